@@ -1,0 +1,22 @@
+"""What is wrong with a user's data, said in one line."""
+
+
+class DataError(ValueError):
+    """A user's data is not as it should be; one line: path, what is wrong, what to do."""
+
+
+class DecodingError(DataError):
+    """A video or picture that cannot be decoded.
+
+    Args:
+        path: the file.
+        reason: what the decoder found, without the path.
+    """
+
+    def __init__(self, path: object, reason: str) -> None:
+        super().__init__(str(path), reason)
+        self.path = str(path)
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return f"{self.path}: {self.reason}"

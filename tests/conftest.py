@@ -1,0 +1,44 @@
+"""Fixtures that every test may use: the golden numbers and the real videos beside the checkout."""
+
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+SHARED = Path(__file__).resolve().parents[2] / "shared"
+
+
+@pytest.fixture(scope="session")
+def golden() -> Callable[[str], dict[str, np.ndarray]]:
+    """Load ../shared/golden/NAME.npz as a dict; skips where the folder is missing."""
+
+    def load(name: str) -> dict[str, np.ndarray]:
+        path = SHARED / "golden" / f"{name}.npz"
+        if not path.is_file():
+            pytest.skip(f"golden numbers are not here: {path}")
+        with np.load(path) as archive:
+            return dict(archive)
+
+    return load
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """The folder of real videos, ../shared/data; skips where it is missing."""
+    path = SHARED / "data"
+    if not path.is_dir():
+        pytest.skip(f"real videos are not here: {path}")
+    return path
+
+
+@pytest.fixture(autouse=True)
+def _repeatable() -> Iterator[None]:
+    """Each test starts from the same random state and leaves the number of threads as it was."""
+    threads = torch.get_num_threads()
+    torch.manual_seed(0)
+    yield
+    torch.set_num_threads(threads)
+    os.environ.pop("PL_GLOBAL_SEED", None)
