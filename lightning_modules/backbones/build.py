@@ -1,0 +1,158 @@
+"""From whatever a user has, a module, a checkpoint or a name, to a feature extractor."""
+
+import importlib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Protocol, cast, runtime_checkable
+
+import torch
+from torch import Tensor, nn
+
+from .extractor import IMAGENET_MEAN, IMAGENET_STD, FeatureExtractor, Normalise, RawColour
+from .networks import build_network, share
+from .resnet import ResNetExtractor, is_resnet
+from .vit import ViTExtractor, is_vit
+
+Stage = str | list[str] | None
+
+
+@runtime_checkable
+class HasFeatureExtractor(Protocol):
+    """What a LightningModule offers to benchmarks."""
+
+    def feature_extractor(self, stage: Stage = None, stride: int | None = None, dilated: bool = False) -> nn.Module: ...
+
+
+def build_feature_extractor(
+    spec: str | Path | nn.Module, stage: Stage = None, stride: int | None = None, pretrained: bool = False
+) -> nn.Module:
+    """Turn a module, a checkpoint or a name into a feature extractor.
+
+    Args:
+        spec: a LightningModule with `feature_extractor`; the path of a checkpoint of one (`.ckpt`); `timm:NAME`;
+            `torchvision:NAME`; `package.module:callable`; or `raw_colour`, the baseline that learns nothing.
+        stage: a name or a list of names, see `FeatureExtractor`; None takes res4 of a ResNet, the last block of a ViT.
+        stride: pixels per cell; None takes 8 for a ResNet and the patch of a ViT.
+        pretrained: the library's own weights, for names of timm and torchvision.
+
+    Returns:
+        A module in eval mode: float RGB `(N, 3, H, W)` in [0, 1] → `(N, C, h, w)`, with `.stride`.
+
+    Raises:
+        ValueError: if the spec is of no such form, or the network has no such stage or stride.
+
+    Example:
+        >>> extractor = build_feature_extractor("torchvision:resnet18", stage="res4", stride=8)
+        >>> extractor(torch.zeros(1, 3, 64, 96)).shape
+        torch.Size([1, 256, 8, 12])
+    """
+    if isinstance(spec, HasFeatureExtractor):
+        return spec.feature_extractor(stage, stride)
+    if spec == "raw_colour":
+        return RawColour(stage or "colour", stride).eval()
+    if isinstance(spec, Path) or (isinstance(spec, str) and spec.endswith((".ckpt", ".pt", ".pth"))):
+        return module_from_checkpoint(spec).feature_extractor(stage, stride)
+    if isinstance(spec, nn.Module):
+        return extractor_of(spec, stage=stage, stride=stride)
+    network = build_network(spec, pretrained)
+    mean, std = _normalisation_of(network)
+    return extractor_of(network, stage, stride, mean=mean, std=std)
+
+
+def extractor_of(
+    network: nn.Module,
+    stage: Stage = None,
+    stride: int | None = None,
+    dilated: bool = False,
+    mean: Sequence[float] = IMAGENET_MEAN,
+    std: Sequence[float] = IMAGENET_STD,
+) -> nn.Module:
+    """A view of a raw network that shares its weights and changes nothing in it.
+
+    Args:
+        network: a ResNet, a ViT of timm, or any module that maps RGB in [0, 1] to `(N, C, h, w)` by itself.
+        stage: see `FeatureExtractor`.
+        stride: pixels per cell.
+        dilated: SiamFC's dilations (ResNets only).
+        mean: of RGB in [0, 1], for ResNets and ViTs.
+        std: likewise.
+
+    Returns:
+        The view, in eval mode.
+
+    Raises:
+        ValueError: if the network has no such stage, stride or dilation.
+    """
+    if isinstance(network, FeatureExtractor):
+        return network.eval()
+    normalise = Normalise(mean, std)
+    view = share(network)
+    normalise.to(next((p.device for p in network.parameters()), torch.device("cpu")))
+    if is_resnet(view):
+        return ResNetExtractor(view, normalise, stage or "res4", stride or (None if dilated else 8), dilated)
+    if dilated:
+        raise ValueError(f"{type(network).__name__}: SiamFC's dilations are for ResNets")
+    if is_vit(view):
+        return ViTExtractor(view, normalise, stage, stride)
+    return ForeignExtractor(view, stage, stride)
+
+
+class ForeignExtractor(FeatureExtractor):
+    """A user's own module, which maps float RGB `(N, 3, H, W)` in [0, 1] to `(N, C, h, w)` in one way only.
+
+    Args:
+        network: the module.
+        stage: only named in results.
+        stride: if given, it must be the network's own.
+
+    Raises:
+        ValueError: if the network's output is not a map, or its stride is another.
+    """
+
+    def __init__(self, network: nn.Module, stage: Stage = None, stride: int | None = None, probe: int = 224) -> None:
+        super().__init__(stage or "features")
+        self.network = network.eval()
+        parameter = next(network.parameters(), torch.zeros(()))
+        with torch.inference_mode():
+            output = network(torch.zeros(1, 3, probe, probe, device=parameter.device))
+        if not isinstance(output, Tensor) or output.ndim != 4:
+            raise ValueError(f"{type(network).__name__}: expected a feature map (N, C, h, w), got {type(output).__name__}")
+        found = round(probe / output.shape[-1])
+        if stride not in (None, found):
+            raise ValueError(f"{type(network).__name__}: its stride is {found}, {stride} was asked for")
+        self.stride = self._in_form_of_stage([found] * len(self.stages))
+
+    def maps(self, images: Tensor) -> list[Tensor]:
+        """See `FeatureExtractor`."""
+        return [self.network(images)] * len(self.stages)
+
+
+def module_from_checkpoint(path: str | Path, **overrides: Any) -> HasFeatureExtractor:
+    """Load the LightningModule that a checkpoint holds, of whatever class it was.
+
+    Args:
+        path: a checkpoint written by this project.
+        overrides: hyper-parameters that win over the saved ones.
+
+    Returns:
+        The module on the CPU, in eval mode.
+
+    Raises:
+        ValueError: if the file is missing, is no checkpoint, or was not written by this project.
+    """
+    if not Path(path).is_file():
+        raise ValueError(f"{path}: no such checkpoint")
+    try:
+        checkpoint = torch.load(path, map_location="cpu", weights_only=True)
+        module, _, name = checkpoint["vidcorr"]["class_path"].rpartition(".")
+        kind = getattr(importlib.import_module(module), name)
+    except (KeyError, TypeError) as error:
+        raise ValueError(f"{path}: no checkpoint of vidcorr; bring foreign weights in by `vidcorr convert`") from error
+    loaded = kind.load_from_checkpoint(path, map_location="cpu", weights_only=True, **overrides)
+    return cast(HasFeatureExtractor, loaded.eval())
+
+
+def _normalisation_of(network: nn.Module) -> tuple[Sequence[float], Sequence[float]]:
+    """Mean and deviation that a timm model was trained with; ImageNet's where the network does not say."""
+    config = getattr(network, "pretrained_cfg", None) or {}
+    return config.get("mean", IMAGENET_MEAN), config.get("std", IMAGENET_STD)

@@ -1,0 +1,120 @@
+"""Networks by name: what a module trains and what a benchmark looks into."""
+
+import copy
+import importlib
+from typing import cast
+
+import torch
+from torch import Tensor, nn
+
+
+def build_network(spec: str, pretrained: bool = False) -> nn.Module:
+    """Build the network that a name stands for, without its classifier.
+
+    `timm:NAME` and `torchvision:NAME` take a name of that library; `package.module:callable` is imported and called
+    without arguments. Residual blocks of the ResNets start at zero (VFS, design note 3; SimSiam, section 4).
+
+    Args:
+        spec: the name, for example `torchvision:resnet18` or `timm:vit_small_patch16_224`.
+        pretrained: load the library's own weights (supervised or otherwise), from its cache or over the network.
+
+    Returns:
+        A module that maps normalised RGB `(N, 3, H, W)` to pooled features `(N, C)`; what an imported callable
+        returns is taken as it is.
+
+    Raises:
+        ValueError: if the name has no prefix or the library does not know it.
+
+    Example:
+        >>> network = build_network("torchvision:resnet18")
+        >>> network(torch.zeros(2, 3, 64, 64)).shape
+        torch.Size([2, 512])
+    """
+    library, separator, name = spec.partition(":")
+    if not separator:
+        raise ValueError(
+            f"backbone {spec!r}: write timm:{spec}, torchvision:{spec} or package.module:callable (a library's prefix "
+            "is missing)"
+        )
+    if library == "timm":
+        return _timm(name, pretrained)
+    if library == "torchvision":
+        return _torchvision(name, pretrained)
+    return _imported(library, name, pretrained)
+
+
+def _timm(name: str, pretrained: bool) -> nn.Module:
+    import timm
+
+    if not timm.is_model(name):
+        close = ", ".join(timm.list_models(f"*{name[:8]}*")[:5])
+        raise ValueError(f"backbone timm:{name}: timm has no such model" + (f"; near it: {close}" if close else ""))
+    # Only vision transformers take these: any input size, padded to whole patches.
+    options = {"dynamic_img_size": True, "dynamic_img_pad": True} if _is_timm_vit(name) else {}
+    return timm.create_model(name, pretrained=pretrained, num_classes=0, **options)
+
+
+def _is_timm_vit(name: str) -> bool:
+    from timm.models import model_entrypoint
+
+    return model_entrypoint(name).__module__ in {"timm.models.vision_transformer", "timm.models.eva"}
+
+
+def _torchvision(name: str, pretrained: bool) -> nn.Module:
+    from torchvision import models
+
+    if name not in models.list_models():
+        raise ValueError(f"backbone torchvision:{name}: torchvision has no such model")
+    options = {"zero_init_residual": True} if models.get_model_builder(name).__module__.endswith("resnet") else {}
+    network = models.get_model(name, weights="DEFAULT" if pretrained else None, **options)
+    for classifier in ("fc", "classifier", "heads", "head"):
+        if hasattr(network, classifier):
+            setattr(network, classifier, nn.Identity())
+    return network
+
+
+def _imported(module: str, name: str, pretrained: bool) -> nn.Module:
+    if pretrained:
+        raise ValueError(f"backbone {module}:{name}: pretrained=True needs a timm: or torchvision: name")
+    try:
+        built = getattr(importlib.import_module(module), name)
+    except (ImportError, AttributeError) as error:
+        raise ValueError(f"backbone {module}:{name}: cannot import it ({error})") from error
+    network = built()
+    if not isinstance(network, nn.Module):
+        raise ValueError(f"backbone {module}:{name}: gave a {type(network).__name__}, expected a torch.nn.Module")
+    return network
+
+
+def share(module: nn.Module) -> nn.Module:
+    """New module objects over the same parameters and buffers.
+
+    Strides, dilations and the training flag of the copy may be changed freely; nothing of that shows in `module`,
+    while its weights show in the copy at once.
+
+    Args:
+        module: any module.
+
+    Returns:
+        The copy.
+    """
+    tensors: list[Tensor] = [*module.parameters(), *module.buffers()]
+    return cast(nn.Module, copy.deepcopy(module, {id(tensor): tensor for tensor in tensors}))
+
+
+def pooled_width(network: nn.Module, size: int = 64) -> int:
+    """Number of channels `C` of a network's pooled feature, found by one forward pass of a blank `size` × `size` image.
+
+    Raises:
+        ValueError: if the network's output is not `(N, C)`.
+    """
+    probe = share(network).eval()
+    with torch.inference_mode():
+        output = probe(torch.zeros(1, 3, size, size))
+    if not isinstance(output, Tensor) or output.ndim != 2:
+        raise ValueError(f"{type(network).__name__}: expected pooled features (N, C), got {_describe(output)}")
+    return output.shape[1]
+
+
+def _describe(output: object) -> str:
+    return str(tuple(output.shape)) if isinstance(output, Tensor) else type(output).__name__

@@ -1,0 +1,151 @@
+"""Any ResNet of torchvision or timm, seen at a stage, with its strides removed as a benchmark needs it.
+
+Stages follow the papers: `res2 … res5` are torchvision's `layer1 … layer4`; `res4.b1` is the first block of res4.
+"""
+
+import itertools
+import re
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor, nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval
+
+from .extractor import FeatureExtractor
+
+LAYER_OF_STAGE = {"res2": "layer1", "res3": "layer2", "res4": "layer3", "res5": "layer4"}
+NATURAL_STRIDE = {"res2": 4, "res3": 8, "res4": 16, "res5": 32}
+SIAMFC_DILATION = {"res4": 2, "res5": 4}
+
+
+def is_resnet(network: nn.Module) -> bool:
+    """Whether a network has a ResNet's parts under the names that torchvision and timm both use."""
+    return all(hasattr(network, part) for part in ("conv1", "bn1", "maxpool", *LAYER_OF_STAGE.values()))
+
+
+class ResNetExtractor(FeatureExtractor):
+    """A view of a ResNet at one or several stages.
+
+    It changes strides and dilations of the network that it is given, so give it a copy (`share`).
+
+    Args:
+        network: a ResNet in torchvision's or timm's naming, taken over by this view.
+        normalise: what is done to RGB in [0, 1] first.
+        stage: `res2 … res5` or a block of one, such as `res4.b1`; or several of them.
+        stride: pixels per cell at most; strides of later stages are removed. None leaves the network's own.
+        dilated: remove the strides of res4 and res5 and give their 3×3 convolutions dilation 2 and 4
+            (VFS, section 4.2, as in SiamFC's evaluation). The weights stay as they are.
+
+    Raises:
+        ValueError: if a stage does not exist or the stride cannot be had by removing strides.
+    """
+
+    def __init__(
+        self,
+        network: nn.Module,
+        normalise: nn.Module,
+        stage: str | list[str] = "res4",
+        stride: int | None = None,
+        dilated: bool = False,
+    ) -> None:
+        super().__init__(stage)
+        if stride is not None and stride not in NATURAL_STRIDE.values():
+            raise ValueError(f"stride {stride}: a ResNet's strides can be {sorted(NATURAL_STRIDE.values())} or None")
+        self.normalise = normalise
+        self.stem = nn.Sequential(*_stem(network))
+        self.blocks = nn.ModuleDict()
+        self._record_as: dict[str, str] = {}
+        strides = self._add_blocks(network, 8 if dilated else stride)
+        if dilated:
+            for name, dilation in SIAMFC_DILATION.items():
+                _dilate(getattr(network, LAYER_OF_STAGE[name]), dilation)
+        self.stride = self._in_form_of_stage([strides[self._record_as[name]] for name in self.stages])
+        self.eval()
+
+    def _add_blocks(self, network: nn.Module, stride: int | None) -> dict[str, int]:
+        """Take over the blocks up to the last one needed; returns the stride at each block."""
+        strides: dict[str, int] = {}
+        for name, layer in LAYER_OF_STAGE.items():
+            blocks = getattr(network, layer)
+            if stride is not None and NATURAL_STRIDE[name] > stride:
+                _remove_strides(blocks)
+            for number, block in enumerate(blocks, start=1):
+                key = f"{name}_b{number}"
+                self.blocks[key] = block
+                self._record_as[f"{name}.b{number}"] = self._record_as[name] = key
+                strides[key] = min(NATURAL_STRIDE[name], stride or NATURAL_STRIDE[name])
+        for name in self.stages:
+            if name not in self._record_as:
+                raise ValueError(f"stage {name!r}: this ResNet has {', '.join(self._record_as)}")
+        order = list(self.blocks)
+        last = max(order.index(self._record_as[name]) for name in self.stages)
+        for key in order[last + 1 :]:
+            del self.blocks[key]
+        return strides
+
+    def maps(self, images: Tensor) -> list[Tensor]:
+        """See `FeatureExtractor`."""
+        wanted = {self._record_as[name] for name in self.stages}
+        found: dict[str, Tensor] = {}
+        x = self.stem(self.normalise(images).contiguous(memory_format=torch.channels_last))
+        for key, block in self.blocks.items():
+            x = block(x)
+            if key in wanted:
+                found[key] = x
+        return [found[self._record_as[name]] for name in self.stages]
+
+    def folded(self) -> "ResNetExtractor":
+        """A copy with each BatchNorm folded into the convolution before it: the same maps to rounding, faster.
+
+        The copy has weights of its own: take a new one when the network has learned.
+        """
+        import copy
+
+        fast = copy.deepcopy(self)
+        for module in list(fast.modules()):
+            for first, second in _conv_bn_pairs(module):
+                convolution, norm = getattr(module, first), getattr(module, second)
+                setattr(module, first, fuse_conv_bn_eval(convolution, norm))
+                setattr(module, second, nn.Identity())
+        return fast.to(memory_format=torch.channels_last)
+
+
+def _stem(network: nn.Module) -> Iterator[nn.Module]:
+    yield network.conv1
+    yield network.bn1
+    yield network.relu if hasattr(network, "relu") else network.act1
+    yield network.maxpool
+
+
+def _remove_strides(blocks: nn.Module) -> None:
+    for module in blocks.modules():
+        if isinstance(module, nn.Conv2d | nn.AvgPool2d | nn.MaxPool2d):
+            module.stride = 1 if isinstance(module.stride, int) else (1, 1)
+            if isinstance(module, nn.AvgPool2d):
+                module.kernel_size, module.padding = 1, 0
+
+
+def _dilate(blocks: nn.Module, dilation: int) -> None:
+    for module in blocks.modules():
+        if isinstance(module, nn.Conv2d) and module.kernel_size == (3, 3):
+            module.dilation = module.padding = (dilation, dilation)
+
+
+def _conv_bn_pairs(module: nn.Module) -> list[tuple[str, str]]:
+    """Names of children that are a convolution and the BatchNorm right after it (bn1 after conv1; 1 after 0)."""
+    pairs = []
+    children = list(module.named_children())
+    for name, child in children:
+        if re.fullmatch(r"conv\d+", name) and hasattr(module, name.replace("conv", "bn")):
+            pairs.append((name, name.replace("conv", "bn")))
+    if isinstance(module, nn.Sequential):
+        pairs += [
+            (a, b)
+            for (a, first), (b, second) in itertools.pairwise(children)
+            if isinstance(first, nn.Conv2d) and isinstance(second, nn.BatchNorm2d)
+        ]
+    return [
+        (a, b)
+        for a, b in pairs
+        if isinstance(getattr(module, a), nn.Conv2d) and isinstance(getattr(module, b), nn.BatchNorm2d)
+    ]
