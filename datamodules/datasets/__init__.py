@@ -1,0 +1,6 @@
+"""Readers of the benchmarks' layouts on disk."""
+
+from .davis import Davis
+from .records import MaskSequence
+
+__all__ = ["Davis", "MaskSequence"]

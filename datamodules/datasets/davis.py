@@ -1,0 +1,165 @@
+"""DAVIS-2016 and DAVIS-2017 in their layout as distributed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Literal, overload
+
+import numpy as np
+
+from ..errors import DataError
+from .files import check_masks, list_pictures, picture_header, read_list, read_mask, require_folder, require_sequences
+from .records import VOID, MaskSequence
+
+Annotations = Literal["dense", "first", "entering"]
+
+
+class Davis(Sequence[MaskSequence]):
+    """The sequences of a DAVIS split, checked by their headers before any work.
+
+    Reads `JPEGImages/<resolution>/<sequence>/*.jpg`, `Annotations/<resolution>/<sequence>/*.png` and
+    `ImageSets/<year>/<split>.txt` (for 2016 also the original `ImageSets/480p/<split>.txt` with two paths a line).
+    Masks are indexed or 8-bit grey PNGs. A first mask with no other values than 0 and 255 is of the 2016 kind: its
+    object is number 1. Paper: Pont-Tuset et al., The 2017 DAVIS Challenge (arXiv:1704.00675), section 2.
+
+    Args:
+        root: the folder that holds JPEGImages and Annotations.
+        year: 2017, or 2016 for one object a sequence (all ids are merged into object 1).
+        split: name of a list under ImageSets, path of a list file, or None for every folder of JPEGImages.
+        resolution: folder under JPEGImages and Annotations.
+        annotations: "dense": each frame has its ground truth; "first": the first frame's mask only, nothing to
+            score; "entering": masks on some frames, each introducing the objects not seen before, nothing to score.
+            None: "first" for the test splits, else "dense".
+        size_tolerance: pixels by which a mask may differ from its frame in height and width; such a mask is brought
+            to the frame's size by nearest pixel.
+
+    Raises:
+        DataError: one line naming the file: a missing folder, list or sequence, a sequence of one frame, masks whose
+            count, names or size differ from the frames', a first frame without mask or object, RGB or 16-bit masks.
+    """
+
+    def __init__(
+        self,
+        root: str | Path,
+        year: Literal[2016, 2017] = 2017,
+        split: str | Path | None = "val",
+        resolution: str = "480p",
+        annotations: Annotations | None = None,
+        size_tolerance: int = 0,
+    ) -> None:
+        self.root = Path(root)
+        self.year = year
+        self.split = split
+        self.resolution = resolution
+        if annotations is None:
+            annotations = "first" if str(split).startswith("test") else "dense"
+        self.annotations: Annotations = annotations
+        self.size_tolerance = size_tolerance
+        names = self._names()
+        self._sequences = tuple(self._sequence(name) for name in names)
+
+    def __len__(self) -> int:
+        return len(self._sequences)
+
+    @overload
+    def __getitem__(self, index: int) -> MaskSequence: ...
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[MaskSequence]: ...
+    def __getitem__(self, index: int | slice) -> MaskSequence | Sequence[MaskSequence]:
+        return self._sequences[index]
+
+    def _names(self) -> tuple[str, ...]:
+        require_folder(self.root, "give the folder that holds JPEGImages and Annotations")
+        frames = require_folder(self.root / "JPEGImages" / self.resolution, "check root and resolution")
+        if self.split is None:
+            names = tuple(sorted(path.name for path in frames.iterdir() if path.is_dir()))
+            if not names:
+                raise DataError(f"{frames}: no sequences; unpack DAVIS here")
+            return names
+        path = self._list_file(self.split)
+        lists = sorted(str(found.relative_to(self.root)) for found in self.root.glob("ImageSets/*/*.txt"))
+        have = f"here are {', '.join(lists)}" if lists else "split=None reads every folder of JPEGImages"
+        lines = read_list(path, f"{have}; a path of a list file is taken too")
+        names = tuple(dict.fromkeys(_sequence_name(line) for line in lines))
+        require_sequences(frames, names, path)
+        return names
+
+    def _list_file(self, split: str | Path) -> Path:
+        if isinstance(split, Path) or split.endswith(".txt"):
+            return Path(split)
+        path = self.root / "ImageSets" / str(self.year) / f"{split}.txt"
+        original = self.root / "ImageSets" / self.resolution / f"{split}.txt"
+        return original if self.year == 2016 and not path.is_file() and original.is_file() else path
+
+    def _sequence(self, name: str) -> MaskSequence:
+        frame_folder = self.root / "JPEGImages" / self.resolution / name
+        mask_folder = self.root / "Annotations" / self.resolution / name
+        frames = list_pictures(frame_folder)
+        if len(frames) < 2:
+            raise DataError(f"{frame_folder}: {len(frames)} frames; a sequence needs at least 2")
+        masks = self._masks(frames, mask_folder)
+        check_masks(masks, frames, self.size_tolerance, "check the resolution, or accept it with size_tolerance")
+        size, _ = picture_header(frames[0])
+        first = np.unique(read_mask(masks[0]))
+        starts = self._starts(masks, first)
+        if not any(start == 0 for start in starts.values()):
+            raise DataError(f"{masks[0]}: no object in the first frame's mask; there is nothing to follow")
+        values = self._values(first)
+        if values:
+            starts = {1: 0}
+        return MaskSequence(
+            name=name,
+            frames=frames,
+            size=size,
+            masks=masks,
+            objects=tuple(sorted(starts)),
+            starts=starts,
+            ground_truth=self.annotations == "dense",
+            values=values,
+        )
+
+    def _masks(self, frames: tuple[Path, ...], folder: Path) -> dict[int, Path]:
+        number = {frame.stem: t for t, frame in enumerate(frames)}
+        found = list_pictures(folder)
+        stray = [mask for mask in found if mask.stem not in number]
+        if stray:
+            raise DataError(
+                f"{stray[0]}: annotation without its frame in {frames[0].parent}; add it or remove the mask"
+            )
+        masks = {number[mask.stem]: mask for mask in found}
+        if 0 not in masks:
+            raise DataError(f"{folder / frames[0].stem}.png: the first frame has no mask; there is nothing to follow")
+        if self.annotations == "first":
+            return {0: masks[0]}
+        if self.annotations == "dense" and len(masks) != len(frames):
+            missing = next(frame for t, frame in enumerate(frames) if t not in masks)
+            raise DataError(
+                f"{folder}: {len(masks)} masks for {len(frames)} frames, the first without one is {missing.name}; "
+                'complete them, or say annotations="first" or "entering" to propagate without a score'
+            )
+        return masks
+
+    def _starts(self, masks: dict[int, Path], first: np.ndarray) -> dict[int, int]:
+        """Object id (pixel value) → frame number of the mask that introduces it."""
+        if set(first.tolist()) <= {0, VOID}:
+            return {1: 0} if VOID in first else {}
+        starts = dict.fromkeys((int(value) for value in first if 0 < value < VOID), 0)
+        if self.annotations == "entering":
+            for t in sorted(masks)[1:]:
+                for value in np.unique(read_mask(masks[t])):
+                    if 0 < value < VOID:
+                        starts.setdefault(int(value), t)
+        return starts
+
+    def _values(self, first: np.ndarray) -> dict[int, int]:
+        if set(first.tolist()) <= {0, VOID}:
+            return {VOID: 1}
+        if self.year == 2016:
+            return dict.fromkeys(range(1, VOID), 1)
+        return {}
+
+
+def _sequence_name(line: str) -> str:
+    """`bear`, or `/JPEGImages/480p/bear/00000.jpg /Annotations/480p/bear/00000.png` as in the original 2016 lists."""
+    return Path(line.split()[0]).parent.name if "/" in line else line

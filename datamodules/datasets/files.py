@@ -1,0 +1,179 @@
+"""Pictures, masks and lists on disk: finding, checking by their headers, reading."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from PIL import Image, UnidentifiedImageError
+
+from ..errors import DataError
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+PICTURES = frozenset({".jpg", ".jpeg", ".png"})
+
+
+def davis_palette() -> NDArray[np.uint8]:
+    """The palette of DAVIS and PASCAL VOC: (256, 3) uint8 RGB.
+
+    Bit 0, 1, 2 of an index fall to red, green, blue from the highest bit down, then bits 3, 4, 5, and so on.
+    """
+    index = np.arange(256)[:, None]
+    channel = np.arange(3)[None]
+    bits = [((index >> (3 * level + channel)) & 1) << (7 - level) for level in range(3)]
+    return np.asarray(sum(bits), dtype=np.uint8)
+
+
+def require_folder(path: Path, remedy: str) -> Path:
+    """`path` if it is a folder; DataError with the remedy otherwise."""
+    if not path.is_dir():
+        raise DataError(f"{path}: no such folder; {remedy}")
+    return path
+
+
+def list_pictures(folder: Path) -> tuple[Path, ...]:
+    """JPEG and PNG files of a folder by name, hidden ones left out; () where there is no such folder."""
+    if not folder.is_dir():
+        return ()
+    found = (path for path in folder.iterdir() if path.suffix.lower() in PICTURES and path.name[0] != ".")
+    return tuple(sorted(found, key=lambda path: (len(path.stem), path.stem) if path.stem.isdigit() else (0, path.stem)))
+
+
+def read_list(path: Path, remedy: str) -> tuple[str, ...]:
+    """Non-empty lines of a list file, stripped, in order, each once.
+
+    Raises:
+        DataError: if the file is missing or has no lines.
+    """
+    if not path.is_file():
+        raise DataError(f"{path}: no such list; {remedy}")
+    lines = tuple(dict.fromkeys(line.strip() for line in path.read_text().splitlines() if line.strip()))
+    if not lines:
+        raise DataError(f"{path}: the list is empty; put one sequence name on each line")
+    return lines
+
+
+def require_sequences(root: Path, names: Iterable[str], listed_in: object) -> None:
+    """DataError that names the first sequence without a folder under `root`, and how many more there are."""
+    missing = [name for name in names if not (root / name).is_dir()]
+    if missing:
+        more = f" (and {len(missing) - 1} more)" if len(missing) > 1 else ""
+        raise DataError(
+            f"{root / missing[0]}: sequence listed in {listed_in} has no folder{more}; unpack it or shorten the list"
+        )
+
+
+def picture_header(path: Path) -> tuple[tuple[int, int], str]:
+    """((height, width), Pillow mode) of a picture, without decoding it.
+
+    Raises:
+        DataError: if the file is no picture.
+    """
+    try:
+        with Image.open(path) as image:
+            return (image.height, image.width), image.mode
+    except (UnidentifiedImageError, OSError) as error:
+        raise DataError(f"{path}: not a readable picture ({error}); copy it again from the source") from error
+
+
+def read_frame(path: Path) -> NDArray[np.uint8]:
+    """Decode a JPEG or PNG: (3, H, W) uint8 RGB; grey becomes RGB, orientation tags are ignored as masks have none.
+
+    OpenCV fills what a truncated JPEG lacks with grey and goes on, so the end marker is looked for.
+
+    Raises:
+        DataError: if the file is missing, truncated or no picture.
+    """
+    import cv2
+
+    try:
+        data = np.fromfile(path, dtype=np.uint8)
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read ({error.strerror}); check the path and its permissions") from error
+    if data[:2].tobytes() == b"\xff\xd8" and b"\xff\xd9" not in data.tobytes():
+        raise DataError(f"{path}: truncated JPEG; copy it again from the source")
+    image = cv2.imdecode(data, cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION) if data.size else None
+    if image is None:
+        raise DataError(f"{path}: cannot be decoded as a picture; copy it again from the source")
+    planes = np.empty((3, *image.shape[:2]), np.uint8)
+    for channel in range(3):
+        cv2.extractChannel(image, 2 - channel, planes[channel])
+    return planes
+
+
+def read_mask(path: Path, size: tuple[int, int] | None = None) -> NDArray[np.uint8]:
+    """Decode an indexed or 8-bit grey PNG: (H, W) uint8 of palette indices or grey values.
+
+    Args:
+        path: the PNG.
+        size: (height, width) to bring it to by nearest pixel where it differs; readers refuse such masks unless
+            told to tolerate them.
+
+    Raises:
+        DataError: if the file cannot be decoded or holds colours or 16-bit values.
+    """
+    try:
+        with Image.open(path) as image:
+            check_mask_mode(path, image.mode)
+            if size is None or image.size == size[::-1]:
+                return np.array(image, dtype=np.uint8)
+            return np.array(image.resize(size[::-1], Image.Resampling.NEAREST), dtype=np.uint8)
+    except DataError:
+        raise
+    except (OSError, SyntaxError) as error:
+        raise DataError(f"{path}: cannot be decoded as a mask ({error}); copy it again from the source") from error
+
+
+def check_mask_mode(path: Path, mode: str) -> None:
+    """DataError unless a picture of this Pillow mode can hold object ids: palette, 8-bit grey or 1 bit."""
+    if mode in ("P", "L", "1"):
+        return
+    if mode.startswith("I"):
+        raise DataError(
+            f"{path}: 16-bit mask; ids above 254 cannot be followed (255 is void): split the objects over several "
+            "sequences and save 8-bit indexed PNGs"
+        )
+    if mode == "RGB" and _has_palette_colours(path):
+        raise DataError(
+            f"{path}: RGB mask in the colours of the DAVIS palette; save it as an indexed PNG (mode P), where each "
+            "pixel holds the number of its colour in that palette"
+        )
+    raise DataError(f"{path}: mask of mode {mode}; expected an indexed or 8-bit grey PNG whose values are object ids")
+
+
+def check_masks(
+    masks: Mapping[int, Path],
+    frames: tuple[Path, ...],
+    tolerance: int = 0,
+    remedy: str = "take frames and masks from the same resolution",
+) -> None:
+    """Check by their headers that masks can hold ids and are as large as their frames.
+
+    Args:
+        masks: frame number → mask.
+        frames: all frames in time order.
+        tolerance: largest difference of height and of width, pixels.
+        remedy: what to do about another size.
+
+    Raises:
+        DataError: naming the first mask that is not so.
+    """
+    for t, mask in masks.items():
+        (height, width), mode = picture_header(mask)
+        check_mask_mode(mask, mode)
+        (frame_height, frame_width), _ = picture_header(frames[t])
+        if max(abs(height - frame_height), abs(width - frame_width)) > tolerance:
+            raise DataError(
+                f"{mask}: mask is {width} × {height} px, its frame {frames[t].name} {frame_width} × {frame_height}; "
+                f"{remedy}"
+            )
+
+
+def _has_palette_colours(path: Path) -> bool:
+    with Image.open(path) as image:
+        colours = {colour for _, colour in image.getcolors(maxcolors=256) or []}
+    return bool(colours) and colours <= {tuple(colour) for colour in davis_palette().tolist()}
