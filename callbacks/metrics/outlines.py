@@ -1,0 +1,176 @@
+"""A mask cut down to its bounding box, with its boundary: J and F of two masks cost what the objects cover."""
+
+import math
+from collections.abc import Iterable, Sequence
+from concurrent.futures import Executor
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor
+
+BOUND = 0.008
+"""Tolerance of F as a fraction of the picture's diagonal."""
+
+VOID = 255
+"""Value of an id map that is never an object."""
+
+Masks = Tensor | NDArray[Any]
+
+
+@dataclass(frozen=True, eq=False)
+class Outline:
+    """A mask reduced to its bounding box, which is all that J and F need of it.
+
+    Attributes:
+        shape: (H, W) of the picture.
+        top, left: pixel of the picture at which the crop starts.
+        mask: (h, w) uint8 in {0, 1}, the crop: bounding box and one pixel around it, inside the picture.
+        radius: tolerance of F in pixels.
+    """
+
+    shape: tuple[int, int]
+    top: int
+    left: int
+    mask: NDArray[np.uint8]
+    radius: int
+
+    @cached_property
+    def area(self) -> int:
+        """Pixels of the mask."""
+        return int(np.count_nonzero(self.mask))
+
+    @cached_property
+    def edge(self) -> NDArray[np.uint8]:
+        """(h, w) in {0, 1}: pixels that differ from the one to the right, below, or below right."""
+        mask, edge = self.mask, np.zeros_like(self.mask)
+        edge[:, :-1] = mask[:, :-1] ^ mask[:, 1:]
+        edge[:-1] |= mask[:-1] ^ mask[1:]
+        edge[:-1, :-1] |= mask[:-1, :-1] ^ mask[1:, 1:]
+        return edge
+
+    @cached_property
+    def length(self) -> int:
+        """Pixels of the boundary."""
+        return int(np.count_nonzero(self.edge))
+
+    @cached_property
+    def near(self) -> NDArray[np.uint8]:
+        """(h + 2·radius, w + 2·radius) in {0, 1}: pixels within `radius` of the boundary."""
+        import cv2
+
+        r = self.radius
+        framed = np.pad(self.edge, r)
+        return cv2.dilate(framed, _disk(r)).astype(np.uint8, copy=False)
+
+
+def mask_outlines(
+    masks: Masks, bound: float = BOUND, void: Masks | None = None, pool: Executor | None = None
+) -> list[Outline]:
+    """Outlines of (N, H, W) binary masks, to be scored against others by `region_score` and `boundary_score`."""
+    binary = binary_masks(masks, masks, void)[0]
+    radius = _radius(bound, binary.shape[1:])
+    return list((pool.map if pool else map)(lambda mask: _outline(mask, radius), binary))
+
+
+def object_outlines(
+    id_map: Masks, objects: Iterable[int], bound: float = BOUND, void: Masks | None = None
+) -> dict[int, Outline]:
+    """Outlines of the objects of one (H, W) integer id map, by id; `void` is (H, W) bool."""
+    ids = integer_ids(id_map, "id map", 2)
+    if void is not None:
+        ids = np.where(as_array(void), np.uint8(VOID), ids)
+    radius = _radius(bound, ids.shape)
+    return {k: _outline(ids == k, radius) for k in objects}
+
+
+def region_score(prediction: Outline, target: Outline) -> float:
+    """J of two masks of one picture."""
+    a, b = _overlap(prediction.mask, prediction, target.mask, target)
+    shared = int(np.count_nonzero(a & b))
+    return ratio(shared, prediction.area + target.area - shared)
+
+
+def boundary_score(prediction: Outline, target: Outline) -> float:
+    """F of two masks of one picture; the radius is the outlines' own."""
+    if prediction.radius != target.radius:
+        raise ValueError(f"outlines of different radius: {prediction.radius} and {target.radius} px")
+    if not prediction.length or not target.length:
+        _overlap(prediction.mask, prediction, target.mask, target)
+        return float(prediction.length == target.length)
+    r = target.radius
+    precision = np.count_nonzero(np.bitwise_and(*_overlap(prediction.edge, prediction, target.near, target, r)))
+    recall = np.count_nonzero(np.bitwise_and(*_overlap(target.edge, target, prediction.near, prediction, r)))
+    p, s = precision / prediction.length, recall / target.length
+    return 2 * p * s / (p + s) if p + s else 0.0
+
+
+def as_array(masks: Masks) -> NDArray[Any]:
+    """A tensor of any device, or an array, as an array."""
+    return masks.detach().cpu().numpy() if isinstance(masks, Tensor) else np.asarray(masks)
+
+
+def binary_masks(prediction: Masks, target: Masks, void: Masks | None) -> tuple[NDArray[np.bool_], ...]:
+    """(T, H, W) bool arrays of both with the void pixels taken out; raises ValueError unless they fit together."""
+    arrays = {"prediction": as_array(prediction), "target": as_array(target)}
+    if void is not None:
+        arrays["void"] = as_array(void)
+    shape = arrays["prediction"].shape
+    for label, mask in arrays.items():
+        if mask.ndim != 3 or mask.shape != shape:
+            raise ValueError(f"masks must be (T, H, W) of one shape, got {label} {mask.shape}, prediction {shape}")
+        if mask.dtype != bool and not (mask.dtype.kind in "iu" and np.isin(mask, (0, 1)).all()):
+            raise ValueError(f"{label} must be bool, got {mask.dtype} with values other than 0 and 1")
+    binary = [mask.astype(bool, copy=False) for mask in arrays.values()]
+    return tuple(binary) if void is None else tuple(mask & ~binary[2] for mask in binary[:2])
+
+
+def integer_ids(ids: Masks, label: str, ndim: int) -> NDArray[Any]:
+    array = as_array(ids)
+    if array.ndim != ndim or array.dtype.kind not in "iub":
+        shape = "(T, H, W)" if ndim == 3 else "(H, W)"
+        raise ValueError(f"{label} must be {shape} integer ids, got {array.dtype} {array.shape}")
+    return array
+
+
+def ratio(intersection: float, union: float) -> float:
+    return intersection / union if union else 1.0
+
+
+def _outline(mask: NDArray[np.bool_], radius: int) -> Outline:
+    import cv2
+
+    height, width = mask.shape
+    bits = np.ascontiguousarray(mask).view(np.uint8)
+    x, y, w, h = cv2.boundingRect(bits)
+    top, left = max(y - 1, 0), max(x - 1, 0)
+    return Outline(
+        (height, width), top, left, bits[top : y + h + 1, left : x + w + 1].copy() if w else bits[:0, :0], radius
+    )
+
+
+def _overlap(
+    a: NDArray[np.uint8], of_a: Outline, b: NDArray[np.uint8], of_b: Outline, margin: int = 0
+) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+    """Parts of two crops that show the same pixels; b reaches `margin` beyond its outline's crop."""
+    if of_a.shape != of_b.shape:
+        raise ValueError(f"prediction and target differ in size: {of_a.shape} and {of_b.shape}")
+    y, x = of_b.top - margin - of_a.top, of_b.left - margin - of_a.left
+    return (
+        a[max(y, 0) : max(y + b.shape[0], 0), max(x, 0) : max(x + b.shape[1], 0)],
+        b[max(-y, 0) : max(a.shape[0] - y, 0), max(-x, 0) : max(a.shape[1] - x, 0)],
+    )
+
+
+def _radius(bound: float, shape: Sequence[int]) -> int:
+    if bound <= 0 or (bound >= 1 and bound != int(bound)):
+        raise ValueError(f"bound must be a fraction of the diagonal below 1 or a whole number of pixels, got {bound}")
+    return int(bound) if bound >= 1 else math.ceil(bound * float(np.linalg.norm(shape)))
+
+
+@lru_cache(maxsize=16)
+def _disk(radius: int) -> NDArray[np.uint8]:
+    y, x = np.ogrid[-radius : radius + 1, -radius : radius + 1]
+    return (x * x + y * y <= radius * radius).astype(np.uint8)
