@@ -1,0 +1,6 @@
+"""What learns: one method, one file, in the order of its paper."""
+
+from .frozen_encoder import FrozenEncoder
+from .vfs_simsiam import VFSSimSiam
+
+__all__ = ["FrozenEncoder", "VFSSimSiam"]

@@ -1,6 +1,6 @@
 """Encoders by name, and the view of them that benchmarks use."""
 
-from .build import build_feature_extractor, extractor_of, module_from_checkpoint
+from .build import build_encoder, build_feature_extractor, extractor_of, module_from_checkpoint
 from .extractor import FeatureExtractor, Normalise, RawColour
 from .networks import build_network, pooled_width, share
 
@@ -8,6 +8,7 @@ __all__ = [
     "FeatureExtractor",
     "Normalise",
     "RawColour",
+    "build_encoder",
     "build_feature_extractor",
     "build_network",
     "extractor_of",

@@ -23,13 +23,59 @@ class HasFeatureExtractor(Protocol):
     def feature_extractor(self, stage: Stage = None, stride: int | None = None, dilated: bool = False) -> nn.Module: ...
 
 
+class Encoder(nn.Module):
+    """A raw network with the normalisation it was trained with, and nothing that learns beside it.
+
+    Args:
+        network: see `extractor_of`.
+        mean: of RGB in [0, 1].
+        std: likewise.
+    """
+
+    def __init__(self, network: nn.Module, mean: Sequence[float], std: Sequence[float]) -> None:
+        super().__init__()
+        self.network = network
+        self.mean, self.std = tuple(mean), tuple(std)
+
+    def feature_extractor(self, stage: Stage = None, stride: int | None = None, dilated: bool = False) -> nn.Module:
+        """See `extractor_of`."""
+        return extractor_of(self.network, stage, stride, dilated, self.mean, self.std)
+
+
+def build_encoder(spec: str | Path | nn.Module, pretrained: bool = False) -> HasFeatureExtractor:
+    """Turn a module, a checkpoint or a name into something that gives feature extractors.
+
+    Args:
+        spec: see `build_feature_extractor`.
+        pretrained: the library's own weights, for names of timm and torchvision.
+
+    Returns:
+        An `nn.Module` with a method `feature_extractor(stage, stride, dilated)`.
+
+    Raises:
+        ValueError: if the spec is of no known form.
+    """
+    if isinstance(spec, HasFeatureExtractor):
+        return spec
+    if isinstance(spec, nn.Module):
+        return Encoder(spec, IMAGENET_MEAN, IMAGENET_STD)
+    if spec == "raw_colour":
+        return Encoder(RawColour(), IMAGENET_MEAN, IMAGENET_STD)
+    if isinstance(spec, Path) or spec.endswith((".ckpt", ".pt", ".pth")):
+        return module_from_checkpoint(spec)
+    network = build_network(spec, pretrained)
+    # A timm model says how it was trained; the rest is ImageNet's custom.
+    config = getattr(network, "pretrained_cfg", None) or {}
+    return Encoder(network, config.get("mean", IMAGENET_MEAN), config.get("std", IMAGENET_STD))
+
+
 def build_feature_extractor(
     spec: str | Path | nn.Module, stage: Stage = None, stride: int | None = None, pretrained: bool = False
 ) -> nn.Module:
     """Turn a module, a checkpoint or a name into a feature extractor.
 
     Args:
-        spec: a LightningModule with `feature_extractor`; the path of a checkpoint of one (`.ckpt`); `timm:NAME`;
+        spec: a LightningModule with `feature_extractor`; the path of a checkpoint of one; `timm:NAME`;
             `torchvision:NAME`; `package.module:callable`; or `raw_colour`, the baseline that learns nothing.
         stage: a name or a list of names, see `FeatureExtractor`; None takes res4 of a ResNet, the last block of a ViT.
         stride: pixels per cell; None takes 8 for a ResNet and the patch of a ViT.
@@ -46,17 +92,7 @@ def build_feature_extractor(
         >>> extractor(torch.zeros(1, 3, 64, 96)).shape
         torch.Size([1, 256, 8, 12])
     """
-    if isinstance(spec, HasFeatureExtractor):
-        return spec.feature_extractor(stage, stride)
-    if spec == "raw_colour":
-        return RawColour(stage or "colour", stride).eval()
-    if isinstance(spec, Path) or (isinstance(spec, str) and spec.endswith((".ckpt", ".pt", ".pth"))):
-        return module_from_checkpoint(spec).feature_extractor(stage, stride)
-    if isinstance(spec, nn.Module):
-        return extractor_of(spec, stage=stage, stride=stride)
-    network = build_network(spec, pretrained)
-    mean, std = _normalisation_of(network)
-    return extractor_of(network, stage, stride, mean=mean, std=std)
+    return build_encoder(spec, pretrained).feature_extractor(stage, stride)
 
 
 def extractor_of(
@@ -83,8 +119,8 @@ def extractor_of(
     Raises:
         ValueError: if the network has no such stage, stride or dilation.
     """
-    if isinstance(network, FeatureExtractor):
-        return network.eval()
+    if isinstance(network, RawColour):
+        return RawColour(stage or "colour", stride).eval()
     normalise = Normalise(mean, std)
     view = share(network)
     normalise.to(next((p.device for p in network.parameters()), torch.device("cpu")))
@@ -116,7 +152,9 @@ class ForeignExtractor(FeatureExtractor):
         with torch.inference_mode():
             output = network(torch.zeros(1, 3, probe, probe, device=parameter.device))
         if not isinstance(output, Tensor) or output.ndim != 4:
-            raise ValueError(f"{type(network).__name__}: expected a feature map (N, C, h, w), got {type(output).__name__}")
+            raise ValueError(
+                f"{type(network).__name__}: expected a feature map (N, C, h, w), got {type(output).__name__}"
+            )
         found = round(probe / output.shape[-1])
         if stride not in (None, found):
             raise ValueError(f"{type(network).__name__}: its stride is {found}, {stride} was asked for")
@@ -150,9 +188,3 @@ def module_from_checkpoint(path: str | Path, **overrides: Any) -> HasFeatureExtr
         raise ValueError(f"{path}: no checkpoint of vidcorr; bring foreign weights in by `vidcorr convert`") from error
     loaded = kind.load_from_checkpoint(path, map_location="cpu", weights_only=True, **overrides)
     return cast(HasFeatureExtractor, loaded.eval())
-
-
-def _normalisation_of(network: nn.Module) -> tuple[Sequence[float], Sequence[float]]:
-    """Mean and deviation that a timm model was trained with; ImageNet's where the network does not say."""
-    config = getattr(network, "pretrained_cfg", None) or {}
-    return config.get("mean", IMAGENET_MEAN), config.get("std", IMAGENET_STD)

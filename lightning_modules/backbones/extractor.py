@@ -61,7 +61,8 @@ class FeatureExtractor(nn.Module, ABC):
         """See the class."""
         if images.ndim != 4 or images.shape[1] != 3 or not images.is_floating_point():
             raise ValueError(
-                f"feature extractor: expected float RGB (N, 3, H, W) in [0, 1], got {images.dtype} {tuple(images.shape)}"
+                "feature extractor: expected float RGB (N, 3, H, W) in [0, 1], "
+                f"got {images.dtype} {tuple(images.shape)}"
             )
         maps = self.maps(images)
         return maps[0] if isinstance(self.stage, str) else maps
@@ -88,7 +89,5 @@ class RawColour(FeatureExtractor):
 
     def maps(self, images: Tensor) -> list[Tensor]:
         """See `FeatureExtractor`; cells at the right and lower border may be cut."""
-        cells = nn.functional.avg_pool2d(
-            self.normalise(images), self.cell, ceil_mode=True, count_include_pad=False
-        )
+        cells = nn.functional.avg_pool2d(self.normalise(images), self.cell, ceil_mode=True, count_include_pad=False)
         return [cells] * len(self.stages)

@@ -2,7 +2,7 @@
 
 import copy
 import importlib
-from typing import cast
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -50,7 +50,7 @@ def _timm(name: str, pretrained: bool) -> nn.Module:
         close = ", ".join(timm.list_models(f"*{name[:8]}*")[:5])
         raise ValueError(f"backbone timm:{name}: timm has no such model" + (f"; near it: {close}" if close else ""))
     # Only vision transformers take these: any input size, padded to whole patches.
-    options = {"dynamic_img_size": True, "dynamic_img_pad": True} if _is_timm_vit(name) else {}
+    options: dict[str, Any] = {"dynamic_img_size": True, "dynamic_img_pad": True} if _is_timm_vit(name) else {}
     return timm.create_model(name, pretrained=pretrained, num_classes=0, **options)
 
 
@@ -99,7 +99,7 @@ def share(module: nn.Module) -> nn.Module:
         The copy.
     """
     tensors: list[Tensor] = [*module.parameters(), *module.buffers()]
-    return cast(nn.Module, copy.deepcopy(module, {id(tensor): tensor for tensor in tensors}))
+    return copy.deepcopy(module, {id(tensor): tensor for tensor in tensors})
 
 
 def pooled_width(network: nn.Module, size: int = 64) -> int:

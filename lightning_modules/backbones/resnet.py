@@ -6,6 +6,7 @@ Stages follow the papers: `res2 … res5` are torchvision's `layer1 … layer4`;
 import itertools
 import re
 from collections.abc import Iterator
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -110,7 +111,7 @@ class ResNetExtractor(FeatureExtractor):
         return fast.to(memory_format=torch.channels_last)
 
 
-def _stem(network: nn.Module) -> Iterator[nn.Module]:
+def _stem(network: Any) -> Iterator[nn.Module]:
     yield network.conv1
     yield network.bn1
     yield network.relu if hasattr(network, "relu") else network.act1
@@ -135,7 +136,7 @@ def _conv_bn_pairs(module: nn.Module) -> list[tuple[str, str]]:
     """Names of children that are a convolution and the BatchNorm right after it (bn1 after conv1; 1 after 0)."""
     pairs = []
     children = list(module.named_children())
-    for name, child in children:
+    for name, _ in children:
         if re.fullmatch(r"conv\d+", name) and hasattr(module, name.replace("conv", "bn")):
             pairs.append((name, name.replace("conv", "bn")))
     if isinstance(module, nn.Sequential):

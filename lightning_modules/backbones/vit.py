@@ -1,6 +1,6 @@
 """Vision transformers of timm, seen as a map of their patches."""
 
-from collections.abc import Sequence
+from typing import Any
 
 from torch import Tensor, nn
 
@@ -30,7 +30,7 @@ class ViTExtractor(FeatureExtractor):
     """
 
     def __init__(
-        self, network: nn.Module, normalise: nn.Module, stage: str | list[str] | None = None, stride: int | None = None
+        self, network: Any, normalise: nn.Module, stage: str | list[str] | None = None, stride: int | None = None
     ) -> None:
         depth = len(network.blocks)
         super().__init__(stage or f"block{depth}")
@@ -38,10 +38,10 @@ class ViTExtractor(FeatureExtractor):
         for name in self.stages:
             if name not in names:
                 raise ValueError(f"stage {name!r}: this transformer has block1 … block{depth}")
-        patch: Sequence[int] = network.patch_embed.patch_size
+        patch: tuple[int, int] = network.patch_embed.patch_size
         if stride not in (None, patch[0]):
             raise ValueError(f"stride {stride}: this transformer's patches are {patch[0]} px, so its stride is fixed")
-        self.network = network
+        self.network: Any = network
         self.normalise = normalise
         self._blocks = [names.index(name) for name in self.stages]
         self.stride = self._in_form_of_stage([patch[0]] * len(self.stages))
@@ -51,6 +51,11 @@ class ViTExtractor(FeatureExtractor):
         """See `FeatureExtractor`."""
         wanted = sorted(set(self._blocks))
         maps = self.network.forward_intermediates(
-            self.normalise(images), indices=wanted, norm=True, stop_early=True, output_fmt="NCHW", intermediates_only=True
+            self.normalise(images),
+            indices=wanted,
+            norm=True,
+            stop_early=True,
+            output_fmt="NCHW",
+            intermediates_only=True,
         )
         return [maps[wanted.index(block)] for block in self._blocks]

@@ -1,0 +1,137 @@
+"""What all methods share: a backbone that benchmarks can look into, a validation loss, a plan printed at the start."""
+
+from abc import abstractmethod
+from importlib.metadata import version
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from pytorch_lightning.utilities import rank_zero_info
+from torch import Tensor, nn
+
+from .backbones import Normalise, extractor_of
+from .backbones.build import Stage
+
+Batch = dict[str, Any]
+"""What a video DataModule gives: `clip` float RGB `(B, T, 3, H, W)` in [0, 1], `video_index` long `(B,)`, …
+
+A loader without held-out videos gives one empty batch, so that Lightning runs the validation hooks; modules skip it.
+"""
+
+
+class CorrespondenceModule(pl.LightningModule):
+    """Base of the methods; owns the backbone, its normalisation, and the contract with the benchmarks.
+
+    A method defines `loss(batch)`. What a training step returns is public for callbacks: `loss`, and where a method has
+    them `embeddings`, `(B·T, D)` detached.
+    """
+
+    backbone: nn.Module
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.normalise = Normalise()
+
+    @abstractmethod
+    def step(self, batch: Batch) -> dict[str, Tensor]:
+        """Everything one batch yields: `loss` (scalar), and what callbacks may want to see, detached."""
+
+    def training_step(self, batch: Batch, batch_index: int) -> dict[str, Tensor]:
+        """One step; logs `train/loss`."""
+        published = self.step(batch)
+        self.log("train/loss", published["loss"], prog_bar=True, batch_size=len(batch["clip"]))
+        return published
+
+    def validation_step(self, batch: Batch, batch_index: int) -> None:
+        """The same objective on held-out videos; logs `val/loss`."""
+        if "clip" in batch:
+            loss = self.step(batch)["loss"]
+            self.log("val/loss", loss, prog_bar=True, sync_dist=True, batch_size=len(batch["clip"]))
+
+    def feature_extractor(self, stage: Stage = None, stride: int | None = None, dilated: bool = False) -> nn.Module:
+        """A view of the backbone for benchmarks; it shares the weights and leaves this module as it is.
+
+        Args:
+            stage: `res2 … res5`, a block such as `res4.b1`, or a list of them for several maps in one pass.
+            stride: pixels per cell, by removing strides; None is 8.
+            dilated: SiamFC's dilations of res4 and res5 instead.
+
+        Returns:
+            A module in eval mode: float RGB `(N, 3, H, W)` in [0, 1] → `(N, C, h, w)`, with `.stride`.
+
+        Raises:
+            ValueError: if the backbone has no such stage, stride or dilation.
+        """
+        return extractor_of(self.backbone, stage, stride, dilated).to(self.device)
+
+    def global_batch(self) -> int:
+        """Videos per optimiser step over all devices and accumulated batches."""
+        self.trainer.fit_loop.setup_data()
+        loader = self.trainer.train_dataloader
+        size = getattr(loader, "batch_size", None)
+        if size is None:
+            raise ValueError(f"{type(loader).__name__} has no batch_size: the learning rate is scaled with it")
+        return int(size * self.trainer.world_size * self.trainer.accumulate_grad_batches)
+
+    def plan(self) -> dict[str, str]:
+        """What is about to happen, as rows of a table; methods add theirs."""
+        trainer, steps = self.trainer, int(self.trainer.estimated_stepping_batches)
+        devices, accumulated, batch = trainer.world_size, trainer.accumulate_grad_batches, self.global_batch()
+        rates = [f"{group['initial_lr']:.6g}" for group in trainer.optimizers[0].param_groups]
+        return {
+            "method": type(self).__name__,
+            "backbone": f"{self.hparams.get('backbone')}, {_millions(self.backbone)} of {_millions(self)} M parameters",
+            "global batch": f"{batch} videos = {batch // devices // accumulated} per device × {devices} device(s) × "
+            f"{accumulated} accumulated",
+            "learning rate": f"{', '.join(rates)} at the start",
+            "steps": f"{steps} in {trainer.max_epochs} epochs" if (trainer.max_epochs or 0) > 0 else str(steps),
+            "BatchNorm": self._batch_norm_groups(),
+            "precision": str(trainer.precision),
+        }
+
+    def on_fit_start(self) -> None:
+        """Refuse what cannot work."""
+        synchronised = any(isinstance(module, nn.SyncBatchNorm) for module in self.modules())
+        if synchronised and self.device.type == "cpu":
+            raise ValueError("trainer.sync_batchnorm=true: SyncBatchNorm does not run on a CPU; leave it out there")
+
+    def on_train_start(self) -> None:
+        """Print the plan, once everything that it tells is known."""
+        plan = self.plan()
+        width = max(map(len, plan))
+        rank_zero_info("\n".join(f"  {name:<{width}}  {text}" for name, text in plan.items()))
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Note which class this is, so that a checkpoint can be loaded by its path alone."""
+        kind = type(self)
+        checkpoint["vidcorr"] = {"class_path": f"{kind.__module__}.{kind.__qualname__}", "version": version("vidcorr")}
+
+    def _batch_norm_groups(self) -> str:
+        kinds = {type(m).__name__ for m in self.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)}
+        if not kinds:
+            return "none"
+        if "SyncBatchNorm" in kinds:
+            return f"SyncBatchNorm: one group over {self.trainer.world_size} device(s)"
+        return f"{', '.join(sorted(kinds))}: each device normalises its own frames"
+
+
+def _millions(module: nn.Module) -> str:
+    return f"{sum(parameter.numel() for parameter in module.parameters()) / 1e6:.1f}"
+
+
+def split_views(clip: Tensor) -> tuple[Tensor, Tensor]:
+    """The two views of VFS: the first and the last half of a clip's frames (VFS, section 3.2).
+
+    Args:
+        clip: `(B, n, …)`, frames in time order.
+
+    Returns:
+        Two tensors `(B, n/2, …)`.
+
+    Raises:
+        ValueError: if n is odd.
+    """
+    if clip.shape[1] % 2:
+        raise ValueError(f"a clip of {clip.shape[1]} frames cannot be split into two views: use an even number")
+    first, second = torch.chunk(clip, 2, dim=1)
+    return first, second

@@ -1,0 +1,44 @@
+"""Any backbone as a module that learns nothing, so that `validate` and `predict` work without training."""
+
+from typing import Any, cast
+
+import pytorch_lightning as pl
+from torch import nn
+from torch.utils.data import DataLoader, Dataset
+
+from .backbones import build_encoder
+from .backbones.build import Stage
+
+
+class FrozenEncoder(pl.LightningModule):
+    """A backbone by name, checkpoint or import path, for `validate` and `predict`.
+
+    Args:
+        spec: a checkpoint, `timm:NAME`, `torchvision:NAME`, `package.module:callable`, or `raw_colour`
+            (see `build_feature_extractor`).
+        stage: the stage where a benchmark asks for none.
+        stride: likewise, pixels per cell.
+        pretrained: the library's own weights, for names of timm and torchvision.
+
+    Raises:
+        ValueError: if the spec is of no such form.
+    """
+
+    def __init__(
+        self, spec: str, stage: str | None = None, stride: int | None = None, pretrained: bool = False
+    ) -> None:
+        super().__init__()
+        self.save_hyperparameters()
+        self.encoder = build_encoder(spec, pretrained)
+
+    def feature_extractor(self, stage: Stage = None, stride: int | None = None, dilated: bool = False) -> nn.Module:
+        """See `CorrespondenceModule.feature_extractor`."""
+        stage, stride = stage or self.hparams["stage"], stride or self.hparams["stride"]
+        return self.encoder.feature_extractor(stage, stride, dilated).to(self.device)
+
+    def val_dataloader(self) -> DataLoader[Any]:
+        """One empty batch: Lightning runs no validation hooks without a batch, and there is nothing to learn from."""
+        return DataLoader(cast(Dataset[Any], [{}]), batch_size=None)
+
+    def validation_step(self, batch: dict[str, Any], batch_index: int) -> None:
+        """Nothing to do; the benchmarks run in the hooks after it."""

@@ -1,0 +1,28 @@
+"""Projector and predictor of the siamese networks."""
+
+from torch import nn
+
+
+def mlp(*widths: int, norm: bool = False, norm_last: bool = False) -> nn.Sequential:
+    """Linear layers with ReLU between them.
+
+    VFS without negatives (as SimSiam): projector `mlp(C, D, D, D, norm=True, norm_last=True)` and predictor
+    `mlp(D, hidden, D, norm=True)`. VFS with negatives (as MoCo v2): projector `mlp(C, C, 128)`.
+
+    Args:
+        widths: of the input and of each layer's output.
+        norm: BatchNorm before each ReLU.
+        norm_last: BatchNorm after the last layer too.
+
+    Returns:
+        The layers, `(N, widths[0])` → `(N, widths[-1])`.
+    """
+    layers: list[nn.Module] = []
+    last = len(widths) - 2
+    for number, width in enumerate(widths[:-1]):
+        layers.append(nn.Linear(width, widths[number + 1]))
+        if norm_last if number == last else norm:
+            layers.append(nn.BatchNorm1d(widths[number + 1]))
+        if number != last:
+            layers.append(nn.ReLU(inplace=True))
+    return nn.Sequential(*layers)

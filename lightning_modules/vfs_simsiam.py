@@ -1,0 +1,69 @@
+"""VFS without negative pairs."""
+
+from einops import rearrange
+from pytorch_lightning.utilities.types import OptimizerLRScheduler
+from torch import Tensor
+
+from .backbones import build_network, pooled_width
+from .base import Batch, CorrespondenceModule, split_views
+from .functional.losses import simsiam_loss
+from .heads import mlp
+from .schedules import scaled_lr, sgd_with_cosine
+
+
+class VFSSimSiam(CorrespondenceModule):
+    """Video frame-level similarity learning without negatives: frames of a video are pulled together.
+
+    A clip's frames are split in time into two views. A predictor maps each view's projections onto the other view's,
+    which receive no gradient. Nothing else keeps the representation from collapsing, so BatchNorm in the heads matters:
+    with several devices train with `trainer.sync_batchnorm=true`.
+
+    Paper: Xu and Wang, Rethinking Self-supervised Correspondence Learning (VFS), ICCV 2021, sections 3.2 and 4.1.
+
+    Args:
+        backbone: a ResNet, `torchvision:NAME` or `timm:NAME`; or `package.module:callable`.
+        projector_dim: width of the projector (512 for ResNet-18, 2048 for ResNet-50).
+        predictor_dim: hidden width of the predictor (128 for ResNet-18, 512 for ResNet-50).
+        base_lr: learning rate for a global batch of 256 videos; it is scaled linearly.
+        momentum: of SGD.
+        weight_decay: of SGD.
+
+    Raises:
+        ValueError: if the backbone's name is unknown.
+    """
+
+    def __init__(
+        self,
+        backbone: str = "torchvision:resnet18",
+        projector_dim: int = 512,
+        predictor_dim: int = 128,
+        base_lr: float = 0.05,
+        momentum: float = 0.9,
+        weight_decay: float = 1e-4,
+    ) -> None:
+        super().__init__()
+        self.save_hyperparameters()
+        self.backbone = build_network(backbone)
+        width = projector_dim
+        self.projector = mlp(pooled_width(self.backbone), width, width, width, norm=True, norm_last=True)
+        self.predictor = mlp(width, predictor_dim, width, norm=True)
+
+    def forward(self, frames: Tensor) -> tuple[Tensor, Tensor]:
+        """Predictions and projections of one view: `(B, n/2, 3, H, W)` in [0, 1] → p and z, each `(B, n/2, D)`."""
+        batch = len(frames)
+        z = self.projector(self.backbone(self.normalise(rearrange(frames, "b t c h w -> (b t) c h w"))))
+        p = self.predictor(z)
+        return rearrange(p, "(b t) d -> b t d", b=batch), rearrange(z, "(b t) d -> b t d", b=batch)
+
+    def step(self, batch: Batch) -> dict[str, Tensor]:
+        """See `CorrespondenceModule`; each view passes by itself, so it is normalised by itself, as in SimSiam."""
+        view1, view2 = split_views(batch["clip"])
+        (p1, z1), (p2, z2) = self(view1), self(view2)
+        return {"loss": simsiam_loss(p1, z1, p2, z2), "embeddings": z1.detach().flatten(0, 1)}
+
+    def configure_optimizers(self) -> OptimizerLRScheduler:
+        """SGD with a cosine decay to 0 by step (VFS, section 4.1)."""
+        settings = self.hparams
+        steps = int(self.trainer.estimated_stepping_batches)
+        lr = scaled_lr(settings["base_lr"], self.global_batch())
+        return sgd_with_cosine(self, lr, settings["momentum"], settings["weight_decay"], steps)
