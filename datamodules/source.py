@@ -1,0 +1,208 @@
+"""What a source of training videos holds: files and folders of frames, in a stable order."""
+
+import os
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from .decoding import VIDEO_SUFFIXES, VideoFile
+from .errors import DataError, DecodingError
+
+IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png"})
+
+
+@dataclass(frozen=True)
+class VideoEntry:
+    """One video of a source.
+
+    Attributes:
+        path: video file, or folder that directly holds the frames.
+        label: class number from a list file.
+    """
+
+    path: Path
+    label: int | None = None
+
+
+class FrameFolder:
+    """A video kept as a folder of pictures, in natural order (2.jpg before 10.jpg).
+
+    It has the interface of `VideoFile`.
+
+    Args:
+        path: folder that directly holds jpg or png files.
+
+    Raises:
+        DataError: if the folder does not hold at least two pictures, all of one kind.
+    """
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        self.path = Path(path)
+        self._files = sorted((e.name for e in os.scandir(path) if _is_picture(e.name)), key=natural_order)
+        kinds = {Path(name).suffix.lower().replace("jpeg", "jpg") for name in self._files}
+        if len(kinds) > 1:
+            raise DataError(
+                f"{path}: frames are of several kinds ({', '.join(sorted(kinds))}); keep one kind per folder"
+            )
+        if len(self._files) < 2:
+            raise DataError(f"{path}: {len(self._files)} frame(s); a folder of frames needs at least 2")
+
+    def __enter__(self) -> "FrameFolder":
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        pass
+
+    @property
+    def num_frames(self) -> int:
+        """Number of pictures."""
+        return len(self._files)
+
+    def read(self, indices: Sequence[int]) -> list[np.ndarray]:
+        """Reads pictures by number, as `VideoFile.read` does.
+
+        Raises:
+            DecodingError: naming the picture that cannot be read or has another size than the first one read.
+        """
+        last = len(self._files) - 1
+        frames = {i: read_picture(self.path / self._files[min(i, last)]) for i in sorted(set(indices))}
+        size = frames[indices[0]].shape
+        for i, frame in frames.items():
+            if frame.shape != size:
+                raise DecodingError(
+                    self.path / self._files[min(i, last)], f"is {_size(frame.shape)}, other frames are {_size(size)}"
+                )
+        return [frames[i] for i in indices]
+
+
+def open_video(path: str | os.PathLike[str], timeout: float = 60.0) -> VideoFile | FrameFolder:
+    """Opens a video file or a folder of frames; both are context managers with `num_frames` and `read(indices)`."""
+    return FrameFolder(path) if os.path.isdir(path) else VideoFile(path, timeout)
+
+
+def read_picture(path: str | os.PathLike[str]) -> np.ndarray:
+    """Reads a jpg or png file as (H, W, 3) uint8 RGB; grey pictures get three equal channels.
+
+    Raises:
+        DecodingError: if it cannot be read.
+    """
+    import cv2
+
+    try:
+        data = np.fromfile(path, dtype=np.uint8)
+    except OSError as error:
+        raise DecodingError(path, error.strerror or str(error)) from error
+    picture = cv2.imdecode(data, cv2.IMREAD_COLOR_RGB) if data.size else None
+    if picture is None:
+        raise DecodingError(path, "not a readable picture")
+    return picture
+
+
+def list_videos(source: str | os.PathLike[str]) -> tuple[VideoEntry, ...]:
+    """Lists the videos of a source without opening them.
+
+    Args:
+        source: a folder, searched through for video files and for folders that directly hold pictures (each such
+            folder is one video), or a list file (.txt, .csv): one path a line, absolute or relative to the list, with
+            an optional class number after a space, a tab or a comma. Empty lines and lines that start with # are
+            left out.
+
+    Returns:
+        The videos: of a folder in natural order of their paths, of a list in its own order.
+
+    Raises:
+        DataError: if there is no video, or a line names what is missing or no video; the first three are quoted.
+
+    Example:
+        A line `clips/my dog.mp4 3` is the file `my dog.mp4` with class 3.
+    """
+    root = Path(source).expanduser()
+    if root.is_dir():
+        entries = _list_folder(root)
+    elif not root.exists():
+        raise DataError(f"{root}: no such folder or list file")
+    elif root.suffix.lower() in {".txt", ".csv"}:
+        entries = _list_file(root)
+    else:
+        raise DataError(f"{root}: a source is a folder of videos, or a list of them in a .txt or .csv file")
+    return tuple(entries)
+
+
+def natural_order(name: str) -> list[tuple[int, int, str]]:
+    """Sorting key that compares runs of digits as numbers.
+
+    Example:
+        >>> sorted(["10.jpg", "2.jpg"], key=natural_order)
+        ['2.jpg', '10.jpg']
+    """
+    return [(0, int(part), "") if part.isdigit() else (1, 0, part) for part in re.findall(r"[0-9]+|[^0-9]+", name)]
+
+
+def _list_folder(root: Path) -> list[VideoEntry]:
+    paths: list[Path] = []
+    for folder, folders, files in os.walk(root, followlinks=True):
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        paths += [Path(folder, name) for name in files if _is_video(name)]
+        if any(_is_picture(name) for name in files):
+            paths.append(Path(folder))
+    if not paths:
+        kinds = " ".join(sorted(VIDEO_SUFFIXES))
+        raise DataError(f"{root}: no videos here; looked for {kinds} files and for folders of jpg or png frames")
+    for path in paths:
+        if path.is_dir():
+            FrameFolder(path)
+    return [VideoEntry(path) for path in sorted(paths, key=lambda path: natural_order(path.as_posix()))]
+
+
+def _list_file(path: Path) -> list[VideoEntry]:
+    entries: list[VideoEntry] = []
+    wrong: list[str] = []
+    for number, line in enumerate(path.read_text(encoding="utf-8-sig").splitlines(), start=1):
+        if not line.strip() or line.lstrip().startswith("#"):
+            continue
+        try:
+            entries.append(_entry(line.strip(), path.parent))
+        except DataError as error:
+            wrong.append(f"line {number}: {error}")
+    if wrong:
+        more = f"; and {len(wrong) - 3} more" if len(wrong) > 3 else ""
+        raise DataError(f"{path}: {'; '.join(wrong[:3])}{more}")
+    if not entries:
+        raise DataError(f"{path}: the list is empty; write one video path per line")
+    labelled = sum(entry.label is not None for entry in entries)
+    if labelled not in (0, len(entries)):
+        raise DataError(f"{path}: {labelled} of {len(entries)} lines have a label; give all of them one, or none")
+    return entries
+
+
+def _entry(line: str, folder: Path) -> VideoEntry:
+    """A line as a path where there is such a file, else as a path and a label."""
+    whole = folder / line
+    if whole.exists():
+        path, label = whole, None
+    elif match := re.fullmatch(r"(.+?)\s*[\s,;]\s*(-?[0-9]+)", line):
+        path, label = folder / match[1].strip("\"'"), int(match[2])
+    else:
+        path, label = folder / line.strip("\"'").rstrip(","), None
+    if not path.exists():
+        raise DataError(f"no such file {path}")
+    if path.is_dir():
+        FrameFolder(path)
+    elif not _is_video(path.name):
+        raise DataError(f"{path} is no video by its name; known are {' '.join(sorted(VIDEO_SUFFIXES))}")
+    return VideoEntry(path, label)
+
+
+def _is_video(name: str) -> bool:
+    return os.path.splitext(name)[1].lower() in VIDEO_SUFFIXES and not name.startswith(".")
+
+
+def _is_picture(name: str) -> bool:
+    return os.path.splitext(name)[1].lower() in IMAGE_SUFFIXES and not name.startswith(".")
+
+
+def _size(shape: Sequence[int]) -> str:
+    return f"{shape[1]} x {shape[0]}"
