@@ -1,0 +1,6 @@
+"""Generated videos with exact ground truth, so that every test and the demo run without a download."""
+
+from .scene import render_video
+from .writers import write_davis, write_videos
+
+__all__ = ["render_video", "write_davis", "write_videos"]

@@ -1,0 +1,175 @@
+"""Synthetic videos on disk: mp4 files to train on, benchmark layouts to evaluate on."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from fractions import Fraction
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from PIL import Image
+
+from ..datasets.files import davis_palette
+from ..errors import DataError
+from .scene import render_video
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+MARKER = "synthetic.json"
+GENERATION = 1
+"""Part of every marker: raise it when the same arguments give other pictures."""
+
+
+def write_videos(
+    root: str | Path,
+    count: int,
+    seed: int = 0,
+    first: int = 0,
+    frames: int = 48,
+    size: tuple[int, int] = (256, 256),
+    sprites: tuple[int, int] = (2, 4),
+    key_frame_every: int = 12,
+) -> Path:
+    """Write `count` H.264 videos `root/00000.mp4`, …; a finished folder of the same arguments is taken as it is.
+
+    Args:
+        root: folder to make. One made here with other arguments is replaced; any other non-empty one is refused.
+        count: number of videos.
+        seed: of the set.
+        first: index of the first video; another range of indices has other scenes.
+        frames: per video.
+        size: (height, width), even numbers.
+        sprites: fewest and most per video.
+        key_frame_every: frames between key frames.
+
+    Returns:
+        root.
+
+    Raises:
+        DataError: if root holds something that was not made here, or the size is odd.
+    """
+    parameters = {k: v for k, v in locals().items() if k != "root"}
+    if size[0] % 2 or size[1] % 2:
+        raise DataError(f"{root}: H.264 needs an even height and width, not {size[0]} × {size[1]}")
+
+    def write(folder: Path) -> None:
+        def one(i: int) -> None:
+            video, _ = render_video(seed, first + i, frames, size, sprites)
+            write_mp4(folder / f"{i:05d}.mp4", video, key_frame_every=key_frame_every)
+
+        in_threads(one, range(count))
+
+    return write_once(Path(root), "videos", parameters, write)
+
+
+def write_davis(
+    root: str | Path,
+    count: int,
+    seed: int = 0,
+    first: int = 0,
+    frames: int = 48,
+    size: tuple[int, int] = (256, 256),
+    sprites: tuple[int, int] = (2, 4),
+) -> Path:
+    """Write `count` sequences in DAVIS-2017's layout: JPEG frames, indexed PNG masks, ImageSets/2017/val.txt.
+
+    The folders are called 480p, as in DAVIS, whatever the size. Arguments and errors as in `write_videos`.
+    """
+    parameters = {k: v for k, v in locals().items() if k != "root"}
+
+    def write(folder: Path) -> None:
+        names = [f"synthetic-{i:03d}" for i in range(count)]
+
+        def one(i: int) -> None:
+            video, masks = render_video(seed, first + i, frames, size, sprites)
+            write_frames(folder / "JPEGImages" / "480p" / names[i], video)
+            write_masks(folder / "Annotations" / "480p" / names[i], dict(enumerate(masks)))
+
+        in_threads(one, range(count))
+        write_text(folder / "ImageSets" / "2017" / "val.txt", names)
+
+    return write_once(Path(root), "davis", parameters, write)
+
+
+def write_mp4(path: Path, video: NDArray[np.uint8], rate: int = 24, key_frame_every: int = 12) -> None:
+    """Encode (T, H, W, 3) uint8 RGB as H.264 (yuv420p, crf 20)."""
+    import av
+
+    with av.open(str(path), "w") as container:
+        options = {"crf": "20", "preset": "veryfast"}
+        stream = container.add_stream("libx264", rate=Fraction(rate), options=options)
+        stream.height, stream.width = video.shape[1:3]
+        stream.pix_fmt = "yuv420p"
+        stream.codec_context.gop_size = key_frame_every
+        stream.codec_context.thread_count = 1
+        for picture in video:
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
+        container.mux(stream.encode())
+
+
+def write_frames(folder: Path, video: NDArray[np.uint8], names: Iterable[str] | None = None) -> None:
+    """Write (T, H, W, 3) uint8 RGB as pictures, by default 00000.jpg, 00001.jpg, …"""
+    import cv2
+
+    folder.mkdir(parents=True)
+    names = names if names is not None else (f"{t:05d}.jpg" for t in range(len(video)))
+    for name, picture in zip(names, video, strict=True):
+        if not cv2.imwrite(str(folder / name), picture[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 93]):
+            raise DataError(f"{folder / name}: cannot be written; check space and permissions")
+
+
+def write_masks(folder: Path, masks: dict[int, NDArray[np.uint8]], name: str = "{:05d}.png") -> None:
+    """Write frame number → (H, W) uint8 ids as indexed PNGs with the DAVIS palette."""
+    folder.mkdir(parents=True)
+    colours = davis_palette().ravel().tolist()
+    for t, mask in masks.items():
+        image = Image.fromarray(mask)
+        image.putpalette(colours)
+        image.save(folder / name.format(t), compress_level=1)
+
+
+def write_text(path: Path, lines: Iterable[str]) -> None:
+    """Write lines to a file, making its folder."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("".join(f"{line}\n" for line in lines))
+
+
+def in_threads(work: Callable[[int], None], items: range) -> None:
+    """Call work(item) for all items on the machine's cores; the first exception is raised."""
+    with ThreadPoolExecutor(max_workers=min(8, os.cpu_count() or 1)) as pool:
+        list(pool.map(work, items))
+
+
+def write_once(root: Path, kind: str, parameters: dict[str, Any], write: Callable[[Path], None]) -> Path:
+    """Have `write` fill a new folder and move it to `root` when it is complete, unless it is there already.
+
+    A marker file holds the parameters. A folder with the same marker is taken as it is, one with another marker is
+    replaced, and one without a marker is not ours and refused.
+
+    Raises:
+        DataError: if root is not empty and was not made here.
+    """
+    marker = json.dumps({"kind": kind, "generation": GENERATION, **parameters}, sort_keys=True, indent=1)
+    if root.is_dir() and any(root.iterdir()):
+        if not (root / MARKER).is_file():
+            raise DataError(f"{root}: holds files that were not generated here; give another folder or empty it")
+        if (root / MARKER).read_text() == marker:
+            return root
+    partial = root.with_name(f".{root.name}.partial-{os.getpid()}")
+    shutil.rmtree(partial, ignore_errors=True)
+    partial.mkdir(parents=True)
+    try:
+        write(partial)
+        (partial / MARKER).write_text(marker)
+        if root.is_dir():
+            shutil.rmtree(root)
+        partial.rename(root)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+    return root
