@@ -72,9 +72,7 @@ class LabelPropagator:
             if p.radius is not None:
                 dy, dx = (y[block, None] - y).abs(), (x[block, None] - x).abs()
                 inside = (
-                    dy**2 + dx**2 < p.radius**2
-                    if p.neighbourhood == "circle"
-                    else (dy <= p.radius) & (dx <= p.radius)
+                    dy**2 + dx**2 < p.radius**2 if p.neighbourhood == "circle" else (dy <= p.radius) & (dx <= p.radius)
                 )
                 for r, (_, masked) in enumerate(references):
                     if masked:

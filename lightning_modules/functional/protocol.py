@@ -237,7 +237,10 @@ def _check_ranges(protocol: PropagationProtocol) -> None:
             protocol.radius is None or (protocol.radius > 0 if circle else protocol.radius >= 0),
             f"{'above 0' if circle else '0 or more'} feature cells for a {protocol.neighbourhood}, or None",
         ),
-        "references": (protocol.references is None or len(protocol.references) > 0, "one frame number or more, or None"),
+        "references": (
+            protocol.references is None or len(protocol.references) > 0,
+            "one frame number or more, or None",
+        ),
         "mixture_components": (
             protocol.mixture_components is None
             or (protocol.mixture_components >= 1 and protocol.topk is None and protocol.radius is not None),
@@ -259,7 +262,9 @@ def _check_ranges(protocol: PropagationProtocol) -> None:
     }
     for field, (holds, expected) in conditions.items():
         if not holds:
-            raise ValueError(f"protocol {protocol.name!r}: {field} must be {expected}, got {getattr(protocol, field)!r}")
+            raise ValueError(
+                f"protocol {protocol.name!r}: {field} must be {expected}, got {getattr(protocol, field)!r}"
+            )
     if protocol.context == 0 and protocol.references is None and protocol.repeat_first == "padding":
         raise ValueError(f"protocol {protocol.name!r}: repeat_first='padding' needs context of 1 or more, got 0")
 

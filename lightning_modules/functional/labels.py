@@ -1,0 +1,217 @@
+"""Annotations to labels on the feature grid and back: object masks and body joints."""
+
+from collections.abc import Sequence
+from typing import Literal
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+
+def encode_masks(
+    mask: Tensor | np.ndarray,
+    objects: Sequence[int],
+    size: tuple[int, int],
+    method: Literal["nearest", "bilinear", "strided"] = "nearest",
+) -> Tensor:
+    """One channel per object, and the background first, on the feature grid.
+
+    Args:
+        mask: (H, W) integer object ids. Ids not in `objects`, 0 among them, are background.
+        objects: the id of each channel from 1 on.
+        size: (h, w) of the feature map.
+        method: "nearest": the pixel that Pillow's NEAREST takes (VFS, DINO); "bilinear": each channel's 0/1 map
+            sampled bilinearly without smoothing (CRW, by OpenCV); "strided": every s-th pixel from the corner, where
+            s = ceil(H / h) (Liir).
+
+    Returns:
+        (1 + len(objects), h, w) float32 in [0, 1], which sums to 1 over the channels.
+
+    Raises:
+        ValueError: for a mask that is not (H, W) integer, more than 254 objects, ids that repeat or are 0, or a size
+            that striding cannot give.
+    """
+    mask = torch.as_tensor(mask)
+    if mask.ndim != 2 or mask.is_floating_point() or mask.is_complex():
+        raise ValueError(f"mask must be (H, W) integer ids, got {tuple(mask.shape)} {mask.dtype}")
+    if len(objects) > 254:
+        raise ValueError(f"at most 254 objects fit beside the background, got {len(objects)}")
+    if len(set(objects)) < len(objects) or 0 in objects:
+        raise ValueError(f"objects must be different ids other than 0 (background), got {list(objects)}")
+    height, width = mask.shape
+    if method == "nearest":
+        mask = mask[_nearest(height, size[0], mask.device)[:, None], _nearest(width, size[1], mask.device)]
+    elif method == "strided":
+        mask = mask[:: -(-height // size[0]), :: -(-width // size[1])]
+        if mask.shape != tuple(size):
+            raise ValueError(
+                f"no stride samples a mask of {height} x {width} at {size[0]} x {size[1]} places; "
+                f"the nearest gives {mask.shape[0]} x {mask.shape[1]}"
+            )
+    elif method != "bilinear":
+        raise ValueError(f"method must be nearest, bilinear or strided, got {method!r}")
+    ids = torch.tensor(list(objects), device=mask.device, dtype=torch.long)
+    foreground = (mask == ids[:, None, None]).float()
+    labels = torch.cat([1 - foreground.sum(0, keepdim=True), foreground])
+    return _resize(labels, size) if method == "bilinear" else labels
+
+
+def decode_masks(
+    labels: Tensor,
+    size: tuple[int, int],
+    *,
+    rescale: bool = True,
+    argmax_size: tuple[int, int] | None = None,
+    objects: Sequence[int] | None = None,
+) -> Tensor:
+    """The label with the largest value at each pixel, after bilinear up-sampling (align_corners False).
+
+    Args:
+        labels: (L, h, w) soft labels, L <= 255.
+        size: (H, W) of the mask.
+        rescale: first map each up-sampled channel whose maximum is above 0 from its [min, max] to [0, 1] (VFS, DINO).
+        argmax_size: take the argmax at this size and resize the result to `size` by Pillow's nearest pixel (DINO).
+        objects: ids of the channels from 1 on; None: the channels' own numbers.
+
+    Returns:
+        (H, W) uint8. Of equal labels the first wins, as in `argmax`.
+
+    Raises:
+        ValueError: for labels that are not (L, h, w) floats or have more than 255 channels, or another number of
+            objects than channels.
+    """
+    _check_maps(labels, "labels")
+    if not 1 <= len(labels) <= 255:
+        raise ValueError(f"labels must have 1 to 255 channels for a uint8 mask, got {len(labels)}")
+    if objects is not None and len(objects) != len(labels) - 1:
+        raise ValueError(f"{len(labels) - 1} objects expected for {len(labels)} channels, got {len(objects)}")
+    winner = _argmax_of_upsampled(labels.float(), argmax_size or size, rescale)
+    if argmax_size is not None:
+        winner = winner[
+            _nearest(argmax_size[0], size[0], winner.device)[:, None], _nearest(argmax_size[1], size[1], winner.device)
+        ]
+    if objects is None:
+        return winner
+    return torch.tensor([0, *objects], dtype=torch.uint8, device=labels.device)[winner.long()]
+
+
+def encode_keypoints(
+    points: Tensor | np.ndarray,
+    frame_size: tuple[int, int],
+    size: tuple[int, int],
+    sigma: float = 4.0,
+    unit: Literal["pixel", "cell"] = "pixel",
+) -> Tensor:
+    """A Gaussian with peak 1 for each joint, on the feature grid.
+
+    The window spans the whole numbers trunc(p − 3σ) … trunc(p + 3σ) and the Gaussian sits on its middle, so that the
+    fraction of a position is lost, as in the original codes. A joint whose window misses the picture gives zeros.
+
+    Args:
+        points: (K, 2) x, y in pixels of the frame, from 0.
+        frame_size: (H, W) of the frame.
+        size: (h, w) of the feature map.
+        sigma: standard deviation, in `unit`.
+        unit: "pixel": drawn at the frame's size, then sampled bilinearly (VFS, σ = 4); "cell": drawn on the grid
+            (CRW, σ = 0.5).
+
+    Returns:
+        (K, h, w) float32 in [0, 1].
+
+    Raises:
+        ValueError: for points that are not (K, 2) or a sigma of 0 or less.
+    """
+    points = torch.as_tensor(points, dtype=torch.float64)
+    if points.ndim != 2 or points.shape[1] != 2:
+        raise ValueError(f"points must be (K, 2), got {tuple(points.shape)}")
+    if sigma <= 0:
+        raise ValueError(f"sigma must be above 0, got {sigma}")
+    if unit == "pixel":
+        return _resize(_gaussians(points, frame_size, sigma).float(), size)
+    if unit != "cell":
+        raise ValueError(f"unit must be pixel or cell, got {unit!r}")
+    scale = points.new_tensor([size[1] / frame_size[1], size[0] / frame_size[0]])
+    return _gaussians(points * scale, size, sigma).float()
+
+
+def decode_keypoints(
+    heatmaps: Tensor,
+    frame_size: tuple[int, int],
+    topk: int = 5,
+    grid: Literal["input", "feature"] = "input",
+) -> Tensor:
+    """Joint positions: the mean of the best places of each heat-map, weighted by their values.
+
+    Args:
+        heatmaps: (K, h, w), 0 or more.
+        frame_size: (H, W) of the frame.
+        topk: number of places.
+        grid: "input": places are pixels of the heat-map up-sampled to the frame (VFS, topk 5); "feature": cells, whose
+            position is scaled by H / h and W / w (CRW, topk 3).
+
+    Returns:
+        (K, 2) x, y in pixels of the frame; (−1, −1) where a heat-map is zero everywhere.
+
+    Raises:
+        ValueError: for heat-maps that are not (K, h, w) floats, a topk of less than 1, or an unknown grid.
+    """
+    _check_maps(heatmaps, "heatmaps")
+    if topk < 1:
+        raise ValueError(f"topk must be 1 or more, got {topk}")
+    if grid not in ("input", "feature"):
+        raise ValueError(f"grid must be input or feature, got {grid!r}")
+    maps = _resize(heatmaps.float(), frame_size) if grid == "input" else heatmaps.float()
+    _, height, width = maps.shape
+    values, places = maps.flatten(1).topk(min(topk, height * width), dim=1)
+    weights = values / values.sum(1, keepdim=True)
+    x = (places % width * weights).sum(1) * (frame_size[1] / width)
+    y = (places // width * weights).sum(1) * (frame_size[0] / height)
+    empty = maps.flatten(1).amax(1) <= 0
+    return torch.stack([x, y], dim=1).masked_fill(empty[:, None], -1.0)
+
+
+def _argmax_of_upsampled(labels: Tensor, size: tuple[int, int], rescale: bool) -> Tensor:
+    """(L, h, w) → (H, W) uint8: a running maximum, channel after channel, instead of an argmax over a strided axis."""
+    best = torch.full(size, -torch.inf, device=labels.device)
+    winner = torch.zeros(size, dtype=torch.uint8, device=labels.device)
+    for channel, label in enumerate(labels):
+        value = _resize(label[None], size)[0]
+        if rescale:
+            low, high = value.aminmax()
+            scaled = (value - low).div_(high - low + 1e-12)
+            value = torch.where(high > 0, scaled, value)
+        winner.masked_fill_(value > best, channel)
+        torch.maximum(best, value, out=best)
+    return winner
+
+
+def _gaussians(points: Tensor, size: tuple[int, int], sigma: float) -> Tensor:
+    """(K, 2) x, y → (K, H, W): separable, so that one vector per joint and axis is enough."""
+    axes = []
+    for coordinate, extent in zip(points.T, reversed(size), strict=True):
+        start, stop = (coordinate - 3 * sigma).trunc(), (coordinate + 3 * sigma + 1).trunc()
+        places = torch.arange(extent, dtype=points.dtype, device=points.device)
+        centre = start + (6 * sigma + 1) // 2
+        inside = (places >= start[:, None]) & (places < stop[:, None])
+        axes.append(torch.exp(-((places - centre[:, None]) ** 2) / (2 * sigma**2)) * inside)
+    return axes[1][:, :, None] * axes[0][:, None, :]
+
+
+def _resize(maps: Tensor, size: tuple[int, int]) -> Tensor:
+    """Bilinear, pixel centres, no smoothing: torch's align_corners=False, OpenCV's INTER_LINEAR."""
+    if maps.shape[-2:] == tuple(size):
+        return maps
+    return F.interpolate(maps[None], size=size, mode="bilinear", align_corners=False)[0]
+
+
+def _nearest(source: int, target: int, device: torch.device) -> Tensor:
+    """Source index of each target place in Pillow's NEAREST, whose positions are summed up in double precision."""
+    step = source / target
+    positions = np.add.accumulate(np.array([step * 0.5] + [step] * (target - 1)))
+    return torch.from_numpy(positions.astype(np.int64).clip(max=source - 1)).to(device)
+
+
+def _check_maps(maps: Tensor, name: str) -> None:
+    if maps.ndim != 3 or not maps.is_floating_point():
+        raise ValueError(f"{name} must be (channels, h, w) float, got {tuple(maps.shape)} {maps.dtype}")
