@@ -1,0 +1,3 @@
+from .video import VideoDataModule
+
+__all__ = ["VideoDataModule"]

@@ -1,0 +1,184 @@
+"""Colour augmentation on the device, for a whole batch at once, with its own draw for every frame."""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+_GREY = (0.2989, 0.587, 0.114)  # torchvision's weights of red, green and blue
+
+
+@dataclass(frozen=True)
+class ColourDraws:
+    """What was drawn for each of N frames.
+
+    Attributes:
+        factors: (N, 4) brightness, contrast, saturation, hue.
+        order: (N, 4) long, the order in which the four are applied.
+        jitter: (N,) bool, whether they are.
+        grey: (N,) bool.
+        blur: (N,) bool.
+        sigma: (N,) of the blur, pixels.
+    """
+
+    factors: Tensor
+    order: Tensor
+    jitter: Tensor
+    grey: Tensor
+    blur: Tensor
+    sigma: Tensor
+
+
+class ColourAugmentation:
+    """Colour jitter, greyscale and Gaussian blur, each frame on its own draw.
+
+    Equals torchvision's `ColorJitter`, `rgb_to_grayscale` and `gaussian_blur` frame by frame.
+    Source: VFS, section 4.1, after MoCo v2.
+
+    Args:
+        brightness: the factor is uniform in 1 ± brightness.
+        contrast: as brightness.
+        saturation: as brightness.
+        hue: the shift is uniform in ± hue, in turns of the colour circle.
+        jitter_probability: of all four together, in random order.
+        grey_probability: of turning grey.
+        blur_probability: of the blur.
+        sigma: least and largest standard deviation of the blur, pixels; it is cut off at three times the largest.
+    """
+
+    def __init__(
+        self,
+        brightness: float = 0.4,
+        contrast: float = 0.4,
+        saturation: float = 0.4,
+        hue: float = 0.1,
+        jitter_probability: float = 0.8,
+        grey_probability: float = 0.2,
+        blur_probability: float = 0.5,
+        sigma: tuple[float, float] = (0.1, 2.0),
+    ) -> None:
+        self.spread = torch.tensor([brightness, contrast, saturation, hue])
+        self.jitter_probability = jitter_probability
+        self.grey_probability = grey_probability
+        self.blur_probability = blur_probability
+        self.sigma = sigma
+
+    def draw(self, count: int, generator: torch.Generator) -> ColourDraws:
+        """Draws the parameters of `count` frames from a CPU generator, so that they are the same on every device."""
+        spread = (2 * torch.rand(count, 4, generator=generator) - 1) * self.spread
+        factors = spread + torch.tensor([1.0, 1.0, 1.0, 0.0])
+        order = torch.rand(count, 4, generator=generator).argsort(dim=1)
+        chance = torch.rand(count, 3, generator=generator)
+        low, high = self.sigma
+        return ColourDraws(
+            factors=factors,
+            order=order,
+            jitter=chance[:, 0] < self.jitter_probability,
+            grey=chance[:, 1] < self.grey_probability,
+            blur=chance[:, 2] < self.blur_probability,
+            sigma=low + (high - low) * torch.rand(count, generator=generator),
+        )
+
+    def __call__(self, frames: Tensor, generator: torch.Generator) -> Tensor:
+        """Draws and applies.
+
+        Args:
+            frames: (N, 3, H, W) float RGB in [0, 1]; left as it is.
+            generator: CPU generator.
+
+        Returns:
+            The same shape and range.
+        """
+        if frames.ndim != 4 or frames.shape[1] != 3 or not frames.is_floating_point():
+            raise ValueError(f"need float frames (N, 3, H, W), got {frames.dtype} {tuple(frames.shape)}")
+        return self.apply(frames, self.draw(len(frames), generator))
+
+    def apply(self, frames: Tensor, draws: ColourDraws) -> Tensor:
+        """Applies what was drawn.
+
+        Args:
+            frames: (N, 3, H, W) float RGB in [0, 1]; left as it is.
+            draws: for N frames.
+
+        Returns:
+            The same shape and range.
+        """
+        frames = frames.clone()
+        for turn in range(4):
+            for kind, adjust in enumerate(_ADJUSTMENTS):
+                chosen = draws.jitter & (draws.order[:, turn] == kind)
+                _replace(frames, chosen, adjust, draws.factors[:, kind])
+        _replace(frames, draws.grey, lambda x, _: grey(x).expand_as(x), draws.sigma)
+        radius = math.ceil(3 * self.sigma[1])
+        _replace(frames, draws.blur, lambda x, sigma: gaussian_blur(x, sigma, radius), draws.sigma)
+        return frames
+
+
+def _replace(frames: Tensor, chosen: Tensor, change: Callable[[Tensor, Tensor], Tensor], parameter: Tensor) -> None:
+    index = chosen.nonzero()[:, 0]
+    if len(index):
+        values = parameter[index].to(frames)[:, None, None, None]
+        index = index.to(frames.device)
+        frames.index_copy_(0, index, change(frames.index_select(0, index), values))
+
+
+def grey(frames: Tensor) -> Tensor:
+    """Weighted mean of the channels: (N, 3, H, W) to (N, 1, H, W)."""
+    red, green, blue = frames.split(1, dim=1)
+    return (red * _GREY[0]).add_(green, alpha=_GREY[1]).add_(blue, alpha=_GREY[2])
+
+
+def adjust_brightness(frames: Tensor, factor: Tensor) -> Tensor:
+    """Frames (N, 3, H, W) times factor (N, 1, 1, 1)."""
+    return (frames * factor).clamp_(0, 1)
+
+
+def adjust_contrast(frames: Tensor, factor: Tensor) -> Tensor:
+    """Blends frames (N, 3, H, W) with the mean grey of each by factor (N, 1, 1, 1)."""
+    return torch.lerp(grey(frames).mean(dim=(1, 2, 3), keepdim=True), frames, factor).clamp_(0, 1)
+
+
+def adjust_saturation(frames: Tensor, factor: Tensor) -> Tensor:
+    """Blends frames (N, 3, H, W) with their grey picture by factor (N, 1, 1, 1)."""
+    return torch.lerp(grey(frames), frames, factor).clamp_(0, 1)
+
+
+def adjust_hue(frames: Tensor, shift: Tensor) -> Tensor:
+    """Turns the hue of frames (N, 3, H, W) by shift (N, 1, 1, 1) of the colour circle.
+
+    With largest value V, chroma C and hue H in sixths of the circle, the channel at sector s (5, 3, 1 for red, green,
+    blue) of the HSV colour is V - C · clamp(min(k, 4 - k), 0, 1), k = (s + H) mod 6: saturation is never needed.
+    """
+    red, green, blue = frames.split(1, dim=1)
+    value = frames.amax(dim=1, keepdim=True)
+    chroma = value - frames.amin(dim=1, keepdim=True)
+    scale = torch.where(chroma > 0, chroma, 1).reciprocal_()
+    hue = torch.where(
+        value == red,
+        (green - blue) * scale,
+        torch.where(value == green, (blue - red) * scale + 2, (red - green) * scale + 4),
+    )
+    hue.add_(6 * shift)
+    sector = torch.tensor([5.0, 3.0, 1.0], dtype=frames.dtype, device=frames.device)[:, None, None]
+    k = (hue + sector).remainder_(6)
+    return (value - chroma * torch.minimum(k, 4 - k).clamp_(0, 1)).clamp_(0, 1)
+
+
+def gaussian_blur(frames: Tensor, sigma: Tensor, radius: int) -> Tensor:
+    """Blurs each of frames (N, 3, H, W) by its sigma (N, 1, 1, 1) with a kernel of 2 · radius + 1, mirrored borders."""
+    count, _, height, width = frames.shape
+    if min(height, width) <= radius:
+        raise ValueError(f"frames of {height} x {width} are too small for a blur of radius {radius}")
+    offsets = torch.arange(-radius, radius + 1, dtype=frames.dtype, device=frames.device)
+    kernel = torch.softmax(-(offsets**2) / (2 * sigma.view(count, 1) ** 2), dim=1)
+    kernel = kernel.repeat_interleave(3, dim=0)[:, None, None]  # (3N, 1, 1, K)
+    planes = F.pad(frames, [radius] * 4, mode="reflect").view(1, 3 * count, height + 2 * radius, width + 2 * radius)
+    planes = F.conv2d(planes, kernel, groups=3 * count)
+    planes = F.conv2d(planes, kernel.transpose(2, 3), groups=3 * count)
+    return planes.view_as(frames)
+
+
+_ADJUSTMENTS = (adjust_brightness, adjust_contrast, adjust_saturation, adjust_hue)

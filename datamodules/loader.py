@@ -1,0 +1,102 @@
+"""The order of the samples and the place in it: both survive a restart."""
+
+from collections.abc import Callable, Iterator, Sized
+from typing import Any, TypeVar
+
+import torch
+from torch.utils.data import DataLoader
+from torch.utils.data.distributed import DistributedSampler
+
+from .sampling import seeded_generator
+
+Key = tuple[int, int]  # epoch, number of the sample in it
+Batch = TypeVar("Batch")
+
+
+class ClipSampler(DistributedSampler[Key]):
+    """Yields (epoch, index) pairs: of each epoch a permutation that is a function of (seed, epoch).
+
+    The global batch k holds the same samples for any number of ranks that share the same global batch size. Samples
+    that do not fill a global batch are left out. Lightning leaves a `DistributedSampler` in its place and calls its
+    `set_epoch`.
+
+    Args:
+        dataset: anything with a length.
+        batch_size: of one rank.
+        ranks: number of processes.
+        rank: of this process.
+        seed: of the permutation.
+    """
+
+    def __init__(self, dataset: Sized, batch_size: int, ranks: int = 1, rank: int = 0, seed: int = 0) -> None:
+        super().__init__(dataset, num_replicas=ranks, rank=rank, seed=seed, drop_last=True)  # type: ignore[arg-type]
+        self.batch_size = batch_size
+        self.num_samples = len(dataset)
+        self.num_batches = self.num_samples // (batch_size * ranks)
+        self.first_batch = 0
+
+    def __iter__(self) -> Iterator[Key]:
+        order = torch.randperm(self.num_samples, generator=seeded_generator(self.seed, self.epoch))
+        share = order[self.rank :: self.num_replicas]
+        for index in share[self.first_batch * self.batch_size : len(self)].tolist():
+            yield self.epoch, index
+
+    def __len__(self) -> int:
+        return self.num_batches * self.batch_size
+
+
+class FixedSampler(DistributedSampler[Key]):
+    """Yields (0, index) in order, the same in every epoch; ranks without a sample of their own repeat one.
+
+    Args:
+        dataset: anything with a length.
+        ranks: number of processes.
+        rank: of this process.
+    """
+
+    def __init__(self, dataset: Sized, ranks: int = 1, rank: int = 0) -> None:
+        super().__init__(dataset, num_replicas=ranks, rank=rank, shuffle=False)  # type: ignore[arg-type]
+
+    def __iter__(self) -> Iterator[Key]:
+        for index in super().__iter__():
+            yield 0, index  # type: ignore[misc]
+
+
+class ResumableLoader(DataLoader[Batch]):
+    """A loader over a `ClipSampler` whose state is the number of batches that were taken from it in the epoch.
+
+    Batches that workers have made ahead do not count, so a run that goes on from the state starts at the next batch,
+    whatever its number of workers. Lightning keeps the state in its checkpoints.
+
+    Attributes:
+        processed: where set, gives the number of batches that were trained on; a batch that was taken but not yet
+            trained on, when an exception stops the run, then does not count.
+    """
+
+    sampler: ClipSampler
+    processed: Callable[[], int] | None = None
+    _place: tuple[int, int] = (0, 0)  # epoch, batches taken
+    _resume: tuple[int, int] | None = None
+
+    def __iter__(self) -> Iterator[Any]:  # type: ignore[override]
+        # a generator: it starts at the first next(), after Lightning has set the epoch
+        epoch = self.sampler.epoch
+        taken = self._resume[1] if self._resume and self._resume[0] == epoch else 0
+        self._place, self._resume = (epoch, taken), None
+        self.sampler.first_batch = taken
+        for batch in super().__iter__():
+            taken += 1
+            self._place = (epoch, taken)
+            yield batch
+
+    def state_dict(self) -> dict[str, int]:
+        """Epoch and number of batches taken in it."""
+        epoch, taken = self._place
+        if self.processed is not None:
+            taken = min(taken, self.processed())
+        return {"epoch": epoch, "batches": taken}
+
+    def load_state_dict(self, state: dict[str, int]) -> None:
+        """Sets where the next pass starts; it holds if that pass is in the same epoch."""
+        self._place = self._resume = (state["epoch"], state["batches"])
+        self.sampler.set_epoch(state["epoch"])

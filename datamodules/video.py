@@ -1,0 +1,270 @@
+"""Clips of unlabelled videos for training: any folder or list of video files or of folders of frames."""
+
+import hashlib
+import os
+import warnings
+from collections import Counter
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from pathlib import Path
+from typing import Any, Literal
+
+import pytorch_lightning as pl
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader
+
+from .clips import ClipDataset, Sampling, Transform, collate_clips
+from .colour import ColourAugmentation
+from .errors import DataError
+from .loader import ClipSampler, FixedSampler, ResumableLoader
+from .sampling import continuous_indices, distant_indices, seeded_generator
+from .source import VideoEntry, list_videos, open_video
+from .transforms import CentreCrop, RandomResizedCrop, WholeFrame
+
+Batch = dict[str, Any]
+
+
+class VideoDataModule(pl.LightningDataModule):
+    """Clips of T frames from videos.
+
+    A batch is a dictionary:
+
+    - ``clip``: (B, T, 3, size, size) uint8 as the loader gives it; float RGB in [0, 1] on the device;
+    - ``video_index``: (B,) long, number of the video in the source;
+    - ``frame_index``: (B, T) long, zero-based;
+    - ``label``: (B,) long, where a list file gives labels;
+    - ``failures``: one line for each video that could not be decoded while this batch was made and had to be replaced.
+
+    Without held-out videos the validation loader gives one empty dictionary, so that validation hooks run. What a
+    worker draws is a function of (seed, epoch, sample), what the device draws of (seed, epoch, batch, rank).
+
+    Args:
+        source: folder, searched through for video files and folders of frames, or a .txt or .csv list of them with
+            optional labels; see `datamodules.source.list_videos`.
+        frames: T, frames in a clip.
+        sampling: "distant", one frame from each of T equal segments, or "continuous", every `interval` frames
+            (VFS, Table 1).
+        interval: of continuous sampling, frames; of several, one is drawn for each clip. 0 repeats one frame.
+        interval_weights: probabilities of several intervals; equal where not given.
+        size: side of the frames, pixels.
+        spatial: True for a random resized crop and flip of each frame, False for a centre crop, "whole" for the
+            whole frame squeezed into the square (Liir).
+        area: share of the frame's area that a random crop takes, least and largest.
+        flip: probability of a horizontal flip.
+        colour: jitter, grey and blur each frame (training only, on the device).
+        batch_size: clips per rank.
+        num_workers: processes that decode, per rank; by default the usable cores, at most 8.
+        holdout: share of the videos that is kept for validation, at least one video unless 0.
+        samples_per_epoch: clips in an epoch, drawn with replacement from all frames of all videos; without it an
+            epoch takes one clip from each video.
+        repeat: number of times that an epoch goes through the videos.
+        seed: of every draw.
+        timeout: seconds after which the decoding of a video is given up.
+
+    Raises:
+        DataError: from `setup`, if the source is not as described.
+    """
+
+    def __init__(
+        self,
+        source: str | os.PathLike[str],
+        frames: int = 8,
+        sampling: Literal["distant", "continuous"] = "distant",
+        interval: int | list[int] = 8,
+        interval_weights: list[float] | None = None,
+        size: int = 224,
+        spatial: bool | Literal["whole"] = True,
+        area: tuple[float, float] = (0.2, 1.0),
+        flip: float = 0.5,
+        colour: bool = False,
+        batch_size: int = 32,
+        num_workers: int | None = None,
+        holdout: float = 0.02,
+        samples_per_epoch: int | None = None,
+        repeat: int = 1,
+        seed: int = 0,
+        timeout: float = 60.0,
+    ) -> None:
+        super().__init__()
+        intervals = [interval] if isinstance(interval, int) else list(interval)
+        _check_arguments(frames, sampling, intervals, interval_weights, size, area, batch_size, holdout, repeat)
+        self.source = Path(source).expanduser()
+        self.batch_size, self.seed, self.timeout = batch_size, seed, timeout
+        self.holdout, self.samples_per_epoch, self.repeat = holdout, samples_per_epoch, repeat
+        self.num_workers = min(8, len(os.sched_getaffinity(0))) if num_workers is None else num_workers
+        self.sampling: Sampling = (
+            partial(_distant, frames)
+            if sampling == "distant"
+            else partial(_continuous, frames, intervals, interval_weights)
+        )
+        self.evaluation_transform: Transform = WholeFrame(size) if spatial == "whole" else CentreCrop(size)
+        self.transform = RandomResizedCrop(size, area, flip=flip) if spatial is True else self.evaluation_transform
+        self.colour = ColourAugmentation() if colour else None
+        self.videos: tuple[VideoEntry, ...] = ()
+        self.skipped: Counter[str] = Counter()
+
+    def setup(self, stage: str) -> None:
+        """Lists the source and holds videos out."""
+        if not self.videos:
+            self.videos = list_videos(self.source)
+            self._training, self._held_out = _split(self.videos, self.source, self.holdout, self.seed)
+            self._weights = self._count_frames() if self.samples_per_epoch else None
+        trainer = self.trainer
+        if trainer is not None and not any(isinstance(c, _SkippedVideos) for c in trainer.callbacks):  # type: ignore[attr-defined]
+            trainer.callbacks.append(_SkippedVideos(self.skipped))  # type: ignore[attr-defined]
+
+    def train_dataloader(self) -> ResumableLoader[Batch]:
+        """Clips in an order that is a function of (seed, epoch); its state is the place in it."""
+        length = self.samples_per_epoch or len(self._training) * self.repeat
+        dataset = self._dataset(self._training, self.transform, length, self._weights, self.seed)
+        ranks, rank = self._ranks()
+        sampler = ClipSampler(dataset, self.batch_size, ranks, rank, self.seed)
+        if not sampler.num_batches:
+            raise DataError(
+                f"{self.source}: {length} clips an epoch do not fill a batch of {self.batch_size} on {ranks} rank(s); "
+                "lower batch_size or raise repeat"
+            )
+        loader: ResumableLoader[Batch] = ResumableLoader(dataset, sampler=sampler, **self._loader_arguments())
+        if self.trainer is not None:
+            progress = self.trainer.fit_loop.epoch_loop.batch_progress
+            loader.processed = lambda: progress.current.processed  # type: ignore[attr-defined]
+        return loader
+
+    def val_dataloader(self) -> DataLoader[Any]:
+        """The held-out videos: fixed draws, no augmentation; one empty batch where there are none."""
+        if not self._held_out:
+            return DataLoader([{}], batch_size=None)  # type: ignore[arg-type]
+        dataset = self._dataset(self._held_out, self.evaluation_transform, len(self._held_out), None, ~self.seed)
+        return DataLoader(dataset, sampler=FixedSampler(dataset, *self._ranks()), **self._loader_arguments())
+
+    def on_after_batch_transfer(self, batch: Batch, dataloader_idx: int) -> Batch:
+        """On the device: to float in [0, 1], and colour augmentation in training."""
+        if "clip" not in batch:
+            return batch
+        clip: Tensor = batch["clip"].float().div_(255)
+        if self.colour is not None and self.trainer is not None and self.trainer.training:
+            step = self.trainer.fit_loop.epoch_loop.batch_progress.current.ready
+            generator = seeded_generator(self.seed, self.trainer.current_epoch, step, self.trainer.global_rank)
+            clip = self.colour(clip.flatten(0, 1), generator).view_as(clip)
+        return batch | {"clip": clip}
+
+    def _dataset(
+        self, numbers: Sequence[int], transform: Transform, length: int, weights: Sequence[int] | None, seed: int
+    ) -> ClipDataset:
+        entries = [self.videos[number] for number in numbers]
+        return ClipDataset(entries, numbers, self.sampling, transform, length, weights, seed, timeout=self.timeout)
+
+    def _loader_arguments(self) -> dict[str, Any]:
+        return {
+            "batch_size": self.batch_size,
+            "num_workers": self.num_workers,
+            "collate_fn": collate_clips,
+            "pin_memory": torch.cuda.is_available(),
+            "persistent_workers": self.num_workers > 0,
+            "worker_init_fn": _one_thread,
+            "generator": torch.Generator(),  # the loader draws a seed for its workers: not from the global generator
+        }
+
+    def _ranks(self) -> tuple[int, int]:
+        return (self.trainer.world_size, self.trainer.global_rank) if self.trainer is not None else (1, 0)
+
+    def _count_frames(self) -> list[int]:
+        """Frames of each training video; 0 where it cannot be opened."""
+
+        def count(number: int) -> int:
+            try:
+                with open_video(self.videos[number].path, self.timeout) as video:
+                    return video.num_frames
+            except DataError as error:
+                self.skipped[self.videos[number].path.as_posix()] += 1
+                warnings.warn(f"left out: {error}", stacklevel=2)
+                return 0
+
+        with ThreadPoolExecutor(max(self.num_workers, 1)) as pool:
+            counts = list(pool.map(count, self._training))
+        if not sum(counts):
+            raise DataError(f"{self.source}: none of {len(counts)} videos can be opened")
+        return counts
+
+
+class _SkippedVideos(pl.Callback):
+    """Counts and names the videos that had to be replaced."""
+
+    def __init__(self, counts: Counter[str]) -> None:
+        self._counts = counts
+
+    def on_train_batch_start(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Batch, batch_idx: int
+    ) -> None:
+        for line in batch.get("failures", ()) if isinstance(batch, dict) else ():
+            path = line.partition(": ")[0]
+            if path not in self._counts:
+                warnings.warn(f"replaced by another video: {line}", stacklevel=2)
+            self._counts[path] += 1
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        total = torch.tensor(float(self._counts.total()), device=pl_module.device)
+        pl_module.log("data/skipped_videos", total, sync_dist=True, reduce_fx="sum")
+
+
+def _split(videos: Sequence[VideoEntry], source: Path, holdout: float, seed: int) -> tuple[list[int], list[int]]:
+    """Numbers of the videos to train on and of those held out: the ones whose hashed paths come first."""
+    if not holdout:
+        return list(range(len(videos))), []
+    count = max(1, round(holdout * len(videos)))
+    if count >= len(videos):
+        raise DataError(f"{source}: {len(videos)} video(s) leave none to train on; set holdout to 0")
+    root = source if source.is_dir() else source.parent
+
+    def rank(number: int) -> bytes:
+        name = os.path.relpath(videos[number].path, root)
+        return hashlib.blake2b(f"{seed} {name}".encode(errors="surrogateescape")).digest()
+
+    held_out = sorted(sorted(range(len(videos)), key=rank)[:count])
+    return sorted(set(range(len(videos))) - set(held_out)), held_out
+
+
+def _distant(frames: int, num_frames: int, generator: torch.Generator) -> Tensor:
+    return distant_indices(num_frames, frames, generator)
+
+
+def _continuous(
+    frames: int, intervals: list[int], weights: list[float] | None, num_frames: int, generator: torch.Generator
+) -> Tensor:
+    chances = torch.tensor(weights or [1.0] * len(intervals))
+    interval = intervals[int(torch.multinomial(chances, 1, generator=generator))]
+    return continuous_indices(num_frames, frames, interval, generator)
+
+
+def _one_thread(worker: int) -> None:
+    import cv2
+
+    cv2.setNumThreads(0)
+
+
+def _check_arguments(
+    frames: int,
+    sampling: str,
+    intervals: Sequence[int],
+    weights: Sequence[float] | None,
+    size: int,
+    area: tuple[float, float],
+    batch_size: int,
+    holdout: float,
+    repeat: int,
+) -> None:
+    for name, value in {"frames": frames, "size": size, "batch_size": batch_size, "repeat": repeat}.items():
+        if value < 1:
+            raise ValueError(f"{name} must be at least 1, got {value}")
+    if sampling not in ("distant", "continuous"):
+        raise ValueError(f"sampling must be 'distant' or 'continuous', got {sampling!r}")
+    if not intervals or min(intervals) < 0:
+        raise ValueError(f"interval must be 0 or more frames, got {intervals}")
+    if weights is not None and (len(weights) != len(intervals) or min(weights) < 0 or not sum(weights)):
+        raise ValueError(f"interval_weights {weights} do not fit the intervals {intervals}")
+    if not 0 < area[0] <= area[1] <= 1:
+        raise ValueError(f"area must be two ascending shares in (0, 1], got {area}")
+    if not 0 <= holdout < 1:
+        raise ValueError(f"holdout must be a share in [0, 1), got {holdout}")
