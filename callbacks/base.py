@@ -1,0 +1,218 @@
+"""When a benchmark runs, over which ranks, and where its numbers go."""
+
+import logging
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+import pytorch_lightning as pl
+import torch
+from pytorch_lightning.utilities.seed import isolate_rng
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from torch import nn
+
+from lightning_modules.backbones import build_feature_extractor
+
+from .ranks import BenchmarkError, Ranks, share_out
+from .results import Results
+
+log = logging.getLogger(__name__)
+
+
+class BenchmarkSequence(Protocol):
+    """What the base needs to know of a sequence."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def num_frames(self) -> int: ...
+
+
+class BenchmarkCallback(pl.Callback, ABC):
+    """A benchmark that runs in validation, every few epochs of `fit` and in `validate`, or by `evaluate` alone.
+
+    A benchmark defines `name`, `read`, `start`, `run` and `finish`. Sequences are shared out over the ranks by length;
+    an error on one rank ends the benchmark on all: `validate` fails with its message, `fit` logs it and goes on.
+    The module that trains is left as it was: features come from its `feature_extractor`, the random state is put back.
+
+    Args:
+        every_n_epochs: of `fit`; the last epoch always counts.
+        before_training: also run before the first step of `fit`.
+        limit_sequences: only the first so many, for a quick look; results.json says so.
+        output_dir: where files go; None is `benchmarks/<name>/` in the folder of the run.
+        fatal: an error ends `fit` too.
+    """
+
+    name: str
+    stage: str | list[str] | None = None
+    stride: int | None = None
+
+    def __init__(
+        self,
+        every_n_epochs: int = 1,
+        before_training: bool = False,
+        limit_sequences: int | None = None,
+        output_dir: str | Path | None = None,
+        fatal: bool = False,
+    ) -> None:
+        if every_n_epochs < 1:
+            raise ValueError(f"{type(self).__name__}: every_n_epochs is {every_n_epochs}, it must be at least 1")
+        self.every_n_epochs = every_n_epochs
+        self.before_training = before_training
+        self.limit_sequences = limit_sequences
+        self.output_dir = output_dir
+        self.fatal = fatal
+        self.last_step: int | None = None
+        """Optimiser step of the last run of `fit` or `validate` that succeeded."""
+        self._sequences: Sequence[Any] | None = None
+
+    # What a benchmark defines
+
+    @abstractmethod
+    def read(self) -> Sequence[Any]:
+        """Open the data set; raises `DataError` for whatever can be known to be wrong before any work."""
+
+    @abstractmethod
+    def start(self, extractor: nn.Module, ranks: Ranks, folder: Path | None) -> None:
+        """Begin a run: make new metrics that gather over `ranks.group`."""
+
+    @abstractmethod
+    def run(self, extractor: nn.Module, sequence: Any) -> None:
+        """Evaluate one sequence and update the metrics."""
+
+    @abstractmethod
+    def finish(self) -> tuple[dict[str, float], list[dict[str, Any]]]:
+        """Compute the metrics over all ranks: scores (without the benchmark's name) and rows per sequence."""
+
+    def about(self) -> dict[str, Any]:
+        """What the scores depend on, for results.json."""
+        return {}
+
+    def draw(self, logger: Any, step: int) -> None:
+        """Pictures for the logger, after a run."""
+
+    # Use
+
+    @property
+    def sequences(self) -> Sequence[Any]:
+        """The sequences of a run, read once."""
+        if self._sequences is None:
+            self._sequences = self.read()[: self.limit_sequences]
+        return self._sequences
+
+    def evaluate(self, extractor: nn.Module, folder: str | Path | None = None) -> dict[str, float]:
+        """Run the benchmark, with or without a Trainer.
+
+        Args:
+            extractor: of `feature_extractor(stage, stride)` or `build_feature_extractor`.
+            folder: where results, predictions and pictures go; None writes nothing.
+
+        Returns:
+            Scores as fractions, for example `J&F-Mean`; with several stages `res4/J&F-Mean`.
+
+        Raises:
+            BenchmarkError: if it failed on another rank.
+            DataError: if the data are not as they should be.
+        """
+        ranks = Ranks()
+        folder = None if folder is None else Path(folder)
+        began = time.perf_counter()
+        try:
+            with isolate_rng(), torch.inference_mode():
+                with ranks.together():
+                    shares = share_out([sequence.num_frames for sequence in self.sequences], ranks.size)
+                    self.start(extractor, ranks, folder)
+                    with _progress(self.name, len(shares[ranks.rank]), ranks.rank) as bar:
+                        task = bar.add_task(self.name, total=len(shares[ranks.rank]), sequence="")
+                        for number in shares[ranks.rank]:
+                            bar.update(task, sequence=self.sequences[number].name)
+                            self.run(extractor, self.sequences[number])
+                            bar.advance(task)
+                scores, rows = self.finish()
+            seconds = time.perf_counter() - began
+            self._report(scores, rows, seconds, ranks, folder)
+        finally:
+            ranks.close()
+        return scores
+
+    def _report(
+        self, scores: Mapping[str, float], rows: list[dict[str, Any]], seconds: float, ranks: Ranks, folder: Path | None
+    ) -> None:
+        if ranks.rank != 0:
+            return
+        about = {
+            "sequences": len(self.sequences),
+            "limit_sequences": self.limit_sequences,
+            "stage": self.stage,
+            "stride": self.stride,
+            "ranks": ranks.size,
+            "seconds": round(seconds, 2),
+            **self.about(),
+        }
+        results = Results(self.name, scores, rows, about)
+        results.print()
+        if folder is not None:
+            results.write(folder)
+            log.info("%s: results are in %s", self.name, folder)
+
+    # Hooks
+
+    def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
+        """Open the data set before any training, so that what is wrong with it is known at once."""
+        if stage in ("fit", "validate"):
+            _ = self.sequences
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """The score before training, where it is asked for; not when a run is resumed."""
+        if self.before_training and trainer.global_step == 0:
+            scores = self._evaluate_in(trainer, pl_module)
+            if trainer.logger is not None and scores:
+                trainer.logger.log_metrics(scores, step=0)
+
+    def on_validation_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Run where the epoch is due."""
+        if trainer.sanity_checking or (trainer.state.fn == "fit" and not self._is_due(trainer)):
+            return
+        scores = self._evaluate_in(trainer, pl_module)
+        pl_module.log_dict(scores, rank_zero_only=False, sync_dist=False)
+
+    def _is_due(self, trainer: pl.Trainer) -> bool:
+        epoch = trainer.current_epoch + 1
+        return epoch % self.every_n_epochs == 0 or epoch == trainer.max_epochs
+
+    def _evaluate_in(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> dict[str, float]:
+        folder = self._folder(trainer)
+        try:
+            scores = self.evaluate(build_feature_extractor(pl_module, self.stage, self.stride), folder)
+        except Exception as error:
+            if self.fatal or trainer.state.fn != "fit":
+                raise
+            log.error("%s failed and the training goes on: %s", self.name, error)
+            return {}
+        self.last_step = trainer.global_step
+        if trainer.is_global_zero and trainer.logger is not None:
+            self.draw(trainer.logger, trainer.global_step)
+        return {f"{self.name}/{key}": value for key, value in scores.items()}
+
+    def _folder(self, trainer: pl.Trainer) -> Path:
+        if self.output_dir is not None:
+            return Path(self.output_dir)
+        run = trainer.log_dir or trainer.default_root_dir
+        moment = f"epoch={trainer.current_epoch:03d}-step={trainer.global_step:06d}"
+        return Path(run) / "benchmarks" / self.name / moment
+
+
+def _progress(name: str, total: int, rank: int) -> Progress:
+    columns = [
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+        TextColumn("{task.fields[sequence]}"),
+    ]
+    return Progress(*columns, transient=True, disable=rank != 0 or total == 0)
+
+
+__all__ = ["BenchmarkCallback", "BenchmarkError", "BenchmarkSequence"]

@@ -1,0 +1,85 @@
+"""Sharing sequences out over ranks, and leaving a benchmark together."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from datetime import timedelta
+from typing import Any
+
+import torch.distributed as dist
+
+LONGEST_BENCHMARK = timedelta(days=2)
+
+
+class BenchmarkError(RuntimeError):
+    """A benchmark failed on one of the ranks; every rank raises it, with that rank's message."""
+
+
+class Ranks:
+    """The ranks of this run as a benchmark sees them; a run without process group is one rank.
+
+    Results travel over a gloo group of our own: it needs no GPU, and its time limit is days, where that of the
+    training's group is minutes and a rank without sequences would run into it.
+    """
+
+    def __init__(self) -> None:
+        self.active = dist.is_available() and dist.is_initialized()
+        self.rank = dist.get_rank() if self.active else 0
+        self.size = dist.get_world_size() if self.active else 1
+        self.group: Any = dist.new_group(backend="gloo", timeout=LONGEST_BENCHMARK) if self.size > 1 else None
+
+    def gather(self, value: Any) -> list[Any]:
+        """One picklable value of each rank, in the order of the ranks, on every rank."""
+        if self.size == 1:
+            return [value]
+        values: list[Any] = [None] * self.size
+        dist.all_gather_object(values, value, group=self.group)
+        return values
+
+    @contextmanager
+    def together(self) -> Iterator[None]:
+        """Run a block on all ranks; where it fails on one, all leave it with that rank's error.
+
+        Raises:
+            BenchmarkError: on every rank, where several ranks run; a single rank raises what was raised.
+        """
+        error: Exception | None = None
+        try:
+            yield
+        except Exception as raised:
+            if self.size == 1:
+                raise
+            error = raised
+        messages = self.gather(None if error is None else f"{type(error).__name__}: {error}")
+        failed = [(rank, message) for rank, message in enumerate(messages) if message is not None]
+        if failed:
+            rank, message = failed[0]
+            raise BenchmarkError(f"rank {rank} of {self.size}: {message}") from error
+
+    def close(self) -> None:
+        """Give the group back."""
+        if self.group is not None and dist.is_initialized():
+            dist.destroy_process_group(self.group)
+        self.group = None
+
+
+def share_out(lengths: Sequence[int], size: int) -> list[list[int]]:
+    """Deal sequences out so that all ranks have about equally many frames: the longest first, to the idlest rank.
+
+    Args:
+        lengths: frames of each sequence.
+        size: number of ranks.
+
+    Returns:
+        For each rank the numbers of its sequences, each number once over all ranks.
+
+    Example:
+        >>> share_out([10, 90, 50, 45], 2)
+        [[1, 0], [2, 3]]
+    """
+    shares: list[list[int]] = [[] for _ in range(size)]
+    frames = [0] * size
+    for number in sorted(range(len(lengths)), key=lambda n: (-lengths[n], n)):
+        idlest = frames.index(min(frames))
+        shares[idlest].append(number)
+        frames[idlest] += lengths[number]
+    return shares

@@ -1,0 +1,85 @@
+"""What a benchmark leaves on disk: results.json, a CSV with a row per sequence, and a table on the console."""
+
+import csv
+import json
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+Row = dict[str, Any]
+
+
+@dataclass
+class Results:
+    """The outcome of one benchmark run.
+
+    Args:
+        benchmark: its name.
+        scores: key → value, fractions, as they are logged.
+        rows: one per sequence (and object); the columns are the keys of the first.
+        about: what the scores depend on: protocol with name, fields and hash, stage, stride, sequences, seconds.
+    """
+
+    benchmark: str
+    scores: Mapping[str, float]
+    rows: Sequence[Row]
+    about: dict[str, Any] = field(default_factory=dict)
+
+    def write(self, folder: Path) -> None:
+        """Write results.json and per_sequence.csv; each appears whole or not at all.
+
+        Raises:
+            OSError: if the folder cannot be written.
+        """
+        folder.mkdir(parents=True, exist_ok=True)
+        content = {
+            "benchmark": self.benchmark,
+            "scores": dict(self.scores),
+            **self.about,
+            "command": sys.argv,
+            "versions": {name: version(name) for name in ("vidcorr", "torch", "pytorch-lightning")},
+        }
+        _write_whole(folder / "results.json", json.dumps(content, indent=2) + "\n")
+        if self.rows:
+            lines = _Lines()
+            writer = csv.DictWriter(lines, fieldnames=list(self.rows[0]))
+            writer.writeheader()
+            writer.writerows(self.rows)
+            _write_whole(folder / "per_sequence.csv", "".join(lines))
+
+    def print(self, console: Console | None = None) -> None:
+        """Print one line per stage with the scores."""
+        (console or Console()).print(scores_table({self.benchmark: self.scores}))
+
+
+def scores_table(runs: Mapping[str, Mapping[str, float]]) -> Table:
+    """A table with one row per run and one column per score; values are printed in per cent.
+
+    Args:
+        runs: name of the run → key → fraction.
+    """
+    table = Table(box=None, header_style="bold")
+    columns = list(dict.fromkeys(key for scores in runs.values() for key in scores))
+    table.add_column("")
+    for key in columns:
+        table.add_column(key, justify="right")
+    for name, scores in runs.items():
+        table.add_row(name, *(f"{100 * scores[key]:.1f}" if key in scores else "" for key in columns))
+    return table
+
+
+class _Lines(list[str]):
+    write = list.append
+
+
+def _write_whole(path: Path, text: str) -> None:
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    temporary.write_text(text, newline="")
+    temporary.replace(path)

@@ -1,0 +1,78 @@
+"""Pictures of what was propagated, as arrays that any logger or notebook can show."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+from torch import Tensor
+
+from datamodules.datasets.files import davis_palette
+
+Picture = NDArray[np.uint8]
+
+
+def overlay_masks(frame: Tensor, mask: Tensor, opacity: float = 0.5) -> Picture:
+    """A frame with its objects tinted in DAVIS's colours and outlined.
+
+    Args:
+        frame: uint8 RGB `(3, H, W)`.
+        mask: uint8 ids `(H, W)`, 0 is background.
+        opacity: of the tint, 0 to 1.
+
+    Returns:
+        uint8 RGB `(H, W, 3)`.
+
+    Raises:
+        ValueError: if the sizes differ.
+    """
+    if frame.shape[1:] != mask.shape:
+        raise ValueError(f"overlay: the frame is {tuple(frame.shape[1:])}, the mask {tuple(mask.shape)}")
+    picture, ids = frame.permute(1, 2, 0).cpu().numpy().astype(np.float32), mask.cpu().numpy()
+    colours = davis_palette()[ids].astype(np.float32)
+    inside = ids[..., None] > 0
+    tinted = np.where(inside, (1 - opacity) * picture + opacity * colours, picture)
+    edge = np.zeros_like(ids, dtype=bool)
+    edge[:, :-1] |= ids[:, :-1] != ids[:, 1:]
+    edge[:-1] |= ids[:-1] != ids[1:]
+    tinted[edge] = 255
+    return tinted.round().astype(np.uint8)
+
+
+def contact_sheet(pictures: Sequence[Picture], columns: int, width: int = 320, gap: int = 4) -> Picture:
+    """Pictures of one size side by side, each reduced to `width` pixels.
+
+    Args:
+        pictures: uint8 `(H, W, 3)` each.
+        columns: pictures in a row.
+        width: of one picture in the sheet, pixels.
+        gap: between pictures, pixels.
+
+    Returns:
+        uint8 `(H', W', 3)`.
+    """
+    reduced = [_reduce(picture, width) for picture in pictures]
+    height = max(picture.shape[0] for picture in reduced)
+    rows = -(-len(reduced) // columns)
+    sheet = np.full((rows * (height + gap) - gap, columns * (width + gap) - gap, 3), 255, np.uint8)
+    for number, picture in enumerate(reduced):
+        y, x = number // columns * (height + gap), number % columns * (width + gap)
+        sheet[y : y + picture.shape[0], x : x + width] = picture
+    return sheet
+
+
+def write_picture(path: Path, picture: Picture) -> None:
+    """Write a PNG, making its folder."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(picture).save(path)
+
+
+def evenly_spaced(length: int, count: int) -> list[int]:
+    """At most `count` different frame numbers from the first to the last of `length` frames."""
+    return sorted({round(number * (length - 1) / max(count - 1, 1)) for number in range(count)})
+
+
+def _reduce(picture: Picture, width: int) -> Picture:
+    height = round(picture.shape[0] * width / picture.shape[1])
+    return np.asarray(Image.fromarray(picture).resize((width, height), Image.Resampling.BILINEAR))
