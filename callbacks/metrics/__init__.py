@@ -1,6 +1,8 @@
 """Metrics of the benchmarks: torchmetrics classes over pure functions."""
 
-from .outlines import Outline, mask_outlines, object_outlines
+from .keypoints import PCK, keypoint_distances, pck
+from .outlines import Outline, boundary_score, mask_outlines, object_outlines, region_score
+from .parts import InstanceAP, SemanticIoU, average_precision, class_areas, match_instances
 from .segmentation import (
     RegionBoundary,
     SequenceScore,
@@ -8,14 +10,30 @@ from .segmentation import (
     region_similarity,
     sequence_statistics,
 )
+from .tracking import TrackingSuccess, box_iou, centre_error, precision_curve, success_curve
 
 __all__ = [
+    "PCK",
+    "InstanceAP",
     "Outline",
     "RegionBoundary",
+    "SemanticIoU",
     "SequenceScore",
+    "TrackingSuccess",
+    "average_precision",
     "boundary_accuracy",
+    "boundary_score",
+    "box_iou",
+    "centre_error",
+    "class_areas",
+    "keypoint_distances",
     "mask_outlines",
+    "match_instances",
     "object_outlines",
+    "pck",
+    "precision_curve",
+    "region_score",
     "region_similarity",
     "sequence_statistics",
+    "success_curve",
 ]

@@ -61,9 +61,13 @@ class Outline:
         """(h + 2·radius, w + 2·radius) in {0, 1}: pixels within `radius` of the boundary."""
         import cv2
 
-        r = self.radius
-        framed = np.pad(self.edge, r)
-        return cv2.dilate(framed, _disk(r)).astype(np.uint8, copy=False)
+        r, (h, w) = self.radius, self.edge.shape
+        framed = np.zeros((h + 2 * r, w + 2 * r), dtype=np.uint8)
+        framed[r : r + h, r : r + w] = self.edge
+        near = np.zeros_like(framed)
+        for box in _disk(r):
+            np.bitwise_or(near, cv2.dilate(framed, box), out=near)
+        return near
 
 
 def mask_outlines(
@@ -171,6 +175,7 @@ def _radius(bound: float, shape: Sequence[int]) -> int:
 
 
 @lru_cache(maxsize=16)
-def _disk(radius: int) -> NDArray[np.uint8]:
-    y, x = np.ogrid[-radius : radius + 1, -radius : radius + 1]
-    return (x * x + y * y <= radius * radius).astype(np.uint8)
+def _disk(radius: int) -> list[NDArray[np.uint8]]:
+    """Boxes whose union is the disk x² + y² ≤ radius²: separable, and faster together than the disk as one kernel."""
+    height = {math.isqrt(radius * radius - y * y): y for y in range(radius + 1)}
+    return [np.ones((2 * y + 1, 2 * x + 1), dtype=np.uint8) for x, y in height.items()]

@@ -1,0 +1,169 @@
+"""Percentage of correct keypoints on JHMDB, with the normalisers of the two public codes and a sane one."""
+
+import math
+from collections.abc import Sequence
+from typing import Any, Literal, get_args
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from .outlines import as_array
+from .rows import RowMetric
+
+Counting = Literal["prediction-visible", "crw", "ground-truth"]
+
+THRESHOLDS = (0.1, 0.2, 0.3, 0.4, 0.5)
+
+Points = Tensor | NDArray[Any]
+
+
+def keypoint_distances(
+    prediction: Points,
+    target: Points,
+    counting: Counting = "prediction-visible",
+    size: tuple[int, int] | None = None,
+) -> Tensor:
+    """Distances of predicted joints, as fractions of the person's size in that frame.
+
+    The size is 0.6 times the diagonal of the box around the annotated joints that count.  Which joints count:
+    "prediction-visible" (VFS): predicted x > 0, whatever the annotation says; "crw": predicted x ≥ 0, frame 0 left out;
+    "ground-truth": annotated inside the picture, frame 0 left out, and a joint that was not found is infinitely far.
+
+    Args:
+        prediction: (T, K, 2) x, y in pixels, zero-based; negative or NaN where a joint was not found.
+        target: (T, K, 2) x, y in pixels, zero-based (JHMDB's files are one-based); NaN where not annotated.
+        counting: see above.
+        size: (H, W) of the picture, needed by "ground-truth".
+
+    Returns:
+        (T, K) float64, NaN where a joint does not count, infinite where the box has no extent.
+
+    Raises:
+        ValueError: if the shapes differ, the rule is unknown, or it needs `size`.
+    """
+    points, truth = (as_array(x).astype(np.float64) for x in (prediction, target))
+    if points.shape != truth.shape or points.ndim != 3 or points.shape[2] != 2:
+        raise ValueError(f"joints must be (T, K, 2), got prediction {points.shape} and target {truth.shape}")
+    counted = _counted(points, truth, counting, size)
+    box = np.where(counted[..., None], truth, np.nan)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        extent = np.fmax.reduce(box, axis=1) - np.fmin.reduce(box, axis=1)
+        scale = 0.6 * np.sqrt((extent**2).sum(axis=1, keepdims=True))
+        distances = np.sqrt(((points - truth) ** 2).sum(axis=2)) / scale
+    distances[~(scale[:, 0] > 0)] = np.inf
+    if counting == "ground-truth":
+        distances[~_found(points)] = np.inf
+    return torch.from_numpy(np.where(counted, distances, np.nan))
+
+
+def pck(distances: Tensor, thresholds: Sequence[float] = THRESHOLDS) -> Tensor:
+    """Share of joints with a distance of at most each threshold, per kind of joint, then averaged over the kinds.
+
+    Args:
+        distances: (N, K), as `keypoint_distances` gives them; those of several videos may be stacked.
+        thresholds: in the distances' unit.
+
+    Returns:
+        (A,) float64 in [0, 1], one for each threshold; NaN if no joint counts.
+
+    Example:
+        >>> pck(torch.tensor([[0.05, 0.3], [0.2, float("nan")]]), (0.1, 0.5))
+        tensor([0.2500, 1.0000], dtype=torch.float64)
+    """
+    return _mean_over_joints(_counts(distances, thresholds))
+
+
+class PCK(RowMetric):
+    """Percentage of correct keypoints, as a fraction, at several thresholds.
+
+    The state is one row of counts per video, so the score is the same however the videos are shared over ranks.
+
+    Args:
+        thresholds: fractions of the person's size.
+        counting: which joints count, see `keypoint_distances`.
+        joints: K; JHMDB has 15.
+        kwargs: those of torchmetrics.Metric, see `RowMetric` for `process_group`.
+
+    Example:
+        >>> metric = PCK(thresholds=(0.1,), joints=2)
+        >>> truth = torch.tensor([[[10.0, 10.0], [40.0, 50.0]]])
+        >>> metric.update(truth + torch.tensor([[4.0, 0.0], [0.0, 0.0]]), truth, name="wave")
+        >>> metric.compute()
+        {'PCK@0.1': 0.5}
+    """
+
+    higher_is_better = True
+
+    def __init__(
+        self,
+        thresholds: Sequence[float] = THRESHOLDS,
+        counting: Counting = "prediction-visible",
+        joints: int = 15,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(width=joints * (1 + len(thresholds)), **kwargs)
+        _check(counting)
+        self.thresholds, self.counting, self.joints = tuple(thresholds), counting, joints
+
+    def update(self, prediction: Points, target: Points, *, name: str, size: tuple[int, int] | None = None) -> None:
+        """Add one video: (T, K, 2) x, y in pixels; arguments and errors of `keypoint_distances`."""
+        try:
+            distances = keypoint_distances(prediction, target, self.counting, size)
+        except ValueError as error:
+            raise ValueError(f"{name}: {error}") from error
+        if distances.shape[1] != self.joints:
+            raise ValueError(f"{name}: expected {self.joints} joints, got {distances.shape[1]}")
+        self.add_row(name, _counts(distances, self.thresholds).flatten().tolist())
+
+    def compute(self) -> dict[str, float]:
+        """`PCK@0.1` and so on, as fractions; NaN where no joint counted."""
+        return self._scores(sum(self.table().values(), torch.zeros(self.width, dtype=torch.float64)))
+
+    def rows(self) -> list[dict[str, str | float]]:
+        """One dictionary per video of this rank, for a CSV; those of all ranks inside `sync_context()`."""
+        return [{"Sequence": name, **self._scores(row)} for name, row in self.table().items()]
+
+    def _scores(self, row: Tensor) -> dict[str, float]:
+        values = _mean_over_joints(row.view(-1, self.joints)).tolist()
+        return {f"PCK@{threshold:g}": value for threshold, value in zip(self.thresholds, values, strict=True)}
+
+
+def _check(counting: str) -> None:
+    if counting not in get_args(Counting):
+        raise ValueError(f"counting must be one of {', '.join(get_args(Counting))}, got {counting!r}")
+
+
+def _found(points: NDArray[np.float64]) -> Any:
+    return np.all(np.isfinite(points) & (points >= 0), axis=2)
+
+
+def _counted(
+    points: NDArray[np.float64], truth: NDArray[np.float64], counting: Counting, size: tuple[int, int] | None
+) -> NDArray[np.bool_]:
+    _check(counting)
+    counted = np.isfinite(truth).all(axis=2)
+    if counting == "prediction-visible":
+        return counted & (points[..., 0] > 0)
+    if counting == "crw":
+        counted &= points[..., 0] >= 0
+    elif size is None:
+        raise ValueError('counting="ground-truth" needs the picture\'s size=(H, W)')
+    else:
+        counted &= (truth >= 0).all(axis=2) & (truth[..., 0] <= size[1] - 1) & (truth[..., 1] <= size[0] - 1)
+    counted[0] = False
+    return counted
+
+
+def _counts(distances: Tensor, thresholds: Sequence[float]) -> Tensor:
+    """(1 + A, K): how many joints count, then how many of them are within each threshold."""
+    counts = [~distances.isnan(), *(distances <= threshold for threshold in thresholds)]
+    return torch.stack(counts).sum(dim=1).double()
+
+
+def _mean_over_joints(counts: Tensor) -> Tensor:
+    seen = counts[:, counts[0] > 0]
+    if not seen.shape[1]:
+        return torch.full((len(counts) - 1,), math.nan, dtype=torch.float64)
+    return (seen[1:] / seen[0]).mean(dim=1)

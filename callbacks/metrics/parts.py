@@ -1,0 +1,301 @@
+"""Semantic parts (mIoU) and instance parts (AP over IoU 0.1 … 0.9) of VIP."""
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torchmetrics import Metric
+from torchmetrics.utilities import dim_zero_cat
+
+from .outlines import Masks, as_array, integer_ids
+from .rows import RowMetric
+
+IGNORED = 255
+AP_THRESHOLDS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
+
+
+def class_areas(prediction: Masks, target: Masks, classes: int = 20, ignored: int = IGNORED) -> Tensor:
+    """Pixels of each class: shared, in either map, predicted, annotated.
+
+    Args:
+        prediction: integer classes of any shape, frames or whole videos.
+        target: the same shape; pixels of the value `ignored` count neither way.
+        classes: C, background included.
+        ignored: value of the target that is no class.
+
+    Returns:
+        (4, C) int64, which may be added up over frames and videos.
+
+    Raises:
+        ValueError: if the shapes differ, or a value is no class.
+    """
+    predicted, wanted = as_array(prediction), as_array(target)
+    if predicted.shape != wanted.shape:
+        raise ValueError(f"prediction is {predicted.shape}, target is {wanted.shape}")
+    known = wanted != ignored
+    pairs = []
+    for label, values in (("prediction", predicted), ("target", wanted)):
+        values = values[known]
+        if values.dtype.kind not in "iu" or (values.size and not 0 <= values.min() <= values.max() < classes):
+            raise ValueError(f"{label} must hold classes 0 to {classes - 1}, got {_span(values)}")
+        pairs.append(values.astype(np.int64))
+    table = np.bincount(pairs[1] * classes + pairs[0], minlength=classes * classes).reshape(classes, classes)
+    shared, found, there = table.diagonal(), table.sum(axis=0), table.sum(axis=1)
+    return torch.from_numpy(np.stack([shared, found + there - shared, found, there]))
+
+
+class SemanticIoU(RowMetric):
+    """Mean intersection over union of classes, areas summed over the data set before they are divided.
+
+    A class that is neither predicted nor annotated is left out of the mean; one that is only predicted scores 0.
+    The state is one row of areas per video.  Predictions outside the classes raise: VFS's histogram silently counted
+    the value 20 as class 19.
+
+    Args:
+        classes: C, background included; VIP has 20.
+        ignored: value of the target that is no class.
+        kwargs: those of torchmetrics.Metric, see `RowMetric` for `process_group`.
+
+    Example:
+        >>> metric = SemanticIoU(classes=2)
+        >>> metric.update(torch.tensor([0, 1, 1, 1]), torch.tensor([0, 0, 1, 1]), name="clip")
+        >>> round(metric.compute()["mIoU"], 4)
+        0.5833
+    """
+
+    higher_is_better = True
+
+    def __init__(self, classes: int = 20, ignored: int = IGNORED, **kwargs: Any) -> None:
+        super().__init__(width=4 * classes, **kwargs)
+        self.classes, self.ignored = classes, ignored
+
+    def update(self, prediction: Masks, target: Masks | None = None, *, name: str) -> None:
+        """Add one video.
+
+        Args:
+            prediction: (T, H, W) integer classes, or the (4, C) sum of `class_areas` over its frames.
+            target: (T, H, W) integer classes; None when `prediction` is a sum of areas.
+            name: the video's name.
+        """
+        try:
+            areas = as_array(prediction)
+            if target is not None:
+                areas = as_array(class_areas(prediction, target, self.classes, self.ignored))
+            if areas.shape != (4, self.classes):
+                raise ValueError(f"without a target, expected areas (4, {self.classes}), got {areas.shape}")
+        except ValueError as error:
+            raise ValueError(f"{name}: {error}") from error
+        self.add_row(name, areas.flatten().tolist())
+
+    def compute(self) -> dict[str, float]:
+        """`mIoU`, `mAcc` (mean recall of the classes) and `aAcc` (share of right pixels), as fractions."""
+        return self._scores(sum(self.table().values(), torch.zeros(self.width, dtype=torch.float64)))
+
+    def rows(self) -> list[dict[str, str | float]]:
+        """One dictionary per video of this rank, for a CSV; those of all ranks inside `sync_context()`."""
+        return [{"Sequence": name, **self._scores(row)} for name, row in self.table().items()]
+
+    def _scores(self, row: Tensor) -> dict[str, float]:
+        shared, union, _, there = row.view(4, self.classes)  # 0 / 0 is NaN: a class that does not occur
+        return {
+            "mIoU": (shared / union).nanmean().item(),
+            "mAcc": (shared / there).nanmean().item(),
+            "aAcc": (shared.sum() / there.sum()).item(),
+        }
+
+
+def match_instances(
+    prediction: Masks,
+    target: Masks,
+    classes: Mapping[int, int],
+    scores: Mapping[int, float],
+    target_classes: Mapping[int, int] | None = None,
+) -> tuple[Tensor, Tensor]:
+    """Predicted part instances of one frame beside the annotated ones of their class.
+
+    Args:
+        prediction: (H, W) integer instance ids.
+        target: (H, W) integer instance ids; they need not be the prediction's.
+        classes: class of each predicted id; other ids are background.
+        scores: confidence of each predicted id, in any unit; for propagated labels, their mean inside the instance.
+        target_classes: class of each annotated id; by default `classes`.
+
+    Returns:
+        Detections (N, 4) float64, one row for each predicted instance with a pixel: class; score; IoU with the
+        annotated instance of its class that it overlaps most; largest such IoU among the detections of higher score
+        that overlap the same one most, or −1 (which tells double detections).  Then the classes (M,) int64 of the
+        annotated instances with a pixel.
+
+    Raises:
+        ValueError: if the sizes differ or an instance has no score.
+    """
+    predicted, wanted = integer_ids(prediction, "prediction", 2), integer_ids(target, "target", 2)
+    if predicted.shape != wanted.shape:
+        raise ValueError(f"prediction is {predicted.shape}, target is {wanted.shape}")
+    ids, kinds, found = _compact(predicted, classes)
+    _, target_kinds, there = _compact(wanted, classes if target_classes is None else target_classes)
+    n, m = len(kinds) + 1, len(target_kinds) + 1
+    shared = np.bincount(found.astype(np.int64).ravel() * m + there.ravel(), minlength=n * m).reshape(n, m)
+    union = shared.sum(axis=1)[1:, None] + shared.sum(axis=0)[None, 1:] - shared[1:, 1:]
+    overlap = np.where(kinds[:, None] == target_kinds, shared[1:, 1:] / np.maximum(union, 1), 0.0)
+    present = np.flatnonzero(shared.sum(axis=1)[1:])
+    if missing := [ids[i] for i in present if ids[i] not in scores]:
+        raise ValueError(f"instances without a score: {missing}")
+    claimed: dict[int, float] = {}
+    rows = []
+    for i in sorted(present, key=lambda i: -scores[ids[i]]):
+        best = int(overlap[i].argmax()) if overlap.shape[1] else -1
+        iou = float(overlap[i, best]) if best >= 0 else 0.0
+        rows.append((float(kinds[i]), float(scores[ids[i]]), iou, claimed.get(best, -1.0)))
+        if iou > 0:
+            claimed[best] = max(claimed.get(best, -1.0), iou)
+    detections = torch.tensor(rows, dtype=torch.float64).reshape(-1, 4)
+    return detections, torch.from_numpy(target_kinds[shared.sum(axis=0)[1:] > 0])
+
+
+def average_precision(correct: NDArray[np.bool_], scores: NDArray[np.float64], annotated: int) -> float:
+    """Area under the precision envelope over recall; detections of equal score enter together, in no order.
+
+    Args:
+        correct: (N,) whether each detection is right.
+        scores: (N,) what the detections are ranked by.
+        annotated: number of annotated instances.
+
+    Returns:
+        0 to 1; more than 1 where double detections count as right.
+    """
+    if not len(scores) or not annotated:
+        return 0.0
+    order = np.argsort(-scores, kind="stable")
+    ends = np.append(np.flatnonzero(np.diff(scores[order])), len(scores) - 1)
+    right = np.cumsum(correct[order])[ends]
+    precision = np.maximum.accumulate((right / (ends + 1))[::-1])[::-1]
+    return float((np.diff(right, prepend=0) * precision).sum() / annotated)
+
+
+class InstanceAP(Metric):
+    """AP of part instances: mean over the classes and over the IoU thresholds 0.1 … 0.9.
+
+    AP of regions after SDS (Hariharan et al., ECCV 2014), averaged over thresholds as in "Holistic, Instance-level Human
+    Parsing" (Li et al., BMVC 2017), as ATEN does on VIP (Zhou et al., ACM MM 2018): detections of one class are ranked
+    by score over the whole data set; one is right when its IoU with the annotated instance of its class that it
+    overlaps most is above the threshold, strictly.  The published evaluation script of ATEN lets several detections
+    claim one instance, SDS counts all but the best-scored as wrong; `one_to_one` chooses.  A class that is neither
+    predicted nor annotated is left out, where that script gives it 0: the same wherever every class occurs.
+    Propagated labels bring no detector's confidence, so others may have ranked them otherwise.
+
+    Args:
+        one_to_one: one detection at most is right for an annotated instance.
+        classes: C, background included.
+        thresholds: of IoU.
+        kwargs: those of torchmetrics.Metric, see `RowMetric` for `process_group`.
+    """
+
+    full_state_update = False
+    higher_is_better = True
+    detections: list[Tensor]
+    annotated: Tensor
+
+    def __init__(
+        self,
+        one_to_one: bool = False,
+        classes: int = 20,
+        thresholds: Sequence[float] = AP_THRESHOLDS,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.one_to_one, self.classes, self.thresholds = one_to_one, classes, tuple(thresholds)
+        self.add_state("detections", default=[], dist_reduce_fx="cat")
+        self.add_state("annotated", default=torch.zeros(classes, dtype=torch.int64), dist_reduce_fx="sum")
+
+    def update(
+        self,
+        prediction: Masks,
+        target: Masks,
+        *,
+        name: str,
+        classes: Mapping[int, int],
+        scores: Mapping[int, float] | Iterable[Mapping[int, float]],
+        target_classes: Mapping[int, int] | None = None,
+    ) -> None:
+        """Add one frame, or several of one video.
+
+        Args:
+            prediction: (H, W) or (T, H, W) integer instance ids.
+            target: the same shape, integer instance ids.
+            name: the video's name, for error messages; a video may come in parts.
+            classes: class of each predicted id, 1 to C − 1; other ids are background.
+            scores: confidence of each predicted id, one mapping for each frame.
+            target_classes: class of each annotated id; by default `classes`.
+
+        Raises:
+            ValueError: if the shapes differ, an instance has no score, or a class is out of range.
+        """
+        wanted_classes = classes if target_classes is None else target_classes
+        wrong = [k for k in {*classes.values(), *wanted_classes.values()} if not 0 < k < self.classes]
+        if wrong:
+            raise ValueError(f"{name}: classes of instances must be 1 to {self.classes - 1}, got {sorted(wrong)}")
+        predicted, wanted = as_array(prediction), as_array(target)
+        if predicted.shape != wanted.shape or predicted.ndim not in (2, 3):
+            raise ValueError(
+                f"{name}: prediction is {predicted.shape}, target is {wanted.shape}; both (T, H, W) or (H, W)"
+            )
+        confidences = [scores] if isinstance(scores, Mapping) else list(scores)
+        if predicted.ndim == 2:
+            predicted, wanted = predicted[None], wanted[None]
+        if len(confidences) != len(predicted):
+            raise ValueError(f"{name}: {len(predicted)} frames, but scores of {len(confidences)}")
+        for frame, truth, confidence in zip(predicted, wanted, confidences, strict=True):
+            try:
+                detections, annotated = match_instances(frame, truth, classes, confidence, wanted_classes)
+            except ValueError as error:
+                raise ValueError(f"{name}: {error}") from error
+            self.detections.append(detections.to(self.device))
+            self.annotated += annotated.bincount(minlength=self.classes).to(self.device)
+
+    def sync(self, *args: Any, **kwargs: Any) -> None:
+        """Gather over ranks; torchmetrics alone would send a one-dimensional float32 for a rank without frames."""
+        if not self.detections:
+            self.detections.append(torch.zeros(0, 4, dtype=torch.float64, device=self.device))
+        super().sync(*args, **kwargs)
+
+    def compute(self) -> dict[str, float]:
+        """`AP` and `AP@0.1` and so on, as fractions; NaN where nothing was predicted or annotated."""
+        table = self.per_class()
+        seen = table[~table.isnan().any(dim=1)]
+        means = seen.mean(dim=0) if len(seen) else torch.full((len(self.thresholds),), math.nan)
+        each = {f"AP@{threshold:g}": mean.item() for threshold, mean in zip(self.thresholds, means, strict=True)}
+        return {"AP": means.mean().item(), **each}
+
+    def per_class(self) -> Tensor:
+        """(C − 1, thresholds) float64: AP of classes 1 and up; NaN for a class that does not occur."""
+        rows = dim_zero_cat(self.detections).cpu().numpy() if len(self.detections) else np.zeros((0, 4))
+        table = torch.full((self.classes - 1, len(self.thresholds)), math.nan, dtype=torch.float64)
+        for k in range(1, self.classes):
+            _, scores, iou, claimed = rows[rows[:, 0] == k].T
+            annotated = int(self.annotated[k])
+            if not len(scores) and not annotated:
+                continue
+            for j, threshold in enumerate(self.thresholds):
+                correct = (iou > threshold) & ((claimed <= threshold) | (not self.one_to_one))
+                table[k - 1, j] = average_precision(correct, scores, annotated)
+        return table
+
+
+def _compact(ids: NDArray[Any], classes: Mapping[int, int]) -> tuple[list[int], NDArray[np.int64], NDArray[np.int32]]:
+    """Ids with a class, their classes, and the map with their place from 1 on, 0 elsewhere."""
+    known = sorted(k for k in classes if k >= 0)
+    top = max(int(ids.max(initial=0)), *known, 0)
+    if ids.min(initial=0) < 0:
+        raise ValueError(f"instance ids must not be negative, got {ids.min()}")
+    places = np.zeros(top + 1, dtype=np.int32)
+    places[known] = np.arange(1, len(known) + 1)
+    return known, np.array([classes[k] for k in known], dtype=np.int64), places[ids]
+
+
+def _span(values: NDArray[Any]) -> str:
+    return f"{values.dtype}" + (f" from {values.min()} to {values.max()}" if values.size else "")
