@@ -1,3 +1,4 @@
+from .synthetic import SyntheticVideoDataModule
 from .video import VideoDataModule
 
-__all__ = ["VideoDataModule"]
+__all__ = ["SyntheticVideoDataModule", "VideoDataModule"]

@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
-from ..errors import DataError
+from ..errors import DataError, DecodingError
+from ..source import IMAGE_SUFFIXES, natural_order
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-PICTURES = frozenset({".jpg", ".jpeg", ".png"})
+AGAIN = "copy it again from the source"
 
 
 def davis_palette() -> NDArray[np.uint8]:
@@ -36,11 +37,11 @@ def require_folder(path: Path, remedy: str) -> Path:
 
 
 def list_pictures(folder: Path) -> tuple[Path, ...]:
-    """JPEG and PNG files of a folder by name, hidden ones left out; () where there is no such folder."""
+    """JPEG and PNG files of a folder in natural order, hidden ones left out; () where there is no such folder."""
     if not folder.is_dir():
         return ()
-    found = (path for path in folder.iterdir() if path.suffix.lower() in PICTURES and path.name[0] != ".")
-    return tuple(sorted(found, key=lambda path: (len(path.stem), path.stem) if path.stem.isdigit() else (0, path.stem)))
+    found = (path for path in folder.iterdir() if path.suffix.lower() in IMAGE_SUFFIXES and path.name[0] != ".")
+    return tuple(sorted(found, key=lambda path: natural_order(path.name)))
 
 
 def read_list(path: Path, remedy: str) -> tuple[str, ...]:
@@ -71,13 +72,13 @@ def picture_header(path: Path) -> tuple[tuple[int, int], str]:
     """((height, width), Pillow mode) of a picture, without decoding it.
 
     Raises:
-        DataError: if the file is no picture.
+        DecodingError: if the file is no picture.
     """
     try:
         with Image.open(path) as image:
             return (image.height, image.width), image.mode
     except (UnidentifiedImageError, OSError) as error:
-        raise DataError(f"{path}: not a readable picture ({error}); copy it again from the source") from error
+        raise DecodingError(path, f"not a readable picture ({error}); {AGAIN}") from error
 
 
 def read_frame(path: Path) -> NDArray[np.uint8]:
@@ -86,19 +87,19 @@ def read_frame(path: Path) -> NDArray[np.uint8]:
     OpenCV fills what a truncated JPEG lacks with grey and goes on, so the end marker is looked for.
 
     Raises:
-        DataError: if the file is missing, truncated or no picture.
+        DecodingError: if the file is missing, truncated or no picture.
     """
     import cv2
 
     try:
         data = np.fromfile(path, dtype=np.uint8)
     except OSError as error:
-        raise DataError(f"{path}: cannot be read ({error.strerror}); check the path and its permissions") from error
+        raise DecodingError(path, f"cannot be read: {error.strerror or error}") from error
     if data[:2].tobytes() == b"\xff\xd8" and b"\xff\xd9" not in data.tobytes():
-        raise DataError(f"{path}: truncated JPEG; copy it again from the source")
+        raise DecodingError(path, f"truncated JPEG; {AGAIN}")
     image = cv2.imdecode(data, cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION) if data.size else None
     if image is None:
-        raise DataError(f"{path}: cannot be decoded as a picture; copy it again from the source")
+        raise DecodingError(path, f"cannot be decoded as a picture; {AGAIN}")
     planes = np.empty((3, *image.shape[:2]), np.uint8)
     for channel in range(3):
         cv2.extractChannel(image, 2 - channel, planes[channel])
@@ -114,7 +115,8 @@ def read_mask(path: Path, size: tuple[int, int] | None = None) -> NDArray[np.uin
             told to tolerate them.
 
     Raises:
-        DataError: if the file cannot be decoded or holds colours or 16-bit values.
+        DecodingError: if the file cannot be decoded.
+        DataError: if it holds colours or 16-bit values.
     """
     try:
         with Image.open(path) as image:
@@ -122,10 +124,8 @@ def read_mask(path: Path, size: tuple[int, int] | None = None) -> NDArray[np.uin
             if size is None or image.size == size[::-1]:
                 return np.array(image, dtype=np.uint8)
             return np.array(image.resize(size[::-1], Image.Resampling.NEAREST), dtype=np.uint8)
-    except DataError:
-        raise
     except (OSError, SyntaxError) as error:
-        raise DataError(f"{path}: cannot be decoded as a mask ({error}); copy it again from the source") from error
+        raise DecodingError(path, f"cannot be decoded as a mask ({error}); {AGAIN}") from error
 
 
 def check_mask_mode(path: Path, mode: str) -> None:

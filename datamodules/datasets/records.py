@@ -39,7 +39,7 @@ class FrameSequence:
         """Frame number `t` (zero-based): uint8 RGB (3, H, W); grey pictures become RGB.
 
         Raises:
-            DataError: if the file is not a whole picture.
+            DecodingError: if the file is not a whole picture.
         """
         return torch.from_numpy(read_frame(self.frames[t]))
 
@@ -86,7 +86,7 @@ class MaskSequence(FrameSequence):
         """Mask of frame number `t`: uint8 ids (H, W), 0 = background; 255 (void) is kept as it is.
 
         Raises:
-            DataError: if the file is not a whole indexed picture.
+            DecodingError: if the file is not a whole picture.
             KeyError: if frame `t` has no mask.
         """
         ids = read_mask(self.masks[t], self.size)

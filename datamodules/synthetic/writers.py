@@ -169,7 +169,11 @@ def write_once(root: Path, kind: str, parameters: dict[str, Any], write: Callabl
         (partial / MARKER).write_text(marker)
         if root.is_dir():
             shutil.rmtree(root)
-        partial.rename(root)
+        try:
+            partial.rename(root)
+        except OSError:  # another process was faster
+            if not (root / MARKER).is_file() or (root / MARKER).read_text() != marker:
+                raise
     finally:
         shutil.rmtree(partial, ignore_errors=True)
     return root
