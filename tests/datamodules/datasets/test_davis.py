@@ -1,0 +1,207 @@
+"""The DAVIS reader on the real sequences, on a generated layout, and on every mistake that a user can make there."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from datamodules.datasets import Davis
+from datamodules.datasets.files import davis_palette, read_frame
+from datamodules.errors import DataError, DecodingError
+from datamodules.synthetic import render_video, write_davis
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    return write_davis(tmp_path / "davis", 2, frames=5, size=(64, 80), sprites=(2, 2))
+
+
+def mask_path(root: Path, t: int = 0) -> Path:
+    return root / "Annotations" / "480p" / "synthetic-000" / f"{t:05d}.png"
+
+
+def refused(root: Path, **arguments: object) -> str:
+    with pytest.raises(DataError) as error:
+        Davis(root, **arguments)  # type: ignore[arg-type]
+    assert "\n" not in str(error.value)
+    return str(error.value)
+
+
+def test_reads_what_was_written(root: Path) -> None:
+    davis = Davis(root)
+    video, masks = render_video(0, 1, 5, (64, 80), (2, 2))
+    sequence = davis[1]
+    assert [s.name for s in davis] == ["synthetic-000", "synthetic-001"]
+    assert (sequence.num_frames, sequence.size, sequence.objects) == (5, (64, 80), (1, 2))
+    assert sequence.ground_truth
+    for t, frame in enumerate(sequence.read()):
+        assert frame.dtype == torch.uint8
+        assert frame.shape == (3, 64, 80)
+        assert (frame.permute(1, 2, 0).numpy().astype(int) - video[t]).std() < 12  # JPEG
+        assert np.array_equal(sequence.mask(t).numpy(), masks[t])
+
+
+def test_real_sequences(shared_data: Path) -> None:
+    davis = Davis(shared_data / "davis")
+    assert {s.name: s.num_frames for s in davis} == {
+        "blackswan": 50, "camel": 90, "car-shadow": 40, "cows": 104,
+        "dance-twirl": 90, "dog": 60, "horsejump-high": 50, "soapbox": 99,
+    }  # fmt: skip
+    assert all(s.objects == (1,) and s.size == (480, 854) for s in davis)
+    dog = davis[5]
+    with Image.open(dog.frames[7]) as image:
+        assert (dog.frame(7).permute(1, 2, 0).numpy().astype(int) - np.asarray(image)).std() < 1
+    with Image.open(dog.masks[7]) as image:
+        assert np.array_equal(dog.mask(7).numpy(), np.asarray(image))
+
+
+def test_real_objects_that_enter_later(shared_data: Path) -> None:
+    root = shared_data / "davis_multi_first"
+    assert "853 × 480" in refused(root, split=None, annotations="entering")
+    bike, judo = Davis(root, split=None, annotations="entering", size_tolerance=1)
+    assert (bike.objects, dict(bike.starts)) == ((1, 2), {1: 0, 2: 0})
+    assert dict(judo.starts) == {1: 0, 2: 5, 3: 8, 4: 13}
+    assert [judo.entering(t) for t in (0, 5, 6)] == [(1,), (2,), ()]
+    assert judo.mask(5).shape == judo.size == (480, 854)
+    assert judo.mask(5).unique().tolist() == [0, 2]
+    assert not judo.ground_truth
+
+
+def test_one_object_a_sequence_as_in_2016(root: Path) -> None:
+    several = Davis(root)[0].mask(0)
+    merged = Davis(root, year=2016, split=root / "ImageSets/2017/val.txt")[0]
+    assert merged.objects == (1,)
+    assert torch.equal(merged.mask(0), (several > 0).to(torch.uint8))
+
+
+def test_black_and_white_masks_are_object_one(root: Path) -> None:
+    for t in range(5):
+        ids = np.asarray(Image.open(mask_path(root, t)))
+        Image.fromarray(np.where(ids == 1, 255, 0).astype(np.uint8)).save(mask_path(root, t))
+    sequence = Davis(root)[0]
+    assert sequence.objects == (1,)
+    assert sequence.mask(3).unique().tolist() == [0, 1]
+
+
+def test_void_is_kept_and_is_no_object(root: Path) -> None:
+    ids = np.array(Image.open(mask_path(root)))
+    ids[0] = 255
+    Image.fromarray(ids).save(mask_path(root))
+    sequence = Davis(root)[0]
+    assert sequence.objects == (1, 2)
+    assert (sequence.mask(0)[0] == 255).all()
+
+
+def test_original_2016_list_with_paths(root: Path) -> None:
+    lists = root / "ImageSets" / "480p"
+    lists.mkdir()
+    lines = [
+        f"/JPEGImages/480p/synthetic-001/{t:05d}.jpg /Annotations/480p/synthetic-001/{t:05d}.png" for t in range(5)
+    ]
+    (lists / "val.txt").write_text("\n".join(lines))
+    assert [s.name for s in Davis(root, year=2016)] == ["synthetic-001"]
+
+
+def test_test_split_has_no_ground_truth(root: Path) -> None:
+    (root / "ImageSets/2017/test-dev.txt").write_text("synthetic-000\n")
+    for t in range(1, 5):
+        mask_path(root, t).unlink()
+    (sequence,) = Davis(root, split="test-dev")
+    assert not sequence.ground_truth
+    assert list(sequence.masks) == [0]
+
+
+def test_grey_frames_become_rgb(tmp_path: Path) -> None:
+    path = tmp_path / "grey.png"
+    Image.fromarray(np.arange(12, dtype=np.uint8).reshape(3, 4)).save(path)
+    assert np.array_equal(read_frame(path), np.broadcast_to(np.arange(12).reshape(3, 4), (3, 3, 4)))
+
+
+def test_palette_of_davis(shared_data: Path) -> None:
+    with Image.open(shared_data / "davis/Annotations/480p/dog/00000.png") as image:
+        assert np.array_equal(np.array(image.getpalette()).reshape(-1, 3), davis_palette())
+
+
+def test_error_of_a_frame_comes_in_its_turn(root: Path) -> None:
+    path = root / "JPEGImages/480p/synthetic-000/00002.jpg"
+    path.write_bytes(path.read_bytes()[:-200])
+    frames = Davis(root)[0].read()
+    assert next(frames).shape == next(frames).shape
+    with pytest.raises(DecodingError, match=r"00002\.jpg: truncated"):
+        next(frames)
+
+
+def test_missing_root_and_resolution(root: Path) -> None:
+    assert "nowhere: no such folder" in refused(root / "nowhere")
+    assert "Full-Resolution: no such folder" in refused(root, resolution="Full-Resolution")
+
+
+def test_missing_list_names_those_that_are_there(root: Path) -> None:
+    message = refused(root, split="train")
+    assert "ImageSets/2017/train.txt: no such list" in message
+    assert "ImageSets/2017/val.txt" in message
+
+
+def test_missing_sequences(root: Path) -> None:
+    (root / "ImageSets/2017/val.txt").write_text("synthetic-000\nlost\ngone\n")
+    message = refused(root)
+    assert "JPEGImages/480p/lost" in message
+    assert "1 more" in message
+
+
+def test_sequence_of_one_frame(root: Path) -> None:
+    for path in sorted((root / "JPEGImages/480p/synthetic-000").iterdir())[1:]:
+        path.unlink()
+    assert "synthetic-000: 1 frames" in refused(root)
+
+
+def test_fewer_masks_than_frames(root: Path) -> None:
+    mask_path(root, 3).unlink()
+    message = refused(root)
+    assert "4 masks for 5 frames" in message
+    assert "00003.jpg" in message
+
+
+def test_annotation_without_its_frame(root: Path) -> None:
+    mask_path(root).with_name("00007.png").write_bytes(mask_path(root).read_bytes())
+    assert "00007.png: annotation without its frame" in refused(root)
+
+
+def test_first_frame_without_mask(root: Path) -> None:
+    mask_path(root).unlink()
+    assert "00000.png: the first frame has no mask" in refused(root)
+
+
+def test_first_mask_without_object(root: Path) -> None:
+    Image.fromarray(np.zeros((64, 80), np.uint8)).save(mask_path(root))
+    assert "00000.png: no object" in refused(root)
+
+
+def test_mask_of_another_size(root: Path) -> None:
+    Image.fromarray(np.ones((64, 79), np.uint8)).save(mask_path(root, 2))
+    assert "00002.png: mask is 79 × 64 px" in refused(root)
+    assert Davis(root, size_tolerance=1)[0].mask(2).shape == (64, 80)
+
+
+def test_rgb_masks(root: Path) -> None:
+    with Image.open(mask_path(root)) as image:
+        coloured = image.convert("RGB")
+    coloured.save(mask_path(root))
+    assert "colours of the DAVIS palette" in refused(root)
+    coloured.putpixel((0, 0), (1, 2, 3))
+    coloured.save(mask_path(root))
+    message = refused(root)
+    assert "mask of mode RGB" in message
+    assert "palette" not in message
+
+
+def test_more_objects_than_a_byte_holds(root: Path) -> None:
+    Image.fromarray(np.full((64, 80), 300, np.uint16)).save(mask_path(root, 1))
+    assert "00001.png: 16-bit mask" in refused(root)
+
+
+def test_broken_mask(root: Path) -> None:
+    mask_path(root, 4).write_bytes(b"not a picture")
+    assert "00004.png: not a readable picture" in refused(root)
