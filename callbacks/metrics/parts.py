@@ -180,10 +180,10 @@ def average_precision(correct: NDArray[np.bool_], scores: NDArray[np.float64], a
 class InstanceAP(Metric):
     """AP of part instances: mean over the classes and over the IoU thresholds 0.1 … 0.9.
 
-    AP of regions after SDS (Hariharan et al., ECCV 2014), averaged over thresholds as in "Holistic, Instance-level Human
-    Parsing" (Li et al., BMVC 2017), as ATEN does on VIP (Zhou et al., ACM MM 2018): detections of one class are ranked
-    by score over the whole data set; one is right when its IoU with the annotated instance of its class that it
-    overlaps most is above the threshold, strictly.  The published evaluation script of ATEN lets several detections
+    AP of regions after SDS (Hariharan et al., ECCV 2014), averaged over thresholds as in "Holistic, Instance-level
+    Human Parsing" (Li et al., BMVC 2017), as ATEN does on VIP (Zhou et al., ACM MM 2018): detections of one class are
+    ranked by score over the whole data set; one is right when its IoU with the annotated instance of its class that
+    it overlaps most is above the threshold, strictly.  The published evaluation script of ATEN lets several detections
     claim one instance, SDS counts all but the best-scored as wrong; `one_to_one` chooses.  A class that is neither
     predicted nor annotated is left out, where that script gives it 0: the same wherever every class occurs.
     Propagated labels bring no detector's confidence, so others may have ranked them otherwise.

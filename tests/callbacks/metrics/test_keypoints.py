@@ -1,0 +1,95 @@
+"""PCK: the two public codes to the digit, the sane rule by hand, and mistakes that must be told."""
+
+import math
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from callbacks.metrics import PCK, keypoint_distances, pck
+
+THRESHOLDS = (0.1, 0.2, 0.3, 0.4, 0.5)
+
+
+def videos(golden: Any, key: str) -> list[tuple[np.ndarray, np.ndarray]]:
+    """(T, 15, 2) predictions and annotations in zero-based pixels."""
+    data = golden("jhmdb_pck")
+    scale = data["image_wh"] / 40 if key == "pred_grid40" else 1
+    return [
+        (data[f"v{v}_{key}"].transpose(2, 1, 0) * scale, data[f"v{v}_gt_pos_img"].transpose(2, 1, 0) - 1)
+        for v in range(4)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("counting", "key", "expected"), [("prediction-visible", "pred", "vfs_pck"), ("crw", "pred_grid40", "crw_pck")]
+)
+def test_golden_scores(golden: Any, counting: Any, key: str, expected: str) -> None:
+    metric = PCK(counting=counting)
+    for v, (prediction, target) in enumerate(videos(golden, key)):
+        metric.update(torch.from_numpy(prediction), torch.from_numpy(target), name=f"video{v}")
+    scores = metric.compute()
+    assert list(scores) == [f"PCK@{threshold}" for threshold in THRESHOLDS]
+    np.testing.assert_allclose(list(scores.values()), golden("jhmdb_pck")[expected] / 100, rtol=0, atol=1e-12)
+
+
+def test_golden_distances(golden: Any) -> None:
+    data = golden("jhmdb_pck")
+    distances = torch.cat([keypoint_distances(p, t) for p, t in videos(golden, "pred")])
+    np.testing.assert_array_equal((~distances.isnan()).sum(0), data["vfs_ndist_count"])
+    joint_by_joint = distances.T[~distances.T.isnan()]
+    np.testing.assert_allclose(joint_by_joint, data["vfs_ndist"], rtol=0, atol=1e-12)
+    np.testing.assert_allclose(pck(distances) * 100, data["vfs_pck"], rtol=0, atol=1e-10)
+
+
+def test_the_sane_rule_by_hand() -> None:
+    target = torch.tensor([[[10.0, 10.0], [40.0, 50.0], [200.0, 5.0]]]).repeat(3, 1, 1)
+    target[2, 2] = float("nan")
+    prediction = target.clone()
+    prediction[1, 0, 0] += 6  # the box of the joints inside is 30 × 40: its size is 0.6 · 50 = 30
+    prediction[1, 1] = -1  # not found
+    prediction[2, 1] = float("nan")
+    distances = keypoint_distances(prediction, target, "ground-truth", size=(60, 100))
+    nan, inf = math.nan, math.inf
+    expected = [[nan, nan, nan], [0.2, inf, nan], [0.0, inf, nan]]
+    torch.testing.assert_close(distances, torch.tensor(expected, dtype=torch.float64), equal_nan=True)
+    torch.testing.assert_close(pck(distances, (0.1, 0.2)), torch.tensor([0.25, 0.5], dtype=torch.float64))
+
+
+def test_what_each_rule_counts() -> None:
+    target = torch.tensor([[[10.0, 10.0], [40.0, 50.0], [30.0, 20.0]]]).repeat(2, 1, 1)
+    prediction = target.clone()
+    prediction[1, 0, 0], prediction[1, 1, 0] = 0, -1
+    counts = {rule: (~keypoint_distances(prediction, target, rule, (60, 100)).isnan()).sum(1).tolist()
+              for rule in ("prediction-visible", "crw", "ground-truth")}  # fmt: skip
+    assert counts == {"prediction-visible": [3, 1], "crw": [0, 2], "ground-truth": [0, 3]}
+
+
+@pytest.mark.filterwarnings("ignore:The ``compute`` method")
+def test_a_box_without_extent_is_a_miss() -> None:
+    point = torch.tensor([[[5.0, 5.0]]])
+    assert keypoint_distances(point, point).item() == math.inf
+    assert math.isnan(PCK(joints=1).compute()["PCK@0.1"])
+
+
+def test_rows_per_video(golden: Any) -> None:
+    metric = PCK(thresholds=(0.2,))
+    for v, (prediction, target) in enumerate(videos(golden, "pred")):
+        metric.update(prediction, target, name=f"v{3 - v}")
+    rows = metric.rows()
+    assert [row["Sequence"] for row in rows] == ["v0", "v1", "v2", "v3"]
+    first = pck(keypoint_distances(*videos(golden, "pred")[0]), (0.2,)).item()
+    assert rows[3]["PCK@0.2"] == pytest.approx(first, abs=1e-12)
+
+
+def test_mistakes() -> None:
+    points = torch.zeros(2, 15, 2)
+    with pytest.raises(ValueError, match=r"wave: joints must be \(T, K, 2\), got prediction \(2, 15, 2\)"):
+        PCK().update(points, points[:1], name="wave")
+    with pytest.raises(ValueError, match="wave: expected 13 joints, got 15"):
+        PCK(joints=13).update(points, points, name="wave")
+    with pytest.raises(ValueError, match="counting must be one of prediction-visible, crw"):
+        PCK(counting="vfs")  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="needs the picture's size"):
+        keypoint_distances(points, points, "ground-truth")

@@ -1,0 +1,192 @@
+"""Semantic IoU equal to the public codes; AP of instances by hand and by a loop written from the definition."""
+
+import math
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from callbacks.metrics import InstanceAP, SemanticIoU, average_precision, class_areas, match_instances
+
+
+def test_golden_areas_and_scores(golden: Any) -> None:
+    vip = golden("vip_miou")
+    for k in range(4):
+        prediction, target = torch.from_numpy(vip[f"c{k}_pred"]), torch.from_numpy(vip[f"c{k}_gt"])
+        metric = SemanticIoU()
+        np.testing.assert_array_equal(class_areas(prediction, target), vip[f"c{k}_areas"])
+        metric.update(prediction, target, name="clip")
+        scores = metric.compute()
+        for key in ("mIoU", "mAcc", "aAcc"):
+            assert scores[key] == pytest.approx(float(vip[f"c{k}_{key}"]), abs=1e-15)
+
+
+def test_areas_add_up_over_videos_and_frames(golden: Any) -> None:
+    vip = golden("vip_miou")
+    prediction, target = vip["c0_pred"], vip["c0_gt"]
+    whole, parts = SemanticIoU(), SemanticIoU()
+    whole.update(prediction, target, name="all")
+    areas = [class_areas(p, t) for p, t in zip(prediction[:3], target[:3], strict=True)]
+    parts.update(torch.stack(areas).sum(0), name="a")
+    parts.update(prediction[3:], target[3:], name="b")
+    assert parts.compute() == whole.compute()
+    assert [row["Sequence"] for row in parts.rows()] == ["a", "b"]
+
+
+@pytest.mark.filterwarnings("ignore:The ``compute`` method")
+def test_classes_that_do_not_occur() -> None:
+    metric = SemanticIoU(classes=4)
+    metric.update(torch.tensor([0, 0, 1, 3]), torch.tensor([0, 0, 0, 255]), name="a")
+    # class 0: 2 / 3; class 1 only predicted: 0; classes 2 and 3 nowhere (one pixel is ignored)
+    assert metric.compute()["mIoU"] == pytest.approx(1 / 3)
+    assert math.isnan(SemanticIoU().compute()["mIoU"])
+
+
+def test_areas_that_do_not_fit() -> None:
+    with pytest.raises(ValueError, match="prediction must hold classes 0 to 19, got uint8 from 20 to 20"):
+        class_areas(torch.full((2, 2), 20, dtype=torch.uint8), torch.zeros(2, 2, dtype=torch.uint8))
+    with pytest.raises(ValueError, match=r"clip: prediction is \(2,\), target is \(3,\)"):
+        SemanticIoU().update(torch.zeros(2, dtype=torch.long), torch.zeros(3, dtype=torch.long), name="clip")
+    with pytest.raises(ValueError, match=r"clip: without a target, expected areas \(4, 20\)"):
+        SemanticIoU().update(torch.zeros(2, 20), name="clip")
+
+
+def strip(*lengths: tuple[int, int], width: int = 40) -> torch.Tensor:
+    """(1, width) id map: runs of (id, pixels) from the left."""
+    ids = [k for k, n in lengths for _ in range(n)]
+    return torch.tensor([ids + [0] * (width - len(ids))])
+
+
+def test_average_precision_by_hand() -> None:
+    correct = np.array([True, False, True])
+    # ranked: right (1 / 1), wrong, right (2 / 3); two of three found: (1 + 2 / 3) / 3
+    assert average_precision(correct, np.array([0.9, 0.8, 0.7]), 3) == pytest.approx((1 + 2 / 3) / 3)
+    # the envelope lifts an early mistake: wrong, right, right is 2 / 3 at both steps
+    assert average_precision(np.array([False, True, True]), np.array([0.9, 0.8, 0.7]), 2) == pytest.approx(2 / 3)
+    assert average_precision(correct, np.ones(3), 3) == pytest.approx(2 / 3 * 2 / 3), "equal scores have no order"
+    assert average_precision(np.array([], dtype=bool), np.array([]), 3) == 0
+    assert average_precision(np.array([False]), np.array([1.0]), 0) == 0
+
+
+def test_a_perfect_prediction_scores_one_and_a_shift_loses_thresholds() -> None:
+    classes = {1: 5, 2: 6, 21: 5}
+    target = strip((1, 10), (2, 10), (21, 10))
+    metric = InstanceAP()
+    metric.update(target, target, name="clip", classes=classes, scores={1: 0.9, 2: 0.8, 21: 0.7})
+    assert metric.compute() == {"AP": 1.0, **{f"AP@{i / 10:g}": 1.0 for i in range(1, 10)}}
+
+    half = InstanceAP()
+    half.update(strip((1, 5)), strip((1, 10)), name="clip", classes={1: 5}, scores={1: 1.0})
+    scores = half.compute()  # IoU is 0.5 and must be above the threshold: right at 0.1 … 0.4
+    assert [scores[f"AP@{i / 10:g}"] for i in range(1, 10)] == [1, 1, 1, 1, 0, 0, 0, 0, 0]
+    assert scores["AP"] == pytest.approx(4 / 9)
+
+
+def test_identity_counts_only_through_overlap_and_class() -> None:
+    target = strip((1, 10), (2, 10))
+    swapped = strip((2, 10), (1, 10))
+    for classes, expected in (({1: 5, 2: 5}, 1.0), ({1: 5, 2: 6}, 0.0)):
+        metric = InstanceAP()
+        metric.update(swapped, target, name="clip", classes=classes, scores={1: 0.5, 2: 0.6})
+        assert metric.compute()["AP"] == expected
+
+
+def test_double_detections() -> None:
+    target, prediction = strip((1, 10)), strip((7, 6), (8, 4))
+    expected = {False: [1 / 1 + 1 / 1, 1.0], True: [1.0, 1.0]}
+    for one_to_one, (low, high) in expected.items():
+        metric = InstanceAP(one_to_one=one_to_one)
+        metric.update(
+            prediction, target, name="clip", classes={7: 3, 8: 3}, scores={7: 0.9, 8: 0.8}, target_classes={1: 3}
+        )
+        scores = metric.compute()
+        assert scores["AP@0.3"] == low, "both are above 0.3"
+        assert scores["AP@0.5"] == high, "only the first is above 0.5"
+
+
+@pytest.mark.filterwarnings("ignore:The ``compute`` method")
+def test_missing_and_spurious_instances() -> None:
+    metric = InstanceAP(thresholds=(0.5,))
+    metric.update(strip((3, 10)), strip((1, 10)), name="clip", classes={1: 1, 3: 3}, scores={3: 1.0})
+    table = metric.per_class()[:, 0]
+    assert table[0] == 0, "annotated, not found"
+    assert table[2] == 0, "found, not annotated"
+    assert table[1].isnan()
+    assert metric.compute()["AP"] == 0
+    assert math.isnan(InstanceAP().compute()["AP"])
+
+
+def looped_ap(frames: list[Any], classes: dict[int, int], kind: int, threshold: float, one_to_one: bool) -> float:
+    """AP of one class from the definition, masks one by one."""
+    ranked, annotated = [], 0
+    for t, (prediction, target, scores) in enumerate(frames):
+        truths = [k for k in np.unique(target) if classes.get(int(k)) == kind]
+        annotated += len(truths)
+        for k in np.unique(prediction):
+            if classes.get(int(k)) != kind:
+                continue
+            mask = prediction == k
+            overlaps = [(mask & (target == g)).sum() / (mask | (target == g)).sum() for g in truths]
+            best = int(np.argmax(overlaps)) if overlaps else -1
+            ranked.append((scores[int(k)], t, best, overlaps[best] if overlaps else 0.0))
+    ranked.sort(reverse=True)
+    claimed, right, curve = set(), 0, []
+    for n, (_, t, best, overlap) in enumerate(ranked, start=1):
+        if overlap > threshold and not (one_to_one and (t, best) in claimed):
+            claimed.add((t, best))
+            right += 1
+        curve.append((right, right / n))
+    area, before = 0.0, 0
+    for i, (found, _) in enumerate(curve):
+        area += (found - before) / annotated * max(precision for _, precision in curve[i:])
+        before = found
+    return area
+
+
+@pytest.mark.parametrize("one_to_one", [False, True])
+def test_equal_to_a_loop(one_to_one: bool) -> None:
+    generator = np.random.default_rng(0)
+    classes = {k: 1 + k % 3 for k in range(1, 13)}
+    metric = InstanceAP(one_to_one=one_to_one, classes=4)
+    frames: list[Any] = []
+    for _ in range(6):
+        target = np.kron(generator.integers(0, 13, (5, 6)), np.ones((4, 4), dtype=int))
+        noise = generator.random(target.shape) < 0.4
+        prediction = np.where(noise, np.roll(generator.integers(0, 13, target.shape), 1), target)
+        scores = {k: float(generator.random()) for k in classes}
+        frames.append((prediction, target, scores))
+        metric.update(prediction, target, name="clip", classes=classes, scores=scores)
+    table = metric.per_class()
+    for kind in (1, 2, 3):
+        for j, threshold in enumerate(metric.thresholds):
+            expected = looped_ap(frames, classes, kind, threshold, one_to_one)
+            assert table[kind - 1, j].item() == pytest.approx(expected, abs=1e-12)
+    assert 0.05 < metric.compute()["AP"] < 0.95
+    together = InstanceAP(one_to_one=one_to_one, classes=4)
+    predictions, targets, scores = zip(*frames, strict=True)
+    together.update(np.stack(predictions), np.stack(targets), name="clip", classes=classes, scores=scores)
+    assert together.compute() == metric.compute()
+
+
+def test_match_instances_shapes() -> None:
+    detections, annotated = match_instances(strip((1, 4)), strip((9, 8)), {1: 2}, {1: 0.5}, {9: 2, 10: 2})
+    assert detections.tolist() == [[2.0, 0.5, 0.5, -1.0]]
+    assert annotated.tolist() == [2]
+    nothing, _ = match_instances(strip(), strip((9, 8)), {1: 2}, {}, {9: 2})
+    assert nothing.shape == (0, 4)
+
+
+def test_instances_that_do_not_fit() -> None:
+    ids = strip((1, 4))
+    metric = InstanceAP()
+    with pytest.raises(ValueError, match=r"clip: instances without a score: \[1\]"):
+        metric.update(ids, ids, name="clip", classes={1: 2}, scores={})
+    with pytest.raises(ValueError, match=r"clip: classes of instances must be 1 to 19, got \[0, 20\]"):
+        metric.update(ids, ids, name="clip", classes={1: 20, 2: 0}, scores={1: 1.0})
+    with pytest.raises(ValueError, match=r"clip: prediction is \(1, 40\), target is \(1, 41\)"):
+        metric.update(ids, strip(width=41), name="clip", classes={1: 2}, scores={1: 1.0})
+    with pytest.raises(ValueError, match="clip: 1 frames, but scores of 2"):
+        metric.update(ids, ids, name="clip", classes={1: 2}, scores=[{1: 1.0}] * 2)
+    with pytest.raises(ValueError, match="clip: instance ids must not be negative"):
+        metric.update(-ids, ids, name="clip", classes={1: 2}, scores={1: 1.0})

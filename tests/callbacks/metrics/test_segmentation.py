@@ -1,0 +1,252 @@
+"""J and F: the official numbers, the definition by brute force, and mistakes that must be told."""
+
+import math
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from callbacks.metrics import (
+    RegionBoundary,
+    SequenceScore,
+    boundary_accuracy,
+    mask_outlines,
+    object_outlines,
+    region_similarity,
+    sequence_statistics,
+)
+from tests.helpers.plain_masks import plain_boundary, plain_boundary_score, plain_region
+
+KEYS = ["J&F-Mean", "J-Mean", "J-Recall", "J-Decay", "F-Mean", "F-Recall", "F-Decay"]
+
+
+@pytest.fixture(scope="module")
+def davis(golden: Any) -> dict[str, np.ndarray]:
+    return golden("davis_metrics")
+
+
+def unpack(davis: dict[str, np.ndarray], key: str, shape: Any) -> np.ndarray:
+    return np.unpackbits(davis[key], count=int(np.prod(shape))).reshape(shape).astype(bool)
+
+
+def id_maps(davis: dict[str, np.ndarray], missing: int = 0) -> tuple[torch.Tensor, torch.Tensor]:
+    shape = davis["seq_shape"]
+    labels = np.arange(1, shape[0] + 1, dtype=np.uint8)[:, None, None, None]
+    prediction, target = ((unpack(davis, key, shape) * labels).max(0) for key in ("seq_pred", "seq_gt"))
+    return torch.from_numpy(np.where(prediction == missing, 0, prediction)), torch.from_numpy(target)
+
+
+def random_masks(seed: int, frames: int = 6, height: int = 37, width: int = 52) -> torch.Tensor:
+    """Blobs that often touch the picture's border; frame 0 is empty, frame 1 full, frame 2 one pixel."""
+    noise = torch.nn.functional.avg_pool2d(
+        torch.randn(frames, 1, height + 8, width + 8, generator=torch.manual_seed(seed)), 9, 1
+    )
+    masks = noise[:, 0] > 0.02
+    masks[0], masks[1], masks[2] = False, True, False
+    masks[2, seed % height, (7 * seed) % width] = True
+    return masks
+
+
+def test_golden_pairs_are_equal_to_the_last_bit(davis: dict[str, np.ndarray]) -> None:
+    for i in range(len(davis["pair_J"])):
+        shape = (1, *davis[f"p{i}_shape"])
+        prediction, target = (torch.from_numpy(unpack(davis, f"p{i}_{key}", shape)) for key in ("seg", "ann"))
+        void = torch.from_numpy(unpack(davis, f"p{i}_void", shape)) if f"p{i}_void" in davis else None
+        kind = davis["pair_kind"][i]
+        assert region_similarity(prediction, target, void).item() == davis["pair_J"][i], kind
+        assert boundary_accuracy(prediction, target, void=void).item() == davis["pair_F"][i], kind
+        assert boundary_accuracy(prediction, target, bound=3, void=void).item() == davis["pair_F_bound3"][i], kind
+        outline = mask_outlines(target)[0]
+        assert outline.radius == davis["pair_bound_pix"][i]
+
+
+def test_golden_boundaries_are_equal(davis: dict[str, np.ndarray]) -> None:
+    for i in (0, 1, 15, 16):
+        shape = davis[f"p{i}_shape"]
+        outline = mask_outlines(unpack(davis, f"p{i}_ann", (1, *shape)))[0]
+        edge = np.zeros(shape, dtype=bool)
+        height, width = outline.edge.shape
+        edge[outline.top : outline.top + height, outline.left : outline.left + width] = outline.edge
+        np.testing.assert_array_equal(edge, unpack(davis, f"p{i}_ann_boundary", shape))
+
+
+@pytest.mark.parametrize(("missing", "key"), [(0, "seq_table"), (3, "seq_missing3_table")])
+@pytest.mark.parametrize("workers", [1, 2])
+def test_golden_sequence(davis: dict[str, np.ndarray], missing: int, key: str, workers: int) -> None:
+    metric = RegionBoundary(workers=workers)
+    metric.update(*id_maps(davis, missing), name="bike")
+    scores = metric.compute()
+    assert list(scores) == KEYS
+    np.testing.assert_array_equal(list(scores.values()), davis[key])
+    rows = metric.rows()
+    assert [row["Sequence"] for row in rows] == ["bike_1", "bike_2", "bike_3"]
+    prefix = key.removesuffix("table")
+    for measure in "JF":
+        got = [[row[f"{measure}-{statistic}"] for statistic in ("Mean", "Recall", "Decay")] for row in rows]
+        np.testing.assert_array_equal(got, davis[f"{prefix}{measure}_MRD"])
+
+
+def test_streaming_two_stages_over_one_target(davis: dict[str, np.ndarray]) -> None:
+    prediction, target = id_maps(davis)
+    objects = (1, 2, 3)
+    with ThreadPoolExecutor(2) as pool:
+        stages = [SequenceScore("bike", objects, pool=pool), SequenceScore("bike", objects)]
+        for t in range(len(target)):
+            outlines = object_outlines(target[t], objects)
+            stages[0].add(prediction[t], outlines)
+            stages[1].add(torch.zeros_like(prediction[t]), outlines)
+        frames = stages[0].frames()
+    for k in objects:
+        np.testing.assert_array_equal(frames[k][0], davis["seq_J"][k - 1, 1:-1])
+        np.testing.assert_array_equal(frames[k][1], davis["seq_F"][k - 1, 1:-1])
+    metric = RegionBoundary()
+    metric.update(stages[0])
+    np.testing.assert_array_equal(list(metric.compute().values()), davis["seq_table"])
+    np.testing.assert_array_equal(metric.frames["bike_2"][0], davis["seq_J"][1, 1:-1])
+    assert not (target[5] == 3).any()
+    assert stages[1].frames()[3][0][4] == 1.0, "frame 5 is the fifth that is scored: absent and not predicted"
+    assert stages[1].frames()[1][0].max() == 0.0
+
+
+def test_objects_that_enter_late_and_ends_that_count() -> None:
+    ids = torch.zeros(4, 9, 9, dtype=torch.uint8)
+    ids[:, :4, :4] = 1
+    ids[2:, 5:, 5:] = 2
+    score = SequenceScore("late", (1, 2), ends_scored=True)
+    for t in range(4):
+        score.add(ids[t], ids[t], objects=(1,) if t < 3 else (1, 2))
+    assert {k: len(j) for k, (j, _) in score.frames().items()} == {1: 4, 2: 1}
+
+
+@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("bound", [0.008, 0.1, 1, 5])
+def test_equal_to_the_definition_over_the_whole_picture(seed: int, bound: float) -> None:
+    prediction, target = random_masks(seed), random_masks(seed + 100).roll(seed, 0)
+    radius = math.ceil(bound * math.hypot(37, 52)) if bound < 1 else int(bound)
+    region, boundary = region_similarity(prediction, target), boundary_accuracy(prediction, target, bound)
+    for t, (p, q) in enumerate(zip(prediction.numpy(), target.numpy(), strict=True)):
+        assert region[t].item() == plain_region(p, q)
+        assert boundary[t].item() == plain_boundary_score(p, q, radius)
+    torch.testing.assert_close(
+        boundary_accuracy(prediction, mask_outlines(target, bound), bound), boundary, rtol=0, atol=0
+    )
+    torch.testing.assert_close(boundary_accuracy(prediction, target, bound, workers=2), boundary, rtol=0, atol=0)
+
+
+@pytest.mark.parametrize("radius", range(1, 21))
+def test_the_disk_is_the_set_of_pixels_within_the_radius(radius: int) -> None:
+    mask = torch.zeros(1, 60, 60, dtype=torch.bool)
+    mask[0, 29:31, 29:31] = True
+    outline = mask_outlines(mask, radius)[0]
+    edge = np.argwhere(plain_boundary(mask[0].numpy())) - (outline.top, outline.left) + radius
+    y, x = np.indices(outline.near.shape)
+    squared = np.min([(y - a) ** 2 + (x - b) ** 2 for a, b in edge], axis=0)
+    np.testing.assert_array_equal(outline.near, squared <= radius**2)
+
+
+def test_hand_computed() -> None:
+    target = torch.zeros(1, 12, 12, dtype=torch.bool)
+    target[0, 4:8, 4:8] = True
+    shifted = target.roll(1, 2)
+    assert region_similarity(shifted, target).item() == 12 / 20
+    assert boundary_accuracy(shifted, target, bound=1).item() == 1.0
+    far = target.roll(6, 2)  # the boundary is a ring of columns 3, 7 and rows 3, 7; columns 9 and 1 are 2 px away
+    assert boundary_accuracy(far, target, bound=1).item() == 0.0
+    empty, full = torch.zeros_like(target), torch.ones_like(target)
+    assert region_similarity(empty, empty).item() == 1.0
+    assert boundary_accuracy(empty, full).item() == 1.0, "a mask that fills the picture has an empty boundary"
+    assert boundary_accuracy(empty, target).item() == 0.0
+
+
+def test_statistics_equal_golden(davis: dict[str, np.ndarray]) -> None:
+    for k in range(12):
+        np.testing.assert_array_equal(sequence_statistics(davis[f"s{k}_vals"]), davis[f"s{k}_MRD"])
+
+
+def test_decay_does_not_wrap_beyond_255_frames(davis: dict[str, np.ndarray]) -> None:
+    mean, recall, decay = sequence_statistics(davis["sLong_vals"])
+    wrapped = davis["sLong_MRD_uint8wrap"]
+    assert (mean, recall) == (wrapped[0], wrapped[1])
+    assert decay == davis["sLong_D_nowrap"]
+    assert abs(decay - wrapped[2]) > 1e-3
+    falling = np.linspace(1, 0, 1000)
+    assert sequence_statistics(falling)[2] == pytest.approx(0.75, abs=1e-3)
+
+
+def test_statistics_by_hand() -> None:
+    assert sequence_statistics([0.5, 0.6, float("nan"), 0.4]) == (0.5, 0.25, pytest.approx(0.55 - 0.4))
+    assert sequence_statistics([1.0]) == (1.0, 1.0, 0.0)
+    assert all(math.isnan(value) for value in sequence_statistics([float("nan")])[::2])
+
+
+def test_void_pixels_of_id_maps() -> None:
+    target = torch.zeros(4, 20, 20, dtype=torch.uint8)
+    target[:, 5:15, 5:15] = 1
+    prediction, void = target.clone(), torch.zeros(4, 20, 20, dtype=torch.bool)
+    prediction[:, 5:15, 15:18] = 1
+    void[:, :, 15:] = True
+    metric = RegionBoundary()
+    metric.update(prediction, target, name="a", void=void)
+    metric.update(prediction, target, name="b")
+    rows = metric.rows()
+    assert rows[0]["J-Mean"] == 1.0
+    assert rows[1]["J-Mean"] == 100 / 130
+
+
+def test_255_is_not_an_object_and_rows_are_sorted() -> None:
+    target = torch.ones(3, 8, 8, dtype=torch.uint8)
+    target[:, 0] = 255
+    metric = RegionBoundary()
+    for name in ("zebra", "ant"):
+        metric.update(target, target, name=name)
+    assert [row["Sequence"] for row in metric.rows()] == ["ant_1", "zebra_1"]
+    metric.reset()
+    assert metric.rows() == []
+    assert metric.frames == {}
+
+
+@pytest.mark.parametrize(
+    ("prediction", "target", "message"),
+    [
+        (torch.ones(2, 4, 4, dtype=torch.bool), torch.ones(2, 4, 5, dtype=torch.bool), r"target \(2, 4, 5\)"),
+        (torch.ones(4, 4, dtype=torch.bool), torch.ones(4, 4, dtype=torch.bool), r"\(T, H, W\)"),
+        (torch.full((1, 4, 4), 2), torch.ones(1, 4, 4, dtype=torch.bool), "prediction must be bool, got int64"),
+        (torch.ones(1, 4, 4), torch.ones(1, 4, 4, dtype=torch.bool), "prediction must be bool, got float32"),
+    ],
+)
+def test_masks_that_do_not_fit(prediction: torch.Tensor, target: torch.Tensor, message: str) -> None:
+    for score in (region_similarity, boundary_accuracy):
+        with pytest.raises(ValueError, match=message):
+            score(prediction, target)
+
+
+def test_other_mistakes() -> None:
+    mask = torch.ones(3, 4, 4, dtype=torch.bool)
+    for bound in (0, -1, 2.5):
+        with pytest.raises(ValueError, match="bound must be"):
+            boundary_accuracy(mask, mask, bound)
+    with pytest.raises(ValueError, match="different radius: 1 and 2"):
+        boundary_accuracy(mask, mask_outlines(mask, 2), 1)
+    with pytest.raises(ValueError, match="3 frames, target has 2"):
+        boundary_accuracy(mask, mask_outlines(mask[:2]))
+    with pytest.raises(ValueError, match="differ in size"):
+        boundary_accuracy(mask, mask_outlines(torch.ones(3, 5, 4, dtype=torch.bool)))
+    with pytest.raises(ValueError, match="at least one scored frame"):
+        sequence_statistics([])
+    ids = torch.ones(3, 4, 4, dtype=torch.uint8)
+    metric = RegionBoundary()
+    with pytest.raises(ValueError, match="needs a target and a name"):
+        metric.update(ids)
+    with pytest.raises(ValueError, match=r"car: prediction is \(3, 4, 4\), target is \(2, 4, 4\)"):
+        metric.update(ids, ids[:2], name="car")
+    with pytest.raises(ValueError, match=r"car: prediction must be .* got float32"):
+        metric.update(ids.float(), ids, name="car")
+    with pytest.raises(ValueError, match="car: no object"):
+        metric.update(ids, ids * 0, name="car")
+    with pytest.raises(ValueError, match=r"car_1: .*at least one scored frame"):
+        metric.update(ids[:2], ids[:2], name="car")
+    score = SequenceScore("car", (1,), ends_scored=True)
+    with pytest.raises(ValueError, match="car: prediction and target differ in size"):
+        score.add(ids[0], ids[0, :3])

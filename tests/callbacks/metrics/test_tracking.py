@@ -1,0 +1,62 @@
+"""One-pass evaluation equal to the GOT-10k toolkit."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from callbacks.metrics import TrackingSuccess, box_iou, centre_error, precision_curve, success_curve
+
+
+def test_golden_sequences(golden: Any) -> None:
+    otb = golden("otb_metrics")
+    for k in range(6):
+        boxes, truth = np.round(otb[f"s{k}_pred"], 3), otb[f"s{k}_gt"]
+        boxes[0] = truth[0]
+        iou, error = box_iou(boxes, truth), centre_error(boxes, truth)
+        np.testing.assert_array_equal(iou, otb[f"s{k}_iou"])
+        np.testing.assert_array_equal(error, otb[f"s{k}_ce"])
+        np.testing.assert_array_equal(success_curve(iou), otb[f"s{k}_succ"])
+        np.testing.assert_array_equal(precision_curve(error), otb[f"s{k}_prec"])
+
+
+def test_golden_overall(golden: Any) -> None:
+    otb = golden("otb_metrics")
+    metric = TrackingSuccess()
+    for k in range(5):
+        metric.update(torch.from_numpy(otb[f"s{k}_pred"]), torch.from_numpy(otb[f"s{k}_gt"]), name=f"s{k}")
+    success, precision = metric.curves()
+    np.testing.assert_allclose(success, otb["overall_succ"], rtol=0, atol=1e-15)
+    np.testing.assert_allclose(precision, otb["overall_prec"], rtol=0, atol=1e-15)
+    np.testing.assert_allclose(list(metric.compute().values()), otb["overall_scores"], rtol=0, atol=1e-15)
+    assert list(metric.compute()) == ["success", "precision@20px", "success@0.5"]
+    for row, k in zip(metric.rows(), range(5), strict=True):
+        assert list(row.values())[1:] == pytest.approx(otb[f"s{k}_scores"], rel=0, abs=1e-15)
+
+
+def test_random_boxes_and_clipping(golden: Any) -> None:
+    otb = golden("otb_metrics")
+    a, b = otb["rand_a"], otb["rand_b"]
+    before = a.copy()
+    np.testing.assert_array_equal(box_iou(a, b), otb["rand_iou"])
+    np.testing.assert_array_equal(centre_error(a, b), otb["rand_ce"])
+    np.testing.assert_array_equal(box_iou(a, b, bound=(100, 80)), otb["rand_iou_bound100x80"])
+    np.testing.assert_array_equal(a, before)
+
+
+def test_by_hand() -> None:
+    a, b = torch.tensor([[0.0, 0, 10, 10]]), torch.tensor([[5.0, 0, 10, 10]])
+    assert box_iou(a, b).item() == pytest.approx(1 / 3)
+    assert centre_error(a, b).item() == 5
+    assert success_curve(torch.tensor([1.0])).sum() == 20
+    assert precision_curve(torch.tensor([20.0]))[19:21].tolist() == [0, 1]
+
+
+def test_mistakes() -> None:
+    with pytest.raises(
+        ValueError, match=r"Crossing: boxes must be \(N, 4\), got prediction \(2, 4\) and target \(3, 4\)"
+    ):
+        TrackingSuccess().update(torch.zeros(2, 4), torch.zeros(3, 4), name="Crossing")
+    with pytest.raises(ValueError, match="Crossing: no frame"):
+        TrackingSuccess().update(torch.zeros(0, 4), torch.zeros(0, 4), name="Crossing")
