@@ -268,6 +268,9 @@ class _FrameTable:
             return None
         if path.stat().st_size > _TABLE_LIMIT:
             return None
+        extradata = stream.codec_context.extradata or b""
+        if codec == "h264" and (extradata[:1] != b"\1" or "444" in (stream.codec_context.pix_fmt or "")):
+            return None  # without avcC no lengths; 4:4:4 is decoded by the encoder's build, told in the first packet only
         pts: list[int] = []
         keys: list[int] = []
         for packet in container.demux(stream):
@@ -277,7 +280,7 @@ class _FrameTable:
                 continue  # the empty packet that ends the stream
             if packet.is_discard:
                 return None
-            if packet.is_keyframe:
+            if packet.is_keyframe and (codec != "h264" or _is_idr(bytes(packet), (extradata[4] & 3) + 1)):
                 keys.append(len(pts))
             pts.append(packet.pts)
         if not keys or keys[0] != 0 or len(set(pts)) < len(pts):
@@ -304,6 +307,17 @@ class _FrameTable:
         if position > limit:
             raise LookupError("a seek went beyond its key frame")
         return position
+
+
+def _is_idr(packet: bytes, length_size: int) -> bool:
+    """Whether an H.264 packet cuts all references to what was before it; a mere recovery point need not."""
+    place = 0
+    while place + length_size < len(packet):
+        kind = packet[place + length_size] & 31
+        if 1 <= kind <= 5:
+            return kind == 5
+        place += length_size + int.from_bytes(packet[place : place + length_size], "big")
+    return False
 
 
 def _to_rgb(frame: "av.VideoFrame") -> np.ndarray:
