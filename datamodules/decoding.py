@@ -270,7 +270,7 @@ class _FrameTable:
             return None
         extradata = stream.codec_context.extradata or b""
         if codec == "h264" and (extradata[:1] != b"\1" or "444" in (stream.codec_context.pix_fmt or "")):
-            return None  # without avcC no lengths; 4:4:4 is decoded by the encoder's build, told in the first packet only
+            return None  # no lengths without avcC; how 4:4:4 is decoded hangs on the first packet, which names the encoder
         pts: list[int] = []
         keys: list[int] = []
         for packet in container.demux(stream):

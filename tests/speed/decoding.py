@@ -1,0 +1,87 @@
+"""Decoding of distant frames: ours beside the plain ways, one thread, in one process.
+
+    python tests/speed/decoding.py [video]
+
+By default a video of 340 x 256 pixels and 10 s is used from ../shared/data, with the n = 2, 4, 8 of the VFS paper.
+"""
+
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from statistics import median
+
+import av
+import numpy as np
+
+from datamodules.decoding import VideoFile
+from datamodules.sampling import distant_indices, seeded_generator
+
+DEFAULT = Path(__file__).parents[3] / "shared/data/clips/mmaction2_demo.mp4"
+
+
+def ours(path: str, indices: list[int]) -> list[np.ndarray]:
+    with VideoFile(path) as video:
+        return video.read(indices)
+
+
+def seek_each(path: str, indices: list[int]) -> list[np.ndarray]:
+    """A seek for every frame, then decoding up to it; relies on a constant frame rate."""
+    frames = []
+    with av.open(path) as container:
+        stream = container.streams.video[0]
+        stream.thread_count = 1
+        assert stream.average_rate is not None
+        assert stream.time_base is not None
+        ticks = 1 / (stream.average_rate * stream.time_base)
+        for index in indices:
+            time_stamp = round(index * ticks) + (stream.start_time or 0)
+            container.seek(time_stamp, stream=stream)
+            frames.append(next(f for f in container.decode(stream) if f.pts >= time_stamp).to_ndarray(format="rgb24"))
+    return frames
+
+
+def in_order(path: str, indices: list[int]) -> list[np.ndarray]:
+    """Decoding from the start up to the last frame wanted; only wanted frames are converted."""
+    frames = []
+    with av.open(path) as container:
+        stream = container.streams.video[0]
+        stream.thread_count = 1
+        for number, frame in enumerate(container.decode(stream)):
+            if number in indices:
+                frames.append(frame.to_ndarray(format="rgb24"))
+            if number == indices[-1]:
+                break
+    return frames
+
+
+def main() -> None:
+    path = sys.argv[1] if len(sys.argv) > 1 else str(DEFAULT)
+    with VideoFile(path) as video:
+        length = video.num_frames
+    methods: dict[str, Callable[[str, list[int]], list[np.ndarray]]] = {
+        "ours": ours,
+        "seek for each": seek_each,
+        "in order": in_order,
+    }
+    print(f"{path}: {length} frames; clips per second, best and median of 8 rounds of 4 clips")
+    for n in (2, 4, 8):
+        clips = [distant_indices(length, n, seeded_generator(n, i)).tolist() for i in range(4)]
+        seconds: dict[str, list[float]] = {name: [] for name in methods}
+        for _ in range(8):
+            for name, method in methods.items():
+                start = time.perf_counter()
+                results = [method(path, clip) for clip in clips]
+                seconds[name].append((time.perf_counter() - start) / len(clips))
+                if name == "ours":
+                    expected = results
+                else:
+                    assert all(np.array_equal(a, b) for a, b in zip(results, expected, strict=True)), name
+        best = min(seconds["ours"])
+        for name, values in seconds.items():
+            ratio = min(values) / best
+            print(f"n={n} {name:14} best {1 / min(values):6.1f}  median {1 / median(values):6.1f}  ours is {ratio:.2f}x")
+
+
+if __name__ == "__main__":
+    main()
