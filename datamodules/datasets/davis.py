@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal, overload
+from typing import Literal
 
 import numpy as np
 
 from ..errors import DataError
 from .files import check_masks, list_pictures, picture_header, read_list, read_mask, require_folder, require_sequences
-from .records import VOID, MaskSequence
+from .records import VOID, MaskSequence, Reader
 
 Annotations = Literal["dense", "first", "entering"]
 
 
-class Davis(Sequence[MaskSequence]):
+class Davis(Reader[MaskSequence]):
     """The sequences of a DAVIS split, checked by their headers before any work.
 
     Reads `JPEGImages/<resolution>/<sequence>/*.jpg`, `Annotations/<resolution>/<sequence>/*.png` and
@@ -48,7 +47,7 @@ class Davis(Sequence[MaskSequence]):
         annotations: Annotations | None = None,
         size_tolerance: int = 0,
     ) -> None:
-        self.root = Path(root)
+        self.root = Path(root).expanduser()
         self.year = year
         self.split = split
         self.resolution = resolution
@@ -58,16 +57,6 @@ class Davis(Sequence[MaskSequence]):
         self.size_tolerance = size_tolerance
         names = self._names()
         self._sequences = tuple(self._sequence(name) for name in names)
-
-    def __len__(self) -> int:
-        return len(self._sequences)
-
-    @overload
-    def __getitem__(self, index: int) -> MaskSequence: ...
-    @overload
-    def __getitem__(self, index: slice) -> Sequence[MaskSequence]: ...
-    def __getitem__(self, index: int | slice) -> MaskSequence | Sequence[MaskSequence]:
-        return self._sequences[index]
 
     def _names(self) -> tuple[str, ...]:
         require_folder(self.root, "give the folder that holds JPEGImages and Annotations")

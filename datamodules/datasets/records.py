@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar, overload
 
 import numpy as np
 import torch
@@ -14,7 +15,30 @@ from torch import Tensor
 
 from .files import read_frame, read_mask
 
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
 VOID = 255
+NUM_PARTS = 20
+"""Classes of VIP, background included."""
+
+S = TypeVar("S", bound="FrameSequence")
+
+
+class Reader(Sequence[S]):
+    """The sequences of a benchmark's split, in the order of its list; all that headers can tell has been checked."""
+
+    _sequences: tuple[S, ...]
+
+    def __len__(self) -> int:
+        return len(self._sequences)
+
+    @overload
+    def __getitem__(self, index: int) -> S: ...
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[S]: ...
+    def __getitem__(self, index: int | slice) -> S | Sequence[S]:
+        return self._sequences[index]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -71,6 +95,7 @@ class MaskSequence(FrameSequence):
         ground_truth: the masks are what to score against; False where they only introduce objects.
         categories: object id → category, where the benchmark has categories.
         unseen: ids whose category the training split does not have.
+        reported: numbers of the frames whose prediction the benchmark asks for; None: all.
         values: pixel value → object id, where a file does not hold the ids themselves (DAVIS-2016: {255: 1}).
     """
 
@@ -80,6 +105,7 @@ class MaskSequence(FrameSequence):
     ground_truth: bool = True
     categories: Mapping[int, str] = field(default_factory=dict)
     unseen: frozenset[int] = frozenset()
+    reported: tuple[int, ...] | None = None
     values: Mapping[int, int] = field(default_factory=dict)
 
     def mask(self, t: int) -> Tensor:
@@ -99,3 +125,59 @@ class MaskSequence(FrameSequence):
     def entering(self, t: int) -> tuple[int, ...]:
         """Ids of the objects that the mask of frame `t` introduces."""
         return tuple(i for i in self.objects if self.starts[i] == t)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class PartSequence(MaskSequence):
+    """A video of people whose parts are annotated in each frame.
+
+    With `humans`, an object is one class of one person of the first frame; `mask` numbers them from 1 in the order of
+    `pairs`, and `instances` gives all that are annotated, later ones included. Without, `mask` gives the classes.
+
+    Args:
+        humans: frame number → PNG of the persons' ids; they need not be the same from frame to frame.
+        classes: object id → class number.
+        pairs: (person, class) of each object in the first frame.
+    """
+
+    humans: Mapping[int, Path] = field(default_factory=dict)
+    classes: Mapping[int, int]
+    pairs: tuple[tuple[int, int], ...] = ()
+
+    def mask(self, t: int) -> Tensor:
+        """See `MaskSequence.mask`; 0 where a pair is not one of the first frame."""
+        if not self.humans:
+            return super().mask(t)
+        instances = self._instances(t)
+        table = np.zeros(int(instances.max(initial=0)) + 1, dtype=np.uint8)
+        for i, (person, part) in enumerate(self.pairs, start=1):
+            if person * NUM_PARTS + part < len(table):
+                table[person * NUM_PARTS + part] = i
+        return torch.from_numpy(table[instances])
+
+    def instances(self, t: int) -> tuple[Tensor, dict[int, int]]:
+        """All annotated instances of frame `t`: int32 ids (H, W), and the class of each id but 0."""
+        instances = self._instances(t)
+        return torch.from_numpy(instances), {int(i): int(i) % NUM_PARTS for i in np.unique(instances) if i}
+
+    def _instances(self, t: int) -> NDArray[np.int32]:
+        return part_instances(read_mask(self.masks[t], self.size), read_mask(self.humans[t], self.size))
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class KeypointSequence(FrameSequence):
+    """A video of one person with joints in every frame.
+
+    Args:
+        points: (T, 15, 2) float64 x, y in pixels, zero-based; they may lie outside the frame.
+        action: what the person does.
+    """
+
+    points: NDArray[np.float64]
+    action: str = ""
+
+
+def part_instances(parts: NDArray[np.uint8], humans: NDArray[np.uint8]) -> NDArray[np.int32]:
+    """One id for each class of each person: person · 20 + class; 0 where either is background or void."""
+    known = (parts > 0) & (parts < NUM_PARTS) & (humans > 0) & (humans < VOID)
+    return np.where(known, humans.astype(np.int32) * NUM_PARTS + parts, 0).astype(np.int32)

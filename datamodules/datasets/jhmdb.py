@@ -1,0 +1,113 @@
+"""JHMDB in its layout as distributed: clips of one acting person with 15 joints."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+from ..errors import DataError
+from .files import list_pictures, picture_header, read_list, require_folder
+from .records import KeypointSequence, Reader
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+JOINTS = (
+    "neck", "belly", "face", "right shoulder", "left shoulder", "right hip", "left hip", "right elbow", "left elbow",
+    "right knee", "left knee", "right wrist", "left wrist", "right ankle", "left ankle",
+)  # fmt: skip
+SUBSETS = {"train": "1", "test": "2"}
+
+
+class Jhmdb(Reader[KeypointSequence]):
+    """The clips of a JHMDB split, with their joints.
+
+    Reads `Rename_Images/<action>/<clip>/*.png`, `joint_positions/<action>/<clip>/joint_positions.mat` (`pos_img`,
+    2 × 15 × T, one-based) and `splits/<action>_test_split<n>.txt` (`clip.avi 2`, where 2 is test and 1 train). Where a
+    clip has more frames than annotated ones, those at its end are left out.
+    Paper: Jhuang et al., Towards Understanding Action Recognition (ICCV 2013).
+
+    Args:
+        root: the folder that holds Rename_Images, joint_positions and splits.
+        split: 1, 2 or 3; results are reported on 1.
+        subset: "test" or "train".
+
+    Raises:
+        DataError: one line naming the file: a missing folder, list or clip, a clip of one frame, a .mat that cannot be
+            read, has no joints, or joints of more frames than there are.
+    """
+
+    def __init__(
+        self, root: str | Path, split: Literal[1, 2, 3] = 1, subset: Literal["test", "train"] = "test"
+    ) -> None:
+        self.root = Path(root).expanduser()
+        self.split = split
+        self.subset = subset
+        self._sequences = tuple(self._sequence(action, clip) for action, clip in self._clips())
+
+    def _clips(self) -> list[tuple[str, str]]:
+        require_folder(self.root, "give the folder that holds Rename_Images, joint_positions and splits")
+        require_folder(self.root / "Rename_Images", "unpack JHMDB's Rename_Images.tar.gz")
+        require_folder(self.root / "joint_positions", "unpack JHMDB's joint_positions.zip")
+        ending = f"_test_split{self.split}.txt"
+        lists = sorted((self.root / "splits").glob(f"*{ending}"))
+        if not lists:
+            raise DataError(f"{self.root / 'splits'}: no *{ending}; unpack JHMDB's splits.zip")
+        clips = []
+        for path in lists:
+            for line in read_list(path, "unpack JHMDB's splits.zip"):
+                *name, group = line.rsplit(maxsplit=1)
+                if not name or group not in SUBSETS.values():
+                    raise DataError(f"{path}: cannot read the line {line!r}; expected a clip's name and 1 or 2")
+                if group == SUBSETS[self.subset]:
+                    clips.append((path.name.removesuffix(ending), name[0].removesuffix(".avi")))
+        if not clips:
+            raise DataError(f"{lists[0]}: no clip of the {self.subset} subset in the lists of split {self.split}")
+        missing = [
+            f"{action}/{clip}" for action, clip in clips if not (self.root / "Rename_Images" / action / clip).is_dir()
+        ]
+        if missing:
+            more = f" (and {len(missing) - 1} more)" if len(missing) > 1 else ""
+            raise DataError(
+                f"{self.root / 'Rename_Images' / missing[0]}: no frames of a listed clip{more}; unpack them"
+            )
+        return clips
+
+    def _sequence(self, action: str, clip: str) -> KeypointSequence:
+        folder = self.root / "Rename_Images" / action / clip
+        frames = list_pictures(folder)
+        if len(frames) < 2:
+            raise DataError(f"{folder}: {len(frames)} frames; a clip needs at least 2")
+        path = self.root / "joint_positions" / action / clip / "joint_positions.mat"
+        points = read_joints(path)
+        if len(points) > len(frames):
+            raise DataError(f"{path}: joints of {len(points)} frames, {folder} holds {len(frames)}; unpack it again")
+        frames = frames[: len(points)]
+        size, _ = picture_header(frames[0])
+        return KeypointSequence(name=clip, frames=frames, size=size, points=points, action=action)
+
+
+def read_joints(path: Path) -> NDArray[np.float64]:
+    """Joints of a JHMDB .mat file: (T, 15, 2) x, y in pixels, zero-based; they may lie outside the frame.
+
+    Raises:
+        DataError: if the file is missing, cannot be read, or holds no `pos_img` of 2 × 15 × T finite numbers.
+    """
+    from scipy.io import loadmat
+
+    if not path.is_file():
+        raise DataError(f"{path}: no joints of this clip; unpack JHMDB's joint_positions.zip")
+    try:
+        content: dict[str, Any] = loadmat(path, variable_names=["pos_img"])
+    except Exception as error:  # scipy raises many kinds for a damaged file
+        raise DataError(f"{path}: not a readable .mat file ({error}); unpack joint_positions.zip again") from error
+    joints = content.get("pos_img")
+    if joints is None:
+        raise DataError(f"{path}: has no pos_img, the joints' positions; unpack joint_positions.zip again")
+    if joints.ndim == 2:  # MATLAB drops a last axis of 1
+        joints = joints[..., None]
+    if joints.shape[:2] != (2, len(JOINTS)) or not np.isfinite(joints).all():
+        raise DataError(f"{path}: pos_img is {joints.shape}; expected 2 × {len(JOINTS)} × frames of finite numbers")
+    return np.ascontiguousarray(joints.transpose(2, 1, 0), dtype=np.float64) - 1

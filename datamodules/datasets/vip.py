@@ -1,0 +1,108 @@
+"""VIP (Video Instance-level Parsing) in its layout as distributed: people and their parts, every 25th frame."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+
+from ..errors import DataError
+from .files import check_masks, list_pictures, picture_header, read_list, read_mask, require_folder, require_sequences
+from .records import PartSequence, Reader, part_instances
+
+PARTS = (
+    "background", "hat", "hair", "sun-glasses", "upper-clothes", "dress", "coat", "socks", "pants", "gloves", "scarf",
+    "skirt", "torso-skin", "face", "right-arm", "left-arm", "right-leg", "left-leg", "right-shoe", "left-shoe",
+)  # fmt: skip
+"""The classes of Category_ids as TimeCycle's and UVC's evaluation name them."""
+
+
+class Vip(Reader[PartSequence]):
+    """The videos of a VIP split.
+
+    Reads `VIP_Fine`: `Images/<video>/*.jpg`, `Annotations/Category_ids/<video>/*.png` (20 classes),
+    `Annotations/Human_ids/<video>/*.png` and `lists/<split>_videos.txt`, whose lines end in a video's name. The
+    distributed Instance_ids are not read: an instance is one part of one person, which the two others give.
+    Paper: Zhou et al., Adaptive Temporal Encoding Network for Video Instance-level Human Parsing (ACM MM 2018).
+
+    Args:
+        root: VIP_Fine, or the folder that holds it.
+        split: "val" or "train", name of a list under `lists`, or path of a list file.
+        parts: "semantic": objects are the classes of the first frame, for mIoU; "instance": each is one class of
+            one person, for AP.
+
+    Raises:
+        DataError: one line naming the file: a missing folder, list or video, a video of one frame, masks whose
+            count, names or size differ from the frames', a first frame without parts, RGB or 16-bit masks.
+    """
+
+    def __init__(
+        self,
+        root: str | Path,
+        split: str | Path = "val",
+        parts: Literal["semantic", "instance"] = "semantic",
+    ) -> None:
+        root = Path(root).expanduser()
+        self.root = root / "VIP_Fine" if (root / "VIP_Fine").is_dir() else root
+        self.split = split
+        self.parts = parts
+        self._sequences = tuple(self._sequence(name) for name in self._names())
+
+    def _names(self) -> tuple[str, ...]:
+        require_folder(self.root, "give VIP_Fine or the folder that holds it")
+        images = require_folder(self.root / "Images", "unpack VIP_Fine's Images")
+        require_folder(self.root / "Annotations" / "Category_ids", "unpack VIP_Fine's Annotations")
+        is_path = isinstance(self.split, Path) or self.split.endswith(".txt")
+        path = Path(self.split) if is_path else self.root / "lists" / f"{self.split}_videos.txt"
+        lines = read_list(path, "unpack VIP_Fine's lists, or give the path of a list file")
+        names = tuple(dict.fromkeys(line.rstrip("/").rpartition("/")[2] for line in lines))
+        require_sequences(images, names, path)
+        return names
+
+    def _sequence(self, name: str) -> PartSequence:
+        folder = self.root / "Images" / name
+        frames = list_pictures(folder)
+        if len(frames) < 2:
+            raise DataError(f"{folder}: {len(frames)} frames; a video needs at least 2")
+        size, _ = picture_header(frames[0])
+        masks = self._masks(frames, "Category_ids")
+        humans = self._masks(frames, "Human_ids") if self.parts == "instance" else {}
+        if self.parts == "instance":
+            instances = np.unique(part_instances(read_mask(masks[0]), read_mask(humans[0])))
+            pairs = [divmod(int(instance), len(PARTS)) for instance in instances if instance]
+            classes = {i: part for i, (_, part) in enumerate(pairs, start=1)}
+        else:
+            pairs = []
+            classes = {int(part): int(part) for part in np.unique(read_mask(masks[0])) if 0 < part < len(PARTS)}
+        if not 0 < len(classes) < 255:
+            raise DataError(
+                f"{masks[0]}: {len(classes)} {self.parts} parts in the first frame; 1 to 254 can be followed"
+            )
+        return PartSequence(
+            name=name,
+            frames=frames,
+            size=size,
+            masks=masks,
+            objects=tuple(classes),
+            starts=dict.fromkeys(classes, 0),
+            categories={i: PARTS[part] for i, part in classes.items()},
+            humans=humans,
+            classes=classes,
+            pairs=tuple(pairs),
+        )
+
+    def _masks(self, frames: tuple[Path, ...], kind: str) -> dict[int, Path]:
+        folder = self.root / "Annotations" / kind / frames[0].parent.name
+        found = {path.stem: path for path in list_pictures(folder)}
+        stems = [frame.stem for frame in frames]
+        if stray := sorted(found.keys() - set(stems)):
+            raise DataError(f"{found[stray[0]]}: annotation without its frame; add the frame or remove the mask")
+        if missing := [stem for stem in stems if stem not in found]:
+            raise DataError(
+                f"{folder}: {len(found)} masks for {len(frames)} frames, the first without one is {missing[0]}; "
+                "unpack VIP_Fine's Annotations again"
+            )
+        masks = {t: found[stem] for t, stem in enumerate(stems)}
+        check_masks(masks, frames)
+        return masks

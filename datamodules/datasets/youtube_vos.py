@@ -1,0 +1,167 @@
+"""YouTube-VOS in its layout as distributed: objects that enter at any frame, annotations on some frames."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Literal
+
+from ..errors import DataError
+from .files import check_masks, list_pictures, picture_header, require_folder, require_sequences
+from .records import MaskSequence, Reader
+
+Objects = Mapping[int, tuple[str, int]]
+"""Object id → its category ("" where the split hides it) and the number of its first frame."""
+
+
+class YoutubeVos(Reader[MaskSequence]):
+    """The videos of a YouTube-VOS split.
+
+    Reads `<split>/meta.json` (`videos → <video> → objects → <id> → category, frames`), `<split>/JPEGImages/<video>`
+    and `<split>/Annotations/<video>`. Frames are every fifth of the video and keep its numbers (00000, 00005, …). The
+    masks of "valid" and "test" only introduce objects, and their scores come from the server; "holdout" is a part of
+    "train", scored here. Frames before a video's first object are left out: there is nothing to follow.
+    Paper: Xu et al., YouTube-VOS: A Large-Scale Video Object Segmentation Benchmark (arXiv:1809.03327).
+
+    The hold-out split takes `unseen` categories, with every video that shows one of them, and the share `holdout` of
+    the other videos; which ones is a function of (seed, name) alone. `training_videos` are the rest, so that a model
+    trained on them has not seen the `unseen` categories.
+
+    Args:
+        root: the folder that holds train and valid.
+        split: "valid", "train", "test" or "holdout".
+        all_frames: follow objects through every frame of the video (`<split>_all_frames/JPEGImages`, also looked for
+            under `all_frames`); what is asked for stays every fifth.
+        holdout: share of the training videos without unseen categories that is held out.
+        unseen: number of held-out categories.
+        seed: another one holds out other videos and categories.
+
+    Raises:
+        DataError: one line naming the file: a missing folder, meta.json or video, a video of one frame, an object
+            whose first frame has no mask, an annotation without its frame, masks of another size, RGB or 16-bit masks.
+    """
+
+    def __init__(
+        self,
+        root: str | Path,
+        split: Literal["valid", "train", "test", "holdout"] = "valid",
+        all_frames: bool = False,
+        holdout: float = 0.05,
+        unseen: int = 5,
+        seed: int = 0,
+    ) -> None:
+        if split not in ("valid", "train", "test", "holdout"):
+            raise ValueError(f"split must be 'valid', 'train', 'test' or 'holdout', got {split!r}")
+        self.root = Path(root).expanduser()
+        self.split = split
+        self.seed = seed
+        folder = "train" if split == "holdout" else split
+        self.folder = require_folder(self.root / folder, "give the folder that holds train and valid")
+        self._videos = _read_meta(self.folder / "meta.json")
+        self._held_out, self.unseen_categories = self._choose(holdout, unseen)
+        names = self._held_out if split == "holdout" else tuple(sorted(self._videos))
+        frames = self._all_frames(folder) if all_frames else self.folder / "JPEGImages"
+        require_sequences(frames, names, self.folder / "meta.json")
+        require_sequences(self.folder / "Annotations", names, self.folder / "meta.json")
+        self._sequences = tuple(self._sequence(name, frames) for name in names)
+
+    @cached_property
+    def training_videos(self) -> tuple[Path, ...]:
+        """Frame folders of the videos of this split that are not held out, for a list of `VideoDataModule`."""
+        held_out = set(self._held_out)
+        return tuple(self.folder / "JPEGImages" / name for name in sorted(self._videos) if name not in held_out)
+
+    def _choose(self, holdout: float, unseen: int) -> tuple[tuple[str, ...], frozenset[str]]:
+        """Held-out videos, and categories that the training videos do not show."""
+        if self.split != "holdout":
+            known = self.root / "train" / "meta.json"
+            if self.split == "train" or not known.is_file():
+                return (), frozenset()
+            trained = {category for objects in _read_meta(known).values() for category, _ in objects.values()}
+            shown = {category for objects in self._videos.values() for category, _ in objects.values()}
+            return (), frozenset(shown - trained - {""})
+        categories = {name: {category for category, _ in objects.values()} for name, objects in self._videos.items()}
+        ranked = sorted(set().union(*categories.values()), key=self._rank)
+        if not 0 <= unseen < len(ranked):
+            raise DataError(
+                f"{self.folder / 'meta.json'}: {len(ranked)} categories; {unseen} of them cannot be held out"
+            )
+        hidden = frozenset(ranked[:unseen])
+        others = sorted((name for name, shown in categories.items() if not shown & hidden), key=self._rank)
+        chosen = {name for name, shown in categories.items() if shown & hidden} | set(
+            others[: round(holdout * len(others))]
+        )
+        if not chosen:
+            raise DataError(f"{self.folder / 'meta.json'}: nothing is held out; raise holdout or unseen")
+        return tuple(sorted(chosen)), hidden
+
+    def _rank(self, name: str) -> bytes:
+        return hashlib.blake2b(f"{self.seed} {name}".encode()).digest()
+
+    def _all_frames(self, folder: str) -> Path:
+        places = [self.root / f"{folder}_all_frames", self.root / "all_frames" / f"{folder}_all_frames"]
+        found = next((place for place in places if place.is_dir()), places[0])
+        return require_folder(found / "JPEGImages", "unpack it, or set all_frames to False")
+
+    def _sequence(self, name: str, root: Path) -> MaskSequence:
+        pictures = _numbered(root / name)
+        masks = _numbered(self.folder / "Annotations" / name)
+        objects = dict(sorted(self._videos[name].items()))
+        if not objects:
+            raise DataError(f"{self.folder / 'meta.json'}: video {name} has no object with frames; remove it")
+        for i, (_, start) in objects.items():
+            if start not in masks:
+                path = self.folder / "Annotations" / name / f"{start:05d}.png"
+                raise DataError(f"{path}: no such mask, but object {i} starts here by meta.json; unpack it again")
+        if stray := sorted(masks.keys() - pictures.keys()):
+            raise DataError(f"{masks[stray[0]]}: annotation without its frame; add the frame or remove the mask")
+        begin = min(start for _, start in objects.values())
+        numbers = [n for n in sorted(pictures) if n >= begin]
+        if len(numbers) < 2:
+            raise DataError(f"{root / name}: {len(numbers)} frames from the first object on; a video needs at least 2")
+        place = {n: t for t, n in enumerate(numbers)}
+        frames = tuple(pictures[n] for n in numbers)
+        at = {place[n]: mask for n, mask in sorted(masks.items()) if n in place}
+        check_masks(at, frames)
+        size, _ = picture_header(frames[0])
+        return MaskSequence(
+            name=name,
+            frames=frames,
+            size=size,
+            masks=at,
+            objects=tuple(objects),
+            starts={i: place[start] for i, (_, start) in objects.items()},
+            ground_truth=self.split in ("train", "holdout"),
+            categories={i: category for i, (category, _) in objects.items() if category},
+            unseen=frozenset(i for i, (category, _) in objects.items() if category in self.unseen_categories),
+            reported=tuple(place[n] for n in _numbered(self.folder / "JPEGImages" / name) if n in place),
+        )
+
+
+def _numbered(folder: Path) -> dict[int, Path]:
+    """Pictures of a folder by the number that is their name."""
+    paths = list_pictures(folder)
+    if odd := [path for path in paths if not path.stem.isdigit()]:
+        raise DataError(f"{odd[0]}: name is not a frame number; remove it")
+    return {int(path.stem): path for path in paths}
+
+
+def _read_meta(path: Path) -> dict[str, Objects]:
+    """Videos of a meta.json; objects without frames are left out."""
+    if not path.is_file():
+        raise DataError(f"{path}: no such file; unpack the split's archive whole")
+    try:
+        content: dict[str, Any] = json.loads(path.read_text())["videos"]
+        return {
+            name: {
+                int(i): (str(thing.get("category", "")), min(int(frame) for frame in thing["frames"]))
+                for i, thing in video["objects"].items()
+                if thing["frames"]
+            }
+            for name, video in content.items()
+        }
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise DataError(f"{path}: not a YouTube-VOS meta.json ({type(error).__name__}: {error})") from error
