@@ -27,8 +27,8 @@ class Normalise(nn.Module):
         self.register_buffer("std", torch.tensor(std).view(-1, 1, 1), persistent=False)
 
     def forward(self, images: Tensor) -> Tensor:
-        """`(…, C, H, W)` in [0, 1] → the same shape, normalised."""
-        return (images - self.mean) / self.std
+        """`(N, C, H, W)` in [0, 1] → the same shape, normalised, channels last in memory."""
+        return ((images - self.mean) / self.std).contiguous(memory_format=torch.channels_last)
 
 
 class FeatureExtractor(nn.Module, ABC):

@@ -88,7 +88,7 @@ class ResNetExtractor(FeatureExtractor):
         """See `FeatureExtractor`."""
         wanted = {self._record_as[name] for name in self.stages}
         found: dict[str, Tensor] = {}
-        x = self.stem(self.normalise(images).contiguous(memory_format=torch.channels_last))
+        x = self.stem(self.normalise(images))
         for key, block in self.blocks.items():
             x = block(x)
             if key in wanted:
