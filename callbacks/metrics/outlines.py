@@ -5,6 +5,7 @@ from collections.abc import Iterable, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -64,9 +65,10 @@ class Outline:
         r, (h, w) = self.radius, self.edge.shape
         framed = np.zeros((h + 2 * r, w + 2 * r), dtype=np.uint8)
         framed[r : r + h, r : r + w] = self.edge
-        near = np.zeros_like(framed)
-        for box in _disk(r):
-            np.bitwise_or(near, cv2.dilate(framed, box), out=near)
+        near = wide = framed
+        for row, column in _disk(r):
+            wide = cv2.dilate(wide, row)
+            near = np.bitwise_or(cv2.dilate(near, column), wide)
         return near
 
 
@@ -175,7 +177,15 @@ def _radius(bound: float, shape: Sequence[int]) -> int:
 
 
 @lru_cache(maxsize=16)
-def _disk(radius: int) -> list[NDArray[np.uint8]]:
-    """Boxes whose union is the disk x² + y² ≤ radius²: separable, and faster together than the disk as one kernel."""
+def _disk(radius: int) -> list[tuple[NDArray[np.uint8], NDArray[np.uint8]]]:
+    """The disk x² + y² ≤ radius² in small steps: rows to widen by, columns to raise what was narrower by.
+
+    The disk is a union of boxes, the wider the lower.  Starting from a point, each step widens the row to that of the
+    next box and raises the boxes so far by what they are higher than it.  Faster than one kernel of the whole disk.
+    """
     height = {math.isqrt(radius * radius - y * y): y for y in range(radius + 1)}
-    return [np.ones((2 * y + 1, 2 * x + 1), dtype=np.uint8) for x, y in height.items()]
+    boxes = sorted(height.items())
+    return [
+        (np.ones((1, 2 * (b[0] - a[0]) + 1), dtype=np.uint8), np.ones((2 * (a[1] - b[1]) + 1, 1), dtype=np.uint8))
+        for a, b in pairwise(boxes)
+    ]

@@ -164,8 +164,8 @@ def test_equal_to_a_loop(one_to_one: bool) -> None:
             assert table[kind - 1, j].item() == pytest.approx(expected, abs=1e-12)
     assert 0.05 < metric.compute()["AP"] < 0.95
     together = InstanceAP(one_to_one=one_to_one, classes=4)
-    predictions, targets, scores = zip(*frames, strict=True)
-    together.update(np.stack(predictions), np.stack(targets), name="clip", classes=classes, scores=scores)
+    predictions, targets, confidences = zip(*frames, strict=True)
+    together.update(np.stack(predictions), np.stack(targets), name="clip", classes=classes, scores=confidences)
     assert together.compute() == metric.compute()
 
 
