@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 MARKER = "synthetic.json"
-GENERATION = 1
+GENERATION = 2
 """Part of every marker: raise it when the same arguments give other pictures."""
 
 

@@ -10,7 +10,8 @@ from datamodules import SyntheticVideoDataModule
 from datamodules.datasets import Davis
 from datamodules.errors import DataError
 from datamodules.synthetic import render_video, write_davis, write_videos
-from datamodules.synthetic.scene import OVERSAMPLING, Motion, Wave, paste
+from datamodules.synthetic.motion import Motion, Wave
+from datamodules.synthetic.sprites import OVERSAMPLING, paste
 from datamodules.synthetic.textures import FAMILIES, draw_texture, palette
 
 SMALL: dict[str, Any] = {"frames": 6, "size": (64, 80)}
