@@ -238,13 +238,22 @@ def _check_ranges(protocol: PropagationProtocol) -> None:
             f"{'above 0' if circle else '0 or more'} feature cells for a {protocol.neighbourhood}, or None",
         ),
         "references": (
-            protocol.references is None or len(protocol.references) > 0,
-            "one frame number or more, or None",
+            protocol.references is None or {0, -1} & set(protocol.references),
+            "frame numbers with 0 or -1 among them, or None",
+        ),
+        "first_frame_masked": (
+            protocol.first_frame_masked or protocol.topk is not None or protocol.radius is None,
+            "True without a topk",
         ),
         "mixture_components": (
             protocol.mixture_components is None
-            or (protocol.mixture_components >= 1 and protocol.topk is None and protocol.radius is not None),
-            "1 or more with topk=None and a radius, or None",
+            or (
+                protocol.mixture_components >= 1
+                and protocol.topk is None
+                and protocol.radius is not None
+                and not circle
+            ),
+            "1 or more with topk=None and a square neighbourhood, or None",
         ),
         "border": (
             protocol.border == "exclude" or (protocol.topk is None and protocol.radius is not None and not circle),

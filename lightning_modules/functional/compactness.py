@@ -1,0 +1,74 @@
+"""The compactness prior of Liir: an affinity window replaced by a mixture of Gaussians around its peaks."""
+
+import math
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+_FIXED_VARIANCE = 1 / (8 * math.log(2))  # full width at half maximum of 1 cell
+
+
+def compact_affinity(
+    affinity: Tensor,
+    radius: int,
+    components: int = 2,
+    threshold: float = 0.0,
+    width: Literal["fixed", "moments"] = "fixed",
+) -> Tensor:
+    """Each reference window as a mixture of Gaussians with peak 1 around its largest affinities.
+
+    Paper: Liir, Eq. 7. The weights of the mixture are the softmax of the peaks' affinities, and the sum is not
+    renormalised, as in the public code.
+
+    Args:
+        affinity: (B, R · P · P, h, w) in [0, 1], P = 2 · radius + 1: after the softmax over all references.
+        radius: of the window, in cells.
+        components: number of Gaussians.
+        threshold: windows whose largest affinity is not above it are returned as they are.
+        width: "fixed": full width at half maximum of 1 cell; "moments": the second moment of the affinity around each
+            peak over the places nearest to it, and not below the fixed one.
+
+    Returns:
+        The same shape, without gradient.
+
+    Raises:
+        ValueError: for an affinity that is not a whole number of windows, or a number of components without meaning.
+    """
+    side = 2 * radius + 1
+    if affinity.ndim != 4 or affinity.shape[1] % side**2:
+        raise ValueError(
+            f"affinity must be (B, R·{side}·{side}, h, w) for radius {radius}, got {tuple(affinity.shape)}"
+        )
+    if not 1 <= components <= side**2:
+        raise ValueError(f"components must be 1 to {side**2}, got {components}")
+    windows = affinity.unflatten(1, (-1, side**2)).movedim(2, -1)
+    return compact_windows(windows, components, threshold, width).movedim(-1, 2).flatten(1, 2)
+
+
+@torch.no_grad()
+def compact_windows(windows: Tensor, components: int, threshold: float, width: Literal["fixed", "moments"]) -> Tensor:
+    """`compact_affinity` on (…, P · P) windows."""
+    if width not in ("fixed", "moments"):
+        raise ValueError(f"width must be fixed or moments, got {width!r}")
+    side = math.isqrt(windows.shape[-1])
+    peaks, index = windows.topk(components, dim=-1)
+    axis = torch.arange(side, device=windows.device)
+    dy = (axis - (index // side)[..., None]).to(windows.dtype) ** 2  # (…, K, P)
+    dx = (axis - (index % side)[..., None]).to(windows.dtype) ** 2
+    if width == "fixed":
+        variance = torch.full_like(peaks, _FIXED_VARIANCE)
+    else:
+        variance = _second_moment(windows, dy, dx).clamp_min(_FIXED_VARIANCE)
+    falloff = (-0.5 / variance)[..., None]
+    rows = (dy * falloff).exp() * peaks.softmax(-1)[..., None]
+    mixture = (rows.mT @ (dx * falloff).exp()).flatten(-2)  # a Gaussian is separable: (P, K) x (K, P)
+    return torch.where(peaks[..., :1] > threshold, mixture, windows)
+
+
+def _second_moment(windows: Tensor, dy: Tensor, dx: Tensor) -> Tensor:
+    """(…, K): variance per axis of the affinity around each peak, over the places to which it is the nearest."""
+    distance = (dy[..., :, None] + dx[..., None, :]).flatten(-2)  # (…, K, P · P)
+    nearest = torch.zeros_like(distance).scatter_(-2, distance.argmin(-2, keepdim=True), 1.0)
+    mass = nearest * windows[..., None, :]
+    return (mass * distance).sum(-1) / (2 * mass.sum(-1)).clamp_min(torch.finfo(windows.dtype).tiny)

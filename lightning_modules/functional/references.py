@@ -1,0 +1,71 @@
+"""Which frames a frame refers to, and where their features and labels are kept."""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from .protocol import PropagationProtocol
+
+
+def reference_frames(protocol: PropagationProtocol, frame: int) -> list[int]:
+    """Numbers of the frames that `frame` refers to; the first-frame copy comes first, a repeated one counts again."""
+    if protocol.references is not None:
+        chosen = {r if r >= 0 else frame + r for r in protocol.references}
+        return sorted(f for f in chosen if 0 <= f < frame)
+    window = range(frame - protocol.context, frame)
+    if protocol.repeat_first == "padding":
+        return [0] + [max(f, 0) for f in window]
+    first_recent = 1 if protocol.repeat_first == "never" else 0
+    return [0] + [f for f in window if f >= first_recent]
+
+
+def kept_frames(protocol: PropagationProtocol) -> tuple[tuple[int, ...], int]:
+    """Frames that stay references to the end, and how many of the latest others can still be one."""
+    if protocol.references is not None:
+        return tuple(f for f in protocol.references if f >= 0), max(0, -min(protocol.references))
+    return () if looks_everywhere(protocol) else (0,), protocol.context
+
+
+def looks_everywhere(protocol: PropagationProtocol) -> bool:
+    """Whether the lasting copy of frame 0 is looked at outside the neighbourhood, and so is kept by itself."""
+    return protocol.references is None and not protocol.first_frame_masked and protocol.radius is not None
+
+
+class ReferenceMemory:
+    """Features and labels of some lasting frames and of the latest `recent` others, place by place.
+
+    Attributes:
+        keys: (h, w, S, C).
+        labels: (h, w, S, L).
+    """
+
+    def __init__(self, lasting: tuple[int, ...], recent: int, features: Tensor, labels: Tensor) -> None:
+        """Room for frames whose features are (h, w, C) and labels (L, h, w)."""
+        self._lasting = sorted(set(lasting))
+        self._recent = recent
+        height, width, channels = features.shape
+        size = len(self._lasting) + recent
+        self.keys = features.new_empty(height, width, size, channels)
+        self.labels = labels.new_empty(height, width, size, len(labels))
+
+    def write(self, frame: int, features: Tensor, labels: Tensor) -> None:
+        """Take a frame's features (h, w, C) and labels (L, h, w), if it can become a reference."""
+        if frame in self._lasting or self._recent > 0:
+            self.keys[:, :, self._slot(frame)] = features
+            self.labels[:, :, self._slot(frame)] = labels.permute(1, 2, 0)
+
+    def slots(self, frames: list[int]) -> Tensor:
+        """Places on the third axis, long (R,)."""
+        return torch.tensor([self._slot(frame) for frame in frames], device=self.keys.device)
+
+    def weighted_labels(self, places: Tensor, weights: Tensor) -> Tensor:
+        """Sum of labels: places (h, w, k) in (h · w · S), weights (h · w, k) → (h, w, L)."""
+        table = self.labels.flatten(0, 2)
+        summed = F.embedding_bag(places.flatten(0, 1), table, per_sample_weights=weights, mode="sum")
+        return summed.unflatten(0, places.shape[:2])
+
+    def _slot(self, frame: int) -> int:
+        if frame in self._lasting:
+            return self._lasting.index(frame)
+        # Frames are counted from the first that does not last, so that the slots fill up in order.
+        return len(self._lasting) + (frame - (self._lasting == [0])) % self._recent

@@ -1,0 +1,167 @@
+"""Where attention to a neighbourhood happens: neighbourhoods, tiles of queries, and the keys around them."""
+
+import dataclasses
+import itertools
+import math
+from collections.abc import Iterator
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+STRIP = 8  # query columns of a tile: wider wastes products, narrower starves the matrix product
+
+
+@dataclasses.dataclass(frozen=True)
+class Neighbourhood:
+    """Key places within `radius` feature cells of a query place; all places if `radius` is None.
+
+    "circle" keeps Euclidean distance < radius, "square" keeps |dy| <= radius and |dx| <= radius.
+    """
+
+    radius: float | None
+    shape: Literal["circle", "square"] = "circle"
+
+    @property
+    def reach(self) -> int | None:
+        """The largest offset along an axis."""
+        if self.radius is None:
+            return None
+        return math.ceil(self.radius) - 1 if self.shape == "circle" else math.floor(self.radius)
+
+    def mask(self, device: torch.device) -> Tensor:
+        """(2 · reach + 1, 2 · reach + 1) bool: the offsets dy, dx that are kept."""
+        if self.radius is None or self.reach is None:
+            raise ValueError("a neighbourhood without a radius has no mask")
+        axis = torch.arange(-self.reach, self.reach + 1, device=device)
+        if self.shape == "square":
+            return torch.ones(len(axis), len(axis), dtype=torch.bool, device=device)
+        return axis[:, None] ** 2 + axis**2 < self.radius**2
+
+
+@dataclasses.dataclass(frozen=True)
+class Tile:
+    """A rectangle of queries (`rows`, `columns`) of a (height, width) map and the keys around it.
+
+    Keys are numbered in a frame of reach cells around the queries, part of which may lie outside the map; without a
+    reach that frame is the map. If the rectangle `slides`, a row of keys meets the 2 · reach + 1 query rows around it;
+    otherwise it meets them all.
+    """
+
+    rows: range
+    columns: range
+    height: int
+    width: int
+    reach: int | None
+    slides: bool
+
+    @property
+    def frame(self) -> tuple[range, range]:
+        """Rows and columns of the frame, in map coordinates."""
+        if self.reach is None:
+            return range(self.height), range(self.width)
+        return (
+            range(self.rows.start - self.reach, self.rows.stop + self.reach),
+            range(self.columns.start - self.reach, self.columns.stop + self.reach),
+        )
+
+    @property
+    def keys(self) -> tuple[range, range]:
+        """Rows and columns of the frame that lie on the map."""
+        rows, columns = self.frame
+        return (
+            range(max(rows.start, 0), min(rows.stop, self.height)),
+            range(max(columns.start, 0), min(columns.stop, self.width)),
+        )
+
+    @property
+    def place(self) -> tuple[slice, slice]:
+        """Where the queries lie in the map."""
+        return slice(self.rows.start, self.rows.stop), slice(self.columns.start, self.columns.stop)
+
+    @property
+    def inner(self) -> tuple[slice, slice]:
+        """The part of the frame that lies on the map."""
+        (rows, columns), (key_rows, key_columns) = self.frame, self.keys
+        return (
+            slice(key_rows.start - rows.start, key_rows.stop - rows.start),
+            slice(key_columns.start - columns.start, key_columns.stop - columns.start),
+        )
+
+    @property
+    def queries(self) -> int:
+        """Queries that a row of keys meets, those beyond the rectangle included."""
+        rows = 2 * self.reach + 1 if self.slides and self.reach is not None else len(self.rows)
+        return rows * len(self.columns)
+
+    @property
+    def products(self) -> int:
+        """Products of the tile with one reference."""
+        return len(self.keys[0]) * len(self.keys[1]) * self.queries
+
+    def query_rows(self, key_row: int) -> tuple[range, int]:
+        """The query rows that a row of keys meets, and where they start on the block's last axis."""
+        if not self.slides or self.reach is None:
+            return self.rows, 0
+        rows = range(max(key_row - self.reach, self.rows.start), min(key_row + self.reach + 1, self.rows.stop))
+        return rows, (rows.start - key_row + self.reach) * len(self.columns)
+
+    def addresses(self, neighbourhood: Neighbourhood, device: torch.device) -> Tensor:
+        """Flat addresses, in a block (frame rows, frame columns, queries), of each query's products.
+
+        Returns:
+            Long (queries of the tile, places of the neighbourhood).
+        """
+        _, columns = self.frame
+        y = torch.arange(len(self.rows), device=device)[:, None]
+        x = torch.arange(len(self.columns), device=device)
+        if self.reach is None:
+            places = torch.arange(self.height * self.width, device=device)
+            return (y * len(x) + x).reshape(-1, 1) + places * self.queries
+        dy, dx = neighbourhood.mask(device).nonzero(as_tuple=True)  # from the frame's corner, not from the centre
+        offsets = (dy * len(columns) + dx) * self.queries
+        start = (y * len(columns) + x) * self.queries
+        if not self.slides:
+            return (start + y * len(x) + x).reshape(-1, 1) + offsets
+        return (start + 2 * self.reach * len(x) + x).reshape(-1, 1) + offsets - dy * len(x)
+
+
+def tiles(height: int, width: int, reach: int | None, references: int, budget: int, slide: bool) -> Iterator[Tile]:
+    """Tiles that cover a (height, width) map, strip after strip, each with at most `budget` products.
+
+    A single query that exceeds the budget is a tile of its own. With `slide`, a tile is as high as the budget allows;
+    otherwise it is at most as high as a strip is wide.
+    """
+    rows, columns = tile_size(height, width, reach, references, budget, slide)
+    for tile_columns in _split(width, columns):
+        for tile_rows in _split(height, rows):
+            slides = slide and reach is not None and len(tile_rows) > 2 * reach + 1
+            yield Tile(tile_rows, tile_columns, height, width, reach, slides)
+
+
+def tile_size(height: int, width: int, reach: int | None, references: int, budget: int, slide: bool) -> tuple[int, int]:
+    """Rows and columns of the largest tile within the budget: see `tiles`."""
+    rows, columns = height if slide else min(height, STRIP), min(width, STRIP)
+    while tile_products(height, width, reach, references, rows, columns, slide) > budget and (rows, columns) != (1, 1):
+        if rows >= columns:
+            rows = math.ceil(rows / 2)
+        else:
+            columns = math.ceil(columns / 2)
+    return rows, columns
+
+
+def tile_products(
+    height: int, width: int, reach: int | None, references: int, rows: int, columns: int, slide: bool
+) -> int:
+    """The most products that a tile of `rows` x `columns` queries can have."""
+    if reach is None:
+        return height * width * references * rows * columns
+    keys = min(rows + 2 * reach, height) * min(columns + 2 * reach, width)
+    return keys * references * (min(rows, 2 * reach + 1) if slide else rows) * columns
+
+
+def _split(length: int, size: int) -> list[range]:
+    """Consecutive ranges of nearly equal length, at most `size`."""
+    count = math.ceil(length / size)
+    edges = [i * length // count for i in range(count + 1)]
+    return [range(start, stop) for start, stop in itertools.pairwise(edges)]

@@ -1,0 +1,231 @@
+"""Attention of each place of a feature map to a neighbourhood in several reference maps, without the dense matrix.
+
+Queries are taken in tiles: a strip of columns, and as many rows as the workspace holds. Each row of keys beside the
+strip is multiplied with just those query rows whose neighbourhood it can meet: one matrix product over all references,
+since keys are stored as (h, w, S, C). The products of a tile form one block (key rows, key columns, references,
+queries of a key row), in which the neighbourhood of a query is its own address plus a fixed list of offsets.
+"""
+
+from collections.abc import Callable
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from .tiles import Neighbourhood, Tile, tiles
+
+WORKSPACE = 64 * 2**20  # bytes of a tile's products
+
+
+def best_matches(
+    query: Tensor,
+    keys: Tensor,
+    references: Tensor,
+    neighbourhood: Neighbourhood,
+    topk: int,
+    workspace: int = WORKSPACE,
+) -> tuple[Tensor, Tensor]:
+    """The largest dot products of each query over a neighbourhood in all references, exactly.
+
+    In two levels: the maximum over the references at each place, its top-k places, and the top-k of the products at
+    those places. A product that belongs to the top-k lies at one of these places, so none is lost.
+
+    Args:
+        query: (h, w, C).
+        keys: (h, w, S, C), contiguous.
+        references: long (R,), indices into S; one that stands there twice counts twice.
+        neighbourhood: of each query place.
+        topk: matches to keep; fewer come back where there are fewer places and references.
+        workspace: bytes for the products of a tile.
+
+    Returns:
+        (h, w, k) products in no order, −inf where the neighbourhood has no more places on the map; and their places,
+        long (h, w, k): (y · w + x) · S + s.
+    """
+    height, width, slots, _ = keys.shape
+    used, copies = references.unique(return_inverse=True)
+    budget = workspace // keys.element_size()
+    cover = list(tiles(height, width, neighbourhood.reach, len(used), budget, slide=True))
+    room = keys.new_empty(max(tile.products for tile in cover) * len(used))
+    addresses: dict[tuple[int, int], Tensor] = {}
+    values = places = query.new_empty(0)
+    for tile in cover:
+        shape = (len(tile.rows), len(tile.columns))
+        if tile.reach is not None and shape not in addresses:
+            addresses[shape] = _addresses(tile, neighbourhood, topk, keys.device)
+        top, y, x, choice = _tile_matches(
+            tile, query, _part(tile, keys, used), copies, topk, addresses.get(shape), room
+        )
+        place = ((y * width + x) * slots + references[choice]).masked_fill_(top == -torch.inf, 0)
+        if len(values) == 0:
+            values = top.new_empty(height, width, top.shape[1])
+            places = place.new_empty(height, width, top.shape[1])
+        values[tile.place] = top.view(*shape, -1)
+        places[tile.place] = place.view(*shape, -1)
+    return values, places
+
+
+def _tile_matches(
+    tile: Tile, query: Tensor, keys: Tensor, copies: Tensor, topk: int, addresses: Tensor | None, room: Tensor
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """`best_matches` of one tile: products, key rows, key columns and indices of `copies`, (queries, k) each."""
+    block, best = _products(tile, query, keys, room)
+    if addresses is None:
+        top, cell = _largest(best[:-1].view(-1, tile.queries).T.contiguous(), topk)
+        last = torch.arange(tile.queries, device=cell.device)[:, None].expand_as(cell)
+    else:
+        top, choice = _largest(best.index_select(0, addresses.view(-1)).view(addresses.shape), topk)
+        address = addresses.gather(1, choice)
+        cell, last = address // tile.queries, address % tile.queries
+    (rows, columns), (key_rows, key_columns) = tile.frame, tile.keys
+    y, x = cell // len(columns) + rows.start, cell % len(columns) + columns.start
+    start = ((y - key_rows.start) * len(key_columns) + x - key_columns.start) * keys.shape[2] * tile.queries + last
+    outside = top == -torch.inf
+    candidates = start.masked_fill_(outside, 0)[:, :, None] + copies * tile.queries
+    products = block.view(-1).index_select(0, candidates.view(-1)).view(candidates.shape)
+    top, choice = _largest(products.masked_fill_(outside[:, :, None], -torch.inf).flatten(1), topk)
+    chosen = choice // len(copies)
+    return top, y.gather(1, chosen), x.gather(1, chosen), choice % len(copies)
+
+
+def window_average(
+    query: Tensor,
+    keys: Tensor,
+    values: Tensor,
+    references: Tensor,
+    neighbourhood: Neighbourhood,
+    temperature: float,
+    border: Literal["exclude", "zero"] = "exclude",
+    adjust: Callable[[Tensor], Tensor] | None = None,
+    workspace: int = WORKSPACE,
+) -> Tensor:
+    """The average of all values in a neighbourhood, weighted by the softmax of dot products / temperature.
+
+    Args:
+        query: (h, w, C).
+        keys: (h, w, S, C), contiguous.
+        values: (h, w, S, L).
+        references: long (R,), indices into S; one that stands there twice counts twice.
+        neighbourhood: of each query place.
+        temperature: divides the products.
+        border: "zero": places outside the map take softmax mass with product 0 and give no value (squares only).
+        adjust: replaces the weights of all windows: (queries, references, D · D) to the same shape (squares only).
+        workspace: bytes for a tile.
+
+    Returns:
+        (h, w, L).
+    """
+    height, width, _, _ = keys.shape
+    used, counts = references.unique(return_counts=True)
+    result = values.new_empty(height, width, values.shape[-1])
+    biases: dict[tuple[int, int], Tensor] = {}
+    budget = workspace // (4 * keys.element_size())  # products, logits, weights and windows live at the same time
+    cover = list(tiles(height, width, neighbourhood.reach, len(used), budget, slide=False))
+    room = keys.new_empty(max(tile.products for tile in cover) * len(used))
+    for tile in cover:
+        block, _ = _products(tile, query, _part(tile, keys, used), room)
+        logits = block.to(values.dtype) / temperature + counts.log()[:, None]
+        inner = tile.inner
+        if tile.reach is not None:
+            shape = (len(tile.rows), len(tile.columns))
+            if shape not in biases:
+                biases[shape] = _window_bias(tile, neighbourhood, values)
+            frame = [len(axis) for axis in tile.frame]
+            if logits.shape[:2] != (frame[0], frame[1]):
+                whole = logits.new_full((*frame, *logits.shape[2:]), -torch.inf if border == "exclude" else 0.0)
+                whole[inner] = logits
+                logits = whole
+            logits = logits + biases[shape][:, :, None]
+        weights = logits.view(-1, tile.queries).softmax(0).view(logits.shape)
+        if adjust is not None:
+            windows = _windows(tile, weights)
+            windows.copy_(adjust(windows.flatten(3).flatten(0, 1)).view(windows.shape))
+        average = weights[inner].reshape(-1, tile.queries).T @ _part(tile, values, used).reshape(-1, result.shape[-1])
+        result[tile.place] = average.unflatten(0, (len(tile.rows), -1))
+    return result
+
+
+def _part(tile: Tile, maps: Tensor, used: Tensor) -> Tensor:
+    """(h, w, S, ·) → (key rows, key columns, used references, ·); a view where all references are used."""
+    rows, columns = tile.keys
+    part = maps[rows.start : rows.stop, columns.start : columns.stop]
+    return part if len(used) == maps.shape[2] else part.index_select(2, used)
+
+
+def _products(tile: Tile, query: Tensor, keys: Tensor, room: Tensor) -> tuple[Tensor, Tensor]:
+    """Dot products of a tile.
+
+    Returns:
+        (key rows, key columns, references, queries of a key row), in `room`, undefined where a row of keys meets no
+        query; and their maximum over the references, flat (frame rows · frame columns · queries + 1), −inf off the map
+        and at the end.
+    """
+    rows, columns, references, channels = keys.shape
+    queries = query[tile.place].contiguous()
+    frame = [len(axis) for axis in tile.frame]
+    best = keys.new_full((frame[0] * frame[1] * tile.queries + 1,), -torch.inf)
+    inner = best[:-1].view(*frame, tile.queries)[tile.inner]
+    block = room[: rows * columns * references * tile.queries].view(rows, columns, references, tile.queries)
+    if not (keys.device.type == "cpu" and keys.dtype == torch.float32 and torch.backends.mkldnn.is_available()):
+        block = torch.bmm(keys.flatten(1, 2), _queries_per_key_row(tile, queries).mT).unflatten(
+            1, (columns, references)
+        )
+        torch.amax(block, 2, out=inner)
+        return block, best
+    for i, key_row in enumerate(tile.keys[0]):
+        met, start = tile.query_rows(key_row)
+        chosen = queries[met.start - tile.rows.start : met.stop - tile.rows.start].view(-1, channels, 1, 1)
+        pixels = keys[i].reshape(1, columns * references, 1, channels).permute(0, 3, 1, 2)
+        # oneDNN's convolution is twice as fast as MKL's product on many CPUs; any dilation of a 1 x 1 kernel is the
+        # same, but without one torch leaves oneDNN out on a single thread.
+        product = F.conv2d(pixels, chosen, dilation=2).permute(0, 2, 3, 1).reshape(columns, references, -1)
+        block[i, :, :, start : start + len(chosen)] = product
+        inner[i, :, start : start + len(chosen)] = product.amax(1)
+    return block, best
+
+
+def _queries_per_key_row(tile: Tile, queries: Tensor) -> Tensor:
+    """(rows, columns, C) → (key rows, queries of a key row, C), without a copy per key row."""
+    key_rows, channels = tile.keys[0], queries.shape[-1]
+    if not tile.slides or tile.reach is None:
+        return queries.view(1, -1, channels).expand(len(key_rows), -1, -1)
+    around = 2 * tile.reach
+    padded = F.pad(queries, (0, 0, 0, 0, around, around))[key_rows.start - tile.rows.start + tile.reach :]
+    row = queries.shape[1] * channels
+    return padded.as_strided((len(key_rows), tile.queries, channels), (row, channels, 1))
+
+
+def _addresses(tile: Tile, neighbourhood: Neighbourhood, topk: int, device: torch.device) -> Tensor:
+    """(queries, places): where each query finds its neighbours in `best`, padded with the address of its last value."""
+    addresses = tile.addresses(neighbourhood, device)
+    places = addresses.shape[1]
+    if device.type != "cpu" or not topk < places < 64 * topk:
+        return addresses
+    # From 64 k values on torch sorts partially, which takes half the time.
+    end = len(tile.frame[0]) * len(tile.frame[1]) * tile.queries
+    return F.pad(addresses, (0, 64 * topk - places), value=end)
+
+
+def _largest(scores: Tensor, topk: int) -> tuple[Tensor, Tensor]:
+    """(Q, n) → values and indices of the top-k, (Q, min(k, n)) each, in no order."""
+    top, index = scores.topk(min(topk, scores.shape[1]), dim=1, sorted=False)
+    return top, index
+
+
+def _window_bias(tile: Tile, neighbourhood: Neighbourhood, like: Tensor) -> Tensor:
+    """(frame rows, frame columns, queries): 0 in a query's neighbourhood, −inf elsewhere."""
+    bias = like.new_full((*(len(axis) for axis in tile.frame), 1, tile.queries), -torch.inf)
+    windows = _windows(tile, bias)
+    windows.masked_fill_(neighbourhood.mask(like.device), 0.0)
+    return bias[:, :, 0]
+
+
+def _windows(tile: Tile, block: Tensor) -> Tensor:
+    """(frame rows, frame columns, R, queries) → view (rows, columns, R, D, D): its square, D = 2 · reach + 1."""
+    if tile.reach is None or tile.slides:
+        raise ValueError("windows need a reach and a tile that is not higher than a neighbourhood")
+    rows, columns, side = len(tile.rows), len(tile.columns), 2 * tile.reach + 1
+    row, column, reference, last = block.stride()
+    strides = (row + columns * last, column + last, reference, row, column)
+    return block.as_strided((rows, columns, block.shape[2], side, side), strides)

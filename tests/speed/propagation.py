@@ -1,0 +1,117 @@
+"""Time and memory of one propagation step beside the dense method, in one process.
+
+python tests/speed/propagation.py                   # stride 8: 60 x 107 cells
+python tests/speed/propagation.py --scale           # over map size, channels, references, radius
+python tests/speed/propagation.py --size 120 214 --part 0.05   # stride 4; dense from 5 % of the queries
+"""
+
+import argparse
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from statistics import median
+from time import perf_counter
+
+import torch
+from torch import Tensor
+
+sys.path.insert(0, str(Path(__file__).parents[2]))
+
+from lightning_modules.functional import LabelPropagator, PropagationProtocol, propagation_memory
+from tests.helpers.memory import peak_of
+from tests.helpers.plain_propagation import dense_attention, dense_mask
+
+
+def video(frames: int, channels: int, height: int, width: int, device: str) -> Tensor:
+    """Smooth random features that change a little from frame to frame, as those of a video do."""
+    generator = torch.Generator().manual_seed(0)
+    still = torch.randn(1, channels, height, width, generator=generator)
+    still = torch.nn.functional.avg_pool2d(still, 3, 1, 1) * 3
+    noise = torch.randn(frames, channels, height, width, generator=generator) * 0.5
+    return (still + noise).to(device)
+
+
+def timed(function: Callable[[], object], device: str) -> float:
+    start = perf_counter()
+    function()
+    if device == "cuda":
+        torch.cuda.synchronize()
+    return perf_counter() - start
+
+
+def measure(
+    args: argparse.Namespace, size: tuple[int, int], channels: int, context: int, radius: float
+) -> dict[str, float]:
+    """Seconds of one step in the steady state, ours and dense, and how well they agree."""
+    height, width = size
+    protocol = PropagationProtocol("speed", context, 10, 0.07, radius)
+    features = video(context + 2, channels, height, width, args.device)
+    labels = torch.rand(args.labels, height, width).softmax(0).to(args.device)
+    propagator = LabelPropagator(labels, protocol)
+    history = [propagator.step(frame) for frame in features[:-1]]
+
+    def ours() -> Tensor:
+        propagator.frame = context + 1
+        return propagator.step(features[-1])
+
+    # The frame just stepped takes the slot of frame 1, so that the repeated steps refer to slots of the same count.
+    normal = torch.nn.functional.normalize(features, dim=1)
+    references = [0, *range(1, context + 1)]
+    places = max(1, round(args.part * height * width))
+    mask = dense_mask(height, width, radius, "circle").to(args.device) if height * width <= 30000 else None
+    values = torch.stack([history[f] for f in references])
+
+    def dense() -> Tensor:
+        query = normal[-1].flatten(1)[:, :places].unsqueeze(2)
+        part = None if mask is None else mask[:places]
+        return dense_attention(query, normal[references], values, part, 10, 0.07)
+
+    first = ours().flatten(1)[:, :places]
+    difference = (first - dense().flatten(1)).abs().amax(0)
+    own, plain = [], []
+    for _ in range(args.repeats):
+        own.append(timed(ours, args.device))
+        plain.append(timed(dense, args.device) / args.part)
+    return {
+        "own": median(own),
+        "own min": min(own),
+        "dense": median(plain),
+        "dense min": min(plain),
+        "within 1e-5": float((difference <= 1e-5).float().mean()),
+        "extra MB": peak_of(ours) / 1e6,
+        "bound MB": propagation_memory(protocol, channels, args.labels, height, width) / 1e6,
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--size", type=int, nargs=2, default=(60, 107))
+    parser.add_argument("--channels", type=int, default=256)
+    parser.add_argument("--context", type=int, default=20)
+    parser.add_argument("--radius", type=float, default=12)
+    parser.add_argument("--labels", type=int, default=3)
+    parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--part", type=float, default=1.0, help="fraction of the queries that the dense method does")
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--scale", action="store_true")
+    args = parser.parse_args()
+    cases = [(tuple(args.size), args.channels, args.context, args.radius)]
+    if args.scale:
+        args.part, args.repeats = min(args.part, 0.02), min(args.repeats, 3)
+        sizes = [((h, w), 256, 20, 12) for h, w in ((30, 54), (60, 107), (85, 151), (120, 214))]
+        others = [((60, 107), c, 20, 12) for c in (64, 512)] + [((60, 107), 256, m, 12) for m in (5, 10)]
+        cases = sizes + others + [((60, 107), 256, 20, r) for r in (6, 18, 24)]
+    print(f"{torch.get_num_threads()} threads, {args.device}, torch {torch.__version__}; median of {args.repeats}")
+    for size, channels, context, radius in cases:
+        row = measure(args, size, channels, context, radius)
+        print(
+            f"{size[0]:4} x {size[1]:3}, C {channels:3}, {context + 1:2} references, radius {radius:4}: "
+            f"{row['own']:.3f} s (min {row['own min']:.3f}), {1e6 * row['own'] / size[0] / size[1]:.1f} us a place; "
+            f"dense {row['dense']:.2f} s (min {row['dense min']:.2f}); {row['dense'] / row['own']:.1f}x "
+            f"(min {row['dense min'] / row['own min']:.1f}x); {row['extra MB']:.0f} MB extra "
+            f"(all bounded by {row['bound MB']:.0f}); within 1e-5: {row['within 1e-5']:.2%}"
+        )
+
+
+if __name__ == "__main__":
+    main()
