@@ -1,0 +1,31 @@
+"""Encoders for tests, as a user would write them."""
+
+import torch
+from torch import Tensor, nn
+
+
+class Blocky(nn.Module):
+    """Mean colour of 4 × 4 cells: a user's own encoder of stride 4."""
+
+    def forward(self, images: Tensor) -> Tensor:
+        return nn.functional.avg_pool2d(images, 4)
+
+
+class TinyResNet(nn.Module):
+    """A network with a ResNet's names, small enough to train within a test."""
+
+    def __init__(self, width: int = 8) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(3, width, 3, 2, 1, bias=False)
+        self.bn1 = nn.BatchNorm2d(width)
+        self.relu = nn.ReLU()
+        self.maxpool = nn.MaxPool2d(3, 2, 1)
+        for number, stride in enumerate((1, 2, 2, 2), start=1):
+            block = nn.Sequential(nn.Conv2d(width, width, 3, stride, 1), nn.BatchNorm2d(width), nn.ReLU())
+            self.add_module(f"layer{number}", nn.Sequential(block))
+
+    def forward(self, images: Tensor) -> Tensor:
+        x = self.maxpool(self.relu(self.bn1(self.conv1(images))))
+        for layer in (self.layer1, self.layer2, self.layer3, self.layer4):
+            x = layer(x)
+        return torch.flatten(nn.functional.adaptive_avg_pool2d(x, 1), 1)

@@ -1,0 +1,89 @@
+"""The module around the loss: two views, stopped gradient, the plan, checkpoints that load by their path."""
+
+import pytest
+import pytorch_lightning as pl
+import torch
+from torch.utils.data import DataLoader
+
+from lightning_modules import VFSSimSiam
+from lightning_modules.backbones import module_from_checkpoint
+from lightning_modules.functional.losses import simsiam_loss
+from lightning_modules.schedules import scaled_lr
+
+TINY = {"backbone": "tests.helpers.encoders:TinyResNet", "projector_dim": 16, "predictor_dim": 8}
+
+
+def loader(videos=8, batch_size=4, frames=4):
+    return DataLoader([{"clip": torch.rand(frames, 3, 32, 32)} for _ in range(videos)], batch_size=batch_size)
+
+
+def fit(module, folder, **arguments):
+    settings = {"max_epochs": 1, "accelerator": "cpu", "logger": False, "enable_progress_bar": False} | arguments
+    trainer = pl.Trainer(default_root_dir=folder, enable_model_summary=False, **settings)
+    trainer.fit(module, loader())
+    return trainer
+
+
+def test_step_pulls_the_first_half_of_the_frames_towards_the_last():
+    module = VFSSimSiam(**TINY).eval()
+    clip = torch.rand(3, 4, 3, 32, 32)
+    (p1, z1), (p2, z2) = module(clip[:, :2]), module(clip[:, 2:])
+    assert p1.shape == z1.shape == (3, 2, 16)
+    published = module.step({"clip": clip})
+    assert torch.allclose(published["loss"], simsiam_loss(p1, z1, p2, z2))
+    assert published["embeddings"].shape == (6, 16)
+    assert not published["embeddings"].requires_grad
+
+
+def test_each_view_is_normalised_by_itself():
+    module = VFSSimSiam(**TINY).train()
+    clip = torch.rand(3, 4, 3, 32, 32)
+    _, together = module(clip)
+    _, alone = module(clip[:, :2])
+    module.zero_grad()
+    published = module.step({"clip": clip})["embeddings"]
+    assert torch.allclose(published, alone.flatten(0, 1), atol=1e-5)
+    assert not torch.allclose(published, together[:, :2].flatten(0, 1), atol=1e-3)
+
+
+def test_odd_clip_is_refused():
+    with pytest.raises(ValueError, match="clip of 3 frames"):
+        VFSSimSiam(**TINY).step({"clip": torch.rand(2, 3, 3, 32, 32)})
+
+
+def test_fit_learns_prints_its_plan_and_its_checkpoint_loads_by_path(tmp_path, caplog):
+    module = VFSSimSiam(**TINY, base_lr=12.8)
+    before = module.backbone.conv1.weight.clone()
+    with caplog.at_level("INFO"):
+        trainer = fit(module, tmp_path, accumulate_grad_batches=2, enable_checkpointing=False)
+    plan = caplog.text
+    assert "8 videos = 4 per device × 1 device(s) × 2 accumulated" in plan
+    assert f"{scaled_lr(12.8, 8):.6g} at the start" in plan
+    assert "each device normalises its own frames" in plan
+    assert not torch.equal(before, module.backbone.conv1.weight)
+    trainer.save_checkpoint(tmp_path / "run.ckpt")
+    torch.load(tmp_path / "run.ckpt", weights_only=True)
+    loaded = module_from_checkpoint(tmp_path / "run.ckpt")
+    assert type(loaded) is VFSSimSiam
+    images = torch.rand(1, 3, 64, 64)
+    assert torch.equal(loaded.feature_extractor("res4", 8)(images), module.feature_extractor("res4", 8)(images))
+
+
+def test_validation_skips_the_empty_batch_and_logs_the_loss_of_a_real_one(tmp_path):
+    module = VFSSimSiam(**TINY)
+    trainer = pl.Trainer(default_root_dir=tmp_path, logger=False, accelerator="cpu", enable_progress_bar=False)
+    assert trainer.validate(module, DataLoader([{}], batch_size=None), verbose=False) == [{}]
+    (scores,) = trainer.validate(module, loader(4), verbose=False)
+    assert 0 <= scores["val/loss"] <= 4
+
+
+def test_synchronised_batchnorm_on_a_cpu_is_refused_before_training(tmp_path):
+    module = torch.nn.SyncBatchNorm.convert_sync_batchnorm(VFSSimSiam(**TINY))
+    with pytest.raises(ValueError, match="sync_batchnorm"):
+        fit(module, tmp_path)
+
+
+def test_a_checkpoint_of_something_else_is_refused(tmp_path):
+    torch.save({"state_dict": {}}, tmp_path / "foreign.ckpt")
+    with pytest.raises(ValueError, match="no checkpoint of vidcorr"):
+        module_from_checkpoint(tmp_path / "foreign.ckpt")
