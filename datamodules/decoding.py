@@ -3,24 +3,25 @@
 The file is read once without decoding, which takes a quarter of a millisecond per hundred frames and tells the time
 and the key frame of each. Then one seek for each group of pictures that holds a wanted frame; frames that no other
 frame refers to are skipped unless wanted, and the decoder is drained at the last wanted one. What is seen on the way is
-compared with the table; a file that does not behave is decoded from its start.
+compared with the table; a file that does not behave is decoded from its start. In files too large to be read through,
+frame k is the one shown at k divided by the frame rate.
 """
 
 import time
-from bisect import bisect_right
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Self
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from .errors import DecodingError
+from .frame_table import FrameTable, can_seek
 
 if TYPE_CHECKING:
     import av
@@ -30,11 +31,7 @@ VIDEO_SUFFIXES = frozenset({".mp4", ".m4v", ".mov", ".avi", ".mkv", ".webm", ".m
                             ".wmv", ".flv", ".3gp", ".ogv"})
 # fmt: on
 
-# Containers whose time stamps can be trusted (AVI has none for B-frames), and codecs with one packet per frame
-# (VP8 has packets that show nothing). `True`: the decoder can leave out frames that no other frame refers to.
-_SEEKABLE_CONTAINERS = ("mov", "matroska")
-_SEEKABLE_CODECS = {"h264": True, "mpeg4": True, "hevc": False, "vp9": False, "av1": False, "libdav1d": False}
-_TABLE_LIMIT = 32 * 2**20  # bytes; a larger file is not read through, its frame times follow from its frame rate
+_TABLE_LIMIT = 32 * 2**20  # bytes; a larger file is not read through
 
 
 @dataclass(frozen=True)
@@ -103,10 +100,11 @@ class VideoFile:
         self.path = Path(path)
         self._timeout = timeout
         self._deadline = time.monotonic() + timeout
+        self._is_large = False
         self._open()
         try:
             self.info = self._read_header()
-            self._table = _FrameTable.of(self._container, self._stream, self.path) if table else None
+            self._table = self._read_table() if table else None
         except BaseException as error:
             self.close()
             if isinstance(error, Exception):
@@ -146,7 +144,7 @@ class VideoFile:
             raise ValueError(f"need frame numbers of 0 or more, got {list(indices)}")
         self._deadline = time.monotonic() + self._timeout
         try:
-            frames = self._read_by_seeking(indices)
+            frames = self._read_by_time(indices) if self._is_large else self._read_by_seeking(indices)
             if frames is None:
                 frames = self._read_from_start(max(indices), set(indices))
         except Exception as error:
@@ -178,14 +176,27 @@ class VideoFile:
         count = stream.frames or round(duration * rate)
         return VideoInfo(max(count, 1), rate, codec.width, codec.height, codec.name, duration)
 
+    def _read_table(self) -> FrameTable | None:
+        self._is_large = (
+            self.path.stat().st_size > _TABLE_LIMIT
+            and bool(self._stream.average_rate)
+            and can_seek(self._container, self._stream)
+        )
+        return None if self._is_large else FrameTable.of(self._container, self._stream)
+
     def _failure(self, error: Exception) -> DecodingError:
         if isinstance(error, DecodingError):
             return error
+        if time.monotonic() > self._deadline:
+            return self._too_late()
         return DecodingError(self.path, getattr(error, "strerror", None) or f"{type(error).__name__}: {error}")
+
+    def _too_late(self) -> DecodingError:
+        return DecodingError(self.path, f"not decoded within {self._timeout:g} s")
 
     def _check_time(self) -> None:
         if time.monotonic() > self._deadline:
-            raise DecodingError(self.path, f"not decoded within {self._timeout:g} s")
+            raise self._too_late()
 
     def _read_by_seeking(self, indices: Sequence[int]) -> dict[int, np.ndarray] | None:
         """Frames by number, or None where the file does not do what its table says."""
@@ -231,6 +242,26 @@ class VideoFile:
                 break
         yield from codec.decode(None)
 
+    def _read_by_time(self, indices: Sequence[int]) -> dict[int, np.ndarray] | None:
+        """Frames by number, taken as time; the last frame of the video stands in the place of times beyond it."""
+        stream = self._stream
+        assert stream.average_rate is not None
+        assert stream.time_base is not None
+        ticks = 1 / (stream.average_rate * stream.time_base)
+        frames: dict[int, np.ndarray] = {}
+        for number in sorted(set(indices)):
+            due = (stream.start_time or 0) + (number - 0.5) * float(ticks)
+            self._container.seek(int(due), stream=stream)
+            frame = None
+            for frame in self._container.decode(stream):
+                self._check_time()
+                if frame.pts is not None and frame.pts >= due:
+                    break
+            if frame is None:
+                return None
+            frames[number] = _to_rgb(frame)
+        return frames
+
     def _read_from_start(self, last: int, wanted: set[int]) -> dict[int, np.ndarray]:
         """Frames by number; the last frame of the video stands in the place of numbers beyond it."""
         self._container.close()
@@ -249,75 +280,6 @@ class VideoFile:
             raise DecodingError(self.path, "no frame could be decoded")
         frames[number] = _to_rgb(frame)
         return frames
-
-
-@dataclass(frozen=True)
-class _FrameTable:
-    """Where each frame of a file is: `pts` and `keys` in decoding order, `order` from frame number to that order."""
-
-    pts: list[int]
-    keys: list[int]
-    order: list[int]
-    skippable: bool
-
-    @classmethod
-    def of(cls, container: Any, stream: Any, path: Path) -> Self | None:
-        """Reads the packets of a freshly opened file; None where they do not tell the frames' times."""
-        codec = stream.codec_context.name
-        if codec not in _SEEKABLE_CODECS or not container.format.name.startswith(_SEEKABLE_CONTAINERS):
-            return None
-        if path.stat().st_size > _TABLE_LIMIT:
-            return None
-        extradata = stream.codec_context.extradata or b""
-        if codec == "h264" and (extradata[:1] != b"\1" or "444" in (stream.codec_context.pix_fmt or "")):
-            return None  # no lengths without avcC; how 4:4:4 is decoded hangs on the first packet, which names the encoder
-        pts: list[int] = []
-        keys: list[int] = []
-        for packet in container.demux(stream):
-            if packet.pts is None:
-                if packet.size:
-                    return None
-                continue  # the empty packet that ends the stream
-            if packet.is_discard:
-                return None
-            if packet.is_keyframe and (codec != "h264" or _is_idr(bytes(packet), (extradata[4] & 3) + 1)):
-                keys.append(len(pts))
-            pts.append(packet.pts)
-        if not keys or keys[0] != 0 or len(set(pts)) < len(pts):
-            return None
-        return cls(pts, keys, sorted(range(len(pts)), key=pts.__getitem__), _SEEKABLE_CODECS[codec])
-
-    def __len__(self) -> int:
-        return len(self.pts)
-
-    def position(self, number: int) -> int:
-        """Place in decoding order of a frame; beyond the end, of the last frame."""
-        return self.order[min(number, len(self) - 1)]
-
-    def start(self, position: int) -> int:
-        """Place of the key frame from which a frame can be decoded."""
-        nearest = bisect_right(self.keys, position) - 1
-        if nearest > 0 and self.pts[position] < self.pts[self.keys[nearest]]:
-            nearest -= 1  # shown before the key frame that it follows: it may refer to frames before that one
-        return self.keys[nearest]
-
-    def position_of(self, pts: int | None, limit: int) -> int:
-        """Place of the packet with this time stamp, at `limit` or before."""
-        position = self.pts.index(pts) if pts in self.pts else limit + 1
-        if position > limit:
-            raise LookupError("a seek went beyond its key frame")
-        return position
-
-
-def _is_idr(packet: bytes, length_size: int) -> bool:
-    """Whether an H.264 packet cuts all references to what was before it; a mere recovery point need not."""
-    place = 0
-    while place + length_size < len(packet):
-        kind = packet[place + length_size] & 31
-        if 1 <= kind <= 5:
-            return kind == 5
-        place += length_size + int.from_bytes(packet[place : place + length_size], "big")
-    return False
 
 
 def _to_rgb(frame: "av.VideoFrame") -> np.ndarray:

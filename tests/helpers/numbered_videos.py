@@ -1,0 +1,56 @@
+"""Small videos whose frames show their own number as a bar code, so that a test can tell which frame it got."""
+
+from collections.abc import Sequence
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import cv2
+import numpy as np
+
+BITS = 10
+CELL = 16  # pixels
+
+
+def numbered_frame(number: int, video: int = 0) -> np.ndarray:
+    """(32, 160, 3) uint8: upper half the number in binary, lower half the video's number."""
+    rows = [[(value >> bit & 1) * 255 for bit in range(BITS)] for value in (number, video)]
+    return np.kron(np.array(rows, dtype=np.uint8)[:, :, None], np.ones((CELL, CELL, 3), dtype=np.uint8))
+
+
+def read_number(frame: np.ndarray, row: int = 0) -> int:
+    """The number in a frame of any size."""
+    height, width = frame.shape[:2]
+    cells = frame[height * (2 * row + 1) // 4, (2 * np.arange(BITS) + 1) * width // (2 * BITS)].mean(axis=-1)
+    return sum(1 << bit for bit in range(BITS) if cells[bit] > 127)
+
+
+def write_video(
+    path: Path,
+    count: int,
+    video: int = 0,
+    codec: str = "libx264",
+    options: dict[str, str] | None = None,
+    times: Sequence[int] | None = None,
+) -> Path:
+    """Encodes `count` numbered frames at 25 frames/s, or shown at these times (in 1/25 s)."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream(codec, rate=25, options=options or {})
+        stream.width, stream.height, stream.pix_fmt = CELL * BITS, 2 * CELL, "yuv420p"
+        stream.codec_context.thread_count = 1
+        stream.codec_context.time_base = Fraction(1, 25)
+        for i in range(count):
+            frame = av.VideoFrame.from_ndarray(numbered_frame(i, video), format="rgb24")
+            frame.pts, frame.time_base = (times[i] if times else i), Fraction(1, 25)
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+    return path
+
+
+def write_folder(path: Path, count: int, video: int = 0, suffix: str = ".png", digits: int = 0) -> Path:
+    """Writes `count` numbered frames as pictures 0, 1, 2, ...; `digits` pads the names with zeros."""
+    path.mkdir(parents=True, exist_ok=True)
+    for i in range(count):
+        cv2.imwrite(str(path / f"{i:0{digits}d}{suffix}"), numbered_frame(i, video))
+    return path
