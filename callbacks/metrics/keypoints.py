@@ -107,8 +107,11 @@ class PCK(RowMetric):
         _check(counting)
         self.thresholds, self.counting, self.joints = tuple(thresholds), counting, joints
 
-    def update(self, prediction: Points, target: Points, *, name: str, size: tuple[int, int] | None = None) -> None:
+    def update(
+        self, prediction: Points, target: Points, *, name: str | None = None, size: tuple[int, int] | None = None
+    ) -> None:
         """Add one video: (T, K, 2) x, y in pixels; arguments and errors of `keypoint_distances`."""
+        name = self.name_or_number(name)
         try:
             distances = keypoint_distances(prediction, target, self.counting, size)
         except ValueError as error:

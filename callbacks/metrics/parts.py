@@ -73,14 +73,15 @@ class SemanticIoU(RowMetric):
         super().__init__(width=4 * classes, **kwargs)
         self.classes, self.ignored = classes, ignored
 
-    def update(self, prediction: Masks, target: Masks | None = None, *, name: str) -> None:
+    def update(self, prediction: Masks, target: Masks | None = None, *, name: str | None = None) -> None:
         """Add one video.
 
         Args:
             prediction: (T, H, W) integer classes, or the (4, C) sum of `class_areas` over its frames.
             target: (T, H, W) integer classes; None when `prediction` is a sum of areas.
-            name: the video's name.
+            name: the video's name; by default its number.
         """
+        name = self.name_or_number(name)
         try:
             areas = as_array(prediction)
             if target is not None:
@@ -217,7 +218,7 @@ class InstanceAP(Metric):
         prediction: Masks,
         target: Masks,
         *,
-        name: str,
+        name: str = "sequence",
         classes: Mapping[int, int],
         scores: Mapping[int, float] | Iterable[Mapping[int, float]],
         target_classes: Mapping[int, int] | None = None,

@@ -46,6 +46,10 @@ class RowMetric(Metric):
         self.names.append(padded)
         self.values.append(torch.tensor([list(values)], dtype=torch.float64, device=self.device))
 
+    def name_or_number(self, name: str | None) -> str:
+        """The name of the sequence that is being added; its number on this rank where it has none."""
+        return name or f"sequence-{self.update_count:04d}"
+
     def sync(self, *args: Any, **kwargs: Any) -> None:
         """Gather over ranks; torchmetrics alone would send a one-dimensional float32 for a rank without rows."""
         if not self.names:
@@ -67,5 +71,7 @@ class RowMetric(Metric):
         values = dim_zero_cat(self.values).cpu()
         if len(set(names)) < len(names):
             twice = sorted({name for name in names if names.count(name) > 1})
-            raise ValueError(f"scored more than once: {', '.join(twice[:5])}; reset() the metric between runs")
+            raise ValueError(
+                f"scored more than once: {', '.join(twice[:5])}; name= each sequence, reset() between runs"
+            )
         return {names[i]: values[i] for i in sorted(range(len(names)), key=names.__getitem__)}

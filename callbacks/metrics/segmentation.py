@@ -243,17 +243,17 @@ class RegionBoundary(RowMetric):
         prediction: Masks | SequenceScore,
         target: Masks | None = None,
         *,
-        name: str = "",
+        name: str | None = None,
         objects: Iterable[int] | None = None,
         void: Masks | None = None,
     ) -> None:
         """Add one sequence.
 
         Args:
-            prediction: (T, H, W) integer ids at the annotation's own size, or a finished `SequenceScore`, which
-                needs nothing else.
+            prediction: (T, H, W) integer ids (or bool for one object) at the annotation's own size, or a finished
+                `SequenceScore`, which needs nothing else.
             target: (T, H, W) integer ids; 255 is never an object.
-            name: the sequence's name.
+            name: the sequence's name; by default its number.
             objects: ids to score; by default 1 to the largest id of the target's first frame, as official.
             void: (T, H, W) bool, pixels that count neither way.
 
@@ -263,8 +263,9 @@ class RegionBoundary(RowMetric):
         if isinstance(prediction, SequenceScore):
             self._append(prediction)
             return
-        if target is None or not name:
-            raise ValueError("update needs a target and a name, or a SequenceScore alone")
+        if target is None:
+            raise ValueError("update needs a prediction and a target, or a SequenceScore alone")
+        name = self.name_or_number(name)
         predicted, wanted = integer_ids(prediction, f"{name}: prediction", 3), integer_ids(target, f"{name}: target", 3)
         if predicted.shape != wanted.shape:
             raise ValueError(f"{name}: prediction is {predicted.shape}, target is {wanted.shape}")

@@ -86,12 +86,13 @@ class TrackingSuccess(RowMetric):
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(width=len(OVERLAPS) + len(ERRORS), **kwargs)
 
-    def update(self, prediction: Boxes, target: Boxes, *, name: str) -> None:
+    def update(self, prediction: Boxes, target: Boxes, *, name: str | None = None) -> None:
         """Add one sequence: (T, 4) boxes x, y, width, height, both in the same convention.
 
         Raises:
             ValueError: if the boxes are not (T, 4) each; the message names the sequence.
         """
+        name = self.name_or_number(name)
         try:
             boxes, truth = _boxes(prediction, target)
             if not len(boxes):

@@ -207,6 +207,16 @@ def test_255_is_not_an_object_and_rows_are_sorted() -> None:
     assert metric.frames == {}
 
 
+def test_bool_masks_without_a_name_are_one_object() -> None:
+    mask = random_masks(3)
+    metric = RegionBoundary()
+    for _ in range(2):
+        metric.update(mask.roll(1, 2)[2:], mask[2:])
+    rows = metric.rows()
+    assert [row["Sequence"] for row in rows] == ["sequence-0001_1", "sequence-0002_1"]
+    assert rows[0]["J-Mean"] == region_similarity(mask.roll(1, 2), mask)[3:-1].mean().item()
+
+
 @pytest.mark.parametrize(
     ("prediction", "target", "message"),
     [
@@ -237,7 +247,7 @@ def test_other_mistakes() -> None:
         sequence_statistics([])
     ids = torch.ones(3, 4, 4, dtype=torch.uint8)
     metric = RegionBoundary()
-    with pytest.raises(ValueError, match="needs a target and a name"):
+    with pytest.raises(ValueError, match="needs a prediction and a target"):
         metric.update(ids)
     with pytest.raises(ValueError, match=r"car: prediction is \(3, 4, 4\), target is \(2, 4, 4\)"):
         metric.update(ids, ids[:2], name="car")
