@@ -269,7 +269,9 @@ class RegionBoundary(RowMetric):
         predicted, wanted = integer_ids(prediction, f"{name}: prediction", 3), integer_ids(target, f"{name}: target", 3)
         if predicted.shape != wanted.shape:
             raise ValueError(f"{name}: prediction is {predicted.shape}, target is {wanted.shape}")
-        ignored = as_array(void) if void is not None else [None] * len(wanted)
+        ignored = [None] * len(wanted) if void is None else as_array(void)
+        if void is not None and np.shape(ignored) != wanted.shape:
+            raise ValueError(f"{name}: void is {np.shape(ignored)}, target is {wanted.shape}")
         if objects is None:
             first = wanted[0]
             objects = range(1, int(first.max(where=first != VOID, initial=0)) + 1)

@@ -253,6 +253,8 @@ def test_other_mistakes() -> None:
         metric.update(ids, ids[:2], name="car")
     with pytest.raises(ValueError, match=r"car: prediction must be .* got float32"):
         metric.update(ids.float(), ids, name="car")
+    with pytest.raises(ValueError, match=r"car: void is \(3, 4, 3\), target is \(3, 4, 4\)"):
+        metric.update(ids, ids, name="car", void=ids[..., :3] > 0)
     with pytest.raises(ValueError, match="car: no object"):
         metric.update(ids, ids * 0, name="car")
     with pytest.raises(ValueError, match=r"car_1: .*at least one scored frame"):
