@@ -269,16 +269,16 @@ class RegionBoundary(RowMetric):
         predicted, wanted = integer_ids(prediction, f"{name}: prediction", 3), integer_ids(target, f"{name}: target", 3)
         if predicted.shape != wanted.shape:
             raise ValueError(f"{name}: prediction is {predicted.shape}, target is {wanted.shape}")
-        ignored = [None] * len(wanted) if void is None else as_array(void)
-        if void is not None and np.shape(ignored) != wanted.shape:
-            raise ValueError(f"{name}: void is {np.shape(ignored)}, target is {wanted.shape}")
+        ignored = None if void is None else as_array(void)
+        if ignored is not None and ignored.shape != wanted.shape:
+            raise ValueError(f"{name}: void is {ignored.shape}, target is {wanted.shape}")
         if objects is None:
             first = wanted[0]
             objects = range(1, int(first.max(where=first != VOID, initial=0)) + 1)
         with _pool(self.workers) as pool:
             score = SequenceScore(name, objects, bound=self.bound, ends_scored=self.ends_scored, pool=pool)
-            for frame in zip(predicted, wanted, ignored, strict=True):
-                score.add(frame[0], frame[1], void=frame[2])
+            for t in range(len(wanted)):
+                score.add(predicted[t], wanted[t], void=None if ignored is None else ignored[t])
             self._append(score)
 
     def compute(self) -> dict[str, float]:
