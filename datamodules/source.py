@@ -106,9 +106,9 @@ def list_videos(source: str | os.PathLike[str]) -> tuple[VideoEntry, ...]:
 
     Args:
         source: a folder, searched through for video files and for folders that directly hold pictures (each such
-            folder is one video), or a list file (.txt, .csv): one path a line, absolute or relative to the list, with
-            an optional class number after a space, a tab or a comma. Empty lines and lines that start with # are
-            left out.
+            folder is one video, unless video files lie beside the pictures), or a list file (.txt, .csv): one path a
+            line, absolute or relative to the list, with an optional class number after a space, a tab or a comma.
+            Empty lines and lines that start with # are left out.
 
     Returns:
         The videos: of a folder in natural order of their paths, of a list in its own order.
@@ -145,9 +145,10 @@ def _list_folder(root: Path) -> list[VideoEntry]:
     paths: list[Path] = []
     for folder, folders, files in os.walk(root, followlinks=True):
         folders[:] = sorted(name for name in folders if not name.startswith("."))
-        paths += [Path(folder, name) for name in files if _is_video(name)]
-        if any(_is_picture(name) for name in files):
-            paths.append(Path(folder))
+        videos = [Path(folder, name) for name in files if _is_video(name)]
+        if not videos and any(_is_picture(name) for name in files):
+            videos = [Path(folder)]
+        paths += videos
     if not paths:
         kinds = " ".join(sorted(VIDEO_SUFFIXES))
         raise DataError(f"{root}: no videos here; looked for {kinds} files and for folders of jpg or png frames")

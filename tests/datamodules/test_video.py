@@ -1,0 +1,307 @@
+"""VideoDataModule: the batch, its draws, broken videos, validation, and exact resume under Lightning."""
+
+import warnings
+from collections import Counter
+
+import pytest
+import pytorch_lightning as pl
+import torch
+from pytorch_lightning.callbacks import Callback
+
+from datamodules import VideoDataModule
+from datamodules.colour import ColourAugmentation
+from datamodules.errors import DataError
+from datamodules.sampling import seeded_generator
+from tests.helpers.numbered_videos import read_number, write_folder, write_video
+
+VIDEOS = 13
+
+
+@pytest.fixture(scope="session")
+def videos(tmp_path_factory):
+    """13 videos of 20 to 32 frames, one of them a folder."""
+    root = tmp_path_factory.mktemp("videos")
+    for i in range(VIDEOS - 1):
+        write_video(root / f"{i}.mp4", 20 + i, video=i, options={"g": "12"})
+    write_folder(root / f"{VIDEOS - 1}", 32, video=VIDEOS - 1)
+    return root
+
+
+def make(source, **arguments):
+    defaults = {"frames": 4, "size": 32, "batch_size": 4, "num_workers": 0, "holdout": 0.0}
+    data = VideoDataModule(source, **(defaults | arguments))
+    data.setup("fit")
+    return data
+
+
+def batches(data, epoch=0):
+    loader = data.train_dataloader()
+    loader.sampler.set_epoch(epoch)
+    return list(loader)
+
+
+def same(one, two):
+    return len(one) == len(two) and all(
+        torch.equal(a[key], b[key])
+        for a, b in zip(one, two, strict=True)
+        for key in ("clip", "video_index", "frame_index")
+    )
+
+
+class Toy(pl.LightningModule):
+    """Remembers what it was trained on."""
+
+    def __init__(self):
+        super().__init__()
+        self.weight = torch.nn.Parameter(torch.ones(1))
+        self.seen, self.validated = [], []
+
+    def training_step(self, batch, batch_idx):
+        self.seen.append((self.current_epoch, batch_idx, batch))
+        return (self.weight * batch["clip"].mean()).sum()
+
+    def validation_step(self, batch, batch_idx):
+        self.validated.append(batch)
+
+    def configure_optimizers(self):
+        return torch.optim.SGD(self.parameters(), lr=0.1)
+
+
+def trainer(tmp_path, **arguments):
+    quiet = {"logger": False, "enable_progress_bar": False, "enable_model_summary": False, "accelerator": "cpu"}
+    return pl.Trainer(**({"default_root_dir": tmp_path, "enable_checkpointing": False} | quiet | arguments))
+
+
+def test_the_batch(videos):
+    data = make(videos, spatial="whole", size=160)
+    seen = batches(data)
+    assert len(seen) == VIDEOS // 4
+    for batch in seen:
+        assert batch["clip"].shape == (4, 4, 3, 160, 160)
+        assert batch["clip"].dtype == torch.uint8
+        assert batch["video_index"].shape == (4,)
+        assert batch["frame_index"].shape == (4, 4)
+        assert batch["video_index"].dtype == batch["frame_index"].dtype == torch.int64
+        assert batch["failures"] == []
+        assert "label" not in batch
+        for clip, video, frames in zip(batch["clip"], batch["video_index"], batch["frame_index"], strict=True):
+            pictures = clip.permute(0, 2, 3, 1).numpy()
+            assert [read_number(p) for p in pictures] == frames.tolist()
+            assert [read_number(p, row=1) for p in pictures] == [video] * 4
+            assert (frames.diff() > 0).all()
+
+
+def test_draws_are_a_function_of_seed_and_epoch_for_any_number_of_workers(videos):
+    first, second = (batches(make(videos), epoch) for epoch in (0, 1))
+    assert same(first, batches(make(videos)))
+    assert not same(first, second)
+    assert not same(first, batches(make(videos, seed=1)))
+    for workers in (1, 2):
+        data = make(videos, num_workers=workers)
+        loader = data.train_dataloader()
+        for epoch, expected in enumerate((first, second)):
+            loader.sampler.set_epoch(epoch)
+            assert same(list(loader), expected)
+
+
+def test_labels_of_a_list(videos, tmp_path):
+    listing = tmp_path / "list.txt"
+    listing.write_text("".join(f"{videos}/{i}.mp4 {10 + i}\n" for i in range(12)))
+    for batch in batches(make(listing)):
+        assert (batch["label"] == batch["video_index"] + 10).all()
+        assert batch["label"].dtype == torch.int64
+
+
+def test_the_samplings(videos):
+    frames = torch.cat([b["frame_index"] for b in batches(make(videos, sampling="continuous", interval=3))])
+    assert (frames.diff() == 3).all()
+    same_frame = torch.cat([b["frame_index"] for b in batches(make(videos, sampling="continuous", interval=0))])
+    assert (same_frame.diff() == 0).all()
+    data = make(videos, sampling="continuous", interval=[2, 5], interval_weights=[0.75, 0.25], repeat=20)
+    counts = Counter(torch.cat([b["frame_index"] for b in batches(data)]).diff()[:, 0].tolist())
+    assert set(counts) == {2, 5}
+    assert 0.65 < counts[2] / counts.total() < 0.85
+
+
+def test_repeat_goes_through_the_videos_again_with_other_draws(videos):
+    seen = batches(make(videos, repeat=4))
+    index = torch.cat([batch["video_index"] for batch in seen])
+    assert index.bincount().tolist() == [4] * VIDEOS
+    frames = torch.cat([batch["frame_index"] for batch in seen])[index == 5]
+    assert len(frames.unique(dim=0)) > 1
+
+
+def test_samples_per_epoch_draws_from_all_frames(tmp_path):
+    write_folder(tmp_path / "short", 4)
+    write_folder(tmp_path / "long", 36)
+    data = make(tmp_path, samples_per_epoch=400, frames=1, sampling="continuous", batch_size=50)
+    seen = batches(data)
+    assert len(seen) == 8
+    assert 0.85 < torch.cat([b["video_index"] for b in seen]).eq(0).float().mean() < 0.95  # "long" comes first
+    assert same(seen, batches(data))
+
+
+def test_a_video_that_cannot_be_opened_gets_no_samples(tmp_path):
+    write_video(tmp_path / "a.mp4", 10)
+    (tmp_path / "b.mp4").write_bytes(b"nothing")
+    with pytest.warns(UserWarning, match=r"left out: .*b\.mp4: Invalid data"):
+        data = make(tmp_path, samples_per_epoch=8)
+    assert all((batch["video_index"] == 0).all() and not batch["failures"] for batch in batches(data))
+    (tmp_path / "a.mp4").unlink()
+    with pytest.warns(UserWarning, match="left out"), pytest.raises(DataError, match="none of 1 videos can be opened"):
+        make(tmp_path, samples_per_epoch=8)
+
+
+def test_holdout_is_fixed_and_apart(videos, tmp_path):
+    data = make(videos, holdout=0.25, spatial=True, batch_size=2)
+    validation = torch.cat([b["video_index"] for b in data.val_dataloader()]).tolist()
+    training = {int(i) for batch in batches(data) for i in batch["video_index"]}
+    assert len(validation) == 3
+    assert training.isdisjoint(validation)
+    assert len(training) == VIDEOS - 3
+    again = make(videos, holdout=0.25, batch_size=2)
+    assert same(list(data.val_dataloader()), list(again.val_dataloader()))
+    moved = tmp_path / "moved"
+    moved.symlink_to(videos)
+    assert make(moved, holdout=0.25)._held_out == data._held_out
+    assert len(make(videos, holdout=0.001)._held_out) == 1
+    others = {tuple(make(videos, holdout=0.25, seed=seed)._held_out) for seed in range(5)}
+    assert len(others) > 1
+
+
+def test_without_holdout_validation_has_one_empty_batch(videos):
+    assert list(make(videos).val_dataloader()) == [{}]
+
+
+def test_a_broken_video_is_replaced_counted_and_named(videos, tmp_path):
+    for i in range(6):
+        (tmp_path / f"{i}.mp4").symlink_to(videos / f"{i}.mp4")
+    (tmp_path / "broken file.mp4").write_bytes((videos / "7.mp4").read_bytes()[:1000])
+    data = make(tmp_path, batch_size=7)
+    (batch,) = batches(data)
+    assert len(batch["failures"]) >= 1
+    assert all(line.startswith(f"{tmp_path}/broken file.mp4: ") for line in batch["failures"])
+    assert batch["clip"].shape[0] == 7
+    assert same([batch], batches(make(tmp_path, batch_size=7)))
+    model = Toy()
+    run = trainer(tmp_path, max_epochs=3)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        run.fit(model, datamodule=make(tmp_path, batch_size=7))
+    named = [str(w.message) for w in caught if "broken file.mp4" in str(w.message)]
+    assert len(named) == 1
+    failures = sum(len(batch["failures"]) for _, _, batch in model.seen)
+    assert failures >= 3
+    assert run.callback_metrics["data/skipped_videos"] == failures
+
+
+def test_only_broken_videos_end_the_run_with_their_names(tmp_path):
+    (tmp_path / "a.mp4").write_bytes(b"1")
+    (tmp_path / "b.mp4").write_bytes(b"2")
+    with pytest.raises(DataError, match=r"10 videos in a row could not be decoded: .*[ab]\.mp4"):
+        batches(make(tmp_path, batch_size=2))
+
+
+def test_what_can_be_known_before_training(videos, tmp_path):
+    with pytest.raises(DataError, match="no videos here"):
+        make(tmp_path)
+    with pytest.raises(DataError, match=r"13 clips an epoch do not fill a batch of 16 on 1 rank"):
+        make(videos, batch_size=16).train_dataloader()
+    write_video(tmp_path / "a.mp4", 3)
+    with pytest.raises(DataError, match=r"1 video.* leave none to train on; set holdout to 0"):
+        make(tmp_path, holdout=0.1)
+    for arguments, message in [
+        ({"frames": 0}, "frames must be at least 1"),
+        ({"sampling": "dense"}, "got 'dense'"),
+        ({"interval": [2, -1]}, "interval must be 0 or more"),
+        ({"interval": [2, 5], "interval_weights": [1.0]}, "do not fit the intervals"),
+        ({"area": (0.5, 0.2)}, "ascending shares"),
+        ({"holdout": 1.0}, "holdout must be"),
+    ]:
+        with pytest.raises(ValueError, match=message):
+            make(videos, **arguments)
+
+
+def test_on_the_device_clips_are_floats_and_colour_is_drawn_by_step(videos, tmp_path):
+    plain, coloured = Toy(), Toy()
+    trainer(tmp_path, max_epochs=2).fit(plain, datamodule=make(videos, holdout=0.1))
+    trainer(tmp_path, max_epochs=2).fit(coloured, datamodule=make(videos, holdout=0.1, colour=True))
+    for (epoch, step, before), (_, _, after) in zip(plain.seen, coloured.seen, strict=True):
+        assert before["clip"].dtype == torch.float32
+        assert before["clip"].max() <= 1
+        expected = ColourAugmentation()(before["clip"].flatten(0, 1), seeded_generator(0, epoch, step, 0))
+        torch.testing.assert_close(after["clip"].flatten(0, 1), expected)
+    assert [b["video_index"].tolist() for b in plain.validated] == [
+        b["video_index"].tolist() for b in coloured.validated
+    ]
+    assert all(torch.equal(a["clip"], b["clip"]) for a, b in zip(plain.validated, coloured.validated, strict=True))
+
+
+def test_validation_hooks_run_without_holdout(videos, tmp_path):
+    model = Toy()
+    trainer(tmp_path, max_epochs=1).fit(model, datamodule=make(videos))
+    assert model.validated
+    assert all(batch == {} for batch in model.validated)
+
+
+class SaveAt(Callback):
+    """Saves a checkpoint after a batch of an epoch, or before its step ends by an exception."""
+
+    def __init__(self, path, epoch, batch, fail=False):
+        self.path, self.place, self.fail = path, (epoch, batch), fail
+
+    def on_train_batch_end(self, trainer, pl_module, outputs, batch, batch_idx):
+        if not self.fail and (trainer.current_epoch, batch_idx) == self.place:
+            trainer.save_checkpoint(self.path)
+
+    def on_before_backward(self, trainer, pl_module, loss):
+        if self.fail and (trainer.current_epoch, trainer.fit_loop.batch_idx) == self.place:
+            trainer.save_checkpoint(self.path)
+            raise InterruptedError
+
+
+@pytest.mark.parametrize(
+    ("epoch", "batch", "fail"), [(0, 0, False), (1, 0, False), (1, 1, False), (1, 2, False), (2, 1, True), (0, 0, True)]
+)
+def test_a_resumed_run_sees_what_an_uninterrupted_one_sees(videos, tmp_path, epoch, batch, fail):
+    whole = Toy()
+    trainer(tmp_path, max_epochs=4).fit(whole, datamodule=make(videos, colour=True))
+    assert [place[:2] for place in whole.seen] == [(e, b) for e in range(4) for b in range(3)]
+    path = tmp_path / "at.ckpt"
+    first = trainer(tmp_path, max_epochs=epoch + 1, callbacks=[SaveAt(path, epoch, batch, fail)])
+    try:
+        first.fit(Toy(), datamodule=make(videos, colour=True))
+    except InterruptedError:
+        assert fail
+    resumed = Toy()
+    trainer(tmp_path, max_epochs=4).fit(
+        resumed, datamodule=make(videos, colour=True, num_workers=2), ckpt_path=path, weights_only=False
+    )
+    rest = [seen for seen in whole.seen if seen[:2] > (epoch, batch - fail)]
+    assert [seen[:2] for seen in resumed.seen] == [seen[:2] for seen in rest]
+    for (_, _, expected), (_, _, got) in zip(rest, resumed.seen, strict=True):
+        assert torch.equal(expected["clip"], got["clip"])
+        assert torch.equal(expected["frame_index"], got["frame_index"])
+    assert torch.equal(whole.weight, resumed.weight)
+
+
+class Share(Toy):
+    """Writes down which videos its rank was given."""
+
+    def on_train_end(self):
+        index = torch.stack([batch["video_index"] for _, _, batch in self.seen])
+        validated = torch.cat([batch["video_index"] for batch in self.validated])
+        torch.save((index, validated), f"{self.trainer.default_root_dir}/{self.global_rank}.pt")
+
+
+@pytest.mark.slow
+def test_two_ranks_share_an_epoch(videos, tmp_path):
+    data = VideoDataModule(videos, frames=2, size=16, batch_size=2, num_workers=0, holdout=0.1)
+    arguments = {"strategy": "ddp_fork", "devices": 2, "max_epochs": 1, "num_sanity_val_steps": 0}
+    trainer(tmp_path, **arguments).fit(Share(), datamodule=data)
+    (first, held_out), (second, others) = (torch.load(tmp_path / f"{rank}.pt") for rank in range(2))
+    assert len(held_out) == len(others) == 1
+    alone = batches(make(videos, frames=2, size=16, batch_size=4, holdout=0.1))
+    assert len(first) == len(second) == len(alone)
+    for one, two, both in zip(first, second, alone, strict=True):
+        assert sorted(one.tolist() + two.tolist()) == sorted(both["video_index"].tolist())
