@@ -173,15 +173,18 @@ def decode_keypoints(
 
 def _argmax_of_upsampled(labels: Tensor, size: tuple[int, int], rescale: bool) -> Tensor:
     """(L, h, w) → (H, W) uint8: a running maximum, channel after channel, instead of an argmax over a strided axis."""
-    best = torch.full(size, -torch.inf, device=labels.device)
+    best, scaled = torch.full(size, -torch.inf, device=labels.device), torch.empty(size, device=labels.device)
     winner = torch.zeros(size, dtype=torch.uint8, device=labels.device)
+    better = torch.empty(size, dtype=torch.bool, device=labels.device)
     for channel, label in enumerate(labels):
         value = _resize(label[None], size)[0]
         if rescale:
             low, high = value.aminmax()
-            scaled = (value - low).div_(high - low + 1e-12)
-            value = torch.where(high > 0, scaled, value)
-        winner.masked_fill_(value > best, channel)
+            some = high > 0
+            low, extent = torch.where(some, low, 0.0), torch.where(some, high - low + 1e-12, 1.0)
+            value = torch.sub(value, low, out=scaled).div_(extent)
+        torch.gt(value, best, out=better)
+        winner.masked_fill_(better, channel)
         torch.maximum(best, value, out=best)
     return winner
 

@@ -1,0 +1,165 @@
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from PIL import Image
+
+from lightning_modules.functional import decode_keypoints, decode_masks, encode_keypoints, encode_masks
+
+Golden = Callable[[str], dict[str, np.ndarray]]
+
+
+def test_encoded_masks_by_hand() -> None:
+    mask = torch.tensor([[0, 0, 7, 7], [0, 0, 7, 7], [3, 3, 9, 9], [3, 3, 9, 9]])
+    labels = encode_masks(mask, [7, 3], (2, 2))
+    expected = [[[1, 0], [0, 1]], [[0, 1], [0, 0]], [[0, 0], [1, 0]]]  # 9 is not asked for: background
+    assert labels.tolist() == expected
+    assert encode_masks(mask, [7, 3], (2, 2), "strided").tolist() == expected
+    assert encode_masks(mask, [7, 3], (2, 2), "bilinear").tolist() == expected
+
+
+@pytest.mark.parametrize("height", [1, 17, 120, 427, 480, 481, 720])
+def test_nearest_pixel_is_pillows(height: int) -> None:
+    rows = np.arange(height, dtype=np.int32)[:, None].repeat(2, 1) % 250
+    for size in (1, 7, 15, 53, 60, 107):
+        resized = np.asarray(Image.fromarray(rows).resize((2, size), Image.Resampling.NEAREST))
+        labels = encode_masks(rows, list(range(1, 250)), (size, 2))
+        np.testing.assert_array_equal(labels.argmax(0), resized)
+
+
+def test_bilinear_is_the_average_of_the_nearest_two() -> None:
+    mask = torch.tensor([[0, 1, 1, 0, 0, 0, 0, 0]])
+    # Places of a row of 2 in a row of 8: 1.5 and 5.5, each between two pixels.
+    assert encode_masks(mask, [1], (1, 2), "bilinear")[1].tolist() == [[1.0, 0.0]]
+    assert encode_masks(mask, [1], (1, 4), "bilinear")[1].tolist() == [[0.5, 0.5, 0.0, 0.0]]
+
+
+def test_strided_labels_are_those_of_liir(golden: Golden) -> None:
+    case = golden("liir_mast")
+    labels = encode_masks(case["lab_onehot_in"][0, 0], range(1, 7), (25, 25), "strided")
+    np.testing.assert_array_equal(labels, case["lab_onehot_out"][0])
+
+
+def plain_masks(labels: torch.Tensor, size: tuple[int, int], rescale: bool) -> torch.Tensor:
+    maps = F.interpolate(labels[None], size=size, mode="bilinear", align_corners=False)[0]
+    if rescale:
+        for one in maps:
+            if one.max() > 0:
+                one.copy_((one - one.min()) / (one.max() - one.min() + 1e-12))
+    return maps.argmax(0)
+
+
+@pytest.mark.parametrize("rescale", [False, True])
+@pytest.mark.parametrize("size", [(9, 11), (47, 83), (5, 6)])
+@pytest.mark.parametrize("count", [1, 2, 5, 255])
+def test_masks_are_those_of_a_plain_argmax(count: int, size: tuple[int, int], rescale: bool) -> None:
+    labels = torch.rand(count, 9, 11).softmax(0)
+    labels[count // 2] = 0.0  # an object that is nowhere, and ties with others that are zero
+    labels[-1] = labels[0]
+    before = labels.clone()
+    masks = decode_masks(labels, size, rescale=rescale)
+    assert masks.dtype == torch.uint8
+    assert torch.equal(masks.long(), plain_masks(labels, size, rescale))
+    assert torch.equal(labels, before)
+
+
+def test_masks_of_vfs(golden: Golden) -> None:
+    case = golden("propagation")
+    for soft, hard in zip(torch.from_numpy(case["hard0_soft"]), case["hard0_pred"][1:], strict=True):
+        np.testing.assert_array_equal(decode_masks(soft, hard.shape), hard)
+
+
+@pytest.mark.parametrize("number", [0, 1])
+def test_masks_of_dino(golden: Golden, number: int) -> None:
+    case = golden("propagation_dino")
+    soft, hard, patch = (case[f"c{number}_{name}"] for name in ("out", "hard", "patch"))
+    at = (soft.shape[2] * int(patch), soft.shape[3] * int(patch))
+    for labels, mask in zip(torch.from_numpy(soft[1:]), hard, strict=True):
+        np.testing.assert_array_equal(decode_masks(labels, mask.shape, argmax_size=at), mask)
+
+
+def test_masks_of_liir(golden: Golden) -> None:
+    case = golden("liir_mast")
+    masks = decode_masks(torch.from_numpy(case["test_out_R12"][0]), (96, 96), rescale=False)
+    np.testing.assert_array_equal(masks, case["test_pred"][0])
+
+
+def test_mask_ids_come_back() -> None:
+    mask = torch.tensor([[0, 0, 7], [3, 3, 7]])
+    labels = encode_masks(mask, [7, 3], (2, 3))
+    assert decode_masks(labels, (2, 3), objects=[7, 3]).tolist() == mask.tolist()
+
+
+@pytest.mark.parametrize(
+    ("mask", "objects", "size", "method", "words"),
+    [
+        (torch.zeros(4, 4), [1], (2, 2), "nearest", "integer ids"),
+        (torch.zeros(1, 4, 4, dtype=torch.long), [1], (2, 2), "nearest", r"\(1, 4, 4\)"),
+        (torch.zeros(4, 4, dtype=torch.long), [0, 1], (2, 2), "nearest", "background"),
+        (torch.zeros(4, 4, dtype=torch.long), [2, 2], (2, 2), "nearest", "different"),
+        (torch.zeros(4, 4, dtype=torch.long), range(1, 256), (2, 2), "nearest", "254 objects"),
+        (torch.zeros(10, 10, dtype=torch.long), [1], (7, 7), "strided", "5 x 5"),
+        (torch.zeros(4, 4, dtype=torch.long), [1], (2, 2), "cubic", "cubic"),
+    ],
+)
+def test_bad_masks(mask: torch.Tensor, objects: list[int], size: tuple[int, int], method: str, words: str) -> None:
+    with pytest.raises(ValueError, match=words):
+        encode_masks(mask, objects, size, method)  # type: ignore[arg-type]
+
+
+def test_bad_labels() -> None:
+    with pytest.raises(ValueError, match="float"):
+        decode_masks(torch.zeros(2, 3, 3, dtype=torch.long), (6, 6))
+    with pytest.raises(ValueError, match="255"):
+        decode_masks(torch.zeros(256, 3, 3), (6, 6))
+    with pytest.raises(ValueError, match="1 objects expected"):
+        decode_masks(torch.zeros(2, 3, 3), (6, 6), objects=[1, 2])
+
+
+def test_heat_maps_of_vfs(golden: Golden) -> None:
+    case = golden("jhmdb_pck")
+    heatmaps = encode_keypoints(case["enc_points"], (60, 80), (60, 80), float(case["enc_sigma"]))
+    np.testing.assert_allclose(heatmaps, case["enc_heatmaps"], atol=1e-6)
+
+
+def test_joints_of_vfs(golden: Golden) -> None:
+    case = golden("jhmdb_pck")
+    for topk, name in ((5, "dec_coords"), (1, "dec_coords_top1")):
+        for frame, heatmaps in enumerate(torch.from_numpy(case["dec_heatmaps"])):
+            np.testing.assert_allclose(decode_keypoints(heatmaps, (60, 80), topk), case[name][:, :, frame].T, atol=1e-4)
+
+
+def test_joints_on_the_grid_by_hand() -> None:
+    # 8 x 8 pixels a cell: (20, 12) is cell (2.5, 1.5); σ = 0.5 spans trunc(1) … trunc(5), centred on 1 + 2 = 3.
+    heatmaps = encode_keypoints([[20.0, 12.0]], (48, 64), (6, 8), 0.5, "cell")  # type: ignore[arg-type]
+    assert heatmaps.shape == (1, 6, 8)
+    assert heatmaps[0].argmax().item() == 2 * 8 + 3
+    assert heatmaps[0, 2, 4].item() == pytest.approx(np.exp(-2))
+    assert heatmaps[0, :, 5:].sum() == 0
+    best = decode_keypoints(torch.tensor([[[0.0, 1.0, 3.0], [0.0, 0.0, 0.0]]]), (16, 24), 2, "feature")
+    assert best.tolist() == [[1.75 * 8, 0.0]]
+
+
+def test_joints_up_and_down_stay_in_place() -> None:
+    points = torch.tensor([[33.0, 20.0], [100.0, 70.0]])
+    heatmaps = encode_keypoints(points, (96, 128), (24, 32))
+    assert (decode_keypoints(heatmaps, (96, 128)) - points).abs().max() < 1.5
+
+
+def test_a_joint_off_the_picture_is_nowhere() -> None:
+    heatmaps = encode_keypoints(torch.tensor([[-100.0, 5.0]]), (48, 64), (6, 8))
+    assert heatmaps.sum() == 0
+    assert decode_keypoints(heatmaps, (48, 64)).tolist() == [[-1.0, -1.0]]
+
+
+def test_bad_keypoints() -> None:
+    with pytest.raises(ValueError, match=r"\(K, 2\)"):
+        encode_keypoints(torch.zeros(3), (8, 8), (4, 4))
+    with pytest.raises(ValueError, match="sigma"):
+        encode_keypoints(torch.zeros(3, 2), (8, 8), (4, 4), 0)
+    with pytest.raises(ValueError, match="topk"):
+        decode_keypoints(torch.zeros(3, 4, 4), (8, 8), 0)
+    with pytest.raises(ValueError, match="grid"):
+        decode_keypoints(torch.zeros(3, 4, 4), (8, 8), 5, "both")  # type: ignore[arg-type]
