@@ -22,6 +22,10 @@ def davis_palette() -> NDArray[np.uint8]:
     """The palette of DAVIS and PASCAL VOC: (256, 3) uint8 RGB.
 
     Bit 0, 1, 2 of an index fall to red, green, blue from the highest bit down, then bits 3, 4, 5, and so on.
+
+    Example:
+        >>> davis_palette()[:4].tolist()
+        [[0, 0, 0], [128, 0, 0], [0, 128, 0], [128, 128, 0]]
     """
     index = np.arange(256)[:, None]
     channel = np.arange(3)[None]

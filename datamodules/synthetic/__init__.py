@@ -1,7 +1,18 @@
 """Generated videos with exact ground truth, so that every test and the demo run without a download."""
 
 from .datamodule import SyntheticVideoDataModule
+from .figures import render_figures
+from .layouts import write_jhmdb, write_vip, write_youtube_vos
 from .scene import render_video
 from .writers import write_davis, write_videos
 
-__all__ = ["SyntheticVideoDataModule", "render_video", "write_davis", "write_videos"]
+__all__ = [
+    "SyntheticVideoDataModule",
+    "render_figures",
+    "render_video",
+    "write_davis",
+    "write_jhmdb",
+    "write_videos",
+    "write_vip",
+    "write_youtube_vos",
+]

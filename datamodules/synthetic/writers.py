@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from fractions import Fraction
 from pathlib import Path
@@ -120,18 +120,19 @@ def write_frames(folder: Path, video: NDArray[np.uint8], names: Iterable[str] | 
     folder.mkdir(parents=True)
     names = names if names is not None else (f"{t:05d}.jpg" for t in range(len(video)))
     for name, picture in zip(names, video, strict=True):
-        if not cv2.imwrite(str(folder / name), picture[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 93]):
+        options = [cv2.IMWRITE_JPEG_QUALITY, 93] if name.endswith(".jpg") else []
+        if not cv2.imwrite(str(folder / name), picture[..., ::-1], options):
             raise DataError(f"{folder / name}: cannot be written; check space and permissions")
 
 
-def write_masks(folder: Path, masks: dict[int, NDArray[np.uint8]], name: str = "{:05d}.png") -> None:
-    """Write frame number → (H, W) uint8 ids as indexed PNGs with the DAVIS palette."""
+def write_masks(folder: Path, masks: Mapping[int, NDArray[np.uint8]] | Mapping[str, NDArray[np.uint8]]) -> None:
+    """Write (H, W) uint8 ids as indexed PNGs with the DAVIS palette; the keys are frame numbers or file stems."""
     folder.mkdir(parents=True)
     colours = davis_palette().ravel().tolist()
-    for t, mask in masks.items():
+    for key, mask in masks.items():
         image = Image.fromarray(mask)
         image.putpalette(colours)
-        image.save(folder / name.format(t), compress_level=1)
+        image.save(folder / (f"{key:05d}.png" if isinstance(key, int) else f"{key}.png"), compress_level=1)
 
 
 def write_text(path: Path, lines: Iterable[str]) -> None:

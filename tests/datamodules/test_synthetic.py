@@ -8,8 +8,10 @@ import pytest
 
 from datamodules import SyntheticVideoDataModule
 from datamodules.datasets import Davis
+from datamodules.datasets.jhmdb import JOINTS
+from datamodules.datasets.vip import PARTS
 from datamodules.errors import DataError
-from datamodules.synthetic import render_video, write_davis, write_videos
+from datamodules.synthetic import render_figures, render_video, write_davis, write_videos
 from datamodules.synthetic.motion import Motion, Wave
 from datamodules.synthetic.sprites import OVERSAMPLING, paste
 from datamodules.synthetic.textures import FAMILIES, draw_texture, palette
@@ -145,3 +147,26 @@ def test_data_module_gives_clips_and_a_benchmark(tmp_path: Path) -> None:
     assert batch["clip"].shape == (2, 2, 3, 32, 32)
     assert batch["failures"] == []
     assert len(Davis(tmp_path / "davis")) == 2
+
+
+def test_figures_are_drawn_at_their_joints() -> None:
+    video, ids, joints = render_figures(0, 0, 8, (120, 160))
+    assert (video.shape, joints.shape) == ((8, 120, 160, 3), (1, 8, 15, 2))
+    wrist, elbow = JOINTS.index("right wrist"), JOINTS.index("right elbow")
+    for t in range(8):
+        x, y = np.round((joints[0, t, wrist] + joints[0, t, elbow]) / 2).astype(int)
+        assert ids[t, y, x] == 20 + PARTS.index("right-arm")  # the limb in front
+    lengths = np.linalg.norm(joints[0, :, wrist] - joints[0, :, elbow], axis=1)
+    torso = np.linalg.norm(joints[0, :, JOINTS.index("neck")] - joints[0, :, JOINTS.index("belly")], axis=1)
+    np.testing.assert_allclose(lengths / torso, lengths[0] / torso[0])
+    assert np.ptp(joints[0, :, wrist], axis=0).max() > 5
+
+
+def test_sprites_may_appear_later() -> None:
+    video, masks = render_video(0, 0, 8, (64, 80), (3, 3), latest=6)
+    whole, _ = render_video(0, 0, 8, (64, 80), (3, 3))
+    first = [int(np.flatnonzero((masks == number).any((1, 2)))[0]) for number in (1, 2, 3)]
+    assert first[0] == 0
+    assert max(first) > 0
+    assert np.array_equal(video[7], whole[7])
+    assert not np.array_equal(video[0], whole[0])

@@ -1,0 +1,110 @@
+"""The JHMDB reader on the real clips and on a generated layout, and on mistakes."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from scipy.io import loadmat, savemat
+
+from datamodules.datasets import Jhmdb
+from datamodules.datasets.jhmdb import JOINTS
+from datamodules.errors import DataError
+from datamodules.synthetic import render_figures, write_jhmdb
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    return write_jhmdb(tmp_path / "jhmdb", 2, frames=4, size=(60, 80))
+
+
+def joint_file(root: Path) -> Path:
+    return root / "joint_positions/walk/synthetic_walk_0/joint_positions.mat"
+
+
+def refused(root: Path, **arguments: Any) -> str:
+    with pytest.raises(DataError) as error:
+        Jhmdb(root, **arguments)
+    assert "\n" not in str(error.value)
+    return str(error.value)
+
+
+def test_reads_what_was_written(root: Path) -> None:
+    walk, wave = Jhmdb(root)
+    video, _, joints = render_figures(0, 1, 4, (60, 80))
+    assert (walk.name, wave.name, wave.action) == ("synthetic_walk_0", "synthetic_wave_1", "wave")
+    assert (wave.num_frames, wave.size) == (4, (60, 80))
+    np.testing.assert_allclose(wave.points, joints[0], atol=1e-12)
+    for t, frame in enumerate(wave.read()):
+        assert np.array_equal(frame.permute(1, 2, 0).numpy(), video[t])
+
+
+def test_real_clips(shared_data: Path) -> None:
+    clips = Jhmdb(shared_data / "jhmdb")
+    assert [(s.num_frames, s.size, s.points.shape) for s in clips] == [
+        (40, (240, 320), (40, 15, 2)),
+        (37, (240, 320), (37, 15, 2)),
+    ]
+    clip = clips[0]
+    raw = loadmat(shared_data / "jhmdb/joint_positions/catch" / clip.name / "joint_positions.mat")["pos_img"]
+    t, k = 11, JOINTS.index("left wrist")
+    assert clip.points[t, k].tolist() == [raw[0, k, t] - 1, raw[1, k, t] - 1]
+    above = clip.points[:, JOINTS.index("face"), 1] < clip.points[:, JOINTS.index("belly"), 1]
+    assert above.all()
+
+
+def test_subsets_by_the_number_in_the_list(root: Path) -> None:
+    (root / "splits/walk_test_split1.txt").write_text("synthetic_walk_0.avi 1\n")
+    assert [s.name for s in Jhmdb(root)] == ["synthetic_wave_1"]
+    assert [s.name for s in Jhmdb(root, subset="train")] == ["synthetic_walk_0"]
+
+
+def test_frames_without_joints_at_the_end_are_left_out(root: Path) -> None:
+    savemat(joint_file(root), {"pos_img": np.ones((2, 15, 3))})
+    assert Jhmdb(root)[0].num_frames == 3
+
+
+def test_mat_without_joints(root: Path) -> None:
+    savemat(joint_file(root), {"pos_world": np.ones((2, 15, 4))})
+    assert "joint_positions.mat: has no pos_img" in refused(root)
+
+
+def test_mat_of_another_shape(root: Path) -> None:
+    savemat(joint_file(root), {"pos_img": np.ones((2, 13, 4))})
+    assert "pos_img is (2, 13, 4)" in refused(root)
+
+
+def test_mat_with_unknown_positions(root: Path) -> None:
+    savemat(joint_file(root), {"pos_img": np.full((2, 15, 4), np.nan)})
+    assert "finite numbers" in refused(root)
+
+
+def test_unreadable_and_missing_mat(root: Path) -> None:
+    joint_file(root).write_bytes(b"MATLAB" * 40)
+    assert "joint_positions.mat: not a readable .mat file" in refused(root)
+    joint_file(root).unlink()
+    assert "joint_positions.mat: no joints of this clip" in refused(root)
+
+
+def test_more_joints_than_frames(root: Path) -> None:
+    savemat(joint_file(root), {"pos_img": np.ones((2, 15, 5))})
+    assert "joints of 5 frames" in refused(root)
+
+
+def test_missing_clip_list_and_folders(root: Path) -> None:
+    assert "no *_test_split2.txt" in refused(root, split=2)
+    (root / "splits/wave_test_split1.txt").write_text("synthetic_wave_1.avi 2\nlost.avi 2\n")
+    assert "Rename_Images/wave/lost: no frames of a listed clip" in refused(root)
+    (root / "splits/wave_test_split1.txt").write_text("synthetic_wave_1.avi\n")
+    assert "cannot read the line 'synthetic_wave_1.avi'" in refused(root)
+    assert "nowhere: no such folder" in refused(root / "nowhere")
+
+
+def test_no_clip_of_the_subset(root: Path) -> None:
+    assert "no clip of the train subset" in refused(root, subset="train")
+
+
+def test_clip_of_one_frame(root: Path) -> None:
+    for path in sorted((root / "Rename_Images/walk/synthetic_walk_0").iterdir())[1:]:
+        path.unlink()
+    assert "synthetic_walk_0: 1 frames" in refused(root)

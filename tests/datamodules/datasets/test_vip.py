@@ -1,0 +1,120 @@
+"""The VIP reader: classes, instances, mistakes."""
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from datamodules.datasets import Vip
+from datamodules.datasets.vip import PARTS
+from datamodules.errors import DataError
+from datamodules.synthetic import render_figures, write_vip
+
+SIZE = (96, 128)
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    return write_vip(tmp_path / "vip", 2, frames=3, size=SIZE, people=2)
+
+
+def annotations(root: Path, kind: str) -> Path:
+    return root / "VIP_Fine/Annotations" / kind / "videos1"
+
+
+def refused(root: Path, **arguments: Any) -> str:
+    with pytest.raises(DataError) as error:
+        Vip(root, **arguments)
+    assert "\n" not in str(error.value)
+    return str(error.value)
+
+
+def test_semantic_parts(root: Path) -> None:
+    videos = Vip(root)
+    _, ids, _ = render_figures(0, 0, 7, SIZE, 2)
+    sequence = videos[0]
+    assert [s.name for s in videos] == ["videos1", "videos2"]
+    assert [frame.name for frame in sequence.frames] == ["000000000001.jpg", "000000000026.jpg", "000000000051.jpg"]
+    assert sequence.objects == tuple(k for k in np.unique(ids[0] % 20).tolist() if k)
+    assert sequence.categories[14] == "right-arm"
+    assert dict(sequence.starts) == dict.fromkeys(sequence.objects, 0)
+    for t in range(3):
+        assert np.array_equal(sequence.mask(t).numpy(), ids[3 * t] % 20)
+
+
+def test_instance_parts(root: Path) -> None:
+    _, ids, _ = render_figures(0, 0, 7, SIZE, 2)
+    sequence = Vip(root, parts="instance")[0]
+    pairs = [divmod(k, 20) for k in np.unique(ids[0]).tolist() if k]
+    assert sequence.objects == tuple(range(1, len(pairs) + 1))
+    assert [sequence.classes[i] for i in sequence.objects] == [part for _, part in pairs]
+    for i, (person, part) in enumerate(pairs, start=1):
+        assert np.array_equal(sequence.mask(2).numpy() == i, ids[6] == person * 20 + part)
+    instances, classes = sequence.instances(2)
+    assert np.array_equal(instances.numpy(), ids[6])
+    assert classes == {k: k % 20 for k in np.unique(ids[6]).tolist() if k}
+
+
+def test_instances_that_enter_later_are_annotated_and_not_followed(root: Path) -> None:
+    for kind, value in (("Category_ids", 5), ("Human_ids", 7)):
+        path = annotations(root, kind) / "000000000026.png"
+        changed = np.array(Image.open(path))
+        changed[0, :3] = value
+        Image.fromarray(changed).save(path)
+    sequence = Vip(root, parts="instance")[0]
+    instances, classes = sequence.instances(1)
+    assert instances[0, :4].tolist() == [145, 145, 145, 0]
+    assert classes[145] == PARTS.index("dress")
+    assert sequence.mask(1)[0, :3].tolist() == [0, 0, 0]
+
+
+def test_void_is_kept_for_classes_and_no_instance(root: Path) -> None:
+    path = annotations(root, "Category_ids") / "000000000001.png"
+    changed = np.array(Image.open(path))
+    changed[0] = 255
+    Image.fromarray(changed).save(path)
+    assert (Vip(root)[0].mask(0)[0] == 255).all()
+    assert 255 not in Vip(root)[0].objects
+    sequence = Vip(root, parts="instance")[0]
+    assert not sequence.mask(0)[0].any()
+
+
+def test_root_may_be_vip_fine_and_lists_may_hold_paths(root: Path) -> None:
+    (root / "VIP_Fine/lists/val_videos.txt").write_text("./Images/videos2/\n")
+    assert [s.name for s in Vip(root / "VIP_Fine")] == ["videos2"]
+
+
+def test_missing_list_video_and_annotations(root: Path) -> None:
+    assert "lists/train_videos.txt: no such list" in refused(root, split="train")
+    (root / "VIP_Fine/lists/val_videos.txt").write_text("videos1\nvideos9\n")
+    assert "Images/videos9" in refused(root)
+    shutil.rmtree(root / "VIP_Fine/Annotations")
+    assert "Category_ids: no such folder" in refused(root)
+
+
+def test_missing_and_stray_masks(root: Path) -> None:
+    path = annotations(root, "Human_ids") / "000000000026.png"
+    path.rename(path.with_name("000000000027.png"))
+    assert len(Vip(root)) == 2
+    assert "000000000027.png: annotation without its frame" in refused(root, parts="instance")
+    path.with_name("000000000027.png").unlink()
+    assert "2 masks for 3 frames, the first without one is 000000000026" in refused(root, parts="instance")
+
+
+def test_mask_of_another_size(root: Path) -> None:
+    Image.fromarray(np.ones((96, 100), np.uint8)).save(annotations(root, "Category_ids") / "000000000051.png")
+    assert "mask is 100 × 96 px" in refused(root)
+
+
+def test_first_frame_without_parts(root: Path) -> None:
+    Image.fromarray(np.zeros(SIZE, np.uint8)).save(annotations(root, "Category_ids") / "000000000001.png")
+    assert "0 semantic parts in the first frame" in refused(root)
+
+
+def test_video_of_one_frame(root: Path) -> None:
+    for path in sorted((root / "VIP_Fine/Images/videos1").iterdir())[1:]:
+        path.unlink()
+    assert "videos1: 1 frames" in refused(root)

@@ -1,0 +1,167 @@
+"""The YouTube-VOS reader: objects that enter late, hold-out split, every frame, mistakes."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from datamodules.datasets import YoutubeVos
+from datamodules.errors import DataError
+from datamodules.synthetic import render_video, write_youtube_vos
+
+SIZE = (48, 64)
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    return write_youtube_vos(tmp_path / "ytvos", 6, valid=2, frames=21, size=SIZE, sprites=(3, 3))
+
+
+def refused(root: Path, **arguments: Any) -> str:
+    with pytest.raises(DataError) as error:
+        YoutubeVos(root, **arguments)
+    assert "\n" not in str(error.value)
+    return str(error.value)
+
+
+def change_meta(root: Path, split: str, change: Any) -> None:
+    path = root / split / "meta.json"
+    content = json.loads(path.read_text())
+    change(content["videos"])
+    path.write_text(json.dumps(content))
+
+
+def test_train_gives_all_objects_on_every_fifth_frame(root: Path) -> None:
+    videos = YoutubeVos(root, "train")
+    assert len(videos) == 6
+    _, masks = render_video(0, 2, 21, SIZE, (3, 3), latest=10)
+    sequence = videos[2]
+    assert (sequence.num_frames, sequence.ground_truth) == (5, True)
+    assert list(sequence.masks) == [0, 1, 2, 3, 4]
+    for t in range(5):
+        assert np.array_equal(sequence.mask(t).numpy(), masks[5 * t])
+    for number in sequence.objects:
+        seen = [t for t in range(5) if (masks[5 * t] == number).any()]
+        assert sequence.starts[number] == seen[0]
+
+
+def test_valid_masks_introduce_objects_where_they_start(root: Path) -> None:
+    late = 0
+    for sequence in YoutubeVos(root):
+        assert not sequence.ground_truth
+        assert set(sequence.masks) == set(sequence.starts.values())
+        for t in sequence.masks:
+            assert set(sequence.mask(t).unique().tolist()) - {0} == set(sequence.entering(t))
+        late += sum(start > 0 for start in sequence.starts.values())
+    assert late > 0
+
+
+def test_all_frames_are_followed_and_every_fifth_is_reported(root: Path) -> None:
+    sparse, dense = YoutubeVos(root)[0], YoutubeVos(root, all_frames=True)[0]
+    assert (sparse.num_frames, dense.num_frames) == (5, 21)
+    assert dense.reported == (0, 5, 10, 15, 20)
+    assert sparse.reported == (0, 1, 2, 3, 4)
+    assert {i: 5 * t for i, t in sparse.starts.items()} == dict(dense.starts)
+
+
+def test_frames_before_the_first_object_are_left_out(root: Path) -> None:
+    (name, *_) = sorted(path.name for path in (root / "valid/JPEGImages").iterdir())
+    (root / "valid/Annotations" / name / "00000.png").rename(root / "valid/Annotations" / name / "00010.png")
+    start = {"objects": {"1": {"frames": ["00010"]}}}
+    for other in (root / "valid/Annotations" / name).glob("*.png"):
+        if other.stem != "00010":
+            other.unlink()
+    change_meta(root, "valid", lambda videos: videos.update({name: start}))
+    sequence = YoutubeVos(root)[0]
+    assert [frame.stem for frame in sequence.frames] == ["00010", "00015", "00020"]
+    assert (dict(sequence.starts), sequence.reported) == ({1: 0}, (0, 1, 2))
+
+
+def test_holdout_hides_whole_categories(root: Path) -> None:
+    videos = YoutubeVos(root, "holdout", holdout=0.0, unseen=1)
+    assert len(videos.unseen_categories) == 1
+    assert len(videos) + len(videos.training_videos) == 6
+    for sequence in videos:
+        hidden = {i for i, category in sequence.categories.items() if category in videos.unseen_categories}
+        assert sequence.unseen == hidden
+        assert hidden
+        assert sequence.ground_truth
+    shown = json.loads((root / "train/meta.json").read_text())["videos"]
+    for folder in videos.training_videos:
+        categories = {thing["category"] for thing in shown[folder.name]["objects"].values()}
+        assert not categories & videos.unseen_categories
+
+
+def test_holdout_is_a_function_of_seed_and_name(root: Path) -> None:
+    first = [s.name for s in YoutubeVos(root, "holdout", holdout=0.5, unseen=0)]
+    assert first == [s.name for s in YoutubeVos(root, "holdout", holdout=0.5, unseen=0)]
+    assert len(first) == 3
+    assert any(first != [s.name for s in YoutubeVos(root, "holdout", holdout=0.5, unseen=0, seed=k)] for k in (1, 2, 3))
+
+
+def test_categories_that_training_does_not_have_are_unseen(root: Path) -> None:
+    def add(videos: dict[str, Any]) -> None:
+        objects = next(iter(videos.values()))["objects"]
+        for i, category in zip(objects, ("unicorn", "dots", "dots"), strict=False):
+            objects[i]["category"] = category
+
+    change_meta(root, "valid", add)
+    change_meta(root, "train", lambda videos: next(iter(videos.values()))["objects"]["1"].update(category="dots"))
+    sequence = YoutubeVos(root)[0]
+    assert sequence.unseen == {sequence.objects[0]}
+    assert YoutubeVos(root)[1].unseen == frozenset()
+
+
+def test_missing_parts(root: Path) -> None:
+    assert "nowhere/valid: no such folder" in refused(root / "nowhere")
+    (root / "valid/meta.json").unlink()
+    assert "valid/meta.json: no such file" in refused(root)
+    with pytest.raises(ValueError, match="split must be"):
+        YoutubeVos(root, "test-dev")  # type: ignore[arg-type]
+
+
+def test_damaged_meta(root: Path) -> None:
+    (root / "valid/meta.json").write_text('{"videos": {"a": {}}}')
+    assert "not a YouTube-VOS meta.json (KeyError: 'objects')" in refused(root)
+    (root / "valid/meta.json").write_text("{")
+    assert "not a YouTube-VOS meta.json" in refused(root)
+
+
+def test_video_without_a_folder(root: Path) -> None:
+    change_meta(root, "valid", lambda videos: videos.update(lost={"objects": {"1": {"frames": ["00000"]}}}))
+    assert "JPEGImages/lost" in refused(root)
+
+
+def test_object_without_its_first_mask(root: Path) -> None:
+    name = YoutubeVos(root)[0].name
+    change_meta(root, "valid", lambda videos: videos[name]["objects"].update({"9": {"frames": ["00015", "00020"]}}))
+    path = root / "valid/Annotations" / name / "00015.png"
+    path.unlink(missing_ok=True)
+    assert f"{name}/00015.png: no such mask, but object 9 starts here" in refused(root)
+
+
+def test_annotation_without_its_frame(root: Path) -> None:
+    name = YoutubeVos(root)[0].name
+    (root / "valid/JPEGImages" / name / "00000.jpg").unlink()
+    assert f"Annotations/{name}/00000.png: annotation without its frame" in refused(root)
+
+
+def test_mask_of_another_size(root: Path) -> None:
+    name = YoutubeVos(root)[0].name
+    Image.fromarray(np.ones((48, 60), np.uint8)).save(root / "valid/Annotations" / name / "00000.png")
+    assert "mask is 60 × 48 px" in refused(root)
+
+
+def test_video_of_one_frame(root: Path) -> None:
+    name = YoutubeVos(root)[0].name
+    for path in (root / "valid/JPEGImages" / name).iterdir():
+        if path.stem != "00000":
+            path.unlink()
+    for path in (root / "valid/Annotations" / name).iterdir():
+        if path.stem != "00000":
+            path.unlink()
+    change_meta(root, "valid", lambda videos: videos.update({name: {"objects": {"1": {"frames": ["00000"]}}}}))
+    assert "1 frames from the first object on" in refused(root)
