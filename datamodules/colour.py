@@ -149,22 +149,21 @@ def adjust_saturation(frames: Tensor, factor: Tensor) -> Tensor:
 def adjust_hue(frames: Tensor, shift: Tensor) -> Tensor:
     """Turns the hue of frames (N, 3, H, W) by shift (N, 1, 1, 1) of the colour circle.
 
-    With largest value V, chroma C and hue H in sixths of the circle, the channel at sector s (5, 3, 1 for red, green,
-    blue) of the HSV colour is V - C · clamp(min(k, 4 - k), 0, 1), k = (s + H) mod 6: saturation is never needed.
+    With smallest value m, chroma C and hue h in [0, 6), the colour is m + C · (|h - 3| - 1, 2 - |h - 2|, 2 - |h - 4|),
+    the factors of C clamped to [0, 1]; saturation is never needed.
     """
     red, green, blue = frames.split(1, dim=1)
-    value = frames.amax(dim=1, keepdim=True)
-    chroma = value - frames.amin(dim=1, keepdim=True)
-    scale = torch.where(chroma > 0, chroma, 1).reciprocal_()
-    hue = torch.where(
-        value == red,
-        (green - blue) * scale,
-        torch.where(value == green, (blue - red) * scale + 2, (red - green) * scale + 4),
-    )
-    hue.add_(6 * shift)
-    sector = torch.tensor([5.0, 3.0, 1.0], dtype=frames.dtype, device=frames.device)[:, None, None]
-    k = (hue + sector).remainder_(6)
-    return (value - chroma * torch.minimum(k, 4 - k).clamp_(0, 1)).clamp_(0, 1)
+    largest = torch.maximum(torch.maximum(red, green), blue)
+    smallest = torch.minimum(torch.minimum(red, green), blue)
+    chroma = largest - smallest
+    blue_or_green = torch.where(largest == green, blue - red + 2 * chroma, red - green + 4 * chroma)
+    hue = torch.where(largest == red, green - blue, blue_or_green).div_(torch.where(chroma > 0, chroma, 1))
+    hue = hue.add_(6 * shift).remainder_(6)
+    centre = frames.new_tensor([3.0, 2.0, 4.0]).view(3, 1, 1)
+    factor = (hue - centre).abs_()
+    factor[:, 0].sub_(1)
+    factor[:, 1:].neg_().add_(2)
+    return torch.addcmul(smallest, chroma, factor.clamp_(0, 1)).clamp_(0, 1)
 
 
 def gaussian_blur(frames: Tensor, sigma: Tensor, radius: int) -> Tensor:
