@@ -67,7 +67,7 @@ def write_youtube_vos(
         for split, videos in meta.items():
             write_text(folder / split / "meta.json", [json.dumps({"videos": dict(sorted(videos.items()))}, indent=1)])
 
-    return write_once(Path(root), "youtube_vos", parameters, write)
+    return write_once(Path(root).expanduser(), "youtube_vos", parameters, write)
 
 
 def write_jhmdb(
@@ -103,7 +103,7 @@ def write_jhmdb(
             if lines:
                 write_text(folder / "splits" / f"{action}_test_split1.txt", lines)
 
-    return write_once(Path(root), "jhmdb", parameters, write)
+    return write_once(Path(root).expanduser(), "jhmdb", parameters, write)
 
 
 def write_vip(
@@ -160,4 +160,4 @@ def write_vip(
         in_threads(one, range(count))
         write_text(base / "lists" / "val_videos.txt", names)
 
-    return write_once(Path(root), "vip", parameters, write)
+    return write_once(Path(root).expanduser(), "vip", parameters, write)

@@ -65,7 +65,7 @@ def write_videos(
 
         in_threads(one, range(count))
 
-    return write_once(Path(root), "videos", parameters, write)
+    return write_once(Path(root).expanduser(), "videos", parameters, write)
 
 
 def write_davis(
@@ -94,7 +94,7 @@ def write_davis(
         in_threads(one, range(count))
         write_text(folder / "ImageSets" / "2017" / "val.txt", names)
 
-    return write_once(Path(root), "davis", parameters, write)
+    return write_once(Path(root).expanduser(), "davis", parameters, write)
 
 
 def write_mp4(path: Path, video: NDArray[np.uint8], rate: int = 24, key_frame_every: int = 12) -> None:
