@@ -1,6 +1,7 @@
 """What learns: one method, one file, in the order of its paper."""
 
 from .frozen_encoder import FrozenEncoder
+from .vfs_moco import VFSMoCo
 from .vfs_simsiam import VFSSimSiam
 
-__all__ = ["FrozenEncoder", "VFSSimSiam"]
+__all__ = ["FrozenEncoder", "VFSMoCo", "VFSSimSiam"]

@@ -83,7 +83,7 @@ class _QueueLogSumExp(Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None]:  # type: ignore[override]
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None]:
         (mean,) = ctx.saved_tensors
         return grad.unsqueeze(-1) * mean, None, None
 

@@ -1,0 +1,244 @@
+"""VFS with negatives: a step against a plain one, queue and average in training, resume, two ranks, the leak."""
+
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pytest
+import pytorch_lightning as pl
+import torch
+from pytorch_lightning.callbacks import ModelCheckpoint
+from torch import Tensor, nn
+from torch.nn.functional import cross_entropy, normalize
+
+from lightning_modules import VFSMoCo, momentum
+from tests.helpers.contrast import SaveQueue, loader, quiet_trainer, resumable
+
+TINY = "tests.helpers.contrast:Tiny"
+
+
+def tiny(queue_size: int = 16, **options: Any) -> VFSMoCo:
+    return VFSMoCo(TINY, projection_dim=4, queue_size=queue_size, **options)
+
+
+def clips(videos: int, frames: int = 4) -> dict[str, Tensor]:
+    return {"clip": torch.rand(videos, frames, 3, 8, 8), "video_index": torch.arange(videos)}
+
+
+def test_loss_is_that_of_the_equation() -> None:
+    module = tiny().eval()
+    batch = clips(3)
+    module.queue.enqueue(normalize(torch.randn(5, 4), dim=1), torch.tensor([0, 0, 1, 9, 2]))
+    with torch.no_grad():
+        module.target_encoder[1][2].weight.mul_(-1)  # the two encoders differ
+        encode = [
+            lambda x, e=e: normalize(e(module.normalise(x)), dim=1) for e in (module.encoder, module.target_encoder)
+        ]
+        losses = []
+        for video, clip in enumerate(batch["clip"]):
+            kept = module.queue.keys[module.queue.video_ids != video]
+            for p in encode[0](clip[:2]):
+                for z in encode[1](clip[2:]):
+                    logits = torch.cat([(p @ z)[None], kept @ p]) / 0.2
+                    losses.append(cross_entropy(logits[None], torch.zeros(1, dtype=torch.long)))
+    published = module.step(batch)
+    torch.testing.assert_close(published["loss"].detach(), torch.stack(losses).mean())
+    assert published["embeddings"].shape == (6, 4)
+
+
+def test_gradients_reach_only_the_encoder_that_learns() -> None:
+    module = tiny().train()
+    module.step(clips(4))["loss"].backward()
+    assert all(parameter.grad is not None for parameter in module.encoder.parameters())
+    assert all(parameter.grad is None for parameter in module.target_encoder.parameters())
+
+
+def test_encoders_start_alike_and_heads_are_those_of_the_paper() -> None:
+    module = VFSMoCo(queue_size=8)
+    for ours, theirs in zip(module.encoder.parameters(), module.target_encoder.parameters(), strict=True):
+        assert torch.equal(ours, theirs)
+    assert [str(type(layer).__name__) for layer in module.projector] == ["Linear", "ReLU", "Linear"]
+    assert [layer.out_features for layer in module.projector if isinstance(layer, nn.Linear)] == [512, 128]
+
+
+class Record(pl.Callback):
+    """What each batch brought, and the weights after each optimiser step."""
+
+    def __init__(self) -> None:
+        self.keys: list[Tensor] = []
+        self.ids: list[Tensor] = []
+        self.weights: list[Tensor] = []
+        self.queues: list[Tensor] = []
+
+    def on_after_backward(self, trainer: pl.Trainer, pl_module: Any) -> None:
+        self.keys.append(pl_module._new_keys[-1][0])
+        self.ids.append(pl_module._new_keys[-1][1])
+
+    def on_train_batch_end(self, trainer: pl.Trainer, pl_module: Any, *args: Any) -> None:
+        if trainer.global_step > len(self.weights):
+            self.weights.append(pl_module.backbone.conv.weight.detach().clone())
+        self.queues.append(pl_module.queue.keys.clone())
+
+
+def test_training_moves_the_average_and_the_queue_once_per_optimiser_step() -> None:
+    module, record = tiny(32, encoder_momentum=0.9, base_lr=5.0), Record()
+    start = module.backbone.conv.weight.detach().clone()
+    first_queue = module.queue.keys.clone()
+    trainer = quiet_trainer(max_steps=3, accumulate_grad_batches=2, callbacks=[record])
+    trainer.fit(module, loader(videos=24, batch_size=4))
+    assert len(record.weights) == 3
+    assert torch.equal(record.queues[0], first_queue)  # after one of two accumulated batches
+    assert not torch.equal(record.queues[1], first_queue)
+    # 6 batches of 4 videos × 2 frames into 32 places: the last four are there, oldest at the pointer
+    assert module.queue.pointer == 6 * 8 % 32
+    oldest_first = torch.arange(32).add(module.queue.pointer).remainder(32)
+    assert torch.equal(module.queue.keys[oldest_first], torch.cat(record.keys[-4:]))
+    assert torch.equal(module.queue.video_ids[oldest_first], torch.cat(record.ids[-4:]))
+    assert torch.cat(record.ids[-4:]).tolist() == [video for video in range(8, 24) for _ in range(2)]
+    expected = 0.9**3 * start + 0.1 * sum(0.9 ** (2 - k) * weight for k, weight in enumerate(record.weights))
+    torch.testing.assert_close(module.target_encoder[0].conv.weight, expected)
+
+
+def test_validation_leaves_the_queue_alone() -> None:
+    module = tiny()
+    before = module.queue.keys.clone()
+    quiet_trainer().validate(module, loader(videos=3, batch_size=1), verbose=False)
+    assert torch.equal(module.queue.keys, before)
+
+
+@pytest.mark.parametrize(("accumulated", "step"), [(1, 4), (2, 2), (2, 5)])
+def test_a_run_killed_within_an_epoch_goes_on_the_same_to_the_bit(tmp_path: Path, accumulated: int, step: int) -> None:
+    def train(seed: int, callbacks: list[pl.Callback], resume: Path | None = None) -> VFSMoCo:
+        torch.manual_seed(seed)
+        module = tiny(32, base_lr=5.0)
+        options = {"max_epochs": 2, "accumulate_grad_batches": accumulated, "enable_checkpointing": bool(callbacks)}
+        quiet_trainer(callbacks=callbacks, **options).fit(module, resumable(24, 4), ckpt_path=resume)
+        return module
+
+    keep = ModelCheckpoint(tmp_path, "{step}", every_n_train_steps=1, save_top_k=-1)
+    whole = train(0, [keep])
+    saved = tmp_path / f"step={step}.ckpt"  # an epoch has 6 batches
+    names = set(torch.load(saved, weights_only=True)["state_dict"])
+    assert {"queue.keys", "queue.video_ids", "queue.pointer", "target_encoder.0.conv.weight"} <= names
+    resumed = train(1, [], saved)
+    for (name, one), other in zip(whole.state_dict().items(), resumed.state_dict().values(), strict=True):
+        assert torch.equal(one, other), name
+
+
+def test_bfloat16_keeps_queue_and_average_in_float32() -> None:
+    module = tiny()
+    quiet_trainer(max_steps=2, precision="bf16-mixed").fit(module, loader(videos=8, batch_size=4))
+    assert module.queue.keys.dtype == torch.float32
+    torch.testing.assert_close(module.queue.keys.norm(dim=1), torch.ones(16))
+    assert module.queue.video_ids.min() >= 0
+
+
+def test_a_queue_that_keys_do_not_divide_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"queue_size 20: a step brings 8 keys.*nearest are 16 and 24"):
+        quiet_trainer(max_steps=1).fit(tiny(20), loader(videos=8, batch_size=4))
+    with pytest.raises(ValueError, match=r"a step brings 16 keys.*nearest are 16 and 32"):
+        quiet_trainer(max_steps=1, accumulate_grad_batches=2).fit(tiny(24), loader(videos=8, batch_size=4))
+
+
+def test_sync_batchnorm_is_refused() -> None:
+    with pytest.raises(ValueError, match="sync_batchnorm"):
+        quiet_trainer(max_steps=1, sync_batchnorm=True).fit(tiny(), loader(videos=8, batch_size=4))
+
+
+def test_groups_that_do_not_fit_are_refused_and_one_group_is_warned_of() -> None:
+    with pytest.raises(ValueError, match="3 groups"):
+        quiet_trainer(max_steps=1).fit(tiny(groups=3), loader(videos=8, batch_size=4))
+    with pytest.warns(UserWarning, match=r"set model\.groups"):
+        quiet_trainer(max_steps=1).fit(tiny(groups=1), loader(videos=8, batch_size=4))
+
+
+def test_plan_tells_the_size_of_the_queue(capsys: pytest.CaptureFixture[str], caplog: Any) -> None:
+    class Look(pl.Callback):
+        def on_train_start(self, trainer: pl.Trainer, pl_module: Any) -> None:
+            self.plan = pl_module.plan()
+
+    look = Look()
+    quiet_trainer(max_steps=1, callbacks=[look]).fit(tiny(), loader(videos=8, batch_size=8))
+    assert look.plan["BatchNorm"] == "Shuffle BN: 4 group(s) of 2 videos"
+    assert look.plan["negatives"].startswith("16 keys of 4 numbers, 0.0 MB")
+
+
+def test_two_ranks_hold_the_same_queue_after_every_step(tmp_path: Path) -> None:
+    module = tiny(32)
+    trainer = quiet_trainer(devices=2, strategy="ddp_fork", max_steps=3, callbacks=[SaveQueue(tmp_path)])
+    trainer.fit(module, loader(videos=24, batch_size=4))
+    for step in (1, 2, 3):
+        one, other = (torch.load(tmp_path / f"{rank}-{step}.pt", weights_only=True) for rank in (0, 1))
+        assert not any(one["gradients"] + other["gradients"])
+        for part in ("queue", "learned", "average"):
+            for name, tensor in one[part].items():
+                if "running" not in name and "batches" not in name:  # each rank has its own BatchNorm statistics
+                    assert torch.equal(tensor, other[part][name]), f"step {step}: {part}.{name}"
+        assert one["queue"]["pointer"] == 16 * step % 32
+    # 2 ranks × 4 videos × 2 frames a step: the last two steps fill the queue, each with 8 videos of its own
+    assert sorted(Counter(one["queue"]["video_ids"].tolist()).values()) == [2] * 16
+
+
+class ReadsStatistics(nn.Module):
+    """BatchNorm, then one pixel that is black in every frame: what comes out tells about the batch, never the frame."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.bn, self.layer = nn.BatchNorm2d(3, affine=False), nn.Linear(3, 64)
+
+    def forward(self, images: Tensor) -> Tensor:
+        return self.layer(self.bn(images)[:, :, 0, 0]).relu()
+
+
+def rigged(step: int, groups: int = 8, videos: int = 8) -> dict[str, Tensor]:
+    """Noise with a black pixel; the videos of one group share a mean colour, nothing tells them apart."""
+    colours = torch.rand(groups, 1, 1, 3, 1, 1).expand(-1, videos, 2, -1, 1, 1).flatten(0, 1)
+    clip = colours + 0.1 * torch.rand(groups * videos, 2, 3, 4, 4)
+    clip[..., 0, 0] = 0
+    return {"clip": clip, "video_index": torch.arange(groups * videos) + groups * videos * step}
+
+
+def rigged_module() -> VFSMoCo:
+    torch.manual_seed(0)
+    backbone = f"{__name__}:ReadsStatistics"
+    return VFSMoCo(backbone, 16, queue_size=2048, temperature=0.1, encoder_momentum=0.99, groups=8).train()
+
+
+@torch.no_grad()
+def pretext_accuracy(module: VFSMoCo, batches: int) -> float:
+    """Share of queries that are nearer to their own key than to all keys of the other batches."""
+    published = [module.step(rigged(step)) for step in range(batches)]
+    queries = torch.stack([each["embeddings"] for each in published])
+    keys = torch.stack([each["keys"].flatten(0, 1) for each in published])
+    nearest = torch.einsum("and, bmd -> anbm", queries, keys).amax(dim=-1)  # (batch, query, batch of the keys)
+    nearest[torch.arange(batches), :, torch.arange(batches)] = -1
+    return ((queries * keys).sum(dim=-1) > nearest.amax(dim=-1)).float().mean().item()
+
+
+def pretext_loss(module: VFSMoCo, steps: int) -> float:
+    """Mean loss of the last ten steps of a short training."""
+    optimiser = torch.optim.Adam(module.encoder.parameters(), 3e-3)
+    losses = []
+    for step in range(steps):
+        batch = rigged(step)
+        published = module.step(batch)
+        optimiser.zero_grad()
+        published["loss"].backward()
+        optimiser.step()
+        momentum.update_average(module.target_encoder, module.encoder, 0.99)
+        module.queue.enqueue(published["keys"].flatten(0, 1), batch["video_index"])
+        losses.append(published["loss"].detach())
+    return torch.stack(losses[-10:]).mean().item()
+
+
+def test_shuffle_stops_the_leak_of_batchnorm(monkeypatch: pytest.MonkeyPatch) -> None:
+    shuffled = pretext_accuracy(rigged_module(), 32), pretext_loss(rigged_module(), 250)
+
+    def no_shuffle(groups: int, videos: int, generator: torch.Generator) -> Tensor:
+        return torch.arange(groups * videos).view(groups, videos)
+
+    monkeypatch.setattr(momentum, "deal_videos", no_shuffle)
+    leaking = pretext_accuracy(rigged_module(), 32), pretext_loss(rigged_module(), 250)
+    assert leaking[0] > 0.4
+    assert shuffled[0] < 2 / 32  # chance is 1 in 32 batches
+    assert leaking[1] < shuffled[1] - 1
