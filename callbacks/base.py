@@ -16,7 +16,7 @@ from torch import nn
 from lightning_modules.backbones import build_feature_extractor
 
 from .ranks import BenchmarkError, Ranks, share_out
-from .results import Results
+from .results import Results, require_writable
 
 log = logging.getLogger(__name__)
 
@@ -122,6 +122,8 @@ class BenchmarkCallback(pl.Callback, ABC):
         try:
             with isolate_rng(), torch.inference_mode():
                 with ranks.together():
+                    if folder is not None and ranks.rank == 0:
+                        require_writable(folder)
                     shares = share_out([sequence.num_frames for sequence in self.sequences], ranks.size)
                     self.start(extractor, ranks, folder)
                     with _progress(self.name, len(shares[ranks.rank]), ranks.rank) as bar:

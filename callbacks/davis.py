@@ -11,7 +11,7 @@ from datamodules.datasets import Davis, MaskSequence
 from lightning_modules.functional import PropagationProtocol
 
 from .label_propagation import LabelPropagation
-from .masks import MaskWriter, log_picture, predict_masks
+from .masks import MaskWriter, log_picture, predict_masks, zip_predictions
 from .metrics import RegionBoundary, SequenceScore, object_outlines
 from .ranks import Ranks
 from .visualisation import Picture
@@ -78,6 +78,7 @@ class DavisBenchmark(LabelPropagation):
         self.metrics: list[RegionBoundary] = []
         self.overlays: dict[str, Picture] = {}
         self._folder_of_run: Path | None = None
+        self._first_rank = True
 
     def read(self) -> Sequence[MaskSequence]:
         """See `BenchmarkCallback`."""
@@ -89,6 +90,7 @@ class DavisBenchmark(LabelPropagation):
         self.metrics = [RegionBoundary(process_group=ranks.group, sync_on_compute=False) for _ in self.stages]
         self.overlays = {}
         self._folder_of_run = folder
+        self._first_rank = ranks.rank == 0
 
     def run(self, extractor: nn.Module, sequence: MaskSequence) -> None:
         """See `BenchmarkCallback`; frames are scored in a thread while the next ones are propagated."""
@@ -110,6 +112,13 @@ class DavisBenchmark(LabelPropagation):
         for writer in writers[-1:]:
             if (picture := writer.close()) is not None:
                 self.overlays[sequence.name] = picture
+
+    def finish(self) -> tuple[dict[str, float], list[dict[str, Any]]]:
+        """See `BenchmarkCallback`; packs the predictions where there is nothing here to score them against."""
+        if self._first_rank and self._folder_of_run and not all(s.ground_truth for s in self.sequences):
+            for stage in self.stages:
+                zip_predictions(self._folder_of_run / stage)
+        return super().finish()
 
     def scores_of(self, stage: int) -> tuple[dict[str, float], list[dict[str, Any]]]:
         """See `LabelPropagation`."""

@@ -4,6 +4,7 @@ import csv
 import json
 import os
 import sys
+import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.metadata import version
@@ -56,7 +57,19 @@ class Results:
 
     def print(self, console: Console | None = None) -> None:
         """Print one line per stage with the scores."""
-        (console or Console()).print(scores_table({self.benchmark: self.scores}))
+        table = scores_table({self.benchmark: self.scores}) if self.scores else "no ground truth, nothing to score"
+        (console or Console()).print(table)
+
+
+def require_writable(folder: Path) -> None:
+    """Make a folder and try to write to it, before hours of work.
+
+    Raises:
+        OSError: naming the folder, if it cannot be made or written.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    with tempfile.NamedTemporaryFile(dir=folder):
+        pass
 
 
 def scores_table(runs: Mapping[str, Mapping[str, float]]) -> Table:

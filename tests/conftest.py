@@ -42,3 +42,19 @@ def _repeatable() -> Iterator[None]:
     yield
     torch.set_num_threads(threads)
     os.environ.pop("PL_GLOBAL_SEED", None)
+
+
+@pytest.fixture(scope="session")
+def davis_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Three short synthetic sequences in DAVIS's layout, 64 px."""
+    from datamodules.synthetic import write_davis
+
+    return write_davis(tmp_path_factory.mktemp("davis") / "davis", 3, frames=6, size=(64, 64))
+
+
+@pytest.fixture(scope="session")
+def video_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Six short synthetic mp4 files, 64 px."""
+    from datamodules.synthetic import write_videos
+
+    return write_videos(tmp_path_factory.mktemp("videos") / "videos", 6, frames=10, size=(64, 64))
