@@ -1,16 +1,17 @@
 """Frames of video files by number: the same frames that decoding from the start gives, but without doing so.
 
-The file is read once without decoding, which takes a quarter of a millisecond per hundred frames and tells the time
-and the key frame of each. Then one seek for each group of pictures that holds a wanted frame; frames that no other
-frame refers to are skipped unless wanted, and the decoder is drained at the last wanted one. What is seen on the way is
-compared with the table; a file that does not behave is decoded from its start. In files too large to be read through,
-frame k is the one shown at k divided by the frame rate.
+The times of the frames and the key frames are known from the file's index, or else from reading its packets without
+decoding them. Then one seek for each group of pictures that holds a wanted frame; frames that no other frame refers to
+are skipped unless wanted, and the decoder is drained at the last wanted one. What is met on the way has to agree with
+the table; a file that does not is decoded from its start. In files that have no index and are too large to be read
+through, frame k is the one shown at k divided by the frame rate.
 """
 
 import time
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from os import PathLike
 from pathlib import Path
 from types import TracebackType
@@ -21,7 +22,7 @@ import torch
 from torch import Tensor
 
 from .errors import DecodingError
-from .frame_table import FrameTable, can_seek
+from .frame_table import FrameTable, can_seek, starts_afresh
 
 if TYPE_CHECKING:
     import av
@@ -31,7 +32,8 @@ VIDEO_SUFFIXES = frozenset({".mp4", ".m4v", ".mov", ".avi", ".mkv", ".webm", ".m
                             ".wmv", ".flv", ".3gp", ".ogv"})
 # fmt: on
 
-_TABLE_LIMIT = 32 * 2**20  # bytes; a larger file is not read through
+_LARGE = 32 * 2**20  # bytes; a larger file is not read through
+_SKIPS = frozenset({"h264", "mpeg4"})  # decoders that can leave out frames to which no other frame refers
 
 
 @dataclass(frozen=True)
@@ -90,7 +92,7 @@ class VideoFile:
     Args:
         path: video file.
         timeout: seconds after which opening or reading is given up.
-        table: read the file through for exact frame times; False for the header alone.
+        table: learn the exact times of the frames; False for the header alone.
 
     Raises:
         DecodingError: if it is no readable video.
@@ -100,11 +102,13 @@ class VideoFile:
         self.path = Path(path)
         self._timeout = timeout
         self._deadline = time.monotonic() + timeout
-        self._is_large = False
         self._open()
         try:
             self.info = self._read_header()
-            self._table = self._read_table() if table else None
+            self._can_seek = table and can_seek(self._container, self._stream)
+            self._table = FrameTable.from_index(self._stream) if self._can_seek else None
+            if self._table is None:
+                self._read_packets()
         except BaseException as error:
             self.close()
             if isinstance(error, Exception):
@@ -144,7 +148,12 @@ class VideoFile:
             raise ValueError(f"need frame numbers of 0 or more, got {list(indices)}")
         self._deadline = time.monotonic() + self._timeout
         try:
-            frames = self._read_by_time(indices) if self._is_large else self._read_by_seeking(indices)
+            frames = self._read_by_seeking(indices)
+            if frames is None and self._by_index:
+                self._read_packets()
+                frames = self._read_by_seeking(indices)
+            if frames is None and self._is_large:
+                frames = self._read_by_time(indices)
             if frames is None:
                 frames = self._read_from_start(max(indices), set(indices))
         except Exception as error:
@@ -176,13 +185,20 @@ class VideoFile:
         count = stream.frames or round(duration * rate)
         return VideoInfo(max(count, 1), rate, codec.width, codec.height, codec.name, duration)
 
-    def _read_table(self) -> FrameTable | None:
-        self._is_large = (
-            self.path.stat().st_size > _TABLE_LIMIT
-            and bool(self._stream.average_rate)
-            and can_seek(self._container, self._stream)
-        )
-        return None if self._is_large else FrameTable.of(self._container, self._stream)
+    @property
+    def _by_index(self) -> bool:
+        return self._table is not None and self._table.is_from_index
+
+    @property
+    def _is_large(self) -> bool:
+        return self._can_seek and bool(self._stream.average_rate) and self.path.stat().st_size > _LARGE
+
+    def _read_packets(self) -> None:
+        """Makes the table from the packets where that is possible and not too long."""
+        self._table = None
+        if self._can_seek and not self._is_large:
+            self._container.seek(0, stream=self._stream)
+            self._table = FrameTable.from_packets(self._container, self._stream)
 
     def _failure(self, error: Exception) -> DecodingError:
         if isinstance(error, DecodingError):
@@ -199,46 +215,46 @@ class VideoFile:
             raise self._too_late()
 
     def _read_by_seeking(self, indices: Sequence[int]) -> dict[int, np.ndarray] | None:
-        """Frames by number, or None where the file does not do what its table says."""
+        """Frames by number, or None where the file does not agree with its table."""
         import av
 
         table = self._table
         if table is None:
             return None
-        number_at = {table.position(i): min(i, len(table) - 1) for i in indices}
-        groups: dict[int, list[int]] = defaultdict(list)
-        for position in sorted(number_at):
-            groups[table.start(position)].append(position)
+        groups: dict[int, dict[int, int]] = defaultdict(dict)  # key frame: time: number
+        for number in sorted({min(i, len(table) - 1) for i in indices}):
+            groups[table.key(number)][table.times[number]] = number
         frames: dict[int, np.ndarray] = {}
         try:
-            for start, positions in groups.items():
-                number_of = {table.pts[p]: number_at[p] for p in positions}
-                for frame in self._decode_group(start, positions):
-                    if frame.pts in number_of:
-                        if frame.is_corrupt:
-                            return None
-                        frames[number_of[frame.pts]] = _to_rgb(frame)
+            for key, wanted in groups.items():
+                for frame in self._decode_group(table.times[key], wanted.keys()):
+                    if frame.pts in wanted and not frame.is_corrupt:
+                        frames[wanted[frame.pts]] = _to_rgb(frame)
         except DecodingError:
             raise
         except (av.FFmpegError, LookupError, ValueError):
             return None
-        return frames if len(frames) == len(number_at) else None
+        return frames if len(frames) == sum(map(len, groups.values())) else None
 
-    def _decode_group(self, start: int, positions: Sequence[int]) -> Iterator["av.VideoFrame"]:
-        """Decodes from the packet at `start`, in decoding order, up to the last of `positions`."""
-        table, codec = self._table, self._stream.codec_context
-        assert table is not None
-        self._container.seek(table.pts[start], stream=self._stream)
-        position, wanted = None, set(positions)
-        for packet in self._container.demux(self._stream):
+    def _decode_group(self, key: int, wanted: Collection[int]) -> Iterator["av.VideoFrame"]:
+        """Decodes from the key frame at this time until the frames of all wanted times are out."""
+        codec, last, missing = self._stream.codec_context, max(wanted), len(wanted)
+        self._container.seek(key, stream=self._stream)
+        packets = self._container.demux(self._stream)
+        first = next(packets)
+        is_there = first.pts == key or (first.pts is not None and first.pts < key and not self._by_index)
+        if not is_there or not starts_afresh(first):
+            raise LookupError("the seek did not lead to the key frame")
+        for packet in chain([first], packets):
             self._check_time()
-            position = table.position_of(packet.pts, start) if position is None else position + 1
-            if position > positions[-1] or table.pts[position] != packet.pts:
-                raise LookupError("packets are not where the table says")
-            if table.skippable:
-                codec.skip_frame = "DEFAULT" if position in wanted else "NONREF"
+            if packet.pts is None or packet.dts is None or packet.dts > last:  # nothing more can be shown by then
+                raise LookupError("a frame has another time")
+            is_wanted = packet.pts in wanted
+            if codec.name in _SKIPS:
+                codec.skip_frame = "DEFAULT" if is_wanted else "NONREF"
             yield from codec.decode(packet)
-            if position == positions[-1]:
+            missing -= is_wanted
+            if not missing:
                 break
         yield from codec.decode(None)
 

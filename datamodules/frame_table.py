@@ -1,39 +1,74 @@
 """Where the frames of a video file are, read from its packets without decoding them."""
 
 from bisect import bisect_right
+from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any, Self
 
 # Containers whose time stamps can be trusted (AVI has none for B-frames), and codecs with one packet per frame
-# (VP8 has packets that show nothing). `True`: the decoder can leave out frames that no other frame refers to.
-_SEEKABLE_CONTAINERS = ("mov", "matroska")
-_SEEKABLE_CODECS = {"h264": True, "mpeg4": True, "hevc": False, "vp9": False, "av1": False, "libdav1d": False}
+# (VP8 has packets that show nothing).
+_CONTAINERS = ("mov", "matroska")
+_CODECS = frozenset({"h264", "mpeg4", "hevc", "vp9", "av1", "libdav1d"})
+_KEY, _DISCARD = 1, 2  # flags of an index entry
 
 
 def can_seek(container: Any, stream: Any) -> bool:
-    """Whether container and codec are of the kinds in which a time stamp leads to its frame."""
-    return stream.codec_context.name in _SEEKABLE_CODECS and container.format.name.startswith(_SEEKABLE_CONTAINERS)
+    """Whether a time stamp leads to its frame in this kind of file."""
+    codec = stream.codec_context
+    if codec.name not in _CODECS or not container.format.name.startswith(_CONTAINERS):
+        return False
+    # H.264: lengths of parts are in avcC only; to decode 4:4:4 needs the first packet, which names the encoder's build
+    return codec.name != "h264" or ((codec.extradata or b"")[:1] == b"\1" and "444" not in (codec.pix_fmt or ""))
 
 
 @dataclass(frozen=True)
 class FrameTable:
-    """Where each frame of a file is: `pts` and `keys` in decoding order, `order` from frame number to that order."""
+    """Time and key frame of each frame of a file.
 
-    pts: list[int]
-    keys: list[int]
-    order: list[int]
-    skippable: bool
+    Attributes:
+        times: time stamps, ascending; frame k is the one with the k-th.
+        keys: numbers of key frames, ascending; what is shown from one of them on can be decoded from it.
+    """
+
+    times: Sequence[int]
+    keys: Sequence[int]
+
+    def __len__(self) -> int:
+        return len(self.times)
+
+    @property
+    def is_from_index(self) -> bool:
+        """Whether the times were not read from the packets, but computed."""
+        return isinstance(self.times, range)
+
+    def key(self, number: int) -> int:
+        """Number of the key frame from which a frame is decoded."""
+        return self.keys[bisect_right(self.keys, number) - 1]
 
     @classmethod
-    def of(cls, container: Any, stream: Any) -> Self | None:
-        """Reads the packets of a freshly opened file; None where they do not tell the frames' times."""
-        if not can_seek(container, stream):
+    def from_index(cls, stream: Any) -> Self | None:
+        """Table from the index in the header; None where that does not give the frames equal distances in time.
+
+        The index has the packets' order and not the frames': it holds for key frames that end all references to what
+        was before them, which the first packet after a seek must confirm.
+        """
+        entries = getattr(stream, "index_entries", ())  # av 14 has none
+        if not entries or len(entries) != stream.frames or stream.start_time is None:
             return None
-        codec = stream.codec_context.name
-        extradata = stream.codec_context.extradata or b""
-        if codec == "h264" and (extradata[:1] != b"\1" or "444" in (stream.codec_context.pix_fmt or "")):
-            return None  # no lengths without avcC; decoding 4:4:4 right needs the first packet, which names the encoder
-        pts: list[int] = []
+        times, flags = zip(*((entry.timestamp, entry.flags) for entry in entries), strict=True)
+        step = times[1] - times[0] if len(times) > 1 else 1
+        if step <= 0 or any(later - earlier != step for earlier, later in pairwise(times)):
+            return None
+        keys = [number for number, flag in enumerate(flags) if flag & _KEY]
+        if keys[:1] != [0] or any(flag & _DISCARD for flag in flags):
+            return None
+        return cls(range(stream.start_time, stream.start_time + step * len(times), step), keys)
+
+    @classmethod
+    def from_packets(cls, container: Any, stream: Any) -> Self | None:
+        """Table from all packets of the file; None where they do not tell the frames' times."""
+        times: list[int] = []
         keys: list[int] = []
         for packet in container.demux(stream):
             if packet.pts is None:
@@ -42,33 +77,24 @@ class FrameTable:
                 continue  # the empty packet that ends the stream
             if packet.is_discard:
                 return None
-            if packet.is_keyframe and (codec != "h264" or _is_idr(bytes(packet), (extradata[4] & 3) + 1)):
-                keys.append(len(pts))
-            pts.append(packet.pts)
-        if not keys or keys[0] != 0 or len(set(pts)) < len(pts):
+            if starts_afresh(packet):
+                keys.append(packet.pts)
+            times.append(packet.pts)
+        first = times[:1]
+        times.sort()
+        number = {time: i for i, time in enumerate(times)}
+        if not keys or keys[:1] != first or len(number) < len(times):
             return None
-        return cls(pts, keys, sorted(range(len(pts)), key=pts.__getitem__), _SEEKABLE_CODECS[codec])
+        return cls(times, sorted(number[time] for time in keys))
 
-    def __len__(self) -> int:
-        return len(self.pts)
 
-    def position(self, number: int) -> int:
-        """Place in decoding order of a frame; beyond the end, of the last frame."""
-        return self.order[min(number, len(self) - 1)]
+def starts_afresh(packet: Any) -> bool:
+    """Whether nothing that is shown after this packet's frame refers to what was before it.
 
-    def start(self, position: int) -> int:
-        """Place of the key frame from which a frame can be decoded."""
-        nearest = bisect_right(self.keys, position) - 1
-        if nearest > 0 and self.pts[position] < self.pts[self.keys[nearest]]:
-            nearest -= 1  # shown before the key frame that it follows: it may refer to frames before that one
-        return self.keys[nearest]
-
-    def position_of(self, pts: int | None, limit: int) -> int:
-        """Place of the packet with this time stamp, at `limit` or before."""
-        position = self.pts.index(pts) if pts in self.pts else limit + 1
-        if position > limit:
-            raise LookupError("a seek went beyond its key frame")
-        return position
+    That is true of a key frame, except in H.264, where a key frame may be a mere recovery point.
+    """
+    codec = packet.stream.codec_context
+    return packet.is_keyframe and (codec.name != "h264" or _is_idr(bytes(packet), (codec.extradata[4] & 3) + 1))
 
 
 def _is_idr(packet: bytes, length_size: int) -> bool:
