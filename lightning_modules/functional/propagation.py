@@ -12,8 +12,14 @@ from .compactness import compact_windows
 from .labels import decode_masks
 from .protocol import PropagationProtocol
 from .references import ReferenceMemory, kept_frames, looks_everywhere, reference_frames
-from .tiles import Neighbourhood, tile_products, tile_size
-from .window_attention import WORKSPACE, best_matches, window_average
+from .tiles import Neighbourhood
+from .window_attention import (
+    WORKSPACE,
+    best_matches,
+    best_matches_memory,
+    window_average,
+    window_average_memory,
+)
 
 
 def propagate_labels(
@@ -103,11 +109,14 @@ class LabelPropagator:
                 features = features / features.square().sum(0).sqrt().clamp_min(1e-12)
             query = features.to(dtype).permute(1, 2, 0).contiguous()
             labels = self._first_labels.to(features) if self.frame == 0 else self._propagate(query)
+        hard = self.protocol.label_feedback == "hard" and self.frame > 0
+        fed_back = _harden(labels, self.protocol.feature_stride) if hard else labels
         if entering is not None:
-            labels = _enter(labels, entering.to(labels))
+            entering = entering.to(labels)
+            labels, fed_back = _enter(labels, entering), _enter(fed_back, entering)
         if not labels.isfinite().all():
             raise ValueError(f"the labels of frame {self.frame} are not finite: look for NaN in features and labels")
-        self._remember(query, labels)
+        self._remember(query, fed_back)
         self.frame += 1
         return labels
 
@@ -180,8 +189,6 @@ class LabelPropagator:
                 self._everywhere = ReferenceMemory((0,), 0, query, labels)
         if self._everywhere is not None:
             self._everywhere.write(self.frame, query, labels)
-        if protocol.label_feedback == "hard":
-            labels = _harden(labels, protocol.feature_stride)
         self._memory.write(self.frame, query, labels)
 
     def _check(self, features: Tensor, entering: Tensor | None) -> None:
@@ -210,11 +217,10 @@ def propagation_memory(
 ) -> int:
     """Bytes that a propagation holds at most, its references included, whatever the length of the video.
 
-    references: S h w (C b + 4 L), S frames kept, b bytes per feature; one more frame where frame 0 is not masked
-    + frame: h w (12 C + 16 L), the new frame's features on their way and its labels
-    + matches: 64 h w k
-    + tile: 3 x the products of a tile (at most `workspace` unless one query alone has more), its keys where they are
-      not a view, and 28 bytes for each query and place of the neighbourhood.
+    The sum of three terms, where b is the bytes of a feature and 4 those of a label (8 at precision float64):
+    references S·h·w·(b·C + 4·L), for S frames kept; frame h·w·(12·C + 16·L + 96·k), for what one frame passes
+    through (k twice where frame 0 is searched everywhere); and a tile's products, at most `workspace` (unless those of a single query are more), with the lists of
+    places that go with them.
 
     Args:
         protocol: as for `propagate_labels`.
@@ -230,34 +236,14 @@ def propagation_memory(
     slots = len(lasting) + recent
     places = height * width
     total = (slots + looks_everywhere(protocol)) * places * (channels * feature + labels * number)
-    total += places * number * (3 * channels + 4 * labels) + 64 * places * (protocol.topk or 0)
-    tiles = [(Neighbourhood(protocol.radius, protocol.neighbourhood).reach, slots)]
+    total += places * number * (3 * channels + 4 * labels)
+    total += places * 96 * (protocol.topk or 0) * (1 + looks_everywhere(protocol))
+    reach = Neighbourhood(protocol.radius, protocol.neighbourhood).reach
+    tile = best_matches_memory if protocol.topk is not None else window_average_memory
+    peak = tile(height, width, channels + labels, slots, reach, feature, workspace, protocol.topk or 0)
     if looks_everywhere(protocol):
-        tiles.append((None, 1))
-    return total + max(_tile_memory(protocol, channels, height, width, workspace, *tile) for tile in tiles)
-
-
-def _tile_memory(
-    protocol: PropagationProtocol,
-    channels: int,
-    height: int,
-    width: int,
-    workspace: int,
-    reach: int | None,
-    references: int,
-) -> int:
-    number = getattr(torch, protocol.precision).itemsize
-    slide = protocol.topk is not None
-    budget = workspace // (number if slide else 4 * number)
-    rows, columns = tile_size(height, width, reach, references, budget, slide)
-    products = tile_products(height, width, reach, references, rows, columns, slide)
-    around = 2 * (max(height, width) if reach is None else reach)
-    keys = min(rows + around, height) * min(columns + around, width) * references * channels
-    window = height * width if reach is None else (2 * reach + 1) ** 2
-    framed = products if reach is None else (rows + around) * (columns + around) * rows * columns * references
-    queries = rows * columns
-    top = max(window, 64 * (protocol.topk or 1)) + 2 * references * (protocol.topk or 0)
-    return number * (3 * max(products, 0 if slide else framed) + keys) + 28 * queries * top
+        peak = max(peak, tile(height, width, channels, 1, None, feature, workspace, protocol.topk or 0))
+    return total + peak
 
 
 def _enter(labels: Tensor, entering: Tensor) -> Tensor:

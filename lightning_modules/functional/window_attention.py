@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from .tiles import Neighbourhood, Tile, tiles
+from .tiles import Neighbourhood, Tile, tile_products, tile_size, tiles
 
 WORKSPACE = 64 * 2**20  # bytes of a tile's products
 
@@ -144,6 +144,42 @@ def window_average(
         average = weights[inner].reshape(-1, tile.queries).T @ _part(tile, values, used).reshape(-1, result.shape[-1])
         result[tile.place] = average.unflatten(0, (len(tile.rows), -1))
     return result
+
+
+def best_matches_memory(
+    height: int, width: int, channels: int, references: int, reach: int | None, feature: int, workspace: int, topk: int
+) -> int:
+    """Bytes that `best_matches` takes at most beside its arguments and result; `feature`: bytes of a number of keys."""
+    size = tile_size(height, width, reach, references, workspace // feature, slide=True)
+    products = tile_products(height, width, reach, references, *size, slide=True)
+    framed, keys, queries = _tile_numbers(height, width, reach, size, slide=True)
+    places = 0 if reach is None else max((2 * reach + 1) ** 2, 64 * topk)
+    lists = queries * (40 * places + 40 * topk * references)  # addresses of up to four shapes of tile, and scores
+    return feature * (products + 3 * framed + keys * references * channels) + lists
+
+
+def window_average_memory(
+    height: int, width: int, channels: int, references: int, reach: int | None, feature: int, workspace: int, _: int
+) -> int:
+    """Bytes that `window_average` takes at most beside its arguments and result."""
+    size = tile_size(height, width, reach, references, workspace // (4 * feature), slide=False)
+    products = tile_products(height, width, reach, references, *size, slide=False)
+    framed, keys, queries = _tile_numbers(height, width, reach, size, slide=False)
+    windows = 0 if reach is None else queries * references * (2 * reach + 1) ** 2
+    number = max(feature, 4)
+    return number * (3 * products + 4 * framed * (references + 1) + 9 * windows + keys * references * channels)
+
+
+def _tile_numbers(
+    height: int, width: int, reach: int | None, size: tuple[int, int], slide: bool
+) -> tuple[int, int, int]:
+    """Products with one reference in the frame of a tile, its keys, and its queries."""
+    rows, columns = size
+    if reach is None:
+        return height * width * rows * columns, height * width, rows * columns
+    met = min(rows, 2 * reach + 1) if slide else rows
+    keys = min(rows + 2 * reach, height) * min(columns + 2 * reach, width)
+    return (rows + 2 * reach) * (columns + 2 * reach) * met * columns, keys, rows * columns
 
 
 def _part(tile: Tile, maps: Tensor, used: Tensor) -> Tensor:

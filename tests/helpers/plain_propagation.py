@@ -55,7 +55,9 @@ def plain_propagation(
     features = features.to(dtype)
     if protocol.feature_normalisation == "l2":
         features = F.normalize(features, dim=1, eps=1e-12)
-    mask = protocol.radius and dense_mask(*features.shape[2:], protocol.radius, protocol.neighbourhood)
+    mask = None
+    if protocol.radius is not None:
+        mask = dense_mask(*features.shape[2:], protocol.radius, protocol.neighbourhood)
     unmasked = 0 if protocol.first_frame_masked or protocol.references else 1
     labels = [first_labels.to(dtype)]
     for frame in range(1, len(features)):

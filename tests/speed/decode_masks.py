@@ -1,6 +1,6 @@
 """Soft labels to a mask beside the plain way: up-sample all labels, rescale each, argmax.
 
-    python tests/speed/decode_masks.py [--labels 3] [--size 480 854]
+python tests/speed/decode_masks.py [--labels 3] [--size 480 854]
 """
 
 import argparse

@@ -1,0 +1,147 @@
+import math
+from collections.abc import Callable
+from functools import partial
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from lightning_modules.functional import PropagationProtocol, compact_affinity, encode_masks, propagate_labels
+from lightning_modules.functional.compactness import compact_windows
+from lightning_modules.functional.references import reference_frames
+from lightning_modules.functional.tiles import Neighbourhood
+from lightning_modules.functional.window_attention import window_average
+
+Golden = Callable[[str], dict[str, np.ndarray]]
+
+
+def affinity_of(query: Tensor, references: Tensor, radius: int, zero_border: bool = True) -> Tensor:
+    """query (C, h, w), references (R, C, h, w) → (1, R · P · P, h, w), by unfolding."""
+    channels, height, width = query.shape
+    side = 2 * radius + 1
+    unfolded = F.unfold(references, side, padding=radius).view(len(references), channels, side**2, height, width)
+    logits = (unfolded * query[None, :, None]).sum(1)
+    if not zero_border:
+        inside = F.unfold(torch.ones(1, 1, height, width), side, padding=radius).view(1, side**2, height, width)
+        logits = logits.masked_fill(inside == 0, -torch.inf)
+    return logits.flatten(0, 1).softmax(0)[None]
+
+
+def average_of(affinity: Tensor, labels: Tensor, radius: int) -> Tensor:
+    """affinity (1, R · P · P, h, w), labels (R, L, h, w) → (L, h, w)."""
+    side = 2 * radius + 1
+    unfolded = F.unfold(labels, side, padding=radius).view(*labels.shape[:2], side**2, *labels.shape[2:])
+    return torch.einsum("rlphw,rphw->lhw", unfolded, affinity[0].unflatten(0, (-1, side**2)))
+
+
+@pytest.mark.parametrize("name", ["rec1", "rec3"])
+def test_plain_window_average_equals_mast(golden: Golden, name: str) -> None:
+    case = {key: torch.from_numpy(value) for key, value in golden("liir_mast").items() if key.startswith(name)}
+    for number, query in enumerate(case[f"{name}_q"]):
+        keys = case[f"{name}_k"][:, number].permute(2, 3, 0, 1).contiguous()
+        colours = case[f"{name}_color_full"][:, number, :, ::4, ::4].permute(2, 3, 0, 1)
+        every = torch.arange(keys.shape[2])
+        found = window_average(
+            query.permute(1, 2, 0), keys, colours, every, Neighbourhood(6, "square"), 1.0, border="zero"
+        )
+        torch.testing.assert_close(found.permute(2, 0, 1), case[f"{name}_out"][number], atol=1e-4, rtol=0)
+
+
+def liir_labels(case: dict[str, np.ndarray], radius: int, compact: bool) -> Tensor:
+    """The stored test frames through the engine's window average."""
+    keys = torch.from_numpy(case["test_k"][:, 0]).permute(2, 3, 0, 1).contiguous()
+    masks = [encode_masks(mask[0, 0], range(1, 7), (24, 24), "strided") for mask in case["test_labels"]]
+    values = torch.stack(masks).permute(2, 3, 0, 1)
+    query = torch.from_numpy(case["test_q"][0]).permute(1, 2, 0)
+    adjust = partial(compact_windows, components=2, threshold=0.1, width="fixed") if compact else None
+    square = Neighbourhood(radius, "square")
+    return window_average(query, keys, values, torch.arange(3), square, 1.0, "zero", adjust).permute(2, 0, 1)
+
+
+def test_test_labels_equal_mast(golden: Golden) -> None:
+    case = golden("liir_mast")
+    np.testing.assert_allclose(liir_labels(case, 12, False), case["test_out_R12"][0], atol=1e-4)
+    np.testing.assert_allclose(liir_labels(case, 6, False), case["compact_off_R6"][0], atol=1e-4)
+
+
+@pytest.mark.parametrize("radius", [6, 14])
+def test_compact_labels_equal_liir(golden: Golden, radius: int) -> None:
+    case = golden("liir_mast")
+    labels = liir_labels(case, radius, True)
+    labels[1:] *= 1.05
+    np.testing.assert_allclose(labels, case[f"compact_out_R{radius}"][0], atol=1e-4)
+
+
+def test_compact_affinity_equals_liir(golden: Golden) -> None:
+    case = golden("liir_mast")
+    affinity = affinity_of(torch.from_numpy(case["test_q"][0]), torch.from_numpy(case["test_k"][:, 0]), 6)
+    masks = torch.stack([encode_masks(m[0, 0], range(1, 7), (24, 24), "strided") for m in case["test_labels"]])
+    labels = average_of(compact_affinity(affinity, 6, threshold=0.1), masks, 6)
+    labels[1:] *= 1.05
+    np.testing.assert_allclose(labels, case["compact_out_R6"][0], atol=1e-4)
+
+
+def test_one_window_by_hand() -> None:
+    window = torch.zeros(25)
+    window[2 * 5 + 2], window[2 * 5 + 4] = 0.6, 0.3  # peaks in the middle and two places to the right
+    first = math.exp(0.6) / (math.exp(0.6) + math.exp(0.3))
+    compact = compact_affinity(window.view(1, 25, 1, 1), 2).view(5, 5)
+    for (y, x), squares in {(2, 2): (0, 4), (2, 3): (1, 1), (1, 2): (1, 5), (0, 0): (8, 20)}.items():
+        by_hand = first * 0.5 ** (4 * squares[0]) + (1 - first) * 0.5 ** (4 * squares[1])
+        assert compact[y, x].item() == pytest.approx(by_hand, rel=1e-5)
+    assert torch.equal(compact_affinity(window.view(1, 25, 1, 1), 2, threshold=0.6).flatten(), window)
+
+
+def test_moments_by_hand() -> None:
+    axis = torch.arange(-5.0, 6.0)
+    bump = torch.exp(-(axis[:, None] ** 2 + axis**2) / (2 * 1.5**2))
+    bump /= bump.sum()
+    compact = compact_affinity(bump.reshape(1, 121, 1, 1), 5, components=1, width="moments").view(11, 11)
+    variance = (bump * (axis[:, None] ** 2 + axis**2)).sum() / 2
+    torch.testing.assert_close(compact, torch.exp(-(axis[:, None] ** 2 + axis**2) / (2 * variance)))
+    lone = torch.zeros(1, 121, 1, 1)
+    lone[0, 60] = 1
+    narrow = compact_affinity(lone, 5, components=1, width="moments")
+    torch.testing.assert_close(narrow, compact_affinity(lone, 5, components=1))
+
+
+def test_two_references_are_two_windows() -> None:
+    affinity = torch.rand(2, 50, 3, 4, requires_grad=True)
+    both = compact_affinity(affinity, 2)
+    assert both.shape == affinity.shape
+    assert not both.requires_grad
+    torch.testing.assert_close(both[:, 25:], compact_affinity(affinity[:, 25:], 2))
+
+
+def test_bad_affinity() -> None:
+    with pytest.raises(ValueError, match=r"got \(1, 24, 3, 3\)"):
+        compact_affinity(torch.rand(1, 24, 3, 3), 2)
+    with pytest.raises(ValueError, match="components must be 1 to 25, got 0"):
+        compact_affinity(torch.rand(1, 25, 3, 3), 2, components=0)
+    with pytest.raises(ValueError, match="fixed or moments"):
+        compact_affinity(torch.rand(1, 25, 3, 3), 2, width="wide")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("name", ["liir", "liir-reference"])
+def test_liir_frame_by_frame(name: str) -> None:
+    """The whole protocol against unfolding, frame after frame."""
+    of = PropagationProtocol.named(name).with_changes(radius=3)
+    features = torch.randn(12, 1, 1) + torch.randn(9, 12, 10, 11)
+    first = F.one_hot(torch.randint(3, (10, 11)), 3).permute(2, 0, 1).float()
+    fed, expected = [first], [first]
+    for frame in range(1, len(features)):
+        chosen = reference_frames(of, frame)
+        affinity = affinity_of(features[frame], features[chosen], 3, zero_border=of.border == "zero")
+        labels = average_of(compact_affinity(affinity, 3, threshold=0.1), torch.stack([fed[f] for f in chosen]), 3)
+        if name == "liir":
+            labels = labels / labels.sum(0)
+            fed.append(labels)
+        else:
+            labels[1:] *= 1.05
+            winner = F.interpolate(labels[None], scale_factor=4, mode="bilinear")[0].argmax(0)[::4, ::4]
+            fed.append(F.one_hot(winner, 3).permute(2, 0, 1).float())
+        expected.append(labels)
+    found = torch.stack(list(propagate_labels(features, first, of)))
+    torch.testing.assert_close(found, torch.stack(expected), atol=1e-5, rtol=0)
