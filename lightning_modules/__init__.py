@@ -1,7 +1,8 @@
 """What learns: one method, one file, in the order of its paper."""
 
 from .frozen_encoder import FrozenEncoder
+from .linear_probe import LinearProbe
 from .vfs_moco import VFSMoCo
 from .vfs_simsiam import VFSSimSiam
 
-__all__ = ["FrozenEncoder", "VFSMoCo", "VFSSimSiam"]
+__all__ = ["FrozenEncoder", "LinearProbe", "VFSMoCo", "VFSSimSiam"]

@@ -1,0 +1,282 @@
+"""Labelled pictures for the linear probe: folders of images, one a class, and single frames of folders of videos."""
+
+import hashlib
+import os
+from abc import abstractmethod
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytorch_lightning as pl
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+from torch.utils.data.distributed import DistributedSampler
+
+from .errors import DataError
+from .loader import ClipSampler, Key, ResumableLoader
+from .sampling import seeded_generator
+from .source import VideoEntry, list_videos, open_video
+from .transforms import RandomResizedCrop
+
+Sample = tuple[Tensor, int]
+
+
+class LabelledImages(Dataset[Sample]):
+    """Pictures with a class; what is drawn is a function of (seed, epoch, index).
+
+    In training a random resized crop and a flip; in evaluation the short side is resized to `resize` and the centre
+    `size` × `size` taken, as in the usual evaluation on ImageNet.
+
+    Args:
+        size: side of the pictures that come out, pixels.
+        resize: short side before the centre crop.
+        area: of the random crop; None is evaluation.
+        seed: of all draws.
+    """
+
+    def __init__(self, size: int, resize: int, area: tuple[float, float] | None, seed: int) -> None:
+        self.size, self.resize, self.seed = size, resize, seed
+        self.crop = None if area is None else RandomResizedCrop(size, area)
+
+    @abstractmethod
+    def read(self, index: int, generator: torch.Generator) -> tuple[np.ndarray, int]:
+        """Picture `(H, W, 3)` uint8 and its class."""
+
+    @abstractmethod
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, key: Key) -> Sample:
+        generator = seeded_generator(self.seed, *key)
+        picture, label = self.read(key[1], generator)
+        return (self.crop([picture], generator)[0] if self.crop else self._centre(picture)), label
+
+    def _centre(self, picture: np.ndarray) -> Tensor:
+        from PIL import Image
+        from torchvision.transforms.v2 import functional
+
+        resized = functional.resize(Image.fromarray(picture), [self.resize])
+        return functional.pil_to_tensor(functional.center_crop(resized, [self.size]))
+
+
+class ImagesOfFolders(LabelledImages):
+    """`<folder>/<class>/**/<picture>`, read by torchvision's ImageFolder.
+
+    Raises:
+        DataError: if there is no such folder, or a class without pictures.
+    """
+
+    def __init__(self, folder: Path, *arguments: Any) -> None:
+        from torchvision.datasets import ImageFolder
+
+        super().__init__(*arguments)
+        try:
+            self.folder = ImageFolder(folder)
+        except OSError as error:
+            raise DataError(f"{folder}: {error}; expected one folder of pictures a class") from error
+        self.classes = self.folder.classes
+
+    def __len__(self) -> int:
+        return len(self.folder)
+
+    def read(self, index: int, generator: torch.Generator) -> tuple[np.ndarray, int]:
+        """See `LabelledImages`."""
+        picture, label = self.folder[index]
+        return np.asarray(picture), label
+
+
+class FramesOfVideos(LabelledImages):
+    """One frame of each video: a random one in training, the middle one in evaluation."""
+
+    def __init__(self, entries: Sequence[VideoEntry], labels: Sequence[int], *arguments: Any) -> None:
+        super().__init__(*arguments)
+        self.entries, self.labels = entries, labels
+
+    def __len__(self) -> int:
+        return len(self.entries)
+
+    def read(self, index: int, generator: torch.Generator) -> tuple[np.ndarray, int]:
+        """See `LabelledImages`."""
+        with open_video(self.entries[index].path) as video:
+            frames = video.num_frames
+            number = int(torch.randint(frames, (), generator=generator)) if self.crop else frames // 2
+            return video.read([number])[0], self.labels[index]
+
+
+class _InOrder(DistributedSampler[Key]):
+    """(0, index) of each sample once: none is repeated to give each rank as many."""
+
+    def __init__(self, dataset: LabelledImages, ranks: int, rank: int) -> None:
+        super().__init__(dataset, num_replicas=ranks, rank=rank, shuffle=False)
+        self.indices = range(rank, len(dataset), ranks)
+
+    def __iter__(self) -> Iterator[Key]:
+        return ((0, index) for index in self.indices)
+
+    def __len__(self) -> int:
+        return len(self.indices)
+
+
+class _LabelledDataModule(pl.LightningDataModule):
+    """Loaders over two `LabelledImages`; a subclass makes them in `setup`."""
+
+    training: LabelledImages
+    held_out: LabelledImages
+    classes: list[str]
+
+    def __init__(
+        self,
+        size: int,
+        resize: int,
+        area: tuple[float, float],
+        batch_size: int,
+        num_workers: int | None,
+        seed: int,
+    ) -> None:
+        super().__init__()
+        if size > resize:
+            raise ValueError(f"size {size} is cut from pictures whose short side is resize {resize}: it cannot be more")
+        self.size, self.resize, self.area, self.seed = size, resize, area, seed
+        self.batch_size = batch_size
+        self.num_workers = min(8, len(os.sched_getaffinity(0))) if num_workers is None else num_workers
+
+    def train_dataloader(self) -> ResumableLoader[Any]:
+        """Pictures in an order that is a function of (seed, epoch)."""
+        sampler = ClipSampler(self.training, self.batch_size, *self._ranks(), self.seed)
+        if not sampler.num_batches:
+            raise DataError(f"{len(self.training)} pictures do not fill a batch of {self.batch_size}; lower batch_size")
+        return ResumableLoader(self.training, sampler=sampler, **self._arguments())
+
+    def val_dataloader(self) -> DataLoader[Any]:
+        """Each held-out picture once."""
+        return DataLoader(self.held_out, sampler=_InOrder(self.held_out, *self._ranks()), **self._arguments())
+
+    def on_after_batch_transfer(self, batch: list[Tensor], dataloader_idx: int) -> dict[str, Tensor]:
+        """`image` float `(B, 3, size, size)` in [0, 1] and `label` long `(B,)`."""
+        images, labels = batch
+        return {"image": images.float().div_(255), "label": labels}
+
+    def _arguments(self) -> dict[str, Any]:
+        return {
+            "batch_size": self.batch_size,
+            "num_workers": self.num_workers,
+            "pin_memory": torch.cuda.is_available(),
+            "persistent_workers": self.num_workers > 0,
+            "generator": torch.Generator(),  # the loader draws a seed for its workers: not from the global generator
+        }
+
+    def _ranks(self) -> tuple[int, int]:
+        return (self.trainer.world_size, self.trainer.global_rank) if self.trainer is not None else (1, 0)
+
+
+class ImageFolderDataModule(_LabelledDataModule):
+    """ImageNet, or any folders of images: `<root>/train/<class>/…` and `<root>/val/<class>/…`.
+
+    A batch is a dictionary: `image` float RGB `(B, 3, size, size)` in [0, 1] and `label` long `(B,)`.
+
+    Args:
+        root: folder with `train` and `val`.
+        size: side of the pictures, pixels.
+        resize: short side before the centre crop of evaluation.
+        area: share of a picture that a random crop takes, least and largest.
+        batch_size: pictures per rank.
+        num_workers: processes that decode, per rank; by default the usable cores, at most 8.
+        seed: of every draw.
+
+    Raises:
+        DataError: from `setup`, if the folders are not as described.
+    """
+
+    def __init__(
+        self,
+        root: str | os.PathLike[str],
+        size: int = 224,
+        resize: int = 256,
+        area: tuple[float, float] = (0.08, 1.0),
+        batch_size: int = 256,
+        num_workers: int | None = None,
+        seed: int = 0,
+    ) -> None:
+        super().__init__(size, resize, area, batch_size, num_workers, seed)
+        self.root = Path(root).expanduser()
+
+    def setup(self, stage: str) -> None:
+        """List both folders."""
+        training = ImagesOfFolders(self.root / "train", self.size, self.resize, self.area, self.seed)
+        held_out = ImagesOfFolders(self.root / "val", self.size, self.resize, None, self.seed)
+        if training.classes != held_out.classes:
+            only = sorted(set(training.classes) ^ set(held_out.classes))[:3]
+            raise DataError(f"{self.root}: train and val have other classes: {', '.join(only)} is in one of them only")
+        self.training, self.held_out, self.classes = training, held_out, training.classes
+
+
+class VideoFrameDataModule(_LabelledDataModule):
+    """Single frames of a set of videos with a folder for each class: `<source>/<class>/…/<video>`.
+
+    A batch is as that of `ImageFolderDataModule`. Of each class a share of the videos is held out, by hashes of their
+    paths; clips cut from one film may still fall on both sides.
+
+    Args:
+        source: folder; what `VideoDataModule` can read.
+        holdout: share of each class's videos that is held out, at least one.
+        size: side of the pictures, pixels.
+        resize: short side before the centre crop of evaluation.
+        area: share of a frame that a random crop takes, least and largest.
+        repeat: frames of each video in an epoch.
+        batch_size: pictures per rank.
+        num_workers: processes that decode, per rank; by default the usable cores, at most 8.
+        seed: of every draw and of the split.
+
+    Raises:
+        DataError: from `setup`, if there are fewer than two classes, or fewer than two videos in one.
+    """
+
+    def __init__(
+        self,
+        source: str | os.PathLike[str],
+        holdout: float = 0.2,
+        size: int = 224,
+        resize: int = 256,
+        area: tuple[float, float] = (0.08, 1.0),
+        repeat: int = 1,
+        batch_size: int = 256,
+        num_workers: int | None = None,
+        seed: int = 0,
+    ) -> None:
+        super().__init__(size, resize, area, batch_size, num_workers, seed)
+        if not 0 < holdout < 1:
+            raise ValueError(f"holdout must be a share in (0, 1), got {holdout}")
+        self.source, self.holdout, self.repeat = Path(source).expanduser(), holdout, repeat
+
+    def setup(self, stage: str) -> None:
+        """List the videos and hold some of each class out."""
+        videos: dict[str, list[VideoEntry]] = defaultdict(list)
+        for entry in list_videos(self.source):
+            parts = entry.path.relative_to(self.source).parts
+            if len(parts) < 2:
+                raise DataError(f"{entry.path}: lies in no folder of a class; expected {self.source}/<class>/<video>")
+            videos[parts[0]].append(entry)
+        self.classes = sorted(videos)
+        if len(videos) < 2:
+            raise DataError(f"{self.source}: only one class, {self.classes[0]}; expected a folder for each class")
+        training: list[tuple[VideoEntry, int]] = []
+        held_out: list[tuple[VideoEntry, int]] = []
+        for label, name in enumerate(self.classes):
+            if len(videos[name]) < 2:
+                raise DataError(f"{self.source / name}: one video leaves none to train on; expected at least 2 a class")
+            ranked = sorted(videos[name], key=self._rank)
+            count = min(max(1, round(self.holdout * len(ranked))), len(ranked) - 1)
+            held_out += [(entry, label) for entry in ranked[:count]]
+            training += [(entry, label) for entry in ranked[count:]]
+        self.training = self._frames(training * self.repeat, self.area)
+        self.held_out = self._frames(held_out, None)
+
+    def _frames(self, videos: Sequence[tuple[VideoEntry, int]], area: tuple[float, float] | None) -> FramesOfVideos:
+        entries, labels = zip(*videos, strict=True)
+        return FramesOfVideos(entries, labels, self.size, self.resize, area, self.seed)
+
+    def _rank(self, entry: VideoEntry) -> bytes:
+        name = f"{self.seed} {entry.path.relative_to(self.source)}"
+        return hashlib.blake2b(name.encode(errors="surrogateescape")).digest()

@@ -1,0 +1,124 @@
+"""Labelled pictures: classes, splits, the usual evaluation crop, draws that depend on nothing else."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from torchvision.transforms import CenterCrop, PILToTensor, Resize
+
+from datamodules import ImageFolderDataModule, VideoFrameDataModule
+from datamodules.errors import DataError
+
+
+def picture(path: Path, seed: int, size: tuple[int, int] = (60, 40)) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    pixels = np.random.default_rng(seed).integers(0, 256, (*size[::-1], 3), dtype=np.uint8)
+    Image.fromarray(pixels).save(path)
+
+
+@pytest.fixture
+def folders(tmp_path: Path) -> Path:
+    for split, count in (("train", 5), ("val", 3)):
+        for number, name in enumerate(("cat", "dog")):
+            for index in range(count):
+                picture(tmp_path / split / name / f"{index}.png", 100 * number + index)
+    return tmp_path
+
+
+@pytest.fixture
+def videos(tmp_path: Path) -> Path:
+    for name in ("run", "sit", "walk"):
+        for video in range(6):
+            for frame in range(5):
+                picture(tmp_path / name / f"video{video}" / f"{frame}.png", hash((name, video, frame)) % 1000)
+    return tmp_path
+
+
+def test_images_and_labels(folders: Path) -> None:
+    data = ImageFolderDataModule(folders, size=16, resize=20, batch_size=4, num_workers=0)
+    data.setup("fit")
+    batches = [data.on_after_batch_transfer(batch, 0) for batch in data.train_dataloader()]
+    assert data.classes == ["cat", "dog"]
+    assert len(batches) == 2  # 10 pictures, incomplete batches left out
+    assert batches[0]["image"].shape == (4, 3, 16, 16)
+    assert batches[0]["image"].dtype == torch.float32
+    assert 0.5 < batches[0]["image"].max() <= 1
+    labels = torch.cat(
+        [batch["label"] for batch in map(lambda b: data.on_after_batch_transfer(b, 0), data.val_dataloader())]
+    )
+    assert labels.tolist() == [0, 0, 0, 1, 1, 1]
+
+
+def test_evaluation_is_the_usual_resize_and_centre_crop(folders: Path) -> None:
+    data = ImageFolderDataModule(folders, size=16, resize=20, batch_size=6, num_workers=0)
+    data.setup("fit")
+    images, _ = next(iter(data.val_dataloader()))
+    original = Image.open(folders / "val" / "dog" / "1.png")
+    assert torch.equal(images[4], PILToTensor()(CenterCrop(16)(Resize(20)(original))))
+
+
+def test_draws_are_a_function_of_seed_epoch_and_index(folders: Path) -> None:
+    def first(seed: int, epoch: int) -> torch.Tensor:
+        data = ImageFolderDataModule(folders, size=16, resize=20, batch_size=10, num_workers=0, seed=seed)
+        data.setup("fit")
+        torch.rand(3)  # the global generator plays no part
+        loader = data.train_dataloader()
+        loader.sampler.set_epoch(epoch)
+        return next(iter(loader))[0]
+
+    assert torch.equal(first(0, 0), first(0, 0))
+    assert not torch.equal(first(0, 0), first(0, 1))
+    assert not torch.equal(first(0, 0), first(1, 0))
+
+
+def test_videos_are_split_within_each_class(videos: Path) -> None:
+    data = VideoFrameDataModule(videos, holdout=0.34, size=16, resize=20, batch_size=4, num_workers=0, repeat=2)
+    data.setup("fit")
+    assert data.classes == ["run", "sit", "walk"]
+    assert len(data.training) == 2 * 3 * 4
+    assert sorted(data.held_out.labels) == [0, 0, 1, 1, 2, 2]
+    assert not {e.path for e in data.training.entries} & {e.path for e in data.held_out.entries}
+    assert all(data.classes[label] in e.path.parts for e, label in zip(data.training.entries, data.training.labels))
+    again = VideoFrameDataModule(videos, holdout=0.34, size=16, resize=20, batch_size=4, num_workers=0)
+    again.setup("fit")
+    assert again.held_out.entries == data.held_out.entries
+    other = VideoFrameDataModule(videos, holdout=0.34, size=16, resize=20, batch_size=4, num_workers=0, seed=1)
+    other.setup("fit")
+    assert other.held_out.entries != data.held_out.entries
+
+
+def test_evaluation_takes_the_middle_frame(videos: Path) -> None:
+    data = VideoFrameDataModule(videos, size=16, resize=20, batch_size=3, num_workers=0)
+    data.setup("fit")
+    images, _ = next(iter(data.val_dataloader()))
+    middle = Image.open(data.held_out.entries[0].path / "2.png")
+    assert torch.equal(images[0], PILToTensor()(CenterCrop(16)(Resize(20)(middle))))
+
+
+def test_mistakes_are_named(folders: Path, videos: Path, tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="one folder of pictures a class"):
+        ImageFolderDataModule(tmp_path / "nowhere").setup("fit")
+    picture(folders / "val" / "bird" / "0.png", 0)
+    with pytest.raises(DataError, match="other classes: bird"):
+        ImageFolderDataModule(folders).setup("fit")
+    with pytest.raises(ValueError, match="size 300"):
+        ImageFolderDataModule(folders, size=300)
+    with pytest.raises(ValueError, match="holdout"):
+        VideoFrameDataModule(videos, holdout=1.0)
+
+
+def test_video_sets_that_cannot_be_split_are_refused(tmp_path: Path) -> None:
+    picture(tmp_path / "run" / "a" / "0.png", 0)
+    picture(tmp_path / "run" / "a" / "1.png", 0)
+    with pytest.raises(DataError, match="only one class, run"):
+        VideoFrameDataModule(tmp_path).setup("fit")
+    picture(tmp_path / "sit" / "a" / "0.png", 0)
+    picture(tmp_path / "sit" / "a" / "1.png", 0)
+    with pytest.raises(DataError, match="at least 2 a class"):
+        VideoFrameDataModule(tmp_path).setup("fit")
+    picture(tmp_path / "0.png", 0)
+    picture(tmp_path / "1.png", 0)
+    with pytest.raises(DataError, match="lies in no folder of a class"):
+        VideoFrameDataModule(tmp_path).setup("fit")

@@ -1,0 +1,131 @@
+"""The linear probe: what it learns, what stays frozen, the two protocols, its accuracy."""
+
+from typing import Any
+
+import pytest
+import pytorch_lightning as pl
+import torch
+from torch import Tensor, nn
+from torch.utils.data import DataLoader
+
+from lightning_modules import LinearProbe, VFSSimSiam
+from lightning_modules.linear_probe import _scale_gradient
+from tests.helpers.contrast import quiet_trainer
+
+
+def pictures(count: int, classes: int = 3, batch_size: int = 6) -> DataLoader[Any]:
+    """One colour a class, and noise."""
+    colours = torch.eye(3)[:classes]
+    generator = torch.Generator().manual_seed(0)
+    items = []
+    for number in range(count):
+        image = 0.7 * colours[number % classes].view(3, 1, 1) + 0.3 * torch.rand(3, 64, 64, generator=generator)
+        items.append({"image": image, "label": number % classes})
+    return DataLoader(items, batch_size=batch_size)  # type: ignore[arg-type]
+
+
+def test_backbone_and_its_statistics_stay_as_they_are() -> None:
+    probe = LinearProbe("torchvision:resnet18", num_classes=3)
+    before = {name: tensor.clone() for name, tensor in probe.backbone.state_dict().items()}
+    first = probe.classifier.weight.detach().clone()
+    probe.train()
+    assert not any(module.training for module in probe.backbone.modules())
+    quiet_trainer(max_steps=3).fit(probe, pictures(18))
+    assert any("running_mean" in name for name in before)
+    assert all(torch.equal(tensor, before[name]) for name, tensor in probe.backbone.state_dict().items())
+    assert all(parameter.grad is None for parameter in probe.backbone.parameters())
+    assert not torch.equal(probe.classifier.weight, first)
+
+
+def test_features_are_those_of_the_network_in_eval_mode(tmp_path: Any) -> None:
+    module = VFSSimSiam(projector_dim=8, predictor_dim=4)
+    trainer = quiet_trainer(max_steps=0)
+    trainer.strategy.connect(module)
+    path = tmp_path / "vfs.ckpt"
+    trainer.save_checkpoint(path)
+    probe = LinearProbe(str(path), num_classes=3)
+    images = torch.rand(2, 3, 64, 64)
+    with torch.no_grad():
+        expected = module.eval().backbone(module.normalise(images))
+    torch.testing.assert_close(probe.features(images), expected, rtol=1e-5, atol=1e-5)
+    assert LinearProbe("raw_colour", 3, stride=8).features(images).shape == (2, 3)
+
+
+@pytest.mark.parametrize(("protocol", "base_lr", "epochs"), [("moco", 30, 5), ("simsiam", 200, 40)])
+def test_it_learns_to_tell_colours(protocol: Any, base_lr: float, epochs: int) -> None:
+    probe = LinearProbe("raw_colour", 3, stride=8, protocol=protocol, base_lr=base_lr)
+    trainer = quiet_trainer(max_epochs=epochs)
+    trainer.fit(probe, pictures(36))
+    (scores,) = trainer.validate(probe, pictures(9), verbose=False)
+    assert scores["val/top1"] == 1
+    assert scores["val/top5"] == 1
+
+
+def test_top1_and_top5_by_hand() -> None:
+    probe = LinearProbe("raw_colour", 7, stride=8)
+    ranking = torch.arange(7.0).expand(4, -1)  # class 6 first, then 5, 4, 3, 2
+    probe.step = lambda batch: {"loss": torch.zeros(()), "logits": ranking}  # type: ignore[method-assign]
+    data = DataLoader([{"image": torch.zeros(3, 8, 8), "label": label} for label in (6, 5, 2, 1)], batch_size=4)
+    (scores,) = quiet_trainer().validate(probe, data, verbose=False)
+    assert scores["val/top1"] == 0.25
+    assert scores["val/top5"] == 0.75
+
+
+class Rates(pl.Callback):
+    def __init__(self) -> None:
+        self.rates: list[float] = []
+
+    def on_before_optimizer_step(self, trainer: pl.Trainer, pl_module: Any, optimizer: Any) -> None:
+        self.rates.append(optimizer.param_groups[0]["lr"])
+
+
+def test_rates_of_the_protocols() -> None:
+    moco, simsiam = Rates(), Rates()
+    for rates, protocol in ((moco, "moco"), (simsiam, "simsiam")):
+        probe = LinearProbe("raw_colour", 3, stride=8, protocol=protocol)
+        quiet_trainer(max_epochs=5, callbacks=[rates]).fit(probe, pictures(12))  # 2 steps an epoch
+    start = 30 * 6 / 256
+    assert moco.rates == pytest.approx([start] * 6 + [start / 10] * 2 + [start / 100] * 2)
+    assert simsiam.rates[0] == pytest.approx(0.1 * 6 / 256)
+    assert simsiam.rates[5] == pytest.approx(simsiam.rates[0] / 2)
+
+
+def test_lars_scales_gradients_to_a_share_of_the_parameter() -> None:
+    parameter = nn.Parameter(torch.tensor([3.0, 4.0]))
+    parameter.grad = torch.tensor([0.0, 20.0])
+    _scale_gradient(parameter, 0.0)
+    torch.testing.assert_close(parameter.grad, torch.tensor([0.0, 0.005]))
+    parameter.grad = torch.tensor([0.0, 20.0])
+    _scale_gradient(parameter, 2.0)  # 0.001 · 5 / (20 + 2 · 5) times (6, 28)
+    torch.testing.assert_close(parameter.grad, torch.tensor([6.0, 28.0]) * 0.005 / 30)
+    zero = nn.Parameter(torch.zeros(2))
+    zero.grad = torch.ones(2)
+    _scale_gradient(zero, 0.0)
+    assert zero.grad.tolist() == [1, 1]
+
+
+def test_mistakes_are_named() -> None:
+    with pytest.raises(ValueError, match="protocol must be"):
+        LinearProbe("raw_colour", 3, protocol="sgd")  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="give them its checkpoint"):
+        LinearProbe("raw_colour", 3, stride=8).feature_extractor("res4")
+
+    class Data(pl.LightningDataModule):
+        classes = ("a", "b")
+
+        def train_dataloader(self) -> DataLoader[Any]:
+            return pictures(12, classes=2)
+
+    with pytest.raises(ValueError, match="num_classes is 3, the data have 2"):
+        quiet_trainer(max_steps=1).fit(LinearProbe("raw_colour", 3, stride=8), Data())
+
+
+def gradient_of(probe: LinearProbe, image: Tensor) -> Tensor | None:
+    image.requires_grad_()
+    probe(image).sum().backward()
+    return image.grad
+
+
+def test_nothing_flows_into_the_backbone() -> None:
+    probe = LinearProbe("raw_colour", 3, stride=8)
+    assert gradient_of(probe, torch.rand(2, 3, 8, 8)) is None
