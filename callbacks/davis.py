@@ -8,7 +8,6 @@ from typing import Any, Literal
 from torch import nn
 
 from datamodules.datasets import Davis, MaskSequence
-from lightning_modules.functional import PropagationProtocol
 
 from .label_propagation import LabelPropagation
 from .masks import MaskWriter, log_picture, predict_masks, zip_predictions
@@ -34,15 +33,7 @@ class DavisBenchmark(LabelPropagation):
         annotations: see `Davis`.
         size_tolerance: see `Davis`.
         predictions: write the predicted masks.
-        protocol: see `LabelPropagation`, as the rest.
-        changes: likewise.
-        stage: likewise.
-        stride: likewise.
-        every_n_epochs: likewise.
-        before_training: likewise.
-        limit_sequences: likewise.
-        output_dir: likewise.
-        fatal: likewise.
+        kwargs: those of `LabelPropagation`: protocol, changes, stage, stride, every_n_epochs, output_dir, …
 
     Raises:
         DataError: when the data are first read, one line that names the file.
@@ -59,19 +50,9 @@ class DavisBenchmark(LabelPropagation):
         annotations: Literal["dense", "first", "entering"] | None = None,
         size_tolerance: int = 0,
         predictions: bool = True,
-        protocol: str | PropagationProtocol = "vfs",
-        changes: dict[str, Any] | None = None,
-        stage: str | list[str] | None = None,
-        stride: int | None = None,
-        every_n_epochs: int = 1,
-        before_training: bool = False,
-        limit_sequences: int | None = None,
-        output_dir: str | Path | None = None,
-        fatal: bool = False,
+        **kwargs: Any,
     ) -> None:
-        super().__init__(
-            protocol, changes, stage, stride, every_n_epochs, before_training, limit_sequences, output_dir, fatal
-        )
+        super().__init__(**kwargs)
         self.root, self.year, self.split, self.resolution = root, year, split, resolution
         self.annotations, self.size_tolerance = annotations, size_tolerance
         self.predictions = predictions

@@ -90,11 +90,7 @@ class LabelPropagation(BenchmarkCallback):
         changes: fields of the protocol to change; the protocol's name then says so.
         stage: of the encoder, or several, whose scores are then logged apart.
         stride: pixels per feature cell; None is the protocol's for a ResNet and the patch of a ViT.
-        every_n_epochs: see `BenchmarkCallback`, as the rest.
-        before_training: likewise.
-        limit_sequences: likewise.
-        output_dir: likewise.
-        fatal: likewise.
+        kwargs: those of `BenchmarkCallback`: every_n_epochs, before_training, limit_sequences, output_dir, fatal.
 
     Raises:
         ValueError: if the protocol defines no values for this benchmark.
@@ -106,13 +102,9 @@ class LabelPropagation(BenchmarkCallback):
         changes: dict[str, Any] | None = None,
         stage: str | list[str] | None = None,
         stride: int | None = None,
-        every_n_epochs: int = 1,
-        before_training: bool = False,
-        limit_sequences: int | None = None,
-        output_dir: str | Path | None = None,
-        fatal: bool = False,
+        **kwargs: Any,
     ) -> None:
-        super().__init__(every_n_epochs, before_training, limit_sequences, output_dir, fatal)
+        super().__init__(**kwargs)
         if isinstance(protocol, str):
             protocol = PropagationProtocol.named(protocol, self.name)
         self.protocol = protocol.with_changes(**changes) if changes else protocol

@@ -79,7 +79,9 @@ def test_a_view_shares_the_tensors_and_changes_nothing():
     assert network.training
     assert network.layer3[0].conv1.stride == (2, 2)
     after = network.state_dict(keep_vars=True)
-    assert all(id(after[name]) == number and torch.equal(after[name], value) for name, (number, value) in before.items())
+    assert all(
+        id(after[name]) == number and torch.equal(after[name], value) for name, (number, value) in before.items()
+    )
     assert extractor.stem[0].weight is network.conv1.weight
     with torch.no_grad():
         network.conv1.weight.zero_()
