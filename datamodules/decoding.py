@@ -238,7 +238,7 @@ class VideoFile:
 
     def _decode_group(self, key: int, wanted: Collection[int]) -> Iterator["av.VideoFrame"]:
         """Decodes from the key frame at this time until the frames of all wanted times are out."""
-        codec, last, missing = self._stream.codec_context, max(wanted), len(wanted)
+        codec, last, missing, beyond = self._stream.codec_context, max(wanted), len(wanted), 0
         self._container.seek(key, stream=self._stream)
         packets = self._container.demux(self._stream)
         first = next(packets)
@@ -247,7 +247,8 @@ class VideoFile:
             raise LookupError("the seek did not lead to the key frame")
         for packet in chain([first], packets):
             self._check_time()
-            if packet.pts is None or packet.dts is None or packet.dts > last:  # nothing more can be shown by then
+            beyond += packet.is_keyframe and packet.pts is not None and packet.pts > last
+            if packet.pts is None or beyond > 1:  # what is shown just before one key frame may follow it
                 raise LookupError("a frame has another time")
             is_wanted = packet.pts in wanted
             if codec.name in _SKIPS:
