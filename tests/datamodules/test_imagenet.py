@@ -45,9 +45,7 @@ def test_images_and_labels(folders: Path) -> None:
     assert batches[0]["image"].shape == (4, 3, 16, 16)
     assert batches[0]["image"].dtype == torch.float32
     assert 0.5 < batches[0]["image"].max() <= 1
-    labels = torch.cat(
-        [batch["label"] for batch in map(lambda b: data.on_after_batch_transfer(b, 0), data.val_dataloader())]
-    )
+    labels = torch.cat([labels for _, labels in data.val_dataloader()])
     assert labels.tolist() == [0, 0, 0, 1, 1, 1]
 
 
@@ -80,7 +78,8 @@ def test_videos_are_split_within_each_class(videos: Path) -> None:
     assert len(data.training) == 2 * 3 * 4
     assert sorted(data.held_out.labels) == [0, 0, 1, 1, 2, 2]
     assert not {e.path for e in data.training.entries} & {e.path for e in data.held_out.entries}
-    assert all(data.classes[label] in e.path.parts for e, label in zip(data.training.entries, data.training.labels))
+    pairs = zip(data.training.entries, data.training.labels, strict=True)
+    assert all(data.classes[label] in e.path.parts for e, label in pairs)
     again = VideoFrameDataModule(videos, holdout=0.34, size=16, resize=20, batch_size=4, num_workers=0)
     again.setup("fit")
     assert again.held_out.entries == data.held_out.entries
