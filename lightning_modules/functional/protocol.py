@@ -44,8 +44,8 @@ class PropagationProtocol:
         label_rescaling: min-max of each up-sampled channel over the image before the argmax, where its maximum is > 0.
         decoding_size: the argmax is taken at the "annotation" size, or at the "input" size (feature map times stride),
             whose result is then resized by nearest pixel.
-        input_sizing: "native"; "short-480" (short side 480, long side floored to a multiple of 64); "320x320";
-            "pad-4" (padded to a multiple of 4).
+        input_sizing: "native"; "short-480" (short side 480, long side floored to a multiple of 64); "short-240" (short
+            side 240, aspect kept); "320x320"; "pad-4" (padded to a multiple of 4).
         rgb_std: standard deviation of the RGB normalisation where the source departs from the module's own.
         keypoint_sigma: standard deviation of a joint's Gaussian.
         keypoint_unit: of keypoint_sigma: "pixel" of the input or "cell" of the feature map.
@@ -80,7 +80,7 @@ class PropagationProtocol:
     label_feedback: Literal["soft", "hard"] = "soft"
     label_rescaling: bool = True
     decoding_size: Literal["annotation", "input"] = "annotation"
-    input_sizing: Literal["native", "short-480", "320x320", "pad-4"] = "native"
+    input_sizing: Literal["native", "short-480", "short-240", "320x320", "pad-4"] = "native"
     rgb_std: tuple[float, float, float] | None = None
     keypoint_sigma: float = 4.0
     keypoint_unit: Literal["pixel", "cell"] = "pixel"
