@@ -219,8 +219,8 @@ def propagation_memory(
 
     The sum of three terms, where b is the bytes of a feature and 4 those of a label (8 at precision float64):
     references S·h·w·(b·C + 4·L), for S frames kept; frame h·w·(12·C + 16·L + 96·k), for what one frame passes
-    through (k twice where frame 0 is searched everywhere); and a tile's products, at most `workspace` (unless those of a single query are more), with the lists of
-    places that go with them.
+    through (k twice where frame 0 is searched everywhere); and a tile's products, at most `workspace` (unless those
+    of a single query are more), with the lists of places that go with them.
 
     Args:
         protocol: as for `propagate_labels`.

@@ -8,17 +8,17 @@ from lightning_modules.functional import PropagationProtocol
 from lightning_modules.functional.propagation import reference_frames
 
 
-def dense_mask(height: int, width: int, radius: float, neighbourhood: str) -> Tensor:
-    """(h · w, h · w) bool: key is a neighbour of query."""
+def dense_mask(height: int, width: int, radius: float, neighbourhood: str, queries: int | None = None) -> Tensor:
+    """(queries, h · w) bool: key is a neighbour of query; for the first `queries` places, or all."""
     y, x = (grid.flatten() for grid in torch.meshgrid(torch.arange(height), torch.arange(width), indexing="ij"))
-    dy, dx = (y[:, None] - y).abs(), (x[:, None] - x).abs()
+    dy, dx = (y[:queries, None] - y).abs(), (x[:queries, None] - x).abs()
     if neighbourhood == "circle":
         return dy**2 + dx**2 < radius**2
     return (dy <= radius) & (dx <= radius)
 
 
 def dense_attention(
-    query: Tensor,
+    queries: Tensor,
     keys: Tensor,
     values: Tensor,
     mask: Tensor | None,
@@ -27,25 +27,22 @@ def dense_attention(
     unmasked: int = 0,
     chunk: int = 256,
 ) -> Tensor:
-    """query (C, h, w), keys (R, C, h, w), values (R, L, h, w), mask (h · w, h · w) → (L, h, w).
+    """queries (C, n), keys (C, R · h · w), values (L, R · h · w), mask (n, h · w) → (L, n).
 
-    The first `unmasked` references are not restricted by the mask.
+    The first `unmasked` keys are not restricted by the mask.
     """
-    _, height, width = query.shape
-    queries, flat_keys = query.flatten(1), keys.transpose(0, 1).flatten(1)
-    flat_values = values.transpose(0, 1).flatten(1)
     result = []
-    for places in torch.arange(height * width).split(chunk):
-        logits = (queries[:, places].T @ flat_keys / temperature).unflatten(1, (len(keys), -1))
+    for places in torch.arange(queries.shape[1]).split(chunk):
+        logits = queries[:, places].T @ keys / temperature
         if mask is not None:
-            logits[:, unmasked:].masked_fill_(~mask[places][:, None], -torch.inf)
-        logits = logits.flatten(1)
+            masked = logits[:, unmasked:].unflatten(1, (-1, mask.shape[1]))
+            masked.masked_fill_(~mask[places][:, None], -torch.inf)
         if topk is None:
-            result.append(flat_values @ logits.softmax(1).T)
+            result.append(values @ logits.softmax(1).T)
         else:
             top, index = logits.topk(min(topk, logits.shape[1]), dim=1)
-            result.append((flat_values[:, index] * top.softmax(1)).sum(2))
-    return torch.cat(result, 1).view(-1, height, width)
+            result.append((values[:, index] * top.softmax(1)).sum(2))
+    return torch.cat(result, 1)
 
 
 def plain_propagation(
@@ -58,14 +55,15 @@ def plain_propagation(
     mask = None
     if protocol.radius is not None:
         mask = dense_mask(*features.shape[2:], protocol.radius, protocol.neighbourhood)
-    unmasked = 0 if protocol.first_frame_masked or protocol.references else 1
+    everywhere = protocol.references is None and not protocol.first_frame_masked
+    unmasked = features[0, 0].numel() if everywhere else 0
     labels = [first_labels.to(dtype)]
     for frame in range(1, len(features)):
         chosen = reference_frames(protocol, frame)
-        values = torch.stack([labels[f] for f in chosen])
-        labels.append(
-            dense_attention(
-                features[frame], features[chosen], values, mask, protocol.topk, protocol.temperature, unmasked
-            )
+        keys = features[chosen].transpose(0, 1).flatten(1)
+        values = torch.stack([labels[f] for f in chosen]).transpose(0, 1).flatten(1)
+        found = dense_attention(
+            features[frame].flatten(1), keys, values, mask, protocol.topk, protocol.temperature, unmasked
         )
+        labels.append(found.view_as(first_labels))
     return torch.stack(labels)
