@@ -93,7 +93,7 @@ class VideoDataModule(pl.LightningDataModule):
         self.source = Path(source).expanduser()
         self.batch_size, self.seed, self.timeout = batch_size, seed, timeout
         self.holdout, self.samples_per_epoch, self.repeat = holdout, samples_per_epoch, repeat
-        self.num_workers = min(8, len(os.sched_getaffinity(0))) if num_workers is None else num_workers
+        self.num_workers = min(8, _usable_cores()) if num_workers is None else num_workers
         self.sampling: Sampling = (
             partial(_distant, frames)
             if sampling == "distant"
@@ -160,6 +160,7 @@ class VideoDataModule(pl.LightningDataModule):
         return {
             "batch_size": self.batch_size,
             "num_workers": self.num_workers,
+            "timeout": 20 * self.timeout if self.num_workers else 0,  # ends even what hangs inside a decoder
             "collate_fn": collate_clips,
             "pin_memory": torch.cuda.is_available(),
             "persistent_workers": self.num_workers > 0,
@@ -236,6 +237,10 @@ def _continuous(
     chances = torch.tensor(weights or [1.0] * len(intervals))
     interval = intervals[int(torch.multinomial(chances, 1, generator=generator))]
     return continuous_indices(num_frames, frames, interval, generator)
+
+
+def _usable_cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _one_thread(worker: int) -> None:
