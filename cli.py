@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
-from pytorch_lightning import LightningDataModule, LightningModule
+from pytorch_lightning import LightningModule
 from pytorch_lightning.cli import LightningArgumentParser, LightningCLI
 from pytorch_lightning.utilities.exceptions import MisconfigurationException
 
@@ -21,7 +21,7 @@ PARTS = (callbacks, datamodules, lightning_modules)
 
 
 class VidcorrCLI(LightningCLI):
-    """LightningCLI with our defaults; what a checkpoint was made with counts where no flag and no file says otherwise."""
+    """LightningCLI with our defaults; a checkpoint's model counts where no flag and no file says otherwise."""
 
     def __init__(self, args: list[str] | None = None) -> None:
         self._checkpoint = _option(sys.argv[1:] if args is None else args, "--ckpt_path")
@@ -31,6 +31,7 @@ class VidcorrCLI(LightningCLI):
             subclass_mode_data=True,
             seed_everything_default=0,
             auto_configure_optimizers=False,
+            trainer_defaults={"default_root_dir": "runs"},
             save_config_kwargs={"overwrite": True},
             parser_kwargs={"prog": "vidcorr", "description": __doc__},
             args=args,
@@ -63,7 +64,14 @@ def main(args: Sequence[str] | None = None) -> None:
     except USER_MISTAKES as error:
         if debug:
             raise
-        sys.exit(f"vidcorr: {error} (--debug shows where)")
+        sys.exit(f"vidcorr: {_one_line(error)} (--debug shows where)")
+
+
+def _one_line(error: BaseException) -> str:
+    """What a user has to know; the parser wraps a constructor's error in pages of its own."""
+    while "\n" in str(error) and (cause := error.__cause__ or error.__context__) is not None:
+        error = cause
+    return " ".join(str(error).split())
 
 
 def _quiet() -> None:
@@ -71,7 +79,9 @@ def _quiet() -> None:
     warnings.filterwarnings("ignore", message=".*isinstance.treespec, LeafSpec.*")
     warnings.filterwarnings("ignore", message=".*does not have many workers.*")
     for name in ("pytorch_lightning.utilities.rank_zero", "lightning.pytorch.utilities.rank_zero"):
-        logging.getLogger(name).addFilter(lambda record: "litlogger" not in record.msg and "litmodels" not in record.msg)
+        logging.getLogger(name).addFilter(
+            lambda record: "litlogger" not in record.msg and "litmodels" not in record.msg
+        )
 
 
 def _option(arguments: Sequence[str], name: str) -> str | None:
@@ -88,7 +98,9 @@ def _model_of(checkpoint: str) -> dict[str, Any] | None:
     """Class and hyper-parameters that a checkpoint of ours was made with."""
     try:
         content = torch.load(checkpoint, map_location="cpu", weights_only=True, mmap=True)
-        return {"class_path": content["vidcorr"]["class_path"], "init_args": content["hyper_parameters"]}
+        # Lightning keeps notes of its own among the hyper-parameters, under names with an underscore.
+        given = {name: value for name, value in content["hyper_parameters"].items() if not name.startswith("_")}
+        return {"class_path": content["vidcorr"]["class_path"], "init_args": given}
     except (OSError, KeyError, TypeError, RuntimeError):
         return None  # Lightning says what is wrong with the path when it loads it
 

@@ -1,13 +1,14 @@
 """Any backbone as a module that learns nothing, so that `validate` and `predict` work without training."""
 
-from typing import Any, cast
+from typing import Any
 
 import pytorch_lightning as pl
 from torch import nn
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader
 
 from .backbones import build_encoder
 from .backbones.build import Stage
+from .base import one_empty_batch
 
 
 class FrozenEncoder(pl.LightningModule):
@@ -37,8 +38,8 @@ class FrozenEncoder(pl.LightningModule):
         return self.encoder.feature_extractor(stage, stride, dilated).to(self.device)
 
     def val_dataloader(self) -> DataLoader[Any]:
-        """One empty batch: Lightning runs no validation hooks without a batch, and there is nothing to learn from."""
-        return DataLoader(cast(Dataset[Any], [{}]), batch_size=None)
+        """See `one_empty_batch`."""
+        return one_empty_batch()
 
     def validation_step(self, batch: dict[str, Any], batch_index: int) -> None:
         """Nothing to do; the benchmarks run in the hooks after it."""

@@ -1,0 +1,129 @@
+"""The door: from files on disk to scores, by command line alone."""
+
+import json
+
+import pytest
+import torch
+
+from cli import main
+
+TINY = [
+    "--model=VFSSimSiam",
+    "--model.backbone=tests.helpers.encoders:TinyResNet",
+    "--model.projector_dim=16",
+    "--model.predictor_dim=8",
+]
+
+
+def arguments(videos, davis, run):
+    return [
+        "fit",
+        *TINY,
+        "--data=VideoDataModule",
+        f"--data.source={videos}",
+        "--data.frames=2",
+        "--data.size=32",
+        "--data.batch_size=2",
+        "--data.num_workers=0",
+        "--data.holdout=0.3",
+        "--trainer.accelerator=cpu",
+        "--trainer.max_epochs=1",
+        f"--trainer.default_root_dir={run}",
+        "--trainer.callbacks+=DavisBenchmark",
+        f"--trainer.callbacks.root={davis}",
+        "--trainer.callbacks.stage=res4",
+        '--trainer.callbacks.changes={"radius": 3, "context": 2}',
+        "--trainer.callbacks+=BestCheckpoint",
+    ]
+
+
+def test_fit_then_validate_gives_the_score_of_the_callback(video_folder, davis_root, tmp_path):
+    main(arguments(video_folder, davis_root, tmp_path))
+    run = tmp_path / "lightning_logs" / "version_0"
+    (results,) = (run / "benchmarks" / "davis").glob("*/results.json")
+    assert (run / "config.yaml").is_file()
+    assert list(run.glob("events.out.tfevents.*"))
+    (checkpoint,) = (run / "checkpoints").glob("best-*.ckpt")
+    main(
+        [
+            "validate",
+            f"--ckpt_path={checkpoint}",
+            "--trainer.accelerator=cpu",
+            "--trainer.logger=false",
+            "--trainer.callbacks+=DavisBenchmark",
+            f"--trainer.callbacks.root={davis_root}",
+            "--trainer.callbacks.stage=res4",
+            '--trainer.callbacks.changes={"radius": 3, "context": 2}',
+            f"--trainer.callbacks.output_dir={tmp_path / 'again'}",
+        ]
+    )
+    again = json.loads((tmp_path / "again" / "results.json").read_text())
+    assert again["scores"] == json.loads(results.read_text())["scores"]
+    assert again["protocol"] == json.loads(results.read_text())["protocol"]
+
+
+def test_a_flag_wins_over_the_checkpoint_and_the_checkpoint_over_the_default(
+    video_folder, davis_root, tmp_path, capsys
+):
+    main([*arguments(video_folder, davis_root, tmp_path), "--model.weight_decay=0.003"])
+    (checkpoint,) = tmp_path.glob("lightning_logs/version_0/checkpoints/best-*.ckpt")
+    command = ["fit", f"--ckpt_path={checkpoint}", "--model.momentum=0.5", "--print_config"]
+    with pytest.raises(SystemExit):
+        main(command)
+    printed = capsys.readouterr().out
+    assert "weight_decay: 0.003" in printed
+    assert "momentum: 0.5" in printed
+    assert "backbone: tests.helpers.encoders:TinyResNet" in printed
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ("--data.source=nowhere", "nowhere"),
+        ("--trainer.callbacks.root=nowhere", "nowhere"),
+        ("--data.frames=3", "clip of 3 frames"),
+        ("--model.backbone=resnet18", "torchvision:resnet18"),
+    ],
+)
+def test_a_users_mistake_is_one_line(video_folder, davis_root, tmp_path, change, message):
+    words = arguments(video_folder, davis_root, tmp_path)
+    if "callbacks" in change:
+        words[words.index(f"--trainer.callbacks.root={davis_root}")] = change
+    else:
+        words.append(change)
+    with pytest.raises(SystemExit) as stopped:
+        main(words)
+    line = str(stopped.value)
+    assert line.startswith("vidcorr: ")
+    assert message in line
+    assert "\n" not in line
+
+
+def test_debug_shows_the_traceback(tmp_path):
+    with pytest.raises(ValueError, match="torchvision:resnet18"):
+        main(["validate", "--model=FrozenEncoder", "--model.spec=resnet18", "--debug"])
+
+
+def test_validate_of_a_frozen_encoder_needs_no_data(davis_root, tmp_path):
+    main(
+        [
+            "validate",
+            "--model=FrozenEncoder",
+            "--model.spec=raw_colour",
+            "--trainer.logger=false",
+            "--trainer.accelerator=cpu",
+            "--trainer.callbacks+=DavisBenchmark",
+            f"--trainer.callbacks.root={davis_root}",
+            f"--trainer.callbacks.output_dir={tmp_path}",
+            '--trainer.callbacks.changes={"radius": 3, "context": 2}',
+        ]
+    )
+    assert 0 < json.loads((tmp_path / "results.json").read_text())["scores"]["J&F-Mean"] < 1
+
+
+def test_checkpoints_hold_plain_types(video_folder, davis_root, tmp_path):
+    main(arguments(video_folder, davis_root, tmp_path))
+    (checkpoint,) = tmp_path.glob("lightning_logs/version_0/checkpoints/best-*.ckpt")
+    assert (
+        torch.load(checkpoint, weights_only=True)["vidcorr"]["class_path"] == "lightning_modules.vfs_simsiam.VFSSimSiam"
+    )
