@@ -23,7 +23,7 @@ PARTS = (callbacks, datamodules, lightning_modules)
 class VidcorrCLI(LightningCLI):
     """LightningCLI with our defaults; a checkpoint's model counts where no flag and no file says otherwise."""
 
-    def __init__(self, args: list[str] | None = None) -> None:
+    def __init__(self, args: list[str] | None = None, run: bool = True) -> None:
         self._checkpoint = _option(sys.argv[1:] if args is None else args, "--ckpt_path")
         super().__init__(
             LightningModule,
@@ -35,6 +35,7 @@ class VidcorrCLI(LightningCLI):
             save_config_kwargs={"overwrite": True},
             parser_kwargs={"prog": "vidcorr", "description": __doc__},
             args=args,
+            run=run,
         )
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
