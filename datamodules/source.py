@@ -10,6 +10,7 @@ import numpy as np
 
 from .decoding import VIDEO_SUFFIXES, VideoFile
 from .errors import DataError, DecodingError
+from .pictures import read_picture
 
 IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png"})
 
@@ -81,24 +82,6 @@ class FrameFolder:
 def open_video(path: str | os.PathLike[str], timeout: float = 60.0) -> VideoFile | FrameFolder:
     """Opens a video file or a folder of frames; both are context managers with `num_frames` and `read(indices)`."""
     return FrameFolder(path) if os.path.isdir(path) else VideoFile(path, timeout)
-
-
-def read_picture(path: str | os.PathLike[str]) -> np.ndarray:
-    """Reads a jpg or png file as (H, W, 3) uint8 RGB; grey pictures get three equal channels.
-
-    Raises:
-        DecodingError: if it cannot be read.
-    """
-    import cv2
-
-    try:
-        data = np.fromfile(path, dtype=np.uint8)
-    except OSError as error:
-        raise DecodingError(path, error.strerror or str(error)) from error
-    picture = cv2.imdecode(data, cv2.IMREAD_COLOR_RGB) if data.size else None
-    if picture is None:
-        raise DecodingError(path, "not a readable picture")
-    return picture
 
 
 def list_videos(source: str | os.PathLike[str]) -> tuple[VideoEntry, ...]:

@@ -10,12 +10,11 @@ import numpy as np
 from PIL import Image, UnidentifiedImageError
 
 from ..errors import DataError, DecodingError
+from ..pictures import AGAIN, read_picture
 from ..source import IMAGE_SUFFIXES, natural_order
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
-
-AGAIN = "copy it again from the source"
 
 
 def davis_palette() -> NDArray[np.uint8]:
@@ -86,27 +85,13 @@ def picture_header(path: Path) -> tuple[tuple[int, int], str]:
 
 
 def read_frame(path: Path) -> NDArray[np.uint8]:
-    """Decode a JPEG or PNG: (3, H, W) uint8 RGB; grey becomes RGB, orientation tags are ignored as masks have none.
-
-    OpenCV fills what a truncated JPEG lacks with grey and goes on, so the end marker is looked for.
-
-    Raises:
-        DecodingError: if the file is missing, truncated or no picture.
-    """
+    """Decode a JPEG or PNG channel first: (3, H, W) uint8 RGB; see `read_picture`."""
     import cv2
 
-    try:
-        data = np.fromfile(path, dtype=np.uint8)
-    except OSError as error:
-        raise DecodingError(path, f"cannot be read: {error.strerror or error}") from error
-    if data[:2].tobytes() == b"\xff\xd8" and b"\xff\xd9" not in data.tobytes():
-        raise DecodingError(path, f"truncated JPEG; {AGAIN}")
-    image = cv2.imdecode(data, cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION) if data.size else None
-    if image is None:
-        raise DecodingError(path, f"cannot be decoded as a picture; {AGAIN}")
-    planes = np.empty((3, *image.shape[:2]), np.uint8)
+    picture = read_picture(path)
+    planes = np.empty((3, *picture.shape[:2]), np.uint8)
     for channel in range(3):
-        cv2.extractChannel(image, 2 - channel, planes[channel])
+        cv2.extractChannel(picture, channel, planes[channel])
     return planes
 
 

@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 
 from datamodules.errors import DataError, DecodingError
-from datamodules.source import FrameFolder, list_videos, natural_order, open_video, read_picture
+from datamodules.pictures import read_picture
+from datamodules.source import FrameFolder, list_videos, natural_order, open_video
 from tests.helpers.numbered_videos import numbered_frame, read_number, write_folder, write_video
 
 
@@ -120,7 +121,7 @@ def test_pictures_that_cannot_be_used(tmp_path):
     (folder / "2.png").write_bytes(b"")
     with open_video(folder) as video:
         for i in (1, 2):
-            with pytest.raises(DecodingError, match=rf"{i}\.png: not a readable picture"):
+            with pytest.raises(DecodingError, match=rf"{i}\.png: cannot be decoded as a picture"):
                 video.read([0, i])
     cv2.imwrite(str(folder / "1.png"), numbered_frame(1)[:16])
     with (

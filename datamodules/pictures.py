@@ -1,0 +1,39 @@
+"""Reading of single pictures."""
+
+import os
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from .errors import DecodingError
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+AGAIN = "copy or extract it again"
+
+
+def read_picture(path: str | os.PathLike[str]) -> "NDArray[np.uint8]":
+    """Decode a JPEG or PNG.
+
+    Grey becomes RGB; orientation tags are ignored, as masks and boxes have none. OpenCV fills what a truncated JPEG
+    lacks with grey and goes on, so the end marker is looked for.
+
+    Returns:
+        (H, W, 3) uint8 RGB.
+
+    Raises:
+        DecodingError: if the file is missing, truncated or no picture.
+    """
+    import cv2
+
+    try:
+        data = np.fromfile(path, dtype=np.uint8)
+    except OSError as error:
+        raise DecodingError(path, f"cannot be read: {error.strerror or error}") from error
+    if data[:2].tobytes() == b"\xff\xd8" and b"\xff\xd9" not in data.tobytes():
+        raise DecodingError(path, f"truncated JPEG; {AGAIN}")
+    picture = cv2.imdecode(data, cv2.IMREAD_COLOR_RGB | cv2.IMREAD_IGNORE_ORIENTATION) if data.size else None
+    if picture is None:
+        raise DecodingError(path, f"cannot be decoded as a picture; {AGAIN}")
+    return np.asarray(picture, dtype=np.uint8)
