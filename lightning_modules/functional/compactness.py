@@ -61,8 +61,8 @@ def compact_windows(windows: Tensor, components: int, threshold: float, width: L
     else:
         variance = _second_moment(windows, dy, dx).clamp_min(_FIXED_VARIANCE)
     falloff = (-0.5 / variance)[..., None]
-    rows = (dy * falloff).exp() * peaks.softmax(-1)[..., None]
-    mixture = (rows.mT @ (dx * falloff).exp()).flatten(-2)  # a Gaussian is separable: (P, K) x (K, P)
+    rows, columns = ((d * falloff).clamp_min(-80).exp() for d in (dy, dx))  # below −80 exp is slow, and nothing
+    mixture = ((rows * peaks.softmax(-1)[..., None]).mT @ columns).flatten(-2)  # separable: (P, K) x (K, P)
     return torch.where(peaks[..., :1] > threshold, mixture, windows)
 
 

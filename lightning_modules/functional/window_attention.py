@@ -6,6 +6,7 @@ since keys are stored as (h, w, S, C). The products of a tile form one block (ke
 queries of a key row), in which the neighbourhood of a query is its own address plus a fixed list of offsets.
 """
 
+import math
 from collections.abc import Callable
 from typing import Literal
 
@@ -13,6 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from .products import tile_dot_products
 from .tiles import Neighbourhood, Tile, tile_products, tile_size, tiles
 
 WORKSPACE = 64 * 2**20  # bytes of a tile's products
@@ -47,7 +49,7 @@ def best_matches(
     used, copies = references.unique(return_inverse=True)
     budget = workspace // keys.element_size()
     cover = list(tiles(height, width, neighbourhood.reach, len(used), budget, slide=True))
-    room = keys.new_empty(max(tile.products for tile in cover) * len(used))
+    room = keys.new_empty(max((tile.products for tile in cover if tile.slides), default=0) * len(used))
     addresses: dict[tuple[int, int], Tensor] = {}
     values = places = query.new_empty(0)
     for tile in cover:
@@ -70,7 +72,9 @@ def _tile_matches(
     tile: Tile, query: Tensor, keys: Tensor, copies: Tensor, topk: int, addresses: Tensor | None, room: Tensor
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """`best_matches` of one tile: products, key rows, key columns and indices of `copies`, (queries, k) each."""
-    block, best = _products(tile, query, keys, room)
+    frame = [len(axis) for axis in tile.frame]
+    best = keys.new_full((math.prod(frame) * tile.queries + 1,), -torch.inf)  # the last number pads `addresses`
+    block = tile_dot_products(tile, query, keys, room, best[:-1].view(*frame, tile.queries)[tile.inner])
     if addresses is None:
         top, cell = _largest(best[:-1].view(-1, tile.queries).T.contiguous(), topk)
         last = torch.arange(tile.queries, device=cell.device)[:, None].expand_as(cell)
@@ -122,10 +126,9 @@ def window_average(
     biases: dict[tuple[int, int], Tensor] = {}
     budget = workspace // (4 * keys.element_size())  # products, logits, weights and windows live at the same time
     cover = list(tiles(height, width, neighbourhood.reach, len(used), budget, slide=False))
-    room = keys.new_empty(max(tile.products for tile in cover) * len(used))
     for tile in cover:
-        block, _ = _products(tile, query, _part(tile, keys, used), room)
-        logits = block.to(values.dtype) / temperature + counts.log()[:, None]
+        block = tile_dot_products(tile, query, _part(tile, keys, used))
+        logits = block.to(values.dtype).div_(temperature).add_(counts.log()[:, None])
         inner = tile.inner
         if tile.reach is not None:
             shape = (len(tile.rows), len(tile.columns))
@@ -136,13 +139,13 @@ def window_average(
                 whole = logits.new_full((*frame, *logits.shape[2:]), -torch.inf if border == "exclude" else 0.0)
                 whole[inner] = logits
                 logits = whole
-            logits = logits + biases[shape][:, :, None]
+            logits += biases[shape][:, :, None]
         weights = logits.view(-1, tile.queries).softmax(0).view(logits.shape)
         if adjust is not None:
             windows = _windows(tile, weights)
             windows.copy_(adjust(windows.flatten(3).flatten(0, 1)).view(windows.shape))
-        average = weights[inner].reshape(-1, tile.queries).T @ _part(tile, values, used).reshape(-1, result.shape[-1])
-        result[tile.place] = average.unflatten(0, (len(tile.rows), -1))
+        average = _part(tile, values, used).flatten(0, 2).T @ weights[inner].reshape(-1, tile.queries)
+        result[tile.place] = average.T.unflatten(0, (len(tile.rows), -1))
     return result
 
 
@@ -187,49 +190,6 @@ def _part(tile: Tile, maps: Tensor, used: Tensor) -> Tensor:
     rows, columns = tile.keys
     part = maps[rows.start : rows.stop, columns.start : columns.stop]
     return part if len(used) == maps.shape[2] else part.index_select(2, used)
-
-
-def _products(tile: Tile, query: Tensor, keys: Tensor, room: Tensor) -> tuple[Tensor, Tensor]:
-    """Dot products of a tile.
-
-    Returns:
-        (key rows, key columns, references, queries of a key row), in `room`, undefined where a row of keys meets no
-        query; and their maximum over the references, flat (frame rows · frame columns · queries + 1), −inf off the map
-        and at the end.
-    """
-    rows, columns, references, channels = keys.shape
-    queries = query[tile.place].contiguous()
-    frame = [len(axis) for axis in tile.frame]
-    best = keys.new_full((frame[0] * frame[1] * tile.queries + 1,), -torch.inf)
-    inner = best[:-1].view(*frame, tile.queries)[tile.inner]
-    block = room[: rows * columns * references * tile.queries].view(rows, columns, references, tile.queries)
-    if not (keys.device.type == "cpu" and keys.dtype == torch.float32 and torch.backends.mkldnn.is_available()):
-        block = torch.bmm(keys.flatten(1, 2), _queries_per_key_row(tile, queries).mT).unflatten(
-            1, (columns, references)
-        )
-        torch.amax(block, 2, out=inner)
-        return block, best
-    for i, key_row in enumerate(tile.keys[0]):
-        met, start = tile.query_rows(key_row)
-        chosen = queries[met.start - tile.rows.start : met.stop - tile.rows.start].view(-1, channels, 1, 1)
-        pixels = keys[i].reshape(1, columns * references, 1, channels).permute(0, 3, 1, 2)
-        # oneDNN's convolution is twice as fast as MKL's product on many CPUs; any dilation of a 1 x 1 kernel is the
-        # same, but without one torch leaves oneDNN out on a single thread.
-        product = F.conv2d(pixels, chosen, dilation=2).permute(0, 2, 3, 1).reshape(columns, references, -1)
-        block[i, :, :, start : start + len(chosen)] = product
-        inner[i, :, start : start + len(chosen)] = product.amax(1)
-    return block, best
-
-
-def _queries_per_key_row(tile: Tile, queries: Tensor) -> Tensor:
-    """(rows, columns, C) → (key rows, queries of a key row, C), without a copy per key row."""
-    key_rows, channels = tile.keys[0], queries.shape[-1]
-    if not tile.slides or tile.reach is None:
-        return queries.view(1, -1, channels).expand(len(key_rows), -1, -1)
-    around = 2 * tile.reach
-    padded = F.pad(queries, (0, 0, 0, 0, around, around))[key_rows.start - tile.rows.start + tile.reach :]
-    row = queries.shape[1] * channels
-    return padded.as_strided((len(key_rows), tile.queries, channels), (row, channels, 1))
 
 
 def _addresses(tile: Tile, neighbourhood: Neighbourhood, topk: int, device: torch.device) -> Tensor:
