@@ -10,13 +10,14 @@ from typing import Any, Protocol
 import pytorch_lightning as pl
 import torch
 from pytorch_lightning.utilities.seed import isolate_rng
+from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from torch import nn
 
 from lightning_modules.backbones import build_feature_extractor
 
 from .ranks import BenchmarkError, Ranks, share_out
-from .results import Results, require_writable
+from .results import Results, require_writable, scores_table
 
 log = logging.getLogger(__name__)
 
@@ -38,7 +39,7 @@ class BenchmarkCallback(pl.Callback, ABC):
     The module that trains is left as it was: features come from its `feature_extractor`, the random state is put back.
 
     Args:
-        every_n_epochs: of `fit`; the last epoch always counts.
+        every_n_epochs: of `fit`; it also runs after the last step.
         before_training: also run before the first step of `fit`.
         limit_sequences: only the first so many, for a quick look; results.json says so.
         output_dir: where files go; None is `benchmarks/<name>/` in the folder of the run.
@@ -64,8 +65,9 @@ class BenchmarkCallback(pl.Callback, ABC):
         self.limit_sequences = limit_sequences
         self.output_dir = output_dir
         self.fatal = fatal
-        self.last_step: int | None = None
-        """Optimiser step of the last run of `fit` or `validate` that succeeded."""
+        self.history: dict[int, dict[str, float]] = {}
+        """Optimiser step → logged scores, of each run in `fit` or `validate` that succeeded."""
+        self._tried: int | None = None
         self._sequences: Sequence[Any] | None = None
 
     # What a benchmark defines
@@ -89,6 +91,9 @@ class BenchmarkCallback(pl.Callback, ABC):
     def about(self) -> dict[str, Any]:
         """What the scores depend on, for results.json."""
         return {}
+
+    def pack(self, folder: Path) -> None:
+        """Files that need those of all ranks; called on the first rank when all are done."""
 
     def draw(self, logger: Any, step: int) -> None:
         """Pictures for the logger, after a run."""
@@ -133,8 +138,8 @@ class BenchmarkCallback(pl.Callback, ABC):
                             self.run(extractor, self.sequences[number])
                             bar.advance(task)
                 scores, rows = self.finish()
-            seconds = time.perf_counter() - began
-            self._report(scores, rows, seconds, ranks, folder)
+            with ranks.together():
+                self._report(scores, rows, time.perf_counter() - began, ranks, folder)
         finally:
             ranks.close()
         return scores
@@ -156,6 +161,7 @@ class BenchmarkCallback(pl.Callback, ABC):
         results = Results(self.name, scores, rows, about)
         results.print()
         if folder is not None:
+            self.pack(folder)
             results.write(folder)
             log.info("%s: results are in %s", self.name, folder)
 
@@ -164,14 +170,17 @@ class BenchmarkCallback(pl.Callback, ABC):
     def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
         """Open the data set before any training, so that what is wrong with it is known at once."""
         if stage in ("fit", "validate"):
-            _ = self.sequences
+            ranks = Ranks()
+            try:
+                with ranks.together():
+                    _ = self.sequences
+            finally:
+                ranks.close()
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """The score before training, where it is asked for; not when a run is resumed."""
         if self.before_training and trainer.global_step == 0:
-            scores = self._evaluate_in(trainer, pl_module)
-            if trainer.logger is not None and scores:
-                trainer.logger.log_metrics(scores, step=0)
+            self._log_outside_validation(trainer, self._evaluate_in(trainer, pl_module))
 
     def on_validation_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Run where the epoch is due."""
@@ -180,12 +189,24 @@ class BenchmarkCallback(pl.Callback, ABC):
         scores = self._evaluate_in(trainer, pl_module)
         pl_module.log_dict(scores, rank_zero_only=False, sync_dist=False)
 
+    def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """The score of the last step, where the run ends within an epoch; then what the training has changed."""
+        if self._tried != trainer.global_step:
+            self._log_outside_validation(trainer, self._evaluate_in(trainer, pl_module))
+        if trainer.is_global_zero and len(self.history) > 1:
+            first, last = min(self.history), max(self.history)
+            Console().print(scores_table({f"step {step}": self.history[step] for step in (first, last)}))
+
+    def _log_outside_validation(self, trainer: pl.Trainer, scores: dict[str, float]) -> None:
+        if trainer.logger is not None and scores:
+            trainer.logger.log_metrics(scores, step=trainer.global_step)
+
     def _is_due(self, trainer: pl.Trainer) -> bool:
         epoch = trainer.current_epoch + 1
         return epoch % self.every_n_epochs == 0 or epoch == trainer.max_epochs
 
     def _evaluate_in(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> dict[str, float]:
-        folder = self._folder(trainer)
+        folder, self._tried = self._folder(trainer), trainer.global_step
         try:
             scores = self.evaluate(build_feature_extractor(pl_module, self.stage, self.stride), folder)
         except Exception as error:
@@ -193,10 +214,10 @@ class BenchmarkCallback(pl.Callback, ABC):
                 raise
             log.error("%s failed and the training goes on: %s", self.name, error)
             return {}
-        self.last_step = trainer.global_step
         if trainer.is_global_zero and trainer.logger is not None:
             self.draw(trainer.logger, trainer.global_step)
-        return {f"{self.name}/{key}": value for key, value in scores.items()}
+        self.history[trainer.global_step] = {f"{self.name}/{key}": value for key, value in scores.items()}
+        return self.history[trainer.global_step]
 
     def _folder(self, trainer: pl.Trainer) -> Path:
         if self.output_dir is not None:

@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
+import torch
 from pytorch_lightning.callbacks import ModelCheckpoint
 
 from .base import BenchmarkCallback
@@ -61,5 +62,14 @@ class BestCheckpoint(ModelCheckpoint):
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Save if the benchmark ran in this validation and succeeded."""
-        if self.benchmark is not None and self.benchmark.last_step == trainer.global_step:
+        if self.benchmark is not None and trainer.global_step in self.benchmark.history:
             super().on_validation_end(trainer, pl_module)
+
+    def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """The same for a benchmark that ran after the last step."""
+        self.on_validation_end(trainer, pl_module)
+
+    def _monitor_candidates(self, trainer: pl.Trainer) -> dict[str, torch.Tensor]:
+        """The benchmark's own score of this step, not what was logged last under its name."""
+        scores = {} if self.benchmark is None else self.benchmark.history.get(trainer.global_step, {})
+        return super()._monitor_candidates(trainer) | {key: torch.tensor(value) for key, value in scores.items()}

@@ -149,6 +149,16 @@ def test_a_benchmark_leaves_no_trace_in_training(davis_root, tmp_path):
     assert all(torch.equal(weights[0][name], weights[1][name]) for name in weights[0])
 
 
+def test_a_run_that_ends_within_an_epoch_is_scored_and_kept(davis_root, tmp_path, capsys):
+    benchmark = DavisBenchmark(davis_root, changes=SMALL, every_n_epochs=5, before_training=True, limit_sequences=1)
+    trainer(tmp_path, benchmark, BestCheckpoint(dirpath=tmp_path), max_epochs=-1, max_steps=3).fit(
+        VFSSimSiam(**TINY), loader()
+    )
+    assert list(benchmark.history) == [0, 3]
+    assert len(list(tmp_path.glob("best-*-step=000003.ckpt"))) == len(list(tmp_path.glob("*.ckpt"))) == 1
+    assert "step 0" in capsys.readouterr().out
+
+
 class Failing(DavisBenchmark):
     def run(self, extractor, sequence):
         raise ValueError(f"{sequence.name}: broken")
@@ -162,7 +172,7 @@ def test_a_failure_ends_validate_but_fit_only_where_it_is_fatal(davis_root, tmp_
     with caplog.at_level(logging.ERROR):
         trainer(tmp_path, benchmark, best, max_epochs=1).fit(VFSSimSiam(**TINY), loader(), empty)
     assert "davis failed and the training goes on: synthetic-000: broken" in caplog.text
-    assert benchmark.last_step is None
+    assert not benchmark.history
     assert not (tmp_path / "none").exists()
     with pytest.raises(ValueError, match="broken"):
         trainer(tmp_path, Failing(davis_root, fatal=True), max_epochs=1).fit(VFSSimSiam(**TINY), loader(), empty)
