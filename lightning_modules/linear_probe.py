@@ -95,6 +95,8 @@ class LinearProbe(CorrespondenceModule):
 
     def validation_step(self, batch: dict[str, Tensor], batch_index: int) -> None:
         """Logs `val/loss`, `val/top1` and `val/top5`, over all ranks."""
+        if "image" not in batch:
+            return
         published = self.step(batch)
         size = len(batch["label"])
         self.log("val/loss", published["loss"], sync_dist=True, batch_size=size)
