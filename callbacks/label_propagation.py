@@ -6,19 +6,27 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor, nn
 
+from lightning_modules.backbones import Normalise, share
 from lightning_modules.functional import LabelPropagator, PropagationProtocol
+from lightning_modules.functional.sizing import Size, covered_size, fit_input
 
 from .base import BenchmarkCallback
 from .ranks import Ranks
 
-Grid = tuple[int, int]
-Encode = Callable[[int, Grid, PropagationProtocol], Tensor | None]
+Encode = Callable[[int, Size, PropagationProtocol], Tensor | None]
 """Frame number, size of the feature map and protocol → labels `(L, h, w)` that this frame brings, or None."""
+
+
+@runtime_checkable
+class CanFold(Protocol):
+    """An extractor that can make a faster copy of itself, its BatchNorms folded into its convolutions."""
+
+    def folded(self) -> nn.Module: ...
 
 
 class Stopwatch:
@@ -46,6 +54,32 @@ class Stopwatch:
             yield item
 
 
+def view_for(extractor: nn.Module, protocol: PropagationProtocol) -> nn.Module:
+    """The extractor as a protocol wants it: with the protocol's RGB deviation, and as fast as it can be made.
+
+    The extractor itself stays as it is. Where it can fold its BatchNorms into its convolutions the view has weights of
+    its own, so take a new one when the network has learned.
+
+    Args:
+        extractor: see `build_feature_extractor`.
+        protocol: its `rgb_std` replaces the deviation in every `Normalise` of the extractor.
+
+    Raises:
+        ValueError: if the protocol asks for a deviation and the extractor has no `Normalise`.
+    """
+    if protocol.rgb_std is not None:
+        extractor = share(extractor)
+        found = [module for module in extractor.modules() if isinstance(module, Normalise)]
+        if not found:
+            raise ValueError(
+                f"protocol {protocol.name!r} normalises RGB by rgb_std {protocol.rgb_std}, but "
+                f"{type(extractor).__name__} does not normalise RGB; set changes to {{rgb_std: null}}"
+            )
+        for module in found:
+            module.std = torch.tensor(protocol.rgb_std).view(-1, 1, 1).to(module.std)
+    return extractor.folded() if isinstance(extractor, CanFold) else extractor
+
+
 def propagate_video(
     extractor: nn.Module,
     frames: Iterable[Tensor],
@@ -57,7 +91,7 @@ def propagate_video(
 
     Args:
         extractor: see `build_feature_extractor`; it may give several maps a frame.
-        frames: uint8 RGB `(3, H, W)` each.
+        frames: uint8 RGB `(3, H, W)` each, of one size; the first protocol says at which size the extractor sees them.
         encode: called for each frame and each of the extractor's maps; for frame 0 it must give labels, later it gives
             those of objects that start there, or None.
         protocols: one for each of the extractor's maps.
@@ -67,13 +101,16 @@ def propagate_video(
         Per frame one `(L, h, w)` for each of the extractor's maps.
     """
     watch = stopwatch or Stopwatch()
-    tensor = next(extractor.parameters(), next(extractor.buffers(), torch.zeros(())))
+    device = next(extractor.parameters(), next(extractor.buffers(), torch.zeros(()))).device
+    sizing, multiple = protocols[0].input_sizing, getattr(extractor, "multiple", 1)
+    with watch("backbone", device):
+        extractor = view_for(extractor, protocols[0])
     propagators: list[LabelPropagator] = []
     for t, frame in enumerate(watch.timed("decode", frames)):
-        with watch("backbone", tensor.device):
-            output = extractor(frame.to(tensor.device)[None].float() / 255)
+        with watch("backbone", device), torch.autocast(device.type, enabled=False):
+            output = extractor(fit_input(frame.to(device)[None].float() / 255, sizing, multiple))
             maps = [item[0] for item in ([output] if isinstance(output, Tensor) else output)]
-        with watch("propagate", tensor.device):
+        with watch("propagate", device):
             brought = [encode(t, tuple(m.shape[-2:]), p) for m, p in zip(maps, protocols, strict=True)]
             if t == 0:
                 propagators = [LabelPropagator(b, p) for b, p in zip(brought, protocols, strict=True) if b is not None]
@@ -111,6 +148,7 @@ class LabelPropagation(BenchmarkCallback):
         self.stage = stage
         self.stride = stride
         self.stages: list[str] = []
+        self.multiple = 1
         self.protocols: list[PropagationProtocol] = []
         self.stopwatch = Stopwatch()
 
@@ -121,6 +159,7 @@ class LabelPropagation(BenchmarkCallback):
         names = getattr(extractor, "stage", None)
         self.stages = names if isinstance(names, list) else [""] * len(strides)
         self.protocols = [self._at_stride(stride) for stride in strides]
+        self.multiple = getattr(extractor, "multiple", 1)
         self.stopwatch = Stopwatch()
 
     def _at_stride(self, stride: int) -> PropagationProtocol:
@@ -131,6 +170,10 @@ class LabelPropagation(BenchmarkCallback):
     def propagate(self, extractor: nn.Module, frames: Iterable[Tensor], encode: Encode) -> Iterator[list[Tensor]]:
         """`propagate_video` by this benchmark's protocol."""
         return propagate_video(extractor, frames, encode, self.protocols, self.stopwatch)
+
+    def covered(self, size: Size) -> Size:
+        """What the feature map covers of a picture of this size, padding included; see `covered_size`."""
+        return covered_size(size, self.protocol.input_sizing, self.multiple)
 
     @abstractmethod
     def scores_of(self, stage: int) -> tuple[dict[str, float], list[dict[str, Any]]]:

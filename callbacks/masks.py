@@ -1,11 +1,12 @@
 """Object masks through label propagation: coding by the protocol, predictions and pictures on disk."""
 
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
+import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor, nn
 
@@ -13,14 +14,31 @@ from datamodules.datasets.files import davis_palette
 from datamodules.datasets.records import MaskSequence
 from lightning_modules.functional import PropagationProtocol
 from lightning_modules.functional.labels import decode_masks, encode_masks
+from lightning_modules.functional.sizing import Size
 
-from .label_propagation import Grid, LabelPropagation
+from .label_propagation import LabelPropagation
 from .visualisation import Picture, contact_sheet, evenly_spaced, overlay_masks, write_picture
 
 FRAMES_IN_OVERLAY = 5
 
 
-def encode_sequence_masks(sequence: MaskSequence, t: int, grid: Grid, protocol: PropagationProtocol) -> Tensor | None:
+class Prediction(NamedTuple):
+    """What was found in one frame.
+
+    Attributes:
+        frame: uint8 RGB `(3, H, W)`.
+        labels: per stage, soft labels `(1 + objects, h, w)`.
+        masks: per stage, uint8 ids `(H, W)`, on the CPU.
+    """
+
+    frame: Tensor
+    labels: list[Tensor]
+    masks: list[Tensor]
+
+
+def encode_sequence_masks(
+    sequence: MaskSequence, t: int, grid: Size, protocol: PropagationProtocol, covered: Size | None = None
+) -> Tensor | None:
     """Labels that frame `t` brings: all objects of frame 0, later those that start there.
 
     Args:
@@ -28,6 +46,7 @@ def encode_sequence_masks(sequence: MaskSequence, t: int, grid: Grid, protocol: 
         t: frame number.
         grid: (h, w) of the feature map.
         protocol: says how masks are sampled.
+        covered: what the map covers, see `covered_size`; None is the frame.
 
     Returns:
         `(1 + objects, h, w)`, background first; None where no object starts.
@@ -35,58 +54,64 @@ def encode_sequence_masks(sequence: MaskSequence, t: int, grid: Grid, protocol: 
     entering = sequence.entering(t)
     if not entering:
         return None
-    labels = encode_masks(sequence.mask(t), sequence.objects, grid, protocol.label_encoding)
-    if t > 0:
-        present = torch.tensor([False, *(number in entering for number in sequence.objects)])
-        labels = labels * present[:, None, None]
-    return labels
+    mask = sequence.mask(t)
+    height, width = covered or mask.shape
+    mask = F.pad(mask, (0, width - mask.shape[1], 0, height - mask.shape[0]))
+    labels = encode_masks(mask, sequence.objects, grid, protocol.label_encoding)
+    return labels * _channels(sequence, entering)[:, None, None] if t > 0 else labels
 
 
-def predict_masks(
-    benchmark: LabelPropagation, extractor: nn.Module, sequence: MaskSequence
-) -> Iterator[tuple[Tensor, list[Tensor]]]:
-    """Each frame of a sequence with its masks, one for each stage of the benchmark.
+def predict_masks(benchmark: LabelPropagation, extractor: nn.Module, sequence: MaskSequence) -> Iterator[Prediction]:
+    """Follow the objects of a sequence; where they start, their mask is the annotation.
 
     Args:
         benchmark: whose protocols and stopwatch are used; `start` has been called.
         extractor: see `build_feature_extractor`.
         sequence: its frames and the masks that introduce the objects.
-
-    Yields:
-        The frame, uint8 `(3, H, W)`, and uint8 ids `(H, W)` per stage. The first mask is the annotation.
     """
     last: list[Tensor] = []
+    covered = benchmark.covered(sequence.size)
 
     def frames() -> Iterator[Tensor]:
         for frame in sequence.read():
             last[:] = [frame]
             yield frame
 
-    def encode(t: int, grid: Grid, protocol: PropagationProtocol) -> Tensor | None:
-        return encode_sequence_masks(sequence, t, grid, protocol)
+    def encode(t: int, grid: Size, protocol: PropagationProtocol) -> Tensor | None:
+        return encode_sequence_masks(sequence, t, grid, protocol, covered)
 
     for t, labels in enumerate(benchmark.propagate(extractor, frames(), encode)):
         with benchmark.stopwatch("decode masks", labels[0].device):
             if t == 0:
                 masks = [sequence.mask(0)] * len(labels)
             else:
-                masks = [
-                    _decode(stage, sequence, protocol)
-                    for stage, protocol in zip(labels, benchmark.protocols, strict=True)
-                ]
-        yield last[0], masks
+                pairs = zip(labels, benchmark.protocols, strict=True)
+                masks = [_decode(item, sequence, t, protocol, covered) for item, protocol in pairs]
+        yield Prediction(last[0], labels, masks)
 
 
-def _decode(labels: Tensor, sequence: MaskSequence, protocol: PropagationProtocol) -> Tensor:
+def _decode(labels: Tensor, sequence: MaskSequence, t: int, protocol: PropagationProtocol, covered: Size) -> Tensor:
+    entering = sequence.entering(t)
+    if entering:
+        labels = labels * ~_channels(sequence, entering, background=False).to(labels.device)[:, None, None]
     height, width = (length * protocol.feature_stride for length in labels.shape[1:])
-    at_input = protocol.decoding_size == "input"
-    return decode_masks(
+    masks = decode_masks(
         labels,
-        sequence.size,
+        covered,
         rescale=protocol.label_rescaling,
-        argmax_size=(height, width) if at_input else None,
+        argmax_size=(height, width) if protocol.decoding_size == "input" else None,
         objects=sequence.objects,
-    ).cpu()
+    )
+    mask = masks[: sequence.size[0], : sequence.size[1]].cpu()
+    if entering:
+        given = sequence.mask(t)
+        mask = torch.where(torch.isin(given, given.new_tensor(entering)), given, mask)
+    return mask
+
+
+def _channels(sequence: MaskSequence, objects: Iterable[int], background: bool = False) -> Tensor:
+    chosen = set(objects)
+    return torch.tensor([background, *(number in chosen for number in sequence.objects)])
 
 
 class MaskWriter:
@@ -94,7 +119,7 @@ class MaskWriter:
 
     Args:
         folder: of the run; files go to `predictions/<sequence>/` and `overlays/<sequence>.png`.
-        sequence: what is predicted.
+        sequence: what is predicted; where it names the frames that are reported, only those are written.
         predictions: write the PNGs.
         overlay: keep frames for the picture.
     """
@@ -102,7 +127,9 @@ class MaskWriter:
     def __init__(self, folder: Path, sequence: MaskSequence, predictions: bool = True, overlay: bool = True) -> None:
         self.folder = folder
         self.sequence = sequence
-        self.predictions = predictions
+        every = range(sequence.num_frames)
+        reported = every if sequence.reported is None else sequence.reported
+        self._written = set(reported if predictions else ())
         self._chosen = set(evenly_spaced(sequence.num_frames, FRAMES_IN_OVERLAY)) if overlay else set()
         self._pictures: list[Picture] = []
         self._palette = davis_palette().ravel().tolist()
@@ -114,7 +141,7 @@ class MaskWriter:
         """The next frame, uint8 `(3, H, W)`, and its ids `(H, W)`."""
         if self._t in self._chosen:
             self._pictures.append(overlay_masks(frame, mask))
-        if self.predictions:
+        if self._t in self._written:
             image = Image.fromarray(mask.numpy())
             image.putpalette(self._palette)
             stem = self.sequence.frames[self._t].stem
@@ -130,12 +157,17 @@ class MaskWriter:
         return sheet
 
 
-def zip_predictions(folder: Path) -> Path:
-    """Put `folder/predictions` into `folder/predictions.zip`, its sequences at the top, as the servers want it."""
+def zip_predictions(folder: Path, inside: str = "") -> Path:
+    """Put `folder/predictions` into `folder/predictions.zip`, as the servers want it.
+
+    Args:
+        folder: of the run.
+        inside: folder of the archive that holds the sequences; "" is its top (DAVIS), "Annotations" is YouTube-VOS's.
+    """
     path = folder / "predictions.zip"
     with zipfile.ZipFile(path, "w", zipfile.ZIP_STORED) as archive:
         for file in sorted((folder / "predictions").rglob("*.png")):
-            archive.write(file, file.relative_to(folder / "predictions"))
+            archive.write(file, Path(inside) / file.relative_to(folder / "predictions"))
     return path
 
 

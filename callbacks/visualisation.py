@@ -12,6 +12,12 @@ from datamodules.datasets.files import davis_palette
 
 Picture = NDArray[np.uint8]
 
+LIMBS = (
+    (2, 0), (0, 1), (0, 3), (0, 4), (3, 7), (4, 8), (7, 11), (8, 12),
+    (1, 5), (1, 6), (5, 9), (6, 10), (9, 13), (10, 14),
+)  # fmt: skip
+"""Pairs of JHMDB's joints that a line connects."""
+
 
 def overlay_masks(frame: Tensor, mask: Tensor, opacity: float = 0.5) -> Picture:
     """A frame with its objects tinted in DAVIS's colours and outlined.
@@ -38,6 +44,31 @@ def overlay_masks(frame: Tensor, mask: Tensor, opacity: float = 0.5) -> Picture:
     edge[:-1] |= ids[:-1] != ids[1:]
     tinted[edge] = 255
     return tinted.round().astype(np.uint8)
+
+
+def overlay_joints(frame: Tensor, points: Tensor) -> Picture:
+    """A frame with the joints of a person, connected limb by limb.
+
+    Args:
+        frame: uint8 RGB `(3, H, W)`.
+        points: `(15, 2)` x, y in pixels, in the order of JHMDB; negative where a joint was not found.
+
+    Returns:
+        uint8 RGB `(H, W, 3)`.
+    """
+    import cv2
+
+    picture = np.ascontiguousarray(frame.permute(1, 2, 0).cpu().numpy())
+    places = points.round().int().tolist()
+    drawn = (points >= 0).all(1).tolist()
+    colours = davis_palette()[1:].tolist()
+    for colour, (a, b) in zip(colours, LIMBS, strict=False):
+        if drawn[a] and drawn[b]:
+            cv2.line(picture, places[a], places[b], colour, 2, cv2.LINE_AA)
+    for place, shown in zip(places, drawn, strict=True):
+        if shown:
+            cv2.circle(picture, place, 3, (255, 255, 255), -1, cv2.LINE_AA)
+    return picture
 
 
 def contact_sheet(pictures: Sequence[Picture], columns: int, width: int = 320, gap: int = 4) -> Picture:

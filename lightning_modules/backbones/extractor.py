@@ -40,9 +40,11 @@ class FeatureExtractor(nn.Module, ABC):
     Attributes:
         stage: what was asked for.
         stride: pixels per cell; a list where `stage` is one.
+        multiple: the sides of an image should be a multiple of this; benchmarks pad to it, and cut what they padded.
     """
 
     stride: int | list[int]
+    multiple: int = 1
 
     def __init__(self, stage: str | list[str]) -> None:
         super().__init__()

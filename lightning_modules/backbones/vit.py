@@ -45,6 +45,7 @@ class ViTExtractor(FeatureExtractor):
         self.normalise = normalise
         self._blocks = [names.index(name) for name in self.stages]
         self.stride = self._in_form_of_stage([patch[0]] * len(self.stages))
+        self.multiple = patch[0]
         self.eval()
 
     def maps(self, images: Tensor) -> list[Tensor]:

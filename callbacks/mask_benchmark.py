@@ -1,0 +1,126 @@
+"""What the benchmarks of object masks share: the loop over a sequence, its files and the scoring of objects."""
+
+from abc import abstractmethod
+from collections.abc import Sequence
+from concurrent.futures import Executor, ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, Protocol
+
+from torch import nn
+
+from datamodules.datasets import MaskSequence
+
+from .label_propagation import LabelPropagation
+from .masks import MaskWriter, Prediction, log_picture, predict_masks
+from .metrics import RegionBoundary, SequenceScore, object_outlines
+from .ranks import Ranks
+from .visualisation import Picture
+
+
+class Scorer(Protocol):
+    """Scores the predictions of one sequence, for all stages."""
+
+    def add(self, t: int, prediction: Prediction) -> None:
+        """The next frame."""
+
+    def close(self) -> None:
+        """The sequence is over: put it into the metrics."""
+
+
+class MaskBenchmark(LabelPropagation):
+    """A benchmark whose objects are masks; a benchmark defines `read`, `scorer` and `scores_of`, and its metrics.
+
+    Args:
+        predictions: write the predicted masks.
+        kwargs: those of `LabelPropagation`.
+    """
+
+    def __init__(self, predictions: bool = True, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.predictions = predictions
+        self.overlays: dict[str, Picture] = {}
+        self._folder_of_run: Path | None = None
+
+    @abstractmethod
+    def scorer(self, sequence: Any, pool: Executor) -> Scorer | None:
+        """What scores a sequence, with a thread to do it in; None where there is no ground truth."""
+
+    def start(self, extractor: nn.Module, ranks: Ranks, folder: Path | None) -> None:
+        """See `BenchmarkCallback`."""
+        super().start(extractor, ranks, folder)
+        self.overlays = {}
+        self._folder_of_run = folder
+
+    def run(self, extractor: nn.Module, sequence: MaskSequence) -> None:
+        """See `BenchmarkCallback`."""
+        self.follow(extractor, sequence)
+
+    def follow(self, extractor: nn.Module, sequence: MaskSequence, kind: str = "") -> None:
+        """Predict, score and write a sequence; frames are scored in a thread while the next ones are propagated.
+
+        Args:
+            extractor: see `build_feature_extractor`.
+            sequence: what to follow.
+            kind: folder in that of the run for its files, where a benchmark follows a sequence in several ways.
+        """
+        writers = self._writers(sequence, kind)
+        with ThreadPoolExecutor(max_workers=1) as pool:
+            scorer = self.scorer(sequence, pool)
+            for t, prediction in enumerate(predict_masks(self, extractor, sequence)):
+                if scorer is not None:
+                    with self.stopwatch("score"):
+                        scorer.add(t, prediction)
+                with self.stopwatch("write"):
+                    for writer, mask in zip(writers, prediction.masks, strict=False):
+                        writer.add(prediction.frame, mask)
+            if scorer is not None:
+                with self.stopwatch("score"):
+                    scorer.close()
+        for writer in writers[-1:]:
+            if (picture := writer.close()) is not None:
+                self.overlays[f"{kind}/{sequence.name}" if kind else sequence.name] = picture
+
+    def draw(self, logger: Any, step: int) -> None:
+        """See `BenchmarkCallback`: the overlays of a few sequences."""
+        for name, picture in list(self.overlays.items())[:8]:
+            log_picture(logger, f"{self.name}/{name}", picture, step)
+
+    def _writers(self, sequence: MaskSequence, kind: str) -> list[MaskWriter]:
+        if self._folder_of_run is None:
+            return []
+        folders = [self._folder_of_run / stage / kind for stage in self.stages]
+        return [MaskWriter(folder, sequence, self.predictions) for folder in folders]
+
+
+class ObjectScorer:
+    """J and F of each object on the annotated frames after the one that introduces it.
+
+    Args:
+        sequence: with ground truth.
+        metrics: one for each stage; an object that no later frame annotates is left out.
+        pool: where the frames are scored.
+    """
+
+    def __init__(self, sequence: MaskSequence, metrics: Sequence[RegionBoundary], pool: Executor) -> None:
+        self.sequence, self.metrics = sequence, metrics
+        last = max(sequence.masks)
+        self.objects = tuple(i for i in sequence.objects if sequence.starts[i] < last)
+        self.scores = [
+            SequenceScore(sequence.name, self.objects, bound=metric.bound, ends_scored=metric.ends_scored, pool=pool)
+            for metric in metrics
+        ]
+
+    def add(self, t: int, prediction: Prediction) -> None:
+        """See `Scorer`."""
+        if t not in self.sequence.masks:
+            return
+        present = tuple(i for i in self.objects if self.sequence.starts[i] < t)
+        target = object_outlines(self.sequence.mask(t), present)
+        for score, mask in zip(self.scores, prediction.masks, strict=True):
+            score.add(mask, target, objects=present)
+
+    def close(self) -> None:
+        """See `Scorer`."""
+        if self.objects:
+            for metric, score in zip(self.metrics, self.scores, strict=True):
+                metric.update(score)
