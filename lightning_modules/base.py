@@ -102,6 +102,9 @@ class CorrespondenceModule(pl.LightningModule):
 
     def on_train_start(self) -> None:
         """Print the plan, once everything that it tells is known."""
+        # The schedule needs the loader before Lightning restores its state, and Lightning then forgets to: a run
+        # resumed within an epoch would see the epoch's first batches again.
+        self.trainer.fit_loop._load_combined_loader_states()
         plan = self.plan()
         width = max(map(len, plan))
         rank_zero_info("\n".join(f"  {name:<{width}}  {text}" for name, text in plan.items()))
