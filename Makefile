@@ -2,9 +2,12 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: setup demo test test-slow lint format type doctest clean constraints
+.PHONY: help setup demo test test-slow lint format type doctest clean constraints
 
-setup: .venv/ready
+help:  ## this list
+	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/:[^#]*##/:/' | column -t -s:
+
+setup: .venv/ready  ## .venv with everything that the project needs
 
 # uv, not plain pip: it picks torch and torchvision from one and the same build.
 .venv/ready: pyproject.toml constraints.txt
@@ -13,33 +16,33 @@ setup: .venv/ready
 	VIRTUAL_ENV=.venv $(BIN)/uv pip install --quiet -e '.[dev]' -c constraints.txt
 	touch $@
 
-demo: setup
+demo: setup  ## train some minutes on generated videos, score before and after
 	$(BIN)/python cli.py fit --config configs/demo.yaml
 
-test: setup
+test: setup  ## the fast tests
 	$(BIN)/python -m pytest -m "not slow"
 
-test-slow: setup
+test-slow: setup  ## the tests that train or benchmark
 	$(BIN)/python -m pytest -m slow
 
-lint: setup
+lint: setup  ## style, format and the import rule
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/lint-imports
 
-format: setup
+format: setup  ## mend what can be mended
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-type: setup
+type: setup  ## types
 	$(BIN)/mypy
 
-doctest: setup
+doctest: setup  ## the examples in docstrings
 	$(BIN)/python -m pytest --doctest-modules lightning_modules datamodules callbacks cli.py
 
 # Pins what `setup` installs; run it after a change of the dependencies.
-constraints: setup
+constraints: setup  ## pin the newest versions of the dependencies
 	$(BIN)/uv pip compile --quiet --upgrade --extra dev pyproject.toml -o constraints.txt --no-header --no-annotate
 
-clean:
+clean:  ## remove what setup and the tests made
 	rm -rf .venv build *.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
