@@ -100,30 +100,27 @@ class Tile:
         return len(self.keys[0]) * len(self.keys[1]) * self.queries
 
     def query_rows(self, key_row: int) -> tuple[range, int]:
-        """The query rows that a row of keys meets, and where they start on the block's last axis."""
-        if not self.slides or self.reach is None:
-            return self.rows, 0
-        rows = range(max(key_row - self.reach, self.rows.start), min(key_row + self.reach + 1, self.rows.stop))
-        return rows, (rows.start - key_row + self.reach) * len(self.columns)
+        """The query rows within reach of a row of keys, and where they start on the last axis of a sliding block."""
+        reach = self.reach or 0
+        rows = range(max(key_row - reach, self.rows.start), min(key_row + reach + 1, self.rows.stop))
+        return rows, (rows.start - key_row + reach) * len(self.columns)
 
     def addresses(self, neighbourhood: Neighbourhood, device: torch.device) -> Tensor:
-        """Flat addresses, in a block (frame rows, frame columns, queries), of each query's products.
+        """Flat addresses, in a block (frame rows, frame columns, queries), of each query's products within reach.
 
         Returns:
             Long (queries of the tile, places of the neighbourhood).
         """
         _, columns = self.frame
+        reach = self.reach or 0
         y = torch.arange(len(self.rows), device=device)[:, None]
         x = torch.arange(len(self.columns), device=device)
-        if self.reach is None:
-            places = torch.arange(self.height * self.width, device=device)
-            return (y * len(x) + x).reshape(-1, 1) + places * self.queries
         dy, dx = neighbourhood.mask(device).nonzero(as_tuple=True)  # from the frame's corner, not from the centre
         offsets = (dy * len(columns) + dx) * self.queries
         start = (y * len(columns) + x) * self.queries
         if not self.slides:
             return (start + y * len(x) + x).reshape(-1, 1) + offsets
-        return (start + 2 * self.reach * len(x) + x).reshape(-1, 1) + offsets - dy * len(x)
+        return (start + 2 * reach * len(x) + x).reshape(-1, 1) + offsets - dy * len(x)
 
 
 def tiles(height: int, width: int, reach: int | None, references: int, budget: int, slide: bool) -> Iterator[Tile]:
