@@ -8,6 +8,7 @@ from typing import Any, Literal
 from torch import nn
 
 from datamodules.datasets import Davis, MaskSequence
+from datamodules.errors import DataError
 
 from .mask_benchmark import MaskBenchmark, ObjectScorer
 from .masks import zip_predictions
@@ -58,7 +59,14 @@ class DavisBenchmark(MaskBenchmark):
 
     def read(self) -> Sequence[MaskSequence]:
         """See `BenchmarkCallback`."""
-        return Davis(self.root, self.year, self.split, self.resolution, self.annotations, self.size_tolerance)
+        sequences = Davis(self.root, self.year, self.split, self.resolution, self.annotations, self.size_tolerance)
+        for sequence in sequences:
+            if sequence.ground_truth and sequence.num_frames < 3:
+                raise DataError(
+                    f"{sequence.frames[0].parent}: {sequence.num_frames} frames, of which neither the first nor the "
+                    "last is scored; take the sequence out of the list"
+                )
+        return sequences
 
     def start(self, extractor: nn.Module, ranks: Ranks, folder: Path | None) -> None:
         """See `BenchmarkCallback`."""

@@ -1,0 +1,42 @@
+"""Videos in which nothing moves and every place has a colour of its own, so that labels stay where they are."""
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from lightning_modules.backbones import FeatureExtractor
+
+
+class Patches(FeatureExtractor):
+    """Mean colour of whole patches, as a ViT sees an image; refuses one that is no whole number of them."""
+
+    def __init__(self, patch: int = 16) -> None:
+        super().__init__("patches")
+        self.multiple = self.patch = patch
+        self.stride = patch
+
+    def maps(self, images: Tensor) -> list[Tensor]:
+        if images.shape[2] % self.patch or images.shape[3] % self.patch:
+            raise ValueError(f"not whole patches: {tuple(images.shape)}")
+        return [torch.nn.functional.avg_pool2d(images, self.patch)]
+
+
+def write_still_davis(root: Path, size: tuple[int, int], frames: int = 3) -> Path:
+    """One sequence `still` of `size` in DAVIS's layout, with two objects that touch the right and the lower border."""
+    height, width = size
+    y, x = np.mgrid[:height, :width]
+    picture = np.stack([y * 250 // height, x * 250 // width, np.full(size, 128)], -1).astype(np.uint8)
+    mask = np.zeros(size, np.uint8)
+    mask[height // 2 :, width // 4 : width // 2] = 1
+    mask[height // 4 : height // 2, 2 * width // 3 :] = 2
+    (root / "ImageSets" / "2017").mkdir(parents=True)
+    (root / "ImageSets" / "2017" / "val.txt").write_text("still\n")
+    for kind, content in (("JPEGImages", picture), ("Annotations", mask)):
+        folder = root / kind / "480p" / "still"
+        folder.mkdir(parents=True)
+        for t in range(frames):
+            Image.fromarray(content).save(folder / f"{t:05d}.png")
+    return root
