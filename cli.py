@@ -3,7 +3,7 @@
 import logging
 import sys
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -15,9 +15,12 @@ from pytorch_lightning.utilities.exceptions import MisconfigurationException
 import callbacks
 import datamodules
 import lightning_modules
+from callbacks.compare import command as compare
 
 USER_MISTAKES = (ValueError, OSError, MisconfigurationException, callbacks.BenchmarkError)
 PARTS = (callbacks, datamodules, lightning_modules)
+TOOLS: dict[str, Callable[[Sequence[str]], None]] = {"compare": compare}
+"""First word → what takes the words after it."""
 
 
 class VidcorrCLI(LightningCLI):
@@ -61,7 +64,10 @@ def main(args: Sequence[str] | None = None) -> None:
     words[:] = [word for word in words if word != "--debug"]
     _quiet()
     try:
-        VidcorrCLI(None if args is None else words[1:])
+        if (tool := TOOLS.get(words[1]) if len(words) > 1 else None) is not None:
+            tool(words[2:])
+        else:
+            VidcorrCLI(None if args is None else words[1:])
     except USER_MISTAKES as error:
         if debug:
             raise
