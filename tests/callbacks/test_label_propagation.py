@@ -1,5 +1,7 @@
 """What the benchmarks by label propagation share: the view of the extractor, the input's size, padding that is cut."""
 
+import json
+
 import numpy as np
 import pytest
 import torch
@@ -8,6 +10,7 @@ from PIL import Image
 
 from callbacks import DavisBenchmark, propagate_video
 from callbacks.label_propagation import view_for
+from cli import main
 from lightning_modules.backbones import build_encoder, build_feature_extractor
 from lightning_modules.functional import PropagationProtocol
 from lightning_modules.functional.labels import decode_masks, encode_masks
@@ -95,13 +98,18 @@ def test_liirs_padding_keeps_its_strided_labels_in_place(tmp_path):
     assert all(torch.equal(other, expected.to(torch.uint8)) for other in others)
 
 
-@pytest.mark.parametrize("spec", ["timm:vit_tiny_patch16_224", "torchvision:resnet50"])
-def test_any_backbone_runs_at_any_size(tmp_path, spec):
-    root = write_still_davis(tmp_path / "davis", (40, 61), frames=3)
-    benchmark = DavisBenchmark(root, changes=NEAREST)
-    scores = benchmark.evaluate(build_feature_extractor(spec))
-    assert benchmark.protocols[0].feature_stride == (16 if "vit" in spec else 8)
-    assert set(scores) >= {"J&F-Mean"}
+@pytest.mark.parametrize(("spec", "stride"), [("timm:vit_small_patch16_224", 16), ("torchvision:resnet50", 8)])
+def test_any_backbone_runs_by_the_same_command(tmp_path, spec, stride):
+    root, out = write_still_davis(tmp_path / "davis", (40, 61)), tmp_path / "out"
+    config = tmp_path / "benchmark.yaml"
+    arguments = f"{{root: {root}, output_dir: {out}, changes: {{radius: 3, context: 1}}}}"
+    config.write_text(f"trainer: {{callbacks+: [{{class_path: DavisBenchmark, init_args: {arguments}}}]}}")
+    trainer = ["--trainer.accelerator=cpu", "--trainer.logger=false", f"--trainer.default_root_dir={tmp_path}"]
+    main(["validate", "--model", "FrozenEncoder", f"--model.spec={spec}", f"--config={config}", *trainer])
+    results = json.loads((out / "results.json").read_text())
+    assert results["protocol"]["feature_stride"] == stride
+    assert 0 < results["scores"]["J&F-Mean"] <= 1
+    assert predictions(out)[-1].shape == (40, 61)
 
 
 def test_dinos_protocol_runs_a_vit_at_its_own_size(tmp_path):
