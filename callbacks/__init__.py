@@ -2,11 +2,14 @@
 
 from .base import BenchmarkCallback, BenchmarkError
 from .checkpoint import BestCheckpoint
+from .compare import compare
 from .davis import DavisBenchmark
 from .figure import figure
 from .jhmdb import JhmdbBenchmark
 from .label_propagation import LabelPropagation, propagate_video
 from .monitors import CollapseMonitor
+from .otb import OtbBenchmark
+from .siamfc_tracker import SiamFCTracker, TrackingProtocol
 from .vip import VipBenchmark
 from .youtube_vos import YoutubeVosBenchmark
 
@@ -18,8 +21,12 @@ __all__ = [
     "DavisBenchmark",
     "JhmdbBenchmark",
     "LabelPropagation",
+    "OtbBenchmark",
+    "SiamFCTracker",
+    "TrackingProtocol",
     "VipBenchmark",
     "YoutubeVosBenchmark",
+    "compare",
     "figure",
     "propagate_video",
 ]

@@ -88,6 +88,10 @@ class BenchmarkCallback(pl.Callback, ABC):
     def finish(self) -> tuple[dict[str, float], list[dict[str, Any]]]:
         """Compute the metrics over all ranks: scores (without the benchmark's name) and rows per sequence."""
 
+    def extractor(self, pl_module: pl.LightningModule) -> nn.Module:
+        """The view of a module that is evaluated."""
+        return build_feature_extractor(pl_module, self.stage, self.stride)
+
     def about(self) -> dict[str, Any]:
         """What the scores depend on, for results.json."""
         return {}
@@ -208,7 +212,7 @@ class BenchmarkCallback(pl.Callback, ABC):
     def _evaluate_in(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> dict[str, float]:
         folder, self._tried = self._folder(trainer), trainer.global_step
         try:
-            scores = self.evaluate(build_feature_extractor(pl_module, self.stage, self.stride), folder)
+            scores = self.evaluate(self.extractor(pl_module), folder)
         except Exception as error:
             if self.fatal or trainer.state.fn != "fit":
                 raise

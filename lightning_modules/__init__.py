@@ -2,7 +2,8 @@
 
 from .frozen_encoder import FrozenEncoder
 from .linear_probe import LinearProbe
+from .siamfc import SiamFC
 from .vfs_moco import VFSMoCo
 from .vfs_simsiam import VFSSimSiam
 
-__all__ = ["FrozenEncoder", "LinearProbe", "VFSMoCo", "VFSSimSiam"]
+__all__ = ["FrozenEncoder", "LinearProbe", "SiamFC", "VFSMoCo", "VFSSimSiam"]

@@ -2,16 +2,19 @@
 
 from .davis import Davis
 from .jhmdb import Jhmdb
-from .records import FrameSequence, KeypointSequence, MaskSequence, PartSequence, Reader
+from .otb import Otb
+from .records import BoxSequence, FrameSequence, KeypointSequence, MaskSequence, PartSequence, Reader
 from .vip import Vip
 from .youtube_vos import YoutubeVos
 
 __all__ = [
+    "BoxSequence",
     "Davis",
     "FrameSequence",
     "Jhmdb",
     "KeypointSequence",
     "MaskSequence",
+    "Otb",
     "PartSequence",
     "Reader",
     "Vip",

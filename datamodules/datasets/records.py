@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ..pictures import read_picture
 from .files import read_frame, read_mask
 
 if TYPE_CHECKING:
@@ -175,6 +176,21 @@ class KeypointSequence(FrameSequence):
 
     points: NDArray[np.float64]
     action: str = ""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class BoxSequence(FrameSequence):
+    """A video with the box of one target in every frame.
+
+    Args:
+        boxes: (T, 4) float64 x, y, width, height in pixels, one-based as OTB gives them; they may leave the frame.
+    """
+
+    boxes: NDArray[np.float64]
+
+    def frame(self, t: int) -> Tensor:
+        """See `FrameSequence`; rows of pixels lie together in memory, as crops want them."""
+        return torch.from_numpy(read_picture(self.frames[t])).permute(2, 0, 1)
 
 
 def part_instances(parts: NDArray[np.uint8], humans: NDArray[np.uint8]) -> NDArray[np.int32]:

@@ -4,14 +4,18 @@ from .datamodule import SyntheticVideoDataModule
 from .figures import render_figures
 from .layouts import write_jhmdb, write_vip, write_youtube_vos
 from .scene import render_video
+from .tracking import SyntheticTrackingDataModule, write_got10k, write_otb
 from .writers import write_davis, write_videos
 
 __all__ = [
+    "SyntheticTrackingDataModule",
     "SyntheticVideoDataModule",
     "render_figures",
     "render_video",
     "write_davis",
+    "write_got10k",
     "write_jhmdb",
+    "write_otb",
     "write_videos",
     "write_vip",
     "write_youtube_vos",

@@ -5,6 +5,7 @@ from .info_nce import info_nce_loss
 from .labels import decode_keypoints, decode_masks, encode_keypoints, encode_masks
 from .propagation import LabelPropagator, propagate_labels, propagation_memory
 from .protocol import PropagationProtocol
+from .siamese import siamese_correlation
 
 __all__ = [
     "LabelPropagator",
@@ -17,4 +18,5 @@ __all__ = [
     "info_nce_loss",
     "propagate_labels",
     "propagation_memory",
+    "siamese_correlation",
 ]

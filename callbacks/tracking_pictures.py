@@ -1,0 +1,116 @@
+"""Pictures of tracked boxes: overlays, a video, success and precision plots."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor
+
+from .metrics.tracking import ERRORS, OVERLAPS
+from .visualisation import Picture
+
+TRUTH, FOUND = (255, 255, 255), (230, 40, 40)
+FRAME_RATE = 30
+
+
+def overlay_boxes(frame: Tensor, found: NDArray[np.float64], truth: NDArray[np.float64]) -> Picture:
+    """A frame with the box that was found in red over the annotated one in white.
+
+    Args:
+        frame: uint8 RGB `(3, H, W)`.
+        found: one-based x, y, width, height; boxes may leave the frame.
+        truth: likewise.
+
+    Returns:
+        uint8 RGB `(H, W, 3)`.
+    """
+    import cv2
+
+    picture = np.array(frame.permute(1, 2, 0).cpu().numpy(), order="C")
+    limit = 4 * max(picture.shape)  # OpenCV draws in 32 bits
+    for box, colour in ((truth, TRUTH), (found, FOUND)):
+        if np.isfinite(box).all():
+            left, top = box[:2] - 1
+            corners = np.clip([left, top, left + box[2] - 1, top + box[3] - 1], -limit, limit).round().astype(int)
+            cv2.rectangle(picture, corners[:2].tolist(), corners[2:].tolist(), colour, 2)
+    return picture
+
+
+class OverlayVideo:
+    """An H.264 file that frames are appended to; use it as a context, or call `close`.
+
+    Args:
+        path: of the mp4; its folder is made.
+    """
+
+    def __init__(self, path: Path) -> None:
+        import av
+
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self._container = av.open(str(path), "w")
+        self._stream: Any = None
+
+    def add(self, picture: Picture) -> None:
+        """The next frame, uint8 RGB `(H, W, 3)`; H.264 has even sizes, so an odd last row or column is left out."""
+        import av
+
+        height, width = (length - length % 2 for length in picture.shape[:2])
+        if self._stream is None:
+            self._stream = self._container.add_stream("libx264", rate=FRAME_RATE, options={"crf": "23"})
+            self._stream.height, self._stream.width, self._stream.pix_fmt = height, width, "yuv420p"
+        frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(picture[:height, :width]), format="rgb24")
+        self._container.mux(self._stream.encode(frame))
+
+    def close(self) -> None:
+        """Finish the file."""
+        if self._stream is not None:
+            self._container.mux(self._stream.encode())
+        self._container.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self.close()
+
+
+def plot_curves(curves: Sequence[Tensor], name: str) -> dict[str, Picture]:
+    """Success and precision plots of one-pass evaluation.
+
+    Args:
+        curves: success (21,) and precision (51,), see `TrackingSuccess.curves`.
+        name: what was evaluated.
+
+    Returns:
+        `success` and `precision` → uint8 RGB `(H, W, 3)`.
+    """
+    success, precision = (curve.tolist() for curve in curves)
+    area = sum(success) / len(success)
+    return {
+        "success": _plot(OVERLAPS, success, f"{name} [{area:.3f}]", "overlap threshold", "success rate"),
+        "precision": _plot(
+            ERRORS, precision, f"{name} [{precision[20]:.3f}]", "location error threshold (px)", "precision", at=20
+        ),
+    }
+
+
+def _plot(
+    thresholds: NDArray[Any], values: list[float], label: str, along: str, up: str, at: float | None = None
+) -> Picture:
+    # the object-oriented interface: no window system, and no state that outlives the picture
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(5, 4), dpi=150, layout="constrained")
+    canvas = FigureCanvasAgg(figure)
+    axes = figure.add_subplot(xlabel=along, ylabel=up, xlim=(thresholds[0], thresholds[-1]), ylim=(0, 1))
+    axes.plot(thresholds, values, color="C0", lw=2, label=label)
+    if at is not None:
+        axes.axvline(at, color="0.6", lw=1, ls=":")
+    axes.grid(alpha=0.3)
+    axes.legend()
+    canvas.draw()
+    return np.ascontiguousarray(np.asarray(canvas.buffer_rgba())[..., :3])

@@ -1,0 +1,121 @@
+"""Boxes of tracked targets: text files, the two conventions, and the square crops that SiamFC sees."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from .errors import DataError
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+SMALLEST_SIDE = 2.0
+"""Pixels of the frame that a crop holds at least."""
+
+
+def read_boxes(path: Path) -> NDArray[np.float64]:
+    """Read one box a line: four numbers, apart by commas, tabs or spaces; empty lines are left out.
+
+    Returns:
+        (T, 4) float64 as in the file: x, y, width, height, one-based in OTB and GOT-10k.
+
+    Raises:
+        DataError: naming the file, and the line that does not hold four numbers.
+    """
+    if not path.is_file():
+        raise DataError(f"{path}: no such file; unpack the sequence again")
+    lines = [(number, line) for number, line in enumerate(path.read_text().splitlines(), start=1) if line.strip()]
+    rows = []
+    for number, line in lines:
+        try:
+            row = [float(word) for word in line.replace(",", " ").split()]
+        except ValueError:
+            row = []
+        if len(row) != 4:
+            raise DataError(f"{path}: line {number} is {line.strip()!r}; expected x, y, width, height")
+        rows.append(row)
+    return np.array(rows, dtype=np.float64).reshape(-1, 4)
+
+
+def centred(boxes: NDArray[np.float64]) -> NDArray[np.float64]:
+    """One-based x, y, width, height (…, 4) → zero-based centre y, x and height, width (…, 4), pixels.
+
+    Example:
+        >>> centred(np.array([1.0, 1.0, 5.0, 3.0])).tolist()
+        [1.0, 2.0, 3.0, 5.0]
+    """
+    x, y, width, height = np.moveaxis(np.asarray(boxes, dtype=np.float64), -1, 0)
+    return np.stack([y - 1 + (height - 1) / 2, x - 1 + (width - 1) / 2, height, width], axis=-1)
+
+
+def one_based(targets: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The inverse of `centred`: zero-based centre y, x and height, width (…, 4) → one-based x, y, width, height."""
+    y, x, height, width = np.moveaxis(np.asarray(targets, dtype=np.float64), -1, 0)
+    return np.stack([x + 1 - (width - 1) / 2, y + 1 - (height - 1) / 2, width, height], axis=-1)
+
+
+def context_side(height: float, width: float, context: float = 0.5) -> float:
+    """Side of the square that shows a target with its surroundings, pixels (SiamFC, Eq. 15).
+
+    Its area is (h + c)(w + c), where the margin c is `context` · (h + w).
+
+    Example:
+        >>> context_side(1.0, 1.0)
+        2.0
+    """
+    margin = context * (height + width)
+    return math.sqrt((height + margin) * (width + margin))
+
+
+def square_crop(
+    picture: NDArray[np.uint8],
+    centre: tuple[float, float],
+    side: float,
+    size: int,
+    interpolation: int = 1,
+    out: NDArray[np.uint8] | None = None,
+) -> NDArray[np.uint8]:
+    """Cut a square out of a frame and resize it; what lies outside the frame gets the frame's mean colour.
+
+    As in the tracker of VFS: the corners centre ± side / 2 are rounded, the visible part alone is resized, and the rest
+    is padded. Where nothing is visible the crop is all mean colour (black in that code).
+
+    Args:
+        picture: (H, W, 3) uint8.
+        centre: (y, x), pixels, zero-based; it may lie outside.
+        side: of the square in the frame, pixels; below 2 it is 2.
+        size: side of the crop, pixels.
+        interpolation: OpenCV's; 1 is bilinear.
+        out: (size, size, 3) uint8, contiguous, where to put the crop.
+
+    Returns:
+        (size, size, 3) uint8.
+    """
+    import cv2
+
+    crop = np.empty((size, size, 3), np.uint8) if out is None else out
+    side = max(side, SMALLEST_SIDE)
+    (top, bottom, above, height), (left, right, before, width) = (
+        _visible(middle, side, length, size) for middle, length in zip(centre, picture.shape[:2], strict=True)
+    )
+    region = picture[top:bottom, left:right]
+    if (height, width) == (size, size):
+        cv2.resize(region, (size, size), dst=crop, interpolation=interpolation)
+        return crop
+    crop[:] = np.rint(np.divide(cv2.sumElems(picture)[:3], picture.shape[0] * picture.shape[1]))
+    if region.size:
+        resized = cv2.resize(region, (width, height), interpolation=interpolation)
+        crop[above : above + height, before : before + width] = resized
+    return crop
+
+
+def _visible(middle: float, side: float, length: int, size: int) -> tuple[int, int, int, int]:
+    """Along one axis: where the visible part begins and ends in the frame, where it begins in the crop, its length."""
+    low, high = round(middle - side / 2), round(middle + side / 2)
+    first, last = min(max(low, 0), length), min(max(high, 0), length)
+    pixels = max(1, round(size * (last - first) / (high - low)))
+    return first, last, max(0, -low * size // (high - low)), pixels

@@ -1,0 +1,119 @@
+"""OTB in its layout as distributed: one target's box in every frame."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+
+from ..boxes import read_boxes
+from ..errors import DataError
+from .files import list_pictures, picture_header, require_folder
+from .records import BoxSequence, Reader
+
+log = logging.getLogger(__name__)
+
+Version = Literal["otb2013", "tb50", "tb100"]
+
+OTB2013 = (
+    "Basketball Bolt Boy Car4 CarDark CarScale Coke Couple Crossing David David2 David3 Deer Dog1 Doll Dudek FaceOcc1 "
+    "FaceOcc2 Fish FleetFace Football Football1 Freeman1 Freeman3 Freeman4 Girl Ironman Jogging-1 Jogging-2 Jumping "
+    "Lemming Liquor Matrix Mhyang MotorRolling MountainBike Shaking Singer1 Singer2 Skating1 Skiing Soccer Subway Suv "
+    "Sylvester Tiger1 Tiger2 Trellis Walking Walking2 Woman"
+)
+TB50 = (
+    "Basketball Biker Bird1 BlurBody BlurCar2 BlurFace BlurOwl Bolt Box Car1 Car4 CarDark CarScale ClifBar Couple "
+    "Crowds David Deer Diving DragonBaby Dudek Football Freeman4 Girl Human3 Human4-2 Human6 Human9 Ironman Jump "
+    "Jumping Liquor Matrix MotorRolling Panda RedTeam Shaking Singer2 Skating1 Skating2-1 Skating2-2 Skiing Soccer "
+    "Surfer Sylvester Tiger2 Trellis Walking Walking2 Woman"
+)
+OTHERS_OF_TB100 = (
+    "Bird2 BlurCar1 BlurCar3 BlurCar4 Board Bolt2 Boy Car2 Car24 Coke Coupon Crossing Dancer Dancer2 David2 David3 Dog "
+    "Dog1 Doll FaceOcc1 FaceOcc2 Fish FleetFace Football1 Freeman1 Freeman3 Girl2 Gym Human2 Human5 Human7 Human8 "
+    "Jogging-1 Jogging-2 KiteSurf Lemming Man Mhyang MountainBike Rubik Singer1 Skater Skater2 Subway Suv Tiger1 Toy "
+    "Trans Twinnings Vase"
+)
+VERSIONS = {"otb2013": OTB2013.split(), "tb50": TB50.split(), "tb100": sorted(f"{TB50} {OTHERS_OF_TB100}".split())}
+"""Sequences of each version; `Name-2` is the second target of the folder Name."""
+
+FRAMES = {"David": (300, 770), "Football1": (1, 74), "Freeman3": (1, 460), "Freeman4": (1, 283), "Diving": (1, 215)}
+"""First and last frame (one-based) of sequences whose folder holds more pictures than are annotated."""
+
+
+class Otb(Reader[BoxSequence]):
+    """The sequences of OTB, with their boxes.
+
+    Reads `<Sequence>/img/*.jpg` and `<Sequence>/groundtruth_rect.txt`, or `groundtruth_rect.1.txt` and `.2.txt` where a
+    video has two targets (`Jogging-1`, `Jogging-2`; an empty file is no target, so Human4 has `Human4-2` only). Numbers
+    may be apart by commas, tabs or spaces. Of David, Football1, Freeman3, Freeman4 and Diving the annotated part is
+    taken.
+    Paper: Wu, Lim and Yang, Object Tracking Benchmark (TPAMI 2015).
+
+    Args:
+        root: the folder that holds the sequences' folders.
+        version: "tb100" (OTB-100, also called OTB-2015), "tb50", "otb2013", or None for every sequence that is here.
+        allow_missing: go on without the sequences of the version that are not here; a warning names them.
+
+    Attributes:
+        missing: sequences of the version that are not here.
+
+    Raises:
+        DataError: one line naming what is wrong: a missing folder, sequences that are missing, boxes that are no boxes,
+            another number of boxes than of frames.
+    """
+
+    def __init__(self, root: str | Path, version: Version | None = "tb100", allow_missing: bool = False) -> None:
+        self.root = Path(root).expanduser()
+        self.version = version
+        if version is not None and version not in VERSIONS:
+            raise DataError(
+                f"OTB has no version {version!r}; there are {', '.join(VERSIONS)}, or null for all sequences"
+            )
+        require_folder(self.root, "give the folder that holds OTB's sequences")
+        found = _targets(self.root)
+        names = sorted(found) if version is None else VERSIONS[version]
+        self.missing = tuple(name for name in names if name not in found)
+        if not set(names) & set(found):
+            raise DataError(
+                f"{self.root}: no sequences here; expected <Sequence>/img and <Sequence>/groundtruth_rect.txt"
+            )
+        if self.missing:
+            self._tell_missing(len(names), allow_missing)
+        self._sequences = tuple(_sequence(name, found[name]) for name in names if name in found)
+
+    def _tell_missing(self, expected: int, allowed: bool) -> None:
+        text = f"{self.root}: {len(self.missing)} of {expected} sequences are missing: {', '.join(self.missing)}"
+        if not allowed:
+            raise DataError(f"{text}; unpack them, or set allow_missing, or version to null for those that are here")
+        log.warning("%s", text)
+
+
+def _targets(root: Path) -> dict[str, Path]:
+    """Name of each target → the file of its boxes."""
+    found = {}
+    for folder in sorted(path for path in root.iterdir() if path.is_dir()):
+        files = [path for path in sorted(folder.glob("groundtruth_rect*.txt")) if path.read_text().strip()]
+        if (folder / "img").is_dir() and not files:
+            raise DataError(f"{folder}: no groundtruth_rect.txt with boxes; unpack the sequence again")
+        for path in files:
+            number = path.name.removeprefix("groundtruth_rect").removesuffix(".txt")
+            found[folder.name + number.replace(".", "-")] = path
+    return found
+
+
+def _sequence(name: str, path: Path) -> BoxSequence:
+    frames, boxes = list_pictures(path.parent / "img"), read_boxes(path)
+    first, last = FRAMES.get(path.parent.name, (1, len(frames)))
+    if len(frames) > len(boxes):
+        frames = frames[first - 1 : last]
+    if len(frames) != len(boxes) or len(boxes) < 2:
+        raise DataError(
+            f"{path}: {len(boxes)} boxes for {len(frames)} frames in {path.parent / 'img'}; both must be equal and at "
+            "least 2: unpack the sequence again"
+        )
+    if not np.isfinite(boxes[0]).all() or boxes[0, 2:].min() <= 0:
+        raise DataError(f"{path}: the first box is {boxes[0].tolist()}; it must have a width and a height")
+    size, _ = picture_header(frames[0])
+    return BoxSequence(name=name, frames=frames, size=size, boxes=boxes)

@@ -1,0 +1,283 @@
+"""Pairs of crops around a target for the tracking fine-tune, from GOT-10k's layout."""
+
+import os
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytorch_lightning as pl
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset, default_collate
+
+from .boxes import centred, context_side, read_boxes, square_crop
+from .datasets.files import list_pictures, picture_header, read_list, require_folder, require_sequences
+from .errors import DataError
+from .loader import ClipSampler, FixedSampler, Key, ResumableLoader
+from .pictures import read_picture
+from .sampling import seeded_generator
+from .video import _one_thread, _SkippedVideos, _usable_cores
+
+EXEMPLAR, INSTANCE = 120, 255
+"""Sides of the crops of SiamFC's tracker in VFS, pixels."""
+SEARCH = INSTANCE - 16
+"""Side of the search crops in training: what an instance crop has left when it is shifted by up to 4 px."""
+SHIFT, STRETCH = 4.0, 0.05
+ATTEMPTS = 10
+
+
+class Got10kDataModule(pl.LightningDataModule):
+    """Pairs of frames of one sequence, less than 100 frames apart, cropped around the target.
+
+    A batch is a dictionary:
+
+    - ``exemplar``: (B, 3, 120, 120) uint8 as the loader gives it; float RGB in [0, 1] on the device;
+    - ``search``: (B, 3, 239, 239), likewise;
+    - ``video_index``: (B,) long, number of the sequence in the list;
+    - ``failures``: one line for each sequence that could not be read and was replaced by another.
+
+    Each crop is shifted by up to 4 px, stretched by up to 5 % and resized by a random method. Sequences without two
+    usable frames near each other are replaced too. Without a `val` list the validation loader gives one empty batch.
+    What is drawn is a function of (seed, epoch, sample).
+
+    Reads `<root>/<subset>/list.txt` and per sequence `%08d.jpg`, `groundtruth.txt`, `cover.label` (where it is there).
+    Paper: Huang, Zhao and Huang, GOT-10k (TPAMI 2019); VFS, appendix; draws as in the SiamFC code of VFS, whose three
+    resamplings of a crop are one here.
+
+    Args:
+        root: folder with `train`, and `val` where there is one.
+        subset: folder to train on.
+        repeat: pairs from each sequence in an epoch.
+        max_gap: frames between the two must be fewer.
+        batch_size: pairs per rank.
+        num_workers: processes that decode, per rank; by default the usable cores, at most 8.
+        seed: of every draw.
+
+    Raises:
+        DataError: from `setup`, if the layout is not as described.
+    """
+
+    def __init__(
+        self,
+        root: str | os.PathLike[str],
+        subset: str = "train",
+        repeat: int = 1,
+        max_gap: int = 100,
+        batch_size: int = 8,
+        num_workers: int | None = None,
+        seed: int = 0,
+    ) -> None:
+        super().__init__()
+        for name, value in {"repeat": repeat, "max_gap": max_gap - 1, "batch_size": batch_size}.items():
+            if value < 1:
+                raise ValueError(f"{name} is too small, got {value}")
+        self.root, self.subset, self.repeat, self.max_gap = Path(root).expanduser(), subset, repeat, max_gap
+        self.batch_size, self.seed = batch_size, seed
+        self.num_workers = min(8, _usable_cores()) if num_workers is None else num_workers
+
+    def setup(self, stage: str) -> None:
+        """List the sequences."""
+        self.training = list_sequences(self.root, self.subset)
+        held_out = self.root / "val" / "list.txt"
+        self.held_out = list_sequences(self.root, "val") if self.subset != "val" and held_out.is_file() else ()
+        trainer = self.trainer
+        if trainer is not None and not any(isinstance(c, _SkippedVideos) for c in trainer.callbacks):  # type: ignore[attr-defined]
+            trainer.callbacks.append(_SkippedVideos(Counter()))  # type: ignore[attr-defined]
+
+    def train_dataloader(self) -> ResumableLoader[Any]:
+        """Pairs in an order that is a function of (seed, epoch); its state is the place in it."""
+        dataset = TargetPairs(self.training, len(self.training) * self.repeat, self.max_gap, self.seed)
+        ranks, rank = self._ranks()
+        sampler = ClipSampler(dataset, self.batch_size, ranks, rank, self.seed)
+        if not sampler.num_batches:
+            raise DataError(
+                f"{self.root / self.subset}: {len(dataset)} pairs an epoch do not fill a batch of {self.batch_size} on "
+                f"{ranks} rank(s); lower batch_size or raise repeat"
+            )
+        loader: ResumableLoader[Any] = ResumableLoader(dataset, sampler=sampler, **self._arguments())
+        if self.trainer is not None:
+            progress = self.trainer.fit_loop.epoch_loop.batch_progress
+            loader.processed = lambda: progress.current.processed  # type: ignore[attr-defined]
+        return loader
+
+    def val_dataloader(self) -> DataLoader[Any]:
+        """One fixed pair of each held-out sequence; one empty batch where there are none."""
+        if not self.held_out:
+            return DataLoader([{}], batch_size=None)  # type: ignore[arg-type]
+        dataset = TargetPairs(self.held_out, len(self.held_out), self.max_gap, ~self.seed)
+        return DataLoader(dataset, sampler=FixedSampler(dataset, *self._ranks()), **self._arguments())
+
+    def on_after_batch_transfer(self, batch: dict[str, Any], dataloader_idx: int) -> dict[str, Any]:
+        """On the device: to float in [0, 1]."""
+        crops = {name: batch[name].float().div_(255) for name in ("exemplar", "search") if name in batch}
+        return batch | crops
+
+    def _arguments(self) -> dict[str, Any]:
+        return {
+            "batch_size": self.batch_size,
+            "num_workers": self.num_workers,
+            "collate_fn": _collate,
+            "pin_memory": torch.cuda.is_available(),
+            "persistent_workers": self.num_workers > 0,
+            "worker_init_fn": _one_thread,
+            "generator": torch.Generator(),  # the loader draws a seed for its workers: not from the global generator
+        }
+
+    def _ranks(self) -> tuple[int, int]:
+        return (self.trainer.world_size, self.trainer.global_rank) if self.trainer is not None else (1, 0)
+
+
+class TargetPairs(Dataset[dict[str, Any]]):
+    """One pair of crops; every draw is a function of (seed, epoch, index).
+
+    Args:
+        folders: of the sequences.
+        length: pairs in an epoch; pair i is of sequence i modulo their number.
+        max_gap: frames between the two of a pair are fewer.
+        seed: of all draws.
+    """
+
+    def __init__(self, folders: Sequence[Path], length: int, max_gap: int, seed: int) -> None:
+        # an array, not a list of objects: workers are forks, and counting references would copy a long list's pages
+        self._folders = np.array([os.fsencode(folder) for folder in folders])
+        self._length, self._max_gap, self._seed = length, max_gap, seed
+
+    def __len__(self) -> int:
+        return self._length
+
+    def __getitem__(self, key: Key) -> dict[str, Any]:
+        failures: list[str] = []
+        unusable = []
+        for attempt in range(ATTEMPTS):
+            generator = seeded_generator(self._seed, *key, attempt)
+            count = len(self._folders)
+            number = int(torch.randint(count, (), generator=generator)) if attempt else key[1] % count
+            folder = Path(os.fsdecode(self._folders[number]))
+            try:
+                sample = self._read(folder, generator)
+            except DataError as error:
+                failures.append(str(error))
+                continue
+            if sample is not None:
+                return sample | {"video_index": number, "failures": failures}
+            unusable.append(f"{folder}: no two usable boxes less than {self._max_gap} frames apart")
+        raise DataError(f"{ATTEMPTS} sequences in a row gave no pair: {'; '.join(failures + unusable)}")
+
+    def _read(self, folder: Path, generator: torch.Generator) -> dict[str, Any] | None:
+        frames, boxes = list_pictures(folder), read_boxes(folder / "groundtruth.txt")
+        if not frames or len(frames) != len(boxes):
+            raise DataError(f"{folder}: {len(boxes)} boxes for {len(frames)} frames; unpack the sequence again")
+        cover = folder / "cover.label"
+        visible = np.array(cover.read_text().split(), dtype=np.float64) if cover.is_file() else None
+        usable = np.flatnonzero(usable_boxes(boxes, picture_header(frames[0])[0], visible))
+        pair = draw_pair(usable, self._max_gap, generator)
+        if pair is None:
+            return None
+        crops = (training_crop(read_picture(frames[t]), boxes[t], size, generator) for t, size in self._sizes(pair))
+        exemplar, search = (torch.from_numpy(crop).permute(2, 0, 1).contiguous() for crop in crops)
+        return {"exemplar": exemplar, "search": search}
+
+    @staticmethod
+    def _sizes(pair: tuple[int, int]) -> tuple[tuple[int, int], ...]:
+        return (pair[0], EXEMPLAR), (pair[1], SEARCH)
+
+
+def usable_boxes(
+    boxes: NDArray[np.float64], size: tuple[int, int], cover: NDArray[np.float64] | None = None
+) -> NDArray[np.bool_]:
+    """Which boxes are worth learning from: not too small or large, not too long, not hidden.
+
+    Sides of 20 to 500 px and of 1 to 50 % of the frame's, width / height between 1/4 and 4, and where GOT-10k gives the
+    visible part (0 to 8), more than 1 and more than 0.3 of the sequence's best. Source: SiamFC code of VFS.
+
+    Args:
+        boxes: (T, 4) x, y, width, height.
+        size: (height, width) of the frames, pixels.
+        cover: (T,) visible parts.
+
+    Returns:
+        (T,) bool.
+
+    Raises:
+        DataError: if there are not as many visible parts as boxes.
+    """
+    sides = boxes[:, 2:]
+    shares = sides / np.array(size[::-1])
+    with np.errstate(divide="ignore", invalid="ignore"):
+        ratio = sides[:, 0] / sides[:, 1]
+    good = ((sides >= 20) & (sides <= 500) & (shares >= 0.01) & (shares <= 0.5)).all(axis=1)
+    good &= (ratio >= 0.25) & (ratio <= 4)
+    if cover is not None:
+        if len(cover) != len(boxes):
+            raise DataError(f"cover.label holds {len(cover)} numbers for {len(boxes)} boxes; unpack the sequence again")
+        good &= cover > max(1.0, 0.3 * cover.max(initial=0.0))
+    return good
+
+
+def draw_pair(frames: NDArray[np.int64], max_gap: int, generator: torch.Generator) -> tuple[int, int] | None:
+    """Two frame numbers, the earlier first, uniformly from all pairs less than `max_gap` apart.
+
+    Args:
+        frames: (n,) numbers to choose from, ascending.
+        max_gap: frames.
+        generator: source of the draw.
+
+    Returns:
+        The pair; None where there is none.
+    """
+    partners = np.searchsorted(frames, frames + max_gap) - np.arange(len(frames)) - 1
+    ends = np.cumsum(partners)
+    if not len(frames) or not ends[-1]:
+        return None
+    drawn = int(torch.randint(int(ends[-1]), (), generator=generator))
+    first = int(np.searchsorted(ends, drawn, side="right"))
+    return int(frames[first]), int(frames[first + 1 + drawn - int(ends[first] - partners[first])])
+
+
+def training_crop(
+    picture: NDArray[np.uint8], box: NDArray[np.float64], size: int, generator: torch.Generator
+) -> NDArray[np.uint8]:
+    """A crop at the tracker's scale, slightly shifted and stretched.
+
+    Args:
+        picture: (H, W, 3) uint8.
+        box: one-based x, y, width, height.
+        size: side of the crop, pixels; the target is as large in it as in an exemplar of 120 px.
+        generator: source of the draws.
+
+    Returns:
+        (size, size, 3) uint8.
+    """
+    import cv2
+
+    draws = torch.rand(4, dtype=torch.float64, generator=generator).tolist()
+    y, x, height, width = centred(box).tolist()
+    zoom = 1 + STRETCH * (2 * draws[0] - 1)
+    pixel = context_side(height, width) / EXEMPLAR / zoom
+    shifted = (y + SHIFT * (2 * draws[1] - 1) * pixel, x + SHIFT * (2 * draws[2] - 1) * pixel)
+    methods = (cv2.INTER_LINEAR, cv2.INTER_CUBIC, cv2.INTER_AREA, cv2.INTER_NEAREST, cv2.INTER_LANCZOS4)
+    return square_crop(picture, shifted, size * pixel, size, methods[int(draws[3] * len(methods))])
+
+
+def list_sequences(root: Path, subset: str) -> tuple[Path, ...]:
+    """Folders of the sequences of a subset, as its list.txt names them.
+
+    Raises:
+        DataError: if there is no such list, or a folder that it names is missing; from the first sequence also whatever
+            is wrong with its boxes.
+    """
+    require_folder(root, "give the folder that holds GOT-10k's train")
+    folder = require_folder(root / subset, "unpack GOT-10k here")
+    path = folder / "list.txt"
+    names = read_list(path, "it names the sequences; unpack GOT-10k again")
+    require_sequences(folder, names, path)
+    read_boxes(folder / names[0] / "groundtruth.txt")
+    return tuple(folder / name for name in names)
+
+
+def _collate(samples: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    tensors: dict[str, Tensor] = default_collate([{k: v for k, v in s.items() if k != "failures"} for s in samples])
+    return tensors | {"failures": [line for sample in samples for line in sample["failures"]]}

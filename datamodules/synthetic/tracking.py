@@ -1,0 +1,153 @@
+"""Synthetic sequences with a box in every frame, in the layouts of OTB and GOT-10k."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ..got10k import Got10kDataModule
+from .scene import render_video
+from .writers import in_threads, write_frames, write_once, write_text
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+SEPARATORS = (",", "\t", " ")
+UNSEEN = 1_000_000
+"""Index of the first benchmark video: far beyond those of any training set."""
+
+
+def write_otb(
+    root: str | Path,
+    count: int,
+    seed: int = 0,
+    first: int = 0,
+    frames: int = 48,
+    size: tuple[int, int] = (256, 256),
+    sprites: tuple[int, int] = (2, 4),
+) -> Path:
+    """Write `count` videos in OTB's layout; the target is the sprite in front of all others.
+
+    As in OTB the numbers in groundtruth_rect.txt are apart by commas in one video, by tabs or spaces in others. Every
+    third video has two targets. `Otb(root, version=None)` reads it. Arguments and errors as in `write_videos`.
+    """
+    parameters = {k: v for k, v in locals().items() if k != "root"}
+
+    def write(folder: Path) -> None:
+        def one(i: int) -> None:
+            video, masks = render_video(seed, first + i, frames, size, (max(sprites[0], 2), max(sprites[1], 2)))
+            place = folder / f"Synthetic{i:03d}"
+            write_frames(place / "img", video, (f"{t + 1:04d}.jpg" for t in range(frames)))
+            *behind, front = np.unique(masks[0]).tolist()
+            targets = {".1": front, ".2": behind[-1]} if i % 3 == 2 and behind[-1] else {"": front}
+            for suffix, number in targets.items():
+                lines = [SEPARATORS[i % 3].join(str(int(x)) for x in box) for box in boxes_of(masks, number)]
+                write_text(place / f"groundtruth_rect{suffix}.txt", lines)
+
+        in_threads(one, range(count))
+
+    return write_once(Path(root).expanduser(), "otb", parameters, write)
+
+
+def write_got10k(
+    root: str | Path,
+    count: int,
+    valid: int = 0,
+    seed: int = 0,
+    first: int = 0,
+    frames: int = 48,
+    size: tuple[int, int] = (256, 256),
+    sprites: tuple[int, int] = (2, 4),
+) -> Path:
+    """Write `count` training and `valid` validation videos in GOT-10k's layout; the target is the sprite in front.
+
+    Arguments and errors as in `write_videos`.
+    """
+    parameters = {k: v for k, v in locals().items() if k != "root"}
+
+    def write(folder: Path) -> None:
+        names = [f"GOT-10k_Train_{i + 1:06d}" for i in range(count)]
+        names += [f"GOT-10k_Val_{i + 1:06d}" for i in range(valid)]
+
+        def one(i: int) -> None:
+            video, masks = render_video(seed, first + i, frames, size, sprites)
+            place = folder / ("train" if i < count else "val") / names[i]
+            write_frames(place, video, (f"{t + 1:08d}.jpg" for t in range(frames)))
+            front = int(masks[0].max())
+            boxes = boxes_of(masks, front)
+            seen = [bool((mask == front).any()) for mask in masks]
+            width, height = size[1], size[0]
+            cut = [min(x, y) <= 1 or x + w > width or y + h > height for x, y, w, h in boxes.tolist()]
+            write_text(place / "groundtruth.txt", (",".join(f"{x:.4f}" for x in box) for box in boxes))
+            write_text(place / "cover.label", (str(8 * int(is_seen)) for is_seen in seen))
+            write_text(place / "absence.label", (str(int(not is_seen)) for is_seen in seen))
+            write_text(place / "cut_by_image.label", (str(int(is_cut)) for is_cut in cut))
+
+        in_threads(one, range(count + valid))
+        write_text(folder / "train" / "list.txt", names[:count])
+        if valid:
+            write_text(folder / "val" / "list.txt", names[count:])
+
+    return write_once(Path(root).expanduser(), "got10k", parameters, write)
+
+
+def boxes_of(masks: NDArray[np.uint8], number: int) -> NDArray[np.float64]:
+    """The tightest box around an id in every frame: (T, 4) x, y, width, height, one-based.
+
+    Where it is hidden its last box stays; it must be there in frame 0.
+    """
+    boxes = np.zeros((len(masks), 4))
+    for t, mask in enumerate(masks):
+        rows, columns = np.flatnonzero((mask == number).any(axis=1)), np.flatnonzero((mask == number).any(axis=0))
+        if len(rows):
+            width, height = columns[-1] - columns[0] + 1, rows[-1] - rows[0] + 1
+            boxes[t] = columns[0] + 1, rows[0] + 1, width, height
+        else:
+            boxes[t] = boxes[t - 1]
+    return boxes
+
+
+class SyntheticTrackingDataModule(Got10kDataModule):
+    """`Got10kDataModule` over generated videos, with an OTB-layout benchmark of unseen ones beside them.
+
+    `prepare_data` makes `root/got10k` and `root/otb`, unless they are there with the same parameters, so that
+    `OtbBenchmark(root="<root>/otb", version=None)` runs in the same fit.
+
+    Args:
+        root: folder for what is generated.
+        videos: number of training videos.
+        held_out_videos: number of validation videos.
+        benchmark_videos: number of videos in `root/otb`.
+        frames_per_video: frames in each.
+        video_size: height and width of the frames, pixels.
+        generator_seed: another seed gives other videos.
+        kwargs: as of `Got10kDataModule`, without `root`.
+    """
+
+    def __init__(
+        self,
+        root: str | Path = "data/synthetic_tracking",
+        videos: int = 64,
+        held_out_videos: int = 8,
+        benchmark_videos: int = 6,
+        frames_per_video: int = 48,
+        video_size: int = 256,
+        generator_seed: int = 0,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(root=Path(root) / "got10k", **kwargs)
+        self.folder = Path(root).expanduser()
+        self._counts = videos, held_out_videos, benchmark_videos
+        self._generation: dict[str, Any] = {
+            "seed": generator_seed,
+            "frames": frames_per_video,
+            "size": (video_size, video_size),
+        }
+
+    def prepare_data(self) -> None:
+        """Generate what is missing (rank zero)."""
+        videos, held_out, benchmark = self._counts
+        write_got10k(self.folder / "got10k", videos, held_out, **self._generation)
+        write_otb(self.folder / "otb", benchmark, first=UNSEEN, **self._generation)

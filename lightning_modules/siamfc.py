@@ -1,0 +1,185 @@
+"""SiamFC over a frozen encoder: a 1 × 1 convolution for exemplars and one for search regions learn to track."""
+
+import importlib
+from typing import Any, Literal
+
+import torch
+from pytorch_lightning.utilities.types import OptimizerLRScheduler
+from torch import Tensor, nn
+from torch.optim import Adam
+from torch.optim.lr_scheduler import LambdaLR
+
+from .backbones import build_encoder, share
+from .backbones.build import HasFeatureExtractor, Stage
+from .base import CorrespondenceModule
+from .functional.siamese import balanced_loss, exponential_factor, focal_loss, response_labels, siamese_correlation
+
+LOSSES = {"focal": focal_loss, "balanced": balanced_loss}
+
+
+class SiamFC(CorrespondenceModule):
+    """The tracking fine-tune of VFS: only two 1 × 1 convolutions over the frozen features learn.
+
+    The backbone stays in eval mode, its BatchNorm statistics as they are. `OtbBenchmark` tracks with it as it does with
+    any module. Data: `Got10kDataModule`.
+
+    Papers: SiamFC (Bertinetto et al., 2016); VFS, section 4.2, Table 8 and appendix.
+
+    Args:
+        backbone: a checkpoint of any module, `torchvision:NAME`, `timm:NAME` or `package.module:callable` (see
+            `build_feature_extractor`).
+        stage: whose features are taken; None is the network's default.
+        stride: pixels per feature cell, where `dilated` is False.
+        dilated: remove the strides of res4 and res5 and dilate their 3 × 3 convolutions instead; for ResNets.
+        pretrained: the library's own weights, for names of timm and torchvision.
+        loss: "focal" (VFS) or "balanced" (SiamFC).
+        response_scale: factor on the correlation, 1e-3 for ResNet-18 and 1e-5 for ResNet-50.
+        positive_radius: of the label's positive places, pixels of the search crop.
+        lr: of Adam, in the first epoch.
+        last_lr: reached after the last epoch, by the same factor in each (VFS's appendix: × 0.9 an epoch, which is
+            5e-6 after 50).
+        encoder: how to make the encoder without its checkpoint; the module writes it into checkpoints of its own.
+
+    Raises:
+        ValueError: if the backbone is of no such form, or the loss is another.
+    """
+
+    def __init__(
+        self,
+        backbone: str,
+        stage: str | None = "res5",
+        stride: int | None = None,
+        dilated: bool = True,
+        pretrained: bool = False,
+        loss: Literal["focal", "balanced"] = "focal",
+        response_scale: float = 1e-3,
+        positive_radius: float = 16.0,
+        lr: float = 1e-3,
+        last_lr: float = 1e-5,
+        encoder: dict[str, Any] | None = None,
+    ) -> None:
+        super().__init__()
+        if loss not in LOSSES:
+            raise ValueError(f"loss must be 'focal' or 'balanced', got {loss!r}")
+        self.save_hyperparameters(ignore="encoder")
+        whole = _rebuilt(encoder) if encoder else build_encoder(backbone, pretrained)
+        self._recipe = encoder or _recipe(whole)
+        self.backbone = whole.feature_extractor(stage, stride, dilated).requires_grad_(False).eval()
+        self.stride = int(self.backbone.stride)  # type: ignore[arg-type]
+        with torch.inference_mode():
+            width = self.backbone(torch.zeros(1, 3, 64, 64)).shape[1]
+        self.exemplar_conv, self.search_conv = nn.Conv2d(width, width, 1), nn.Conv2d(width, width, 1)
+
+    def train(self, mode: bool = True) -> "SiamFC":
+        """The convolutions may train; the backbone never does."""
+        super().train(mode)
+        self.backbone.eval()
+        return self
+
+    def forward(self, exemplar: Tensor, search: Tensor) -> Tensor:
+        """Float RGB `(N, 3, a, a)` and `(N, 3, b, b)` in [0, 1] → response `(N, 1, n, n)`, logits."""
+        with torch.no_grad():
+            z, x = self.backbone(exemplar), self.backbone(search)
+        return siamese_correlation(self.exemplar_conv(z), self.search_conv(x)) * self.hparams["response_scale"]
+
+    def step(self, batch: dict[str, Tensor]) -> dict[str, Tensor]:
+        """See `CorrespondenceModule`; batches are those of `Got10kDataModule`."""
+        response = self(batch["exemplar"], batch["search"]).float()
+        labels = response_labels(response.shape[-2:], self.hparams["positive_radius"] / self.stride)
+        loss = LOSSES[self.hparams["loss"]](response, labels.to(response.device))
+        return {"loss": loss, "response": response.detach()}
+
+    def training_step(self, batch: dict[str, Tensor], batch_index: int) -> dict[str, Tensor]:
+        """One step; logs `train/loss`."""
+        published = self.step(batch)
+        self.log("train/loss", published["loss"], prog_bar=True, batch_size=len(batch["search"]))
+        return published
+
+    def validation_step(self, batch: dict[str, Tensor], batch_index: int) -> None:
+        """The same objective on held-out pairs; logs `val/loss`."""
+        if "search" in batch:
+            loss = self.step(batch)["loss"]
+            self.log("val/loss", loss, prog_bar=True, sync_dist=True, batch_size=len(batch["search"]))
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """See `CorrespondenceModule`; the checkpoint needs neither that of the backbone nor the library's weights."""
+        super().on_save_checkpoint(checkpoint)
+        checkpoint["hyper_parameters"] |= {"pretrained": False, "encoder": self._recipe}
+
+    def configure_optimizers(self) -> OptimizerLRScheduler:
+        """Adam without weight decay; the rate falls epoch by epoch, or step by step where the run counts steps."""
+        settings, trainer = self.hparams, self.trainer
+        optimizer = Adam([p for p in self.parameters() if p.requires_grad], lr=settings["lr"])
+        by_epoch = (trainer.max_epochs or 0) > 0
+        total = int(trainer.max_epochs) if by_epoch else int(trainer.estimated_stepping_batches)  # type: ignore[arg-type]
+        last = settings["last_lr"] / settings["lr"]
+        schedule = LambdaLR(optimizer, lambda passed: exponential_factor(passed, total, last))
+        interval = "epoch" if by_epoch else "step"
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": interval, "name": "lr"}}
+
+    def plan(self) -> dict[str, str]:
+        """See `CorrespondenceModule`."""
+        return super().plan() | {"BatchNorm": "frozen"}
+
+    def feature_extractor(self, stage: Stage = None, stride: int | None = None, dilated: bool = False) -> nn.Module:
+        """The features that the tracker correlates.
+
+        Args:
+            stage: None or the one that this module was made with.
+            stride: None or its own.
+            dilated: as this module was made.
+
+        Returns:
+            See `SiameseExtractor`; it shares the weights.
+
+        Raises:
+            ValueError: for another stage or stride.
+        """
+        own = self.hparams["stage"]
+        if stage not in (None, own) or stride not in (None, self.stride):
+            raise ValueError(
+                f"SiamFC: its features are those of {own} at stride {self.stride}, {stage} at {stride} was asked for; "
+                "other benchmarks look at the encoder itself, give them its checkpoint"
+            )
+        return SiameseExtractor(share(self.backbone), share(self.exemplar_conv), share(self.search_conv)).eval()
+
+
+class SiameseExtractor(nn.Module):
+    """Features of search regions by a call, those of exemplars by `exemplar`.
+
+    Attributes:
+        stride: pixels per cell.
+    """
+
+    def __init__(self, backbone: nn.Module, exemplar_conv: nn.Module, search_conv: nn.Module) -> None:
+        super().__init__()
+        self.backbone, self.exemplar_conv, self.search_conv = backbone, exemplar_conv, search_conv
+        self.stage, self.stride = getattr(backbone, "stage", None), backbone.stride
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Float RGB `(N, 3, H, W)` in [0, 1] → `(N, C, h, w)`."""
+        return self.search_conv(self.backbone(images))
+
+    def exemplar(self, crops: Tensor) -> Tensor:
+        """The same of the crops that a target is known by."""
+        return self.exemplar_conv(self.backbone(crops))
+
+    def folded(self) -> "SiameseExtractor":
+        """A copy whose backbone has its BatchNorms folded, where it can do that."""
+        backbone: Any = self.backbone
+        fast = backbone.folded() if hasattr(backbone, "folded") else backbone
+        return SiameseExtractor(fast, self.exemplar_conv, self.search_conv)
+
+
+def _recipe(encoder: HasFeatureExtractor) -> dict[str, Any] | None:
+    """Class and arguments of an encoder that came out of a checkpoint; None where its name says it all."""
+    arguments = dict(getattr(encoder, "hparams", {}))
+    kind = type(encoder)
+    return {"class_path": f"{kind.__module__}.{kind.__qualname__}", "init_args": arguments} if arguments else None
+
+
+def _rebuilt(recipe: dict[str, Any]) -> HasFeatureExtractor:
+    module, _, name = recipe["class_path"].rpartition(".")
+    kind = getattr(importlib.import_module(module), name)
+    built: HasFeatureExtractor = kind(**{key: value for key, value in recipe["init_args"].items() if key[0] != "_"})
+    return built
