@@ -10,6 +10,7 @@ from torch import nn
 from datamodules.datasets import Davis, MaskSequence
 from datamodules.errors import DataError
 
+from .label_propagation import over_ranks
 from .mask_benchmark import MaskBenchmark, ObjectScorer
 from .masks import zip_predictions
 from .metrics import RegionBoundary
@@ -79,10 +80,7 @@ class DavisBenchmark(MaskBenchmark):
 
     def scores_of(self, stage: int) -> tuple[dict[str, float], list[dict[str, Any]]]:
         """See `LabelPropagation`."""
-        metric = self.metrics[stage]
-        with metric.sync_context():
-            rows = metric.rows()
-            return (metric.compute() if rows else {}), rows
+        return over_ranks(self.metrics[stage])
 
     def pack(self, folder: Path) -> None:
         """See `BenchmarkCallback`: predictions.zip, where there is nothing here to score the predictions against."""

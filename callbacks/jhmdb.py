@@ -14,7 +14,7 @@ from lightning_modules.functional import PropagationProtocol
 from lightning_modules.functional.labels import decode_keypoints, encode_keypoints
 from lightning_modules.functional.sizing import Size
 
-from .label_propagation import LabelPropagation
+from .label_propagation import LabelPropagation, over_ranks
 from .masks import log_picture
 from .metrics import PCK
 from .ranks import Ranks
@@ -97,9 +97,7 @@ class JhmdbBenchmark(LabelPropagation):
 
     def scores_of(self, stage: int) -> tuple[dict[str, float], list[dict[str, Any]]]:
         """See `LabelPropagation`."""
-        metric = self.metrics[stage]
-        with metric.sync_context():
-            return metric.compute(), list(metric.rows())
+        return over_ranks(self.metrics[stage])
 
     def draw(self, logger: Any, step: int) -> None:
         """See `BenchmarkCallback`: the overlays of a few clips."""

@@ -119,6 +119,13 @@ def propagate_video(
         yield labels
 
 
+def over_ranks(metric: Any) -> tuple[dict[str, float], list[dict[str, Any]]]:
+    """Scores and rows of a metric over all ranks, by one gather; no scores where there are no rows."""
+    with metric.sync_context():
+        rows = list(metric.rows())  # first, since `compute` leaves the metric with this rank's own rows
+        return (metric.compute() if rows else {}), rows
+
+
 class LabelPropagation(BenchmarkCallback):
     """A benchmark by label propagation; `DavisBenchmark` and its kin say how labels are coded and scored.
 

@@ -14,6 +14,7 @@ from datamodules.datasets import Vip
 from datamodules.datasets.records import PartSequence
 from lightning_modules.functional.sizing import Size
 
+from .label_propagation import over_ranks
 from .mask_benchmark import MaskBenchmark, Scorer
 from .masks import Prediction
 from .metrics import InstanceAP, SemanticIoU, class_areas
@@ -108,9 +109,7 @@ class VipBenchmark(MaskBenchmark):
         scores: dict[str, float] = {}
         rows: list[dict[str, Any]] = []
         if "semantic" in self.parts:
-            with self.semantic[stage].sync_context():
-                scores |= self.semantic[stage].compute()
-                rows = list(self.semantic[stage].rows())
+            scores, rows = over_ranks(self.semantic[stage])
         if "instance" in self.parts:
             with self.instance[stage].sync_context():
                 scores |= self.instance[stage].compute()

@@ -11,6 +11,7 @@ from torch import nn
 from datamodules.datasets import MaskSequence, YoutubeVos
 from lightning_modules.functional import PropagationProtocol
 
+from .label_propagation import over_ranks
 from .mask_benchmark import MaskBenchmark, ObjectScorer
 from .masks import zip_predictions
 from .metrics import RegionBoundary
@@ -80,8 +81,7 @@ class YoutubeVosBenchmark(MaskBenchmark):
 
     def scores_of(self, stage: int) -> tuple[dict[str, float], list[dict[str, Any]]]:
         """See `LabelPropagation`; a row also tells the object's category, and whether training has not seen it."""
-        with self.metrics[stage].sync_context():
-            rows: list[dict[str, Any]] = list(self.metrics[stage].rows())
+        _, rows = over_ranks(self.metrics[stage])
         known = {
             f"{sequence.name}_{number}": {
                 "Category": sequence.categories.get(number, ""),

@@ -260,7 +260,7 @@ class InstanceAP(Metric):
 
     def sync(self, *args: Any, **kwargs: Any) -> None:
         """Gather over ranks; torchmetrics alone would send a one-dimensional float32 for a rank without frames."""
-        if not self.detections:
+        if isinstance(self.detections, list) and not self.detections:  # a tensor once it is gathered
             self.detections.append(torch.zeros(0, 4, dtype=torch.float64, device=self.device))
         super().sync(*args, **kwargs)
 

@@ -52,7 +52,7 @@ class RowMetric(Metric):
 
     def sync(self, *args: Any, **kwargs: Any) -> None:
         """Gather over ranks; torchmetrics alone would send a one-dimensional float32 for a rank without rows."""
-        if not self.names:
+        if isinstance(self.names, list) and not self.names:  # a tensor once it is gathered
             self.names.append(torch.zeros(0, NAME_BYTES, dtype=torch.uint8, device=self.device))
             self.values.append(torch.zeros(0, self.width, dtype=torch.float64, device=self.device))
         super().sync(*args, **kwargs)

@@ -1,11 +1,17 @@
 """Sharing out, and leaving together."""
 
+import json
 import multiprocessing
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
+import torch
 import torch.distributed as dist
 
 from callbacks.ranks import BenchmarkError, Ranks, share_out
+from tests.helpers import benchmark_ranks
 
 
 def test_every_sequence_goes_to_one_rank_and_the_ranks_are_even():
@@ -55,3 +61,60 @@ def test_all_ranks_leave_with_the_message_of_the_one_that_failed(tmp_path):
     for rank in range(2):
         assert (rank, "rank 1 of 2: ValueError: bad sequence") in messages
         assert (rank, [0, 1]) in messages
+
+
+def in_processes(size, davis_root, folder, kind="plain"):
+    """What each of `size` processes has to tell of the benchmark."""
+    context = multiprocessing.get_context("fork")
+    folder.mkdir()
+    arguments = (size, str(davis_root), str(folder), kind)
+    workers = [context.Process(target=benchmark_ranks.work, args=(rank, *arguments)) for rank in range(size)]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join(timeout=120)
+        assert worker.exitcode == 0
+    told = [json.loads((folder / f"rank{rank}.json").read_text()) for rank in range(size)]
+    assert all(one["alive"] == size for one in told)
+    return [one["results"] for one in told]
+
+
+@pytest.mark.parametrize("size", [2, 4])
+def test_the_benchmark_scores_the_same_to_the_last_bit_over_any_ranks(davis_root, tmp_path, size):
+    """Four ranks have three sequences, so one has none."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    alone = benchmark_ranks.evaluate(str(davis_root))
+    torch.set_num_threads(threads)
+    assert in_processes(size, davis_root, tmp_path / "run") == [alone] * size
+    results = json.loads((tmp_path / "run" / "out" / "results.json").read_text())
+    assert (results["ranks"], results["sequences"]) == (size, 3)
+    assert len((tmp_path / "run" / "out" / "per_sequence.csv").read_text().splitlines()) > 3
+    assert len(list((tmp_path / "run" / "out" / "predictions").iterdir())) == 3
+
+
+def test_a_rank_that_fails_takes_the_others_along(davis_root, tmp_path):
+    results = in_processes(2, davis_root, tmp_path / "run", "fails")
+    assert results[0] == results[1]
+    assert "rank 1 of 2: ValueError: synthetic-00" in results[0]["error"]
+
+
+def test_a_benchmark_may_take_longer_than_the_process_group_waits(davis_root, tmp_path):
+    alone = benchmark_ranks.evaluate(str(davis_root))
+    late = in_processes(2, davis_root, tmp_path / "run", "late")
+    assert late[0].keys() == alone.keys()
+    assert late[0] == late[1]
+
+
+@pytest.mark.slow
+def test_two_lightning_processes_go_on_after_a_failure_and_leave_validate_with_it(davis_root, tmp_path):
+    script = Path(benchmark_ranks.__file__).with_name("ddp_run.py")
+    command = [sys.executable, str(script), str(davis_root), str(tmp_path)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
+    assert done.returncode == 0, done.stderr[-3000:]
+    first, second = (json.loads((tmp_path / f"rank{rank}.json").read_text()) for rank in range(2))
+    assert first == second
+    assert list(first["history"]) == ["4"]
+    assert first["checkpoints"] == ["best-epoch=001-step=000004.ckpt"]
+    assert "rank 1 of 2: ValueError: synthetic-00" in first["error"]
+    assert "davis failed and the training goes on: rank 1 of 2" in done.stderr + done.stdout

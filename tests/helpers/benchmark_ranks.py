@@ -1,0 +1,63 @@
+"""DavisBenchmark in several processes over gloo: scores with every bit in sight, failures, a short time limit."""
+
+import json
+import time
+from datetime import timedelta
+from pathlib import Path
+
+import torch
+import torch.distributed as dist
+
+from callbacks import BenchmarkError, DavisBenchmark
+from lightning_modules.backbones import build_feature_extractor
+
+SMALL = {"radius": 3, "context": 2}
+
+
+class FailsOnLast(DavisBenchmark):
+    """One rank cannot read one of its sequences."""
+
+    def run(self, extractor, sequence):
+        if dist.get_rank() == dist.get_world_size() - 1:
+            raise ValueError(f"{sequence.name}: broken")
+        super().run(extractor, sequence)
+
+
+class Late(DavisBenchmark):
+    """One rank takes longer than the process group waits."""
+
+    def run(self, extractor, sequence):
+        if dist.get_rank() == dist.get_world_size() - 1:
+            time.sleep(4)
+        super().run(extractor, sequence)
+
+
+KINDS = {"plain": DavisBenchmark, "fails": FailsOnLast, "late": Late}
+
+
+def bits(scores: dict[str, float]) -> dict[str, str]:
+    return {key: value.hex() for key, value in scores.items()}
+
+
+def evaluate(root: str, kind: str = "plain", folder: str | None = None) -> dict[str, str]:
+    """Scores as hexadecimal digits, or the error that ended the benchmark."""
+    benchmark = KINDS[kind](root, changes=SMALL)
+    try:
+        return bits(benchmark.evaluate(build_feature_extractor("raw_colour"), folder))
+    except BenchmarkError as error:
+        return {"error": str(error)}
+
+
+def work(rank: int, size: int, root: str, folder: str, kind: str) -> None:
+    """One of `size` processes; the process group's own time limit is 2 seconds."""
+    import cv2
+
+    torch.set_num_threads(1)  # a forked process has none of its parent's threads
+    cv2.setNumThreads(0)
+    store, limit = f"file://{folder}/store", timedelta(seconds=2)
+    dist.init_process_group("gloo", init_method=store, rank=rank, world_size=size, timeout=limit)
+    results = evaluate(root, kind, f"{folder}/out")
+    alive = torch.tensor(1.0)
+    dist.all_reduce(alive)  # the training's own group goes on
+    Path(folder, f"rank{rank}.json").write_text(json.dumps({"results": results, "alive": alive.item()}))
+    dist.destroy_process_group()
