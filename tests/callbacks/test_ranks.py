@@ -11,6 +11,7 @@ import torch
 import torch.distributed as dist
 
 from callbacks.ranks import BenchmarkError, Ranks, share_out
+from datamodules.synthetic import write_jhmdb, write_vip, write_youtube_vos
 from tests.helpers import benchmark_ranks
 
 
@@ -63,11 +64,11 @@ def test_all_ranks_leave_with_the_message_of_the_one_that_failed(tmp_path):
         assert (rank, [0, 1]) in messages
 
 
-def in_processes(size, davis_root, folder, kind="plain"):
+def in_processes(size, root, folder, kind="davis"):
     """What each of `size` processes has to tell of the benchmark."""
     context = multiprocessing.get_context("fork")
     folder.mkdir()
-    arguments = (size, str(davis_root), str(folder), kind)
+    arguments = (size, str(root), str(folder), kind)
     workers = [context.Process(target=benchmark_ranks.work, args=(rank, *arguments)) for rank in range(size)]
     for worker in workers:
         worker.start()
@@ -91,6 +92,21 @@ def test_the_benchmark_scores_the_same_to_the_last_bit_over_any_ranks(davis_root
     assert (results["ranks"], results["sequences"]) == (size, 3)
     assert len((tmp_path / "run" / "out" / "per_sequence.csv").read_text().splitlines()) > 3
     assert len(list((tmp_path / "run" / "out" / "predictions").iterdir())) == 3
+
+
+@pytest.mark.parametrize(
+    ("kind", "write"), [("youtube_vos", write_youtube_vos), ("jhmdb", write_jhmdb), ("vip", write_vip)]
+)
+def test_every_benchmark_scores_the_same_over_two_ranks(tmp_path, kind, write):
+    frames = 16 if kind == "youtube_vos" else 3
+    root = write(tmp_path / "data", 3, frames=frames, size=(48, 64))
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    alone = benchmark_ranks.evaluate(str(root), kind, str(tmp_path / "alone"))
+    torch.set_num_threads(threads)
+    assert in_processes(2, root, tmp_path / "run", kind) == [alone] * 2
+    tables = [(tmp_path / folder / "per_sequence.csv").read_text() for folder in ("alone", "run/out")]
+    assert tables[0] == tables[1]
 
 
 def test_a_rank_that_fails_takes_the_others_along(davis_root, tmp_path):

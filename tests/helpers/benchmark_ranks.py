@@ -1,14 +1,22 @@
-"""DavisBenchmark in several processes over gloo: scores with every bit in sight, failures, a short time limit."""
+"""Benchmarks in several processes over gloo: scores with every bit in sight, failures, a short time limit."""
 
 import json
 import time
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 
 import torch
 import torch.distributed as dist
 
-from callbacks import BenchmarkError, DavisBenchmark
+from callbacks import (
+    BenchmarkCallback,
+    BenchmarkError,
+    DavisBenchmark,
+    JhmdbBenchmark,
+    VipBenchmark,
+    YoutubeVosBenchmark,
+)
 from lightning_modules.backbones import build_feature_extractor
 
 SMALL = {"radius": 3, "context": 2}
@@ -32,16 +40,23 @@ class Late(DavisBenchmark):
         super().run(extractor, sequence)
 
 
-KINDS = {"plain": DavisBenchmark, "fails": FailsOnLast, "late": Late}
+KINDS = {
+    "davis": DavisBenchmark,
+    "youtube_vos": partial(YoutubeVosBenchmark, split="holdout", holdout=0.7, unseen=1),
+    "jhmdb": JhmdbBenchmark,
+    "vip": VipBenchmark,
+    "fails": FailsOnLast,
+    "late": Late,
+}
 
 
 def bits(scores: dict[str, float]) -> dict[str, str]:
     return {key: value.hex() for key, value in scores.items()}
 
 
-def evaluate(root: str, kind: str = "plain", folder: str | None = None) -> dict[str, str]:
+def evaluate(root: str, kind: str = "davis", folder: str | None = None) -> dict[str, str]:
     """Scores as hexadecimal digits, or the error that ended the benchmark."""
-    benchmark = KINDS[kind](root, changes=SMALL)
+    benchmark: BenchmarkCallback = KINDS[kind](root, changes=SMALL)
     try:
         return bits(benchmark.evaluate(build_feature_extractor("raw_colour"), folder))
     except BenchmarkError as error:
