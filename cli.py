@@ -16,10 +16,11 @@ import callbacks
 import datamodules
 import lightning_modules
 from callbacks.compare import command as compare
+from callbacks.figure import command as figure
 
 USER_MISTAKES = (ValueError, OSError, MisconfigurationException, callbacks.BenchmarkError)
 PARTS = (callbacks, datamodules, lightning_modules)
-TOOLS: dict[str, Callable[[Sequence[str]], None]] = {"compare": compare}
+TOOLS: dict[str, Callable[[Sequence[str]], None]] = {"compare": compare, "figure": figure}
 """First word → what takes the words after it."""
 
 

@@ -1,5 +1,6 @@
 """Curves of a benchmark over training, drawn from the results.json files of one or many runs (VFS, Figures 4 and 5)."""
 
+import argparse
 import json
 import re
 from collections import defaultdict
@@ -72,6 +73,21 @@ def figure(
     Path(output).parent.mkdir(parents=True, exist_ok=True)
     _draw(curves, Path(output), f"{benchmark} {score} (%)", title)
     return Path(output)
+
+
+def command(words: Sequence[str]) -> None:
+    """`vidcorr figure`: the words after it.
+
+    Raises:
+        ValueError: for a user's mistake, one line.
+    """
+    parser = argparse.ArgumentParser(prog="vidcorr figure", description=__doc__)
+    parser.add_argument("runs", nargs="+", type=Path, metavar="RUN", help="folder of a run")
+    parser.add_argument("--output", type=Path, default=Path("figure.png"), help="png, pdf or svg (default: figure.png)")
+    parser.add_argument("--benchmark", default="davis")
+    parser.add_argument("--score", default="J&F-Mean")
+    parser.add_argument("--title", default="")
+    print(figure(**vars(parser.parse_args(list(words)))))
 
 
 def _scores(file: Path) -> dict[str, float]:

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from callbacks.figure import figure, read_curves
+from callbacks.figure import command, figure, read_curves
 from callbacks.results import Results
 
 
@@ -57,3 +57,10 @@ def test_what_is_missing_is_named(tmp_path: Path) -> None:
         read_curves(run)
     with pytest.raises(ValueError, match="at least one"):
         figure([])
+
+
+def test_command_draws_the_picture(tmp_path, capsys):
+    write_run(tmp_path / "run", {(0, 4): {"J&F-Mean": 0.3}, (1, 8): {"J&F-Mean": 0.4}})
+    command([str(tmp_path / "run"), "--output", str(tmp_path / "curve.png")])
+    assert (tmp_path / "curve.png").stat().st_size > 1000
+    assert "curve.png" in capsys.readouterr().out
