@@ -172,14 +172,20 @@ class BenchmarkCallback(pl.Callback, ABC):
     # Hooks
 
     def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
-        """Open the data set before any training, so that what is wrong with it is known at once."""
+        """Open the data set and the folder before any training, so that what is wrong with them is known at once."""
         if stage in ("fit", "validate"):
             ranks = Ranks()
             try:
                 with ranks.together():
                     _ = self.sequences
+                    if self.output_dir is not None and ranks.rank == 0:
+                        require_writable(Path(self.output_dir))
             finally:
                 ranks.close()
+
+    def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """A stage or stride that the module does not have is told before any training."""
+        _ = self.extractor(pl_module)
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """The score before training, where it is asked for; not when a run is resumed."""
@@ -199,7 +205,13 @@ class BenchmarkCallback(pl.Callback, ABC):
             self._log_outside_validation(trainer, self._evaluate_in(trainer, pl_module))
         if trainer.is_global_zero and len(self.history) > 1:
             first, last = min(self.history), max(self.history)
-            Console().print(scores_table({f"step {step}": self.history[step] for step in (first, last)}))
+            rows = {step: self.history[step].items() for step in (first, last)}
+            strip = len(self.name) + 1
+            Console().print(
+                scores_table(
+                    {f"{self.name}, step {step}": {k[strip:]: v for k, v in row} for step, row in rows.items()}
+                )
+            )
 
     def _log_outside_validation(self, trainer: pl.Trainer, scores: dict[str, float]) -> None:
         if trainer.logger is not None and scores:
