@@ -61,7 +61,9 @@ def test_a_still_video_is_propagated_perfectly(davis_root, tmp_path):
     """Every frame is the first one and each place has a colour of its own: labels stay, but for what the grid loses."""
     source = Davis(davis_root)[0]
     still = tmp_path / "davis"
-    picture = np.stack([*np.meshgrid(np.arange(64) * 4, np.arange(64) * 4), np.full((64, 64), 128)], -1).astype(np.uint8)
+    picture = np.stack([*np.meshgrid(np.arange(64) * 4, np.arange(64) * 4), np.full((64, 64), 128)], -1).astype(
+        np.uint8
+    )
     (still / "ImageSets/2017").mkdir(parents=True)
     (still / "ImageSets/2017/val.txt").write_text("still\n")
     for kind, suffix in (("JPEGImages", "png"), ("Annotations", "png")):
@@ -156,7 +158,7 @@ def test_a_run_that_ends_within_an_epoch_is_scored_and_kept(davis_root, tmp_path
     )
     assert list(benchmark.history) == [0, 3]
     assert len(list(tmp_path.glob("best-*-step=000003.ckpt"))) == len(list(tmp_path.glob("*.ckpt"))) == 1
-    assert "step 0" in capsys.readouterr().out
+    assert "davis, step 0" in capsys.readouterr().out
 
 
 class Failing(DavisBenchmark):
