@@ -1,12 +1,26 @@
 """The compactness prior of Liir: an affinity window replaced by a mixture of Gaussians around its peaks."""
 
+import dataclasses
 import math
 from typing import Literal
 
 import torch
 from torch import Tensor
+from torch.nn.functional import smooth_l1_loss
+
+SHARPNESS = 20
+"""Factor on what a smooth-L1 loss compares, in the public code of MAST and Liir: only small differences are squared."""
 
 _FIXED_VARIANCE = 1 / (8 * math.log(2))  # full width at half maximum of 1 cell
+
+
+@dataclasses.dataclass(frozen=True)
+class CompactnessPrior:
+    """How an affinity should look like in training; the fields are the arguments of `compact_affinity`."""
+
+    components: int = 2
+    threshold: float = 0.5
+    width: Literal["fixed", "moments"] = "fixed"
 
 
 def compact_affinity(
@@ -44,6 +58,24 @@ def compact_affinity(
         raise ValueError(f"components must be 1 to {side**2}, got {components}")
     windows = affinity.unflatten(1, (-1, side**2)).movedim(2, -1)
     return compact_windows(windows, components, threshold, width).movedim(-1, 2).flatten(1, 2)
+
+
+def compactness_loss(affinity: Tensor, radius: int, prior: CompactnessPrior) -> Tensor:
+    """Distance of an affinity from its mixture of Gaussians: smooth-L1 of 20 times both, the mixture detached.
+
+    Windows whose peak is not above the prior's threshold are at distance 0; the mean is over all entries.
+    Paper: Liir, Eq. 8, in the form of the public code.
+
+    Args:
+        affinity: `(B, R · P · P, h, w)`, see `compact_affinity`.
+        radius: of the window, in cells.
+        prior: the mixture.
+
+    Returns:
+        Scalar.
+    """
+    compact = compact_affinity(affinity, radius, prior.components, prior.threshold, prior.width)
+    return smooth_l1_loss(SHARPNESS * affinity, SHARPNESS * compact)
 
 
 @torch.no_grad()

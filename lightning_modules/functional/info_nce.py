@@ -1,15 +1,10 @@
 """InfoNCE against a long queue, streamed: the logits are never stored."""
 
-from typing import Any
-
 import torch
 from torch import Tensor
-from torch.autograd import Function
-from torch.autograd.function import once_differentiable
 from torch.nn.functional import softplus
 
-CHUNK = 1 << 21
-"""Logits that are held at a time: 8 MB in float32."""
+from .logsumexp import dot_logsumexp
 
 
 def info_nce_loss(
@@ -46,46 +41,8 @@ def info_nce_loss(
     with torch.autocast(predicted.device.type, enabled=False):
         query = predicted.to(exact) / temperature
         positive = query @ target.detach().to(exact).mT
-        negative = _QueueLogSumExp.apply(query, queue.detach(), excluded)
+        negative = dot_logsumexp(query, queue.detach(), excluded)
         return softplus(negative.unsqueeze(-1) - positive).mean()
-
-
-class _QueueLogSumExp(Function):
-    """`log Σ_k exp(q·u_k)` of queries `(B, n, D)` over a queue `(K, D)` → `(B, n)`.
-
-    The softmax-weighted mean of the keys, which is the gradient, is gathered in the same pass; nothing else is kept.
-    """
-
-    @staticmethod
-    def forward(ctx: Any, query: Tensor, queue: Tensor, excluded: Tensor | None) -> Tensor:
-        rows = query.reshape(-1, query.shape[-1])
-        length = max(64, CHUNK // len(rows))
-        largest = rows.new_full((len(rows), 1), torch.finfo(rows.dtype).min)
-        total = rows.new_zeros(len(rows), 1)
-        mean = torch.zeros_like(rows) if query.requires_grad else None
-        buffer = rows.new_empty(len(rows) * min(length, len(queue)))
-        for start in range(0, len(queue), length):
-            keys = queue[start : start + length].to(rows.dtype)
-            logits = torch.mm(rows, keys.mT, out=buffer[: len(rows) * len(keys)].view(len(rows), len(keys)))
-            if excluded is not None:
-                of_videos = logits.view(*query.shape[:2], len(keys))
-                of_videos.masked_fill_(excluded[:, None, start : start + length], -torch.inf)
-            before, largest = largest, torch.maximum(largest, logits.amax(dim=1, keepdim=True))
-            shrink = (before - largest).exp_()
-            weights = logits.sub_(largest).exp_()
-            total.mul_(shrink).add_(weights.sum(dim=1, keepdim=True))
-            if mean is not None:
-                mean.mul_(shrink).addmm_(weights, keys)
-        if mean is not None:
-            # where all keys are excluded the sum is 0, and so is the gradient
-            ctx.save_for_backward(mean.div_(total.clamp_min(torch.finfo(total.dtype).tiny)).view_as(query))
-        return total.log_().add_(largest).view(query.shape[:-1])
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None]:
-        (mean,) = ctx.saved_tensors
-        return grad.unsqueeze(-1) * mean, None, None
 
 
 def _check(predicted: Tensor, target: Tensor, queue: Tensor, temperature: float, excluded: Tensor | None) -> None:

@@ -8,7 +8,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from lightning_modules.functional import PropagationProtocol, compact_affinity, encode_masks, propagate_labels
+from lightning_modules.functional import (
+    CompactnessPrior,
+    PropagationProtocol,
+    compact_affinity,
+    compactness_loss,
+    encode_masks,
+    propagate_labels,
+)
 from lightning_modules.functional.compactness import compact_windows
 from lightning_modules.functional.references import reference_frames
 from lightning_modules.functional.tiles import Neighbourhood
@@ -105,6 +112,36 @@ def test_moments_by_hand() -> None:
     lone[0, 60] = 1
     narrow = compact_affinity(lone, 5, components=1, width="moments")
     torch.testing.assert_close(narrow, compact_affinity(lone, 5, components=1))
+
+
+@pytest.mark.parametrize("components", [1, 2, 3])
+def test_equals_a_double_loop(components: int) -> None:
+    """Eq. 7, place by place and window by window."""
+    affinity = torch.rand(1, 50, 2, 3)
+    found = compact_affinity(affinity, 2, components)
+    for y, x, window in [(y, x, w) for y in range(2) for x in range(3) for w in range(2)]:
+        weights = affinity[0, 25 * window : 25 * window + 25, y, x]
+        peaks = weights.argsort(descending=True)[:components].tolist()
+        shares = weights[peaks].softmax(0).tolist()
+        for cell in range(25):
+            squares = [(cell // 5 - peak // 5) ** 2 + (cell % 5 - peak % 5) ** 2 for peak in peaks]
+            expected = sum(share * 0.5 ** (4 * square) for share, square in zip(shares, squares, strict=True))
+            assert found[0, 25 * window + cell, y, x].item() == pytest.approx(expected, abs=1e-6)
+
+
+def test_loss_by_hand_and_its_gradient() -> None:
+    window = torch.zeros(1, 9, 1, 2)
+    window[0, 4] = torch.tensor([0.9, 0.4])  # the second place is not above the threshold
+    window[0, 5] = torch.tensor([0.1, 0.4])
+    window.requires_grad_()
+    loss = compactness_loss(window, 1, CompactnessPrior(components=1))
+    near, corner = 20 * 0.5**4, 20 * 0.5**8  # of the Gaussian; the peak is 20 there, and 18 in the affinity
+    terms = [2 - 0.5, (2 - near) ** 2 / 2, *3 * [near - 0.5], *4 * [corner**2 / 2]]
+    assert loss.item() == pytest.approx(sum(terms) / 18, rel=1e-5)
+    loss.backward()
+    assert window.grad is not None
+    assert window.grad[..., 1].eq(0).all()
+    assert window.grad[0, 4, 0, 0].item() == pytest.approx(-20 / 18)
 
 
 def test_two_references_are_two_windows() -> None:

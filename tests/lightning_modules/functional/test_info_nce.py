@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy, normalize
 
-from lightning_modules.functional import info_nce, info_nce_loss
+from lightning_modules.functional import info_nce_loss, logsumexp
 
 
 def unit(*shape: int, dtype: torch.dtype = torch.float32) -> Tensor:
@@ -47,7 +47,7 @@ def test_by_hand() -> None:
 @pytest.mark.parametrize("with_excluded", [False, True])
 @pytest.mark.parametrize("chunk", [1, 700, 1 << 21])
 def test_equals_the_plain_form(monkeypatch: pytest.MonkeyPatch, chunk: int, with_excluded: bool) -> None:
-    monkeypatch.setattr(info_nce, "CHUNK", chunk)
+    monkeypatch.setattr(logsumexp, "CHUNK", chunk)
     query, target, queue = (unit(3, 4, 16).double(), unit(3, 4, 16).double(), unit(203, 16).double())
     excluded = torch.rand(3, 203) < 0.3 if with_excluded else None
     gradients = []

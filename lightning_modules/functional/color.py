@@ -1,0 +1,71 @@
+"""Colour as Liir sees it: CIE Lab, and the channel that the encoder does not see."""
+
+import torch
+from torch import Tensor
+
+# IEC 61966-2-1 (sRGB), white point D65, rows scaled so that white is 1 in X, Y and Z.
+_XYZ_OF_RGB = (
+    (0.412453 / 0.950456, 0.357580 / 0.950456, 0.180423 / 0.950456),
+    (0.212671, 0.715160, 0.072169),
+    (0.019334 / 1.088754, 0.119193 / 1.088754, 0.950227 / 1.088754),
+)
+
+
+def rgb_to_lab(rgb: Tensor) -> Tensor:
+    """sRGB to CIE Lab under D65, by the exact formula (OpenCV looks it up in tables).
+
+    Args:
+        rgb: float `(…, 3, H, W)` in [0, 1].
+
+    Returns:
+        The same shape: L in [0, 100], a and b within ±128; in float32 at least.
+
+    Raises:
+        ValueError: for another shape or whole numbers.
+
+    Example:
+        >>> rgb_to_lab(torch.ones(3, 1, 1)).flatten().round()
+        tensor([100., 0., 0.])
+    """
+    if rgb.ndim < 3 or rgb.shape[-3] != 3 or not rgb.is_floating_point():
+        raise ValueError(f"rgb_to_lab: expected float RGB (…, 3, H, W) in [0, 1], got {rgb.dtype} {tuple(rgb.shape)}")
+    rgb = rgb.to(torch.promote_types(rgb.dtype, torch.float32))
+    linear = torch.where(rgb > 0.04045, ((rgb + 0.055) / 1.055).pow(2.4), rgb / 12.92)
+    red, green, blue = linear.unbind(-3)
+    x, y, z = (_cube_root(row[0] * red + row[1] * green + row[2] * blue) for row in _XYZ_OF_RGB)
+    return torch.stack([116 * y - 16, 500 * (x - y), 200 * (y - z)], dim=-3)
+
+
+def normalised_lab(rgb: Tensor) -> Tensor:
+    """What Liir's encoder and loss see: (L − 50) / 50, a / 127, b / 127, each within about ±1.
+
+    Args:
+        rgb: see `rgb_to_lab`.
+    """
+    lab = rgb_to_lab(rgb)
+    offset, scale = lab.new_tensor([50, 0, 0]), lab.new_tensor([50, 127, 127])
+    return (lab - offset[:, None, None]) / scale[:, None, None]
+
+
+def drop_channel(lab: Tensor, channel: int) -> Tensor:
+    """The information bottleneck: one channel set to zero, the others scaled by 3/2.
+
+    Paper: MAST (Lai et al., CVPR 2020), section 3.1; Liir, section 3.3.
+
+    Args:
+        lab: `(…, 3, H, W)`, see `normalised_lab`.
+        channel: 1 for a, 2 for b; L is never dropped.
+
+    Raises:
+        ValueError: for another channel.
+    """
+    if channel not in (1, 2):
+        raise ValueError(f"the dropped channel must be 1 (a) or 2 (b), got {channel}")
+    scale = lab.new_full((3,), 1.5)
+    scale[channel] = 0
+    return lab * scale[:, None, None]
+
+
+def _cube_root(ratio: Tensor) -> Tensor:
+    """The cube root of a ratio to white, linear near black (CIE 15:2004)."""
+    return torch.where(ratio > 0.008856, ratio.clamp_min(0.008856).pow(1 / 3), 7.787 * ratio + 16 / 116)
