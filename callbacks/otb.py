@@ -120,8 +120,9 @@ class OtbBenchmark(BenchmarkCallback):
             while self._episodes:
                 self._advance()
         with self.metric.sync_context():
-            scores, rows, curves = self.metric.compute(), self.metric.rows(), self.metric.curves()
-        if self._ranks.rank == 0 and rows:
+            rows, curves = self.metric.rows(), self.metric.curves()  # compute() ends the synchronisation
+            scores = self.metric.compute()
+        if self._ranks.rank == 0 and rows and self._folder_of_run is not None:
             self.plots = plot_curves(curves, self.protocol.name)
         return scores, list(rows)
 

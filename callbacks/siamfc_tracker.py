@@ -20,6 +20,9 @@ from .label_propagation import Stopwatch
 Picture = NDArray[np.uint8]
 """A frame, (H, W, 3) uint8 RGB."""
 
+FLAT = 1e-5
+"""A response that varies by less than this share of its size is rounding: the window alone then decides."""
+
 
 @dataclasses.dataclass(frozen=True)
 class TrackingProtocol:
@@ -257,7 +260,9 @@ class SiamFCTracker:
         best = (responses.amax((-2, -1)) * penalty).argmax(1)
         chosen = responses[torch.arange(len(responses), device=best.device), best].double()
         chosen = (chosen * penalty[best].double()[:, None, None]).flatten(1)
+        largest = chosen.abs().amax(1, keepdim=True)
         chosen = chosen - chosen.amin(1, keepdim=True)
+        chosen = torch.where(chosen.amax(1, keepdim=True) > FLAT * largest, chosen, 0)
         chosen = chosen / (chosen.sum(1, keepdim=True) + 1e-16)
         window = self._window(responses.shape[-1])
         place = ((1 - protocol.window_influence) * chosen + protocol.window_influence * window).argmax(1)

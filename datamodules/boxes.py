@@ -103,7 +103,7 @@ def square_crop(
         _visible(middle, side, length, size) for middle, length in zip(centre, picture.shape[:2], strict=True)
     )
     region = picture[top:bottom, left:right]
-    if (height, width) == (size, size):
+    if region.size and (height, width) == (size, size):
         cv2.resize(region, (size, size), dst=crop, interpolation=interpolation)
         return crop
     crop[:] = np.rint(np.divide(cv2.sumElems(picture)[:3], picture.shape[0] * picture.shape[1]))

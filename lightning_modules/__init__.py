@@ -1,9 +1,10 @@
 """What learns: one method, one file, in the order of its paper."""
 
 from .frozen_encoder import FrozenEncoder
+from .liir import Liir
 from .linear_probe import LinearProbe
 from .siamfc import SiamFC
 from .vfs_moco import VFSMoCo
 from .vfs_simsiam import VFSSimSiam
 
-__all__ = ["FrozenEncoder", "LinearProbe", "SiamFC", "VFSMoCo", "VFSSimSiam"]
+__all__ = ["FrozenEncoder", "Liir", "LinearProbe", "SiamFC", "VFSMoCo", "VFSSimSiam"]

@@ -47,7 +47,7 @@ def response_labels(size: tuple[int, int], radius: float, ignored: float = 0.0) 
     Args:
         size: (h, w) of the response.
         radius: of the positive places, cells.
-        ignored: places beyond `radius` and up to this distance get 0.5, which `balanced_loss` leaves out; cells.
+        ignored: places beyond `radius` and nearer than this get 0.5, which `balanced_loss` leaves out; cells.
 
     Returns:
         (h, w) float32.
@@ -58,7 +58,7 @@ def response_labels(size: tuple[int, int], radius: float, ignored: float = 0.0) 
     """
     y, x = (torch.arange(length) - (length - 1) / 2 for length in size)
     distance = y.abs()[:, None] + x.abs()
-    return torch.where(distance <= radius, 1.0, torch.where(distance <= ignored, 0.5, 0.0))
+    return torch.where(distance <= radius, 1.0, torch.where(distance < ignored, 0.5, 0.0))
 
 
 def balanced_loss(logits: Tensor, labels: Tensor, negative_weight: float = 1.0) -> Tensor:
@@ -97,7 +97,8 @@ def focal_loss(logits: Tensor, labels: Tensor, gamma: float = 2.0) -> Tensor:
     probability = logits.sigmoid()
     positive, negative = labels * (1 - probability) ** gamma, (1 - labels) * probability**gamma
     loss = -(positive * logsigmoid(logits) + negative * logsigmoid(-logits)).mean()
-    return loss / (positive + negative).mean()
+    # where every place is right beyond doubt all weights are 0
+    return loss / (positive + negative).mean().clamp_min(torch.finfo(logits.dtype).tiny)
 
 
 def exponential_factor(step: int, steps: int, last: float) -> float:

@@ -1,0 +1,203 @@
+"""The OTB benchmark from the frames on disk to scores, files and plots, with and without a Trainer."""
+
+import csv
+import json
+import multiprocessing
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import pytorch_lightning as pl
+import torch
+from PIL import Image
+from torch.utils.data import DataLoader
+
+from callbacks import BestCheckpoint, OtbBenchmark
+from callbacks.metrics import TrackingSuccess
+from callbacks.tracking_pictures import overlay_boxes, plot_curves
+from cli import main
+from datamodules.boxes import read_boxes
+from datamodules.datasets import Otb
+from datamodules.errors import DataError
+from datamodules.synthetic import write_otb
+from lightning_modules import FrozenEncoder, VFSSimSiam
+from lightning_modules.backbones import build_encoder
+from tests.helpers.tracking import OracleBenchmark, score_on_ranks, steady, write_moving_target
+from tests.lightning_modules.test_vfs_simsiam import TINY
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_otb(tmp_path_factory.mktemp("otb") / "otb", 3, frames=6, size=(96, 96))
+
+
+def colour() -> Any:
+    return build_encoder("raw_colour").feature_extractor()
+
+
+def test_a_perfect_response_scores_20_of_21(tmp_path: Path) -> None:
+    """One-based boxes in and out: a shift of one pixel anywhere would cost the highest thresholds."""
+    write_moving_target(tmp_path / "otb" / "Right", steady(12, (40, 50), (3, -1), (30, 24)))
+    write_moving_target(tmp_path / "otb" / "Leaves", steady(12, (120, 80), (4, 2), (28, 28)))
+    write_moving_target(tmp_path / "otb" / "Enters", steady(12, (-10, 10), (3, 2), (40, 32)))
+    scores = OracleBenchmark(tmp_path / "otb", None).evaluate(colour(), tmp_path / "results")
+    assert scores == {"success": pytest.approx(20 / 21, abs=1e-12), "precision@20px": 1.0, "success@0.5": 1.0}
+    for sequence in Otb(tmp_path / "otb", None):
+        found = read_boxes(tmp_path / "results" / "predictions" / f"{sequence.name}.txt")
+        assert np.abs(found - sequence.boxes).max() < 0.5
+
+
+def test_scores_are_those_of_the_predictions_on_disk(root: Path, tmp_path: Path) -> None:
+    scores = OtbBenchmark(root, None).evaluate(colour(), tmp_path)
+    metric = TrackingSuccess()
+    for sequence in Otb(root, None):
+        boxes = read_boxes(tmp_path / "predictions" / f"{sequence.name}.txt")
+        assert np.array_equal(boxes[0], sequence.boxes[0])
+        metric.update(boxes, sequence.boxes, name=sequence.name)
+    assert scores == metric.compute()
+    assert 0 < scores["success"] < 20 / 21
+
+
+def test_files(root: Path, tmp_path: Path) -> None:
+    benchmark = OtbBenchmark(root, None, changes={"scales": 1}, video=True, limit_sequences=3)
+    scores = benchmark.evaluate(colour(), tmp_path)
+    results = json.loads((tmp_path / "results.json").read_text())
+    assert results["scores"] == scores
+    assert results["protocol"]["name"] == "vfs+scales=1"
+    assert results["protocol"]["digest"] == benchmark.protocol.digest()
+    assert set(results["seconds_of_rank_0"]) == {"decode", "crop", "backbone", "respond", "draw"}
+    rows = list(csv.DictReader((tmp_path / "per_sequence.csv").open()))
+    assert [row["Sequence"] for row in rows] == ["Synthetic000", "Synthetic001", "Synthetic002-1"]
+    assert np.mean([float(row["success"]) for row in rows]) == pytest.approx(scores["success"])
+    names = {path.name for path in tmp_path.rglob("*.png")}
+    assert names == {"success.png", "precision.png", *(f"{row['Sequence']}.png" for row in rows)}
+    assert Image.open(tmp_path / "success.png").size[0] > 500
+    from datamodules.decoding import VideoFile
+
+    with VideoFile(tmp_path / "overlays" / "Synthetic000.mp4") as video:
+        assert video.num_frames == 6
+
+
+def test_sequences_at_once_give_the_same_boxes(root: Path, tmp_path: Path) -> None:
+    for count in (1, 3):
+        OtbBenchmark(root, None, sequences_at_once=count).evaluate(colour(), tmp_path / str(count))
+    for path in (tmp_path / "1" / "predictions").iterdir():
+        np.testing.assert_allclose(read_boxes(path), read_boxes(tmp_path / "3" / "predictions" / path.name), atol=2e-3)
+    assert len(list((tmp_path / "3" / "predictions").iterdir())) == 4
+
+
+def test_one_rank_and_two_give_the_same_numbers(root: Path, tmp_path: Path) -> None:
+    context = multiprocessing.get_context("fork")
+    for ranks in (1, 2):
+        arguments = [(rank, ranks, str(root), str(tmp_path)) for rank in range(ranks)]
+        workers = [context.Process(target=score_on_ranks, args=words) for words in arguments]
+        for worker in workers:
+            worker.start()
+        for worker in workers:
+            worker.join(timeout=120)
+            assert worker.exitcode == 0
+    one = json.loads((tmp_path / "1-0.json").read_text())
+    assert one == json.loads((tmp_path / "2-0.json").read_text()) == json.loads((tmp_path / "2-1.json").read_text())
+    for name in ("per_sequence.csv", "success.png"):
+        assert (tmp_path / "1" / name).read_bytes() == (tmp_path / "2" / name).read_bytes()
+    assert len(list((tmp_path / "2" / "predictions").iterdir())) == 4
+
+
+def trainer(folder: Path, *callbacks: Any, **arguments: Any) -> pl.Trainer:
+    quiet = {"enable_progress_bar": False, "enable_model_summary": False, "num_sanity_val_steps": 0}
+    settings = {"accelerator": "cpu", "logger": False, **quiet, **arguments}
+    return pl.Trainer(default_root_dir=folder, callbacks=list(callbacks), **settings)
+
+
+def clips() -> Any:
+    generator = torch.Generator().manual_seed(1)
+    return DataLoader([{"clip": torch.rand(2, 3, 32, 32, generator=generator)} for _ in range(4)], batch_size=4)  # type: ignore[arg-type]
+
+
+def test_fit_runs_it_on_dilated_features_and_changes_nothing(root: Path, tmp_path: Path) -> None:
+    weights = []
+    benchmark = OtbBenchmark(root, None, before_training=True, limit_sequences=1, output_dir=tmp_path / "o")
+    for benchmarks in ([], [benchmark]):
+        pl.seed_everything(0)
+        module = VFSSimSiam(**TINY)
+        trainer(tmp_path, *benchmarks, max_epochs=2, enable_checkpointing=False).fit(module, clips())
+        weights.append({**module.state_dict(), "random": torch.rand(1)})
+    assert all(torch.equal(weights[0][name], weights[1][name]) for name in weights[0])
+    assert list(benchmark.history) == [0, 1, 2]
+    alone = OtbBenchmark(root, None, limit_sequences=1).evaluate(module.feature_extractor("res5", dilated=True))
+    assert {f"otb/{key}": value for key, value in alone.items()} == benchmark.history[2]
+    assert module.backbone.layer4[0][0].dilation == (1, 1)
+
+
+def test_best_checkpoint_and_tensorboard(root: Path, tmp_path: Path) -> None:
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    benchmark = OtbBenchmark(root, None, limit_sequences=1)
+    best = BestCheckpoint("otb/success", dirpath=tmp_path / "best")
+    trainer(tmp_path, benchmark, best, max_epochs=1, logger=True).fit(VFSSimSiam(**TINY), clips())
+    assert len(list((tmp_path / "best").glob("best-*.ckpt"))) == 1
+    (events,) = tmp_path.rglob("events.out.tfevents.*")
+    log = EventAccumulator(str(events)).Reload()
+    assert {"otb/success", "otb/precision", "otb/Synthetic000"} <= set(log.Tags()["images"])
+    assert {"otb/success", "otb/precision@20px"} <= set(log.Tags()["scalars"])
+
+
+def test_an_unreadable_frame_ends_it_and_is_named(tmp_path: Path) -> None:
+    write_moving_target(tmp_path / "otb" / "Broken", steady(8, (40, 50), (3, -1), (30, 24)))
+    (tmp_path / "otb/Broken/img/0006.jpg").write_bytes(b"\xff\xd8 no picture")
+    with pytest.raises(DataError, match=r"Broken/img/0006.jpg"):
+        OtbBenchmark(tmp_path / "otb", None).evaluate(colour())
+    with pytest.raises(DataError, match=r"Broken/img/0006.jpg"):
+        trainer(tmp_path, OtbBenchmark(tmp_path / "otb", None)).validate(FrozenEncoder("raw_colour"), verbose=False)
+
+
+def test_missing_sequences_are_in_the_results(tmp_path: Path) -> None:
+    write_moving_target(tmp_path / "otb" / "Man", steady(3, (40, 50), (3, -1), (30, 24)))
+    OtbBenchmark(tmp_path / "otb", "tb100", allow_missing=True).evaluate(colour(), tmp_path / "results")
+    results = json.loads((tmp_path / "results" / "results.json").read_text())
+    assert (results["sequences"], len(results["missing"])) == (1, 99)
+
+
+def test_validate_by_the_command_line(root: Path, tmp_path: Path) -> None:
+    main(
+        [
+            "validate",
+            "--model=FrozenEncoder",
+            "--model.spec=tests.helpers.encoders:TinyResNet",
+            "--trainer.logger=false",
+            "--trainer.accelerator=cpu",
+            "--trainer.callbacks+=OtbBenchmark",
+            f"--trainer.callbacks.root={root}",
+            "--trainer.callbacks.version=null",
+            "--trainer.callbacks.limit_sequences=1",
+            f"--trainer.callbacks.output_dir={tmp_path}",
+        ]
+    )
+    assert json.loads((tmp_path / "results.json").read_text())["stage"] == "res5"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [({"sequences_at_once": 0}, "sequences_at_once"), ({"changes": {"scale": 3}}, "no field scale"),
+     ({"changes": {"scales": 4}}, "scales is 4")],
+)  # fmt: skip
+def test_bad_arguments(arguments: Any, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        OtbBenchmark("nowhere", **arguments)
+
+
+def test_overlays_count_from_one_and_leave_the_frame() -> None:
+    frame = torch.zeros(3, 20, 30, dtype=torch.uint8)
+    picture = overlay_boxes(frame, np.array([9.0, 5, 6, 4]), np.array([-1e9, -1e9, 2e9, 2e9]))
+    assert picture.shape == (20, 30, 3)
+    assert picture[4, 8].tolist() == picture[7, 13].tolist() == [230, 40, 40]
+    assert not frame.any()
+    assert not overlay_boxes(frame, np.full(4, np.nan), np.full(4, np.nan)).any()
+
+
+def test_plots_show_the_curve() -> None:
+    high = plot_curves((torch.ones(21), torch.ones(51)), "a")
+    low = plot_curves((torch.zeros(21), torch.zeros(51)), "a")
+    assert set(high) == {"success", "precision"}
+    assert all(not np.array_equal(high[name], low[name]) for name in high)

@@ -1,0 +1,114 @@
+"""OTB as distributed, with its odd sequences."""
+
+import logging
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import torch
+
+from datamodules.datasets import Otb
+from datamodules.datasets.otb import VERSIONS
+from datamodules.errors import DataError, DecodingError
+
+PICTURE = np.zeros((6, 8, 3), np.uint8)
+
+
+def write(root: Path, name: str, frames: int, boxes: int | None = None, suffix: str = "", first: int = 1) -> Path:
+    """A sequence whose box in frame t is t, 1, 2, 2."""
+    folder = root / name / "img"
+    folder.mkdir(parents=True, exist_ok=True)
+    for t in range(frames):
+        (folder / f"{first + t:04d}.jpg").write_bytes(cv2.imencode(".jpg", PICTURE)[1].tobytes())
+    lines = [f"{t + 1},1,2,2\n" for t in range(frames if boxes is None else boxes)]
+    path = root / name / f"groundtruth_rect{suffix}.txt"
+    path.write_text("".join(lines))
+    return path
+
+
+def test_real_sequences(shared_data: Path) -> None:
+    crossing, freeman, man = Otb(shared_data / "otb", version=None)
+    assert [s.name for s in (crossing, freeman, man)] == ["Crossing", "Freeman1", "Man"]
+    assert [s.num_frames for s in (crossing, freeman, man)] == [120, 326, 134]
+    assert crossing.boxes[0].tolist() == [205, 151, 17, 50]
+    assert man.boxes[2].tolist() == [71, 50, 26, 39]
+    assert man.frame(0).shape == (3, 193, 241) == (3, *man.size)
+    grey = freeman.frame(5)
+    assert grey.dtype == torch.uint8
+    assert torch.equal(grey[0], grey[2])
+    assert grey.permute(1, 2, 0).is_contiguous()
+
+
+def test_versions() -> None:
+    assert {name: len(sequences) for name, sequences in VERSIONS.items()} == {"otb2013": 51, "tb50": 50, "tb100": 100}
+    assert all(len(set(sequences)) == len(sequences) for sequences in VERSIONS.values())
+    assert set(VERSIONS["tb50"]) | set(VERSIONS["otb2013"]) <= set(VERSIONS["tb100"])
+    assert {"Jogging-1", "Jogging-2", "Skating2-1", "Skating2-2", "Human4-2"} <= set(VERSIONS["tb100"])
+
+
+def test_two_targets(tmp_path: Path) -> None:
+    for number in (1, 2):
+        write(tmp_path, "Jogging", 3, suffix=f".{number}")
+    write(tmp_path, "Human4", 3, boxes=0, suffix=".1")
+    write(tmp_path, "Human4", 3, suffix=".2")
+    assert [s.name for s in Otb(tmp_path, None)] == ["Human4-2", "Jogging-1", "Jogging-2"]
+    assert len(Otb(tmp_path, "tb100", allow_missing=True)) == 3
+
+
+@pytest.mark.parametrize(
+    ("name", "frames", "first", "last"),
+    [("David", 770, 300, 770), ("Football1", 80, 1, 74), ("Freeman3", 470, 1, 460), ("Freeman4", 290, 1, 283),
+     ("Diving", 231, 1, 215)],
+)  # fmt: skip
+def test_parts_of_sequences(tmp_path: Path, name: str, frames: int, first: int, last: int) -> None:
+    write(tmp_path, name, frames, boxes=last - first + 1)
+    (sequence,) = Otb(tmp_path, None)
+    assert sequence.frames[0].name == f"{first:04d}.jpg"
+    assert sequence.frames[-1].name == f"{last:04d}.jpg"
+    assert sequence.num_frames == len(sequence.boxes)
+
+
+def test_a_copy_with_the_annotated_part_only_is_taken_as_it_is(tmp_path: Path) -> None:
+    write(tmp_path, "David", 471, first=300)
+    (sequence,) = Otb(tmp_path, None)
+    assert sequence.frames[0].name == "0300.jpg"
+
+
+def test_missing_sequences_are_listed(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    write(tmp_path, "Crossing", 3)
+    with pytest.raises(DataError, match=r"99 of 100 sequences are missing: Basketball, .*Woman; unpack them"):
+        Otb(tmp_path)
+    with caplog.at_level(logging.WARNING):
+        reader = Otb(tmp_path, "otb2013", allow_missing=True)
+    assert len(reader.missing) == 50
+    assert "50 of 51 sequences are missing: Basketball, " in caplog.text
+    assert [s.name for s in reader] == ["Crossing"]
+
+
+def test_mistakes(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="no such folder"):
+        Otb(tmp_path / "nowhere")
+    with pytest.raises(DataError, match="no version 'tb99'"):
+        Otb(tmp_path, "tb99")  # type: ignore[arg-type]
+    with pytest.raises(DataError, match="no sequences here"):
+        Otb(tmp_path, None)
+    path = write(tmp_path, "Crossing", 3, boxes=2)
+    with pytest.raises(DataError, match="2 boxes for 3 frames"):
+        Otb(tmp_path, None)
+    path.write_text("1,1,0,4\n" * 3)
+    with pytest.raises(DataError, match=r"first box is \[1.0, 1.0, 0.0, 4.0\]"):
+        Otb(tmp_path, None)
+    path.unlink()
+    with pytest.raises(DataError, match=r"Crossing: no groundtruth_rect.txt"):
+        Otb(tmp_path, None)
+
+
+def test_an_unreadable_frame_is_named_when_its_turn_comes(tmp_path: Path) -> None:
+    write(tmp_path, "Crossing", 9)
+    (tmp_path / "Crossing/img/0005.jpg").write_bytes(b"\xff\xd8 no picture")
+    (sequence,) = Otb(tmp_path, None)
+    frames = sequence.read()
+    assert all(next(frames).shape == (3, 6, 8) for _ in range(4))
+    with pytest.raises(DecodingError, match=r"Crossing/img/0005.jpg"):
+        next(frames)

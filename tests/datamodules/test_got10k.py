@@ -1,0 +1,153 @@
+"""Pairs of crops: which frames, which boxes, where the target is in them."""
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from datamodules import Got10kDataModule
+from datamodules.errors import DataError
+from datamodules.got10k import TargetPairs, draw_pair, list_sequences, training_crop, usable_boxes
+from datamodules.sampling import seeded_generator
+from datamodules.synthetic import write_got10k
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("got10k") / "got10k"
+    return write_got10k(folder, 5, valid=2, frames=6, size=(160, 160), sprites=(2, 2))
+
+
+@pytest.fixture
+def copy(root: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(root, tmp_path / "got10k"))
+
+
+def loader(root: Path, **arguments: Any) -> Any:
+    data = Got10kDataModule(root, num_workers=0, batch_size=2, **arguments)
+    data.setup("fit")
+    return data.train_dataloader()
+
+
+def test_batches(root: Path) -> None:
+    data = Got10kDataModule(root, num_workers=0, batch_size=2)
+    data.setup("fit")
+    batches = list(data.train_dataloader())
+    assert len(batches) == 2
+    (held_out,) = data.val_dataloader()
+    for batch in [*batches, held_out]:
+        assert batch["exemplar"].shape == (2, 3, 120, 120)
+        assert batch["search"].shape == (2, 3, 239, 239)
+        assert batch["search"].dtype == torch.uint8
+        assert batch["failures"] == []
+    on_device = data.on_after_batch_transfer(batches[0], 0)
+    assert on_device["search"].dtype == torch.float32
+    assert 0.5 < on_device["search"].max() <= 1
+    seen = [number for batch in batches for number in batch["video_index"].tolist()]
+    assert len(set(seen)) == 4
+
+
+def test_draws_are_a_function_of_seed_epoch_and_sample(root: Path) -> None:
+    pairs = TargetPairs(list_sequences(root, "train"), 5, 100, seed=3)
+    again = TargetPairs(list_sequences(root, "train"), 5, 100, seed=3)
+    assert torch.equal(pairs[(1, 2)]["search"], again[(1, 2)]["search"])
+    assert not torch.equal(pairs[(1, 2)]["search"], pairs[(2, 2)]["search"])
+
+
+def test_the_place_in_an_epoch_is_resumed(root: Path) -> None:
+    whole = [batch["exemplar"] for batch in loader(root, repeat=2)]
+    resumed = loader(root, repeat=2)
+    resumed.load_state_dict({"epoch": 0, "batches": 3})
+    rest = [batch["exemplar"] for batch in resumed]
+    assert len(whole) == 5
+    assert len(rest) == 2
+    assert all(torch.equal(a, b) for a, b in zip(rest, whole[3:], strict=True))
+
+
+def test_usable_boxes_by_hand() -> None:
+    size = (400, 1000)  # height, width
+    sides = {(20, 20): True, (19.9, 30): False, (500, 200): True, (501, 150): False, (40, 201): False, (25, 101): False,
+             (100, 25): True, (104, 25): False}  # fmt: skip
+    boxes = np.array([[1, 1, width, height] for width, height in sides], dtype=np.float64)
+    assert usable_boxes(boxes, size).tolist() == list(sides.values())
+    good = np.tile([1.0, 1, 50, 50], (4, 1))
+    assert usable_boxes(good, size, np.array([8.0, 3, 2, 0])).tolist() == [True, True, False, False]
+    assert usable_boxes(good, size, np.array([1.0, 1, 0, 2])).tolist() == [False, False, False, True]
+    with pytest.raises(DataError, match="holds 3 numbers for 4 boxes"):
+        usable_boxes(good, size, np.zeros(3))
+
+
+def test_pairs_are_drawn_uniformly_from_those_that_are_near() -> None:
+    frames = np.array([0, 1, 5, 104, 300])
+    near = {(0, 1), (0, 5), (1, 5), (5, 104)}  # (1, 104) is 103 apart
+    generator = seeded_generator(0)
+    drawn = [draw_pair(frames, 100, generator) for _ in range(4000)]
+    assert set(drawn) == near
+    counts = [drawn.count(pair) for pair in near]
+    assert max(counts) - min(counts) < 150  # five standard deviations of a uniform draw
+    assert draw_pair(np.array([0, 100]), 100, generator) is None
+    assert draw_pair(np.array([0, 99]), 100, generator) == (0, 99)
+    assert draw_pair(np.array([], dtype=np.int64), 100, generator) is None
+
+
+def test_the_target_is_in_the_middle_at_the_tracker_s_scale() -> None:
+    """A white square of 40 px with its context is a square of 80 px, which has 120 px in an exemplar."""
+    picture = np.zeros((400, 400, 3), np.uint8)
+    picture[180:220, 150:190] = 255
+    box = np.array([151.0, 181, 40, 40])
+    for seed in range(20):
+        for size in (120, 239):
+            crop = training_crop(picture, box, size, seeded_generator(seed))
+            rows, columns = np.nonzero(crop[..., 0] > 127)
+            assert abs(rows.mean() - (size - 1) / 2) < 4 + 2
+            assert abs(columns.mean() - (size - 1) / 2) < 4 + 2
+            assert np.sqrt(len(rows)) == pytest.approx(60, rel=0.05 + 0.03)
+
+
+def test_sequences_without_a_pair_are_replaced(copy: Path) -> None:
+    folders = list_sequences(copy, "train")
+    for folder in folders[:2]:
+        (folder / "cover.label").write_text("0\n" * 6)
+    batches = list(loader(copy))
+    assert all(number > 1 for batch in batches for number in batch["video_index"].tolist())
+    assert all(batch["failures"] == [] for batch in batches)
+    for folder in folders:
+        (folder / "cover.label").write_text("0\n" * 6)
+    with pytest.raises(DataError, match=r"10 sequences in a row gave no pair.*no two usable boxes"):
+        list(loader(copy))
+
+
+def test_unreadable_sequences_are_replaced_and_told(copy: Path) -> None:
+    folder = list_sequences(copy, "train")[1]
+    for path in folder.glob("*.jpg"):
+        path.write_bytes(path.read_bytes()[:200])
+    failures = [line for batch in loader(copy, repeat=4) for line in batch["failures"]]
+    assert failures
+    assert all("GOT-10k_Train_000002" in line for line in failures)
+
+
+def test_layout(root: Path, copy: Path) -> None:
+    first = list_sequences(root, "train")[0]
+    assert sorted(path.name for path in first.iterdir())[:2] == ["00000001.jpg", "00000002.jpg"]
+    assert {path.name for path in first.glob("*.label")} == {"absence.label", "cover.label", "cut_by_image.label"}
+    assert [path.name for path in list_sequences(root, "val")] == ["GOT-10k_Val_000001", "GOT-10k_Val_000002"]
+    with pytest.raises(DataError, match="no such folder"):
+        list_sequences(root, "test")
+    shutil.rmtree(copy / "train" / "GOT-10k_Train_000003")
+    with pytest.raises(DataError, match="GOT-10k_Train_000003: sequence listed in"):
+        list_sequences(copy, "train")
+    (copy / "train" / "list.txt").unlink()
+    with pytest.raises(DataError, match=r"list.txt: no such list"):
+        list_sequences(copy, "train")
+
+
+def test_without_val_the_validation_loader_gives_one_empty_batch(copy: Path) -> None:
+    shutil.rmtree(copy / "val")
+    data = Got10kDataModule(copy, num_workers=0)
+    data.setup("fit")
+    assert list(data.val_dataloader()) == [{}]
+    with pytest.raises(DataError, match="do not fill a batch of 8"):
+        data.train_dataloader()

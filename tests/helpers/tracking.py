@@ -1,0 +1,124 @@
+"""Encoders, sequences and ranks for the tests of tracking."""
+
+import json
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import torch
+import torch.distributed as dist
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.nn.functional import conv2d
+
+from callbacks import OtbBenchmark, SiamFCTracker
+from callbacks.siamfc_tracker import Track
+from datamodules.boxes import centred
+from lightning_modules.backbones import Normalise, build_encoder
+
+Golden = dict[str, NDArray[Any]]
+
+
+class GoldenNet(nn.Module):
+    """The three convolutions whose weights siamfc_tracking.npz holds."""
+
+    stride = 8
+
+    def __init__(self, golden: Golden) -> None:
+        super().__init__()
+        layers: list[nn.Module] = [Normalise((golden["hp_mean"] / 255).tolist(), (golden["hp_std"] / 255).tolist())]
+        for number, padding in ((1, 2), (2, 1), (3, 1)):
+            weight = torch.from_numpy(golden[f"conv{number}_weight"])
+            layer = nn.Conv2d(weight.shape[1], weight.shape[0], int(weight.shape[2]), 2, padding)
+            layer.weight.data, layer.bias.data = weight, torch.from_numpy(golden[f"conv{number}_bias"])  # type: ignore[union-attr]
+            layers += [layer, nn.ReLU()]
+        self.layers = nn.Sequential(*layers[:-1])
+
+    def forward(self, images: Tensor) -> Tensor:
+        return self.layers(images)
+
+
+class GoldenHead(GoldenNet):
+    """The same below a convolution for exemplars and one for search regions."""
+
+    def __init__(self, golden: Golden) -> None:
+        super().__init__(golden)
+        self.heads = {
+            kind: tuple(torch.from_numpy(golden[f"convfc_{kind}_{name}"]) for name in ("weight", "bias"))
+            for kind in "zx"
+        }
+
+    def head(self, kind: str, images: Tensor) -> Tensor:
+        weight, bias = self.heads[kind]
+        return conv2d(self.layers(images), weight, bias)
+
+    def exemplar(self, images: Tensor) -> Tensor:
+        return self.head("z", images)
+
+    def forward(self, images: Tensor) -> Tensor:
+        return self.head("x", images)
+
+
+def write_moving_target(
+    folder: Path, boxes: NDArray[np.float64], size: tuple[int, int] = (120, 160), suffix: str = ""
+) -> Path:
+    """An OTB sequence: a bright patch over noise, moving as the boxes (T, 4) say; it may leave the frame."""
+    noise = np.random.default_rng(0).integers(0, 80, (*size, 3), dtype=np.uint8)
+    (folder / "img").mkdir(parents=True, exist_ok=True)
+    for t, (x, y, width, height) in enumerate(boxes.tolist()):
+        frame = noise.copy()
+        left, top = round(x) - 1, round(y) - 1
+        frame[max(top, 0) : max(round(top + height), 0), max(left, 0) : max(round(left + width), 0)] = (250, 220, 30)
+        cv2.imwrite(str(folder / "img" / f"{t + 1:04d}.jpg"), frame[..., ::-1])
+    np.savetxt(folder / f"groundtruth_rect{suffix}.txt", boxes, fmt="%g", delimiter=",")
+    return folder
+
+
+def steady(frames: int, start: tuple[float, float], step: tuple[float, float], size: tuple[float, float]) -> Any:
+    """Boxes (T, 4) of a target of one size at one speed."""
+    t = np.arange(frames)[:, None]
+    return np.hstack([np.array(start) + t * np.array(step), np.broadcast_to(size, (frames, 2))])
+
+
+class OracleTracker(SiamFCTracker):
+    """Its response is 1 at the place nearest to where the target truly is, at the middle scale, and 0 elsewhere."""
+
+    truth: NDArray[np.float64]
+    frame = 0
+
+    def responses(self, tracks: Any, pictures: Any) -> Tensor:
+        (track,) = tracks
+        self.frame += 1
+        side = (self.protocol.response_size or 18) * self.protocol.upsampling
+        response = torch.zeros(1, self.protocol.scales, side, side)
+        row, column = self.place_of(track, centred(self.truth[self.frame])[:2], side)
+        response[0, self.protocol.scales // 2, row, column] = 1
+        return response
+
+    def place_of(self, track: Track, centre: NDArray[np.float64], side: int) -> list[int]:
+        pixels = track.side / self.protocol.exemplar_size * self.protocol.stride / self.protocol.upsampling
+        places = (centre - track.target[:2]) / pixels + (side - 1) / 2
+        return [int(p) for p in places.round().clip(0, side - 1)]
+
+
+class OracleBenchmark(OtbBenchmark):
+    """OTB by the oracle."""
+
+    def run(self, extractor: nn.Module, sequence: Any) -> None:
+        self.tracker = OracleTracker(extractor, self.protocol)
+        self.tracker.truth = sequence.boxes
+        super().run(extractor, sequence)
+
+
+def score_on_ranks(rank: int, ranks: int, root: str, folder: str) -> None:
+    """One of several processes: the scores of raw colour on all of OTB's sequences under root, every bit in sight."""
+    torch.set_num_threads(1)  # a forked process has none of its parent's threads
+    cv2.setNumThreads(0)
+    store = f"file://{folder}/store{ranks}"
+    dist.init_process_group("gloo", init_method=store, rank=rank, world_size=ranks, timeout=timedelta(seconds=60))
+    benchmark = OtbBenchmark(root, version=None)
+    scores = benchmark.evaluate(build_encoder("raw_colour").feature_extractor(), Path(folder, str(ranks)))
+    Path(folder, f"{ranks}-{rank}.json").write_text(json.dumps({key: value.hex() for key, value in scores.items()}))
+    dist.destroy_process_group()

@@ -1,0 +1,103 @@
+"""Correlation against a loop, labels and losses against the golden file."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from lightning_modules.functional import siamese_correlation
+from lightning_modules.functional.siamese import balanced_loss, exponential_factor, focal_loss, response_labels
+
+LOSSES = {
+    "balanced": balanced_loss,
+    "balanced_neg2": lambda logits, labels: balanced_loss(logits, labels, 2),
+    "focal": focal_loss,
+}
+
+
+def test_correlation_is_that_of_a_loop() -> None:
+    exemplar, search = torch.randn(3, 5, 4, 6), torch.randn(3, 5, 9, 7)
+    expected = torch.zeros(3, 1, 6, 2)
+    for n in range(3):
+        for y in range(6):
+            for x in range(2):
+                expected[n, 0, y, x] = (exemplar[n] * search[n, :, y : y + 4, x : x + 6]).sum()
+    torch.testing.assert_close(siamese_correlation(exemplar, search), expected)
+
+
+def test_correlation_by_hand_and_of_one_place() -> None:
+    exemplar = torch.tensor([[1.0, 2.0], [3.0, 4.0]]).view(1, 1, 2, 2)
+    search = torch.tensor([[1.0, 0.0, 0.0], [0.0, 0.0, 1.0], [0.0, 0.0, 0.0]]).view(1, 1, 3, 3)
+    torch.testing.assert_close(
+        siamese_correlation(exemplar, search), torch.tensor([[1.0, 4.0], [0.0, 2.0]]).view(1, 1, 2, 2)
+    )
+    torch.testing.assert_close(siamese_correlation(exemplar, exemplar), torch.full((1, 1, 1, 1), 30.0))
+
+
+def test_several_search_maps_of_each_exemplar() -> None:
+    exemplars, search = torch.randn(2, 3, 4, 4), torch.randn(3 * 2, 3, 8, 8)
+    together = siamese_correlation(exemplars, search)
+    assert together.shape == (6, 1, 5, 5)
+    for n in range(2):
+        for k in range(3):
+            alone = siamese_correlation(exemplars[n : n + 1], search[2 * k + n][None])
+            torch.testing.assert_close(together[2 * k + n][None], alone)
+
+
+def test_correlation_has_gradients_and_wide_types() -> None:
+    arguments = [torch.randn(2, 2, size, size, dtype=torch.float64, requires_grad=True) for size in (2, 5)]
+    assert torch.autograd.gradcheck(siamese_correlation, arguments)
+    half = [torch.randn(1, 2, size, size).bfloat16() for size in (2, 5)]
+    assert siamese_correlation(*half).dtype == torch.float32
+
+
+@pytest.mark.parametrize(
+    ("exemplar", "search", "message"),
+    [
+        ((2, 3, 4, 4), (3, 3, 8, 8), "do not fit"),
+        ((2, 3, 4, 4), (2, 5, 8, 8), "do not fit"),
+        ((1, 3, 9, 9), (1, 3, 8, 8), "smaller"),
+    ],
+)
+def test_shapes_that_do_not_fit(exemplar: Any, search: Any, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        siamese_correlation(torch.zeros(exemplar), torch.zeros(search))
+
+
+@pytest.mark.parametrize("size", [15, 17, 18])
+def test_golden_labels_and_losses(golden: Any, size: int) -> None:
+    expected = golden("siamfc_loss")
+    r_pos, _, stride = expected["params"]
+    labels = response_labels((size, size), r_pos / stride)
+    assert np.array_equal(labels, expected[f"labels_{size}"][0, 0])
+    for name, loss in LOSSES.items():
+        logits = torch.from_numpy(expected[f"resp_{size}"]).requires_grad_()
+        value = loss(logits, labels)
+        value.backward()
+        assert value.item() == pytest.approx(expected[f"{name}_{size}"].item(), abs=1e-5)
+        np.testing.assert_allclose(logits.grad, expected[f"{name}_{size}_grad"], rtol=0, atol=1e-6)
+
+
+def test_golden_labels_with_an_ignored_ring(golden: Any) -> None:
+    labels = response_labels((17, 17), 2, ignored=6)
+    assert np.array_equal(labels, golden("siamfc_loss")["labels_17_rpos16_rneg48"][0, 0])
+    logits = torch.randn(1, 1, 17, 17)
+    changed = torch.where(labels == 0.5, 9.0, logits)
+    assert balanced_loss(logits, labels) == balanced_loss(changed, labels)
+
+
+def test_losses_of_confident_answers() -> None:
+    labels = response_labels((15, 15), 2)
+    for loss in LOSSES.values():
+        right = loss(120 * (2 * labels - 1).view(1, 1, 15, 15), labels)
+        wrong = loss(-40 * (2 * labels - 1).view(1, 1, 15, 15), labels)
+        assert wrong.item() == pytest.approx(40, rel=1e-4)
+        assert right.item() < 1e-6
+
+
+def test_golden_learning_rate(golden: Any) -> None:
+    schedules = golden("lr_schedules")
+    first, last, epochs = schedules["siamfc_exp_params"]
+    rates = [first * exponential_factor(epoch, int(epochs), last / first) for epoch in range(int(epochs))]
+    np.testing.assert_allclose(rates, schedules["siamfc_exp_lr"], rtol=0, atol=1e-9)

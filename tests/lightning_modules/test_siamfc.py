@@ -1,0 +1,179 @@
+"""The tracking fine-tune: what learns, what stays frozen, its schedule, its checkpoint, tracking with it."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+from torch.utils.data import DataLoader
+
+from callbacks import SiamFCTracker
+from cli import main
+from datamodules.synthetic import write_got10k, write_otb
+from lightning_modules import SiamFC, VFSMoCo, VFSSimSiam
+from lightning_modules.backbones import build_feature_extractor, module_from_checkpoint
+from lightning_modules.functional.siamese import focal_loss, response_labels
+from tests.helpers.contrast import quiet_trainer
+from tests.lightning_modules.test_vfs_simsiam import TINY
+
+NETWORK = "tests.helpers.encoders:TinyResNet"
+
+
+def pairs(count: int, batch_size: int = 4) -> DataLoader[Any]:
+    """A pattern over noise, in the middle of both crops."""
+    generator = torch.Generator().manual_seed(0)
+    items = []
+    for _ in range(count):
+        exemplar, search = torch.rand(3, 120, 120, generator=generator), torch.rand(3, 239, 239, generator=generator)
+        pattern = torch.rand(3, 8, 8, generator=generator).repeat_interleave(8, 1).repeat_interleave(8, 2)
+        exemplar[:, 28:92, 28:92] = search[:, 87:151, 87:151] = pattern
+        items.append({"exemplar": exemplar, "search": search})
+    return DataLoader(items, batch_size=batch_size)  # type: ignore[arg-type]
+
+
+def saved(module: Any, path: Path) -> str:
+    trainer = quiet_trainer(max_steps=0)
+    trainer.strategy.connect(module)
+    trainer.save_checkpoint(path)
+    return str(path)
+
+
+def test_only_the_two_convolutions_learn_and_batchnorm_stays() -> None:
+    module = SiamFC(NETWORK, response_scale=0.1)
+    before = {name: tensor.clone() for name, tensor in module.state_dict().items()}
+    assert {name for name, p in module.named_parameters() if p.requires_grad} == {
+        f"{kind}_conv.{name}" for kind in ("exemplar", "search") for name in ("weight", "bias")
+    }
+    module.train()
+    assert not any(m.training for m in module.backbone.modules())
+    quiet_trainer(max_epochs=1).fit(module, pairs(8))
+    changed = {name for name, tensor in module.state_dict().items() if not torch.equal(tensor, before[name])}
+    assert changed == {"exemplar_conv.weight", "exemplar_conv.bias", "search_conv.weight", "search_conv.bias"}
+    assert any("running_mean" in name for name in before)
+
+
+def test_loss_is_that_of_the_response() -> None:
+    module = SiamFC(NETWORK, response_scale=0.1, positive_radius=16).eval()
+    (batch,) = pairs(2)
+    with torch.no_grad():
+        z = module.exemplar_conv(module.backbone(batch["exemplar"]))
+        x = module.search_conv(module.backbone(batch["search"]))
+        response = torch.stack([nn.functional.conv2d(x[n : n + 1], z[n : n + 1])[0] for n in range(2)]) * 0.1
+        published = module.step(batch)
+    assert response.shape == (2, 1, 16, 16)
+    torch.testing.assert_close(published["response"], response, rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(published["loss"], focal_loss(response, response_labels((16, 16), 2)))
+    balanced = SiamFC(NETWORK, loss="balanced", response_scale=0.1)
+    assert balanced.step(batch)["loss"] != published["loss"]
+
+
+def test_it_learns_where_the_target_is() -> None:
+    module = SiamFC(NETWORK, response_scale=0.01, lr=0.02, last_lr=0.02)
+    losses = [quiet_trainer().validate(module, pairs(8), verbose=False)[0]["val/loss"]]
+    quiet_trainer(max_epochs=15).fit(module, pairs(8))
+    losses.append(quiet_trainer().validate(module, pairs(8), verbose=False)[0]["val/loss"])
+    assert losses[1] < 0.7 * losses[0]
+
+
+def test_the_rate_falls_by_epochs_as_in_the_golden_file(golden: Any) -> None:
+    schedules = golden("lr_schedules")
+    module, rates = SiamFC(NETWORK), []
+    module.on_train_epoch_start = lambda: rates.append(module.optimizers().param_groups[0]["lr"])  # type: ignore
+    module.training_step = lambda *_: torch.zeros((), requires_grad=True)  # type: ignore[method-assign]
+    quiet_trainer(max_epochs=50).fit(module, DataLoader([0, 1, 2]))  # type: ignore[arg-type]
+    np.testing.assert_allclose(rates, schedules["siamfc_exp_lr"], rtol=0, atol=1e-9)
+    assert module.optimizers().param_groups[0]["weight_decay"] == 0
+
+
+def test_a_run_that_counts_steps_decays_by_steps() -> None:
+    module, rates = SiamFC(NETWORK), []
+    module.on_train_batch_start = lambda *_: rates.append(module.optimizers().param_groups[0]["lr"])  # type: ignore
+    quiet_trainer(max_epochs=-1, max_steps=4).fit(module, pairs(8))
+    np.testing.assert_allclose(rates, 1e-3 * 0.01 ** (np.arange(4) / 4))
+
+
+def test_its_extractor_shares_the_weights_and_has_exemplar() -> None:
+    module = SiamFC(NETWORK)
+    extractor: Any = module.feature_extractor("res5", dilated=True)
+    crops = torch.rand(2, 3, 120, 120)
+    with torch.no_grad():
+        module.exemplar_conv.weight.mul_(2)
+        features = module.backbone(crops)
+        torch.testing.assert_close(extractor.exemplar(crops), module.exemplar_conv(features))
+        torch.testing.assert_close(extractor(crops), module.search_conv(features))
+        torch.testing.assert_close(extractor.folded().exemplar(crops), extractor.exemplar(crops), rtol=1e-4, atol=1e-5)
+    assert extractor.stride == 8
+    assert not extractor.training
+    with pytest.raises(ValueError, match="res4 at None was asked for"):
+        module.feature_extractor("res4")
+    with pytest.raises(ValueError, match="loss must be"):
+        SiamFC(NETWORK, loss="hinge")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("kind", [VFSSimSiam, VFSMoCo])
+def test_on_a_checkpoint_which_its_own_checkpoint_does_not_need(tmp_path: Path, kind: Any) -> None:
+    trained = kind(**TINY) if kind is VFSSimSiam else kind(backbone=NETWORK, queue_size=8)
+    path = saved(trained, tmp_path / "vfs.ckpt")
+    module = SiamFC(path)
+    images = torch.rand(1, 3, 64, 64)
+    with torch.no_grad():
+        expected = trained.feature_extractor("res5", dilated=True)(images)
+        torch.testing.assert_close(module.backbone(images), expected)
+    tuned = saved(module, tmp_path / "siamfc.ckpt")
+    (tmp_path / "vfs.ckpt").unlink()
+    loaded: Any = module_from_checkpoint(tuned)
+    with torch.no_grad():
+        torch.testing.assert_close(
+            loaded.feature_extractor()(images), module.feature_extractor()(images), rtol=0, atol=0
+        )
+    again: Any = module_from_checkpoint(saved(loaded, tmp_path / "again.ckpt"))
+    assert torch.equal(again.search_conv.weight, module.search_conv.weight)
+
+
+@pytest.mark.parametrize("backbone", ["torchvision:resnet50", "timm:resnet18"])
+def test_any_resnet_gives_maps_of_15_and_32(backbone: str) -> None:
+    extractor: Any = SiamFC(backbone).feature_extractor("res5", dilated=True).to("meta")
+    assert extractor.exemplar(torch.zeros(1, 3, 120, 120, device="meta")).shape[-2:] == (15, 15)
+    assert extractor(torch.zeros(3, 3, 255, 255, device="meta")).shape[-2:] == (32, 32)
+
+
+def test_networks_without_dilations() -> None:
+    module = SiamFC("raw_colour", stage=None, stride=4, dilated=False)
+    assert module.stride == 4
+    assert SiamFCTracker(module.feature_extractor()).protocol.name == "vfs+stride=4+response_size=None"
+    assert isinstance(build_feature_extractor(module), nn.Module)
+
+
+def test_fine_tune_and_track_by_the_command_line(tmp_path: Path) -> None:
+    got10k = write_got10k(tmp_path / "got10k", 4, valid=1, frames=4, size=(160, 160))
+    otb = write_otb(tmp_path / "otb", 1, frames=4, size=(96, 96))
+    tracking = [
+        "--trainer.accelerator=cpu",
+        "--trainer.callbacks+=OtbBenchmark",
+        f"--trainer.callbacks.root={otb}",
+        "--trainer.callbacks.version=null",
+    ]
+    main(
+        [
+            "fit",
+            "--model=SiamFC",
+            f"--model.backbone={NETWORK}",
+            "--data=Got10kDataModule",
+            f"--data.root={got10k}",
+            "--data.batch_size=2",
+            "--data.num_workers=0",
+            "--trainer.max_epochs=1",
+            f"--trainer.default_root_dir={tmp_path}",
+            *tracking,
+            "--trainer.callbacks+=BestCheckpoint",
+            "--trainer.callbacks.monitor=otb/success",
+        ]
+    )
+    run = tmp_path / "lightning_logs" / "version_0"
+    (checkpoint,) = run.glob("checkpoints/best-*.ckpt")
+    main(["validate", f"--ckpt_path={checkpoint}", "--trainer.logger=false", *tracking,
+          f"--trainer.callbacks.output_dir={tmp_path / 'again'}"])  # fmt: skip
+    (predicted,) = run.glob("benchmarks/otb/*/predictions/Synthetic000.txt")
+    assert predicted.read_text() == (tmp_path / "again/predictions/Synthetic000.txt").read_text()
