@@ -133,8 +133,8 @@ class LabelPropagation(BenchmarkCallback):
         protocol: name of a protocol (`vfs`, `crw`, `dino`, …, see `PropagationProtocol.named`) or a protocol.
         changes: fields of the protocol to change; the protocol's name then says so.
         stage: of the encoder, or several, whose scores are then logged apart.
-        stride: pixels per feature cell; None takes the backbone's own choice, 8 for a ResNet and the patch of a ViT. The
-            protocol's name tells a stride that is not its own.
+        stride: pixels per feature cell; None takes the backbone's own choice, 8 for a ResNet and the patch of a ViT.
+            Where it is not the protocol's, the protocol's name says so.
         kwargs: those of `BenchmarkCallback`: every_n_epochs, before_training, limit_sequences, output_dir, fatal.
 
     Raises:
