@@ -63,7 +63,8 @@ def main() -> None:
         peak = peak_of(lambda form=form, inputs=inputs: gradients(form, inputs, excluded, upstream))
         print(
             f"{name:15s} min {1e3 * min(times):7.1f} ms  median {1e3 * median(times):7.1f} ms  "
-            f"×{min(reference) / min(times):.2f} (median ×{median(reference) / median(times):.2f})  {peak / 1e6:7.1f} MB"
+            f"×{min(reference) / min(times):.2f} (median ×{median(reference) / median(times):.2f})  "
+            f"{peak / 1e6:7.1f} MB"
         )
     found = (gradients(*forms[name], excluded, upstream) for name in ("streamed", "plain"))
     differences = (((a - b).norm() / b.norm()).item() for a, b in zip(*found, strict=True))
