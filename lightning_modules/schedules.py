@@ -1,6 +1,7 @@
 """Learning rates: linear scaling with the global batch, and the decay that the papers use."""
 
 import math
+from collections.abc import Mapping
 
 from pytorch_lightning.utilities.types import OptimizerLRSchedulerConfig
 from torch import nn
@@ -19,6 +20,20 @@ def cosine_factor(step: int, total_steps: int) -> float:
     Paper: VFS, section 4.1; SGDR, Eq. 5.
     """
     return 0.5 * (1 + math.cos(math.pi * min(step, total_steps) / total_steps))
+
+
+def step_factor(share: float, steps: Mapping[float, float]) -> float:
+    """Factor of the learning rate after a share of the samples: that of the last step passed, 1 before the first.
+
+    Args:
+        share: of the samples, 0 at the start.
+        steps: share → factor beyond it, ascending.
+
+    Example:
+        >>> step_factor(0.5, {0.4: 0.5, 0.6: 0.25})
+        0.5
+    """
+    return [1.0, *(factor for passed, factor in steps.items() if share > passed)][-1]
 
 
 def sgd_with_cosine(

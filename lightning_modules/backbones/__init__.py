@@ -2,11 +2,15 @@
 
 from .build import build_encoder, build_feature_extractor, extractor_of, module_from_checkpoint
 from .extractor import FeatureExtractor, Normalise, RawColour
+from .liir_encoder import LiirEncoder, LiirExtractor, PositionMap
 from .networks import build_network, pooled_width, share
 
 __all__ = [
     "FeatureExtractor",
+    "LiirEncoder",
+    "LiirExtractor",
     "Normalise",
+    "PositionMap",
     "RawColour",
     "build_encoder",
     "build_feature_extractor",

@@ -1,0 +1,181 @@
+"""Liir's encoder: a ResNet-18 of stride 4 that knows where it looks."""
+
+import copy
+from collections.abc import Callable
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval
+
+from ..functional.color import normalised_lab
+from ..functional.position import resized_position, sinusoidal_position
+from .extractor import FeatureExtractor
+from .resnet import LAYER_OF_STAGE, _conv_bn_pairs
+
+Position = Literal["1dape", "2dape", "2dspe", "none"]
+Modulation = Callable[[Tensor], Tensor]
+"""Position map `(C, h, w)` → one for each frame, `(N, C, h, w)`."""
+
+STRIDES = {
+    **{f"{stage}{block}": 2 if stage == "res2" else 4 for stage in LAYER_OF_STAGE for block in ("", ".b1", ".b2")},
+    "affinity": 4,
+}
+
+
+class PositionMap(nn.Module):
+    """The map P that is added to the features of the first layer; learned ones start at zero.
+
+    Paper: Liir, section 3.2.
+
+    Args:
+        kind: "1dape": a free parameter for each place and channel; "2dape": a learned embedding of the column in the
+            first half of the channels and of the row in the second; "2dspe": the same with fixed sines; "none": zero.
+        channels: of the map.
+        size: cells along each side of a learned map; it is interpolated (bicubic) to others.
+
+    Raises:
+        ValueError: for an unknown kind.
+    """
+
+    def __init__(self, kind: Position, channels: int = 64, size: int = 128) -> None:
+        super().__init__()
+        self.kind, self.channels = kind, channels
+        if kind == "1dape":
+            self.places = nn.Parameter(torch.zeros(channels, size, size))
+        elif kind == "2dape":
+            self.columns, self.rows = (nn.Parameter(torch.zeros(channels // 2, size)) for _ in range(2))
+        elif kind not in ("2dspe", "none"):
+            raise ValueError(f"position must be 1dape, 2dape, 2dspe or none, got {kind!r}")
+
+    def forward(self, size: tuple[int, int]) -> Tensor | None:
+        """The map at a size (h, w): `(C, h, w)`, or None for the kind "none"."""
+        if self.kind == "none":
+            return None
+        if self.kind == "2dspe":
+            return sinusoidal_position(self.channels, *size)
+        if self.kind == "1dape":
+            return resized_position(self.places, size)
+        side = self.rows.shape[1]
+        columns, rows = self.columns[:, None].expand(-1, side, -1), self.rows[:, :, None].expand(-1, -1, side)
+        return resized_position(torch.cat([columns, rows]), size)
+
+
+class LiirEncoder(nn.Module):
+    """ResNet-18 without max-pooling, of stride 4, with a position map and a 3×3 convolution to the affinity's features.
+
+    7×7 Conv-BN-ReLU at stride 2, to which the position map is added; stages of 64, 128 (stride 2), 256 and 256
+    channels; 64 channels for the affinity. Residual blocks start at zero.
+    Paper: Liir, section 3.3, as MAST (Lai et al., CVPR 2020).
+
+    Args:
+        position: see `PositionMap`.
+        position_size: likewise; 128 is that of frames of 256 px.
+        affinity_dim: channels of the features that are compared.
+
+    Raises:
+        ValueError: for an unknown position map.
+    """
+
+    def __init__(self, position: Position = "1dape", position_size: int = 128, affinity_dim: int = 64) -> None:
+        super().__init__()
+        self.position = PositionMap(position, 64, position_size)
+        self.conv1 = nn.Conv2d(3, 64, 7, stride=2, padding=3, bias=False)
+        self.bn1 = nn.BatchNorm2d(64)
+        self.layer1 = _stage(64, 64, 1)
+        self.layer2 = _stage(64, 128, 2)
+        self.layer3 = _stage(128, 256, 1)
+        self.layer4 = _stage(256, 256, 1)
+        self.affinity = nn.Conv2d(256, affinity_dim, 3, padding=1)
+        for module in self.modules():
+            if isinstance(module, nn.Conv2d) and module is not self.affinity:
+                nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+        self.to(memory_format=torch.channels_last)
+
+    def stem(self, lab: Tensor, modulate: Modulation | None = None) -> Tensor:
+        """Normalised Lab `(N, 3, H, W)` → `(N, 64, H/2, W/2)`, the position map added.
+
+        Args:
+            lab: see `functional.color.normalised_lab`.
+            modulate: gives each frame a position map of its own.
+        """
+        x = self.bn1(self.conv1(lab.contiguous(memory_format=torch.channels_last))).relu_()
+        position = self.position((x.shape[2], x.shape[3]))
+        if position is None:
+            return x
+        position = position.to(x)
+        return x + (position if modulate is None else modulate(position))
+
+    def forward(self, lab: Tensor, modulate: Modulation | None = None) -> Tensor:
+        """Normalised Lab `(N, 3, H, W)` → `(N, 64, H/4, W/4)`, what dot products compare; see `stem`."""
+        x = self.stem(lab, modulate)
+        for layer in LAYER_OF_STAGE.values():
+            x = getattr(self, layer)(x)
+        return self.affinity(x)
+
+
+class LiirExtractor(FeatureExtractor):
+    """A view of Liir's encoder at one or several stages, of images of any size.
+
+    Args:
+        encoder: taken over by this view: give it a copy (`share`).
+        stage: `affinity` (64 channels, what Liir compares), `res2 … res5`, a block such as `res4.b1`, or several.
+        stride: pixels per cell; maps of a finer stride are averaged down to it. None is the stage's own.
+
+    Raises:
+        ValueError: if a stage does not exist or the stride is no multiple of its own.
+    """
+
+    multiple = 4
+
+    def __init__(self, encoder: LiirEncoder, stage: str | list[str] = "affinity", stride: int | None = None) -> None:
+        super().__init__(stage)
+        self.encoder = encoder
+        if unknown := [name for name in self.stages if name not in STRIDES]:
+            raise ValueError(f"stage {unknown[0]!r}: Liir has {', '.join(STRIDES)}")
+        strides = [STRIDES[name] for name in self.stages]
+        for name, own in zip(self.stages, strides, strict=True):
+            if stride is not None and stride % own:
+                raise ValueError(f"stride {stride}: Liir's {name} has stride {own}; ask for a multiple of it, or None")
+        self.pooled_by = [1 if stride is None else stride // own for own in strides]
+        self.stride = self._in_form_of_stage([stride or own for own in strides])
+        self.eval()
+
+    def maps(self, images: Tensor) -> list[Tensor]:
+        """See `FeatureExtractor`."""
+        found: dict[str, Tensor] = {}
+        x = self.encoder.stem(normalised_lab(images))
+        for stage, layer in LAYER_OF_STAGE.items():
+            for number, block in enumerate(getattr(self.encoder, layer), start=1):
+                x = block(x)
+                found |= {name: x for name in (stage, f"{stage}.b{number}") if name in self.stages}
+        if "affinity" in self.stages:
+            found["affinity"] = self.encoder.affinity(x)
+        return [_pooled(found[name], by) for name, by in zip(self.stages, self.pooled_by, strict=True)]
+
+    def folded(self) -> "LiirExtractor":
+        """A copy with each BatchNorm folded into the convolution before it, with weights of its own; faster."""
+        fast = copy.deepcopy(self)
+        for module in list(fast.modules()):
+            for first, second in _conv_bn_pairs(module):
+                setattr(module, first, fuse_conv_bn_eval(getattr(module, first), getattr(module, second)))
+                setattr(module, second, nn.Identity())
+        return fast
+
+
+def _stage(channels: int, width: int, stride: int) -> nn.Sequential:
+    """Two basic blocks of torchvision's, the second BatchNorm of each starting at zero."""
+    from torchvision.models.resnet import BasicBlock
+
+    shortcut = None
+    if stride != 1 or channels != width:
+        shortcut = nn.Sequential(nn.Conv2d(channels, width, 1, stride, bias=False), nn.BatchNorm2d(width))
+    blocks = BasicBlock(channels, width, stride, shortcut), BasicBlock(width, width)
+    for block in blocks:
+        nn.init.zeros_(block.bn2.weight)
+    return nn.Sequential(*blocks)
+
+
+def _pooled(maps: Tensor, by: int) -> Tensor:
+    """Means of `by` × `by` cells; those at the right and lower border may be cut."""
+    return maps if by == 1 else nn.functional.avg_pool2d(maps, by, ceil_mode=True, count_include_pad=False)

@@ -1,0 +1,116 @@
+"""Liir's encoder: shapes, strides, position maps, and the view of it that benchmarks see."""
+
+import pytest
+import torch
+from torch import nn
+
+from lightning_modules import Liir
+from lightning_modules.backbones import LiirEncoder, LiirExtractor, PositionMap, build_feature_extractor, share
+from lightning_modules.functional.color import normalised_lab
+from lightning_modules.functional.position import shifted_position
+
+STAGES = {"res2": (64, 2), "res3": (128, 4), "res4": (256, 4), "res5.b1": (256, 4), "affinity": (64, 4)}
+
+
+def randomised(position="1dape") -> LiirEncoder:
+    """An encoder whose zeros, running statistics included, are numbers."""
+    encoder = LiirEncoder(position, position_size=8)
+    for module in encoder.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            nn.init.uniform_(module.weight, 0.5, 1)
+            nn.init.normal_(module.running_mean, std=0.1)
+    for parameter in encoder.position.parameters():
+        nn.init.normal_(parameter)
+    return encoder.eval()
+
+
+@pytest.mark.parametrize("size", [(32, 32), (40, 56), (30, 45)])
+def test_stages_at_any_size(size):
+    view = LiirExtractor(randomised(), list(STAGES))
+    with torch.inference_mode():
+        maps = view(torch.rand(2, 3, *size))
+    assert view.stride == [stride for _, stride in STAGES.values()]
+    for found, (channels, stride) in zip(maps, STAGES.values(), strict=True):
+        assert found.shape == (2, channels, *(-(-side // stride) for side in size))
+
+
+def test_view_of_a_module_shares_weights_and_sees_all_of_lab():
+    module = Liir(position_size=8, bank_frames=0)
+    view = build_feature_extractor(module)
+    images = torch.rand(1, 3, 32, 32)
+    module.eval()
+    with torch.no_grad():
+        torch.testing.assert_close(view(images), module(normalised_lab(images)))
+        module.backbone.affinity.weight.mul_(2)
+        torch.testing.assert_close(view(images), module(normalised_lab(images)))
+    assert (view.stage, view.stride, view.multiple) == ("affinity", 4, 4)
+    module.train()
+    assert not any(part.training for part in view.modules())
+
+
+def test_a_coarser_stride_is_the_mean_of_cells():
+    encoder, images = randomised(), torch.rand(1, 3, 40, 32)
+    with torch.inference_mode():
+        fine, coarse = (LiirExtractor(share(encoder), "affinity", stride)(images) for stride in (4, 8))
+    torch.testing.assert_close(coarse, nn.functional.avg_pool2d(fine, 2))
+
+
+def test_folded_batch_norms_change_nothing():
+    view = LiirExtractor(randomised(), ["res4", "affinity"])
+    images = torch.rand(1, 3, 32, 40)
+    with torch.inference_mode():
+        torch.testing.assert_close(view.folded()(images), view(images), atol=1e-4, rtol=1e-4)
+    assert not any(isinstance(module, nn.BatchNorm2d) for module in view.folded().modules())
+
+
+def test_residual_blocks_and_learned_positions_start_at_zero():
+    encoder = LiirEncoder(position_size=8)
+    for layer in (encoder.layer1, encoder.layer2, encoder.layer3, encoder.layer4):
+        assert all(block.bn2.weight.eq(0).all() for block in layer)
+    for kind, count in (("1dape", 64 * 8 * 8), ("2dape", 64 * 8), ("2dspe", 0), ("none", 0)):
+        parameters = list(PositionMap(kind, 64, 8).parameters())
+        assert sum(parameter.numel() for parameter in parameters) == count
+        assert all(parameter.eq(0).all() for parameter in parameters)
+
+
+def test_learned_rows_and_columns_lie_in_a_half_each():
+    position = PositionMap("2dape", 4, 3)
+    with torch.no_grad():
+        position.columns.copy_(torch.arange(6.0).view(2, 3))
+        position.rows.copy_(torch.arange(6.0).view(2, 3) + 10)
+    found = position((3, 3))
+    assert found[1, :, 2].eq(5).all()
+    assert found[2, 1].eq(11).all()
+    assert position((6, 5)).shape == (4, 6, 5)
+
+
+@pytest.mark.parametrize("kind", ["1dape", "2dape", "2dspe", "none"])
+def test_a_map_moves_features_and_learns(kind):
+    encoder = randomised(kind)
+    lab = torch.zeros(1, 3, 16, 16)
+    learned = list(encoder.position.parameters())
+    bare = encoder.bn1(encoder.conv1(lab)).relu()
+    assert torch.equal(encoder.stem(lab), bare) == (kind == "none")
+    encoder(lab).square().sum().backward()
+    assert all(parameter.grad.ne(0).any() for parameter in learned)
+
+
+def test_each_frame_may_have_a_map_of_its_own():
+    encoder, lab = randomised(), torch.rand(2, 3, 16, 16)
+    shifts = torch.tensor([[0, 0], [3, 5]])
+    with torch.inference_mode():
+        plain, shifted = encoder.stem(lab), encoder.stem(lab, lambda position: shifted_position(position, shifts))
+        bare = encoder.bn1(encoder.conv1(lab)).relu()
+    torch.testing.assert_close(shifted[0], plain[0])
+    torch.testing.assert_close(shifted[1] - bare[1], encoder.position.places.roll((3, 5), (1, 2)))
+
+
+def test_bad_inputs():
+    with pytest.raises(ValueError, match="stage 'res6': Liir has res2"):
+        LiirExtractor(randomised(), "res6")
+    with pytest.raises(ValueError, match="stride 6: Liir's affinity has stride 4"):
+        LiirExtractor(randomised(), "affinity", 6)
+    with pytest.raises(ValueError, match="1dape, 2dape, 2dspe or none, got '3dape'"):
+        PositionMap("3dape")
+    with pytest.raises(ValueError, match="dilations"):
+        Liir(position_size=8, bank_frames=0).feature_extractor(dilated=True)

@@ -1,0 +1,240 @@
+"""Liir: the step against the equations, each part alone, both stages in one run, resume, two ranks."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import torch.nn.functional as F
+from pytorch_lightning.callbacks import ModelCheckpoint
+from torch import Tensor
+from torch.utils.data import DataLoader
+
+from lightning_modules import Liir
+from lightning_modules.functional import compact_affinity, local_affinity, reconstruct, rgb_to_lab
+from lightning_modules.liir import STEPS, WARMUP_STEPS
+from lightning_modules.schedules import step_factor
+from tests.helpers.contrast import Clips, quiet_trainer, resumable
+from tests.helpers.liir import FrozenStatistics, Record, SaveStep, clips, tiny
+
+OFF: dict[str, Any] = {"position": "none", "bank_frames": 0, "mixture_components": None}
+
+
+def filled(module: Liir, videos: list[int]) -> Liir:
+    """Points of these videos in the bank, near the features of the encoder."""
+    assert module.bank is not None
+    points = 0.5 * torch.randn(len(module.bank), module.bank.keys.shape[1])
+    module.bank.enqueue(points, torch.tensor(videos).repeat(len(points))[: len(points)])
+    return module
+
+
+def by_equations(module: Liir, batch: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
+    """Eqs. 1 to 5, 7 and 8 with everything stored: both losses."""
+    dropped = 1 + int(torch.randint(2, (), generator=module._generator()))
+    lab = rgb_to_lab(batch["clip"])
+    lab = torch.stack([(lab[:, :, 0] - 50) / 50, lab[:, :, 1] / 127, lab[:, :, 2] / 127], dim=2)
+    seen = 1.5 * lab
+    seen[:, :, dropped] = 0
+    features = module.backbone(seen.flatten(0, 1)).unflatten(0, lab.shape[:2])
+    query, references, radius = features[:, -1], features[:, :-1], module.hparams["radius"]
+    affinity = local_affinity(query, references, radius)
+    compactness = query.new_zeros(())
+    if module.prior is not None:
+        compact = compact_affinity(affinity, radius, module.prior.components, module.prior.threshold)
+        compactness = F.smooth_l1_loss(20 * affinity, 20 * compact)
+    if module.bank is not None:
+        side = 2 * radius + 1
+        cells = F.unfold(references.flatten(0, 1), side, padding=radius)
+        products = cells.view(*references.shape[:3], side**2, *query.shape[2:]).mul(query[:, None, :, None]).sum(2)
+        inside = F.unfold(torch.ones_like(query[:, :1]), side, padding=radius).view(products[:, :1].shape)
+        local = (products.exp() * inside).sum((1, 2))
+        keys = module.bank.keys
+        usable = (module.bank.video_ids >= 0) & (module.bank.video_ids != batch["video_index"][:, None])
+        others = torch.einsum("bchw,nc->bnhw", query, keys).exp() * usable[:, :, None, None]
+        affinity = affinity * (local / (local + others.sum(1)))[:, None]
+    colours = lab[:, :, dropped, None]
+    found = reconstruct(affinity, colours[:, :-1, :, ::4, ::4], radius)
+    found = F.interpolate(found, scale_factor=4, mode="bilinear")
+    return F.smooth_l1_loss(20 * found, 20 * colours[:, -1]), compactness
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        OFF,
+        OFF | {"position": "1dape"},
+        OFF | {"bank_frames": 6},
+        OFF | {"mixture_components": 2},
+        OFF | {"mixture_components": 1},
+        {},
+    ],
+    ids=["mast", "position", "negatives", "compactness", "one-gaussian", "all"],
+)
+def test_step_is_that_of_the_equations(options: dict[str, Any]) -> None:
+    module, batch = tiny(**options).eval(), clips(3, frames=3)
+    if module.bank is not None:
+        filled(module, [0, 7, 1, 9])
+    reconstruction, compactness = by_equations(module, batch)
+    published = module.step(batch)
+    torch.testing.assert_close(published["reconstruction"], reconstruction.detach(), rtol=1e-4, atol=1e-6)
+    torch.testing.assert_close(published["compactness"], compactness.detach(), rtol=1e-3, atol=1e-7)
+    torch.testing.assert_close(
+        published["loss"].detach(), (reconstruction + compactness).detach(), rtol=1e-4, atol=1e-6
+    )
+    assert (compactness > 0) == (module.prior is not None)
+    assert ("negative_mass" in published) == (module.bank is not None)
+    expected = torch.autograd.grad(reconstruction + compactness, list(module.backbone.parameters()))
+    for found, wanted in zip(
+        torch.autograd.grad(published["loss"], module.backbone.parameters()), expected, strict=True
+    ):
+        assert (found - wanted).norm() <= 1e-3 * wanted.norm() + 1e-6
+
+
+def test_each_part_alone_changes_only_its_own_term() -> None:
+    batch = clips(2)
+    plain = tiny(**OFF).eval().step(batch)
+    fresh = tiny(**(OFF | {"bank_frames": 6})).eval()
+    assert torch.equal(fresh.step(batch)["loss"], plain["loss"])  # an empty bank holds no negatives
+    own = filled(tiny(**(OFF | {"bank_frames": 6})).eval(), [0])
+    one, other = batch["video_index"] == 0, batch["video_index"] == 1
+    own_only, others_only = (own.step({name: t[kept] for name, t in batch.items()}) for kept in (one, other))
+    assert own_only["negative_mass"] == 0
+    assert 0 < others_only["negative_mass"] < 1
+    compact = tiny(**(OFF | {"mixture_components": 2})).eval().step(batch)
+    assert torch.equal(compact["reconstruction"], plain["reconstruction"])
+    assert compact["loss"] > plain["loss"]
+    learned = tiny(**(OFF | {"position": "1dape"})).eval()
+    assert torch.equal(learned.step(batch)["loss"], plain["loss"])  # a learned map starts at zero
+    learned.step(batch)["loss"].backward()
+    assert learned.backbone.position.places.grad.ne(0).any()
+    assert not torch.equal(tiny(**(OFF | {"position": "2dspe"})).eval().step(batch)["loss"], plain["loss"])
+
+
+def test_warm_up_has_neither_negatives_nor_compactness() -> None:
+    batch = clips(2)
+    warm = filled(tiny(warmup_epochs=1), [7]).eval().step(batch)
+    later = filled(tiny(), [7]).eval().step(batch)
+    assert warm["compactness"] == 0
+    assert "points" not in warm
+    assert later["compactness"] > 0
+    assert later["negative_mass"] > 0
+
+
+@pytest.mark.parametrize("modulation", ["shift", "shuffle", "none"])
+def test_points_of_the_bank(modulation: str) -> None:
+    """Each point is the average's feature at a place of the query, its map moved; nothing learns from it."""
+    module, batch = tiny(modulation=modulation).eval(), clips(2)
+    with torch.no_grad():
+        module.target_encoder.position.places.normal_()
+    published = module.step(batch)
+    assert published["points"].shape == (2, 2, 64)
+    generator = module._generator()
+    dropped = 1 + int(torch.randint(2, (), generator=generator))
+    seen = rgb_to_lab(batch["clip"][:, -1]).div(torch.tensor([50.0, 127, 127]).view(3, 1, 1)) * 1.5
+    seen[:, 0] -= 1.5
+    seen[:, dropped] = 0
+    with torch.no_grad():
+        still = module.target_encoder(seen).flatten(2)
+    distance = torch.cdist(published["points"], still.mT).amin(2)
+    assert (distance < 1e-4).all() == (modulation == "none")
+    published["loss"].backward()
+    assert all(parameter.grad is None for parameter in module.target_encoder.parameters())
+    assert not published["points"].requires_grad
+
+
+def test_draws_are_a_function_of_seed_epoch_and_batch() -> None:
+    module = tiny().train()
+    draws = []
+    for place in ((0, 0), (0, 1), (1, 0), (0, 0)):
+        module._place = place
+        draws.append(torch.rand(4, generator=module._generator()).tolist())
+    assert draws[0] == draws[3]
+    assert len({tuple(draw) for draw in draws}) == 3
+    dropped = [int(torch.randint(2, (), generator=torch.Generator().manual_seed(hash((0, 0, n))))) for n in range(400)]
+    assert 150 < sum(dropped) < 250
+
+
+def test_golden_learning_rates(golden: Any) -> None:
+    numbers = golden("lr_schedules")
+    for name, steps, total in (("momen0", WARMUP_STEPS, 1_000_000), ("momen1", STEPS, 300_000)):
+        expected = numbers[f"liir_adjust_lr_{name}"]
+        found = [1e-4 * step_factor(12 * int(batch) / total, steps) for batch in numbers["liir_adjust_batches"]]
+        assert found == pytest.approx(expected, abs=1e-12)
+
+
+def test_both_stages_in_one_run() -> None:
+    """8 clips an epoch by 2: two batches a step in the first of two epochs, then one."""
+    module, record = tiny(warmup_epochs=1, warmup_decay_samples=10, decay_samples=10), Record()
+    trainer = quiet_trainer(max_epochs=2, callbacks=[record])
+    trainer.fit(module, DataLoader(Clips(8, 2, 16), batch_size=2))
+    assert record.steps == [0, 1, 1, 2, 3, 4, 5, 6]
+    assert record.samples == [0, 4, 4, 8, 10, 12, 14, 16]
+    second = [1e-4 * step_factor(samples / 10, STEPS) for samples in (0, 2, 4, 6, 8)]
+    assert record.rates == pytest.approx([1e-3, 1e-3, 1e-3, *second])  # each is that of the step to come
+    assert [one["compactness"] > 0 for one in record.published] == [False] * 4 + [True] * 4
+    assert ["negative_mass" in one for one in record.published] == [False] * 4 + [True] * 4
+    assert record.published[-1]["negative_mass"] > 0
+    assert sorted(module.bank.video_ids.tolist()) == [video for video in range(2, 8) for _ in range(2)]
+
+
+def test_average_follows_the_encoder() -> None:
+    module = tiny(encoder_momentum=0.9)
+    start = module.backbone.conv1.weight.detach().clone()
+    quiet_trainer(max_steps=2).fit(module, DataLoader(Clips(4, 2, 16), batch_size=2))
+    moved, average = module.backbone.conv1.weight, module.target_encoder.conv1.weight
+    assert 0 < (average - start).norm() < 0.2 * (moved - start).norm()
+
+
+@pytest.mark.parametrize("step", [1, 3])  # within the warm-up; within the second stage
+def test_a_run_killed_in_either_stage_goes_on_the_same(tmp_path: Path, step: int) -> None:
+    def train(callbacks: list[Any], resume: Path | None = None) -> Liir:
+        module = tiny(warmup_epochs=1)
+        options: dict[str, Any] = {"max_epochs": 2, "enable_checkpointing": bool(callbacks), "callbacks": callbacks}
+        with torch.random.fork_rng():
+            quiet_trainer(**options).fit(module, small(), ckpt_path=resume)
+        return module
+
+    def small() -> Any:
+        loader = resumable(4, 1)
+        loader.dataset.shape = (2, 3, 16, 16)
+        return loader
+
+    keep = ModelCheckpoint(tmp_path, "{step}", every_n_train_steps=1, save_top_k=-1)
+    whole = train([keep])
+    resumed = train([], tmp_path / f"step={step}.ckpt")
+    for (name, one), other in zip(whole.state_dict().items(), resumed.state_dict().values(), strict=True):
+        assert torch.equal(one, other), name
+
+
+def test_two_ranks_are_one_rank_with_all_samples(tmp_path: Path) -> None:
+    data = Clips(12, 2, 16)
+
+    def train(loader: Any, **options: Any) -> None:
+        callbacks = [FrozenStatistics(), SaveStep(tmp_path)]
+        quiet_trainer(max_steps=3, callbacks=callbacks, **options).fit(tiny(lr=1e-5, warmup_lr=1e-5), loader)
+
+    def saved(name: str, step: int) -> dict[str, Any]:
+        return torch.load(tmp_path / f"{name}-{step}.pt", weights_only=True)
+
+    train(DataLoader(data, batch_size=2), devices=2, strategy="ddp_fork")
+    order = [video for step in (1, 2, 3) for rank in (0, 1) for video in saved(f"2-{rank}", step)["videos"]]
+    train(DataLoader(data, batch_size=4, sampler=order))
+    for step in (1, 2, 3):
+        one, rank0, rank1 = (saved(name, step) for name in ("1-0", "2-0", "2-1"))
+        for name, tensor in rank0["bank"].items():
+            assert torch.equal(tensor, rank1["bank"][name]), name
+            torch.testing.assert_close(tensor, one["bank"][name], rtol=1e-3, atol=1e-4)
+        torch.testing.assert_close((rank0["loss"] + rank1["loss"]) / 2, one["loss"], rtol=1e-4, atol=1e-5)
+        for name, gradient in one["gradients"].items():
+            assert torch.equal(rank0["gradients"][name], rank1["gradients"][name]), name
+            assert (rank0["gradients"][name] - gradient).norm() <= 2e-3 * gradient.norm() + 1e-6, (step, name)
+    assert one["mass"] > 0
+
+
+def test_bad_choices() -> None:
+    with pytest.raises(ValueError, match=r"accumulate_grad_batches: leave it out"):
+        quiet_trainer(accumulate_grad_batches=2).fit(tiny(), DataLoader(Clips(4, 2, 16), batch_size=2))
+    with pytest.raises(ValueError, match="modulation must be shift, shuffle or none, got 'roll'"):
+        Liir(modulation="roll")  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match=r"points_per_frame .*got 1440, 30, 0, 2"):
+        Liir(points_per_frame=0)
