@@ -6,6 +6,7 @@ from .compactness import CompactnessPrior, compact_affinity, compactness_loss
 from .info_nce import info_nce_loss
 from .labels import decode_keypoints, decode_masks, encode_keypoints, encode_masks
 from .local_reconstruction import reconstruct_locally
+from .losses import simsiam_loss
 from .propagation import LabelPropagator, propagate_labels, propagation_memory
 from .protocol import PropagationProtocol
 from .siamese import siamese_correlation
@@ -29,4 +30,5 @@ __all__ = [
     "reconstruct_with_negatives",
     "rgb_to_lab",
     "siamese_correlation",
+    "simsiam_loss",
 ]
