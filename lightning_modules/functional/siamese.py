@@ -34,8 +34,9 @@ def siamese_correlation(exemplar: Tensor, search: Tensor) -> Tensor:
     if rows < height or columns < width:
         raise ValueError(f"search maps {rows} x {columns} are smaller than the exemplars {height} x {width}")
     real = torch.promote_types(search.dtype, torch.float32)
-    spectrum = torch.fft.rfft2(search.to(real)).unflatten(0, (-1, count))
-    pattern = torch.fft.rfft2(exemplar.to(real), s=(rows, columns))
+    # of channels that lie last in memory a transform takes twice the time
+    spectrum = torch.fft.rfft2(search.to(real).contiguous()).unflatten(0, (-1, count))
+    pattern = torch.fft.rfft2(exemplar.to(real).contiguous(), s=(rows, columns))
     # products of spectra wrap around at the border: what is kept lies where no exemplar reaches over it
     response = torch.fft.irfft2((spectrum * pattern.conj()).sum(2), s=(rows, columns))
     return response[..., : rows - height + 1, : columns - width + 1].flatten(0, 1)[:, None]
