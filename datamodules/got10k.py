@@ -16,10 +16,10 @@ from torch.utils.data import DataLoader, Dataset, default_collate
 from .boxes import centred, context_side, read_boxes, square_crop
 from .datasets.files import list_pictures, picture_header, read_list, require_folder, require_sequences
 from .errors import DataError
-from .loader import ClipSampler, FixedSampler, Key, ResumableLoader
+from .loader import ClipSampler, FixedSampler, Key, ResumableLoader, one_thread, usable_cores
 from .pictures import read_picture
 from .sampling import seeded_generator
-from .video import _one_thread, _SkippedVideos, _usable_cores
+from .video import SkippedVideos
 
 EXEMPLAR, INSTANCE = 120, 255
 """Sides of the crops of SiamFC's tracker in VFS, pixels."""
@@ -76,7 +76,7 @@ class Got10kDataModule(pl.LightningDataModule):
                 raise ValueError(f"{name} is too small, got {value}")
         self.root, self.subset, self.repeat, self.max_gap = Path(root).expanduser(), subset, repeat, max_gap
         self.batch_size, self.seed = batch_size, seed
-        self.num_workers = min(8, _usable_cores()) if num_workers is None else num_workers
+        self.num_workers = min(8, usable_cores()) if num_workers is None else num_workers
 
     def setup(self, stage: str) -> None:
         """List the sequences."""
@@ -84,8 +84,8 @@ class Got10kDataModule(pl.LightningDataModule):
         held_out = self.root / "val" / "list.txt"
         self.held_out = list_sequences(self.root, "val") if self.subset != "val" and held_out.is_file() else ()
         trainer = self.trainer
-        if trainer is not None and not any(isinstance(c, _SkippedVideos) for c in trainer.callbacks):  # type: ignore[attr-defined]
-            trainer.callbacks.append(_SkippedVideos(Counter()))  # type: ignore[attr-defined]
+        if trainer is not None and not any(isinstance(c, SkippedVideos) for c in trainer.callbacks):  # type: ignore[attr-defined]
+            trainer.callbacks.append(SkippedVideos(Counter()))  # type: ignore[attr-defined]
 
     def train_dataloader(self) -> ResumableLoader[Any]:
         """Pairs in an order that is a function of (seed, epoch); its state is the place in it."""
@@ -122,7 +122,7 @@ class Got10kDataModule(pl.LightningDataModule):
             "collate_fn": _collate,
             "pin_memory": torch.cuda.is_available(),
             "persistent_workers": self.num_workers > 0,
-            "worker_init_fn": _one_thread,
+            "worker_init_fn": one_thread,
             "generator": torch.Generator(),  # the loader draws a seed for its workers: not from the global generator
         }
 

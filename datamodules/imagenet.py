@@ -16,7 +16,7 @@ from torch.utils.data import DataLoader, Dataset
 from torch.utils.data.distributed import DistributedSampler
 
 from .errors import DataError
-from .loader import ClipSampler, Key, ResumableLoader
+from .loader import ClipSampler, Key, ResumableLoader, usable_cores
 from .sampling import seeded_generator
 from .source import VideoEntry, list_videos, open_video
 from .transforms import RandomResizedCrop
@@ -140,7 +140,7 @@ class _LabelledDataModule(pl.LightningDataModule):
             raise ValueError(f"size {size} is cut from pictures whose short side is resize {resize}: it cannot be more")
         self.size, self.resize, self.area, self.seed = size, resize, area, seed
         self.batch_size = batch_size
-        self.num_workers = min(8, len(os.sched_getaffinity(0))) if num_workers is None else num_workers
+        self.num_workers = min(8, usable_cores()) if num_workers is None else num_workers
 
     def train_dataloader(self) -> ResumableLoader[Any]:
         """Pictures in an order that is a function of (seed, epoch)."""

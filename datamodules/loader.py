@@ -1,5 +1,6 @@
 """The order of the samples and the place in it: both survive a restart."""
 
+import os
 from collections.abc import Callable, Iterator, Sized
 from typing import Any, TypeVar
 
@@ -100,3 +101,15 @@ class ResumableLoader(DataLoader[Batch]):
         """Sets where the next pass starts; it holds if that pass is in the same epoch."""
         self._place = self._resume = (state["epoch"], state["batches"])
         self.sampler.set_epoch(state["epoch"])
+
+
+def usable_cores() -> int:
+    """Processor cores that this process may run on."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def one_thread(worker: int) -> None:
+    """Keeps OpenCV in a worker to the worker's own thread."""
+    import cv2
+
+    cv2.setNumThreads(0)

@@ -18,7 +18,7 @@ from torch.utils.data import DataLoader
 from .clips import ClipDataset, Sampling, Transform, collate_clips
 from .colour import ColourAugmentation
 from .errors import DataError
-from .loader import ClipSampler, FixedSampler, ResumableLoader
+from .loader import ClipSampler, FixedSampler, ResumableLoader, one_thread, usable_cores
 from .sampling import continuous_indices, distant_indices, seeded_generator
 from .source import VideoEntry, list_videos, open_video
 from .transforms import CentreCrop, RandomResizedCrop, WholeFrame
@@ -93,7 +93,7 @@ class VideoDataModule(pl.LightningDataModule):
         self.source = Path(source).expanduser()
         self.batch_size, self.seed, self.timeout = batch_size, seed, timeout
         self.holdout, self.samples_per_epoch, self.repeat = holdout, samples_per_epoch, repeat
-        self.num_workers = min(8, _usable_cores()) if num_workers is None else num_workers
+        self.num_workers = min(8, usable_cores()) if num_workers is None else num_workers
         self.sampling: Sampling = (
             partial(_distant, frames)
             if sampling == "distant"
@@ -112,8 +112,8 @@ class VideoDataModule(pl.LightningDataModule):
             self._training, self._held_out = _split(self.videos, self.source, self.holdout, self.seed)
             self._weights = self._count_frames() if self.samples_per_epoch else None
         trainer = self.trainer
-        if trainer is not None and not any(isinstance(c, _SkippedVideos) for c in trainer.callbacks):  # type: ignore[attr-defined]
-            trainer.callbacks.append(_SkippedVideos(self.skipped))  # type: ignore[attr-defined]
+        if trainer is not None and not any(isinstance(c, SkippedVideos) for c in trainer.callbacks):  # type: ignore[attr-defined]
+            trainer.callbacks.append(SkippedVideos(self.skipped))  # type: ignore[attr-defined]
 
     def train_dataloader(self) -> ResumableLoader[Batch]:
         """Clips in an order that is a function of (seed, epoch); its state is the place in it."""
@@ -164,7 +164,7 @@ class VideoDataModule(pl.LightningDataModule):
             "collate_fn": collate_clips,
             "pin_memory": torch.cuda.is_available(),
             "persistent_workers": self.num_workers > 0,
-            "worker_init_fn": _one_thread,
+            "worker_init_fn": one_thread,
             "generator": torch.Generator(),  # the loader draws a seed for its workers: not from the global generator
         }
 
@@ -190,7 +190,7 @@ class VideoDataModule(pl.LightningDataModule):
         return counts
 
 
-class _SkippedVideos(pl.Callback):
+class SkippedVideos(pl.Callback):
     """Counts and names the videos that had to be replaced."""
 
     def __init__(self, counts: Counter[str]) -> None:
@@ -237,16 +237,6 @@ def _continuous(
     chances = torch.tensor(weights or [1.0] * len(intervals))
     interval = intervals[int(torch.multinomial(chances, 1, generator=generator))]
     return continuous_indices(num_frames, frames, interval, generator)
-
-
-def _usable_cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-def _one_thread(worker: int) -> None:
-    import cv2
-
-    cv2.setNumThreads(0)
 
 
 def _check_arguments(

@@ -30,7 +30,8 @@ PUBLIC = {
     "datamodules.sampling": "distant_indices continuous_indices",
     "datamodules.datasets": "Davis YoutubeVos Jhmdb Vip Otb",
     "callbacks": "DavisBenchmark YoutubeVosBenchmark JhmdbBenchmark VipBenchmark OtbBenchmark CollapseMonitor",
-    "callbacks.metrics": "region_similarity boundary_accuracy RegionBoundary PCK SemanticIoU InstanceAP TrackingSuccess",
+    "callbacks.metrics": "region_similarity boundary_accuracy RegionBoundary PCK SemanticIoU InstanceAP "
+    "TrackingSuccess",
     "cli": "main",
 }
 

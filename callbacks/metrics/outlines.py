@@ -134,6 +134,7 @@ def binary_masks(prediction: Masks, target: Masks, void: Masks | None) -> tuple[
 
 
 def integer_ids(ids: Masks, label: str, ndim: int) -> NDArray[Any]:
+    """`ids` as an array of `ndim` axes; ValueError that begins with `label` unless it holds integers."""
     array = as_array(ids)
     if array.ndim != ndim or array.dtype.kind not in "iub":
         shape = "(T, H, W)" if ndim == 3 else "(H, W)"
@@ -142,6 +143,7 @@ def integer_ids(ids: Masks, label: str, ndim: int) -> NDArray[Any]:
 
 
 def ratio(intersection: float, union: float) -> float:
+    """Intersection over union; two empty sets are equal."""
     return intersection / union if union else 1.0
 
 
