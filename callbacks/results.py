@@ -80,7 +80,7 @@ def scores_table(runs: Mapping[str, Mapping[str, float]]) -> Table:
     """
     table = Table(box=None, header_style="bold")
     columns = list(dict.fromkeys(key for scores in runs.values() for key in scores))
-    table.add_column("")
+    table.add_column("", no_wrap=True)
     for key in columns:
         table.add_column(key, justify="right")
     for name, scores in runs.items():
