@@ -24,8 +24,8 @@ def rgb_to_lab(rgb: Tensor) -> Tensor:
         ValueError: for another shape or whole numbers.
 
     Example:
-        >>> rgb_to_lab(torch.ones(3, 1, 1)).flatten().round()
-        tensor([100., 0., 0.])
+        >>> rgb_to_lab(torch.tensor([1.0, 0.0, 0.0]).view(3, 1, 1)).flatten().round()
+        tensor([53., 80., 67.])
     """
     if rgb.ndim < 3 or rgb.shape[-3] != 3 or not rgb.is_floating_point():
         raise ValueError(f"rgb_to_lab: expected float RGB (…, 3, H, W) in [0, 1], got {rgb.dtype} {tuple(rgb.shape)}")
