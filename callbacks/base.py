@@ -10,14 +10,13 @@ from typing import Any, Protocol
 import pytorch_lightning as pl
 import torch
 from pytorch_lightning.utilities.seed import isolate_rng
-from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from torch import nn
 
 from lightning_modules.backbones import build_feature_extractor
 
 from .ranks import BenchmarkError, Ranks, share_out
-from .results import Results, require_writable, scores_table
+from .results import Results, require_writable, scores_table, wide_console
 
 log = logging.getLogger(__name__)
 
@@ -207,7 +206,7 @@ class BenchmarkCallback(pl.Callback, ABC):
             first, last = min(self.history), max(self.history)
             rows = {step: self.history[step].items() for step in (first, last)}
             strip = len(self.name) + 1
-            Console().print(
+            wide_console().print(
                 scores_table(
                     {f"{self.name}, step {step}": {k[strip:]: v for k, v in row} for step, row in rows.items()}
                 )

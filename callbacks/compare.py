@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from rich.console import Console
 from rich.table import Table
 
 from lightning_modules.backbones import build_feature_extractor
@@ -19,7 +18,7 @@ from lightning_modules.backbones import build_feature_extractor
 from .base import BenchmarkCallback
 from .davis import DavisBenchmark
 from .label_propagation import LabelPropagation
-from .results import require_writable, scores_table
+from .results import require_writable, scores_table, wide_console
 
 
 @dataclass(frozen=True)
@@ -88,7 +87,7 @@ def compare(
         ValueError: if every row failed.
         OSError: if the folder cannot be written; before any work.
     """
-    output, console = Path(output), Console()
+    output, console = Path(output), wide_console()
     require_writable(output)
     for benchmark in benchmarks:
         _ = benchmark.sequences

@@ -58,7 +58,13 @@ class Results:
     def print(self, console: Console | None = None) -> None:
         """Print one line per stage with the scores."""
         table = scores_table({self.benchmark: self.scores}) if self.scores else "no ground truth, nothing to score"
-        (console or Console()).print(table)
+        (console or wide_console()).print(table)
+
+
+def wide_console() -> Console:
+    """The terminal; a file or a pipe is given room for a table's columns."""
+    console = Console()
+    return console if console.is_terminal else Console(width=160)
 
 
 def require_writable(folder: Path) -> None:

@@ -16,7 +16,7 @@ from torch.utils.data import DataLoader, Dataset, default_collate
 from .boxes import centred, context_side, read_boxes, square_crop
 from .datasets.files import list_pictures, picture_header, read_list, require_folder, require_sequences
 from .errors import DataError
-from .loader import ClipSampler, FixedSampler, Key, ResumableLoader, one_thread, usable_cores
+from .loader import ClipSampler, FixedSampler, Key, ResumableLoader, loader_arguments, usable_cores
 from .pictures import read_picture
 from .sampling import seeded_generator
 from .video import SkippedVideos
@@ -116,15 +116,7 @@ class Got10kDataModule(pl.LightningDataModule):
         return batch | crops
 
     def _arguments(self) -> dict[str, Any]:
-        return {
-            "batch_size": self.batch_size,
-            "num_workers": self.num_workers,
-            "collate_fn": _collate,
-            "pin_memory": torch.cuda.is_available(),
-            "persistent_workers": self.num_workers > 0,
-            "worker_init_fn": one_thread,
-            "generator": torch.Generator(),  # the loader draws a seed for its workers: not from the global generator
-        }
+        return loader_arguments(self.batch_size, self.num_workers, _collate)
 
     def _ranks(self) -> tuple[int, int]:
         return (self.trainer.world_size, self.trainer.global_rank) if self.trainer is not None else (1, 0)

@@ -103,6 +103,29 @@ class ResumableLoader(DataLoader[Batch]):
         self.sampler.set_epoch(state["epoch"])
 
 
+def loader_arguments(
+    batch_size: int, num_workers: int, collate: Callable[[list[Any]], Any], timeout: float = 0
+) -> dict[str, Any]:
+    """What every loader of ours is made with.
+
+    Args:
+        batch_size: samples per rank.
+        num_workers: processes.
+        collate: list of samples → batch.
+        timeout: seconds after which a worker that gives nothing ends the run; 0 is never.
+    """
+    return {
+        "batch_size": batch_size,
+        "num_workers": num_workers,
+        "timeout": timeout if num_workers else 0,
+        "collate_fn": collate,
+        "pin_memory": torch.cuda.is_available(),
+        "persistent_workers": num_workers > 0,
+        "worker_init_fn": one_thread,
+        "generator": torch.Generator(),  # the loader draws a seed for its workers: not from the global generator
+    }
+
+
 def usable_cores() -> int:
     """Processor cores that this process may run on."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

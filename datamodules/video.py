@@ -18,7 +18,7 @@ from torch.utils.data import DataLoader
 from .clips import ClipDataset, Sampling, Transform, collate_clips
 from .colour import ColourAugmentation
 from .errors import DataError
-from .loader import ClipSampler, FixedSampler, ResumableLoader, one_thread, usable_cores
+from .loader import ClipSampler, FixedSampler, ResumableLoader, loader_arguments, usable_cores
 from .sampling import continuous_indices, distant_indices, seeded_generator
 from .source import VideoEntry, list_videos, open_video
 from .transforms import CentreCrop, RandomResizedCrop, WholeFrame
@@ -157,16 +157,8 @@ class VideoDataModule(pl.LightningDataModule):
         return ClipDataset(entries, numbers, self.sampling, transform, length, weights, seed, timeout=self.timeout)
 
     def _loader_arguments(self) -> dict[str, Any]:
-        return {
-            "batch_size": self.batch_size,
-            "num_workers": self.num_workers,
-            "timeout": 20 * self.timeout if self.num_workers else 0,  # ends even what hangs inside a decoder
-            "collate_fn": collate_clips,
-            "pin_memory": torch.cuda.is_available(),
-            "persistent_workers": self.num_workers > 0,
-            "worker_init_fn": one_thread,
-            "generator": torch.Generator(),  # the loader draws a seed for its workers: not from the global generator
-        }
+        # 20 times what one video may take ends even what hangs inside a decoder.
+        return loader_arguments(self.batch_size, self.num_workers, collate_clips, timeout=20 * self.timeout)
 
     def _ranks(self) -> tuple[int, int]:
         return (self.trainer.world_size, self.trainer.global_rank) if self.trainer is not None else (1, 0)

@@ -11,7 +11,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 from ..functional.color import normalised_lab
 from ..functional.position import resized_position, sinusoidal_position
 from .extractor import FeatureExtractor
-from .resnet import LAYER_OF_STAGE, _conv_bn_pairs
+from .resnet import LAYER_OF_STAGE, conv_bn_pairs
 
 Position = Literal["1dape", "2dape", "2dspe", "none"]
 Modulation = Callable[[Tensor], Tensor]
@@ -157,7 +157,7 @@ class LiirExtractor(FeatureExtractor):
         """A copy with each BatchNorm folded into the convolution before it, with weights of its own; faster."""
         fast = copy.deepcopy(self)
         for module in list(fast.modules()):
-            for first, second in _conv_bn_pairs(module):
+            for first, second in conv_bn_pairs(module):
                 setattr(module, first, fuse_conv_bn_eval(getattr(module, first), getattr(module, second)))
                 setattr(module, second, nn.Identity())
         return fast

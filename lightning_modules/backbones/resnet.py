@@ -104,7 +104,7 @@ class ResNetExtractor(FeatureExtractor):
 
         fast = copy.deepcopy(self)
         for module in list(fast.modules()):
-            for first, second in _conv_bn_pairs(module):
+            for first, second in conv_bn_pairs(module):
                 convolution, norm = getattr(module, first), getattr(module, second)
                 setattr(module, first, fuse_conv_bn_eval(convolution, norm))
                 setattr(module, second, nn.Identity())
@@ -132,7 +132,7 @@ def _dilate(blocks: nn.Module, dilation: int) -> None:
             module.dilation = module.padding = (dilation, dilation)
 
 
-def _conv_bn_pairs(module: nn.Module) -> list[tuple[str, str]]:
+def conv_bn_pairs(module: nn.Module) -> list[tuple[str, str]]:
     """Names of children that are a convolution and the BatchNorm right after it (bn1 after conv1; 1 after 0)."""
     pairs = []
     children = list(module.named_children())
