@@ -16,7 +16,15 @@ from torch.utils.data import DataLoader, Dataset, default_collate
 from .boxes import centred, context_side, read_boxes, square_crop
 from .datasets.files import list_pictures, picture_header, read_list, require_folder, require_sequences
 from .errors import DataError
-from .loader import ClipSampler, FixedSampler, Key, ResumableLoader, loader_arguments, usable_cores
+from .loader import (
+    FixedSampler,
+    Key,
+    ResumableLoader,
+    loader_arguments,
+    ranks_of,
+    training_loader,
+    usable_cores,
+)
 from .pictures import read_picture
 from .sampling import seeded_generator
 from .video import SkippedVideos
@@ -90,25 +98,16 @@ class Got10kDataModule(pl.LightningDataModule):
     def train_dataloader(self) -> ResumableLoader[Any]:
         """Pairs in an order that is a function of (seed, epoch); its state is the place in it."""
         dataset = TargetPairs(self.training, len(self.training) * self.repeat, self.max_gap, self.seed)
-        ranks, rank = self._ranks()
-        sampler = ClipSampler(dataset, self.batch_size, ranks, rank, self.seed)
-        if not sampler.num_batches:
-            raise DataError(
-                f"{self.root / self.subset}: {len(dataset)} pairs an epoch do not fill a batch of {self.batch_size} on "
-                f"{ranks} rank(s); lower batch_size or raise repeat"
-            )
-        loader: ResumableLoader[Any] = ResumableLoader(dataset, sampler=sampler, **self._arguments())
-        if self.trainer is not None:
-            progress = self.trainer.fit_loop.epoch_loop.batch_progress
-            loader.processed = lambda: progress.current.processed  # type: ignore[attr-defined]
-        return loader
+        samples = f"{self.root / self.subset}: {len(dataset)} pairs an epoch"
+        remedy = "lower batch_size or raise repeat"
+        return training_loader(dataset, self.seed, self.trainer, samples, remedy, self._arguments())
 
     def val_dataloader(self) -> DataLoader[Any]:
         """One fixed pair of each held-out sequence; one empty batch where there are none."""
         if not self.held_out:
             return DataLoader([{}], batch_size=None)  # type: ignore[arg-type]
         dataset = TargetPairs(self.held_out, len(self.held_out), self.max_gap, ~self.seed)
-        return DataLoader(dataset, sampler=FixedSampler(dataset, *self._ranks()), **self._arguments())
+        return DataLoader(dataset, sampler=FixedSampler(dataset, *ranks_of(self.trainer)), **self._arguments())
 
     def on_after_batch_transfer(self, batch: dict[str, Any], dataloader_idx: int) -> dict[str, Any]:
         """On the device: to float in [0, 1]."""
@@ -117,9 +116,6 @@ class Got10kDataModule(pl.LightningDataModule):
 
     def _arguments(self) -> dict[str, Any]:
         return loader_arguments(self.batch_size, self.num_workers, _collate)
-
-    def _ranks(self) -> tuple[int, int]:
-        return (self.trainer.world_size, self.trainer.global_rank) if self.trainer is not None else (1, 0)
 
 
 class TargetPairs(Dataset[dict[str, Any]]):

@@ -16,7 +16,7 @@ from torch.utils.data import DataLoader, Dataset
 from torch.utils.data.distributed import DistributedSampler
 
 from .errors import DataError
-from .loader import ClipSampler, Key, ResumableLoader, usable_cores
+from .loader import Key, ResumableLoader, loader_arguments, ranks_of, training_loader, usable_cores
 from .sampling import seeded_generator
 from .source import VideoEntry, list_videos, open_video
 from .transforms import RandomResizedCrop
@@ -144,14 +144,12 @@ class _LabelledDataModule(pl.LightningDataModule):
 
     def train_dataloader(self) -> ResumableLoader[Any]:
         """Pictures in an order that is a function of (seed, epoch)."""
-        sampler = ClipSampler(self.training, self.batch_size, *self._ranks(), self.seed)
-        if not sampler.num_batches:
-            raise DataError(f"{len(self.training)} pictures do not fill a batch of {self.batch_size}; lower batch_size")
-        return ResumableLoader(self.training, sampler=sampler, **self._arguments())
+        samples, remedy = f"{len(self.training)} pictures", "lower batch_size"
+        return training_loader(self.training, self.seed, self.trainer, samples, remedy, self._arguments())
 
     def val_dataloader(self) -> DataLoader[Any]:
         """Each held-out picture once."""
-        return DataLoader(self.held_out, sampler=_InOrder(self.held_out, *self._ranks()), **self._arguments())
+        return DataLoader(self.held_out, sampler=_InOrder(self.held_out, *ranks_of(self.trainer)), **self._arguments())
 
     def on_after_batch_transfer(self, batch: list[Tensor], dataloader_idx: int) -> dict[str, Tensor]:
         """`image` float `(B, 3, size, size)` in [0, 1] and `label` long `(B,)`."""
@@ -159,16 +157,7 @@ class _LabelledDataModule(pl.LightningDataModule):
         return {"image": images.float().div_(255), "label": labels}
 
     def _arguments(self) -> dict[str, Any]:
-        return {
-            "batch_size": self.batch_size,
-            "num_workers": self.num_workers,
-            "pin_memory": torch.cuda.is_available(),
-            "persistent_workers": self.num_workers > 0,
-            "generator": torch.Generator(),  # the loader draws a seed for its workers: not from the global generator
-        }
-
-    def _ranks(self) -> tuple[int, int]:
-        return (self.trainer.world_size, self.trainer.global_rank) if self.trainer is not None else (1, 0)
+        return loader_arguments(self.batch_size, self.num_workers)
 
 
 class ImageFolderDataModule(_LabelledDataModule):

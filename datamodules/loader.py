@@ -2,12 +2,14 @@
 
 import os
 from collections.abc import Callable, Iterator, Sized
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
+import pytorch_lightning as pl
 import torch
-from torch.utils.data import DataLoader
+from torch.utils.data import DataLoader, Dataset
 from torch.utils.data.distributed import DistributedSampler
 
+from .errors import DataError
 from .sampling import seeded_generator
 
 Key = tuple[int, int]  # epoch, number of the sample in it
@@ -103,15 +105,47 @@ class ResumableLoader(DataLoader[Batch]):
         self.sampler.set_epoch(state["epoch"])
 
 
+def ranks_of(trainer: pl.Trainer | None) -> tuple[int, int]:
+    """Number of processes that train together, and which one this is; (1, 0) without a Trainer."""
+    return (trainer.world_size, trainer.global_rank) if trainer is not None else (1, 0)
+
+
+def training_loader(
+    dataset: Dataset[Any], seed: int, trainer: pl.Trainer | None, samples: str, remedy: str, arguments: dict[str, Any]
+) -> ResumableLoader[Any]:
+    """A loader over this rank's share of a data set, whose state follows what the Trainer has trained on.
+
+    Args:
+        dataset: takes (epoch, index) keys and has a length.
+        seed: of the order.
+        trainer: that trains with it, if any.
+        samples: what they are and how many, for the error where they do not fill a batch.
+        remedy: for that error.
+        arguments: of `loader_arguments`.
+
+    Raises:
+        DataError: if the samples do not fill a batch on each rank.
+    """
+    ranks, rank = ranks_of(trainer)
+    sampler = ClipSampler(cast(Sized, dataset), arguments["batch_size"], ranks, rank, seed)
+    if not sampler.num_batches:
+        raise DataError(f"{samples} do not fill a batch of {arguments['batch_size']} on {ranks} rank(s); {remedy}")
+    loader: ResumableLoader[Any] = ResumableLoader(dataset, sampler=sampler, **arguments)
+    if trainer is not None:
+        progress = trainer.fit_loop.epoch_loop.batch_progress
+        loader.processed = lambda: progress.current.processed  # type: ignore[attr-defined]
+    return loader
+
+
 def loader_arguments(
-    batch_size: int, num_workers: int, collate: Callable[[list[Any]], Any], timeout: float = 0
+    batch_size: int, num_workers: int, collate: Callable[[list[Any]], Any] | None = None, timeout: float = 0
 ) -> dict[str, Any]:
     """What every loader of ours is made with.
 
     Args:
         batch_size: samples per rank.
         num_workers: processes.
-        collate: list of samples → batch.
+        collate: list of samples → batch; None is torch's own.
         timeout: seconds after which a worker that gives nothing ends the run; 0 is never.
     """
     return {

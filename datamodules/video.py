@@ -18,7 +18,7 @@ from torch.utils.data import DataLoader
 from .clips import ClipDataset, Sampling, Transform, collate_clips
 from .colour import ColourAugmentation
 from .errors import DataError
-from .loader import ClipSampler, FixedSampler, ResumableLoader, loader_arguments, usable_cores
+from .loader import FixedSampler, ResumableLoader, loader_arguments, ranks_of, training_loader, usable_cores
 from .sampling import continuous_indices, distant_indices, seeded_generator
 from .source import VideoEntry, list_videos, open_video
 from .transforms import CentreCrop, RandomResizedCrop, WholeFrame
@@ -119,25 +119,15 @@ class VideoDataModule(pl.LightningDataModule):
         """Clips in an order that is a function of (seed, epoch); its state is the place in it."""
         length = self.samples_per_epoch or len(self._training) * self.repeat
         dataset = self._dataset(self._training, self.transform, length, self._weights, self.seed)
-        ranks, rank = self._ranks()
-        sampler = ClipSampler(dataset, self.batch_size, ranks, rank, self.seed)
-        if not sampler.num_batches:
-            raise DataError(
-                f"{self.source}: {length} clips an epoch do not fill a batch of {self.batch_size} on {ranks} rank(s); "
-                "lower batch_size or raise repeat"
-            )
-        loader: ResumableLoader[Batch] = ResumableLoader(dataset, sampler=sampler, **self._loader_arguments())
-        if self.trainer is not None:
-            progress = self.trainer.fit_loop.epoch_loop.batch_progress
-            loader.processed = lambda: progress.current.processed  # type: ignore[attr-defined]
-        return loader
+        samples, remedy = f"{self.source}: {length} clips an epoch", "lower batch_size or raise repeat"
+        return training_loader(dataset, self.seed, self.trainer, samples, remedy, self._loader_arguments())
 
     def val_dataloader(self) -> DataLoader[Any]:
         """The held-out videos: fixed draws, no augmentation; one empty batch where there are none."""
         if not self._held_out:
             return DataLoader([{}], batch_size=None)  # type: ignore[arg-type]
         dataset = self._dataset(self._held_out, self.evaluation_transform, len(self._held_out), None, ~self.seed)
-        return DataLoader(dataset, sampler=FixedSampler(dataset, *self._ranks()), **self._loader_arguments())
+        return DataLoader(dataset, sampler=FixedSampler(dataset, *ranks_of(self.trainer)), **self._loader_arguments())
 
     def on_after_batch_transfer(self, batch: Batch, dataloader_idx: int) -> Batch:
         """On the device: to float in [0, 1], and colour augmentation in training."""
@@ -159,9 +149,6 @@ class VideoDataModule(pl.LightningDataModule):
     def _loader_arguments(self) -> dict[str, Any]:
         # 20 times what one video may take ends even what hangs inside a decoder.
         return loader_arguments(self.batch_size, self.num_workers, collate_clips, timeout=20 * self.timeout)
-
-    def _ranks(self) -> tuple[int, int]:
-        return (self.trainer.world_size, self.trainer.global_rank) if self.trainer is not None else (1, 0)
 
     def _count_frames(self) -> list[int]:
         """Frames of each training video; 0 where it cannot be opened."""
