@@ -3,7 +3,8 @@
 import logging
 import sys
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from importlib import import_module
 from typing import Any
 
 import torch
@@ -15,13 +16,14 @@ from pytorch_lightning.utilities.exceptions import MisconfigurationException
 import callbacks
 import datamodules
 import lightning_modules
-from callbacks.compare import command as compare
-from callbacks.figure import command as figure
 
 USER_MISTAKES = (ValueError, OSError, MisconfigurationException, callbacks.BenchmarkError)
 PARTS = (callbacks, datamodules, lightning_modules)
-TOOLS: dict[str, Callable[[Sequence[str]], None]] = {"compare": compare, "figure": figure}
-"""First word → what takes the words after it."""
+TOOLS = {
+    "compare": "callbacks.compare",
+    "figure": "callbacks.figure",
+}
+"""First word → module whose `command` takes the words after it."""
 
 
 class VidcorrCLI(LightningCLI):
@@ -65,8 +67,8 @@ def main(args: Sequence[str] | None = None) -> None:
     words[:] = [word for word in words if word != "--debug"]
     _quiet()
     try:
-        if (tool := TOOLS.get(words[1]) if len(words) > 1 else None) is not None:
-            tool(words[2:])
+        if len(words) > 1 and words[1] in TOOLS:
+            import_module(TOOLS[words[1]]).command(words[2:])
         else:
             VidcorrCLI(None if args is None else words[1:])
     except USER_MISTAKES as error:
