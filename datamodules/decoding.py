@@ -161,6 +161,31 @@ class VideoFile:
         last = max(frames)
         return [frames[min(i, last)] for i in indices]
 
+    def frames(self) -> Iterator[np.ndarray]:
+        """All frames in time order, each decoded when it is asked for; the timeout holds for each frame.
+
+        Yields:
+            (H, W, 3) uint8 RGB.
+
+        Raises:
+            DecodingError: where a frame cannot be decoded, or there is none.
+        """
+        self._container.close()
+        self._open()
+        decoded, number = self._container.decode(self._stream), 0
+        while True:
+            self._deadline = time.monotonic() + self._timeout
+            try:
+                frame = next(decoded, None)
+            except Exception as error:
+                raise self._failure(error) from error
+            if frame is None:
+                break
+            number += 1
+            yield _to_rgb(frame)
+        if not number:
+            raise DecodingError(self.path, "no frame could be decoded")
+
     def _open(self) -> None:
         import av
 

@@ -2,7 +2,7 @@
 
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -62,6 +62,16 @@ class FrameFolder:
         """Number of pictures."""
         return len(self._files)
 
+    @property
+    def stems(self) -> list[str]:
+        """Names of the pictures without their suffix, in order."""
+        return [Path(name).stem for name in self._files]
+
+    def frames(self) -> Iterator[np.ndarray]:
+        """All pictures in order, as `VideoFile.frames` gives them."""
+        for name in self._files:
+            yield read_picture(self.path / name)
+
     def read(self, indices: Sequence[int]) -> list[np.ndarray]:
         """Reads pictures by number, as `VideoFile.read` does.
 
@@ -79,9 +89,12 @@ class FrameFolder:
         return [frames[i] for i in indices]
 
 
-def open_video(path: str | os.PathLike[str], timeout: float = 60.0) -> VideoFile | FrameFolder:
-    """Opens a video file or a folder of frames; both are context managers with `num_frames` and `read(indices)`."""
-    return FrameFolder(path) if os.path.isdir(path) else VideoFile(path, timeout)
+def open_video(path: str | os.PathLike[str], timeout: float = 60.0, table: bool = True) -> VideoFile | FrameFolder:
+    """Opens a video file or a folder of frames: context managers with `num_frames`, `read(indices)` and `frames()`.
+
+    `table=False` leaves out what only `read` needs of a file, see `VideoFile`.
+    """
+    return FrameFolder(path) if os.path.isdir(path) else VideoFile(path, timeout, table)
 
 
 def list_videos(source: str | os.PathLike[str]) -> tuple[VideoEntry, ...]:
