@@ -17,8 +17,8 @@ from lightning_modules.functional.sizing import Size
 from .label_propagation import LabelPropagation, over_ranks
 from .masks import log_picture
 from .metrics import PCK
+from .pictures import Picture, contact_sheet, evenly_spaced, overlay_joints, write_picture
 from .ranks import Ranks
-from .visualisation import Picture, contact_sheet, evenly_spaced, overlay_joints, write_picture
 
 FRAMES_IN_OVERLAY = 5
 

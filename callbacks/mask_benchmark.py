@@ -13,8 +13,8 @@ from datamodules.datasets import MaskSequence
 from .label_propagation import LabelPropagation
 from .masks import MaskWriter, Prediction, log_picture, predict_masks
 from .metrics import RegionBoundary, SequenceScore, object_outlines
+from .pictures import Picture
 from .ranks import Ranks
-from .visualisation import Picture
 
 
 class Scorer(Protocol):

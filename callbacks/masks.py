@@ -17,7 +17,7 @@ from lightning_modules.functional.labels import decode_masks, encode_masks
 from lightning_modules.functional.sizing import Size
 
 from .label_propagation import LabelPropagation
-from .visualisation import Picture, contact_sheet, evenly_spaced, overlay_masks, write_picture
+from .pictures import Picture, contact_sheet, evenly_spaced, overlay_masks, write_picture
 
 FRAMES_IN_OVERLAY = 5
 

@@ -17,10 +17,10 @@ from .base import BenchmarkCallback
 from .label_propagation import Stopwatch
 from .masks import log_picture
 from .metrics import TrackingSuccess
+from .pictures import Picture, contact_sheet, evenly_spaced, write_picture
 from .ranks import Ranks
 from .siamfc_tracker import SiamFCTracker, Track, TrackingProtocol
 from .tracking_pictures import OverlayVideo, overlay_boxes, plot_curves
-from .visualisation import Picture, contact_sheet, evenly_spaced, write_picture
 
 FRAMES_IN_OVERLAY = 5
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from .metrics.tracking import ERRORS, OVERLAPS
-from .visualisation import Picture
+from .pictures import Picture
 
 TRUTH, FOUND = (255, 255, 255), (230, 40, 40)
 FRAME_RATE = 30

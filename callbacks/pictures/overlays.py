@@ -1,4 +1,4 @@
-"""Pictures of what was propagated, as arrays that any logger or notebook can show."""
+"""Frames with what was propagated drawn over them, and sheets of them."""
 
 from collections.abc import Sequence
 from pathlib import Path
