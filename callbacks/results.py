@@ -44,21 +44,28 @@ class Results:
             "benchmark": self.benchmark,
             "scores": dict(self.scores),
             **self.about,
-            "command": sys.argv,
-            "versions": {name: version(name) for name in ("vidcorr", "torch", "pytorch-lightning")},
+            **provenance(),
         }
-        _write_whole(folder / "results.json", json.dumps(content, indent=2) + "\n")
+        write_whole(folder / "results.json", json.dumps(content, indent=2) + "\n")
         if self.rows:
             lines = _Lines()
             writer = csv.DictWriter(lines, fieldnames=list(self.rows[0]))
             writer.writeheader()
             writer.writerows(self.rows)
-            _write_whole(folder / "per_sequence.csv", "".join(lines))
+            write_whole(folder / "per_sequence.csv", "".join(lines))
 
     def print(self, console: Console | None = None) -> None:
         """Print one line per stage with the scores."""
         table = scores_table({self.benchmark: self.scores}) if self.scores else "no ground truth, nothing to score"
         (console or wide_console()).print(table)
+
+
+def provenance() -> dict[str, Any]:
+    """What every file of results says of where it comes from: the command, and the versions of what ran."""
+    return {
+        "command": sys.argv,
+        "versions": {name: version(name) for name in ("vidcorr", "torch", "pytorch-lightning")},
+    }
 
 
 def wide_console() -> Console:
@@ -98,7 +105,8 @@ class _Lines(list[str]):
     write = list.append
 
 
-def _write_whole(path: Path, text: str) -> None:
+def write_whole(path: Path, text: str) -> None:
+    """Write a text file that appears whole or not at all."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     temporary.write_text(text, newline="")
     temporary.replace(path)

@@ -1,6 +1,7 @@
 """Pictures of tracked boxes: overlays, a video, success and precision plots."""
 
 from collections.abc import Sequence
+from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -16,8 +17,8 @@ TRUTH, FOUND = (255, 255, 255), (230, 40, 40)
 FRAME_RATE = 30
 
 
-def overlay_boxes(frame: Tensor, found: NDArray[np.float64], truth: NDArray[np.float64]) -> Picture:
-    """A frame with the box that was found in red over the annotated one in white.
+def overlay_boxes(frame: Tensor, found: NDArray[np.float64], truth: NDArray[np.float64] | None = None) -> Picture:
+    """A frame with the box that was found in red, over the annotated one in white where there is one.
 
     Args:
         frame: uint8 RGB `(3, H, W)`.
@@ -32,7 +33,7 @@ def overlay_boxes(frame: Tensor, found: NDArray[np.float64], truth: NDArray[np.f
     picture = np.array(frame.permute(1, 2, 0).cpu().numpy(), order="C")
     limit = 4 * max(picture.shape)  # OpenCV draws in 32 bits
     for box, colour in ((truth, TRUTH), (found, FOUND)):
-        if np.isfinite(box).all():
+        if box is not None and np.isfinite(box).all():
             left, top = box[:2] - 1
             corners = np.clip([left, top, left + box[2] - 1, top + box[3] - 1], -limit, limit).round().astype(int)
             cv2.rectangle(picture, corners[:2].tolist(), corners[2:].tolist(), colour, 2)
@@ -44,13 +45,15 @@ class OverlayVideo:
 
     Args:
         path: of the mp4; its folder is made.
+        rate: frames per second.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, rate: float = FRAME_RATE) -> None:
         import av
 
         path.parent.mkdir(parents=True, exist_ok=True)
         self._container = av.open(str(path), "w")
+        self._rate = Fraction(rate).limit_denominator(1001)
         self._stream: Any = None
 
     def add(self, picture: Picture) -> None:
@@ -59,7 +62,7 @@ class OverlayVideo:
 
         height, width = (length - length % 2 for length in picture.shape[:2])
         if self._stream is None:
-            self._stream = self._container.add_stream("libx264", rate=FRAME_RATE, options={"crf": "23"})
+            self._stream = self._container.add_stream("libx264", rate=self._rate, options={"crf": "23"})
             self._stream.height, self._stream.width, self._stream.pix_fmt = height, width, "yuv420p"
         frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(picture[:height, :width]), format="rgb24")
         self._container.mux(self._stream.encode(frame))

@@ -19,13 +19,16 @@ LIMBS = (
 """Pairs of JHMDB's joints that a line connects."""
 
 
-def overlay_masks(frame: Tensor, mask: Tensor, opacity: float = 0.5) -> Picture:
-    """A frame with its objects tinted in DAVIS's colours and outlined.
+def overlay_masks(
+    frame: Tensor, mask: Tensor, opacity: float = 0.5, palette: NDArray[np.uint8] | None = None
+) -> Picture:
+    """A frame with its objects tinted and outlined.
 
     Args:
         frame: uint8 RGB `(3, H, W)`.
         mask: uint8 ids `(H, W)`, 0 is background.
         opacity: of the tint, 0 to 1.
+        palette: `(256, 3)` RGB of each id; None is DAVIS's.
 
     Returns:
         uint8 RGB `(H, W, 3)`.
@@ -36,7 +39,7 @@ def overlay_masks(frame: Tensor, mask: Tensor, opacity: float = 0.5) -> Picture:
     if frame.shape[1:] != mask.shape:
         raise ValueError(f"overlay: the frame is {tuple(frame.shape[1:])}, the mask {tuple(mask.shape)}")
     picture, ids = frame.permute(1, 2, 0).cpu().numpy().astype(np.float32), mask.cpu().numpy()
-    colours = davis_palette()[ids].astype(np.float32)
+    colours = (davis_palette() if palette is None else palette)[ids].astype(np.float32)
     inside = ids[..., None] > 0
     tinted = np.where(inside, (1 - opacity) * picture + opacity * colours, picture)
     edge = np.zeros_like(ids, dtype=bool)
