@@ -1,4 +1,4 @@
-"""Which places of its reference frames a place takes its label from, for a few places that a person wants to look at."""
+"""Which places of its reference frames a place takes its label from: for the few that a person wants to look at."""
 
 from typing import NamedTuple
 
