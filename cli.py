@@ -5,6 +5,7 @@ import sys
 import warnings
 from collections.abc import Sequence
 from importlib import import_module
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -39,7 +40,11 @@ class VidcorrCLI(LightningCLI):
             auto_configure_optimizers=False,
             trainer_defaults={"default_root_dir": "runs"},
             save_config_kwargs={"overwrite": True},
-            parser_kwargs={"prog": "vidcorr", "description": __doc__},
+            parser_kwargs={
+                "prog": "vidcorr",
+                "description": __doc__,
+                "predict": {"default_config_files": [str(Path(__file__).with_name("configs") / "predict.yaml")]},
+            },
             args=args,
             run=run,
         )

@@ -9,6 +9,8 @@ from .jhmdb import JhmdbBenchmark
 from .label_propagation import LabelPropagation, propagate_video
 from .monitors import CollapseMonitor
 from .otb import OtbBenchmark
+from .prediction import VideoPrediction, predict_video
+from .prompted import propagate_masks, propagate_points, track_box
 from .siamfc_tracker import SiamFCTracker, TrackingProtocol
 from .vip import VipBenchmark
 from .youtube_vos import YoutubeVosBenchmark
@@ -24,9 +26,14 @@ __all__ = [
     "OtbBenchmark",
     "SiamFCTracker",
     "TrackingProtocol",
+    "VideoPrediction",
     "VipBenchmark",
     "YoutubeVosBenchmark",
     "compare",
     "figure",
+    "predict_video",
+    "propagate_masks",
+    "propagate_points",
     "propagate_video",
+    "track_box",
 ]

@@ -1,11 +1,18 @@
 from .got10k import Got10kDataModule
 from .imagenet import ImageFolderDataModule, VideoFrameDataModule
+from .prompted_video import FrameStream, PromptedVideoDataModule
+from .prompts import BoxPrompt, MaskPrompt, PointPrompt
 from .synthetic import SyntheticTrackingDataModule, SyntheticVideoDataModule
 from .video import VideoDataModule
 
 __all__ = [
+    "BoxPrompt",
+    "FrameStream",
     "Got10kDataModule",
     "ImageFolderDataModule",
+    "MaskPrompt",
+    "PointPrompt",
+    "PromptedVideoDataModule",
     "SyntheticTrackingDataModule",
     "SyntheticVideoDataModule",
     "VideoDataModule",

@@ -49,6 +49,10 @@ class CorrespondenceModule(pl.LightningModule):
             loss = self.step(batch)["loss"]
             self.log("val/loss", loss, prog_bar=True, sync_dist=True, batch_size=len(batch["clip"]))
 
+    def predict_step(self, batch: Batch, batch_index: int) -> dict[str, Tensor]:
+        """See `features_of`."""
+        return features_of(self, batch)
+
     def val_dataloader(self) -> DataLoader[Any]:
         """What stands in where no DataModule gives held-out videos."""
         return one_empty_batch()
@@ -125,6 +129,17 @@ class CorrespondenceModule(pl.LightningModule):
 
 def _millions(module: nn.Module) -> str:
     return f"{sum(parameter.numel() for parameter in module.parameters()) / 1e6:.1f}"
+
+
+def features_of(module: Any, batch: Batch) -> dict[str, Tensor]:
+    """What a prediction step gives: `features` `(B, T, C, h, w)` of the frames of `clip`, where a batch has them.
+
+    A video that is only named, as by `PromptedVideoDataModule`, is followed by a callback, at the callback's stage.
+    """
+    if "clip" not in batch:
+        return {}
+    clip: Tensor = batch["clip"]
+    return {"features": module.feature_extractor()(clip.flatten(0, 1)).unflatten(0, clip.shape[:2])}
 
 
 def one_empty_batch() -> DataLoader[Any]:

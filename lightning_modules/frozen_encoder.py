@@ -3,12 +3,12 @@
 from typing import Any
 
 import pytorch_lightning as pl
-from torch import nn
+from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
 from .backbones import build_encoder
 from .backbones.build import Stage
-from .base import one_empty_batch
+from .base import features_of, one_empty_batch
 
 
 class FrozenEncoder(pl.LightningModule):
@@ -43,3 +43,7 @@ class FrozenEncoder(pl.LightningModule):
 
     def validation_step(self, batch: dict[str, Any], batch_index: int) -> None:
         """Nothing to do; the benchmarks run in the hooks after it."""
+
+    def predict_step(self, batch: dict[str, Any], batch_index: int) -> dict[str, Tensor]:
+        """See `features_of`."""
+        return features_of(self, batch)

@@ -91,6 +91,7 @@ def render_video(
     size: tuple[int, int] = (256, 256),
     sprites: tuple[int, int] = (2, 4),
     latest: int = 0,
+    camouflage: float = 1.0,
 ) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
     """One video and its masks; the same arguments give the same arrays, and fewer frames give a prefix.
 
@@ -105,11 +106,12 @@ def render_video(
         size: (height, width), pixels.
         sprites: fewest and most sprites, at most 7.
         latest: last frame in which a sprite may appear; the first sprite is always there from frame 0 on.
+        camouflage: share of the texture in a sprite's look; at 0 it has one plain colour, unlike the background's.
 
     Returns:
         frames (T, H, W, 3) uint8 RGB and masks (T, H, W) uint8, 0 = background, 1, 2, … = sprites, back to front.
     """
-    scene, cast = draw_video(seed, index, size, sprites, latest)
+    scene, cast = draw_video(seed, index, size, sprites, latest, camouflage)
     video = np.empty((frames, *size, 3), np.uint8)
     masks = np.zeros((frames, *size), np.uint8)
     for t in range(frames):
@@ -122,7 +124,12 @@ def render_video(
 
 
 def draw_video(
-    seed: int, index: int, size: tuple[int, int], sprites: tuple[int, int], latest: int = 0
+    seed: int,
+    index: int,
+    size: tuple[int, int],
+    sprites: tuple[int, int],
+    latest: int = 0,
+    camouflage: float = 1.0,
 ) -> tuple[Scene, list[Sprite]]:
     """The scene and the sprites of `render_video`, which has the same arguments."""
     rng = np.random.default_rng([seed, index])
@@ -130,5 +137,14 @@ def draw_video(
     families = [str(family) for family in rng.permutation(sorted(FAMILIES))]
     scene = Scene.draw(rng, families.pop(), size, colours)
     cast = draw_sprites(rng, families[: int(rng.integers(sprites[0], sprites[1] + 1))], size, colours)
+    if camouflage < 1:
+        cast = [sprite.mixed(colour, camouflage) for sprite, colour in zip(cast, _unlike(colours), strict=False)]
     begins = [0, *rng.integers(0, latest + 1, len(cast)).tolist()]
     return scene, [replace(sprite, begin=begin) for sprite, begin in zip(cast, begins, strict=False)]
+
+
+def _unlike(colours: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Seven plain colours (7, 3), those first that are farthest from all of the given ones (n, 3)."""
+    plain = 255 * np.array([[n >> 2 & 1, n >> 1 & 1, n & 1] for n in range(7)], np.float32)
+    nearest = np.linalg.norm(plain[:, None] - colours[None], axis=-1).min(1)
+    return plain[np.argsort(-nearest, kind="stable")]

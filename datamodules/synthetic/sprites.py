@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -39,6 +39,12 @@ class Sprite:
     motion: Motion
     bends: tuple[Wave, Wave]
     begin: int = 0
+
+    def mixed(self, colour: NDArray[np.float32], share: float) -> Sprite:
+        """This sprite with a share of its texture, the rest a plain colour (3,) RGB."""
+        patch = self.patch.copy()
+        patch[..., :3] = share * patch[..., :3] + (1 - share) * colour
+        return replace(self, patch=patch)
 
     def paste(
         self, image: NDArray[np.float32], ids: NDArray[np.uint8], number: int, t: float, shift: NDArray[np.float64]

@@ -1,0 +1,209 @@
+"""`predict`: what a user points at in a video's first frame, followed to its last and written down."""
+
+import json
+import time
+from contextlib import ExitStack, closing
+from pathlib import Path
+from typing import Any
+
+import pytorch_lightning as pl
+from rich.progress import track
+from torch import nn
+
+from datamodules.prompted_video import FrameStream
+from datamodules.prompts import BoxPrompt, MaskPrompt, Prompt
+from lightning_modules.backbones import build_encoder
+from lightning_modules.functional import PropagationProtocol
+
+from .label_propagation import Stopwatch
+from .prediction_files import OURS, RECORD, Overlay, open_overlay, open_writer, prepare_folder
+from .prompted import SHORT_SIDE, View, propagate_masks, propagate_points, protocol_for, track_box
+from .results import provenance, write_whole
+from .siamfc_tracker import TrackingProtocol
+
+
+def predict_video(
+    extractor: nn.Module,
+    video: str | Path | FrameStream,
+    prompt: Prompt,
+    output_dir: str | Path,
+    protocol: str | None = None,
+    changes: dict[str, Any] | None = None,
+    short_side: int | None = SHORT_SIDE,
+    overlay: Overlay = "mp4",
+    overwrite: bool = False,
+    about: dict[str, Any] | None = None,
+) -> dict[str, Any]:
+    """Follow one prompt through a video, and write what is found.
+
+    Files: `masks/<frame>.png`, `boxes.csv` or `points.csv`; `overlay.mp4`; and last `prediction.json`, with the
+    protocol, the prompt, the time it took and the command.
+
+    Args:
+        extractor: see `build_feature_extractor`; for a box see `SiamFCTracker`.
+        video: a file, or a folder of frames.
+        prompt: `MaskPrompt.of(…)`, `BoxPrompt.of(…)` or `PointPrompt.of(…)`.
+        output_dir: where the files go.
+        protocol: name of a propagation protocol; None chooses by the extractor.
+        changes: fields of the protocol to change; of `TrackingProtocol` for a box. The protocol's name then says so.
+        short_side: see `propagate_masks`.
+        overlay: how the overlay is written; GIF and WebP are small, and leave out frames of long videos.
+        overwrite: replace an earlier prediction in the folder.
+        about: more for prediction.json.
+
+    Returns:
+        The content of prediction.json.
+
+    Raises:
+        DataError: if the prompt does not fit the video, or a frame cannot be read.
+        ValueError: if the protocol does not exist or has no such field, or the folder holds a prediction.
+        OSError: if the folder cannot be written.
+    """
+    stream = video if isinstance(video, FrameStream) else FrameStream(video)
+    watch, folder, began = Stopwatch(), Path(output_dir), time.perf_counter()
+    prompt.check(stream.size)
+    rules = _protocol(extractor, prompt, protocol, changes)
+    found = _follow(extractor, stream, prompt, rules, short_side, watch)
+    prepare_folder(folder, overwrite)
+    count = 0
+    with ExitStack() as stack:
+        writer = stack.enter_context(closing(open_writer(folder, prompt)))
+        pictures = open_overlay(folder, overlay, stream.frame_rate)
+        if pictures is not None:
+            stack.enter_context(closing(pictures))
+        for count, (frame, what) in enumerate(track(found, stream.name, stream.num_frames, transient=True), start=1):
+            with watch("write"):
+                writer.add(stream.stem(count - 1), what)
+                if pictures is not None:
+                    pictures.add(writer.draw(frame, what))
+    seconds = time.perf_counter() - began
+    content = {
+        "video": str(stream.path),
+        "prompt": prompt.about(),
+        **(about or {}),
+        "stage": getattr(extractor, "stage", None),
+        "stride": getattr(extractor, "stride", None),
+        "protocol": {"digest": rules.digest(), **rules.fields()},
+        "frames": count,
+        "size": list(stream.size),
+        "frame_rate": stream.frame_rate,
+        "seconds": round(seconds, 2),
+        "seconds_per_frame": round(seconds / count, 4),
+        "seconds_of": {work: round(value, 2) for work, value in watch.seconds.items()},
+        **provenance(),
+    }
+    if isinstance(rules, PropagationProtocol):
+        content["seen_at"] = list(View.of(extractor, stream.size, rules, short_side).seen)
+    write_whole(folder / RECORD, json.dumps(content, indent=2) + "\n")
+    return content
+
+
+class VideoPrediction(pl.Callback):
+    """Follows what `PromptedVideoDataModule` is pointed at, by the features of the module, in `predict`.
+
+    Args:
+        output_dir: see `predict_video`.
+        protocol: likewise.
+        changes: likewise.
+        stage: of the encoder; None is its own choice, and SiamFC's dilated res5 for a box where there is one.
+        stride: pixels per feature cell; None is the encoder's own choice.
+        short_side: see `predict_video`.
+        overlay: likewise.
+        overwrite: likewise.
+    """
+
+    def __init__(
+        self,
+        output_dir: str | Path = "prediction",
+        protocol: str | None = None,
+        changes: dict[str, Any] | None = None,
+        stage: str | None = None,
+        stride: int | None = None,
+        short_side: int | None = SHORT_SIDE,
+        overlay: Overlay = "mp4",
+        overwrite: bool = False,
+    ) -> None:
+        self.output_dir, self.stage, self.stride = Path(output_dir), stage, stride
+        self.settings: dict[str, Any] = {
+            "protocol": protocol,
+            "changes": changes,
+            "short_side": short_side,
+            "overlay": overlay,
+            "overwrite": overwrite,
+        }
+
+    def on_predict_batch_end(
+        self,
+        trainer: pl.Trainer,
+        pl_module: pl.LightningModule,
+        outputs: Any,
+        batch: Any,
+        batch_idx: int,
+        dataloader_idx: int = 0,
+    ) -> None:
+        """Follow the prompt of a batch, on the first rank."""
+        if not trainer.is_global_zero or "video" not in batch:
+            return
+        stream, prompt = batch["video"].frames, batch["video"].prompt
+        about = {
+            "model": type(pl_module).__name__,
+            "checkpoint": trainer.ckpt_path,
+            "spec": pl_module.hparams.get("spec"),
+        }
+        content = predict_video(
+            extractor_for(pl_module, prompt, self.stage, self.stride),
+            stream,
+            prompt,
+            self.output_dir,
+            about=about,
+            **self.settings,
+        )
+        files = ", ".join(name for name in OURS if (self.output_dir / name).exists())
+        print(f"{content['frames']} frames, {content['seconds_per_frame']:.3f} s each; {self.output_dir}: {files}")
+
+
+def extractor_for(module: Any, prompt: Prompt, stage: str | None = None, stride: int | None = None) -> nn.Module:
+    """The view of a module that a prompt is followed by.
+
+    Args:
+        module: see `build_encoder`.
+        prompt: a box is followed by the dilated res5 where neither stage nor stride is named and the encoder has it.
+        stage: see `FeatureExtractor`.
+        stride: likewise.
+    """
+    encoder = build_encoder(module)
+    if isinstance(prompt, BoxPrompt) and stage is None and stride is None:
+        try:
+            return encoder.feature_extractor("res5", None, True)
+        except ValueError:
+            pass  # no ResNet
+    return encoder.feature_extractor(stage, stride)
+
+
+def _protocol(
+    extractor: nn.Module, prompt: Prompt, name: str | None, changes: dict[str, Any] | None
+) -> PropagationProtocol | TrackingProtocol:
+    """All numbers of a run, at the extractor's stride."""
+    try:
+        if isinstance(prompt, BoxPrompt):
+            if name is not None:
+                raise ValueError(f"protocol {name!r} is for masks and points; a box is tracked by SiamFC, see changes")
+            return TrackingProtocol(**(changes or {})).at_stride(extractor.stride)  # type: ignore[arg-type]
+        protocol = protocol_for(extractor, "davis" if isinstance(prompt, MaskPrompt) else "jhmdb", name)
+        return protocol.with_changes(**changes) if changes else protocol
+    except TypeError as error:
+        raise ValueError(f"changes: {error}") from error
+
+
+def _follow(
+    extractor: nn.Module,
+    stream: FrameStream,
+    prompt: Prompt,
+    protocol: PropagationProtocol | TrackingProtocol,
+    short_side: int | None,
+    watch: Stopwatch,
+) -> Any:
+    if isinstance(protocol, TrackingProtocol):
+        return track_box(extractor, stream, prompt, protocol, watch)
+    follow = propagate_masks if isinstance(prompt, MaskPrompt) else propagate_points
+    return follow(extractor, stream, prompt, protocol, short_side, watch)

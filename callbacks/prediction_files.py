@@ -1,0 +1,203 @@
+"""What `predict` leaves on disk: masks, boxes or points of each frame, and an overlay to look at."""
+
+import csv
+import shutil
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, Literal, Protocol
+
+import numpy as np
+from PIL import Image
+from torch import Tensor
+
+from datamodules.datasets.files import davis_palette
+from datamodules.prompts import BoxPrompt, MaskPrompt, PointPrompt, Prompt
+
+from .pictures import Picture, overlay_masks
+from .tracking_pictures import OverlayVideo, overlay_boxes
+
+Overlay = Literal["mp4", "gif", "webp", "none"]
+RECORD = "prediction.json"
+OURS = (RECORD, "masks", "boxes.csv", "points.csv", "overlay.mp4", "overlay.gif", "overlay.webp")
+"""All that `predict` ever writes into its folder."""
+MOST_PICTURES, WIDEST = 150, 480
+"""Pictures of an animation, and their width in pixels: it is kept in memory until it is complete."""
+
+
+def prepare_folder(folder: Path, overwrite: bool = False) -> None:
+    """Make a folder for a prediction.
+
+    Args:
+        folder: to make.
+        overwrite: remove an earlier prediction, and nothing else.
+
+    Raises:
+        ValueError: if there is an earlier prediction, whole or not, that is not to be overwritten.
+        OSError: if the folder cannot be made.
+    """
+    found = [folder / name for name in OURS if (folder / name).exists()]
+    if found and not overwrite:
+        raise ValueError(
+            f"{folder}: holds a prediction ({found[0].name}); name another output_dir or set overwrite=true"
+        )
+    for path in found:
+        shutil.rmtree(path) if path.is_dir() else path.unlink()
+    folder.mkdir(parents=True, exist_ok=True)
+
+
+class Writer(Protocol):
+    """Writes what was found in each frame, and draws it."""
+
+    def add(self, stem: str, found: Any) -> None: ...
+    def draw(self, frame: Tensor, found: Any) -> Picture: ...
+    def close(self) -> None: ...
+
+
+class MaskWriter:
+    """An indexed PNG for each frame, `masks/<frame>.png`, in the prompt's palette.
+
+    Args:
+        folder: of the prediction.
+        prompt: whose palette it is.
+    """
+
+    def __init__(self, folder: Path, prompt: MaskPrompt) -> None:
+        self.folder, self.palette = folder / "masks", prompt.palette
+        self.folder.mkdir()
+
+    def add(self, stem: str, found: Tensor) -> None:
+        """Ids `(H, W)` uint8."""
+        image = Image.fromarray(found.numpy())
+        image.putpalette(self.palette.ravel().tolist())
+        image.save(self.folder / f"{stem}.png", compress_level=1)
+
+    def draw(self, frame: Tensor, found: Tensor) -> Picture:
+        """See `overlay_masks`."""
+        return overlay_masks(frame, found, palette=self.palette)
+
+    def close(self) -> None:
+        """Nothing is open."""
+
+
+class _Table:
+    def __init__(self, path: Path, columns: Iterable[str]) -> None:
+        self._file = path.open("w", newline="")
+        self._writer = csv.writer(self._file)
+        self._writer.writerow(columns)
+
+    def close(self) -> None:
+        """Finish the file."""
+        self._file.close()
+
+
+class BoxWriter(_Table):
+    """`boxes.csv`: a line for each frame.
+
+    Args:
+        folder: of the prediction.
+        prompt: the box it started from.
+    """
+
+    def __init__(self, folder: Path, prompt: BoxPrompt) -> None:
+        super().__init__(folder / "boxes.csv", ["frame", "x", "y", "width", "height"])
+
+    def add(self, stem: str, found: np.ndarray) -> None:
+        """Left, top, width, height."""
+        self._writer.writerow([stem, *(f"{value:.2f}" for value in found)])
+
+    def draw(self, frame: Tensor, found: np.ndarray) -> Picture:
+        """See `overlay_boxes`."""
+        return overlay_boxes(frame, found + np.array([1.0, 1.0, 0.0, 0.0]))
+
+
+class PointWriter(_Table):
+    """`points.csv`: a line for each point of each frame; x and y are empty where a point is lost.
+
+    Args:
+        folder: of the prediction.
+        prompt: says the names.
+    """
+
+    def __init__(self, folder: Path, prompt: PointPrompt) -> None:
+        super().__init__(folder / "points.csv", ["frame", "name", "x", "y", "score"])
+        self.names = prompt.names
+
+    def add(self, stem: str, found: Tensor) -> None:
+        """x, y, score `(K, 3)`."""
+        for name, (x, y, score) in zip(self.names, found.tolist(), strict=True):
+            places = [f"{x:.2f}", f"{y:.2f}"] if x == x else ["", ""]
+            self._writer.writerow([stem, name, *places, f"{score:.4f}"])
+
+    def draw(self, frame: Tensor, found: Tensor) -> Picture:
+        """A dot for each point, in colours of its own, with its name."""
+        import cv2
+
+        picture = np.array(frame.permute(1, 2, 0).numpy(), order="C")
+        unit = max(2, round(min(picture.shape[:2]) / 120))
+        for number, (name, (x, y, _)) in enumerate(zip(self.names, found.tolist(), strict=True), start=1):
+            if x == x:
+                place, colour = (round(x), round(y)), _colour(number)
+                cv2.circle(picture, place, unit + 1, (255, 255, 255), -1, cv2.LINE_AA)
+                cv2.circle(picture, place, unit, colour, -1, cv2.LINE_AA)
+                beside = (place[0] + 2 * unit, place[1] - unit)
+                for shade, thickness in (((0, 0, 0), 3), ((255, 255, 255), 1)):
+                    cv2.putText(
+                        picture, name, beside, cv2.FONT_HERSHEY_SIMPLEX, unit / 10, shade, thickness, cv2.LINE_AA
+                    )
+        return picture
+
+
+def open_writer(folder: Path, prompt: Prompt) -> Writer:
+    """The writer that belongs to a prompt."""
+    if isinstance(prompt, MaskPrompt):
+        return MaskWriter(folder, prompt)
+    return BoxWriter(folder, prompt) if isinstance(prompt, BoxPrompt) else PointWriter(folder, prompt)
+
+
+class OverlayAnimation:
+    """A GIF or WebP; of long videos it shows every second, fourth, … frame, at the video's own pace.
+
+    Args:
+        path: ends in .gif or .webp.
+        rate: frames per second of the video.
+    """
+
+    def __init__(self, path: Path, rate: float) -> None:
+        self._path, self._rate = path, rate
+        self._pictures: list[Image.Image] = []
+        self._step, self._t = 1, 0
+
+    def add(self, picture: Picture) -> None:
+        """The next frame, uint8 RGB `(H, W, 3)`."""
+        if self._t % self._step == 0:
+            image = Image.fromarray(picture)
+            image.thumbnail((WIDEST, WIDEST * image.height))
+            self._pictures.append(image)
+        self._t += 1
+        if len(self._pictures) > MOST_PICTURES:
+            self._pictures, self._step = self._pictures[::2], 2 * self._step
+
+    def close(self) -> None:
+        """Write the file."""
+        if self._pictures:
+            first, *rest = self._pictures
+            milliseconds = max(20, round(1000 * self._step / self._rate))
+            first.save(self._path, save_all=True, append_images=rest, duration=milliseconds, loop=0, quality=80)
+
+
+def open_overlay(folder: Path, kind: Overlay, rate: float) -> OverlayVideo | OverlayAnimation | None:
+    """What draws of a kind are appended to; None for "none".
+
+    Raises:
+        ValueError: for an unknown kind.
+    """
+    if kind == "none":
+        return None
+    if kind not in ("mp4", "gif", "webp"):
+        raise ValueError(f"overlay must be mp4, gif, webp or none, got {kind!r}")
+    path = folder / f"overlay.{kind}"
+    return OverlayVideo(path, rate) if kind == "mp4" else OverlayAnimation(path, rate)
+
+
+def _colour(number: int) -> list[int]:
+    return davis_palette()[1 + (number - 1) % 21].tolist()

@@ -1,0 +1,136 @@
+"""One video and what to follow in it, for `predict`."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from os import PathLike
+from pathlib import Path
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader
+
+from .decoding import VIDEO_SUFFIXES, VideoFile
+from .errors import DataError, DecodingError
+from .prompts import Prompt, one_prompt
+from .source import FrameFolder, open_video
+
+FRAME_RATE = 24.0
+"""Frames per second of what does not say its own."""
+AHEAD = 4
+
+
+class FrameStream:
+    """A video that is read from its start to its end, however long it is; each pass opens it afresh.
+
+    Args:
+        path: video file, or folder that directly holds the frames as pictures.
+        frame_rate: frames per second; None is the file's own, 24 for a folder.
+
+    Attributes:
+        size: (height, width) of the first frame, pixels.
+        num_frames: as the file's header says, an estimate; exact for a folder.
+
+    Raises:
+        DataError: if there is no such video or its first frame cannot be decoded.
+    """
+
+    def __init__(self, path: str | PathLike[str], frame_rate: float | None = None) -> None:
+        self.path = Path(path).expanduser()
+        if not self.path.exists():
+            raise DataError(f"{self.path}: no such video; give a video file or a folder of frames")
+        with self._open() as video:
+            self.size = next(video.frames()).shape[:2]
+            self.num_frames = video.num_frames
+            own = video.info.fps if isinstance(video, VideoFile) else 0.0
+            self._stems = video.stems if isinstance(video, FrameFolder) else None
+        self.frame_rate = frame_rate or own or FRAME_RATE
+
+    @property
+    def name(self) -> str:
+        """Of the file without its suffix, or of the folder."""
+        path = self.path.resolve()
+        return path.stem if path.suffix.lower() in VIDEO_SUFFIXES else path.name
+
+    def stem(self, t: int) -> str:
+        """What a file for frame t is called: as the frame's picture, or by its number."""
+        return self._stems[t] if self._stems is not None else f"{t:05d}"
+
+    def __iter__(self) -> Iterator[Tensor]:
+        """Frames in time order, uint8 RGB (3, H, W), decoded by a thread a few frames ahead.
+
+        Raises:
+            DecodingError: where a frame cannot be decoded or has another size than the first.
+        """
+        with self._open() as video, ThreadPoolExecutor(max_workers=1) as pool:
+            frames = video.frames()
+            pending = deque(pool.submit(next, frames, None) for _ in range(AHEAD))
+            try:
+                t = 0
+                while (picture := pending.popleft().result()) is not None:
+                    pending.append(pool.submit(next, frames, None))
+                    if picture.shape[:2] != self.size:
+                        raise DecodingError(
+                            self.path, f"frame {t} is {_size(picture.shape)} px, the first {_size(self.size)}"
+                        )
+                    yield torch.from_numpy(picture).permute(2, 0, 1)
+                    t += 1
+            finally:
+                pool.shutdown(cancel_futures=True)  # the file stays open until the thread has left it
+
+    def _open(self) -> VideoFile | FrameFolder:
+        return open_video(self.path, table=False)
+
+
+class PromptedVideo:
+    """What the DataModule hands on: a video, and the one prompt for its first frame."""
+
+    def __init__(self, frames: FrameStream, prompt: Prompt) -> None:
+        prompt.check(frames.size)
+        self.frames, self.prompt = frames, prompt
+
+
+class PromptedVideoDataModule(pl.LightningDataModule):
+    """One video and what to follow in it; the loader gives one batch, `{"video": PromptedVideo}`.
+
+    Args:
+        video: file, or folder of frames.
+        mask: indexed, grey or RGB picture of the first frame's objects, see `MaskPrompt`.
+        box: `x,y,width,height` in pixels of the first frame, or a file that holds them, see `BoxPrompt`.
+        points: CSV of `name,x,y` or JSON, see `PointPrompt`.
+        frame_rate: frames per second of the overlay; None is the video's own, 24 for a folder.
+
+    Raises:
+        DataError: from `setup`, unless there is a readable video and exactly one prompt that fits its first frame.
+    """
+
+    def __init__(
+        self,
+        video: str | None = None,
+        mask: str | None = None,
+        box: list[float] | str | None = None,
+        points: str | None = None,
+        frame_rate: float | None = None,
+    ) -> None:
+        super().__init__()
+        self.video, self.frame_rate = video, frame_rate
+        self.prompts: dict[str, Any] = {"mask": mask, "box": box, "points": points}
+
+    def setup(self, stage: str) -> None:
+        """Read the prompt and the first frame."""
+        if self.video is None:
+            raise DataError("name the video to look at: --data.video clip.mp4, or a folder of frames")
+        prompt = one_prompt(**self.prompts)
+        self.prompted = PromptedVideo(FrameStream(self.video, self.frame_rate), prompt)
+
+    def predict_dataloader(self) -> DataLoader[Any]:
+        """The one batch."""
+        return DataLoader([{"video": self.prompted}], batch_size=None)  # type: ignore[arg-type]
+
+
+def _size(shape: tuple[int, ...]) -> str:
+    return f"{shape[1]} × {shape[0]}"
