@@ -102,6 +102,8 @@ class VideoFile:
         self.path = Path(path)
         self._timeout = timeout
         self._deadline = time.monotonic() + timeout
+        self._to_rgb = _Converter()
+        self._end: int | None = None
         self._open()
         try:
             self.info = self._read_header()
@@ -129,8 +131,8 @@ class VideoFile:
 
     @property
     def num_frames(self) -> int:
-        """Exact where the file has trustworthy time stamps, else the header's count, at least 1."""
-        return len(self._table) if self._table else self.info.num_frames
+        """Exact where the file has trustworthy time stamps or its end was read, else the header's count, at least 1."""
+        return self._end or (len(self._table) if self._table else self.info.num_frames)
 
     def read(self, indices: Sequence[int]) -> list[np.ndarray]:
         """Decodes frames by number.
@@ -182,9 +184,10 @@ class VideoFile:
             if frame is None:
                 break
             number += 1
-            yield _to_rgb(frame)
+            yield self._to_rgb(frame)
         if not number:
             raise DecodingError(self.path, "no frame could be decoded")
+        self._end = number
 
     def _open(self) -> None:
         import av
@@ -254,7 +257,7 @@ class VideoFile:
             for key, wanted in groups.items():
                 for frame in self._decode_group(table.times[key], wanted.keys()):
                     if frame.pts in wanted and not frame.is_corrupt:
-                        frames[wanted[frame.pts]] = _to_rgb(frame)
+                        frames[wanted[frame.pts]] = self._to_rgb(frame)
         except DecodingError:
             raise
         except (av.FFmpegError, LookupError, ValueError):
@@ -301,7 +304,7 @@ class VideoFile:
                     break
             if frame is None:
                 return None
-            frames[number] = _to_rgb(frame)
+            frames[number] = self._to_rgb(frame)
         return frames
 
     def _read_from_start(self, last: int, wanted: set[int]) -> dict[int, np.ndarray]:
@@ -315,16 +318,29 @@ class VideoFile:
             for frame in packet.decode():
                 number += 1
                 if number in wanted:
-                    frames[number] = _to_rgb(frame)
+                    frames[number] = self._to_rgb(frame)
                 if number == last:
                     return frames
         if frame is None:
             raise DecodingError(self.path, "no frame could be decoded")
-        frames[number] = _to_rgb(frame)
+        self._end = number + 1
+        frames[number] = self._to_rgb(frame)
         return frames
 
 
-def _to_rgb(frame: "av.VideoFrame") -> np.ndarray:
-    picture = frame.to_ndarray(format="rgb24")
-    turns = round(frame.rotation / 90) % 4  # the display matrix turns counter-clockwise, as rot90 does
-    return np.ascontiguousarray(np.rot90(picture, turns)) if turns else picture
+class _Converter:
+    """Frames to arrays; what converts one frame is kept for the next, and works in one thread."""
+
+    def __init__(self) -> None:
+        import av
+        from av.video.reformatter import VideoReformatter
+
+        self._reformatter = VideoReformatter()
+        # since av 17 the default is a thread for each core of the machine, started anew for each frame
+        self._threads = {"threads": 1} if int(av.__version__.partition(".")[0]) >= 17 else {}
+
+    def __call__(self, frame: "av.VideoFrame") -> np.ndarray:
+        """(H, W, 3) uint8 RGB, turned as the rotation in the file says."""
+        picture = self._reformatter.reformat(frame, format="rgb24", **self._threads).to_ndarray()
+        turns = round(frame.rotation / 90) % 4  # the display matrix turns counter-clockwise, as rot90 does
+        return np.ascontiguousarray(np.rot90(picture, turns)) if turns else picture
