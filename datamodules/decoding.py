@@ -7,6 +7,7 @@ the table; a file that does not is decoded from its start. In files that have no
 through, frame k is the one shown at k divided by the frame rate.
 """
 
+import io
 import time
 from collections import defaultdict
 from collections.abc import Collection, Iterator, Sequence
@@ -93,13 +94,17 @@ class VideoFile:
         path: video file.
         timeout: seconds after which opening or reading is given up.
         table: learn the exact times of the frames; False for the header alone.
+        content: the file's bytes, where it is not on a disk; `path` is then its name.
 
     Raises:
         DecodingError: if it is no readable video.
     """
 
-    def __init__(self, path: str | PathLike[str], timeout: float = 60.0, table: bool = True) -> None:
+    def __init__(
+        self, path: str | PathLike[str], timeout: float = 60.0, table: bool = True, content: bytes | None = None
+    ) -> None:
         self.path = Path(path)
+        self._content = content
         self._timeout = timeout
         self._deadline = time.monotonic() + timeout
         self._to_rgb = _Converter()
@@ -193,7 +198,8 @@ class VideoFile:
         import av
 
         try:
-            self._container = av.open(f"file:{self.path}", timeout=self._timeout, metadata_errors="replace")
+            source = f"file:{self.path}" if self._content is None else _named(self._content, self.path.name)
+            self._container = av.open(source, timeout=self._timeout, metadata_errors="replace")
         except (av.FFmpegError, OSError) as error:
             raise self._failure(error) from error
         if not self._container.streams.video:
@@ -219,7 +225,9 @@ class VideoFile:
 
     @property
     def _is_large(self) -> bool:
-        return self._can_seek and bool(self._stream.average_rate) and self.path.stat().st_size > _LARGE
+        if not self._can_seek or not self._stream.average_rate:
+            return False
+        return (self.path.stat().st_size if self._content is None else len(self._content)) > _LARGE
 
     def _read_packets(self) -> None:
         """Makes the table from the packets where that is possible and not too long."""
@@ -326,6 +334,13 @@ class VideoFile:
         self._end = number + 1
         frames[number] = self._to_rgb(frame)
         return frames
+
+
+def _named(content: bytes, name: str) -> io.BytesIO:
+    """The name's ending tells the decoder as much as a file's does."""
+    file = io.BytesIO(content)
+    file.name = name
+    return file
 
 
 class _Converter:
