@@ -97,7 +97,7 @@ def open_video(path: str | os.PathLike[str], timeout: float = 60.0, table: bool 
     return FrameFolder(path) if os.path.isdir(path) else VideoFile(path, timeout, table)
 
 
-def list_videos(source: str | os.PathLike[str]) -> tuple[VideoEntry, ...]:
+def list_videos(source: str | os.PathLike[str], strict: bool = True) -> tuple[VideoEntry, ...]:
     """Lists the videos of a source without opening them.
 
     Args:
@@ -105,6 +105,7 @@ def list_videos(source: str | os.PathLike[str]) -> tuple[VideoEntry, ...]:
             folder is one video, unless video files lie beside the pictures), or a list file (.txt, .csv): one path a
             line, absolute or relative to the list, with an optional class number after a space, a tab or a comma.
             Empty lines and lines that start with # are left out.
+        strict: look whether what a list names is there, and whether folders of frames hold what they should.
 
     Returns:
         The videos: of a folder in natural order of their paths, of a list in its own order.
@@ -117,11 +118,11 @@ def list_videos(source: str | os.PathLike[str]) -> tuple[VideoEntry, ...]:
     """
     root = Path(source).expanduser()
     if root.is_dir():
-        entries = _list_folder(root)
+        entries = _list_folder(root, strict)
     elif not root.exists():
         raise DataError(f"{root}: no such folder or list file")
     elif root.suffix.lower() in {".txt", ".csv"}:
-        entries = _list_file(root)
+        entries = _list_file(root, strict)
     else:
         raise DataError(f"{root}: a source is a folder of videos, or a list of them in a .txt or .csv file")
     return tuple(entries)
@@ -137,7 +138,7 @@ def natural_order(name: str) -> list[tuple[int, int, str]]:
     return [(0, int(part), "") if part.isdigit() else (1, 0, part) for part in re.findall(r"[0-9]+|[^0-9]+", name)]
 
 
-def _list_folder(root: Path) -> list[VideoEntry]:
+def _list_folder(root: Path, strict: bool) -> list[VideoEntry]:
     paths: list[Path] = []
     for folder, folders, files in os.walk(root, followlinks=True):
         folders[:] = sorted(name for name in folders if not name.startswith("."))
@@ -149,19 +150,19 @@ def _list_folder(root: Path) -> list[VideoEntry]:
         kinds = " ".join(sorted(VIDEO_SUFFIXES))
         raise DataError(f"{root}: no videos here; looked for {kinds} files and for folders of jpg or png frames")
     for path in paths:
-        if path.is_dir():
+        if strict and path.is_dir():
             FrameFolder(path)
     return [VideoEntry(path) for path in sorted(paths, key=lambda path: natural_order(path.as_posix()))]
 
 
-def _list_file(path: Path) -> list[VideoEntry]:
+def _list_file(path: Path, strict: bool) -> list[VideoEntry]:
     entries: list[VideoEntry] = []
     wrong: list[str] = []
-    for number, line in enumerate(path.read_text(encoding="utf-8-sig").splitlines(), start=1):
+    for number, line in enumerate(path.read_text(encoding="utf-8-sig", errors="surrogateescape").splitlines(), start=1):
         if not line.strip() or line.lstrip().startswith("#"):
             continue
         try:
-            entries.append(_entry(line.strip(), path.parent))
+            entries.append(_entry(line.strip(), path.parent, strict))
         except DataError as error:
             wrong.append(f"line {number}: {error}")
     if wrong:
@@ -175,7 +176,7 @@ def _list_file(path: Path) -> list[VideoEntry]:
     return entries
 
 
-def _entry(line: str, folder: Path) -> VideoEntry:
+def _entry(line: str, folder: Path, strict: bool) -> VideoEntry:
     """A line as a path where there is such a file, else as a path and a label."""
     whole = folder / line
     if whole.exists():
@@ -184,6 +185,8 @@ def _entry(line: str, folder: Path) -> VideoEntry:
         path, label = folder / match[1].strip("\"'"), int(match[2])
     else:
         path, label = folder / line.strip("\"'").rstrip(","), None
+    if not strict:
+        return VideoEntry(path, label)
     if not path.exists():
         raise DataError(f"no such file {path}")
     if path.is_dir():
