@@ -23,6 +23,7 @@ PARTS = (callbacks, datamodules, lightning_modules)
 TOOLS = {
     "compare": "callbacks.compare",
     "figure": "callbacks.figure",
+    "shard": "datamodules.shards",
 }
 """First word → module whose `command` takes the words after it."""
 
