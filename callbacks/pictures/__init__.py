@@ -1,21 +1,38 @@
 """Pictures for people: arrays and figures that a notebook, a logger or a report can show."""
 
+from .clips import clip_sheet, gap_histogram, rasterise
+from .features import feature_sheet, frame_features, principal_colours
+from .matches import grid_points, match_sheet
 from .overlays import (
     LIMBS,
     Picture,
+    as_pictures,
+    captioned,
     contact_sheet,
     evenly_spaced,
     overlay_joints,
     overlay_masks,
+    resized,
     write_picture,
 )
 
 __all__ = [
     "LIMBS",
     "Picture",
+    "as_pictures",
+    "captioned",
+    "clip_sheet",
     "contact_sheet",
     "evenly_spaced",
+    "feature_sheet",
+    "frame_features",
+    "gap_histogram",
+    "grid_points",
+    "match_sheet",
     "overlay_joints",
     "overlay_masks",
+    "principal_colours",
+    "rasterise",
+    "resized",
     "write_picture",
 ]

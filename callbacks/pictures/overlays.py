@@ -4,8 +4,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
 from datamodules.datasets.files import davis_palette
@@ -75,7 +76,7 @@ def overlay_joints(frame: Tensor, points: Tensor) -> Picture:
 
 
 def contact_sheet(pictures: Sequence[Picture], columns: int, width: int = 320, gap: int = 4) -> Picture:
-    """Pictures of one size side by side, each reduced to `width` pixels.
+    """Pictures of one size side by side, each brought to `width` pixels.
 
     Args:
         pictures: uint8 `(H, W, 3)` each.
@@ -86,14 +87,46 @@ def contact_sheet(pictures: Sequence[Picture], columns: int, width: int = 320, g
     Returns:
         uint8 `(H', W', 3)`.
     """
-    reduced = [_reduce(picture, width) for picture in pictures]
-    height = max(picture.shape[0] for picture in reduced)
-    rows = -(-len(reduced) // columns)
+    pictures = [resized(picture, width) for picture in pictures]
+    height = max(picture.shape[0] for picture in pictures)
+    rows = -(-len(pictures) // columns)
     sheet = np.full((rows * (height + gap) - gap, columns * (width + gap) - gap, 3), 255, np.uint8)
-    for number, picture in enumerate(reduced):
+    for number, picture in enumerate(pictures):
         y, x = number // columns * (height + gap), number % columns * (width + gap)
         sheet[y : y + picture.shape[0], x : x + width] = picture
     return sheet
+
+
+def captioned(picture: Picture, text: str, colour: tuple[int, int, int] = (255, 255, 255), height: int = 18) -> Picture:
+    """A picture under a line of text.
+
+    Args:
+        picture: uint8 `(H, W, 3)`.
+        text: what does not fit the picture's width is cut.
+        colour: RGB behind the text, which is black or white, whichever can be read.
+        height: of the line, pixels.
+
+    Returns:
+        uint8 `(H + height, W, 3)`.
+    """
+    line = Image.new("RGB", (picture.shape[1], height), colour)
+    ink = "black" if np.dot(colour, (0.299, 0.587, 0.114)) > 140 else "white"
+    font = ImageFont.load_default(size=0.7 * height)
+    ImageDraw.Draw(line).text((height // 5, height / 2), text, fill=ink, font=font, anchor="lm")
+    return np.concatenate([np.asarray(line), picture])
+
+
+def as_pictures(frames: Tensor) -> list[Picture]:
+    """Frames as arrays: `(T, 3, H, W)`, uint8 or float in [0, 1] → T times uint8 `(H, W, 3)`.
+
+    Raises:
+        ValueError: for another shape.
+    """
+    if frames.ndim != 4 or frames.shape[1] != 3:
+        raise ValueError(f"frames must be (T, 3, H, W), got {tuple(frames.shape)}")
+    if frames.is_floating_point():
+        frames = frames.float().clamp(0, 1).mul(255).round().to(torch.uint8)
+    return list(frames.permute(0, 2, 3, 1).cpu().contiguous().numpy())
 
 
 def write_picture(path: Path, picture: Picture) -> None:
@@ -107,6 +140,7 @@ def evenly_spaced(length: int, count: int) -> list[int]:
     return sorted({round(number * (length - 1) / max(count - 1, 1)) for number in range(count)})
 
 
-def _reduce(picture: Picture, width: int) -> Picture:
+def resized(picture: Picture, width: int) -> Picture:
+    """A picture at another width, its aspect kept."""
     height = round(picture.shape[0] * width / picture.shape[1])
     return np.asarray(Image.fromarray(picture).resize((width, height), Image.Resampling.BILINEAR))

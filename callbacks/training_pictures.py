@@ -1,0 +1,147 @@
+"""What training sees and what it has learned to match, as pictures while it runs."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from pytorch_lightning.utilities import rank_zero_warn
+from pytorch_lightning.utilities.seed import isolate_rng
+from torch import Tensor
+
+from lightning_modules.backbones import build_feature_extractor
+from lightning_modules.functional import PropagationProtocol
+
+from .masks import log_picture
+from .pictures import (
+    Picture,
+    clip_sheet,
+    feature_sheet,
+    frame_features,
+    gap_histogram,
+    match_sheet,
+    rasterise,
+    write_picture,
+)
+
+
+class TrainingPictures(pl.Callback):
+    """Draws the first batch of a run, and every few epochs how the features of one clip match and vary.
+
+    - `clips`: the first batch after augmentation, a clip in a row;
+    - `gaps`: how many frames lie between neighbouring frames of its clips;
+    - `matches`: query points in the last frame of a clip, and where the protocol finds them in the frames before;
+    - `features`: the principal components of the clip's features as colours.
+
+    The clip is the first held-out one, or the first of the first batch where none is held out; it stays the same
+    through the run. Pictures go to each logger that has `add_image` (TensorBoard) and as PNGs to `pictures/` in the
+    folder of the run. Only the first rank draws. The module is looked at through its `feature_extractor` and left as
+    it was, random state included.
+
+    Args:
+        every_n_epochs: between pictures of the features; the first ones are made before the first step, the last ones
+            at the end.
+        protocol: of the matches, a name of DAVIS's protocols or a protocol.
+        changes: fields of the protocol to change.
+        stage: see `feature_extractor`; of several the last is drawn.
+        stride: likewise.
+        clips: of the first batch, at most.
+
+    Raises:
+        ValueError: for a bad argument; in `fit`, where a batch has no `clip`.
+    """
+
+    def __init__(
+        self,
+        every_n_epochs: int = 1,
+        protocol: str | PropagationProtocol = "vfs",
+        changes: dict[str, Any] | None = None,
+        stage: str | None = None,
+        stride: int | None = None,
+        clips: int = 8,
+    ) -> None:
+        if min(every_n_epochs, clips) < 1:
+            raise ValueError(
+                f"TrainingPictures: every_n_epochs and clips must be at least 1, got {every_n_epochs} and {clips}"
+            )
+        protocol = PropagationProtocol.named(protocol) if isinstance(protocol, str) else protocol
+        self.protocol = protocol.with_changes(**changes) if changes else protocol
+        self.every_n_epochs, self.clips = every_n_epochs, clips
+        self.stage, self.stride = stage, stride
+        self._clip: Tensor | None = None
+        self._names: list[str] = []
+        self._folder: Path | None = None
+        self._drawn: int | None = None
+        self._begun = False
+
+    def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Find the folder, on all ranks; tell of a stage that the module does not have before any training."""
+        self._folder = Path(trainer.log_dir or trainer.default_root_dir) / "pictures"
+        self._begun, self._clip, self._drawn = False, None, None
+        with isolate_rng():
+            build_feature_extractor(pl_module, self.stage, self.stride)
+
+    def on_validation_batch_start(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, batch_idx: int, dataloader_idx: int = 0
+    ) -> None:
+        """Keep the first held-out clip, from the check before training or from the first validation."""
+        if not self._begun and trainer.is_global_zero and isinstance(batch, Mapping) and "clip" in batch:
+            self._keep(batch)
+
+    def on_train_batch_start(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, batch_idx: int
+    ) -> None:
+        """Draw the first batch of the run, before its step."""
+        if self._begun:
+            return
+        if not isinstance(batch, Mapping) or "clip" not in batch:
+            raise ValueError("TrainingPictures: the batches have no clips; leave the callback out")
+        self._begun = True
+        if not trainer.is_global_zero:
+            return
+        with isolate_rng():
+            index = batch.get("frame_index")
+            self._show(trainer, "clips", clip_sheet(batch["clip"], index, self.clips))
+            if index is not None and index.shape[1] > 1:
+                self._show(trainer, "gaps", rasterise(gap_histogram(index)))
+        self._keep(batch)
+        self._draw(trainer, pl_module)
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Draw the features where the epoch is due."""
+        if (trainer.current_epoch + 1) % self.every_n_epochs == 0:
+            self._draw(trainer, pl_module)
+
+    def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Draw them at the end."""
+        self._draw(trainer, pl_module)
+
+    def _keep(self, batch: Mapping[str, Any]) -> None:
+        if self._clip is None:
+            self._clip = batch["clip"][0].detach().float().cpu()
+            index = batch.get("frame_index")
+            numbers = range(len(self._clip)) if index is None else index[0].tolist()
+            self._names = [f"frame {number}" for number in numbers]
+
+    def _draw(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        clip = self._clip
+        if clip is None or not trainer.is_global_zero or self._drawn == trainer.global_step:
+            return
+        self._drawn = trainer.global_step
+        with isolate_rng(), torch.inference_mode():
+            extractor = build_feature_extractor(pl_module, self.stage, self.stride)
+            features, covered = frame_features(extractor, clip, self.protocol)
+            if not features.isfinite().all():
+                rank_zero_warn(f"TrainingPictures: step {self._drawn}: the features are not finite, nothing is drawn")
+                return
+            self._show(trainer, "features", feature_sheet(clip, features, covered, self._names))
+            if len(clip) > 1:
+                sheet = match_sheet(clip, features, self.protocol, covered=covered, names=self._names)
+                self._show(trainer, "matches", sheet)
+
+    def _show(self, trainer: pl.Trainer, name: str, picture: Picture) -> None:
+        for logger in trainer.loggers:
+            log_picture(logger, f"pictures/{name}", picture, trainer.global_step)
+        if self._folder is not None:
+            write_picture(self._folder / f"{name}-step={trainer.global_step:06d}.png", picture)

@@ -1,0 +1,113 @@
+"""Pictures while a module trains: what is drawn when, from which clip, and that training is the same with them."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import pytorch_lightning as pl
+import torch
+from PIL import Image
+from pytorch_lightning.loggers import CSVLogger, TensorBoardLogger
+from torch.utils.data import DataLoader
+
+from callbacks.training_pictures import TrainingPictures
+from lightning_modules import Liir, VFSMoCo, VFSSimSiam
+from tests.lightning_modules.test_vfs_simsiam import TINY
+
+
+def clips(count: int = 8, frames: int = 2, seed: int = 1, size: int = 32) -> DataLoader:
+    generator = torch.Generator().manual_seed(seed)
+    items: Any = [
+        {
+            "clip": torch.rand(frames, 3, size, size, generator=generator),
+            "frame_index": torch.arange(frames) * 3 + number,
+            "video_index": torch.tensor(number),
+        }
+        for number in range(count)
+    ]
+    return DataLoader(items, batch_size=4)
+
+
+def trainer(folder: Path, *callbacks: pl.Callback, **arguments: Any) -> pl.Trainer:
+    settings: dict[str, Any] = {"max_epochs": 2, "accelerator": "cpu", "logger": False, "enable_progress_bar": False}
+    return pl.Trainer(
+        default_root_dir=folder,
+        callbacks=list(callbacks),
+        enable_model_summary=False,
+        enable_checkpointing=False,
+        **settings | arguments,
+    )
+
+
+def names(folder: Path) -> list[str]:
+    return sorted(path.name for path in (folder / "pictures").iterdir())
+
+
+def test_training_is_the_same_with_pictures_and_without(tmp_path: Path) -> None:
+    weights = []
+    for callbacks in ([], [TrainingPictures()]):
+        pl.seed_everything(0)
+        module = VFSSimSiam(**TINY)
+        trainer(tmp_path, *callbacks).fit(module, clips(), clips(4, seed=2))
+        weights.append({**module.state_dict(), "random": torch.rand(1), "numpy": torch.tensor(np.random.rand())})  # noqa: NPY002
+    assert weights[0].keys() == weights[1].keys()
+    assert all(torch.equal(weights[0][name], weights[1][name]) for name in weights[0])
+    assert len(names(tmp_path)) == 2 + 2 * 3
+
+
+MODULES = {
+    "simsiam": lambda: VFSSimSiam(**TINY),
+    "moco": lambda: VFSMoCo("tests.helpers.encoders:TinyResNet", 4, queue_size=8),
+    "liir": lambda: Liir(position_size=16, bank_frames=0, radius=2),
+}
+
+
+@pytest.mark.parametrize("method", MODULES)
+def test_every_method_is_drawn_every_n_epochs_and_at_the_end(method: str, tmp_path: Path) -> None:
+    pictures = TrainingPictures(every_n_epochs=2)
+    trainer(tmp_path, pictures, max_epochs=3, limit_train_batches=1).fit(MODULES[method](), clips(4))
+    assert names(tmp_path) == [
+        "clips-step=000000.png",
+        *(f"features-step=00000{step}.png" for step in (0, 2, 3)),
+        "gaps-step=000000.png",
+        *(f"matches-step=00000{step}.png" for step in (0, 2, 3)),
+    ]
+
+
+def test_the_held_out_clip_is_looked_at_and_stays(tmp_path: Path) -> None:
+    held_out, pictures = clips(4, seed=2), TrainingPictures()
+    trainer(tmp_path, pictures, max_epochs=1).fit(VFSSimSiam(**TINY), clips(), held_out)
+    assert pictures._clip is not None
+    assert torch.equal(pictures._clip, next(iter(held_out))["clip"][0])
+    first = np.asarray(Image.open(tmp_path / "pictures/clips-step=000000.png"))
+    expected = (next(iter(clips()))["clip"][0, 0].permute(1, 2, 0).numpy() * 255).round()
+    shown = np.asarray(Image.fromarray(expected.astype(np.uint8)).resize((112, 112), Image.Resampling.BILINEAR))
+    assert np.array_equal(first[22 + 18 : 22 + 18 + 112, :112], shown)
+
+    alone = TrainingPictures()
+    trainer(tmp_path, alone, max_epochs=1).fit(VFSSimSiam(**TINY), clips(), DataLoader([{}], batch_size=None))
+    assert alone._clip is not None
+    assert torch.equal(alone._clip, next(iter(clips()))["clip"][0])
+
+
+def test_tensorboard_has_them_and_a_logger_without_pictures_does_not_mind(tmp_path: Path) -> None:
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    loggers = [TensorBoardLogger(tmp_path), CSVLogger(tmp_path / "csv")]
+    trainer(tmp_path, TrainingPictures(), max_epochs=1, logger=loggers).fit(VFSSimSiam(**TINY), clips())
+    events = EventAccumulator(loggers[0].log_dir)
+    events.Reload()
+    assert set(events.Tags()["images"]) == {f"pictures/{name}" for name in ("clips", "gaps", "matches", "features")}
+    assert [event.step for event in events.Images("pictures/matches")] == [0, 2]
+    assert "matches-step=000002.png" in names(Path(loggers[0].log_dir))
+
+
+def test_what_cannot_be_drawn_is_told(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="got 0 and 8"):
+        TrainingPictures(every_n_epochs=0)
+    with pytest.raises(ValueError, match="res9"):
+        trainer(tmp_path, TrainingPictures(stage="res9")).fit(VFSSimSiam(**TINY), clips())
+    plain: Any = [{"image": torch.zeros(3, 8, 8)} for _ in range(4)]
+    with pytest.raises(ValueError, match="no clips; leave the callback out"):
+        trainer(tmp_path, TrainingPictures()).fit(VFSSimSiam(**TINY), DataLoader(plain, batch_size=2))
