@@ -199,7 +199,7 @@ class VideoFile:
 
         try:
             source = f"file:{self.path}" if self._content is None else _named(self._content, self.path.name)
-            self._container = av.open(source, timeout=self._timeout, metadata_errors="replace")
+            self._container = av.open(source, "r", timeout=self._timeout, metadata_errors="replace")
         except (av.FFmpegError, OSError) as error:
             raise self._failure(error) from error
         if not self._container.streams.video:
