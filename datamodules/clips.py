@@ -9,14 +9,16 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
+from .decoding import VideoFile
 from .errors import DataError
 from .loader import Key
 from .sampling import seeded_generator
-from .source import VideoEntry, open_video
+from .source import FrameFolder, VideoEntry, open_video
 
 Sample = dict[str, Any]
 Sampling = Callable[[int, torch.Generator], Tensor]
 Transform = Callable[[Sequence[np.ndarray], torch.Generator], Tensor]
+Video = VideoFile | FrameFolder
 
 
 class ClipDataset(Dataset[Sample]):
@@ -35,6 +37,7 @@ class ClipDataset(Dataset[Sample]):
         seed: of all draws; datasets whose draws should differ need different seeds.
         attempts: videos that are tried before the run is given up.
         timeout: seconds for the decoding of one clip.
+        opened_by: opens the video of a number, given a timeout, where it has no file of its own.
     """
 
     def __init__(
@@ -48,6 +51,7 @@ class ClipDataset(Dataset[Sample]):
         seed: int = 0,
         attempts: int = 10,
         timeout: float = 60.0,
+        opened_by: Callable[[int, float], Video] | None = None,
     ) -> None:
         # arrays, not lists of objects: workers are forks, and counting references would copy the pages of a long list
         self._paths = np.array([os.fsencode(entry.path) for entry in entries])
@@ -57,6 +61,7 @@ class ClipDataset(Dataset[Sample]):
         self._bounds = None if weights is None else np.cumsum(weights)
         self._sampling, self._transform = sampling, transform
         self._length, self._seed, self._attempts, self._timeout = length, seed, attempts, timeout
+        self._opened_by = opened_by
 
     def __len__(self) -> int:
         return self._length
@@ -81,7 +86,7 @@ class ClipDataset(Dataset[Sample]):
         return index % len(self._paths)
 
     def _read(self, video: int, generator: torch.Generator) -> Sample:
-        with open_video(os.fsdecode(self._paths[video]), self._timeout) as opened:
+        with self._open(video) as opened:
             indices = self._sampling(opened.num_frames, generator)
             frames = opened.read(indices.tolist())
         sample = {
@@ -92,6 +97,11 @@ class ClipDataset(Dataset[Sample]):
         if self._labels is not None:
             sample["label"] = int(self._labels[video])
         return sample
+
+    def _open(self, video: int) -> Video:
+        if self._opened_by is not None:
+            return self._opened_by(int(self._numbers[video]), self._timeout)
+        return open_video(os.fsdecode(self._paths[video]), self._timeout)
 
 
 def collate_clips(samples: Sequence[Sample]) -> dict[str, Any]:

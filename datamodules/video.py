@@ -20,6 +20,7 @@ from .colour import ColourAugmentation
 from .errors import DataError
 from .loader import FixedSampler, ResumableLoader, loader_arguments, ranks_of, training_loader, usable_cores
 from .sampling import continuous_indices, distant_indices, seeded_generator
+from .shards import ShardedVideos, is_sharded, is_url
 from .source import VideoEntry, list_videos, open_video
 from .transforms import CentreCrop, RandomResizedCrop, WholeFrame
 
@@ -42,7 +43,8 @@ class VideoDataModule(pl.LightningDataModule):
 
     Args:
         source: folder, searched through for video files and folders of frames, or a .txt or .csv list of them with
-            optional labels; see `datamodules.source.list_videos`.
+            optional labels; see `datamodules.source.list_videos`. Or what `vidcorr shard` made of such a source, as a
+            folder or a URL: it gives the same batches, see `datamodules.shards`.
         frames: T, frames in a clip.
         sampling: "distant", one frame from each of T equal segments, or "continuous", every `interval` frames
             (VFS, Table 1).
@@ -90,7 +92,7 @@ class VideoDataModule(pl.LightningDataModule):
         super().__init__()
         intervals = [interval] if isinstance(interval, int) else list(interval)
         _check_arguments(frames, sampling, intervals, interval_weights, size, area, batch_size, holdout, repeat)
-        self.source = Path(source).expanduser()
+        self.source = str(source) if is_url(source) else Path(source).expanduser()
         self.batch_size, self.seed, self.timeout = batch_size, seed, timeout
         self.holdout, self.samples_per_epoch, self.repeat = holdout, samples_per_epoch, repeat
         self.num_workers = min(8, usable_cores()) if num_workers is None else num_workers
@@ -103,13 +105,16 @@ class VideoDataModule(pl.LightningDataModule):
         self.transform = RandomResizedCrop(size, area, flip=flip) if spatial is True else self.evaluation_transform
         self.colour = ColourAugmentation() if colour else None
         self.videos: tuple[VideoEntry, ...] = ()
+        self._shards: ShardedVideos | None = None
         self.skipped: Counter[str] = Counter()
 
     def setup(self, stage: str) -> None:
         """Lists the source and holds videos out."""
         if not self.videos:
-            self.videos = list_videos(self.source)
-            self._training, self._held_out = _split(self.videos, self.source, self.holdout, self.seed)
+            if is_sharded(self.source):
+                self._shards = ShardedVideos(self.source)
+            self.videos = self._shards.videos if self._shards else list_videos(self.source)
+            self._training, self._held_out = self._split()
             self._weights = self._count_frames() if self.samples_per_epoch else None
         trainer = self.trainer
         if trainer is not None and not any(isinstance(c, SkippedVideos) for c in trainer.callbacks):  # type: ignore[attr-defined]
@@ -144,7 +149,30 @@ class VideoDataModule(pl.LightningDataModule):
         self, numbers: Sequence[int], transform: Transform, length: int, weights: Sequence[int] | None, seed: int
     ) -> ClipDataset:
         entries = [self.videos[number] for number in numbers]
-        return ClipDataset(entries, numbers, self.sampling, transform, length, weights, seed, timeout=self.timeout)
+        opened_by = self._shards.open if self._shards else None
+        return ClipDataset(
+            entries, numbers, self.sampling, transform, length, weights, seed, timeout=self.timeout, opened_by=opened_by
+        )
+
+    def _split(self) -> tuple[list[int], list[int]]:
+        """Numbers of the videos to train on and of those held out: the ones whose hashed names come first."""
+        if not self.holdout:
+            return list(range(len(self.videos))), []
+        count = max(1, round(self.holdout * len(self.videos)))
+        if count >= len(self.videos):
+            raise DataError(f"{self.source}: {len(self.videos)} video(s) leave none to train on; set holdout to 0")
+        root = Path(self.source)
+        if self._shards:
+            root = Path()  # the names in shards are relative
+        elif not root.is_dir():
+            root = root.parent
+
+        def rank(number: int) -> bytes:
+            name = os.path.relpath(self.videos[number].path, root)
+            return hashlib.blake2b(f"{self.seed} {name}".encode(errors="surrogateescape")).digest()
+
+        held_out = sorted(sorted(range(len(self.videos)), key=rank)[:count])
+        return sorted(set(range(len(self.videos))) - set(held_out)), held_out
 
     def _loader_arguments(self) -> dict[str, Any]:
         # 20 times what one video may take ends even what hangs inside a decoder.
@@ -155,8 +183,10 @@ class VideoDataModule(pl.LightningDataModule):
 
         def count(number: int) -> int:
             try:
-                with open_video(self.videos[number].path, self.timeout) as video:
-                    return video.num_frames
+                video = self.videos[number]
+                opened = self._shards.open(number) if self._shards else open_video(video.path, self.timeout)
+                with opened:
+                    return opened.num_frames
             except DataError as error:
                 self.skipped[self.videos[number].path.as_posix()] += 1
                 warnings.warn(f"left out: {error}", stacklevel=2)
@@ -187,23 +217,6 @@ class SkippedVideos(pl.Callback):
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         total = torch.tensor(float(self._counts.total()), device=pl_module.device)
         pl_module.log("data/skipped_videos", total, sync_dist=True, reduce_fx="sum")
-
-
-def _split(videos: Sequence[VideoEntry], source: Path, holdout: float, seed: int) -> tuple[list[int], list[int]]:
-    """Numbers of the videos to train on and of those held out: the ones whose hashed paths come first."""
-    if not holdout:
-        return list(range(len(videos))), []
-    count = max(1, round(holdout * len(videos)))
-    if count >= len(videos):
-        raise DataError(f"{source}: {len(videos)} video(s) leave none to train on; set holdout to 0")
-    root = source if source.is_dir() else source.parent
-
-    def rank(number: int) -> bytes:
-        name = os.path.relpath(videos[number].path, root)
-        return hashlib.blake2b(f"{seed} {name}".encode(errors="surrogateescape")).digest()
-
-    held_out = sorted(sorted(range(len(videos)), key=rank)[:count])
-    return sorted(set(range(len(videos))) - set(held_out)), held_out
 
 
 def _distant(frames: int, num_frames: int, generator: torch.Generator) -> Tensor:
