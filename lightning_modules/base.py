@@ -2,7 +2,7 @@
 
 from abc import abstractmethod
 from importlib.metadata import version
-from typing import Any, cast
+from typing import Any, ClassVar, cast
 
 import pytorch_lightning as pl
 import torch
@@ -28,6 +28,8 @@ class CorrespondenceModule(pl.LightningModule):
     """
 
     backbone: nn.Module
+    compile_options: ClassVar[dict[str, Any]] = {}
+    """Of `torch.compile`, where a method's `compile` is set."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -95,14 +97,22 @@ class CorrespondenceModule(pl.LightningModule):
             "learning rate": f"{', '.join(rates)} at the start",
             "steps": f"{steps} in {trainer.max_epochs} epochs" if (trainer.max_epochs or 0) > 0 else str(steps),
             "BatchNorm": self._batch_norm_groups(),
-            "precision": str(trainer.precision),
+            "precision": f"{trainer.precision}{', backbone compiled' * bool(self.hparams.get('compile'))}",
         }
 
     def on_fit_start(self) -> None:
-        """Refuse what cannot work."""
+        """Refuse what cannot work; compile what is to be compiled."""
         synchronised = any(isinstance(module, nn.SyncBatchNorm) for module in self.modules())
         if synchronised and self.device.type == "cpu":
             raise ValueError("trainer.sync_batchnorm=true: SyncBatchNorm does not run on a CPU; leave it out there")
+        if self.hparams.get("compile"):
+            # in place: names in checkpoints stay, and what is copied from here, as extractors are, is not compiled
+            for network in self.compiled_networks():
+                network.compile(**self.compile_options)
+
+    def compiled_networks(self) -> list[nn.Module]:
+        """What `compile` compiles."""
+        return [self.backbone]
 
     def on_train_start(self) -> None:
         """Print the plan, once everything that it tells is known."""

@@ -48,6 +48,7 @@ class VFSMoCo(CorrespondenceModule):
         momentum: of SGD.
         weight_decay: of SGD.
         seed: of the shuffle and of the queue's first keys.
+        compile: both backbones, by torch.compile, when training begins.
 
     Raises:
         ValueError: if the backbone's name is unknown; at the start of `fit`, if the size of the queue or the number of
@@ -69,6 +70,7 @@ class VFSMoCo(CorrespondenceModule):
         momentum: float = 0.9,
         weight_decay: float = 1e-4,
         seed: int = 0,
+        compile: bool = False,
     ) -> None:
         super().__init__()
         self.save_hyperparameters()
@@ -161,6 +163,10 @@ class VFSMoCo(CorrespondenceModule):
                 f"queue_size {len(self.queue)}: a step brings {keys} keys, which must divide it; "
                 f"the nearest are {' and '.join(map(str, sizes))}"
             )
+
+    def compiled_networks(self) -> list[nn.Module]:
+        """The backbone that learns and its moving average."""
+        return [self.backbone, self.target_encoder.get_submodule("0")]
 
     def plan(self) -> dict[str, str]:
         """See `CorrespondenceModule`."""

@@ -27,6 +27,7 @@ class VFSSimSiam(CorrespondenceModule):
         base_lr: learning rate for a global batch of 256 videos; it is scaled linearly.
         momentum: of SGD.
         weight_decay: of SGD.
+        compile: the backbone, by torch.compile, when training begins.
 
     Raises:
         ValueError: if the backbone's name is unknown.
@@ -40,6 +41,7 @@ class VFSSimSiam(CorrespondenceModule):
         base_lr: float = 0.05,
         momentum: float = 0.9,
         weight_decay: float = 1e-4,
+        compile: bool = False,
     ) -> None:
         super().__init__()
         self.save_hyperparameters()
