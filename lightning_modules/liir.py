@@ -59,6 +59,7 @@ class Liir(CorrespondenceModule):
         warmup_decay_samples: after which the first rate has come down to 1/16.
         decay_samples: after which the second has.
         seed: of what is dropped, shifted and sampled.
+        compile: the encoder, by torch.compile, when training begins.
 
     Raises:
         ValueError: for a choice that does not exist or a number out of range.
@@ -88,6 +89,7 @@ class Liir(CorrespondenceModule):
         warmup_decay_samples: int = 1_000_000,
         decay_samples: int = 300_000,
         seed: int = 0,
+        compile: bool = False,
     ) -> None:
         super().__init__()
         self.save_hyperparameters()
