@@ -1,7 +1,7 @@
 """What is measured while it learns: benchmarks and checkpoints as Lightning callbacks."""
 
 from .base import BenchmarkCallback, BenchmarkError
-from .checkpoint import BestCheckpoint
+from .checkpoint import BestCheckpoint, LastCheckpoint
 from .compare import compare
 from .davis import DavisBenchmark
 from .figure import figure
@@ -11,11 +11,15 @@ from .monitors import CollapseMonitor
 from .otb import OtbBenchmark
 from .prediction import VideoPrediction, predict_video
 from .prompted import propagate_masks, propagate_points, track_box
+from .run_folder import AtomicCheckpointIO, newest_checkpoint
+from .safeguards import Safeguards, TrainingStopped
 from .siamfc_tracker import SiamFCTracker, TrackingProtocol
+from .throughput import Throughput
 from .vip import VipBenchmark
 from .youtube_vos import YoutubeVosBenchmark
 
 __all__ = [
+    "AtomicCheckpointIO",
     "BenchmarkCallback",
     "BenchmarkError",
     "BestCheckpoint",
@@ -23,14 +27,19 @@ __all__ = [
     "DavisBenchmark",
     "JhmdbBenchmark",
     "LabelPropagation",
+    "LastCheckpoint",
     "OtbBenchmark",
+    "Safeguards",
     "SiamFCTracker",
+    "Throughput",
     "TrackingProtocol",
+    "TrainingStopped",
     "VideoPrediction",
     "VipBenchmark",
     "YoutubeVosBenchmark",
     "compare",
     "figure",
+    "newest_checkpoint",
     "predict_video",
     "propagate_masks",
     "propagate_points",

@@ -1,13 +1,88 @@
-"""Keeping the best checkpoint by a benchmark that does not run in every epoch."""
+"""Which checkpoints are kept: the last state of a run, and the best by a benchmark that does not run in every epoch."""
 
+import logging
 from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
 import torch
 from pytorch_lightning.callbacks import ModelCheckpoint
+from pytorch_lightning.utilities import rank_zero_info
+from pytorch_lightning.utilities.exceptions import SIGTERMException
 
 from .base import BenchmarkCallback
+from .run_folder import LAST
+from .safeguards import TrainingStopped
+
+log = logging.getLogger(__name__)
+
+
+class LastCheckpoint(ModelCheckpoint):
+    """Keeps `last.ckpt`, to go on from by `--ckpt_path last` exactly as if nothing had happened.
+
+    It is written every few steps, at the end of each epoch, and when the run is stopped by SIGTERM, Ctrl-C or an error,
+    if that is between two steps (within one the state would be half of each; the checkpoint before then stays).
+    Not after a loss that is no number. What was logged up to the checkpoint is on the disk with it.
+
+    Args:
+        every_n_steps: optimiser steps from one checkpoint to the next; a `kill -9` costs at most these.
+        dirpath: folder; None is `checkpoints/` in the folder of the run.
+    """
+
+    def __init__(self, every_n_steps: int = 500, dirpath: str | Path | None = None) -> None:
+        if every_n_steps < 1:
+            raise ValueError(f"LastCheckpoint: every_n_steps is {every_n_steps}, it must be at least 1")
+        super().__init__(
+            dirpath=dirpath,
+            filename=Path(LAST).stem,
+            every_n_train_steps=every_n_steps,
+            enable_version_counter=False,
+        )
+        self._flush_due = False
+
+    def on_train_batch_start(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, batch_idx: int
+    ) -> None:
+        """Write out what was logged with the checkpoint; its own step is logged only after it."""
+        if self._flush_due:
+            _flush(trainer)
+            self._flush_due = False
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Save at the end of each epoch."""
+        self._save(trainer)
+
+    def on_exception(self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException) -> None:
+        """Save what can be gone on from."""
+        stopped = isinstance(exception, TrainingStopped)
+        together = trainer.world_size == 1 or stopped or isinstance(exception, SIGTERMException)
+        progress = trainer.fit_loop.epoch_loop.batch_progress.current
+        whole = progress.processed == progress.ready and trainer.global_step > 0  # type: ignore[attr-defined]
+        if not (together and whole) or (stopped and not exception.resumable):  # type: ignore[attr-defined]
+            return
+        try:
+            self._save(trainer)
+        except (OSError, TrainingStopped) as error:
+            log.error("not saved: %s", error)
+        else:
+            if self._last_checkpoint_saved:
+                rank_zero_info(f"step {trainer.global_step} is saved in {self._last_checkpoint_saved}")
+        _flush(trainer)
+
+    def _save(self, trainer: pl.Trainer) -> None:
+        if not self._should_skip_saving_checkpoint(trainer):
+            self._save_topk_checkpoint(trainer, self._monitor_candidates(trainer))
+
+    def _save_checkpoint(self, trainer: pl.Trainer, filepath: str) -> None:
+        super()._save_checkpoint(trainer, filepath)
+        self._flush_due = True
+
+
+def _flush(trainer: pl.Trainer) -> None:
+    for logger in trainer.loggers if trainer.is_global_zero else ():
+        logger.save()
+        if (flush := getattr(logger.experiment, "flush", None)) is not None:  # type: ignore[attr-defined]
+            flush()
 
 
 class BestCheckpoint(ModelCheckpoint):

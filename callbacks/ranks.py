@@ -5,6 +5,7 @@ from contextlib import contextmanager
 from datetime import timedelta
 from typing import Any
 
+import torch
 import torch.distributed as dist
 
 LONGEST_BENCHMARK = timedelta(days=2)
@@ -34,6 +35,14 @@ class Ranks:
         values: list[Any] = [None] * self.size
         dist.all_gather_object(values, value, group=self.group)
         return values
+
+    def worst(self, value: int) -> int:
+        """The largest number of all ranks, on every rank."""
+        if self.size == 1:
+            return value
+        largest = torch.tensor(value)
+        dist.all_reduce(largest, dist.ReduceOp.MAX, group=self.group)
+        return int(largest)
 
     @contextmanager
     def together(self) -> Iterator[None]:

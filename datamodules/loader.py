@@ -1,6 +1,7 @@
 """The order of the samples and the place in it: both survive a restart."""
 
 import os
+import time
 from collections.abc import Callable, Iterator, Sized
 from typing import Any, TypeVar, cast
 
@@ -72,11 +73,13 @@ class ResumableLoader(DataLoader[Batch]):
     whatever its number of workers. Lightning keeps the state in its checkpoints.
 
     Attributes:
+        waited: seconds that were spent waiting for batches so far.
         processed: where set, gives the number of batches that were trained on; a batch that was taken but not yet
             trained on, when an exception stops the run, then does not count.
     """
 
     sampler: ClipSampler
+    waited: float = 0.0
     processed: Callable[[], int] | None = None
     _place: tuple[int, int] = (0, 0)  # epoch, batches taken
     _resume: tuple[int, int] | None = None
@@ -87,10 +90,13 @@ class ResumableLoader(DataLoader[Batch]):
         taken = self._resume[1] if self._resume and self._resume[0] == epoch else 0
         self._place, self._resume = (epoch, taken), None
         self.sampler.first_batch = taken
-        for batch in super().__iter__():
+        began = time.perf_counter()
+        for batch in _readable_errors(super().__iter__()):
+            self.waited += time.perf_counter() - began
             taken += 1
             self._place = (epoch, taken)
             yield batch
+            began = time.perf_counter()
 
     def state_dict(self) -> dict[str, int]:
         """Epoch and number of batches taken in it."""
@@ -103,6 +109,26 @@ class ResumableLoader(DataLoader[Batch]):
         """Sets where the next pass starts; it holds if that pass is in the same epoch."""
         self._place = self._resume = (state["epoch"], state["batches"])
         self.sampler.set_epoch(state["epoch"])
+
+
+def worker_died(reason: str) -> DataError:
+    """What to tell of a worker that ended before its time."""
+    return DataError(
+        f"a worker of the data loader died ({reason.partition('. ')[0]}), most often because the machine ran out of "
+        "memory: lower data.num_workers or data.batch_size, and go on with --ckpt_path last"
+    )
+
+
+def _readable_errors(batches: Iterator[Batch]) -> Iterator[Batch]:
+    """Say in one line what torch says of its workers in many."""
+    try:
+        yield from batches
+    except DataError as error:
+        raise DataError(str(error).strip().splitlines()[-1].rpartition("DataError: ")[2]) from None
+    except RuntimeError as error:
+        if not str(error).startswith("DataLoader"):
+            raise
+        raise worker_died(str(error)) from error
 
 
 def ranks_of(trainer: pl.Trainer | None) -> tuple[int, int]:
@@ -155,7 +181,7 @@ def loader_arguments(
         "collate_fn": collate,
         "pin_memory": torch.cuda.is_available(),
         "persistent_workers": num_workers > 0,
-        "worker_init_fn": one_thread,
+        "worker_init_fn": start_worker,
         "generator": torch.Generator(),  # the loader draws a seed for its workers: not from the global generator
     }
 
@@ -165,8 +191,13 @@ def usable_cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def one_thread(worker: int) -> None:
-    """Keeps OpenCV in a worker to the worker's own thread."""
+def start_worker(worker: int) -> None:
+    """Keeps OpenCV to the worker's own thread, and the worker out of the signals that end the run.
+
+    Ctrl-C, SLURM and torchrun signal a whole process group; a worker that died first would take the step along that is
+    to be finished and saved. Workers end with the process that started them.
+    """
     import cv2
 
     cv2.setNumThreads(0)
+    os.setpgrp()

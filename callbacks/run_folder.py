@@ -1,0 +1,138 @@
+"""The folder of a run: whole files in it, one run at a time, and which checkpoint to go on from."""
+
+import os
+import socket
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import IO, Any
+
+import pytorch_lightning as pl
+import torch
+from pytorch_lightning.loggers import Logger
+from pytorch_lightning.plugins.io import TorchCheckpointIO
+
+LOCK = ".in-use"
+LAST = "last.ckpt"
+
+
+class AtomicCheckpointIO(TorchCheckpointIO):
+    """Writes a checkpoint beside its place, and moves it there when all of it is on the disk.
+
+    Lightning's own class writes to the machine's temporary folder; where that is another disk, its move is a copy, and
+    a run that is killed or a disk that is full in the middle of it leaves half a file in the place of a whole one.
+    """
+
+    def save_checkpoint(self, checkpoint: Mapping[str, Any], path: str | Path, storage_options: Any = None) -> None:
+        """Write a checkpoint; addresses such as `s3://…` are left to Lightning.
+
+        Raises:
+            OSError: if it cannot be written, for example because the disk is full; what was there before still is.
+        """
+        if "://" in str(path):
+            return super().save_checkpoint(dict(checkpoint), path, storage_options)
+        path = Path(path)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        unfinished = path.with_name(f".{path.name}.unfinished")
+        try:
+            with unfinished.open("wb") as file:
+                torch.save(checkpoint, file)
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(unfinished, path)
+        except (OSError, RuntimeError) as error:  # torch turns some of the first into the second
+            with suppress(OSError):
+                unfinished.unlink(missing_ok=True)
+            reason = _os_error(error)
+            if reason is None:
+                raise
+            before = "; the one before is as it was" if path.exists() else ""
+            raise OSError(
+                f"{path} could not be written: {reason.strerror}{before}; make room and go on with --ckpt_path last"
+            ) from error
+        return None
+
+
+def _os_error(error: BaseException | None) -> OSError | None:
+    """What the system said, where that is behind an error."""
+    while error is not None and not isinstance(error, OSError):
+        error = error.__cause__ or error.__context__
+    return error
+
+
+class FolderLock:
+    """Holds a folder for one process, until `release` or the end of the process, however it ends.
+
+    Args:
+        folder: is made where it is missing.
+
+    Raises:
+        OSError: if another process holds it, also one on another machine where the file system can tell.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        self._file: IO[str] = (folder / LOCK).open("a+")
+        if not _lock(self._file):
+            self._file.seek(0)
+            holder = self._file.read().strip() or "another process"
+            self._file.close()
+            raise OSError(
+                f"{folder} is in use by another run ({holder}), whose checkpoints this one would overwrite; "
+                "give this run a folder of its own: --trainer.default_root_dir"
+            )
+        self._file.truncate(0)
+        self._file.write(f"process {os.getpid()} on {socket.gethostname()}")
+        self._file.flush()
+
+    def release(self) -> None:
+        """Let go of the folder."""
+        self._file.close()
+
+
+def _lock(file: IO[str]) -> bool:
+    """Whether a file is now ours; true too where the file system knows no locks."""
+    import fcntl
+
+    try:
+        # Of the process, not of the open file: workers, which are forks, do not hold it when the run is gone.
+        fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except (BlockingIOError, PermissionError):
+        return False
+    except OSError:
+        return True
+    return True
+
+
+def _in_use(folder: Path) -> bool:
+    lock = folder / LOCK
+    if not lock.exists():
+        return False
+    with lock.open("a+") as file:
+        return not _lock(file)
+
+
+def claim_version(logger: Logger) -> None:
+    """Make the next free `version_N` folder this run's own.
+
+    Lightning takes the next number and makes the folder later: two runs that start together would share one.
+    """
+    while getattr(logger, "_version", "") is None and "://" not in str(logger.save_dir):
+        try:
+            os.makedirs(str(logger.log_dir))
+        except FileExistsError:
+            logger._version = None  # type: ignore[attr-defined]
+
+
+def newest_checkpoint(trainer: pl.Trainer) -> Path | None:
+    """The newest `last.ckpt` of earlier runs in the Trainer's folder, or where its checkpoint callbacks write.
+
+    Lightning's own `ckpt_path="last"` looks only into the folder of the run that begins, which is a new one.
+    Runs that are still going on are left out.
+    """
+    root = Path(trainer.default_root_dir)
+    found = [*root.glob(f"checkpoints/{LAST}"), *root.glob(f"*/*/checkpoints/{LAST}")]
+    folders = [getattr(callback, "dirpath", None) for callback in trainer.checkpoint_callbacks]
+    found += [path for folder in folders if folder and (path := Path(folder, LAST)).is_file()]
+    free = [path for path in found if not _in_use(path.parent)]
+    return max(free, key=lambda path: path.stat().st_mtime_ns, default=None)

@@ -1,0 +1,239 @@
+"""What ends a training in good order: a signal to stop, a loss that is no number, a dead worker, a folder in use."""
+
+import math
+import os
+import signal
+import threading
+from collections import deque
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytorch_lightning as pl
+import torch
+from pytorch_lightning.plugins.io import TorchCheckpointIO
+from pytorch_lightning.utilities import rank_zero_info
+from pytorch_lightning.utilities.exceptions import SIGTERMException
+from torch import Tensor
+
+from datamodules.loader import worker_died
+
+from .ranks import Ranks
+from .run_folder import AtomicCheckpointIO, FolderLock, claim_version
+
+MOST_VIDEOS = 32
+GOOD, TERMINATED, WORKER_DIED, NOT_FINITE = range(4)
+"""How a step ended, from good to bad; over the ranks the worst counts."""
+
+
+class TrainingStopped(RuntimeError):
+    """The training cannot go on; all ranks raise it, with one line that says why.
+
+    Attributes:
+        resumable: whether the state is good, so that it may be saved.
+    """
+
+    def __init__(self, reason: str, resumable: bool) -> None:
+        super().__init__(reason)
+        self.resumable = resumable
+
+
+class Look(NamedTuple):
+    """A loss on its way to the CPU, and whose it is."""
+
+    step: int
+    epoch: int
+    batch: int
+    videos: Tensor | None
+    loss: Tensor
+    ready: torch.cuda.Event | None
+
+
+class Safeguards(pl.Callback):
+    """Ends a training in good order, on all ranks at the same step; the command line always has it.
+
+    - **SIGTERM** (preemption, `docker stop`, torchrun): the step is finished, `LastCheckpoint` saves it, and the
+      process ends with status 143. Lightning's own handler talks to the other ranks from within the signal, which can
+      block them for good; here they agree after each step. SLURM's requeue signal (USR1 by default, see
+      `SLURMEnvironment`) stays with Lightning, which saves `hpc_ckpt_N.ckpt` and requeues the job.
+    - **A loss that is NaN or infinite** stops the run with the step and the videos of its batch. One CPU process looks
+      before the weights change. A GPU is not waited for: its loss is looked at one step later, and once more before
+      anything is saved, with the weights, so that nothing replaces a good checkpoint.
+    - **A worker that dies** stops the run between two steps, where the state can be saved, not within one.
+    - **Files**: checkpoints are written whole or not at all (`AtomicCheckpointIO`), two runs never share a folder.
+    """
+
+    def __init__(self) -> None:
+        self._ranks: Ranks | None = None
+        self._locks: list[FolderLock] = []
+        self._looks: deque[Look] = deque()
+        self._batch: tuple[int, int, Tensor | None] = (0, 0, None)
+        self._workers = _DeadWorkers()
+        self._step = 0
+        self._terminated = False
+
+    def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
+        """Take a folder for the run, and write checkpoints whole."""
+        if trainer.is_global_zero and not trainer.fast_dev_run:  # type: ignore[attr-defined]
+            for logger in trainer.loggers:
+                claim_version(logger)
+        if type(trainer.strategy.checkpoint_io) is TorchCheckpointIO:
+            trainer.strategy.checkpoint_io = AtomicCheckpointIO()
+
+    def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Keep other runs out of the folders of the checkpoints."""
+        self._ranks, self._terminated = Ranks(), False
+        self._looks.clear()
+        with self._ranks.together():
+            if trainer.is_global_zero and not trainer.fast_dev_run:  # type: ignore[attr-defined]
+                folders = {getattr(callback, "dirpath", None) for callback in trainer.checkpoint_callbacks}
+                self._locks = [FolderLock(Path(folder)) for folder in folders if folder and "://" not in str(folder)]
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """From here on SIGTERM is ours; Lightning puts back what was there when the fit ends."""
+        ranks, process = self._ranks, os.getpid()
+        assert ranks is not None
+
+        def stop(signum: int, frame: Any) -> None:
+            if os.getpid() != process:  # a worker, in the moment before it has set its own
+                os._exit(1)
+            if not self._terminated and trainer.strategy.launcher is not None:
+                trainer.strategy.launcher.kill(signum)  # the processes that Lightning has started
+            self._terminated = True
+            if trainer.validating and ranks.size == 1:  # a benchmark may take longer than is left, and changes nothing
+                raise SIGTERMException
+
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGTERM, stop)
+
+    def on_train_batch_start(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, batch_idx: int
+    ) -> None:
+        """Note whose batch this is."""
+        videos = batch.get("video_index") if isinstance(batch, dict) else None
+        self._batch, self._step = (trainer.current_epoch, batch_idx, videos), trainer.global_step
+        self._workers.hold_back()
+
+    def on_before_backward(self, trainer: pl.Trainer, pl_module: pl.LightningModule, loss: Tensor) -> None:
+        """Look at the loss, or send for it."""
+        value, ready = loss.detach(), None
+        if value.is_cuda:
+            value, ready = value.to("cpu", non_blocking=True), torch.cuda.Event()
+            ready.record()
+        self._looks.append(Look(trainer.global_step, *self._batch, value.cpu(), ready))
+        if ready is None and (self._ranks is None or self._ranks.size == 1) and (bad := self._bad_loss(trainer)):
+            self._stop(NOT_FINITE, bad)
+
+    def on_train_batch_end(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        """Agree over all ranks whether to go on."""
+        loss, worker = self._bad_loss(trainer, wait=False), self._workers.tell()
+        status = NOT_FINITE if loss else WORKER_DIED if worker else TERMINATED if self._terminated else GOOD
+        worst = self._ranks.worst(status) if self._ranks is not None else status
+        if worst == TERMINATED and trainer.global_step != self._step:  # not with half of the gradients
+            trainer._signal_connector.received_sigterm = True  # Lightning leaves once the step is logged
+        if worst > TERMINATED:
+            self._stop(worst, loss or worker)
+
+    def on_validation_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """No validation any more for a run that has to stop."""
+        if trainer.received_sigterm and trainer.state.fn == "fit":
+            raise SIGTERMException
+
+    def on_save_checkpoint(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
+    ) -> None:
+        """Let nothing be saved that is no number."""
+        bad = self._bad_loss(trainer) or _broken_weights(trainer.global_step, pl_module)
+        worst = NOT_FINITE if bad else GOOD
+        if self._ranks is not None:
+            worst = self._ranks.worst(worst)
+        if worst:
+            self._stop(worst, bad)
+
+    def on_exception(self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException) -> None:
+        """Say what a signal did, which has no line of its own, and let go of the folders."""
+        self._workers.tell()
+        if isinstance(exception, SIGTERMException):
+            rank_zero_info(f"stopped by SIGTERM after step {trainer.global_step}")
+        self._release()
+
+    def teardown(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
+        """Let go of the folders."""
+        self._release()
+        if self._ranks is not None:
+            self._ranks.close()
+            self._ranks = None
+
+    def _release(self) -> None:
+        for lock in self._locks:
+            lock.release()
+        self._locks = []
+
+    def _bad_loss(self, trainer: pl.Trainer, wait: bool = True) -> str | None:
+        """What to say of the first loss that is not finite; without `wait` the newest may still be on its way."""
+        while self._looks:
+            look = self._looks[0]
+            if look.ready is not None:
+                if not wait and len(self._looks) == 1:
+                    return None
+                look.ready.synchronize()
+            if not math.isfinite(look.loss):
+                place = f"step {look.step} (epoch {look.epoch}, batch {look.batch})"
+                return f"{place}: the loss is {float(look.loss)}; videos of the batch: {_names(trainer, look.videos)}"
+            self._looks.popleft()
+        return None
+
+    def _stop(self, status: int, reason: str | None) -> None:
+        reasons = [reason] if self._ranks is None else self._ranks.gather(reason)
+        raise TrainingStopped(next(text for text in reasons if text), resumable=status == WORKER_DIED)
+
+
+class _DeadWorkers:
+    """Torch tells of a loader's dead worker by an exception in whatever runs at that moment; here it waits for the
+    end of the step, so that no step is left half done."""
+
+    def __init__(self) -> None:
+        self._handler: Callable[[int, Any], None] | None = None
+
+    def hold_back(self) -> None:
+        """From here on nothing is told."""
+        if threading.current_thread() is threading.main_thread() and hasattr(signal, "SIGCHLD"):
+            handler = signal.getsignal(signal.SIGCHLD)
+            if callable(handler):
+                self._handler = handler
+                signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+
+    def tell(self) -> str | None:
+        """Why a worker died since then, if one did; from here on torch tells again."""
+        handler, self._handler = self._handler, None
+        if handler is None:
+            return None
+        signal.signal(signal.SIGCHLD, handler)
+        try:
+            handler(signal.SIGCHLD, None)
+        except RuntimeError as error:
+            return str(worker_died(str(error)))
+        return None
+
+
+def _broken_weights(step: int, pl_module: pl.LightningModule) -> str | None:
+    with torch.no_grad():
+        named = [(name, weight.isfinite().all()) for name, weight in pl_module.named_parameters()]
+        if not named or bool(torch.stack([finite for _, finite in named]).all()):
+            return None
+    broken = [name for name, finite in named if not finite]
+    return (
+        f"step {step}: {len(broken)} of {len(named)} weights hold NaN or infinity ({broken[0]}, …); nothing was saved"
+    )
+
+
+def _names(trainer: pl.Trainer, numbers: Tensor | None) -> str:
+    """The videos of a batch by their paths, or by their numbers where the data have no list of them."""
+    if numbers is None:
+        return "not known"
+    videos = getattr(trainer.datamodule, "videos", None)  # type: ignore[attr-defined]
+    names = [str(videos[number].path) if videos else f"number {number}" for number in numbers.tolist()]
+    more = f" and {len(names) - MOST_VIDEOS} more" if len(names) > MOST_VIDEOS else ""
+    return ", ".join(names[:MOST_VIDEOS]) + more

@@ -1,0 +1,206 @@
+"""What goes wrong in a run: one clear line, and nothing good is lost.
+
+A benchmark that takes longer than the process group waits: tests/callbacks/test_ranks.py ("late").
+"""
+
+import errno
+import os
+import re
+import threading
+
+import pytest
+import pytorch_lightning as pl
+import torch
+
+from callbacks import AtomicCheckpointIO, LastCheckpoint, Safeguards, TrainingStopped, newest_checkpoint
+from callbacks.run_folder import FolderLock, claim_version
+from tests.helpers.contrast import Tiny, quiet_trainer
+from tests.helpers.faults import HERE, last, run, spoil, words
+
+slow = pytest.mark.slow
+
+
+def the_line(ended) -> str:
+    """The one line that a user sees."""
+    assert ended.status == 1, ended.said
+    assert "Traceback" not in ended.said, ended.said
+    (line,) = [line for line in ended.said.splitlines() if line.startswith("vidcorr: ")]
+    return line
+
+
+@slow
+def test_a_loss_that_is_no_number_names_the_videos(video_folder, tmp_path):
+    ended = run(words("VFSSimSiam", video_folder, tmp_path, callbacks=(spoil(7),)), tmp_path)
+    line = the_line(ended)
+    assert line.startswith("vidcorr: step 7 (epoch 1, batch 2): the loss is nan; videos of the batch: ")
+    assert len(re.findall(re.escape(str(video_folder)) + r"/\w+\.mp4", line)) == 2
+    assert last(tmp_path)["global_step"] == 6
+
+
+@slow
+def test_a_loss_that_is_no_number_on_one_rank_ends_all(video_folder, tmp_path):
+    more = ["--trainer.strategy=ddp_fork", "--trainer.devices=2"]
+    command = words("VFSMoCo", video_folder, tmp_path, *more, callbacks=(spoil(5, rank=1),), samples_per_epoch=20)
+    ended = run(command, tmp_path)
+    assert ended.status != 0
+    assert "step 5 (epoch 1, batch 0): the loss is nan; videos of the batch: " in ended.said
+    assert last(tmp_path)["global_step"] == 5
+
+
+class Training(pl.LightningModule):
+    """A convolution whose loss and weights can be spoiled."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.net, self.loss, self.weight = Tiny(), 1.0, None
+
+    def training_step(self, batch, batch_index):
+        loss = self.net(batch["clip"].flatten(0, 1)).square().mean()
+        return loss * (self.loss if batch_index == 3 else 1)
+
+    def on_train_batch_end(self, *args):
+        if self.weight is not None and args[-1] == 5:
+            self.net.conv.weight.data[0, 0, 0, 0] = self.weight
+
+    def configure_optimizers(self):
+        return torch.optim.SGD(self.parameters(), 0.01)
+
+
+def fit(folder, module, callbacks, **options):
+    batches = [{"clip": torch.rand(2, 2, 3, 8, 8), "video_index": torch.tensor([5, 9])} for _ in range(6)]
+    trainer = quiet_trainer(
+        callbacks=callbacks, max_epochs=2, default_root_dir=folder, enable_checkpointing=True, **options
+    )
+    trainer.fit(module, torch.utils.data.DataLoader(batches, batch_size=None))
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), float("-inf")])
+def test_bad_losses_stop_before_the_weights_change(value, tmp_path):
+    module = Training()
+    module.loss = value
+    with pytest.raises(TrainingStopped, match=r"step 3 \(epoch 0, batch 3\): .*: number 5, number 9"):
+        fit(tmp_path, module, [Safeguards(), LastCheckpoint(3)])
+    assert module.net.conv.weight.isfinite().all()
+    assert torch.load(tmp_path / "checkpoints/last.ckpt", weights_only=True)["global_step"] == 3
+
+
+def test_weights_that_are_no_numbers_are_not_saved(tmp_path):
+    module = Training()
+    module.weight = float("inf")
+    with pytest.raises(TrainingStopped, match=r"step 6: 1 of 4 weights hold .* \(net\.conv\.weight, …\)"):
+        fit(tmp_path, module, [Safeguards(), LastCheckpoint(4, tmp_path)])
+    assert torch.load(tmp_path / "last.ckpt", weights_only=True)["global_step"] == 4
+
+
+@slow
+def test_a_full_disk_leaves_the_checkpoint_before(video_folder, tmp_path):
+    first = run(words("VFSSimSiam", video_folder, tmp_path, "--trainer.max_epochs=1"), tmp_path)
+    assert first.status == 0
+    (path,) = tmp_path.glob("lightning_logs/version_0/checkpoints/last.ckpt")
+    before = path.read_bytes()
+    more = ["--ckpt_path=last", f"--trainer.callbacks.dirpath={path.parent}"]
+    command = words("VFSSimSiam", video_folder, tmp_path, *more)
+    command = [
+        word.replace('{"every_n_steps": 2}', f'{{"every_n_steps": 2, "dirpath": "{path.parent}"}}') for word in command
+    ]
+    command.remove(more[1])
+    line = the_line(run(command, tmp_path, file_limit=len(before) // 2))
+    assert f"{path} could not be written: File too large; the one before is as it was" in line
+    assert path.read_bytes() == before
+    assert sorted(os.listdir(path.parent)) == [".in-use", "last.ckpt"]
+
+
+def test_a_failed_write_names_the_file_and_keeps_the_old_one(tmp_path, monkeypatch):
+    path = tmp_path / "x.ckpt"
+    AtomicCheckpointIO().save_checkpoint({"a": 1}, path)
+
+    def full(content, file):
+        file.write(b"half")
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(torch, "save", full)
+    with pytest.raises(OSError, match=r"x\.ckpt could not be written: No space left on device; the one before"):
+        AtomicCheckpointIO().save_checkpoint({"a": 2}, path)
+    monkeypatch.undo()
+    assert AtomicCheckpointIO().load_checkpoint(path, weights_only=True) == {"a": 1}
+    assert os.listdir(tmp_path) == ["x.ckpt"]
+
+
+@slow
+def test_a_worker_that_is_killed(video_folder, tmp_path):
+    kill = {"class_path": f"{HERE}.KillWorker", "init_args": {"step": 7}}
+    ended = run(words("VFSSimSiam", video_folder, tmp_path, callbacks=(kill,), num_workers=1), tmp_path)
+    line = the_line(ended)
+    assert "a worker of the data loader died" in line
+    assert "Killed" in line
+    assert "lower data.num_workers" in line
+    assert last(tmp_path)["global_step"] == 8  # the step is finished first
+    assert run(words("VFSSimSiam", video_folder, tmp_path, "--ckpt_path=last"), tmp_path).status == 0
+
+
+@slow
+@pytest.mark.parametrize("how", ["vanish", "truncate"])
+def test_files_that_go_bad_during_a_run_are_replaced_and_named(how, tmp_path):
+    from datamodules.synthetic import write_videos
+
+    source = write_videos(tmp_path / "videos", 6, frames=10, size=(64, 64))
+    victim = sorted(source.glob("*.mp4"))[2]
+    spoiler = {"class_path": f"{HERE}.SpoilFile", "init_args": {"path": str(victim), "how": how, "step": 2}}
+    ended = run(words("VFSSimSiam", source, tmp_path, callbacks=(spoiler,), num_workers=1), tmp_path)
+    assert ended.status == 0, ended.said
+    assert ended.said.count(f"replaced by another video: {victim}") == 1
+
+
+@slow
+def test_no_readable_video_is_one_line(tmp_path):
+    from datamodules.synthetic import write_videos
+
+    source = write_videos(tmp_path / "videos", 6, frames=10, size=(64, 64))
+    for path in source.glob("*.mp4"):
+        path.write_bytes(b"no video")
+    command = words("VFSSimSiam", source, tmp_path, num_workers=1)
+    command = [
+        word.replace('"samples_per_epoch": 10, ', "").replace(', "samples_per_epoch": 10', "") for word in command
+    ]
+    line = the_line(run(command, tmp_path))
+    assert line.startswith("vidcorr: 10 videos in a row could not be decoded: ")
+    assert "Original" not in line
+
+
+@slow
+def test_two_runs_in_the_same_folder(video_folder, tmp_path):
+    ends = []
+    threads = [
+        threading.Thread(target=lambda: ends.append(run(words("VFSSimSiam", video_folder, tmp_path), tmp_path)))
+        for _ in range(2)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert [ended.status for ended in ends] == [0, 0]
+    assert sorted(path.parts[-3] for path in tmp_path.glob("*/*/*/last.ckpt")) == ["version_0", "version_1"]
+
+
+def test_versions_are_claimed_not_guessed(tmp_path):
+    loggers = [pl.loggers.TensorBoardLogger(tmp_path), pl.loggers.CSVLogger(tmp_path)]
+    assert [logger.version for logger in loggers] == [0, 0]  # both looked before either had made its folder
+    for logger in loggers:
+        logger._version = None
+        claim_version(logger)
+    assert [logger.version for logger in loggers] == [0, 1]
+    named = pl.loggers.TensorBoardLogger(tmp_path, version="mine")
+    claim_version(named)
+    assert named.version == "mine"
+
+
+@slow
+def test_a_folder_in_use_is_refused(video_folder, tmp_path):
+    (tmp_path / "checkpoints").mkdir()
+    lock = FolderLock(tmp_path / "checkpoints")
+    command = words("VFSSimSiam", video_folder, tmp_path, "--trainer.logger=false")
+    line = the_line(run(command, tmp_path))
+    assert f"{tmp_path}/checkpoints is in use by another run (process {os.getpid()} on " in line
+    lock.release()
+    assert run([*command, "--trainer.max_epochs=1"], tmp_path).status == 0
+    assert newest_checkpoint(pl.Trainer(default_root_dir=tmp_path, logger=False)) == tmp_path / "checkpoints/last.ckpt"

@@ -1,0 +1,93 @@
+"""A run that is killed or preempted goes on exactly as if nothing had happened."""
+
+import random
+from pathlib import Path
+
+import pytest
+
+from tests.helpers.faults import METHODS, curve, differences, last, run, strike, words
+
+pytestmark = pytest.mark.slow
+STATE = ("state_dict", "optimizer_states", "lr_schedulers", "loops")
+
+
+@pytest.fixture(scope="module")
+def whole(video_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """The folder of an uninterrupted run, by method."""
+    folders = {method: tmp_path_factory.mktemp(method) for method in METHODS}
+    for method, folder in folders.items():
+        assert run(words(method, video_folder, folder), folder).status == 0
+    return folders
+
+
+def expect_the_same(folder: Path, whole: Path) -> None:
+    assert curve(folder) == curve(whole)
+    one, other = last(folder), last(whole)
+    assert [found for key in STATE for found in differences(one[key], other[key], key)] == []
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_a_run_that_is_killed_twice(method, whole, video_folder, tmp_path):
+    first, second = sorted(random.Random(method).sample(range(3, 14 if method != "Liir" else 12), 2))
+    for number, step in enumerate((first, second)):
+        more = ["--ckpt_path=last"] if number else []
+        blow = strike("SIGKILL", step, place="end" if number else "step")
+        assert run(words(method, video_folder, tmp_path, *more, callbacks=(blow,)), tmp_path).status == -9
+    ended = run(words(method, video_folder, tmp_path, "--ckpt_path=last"), tmp_path)
+    assert ended.status == 0, ended.said
+    assert f"going on from {tmp_path}/lightning_logs/version_1/checkpoints/last.ckpt" in ended.said
+    expect_the_same(tmp_path, whole[method])
+
+
+@pytest.mark.parametrize(
+    ("step", "place", "workers"),
+    [(7, "step", 1), (8, "end", 0), (10, "end", 0), (10, "validation", 0), (2, "step", 0)],
+    ids=["within a step, workers too", "after a step", "after an epoch's last step", "in validation", "early"],
+)
+def test_preemption_saves_the_step_and_says_so(step, place, workers, whole, video_folder, tmp_path):
+    blow = strike("SIGTERM", step, place=place, group=True)
+    command = words("VFSSimSiam", video_folder, tmp_path, callbacks=(blow,), num_workers=workers)
+    ended = run(command, tmp_path)
+    assert ended.status == 143, ended.said
+    reached = step + (place == "step")
+    assert f"stopped by SIGTERM after step {reached}\n" in ended.said
+    assert "Traceback" not in ended.said
+    assert last(tmp_path)["global_step"] == reached
+    assert max(curve(tmp_path)) == reached
+    ended = run(words("VFSSimSiam", video_folder, tmp_path, "--ckpt_path=last"), tmp_path)
+    assert ended.status == 0, ended.said
+    expect_the_same(tmp_path, whole["VFSSimSiam"])
+
+
+def test_preemption_of_one_rank_ends_all(video_folder, tmp_path):
+    blow = strike("SIGTERM", 3, rank=1)
+    more = ["--trainer.strategy=ddp_fork", "--trainer.devices=2"]
+    ended = run(words("VFSMoCo", video_folder, tmp_path, *more, callbacks=(blow,), samples_per_epoch=20), tmp_path)
+    assert ended.status != 0
+    assert "stopped by SIGTERM after step 4\n" in ended.said
+    assert last(tmp_path)["global_step"] == 4
+
+
+def test_a_half_written_checkpoint_is_not_taken(whole, video_folder, tmp_path):
+    blow = strike("SIGKILL", 8, place="save")
+    assert run(words("VFSSimSiam", video_folder, tmp_path, callbacks=(blow,)), tmp_path).status == -9
+    folder = tmp_path / "lightning_logs/version_0/checkpoints"
+    assert (folder / ".last.ckpt.unfinished").stat().st_size > 1000
+    assert last(tmp_path)["global_step"] == 6
+    assert run(words("VFSSimSiam", video_folder, tmp_path, "--ckpt_path=last"), tmp_path).status == 0
+    expect_the_same(tmp_path, whole["VFSSimSiam"])
+
+
+def test_what_was_logged_up_to_a_checkpoint_survives(video_folder, tmp_path):
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    blow = strike("SIGKILL", 8, place="step")
+    assert run(words("VFSSimSiam", video_folder, tmp_path, callbacks=(blow,)), tmp_path).status == -9
+    events = EventAccumulator(str(tmp_path / "lightning_logs/version_0")).Reload()
+    assert [event.step for event in events.Scalars("train/loss")] == list(range(8))  # Lightning counts from 0
+
+
+def test_last_without_an_earlier_run_begins(video_folder, tmp_path):
+    ended = run(words("VFSSimSiam", video_folder, tmp_path, "--ckpt_path=last", "--trainer.max_steps=1"), tmp_path)
+    assert ended.status == 0
+    assert f"no last.ckpt in {tmp_path}: beginning" in ended.said

@@ -1,0 +1,211 @@
+"""Runs of `vidcorr fit` that something happens to, and what they leave behind."""
+
+import json
+import multiprocessing
+import os
+import resource
+import signal
+import sys
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytorch_lightning as pl
+import torch
+from torch import Tensor
+
+from cli import main
+
+HERE = "tests.helpers.faults"
+METHODS = {
+    "VFSSimSiam": {"projector_dim": 16, "predictor_dim": 8, "backbone": "tests.helpers.encoders:TinyResNet"},
+    "VFSMoCo": {"projection_dim": 8, "queue_size": 24, "backbone": "tests.helpers.encoders:TinyResNet"},
+    "Liir": {"position_size": 16, "bank_frames": 6, "points_per_frame": 2, "radius": 2, "warmup_epochs": 1},
+}
+
+
+class Curve(pl.Callback):
+    """Writes the loss of each step, to the last bit, to a file that a kill cannot take back."""
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+
+    def on_train_batch_end(self, trainer: pl.Trainer, pl_module: Any, outputs: Any, *args: Any) -> None:
+        with open(self.path, "a") as file:
+            file.write(f"{trainer.global_step} {trainer.current_epoch} {float(outputs['loss']).hex()}\n")
+
+
+class Strike(pl.Callback):
+    """Sends this process, or its group, a signal in a certain step.
+
+    Args:
+        name: of the signal.
+        step: optimiser steps before it.
+        place: `step` (before the weights change), `end` (after), `validation`, `save` (a checkpoint is half written).
+        group: to the workers too.
+        rank: the process that it comes from.
+    """
+
+    def __init__(self, name: str, step: int, place: str = "step", group: bool = False, rank: int = 0) -> None:
+        self.signal, self.step, self.place, self.group, self.rank = getattr(signal, name), step, place, group, rank
+
+    def strike(self, trainer: pl.Trainer, place: str) -> None:
+        if (trainer.global_step, place, trainer.global_rank) == (self.step, self.place, self.rank):
+            if self.group:
+                os.killpg(os.getpgid(0), self.signal)
+            else:
+                os.kill(os.getpid(), self.signal)
+
+    def on_before_optimizer_step(self, trainer: pl.Trainer, *args: Any) -> None:
+        self.strike(trainer, "step")
+
+    def on_train_batch_end(self, trainer: pl.Trainer, *args: Any) -> None:
+        self.strike(trainer, "end")
+
+    def on_validation_epoch_end(self, trainer: pl.Trainer, *args: Any) -> None:
+        self.strike(trainer, "validation")
+
+    def on_save_checkpoint(self, trainer: pl.Trainer, *args: Any) -> None:
+        if self.place == "save" and trainer.global_step == self.step:
+            whole = torch.save
+
+            def half(content: Any, file: Any) -> None:
+                whole({name: content[name] for name in list(content)[:3]}, file)
+                file.flush()
+                os.kill(os.getpid(), self.signal)
+
+            torch.save = half
+
+
+class Spoil(pl.Callback):
+    """Makes the loss of one step of one rank NaN."""
+
+    def __init__(self, step: int, rank: int = 0) -> None:
+        self.step, self.rank = step, rank
+
+    def on_before_backward(self, trainer: pl.Trainer, pl_module: Any, loss: Tensor) -> None:
+        if (trainer.global_step, trainer.global_rank) == (self.step, self.rank):
+            loss.data.fill_(float("nan"))
+
+
+class KillWorker(pl.Callback):
+    """Kills the first worker of the training loader within a step, and waits until it is dead."""
+
+    def __init__(self, step: int) -> None:
+        self.step = step
+
+    def on_before_optimizer_step(self, trainer: pl.Trainer, *args: Any) -> None:
+        if trainer.global_step == self.step:
+            (worker,) = multiprocessing.active_children()
+            os.kill(worker.pid or 0, signal.SIGKILL)
+            os.waitid(os.P_PID, worker.pid or 0, os.WEXITED | os.WNOWAIT)
+
+
+class SpoilFile(pl.Callback):
+    """Deletes a file after a step, or cuts off its second half."""
+
+    def __init__(self, path: str, how: str, step: int) -> None:
+        self.path, self.how, self.step = path, how, step
+
+    def on_train_batch_end(self, trainer: pl.Trainer, *args: Any) -> None:
+        if trainer.global_step == self.step:
+            if self.how == "vanish":
+                os.remove(self.path)
+            else:
+                os.truncate(self.path, os.path.getsize(self.path) // 2)
+
+
+def words(
+    method: str, source: Path, folder: Path, *more: str, callbacks: tuple[Any, ...] = (), **data: Any
+) -> list[str]:
+    """Command of a run of three epochs of five steps over six videos that writes `last.ckpt` every second step."""
+    given = {"frames": 2, "size": 32, "batch_size": 2, "num_workers": 0, "repeat": 2, "samples_per_epoch": 10} | data
+    listed = [
+        {"class_path": "LastCheckpoint", "init_args": {"every_n_steps": 2}},
+        {"class_path": f"{HERE}.Curve", "init_args": {"path": str(folder / "curve.txt")}},
+        *callbacks,
+    ]
+    return [
+        "fit",
+        f"--model={json.dumps({'class_path': method, 'init_args': METHODS[method]})}",
+        f"--data={json.dumps({'class_path': 'VideoDataModule', 'init_args': {'source': str(source)} | given})}",
+        f"--trainer.callbacks={json.dumps(listed)}",
+        "--trainer.accelerator=cpu",
+        "--trainer.max_epochs=3",
+        "--trainer.log_every_n_steps=1",
+        "--trainer.enable_progress_bar=false",
+        "--trainer.enable_model_summary=false",
+        f"--trainer.default_root_dir={folder}",
+        *more,
+    ]
+
+
+def strike(name: str, step: int, **options: Any) -> dict[str, Any]:
+    return {"class_path": f"{HERE}.Strike", "init_args": {"name": name, "step": step} | options}
+
+
+def spoil(step: int, **options: Any) -> dict[str, Any]:
+    return {"class_path": f"{HERE}.Spoil", "init_args": {"step": step} | options}
+
+
+class Ended(NamedTuple):
+    """How a run ended: exit status (minus the signal that killed it), and what it said."""
+
+    status: int
+    said: str
+
+
+def run(command: list[str], folder: Path, file_limit: int | None = None) -> Ended:
+    """`vidcorr` in a process of its own, and in a process group of its own.
+
+    Args:
+        command: words after `vidcorr`.
+        folder: what it says is kept here.
+        file_limit: bytes that a file may take, as on a full disk.
+    """
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["cli"])  # its imports take longer than all the rest, and are wanted once
+    said = folder / "said.txt"
+    process = context.Process(target=_main, args=(command, str(said), file_limit))
+    process.start()
+    process.join(300)
+    if process.is_alive():
+        process.kill()
+        raise TimeoutError(f"still running after 300 s: {said.read_text()}")
+    assert process.exitcode is not None
+    return Ended(process.exitcode, said.read_text())
+
+
+def _main(command: list[str], said: str, file_limit: int | None) -> None:
+    os.setsid()
+    descriptor = os.open(said, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+    os.dup2(descriptor, 1)
+    os.dup2(descriptor, 2)
+    if file_limit is not None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (file_limit, file_limit))
+    torch.set_num_threads(1)
+    sys.argv = ["vidcorr"]
+    main(command)
+
+
+def curve(folder: Path) -> dict[int, str]:
+    """Step → epoch and loss, as last written."""
+    lines = (folder / "curve.txt").read_text().splitlines()
+    return {int(line.split()[0]): line.partition(" ")[2] for line in lines}
+
+
+def last(folder: Path) -> dict[str, Any]:
+    """Content of the newest `last.ckpt`."""
+    paths = folder.glob("lightning_logs/*/checkpoints/last.ckpt")
+    return torch.load(max(paths, key=lambda path: path.stat().st_mtime_ns), weights_only=True)
+
+
+def differences(one: Any, other: Any, name: str = "") -> list[str]:
+    """Where two nested states are not the same, to the last bit."""
+    if isinstance(one, dict) and isinstance(other, dict) and one.keys() == other.keys():
+        return [found for key in one for found in differences(one[key], other[key], f"{name}/{key}")]
+    if isinstance(one, list | tuple) and isinstance(other, list | tuple) and len(one) == len(other):
+        return [
+            found for i, pair in enumerate(zip(one, other, strict=True)) for found in differences(*pair, f"{name}/{i}")
+        ]
+    same = torch.equal(one, other) if isinstance(one, Tensor) and isinstance(other, Tensor) else one == other
+    return [] if same else [f"{name}: {one} / {other}"[:200]]
