@@ -1,31 +1,58 @@
 """The door: `fit`, `validate` and `predict` by LightningCLI; `python cli.py` and the command `vidcorr` are the same."""
 
 import logging
+import re
 import sys
 import warnings
 from collections.abc import Sequence
+from difflib import get_close_matches
 from importlib import import_module
+from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
-import torch
+from jsonargparse import set_parsing_settings
 from pytorch_lightning import LightningModule
 from pytorch_lightning.cli import LightningArgumentParser, LightningCLI
-from pytorch_lightning.utilities.exceptions import MisconfigurationException
+from pytorch_lightning.utilities import rank_zero_info
+from pytorch_lightning.utilities.exceptions import MisconfigurationException, SIGTERMException
 
 # Imported so that a config may say `class_path: VFSSimSiam` without the package.
 import callbacks
 import datamodules
 import lightning_modules
+from lightning_modules.backbones.checkpoints import ForeignCheckpoint, hyper_parameters, read_checkpoint
 
-USER_MISTAKES = (ValueError, OSError, MisconfigurationException, callbacks.BenchmarkError)
+USER_MISTAKES = (ValueError, OSError, MisconfigurationException, callbacks.BenchmarkError, callbacks.TrainingStopped)
 PARTS = (callbacks, datamodules, lightning_modules)
 TOOLS = {
+    "check-data": "datamodules.check_data",
     "compare": "callbacks.compare",
+    "convert": "lightning_modules.convert",
+    "export": "lightning_modules.export",
     "figure": "callbacks.figure",
     "shard": "datamodules.shards",
 }
 """First word → module whose `command` takes the words after it."""
+RUNS = {
+    "fit": "Train a model, with benchmarks along the way.",
+    "validate": "Measure a checkpoint, or any backbone, on benchmarks.",
+    "predict": "Carry a mask, a box or points through a video of your own.",
+}
+"""What Lightning's Trainer does, by LightningCLI."""
+USAGE = "vidcorr WORD [--config FILE ...] [--model ...] [--data ...] [--trainer.OPTION ...] [--ckpt_path FILE]"
+
+
+class UsageError(Exception):
+    """A command line that cannot be understood."""
+
+
+class Parser(LightningArgumentParser):
+    """Says in one line what it cannot understand, and which name was perhaps meant."""
+
+    def error(self, message: str, ex: Exception | None = None) -> NoReturn:
+        """Raises `UsageError` in place of a page of usage."""
+        raise UsageError(explain(message, self)) from ex
 
 
 class VidcorrCLI(LightningCLI):
@@ -39,8 +66,9 @@ class VidcorrCLI(LightningCLI):
             subclass_mode_data=True,
             seed_everything_default=0,
             auto_configure_optimizers=False,
-            trainer_defaults={"default_root_dir": "runs"},
+            trainer_defaults={"default_root_dir": "runs", "callbacks": callbacks.Safeguards()},
             save_config_kwargs={"overwrite": True},
+            parser_class=Parser,
             parser_kwargs={
                 "prog": "vidcorr",
                 "description": __doc__,
@@ -52,8 +80,26 @@ class VidcorrCLI(LightningCLI):
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
         """Make the checkpoint's model the default."""
+        parser.usage = USAGE
         if self._checkpoint and (model := _model_of(self._checkpoint)):
             parser.set_defaults({"model": model})
+
+    def before_fit(self) -> None:
+        """`--ckpt_path last`: where the folder's newest run was left; where there is none, the first run begins."""
+        given = self.config_init["fit"]
+        if given.get("ckpt_path") == "last":
+            given["ckpt_path"] = path = callbacks.newest_checkpoint(self.trainer)
+            rank_zero_info(
+                f"going on from {path}" if path else f"no last.ckpt in {self.trainer.default_root_dir}: beginning"
+            )
+
+    def before_validate(self) -> None:
+        """`--ckpt_path last`, as in `fit`."""
+        given = self.config_init["validate"]
+        if given.get("ckpt_path") == "last":
+            given["ckpt_path"] = path = callbacks.newest_checkpoint(self.trainer)
+            if path is None:
+                raise ValueError(f"--ckpt_path last: no last.ckpt in {self.trainer.default_root_dir}")
 
     def _parse_ckpt_path(self) -> None:
         """Lightning would let the checkpoint win over flags; here it gave the defaults already."""
@@ -66,21 +112,102 @@ def main(args: Sequence[str] | None = None) -> None:
         args: words after `vidcorr`; None takes those of the process.
 
     Raises:
-        SystemExit: with status 1 and one line for a user's mistake (`--debug` shows the traceback instead).
+        SystemExit: with one line for a user's mistake (`--debug` shows the traceback instead): status 2 where the words
+            cannot be understood, 1 where what they ask for cannot be done; 143 after SIGTERM.
     """
     words = sys.argv if args is None else ["vidcorr", *args]
     debug = "--debug" in words
     words[:] = [word for word in words if word != "--debug"]
     _quiet()
+    set_parsing_settings(add_print_completion_argument=True)
     try:
-        if len(words) > 1 and words[1] in TOOLS:
+        if words[1:] in ([], ["-h"], ["--help"]):
+            print(overview())
+        elif words[1:] == ["--version"]:
+            parts = ", ".join(f"{name} {version(name)}" for name in ("torch", "pytorch-lightning", "av", "timm"))
+            print(f"vidcorr {version('vidcorr')} ({parts}, Python {sys.version.split()[0]})")
+        elif words[1] in TOOLS:
             import_module(TOOLS[words[1]]).command(words[2:])
         else:
             VidcorrCLI(None if args is None else words[1:])
+    except SIGTERMException:
+        sys.exit(143)  # as a shell has it: 128 + the signal's number
+    except UsageError as error:
+        if debug:
+            raise
+        print(f"vidcorr: {error}", file=sys.stderr)
+        sys.exit(2)
     except USER_MISTAKES as error:
         if debug:
             raise
         sys.exit(f"vidcorr: {_one_line(error)} (--debug shows where)")
+
+
+def overview() -> str:
+    """What `vidcorr --help` shows."""
+    tools = {word: (import_module(TOOLS[word]).__doc__ or "").partition("\n")[0] for word in TOOLS}
+    width = max(map(len, RUNS | tools)) + 2
+    lines = [f"  {word:{width}}{text}" for word, text in (RUNS | tools).items()]
+    return "\n".join(
+        (
+            "usage: vidcorr WORD [options]       (python cli.py WORD is the same)",
+            "",
+            *lines,
+            "",
+            "vidcorr WORD --help shows the options of a word; vidcorr fit --model.help VFSSimSiam those of a class.",
+            "Files add up, later ones and flags win: --config METHOD.yaml --config TRAINER.yaml --config DATA.yaml.",
+            "--print_config shows what they come to. --debug shows where an error was raised. --version.",
+            "Completion: pip install shtab; vidcorr --print_completion shtab-bash (or -zsh, -tcsh).",
+        )
+    )
+
+
+def explain(message: str, parser: LightningArgumentParser) -> str:
+    """What a parser's message comes to, in one line, and the nearest name that exists.
+
+    Args:
+        message: of jsonargparse; it may have a line for each type that was tried.
+        parser: that knows the options.
+    """
+    lines = [_plain(line.strip().removeprefix("- ")) for line in message.splitlines()]
+    repeated = {line for line in lines for other in lines if other != line and other.startswith(line)}
+    text = " ".join(line for line in dict.fromkeys(lines) if line not in repeated)
+    unknown = re.search(r"(no class|no word|no option|unrecognized arguments:) '?(?:--)?([\w.-]+)", text)
+    if unknown is None or "did you mean" in text:
+        return text
+    near = get_close_matches(unknown[2], _known_names(unknown[1], parser), 1)
+    return text + (f"; did you mean {near[0]}?" if near else "")
+
+
+def _plain(line: str) -> str:
+    """One line of jsonargparse's messages in plain words; empty where it only says which types were tried."""
+    if re.match(r"(Does not validate against|Subtypes:|Errors:|Given value|Expected a <class 'NoneType'>)", line):
+        return ""
+    for pattern, plain in (
+        (r'Parser key "([^"]+)":', r"\1:"),
+        (r"Problem with given class_path '(?:\w+\.)*(\w+)':", r"\1:"),
+        (r"Expected a path but \S+ either not accessible or invalid", ""),
+        (r"Expected a dot import path string: (\S+)", r"there is no class '\1'"),
+        (r"Option '(\S+)' is not accepted", r"there is no option '\1'"),
+        (r"Expected an? <class '(\w+)'>\. Got value: (\S+)", r"must be \1, got '\2'"),
+        (r"(.*)arguments are required: (\w+\.)?model\b", "give --model, a --config with a model, or --ckpt_path"),
+        (r"the following arguments are required:", "needs"),
+        (r"argument subcommand: invalid choice: ('\S+') .*", r"there is no word \1"),
+    ):
+        line = re.sub(pattern, plain, line)
+    return line
+
+
+def _known_names(kind: str, parser: LightningArgumentParser) -> list[str]:
+    """What could have been meant where something of this kind does not exist."""
+    if kind == "no word":
+        return [*RUNS, *TOOLS]
+    if kind == "no class":
+        return [name for part in PARTS for name in part.__all__]
+    choices = [action.choices for action in parser._actions if isinstance(action.choices, dict)]
+    parsers = [parser, *(chosen for group in choices for chosen in group.values())]
+    options = [option for one in parsers for option in one._option_string_actions]
+    return options if kind != "no option" else [option.removeprefix("--") for option in options]
 
 
 def _one_line(error: BaseException) -> str:
@@ -114,13 +241,15 @@ def _option(arguments: Sequence[str], name: str) -> str | None:
 
 def _model_of(checkpoint: str) -> dict[str, Any] | None:
     """Class and hyper-parameters that a checkpoint of ours was made with."""
+    if not Path(checkpoint).is_file():
+        if checkpoint in ("last", "best", "hpc") or "://" in checkpoint:
+            return None
+        raise FileNotFoundError(f"--ckpt_path: there is no file {checkpoint}")
     try:
-        content = torch.load(checkpoint, map_location="cpu", weights_only=True, mmap=True)
-        # Lightning keeps notes of its own among the hyper-parameters, under names with an underscore.
-        given = {name: value for name, value in content["hyper_parameters"].items() if not name.startswith("_")}
-        return {"class_path": content["vidcorr"]["class_path"], "init_args": given}
-    except (OSError, KeyError, TypeError, RuntimeError):
-        return None  # Lightning says what is wrong with the path when it loads it
+        content = read_checkpoint(checkpoint)
+    except ForeignCheckpoint:
+        return None  # of a module that is not derived from ours: `--model` names it
+    return {"class_path": content["vidcorr"]["class_path"], "init_args": hyper_parameters(content)}
 
 
 if __name__ == "__main__":
