@@ -1,7 +1,6 @@
 """What all methods share: a backbone that benchmarks can look into, a validation loss, a plan printed at the start."""
 
 from abc import abstractmethod
-from importlib.metadata import version
 from typing import Any, ClassVar, cast
 
 import pytorch_lightning as pl
@@ -10,7 +9,7 @@ from pytorch_lightning.utilities import rank_zero_info
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
-from .backbones import Normalise, extractor_of
+from .backbones import Normalise, extractor_of, migrate, note_of
 from .backbones.build import Stage
 
 Batch = dict[str, Any]
@@ -88,7 +87,7 @@ class CorrespondenceModule(pl.LightningModule):
         """What is about to happen, as rows of a table; methods add theirs."""
         trainer, steps = self.trainer, int(self.trainer.estimated_stepping_batches)
         devices, accumulated, batch = trainer.world_size, trainer.accumulate_grad_batches, self.global_batch()
-        rates = [f"{group['initial_lr']:.6g}" for group in trainer.optimizers[0].param_groups]
+        rates = [f"{group.get('initial_lr', group['lr']):.6g}" for group in trainer.optimizers[0].param_groups]
         return {
             "method": type(self).__name__,
             "backbone": f"{self.hparams.get('backbone')}, {_millions(self.backbone)} of {_millions(self)} M parameters",
@@ -125,8 +124,11 @@ class CorrespondenceModule(pl.LightningModule):
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Note which class this is, so that a checkpoint can be loaded by its path alone."""
-        kind = type(self)
-        checkpoint["vidcorr"] = {"class_path": f"{kind.__module__}.{kind.__qualname__}", "version": version("vidcorr")}
+        checkpoint["vidcorr"] = note_of(self)
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Bring a checkpoint of an earlier release forward."""
+        migrate(checkpoint)
 
     def _batch_norm_groups(self) -> str:
         kinds = {type(m).__name__ for m in self.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)}

@@ -6,7 +6,7 @@ import pytorch_lightning as pl
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
-from .backbones import build_encoder
+from .backbones import build_encoder, migrate, note_of, remembered
 from .backbones.build import Stage
 from .base import features_of, one_empty_batch
 
@@ -20,17 +20,32 @@ class FrozenEncoder(pl.LightningModule):
         stage: the stage where a benchmark asks for none.
         stride: likewise, pixels per cell.
         pretrained: the library's own weights, for names of timm and torchvision.
+        encoder: how to make the encoder without its checkpoint; the module writes it into checkpoints of its own.
 
     Raises:
         ValueError: if the spec is of no such form.
     """
 
     def __init__(
-        self, spec: str, stage: str | None = None, stride: int | None = None, pretrained: bool = False
+        self,
+        spec: str,
+        stage: str | None = None,
+        stride: int | None = None,
+        pretrained: bool = False,
+        encoder: dict[str, Any] | None = None,
     ) -> None:
         super().__init__()
         self.save_hyperparameters()
-        self.encoder = build_encoder(spec, pretrained)
+        self.encoder = build_encoder(spec, pretrained, encoder)
+        self.hparams.update(remembered(self.encoder))
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """See `CorrespondenceModule`."""
+        checkpoint["vidcorr"] = note_of(self)
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """See `CorrespondenceModule`."""
+        migrate(checkpoint)
 
     def feature_extractor(self, stage: Stage = None, stride: int | None = None, dilated: bool = False) -> nn.Module:
         """See `CorrespondenceModule.feature_extractor`."""

@@ -60,6 +60,7 @@ class Liir(CorrespondenceModule):
         decay_samples: after which the second has.
         seed: of what is dropped, shifted and sampled.
         compile: the encoder, by torch.compile, when training begins.
+        stages: of the encoder, 3 or 4.
 
     Raises:
         ValueError: for a choice that does not exist or a number out of range.
@@ -90,6 +91,7 @@ class Liir(CorrespondenceModule):
         decay_samples: int = 300_000,
         seed: int = 0,
         compile: bool = False,
+        stages: int = 4,
     ) -> None:
         super().__init__()
         self.save_hyperparameters()
@@ -100,7 +102,7 @@ class Liir(CorrespondenceModule):
                 "bank_frames and warmup_epochs must be 0 or more, points_per_frame and warmup_accumulation 1 or more, "
                 f"got {bank_frames}, {warmup_epochs}, {points_per_frame}, {warmup_accumulation}"
             )
-        self.backbone = LiirEncoder(position, position_size)
+        self.backbone = LiirEncoder(position, position_size, stages=stages)
         width = self.backbone.affinity.out_channels
         self.bank = KeyQueue(bank_frames * points_per_frame, width, seed) if bank_frames else None
         self.target_encoder = averaged_copy(self.backbone) if bank_frames else None

@@ -10,7 +10,7 @@ from torch.optim import SGD, Optimizer
 from torch.optim.lr_scheduler import MultiStepLR
 from torchmetrics.classification import MulticlassAccuracy
 
-from .backbones import build_feature_extractor
+from .backbones import build_encoder, remembered
 from .base import CorrespondenceModule
 from .schedules import scaled_lr, sgd_with_cosine
 
@@ -37,6 +37,7 @@ class LinearProbe(CorrespondenceModule):
         base_lr: for a global batch of 256; None is 30 for "moco", 0.1 for "simsiam".
         momentum: of SGD.
         weight_decay: of SGD.
+        encoder: how to make the encoder without its checkpoint; the module writes it into checkpoints of its own.
 
     Raises:
         ValueError: if the backbone is of no such form; at the start of `fit`, if the data have another number of
@@ -54,13 +55,16 @@ class LinearProbe(CorrespondenceModule):
         base_lr: float | None = None,
         momentum: float = 0.9,
         weight_decay: float = 0.0,
+        encoder: dict[str, Any] | None = None,
     ) -> None:
         super().__init__()
         self.save_hyperparameters()
         if protocol not in ("moco", "simsiam"):
             raise ValueError(f"protocol must be 'moco' or 'simsiam', got {protocol!r}")
         self.base_lr = base_lr if base_lr is not None else {"moco": 30.0, "simsiam": 0.1}[protocol]
-        self.backbone = build_feature_extractor(backbone, stage, stride, pretrained).requires_grad_(False).eval()
+        whole = build_encoder(backbone, pretrained, encoder)
+        self.hparams.update(remembered(whole))
+        self.backbone = whole.feature_extractor(stage, stride).requires_grad_(False).eval()
         self.classifier = nn.Linear(self.features(torch.zeros(1, 3, 64, 64)).shape[1], num_classes)
         nn.init.normal_(self.classifier.weight, std=0.01)
         nn.init.zeros_(self.classifier.bias)

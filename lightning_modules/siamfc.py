@@ -1,6 +1,5 @@
 """SiamFC over a frozen encoder: a 1 × 1 convolution for exemplars and one for search regions learn to track."""
 
-import importlib
 from typing import Any, Literal
 
 import torch
@@ -9,8 +8,8 @@ from torch import Tensor, nn
 from torch.optim import Adam
 from torch.optim.lr_scheduler import LambdaLR
 
-from .backbones import build_encoder, share
-from .backbones.build import HasFeatureExtractor, Stage
+from .backbones import build_encoder, remembered, share
+from .backbones.build import Stage
 from .base import CorrespondenceModule
 from .functional.siamese import balanced_loss, exponential_factor, focal_loss, response_labels, siamese_correlation
 
@@ -61,9 +60,9 @@ class SiamFC(CorrespondenceModule):
         super().__init__()
         if loss not in LOSSES:
             raise ValueError(f"loss must be 'focal' or 'balanced', got {loss!r}")
-        self.save_hyperparameters(ignore="encoder")
-        whole = _rebuilt(encoder) if encoder else build_encoder(backbone, pretrained)
-        self._recipe = encoder or _recipe(whole)
+        self.save_hyperparameters()
+        whole = build_encoder(backbone, pretrained, encoder)
+        self.hparams.update(remembered(whole))
         self.backbone = whole.feature_extractor(stage, stride, dilated).requires_grad_(False).eval()
         self.stride = int(self.backbone.stride)  # type: ignore[arg-type]
         with torch.inference_mode():
@@ -100,11 +99,6 @@ class SiamFC(CorrespondenceModule):
         if "search" in batch:
             loss = self.step(batch)["loss"]
             self.log("val/loss", loss, prog_bar=True, sync_dist=True, batch_size=len(batch["search"]))
-
-    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """See `CorrespondenceModule`; the checkpoint needs neither that of the backbone nor the library's weights."""
-        super().on_save_checkpoint(checkpoint)
-        checkpoint["hyper_parameters"] |= {"pretrained": False, "encoder": self._recipe}
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
         """Adam without weight decay; the rate falls epoch by epoch, or step by step where the run counts steps."""
@@ -169,17 +163,3 @@ class SiameseExtractor(nn.Module):
         backbone: Any = self.backbone
         fast = backbone.folded() if hasattr(backbone, "folded") else backbone
         return SiameseExtractor(fast, self.exemplar_conv, self.search_conv)
-
-
-def _recipe(encoder: HasFeatureExtractor) -> dict[str, Any] | None:
-    """Class and arguments of an encoder that came out of a checkpoint; None where its name says it all."""
-    arguments = dict(getattr(encoder, "hparams", {}))
-    kind = type(encoder)
-    return {"class_path": f"{kind.__module__}.{kind.__qualname__}", "init_args": arguments} if arguments else None
-
-
-def _rebuilt(recipe: dict[str, Any]) -> HasFeatureExtractor:
-    module, _, name = recipe["class_path"].rpartition(".")
-    kind = getattr(importlib.import_module(module), name)
-    built: HasFeatureExtractor = kind(**{key: value for key, value in recipe["init_args"].items() if key[0] != "_"})
-    return built

@@ -1,6 +1,7 @@
 """Encoders by name, and the view of them that benchmarks use."""
 
-from .build import build_encoder, build_feature_extractor, extractor_of, module_from_checkpoint
+from .build import build_encoder, build_feature_extractor, extractor_of, module_from_checkpoint, remembered
+from .checkpoints import load_strictly, migrate, note_of, read_checkpoint
 from .extractor import FeatureExtractor, Normalise, RawColour
 from .liir_encoder import LiirEncoder, LiirExtractor, PositionMap
 from .networks import build_network, pooled_width, share
@@ -16,7 +17,12 @@ __all__ = [
     "build_feature_extractor",
     "build_network",
     "extractor_of",
+    "load_strictly",
+    "migrate",
     "module_from_checkpoint",
+    "note_of",
     "pooled_width",
+    "read_checkpoint",
+    "remembered",
     "share",
 ]

@@ -1,13 +1,13 @@
 """From whatever a user has, a module, a checkpoint or a name, to a feature extractor."""
 
-import importlib
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Protocol, cast, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor, nn
 
+from .checkpoints import SUFFIXES, hyper_parameters, instantiate, load_strictly, read_checkpoint
 from .extractor import IMAGENET_MEAN, IMAGENET_STD, FeatureExtractor, Normalise, RawColour
 from .networks import build_network, share
 from .resnet import ResNetExtractor, is_resnet
@@ -42,12 +42,19 @@ class Encoder(nn.Module):
         return extractor_of(self.network, stage, stride, dilated, self.mean, self.std)
 
 
-def build_encoder(spec: str | Path | nn.Module, pretrained: bool = False) -> HasFeatureExtractor:
+Recipe = dict[str, Any]
+"""Class and arguments of an encoder that came out of a checkpoint: what it takes to make it without that file."""
+
+
+def build_encoder(
+    spec: str | Path | nn.Module, pretrained: bool = False, recipe: Recipe | None = None
+) -> HasFeatureExtractor:
     """Turn a module, a checkpoint or a name into something that gives feature extractors.
 
     Args:
         spec: see `build_feature_extractor`.
         pretrained: the library's own weights, for names of timm and torchvision.
+        recipe: make the encoder by this instead, without trained weights; see `remembered`.
 
     Returns:
         An `nn.Module` with a method `feature_extractor(stage, stride, dilated)`.
@@ -55,18 +62,37 @@ def build_encoder(spec: str | Path | nn.Module, pretrained: bool = False) -> Has
     Raises:
         ValueError: if the spec is of no known form.
     """
+    if recipe is not None:
+        made: Any = instantiate(recipe["class_path"], recipe["init_args"])
+        return made
     if isinstance(spec, HasFeatureExtractor):
         return spec
     if isinstance(spec, nn.Module):
         return Encoder(spec, IMAGENET_MEAN, IMAGENET_STD)
     if spec == "raw_colour":
         return Encoder(RawColour(), IMAGENET_MEAN, IMAGENET_STD)
-    if isinstance(spec, Path) or spec.endswith((".ckpt", ".pt", ".pth")):
+    if isinstance(spec, Path) or spec.endswith(SUFFIXES):
         return module_from_checkpoint(spec)
     network = build_network(spec, pretrained)
     # A timm model says how it was trained; the rest is ImageNet's custom.
     config = getattr(network, "pretrained_cfg", None) or {}
     return Encoder(network, config.get("mean", IMAGENET_MEAN), config.get("std", IMAGENET_STD))
+
+
+def remembered(encoder: HasFeatureExtractor) -> dict[str, Any]:
+    """Hyper-parameters for a module that holds an encoder, so that its checkpoint is all that loading it takes.
+
+    Args:
+        encoder: of `build_encoder`.
+
+    Returns:
+        `encoder`: its recipe, None where its name says it all; `pretrained`: False, as the weights are in the
+        checkpoint.
+    """
+    arguments = hyper_parameters({"hyper_parameters": getattr(encoder, "hparams", {})})
+    kind = type(encoder)
+    recipe = {"class_path": f"{kind.__module__}.{kind.__qualname__}", "init_args": arguments} if arguments else None
+    return {"encoder": recipe, "pretrained": False}
 
 
 def build_feature_extractor(
@@ -176,15 +202,9 @@ def module_from_checkpoint(path: str | Path, **overrides: Any) -> HasFeatureExtr
         The module on the CPU, in eval mode.
 
     Raises:
-        ValueError: if the file is missing, is no checkpoint, or was not written by this project.
+        ValueError: if the file is missing, is no checkpoint of this project, or does not fit the class it names.
     """
-    if not Path(path).is_file():
-        raise ValueError(f"{path}: no such checkpoint")
-    try:
-        checkpoint = torch.load(path, map_location="cpu", weights_only=True)
-        module, _, name = checkpoint["vidcorr"]["class_path"].rpartition(".")
-        kind = getattr(importlib.import_module(module), name)
-    except (KeyError, TypeError) as error:
-        raise ValueError(f"{path}: no checkpoint of vidcorr; bring foreign weights in by `vidcorr convert`") from error
-    loaded = kind.load_from_checkpoint(path, map_location="cpu", weights_only=True, **overrides)
-    return cast(HasFeatureExtractor, loaded.eval())
+    checkpoint = read_checkpoint(path)
+    module: Any = instantiate(checkpoint["vidcorr"]["class_path"], hyper_parameters(checkpoint) | overrides)
+    load_strictly(module, checkpoint["state_dict"], path)
+    return module.eval()

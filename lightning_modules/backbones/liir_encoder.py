@@ -72,20 +72,36 @@ class LiirEncoder(nn.Module):
         position: see `PositionMap`.
         position_size: likewise; 128 is that of frames of 256 px.
         affinity_dim: channels of the features that are compared.
+        stages: 4; 3 leaves out the last.
+
+    Attributes:
+        arguments: what it was made with.
 
     Raises:
-        ValueError: for an unknown position map.
+        ValueError: for an unknown position map or another number of stages.
     """
 
-    def __init__(self, position: Position = "1dape", position_size: int = 128, affinity_dim: int = 64) -> None:
+    architecture = "lightning_modules.backbones:LiirEncoder"
+
+    def __init__(
+        self, position: Position = "1dape", position_size: int = 128, affinity_dim: int = 64, stages: int = 4
+    ) -> None:
         super().__init__()
+        if stages not in (3, 4):
+            raise ValueError(f"stages must be 3 or 4, got {stages}")
+        self.arguments = {
+            "position": position,
+            "position_size": position_size,
+            "affinity_dim": affinity_dim,
+            "stages": stages,
+        }
         self.position = PositionMap(position, 64, position_size)
         self.conv1 = nn.Conv2d(3, 64, 7, stride=2, padding=3, bias=False)
         self.bn1 = nn.BatchNorm2d(64)
         self.layer1 = _stage(64, 64, 1)
         self.layer2 = _stage(64, 128, 2)
         self.layer3 = _stage(128, 256, 1)
-        self.layer4 = _stage(256, 256, 1)
+        self.layer4 = _stage(256, 256, 1) if stages == 4 else nn.Sequential()
         self.affinity = nn.Conv2d(256, affinity_dim, 3, padding=1)
         for module in self.modules():
             if isinstance(module, nn.Conv2d) and module is not self.affinity:
@@ -131,8 +147,9 @@ class LiirExtractor(FeatureExtractor):
     def __init__(self, encoder: LiirEncoder, stage: str | list[str] = "affinity", stride: int | None = None) -> None:
         super().__init__(stage)
         self.encoder = encoder
-        if unknown := [name for name in self.stages if name not in STRIDES]:
-            raise ValueError(f"stage {unknown[0]!r}: Liir has {', '.join(STRIDES)}")
+        known = [name for name in STRIDES if encoder.layer4 or not name.startswith("res5")]
+        if unknown := [name for name in self.stages if name not in known]:
+            raise ValueError(f"stage {unknown[0]!r}: Liir has {', '.join(known)}")
         strides = [STRIDES[name] for name in self.stages]
         for name, own in zip(self.stages, strides, strict=True):
             if stride is not None and stride % own:

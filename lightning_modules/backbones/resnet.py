@@ -53,6 +53,7 @@ class ResNetExtractor(FeatureExtractor):
         if stride is not None and stride not in NATURAL_STRIDE.values():
             raise ValueError(f"stride {stride}: a ResNet's strides can be {sorted(NATURAL_STRIDE.values())} or None")
         self.normalise = normalise
+        self.architecture: str | None = getattr(network, "architecture", None)
         self.stem = nn.Sequential(*_stem(network))
         self.blocks = nn.ModuleDict()
         self._record_as: dict[str, str] = {}
@@ -95,6 +96,15 @@ class ResNetExtractor(FeatureExtractor):
                 found[key] = x
         return [found[self._record_as[name]] for name in self.stages]
 
+    def network_state(self) -> dict[str, Tensor]:
+        """The state dict under the network's own names, without the blocks that this view leaves out."""
+        names = {"stem.0": "conv1", "stem.1": "bn1"}
+        for key in self.blocks:
+            stage, _, number = key.partition("_b")
+            names[f"blocks.{key}"] = f"{LAYER_OF_STAGE[stage]}.{int(number) - 1}"
+        parts = ((name.split(".", 2), tensor) for name, tensor in self.state_dict().items())
+        return {f"{names[f'{group}.{key}']}.{rest}": tensor for (group, key, rest), tensor in parts}
+
     def folded(self) -> "ResNetExtractor":
         """A copy with each BatchNorm folded into the convolution before it: the same maps to rounding, faster.
 
@@ -130,6 +140,7 @@ def _dilate(blocks: nn.Module, dilation: int) -> None:
     for module in blocks.modules():
         if isinstance(module, nn.Conv2d) and module.kernel_size == (3, 3):
             module.dilation = module.padding = (dilation, dilation)
+            module._reversed_padding_repeated_twice = [dilation] * 4  # what paddings other than zeros go by
 
 
 def conv_bn_pairs(module: nn.Module) -> list[tuple[str, str]]:

@@ -1,0 +1,44 @@
+"""Checkpoints of other projects, and what they are in ours. One family a file; a new one is listed in `FAMILIES`."""
+
+from .crw import CRW, crw_resnet18
+from .dino import DINO
+from .library import TIMM, TORCHVISION
+from .liir import LIIR, MAST
+from .mapping import Converted, Family
+from .moco import MOCO
+from .reading import ForeignFile, read_foreign
+from .vfs import VFS
+
+FAMILIES = {family.name: family for family in (VFS, CRW, LIIR, MAST, MOCO, DINO, TORCHVISION, TIMM)}
+
+
+def family_of(file: ForeignFile, kind: str = "auto") -> Family:
+    """Which family a file belongs to.
+
+    Args:
+        file: of `read_foreign`.
+        kind: its name in `FAMILIES`, or "auto" to go by the keys.
+
+    Raises:
+        ValueError: if there is no such family, or the keys leave it open.
+    """
+    if kind in FAMILIES:
+        return FAMILIES[kind]
+    if kind != "auto":
+        raise ValueError(f"kind {kind!r}: there are auto, {', '.join(FAMILIES)}")
+    if file.architecture is not None:
+        return TIMM if file.architecture.startswith("timm:") else TORCHVISION
+    for family in FAMILIES.values():
+        if family.recognises(file.state):
+            return family
+    if "patch_embed.proj.weight" in file.state:
+        raise ValueError(
+            f"{file.path}: a vision transformer whose keys do not tell how images were normalised; say --kind dino, "
+            "or --kind timm --architecture timm:NAME"
+        )
+    raise ValueError(
+        f"{file.path}: of no known family ({', '.join(FAMILIES)}); it has {', '.join(list(file.state)[:4])}, …"
+    )
+
+
+__all__ = ["FAMILIES", "Converted", "Family", "ForeignFile", "crw_resnet18", "family_of", "read_foreign"]

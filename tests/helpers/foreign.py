@@ -1,0 +1,129 @@
+"""Checkpoints of other projects: their keys and shapes with random values, and their networks from plain parts."""
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torchvision.models import resnet18
+from torchvision.models.resnet import ResNet
+
+KEYS = Path(__file__).resolve().parents[3] / "shared" / "golden" / "checkpoint_keys.json"
+
+
+def keys_of(kind: str) -> dict[str, list[int]]:
+    """Real keys and shapes of a public checkpoint; skips where the list is missing."""
+    if not KEYS.is_file():
+        pytest.skip(f"key lists are not here: {KEYS}")
+    keys = json.loads(KEYS.read_text())[kind]["keys"]
+    return {name: [2 if isinstance(side, str) else side for side in shape] for name, shape in keys.items()}
+
+
+def random_state(kind: str) -> dict[str, Tensor]:
+    """Random values under real keys; variances positive."""
+    return {name: _random(name, shape) for name, shape in keys_of(kind).items()}
+
+
+def lively_resnet18() -> ResNet:
+    """A ResNet-18 without classifier whose every parameter and statistic counts."""
+    network = resnet18()
+    network.fc = nn.Identity()
+    enliven(network)
+    return network.eval()
+
+
+def enliven(network: nn.Module) -> None:
+    """Give BatchNorms weights and statistics that a fresh network does not have."""
+    for module in network.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            nn.init.uniform_(module.weight, 0.5, 1.5)
+            nn.init.normal_(module.bias, std=0.1)
+            nn.init.normal_(module.running_mean, std=0.1)
+            nn.init.uniform_(module.running_var, 0.5, 1.5)
+
+
+def mm_style(state: dict[str, Tensor]) -> dict[str, Tensor]:
+    """torchvision's names as VFS's ConvModules have them."""
+    named = {}
+    for name, tensor in state.items():
+        parts = name.split(".")
+        if parts[-3:-1] in (["downsample", "0"], ["downsample", "1"]):
+            parts[-2] = ("conv", "bn")[int(parts[-2])]
+        else:
+            kind, number = parts[-2][:-1], parts[-2][-1]
+            parts[-2:-1] = [f"conv{number}", kind]
+        named[".".join(["backbone", *parts])] = tensor
+    return named
+
+
+def features(network: ResNet, images: Tensor, stage: int = 4) -> Tensor:
+    """What a plain torchvision ResNet has after `layer1 … layerN`, of RGB in [0, 1]."""
+    mean, std = (torch.tensor(values).view(3, 1, 1) for values in ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)))
+    x = network.maxpool(network.relu(network.bn1(network.conv1((images - mean) / std))))
+    for number in range(1, stage + 1):
+        x = getattr(network, f"layer{number}")(x)
+    return x
+
+
+class MastBlock(nn.Module):
+    """A residual block under the names of MAST's code."""
+
+    def __init__(self, channels: int, width: int, stride: int) -> None:
+        super().__init__()
+        self.left = nn.Sequential(
+            nn.Conv2d(channels, width, 3, stride, 1, bias=False),
+            nn.BatchNorm2d(width),
+            nn.ReLU(),
+            nn.Conv2d(width, width, 3, 1, 1, bias=False),
+            nn.BatchNorm2d(width),
+        )
+        self.shortcut = nn.Sequential()
+        if (channels, stride) != (width, 1):
+            self.shortcut = nn.Sequential(nn.Conv2d(channels, width, 1, stride, bias=False), nn.BatchNorm2d(width))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return (self.left(x) + self.shortcut(x)).relu()
+
+
+class Mast(nn.Module):
+    """MAST's encoder under the names of its code: normalised Lab → features of stride 4."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.feature_extraction = nn.Module()
+        stem = nn.Sequential(nn.Conv2d(3, 64, 7, 2, 3, bias=False), nn.BatchNorm2d(64), nn.ReLU())
+        self.feature_extraction.add_module("conv1", stem)
+        for number, (channels, width, stride) in enumerate(
+            [(64, 64, 1), (64, 128, 2), (128, 256, 1), (256, 256, 1)], start=1
+        ):
+            blocks = MastBlock(channels, width, stride), MastBlock(width, width, 1)
+            self.feature_extraction.add_module(f"layer{number}", nn.Sequential(*blocks))
+        self.post_convolution = nn.Conv2d(256, 64, 3, 1, 1)
+
+    def forward(self, lab: Tensor) -> Tensor:
+        for part in self.feature_extraction.children():
+            lab = part(lab)
+        return self.post_convolution(lab)
+
+
+def reflecting_resnet18() -> ResNet:
+    """CRW's encoder as its released weights have it: padding as a layer of its own, res4 without stride, no res5."""
+    network = lively_resnet18()
+    network.layer4 = nn.Sequential()
+    for module in network.layer3.modules():
+        if isinstance(module, nn.Conv2d):
+            module.stride = (1, 1)
+    for parent in list(network.modules()):
+        for name, child in list(parent.named_children()):
+            if isinstance(child, nn.Conv2d) and child.padding != (0, 0):
+                pad = nn.ReflectionPad2d(child.padding[0])
+                child.padding = (0, 0)
+                setattr(parent, name, nn.Sequential(pad, child))
+    return network
+
+
+def _random(name: str, shape: list[int]) -> Tensor:
+    if name.endswith("num_batches_tracked"):
+        return torch.tensor(7)
+    return torch.rand(shape) + 0.5 if name.endswith("running_var") else torch.randn(shape) * 0.05
