@@ -57,6 +57,19 @@ class VideoInfo:
     codec: str
     duration: float
 
+    def is_cut(self, frames: int, last_time: float | None) -> bool:
+        """Whether a file that holds so many frames lacks its end.
+
+        Frames and time have to be less than the header says by a tenth: headers count frames that were dropped.
+
+        Args:
+            frames: found.
+            last_time: seconds from the start to the last of them, where known.
+        """
+        few = max(2, self.num_frames // 10)
+        is_late = last_time is None or not self.fps or last_time < self.duration - (few + 1) / self.fps
+        return self.num_frames - frames > few and is_late
+
 
 def probe(path: str | PathLike[str]) -> VideoInfo:
     """Reads a video's header (about 2 ms).
@@ -109,6 +122,7 @@ class VideoFile:
         self._deadline = time.monotonic() + timeout
         self._to_rgb = _Converter()
         self._end: int | None = None
+        self._end_time: float | None = None
         self._open()
         try:
             self.info = self._read_header()
@@ -138,6 +152,14 @@ class VideoFile:
     def num_frames(self) -> int:
         """Exact where the file has trustworthy time stamps or its end was read, else the header's count, at least 1."""
         return self._end or (len(self._table) if self._table else self.info.num_frames)
+
+    @property
+    def is_cut(self) -> bool:
+        """Whether the file lacks its end, by what has been read of it; read the last frame first."""
+        last_time = self._end_time
+        if self._table and self._stream.time_base:
+            last_time = float((self._table.times[-1] - (self._stream.start_time or 0)) * self._stream.time_base)
+        return self.info.is_cut(self.num_frames, last_time)
 
     def read(self, indices: Sequence[int]) -> list[np.ndarray]:
         """Decodes frames by number.
@@ -206,6 +228,9 @@ class VideoFile:
             self._container.close()
             raise DecodingError(self.path, "no video stream")
         self._stream = self._container.streams.video[0]
+        if self._stream.codec_context is None:
+            self._container.close()
+            raise DecodingError(self.path, "unknown codec")
         self._stream.codec_context.thread_count = 1  # the workers are the parallelism
 
     def _read_header(self) -> VideoInfo:
@@ -231,9 +256,14 @@ class VideoFile:
 
     def _read_packets(self) -> None:
         """Makes the table from the packets where that is possible and not too long."""
+        import av
+
         self._table = None
         if self._can_seek and not self._is_large:
-            self._container.seek(0, stream=self._stream)
+            try:
+                self._container.seek(0, stream=self._stream)
+            except av.FFmpegError:  # the end is cut off, and an index with it
+                return
             self._table = FrameTable.from_packets(self._container, self._stream)
 
     def _failure(self, error: Exception) -> DecodingError:
@@ -331,7 +361,7 @@ class VideoFile:
                     return frames
         if frame is None:
             raise DecodingError(self.path, "no frame could be decoded")
-        self._end = number + 1
+        self._end, self._end_time = number + 1, frame.time
         frames[number] = self._to_rgb(frame)
         return frames
 
