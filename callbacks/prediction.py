@@ -56,7 +56,8 @@ def predict_video(
 
     Raises:
         DataError: if the prompt does not fit the video, or a frame cannot be read.
-        ValueError: if the protocol does not exist or has no such field, or the folder holds a prediction.
+        ValueError: if the protocol or the overlay does not exist, a field of the protocol does not, or the folder holds
+            a prediction.
         OSError: if the folder cannot be written.
     """
     stream = video if isinstance(video, FrameStream) else FrameStream(video)
@@ -64,7 +65,7 @@ def predict_video(
     prompt.check(stream.size)
     rules = _protocol(extractor, prompt, protocol, changes)
     found = _follow(extractor, stream, prompt, rules, short_side, watch)
-    prepare_folder(folder, overwrite)
+    prepare_folder(folder, overlay, overwrite)
     count = 0
     with ExitStack() as stack:
         writer = stack.enter_context(closing(open_writer(folder, prompt)))

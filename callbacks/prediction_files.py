@@ -4,7 +4,7 @@ import csv
 import shutil
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, get_args
 
 import numpy as np
 from PIL import Image
@@ -24,17 +24,20 @@ MOST_PICTURES, WIDEST = 150, 480
 """Pictures of an animation, and their width in pixels: it is kept in memory until it is complete."""
 
 
-def prepare_folder(folder: Path, overwrite: bool = False) -> None:
+def prepare_folder(folder: Path, overlay: Overlay, overwrite: bool = False) -> None:
     """Make a folder for a prediction.
 
     Args:
         folder: to make.
+        overlay: the kind of overlay that will be in it.
         overwrite: remove an earlier prediction, and nothing else.
 
     Raises:
-        ValueError: if there is an earlier prediction, whole or not, that is not to be overwritten.
+        ValueError: for an unknown overlay, or if there is an earlier prediction that is not to be overwritten.
         OSError: if the folder cannot be made.
     """
+    if overlay not in get_args(Overlay):
+        raise ValueError(f"overlay must be one of {', '.join(get_args(Overlay))}, got {overlay!r}")
     found = [folder / name for name in OURS if (folder / name).exists()]
     if found and not overwrite:
         raise ValueError(
@@ -186,15 +189,9 @@ class OverlayAnimation:
 
 
 def open_overlay(folder: Path, kind: Overlay, rate: float) -> OverlayVideo | OverlayAnimation | None:
-    """What draws of a kind are appended to; None for "none".
-
-    Raises:
-        ValueError: for an unknown kind.
-    """
+    """What pictures are appended to; None for "none"."""
     if kind == "none":
         return None
-    if kind not in ("mp4", "gif", "webp"):
-        raise ValueError(f"overlay must be mp4, gif, webp or none, got {kind!r}")
     path = folder / f"overlay.{kind}"
     return OverlayVideo(path, rate) if kind == "mp4" else OverlayAnimation(path, rate)
 

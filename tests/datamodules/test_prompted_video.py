@@ -1,0 +1,97 @@
+"""A video from its start to its end, and the one batch that says what to follow in it."""
+
+import numpy as np
+import pytest
+import torch
+
+from datamodules import FrameStream, MaskPrompt, PromptedVideoDataModule
+from datamodules.decoding import decode_frames
+from datamodules.errors import DataError
+from datamodules.prompted_video import AHEAD
+from datamodules.source import FrameFolder
+from datamodules.synthetic.writers import write_frames, write_mp4
+
+VIDEO = np.random.default_rng(0).integers(0, 256, (12, 48, 64, 3)).astype(np.uint8)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    path = tmp_path_factory.mktemp("frames") / "clip.v1"
+    write_frames(path, VIDEO, [f"f{t}.png" for t in range(len(VIDEO))])
+    return path
+
+
+def test_a_folder_gives_its_frames_in_natural_order_again_and_again(folder):
+    stream = FrameStream(folder)
+    assert (stream.size, stream.num_frames, stream.frame_rate, stream.name) == ((48, 64), 12, 24, "clip.v1")
+    assert stream.stem(10) == "f10"
+    for _ in range(2):
+        frames = torch.stack(list(stream))
+        assert np.array_equal(frames.permute(0, 2, 3, 1).numpy(), VIDEO)
+
+
+def test_a_file_gives_the_frames_that_decoding_by_number_gives(tmp_path):
+    write_mp4(tmp_path / "clip.mp4", VIDEO, rate=10)
+    stream = FrameStream(tmp_path / "clip.mp4")
+    assert (stream.size, stream.num_frames, stream.frame_rate, stream.name) == ((48, 64), 12, 10, "clip")
+    assert stream.stem(3) == "00003"
+    assert torch.equal(torch.stack(list(stream)), decode_frames(tmp_path / "clip.mp4", range(12)))
+
+
+def test_no_more_than_a_few_frames_are_decoded_ahead(folder, monkeypatch):
+    decoded = []
+    frames = FrameFolder.frames
+
+    def counted(self):
+        for number, picture in enumerate(frames(self)):
+            decoded.append(number)
+            yield picture
+
+    monkeypatch.setattr(FrameFolder, "frames", counted)
+    stream = FrameStream(folder)
+    decoded.clear()
+    for t, _ in enumerate(stream):
+        assert len(decoded) <= t + 1 + AHEAD
+        if t == 5:
+            break
+
+
+def test_what_cannot_be_read_is_named(folder, tmp_path):
+    with pytest.raises(DataError, match=r"nowhere\.mp4: no such video"):
+        FrameStream(tmp_path / "nowhere.mp4")
+    (tmp_path / "text.mp4").write_text("no video")
+    with pytest.raises(DataError, match=r"text\.mp4"):
+        FrameStream(tmp_path / "text.mp4")
+    write_frames(tmp_path / "odd", VIDEO[:2], ["0.png", "1.png"])
+    write_frames(tmp_path / "other", VIDEO[:1, :32], ["2.png"])
+    (tmp_path / "other" / "2.png").rename(tmp_path / "odd" / "2.png")
+    with pytest.raises(DataError, match="frame 2 is 64 × 32 px, the first 64 × 48"):
+        list(FrameStream(tmp_path / "odd"))
+
+
+def test_the_datamodule_gives_one_batch(folder, tmp_path):
+    data = PromptedVideoDataModule(str(folder), box="1,2,30,40", frame_rate=5)
+    data.setup("predict")
+    (batch,) = data.predict_dataloader()
+    assert batch["video"].frames.frame_rate == 5
+    assert batch["video"].prompt.about()["box"] == [1, 2, 30, 40]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({}, "name the video"),
+        ({"box": None}, "exactly one of mask, box and points"),
+        ({"box": "1,2,3,4", "points": "joints.csv"}, "got box and points"),
+        ({"box": "40,2,30,40"}, "outside the video's first frame of 64 × 48 px"),
+    ],
+)
+def test_a_users_mistake_is_told_in_setup(folder, arguments, message):
+    data = PromptedVideoDataModule(**({"video": str(folder)} if arguments else {}), **arguments)
+    with pytest.raises(DataError, match=message):
+        data.setup("predict")
+
+
+def test_a_mask_has_to_fit(folder):
+    with pytest.raises(DataError, match="mask is 10 × 9 px"):
+        MaskPrompt.of(np.ones((9, 10), np.uint8)).check(FrameStream(folder).size)
