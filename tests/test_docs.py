@@ -1,0 +1,97 @@
+"""The documents keep their word: marked files are written, marked commands run, as they stand.
+
+In README.md and docs/, a block whose first line ends in `file=NAME` is a file to save, one that ends in `run` is commands.
+They run in a copy of a checkout after `make demo`, made small: fewer and smaller videos, and a step or two of training.
+"""
+
+import re
+import runpy
+import shlex
+from pathlib import Path
+
+import pytest
+
+from cli import main
+
+ROOT = Path(__file__).resolve().parents[1]
+DOCUMENTS = sorted([ROOT / "README.md", ROOT / "configs" / "README.md", *(ROOT / "docs").glob("*.md")])
+BLOCK = re.compile(r"^```(\w+) +(run|file=\S+)\n(.*?)^```", re.MULTILINE | re.DOTALL)
+SHORT = {
+    "fit": [
+        "--trainer.max_epochs=1",
+        "--trainer.max_steps=2",
+        "--trainer.accelerator=cpu",
+        "--trainer.precision=32",
+        "--data.batch_size=2",
+        "--data.num_workers=0",
+        "--data.size=32",
+    ],
+    "validate": ["--trainer.accelerator=cpu"],
+}
+"""Added to a command of training, and to one of measuring."""
+
+
+def blocks(document: Path) -> list[tuple[str, str]]:
+    return [(mark, text) for _, mark, text in BLOCK.findall(document.read_text())]
+
+
+def commands(text: str) -> list[list[str]]:
+    lines = text.replace("\\\n", " ").splitlines()
+    return [words for line in lines if (words := shlex.split(line, comments=True))]
+
+
+@pytest.fixture(scope="module")
+def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder as after `git clone` and `make demo`."""
+    from datamodules.synthetic import write_davis, write_videos
+
+    folder = tmp_path_factory.mktemp("checkout")
+    for name in ("configs", "docs", "tests"):
+        (folder / name).symlink_to(ROOT / name)
+    small = {"frames": 6, "size": (64, 64)}
+    write_videos(folder / "demo/data/videos", 6, **small)
+    write_davis(folder / "demo/data/davis", 2, first=100, **small)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        run(["python", "cli.py", "fit", "--config", "configs/demo.yaml"])
+    return folder
+
+
+def run(words: list[str]) -> None:
+    """One command of a document, in this process."""
+    if words[0] == "python" and words[1] != "cli.py":
+        runpy.run_path(words[1], run_name="__main__")
+        return
+    words = words[2:] if words[0] == "python" else words[1:]
+    demo = ["--data.videos=6", "--data.benchmark_videos=2", "--data.frames_per_video=6", "--data.video_size=64"]
+    main([*words, *SHORT.get(words[0], []), *(demo if "configs/demo.yaml" in words else [])])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_marked_blocks_run(document, checkout, monkeypatch, caplog):
+    found = blocks(document)
+    if not found:
+        pytest.skip("nothing in it is marked")
+    monkeypatch.chdir(checkout)
+    monkeypatch.syspath_prepend(str(checkout))
+    for mark, text in found:
+        if mark == "run":
+            for words in commands(text):
+                run(words)
+        else:
+            Path(mark.removeprefix("file=")).write_text(text)
+    assert not [record.message for record in caplog.records if record.levelname == "ERROR"]  # benchmarks that failed
+
+
+def test_there_is_something_to_run():
+    assert sum(mark == "run" for document in DOCUMENTS for mark, _ in blocks(document)) >= 4
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_what_a_document_points_to_exists(document):
+    text = document.read_text()
+    for target in re.findall(r"\]\((?!http|#)([^)#]+)", text):
+        assert (document.parent / target).exists(), f"{document.name} points to {target}"
+    for config in re.findall(r"\bconfigs/[\w/]+\.yaml", text):
+        assert (ROOT / config).is_file(), f"{document.name} names {config}"
