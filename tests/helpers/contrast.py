@@ -41,8 +41,8 @@ class Clips(Dataset[dict[str, Any]]):
         return {"clip": torch.rand(self.shape, generator=generator), "video_index": index}
 
 
-def loader(videos: int, batch_size: int, frames: int = 4) -> DataLoader[Any]:
-    return DataLoader(Clips(videos, frames), batch_size=batch_size)
+def loader(videos: int, batch_size: int, frames: int = 4, size: int = 8) -> DataLoader[Any]:
+    return DataLoader(Clips(videos, frames, size), batch_size=batch_size)
 
 
 def resumable(videos: int, batch_size: int) -> ResumableLoader[Any]:
