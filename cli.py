@@ -31,7 +31,9 @@ TOOLS = {
     "convert": "lightning_modules.convert",
     "export": "lightning_modules.export",
     "figure": "callbacks.figure",
+    "report": "callbacks.report",
     "shard": "datamodules.shards",
+    "transcode": "datamodules.transcode",
 }
 """First word → module whose `command` takes the words after it."""
 RUNS = {

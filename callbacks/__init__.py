@@ -11,10 +11,12 @@ from .monitors import CollapseMonitor
 from .otb import OtbBenchmark
 from .prediction import VideoPrediction, predict_video
 from .prompted import propagate_masks, propagate_points, track_box
+from .report import write_report
 from .run_folder import AtomicCheckpointIO, newest_checkpoint
 from .safeguards import Safeguards, TrainingStopped
 from .siamfc_tracker import SiamFCTracker, TrackingProtocol
 from .throughput import Throughput
+from .training_pictures import TrainingPictures
 from .vip import VipBenchmark
 from .youtube_vos import YoutubeVosBenchmark
 
@@ -33,6 +35,7 @@ __all__ = [
     "SiamFCTracker",
     "Throughput",
     "TrackingProtocol",
+    "TrainingPictures",
     "TrainingStopped",
     "VideoPrediction",
     "VipBenchmark",
@@ -45,4 +48,5 @@ __all__ = [
     "propagate_points",
     "propagate_video",
     "track_box",
+    "write_report",
 ]

@@ -16,6 +16,7 @@ from torch import nn
 from lightning_modules.backbones import build_feature_extractor
 
 from .ranks import BenchmarkError, Ranks, share_out
+from .report import Chart, write_material, write_report
 from .results import Results, require_writable, scores_table, wide_console
 
 log = logging.getLogger(__name__)
@@ -48,6 +49,10 @@ class BenchmarkCallback(pl.Callback, ABC):
     name: str
     stage: str | list[str] | None = None
     stride: int | None = None
+    ranked_by: tuple[str, ...] = ()
+    """Columns of the rows whose mean tells how well a sequence went, for the report."""
+    films_show: str = ""
+    """What is drawn over the frames, likewise."""
 
     def __init__(
         self,
@@ -66,6 +71,8 @@ class BenchmarkCallback(pl.Callback, ABC):
         self.fatal = fatal
         self.history: dict[int, dict[str, float]] = {}
         """Optimiser step → logged scores, of each run in `fit` or `validate` that succeeded."""
+        self.charts: list[Chart] = []
+        """Over all sequences, for the report; a benchmark may make them in `finish`."""
         self._tried: int | None = None
         self._sequences: Sequence[Any] | None = None
 
@@ -110,12 +117,15 @@ class BenchmarkCallback(pl.Callback, ABC):
             self._sequences = self.read()[: self.limit_sequences]
         return self._sequences
 
-    def evaluate(self, extractor: nn.Module, folder: str | Path | None = None) -> dict[str, float]:
+    def evaluate(
+        self, extractor: nn.Module, folder: str | Path | None = None, network: str | None = None
+    ) -> dict[str, float]:
         """Run the benchmark, with or without a Trainer.
 
         Args:
             extractor: of `feature_extractor(stage, stride)` or `build_feature_extractor`.
             folder: where results, predictions and pictures go; None writes nothing.
+            network: what is evaluated, in words, for the results; None is the extractor's class.
 
         Returns:
             Scores as fractions, for example `J&F-Mean`; with several stages `res4/J&F-Mean`.
@@ -127,6 +137,8 @@ class BenchmarkCallback(pl.Callback, ABC):
         ranks = Ranks()
         folder = None if folder is None else Path(folder)
         began = time.perf_counter()
+        self.charts = []
+        network = network or type(extractor).__name__
         try:
             with isolate_rng(), torch.inference_mode():
                 with ranks.together():
@@ -142,23 +154,29 @@ class BenchmarkCallback(pl.Callback, ABC):
                             bar.advance(task)
                 scores, rows = self.finish()
             with ranks.together():
-                self._report(scores, rows, time.perf_counter() - began, ranks, folder)
+                about = {"network": network, "seconds": round(time.perf_counter() - began, 2)}
+                self._report(scores, rows, about, ranks, folder)
         finally:
             ranks.close()
         return scores
 
     def _report(
-        self, scores: Mapping[str, float], rows: list[dict[str, Any]], seconds: float, ranks: Ranks, folder: Path | None
+        self,
+        scores: Mapping[str, float],
+        rows: list[dict[str, Any]],
+        about: dict[str, Any],
+        ranks: Ranks,
+        folder: Path | None,
     ) -> None:
         if ranks.rank != 0:
             return
         about = {
+            **about,
             "sequences": len(self.sequences),
             "limit_sequences": self.limit_sequences,
             "stage": self.stage,
             "stride": self.stride,
             "ranks": ranks.size,
-            "seconds": round(seconds, 2),
             **self.about(),
         }
         results = Results(self.name, scores, rows, about)
@@ -166,7 +184,16 @@ class BenchmarkCallback(pl.Callback, ABC):
         if folder is not None:
             self.pack(folder)
             results.write(folder)
+            self._write_page(folder)
             log.info("%s: results are in %s", self.name, folder)
+
+    def _write_page(self, folder: Path) -> None:
+        try:
+            names = [sequence.name for sequence in self.sequences]
+            write_material(folder, names, self.ranked_by, self.films_show, self.charts)
+            write_report(folder)
+        except Exception as error:  # the scores are written: no flaw of their picture may take them back
+            log.warning("%s: report.html could not be written: %s", self.name, error)
 
     # Hooks
 
@@ -223,7 +250,7 @@ class BenchmarkCallback(pl.Callback, ABC):
     def _evaluate_in(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> dict[str, float]:
         folder, self._tried = self._folder(trainer), trainer.global_step
         try:
-            scores = self.evaluate(self.extractor(pl_module), folder)
+            scores = self.evaluate(self.extractor(pl_module), folder, _name_of(pl_module, trainer.global_step))
         except Exception as error:
             if self.fatal or trainer.state.fn != "fit":
                 raise
@@ -240,6 +267,13 @@ class BenchmarkCallback(pl.Callback, ABC):
         run = trainer.log_dir or trainer.default_root_dir
         moment = f"epoch={trainer.current_epoch:03d}-step={trainer.global_step:06d}"
         return Path(run) / "benchmarks" / self.name / moment
+
+
+def _name_of(module: pl.LightningModule, step: int) -> str:
+    """What is evaluated, in words: the method, its backbone, how long it has been trained."""
+    settings = module.hparams
+    backbone = settings.get("spec") or settings.get("backbone") or ""
+    return ", ".join(filter(None, [type(module).__name__, str(backbone), f"step {step}" if step else ""]))
 
 
 def _progress(name: str, total: int, rank: int) -> Progress:

@@ -18,6 +18,7 @@ from lightning_modules.backbones import build_feature_extractor
 from .base import BenchmarkCallback
 from .davis import DavisBenchmark
 from .label_propagation import LabelPropagation
+from .report import write_report
 from .results import require_writable, scores_table, wide_console
 
 
@@ -106,6 +107,9 @@ def compare(
     if not scores:
         raise ValueError(f"compare: every backbone failed; {output / 'compare.json'} tells how")
     console.print(_table(scores))
+    for name in scores:  # each page has a line for every row, now that all are known
+        for benchmark in benchmarks:
+            write_report(output / _file_name(name) / benchmark.name)
     return scores
 
 
@@ -179,7 +183,7 @@ def _run(row: Contestant, benchmarks: Sequence[BenchmarkCallback], folder: Path)
     scores: dict[str, float] = {}
     protocols: dict[str, str] = {}
     for benchmark in benchmarks:
-        found = benchmark.evaluate(extractor, folder / benchmark.name)
+        found = benchmark.evaluate(extractor, folder / benchmark.name, row.name)
         scores |= {f"{benchmark.name}/{key}": value for key, value in found.items()}
         if isinstance(benchmark, LabelPropagation):
             protocols[benchmark.name] = f"{benchmark.protocols[0].name} {benchmark.protocols[0].digest()}"

@@ -41,6 +41,7 @@ class DavisBenchmark(MaskBenchmark):
     """
 
     name = "davis"
+    ranked_by = ("J-Mean", "F-Mean")
 
     def __init__(
         self,

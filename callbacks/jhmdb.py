@@ -14,13 +14,18 @@ from lightning_modules.functional import PropagationProtocol
 from lightning_modules.functional.labels import decode_keypoints, encode_keypoints
 from lightning_modules.functional.sizing import Size
 
-from .label_propagation import LabelPropagation, over_ranks
+from .label_propagation import LabelPropagation
 from .masks import log_picture
 from .metrics import PCK
+from .metrics.keypoints import keypoint_distances
 from .pictures import Picture, contact_sheet, evenly_spaced, overlay_joints, write_picture
 from .ranks import Ranks
+from .report import Chart, Film
+from .report.material import Curve
 
 FRAMES_IN_OVERLAY = 5
+SHOWN = (0.1, 0.2)
+"""Thresholds in the report, the first ones of the metric."""
 
 
 class JhmdbBenchmark(LabelPropagation):
@@ -47,6 +52,8 @@ class JhmdbBenchmark(LabelPropagation):
     """
 
     name = "jhmdb"
+    ranked_by = ("PCK@0.1",)
+    films_show = "propagated joints; the first frame's are the annotation"
 
     def __init__(
         self,
@@ -80,24 +87,47 @@ class JhmdbBenchmark(LabelPropagation):
         chosen = evenly_spaced(sequence.num_frames, FRAMES_IN_OVERLAY) if self._folder_of_run else []
         found: list[list[Tensor]] = [[] for _ in self.stages]
         pictures: list[Picture] = []
+        folder = self._folder_of_run
+        film = Film(folder, sequence.name, sequence.num_frames) if folder else None
         for t, (frame, points) in enumerate(predict_joints(self, extractor, sequence)):
             for of_stage, joints in zip(found, points, strict=True):
                 of_stage.append(joints)
             if t in chosen:
                 pictures.append(overlay_joints(frame, points[-1]))
+            if film is not None and film.wants(t):
+                film.add(overlay_joints(frame, points[-1]))
         for stage, metric, of_stage in zip(self.stages, self.metrics, found, strict=True):
             prediction = torch.stack(of_stage)
             metric.update(prediction, torch.from_numpy(sequence.points), name=sequence.name, size=sequence.size)
             if self._folder_of_run is not None and self.predictions:
                 path = self._folder_of_run / stage / "predictions" / f"{sequence.name}.csv"
                 write_joints(path, [frame.stem for frame in sequence.frames], prediction)
+        if film is not None:
+            film.close(self._curves(torch.stack(found[-1]), sequence))
         if self._folder_of_run is not None:
             sheet = self.overlays[sequence.name] = contact_sheet(pictures, columns=len(pictures))
             write_picture(self._folder_of_run / self.stages[-1] / "overlays" / f"{sequence.name}.png", sheet)
 
     def scores_of(self, stage: int) -> tuple[dict[str, float], list[dict[str, Any]]]:
         """See `LabelPropagation`."""
-        return over_ranks(self.metrics[stage])
+        metric = self.metrics[stage]
+        with metric.sync_context():
+            rows, shares = list(metric.rows()), metric.per_joint()
+            scores = metric.compute() if rows else {}
+        measures = [f"PCK@{threshold:g}" for threshold in SHOWN]
+        bars = {name: (range(len(JOINTS)), share.tolist()) for name, share in zip(measures, shares, strict=False)}
+        self.charts = [Chart("Each joint", "joint", ", ".join(bars), bars, JOINTS, "bars")] if rows else []
+        return scores, rows
+
+    def _curves(self, prediction: Tensor, sequence: KeypointSequence) -> dict[str, Curve]:
+        """The share of a frame's joints within each threshold."""
+        counting = self.protocol.keypoint_counting
+        distances = keypoint_distances(prediction, sequence.points, counting, sequence.size)
+        curves: dict[str, Curve] = {}
+        for threshold in SHOWN:
+            near = (distances <= threshold).double().where(~distances.isnan(), torch.nan)
+            curves[f"PCK@{threshold:g}"] = range(sequence.num_frames), near.nanmean(1).tolist()
+        return curves
 
     def draw(self, logger: Any, step: int) -> None:
         """See `BenchmarkCallback`: the overlays of a few clips."""

@@ -6,6 +6,7 @@ from concurrent.futures import Executor, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Protocol
 
+import numpy as np
 from torch import nn
 
 from datamodules.datasets import MaskSequence
@@ -13,8 +14,10 @@ from datamodules.datasets import MaskSequence
 from .label_propagation import LabelPropagation
 from .masks import MaskWriter, Prediction, log_picture, predict_masks
 from .metrics import RegionBoundary, SequenceScore, object_outlines
-from .pictures import Picture
+from .pictures import Picture, overlay_masks
 from .ranks import Ranks
+from .report import Film, reduced
+from .report.material import Curve
 
 
 class Scorer(Protocol):
@@ -26,6 +29,9 @@ class Scorer(Protocol):
     def close(self) -> None:
         """The sequence is over: put it into the metrics."""
 
+    def curves(self) -> dict[str, Curve]:
+        """Measures over the frames, of the last stage, for the report; asked for after `close`."""
+
 
 class MaskBenchmark(LabelPropagation):
     """A benchmark whose objects are masks; a benchmark defines `read`, `scorer` and `scores_of`, and its metrics.
@@ -34,6 +40,8 @@ class MaskBenchmark(LabelPropagation):
         predictions: write the predicted masks.
         kwargs: those of `LabelPropagation`.
     """
+
+    films_show = "propagated masks; the first frame's are the annotation"
 
     def __init__(self, predictions: bool = True, **kwargs: Any) -> None:
         super().__init__(**kwargs)
@@ -63,7 +71,8 @@ class MaskBenchmark(LabelPropagation):
             sequence: what to follow.
             kind: folder in that of the run for its files, where a benchmark follows a sequence in several ways.
         """
-        writers = self._writers(sequence, kind)
+        writers, folder = self._writers(sequence, kind), self._folder_of_run
+        film = Film(folder, sequence.name, sequence.num_frames, kind) if folder else None
         with ThreadPoolExecutor(max_workers=1) as pool:
             scorer = self.scorer(sequence, pool)
             for t, prediction in enumerate(predict_masks(self, extractor, sequence)):
@@ -73,9 +82,13 @@ class MaskBenchmark(LabelPropagation):
                 with self.stopwatch("write"):
                     for writer, mask in zip(writers, prediction.masks, strict=False):
                         writer.add(prediction.frame, mask)
+                    if film is not None and film.wants(t):
+                        film.add(overlay_masks(*reduced(prediction.frame, prediction.masks[-1])))
             if scorer is not None:
                 with self.stopwatch("score"):
                     scorer.close()
+        if film is not None:
+            film.close(scorer.curves() if scorer else None)
         for writer in writers[-1:]:
             if (picture := writer.close()) is not None:
                 self.overlays[f"{kind}/{sequence.name}" if kind else sequence.name] = picture
@@ -105,6 +118,7 @@ class ObjectScorer:
         self.sequence, self.metrics = sequence, metrics
         last = max(sequence.masks)
         self.objects = tuple(i for i in sequence.objects if sequence.starts[i] < last)
+        self.frames: list[int] = []
         self.scores = [
             SequenceScore(sequence.name, self.objects, bound=metric.bound, ends_scored=metric.ends_scored, pool=pool)
             for metric in metrics
@@ -115,6 +129,7 @@ class ObjectScorer:
         if t not in self.sequence.masks:
             return
         present = tuple(i for i in self.objects if self.sequence.starts[i] < t)
+        self.frames.append(t)
         target = object_outlines(self.sequence.mask(t), present)
         for score, mask in zip(self.scores, prediction.masks, strict=True):
             score.add(mask, target, objects=present)
@@ -124,3 +139,15 @@ class ObjectScorer:
         if self.objects:
             for metric, score in zip(self.metrics, self.scores, strict=True):
                 metric.update(score)
+
+    def curves(self) -> dict[str, Curve]:
+        """See `Scorer`: J and F, the mean over the objects of a frame."""
+        scored = self.frames if self.scores[-1].ends_scored else self.frames[1:-1]
+        values: dict[int, list[tuple[float, float]]] = {t: [] for t in scored}
+        for k, pair in self.scores[-1].frames().items():
+            later = [t for t in scored if self.sequence.starts[k] < t]
+            for t, of_frame in zip(later, zip(*pair, strict=True), strict=True):
+                values[t].append(of_frame)
+        means = {t: np.mean(pairs, axis=0) for t, pairs in values.items() if pairs}
+        region, boundary = np.array(list(means.values())).reshape(-1, 2).T.tolist()
+        return {"J": (list(means), region), "F": (list(means), boundary)}

@@ -17,8 +17,10 @@ from .base import BenchmarkCallback
 from .label_propagation import Stopwatch
 from .masks import log_picture
 from .metrics import TrackingSuccess
+from .metrics.tracking import ERRORS, OVERLAPS, box_iou
 from .pictures import Picture, contact_sheet, evenly_spaced, write_picture
 from .ranks import Ranks
+from .report import Chart, Film
 from .siamfc_tracker import SiamFCTracker, Track, TrackingProtocol
 from .tracking_pictures import OverlayVideo, overlay_boxes, plot_curves
 
@@ -56,6 +58,8 @@ class OtbBenchmark(BenchmarkCallback):
     """
 
     name = "otb"
+    ranked_by = ("success",)
+    films_show = "red: the box that was tracked; white: the annotation"
 
     def __init__(
         self,
@@ -124,6 +128,11 @@ class OtbBenchmark(BenchmarkCallback):
             scores = self.metric.compute()
         if self._ranks.rank == 0 and rows and self._folder_of_run is not None:
             self.plots = plot_curves(curves, self.protocol.name)
+            success, precision = (curve.tolist() for curve in curves)
+            self.charts = [
+                Chart("Success", "overlap threshold", "success rate", {"success": (OVERLAPS.tolist(), success)}),
+                Chart("Precision", "location error (px)", "precision", {"precision": (ERRORS.tolist(), precision)}),
+            ]
         return scores, list(rows)
 
     def _advance(self) -> None:
@@ -199,6 +208,7 @@ class Episode:
         self._chosen = evenly_spaced(sequence.num_frames, FRAMES_IN_OVERLAY) if folder else []
         self._pictures: list[Picture] = []
         self._video = OverlayVideo(folder / "overlays" / f"{sequence.name}.mp4") if folder and video else None
+        self._film = Film(folder, sequence.name, sequence.num_frames) if folder else None
         first = next(self.frames)
         self.track: Track = tracker.start(first.permute(1, 2, 0).numpy(), sequence.boxes[0])
         self.add(first, sequence.boxes[0])
@@ -207,17 +217,23 @@ class Episode:
         """The next frame, uint8 `(3, H, W)`, and the box found in it."""
         t = len(self.boxes)
         self.boxes.append(box)
-        if t in self._chosen or self._video is not None:
+        filmed = self._film is not None and self._film.wants(t)
+        if t in self._chosen or self._video is not None or filmed:
             picture = overlay_boxes(frame, box, self.sequence.boxes[t])
             if t in self._chosen:
                 self._pictures.append(picture)
             if self._video is not None:
                 self._video.add(picture)
+            if self._film is not None and filmed:
+                self._film.add(picture)
 
     def close(self, folder: Path) -> Picture:
         """Finish the video, write the frames that were kept side by side and return them."""
         if self._video is not None:
             self._video.close()
+        if self._film is not None:
+            overlaps = box_iou(np.stack(self.boxes), self.sequence.boxes)
+            self._film.close({"overlap": (range(len(self.boxes)), overlaps.tolist())})
         sheet = contact_sheet(self._pictures, columns=len(self._pictures))
         write_picture(folder / "overlays" / f"{self.sequence.name}.png", sheet)
         return sheet

@@ -3,14 +3,17 @@
 import csv
 import json
 import os
+import platform
 import sys
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+import torch
 from rich.console import Console
 from rich.table import Table
 
@@ -61,8 +64,16 @@ class Results:
 
 
 def provenance() -> dict[str, Any]:
-    """What every file of results says of where it comes from: the command, and the versions of what ran."""
+    """What every file of results says of where it comes from: date, command, machine, and the versions of what ran."""
+    cuda = torch.cuda.is_available()
     return {
+        "date": datetime.now().astimezone().isoformat(timespec="seconds"),
+        "machine": {
+            "system": platform.platform(),
+            "python": platform.python_version(),
+            "cores": os.cpu_count(),
+            "gpus": [torch.cuda.get_device_name(number) for number in range(torch.cuda.device_count())] if cuda else [],
+        },
         "command": sys.argv,
         "versions": {name: version(name) for name in ("vidcorr", "torch", "pytorch-lightning")},
     }

@@ -19,6 +19,7 @@ from .mask_benchmark import MaskBenchmark, Scorer
 from .masks import Prediction
 from .metrics import InstanceAP, SemanticIoU, class_areas
 from .ranks import Ranks
+from .report.material import Curve
 
 Parts = Literal["semantic", "instance"]
 RANKING = (
@@ -65,6 +66,7 @@ class VipBenchmark(MaskBenchmark):
     """
 
     name = "vip"
+    ranked_by = ("mIoU",)
 
     def __init__(
         self,
@@ -126,18 +128,24 @@ class _SemanticScorer:
     def __init__(self, sequence: PartSequence, metrics: Sequence[SemanticIoU]) -> None:
         self.sequence, self.metrics = sequence, metrics
         self.areas = [torch.zeros(4, metric.classes, dtype=torch.int64) for metric in metrics]
+        self.over_frames: list[float] = []
 
     def add(self, t: int, prediction: Prediction) -> None:
         target = self.sequence.mask(t)
         for areas, mask in zip(self.areas, prediction.masks, strict=True):
             try:
-                areas += class_areas(mask, target)
+                found = class_areas(mask, target)
             except ValueError as error:
                 raise ValueError(f"{self.sequence.masks[t]}: {error}") from error
+            areas += found
+        self.over_frames.append((found[0] / found[1]).nanmean().item())  # of the last stage
 
     def close(self) -> None:
         for metric, areas in zip(self.metrics, self.areas, strict=True):
             metric.update(areas, name=self.sequence.name)
+
+    def curves(self) -> dict[str, Curve]:
+        return {"mIoU": (range(len(self.over_frames)), self.over_frames)}
 
 
 class _InstanceScorer:
@@ -162,6 +170,9 @@ class _InstanceScorer:
 
     def close(self) -> None:
         """The metrics have it all."""
+
+    def curves(self) -> dict[str, Curve]:
+        return {}
 
 
 def instance_scores(

@@ -47,6 +47,7 @@ class YoutubeVosBenchmark(MaskBenchmark):
     """
 
     name = "youtube_vos"
+    ranked_by = ("J-Mean", "F-Mean")
 
     def __init__(
         self,

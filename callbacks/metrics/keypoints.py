@@ -124,6 +124,11 @@ class PCK(RowMetric):
         """`PCK@0.1` and so on, as fractions; NaN where no joint counted."""
         return self._scores(sum(self.table().values(), torch.zeros(self.width, dtype=torch.float64)))
 
+    def per_joint(self) -> Tensor:
+        """(A, K) float64: the share of each joint within each threshold; NaN where a joint never counted."""
+        counts = sum(self.table().values(), torch.zeros(self.width, dtype=torch.float64)).view(-1, self.joints)
+        return counts[1:] / counts[0]
+
     def rows(self) -> list[dict[str, str | float]]:
         """One dictionary per video of this rank, for a CSV; those of all ranks inside `sync_context()`."""
         return [{"Sequence": name, **self._scores(row)} for name, row in self.table().items()]

@@ -1,0 +1,125 @@
+"""Charts as SVG that takes its colours from the page."""
+
+import math
+from collections.abc import Sequence
+from html import escape
+from typing import Any
+
+Json = dict[str, Any]
+
+MOST_POINTS = 400
+LEFT, RIGHT, TOP, BOTTOM = 38, 8, 8, 30
+
+
+def draw_chart(chart: Json, width: int = 560, height: int = 260) -> str:
+    """A chart of report.json as a figure.
+
+    Args:
+        chart: the fields of `Chart`.
+        width: in units of the drawing; it scales with the page.
+        height: of lines; bars take what they need.
+    """
+    draw = draw_bars if chart["kind"] == "bars" else draw_lines
+    legend = draw_legend(list(chart["curves"])) if len(chart["curves"]) > 1 else ""
+    return (
+        f'<figure class="chart"><figcaption><strong>{escape(chart["title"])}</strong>{legend}</figcaption>'
+        f"{draw(chart, width, height)}</figure>"
+    )
+
+
+def draw_legend(names: Sequence[str]) -> str:
+    """Names of curves, each after a dash of its colour."""
+    items = (f'<span class="key c{number % 6}">{escape(name)}</span>' for number, name in enumerate(names))
+    return f'<span class="legend">{"".join(items)}</span>'
+
+
+def draw_lines(chart: Json, width: int = 560, height: int = 260, cursor: bool = False) -> str:
+    """Curves over a numeric axis.
+
+    Args:
+        chart: the fields of `Chart`.
+        width: of the drawing.
+        height: likewise.
+        cursor: add a line that a film moves along.
+    """
+    points = {
+        name: [(x, y) for x, y in zip(*curve, strict=True) if x is not None and y is not None]
+        for name, curve in chart["curves"].items()
+    }
+    every = [point for curve in points.values() for point in curve]
+    if not every:
+        return ""
+    x_low, x_high = min(x for x, _ in every), max(x for x, _ in every)
+    y_low, y_high = chart.get("span") or _fitted([y for _, y in every])
+    x_high = x_high if x_high > x_low else x_low + 1
+
+    def place(x: float, y: float) -> tuple[float, float]:
+        across = LEFT + (x - x_low) / (x_high - x_low) * (width - LEFT - RIGHT)
+        return across, TOP + (y_high - y) / (y_high - y_low) * (height - TOP - BOTTOM)
+
+    parts = []
+    for y in ticks(100 * y_low, 100 * y_high, 4 if height > 150 else 2):
+        _, up = place(x_low, y / 100)
+        parts.append(f'<line class="grid" x1="{LEFT}" x2="{width - RIGHT}" y1="{up:.1f}" y2="{up:.1f}"/>')
+        parts.append(f'<text x="{LEFT - 5}" y="{up + 4:.1f}" text-anchor="end">{y:g}</text>')
+    for x in ticks(x_low, x_high, 8 if width > 400 else 4):
+        across, _ = place(x, y_low)
+        parts.append(f'<text x="{across:.1f}" y="{height - BOTTOM + 14}" text-anchor="middle">{x:g}</text>')
+    middle = (LEFT + width - RIGHT) / 2
+    parts.append(f'<text class="axis" x="{middle}" y="{height - 2}" text-anchor="middle">{escape(chart["x"])}</text>')
+    for number, (name, curve) in enumerate(points.items()):
+        step = -(-len(curve) // MOST_POINTS) or 1
+        path = " ".join(f"{a:.1f},{b:.1f}" for a, b in (place(*point) for point in curve[::step]))
+        parts.append(f'<polyline class="c{number % 6}" points="{path}"><title>{escape(name)}</title></polyline>')
+        if len(curve) <= 12:
+            for x, y in curve:
+                a, b = place(x, y)
+                label = f"{escape(name)}: {100 * y:.1f} at {x:g}"
+                parts.append(
+                    f'<circle class="c{number % 6}" cx="{a:.1f}" cy="{b:.1f}" r="3"><title>{label}</title></circle>'
+                )
+    if cursor:
+        parts.append(f'<line class="cursor" x1="{LEFT}" x2="{LEFT}" y1="{TOP}" y2="{height - BOTTOM}"/>')
+    ends = f'data-low="{x_low:g}" data-high="{x_high:g}" data-left="{LEFT}" data-right="{width - RIGHT}"'
+    label = escape(f"{chart['y']} in per cent over {chart['x']}", quote=True)
+    return f'<svg viewBox="0 0 {width} {height}" role="img" aria-label="{label}" {ends}>{"".join(parts)}</svg>'
+
+
+def draw_bars(chart: Json, width: int = 560, height: int = 260) -> str:
+    """Horizontal bars, a group for each label; `height` is not looked at."""
+    names, curves = list(chart["labels"]), list(chart["curves"].values())
+    bar, gap, left = (14, 8, 110) if len(curves) == 1 else (9, 8, 110)
+    row = bar * len(curves) + gap
+    parts = []
+    for number, name in enumerate(names):
+        top = number * row
+        parts.append(
+            f'<text x="{left - 6}" y="{top + (row - gap) / 2 + 4:.1f}" text-anchor="end">{escape(name)}</text>'
+        )
+        for place, (_, values) in enumerate(curves):
+            if (value := values[number]) is None:
+                continue
+            length, y = value * (width - left - 44), top + place * bar
+            parts.append(f'<rect class="c{place % 6}" x="{left}" y="{y}" width="{length:.1f}" height="{bar - 1}"/>')
+            parts.append(f'<text class="value" x="{left + length + 4:.1f}" y="{y + bar - 2}">{100 * value:.1f}</text>')
+    label = escape(f"{chart['y']} in per cent of each {chart['x']}", quote=True)
+    return f'<svg viewBox="0 0 {width} {len(names) * row}" role="img" aria-label="{label}">{"".join(parts)}</svg>'
+
+
+def ticks(low: float, high: float, about: int) -> list[float]:
+    """Round numbers from low to high, about so many.
+
+    Example:
+        >>> ticks(0, 100, 4), ticks(1, 88, 4)
+        ([0.0, 25.0, 50.0, 75.0, 100.0], [25.0, 50.0, 75.0])
+    """
+    power = 10.0 ** math.floor(math.log10((high - low) / about))
+    step = next(power * factor for factor in (1, 2, 2.5, 5, 10, 20) if (high - low) / (power * factor) <= about + 0.01)
+    first = math.ceil(low / step - 1e-9)
+    return [round(number * step, 9) for number in range(first, math.floor(high / step + 1e-9) + 1)]
+
+
+def _fitted(values: Sequence[float]) -> tuple[float, float]:
+    """A span of whole twentieths around values."""
+    low, high = math.floor(20 * min(values) - 0.2) / 20, math.ceil(20 * max(values) + 0.2) / 20
+    return low, high

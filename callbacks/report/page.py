@@ -1,0 +1,227 @@
+"""report.html: one page, complete in itself, made of the files that a benchmark run leaves in its folder."""
+
+import shlex
+from base64 import b64encode
+from collections.abc import Iterable, Mapping, Sequence
+from html import escape
+from importlib.resources import files
+from math import isnan
+from pathlib import Path
+from string import Template
+from typing import Any
+
+from ..results import write_whole
+from .charts import Json, draw_chart, draw_legend, draw_lines
+from .run import Line, Run, progress_charts, protocols_of, read_run, score_lines
+
+TITLES = {"davis": "DAVIS", "youtube_vos": "YouTube-VOS", "jhmdb": "JHMDB", "vip": "VIP", "otb": "OTB"}
+FILMS_AT_EACH_END = 3
+MOST_BYTES = 5_000_000
+BESIDES = {"benchmark", "scores", "protocol", "command", "versions"}
+"""Fields of results.json that have places of their own."""
+WORDS = {"Stage", "Sequence", "Category", "Unseen"}
+"""Columns of per_sequence.csv that hold no fractions; a sequence may be named by a number."""
+
+
+def write_report(folder: str | Path, beside: Sequence[str | Path] = ()) -> Path:
+    """Write report.html into the folder of a benchmark run.
+
+    The table of scores also holds what is found near the run: earlier epochs of the same training and the other rows of
+    `vidcorr compare`; and what papers print, where the whole test set was evaluated.
+
+    Args:
+        folder: with results.json, and per_sequence.csv, report.json and films/ where the benchmark has them.
+        beside: results.json files of other runs, or their folders, for the table of scores.
+
+    Returns:
+        The page.
+
+    Raises:
+        ValueError: if a folder holds no results of a benchmark, or those beside it are another benchmark's.
+    """
+    run = read_run(Path(folder))
+    lines = score_lines(run, [Path(path) for path in beside])
+    name = TITLES.get(run.results["benchmark"], str(run.results["benchmark"]))
+    first = next(iter(run.results["scores"].items()), None)
+    title = f"{name}: {first[0]} {100 * first[1]:.1f}" if first else name
+    body = [
+        _header(run, name),
+        _section("Scores, per cent", _scores(lines)),
+        _section("", _charts(run)),
+        _section("Sequences played", _films(run)),
+        _section("All sequences", _sequences(run)),
+        _section("Protocol", "".join(_protocol(protocol) for protocol in protocols_of(run.results))),
+        _section("Run", _origin(run)),
+    ]
+    page = Template((files(__package__) / "page.html").read_text())
+    path = run.folder / "report.html"
+    write_whole(path, page.substitute(title=escape(title), body="\n".join(filter(None, body))))
+    return path
+
+
+def _section(title: str, content: str) -> str:
+    heading = f"<h2>{escape(title)}</h2>" if title else ""
+    return f"<section>{heading}{content}</section>" if content else ""
+
+
+def _header(run: Run, name: str) -> str:
+    results = run.results
+    number = results.get("sequences", len(run.material["sequences"]))
+    limited = f" (the first {results['limit_sequences']} only)" if results.get("limit_sequences") else ""
+    protocols = [protocol["name"] for protocol in protocols_of(results)]
+    facts = [
+        results.get("network", ""),
+        f"protocol {protocols[0]}" if protocols else "",
+        f"{number} sequence{'s' if number != 1 else ''}{limited}",
+        results.get("date", ""),
+    ]
+    scores = results["scores"]
+    ranked = [key for key in scores if key in run.material["ranked_by"]]
+    tiles = "".join(
+        f'<div class="tile"><span class="soft">{escape(key)}</span><b>{_percent(scores[key])}</b></div>'
+        for key in list(dict.fromkeys([*list(scores)[:1], *ranked, *scores]))[:3]
+    )
+    line = " · ".join(escape(str(fact)) for fact in facts if fact)
+    return f'<header><h1>{escape(name)}</h1><p class="soft">{line}</p><div class="tiles">{tiles}</div></header>'
+
+
+def _scores(lines: Sequence[Line]) -> str:
+    columns = list(dict.fromkeys(key for line in lines if line.kind == "this" for key in line.scores))
+    if not columns:
+        return '<p class="soft">No ground truth, nothing to score.</p>'
+    body = [
+        f'<tr class="{line.kind}"><td>{escape(line.name)}</td>'
+        + "".join(f"<td>{_percent(line.scores.get(column))}</td>" for column in columns)
+        + "</tr>"
+        for line in lines
+    ]
+    theirs = any(line.kind == "theirs" for line in lines)
+    note = '<p class="note">In italics: what papers print, by their own codes. Not measured here.</p>' if theirs else ""
+    return f'<div class="scroll">{_table(["", *columns], body)}</div>{note}'
+
+
+def _charts(run: Run) -> str:
+    charts = [*progress_charts(run), *run.material["charts"]]
+    return f'<div class="grid2">{"".join(map(draw_chart, charts))}</div>' if charts else ""
+
+
+def _films(run: Run) -> str:
+    films = sorted(run.films, key=lambda film: (film["score"] is None, film["score"] or 0, str(film["path"])))
+    if len(films) > 2 * FILMS_AT_EACH_END:
+        groups = {"Worst": films[:FILMS_AT_EACH_END], "Best": films[::-1][:FILMS_AT_EACH_END]}
+    else:
+        groups = {"": films}
+    room, parts = MOST_BYTES, []
+    for title, chosen in groups.items():
+        cards = []
+        for film in chosen:
+            picture = film["path"].with_suffix(".webp").read_bytes()
+            if (room := room - 4 * len(picture) // 3) > 0:
+                cards.append(_film(film, b64encode(picture).decode()))
+        heading = f'<h3 class="soft">{title}</h3>' if title else ""
+        parts.append(f'{heading}<div class="grid3">{"".join(cards)}</div>' if cards else "")
+    if not films:
+        return ""
+    by = " and ".join(run.material["ranked_by"])
+    notes = [run.material["shows"].capitalize() + "." if run.material["shows"] else "", f"Scores: {by}." if by else ""]
+    if left_out := len(films) - "".join(parts).count('class="film"'):
+        notes.append(f"{left_out} more are in films/.")
+    return f'<p class="note">{escape(" ".join(filter(None, notes)))}</p>{"".join(parts)}'
+
+
+def _film(film: Json, picture: str) -> str:
+    (width, height), columns, frames = film["size"], film["columns"], film["frames"]
+    rows, last = -(-len(frames) // columns), len(frames) - 1
+    style = (
+        f"aspect-ratio:{width}/{height};background-size:{100 * columns}% {100 * rows}%;"
+        f"background-image:url(data:image/webp;base64,{picture})"
+    )
+    return (
+        f'<figure class="film" data-frames="{frames}" data-columns="{columns}">'
+        f"<figcaption><strong>{escape(_film_name(film))}</strong>{_score_of(film)}</figcaption>"
+        f'<div class="screen" style="{style}"></div>'
+        f'<div class="controls"><button type="button" aria-label="play">▶</button>'
+        f'<input type="range" min="0" max="{last}" value="0" aria-label="frame"><output></output></div>'
+        f"{_curves(film, cursor=True)}</figure>"
+    )
+
+
+def _sequences(run: Run) -> str:
+    small = [
+        f'<figure class="small"><figcaption><strong>{escape(_film_name(film))}</strong>'
+        f"{_score_of(film)}</figcaption>{_curves(film)}</figure>"
+        for film in run.films
+        if film["curves"]
+    ]
+    parts = []
+    if run.rows:
+        columns = list(run.rows[0])
+        body = [f"<tr>{''.join(_cell(column, row[column]) for column in columns)}</tr>" for row in run.rows]
+        parts.append(f'<div class="scroll">{_table(columns, body, "sortable")}</div>')
+        parts.append('<p class="note">A click on a heading sorts. Numbers are in per cent.</p>')
+    if small:
+        names = list(dict.fromkeys(name for film in run.films for name in film["curves"]))
+        parts.append(f"<h3>Frame by frame, per cent {draw_legend(names)}</h3>")
+        parts.append(f'<div class="grid4">{"".join(small)}</div>')
+    return "".join(parts)
+
+
+def _curves(film: Json, cursor: bool = False) -> str:
+    chart = {"x": "frame", "y": ", ".join(film["curves"]), "curves": film["curves"], "span": (0, 1)}
+    drawn = draw_lines(chart, 330, 120, cursor) if film["curves"] else ""
+    return (draw_legend(list(film["curves"])) if cursor and drawn else "") + drawn
+
+
+def _film_name(film: Json) -> str:
+    return f"{film['sequence']} ({film['kind']})" if film["kind"] else str(film["sequence"])
+
+
+def _score_of(film: Json) -> str:
+    return "" if film["score"] is None else f'<span class="legend">{_percent(film["score"])}</span>'
+
+
+def _protocol(protocol: Json) -> str:
+    facts = {name: value for name, value in protocol.items() if name not in ("name", "digest")}
+    heading = (
+        f"<p><strong>{escape(str(protocol['name']))}</strong> · digest <code>{escape(protocol['digest'])}</code></p>"
+    )
+    return f"{heading}<details><summary>{len(facts)} fields</summary>{_facts(facts)}</details>"
+
+
+def _origin(run: Run) -> str:
+    results = run.results
+    command = results.get("command")
+    facts = {name: value for name, value in results.items() if name not in BESIDES} | results.get("versions", {})
+    shown = f"<pre>{escape(shlex.join(command))}</pre>" if command else ""
+    note = "Made from results.json, per_sequence.csv, report.json and films/ beside this page; "
+    again = "<code>vidcorr report FOLDER</code> makes it again."
+    return f'{shown}{_facts(facts)}<footer class="note">{note}{again}</footer>'
+
+
+def _facts(facts: Mapping[str, Any]) -> str:
+    rows = (f"<tr><th>{escape(name)}</th><td>{escape(_text(value))}</td></tr>" for name, value in facts.items())
+    return f'<table class="facts"><tbody>{"".join(rows)}</tbody></table>'
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, dict):
+        return ", ".join(f"{name} {_text(item)}" for name, item in value.items())
+    if isinstance(value, list):
+        return ", ".join(map(_text, value)) or "none"
+    return {"True": "yes", "False": "no", "None": "none"}.get(str(value), str(value))
+
+
+def _table(columns: Sequence[str], body: Iterable[str], kind: str = "") -> str:
+    head = "".join(f"<th>{escape(column)}</th>" for column in columns)
+    return f'<table class="{kind}"><thead><tr>{head}</tr></thead><tbody>{"".join(body)}</tbody></table>'
+
+
+def _cell(column: str, text: str) -> str:
+    """A fraction in per cent, sorted by its value; names and the like as they are."""
+    if column in WORDS:
+        return f'<td class="text">{escape(text)}</td>'
+    return f'<td data-value="{float(text)}">{_percent(float(text))}</td>'
+
+
+def _percent(value: float | None) -> str:
+    return "" if value is None else "–" if isnan(value) else f"{100 * value:.1f}"

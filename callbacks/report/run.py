@@ -1,0 +1,163 @@
+"""What a benchmark run left in its folder, and the scores that stand beside it in its report."""
+
+import csv
+import json
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from .charts import Json
+from .published import PUBLISHED, SEQUENCES
+
+_EPOCH = re.compile(r"epoch=(\d+)-step=(\d+)")
+
+
+@dataclass(frozen=True)
+class Run:
+    """What a folder holds: the files' contents, films with their score."""
+
+    folder: Path
+    results: Json
+    rows: list[dict[str, str]]
+    material: Json
+    films: list[Json]
+
+
+@dataclass(frozen=True)
+class Line:
+    """A line of the table of scores: "this", "ours" or "theirs"."""
+
+    name: str
+    scores: Mapping[str, float]
+    kind: str = "ours"
+
+
+def read_run(folder: Path) -> Run:
+    """Read the files of a run; see `write_report`."""
+    results = _results(folder / "results.json")
+    rows: list[dict[str, str]] = []
+    if (folder / "per_sequence.csv").is_file():
+        with (folder / "per_sequence.csv").open(newline="") as file:
+            rows = list(csv.DictReader(file))
+    path = folder / "report.json"
+    empty: Json = {"sequences": [], "ranked_by": [], "shows": "", "charts": []}
+    material = json.loads(path.read_text()) if path.is_file() else empty
+    films = [json.loads(path.read_text()) | {"path": path} for path in sorted((folder / "films").rglob("*.json"))]
+    films = [film for film in films if film["sequence"] in set(material["sequences"])]
+    ranks = sequence_scores(rows, material["ranked_by"], material["sequences"])
+    films = [film | {"score": ranks.get(film["sequence"])} for film in films]
+    return Run(folder, results, rows, material, films)
+
+
+def sequence_scores(
+    rows: Sequence[Mapping[str, str]], ranked_by: Sequence[str], sequences: Sequence[str]
+) -> dict[str, float]:
+    """How well each sequence went: the mean of some columns over its rows, of the last stage.
+
+    Args:
+        rows: of per_sequence.csv; "Sequence" is a sequence's name, or that and "_" and an object's number.
+        ranked_by: the columns.
+        sequences: names.
+    """
+    stages = [row.get("Stage", "") for row in rows]
+    values: dict[str, list[float]] = {}
+    for row in rows:
+        if row.get("Stage", "") == stages[-1]:
+            name = row["Sequence"] if row["Sequence"] in sequences else row["Sequence"].rpartition("_")[0]
+            values.setdefault(name, []).extend(float(row[column]) for column in ranked_by if column in row)
+    return {name: sum(found) / len(found) for name, found in values.items() if found}
+
+
+def score_lines(run: Run, beside: Sequence[Path] = ()) -> list[Line]:
+    """Lines of the table: this run, those found near it, those named, those printed in papers.
+
+    Raises:
+        ValueError: if what is named is no results.json, or another benchmark's.
+    """
+    benchmark = run.results["benchmark"]
+    lines = _by_stage("this run", run.results["scores"], "this")
+    for epoch, step, scores in _epochs(run):
+        if scores is not run.results["scores"]:
+            lines += _by_stage(f"epoch {epoch}, step {step}" if step else "before training", scores)
+    for name, scores in _compared(run).items():
+        lines += _by_stage(name, scores)
+    for path in beside:
+        file = path / "results.json" if path.is_dir() else path
+        other = _results(file)
+        if other["benchmark"] != benchmark:
+            raise ValueError(f"{file}: is a result of {other['benchmark']}, the report is of {benchmark}")
+        lines += _by_stage(_name_beside(file.parent, other, run.results), other["scores"])
+    if run.results.get("sequences") == SEQUENCES.get(benchmark):
+        lines += [Line(name, scores, "theirs") for name, scores in PUBLISHED[benchmark].items()]
+    return lines
+
+
+def progress_charts(run: Run) -> list[Json]:
+    """The first score over the training, where other epochs lie beside this one."""
+    curves: dict[str, list[list[float]]] = {}
+    for epoch, _, scores in _epochs(run):
+        for key, value in scores.items():
+            if key.rpartition("/")[2] == next(iter(scores)).rpartition("/")[2]:
+                places, values = curves.setdefault(key, [[], []])
+                places.append(epoch)
+                values.append(value)
+    if not any(len(places) > 1 for places, _ in curves.values()):
+        return []
+    measure = next(iter(curves)).rpartition("/")[2]
+    title = f"{measure} over the training"
+    return [{"title": title, "x": "epochs", "y": measure, "curves": curves, "kind": "lines", "span": None}]
+
+
+def protocols_of(results: Json) -> list[Json]:
+    """One, or one for each stage."""
+    found = results.get("protocol") or []
+    return [found] if isinstance(found, dict) else found
+
+
+def _epochs(run: Run) -> list[tuple[int, int, Mapping[str, float]]]:
+    """Epochs trained, step and scores of this run and of those of the same training beside it, in order."""
+    found = []
+    if _EPOCH.fullmatch(run.folder.resolve().name):
+        for file in run.folder.resolve().parent.glob("epoch=*-step=*/results.json"):
+            if place := _EPOCH.fullmatch(file.parent.name):
+                step = int(place[2])
+                own = file.parent == run.folder.resolve()
+                scores = run.results["scores"] if own else _results(file)["scores"]
+                found.append((int(place[1]) + 1 if step else 0, step, scores))  # step 0 is before training
+    return sorted(found, key=lambda item: item[1])
+
+
+def _compared(run: Run) -> dict[str, dict[str, float]]:
+    """Scores of the other rows of a `vidcorr compare` that this run is a row of."""
+    file = run.folder.resolve().parent.parent / "compare.json"
+    strip = f"{run.results['benchmark']}/"
+    rows = json.loads(file.read_text()) if file.is_file() else {}
+    return {
+        name: {key[len(strip) :]: value for key, value in row["scores"].items() if key.startswith(strip)}
+        for name, row in rows.items()
+        if "scores" in row and name != run.results.get("network")
+    }
+
+
+def _name_beside(folder: Path, other: Json, results: Json) -> str:
+    theirs, ours = ([protocol.get("digest") for protocol in protocols_of(item)] for item in (other, results))
+    name = f"{folder.resolve().parent.name}/{folder.resolve().name}"
+    return name if theirs == ours else f"{name} (another protocol: {protocols_of(other)[0].get('name')})"
+
+
+def _by_stage(name: str, scores: Mapping[str, float], kind: str = "ours") -> list[Line]:
+    stages: dict[str, dict[str, float]] = {}
+    for key, value in scores.items():
+        stage, _, score = key.rpartition("/")
+        stages.setdefault(stage, {})[score] = value
+    return [Line(f"{name}, {stage}" if stage else name, found, kind) for stage, found in stages.items()]
+
+
+def _results(file: Path) -> Json:
+    try:
+        content: Json = json.loads(file.read_text())
+        _ = content["benchmark"], dict(content["scores"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise ValueError(f"{file}: is no results.json of a benchmark ({error})") from error
+    return content

@@ -1,0 +1,246 @@
+"""report.html of every benchmark: complete in itself, with the run's own numbers, and made again from the files."""
+
+import json
+import re
+import shutil
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from callbacks import DavisBenchmark, JhmdbBenchmark, OtbBenchmark, VipBenchmark, YoutubeVosBenchmark, base
+from callbacks.pictures import overlay_masks
+from callbacks.report import Film, command, reduced, write_report
+from callbacks.report.run import read_run, score_lines, sequence_scores
+from cli import main
+from datamodules.datasets import Davis
+from datamodules.synthetic import write_jhmdb, write_otb, write_vip, write_youtube_vos
+from lightning_modules.backbones import build_feature_extractor
+
+SMALL = {"radius": 3, "context": 2}
+VOID = {"meta", "link", "input", "br", "img"}
+
+
+class Page(HTMLParser):
+    """Checks that what is opened is closed; keeps the text, and counts elements by class."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__()
+        self.source, self.text, self.counts = path.read_text(), "", dict[str, int]()
+        self._open: list[str] = []
+        self.feed(self.source)
+        assert not self._open
+
+    def handle_starttag(self, tag: str, attrs: Any) -> None:
+        if tag not in VOID and dict(attrs).get("d") is None:
+            self._open.append(tag)
+        for name in (dict(attrs).get("class") or "").split():
+            self.counts[name] = self.counts.get(name, 0) + 1
+
+    def handle_startendtag(self, tag: str, attrs: Any) -> None:
+        """Closed at once."""
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self._open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        if self._open[-1:] not in (["style"], ["script"]):
+            self.text += data + "\n"
+
+
+@pytest.fixture(scope="module")
+def run(davis_root: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[DavisBenchmark, dict[str, float], Path]:
+    folder = tmp_path_factory.mktemp("run") / "untrained" / "davis"
+    benchmark = DavisBenchmark(davis_root, changes=SMALL)
+    return benchmark, benchmark.evaluate(build_feature_extractor("raw_colour"), folder, "raw <colour>"), folder
+
+
+def test_the_page_needs_nothing_else_and_tells_the_run(run: Any) -> None:
+    benchmark, scores, folder = run
+    page = Page(folder / "report.html")
+    assert not re.search(r"(?:src|href)=|https?://|@import|url\((?!data:)", page.source)
+    assert {f"{100 * value:.1f}" for value in scores.values()} <= set(page.text.split())
+    for told in ("raw <colour>", "vfs+context=2+radius=3", benchmark.protocol.digest(), "synthetic-000_1", "torch"):
+        assert told in page.text, told
+    assert page.counts["film"] == 3
+    assert page.counts["small"] == 3
+    assert (folder / "report.html").stat().st_size < 5_000_000
+    results = json.loads((folder / "results.json").read_text())
+    assert results["network"] == "raw <colour>"
+    assert results["machine"]["cores"] >= 1
+
+
+def test_curves_are_those_of_the_metric_averaged_over_objects(run: Any) -> None:
+    benchmark, _, folder = run
+    for sequence in Davis(benchmark.root):
+        about = json.loads((folder / "films" / f"{sequence.name}.json").read_text())
+        frames = [benchmark.metrics[0].frames[f"{sequence.name}_{k}"] for k in sequence.objects]
+        for number, name in enumerate("JF"):
+            places, values = about["curves"][name]
+            assert places == list(range(1, sequence.num_frames - 1))
+            assert values == pytest.approx(np.mean([pair[number] for pair in frames], axis=0), abs=1e-4)
+
+
+def test_a_film_holds_the_overlays_in_order(run: Any) -> None:
+    benchmark, _, folder = run
+    sequence = benchmark.sequences[1]
+    about = json.loads((folder / "films" / f"{sequence.name}.json").read_text())
+    sheet = np.asarray(Image.open(folder / "films" / f"{sequence.name}.webp").convert("RGB")).astype(int)
+    width, height = about["size"]
+    assert about["frames"] == list(range(sequence.num_frames))
+    assert sheet.shape == (height, width * sequence.num_frames, 3)
+    for t in about["frames"]:
+        mask = np.array(Image.open(folder / "predictions" / sequence.name / f"{sequence.frames[t].stem}.png"))
+        expected = overlay_masks(*reduced(sequence.frame(t), sequence.mask(0).new_tensor(mask)))
+        shown = sheet[:, t * width : (t + 1) * width]
+        assert np.abs(shown - expected).mean() < 12  # what the compression loses
+    other = overlay_masks(*reduced(sequence.frame(0), sequence.mask(0)))
+    assert np.abs(sheet[:, -width:] - other).mean() > 12
+
+
+def test_a_long_sequence_is_shown_in_part(tmp_path: Path) -> None:
+    film = Film(tmp_path, "walk", 100, "semantic")
+    wanted = [t for t in range(100) if film.wants(t)]
+    assert (len(wanted), wanted[0], wanted[-1]) == (32, 0, 99)
+    for _ in wanted:
+        film.add(np.zeros((120, 160, 3), np.uint8))
+    film.close({"mIoU": (range(2), [0.5, float("nan")])})
+    assert Image.open(tmp_path / "films/semantic/walk.webp").size == (8 * 320, 4 * 240)
+    assert json.loads((tmp_path / "films/semantic/walk.json").read_text())["curves"] == {"mIoU": [[0, 1], [0.5, None]]}
+
+
+def test_the_command_makes_the_same_page_again(run: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    _, _, folder = run
+    first = (folder / "report.html").read_text()
+    (folder / "report.html").unlink()
+    main(["report", str(folder.parent)])
+    assert (folder / "report.html").read_text() == first
+    assert capsys.readouterr().out.strip() == str(folder / "report.html")
+    with pytest.raises(ValueError, match=r"no results\.json of a benchmark in or below"):
+        command([str(tmp_path)])
+    (tmp_path / "results.json").write_text("[]")
+    with pytest.raises(ValueError, match=r"is no results\.json"):
+        command([str(tmp_path)])
+
+
+def write_results(folder: Path, value: float, **about: Any) -> Path:
+    folder.mkdir(parents=True)
+    content = {"benchmark": "davis", "scores": {"J&F-Mean": value, "J-Mean": value / 2}, "network": "VFS", **about}
+    (folder / "results.json").write_text(json.dumps(content))
+    return folder
+
+
+def lines(folder: Path, *beside: Path) -> list[tuple[str, float]]:
+    return [(line.name, line.scores["J&F-Mean"]) for line in score_lines(read_run(folder), beside)]
+
+
+def test_other_epochs_stand_beside_it_with_a_curve(tmp_path: Path) -> None:
+    parent = tmp_path / "benchmarks" / "davis"
+    write_results(parent / "epoch=000-step=000000", 0.2)
+    write_results(parent / "epoch=001-step=000008", 0.4)
+    last = write_results(parent / "epoch=003-step=000016", 0.5)
+    assert lines(last) == [("this run", 0.5), ("before training", 0.2), ("epoch 2, step 8", 0.4)]
+    page = Page(write_report(last))
+    assert "J&F-Mean over the training" in page.text
+    assert [title.strip() for title in re.findall(r"<title>(J&amp;F-Mean: [^<]*)</title>", page.source)] == [
+        "J&amp;F-Mean: 20.0 at 0",
+        "J&amp;F-Mean: 40.0 at 2",
+        "J&amp;F-Mean: 50.0 at 4",
+    ]
+    assert "over the training" not in Page(write_report(write_results(tmp_path / "alone", 0.2))).text
+
+
+def test_rows_of_a_comparison_and_named_runs_stand_beside_it(tmp_path: Path) -> None:
+    run = write_results(tmp_path / "cmp/mine/davis", 0.5, protocol={"name": "vfs", "digest": "1"})
+    rows = {"VFS": {"scores": {"davis/J&F-Mean": 0.5}}, "raw": {"scores": {"davis/J&F-Mean": 0.3, "otb/success": 1}}}
+    (tmp_path / "cmp/compare.json").write_text(json.dumps(rows | {"broken": {"error": "no such stage"}}))
+    same = write_results(tmp_path / "a/davis", 0.6, protocol={"name": "vfs", "digest": "1"})
+    other = write_results(tmp_path / "b/davis", 0.7, protocol={"name": "crw", "digest": "2"})
+    assert lines(run, same, other / "results.json") == [
+        ("this run", 0.5),
+        ("raw", 0.3),
+        ("a/davis", 0.6),
+        ("b/davis (another protocol: crw)", 0.7),
+    ]
+    otb = write_results(tmp_path / "c", 0.7)
+    (otb / "results.json").write_text(json.dumps({"benchmark": "otb", "scores": {}}))
+    with pytest.raises(ValueError, match="is a result of otb, the report is of davis"):
+        lines(run, otb)
+
+
+def test_published_numbers_stand_beside_a_whole_test_set_only(tmp_path: Path) -> None:
+    assert len(lines(write_results(tmp_path / "part", 0.5, sequences=8))) == 1
+    whole = write_results(tmp_path / "whole", 0.5, sequences=30)
+    assert ("VFS, ResNet-18", 0.667) in lines(whole)
+    assert "Not measured here" in Page(write_report(whole)).text
+
+
+def test_sequences_are_ranked_by_their_objects_in_the_last_stage() -> None:
+    rows = [
+        {"Stage": "res3", "Sequence": "bike_1", "J-Mean": "0.9", "F-Mean": "0.9"},
+        {"Stage": "res4", "Sequence": "bike_1", "J-Mean": "0.2", "F-Mean": "0.4"},
+        {"Stage": "res4", "Sequence": "bike_2", "J-Mean": "0.6", "F-Mean": "0.8"},
+        {"Stage": "res4", "Sequence": "up_1", "J-Mean": "0.1", "F-Mean": "0.1"},
+    ]
+    scores = sequence_scores(rows, ("J-Mean", "F-Mean"), ["bike", "up_1"])
+    assert scores == {"bike": pytest.approx(0.5), "up_1": pytest.approx(0.1)}
+    assert sequence_scores([], ("J-Mean",), ["bike"]) == {}
+
+
+BENCHMARKS: dict[str, Any] = {
+    "jhmdb": (lambda root: write_jhmdb(root, 2, frames=4, size=(60, 80)), JhmdbBenchmark, {"changes": SMALL}),
+    "vip": (lambda root: write_vip(root, 2, frames=3, size=(48, 64)), VipBenchmark, {"changes": SMALL}),
+    "youtube_vos": (
+        lambda root: write_youtube_vos(root, 3, valid=1, frames=11, size=(48, 48), sprites=(2, 2)),
+        YoutubeVosBenchmark,
+        {"changes": SMALL, "split": "valid"},
+    ),
+    "otb": (
+        lambda root: write_otb(root, 2, frames=5, size=(96, 96)),
+        OtbBenchmark,
+        {"version": None, "stage": None, "dilated": False},
+    ),
+}
+TOLD = {
+    "jhmdb": ["Each joint", "left ankle", "PCK@0.2"],
+    "vip": ["(semantic)", "(instance)", "mIoU"],
+    "youtube_vos": ["No ground truth, nothing to score."],
+    "otb": ["location error (px)", "overlap threshold", "white: the annotation"],
+}
+
+
+@pytest.mark.parametrize("name", BENCHMARKS)
+def test_every_benchmark_writes_one(name: str, tmp_path: Path) -> None:
+    write, kind, arguments = BENCHMARKS[name]
+    benchmark = kind(write(tmp_path / "data"), **arguments)
+    benchmark.evaluate(build_feature_extractor("raw_colour"), tmp_path / "run")
+    page = Page(tmp_path / "run" / "report.html")
+    films = len(benchmark.sequences) * (2 if name == "vip" else 1)
+    assert page.counts["film"] == films
+    assert all(sequence.name in page.text for sequence in benchmark.sequences)
+    assert all(told in page.text for told in TOLD[name])
+
+
+def test_a_page_that_cannot_be_written_takes_nothing_away(
+    davis_root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fail(folder: Path) -> None:
+        raise RuntimeError("no template")
+
+    monkeypatch.setattr(base, "write_report", fail)
+    scores = DavisBenchmark(davis_root, changes=SMALL, limit_sequences=1).evaluate(
+        build_feature_extractor("raw_colour"), tmp_path
+    )
+    assert json.loads((tmp_path / "results.json").read_text())["scores"] == scores
+    assert "davis: report.html could not be written: no template" in caplog.text
+
+
+def test_films_of_an_earlier_run_in_the_same_folder_are_left_out(run: Any, tmp_path: Path) -> None:
+    _, _, folder = run
+    again = shutil.copytree(folder, tmp_path / "again")
+    material = json.loads((again / "report.json").read_text())
+    (again / "report.json").write_text(json.dumps(material | {"sequences": ["synthetic-001"]}))
+    assert [film["sequence"] for film in read_run(again).films] == ["synthetic-001"]
