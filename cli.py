@@ -214,6 +214,8 @@ def _known_names(kind: str, parser: LightningArgumentParser) -> list[str]:
 
 def _one_line(error: BaseException) -> str:
     """What a user has to know; the parser wraps a constructor's error in pages of its own."""
+    if "\nOriginal Traceback" in str(error):  # raised in a worker of a loader
+        return str(error).strip().splitlines()[-1].partition(": ")[2]
     while "\n" in str(error) and (cause := error.__cause__ or error.__context__) is not None:
         error = cause
     return " ".join(str(error).split())

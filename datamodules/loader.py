@@ -91,7 +91,7 @@ class ResumableLoader(DataLoader[Batch]):
         self._place, self._resume = (epoch, taken), None
         self.sampler.first_batch = taken
         began = time.perf_counter()
-        for batch in _readable_errors(super().__iter__()):
+        for batch in _with_advice(super().__iter__()):
             self.waited += time.perf_counter() - began
             taken += 1
             self._place = (epoch, taken)
@@ -119,12 +119,10 @@ def worker_died(reason: str) -> DataError:
     )
 
 
-def _readable_errors(batches: Iterator[Batch]) -> Iterator[Batch]:
-    """Say in one line what torch says of its workers in many."""
+def _with_advice(batches: Iterator[Batch]) -> Iterator[Batch]:
+    """Say what to do where torch says that a worker has died."""
     try:
         yield from batches
-    except DataError as error:
-        raise DataError(str(error).strip().splitlines()[-1].rpartition("DataError: ")[2]) from None
     except RuntimeError as error:
         if not str(error).startswith("DataLoader"):
             raise
