@@ -15,10 +15,9 @@ from lightning_modules.functional.labels import decode_keypoints, encode_keypoin
 from lightning_modules.functional.sizing import Size
 
 from .label_propagation import LabelPropagation
-from .masks import log_picture
 from .metrics import PCK
 from .metrics.keypoints import keypoint_distances
-from .pictures import Picture, contact_sheet, evenly_spaced, overlay_joints, write_picture
+from .pictures import Picture, contact_sheet, evenly_spaced, log_picture, overlay_joints, write_picture
 from .ranks import Ranks
 from .report import Chart, Film
 from .report.material import Curve

@@ -12,9 +12,9 @@ from torch import nn
 from datamodules.datasets import MaskSequence
 
 from .label_propagation import LabelPropagation
-from .masks import MaskWriter, Prediction, log_picture, predict_masks
+from .masks import MaskWriter, Prediction, predict_masks
 from .metrics import RegionBoundary, SequenceScore, object_outlines
-from .pictures import Picture, overlay_masks
+from .pictures import Picture, log_picture, overlay_masks
 from .ranks import Ranks
 from .report import Film, reduced
 from .report.material import Curve

@@ -3,7 +3,7 @@
 import zipfile
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -169,10 +169,3 @@ def zip_predictions(folder: Path, inside: str = "") -> Path:
         for file in sorted((folder / "predictions").rglob("*.png")):
             archive.write(file, Path(inside) / file.relative_to(folder / "predictions"))
     return path
-
-
-def log_picture(logger: Any, tag: str, picture: Picture, step: int) -> None:
-    """Give a picture to a TensorBoard logger; other loggers are passed over."""
-    writer: Any = getattr(logger, "experiment", None)
-    if hasattr(writer, "add_image"):
-        writer.add_image(tag, picture, step, dataformats="HWC")

@@ -15,10 +15,9 @@ from lightning_modules.backbones import build_encoder
 
 from .base import BenchmarkCallback
 from .label_propagation import Stopwatch
-from .masks import log_picture
 from .metrics import TrackingSuccess
 from .metrics.tracking import ERRORS, OVERLAPS, box_iou
-from .pictures import Picture, contact_sheet, evenly_spaced, write_picture
+from .pictures import Picture, contact_sheet, evenly_spaced, log_picture, write_picture
 from .ranks import Ranks
 from .report import Chart, Film
 from .siamfc_tracker import SiamFCTracker, Track, TrackingProtocol

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from .metrics.tracking import ERRORS, OVERLAPS
-from .pictures import Picture
+from .pictures import Picture, rasterise
 
 TRUTH, FOUND = (255, 255, 255), (230, 40, 40)
 FRAME_RATE = 30
@@ -103,17 +103,13 @@ def plot_curves(curves: Sequence[Tensor], name: str) -> dict[str, Picture]:
 def _plot(
     thresholds: NDArray[Any], values: list[float], label: str, along: str, up: str, at: float | None = None
 ) -> Picture:
-    # the object-oriented interface: no window system, and no state that outlives the picture
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(5, 4), dpi=150, layout="constrained")
-    canvas = FigureCanvasAgg(figure)
     axes = figure.add_subplot(xlabel=along, ylabel=up, xlim=(thresholds[0], thresholds[-1]), ylim=(0, 1))
     axes.plot(thresholds, values, color="C0", lw=2, label=label)
     if at is not None:
         axes.axvline(at, color="0.6", lw=1, ls=":")
     axes.grid(alpha=0.3)
     axes.legend()
-    canvas.draw()
-    return np.ascontiguousarray(np.asarray(canvas.buffer_rgba())[..., :3])
+    return rasterise(figure)

@@ -13,13 +13,13 @@ from torch import Tensor
 from lightning_modules.backbones import build_feature_extractor
 from lightning_modules.functional import PropagationProtocol
 
-from .masks import log_picture
 from .pictures import (
     Picture,
     clip_sheet,
     feature_sheet,
     frame_features,
     gap_histogram,
+    log_picture,
     match_sheet,
     rasterise,
     write_picture,
