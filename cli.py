@@ -87,7 +87,10 @@ class VidcorrCLI(LightningCLI):
             parser.set_defaults({"model": model})
 
     def before_fit(self) -> None:
-        """`--ckpt_path last`: where the folder's newest run was left; where there is none, the first run begins."""
+        """Take a folder; `--ckpt_path last` is where the newest run was left, and where there is none one begins."""
+        if self.trainer.is_global_zero:
+            for logger in self.trainer.loggers:
+                callbacks.claim_version(logger)
         given = self.config_init["fit"]
         if given.get("ckpt_path") == "last":
             given["ckpt_path"] = path = callbacks.newest_checkpoint(self.trainer)

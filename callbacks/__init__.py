@@ -12,7 +12,7 @@ from .otb import OtbBenchmark
 from .prediction import VideoPrediction, predict_video
 from .prompted import propagate_masks, propagate_points, track_box
 from .report import write_report
-from .run_folder import AtomicCheckpointIO, newest_checkpoint
+from .run_folder import AtomicCheckpointIO, claim_version, newest_checkpoint
 from .safeguards import Safeguards, TrainingStopped
 from .siamfc_tracker import SiamFCTracker, TrackingProtocol
 from .throughput import Throughput
@@ -40,6 +40,7 @@ __all__ = [
     "VideoPrediction",
     "VipBenchmark",
     "YoutubeVosBenchmark",
+    "claim_version",
     "compare",
     "figure",
     "newest_checkpoint",

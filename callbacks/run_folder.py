@@ -113,7 +113,7 @@ def _in_use(folder: Path) -> bool:
 
 
 def claim_version(logger: Logger) -> None:
-    """Make the next free `version_N` folder this run's own.
+    """Make the next free `version_N` folder this run's own, before anything asks the logger for its version.
 
     Lightning takes the next number and makes the folder later: two runs that start together would share one.
     """

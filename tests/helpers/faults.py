@@ -88,16 +88,16 @@ class Spoil(pl.Callback):
 
 
 class KillWorker(pl.Callback):
-    """Kills the first worker of the training loader within a step, and waits until it is dead."""
+    """Kills all workers within a step, and waits until they are dead."""
 
     def __init__(self, step: int) -> None:
         self.step = step
 
     def on_before_optimizer_step(self, trainer: pl.Trainer, *args: Any) -> None:
         if trainer.global_step == self.step:
-            (worker,) = multiprocessing.active_children()
-            os.kill(worker.pid or 0, signal.SIGKILL)
-            os.waitid(os.P_PID, worker.pid or 0, os.WEXITED | os.WNOWAIT)
+            for worker in multiprocessing.active_children():
+                os.kill(worker.pid or 0, signal.SIGKILL)
+                os.waitid(os.P_PID, worker.pid or 0, os.WEXITED | os.WNOWAIT)
 
 
 class SpoilFile(pl.Callback):
@@ -115,12 +115,18 @@ class SpoilFile(pl.Callback):
 
 
 def words(
-    method: str, source: Path, folder: Path, *more: str, callbacks: tuple[Any, ...] = (), **data: Any
+    method: str,
+    source: Path,
+    folder: Path,
+    *more: str,
+    callbacks: tuple[Any, ...] = (),
+    dirpath: Path | None = None,
+    **data: Any,
 ) -> list[str]:
     """Command of a run of three epochs of five steps over six videos that writes `last.ckpt` every second step."""
     given = {"frames": 2, "size": 32, "batch_size": 2, "num_workers": 0, "repeat": 2, "samples_per_epoch": 10} | data
     listed = [
-        {"class_path": "LastCheckpoint", "init_args": {"every_n_steps": 2}},
+        {"class_path": "LastCheckpoint", "init_args": {"every_n_steps": 2, "dirpath": dirpath and str(dirpath)}},
         {"class_path": f"{HERE}.Curve", "init_args": {"path": str(folder / "curve.txt")}},
         *callbacks,
     ]
@@ -177,6 +183,7 @@ def run(command: list[str], folder: Path, file_limit: int | None = None) -> Ende
 
 def _main(command: list[str], said: str, file_limit: int | None) -> None:
     os.setsid()
+    multiprocessing.set_start_method("fork", force=True)  # for workers; this process has made it forkserver
     descriptor = os.open(said, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
     os.dup2(descriptor, 1)
     os.dup2(descriptor, 2)
