@@ -22,6 +22,7 @@ class SyntheticVideoDataModule(VideoDataModule):
         benchmark_videos: number of sequences in `root/davis`.
         frames_per_video: frames in each.
         video_size: height and width of the frames, pixels, an even number.
+        camouflage: 1: sprites share the background's colours; 0: each has one plain colour of its own.
         generator_seed: another seed gives other videos.
         kwargs: as of `VideoDataModule`, without `source`.
     """
@@ -33,6 +34,7 @@ class SyntheticVideoDataModule(VideoDataModule):
         benchmark_videos: int = 8,
         frames_per_video: int = 48,
         video_size: int = 256,
+        camouflage: float = 1.0,
         generator_seed: int = 0,
         **kwargs: Any,
     ) -> None:
@@ -43,6 +45,7 @@ class SyntheticVideoDataModule(VideoDataModule):
             "seed": generator_seed,
             "frames": frames_per_video,
             "size": (video_size, video_size),
+            "camouflage": camouflage,
         }
 
     def prepare_data(self) -> None:

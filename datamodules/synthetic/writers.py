@@ -34,6 +34,7 @@ def write_videos(
     frames: int = 48,
     size: tuple[int, int] = (256, 256),
     sprites: tuple[int, int] = (2, 4),
+    camouflage: float = 1.0,
     key_frame_every: int = 12,
 ) -> Path:
     """Write `count` H.264 videos `root/00000.mp4`, …; a finished folder of the same arguments is taken as it is.
@@ -46,6 +47,7 @@ def write_videos(
         frames: per video.
         size: (height, width), even numbers.
         sprites: fewest and most per video.
+        camouflage: see `render_video`; below 1 the sprites are easier to tell from the background.
         key_frame_every: frames between key frames.
 
     Returns:
@@ -60,7 +62,7 @@ def write_videos(
 
     def write(folder: Path) -> None:
         def one(i: int) -> None:
-            video, _ = render_video(seed, first + i, frames, size, sprites)
+            video, _ = render_video(seed, first + i, frames, size, sprites, camouflage=camouflage)
             write_mp4(folder / f"{i:05d}.mp4", video, key_frame_every=key_frame_every)
 
         in_threads(one, range(count))
@@ -76,6 +78,7 @@ def write_davis(
     frames: int = 48,
     size: tuple[int, int] = (256, 256),
     sprites: tuple[int, int] = (2, 4),
+    camouflage: float = 1.0,
 ) -> Path:
     """Write `count` sequences in DAVIS-2017's layout: JPEG frames, indexed PNG masks, ImageSets/2017/val.txt.
 
@@ -87,7 +90,7 @@ def write_davis(
         names = [f"synthetic-{i:03d}" for i in range(count)]
 
         def one(i: int) -> None:
-            video, masks = render_video(seed, first + i, frames, size, sprites)
+            video, masks = render_video(seed, first + i, frames, size, sprites, camouflage=camouflage)
             write_frames(folder / "JPEGImages" / "480p" / names[i], video)
             write_masks(folder / "Annotations" / "480p" / names[i], dict(enumerate(masks)))
 
