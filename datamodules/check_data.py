@@ -19,7 +19,7 @@ from .decoding import VideoFile
 from .errors import DataError
 from .loader import usable_cores
 from .parallel import Failure, in_processes, with_progress
-from .source import IMAGE_SUFFIXES, VideoEntry, list_videos, natural_order, open_video
+from .source import VideoEntry, list_videos, natural_order, open_video, pictures_of, stamp
 
 Kind = Literal["unreadable", "too short", "duplicate"]
 
@@ -140,23 +140,6 @@ def command(words: Sequence[str]) -> None:
     _print(rows, flags.output)
 
 
-def stamp(path: str | os.PathLike[str]) -> tuple[int, int]:
-    """Bytes and time of the last change (ns) of a video file or of a folder's pictures.
-
-    Raises:
-        DataError: if it is not there.
-    """
-    try:
-        if not os.path.isdir(path):
-            found = os.stat(path)
-            return found.st_size, found.st_mtime_ns
-        pictures = [entry.stat() for entry in _pictures(path)]
-        changed = max([os.stat(path).st_mtime_ns, *(picture.st_mtime_ns for picture in pictures)])
-        return sum(picture.st_size for picture in pictures), changed
-    except OSError as error:
-        raise DataError(error.strerror or str(error)) from error
-
-
 def _inspect(timeout: float, item: tuple[str, VideoReport | None]) -> VideoReport:
     """Reads a video, unless the earlier report on it still holds. Runs in a process of its own."""
     path, earlier = item
@@ -197,7 +180,7 @@ def _riff_size(path: str) -> int:
 def _digest(path: str) -> str:
     digest = hashlib.blake2b(digest_size=16)
     if os.path.isdir(path):
-        pictures = sorted(_pictures(path), key=lambda picture: natural_order(picture.name))
+        pictures = sorted(pictures_of(path), key=lambda picture: natural_order(picture.name))
         digest.update(repr([picture.stat().st_size for picture in pictures]).encode())
         for picture in (pictures[0], pictures[-1]):
             digest.update(Path(picture.path).read_bytes())
@@ -209,13 +192,6 @@ def _digest(path: str) -> str:
                 file.seek(place)
                 digest.update(file.read(_ENDS))
     return digest.hexdigest()
-
-
-def _pictures(folder: str | os.PathLike[str]) -> Iterator["os.DirEntry[str]"]:
-    with os.scandir(folder) as entries:
-        for entry in entries:
-            if os.path.splitext(entry.name)[1].lower() in IMAGE_SUFFIXES and not entry.name.startswith("."):
-                yield entry
 
 
 def _earlier(file: Path) -> dict[str, VideoReport]:

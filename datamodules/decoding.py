@@ -12,11 +12,12 @@ import time
 from collections import defaultdict
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 from itertools import chain
 from os import PathLike
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 import torch
@@ -120,7 +121,7 @@ class VideoFile:
         self._content = content
         self._timeout = timeout
         self._deadline = time.monotonic() + timeout
-        self._to_rgb = _Converter()
+        self._reformat = Reformatter()
         self._end: int | None = None
         self._end_time: float | None = None
         self._open()
@@ -156,10 +157,22 @@ class VideoFile:
     @property
     def is_cut(self) -> bool:
         """Whether the file lacks its end, by what has been read of it; read the last frame first."""
+        start, base = self._stream.start_time or 0, float(self._stream.time_base or 0)
         last_time = self._end_time
-        if self._table and self._stream.time_base:
-            last_time = float((self._table.times[-1] - (self._stream.start_time or 0)) * self._stream.time_base)
-        return self.info.is_cut(self.num_frames, last_time)
+        if last_time is None and self._table:
+            last_time = self._table.times[-1] * base
+        return self.info.is_cut(self.num_frames, None if last_time is None else last_time - start * base)
+
+    @property
+    def steady_rate(self) -> Fraction | None:
+        """Frames per second, where all have equal distances in time but for the rounding of time stamps."""
+        stream, table = self._stream, self._table
+        rate, base = stream.average_rate, stream.time_base
+        if not table or not rate or not base:
+            return None
+        step = float(1 / (rate * base))
+        is_steady = all(abs(at - table.times[0] - n * step) < 1.01 for n, at in enumerate(table.times))
+        return rate if is_steady else None
 
     def read(self, indices: Sequence[int]) -> list[np.ndarray]:
         """Decodes frames by number.
@@ -199,22 +212,33 @@ class VideoFile:
         Raises:
             DecodingError: where a frame cannot be decoded, or there is none.
         """
+        return map(self.to_rgb, self.decode())
+
+    def decode(self) -> Iterator["av.VideoFrame"]:
+        """What `frames` gives, as the decoder leaves it: not turned, not converted."""
         self._container.close()
         self._open()
-        decoded, number = self._container.decode(self._stream), 0
+        decoded, frame, number = self._container.decode(self._stream), None, 0
         while True:
             self._deadline = time.monotonic() + self._timeout
             try:
-                frame = next(decoded, None)
+                following = next(decoded, None)
             except Exception as error:
                 raise self._failure(error) from error
-            if frame is None:
+            if following is None:
                 break
+            frame = following
             number += 1
-            yield self._to_rgb(frame)
-        if not number:
+            yield frame
+        if frame is None:
             raise DecodingError(self.path, "no frame could be decoded")
-        self._end = number
+        self._end, self._end_time = number, frame.time
+
+    def to_rgb(self, frame: "av.VideoFrame") -> np.ndarray:
+        """(H, W, 3) uint8 RGB, turned as the file says."""
+        picture = self._reformat(frame, format="rgb24").to_ndarray()
+        turns = round(frame.rotation / 90) % 4  # the display matrix turns counter-clockwise, as rot90 does
+        return np.ascontiguousarray(np.rot90(picture, turns)) if turns else picture
 
     def _open(self) -> None:
         import av
@@ -295,7 +319,7 @@ class VideoFile:
             for key, wanted in groups.items():
                 for frame in self._decode_group(table.times[key], wanted.keys()):
                     if frame.pts in wanted and not frame.is_corrupt:
-                        frames[wanted[frame.pts]] = self._to_rgb(frame)
+                        frames[wanted[frame.pts]] = self.to_rgb(frame)
         except DecodingError:
             raise
         except (av.FFmpegError, LookupError, ValueError):
@@ -342,7 +366,7 @@ class VideoFile:
                     break
             if frame is None:
                 return None
-            frames[number] = self._to_rgb(frame)
+            frames[number] = self.to_rgb(frame)
         return frames
 
     def _read_from_start(self, last: int, wanted: set[int]) -> dict[int, np.ndarray]:
@@ -356,13 +380,13 @@ class VideoFile:
             for frame in packet.decode():
                 number += 1
                 if number in wanted:
-                    frames[number] = self._to_rgb(frame)
+                    frames[number] = self.to_rgb(frame)
                 if number == last:
                     return frames
         if frame is None:
             raise DecodingError(self.path, "no frame could be decoded")
         self._end, self._end_time = number + 1, frame.time
-        frames[number] = self._to_rgb(frame)
+        frames[number] = self.to_rgb(frame)
         return frames
 
 
@@ -373,19 +397,16 @@ def _named(content: bytes, name: str) -> io.BytesIO:
     return file
 
 
-class _Converter:
-    """Frames to arrays; what converts one frame is kept for the next, and works in one thread."""
+class Reformatter:
+    """PyAV's, kept from frame to frame, in one thread; called with the arguments of its `reformat`."""
 
     def __init__(self) -> None:
         import av
         from av.video.reformatter import VideoReformatter
 
         self._reformatter = VideoReformatter()
-        # since av 17 the default is a thread for each core of the machine, started anew for each frame
-        self._threads = {"threads": 1} if int(av.__version__.partition(".")[0]) >= 17 else {}
+        # since av 17 the default is a thread for each core of the machine
+        self._threads: dict[str, Any] = {"threads": 1} if int(av.__version__.partition(".")[0]) >= 17 else {}
 
-    def __call__(self, frame: "av.VideoFrame") -> np.ndarray:
-        """(H, W, 3) uint8 RGB, turned as the rotation in the file says."""
-        picture = self._reformatter.reformat(frame, format="rgb24", **self._threads).to_ndarray()
-        turns = round(frame.rotation / 90) % 4  # the display matrix turns counter-clockwise, as rot90 does
-        return np.ascontiguousarray(np.rot90(picture, turns)) if turns else picture
+    def __call__(self, frame: "av.VideoFrame", *arguments: Any, **options: Any) -> "av.VideoFrame":
+        return self._reformatter.reformat(frame, *arguments, **(options | self._threads))

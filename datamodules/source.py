@@ -42,7 +42,7 @@ class FrameFolder:
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self.path = Path(path)
-        self._files = sorted((e.name for e in os.scandir(path) if _is_picture(e.name)), key=natural_order)
+        self._files = sorted((picture.name for picture in pictures_of(path)), key=natural_order)
         kinds = {Path(name).suffix.lower().replace("jpeg", "jpg") for name in self._files}
         if len(kinds) > 1:
             raise DataError(
@@ -126,6 +126,29 @@ def list_videos(source: str | os.PathLike[str], strict: bool = True) -> tuple[Vi
     else:
         raise DataError(f"{root}: a source is a folder of videos, or a list of them in a .txt or .csv file")
     return tuple(entries)
+
+
+def pictures_of(folder: str | os.PathLike[str]) -> list["os.DirEntry[str]"]:
+    """The pictures that a folder directly holds, in no order."""
+    with os.scandir(folder) as entries:
+        return [entry for entry in entries if _is_picture(entry.name)]
+
+
+def stamp(path: str | os.PathLike[str]) -> tuple[int, int]:
+    """Bytes and time of the last change (ns) of a video file or of a folder with its pictures.
+
+    Raises:
+        DecodingError: if it is not there.
+    """
+    try:
+        about = os.stat(path)
+        if not os.path.isdir(path):
+            return about.st_size, about.st_mtime_ns
+        pictures = [picture.stat() for picture in pictures_of(path)]
+    except OSError as error:
+        raise DecodingError(path, error.strerror or str(error)) from error
+    changed = max([about.st_mtime_ns, *(picture.st_mtime_ns for picture in pictures)])
+    return sum(picture.st_size for picture in pictures), changed
 
 
 def natural_order(name: str) -> list[tuple[int, int, str]]:
