@@ -35,11 +35,9 @@ class Report:
         rows += [("not used", f"{names} ({why})") for why, names in _unused(self.converted.unused).items()]
         if self.file.beside:
             rows.append(("not used", f"{', '.join(self.file.beside)} (beside the weights)"))
-        if self.converted.hint:
-            rows.append(("note", self.converted.hint))
-        rows.append(
-            ("measure", f"python cli.py validate --ckpt_path {self.output} --config configs/benchmarks/davis.yaml")
-        )
+        if self.converted.note:
+            rows.append(("note", self.converted.note))
+        rows.append(("measure", f"python cli.py validate --ckpt_path {self.output} {self.converted.measured_by}"))
         width = max(len(name) for name, _ in rows)
         return "\n".join([str(self.file.path), *(f"  {name:<{width}}  {text}" for name, text in rows)])
 

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from .backbones import LiirEncoder, build_network, module_from_checkpoint
+from .backbones.build import path_to_network
 from .backbones.checkpoints import some
 from .backbones.resnet import ResNetExtractor
 
@@ -72,13 +73,9 @@ def backbone_of(module: Any) -> Backbone:
     Raises:
         ValueError: if it holds none that has a name.
     """
-    inner, normalisation = module, _normalisation(module)
-    while getattr(inner, "architecture", None) is None:
-        parts = (getattr(inner, name, None) for name in ("backbone", "encoder", "network"))
-        inner = next((part for part in parts if isinstance(part, nn.Module)), None)
-        if inner is None:
-            raise ValueError(f"{type(module).__name__} holds no network that has a name")
-        normalisation = _normalisation(inner) or normalisation
+    path = path_to_network(module)
+    inner: Any = path[-1]
+    normalisation = next(filter(None, map(_normalisation, reversed(path))), {})
     state = inner.network_state() if isinstance(inner, ResNetExtractor) else inner.state_dict()
     if isinstance(inner, LiirEncoder):
         return Backbone(inner.architecture, inner.arguments, state, {})

@@ -9,7 +9,7 @@ from pytorch_lightning.utilities.types import OptimizerLRScheduler
 from torch import Tensor, nn
 from torch.nn.functional import normalize
 
-from .backbones import build_network, pooled_width
+from .backbones import pooled_width, trainable_network
 from .base import Batch, CorrespondenceModule, split_views
 from .functional.info_nce import info_nce_loss
 from .heads import mlp
@@ -37,7 +37,8 @@ class VFSMoCo(CorrespondenceModule):
     He et al., Momentum Contrast (MoCo), CVPR 2020.
 
     Args:
-        backbone: a ResNet, `torchvision:NAME` or `timm:NAME`; or `package.module:callable`.
+        backbone: a ResNet, `torchvision:NAME` or `timm:NAME`; or `package.module:callable`; or a checkpoint to begin
+            with.
         projection_dim: width of the embedding.
         queue_size: K, negatives; the keys of an optimiser step must divide it.
         temperature: τ.
@@ -74,7 +75,8 @@ class VFSMoCo(CorrespondenceModule):
     ) -> None:
         super().__init__()
         self.save_hyperparameters()
-        self.backbone = build_network(backbone)
+        self.backbone = trainable_network(backbone)
+        self.hparams["backbone"] = self.backbone.architecture  # a checkpoint to begin with is not needed again
         width = pooled_width(self.backbone)
         self.projector = mlp(width, width, projection_dim)
         self.target_encoder = averaged_copy(self.encoder)

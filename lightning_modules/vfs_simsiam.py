@@ -4,7 +4,7 @@ from einops import rearrange
 from pytorch_lightning.utilities.types import OptimizerLRScheduler
 from torch import Tensor
 
-from .backbones import build_network, pooled_width
+from .backbones import pooled_width, trainable_network
 from .base import Batch, CorrespondenceModule, split_views
 from .functional.losses import simsiam_loss
 from .heads import mlp
@@ -21,7 +21,8 @@ class VFSSimSiam(CorrespondenceModule):
     Paper: Xu and Wang, Rethinking Self-supervised Correspondence Learning (VFS), ICCV 2021, sections 3.2 and 4.1.
 
     Args:
-        backbone: a ResNet, `torchvision:NAME` or `timm:NAME`; or `package.module:callable`.
+        backbone: a ResNet, `torchvision:NAME` or `timm:NAME`; or `package.module:callable`; or a checkpoint to begin
+            with.
         projector_dim: width of the projector (512 for ResNet-18, 2048 for ResNet-50).
         predictor_dim: hidden width of the predictor (128 for ResNet-18, 512 for ResNet-50).
         base_lr: learning rate for a global batch of 256 videos; it is scaled linearly.
@@ -45,7 +46,8 @@ class VFSSimSiam(CorrespondenceModule):
     ) -> None:
         super().__init__()
         self.save_hyperparameters()
-        self.backbone = build_network(backbone)
+        self.backbone = trainable_network(backbone)
+        self.hparams["backbone"] = self.backbone.architecture  # a checkpoint to begin with is not needed again
         width = projector_dim
         self.projector = mlp(pooled_width(self.backbone), width, width, width, norm=True, norm_last=True)
         self.predictor = mlp(width, predictor_dim, width, norm=True)

@@ -1,6 +1,13 @@
 """Encoders by name, and the view of them that benchmarks use."""
 
-from .build import build_encoder, build_feature_extractor, extractor_of, module_from_checkpoint, remembered
+from .build import (
+    build_encoder,
+    build_feature_extractor,
+    extractor_of,
+    module_from_checkpoint,
+    remembered,
+    trainable_network,
+)
 from .checkpoints import load_strictly, migrate, note_of, read_checkpoint
 from .extractor import FeatureExtractor, Normalise, RawColour
 from .liir_encoder import LiirEncoder, LiirExtractor, PositionMap
@@ -25,4 +32,5 @@ __all__ = [
     "read_checkpoint",
     "remembered",
     "share",
+    "trainable_network",
 ]

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from .checkpoints import SUFFIXES, hyper_parameters, instantiate, load_strictly, read_checkpoint
 from .extractor import IMAGENET_MEAN, IMAGENET_STD, FeatureExtractor, Normalise, RawColour
+from .liir_encoder import LiirEncoder
 from .networks import build_network, share
 from .resnet import ResNetExtractor, is_resnet
 from .vit import ViTExtractor, is_vit
@@ -189,6 +190,43 @@ class ForeignExtractor(FeatureExtractor):
     def maps(self, images: Tensor) -> list[Tensor]:
         """See `FeatureExtractor`."""
         return [self.network(images)] * len(self.stages)
+
+
+def path_to_network(module: nn.Module) -> list[nn.Module]:
+    """From a module of ours down to the network that has a name, see `build_network`, or to the view of one.
+
+    Raises:
+        ValueError: if there is none.
+    """
+    path = [module]
+    while getattr(path[-1], "architecture", None) is None:
+        parts = (getattr(path[-1], name, None) for name in ("backbone", "encoder", "network"))
+        inner = next((part for part in parts if isinstance(part, nn.Module)), None)
+        if inner is None:
+            raise ValueError(f"{type(module).__name__} holds no network that has a name")
+        path.append(inner)
+    return path
+
+
+def trainable_network(spec: str) -> nn.Module:
+    """The network that a method trains: fresh, or with the weights of a checkpoint.
+
+    Args:
+        spec: see `build_network`; or a checkpoint of ours, for example of `vidcorr convert`.
+
+    Returns:
+        The network; its `architecture` is what `build_network` makes it from.
+
+    Raises:
+        ValueError: if the spec is of no such form, or the checkpoint has no whole network.
+    """
+    if not spec.endswith(SUFFIXES):
+        return build_network(spec)
+    module: Any = module_from_checkpoint(spec)
+    network = path_to_network(module)[-1]
+    if isinstance(network, FeatureExtractor | LiirEncoder):
+        raise ValueError(f"{spec}: {type(module).__name__} has no whole network that could be trained on")
+    return network.requires_grad_(True).train()
 
 
 def module_from_checkpoint(path: str | Path, **overrides: Any) -> HasFeatureExtractor:

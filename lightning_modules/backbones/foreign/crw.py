@@ -3,7 +3,7 @@
 from torch import nn
 
 from ..networks import build_network
-from .mapping import Converted, Family, frozen
+from .mapping import DAVIS, Converted, Family, frozen
 from .reading import State
 
 TAKEN = {
@@ -16,7 +16,8 @@ LEFT = {
     r"encoder\.model\.fc\..+": "classifier",
 }
 
-HINT = "taken as of model_type scratch, which pads by reflection; CRW's evaluation is the protocol crw"
+NOTE = "taken as of model_type scratch, whose convolutions pad by reflection; the keys do not tell"
+MEASURED_BY = f"{DAVIS} --trainer.callbacks.protocol crw"
 
 
 def crw_resnet18() -> nn.Module:
@@ -34,13 +35,7 @@ def crw_resnet18() -> nn.Module:
 
 def _convert(state: State, architecture: str | None) -> Converted:
     spec = architecture or "lightning_modules.backbones.foreign:crw_resnet18"
-    return frozen(
-        spec,
-        state,
-        TAKEN,
-        LEFT,
-        HINT,
-    )
+    return frozen(spec, state, TAKEN, LEFT, NOTE, MEASURED_BY)
 
 
 CRW = Family("crw", lambda state: any(key.startswith("encoder.model.conv1.") for key in state), _convert)

@@ -1,6 +1,6 @@
 """DINO's checkpoints, whole (teacher and student) or the backbone alone: a ViT in timm's names, or a ResNet."""
 
-from .mapping import Converted, Family, frozen, resnet_name
+from .mapping import DAVIS, Converted, Family, frozen, resnet_name
 from .reading import State
 
 TAKEN = {r"(?:backbone\.)?((?:cls_token|pos_embed|patch_embed|blocks|norm|conv1|bn1|layer\d).*)": r"\1"}
@@ -10,8 +10,8 @@ SIZES = {384: "small", 768: "base"}
 
 def _convert(state: State, architecture: str | None) -> Converted:
     spec = architecture or _architecture({key.removeprefix("backbone."): value for key, value in state.items()})
-    hint = "DINO's evaluation is the protocol dino" if "vit" in spec else ""
-    return frozen(spec, state, TAKEN, LEFT, hint)
+    measured_by = "--config configs/benchmarks/davis_dino.yaml" if "vit" in spec else DAVIS
+    return frozen(spec, state, TAKEN, LEFT, measured_by=measured_by)
 
 
 def _architecture(state: State) -> str:

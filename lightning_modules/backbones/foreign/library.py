@@ -3,7 +3,7 @@
 import re
 
 from ..networks import build_network
-from .mapping import Converted, Family, frozen, resnet_name
+from .mapping import DAVIS, Converted, Family, frozen, resnet_name
 from .reading import State
 
 CLASSIFIER = re.compile(r"(fc|head|heads|classifier)\..+")
@@ -13,7 +13,9 @@ def _convert(library: str, state: State, architecture: str | None) -> Converted:
     spec = architecture or f"{library}:{_resnet(library, state)}"
     own = build_network(spec).state_dict()
     left = {re.escape(key): "classifier" for key in state if key not in own and CLASSIFIER.fullmatch(key)}
-    return frozen(spec, state, {r"(.+)": r"\1"}, left)
+    transformer = "patch_embed.proj.weight" in state
+    own_choice = f"{DAVIS} --trainer.callbacks.protocol vidcorr --trainer.callbacks.stage null"
+    return frozen(spec, state, {r"(.+)": r"\1"}, left, measured_by=own_choice if transformer else DAVIS)
 
 
 def _resnet(library: str, state: State) -> str:

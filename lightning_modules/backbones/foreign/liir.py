@@ -1,6 +1,6 @@
 """Checkpoints of Liir's public reproduction and of MAST, whose encoders have one form."""
 
-from .mapping import Converted, Family, rename
+from .mapping import DAVIS, Converted, Family, rename
 from .reading import State
 
 CLASS = "lightning_modules.liir.Liir"
@@ -24,14 +24,15 @@ LEFT = {
     r"conv_semantic_k\..+": "moving average of that branch",
     r"colorizer\..+": "bank of that branch",
 }
-HINT = "its own evaluation is the protocol liir-reference"
+MEASURED_BY = f"{DAVIS} --trainer.callbacks.protocol liir-reference --trainer.callbacks.stage affinity"
+MAST_CHANGES = "'{radius: 12, mixture_components: null, foreground_gain: 1.0}'"
 
 
 def _liir(state: State, architecture: str | None) -> Converted:
     renamed, unused = rename(state, ENCODER, LEFT)
     places = renamed["backbone.position.places"][0]
     arguments = {"position": "1dape", "position_size": places.shape[-1], "bank_frames": 0, "border": "zero"}
-    return Converted(CLASS, arguments, renamed | {"backbone.position.places": places}, unused, HINT)
+    return Converted(CLASS, arguments, renamed | {"backbone.position.places": places}, unused, measured_by=MEASURED_BY)
 
 
 def _mast(state: State, architecture: str | None) -> Converted:
@@ -42,7 +43,9 @@ def _mast(state: State, architecture: str | None) -> Converted:
         left[r"feature_extraction\.layer4\..+"] = "not on the way to post_convolution, which takes 256 channels"
     renamed, unused = rename(state, MAST_BLOCKS | ENCODER, left)
     arguments = {"position": "none", "stages": stages, "bank_frames": 0, "mixture_components": None, "border": "zero"}
-    return Converted(CLASS, arguments, renamed, unused, HINT)
+    note = "MAST's coarse search in distant reference frames is not part of any protocol"
+    measured_by = f"{MEASURED_BY} --trainer.callbacks.changes {MAST_CHANGES}"
+    return Converted(CLASS, arguments, renamed, unused, note, measured_by)
 
 
 LIIR = Family("liir", lambda state: "feature_extraction.pos_embed1" in state, _liir)

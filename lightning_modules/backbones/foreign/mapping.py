@@ -11,6 +11,8 @@ from .reading import State
 Rules = Mapping[str, str]
 """Regular expression over a whole foreign key → our name (`\\1` is its first group), or why it is left out."""
 
+DAVIS = "--config configs/benchmarks/davis.yaml"
+
 
 @dataclass(frozen=True)
 class Converted:
@@ -21,8 +23,10 @@ class Converted:
     state: State
     unused: dict[str, str] = field(default_factory=dict)
     """Foreign key → why it is not needed."""
-    hint: str = ""
-    """What the user should know when measuring with it."""
+    note: str = ""
+    """What the user should know of it."""
+    measured_by: str = DAVIS
+    """The words after `validate --ckpt_path FILE` that come nearest to the source's own evaluation."""
 
 
 @dataclass(frozen=True)
@@ -74,7 +78,7 @@ def rename(state: State, taken: Rules, left: Rules) -> tuple[State, dict[str, st
     return renamed, unused
 
 
-def frozen(spec: str, state: State, taken: Rules, left: Rules, hint: str = "") -> Converted:
+def frozen(spec: str, state: State, taken: Rules, left: Rules, note: str = "", measured_by: str = DAVIS) -> Converted:
     """A network that is measured as it is.
 
     Args:
@@ -82,7 +86,8 @@ def frozen(spec: str, state: State, taken: Rules, left: Rules, hint: str = "") -
         state: foreign weights.
         taken: rules to the network's own names.
         left: see `rename`.
-        hint: see `Converted`.
+        note: see `Converted`.
+        measured_by: likewise.
 
     Returns:
         Weights of a `FrozenEncoder`.
@@ -92,7 +97,9 @@ def frozen(spec: str, state: State, taken: Rules, left: Rules, hint: str = "") -
     """
     renamed, unused = rename(state, taken, left)
     weights = {f"encoder.network.{name}": tensor for name, tensor in renamed.items()}
-    return Converted("lightning_modules.frozen_encoder.FrozenEncoder", {"spec": spec}, weights, unused, hint)
+    return Converted(
+        "lightning_modules.frozen_encoder.FrozenEncoder", {"spec": spec}, weights, unused, note, measured_by
+    )
 
 
 RESNETS: dict[tuple[int, tuple[int, ...], int, int], str] = {

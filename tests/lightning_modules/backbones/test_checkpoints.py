@@ -127,6 +127,21 @@ def test_what_cannot_be_brought_forward_says_what_changed(tmp_path, monkeypatch)
         read_checkpoint(tmp_path / "old.ckpt")
 
 
+@pytest.mark.parametrize("kind", [VFSSimSiam, VFSMoCo])
+def test_training_may_begin_with_a_checkpoint(kind, tmp_path):
+    first, start = METHODS["VFSSimSiam"](), tmp_path / "start.ckpt"
+    write_checkpoint(first, start)
+    module = kind(str(start))
+    assert torch.equal(module.backbone.conv1.weight, first.backbone.conv1.weight)
+    assert module.backbone.training
+    write_checkpoint(module, tmp_path / "own.ckpt")
+    start.unlink()
+    assert torch.equal(module_from_checkpoint(tmp_path / "own.ckpt").backbone.conv1.weight, first.backbone.conv1.weight)
+    write_checkpoint(METHODS["Liir"](), tmp_path / "liir.ckpt")
+    with pytest.raises(ValueError, match="Liir has no whole network"):
+        kind(str(tmp_path / "liir.ckpt"))
+
+
 def changed(path, **changes):
     write_checkpoint(METHODS["VFSSimSiam"](), path)
     content = torch.load(path, weights_only=True)
