@@ -1,0 +1,67 @@
+"""Runs of the command line on several "nodes" of one machine, and what each of them tells."""
+
+import json
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytorch_lightning as pl
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+class Witness(pl.Callback):
+    """Each rank writes at the end: where it stood, its weights in hexadecimal, and which videos it was trained on."""
+
+    def __init__(self, folder: str) -> None:
+        self.folder = Path(folder)
+        self.videos: list[int] = []
+
+    def on_train_batch_start(self, trainer: pl.Trainer, pl_module: Any, batch: Any, batch_idx: int) -> None:
+        self.videos += batch["video_index"].tolist()
+
+    def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        told = {
+            "rank": trainer.global_rank,
+            "ranks": trainer.world_size,
+            "node": trainer.node_rank,
+            "steps": trainer.global_step,
+            "videos": self.videos,
+            "weights": {n: [float(x).hex() for x in p.flatten()[:50]] for n, p in pl_module.named_parameters()},
+        }
+        (self.folder / f"rank{trainer.global_rank}.json").write_text(json.dumps(told))
+
+
+def free_port() -> int:
+    with socket.socket() as listening:
+        listening.bind(("127.0.0.1", 0))
+        return int(listening.getsockname()[1])
+
+
+def run_on_nodes(nodes: int, words: list[str], timeout: float = 300) -> list[str]:
+    """Start torchrun once a node, one process each, over the loopback; what each of them printed, if all succeed."""
+    torchrun = [sys.executable, "-m", "torch.distributed.run", f"--nnodes={nodes}", "--nproc-per-node=1"]
+    meeting = ["--master-addr=127.0.0.1", f"--master-port={free_port()}"]
+    environment = os.environ | {"OMP_NUM_THREADS": "1", "GLOO_SOCKET_IFNAME": "lo", "PYTHONUNBUFFERED": "1"}
+    started = [
+        subprocess.Popen(
+            [*torchrun, f"--node-rank={node}", *meeting, "cli.py", *words],
+            cwd=ROOT,
+            env=environment,
+            text=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+        )
+        for node in range(nodes)
+    ]
+    try:
+        printed = [process.communicate(timeout=timeout)[0] for process in started]
+    finally:
+        for process in started:
+            process.kill()
+    for process, text in zip(started, printed, strict=True):
+        assert process.returncode == 0, text[-4000:]
+    return printed
