@@ -62,7 +62,8 @@ def draw_lines(chart: Json, width: int = 560, height: int = 260, cursor: bool = 
         _, up = place(x_low, y / 100)
         parts.append(f'<line class="grid" x1="{LEFT}" x2="{width - RIGHT}" y1="{up:.1f}" y2="{up:.1f}"/>')
         parts.append(f'<text x="{LEFT - 5}" y="{up + 4:.1f}" text-anchor="end">{y:g}</text>')
-    for x in ticks(x_low, x_high, 8 if width > 400 else 4):
+    whole = all(float(x).is_integer() for x, _ in every)
+    for x in ticks(x_low, x_high, 8 if width > 400 else 4, least=1 if whole else 0):
         across, _ = place(x, y_low)
         parts.append(f'<text x="{across:.1f}" y="{height - BOTTOM + 14}" text-anchor="middle">{x:g}</text>')
     middle = (LEFT + width - RIGHT) / 2
@@ -106,8 +107,8 @@ def draw_bars(chart: Json, width: int = 560, height: int = 260) -> str:
     return f'<svg viewBox="0 0 {width} {len(names) * row}" role="img" aria-label="{label}">{"".join(parts)}</svg>'
 
 
-def ticks(low: float, high: float, about: int) -> list[float]:
-    """Round numbers from low to high, about so many.
+def ticks(low: float, high: float, about: int, least: float = 0) -> list[float]:
+    """Round numbers from low to high, about so many, `least` apart or more.
 
     Example:
         >>> ticks(0, 100, 4), ticks(1, 88, 4)
@@ -115,6 +116,7 @@ def ticks(low: float, high: float, about: int) -> list[float]:
     """
     power = 10.0 ** math.floor(math.log10((high - low) / about))
     step = next(power * factor for factor in (1, 2, 2.5, 5, 10, 20) if (high - low) / (power * factor) <= about + 0.01)
+    step = max(step, least)
     first = math.ceil(low / step - 1e-9)
     return [round(number * step, 9) for number in range(first, math.floor(high / step + 1e-9) + 1)]
 

@@ -122,8 +122,9 @@ def _films(run: Run) -> str:
         parts.append(f'{heading}<div class="grid3">{"".join(cards)}</div>' if cards else "")
     if not films:
         return ""
-    by = " and ".join(run.material["ranked_by"])
-    notes = [run.material["shows"].capitalize() + "." if run.material["shows"] else "", f"Scores: {by}." if by else ""]
+    shows, ranked_by = run.material["shows"], run.material["ranked_by"]
+    by = ("the mean of " if len(ranked_by) > 1 else "") + " and ".join(ranked_by)
+    notes = [shows and f"{shows[0].upper()}{shows[1:]}.", by and f"The number beside a name is {by}."]
     if left_out := len(films) - "".join(parts).count('class="film"'):
         notes.append(f"{left_out} more are in films/.")
     return f'<p class="note">{escape(" ".join(filter(None, notes)))}</p>{"".join(parts)}'

@@ -53,3 +53,8 @@ def test_names_are_escaped_and_one_curve_needs_no_legend():
 @pytest.mark.parametrize(("low", "high", "expected"), [(0, 1, [0, 0.2, 0.4, 0.6, 0.8, 1]), (1, 48, [10, 20, 30, 40])])
 def test_ticks_are_round(low, high, expected):
     assert ticks(low, high, 5) == pytest.approx(expected)
+
+
+def test_whole_numbers_have_whole_ticks():
+    texts = re.findall(r'text-anchor="middle">([^<]*)<', draw_lines(chart(curves={"J": [[0, 2, 4], [0, 1, 1]]})))
+    assert texts == ["0", "1", "2", "3", "4", "frame"]
