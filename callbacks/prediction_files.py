@@ -137,6 +137,7 @@ class PointWriter(_Table):
 
         picture = np.array(frame.permute(1, 2, 0).numpy(), order="C")
         unit = max(2, round(min(picture.shape[:2]) / 120))
+        scale = max(0.4, unit / 10)
         for number, (name, (x, y, _)) in enumerate(zip(self.names, found.tolist(), strict=True), start=1):
             if x == x:
                 place, colour = (round(x), round(y)), _colour(number)
@@ -144,9 +145,7 @@ class PointWriter(_Table):
                 cv2.circle(picture, place, unit, colour, -1, cv2.LINE_AA)
                 beside = (place[0] + 2 * unit, place[1] - unit)
                 for shade, thickness in (((0, 0, 0), 3), ((255, 255, 255), 1)):
-                    cv2.putText(
-                        picture, name, beside, cv2.FONT_HERSHEY_SIMPLEX, unit / 10, shade, thickness, cv2.LINE_AA
-                    )
+                    cv2.putText(picture, name, beside, cv2.FONT_HERSHEY_SIMPLEX, scale, shade, thickness, cv2.LINE_AA)
         return picture
 
 
