@@ -1,12 +1,14 @@
 """A function over many items, in processes of which each may hang or crash without taking the run along."""
 
+import os
 import signal
 import time
 import traceback
 from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass
-from multiprocessing import Pipe, Process
+from multiprocessing import Pipe, Process, parent_process
 from multiprocessing.connection import Connection, wait
+from threading import Thread
 from typing import Any, Generic, TypeVar
 
 from .errors import DataError, DecodingError
@@ -114,7 +116,8 @@ class _Worker(Generic[Item, Result]):
 def _serve(function: Callable[[Any], Any], pipe: Connection, other_end: Connection) -> None:
     import cv2
 
-    other_end.close()  # so that the parent's death ends the loop
+    other_end.close()
+    Thread(target=_end_with_parent, daemon=True).start()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent
     cv2.setNumThreads(0)
     while True:
@@ -130,6 +133,14 @@ def _serve(function: Callable[[Any], Any], pipe: Connection, other_end: Connecti
             pipe.send(OSError(error.errno, error.strerror or str(error), error.filename))
         except Exception:
             pipe.send(RuntimeError(traceback.format_exc()))
+
+
+def _end_with_parent() -> None:
+    """A killed run leaves no process at work on what the next run will take up."""
+    parent = parent_process()
+    if parent is not None:
+        wait([parent.sentinel])
+        os._exit(1)
 
 
 def with_progress(outcomes: Iterator[Result], total: int, title: str) -> Iterator[Result]:

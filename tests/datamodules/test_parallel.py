@@ -3,9 +3,12 @@
 import faulthandler
 import os
 import signal
+import subprocess
+import sys
 import time
 from contextlib import closing
 from functools import partial
+from pathlib import Path
 
 import pytest
 
@@ -80,3 +83,26 @@ def test_a_run_that_is_left_kills_what_hangs():
         _, pid = next(outcomes)
     assert not alive(pid)
     assert time.monotonic() - start < 30
+
+
+ORPHANS = """
+import os, sys
+from datamodules.parallel import in_processes
+from tests.datamodules.test_parallel import act
+from functools import partial
+for _, pid in in_processes(partial(act, 3), [("pid", 0), ("hang", 0), ("hang", 1)], 2, timeout=100):
+    print(pid, flush=True)
+"""
+
+
+@pytest.mark.slow
+def test_processes_end_with_a_run_that_is_killed():
+    root = Path(__file__).parents[2]
+    with subprocess.Popen([sys.executable, "-c", ORPHANS], cwd=root, stdout=subprocess.PIPE, text=True) as run:
+        pid = int(run.stdout.readline())
+        assert alive(pid)
+        run.kill()
+    until = time.monotonic() + 20
+    while alive(pid) and time.monotonic() < until:
+        time.sleep(0.05)
+    assert not alive(pid)
