@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.helpers.faults import METHODS, curve, differences, last, run, strike, words
+from tests.helpers.faults import METHODS, curve, differences, last, run, run_script, strike, words
 
 pytestmark = pytest.mark.slow
-STATE = ("state_dict", "optimizer_states", "lr_schedulers", "loops")
+STATE = ("state_dict", "optimizer_states", "lr_schedulers", "epoch", "global_step")
 
 
 @pytest.fixture(scope="module")
@@ -24,6 +24,8 @@ def expect_the_same(folder: Path, whole: Path) -> None:
     assert curve(folder) == curve(whole)
     one, other = last(folder), last(whole)
     assert [found for key in STATE for found in differences(one[key], other[key], key)] == []
+    places = [state["loops"]["fit_loop"]["state_dict"]["combined_loader"] for state in (one, other)]
+    assert places[0] == places[1]  # of Lightning's own counters, some differ where nothing depends on them
 
 
 @pytest.mark.parametrize("method", METHODS)
@@ -61,9 +63,9 @@ def test_preemption_saves_the_step_and_says_so(step, place, workers, whole, vide
 
 def test_preemption_of_one_rank_ends_all(video_folder, tmp_path):
     blow = strike("SIGTERM", 3, rank=1)
-    more = ["--trainer.strategy=ddp_fork", "--trainer.devices=2"]
-    ended = run(words("VFSMoCo", video_folder, tmp_path, *more, callbacks=(blow,), samples_per_epoch=20), tmp_path)
-    assert ended.status != 0
+    more = ["--trainer.strategy=ddp", "--trainer.devices=2"]
+    ended = run_script(words("VFSMoCo", video_folder, tmp_path, *more, callbacks=(blow,), samples_per_epoch=20))
+    assert ended.status == 143, ended.said
     assert "stopped by SIGTERM after step 4\n" in ended.said
     assert last(tmp_path)["global_step"] == 4
 

@@ -5,6 +5,7 @@ import multiprocessing
 import os
 import resource
 import signal
+import subprocess
 import sys
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -179,6 +180,22 @@ def run(command: list[str], folder: Path, file_limit: int | None = None) -> Ende
         raise TimeoutError(f"still running after 300 s: {said.read_text()}")
     assert process.exitcode is not None
     return Ended(process.exitcode, said.read_text())
+
+
+def run_script(command: list[str]) -> Ended:
+    """`python cli.py`, which starts itself once more for each further rank."""
+    script = Path(__file__).resolve().parents[2] / "cli.py"
+    environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(script.parent)}
+    ended = subprocess.run(
+        [sys.executable, str(script), *command],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        env=environment,
+        timeout=500,
+        start_new_session=True,
+    )
+    return Ended(ended.returncode, ended.stdout)
 
 
 def _main(command: list[str], said: str, file_limit: int | None) -> None:
