@@ -1,0 +1,91 @@
+"""How far a training drifts from float32 in bf16-mixed precision, and from whole batches by accumulation.
+
+    python tests/helpers/precision.py
+
+Small networks, the same 20 steps each way; per cent of the loss. The first step differs by arithmetic alone, the later
+ones by what training makes of it. An accumulated step sees the same videos, but BatchNorm sees half of them at a time.
+"""
+
+import logging
+import sys
+from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).parents[2]))
+
+import pytorch_lightning as pl
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+
+from lightning_modules import Liir, VFSMoCo, VFSSimSiam
+from tests.helpers.contrast import quiet_trainer
+
+BACKBONE = "tests.helpers.encoders:TinyResNet"
+LIIR = {"position_size": 16, "bank_frames": 32, "points_per_frame": 2, "radius": 2, "decay_samples": 10**6}
+METHODS: dict[str, tuple[type[pl.LightningModule], dict[str, Any]]] = {
+    "VFSSimSiam": (VFSSimSiam, {"backbone": BACKBONE, "projector_dim": 64, "predictor_dim": 16, "base_lr": 0.4}),
+    "VFSMoCo": (VFSMoCo, {"backbone": BACKBONE, "projection_dim": 32, "queue_size": 64, "groups": 1, "base_lr": 0.4}),
+    "Liir": (Liir, LIIR),
+}
+BATCH, STEPS = 8, 20
+
+
+class Drifting(Dataset[dict[str, Any]]):
+    """Smooth pictures that move some pixels from frame to frame; number i is always the same."""
+
+    def __len__(self) -> int:
+        return BATCH * STEPS
+
+    def __getitem__(self, index: int) -> dict[str, Any]:
+        generator = torch.Generator().manual_seed(index)
+        coarse = torch.rand(1, 3, 6, 6, generator=generator)
+        picture = torch.nn.functional.interpolate(coarse, size=32, mode="bicubic").clamp(0, 1)[0]
+        return {"clip": torch.stack([picture, picture.roll((2, 3), (1, 2))]), "video_index": index}
+
+
+class Losses(pl.Callback):
+    """The loss of each optimiser step, the mean over its batches."""
+
+    def __init__(self) -> None:
+        self.steps: dict[int, list[float]] = {}
+
+    def on_train_batch_end(self, trainer: pl.Trainer, pl_module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
+        step = batch_idx * len(batch["clip"]) // BATCH
+        self.steps.setdefault(step, []).append(float(outputs["loss"]) * pl_module.trainer.accumulate_grad_batches)
+
+
+def losses(name: str, precision: str = "32-true", accumulated: int = 1, warming_up: bool = False) -> Tensor:
+    """Losses of the steps: `(20,)`; `warming_up`: Liir's first stage, the only one in which it accumulates."""
+    kind, arguments = METHODS[name]
+    torch.manual_seed(0)
+    options: dict[str, Any] = {"accumulate_grad_batches": accumulated}
+    if name == "Liir":
+        arguments = arguments | {"warmup_epochs": int(warming_up), "warmup_accumulation": accumulated}
+        options = {}
+    record = Losses()
+    trainer = quiet_trainer(max_epochs=1, precision=precision, callbacks=[record], **options)
+    trainer.fit(kind(**arguments), DataLoader(Drifting(), batch_size=BATCH // accumulated))
+    return torch.tensor([sum(parts) / len(parts) for parts in record.steps.values()])
+
+
+def drift(reference: Tensor, other: Tensor) -> tuple[float, float, float]:
+    """Distance of two curves at the first step, in the mean, and at most; as shares of the reference."""
+    apart = ((other - reference) / reference).abs()
+    return float(apart[0]), float(apart.mean()), float(apart.max())
+
+
+def main() -> None:
+    logging.getLogger("pytorch_lightning").setLevel(logging.ERROR)
+    print(f"{STEPS} steps of {BATCH} videos on the CPU; drift from float32 in whole batches: first step, mean, largest")
+    for name in METHODS:
+        plain = losses(name)
+        print(f"{name:11} loss {plain[0]:.3f} to {plain[-1]:.3f}", end="")
+        print("   bf16-mixed {:.2%} {:.2%} {:.2%}".format(*drift(plain, losses(name, "bf16-mixed"))), end="")
+        plain = losses(name, warming_up=True)
+        halves = losses(name, accumulated=2, warming_up=True)
+        print("   accumulated 2 {:.2%} {:.2%} {:.2%}".format(*drift(plain, halves)), flush=True)
+
+
+if __name__ == "__main__":
+    main()
