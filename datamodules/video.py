@@ -12,6 +12,7 @@ from typing import Any, Literal
 
 import pytorch_lightning as pl
 import torch
+from pytorch_lightning.utilities import rank_zero_warn
 from torch import Tensor
 from torch.utils.data import DataLoader
 
@@ -64,6 +65,8 @@ class VideoDataModule(pl.LightningDataModule):
         repeat: number of times that an epoch goes through the videos.
         seed: of every draw.
         timeout: seconds after which the decoding of a video is given up.
+        max_unusable: share of the clips that may have to be replaced by those of other videos before a warning tells
+            how to find the bad ones.
 
     Raises:
         DataError: from `setup`, if the source is not as described.
@@ -88,6 +91,7 @@ class VideoDataModule(pl.LightningDataModule):
         repeat: int = 1,
         seed: int = 0,
         timeout: float = 60.0,
+        max_unusable: float = 0.05,
     ) -> None:
         super().__init__()
         intervals = [interval] if isinstance(interval, int) else list(interval)
@@ -106,6 +110,9 @@ class VideoDataModule(pl.LightningDataModule):
         self.colour = ColourAugmentation() if colour else None
         self.videos: tuple[VideoEntry, ...] = ()
         self._shards: ShardedVideos | None = None
+        if not 0 <= max_unusable <= 1:
+            raise ValueError(f"max_unusable must be a share in [0, 1], got {max_unusable}")
+        self.max_unusable = max_unusable
         self.skipped: Counter[str] = Counter()
 
     def setup(self, stage: str) -> None:
@@ -118,7 +125,7 @@ class VideoDataModule(pl.LightningDataModule):
             self._weights = self._count_frames() if self.samples_per_epoch else None
         trainer = self.trainer
         if trainer is not None and not any(isinstance(c, SkippedVideos) for c in trainer.callbacks):  # type: ignore[attr-defined]
-            trainer.callbacks.append(SkippedVideos(self.skipped))  # type: ignore[attr-defined]
+            trainer.callbacks.append(SkippedVideos(self.skipped, self.max_unusable, str(self.source)))  # type: ignore[attr-defined]
 
     def train_dataloader(self) -> ResumableLoader[Batch]:
         """Clips in an order that is a function of (seed, epoch); its state is the place in it."""
@@ -196,27 +203,51 @@ class VideoDataModule(pl.LightningDataModule):
             counts = list(pool.map(count, self._training))
         if not sum(counts):
             raise DataError(f"{self.source}: none of {len(counts)} videos can be opened")
+        if counts.count(0) > self.max_unusable * len(counts):
+            rank_zero_warn(_too_many(f"{counts.count(0)} of {len(counts)} videos", str(self.source)))
         return counts
 
 
 class SkippedVideos(pl.Callback):
-    """Counts and names the videos that had to be replaced."""
+    """Counts and names the videos that had to be replaced, and warns once when they are too many.
 
-    def __init__(self, counts: Counter[str]) -> None:
-        self._counts = counts
+    Args:
+        counts: path → number of times.
+        max_unusable: share of the clips, replaced ones among them, from which on a warning tells what to do; it waits
+            for five, as a single bad video may come first.
+        source: the videos, for that warning.
+    """
+
+    def __init__(self, counts: Counter[str], max_unusable: float = 1.0, source: str = "") -> None:
+        self._counts, self._max_unusable, self._source = counts, max_unusable, source
+        self._clips = self._replaced = 0
+        self._warned = False
 
     def on_train_batch_start(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Batch, batch_idx: int
     ) -> None:
-        for line in batch.get("failures", ()) if isinstance(batch, dict) else ():
+        failures: Sequence[str] = batch.get("failures", ()) if isinstance(batch, dict) else ()
+        for line in failures:
             path = line.partition(": ")[0]
             if path not in self._counts:
                 warnings.warn(f"replaced by another video: {line}", stacklevel=2)
             self._counts[path] += 1
+        self._replaced += len(failures)
+        self._clips += len(failures) + (len(batch["clip"]) if isinstance(batch, dict) and "clip" in batch else 0)
+        if self._replaced >= 5 and self._replaced > self._max_unusable * self._clips and not self._warned:
+            self._warned = True
+            rank_zero_warn(_too_many(f"{self._replaced} of {self._clips} clips so far", self._source))
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         total = torch.tensor(float(self._counts.total()), device=pl_module.device)
         pl_module.log("data/skipped_videos", total, sync_dist=True, reduce_fx="sum")
+
+
+def _too_many(share: str, source: str) -> str:
+    return (
+        f"TOO MANY UNUSABLE VIDEOS: {share} had to be replaced or left out, more than max_unusable allows. "
+        f"Run `vidcorr check-data {source}`, look at its report, and train on the clean.txt that it writes."
+    )
 
 
 def _distant(frames: int, num_frames: int, generator: torch.Generator) -> Tensor:

@@ -1,5 +1,6 @@
 """VideoDataModule: the batch, its draws, broken videos, validation, and exact resume under Lightning."""
 
+import re
 import warnings
 from collections import Counter
 
@@ -195,6 +196,25 @@ def test_a_broken_video_is_replaced_counted_and_named(videos, tmp_path):
     assert run.callback_metrics["data/skipped_videos"] == failures
 
 
+@pytest.mark.parametrize(("share", "warnings_expected"), [(0.05, 1), (0.9, 0)])
+def test_too_many_broken_videos_are_told_once(videos, tmp_path, share, warnings_expected):
+    (tmp_path / "source").mkdir()
+    for i in range(4):
+        (tmp_path / f"source/{i}.mp4").symlink_to(videos / f"{i}.mp4")
+        (tmp_path / f"source/broken {i}.mp4").write_bytes(b"nothing")
+    data = make(tmp_path / "source", max_unusable=share)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        trainer(tmp_path, max_epochs=5).fit(Toy(), datamodule=data)
+        make(tmp_path / "source", max_unusable=share, samples_per_epoch=8)
+    told = [str(w.message) for w in caught if "TOO MANY" in str(w.message)]
+    assert len(told) == 2 * warnings_expected  # by training, and by counting frames before it
+    assert all(f"vidcorr check-data {tmp_path / 'source'}" in line for line in told)
+    if told:
+        assert re.search(r"VIDEOS: \d+ of \d+ clips so far", told[0])
+        assert "4 of 8 videos" in told[1]
+
+
 def test_only_broken_videos_end_the_run_with_their_names(tmp_path):
     (tmp_path / "a.mp4").write_bytes(b"1")
     (tmp_path / "b.mp4").write_bytes(b"2")
@@ -217,6 +237,7 @@ def test_what_can_be_known_before_training(videos, tmp_path):
         ({"interval": [2, 5], "interval_weights": [1.0]}, "do not fit the intervals"),
         ({"area": (0.5, 0.2)}, "ascending shares"),
         ({"holdout": 1.0}, "holdout must be"),
+        ({"max_unusable": 5.0}, "max_unusable must be a share"),
     ]:
         with pytest.raises(ValueError, match=message):
             make(videos, **arguments)
