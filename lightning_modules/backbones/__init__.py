@@ -10,6 +10,7 @@ from .build import (
 )
 from .checkpoints import load_strictly, migrate, note_of, read_checkpoint
 from .extractor import FeatureExtractor, Normalise, RawColour
+from .foreign import crw_resnet18
 from .liir_encoder import LiirEncoder, LiirExtractor, PositionMap
 from .networks import build_network, pooled_width, share
 
@@ -23,6 +24,7 @@ __all__ = [
     "build_encoder",
     "build_feature_extractor",
     "build_network",
+    "crw_resnet18",
     "extractor_of",
     "load_strictly",
     "migrate",

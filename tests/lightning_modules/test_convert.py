@@ -126,7 +126,7 @@ def test_crw_pads_by_reflection(tmp_path):
 
 
 def test_dilation_widens_the_padding_by_reflection():
-    network = build_network("lightning_modules.backbones.foreign:crw_resnet18")
+    network = build_network("lightning_modules.backbones:crw_resnet18")
     enliven(network)
     images = torch.rand(1, 3, 64, 64)
     view = extractor_of(network, "res4", dilated=True)

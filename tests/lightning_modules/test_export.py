@@ -88,7 +88,7 @@ def test_liir_goes_out_under_its_own_names(tmp_path):
 
 
 def test_a_network_of_ones_own_goes_out_and_comes_in_again(tmp_path):
-    spec = "lightning_modules.backbones.foreign:crw_resnet18"
+    spec = "lightning_modules.backbones:crw_resnet18"
     module = FrozenEncoder(spec)
     write_checkpoint(module, tmp_path / "crw.ckpt")
     load = export(tmp_path / "crw.ckpt", tmp_path / "crw.safetensors")

@@ -34,7 +34,7 @@ def crw_resnet18() -> nn.Module:
 
 
 def _convert(state: State, architecture: str | None) -> Converted:
-    spec = architecture or "lightning_modules.backbones.foreign:crw_resnet18"
+    spec = architecture or "lightning_modules.backbones:crw_resnet18"
     return frozen(spec, state, TAKEN, LEFT, NOTE, MEASURED_BY)
 
 
