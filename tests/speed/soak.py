@@ -3,7 +3,7 @@
     python tests/speed/soak.py --runs runs/soak -- python cli.py fit --config … --trainer.default_root_dir runs/soak
 
 Samples /proc every few seconds until the command ends, writes the samples as CSV, and prints their medians over each
-tenth of the run. With --runs, the steps in TensorBoard's file of the run give steps a second and processor seconds a step;
+tenth of the run. With --runs, the steps in TensorBoard's file give steps a second and processor seconds a step;
 the latter tells a run that slows down from a machine that others use.
 """
 
