@@ -30,10 +30,11 @@ def prepare_folder(folder: Path, overlay: Overlay, overwrite: bool = False) -> N
     Args:
         folder: to make.
         overlay: the kind of overlay that will be in it.
-        overwrite: remove an earlier prediction, and nothing else.
+        overwrite: remove an earlier prediction, and nothing else: one that its record says was finished.
 
     Raises:
-        ValueError: for an unknown overlay, or if there is an earlier prediction that is not to be overwritten.
+        ValueError: for an unknown overlay, or if there is an earlier prediction that is not to be overwritten, or
+            something of that name which may not be one.
         OSError: if the folder cannot be made.
     """
     if overlay not in get_args(Overlay):
@@ -42,6 +43,11 @@ def prepare_folder(folder: Path, overlay: Overlay, overwrite: bool = False) -> N
     if found and not overwrite:
         raise ValueError(
             f"{folder}: holds a prediction ({found[0].name}); name another output_dir or set overwrite=true"
+        )
+    if found and found[0].name != RECORD:  # a folder of masks may be the user's own, even the prompt's
+        raise ValueError(
+            f"{folder}: holds {found[0].name} without a {RECORD}, an unfinished prediction or something of yours: "
+            "remove it, or name another output_dir"
         )
     for path in found:
         shutil.rmtree(path) if path.is_dir() else path.unlink()

@@ -263,6 +263,10 @@ def test_an_earlier_prediction_is_not_mixed_with_a_new_one(folder, colour, tmp_p
     predict_video(colour, folder / "clip.mp4", prompt, tmp_path, overwrite=True)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["masks", "mine.txt", "overlay.mp4", "prediction.json"]
     assert not (tmp_path / "masks" / "000.png").exists()
+    (tmp_path / "prediction.json").unlink()
+    with pytest.raises(ValueError, match=r"holds masks without a prediction\.json"):
+        predict_video(colour, folder / "clip.mp4", prompt, tmp_path, overwrite=True)
+    assert (tmp_path / "masks" / "00000.png").exists()
 
 
 @pytest.mark.parametrize(
