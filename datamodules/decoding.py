@@ -17,7 +17,7 @@ from itertools import chain
 from os import PathLike
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Self
 
 import numpy as np
 import torch
@@ -25,6 +25,7 @@ from torch import Tensor
 
 from .errors import DecodingError
 from .frame_table import FrameTable, can_seek, starts_afresh
+from .pictures import Reformatter
 
 if TYPE_CHECKING:
     import av
@@ -395,18 +396,3 @@ def _named(content: bytes, name: str) -> io.BytesIO:
     file = io.BytesIO(content)
     file.name = name
     return file
-
-
-class Reformatter:
-    """PyAV's, kept from frame to frame, in one thread; called with the arguments of its `reformat`."""
-
-    def __init__(self) -> None:
-        import av
-        from av.video.reformatter import VideoReformatter
-
-        self._reformatter = VideoReformatter()
-        # since av 17 the default is a thread for each core of the machine
-        self._threads: dict[str, Any] = {"threads": 1} if int(av.__version__.partition(".")[0]) >= 17 else {}
-
-    def __call__(self, frame: "av.VideoFrame", *arguments: Any, **options: Any) -> "av.VideoFrame":
-        return self._reformatter.reformat(frame, *arguments, **(options | self._threads))

@@ -1,13 +1,14 @@
-"""Reading of single pictures."""
+"""Reading of single pictures, and conversion of decoded ones."""
 
 import os
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from .errors import DecodingError
 
 if TYPE_CHECKING:
+    import av
     from numpy.typing import NDArray
 
 AGAIN = "copy or extract it again"
@@ -37,3 +38,18 @@ def read_picture(path: str | os.PathLike[str]) -> "NDArray[np.uint8]":
     if picture is None:
         raise DecodingError(path, f"cannot be decoded as a picture; {AGAIN}")
     return np.asarray(picture, dtype=np.uint8)
+
+
+class Reformatter:
+    """PyAV's, kept from frame to frame, in one thread; called with the arguments of its `reformat`."""
+
+    def __init__(self) -> None:
+        import av
+        from av.video.reformatter import VideoReformatter
+
+        self._reformatter = VideoReformatter()
+        # since av 17 the default is a thread for each core of the machine
+        self._threads: dict[str, Any] = {"threads": 1} if int(av.__version__.partition(".")[0]) >= 17 else {}
+
+    def __call__(self, frame: "av.VideoFrame", *arguments: Any, **options: Any) -> "av.VideoFrame":
+        return self._reformatter.reformat(frame, *arguments, **(options | self._threads))

@@ -15,10 +15,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from .decoding import Reformatter, VideoFile
+from .decoding import VideoFile
 from .errors import DataError, DecodingError
 from .loader import usable_cores
 from .parallel import Failure, in_processes, with_progress
+from .pictures import Reformatter
 from .source import FrameFolder, VideoEntry, list_videos, open_video, stamp
 
 if TYPE_CHECKING:
