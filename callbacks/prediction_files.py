@@ -40,15 +40,13 @@ def prepare_folder(folder: Path, overlay: Overlay, overwrite: bool = False) -> N
     if overlay not in get_args(Overlay):
         raise ValueError(f"overlay must be one of {', '.join(get_args(Overlay))}, got {overlay!r}")
     found = [folder / name for name in OURS if (folder / name).exists()]
-    if found and not overwrite:
-        raise ValueError(
-            f"{folder}: holds a prediction ({found[0].name}); name another output_dir or set overwrite=true"
-        )
     if found and found[0].name != RECORD:  # a folder of masks may be the user's own, even the prompt's
         raise ValueError(
             f"{folder}: holds {found[0].name} without a {RECORD}, an unfinished prediction or something of yours: "
             "remove it, or name another output_dir"
         )
+    if found and not overwrite:
+        raise ValueError(f"{folder}: holds a prediction ({RECORD}); name another output_dir or set overwrite=true")
     for path in found:
         shutil.rmtree(path) if path.is_dir() else path.unlink()
     folder.mkdir(parents=True, exist_ok=True)
