@@ -66,6 +66,8 @@ def convert(
     output = Path(output)
     if output.suffix not in SUFFIXES:
         raise ValueError(f"{output}: the name of a checkpoint ends with {' or '.join(SUFFIXES)}")
+    if output.resolve() == Path(foreign).resolve():
+        raise ValueError(f"{output}: would replace the foreign checkpoint itself; give another name")
     file = read_foreign(foreign, trust)
     family = family_of(file, kind)
     try:
@@ -82,7 +84,7 @@ def convert(
 
 
 def write_checkpoint(module: pl.LightningModule, output: Path) -> None:
-    """Write a module as Lightning's checkpoint without the state of a run; no half file is left if that breaks off.
+    """Write a module as Lightning's checkpoint without the state of a run; the file appears whole or not at all.
 
     Args:
         module: one that notes its class, see `note_of`.

@@ -154,7 +154,7 @@ def _classifier(name: str) -> str:
 
 
 def _write(state: dict[str, Tensor], metadata: dict[str, str], output: Path) -> None:
-    """No half file is left if that breaks off."""
+    """The file appears whole or not at all."""
     from safetensors.torch import save_file
 
     output.parent.mkdir(parents=True, exist_ok=True)

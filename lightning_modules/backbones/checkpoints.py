@@ -49,7 +49,9 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
         raise ValueError(f"{path}: no such checkpoint")
     try:
         checkpoint: dict[str, Any] = torch.load(str(path), map_location="cpu", weights_only=True, mmap=True)
-    except (RuntimeError, pickle.UnpicklingError, EOFError) as error:
+    except PermissionError:
+        raise
+    except (RuntimeError, OSError, pickle.UnpicklingError, EOFError) as error:  # OSError: half of a zip file
         raise ValueError(
             f"{path}: cannot be read as a checkpoint of vidcorr; it is damaged, or foreign (bring such weights in by "
             "`vidcorr convert`)"
@@ -102,7 +104,8 @@ def instantiate(class_path: str, arguments: Mapping[str, Any]) -> nn.Module:
 
 def hyper_parameters(checkpoint: Mapping[str, Any]) -> dict[str, Any]:
     """Arguments that a checkpoint's module was made with, without the notes that Lightning keeps among them."""
-    return {name: value for name, value in checkpoint["hyper_parameters"].items() if not name.startswith("_")}
+    noted = checkpoint.get("hyper_parameters", {})  # Lightning leaves them out where there are none
+    return {name: value for name, value in noted.items() if not name.startswith("_")}
 
 
 def load_strictly(module: nn.Module, state: Mapping[str, Tensor], source: str | Path) -> None:

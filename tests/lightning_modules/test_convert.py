@@ -240,8 +240,18 @@ def test_files_that_cannot_be_taken(content, message, tmp_path):
 
 def test_damaged_missing_and_misnamed_files(tmp_path):
     (tmp_path / "half.pth").write_bytes(b"PK\3\4half")
+    (tmp_path / "page.pth").write_text("<!DOCTYPE html><html>404</html>")
+    torch.save({"a": torch.zeros(3000)}, tmp_path / "whole.pth")
+    torch.save({"a": torch.zeros(3000)}, tmp_path / "old.pth", _use_new_zipfile_serialization=False)
+    for whole in ("whole", "old"):
+        content = (tmp_path / f"{whole}.pth").read_bytes()
+        (tmp_path / f"{whole}_cut.pth").write_bytes(content[: 20 if whole == "old" else len(content) // 2])
     for foreign, output, message in [
         ("half.pth", "ours.ckpt", "cannot be read"),
+        ("page.pth", "ours.ckpt", r"no checkpoint, .* it begins b'<!DOCTYPE"),
+        ("whole_cut.pth", "ours.ckpt", r"whole_cut\.pth: cannot be read; is it whole"),
+        ("old_cut.pth", "ours.ckpt", "ends too early"),
+        ("whole.pth", "whole.pth", "would replace the foreign checkpoint"),
         ("nowhere.pth", "ours.ckpt", "no such file"),
         ("half.pth", "ours.bin", r"ends with \.ckpt"),
     ]:

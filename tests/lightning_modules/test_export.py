@@ -85,6 +85,8 @@ def test_liir_goes_out_under_its_own_names(tmp_path):
     assert all(torch.equal(value, own[name]) for name, value in network.float().state_dict().items())
     with pytest.raises(ValueError, match="no network of timm; its format is own"):
         export(tmp_path / "liir.ckpt", tmp_path / "liir.safetensors", "timm")
+    with pytest.raises(ValueError, match="use the checkpoint it came from"):
+        convert(tmp_path / "liir.safetensors", tmp_path / "again.ckpt")
 
 
 def test_a_network_of_ones_own_goes_out_and_comes_in_again(tmp_path):

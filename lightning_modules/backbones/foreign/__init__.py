@@ -1,5 +1,6 @@
 """Checkpoints of other projects, and what they are in ours. One family a file; a new one is listed in `FAMILIES`."""
 
+from ..liir_encoder import LiirEncoder
 from .crw import CRW, crw_resnet18
 from .dino import DINO
 from .library import TIMM, TORCHVISION
@@ -26,6 +27,8 @@ def family_of(file: ForeignFile, kind: str = "auto") -> Family:
         return FAMILIES[kind]
     if kind != "auto":
         raise ValueError(f"kind {kind!r}: there are auto, {', '.join(FAMILIES)}")
+    if file.architecture == LiirEncoder.architecture:
+        raise ValueError(f"{file.path}: Liir's encoder without what it was made with; use the checkpoint it came from")
     if file.architecture is not None:
         return TIMM if file.architecture.startswith("timm:") else TORCHVISION
     for family in FAMILIES.values():

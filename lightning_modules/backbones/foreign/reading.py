@@ -50,6 +50,10 @@ def read_foreign(path: str | Path, trust: bool = False) -> ForeignFile:
         raise ValueError(f"{path}: no such file")
     if path.suffix == ".safetensors":
         return _read_safetensors(path)
+    with path.open("rb") as file:
+        start = file.read(16)
+    if not start.startswith((b"PK", b"\x80")):  # a zip file or, as torch wrote until 1.5, a pickle
+        raise ValueError(f"{path}: is no checkpoint, perhaps a web page or a pointer of Git LFS; it begins {start!r}")
     try:
         with torch.serialization.safe_globals(_plain_types()):
             content = torch.load(path, map_location="cpu", weights_only=not trust)
@@ -59,8 +63,9 @@ def read_foreign(path: str | Path, trust: bool = False) -> ForeignFile:
         raise ValueError(
             f"{path}: holds {what}, and loading that may run code; if you trust where the file is from, add --trust"
         ) from error
-    except (RuntimeError, EOFError, AttributeError, ImportError) as error:
-        raise ValueError(f"{path}: cannot be read ({str(error).splitlines()[0]})") from error
+    except (RuntimeError, OSError, EOFError, AttributeError, ImportError) as error:
+        reason = next(iter(str(error).splitlines()), "it ends too early")
+        raise ValueError(f"{path}: cannot be read; is it whole? ({reason})") from error
     return _weights(path, content)
 
 

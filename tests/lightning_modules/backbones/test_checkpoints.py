@@ -6,7 +6,13 @@ import torch
 from torch.utils.data import DataLoader
 
 from lightning_modules import FrozenEncoder, Liir, LinearProbe, SiamFC, VFSMoCo, VFSSimSiam
-from lightning_modules.backbones import build_feature_extractor, checkpoints, module_from_checkpoint, read_checkpoint
+from lightning_modules.backbones import (
+    build_feature_extractor,
+    build_network,
+    checkpoints,
+    module_from_checkpoint,
+    read_checkpoint,
+)
 from lightning_modules.convert import write_checkpoint
 
 TINY = "tests.helpers.encoders:TinyResNet"
@@ -181,6 +187,19 @@ def test_foreign_and_damaged_files_are_told_apart_from_ours(tmp_path):
     torch.save({"state_dict": {"a": torch.zeros(1)}}, tmp_path / "foreign.ckpt")
     with pytest.raises(checkpoints.ForeignCheckpoint, match="vidcorr convert"):
         module_from_checkpoint(tmp_path / "foreign.ckpt")
-    (tmp_path / "half.ckpt").write_bytes(b"PK\3\4half")
-    with pytest.raises(ValueError, match="damaged, or foreign"):
-        module_from_checkpoint(tmp_path / "half.ckpt")
+    write_checkpoint(METHODS["LinearProbe"](), tmp_path / "whole.ckpt")
+    whole = (tmp_path / "whole.ckpt").read_bytes()
+    for half in (b"", b"PK\3\4half", whole[: len(whole) // 2], whole[:-1]):
+        (tmp_path / "half.ckpt").write_bytes(half)
+        with pytest.raises(ValueError, match=r"half\.ckpt: .*damaged, or foreign"):
+            module_from_checkpoint(tmp_path / "half.ckpt")
+
+
+def test_a_module_without_arguments_needs_no_hyper_parameters(tmp_path):
+    write_checkpoint(METHODS["VFSSimSiam"](), tmp_path / "a.ckpt")
+    content = torch.load(tmp_path / "a.ckpt", weights_only=True)
+    content["vidcorr"]["class_path"] = "tests.helpers.encoders.TinyResNet"
+    content["state_dict"] = build_network(TINY).state_dict()
+    del content["hyper_parameters"]  # as Lightning writes it
+    torch.save(content, tmp_path / "a.ckpt")
+    assert type(module_from_checkpoint(tmp_path / "a.ckpt")).__name__ == "TinyResNet"
