@@ -11,6 +11,7 @@ from typing import Any
 
 import pytorch_lightning as pl
 import torch
+from pytorch_lightning.utilities import rank_zero_warn
 from torch import Tensor
 from torch.utils.data import DataLoader
 
@@ -27,6 +28,8 @@ AHEAD = 4
 class FrameStream:
     """A video that is read from its start to its end, however long it is; each pass opens it afresh.
 
+    A file that ends long before its header says so is read as far as it goes, with a warning.
+
     Args:
         path: video file, or folder that directly holds the frames as pictures.
         frame_rate: frames per second; None is the file's own, 24 for a folder.
@@ -36,11 +39,13 @@ class FrameStream:
         num_frames: as the file's header says, an estimate; exact for a folder.
 
     Raises:
-        DataError: if there is no such video or its first frame cannot be decoded.
+        DataError: if there is no such video, its first frame cannot be decoded, or the frame rate is not above 0.
     """
 
     def __init__(self, path: str | PathLike[str], frame_rate: float | None = None) -> None:
         self.path = Path(path).expanduser()
+        if frame_rate is not None and not frame_rate > 0:
+            raise DataError(f"frame_rate must be above 0 frames per second, got {frame_rate:g}")
         if not self.path.exists():
             raise DataError(f"{self.path}: no such video; give a video file or a folder of frames")
         with self._open() as video:
@@ -79,6 +84,8 @@ class FrameStream:
                         )
                     yield torch.from_numpy(picture).permute(2, 0, 1)
                     t += 1
+                if isinstance(video, VideoFile) and video.is_cut:
+                    rank_zero_warn(f"{self.path}: has {t} of the {self.num_frames} frames of its header; is it whole?")
             finally:
                 pool.shutdown(cancel_futures=True)  # the file stays open until the thread has left it
 

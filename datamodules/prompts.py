@@ -162,8 +162,8 @@ class PointPrompt:
         values: Any = points
         if isinstance(points, str | Path):
             source, values = str(points), _read_points(Path(points))
-        pairs = list(values.items()) if isinstance(values, Mapping) else [*enumerate(values, start=1)]
         try:
+            pairs = list(values.items()) if isinstance(values, Mapping) else [*enumerate(values, start=1)]
             places = np.array([[float(x), float(y)] for _, (x, y) in pairs])
         except (TypeError, ValueError) as error:
             raise DataError(f"{source}: expected a name, x and y for each point, got {values!r:.120}") from error
@@ -260,7 +260,7 @@ def _read_box(path: Path) -> Any:
             content = [content.get(key, content.get(key[0])) for key in ("x", "y", "width", "height")]
         return content
     rows = [line for line in text.splitlines() if line.strip()]
-    if len(rows) > 1 and any(letter.isalpha() for letter in rows[0]):
+    if len(rows) > 1 and any(letter.isalpha() and letter not in "eE" for letter in rows[0]):  # 1e2 is no header
         rows.pop(0)
     return rows[0] if rows else ""
 

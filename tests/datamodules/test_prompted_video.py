@@ -10,6 +10,7 @@ from datamodules.errors import DataError
 from datamodules.prompted_video import AHEAD
 from datamodules.source import FrameFolder
 from datamodules.synthetic.writers import write_frames, write_mp4
+from tests.helpers.numbered_videos import write_video
 
 VIDEO = np.random.default_rng(0).integers(0, 256, (12, 48, 64, 3)).astype(np.uint8)
 
@@ -57,6 +58,8 @@ def test_no_more_than_a_few_frames_are_decoded_ahead(folder, monkeypatch):
 
 
 def test_what_cannot_be_read_is_named(folder, tmp_path):
+    with pytest.raises(DataError, match="frame_rate must be above 0 frames per second, got -1"):
+        FrameStream(folder, frame_rate=-1)
     with pytest.raises(DataError, match=r"nowhere\.mp4: no such video"):
         FrameStream(tmp_path / "nowhere.mp4")
     (tmp_path / "text.mp4").write_text("no video")
@@ -95,3 +98,11 @@ def test_a_users_mistake_is_told_in_setup(folder, arguments, message):
 def test_a_mask_has_to_fit(folder):
     with pytest.raises(DataError, match="mask is 10 × 9 px"):
         MaskPrompt.of(np.ones((9, 10), np.uint8)).check(FrameStream(folder).size)
+
+
+def test_a_file_that_lacks_its_end_is_told(tmp_path):
+    write_video(tmp_path / "whole.mkv", 60, options={"g": "5"})
+    content = (tmp_path / "whole.mkv").read_bytes()
+    (tmp_path / "cut.mkv").write_bytes(content[: len(content) // 2])
+    with pytest.warns(UserWarning, match=r"cut\.mkv: has \d+ of the 60 frames"):
+        assert 0 < len(list(FrameStream(tmp_path / "cut.mkv"))) < 54

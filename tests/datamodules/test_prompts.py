@@ -97,6 +97,7 @@ def test_a_mask_of_another_size_says_both():
     [
         ("box.txt", "1.5 2 30 4\n"),
         ("box.csv", "x,y,width,height\n1.5,2,30,4\n"),
+        ("box.txt", "1.5e+00 2e0 3E1 4e0\n2.5e+00 3e0 3E1 4e0\n"),
         ("box.json", "[1.5, 2, 30, 4]"),
         ("box.json", '{"x": 1.5, "y": 2, "w": 30, "h": 4}'),
         ("box.json", '{"box": [1.5, 2, 30, 4]}'),
