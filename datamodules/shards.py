@@ -1,10 +1,10 @@
 """Training videos packed in shards: some hundred in a file, on a disk or in an object store.
 
 A shard has litdata's layout (the number of items, where each begins, the items), and an item is a video file as it is.
-Beside what litdata keeps in it, `index.json` says each video's name and label. A video is read by its place, in the
-order of our own sampler: the batches are those of the files, whatever the number of ranks, workers and restarts.
+Beside what litdata keeps in it, `index.json` says each video's name, label and size. A video is read by its place, in
+the order of our own sampler: the batches are those of the files, whatever the number of ranks, workers and restarts.
 litdata's streaming order would save requests where samples are small; a request for an encoded video is mostly the
-video. So each rank asks for its own samples only, and keeps nothing on a disk.
+video. So each rank asks for its own samples only, each by one request, and keeps nothing on a disk.
 """
 
 import argparse
@@ -12,7 +12,7 @@ import json
 import os
 import tempfile
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +22,7 @@ import numpy as np
 
 from .decoding import VideoFile
 from .errors import DataError, DecodingError
+from .parallel import with_progress
 from .source import VideoEntry, list_videos
 
 INDEX = "index.json"
@@ -58,20 +59,21 @@ class ShardedVideos:
     def __init__(self, source: str | os.PathLike[str]) -> None:
         self.source = str(source).rstrip("/")
         self._storage: _Storage = _Store(self.source) if is_url(source) else _Folder(Path(source))
+        content = self._storage.index()
         try:
-            index = json.loads(self._storage.index())
-            names, labels = index["vidcorr"]["names"], index["vidcorr"]["labels"]
+            index = json.loads(content)
+            about = [index["vidcorr"][key] for key in ("names", "labels", "sizes")]
             self._shards = [chunk["filename"] for chunk in index["chunks"]]
-            self._sizes = [chunk["chunk_size"] for chunk in index["chunks"]]
+            counts = [chunk["chunk_size"] for chunk in index["chunks"]]
+            self.videos = tuple(VideoEntry(Path(name), label) for name, label, _ in zip(*about, strict=True))
+            self._sizes = np.array(about[2], dtype=np.int64)
         except (KeyError, TypeError, ValueError) as error:
             raise DataError(f"{self.source}/{INDEX}: is no index of `vidcorr shard` ({error!r})") from error
-        self.videos = tuple(VideoEntry(Path(name), label) for name, label in zip(names, labels, strict=True))
-        self._first = np.cumsum([0, *self._sizes])  # number of each shard's first video
+        self._first = np.cumsum([0, *counts])  # number of each shard's first video
         if self._first[-1] != len(self.videos):
             raise DataError(
                 f"{self.source}/{INDEX}: {len(self.videos)} names of {self._first[-1]} videos; pack them again"
             )
-        self._places: dict[int, np.ndarray] = {}
 
     def read(self, number: int) -> bytes:
         """A video as its file was.
@@ -81,8 +83,9 @@ class ShardedVideos:
         """
         shard = int(np.searchsorted(self._first, number, side="right")) - 1
         try:
-            begin, end = self._table(shard)[number - self._first[shard] :][:2].tolist()
-            return self._storage.read(self._shards[shard], begin + _WORD, end - begin - _WORD)
+            first, following = self._first[shard : shard + 2]
+            begin = _places(self._sizes[first:following])[number - first] + _WORD
+            return self._storage.read(self._shards[shard], int(begin), int(self._sizes[number]))
         except Exception as error:  # whatever a client of a store may raise
             where = f"{self.source}/{self._shards[shard]}"
             raise DecodingError(self.videos[number].path, f"cannot be read from {where}: {error}") from error
@@ -90,13 +93,6 @@ class ShardedVideos:
     def open(self, number: int, timeout: float = 60.0) -> VideoFile:
         """Opens a video, as `open_video` does."""
         return VideoFile(self.videos[number].path, timeout, content=self.read(number))
-
-    def _table(self, shard: int) -> np.ndarray:
-        """Where each item of a shard begins, and the last one ends; read once."""
-        if shard not in self._places:
-            count = self._sizes[shard] + 1
-            self._places[shard] = np.frombuffer(self._storage.read(self._shards[shard], _WORD, _WORD * count), "<u4")
-        return self._places[shard]
 
 
 class _Storage(Protocol):
@@ -195,7 +191,7 @@ def write_shards(
         for number, part in enumerate(plan)
     ]
     with ThreadPoolExecutor(max(workers, 1)) as pool:
-        list(_progress(pool.map(lambda job: _write_shard(*job), jobs), len(jobs)))
+        list(with_progress(pool.map(lambda job: _write_shard(*job), jobs), len(jobs), "shards"))
     base = root if root.is_dir() else root.parent
     index = {
         "chunks": [
@@ -207,6 +203,7 @@ def write_shards(
         "vidcorr": {
             "names": [os.path.relpath(entry.path, base) for entry in videos],
             "labels": [entry.label for entry in videos],
+            "sizes": sizes,
         },
     }
     unfinished = folder / f"{INDEX}.part"
@@ -244,23 +241,20 @@ def _plan(sizes: Sequence[int], limit: int) -> Iterator[slice]:
     yield slice(first, len(sizes))
 
 
+def _places(sizes: Sequence[int] | np.ndarray) -> np.ndarray:
+    """Where each item of a shard begins, its size before its bytes, and the last one ends."""
+    return _WORD * (len(sizes) + 2) + np.append(0, np.cumsum(np.asarray(sizes) + _WORD))
+
+
 def _write_shard(path: Path, files: Sequence[Path], sizes: Sequence[int]) -> None:
-    count = len(files)
-    places = _WORD * (count + 2) + np.cumsum([0, *(size + _WORD for size in sizes)])
     with path.open("wb") as shard:
-        shard.write(np.array([count, *places], dtype="<u4").tobytes())
+        shard.write(np.array([len(files), *_places(sizes)], dtype="<u4").tobytes())
         for file, size in zip(files, sizes, strict=True):
             content = file.read_bytes()
             if len(content) != size:
                 raise DataError(f"{file}: changed while it was packed; pack again when it is complete")
             shard.write(np.array(size, dtype="<u4").tobytes())
             shard.write(content)
-
-
-def _progress(done: Iterable[None], total: int) -> Iterator[None]:
-    from rich.progress import track
-
-    yield from track(done, "shards", total, transient=True)
 
 
 def command(words: Sequence[str]) -> None:

@@ -169,13 +169,12 @@ class VideoDataModule(pl.LightningDataModule):
         if count >= len(self.videos):
             raise DataError(f"{self.source}: {len(self.videos)} video(s) leave none to train on; set holdout to 0")
         root = Path(self.source)
-        if self._shards:
-            root = Path()  # the names in shards are relative
-        elif not root.is_dir():
+        if not root.is_dir():
             root = root.parent
 
         def rank(number: int) -> bytes:
-            name = os.path.relpath(self.videos[number].path, root)
+            path = self.videos[number].path
+            name = str(path) if self._shards else os.path.relpath(path, root)  # names in shards are relative
             return hashlib.blake2b(f"{self.seed} {name}".encode(errors="surrogateescape")).digest()
 
         held_out = sorted(sorted(range(len(self.videos)), key=rank)[:count])
