@@ -17,11 +17,19 @@ from .base import BenchmarkCallback
 from .label_propagation import Stopwatch
 from .metrics import TrackingSuccess
 from .metrics.tracking import ERRORS, OVERLAPS, box_iou
-from .pictures import Picture, contact_sheet, evenly_spaced, log_picture, write_picture
+from .pictures import (
+    OverlayVideo,
+    Picture,
+    contact_sheet,
+    evenly_spaced,
+    log_picture,
+    overlay_boxes,
+    plot_curves,
+    write_picture,
+)
 from .ranks import Ranks
 from .report import Chart, Film
 from .siamfc_tracker import SiamFCTracker, Track, TrackingProtocol
-from .tracking_pictures import OverlayVideo, overlay_boxes, plot_curves
 
 FRAMES_IN_OVERLAY = 5
 

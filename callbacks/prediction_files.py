@@ -13,15 +13,12 @@ from torch import Tensor
 from datamodules.datasets.files import davis_palette
 from datamodules.prompts import BoxPrompt, MaskPrompt, PointPrompt, Prompt
 
-from .pictures import Picture, overlay_masks
-from .tracking_pictures import OverlayVideo, overlay_boxes
+from .pictures import OverlayAnimation, OverlayVideo, Picture, overlay_boxes, overlay_masks
 
 Overlay = Literal["mp4", "gif", "webp", "none"]
 RECORD = "prediction.json"
 OURS = (RECORD, "masks", "boxes.csv", "points.csv", "overlay.mp4", "overlay.gif", "overlay.webp")
 """All that `predict` ever writes into its folder."""
-MOST_PICTURES, WIDEST = 150, 480
-"""Pictures of an animation, and their width in pixels: it is kept in memory until it is complete."""
 
 
 def prepare_folder(folder: Path, overlay: Overlay, overwrite: bool = False) -> None:
@@ -158,37 +155,6 @@ def open_writer(folder: Path, prompt: Prompt) -> Writer:
     if isinstance(prompt, MaskPrompt):
         return MaskWriter(folder, prompt)
     return BoxWriter(folder, prompt) if isinstance(prompt, BoxPrompt) else PointWriter(folder, prompt)
-
-
-class OverlayAnimation:
-    """A GIF or WebP; of long videos it shows every second, fourth, … frame, at the video's own pace.
-
-    Args:
-        path: ends in .gif or .webp.
-        rate: frames per second of the video.
-    """
-
-    def __init__(self, path: Path, rate: float) -> None:
-        self._path, self._rate = path, rate
-        self._pictures: list[Image.Image] = []
-        self._step, self._t = 1, 0
-
-    def add(self, picture: Picture) -> None:
-        """The next frame, uint8 RGB `(H, W, 3)`."""
-        if self._t % self._step == 0:
-            image = Image.fromarray(picture)
-            image.thumbnail((WIDEST, WIDEST * image.height))
-            self._pictures.append(image)
-        self._t += 1
-        if len(self._pictures) > MOST_PICTURES:
-            self._pictures, self._step = self._pictures[::2], 2 * self._step
-
-    def close(self) -> None:
-        """Write the file."""
-        if self._pictures:
-            first, *rest = self._pictures
-            milliseconds = max(20, round(1000 * self._step / self._rate))
-            first.save(self._path, save_all=True, append_images=rest, duration=milliseconds, loop=0, quality=80)
 
 
 def open_overlay(folder: Path, kind: Overlay, rate: float) -> OverlayVideo | OverlayAnimation | None:

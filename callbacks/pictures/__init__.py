@@ -1,5 +1,6 @@
 """Pictures for people: arrays and figures that a notebook, a logger or a report can show."""
 
+from .boxes import overlay_boxes, plot_curves
 from .clips import clip_sheet, gap_histogram, rasterise
 from .features import feature_sheet, frame_features, principal_colours
 from .matches import grid_points, match_sheet
@@ -16,9 +17,12 @@ from .overlays import (
     resized,
     write_picture,
 )
+from .video import OverlayAnimation, OverlayVideo
 
 __all__ = [
     "LIMBS",
+    "OverlayAnimation",
+    "OverlayVideo",
     "Picture",
     "as_pictures",
     "captioned",
@@ -31,8 +35,10 @@ __all__ = [
     "grid_points",
     "log_picture",
     "match_sheet",
+    "overlay_boxes",
     "overlay_joints",
     "overlay_masks",
+    "plot_curves",
     "principal_colours",
     "rasterise",
     "resized",

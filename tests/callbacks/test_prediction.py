@@ -13,7 +13,6 @@ from torch import nn
 
 from callbacks import DavisBenchmark, predict_video, propagate_masks, propagate_points, track_box
 from callbacks.metrics import region_similarity
-from callbacks.prediction_files import MOST_PICTURES, OverlayAnimation
 from cli import main
 from datamodules import BoxPrompt, FrameStream, MaskPrompt, PointPrompt
 from datamodules.errors import DataError
@@ -205,17 +204,6 @@ def test_the_overlay_plays_at_the_videos_pace(folder, colour, tmp_path, kind):
             assert image.size == (130, 96)
             image.load()
             assert image.info["duration"] == pytest.approx(1000 / RATE, abs=10)
-
-
-def test_a_long_animation_leaves_frames_out(tmp_path):
-    animation = OverlayAnimation(tmp_path / "overlay.gif", rate=25)
-    for t in range(2 * MOST_PICTURES + 10):
-        animation.add(np.full((8, 8, 3), t % 256, np.uint8))
-        assert len(animation._pictures) <= MOST_PICTURES
-    animation.close()
-    with Image.open(tmp_path / "overlay.gif") as image:
-        assert image.n_frames == (2 * MOST_PICTURES + 10 + 3) // 4
-        assert image.info["duration"] == 160
 
 
 def test_masks_are_indexed_pngs_in_the_prompts_palette(folder, colour, tmp_path, scene):

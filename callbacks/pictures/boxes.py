@@ -1,20 +1,17 @@
-"""Pictures of tracked boxes: overlays, a video, success and precision plots."""
+"""Pictures of tracked boxes: overlays, success and precision plots."""
 
 from collections.abc import Sequence
-from fractions import Fraction
-from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from .metrics.tracking import ERRORS, OVERLAPS
-from .pictures import Picture, rasterise
+from ..metrics.tracking import ERRORS, OVERLAPS
+from .clips import rasterise
+from .overlays import Picture
 
 TRUTH, FOUND = (255, 255, 255), (230, 40, 40)
-FRAME_RATE = 30
 
 
 def overlay_boxes(frame: Tensor, found: NDArray[np.float64], truth: NDArray[np.float64] | None = None) -> Picture:
@@ -38,46 +35,6 @@ def overlay_boxes(frame: Tensor, found: NDArray[np.float64], truth: NDArray[np.f
             corners = np.clip([left, top, left + box[2] - 1, top + box[3] - 1], -limit, limit).round().astype(int)
             cv2.rectangle(picture, corners[:2].tolist(), corners[2:].tolist(), colour, 2)
     return picture
-
-
-class OverlayVideo:
-    """An H.264 file that frames are appended to; use it as a context, or call `close`.
-
-    Args:
-        path: of the mp4; its folder is made.
-        rate: frames per second.
-    """
-
-    def __init__(self, path: Path, rate: float = FRAME_RATE) -> None:
-        import av
-
-        path.parent.mkdir(parents=True, exist_ok=True)
-        self._container = av.open(str(path), "w")
-        self._rate = Fraction(rate).limit_denominator(1001)
-        self._stream: Any = None
-
-    def add(self, picture: Picture) -> None:
-        """The next frame, uint8 RGB `(H, W, 3)`; H.264 has even sizes, so an odd last row or column is left out."""
-        import av
-
-        height, width = (length - length % 2 for length in picture.shape[:2])
-        if self._stream is None:
-            self._stream = self._container.add_stream("libx264", rate=self._rate, options={"crf": "23"})
-            self._stream.height, self._stream.width, self._stream.pix_fmt = height, width, "yuv420p"
-        frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(picture[:height, :width]), format="rgb24")
-        self._container.mux(self._stream.encode(frame))
-
-    def close(self) -> None:
-        """Finish the file."""
-        if self._stream is not None:
-            self._container.mux(self._stream.encode())
-        self._container.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        self.close()
 
 
 def plot_curves(curves: Sequence[Tensor], name: str) -> dict[str, Picture]:
