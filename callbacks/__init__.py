@@ -1,22 +1,27 @@
 """What is measured while it learns: benchmarks and checkpoints as Lightning callbacks."""
 
 from .base import BenchmarkCallback, BenchmarkError
-from .checkpoint import BestCheckpoint, LastCheckpoint
 from .compare import compare
 from .davis import DavisBenchmark
 from .figure import figure
 from .jhmdb import JhmdbBenchmark
 from .label_propagation import LabelPropagation, propagate_video
-from .monitors import CollapseMonitor
 from .otb import OtbBenchmark
-from .prediction import VideoPrediction, predict_video
-from .prompted import propagate_masks, propagate_points, track_box
+from .prediction import VideoPrediction, predict_video, propagate_masks, propagate_points, track_box
 from .report import write_report
-from .run_folder import AtomicCheckpointIO, claim_version, newest_checkpoint
-from .safeguards import Safeguards, TrainingStopped
 from .siamfc_tracker import SiamFCTracker, TrackingProtocol
-from .throughput import Throughput
-from .training_pictures import TrainingPictures
+from .training import (
+    AtomicCheckpointIO,
+    BestCheckpoint,
+    CollapseMonitor,
+    LastCheckpoint,
+    Safeguards,
+    Throughput,
+    TrainingPictures,
+    TrainingStopped,
+    claim_version,
+    newest_checkpoint,
+)
 from .vip import VipBenchmark
 from .youtube_vos import YoutubeVosBenchmark
 

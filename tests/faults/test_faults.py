@@ -14,7 +14,7 @@ import pytorch_lightning as pl
 import torch
 
 from callbacks import AtomicCheckpointIO, LastCheckpoint, Safeguards, TrainingStopped, claim_version, newest_checkpoint
-from callbacks.run_folder import FolderLock
+from callbacks.training.run_folder import FolderLock
 from tests.helpers.contrast import Tiny, quiet_trainer
 from tests.helpers.faults import HERE, last, run, spoil, words
 

@@ -13,7 +13,7 @@ from torch import Tensor
 from datamodules.datasets.files import davis_palette
 from datamodules.prompts import BoxPrompt, MaskPrompt, PointPrompt, Prompt
 
-from .pictures import OverlayAnimation, OverlayVideo, Picture, overlay_boxes, overlay_masks
+from ..pictures import OverlayAnimation, OverlayVideo, Picture, overlay_boxes, overlay_masks
 
 Overlay = Literal["mp4", "gif", "webp", "none"]
 RECORD = "prediction.json"

@@ -57,7 +57,7 @@ class Module(pl.LightningModule):
 @pytest.fixture
 def clock(monkeypatch):
     clock = Clock()
-    monkeypatch.setattr("callbacks.throughput.time", clock)
+    monkeypatch.setattr("callbacks.training.throughput.time", clock)
     monkeypatch.setattr("datamodules.loader.time", clock)
     return clock
 

@@ -13,7 +13,7 @@ from torch import Tensor
 from lightning_modules.backbones import build_feature_extractor
 from lightning_modules.functional import PropagationProtocol
 
-from .pictures import (
+from ..pictures import (
     Picture,
     clip_sheet,
     feature_sheet,

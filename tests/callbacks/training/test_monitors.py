@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from callbacks import CollapseMonitor
-from callbacks.monitors import effective_rank, embedding_spread
+from callbacks.training.monitors import effective_rank, embedding_spread
 from lightning_modules import VFSMoCo
 from tests.helpers.contrast import loader, quiet_trainer
 

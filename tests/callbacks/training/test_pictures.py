@@ -11,8 +11,7 @@ from PIL import Image
 from pytorch_lightning.loggers import CSVLogger, TensorBoardLogger
 from torch.utils.data import DataLoader
 
-from callbacks import DavisBenchmark
-from callbacks.training_pictures import TrainingPictures
+from callbacks import DavisBenchmark, TrainingPictures
 from lightning_modules import Liir, VFSMoCo, VFSSimSiam
 from tests.lightning_modules.test_vfs_simsiam import TINY
 

@@ -15,11 +15,11 @@ from datamodules.prompts import BoxPrompt, MaskPrompt, Prompt
 from lightning_modules.backbones import build_encoder
 from lightning_modules.functional import PropagationProtocol
 
-from .label_propagation import Stopwatch
-from .prediction_files import OURS, RECORD, Overlay, open_overlay, open_writer, prepare_folder
-from .prompted import SHORT_SIDE, View, propagate_masks, propagate_points, protocol_for, track_box
-from .results import provenance, write_whole
-from .siamfc_tracker import TrackingProtocol
+from ..label_propagation import Stopwatch
+from ..results import provenance, write_whole
+from ..siamfc_tracker import TrackingProtocol
+from .files import OURS, RECORD, Overlay, open_overlay, open_writer, prepare_folder
+from .follow import SHORT_SIDE, View, propagate_masks, propagate_points, protocol_for, track_box
 
 
 def predict_video(

@@ -24,8 +24,8 @@ from lightning_modules.functional import PropagationProtocol
 from lightning_modules.functional.labels import decode_keypoints, decode_masks, encode_keypoints, encode_masks
 from lightning_modules.functional.sizing import Size, covered_size
 
-from .label_propagation import Encode, Stopwatch, propagate_video
-from .siamfc_tracker import SiamFCTracker, TrackingProtocol
+from ..label_propagation import Encode, Stopwatch, propagate_video
+from ..siamfc_tracker import SiamFCTracker, TrackingProtocol
 
 Video = str | Path | FrameStream | Iterable[Tensor]
 """A file, a folder of frames, or frames: uint8 RGB `(3, H, W)` each, all of one size."""

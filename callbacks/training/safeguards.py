@@ -18,7 +18,7 @@ from torch import Tensor
 
 from datamodules.loader import worker_died
 
-from .ranks import Ranks
+from ..ranks import Ranks
 from .run_folder import AtomicCheckpointIO, FolderLock
 
 MOST_VIDEOS = 32
