@@ -91,20 +91,27 @@ class VidcorrCLI(LightningCLI):
         if self.trainer.is_global_zero:
             for logger in self.trainer.loggers:
                 callbacks.claim_version(logger)
-        given = self.config_init["fit"]
-        if given.get("ckpt_path") == "last":
-            given["ckpt_path"] = path = callbacks.newest_checkpoint(self.trainer)
-            rank_zero_info(
-                f"going on from {path}" if path else f"no last.ckpt in {self.trainer.default_root_dir}: beginning"
-            )
+        self._find_last("fit")
 
     def before_validate(self) -> None:
-        """`--ckpt_path last`, as in `fit`."""
-        given = self.config_init["validate"]
-        if given.get("ckpt_path") == "last":
-            given["ckpt_path"] = path = callbacks.newest_checkpoint(self.trainer)
-            if path is None:
-                raise ValueError(f"--ckpt_path last: no last.ckpt in {self.trainer.default_root_dir}")
+        """`--ckpt_path last`, which has to be there."""
+        self._find_last("validate")
+
+    def before_predict(self) -> None:
+        """`--ckpt_path last`, which has to be there."""
+        self._find_last("predict")
+
+    def _find_last(self, word: str) -> None:
+        given = self.config_init[word]
+        if given.get("ckpt_path") != "last":
+            return
+        given["ckpt_path"] = path = callbacks.newest_checkpoint(self.trainer)
+        if path is not None:
+            rank_zero_info(f"going on from {path}")
+        elif word == "fit":
+            rank_zero_info(f"no last.ckpt in {self.trainer.default_root_dir}: beginning")
+        else:
+            raise ValueError(f"--ckpt_path last: no last.ckpt in {self.trainer.default_root_dir}")
 
     def _parse_ckpt_path(self) -> None:
         """Lightning would let the checkpoint win over flags; here it gave the defaults already."""
@@ -195,7 +202,7 @@ def _plain(line: str) -> str:
         (r"Expected a dot import path string: (\S+)", r"there is no class '\1'"),
         (r"Option '(\S+)' is not accepted", r"there is no option '\1'"),
         (r"Expected an? <class '(\w+)'>\. Got value: (\S+)", r"must be \1, got '\2'"),
-        (r"(.*)arguments are required: (\w+\.)?model\b", "give --model, a --config with a model, or --ckpt_path"),
+        (r"(.*)arguments are required: (\w+\.)?model\b", "give --model, a --config with a model, or --ckpt_path FILE"),
         (r"the following arguments are required:", "needs"),
         (r"argument subcommand: invalid choice: ('\S+') .*", r"there is no word \1"),
     ):
@@ -217,8 +224,10 @@ def _known_names(kind: str, parser: LightningArgumentParser) -> list[str]:
 
 def _one_line(error: BaseException) -> str:
     """What a user has to know; the parser wraps a constructor's error in pages of its own."""
-    if "\nOriginal Traceback" in str(error):  # raised in a worker of a loader
-        return str(error).strip().splitlines()[-1].partition(": ")[2]
+    if "\nOriginal Traceback" in str(error):  # raised in a worker of a loader: after the last indented line it is named
+        lines = str(error).strip().splitlines()
+        said = " ".join(lines[max(number for number, line in enumerate(lines) if line.startswith(" ")) + 1 :])
+        return said.partition(": ")[2] or said
     while "\n" in str(error) and (cause := error.__cause__ or error.__context__) is not None:
         error = cause
     return " ".join(str(error).split())

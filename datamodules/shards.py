@@ -29,6 +29,7 @@ INDEX = "index.json"
 _LARGEST = 2**32 - 2**20  # bytes: places in a shard are 32-bit numbers
 _WORD = 4  # bytes of a number
 _MB = 2**20
+_PAUSES = (1.0, 5.0)  # seconds before a store that failed is asked again
 
 
 def is_url(source: str | os.PathLike[str]) -> bool:
@@ -38,7 +39,7 @@ def is_url(source: str | os.PathLike[str]) -> bool:
 
 def is_sharded(source: str | os.PathLike[str]) -> bool:
     """Whether a source is a folder of shards, or a URL, which can be nothing else."""
-    return is_url(source) or Path(source, INDEX).is_file()
+    return is_url(source) or (Path(source, INDEX).is_file() and any(Path(source).glob("*.bin")))
 
 
 class ShardedVideos:
@@ -80,13 +81,16 @@ class ShardedVideos:
 
         Raises:
             DecodingError: if it cannot be read.
+            StoreUnreachable: if the object store does not answer: no flaw of the video, so the run ends.
         """
         shard = int(np.searchsorted(self._first, number, side="right")) - 1
         try:
             first, following = self._first[shard : shard + 2]
             begin = _places(self._sizes[first:following])[number - first] + _WORD
             return self._storage.read(self._shards[shard], int(begin), int(self._sizes[number]))
-        except Exception as error:  # whatever a client of a store may raise
+        except StoreUnreachable:
+            raise
+        except (OSError, EOFError) as error:
             where = f"{self.source}/{self._shards[shard]}"
             raise DecodingError(self.videos[number].path, f"cannot be read from {where}: {error}") from error
 
@@ -116,6 +120,10 @@ class _Folder:
         return content
 
 
+class StoreUnreachable(OSError):
+    """An object store that does not give what it should hold, after several attempts."""
+
+
 class _Store:
     """Files in an object store; each process has its own client, as connections do not survive a fork."""
 
@@ -135,8 +143,21 @@ class _Store:
                 raise DataError(f"{self._url}/{INDEX}: cannot be read: {error}") from error
 
     def read(self, name: str, offset: int, length: int) -> bytes:
-        content: bytes = self._client().download_bytes(f"{self._url}/{name}", offset, length, "")
-        return content
+        for pause in (*_PAUSES, None):
+            try:
+                content: bytes = self._client().download_bytes(f"{self._url}/{name}", offset, length, "")
+                return content
+            except DataError:
+                raise
+            except Exception as error:  # whatever the client may raise
+                if pause is None:
+                    raise StoreUnreachable(f"{self._url}/{name}: cannot be read: {error}") from error
+                time.sleep(pause)
+        raise AssertionError("not reached")
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Clients stay behind: another process makes its own."""
+        return {"_url": self._url, "_clients": {}}
 
     def _client(self) -> Any:
         if os.getpid() not in self._clients:

@@ -26,7 +26,7 @@ def test_version(capsys):
     ("words", "line"),
     [
         (["fti"], "there is no word 'fti'; did you mean fit?"),
-        (["fit"], "give --model, a --config with a model, or --ckpt_path"),
+        (["fit"], "give --model, a --config with a model, or --ckpt_path FILE"),
         (["fit", "--modle", "x"], "unrecognized arguments: --modle x; did you mean --model?"),
         (["fit", "--model", "VFSSimSam"], "model: there is no class 'VFSSimSam'; did you mean VFSSimSiam?"),
         (

@@ -2,6 +2,7 @@
 
 import json
 import os
+import pickle
 import sys
 
 import pytest
@@ -11,7 +12,7 @@ from cli import main
 from datamodules import VideoDataModule
 from datamodules.decoding import VideoFile
 from datamodules.errors import DataError, DecodingError
-from datamodules.shards import ShardedVideos, write_shards
+from datamodules.shards import ShardedVideos, StoreUnreachable, write_shards
 from tests.helpers.numbered_videos import read_number, write_folder, write_video
 
 VIDEOS = 9
@@ -143,6 +144,44 @@ def test_an_object_store_is_read_by_ranges(shards, monkeypatch):
     monkeypatch.setitem(downloader._DOWNLOADERS, "whole://", downloader.LocalDownloader)
     with pytest.raises(DataError, match="whole://box/x: litdata reads no parts of files there"):
         make("whole://box/x")
+
+
+def test_a_store_that_does_not_answer_ends_the_run_instead_of_its_videos(shards, monkeypatch):
+    downloader = pytest.importorskip("litdata.streaming.downloader")
+    asked = []
+
+    class Store(downloader.LocalDownloader):
+        def download_file(self, remote, local):
+            super().download_file(remote.replace("test://", "/"), local)
+
+        def download_bytes(self, remote, offset, length, local):
+            asked.append(remote)
+            raise RuntimeError("no route to the store")
+
+    monkeypatch.setitem(downloader._DOWNLOADERS, "test://", Store)
+    monkeypatch.setattr("datamodules.shards._PAUSES", (0.0, 0.0))
+    with pytest.raises(StoreUnreachable, match=r"^test:/.*cannot be read: no route to the store"):
+        batches(make(f"test:/{shards}"))
+    assert len(asked) == 3
+
+
+def test_the_client_of_a_store_stays_in_its_process(shards, monkeypatch):
+    downloader = pytest.importorskip("litdata.streaming.downloader")
+
+    class Store(downloader.LocalDownloader):
+        def __init__(self, *arguments, **options):
+            super().__init__(*arguments, **options)
+            self.connection = lambda: None  # as of boto3: cannot be pickled
+
+        def download_file(self, remote, local):
+            super().download_file(remote.replace("test://", "/"), local)
+
+        def download_bytes(self, remote, offset, length, local):
+            return b""
+
+    monkeypatch.setitem(downloader._DOWNLOADERS, "test://", Store)
+    videos = ShardedVideos(f"test:/{shards}")
+    assert pickle.loads(pickle.dumps(videos)).videos == videos.videos
 
 
 def test_without_litdata_a_url_says_what_to_install(monkeypatch):
