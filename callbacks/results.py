@@ -17,6 +17,8 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
+from datamodules.writing import write_whole
+
 Row = dict[str, Any]
 
 
@@ -114,10 +116,3 @@ def scores_table(runs: Mapping[str, Mapping[str, float]]) -> Table:
 
 class _Lines(list[str]):
     write = list.append
-
-
-def write_whole(path: Path, text: str) -> None:
-    """Write a text file that appears whole or not at all."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    temporary.write_text(text, newline="")
-    temporary.replace(path)

@@ -20,6 +20,7 @@ from .errors import DataError
 from .loader import usable_cores
 from .parallel import Failure, in_processes, with_progress
 from .source import VideoEntry, list_videos, natural_order, open_video, pictures_of, stamp
+from .writing import write_whole
 
 Kind = Literal["unreadable", "too short", "duplicate"]
 
@@ -115,7 +116,7 @@ def check_data(
     usable = [entry for entry, (_, problem) in zip(entries, rows, strict=True) if problem is None]
     if not usable:
         raise DataError(f"{source}: none of {len(rows)} videos can be used; {output / 'report.json'} tells why")
-    _write_whole(output / "clean.txt", "".join(map(_line, usable)))
+    write_whole(output / "clean.txt", "".join(map(_line, usable)))
     return rows
 
 
@@ -220,7 +221,7 @@ def _write_report(
         for (entry, report), problem in zip(known, problems, strict=True)
     ]
     content = {"source": os.fspath(source), "videos": rows, "complete": len(rows) == len(entries)}
-    _write_whole(output / "report.json", json.dumps(content, indent=1) + "\n")
+    write_whole(output / "report.json", json.dumps(content, indent=1) + "\n")
     return [(report, problem) for (_, report), problem in zip(known, problems, strict=True)]
 
 
@@ -244,12 +245,6 @@ def _problems(reports: Sequence[VideoReport], min_frames: int) -> Iterator[Probl
 
 def _line(entry: VideoEntry) -> str:
     return os.path.abspath(entry.path) + ("\n" if entry.label is None else f" {entry.label}\n")
-
-
-def _write_whole(path: Path, text: str) -> None:
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    temporary.write_text(text, encoding="utf-8", errors="surrogateescape")
-    temporary.replace(path)
 
 
 def _print(rows: Sequence[tuple[VideoReport, Problem | None]], output: Path, most: int = 20) -> None:

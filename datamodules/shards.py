@@ -24,6 +24,7 @@ from .decoding import VideoFile
 from .errors import DataError, DecodingError
 from .parallel import with_progress
 from .source import VideoEntry, list_videos
+from .writing import write_whole
 
 INDEX = "index.json"
 _LARGEST = 2**32 - 2**20  # bytes: places in a shard are 32-bit numbers
@@ -227,9 +228,7 @@ def write_shards(
             "sizes": sizes,
         },
     }
-    unfinished = folder / f"{INDEX}.part"
-    unfinished.write_text(json.dumps(index))
-    unfinished.replace(folder / INDEX)
+    write_whole(folder / INDEX, json.dumps(index))
     return len(jobs)
 
 

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from .backbones import load_strictly, note_of
-from .backbones.checkpoints import SUFFIXES, instantiate
+from .backbones.checkpoints import SUFFIXES, instantiate, whole
 from .backbones.foreign import FAMILIES, Converted, ForeignFile, family_of, read_foreign
 
 
@@ -98,10 +98,8 @@ def write_checkpoint(module: pl.LightningModule, output: Path) -> None:
         "hyper_parameters": dict(module.hparams),
         "vidcorr": note_of(module),
     }
-    output.parent.mkdir(parents=True, exist_ok=True)
-    half = output.with_name(output.name + ".part")
-    torch.save(checkpoint, half)
-    half.replace(output)
+    with whole(output) as half:
+        torch.save(checkpoint, half)
 
 
 def command(words: Sequence[str]) -> None:

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from .backbones import LiirEncoder, build_network, module_from_checkpoint
 from .backbones.build import path_to_network
-from .backbones.checkpoints import some
+from .backbones.checkpoints import some, whole
 from .backbones.resnet import ResNetExtractor
 
 Format = Literal["torchvision", "timm", "own"]
@@ -154,10 +154,7 @@ def _classifier(name: str) -> str:
 
 
 def _write(state: dict[str, Tensor], metadata: dict[str, str], output: Path) -> None:
-    """The file appears whole or not at all."""
     from safetensors.torch import save_file
 
-    output.parent.mkdir(parents=True, exist_ok=True)
-    half = output.with_name(output.name + ".part")
-    save_file({name: tensor.detach().contiguous() for name, tensor in state.items()}, half, metadata)
-    half.replace(output)
+    with whole(output) as half:
+        save_file({name: tensor.detach().contiguous() for name, tensor in state.items()}, half, metadata)

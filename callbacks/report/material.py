@@ -11,8 +11,9 @@ import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor
 
+from datamodules.writing import write_whole
+
 from ..pictures import Picture, contact_sheet, evenly_spaced, resized
-from ..results import write_whole
 
 FRAMES, COLUMNS, WIDTH = 32, 8, 320
 

@@ -2,7 +2,8 @@
 
 import importlib
 import pickle
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -130,6 +131,22 @@ def load_strictly(module: nn.Module, state: Mapping[str, Tensor], source: str | 
         told = "; ".join(f"{fault}: {some(names)}" for fault, names in faults.items() if names)
         raise ValueError(f"{source}: does not fit {type(module).__name__}; {told}")
     module.load_state_dict(state)
+
+
+@contextmanager
+def whole(path: Path) -> Iterator[Path]:
+    """A name beside a file's place to write it under; it is moved there when it is complete, or nothing is.
+
+    Args:
+        path: the file; its folder is made.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    half = path.with_name(path.name + ".part")
+    try:
+        yield half
+        half.replace(path)
+    finally:
+        half.unlink(missing_ok=True)
 
 
 def some(names: Iterable[str], limit: int = 6) -> str:

@@ -203,3 +203,18 @@ def test_a_module_without_arguments_needs_no_hyper_parameters(tmp_path):
     del content["hyper_parameters"]  # as Lightning writes it
     torch.save(content, tmp_path / "a.ckpt")
     assert type(module_from_checkpoint(tmp_path / "a.ckpt")).__name__ == "TinyResNet"
+
+
+def test_a_write_that_fails_leaves_what_was_there(tmp_path):
+    def write(text, error=None):
+        with checkpoints.whole(path) as half:
+            half.write_text(text)
+            if error:
+                raise error
+
+    path = tmp_path / "new" / "a.ckpt"
+    write("before")
+    with pytest.raises(OSError, match="full"):
+        write("ha", OSError("full"))
+    assert path.read_text() == "before"
+    assert list(path.parent.iterdir()) == [path]
