@@ -2,9 +2,10 @@
 
 import json
 import time
+from collections.abc import Callable
 from contextlib import ExitStack, closing
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import pytorch_lightning as pl
 from rich.progress import track
@@ -12,14 +13,17 @@ from torch import nn
 
 from datamodules.prompted_video import FrameStream
 from datamodules.prompts import BoxPrompt, MaskPrompt, Prompt
+from datamodules.writing import write_whole
 from lightning_modules.backbones import build_encoder
 from lightning_modules.functional import PropagationProtocol
 
 from ..label_propagation import Stopwatch
-from ..results import provenance, write_whole
+from ..results import provenance
 from ..siamfc_tracker import TrackingProtocol
 from .files import OURS, RECORD, Overlay, open_overlay, open_writer, prepare_folder
 from .follow import SHORT_SIDE, View, propagate_masks, propagate_points, protocol_for, track_box
+
+Rules = TypeVar("Rules", PropagationProtocol, TrackingProtocol)
 
 
 def predict_video(
@@ -111,6 +115,9 @@ class VideoPrediction(pl.Callback):
         short_side: see `predict_video`.
         overlay: likewise.
         overwrite: likewise.
+
+    Raises:
+        ValueError: when it begins, if the Trainer has more than one device.
     """
 
     def __init__(
@@ -132,6 +139,11 @@ class VideoPrediction(pl.Callback):
             "overlay": overlay,
             "overwrite": overwrite,
         }
+
+    def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
+        """One video is one sequence of frames: there is nothing to share out."""
+        if stage == "predict" and trainer.world_size > 1:
+            raise ValueError(f"one video is followed on one device, not {trainer.world_size}: set --trainer.devices 1")
 
     def on_predict_batch_end(
         self,
@@ -185,13 +197,18 @@ def _protocol(
     extractor: nn.Module, prompt: Prompt, name: str | None, changes: dict[str, Any] | None
 ) -> PropagationProtocol | TrackingProtocol:
     """All numbers of a run, at the extractor's stride."""
+    if isinstance(prompt, BoxPrompt):
+        if name is not None:
+            raise ValueError(f"protocol {name!r} is for masks and points; a box is tracked by SiamFC, see changes")
+        return _changed(TrackingProtocol, changes).at_stride(extractor.stride)  # type: ignore[arg-type]
+    protocol = protocol_for(extractor, "davis" if isinstance(prompt, MaskPrompt) else "jhmdb", name)
+    return _changed(protocol.with_changes, changes) if changes else protocol
+
+
+def _changed(make: Callable[..., Rules], changes: dict[str, Any] | None) -> Rules:
+    """What is made with the changes; a field or a type that does not fit is a user's mistake."""
     try:
-        if isinstance(prompt, BoxPrompt):
-            if name is not None:
-                raise ValueError(f"protocol {name!r} is for masks and points; a box is tracked by SiamFC, see changes")
-            return TrackingProtocol(**(changes or {})).at_stride(extractor.stride)  # type: ignore[arg-type]
-        protocol = protocol_for(extractor, "davis" if isinstance(prompt, MaskPrompt) else "jhmdb", name)
-        return protocol.with_changes(**changes) if changes else protocol
+        return make(**(changes or {}))
     except TypeError as error:
         raise ValueError(f"changes: {error}") from error
 

@@ -57,7 +57,7 @@ def propagate_masks(
 
     Raises:
         DataError: if the mask does not fit the first frame, or a frame cannot be read.
-        ValueError: if the protocol does not exist, or the extractor gives several maps.
+        ValueError: if the protocol does not exist, the extractor gives several maps, or short_side is below 1.
 
     Example:
         >>> from lightning_modules.backbones import build_feature_extractor
@@ -181,8 +181,10 @@ class View:
     @classmethod
     def of(cls, extractor: nn.Module, size: Size, protocol: PropagationProtocol, short_side: int | None) -> "View":
         """See `propagate_masks`."""
+        if short_side is not None and short_side < 1:
+            raise ValueError(f"short_side must be at least 1 px, or null for the own size; got {short_side}")
         free = protocol.input_sizing in ("native", "pad-4")
-        factor = min(1.0, short_side / min(size)) if short_side and free else 1.0
+        factor = min(1.0, short_side / min(size)) if short_side is not None and free else 1.0
         seen = round(size[0] * factor), round(size[1] * factor)
         return cls(size, seen, covered_size(seen, protocol.input_sizing, getattr(extractor, "multiple", 1)))
 

@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from pytorch_lightning import Trainer
 
-from callbacks import DavisBenchmark, predict_video
+from callbacks import DavisBenchmark, VideoPrediction, predict_video
 from cli import main
 from datamodules import BoxPrompt, FrameStream, MaskPrompt, PointPrompt
 from datamodules.errors import DataError
@@ -104,6 +105,8 @@ def test_an_earlier_prediction_is_not_mixed_with_a_new_one(folder, colour, tmp_p
     [
         ({"protocol": "nobody"}, "unknown protocol 'nobody'"),
         ({"changes": {"radios": 3}}, "no field radios"),
+        ({"changes": {"radius": "far"}}, "^changes: "),
+        ({"short_side": -4}, "short_side must be at least 1 px, .* got -4"),
         ({"overlay": "avi"}, "overlay must be one of mp4, gif, webp, none"),
         ({"prompt": BoxPrompt.of([0, 0, 200, 10])}, "outside the video's first frame"),
         ({"prompt": BoxPrompt.of([0, 0, 20, 10]), "protocol": "vfs"}, "is for masks and points"),
@@ -115,6 +118,19 @@ def test_a_users_mistake_leaves_no_files(folder, colour, tmp_path, arguments, me
     with pytest.raises((ValueError, DataError), match=message):
         predict_video(colour, folder / "clip.mp4", output_dir=tmp_path / "out", **given)
     assert not (tmp_path / "out").exists()
+
+
+def test_only_changes_are_called_changes(folder, colour, tmp_path, monkeypatch):
+    """An error of ours is not put down to the user."""
+    monkeypatch.setattr(PropagationProtocol, "named", lambda *names: None + 1)
+    with pytest.raises(TypeError, match="unsupported operand"):
+        predict_video(colour, folder / "frames", MaskPrompt.of(folder / "masks" / "first.png"), tmp_path / "out")
+
+
+def test_more_than_one_device_is_refused():
+    trainer = Trainer(accelerator="cpu", devices=2, logger=False, enable_checkpointing=False)
+    with pytest.raises(ValueError, match=r"on one device, not 2: set --trainer\.devices 1"):
+        VideoPrediction().setup(trainer, None, "predict")
 
 
 def test_by_the_command_line(folder, tmp_path, capsys):
