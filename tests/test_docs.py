@@ -1,6 +1,6 @@
 """The documents keep their word: marked files are written, marked commands run, as they stand.
 
-In README.md and docs/, a block whose first line ends in `file=NAME` is a file to save, one that ends in `run` is commands.
+In README.md and docs/, a block whose first line ends in `file=NAME` is a file to save, one that ends in `run` commands.
 They run in a copy of a checkout after `make demo`, made small: fewer and smaller videos, and a step or two of training.
 """
 
