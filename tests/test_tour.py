@@ -29,5 +29,5 @@ def test_it_runs(tmp_path):
     NotebookClient(
         notebook, timeout=500, kernel_name="python3", resources={"metadata": {"path": str(tmp_path)}}
     ).execute()
-    before, after = code_cells(notebook)[3].outputs[-1]["data"]["text/plain"].strip("{}").split(", ")
+    before, after = code_cells(notebook)[2].outputs[-1]["data"]["text/plain"].strip("{}").split(", ")
     assert float(after.split()[1]) > float(before.split()[1]), "a minute of training gains nothing"
