@@ -61,7 +61,8 @@ class VidcorrCLI(LightningCLI):
     """LightningCLI with our defaults; a checkpoint's model counts where no flag and no file says otherwise."""
 
     def __init__(self, args: list[str] | None = None, run: bool = True) -> None:
-        self._checkpoint = _option(sys.argv[1:] if args is None else args, "--ckpt_path")
+        checkpoint = _option(sys.argv[1:] if args is None else args, "--ckpt_path")
+        self._model = _model_of(checkpoint) if checkpoint else None
         super().__init__(
             LightningModule,
             subclass_mode_model=True,
@@ -83,8 +84,8 @@ class VidcorrCLI(LightningCLI):
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
         """Make the checkpoint's model the default."""
         parser.usage = USAGE
-        if self._checkpoint and (model := _model_of(self._checkpoint)):
-            parser.set_defaults({"model": model})
+        if self._model:
+            parser.set_defaults({"model": self._model})
 
     def before_fit(self) -> None:
         """Take a folder; `--ckpt_path last` is where the newest run was left, and where there is none one begins."""

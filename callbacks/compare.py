@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from rich.table import Table
 
+from datamodules.writing import write_whole
 from lightning_modules.backbones import build_feature_extractor
 
 from .base import BenchmarkCallback
@@ -192,7 +193,7 @@ def _run(row: Contestant, benchmarks: Sequence[BenchmarkCallback], folder: Path)
 
 
 def _write(output: Path, content: Mapping[str, Mapping[str, Any]]) -> None:
-    (output / "compare.json").write_text(json.dumps(content, indent=2) + "\n")
+    write_whole(output / "compare.json", json.dumps(content, indent=2) + "\n")
     columns = list(dict.fromkeys(key for row in content.values() for key in row.get("scores", {})))
     with (output / "compare.csv").open("w", newline="") as file:
         writer = csv.writer(file)

@@ -1,16 +1,15 @@
 """Object masks through label propagation: coding by the protocol, predictions and pictures on disk."""
 
 import zipfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
-from PIL import Image
 from torch import Tensor, nn
 
-from datamodules.datasets.files import davis_palette
+from datamodules.datasets.files import davis_palette, write_ids
 from datamodules.datasets.records import MaskSequence
 from lightning_modules.functional import PropagationProtocol
 from lightning_modules.functional.labels import decode_masks, encode_masks
@@ -90,19 +89,37 @@ def predict_masks(benchmark: LabelPropagation, extractor: nn.Module, sequence: M
         yield Prediction(last[0], labels, masks)
 
 
-def _decode(labels: Tensor, sequence: MaskSequence, t: int, protocol: PropagationProtocol, covered: Size) -> Tensor:
-    entering = sequence.entering(t)
-    if entering:
-        labels = labels * ~_channels(sequence, entering, background=False).to(labels.device)[:, None, None]
+def masks_of(
+    labels: Tensor, objects: Sequence[int], protocol: PropagationProtocol, covered: Size, size: Size
+) -> Tensor:
+    """Masks out of propagated labels, by the protocol.
+
+    Args:
+        labels: soft labels `(1 + objects, h, w)`, background first.
+        objects: ids of the others.
+        protocol: says how masks come out.
+        covered: what the labels cover, see `covered_size`, at the scale of `size`.
+        size: (H, W) of the frame, which is the upper left part of that.
+
+    Returns:
+        uint8 ids `(H, W)`, on the CPU.
+    """
     height, width = (length * protocol.feature_stride for length in labels.shape[1:])
     masks = decode_masks(
         labels,
         covered,
         rescale=protocol.label_rescaling,
         argmax_size=(height, width) if protocol.decoding_size == "input" else None,
-        objects=sequence.objects,
+        objects=objects,
     )
-    mask = masks[: sequence.size[0], : sequence.size[1]].cpu()
+    return masks[: size[0], : size[1]].cpu()
+
+
+def _decode(labels: Tensor, sequence: MaskSequence, t: int, protocol: PropagationProtocol, covered: Size) -> Tensor:
+    entering = sequence.entering(t)
+    if entering:
+        labels = labels * ~_channels(sequence, entering, background=False).to(labels.device)[:, None, None]
+    mask = masks_of(labels, sequence.objects, protocol, covered, sequence.size)
     if entering:
         given = sequence.mask(t)
         mask = torch.where(torch.isin(given, given.new_tensor(entering)), given, mask)
@@ -132,7 +149,7 @@ class MaskWriter:
         self._written = set(reported if predictions else ())
         self._chosen = set(evenly_spaced(sequence.num_frames, FRAMES_IN_OVERLAY)) if overlay else set()
         self._pictures: list[Picture] = []
-        self._palette = davis_palette().ravel().tolist()
+        self._palette = davis_palette()
         self._t = 0
         if predictions:
             (folder / "predictions" / sequence.name).mkdir(parents=True, exist_ok=True)
@@ -142,10 +159,8 @@ class MaskWriter:
         if self._t in self._chosen:
             self._pictures.append(overlay_masks(frame, mask))
         if self._t in self._written:
-            image = Image.fromarray(mask.numpy())
-            image.putpalette(self._palette)
             stem = self.sequence.frames[self._t].stem
-            image.save(self.folder / "predictions" / self.sequence.name / f"{stem}.png", compress_level=1)
+            write_ids(self.folder / "predictions" / self.sequence.name / f"{stem}.png", mask.numpy(), self._palette)
         self._t += 1
 
     def close(self) -> Picture | None:

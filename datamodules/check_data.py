@@ -19,7 +19,7 @@ from .decoding import VideoFile
 from .errors import DataError
 from .loader import usable_cores
 from .parallel import Failure, in_processes, with_progress
-from .source import VideoEntry, list_videos, natural_order, open_video, pictures_of, stamp
+from .source import VideoEntry, list_line, list_videos, natural_order, open_video, pictures_of, stamp
 from .writing import write_whole
 
 Kind = Literal["unreadable", "too short", "duplicate"]
@@ -116,7 +116,8 @@ def check_data(
     usable = [entry for entry, (_, problem) in zip(entries, rows, strict=True) if problem is None]
     if not usable:
         raise DataError(f"{source}: none of {len(rows)} videos can be used; {output / 'report.json'} tells why")
-    write_whole(output / "clean.txt", "".join(map(_line, usable)))
+    lines = (list_line(os.path.abspath(entry.path), entry.label) for entry in usable)
+    write_whole(output / "clean.txt", "".join(f"{line}\n" for line in lines))
     return rows
 
 
@@ -241,10 +242,6 @@ def _problems(reports: Sequence[VideoReport], min_frames: int) -> Iterator[Probl
         else:
             seen[report.digest] = report.path
             yield None
-
-
-def _line(entry: VideoEntry) -> str:
-    return os.path.abspath(entry.path) + ("\n" if entry.label is None else f" {entry.label}\n")
 
 
 def _print(rows: Sequence[tuple[VideoReport, Problem | None]], output: Path, most: int = 20) -> None:

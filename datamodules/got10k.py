@@ -91,9 +91,7 @@ class Got10kDataModule(pl.LightningDataModule):
         self.training = list_sequences(self.root, self.subset)
         held_out = self.root / "val" / "list.txt"
         self.held_out = list_sequences(self.root, "val") if self.subset != "val" and held_out.is_file() else ()
-        trainer = self.trainer
-        if trainer is not None and not any(isinstance(c, SkippedVideos) for c in trainer.callbacks):  # type: ignore[attr-defined]
-            trainer.callbacks.append(SkippedVideos(Counter()))  # type: ignore[attr-defined]
+        SkippedVideos(Counter()).join(self.trainer)
 
     def train_dataloader(self) -> ResumableLoader[Any]:
         """Pairs in an order that is a function of (seed, epoch); its state is the place in it."""

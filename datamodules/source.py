@@ -199,6 +199,11 @@ def _list_file(path: Path, strict: bool) -> list[VideoEntry]:
     return entries
 
 
+def list_line(path: str, label: int | None) -> str:
+    """A line of a list file, as `list_videos` reads it."""
+    return path if label is None else f"{path} {label}"
+
+
 def _entry(line: str, folder: Path, strict: bool) -> VideoEntry:
     """A line as a path where there is such a file, else as a path and a label."""
     whole = folder / line

@@ -20,7 +20,8 @@ from .errors import DataError, DecodingError
 from .loader import usable_cores
 from .parallel import Failure, in_processes, with_progress
 from .pictures import Reformatter
-from .source import FrameFolder, VideoEntry, list_videos, open_video, stamp
+from .source import FrameFolder, VideoEntry, list_line, list_videos, open_video, stamp
+from .writing import write_whole
 
 if TYPE_CHECKING:
     import av
@@ -131,10 +132,11 @@ def transcode(
                 _remove(_partial(job.output))
     (destination / "failed.txt").unlink(missing_ok=True)
     if failed:
-        _write(destination / "failed.txt", (f"{path}: {reason}" for path, reason in failed.items()))
+        write_whole(destination / "failed.txt", "".join(f"{path}: {reason}\n" for path, reason in failed.items()))
     if source.is_file():
-        lines = (_line(job, entry, destination) for job, entry in zip(jobs, entries, strict=True) if job.source in made)
-        _write(destination / source.name, lines)
+        pairs = [pair for pair in zip(jobs, entries, strict=True) if pair[0].source in made]
+        lines = (list_line(os.path.relpath(job.output, destination), entry.label) for job, entry in pairs)
+        write_whole(destination / source.name, "".join(f"{line}\n" for line in lines))
     return list(made.values()), failed
 
 
@@ -343,7 +345,6 @@ class _Resizer:
         self._of_rgb = {"dst_colorspace": Colorspace.ITU601}
 
     def __call__(self, frame: "av.VideoFrame") -> "av.VideoFrame":
-
         if self.size is None:
             scale, unit = min(1.0, self._short_side / min(frame.width, frame.height)), self._multiple
             width, height = (
@@ -370,7 +371,7 @@ def _claim(destination: Path, form: Format) -> None:
     elif any(destination.iterdir()):
         raise DataError(f"{destination}: holds files that were not made by transcode; give another folder or empty it")
     else:
-        marker.write_text(json.dumps(wanted, indent=1) + "\n")
+        write_whole(marker, json.dumps(wanted, indent=1) + "\n")
 
 
 def _partial(output: Path) -> Path:
@@ -382,12 +383,3 @@ def _remove(path: Path) -> None:
         shutil.rmtree(path)
     else:
         path.unlink(missing_ok=True)
-
-
-def _line(job: Job, entry: VideoEntry, destination: Path) -> str:
-    name = os.path.relpath(job.output, destination)
-    return name if entry.label is None else f"{name} {entry.label}"
-
-
-def _write(path: Path, lines: Iterator[str]) -> None:
-    path.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8", errors="surrogateescape")

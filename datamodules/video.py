@@ -123,9 +123,7 @@ class VideoDataModule(pl.LightningDataModule):
             self.videos = self._shards.videos if self._shards else list_videos(self.source)
             self._training, self._held_out = self._split()
             self._weights = self._count_frames() if self.samples_per_epoch else None
-        trainer = self.trainer
-        if trainer is not None and not any(isinstance(c, SkippedVideos) for c in trainer.callbacks):  # type: ignore[attr-defined]
-            trainer.callbacks.append(SkippedVideos(self.skipped, self.max_unusable, str(self.source)))  # type: ignore[attr-defined]
+        SkippedVideos(self.skipped, self.max_unusable, str(self.source)).join(self.trainer)
 
     def train_dataloader(self) -> ResumableLoader[Batch]:
         """Clips in an order that is a function of (seed, epoch); its state is the place in it."""
@@ -221,6 +219,11 @@ class SkippedVideos(pl.Callback):
         self._counts, self._max_unusable, self._source = counts, max_unusable, source
         self._clips = self._replaced = 0
         self._warned = False
+
+    def join(self, trainer: pl.Trainer | None) -> None:
+        """Become a callback of a Trainer that has none of this kind."""
+        if trainer is not None and not any(isinstance(callback, SkippedVideos) for callback in trainer.callbacks):  # type: ignore[attr-defined]
+            trainer.callbacks.append(self)  # type: ignore[attr-defined]
 
     def on_train_batch_start(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Batch, batch_idx: int

@@ -6,11 +6,13 @@ from typing import Any, ClassVar, cast
 import pytorch_lightning as pl
 import torch
 from pytorch_lightning.utilities import rank_zero_info
+from pytorch_lightning.utilities.types import OptimizerLRScheduler
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
 from .backbones import Normalise, extractor_of, migrate, note_of
 from .backbones.build import Stage
+from .schedules import scaled_lr, sgd_with_cosine
 
 Batch = dict[str, Any]
 """What a video DataModule gives: `clip` float RGB `(B, T, 3, H, W)` in [0, 1], `video_index` long `(B,)`, …
@@ -82,6 +84,12 @@ class CorrespondenceModule(pl.LightningModule):
         if size is None:
             raise ValueError(f"{type(loader).__name__} has no batch_size: the learning rate is scaled with it")
         return int(size * self.trainer.world_size * self.trainer.accumulate_grad_batches)
+
+    def scaled_sgd(self) -> OptimizerLRScheduler:
+        """SGD by `base_lr`, `momentum` and `weight_decay`, the rate scaled and decaying to 0 by a cosine (VFS, 4.1)."""
+        settings, steps = self.hparams, int(self.trainer.estimated_stepping_batches)
+        lr = scaled_lr(settings["base_lr"], self.global_batch())
+        return sgd_with_cosine(self, lr, settings["momentum"], settings["weight_decay"], steps)
 
     def plan(self) -> dict[str, str]:
         """What is about to happen, as rows of a table; methods add theirs."""

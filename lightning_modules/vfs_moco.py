@@ -22,7 +22,6 @@ from .momentum import (
     ranks_and_rank,
     update_average,
 )
-from .schedules import scaled_lr, sgd_with_cosine
 
 
 class VFSMoCo(CorrespondenceModule):
@@ -136,10 +135,7 @@ class VFSMoCo(CorrespondenceModule):
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
         """SGD with a cosine decay to 0 by step (VFS, section 4.1)."""
-        settings = self.hparams
-        steps = int(self.trainer.estimated_stepping_batches)
-        lr = scaled_lr(settings["base_lr"], self.global_batch())
-        return sgd_with_cosine(self, lr, settings["momentum"], settings["weight_decay"], steps)
+        return self.scaled_sgd()
 
     def on_fit_start(self) -> None:
         """Refuse what would undo Shuffle BN."""

@@ -8,7 +8,6 @@ from .backbones import pooled_width, trainable_network
 from .base import Batch, CorrespondenceModule, split_views
 from .functional.losses import simsiam_loss
 from .heads import mlp
-from .schedules import scaled_lr, sgd_with_cosine
 
 
 class VFSSimSiam(CorrespondenceModule):
@@ -67,7 +66,4 @@ class VFSSimSiam(CorrespondenceModule):
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
         """SGD with a cosine decay to 0 by step (VFS, section 4.1)."""
-        settings = self.hparams
-        steps = int(self.trainer.estimated_stepping_batches)
-        lr = scaled_lr(settings["base_lr"], self.global_batch())
-        return sgd_with_cosine(self, lr, settings["momentum"], settings["weight_decay"], steps)
+        return self.scaled_sgd()

@@ -7,10 +7,9 @@ from pathlib import Path
 from typing import Any, Literal, Protocol, get_args
 
 import numpy as np
-from PIL import Image
 from torch import Tensor
 
-from datamodules.datasets.files import davis_palette
+from datamodules.datasets.files import davis_palette, write_ids
 from datamodules.prompts import BoxPrompt, MaskPrompt, PointPrompt, Prompt
 
 from ..pictures import OverlayAnimation, OverlayVideo, Picture, overlay_boxes, overlay_masks
@@ -71,9 +70,7 @@ class MaskWriter:
 
     def add(self, stem: str, found: Tensor) -> None:
         """Ids `(H, W)` uint8."""
-        image = Image.fromarray(found.numpy())
-        image.putpalette(self.palette.ravel().tolist())
-        image.save(self.folder / f"{stem}.png", compress_level=1)
+        write_ids(self.folder / f"{stem}.png", found.numpy(), self.palette)
 
     def draw(self, frame: Tensor, found: Tensor) -> Picture:
         """See `overlay_masks`."""

@@ -21,10 +21,11 @@ from datamodules.prompts import BoxPrompt, MaskPrompt, PointPrompt
 from lightning_modules.backbones import LiirExtractor
 from lightning_modules.backbones.vit import ViTExtractor
 from lightning_modules.functional import PropagationProtocol
-from lightning_modules.functional.labels import decode_keypoints, decode_masks, encode_keypoints, encode_masks
+from lightning_modules.functional.labels import decode_keypoints, encode_keypoints, encode_masks
 from lightning_modules.functional.sizing import Size, covered_size
 
 from ..label_propagation import Encode, Stopwatch, propagate_video
+from ..masks import masks_of
 from ..siamfc_tracker import SiamFCTracker, TrackingProtocol
 
 Video = str | Path | FrameStream | Iterable[Tensor]
@@ -243,20 +244,8 @@ def _masks(
 
     for t, (frame, labels) in enumerate(_labels(extractor, frames, encode, protocol, view, watch)):
         with watch("decode masks", labels.device):
-            mask = given if t == 0 else _decoded(labels, prompt, protocol, view)
+            mask = given if t == 0 else masks_of(labels, prompt.objects, protocol, view.covered_of_own, view.own)
         yield frame, mask
-
-
-def _decoded(labels: Tensor, prompt: MaskPrompt, protocol: PropagationProtocol, view: View) -> Tensor:
-    height, width = (length * protocol.feature_stride for length in labels.shape[1:])
-    mask = decode_masks(
-        labels,
-        view.covered_of_own,
-        rescale=protocol.label_rescaling,
-        argmax_size=(height, width) if protocol.decoding_size == "input" else None,
-        objects=prompt.objects,
-    )
-    return mask[: view.own[0], : view.own[1]].cpu()
 
 
 @torch.inference_mode()

@@ -77,7 +77,7 @@ class Film:
         Image.fromarray(sheet).save(self._path, quality=70, method=2)
         size = [WIDTH, self._pictures[0].shape[0]]
         about = self._about | {"frames": self._chosen, "size": size, "curves": plain_curves(curves or {})}
-        self._path.with_suffix(".json").write_text(json.dumps(about) + "\n")
+        write_whole(self._path.with_suffix(".json"), json.dumps(about) + "\n")
 
 
 def reduced(frame: Tensor, mask: Tensor, width: int = WIDTH) -> tuple[Tensor, Tensor]:

@@ -32,6 +32,19 @@ def davis_palette() -> NDArray[np.uint8]:
     return np.asarray(sum(bits), dtype=np.uint8)
 
 
+def write_ids(path: Path, ids: NDArray[np.uint8], palette: NDArray[np.uint8]) -> None:
+    """Write ids `(H, W)` as an indexed PNG.
+
+    Args:
+        path: the file; its folder exists.
+        ids: index of each pixel.
+        palette: `(256, 3)` RGB of each index.
+    """
+    image = Image.fromarray(ids)
+    image.putpalette(palette.ravel().tolist())
+    image.save(path, compress_level=1)
+
+
 def require_folder(path: Path, remedy: str) -> Path:
     """`path` if it is a folder; DataError with the remedy otherwise."""
     if not path.is_dir():

@@ -12,9 +12,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from PIL import Image
 
-from ..datasets.files import davis_palette
+from ..datasets.files import davis_palette, write_ids
 from ..errors import DataError
 from .scene import render_video
 
@@ -131,11 +130,9 @@ def write_frames(folder: Path, video: NDArray[np.uint8], names: Iterable[str] | 
 def write_masks(folder: Path, masks: Mapping[int, NDArray[np.uint8]] | Mapping[str, NDArray[np.uint8]]) -> None:
     """Write (H, W) uint8 ids as indexed PNGs with the DAVIS palette; the keys are frame numbers or file stems."""
     folder.mkdir(parents=True)
-    colours = davis_palette().ravel().tolist()
+    palette = davis_palette()
     for key, mask in masks.items():
-        image = Image.fromarray(mask)
-        image.putpalette(colours)
-        image.save(folder / (f"{key:05d}.png" if isinstance(key, int) else f"{key}.png"), compress_level=1)
+        write_ids(folder / (f"{key:05d}.png" if isinstance(key, int) else f"{key}.png"), mask, palette)
 
 
 def write_text(path: Path, lines: Iterable[str]) -> None:

@@ -13,6 +13,7 @@ from datamodules import VideoDataModule
 from datamodules.decoding import VideoFile
 from datamodules.errors import DataError, DecodingError
 from datamodules.shards import ShardedVideos, StoreUnreachable, write_shards
+from tests.helpers.epochs import batches, same
 from tests.helpers.numbered_videos import read_number, write_folder, write_video
 
 VIDEOS = 9
@@ -39,24 +40,21 @@ def shards(videos, tmp_path_factory):
     return folder
 
 
+def local_store(downloader):
+    """A downloader of litdata's whose store, test://, is this machine's disk."""
+
+    class LocalStore(downloader.LocalDownloader):
+        def download_file(self, remote, local):
+            super().download_file(remote.replace("test://", "/"), local)
+
+    return LocalStore
+
+
 def make(source, **arguments):
     defaults = {"frames": 3, "size": 24, "batch_size": 2, "num_workers": 0, "holdout": 0.2}
     data = VideoDataModule(source, **(defaults | arguments))
     data.setup("fit")
     return data
-
-
-def batches(data, epoch=0):
-    loader = data.train_dataloader()
-    loader.sampler.set_epoch(epoch)
-    return list(loader)
-
-
-def same(one, two):
-    return len(one) == len(two) and all(
-        a.keys() == b.keys() and all(torch.equal(a[key], b[key]) for key in a if key != "failures")
-        for a, b in zip(one, two, strict=True)
-    )
 
 
 @pytest.mark.parametrize("change", [{}, {"sampling": "continuous", "repeat": 2}, {"samples_per_epoch": 8}])
@@ -126,10 +124,7 @@ def test_an_object_store_is_read_by_ranges(shards, monkeypatch):
     downloader = pytest.importorskip("litdata.streaming.downloader")
     asked = []
 
-    class Store(downloader.LocalDownloader):
-        def download_file(self, remote, local):
-            super().download_file(remote.replace("test://", "/"), local)
-
+    class Store(local_store(downloader)):
         def download_bytes(self, remote, offset, length, local):
             asked.append((os.path.basename(remote), offset, length))
             with open(remote.replace("test://", "/"), "rb") as file:
@@ -150,10 +145,7 @@ def test_a_store_that_does_not_answer_ends_the_run_instead_of_its_videos(shards,
     downloader = pytest.importorskip("litdata.streaming.downloader")
     asked = []
 
-    class Store(downloader.LocalDownloader):
-        def download_file(self, remote, local):
-            super().download_file(remote.replace("test://", "/"), local)
-
+    class Store(local_store(downloader)):
         def download_bytes(self, remote, offset, length, local):
             asked.append(remote)
             raise RuntimeError("no route to the store")
@@ -168,13 +160,10 @@ def test_a_store_that_does_not_answer_ends_the_run_instead_of_its_videos(shards,
 def test_the_client_of_a_store_stays_in_its_process(shards, monkeypatch):
     downloader = pytest.importorskip("litdata.streaming.downloader")
 
-    class Store(downloader.LocalDownloader):
+    class Store(local_store(downloader)):
         def __init__(self, *arguments, **options):
             super().__init__(*arguments, **options)
             self.connection = lambda: None  # as of boto3: cannot be pickled
-
-        def download_file(self, remote, local):
-            super().download_file(remote.replace("test://", "/"), local)
 
         def download_bytes(self, remote, offset, length, local):
             return b""

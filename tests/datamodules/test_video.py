@@ -13,6 +13,7 @@ from datamodules import VideoDataModule
 from datamodules.colour import ColourAugmentation
 from datamodules.errors import DataError
 from datamodules.sampling import seeded_generator
+from tests.helpers.epochs import batches, same
 from tests.helpers.numbered_videos import read_number, write_folder, write_video
 
 VIDEOS = 13
@@ -33,20 +34,6 @@ def make(source, **arguments):
     data = VideoDataModule(source, **(defaults | arguments))
     data.setup("fit")
     return data
-
-
-def batches(data, epoch=0):
-    loader = data.train_dataloader()
-    loader.sampler.set_epoch(epoch)
-    return list(loader)
-
-
-def same(one, two):
-    return len(one) == len(two) and all(
-        torch.equal(a[key], b[key])
-        for a, b in zip(one, two, strict=True)
-        for key in ("clip", "video_index", "frame_index")
-    )
 
 
 class Toy(pl.LightningModule):
