@@ -15,6 +15,7 @@ from torch import nn
 
 from lightning_modules.backbones import build_feature_extractor
 
+from .pictures import Picture, log_picture
 from .ranks import BenchmarkError, Ranks, share_out
 from .report import Chart, write_material, write_report
 from .results import Results, require_writable, scores_table, wide_console
@@ -71,6 +72,10 @@ class BenchmarkCallback(pl.Callback, ABC):
         self.fatal = fatal
         self.history: dict[int, dict[str, float]] = {}
         """Optimiser step → logged scores, of each run in `fit` or `validate` that succeeded."""
+        self.folder: Path | None = None
+        """Of the run that is under way; None: nothing is written."""
+        self.overlays: dict[str, Picture] = {}
+        """Sequence → what was found in it, drawn over a few of its frames; a benchmark adds them in `run`."""
         self.charts: list[Chart] = []
         """Over all sequences, for the report; a benchmark may make them in `finish`."""
         self._tried: int | None = None
@@ -83,7 +88,7 @@ class BenchmarkCallback(pl.Callback, ABC):
         """Open the data set; raises `DataError` for whatever can be known to be wrong before any work."""
 
     @abstractmethod
-    def start(self, extractor: nn.Module, ranks: Ranks, folder: Path | None) -> None:
+    def start(self, extractor: nn.Module, ranks: Ranks) -> None:
         """Begin a run: make new metrics that gather over `ranks.group`."""
 
     @abstractmethod
@@ -106,7 +111,9 @@ class BenchmarkCallback(pl.Callback, ABC):
         """Files that need those of all ranks; called on the first rank when all are done."""
 
     def draw(self, logger: Any, step: int) -> None:
-        """Pictures for the logger, after a run."""
+        """Pictures for the logger, after a run: the overlays of a few sequences."""
+        for name, picture in list(self.overlays.items())[:8]:
+            log_picture(logger, f"{self.name}/{name}", picture, step)
 
     # Use
 
@@ -135,9 +142,9 @@ class BenchmarkCallback(pl.Callback, ABC):
             DataError: if the data are not as they should be.
         """
         ranks = Ranks()
-        folder = None if folder is None else Path(folder)
+        self.folder = folder = None if folder is None else Path(folder)
         began = time.perf_counter()
-        self.charts = []
+        self.overlays, self.charts = {}, []
         network = network or type(extractor).__name__
         try:
             with isolate_rng(), torch.inference_mode():
@@ -145,7 +152,7 @@ class BenchmarkCallback(pl.Callback, ABC):
                     if folder is not None and ranks.rank == 0:
                         require_writable(folder)
                     shares = share_out([sequence.num_frames for sequence in self.sequences], ranks.size)
-                    self.start(extractor, ranks, folder)
+                    self.start(extractor, ranks)
                     with _progress(self.name, len(shares[ranks.rank]), ranks.rank) as bar:
                         task = bar.add_task(self.name, total=len(shares[ranks.rank]), sequence="")
                         for number in shares[ranks.rank]:

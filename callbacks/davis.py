@@ -70,9 +70,9 @@ class DavisBenchmark(MaskBenchmark):
                 )
         return sequences
 
-    def start(self, extractor: nn.Module, ranks: Ranks, folder: Path | None) -> None:
+    def start(self, extractor: nn.Module, ranks: Ranks) -> None:
         """See `BenchmarkCallback`."""
-        super().start(extractor, ranks, folder)
+        super().start(extractor, ranks)
         self.metrics = [RegionBoundary(process_group=ranks.group, sync_on_compute=False) for _ in self.stages]
 
     def scorer(self, sequence: MaskSequence, pool: Executor) -> ObjectScorer | None:

@@ -17,7 +17,7 @@ from lightning_modules.functional.sizing import Size
 from .label_propagation import LabelPropagation
 from .metrics import PCK
 from .metrics.keypoints import keypoint_distances
-from .pictures import Picture, contact_sheet, evenly_spaced, log_picture, overlay_joints, write_picture
+from .pictures import Picture, contact_sheet, evenly_spaced, overlay_joints, write_picture
 from .ranks import Ranks
 from .report import Chart, Film
 from .report.material import Curve
@@ -65,28 +65,24 @@ class JhmdbBenchmark(LabelPropagation):
         super().__init__(**kwargs)
         self.root, self.split, self.subset, self.predictions = root, split, subset, predictions
         self.metrics: list[PCK] = []
-        self.overlays: dict[str, Picture] = {}
-        self._folder_of_run: Path | None = None
 
     def read(self) -> Sequence[KeypointSequence]:
         """See `BenchmarkCallback`."""
         return Jhmdb(self.root, self.split, self.subset)
 
-    def start(self, extractor: nn.Module, ranks: Ranks, folder: Path | None) -> None:
+    def start(self, extractor: nn.Module, ranks: Ranks) -> None:
         """See `BenchmarkCallback`."""
-        super().start(extractor, ranks, folder)
+        super().start(extractor, ranks)
         counting = self.protocol.keypoint_counting
         arguments: dict[str, Any] = {"process_group": ranks.group, "sync_on_compute": False}
         self.metrics = [PCK(counting=counting, **arguments) for _ in self.stages]
-        self.overlays = {}
-        self._folder_of_run = folder
 
     def run(self, extractor: nn.Module, sequence: KeypointSequence) -> None:
         """See `BenchmarkCallback`."""
-        chosen = evenly_spaced(sequence.num_frames, FRAMES_IN_OVERLAY) if self._folder_of_run else []
+        folder = self.folder
+        chosen = evenly_spaced(sequence.num_frames, FRAMES_IN_OVERLAY) if folder else []
         found: list[list[Tensor]] = [[] for _ in self.stages]
         pictures: list[Picture] = []
-        folder = self._folder_of_run
         film = Film(folder, sequence.name, sequence.num_frames) if folder else None
         for t, (frame, points) in enumerate(predict_joints(self, extractor, sequence)):
             for of_stage, joints in zip(found, points, strict=True):
@@ -98,14 +94,14 @@ class JhmdbBenchmark(LabelPropagation):
         for stage, metric, of_stage in zip(self.stages, self.metrics, found, strict=True):
             prediction = torch.stack(of_stage)
             metric.update(prediction, torch.from_numpy(sequence.points), name=sequence.name, size=sequence.size)
-            if self._folder_of_run is not None and self.predictions:
-                path = self._folder_of_run / stage / "predictions" / f"{sequence.name}.csv"
+            if folder is not None and self.predictions:
+                path = folder / stage / "predictions" / f"{sequence.name}.csv"
                 write_joints(path, [frame.stem for frame in sequence.frames], prediction)
         if film is not None:
             film.close(self._curves(torch.stack(found[-1]), sequence))
-        if self._folder_of_run is not None:
+        if folder is not None:
             sheet = self.overlays[sequence.name] = contact_sheet(pictures, columns=len(pictures))
-            write_picture(self._folder_of_run / self.stages[-1] / "overlays" / f"{sequence.name}.png", sheet)
+            write_picture(folder / self.stages[-1] / "overlays" / f"{sequence.name}.png", sheet)
 
     def scores_of(self, stage: int) -> tuple[dict[str, float], list[dict[str, Any]]]:
         """See `LabelPropagation`."""
@@ -127,11 +123,6 @@ class JhmdbBenchmark(LabelPropagation):
             near = (distances <= threshold).double().where(~distances.isnan(), torch.nan)
             curves[f"PCK@{threshold:g}"] = range(sequence.num_frames), near.nanmean(1).tolist()
         return curves
-
-    def draw(self, logger: Any, step: int) -> None:
-        """See `BenchmarkCallback`: the overlays of a few clips."""
-        for name, picture in list(self.overlays.items())[:8]:
-            log_picture(logger, f"{self.name}/{name}", picture, step)
 
     def about(self) -> dict[str, Any]:
         """See `BenchmarkCallback`."""

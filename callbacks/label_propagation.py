@@ -5,7 +5,6 @@ from abc import abstractmethod
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
 import torch
@@ -160,7 +159,7 @@ class LabelPropagation(BenchmarkCallback):
         self.protocols: list[PropagationProtocol] = []
         self.stopwatch = Stopwatch()
 
-    def start(self, extractor: nn.Module, ranks: Ranks, folder: Path | None) -> None:
+    def start(self, extractor: nn.Module, ranks: Ranks) -> None:
         """See `BenchmarkCallback`; fits the protocol to the strides of the extractor's maps."""
         stride: Any = extractor.stride
         strides: list[int] = stride if isinstance(stride, list) else [stride]

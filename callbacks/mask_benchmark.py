@@ -3,7 +3,6 @@
 from abc import abstractmethod
 from collections.abc import Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
-from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
@@ -14,8 +13,7 @@ from datamodules.datasets import MaskSequence
 from .label_propagation import LabelPropagation
 from .masks import MaskWriter, Prediction, predict_masks
 from .metrics import RegionBoundary, SequenceScore, object_outlines
-from .pictures import Picture, log_picture, overlay_masks
-from .ranks import Ranks
+from .pictures import overlay_masks
 from .report import Film, reduced
 from .report.material import Curve
 
@@ -46,18 +44,10 @@ class MaskBenchmark(LabelPropagation):
     def __init__(self, predictions: bool = True, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.predictions = predictions
-        self.overlays: dict[str, Picture] = {}
-        self._folder_of_run: Path | None = None
 
     @abstractmethod
     def scorer(self, sequence: Any, pool: Executor) -> Scorer | None:
         """What scores a sequence, with a thread to do it in; None where there is no ground truth."""
-
-    def start(self, extractor: nn.Module, ranks: Ranks, folder: Path | None) -> None:
-        """See `BenchmarkCallback`."""
-        super().start(extractor, ranks, folder)
-        self.overlays = {}
-        self._folder_of_run = folder
 
     def run(self, extractor: nn.Module, sequence: MaskSequence) -> None:
         """See `BenchmarkCallback`."""
@@ -71,7 +61,7 @@ class MaskBenchmark(LabelPropagation):
             sequence: what to follow.
             kind: folder in that of the run for its files, where a benchmark follows a sequence in several ways.
         """
-        writers, folder = self._writers(sequence, kind), self._folder_of_run
+        writers, folder = self._writers(sequence, kind), self.folder
         film = Film(folder, sequence.name, sequence.num_frames, kind) if folder else None
         with ThreadPoolExecutor(max_workers=1) as pool:
             scorer = self.scorer(sequence, pool)
@@ -93,15 +83,10 @@ class MaskBenchmark(LabelPropagation):
             if (picture := writer.close()) is not None:
                 self.overlays[f"{kind}/{sequence.name}" if kind else sequence.name] = picture
 
-    def draw(self, logger: Any, step: int) -> None:
-        """See `BenchmarkCallback`: the overlays of a few sequences."""
-        for name, picture in list(self.overlays.items())[:8]:
-            log_picture(logger, f"{self.name}/{name}", picture, step)
-
     def _writers(self, sequence: MaskSequence, kind: str) -> list[MaskWriter]:
-        if self._folder_of_run is None:
+        if self.folder is None:
             return []
-        folders = [self._folder_of_run / stage / kind for stage in self.stages]
+        folders = [self.folder / stage / kind for stage in self.stages]
         return [MaskWriter(folder, sequence, self.predictions) for folder in folders]
 
 

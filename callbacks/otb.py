@@ -93,7 +93,6 @@ class OtbBenchmark(BenchmarkCallback):
         self.sequences_at_once = sequences_at_once
         self.predictions, self.video = predictions, video
         self.missing: tuple[str, ...] = ()
-        self.overlays: dict[str, Picture] = {}
         self.plots: dict[str, Picture] = {}
         self.stopwatch = Stopwatch()
         self._episodes: list[Episode] = []
@@ -108,11 +107,11 @@ class OtbBenchmark(BenchmarkCallback):
         """See `BenchmarkCallback`."""
         return build_encoder(pl_module).feature_extractor(self.stage, self.stride, self.dilated)
 
-    def start(self, extractor: nn.Module, ranks: Ranks, folder: Path | None) -> None:
+    def start(self, extractor: nn.Module, ranks: Ranks) -> None:
         """See `BenchmarkCallback`."""
         self.metric = TrackingSuccess(process_group=ranks.group, sync_on_compute=False)
-        self.overlays, self.plots, self.stopwatch, self._episodes = {}, {}, Stopwatch(), []
-        self._ranks, self._folder_of_run, self._frames = ranks, folder, 0
+        self.plots, self.stopwatch, self._episodes = {}, Stopwatch(), []
+        self._ranks, self._frames = ranks, 0
         self.tracker = self.make_tracker(extractor)
 
     def make_tracker(self, extractor: nn.Module) -> SiamFCTracker:
@@ -121,7 +120,7 @@ class OtbBenchmark(BenchmarkCallback):
 
     def run(self, extractor: nn.Module, sequence: BoxSequence) -> None:
         """See `BenchmarkCallback`; begins a sequence, and goes on until there is room for the next one."""
-        self._episodes.append(Episode(sequence, self.tracker, self._folder_of_run, self.video))
+        self._episodes.append(Episode(sequence, self.tracker, self.folder, self.video))
         while len(self._episodes) >= self.sequences_at_once:
             self._advance()
 
@@ -133,7 +132,7 @@ class OtbBenchmark(BenchmarkCallback):
         with self.metric.sync_context():
             rows, curves = self.metric.rows(), self.metric.curves()  # compute() ends the synchronisation
             scores = self.metric.compute()
-        if self._ranks.rank == 0 and rows and self._folder_of_run is not None:
+        if self._ranks.rank == 0 and rows and self.folder is not None:
             self.plots = plot_curves(curves, self.protocol.name)
             success, precision = (curve.tolist() for curve in curves)
             self.charts = [
@@ -165,11 +164,11 @@ class OtbBenchmark(BenchmarkCallback):
     def _close(self, episode: "Episode") -> None:
         sequence, boxes = episode.sequence, np.stack(episode.boxes)
         self.metric.update(boxes, sequence.boxes, name=sequence.name)
-        if self._folder_of_run is None:
+        if self.folder is None:
             return
-        self.overlays[sequence.name] = episode.close(self._folder_of_run)
+        self.overlays[sequence.name] = episode.close(self.folder)
         if self.predictions:
-            path = self._folder_of_run / "predictions" / f"{sequence.name}.txt"
+            path = self.folder / "predictions" / f"{sequence.name}.txt"
             path.parent.mkdir(parents=True, exist_ok=True)
             np.savetxt(path, boxes, fmt="%.3f", delimiter=",")
 
@@ -180,8 +179,9 @@ class OtbBenchmark(BenchmarkCallback):
 
     def draw(self, logger: Any, step: int) -> None:
         """See `BenchmarkCallback`: the plots and the overlays of a few sequences."""
-        for name, picture in [*self.plots.items(), *list(self.overlays.items())[:8]]:
+        for name, picture in self.plots.items():
             log_picture(logger, f"{self.name}/{name}", picture, step)
+        super().draw(logger, step)
 
     def about(self) -> dict[str, Any]:
         """See `BenchmarkCallback`."""

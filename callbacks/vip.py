@@ -88,9 +88,9 @@ class VipBenchmark(MaskBenchmark):
         readers = [Vip(self.root, self.split, parts) for parts in self.parts]
         return [PartVideo(dict(zip(self.parts, video, strict=True))) for video in zip(*readers, strict=True)]
 
-    def start(self, extractor: nn.Module, ranks: Ranks, folder: Path | None) -> None:
+    def start(self, extractor: nn.Module, ranks: Ranks) -> None:
         """See `BenchmarkCallback`."""
-        super().start(extractor, ranks, folder)
+        super().start(extractor, ranks)
         arguments: dict[str, Any] = {"process_group": ranks.group, "sync_on_compute": False}
         self.semantic = [SemanticIoU(**arguments) for _ in self.stages]
         self.instance = [InstanceAP(**arguments) for _ in self.stages]

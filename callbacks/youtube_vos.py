@@ -70,9 +70,9 @@ class YoutubeVosBenchmark(MaskBenchmark):
         """See `BenchmarkCallback`."""
         return YoutubeVos(self.root, self.split, self.all_frames, self.holdout, self.unseen, self.seed)
 
-    def start(self, extractor: nn.Module, ranks: Ranks, folder: Path | None) -> None:
+    def start(self, extractor: nn.Module, ranks: Ranks) -> None:
         """See `BenchmarkCallback`."""
-        super().start(extractor, ranks, folder)
+        super().start(extractor, ranks)
         arguments: dict[str, Any] = {"process_group": ranks.group, "sync_on_compute": False}
         self.metrics = [RegionBoundary(ends_scored=True, **arguments) for _ in self.stages]
 

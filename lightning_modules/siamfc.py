@@ -1,6 +1,6 @@
 """SiamFC over a frozen encoder: a 1 × 1 convolution for exemplars and one for search regions learn to track."""
 
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import torch
 from pytorch_lightning.utilities.types import OptimizerLRScheduler
@@ -32,6 +32,9 @@ class SiamFC(CorrespondenceModule):
         dilated: remove the strides of res4 and res5 and dilate their 3 × 3 convolutions instead; for ResNets.
         pretrained: the library's own weights, for names of timm and torchvision.
         loss: "focal" (VFS) or "balanced" (SiamFC).
+        start: "random" (VFS), or "identity": both convolutions begin as none, so that the first response is that of the
+            frozen features. That is for budgets far below the paper's 50 epochs of GOT-10k; a frozen response is large,
+            so give a `response_scale` of 1e-4 or less with it.
         response_scale: factor on the correlation, 1e-3 for ResNet-18 and 1e-5 for ResNet-50.
         positive_radius: of the label's positive places, pixels of the search crop.
         lr: of Adam, in the first epoch.
@@ -40,7 +43,7 @@ class SiamFC(CorrespondenceModule):
         encoder: how to make the encoder without its checkpoint; the module writes it into checkpoints of its own.
 
     Raises:
-        ValueError: if the backbone is of no such form, or the loss is another.
+        ValueError: if the backbone is of no such form, or the loss or the start is another.
     """
 
     def __init__(
@@ -51,6 +54,7 @@ class SiamFC(CorrespondenceModule):
         dilated: bool = True,
         pretrained: bool = False,
         loss: Literal["focal", "balanced"] = "focal",
+        start: Literal["random", "identity"] = "random",
         response_scale: float = 1e-3,
         positive_radius: float = 16.0,
         lr: float = 1e-3,
@@ -60,6 +64,8 @@ class SiamFC(CorrespondenceModule):
         super().__init__()
         if loss not in LOSSES:
             raise ValueError(f"loss must be 'focal' or 'balanced', got {loss!r}")
+        if start not in ("random", "identity"):
+            raise ValueError(f"start must be 'random' or 'identity', got {start!r}")
         self.save_hyperparameters()
         whole = build_encoder(backbone, pretrained, encoder)
         self.hparams.update(remembered(whole))
@@ -68,6 +74,10 @@ class SiamFC(CorrespondenceModule):
         with torch.inference_mode():
             width = self.backbone(torch.zeros(1, 3, 64, 64)).shape[1]
         self.exemplar_conv, self.search_conv = nn.Conv2d(width, width, 1), nn.Conv2d(width, width, 1)
+        if start == "identity":
+            for convolution in (self.exemplar_conv, self.search_conv):
+                nn.init.dirac_(convolution.weight)
+                nn.init.zeros_(cast(Tensor, convolution.bias))
 
     def train(self, mode: bool = True) -> "SiamFC":
         """The convolutions may train; the backbone never does."""

@@ -27,6 +27,7 @@ def write_otb(
     frames: int = 48,
     size: tuple[int, int] = (256, 256),
     sprites: tuple[int, int] = (2, 4),
+    camouflage: float = 1.0,
 ) -> Path:
     """Write `count` videos in OTB's layout; the target is the sprite in front of all others.
 
@@ -37,7 +38,8 @@ def write_otb(
 
     def write(folder: Path) -> None:
         def one(i: int) -> None:
-            video, masks = render_video(seed, first + i, frames, size, (max(sprites[0], 2), max(sprites[1], 2)))
+            several = (max(sprites[0], 2), max(sprites[1], 2))
+            video, masks = render_video(seed, first + i, frames, size, several, camouflage=camouflage)
             place = folder / f"Synthetic{i:03d}"
             write_frames(place / "img", video, (f"{t + 1:04d}.jpg" for t in range(frames)))
             *behind, front = np.unique(masks[0]).tolist()
@@ -60,6 +62,7 @@ def write_got10k(
     frames: int = 48,
     size: tuple[int, int] = (256, 256),
     sprites: tuple[int, int] = (2, 4),
+    camouflage: float = 1.0,
 ) -> Path:
     """Write `count` training and `valid` validation videos in GOT-10k's layout; the target is the sprite in front.
 
@@ -72,7 +75,7 @@ def write_got10k(
         names += [f"GOT-10k_Val_{i + 1:06d}" for i in range(valid)]
 
         def one(i: int) -> None:
-            video, masks = render_video(seed, first + i, frames, size, sprites)
+            video, masks = render_video(seed, first + i, frames, size, sprites, camouflage=camouflage)
             place = folder / ("train" if i < count else "val") / names[i]
             write_frames(place, video, (f"{t + 1:08d}.jpg" for t in range(frames)))
             front = int(masks[0].max())
@@ -123,6 +126,7 @@ class SyntheticTrackingDataModule(Got10kDataModule):
         frames_per_video: frames in each.
         video_size: height and width of the frames, pixels.
         generator_seed: another seed gives other videos.
+        camouflage: 1: sprites share the background's colours; 0: each has one plain colour of its own.
         kwargs: as of `Got10kDataModule`, without `root`.
     """
 
@@ -135,6 +139,7 @@ class SyntheticTrackingDataModule(Got10kDataModule):
         frames_per_video: int = 48,
         video_size: int = 256,
         generator_seed: int = 0,
+        camouflage: float = 1.0,
         **kwargs: Any,
     ) -> None:
         super().__init__(root=Path(root) / "got10k", **kwargs)
@@ -144,6 +149,7 @@ class SyntheticTrackingDataModule(Got10kDataModule):
             "seed": generator_seed,
             "frames": frames_per_video,
             "size": (video_size, video_size),
+            "camouflage": camouflage,
         }
 
     def prepare_data(self) -> None:

@@ -89,6 +89,26 @@ def test_targets_tracked_together_are_those_tracked_alone(golden: Any) -> None:
         np.testing.assert_allclose(together[n], follow(tracker, frames[n], boxes[n])[1:], rtol=0, atol=1e-3)
 
 
+@pytest.mark.parametrize(("lowers", "found"), [(True, 1), (False, 0)])
+def test_a_change_of_scale_costs_also_where_responses_are_negative(lowers: bool, found: int) -> None:
+    """VFS's code multiplies a negative response too, which raises it: here the smallest scale would win."""
+    tracker = SiamFCTracker(nn.Identity(), TrackingProtocol(penalty_lowers=lowers))
+    responses = torch.full((1, 3, 4, 4), -20.0)
+    responses[:, :, 1, 2] = torch.tensor([-10.0, -10.0, -11.0])
+    best, place = tracker._peaks(responses)
+    assert (best, place) == ([found], [6])
+    best, _ = tracker._peaks(responses + 21)
+    assert best == [1]
+
+
+def test_a_clearly_better_scale_is_taken_whatever_its_sign() -> None:
+    tracker = SiamFCTracker(nn.Identity())
+    for shift in (0.0, 100.0):
+        responses = torch.full((1, 3, 4, 4), -60.0)
+        responses[:, :, 1, 2] = torch.tensor([-50.0, -50.0, -30.0])
+        assert tracker._peaks(responses + shift)[0] == [2]
+
+
 def test_a_blank_video_leaves_the_target_where_it_is() -> None:
     frames = np.full((4, 60, 80, 3), 90, np.uint8)
     boxes = follow(SiamFCTracker(build_encoder("raw_colour").feature_extractor()), frames, np.array([30.0, 20, 9, 13]))

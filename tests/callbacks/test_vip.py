@@ -50,7 +50,7 @@ def test_miou_is_that_of_the_predictions_on_disk(root, run):
 def test_ap_ranks_instances_by_their_mean_label(root, run):
     scores, folder = run
     benchmark, extractor = VipBenchmark(root, changes=SMALL), build_feature_extractor("raw_colour", stride=4)
-    benchmark.start(extractor, Ranks(), None)
+    benchmark.start(extractor, Ranks())
     metric = InstanceAP()
     for video in Vip(root, parts="instance"):
         with torch.inference_mode():

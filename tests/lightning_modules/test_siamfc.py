@@ -14,6 +14,7 @@ from cli import main
 from datamodules.synthetic import write_got10k, write_otb
 from lightning_modules import SiamFC, VFSMoCo, VFSSimSiam
 from lightning_modules.backbones import build_feature_extractor, module_from_checkpoint
+from lightning_modules.functional import siamese_correlation
 from lightning_modules.functional.siamese import focal_loss, response_labels
 from tests.helpers.contrast import quiet_trainer
 from tests.lightning_modules.test_vfs_simsiam import TINY
@@ -67,6 +68,18 @@ def test_loss_is_that_of_the_response() -> None:
     torch.testing.assert_close(published["loss"], focal_loss(response, response_labels((16, 16), 2)))
     balanced = SiamFC(NETWORK, loss="balanced", response_scale=0.1)
     assert balanced.step(batch)["loss"] != published["loss"]
+
+
+def test_an_identity_start_tracks_as_the_frozen_features_do() -> None:
+    module = SiamFC(NETWORK, start="identity", response_scale=1.0).eval()
+    (batch,) = pairs(2)
+    with torch.no_grad():
+        frozen = siamese_correlation(module.backbone(batch["exemplar"]), module.backbone(batch["search"]))
+        torch.testing.assert_close(module(batch["exemplar"], batch["search"]), frozen)
+        other = SiamFC(NETWORK, response_scale=1.0)(batch["exemplar"], batch["search"])
+    assert (other - frozen).abs().max() > 1
+    with pytest.raises(ValueError, match="'random' or 'identity', got 'zero'"):
+        SiamFC(NETWORK, start="zero")  # type: ignore[arg-type]
 
 
 def test_it_learns_where_the_target_is() -> None:

@@ -16,14 +16,24 @@ LOSSES = {
 }
 
 
-def test_correlation_is_that_of_a_loop() -> None:
-    exemplar, search = torch.randn(3, 5, 4, 6), torch.randn(3, 5, 9, 7)
+@pytest.mark.parametrize("learns", [False, True])
+@pytest.mark.parametrize("memory", [torch.contiguous_format, torch.channels_last])
+def test_correlation_is_that_of_a_loop(learns: bool, memory: torch.memory_format) -> None:
+    exemplar, search = torch.randn(3, 5, 4, 6), torch.randn(3, 5, 9, 7).to(memory_format=memory).requires_grad_(learns)
     expected = torch.zeros(3, 1, 6, 2)
     for n in range(3):
         for y in range(6):
             for x in range(2):
-                expected[n, 0, y, x] = (exemplar[n] * search[n, :, y : y + 4, x : x + 6]).sum()
+                expected[n, 0, y, x] = (exemplar[n] * search[n, :, y : y + 4, x : x + 6]).sum().detach()
     torch.testing.assert_close(siamese_correlation(exemplar, search), expected)
+
+
+@pytest.mark.parametrize("learns", [False, True])
+def test_correlation_keeps_its_precision_under_autocast(learns: bool) -> None:
+    exemplar, search = torch.randn(2, 5, 4, 4), torch.randn(2, 5, 9, 9, requires_grad=learns)
+    expected = siamese_correlation(exemplar, search)
+    with torch.autocast("cpu", torch.bfloat16):
+        torch.testing.assert_close(siamese_correlation(exemplar, search), expected)
 
 
 def test_correlation_by_hand_and_of_one_place() -> None:
