@@ -3,7 +3,7 @@
 import argparse
 from collections import Counter, defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -76,6 +76,7 @@ def convert(
         raise ValueError(f"{foreign}: taken for {family.name}, it lacks {error}") from error
     except ValueError as error:
         raise ValueError(f"{foreign}: taken for {family.name}: {error}") from error
+    converted = replace(converted, init_args=converted.init_args | file.normalisation)
     module: Any = instantiate(converted.class_path, converted.init_args)
     state = _with_counts(converted.state, module.state_dict())
     load_strictly(module, state, f"{foreign}, taken for {family.name}")

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
 from .backbones import build_encoder, migrate, note_of, remembered
-from .backbones.build import Stage
+from .backbones.build import Encoder, Stage
 from .base import features_of, one_empty_batch
 
 
@@ -21,9 +21,11 @@ class FrozenEncoder(pl.LightningModule):
         stride: likewise, pixels per cell.
         pretrained: the library's own weights, for names of timm and torchvision.
         encoder: how to make the encoder without its checkpoint; the module writes it into checkpoints of its own.
+        mean: of RGB in [0, 1], where a network by name was trained with another than its library says.
+        std: likewise.
 
     Raises:
-        ValueError: if the spec is of no such form.
+        ValueError: if the spec is of no such form, or of one that normalises in its own way and a mean is given.
     """
 
     def __init__(
@@ -33,10 +35,16 @@ class FrozenEncoder(pl.LightningModule):
         stride: int | None = None,
         pretrained: bool = False,
         encoder: dict[str, Any] | None = None,
+        mean: tuple[float, float, float] | None = None,
+        std: tuple[float, float, float] | None = None,
     ) -> None:
         super().__init__()
         self.save_hyperparameters()
         self.encoder = build_encoder(spec, pretrained, encoder)
+        if mean or std:
+            if not isinstance(self.encoder, Encoder):
+                raise ValueError(f"{spec}: normalises RGB in its own way; mean and std are for networks by name")
+            self.encoder.mean, self.encoder.std = tuple(mean or self.encoder.mean), tuple(std or self.encoder.std)
         self.hparams.update(remembered(self.encoder))
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:

@@ -1,5 +1,6 @@
 """What a checkpoint of this project says of itself, and how one of an earlier release is read."""
 
+import contextvars
 import importlib
 import pickle
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -98,9 +99,11 @@ def instantiate(class_path: str, arguments: Mapping[str, Any]) -> nn.Module:
     if not (isinstance(kind, type) and issubclass(kind, nn.Module)):
         raise ValueError(f"a checkpoint's class {class_path} is no torch.nn.Module")
     try:
-        return kind(**arguments)
+        # in a context of its own: within LightningCLI, Lightning gives a module inside another the outer one's arguments
+        made: nn.Module = contextvars.Context().run(kind, **arguments)
     except TypeError as error:
         raise ValueError(f"{class_path} is not made with what the checkpoint says: {error}") from error
+    return made
 
 
 def hyper_parameters(checkpoint: Mapping[str, Any]) -> dict[str, Any]:

@@ -109,6 +109,23 @@ def test_a_transformer_goes_out_with_its_normalisation(tmp_path):
         assert file.metadata()["mean"] == "0.5, 0.5, 0.5"
 
 
+def test_a_normalisation_unlike_the_librarys_comes_back(tmp_path):
+    module = VFSSimSiam("timm:vit_tiny_patch16_224", projector_dim=8, predictor_dim=4).eval()
+    write_checkpoint(module, tmp_path / "vit.ckpt")  # VFS normalises by ImageNet's, the library's network by 0.5
+    export(tmp_path / "vit.ckpt", tmp_path / "vit.safetensors")
+    report = convert(tmp_path / "vit.safetensors", tmp_path / "again.ckpt", kind="timm")
+    assert "mean=(0.485, 0.456, 0.406)" in str(report)
+    images, again = torch.rand(1, 3, 224, 224), module_from_checkpoint(tmp_path / "again.ckpt")
+    with torch.inference_mode():
+        expected, found = (m.eval().feature_extractor(None, None)(images) for m in (module, again))
+        torch.testing.assert_close(found, expected)
+        other = FrozenEncoder("timm:vit_tiny_patch16_224", std=(1, 1, 1)).feature_extractor()
+    assert other.normalise.std.unique().tolist() == [1.0]
+    assert other.normalise.mean.unique().tolist() == [0.5]
+    with pytest.raises(ValueError, match="normalises RGB in its own way"):
+        FrozenEncoder(str(tmp_path / "vit.ckpt"), mean=(0, 0, 0))
+
+
 def test_mistakes_are_named(vfs, tmp_path):
     write_checkpoint(LinearProbe(str(vfs), 2, stage="res3", stride=8), tmp_path / "part.ckpt")
     write_checkpoint(FrozenEncoder("raw_colour"), tmp_path / "raw.ckpt")

@@ -159,7 +159,9 @@ def test_networks_without_dilations() -> None:
     assert isinstance(build_feature_extractor(module), nn.Module)
 
 
-def test_fine_tune_and_track_by_the_command_line(tmp_path: Path) -> None:
+@pytest.mark.parametrize("trained", [False, True])
+def test_fine_tune_and_track_by_the_command_line(trained: bool, tmp_path: Path) -> None:
+    backbone = saved(VFSSimSiam(**TINY), tmp_path / "vfs.ckpt") if trained else NETWORK
     got10k = write_got10k(tmp_path / "got10k", 4, valid=1, frames=4, size=(160, 160))
     otb = write_otb(tmp_path / "otb", 1, frames=4, size=(96, 96))
     tracking = [
@@ -172,7 +174,7 @@ def test_fine_tune_and_track_by_the_command_line(tmp_path: Path) -> None:
         [
             "fit",
             "--model=SiamFC",
-            f"--model.backbone={NETWORK}",
+            f"--model.backbone={backbone}",
             "--data=Got10kDataModule",
             f"--data.root={got10k}",
             "--data.batch_size=2",
@@ -186,6 +188,7 @@ def test_fine_tune_and_track_by_the_command_line(tmp_path: Path) -> None:
     )
     run = tmp_path / "lightning_logs" / "version_0"
     (checkpoint,) = run.glob("checkpoints/best-*.ckpt")
+    (tmp_path / "vfs.ckpt").unlink(missing_ok=True)
     main(["validate", f"--ckpt_path={checkpoint}", "--trainer.logger=false", *tracking,
           f"--trainer.callbacks.output_dir={tmp_path / 'again'}"])  # fmt: skip
     (predicted,) = run.glob("benchmarks/otb/*/predictions/Synthetic000.txt")

@@ -5,7 +5,7 @@ import codecs
 import pickle
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +28,8 @@ class ForeignFile:
     beside: tuple[str, ...] = ()
     architecture: str | None = None
     """Which network they are of, where a file that `vidcorr export` wrote says so."""
+    normalisation: dict[str, tuple[float, ...]] = field(default_factory=dict)
+    """`mean` and `std` of RGB that the network was trained with, likewise."""
 
 
 def read_foreign(path: str | Path, trust: bool = False) -> ForeignFile:
@@ -100,7 +102,10 @@ def _read_safetensors(path: Path) -> ForeignFile:
             state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118, no mapping
     except SafetensorError as error:
         raise ValueError(f"{path}: cannot be read ({error})") from error
-    return ForeignFile(path, _without_module(state), architecture=metadata.get("architecture"))
+    numbers = {
+        name: tuple(float(word) for word in metadata[name].split(",")) for name in ("mean", "std") if name in metadata
+    }
+    return ForeignFile(path, _without_module(state), (), metadata.get("architecture"), numbers)
 
 
 def _plain_types() -> list[Callable[..., Any] | tuple[Callable[..., Any], str]]:
