@@ -99,7 +99,7 @@ def instantiate(class_path: str, arguments: Mapping[str, Any]) -> nn.Module:
     if not (isinstance(kind, type) and issubclass(kind, nn.Module)):
         raise ValueError(f"a checkpoint's class {class_path} is no torch.nn.Module")
     try:
-        # in a context of its own: within LightningCLI, Lightning gives a module inside another the outer one's arguments
+        # a context of its own: within LightningCLI, Lightning gives a module inside another the arguments of the outer
         made: nn.Module = contextvars.Context().run(kind, **arguments)
     except TypeError as error:
         raise ValueError(f"{class_path} is not made with what the checkpoint says: {error}") from error
