@@ -22,6 +22,9 @@ from .results import Results, require_writable, scores_table, wide_console
 
 log = logging.getLogger(__name__)
 
+OVERLAYS = 8
+"""Sequences whose overlays go to the logger."""
+
 
 class BenchmarkSequence(Protocol):
     """What the base needs to know of a sequence."""
@@ -75,7 +78,7 @@ class BenchmarkCallback(pl.Callback, ABC):
         self.folder: Path | None = None
         """Of the run that is under way; None: nothing is written."""
         self.overlays: dict[str, Picture] = {}
-        """Sequence → what was found in it, drawn over a few of its frames; a benchmark adds them in `run`."""
+        """Sequence → what was found in it, drawn over a few of its frames; see `keep`."""
         self.charts: list[Chart] = []
         """Over all sequences, for the report; a benchmark may make them in `finish`."""
         self._tried: int | None = None
@@ -99,9 +102,9 @@ class BenchmarkCallback(pl.Callback, ABC):
     def finish(self) -> tuple[dict[str, float], list[dict[str, Any]]]:
         """Compute the metrics over all ranks: scores (without the benchmark's name) and rows per sequence."""
 
-    def extractor(self, pl_module: pl.LightningModule) -> nn.Module:
-        """The view of a module that is evaluated."""
-        return build_feature_extractor(pl_module, self.stage, self.stride)
+    def extractor(self, encoder: nn.Module) -> nn.Module:
+        """The view that is evaluated of a LightningModule or of what `build_encoder` gives."""
+        return build_feature_extractor(encoder, self.stage, self.stride)
 
     def about(self) -> dict[str, Any]:
         """What the scores depend on, for results.json."""
@@ -110,9 +113,17 @@ class BenchmarkCallback(pl.Callback, ABC):
     def pack(self, folder: Path) -> None:
         """Files that need those of all ranks; called on the first rank when all are done."""
 
+    def close(self) -> None:
+        """Let go of what only a run needs; called after each, also after one that failed."""
+
+    def keep(self, name: str, overlay: Picture) -> None:
+        """Keep an overlay for the logger, of the first few sequences."""
+        if len(self.overlays) < OVERLAYS:
+            self.overlays[name] = overlay
+
     def draw(self, logger: Any, step: int) -> None:
         """Pictures for the logger, after a run: the overlays of a few sequences."""
-        for name, picture in list(self.overlays.items())[:8]:
+        for name, picture in self.overlays.items():
             log_picture(logger, f"{self.name}/{name}", picture, step)
 
     # Use
@@ -161,9 +172,11 @@ class BenchmarkCallback(pl.Callback, ABC):
                             bar.advance(task)
                 scores, rows = self.finish()
             with ranks.together():
-                about = {"network": network, "seconds": round(time.perf_counter() - began, 2)}
+                seen = {name: getattr(extractor, name, None) for name in ("stage", "stride")}
+                about = {"network": network, "seconds": round(time.perf_counter() - began, 2)} | seen
                 self._report(scores, rows, about, ranks, folder)
         finally:
+            self.close()
             ranks.close()
         return scores
 
@@ -181,8 +194,6 @@ class BenchmarkCallback(pl.Callback, ABC):
             **about,
             "sequences": len(self.sequences),
             "limit_sequences": self.limit_sequences,
-            "stage": self.stage,
-            "stride": self.stride,
             "ranks": ranks.size,
             **self.about(),
         }

@@ -14,11 +14,10 @@ import torch
 from rich.table import Table
 
 from datamodules.writing import write_whole
-from lightning_modules.backbones import build_feature_extractor
+from lightning_modules.backbones import build_encoder
 
 from .base import BenchmarkCallback
 from .davis import DavisBenchmark
-from .label_propagation import LabelPropagation
 from .report import write_report
 from .results import require_writable, scores_table, wide_console
 
@@ -30,7 +29,8 @@ class Contestant:
     Attributes:
         name: in the table and, made fit for a file name, as its folder.
         spec: see `build_feature_extractor`.
-        stage: None is the backbone's own default.
+        stage: None is what a benchmark wants: res4 of a ResNet and the last block of a ViT for label propagation,
+            SiamFC's dilated res5 for tracking.
         stride: likewise.
         pretrained: the library's own weights.
         seed: of the weights of a backbone that comes without.
@@ -78,7 +78,7 @@ def compare(
 
     Args:
         rows: the backbones.
-        benchmarks: the same for all; a stage of theirs is not looked at.
+        benchmarks: the same for all; where a row names neither stage nor stride, each takes the features it wants.
         output: folder.
 
     Returns:
@@ -178,18 +178,23 @@ def _read(text: str, pretrained: bool) -> Contestant:
 
 def _run(row: Contestant, benchmarks: Sequence[BenchmarkCallback], folder: Path) -> dict[str, Any]:
     torch.manual_seed(row.seed)
-    extractor = build_feature_extractor(row.spec, row.stage, row.stride, row.pretrained)
-    if torch.cuda.is_available():
-        extractor = extractor.cuda()
+    encoder: Any = build_encoder(row.spec, row.pretrained)
     scores: dict[str, float] = {}
+    features: dict[str, str] = {}
     protocols: dict[str, str] = {}
     for benchmark in benchmarks:
+        chosen = row.stage is not None or row.stride is not None
+        extractor = encoder.feature_extractor(row.stage, row.stride) if chosen else benchmark.extractor(encoder)
+        if torch.cuda.is_available():
+            extractor = extractor.cuda()
         found = benchmark.evaluate(extractor, folder / benchmark.name, row.name)
         scores |= {f"{benchmark.name}/{key}": value for key, value in found.items()}
-        if isinstance(benchmark, LabelPropagation):
-            protocols[benchmark.name] = f"{benchmark.protocols[0].name} {benchmark.protocols[0].digest()}"
-    about = {"spec": row.spec, "stage": extractor.stage, "stride": extractor.stride, "seed": row.seed}
-    return {"scores": scores, **about, "pretrained": row.pretrained, "protocol": protocols}
+        dilated = ", dilated" if getattr(extractor, "dilated", False) else ""
+        features[benchmark.name] = f"{extractor.stage} at stride {extractor.stride}{dilated}"
+        if protocol := benchmark.about().get("protocol"):
+            protocols[benchmark.name] = f"{protocol['name']} {protocol['digest']}"
+    about = {"spec": row.spec, "features": features, "seed": row.seed, "pretrained": row.pretrained}
+    return {"scores": scores, **about, "protocol": protocols}
 
 
 def _write(output: Path, content: Mapping[str, Mapping[str, Any]]) -> None:

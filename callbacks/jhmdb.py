@@ -100,7 +100,8 @@ class JhmdbBenchmark(LabelPropagation):
         if film is not None:
             film.close(self._curves(torch.stack(found[-1]), sequence))
         if folder is not None:
-            sheet = self.overlays[sequence.name] = contact_sheet(pictures, columns=len(pictures))
+            sheet = contact_sheet(pictures, columns=len(pictures))
+            self.keep(sequence.name, sheet)
             write_picture(folder / self.stages[-1] / "overlays" / f"{sequence.name}.png", sheet)
 
     def scores_of(self, stage: int) -> tuple[dict[str, float], list[dict[str, Any]]]:

@@ -108,7 +108,7 @@ def propagate_video(
     for t, frame in enumerate(watch.timed("decode", frames)):
         with watch("backbone", device), torch.autocast(device.type, enabled=False):
             output = extractor(fit_input(frame.to(device)[None].float() / 255, sizing, multiple))
-            maps = [item[0] for item in ([output] if isinstance(output, Tensor) else output)]
+            maps = [item[0].float() for item in ([output] if isinstance(output, Tensor) else output)]
         with watch("propagate", device):
             brought = [encode(t, tuple(m.shape[-2:]), p) for m, p in zip(maps, protocols, strict=True)]
             if t == 0:

@@ -81,7 +81,7 @@ class MaskBenchmark(LabelPropagation):
             film.close(scorer.curves() if scorer else None)
         for writer in writers[-1:]:
             if (picture := writer.close()) is not None:
-                self.overlays[f"{kind}/{sequence.name}" if kind else sequence.name] = picture
+                self.keep(f"{kind}/{sequence.name}" if kind else sequence.name, picture)
 
     def _writers(self, sequence: MaskSequence, kind: str) -> list[MaskWriter]:
         if self.folder is None:

@@ -1,17 +1,17 @@
 """Object tracking on OTB by SiamFC, scored by one-pass evaluation."""
 
 import dataclasses
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pytorch_lightning as pl
 from torch import Tensor, nn
 
 from datamodules.datasets import BoxSequence, Otb
 from datamodules.datasets.otb import Version
 from lightning_modules.backbones import build_encoder
+from lightning_modules.backbones.extractor import Dilated
 
 from .base import BenchmarkCallback
 from .label_propagation import Stopwatch
@@ -49,10 +49,11 @@ class OtbBenchmark(BenchmarkCallback):
         root: folder with the sequences' folders.
         version: see `Otb`; None is every sequence that is here.
         allow_missing: see `Otb`; results.json names what was missing.
-        changes: fields of `TrackingProtocol` that differ from VFS's; the protocol's name then says so.
+        changes: fields of `TrackingProtocol` that differ from VFS's; the protocol's name then says so. All but
+            `stride`, which is the extractor's.
         stage: of the encoder, one name.
         stride: pixels per feature cell, where `dilated` is False; None is the encoder's own choice.
-        dilated: SiamFC's dilations, for ResNets; False for other networks.
+        dilated: SiamFC's dilations, for ResNets, see `ResNetExtractor`; False for other networks.
         sequences_at_once: sequences that share a pass of the backbone, each in a video of its own. It is faster on a
             GPU; the last digits may then depend on which sequences met.
         predictions: write the predicted boxes.
@@ -76,7 +77,7 @@ class OtbBenchmark(BenchmarkCallback):
         changes: dict[str, Any] | None = None,
         stage: str | None = "res5",
         stride: int | None = None,
-        dilated: bool = True,
+        dilated: Dilated = True,
         sequences_at_once: int = 1,
         predictions: bool = True,
         video: bool = False,
@@ -87,6 +88,10 @@ class OtbBenchmark(BenchmarkCallback):
             raise ValueError(f"OtbBenchmark: sequences_at_once is {sequences_at_once}, it must be at least 1")
         if unknown := sorted(set(changes or {}) - {field.name for field in dataclasses.fields(TrackingProtocol)}):
             raise ValueError(f"OtbBenchmark: a tracking protocol has no field {', '.join(unknown)}")
+        if "stride" in (changes or {}):
+            raise ValueError("OtbBenchmark: the stride is that of the features; give stride, not changes")
+        if stride is not None and dilated:
+            raise ValueError(f"OtbBenchmark: dilated features have their own stride; set dilated to false for {stride}")
         self.root, self.version, self.allow_missing = root, version, allow_missing
         self.protocol = TrackingProtocol(**(changes or {}))
         self.stage, self.stride, self.dilated = stage, stride, dilated
@@ -103,9 +108,9 @@ class OtbBenchmark(BenchmarkCallback):
         self.missing = reader.missing
         return reader
 
-    def extractor(self, pl_module: pl.LightningModule) -> nn.Module:
+    def extractor(self, encoder: nn.Module) -> nn.Module:
         """See `BenchmarkCallback`."""
-        return build_encoder(pl_module).feature_extractor(self.stage, self.stride, self.dilated)
+        return build_encoder(encoder).feature_extractor(self.stage, self.stride, self.dilated)
 
     def start(self, extractor: nn.Module, ranks: Ranks) -> None:
         """See `BenchmarkCallback`."""
@@ -113,6 +118,8 @@ class OtbBenchmark(BenchmarkCallback):
         self.plots, self.stopwatch, self._episodes = {}, Stopwatch(), []
         self._ranks, self._frames = ranks, 0
         self.tracker = self.make_tracker(extractor)
+        self._used = self.tracker.protocol
+        self._dilated = getattr(extractor, "dilated", False)
 
     def make_tracker(self, extractor: nn.Module) -> SiamFCTracker:
         """The tracker of a run."""
@@ -133,7 +140,7 @@ class OtbBenchmark(BenchmarkCallback):
             rows, curves = self.metric.rows(), self.metric.curves()  # compute() ends the synchronisation
             scores = self.metric.compute()
         if self._ranks.rank == 0 and rows and self.folder is not None:
-            self.plots = plot_curves(curves, self.protocol.name)
+            self.plots = plot_curves(curves, self._used.name)
             success, precision = (curve.tolist() for curve in curves)
             self.charts = [
                 Chart("Success", "overlap threshold", "success rate", {"success": (OVERLAPS.tolist(), success)}),
@@ -166,11 +173,18 @@ class OtbBenchmark(BenchmarkCallback):
         self.metric.update(boxes, sequence.boxes, name=sequence.name)
         if self.folder is None:
             return
-        self.overlays[sequence.name] = episode.close(self.folder)
+        self.keep(sequence.name, episode.close(self.folder))
         if self.predictions:
             path = self.folder / "predictions" / f"{sequence.name}.txt"
             path.parent.mkdir(parents=True, exist_ok=True)
             np.savetxt(path, boxes, fmt="%.3f", delimiter=",")
+
+    def close(self) -> None:
+        """See `BenchmarkCallback`; the tracker has a copy of the backbone."""
+        for episode in self._episodes:
+            episode.abandon()
+        self._episodes = []
+        vars(self).pop("tracker", None)
 
     def pack(self, folder: Path) -> None:
         """See `BenchmarkCallback`: the plots."""
@@ -185,12 +199,12 @@ class OtbBenchmark(BenchmarkCallback):
 
     def about(self) -> dict[str, Any]:
         """See `BenchmarkCallback`."""
-        protocol = self.tracker.protocol
+        protocol = self._used
         seconds = {work: round(value, 2) for work, value in self.stopwatch.seconds.items()}
         return {
             "version": self.version,
             "missing": list(self.missing),
-            "dilated": self.dilated,
+            "dilated": self._dilated,
             "sequences_at_once": self.sequences_at_once,
             "protocol": {"digest": protocol.digest(), **protocol.fields()},
             "frames_of_rank_0": self._frames,
@@ -210,7 +224,7 @@ class Episode:
 
     def __init__(self, sequence: BoxSequence, tracker: SiamFCTracker, folder: Path | None, video: bool) -> None:
         self.sequence = sequence
-        self.frames: Iterator[Tensor] = sequence.read()
+        self.frames = sequence.read()
         self.boxes: list[np.ndarray] = []
         self._chosen = evenly_spaced(sequence.num_frames, FRAMES_IN_OVERLAY) if folder else []
         self._pictures: list[Picture] = []
@@ -233,6 +247,12 @@ class Episode:
                 self._video.add(picture)
             if self._film is not None and filmed:
                 self._film.add(picture)
+
+    def abandon(self) -> None:
+        """Stop decoding and leave the video as far as it is, where a run has failed."""
+        self.frames.close()
+        if self._video is not None:
+            self._video.close()
 
     def close(self, folder: Path) -> Picture:
         """Finish the video, write the frames that were kept side by side and return them."""

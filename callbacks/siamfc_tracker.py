@@ -39,7 +39,8 @@ class TrackingProtocol:
         scale_rate: share of the found scale that the target's size takes over in a frame.
         scale_penalty: factor on the responses of all scales but the middle one.
         penalty_lowers: a response below 0 is multiplied by 2 - scale_penalty instead, so that a change of scale always
-            costs. False: VFS's code, in which it then pays, and boxes shrink frame by frame until they vanish.
+            costs. VFS's code multiplies by scale_penalty there too: a change then pays, and boxes shrink frame by frame
+            until they vanish, which a fine-tune of few steps may come to.
         window_influence: share of the cosine window in the response.
         stride: pixels of the search crop from one place of the response to the next.
         upsampling: places of the up-sampled response for one place of the response.
@@ -58,7 +59,7 @@ class TrackingProtocol:
     scale_step: float = 1.0375
     scale_rate: float = 0.59
     scale_penalty: float = 0.9745
-    penalty_lowers: bool = True
+    penalty_lowers: bool = False
     window_influence: float = 0.176
     stride: int = 8
     upsampling: int = 16
@@ -186,6 +187,9 @@ class SiamFCTracker:
 
         Returns:
             (N, 4) one-based x, y, width, height.
+
+        Raises:
+            ValueError: if a response is no finite number.
         """
         protocol, factors = self.protocol, self.protocol.factors
         responses = self.responses(tracks, pictures)
@@ -256,11 +260,17 @@ class SiamFCTracker:
         return self._windows[places]
 
     def _peaks(self, responses: Tensor) -> tuple[list[int], list[int]]:
-        """Number of the best scale and of the best place in it, for each target."""
+        """Number of the best scale and of the best place in it, for each target.
+
+        Raises:
+            ValueError: if a response is no finite number.
+        """
         protocol, middle = self.protocol, self.protocol.scales // 2
         penalty = torch.full((protocol.scales,), protocol.scale_penalty, device=responses.device)
         penalty[middle] = 1
         peaks = responses.amax((-2, -1))
+        if not peaks.isfinite().all():
+            raise ValueError("tracking: the response is no finite number; has the network diverged?")
         if protocol.penalty_lowers:
             penalty = torch.where(peaks < 0, 2 - penalty, penalty)
         best = (peaks * penalty).argmax(1)

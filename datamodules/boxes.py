@@ -11,6 +11,8 @@ import numpy as np
 from .errors import DataError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from numpy.typing import NDArray
 
 SMALLEST_SIDE = 2.0
@@ -18,27 +20,46 @@ SMALLEST_SIDE = 2.0
 
 
 def read_boxes(path: Path) -> NDArray[np.float64]:
-    """Read one box a line: four numbers, apart by commas, tabs or spaces; empty lines are left out.
-
-    Returns:
-        (T, 4) float64 as in the file: x, y, width, height, one-based in OTB and GOT-10k.
+    """Read one box a line: (T, 4) float64 as in the file: x, y, width, height, one-based in OTB and GOT-10k.
 
     Raises:
-        DataError: naming the file, and the line that does not hold four numbers.
+        DataError: as `read_numbers`.
     """
-    if not path.is_file():
-        raise DataError(f"{path}: no such file; unpack the sequence again")
-    lines = [(number, line) for number, line in enumerate(path.read_text().splitlines(), start=1) if line.strip()]
+    return read_numbers(path, ("x", "y", "width", "height"))
+
+
+def read_numbers(path: Path, columns: Sequence[str]) -> NDArray[np.float64]:
+    """Read a table of numbers: UTF-8, a row a line, apart by commas, tabs or spaces; empty lines are left out.
+
+    Args:
+        path: the file.
+        columns: what the numbers of a line are.
+
+    Returns:
+        (rows, columns) float64.
+
+    Raises:
+        DataError: naming the file that cannot be read or is not in UTF-8, and the line that does not hold a number for
+            each column.
+    """
+    try:
+        lines = path.read_text(encoding="utf-8-sig").splitlines()
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read ({error.strerror or error}); unpack the sequence again") from error
+    except UnicodeDecodeError as error:
+        raise DataError(f"{path}: no text in UTF-8 ({error.reason}); save it as UTF-8") from error
     rows = []
-    for number, line in lines:
+    for number, line in enumerate(lines, start=1):
+        text = line.strip()
         try:
-            row = [float(word) for word in line.replace(",", " ").split()]
+            row = [float(word) for word in text.replace(",", " ").split()]
         except ValueError:
             row = []
-        if len(row) != 4:
-            raise DataError(f"{path}: line {number} is {line.strip()!r}; expected x, y, width, height")
-        rows.append(row)
-    return np.array(rows, dtype=np.float64).reshape(-1, 4)
+        if text and len(row) != len(columns):
+            raise DataError(f"{path}: line {number} is {text[:80]!r}; expected {', '.join(columns)}")
+        if text:
+            rows.append(row)
+    return np.array(rows, dtype=np.float64).reshape(-1, len(columns))
 
 
 def centred(boxes: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, default_collate
 
-from .boxes import centred, context_side, read_boxes, square_crop
+from .boxes import centred, context_side, read_boxes, read_numbers, square_crop
 from .datasets.files import list_pictures, picture_header, read_list, require_folder, require_sequences
 from .errors import DataError
 from .loader import (
@@ -45,11 +45,11 @@ class Got10kDataModule(pl.LightningDataModule):
     - ``exemplar``: (B, 3, 120, 120) uint8 as the loader gives it; float RGB in [0, 1] on the device;
     - ``search``: (B, 3, 239, 239), likewise;
     - ``video_index``: (B,) long, number of the sequence in the list;
-    - ``failures``: one line for each sequence that could not be read and was replaced by another.
+    - ``failures``: one line for each sequence that was replaced by another, since it could not be read or has no two
+      usable frames near each other.
 
-    Each crop is shifted by up to 4 px, stretched by up to 5 % and resized by a random method. Sequences without two
-    usable frames near each other are replaced too. Without a `val` list the validation loader gives one empty batch.
-    What is drawn is a function of (seed, epoch, sample).
+    Each crop is shifted by up to 4 px, stretched by up to 5 % and resized by a random method. Without a `val` list
+    the validation loader gives one empty batch. What is drawn is a function of (seed, epoch, sample).
 
     Reads `<root>/<subset>/list.txt` and per sequence `%08d.jpg`, `groundtruth.txt`, `cover.label` (where it is there).
     Paper: Huang, Zhao and Huang, GOT-10k (TPAMI 2019); VFS, appendix; draws as in the SiamFC code of VFS, whose three
@@ -124,6 +124,9 @@ class TargetPairs(Dataset[dict[str, Any]]):
         length: pairs in an epoch; pair i is of sequence i modulo their number.
         max_gap: frames between the two of a pair are fewer.
         seed: of all draws.
+
+    Raises:
+        DataError: from an item, if ten sequences in a row gave no pair.
     """
 
     def __init__(self, folders: Sequence[Path], length: int, max_gap: int, seed: int) -> None:
@@ -136,45 +139,36 @@ class TargetPairs(Dataset[dict[str, Any]]):
 
     def __getitem__(self, key: Key) -> dict[str, Any]:
         failures: list[str] = []
-        unusable = []
         for attempt in range(ATTEMPTS):
             generator = seeded_generator(self._seed, *key, attempt)
             count = len(self._folders)
             number = int(torch.randint(count, (), generator=generator)) if attempt else key[1] % count
             folder = Path(os.fsdecode(self._folders[number]))
             try:
-                sample = self._read(folder, generator)
+                return self._read(folder, generator) | {"video_index": number, "failures": failures}
             except DataError as error:
                 failures.append(str(error))
-                continue
-            if sample is not None:
-                return sample | {"video_index": number, "failures": failures}
-            unusable.append(f"{folder}: no two usable boxes less than {self._max_gap} frames apart")
-        raise DataError(f"{ATTEMPTS} sequences in a row gave no pair: {'; '.join(failures + unusable)}")
+        raise DataError(f"{ATTEMPTS} sequences in a row gave no pair: {'; '.join(failures)}")
 
-    def _read(self, folder: Path, generator: torch.Generator) -> dict[str, Any] | None:
+    def _read(self, folder: Path, generator: torch.Generator) -> dict[str, Any]:
         frames, boxes = list_pictures(folder), read_boxes(folder / "groundtruth.txt")
         if not frames or len(frames) != len(boxes):
             raise DataError(f"{folder}: {len(boxes)} boxes for {len(frames)} frames; unpack the sequence again")
-        cover = folder / "cover.label"
-        visible = np.array(cover.read_text().split(), dtype=np.float64) if cover.is_file() else None
+        visible = _read_cover(folder / "cover.label", len(boxes))
         usable = np.flatnonzero(usable_boxes(boxes, picture_header(frames[0])[0], visible))
         pair = draw_pair(usable, self._max_gap, generator)
         if pair is None:
-            return None
-        crops = (training_crop(read_picture(frames[t]), boxes[t], size, generator) for t, size in self._sizes(pair))
+            raise DataError(f"{folder}: no two usable boxes less than {self._max_gap} frames apart")
+        chosen = zip(pair, (EXEMPLAR, SEARCH), strict=True)
+        crops = (training_crop(read_picture(frames[t]), boxes[t], size, generator) for t, size in chosen)
         exemplar, search = (torch.from_numpy(crop).permute(2, 0, 1).contiguous() for crop in crops)
         return {"exemplar": exemplar, "search": search}
-
-    @staticmethod
-    def _sizes(pair: tuple[int, int]) -> tuple[tuple[int, int], ...]:
-        return (pair[0], EXEMPLAR), (pair[1], SEARCH)
 
 
 def usable_boxes(
     boxes: NDArray[np.float64], size: tuple[int, int], cover: NDArray[np.float64] | None = None
 ) -> NDArray[np.bool_]:
-    """Which boxes are worth learning from: not too small or large, not too long, not hidden.
+    """Which boxes are worth learning from: finite, not too small or large, not too long, not hidden.
 
     Sides of 20 to 500 px and of 1 to 50 % of the frame's, width / height between 1/4 and 4, and where GOT-10k gives the
     visible part (0 to 8), more than 1 and more than 0.3 of the sequence's best. Source: SiamFC code of VFS.
@@ -186,19 +180,14 @@ def usable_boxes(
 
     Returns:
         (T,) bool.
-
-    Raises:
-        DataError: if there are not as many visible parts as boxes.
     """
     sides = boxes[:, 2:]
     shares = sides / np.array(size[::-1])
     with np.errstate(divide="ignore", invalid="ignore"):
         ratio = sides[:, 0] / sides[:, 1]
     good = ((sides >= 20) & (sides <= 500) & (shares >= 0.01) & (shares <= 0.5)).all(axis=1)
-    good &= (ratio >= 0.25) & (ratio <= 4)
+    good &= (ratio >= 0.25) & (ratio <= 4) & np.isfinite(boxes).all(axis=1)
     if cover is not None:
-        if len(cover) != len(boxes):
-            raise DataError(f"cover.label holds {len(cover)} numbers for {len(boxes)} boxes; unpack the sequence again")
         good &= cover > max(1.0, 0.3 * cover.max(initial=0.0))
     return good
 
@@ -262,6 +251,16 @@ def list_sequences(root: Path, subset: str) -> tuple[Path, ...]:
     require_sequences(folder, names, path)
     read_boxes(folder / names[0] / "groundtruth.txt")
     return tuple(folder / name for name in names)
+
+
+def _read_cover(path: Path, count: int) -> NDArray[np.float64] | None:
+    """(count,) visible parts of a target; None where there is no such file."""
+    if not path.is_file():
+        return None
+    visible = read_numbers(path, ("the visible part",))[:, 0]
+    if len(visible) != count:
+        raise DataError(f"{path}: {len(visible)} visible parts for {count} boxes; unpack the sequence again")
+    return visible
 
 
 def _collate(samples: Sequence[dict[str, Any]]) -> dict[str, Any]:

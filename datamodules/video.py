@@ -235,7 +235,9 @@ class SkippedVideos(pl.Callback):
                 warnings.warn(f"replaced by another video: {line}", stacklevel=2)
             self._counts[path] += 1
         self._replaced += len(failures)
-        self._clips += len(failures) + (len(batch["clip"]) if isinstance(batch, dict) and "clip" in batch else 0)
+        self._clips += len(failures) + (
+            len(batch["video_index"]) if isinstance(batch, dict) and "video_index" in batch else 0
+        )
         if self._replaced >= 5 and self._replaced > self._max_unusable * self._clips and not self._warned:
             self._warned = True
             rank_zero_warn(_too_many(f"{self._replaced} of {self._clips} clips so far", self._source))

@@ -12,6 +12,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from .backbones import Normalise, extractor_of, migrate, note_of
 from .backbones.build import Stage
+from .backbones.extractor import Dilated
 from .schedules import scaled_lr, sgd_with_cosine
 
 Batch = dict[str, Any]
@@ -60,13 +61,13 @@ class CorrespondenceModule(pl.LightningModule):
         """What stands in where no DataModule gives held-out videos."""
         return one_empty_batch()
 
-    def feature_extractor(self, stage: Stage = None, stride: int | None = None, dilated: bool = False) -> nn.Module:
+    def feature_extractor(self, stage: Stage = None, stride: int | None = None, dilated: Dilated = False) -> nn.Module:
         """A view of the backbone for benchmarks; it shares the weights and leaves this module as it is.
 
         Args:
             stage: `res2 … res5`, a block such as `res4.b1`, or a list of them for several maps in one pass.
             stride: pixels per cell, by removing strides; None is 8.
-            dilated: SiamFC's dilations of res4 and res5 instead.
+            dilated: SiamFC's dilations of res4 and res5 instead, see `ResNetExtractor`.
 
         Returns:
             A module in eval mode: float RGB `(N, 3, H, W)` in [0, 1] → `(N, C, h, w)`, with `.stride`.
@@ -85,15 +86,28 @@ class CorrespondenceModule(pl.LightningModule):
             raise ValueError(f"{type(loader).__name__} has no batch_size: the learning rate is scaled with it")
         return int(size * self.trainer.world_size * self.trainer.accumulate_grad_batches)
 
+    def total_steps(self) -> int:
+        """Optimiser steps of the whole run, which learning rates are scheduled over.
+
+        Raises:
+            ValueError: if only time limits the run.
+        """
+        steps = self.trainer.estimated_stepping_batches
+        if steps == float("inf"):
+            raise ValueError(
+                "the learning rate needs the length of the run: set trainer.max_epochs or trainer.max_steps"
+            )
+        return int(steps)
+
     def scaled_sgd(self) -> OptimizerLRScheduler:
         """SGD by `base_lr`, `momentum` and `weight_decay`, the rate scaled and decaying to 0 by a cosine (VFS, 4.1)."""
-        settings, steps = self.hparams, int(self.trainer.estimated_stepping_batches)
+        settings, steps = self.hparams, self.total_steps()
         lr = scaled_lr(settings["base_lr"], self.global_batch())
         return sgd_with_cosine(self, lr, settings["momentum"], settings["weight_decay"], steps)
 
     def plan(self) -> dict[str, str]:
         """What is about to happen, as rows of a table; methods add theirs."""
-        trainer, steps = self.trainer, int(self.trainer.estimated_stepping_batches)
+        trainer, steps = self.trainer, self.total_steps()
         devices, accumulated, batch = trainer.world_size, trainer.accumulate_grad_batches, self.global_batch()
         rates = [f"{group.get('initial_lr', group['lr']):.6g}" for group in trainer.optimizers[0].param_groups]
         return {

@@ -8,6 +8,7 @@ from torch.utils.data import DataLoader
 
 from .backbones import build_encoder, migrate, note_of, remembered
 from .backbones.build import Encoder, Stage
+from .backbones.extractor import Dilated
 from .base import features_of, one_empty_batch
 
 
@@ -55,7 +56,7 @@ class FrozenEncoder(pl.LightningModule):
         """See `CorrespondenceModule`."""
         migrate(checkpoint)
 
-    def feature_extractor(self, stage: Stage = None, stride: int | None = None, dilated: bool = False) -> nn.Module:
+    def feature_extractor(self, stage: Stage = None, stride: int | None = None, dilated: Dilated = False) -> nn.Module:
         """See `CorrespondenceModule.feature_extractor`."""
         stage, stride = stage or self.hparams["stage"], stride or self.hparams["stride"]
         return self.encoder.feature_extractor(stage, stride, dilated).to(self.device)

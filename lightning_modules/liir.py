@@ -9,7 +9,8 @@ from torch.optim import Adam
 from torch.optim.lr_scheduler import LambdaLR
 
 from .backbones import LiirEncoder, LiirExtractor, share
-from .backbones.build import Stage
+from .backbones.build import UNDILATED, Stage
+from .backbones.extractor import Dilated
 from .backbones.liir_encoder import Modulation, Position
 from .base import Batch, CorrespondenceModule
 from .functional.affinity import positive_mass, reconstruction_loss
@@ -245,10 +246,10 @@ class Liir(CorrespondenceModule):
         """Leave the trainer as it was."""
         self.trainer.accumulate_grad_batches = 1
 
-    def feature_extractor(self, stage: Stage = None, stride: int | None = None, dilated: bool = False) -> nn.Module:
+    def feature_extractor(self, stage: Stage = None, stride: int | None = None, dilated: Dilated = False) -> nn.Module:
         """A view of the encoder for benchmarks; see `CorrespondenceModule` and `LiirExtractor`."""
         if dilated:
-            raise ValueError("Liir: SiamFC's dilations are for ResNets of stride 8 and more")
+            raise ValueError(f"Liir: SiamFC's dilations are for ResNets of stride 8 and more; {UNDILATED}")
         encoder = share(self.backbone)
         assert isinstance(encoder, LiirEncoder)
         return LiirExtractor(encoder, stage or "affinity", stride).to(self.device)

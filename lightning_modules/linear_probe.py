@@ -123,9 +123,9 @@ class LinearProbe(CorrespondenceModule):
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
         """SGD, or LARS as SGD over scaled gradients, which hold the weight decay already."""
-        settings, trainer = self.hparams, self.trainer
+        settings = self.hparams
         lr = scaled_lr(self.base_lr, self.global_batch())
-        steps = int(trainer.estimated_stepping_batches)
+        steps = self.total_steps()
         if settings["protocol"] == "simsiam":
             return sgd_with_cosine(self, lr, settings["momentum"], 0.0, steps)
         optimizer = SGD(self.classifier.parameters(), lr, settings["momentum"], weight_decay=settings["weight_decay"])

@@ -9,7 +9,8 @@ from torch.optim import Adam
 from torch.optim.lr_scheduler import LambdaLR
 
 from .backbones import build_encoder, remembered, share
-from .backbones.build import Stage
+from .backbones.build import UNDILATED, Stage
+from .backbones.extractor import Dilated
 from .base import CorrespondenceModule
 from .functional.siamese import balanced_loss, exponential_factor, focal_loss, response_labels, siamese_correlation
 
@@ -27,9 +28,10 @@ class SiamFC(CorrespondenceModule):
     Args:
         backbone: a checkpoint of any module, `torchvision:NAME`, `timm:NAME` or `package.module:callable` (see
             `build_feature_extractor`).
-        stage: whose features are taken; None is the network's default.
+        stage: whose features are taken, one; None is the network's default.
         stride: pixels per feature cell, where `dilated` is False.
-        dilated: remove the strides of res4 and res5 and dilate their 3 × 3 convolutions instead; for ResNets.
+        dilated: remove the strides of res4 and res5 and dilate their 3 × 3 convolutions instead, see
+            `ResNetExtractor`; False for networks other than ResNets, Liir's among them.
         pretrained: the library's own weights, for names of timm and torchvision.
         loss: "focal" (VFS) or "balanced" (SiamFC).
         start: "random" (VFS), or "identity": both convolutions begin as none, so that the first response is that of the
@@ -43,7 +45,7 @@ class SiamFC(CorrespondenceModule):
         encoder: how to make the encoder without its checkpoint; the module writes it into checkpoints of its own.
 
     Raises:
-        ValueError: if the backbone is of no such form, or the loss or the start is another.
+        ValueError: if the backbone is of no such form or has no such stage, or the loss or the start is another.
     """
 
     def __init__(
@@ -51,7 +53,7 @@ class SiamFC(CorrespondenceModule):
         backbone: str,
         stage: str | None = "res5",
         stride: int | None = None,
-        dilated: bool = True,
+        dilated: Dilated = True,
         pretrained: bool = False,
         loss: Literal["focal", "balanced"] = "focal",
         start: Literal["random", "identity"] = "random",
@@ -66,6 +68,8 @@ class SiamFC(CorrespondenceModule):
             raise ValueError(f"loss must be 'focal' or 'balanced', got {loss!r}")
         if start not in ("random", "identity"):
             raise ValueError(f"start must be 'random' or 'identity', got {start!r}")
+        if isinstance(stage, list):
+            raise ValueError(f"stage must be one name, got {stage}")
         self.save_hyperparameters()
         whole = build_encoder(backbone, pretrained, encoder)
         self.hparams.update(remembered(whole))
@@ -115,7 +119,7 @@ class SiamFC(CorrespondenceModule):
         settings, trainer = self.hparams, self.trainer
         optimizer = Adam([p for p in self.parameters() if p.requires_grad], lr=settings["lr"])
         by_epoch = (trainer.max_epochs or 0) > 0
-        total = int(trainer.max_epochs) if by_epoch else int(trainer.estimated_stepping_batches)  # type: ignore[arg-type]
+        total = int(trainer.max_epochs) if by_epoch else self.total_steps()  # type: ignore[arg-type]
         last = settings["last_lr"] / settings["lr"]
         schedule = LambdaLR(optimizer, lambda passed: exponential_factor(passed, total, last))
         interval = "epoch" if by_epoch else "step"
@@ -125,25 +129,27 @@ class SiamFC(CorrespondenceModule):
         """See `CorrespondenceModule`."""
         return super().plan() | {"BatchNorm": "frozen"}
 
-    def feature_extractor(self, stage: Stage = None, stride: int | None = None, dilated: bool = False) -> nn.Module:
+    def feature_extractor(self, stage: Stage = None, stride: int | None = None, dilated: Dilated = False) -> nn.Module:
         """The features that the tracker correlates.
 
         Args:
             stage: None or the one that this module was made with.
             stride: None or its own.
-            dilated: as this module was made.
+            dilated: False or its own.
 
         Returns:
             See `SiameseExtractor`; it shares the weights.
 
         Raises:
-            ValueError: for another stage or stride.
+            ValueError: for another stage, stride or dilation.
         """
-        own = self.hparams["stage"]
-        if stage not in (None, own) or stride not in (None, self.stride):
+        own: Any = self.backbone
+        dilation = getattr(own, "dilated", False)
+        if stage not in (None, own.stage) or stride not in (None, self.stride) or dilated not in (False, dilation):
+            wanted = f"{stage or own.stage} at {stride or self.stride}" + (", dilated," if dilated else "")
             raise ValueError(
-                f"SiamFC: its features are those of {own} at stride {self.stride}, {stage} at {stride} was asked for; "
-                "other benchmarks look at the encoder itself, give them its checkpoint"
+                f"SiamFC: it was made for {own.stage} at stride {self.stride}, {wanted} was asked for; {UNDILATED}; "
+                "benchmarks other than tracking look at the encoder itself, give them its checkpoint"
             )
         return SiameseExtractor(share(self.backbone), share(self.exemplar_conv), share(self.search_conv)).eval()
 
@@ -159,6 +165,7 @@ class SiameseExtractor(nn.Module):
         super().__init__()
         self.backbone, self.exemplar_conv, self.search_conv = backbone, exemplar_conv, search_conv
         self.stage, self.stride = getattr(backbone, "stage", None), backbone.stride
+        self.dilated = getattr(backbone, "dilated", False)
 
     def forward(self, images: Tensor) -> Tensor:
         """Float RGB `(N, 3, H, W)` in [0, 1] → `(N, C, h, w)`."""

@@ -64,11 +64,15 @@ def read_list(path: Path, remedy: str) -> tuple[str, ...]:
     """Non-empty lines of a list file, stripped, in order, each once.
 
     Raises:
-        DataError: if the file is missing or has no lines.
+        DataError: if the file is missing, is not in UTF-8 or has no lines.
     """
     if not path.is_file():
         raise DataError(f"{path}: no such list; {remedy}")
-    lines = tuple(dict.fromkeys(line.strip() for line in path.read_text().splitlines() if line.strip()))
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise DataError(f"{path}: no text in UTF-8 ({error.reason}); save it as UTF-8") from error
+    lines = tuple(dict.fromkeys(line.strip() for line in text.splitlines() if line.strip()))
     if not lines:
         raise DataError(f"{path}: the list is empty; put one sequence name on each line")
     return lines

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 from pathlib import Path
 from typing import Literal
 
@@ -41,14 +42,17 @@ VERSIONS = {"otb2013": OTB2013.split(), "tb50": TB50.split(), "tb100": sorted(f"
 FRAMES = {"David": (300, 770), "Football1": (1, 74), "Freeman3": (1, 460), "Freeman4": (1, 283), "Diving": (1, 215)}
 """First and last frame (one-based) of sequences whose folder holds more pictures than are annotated."""
 
+FILE = re.compile(r"groundtruth_rect(?:\.([0-9]+))?\.txt")
+"""Name of a file of boxes, with the number of its target where a folder has several."""
+
 
 class Otb(Reader[BoxSequence]):
     """The sequences of OTB, with their boxes.
 
     Reads `<Sequence>/img/*.jpg` and `<Sequence>/groundtruth_rect.txt`, or `groundtruth_rect.1.txt` and `.2.txt` where a
-    video has two targets (`Jogging-1`, `Jogging-2`; an empty file is no target, so Human4 has `Human4-2` only). Numbers
-    may be apart by commas, tabs or spaces. Of David, Football1, Freeman3, Freeman4 and Diving the annotated part is
-    taken.
+    video has two targets (`Jogging-1`, `Jogging-2`; an empty file is no target, so Human4 has `Human4-2` only); other
+    files are left alone. Numbers may be apart by commas, tabs or spaces. Of David, Football1, Freeman3, Freeman4 and
+    Diving the annotated part is taken.
     Paper: Wu, Lim and Yang, Object Tracking Benchmark (TPAMI 2015).
 
     Args:
@@ -60,8 +64,8 @@ class Otb(Reader[BoxSequence]):
         missing: sequences of the version that are not here.
 
     Raises:
-        DataError: one line naming what is wrong: a missing folder, sequences that are missing, boxes that are no boxes,
-            another number of boxes than of frames.
+        DataError: one line naming what is wrong: a missing folder, sequences that are missing, boxes that are no boxes
+            or not in UTF-8, another number of boxes than of frames.
     """
 
     def __init__(self, root: str | Path, version: Version | None = "tb100", allow_missing: bool = False) -> None:
@@ -94,12 +98,12 @@ def _targets(root: Path) -> dict[str, Path]:
     """Name of each target → the file of its boxes."""
     found = {}
     for folder in sorted(path for path in root.iterdir() if path.is_dir()):
-        files = [path for path in sorted(folder.glob("groundtruth_rect*.txt")) if path.read_text().strip()]
-        if (folder / "img").is_dir() and not files:
+        files = {path: match[1] for path in folder.iterdir() if (match := FILE.fullmatch(path.name))}
+        targets = {path: number for path, number in files.items() if path.read_bytes().strip()}
+        if (folder / "img").is_dir() and not targets:
             raise DataError(f"{folder}: no groundtruth_rect.txt with boxes; unpack the sequence again")
-        for path in files:
-            number = path.name.removeprefix("groundtruth_rect").removesuffix(".txt")
-            found[folder.name + number.replace(".", "-")] = path
+        for path, number in targets.items():
+            found[f"{folder.name}-{number}" if number else folder.name] = path
     return found
 
 

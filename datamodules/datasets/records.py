@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -68,7 +68,7 @@ class FrameSequence:
         """
         return torch.from_numpy(read_frame(self.frames[t]))
 
-    def read(self, ahead: int = 4) -> Iterator[Tensor]:
+    def read(self, ahead: int = 4) -> Generator[Tensor]:
         """All frames in time order, decoded by one thread up to `ahead` frames before they are asked for.
 
         An error in the thread is raised where its frame would have come.

@@ -8,20 +8,23 @@ import torch
 from torch import Tensor, nn
 
 from .checkpoints import SUFFIXES, hyper_parameters, instantiate, load_strictly, read_checkpoint
-from .extractor import IMAGENET_MEAN, IMAGENET_STD, FeatureExtractor, Normalise, RawColour
+from .extractor import IMAGENET_MEAN, IMAGENET_STD, Dilated, FeatureExtractor, Normalise, RawColour
 from .liir_encoder import LiirEncoder
 from .networks import build_network, share
 from .resnet import ResNetExtractor, is_resnet
 from .vit import ViTExtractor, is_vit
 
 Stage = str | list[str] | None
+UNDILATED = "for other networks set dilated to false and stage to null or one of theirs"
 
 
 @runtime_checkable
 class HasFeatureExtractor(Protocol):
     """What a LightningModule offers to benchmarks."""
 
-    def feature_extractor(self, stage: Stage = None, stride: int | None = None, dilated: bool = False) -> nn.Module: ...
+    def feature_extractor(
+        self, stage: Stage = None, stride: int | None = None, dilated: Dilated = False
+    ) -> nn.Module: ...
 
 
 class Encoder(nn.Module):
@@ -38,7 +41,7 @@ class Encoder(nn.Module):
         self.network = network
         self.mean, self.std = tuple(mean), tuple(std)
 
-    def feature_extractor(self, stage: Stage = None, stride: int | None = None, dilated: bool = False) -> nn.Module:
+    def feature_extractor(self, stage: Stage = None, stride: int | None = None, dilated: Dilated = False) -> nn.Module:
         """See `extractor_of`."""
         return extractor_of(self.network, stage, stride, dilated, self.mean, self.std)
 
@@ -126,7 +129,7 @@ def extractor_of(
     network: nn.Module,
     stage: Stage = None,
     stride: int | None = None,
-    dilated: bool = False,
+    dilated: Dilated = False,
     mean: Sequence[float] = IMAGENET_MEAN,
     std: Sequence[float] = IMAGENET_STD,
 ) -> nn.Module:
@@ -154,7 +157,7 @@ def extractor_of(
     if is_resnet(view):
         return ResNetExtractor(view, normalise, stage or "res4", stride or (None if dilated else 8), dilated)
     if dilated:
-        raise ValueError(f"{type(network).__name__}: SiamFC's dilations are for ResNets")
+        raise ValueError(f"{type(network).__name__}: SiamFC's dilations are for ResNets; {UNDILATED}")
     if is_vit(view):
         return ViTExtractor(view, normalise, stage, stride)
     return ForeignExtractor(view, stage, stride)

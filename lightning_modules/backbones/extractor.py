@@ -2,12 +2,15 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
+Dilated = bool | Literal["released"]
+"""SiamFC's dilations in place of the strides of res4 and res5, see `ResNetExtractor`."""
 
 
 class Normalise(nn.Module):
@@ -66,7 +69,8 @@ class FeatureExtractor(nn.Module, ABC):
                 "feature extractor: expected float RGB (N, 3, H, W) in [0, 1], "
                 f"got {images.dtype} {tuple(images.shape)}"
             )
-        maps = self.maps(images)
+        kept = next((p.dtype for p in self.parameters()), images.dtype)  # bfloat16 under Lightning's bf16-true
+        maps = self.maps(images.to(kept))
         return maps[0] if isinstance(self.stage, str) else maps
 
     def _in_form_of_stage(self, strides: list[int]) -> int | list[int]:

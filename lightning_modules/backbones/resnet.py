@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from .extractor import FeatureExtractor
+from .extractor import Dilated, FeatureExtractor
 
 LAYER_OF_STAGE = {"res2": "layer1", "res3": "layer2", "res4": "layer3", "res5": "layer4"}
 NATURAL_STRIDE = {"res2": 4, "res3": 8, "res4": 16, "res5": 32}
@@ -35,7 +35,9 @@ class ResNetExtractor(FeatureExtractor):
         stage: `res2 … res5` or a block of one, such as `res4.b1`; or several of them.
         stride: pixels per cell at most; strides of later stages are removed. None leaves the network's own.
         dilated: remove the strides of res4 and res5 and give their 3×3 convolutions dilation 2 and 4
-            (VFS, section 4.2, as in SiamFC's evaluation). The weights stay as they are.
+            (VFS, section 4.2, as in SiamFC's evaluation). The weights stay as they are. "released": as the released
+            code of VFS does it, where the first block of a stage has half its dilation, and in blocks of two 3×3
+            convolutions (ResNet-18 and 34) the second has none.
 
     Raises:
         ValueError: if a stage does not exist or the stride cannot be had by removing strides.
@@ -47,7 +49,7 @@ class ResNetExtractor(FeatureExtractor):
         normalise: nn.Module,
         stage: str | list[str] = "res4",
         stride: int | None = None,
-        dilated: bool = False,
+        dilated: Dilated = False,
     ) -> None:
         super().__init__(stage)
         if stride is not None and stride not in NATURAL_STRIDE.values():
@@ -58,9 +60,12 @@ class ResNetExtractor(FeatureExtractor):
         self.blocks = nn.ModuleDict()
         self._record_as: dict[str, str] = {}
         strides = self._add_blocks(network, 8 if dilated else stride)
+        self.dilated = dilated
         if dilated:
             for name, dilation in SIAMFC_DILATION.items():
-                _dilate(getattr(network, LAYER_OF_STAGE[name]), dilation)
+                for number, block in enumerate(getattr(network, LAYER_OF_STAGE[name])):
+                    released = dilated == "released"
+                    _dilate(block, dilation // 2 if released and number == 0 else dilation, only_first=released)
         self.stride = self._in_form_of_stage([strides[self._record_as[name]] for name in self.stages])
         self.eval()
 
@@ -136,11 +141,11 @@ def _remove_strides(blocks: nn.Module) -> None:
                 module.kernel_size, module.padding = 1, 0
 
 
-def _dilate(blocks: nn.Module, dilation: int) -> None:
-    for module in blocks.modules():
-        if isinstance(module, nn.Conv2d) and module.kernel_size == (3, 3):
-            module.dilation = module.padding = (dilation, dilation)
-            module._reversed_padding_repeated_twice = [dilation] * 4  # what paddings other than zeros go by
+def _dilate(block: nn.Module, dilation: int, only_first: bool) -> None:
+    convolutions = [m for m in block.modules() if isinstance(m, nn.Conv2d) and m.kernel_size == (3, 3)]
+    for module in convolutions[:1] if only_first else convolutions:
+        module.dilation = module.padding = (dilation, dilation)
+        module._reversed_padding_repeated_twice = [dilation] * 4  # what paddings other than zeros go by
 
 
 def conv_bn_pairs(module: nn.Module) -> list[tuple[str, str]]:

@@ -44,7 +44,7 @@ def test_rows_equal_each_benchmark_alone_and_a_failure_is_a_row(davis_root, tmp_
     content = json.loads((tmp_path / "compare.json").read_text())
     assert "stage 'res9'" in content[f"{TINY}@res9"]["error"]
     assert content[BLOCKY]["protocol"]["davis"].startswith("vfs+context=2+feature_stride=4+radius=3 ")
-    assert (content[TINY]["stage"], content[TINY]["stride"]) == ("res4", 8)
+    assert content[TINY]["features"] == {"davis": "res4 at stride 8"}
     table = {row["name"]: row for row in csv.DictReader((tmp_path / "compare.csv").open())}
     assert float(table[TINY]["davis/J&F-Mean"]) == alone["J&F-Mean"]
     assert table[f"{TINY}@res9"]["davis/J&F-Mean"] == ""

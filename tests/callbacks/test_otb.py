@@ -11,6 +11,7 @@ import pytest
 import pytorch_lightning as pl
 import torch
 from PIL import Image
+from torch import nn
 from torch.utils.data import DataLoader
 
 from callbacks import BestCheckpoint, OtbBenchmark
@@ -171,15 +172,78 @@ def test_validate_by_the_command_line(root: Path, tmp_path: Path) -> None:
             "--trainer.callbacks.version=null",
             "--trainer.callbacks.limit_sequences=1",
             f"--trainer.callbacks.output_dir={tmp_path}",
+            f"--trainer.default_root_dir={tmp_path}",
         ]
     )
-    assert json.loads((tmp_path / "results.json").read_text())["stage"] == "res5"
+    results = json.loads((tmp_path / "results.json").read_text())
+    assert (results["stage"], results["stride"], results["dilated"]) == ("res5", 8, True)
+
+
+def test_results_tell_the_features_that_were_tracked(root: Path, tmp_path: Path) -> None:
+    encoder = build_encoder("tests.helpers.encoders:TinyResNet")
+    benchmark = OtbBenchmark(root, None, limit_sequences=1)
+    for number, extractor in enumerate([encoder.feature_extractor("res4", 8), benchmark.extractor(encoder)]):
+        benchmark.evaluate(extractor, tmp_path / str(number))
+    found = [json.loads((tmp_path / name / "results.json").read_text()) for name in ("0", "1")]
+    assert [(f["stage"], f["stride"], f["dilated"]) for f in found] == [("res4", 8, False), ("res5", 8, True)]
+    finer = OtbBenchmark(root, None, limit_sequences=1)
+    finer.evaluate(build_encoder("raw_colour").feature_extractor(None, 4), tmp_path / "fine")
+    assert json.loads((tmp_path / "fine/results.json").read_text())["protocol"]["stride"] == 4
+
+
+def test_compare_tracks_with_the_benchmarks_own_features(root: Path, tmp_path: Path) -> None:
+    config = tmp_path / "otb.yaml"
+    config.write_text(
+        f"trainer:\n  callbacks+:\n    - class_path: OtbBenchmark\n      init_args: {{root: {root}, version: null}}\n"
+    )
+    tiny = "tests.helpers.encoders:TinyResNet"
+    flags = ["--config", str(config), "--limit", "1", "--no-baselines", "--output", str(tmp_path / "out")]
+    main(["compare", tiny, f"{tiny}@res4", *flags])
+    content = json.loads((tmp_path / "out" / "compare.json").read_text())
+    assert content[tiny]["features"] == {"otb": "res5 at stride 8, dilated"}
+    assert content[f"{tiny}@res4"]["features"] == {"otb": "res4 at stride 8"}
+    assert content[tiny]["protocol"]["otb"].startswith("vfs ")
+    torch.manual_seed(0)
+    extractor = build_encoder(tiny).feature_extractor("res5", dilated=True)
+    alone = OtbBenchmark(root, None, limit_sequences=1).evaluate(extractor)
+    assert content[tiny]["scores"] == {f"otb/{key}": value for key, value in alone.items()}
+
+
+def test_a_network_that_diverged_is_not_scored(root: Path, tmp_path: Path) -> None:
+    module = VFSSimSiam(**TINY)
+    module.backbone.layer4[0][0].weight.data.fill_(torch.nan)
+    with pytest.raises(ValueError, match="no finite number; has the network diverged"):
+        trainer(tmp_path, OtbBenchmark(root, None, sequences_at_once=2)).validate(module, clips(), verbose=False)
+
+
+def test_after_a_run_nothing_of_it_is_held(root: Path, tmp_path: Path) -> None:
+    benchmark = OtbBenchmark(root, None, sequences_at_once=2)
+    benchmark.evaluate(colour(), tmp_path)
+    assert not hasattr(benchmark, "tracker")
+    assert len(benchmark.overlays) == len(benchmark.sequences)
+    with pytest.raises(ValueError, match="no finite"):
+        benchmark.evaluate(Diverged(), tmp_path)
+    assert benchmark._episodes == []
+
+
+class Diverged(nn.Module):
+    stride = 8
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        return torch.full((len(images), 1, images.shape[-2] // 8, images.shape[-1] // 8), torch.nan)
+
+
+def test_bfloat16_weights_track(root: Path) -> None:
+    extractor: Any = build_encoder("tests.helpers.encoders:TinyResNet").feature_extractor("res5", dilated=True)
+    benchmark = OtbBenchmark(root, None, limit_sequences=1)
+    assert benchmark.evaluate(extractor.bfloat16())["success"] > 0
 
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [({"sequences_at_once": 0}, "sequences_at_once"), ({"changes": {"scale": 3}}, "no field scale"),
-     ({"changes": {"scales": 4}}, "scales is 4")],
+     ({"changes": {"scales": 4}}, "scales is 4"), ({"stride": 4}, "set dilated to false for 4"),
+     ({"changes": {"stride": 4}}, "give stride, not changes")],
 )  # fmt: skip
 def test_bad_arguments(arguments: Any, message: str) -> None:
     with pytest.raises(ValueError, match=message):

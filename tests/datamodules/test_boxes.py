@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from datamodules.boxes import centred, context_side, one_based, read_boxes, square_crop
+from datamodules.boxes import centred, context_side, one_based, read_boxes, read_numbers, square_crop
 from datamodules.errors import DataError
 
 
@@ -33,14 +33,28 @@ def test_separators(tmp_path: Path, separator: str) -> None:
     assert read_boxes(path).tolist() == [[1, 2, 3.5, 4], [-5, 6, 7, 8]]
 
 
-@pytest.mark.parametrize("line", ["1,2,3", "1,2,3,4,5", "a,b,c,d"])
+@pytest.mark.parametrize("line", ["1,2,3", "1,2,3,4,5", "a,b,c,d", "1,2,three,4", ","])
 def test_a_line_that_is_no_box_is_named(tmp_path: Path, line: str) -> None:
     path = tmp_path / "groundtruth_rect.txt"
     path.write_text(f"1,2,3,4\n\n{line}\n")
     with pytest.raises(DataError, match=f"groundtruth_rect.txt: line 3 is '{line}'"):
         read_boxes(path)
-    with pytest.raises(DataError, match=r"nowhere.txt: no such file"):
+    with pytest.raises(DataError, match=r"nowhere.txt: cannot be read \(No such file or directory\)"):
         read_boxes(tmp_path / "nowhere.txt")
+
+
+def test_a_byte_order_mark_is_read_over_and_other_encodings_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "cover.label"
+    path.write_text("8\n\n7.5\n", encoding="utf-8-sig")
+    assert read_numbers(path, ("part",)).tolist() == [[8], [7.5]]
+    path.write_text("8\n7\n", encoding="utf-16")
+    with pytest.raises(DataError, match=r"cover.label: no text in UTF-8 \(.*\); save it as UTF-8"):
+        read_numbers(path, ("part",))
+    path.write_text("8\n7 7\n")
+    with pytest.raises(DataError, match=r"cover.label: line 2 is '7 7'; expected part"):
+        read_numbers(path, ("part",))
+    path.write_text("\n")
+    assert read_numbers(path, ("a", "b")).shape == (0, 2)
 
 
 def test_golden_crops(golden: Any) -> None:

@@ -1,6 +1,7 @@
 """Pairs of crops: which frames, which boxes, where the target is in them."""
 
 import shutil
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from datamodules.errors import DataError
 from datamodules.got10k import TargetPairs, draw_pair, list_sequences, training_crop, usable_boxes
 from datamodules.sampling import seeded_generator
 from datamodules.synthetic import write_got10k
+from datamodules.video import SkippedVideos
 
 
 @pytest.fixture(scope="module")
@@ -76,8 +78,8 @@ def test_usable_boxes_by_hand() -> None:
     good = np.tile([1.0, 1, 50, 50], (4, 1))
     assert usable_boxes(good, size, np.array([8.0, 3, 2, 0])).tolist() == [True, True, False, False]
     assert usable_boxes(good, size, np.array([1.0, 1, 0, 2])).tolist() == [False, False, False, True]
-    with pytest.raises(DataError, match="holds 3 numbers for 4 boxes"):
-        usable_boxes(good, size, np.zeros(3))
+    good[[0, 1], [0, 1]] = np.nan, np.inf
+    assert usable_boxes(good, size).tolist() == [False, False, True, True]
 
 
 def test_pairs_are_drawn_uniformly_from_those_that_are_near() -> None:
@@ -107,13 +109,14 @@ def test_the_target_is_in_the_middle_at_the_tracker_s_scale() -> None:
             assert np.sqrt(len(rows)) == pytest.approx(60, rel=0.05 + 0.03)
 
 
-def test_sequences_without_a_pair_are_replaced(copy: Path) -> None:
+def test_sequences_without_a_pair_are_replaced_and_told(copy: Path) -> None:
     folders = list_sequences(copy, "train")
     for folder in folders[:2]:
         (folder / "cover.label").write_text("0\n" * 6)
-    batches = list(loader(copy))
+    batches = list(loader(copy, repeat=2))
     assert all(number > 1 for batch in batches for number in batch["video_index"].tolist())
-    assert all(batch["failures"] == [] for batch in batches)
+    lines = {line for batch in batches for line in batch["failures"]}
+    assert lines == {f"{folder}: no two usable boxes less than 100 frames apart" for folder in folders[:2]}
     for folder in folders:
         (folder / "cover.label").write_text("0\n" * 6)
     with pytest.raises(DataError, match=r"10 sequences in a row gave no pair.*no two usable boxes"):
@@ -127,6 +130,31 @@ def test_unreadable_sequences_are_replaced_and_told(copy: Path) -> None:
     failures = [line for batch in loader(copy, repeat=4) for line in batch["failures"]]
     assert failures
     assert all("GOT-10k_Train_000002" in line for line in failures)
+
+
+@pytest.mark.parametrize(
+    ("content", "complaint"),
+    [(b"8\n8\nhidden\n8\n8\n8\n", "line 3 is 'hidden'; expected the visible part"),
+     (b"8\n8\n", "2 visible parts for 6 boxes; unpack the sequence again"),
+     ("8\n".encode("utf-16") * 6, "no text in UTF-8 (invalid start byte); save it as UTF-8")],
+    ids=["a word", "too short", "another encoding"],
+)  # fmt: skip
+def test_sequences_with_a_damaged_cover_label_are_replaced_named_and_counted(
+    copy: Path, content: bytes, complaint: str
+) -> None:
+    folders = list_sequences(copy, "train")
+    damaged = [folder / "cover.label" for folder in folders[:2]]
+    for path in damaged:
+        path.write_bytes(content)
+    counts: Counter[str] = Counter()
+    batches = list(loader(copy, repeat=2))
+    assert all(number > 1 for batch in batches for number in batch["video_index"].tolist())
+    failures = [line for batch in batches for line in batch["failures"]]
+    with pytest.warns(UserWarning, match="replaced by another video") as warned:
+        SkippedVideos(counts).on_train_batch_start(None, None, {"failures": failures}, 0)  # type: ignore[arg-type]
+    assert set(counts) == {str(path) for path in damaged}
+    assert counts.total() == len(failures) >= 4
+    assert {str(w.message) for w in warned} == {f"replaced by another video: {path}: {complaint}" for path in damaged}
 
 
 def test_layout(root: Path, copy: Path) -> None:

@@ -50,6 +50,16 @@ def test_got10k_layout(tmp_path: Path) -> None:
     assert len(list(folder.glob("*.jpg"))) == 5
 
 
+@pytest.mark.parametrize("write", [write_otb, write_got10k])
+def test_camouflage_is_of_the_pixels_and_not_of_the_boxes(tmp_path: Path, write: Any) -> None:
+    plain, hidden = (write(tmp_path / f"{value}", 3, camouflage=value, **SMALL) for value in (0.0, 1.0))
+    files = sorted(path.relative_to(plain) for path in plain.rglob("*.*") if path.suffix in (".txt", ".label", ".jpg"))
+    equal = {path: (plain / path).read_bytes() == (hidden / path).read_bytes() for path in files}
+    assert {path.suffix for path, same in equal.items() if not same} == {".jpg"}
+    assert not any(same for path, same in equal.items() if path.suffix == ".jpg")
+    assert sum("groundtruth" in path.name for path in files) >= 3
+
+
 def test_the_datamodule_makes_both_and_they_share_no_video(tmp_path: Path) -> None:
     data = SyntheticTrackingDataModule(
         tmp_path, 3, 1, 1, frames_per_video=4, video_size=160, batch_size=2, num_workers=0

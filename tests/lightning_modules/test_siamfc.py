@@ -9,10 +9,10 @@ import torch
 from torch import nn
 from torch.utils.data import DataLoader
 
-from callbacks import SiamFCTracker
+from callbacks import OtbBenchmark, SiamFCTracker
 from cli import main
 from datamodules.synthetic import write_got10k, write_otb
-from lightning_modules import SiamFC, VFSMoCo, VFSSimSiam
+from lightning_modules import Liir, SiamFC, VFSMoCo, VFSSimSiam
 from lightning_modules.backbones import build_feature_extractor, module_from_checkpoint
 from lightning_modules.functional import siamese_correlation
 from lightning_modules.functional.siamese import focal_loss, response_labels
@@ -119,8 +119,32 @@ def test_its_extractor_shares_the_weights_and_has_exemplar() -> None:
         torch.testing.assert_close(extractor.folded().exemplar(crops), extractor.exemplar(crops), rtol=1e-4, atol=1e-5)
     assert extractor.stride == 8
     assert not extractor.training
-    with pytest.raises(ValueError, match="res4 at None was asked for"):
+    with pytest.raises(ValueError, match=r"made for res5 at stride 8, res4 at 8 was asked for; .* dilated to false"):
         module.feature_extractor("res4")
+    with pytest.raises(ValueError, match="stage must be one name"):
+        SiamFC(NETWORK, stage=["res4", "res5"])  # type: ignore[arg-type]
+    plain = SiamFC(NETWORK, stage=None, dilated=False)
+    assert plain.feature_extractor("res4").stage == "res4"  # type: ignore[comparison-overlap]
+    with pytest.raises(ValueError, match="made for res4 at stride 8, res4 at 8, dilated, was asked for"):
+        plain.feature_extractor(dilated=True)
+
+
+def test_a_run_that_only_time_limits_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"set trainer.max_epochs or trainer.max_steps"):
+        quiet_trainer(max_epochs=-1, max_time="00:00:00:05").fit(SiamFC(NETWORK), pairs(8))
+
+
+def test_on_liir_which_has_no_dilations(tmp_path: Path) -> None:
+    path = saved(Liir(position_size=8, bank_frames=0), tmp_path / "liir.ckpt")
+    with pytest.raises(ValueError, match="set dilated to false and stage to null"):
+        SiamFC(path)
+    module: Any = SiamFC(path, stage=None, dilated=False)
+    assert (module.backbone.stage, module.stride) == ("affinity", 4)
+    loaded: Any = module_from_checkpoint(saved(module, tmp_path / "tuned.ckpt"))
+    benchmark = OtbBenchmark(write_otb(tmp_path / "otb", 1, frames=3, size=(96, 96)), None, stage=None, dilated=False)
+    assert 0 <= benchmark.evaluate(benchmark.extractor(loaded))["success"] <= 1
+    with pytest.raises(ValueError, match="made for affinity at stride 4, res5 at 4, dilated, was asked for"):
+        OtbBenchmark(tmp_path / "otb", None).extractor(loaded)
     with pytest.raises(ValueError, match="loss must be"):
         SiamFC(NETWORK, loss="hinge")  # type: ignore[arg-type]
 

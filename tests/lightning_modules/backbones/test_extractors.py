@@ -64,6 +64,27 @@ def test_res4_without_its_stride_sees_the_pixels_of_the_strided_map():
         assert torch.allclose(shortcut(before)[..., ::2, ::2], sampled, atol=1e-6)
 
 
+@pytest.mark.parametrize(
+    ("name", "dilated", "expected"),
+    [
+        ("torchvision:resnet18", True, [2, 2, 2, 2, 4, 4, 4, 4]),
+        ("torchvision:resnet18", "released", [1, 1, 2, 1, 2, 1, 4, 1]),
+        ("torchvision:resnet50", True, [2] * 6 + [4] * 3),
+        ("timm:resnet50", "released", [1, 2, 2, 2, 2, 2, 2, 4, 4]),
+    ],
+)
+def test_siamfcs_dilations_are_in_every_3x3(name, dilated, expected):
+    extractor = extractor_of(build_network(name), "res5", dilated=dilated)
+    found = {"res3": [], "res4": [], "res5": []}
+    for key, block in extractor.blocks.items():
+        kernels = [m for m in block.modules() if isinstance(m, nn.Conv2d) and m.kernel_size == (3, 3)]
+        assert all(m.dilation == m.padding and m.stride == (1, 1) for m in kernels if not key.startswith("res3"))
+        found.setdefault(key[:4], []).extend(m.dilation[0] for m in kernels)
+    assert found["res4"] + found["res5"] == expected
+    assert set(found["res2"] + found["res3"]) == {1}
+    assert extractor.dilated == dilated
+
+
 def test_dilated_view_has_siamfcs_sizes():
     extractor = extractor_of(build_network("torchvision:resnet18"), "res5", dilated=True)
     assert extractor.stride == 8
