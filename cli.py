@@ -45,6 +45,13 @@ RUNS = {
 USAGE = "vidcorr WORD [--config FILE ...] [--model ...] [--data ...] [--trainer.OPTION ...] [--ckpt_path FILE]"
 
 
+TRIED = (
+    r"(Does not validate against|Subtypes:|Errors:|Given value|Expected a <class 'NoneType'>|Not a valid subclass of|"
+    r"Subclass types expect|a class path \(str\)|a dict with|Expected an? <class '\w+'>$)"
+)
+"""Lines of jsonargparse's messages that only say which types it has tried."""
+
+
 class UsageError(Exception):
     """A command line that cannot be understood."""
 
@@ -61,8 +68,8 @@ class VidcorrCLI(LightningCLI):
     """LightningCLI with our defaults; a checkpoint's model counts where no flag and no file says otherwise."""
 
     def __init__(self, args: list[str] | None = None, run: bool = True) -> None:
-        checkpoint = _option(sys.argv[1:] if args is None else args, "--ckpt_path")
-        self._model = _model_of(checkpoint) if checkpoint else None
+        self._checkpoint = _option(sys.argv[1:] if args is None else args, "--ckpt_path")
+        self._model = _model_of(self._checkpoint) if self._checkpoint else None
         super().__init__(
             LightningModule,
             subclass_mode_model=True,
@@ -87,6 +94,16 @@ class VidcorrCLI(LightningCLI):
         if self._model:
             parser.set_defaults({"model": self._model})
 
+    def before_instantiate_classes(self) -> None:
+        """A model over an encoder from a checkpoint is made by what its own checkpoint notes of it."""
+        if self.subcommand is None:
+            return
+        config = self.config[self.subcommand]
+        if self._checkpoint == "last" and (last := callbacks.newest_checkpoint(config.trainer.default_root_dir)):
+            self._model = _model_of(str(last))
+        if self._model and config.get("model"):
+            _reconcile(config.model, self._model, self._checkpoint)
+
     def before_fit(self) -> None:
         """Take a folder; `--ckpt_path last` is where the newest run was left, and where there is none one begins."""
         if self.trainer.is_global_zero:
@@ -95,7 +112,10 @@ class VidcorrCLI(LightningCLI):
         self._find_last("fit")
 
     def before_validate(self) -> None:
-        """`--ckpt_path last`, which has to be there."""
+        """`--ckpt_path last`, which has to be there; and something to measure."""
+        measured = any(isinstance(callback, callbacks.BenchmarkCallback) for callback in self.trainer.callbacks)  # type: ignore[attr-defined]
+        if self.datamodule is None and not measured:
+            raise ValueError("nothing to measure: add a benchmark, for example --config configs/benchmarks/davis.yaml")
         self._find_last("validate")
 
     def before_predict(self) -> None:
@@ -106,7 +126,9 @@ class VidcorrCLI(LightningCLI):
         given = self.config_init[word]
         if given.get("ckpt_path") != "last":
             return
-        given["ckpt_path"] = path = callbacks.newest_checkpoint(self.trainer)
+        folders = [getattr(callback, "dirpath", None) for callback in self.trainer.checkpoint_callbacks]
+        path = callbacks.newest_checkpoint(self.trainer.default_root_dir, filter(None, folders))
+        given["ckpt_path"] = path
         if path is not None:
             rank_zero_info(f"going on from {path}")
         elif word == "fit":
@@ -126,7 +148,7 @@ def main(args: Sequence[str] | None = None) -> None:
 
     Raises:
         SystemExit: with one line for a user's mistake (`--debug` shows the traceback instead): status 2 where the words
-            cannot be understood, 1 where what they ask for cannot be done; 143 after SIGTERM.
+            cannot be understood, 1 where what they ask for cannot be done; 130 after Ctrl-C, 143 after SIGTERM.
     """
     words = sys.argv if args is None else ["vidcorr", *args]
     debug = "--debug" in words
@@ -143,6 +165,11 @@ def main(args: Sequence[str] | None = None) -> None:
             import_module(TOOLS[words[1]]).command(words[2:])
         else:
             VidcorrCLI(None if args is None else words[1:])
+    except KeyboardInterrupt:
+        if debug:
+            raise
+        print("vidcorr: interrupted", file=sys.stderr)
+        sys.exit(130)
     except SIGTERMException:
         sys.exit(143)  # as a shell has it: 128 + the signal's number
     except UsageError as error:
@@ -150,6 +177,11 @@ def main(args: Sequence[str] | None = None) -> None:
             raise
         print(f"vidcorr: {error}", file=sys.stderr)
         sys.exit(2)
+    except RuntimeError as error:
+        if debug or "stateful callback" not in str(error):
+            raise
+        same = str(error).partition("`")[2].partition("`")[0]
+        sys.exit(f"vidcorr: two {same} have the same settings; leave one out or give it another monitor")
     except USER_MISTAKES as error:
         if debug:
             raise
@@ -184,6 +216,8 @@ def explain(message: str, parser: LightningArgumentParser) -> str:
     """
     lines = [_plain(line.strip().removeprefix("- ")) for line in message.splitlines()]
     repeated = {line for line in lines for other in lines if other != line and other.startswith(line)}
+    if any("must be " in line for line in lines):  # then the name was right
+        repeated |= {line for line in lines if "there is no option" in line}
     text = " ".join(line for line in dict.fromkeys(lines) if line not in repeated)
     unknown = re.search(r"(no class|no word|no option|unrecognized arguments:) '?(?:--)?([\w.-]+)", text)
     if unknown is None or "did you mean" in text:
@@ -194,7 +228,7 @@ def explain(message: str, parser: LightningArgumentParser) -> str:
 
 def _plain(line: str) -> str:
     """One line of jsonargparse's messages in plain words; empty where it only says which types were tried."""
-    if re.match(r"(Does not validate against|Subtypes:|Errors:|Given value|Expected a <class 'NoneType'>)", line):
+    if re.match(TRIED, line):
         return ""
     for pattern, plain in (
         (r'Parser key "([^"]+)":', r"\1:"),
@@ -203,6 +237,7 @@ def _plain(line: str) -> str:
         (r"Expected a dot import path string: (\S+)", r"there is no class '\1'"),
         (r"Option '(\S+)' is not accepted", r"there is no option '\1'"),
         (r"Expected an? <class '(\w+)'>\. Got value: (\S+)", r"must be \1, got '\2'"),
+        (r"Expected an? typing.Literal\[(.*)\]", r"must be one of \1"),
         (r"(.*)arguments are required: (\w+\.)?model\b", "give --model, a --config with a model, or --ckpt_path FILE"),
         (r"the following arguments are required:", "needs"),
         (r"argument subcommand: invalid choice: ('\S+') .*", r"there is no word \1"),
@@ -239,6 +274,7 @@ def _quiet() -> None:
     warnings.filterwarnings("ignore", message=".*isinstance.treespec, LeafSpec.*")
     warnings.filterwarnings("ignore", message=".*does not have many workers.*")
     warnings.filterwarnings("ignore", message=".*args parameter is intended to run from within Python.*")
+    warnings.filterwarnings("ignore", message=".*recommended to use .self.log.*/.* sync_dist=True.*")
     warnings.filterwarnings("ignore", message=".*module.s. in eval mode at the start of training.*")
     warnings.filterwarnings("ignore", message=".*callbacks used to create the checkpoint need to be provided.*")
     for name in ("pytorch_lightning.utilities.rank_zero", "lightning.pytorch.utilities.rank_zero"):
@@ -255,6 +291,31 @@ def _option(arguments: Sequence[str], name: str) -> str | None:
         if argument.startswith(f"{name}="):
             return argument.partition("=")[2]
     return None
+
+
+def _reconcile(chosen: Any, saved: dict[str, Any], checkpoint: str | None) -> None:
+    """Let the note of an encoder that came out of a checkpoint (`encoder`) be that of the backbone that is named.
+
+    Args:
+        chosen: class and arguments that flags, files and the checkpoint's defaults came to.
+        saved: those that the checkpoint notes.
+        checkpoint: what `--ckpt_path` says, for the message.
+
+    Raises:
+        ValueError: if another backbone is named than the one that the checkpoint holds.
+    """
+    arguments, noted = chosen.get("init_args") or {}, saved["init_args"]
+    key = next((name for name in ("backbone", "spec") if name in noted), "")
+    same = chosen["class_path"].rpartition(".")[2] == saved["class_path"].rpartition(".")[2]
+    if not same or not noted.get("encoder") or "encoder" not in arguments:
+        return
+    if arguments[key] == noted[key]:
+        arguments["encoder"] = noted["encoder"]
+    elif arguments["encoder"] is not None:
+        raise ValueError(
+            f"--ckpt_path {checkpoint} is over {noted[key]}, but {arguments[key]} is named as its {key}: say "
+            f"--model.{key} {noted[key]} or leave it out"
+        )
 
 
 def _model_of(checkpoint: str) -> dict[str, Any] | None:

@@ -9,6 +9,7 @@ from typing import Any, Protocol
 
 import pytorch_lightning as pl
 import torch
+from pytorch_lightning.callbacks import EarlyStopping, WeightAveraging
 from pytorch_lightning.utilities.seed import isolate_rng
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from torch import nn
@@ -48,6 +49,10 @@ class BenchmarkCallback(pl.Callback, ABC):
         limit_sequences: only the first so many, for a quick look; results.json says so.
         output_dir: where files go; None is `benchmarks/<name>/` in the folder of the run.
         fatal: an error ends `fit` too.
+        name: in keys and folders, where two benchmarks of a kind run beside each other; None is the kind's own.
+
+    Raises:
+        ValueError: for a number out of range; at the start of a run that could not give the right scores.
     """
 
     name: str
@@ -65,7 +70,10 @@ class BenchmarkCallback(pl.Callback, ABC):
         limit_sequences: int | None = None,
         output_dir: str | Path | None = None,
         fatal: bool = False,
+        name: str | None = None,
     ) -> None:
+        if name is not None:
+            self.name = name
         if every_n_epochs < 1:
             raise ValueError(f"{type(self).__name__}: every_n_epochs is {every_n_epochs}, it must be at least 1")
         self.every_n_epochs = every_n_epochs
@@ -141,7 +149,8 @@ class BenchmarkCallback(pl.Callback, ABC):
         """Run the benchmark, with or without a Trainer.
 
         Args:
-            extractor: of `feature_extractor(stage, stride)` or `build_feature_extractor`.
+            extractor: of `feature_extractor(stage, stride)` or `build_feature_extractor`; or a module, of which the
+                features are taken that the benchmark wants.
             folder: where results, predictions and pictures go; None writes nothing.
             network: what is evaluated, in words, for the results; None is the extractor's class.
 
@@ -153,6 +162,8 @@ class BenchmarkCallback(pl.Callback, ABC):
             DataError: if the data are not as they should be.
         """
         ranks = Ranks()
+        if hasattr(extractor, "feature_extractor"):
+            network, extractor = network or type(extractor).__name__, self.extractor(extractor)
         self.folder = folder = None if folder is None else Path(folder)
         began = time.perf_counter()
         self.overlays, self.charts = {}, []
@@ -218,6 +229,7 @@ class BenchmarkCallback(pl.Callback, ABC):
     def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
         """Open the data set and the folder before any training, so that what is wrong with them is known at once."""
         if stage in ("fit", "validate"):
+            self._check_neighbours(trainer, stage)
             ranks = Ranks()
             try:
                 with ranks.together():
@@ -227,8 +239,25 @@ class BenchmarkCallback(pl.Callback, ABC):
             finally:
                 ranks.close()
 
+    def _check_neighbours(self, trainer: pl.Trainer, stage: str) -> None:
+        """Refuse what would give wrong scores, or none, without a word."""
+        others: list[Any] = trainer.callbacks  # type: ignore[attr-defined]
+        if any(isinstance(other, BenchmarkCallback) and other.name == self.name for other in others if other != self):
+            raise ValueError(
+                f"two benchmarks are called {self.name}: their scores would be logged as one. Give one of them a name "
+                f"of its own in a file, under init_args: name: {self.name}_2"
+            )
+        if stage == "fit" and any(isinstance(o, WeightAveraging) for o in others[: others.index(self)]):
+            raise ValueError(f"{self.name} would score weights that are not averaged: name WeightAveraging after it")
+        stops = (o.monitor.startswith(f"{self.name}/") for o in others if isinstance(o, EarlyStopping))
+        if stage == "fit" and self.every_n_epochs > 1 and any(stops):
+            raise ValueError(f"EarlyStopping looks at {self.name} every epoch: set its every_n_epochs to 1")
+        if stage == "validate" and trainer.limit_val_batches == 0:
+            raise ValueError(f"{self.name} needs a pass of validation: leave trainer.limit_val_batches out")
+
     def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """A stage or stride that the module does not have is told before any training."""
+        self.history, self._tried = {}, None  # of another fit, in a notebook
         _ = self.extractor(pl_module)
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
@@ -268,7 +297,7 @@ class BenchmarkCallback(pl.Callback, ABC):
     def _evaluate_in(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> dict[str, float]:
         folder, self._tried = self._folder(trainer), trainer.global_step
         try:
-            scores = self.evaluate(self.extractor(pl_module), folder, _name_of(pl_module, trainer.global_step))
+            scores = self.evaluate(self.extractor(pl_module), folder, _name_of(pl_module, trainer))
         except Exception as error:
             if self.fatal or trainer.state.fn != "fit":
                 raise
@@ -287,11 +316,12 @@ class BenchmarkCallback(pl.Callback, ABC):
         return Path(run) / "benchmarks" / self.name / moment
 
 
-def _name_of(module: pl.LightningModule, step: int) -> str:
-    """What is evaluated, in words: the method, its backbone, how long it has been trained."""
-    settings = module.hparams
+def _name_of(module: pl.LightningModule, trainer: pl.Trainer) -> str:
+    """What is evaluated, in words: the method, its backbone, how long it has been trained or where it is from."""
+    settings, step = module.hparams, trainer.global_step
     backbone = settings.get("spec") or settings.get("backbone") or ""
-    return ", ".join(filter(None, [type(module).__name__, str(backbone), f"step {step}" if step else ""]))
+    since = f"step {step}" if trainer.state.fn == "fit" and step else trainer.ckpt_path
+    return ", ".join(filter(None, [type(module).__name__, str(backbone), str(since or "")]))
 
 
 def _progress(name: str, total: int, rank: int) -> Progress:

@@ -99,9 +99,9 @@ def compare(
         began = time.perf_counter()
         try:
             content[row.name] = _run(row, benchmarks, output / _file_name(row.name))
-        except (ValueError, RuntimeError) as error:
-            content[row.name] = {"error": str(error)}
-            console.print(f"{row.name} failed: {error}", style="red", markup=False)
+        except Exception as error:  # whatever a library raises for one network, the other rows are still wanted
+            content[row.name] = {"error": f"{type(error).__name__}: {error}"}
+            console.print(f"{row.name} failed: {content[row.name]['error']}", style="red", markup=False)
         content[row.name]["seconds"] = round(time.perf_counter() - began, 1)
         _write(output, content)
     scores = {name: row["scores"] for name, row in content.items() if "scores" in row}
@@ -115,7 +115,7 @@ def compare(
 
 
 def benchmarks_of(config: Path, root: str | None = None, limit: int | None = None) -> list[BenchmarkCallback]:
-    """The benchmarks that a config of `configs/benchmarks/` names.
+    """The benchmarks that a config of `configs/benchmarks/` names; a stage or stride is left out, and told.
 
     Args:
         config: YAML with `trainer.callbacks+` or `trainer.callbacks`.
@@ -127,6 +127,10 @@ def benchmarks_of(config: Path, root: str | None = None, limit: int | None = Non
     """
     benchmarks = []
     for kind, arguments in _callbacks(config):
+        left = {key: arguments[key] for key in ("stage", "stride") if arguments.get(key) is not None}
+        if left:
+            told = " and ".join(f"{key} {value}" for key, value in left.items())
+            print(f"compare leaves out {told} of {config}; write SPEC@STAGE or SPEC@STAGE/STRIDE")
         given = {key: value for key, value in arguments.items() if key not in ("stage", "stride")}
         given |= {key: value for key, value in (("root", root), ("limit_sequences", limit)) if value is not None}
         try:
@@ -154,7 +158,7 @@ def command(words: Sequence[str]) -> None:
     parser.add_argument("--pretrained", action="store_true", help="the libraries' own weights for timm and torchvision")
     parser.add_argument("--seeds", type=int, nargs="*", default=[0, 1], help="of the untrained baseline (default: 0 1)")
     parser.add_argument("--no-baselines", action="store_true")
-    parser.add_argument("--limit", type=int, help="only so many sequences")
+    parser.add_argument("--limit", type=_count, metavar="N", help="only so many sequences")
     parser.add_argument("--output", type=Path, default=Path("comparison"))
     flags = parser.parse_args(list(words))
     if flags.config is not None:
@@ -165,6 +169,12 @@ def command(words: Sequence[str]) -> None:
     if not rows:
         raise ValueError("compare: name at least one backbone, or leave the baselines in")
     compare(rows, benchmarks, flags.output)
+
+
+def _count(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"expected a number of sequences, 1 or more, got {text!r}")
+    return int(text)
 
 
 def _read(text: str, pretrained: bool) -> Contestant:

@@ -23,11 +23,14 @@ def read_curves(run: str | Path, benchmark: str = "davis", score: str = "J&F-Mea
         Stage (empty where the benchmark looked at one only) → curve.
 
     Raises:
-        ValueError: if there are no such results, or they have no such score.
+        ValueError: if there are no such results, they are of several runs, or they have no such score.
     """
     files = sorted(Path(run).glob(f"**/benchmarks/{benchmark}/epoch=*-step=*/results.json"))
     if not files:
         raise ValueError(f"{run}: no benchmarks/{benchmark}/epoch=…-step=…/results.json below it")
+    if len(runs := sorted({file.parents[3] for file in files})) > 1:
+        few = ", ".join(map(str, runs[:3])) + (", …" if len(runs) > 3 else "")
+        raise ValueError(f"{run} holds {len(runs)} runs: name one or several ({few})")
     points: dict[str, dict[int, float]] = defaultdict(dict)
     for file in files:
         place = re.fullmatch(r"epoch=(\d+)-step=(\d+)", file.parent.name)

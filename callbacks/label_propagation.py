@@ -150,7 +150,7 @@ class LabelPropagation(BenchmarkCallback):
     ) -> None:
         super().__init__(**kwargs)
         if isinstance(protocol, str):
-            protocol = PropagationProtocol.named(protocol, self.name)
+            protocol = PropagationProtocol.named(protocol, type(self).name)
         self.protocol = protocol.with_changes(**changes) if changes else protocol
         self.stage = stage
         self.stride = stride

@@ -115,6 +115,7 @@ def check_data(
         rows = _write_report(output, source, entries, reports, min_frames)
     usable = [entry for entry, (_, problem) in zip(entries, rows, strict=True) if problem is None]
     if not usable:
+        (output / "clean.txt").unlink(missing_ok=True)  # of an earlier run
         raise DataError(f"{source}: none of {len(rows)} videos can be used; {output / 'report.json'} tells why")
     lines = (list_line(os.path.abspath(entry.path), entry.label) for entry in usable)
     write_whole(output / "clean.txt", "".join(f"{line}\n" for line in lines))
@@ -169,7 +170,7 @@ def _unreadable(path: str, failure: Failure) -> VideoReport:
         size, modified = stamp(path)
     except DataError:
         size, modified = 0, 0
-    return VideoReport(path, size, modified, error=failure.reason)
+    return VideoReport(path, size, modified, error=failure.reason.removeprefix(f"{path}: "))
 
 
 def _riff_size(path: str) -> int:
@@ -235,7 +236,7 @@ def _problems(reports: Sequence[VideoReport], min_frames: int) -> Iterator[Probl
             yield Problem("unreadable", report.error)
         elif report.frames < min_frames:
             yield Problem("too short", f"{report.frames} frame(s), fewer than {min_frames}")
-        elif "\n" in report.path or report.path != report.path.strip():
+        elif report.path.strip().splitlines() != [report.path]:
             yield Problem("unreadable", f"{name!r} cannot stand in a list file; rename it")
         elif first := seen.get(report.digest):
             yield Problem("duplicate", "listed twice" if first == report.path else f"the same as {first}")

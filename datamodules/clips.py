@@ -11,7 +11,7 @@ from torch.utils.data import Dataset
 
 from .decoding import VideoFile
 from .errors import DataError
-from .loader import Key
+from .loader import Key, whole_key
 from .sampling import seeded_generator
 from .source import FrameFolder, VideoEntry, open_video
 
@@ -66,7 +66,8 @@ class ClipDataset(Dataset[Sample]):
     def __len__(self) -> int:
         return self._length
 
-    def __getitem__(self, key: Key) -> Sample:
+    def __getitem__(self, key: Key | int) -> Sample:
+        key = whole_key(key)
         failures: list[str] = []
         for attempt in range(self._attempts):
             generator = seeded_generator(self._seed, *key, attempt)

@@ -24,6 +24,7 @@ from .loader import (
     ranks_of,
     training_loader,
     usable_cores,
+    whole_key,
 )
 from .pictures import read_picture
 from .sampling import seeded_generator
@@ -137,7 +138,8 @@ class TargetPairs(Dataset[dict[str, Any]]):
     def __len__(self) -> int:
         return self._length
 
-    def __getitem__(self, key: Key) -> dict[str, Any]:
+    def __getitem__(self, key: Key | int) -> dict[str, Any]:
+        key = whole_key(key)
         failures: list[str] = []
         for attempt in range(ATTEMPTS):
             generator = seeded_generator(self._seed, *key, attempt)

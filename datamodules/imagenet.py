@@ -16,8 +16,9 @@ from torch.utils.data import DataLoader, Dataset
 from torch.utils.data.distributed import DistributedSampler
 
 from .errors import DataError
-from .loader import Key, ResumableLoader, loader_arguments, ranks_of, training_loader, usable_cores
+from .loader import Key, ResumableLoader, loader_arguments, ranks_of, training_loader, usable_cores, whole_key
 from .sampling import seeded_generator
+from .shards import is_sharded
 from .source import VideoEntry, list_videos, open_video
 from .transforms import RandomResizedCrop
 
@@ -48,7 +49,8 @@ class LabelledImages(Dataset[Sample]):
     @abstractmethod
     def __len__(self) -> int: ...
 
-    def __getitem__(self, key: Key) -> Sample:
+    def __getitem__(self, key: Key | int) -> Sample:
+        key = whole_key(key)
         generator = seeded_generator(self.seed, *key)
         picture, label = self.read(key[1], generator)
         return (self.crop([picture], generator)[0] if self.crop else self._centre(picture)), label
@@ -202,13 +204,13 @@ class ImageFolderDataModule(_LabelledDataModule):
 
 
 class VideoFrameDataModule(_LabelledDataModule):
-    """Single frames of a set of videos with a folder for each class: `<source>/<class>/…/<video>`.
+    """Single frames of videos with a folder for each class, `<source>/<class>/…/<video>`, or of a list with labels.
 
     A batch is as that of `ImageFolderDataModule`. Of each class a share of the videos is held out, by hashes of their
     paths; clips cut from one film may still fall on both sides.
 
     Args:
-        source: folder; what `VideoDataModule` can read.
+        source: folder of a folder for each class, or a .txt or .csv list with labels; both as of `list_videos`.
         holdout: share of each class's videos that is held out, at least one.
         size: side of the pictures, pixels.
         resize: short side before the centre crop of evaluation.
@@ -219,7 +221,7 @@ class VideoFrameDataModule(_LabelledDataModule):
         seed: of every draw and of the split.
 
     Raises:
-        DataError: from `setup`, if there are fewer than two classes, or fewer than two videos in one.
+        DataError: from `setup`, if the source has no classes or only one, or a class fewer than two videos.
     """
 
     def __init__(
@@ -241,20 +243,17 @@ class VideoFrameDataModule(_LabelledDataModule):
 
     def setup(self, stage: str) -> None:
         """List the videos and hold some of each class out."""
-        videos: dict[str, list[VideoEntry]] = defaultdict(list)
-        for entry in list_videos(self.source):
-            parts = entry.path.relative_to(self.source).parts
-            if len(parts) < 2:
-                raise DataError(f"{entry.path}: lies in no folder of a class; expected {self.source}/<class>/<video>")
-            videos[parts[0]].append(entry)
-        self.classes = sorted(videos)
+        videos = self._videos_of_classes()
+        self.classes = list(videos)
         if len(videos) < 2:
             raise DataError(f"{self.source}: only one class, {self.classes[0]}; expected a folder for each class")
         training: list[tuple[VideoEntry, int]] = []
         held_out: list[tuple[VideoEntry, int]] = []
         for label, name in enumerate(self.classes):
             if len(videos[name]) < 2:
-                raise DataError(f"{self.source / name}: one video leaves none to train on; expected at least 2 a class")
+                raise DataError(
+                    f"{self.source}: one video of class {name} leaves none to train on; expected at least 2 a class"
+                )
             ranked = sorted(videos[name], key=self._rank)
             count = min(max(1, round(self.holdout * len(ranked))), len(ranked) - 1)
             held_out += [(entry, label) for entry in ranked[:count]]
@@ -262,10 +261,29 @@ class VideoFrameDataModule(_LabelledDataModule):
         self.training = self._frames(training * self.repeat, self.area)
         self.held_out = self._frames(held_out, None)
 
+    def _videos_of_classes(self) -> dict[str, list[VideoEntry]]:
+        if is_sharded(self.source):
+            raise DataError(f"{self.source}: needs a folder per class, or a list with labels, not shards")
+        entries = list_videos(self.source)
+        videos: dict[str, list[VideoEntry]] = defaultdict(list)
+        if self.source.is_file():
+            for entry in sorted(set(entries), key=lambda entry: (entry.label or 0, entry.path)):
+                if entry.label is None:
+                    raise DataError(f"{self.source}: needs a folder per class, or a list with labels, not one without")
+                videos[str(entry.label)].append(entry)
+            return videos
+        for entry in entries:
+            parts = entry.path.relative_to(self.source).parts
+            if len(parts) < 2:
+                raise DataError(f"{entry.path}: lies in no folder of a class; expected {self.source}/<class>/<video>")
+            videos[parts[0]].append(entry)
+        return {name: videos[name] for name in sorted(videos)}
+
     def _frames(self, videos: Sequence[tuple[VideoEntry, int]], area: tuple[float, float] | None) -> FramesOfVideos:
         entries, labels = zip(*videos, strict=True)
         return FramesOfVideos(entries, labels, self.size, self.resize, area, self.seed)
 
     def _rank(self, entry: VideoEntry) -> bytes:
-        name = f"{self.seed} {entry.path.relative_to(self.source)}"
+        root = self.source.parent if self.source.is_file() else self.source
+        name = f"{self.seed} {os.path.relpath(entry.path, root)}"
         return hashlib.blake2b(name.encode(errors="surrogateescape")).digest()

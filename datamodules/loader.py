@@ -17,6 +17,11 @@ Key = tuple[int, int]  # epoch, number of the sample in it
 Batch = TypeVar("Batch")
 
 
+def whole_key(key: Key | int) -> Key:
+    """A key as our samplers give it; a plain number, as other samplers do, is one of epoch 0."""
+    return (0, key) if isinstance(key, int) else key
+
+
 class ClipSampler(DistributedSampler[Key]):
     """Yields (epoch, index) pairs: of each epoch a permutation that is a function of (seed, epoch).
 
@@ -86,6 +91,9 @@ class ResumableLoader(DataLoader[Batch]):
 
     def __iter__(self) -> Iterator[Any]:  # type: ignore[override]
         # a generator: it starts at the first next(), after Lightning has set the epoch
+        if not isinstance(self.sampler, ClipSampler):  # Lightning puts another there for overfit_batches
+            yield from _with_advice(super().__iter__())
+            return
         epoch = self.sampler.epoch
         taken = self._resume[1] if self._resume and self._resume[0] == epoch else 0
         self._place, self._resume = (epoch, taken), None
@@ -108,7 +116,8 @@ class ResumableLoader(DataLoader[Batch]):
     def load_state_dict(self, state: dict[str, int]) -> None:
         """Sets where the next pass starts; it holds if that pass is in the same epoch."""
         self._place = self._resume = (state["epoch"], state["batches"])
-        self.sampler.set_epoch(state["epoch"])
+        if isinstance(self.sampler, ClipSampler):
+            self.sampler.set_epoch(state["epoch"])
 
 
 def worker_died(reason: str) -> DataError:

@@ -43,8 +43,8 @@ class MaskPrompt:
         """From a picture's path, or from an array or tensor of integer ids (H, W).
 
         An indexed PNG holds ids and a palette; 255 beside other ids is void, as in DAVIS, and becomes background. In
-        a grey or RGB picture black (or transparent) is background and each other colour an object, numbered from dark
-        to light.
+        a grey or RGB picture, or an indexed one whose black is another id than 0 (as quantising leaves it), black (or
+        transparent) is background and each other colour an object, numbered from dark to light.
 
         Raises:
             DataError: if there is no object, no background colour, or the picture is no mask.
@@ -222,8 +222,10 @@ def _read_mask(path: Path) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
         palette = np.zeros((256, 3), np.uint8)
         colours = np.array(image.getpalette(), np.uint8).reshape(-1, 3)
         palette[: len(colours)] = colours
-        return ids, palette
-    if image.mode not in ("1", "L", "LA", "RGB", "RGBA"):
+        used = np.unique(ids)
+        if not palette[0].any() or palette[used[used < len(colours)]].any(1).all():
+            return ids, palette
+    elif image.mode not in ("1", "L", "LA", "RGB", "RGBA"):
         raise DataError(f"{path}: picture of mode {image.mode}; save the mask as an 8-bit PNG: indexed, grey or RGB")
     return _ids_of_colours(path, np.array(image.convert("RGBA")))
 

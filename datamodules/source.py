@@ -102,7 +102,8 @@ def list_videos(source: str | os.PathLike[str], strict: bool = True) -> tuple[Vi
 
     Args:
         source: a folder, searched through for video files and for folders that directly hold pictures (each such
-            folder is one video, unless video files lie beside the pictures), or a list file (.txt, .csv): one path a
+            folder is one video, unless video files lie beside the pictures; links are followed, no folder is entered
+            twice), or a list file (.txt, .csv): one path a
             line, absolute or relative to the list, with an optional class number after a space, a tab or a comma.
             Empty lines and lines that start with # are left out.
         strict: look whether what a list names is there, and whether folders of frames hold what they should.
@@ -163,8 +164,7 @@ def natural_order(name: str) -> list[tuple[int, int, str]]:
 
 def _list_folder(root: Path, strict: bool) -> list[VideoEntry]:
     paths: list[Path] = []
-    for folder, folders, files in os.walk(root, followlinks=True):
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
+    for folder, files in _folders(root):
         videos = [Path(folder, name) for name in files if _is_video(name)]
         if not videos and any(_is_picture(name) for name in files):
             videos = [Path(folder)]
@@ -176,6 +176,21 @@ def _list_folder(root: Path, strict: bool) -> list[VideoEntry]:
         if strict and path.is_dir():
             FrameFolder(path)
     return [VideoEntry(path) for path in sorted(paths, key=lambda path: natural_order(path.as_posix()))]
+
+
+def _folders(root: Path) -> Iterator[tuple[str, list[str]]]:
+    """Each folder once, with the names of its files: real ones first, then what links lead to; none that is hidden."""
+    starts, seen = [os.fspath(root)], set()
+    for start in starts:  # grows by the links that are met
+        for folder, folders, files in os.walk(start):
+            about = os.stat(folder)
+            if (about.st_dev, about.st_ino) in seen:
+                folders.clear()
+                continue
+            seen.add((about.st_dev, about.st_ino))
+            folders[:] = sorted(name for name in folders if not name.startswith("."))
+            starts += [path for name in folders if os.path.islink(path := os.path.join(folder, name))]
+            yield folder, files
 
 
 def _list_file(path: Path, strict: bool) -> list[VideoEntry]:
@@ -200,7 +215,7 @@ def _list_file(path: Path, strict: bool) -> list[VideoEntry]:
 
 
 def list_line(path: str, label: int | None) -> str:
-    """A line of a list file, as `list_videos` reads it."""
+    """A line of a list file, as `list_videos` reads it; a relative path begins with `./`, else `#` makes a comment."""
     return path if label is None else f"{path} {label}"
 
 

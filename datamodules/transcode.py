@@ -122,7 +122,7 @@ def transcode(
         with closing(outcomes):
             for job, outcome in with_progress(outcomes, len(items), "transcode"):
                 if isinstance(outcome, Failure):
-                    failed[job.source] = outcome.reason
+                    failed[job.source] = outcome.reason.removeprefix(f"{job.source}: ")
                     _remove(_partial(job.output))
                 else:
                     made[job.source] = outcome
@@ -135,7 +135,9 @@ def transcode(
         write_whole(destination / "failed.txt", "".join(f"{path}: {reason}\n" for path, reason in failed.items()))
     if source.is_file():
         pairs = [pair for pair in zip(jobs, entries, strict=True) if pair[0].source in made]
-        lines = (list_line(os.path.relpath(job.output, destination), entry.label) for job, entry in pairs)
+        lines = (
+            list_line(os.path.join(".", os.path.relpath(job.output, destination)), entry.label) for job, entry in pairs
+        )
         write_whole(destination / source.name, "".join(f"{line}\n" for line in lines))
     return list(made.values()), failed
 

@@ -10,7 +10,7 @@ from pytorch_lightning.utilities.types import OptimizerLRScheduler
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
-from .backbones import Normalise, extractor_of, migrate, note_of
+from .backbones import Normalise, extractor_of, load_strictly, migrate, note_of
 from .backbones.build import Stage
 from .backbones.extractor import Dilated
 from .schedules import scaled_lr, sgd_with_cosine
@@ -149,8 +149,19 @@ class CorrespondenceModule(pl.LightningModule):
         checkpoint["vidcorr"] = note_of(self)
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Bring a checkpoint of an earlier release forward."""
+        """Bring a checkpoint of an earlier release forward, and see that it is of such a module.
+
+        Raises:
+            ValueError: if it is not, in one line.
+        """
         migrate(checkpoint)
+        load_strictly(self, checkpoint["state_dict"], "the checkpoint")
+
+    def on_after_batch_transfer(self, batch: Any, dataloader_idx: int) -> Any:
+        """Clips of bytes to float in [0, 1], for loaders of a user's own; our DataModules do that themselves."""
+        if isinstance(batch, dict) and isinstance(clip := batch.get("clip"), Tensor) and clip.dtype == torch.uint8:
+            return batch | {"clip": clip.float().div_(255)}
+        return batch
 
     def _batch_norm_groups(self) -> str:
         kinds = {type(m).__name__ for m in self.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)}

@@ -69,7 +69,7 @@ def convert(
     if output.resolve() == Path(foreign).resolve():
         raise ValueError(f"{output}: would replace the foreign checkpoint itself; give another name")
     file = read_foreign(foreign, trust)
-    family = family_of(file, kind)
+    family = family_of(file, kind, architecture)
     try:
         converted = family.convert(file.state, architecture or file.architecture)
     except KeyError as error:

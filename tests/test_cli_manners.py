@@ -39,6 +39,11 @@ def test_version(capsys):
             "data: frames: must be int, got 'many'",
         ),
         (
+            ["validate", *BENCHMARK, "--trainer.callbacks.every_n_epochs=two"],
+            "trainer.callbacks: every_n_epochs: must be int, got 'two'",
+        ),
+        (["validate", *BENCHMARK[:2], "--trainer.callbacks+=DavisBenchmark"], "trainer.callbacks: needs root"),
+        (
             ["validate", *BENCHMARK, "--trainer.callbacks.protokol=vfs"],
             "trainer.callbacks: there is no option 'protokol'; did you mean protocol?",
         ),
@@ -57,6 +62,11 @@ def test_words_that_cannot_be_understood(words, line, capsys):
         (["validate", "--ckpt_path", "nowhere.ckpt"], "--ckpt_path: there is no file nowhere.ckpt"),
         (["validate", *BENCHMARK, "--trainer.callbacks.protocol=fvs"], "unknown protocol 'fvs'"),
         (["figure", "nowhere"], "nowhere"),
+        (["validate", *BENCHMARK[:2], "--trainer.logger=false"], "nothing to measure: add a benchmark"),
+        (
+            ["validate", *BENCHMARK, "--config=configs/benchmarks/davis.yaml"],
+            "two BestCheckpoint have the same settings",
+        ),
     ],
 )
 def test_what_cannot_be_done(words, message):

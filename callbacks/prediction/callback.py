@@ -110,8 +110,9 @@ class VideoPrediction(pl.Callback):
         output_dir: see `predict_video`.
         protocol: likewise.
         changes: likewise.
-        stage: of the encoder; None is its own choice, and SiamFC's dilated res5 for a box where there is one.
-        stride: pixels per feature cell; None is the encoder's own choice.
+        stage: of the encoder; None is the module's, else the encoder's own choice, and SiamFC's dilated res5 for a box
+            where there is one.
+        stride: pixels per feature cell; likewise.
         short_side: see `predict_video`.
         overlay: likewise.
         overwrite: likewise.
@@ -180,12 +181,15 @@ def extractor_for(module: Any, prompt: Prompt, stage: str | None = None, stride:
 
     Args:
         module: see `build_encoder`.
-        prompt: a box is followed by the dilated res5 where neither stage nor stride is named and the encoder has it.
+        prompt: a box is followed by the dilated res5 where neither the call nor the module names a stage
+            or stride and the encoder has it.
         stage: see `FeatureExtractor`.
         stride: likewise.
     """
     encoder = build_encoder(module)
-    if isinstance(prompt, BoxPrompt) and stage is None and stride is None:
+    own = getattr(module, "hparams", {})
+    named = [stage, stride, own.get("stage"), own.get("stride")]
+    if isinstance(prompt, BoxPrompt) and all(place is None for place in named):
         try:
             return encoder.feature_extractor("res5", None, True)
         except ValueError:

@@ -141,7 +141,7 @@ class PointWriter(_Table):
                 place, colour = (round(x), round(y)), _colour(number)
                 cv2.circle(picture, place, unit + 1, (255, 255, 255), -1, cv2.LINE_AA)
                 cv2.circle(picture, place, unit, colour, -1, cv2.LINE_AA)
-                beside = (place[0] + 2 * unit, place[1] - unit)
+                beside = _beside(name, place, unit, scale, picture.shape[:2])
                 for shade, thickness in (((0, 0, 0), 3), ((255, 255, 255), 1)):
                     cv2.putText(picture, name, beside, cv2.FONT_HERSHEY_SIMPLEX, scale, shade, thickness, cv2.LINE_AA)
         return picture
@@ -160,6 +160,17 @@ def open_overlay(folder: Path, kind: Overlay, rate: float) -> OverlayVideo | Ove
         return None
     path = folder / f"overlay.{kind}"
     return OverlayVideo(path, rate) if kind == "mp4" else OverlayAnimation(path, rate)
+
+
+def _beside(name: str, place: tuple[int, int], unit: int, scale: float, size: tuple[int, ...]) -> tuple[int, int]:
+    """Where a name begins: above and right of its point; left of it, or lower, where that would be cut off."""
+    import cv2
+
+    (width, height), below = cv2.getTextSize(name, cv2.FONT_HERSHEY_SIMPLEX, scale, 3)
+    left = place[0] + 2 * unit
+    if left + width > size[1]:
+        left = max(0, place[0] - 2 * unit - width)
+    return left, max(height + 1, min(place[1] - unit, size[0] - below))
 
 
 def _colour(number: int) -> list[int]:

@@ -27,5 +27,11 @@ def command(words: Sequence[str]) -> None:
     found = sorted(path.parent for path in flags.folder.rglob("results.json"))
     if not found:
         raise ValueError(f"{flags.folder}: no results.json of a benchmark in or below it")
+    failed = []
     for folder in found:
-        print(write_report(folder, flags.beside))
+        try:
+            print(write_report(folder, flags.beside))
+        except (OSError, ValueError) as error:
+            failed.append(str(error) if str(folder) in str(error) else f"{folder}: {error}")
+    if failed:
+        raise ValueError(f"report: {len(failed)} of {len(found)} pages could not be written: {'; '.join(failed)}")

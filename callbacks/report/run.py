@@ -34,7 +34,7 @@ class Line:
 
 
 def read_run(folder: Path) -> Run:
-    """Read the files of a run; see `write_report`."""
+    """Read the files of a run; see `write_report`. A film without its picture is left out."""
     results = _results(folder / "results.json")
     rows: list[dict[str, str]] = []
     if (folder / "per_sequence.csv").is_file():
@@ -42,9 +42,14 @@ def read_run(folder: Path) -> Run:
             rows = list(csv.DictReader(file))
     path = folder / "report.json"
     empty: Json = {"sequences": [], "ranked_by": [], "shows": "", "charts": []}
-    material = json.loads(path.read_text()) if path.is_file() else empty
-    films = [json.loads(path.read_text()) | {"path": path} for path in sorted((folder / "films").rglob("*.json"))]
+    material = _json(path, "report.json of a benchmark", *empty) if path.is_file() else empty
+    fields = ("sequence", "kind", "columns", "frames", "size", "curves")
+    films = [
+        _json(path, "film of a benchmark", *fields) | {"path": path}
+        for path in sorted((folder / "films").rglob("*.json"))
+    ]
     films = [film for film in films if film["sequence"] in set(material["sequences"])]
+    films = [film for film in films if film["path"].with_suffix(".webp").is_file()]
     ranks = sequence_scores(rows, material["ranked_by"], material["sequences"])
     films = [film | {"score": ranks.get(film["sequence"])} for film in films]
     return Run(folder, results, rows, material, films)
@@ -132,7 +137,7 @@ def _compared(run: Run) -> dict[str, dict[str, float]]:
     """Scores of the other rows of a `vidcorr compare` that this run is a row of."""
     file = run.folder.resolve().parent.parent / "compare.json"
     strip = f"{run.results['benchmark']}/"
-    rows = json.loads(file.read_text()) if file.is_file() else {}
+    rows = _json(file, "compare.json") if file.is_file() else {}
     return {
         name: {key[len(strip) :]: value for key, value in row["scores"].items() if key.startswith(strip)}
         for name, row in rows.items()
@@ -155,9 +160,19 @@ def _by_stage(name: str, scores: Mapping[str, float], kind: str = "ours") -> lis
 
 
 def _results(file: Path) -> Json:
+    content = _json(file, "results.json of a benchmark", "benchmark", "scores")
+    if not isinstance(content["scores"], dict):
+        raise ValueError(f"{file}: is no results.json of a benchmark (its scores are no object)")
+    return content
+
+
+def _json(path: Path, what: str, *fields: str) -> Json:
+    """What a file of ours holds; one that is damaged is named."""
     try:
-        content: Json = json.loads(file.read_text())
-        _ = content["benchmark"], dict(content["scores"])
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise ValueError(f"{file}: is no results.json of a benchmark ({error})") from error
+        content: Json = json.loads(path.read_text())
+    except (OSError, ValueError) as error:
+        raise ValueError(f"{path}: is no {what}, or damaged ({error})") from error
+    lacking = [field for field in fields if field not in content] if isinstance(content, dict) else ["all fields"]
+    if lacking:
+        raise ValueError(f"{path}: is no {what}, or damaged (it lacks {', '.join(lacking)})")
     return content

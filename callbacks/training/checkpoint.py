@@ -98,7 +98,8 @@ class BestCheckpoint(ModelCheckpoint):
         dirpath: folder; None is `checkpoints/` in the folder of the run.
 
     Raises:
-        ValueError: at the start of `fit`, if no callback is the benchmark that `monitor` names.
+        ValueError: at the start of `fit`, if no callback is the benchmark that `monitor` names, or it has several
+            stages and `monitor` names none.
     """
 
     def __init__(
@@ -134,6 +135,17 @@ class BestCheckpoint(ModelCheckpoint):
                 f" ({', '.join(benchmarks) or 'there is none'})"
             )
         self.benchmark = benchmarks.get(name)
+        stages = getattr(self.benchmark, "stage", None)
+        if stage == "fit" and isinstance(stages, list) and str(self.monitor).split("/")[1] not in stages:
+            score = str(self.monitor).rpartition("/")[2]
+            raise ValueError(
+                f"BestCheckpoint(monitor={self.monitor!r}): {name} looks at several stages ({', '.join(stages)}); name "
+                f"one, for example {name}/{stages[0]}/{score}"
+            )
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Go on from the best so far, whose file stays in the folder of the run that was resumed."""
+        super().load_state_dict(state_dict | {"dirpath": self.dirpath})
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Save if the benchmark ran in this validation and succeeded."""

@@ -86,6 +86,10 @@ class CollapseMonitor(pl.Callback):
         self._last_step = 0
         self._collapsed = 0
 
+    def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Begin anew, also where another fit went before in a notebook."""
+        self._last_step = self._collapsed = 0
+
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:

@@ -2,12 +2,11 @@
 
 import os
 import socket
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import IO, Any
 
-import pytorch_lightning as pl
 import torch
 from pytorch_lightning.loggers import Logger
 from pytorch_lightning.plugins.io import TorchCheckpointIO
@@ -124,15 +123,14 @@ def claim_version(logger: Logger) -> None:
             logger._version = None  # type: ignore[attr-defined]
 
 
-def newest_checkpoint(trainer: pl.Trainer) -> Path | None:
-    """The newest `last.ckpt` of earlier runs in the Trainer's folder, or where its checkpoint callbacks write.
+def newest_checkpoint(root: str | Path, folders: Iterable[str | Path] = ()) -> Path | None:
+    """The newest `last.ckpt` of earlier runs in a folder of runs, or in others, where callbacks write checkpoints.
 
     Lightning's own `ckpt_path="last"` looks only into the folder of the run that begins, which is a new one.
     Runs that are still going on are left out.
     """
-    root = Path(trainer.default_root_dir)
+    root = Path(root)
     found = [*root.glob(f"checkpoints/{LAST}"), *root.glob(f"*/*/checkpoints/{LAST}")]
-    folders = [getattr(callback, "dirpath", None) for callback in trainer.checkpoint_callbacks]
-    found += [path for folder in folders if folder and (path := Path(folder, LAST)).is_file()]
+    found += [path for folder in folders if (path := Path(folder, LAST)).is_file()]
     free = [path for path in found if not _in_use(path.parent)]
     return max(free, key=lambda path: path.stat().st_mtime_ns, default=None)

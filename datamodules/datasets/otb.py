@@ -79,9 +79,14 @@ class Otb(Reader[BoxSequence]):
         found = _targets(self.root)
         names = sorted(found) if version is None else VERSIONS[version]
         self.missing = tuple(name for name in names if name not in found)
-        if not set(names) & set(found):
+        if not found:
             raise DataError(
                 f"{self.root}: no sequences here; expected <Sequence>/img and <Sequence>/groundtruth_rect.txt"
+            )
+        if len(self.missing) == len(names):
+            raise DataError(
+                f"{self.root}: none of the {len(found)} sequences here is of version {version}; version null takes "
+                "them all"
             )
         if self.missing:
             self._tell_missing(len(names), allow_missing)

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from .checkpoints import SUFFIXES, hyper_parameters, instantiate, load_strictly, read_checkpoint
 from .extractor import IMAGENET_MEAN, IMAGENET_STD, Dilated, FeatureExtractor, Normalise, RawColour
 from .liir_encoder import LiirEncoder
-from .networks import build_network, share
+from .networks import build_network, describe, share
 from .resnet import ResNetExtractor, is_resnet
 from .vit import ViTExtractor, is_vit
 
@@ -136,11 +136,12 @@ def extractor_of(
     """A view of a raw network that shares its weights and changes nothing in it.
 
     Args:
-        network: a ResNet, a ViT of timm, or any module that maps RGB in [0, 1] to `(N, C, h, w)` by itself.
+        network: a ResNet, a ViT or any convolutional network of timm, or a module that maps RGB in [0, 1] to
+            `(N, C, h, w)` by itself.
         stage: see `FeatureExtractor`.
         stride: pixels per cell.
         dilated: SiamFC's dilations (ResNets only).
-        mean: of RGB in [0, 1], for ResNets and ViTs.
+        mean: of RGB in [0, 1], for all but the last.
         std: likewise.
 
     Returns:
@@ -153,46 +154,73 @@ def extractor_of(
         return RawColour(stage or "colour", stride).eval()
     normalise = Normalise(mean, std)
     view = share(network)
-    normalise.to(next((p.device for p in network.parameters()), torch.device("cpu")))
+    normalise.to(next(network.parameters(), torch.zeros(())))  # its device, and bfloat16 under Lightning's bf16-true
     if is_resnet(view):
         return ResNetExtractor(view, normalise, stage or "res4", stride or (None if dilated else 8), dilated)
     if dilated:
         raise ValueError(f"{type(network).__name__}: SiamFC's dilations are for ResNets; {UNDILATED}")
     if is_vit(view):
         return ViTExtractor(view, normalise, stage, stride)
-    return ForeignExtractor(view, stage, stride)
+    of_timm = hasattr(view, "pretrained_cfg") and hasattr(view, "forward_features")
+    return ForeignExtractor(view, stage, stride, normalise if of_timm else None)
 
 
 class ForeignExtractor(FeatureExtractor):
-    """A user's own module, which maps float RGB `(N, 3, H, W)` in [0, 1] to `(N, C, h, w)` in one way only.
+    """A network with one map only: a convolutional one of timm, or a user's own module.
+
+    The user's own maps float RGB `(N, 3, H, W)` in [0, 1] to `(N, C, h, w)`. Of timm's the map is the last one, before
+    the pooling (`forward_features`).
 
     Args:
         network: the module.
         stage: only named in results.
         stride: if given, it must be the network's own.
+        normalise: what is done to RGB first, for a network of timm.
+        probe: side of the blank image that tells the stride.
 
     Raises:
-        ValueError: if the network's output is not a map, or its stride is another.
+        ValueError: if the network's output is not a map, its stride is another, or it takes one size of image only.
     """
 
-    def __init__(self, network: nn.Module, stage: Stage = None, stride: int | None = None, probe: int = 224) -> None:
+    def __init__(
+        self,
+        network: nn.Module,
+        stage: Stage = None,
+        stride: int | None = None,
+        normalise: nn.Module | None = None,
+        probe: int = 224,
+    ) -> None:
         super().__init__(stage or "features")
-        self.network = network.eval()
+        self.network: Any = network
+        self.normalise = normalise
+        self.eval()
+        kind = type(network).__name__
+        if normalise is not None and (getattr(network, "pretrained_cfg", None) or {}).get("fixed_input_size"):
+            raise ValueError(f"{kind}: takes images of one size only; videos need a network of any size")
         parameter = next(network.parameters(), torch.zeros(()))
         with torch.inference_mode():
-            output = network(torch.zeros(1, 3, probe, probe, device=parameter.device))
-        if not isinstance(output, Tensor) or output.ndim != 4:
+            output = self._map(torch.zeros(1, 3, probe, probe, device=parameter.device))
+        if not isinstance(output, Tensor) or output.ndim != 4 or output.shape[-1] != output.shape[-2]:
             raise ValueError(
-                f"{type(network).__name__}: expected a feature map (N, C, h, w), got {type(output).__name__}"
+                f"{kind}: expected a feature map (N, C, h, w), got {describe(output)} of a {probe} x {probe} image; "
+                "take a network of timm (timm:NAME), or a package.module:callable that makes one without its pooling"
             )
         found = round(probe / output.shape[-1])
         if stride not in (None, found):
-            raise ValueError(f"{type(network).__name__}: its stride is {found}, {stride} was asked for")
+            raise ValueError(f"{kind}: its stride is {found}, {stride} was asked for")
         self.stride = self._in_form_of_stage([found] * len(self.stages))
+        self.multiple = found if normalise is not None else 1  # some of timm's drop a last cell that is not whole
 
     def maps(self, images: Tensor) -> list[Tensor]:
         """See `FeatureExtractor`."""
-        return [self.network(images)] * len(self.stages)
+        return [self._map(images)] * len(self.stages)
+
+    def _map(self, images: Tensor) -> Tensor:
+        if self.normalise is not None:
+            features: Tensor = self.network.forward_features(self.normalise(images))
+            return features
+        own: Tensor = self.network(images.to(next(self.network.parameters(), images).dtype))
+        return own
 
 
 def path_to_network(module: nn.Module) -> list[nn.Module]:

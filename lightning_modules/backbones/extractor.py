@@ -30,8 +30,9 @@ class Normalise(nn.Module):
         self.register_buffer("std", torch.tensor(std).view(-1, 1, 1), persistent=False)
 
     def forward(self, images: Tensor) -> Tensor:
-        """`(N, C, H, W)` in [0, 1] → the same shape, normalised, channels last in memory."""
-        return ((images - self.mean) / self.std).contiguous(memory_format=torch.channels_last)
+        """`(N, C, H, W)` in [0, 1] → the same shape, normalised, in the constants' type, channels last in memory."""
+        normalised = (images - self.mean) / self.std
+        return normalised.to(self.mean.dtype).contiguous(memory_format=torch.channels_last)
 
 
 class FeatureExtractor(nn.Module, ABC):
@@ -69,8 +70,7 @@ class FeatureExtractor(nn.Module, ABC):
                 "feature extractor: expected float RGB (N, 3, H, W) in [0, 1], "
                 f"got {images.dtype} {tuple(images.shape)}"
             )
-        kept = next((p.dtype for p in self.parameters()), images.dtype)  # bfloat16 under Lightning's bf16-true
-        maps = self.maps(images.to(kept))
+        maps = self.maps(images)
         return maps[0] if isinstance(self.stage, str) else maps
 
     def _in_form_of_stage(self, strides: list[int]) -> int | list[int]:

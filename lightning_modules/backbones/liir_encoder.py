@@ -115,7 +115,8 @@ class LiirEncoder(nn.Module):
             lab: see `functional.color.normalised_lab`.
             modulate: gives each frame a position map of its own.
         """
-        x = self.bn1(self.conv1(lab.contiguous(memory_format=torch.channels_last))).relu_()
+        lab = lab.to(self.affinity.weight.dtype).contiguous(memory_format=torch.channels_last)
+        x = self.bn1(self.conv1(lab)).relu_()
         position = self.position((x.shape[2], x.shape[3]))
         if position is None:
             return x

@@ -61,7 +61,8 @@ def _timm(name: str, pretrained: bool) -> nn.Module:
 def _is_timm_vit(name: str) -> bool:
     from timm.models import model_entrypoint
 
-    return model_entrypoint(name).__module__ in {"timm.models.vision_transformer", "timm.models.eva"}
+    of_any_size = {"vision_transformer", "vision_transformer_hybrid", "deit", "eva"}
+    return model_entrypoint(name).__module__.removeprefix("timm.models.") in of_any_size
 
 
 def _torchvision(name: str, pretrained: bool) -> nn.Module:
@@ -116,9 +117,10 @@ def pooled_width(network: nn.Module, size: int = 64) -> int:
     with torch.inference_mode():
         output = probe(torch.zeros(1, 3, size, size))
     if not isinstance(output, Tensor) or output.ndim != 2:
-        raise ValueError(f"{type(network).__name__}: expected pooled features (N, C), got {_describe(output)}")
+        raise ValueError(f"{type(network).__name__}: expected pooled features (N, C), got {describe(output)}")
     return output.shape[1]
 
 
-def _describe(output: object) -> str:
+def describe(output: object) -> str:
+    """What a network gave, for a message: a shape, or a type."""
     return str(tuple(output.shape)) if isinstance(output, Tensor) else type(output).__name__

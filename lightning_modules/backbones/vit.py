@@ -9,7 +9,8 @@ from .extractor import FeatureExtractor
 
 def is_vit(network: nn.Module) -> bool:
     """Whether a network is a transformer of timm over a grid of patches."""
-    return hasattr(network, "patch_embed") and hasattr(network, "forward_intermediates") and hasattr(network, "blocks")
+    grid = hasattr(getattr(network, "patch_embed", None), "feat_ratio")
+    return grid and hasattr(network, "forward_intermediates") and hasattr(network, "blocks")
 
 
 class ViTExtractor(FeatureExtractor):
@@ -26,33 +27,42 @@ class ViTExtractor(FeatureExtractor):
         stride: None or the model's patch size.
 
     Raises:
-        ValueError: if a stage does not exist or the stride is not the patch size.
+        ValueError: if a stage does not exist, the stride is not the patch size, or the model takes one size of image
+            only.
     """
 
     def __init__(
         self, network: Any, normalise: nn.Module, stage: str | list[str] | None = None, stride: int | None = None
     ) -> None:
+        if getattr(network.patch_embed, "strict_img_size", False):
+            height, width = network.patch_embed.img_size
+            raise ValueError(
+                f"{type(network).__name__}: takes images of {height} x {width} px only; take a transformer of any "
+                "size, for example timm:vit_small_patch16_224 or timm:deit_small_patch16_224"
+            )
         depth = len(network.blocks)
         super().__init__(stage or f"block{depth}")
         names = [f"block{number}" for number in range(1, depth + 1)]
         for name in self.stages:
             if name not in names:
                 raise ValueError(f"stage {name!r}: this transformer has block1 … block{depth}")
-        patch: tuple[int, int] = network.patch_embed.patch_size
-        if stride not in (None, patch[0]):
-            raise ValueError(f"stride {stride}: this transformer's patches are {patch[0]} px, so its stride is fixed")
+        patch: int = network.patch_embed.feat_ratio()  # of a hybrid: with the convolutions before
+        if stride not in (None, patch):
+            raise ValueError(f"stride {stride}: this transformer's patches are {patch} px, so its stride is fixed")
         self.network: Any = network
         self.normalise = normalise
         self._blocks = [names.index(name) for name in self.stages]
-        self.stride = self._in_form_of_stage([patch[0]] * len(self.stages))
-        self.multiple = patch[0]
+        self.stride = self._in_form_of_stage([patch] * len(self.stages))
+        self.multiple = patch
         self.eval()
 
     def maps(self, images: Tensor) -> list[Tensor]:
         """See `FeatureExtractor`."""
         wanted = sorted(set(self._blocks))
+        below, right = (-side % self.multiple for side in images.shape[2:])
+        # timm pads too, but takes a hybrid's grid for smaller than it then is
         maps = self.network.forward_intermediates(
-            self.normalise(images),
+            nn.functional.pad(self.normalise(images), (0, right, 0, below)),
             indices=wanted,
             norm=True,
             stop_early=True,

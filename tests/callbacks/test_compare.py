@@ -2,15 +2,16 @@
 
 import csv
 import json
+from importlib import import_module
 
 import pytest
 import torch
 
 from callbacks import DavisBenchmark, YoutubeVosBenchmark
-from callbacks.compare import benchmarks_of, compare, contestants
+from callbacks.compare import benchmarks_of, command, compare, contestants
 from cli import main
 from datamodules.errors import DataError
-from lightning_modules.backbones import build_feature_extractor
+from lightning_modules.backbones import build_encoder, build_feature_extractor
 
 BLOCKY = "tests.helpers.encoders:Blocky"
 TINY = "tests.helpers.encoders:TinyResNet"
@@ -66,7 +67,7 @@ def test_by_the_command_line_with_the_baselines(davis_root, tmp_path, capsys):
     assert "raw colour" in capsys.readouterr().out.splitlines()[-1]
 
 
-def test_benchmarks_of_a_config(tmp_path):
+def test_benchmarks_of_a_config(tmp_path, capsys):
     config = tmp_path / "two.yaml"
     entries = (
         ("callbacks.YoutubeVosBenchmark", "{root: a, split: holdout}"),
@@ -78,6 +79,28 @@ def test_benchmarks_of_a_config(tmp_path):
     assert isinstance(youtube_vos, YoutubeVosBenchmark)
     assert isinstance(davis, DavisBenchmark)
     assert (davis.root, davis.stage, davis.limit_sequences) == ("b", None, 3)
+    told = capsys.readouterr().out.splitlines()
+    assert told == [f"compare leaves out stage res4 of {config}; write SPEC@STAGE or SPEC@STAGE/STRIDE"]
+
+
+def test_whatever_one_row_raises_the_others_are_there(davis_root, tmp_path, monkeypatch):
+    def build(spec, pretrained):
+        assert spec != "odd", "Input height (96) doesn't match model (224)."
+        return build_encoder(spec, pretrained)
+
+    monkeypatch.setattr(import_module("callbacks.compare"), "build_encoder", build)
+    rows = contestants(["odd", BLOCKY], baselines=False)
+    assert list(compare(rows, [DavisBenchmark(davis_root, changes=SMALL, limit_sequences=1)], tmp_path)) == [BLOCKY]
+    error = json.loads((tmp_path / "compare.json").read_text())["odd"]["error"]
+    assert error.startswith("AssertionError: Input height (96)")
+
+
+@pytest.mark.parametrize("limit", ["0", "-1", "few"])
+def test_a_limit_is_at_least_one(limit, capsys):
+    with pytest.raises(SystemExit) as stopped:
+        command([BLOCKY, "--davis", "nowhere", f"--limit={limit}"])
+    assert stopped.value.code == 2
+    assert f"argument --limit: expected a number of sequences, 1 or more, got '{limit}'" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -55,6 +55,9 @@ def test_what_is_missing_is_named(tmp_path: Path) -> None:
     broken.write_text(json.dumps([]))
     with pytest.raises(ValueError, match=r"results\.json: is no results\.json"):
         read_curves(run)
+    write_run(tmp_path / "other", {(0, 4): blocks(0.4)})
+    with pytest.raises(ValueError, match=r"holds 2 runs: name one or several \(.*other/version_0, .*/version_0\)"):
+        read_curves(tmp_path)
     with pytest.raises(ValueError, match="at least one"):
         figure([])
 

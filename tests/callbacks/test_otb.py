@@ -11,10 +11,11 @@ import pytest
 import pytorch_lightning as pl
 import torch
 from PIL import Image
+from pytorch_lightning.callbacks import EarlyStopping, EMAWeightAveraging
 from torch import nn
 from torch.utils.data import DataLoader
 
-from callbacks import BestCheckpoint, OtbBenchmark
+from callbacks import BestCheckpoint, LastCheckpoint, OtbBenchmark
 from callbacks.metrics import TrackingSuccess
 from cli import main
 from datamodules.boxes import read_boxes
@@ -231,6 +232,64 @@ class Diverged(nn.Module):
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         return torch.full((len(images), 1, images.shape[-2] // 8, images.shape[-1] // 8), torch.nan)
+
+
+def test_a_module_itself_is_looked_at_as_the_benchmark_wants(root: Path) -> None:
+    module = VFSSimSiam(**TINY)
+    benchmark = OtbBenchmark(root, None, limit_sequences=1)
+    assert benchmark.evaluate(module) == benchmark.evaluate(module.feature_extractor("res5", dilated=True))
+
+
+def test_two_of_a_kind_need_names_of_their_own(root: Path, tmp_path: Path) -> None:
+    first, second = (OtbBenchmark(root, None, limit_sequences=1, changes={"scales": n}) for n in (1, 3))
+    with pytest.raises(ValueError, match="two benchmarks are called otb"):
+        trainer(tmp_path, first, second, max_epochs=1).fit(VFSSimSiam(**TINY), clips())
+    named = OtbBenchmark(root, None, limit_sequences=1, name="otb_3")
+    best = BestCheckpoint("otb_3/success", dirpath=tmp_path / "best")
+    trainer(tmp_path, first, named, best, max_epochs=1).fit(VFSSimSiam(**TINY), clips())
+    assert next(iter(named.history[1])).startswith("otb_3/")
+    assert len(list(tmp_path.glob("**/benchmarks/otb*/*/results.json"))) == 2
+
+
+def test_a_benchmark_used_in_a_second_fit_begins_anew(root: Path, tmp_path: Path) -> None:
+    benchmark = OtbBenchmark(root, None, limit_sequences=1, every_n_epochs=10)
+    for number in range(2):
+        trainer(tmp_path / str(number), benchmark, max_epochs=-1, max_steps=1).fit(VFSSimSiam(**TINY), clips())
+        assert list(benchmark.history) == [1]
+    assert len(list(tmp_path.glob("*/**/results.json"))) == 2
+
+
+def test_callbacks_that_would_score_otherwise_are_refused(root: Path, tmp_path: Path) -> None:
+    averaging, stopping = EMAWeightAveraging(), EarlyStopping("otb/success", mode="max")
+    benchmark = OtbBenchmark(root, None, limit_sequences=1, every_n_epochs=2)
+    for other, message in ((averaging, "name WeightAveraging after it"), (stopping, "set its every_n_epochs to 1")):
+        with pytest.raises(ValueError, match=message):
+            trainer(tmp_path, other, benchmark, max_epochs=1).fit(VFSSimSiam(**TINY), clips())
+    with pytest.raises(ValueError, match="needs a pass of validation"):
+        trainer(tmp_path, benchmark, limit_val_batches=0).validate(VFSSimSiam(**TINY), clips(), verbose=False)
+
+
+def test_a_run_that_goes_on_knows_the_best_so_far(root: Path, tmp_path: Path) -> None:
+    def run(folder: str, epochs: int, start: Path | None = None) -> BestCheckpoint:
+        best = BestCheckpoint("otb/success", dirpath=tmp_path / folder)
+        keep = LastCheckpoint(dirpath=tmp_path / folder)
+        callbacks = [OtbBenchmark(root, None, limit_sequences=1), best, keep]
+        trainer(tmp_path, *callbacks, max_epochs=epochs).fit(VFSSimSiam(**TINY), clips(), ckpt_path=start)
+        return best
+
+    first = run("first", 1)
+    assert first.best_model_score is not None
+    path = Path(first.best_model_path)
+    state = torch.load(tmp_path / "first/last.ckpt", weights_only=False)
+    key = next(key for key in state["callbacks"] if key.startswith("BestCheckpoint"))
+    state["callbacks"][key]["best_model_score"] = torch.tensor(2.0)  # no later epoch is better
+    state["callbacks"][key]["best_k_models"] = {str(path): torch.tensor(2.0)}
+    state["callbacks"][key]["kth_value"] = torch.tensor(2.0)
+    torch.save(state, tmp_path / "first/last.ckpt")
+    second = run("second", 2, tmp_path / "first/last.ckpt")
+    assert second.best_model_path == str(path)
+    assert path.is_file()
+    assert not list((tmp_path / "second").glob("best-*"))
 
 
 def test_bfloat16_weights_track(root: Path) -> None:

@@ -152,6 +152,26 @@ def test_nothing_usable(tmp_path):
         check_data(tmp_path / "nowhere", tmp_path / "out")
 
 
+def test_what_becomes_unusable_leaves_no_list(tmp_path):
+    write_folder(tmp_path / "videos/mixed", 9)
+    check_data(tmp_path / "videos", tmp_path / "out", workers=1)
+    write_folder(tmp_path / "videos/mixed", 9, suffix=".jpg")
+    with pytest.raises(DataError, match="none of 1 videos"):
+        check_data(tmp_path / "videos", tmp_path / "out", workers=1)
+    assert not (tmp_path / "out/clean.txt").exists()
+    (row,) = json.loads((tmp_path / "out/report.json").read_text())["videos"]
+    assert row["problem"]["reason"].startswith("frames are of several kinds")  # the path is said beside it
+
+
+def test_odd_names_are_read_back_from_the_list(tmp_path):
+    odd = [" blank.mp4", "#1.mp4", "a 2.mp4", "line\u2028end.mp4"]
+    for video, name in enumerate(odd):
+        write_video(tmp_path / "videos" / name, 8 + video)
+    rows = check_data(tmp_path / "videos", tmp_path / "out", workers=1)
+    assert [entry.path.name for entry in list_videos(tmp_path / "out/clean.txt")] == odd[:3]
+    assert [problem.reason for _, problem in rows if problem] == [f"{odd[3]!r} cannot stand in a list file; rename it"]
+
+
 @pytest.mark.parametrize(
     ("frames", "last_time", "expected"),
     [(100, 3.96, False), (89, 3.96, False), (89, 3.5, True), (89, None, True), (91, 3.5, False)],

@@ -121,3 +121,21 @@ def test_video_sets_that_cannot_be_split_are_refused(tmp_path: Path) -> None:
     picture(tmp_path / "1.png", 0)
     with pytest.raises(DataError, match="lies in no folder of a class"):
         VideoFrameDataModule(tmp_path).setup("fit")
+
+
+def test_a_list_gives_classes_by_its_labels_and_what_has_none_is_refused(videos: Path) -> None:
+    lines = [f"{name}/video{i}" for name in ("walk", "sit") for i in range(6)]
+    (videos / "list.txt").write_text("".join(f"{line} {10 - line.count('w')}\n" for line in [*lines, lines[0]]))
+    data = VideoFrameDataModule(videos / "list.txt", size=16, resize=20)
+    data.setup("fit")
+    assert data.classes == ["9", "10"]
+    pairs = [*zip(data.training.entries, data.training.labels, strict=True)]
+    assert sorted((e.path.parent.name, label) for e, label in pairs) == [("sit", 1)] * 5 + [("walk", 0)] * 5
+    (videos / "plain.csv").write_text("\n".join(lines))
+    with pytest.raises(DataError, match="needs a folder per class, or a list with labels, not one without"):
+        VideoFrameDataModule(videos / "plain.csv").setup("fit")
+    (videos / "shards").mkdir()
+    for name in ("index.json", "0.bin"):
+        (videos / "shards" / name).touch()
+    with pytest.raises(DataError, match="or a list with labels, not shards"):
+        VideoFrameDataModule(videos / "shards").setup("fit")

@@ -29,6 +29,16 @@ def test_an_indexed_mask_keeps_its_ids_and_its_palette(tmp_path):
     assert np.array_equal(prompt.palette, palette)
 
 
+@pytest.mark.parametrize("black", [1, 255])
+def test_black_is_the_background_of_an_indexed_mask_that_starts_with_another_colour(tmp_path, black):
+    palette = np.full((256, 3), 9, np.uint8)
+    palette[[0, black]] = [[200, 0, 0], [0, 0, 0]]
+    mask = np.array([[black, black, 0], [black, 0, 0]], np.uint8)
+    prompt = MaskPrompt.of(save(tmp_path / "mask.png", mask, palette))
+    assert np.array_equal(prompt.ids, mask == 0)
+    assert prompt.palette[1].tolist() == [200, 0, 0]
+
+
 def test_255_alone_is_an_object(tmp_path):
     prompt = MaskPrompt.of(save(tmp_path / "mask.png", np.uint8(IDS > 0) * np.uint8(255), davis_palette()))
     assert prompt.objects == (255,)

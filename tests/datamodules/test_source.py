@@ -141,3 +141,14 @@ def test_a_file_opens_as_a_video(tmp_path):
 
 def test_natural_order():
     assert sorted(["f10", "f2", "f", "10", "9a"], key=natural_order) == ["9a", "10", "f", "f2", "f10"]
+
+
+def test_links_are_followed_and_no_folder_is_listed_twice(tmp_path):
+    root = tmp_path / "root"
+    for folder in (root / "a", root / "z", tmp_path / "elsewhere"):
+        folder.mkdir(parents=True)
+        (folder / "x.mp4").touch()
+    for link, target in {"a/round": root, "a/z": root / "z", "b": tmp_path / "elsewhere"}.items():
+        (root / link).symlink_to(target)
+    (root / "c").symlink_to(tmp_path / "elsewhere")
+    assert names(root, list_videos(root)) == ["a/x.mp4", "b/x.mp4", "z/x.mp4"]

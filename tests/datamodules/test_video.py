@@ -313,3 +313,12 @@ def test_two_ranks_share_an_epoch(videos, tmp_path):
     assert len(first) == len(second) == len(alone)
     for one, two, both in zip(first, second, alone, strict=True):
         assert sorted(one.tolist() + two.tolist()) == sorted(both["video_index"].tolist())
+
+
+def test_overfit_batches_repeats_the_same_batches(tmp_path, videos):
+    net = Toy()
+    data = VideoDataModule(videos, frames=2, size=32, batch_size=4, num_workers=0, holdout=0)
+    trainer(tmp_path, max_epochs=2, overfit_batches=2).fit(net, data)
+    first, second = ([b["clip"] for e, _, b in net.seen if e == epoch] for epoch in (0, 1))
+    assert len(first) == 2
+    assert all(torch.equal(a, b) for a, b in zip(first, second, strict=True))

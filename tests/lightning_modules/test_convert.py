@@ -4,6 +4,7 @@ import argparse
 import json
 from collections import OrderedDict
 from fractions import Fraction
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,7 +15,7 @@ from safetensors.torch import save_file
 from cli import main
 from lightning_modules import FrozenEncoder, Liir, LinearProbe, VFSSimSiam
 from lightning_modules.backbones import build_feature_extractor, build_network, extractor_of, module_from_checkpoint
-from lightning_modules.backbones.foreign import FAMILIES, read_foreign
+from lightning_modules.backbones.foreign import FAMILIES, ForeignFile, family_of, read_foreign
 from lightning_modules.convert import convert
 from lightning_modules.export import export
 from lightning_modules.functional.color import normalised_lab
@@ -198,6 +199,20 @@ def test_a_bare_transformer_needs_its_name(tmp_path):
     assert report.converted.unused == {"head.weight": "classifier"}
     encoder = module_from_checkpoint(tmp_path / "ours.ckpt").encoder
     assert tuple(encoder.mean) == (0.5, 0.5, 0.5)  # these weights of timm's, not ImageNet's custom
+
+
+def test_the_architecture_tells_the_family_where_the_keys_do_not():
+    file = ForeignFile(Path("x.pth"), {"stem.weight": torch.zeros(1)})
+    assert family_of(file, architecture="timm:convnext_atto").name == "timm"
+    assert family_of(file, architecture="torchvision:vgg11").name == "torchvision"
+    with pytest.raises(ValueError, match="of no known family"):
+        family_of(file)
+
+
+def test_a_checkpoint_of_ours_needs_no_conversion(tmp_path):
+    torch.save({"state_dict": {"a": torch.zeros(1)}, "vidcorr": {"class_path": "x"}}, tmp_path / "ours.ckpt")
+    with pytest.raises(ValueError, match=r"ours\.ckpt: already a checkpoint of vidcorr, no conversion is needed"):
+        convert(tmp_path / "ours.ckpt", tmp_path / "again.ckpt")
 
 
 def test_unknown_missing_and_misshapen_weights_are_named(tmp_path):

@@ -213,6 +213,11 @@ def test_fine_tune_and_track_by_the_command_line(trained: bool, tmp_path: Path) 
     run = tmp_path / "lightning_logs" / "version_0"
     (checkpoint,) = run.glob("checkpoints/best-*.ckpt")
     (tmp_path / "vfs.ckpt").unlink(missing_ok=True)
+    if trained:  # over an encoder whose file is gone: by its own config and by `last` it goes on, another is refused
+        again = ["--trainer.logger=false", f"--trainer.default_root_dir={tmp_path}"]
+        main(["validate", f"--config={run / 'config.yaml'}", f"--ckpt_path={checkpoint}", *again])
+        with pytest.raises(SystemExit, match=r"is over .*vfs.ckpt, but torchvision:resnet18 is named as its backbone"):
+            main(["validate", f"--ckpt_path={checkpoint}", "--model.backbone=torchvision:resnet18", *again, *tracking])
     main(["validate", f"--ckpt_path={checkpoint}", "--trainer.logger=false", *tracking,
           f"--trainer.callbacks.output_dir={tmp_path / 'again'}"])  # fmt: skip
     (predicted,) = run.glob("benchmarks/otb/*/predictions/Synthetic000.txt")

@@ -87,3 +87,30 @@ def test_a_checkpoint_of_something_else_is_refused(tmp_path):
     torch.save({"state_dict": {}}, tmp_path / "foreign.ckpt")
     with pytest.raises(ValueError, match="no checkpoint of vidcorr"):
         module_from_checkpoint(tmp_path / "foreign.ckpt")
+
+
+@pytest.mark.parametrize("precision", ["bf16-true", "64-true"])
+def test_it_trains_and_gives_features_in_other_precisions(precision, tmp_path):
+    module = VFSSimSiam(**TINY)
+    fit(module, tmp_path, precision=precision)
+    kept = {"bf16-true": torch.bfloat16, "64-true": torch.float64}[precision]
+    assert {p.dtype for p in module.parameters()} == {kept}
+    assert module.feature_extractor("res4")(torch.rand(1, 3, 32, 32)).dtype == kept
+
+
+def test_bytes_of_a_loader_of_ones_own_are_seen_as_shares(tmp_path):
+    clip = torch.randint(0, 256, (4, 4, 3, 32, 32), dtype=torch.uint8)
+    seen = []
+    module = VFSSimSiam(**TINY)
+    module.on_train_batch_start = lambda batch, _: seen.append(batch["clip"])
+    trainer = pl.Trainer(default_root_dir=tmp_path, max_steps=1, accelerator="cpu", logger=False)
+    trainer.fit(module, DataLoader([{"clip": frames} for frames in clip], batch_size=4))
+    torch.testing.assert_close(seen[0], clip.float() / 255)
+
+
+def test_a_checkpoint_of_another_size_is_told_in_one_line(tmp_path):
+    trainer = fit(VFSSimSiam(**TINY), tmp_path)
+    trainer.save_checkpoint(tmp_path / "tiny.ckpt")
+    other = VFSSimSiam(**TINY | {"projector_dim": 8})
+    with pytest.raises(ValueError, match=r"the checkpoint: does not fit VFSSimSiam; of another shape: .*16"):
+        pl.Trainer(accelerator="cpu", logger=False).fit(other, loader(), ckpt_path=tmp_path / "tiny.ckpt")

@@ -13,16 +13,19 @@ from .vfs import VFS
 FAMILIES = {family.name: family for family in (VFS, CRW, LIIR, MAST, MOCO, DINO, TORCHVISION, TIMM)}
 
 
-def family_of(file: ForeignFile, kind: str = "auto") -> Family:
+def family_of(file: ForeignFile, kind: str = "auto", architecture: str | None = None) -> Family:
     """Which family a file belongs to.
 
     Args:
         file: of `read_foreign`.
         kind: its name in `FAMILIES`, or "auto" to go by the keys.
+        architecture: what the user says the network is; its library decides where the keys leave it open.
 
     Raises:
-        ValueError: if there is no such family, or the keys leave it open.
+        ValueError: if there is no such family, the keys leave it open, or the file is one of ours.
     """
+    if "vidcorr" in file.beside:
+        raise ValueError(f"{file.path}: already a checkpoint of vidcorr, no conversion is needed")
     if kind in FAMILIES:
         return FAMILIES[kind]
     if kind != "auto":
@@ -33,6 +36,9 @@ def family_of(file: ForeignFile, kind: str = "auto") -> Family:
         return TIMM if file.architecture.startswith("timm:") else TORCHVISION
     for family in FAMILIES.values():
         if family.recognises(file.state):
+            return family
+    for prefix, family in (("timm:", TIMM), ("torchvision:", TORCHVISION)):
+        if (architecture or "").startswith(prefix):
             return family
     if "patch_embed.proj.weight" in file.state:
         raise ValueError(

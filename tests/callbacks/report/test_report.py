@@ -126,6 +126,39 @@ def test_the_command_makes_the_same_page_again(run: Any, tmp_path: Path, capsys:
         command([str(tmp_path)])
 
 
+def test_a_damaged_run_is_named_and_the_others_are_written(
+    run: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    _, _, folder = run
+    film = next((folder / "films").rglob("*.json")).relative_to(folder)
+    for name, damaged in (("a", "report.json"), ("b", film), ("c", "results.json")):
+        (shutil.copytree(folder, tmp_path / name) / damaged).write_text('{"cut')
+    shutil.copytree(folder, tmp_path / "d")
+    (tmp_path / "d" / "report.html").unlink()
+    with pytest.raises(SystemExit) as stopped:
+        main(["report", str(tmp_path)])
+    message = str(stopped.value)
+    assert "3 of 4 pages" in message
+    for file in (tmp_path / "a" / "report.json", tmp_path / "b" / film, tmp_path / "c" / "results.json"):
+        assert message.count(f"{file}: is no ") == 1
+    assert capsys.readouterr().out.split() == [str(tmp_path / "d" / "report.html")]
+    assert (tmp_path / "d" / "report.html").is_file()
+
+
+def test_a_damaged_comparison_beside_it_is_named(tmp_path: Path) -> None:
+    folder = write_results(tmp_path / "mine/davis", 0.5)
+    (tmp_path / "compare.json").write_text("{")
+    with pytest.raises(ValueError, match=r"compare\.json: is no compare\.json, or damaged"):
+        write_report(folder)
+
+
+def test_a_film_without_its_picture_is_left_out(run: Any, tmp_path: Path) -> None:
+    _, _, folder = run
+    again = shutil.copytree(folder, tmp_path / "again")
+    next((again / "films").rglob("*.webp")).unlink()
+    assert Page(write_report(again)).counts["film"] == Page(folder / "report.html").counts["film"] - 1
+
+
 def write_results(folder: Path, value: float, **about: Any) -> Path:
     folder.mkdir(parents=True)
     content = {"benchmark": "davis", "scores": {"J&F-Mean": value, "J-Mean": value / 2}, "network": "VFS", **about}

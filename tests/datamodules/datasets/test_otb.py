@@ -112,6 +112,9 @@ def test_mistakes(tmp_path: Path) -> None:
         Otb(tmp_path, "tb99")  # type: ignore[arg-type]
     with pytest.raises(DataError, match="no sequences here"):
         Otb(tmp_path, None)
+    write(tmp_path / "mine", "Mine", 3)
+    with pytest.raises(DataError, match="none of the 1 sequences here is of version tb100; version null takes them"):
+        Otb(tmp_path / "mine", allow_missing=True)
     path = write(tmp_path, "Crossing", 3, boxes=2)
     with pytest.raises(DataError, match="2 boxes for 3 frames"):
         Otb(tmp_path, None)

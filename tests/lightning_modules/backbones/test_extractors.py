@@ -5,7 +5,14 @@ import torch
 from torch import nn
 
 from lightning_modules import FrozenEncoder
-from lightning_modules.backbones import build_feature_extractor, build_network, extractor_of, pooled_width, share
+from lightning_modules.backbones import (
+    build_encoder,
+    build_feature_extractor,
+    build_network,
+    extractor_of,
+    pooled_width,
+    share,
+)
 from tests.helpers.encoders import Blocky
 
 SPECS = [
@@ -149,6 +156,27 @@ def test_an_importable_callable_is_an_encoder():
     assert extractor(torch.rand(1, 3, 32, 32)).shape == (1, 3, 8, 8)
 
 
+@pytest.mark.parametrize("name", ["deit_tiny_distilled_patch16_224", "vit_tiny_r_s16_p8_224"])
+def test_transformers_of_timm_take_any_size(name):
+    extractor = build_feature_extractor(f"timm:{name}")
+    stride = extractor.stride
+    with torch.inference_mode():
+        assert extractor(torch.rand(1, 3, 97, 131)).shape == (1, 192, -(-97 // stride), -(-131 // stride))
+
+
+def test_a_convolutional_network_of_timm_is_seen_before_its_pooling():
+    encoder = build_encoder("timm:convnext_atto")
+    encoder.mean = (0.1, 0.2, 0.3)
+    extractor, images = encoder.feature_extractor(), torch.rand(2, 3, 96, 128)
+    assert (extractor.stride, extractor.multiple, extractor.training) == (32, 32, False)
+    assert next(extractor.network.parameters()) is next(encoder.network.parameters())
+    normalised = (images - torch.tensor(encoder.mean).view(3, 1, 1)) / torch.tensor(encoder.std).view(3, 1, 1)
+    with torch.inference_mode():
+        found, expected = extractor(images), encoder.network.eval().forward_features(normalised)
+    assert found.shape == (2, 320, 3, 4)
+    torch.testing.assert_close(found, expected)
+
+
 def test_pooled_width():
     assert pooled_width(build_network("torchvision:resnet18")) == 512
     assert pooled_width(build_network("timm:resnet26d")) == 2048
@@ -168,6 +196,9 @@ def test_pooled_width():
         ("torchvision:resnet18", "res4", 5, "strides can be"),
         ("timm:vit_tiny_patch16_224", "block13", None, "block1 … block12"),
         ("timm:vit_tiny_patch16_224", None, 8, "stride is fixed"),
+        ("torchvision:mobilenet_v3_small", None, None, r"got \(1, 576\) of a 224 x 224 image; take a network of timm"),
+        ("timm:beit_base_patch16_224", None, None, "Beit: takes images of 224 x 224 px only; take a transformer"),
+        ("timm:mixer_s32_224", None, None, "MlpMixer: takes images of one size only"),
         ("nowhere.ckpt", None, None, "no such checkpoint"),
     ],
 )
