@@ -177,15 +177,15 @@ def main(args: Sequence[str] | None = None) -> None:
             raise
         print(f"vidcorr: {error}", file=sys.stderr)
         sys.exit(2)
+    except USER_MISTAKES as error:
+        if debug:
+            raise
+        sys.exit(f"vidcorr: {_one_line(error)} (--debug shows where)")
     except RuntimeError as error:
         if debug or "stateful callback" not in str(error):
             raise
         same = str(error).partition("`")[2].partition("`")[0]
         sys.exit(f"vidcorr: two {same} have the same settings; leave one out or give it another monitor")
-    except USER_MISTAKES as error:
-        if debug:
-            raise
-        sys.exit(f"vidcorr: {_one_line(error)} (--debug shows where)")
 
 
 def overview() -> str:

@@ -157,11 +157,14 @@ class CorrespondenceModule(pl.LightningModule):
         migrate(checkpoint)
         load_strictly(self, checkpoint["state_dict"], "the checkpoint")
 
-    def on_after_batch_transfer(self, batch: Any, dataloader_idx: int) -> Any:
-        """Clips of bytes to float in [0, 1], for loaders of a user's own; our DataModules do that themselves."""
+    def on_train_batch_start(self, batch: Any, batch_index: int) -> None:
+        """Refuse bytes, which a loader of a user's own may give; our DataModules turn them into shares on the device.
+
+        Raises:
+            ValueError: if `clip` is of bytes.
+        """
         if isinstance(batch, dict) and isinstance(clip := batch.get("clip"), Tensor) and clip.dtype == torch.uint8:
-            return batch | {"clip": clip.float().div_(255)}
-        return batch
+            raise ValueError("clip is of bytes: give float RGB in [0, 1], clip.float() / 255")
 
     def _batch_norm_groups(self) -> str:
         kinds = {type(m).__name__ for m in self.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)}

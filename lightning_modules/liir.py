@@ -240,6 +240,7 @@ class Liir(CorrespondenceModule):
         Lightning's GradientAccumulationScheduler does this at the start of an epoch only, so not where a run that was
         stopped within one goes on.
         """
+        super().on_train_batch_start(batch, batch_index)
         self.trainer.accumulate_grad_batches = self.hparams["warmup_accumulation"] if self.warming_up else 1
 
     def on_fit_end(self) -> None:

@@ -155,6 +155,7 @@ class VFSMoCo(CorrespondenceModule):
 
     def on_train_batch_start(self, batch: Batch, batch_index: int) -> None:
         """Refuse a queue that the keys of a step do not divide, before any work."""
+        super().on_train_batch_start(batch, batch_index)
         keys = self._keys_per_step(batch["clip"])
         if sizes := self.queue.nearest_sizes(keys):
             raise ValueError(

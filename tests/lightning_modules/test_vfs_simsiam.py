@@ -5,7 +5,7 @@ import pytorch_lightning as pl
 import torch
 from torch.utils.data import DataLoader
 
-from lightning_modules import VFSSimSiam
+from lightning_modules import Liir, VFSMoCo, VFSSimSiam
 from lightning_modules.backbones import module_from_checkpoint
 from lightning_modules.functional.losses import simsiam_loss
 from lightning_modules.schedules import scaled_lr
@@ -98,14 +98,12 @@ def test_it_trains_and_gives_features_in_other_precisions(precision, tmp_path):
     assert module.feature_extractor("res4")(torch.rand(1, 3, 32, 32)).dtype == kept
 
 
-def test_bytes_of_a_loader_of_ones_own_are_seen_as_shares(tmp_path):
-    clip = torch.randint(0, 256, (4, 4, 3, 32, 32), dtype=torch.uint8)
-    seen = []
-    module = VFSSimSiam(**TINY)
-    module.on_train_batch_start = lambda batch, _: seen.append(batch["clip"])
+@pytest.mark.parametrize("kind", [VFSSimSiam, VFSMoCo, Liir])
+def test_bytes_of_a_loader_of_ones_own_are_refused(kind, tmp_path):
+    clips = [{"clip": torch.zeros(4, 3, 32, 32, dtype=torch.uint8), "video_index": i} for i in range(4)]
     trainer = pl.Trainer(default_root_dir=tmp_path, max_steps=1, accelerator="cpu", logger=False)
-    trainer.fit(module, DataLoader([{"clip": frames} for frames in clip], batch_size=4))
-    torch.testing.assert_close(seen[0], clip.float() / 255)
+    with pytest.raises(ValueError, match=r"clip is of bytes: give float RGB in \[0, 1\]"):
+        trainer.fit(kind(), DataLoader(clips, batch_size=4))
 
 
 def test_a_checkpoint_of_another_size_is_told_in_one_line(tmp_path):
