@@ -10,7 +10,7 @@ from pytorch_lightning.utilities.types import OptimizerLRScheduler
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
-from .backbones import Normalise, extractor_of, load_strictly, migrate, note_of
+from .backbones import Normalise, check_fit, extractor_of, migrate, note_of
 from .backbones.build import Stage
 from .backbones.extractor import Dilated
 from .schedules import scaled_lr, sgd_with_cosine
@@ -155,7 +155,7 @@ class CorrespondenceModule(pl.LightningModule):
             ValueError: if it is not, in one line.
         """
         migrate(checkpoint)
-        load_strictly(self, checkpoint["state_dict"], "the checkpoint")
+        check_fit(self, checkpoint["state_dict"], "the checkpoint")
 
     def on_train_batch_start(self, batch: Any, batch_index: int) -> None:
         """Refuse bytes, which a loader of a user's own may give; our DataModules turn them into shares on the device.

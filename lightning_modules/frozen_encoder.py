@@ -6,7 +6,7 @@ import pytorch_lightning as pl
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
-from .backbones import build_encoder, load_strictly, migrate, note_of, remembered
+from .backbones import build_encoder, check_fit, migrate, note_of, remembered
 from .backbones.build import Encoder, Stage
 from .backbones.extractor import Dilated
 from .base import features_of, one_empty_batch
@@ -55,7 +55,7 @@ class FrozenEncoder(pl.LightningModule):
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """See `CorrespondenceModule`."""
         migrate(checkpoint)
-        load_strictly(self, checkpoint["state_dict"], "the checkpoint")
+        check_fit(self, checkpoint["state_dict"], "the checkpoint")
 
     def feature_extractor(self, stage: Stage = None, stride: int | None = None, dilated: Dilated = False) -> nn.Module:
         """See `CorrespondenceModule.feature_extractor`."""

@@ -8,7 +8,7 @@ from .build import (
     remembered,
     trainable_network,
 )
-from .checkpoints import load_strictly, migrate, note_of, read_checkpoint
+from .checkpoints import check_fit, load_strictly, migrate, note_of, read_checkpoint
 from .extractor import FeatureExtractor, Normalise, RawColour
 from .foreign import crw_resnet18
 from .liir_encoder import LiirEncoder, LiirExtractor, PositionMap
@@ -24,6 +24,7 @@ __all__ = [
     "build_encoder",
     "build_feature_extractor",
     "build_network",
+    "check_fit",
     "crw_resnet18",
     "extractor_of",
     "load_strictly",

@@ -113,10 +113,16 @@ def hyper_parameters(checkpoint: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def load_strictly(module: nn.Module, state: Mapping[str, Tensor], source: str | Path) -> None:
-    """Load weights that must fit exactly.
+    """Load weights that must fit exactly; see `check_fit`."""
+    check_fit(module, state, source)
+    module.load_state_dict(state)
+
+
+def check_fit(module: nn.Module, state: Mapping[str, Tensor], source: str | Path) -> None:
+    """Refuse weights that do not fit a module exactly.
 
     Args:
-        module: what takes them.
+        module: what is to take them.
         state: its state dict.
         source: what the weights are from, for the message.
 
@@ -133,7 +139,6 @@ def load_strictly(module: nn.Module, state: Mapping[str, Tensor], source: str | 
     if any(faults.values()):
         told = "; ".join(f"{fault}: {some(names)}" for fault, names in faults.items() if names)
         raise ValueError(f"{source}: does not fit {type(module).__name__}; {told}")
-    module.load_state_dict(state)
 
 
 @contextmanager
