@@ -21,19 +21,19 @@ from pytorch_lightning.utilities.exceptions import MisconfigurationException, SI
 import callbacks
 import datamodules
 import lightning_modules
-from lightning_modules.backbones.checkpoints import ForeignCheckpoint, hyper_parameters, read_checkpoint
+from lightning_modules.checkpoints.reading import ForeignCheckpoint, hyper_parameters, read_checkpoint
 
 USER_MISTAKES = (ValueError, OSError, MisconfigurationException, callbacks.BenchmarkError, callbacks.TrainingStopped)
 PARTS = (callbacks, datamodules, lightning_modules)
 TOOLS = {
-    "check-data": "datamodules.check_data",
-    "compare": "callbacks.compare",
-    "convert": "lightning_modules.convert",
-    "export": "lightning_modules.export",
-    "figure": "callbacks.figure",
+    "check-data": "datamodules.tools.check_data",
+    "compare": "callbacks.tools.compare",
+    "convert": "lightning_modules.tools.convert",
+    "export": "lightning_modules.tools.export",
+    "figure": "callbacks.tools.figure",
     "report": "callbacks.report",
-    "shard": "datamodules.shards",
-    "transcode": "datamodules.transcode",
+    "shard": "datamodules.reading.shards",
+    "transcode": "datamodules.tools.transcode",
 }
 """First word → module whose `command` takes the words after it."""
 RUNS = {

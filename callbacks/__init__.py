@@ -1,15 +1,17 @@
 """What is measured while it learns: benchmarks and checkpoints as Lightning callbacks."""
 
-from .base import BenchmarkCallback, BenchmarkError
-from .compare import compare
-from .davis import DavisBenchmark
-from .figure import figure
-from .jhmdb import JhmdbBenchmark
-from .label_propagation import LabelPropagation, propagate_video
-from .otb import OtbBenchmark
+from .benchmarks.base import BenchmarkCallback, BenchmarkError
+from .benchmarks.davis import DavisBenchmark
+from .benchmarks.jhmdb import JhmdbBenchmark
+from .benchmarks.otb import OtbBenchmark
+from .benchmarks.vip import VipBenchmark
+from .benchmarks.youtube_vos import YoutubeVosBenchmark
 from .prediction import VideoPrediction, predict_video, propagate_masks, propagate_points, track_box
 from .report import write_report
-from .siamfc_tracker import SiamFCTracker, TrackingProtocol
+from .tools.compare import compare
+from .tools.figure import figure
+from .tracking.boxes import SiamFCTracker, TrackingProtocol
+from .tracking.label_propagation import LabelPropagation, propagate_video
 from .training import (
     AtomicCheckpointIO,
     BestCheckpoint,
@@ -22,8 +24,6 @@ from .training import (
     claim_version,
     newest_checkpoint,
 )
-from .vip import VipBenchmark
-from .youtube_vos import YoutubeVosBenchmark
 
 __all__ = [
     "AtomicCheckpointIO",

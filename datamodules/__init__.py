@@ -1,8 +1,11 @@
+"""Videos and labelled sequences, as LightningDataModules."""
+
 from .got10k import Got10kDataModule
 from .imagenet import ImageFolderDataModule, VideoFrameDataModule
 from .prompted_video import FrameStream, PromptedVideoDataModule
-from .prompts import BoxPrompt, MaskPrompt, PointPrompt
-from .synthetic import SyntheticTrackingDataModule, SyntheticVideoDataModule
+from .reading.prompts import BoxPrompt, MaskPrompt, PointPrompt
+from .synthetic_tracking import SyntheticTrackingDataModule
+from .synthetic_video import SyntheticVideoDataModule
 from .video import VideoDataModule
 
 __all__ = [

@@ -13,10 +13,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, default_collate
 
-from .boxes import centred, context_side, read_boxes, read_numbers, square_crop
 from .datasets.files import list_pictures, picture_header, read_list, require_folder, require_sequences
-from .errors import DataError
-from .loader import (
+from .loading.loader import (
     FixedSampler,
     Key,
     ResumableLoader,
@@ -26,8 +24,10 @@ from .loader import (
     usable_cores,
     whole_key,
 )
-from .pictures import read_picture
-from .sampling import seeded_generator
+from .loading.sampling import seeded_generator
+from .reading.boxes import centred, context_side, read_boxes, read_numbers, square_crop
+from .reading.errors import DataError
+from .reading.pictures import read_picture
 from .video import SkippedVideos
 
 EXEMPLAR, INSTANCE = 120, 255

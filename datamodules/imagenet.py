@@ -15,12 +15,12 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 from torch.utils.data.distributed import DistributedSampler
 
-from .errors import DataError
-from .loader import Key, ResumableLoader, loader_arguments, ranks_of, training_loader, usable_cores, whole_key
-from .sampling import seeded_generator
-from .shards import is_sharded
-from .source import VideoEntry, list_videos, open_video
-from .transforms import RandomResizedCrop
+from .loading.loader import Key, ResumableLoader, loader_arguments, ranks_of, training_loader, usable_cores, whole_key
+from .loading.sampling import seeded_generator
+from .loading.transforms import RandomResizedCrop
+from .reading.errors import DataError
+from .reading.shards import is_sharded
+from .reading.source import VideoEntry, list_videos, open_video
 
 Sample = tuple[Tensor, int]
 

@@ -15,10 +15,10 @@ from pytorch_lightning.utilities import rank_zero_warn
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from .decoding import VIDEO_SUFFIXES, VideoFile
-from .errors import DataError, DecodingError
-from .prompts import Prompt, one_prompt
-from .source import FrameFolder, open_video
+from .reading.decoding import VIDEO_SUFFIXES, VideoFile
+from .reading.errors import DataError, DecodingError
+from .reading.prompts import Prompt, one_prompt
+from .reading.source import FrameFolder, open_video
 
 FRAME_RATE = 24.0
 """Frames per second of what does not say its own."""

@@ -16,14 +16,14 @@ from pytorch_lightning.utilities import rank_zero_warn
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from .clips import ClipDataset, Sampling, Transform, collate_clips
-from .colour import ColourAugmentation
-from .errors import DataError
-from .loader import FixedSampler, ResumableLoader, loader_arguments, ranks_of, training_loader, usable_cores
-from .sampling import continuous_indices, distant_indices, seeded_generator
-from .shards import ShardedVideos, is_sharded, is_url
-from .source import VideoEntry, list_videos, open_video
-from .transforms import CentreCrop, RandomResizedCrop, WholeFrame
+from .loading.clips import ClipDataset, Sampling, Transform, collate_clips
+from .loading.colour_augmentation import ColourAugmentation
+from .loading.loader import FixedSampler, ResumableLoader, loader_arguments, ranks_of, training_loader, usable_cores
+from .loading.sampling import continuous_indices, distant_indices, seeded_generator
+from .loading.transforms import CentreCrop, RandomResizedCrop, WholeFrame
+from .reading.errors import DataError
+from .reading.shards import ShardedVideos, is_sharded, is_url
+from .reading.source import VideoEntry, list_videos, open_video
 
 Batch = dict[str, Any]
 
@@ -44,8 +44,8 @@ class VideoDataModule(pl.LightningDataModule):
 
     Args:
         source: folder, searched through for video files and folders of frames, or a .txt or .csv list of them with
-            optional labels; see `datamodules.source.list_videos`. Or what `vidcorr shard` made of such a source, as a
-            folder or a URL: it gives the same batches, see `datamodules.shards`.
+            optional labels, as `datamodules.reading.source.list_videos` reads it; or the output of `vidcorr shard` on
+            such a source, as a folder or a URL, which gives the same batches.
         frames: T, frames in a clip.
         sampling: "distant", one frame from each of T equal segments, or "continuous", every `interval` frames
             (VFS, Table 1).

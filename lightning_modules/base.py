@@ -10,9 +10,10 @@ from pytorch_lightning.utilities.types import OptimizerLRScheduler
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
-from .backbones import Normalise, check_fit, extractor_of, migrate, note_of
+from .backbones import Normalise, extractor_of
 from .backbones.build import Stage
 from .backbones.extractor import Dilated
+from .checkpoints import check_fit, migrate, note_of
 from .schedules import scaled_lr, sgd_with_cosine
 
 Batch = dict[str, Any]

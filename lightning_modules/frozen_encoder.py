@@ -6,10 +6,11 @@ import pytorch_lightning as pl
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
-from .backbones import build_encoder, check_fit, migrate, note_of, remembered
+from .backbones import build_encoder, remembered
 from .backbones.build import Encoder, Stage
 from .backbones.extractor import Dilated
 from .base import features_of, one_empty_batch
+from .checkpoints import check_fit, migrate, note_of
 
 
 class FrozenEncoder(pl.LightningModule):

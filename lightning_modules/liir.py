@@ -13,12 +13,12 @@ from .backbones.build import UNDILATED, Stage
 from .backbones.extractor import Dilated
 from .backbones.liir_encoder import Modulation, Position
 from .base import Batch, CorrespondenceModule
-from .functional.affinity import positive_mass, reconstruction_loss
-from .functional.color import drop_channel, normalised_lab
+from .functional.colour import drop_channel, normalised_lab
 from .functional.compactness import CompactnessPrior
-from .functional.local_reconstruction import reconstruct_locally
 from .functional.position import shifted_position, shuffled_position
-from .functional.window_tiles import Border
+from .functional.reconstruction.affinity import positive_mass, reconstruction_loss
+from .functional.reconstruction.local_reconstruction import reconstruct_locally
+from .functional.reconstruction.window_tiles import Border
 from .momentum import KeyQueue, averaged_copy, gather, ranks_and_rank, update_average
 from .schedules import step_factor
 

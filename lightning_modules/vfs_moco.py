@@ -11,17 +11,9 @@ from torch.nn.functional import normalize
 
 from .backbones import pooled_width, trainable_network
 from .base import Batch, CorrespondenceModule, split_views
-from .functional.info_nce import info_nce_loss
+from .functional.losses.info_nce import info_nce_loss
 from .heads import mlp
-from .momentum import (
-    KeyQueue,
-    averaged_copy,
-    encode_groups,
-    encode_shuffled,
-    gather,
-    ranks_and_rank,
-    update_average,
-)
+from .momentum import KeyQueue, averaged_copy, encode_groups, encode_shuffled, gather, ranks_and_rank, update_average
 
 
 class VFSMoCo(CorrespondenceModule):

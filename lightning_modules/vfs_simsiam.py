@@ -6,7 +6,7 @@ from torch import Tensor
 
 from .backbones import pooled_width, trainable_network
 from .base import Batch, CorrespondenceModule, split_views
-from .functional.losses import simsiam_loss
+from .functional.losses.simsiam import simsiam_loss
 from .heads import mlp
 
 

@@ -27,7 +27,7 @@ PUBLIC = {
     "reconstruct reconstruct_with_negatives compact_affinity siamese_correlation rgb_to_lab",
     "lightning_modules.backbones": "build_feature_extractor",
     "datamodules": "VideoDataModule SyntheticVideoDataModule Got10kDataModule",
-    "datamodules.sampling": "distant_indices continuous_indices",
+    "datamodules.loading.sampling": "distant_indices continuous_indices",
     "datamodules.datasets": "Davis YoutubeVos Jhmdb Vip Otb",
     "callbacks": "DavisBenchmark YoutubeVosBenchmark JhmdbBenchmark VipBenchmark OtbBenchmark CollapseMonitor",
     "callbacks.metrics": "region_similarity boundary_accuracy RegionBoundary PCK SemanticIoU InstanceAP "

@@ -3,13 +3,7 @@
 from .keypoints import PCK, keypoint_distances, pck
 from .outlines import Outline, boundary_score, mask_outlines, object_outlines, region_score
 from .parts import InstanceAP, SemanticIoU, average_precision, class_areas, match_instances
-from .segmentation import (
-    RegionBoundary,
-    SequenceScore,
-    boundary_accuracy,
-    region_similarity,
-    sequence_statistics,
-)
+from .segmentation import RegionBoundary, SequenceScore, boundary_accuracy, region_similarity, sequence_statistics
 from .tracking import TrackingSuccess, box_iou, centre_error, precision_curve, success_curve
 
 __all__ = [

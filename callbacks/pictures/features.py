@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from lightning_modules.functional import PropagationProtocol
-from lightning_modules.functional.sizing import Size, covered_size, fit_input
+from lightning_modules.functional.propagation.sizing import Size, covered_size, fit_input
 
 from .overlays import Picture, as_pictures, captioned, contact_sheet, resized
 

@@ -7,8 +7,8 @@ import torch
 from torch import Tensor
 
 from lightning_modules.functional import PropagationProtocol
-from lightning_modules.functional.matches import Matches, match_places
-from lightning_modules.functional.sizing import Size
+from lightning_modules.functional.propagation.matches import Matches, match_places
+from lightning_modules.functional.propagation.sizing import Size
 
 from .overlays import Picture, as_pictures, captioned, contact_sheet, resized
 

@@ -12,14 +12,14 @@ from rich.progress import track
 from torch import nn
 
 from datamodules.prompted_video import FrameStream
-from datamodules.prompts import BoxPrompt, MaskPrompt, Prompt
-from datamodules.writing import write_whole
+from datamodules.reading.prompts import BoxPrompt, MaskPrompt, Prompt
+from datamodules.reading.writing import write_whole
 from lightning_modules.backbones import build_encoder
 from lightning_modules.functional import PropagationProtocol
 
-from ..label_propagation import Stopwatch
-from ..results import provenance
-from ..siamfc_tracker import TrackingProtocol
+from ..benchmarks.results import provenance
+from ..tracking.boxes import TrackingProtocol
+from ..tracking.label_propagation import Stopwatch
 from .files import OURS, RECORD, Overlay, open_overlay, open_writer, prepare_folder
 from .follow import SHORT_SIDE, View, propagate_masks, propagate_points, protocol_for, track_box
 

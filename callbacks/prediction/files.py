@@ -10,7 +10,7 @@ import numpy as np
 from torch import Tensor
 
 from datamodules.datasets.files import davis_palette, write_ids
-from datamodules.prompts import BoxPrompt, MaskPrompt, PointPrompt, Prompt
+from datamodules.reading.prompts import BoxPrompt, MaskPrompt, PointPrompt, Prompt
 
 from ..pictures import OverlayAnimation, OverlayVideo, Picture, overlay_boxes, overlay_masks
 

@@ -17,16 +17,16 @@ from pytorch_lightning.utilities import rank_zero_warn
 from torch import Tensor, nn
 
 from datamodules.prompted_video import FrameStream
-from datamodules.prompts import BoxPrompt, MaskPrompt, PointPrompt
+from datamodules.reading.prompts import BoxPrompt, MaskPrompt, PointPrompt
 from lightning_modules.backbones import LiirExtractor
 from lightning_modules.backbones.vit import ViTExtractor
 from lightning_modules.functional import PropagationProtocol
-from lightning_modules.functional.labels import decode_keypoints, encode_keypoints, encode_masks
-from lightning_modules.functional.sizing import Size, covered_size
+from lightning_modules.functional.propagation.labels import decode_keypoints, encode_keypoints, encode_masks
+from lightning_modules.functional.propagation.sizing import Size, covered_size
 
-from ..label_propagation import Encode, Stopwatch, propagate_video
-from ..masks import masks_of
-from ..siamfc_tracker import SiamFCTracker, TrackingProtocol
+from ..tracking.boxes import SiamFCTracker, TrackingProtocol
+from ..tracking.label_propagation import Encode, Stopwatch, propagate_video
+from ..tracking.masks import masks_of
 
 Video = str | Path | FrameStream | Iterable[Tensor]
 """A file, a folder of frames, or frames: uint8 RGB `(3, H, W)` each, all of one size."""

@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor
 
-from datamodules.writing import write_whole
+from datamodules.reading.writing import write_whole
 
 from ..pictures import Picture, contact_sheet, evenly_spaced, resized
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from string import Template
 from typing import Any
 
-from datamodules.writing import write_whole
+from datamodules.reading.writing import write_whole
 
 from .charts import Json, draw_chart, draw_legend, draw_lines
 from .run import Line, Run, progress_charts, protocols_of, read_run, score_lines

@@ -10,7 +10,7 @@ from pytorch_lightning.callbacks import ModelCheckpoint
 from pytorch_lightning.utilities import rank_zero_info
 from pytorch_lightning.utilities.exceptions import SIGTERMException
 
-from ..base import BenchmarkCallback
+from ..benchmarks.base import BenchmarkCallback
 from .run_folder import LAST
 from .safeguards import TrainingStopped
 

@@ -16,9 +16,9 @@ from pytorch_lightning.utilities import rank_zero_info
 from pytorch_lightning.utilities.exceptions import SIGTERMException
 from torch import Tensor
 
-from datamodules.loader import worker_died
+from datamodules.loading.loader import worker_died
 
-from ..ranks import Ranks
+from ..benchmarks.ranks import Ranks
 from .run_folder import AtomicCheckpointIO, FolderLock
 
 MOST_VIDEOS = 32

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
-from ..errors import DataError, DecodingError
-from ..pictures import AGAIN, read_picture
-from ..source import IMAGE_SUFFIXES, natural_order
+from ..reading.errors import DataError, DecodingError
+from ..reading.pictures import AGAIN, read_picture
+from ..reading.source import IMAGE_SUFFIXES, natural_order
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from ..errors import DataError
+from ..reading.errors import DataError
 from .files import list_pictures, picture_header, read_list, require_folder
 from .records import KeypointSequence, Reader
 

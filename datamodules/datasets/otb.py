@@ -9,8 +9,8 @@ from typing import Literal
 
 import numpy as np
 
-from ..boxes import read_boxes
-from ..errors import DataError
+from ..reading.boxes import read_boxes
+from ..reading.errors import DataError
 from .files import list_pictures, picture_header, require_folder
 from .records import BoxSequence, Reader
 

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..pictures import read_picture
+from ..reading.pictures import read_picture
 from .files import read_frame, read_mask
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ from typing import Literal
 
 import numpy as np
 
-from ..errors import DataError
+from ..reading.errors import DataError
 from .files import check_masks, list_pictures, picture_header, read_list, read_mask, require_folder, require_sequences
 from .records import PartSequence, Reader, part_instances
 

@@ -9,7 +9,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
-from ..errors import DataError
+from ..reading.errors import DataError
 from .files import check_masks, list_pictures, picture_header, require_folder, require_sequences
 from .records import MaskSequence, Reader
 

@@ -1,15 +1,12 @@
 """Generated videos with exact ground truth, so that every test and the demo run without a download."""
 
-from .datamodule import SyntheticVideoDataModule
 from .figures import render_figures
 from .layouts import write_jhmdb, write_vip, write_youtube_vos
 from .scene import render_video
-from .tracking import SyntheticTrackingDataModule, write_got10k, write_otb
+from .tracking import write_got10k, write_otb
 from .writers import write_davis, write_videos
 
 __all__ = [
-    "SyntheticTrackingDataModule",
-    "SyntheticVideoDataModule",
     "render_figures",
     "render_video",
     "write_davis",

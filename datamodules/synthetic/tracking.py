@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..got10k import Got10kDataModule
 from .scene import render_video
 from .writers import in_threads, write_frames, write_once, write_text
 
@@ -110,50 +109,3 @@ def boxes_of(masks: NDArray[np.uint8], number: int) -> NDArray[np.float64]:
         else:
             boxes[t] = boxes[t - 1]
     return boxes
-
-
-class SyntheticTrackingDataModule(Got10kDataModule):
-    """`Got10kDataModule` over generated videos, with an OTB-layout benchmark of unseen ones beside them.
-
-    `prepare_data` makes `root/got10k` and `root/otb`, unless they are there with the same parameters, so that
-    `OtbBenchmark(root="<root>/otb", version=None)` runs in the same fit.
-
-    Args:
-        root: folder for what is generated.
-        videos: number of training videos.
-        held_out_videos: number of validation videos.
-        benchmark_videos: number of videos in `root/otb`.
-        frames_per_video: frames in each.
-        video_size: height and width of the frames, pixels.
-        generator_seed: another seed gives other videos.
-        camouflage: 1: sprites share the background's colours; 0: each has one plain colour of its own.
-        kwargs: as of `Got10kDataModule`, without `root`.
-    """
-
-    def __init__(
-        self,
-        root: str | Path = "data/synthetic_tracking",
-        videos: int = 64,
-        held_out_videos: int = 8,
-        benchmark_videos: int = 6,
-        frames_per_video: int = 48,
-        video_size: int = 256,
-        generator_seed: int = 0,
-        camouflage: float = 1.0,
-        **kwargs: Any,
-    ) -> None:
-        super().__init__(root=Path(root) / "got10k", **kwargs)
-        self.folder = Path(root).expanduser()
-        self._counts = videos, held_out_videos, benchmark_videos
-        self._generation: dict[str, Any] = {
-            "seed": generator_seed,
-            "frames": frames_per_video,
-            "size": (video_size, video_size),
-            "camouflage": camouflage,
-        }
-
-    def prepare_data(self) -> None:
-        """Generate what is missing (rank zero)."""
-        videos, held_out, benchmark = self._counts
-        write_got10k(self.folder / "got10k", videos, held_out, **self._generation)
-        write_otb(self.folder / "otb", benchmark, first=UNSEEN, **self._generation)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..datasets.files import davis_palette, write_ids
-from ..errors import DataError
+from ..reading.errors import DataError
 from .scene import render_video
 
 if TYPE_CHECKING:

@@ -8,9 +8,8 @@ from .build import (
     remembered,
     trainable_network,
 )
-from .checkpoints import check_fit, load_strictly, migrate, note_of, read_checkpoint
+from .crw import crw_resnet18
 from .extractor import FeatureExtractor, Normalise, RawColour
-from .foreign import crw_resnet18
 from .liir_encoder import LiirEncoder, LiirExtractor, PositionMap
 from .networks import build_network, pooled_width, share
 
@@ -24,15 +23,10 @@ __all__ = [
     "build_encoder",
     "build_feature_extractor",
     "build_network",
-    "check_fit",
     "crw_resnet18",
     "extractor_of",
-    "load_strictly",
-    "migrate",
     "module_from_checkpoint",
-    "note_of",
     "pooled_width",
-    "read_checkpoint",
     "remembered",
     "share",
     "trainable_network",

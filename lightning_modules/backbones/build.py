@@ -7,7 +7,7 @@ from typing import Any, Protocol, runtime_checkable
 import torch
 from torch import Tensor, nn
 
-from .checkpoints import SUFFIXES, hyper_parameters, instantiate, load_strictly, read_checkpoint
+from ..checkpoints.reading import SUFFIXES, hyper_parameters, instantiate, load_strictly, read_checkpoint
 from .extractor import IMAGENET_MEAN, IMAGENET_STD, Dilated, FeatureExtractor, Normalise, RawColour
 from .liir_encoder import LiirEncoder
 from .networks import build_network, describe, share

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from ..functional.color import normalised_lab
+from ..functional.colour import normalised_lab
 from ..functional.position import resized_position, sinusoidal_position
 from .extractor import FeatureExtractor
 from .resnet import LAYER_OF_STAGE, conv_bn_pairs

@@ -1,14 +1,14 @@
 """Pure tensor functions: label propagation, its protocols and the coding of labels."""
 
-from .affinity import local_affinity, reconstruct, reconstruct_with_negatives
-from .color import rgb_to_lab
+from .colour import rgb_to_lab
 from .compactness import CompactnessPrior, compact_affinity, compactness_loss
-from .info_nce import info_nce_loss
-from .labels import decode_keypoints, decode_masks, encode_keypoints, encode_masks
-from .local_reconstruction import reconstruct_locally
-from .losses import simsiam_loss
-from .propagation import LabelPropagator, propagate_labels, propagation_memory
-from .protocol import PropagationProtocol
+from .losses.info_nce import info_nce_loss
+from .losses.simsiam import simsiam_loss
+from .propagation.labels import decode_keypoints, decode_masks, encode_keypoints, encode_masks
+from .propagation.propagate import LabelPropagator, propagate_labels, propagation_memory
+from .propagation.protocol import PropagationProtocol
+from .reconstruction.affinity import local_affinity, reconstruct, reconstruct_with_negatives
+from .reconstruction.local_reconstruction import reconstruct_locally
 from .siamese import siamese_correlation
 
 __all__ = [

@@ -11,7 +11,7 @@ from PIL import Image
 from torch.utils.data import DataLoader
 
 from callbacks import DavisBenchmark
-from datamodules.errors import DataError
+from datamodules.reading.errors import DataError
 from lightning_modules import FrozenEncoder, VFSSimSiam
 from tests.lightning_modules.test_vfs_simsiam import TINY
 

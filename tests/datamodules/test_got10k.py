@@ -10,9 +10,9 @@ import pytest
 import torch
 
 from datamodules import Got10kDataModule
-from datamodules.errors import DataError
 from datamodules.got10k import TargetPairs, draw_pair, list_sequences, training_crop, usable_boxes
-from datamodules.sampling import seeded_generator
+from datamodules.loading.sampling import seeded_generator
+from datamodules.reading.errors import DataError
 from datamodules.synthetic import write_got10k
 from datamodules.video import SkippedVideos
 

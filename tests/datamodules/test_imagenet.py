@@ -9,7 +9,7 @@ from PIL import Image
 from torchvision.transforms import CenterCrop, PILToTensor, Resize
 
 from datamodules import ImageFolderDataModule, VideoFrameDataModule
-from datamodules.errors import DataError
+from datamodules.reading.errors import DataError
 
 
 def picture(path: Path, seed: int, size: tuple[int, int] = (60, 40)) -> None:

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from datamodules import VideoDataModule
-from datamodules.errors import DataError
+from datamodules.reading.errors import DataError
 from tests.helpers.numbered_videos import write_folder, write_video
 
 

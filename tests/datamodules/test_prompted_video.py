@@ -5,10 +5,10 @@ import pytest
 import torch
 
 from datamodules import FrameStream, MaskPrompt, PromptedVideoDataModule
-from datamodules.decoding import decode_frames
-from datamodules.errors import DataError
 from datamodules.prompted_video import AHEAD
-from datamodules.source import FrameFolder
+from datamodules.reading.decoding import decode_frames
+from datamodules.reading.errors import DataError
+from datamodules.reading.source import FrameFolder
 from datamodules.synthetic.writers import write_frames, write_mp4
 from tests.helpers.numbered_videos import write_video
 

@@ -10,9 +10,9 @@ import torch
 from pytorch_lightning.callbacks import Callback
 
 from datamodules import VideoDataModule
-from datamodules.colour import ColourAugmentation
-from datamodules.errors import DataError
-from datamodules.sampling import seeded_generator
+from datamodules.loading.colour_augmentation import ColourAugmentation
+from datamodules.loading.sampling import seeded_generator
+from datamodules.reading.errors import DataError
 from tests.helpers.epochs import batches, same
 from tests.helpers.numbered_videos import read_number, write_folder, write_video
 

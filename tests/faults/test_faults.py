@@ -1,6 +1,6 @@
 """What goes wrong in a run: one clear line, and nothing good is lost.
 
-A benchmark that takes longer than the process group waits: tests/callbacks/test_ranks.py ("late").
+A benchmark that takes longer than the process group waits: tests/callbacks/benchmarks/test_ranks.py ("late").
 """
 
 import errno

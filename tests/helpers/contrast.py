@@ -11,7 +11,7 @@ import torch.distributed as dist
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
-from datamodules.loader import ClipSampler, Key, ResumableLoader
+from datamodules.loading.loader import ClipSampler, Key, ResumableLoader
 from lightning_modules.momentum import encode_shuffled
 
 

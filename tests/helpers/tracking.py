@@ -14,8 +14,8 @@ from torch import Tensor, nn
 from torch.nn.functional import conv2d
 
 from callbacks import OtbBenchmark, SiamFCTracker
-from callbacks.siamfc_tracker import Track
-from datamodules.boxes import centred
+from callbacks.tracking.boxes import Track
+from datamodules.reading.boxes import centred
 from lightning_modules.backbones import Normalise, build_encoder
 
 Golden = dict[str, NDArray[Any]]

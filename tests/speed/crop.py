@@ -16,9 +16,9 @@ import torch
 from PIL import Image
 from torchvision.transforms import v2
 
-from datamodules.colour import ColourAugmentation
-from datamodules.sampling import seeded_generator
-from datamodules.transforms import RandomResizedCrop, random_boxes
+from datamodules.loading.colour_augmentation import ColourAugmentation
+from datamodules.loading.sampling import seeded_generator
+from datamodules.loading.transforms import RandomResizedCrop, random_boxes
 
 
 def pillow(frames: list[np.ndarray], generator: torch.Generator) -> torch.Tensor:

@@ -16,8 +16,8 @@ from statistics import median
 import av
 import numpy as np
 
-from datamodules.decoding import VideoFile
-from datamodules.sampling import distant_indices, seeded_generator
+from datamodules.loading.sampling import distant_indices, seeded_generator
+from datamodules.reading.decoding import VideoFile
 
 DEFAULT = Path(__file__).parents[3] / "shared/data/clips/mmaction2_demo.mp4"
 

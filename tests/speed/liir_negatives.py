@@ -16,7 +16,7 @@ from torch import Tensor
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
-from lightning_modules.functional.logsumexp import dot_logsumexp
+from lightning_modules.functional.losses.logsumexp import dot_logsumexp
 from tests.helpers.memory import peak_of
 
 

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from datamodules import VideoDataModule
-from datamodules.source import list_videos
+from datamodules.reading.source import list_videos
 
 SHARED = Path(__file__).parents[3] / "shared/data"
 

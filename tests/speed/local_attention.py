@@ -18,7 +18,7 @@ from torch import Tensor
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
 from lightning_modules.functional.compactness import CompactnessPrior
-from lightning_modules.functional.local_reconstruction import reconstruct_locally
+from lightning_modules.functional.reconstruction.local_reconstruction import reconstruct_locally
 from tests.helpers.memory import peak_of
 
 

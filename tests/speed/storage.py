@@ -16,9 +16,9 @@ from statistics import median
 
 import av
 
-from datamodules.sampling import distant_indices, seeded_generator
-from datamodules.source import open_video, stamp
-from datamodules.transcode import Format, transcode
+from datamodules.loading.sampling import distant_indices, seeded_generator
+from datamodules.reading.source import open_video, stamp
+from datamodules.tools.transcode import Format, transcode
 
 DEFAULT = Path(__file__).parents[3] / "shared/data/clips/cutie_example.mp4"
 FRAMES = 300

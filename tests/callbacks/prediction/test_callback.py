@@ -14,7 +14,7 @@ from callbacks.prediction.callback import extractor_for
 from callbacks.prediction.files import PointWriter
 from cli import main
 from datamodules import BoxPrompt, FrameStream, MaskPrompt, PointPrompt
-from datamodules.errors import DataError
+from datamodules.reading.errors import DataError
 from lightning_modules import FrozenEncoder
 from lightning_modules.backbones import build_feature_extractor
 from lightning_modules.functional import PropagationProtocol

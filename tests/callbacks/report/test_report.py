@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from callbacks import DavisBenchmark, JhmdbBenchmark, OtbBenchmark, VipBenchmark, YoutubeVosBenchmark, base
+from callbacks import DavisBenchmark, JhmdbBenchmark, OtbBenchmark, VipBenchmark, YoutubeVosBenchmark
+from callbacks.benchmarks import base
 from callbacks.pictures import overlay_masks
 from callbacks.report import Film, command, reduced, write_report
 from callbacks.report.run import read_run, score_lines, sequence_scores

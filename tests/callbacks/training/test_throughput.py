@@ -8,7 +8,7 @@ import torch
 from torch.utils.data import DataLoader
 
 from callbacks import Throughput
-from datamodules.loader import ClipSampler, ResumableLoader
+from datamodules.loading.loader import ClipSampler, ResumableLoader
 from tests.helpers.contrast import Clips, Tiny, quiet_trainer
 
 
@@ -58,7 +58,7 @@ class Module(pl.LightningModule):
 def clock(monkeypatch):
     clock = Clock()
     monkeypatch.setattr("callbacks.training.throughput.time", clock)
-    monkeypatch.setattr("datamodules.loader.time", clock)
+    monkeypatch.setattr("datamodules.loading.loader.time", clock)
     return clock
 
 

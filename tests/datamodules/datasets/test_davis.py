@@ -9,7 +9,7 @@ from PIL import Image
 
 from datamodules.datasets import Davis
 from datamodules.datasets.files import davis_palette, read_frame
-from datamodules.errors import DataError, DecodingError
+from datamodules.reading.errors import DataError, DecodingError
 from datamodules.synthetic import render_video, write_davis
 
 

@@ -9,7 +9,7 @@ from scipy.io import loadmat, savemat
 
 from datamodules.datasets import Jhmdb
 from datamodules.datasets.jhmdb import JOINTS
-from datamodules.errors import DataError
+from datamodules.reading.errors import DataError
 from datamodules.synthetic import render_figures, write_jhmdb
 
 

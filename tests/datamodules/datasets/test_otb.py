@@ -10,7 +10,7 @@ import torch
 
 from datamodules.datasets import Otb
 from datamodules.datasets.otb import VERSIONS
-from datamodules.errors import DataError, DecodingError
+from datamodules.reading.errors import DataError, DecodingError
 
 PICTURE = np.zeros((6, 8, 3), np.uint8)
 

@@ -10,7 +10,7 @@ from PIL import Image
 
 from datamodules.datasets import Vip
 from datamodules.datasets.vip import PARTS
-from datamodules.errors import DataError
+from datamodules.reading.errors import DataError
 from datamodules.synthetic import render_figures, write_vip
 
 SIZE = (96, 128)

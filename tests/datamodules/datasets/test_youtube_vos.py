@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from datamodules.datasets import YoutubeVos
-from datamodules.errors import DataError
+from datamodules.reading.errors import DataError
 from datamodules.synthetic import render_video, write_youtube_vos
 
 SIZE = (48, 64)

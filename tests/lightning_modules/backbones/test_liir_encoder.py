@@ -6,7 +6,7 @@ from torch import nn
 
 from lightning_modules import Liir
 from lightning_modules.backbones import LiirEncoder, LiirExtractor, PositionMap, build_feature_extractor, share
-from lightning_modules.functional.color import normalised_lab
+from lightning_modules.functional.colour import normalised_lab
 from lightning_modules.functional.position import shifted_position
 
 STAGES = {"res2": (64, 2), "res3": (128, 4), "res4": (256, 4), "res5.b1": (256, 4), "affinity": (64, 4)}

@@ -17,9 +17,9 @@ from lightning_modules.functional import (
     propagate_labels,
 )
 from lightning_modules.functional.compactness import compact_windows
-from lightning_modules.functional.references import reference_frames
-from lightning_modules.functional.tiles import Neighbourhood
-from lightning_modules.functional.window_attention import window_average
+from lightning_modules.functional.propagation.best_matches import window_average
+from lightning_modules.functional.propagation.references import reference_frames
+from lightning_modules.functional.propagation.tiles import Neighbourhood
 
 Golden = Callable[[str], dict[str, np.ndarray]]
 

@@ -1,0 +1,1 @@
+"""Benchmarks as Lightning callbacks, one a file."""

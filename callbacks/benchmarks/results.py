@@ -1,0 +1,118 @@
+"""What a benchmark leaves on disk: results.json, a CSV with a row per sequence, and a table on the console."""
+
+import csv
+import json
+import os
+import platform
+import sys
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import torch
+from rich.console import Console
+from rich.table import Table
+
+from datamodules.reading.writing import write_whole
+
+Row = dict[str, Any]
+
+
+@dataclass
+class Results:
+    """The outcome of one benchmark run.
+
+    Args:
+        benchmark: its name.
+        scores: key → value, fractions, as they are logged.
+        rows: one per sequence (and object); the columns are the keys of the first.
+        about: what the scores depend on: protocol with name, fields and hash, stage, stride, sequences, seconds.
+    """
+
+    benchmark: str
+    scores: Mapping[str, float]
+    rows: Sequence[Row]
+    about: dict[str, Any] = field(default_factory=dict)
+
+    def write(self, folder: Path) -> None:
+        """Write results.json and per_sequence.csv; each appears whole or not at all.
+
+        Raises:
+            OSError: if the folder cannot be written.
+        """
+        folder.mkdir(parents=True, exist_ok=True)
+        content = {
+            "benchmark": self.benchmark,
+            "scores": dict(self.scores),
+            **self.about,
+            **provenance(),
+        }
+        write_whole(folder / "results.json", json.dumps(content, indent=2) + "\n")
+        if self.rows:
+            lines = _Lines()
+            writer = csv.DictWriter(lines, fieldnames=list(self.rows[0]))
+            writer.writeheader()
+            writer.writerows(self.rows)
+            write_whole(folder / "per_sequence.csv", "".join(lines))
+
+    def print(self, console: Console | None = None) -> None:
+        """Print one line per stage with the scores."""
+        table = scores_table({self.benchmark: self.scores}) if self.scores else "no ground truth, nothing to score"
+        (console or wide_console()).print(table)
+
+
+def provenance() -> dict[str, Any]:
+    """What every file of results says of where it comes from: date, command, machine, and the versions of what ran."""
+    cuda = torch.cuda.is_available()
+    return {
+        "date": datetime.now().astimezone().isoformat(timespec="seconds"),
+        "machine": {
+            "system": platform.platform(),
+            "python": platform.python_version(),
+            "cores": os.cpu_count(),
+            "gpus": [torch.cuda.get_device_name(number) for number in range(torch.cuda.device_count())] if cuda else [],
+        },
+        "command": sys.argv,
+        "versions": {name: version(name) for name in ("vidcorr", "torch", "pytorch-lightning")},
+    }
+
+
+def wide_console() -> Console:
+    """The terminal; a file or a pipe is given room for a table's columns."""
+    console = Console()
+    return console if console.is_terminal else Console(width=160)
+
+
+def require_writable(folder: Path) -> None:
+    """Make a folder and try to write to it, before hours of work.
+
+    Raises:
+        OSError: naming the folder, if it cannot be made or written.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    with tempfile.NamedTemporaryFile(dir=folder):
+        pass
+
+
+def scores_table(runs: Mapping[str, Mapping[str, float]]) -> Table:
+    """A table with one row per run and one column per score; values are printed in per cent.
+
+    Args:
+        runs: name of the run → key → fraction.
+    """
+    table = Table(box=None, header_style="bold")
+    columns = list(dict.fromkeys(key for scores in runs.values() for key in scores))
+    table.add_column("", no_wrap=True)
+    for key in columns:
+        table.add_column(key, justify="right")
+    for name, scores in runs.items():
+        table.add_row(name, *(f"{100 * scores[key]:.1f}" if key in scores else "" for key in columns))
+    return table
+
+
+class _Lines(list[str]):
+    write = list.append

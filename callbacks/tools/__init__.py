@@ -1,0 +1,1 @@
+"""Commands that compare, draw and report what benchmarks measured."""

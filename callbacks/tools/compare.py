@@ -1,0 +1,249 @@
+"""Several backbones under one benchmark: one table, beside the baselines that have learned nothing."""
+
+import argparse
+import csv
+import importlib
+import json
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from rich.table import Table
+
+from datamodules.reading.writing import write_whole
+from lightning_modules.backbones import build_encoder
+
+from ..benchmarks.base import BenchmarkCallback
+from ..benchmarks.davis import DavisBenchmark
+from ..benchmarks.results import require_writable, scores_table, wide_console
+from ..report import write_report
+
+
+@dataclass(frozen=True)
+class Contestant:
+    """One row of the table.
+
+    Attributes:
+        name: in the table and, made fit for a file name, as its folder.
+        spec: see `build_feature_extractor`.
+        stage: None is what a benchmark wants: res4 of a ResNet and the last block of a ViT for label propagation,
+            SiamFC's dilated res5 for tracking.
+        stride: likewise.
+        pretrained: the library's own weights.
+        seed: of the weights of a backbone that comes without.
+    """
+
+    name: str
+    spec: str
+    stage: str | None = None
+    stride: int | None = None
+    pretrained: bool = False
+    seed: int = 0
+
+
+def contestants(
+    specs: Sequence[str], pretrained: bool = False, seeds: Sequence[int] = (0, 1), baselines: bool = True
+) -> list[Contestant]:
+    """Read what the command line names.
+
+    Args:
+        specs: `SPEC`, `SPEC@STAGE` or `SPEC@STAGE/STRIDE`, where SPEC is one of `build_feature_extractor`.
+        pretrained: the library's own weights, for names of timm and torchvision.
+        seeds: of the untrained baseline.
+        baselines: add an untrained ResNet-18, once for each seed, and raw colour.
+
+    Raises:
+        ValueError: if one is named twice or a stride is no number.
+    """
+    rows = [_read(text, pretrained) for text in specs]
+    if baselines:
+        rows += [Contestant(f"untrained resnet18, seed {seed}", "torchvision:resnet18", seed=seed) for seed in seeds]
+        rows.append(Contestant("raw colour", "raw_colour"))
+    names = [row.name for row in rows]
+    if twice := sorted({name for name in names if names.count(name) > 1}):
+        raise ValueError(f"compare: {twice[0]} is named twice")
+    return rows
+
+
+def compare(
+    rows: Sequence[Contestant], benchmarks: Sequence[BenchmarkCallback], output: str | Path = "comparison"
+) -> dict[str, dict[str, float]]:
+    """Run benchmarks for several backbones and print one table; a row that fails is told and left out.
+
+    Files, complete after each row: compare.json (scores, protocol, seconds), compare.csv, and those of each run in a
+    folder of its own.
+
+    Args:
+        rows: the backbones.
+        benchmarks: the same for all; where a row names neither stage nor stride, each takes the features it wants.
+        output: folder.
+
+    Returns:
+        Name → `<benchmark>/<score>` → fraction, of the rows that succeeded.
+
+    Raises:
+        DataError: if the data are not as they should be; before any work.
+        ValueError: if every row failed.
+        OSError: if the folder cannot be written; before any work.
+    """
+    output, console = Path(output), wide_console()
+    require_writable(output)
+    for benchmark in benchmarks:
+        _ = benchmark.sequences
+    content: dict[str, dict[str, Any]] = {}
+    for number, row in enumerate(rows, start=1):
+        console.print(f"[{number}/{len(rows)}] {row.name}", markup=False, highlight=False)
+        began = time.perf_counter()
+        try:
+            content[row.name] = _run(row, benchmarks, output / _file_name(row.name))
+        except Exception as error:  # whatever a library raises for one network, the other rows are still wanted
+            content[row.name] = {"error": f"{type(error).__name__}: {error}"}
+            console.print(f"{row.name} failed: {content[row.name]['error']}", style="red", markup=False)
+        content[row.name]["seconds"] = round(time.perf_counter() - began, 1)
+        _write(output, content)
+    scores = {name: row["scores"] for name, row in content.items() if "scores" in row}
+    if not scores:
+        raise ValueError(f"compare: every backbone failed; {output / 'compare.json'} tells how")
+    console.print(_table(scores))
+    for name in scores:  # each page has a line for every row, now that all are known
+        for benchmark in benchmarks:
+            write_report(output / _file_name(name) / benchmark.name)
+    return scores
+
+
+def benchmarks_of(config: Path, root: str | None = None, limit: int | None = None) -> list[BenchmarkCallback]:
+    """The benchmarks that a config of `configs/benchmarks/` names; a stage or stride is left out, and told.
+
+    Args:
+        config: YAML with `trainer.callbacks+` or `trainer.callbacks`.
+        root: replaces that of each benchmark.
+        limit: replaces `limit_sequences` of each.
+
+    Raises:
+        ValueError: if the file is missing, is no such config, names no benchmark, or gives one a wrong argument.
+    """
+    benchmarks = []
+    for kind, arguments in _callbacks(config):
+        left = {key: arguments[key] for key in ("stage", "stride") if arguments.get(key) is not None}
+        if left:
+            told = " and ".join(f"{key} {value}" for key, value in left.items())
+            print(f"compare leaves out {told} of {config}; write SPEC@STAGE or SPEC@STAGE/STRIDE")
+        given = {key: value for key, value in arguments.items() if key not in ("stage", "stride")}
+        given |= {key: value for key, value in (("root", root), ("limit_sequences", limit)) if value is not None}
+        try:
+            benchmarks.append(kind(**given))
+        except TypeError as error:
+            raise ValueError(f"{config}: {kind.__name__}: {error}") from error
+    if not benchmarks:
+        raise ValueError(f"{config}: names no benchmark under trainer.callbacks+")
+    return benchmarks
+
+
+def command(words: Sequence[str]) -> None:
+    """`vidcorr compare`: the words after it.
+
+    Raises:
+        ValueError, OSError: for a user's mistake, one line.
+    """
+    parser = argparse.ArgumentParser(prog="vidcorr compare", description=__doc__)
+    parser.add_argument("specs", nargs="*", metavar="SPEC[@STAGE[/STRIDE]]", help="checkpoint, timm:NAME, …")
+    where = parser.add_mutually_exclusive_group(required=True)
+    where.add_argument("--config", type=Path, help="a file of configs/benchmarks/")
+    where.add_argument("--davis", metavar="ROOT", help="DAVIS-2017 val in this folder")
+    parser.add_argument("--root", help="with --config: the folder of the data, in place of the config's")
+    parser.add_argument("--protocol", default="vfs", help="with --davis: a named protocol (default: vfs)")
+    parser.add_argument("--pretrained", action="store_true", help="the libraries' own weights for timm and torchvision")
+    parser.add_argument("--seeds", type=int, nargs="*", default=[0, 1], help="of the untrained baseline (default: 0 1)")
+    parser.add_argument("--no-baselines", action="store_true")
+    parser.add_argument("--limit", type=_count, metavar="N", help="only so many sequences")
+    parser.add_argument("--output", type=Path, default=Path("comparison"))
+    flags = parser.parse_args(list(words))
+    if flags.config is not None:
+        benchmarks = benchmarks_of(flags.config, flags.root, flags.limit)
+    else:
+        benchmarks = [DavisBenchmark(flags.davis, protocol=flags.protocol, limit_sequences=flags.limit)]
+    rows = contestants(flags.specs, flags.pretrained, flags.seeds, not flags.no_baselines)
+    if not rows:
+        raise ValueError("compare: name at least one backbone, or leave the baselines in")
+    compare(rows, benchmarks, flags.output)
+
+
+def _count(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"expected a number of sequences, 1 or more, got {text!r}")
+    return int(text)
+
+
+def _read(text: str, pretrained: bool) -> Contestant:
+    spec, _, place = text.partition("@")
+    stage, _, stride = place.partition("/")
+    if stride and not stride.isdigit():
+        raise ValueError(f"compare: {text}: the stride {stride!r} is no number; write SPEC@STAGE/STRIDE")
+    named = spec.startswith(("timm:", "torchvision:"))
+    return Contestant(text, spec, stage or None, int(stride) if stride else None, pretrained and named)
+
+
+def _run(row: Contestant, benchmarks: Sequence[BenchmarkCallback], folder: Path) -> dict[str, Any]:
+    torch.manual_seed(row.seed)
+    encoder: Any = build_encoder(row.spec, row.pretrained)
+    scores: dict[str, float] = {}
+    features: dict[str, str] = {}
+    protocols: dict[str, str] = {}
+    for benchmark in benchmarks:
+        chosen = row.stage is not None or row.stride is not None
+        extractor = encoder.feature_extractor(row.stage, row.stride) if chosen else benchmark.extractor(encoder)
+        if torch.cuda.is_available():
+            extractor = extractor.cuda()
+        found = benchmark.evaluate(extractor, folder / benchmark.name, row.name)
+        scores |= {f"{benchmark.name}/{key}": value for key, value in found.items()}
+        dilated = ", dilated" if getattr(extractor, "dilated", False) else ""
+        features[benchmark.name] = f"{extractor.stage} at stride {extractor.stride}{dilated}"
+        if protocol := benchmark.about().get("protocol"):
+            protocols[benchmark.name] = f"{protocol['name']} {protocol['digest']}"
+    about = {"spec": row.spec, "features": features, "seed": row.seed, "pretrained": row.pretrained}
+    return {"scores": scores, **about, "protocol": protocols}
+
+
+def _write(output: Path, content: Mapping[str, Mapping[str, Any]]) -> None:
+    write_whole(output / "compare.json", json.dumps(content, indent=2) + "\n")
+    columns = list(dict.fromkeys(key for row in content.values() for key in row.get("scores", {})))
+    with (output / "compare.csv").open("w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(["name", *columns])
+        for name, row in content.items():
+            writer.writerow([name, *(row.get("scores", {}).get(key, "") for key in columns)])
+
+
+def _table(scores: Mapping[str, Mapping[str, float]]) -> Table:
+    """The benchmark is left out of the columns where there is one only."""
+    one = len({key.partition("/")[0] for row in scores.values() for key in row}) == 1
+    table = scores_table(
+        {name: {key.partition("/")[2] if one else key: row[key] for key in row} for name, row in scores.items()}
+    )
+    table.columns[0].no_wrap = True
+    return table
+
+
+def _file_name(name: str) -> str:
+    return "".join(letter if letter.isalnum() or letter in "-_." else "_" for letter in name)
+
+
+def _callbacks(config: Path) -> Iterator[tuple[type[BenchmarkCallback], dict[str, Any]]]:
+    import yaml  # type: ignore[import-untyped]
+
+    if not config.is_file():
+        raise ValueError(f"{config}: no such config")
+    try:
+        trainer: Mapping[str, Any] = yaml.safe_load(config.read_text())["trainer"]
+        entries: list[Mapping[str, Any]] = trainer.get("callbacks+") or trainer["callbacks"]
+        pairs = [(str(entry["class_path"]), dict(entry.get("init_args") or {})) for entry in entries]
+    except (yaml.YAMLError, KeyError, TypeError, AttributeError) as error:
+        raise ValueError(f"{config}: expected class_path and init_args under trainer.callbacks+") from error
+    for path, arguments in pairs:
+        module, _, name = path.rpartition(".")
+        kind = getattr(importlib.import_module(module or "callbacks"), name, None)
+        if isinstance(kind, type) and issubclass(kind, BenchmarkCallback):
+            yield kind, arguments

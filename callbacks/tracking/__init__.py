@@ -1,0 +1,1 @@
+"""The engine that carries labels through a video with the features of an extractor."""

@@ -1,0 +1,117 @@
+"""Clips of a list of videos as a map from (epoch, index) to tensors."""
+
+import os
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from ..reading.decoding import VideoFile
+from ..reading.errors import DataError
+from ..reading.source import FrameFolder, VideoEntry, open_video
+from .loader import Key, whole_key
+from .sampling import seeded_generator
+
+Sample = dict[str, Any]
+Sampling = Callable[[int, torch.Generator], Tensor]
+Transform = Callable[[Sequence[np.ndarray], torch.Generator], Tensor]
+Video = VideoFile | FrameFolder
+
+
+class ClipDataset(Dataset[Sample]):
+    """Decodes, samples and crops one clip; every draw is a function of (seed, epoch, index).
+
+    Where a video cannot be decoded another one takes its place, drawn as a function of (seed, epoch, index, attempt),
+    and the sample tells so.
+
+    Args:
+        entries: the videos.
+        numbers: the number of each video in the whole source, given out as `video_index`.
+        sampling: from (number of frames, generator) to the frame numbers of a clip.
+        transform: from (frames, generator) to a (T, 3, H, W) uint8 tensor.
+        length: samples in an epoch; sample i is of video i modulo their number.
+        weights: where given, the video of each sample is drawn with these weights instead.
+        seed: of all draws; datasets whose draws should differ need different seeds.
+        attempts: videos that are tried before the run is given up.
+        timeout: seconds for the decoding of one clip.
+        opened_by: opens the video of a number, given a timeout, where it has no file of its own.
+    """
+
+    def __init__(
+        self,
+        entries: Sequence[VideoEntry],
+        numbers: Sequence[int],
+        sampling: Sampling,
+        transform: Transform,
+        length: int,
+        weights: Sequence[int] | None = None,
+        seed: int = 0,
+        attempts: int = 10,
+        timeout: float = 60.0,
+        opened_by: Callable[[int, float], Video] | None = None,
+    ) -> None:
+        # arrays, not lists of objects: workers are forks, and counting references would copy the pages of a long list
+        self._paths = np.array([os.fsencode(entry.path) for entry in entries])
+        self._numbers = np.array(numbers, dtype=np.int64)
+        labels = [entry.label for entry in entries]
+        self._labels = None if None in labels else np.array(labels, dtype=np.int64)
+        self._bounds = None if weights is None else np.cumsum(weights)
+        self._sampling, self._transform = sampling, transform
+        self._length, self._seed, self._attempts, self._timeout = length, seed, attempts, timeout
+        self._opened_by = opened_by
+
+    def __len__(self) -> int:
+        return self._length
+
+    def __getitem__(self, key: Key | int) -> Sample:
+        key = whole_key(key)
+        failures: list[str] = []
+        for attempt in range(self._attempts):
+            generator = seeded_generator(self._seed, *key, attempt)
+            video = self._choose(key[1], attempt, generator)
+            try:
+                return self._read(video, generator) | {"failures": failures}
+            except DataError as error:
+                failures.append(str(error))
+        raise DataError(f"{self._attempts} videos in a row could not be decoded: {'; '.join(failures)}")
+
+    def _choose(self, index: int, attempt: int, generator: torch.Generator) -> int:
+        if self._bounds is not None:
+            frame = int(torch.randint(int(self._bounds[-1]), (), generator=generator))
+            return int(np.searchsorted(self._bounds, frame, side="right"))
+        if attempt:
+            return int(torch.randint(len(self._paths), (), generator=generator))
+        return index % len(self._paths)
+
+    def _read(self, video: int, generator: torch.Generator) -> Sample:
+        with self._open(video) as opened:
+            indices = self._sampling(opened.num_frames, generator)
+            frames = opened.read(indices.tolist())
+        sample = {
+            "clip": self._transform(frames, generator),
+            "video_index": int(self._numbers[video]),
+            "frame_index": indices,
+        }
+        if self._labels is not None:
+            sample["label"] = int(self._labels[video])
+        return sample
+
+    def _open(self, video: int) -> Video:
+        if self._opened_by is not None:
+            return self._opened_by(int(self._numbers[video]), self._timeout)
+        return open_video(os.fsdecode(self._paths[video]), self._timeout)
+
+
+def collate_clips(samples: Sequence[Sample]) -> dict[str, Any]:
+    """Stacks samples into the batch that `VideoDataModule` describes."""
+    batch: dict[str, Any] = {
+        name: torch.stack([sample[name] for sample in samples]) for name in ("clip", "frame_index")
+    }
+    for name in ("video_index", "label"):
+        if name in samples[0]:
+            batch[name] = torch.tensor([sample[name] for sample in samples])
+    batch["failures"] = [line for sample in samples for line in sample["failures"]]
+    return batch

@@ -1,0 +1,210 @@
+"""The order of the samples and the place in it: both survive a restart."""
+
+import os
+import time
+from collections.abc import Callable, Iterator, Sized
+from typing import Any, TypeVar, cast
+
+import pytorch_lightning as pl
+import torch
+from torch.utils.data import DataLoader, Dataset
+from torch.utils.data.distributed import DistributedSampler
+
+from ..reading.errors import DataError
+from .sampling import seeded_generator
+
+Key = tuple[int, int]  # epoch, number of the sample in it
+Batch = TypeVar("Batch")
+
+
+def whole_key(key: Key | int) -> Key:
+    """A key as our samplers give it; a plain number, as other samplers do, is one of epoch 0."""
+    return (0, key) if isinstance(key, int) else key
+
+
+class ClipSampler(DistributedSampler[Key]):
+    """Yields (epoch, index) pairs: of each epoch a permutation that is a function of (seed, epoch).
+
+    The global batch k holds the same samples for any number of ranks that share the same global batch size. Samples
+    that do not fill a global batch are left out. Lightning leaves a `DistributedSampler` in its place and calls its
+    `set_epoch`.
+
+    Args:
+        dataset: anything with a length.
+        batch_size: of one rank.
+        ranks: number of processes.
+        rank: of this process.
+        seed: of the permutation.
+    """
+
+    def __init__(self, dataset: Sized, batch_size: int, ranks: int = 1, rank: int = 0, seed: int = 0) -> None:
+        super().__init__(dataset, num_replicas=ranks, rank=rank, seed=seed, drop_last=True)  # type: ignore[arg-type]
+        self.batch_size = batch_size
+        self.num_samples = len(dataset)
+        self.num_batches = self.num_samples // (batch_size * ranks)
+        self.first_batch = 0
+
+    def __iter__(self) -> Iterator[Key]:
+        order = torch.randperm(self.num_samples, generator=seeded_generator(self.seed, self.epoch))
+        share = order[self.rank :: self.num_replicas]
+        for index in share[self.first_batch * self.batch_size : len(self)].tolist():
+            yield self.epoch, index
+
+    def __len__(self) -> int:
+        return self.num_batches * self.batch_size
+
+
+class FixedSampler(DistributedSampler[Key]):
+    """Yields (0, index) in order, the same in every epoch; ranks without a sample of their own repeat one.
+
+    Args:
+        dataset: anything with a length.
+        ranks: number of processes.
+        rank: of this process.
+    """
+
+    def __init__(self, dataset: Sized, ranks: int = 1, rank: int = 0) -> None:
+        super().__init__(dataset, num_replicas=ranks, rank=rank, shuffle=False)  # type: ignore[arg-type]
+
+    def __iter__(self) -> Iterator[Key]:
+        for index in super().__iter__():
+            yield 0, index  # type: ignore[misc]
+
+
+class ResumableLoader(DataLoader[Batch]):
+    """A loader over a `ClipSampler` whose state is the number of batches that were taken from it in the epoch.
+
+    Batches that workers have made ahead do not count, so a run that goes on from the state starts at the next batch,
+    whatever its number of workers. Lightning keeps the state in its checkpoints.
+
+    Attributes:
+        waited: seconds that were spent waiting for batches so far.
+        processed: where set, gives the number of batches that were trained on; a batch that was taken but not yet
+            trained on, when an exception stops the run, then does not count.
+    """
+
+    sampler: ClipSampler
+    waited: float = 0.0
+    processed: Callable[[], int] | None = None
+    _place: tuple[int, int] = (0, 0)  # epoch, batches taken
+    _resume: tuple[int, int] | None = None
+
+    def __iter__(self) -> Iterator[Any]:  # type: ignore[override]
+        # a generator: it starts at the first next(), after Lightning has set the epoch
+        if not isinstance(self.sampler, ClipSampler):  # Lightning puts another there for overfit_batches
+            yield from _with_advice(super().__iter__())
+            return
+        epoch = self.sampler.epoch
+        taken = self._resume[1] if self._resume and self._resume[0] == epoch else 0
+        self._place, self._resume = (epoch, taken), None
+        self.sampler.first_batch = taken
+        began = time.perf_counter()
+        for batch in _with_advice(super().__iter__()):
+            self.waited += time.perf_counter() - began
+            taken += 1
+            self._place = (epoch, taken)
+            yield batch
+            began = time.perf_counter()
+
+    def state_dict(self) -> dict[str, int]:
+        """Epoch and number of batches taken in it."""
+        epoch, taken = self._place
+        if self.processed is not None:
+            taken = min(taken, self.processed())
+        return {"epoch": epoch, "batches": taken}
+
+    def load_state_dict(self, state: dict[str, int]) -> None:
+        """Sets where the next pass starts; it holds if that pass is in the same epoch."""
+        self._place = self._resume = (state["epoch"], state["batches"])
+        if isinstance(self.sampler, ClipSampler):
+            self.sampler.set_epoch(state["epoch"])
+
+
+def worker_died(reason: str) -> DataError:
+    """What to tell of a worker that ended before its time."""
+    return DataError(
+        f"a worker of the data loader died ({reason.partition('. ')[0]}), most often because the machine ran out of "
+        "memory: lower data.num_workers or data.batch_size, and go on with --ckpt_path last"
+    )
+
+
+def _with_advice(batches: Iterator[Batch]) -> Iterator[Batch]:
+    """Say what to do where torch says that a worker has died."""
+    try:
+        yield from batches
+    except RuntimeError as error:
+        if not str(error).startswith("DataLoader"):
+            raise
+        raise worker_died(str(error)) from error
+
+
+def ranks_of(trainer: pl.Trainer | None) -> tuple[int, int]:
+    """Number of processes that train together, and which one this is; (1, 0) without a Trainer."""
+    return (trainer.world_size, trainer.global_rank) if trainer is not None else (1, 0)
+
+
+def training_loader(
+    dataset: Dataset[Any], seed: int, trainer: pl.Trainer | None, samples: str, remedy: str, arguments: dict[str, Any]
+) -> ResumableLoader[Any]:
+    """A loader over this rank's share of a data set, whose state follows what the Trainer has trained on.
+
+    Args:
+        dataset: takes (epoch, index) keys and has a length.
+        seed: of the order.
+        trainer: that trains with it, if any.
+        samples: what they are and how many, for the error where they do not fill a batch.
+        remedy: for that error.
+        arguments: of `loader_arguments`.
+
+    Raises:
+        DataError: if the samples do not fill a batch on each rank.
+    """
+    ranks, rank = ranks_of(trainer)
+    sampler = ClipSampler(cast(Sized, dataset), arguments["batch_size"], ranks, rank, seed)
+    if not sampler.num_batches:
+        raise DataError(f"{samples} do not fill a batch of {arguments['batch_size']} on {ranks} rank(s); {remedy}")
+    loader: ResumableLoader[Any] = ResumableLoader(dataset, sampler=sampler, **arguments)
+    if trainer is not None:
+        progress = trainer.fit_loop.epoch_loop.batch_progress
+        loader.processed = lambda: progress.current.processed  # type: ignore[attr-defined]
+    return loader
+
+
+def loader_arguments(
+    batch_size: int, num_workers: int, collate: Callable[[list[Any]], Any] | None = None, timeout: float = 0
+) -> dict[str, Any]:
+    """What every loader of ours is made with.
+
+    Args:
+        batch_size: samples per rank.
+        num_workers: processes.
+        collate: list of samples → batch; None is torch's own.
+        timeout: seconds after which a worker that gives nothing ends the run; 0 is never.
+    """
+    return {
+        "batch_size": batch_size,
+        "num_workers": num_workers,
+        "timeout": timeout if num_workers else 0,
+        "collate_fn": collate,
+        "pin_memory": torch.cuda.is_available(),
+        "persistent_workers": num_workers > 0,
+        "worker_init_fn": start_worker,
+        "generator": torch.Generator(),  # the loader draws a seed for its workers: not from the global generator
+    }
+
+
+def usable_cores() -> int:
+    """Processor cores that this process may run on."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def start_worker(worker: int) -> None:
+    """Keeps OpenCV to the worker's own thread, and the worker out of the signals that end the run.
+
+    Ctrl-C, SLURM and torchrun signal a whole process group; a worker that died first would take the step along that is
+    to be finished and saved. Workers end with the process that started them.
+    """
+    import cv2
+
+    cv2.setNumThreads(0)
+    os.setpgrp()

@@ -1,0 +1,1 @@
+"""Reading of videos, pictures, boxes and prompts from disk."""

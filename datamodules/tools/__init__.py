@@ -1,0 +1,1 @@
+"""Commands that check, shrink and pack training videos."""

@@ -1,0 +1,290 @@
+"""Check a source of videos: each is opened and some of its frames are decoded, before training has to."""
+
+import argparse
+import hashlib
+import json
+import os
+import statistics
+import sys
+import time
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing
+from dataclasses import asdict, dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any, Literal
+
+from ..loading.loader import usable_cores
+from ..reading.decoding import VideoFile
+from ..reading.errors import DataError
+from ..reading.source import VideoEntry, list_line, list_videos, natural_order, open_video, pictures_of, stamp
+from ..reading.writing import write_whole
+from .parallel import Failure, in_processes, with_progress
+
+Kind = Literal["unreadable", "too short", "duplicate"]
+
+_SAVE_EVERY = 60.0  # seconds
+_ENDS = 2**16  # bytes of a file's head and of its tail that its digest covers
+
+
+@dataclass(frozen=True)
+class VideoReport:
+    """What was found of one video.
+
+    Attributes:
+        path: absolute.
+        bytes: size on disk.
+        modified: time of the last change, ns; with path and bytes it tells whether a video has to be read again.
+        digest: of its size, its first and its last 64 KiB; of a folder, of the sizes of all pictures and of the first
+            and last one. Videos with the same digest are taken for duplicates.
+        frames: number.
+        seconds: duration, 0 where unknown.
+        fps: average frame rate, 0 where unknown.
+        width: pixels as stored.
+        height: pixels as stored.
+        codec: its name, "frames" for a folder of pictures.
+        error: why it cannot be used for training, None if it can.
+    """
+
+    path: str
+    bytes: int = 0
+    modified: int = 0
+    digest: str = ""
+    frames: int = 0
+    seconds: float = 0.0
+    fps: float = 0.0
+    width: int = 0
+    height: int = 0
+    codec: str = ""
+    error: str | None = None
+
+
+@dataclass(frozen=True)
+class Problem:
+    """Why a video is not in clean.txt."""
+
+    kind: Kind
+    reason: str
+
+
+def check_data(
+    source: str | os.PathLike[str],
+    output: str | os.PathLike[str] = "checked",
+    workers: int | None = None,
+    min_frames: int = 8,
+    timeout: float = 60.0,
+) -> list[tuple[VideoReport, Problem | None]]:
+    """Check the videos of a source in parallel; files: report.json (all videos) and clean.txt (a list of the usable).
+
+    What an earlier report.json in `output` tells of a readable video that has not changed since is taken from there.
+    An interrupted run leaves what it has found in report.json.
+
+    Args:
+        source: as of `list_videos`; here a list may name files that are missing.
+        output: folder.
+        workers: processes; by default one per usable core.
+        min_frames: a video with fewer is too short.
+        timeout: seconds for each video.
+
+    Returns:
+        Each video of the source, in its order, with what speaks against it.
+
+    Raises:
+        DataError: if the source is not as described, or none of its videos can be used (the report is written then).
+        OSError: if `output` cannot be written.
+    """
+    output = Path(output).expanduser()
+    output.mkdir(parents=True, exist_ok=True)
+    entries = list_videos(source, strict=False)
+    paths = list(dict.fromkeys(os.path.abspath(entry.path) for entry in entries))
+    reports = _earlier(output / "report.json")
+    saved = time.monotonic()
+    done: set[str] = set()
+    items = [(path, reports.get(path)) for path in paths]
+    try:
+        outcomes = in_processes(partial(_inspect, timeout), items, workers or usable_cores(), 2 * timeout + 5)
+        with closing(outcomes):
+            for (path, _), outcome in with_progress(outcomes, len(items), "check-data"):
+                reports[path] = _unreadable(path, outcome) if isinstance(outcome, Failure) else outcome
+                done.add(path)
+                if time.monotonic() > saved + _SAVE_EVERY:
+                    _write_report(output, source, entries, reports, min_frames)
+                    saved = time.monotonic()
+    finally:
+        rows = _write_report(output, source, entries, reports, min_frames)
+    usable = [entry for entry, (_, problem) in zip(entries, rows, strict=True) if problem is None]
+    if not usable:
+        (output / "clean.txt").unlink(missing_ok=True)  # of an earlier run
+        raise DataError(f"{source}: none of {len(rows)} videos can be used; {output / 'report.json'} tells why")
+    lines = (list_line(os.path.abspath(entry.path), entry.label) for entry in usable)
+    write_whole(output / "clean.txt", "".join(f"{line}\n" for line in lines))
+    return rows
+
+
+def command(words: Sequence[str]) -> None:
+    """`vidcorr check-data`: the words after it.
+
+    Raises:
+        ValueError, OSError: for a user's mistake, one line.
+    """
+    parser = argparse.ArgumentParser(prog="vidcorr check-data", description=__doc__)
+    parser.add_argument("source", metavar="SOURCE", help="folder of videos, or a .txt or .csv list of them")
+    parser.add_argument("--output", type=Path, default=Path("checked"), help="folder (default: checked)")
+    parser.add_argument("--workers", type=int, help="processes (default: one per core)")
+    parser.add_argument("--min-frames", type=int, default=8, help="fewer are too short (default: 8)")
+    parser.add_argument("--timeout", type=float, default=60.0, help="seconds for one video (default: 60)")
+    flags = parser.parse_args(list(words))
+    try:
+        rows = check_data(**vars(flags))
+    except KeyboardInterrupt:
+        print(f"interrupted; {flags.output / 'report.json'} keeps what is done, run it again to go on", file=sys.stderr)
+        sys.exit(130)
+    _print(rows, flags.output)
+
+
+def _inspect(timeout: float, item: tuple[str, VideoReport | None]) -> VideoReport:
+    """Reads a video, unless the earlier report on it still holds. Runs in a process of its own."""
+    path, earlier = item
+    size, modified = stamp(path)
+    if earlier is not None and earlier.error is None and (earlier.bytes, earlier.modified) == (size, modified):
+        return earlier
+    with open_video(path, timeout) as video:
+        last = video.num_frames - 1
+        frame = video.read([round(part * last / 4) for part in range(5)])[0]
+        frames = video.num_frames  # exact now, as the end has been looked for
+        about: dict[str, Any] = {"codec": "frames", "height": frame.shape[0], "width": frame.shape[1]}
+        if isinstance(video, VideoFile):
+            info = video.info
+            if video.is_cut:
+                raise DataError(f"ends early: {frames} of {info.num_frames} frames; copy it again")
+            if size < (whole := _riff_size(path)) * 0.9:
+                raise DataError(f"ends early: {size} of {whole} bytes; copy it again")
+            about = {"codec": info.codec, "height": info.height, "width": info.width, "fps": round(info.fps, 3)}
+            about["seconds"] = round(info.duration or (frames / info.fps if info.fps else 0.0), 3)
+    return VideoReport(path, size, modified, _digest(path), frames, **about)
+
+
+def _unreadable(path: str, failure: Failure) -> VideoReport:
+    try:
+        size, modified = stamp(path)
+    except DataError:
+        size, modified = 0, 0
+    return VideoReport(path, size, modified, error=failure.reason.removeprefix(f"{path}: "))
+
+
+def _riff_size(path: str) -> int:
+    """Bytes that an AVI file should have, 0 for other files; its count of frames is made to fit what is there."""
+    with open(path, "rb") as file:
+        head = file.read(8)
+    return 8 + int.from_bytes(head[4:], "little") if head[:4] == b"RIFF" else 0
+
+
+def _digest(path: str) -> str:
+    digest = hashlib.blake2b(digest_size=16)
+    if os.path.isdir(path):
+        pictures = sorted(pictures_of(path), key=lambda picture: natural_order(picture.name))
+        digest.update(repr([picture.stat().st_size for picture in pictures]).encode())
+        for picture in (pictures[0], pictures[-1]):
+            digest.update(Path(picture.path).read_bytes())
+    else:
+        with open(path, "rb") as file:
+            size = file.seek(0, os.SEEK_END)
+            digest.update(str(size).encode())
+            for place in (0, max(size - _ENDS, 0)):
+                file.seek(place)
+                digest.update(file.read(_ENDS))
+    return digest.hexdigest()
+
+
+def _earlier(file: Path) -> dict[str, VideoReport]:
+    """Path → what an earlier run found; empty where there is no report of this form."""
+    names = VideoReport.__dataclass_fields__
+    try:
+        rows = json.loads(file.read_text())["videos"]
+        reports = [VideoReport(**{name: row[name] for name in names}) for row in rows]
+    except (OSError, ValueError, KeyError, TypeError):
+        return {}
+    return {report.path: report for report in reports}
+
+
+def _write_report(
+    output: Path,
+    source: str | os.PathLike[str],
+    entries: Sequence[VideoEntry],
+    reports: Mapping[str, VideoReport],
+    min_frames: int,
+) -> list[tuple[VideoReport, Problem | None]]:
+    """Judges what is known so far and writes it."""
+    known = [(entry, reports[path]) for entry in entries if (path := os.path.abspath(entry.path)) in reports]
+    problems = list(_problems([report for _, report in known], min_frames))
+    rows = [
+        {**asdict(report), "label": entry.label, "problem": problem and asdict(problem)}
+        for (entry, report), problem in zip(known, problems, strict=True)
+    ]
+    content = {"source": os.fspath(source), "videos": rows, "complete": len(rows) == len(entries)}
+    write_whole(output / "report.json", json.dumps(content, indent=1) + "\n")
+    return [(report, problem) for (_, report), problem in zip(known, problems, strict=True)]
+
+
+def _problems(reports: Sequence[VideoReport], min_frames: int) -> Iterator[Problem | None]:
+    """What speaks against each video, in order; of duplicates the first is kept."""
+    seen: dict[str, str] = {}
+    for report in reports:
+        name = Path(report.path).name
+        if report.error is not None:
+            yield Problem("unreadable", report.error)
+        elif report.frames < min_frames:
+            yield Problem("too short", f"{report.frames} frame(s), fewer than {min_frames}")
+        elif report.path.strip().splitlines() != [report.path]:
+            yield Problem("unreadable", f"{name!r} cannot stand in a list file; rename it")
+        elif first := seen.get(report.digest):
+            yield Problem("duplicate", "listed twice" if first == report.path else f"the same as {first}")
+        else:
+            seen[report.digest] = report.path
+            yield None
+
+
+def _print(rows: Sequence[tuple[VideoReport, Problem | None]], output: Path, most: int = 20) -> None:
+    from rich.console import Console
+
+    console = Console(soft_wrap=True, highlight=False, markup=False)
+    readable = [report for report, _ in rows if report.error is None]
+    unusable = [(report, problem) for report, problem in rows if problem is not None]
+    for name, text in _summary(readable).items():
+        console.print(f"{name:>12}  {text}")
+    kinds = Counter(problem.kind for _, problem in unusable)
+    detail = f": {', '.join(f'{count} {kind}' for kind, count in kinds.most_common())}" if kinds else ""
+    console.print(f"{'unusable':>12}  {len(unusable)} of {len(rows)} ({len(unusable) / len(rows):.1%}){detail}")
+    for report, problem in unusable[:most]:
+        console.print(f"  {report.path}: {problem.reason}")
+    if len(unusable) > most:
+        console.print(f"  … and {len(unusable) - most} more in {output / 'report.json'}")
+    console.print(
+        f"{'written':>12}  {output / 'report.json'}; {output / 'clean.txt'}: {len(rows) - len(unusable)} videos"
+    )
+
+
+def _summary(reports: Sequence[VideoReport]) -> dict[str, str]:
+    seconds = [report.seconds for report in reports if report.seconds]
+    size = sum(report.bytes for report in reports) / 1e9
+    lines = {
+        "readable": f"{len(reports)} videos, {size:.3g} GB, {sum(report.frames for report in reports)} frames",
+        "frames": _spread([report.frames for report in reports]),
+        "codecs": _counts(report.codec for report in reports),
+        "frame rates": _counts(f"{report.fps:.5g}" for report in reports if report.fps),
+        "sizes": _counts(f"{report.width} × {report.height}" for report in reports),
+    }
+    if seconds:
+        lines["seconds"] = f"{_spread(seconds)}, {sum(seconds) / 3600:.3g} hours in all"
+    return lines
+
+
+def _spread(values: Sequence[float]) -> str:
+    return f"{min(values):.4g} to {max(values):.4g}, median {statistics.median(values):.4g}"
+
+
+def _counts(values: Iterator[str] | Any, most: int = 6) -> str:
+    counts = Counter(values).most_common()
+    more = f" and {len(counts) - most} more" if len(counts) > most else ""
+    return ", ".join(f"{value} ({count})" for value, count in counts[:most]) + more

@@ -1,0 +1,167 @@
+"""A function over many items, in processes of which each may hang or crash without taking the run along."""
+
+import os
+import signal
+import time
+import traceback
+from collections.abc import Callable, Generator, Iterator, Sequence
+from dataclasses import dataclass
+from multiprocessing import Pipe, Process, parent_process
+from multiprocessing.connection import Connection, wait
+from threading import Thread
+from typing import Any, Generic, TypeVar
+
+from ..reading.errors import DataError, DecodingError
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+
+@dataclass(frozen=True)
+class Failure:
+    """Why an item gave no result, in one line without the item's name."""
+
+    reason: str
+
+
+def in_processes(
+    function: Callable[[Item], Result], items: Sequence[Item], workers: int, timeout: float
+) -> Generator[tuple[Item, Result | Failure]]:
+    """Calls a function with each item in a few processes; results come as they are ready.
+
+    An item whose process dies, or is still at it after the time limit, fails; a new process takes its place. When the
+    caller stops iterating (also by Ctrl-C) the processes are killed, whatever they are at.
+
+    Args:
+        function: at the top level of a module, or a partial of one; may raise DataError, which fails the item.
+        items: what it takes.
+        workers: number of processes.
+        timeout: seconds for one item.
+
+    Yields:
+        (item, what the function returned or why it did not).
+
+    Raises:
+        OSError: from the function, which is taken for the end of the run (a full disk, say).
+        RuntimeError: any other error in the function, with its traceback.
+    """
+    waiting = iter(items)
+    busy: list[_Worker[Item, Result]] = []
+    idle: list[_Worker[Item, Result]] = []
+    try:
+        while True:
+            while len(busy) < max(workers, 1):
+                try:
+                    item = next(waiting)
+                except StopIteration:
+                    break
+                worker = idle.pop() if idle else _Worker(function)
+                busy.append(worker)
+                worker.give(item, timeout)
+            if not busy:
+                return
+            soonest = min(worker.deadline for worker in busy)
+            wait([worker.pipe for worker in busy], max(0.0, soonest - time.monotonic()))
+            for worker in list(busy):
+                if worker.pipe.poll():
+                    outcome = worker.take()
+                elif time.monotonic() > worker.deadline:
+                    worker.end()
+                    outcome = Failure(f"not done within {timeout:g} s")
+                else:
+                    continue
+                busy.remove(worker)
+                if worker.process.is_alive():
+                    idle.append(worker)
+                yield worker.item, outcome
+    finally:
+        for worker in busy + idle:
+            worker.end()
+
+
+class _Worker(Generic[Item, Result]):
+    """A process that calls the function with one item at a time."""
+
+    item: Item
+    deadline = 0.0
+
+    def __init__(self, function: Callable[[Item], Result]) -> None:
+        self.pipe, end = Pipe()
+        self.process = Process(target=_serve, args=(function, end, self.pipe), daemon=True)
+        self.process.start()
+        end.close()  # held by the process alone: its death closes the pipe
+
+    def give(self, item: Item, timeout: float) -> None:
+        self.item, self.deadline = item, time.monotonic() + timeout
+        self.pipe.send(item)
+
+    def take(self) -> Result | Failure:
+        try:
+            outcome: Result | Failure | OSError | RuntimeError = self.pipe.recv()
+        except EOFError:
+            self.process.join()
+            code = self.process.exitcode or 0
+            self.end()
+            return Failure(f"crashed the decoder ({signal.strsignal(-code) if code < 0 else f'exit status {code}'})")
+        if isinstance(outcome, OSError | RuntimeError):
+            raise outcome
+        return outcome
+
+    def end(self) -> None:
+        self.process.kill()
+        self.process.join()
+        self.pipe.close()
+
+
+def _serve(function: Callable[[Any], Any], pipe: Connection, other_end: Connection) -> None:
+    import cv2
+
+    other_end.close()
+    Thread(target=_end_with_parent, daemon=True).start()
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent
+    cv2.setNumThreads(0)
+    while True:
+        try:
+            item = pipe.recv()
+        except EOFError:
+            return
+        try:
+            pipe.send(function(item))
+        except DataError as error:
+            pipe.send(Failure(error.reason if isinstance(error, DecodingError) else str(error)))
+        except OSError as error:  # errors of libraries cannot always travel: a plain one can
+            pipe.send(OSError(error.errno, error.strerror or str(error), error.filename))
+        except Exception:
+            pipe.send(RuntimeError(traceback.format_exc()))
+
+
+def _end_with_parent() -> None:
+    """A killed run leaves no process at work on what the next run will take up."""
+    parent = parent_process()
+    if parent is not None:
+        wait([parent.sentinel])
+        os._exit(1)
+
+
+def with_progress(outcomes: Iterator[Result], total: int, title: str) -> Iterator[Result]:
+    """Passes on what it is given and shows on stderr how far it is."""
+    from rich.console import Console
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeElapsedColumn,
+        TimeRemainingColumn,
+    )
+
+    columns = (TextColumn(title), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn())
+    # drawn from here and not from a thread: the processes are forks
+    with Progress(*columns, console=Console(stderr=True), auto_refresh=False) as progress:
+        task, drawn = progress.add_task(title, total=total), 0.0
+        for outcome in outcomes:
+            yield outcome
+            progress.advance(task)
+            if time.monotonic() > drawn + 0.2:
+                progress.refresh()
+                drawn = time.monotonic()

@@ -1,0 +1,1 @@
+"""Families of foreign checkpoints, one a file."""

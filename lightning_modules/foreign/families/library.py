@@ -1,0 +1,35 @@
+"""State dicts of torchvision and timm, with or without the classifier."""
+
+import re
+
+from ...backbones.networks import build_network
+from ..mapping import DAVIS, Converted, Family, frozen, resnet_name
+from ..reading import State
+
+CLASSIFIER = re.compile(r"(fc|head|heads|classifier)\..+")
+
+
+def _convert(library: str, state: State, architecture: str | None) -> Converted:
+    spec = architecture or f"{library}:{_resnet(library, state)}"
+    own = build_network(spec).state_dict()
+    left = {re.escape(key): "classifier" for key in state if key not in own and CLASSIFIER.fullmatch(key)}
+    transformer = "patch_embed.proj.weight" in state
+    own_choice = f"{DAVIS} --trainer.callbacks.protocol vidcorr --trainer.callbacks.stage null"
+    return frozen(spec, state, {r"(.+)": r"\1"}, left, measured_by=own_choice if transformer else DAVIS)
+
+
+def _resnet(library: str, state: State) -> str:
+    if "conv1.weight" not in state:
+        raise ValueError(
+            "the keys do not tell which network this is, nor how its images were normalised; name it by "
+            f"--architecture, for example {library}:vit_small_patch16_224.dino"
+        )
+    return resnet_name(state)
+
+
+TORCHVISION = Family(
+    "torchvision",
+    lambda state: {"conv1.weight", "bn1.weight", "layer1.0.conv1.weight"} <= state.keys(),
+    lambda state, architecture: _convert("torchvision", state, architecture),
+)
+TIMM = Family("timm", lambda state: False, lambda state, architecture: _convert("timm", state, architecture))

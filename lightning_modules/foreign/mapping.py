@@ -1,0 +1,140 @@
+"""From the names of a foreign state dict to ours, by rules that cover every key or say which they do not."""
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from ..checkpoints.reading import some
+from .reading import State
+
+Rules = Mapping[str, str]
+"""Regular expression over a whole foreign key → our name (`\\1` is its first group), or why it is left out."""
+
+DAVIS = "--config configs/benchmarks/davis.yaml"
+
+
+@dataclass(frozen=True)
+class Converted:
+    """Foreign weights under the names of a module of ours."""
+
+    class_path: str
+    init_args: dict[str, Any]
+    state: State
+    unused: dict[str, str] = field(default_factory=dict)
+    """Foreign key → why it is not needed."""
+    note: str = ""
+    """What the user should know of it."""
+    measured_by: str = DAVIS
+    """The words after `validate --ckpt_path FILE` that come nearest to the source's own evaluation."""
+
+
+@dataclass(frozen=True)
+class Family:
+    """One kind of foreign checkpoint. A new one is a file with one of these, listed in `FAMILIES`."""
+
+    name: str
+    recognises: Callable[[State], bool]
+    """By the keys; it must be sure, a doubtful one is for the user to name."""
+    convert: Callable[[State, str | None], Converted]
+    """Weights, and the architecture where the user or the file names it → the same for us."""
+
+
+def rename(state: State, taken: Rules, left: Rules) -> tuple[State, dict[str, str]]:
+    """Give every key its name in our module, or a reason to leave it out.
+
+    Args:
+        state: foreign weights.
+        taken: rules for keys that have a place.
+        left: rules for keys that have none; these are looked at first.
+
+    Returns:
+        Weights under our names, and foreign key → why it is left out.
+
+    Raises:
+        ValueError: if no rule covers a key, or two keys get one name.
+
+    Example:
+        >>> rename({"net.a": 1, "queue": 2}, {r"net\\.(.+)": r"\\1"}, {"queue": "negatives"})
+        ({'a': 1}, {'queue': 'negatives'})
+    """
+    renamed: State = {}
+    unused: dict[str, str] = {}
+    unknown: list[str] = []
+    for key, tensor in state.items():
+        reason = next((why for pattern, why in left.items() if re.fullmatch(pattern, key)), None)
+        matches = ((re.fullmatch(pattern, key), name) for pattern, name in taken.items())
+        found = next((match.expand(name) for match, name in matches if match), None)
+        if reason is not None:
+            unused[key] = reason
+        elif found in renamed:
+            raise ValueError(f"two tensors would become {found}, one of them is {key}")
+        elif found is not None:
+            renamed[found] = tensor
+        else:
+            unknown.append(key)
+    if unknown:
+        raise ValueError(f"no rule says what these are: {some(unknown)}")
+    return renamed, unused
+
+
+def frozen(spec: str, state: State, taken: Rules, left: Rules, note: str = "", measured_by: str = DAVIS) -> Converted:
+    """A network that is measured as it is.
+
+    Args:
+        spec: see `build_network`.
+        state: foreign weights.
+        taken: rules to the network's own names.
+        left: see `rename`.
+        note: see `Converted`.
+        measured_by: likewise.
+
+    Returns:
+        Weights of a `FrozenEncoder`.
+
+    Raises:
+        ValueError: see `rename`.
+    """
+    renamed, unused = rename(state, taken, left)
+    weights = {f"encoder.network.{name}": tensor for name, tensor in renamed.items()}
+    return Converted(
+        "lightning_modules.frozen_encoder.FrozenEncoder", {"spec": spec}, weights, unused, note, measured_by
+    )
+
+
+RESNETS: dict[tuple[int, tuple[int, ...], int, int], str] = {
+    (2, (2, 2, 2, 2), 64, 64): "resnet18",
+    (2, (3, 4, 6, 3), 64, 64): "resnet34",
+    (3, (3, 4, 6, 3), 64, 64): "resnet50",
+    (3, (3, 4, 23, 3), 64, 64): "resnet101",
+    (3, (3, 8, 36, 3), 64, 64): "resnet152",
+    (3, (3, 4, 6, 3), 128, 128): "wide_resnet50_2",
+    (3, (3, 4, 23, 3), 128, 128): "wide_resnet101_2",
+    (3, (3, 4, 6, 3), 128, 4): "resnext50_32x4d",
+    (3, (3, 4, 23, 3), 256, 8): "resnext101_32x8d",
+}
+"""Convolutions of a block, blocks of the stages, outputs and inputs of a 3 × 3 convolution of the first → name."""
+
+
+def resnet_name(state: State, prefix: str = "") -> str:
+    """torchvision's name of the ResNet whose weights these are.
+
+    Args:
+        state: weights under torchvision's names.
+        prefix: before each of them.
+
+    Raises:
+        ValueError: if there is none.
+    """
+    names = [key.removeprefix(prefix).split(".") for key in state if key.startswith(f"{prefix}layer")]
+    blocks = tuple(len({part[1] for part in names if part[0] == f"layer{layer}"}) for layer in range(1, 5))
+    convolutions = len({part[2] for part in names if part[:2] == ["layer1", "0"] and part[2].startswith("conv")})
+    second = state.get(f"{prefix}layer1.0.conv2.weight")
+    outputs, inputs = second.shape[:2] if second is not None else (0, 0)
+    name = RESNETS.get((convolutions, blocks, outputs, inputs))
+    if name is None:
+        raise ValueError(
+            f"a ResNet of {blocks} blocks of {convolutions} convolutions, which is none of torchvision's; "
+            "name it by --architecture"
+        )
+    return name

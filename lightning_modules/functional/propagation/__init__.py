@@ -1,0 +1,16 @@
+"""Label propagation: its protocols, the engine, and the coding of labels."""
+
+from .labels import decode_keypoints, decode_masks, encode_keypoints, encode_masks
+from .propagate import LabelPropagator, propagate_labels, propagation_memory
+from .protocol import PropagationProtocol
+
+__all__ = [
+    "LabelPropagator",
+    "PropagationProtocol",
+    "decode_keypoints",
+    "decode_masks",
+    "encode_keypoints",
+    "encode_masks",
+    "propagate_labels",
+    "propagation_memory",
+]

@@ -1,0 +1,270 @@
+"""Label propagation: the labels of a video's first frame, carried through the video by the similarity of features."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from functools import partial
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from ..compactness import compact_windows
+from .best_matches import WORKSPACE, best_matches, best_matches_memory, window_average, window_average_memory
+from .labels import decode_masks
+from .protocol import PropagationProtocol
+from .references import ReferenceMemory, kept_frames, looks_everywhere, reference_frames
+from .tiles import Neighbourhood
+
+
+def propagate_labels(
+    features: Tensor | Iterable[Tensor],
+    first_labels: Tensor,
+    protocol: PropagationProtocol,
+    entering: Mapping[int, Tensor] | None = None,
+) -> Iterator[Tensor]:
+    """Carry the labels of frame 0 through a video, one frame at a time.
+
+    The labels of a frame are an average of the labels of its reference frames, weighted by the softmax of the feature
+    similarities in a neighbourhood (VFS, appendix A). Exact, within memory that the length of the video does not move:
+    see `propagation_memory`.
+
+    Args:
+        features: (T, C, h, w), or an iterable of (C, h, w), read one frame at a time.
+        first_labels: (L, h, w) float, L <= 255: soft labels or heat-maps on the feature grid.
+        protocol: what is a reference, a neighbour and a weight.
+        entering: frame number → (L, h, w): labels of objects that start at that frame. The channels that hold a value
+            above 0 are theirs. The given labels replace what was propagated in these channels; the other channels are
+            multiplied by 1 − s, where s in [0, 1] is the sum of the given labels at the place, so that they are zero
+            where the object is.
+
+    Returns:
+        Iterator of (L, h, w) float32 on the features' device, one per frame, of which the first is `first_labels`.
+
+    Raises:
+        ValueError: for shapes that do not fit, features that are not finite, or an entering frame that the video does
+            not have.
+    """
+    entering = dict(entering or {})
+    if isinstance(features, Tensor):
+        if features.ndim != 4:
+            raise ValueError(f"features must be (T, C, h, w) or frames of (C, h, w), got {tuple(features.shape)}")
+        _check_entering(entering, len(features))
+    propagator = LabelPropagator(first_labels, protocol)
+    return _frames(propagator, features, entering)
+
+
+def _frames(propagator: "LabelPropagator", features: Iterable[Tensor], entering: dict[int, Tensor]) -> Iterator[Tensor]:
+    for item in features:
+        yield propagator.step(item, entering.get(propagator.frame))
+    _check_entering(entering, propagator.frame)
+
+
+class LabelPropagator:
+    """`propagate_labels` one step at a time, so that several propagations can share one pass over the frames.
+
+    Keeps a ring buffer of the features and labels of the reference frames, and nothing else of the video.
+
+    Attributes:
+        frame: number of the frame that the next step takes.
+    """
+
+    def __init__(self, first_labels: Tensor, protocol: PropagationProtocol, workspace: int = WORKSPACE) -> None:
+        """See `propagate_labels`; `workspace`: bytes for intermediate products, which no result depends on."""
+        if first_labels.ndim != 3 or not first_labels.is_floating_point():
+            raise ValueError(
+                f"first_labels must be (L, h, w) float, got {tuple(first_labels.shape)} {first_labels.dtype}"
+            )
+        if not 1 <= len(first_labels) <= 255:
+            raise ValueError(f"first_labels must have 1 to 255 channels, got {len(first_labels)}")
+        self.protocol = protocol
+        self.workspace = workspace
+        self.frame = 0
+        self._first_labels = first_labels
+        self._neighbourhood = Neighbourhood(protocol.radius, protocol.neighbourhood)
+        self._memory: ReferenceMemory | None = None  # made when the first features tell their size
+        self._everywhere: ReferenceMemory | None = None  # frame 0, where the neighbourhood does not restrict it
+
+    @torch.no_grad()
+    def step(self, features: Tensor, entering: Tensor | None = None) -> Tensor:
+        """Take the features of the next frame, give its labels.
+
+        Args:
+            features: (C, h, w), h and w those of the labels.
+            entering: (L, h, w): labels of objects that start at this frame.
+
+        Returns:
+            (L, h, w) float32 (float64 if that is the protocol's precision).
+        """
+        self._check(features, entering)
+        dtype = getattr(torch, self.protocol.precision)
+        with _full_precision(features.device):
+            features = features.to(torch.float64 if dtype == torch.float64 else torch.float32)
+            if self.protocol.feature_normalisation == "l2":
+                features = features / features.square().sum(0).sqrt().clamp_min(1e-12)
+            query = features.to(dtype).permute(1, 2, 0).contiguous()
+            labels = self._first_labels.to(features) if self.frame == 0 else self._propagate(query)
+        hard = self.protocol.label_feedback == "hard" and self.frame > 0
+        fed_back = _harden(labels, self.protocol.feature_stride) if hard else labels
+        if entering is not None:
+            entering = entering.to(labels)
+            labels, fed_back = _enter(labels, entering), _enter(fed_back, entering)
+        if not labels.isfinite().all():
+            raise ValueError(f"the labels of frame {self.frame} are not finite: look for NaN in features and labels")
+        self._remember(query, fed_back)
+        self.frame += 1
+        return labels
+
+    def _propagate(self, query: Tensor) -> Tensor:
+        protocol = self.protocol
+        average = self._average_all if protocol.topk is None else self._average_best
+        labels = average(query).permute(2, 0, 1).contiguous()
+        if protocol.normalise_labels:
+            labels = labels / labels.sum(0, keepdim=True).clamp_min(1e-12)
+        if protocol.foreground_gain != 1:
+            labels[1:] *= protocol.foreground_gain
+        return labels
+
+    def _average_best(self, query: Tensor) -> Tensor:
+        """(h, w, C) → (h, w, L): the softmax over the top-k of all references together."""
+        topk = self.protocol.topk or 0
+        found = []
+        for memory, frames, neighbourhood in self._sources():
+            slots = memory.slots(frames)
+            found.append((memory, *best_matches(query, memory.keys, slots, neighbourhood, topk, self.workspace)))
+        products = torch.cat([values for _, values, _ in found], dim=2).flatten(0, 1).to(self._label_dtype)
+        top, choice = products.topk(min(topk, products.shape[1]), dim=1)
+        weights = (top / self.protocol.temperature).softmax(1)
+        weights = torch.zeros_like(products).scatter_(1, choice, weights)
+        average = torch.zeros_like(found[0][0].labels[:, :, 0])
+        for (memory, _, places), part in zip(found, weights.split([v.shape[2] for _, v, _ in found], 1), strict=True):
+            average += memory.weighted_labels(places, part)
+        return average
+
+    def _average_all(self, query: Tensor) -> Tensor:
+        """(h, w, C) → (h, w, L): the softmax over all neighbours in all references."""
+        protocol = self.protocol
+        adjust = None
+        if protocol.mixture_components is not None:
+            adjust = partial(
+                compact_windows,
+                components=protocol.mixture_components,
+                threshold=protocol.mixture_threshold,
+                width=protocol.mixture_width,
+            )
+        ((memory, frames, neighbourhood),) = self._sources()
+        return window_average(
+            query,
+            memory.keys,
+            memory.labels,
+            memory.slots(frames),
+            neighbourhood,
+            protocol.temperature,
+            protocol.border,
+            adjust,
+            self.workspace,
+        )
+
+    def _sources(self) -> list[tuple["ReferenceMemory", list[int], Neighbourhood]]:
+        """Reference frames of the current frame, with the memory that holds them and where they are looked at."""
+        if self._memory is None:
+            raise ValueError("step has not seen frame 0")
+        frames = reference_frames(self.protocol, self.frame)
+        if self._everywhere is None:
+            return [(self._memory, frames, self._neighbourhood)]
+        everywhere = (self._everywhere, frames[:1], Neighbourhood(None))
+        return [everywhere, (self._memory, frames[1:], self._neighbourhood)] if frames[1:] else [everywhere]
+
+    def _remember(self, query: Tensor, labels: Tensor) -> None:
+        protocol = self.protocol
+        if self._memory is None:
+            self._label_dtype = labels.dtype
+            self._memory = ReferenceMemory(*kept_frames(protocol), query, labels)
+            if looks_everywhere(protocol):
+                self._everywhere = ReferenceMemory((0,), 0, query, labels)
+        if self._everywhere is not None:
+            self._everywhere.write(self.frame, query, labels)
+        self._memory.write(self.frame, query, labels)
+
+    def _check(self, features: Tensor, entering: Tensor | None) -> None:
+        shape = self._first_labels.shape
+        if features.ndim != 3 or features.shape[1:] != shape[1:]:
+            raise ValueError(
+                f"features of frame {self.frame} must be (C, {shape[1]}, {shape[2]}) like the labels, "
+                f"got {tuple(features.shape)}"
+            )
+        if not features.is_floating_point():
+            raise ValueError(f"features of frame {self.frame} must be float, got {features.dtype}")
+        if self._memory is not None and len(features) != self._memory.keys.shape[3]:
+            raise ValueError(
+                f"features of frame {self.frame} must have {self._memory.keys.shape[3]} channels like those of "
+                f"frame 0, got {len(features)}"
+            )
+        if entering is not None and entering.shape != shape:
+            raise ValueError(
+                f"entering labels of frame {self.frame} must be {tuple(shape)} like first_labels, "
+                f"got {tuple(entering.shape)}"
+            )
+
+
+def propagation_memory(
+    protocol: PropagationProtocol, channels: int, labels: int, height: int, width: int, workspace: int = WORKSPACE
+) -> int:
+    """Bytes that a propagation holds at most, its references included, whatever the length of the video.
+
+    The sum of three terms, where b is the bytes of a feature and 4 those of a label (8 at precision float64):
+    references S·h·w·(b·C + 4·L), for S frames kept; frame h·w·(12·C + 16·L + 96·k), for what one frame passes
+    through (k twice where frame 0 is searched everywhere); and a tile's products, at most `workspace` (unless those
+    of a single query are more), with the lists of places that go with them.
+
+    Args:
+        protocol: as for `propagate_labels`.
+        channels: C of the features.
+        labels: L.
+        height: h of the features.
+        width: w of the features.
+        workspace: as for `LabelPropagator`.
+    """
+    number = 8 if protocol.precision == "float64" else 4
+    feature = getattr(torch, protocol.precision).itemsize
+    lasting, recent = kept_frames(protocol)
+    slots = len(lasting) + recent
+    places = height * width
+    total = (slots + looks_everywhere(protocol)) * places * (channels * feature + labels * number)
+    total += places * number * (3 * channels + 4 * labels)
+    total += places * 96 * (protocol.topk or 0) * (1 + looks_everywhere(protocol))
+    reach = Neighbourhood(protocol.radius, protocol.neighbourhood).reach
+    tile = best_matches_memory if protocol.topk is not None else window_average_memory
+    peak = tile(height, width, channels + labels, slots, reach, feature, workspace, protocol.topk or 0)
+    if looks_everywhere(protocol):
+        peak = max(peak, tile(height, width, channels, 1, None, feature, workspace, protocol.topk or 0))
+    return total + peak
+
+
+def _enter(labels: Tensor, entering: Tensor) -> Tensor:
+    starts = (entering > 0).flatten(1).any(1)
+    remaining = labels * (1 - entering.sum(0).clamp(0, 1))
+    return torch.where(starts[:, None, None], entering, remaining)
+
+
+def _harden(labels: Tensor, stride: int) -> Tensor:
+    """One-hot labels: the argmax at input size, sampled as an annotation is by "strided"."""
+    _, height, width = labels.shape
+    winner = decode_masks(labels, (height * stride, width * stride), rescale=False)[::stride, ::stride]
+    return F.one_hot(winner.long(), len(labels)).permute(2, 0, 1).to(labels.dtype)
+
+
+def _check_entering(entering: Mapping[int, Tensor], frames: int) -> None:
+    if beyond := sorted(frame for frame in entering if not 0 <= frame < frames):
+        raise ValueError(f"entering names frame {beyond[0]}, but the video has frames 0 to {frames - 1}")
+
+
+@contextmanager
+def _full_precision(device: torch.device) -> Iterator[None]:
+    """No autocast and no TF32 or bfloat16 products, whatever the training around it has set."""
+    precision = torch.get_float32_matmul_precision()
+    torch.set_float32_matmul_precision("highest")
+    try:
+        with torch.autocast(device.type, enabled=False):
+            yield
+    finally:
+        torch.set_float32_matmul_precision(precision)

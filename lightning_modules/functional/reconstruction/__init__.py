@@ -1,0 +1,1 @@
+"""Reconstruction of a frame from a local window of its references (Liir)."""

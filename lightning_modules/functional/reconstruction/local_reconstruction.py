@@ -1,0 +1,211 @@
+"""Reconstruction of a frame from a window of its references, tile by tile, without storing the affinity."""
+
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from torch.autograd import Function
+from torch.autograd.function import once_differentiable
+
+from ..compactness import SHARPNESS, CompactnessPrior, compact_windows
+from ..losses.logsumexp import NOTHING
+from .window_tiles import TILE, Border, Part, WindowTiles, channels_last, check_features
+
+WORKSPACE = {"cpu": 1 << 20, "cuda": 1 << 26}
+"""Products that are held at a time: what a cache takes, or what keeps a GPU busy."""
+
+
+class LocalReconstruction(NamedTuple):
+    """What `reconstruct_locally` gives.
+
+    Attributes:
+        values: `(B, V, h, w)` (Liir, Eq. 2).
+        logsumexp: `(B, h, w)`, the logarithm of the denominator of Eq. 1.
+        compactness: scalar (Liir, Eq. 8); 0 without a prior.
+    """
+
+    values: Tensor
+    logsumexp: Tensor
+    compactness: Tensor
+
+
+def reconstruct_locally(
+    query: Tensor,
+    references: Tensor,
+    values: Tensor,
+    radius: int,
+    border: Border = "exclude",
+    prior: CompactnessPrior | None = None,
+) -> LocalReconstruction:
+    """`reconstruct` of `local_affinity`, and `compactness_loss`, the affinity never stored.
+
+    Memory is that of the arguments, their gradients and a workspace. Autocast is off inside: half precision is too
+    coarse for dot products without a norm.
+    Paper: Liir, Eqs. 1, 2, 7 and 8.
+
+    Args:
+        query: `(B, C, h, w)`.
+        references: `(B, R, C, h, w)`.
+        values: `(B, R, V, h, w)`, colours of the references.
+        radius: of the window, in cells.
+        border: see `local_affinity`.
+        prior: what the affinity should look like; None asks for no `compactness`.
+
+    Returns:
+        See `LocalReconstruction`; in float32 at least.
+
+    Raises:
+        ValueError: if the shapes do not fit, or the border is unknown.
+    """
+    check_features(query, references, radius, border)
+    if values.ndim != 5 or values[:, :, 0].shape != references[:, :, 0].shape:
+        raise ValueError(
+            f"values must be (B, R, V, h, w) like the references {tuple(references.shape)}, got {tuple(values.shape)}"
+        )
+    exact = torch.promote_types(query.dtype, torch.float32)
+    with torch.autocast(query.device.type, enabled=False):
+        maps = (map.to(exact) for map in (query.movedim(1, -1), channels_last(references), channels_last(values)))
+        colours, logsumexp, compactness = _LocalReconstruction.apply(*maps, radius, border, prior)
+    return LocalReconstruction(colours.movedim(-1, 1), logsumexp, compactness)
+
+
+class _LocalReconstruction(Function):
+    """Channels last: query `(B, h, w, C)`, keys `(B, h, w, R · C)`, values `(B, h, w, R · V)`.
+
+    Of the weights only the logarithm of each query's denominator is kept: they are made again on the way back.
+    """
+
+    @staticmethod
+    def forward(
+        ctx: Any,
+        query: Tensor,
+        keys: Tensor,
+        values: Tensor,
+        radius: int,
+        border: Border,
+        prior: CompactnessPrior | None,
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        work = _Work(query, keys, values, radius, border)
+        found = query.new_empty(*work.queries.shape[:-1], work.channels + 1)  # values and logsumexp
+        compactness = query.new_zeros(())
+        ctx.rows = []
+        for part, weights, _, _, v in work:
+            largest = weights.amax(dim=-1, keepdim=True)
+            weights.sub_(largest).clamp_(min=NOTHING).exp_()
+            sums = weights @ F.pad(v, (0, 1), value=1.0)  # the last column sums the weights
+            total = sums[..., -1:]
+            found[part] = torch.cat([sums[..., :-1] / total, largest + total.log()], dim=-1).view_as(found[part])
+            if prior is not None:
+                ctx.rows.append(work.confident(part, total, prior.threshold))
+                difference, _ = work.sharpened(weights, total, ctx.rows[-1], prior)
+                compactness += F.smooth_l1_loss(difference, torch.zeros_like(difference), reduction="sum")
+        ctx.entries = query[..., 0].numel() * work.references * (2 * radius + 1) ** 2
+        ctx.radius, ctx.border, ctx.prior = radius, border, prior
+        colours, logsumexp = work.tiles.from_queries(found).split([work.channels, 1], dim=-1)
+        colours, logsumexp = colours.contiguous(), logsumexp.squeeze(-1).contiguous()
+        ctx.save_for_backward(query, keys, values, colours, logsumexp)
+        return colours, logsumexp, compactness / ctx.entries
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
+        query, keys, values, colours, logsumexp = ctx.saved_tensors
+        of_colours, of_logsumexp, of_compactness = gradients
+        work = _Work(query, keys, values, ctx.radius, ctx.border)
+        tiles, prior = work.tiles, ctx.prior
+        constant = of_logsumexp - (of_colours * colours).sum(-1)  # what the softmax takes from all weights alike
+        upstream = tiles.queries(torch.cat([of_colours, constant.unsqueeze(-1)], dim=-1))
+        logsumexp = tiles.queries(logsumexp.unsqueeze(-1))
+        d_query = torch.empty_like(work.queries)
+        d_keys = keys.new_zeros(len(keys), *tiles.padded, keys.shape[-1])
+        d_values = values.new_zeros(len(values), *tiles.padded, values.shape[-1]) if values.requires_grad else None
+        for number, (part, weights, q, k, v) in enumerate(work):
+            weights.sub_(logsumexp[part].flatten(0, 2)).clamp_(min=NOTHING).exp_()
+            up = upstream[part].flatten(0, 2)
+            if d_values is not None:
+                tiles.add_windows(d_values, work.as_windows(weights.mT @ up[..., :-1], part), part)
+            if prior is not None:
+                rows = ctx.rows[number]
+                difference, addresses = work.sharpened(weights, None, rows, prior)
+                extra = difference.clamp_(-1, 1).mul_(weights.view(-1)[addresses])
+                extra *= of_compactness * (SHARPNESS / ctx.entries)
+                up = up.clone()
+                up.view(-1, up.shape[-1])[:, -1].index_add_(0, rows, extra.sum((1, 2)), alpha=-1)
+            weights.mul_(torch.bmm(up, F.pad(v, (0, 1), value=1.0).mT, out=work.second(weights)))
+            if prior is not None:
+                weights.view(-1).index_add_(0, addresses.view(-1), extra.view(-1))
+            d_query[part] = torch.bmm(weights, k).view_as(d_query[part])
+            tiles.add_windows(d_keys, work.as_windows(torch.bmm(weights.mT, q), part), part)
+        d_values = None if d_values is None else tiles.crop(d_values)
+        return tiles.from_queries(d_query), tiles.crop(d_keys), d_values, None, None, None
+
+
+class _Work:
+    """Queries, windows of keys and values, and the products of one part of them after another.
+
+    Iterating gives each part with its logits `(n, TILE², side² · R)`, in a buffer that the next part overwrites, its
+    queries `(n, TILE², C)`, keys `(n, side² · R, C)` and values `(n, side² · R, V)`.
+    """
+
+    def __init__(self, query: Tensor, keys: Tensor, values: Tensor, radius: int, border: Border) -> None:
+        self.tiles = tiles = WindowTiles(query.shape[1], query.shape[2], radius)
+        self.border: Border = border
+        self.references = keys.shape[-1] // query.shape[-1]
+        self.channels = values.shape[-1] // self.references
+        self.queries = tiles.queries(query)
+        self.keys, self.values = tiles.windows(tiles.pad(keys)), tiles.windows(tiles.pad(values))
+        budget = WORKSPACE.get(query.device.type, WORKSPACE["cpu"])
+        self.parts = list(tiles.parts(len(query), self.references, budget))
+        self._buffers: list[Tensor] = []
+        self._addresses = tiles.addresses(self.references, query.device)
+        self._inside = tiles.queries(query.new_ones(1, *query.shape[1:3], 1)) > 0
+
+    def __iter__(self) -> Iterator[tuple[Part, Tensor, Tensor, Tensor, Tensor]]:
+        bias_of: tuple[slice, Tensor] | None = None
+        for part in self.parts:
+            samples, rows = part
+            if bias_of is None or bias_of[0] != rows:
+                bias_of = rows, self.tiles.bias(rows, self.references, self.border, self.queries)
+            q = self.queries[part].flatten(0, 2)
+            k = self.keys[part].reshape(len(q), -1, q.shape[-1])
+            v = self.values[part].reshape(len(q), -1, self.channels)
+            logits = self._buffer(0, (len(q), TILE**2, k.shape[1]))
+            logits.view(samples.stop - samples.start, rows.stop - rows.start, -1, *logits.shape[1:]).copy_(bias_of[1])
+            yield part, logits.baddbmm_(q, k.mT), q, k, v
+
+    def as_windows(self, gradients: Tensor, part: Part) -> Tensor:
+        """`(n, side² · R, D)` → `(samples, rows, columns, side, side, R · D)`."""
+        samples, rows = part
+        shape = samples.stop - samples.start, rows.stop - rows.start, self.tiles.columns, *[self.tiles.side] * 2
+        return gradients.view(*shape, -1)
+
+    def second(self, like: Tensor) -> Tensor:
+        """Another buffer."""
+        return self._buffer(1, tuple(like.shape))
+
+    def confident(self, part: Part, total: Tensor, threshold: float) -> Tensor:
+        """Numbers, in `(n, TILE²)`, of the queries on the map whose largest weight, 1 / total, is above a threshold."""
+        inside = self._inside[:, part[1]].expand(part[0].stop - part[0].start, -1, -1, -1, -1)
+        return ((total * threshold < 1) & inside.flatten(0, 2)).flatten().nonzero().squeeze(1)
+
+    def sharpened(
+        self, weights: Tensor, total: Tensor | None, rows: Tensor, prior: CompactnessPrior
+    ) -> tuple[Tensor, Tensor]:
+        """20 times what the windows of some queries differ from their mixtures, `(M, R, P²)`; where the weights lie."""
+        squares = self._addresses.unflatten(1, (self.references, -1))[rows % TILE**2]
+        addresses = squares + (rows * weights.shape[-1])[:, None, None]
+        windows = weights.view(-1)[addresses]
+        if total is not None:
+            windows /= total.view(-1, 1, 1)[rows]
+        compact = compact_windows(windows, prior.components, prior.threshold, prior.width)
+        return (windows - compact).mul_(SHARPNESS), addresses
+
+    def _buffer(self, number: int, shape: tuple[int, ...]) -> Tensor:
+        size = torch.Size(shape).numel()
+        while len(self._buffers) <= number:
+            largest = max((p[0].stop - p[0].start) * (p[1].stop - p[1].start) for p in self.parts)
+            numbers = largest * self.tiles.columns * TILE**2 * self.tiles.side**2 * self.references
+            self._buffers.append(self.queries.new_empty(numbers))
+        return self._buffers[number][:size].view(shape)

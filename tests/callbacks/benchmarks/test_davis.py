@@ -1,0 +1,219 @@
+"""The DAVIS benchmark from the extractor to the files, with and without a Trainer."""
+
+import csv
+import json
+import logging
+
+import numpy as np
+import pytest
+import pytorch_lightning as pl
+import torch
+from PIL import Image
+from torch.utils.data import DataLoader
+
+from callbacks import BenchmarkError, BestCheckpoint, DavisBenchmark
+from callbacks.metrics import RegionBoundary
+from datamodules.datasets import Davis
+from datamodules.reading.errors import DataError
+from lightning_modules import FrozenEncoder, VFSSimSiam
+from lightning_modules.backbones import build_feature_extractor
+from lightning_modules.functional.propagation.labels import decode_masks, encode_masks
+from tests.lightning_modules.test_vfs_simsiam import TINY
+
+SMALL = {"radius": 3, "context": 2}
+
+
+def read_back(folder, sequence):
+    return torch.stack(
+        [torch.from_numpy(np.array(Image.open(folder / f"{frame.stem}.png"))) for frame in sequence.frames]
+    )
+
+
+def test_scores_are_those_of_the_predictions_on_disk(davis_root, tmp_path):
+    benchmark = DavisBenchmark(davis_root, changes=SMALL)
+    scores = benchmark.evaluate(build_feature_extractor("raw_colour"), tmp_path)
+    metric = RegionBoundary()
+    for sequence in Davis(davis_root):
+        prediction = read_back(tmp_path / "predictions" / sequence.name, sequence)
+        target = torch.stack([sequence.mask(t) for t in range(sequence.num_frames)])
+        assert torch.equal(prediction[0], target[0])
+        metric.update(prediction, target, name=sequence.name)
+    assert scores == metric.compute()
+    assert 0 < scores["J&F-Mean"] < 1
+
+
+def test_files_name_what_the_scores_depend_on(davis_root, tmp_path):
+    benchmark = DavisBenchmark(davis_root, changes=SMALL, limit_sequences=2)
+    scores = benchmark.evaluate(build_feature_extractor("raw_colour"), tmp_path)
+    results = json.loads((tmp_path / "results.json").read_text())
+    assert results["scores"] == scores
+    assert results["protocol"]["name"] == "vfs+context=2+radius=3"
+    assert results["protocol"]["digest"] == benchmark.protocol.digest()
+    assert (results["sequences"], results["limit_sequences"]) == (2, 2)
+    assert set(results["seconds_of_rank_0"]) >= {"decode", "backbone", "propagate", "decode masks", "score"}
+    rows = list(csv.DictReader((tmp_path / "per_sequence.csv").open()))
+    assert np.mean([float(row["J-Mean"]) for row in rows]) == pytest.approx(scores["J-Mean"])
+    overlays = sorted(path.name for path in (tmp_path / "overlays").iterdir())
+    assert overlays == ["synthetic-000.png", "synthetic-001.png"]
+
+
+def test_a_still_video_is_propagated_perfectly(davis_root, tmp_path):
+    """Every frame is the first one and each place has a colour of its own: labels stay, but for what the grid loses."""
+    source = Davis(davis_root)[0]
+    still = tmp_path / "davis"
+    picture = np.stack([*np.meshgrid(np.arange(64) * 4, np.arange(64) * 4), np.full((64, 64), 128)], -1).astype(
+        np.uint8
+    )
+    (still / "ImageSets/2017").mkdir(parents=True)
+    (still / "ImageSets/2017/val.txt").write_text("still\n")
+    for kind, suffix in (("JPEGImages", "png"), ("Annotations", "png")):
+        folder = still / kind / "480p" / "still"
+        folder.mkdir(parents=True)
+        for t in range(4):
+            if kind == "JPEGImages":
+                Image.fromarray(picture).save(folder / f"{t:05d}.{suffix}")
+            else:
+                Image.open(source.masks[0]).save(folder / f"{t:05d}.png")
+    benchmark = DavisBenchmark(still, changes={"topk": 1, "radius": None})
+    benchmark.evaluate(build_feature_extractor("tests.helpers.encoders:Blocky"), tmp_path / "results")
+    (sequence,) = benchmark.sequences
+    labels = encode_masks(sequence.mask(0), sequence.objects, (16, 16))
+    expected = decode_masks(labels, (64, 64), objects=sequence.objects)
+    predicted = read_back(tmp_path / "results" / "predictions" / "still", sequence)
+    assert len(expected.unique()) > 1
+    assert all(torch.equal(mask, expected) for mask in predicted[1:])
+
+
+def test_several_stages_are_scored_apart_and_equal_each_alone(davis_root, tmp_path):
+    module = FrozenEncoder("tests.helpers.encoders:TinyResNet")
+    together = DavisBenchmark(davis_root, changes=SMALL, stage=["res3", "res4"], stride=8, limit_sequences=1)
+    scores = together.evaluate(module.feature_extractor(["res3", "res4"], 8), tmp_path)
+    assert {key.split("/")[0] for key in scores} == {"res3", "res4"}
+    alone = DavisBenchmark(davis_root, changes=SMALL, stage="res4", stride=8, limit_sequences=1)
+    expected = alone.evaluate(module.feature_extractor("res4", 8))
+    assert {f"res4/{key}": value for key, value in expected.items()}.items() <= scores.items()
+    assert (tmp_path / "res3" / "predictions" / "synthetic-000" / "00003.png").is_file()
+
+
+def test_another_stride_gives_the_protocol_another_name(davis_root, tmp_path):
+    benchmark = DavisBenchmark(davis_root, limit_sequences=1)
+    benchmark.evaluate(build_feature_extractor("tests.helpers.encoders:Blocky"), tmp_path)
+    assert json.loads((tmp_path / "results.json").read_text())["protocol"]["name"] == "vfs+feature_stride=4"
+
+
+def loader():
+    torch.manual_seed(1)
+    return DataLoader([{"clip": torch.rand(2, 3, 32, 32)} for _ in range(8)], batch_size=4)
+
+
+def trainer(folder, *callbacks, **arguments):
+    settings = {"max_epochs": 4, "accelerator": "cpu", "logger": False, "enable_progress_bar": False} | arguments
+    return pl.Trainer(
+        default_root_dir=folder,
+        callbacks=list(callbacks),
+        enable_model_summary=False,
+        num_sanity_val_steps=0,
+        **settings,
+    )
+
+
+def test_fit_runs_it_every_n_epochs_keeps_the_best_and_validate_repeats_its_score(davis_root, tmp_path):
+    module = VFSSimSiam(**TINY, base_lr=3)
+    benchmark = DavisBenchmark(davis_root, changes=SMALL, every_n_epochs=2, stage="res4", stride=8)
+    best = BestCheckpoint(save_top_k=-1, dirpath=tmp_path)
+    trainer(tmp_path, benchmark, best).fit(module, loader(), DataLoader([{}], batch_size=None))
+    runs = sorted(path.parent for path in (tmp_path / "benchmarks" / "davis").glob("*/results.json"))
+    assert [run.name for run in runs] == ["epoch=001-step=000004", "epoch=003-step=000008"]
+    assert sorted(path.name for path in tmp_path.glob("*.ckpt")) == [
+        "best-epoch=001-step=000004.ckpt",
+        "best-epoch=003-step=000008.ckpt",
+    ]
+    for run, checkpoint in zip(runs, sorted(tmp_path.glob("*.ckpt")), strict=True):
+        at_that_step = json.loads((run / "results.json").read_text())["scores"]
+        again = DavisBenchmark(davis_root, changes=SMALL, stage="res4", stride=8, output_dir=tmp_path / "again")
+        (scores,) = trainer(tmp_path, again).validate(
+            VFSSimSiam(**TINY), DataLoader([{}], batch_size=None), ckpt_path=checkpoint, verbose=False
+        )
+        assert json.loads((tmp_path / "again" / "results.json").read_text())["scores"] == at_that_step
+        assert scores["davis/J&F-Mean"] == pytest.approx(at_that_step["J&F-Mean"])
+
+
+def test_a_benchmark_leaves_no_trace_in_training(davis_root, tmp_path):
+    weights = []
+    for callbacks in ([], [DavisBenchmark(davis_root, changes=SMALL, stage="res4", before_training=True)]):
+        pl.seed_everything(0)
+        module = VFSSimSiam(**TINY)
+        trainer(tmp_path, *callbacks, max_epochs=2, enable_checkpointing=False).fit(
+            module, loader(), DataLoader([{}], batch_size=None)
+        )
+        weights.append({**module.state_dict(), "random": torch.rand(1)})
+    assert weights[0].keys() == weights[1].keys()
+    assert all(torch.equal(weights[0][name], weights[1][name]) for name in weights[0])
+
+
+def test_a_run_that_ends_within_an_epoch_is_scored_and_kept(davis_root, tmp_path, capsys):
+    benchmark = DavisBenchmark(davis_root, changes=SMALL, every_n_epochs=5, before_training=True, limit_sequences=1)
+    trainer(tmp_path, benchmark, BestCheckpoint(dirpath=tmp_path), max_epochs=-1, max_steps=3).fit(
+        VFSSimSiam(**TINY), loader()
+    )
+    assert list(benchmark.history) == [0, 3]
+    assert len(list(tmp_path.glob("best-*-step=000003.ckpt"))) == len(list(tmp_path.glob("*.ckpt"))) == 1
+    assert "davis, step 0" in capsys.readouterr().out
+
+
+class Failing(DavisBenchmark):
+    def run(self, extractor, sequence):
+        raise ValueError(f"{sequence.name}: broken")
+
+
+def test_a_failure_ends_validate_but_fit_only_where_it_is_fatal(davis_root, tmp_path, caplog):
+    empty = DataLoader([{}], batch_size=None)
+    with pytest.raises(ValueError, match="synthetic-000: broken"):
+        trainer(tmp_path, Failing(davis_root)).validate(VFSSimSiam(**TINY), empty, verbose=False)
+    benchmark, best = Failing(davis_root, stage="res4"), BestCheckpoint(dirpath=tmp_path / "none")
+    with caplog.at_level(logging.ERROR):
+        trainer(tmp_path, benchmark, best, max_epochs=1).fit(VFSSimSiam(**TINY), loader(), empty)
+    assert "davis failed and the training goes on: synthetic-000: broken" in caplog.text
+    assert not benchmark.history
+    assert not (tmp_path / "none").exists()
+    with pytest.raises(ValueError, match="broken"):
+        trainer(tmp_path, Failing(davis_root, fatal=True), max_epochs=1).fit(VFSSimSiam(**TINY), loader(), empty)
+
+
+def test_missing_data_are_told_before_training(tmp_path):
+    with pytest.raises(DataError, match="no such folder"):
+        trainer(tmp_path, DavisBenchmark(tmp_path / "nowhere")).fit(VFSSimSiam(**TINY), loader())
+
+
+def test_best_checkpoint_needs_its_benchmark(tmp_path):
+    with pytest.raises(ValueError, match="no benchmark 'davis' among the callbacks"):
+        trainer(tmp_path, BestCheckpoint()).fit(VFSSimSiam(**TINY), loader())
+
+
+def test_an_output_folder_that_cannot_be_written_is_told_before_any_work(davis_root, tmp_path):
+    (tmp_path / "file").write_text("")
+    benchmark = Failing(davis_root)
+    with pytest.raises((OSError, BenchmarkError), match="file"):
+        benchmark.evaluate(build_feature_extractor("raw_colour"), tmp_path / "file" / "results")
+
+
+@pytest.mark.parametrize("arguments", [{"protocol": "vsf"}, {"every_n_epochs": 0}, {"changes": {"radius": -1}}])
+def test_bad_arguments(arguments):
+    with pytest.raises(ValueError, match=r"vsf|every_n_epochs|radius"):
+        DavisBenchmark("nowhere", **arguments)
+
+
+def test_objects_that_enter_later_are_followed_without_a_score(shared_data, tmp_path):
+    benchmark = DavisBenchmark(
+        shared_data / "davis_multi_first", split=None, annotations="entering", size_tolerance=1, changes=SMALL
+    )
+    scores = benchmark.evaluate(build_feature_extractor("raw_colour", stride=32), tmp_path)
+    assert scores == {}
+    bike, judo = benchmark.sequences
+    masks = read_back(tmp_path / "predictions" / "judo", judo)
+    for number, start in judo.starts.items():
+        assert not (masks[:start] == number).any()
+        assert (masks[start] == number).any()
+    assert set(masks.unique().tolist()) == {0, *judo.objects}
+    assert read_back(tmp_path / "predictions" / "bike", bike).shape == (4, 480, 854)
+    assert (tmp_path / "predictions.zip").is_file()

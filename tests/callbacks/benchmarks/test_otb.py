@@ -1,0 +1,309 @@
+"""The OTB benchmark from the frames on disk to scores, files and plots, with and without a Trainer."""
+
+import csv
+import json
+import multiprocessing
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import pytorch_lightning as pl
+import torch
+from PIL import Image
+from pytorch_lightning.callbacks import EarlyStopping, EMAWeightAveraging
+from torch import nn
+from torch.utils.data import DataLoader
+
+from callbacks import BestCheckpoint, LastCheckpoint, OtbBenchmark
+from callbacks.metrics import TrackingSuccess
+from cli import main
+from datamodules.datasets import Otb
+from datamodules.reading.boxes import read_boxes
+from datamodules.reading.errors import DataError
+from datamodules.synthetic import write_otb
+from lightning_modules import FrozenEncoder, VFSSimSiam
+from lightning_modules.backbones import build_encoder
+from tests.helpers.tracking import OracleBenchmark, score_on_ranks, steady, write_moving_target
+from tests.lightning_modules.test_vfs_simsiam import TINY
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_otb(tmp_path_factory.mktemp("otb") / "otb", 3, frames=6, size=(96, 96))
+
+
+def colour() -> Any:
+    return build_encoder("raw_colour").feature_extractor()
+
+
+def test_a_perfect_response_scores_20_of_21(tmp_path: Path) -> None:
+    """One-based boxes in and out: a shift of one pixel anywhere would cost the highest thresholds."""
+    write_moving_target(tmp_path / "otb" / "Right", steady(12, (40, 50), (3, -1), (30, 24)))
+    write_moving_target(tmp_path / "otb" / "Leaves", steady(12, (120, 80), (4, 2), (28, 28)))
+    write_moving_target(tmp_path / "otb" / "Enters", steady(12, (-10, 10), (3, 2), (40, 32)))
+    scores = OracleBenchmark(tmp_path / "otb", None).evaluate(colour(), tmp_path / "results")
+    assert scores == {"success": pytest.approx(20 / 21, abs=1e-12), "precision@20px": 1.0, "success@0.5": 1.0}
+    for sequence in Otb(tmp_path / "otb", None):
+        found = read_boxes(tmp_path / "results" / "predictions" / f"{sequence.name}.txt")
+        assert np.abs(found - sequence.boxes).max() < 0.5
+
+
+def test_scores_are_those_of_the_predictions_on_disk(root: Path, tmp_path: Path) -> None:
+    scores = OtbBenchmark(root, None).evaluate(colour(), tmp_path)
+    metric = TrackingSuccess()
+    for sequence in Otb(root, None):
+        boxes = read_boxes(tmp_path / "predictions" / f"{sequence.name}.txt")
+        assert np.array_equal(boxes[0], sequence.boxes[0])
+        metric.update(boxes, sequence.boxes, name=sequence.name)
+    assert scores == metric.compute()
+    assert 0 < scores["success"] < 20 / 21
+
+
+def test_files(root: Path, tmp_path: Path) -> None:
+    benchmark = OtbBenchmark(root, None, changes={"scales": 1}, video=True, limit_sequences=3)
+    scores = benchmark.evaluate(colour(), tmp_path)
+    results = json.loads((tmp_path / "results.json").read_text())
+    assert results["scores"] == scores
+    assert results["protocol"]["name"] == "vfs+scales=1"
+    assert results["protocol"]["digest"] == benchmark.protocol.digest()
+    assert set(results["seconds_of_rank_0"]) == {"decode", "crop", "backbone", "respond", "draw"}
+    rows = list(csv.DictReader((tmp_path / "per_sequence.csv").open()))
+    assert [row["Sequence"] for row in rows] == ["Synthetic000", "Synthetic001", "Synthetic002-1"]
+    assert np.mean([float(row["success"]) for row in rows]) == pytest.approx(scores["success"])
+    names = {path.name for path in tmp_path.rglob("*.png")}
+    assert names == {"success.png", "precision.png", *(f"{row['Sequence']}.png" for row in rows)}
+    assert Image.open(tmp_path / "success.png").size[0] > 500
+    from datamodules.reading.decoding import VideoFile
+
+    with VideoFile(tmp_path / "overlays" / "Synthetic000.mp4") as video:
+        assert video.num_frames == 6
+
+
+def test_sequences_at_once_give_the_same_boxes(root: Path, tmp_path: Path) -> None:
+    for count in (1, 3):
+        OtbBenchmark(root, None, sequences_at_once=count).evaluate(colour(), tmp_path / str(count))
+    for path in (tmp_path / "1" / "predictions").iterdir():
+        np.testing.assert_allclose(read_boxes(path), read_boxes(tmp_path / "3" / "predictions" / path.name), atol=2e-3)
+    assert len(list((tmp_path / "3" / "predictions").iterdir())) == 4
+
+
+def test_one_rank_and_two_give_the_same_numbers(root: Path, tmp_path: Path) -> None:
+    context = multiprocessing.get_context("fork")
+    for ranks in (1, 2):
+        arguments = [(rank, ranks, str(root), str(tmp_path)) for rank in range(ranks)]
+        workers = [context.Process(target=score_on_ranks, args=words) for words in arguments]
+        for worker in workers:
+            worker.start()
+        for worker in workers:
+            worker.join(timeout=120)
+            assert worker.exitcode == 0
+    one = json.loads((tmp_path / "1-0.json").read_text())
+    assert one == json.loads((tmp_path / "2-0.json").read_text()) == json.loads((tmp_path / "2-1.json").read_text())
+    for name in ("per_sequence.csv", "success.png"):
+        assert (tmp_path / "1" / name).read_bytes() == (tmp_path / "2" / name).read_bytes()
+    assert len(list((tmp_path / "2" / "predictions").iterdir())) == 4
+
+
+def trainer(folder: Path, *callbacks: Any, **arguments: Any) -> pl.Trainer:
+    quiet = {"enable_progress_bar": False, "enable_model_summary": False, "num_sanity_val_steps": 0}
+    settings = {"accelerator": "cpu", "logger": False, **quiet, **arguments}
+    return pl.Trainer(default_root_dir=folder, callbacks=list(callbacks), **settings)
+
+
+def clips() -> Any:
+    generator = torch.Generator().manual_seed(1)
+    return DataLoader([{"clip": torch.rand(2, 3, 32, 32, generator=generator)} for _ in range(4)], batch_size=4)  # type: ignore[arg-type]
+
+
+def test_fit_runs_it_on_dilated_features_and_changes_nothing(root: Path, tmp_path: Path) -> None:
+    weights = []
+    benchmark = OtbBenchmark(root, None, before_training=True, limit_sequences=1, output_dir=tmp_path / "o")
+    for benchmarks in ([], [benchmark]):
+        pl.seed_everything(0)
+        module = VFSSimSiam(**TINY)
+        trainer(tmp_path, *benchmarks, max_epochs=2, enable_checkpointing=False).fit(module, clips())
+        weights.append({**module.state_dict(), "random": torch.rand(1)})
+    assert all(torch.equal(weights[0][name], weights[1][name]) for name in weights[0])
+    assert list(benchmark.history) == [0, 1, 2]
+    alone = OtbBenchmark(root, None, limit_sequences=1).evaluate(module.feature_extractor("res5", dilated=True))
+    assert {f"otb/{key}": value for key, value in alone.items()} == benchmark.history[2]
+    assert module.backbone.layer4[0][0].dilation == (1, 1)
+
+
+def test_best_checkpoint_and_tensorboard(root: Path, tmp_path: Path) -> None:
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    benchmark = OtbBenchmark(root, None, limit_sequences=1)
+    best = BestCheckpoint("otb/success", dirpath=tmp_path / "best")
+    trainer(tmp_path, benchmark, best, max_epochs=1, logger=True).fit(VFSSimSiam(**TINY), clips())
+    assert len(list((tmp_path / "best").glob("best-*.ckpt"))) == 1
+    (events,) = tmp_path.rglob("events.out.tfevents.*")
+    log = EventAccumulator(str(events)).Reload()
+    assert {"otb/success", "otb/precision", "otb/Synthetic000"} <= set(log.Tags()["images"])
+    assert {"otb/success", "otb/precision@20px"} <= set(log.Tags()["scalars"])
+
+
+def test_an_unreadable_frame_ends_it_and_is_named(tmp_path: Path) -> None:
+    write_moving_target(tmp_path / "otb" / "Broken", steady(8, (40, 50), (3, -1), (30, 24)))
+    (tmp_path / "otb/Broken/img/0006.jpg").write_bytes(b"\xff\xd8 no picture")
+    with pytest.raises(DataError, match=r"Broken/img/0006.jpg"):
+        OtbBenchmark(tmp_path / "otb", None).evaluate(colour())
+    with pytest.raises(DataError, match=r"Broken/img/0006.jpg"):
+        trainer(tmp_path, OtbBenchmark(tmp_path / "otb", None)).validate(FrozenEncoder("raw_colour"), verbose=False)
+
+
+def test_missing_sequences_are_in_the_results(tmp_path: Path) -> None:
+    write_moving_target(tmp_path / "otb" / "Man", steady(3, (40, 50), (3, -1), (30, 24)))
+    OtbBenchmark(tmp_path / "otb", "tb100", allow_missing=True).evaluate(colour(), tmp_path / "results")
+    results = json.loads((tmp_path / "results" / "results.json").read_text())
+    assert (results["sequences"], len(results["missing"])) == (1, 99)
+
+
+def test_validate_by_the_command_line(root: Path, tmp_path: Path) -> None:
+    main(
+        [
+            "validate",
+            "--model=FrozenEncoder",
+            "--model.spec=tests.helpers.encoders:TinyResNet",
+            "--trainer.logger=false",
+            "--trainer.accelerator=cpu",
+            "--trainer.callbacks+=OtbBenchmark",
+            f"--trainer.callbacks.root={root}",
+            "--trainer.callbacks.version=null",
+            "--trainer.callbacks.limit_sequences=1",
+            f"--trainer.callbacks.output_dir={tmp_path}",
+            f"--trainer.default_root_dir={tmp_path}",
+        ]
+    )
+    results = json.loads((tmp_path / "results.json").read_text())
+    assert (results["stage"], results["stride"], results["dilated"]) == ("res5", 8, True)
+
+
+def test_results_tell_the_features_that_were_tracked(root: Path, tmp_path: Path) -> None:
+    encoder = build_encoder("tests.helpers.encoders:TinyResNet")
+    benchmark = OtbBenchmark(root, None, limit_sequences=1)
+    for number, extractor in enumerate([encoder.feature_extractor("res4", 8), benchmark.extractor(encoder)]):
+        benchmark.evaluate(extractor, tmp_path / str(number))
+    found = [json.loads((tmp_path / name / "results.json").read_text()) for name in ("0", "1")]
+    assert [(f["stage"], f["stride"], f["dilated"]) for f in found] == [("res4", 8, False), ("res5", 8, True)]
+    finer = OtbBenchmark(root, None, limit_sequences=1)
+    finer.evaluate(build_encoder("raw_colour").feature_extractor(None, 4), tmp_path / "fine")
+    assert json.loads((tmp_path / "fine/results.json").read_text())["protocol"]["stride"] == 4
+
+
+def test_compare_tracks_with_the_benchmarks_own_features(root: Path, tmp_path: Path) -> None:
+    config = tmp_path / "otb.yaml"
+    config.write_text(
+        f"trainer:\n  callbacks+:\n    - class_path: OtbBenchmark\n      init_args: {{root: {root}, version: null}}\n"
+    )
+    tiny = "tests.helpers.encoders:TinyResNet"
+    flags = ["--config", str(config), "--limit", "1", "--no-baselines", "--output", str(tmp_path / "out")]
+    main(["compare", tiny, f"{tiny}@res4", *flags])
+    content = json.loads((tmp_path / "out" / "compare.json").read_text())
+    assert content[tiny]["features"] == {"otb": "res5 at stride 8, dilated"}
+    assert content[f"{tiny}@res4"]["features"] == {"otb": "res4 at stride 8"}
+    assert content[tiny]["protocol"]["otb"].startswith("vfs ")
+    torch.manual_seed(0)
+    extractor = build_encoder(tiny).feature_extractor("res5", dilated=True)
+    alone = OtbBenchmark(root, None, limit_sequences=1).evaluate(extractor)
+    assert content[tiny]["scores"] == {f"otb/{key}": value for key, value in alone.items()}
+
+
+def test_a_network_that_diverged_is_not_scored(root: Path, tmp_path: Path) -> None:
+    module = VFSSimSiam(**TINY)
+    module.backbone.layer4[0][0].weight.data.fill_(torch.nan)
+    with pytest.raises(ValueError, match="no finite number; has the network diverged"):
+        trainer(tmp_path, OtbBenchmark(root, None, sequences_at_once=2)).validate(module, clips(), verbose=False)
+
+
+def test_after_a_run_nothing_of_it_is_held(root: Path, tmp_path: Path) -> None:
+    benchmark = OtbBenchmark(root, None, sequences_at_once=2)
+    benchmark.evaluate(colour(), tmp_path)
+    assert not hasattr(benchmark, "tracker")
+    assert len(benchmark.overlays) == len(benchmark.sequences)
+    with pytest.raises(ValueError, match="no finite"):
+        benchmark.evaluate(Diverged(), tmp_path)
+    assert benchmark._episodes == []
+
+
+class Diverged(nn.Module):
+    stride = 8
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        return torch.full((len(images), 1, images.shape[-2] // 8, images.shape[-1] // 8), torch.nan)
+
+
+def test_a_module_itself_is_looked_at_as_the_benchmark_wants(root: Path) -> None:
+    module = VFSSimSiam(**TINY)
+    benchmark = OtbBenchmark(root, None, limit_sequences=1)
+    assert benchmark.evaluate(module) == benchmark.evaluate(module.feature_extractor("res5", dilated=True))
+
+
+def test_two_of_a_kind_need_names_of_their_own(root: Path, tmp_path: Path) -> None:
+    first, second = (OtbBenchmark(root, None, limit_sequences=1, changes={"scales": n}) for n in (1, 3))
+    with pytest.raises(ValueError, match="two benchmarks are called otb"):
+        trainer(tmp_path, first, second, max_epochs=1).fit(VFSSimSiam(**TINY), clips())
+    named = OtbBenchmark(root, None, limit_sequences=1, name="otb_3")
+    best = BestCheckpoint("otb_3/success", dirpath=tmp_path / "best")
+    trainer(tmp_path, first, named, best, max_epochs=1).fit(VFSSimSiam(**TINY), clips())
+    assert next(iter(named.history[1])).startswith("otb_3/")
+    assert len(list(tmp_path.glob("**/benchmarks/otb*/*/results.json"))) == 2
+
+
+def test_a_benchmark_used_in_a_second_fit_begins_anew(root: Path, tmp_path: Path) -> None:
+    benchmark = OtbBenchmark(root, None, limit_sequences=1, every_n_epochs=10)
+    for number in range(2):
+        trainer(tmp_path / str(number), benchmark, max_epochs=-1, max_steps=1).fit(VFSSimSiam(**TINY), clips())
+        assert list(benchmark.history) == [1]
+    assert len(list(tmp_path.glob("*/**/results.json"))) == 2
+
+
+def test_callbacks_that_would_score_otherwise_are_refused(root: Path, tmp_path: Path) -> None:
+    averaging, stopping = EMAWeightAveraging(), EarlyStopping("otb/success", mode="max")
+    benchmark = OtbBenchmark(root, None, limit_sequences=1, every_n_epochs=2)
+    for other, message in ((averaging, "name WeightAveraging after it"), (stopping, "set its every_n_epochs to 1")):
+        with pytest.raises(ValueError, match=message):
+            trainer(tmp_path, other, benchmark, max_epochs=1).fit(VFSSimSiam(**TINY), clips())
+    with pytest.raises(ValueError, match="needs a pass of validation"):
+        trainer(tmp_path, benchmark, limit_val_batches=0).validate(VFSSimSiam(**TINY), clips(), verbose=False)
+
+
+def test_a_run_that_goes_on_knows_the_best_so_far(root: Path, tmp_path: Path) -> None:
+    def run(folder: str, epochs: int, start: Path | None = None) -> BestCheckpoint:
+        best = BestCheckpoint("otb/success", dirpath=tmp_path / folder)
+        keep = LastCheckpoint(dirpath=tmp_path / folder)
+        callbacks = [OtbBenchmark(root, None, limit_sequences=1), best, keep]
+        trainer(tmp_path, *callbacks, max_epochs=epochs).fit(VFSSimSiam(**TINY), clips(), ckpt_path=start)
+        return best
+
+    first = run("first", 1)
+    assert first.best_model_score is not None
+    path = Path(first.best_model_path)
+    state = torch.load(tmp_path / "first/last.ckpt", weights_only=False)
+    key = next(key for key in state["callbacks"] if key.startswith("BestCheckpoint"))
+    state["callbacks"][key]["best_model_score"] = torch.tensor(2.0)  # no later epoch is better
+    state["callbacks"][key]["best_k_models"] = {str(path): torch.tensor(2.0)}
+    state["callbacks"][key]["kth_value"] = torch.tensor(2.0)
+    torch.save(state, tmp_path / "first/last.ckpt")
+    second = run("second", 2, tmp_path / "first/last.ckpt")
+    assert second.best_model_path == str(path)
+    assert path.is_file()
+    assert not list((tmp_path / "second").glob("best-*"))
+
+
+def test_bfloat16_weights_track(root: Path) -> None:
+    extractor: Any = build_encoder("tests.helpers.encoders:TinyResNet").feature_extractor("res5", dilated=True)
+    benchmark = OtbBenchmark(root, None, limit_sequences=1)
+    assert benchmark.evaluate(extractor.bfloat16())["success"] > 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [({"sequences_at_once": 0}, "sequences_at_once"), ({"changes": {"scale": 3}}, "no field scale"),
+     ({"changes": {"scales": 4}}, "scales is 4"), ({"stride": 4}, "set dilated to false for 4"),
+     ({"changes": {"stride": 4}}, "give stride, not changes")],
+)  # fmt: skip
+def test_bad_arguments(arguments: Any, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        OtbBenchmark("nowhere", **arguments)

@@ -1,0 +1,136 @@
+"""Sharing out, and leaving together."""
+
+import json
+import multiprocessing
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+import torch.distributed as dist
+
+from callbacks.benchmarks.ranks import BenchmarkError, Ranks, share_out
+from datamodules.synthetic import write_jhmdb, write_vip, write_youtube_vos
+from tests.helpers import benchmark_ranks
+
+
+def test_every_sequence_goes_to_one_rank_and_the_ranks_are_even():
+    lengths = [50, 90, 40, 104, 90, 60, 50, 99]
+    for size in (1, 2, 3, 8, 11):
+        shares = share_out(lengths, size)
+        assert len(shares) == size
+        assert sorted(number for share in shares for number in share) == list(range(8))
+        frames = [sum(lengths[number] for number in share) for share in shares]
+        assert max(frames) - min(frames) <= max(lengths)
+    assert share_out([], 2) == [[], []]
+
+
+def test_one_rank_needs_no_process_group():
+    ranks = Ranks()
+    assert (ranks.rank, ranks.size) == (0, 1)
+    assert ranks.gather("x") == ["x"]
+    with pytest.raises(KeyError), ranks.together():
+        raise KeyError("its own error")
+
+
+def fail_on_the_last(rank: int, size: int, store: str, queue) -> None:
+    dist.init_process_group("gloo", init_method=f"file://{store}", rank=rank, world_size=size)
+    ranks = Ranks()
+    try:
+        with ranks.together():
+            if rank == size - 1:
+                raise ValueError("bad sequence")
+    except BenchmarkError as error:
+        queue.put((rank, str(error)))
+    gathered = ranks.gather(rank)
+    queue.put((rank, gathered))
+    ranks.close()
+    dist.destroy_process_group()
+
+
+def test_all_ranks_leave_with_the_message_of_the_one_that_failed(tmp_path):
+    context = multiprocessing.get_context("fork")
+    queue, store = context.Queue(), str(tmp_path / "store")
+    workers = [context.Process(target=fail_on_the_last, args=(rank, 2, store, queue)) for rank in range(2)]
+    for worker in workers:
+        worker.start()
+    messages = [queue.get(timeout=60) for _ in range(4)]
+    for worker in workers:
+        worker.join(timeout=60)
+        assert worker.exitcode == 0
+    for rank in range(2):
+        assert (rank, "rank 1 of 2: ValueError: bad sequence") in messages
+        assert (rank, [0, 1]) in messages
+
+
+def in_processes(size, root, folder, kind="davis"):
+    """What each of `size` processes has to tell of the benchmark."""
+    context = multiprocessing.get_context("fork")
+    folder.mkdir()
+    arguments = (size, str(root), str(folder), kind)
+    workers = [context.Process(target=benchmark_ranks.work, args=(rank, *arguments)) for rank in range(size)]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join(timeout=120)
+        assert worker.exitcode == 0
+    told = [json.loads((folder / f"rank{rank}.json").read_text()) for rank in range(size)]
+    assert all(one["alive"] == size for one in told)
+    return [one["results"] for one in told]
+
+
+@pytest.mark.parametrize("size", [2, 4])
+def test_the_benchmark_scores_the_same_to_the_last_bit_over_any_ranks(davis_root, tmp_path, size):
+    """Four ranks have three sequences, so one has none."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    alone = benchmark_ranks.evaluate(str(davis_root))
+    torch.set_num_threads(threads)
+    assert in_processes(size, davis_root, tmp_path / "run") == [alone] * size
+    results = json.loads((tmp_path / "run" / "out" / "results.json").read_text())
+    assert (results["ranks"], results["sequences"]) == (size, 3)
+    assert len((tmp_path / "run" / "out" / "per_sequence.csv").read_text().splitlines()) > 3
+    assert len(list((tmp_path / "run" / "out" / "predictions").iterdir())) == 3
+
+
+@pytest.mark.parametrize(
+    ("kind", "write"), [("youtube_vos", write_youtube_vos), ("jhmdb", write_jhmdb), ("vip", write_vip)]
+)
+def test_every_benchmark_scores_the_same_over_two_ranks(tmp_path, kind, write):
+    frames = 16 if kind == "youtube_vos" else 3
+    root = write(tmp_path / "data", 3, frames=frames, size=(48, 64))
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    alone = benchmark_ranks.evaluate(str(root), kind, str(tmp_path / "alone"))
+    torch.set_num_threads(threads)
+    assert in_processes(2, root, tmp_path / "run", kind) == [alone] * 2
+    tables = [(tmp_path / folder / "per_sequence.csv").read_text() for folder in ("alone", "run/out")]
+    assert tables[0] == tables[1]
+
+
+def test_a_rank_that_fails_takes_the_others_along(davis_root, tmp_path):
+    results = in_processes(2, davis_root, tmp_path / "run", "fails")
+    assert results[0] == results[1]
+    assert "rank 1 of 2: ValueError: synthetic-00" in results[0]["error"]
+
+
+def test_a_benchmark_may_take_longer_than_the_process_group_waits(davis_root, tmp_path):
+    alone = benchmark_ranks.evaluate(str(davis_root))
+    late = in_processes(2, davis_root, tmp_path / "run", "late")
+    assert late[0].keys() == alone.keys()
+    assert late[0] == late[1]
+
+
+@pytest.mark.slow
+def test_two_lightning_processes_go_on_after_a_failure_and_leave_validate_with_it(davis_root, tmp_path):
+    script = Path(benchmark_ranks.__file__).with_name("ddp_run.py")
+    command = [sys.executable, str(script), str(davis_root), str(tmp_path)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
+    assert done.returncode == 0, done.stderr[-3000:]
+    first, second = (json.loads((tmp_path / f"rank{rank}.json").read_text()) for rank in range(2))
+    assert first == second
+    assert list(first["history"]) == ["4"]
+    assert first["checkpoints"] == ["best-epoch=001-step=000004.ckpt"]
+    assert "rank 1 of 2: ValueError: synthetic-00" in first["error"]
+    assert "davis failed and the training goes on: rank 1 of 2" in done.stderr + done.stdout

@@ -1,0 +1,109 @@
+"""VIP from files to scores: classes by mean IoU, instances by AP."""
+
+import csv
+import json
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from callbacks import VipBenchmark
+from callbacks.benchmarks.ranks import Ranks
+from callbacks.benchmarks.vip import instance_scores
+from callbacks.metrics import InstanceAP, SemanticIoU
+from callbacks.tracking.masks import predict_masks
+from datamodules.datasets import Vip
+from datamodules.reading.errors import DataError
+from datamodules.synthetic import write_vip
+from lightning_modules.backbones import build_feature_extractor
+
+SMALL = {"radius": 4, "context": 2}
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory):
+    return write_vip(tmp_path_factory.mktemp("data") / "vip", 2, frames=3, size=(48, 64))
+
+
+@pytest.fixture(scope="module")
+def run(root, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("run")
+    return VipBenchmark(root, changes=SMALL).evaluate(build_feature_extractor("raw_colour", stride=4), folder), folder
+
+
+def read_back(folder, sequence):
+    paths = [folder / "predictions" / sequence.name / f"{frame.stem}.png" for frame in sequence.frames]
+    return torch.stack([torch.from_numpy(np.array(Image.open(path))) for path in paths])
+
+
+def test_miou_is_that_of_the_predictions_on_disk(root, run):
+    scores, folder = run
+    metric = SemanticIoU()
+    for video in Vip(root):
+        target = torch.stack([video.mask(t) for t in range(video.num_frames)])
+        metric.update(read_back(folder / "semantic", video), target, name=video.name)
+    assert {key: scores[key] for key in ("mIoU", "mAcc", "aAcc")} == metric.compute()
+    assert 0.1 < scores["mIoU"] < 1
+
+
+def test_ap_ranks_instances_by_their_mean_label(root, run):
+    scores, folder = run
+    benchmark, extractor = VipBenchmark(root, changes=SMALL), build_feature_extractor("raw_colour", stride=4)
+    benchmark.start(extractor, Ranks())
+    metric = InstanceAP()
+    for video in Vip(root, parts="instance"):
+        with torch.inference_mode():
+            for t, prediction in enumerate(predict_masks(benchmark, extractor, video)):
+                labels, mask = prediction.labels[0], prediction.masks[0]
+                assert torch.equal(read_back(folder / "instance", video)[t], mask)
+                maps = torch.nn.functional.interpolate(labels[None], size=video.size, mode="bilinear")[0]
+                means = {i: float(maps[i][mask == i].mean()) for i in video.objects if (mask == i).any()}
+                target, classes = video.instances(t)
+                if t > 0:
+                    metric.update(mask, target, classes=video.classes, scores=means, target_classes=classes)
+    assert {key: value for key, value in scores.items() if key.startswith("AP")} == pytest.approx(metric.compute())
+    assert 0 < scores["AP"] < 1
+
+
+def test_instance_scores_by_hand():
+    labels = torch.tensor([[[0.5, 0.0]], [[0.5, 0.25]], [[0.0, 0.75]]])
+    mask = torch.tensor([[7, 9]])
+    assert instance_scores(labels, mask, (7, 9)) == {7: 0.5, 9: 0.75}
+    assert instance_scores(labels, torch.tensor([[9, 9]]), (7, 9)) == {9: 0.375}
+    assert instance_scores(labels, torch.tensor([[9]]), (7, 9), covered=(1, 2)) == {9: 0.0}
+
+
+def test_files_do_not_promise_equality_of_ap(run):
+    scores, folder = run
+    results = json.loads((folder / "results.json").read_text())
+    assert results["scores"] == scores
+    assert "equality with other reports is not promised" in results["AP"]
+    assert results["sequences"] == 2
+    rows = list(csv.DictReader((folder / "per_sequence.csv").open()))
+    assert [row["Sequence"] for row in rows] == ["videos1", "videos2"]
+    assert (folder / "instance" / "overlays" / "videos1.png").is_file()
+
+
+def test_one_kind_of_parts_alone(root, run):
+    alone = VipBenchmark(root, parts=["semantic"], changes=SMALL)
+    scores = alone.evaluate(build_feature_extractor("raw_colour", stride=4))
+    assert scores == {key: run[0][key] for key in ("mIoU", "mAcc", "aAcc")}
+    with pytest.raises(ValueError, match=r"parts is \['both'\]"):
+        VipBenchmark(root, parts=["both"])
+
+
+def test_a_class_out_of_range_names_its_file(tmp_path):
+    root = write_vip(tmp_path / "vip", 1, frames=2, size=(48, 64))
+    path = sorted((root / "VIP_Fine/Annotations/Category_ids/videos1").glob("*.png"))[-1]
+    Image.fromarray(np.full((48, 64), 20, np.uint8)).save(path)
+    with pytest.raises(ValueError, match=f"{path.name}: target must hold classes 0 to 19"):
+        VipBenchmark(root, parts=["semantic"], changes=SMALL).evaluate(build_feature_extractor("raw_colour"))
+
+
+def test_masks_of_another_size_are_told_before_any_work(tmp_path):
+    root = write_vip(tmp_path / "vip", 1, frames=2, size=(48, 64))
+    path = sorted((root / "VIP_Fine/Annotations/Human_ids/videos1").glob("*.png"))[0]
+    Image.fromarray(np.zeros((40, 64), np.uint8)).save(path)
+    with pytest.raises(DataError, match=f"{path.name}: mask is 64 × 40 px"):
+        VipBenchmark(root).evaluate(build_feature_extractor("raw_colour"))

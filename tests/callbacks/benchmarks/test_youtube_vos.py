@@ -1,0 +1,116 @@
+"""YouTube-VOS from files to scores: objects that enter late, seen and unseen categories, the server's archive."""
+
+import csv
+import json
+import zipfile
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from callbacks import YoutubeVosBenchmark
+from callbacks.benchmarks.youtube_vos import seen_and_unseen
+from callbacks.metrics import boundary_accuracy, region_similarity
+from datamodules.datasets import YoutubeVos
+from datamodules.reading.errors import DataError
+from datamodules.synthetic import write_youtube_vos
+from lightning_modules.backbones import build_feature_extractor
+
+SMALL = {"radius": 3, "context": 2}
+HOLDOUT = {"split": "holdout", "holdout": 0.5, "unseen": 1}
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory):
+    return write_youtube_vos(
+        tmp_path_factory.mktemp("data") / "ytvos", 5, valid=2, frames=26, size=(64, 64), sprites=(3, 3)
+    )
+
+
+@pytest.fixture(scope="module")
+def run(root, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("holdout")
+    benchmark = YoutubeVosBenchmark(root, changes=SMALL, **HOLDOUT)
+    return benchmark, benchmark.evaluate(build_feature_extractor("raw_colour"), folder), folder
+
+
+def read_back(folder, sequence, frames):
+    paths = [folder / "predictions" / sequence.name / f"{sequence.frames[t].stem}.png" for t in frames]
+    return torch.stack([torch.from_numpy(np.array(Image.open(path))) for path in paths])
+
+
+def test_scores_are_those_of_the_predictions_on_disk_object_by_object(run):
+    benchmark, scores, folder = run
+    rows = []
+    for sequence in benchmark.sequences:
+        for number, start in sequence.starts.items():
+            frames = [t for t in sequence.masks if t > start]
+            if not frames:
+                continue
+            predicted = read_back(folder, sequence, frames) == number
+            target = torch.stack([sequence.mask(t) for t in frames]) == number
+            measures = (region_similarity(predicted, target), boundary_accuracy(predicted, target))
+            rows.append((number in sequence.unseen, *(float(measure.mean()) for measure in measures)))
+    assert any(unseen for unseen, _, _ in rows)
+    expected = {}
+    for kind, wanted in (("Seen", False), ("Unseen", True)):
+        for column, measure in ((1, "J"), (2, "F")):
+            expected[f"{measure}-{kind}"] = np.mean([row[column] for row in rows if row[0] is wanted])
+    assert list(scores) == ["Overall", "J-Seen", "F-Seen", "J-Unseen", "F-Unseen"]
+    assert scores == pytest.approx({"Overall": np.mean(list(expected.values())), **expected}, abs=1e-12)
+
+
+def test_an_object_is_its_annotation_where_it_enters_and_nowhere_before(run):
+    benchmark, _, folder = run
+    late = 0
+    for sequence in benchmark.sequences:
+        masks = read_back(folder, sequence, range(sequence.num_frames))
+        for number, start in sequence.starts.items():
+            assert not (masks[:start] == number).any()
+            assert torch.equal(masks[start] == number, sequence.mask(start) == number)
+            late += start > 0
+    assert late > 0
+
+
+def test_files_say_what_was_held_out(run):
+    benchmark, scores, folder = run
+    results = json.loads((folder / "results.json").read_text())
+    assert results["scores"] == scores
+    assert results["protocol"]["name"] == "vidcorr+context=2+radius=3"
+    assert (results["split"], results["holdout"], results["unseen"], results["seed"]) == ("holdout", 0.5, 1, 0)
+    rows = list(csv.DictReader((folder / "per_sequence.csv").open()))
+    unseen = {row["Category"] for row in rows if row["Unseen"] == "True"}
+    assert unseen == set(YoutubeVos(benchmark.root, **HOLDOUT).unseen_categories)
+    assert not (folder / "predictions.zip").exists()
+
+
+@pytest.mark.parametrize("all_frames", [False, True])
+def test_the_archive_holds_what_the_server_asks_for(root, tmp_path, all_frames):
+    benchmark = YoutubeVosBenchmark(root, all_frames=all_frames, changes=SMALL, stride=16)
+    assert benchmark.evaluate(build_feature_extractor("raw_colour", stride=16), tmp_path) == {}
+    with zipfile.ZipFile(tmp_path / "predictions.zip") as archive:
+        names = sorted(archive.namelist())
+        with archive.open(names[0]) as file, Image.open(file) as mask:
+            assert (mask.mode, mask.size) == ("P", (64, 64))
+    wanted = [f"Annotations/{video.name}/{t:05d}.png" for video in benchmark.sequences for t in range(0, 26, 5)]
+    assert names == sorted(wanted)
+
+
+def test_one_kind_of_categories_alone():
+    rows = [{"J-Mean": 0.5, "F-Mean": 1.0, "Unseen": False}, {"J-Mean": 0.25, "F-Mean": 0.5, "Unseen": False}]
+    assert seen_and_unseen(rows) == {"Overall": 0.5625, "J-Seen": 0.375, "F-Seen": 0.75}
+    assert seen_and_unseen([]) == {}
+
+
+def test_no_source_has_a_protocol_for_it(root):
+    with pytest.raises(ValueError, match="'vfs' defines no values for 'youtube_vos'"):
+        YoutubeVosBenchmark(root, protocol="vfs")
+
+
+def test_a_missing_mask_is_told_before_any_work(tmp_path):
+    broken = write_youtube_vos(tmp_path / "ytvos", 1, valid=1, frames=11, size=(32, 32))
+    masks = sorted((broken / "valid" / "Annotations").glob("*/*.png"))
+    masks[0].unlink()
+    with pytest.raises(DataError, match=f"{masks[0].name}: no such mask"):
+        YoutubeVosBenchmark(broken).evaluate(build_feature_extractor("raw_colour"), tmp_path / "out")

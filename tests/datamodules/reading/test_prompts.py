@@ -1,0 +1,180 @@
+"""Masks, boxes and points from whatever a user has painted, typed or saved."""
+
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from datamodules.datasets.files import davis_palette
+from datamodules.reading.errors import DataError
+from datamodules.reading.prompts import BoxPrompt, MaskPrompt, PointPrompt, one_prompt
+
+IDS = np.array([[0, 0, 7, 7], [0, 3, 3, 0], [0, 3, 255, 0]], np.uint8)
+
+
+def save(path, array, palette=None):
+    image = Image.fromarray(array)
+    if palette is not None:
+        image.putpalette(palette.ravel().tolist())
+    image.save(path)
+    return path
+
+
+def test_an_indexed_mask_keeps_its_ids_and_its_palette(tmp_path):
+    palette = np.random.default_rng(0).integers(0, 256, (256, 3)).astype(np.uint8)
+    prompt = MaskPrompt.of(save(tmp_path / "mask.png", IDS, palette))
+    assert prompt.objects == (3, 7)  # 255 beside other ids is void
+    assert np.array_equal(prompt.ids, np.where(IDS == 255, 0, IDS))
+    assert np.array_equal(prompt.palette, palette)
+
+
+@pytest.mark.parametrize("black", [1, 255])
+def test_black_is_the_background_of_an_indexed_mask_that_starts_with_another_colour(tmp_path, black):
+    palette = np.full((256, 3), 9, np.uint8)
+    palette[[0, black]] = [[200, 0, 0], [0, 0, 0]]
+    mask = np.array([[black, black, 0], [black, 0, 0]], np.uint8)
+    prompt = MaskPrompt.of(save(tmp_path / "mask.png", mask, palette))
+    assert np.array_equal(prompt.ids, mask == 0)
+    assert prompt.palette[1].tolist() == [200, 0, 0]
+
+
+def test_255_alone_is_an_object(tmp_path):
+    prompt = MaskPrompt.of(save(tmp_path / "mask.png", np.uint8(IDS > 0) * np.uint8(255), davis_palette()))
+    assert prompt.objects == (255,)
+
+
+@pytest.mark.parametrize("mode", ["1", "L", "RGB", "RGBA"])
+def test_white_on_black_is_one_object_in_a_visible_colour(tmp_path, mode):
+    path = tmp_path / "mask.png"
+    Image.fromarray(np.uint8(IDS > 0) * np.uint8(255)).convert(mode).save(path)
+    prompt = MaskPrompt.of(str(path))
+    assert np.array_equal(prompt.ids, IDS > 0)
+    assert prompt.palette[1].tolist() == [128, 0, 0]
+
+
+def test_painted_colours_are_numbered_from_dark_to_light_and_kept(tmp_path):
+    colours = np.array([[0, 0, 0], [250, 250, 0], [0, 40, 90]], np.uint8)
+    numbers = np.array([[0, 1, 1], [0, 2, 2]])
+    prompt = MaskPrompt.of(save(tmp_path / "mask.png", colours[numbers]))
+    assert prompt.ids.tolist() == [[0, 2, 2], [0, 1, 1]]
+    assert prompt.palette[:3].tolist() == [[0, 0, 0], [0, 40, 90], [250, 250, 0]]
+
+
+def test_grey_ids_in_order_stay_what_they_are(tmp_path):
+    grey = np.array([[0, 1, 2], [0, 3, 3]], np.uint8)
+    assert np.array_equal(MaskPrompt.of(save(tmp_path / "mask.png", grey)).ids, grey)
+
+
+def test_what_is_transparent_is_background(tmp_path):
+    picture = np.full((2, 3, 4), 200, np.uint8)
+    picture[:, 0, 3] = 0
+    assert MaskPrompt.of(save(tmp_path / "mask.png", picture)).ids.tolist() == [[0, 1, 1], [0, 1, 1]]
+
+
+@pytest.mark.parametrize(
+    ("array", "message"),
+    [
+        (np.zeros((4, 4), np.uint8), "mask is empty"),
+        (np.full((4, 4), 9, np.uint8), "no pixel of the mask is black"),
+        (np.arange(256, dtype=np.uint8).reshape(16, 16), "256 colours; a mask is painted in flat ones"),
+        (np.full((4, 4), 1000, np.uint16), "mode I;16; save the mask as an 8-bit PNG"),
+    ],
+)
+def test_what_is_no_mask_is_refused(tmp_path, array, message):
+    path = save(tmp_path / "mask.png", array)
+    with pytest.raises(DataError, match=message) as refused:
+        MaskPrompt.of(path)
+    assert str(path) in str(refused.value)
+
+
+def test_a_mask_that_cannot_be_read_is_named(tmp_path):
+    (tmp_path / "mask.png").write_bytes(b"no picture")
+    for path in (tmp_path / "mask.png", tmp_path / "missing.png"):
+        with pytest.raises(DataError, match=f"{path.name}: cannot be read as a mask"):
+            MaskPrompt.of(path)
+    with pytest.raises(DataError, match=r"\(H, W\) integer ids of 0 to 255, got \(2, 2\) float64"):
+        MaskPrompt.of(np.ones((2, 2)))
+
+
+def test_a_mask_of_another_size_says_both():
+    with pytest.raises(DataError, match=r"mask is 4 × 3 px, the video's first frame 8 × 6"):
+        MaskPrompt.of(IDS).check((6, 8))
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("box.txt", "1.5 2 30 4\n"),
+        ("box.csv", "x,y,width,height\n1.5,2,30,4\n"),
+        ("box.txt", "1.5e+00 2e0 3E1 4e0\n2.5e+00 3e0 3E1 4e0\n"),
+        ("box.json", "[1.5, 2, 30, 4]"),
+        ("box.json", '{"x": 1.5, "y": 2, "w": 30, "h": 4}'),
+        ("box.json", '{"box": [1.5, 2, 30, 4]}'),
+    ],
+)
+def test_a_box_from_a_file(tmp_path, name, text):
+    path = tmp_path / name
+    path.write_text(text)
+    box = BoxPrompt.of(path)
+    assert (box.x, box.y, box.width, box.height) == (1.5, 2, 30, 4)
+    assert box.source == str(path)
+
+
+def test_a_box_as_it_is_typed():
+    for typed in ("1.5,2,30,4", "[1.5, 2, 30, 4]", [1.5, 2, 30, 4]):
+        assert BoxPrompt.of(typed).about()["box"] == [1.5, 2, 30, 4]
+
+
+@pytest.mark.parametrize(
+    ("box", "message"),
+    [("1,2,3", "expected four numbers"), ([1, 2, 0, 4], "width and a height above 0"), ("a,b,c,d", "four numbers")],
+)
+def test_what_is_no_box_is_refused(box, message):
+    with pytest.raises(DataError, match=message):
+        BoxPrompt.of(box)
+
+
+def test_a_box_outside_the_frame_is_refused():
+    BoxPrompt.of([0, 0, 8, 6]).check((6, 8))
+    with pytest.raises(DataError, match=r"spans x 1 to 9 and y 0 to 6, outside the video's first frame of 8 × 6 px"):
+        BoxPrompt.of([1, 0, 8, 6]).check((6, 8))
+
+
+def test_points_from_files_and_arrays(tmp_path):
+    (tmp_path / "points.csv").write_text("name,x,y\nnose, 1.5,2\ntail,3,4\n")
+    (tmp_path / "points.json").write_text(json.dumps({"nose": [1.5, 2], "tail": [3, 4]}))
+    for given in (tmp_path / "points.csv", tmp_path / "points.json", {"nose": (1.5, 2), "tail": (3, 4)}):
+        prompt = PointPrompt.of(given)
+        assert prompt.names == ("nose", "tail")
+        assert prompt.points.tolist() == [[1.5, 2], [3, 4]]
+    assert PointPrompt.of([[1.5, 2], [3, 4]]).names == ("1", "2")
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("nose,1\n", "expected name,x,y in each line, got 'nose,1'"),
+        ("nose,1,2\nnose,3,4\n", "two points have the same name"),
+        ("nose,left,2\n", "expected a name, x and y"),
+        ("", "at least one point"),
+    ],
+)
+def test_what_are_no_points_is_refused(tmp_path, text, message):
+    path = tmp_path / "points.csv"
+    path.write_text(text)
+    with pytest.raises(DataError, match=message):
+        PointPrompt.of(path)
+
+
+def test_a_point_outside_the_frame_is_named():
+    with pytest.raises(DataError, match=r"point tail at 8,1 lies outside the video's first frame of 8 × 6 px"):
+        PointPrompt.of({"nose": (7, 5), "tail": (8, 1)}).check((6, 8))
+
+
+def test_exactly_one_prompt():
+    assert isinstance(one_prompt(box=[1, 2, 3, 4]), BoxPrompt)
+    with pytest.raises(DataError, match=r"exactly one of mask, box and points .* got none"):
+        one_prompt()
+    with pytest.raises(DataError, match="got mask and box"):
+        one_prompt(mask=IDS, box=[1, 2, 3, 4])

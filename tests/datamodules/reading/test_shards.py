@@ -1,0 +1,249 @@
+"""Shards give what the files gave, and are read as litdata reads them."""
+
+import json
+import os
+import pickle
+import sys
+
+import pytest
+import torch
+
+from cli import main
+from datamodules import VideoDataModule
+from datamodules.reading.decoding import VideoFile
+from datamodules.reading.errors import DataError, DecodingError
+from datamodules.reading.shards import ShardedVideos, StoreUnreachable, write_shards
+from tests.helpers.epochs import batches, same
+from tests.helpers.numbered_videos import read_number, write_folder, write_video
+
+VIDEOS = 9
+
+
+@pytest.fixture(scope="session")
+def videos(tmp_path_factory):
+    """Nine videos of three containers, some in folders."""
+    root = tmp_path_factory.mktemp("videos")
+    for i in range(VIDEOS):
+        name = (f"{i}.mp4", f"more/{i} b.mkv", f"{i}.avi")[i % 3]
+        write_video(root / name, 12 + i, video=i, codec="mpeg4" if i % 3 == 2 else "libx264", options={"g": "5"})
+    return root
+
+
+@pytest.fixture(scope="session")
+def shards(videos, tmp_path_factory):
+    """The same, in shards of few videos."""
+    folder = tmp_path_factory.mktemp("shards") / "packed"
+    largest = max(path.stat().st_size for path in videos.rglob("*.*"))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("datamodules.reading.shards._MB", largest)
+        assert write_shards(videos, folder, workers=2, megabytes=2) > 2
+    return folder
+
+
+def local_store(downloader):
+    """A downloader of litdata's whose store, test://, is this machine's disk."""
+
+    class LocalStore(downloader.LocalDownloader):
+        def download_file(self, remote, local):
+            super().download_file(remote.replace("test://", "/"), local)
+
+    return LocalStore
+
+
+def make(source, **arguments):
+    defaults = {"frames": 3, "size": 24, "batch_size": 2, "num_workers": 0, "holdout": 0.2}
+    data = VideoDataModule(source, **(defaults | arguments))
+    data.setup("fit")
+    return data
+
+
+@pytest.mark.parametrize("change", [{}, {"sampling": "continuous", "repeat": 2}, {"samples_per_epoch": 8}])
+def test_the_batches_are_those_of_the_files(videos, shards, change):
+    files, packed = make(videos, **change), make(shards, **change)
+    assert packed._held_out == files._held_out
+    assert len(packed._held_out) == 2
+    for epoch in range(2):
+        assert same(batches(files, epoch), batches(packed, epoch))
+    assert same(list(files.val_dataloader()), list(packed.val_dataloader()))
+    assert same(batches(files), batches(make(shards, num_workers=2, **change)))
+
+
+def test_a_list_keeps_its_order_and_labels(videos, tmp_path):
+    listing = videos / "list.txt"
+    listing.write_text("2.avi 5\nmore/1 b.mkv 3\n0.mp4 4\n")
+    try:
+        main(["shard", str(listing), str(tmp_path / "shards")])
+        assert same(
+            batches(make(listing, holdout=0, batch_size=3)), batches(make(tmp_path / "shards", holdout=0, batch_size=3))
+        )
+    finally:
+        listing.unlink()
+    assert [entry.label for entry in ShardedVideos(tmp_path / "shards").videos] == [5, 3, 4]
+
+
+def test_what_a_list_elsewhere_names_is_held_out_alike(videos, tmp_path, monkeypatch):
+    listing = tmp_path / "lists" / "of" / "mine.txt"
+    listing.parent.mkdir(parents=True)
+    listing.write_text("".join(f"{path}\n" for path in sorted(videos.rglob("*.*"))))
+    write_shards(listing, tmp_path / "shards")
+    monkeypatch.chdir("/")  # nearer to the root than the names reach up
+    assert make(tmp_path / "shards", holdout=0.5)._held_out == make(listing, holdout=0.5)._held_out
+
+
+def test_two_ranks_see_each_sample_once(shards, monkeypatch):
+    seen = []
+    for rank in range(2):
+        monkeypatch.setattr("datamodules.loading.loader.ranks_of", lambda trainer, rank=rank: (2, rank))
+        seen.append(torch.cat([batch["video_index"] for batch in batches(make(shards, batch_size=1, holdout=0))]))
+    assert len(seen[0]) == len(seen[1]) == VIDEOS // 2
+    assert len(torch.cat(seen).unique()) == VIDEOS // 2 * 2
+
+
+def test_a_run_goes_on_in_the_middle_of_an_epoch(shards):
+    whole = batches(make(shards), epoch=1)
+    first = make(shards).train_dataloader()
+    first.sampler.set_epoch(1)
+    taken = iter(first)
+    next(taken), next(taken)
+    resumed = make(shards, num_workers=1).train_dataloader()
+    resumed.load_state_dict(first.state_dict())
+    assert same(list(resumed), whole[2:])
+
+
+def test_litdata_reads_the_shards(videos, shards, monkeypatch):
+    monkeypatch.setenv("LITDATA_DISABLE_VERSION_CHECK", "1")
+    litdata = pytest.importorskip("litdata")
+    dataset = litdata.StreamingDataset(str(shards))
+    ours = ShardedVideos(shards)
+    assert len(dataset) == len(ours.videos) == VIDEOS
+    for number, entry in enumerate(ours.videos):
+        assert dataset[number] == ours.read(number) == (videos / entry.path).read_bytes()
+
+
+def test_an_object_store_is_read_by_ranges(shards, monkeypatch):
+    downloader = pytest.importorskip("litdata.streaming.downloader")
+    asked = []
+
+    class Store(local_store(downloader)):
+        def download_bytes(self, remote, offset, length, local):
+            asked.append((os.path.basename(remote), offset, length))
+            with open(remote.replace("test://", "/"), "rb") as file:
+                file.seek(offset)
+                return file.read(length)
+
+    monkeypatch.setitem(downloader._DOWNLOADERS, "test://", Store)
+    url = f"test:/{shards}"
+    assert same(batches(make(shards)), batches(make(url)))
+    assert len(asked) == len(make(shards)._training) // 2 * 2  # one request for each clip
+    assert same(batches(make(shards)), batches(make(url, num_workers=1)))
+    monkeypatch.setitem(downloader._DOWNLOADERS, "whole://", downloader.LocalDownloader)
+    with pytest.raises(DataError, match="whole://box/x: litdata reads no parts of files there"):
+        make("whole://box/x")
+
+
+def test_a_store_that_does_not_answer_ends_the_run_instead_of_its_videos(shards, monkeypatch):
+    downloader = pytest.importorskip("litdata.streaming.downloader")
+    asked = []
+
+    class Store(local_store(downloader)):
+        def download_bytes(self, remote, offset, length, local):
+            asked.append(remote)
+            raise RuntimeError("no route to the store")
+
+    monkeypatch.setitem(downloader._DOWNLOADERS, "test://", Store)
+    monkeypatch.setattr("datamodules.reading.shards._PAUSES", (0.0, 0.0))
+    with pytest.raises(StoreUnreachable, match=r"^test:/.*cannot be read: no route to the store"):
+        batches(make(f"test:/{shards}"))
+    assert len(asked) == 3
+
+
+def test_the_client_of_a_store_stays_in_its_process(shards, monkeypatch):
+    downloader = pytest.importorskip("litdata.streaming.downloader")
+
+    class Store(local_store(downloader)):
+        def __init__(self, *arguments, **options):
+            super().__init__(*arguments, **options)
+            self.connection = lambda: None  # as of boto3: cannot be pickled
+
+        def download_bytes(self, remote, offset, length, local):
+            return b""
+
+    monkeypatch.setitem(downloader._DOWNLOADERS, "test://", Store)
+    videos = ShardedVideos(f"test:/{shards}")
+    assert pickle.loads(pickle.dumps(videos)).videos == videos.videos
+
+
+def test_without_litdata_a_url_says_what_to_install(monkeypatch):
+    monkeypatch.setitem(sys.modules, "litdata.streaming.downloader", None)
+    with pytest.raises(DataError, match=r'^s3://box/videos: an .*pip install "vidcorr\[stream\]"'):
+        make("s3://box/videos")
+
+
+def test_a_shard_that_is_cut_off_loses_its_videos_only(videos, tmp_path):
+    write_shards(videos, tmp_path / "shards")
+    (shard,) = (tmp_path / "shards").glob("*.bin")
+    with shard.open("r+b") as file:
+        file.truncate(shard.stat().st_size - 10)
+    last = ShardedVideos(tmp_path / "shards").videos[-1].path
+    with pytest.raises(DecodingError, match=r"chunk-0-0\.bin: the shard is truncated"):
+        ShardedVideos(tmp_path / "shards").read(VIDEOS - 1)
+    seen = batches(make(tmp_path / "shards", batch_size=VIDEOS, holdout=0))
+    failures = [line for batch in seen for line in batch["failures"]]
+    assert failures
+    assert all(line.startswith(f"{last}: cannot be read from") for line in failures)
+
+
+def test_what_cannot_be_packed_or_opened_says_so(videos, tmp_path):
+    write_folder(tmp_path / "frames" / "a", 3)
+    with pytest.raises(DataError, match=r"frames/a: a folder of frames; .*vidcorr transcode"):
+        write_shards(tmp_path / "frames", tmp_path / "out")
+    with pytest.raises(ValueError, match="1 to 4095 MB, got 5000"):
+        write_shards(videos, tmp_path / "out", megabytes=5000)
+    assert not (tmp_path / "out").exists()
+    write_shards(videos, tmp_path / "out")
+    with pytest.raises(DataError, match="out: holds shards already"):
+        write_shards(videos, tmp_path / "out")
+    index = tmp_path / "out" / "index.json"
+    content = json.loads(index.read_text())
+    index.write_text(json.dumps({"chunks": content["chunks"], "config": content["config"]}))
+    with pytest.raises(DataError, match=r"out/index.json: is no index of `vidcorr shard`"):
+        make(tmp_path / "out")
+
+
+def test_a_run_that_was_killed_leaves_no_source_and_is_begun_anew(videos, tmp_path, monkeypatch):
+    written = []
+
+    def killed(path, files, sizes):
+        path.write_bytes(b"half")
+        written.append(path)
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("datamodules.reading.shards._write_shard", killed)
+        with pytest.raises(KeyboardInterrupt):
+            write_shards(videos, tmp_path / "out")
+    assert written[0].exists()
+    with pytest.raises(DataError, match="no videos here"):
+        make(tmp_path / "out")
+    write_shards(videos, tmp_path / "out")
+    assert same(batches(make(videos)), batches(make(tmp_path / "out")))
+
+
+def test_a_file_that_grows_while_it_is_packed_is_named(videos, tmp_path, monkeypatch):
+    monkeypatch.setattr("datamodules.reading.shards._size", lambda path: path.stat().st_size - 1)
+    with pytest.raises(DataError, match=r"0\.mp4: changed while it was packed"):
+        write_shards(videos, tmp_path / "out")
+    assert not (tmp_path / "out" / "index.json").exists()
+
+
+@pytest.mark.parametrize("name", ["0.mp4", "more/1 b.mkv", "2.avi"])
+def test_bytes_decode_as_their_file(videos, name):
+    content = (videos / name).read_bytes()
+    with VideoFile(videos / name) as file, VideoFile(name, content=content) as held:
+        assert held.info == file.info
+        assert held.num_frames == file.num_frames
+        for wanted, got in zip(file.read([7, 0, 3]), held.read([7, 0, 3]), strict=True):
+            assert (wanted == got).all()
+        assert [read_number(frame) for frame in held.frames()] == list(range(file.num_frames))
+    with pytest.raises(DecodingError, match=r"^broken\.mp4: "):
+        VideoFile("broken.mp4", content=content[: len(content) // 8])

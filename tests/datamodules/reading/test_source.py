@@ -1,0 +1,154 @@
+"""Folders and lists of videos: what is found, in which order, and what is wrong with a source."""
+
+import cv2
+import numpy as np
+import pytest
+
+from datamodules.reading.errors import DataError, DecodingError
+from datamodules.reading.pictures import read_picture
+from datamodules.reading.source import FrameFolder, list_videos, natural_order, open_video
+from tests.helpers.numbered_videos import numbered_frame, read_number, write_folder, write_video
+
+
+def names(root, entries):
+    return [entry.path.relative_to(root).as_posix() for entry in entries]
+
+
+def test_a_folder_is_searched_in_natural_order(tmp_path):
+    for name in ("b/clip10.mp4", "b/clip9.MP4", "a.webm", "c/.hidden.mp4", "b/notes.txt"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    write_folder(tmp_path / "frames/x", 2)
+    write_folder(tmp_path / "frames/y/z", 3, suffix=".jpg")
+    entries = list_videos(tmp_path)
+    assert names(tmp_path, entries) == ["a.webm", "b/clip9.MP4", "b/clip10.mp4", "frames/x", "frames/y/z"]
+    assert all(entry.label is None for entry in entries)
+
+
+def test_pictures_beside_videos_are_no_video(tmp_path):
+    (tmp_path / "a.mp4").touch()
+    (tmp_path / "cover.jpg").touch()
+    assert names(tmp_path, list_videos(tmp_path)) == ["a.mp4"]
+
+
+@pytest.mark.parametrize("separator", [" ", ",", "\t", ", "])
+def test_a_list_with_labels_and_spaces(tmp_path, separator):
+    for name in ("my dog 2.mp4", "b.mp4", "take 3"):
+        (tmp_path / name).touch() if name.endswith("4") else write_folder(tmp_path / name, 2)
+    lines = [
+        "# all of them",
+        "",
+        f"my dog 2.mp4{separator}7",
+        f"{tmp_path / 'b.mp4'}{separator}0",
+        f"take 3{separator}12",
+    ]
+    (tmp_path / "list.txt").write_text("\n".join(lines) + "\n")
+    entries = list_videos(tmp_path / "list.txt")
+    assert names(tmp_path, entries) == ["my dog 2.mp4", "b.mp4", "take 3"]
+    assert [entry.label for entry in entries] == [7, 0, 12]
+
+
+def test_a_list_without_labels(tmp_path):
+    for name in ("my dog 2.mp4", "b.mp4"):
+        (tmp_path / name).touch()
+    (tmp_path / "list.csv").write_text('my dog 2.mp4\r\n"b.mp4"\r\n')
+    entries = list_videos(tmp_path / "list.csv")
+    assert names(tmp_path, entries) == ["my dog 2.mp4", "b.mp4"]
+    assert [entry.label for entry in entries] == [None, None]
+
+
+def test_what_is_wrong_with_a_source(tmp_path):
+    with pytest.raises(DataError, match=r"nowhere: no such folder or list file"):
+        list_videos(tmp_path / "nowhere")
+    with pytest.raises(DataError, match=rf"{tmp_path}: no videos here"):
+        list_videos(tmp_path)
+    (tmp_path / "a.mp4").touch()
+    with pytest.raises(DataError, match=r"a\.mp4: a source is a folder of videos, or a list"):
+        list_videos(tmp_path / "a.mp4")
+    listing = tmp_path / "list.txt"
+    listing.write_text("\n# nothing\n")
+    with pytest.raises(DataError, match=r"list\.txt: the list is empty"):
+        list_videos(listing)
+    listing.write_text("a.mp4\n" + "".join(f"missing{i}.mp4\n" for i in range(5)))
+    with pytest.raises(DataError, match=r"list\.txt: line 2: no such file .*missing0\.mp4; .*; and 2 more") as caught:
+        list_videos(listing)
+    assert "\n" not in str(caught.value)
+    (tmp_path / "a.pdf").touch()
+    listing.write_text("a.mp4\na.pdf 3\n")
+    with pytest.raises(DataError, match=r"line 2: .*a\.pdf is no video by its name"):
+        list_videos(listing)
+    (tmp_path / "b.mp4").touch()
+    listing.write_text("a.mp4 1\nb.mp4\n")
+    with pytest.raises(DataError, match="1 of 2 lines have a label"):
+        list_videos(listing)
+
+
+def test_what_is_wrong_with_a_folder_of_frames(tmp_path):
+    write_folder(tmp_path / "one", 1)
+    with pytest.raises(DataError, match=r"one: 1 frame\(s\); a folder of frames needs at least 2"):
+        list_videos(tmp_path)
+    write_folder(tmp_path / "one", 2, suffix=".jpg")
+    with pytest.raises(DataError, match=r"one: frames are of several kinds \(\.jpg, \.png\)"):
+        list_videos(tmp_path)
+    (tmp_path / "list.txt").write_text("one\n")
+    with pytest.raises(DataError, match=r"list\.txt: line 1: .*several kinds"):
+        list_videos(tmp_path / "list.txt")
+
+
+@pytest.mark.parametrize("suffix", [".png", ".jpg"])
+def test_frames_of_a_folder_by_number(tmp_path, suffix):
+    folder = write_folder(tmp_path / "v", 12, suffix=suffix)
+    with open_video(folder) as video:
+        assert isinstance(video, FrameFolder)
+        assert video.num_frames == 12
+        frames = video.read([11, 2, 2, 40])
+    assert [read_number(frame) for frame in frames] == [11, 2, 2, 11]
+    assert frames[0].shape == (32, 160, 3)
+
+
+def test_pictures_are_rgb_and_grey_ones_too(tmp_path):
+    red = np.zeros((4, 4, 3), np.uint8)
+    red[..., 2] = 200  # OpenCV writes BGR
+    cv2.imwrite(str(tmp_path / "red.png"), red)
+    assert read_picture(tmp_path / "red.png")[0, 0].tolist() == [200, 0, 0]
+    cv2.imwrite(str(tmp_path / "grey.png"), red[..., 2])
+    assert read_picture(tmp_path / "grey.png")[0, 0].tolist() == [200, 200, 200]
+
+
+def test_pictures_that_cannot_be_used(tmp_path):
+    folder = write_folder(tmp_path / "v", 3)
+    (folder / "1.png").write_bytes(b"no picture")
+    (folder / "2.png").write_bytes(b"")
+    with open_video(folder) as video:
+        for i in (1, 2):
+            with pytest.raises(DecodingError, match=rf"{i}\.png: cannot be decoded as a picture"):
+                video.read([0, i])
+    cv2.imwrite(str(folder / "1.png"), numbered_frame(1)[:16])
+    with (
+        open_video(folder) as video,
+        pytest.raises(DecodingError, match=r"1\.png: is 160 x 16, other frames are 160 x 32"),
+    ):
+        video.read([0, 1])
+    with pytest.raises(DecodingError, match=r"gone\.png: cannot be read: No such file"):
+        read_picture(tmp_path / "gone.png")
+
+
+def test_a_file_opens_as_a_video(tmp_path):
+    with open_video(write_video(tmp_path / "v.mp4", 4)) as video:
+        assert video.num_frames == 4
+        assert read_number(video.read([3])[0]) == 3
+
+
+def test_natural_order():
+    assert sorted(["f10", "f2", "f", "10", "9a"], key=natural_order) == ["9a", "10", "f", "f2", "f10"]
+
+
+def test_links_are_followed_and_no_folder_is_listed_twice(tmp_path):
+    root = tmp_path / "root"
+    for folder in (root / "a", root / "z", tmp_path / "elsewhere"):
+        folder.mkdir(parents=True)
+        (folder / "x.mp4").touch()
+    for link, target in {"a/round": root, "a/z": root / "z", "b": tmp_path / "elsewhere"}.items():
+        (root / link).symlink_to(target)
+    (root / "c").symlink_to(tmp_path / "elsewhere")
+    assert names(root, list_videos(root)) == ["a/x.mp4", "b/x.mp4", "z/x.mp4"]

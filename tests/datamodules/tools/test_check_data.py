@@ -1,0 +1,199 @@
+"""What check-data finds in a source, what it writes, and what a second run reads again."""
+
+import faulthandler
+import json
+import shutil
+import signal
+from pathlib import Path
+
+import pytest
+
+from datamodules.reading.decoding import VideoFile, VideoInfo
+from datamodules.reading.errors import DataError
+from datamodules.reading.source import list_videos
+from datamodules.tools import check_data as module
+from datamodules.tools.check_data import check_data, command
+from tests.helpers.numbered_videos import write_folder, write_video
+
+
+@pytest.fixture
+def source(tmp_path):
+    """A list with labels of good, broken, short, doubled and missing videos."""
+    write_video(tmp_path / "videos/good 1.mp4", 30, options={"g": "12"})
+    write_video(tmp_path / "videos/other.mkv", 24, video=1)
+    write_folder(tmp_path / "videos/frames", 9)
+    write_video(tmp_path / "videos/short.mp4", 5)
+    shutil.copy(tmp_path / "videos/good 1.mp4", tmp_path / "videos/copy.mp4")
+    shutil.copytree(tmp_path / "videos/frames", tmp_path / "videos/frames again")
+    data = (tmp_path / "videos/other.mkv").read_bytes()
+    (tmp_path / "videos/cut.mkv").write_bytes(data[: len(data) // 2])
+    (tmp_path / "videos/broken.mp4").write_bytes(b"no video")
+    write_folder(tmp_path / "videos/one", 1)
+    names = "good 1.mp4 other.mkv frames short.mp4 copy.mp4 frames_again cut.mkv broken.mp4 one gone.mp4 other.mkv"
+    names = names.replace("good 1.mp4", "good_1.mp4").split()
+    lines = [f"videos/{name.replace('_', ' ')} {label}\n" for label, name in enumerate(names)]
+    (tmp_path / "list.txt").write_text("".join(lines))
+    return tmp_path / "list.txt"
+
+
+EXPECTED = {
+    "good 1.mp4": None,
+    "other.mkv": None,
+    "frames": None,
+    "short.mp4": ("too short", "5 frame(s), fewer than 8"),
+    "copy.mp4": ("duplicate", "the same as {folder}/good 1.mp4"),
+    "frames again": ("duplicate", "the same as {folder}/frames"),
+    "cut.mkv": ("unreadable", ""),
+    "broken.mp4": ("unreadable", "Invalid data found"),
+    "one": ("unreadable", "a folder of frames needs at least 2"),
+    "gone.mp4": ("unreadable", "No such file"),
+}
+
+
+def test_a_source_is_read_and_a_second_run_reads_what_has_changed(source, tmp_path, monkeypatch, capsys):
+    command([str(source), "--output", str(tmp_path / "out"), "--workers", "2"])
+    printed = capsys.readouterr().out
+    report = json.loads((tmp_path / "out/report.json").read_text())
+    assert report["complete"]
+    *rows, twice = report["videos"]
+    assert [Path(row["path"]).name for row in rows] == list(EXPECTED)
+    for row, (name, expected) in zip(rows, EXPECTED.items(), strict=True):
+        if expected is None:
+            assert row["problem"] is None, name
+        else:
+            assert row["problem"]["kind"] == expected[0]
+            assert expected[1].format(folder=tmp_path / "videos") in row["problem"]["reason"]
+            assert row["problem"]["reason"] in printed
+    assert twice["problem"] == {"kind": "duplicate", "reason": "listed twice"}
+    good = rows[0]
+    assert (good["frames"], good["fps"], good["seconds"], good["codec"]) == (30, 25.0, 1.2, "h264")
+    assert (good["width"], good["height"], good["label"]) == (160, 32, 0)
+    assert good["bytes"] == (tmp_path / "videos/good 1.mp4").stat().st_size
+    assert (rows[2]["frames"], rows[2]["codec"], rows[2]["width"]) == (9, "frames", 160)
+    assert "8 of 11 (72.7%): 4 unreadable, 3 duplicate, 1 too short" in printed
+    clean = list_videos(tmp_path / "out/clean.txt")
+    assert [(entry.path.name, entry.label) for entry in clean] == [("good 1.mp4", 0), ("other.mkv", 1), ("frames", 2)]
+
+    # nothing is opened again but what failed; another limit on the length needs no reading
+    opened = tmp_path / "opened"
+    monkeypatch.setattr(module, "open_video", _Recorder(opened))
+    assert [problem is None for _, problem in check_data(source, tmp_path / "out", 1, min_frames=25)][:2] == [
+        True,
+        False,
+    ]
+    assert sorted(opened.read_text().split("\n")[:-1]) == ["broken.mp4", "cut.mkv", "one"]
+    opened.unlink()
+    write_video(tmp_path / "videos/good 1.mp4", 31)
+    rows = check_data(source, tmp_path / "out", 1)
+    assert "good 1.mp4" in opened.read_text()
+    assert rows[0][0].frames == 31
+    assert rows[4][1] is None  # the copy of what it was
+
+
+class _Recorder:
+    """`open_video` that writes down what it opens; the processes share the file."""
+
+    def __init__(self, file: Path) -> None:
+        self.file, self.open = file, module.open_video
+
+    def __call__(self, path, timeout):
+        with self.file.open("a") as file:
+            file.write(f"{Path(path).name}\n")
+        return self.open(path, timeout)
+
+
+class _Killer(_Recorder):
+    """Kills its process at one video."""
+
+    def __call__(self, path, timeout):
+        if Path(path).name == "b.mp4":
+            faulthandler.disable()
+            signal.raise_signal(signal.SIGSEGV)
+        return super().__call__(path, timeout)
+
+
+def test_a_file_that_kills_its_process_is_unreadable(tmp_path, monkeypatch):
+    for number, name in enumerate("abc"):
+        write_video(tmp_path / f"videos/{name}.mp4", 8, video=number)
+    monkeypatch.setattr(module, "open_video", _Killer(tmp_path / "opened"))
+    rows = check_data(tmp_path / "videos", tmp_path / "out", workers=2)
+    assert [report.error for report, _ in rows] == [None, "crashed the decoder (Segmentation fault)", None]
+
+
+def test_an_interrupted_run_keeps_what_is_done(tmp_path, monkeypatch, capsys):
+    for number in range(4):
+        write_video(tmp_path / f"videos/{number}.mp4", 8, video=number)
+
+    def two_then_ctrl_c(outcomes, total, title):
+        for _ in range(2):
+            yield next(outcomes)
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(module, "with_progress", two_then_ctrl_c)
+        with pytest.raises(SystemExit) as stopped:
+            command([str(tmp_path / "videos"), "--output", str(tmp_path / "out"), "--workers", "1"])
+    assert stopped.value.code == 130
+    assert "run it again to go on" in capsys.readouterr().err
+    report = json.loads((tmp_path / "out/report.json").read_text())
+    assert (len(report["videos"]), report["complete"]) == (2, False)
+    assert not (tmp_path / "out/clean.txt").exists()
+    monkeypatch.setattr(module, "open_video", _Recorder(tmp_path / "opened"))
+    assert len(check_data(tmp_path / "videos", tmp_path / "out", workers=1)) == 4
+    assert (tmp_path / "opened").read_text() == "2.mp4\n3.mp4\n"
+
+
+def test_nothing_usable(tmp_path):
+    write_video(tmp_path / "videos/a.mp4", 3)
+    with pytest.raises(DataError, match=r"none of 1 videos can be used; .*report\.json tells why"):
+        check_data(tmp_path / "videos", tmp_path / "out", workers=1)
+    assert json.loads((tmp_path / "out/report.json").read_text())["videos"][0]["problem"]["kind"] == "too short"
+    with pytest.raises(DataError, match="no such folder"):
+        check_data(tmp_path / "nowhere", tmp_path / "out")
+
+
+def test_what_becomes_unusable_leaves_no_list(tmp_path):
+    write_folder(tmp_path / "videos/mixed", 9)
+    check_data(tmp_path / "videos", tmp_path / "out", workers=1)
+    write_folder(tmp_path / "videos/mixed", 9, suffix=".jpg")
+    with pytest.raises(DataError, match="none of 1 videos"):
+        check_data(tmp_path / "videos", tmp_path / "out", workers=1)
+    assert not (tmp_path / "out/clean.txt").exists()
+    (row,) = json.loads((tmp_path / "out/report.json").read_text())["videos"]
+    assert row["problem"]["reason"].startswith("frames are of several kinds")  # the path is said beside it
+
+
+def test_odd_names_are_read_back_from_the_list(tmp_path):
+    odd = [" blank.mp4", "#1.mp4", "a 2.mp4", "line\u2028end.mp4"]
+    for video, name in enumerate(odd):
+        write_video(tmp_path / "videos" / name, 8 + video)
+    rows = check_data(tmp_path / "videos", tmp_path / "out", workers=1)
+    assert [entry.path.name for entry in list_videos(tmp_path / "out/clean.txt")] == odd[:3]
+    assert [problem.reason for _, problem in rows if problem] == [f"{odd[3]!r} cannot stand in a list file; rename it"]
+
+
+@pytest.mark.parametrize(
+    ("frames", "last_time", "expected"),
+    [(100, 3.96, False), (89, 3.96, False), (89, 3.5, True), (89, None, True), (91, 3.5, False)],
+)
+def test_a_file_is_cut_when_frames_and_time_are_missing(frames, last_time, expected):
+    assert VideoInfo(100, 25.0, 8, 8, "h264", 4.0).is_cut(frames, last_time) == expected
+
+
+@pytest.mark.parametrize(
+    "name", ["jhmdb_wave.avi", "hmdb51_golf.avi", "mmaction2_part0.mp4", "intel_asl_milk.mkv", "sthsthv2_166766.mp4"]
+)
+def test_cut_files_are_told_from_whole_ones_with_dropped_frames(shared_data, tmp_path, name):
+    whole = shared_data / "clips" / name
+    assert module._inspect(20, (str(whole), None)).frames > 8
+    cut = tmp_path / name
+    cut.write_bytes(whole.read_bytes()[: whole.stat().st_size * 7 // 10])
+    with pytest.raises(DataError, match=r"ends early: \d+ of \d+|Invalid data"):
+        module._inspect(20, (str(cut), None))
+
+
+def test_a_matroska_file_without_its_index_is_read_from_its_start(shared_data, tmp_path):
+    whole, cut = shared_data / "clips/intel_asl_milk.mkv", tmp_path / "cut.mkv"
+    cut.write_bytes(whole.read_bytes()[: whole.stat().st_size * 97 // 100])
+    with VideoFile(cut) as video, VideoFile(whole) as expected:
+        assert (video.read([30])[0] == expected.read([30])[0]).all()

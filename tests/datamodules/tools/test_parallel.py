@@ -1,0 +1,108 @@
+"""Items in processes: what comes back when one returns, fails, dies, hangs, or the run is stopped."""
+
+import faulthandler
+import os
+import signal
+import subprocess
+import sys
+import time
+from contextlib import closing
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from datamodules.reading.errors import DataError, DecodingError
+from datamodules.tools.parallel import Failure, in_processes
+
+
+def act(factor: int, item: tuple[str, int]) -> int:
+    """Does what the item says."""
+    word, number = item
+    if word == "wrong":
+        raise DecodingError("a.mp4", "is broken") if number else DataError("is wrong")
+    if word == "crash":
+        faulthandler.disable()  # pytest's would print where every thread is
+        os.kill(os.getpid(), signal.SIGSEGV)
+    if word == "exit":
+        os._exit(3)
+    if word == "hang":
+        time.sleep(60)
+    if word == "full":
+        raise OSError(28, "No space left on device", "b.mp4")
+    if word == "bug":
+        raise KeyError("nothing")
+    return os.getpid() if word == "pid" else factor * number
+
+
+def alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+@pytest.mark.parametrize("workers", [1, 3])
+def test_each_item_gives_its_result_or_its_failure(workers):
+    good = [("number", number) for number in range(20)]
+    bad = {
+        ("wrong", 0): Failure("is wrong"),
+        ("wrong", 1): Failure("is broken"),
+        ("crash", 0): Failure("crashed the decoder (Segmentation fault)"),
+        ("exit", 0): Failure("crashed the decoder (exit status 3)"),
+        ("hang", 0): Failure("not done within 1 s"),
+    }
+    items = [*good[:10], *bad, *good[10:]]
+    outcomes = dict(in_processes(partial(act, 3), items, workers, timeout=1))
+    assert outcomes == {item: 3 * item[1] for item in good} | bad
+
+
+def test_no_item_no_process():
+    assert list(in_processes(partial(act, 3), [], 2, timeout=1)) == []
+
+
+def test_processes_are_used_again_and_end_with_the_iteration():
+    pids = {pid for _, pid in in_processes(partial(act, 3), [("pid", i) for i in range(12)], 2, timeout=5)}
+    assert len(pids) <= 2
+    assert not any(map(alive, pids))
+
+
+def test_an_error_of_the_run_stops_it():
+    with pytest.raises(OSError, match="No space left") as caught:
+        list(in_processes(partial(act, 3), [("full", 0)], 1, timeout=5))
+    assert caught.value.filename == "b.mp4"
+    with pytest.raises(RuntimeError, match="KeyError: 'nothing'"):
+        list(in_processes(partial(act, 3), [("bug", 0)], 1, timeout=5))
+
+
+def test_a_run_that_is_left_kills_what_hangs():
+    outcomes = in_processes(partial(act, 3), [("pid", 0), ("hang", 0)], 1, timeout=60)
+    start = time.monotonic()
+    with closing(outcomes):
+        _, pid = next(outcomes)
+    assert not alive(pid)
+    assert time.monotonic() - start < 30
+
+
+ORPHANS = """
+import os, sys
+from datamodules.tools.parallel import in_processes
+from tests.datamodules.test_parallel import act
+from functools import partial
+for _, pid in in_processes(partial(act, 3), [("pid", 0), ("hang", 0), ("hang", 1)], 2, timeout=100):
+    print(pid, flush=True)
+"""
+
+
+@pytest.mark.slow
+def test_processes_end_with_a_run_that_is_killed():
+    root = Path(__file__).parents[3]
+    with subprocess.Popen([sys.executable, "-c", ORPHANS], cwd=root, stdout=subprocess.PIPE, text=True) as run:
+        pid = int(run.stdout.readline())
+        assert alive(pid)
+        run.kill()
+    until = time.monotonic() + 20
+    while alive(pid) and time.monotonic() < until:
+        time.sleep(0.05)
+    assert not alive(pid)

@@ -1,0 +1,238 @@
+"""What transcode makes of a source: frames, times, names, and what a second or a broken-off run does."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import av
+import cv2
+import numpy as np
+import pytest
+
+from datamodules.reading.decoding import VideoFile
+from datamodules.reading.errors import DataError
+from datamodules.reading.source import VideoEntry, list_videos, open_video
+from datamodules.tools import transcode as module
+from datamodules.tools.transcode import Format, Job, command, plan, transcode
+from tests.helpers.numbered_videos import read_number, write_folder, write_video
+
+
+def run(source: Path, output: Path, **form) -> VideoFile:
+    """One video in this process."""
+    module._run(Format(**form), Job(source, output))
+    return open_video(output)
+
+
+@pytest.mark.parametrize(("name", "options"), [("a.mp4", {"bf": "3"}), ("a.mkv", {}), ("a.avi", {"bf": "0"})])
+def test_frames_and_key_frames(tmp_path, name, options):
+    source = write_video(tmp_path / name, 50, options={"g": "250"} | options)
+    with run(source, tmp_path / "out.mp4", short_side=16) as video:
+        assert (video.info.codec, video.info.width, video.info.height, video.info.fps) == ("h264", 80, 16, 25.0)
+        assert video.num_frames == 50
+        assert [read_number(frame) for frame in video.frames()] == list(range(50))
+        assert [read_number(frame) for frame in video.read([49, 7, 30])] == [49, 7, 30]
+        assert np.diff([*video._table.keys, 50]).max() <= 12
+        assert video._table.is_from_index
+    with av.open(str(tmp_path / "out.mp4")) as container:
+        assert [stream.type for stream in container.streams] == ["video"]
+
+
+def test_uneven_times_are_kept_and_rounded_ones_made_even(tmp_path):
+    times = np.cumsum(np.random.default_rng(0).integers(1, 9, 30)).tolist()
+    source = write_video(tmp_path / "uneven.mkv", 30, times=times)
+    with run(source, tmp_path / "out.mp4") as video:
+        seconds = np.array([float(frame.pts * frame.time_base) for frame in video.decode()])
+    np.testing.assert_allclose(seconds, (np.array(times) - times[0]) / 25, atol=1e-3)
+    with VideoFile(write_video(tmp_path / "even.mkv", 30)) as video:  # Matroska rounds to ms
+        assert video.steady_rate == 25
+    with VideoFile(source) as video:
+        assert video.steady_rate is None
+
+
+@pytest.mark.parametrize(
+    ("name", "size", "tolerance"),
+    [
+        ("clips_odd/decord_rot_90.mov", (454, 256), 4),  # rotation
+        ("clips/intel_asl_eat.mkv", (256, 342), 3),  # full range
+        ("clips_odd/torchcodec_h264_10bits.mp4", (200, 200), 6),  # 10 bit
+        ("clips/sthsthv2_166766.mp4", (240, 426), 3),  # odd width
+        ("clips_odd/moviepy_-video-with-dash-.mp4", (2, 2), 2),  # 1 × 1
+    ],
+)
+def test_real_videos_keep_their_colours(shared_data, tmp_path, name, size, tolerance):
+    with open_video(shared_data / name) as before, run(shared_data / name, tmp_path / "out.mp4", crf=18) as after:
+        for expected, got in zip(before.frames(), after.frames(), strict=True):
+            assert got.shape == (*size, 3)
+            scaled = cv2.resize(expected, size[::-1], interpolation=cv2.INTER_AREA).astype(int)
+            assert np.abs(scaled - got).mean() < tolerance
+            assert np.abs((scaled - got).mean(axis=(0, 1))).max() < 2
+
+
+@pytest.mark.parametrize("folder", [False, True])
+def test_folders_of_frames_in_and_out(tmp_path, folder):
+    source = write_folder(tmp_path / "in", 12) if folder else write_video(tmp_path / "in.mp4", 12)
+    with run(source, tmp_path / "out", frames=True, short_side=16) as video:
+        assert [read_number(frame) for frame in video.frames()] == list(range(12))
+        assert next(video.frames()).shape == (16, 80, 3)
+        assert video.stems[11] == "00011"
+    with run(source, tmp_path / "out.mp4") as video:
+        assert [read_number(frame) for frame in video.frames()] == list(range(12))
+    with pytest.raises(DataError, match="needs at least 2"):
+        run(write_video(tmp_path / "one.mp4", 1), tmp_path / "one", frames=True)
+
+
+def test_a_list_its_labels_its_failures_and_a_second_run(tmp_path, capsys):
+    write_video(tmp_path / "in/a/1.mp4", 8)
+    write_video(tmp_path / "in/b/1.avi", 8, video=1)
+    (tmp_path / "in/b/2.mp4").write_bytes(b"no video")
+    source, out = tmp_path / "in/list.txt", tmp_path / "out"
+    source.write_text("b/1.avi 4\na/1.mp4 2\nb/2.mp4 3\ngone.mp4 1\na/1.mp4 2\n")
+    words = [str(source), str(out), "--workers", "2"]
+    with pytest.raises(SystemExit, match=r"2 of 4 failed: .*failed\.txt"):
+        command(words)
+    assert "2 written, 0 there already" in capsys.readouterr().out
+    listed = [(entry.path.relative_to(out).as_posix(), entry.label) for entry in list_videos(out / "list.txt")]
+    assert listed == [("b/1.mp4", 4), ("a/1.mp4", 2), ("a/1.mp4", 2)]
+    failed = (out / "failed.txt").read_text().splitlines()
+    assert any(line.startswith(f"{tmp_path}/in/gone.mp4: No such file") for line in failed)
+    assert any(line.startswith(f"{tmp_path}/in/b/2.mp4: Invalid data") for line in failed)
+
+    first = (out / "b/1.mp4").stat()
+    write_video(tmp_path / "in/a/1.mp4", 9)
+    os.utime(tmp_path / "in/a/1.mp4", (1e9, 1e9))
+    write_video(tmp_path / "in/b/2.mp4", 8)
+    source.write_text("b/1.avi 4\na/1.mp4 2\nb/2.mp4 3\n")
+    command(words)
+    assert "2 written, 1 there already" in capsys.readouterr().out
+    assert (out / "b/1.mp4").stat().st_ino == first.st_ino
+    assert not (out / "failed.txt").exists()
+    with open_video(out / "a/1.mp4") as video:
+        assert video.num_frames == 9
+    assert not list(out.rglob(".*"))
+    with pytest.raises(DataError, match=r"out: was made with crf 23; give another folder, or the same flags"):
+        transcode(source, out, Format(crf=20))
+
+
+def test_a_folder_of_frames_replaces_an_older_one(tmp_path):
+    write_video(tmp_path / "in/a.mp4", 8)
+    for frames in (8, 5):
+        write_video(tmp_path / "in/a.mp4", frames)
+        os.utime(tmp_path / "in/a.mp4", (frames * 1e6, frames * 1e6))
+        made, failed = transcode(tmp_path / "in", tmp_path / "out", Format(frames=True), workers=1)
+        assert (made[0].is_new, failed) == (True, {})
+        with open_video(tmp_path / "out/a") as video:
+            assert video.num_frames == frames
+    made, _ = transcode(tmp_path / "in", tmp_path / "out", Format(frames=True), workers=1)
+    assert not made[0].is_new
+
+
+def test_a_video_that_lacks_its_end_fails_and_leaves_nothing(shared_data, tmp_path):
+    whole, cut = shared_data / "clips/sthsthv2_166766.mp4", tmp_path / "cut.mp4"
+    cut.write_bytes(whole.read_bytes()[: whole.stat().st_size // 2])
+    with pytest.raises(DataError, match=r"ends early: \d+ of 49 frames"):
+        run(cut, tmp_path / "out/cut.mp4")
+    assert not list((tmp_path / "out").iterdir())
+
+
+SLOW_RUN = """
+import sys
+from pathlib import Path
+from datamodules import transcode
+transcode.transcode(Path(sys.argv[1]), Path(sys.argv[2]), workers=1)
+"""
+
+
+@pytest.mark.slow
+def test_a_killed_run_leaves_no_half_file_and_the_next_goes_on(shared_data, tmp_path):
+    (tmp_path / "in").mkdir()
+    for number in range(4):
+        shutil.copy(shared_data / "clips/sam2_01_dog.mp4", tmp_path / f"in/{number}.mp4")
+    out = tmp_path / "out"
+    process = subprocess.Popen([sys.executable, "-c", SLOW_RUN, tmp_path / "in", out], cwd=Path(__file__).parents[3])
+    until = time.monotonic() + 200
+    while not list(out.glob(".*.partial")) and time.monotonic() < until:
+        time.sleep(0.01)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    for path in out.glob("*.mp4"):
+        with open_video(path) as video:
+            assert video.num_frames == 289
+    made, failed = transcode(tmp_path / "in", out, workers=2)
+    assert (len(made), failed) == (4, {})
+    assert not list(out.glob(".*"))
+    for number in range(4):
+        with open_video(out / f"{number}.mp4") as video:
+            assert video.num_frames == 289
+
+
+def names(jobs: list[Job], root: Path) -> list[str]:
+    return [job.output.relative_to(root).as_posix() for job in jobs]
+
+
+def test_where_things_go(tmp_path):
+    (tmp_path / "in/d").mkdir(parents=True)
+    entries = [VideoEntry(tmp_path / "in/a.b.mp4"), VideoEntry(tmp_path / "in/x/c.AVI"), VideoEntry(tmp_path / "in/d")]
+    out = tmp_path / "out"
+    assert names(plan(tmp_path / "in", entries, out, frames=False), out) == ["a.b.mp4", "x/c.mp4", "d.mp4"]
+    assert names(plan(tmp_path / "in", entries, out, frames=True), out) == ["a.b", "x/c", "d"]
+    (tmp_path / "lists").mkdir()
+    (tmp_path / "lists/l.txt").touch()
+    assert names(plan(tmp_path / "lists/l.txt", entries, out, frames=False), out) == ["a.b.mp4", "x/c.mp4", "d.mp4"]
+
+
+def test_what_is_refused_before_any_work(tmp_path):
+    root = tmp_path / "in"
+    root.mkdir()
+    twins = [VideoEntry(root / "a.mp4"), VideoEntry(root / "a.avi")]
+    with pytest.raises(DataError, match=r"a\.avi and .*a\.mp4 would both become .*a\.mp4; rename"):
+        plan(root, twins, tmp_path / "out", frames=False)
+    inside = [VideoEntry(root / "a.mp4"), VideoEntry(root / "a/b.mp4")]
+    assert plan(root, inside, tmp_path / "out", frames=False)
+    with pytest.raises(DataError, match=r"b\.mp4 would go into .*out/a, the folder of frames of .*a\.mp4"):
+        plan(root, inside, tmp_path / "out", frames=True)
+    for destination in (root, root / "out"):
+        with pytest.raises(DataError, match="lies in the source"):
+            plan(root, inside, destination, frames=False)
+    write_video(root / "a.mp4", 2)
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out/precious.mp4").touch()
+    with pytest.raises(DataError, match="were not made by transcode"):
+        transcode(root, tmp_path / "out")
+    assert os.listdir(tmp_path / "out") == ["precious.mp4"]
+    with pytest.raises(ValueError, match="crf must be from 0 to 51, got 60"):
+        Format(crf=60)
+
+
+def test_a_full_disk_ends_the_run(tmp_path, monkeypatch):
+    for number in range(3):
+        write_video(tmp_path / f"in/{number}.mp4", 4)
+    monkeypatch.setattr(module, "_write_video", _full)
+    with pytest.raises(OSError, match="No space left on device"):
+        transcode(tmp_path / "in", tmp_path / "out", workers=1)
+    assert json.loads((tmp_path / "out/transcode.json").read_text())["short_side"] == 256
+
+
+def _full(video, path, form):
+    container = av.open("/dev/full", "w", format="mp4")
+    stream = container.add_stream("libx264", rate=25)
+    stream.width = stream.height = 64
+    stream.pix_fmt = "yuv420p"
+    for _ in range(60):
+        container.mux(stream.encode(av.VideoFrame(64, 64, "yuv420p")))
+    container.mux(stream.encode(None))
+    container.close()
+
+
+def test_a_list_of_odd_names_is_read_back(tmp_path):
+    odd = ["#1.mp4", " blank.mp4", "'quoted.mp4", "a, 2.mp4"]
+    for name in odd:
+        write_video(tmp_path / "in" / name, 3)
+    (tmp_path / "in/list.txt").write_text("".join(f"./{name} {label}\n" for label, name in enumerate(odd)))
+    transcode(tmp_path / "in/list.txt", tmp_path / "out", workers=1)
+    listed = list_videos(tmp_path / "out/list.txt")
+    assert [(entry.path.name, entry.label) for entry in listed] == [(name, label) for label, name in enumerate(odd)]

@@ -1,0 +1,56 @@
+"""Matched places carry the very weights that the propagation averages labels with."""
+
+import pytest
+import torch
+
+from lightning_modules.functional import PropagationProtocol, propagate_labels
+from lightning_modules.functional.propagation.matches import match_places
+
+NAMES = ["vfs", "crw", "dino", "liir", "liir-reference"]
+
+
+def small(name: str) -> PropagationProtocol:
+    changes = {"mixture_components": None, "normalise_labels": False, "foreground_gain": 1.0, "label_feedback": "soft"}
+    return PropagationProtocol.named(name).with_changes(radius=3, **changes)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_weighted_labels_of_the_places_are_what_is_propagated(name: str) -> None:
+    protocol = small(name)
+    features, first = torch.randn(6, 8, 7, 9), torch.rand(3, 7, 9)
+    labels = torch.stack(list(propagate_labels(features, first, protocol)))
+    points = torch.tensor([[0, 0], [3, 4], [6, 8], [2, 7]])
+    for frame in (1, 3, 5):
+        matches = match_places(features, points, protocol, frame, count=10**6)
+        places = matches.places.unbind(2)
+        found = labels.movedim(1, -1)[matches.frames, places[0], places[1]]
+        expected = labels[frame][:, points[:, 0], points[:, 1]].T
+        torch.testing.assert_close((matches.weights[..., None] * found).sum(1), expected, atol=1e-5, rtol=1e-4)
+
+
+def test_a_moved_picture_is_found_where_it_went() -> None:
+    picture = torch.randn(1, 16, 12, 12)
+    features = torch.cat([picture, picture.roll((2, -1), (2, 3))])
+    protocol = PropagationProtocol.named("vfs").with_changes(radius=4, temperature=0.01)
+    matches = match_places(features, torch.tensor([[6, 5], [8, 3]]), protocol, count=1)
+    assert matches.places.squeeze(1).tolist() == [[4, 6], [6, 4]]
+    assert matches.frames.flatten().tolist() == [0, 0]
+
+
+def test_the_window_keeps_others_out_and_weights_fall() -> None:
+    features = torch.randn(3, 4, 9, 9)
+    matches = match_places(features, torch.tensor([[4, 4]]), small("vfs"))
+    offsets = (matches.places - 4).square().sum(2)
+    assert offsets.max() < 9
+    assert (matches.weights.diff(dim=1) <= 0).all()
+    assert matches.weights.sum().item() == pytest.approx(1)
+
+
+def test_bad_arguments_are_named() -> None:
+    protocol = small("vfs")
+    with pytest.raises(ValueError, match=r"float \(T, C, h, w\)"):
+        match_places(torch.zeros(3, 4, 4), torch.zeros(1, 2, dtype=torch.long), protocol)
+    with pytest.raises(ValueError, match="inside the map of 4 x 5"):
+        match_places(torch.zeros(2, 3, 4, 5), torch.tensor([[4, 0]]), protocol)
+    with pytest.raises(ValueError, match="frame must be 1 to 1"):
+        match_places(torch.zeros(2, 3, 4, 5), torch.tensor([[0, 0]]), protocol, frame=0)

@@ -1,0 +1,348 @@
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from lightning_modules.functional import (
+    LabelPropagator,
+    PropagationProtocol,
+    decode_masks,
+    encode_masks,
+    propagate_labels,
+    propagation_memory,
+)
+from lightning_modules.functional.propagation.tiles import tiles
+from tests.helpers.memory import peak_of
+from tests.helpers.plain_propagation import plain_propagation
+
+Golden = Callable[[str], dict[str, np.ndarray]]
+
+
+def protocol(**fields: Any) -> PropagationProtocol:
+    return PropagationProtocol(**{"name": "x", "context": 3, "topk": 4, "temperature": 0.1, "radius": 3} | fields)
+
+
+def run(features: Tensor, labels: Tensor, of: PropagationProtocol, **options: Any) -> Tensor:
+    return torch.stack(list(propagate_labels(features, labels, of, **options)))
+
+
+def video(frames: int = 6, channels: int = 8, height: int = 9, width: int = 13) -> Tensor:
+    return torch.randn(channels, height, width) + 0.7 * torch.randn(frames, channels, height, width)
+
+
+def one_hot(count: int, height: int = 9, width: int = 13) -> Tensor:
+    return F.one_hot(torch.randint(count, (height, width)), count).permute(2, 0, 1).float()
+
+
+def check_golden(case: dict[str, np.ndarray], prefix: str, of: PropagationProtocol) -> None:
+    labels = run(torch.from_numpy(case[f"{prefix}_feats"]), torch.from_numpy(case[f"{prefix}_seg0"]), of)
+    np.testing.assert_allclose(labels, case[f"{prefix}_out"], atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize("number", range(9))
+def test_equals_vfs(golden: Golden, number: int) -> None:
+    case = golden("propagation")
+    context, topk, temperature, radius, masked = case[f"c{number}_params"].tolist()
+    of = protocol(
+        context=int(context),
+        topk=int(topk) or None,
+        temperature=temperature,
+        radius=radius or None,
+        first_frame_masked=bool(masked),
+    )
+    check_golden(case, f"c{number}", of)
+
+
+def test_equals_vfs_without_the_first_frame(golden: Golden) -> None:
+    case = golden("propagation")
+    context, topk, temperature, radius, _ = case["nf0_params"].tolist()
+    of = protocol(references=range(-int(context), 0), topk=int(topk), temperature=temperature, radius=radius)
+    check_golden(case, "nf0", of)
+
+
+@pytest.mark.parametrize("number", range(3))
+def test_equals_crw(golden: Golden, number: int) -> None:
+    case = golden("propagation_crw")
+    context, topk, temperature, radius, _ = case[f"c{number}_params"].tolist()
+    crw = PropagationProtocol.named("crw")
+    of = crw.with_changes(context=int(context), topk=int(topk), temperature=temperature, radius=radius)
+    check_golden(case, f"c{number}", of)
+
+
+@pytest.mark.parametrize("number", range(2))
+def test_equals_dino(golden: Golden, number: int) -> None:
+    case = golden("propagation_dino")
+    context, topk, temperature, radius, _ = case[f"c{number}_params"].tolist()
+    dino = PropagationProtocol.named("dino")
+    of = dino.with_changes(context=int(context), topk=int(topk), temperature=temperature, radius=radius)
+    check_golden(case, f"c{number}", of)
+
+
+def test_equals_vfs_from_mask_to_masks(golden: Golden) -> None:
+    case = golden("propagation")
+    context, topk, temperature, radius, _ = case["hard0_params"].tolist()
+    of = protocol(context=int(context), topk=int(topk), temperature=temperature, radius=radius)
+    mask = case["hard0_ref"]
+    features = torch.from_numpy(case["hard0_feats"])
+    labels = run(features, encode_masks(mask, range(1, 4), features.shape[2:]), of)
+    np.testing.assert_allclose(labels[1:], case["hard0_soft"], atol=1e-5, rtol=0)
+    for soft, hard in zip(labels[1:], case["hard0_pred"][1:], strict=True):
+        np.testing.assert_array_equal(decode_masks(soft, mask.shape), hard)
+
+
+def test_by_hand() -> None:
+    # One row, one channel, τ = 1, the two best of three neighbours: products 1·0, 1·2, 1·1 around the middle.
+    features = torch.tensor([[[[0.0, 2.0, 1.0]]], [[[0.0, 1.0, 0.0]]]])
+    labels = torch.tensor([[[1.0, 0.0, 0.0]], [[0.0, 1.0, 0.0]], [[0.0, 0.0, 1.0]]])
+    of = protocol(context=0, topk=2, temperature=1.0, radius=2, feature_normalisation="raw")
+    middle = run(features, labels, of)[1, :, 0, 1]
+    weight = 1 / (1 + np.exp(1 - 2))
+    np.testing.assert_allclose(middle, [0.0, weight, 1 - weight], atol=1e-7)
+
+
+@pytest.mark.parametrize("repeat_first", ["in_window", "padding", "never"])
+@pytest.mark.parametrize("masked", [True, False])
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"radius": 2.5},
+        {"radius": 0.5, "topk": 1},
+        {"radius": 40, "topk": 500},
+        {"radius": 2, "neighbourhood": "square"},
+        {"radius": 0, "neighbourhood": "square", "topk": 2},
+        {"radius": None, "topk": 7},
+        {"context": 0, "topk": 3},
+        {"context": 9, "temperature": 1.0, "feature_normalisation": "raw"},
+    ],
+)
+def test_equals_the_dense_method(fields: dict[str, Any], masked: bool, repeat_first: str) -> None:
+    if fields.get("context") == 0 and repeat_first == "padding":
+        pytest.skip("no window to pad")
+    of = protocol(first_frame_masked=masked, repeat_first=repeat_first, **fields)
+    features, labels = video(), one_hot(4)
+    torch.testing.assert_close(run(features, labels, of), plain_propagation(features, labels, of), atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"radius": 2.5},
+        {"radius": 3, "neighbourhood": "square", "repeat_first": "padding"},
+        {"radius": 40},
+        {"radius": None},
+        {"references": (0, 2, -3, -1)},
+    ],
+)
+def test_equals_the_dense_method_without_a_topk(fields: dict[str, Any]) -> None:
+    of = protocol(topk=None, **fields)
+    features, labels = video(), one_hot(4)
+    torch.testing.assert_close(run(features, labels, of), plain_propagation(features, labels, of), atol=1e-5, rtol=0)
+
+
+def test_float64_decides_where_float32_differs() -> None:
+    of = protocol(context=4, topk=10, temperature=0.07, radius=5)
+    features, labels = video(8, 32, 24, 40), one_hot(3, 24, 40)
+    exact = plain_propagation(features, labels, of, torch.float64)
+    off = (run(features, labels, of) - exact).abs().amax(1) > 1e-5
+    assert off.float().mean() <= 1e-3
+    double = run(features, labels, of.with_changes(precision="float64"))
+    assert double.dtype == torch.float64
+    torch.testing.assert_close(double, exact, atol=1e-12, rtol=0)
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [{}, {"topk": None}, {"radius": None}, {"first_frame_masked": False}, {"neighbourhood": "square", "radius": 1}],
+)
+def test_no_result_depends_on_the_workspace(fields: dict[str, Any]) -> None:
+    of = protocol(**fields)
+    features, labels = video(), one_hot(3)
+    whole = run(features, labels, of)
+    for workspace in (1, 5_000, 50_000):
+        propagator = LabelPropagator(labels, of, workspace)
+        parts = torch.stack([propagator.step(frame) for frame in features])
+        torch.testing.assert_close(parts, whole, atol=2e-6, rtol=0)
+
+
+@pytest.mark.parametrize("fields", [{}, {"radius": 1.5}, {"radius": None}, {"topk": None}, {"context": 8}])
+def test_batched_products_give_the_same(fields: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    of = protocol(**fields)
+    features, labels = video(), one_hot(3)
+    expected = run(features, labels, of)
+    monkeypatch.setattr(torch.backends.mkldnn, "is_available", lambda: False)
+    torch.testing.assert_close(run(features, labels, of), expected, atol=2e-6, rtol=0)
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+@pytest.mark.parametrize("name", ["vfs", "crw", "dino", "liir", "liir-reference"])
+def test_cuda_gives_the_same(name: str) -> None:
+    of = PropagationProtocol.named(name)
+    features, labels = video(8, 64, 40, 60) / 4, one_hot(3, 40, 60)
+    difference = (run(features.cuda(), labels, of).cpu() - run(features, labels, of)).abs().amax(1)
+    assert (difference <= 1e-5).float().mean() >= 0.999
+
+
+def test_the_work_grows_with_the_map_and_not_with_its_square() -> None:
+    def products_per_place(height: int, width: int) -> float:
+        return sum(t.products for t in tiles(height, width, 11, 21, 2**24, slide=True)) / (height * width)
+
+    assert products_per_place(120, 214) < 1.3 * products_per_place(60, 107)
+    assert products_per_place(240, 428) < 1.3 * products_per_place(120, 214)
+
+
+def test_frames_are_read_one_at_a_time() -> None:
+    taken = []
+
+    def frames() -> Iterator[Tensor]:
+        for number, frame in enumerate(video()):
+            taken.append(number)
+            yield frame
+
+    labels = propagate_labels(frames(), one_hot(2), protocol())
+    assert taken == []
+    for number in range(3):
+        next(labels)
+        assert taken == list(range(number + 1))
+
+
+def test_first_labels_come_first() -> None:
+    labels = torch.rand(3, 9, 13)
+    assert torch.equal(next(propagate_labels(video(), labels, protocol())), labels)
+
+
+MEMORY = [
+    protocol(context=4, topk=5, radius=6),
+    protocol(context=4, topk=5, radius=6, first_frame_masked=False, repeat_first="padding"),
+    protocol(context=4, topk=5, radius=None),
+    protocol(context=4, topk=None, radius=5, neighbourhood="square"),
+    PropagationProtocol.named("liir").with_changes(radius=5),
+    PropagationProtocol.named("liir-reference").with_changes(radius=5),
+]
+
+
+@pytest.mark.parametrize("workspace", [2**18, 2**21])
+@pytest.mark.parametrize("of", MEMORY)
+def test_memory_is_bounded_by_the_formula(of: PropagationProtocol, workspace: int) -> None:
+    channels, count, height, width = 24, 5, 20, 27
+    features, labels = video(7, channels, height, width), one_hot(count, height, width)
+
+    def propagate() -> None:
+        propagator = LabelPropagator(labels, of, workspace)
+        for frame in features:
+            propagator.step(frame)
+
+    bound = propagation_memory(of, channels, count, height, width, workspace)
+    assert bound / 10 < peak_of(propagate) <= bound
+
+
+def test_memory_does_not_grow_with_the_video() -> None:
+    of, features = protocol(), video(6, 8, 10, 12)
+
+    def propagate(frames: int) -> None:
+        for _ in propagate_labels((features[i % 6] for i in range(frames)), one_hot(2, 10, 12), of):
+            pass
+
+    assert peak_of(lambda: propagate(60)) == peak_of(lambda: propagate(15))
+
+
+@pytest.mark.slow
+def test_ten_thousand_frames_in_the_same_memory() -> None:
+    of, features = protocol(), video(6, 8, 10, 12)
+    propagator = LabelPropagator(one_hot(2, 10, 12), of)
+    for i in range(10_000):
+        labels = propagator.step(features[i % 6])
+    assert propagator.frame == 10_000
+    assert labels.isfinite().all()
+    assert peak_of(lambda: propagator.step(features[0])) < propagation_memory(of, 8, 2, 10, 12)
+
+
+def test_entering_objects_by_hand() -> None:
+    # Frames that all look alike, each place unlike every other: labels stay where they are.
+    features = torch.eye(12).reshape(12, 3, 4).expand(4, 12, 3, 4)
+    first = torch.zeros(3, 3, 4)
+    first[0], first[0, 0, 0], first[1, 0, 0] = 1, 0, 1
+    new = torch.zeros(3, 3, 4)
+    new[2, 0, 0], new[2, 1, 1] = 1, 0.25
+    labels = run(features, first, protocol(topk=1, radius=2, references=(-1,)), entering={2: new})
+    torch.testing.assert_close(labels[1], first)
+    assert labels[1, 2].sum() == 0
+    for frame in (2, 3):
+        assert labels[frame, :, 0, 0].tolist() == [0, 0, 1]
+        assert labels[frame, :, 1, 1].tolist() == [0.75, 0, 0.25]
+        assert labels[frame, :, 2, 2].tolist() == [1, 0, 0]
+
+
+def test_an_object_that_enters_again_is_replaced() -> None:
+    features, first = torch.eye(12).reshape(12, 3, 4).expand(3, 12, 3, 4), torch.zeros(2, 3, 4)
+    first[1, 0] = 1
+    again = torch.zeros(2, 3, 4)
+    again[1, 2] = 1
+    labels = run(features, first, protocol(topk=1, radius=2), entering={1: again})
+    assert torch.equal(labels[1, 1], again[1])
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64])
+def test_features_of_any_float_type(dtype: torch.dtype) -> None:
+    features, labels = video().to(dtype), one_hot(3)
+    result = run(features, labels, protocol())
+    assert result.dtype == torch.float32
+    assert torch.equal(result, run(features.float(), labels, protocol()))
+
+
+def test_half_precision_is_a_field() -> None:
+    features, labels = video(channels=32), one_hot(3)
+    exact = run(features, labels, protocol(topk=None))
+    half = run(features, labels, protocol(topk=None, precision="bfloat16"))
+    assert 0 < (half - exact).abs().max() < 0.1
+
+
+def test_the_training_around_it_does_not_move_it() -> None:
+    features, labels = video(channels=64), one_hot(3)
+    expected = run(features, labels, protocol())
+    torch.set_float32_matmul_precision("medium")
+    try:
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            result = run(features, labels, protocol())
+        assert torch.get_float32_matmul_precision() == "medium"
+    finally:
+        torch.set_float32_matmul_precision("highest")
+    assert torch.equal(result, expected)
+
+
+def test_gives_no_gradient() -> None:
+    assert not run(video().requires_grad_(), one_hot(2), protocol()).requires_grad
+
+
+def test_255_labels() -> None:
+    features, labels = video(3), one_hot(255)
+    torch.testing.assert_close(run(features, labels, protocol()), plain_propagation(features, labels, protocol()))
+    with pytest.raises(ValueError, match="255"):
+        propagate_labels(features, torch.rand(256, 9, 13), protocol())
+
+
+def test_bad_input() -> None:
+    features, labels = video(), one_hot(2)
+    with pytest.raises(ValueError, match=r"\(T, C, h, w\)"):
+        propagate_labels(features[0], labels, protocol())
+    with pytest.raises(ValueError, match=r"first_labels must be \(L, h, w\) float"):
+        propagate_labels(features, labels.long(), protocol())
+    with pytest.raises(ValueError, match=r"features of frame 0 must be \(C, 8, 13\)"):
+        run(features, labels[:, 1:], protocol())
+    with pytest.raises(ValueError, match="features of frame 1 must have 8 channels"):
+        list(propagate_labels([features[0], features[1, :4]], labels, protocol()))
+    with pytest.raises(ValueError, match="must be float"):
+        list(propagate_labels([features[0].long()], labels, protocol()))
+    with pytest.raises(ValueError, match="entering names frame 9, but the video has frames 0 to 5"):
+        propagate_labels(features, labels, protocol(), entering={9: labels})
+    with pytest.raises(ValueError, match="entering names frame 9"):
+        list(propagate_labels(iter(features), labels, protocol(), entering={9: labels}))
+    with pytest.raises(ValueError, match="entering labels of frame 2"):
+        run(features, labels, protocol(), entering={2: labels[:1]})
+    features[3, 2, 4, 5] = torch.nan
+    with pytest.raises(ValueError, match="labels of frame 3 are not finite"):
+        run(features, labels, protocol())

@@ -1,0 +1,155 @@
+import dataclasses
+import json
+from typing import Any
+
+import pytest
+
+from lightning_modules.functional import PropagationProtocol
+from lightning_modules.functional.propagation.protocol import BENCHMARKS
+from lightning_modules.functional.propagation.references import reference_frames
+
+NAMES = ("vfs", "vfs-r50", "crw", "dino", "liir", "liir-reference", "vidcorr")
+
+
+def anonymous(**fields: Any) -> PropagationProtocol:
+    return PropagationProtocol(**{"name": "x", "context": 4, "topk": 5, "temperature": 0.07, "radius": 4} | fields)
+
+
+@pytest.mark.parametrize(
+    ("name", "benchmark", "numbers"),
+    [
+        ("vfs", "davis", (20, 10, 0.07, 12, "circle", True, "in_window")),
+        ("vfs-r50", "davis", (20, 10, 0.07, 18, "circle", True, "in_window")),
+        ("vfs", "vip", (8, 10, 0.07, 20, "circle", True, "in_window")),
+        ("vfs", "jhmdb", (4, 10, 0.07, 20, "circle", True, "in_window")),
+        ("crw", "davis", (20, 10, 0.05, 12, "circle", False, "padding")),
+        ("dino", "davis", (7, 5, 0.1, 12, "square", True, "never")),
+        ("liir", "davis", (0, None, 1, 14, "square", True, "never")),
+    ],
+)
+def test_the_numbers_of_the_sources(name: str, benchmark: str, numbers: tuple[Any, ...]) -> None:
+    protocol = PropagationProtocol.named(name, benchmark)
+    fields = ("context", "topk", "temperature", "radius", "neighbourhood", "first_frame_masked", "repeat_first")
+    assert tuple(getattr(protocol, field) for field in fields) == numbers
+
+
+def test_what_else_the_sources_do() -> None:
+    vfs, crw, dino = (PropagationProtocol.named(name) for name in ("vfs", "crw", "dino"))
+    assert (vfs.label_encoding, vfs.label_rescaling, vfs.decoding_size) == ("nearest", True, "annotation")
+    assert (crw.label_encoding, crw.label_rescaling, crw.decoding_size) == ("bilinear", False, "annotation")
+    assert (dino.label_encoding, dino.label_rescaling, dino.decoding_size) == ("nearest", True, "input")
+    assert (dino.input_sizing, dino.rgb_std) == ("short-480", (0.228, 0.224, 0.225))
+    liir, reference = PropagationProtocol.named("liir"), PropagationProtocol.named("liir-reference")
+    assert (liir.references, liir.feature_normalisation, liir.feature_stride) == ((0, 5, -5, -3, -1), "raw", 4)
+    assert (liir.label_feedback, liir.foreground_gain, liir.border) == ("soft", 1.0, "exclude")
+    assert (reference.label_feedback, reference.foreground_gain, reference.border) == ("hard", 1.05, "zero")
+    assert PropagationProtocol.named("vfs", "jhmdb").input_sizing == "320x320"
+
+
+def test_own_choices_exist_for_every_benchmark_and_nowhere_else() -> None:
+    for benchmark in BENCHMARKS:
+        assert PropagationProtocol.named("vidcorr", benchmark).name == "vidcorr"
+    for name in NAMES[:-1]:
+        with pytest.raises(ValueError, match="vidcorr"):
+            PropagationProtocol.named(name, "youtube_vos")
+    with pytest.raises(ValueError, match="liir-reference"):
+        PropagationProtocol.named("vfs2")
+    with pytest.raises(ValueError, match="jhmdb"):
+        PropagationProtocol.named("vfs", "coco")
+
+
+def test_a_change_gives_another_name() -> None:
+    vfs = PropagationProtocol.named("vfs")
+    changed = vfs.with_changes(topk=5, radius=6)
+    assert (changed.name, changed.topk, changed.radius) == ("vfs+radius=6+topk=5", 5, 6)
+    assert changed.with_changes(topk=7).name == "vfs+radius=6+topk=7"
+    assert changed.with_changes(topk=10, radius=12) == vfs
+    assert vfs.with_changes(topk=10) is not None
+    assert vfs.with_changes(topk=10) == vfs
+    assert vfs.with_changes(name="mine", topk=5).name == "mine"
+    assert PropagationProtocol.named("liir").with_changes(references=(0, -1)).name == "liir+references=0,-1"
+    with pytest.raises(TypeError, match="top_k"):
+        vfs.with_changes(top_k=5)
+
+
+def test_a_sources_name_is_not_to_be_had_for_other_values() -> None:
+    vfs = PropagationProtocol.named("vfs")
+    with pytest.raises(ValueError, match="belongs to other values"):
+        dataclasses.replace(vfs, topk=5)
+    with pytest.raises(ValueError, match="belongs to other values"):
+        dataclasses.replace(vfs.with_changes(topk=5), topk=6)
+    with pytest.raises(ValueError, match="belongs to other values"):
+        dataclasses.replace(vfs.with_changes(topk=5), radius=6)
+    assert PropagationProtocol("vfs", 20, 10, 0.07, 12) == vfs
+
+
+def test_the_digest_tells_every_field() -> None:
+    protocol = anonymous()
+    assert protocol.digest() == anonymous(radius=4.0).digest()
+    others = {
+        "name": "y", "context": 3, "topk": None, "temperature": 0.08, "radius": None, "neighbourhood": "square",
+        "first_frame_masked": False, "repeat_first": "never", "references": [0, -1], "mixture_threshold": 0.2,
+        "mixture_width": "moments", "normalise_labels": True, "foreground_gain": 1.05, "feature_normalisation": "raw",
+        "feature_stride": 4, "precision": "bfloat16", "label_encoding": "strided", "label_feedback": "hard",
+        "label_rescaling": False, "decoding_size": "input", "input_sizing": "pad-4", "rgb_std": [0.2, 0.2, 0.2],
+        "keypoint_sigma": 0.5, "keypoint_unit": "cell", "keypoint_topk": 3, "keypoint_grid": "feature",
+        "keypoint_counting": "crw",
+    }  # fmt: skip
+    rest = {"mixture_components", "border"}  # these need other fields as well
+    assert others.keys() | rest == {field.name for field in dataclasses.fields(protocol)}
+    digests = {anonymous(**{field: value}).digest() for field, value in others.items()}
+    liir = PropagationProtocol.named("liir")
+    digests |= {liir.with_changes(name="x", **{field: value}).digest() for field, value in (("border", "zero"),)}
+    assert len(digests | {protocol.digest(), liir.digest()}) == len(others) + 3
+
+
+def test_fields_go_through_json() -> None:
+    protocol = PropagationProtocol.named("dino")
+    again = PropagationProtocol(**json.loads(json.dumps(protocol.fields())))
+    assert again == protocol
+    assert again.digest() == protocol.digest()
+
+
+@pytest.mark.parametrize(
+    ("fields", "words"),
+    [
+        ({"context": -1}, "context must be 0 or more frames, got -1"),
+        ({"topk": 0}, "topk"),
+        ({"temperature": 0.0}, "temperature"),
+        ({"radius": 0}, "above 0 feature cells for a circle"),
+        ({"radius": -1, "neighbourhood": "square"}, "0 or more feature cells for a square"),
+        ({"neighbourhood": "round"}, "circle, square"),
+        ({"repeat_first": "padding", "context": 0}, "padding"),
+        ({"references": ()}, "references"),
+        ({"references": (-3,)}, "0 or -1"),
+        ({"mixture_components": 2}, "mixture_components"),
+        ({"border": "zero"}, "border"),
+        ({"topk": None, "first_frame_masked": False}, "first_frame_masked"),
+        ({"rgb_std": (1.0, 0.0, 1.0)}, "rgb_std"),
+        ({"precision": "int8"}, "float32, float64"),
+        ({"keypoint_topk": 0}, "keypoint_topk"),
+        ({"name": ""}, "name"),
+    ],
+)
+def test_bad_values(fields: dict[str, Any], words: str) -> None:
+    with pytest.raises(ValueError, match=words):
+        anonymous(**fields)
+
+
+def test_references_frame_by_frame() -> None:
+    vfs, padded = anonymous(context=2), anonymous(context=2, repeat_first="padding")
+    assert [reference_frames(vfs, t) for t in (1, 2, 3)] == [[0, 0], [0, 0, 1], [0, 1, 2]]
+    assert [reference_frames(padded, t) for t in (1, 2, 3)] == [[0, 0, 0], [0, 0, 1], [0, 1, 2]]
+    never = anonymous(context=2, repeat_first="never")
+    assert [reference_frames(never, t) for t in (1, 2, 3)] == [[0], [0, 1], [0, 1, 2]]
+    liir = PropagationProtocol.named("liir")
+    assert [reference_frames(liir, t) for t in (1, 3, 5, 6, 10)] == [
+        [0], [0, 2], [0, 2, 4], [0, 1, 3, 5], [0, 5, 7, 9],
+    ]  # fmt: skip
+
+
+def test_liirs_references_are_those_of_the_public_code(golden: Any) -> None:
+    rule = golden("liir_mast")["ref_index_rule0"]
+    liir = PropagationProtocol.named("liir")
+    for number, row in enumerate(rule):
+        assert reference_frames(liir, number + 1) == [frame for frame in row.tolist() if frame >= 0]

@@ -1,0 +1,203 @@
+"""Liir's Eqs. 1 to 5 and 8: golden numbers, double loops, and the form by tiles against the stored affinity."""
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from lightning_modules.functional import (
+    CompactnessPrior,
+    compactness_loss,
+    local_affinity,
+    reconstruct,
+    reconstruct_locally,
+    reconstruct_with_negatives,
+)
+from lightning_modules.functional.reconstruction import local_reconstruction
+from lightning_modules.functional.reconstruction.affinity import positive_mass, reconstruction_loss
+
+Golden = Callable[[str], dict[str, np.ndarray]]
+BORDERS: tuple[Any, Any] = ("exclude", "zero")
+
+
+@pytest.fixture
+def case(golden: Golden) -> dict[str, Tensor]:
+    return {key: torch.from_numpy(np.asarray(value)) for key, value in golden("liir_mast").items()}
+
+
+def maps(batch: int, count: int, channels: int, height: int, width: int) -> tuple[Tensor, Tensor, Tensor]:
+    """Query, references and two-channel values, in double precision."""
+    query = torch.randn(batch, channels, height, width, dtype=torch.float64)
+    references = torch.randn(batch, count, channels, height, width, dtype=torch.float64)
+    return query, references, torch.randn(batch, count, 2, height, width, dtype=torch.float64)
+
+
+def by_loops(
+    query: Tensor, references: Tensor, values: Tensor, radius: int, border: str, negatives: Tensor | None = None
+) -> tuple[Tensor, Tensor]:
+    """Affinity `(R · P · P, h, w)` and reconstruction `(V, h, w)` of one sample, place by place."""
+    _, height, width = query.shape
+    side = 2 * radius + 1
+    affinity = torch.zeros(len(references) * side**2, height, width, dtype=query.dtype)
+    result = torch.zeros(values.shape[1], height, width, dtype=query.dtype)
+    for y in range(height):
+        for x in range(width):
+            others = 0.0 if negatives is None else sum(math.exp(query[:, y, x] @ v) for v in negatives)
+            for cell in range(len(affinity)):
+                reference, i, j = cell // side**2, y + cell // side % side - radius, x + cell % side - radius
+                if 0 <= i < height and 0 <= j < width:
+                    affinity[cell, y, x] = math.exp(query[:, y, x] @ references[reference, :, i, j])
+                elif border == "zero":
+                    affinity[cell, y, x] = 1
+            affinity[:, y, x] /= affinity[:, y, x].sum() + others
+            for cell, weight in enumerate(affinity[:, y, x]):
+                reference, i, j = cell // side**2, y + cell // side % side - radius, x + cell % side - radius
+                if 0 <= i < height and 0 <= j < width:
+                    result[:, y, x] += weight * values[reference, :, i, j]
+    return affinity, result
+
+
+@pytest.mark.parametrize("name", ["rec1", "rec3"])
+def test_equals_mast(case: dict[str, Tensor], name: str) -> None:
+    query, references = case[f"{name}_q"], case[f"{name}_k"].transpose(0, 1)
+    colours = case[f"{name}_color_full"].transpose(0, 1)[..., ::4, ::4]
+    stored = reconstruct(local_affinity(query, references, 6, "zero"), colours, 6)
+    torch.testing.assert_close(stored, case[f"{name}_out"], atol=1e-4, rtol=0)
+    tiled = reconstruct_locally(query, references, colours, 6, "zero").values
+    torch.testing.assert_close(tiled, case[f"{name}_out"], atol=1e-4, rtol=0)
+
+
+def test_losses_equal_liir(case: dict[str, Tensor]) -> None:
+    query, references, colours = case["inter_q"], case["inter_k"][:, None], case["inter_color_full"][:, None]
+    found = reconstruct_locally(query, references, colours[..., ::4, ::4], 6, "zero", CompactnessPrior())
+    torch.testing.assert_close(found.values, case["inter_out"], atol=1e-4, rtol=0)
+    pixel, _, compact = case["inter_loss_parts"].tolist()
+    assert reconstruction_loss(found.values, case["inter_target_full"]).item() == pytest.approx(pixel, abs=1e-4)
+    assert found.compactness.item() == pytest.approx(compact, abs=1e-5)
+    stored = compactness_loss(local_affinity(query, references, 6, "zero"), 6, CompactnessPrior())
+    assert stored.item() == pytest.approx(compact, abs=1e-5)
+
+
+def test_by_hand() -> None:
+    query = torch.tensor([2.0]).view(1, 1, 1, 1).expand(1, 1, 1, 2)
+    references = torch.tensor([0.5, -0.5]).view(1, 1, 1, 1, 2)
+    values = torch.tensor([10.0, 20.0]).view(1, 1, 1, 1, 2)
+    near = math.e / (math.e + 1 / math.e)
+    affinity = local_affinity(query, references, 1)
+    assert affinity[0, :, 0, 0].tolist() == pytest.approx([0, 0, 0, 0, near, 1 - near, 0, 0, 0])
+    assert reconstruct(affinity, values, 1).flatten().tolist() == pytest.approx([10 * near + 20 * (1 - near)] * 2)
+    with_zeros = math.e / (math.e + 1 / math.e + 7)
+    assert local_affinity(query, references, 1, "zero")[0, 4, 0, 0].item() == pytest.approx(with_zeros)
+    negatives = torch.tensor([[0.5], [0.0]])
+    mass = (math.e + 1 / math.e) / (math.e + 1 / math.e + math.e + 1)
+    found = reconstruct_with_negatives(query, references, values, negatives, 1)
+    assert found.flatten().tolist() == pytest.approx([mass * (10 * near + 20 * (1 - near))] * 2)
+
+
+@pytest.mark.parametrize("border", BORDERS)
+@pytest.mark.parametrize(("height", "width", "count", "radius"), [(4, 5, 2, 1), (3, 9, 1, 3), (9, 3, 2, 2)])
+def test_equals_double_loops(height: int, width: int, count: int, radius: int, border: Any) -> None:
+    query, references, values = maps(2, count, 3, height, width)
+    negatives = torch.randn(7, 3, dtype=torch.float64)
+    excluded = torch.rand(2, 7) < 0.4
+    affinity = local_affinity(query, references, radius, border)
+    found = reconstruct_with_negatives(query, references, values, negatives, radius, border, excluded)
+    tiled = reconstruct_locally(query, references, values, radius, border)
+    for b in range(2):
+        expected, average = by_loops(query[b], references[b], values[b], radius, border)
+        torch.testing.assert_close(affinity[b], expected)
+        torch.testing.assert_close(reconstruct(affinity, values, radius)[b], average)
+        torch.testing.assert_close(tiled.values[b], average)
+        _, average = by_loops(query[b], references[b], values[b], radius, border, negatives[~excluded[b]])
+        torch.testing.assert_close(found[b], average)
+
+
+@pytest.mark.parametrize("workspace", [1, 1 << 14, 1 << 30])
+@pytest.mark.parametrize("border", BORDERS)
+def test_tiles_equal_the_stored_affinity(monkeypatch: pytest.MonkeyPatch, border: Any, workspace: int) -> None:
+    monkeypatch.setitem(local_reconstruction.WORKSPACE, "cpu", workspace)
+    inputs = [tensor.requires_grad_() for tensor in maps(3, 2, 4, 11, 18)]
+    query, references, values = inputs
+    prior = CompactnessPrior(2, 0.4, "moments")
+    affinity = local_affinity(2 * query, references, 3, border)
+    stored = reconstruct(affinity, values, 3), compactness_loss(affinity, 3, prior)
+    tiled = reconstruct_locally(2 * query, references, values, 3, border, prior)
+    assert stored[1] > 0
+    torch.testing.assert_close(tiled.values, stored[0])
+    torch.testing.assert_close(tiled.compactness, stored[1])
+    upstream = torch.randn_like(stored[0])
+    expected = torch.autograd.grad((stored[0] * upstream).sum() + 50 * stored[1], inputs)
+    found = torch.autograd.grad((tiled.values * upstream).sum() + 50 * tiled.compactness, inputs)
+    torch.testing.assert_close(found, expected)
+
+
+@pytest.mark.parametrize("border", BORDERS)
+def test_gradients(border: Any) -> None:
+    query, references, values = (tensor.requires_grad_() for tensor in maps(1, 2, 2, 3, 4))
+    negatives = torch.randn(5, 2, dtype=torch.float64, requires_grad=True)
+    excluded = torch.tensor([[True, False, False, True, False]])
+
+    def stored(q: Tensor, r: Tensor, v: Tensor) -> Tensor:
+        return reconstruct(local_affinity(q, r, 1, border), v, 1)
+
+    def tiled(q: Tensor, r: Tensor, v: Tensor, n: Tensor) -> tuple[Tensor, Tensor]:
+        found = reconstruct_with_negatives(q, r, v, n, 1, border, excluded)
+        return found, reconstruct_locally(q, r, v, 1, border).logsumexp
+
+    assert torch.autograd.gradcheck(stored, (query, references, values))
+    assert torch.autograd.gradcheck(tiled, (query, references, values, negatives))
+
+
+def test_equal_affinities_average_the_window() -> None:
+    values = torch.rand(1, 1, 1, 5, 6)
+    flat = torch.zeros(1, 3, 5, 6), torch.zeros(1, 1, 3, 5, 6)
+    found = reconstruct_locally(*flat, values, 1).values[0, 0]
+    torch.testing.assert_close(found[0, 0], values[0, 0, 0, :2, :2].mean())
+    torch.testing.assert_close(found[2, 3], values[0, 0, 0, 1:4, 2:5].mean())
+
+
+def test_products_far_apart_stay_finite() -> None:
+    query, references, values = (tensor.float() for tensor in maps(1, 1, 4, 9, 9))
+    query = (1000 * query).requires_grad_()
+    negatives = -query.detach()[0, :, 4, 4][None]
+    found = reconstruct_with_negatives(query, references, values, negatives, 2)
+    found.sum().backward()
+    assert found.isfinite().all()
+    assert query.grad is not None
+    assert query.grad.isfinite().all()
+
+
+def test_all_negatives_excluded_change_nothing() -> None:
+    query, references, values = (tensor.requires_grad_() for tensor in maps(2, 1, 3, 4, 4))
+    negatives, all_of_them = torch.randn(5, 3, dtype=torch.float64), torch.ones(2, 5, dtype=torch.bool)
+    alone = reconstruct_locally(query, references, values, 1).values
+    found = reconstruct_with_negatives(query, references, values, negatives, 1, excluded=all_of_them)
+    torch.testing.assert_close(found, alone)
+    torch.testing.assert_close(torch.autograd.grad(found.sum(), query), torch.autograd.grad(alone.sum(), query))
+    assert torch.equal(positive_mass(query, torch.zeros(2, 4, 4), negatives[:0]), torch.ones(2, 4, 4))
+
+
+def test_half_precision_is_computed_in_float32() -> None:
+    query, references, values = (tensor.bfloat16() for tensor in maps(1, 1, 8, 4, 4))
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        found = reconstruct_locally(query, references, values, 1).values
+    assert found.dtype == torch.float32
+    torch.testing.assert_close(found, reconstruct_locally(query.float(), references.float(), values.float(), 1).values)
+
+
+def test_bad_inputs() -> None:
+    query, references, values = maps(1, 2, 3, 4, 5)
+    with pytest.raises(ValueError, match=r"query \(B, C, h, w\).*got .*\(1, 2, 3, 5, 4\)"):
+        local_affinity(query, references.transpose(3, 4), 1)
+    with pytest.raises(ValueError, match="radius must be 0 or more"):
+        reconstruct_locally(query, references, values, -1)
+    with pytest.raises(ValueError, match="exclude or zero, got 'wrap'"):
+        local_affinity(query, references, 1, "wrap")  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match=r"values must be .*got \(1, 1, 2, 4, 5\)"):
+        reconstruct_locally(query, references, values[:, :1], 1)
+    with pytest.raises(ValueError, match=r"need an affinity \(1, 18, 4, 5\), got \(1, 50, 4, 5\)"):
+        reconstruct(local_affinity(query, references, 2), values, 1)

@@ -1,0 +1,59 @@
+"""Lab against OpenCV's (golden), known colours, and the dropped channel."""
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+import torch
+
+from lightning_modules.functional import rgb_to_lab
+from lightning_modules.functional.colour import drop_channel, normalised_lab
+
+Golden = Callable[[str], dict[str, np.ndarray]]
+
+
+def test_golden(golden: Golden) -> None:
+    case = golden("liir_mast")
+    rgb = torch.from_numpy(case["lab_rgb"]).permute(2, 0, 1).float() / 255
+    found = normalised_lab(rgb).numpy()
+    np.testing.assert_allclose(found, case["lab_norm"], atol=5e-3)
+    assert np.abs(found - case["lab_norm"]).mean() < 1.5e-3
+
+
+def test_golden_dropout(golden: Golden) -> None:
+    case = golden("liir_mast")
+    for channel in (1, 2):
+        found = drop_channel(torch.from_numpy(case["drop_in"]), channel)
+        np.testing.assert_array_equal(found, case[f"drop_out_ch{channel}"])
+
+
+@pytest.mark.parametrize(
+    ("rgb", "lab"),  # CIE 15, D65, two decimals
+    [
+        ((0, 0, 0), (0, 0, 0)),
+        ((1, 1, 1), (100, 0, 0)),
+        ((1, 0, 0), (53.24, 80.09, 67.20)),
+        ((0, 1, 0), (87.73, -86.18, 83.18)),
+        ((0, 0, 1), (32.30, 79.19, -107.86)),
+        ((0.5, 0.5, 0.5), (53.39, 0, 0)),
+    ],
+)
+def test_known_colours(rgb: tuple[float, ...], lab: tuple[float, ...]) -> None:
+    found = rgb_to_lab(torch.tensor(rgb, dtype=torch.float64).view(3, 1, 1)).flatten()
+    assert found.tolist() == pytest.approx(lab, abs=0.02)
+
+
+def test_any_leading_axes_and_gradient_at_black() -> None:
+    rgb = torch.rand(2, 4, 3, 5, 6)
+    torch.testing.assert_close(rgb_to_lab(rgb)[1, 2], rgb_to_lab(rgb[1, 2]), atol=1e-4, rtol=0)
+    black = torch.zeros(3, 1, 1, requires_grad=True)
+    rgb_to_lab(black).sum().backward()
+    assert black.grad is not None
+    assert black.grad.isfinite().all()
+
+
+def test_bad_inputs() -> None:
+    with pytest.raises(ValueError, match=r"expected float RGB .*got torch.uint8 \(3, 4, 4\)"):
+        rgb_to_lab(torch.zeros(3, 4, 4, dtype=torch.uint8))
+    with pytest.raises(ValueError, match="dropped channel must be 1"):
+        drop_channel(torch.zeros(3, 4, 4), 0)

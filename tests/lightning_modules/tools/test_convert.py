@@ -1,0 +1,327 @@
+"""Weights of other projects, by their real keys: what becomes of each, and that the features are theirs."""
+
+import argparse
+import json
+from collections import OrderedDict
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+import pytest
+import timm
+import torch
+from safetensors.torch import save_file
+
+from cli import main
+from lightning_modules import FrozenEncoder, Liir, LinearProbe, VFSSimSiam
+from lightning_modules.backbones import build_feature_extractor, build_network, extractor_of, module_from_checkpoint
+from lightning_modules.foreign import FAMILIES, ForeignFile, family_of, read_foreign
+from lightning_modules.functional.colour import normalised_lab
+from lightning_modules.tools.convert import convert
+from lightning_modules.tools.export import export
+from tests.helpers.foreign import (
+    Mast,
+    enliven,
+    features,
+    keys_of,
+    lively_resnet18,
+    mm_style,
+    random_state,
+    reflecting_resnet18,
+)
+
+KINDS = {
+    # kind: class, channels of the default stage, its stride, prefixes of what is not used
+    "vfs_r18": (VFSSimSiam, 256, 8, set()),
+    "crw_r18": (FrozenEncoder, 256, 8, {"selfsim_fc"}),
+    "liir": (Liir, 64, 4, {"conv_semantic", "conv_semantic_k", "colorizer"}),
+    "mast": (Liir, 64, 4, {"feature_extraction"}),  # layer4 and fc, which lead nowhere
+    "moco_v2_r50": (FrozenEncoder, 1024, 8, {"encoder_q"}),  # fc, the projector
+    "vfs_r50": (VFSSimSiam, 1024, 8, set()),
+}
+
+
+def write(path, state, entry="state_dict", **beside):
+    torch.save({entry: OrderedDict(state), **beside}, path)
+    return path
+
+
+@pytest.mark.parametrize(
+    "kind", [pytest.param(kind, marks=pytest.mark.slow) if kind == "vfs_r50" else kind for kind in KINDS]
+)
+def test_real_keys_find_their_places(kind, tmp_path):
+    kept, channels, stride, unused = KINDS[kind]
+    state = random_state(kind)
+    report = convert(write(tmp_path / "foreign.pth", state), tmp_path / "ours.ckpt")
+    assert {key.partition(".")[0] for key in report.converted.unused} == unused
+    assert len(report.converted.state) + len(report.converted.unused) == len(state)
+    module = module_from_checkpoint(tmp_path / "ours.ckpt")
+    assert type(module) is kept
+    ours = sorted(round(value.double().sum().item(), 4) for value in module.state_dict().values() if value.ndim)
+    used = {key.removeprefix("module."): value for key, value in state.items()}
+    theirs = [value for key, value in used.items() if key not in report.converted.unused and value.ndim]
+    assert ours == sorted(round(value.double().sum().item(), 4) for value in theirs)
+    extractor = build_feature_extractor(tmp_path / "ours.ckpt")
+    assert extractor.stride == stride
+    with torch.inference_mode():
+        assert extractor(torch.rand(1, 3, 32, 64)).shape == (1, channels, 32 // stride, 64 // stride)
+
+
+def test_liir_keeps_its_position_map_and_border(tmp_path):
+    state = random_state("liir")
+    convert(write(tmp_path / "liir.pt", state), tmp_path / "ours.ckpt")
+    module = module_from_checkpoint(tmp_path / "ours.ckpt")
+    assert torch.equal(module.backbone.position.places, state["feature_extraction.pos_embed1"][0])
+    assert module.hparams["border"] == "zero"
+    assert torch.equal(module.backbone.affinity.bias, state["post_convolution.bias"])
+
+
+def test_vfs_to_torchvision_and_back_gives_the_same_features(tmp_path):
+    network, images = lively_resnet18(), torch.rand(1, 3, 32, 48).double()
+    heads = {name: value for name, value in random_state("vfs_r18").items() if name.startswith("img_head.")}
+    foreign = write(tmp_path / "vfs.pth", mm_style(network.state_dict()) | heads, meta={"epoch": 100})
+    assert set(mm_style(network.state_dict()) | heads) == set(keys_of("vfs_r18"))
+    convert(foreign, tmp_path / "vfs.ckpt")
+    exported = tmp_path / "vfs.safetensors"
+    export(tmp_path / "vfs.ckpt", exported)
+    plain = lively_resnet18()
+    plain.load_state_dict(read_foreign(exported).state)
+    torch.save(plain.state_dict(), tmp_path / "plain.pth")
+    convert(tmp_path / "plain.pth", tmp_path / "again.ckpt")
+    convert(exported, tmp_path / "exported.ckpt")
+    modules = [module_from_checkpoint(tmp_path / name).double() for name in ("vfs.ckpt", "again.ckpt", "exported.ckpt")]
+    network.double()  # so that the order of sums does not matter
+    with torch.inference_mode():
+        for number, stage in enumerate(("res2", "res3", "res4", "res5"), start=1):
+            expected = features(network, images, number)
+            for module in modules:
+                found = module.feature_extractor(stage, 32).double()(images)
+                torch.testing.assert_close(found, expected, rtol=1e-6, atol=1e-6)
+
+
+def test_heads_of_another_form_are_left_out_by_name(tmp_path):
+    state = random_state("vfs_r18")
+    for name in [name for name in state if "projection_fcs.6" in name or "projection_fcs.7" in name]:
+        del state[name]
+    report = convert(write(tmp_path / "vfs.pth", state), tmp_path / "ours.ckpt")
+    assert type(module_from_checkpoint(tmp_path / "ours.ckpt")) is FrozenEncoder
+    assert "img_head.predictor_fcs.0.weight" in report.converted.unused
+    assert "img_head" in str(report)
+
+
+def test_crw_pads_by_reflection(tmp_path):
+    network, images = reflecting_resnet18(), torch.rand(1, 3, 48, 64)
+    state = {f"encoder.model.{name}": value for name, value in network.state_dict().items()}
+    state["selfsim_fc.0.weight"] = torch.rand(128, 256)
+    assert "encoder.model.layer1.0.conv1.1.weight" in state  # as the released file has it
+    write(tmp_path / "crw.pth", state, "model", args=argparse.Namespace(lr=1e-4), epoch=3)
+    report = convert(tmp_path / "crw.pth", tmp_path / "ours.ckpt")
+    assert report.family == "crw"
+    extractor = build_feature_extractor(tmp_path / "ours.ckpt").double()
+    with torch.inference_mode():
+        expected = features(network.double(), images.double(), 3)
+        torch.testing.assert_close(extractor(images.double()), expected, rtol=1e-6, atol=1e-6)
+        torch.testing.assert_close(extractor.folded()(images.double()), expected, rtol=1e-6, atol=1e-6)
+    with pytest.raises(ValueError, match=r"this ResNet has res2\.b1"):
+        build_feature_extractor(tmp_path / "ours.ckpt", "res5")
+
+
+def test_dilation_widens_the_padding_by_reflection():
+    network = build_network("lightning_modules.backbones:crw_resnet18")
+    enliven(network)
+    images = torch.rand(1, 3, 64, 64)
+    view = extractor_of(network, "res4", dilated=True)
+    convolution, x = view.blocks["res4_b2"].conv1, torch.rand(1, 256, 8, 8)
+    with torch.inference_mode():
+        padded = torch.nn.functional.pad(x, (2, 2, 2, 2), mode="reflect")
+        expected = torch.nn.functional.conv2d(padded, convolution.weight, dilation=2)
+        torch.testing.assert_close(convolution(x), expected, rtol=1e-5, atol=1e-5)
+        assert view(images).shape == (1, 256, 8, 8)
+
+
+def test_mast_under_the_names_of_its_code(tmp_path):
+    network, images = Mast().eval(), torch.rand(1, 3, 32, 48)
+    enliven(network)
+    torch.save({"state_dict": network.state_dict(), "epoch": 1}, tmp_path / "mast.pt")
+    assert convert(tmp_path / "mast.pt", tmp_path / "ours.ckpt").converted.unused == {}
+    with torch.inference_mode():
+        found = build_feature_extractor(tmp_path / "ours.ckpt")(images)
+        torch.testing.assert_close(found, network(normalised_lab(images)), rtol=1e-4, atol=1e-4)
+
+
+def test_moco_takes_the_query_encoder_of_a_whole_checkpoint(tmp_path):
+    state = lively_resnet18().state_dict()
+    whole = {f"module.encoder_q.{name}": value for name, value in state.items()}
+    whole |= {f"module.encoder_k.{name}": -value for name, value in state.items()}
+    whole |= {"module.queue": torch.rand(128, 64), "module.queue_ptr": torch.zeros(1)}
+    write(tmp_path / "moco.pth", whole, optimizer={"lr": 0.03}, arch="resnet18")
+    report = convert(tmp_path / "moco.pth", tmp_path / "ours.ckpt")
+    own = module_from_checkpoint(tmp_path / "ours.ckpt").encoder.network.state_dict()
+    assert all(torch.equal(own[name], value) for name, value in state.items())
+    assert {"queue", "encoder_k.conv1.weight"} <= report.converted.unused.keys()
+    for told in ("encoder_k", "moving average", "optimizer, arch (beside the weights)"):
+        assert told in str(report)
+
+
+def test_dino_is_the_teacher_with_its_own_normalisation(tmp_path):
+    network = build_network("timm:vit_tiny_patch16_224")
+    teacher = {f"backbone.{name}": value for name, value in network.state_dict().items()}
+    teacher |= {"head.mlp.0.weight": torch.rand(2, 192), "head.last_layer.weight_g": torch.rand(2, 1)}
+    student = {f"module.{name}": -value for name, value in teacher.items()}
+    torch.save({"student": student, "teacher": teacher, "args": argparse.Namespace()}, tmp_path / "dino.pth")
+    with pytest.raises(ValueError, match="width 192 is none of DINO's"):
+        convert(tmp_path / "dino.pth", tmp_path / "ours.ckpt")
+    report = convert(tmp_path / "dino.pth", tmp_path / "ours.ckpt", architecture="timm:vit_tiny_patch16_224")
+    assert report.family == "dino"
+    assert report.file.beside == ("student", "args")
+    assert set(report.converted.unused) == {"head.mlp.0.weight", "head.last_layer.weight_g"}
+    own = module_from_checkpoint(tmp_path / "ours.ckpt").encoder.network.state_dict()
+    assert all(torch.equal(own[name], value) for name, value in network.state_dict().items())
+
+
+@pytest.mark.parametrize(("width", "size"), [(384, "small"), (768, "base")])
+@pytest.mark.parametrize("patch", [16, 8])
+def test_dinos_transformers_have_names_with_imagenets_normalisation(width, size, patch):
+    state = {"patch_embed.proj.weight": torch.empty(width, 3, patch, patch), "cls_token": torch.empty(1, 1, width)}
+    spec = FAMILIES["dino"].convert(state, None).init_args["spec"]
+    assert spec == f"timm:vit_{size}_patch{patch}_224.dino"
+    assert timm.get_pretrained_cfg(spec.removeprefix("timm:")).mean == (0.485, 0.456, 0.406)
+
+
+def test_a_bare_transformer_needs_its_name(tmp_path):
+    network = build_network("timm:vit_tiny_patch16_224")
+    torch.save(network.state_dict() | {"head.weight": torch.rand(10, 192)}, tmp_path / "vit.pth")
+    with pytest.raises(ValueError, match=r"--kind dino, or --kind timm --architecture"):
+        convert(tmp_path / "vit.pth", tmp_path / "ours.ckpt")
+    with pytest.raises(ValueError, match="--architecture"):
+        convert(tmp_path / "vit.pth", tmp_path / "ours.ckpt", "timm")
+    report = convert(tmp_path / "vit.pth", tmp_path / "ours.ckpt", "timm", "timm:vit_tiny_patch16_224")
+    assert report.converted.unused == {"head.weight": "classifier"}
+    encoder = module_from_checkpoint(tmp_path / "ours.ckpt").encoder
+    assert tuple(encoder.mean) == (0.5, 0.5, 0.5)  # these weights of timm's, not ImageNet's custom
+
+
+def test_the_architecture_tells_the_family_where_the_keys_do_not():
+    file = ForeignFile(Path("x.pth"), {"stem.weight": torch.zeros(1)})
+    assert family_of(file, architecture="timm:convnext_atto").name == "timm"
+    assert family_of(file, architecture="torchvision:vgg11").name == "torchvision"
+    with pytest.raises(ValueError, match="of no known family"):
+        family_of(file)
+
+
+def test_a_checkpoint_of_ours_needs_no_conversion(tmp_path):
+    torch.save({"state_dict": {"a": torch.zeros(1)}, "vidcorr": {"class_path": "x"}}, tmp_path / "ours.ckpt")
+    with pytest.raises(ValueError, match=r"ours\.ckpt: already a checkpoint of vidcorr, no conversion is needed"):
+        convert(tmp_path / "ours.ckpt", tmp_path / "again.ckpt")
+
+
+def test_unknown_missing_and_misshapen_weights_are_named(tmp_path):
+    state, path = random_state("crw_r18"), tmp_path / "crw.pth"
+    write(path, state | {"teleporter.weight": torch.zeros(1)}, "model")
+    with pytest.raises(ValueError, match=r"crw\.pth: taken for crw: no rule says what these are: teleporter\.weight"):
+        convert(path, tmp_path / "ours.ckpt")
+    lacking = {name: value for name, value in state.items() if name != "encoder.model.layer2.1.bn2.bias"}
+    write(path, lacking, "model")
+    with pytest.raises(ValueError, match=r"missing: encoder\.network\.layer2\.1\.bn2\.bias$"):
+        convert(path, tmp_path / "ours.ckpt")
+    write(path, state | {"encoder.model.conv1.weight": torch.zeros(64, 1, 7, 7)}, "model")
+    with pytest.raises(ValueError, match=r"conv1\.weight \(64, 1, 7, 7\) instead of \(64, 3, 7, 7\)"):
+        convert(path, tmp_path / "ours.ckpt")
+    assert not (tmp_path / "ours.ckpt").exists()
+
+
+def test_counts_that_old_torch_did_not_save_are_filled_in(tmp_path):
+    state = {name: value for name, value in random_state("crw_r18").items() if "num_batches_tracked" not in name}
+    convert(write(tmp_path / "crw.pth", state, "model"), tmp_path / "ours.ckpt")
+    assert module_from_checkpoint(tmp_path / "ours.ckpt").encoder.network.bn1.num_batches_tracked == 0
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (
+            {"weights": {"a": torch.zeros(1)}},
+            r"no weights under state_dict, teacher, model or at the top; it holds weights",
+        ),
+        ({"stem.weight": torch.zeros(1)}, r"of no known family \(vfs, crw, .*\); it has stem\.weight"),
+        ({"model": {"a": torch.zeros(1)}, "lr": Fraction(1, 3)}, r"holds fractions\.Fraction, .* add --trust"),
+    ],
+)
+def test_files_that_cannot_be_taken(content, message, tmp_path):
+    torch.save(content, tmp_path / "foreign.pth")
+    with pytest.raises(ValueError, match=message):
+        convert(tmp_path / "foreign.pth", tmp_path / "ours.ckpt")
+
+
+def test_damaged_missing_and_misnamed_files(tmp_path):
+    (tmp_path / "half.pth").write_bytes(b"PK\3\4half")
+    (tmp_path / "page.pth").write_text("<!DOCTYPE html><html>404</html>")
+    torch.save({"a": torch.zeros(3000)}, tmp_path / "whole.pth")
+    torch.save({"a": torch.zeros(3000)}, tmp_path / "old.pth", _use_new_zipfile_serialization=False)
+    for whole in ("whole", "old"):
+        content = (tmp_path / f"{whole}.pth").read_bytes()
+        (tmp_path / f"{whole}_cut.pth").write_bytes(content[: 20 if whole == "old" else len(content) // 2])
+    for foreign, output, message in [
+        ("half.pth", "ours.ckpt", "cannot be read"),
+        ("page.pth", "ours.ckpt", r"no checkpoint, .* it begins b'<!DOCTYPE"),
+        ("whole_cut.pth", "ours.ckpt", r"whole_cut\.pth: cannot be read; is it whole"),
+        ("old_cut.pth", "ours.ckpt", "ends too early"),
+        ("whole.pth", "whole.pth", "would replace the foreign checkpoint"),
+        ("nowhere.pth", "ours.ckpt", "no such file"),
+        ("half.pth", "ours.bin", r"ends with \.ckpt"),
+    ]:
+        with pytest.raises(ValueError, match=message):
+            convert(tmp_path / foreign, tmp_path / output)
+
+
+def test_what_official_files_hold_beside_weights_is_read(tmp_path):
+    beside = {
+        "args": argparse.Namespace(lr=0.1, name="x"),
+        "best": np.float64(0.5),
+        "epoch": np.int64(3),
+        "flag": np.bool_(True),
+    }
+    write(tmp_path / "foreign.pth", {"module.a": torch.ones(1)}, **beside)
+    file = read_foreign(tmp_path / "foreign.pth")
+    assert list(file.state) == ["a"]
+    assert file.beside == ("args", "best", "epoch", "flag")
+
+
+def test_trust_reads_anything(tmp_path):
+    write(tmp_path / "foreign.pth", lively_resnet18().state_dict(), lr=Fraction(1, 3))
+    assert convert(tmp_path / "foreign.pth", tmp_path / "ours.ckpt", trust=True).family == "torchvision"
+
+
+def test_safetensors_are_read(tmp_path):
+    save_file(dict(lively_resnet18().state_dict()), tmp_path / "plain.safetensors")
+    report = convert(tmp_path / "plain.safetensors", tmp_path / "ours.ckpt", "timm")
+    assert report.converted.init_args == {"spec": "timm:resnet18"}
+
+
+def test_every_place_takes_what_the_command_writes(davis_root, tmp_path, capsys):
+    foreign, ours = write(tmp_path / "vfs.pth", random_state("vfs_r18")), tmp_path / "ours.ckpt"
+    main(["convert", str(foreign), str(ours)])
+    printed = capsys.readouterr().out
+    for told in ("family", "vfs", "VFSSimSiam", "backbone", "projector", "predictor", str(ours)):
+        assert told in printed
+    common = [
+        "--trainer.logger=false",
+        "--trainer.accelerator=cpu",
+        "--trainer.callbacks+=DavisBenchmark",
+        f"--trainer.callbacks.root={davis_root}",
+        '--trainer.callbacks.changes={"radius": 3, "context": 2}',
+        "--trainer.callbacks.stage=res4",
+    ]
+    main(["validate", f"--ckpt_path={ours}", *common, f"--trainer.callbacks.output_dir={tmp_path / 'a'}"])
+    frozen = ["--model=FrozenEncoder", f"--model.spec={ours}"]
+    main(["validate", *frozen, *common, f"--trainer.callbacks.output_dir={tmp_path / 'b'}"])
+    a, b = (json.loads((tmp_path / name / "results.json").read_text())["scores"] for name in "ab")
+    assert a == b
+    assert LinearProbe(str(ours), num_classes=2).backbone.stem[0].weight.shape == (64, 3, 7, 7)
+
+
+def test_a_mistake_is_one_line(tmp_path):
+    with pytest.raises(SystemExit) as stopped:
+        main(["convert", str(tmp_path / "nowhere.pth"), str(tmp_path / "ours.ckpt")])
+    assert str(stopped.value).startswith("vidcorr: ")
+    assert "no such file" in str(stopped.value)
