@@ -4,10 +4,10 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from .material import Chart, Film, reduced, write_material
+from .material import Chart, write_material
 from .page import write_report
 
-__all__ = ["Chart", "Film", "command", "reduced", "write_material", "write_report"]
+__all__ = ["Chart", "command", "write_material", "write_report"]
 
 
 def command(words: Sequence[str]) -> None:
