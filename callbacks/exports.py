@@ -1,0 +1,58 @@
+"""Public names of `callbacks`, imported when one of them is asked for."""
+
+from .benchmarks.base import BenchmarkCallback, BenchmarkError
+from .benchmarks.davis import DavisBenchmark
+from .benchmarks.jhmdb import JhmdbBenchmark
+from .benchmarks.otb import OtbBenchmark
+from .benchmarks.vip import VipBenchmark
+from .benchmarks.youtube_vos import YoutubeVosBenchmark
+from .prediction import VideoPrediction, predict_video, propagate_masks, propagate_points, track_box
+from .report import write_report
+from .tools.compare import compare
+from .tools.figure import figure
+from .tracking.box_protocol import TrackingProtocol
+from .tracking.boxes import SiamFCTracker
+from .tracking.labels import LabelTracker
+from .training import (
+    AtomicCheckpointIO,
+    BestCheckpoint,
+    CollapseMonitor,
+    LastCheckpoint,
+    Safeguards,
+    Throughput,
+    TrainingPictures,
+    TrainingStopped,
+    claim_version,
+    newest_checkpoint,
+)
+
+__all__ = [
+    "AtomicCheckpointIO",
+    "BenchmarkCallback",
+    "BenchmarkError",
+    "BestCheckpoint",
+    "CollapseMonitor",
+    "DavisBenchmark",
+    "JhmdbBenchmark",
+    "LabelTracker",
+    "LastCheckpoint",
+    "OtbBenchmark",
+    "Safeguards",
+    "SiamFCTracker",
+    "Throughput",
+    "TrackingProtocol",
+    "TrainingPictures",
+    "TrainingStopped",
+    "VideoPrediction",
+    "VipBenchmark",
+    "YoutubeVosBenchmark",
+    "claim_version",
+    "compare",
+    "figure",
+    "newest_checkpoint",
+    "predict_video",
+    "propagate_masks",
+    "propagate_points",
+    "track_box",
+    "write_report",
+]
