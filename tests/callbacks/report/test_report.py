@@ -14,7 +14,8 @@ from PIL import Image
 from callbacks import DavisBenchmark, JhmdbBenchmark, OtbBenchmark, VipBenchmark, YoutubeVosBenchmark
 from callbacks.benchmarks import base
 from callbacks.pictures import overlay_masks
-from callbacks.report import Film, reduced, write_report
+from callbacks.pictures.film import Film, reduced
+from callbacks.report import write_report
 from callbacks.report.run import read_run, score_lines, sequence_scores
 from callbacks.tools.report import command
 from cli import main
