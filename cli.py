@@ -9,7 +9,7 @@ from difflib import get_close_matches
 from importlib import import_module
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import NoReturn
 
 from jsonargparse import set_parsing_settings
 from pytorch_lightning import LightningModule
@@ -21,7 +21,7 @@ from pytorch_lightning.utilities.exceptions import MisconfigurationException, SI
 import callbacks
 import datamodules
 import lightning_modules
-from lightning_modules.checkpoints.reading import ForeignCheckpoint, hyper_parameters, read_checkpoint
+from lightning_modules.checkpoints import allow_named, saved_model
 
 USER_MISTAKES = (ValueError, OSError, MisconfigurationException, callbacks.BenchmarkError, callbacks.TrainingStopped)
 PARTS = (callbacks, datamodules, lightning_modules)
@@ -69,7 +69,7 @@ class VidcorrCLI(LightningCLI):
 
     def __init__(self, args: list[str] | None = None, run: bool = True) -> None:
         self._checkpoint = _option(sys.argv[1:] if args is None else args, "--ckpt_path")
-        self._model = _model_of(self._checkpoint) if self._checkpoint else None
+        self._model = saved_model(self._checkpoint) if self._checkpoint else None
         super().__init__(
             LightningModule,
             subclass_mode_model=True,
@@ -92,7 +92,7 @@ class VidcorrCLI(LightningCLI):
         """Make the checkpoint's model the default."""
         parser.usage = USAGE
         if self._model:
-            parser.set_defaults({"model": self._model})
+            parser.set_defaults({"model": self._model.defaults()})
 
     def before_instantiate_classes(self) -> None:
         """A model over an encoder from a checkpoint is made by what its own checkpoint notes of it."""
@@ -100,9 +100,9 @@ class VidcorrCLI(LightningCLI):
             return
         config = self.config[self.subcommand]
         if self._checkpoint == "last" and (last := callbacks.newest_checkpoint(config.trainer.default_root_dir)):
-            self._model = _model_of(str(last))
+            self._model = saved_model(last)
         if self._model and config.get("model"):
-            _reconcile(config.model, self._model, self._checkpoint)
+            self._model.reconcile(config.model)
 
     def before_fit(self) -> None:
         """Take a folder; `--ckpt_path last` is where the newest run was left, and where there is none one begins."""
@@ -156,6 +156,7 @@ def main(args: Sequence[str] | None = None) -> None:
     _quiet()
     set_parsing_settings(add_print_completion_argument=True)
     try:
+        words[1:] = allow_named(words[1:])
         if words[1:] in ([], ["-h"], ["--help"]):
             print(overview())
         elif words[1:] == ["--version"]:
@@ -291,44 +292,6 @@ def _option(arguments: Sequence[str], name: str) -> str | None:
         if argument.startswith(f"{name}="):
             return argument.partition("=")[2]
     return None
-
-
-def _reconcile(chosen: Any, saved: dict[str, Any], checkpoint: str | None) -> None:
-    """Let the note of an encoder that came out of a checkpoint (`encoder`) be that of the backbone that is named.
-
-    Args:
-        chosen: class and arguments that flags, files and the checkpoint's defaults came to.
-        saved: those that the checkpoint notes.
-        checkpoint: what `--ckpt_path` says, for the message.
-
-    Raises:
-        ValueError: if another backbone is named than the one that the checkpoint holds.
-    """
-    arguments, noted = chosen.get("init_args") or {}, saved["init_args"]
-    key = next((name for name in ("backbone", "spec") if name in noted), "")
-    same = chosen["class_path"].rpartition(".")[2] == saved["class_path"].rpartition(".")[2]
-    if not same or not noted.get("encoder") or "encoder" not in arguments:
-        return
-    if arguments[key] == noted[key]:
-        arguments["encoder"] = noted["encoder"]
-    elif arguments["encoder"] is not None:
-        raise ValueError(
-            f"--ckpt_path {checkpoint} is over {noted[key]}, but {arguments[key]} is named as its {key}: say "
-            f"--model.{key} {noted[key]} or leave it out"
-        )
-
-
-def _model_of(checkpoint: str) -> dict[str, Any] | None:
-    """Class and hyper-parameters that a checkpoint of ours was made with."""
-    if not Path(checkpoint).is_file():
-        if checkpoint in ("last", "best", "hpc") or "://" in checkpoint:
-            return None
-        raise FileNotFoundError(f"--ckpt_path: there is no file {checkpoint}")
-    try:
-        content = read_checkpoint(checkpoint)
-    except ForeignCheckpoint:
-        return None  # of a module that is not derived from ours: `--model` names it
-    return {"class_path": content["vidcorr"]["class_path"], "init_args": hyper_parameters(content)}
 
 
 if __name__ == "__main__":
