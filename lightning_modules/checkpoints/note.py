@@ -60,7 +60,7 @@ def check_note(checkpoint: Any, source: str | Path) -> None:
     """
     note = checkpoint.get(NOTE) if isinstance(checkpoint, dict) else None
     if not isinstance(note, dict) or "class_path" not in note:
-        raise ForeignCheckpoint(f"{source}: not a checkpoint of vidcorr; {convert_line(source)}")
+        raise ForeignCheckpoint(f"{source}: no checkpoint of vidcorr; {convert_line(source)}")
     form = note.get("format", 1)
     if type(form) is not int or form < 1:
         raise ValueError(f"{source}: is damaged: its format must be a number from 1, got {str(form)[:40]!r}")

@@ -53,13 +53,13 @@ def read_content(path: str | Path, mapped: bool = True) -> Any:
         screen(path)
         return torch.load(str(path), map_location="cpu", weights_only=True, mmap=mapped and _is_zip(path))
     except UnsafeContent as error:
-        raise ForeignCheckpoint(f"{path}: not a checkpoint of vidcorr ({error}); {convert_line(path)}") from error
+        raise ForeignCheckpoint(f"{path}: no checkpoint of vidcorr ({error}); {convert_line(path)}") from error
     except PermissionError:
         raise
     except DamagedFile as error:
-        raise ValueError(f"{path}: {error}, or foreign; {convert_line(path)}") from error
+        raise ValueError(f"{path}: damaged, or foreign ({error}); {convert_line(path)}") from error
     except Exception as error:  # torch raises whatever its reader meets in a pickle that makes no sense
-        raise ValueError(f"{path}: the file is damaged, or foreign; {convert_line(path)}") from error
+        raise ValueError(f"{path}: damaged, or foreign; {convert_line(path)}") from error
 
 
 def recipe_of(checkpoint: Mapping[str, Any], source: str | Path) -> Recipe:

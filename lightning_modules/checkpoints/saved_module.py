@@ -8,19 +8,12 @@ import pytorch_lightning as pl
 
 from .note import NOTE, check_note, note_of
 from .reading import module_from_checkpoint
-from .trust import NETWORK_ARGUMENTS, register
+from .trust import NETWORK_ARGUMENTS
 from .weights import check_digest, check_fit
 
 
 class SavedModule(pl.LightningModule):
-    """Base of all modules that checkpoints of this project hold.
-
-    Files may name its subclasses in this project.
-    """
-
-    def __init_subclass__(cls, **kwargs: Any) -> None:
-        super().__init_subclass__(**kwargs)
-        register(cls)
+    """Base of all modules that checkpoints of this project hold."""
 
     @classmethod
     def load_from_checkpoint(  # type: ignore[override]

@@ -92,7 +92,7 @@ def screen(path: Path, extra_globals: Collection[str] = ()) -> None:
         raise
     except Exception as error:  # whatever a parser raises here, the bytes of the file are at fault
         reason = " ".join(str(error).split())[:120] or type(error).__name__
-        raise DamagedFile(f"the file is damaged ({reason})") from error
+        raise DamagedFile(reason) from error
 
 
 def _read_zip(file: BinaryIO, size: int) -> tuple[bytes, dict[str, int]]:
@@ -248,7 +248,7 @@ def _is_count(value: object) -> bool:
 
 
 def _damaged(reason: str) -> NoReturn:
-    raise DamagedFile(f"the file is damaged ({reason})")
+    raise DamagedFile(reason)
 
 
 def _pushes(value: Callable[[Any], Any]) -> Callable[[_Screening, Any], None]:

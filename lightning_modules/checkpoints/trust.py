@@ -32,7 +32,6 @@ RECIPE = "encoder"
 MAX_NESTING = 4
 MAX_VALUES = 10_000
 
-_classes: dict[str, type[nn.Module]] = {}
 _allowed: set[str] = set()
 
 
@@ -53,10 +52,10 @@ class Recipe:
     ours: bool
 
 
-def register(kind: type[nn.Module]) -> None:
-    """Let files name a class of this project; classes from elsewhere are left out."""
-    if kind.__module__.partition(".")[0] == OURS:
-        _classes[kind.__name__] = kind
+def own_classes() -> dict[str, type[nn.Module]]:
+    """Return the classes of this project that a file may name: the public modules of `lightning_modules`."""
+    exports = importlib.import_module(f"{OURS}.exports")
+    return {name: getattr(exports, name) for name in exports.__all__}
 
 
 def allow(*names: str) -> None:
@@ -137,7 +136,7 @@ def _pass(class_path: Any, arguments: Any, source: str, depth: int) -> Recipe:
         raise ValueError(f"{source}: the arguments of {kind.__name__} must be names and values")
     signature, hints = inspect.signature(kind).parameters, _hints(kind)
     passed: dict[str, Any] = {}
-    ours = kind in _classes.values()
+    ours = kind in own_classes().values()
     for name, value in arguments.items():
         if name not in signature:
             raise ValueError(f"{source}: {kind.__name__} has no argument {_quote(name)}")
@@ -161,9 +160,10 @@ def _class_of(class_path: str, source: str) -> type[nn.Module]:
     """Return a class of ours by its name, or one of the user's if it is allowed."""
     package, _, name = class_path.rpartition(".")
     if package.partition(".")[0] == OURS:
-        if name not in _classes:
-            raise ValueError(f"{source}: {_quote(class_path)} is no class of this project ({', '.join(_classes)})")
-        return _classes[name]
+        classes = own_classes()
+        if name not in classes:
+            raise ValueError(f"{source}: {_quote(class_path)} is no class of this project ({', '.join(classes)})")
+        return classes[name]
     _require_allowed(class_path, "class", source)
     try:
         kind = import_named(package, name)

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from ..backbones import LiirEncoder, build_network, module_from_checkpoint
 from ..backbones.build import path_to_network
 from ..backbones.resnet import ResNetExtractor
-from ..checkpoints import written_completely
+from ..checkpoints import allow_named, written_completely
 from ..checkpoints.weights import listed
 
 Format = Literal["torchvision", "timm", "own"]
@@ -93,7 +93,7 @@ def command(words: Sequence[str]) -> None:
     parser.add_argument("checkpoint", type=Path, metavar="CHECKPOINT", help="any checkpoint of this project")
     parser.add_argument("output", type=Path, metavar="OUT", help="file to write, .safetensors")
     parser.add_argument("--format", choices=["torchvision", "timm", "own"], help="default: the network's own library")
-    print(export(**vars(parser.parse_args(list(words)))))
+    print(export(**vars(parser.parse_args(allow_named(words)))))
 
 
 def _normalisation(module: Any) -> dict[str, tuple[float, ...]]:

@@ -149,7 +149,7 @@ def test_foreign_and_damaged_files_are_told_apart_from_ours(tmp_path):
     whole = (tmp_path / "whole.ckpt").read_bytes()
     for half in (b"", b"PK\3\4half", whole[: len(whole) // 2], whole[:-1]):
         (tmp_path / "half.ckpt").write_bytes(half)
-        with pytest.raises(ValueError, match=r"half\.ckpt: the file is damaged.* or foreign"):
+        with pytest.raises(ValueError, match=r"half\.ckpt: .*damaged, or foreign"):
             module_from_checkpoint(tmp_path / "half.ckpt")
 
 
