@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from callbacks.command_line import runs
+from lightning_modules.checkpoints.command_line import SavedModel
 
 ROOT = Path(__file__).resolve().parents[1]
 DOCUMENTS = sorted([ROOT / "README.md", ROOT / "configs/README.md", *(ROOT / "docs").glob("*.md")])
@@ -37,8 +38,7 @@ class Parsed(runs.VidcorrCLI):
 @pytest.fixture(autouse=True)
 def _any_checkpoint(monkeypatch):
     """A checkpoint named in a document holds a VFSSimSiam; files of the documents' own are not looked for."""
-    model = {"class_path": "lightning_modules.VFSSimSiam", "init_args": {}}
-    monkeypatch.setattr(runs, "_model_of", lambda path: model)
+    monkeypatch.setattr(runs, "saved_model", lambda path: SavedModel(path, "lightning_modules.VFSSimSiam", {}))
     monkeypatch.chdir(ROOT)
 
 
