@@ -79,7 +79,7 @@ def test_tables_of_boxes_and_points(folder, colour, tmp_path, scene):
     rows = list(csv.DictReader((tmp_path / "box" / "boxes.csv").open()))
     assert [row["frame"] for row in rows] == [f"{t:03d}" for t in range(FRAMES)]
     assert [float(rows[0][key]) for key in ("x", "y", "width", "height")] == box.tolist()
-    assert record["protocol"]["name"] == "vfs+stride=4+response_size=None"
+    assert record["protocol"]["name"] == "vfs+dilated=false+response_size=none+stride=4"
     prompt = PointPrompt.of({"a": (5, 6), "b": (70, 50)})
     predict_video(colour, folder / "frames", prompt, tmp_path / "points")
     rows = list(csv.DictReader((tmp_path / "points" / "points.csv").open()))
