@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from PIL import Image
 
 from callbacks import DavisBenchmark, YoutubeVosBenchmark
-from callbacks.tracking.label_propagation import view_for
+from callbacks.tracking.label_propagation import propagate_video, view_for
 from cli import main
 from lightning_modules.backbones import build_encoder, build_feature_extractor
 from lightning_modules.functional import PropagationProtocol
