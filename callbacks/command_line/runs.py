@@ -4,8 +4,7 @@ import logging
 import warnings
 from collections.abc import Sequence
 from importlib import import_module
-from pathlib import Path
-from typing import Any, NoReturn
+from typing import NoReturn
 
 from jsonargparse import set_parsing_settings
 from pytorch_lightning import LightningModule
@@ -13,7 +12,7 @@ from pytorch_lightning.cli import LightningArgumentParser, LightningCLI
 from pytorch_lightning.utilities import rank_zero_info
 
 import callbacks
-from lightning_modules.checkpoints.reading import ForeignCheckpoint, hyper_parameters, read_checkpoint
+from lightning_modules.checkpoints import allow_named, saved_model
 
 from .configs import shipped_configs, with_found_configs
 from .mistakes import UsageError, explain
@@ -35,9 +34,9 @@ class VidcorrCLI(LightningCLI):
 
     def __init__(self, args: list[str], run: bool = True) -> None:
         _make_names_known()
-        words = with_found_configs(args)
+        words = allow_named(with_found_configs(args))
         self._checkpoint = _option(words, "--ckpt_path")
-        self._model = _model_of(self._checkpoint) if self._checkpoint else None
+        self._model = saved_model(self._checkpoint) if self._checkpoint else None
         try:
             super().__init__(
                 LightningModule,
@@ -58,7 +57,7 @@ class VidcorrCLI(LightningCLI):
             )
         except UsageError as error:
             known = [option for each in self._subcommand_parsers.values() for option in each._option_string_actions]
-            model = self._model["class_path"] if self._model else None
+            model = self._model.class_path if self._model else None
             raise UsageError(explain(words, str(error), known, model)) from error
 
     @staticmethod
@@ -70,7 +69,7 @@ class VidcorrCLI(LightningCLI):
         """Make the checkpoint's model the default."""
         parser.usage = USAGE
         if self._model:
-            parser.set_defaults({"model": self._model})
+            parser.set_defaults({"model": self._model.defaults()})
 
     def before_instantiate_classes(self) -> None:
         """Make a model over an encoder from a checkpoint by what its own checkpoint notes of it."""
@@ -78,9 +77,9 @@ class VidcorrCLI(LightningCLI):
             return
         config = self.config[self.subcommand]
         if self._checkpoint == "last" and (last := callbacks.newest_checkpoint(config.trainer.default_root_dir)):
-            self._model = _model_of(str(last))
+            self._model = saved_model(last)
         if self._model and config.get("model"):
-            _reconcile(config.model, self._model, self._checkpoint)
+            self._model.reconcile(config.model)
 
     def before_fit(self) -> None:
         """Claim a folder for the run, and go on from the newest run with `--ckpt_path last`; without one, begin."""
@@ -163,41 +162,3 @@ def _option(arguments: Sequence[str], name: str) -> str | None:
         if argument.startswith(f"{name}="):
             return argument.partition("=")[2]
     return None
-
-
-def _reconcile(chosen: Any, saved: dict[str, Any], checkpoint: str | None) -> None:
-    """Let the note of an encoder that came out of a checkpoint (`encoder`) be that of the backbone that is named.
-
-    Args:
-        chosen: class and arguments that flags, files and the checkpoint's defaults came to.
-        saved: those that the checkpoint notes.
-        checkpoint: what `--ckpt_path` says, for the message.
-
-    Raises:
-        ValueError: if another backbone is named than the one that the checkpoint holds.
-    """
-    arguments, noted = chosen.get("init_args") or {}, saved["init_args"]
-    key = next((name for name in ("backbone", "spec") if name in noted), "")
-    same = chosen["class_path"].rpartition(".")[2] == saved["class_path"].rpartition(".")[2]
-    if not same or not noted.get("encoder") or "encoder" not in arguments:
-        return
-    if arguments[key] == noted[key]:
-        arguments["encoder"] = noted["encoder"]
-    elif arguments["encoder"] is not None:
-        raise ValueError(
-            f"--ckpt_path {checkpoint} is over {noted[key]}, but {arguments[key]} is named as its {key}: say "
-            f"--model.{key} {noted[key]} or leave it out"
-        )
-
-
-def _model_of(checkpoint: str) -> dict[str, Any] | None:
-    """Class and hyper-parameters that a checkpoint of ours was made with."""
-    if not Path(checkpoint).is_file():
-        if checkpoint in ("last", "best", "hpc") or "://" in checkpoint:
-            return None
-        raise FileNotFoundError(f"--ckpt_path: there is no file {checkpoint}")
-    try:
-        content = read_checkpoint(checkpoint)
-    except ForeignCheckpoint:
-        return None  # of a module that is not derived from ours: `--model` names it
-    return {"class_path": content["vidcorr"]["class_path"], "init_args": hyper_parameters(content)}
