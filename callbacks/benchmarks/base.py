@@ -65,6 +65,8 @@ class BenchmarkCallback(pl.Callback, ABC):
     name: str
     score_names: tuple[str, ...] = ()
     """Every score that the benchmark may give, without its name and stage; empty: not declared."""
+    protocols_like: tuple[str, ...] = ("davis",)
+    """Benchmarks whose named protocols this one takes where a source has none for its own name."""
     ranked_by: tuple[str, ...] = ()
     """Columns of the rows whose mean tells how well a sequence went, for the report."""
     text_columns: tuple[str, ...] = ()

@@ -62,7 +62,7 @@ class DavisBenchmark(BenchmarkCallback):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        self.protocol = propagation_protocol(protocol, "davis", changes)
+        self.protocol = propagation_protocol(self, protocol, changes)
         self.root, self.year, self.split, self.resolution = root, year, split, resolution
         self.annotations, self.size_tolerance, self.predictions = annotations, size_tolerance, predictions
 

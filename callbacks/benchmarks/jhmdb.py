@@ -54,6 +54,7 @@ class JhmdbBenchmark(BenchmarkCallback):
 
     name = "jhmdb"
     score_names = ("PCK@0.1", "PCK@0.2", "PCK@0.3", "PCK@0.4", "PCK@0.5")
+    protocols_like = ("jhmdb",)
     ranked_by = ("PCK@0.1",)
     films_show = "propagated joints; the first frame's are the annotation"
 
@@ -68,7 +69,7 @@ class JhmdbBenchmark(BenchmarkCallback):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        self.protocol = propagation_protocol(protocol, "jhmdb", changes)
+        self.protocol = propagation_protocol(self, protocol, changes)
         self.root, self.split, self.subset, self.predictions = root, split, subset, predictions
 
     def read(self) -> Sequence[KeypointSequence]:

@@ -72,6 +72,7 @@ class VipBenchmark(BenchmarkCallback):
 
     name = "vip"
     score_names = ("mIoU", "AP")
+    protocols_like = ("vip",)
     ranked_by = ("mIoU",)
     films_show = FILMS_SHOW
 
@@ -88,7 +89,7 @@ class VipBenchmark(BenchmarkCallback):
         super().__init__(**kwargs)
         if not parts or not set(parts) <= {"semantic", "instance"}:
             raise ValueError(f"VipBenchmark: parts is {parts!r}; name 'semantic', 'instance' or both in a list")
-        self.protocol = propagation_protocol(protocol, "vip", changes)
+        self.protocol = propagation_protocol(self, protocol, changes)
         self.root, self.split, self.parts, self.predictions = root, split, tuple(parts), predictions
 
     def read(self) -> Sequence[PartVideo]:

@@ -38,7 +38,8 @@ class YoutubeVosBenchmark(BenchmarkCallback):
         unseen: see `YoutubeVos`.
         seed: see `YoutubeVos`.
         predictions: write the predicted masks.
-        protocol: name of a protocol for YouTube-VOS, or a protocol; the default is this project's own choice.
+        protocol: name of a protocol for YouTube-VOS, or a protocol; VFS defines no values for it, so the default
+            is this project's own choice.
         changes: fields of the protocol to change; the protocol's name then says so.
         kwargs: those of `BenchmarkCallback`: stage, stride, every_n_epochs, output_dir, …
 
@@ -48,6 +49,7 @@ class YoutubeVosBenchmark(BenchmarkCallback):
 
     name = "youtube_vos"
     score_names = ("Overall", "J-Seen", "F-Seen", "J-Unseen", "F-Unseen")
+    protocols_like = ("youtube_vos",)
     ranked_by = ("J-Mean", "F-Mean")
     text_columns = ("Category", "Unseen")
     films_show = FILMS_SHOW
@@ -66,7 +68,7 @@ class YoutubeVosBenchmark(BenchmarkCallback):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        self.protocol = propagation_protocol(protocol, "youtube_vos", changes)
+        self.protocol = propagation_protocol(self, protocol, changes)
         self.root, self.split, self.all_frames = root, split, all_frames
         self.holdout, self.unseen, self.seed, self.predictions = holdout, unseen, seed, predictions
 

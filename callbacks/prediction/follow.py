@@ -163,7 +163,7 @@ def protocol_for(
         default = own if is_liir or isinstance(extractor, ViTExtractor) else "vfs"
         protocol = PropagationProtocol.named(protocol or default, benchmark)
         if benchmark == "jhmdb":
-            protocol = protocol.with_changes(input_sizing="native")
+            protocol = protocol.with_changes(input_size=None)
             if protocol.keypoint_unit == "pixel" and stride != protocol.feature_stride:
                 protocol = protocol.with_changes(keypoint_sigma=stride / 2)
     return at_stride(protocol, stride)

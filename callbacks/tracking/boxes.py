@@ -118,7 +118,7 @@ class SiamFCTracker:
         extractor: float RGB (N, 3, H, W) in [0, 1] → (N, C, h, w); a fine-tuned one also has `exemplar(crops)` for the
             first frame. Where it can fold its BatchNorms a folded copy is used, so make a new tracker when it has
             learned.
-        protocol: the numbers; it is taken at the stride of the extractor.
+        protocol: the numbers; it is taken at the stride and dilation of the extractor.
         stopwatch: counts the seconds of "crop", "backbone" and "respond".
 
     Raises:
@@ -132,9 +132,8 @@ class SiamFCTracker:
         stride: Any = getattr(extractor, "stride", protocol.stride)
         if not isinstance(stride, int):
             raise ValueError("tracking needs one map of features; name one stage, not several")
-        self.protocol = protocol.at_stride(stride)
+        self.protocol = protocol.at_features(stride, getattr(extractor, "dilated", False))
         view: Any = extractor
-        self.dilated = getattr(extractor, "dilated", False)
         self.extractor: Any = view.folded() if hasattr(view, "folded") else view
         self.watch = stopwatch or Stopwatch()
         self.device = next(extractor.parameters(), next(extractor.buffers(), torch.zeros(()))).device

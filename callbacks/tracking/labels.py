@@ -115,8 +115,7 @@ class LabelTracker:
         with self.watch("backbone", self.device), torch.autocast(self.device.type, enabled=False):
             if self._folded is None:
                 self._folded = view_for(self.extractor, protocol)
-            images = fit_input(frame.to(self.device)[None].float() / 255, protocol.input_sizing, multiple)
-            output = self._folded(images)
+            output = self._folded(fit_input(frame[None], protocol, multiple, self.device))
             return [item[0].float() for item in ([output] if isinstance(output, Tensor) else output)]
 
 
@@ -126,27 +125,31 @@ def at_stride(protocol: PropagationProtocol, stride: int) -> PropagationProtocol
 
 
 def view_for(extractor: nn.Module, protocol: PropagationProtocol) -> nn.Module:
-    """Return the extractor as a protocol wants it: with the protocol's RGB deviation, and BatchNorms folded.
+    """Return the extractor as a protocol wants it: with the protocol's RGB normalisation, and BatchNorms folded.
 
     The extractor itself stays as it is. A folded view has weights of its own.
 
     Args:
         extractor: see `build_feature_extractor`.
-        protocol: its `rgb_std` replaces the deviation in every `Normalise` of the extractor.
+        protocol: its `rgb_mean` and `rgb_std` replace those of every `Normalise` of the extractor.
 
     Raises:
-        ValueError: if the protocol sets a deviation and the extractor has no `Normalise`.
+        ValueError: if the protocol asks for a mean or deviation and the extractor has no `Normalise`.
     """
-    if protocol.rgb_std is not None:
+    constants = {"rgb_mean": protocol.rgb_mean, "rgb_std": protocol.rgb_std}
+    for field, constant in constants.items():
+        if constant is None:
+            continue
         extractor = share(extractor)
         found = [module for module in extractor.modules() if isinstance(module, Normalise)]
         if not found:
             raise ValueError(
-                f"protocol {protocol.name!r} normalises RGB by rgb_std {protocol.rgb_std}, but "
-                f"{type(extractor).__name__} does not normalise RGB; set changes to {{rgb_std: null}}"
+                f"protocol {protocol.name!r} normalises RGB by {field} {constant}, but "
+                f"{type(extractor).__name__} does not normalise RGB; set changes to {{{field}: null}}"
             )
         for module in found:
-            module.std = torch.tensor(protocol.rgb_std).view(-1, 1, 1).to(module.std)
+            buffer = field.removeprefix("rgb_")
+            setattr(module, buffer, torch.tensor(constant).view(-1, 1, 1).to(getattr(module, buffer)))
     return extractor.folded() if isinstance(extractor, CanFold) else extractor
 
 

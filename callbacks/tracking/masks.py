@@ -94,6 +94,8 @@ def masks_of(labels: Tensor, objects: Sequence[int], protocol: PropagationProtoc
         labels,
         view.covered_of_own,
         rescale=protocol.label_rescaling,
+        floor=protocol.label_rescaling_floor,
+        method=protocol.decoding_filter,
         argmax_size=(height, width) if protocol.decoding_size == "input" else None,
         objects=objects,
     )

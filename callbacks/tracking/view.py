@@ -40,10 +40,10 @@ class View:
         """
         if short_side is not None and short_side < 1:
             raise ValueError(f"short_side must be at least 1 px, or null for the frames' own size; got {short_side}")
-        free = protocol.input_sizing in ("native", "pad-4")
+        free = protocol.input_size is None
         factor = min(1.0, short_side / min(size)) if short_side is not None and free else 1.0
         seen = round(size[0] * factor), round(size[1] * factor)
-        return cls(size, seen, covered_size(seen, protocol.input_sizing, getattr(extractor, "multiple", 1)))
+        return cls(size, seen, covered_size(seen, protocol, getattr(extractor, "multiple", 1)))
 
     @property
     def covered_of_own(self) -> Size:

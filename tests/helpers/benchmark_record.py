@@ -68,18 +68,20 @@ def runs(root: Path) -> Iterator[tuple[str, Callable[[Path], Any]]]:
     torch.manual_seed(0)
     resnet = build_encoder("torchvision:resnet18")
     both = resnet.feature_extractor(["res3", "res4"], 8)
+    held_out = {"split": "holdout", "holdout": 0.4, "unseen": 2}
+    entering = {"split": None, "annotations": "entering", "size_tolerance": 1, "limit_sequences": 1}
     cases: list[tuple[str, Any, dict[str, Any]]] = [
         ("davis", DavisBenchmark, {"root": root / "davis"}),
         ("davis_crw", DavisBenchmark, {"root": root / "davis", "protocol": "crw"}),
         ("davis_dino", DavisBenchmark, {"root": root / "davis", "protocol": "dino"}),
-        ("youtube_vos", YoutubeVosBenchmark, {"root": root / "youtube_vos", "split": "holdout", "holdout": 0.4, "unseen": 2}),
+        ("youtube_vos", YoutubeVosBenchmark, {"root": root / "youtube_vos", **held_out}),
         ("youtube_vos_valid", YoutubeVosBenchmark, {"root": root / "youtube_vos", "all_frames": True}),
         ("jhmdb", JhmdbBenchmark, {"root": root / "jhmdb"}),
         ("vip", VipBenchmark, {"root": root / "vip"}),
         ("real_davis", DavisBenchmark, {"root": root / "real_davis", "split": None}),
-        ("real_davis_multi", DavisBenchmark, {"root": SHARED / "davis_multi_first", "split": None, "annotations": "entering", "size_tolerance": 1, "limit_sequences": 1}),
+        ("real_davis_multi", DavisBenchmark, {"root": SHARED / "davis_multi_first", **entering}),
         ("real_jhmdb", JhmdbBenchmark, {"root": SHARED / "jhmdb", "limit_sequences": 1}),
-    ]  # fmt: skip
+    ]
     for name, kind, arguments in cases:
         for network in ("resnet18", "raw_colour", "two_stages"):
             if network == "two_stages" and name not in ("davis", "jhmdb", "vip"):

@@ -6,6 +6,7 @@ prints them for one `validate` of DAVIS, one `predict` and one step of `fit` of 
 """
 
 import argparse
+import inspect
 import sys
 import threading
 from collections.abc import Iterator
@@ -32,11 +33,10 @@ def entered() -> Iterator[Entered]:
 
     def look(frame: FrameType, event: str, argument: Any) -> None:
         code = frame.f_code
-        if event == "call" and code.co_filename.startswith(OURS) and code.co_name != "<module>":
-            # the body of a class is called too: it is no function, and has no optimised locals
-            if code.co_flags & 1:
-                file = str(Path(code.co_filename).relative_to(ROOT))
-                found.setdefault(file, set()).add(code.co_qualname)
+        is_function = code.co_flags & inspect.CO_OPTIMIZED  # the bodies of modules and classes are called too
+        if event == "call" and is_function and code.co_filename.startswith(OURS):
+            file = str(Path(code.co_filename).relative_to(ROOT))
+            found.setdefault(file, set()).add(code.co_qualname)
 
     sys.setprofile(look)
     threading.setprofile(look)

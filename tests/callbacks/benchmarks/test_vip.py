@@ -9,9 +9,9 @@ import torch
 from PIL import Image
 
 from callbacks import VipBenchmark
+from callbacks.benchmarks.masks import annotated_frames
 from callbacks.benchmarks.vip import instance_scores
 from callbacks.metrics import InstanceAP, SemanticIoU
-from callbacks.benchmarks.masks import annotated_frames
 from callbacks.tracking.labels import LabelTracker
 from callbacks.tracking.masks import track_masks
 from datamodules.datasets import Vip
