@@ -75,6 +75,12 @@ class PointSequence(FrameSequence):
         """
         return torch.from_numpy(np.ascontiguousarray(self.pictures(t).transpose(2, 0, 1)))
 
+    def stored_frames(self) -> NDArray[Any]:
+        """Return all frames as they are stored: uint8 (T, H, W, 3), or JPEG bytes (T,) padded to the longest."""
+        if isinstance(self.pictures, _JpegFrames):
+            return np.array([self.pictures.encoded(t) for t in range(self.num_frames)])
+        return np.stack([self.pictures(t) for t in range(self.num_frames)])
+
 
 class TapVid(Reader[PointSequence]):
     """The videos of a TAP-Vid set, with their tracks.
@@ -227,7 +233,7 @@ class _JpegFrames:
     def __init__(self, where: str, video: StoredArray | list[bytes | StoredBytes]) -> None:
         self.where, self.video = where, video
         for t in range(len(self)):
-            picture = self._bytes(t)
+            picture = self.encoded(t)
             if picture[:2] == b"\xff\xd8" and b"\xff\xd9" not in picture[-1024:]:
                 raise DecodingError(f"{where}, frame {t}", f"truncated JPEG; {AGAIN}")
             if t == 0:
@@ -237,14 +243,15 @@ class _JpegFrames:
         return len(self.video) if isinstance(self.video, list) else self.video.shape[0]
 
     def __call__(self, t: int) -> NDArray[np.uint8]:
-        picture = self._bytes(t)
+        picture = self.encoded(t)
         if (size := self._size(picture, t)) != self.size:
             raise DecodingError(
                 f"{self.where}, frame {t}", f"is {size[1]} × {size[0]} px, the first {self.size[1]} × {self.size[0]}"
             )
         return decode_picture(np.frombuffer(picture, np.uint8), f"{self.where}, frame {t}")
 
-    def _bytes(self, t: int) -> bytes:
+    def encoded(self, t: int) -> bytes:
+        """Return the JPEG of frame `t`."""
         if isinstance(self.video, StoredArray):
             return self.video.read_item(t).tobytes().rstrip(b"\0")
         item = self.video[t]

@@ -22,8 +22,8 @@ from .errors import DataError
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-MOST_STEPS = 2_000_000
-"""Instructions of one file; a shard of TAP-Vid-Kinetics needs some 10,000."""
+MOST_STEPS = 500_000
+"""Instructions of one file; a shard of TAP-Vid-Kinetics with frames as lists needs some 90,000."""
 
 _KEPT = 256  # bytes; a longer string stays in the file
 _MARK = object()
