@@ -4,20 +4,24 @@ import logging
 import warnings
 from collections.abc import Sequence
 from importlib import import_module
-from pathlib import Path
 from typing import Any, NoReturn
 
 from jsonargparse import set_parsing_settings
-from pytorch_lightning import LightningModule
+from pytorch_lightning import Callback, LightningModule, Trainer
+from pytorch_lightning.callbacks import LearningRateMonitor
 from pytorch_lightning.cli import LightningArgumentParser, LightningCLI
+from pytorch_lightning.loggers import TensorBoardLogger
 from pytorch_lightning.utilities import rank_zero_info
 
 import callbacks
-from lightning_modules.checkpoints.reading import ForeignCheckpoint, hyper_parameters, read_checkpoint
+from lightning_modules.checkpoints import allow_named, saved_model
 
+from .classes import with_callback_flags_in_place
 from .configs import shipped_configs, with_found_configs
 from .mistakes import UsageError, explain
 
+FIT_CALLBACKS: tuple[type[Callback], ...] = (LearningRateMonitor, callbacks.LastCheckpoint, callbacks.Throughput)
+"""What every `fit` has, unless the files and flags name a callback of that class themselves."""
 USAGE = "vidcorr WORD [--config FILE ...] [--model ...] [--data ...] [--trainer.OPTION ...] [--ckpt_path FILE]"
 PACKAGES = ("callbacks", "datamodules", "lightning_modules")
 
@@ -35,9 +39,9 @@ class VidcorrCLI(LightningCLI):
 
     def __init__(self, args: list[str], run: bool = True) -> None:
         _make_names_known()
-        words = with_found_configs(args)
+        words = with_callback_flags_in_place(allow_named(with_found_configs(args)))
         self._checkpoint = _option(words, "--ckpt_path")
-        self._model = _model_of(self._checkpoint) if self._checkpoint else None
+        self._model = saved_model(self._checkpoint) if self._checkpoint else None
         try:
             super().__init__(
                 LightningModule,
@@ -45,7 +49,11 @@ class VidcorrCLI(LightningCLI):
                 subclass_mode_data=True,
                 seed_everything_default=0,
                 auto_configure_optimizers=False,
-                trainer_defaults={"default_root_dir": "runs", "callbacks": callbacks.Safeguards()},
+                trainer_defaults={
+                    "default_root_dir": "runs",
+                    "callbacks": callbacks.Safeguards(),
+                    "enable_model_summary": False,  # the plan that is printed before training says more
+                },
                 save_config_kwargs={"overwrite": True},
                 parser_class=Parser,
                 parser_kwargs={
@@ -58,7 +66,7 @@ class VidcorrCLI(LightningCLI):
             )
         except UsageError as error:
             known = [option for each in self._subcommand_parsers.values() for option in each._option_string_actions]
-            model = self._model["class_path"] if self._model else None
+            model = self._model.class_path if self._model else None
             raise UsageError(explain(words, str(error), known, model)) from error
 
     @staticmethod
@@ -70,7 +78,7 @@ class VidcorrCLI(LightningCLI):
         """Make the checkpoint's model the default."""
         parser.usage = USAGE
         if self._model:
-            parser.set_defaults({"model": self._model})
+            parser.set_defaults({"model": self._model.defaults()})
 
     def before_instantiate_classes(self) -> None:
         """Make a model over an encoder from a checkpoint by what its own checkpoint notes of it."""
@@ -78,15 +86,26 @@ class VidcorrCLI(LightningCLI):
             return
         config = self.config[self.subcommand]
         if self._checkpoint == "last" and (last := callbacks.newest_checkpoint(config.trainer.default_root_dir)):
-            self._model = _model_of(str(last))
+            self._model = saved_model(last)
         if self._model and config.get("model"):
-            _reconcile(config.model, self._model, self._checkpoint)
+            self._model.reconcile(config.model)
+
+    def instantiate_trainer(self, **kwargs: Any) -> Trainer:
+        """Add to `fit` the callbacks that every training wants, where no file names one of their class."""
+        if self.subcommand in (None, "fit"):
+            trainer = self._get(self.config_init, "trainer")
+            named = trainer.callbacks if isinstance(trainer.callbacks, list) else [trainer.callbacks]
+            named = [callback for callback in named if callback is not None]
+            kwargs["callbacks"] = [*named, *_default_callbacks(named, trainer)]
+        return super().instantiate_trainer(**kwargs)
 
     def before_fit(self) -> None:
         """Claim a folder for the run, and go on from the newest run with `--ckpt_path last`; without one, begin."""
         if self.trainer.is_global_zero:
             for logger in self.trainer.loggers:
                 callbacks.claim_version(logger)
+                if isinstance(logger, TensorBoardLogger):
+                    logger._default_hp_metric = False  # a curve of one point that says nothing
         self._find_last("fit")
 
     def before_validate(self) -> None:
@@ -134,6 +153,13 @@ def run(words: Sequence[str]) -> None:
     VidcorrCLI(list(words))
 
 
+def _default_callbacks(named: Sequence[Callback], trainer: Any) -> list[Callback]:
+    left_out: list[type[Callback]] = [LearningRateMonitor] if trainer.logger is False else []
+    left_out += [callbacks.LastCheckpoint] if trainer.enable_checkpointing is False else []
+    given = (*left_out, *map(type, named))
+    return [kind() for kind in FIT_CALLBACKS if not any(issubclass(each, kind) for each in given)]
+
+
 def _make_names_known() -> None:
     """Import our public classes, so that a config may say `class_path: VFSSimSiam` without the package."""
     for package in map(import_module, PACKAGES):
@@ -163,41 +189,3 @@ def _option(arguments: Sequence[str], name: str) -> str | None:
         if argument.startswith(f"{name}="):
             return argument.partition("=")[2]
     return None
-
-
-def _reconcile(chosen: Any, saved: dict[str, Any], checkpoint: str | None) -> None:
-    """Let the note of an encoder that came out of a checkpoint (`encoder`) be that of the backbone that is named.
-
-    Args:
-        chosen: class and arguments that flags, files and the checkpoint's defaults came to.
-        saved: those that the checkpoint notes.
-        checkpoint: what `--ckpt_path` says, for the message.
-
-    Raises:
-        ValueError: if another backbone is named than the one that the checkpoint holds.
-    """
-    arguments, noted = chosen.get("init_args") or {}, saved["init_args"]
-    key = next((name for name in ("backbone", "spec") if name in noted), "")
-    same = chosen["class_path"].rpartition(".")[2] == saved["class_path"].rpartition(".")[2]
-    if not same or not noted.get("encoder") or "encoder" not in arguments:
-        return
-    if arguments[key] == noted[key]:
-        arguments["encoder"] = noted["encoder"]
-    elif arguments["encoder"] is not None:
-        raise ValueError(
-            f"--ckpt_path {checkpoint} is over {noted[key]}, but {arguments[key]} is named as its {key}: say "
-            f"--model.{key} {noted[key]} or leave it out"
-        )
-
-
-def _model_of(checkpoint: str) -> dict[str, Any] | None:
-    """Class and hyper-parameters that a checkpoint of ours was made with."""
-    if not Path(checkpoint).is_file():
-        if checkpoint in ("last", "best", "hpc") or "://" in checkpoint:
-            return None
-        raise FileNotFoundError(f"--ckpt_path: there is no file {checkpoint}")
-    try:
-        content = read_checkpoint(checkpoint)
-    except ForeignCheckpoint:
-        return None  # of a module that is not derived from ours: `--model` names it
-    return {"class_path": content["vidcorr"]["class_path"], "init_args": hyper_parameters(content)}
