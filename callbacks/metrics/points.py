@@ -52,9 +52,7 @@ class PointQueries:
         return len(self.points)
 
 
-def sample_queries(
-    occluded: Array, tracks: Array, query_mode: QueryMode = "first", stride: int = 5
-) -> PointQueries:
+def sample_queries(occluded: Array, tracks: Array, query_mode: QueryMode = "first", stride: int = 5) -> PointQueries:
     """Choose queries as TAP-Vid's official samplers do.
 
     "first" takes each track at its first visible frame; "strided" takes every visible track at every `stride`-th frame

@@ -155,7 +155,7 @@ def _sequences(file: Path, root: Path) -> Iterator[PointSequence]:
 
 def _checked_name(file: Path, name: Any) -> str:
     name = name if isinstance(name, str) else str(name) if isinstance(name, int) else ""
-    if not name or name in (".", "..") or any(letter in '/\\:\0\n\r' for letter in name) or len(name.encode()) > 100:
+    if not name or name in (".", "..") or any(letter in "/\\:\0\n\r" for letter in name) or len(name.encode()) > 100:
         raise DataError(f"{file}: a video is called {name!r:.60}, which cannot be a file's name")
     return name
 
@@ -179,7 +179,7 @@ def _from_element(file: Path, name: str, element: Any) -> PointSequence:
     frames, length, size = _frames(where, element["video"])
     tracks, count = occluded.shape
     if length != count or not tracks or not count:
-        raise DataError(f"{where}: {tracks} tracks of {count} frames for a video of {length} frames; get the file again")
+        raise DataError(f"{where}: {tracks} tracks of {count} frames for a video of {length}; get the file again")
     places, hidden = points.read(), occluded.read().astype(bool)
     _check_places(where, places, hidden, size)
     names = tuple(map(str, range(tracks)))

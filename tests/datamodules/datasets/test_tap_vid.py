@@ -72,10 +72,12 @@ def test_reader_sampler_and_metric_give_the_official_scores_to_the_last_digit(sh
                 assert metric.compute()[key] == values["mean"]
 
 
-@pytest.mark.parametrize("name", ["tapvid_davis_numpy2", "tapvid_davis_protocol2", "tapvid_davis_protocol3", "tapvid_davis_protocol5"])  # fmt: skip
-def test_every_way_of_pickling_gives_the_same_videos(shared_points, name):
+@pytest.mark.parametrize("way", ["numpy2", "protocol2", "protocol3", "protocol5"])
+def test_every_way_of_pickling_gives_the_same_videos(shared_points, way):
     for one, other in zip(
-        TapVid(shared_points / "layouts/tapvid_davis.pkl"), TapVid(shared_points / f"layouts/{name}.pkl"), strict=True
+        TapVid(shared_points / "layouts/tapvid_davis.pkl"),
+        TapVid(shared_points / f"layouts/tapvid_davis_{way}.pkl"),
+        strict=True,
     ):
         assert (one.name, one.size) == (other.name, other.size)
         np.testing.assert_array_equal(one.points, other.points)
@@ -140,7 +142,7 @@ def test_a_jpeg_that_claims_a_huge_picture_is_refused_before_it_is_decoded(tmp_p
     picture = encoded(np.zeros((8, 8, 3), np.uint8))
     at = picture.index(b"\xff\xc0") + 5
     huge = picture[:at] + b"\xff\xff\xff\xff" + picture[at + 4 :]
-    with pytest.raises(DataError, match="claims 65535 × 65535 px|is no picture"):
+    with pytest.raises(DataError, match=r"claims 65535 × 65535 px|is no picture"):
         TapVid(written(tmp_path, {"goat": element() | {"video": [huge] * 5}}))
 
 
@@ -164,7 +166,7 @@ def test_unpickled_sets_are_the_same(tmp_path, jpeg):
         assert all((before.frame(t) == after.frame(t)).all() for t in range(before.num_frames))
     with np.load(files[0], allow_pickle=False) as archive:
         assert archive["video"].dtype.kind == ("S" if jpeg else "u")
-    with pytest.raises(DataError, match="holds 000.npz already"):
+    with pytest.raises(DataError, match=r"holds 000\.npz already"):
         unpickle(source, tmp_path / "npz")
 
 
@@ -179,7 +181,7 @@ def test_an_npz_with_objects_or_compressed_is_refused(tmp_path):
         with pytest.raises(DataError, match=message.replace("|", r"\|")):
             TapVid(path)
     path.write_bytes(b"PK\x03\x04 nothing")
-    with pytest.raises(DataError, match="not an .npz file"):
+    with pytest.raises(DataError, match=r"not an \.npz file"):
         TapVid(path)
 
 
@@ -218,10 +220,14 @@ def test_a_csv_beside_a_video(annotated):
 )
 def test_a_csv_that_is_not_as_it_should_be(annotated, line, message):
     annotated.write_text(annotated.read_text() + line + "\n")
-    with pytest.raises(DataError, match=message):
+
+    def read():
         for video in TapVid(annotated.parent):
             for t in range(video.num_frames):
                 video.frame(t)
+
+    with pytest.raises(DataError, match=message):
+        read()
 
 
 def test_a_csv_without_a_video_or_columns(annotated):
