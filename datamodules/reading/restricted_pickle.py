@@ -344,8 +344,8 @@ def _set_item(machine: _Interpreter) -> None:
     machine.set_items([key, value])
 
 
-_ACTIONS: dict[bytes, Callable[[_Interpreter], None]] = {
-    b"\x95": lambda machine: machine.take(8) and None,  # a frame, which only says how much to read at once
+_ACTIONS: dict[bytes, Callable[[_Interpreter], object]] = {
+    b"\x95": lambda machine: machine.take(8),  # a frame, which only says how much to read at once
     b"(": lambda machine: machine.push(_MARK),
     b"N": lambda machine: machine.push(None),
     b"\x88": lambda machine: machine.push(True),
