@@ -3,7 +3,6 @@
 from abc import abstractmethod
 from typing import Any, ClassVar, cast
 
-import pytorch_lightning as pl
 import torch
 from pytorch_lightning.utilities import rank_zero_info
 from pytorch_lightning.utilities.types import OptimizerLRScheduler
@@ -13,7 +12,7 @@ from torchmetrics import MeanMetric
 
 from .backbones import Normalise, extractor_of
 from .backbones.build import Stage
-from .checkpoints import check_fit, migrate, note_of
+from .checkpoints import SavedModule
 from .plan import run_plan
 from .ranks import ranks_and_rank
 from .schedules import SampleLR, scaled_lr, sgd_with_cosine
@@ -25,8 +24,8 @@ A loader without held-out videos gives one empty batch, so that Lightning runs t
 """
 
 
-class ExtractorModule(pl.LightningModule):
-    """Base of every module that benchmarks can take a feature extractor from; its checkpoints load by their path."""
+class ExtractorModule(SavedModule):
+    """Base of every module that benchmarks can take a feature extractor from."""
 
     @abstractmethod
     def feature_extractor(self, stage: Stage = None, stride: int | None = None, **options: Any) -> nn.Module:
@@ -50,22 +49,9 @@ class ExtractorModule(pl.LightningModule):
         """
         return DataLoader(cast(Dataset[Any], [{}]), batch_size=None)
 
-    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Note the class of this module, so that the checkpoint can be loaded by its path alone."""
-        checkpoint["vidcorr"] = note_of(self)
-
-    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Bring a checkpoint of an earlier release up to date, and check that its weights fit this module.
-
-        Raises:
-            ValueError: one line, if they do not fit.
-        """
-        migrate(checkpoint)
-        check_fit(self, checkpoint["state_dict"], "the checkpoint")
-
 
 class CorrespondenceModule(ExtractorModule):
-    """Base of the methods: owns the backbone, its normalisation, the steps of training and the contract with benchmarks.
+    """Base of the methods: owns the backbone, its normalisation, the training steps and the contract with benchmarks.
 
     A method defines
 
@@ -78,6 +64,8 @@ class CorrespondenceModule(ExtractorModule):
     backbone: nn.Module
     compile_options: ClassVar[dict[str, Any]] = {}
     """Arguments of `torch.compile` for methods whose `compile` is set."""
+    synchronises_batch_norm: ClassVar[bool] = False
+    """Training on several GPUs takes BatchNorm statistics over all of them (SyncBatchNorm)."""
     logged: ClassVar[tuple[str, ...]] = ()
     """Scalars of a training step that are logged beside the loss, as `train/NAME`, where a step has them."""
 
@@ -186,10 +174,23 @@ class CorrespondenceModule(ExtractorModule):
         """Return the networks that the hyper-parameter `compile` compiles."""
         return [self.backbone]
 
+    def configure_model(self) -> None:
+        """Convert BatchNorm where the method wants it synchronised and several GPUs train."""
+        trainer = self.trainer
+        several = trainer.world_size > 1 and trainer.strategy.root_device.type == "cuda"
+        if self.synchronises_batch_norm and trainer.state.fn == "fit" and several:
+            for name, child in self.named_children():
+                setattr(self, name, nn.SyncBatchNorm.convert_sync_batchnorm(child))
+
     def on_fit_start(self) -> None:
-        """Refuse what cannot work; compile the networks if `compile` is set."""
-        synchronised = any(isinstance(module, nn.SyncBatchNorm) for module in self.modules())
-        if synchronised and self.device.type == "cpu":
+        """Refuse what cannot work; compile the networks if `compile` is set.
+
+        Raises:
+            ValueError: if BatchNorm is to be synchronised on CPUs.
+        """
+        wanted = self.trainer._accelerator_connector._layer_sync is not None
+        converted = any(isinstance(module, nn.SyncBatchNorm) for module in self.modules())
+        if (wanted or converted) and self.device.type == "cpu":
             raise ValueError("trainer.sync_batchnorm=true: SyncBatchNorm does not run on a CPU; leave it out there")
         if self.hparams.get("compile"):
             # in place, so that names in checkpoints stay and extractors, which are copies, are not compiled

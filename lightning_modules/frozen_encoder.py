@@ -32,7 +32,7 @@ class FrozenEncoder(ExtractorModule):
         stage: str | None = None,
         stride: int | None = None,
         pretrained: bool = False,
-        encoder: dict[str, Any] | None = None,
+        encoder: dict | None = None,
         mean: tuple[float, float, float] | None = None,
         std: tuple[float, float, float] | None = None,
     ) -> None:

@@ -64,6 +64,7 @@ class Liir(MomentumMethod):
 
     logged = ("reconstruction", "compactness", "negative_mass")
     keys_divide_queue = False
+    synchronises_batch_norm = True
 
     def __init__(
         self,
@@ -101,12 +102,13 @@ class Liir(MomentumMethod):
         }.items():
             if self.hparams[name] < least:
                 raise ValueError(f"{name} must be {least} or more, got {self.hparams[name]}")
-        self.backbone = LiirEncoder(position, position_size, stages=stages)
+        self.backbone: LiirEncoder = LiirEncoder(position, position_size, stages=stages)
         width = self.backbone.affinity.out_channels
         self.bank = KeyQueue(bank_frames * points_per_frame, width, seed) if bank_frames else None
         self.target_encoder = MomentumEncoder(self.backbone) if bank_frames else None
-        has_prior = mixture_components is not None
-        self.prior = CompactnessPrior(mixture_components, mixture_threshold, mixture_width) if has_prior else None
+        self.prior: CompactnessPrior | None = None
+        if mixture_components is not None:
+            self.prior = CompactnessPrior(mixture_components, mixture_threshold, mixture_width)
 
     @property
     def warming_up(self) -> bool:
@@ -114,7 +116,7 @@ class Liir(MomentumMethod):
         return self.current_epoch < self.hparams["warmup_epochs"]
 
     def step(self, batch: Batch) -> dict[str, Tensor]:
-        """Compute the objective with a or b dropped at random, the same on all ranks; in validation the mean of both."""
+        """Compute the objective with a or b dropped at random, alike on all ranks; in validation the mean of both."""
         if self.training:
             generator = self.generator()
             return self.objective(batch, 1 + int(torch.randint(2, (), generator=generator)), generator)
@@ -124,9 +126,8 @@ class Liir(MomentumMethod):
     def objective(self, batch: Batch, dropped: int, generator: torch.Generator | None = None) -> dict[str, Tensor]:
         """Compute L_rec + λ L_compact (Eqs. 3, 5 and 8) with one channel dropped.
 
-        Returns:
-            `loss`; detached, its parts, `embeddings`, `negative_mass`: the mean fraction of the softmax that negatives
-            take, and with a generator `keys`: new points for the bank.
+        Returned are also both parts, `embeddings`, the fraction of the softmax that negatives take, and with a
+        generator new points for the bank.
         """
         lab = normalised_lab(batch["clip"])
         seen, colours = drop_channel(lab, dropped), lab[:, :, dropped, None]
@@ -160,11 +161,9 @@ class Liir(MomentumMethod):
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
         """Adam, its rate a function of the samples seen (section 3.3), see `liir_factor`."""
-        settings, ratio = self.hparams, self.hparams["lr"] / self.hparams["warmup_lr"]
-        warmup = settings["warmup_epochs"] * self.global_batch() * self.trainer.num_training_batches
-        factor = liir_factor(warmup, settings["warmup_decay_samples"], settings["decay_samples"], ratio)
-        optimizer = Adam(self.backbone.parameters(), settings["warmup_lr"], betas=(0.9, 0.999))
-        return scheduled(optimizer, SampleLR(optimizer, factor))
+        optimizer = Adam(self.backbone.parameters(), self.hparams["warmup_lr"], betas=(0.9, 0.999))
+        samples = self.global_batch() * int(self.trainer.num_training_batches)
+        return scheduled(optimizer, SampleLR(optimizer, liir_factor(self.hparams, samples)))
 
     def configure_callbacks(self) -> list[pl.Callback]:
         """Accumulate batches by the phase."""

@@ -47,7 +47,7 @@ class MomentumEncoder(FullPrecision):
             encoder: the encoder that learns, of the same structure.
             momentum: m in [0, 1].
         """
-        average = list(self.parameters())
+        average: list[Tensor] = list(self.parameters())
         moved = [theta.to(xi.dtype) for xi, theta in zip(average, encoder.parameters(), strict=True)]
         torch._foreach_lerp_(average, moved, 1 - momentum)
 
@@ -55,9 +55,9 @@ class MomentumEncoder(FullPrecision):
 class MomentumMethod(CorrespondenceModule):
     """Base of the methods with a momentum encoder and a queue of its keys.
 
-    In training, `step` also returns `keys`, `(ranks · B, n, D)`: n keys of each video of all ranks. They wait for the end
-    of the optimiser step; then, once for all accumulated batches, the average moves and the keys enter the queue. So
-    every rank holds the same queue, and DDP need not broadcast it before each step.
+    In training, `step` also returns `keys`, `(ranks · B, n, D)`: n keys of each video of all ranks. They wait for the
+    end of the optimiser step; then, once for all accumulated batches, the average moves and the keys enter the queue.
+    So every rank holds the same queue, and DDP need not broadcast it before each step.
 
     A method sets `target_encoder` and its queue, both or neither, and has a hyper-parameter `encoder_momentum`.
 
@@ -67,7 +67,6 @@ class MomentumMethod(CorrespondenceModule):
         keys_divide_queue: refuse a queue that the keys of an optimiser step do not divide, as MoCo does.
     """
 
-    target_encoder: MomentumEncoder | None
     keys_divide_queue: ClassVar[bool] = True
 
     def __init__(self) -> None:
@@ -114,8 +113,8 @@ class MomentumMethod(CorrespondenceModule):
     def optimizer_step(self, *args: Any, **kwargs: Any) -> None:
         """Take one optimiser step, then move the average and fill the queue."""
         super().optimizer_step(*args, **kwargs)
-        if self.target_encoder is not None:
-            self.target_encoder.update(self.encoder, self.hparams["encoder_momentum"])
+        if isinstance(average := self.target_encoder, MomentumEncoder):
+            average.update(self.encoder, self.hparams["encoder_momentum"])
         for queue in self._queues().values() if self._pending else ():
             keys, video_ids = (torch.cat(each)[-len(queue) :] for each in zip(*self._pending, strict=True))
             queue.enqueue(keys, video_ids)

@@ -37,10 +37,10 @@ def _phases(module: Any) -> dict[str, str]:
     later = f", from epoch {first} on" if first else ""
     bank = len(module.bank) if module.bank is not None else 0
     return {
-        "backbone": f"ResNet-18 of stride 4, position {settings['position']}, {_millions(module.backbone)} M parameters",
+        "backbone": f"ResNet-18, stride 4, position {settings['position']}, {_millions(module.backbone)} M parameters",
         "global batch": f"{pairs * settings['warmup_accumulation']} clips, then " * bool(first) + f"{pairs} clips",
         "learning rate": f"{settings['warmup_lr']:.6g}, then " * bool(first) + f"{settings['lr']:.6g}",
-        "phases": f"{first} epochs within videos, then all terms; {trainer.num_training_batches} batches an epoch",
+        "phases": f"{first} epochs within videos, then all; {trainer.num_training_batches} batches an epoch",
         "steps": f"in {trainer.max_epochs} epochs" if trainer.max_epochs != -1 else str(trainer.max_steps),
         "negatives": f"{bank} points of {settings['bank_frames']} frames{later}" if bank else "none",
         "compactness": f"{module.prior}{later}" if module.prior else "none",

@@ -2,11 +2,12 @@
 
 import math
 from collections.abc import Callable, Mapping
+from typing import Any
 
 from pytorch_lightning.utilities.types import OptimizerLRSchedulerConfig
 from torch import nn
 from torch.optim import SGD, Optimizer
-from torch.optim.lr_scheduler import LambdaLR
+from torch.optim.lr_scheduler import LambdaLR, LRScheduler
 
 LIIR_WARMUP_STEPS = {0.4: 1 / 2, 0.6: 1 / 4, 0.8: 1 / 8, 1.0: 1 / 16}
 """Liir's first phase: fraction of its decay samples → factor beyond it (1 M samples in the public code)."""
@@ -70,7 +71,7 @@ def sgd_with_cosine(
     return scheduled(optimizer, LambdaLR(optimizer, lambda step: cosine_factor(step, total_steps)))
 
 
-def scheduled(optimizer: Optimizer, schedule: LambdaLR, interval: str = "step") -> OptimizerLRSchedulerConfig:
+def scheduled(optimizer: Optimizer, schedule: LRScheduler, interval: str = "step") -> OptimizerLRSchedulerConfig:
     """Return an optimiser and its schedule in the form that `configure_optimizers` returns; logged as `lr`."""
     return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": interval, "name": "lr"}}
 
@@ -95,21 +96,22 @@ class SampleLR(LambdaLR):
         super().step(epoch)
 
 
-def liir_factor(warmup_samples: int, warmup_decay: int, decay: int, ratio: float) -> Callable[[int], float]:
+def liir_factor(settings: Mapping[str, Any], epoch_samples: int) -> Callable[[int], float]:
     """Return Liir's factor of the learning rate as a function of the samples seen.
 
     Both phases start at their own rate and fall by steps to 1/16 of it (section 3.3; steps as in the public code).
 
     Args:
-        warmup_samples: number of samples in the first phase.
-        warmup_decay: samples after which the first rate has fallen to 1/16.
-        decay: samples after which the second rate has.
-        ratio: of the second phase's rate to the first's.
+        settings: `warmup_epochs`, `warmup_lr` and `lr`, the rates at the start of each phase, `warmup_decay_samples`
+            and `decay_samples`, after which each has fallen to 1/16.
+        epoch_samples: samples of an epoch, of all ranks.
     """
+    warmup_samples = settings["warmup_epochs"] * epoch_samples
+    ratio = settings["lr"] / settings["warmup_lr"]
 
     def factor(samples: int) -> float:
         if samples < warmup_samples:
-            return step_factor(samples / warmup_decay, LIIR_WARMUP_STEPS)
-        return ratio * step_factor((samples - warmup_samples) / decay, LIIR_STEPS)
+            return step_factor(samples / settings["warmup_decay_samples"], LIIR_WARMUP_STEPS)
+        return ratio * step_factor((samples - warmup_samples) / settings["decay_samples"], LIIR_STEPS)
 
     return factor

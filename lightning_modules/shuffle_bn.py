@@ -136,8 +136,8 @@ class ShuffleBNChecks(pl.Callback):
         groups = groups_on_this_rank(pl_module.hparams["groups"], pl_module.videos_per_device())
         if groups * trainer.world_size == 1:
             rank_zero_warn(
-                f"{type(pl_module).__name__}: all videos of a batch are normalised together, which tells positives from "
-                "the queue's keys; set model.groups to 2 or more (Shuffle BN)"
+                f"{type(pl_module).__name__}: all videos of a batch are normalised together, which tells positives "
+                "from the queue's keys; set model.groups to 2 or more (Shuffle BN)"
             )
 
 

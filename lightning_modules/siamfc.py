@@ -38,14 +38,14 @@ class SiamFC(CorrespondenceModule):
             `ResNetExtractor`; False for networks other than ResNets, Liir's among them.
         pretrained: load the library's own weights, for names of timm and torchvision.
         loss: "focal" (VFS) or "balanced" (SiamFC).
-        start: "random" (VFS), or "identity": both convolutions start as the identity, so that the first response is that
-            of the frozen features, for budgets far below the paper's 50 epochs of GOT-10k. A frozen response is large:
-            combine it with a `response_scale` of 1e-4 or less.
+        start: "random" (VFS), or "identity": both convolutions start as the identity, so that the first response is
+            that of the frozen features, for budgets far below the paper's 50 epochs of GOT-10k. A frozen response is
+            large: combine it with a `response_scale` of 1e-4 or less.
         response_scale: factor on the correlation, 1e-3 for ResNet-18 and 1e-5 for ResNet-50.
         positive_radius: radius of the label's positive places, in pixels of the search crop.
         lr: learning rate of Adam in the first epoch.
-        last_lr: learning rate after the last epoch; the rate falls by a constant ratio, 0.912 an epoch over 50 epochs as
-            in the released configuration (the paper's appendix says 0.9, which ends at 5e-6).
+        last_lr: learning rate after the last epoch; the rate falls by a constant ratio, 0.912 an epoch over 50 epochs
+            as in the released configuration (the paper's appendix says 0.9, which ends at 5e-6).
         encoder: recipe for the encoder without its checkpoint; the module writes it into its own checkpoints.
 
     Raises:
@@ -65,7 +65,7 @@ class SiamFC(CorrespondenceModule):
         positive_radius: float = 16.0,
         lr: float = 1e-3,
         last_lr: float = 1e-5,
-        encoder: dict[str, Any] | None = None,
+        encoder: dict | None = None,
     ) -> None:
         super().__init__()
         if loss not in LOSSES:

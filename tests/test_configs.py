@@ -6,7 +6,7 @@ import pytest
 import yaml
 
 from callbacks import BestCheckpoint, DavisBenchmark
-from cli import VidcorrCLI
+from callbacks.command_line.runs import VidcorrCLI
 
 CONFIGS = Path(__file__).resolve().parents[1] / "configs"
 ON_ANY_MACHINE = [

@@ -1,11 +1,14 @@
 """Networks by name: what a module trains and what a benchmark looks into."""
 
 import copy
-import importlib
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
+
+from ..checkpoints.trust import allow, import_named
+
+M = TypeVar("M", bound=nn.Module)
 
 
 def build_network(spec: str, pretrained: bool = False) -> nn.Module:
@@ -82,16 +85,17 @@ def _imported(module: str, name: str, pretrained: bool) -> nn.Module:
     if pretrained:
         raise ValueError(f"backbone {module}:{name}: pretrained=True needs a timm: or torchvision: name")
     try:
-        built = getattr(importlib.import_module(module), name)
+        built = import_named(module, name)
     except (ImportError, AttributeError) as error:
         raise ValueError(f"backbone {module}:{name}: cannot import it ({error})") from error
     network = built()
+    allow(f"{module}:{name}")  # the user's call has named and run it; a file that names it has passed the gate
     if not isinstance(network, nn.Module):
         raise ValueError(f"backbone {module}:{name}: gave a {type(network).__name__}, expected a torch.nn.Module")
     return network
 
 
-def share(module: nn.Module) -> nn.Module:
+def share(module: M) -> M:
     """New module objects over the same parameters and buffers.
 
     Strides, dilations and the training flag of the copy may be changed freely; nothing of that shows in `module`,

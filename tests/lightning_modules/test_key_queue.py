@@ -45,7 +45,7 @@ def test_queue_refuses() -> None:
     queue.require_divisor(5)
     with pytest.raises(ValueError, match=r"queue_size 10: a step brings 4 keys.*nearest are 8 and 12"):
         queue.require_divisor(4)
-    with pytest.raises(ValueError, match="nearest are 32$"):
+    with pytest.raises(ValueError, match=r"nearest are 32$"):
         queue.require_divisor(32)
     with pytest.raises(ValueError, match="at least 1 key"):
         KeyQueue(0, 2)

@@ -12,9 +12,9 @@ def info_nce_loss(
 ) -> Tensor:
     """Compute InfoNCE between two groups of frames of one video, against negatives from a queue.
 
-    For each pair (i, j) of a video the term is `−log(e^{p_i·z_j/τ} / (e^{p_i·z_j/τ} + Σ_k e^{p_i·u_k/τ}))`: one positive
-    and the queue's negatives. It equals `softplus(n_i − p_i·z_j/τ)` with `n_i = log Σ_k e^{p_i·u_k/τ}`, so one pass over
-    the queue serves all pairs of a frame. Neither targets nor queue receive a gradient.
+    For each pair (i, j) of a video the term is `−log(e^{p_i·z_j/τ} / (e^{p_i·z_j/τ} + Σ_k e^{p_i·u_k/τ}))`: one
+    positive and the queue's negatives. It equals `softplus(n_i − p_i·z_j/τ)` with `n_i = log Σ_k e^{p_i·u_k/τ}`, so one
+    pass over the queue serves all pairs of a frame. Neither targets nor queue receive a gradient.
 
     Paper: VFS, section 3.2, Eq. 4.
 
