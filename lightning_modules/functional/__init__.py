@@ -3,6 +3,7 @@
 from .colour import rgb_to_lab
 from .compactness import CompactnessPrior, compact_affinity, compactness_loss
 from .losses import info_nce_loss, simsiam_loss
+from .points import PointProtocol, PointTracks, track_points
 from .propagation.labels import decode_keypoints, decode_masks, encode_keypoints, encode_masks
 from .propagation.propagate import LabelPropagator, propagate_labels, propagation_memory
 from .propagation.protocol import PropagationProtocol
@@ -12,6 +13,8 @@ from .siamese import siamese_correlation
 __all__ = [
     "CompactnessPrior",
     "LabelPropagator",
+    "PointProtocol",
+    "PointTracks",
     "PropagationProtocol",
     "compact_affinity",
     "compactness_loss",
@@ -29,4 +32,5 @@ __all__ = [
     "rgb_to_lab",
     "siamese_correlation",
     "simsiam_loss",
+    "track_points",
 ]
