@@ -11,8 +11,9 @@ from collections import Counter, OrderedDict
 import pytest
 import torch
 
+from lightning_modules.checkpoints import screening
 from lightning_modules.checkpoints.reading import read_content
-from lightning_modules.checkpoints.screening import PICKLE_LIMIT, DamagedFile, UnsafeContent, screen
+from lightning_modules.checkpoints.screening import DamagedFile, UnsafeContent, screen
 
 
 def save(content, path, **options):
@@ -106,14 +107,15 @@ def test_compressed_and_repeated_parts_are_refused(tmp_path):
         screen(twice)
 
 
-def test_long_pickles_are_refused_before_they_are_read(tmp_path):
+def test_long_pickles_are_refused_before_they_are_read(tmp_path, monkeypatch):
+    monkeypatch.setattr(screening, "PICKLE_LIMIT", 2**20)
     path = tmp_path / "a.ckpt"
     with zipfile.ZipFile(path, "w") as archive:
-        archive.writestr("a/data.pkl", bytes(PICKLE_LIMIT + 1))
-    with pytest.raises(DamagedFile, match="larger than 16 MB"):
+        archive.writestr("a/data.pkl", bytes(2**20 + 1))
+    with pytest.raises(DamagedFile, match="larger than 1 MB"):
         screen(path)
-    path.write_bytes(b"\x80\x02" + b"}" * (PICKLE_LIMIT + 9) + b".")
-    with pytest.raises(DamagedFile, match="longer than 16 MB"):
+    path.write_bytes(b"\x80\x02" + b"}" * (2**20 + 9) + b".")
+    with pytest.raises(DamagedFile, match="longer than 1 MB"):
         screen(path)
 
 
