@@ -41,21 +41,36 @@ def read_picture(path: str | os.PathLike[str]) -> NDArray[np.uint8]:
         DecodingError: if the file is missing, truncated, no picture, not a regular file, or larger than the limits of
             `guards`, which are checked before it is decoded.
     """
+    return decode_picture(np.frombuffer(read_bytes(path), dtype=np.uint8), path)
+
+
+def decode_picture(data: NDArray[np.uint8], where: object) -> NDArray[np.uint8]:
+    """Decode the bytes of a JPEG or PNG by the rules of `read_picture`.
+
+    Args:
+        data: (n,) uint8.
+        where: names the picture in errors.
+
+    Returns:
+        (H, W, 3) uint8 RGB.
+
+    Raises:
+        DecodingError: if the picture is truncated, cannot be decoded, or claims more pixels than `guards` permits.
+    """
     import cv2
 
-    content = read_bytes(path)
+    content = data.tobytes()
     size = header_size(content)
     if size is not None:
-        check_pixels(path, *size)
+        check_pixels(where, *size)
     if content[:2] == b"\xff\xd8" and b"\xff\xd9" not in content:
-        raise DecodingError(path, f"truncated JPEG; {AGAIN}")
+        raise DecodingError(where, f"truncated JPEG; {AGAIN}")
     try:
-        data = np.frombuffer(content, dtype=np.uint8)
         picture = cv2.imdecode(data, cv2.IMREAD_COLOR_RGB | cv2.IMREAD_IGNORE_ORIENTATION) if size else None
     except cv2.error as error:
-        raise DecodingError(path, f"cannot be decoded as a picture ({error.err or error.msg}); {AGAIN}") from error
+        raise DecodingError(where, f"cannot be decoded as a picture ({error.err or error.msg}); {AGAIN}") from error
     if picture is None:
-        raise DecodingError(path, f"cannot be decoded as a picture; {AGAIN}")
+        raise DecodingError(where, f"cannot be decoded as a picture; {AGAIN}")
     return np.asarray(picture, dtype=np.uint8)
 
 
