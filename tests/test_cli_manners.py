@@ -34,6 +34,10 @@ def test_version(capsys):
             [*FIT, "--model.projektor_dim=3"],
             "model: VFSSimSiam has no argument 'projektor_dim'; did you mean projector_dim?",
         ),
+        (
+            [*FIT, "--data.source=x"],
+            "--data.source: nothing before it names the class; add --data CLASS or a file such as data/clips.yaml",
+        ),
         ([*FIT, "--data=VideoDataModule"], "data: VideoDataModule needs source"),
         (
             [*FIT, "--data=VideoDataModule", "--data.source=x", "--data.frames=many"],

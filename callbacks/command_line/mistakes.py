@@ -2,37 +2,19 @@
 
 import inspect
 import typing
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
 from difflib import get_close_matches
-from importlib import import_module
 from pathlib import Path
 from types import NoneType, UnionType
 from typing import Any, Literal, Union
 
+from .classes import SECTIONS, Choice, class_named, known_classes, named_classes, parameters_of
+
 PLAIN = (bool, int, float, str, NoneType)
-SECTIONS = ("model", "data", "trainer", "trainer.callbacks")
 
 
 class UsageError(Exception):
     """A command line that cannot be understood."""
-
-
-@dataclass
-class Choice:
-    """A class that a file or a flag names, with the arguments that files and flags give it.
-
-    Attributes:
-        section: one of `SECTIONS`.
-        name: of the class, as it was given.
-        arguments: name → value; a string where a flag gave it.
-        sources: name of an argument → "FILE: " where a file gave it, else empty.
-    """
-
-    section: str
-    name: str
-    arguments: dict[str, Any] = field(default_factory=dict)
-    sources: dict[str, str] = field(default_factory=dict)
 
 
 def explain(words: Sequence[str], message: str, options: Sequence[str], model: str | None = None) -> str:
@@ -55,85 +37,21 @@ def explain(words: Sequence[str], message: str, options: Sequence[str], model: s
     for flag in flags:
         if flag.rstrip("+") not in options and not any(flag.startswith(f"--{section}.") for section in SECTIONS):
             return f"there is no option {flag}" + _near(flag, options)
+    for section, example in (("data", "data/clips.yaml"), ("trainer.callbacks", "benchmarks/davis.yaml")):
+        first = next((flag for flag in flags if flag.startswith(f"--{section}.")), None)
+        if first is not None and not any(choice.section == section for choice in choices):
+            return f"{first}: nothing before it names the class; add --{section} CLASS or a file such as {example}"
     if not any(choice.section == "model" for choice in choices) and "--ckpt_path" not in flags:
         return "give --model, a --config with a model, or --ckpt_path FILE"
     return " ".join(message.split())
 
 
-def named_classes(words: Sequence[str], model: str | None = None) -> Iterator[Choice]:
-    """Collect the classes that files and flags name, in their order, each with its arguments."""
-    current = {"trainer": Choice("trainer", "pytorch_lightning.Trainer")}
-    if model is not None:
-        current["model"] = Choice("model", model)
-    done: list[Choice] = []
-
-    def choose(section: str, name: str) -> None:
-        if section == "trainer.callbacks" and section in current:
-            done.append(current[section])
-        current[section] = Choice(section, name)
-
-    def give(section: str, arguments: Mapping[str, Any], source: str = "") -> None:
-        if section in current:
-            current[section].arguments |= arguments
-            current[section].sources |= dict.fromkeys(arguments, source)
-
-    for flag, value in _flags(words):
-        if flag == "config":
-            for section, name, arguments in _classes_of(value):
-                if name is not None:
-                    choose(section, name)
-                give(section, arguments, f"{value}: ")
-        elif flag in SECTIONS:
-            choose(flag, value)
-        else:
-            section = max((each for each in SECTIONS if flag.startswith(f"{each}.")), key=len, default="")
-            name = flag.removeprefix(f"{section}.").removeprefix("init_args.")
-            if section and "." not in name and name not in ("class_path", "help"):
-                give(section, {name: value})
-    yield from (*done, *current.values())
-
-
-def _flags(words: Sequence[str]) -> Iterator[tuple[str, str]]:
-    """Yield (name, value) of each flag that has a value; `+` of an appended list is left out."""
-    for number, word in enumerate(words):
-        if not word.startswith("--"):
-            continue
-        name, given, value = word.removeprefix("--").partition("=")
-        if not given:
-            following = words[number + 1] if number + 1 < len(words) else "--"
-            if following.startswith("--"):
-                continue
-            value = following
-        yield name.removesuffix("+"), value
-
-
-def _classes_of(config: str) -> Iterator[tuple[str, str | None, dict[str, Any]]]:
-    """Yield (section, class, arguments) of a config; nothing where it is no YAML of that form."""
-    import yaml  # type: ignore[import-untyped]
-
-    try:
-        content = yaml.safe_load(Path(config).read_text())
-    except (OSError, ValueError, yaml.YAMLError):
-        return
-    content = content if isinstance(content, dict) else {}
-    trainer = content.get("trainer")
-    trainer = trainer if isinstance(trainer, dict) else {}
-    entries = [(section, content.get(section)) for section in ("model", "data")]
-    for key in ("callbacks", "callbacks+"):
-        listed = trainer.get(key) or []
-        entries += [("trainer.callbacks", entry) for entry in (listed if isinstance(listed, list) else [listed])]
-    for section, entry in entries:
-        if isinstance(entry, dict):
-            yield section, entry.get("class_path"), dict(entry.get("init_args") or {})
-    yield "trainer", None, {key: value for key, value in trainer.items() if not key.startswith("callbacks")}
-
-
 def _mistake_in(choice: Choice) -> str | None:
-    kind = _class_named(choice.name, choice.section)
+    kind = class_named(choice.name, choice.section)
     if kind is None:
-        known = [each.__name__ for each in _known_classes(choice.section)]
+        known = [each.__name__ for each in known_classes(choice.section)]
         return f"{choice.section}: there is no class {choice.name!r}" + _near(choice.name.rpartition(".")[2], known)
-    parameters = _parameters(kind)
+    parameters = parameters_of(kind)
     for name, value in choice.arguments.items():
         source = choice.sources[name]
         if name.removesuffix("+") not in parameters:
@@ -150,52 +68,6 @@ def _mistake_in(choice: Choice) -> str | None:
     if missing and choice.section != "trainer":
         return f"{choice.section}: {kind.__name__} needs {' and '.join(missing)}"
     return None
-
-
-def _known_classes(section: str) -> list[type]:
-    """Return the classes that a section may name, those of Lightning and of this project included."""
-    from pytorch_lightning import Callback, LightningDataModule, LightningModule, Trainer
-
-    if section == "trainer":
-        return [Trainer]
-    waiting: list[type] = [{"model": LightningModule, "data": LightningDataModule}.get(section, Callback)]
-    found = []
-    while waiting:
-        kind = waiting.pop()
-        found.append(kind)
-        waiting += kind.__subclasses__()
-    return found
-
-
-def _class_named(name: str, section: str) -> type | None:
-    module, _, last = name.rpartition(".")
-    if not module:
-        return next((kind for kind in _known_classes(section) if kind.__name__ == last), None)
-    try:
-        found = getattr(import_module(module), last, None)
-    except ImportError:
-        return None
-    return found if isinstance(found, type) else None
-
-
-def _parameters(kind: type) -> dict[str, inspect.Parameter]:
-    """Return the arguments of a class, those that its `**kwargs` hand to its bases included."""
-    found: dict[str, inspect.Parameter] = {}
-    for base in kind.__mro__:
-        if "__init__" not in vars(base):
-            continue
-        constructor = inspect.unwrap(base.__init__)  # type: ignore[misc]
-        try:
-            hints = typing.get_type_hints(constructor)
-        except (NameError, TypeError):
-            hints = {}
-        parameters = list(inspect.signature(constructor).parameters.values())[1:]
-        named = [each for each in parameters if each.kind not in (each.VAR_KEYWORD, each.VAR_POSITIONAL)]
-        for each in named:
-            found.setdefault(each.name, each.replace(annotation=hints.get(each.name, Any)))
-        if not any(each.kind is each.VAR_KEYWORD for each in parameters):
-            break
-    return found
 
 
 def _is_plain(annotation: Any) -> bool:

@@ -4,19 +4,24 @@ import logging
 import warnings
 from collections.abc import Sequence
 from importlib import import_module
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from jsonargparse import set_parsing_settings
-from pytorch_lightning import LightningModule
+from pytorch_lightning import Callback, LightningModule, Trainer
+from pytorch_lightning.callbacks import LearningRateMonitor
 from pytorch_lightning.cli import LightningArgumentParser, LightningCLI
+from pytorch_lightning.loggers import TensorBoardLogger
 from pytorch_lightning.utilities import rank_zero_info
 
 import callbacks
 from lightning_modules.checkpoints import allow_named, saved_model
 
+from .classes import with_callback_flags_in_place
 from .configs import shipped_configs, with_found_configs
 from .mistakes import UsageError, explain
 
+FIT_CALLBACKS: tuple[type[Callback], ...] = (LearningRateMonitor, callbacks.LastCheckpoint, callbacks.Throughput)
+"""What every `fit` has, unless the files and flags name a callback of that class themselves."""
 USAGE = "vidcorr WORD [--config FILE ...] [--model ...] [--data ...] [--trainer.OPTION ...] [--ckpt_path FILE]"
 PACKAGES = ("callbacks", "datamodules", "lightning_modules")
 
@@ -34,7 +39,7 @@ class VidcorrCLI(LightningCLI):
 
     def __init__(self, args: list[str], run: bool = True) -> None:
         _make_names_known()
-        words = allow_named(with_found_configs(args))
+        words = with_callback_flags_in_place(allow_named(with_found_configs(args)))
         self._checkpoint = _option(words, "--ckpt_path")
         self._model = saved_model(self._checkpoint) if self._checkpoint else None
         try:
@@ -44,7 +49,11 @@ class VidcorrCLI(LightningCLI):
                 subclass_mode_data=True,
                 seed_everything_default=0,
                 auto_configure_optimizers=False,
-                trainer_defaults={"default_root_dir": "runs", "callbacks": callbacks.Safeguards()},
+                trainer_defaults={
+                    "default_root_dir": "runs",
+                    "callbacks": callbacks.Safeguards(),
+                    "enable_model_summary": False,  # the plan that is printed before training says more
+                },
                 save_config_kwargs={"overwrite": True},
                 parser_class=Parser,
                 parser_kwargs={
@@ -56,7 +65,8 @@ class VidcorrCLI(LightningCLI):
                 run=run,
             )
         except UsageError as error:
-            known = [option for each in self._subcommand_parsers.values() for option in each._option_string_actions]
+            parsers = getattr(self, "_subcommand_parsers", {}).values() or [self.parser]
+            known = [option for each in parsers for option in each._option_string_actions]
             model = self._model.class_path if self._model else None
             raise UsageError(explain(words, str(error), known, model)) from error
 
@@ -81,11 +91,22 @@ class VidcorrCLI(LightningCLI):
         if self._model and config.get("model"):
             self._model.reconcile(config.model)
 
+    def instantiate_trainer(self, **kwargs: Any) -> Trainer:
+        """Add to `fit` the callbacks that every training wants, where no file names one of their class."""
+        if self.subcommand in (None, "fit"):
+            trainer = self._get(self.config_init, "trainer")
+            named = trainer.callbacks if isinstance(trainer.callbacks, list) else [trainer.callbacks]
+            named = [callback for callback in named if callback is not None]
+            kwargs["callbacks"] = [*named, *_default_callbacks(named, trainer)]
+        return super().instantiate_trainer(**kwargs)
+
     def before_fit(self) -> None:
         """Claim a folder for the run, and go on from the newest run with `--ckpt_path last`; without one, begin."""
         if self.trainer.is_global_zero:
             for logger in self.trainer.loggers:
                 callbacks.claim_version(logger)
+                if isinstance(logger, TensorBoardLogger):
+                    logger._default_hp_metric = False  # a curve of one point that says nothing
         self._find_last("fit")
 
     def before_validate(self) -> None:
@@ -131,6 +152,13 @@ def run(words: Sequence[str]) -> None:
     _quiet()
     set_parsing_settings(add_print_completion_argument=True)
     VidcorrCLI(list(words))
+
+
+def _default_callbacks(named: Sequence[Callback], trainer: Any) -> list[Callback]:
+    left_out: list[type[Callback]] = [LearningRateMonitor] if trainer.logger is False else []
+    left_out += [callbacks.LastCheckpoint] if trainer.enable_checkpointing is False else []
+    given = (*left_out, *map(type, named))
+    return [kind() for kind in FIT_CALLBACKS if not any(issubclass(each, kind) for each in given)]
 
 
 def _make_names_known() -> None:
