@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .resampling import Nearest, resize_ids, resize_maps
+from .resampling import Filter, Nearest, resize_ids, resize_maps
 
 
 def encode_masks(
@@ -71,7 +71,7 @@ def decode_masks(
     *,
     rescale: bool = True,
     floor: float = 0.0,
-    method: Literal["bilinear", "bilinear-aligned", "nearest"] = "bilinear",
+    method: Filter = "bilinear",
     argmax_size: tuple[int, int] | None = None,
     nearest: Nearest = "pillow",
     objects: Sequence[int] | None = None,
@@ -184,7 +184,7 @@ def decode_keypoints(
     return torch.stack([x, y], dim=1).masked_fill(empty[:, None], -1.0)
 
 
-def _argmax_of_upsampled(labels: Tensor, size: tuple[int, int], floor: float | None, method: str) -> Tensor:
+def _argmax_of_upsampled(labels: Tensor, size: tuple[int, int], floor: float | None, method: Filter) -> Tensor:
     """(L, h, w) → (H, W) uint8: a running maximum, channel after channel, instead of an argmax over a strided axis."""
     best, scaled = torch.full(size, -torch.inf, device=labels.device), torch.empty(size, device=labels.device)
     winner = torch.zeros(size, dtype=torch.uint8, device=labels.device)

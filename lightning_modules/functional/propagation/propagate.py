@@ -134,7 +134,8 @@ class LabelPropagator:
         if protocol.topk is None:
             average = self._average_all(query)
         elif self._starting:
-            average = sum(self._average_best(query, start) * own for start, own in self._starting.items())
+            own = [self._average_best(query, start) * channels for start, channels in self._starting.items()]
+            average = torch.stack(own).sum(0)
         else:
             average = self._average_best(query)
         labels = average.permute(2, 0, 1).contiguous()

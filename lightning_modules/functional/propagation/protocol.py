@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from typing import Literal
 
 from ..protocol import Source
-from .resampling import Nearest
+from .resampling import Filter, Nearest
 from .sizing import NetworkInput
 from .sources import SOURCES
 
@@ -94,7 +94,7 @@ class PropagationProtocol(NetworkInput):
     label_rescaling: bool = True
     label_rescaling_floor: float = 0.0
     decoding_size: Literal["annotation", "input"] = "annotation"
-    decoding_filter: Literal["bilinear", "bilinear-aligned", "nearest"] = "bilinear"
+    decoding_filter: Filter = "bilinear"
     decoding_nearest: Nearest = "pillow"
     first_frame: Literal["given", "decoded"] = "given"
     keypoint_sigma: float = 4.0

@@ -8,6 +8,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+Filter = Literal["bilinear", "bilinear-aligned", "nearest"]
+"""Filters for maps: see `resize_maps`."""
+
 Nearest = Literal["pillow", "opencv", "opencv-exact", "torch-exact"]
 """Rules for the nearest pixel: Pillow's NEAREST, OpenCV's INTER_NEAREST (the pixel at or before the corner) and
 INTER_NEAREST_EXACT, torch's "nearest-exact". The last two take the pixel under the centre, and differ where the centre
@@ -48,9 +51,7 @@ def resize_ids(ids: Tensor, size: tuple[int, int], rule: Nearest = "pillow") -> 
     return ids[rows[:, None], columns]
 
 
-def resize_maps(
-    maps: Tensor, size: tuple[int, int], method: Literal["bilinear", "bilinear-aligned", "nearest"] = "bilinear"
-) -> Tensor:
+def resize_maps(maps: Tensor, size: tuple[int, int], method: Filter = "bilinear") -> Tensor:
     """Resize maps (L, h, w) to (L, H, W) without smoothing.
 
     Args:

@@ -6,6 +6,8 @@ from .crw import AT_INPUT, JOINTS, REFERENCES
 _VIT = {"feature_stride": 16, "label_encoding": "bilinear", "label_rescaling": False, **REFERENCES}
 _CROPMAE = {"context": 20, "topk": 7, "temperature": 0.7, "radius": 20, **_VIT, **AT_INPUT}
 
+CROPMAE_JHMDB = _CROPMAE | JOINTS | {"input_size": (320, 320)}
+
 CROPMAE = Source(
     code="alexandre-eymael/CropMAE @ 5d0dab2: downstreams/propagation/src/{test,data/vos,data/jhmdb}.py, "
     "src/eval/{convert_davis,eval_vip,eval_pck}.py",
@@ -20,7 +22,7 @@ CROPMAE = Source(
             "input_rounding": "floor",
             "decoding_nearest": "pillow",
         },
-        "jhmdb": _CROPMAE | JOINTS | {"input_size": (320, 320)},
+        "jhmdb": CROPMAE_JHMDB,
     },
     note="norm_mask, off by default, is left out. The code's default data are a copy of DAVIS at 480 x 880, without a "
     "script that makes it; here as CatMAE's makes it. Set resized_data to None for scores on the native annotation.",
