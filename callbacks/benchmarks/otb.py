@@ -99,7 +99,7 @@ class OtbBenchmark(BenchmarkCallback):
 
     def extractor(self, encoder: nn.Module) -> nn.Module:
         """Return the view of an encoder that is evaluated: its own, or with SiamFC's dilations."""
-        return build_encoder(encoder).feature_extractor(self.stage, self.stride, self.dilated)
+        return build_encoder(encoder).feature_extractor(self.stage, self.stride, dilated=self.dilated)
 
     def start(self, extractor: nn.Module, run: Run) -> "BoxEvaluation":
         """Begin a run; see `BenchmarkCallback`."""
