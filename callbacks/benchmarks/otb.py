@@ -111,7 +111,7 @@ class OtbBenchmark(BenchmarkCallback):
 
     def extractor(self, encoder: nn.Module) -> nn.Module:
         """See `BenchmarkCallback`."""
-        return build_encoder(encoder).feature_extractor(self.stage, self.stride, self.dilated)
+        return build_encoder(encoder).feature_extractor(self.stage, self.stride, dilated=self.dilated)
 
     def start(self, extractor: nn.Module, ranks: Ranks) -> None:
         """See `BenchmarkCallback`."""

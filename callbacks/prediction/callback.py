@@ -191,7 +191,7 @@ def extractor_for(module: Any, prompt: Prompt, stage: str | None = None, stride:
     named = [stage, stride, own.get("stage"), own.get("stride")]
     if isinstance(prompt, BoxPrompt) and all(place is None for place in named):
         try:
-            return encoder.feature_extractor("res5", None, True)
+            return encoder.feature_extractor("res5", dilated=True)
         except ValueError:
             pass  # no ResNet
     return encoder.feature_extractor(stage, stride)

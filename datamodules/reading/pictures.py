@@ -26,17 +26,33 @@ def read_picture(path: str | os.PathLike[str]) -> "NDArray[np.uint8]":
     Raises:
         DecodingError: if the file is missing, truncated or no picture.
     """
-    import cv2
-
     try:
         data = np.fromfile(path, dtype=np.uint8)
     except OSError as error:
         raise DecodingError(path, f"cannot be read: {error.strerror or error}") from error
+    return decode_picture(data, path)
+
+
+def decode_picture(data: "NDArray[np.uint8]", where: object) -> "NDArray[np.uint8]":
+    """Decode the bytes of a JPEG or PNG by the rules of `read_picture`.
+
+    Args:
+        data: (n,) uint8.
+        where: names the picture in errors.
+
+    Returns:
+        (H, W, 3) uint8 RGB.
+
+    Raises:
+        DecodingError: if the picture is truncated or cannot be decoded.
+    """
+    import cv2
+
     if data[:2].tobytes() == b"\xff\xd8" and b"\xff\xd9" not in data.tobytes():
-        raise DecodingError(path, f"truncated JPEG; {AGAIN}")
+        raise DecodingError(where, f"truncated JPEG; {AGAIN}")
     picture = cv2.imdecode(data, cv2.IMREAD_COLOR_RGB | cv2.IMREAD_IGNORE_ORIENTATION) if data.size else None
     if picture is None:
-        raise DecodingError(path, f"cannot be decoded as a picture; {AGAIN}")
+        raise DecodingError(where, f"cannot be decoded as a picture; {AGAIN}")
     return np.asarray(picture, dtype=np.uint8)
 
 
