@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from .published import PUBLISHED, SEQUENCES
+from .published import published_beside
 from .schema import FILM, MATERIAL, PROTOCOL, RESULTS, Json, misfit, read_json
 
 _EPOCH = re.compile(r"epoch=(\d+)-step=(\d+)")
@@ -95,8 +95,7 @@ def score_lines(run: Run, beside: Sequence[Path] = ()) -> list[Line]:
         if other["benchmark"] != benchmark:
             raise ValueError(f"{file}: is a result of {other['benchmark']}, the report is of {benchmark}")
         lines += _by_stage(_name_beside(file.parent, other, run.results), other["scores"])
-    if run.results.get("sequences") == SEQUENCES.get(benchmark):
-        lines += [Line(name, scores, "theirs") for name, scores in PUBLISHED[benchmark].items()]
+    lines += [Line(f"{row.name} ({row.source})", dict(row.scores), "theirs") for row in published_beside(run.results)]
     return lines
 
 

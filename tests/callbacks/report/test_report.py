@@ -157,7 +157,7 @@ def test_a_damaged_run_is_named_and_the_others_are_written(
 def test_a_damaged_comparison_beside_it_is_named(tmp_path: Path) -> None:
     folder = write_results(tmp_path / "mine/davis", 0.5)
     (tmp_path / "compare.json").write_text("{")
-    with pytest.raises(ValueError, match=r"compare\.json: is no compare\.json, or damaged"):
+    with pytest.raises(ValueError, match=r"compare\.json: is not a compare\.json, or damaged"):
         write_report(folder)
 
 
@@ -214,9 +214,13 @@ def test_rows_of_a_comparison_and_named_runs_stand_beside_it(tmp_path: Path) -> 
 
 
 def test_published_numbers_stand_beside_a_whole_test_set_only(tmp_path: Path) -> None:
-    assert len(lines(write_results(tmp_path / "part", 0.5, sequences=8))) == 1
-    whole = write_results(tmp_path / "whole", 0.5, sequences=30)
-    assert ("VFS, ResNet-18", 0.667) in lines(whole)
+    vfs = {"name": "vfs", "digest": "d"}
+    assert len(lines(write_results(tmp_path / "part", 0.5, sequences=8, protocol=vfs))) == 1
+    assert (
+        len(lines(write_results(tmp_path / "other", 0.5, sequences=30, protocol=vfs | {"name": "vfs+radius=6"}))) == 1
+    )
+    whole = write_results(tmp_path / "whole", 0.5, sequences=30, protocol=vfs)
+    assert ("VFS, ResNet-18 (VFS (arXiv 2103.17263), Table 7)", 0.667) in lines(whole)
     assert "Not measured here" in Page(write_report(whole)).text
 
 
