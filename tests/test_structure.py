@@ -1,6 +1,7 @@
 """The house: rooms import downwards only."""
 
 import pytest
+
 from tests.helpers.import_structure import structure
 
 

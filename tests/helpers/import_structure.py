@@ -1,6 +1,6 @@
 """Print the import structure of a package: its rooms (files and folders), the arrows between them, floors and circles.
 
-    python tests/helpers/import_structure.py callbacks datamodules lightning_modules
+python tests/helpers/import_structure.py callbacks datamodules lightning_modules
 """
 
 import ast
