@@ -23,6 +23,9 @@ class Annotation(Protocol):
         """Return the labels `(L, h, w)` on a feature grid of size (h, w)."""
 
 
+LEAST_CELLS = 4
+"""Cells a side below which a map is no picture any more, such as the pooled vector of a classifier."""
+
 A = TypeVar("A", bound=Annotation)
 
 
@@ -80,14 +83,16 @@ class LabelTracker:
         if not all(isinstance(item, int) for item in strides):
             raise ValueError(f"label propagation needs the stride of each feature map, got {stride}")
         names = getattr(extractor, "stage", None)
-        maps = names if isinstance(names, list) else [""] * len(strides)
+        self._map_names: list[str] = names if isinstance(names, list) else [""] * len(strides)
         chosen = [protocol] if isinstance(protocol, PropagationProtocol) else list(protocol)
         if len({seen_by(each) for each in chosen}) > 1:
             raise ValueError("protocols that see frames differently cannot share one pass of the network")
-        self._map_of = [number for number in range(len(maps)) for _ in chosen]
+        self._map_of = [number for number in range(len(strides)) for _ in chosen]
         self.protocols = [at_stride(each, stride) for stride in strides for each in chosen]
         several = len(chosen) > 1
-        self.stages: list[str] = ["/".join(filter(None, (m, several * p.name))) for m in maps for p in chosen]
+        self.stages: list[str] = [
+            "/".join(filter(None, (m, several * p.name))) for m in self._map_names for p in chosen
+        ]
         self.watch = stopwatch or Stopwatch()
         self.device = next(extractor.parameters(), next(extractor.buffers(), torch.zeros(()))).device
         self.extractor = extractor
@@ -133,7 +138,16 @@ class LabelTracker:
             if self._folded is None:
                 self._folded = view_for(self.extractor, protocol)
             output = self._folded(fit_input(frame[None], protocol, multiple, self.device))
-            return [item[0].float() for item in ([output] if isinstance(output, Tensor) else output)]
+            maps = [item[0].float() for item in ([output] if isinstance(output, Tensor) else output)]
+        for stage, features in zip(self._map_names, maps, strict=True):
+            if min(features.shape[-2:]) < LEAST_CELLS:
+                size = " × ".join(map(str, features.shape[-2:]))
+                raise ValueError(
+                    f"the features{f' of {stage}' if stage else ''} have {size} cells for a frame of "
+                    f"{frame.shape[-2]} × {frame.shape[-1]} px: labels need at least {LEAST_CELLS} × {LEAST_CELLS}; "
+                    "name an earlier stage or a smaller stride"
+                )
+        return maps
 
     def _begin(self, given: list[Tensor | None]) -> list[LabelPropagator]:
         """Return a propagator for each result; those of one map and one group share their matches."""
@@ -163,7 +177,7 @@ def at_stride(protocol: PropagationProtocol, stride: int) -> PropagationProtocol
     return protocol if stride == protocol.feature_stride else protocol.with_changes(feature_stride=stride)
 
 
-def view_for(extractor: nn.Module, protocol: PropagationProtocol) -> nn.Module:
+def view_for(extractor: nn.Module, protocol: NetworkInput) -> nn.Module:
     """Return the extractor as a protocol wants it: with the protocol's RGB normalisation, and BatchNorms folded.
 
     The extractor itself stays as it is. A folded view has weights of its own.
