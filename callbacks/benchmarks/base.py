@@ -228,6 +228,8 @@ class BenchmarkCallback(pl.Callback, ABC):
 
     def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
         """Open the data set and the folder before any training, so that what is wrong with them is known at once."""
+        if stage == "fit":
+            self.history, self._tried = {}, None  # of another fit, in a notebook
         if stage in ("fit", "validate"):
             self._check_neighbours(trainer, stage)
             ranks = Ranks()
@@ -255,9 +257,21 @@ class BenchmarkCallback(pl.Callback, ABC):
         if stage == "validate" and trainer.limit_val_batches == 0:
             raise ValueError(f"{self.name} needs a pass of validation: leave trainer.limit_val_batches out")
 
+    @property
+    def state_key(self) -> str:
+        """Tell benchmarks of a kind apart in a checkpoint."""
+        return self._generate_state_key(name=self.name)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the scores so far, which a resumed run goes on from."""
+        return {"history": self.history, "tried": self._tried}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Take over the scores of the run that goes on."""
+        self.history, self._tried = dict(state_dict["history"]), state_dict["tried"]
+
     def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """A stage or stride that the module does not have is told before any training."""
-        self.history, self._tried = {}, None  # of another fit, in a notebook
+        """Refuse a stage or stride that the module does not have before any training."""
         _ = self.extractor(pl_module)
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
