@@ -1,58 +1,24 @@
-"""What is measured while it learns: benchmarks and checkpoints as Lightning callbacks."""
+"""Benchmarks, checkpoints and predictions as Lightning callbacks.
 
-from .benchmarks.base import BenchmarkCallback, BenchmarkError
-from .benchmarks.davis import DavisBenchmark
-from .benchmarks.jhmdb import JhmdbBenchmark
-from .benchmarks.otb import OtbBenchmark
-from .benchmarks.vip import VipBenchmark
-from .benchmarks.youtube_vos import YoutubeVosBenchmark
-from .prediction import VideoPrediction, predict_video, propagate_masks, propagate_points, track_box
-from .report import write_report
-from .tools.compare import compare
-from .tools.figure import figure
-from .tracking.boxes import SiamFCTracker, TrackingProtocol
-from .tracking.label_propagation import LabelPropagation, propagate_video
-from .training import (
-    AtomicCheckpointIO,
-    BestCheckpoint,
-    CollapseMonitor,
-    LastCheckpoint,
-    Safeguards,
-    Throughput,
-    TrainingPictures,
-    TrainingStopped,
-    claim_version,
-    newest_checkpoint,
-)
+The names are those of `exports.py`, imported when one is asked for (PEP 562): a tool that needs neither torch nor
+Lightning imports neither.
+"""
 
-__all__ = [
-    "AtomicCheckpointIO",
-    "BenchmarkCallback",
-    "BenchmarkError",
-    "BestCheckpoint",
-    "CollapseMonitor",
-    "DavisBenchmark",
-    "JhmdbBenchmark",
-    "LabelPropagation",
-    "LastCheckpoint",
-    "OtbBenchmark",
-    "Safeguards",
-    "SiamFCTracker",
-    "Throughput",
-    "TrackingProtocol",
-    "TrainingPictures",
-    "TrainingStopped",
-    "VideoPrediction",
-    "VipBenchmark",
-    "YoutubeVosBenchmark",
-    "claim_version",
-    "compare",
-    "figure",
-    "newest_checkpoint",
-    "predict_video",
-    "propagate_masks",
-    "propagate_points",
-    "propagate_video",
-    "track_box",
-    "write_report",
-]
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .exports import *  # noqa: F403
+
+
+def __getattr__(name: str) -> Any:
+    if name.startswith("_") and name != "__all__":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    exports = import_module(".exports", __name__)
+    if name not in ("__all__", *exports.__all__):
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(exports, name)
+
+
+def __dir__() -> list[str]:
+    return [*globals(), *import_module(".exports", __name__).__all__]

@@ -1,23 +1,24 @@
-"""Videos and labelled sequences, as LightningDataModules."""
+"""Videos and labelled sequences as LightningDataModules.
 
-from .got10k import Got10kDataModule
-from .imagenet import ImageFolderDataModule, VideoFrameDataModule
-from .prompted_video import FrameStream, PromptedVideoDataModule
-from .reading.prompts import BoxPrompt, MaskPrompt, PointPrompt
-from .synthetic_tracking import SyntheticTrackingDataModule
-from .synthetic_video import SyntheticVideoDataModule
-from .video import VideoDataModule
+The names are those of `exports.py`, imported when one is asked for (PEP 562): a tool that needs neither torch nor
+Lightning imports neither.
+"""
 
-__all__ = [
-    "BoxPrompt",
-    "FrameStream",
-    "Got10kDataModule",
-    "ImageFolderDataModule",
-    "MaskPrompt",
-    "PointPrompt",
-    "PromptedVideoDataModule",
-    "SyntheticTrackingDataModule",
-    "SyntheticVideoDataModule",
-    "VideoDataModule",
-    "VideoFrameDataModule",
-]
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .exports import *  # noqa: F403
+
+
+def __getattr__(name: str) -> Any:
+    if name.startswith("_") and name != "__all__":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    exports = import_module(".exports", __name__)
+    if name not in ("__all__", *exports.__all__):
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(exports, name)
+
+
+def __dir__() -> list[str]:
+    return [*globals(), *import_module(".exports", __name__).__all__]

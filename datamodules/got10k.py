@@ -21,11 +21,11 @@ from .loading.loader import (
     loader_arguments,
     ranks_of,
     training_loader,
-    usable_cores,
     whole_key,
 )
 from .loading.sampling import seeded_generator
 from .reading.boxes import centred, context_side, read_boxes, read_numbers, square_crop
+from .reading.cores import usable_cores
 from .reading.errors import DataError
 from .reading.pictures import read_picture
 from .video import SkippedVideos

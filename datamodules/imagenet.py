@@ -15,9 +15,10 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 from torch.utils.data.distributed import DistributedSampler
 
-from .loading.loader import Key, ResumableLoader, loader_arguments, ranks_of, training_loader, usable_cores, whole_key
+from .loading.loader import Key, ResumableLoader, loader_arguments, ranks_of, training_loader, whole_key
 from .loading.sampling import seeded_generator
 from .loading.transforms import RandomResizedCrop
+from .reading.cores import usable_cores
 from .reading.errors import DataError
 from .reading.shards import is_sharded
 from .reading.source import VideoEntry, list_videos, open_video

@@ -18,9 +18,10 @@ from torch.utils.data import DataLoader
 
 from .loading.clips import ClipDataset, Sampling, Transform, collate_clips
 from .loading.colour_augmentation import ColourAugmentation
-from .loading.loader import FixedSampler, ResumableLoader, loader_arguments, ranks_of, training_loader, usable_cores
+from .loading.loader import FixedSampler, ResumableLoader, loader_arguments, ranks_of, training_loader
 from .loading.sampling import continuous_indices, distant_indices, seeded_generator
 from .loading.transforms import CentreCrop, RandomResizedCrop, WholeFrame
+from .reading.cores import usable_cores
 from .reading.errors import DataError
 from .reading.shards import ShardedVideos, is_sharded, is_url
 from .reading.source import VideoEntry, list_videos, open_video

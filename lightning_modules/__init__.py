@@ -1,10 +1,24 @@
-"""What learns: one method, one file, in the order of its paper."""
+"""Methods as LightningModules, one a file.
 
-from .frozen_encoder import FrozenEncoder
-from .liir import Liir
-from .linear_probe import LinearProbe
-from .siamfc import SiamFC
-from .vfs_moco import VFSMoCo
-from .vfs_simsiam import VFSSimSiam
+The names are those of `exports.py`, imported when one is asked for (PEP 562): a tool that needs neither torch nor
+Lightning imports neither.
+"""
 
-__all__ = ["FrozenEncoder", "Liir", "LinearProbe", "SiamFC", "VFSMoCo", "VFSSimSiam"]
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .exports import *  # noqa: F403
+
+
+def __getattr__(name: str) -> Any:
+    if name.startswith("_") and name != "__all__":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    exports = import_module(".exports", __name__)
+    if name not in ("__all__", *exports.__all__):
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(exports, name)
+
+
+def __dir__() -> list[str]:
+    return [*globals(), *import_module(".exports", __name__).__all__]

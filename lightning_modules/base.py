@@ -3,7 +3,6 @@
 from abc import abstractmethod
 from typing import Any, ClassVar, cast
 
-import pytorch_lightning as pl
 import torch
 from pytorch_lightning.utilities import rank_zero_info
 from pytorch_lightning.utilities.types import OptimizerLRScheduler
@@ -13,7 +12,7 @@ from torch.utils.data import DataLoader, Dataset
 from .backbones import Normalise, extractor_of
 from .backbones.build import Stage
 from .backbones.extractor import Dilated
-from .checkpoints import check_fit, migrate, note_of
+from .checkpoints import SavedModule
 from .schedules import scaled_lr, sgd_with_cosine
 
 Batch = dict[str, Any]
@@ -23,7 +22,7 @@ A loader without held-out videos gives one empty batch, so that Lightning runs t
 """
 
 
-class CorrespondenceModule(pl.LightningModule):
+class CorrespondenceModule(SavedModule):
     """Base of the methods; owns the backbone, its normalisation, and the contract with the benchmarks.
 
     A method defines `loss(batch)`. What a training step returns is public for callbacks: `loss`, and where a method has
@@ -144,19 +143,6 @@ class CorrespondenceModule(pl.LightningModule):
         plan = self.plan()
         width = max(map(len, plan))
         rank_zero_info("\n".join(f"  {name:<{width}}  {text}" for name, text in plan.items()))
-
-    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Note which class this is, so that a checkpoint can be loaded by its path alone."""
-        checkpoint["vidcorr"] = note_of(self)
-
-    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Bring a checkpoint of an earlier release forward, and see that it is of such a module.
-
-        Raises:
-            ValueError: if it is not, in one line.
-        """
-        migrate(checkpoint)
-        check_fit(self, checkpoint["state_dict"], "the checkpoint")
 
     def on_train_batch_start(self, batch: Any, batch_index: int) -> None:
         """Refuse bytes, which a loader of a user's own may give; our DataModules turn them into shares on the device.

@@ -2,7 +2,6 @@
 
 from typing import Any
 
-import pytorch_lightning as pl
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
@@ -10,10 +9,10 @@ from .backbones import build_encoder, remembered
 from .backbones.build import Encoder, Stage
 from .backbones.extractor import Dilated
 from .base import features_of, one_empty_batch
-from .checkpoints import check_fit, migrate, note_of
+from .checkpoints import SavedModule
 
 
-class FrozenEncoder(pl.LightningModule):
+class FrozenEncoder(SavedModule):
     """A backbone by name, checkpoint or import path, for `validate` and `predict`.
 
     Args:
@@ -36,7 +35,7 @@ class FrozenEncoder(pl.LightningModule):
         stage: str | None = None,
         stride: int | None = None,
         pretrained: bool = False,
-        encoder: dict[str, Any] | None = None,
+        encoder: dict | None = None,
         mean: tuple[float, float, float] | None = None,
         std: tuple[float, float, float] | None = None,
     ) -> None:
@@ -48,15 +47,6 @@ class FrozenEncoder(pl.LightningModule):
                 raise ValueError(f"{spec}: normalises RGB in its own way; mean and std are for networks by name")
             self.encoder.mean, self.encoder.std = tuple(mean or self.encoder.mean), tuple(std or self.encoder.std)
         self.hparams.update(remembered(self.encoder))
-
-    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """See `CorrespondenceModule`."""
-        checkpoint["vidcorr"] = note_of(self)
-
-    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """See `CorrespondenceModule`."""
-        migrate(checkpoint)
-        check_fit(self, checkpoint["state_dict"], "the checkpoint")
 
     def feature_extractor(self, stage: Stage = None, stride: int | None = None, dilated: Dilated = False) -> nn.Module:
         """See `CorrespondenceModule.feature_extractor`."""

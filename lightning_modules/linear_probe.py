@@ -55,7 +55,7 @@ class LinearProbe(CorrespondenceModule):
         base_lr: float | None = None,
         momentum: float = 0.9,
         weight_decay: float = 0.0,
-        encoder: dict[str, Any] | None = None,
+        encoder: dict | None = None,
     ) -> None:
         super().__init__()
         self.save_hyperparameters()

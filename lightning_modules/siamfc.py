@@ -61,7 +61,7 @@ class SiamFC(CorrespondenceModule):
         positive_radius: float = 16.0,
         lr: float = 1e-3,
         last_lr: float = 1e-5,
-        encoder: dict[str, Any] | None = None,
+        encoder: dict | None = None,
     ) -> None:
         super().__init__()
         if loss not in LOSSES:

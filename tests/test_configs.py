@@ -1,46 +1,135 @@
-"""Every YAML file under configs/ builds what it names, alone or composed as its header says."""
+"""Every YAML file under configs/ builds what it names, and the pieces add up to the same run in any order."""
 
+from itertools import combinations, permutations
 from pathlib import Path
 
 import pytest
 import yaml
 
 from callbacks import BestCheckpoint, DavisBenchmark
-from cli import VidcorrCLI
+from callbacks.command_line.runs import VidcorrCLI
 
 CONFIGS = Path(__file__).resolve().parents[1] / "configs"
-ON_ANY_MACHINE = [
-    "--trainer.accelerator=cpu",
-    "--trainer.devices=1",
-    "--trainer.strategy=auto",
-    "--trainer.sync_batchnorm=false",
-]
+ON_ANY_MACHINE = ["--trainer.accelerator=cpu", "--trainer.devices=1", "--trainer.strategy=auto"]
+EVERY = sorted(str(path.relative_to(CONFIGS)) for path in CONFIGS.rglob("*.yaml"))
+FIT = {"LearningRateMonitor", "LastCheckpoint", "Throughput", "Safeguards"}
 
 
-def build(*configs, arguments=()):
+def build(*configs, arguments=(), machine=ON_ANY_MACHINE):
     words = [word for config in configs for word in ("--config", str(CONFIGS / config))]
-    return VidcorrCLI([*words, *ON_ANY_MACHINE, *arguments], run=False)
+    return VidcorrCLI([*words, *machine, *arguments], run=False)
 
 
-@pytest.mark.parametrize("config", sorted(str(path.relative_to(CONFIGS)) for path in CONFIGS.rglob("*.yaml")))
+def content(config):
+    return yaml.safe_load((CONFIGS / config).read_text())
+
+
+def names(built):
+    return {type(callback).__name__ for callback in built.trainer.callbacks}
+
+
+@pytest.mark.parametrize("config", EVERY)
 def test_builds(config):
-    content = yaml.safe_load((CONFIGS / config).read_text())
-    model = () if "model" in content else ("--model=FrozenEncoder", "--model.spec=raw_colour")
-    built = build(config, arguments=model)
-    if "model" in content:
-        assert type(built.model).__name__ == content["model"]["class_path"].rpartition(".")[2]
-    if "data" in content:
-        assert type(built.datamodule).__name__ == content["data"]["class_path"].rpartition(".")[2]
-    trainer = content.get("trainer", {})
-    wanted = {entry["class_path"] for key in ("callbacks", "callbacks+") for entry in trainer.get(key) or []}
-    assert wanted <= {type(callback).__name__ for callback in built.trainer.callbacks}
+    given = content(config)
+    built = build(config, arguments=() if "model" in given else ("--model=FrozenEncoder", "--model.spec=raw_colour"))
+    if "model" in given:
+        assert type(built.model).__name__ == given["model"]["class_path"].rpartition(".")[2]
+    if "data" in given:
+        assert type(built.datamodule).__name__ == given["data"]["class_path"].rpartition(".")[2]
+    assert {entry["class_path"] for entry in given.get("trainer", {}).get("callbacks+", [])} <= names(built)
 
 
-def test_pieces_compose_and_callbacks_add_up():
+@pytest.mark.parametrize("config", EVERY)
+def test_appends_its_callbacks_and_leaves_normalisation_to_the_method(config):
+    trainer = content(config).get("trainer", {})
+    assert not {"callbacks", "sync_batchnorm"} & trainer.keys()
+    if config.startswith("benchmarks/"):
+        assert trainer["callbacks+"][-1]["class_path"].endswith("Benchmark"), "flags go to the last callback of a file"
+
+
+def leaves(tree, prefix=""):
+    for key, value in tree.items():
+        if isinstance(value, dict):
+            yield from leaves(value, f"{prefix}{key}.")
+        elif not key.endswith("+"):
+            yield f"{prefix}{key}"
+
+
+def test_no_two_pieces_set_the_same_value():
+    families = {"": [], "trainer": [], "data": [], "benchmarks": []}
+    for config in EVERY:
+        families[Path(config).parent.as_posix().removeprefix(".")].append(config)
+    combine = [config for config in families[""] if "data" not in content(config)]  # the others are runs of their own
+    for first, second in combinations([combine, *list(families.values())[1:]], 2):
+        for one in first:
+            for other in second:
+                shared = set(leaves(content(one))) & set(leaves(content(other)))
+                assert not shared, f"{one} and {other} both set {shared}: their order would matter"
+
+
+@pytest.mark.parametrize(
+    ("method", "trainer"), [("vfs_moco_r18.yaml", "trainer/gpus.yaml"), ("liir.yaml", "trainer/cpu.yaml")]
+)
+def test_every_order_comes_to_the_same_run(method, trainer):
+    pieces = [method, trainer, "benchmarks/davis.yaml", "monitor.yaml"]
+    flags = ["--trainer.callbacks.root=elsewhere", "--trainer.callbacks.every_n_steps=7"]
+    parser = build(*pieces).parser
+    seen = []
+    for order in permutations(pieces):
+        config = parsed(parser, [*(f"--config={CONFIGS / piece}" for piece in order), *flags])
+        config["trainer"]["callbacks"].sort(key=lambda entry: entry["class_path"])
+        seen.append({key: config[key] for key in ("model", "trainer")})
+    assert all(config == seen[0] for config in seen)
+    found = {entry["class_path"].rpartition(".")[2]: entry["init_args"] for entry in seen[0]["trainer"]["callbacks"]}
+    assert found.keys() == {"DavisBenchmark", "BestCheckpoint", "CollapseMonitor"}
+    assert found["DavisBenchmark"]["root"] == "elsewhere"
+    assert found["CollapseMonitor"]["every_n_steps"] == 7
+
+
+def parsed(parser, words):
+    from callbacks.command_line.classes import with_callback_flags_in_place
+
+    return parser.parse_args(with_callback_flags_in_place(words)).as_dict()
+
+
+def test_each_of_two_benchmarks_takes_the_flags_behind_it():
+    parser = build("vfs_simsiam_r18.yaml").parser
+    words = [f"--config={CONFIGS / 'vfs_simsiam_r18.yaml'}"]
+    for number, name in enumerate(("davis", "jhmdb", "vip")):
+        words += ["--config", str(CONFIGS / f"benchmarks/{name}.yaml"), "--trainer.callbacks.root", str(number)]
+    given = parsed(
+        parser, [*words, f"--config={CONFIGS / 'pictures.yaml'}", "--trainer.callbacks.limit_sequences", "3"]
+    )
+    found = [entry["init_args"] for entry in given["trainer"]["callbacks"] if "root" in entry["init_args"]]
+    assert [(entry["root"], entry["limit_sequences"]) for entry in found] == [("0", None), ("1", None), ("2", 3)]
+
+
+def test_liir_runs_on_a_cpu_as_it_stands():
+    for order in (["liir.yaml", "trainer/cpu.yaml"], ["trainer/cpu.yaml", "liir.yaml"]):
+        built = build(*order, "data/clips.yaml", machine=[])
+        assert type(built.trainer.strategy).__name__ == "SingleDeviceStrategy"
+        assert built.trainer.strategy.root_device.type == "cpu"
+        assert built.trainer.max_epochs == 35
+
+
+def test_every_fit_has_what_a_resume_needs_once():
+    built = build("vfs_simsiam_r18.yaml", "data/kinetics.yaml", "benchmarks/davis.yaml")
+    kinds = [type(callback).__name__ for callback in built.trainer.callbacks]
+    assert names(built) >= FIT | {"DavisBenchmark", "BestCheckpoint"}
+    assert all(kinds.count(name) == 1 for name in FIT)
+    own = build(
+        "vfs_simsiam_r18.yaml", arguments=["--trainer.callbacks+=LastCheckpoint", "--trainer.callbacks.every_n_steps=3"]
+    )
+    (last,) = [callback for callback in own.trainer.callbacks if type(callback).__name__ == "LastCheckpoint"]
+    assert last._every_n_train_steps == 3
+    bare = build("vfs_simsiam_r18.yaml", arguments=["--trainer.logger=false", "--trainer.enable_checkpointing=false"])
+    assert not names(bare) & {"LearningRateMonitor", "LastCheckpoint"}
+
+
+def test_the_papers_run():
     built = build("vfs_simsiam_r18.yaml", "trainer/gpus.yaml", "data/kinetics.yaml", "benchmarks/davis.yaml")
     kinds = [type(callback) for callback in built.trainer.callbacks]
     assert {DavisBenchmark, BestCheckpoint} <= set(kinds)
-    assert "LearningRateMonitor" in {kind.__name__ for kind in kinds}
     assert built.trainer.max_epochs == 100
     assert built.datamodule.batch_size * 8 == 256
 

@@ -51,6 +51,7 @@ class JhmdbBenchmark(LabelPropagation):
     """
 
     name = "jhmdb"
+    protocols_like = ("jhmdb",)
     ranked_by = ("PCK@0.1",)
     films_show = "propagated joints; the first frame's are the annotation"
 

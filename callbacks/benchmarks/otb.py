@@ -50,7 +50,7 @@ class OtbBenchmark(BenchmarkCallback):
         version: see `Otb`; None is every sequence that is here.
         allow_missing: see `Otb`; results.json names what was missing.
         changes: fields of `TrackingProtocol` that differ from VFS's; the protocol's name then says so. All but
-            `stride`, which is the extractor's.
+            `stride` and `dilated`, which are the extractor's.
         stage: of the encoder, one name.
         stride: pixels per feature cell, where `dilated` is False; None is the encoder's own choice.
         dilated: SiamFC's dilations, for ResNets, see `ResNetExtractor`; False for other networks.
@@ -88,8 +88,9 @@ class OtbBenchmark(BenchmarkCallback):
             raise ValueError(f"OtbBenchmark: sequences_at_once is {sequences_at_once}, it must be at least 1")
         if unknown := sorted(set(changes or {}) - {field.name for field in dataclasses.fields(TrackingProtocol)}):
             raise ValueError(f"OtbBenchmark: a tracking protocol has no field {', '.join(unknown)}")
-        if "stride" in (changes or {}):
-            raise ValueError("OtbBenchmark: the stride is that of the features; give stride, not changes")
+        if of_features := {"stride", "dilated"} & set(changes or {}):
+            field = min(of_features)
+            raise ValueError(f"OtbBenchmark: {field} is that of the features; give {field}, not changes")
         if stride is not None and dilated:
             raise ValueError(f"OtbBenchmark: dilated features have their own stride; set dilated to false for {stride}")
         self.root, self.version, self.allow_missing = root, version, allow_missing

@@ -66,6 +66,7 @@ class VipBenchmark(MaskBenchmark):
     """
 
     name = "vip"
+    protocols_like = ("vip",)
     ranked_by = ("mIoU",)
 
     def __init__(

@@ -39,7 +39,7 @@ class YoutubeVosBenchmark(MaskBenchmark):
         unseen: see `YoutubeVos`.
         seed: see `YoutubeVos`.
         predictions: write the predicted masks.
-        protocol: no source defines values for this benchmark, so it is this project's own choice.
+        protocol: VFS defines no values for this benchmark, so it is this project's own choice; `liir` has values.
         kwargs: those of `LabelPropagation`.
 
     Raises:
@@ -47,6 +47,7 @@ class YoutubeVosBenchmark(MaskBenchmark):
     """
 
     name = "youtube_vos"
+    protocols_like = ("youtube_vos",)
     ranked_by = ("J-Mean", "F-Mean")
 
     def __init__(

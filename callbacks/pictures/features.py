@@ -31,10 +31,10 @@ def frame_features(extractor: nn.Module, frames: Tensor, protocol: PropagationPr
     for frame in frames.to(device):
         image = frame[None].float() if frame.is_floating_point() else frame[None].float() / 255
         with torch.autocast(device.type, enabled=False):
-            output = extractor(fit_input(image, protocol.input_sizing, multiple))
+            output = extractor(fit_input(image, protocol, multiple))
         maps.append((output if isinstance(output, Tensor) else output[-1])[0].float())
     height, width = frames.shape[-2:]
-    return torch.stack(maps), covered_size((height, width), protocol.input_sizing, multiple)
+    return torch.stack(maps), covered_size((height, width), protocol, multiple)
 
 
 def principal_colours(features: Tensor, normalise: bool = True) -> Tensor:

@@ -204,7 +204,10 @@ def _protocol(
     if isinstance(prompt, BoxPrompt):
         if name is not None:
             raise ValueError(f"protocol {name!r} is for masks and points; a box is tracked by SiamFC, see changes")
-        return _changed(TrackingProtocol, changes).at_stride(extractor.stride)  # type: ignore[arg-type]
+        return _changed(TrackingProtocol, changes).at_features(
+            extractor.stride,  # type: ignore[arg-type]
+            getattr(extractor, "dilated", False),
+        )
     protocol = protocol_for(extractor, "davis" if isinstance(prompt, MaskPrompt) else "jhmdb", name)
     return _changed(protocol.with_changes, changes) if changes else protocol
 

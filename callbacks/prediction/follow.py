@@ -159,7 +159,7 @@ def protocol_for(
         default = own if is_liir or isinstance(extractor, ViTExtractor) else "vfs"
         protocol = PropagationProtocol.named(protocol or default, benchmark)
         if benchmark == "jhmdb":
-            protocol = protocol.with_changes(input_sizing="native")
+            protocol = protocol.with_changes(input_size=None)
             if protocol.keypoint_unit == "pixel" and stride != protocol.feature_stride:
                 protocol = protocol.with_changes(keypoint_sigma=stride / 2)
     return protocol if stride == protocol.feature_stride else protocol.with_changes(feature_stride=stride)
@@ -184,10 +184,10 @@ class View:
         """See `propagate_masks`."""
         if short_side is not None and short_side < 1:
             raise ValueError(f"short_side must be at least 1 px, or null for the own size; got {short_side}")
-        free = protocol.input_sizing in ("native", "pad-4")
+        free = protocol.input_size is None
         factor = min(1.0, short_side / min(size)) if short_side is not None and free else 1.0
         seen = round(size[0] * factor), round(size[1] * factor)
-        return cls(size, seen, covered_size(seen, protocol.input_sizing, getattr(extractor, "multiple", 1)))
+        return cls(size, seen, covered_size(seen, protocol, getattr(extractor, "multiple", 1)))
 
     @property
     def covered_of_own(self) -> Size:

@@ -15,6 +15,7 @@ from rich.table import Table
 
 from datamodules.reading.writing import write_whole
 from lightning_modules.backbones import build_encoder
+from lightning_modules.checkpoints import allow_named
 
 from ..benchmarks.base import BenchmarkCallback
 from ..benchmarks.davis import DavisBenchmark
@@ -160,7 +161,7 @@ def command(words: Sequence[str]) -> None:
     parser.add_argument("--no-baselines", action="store_true")
     parser.add_argument("--limit", type=_count, metavar="N", help="only so many sequences")
     parser.add_argument("--output", type=Path, default=Path("comparison"))
-    flags = parser.parse_args(list(words))
+    flags = parser.parse_args(allow_named(words))
     if flags.config is not None:
         benchmarks = benchmarks_of(flags.config, flags.root, flags.limit)
     else:

@@ -1,10 +1,8 @@
 """SiamFC: a target is found again by the correlation of its first appearance with a search region, at a few scales."""
 
 import dataclasses
-import hashlib
-import json
-from collections.abc import Sequence
-from typing import Any, Literal
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import torch
@@ -13,6 +11,7 @@ from torch import Tensor, nn
 from torch.nn.functional import interpolate
 
 from datamodules.reading.boxes import centred, context_side, one_based, square_crop
+from lightning_modules.functional.protocol import EvaluationProtocol, Source
 from lightning_modules.functional.siamese import siamese_correlation
 
 from .label_propagation import Stopwatch
@@ -24,25 +23,35 @@ FLAT = 1e-5
 """A response that varies by less than this share of its size is rounding: the window alone then decides."""
 
 
+VFS = Source(
+    code="xvjiarui/VFS @ 8e055cc: projects/siamfc-pytorch",
+    values={"otb": {}},
+    note="Exemplars of 120 px come from its code; SiamFC's paper, sections 3.2 and 4.1, has 127.",
+)
+
+
 @dataclasses.dataclass(frozen=True)
-class TrackingProtocol:
+class TrackingProtocol(EvaluationProtocol):
     """Every number that moves a tracking score; the defaults are those of VFS.
 
-    Paper: SiamFC, section 3.2 and 4.1; VFS, section 4.2, and its code, from which exemplars of 120 px come.
+    Paper: SiamFC, section 3.2 and 4.1; VFS, section 4.2, and its code.
 
     Attributes:
+        name: without one, `vfs` and what differs from it: `vfs+stride=4`.
         exemplar_size: side of the exemplar crop, pixels.
         instance_size: side of the search crop, pixels.
-        context: margin around the target, in shares of height + width.
+        context: margin around the target, as a fraction of height + width.
         scales: number of search scales, odd.
         scale_step: factor from one scale to the next.
-        scale_rate: share of the found scale that the target's size takes over in a frame.
+        scale_rate: weight of the found scale in the target's new size.
         scale_penalty: factor on the responses of all scales but the middle one.
         penalty_lowers: a response below 0 is multiplied by 2 - scale_penalty instead, so that a change of scale always
             costs. VFS's code multiplies by scale_penalty there too: a change then pays, and boxes shrink frame by frame
             until they vanish, which a fine-tune of few steps may come to.
-        window_influence: share of the cosine window in the response.
+        window_influence: weight of the cosine window in the response.
         stride: pixels of the search crop from one place of the response to the next.
+        dilated: whether the network's res4 and res5 have SiamFC's dilations in place of their strides; "released": as
+            VFS's released code dilates, see `ResNetExtractor`. A tracker takes stride and dilation from its extractor.
         upsampling: places of the up-sampled response for one place of the response.
         response_size: places along a side that are up-sampled to response_size · upsampling. VFS's 17 is SiamFC's; its
             response has 18 in fact, so that its displacements are 17/18 of what they should be. None: the true number.
@@ -52,6 +61,7 @@ class TrackingProtocol:
         ValueError: for a value out of range.
     """
 
+    name: str = ""
     exemplar_size: int = 120
     instance_size: int = 255
     context: float = 0.5
@@ -62,51 +72,43 @@ class TrackingProtocol:
     penalty_lowers: bool = False
     window_influence: float = 0.176
     stride: int = 8
+    dilated: bool | Literal["released"] = True
     upsampling: int = 16
     response_size: int | None = 17
     precision: Literal["float32", "bfloat16"] = "float32"
 
-    def __post_init__(self) -> None:
-        holds = {
-            "exemplar_size": 1 <= self.exemplar_size <= self.instance_size,
-            "context": self.context >= 0,
-            "scales": self.scales >= 1 and self.scales % 2 == 1,
-            "scale_step": self.scale_step >= 1,
-            "scale_rate": 0 <= self.scale_rate <= 1,
-            "scale_penalty": 0 < self.scale_penalty <= 1,
-            "window_influence": 0 <= self.window_influence <= 1,
-            "stride": self.stride >= 1,
-            "upsampling": self.upsampling >= 1,
-            "response_size": self.response_size is None or self.response_size >= 1,
-            "precision": self.precision in ("float32", "bfloat16"),
-        }
-        for field, is_so in holds.items():
-            if not is_so:
-                raise ValueError(f"tracking protocol: {field} is {getattr(self, field)!r}, out of its range")
+    unnamed: ClassVar[str] = "vfs"
 
-    @property
-    def name(self) -> str:
-        """`vfs`, and what differs from it: `vfs+stride=4`."""
-        changed = (f for f in dataclasses.fields(self) if getattr(self, f.name) != f.default)
-        return "+".join(["vfs", *(f"{f.name}={getattr(self, f.name)}" for f in changed)])
+    @classmethod
+    def sources(cls) -> Mapping[str, Source]:
+        """Return the named protocols: name → source."""
+        return {"vfs": VFS}
+
+    def _ranges(self) -> dict[str, tuple[bool, str]]:
+        return {
+            "exemplar_size": (1 <= self.exemplar_size <= self.instance_size, f"1 to {self.instance_size} pixels"),
+            "context": (self.context >= 0, "0 or more"),
+            "scales": (self.scales >= 1 and self.scales % 2 == 1, "odd, 1 or more"),
+            "scale_step": (self.scale_step >= 1, "1 or more"),
+            "scale_rate": (0 <= self.scale_rate <= 1, "in [0, 1]"),
+            "scale_penalty": (0 < self.scale_penalty <= 1, "in (0, 1]"),
+            "window_influence": (0 <= self.window_influence <= 1, "in [0, 1]"),
+            "stride": (self.stride >= 1, "1 or more pixels"),
+            "upsampling": (self.upsampling >= 1, "1 or more"),
+            "response_size": (self.response_size is None or self.response_size >= 1, "1 or more places, or None"),
+        }
 
     @property
     def factors(self) -> NDArray[np.float64]:
         """Scales that are searched, small to large."""
         return self.scale_step ** np.arange(-(self.scales // 2), self.scales // 2 + 1, dtype=np.float64)
 
-    def at_stride(self, stride: int) -> "TrackingProtocol":
-        """This protocol for features of another stride, where it says so in its name."""
-        return self if stride == self.stride else dataclasses.replace(self, stride=stride, response_size=None)
-
-    def fields(self) -> dict[str, Any]:
-        """Name and all fields, for results.json."""
-        return {"name": self.name, **dataclasses.asdict(self)}
-
-    def digest(self) -> str:
-        """First 12 hexadecimal digits of the SHA-256 of all fields: equal if and only if every field is."""
-        canonical = json.dumps(dataclasses.asdict(self), sort_keys=True)
-        return hashlib.sha256(canonical.encode()).hexdigest()[:12]
+    def at_features(self, stride: int, dilated: bool | Literal["released"] = False) -> "TrackingProtocol":
+        """Return this protocol for the features of an extractor; a difference from its own shows in its name."""
+        changes: dict[str, Any] = {"dilated": dilated}
+        if stride != self.stride:
+            changes |= {"stride": stride, "response_size": None}
+        return self.with_changes(**changes)
 
 
 @dataclasses.dataclass
@@ -136,7 +138,7 @@ class SiamFCTracker:
         extractor: float RGB (N, 3, H, W) in [0, 1] → (N, C, h, w); a fine-tuned one also has `exemplar(crops)` for the
             first frame. Where it can fold its BatchNorms a folded copy is used, so make a new tracker when it has
             learned.
-        protocol: the numbers; it is taken at the stride of the extractor.
+        protocol: the numbers; it is taken at the stride and dilation of the extractor.
         stopwatch: counts the seconds of "crop", "backbone" and "respond".
 
     Raises:
@@ -150,7 +152,7 @@ class SiamFCTracker:
         stride: Any = getattr(extractor, "stride", protocol.stride)
         if not isinstance(stride, int):
             raise ValueError("tracking needs one map of features; name one stage, not several")
-        self.protocol = protocol.at_stride(stride)
+        self.protocol = protocol.at_features(stride, getattr(extractor, "dilated", False))
         view: Any = extractor
         self.extractor: Any = view.folded() if hasattr(view, "folded") else view
         self.watch = stopwatch or Stopwatch()

@@ -61,21 +61,25 @@ def view_for(extractor: nn.Module, protocol: PropagationProtocol) -> nn.Module:
 
     Args:
         extractor: see `build_feature_extractor`.
-        protocol: its `rgb_std` replaces the deviation in every `Normalise` of the extractor.
+        protocol: its `rgb_mean` and `rgb_std` replace those of every `Normalise` of the extractor.
 
     Raises:
-        ValueError: if the protocol asks for a deviation and the extractor has no `Normalise`.
+        ValueError: if the protocol asks for a mean or deviation and the extractor has no `Normalise`.
     """
-    if protocol.rgb_std is not None:
+    constants = {"rgb_mean": protocol.rgb_mean, "rgb_std": protocol.rgb_std}
+    for field, constant in constants.items():
+        if constant is None:
+            continue
         extractor = share(extractor)
         found = [module for module in extractor.modules() if isinstance(module, Normalise)]
         if not found:
             raise ValueError(
-                f"protocol {protocol.name!r} normalises RGB by rgb_std {protocol.rgb_std}, but "
-                f"{type(extractor).__name__} does not normalise RGB; set changes to {{rgb_std: null}}"
+                f"protocol {protocol.name!r} normalises RGB by {field} {constant}, but "
+                f"{type(extractor).__name__} does not normalise RGB; set changes to {{{field}: null}}"
             )
         for module in found:
-            module.std = torch.tensor(protocol.rgb_std).view(-1, 1, 1).to(module.std)
+            buffer = field.removeprefix("rgb_")
+            setattr(module, buffer, torch.tensor(constant).view(-1, 1, 1).to(getattr(module, buffer)))
     return extractor.folded() if isinstance(extractor, CanFold) else extractor
 
 
@@ -101,13 +105,13 @@ def propagate_video(
     """
     watch = stopwatch or Stopwatch()
     device = next(extractor.parameters(), next(extractor.buffers(), torch.zeros(()))).device
-    sizing, multiple = protocols[0].input_sizing, getattr(extractor, "multiple", 1)
+    multiple = getattr(extractor, "multiple", 1)
     with watch("backbone", device):
         extractor = view_for(extractor, protocols[0])
     propagators: list[LabelPropagator] = []
     for t, frame in enumerate(watch.timed("decode", frames)):
         with watch("backbone", device), torch.autocast(device.type, enabled=False):
-            output = extractor(fit_input(frame.to(device)[None].float() / 255, sizing, multiple))
+            output = extractor(fit_input(frame[None], protocols[0], multiple, device))
             maps = [item[0].float() for item in ([output] if isinstance(output, Tensor) else output)]
         with watch("propagate", device):
             brought = [encode(t, tuple(m.shape[-2:]), p) for m, p in zip(maps, protocols, strict=True)]
@@ -140,6 +144,9 @@ class LabelPropagation(BenchmarkCallback):
         ValueError: if the protocol defines no values for this benchmark.
     """
 
+    protocols_like: tuple[str, ...] = ("davis",)
+    """Benchmarks whose named protocols this one takes where a source has none for its own name."""
+
     def __init__(
         self,
         protocol: str | PropagationProtocol = "vfs",
@@ -150,7 +157,7 @@ class LabelPropagation(BenchmarkCallback):
     ) -> None:
         super().__init__(**kwargs)
         if isinstance(protocol, str):
-            protocol = PropagationProtocol.named(protocol, type(self).name)
+            protocol = PropagationProtocol.named(protocol, type(self).name, self.protocols_like)
         self.protocol = protocol.with_changes(**changes) if changes else protocol
         self.stage = stage
         self.stride = stride
@@ -180,7 +187,7 @@ class LabelPropagation(BenchmarkCallback):
 
     def covered(self, size: Size) -> Size:
         """What the feature map covers of a picture of this size, padding included; see `covered_size`."""
-        return covered_size(size, self.protocol.input_sizing, self.multiple)
+        return covered_size(size, self.protocol, self.multiple)
 
     @abstractmethod
     def scores_of(self, stage: int) -> tuple[dict[str, float], list[dict[str, Any]]]:

@@ -109,6 +109,8 @@ def masks_of(
         labels,
         covered,
         rescale=protocol.label_rescaling,
+        floor=protocol.label_rescaling_floor,
+        method=protocol.decoding_filter,
         argmax_size=(height, width) if protocol.decoding_size == "input" else None,
         objects=objects,
     )

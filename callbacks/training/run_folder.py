@@ -11,6 +11,8 @@ import torch
 from pytorch_lightning.loggers import Logger
 from pytorch_lightning.plugins.io import TorchCheckpointIO
 
+from lightning_modules.checkpoints import read_content
+
 LOCK = ".in-use"
 LAST = "last.ckpt"
 RESUME = "resume"
@@ -52,6 +54,21 @@ class AtomicCheckpointIO(TorchCheckpointIO):
                 f"{path} could not be written: {reason.strerror}{before}; make room and go on with --ckpt_path last"
             ) from error
         return None
+
+    def load_checkpoint(self, path: str | Path, map_location: Any = None, weights_only: bool | None = None) -> Any:
+        """Read a checkpoint as data: no code that it names runs, and a damaged file is told in one line.
+
+        Args:
+            path: the file, or an address such as `s3://…`, which is read by Lightning.
+            map_location: of an address; a file is read to the CPU.
+            weights_only: not taken; code is never unpickled.
+
+        Raises:
+            ValueError: if the file is damaged, or holds other than tensors and plain types.
+        """
+        if "://" in str(path):
+            return super().load_checkpoint(path, map_location, weights_only=True)
+        return read_content(path, mapped=False)
 
 
 def _os_error(error: BaseException | None) -> OSError | None:

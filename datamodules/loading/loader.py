@@ -193,11 +193,6 @@ def loader_arguments(
     }
 
 
-def usable_cores() -> int:
-    """Processor cores that this process may run on."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
 def start_worker(worker: int) -> None:
     """Keeps OpenCV to the worker's own thread, and the worker out of the signals that end the run.
 

@@ -20,8 +20,6 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
 import numpy as np
-import torch
-from torch import Tensor
 
 from .errors import DecodingError
 from .frame_table import FrameTable, can_seek, starts_afresh
@@ -29,6 +27,7 @@ from .pictures import Reformatter
 
 if TYPE_CHECKING:
     import av
+    from torch import Tensor
 
 # fmt: off
 VIDEO_SUFFIXES = frozenset({".mp4", ".m4v", ".mov", ".avi", ".mkv", ".webm", ".mpg", ".mpeg", ".ts", ".mts", ".m2ts",
@@ -83,7 +82,7 @@ def probe(path: str | PathLike[str]) -> VideoInfo:
         return video.info
 
 
-def decode_frames(path: str | PathLike[str], indices: Sequence[int] | Tensor, timeout: float = 60.0) -> Tensor:
+def decode_frames(path: str | PathLike[str], indices: "Sequence[int] | Tensor", timeout: float = 60.0) -> "Tensor":
     """Decodes the frames of these numbers.
 
     Args:
@@ -99,6 +98,8 @@ def decode_frames(path: str | PathLike[str], indices: Sequence[int] | Tensor, ti
     """
     with VideoFile(path, timeout) as video:
         frames = video.read([int(i) for i in indices])
+    import torch
+
     return torch.from_numpy(np.stack(frames)).permute(0, 3, 1, 2).contiguous()
 
 

@@ -7,7 +7,6 @@ litdata's streaming order would save requests where samples are small; a request
 video. So each rank asks for its own samples only, each by one request, and keeps nothing on a disk.
 """
 
-import argparse
 import json
 import os
 import tempfile
@@ -275,26 +274,3 @@ def _write_shard(path: Path, files: Sequence[Path], sizes: Sequence[int]) -> Non
                 raise DataError(f"{file}: changed while it was packed; pack again when it is complete")
             shard.write(np.array(size, dtype="<u4").tobytes())
             shard.write(content)
-
-
-def command(words: Sequence[str]) -> None:
-    """Run `vidcorr shard`.
-
-    Args:
-        words: after `shard`.
-
-    Raises:
-        ValueError: for a user's mistake, one line.
-    """
-    parser = argparse.ArgumentParser(
-        prog="vidcorr shard", description="Pack a folder or list of video files into shards for `data.source`."
-    )
-    parser.add_argument("source", metavar="SOURCE", help="folder of video files, or a .txt or .csv list of them")
-    parser.add_argument("destination", metavar="DESTINATION", help="folder for the shards")
-    parser.add_argument(
-        "--workers", type=int, default=4, metavar="N", help="files that are copied at once (default: 4)"
-    )
-    parser.add_argument("--chunk-mb", type=int, default=64, metavar="MB", help="size of a shard (default: 64)")
-    given = parser.parse_args(list(words))
-    count = write_shards(given.source, given.destination, given.workers, given.chunk_mb)
-    print(f"{given.destination}: {count} shards; train with --data.source {given.destination}")

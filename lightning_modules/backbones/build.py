@@ -4,10 +4,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
+import pytorch_lightning as pl
 import torch
 from torch import Tensor, nn
 
-from ..checkpoints.reading import SUFFIXES, hyper_parameters, instantiate, load_strictly, read_checkpoint
+from ..checkpoints import SUFFIXES, module_from_checkpoint
+from ..checkpoints.note import import_path
+from ..checkpoints.trust import make, pass_gate
 from .extractor import IMAGENET_MEAN, IMAGENET_STD, Dilated, FeatureExtractor, Normalise, RawColour
 from .liir_encoder import LiirEncoder
 from .networks import build_network, describe, share
@@ -46,7 +49,7 @@ class Encoder(nn.Module):
         return extractor_of(self.network, stage, stride, dilated, self.mean, self.std)
 
 
-Recipe = dict[str, Any]
+Recipe = dict
 """Class and arguments of an encoder that came out of a checkpoint: what it takes to make it without that file."""
 
 
@@ -67,7 +70,8 @@ def build_encoder(
         ValueError: if the spec is of no known form.
     """
     if recipe is not None:
-        made: Any = instantiate(recipe["class_path"], recipe["init_args"])
+        source = "encoder"
+        made: Any = make(pass_gate(recipe.get("class_path"), recipe.get("init_args", {}), source), source)
         return made
     if isinstance(spec, HasFeatureExtractor):
         return spec
@@ -93,9 +97,10 @@ def remembered(encoder: HasFeatureExtractor) -> dict[str, Any]:
         `encoder`: its recipe, None where its name says it all; `pretrained`: False, as the weights are in the
         checkpoint.
     """
-    arguments = hyper_parameters({"hyper_parameters": getattr(encoder, "hparams", {})})
-    kind = type(encoder)
-    recipe = {"class_path": f"{kind.__module__}.{kind.__qualname__}", "init_args": arguments} if arguments else None
+    recipe = None
+    if isinstance(encoder, pl.LightningModule):
+        arguments = {name: value for name, value in encoder.hparams.items() if not name.startswith("_")}
+        recipe = {"class_path": import_path(type(encoder)), "init_args": arguments}
     return {"encoder": recipe, "pretrained": False}
 
 
@@ -258,22 +263,3 @@ def trainable_network(spec: str) -> nn.Module:
     if isinstance(network, FeatureExtractor | LiirEncoder):
         raise ValueError(f"{spec}: {type(module).__name__} has no whole network that could be trained on")
     return network.requires_grad_(True).train()
-
-
-def module_from_checkpoint(path: str | Path, **overrides: Any) -> HasFeatureExtractor:
-    """Load the LightningModule that a checkpoint holds, of whatever class it was.
-
-    Args:
-        path: a checkpoint written by this project.
-        overrides: hyper-parameters that win over the saved ones.
-
-    Returns:
-        The module on the CPU, in eval mode.
-
-    Raises:
-        ValueError: if the file is missing, is no checkpoint of this project, or does not fit the class it names.
-    """
-    checkpoint = read_checkpoint(path)
-    module: Any = instantiate(checkpoint["vidcorr"]["class_path"], hyper_parameters(checkpoint) | overrides)
-    load_strictly(module, checkpoint["state_dict"], path)
-    return module.eval()

@@ -1,11 +1,12 @@
 """Networks by name: what a module trains and what a benchmark looks into."""
 
 import copy
-import importlib
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+
+from ..checkpoints.trust import allow, import_named
 
 
 def build_network(spec: str, pretrained: bool = False) -> nn.Module:
@@ -82,10 +83,11 @@ def _imported(module: str, name: str, pretrained: bool) -> nn.Module:
     if pretrained:
         raise ValueError(f"backbone {module}:{name}: pretrained=True needs a timm: or torchvision: name")
     try:
-        built = getattr(importlib.import_module(module), name)
+        built = import_named(module, name)
     except (ImportError, AttributeError) as error:
         raise ValueError(f"backbone {module}:{name}: cannot import it ({error})") from error
     network = built()
+    allow(f"{module}:{name}")  # the user's call has named and run it; a file that names it has passed the gate
     if not isinstance(network, nn.Module):
         raise ValueError(f"backbone {module}:{name}: gave a {type(network).__name__}, expected a torch.nn.Module")
     return network

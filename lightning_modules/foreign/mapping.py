@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from ..checkpoints.reading import some
+from ..checkpoints.weights import listed
 from .reading import State
 
 Rules = Mapping[str, str]
@@ -74,7 +74,7 @@ def rename(state: State, taken: Rules, left: Rules) -> tuple[State, dict[str, st
         else:
             unknown.append(key)
     if unknown:
-        raise ValueError(f"no rule says what these are: {some(unknown)}")
+        raise ValueError(f"no rule says what these are: {listed(unknown)}")
     return renamed, unused
 
 

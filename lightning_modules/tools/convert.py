@@ -7,12 +7,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import pytorch_lightning as pl
-import torch
 from torch import Tensor
 
-from ..checkpoints import load_strictly, note_of
-from ..checkpoints.reading import SUFFIXES, instantiate, whole
+from ..checkpoints import SUFFIXES, load_strictly, write_checkpoint
+from ..checkpoints.trust import make, pass_gate
 from ..foreign import FAMILIES, Converted, ForeignFile, family_of, read_foreign
 
 
@@ -77,30 +75,11 @@ def convert(
     except ValueError as error:
         raise ValueError(f"{foreign}: taken for {family.name}: {error}") from error
     converted = replace(converted, init_args=converted.init_args | file.normalisation)
-    module: Any = instantiate(converted.class_path, converted.init_args)
+    module: Any = make(pass_gate(converted.class_path, converted.init_args, foreign), foreign)
     state = _with_counts(converted.state, module.state_dict())
     load_strictly(module, state, f"{foreign}, taken for {family.name}")
     write_checkpoint(module, output)
     return Report(file, family.name, converted, _counts(state), output)
-
-
-def write_checkpoint(module: pl.LightningModule, output: Path) -> None:
-    """Write a module as Lightning's checkpoint without the state of a run; the file appears whole or not at all.
-
-    Args:
-        module: one that notes its class, see `note_of`.
-        output: the file.
-    """
-    checkpoint = {
-        "epoch": 0,
-        "global_step": 0,
-        "pytorch-lightning_version": pl.__version__,
-        "state_dict": module.state_dict(),
-        "hyper_parameters": dict(module.hparams),
-        "vidcorr": note_of(module),
-    }
-    with whole(output) as half:
-        torch.save(checkpoint, half)
 
 
 def command(words: Sequence[str]) -> None:

@@ -13,7 +13,8 @@ from torch import Tensor, nn
 from ..backbones import LiirEncoder, build_network, module_from_checkpoint
 from ..backbones.build import path_to_network
 from ..backbones.resnet import ResNetExtractor
-from ..checkpoints.reading import some, whole
+from ..checkpoints import allow_named, written_completely
+from ..checkpoints.weights import listed
 
 Format = Literal["torchvision", "timm", "own"]
 
@@ -92,7 +93,7 @@ def command(words: Sequence[str]) -> None:
     parser.add_argument("checkpoint", type=Path, metavar="CHECKPOINT", help="any checkpoint of this project")
     parser.add_argument("output", type=Path, metavar="OUT", help="file to write, .safetensors")
     parser.add_argument("--format", choices=["torchvision", "timm", "own"], help="default: the network's own library")
-    print(export(**vars(parser.parse_args(list(words)))))
+    print(export(**vars(parser.parse_args(allow_named(words)))))
 
 
 def _normalisation(module: Any) -> dict[str, tuple[float, ...]]:
@@ -139,7 +140,7 @@ def _check_fit(backbone: Backbone, network: nn.Module) -> None:
     theirs = {name: tensor.shape for name, tensor in network.state_dict().items()}
     if differing := {name for name in ours | theirs if ours.get(name) != theirs.get(name)}:
         raise ValueError(
-            f"its weights are not those of the whole network ({some(differing)}); of a probe over an earlier stage "
+            f"its weights are not those of the whole network ({listed(differing)}); of a probe over an earlier stage "
             "export the encoder's own checkpoint"
         )
 
@@ -156,5 +157,5 @@ def _classifier(name: str) -> str:
 def _write(state: dict[str, Tensor], metadata: dict[str, str], output: Path) -> None:
     from safetensors.torch import save_file
 
-    with whole(output) as half:
-        save_file({name: tensor.detach().contiguous() for name, tensor in state.items()}, half, metadata)
+    with written_completely(output) as unfinished:
+        save_file({name: tensor.detach().contiguous() for name, tensor in state.items()}, unfinished, metadata)

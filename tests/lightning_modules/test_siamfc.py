@@ -179,7 +179,7 @@ def test_any_resnet_gives_maps_of_15_and_32(backbone: str) -> None:
 def test_networks_without_dilations() -> None:
     module = SiamFC("raw_colour", stage=None, stride=4, dilated=False)
     assert module.stride == 4
-    assert SiamFCTracker(module.feature_extractor()).protocol.name == "vfs+stride=4+response_size=None"
+    assert SiamFCTracker(module.feature_extractor()).protocol.name == "vfs+dilated=false+response_size=none+stride=4"
     assert isinstance(build_feature_extractor(module), nn.Module)
 
 

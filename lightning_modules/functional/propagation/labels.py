@@ -62,15 +62,19 @@ def decode_masks(
     size: tuple[int, int],
     *,
     rescale: bool = True,
+    floor: float = 0.0,
+    method: Literal["bilinear", "nearest"] = "bilinear",
     argmax_size: tuple[int, int] | None = None,
     objects: Sequence[int] | None = None,
 ) -> Tensor:
-    """The label with the largest value at each pixel, after bilinear up-sampling (align_corners False).
+    """Return the label with the largest value at each pixel, after up-sampling.
 
     Args:
         labels: (L, h, w) soft labels, L <= 255.
         size: (H, W) of the mask.
-        rescale: first map each up-sampled channel whose maximum is above 0 from its [min, max] to [0, 1] (VFS, DINO).
+        rescale: first map each up-sampled channel from its [min, max] to [0, 1] (VFS, DINO).
+        floor: a channel is rescaled only where its maximum is above this.
+        method: of up-sampling: "bilinear" (align_corners False), or "nearest" cell (torch's "nearest"; DINOv3).
         argmax_size: take the argmax at this size and resize the result to `size` by Pillow's nearest pixel (DINO).
         objects: ids of the channels from 1 on; None: the channels' own numbers.
 
@@ -86,7 +90,7 @@ def decode_masks(
         raise ValueError(f"labels must have 1 to 255 channels for a uint8 mask, got {len(labels)}")
     if objects is not None and len(objects) != len(labels) - 1:
         raise ValueError(f"{len(labels) - 1} objects expected for {len(labels)} channels, got {len(objects)}")
-    winner = _argmax_of_upsampled(labels.float(), argmax_size or size, rescale)
+    winner = _argmax_of_upsampled(labels.float(), argmax_size or size, floor if rescale else None, method)
     if argmax_size is not None:
         winner = winner[
             _nearest(argmax_size[0], size[0], winner.device)[:, None], _nearest(argmax_size[1], size[1], winner.device)
@@ -171,17 +175,17 @@ def decode_keypoints(
     return torch.stack([x, y], dim=1).masked_fill(empty[:, None], -1.0)
 
 
-def _argmax_of_upsampled(labels: Tensor, size: tuple[int, int], rescale: bool) -> Tensor:
+def _argmax_of_upsampled(labels: Tensor, size: tuple[int, int], floor: float | None, method: str) -> Tensor:
     """(L, h, w) → (H, W) uint8: a running maximum, channel after channel, instead of an argmax over a strided axis."""
     best, scaled = torch.full(size, -torch.inf, device=labels.device), torch.empty(size, device=labels.device)
     winner = torch.zeros(size, dtype=torch.uint8, device=labels.device)
     better = torch.empty(size, dtype=torch.bool, device=labels.device)
     for channel, label in enumerate(labels):
-        value = _resize(label[None], size)[0]
-        if rescale:
+        value = _resize(label[None], size, method)[0]
+        if floor is not None:
             low, high = value.aminmax()
-            some = high > 0
-            low, extent = torch.where(some, low, 0.0), torch.where(some, high - low + 1e-12, 1.0)
+            rescaled = high > floor
+            low, extent = torch.where(rescaled, low, 0.0), torch.where(rescaled, high - low + 1e-12, 1.0)
             value = torch.sub(value, low, out=scaled).div_(extent)
         torch.gt(value, best, out=better)
         winner.masked_fill_(better, channel)
@@ -201,10 +205,12 @@ def _gaussians(points: Tensor, size: tuple[int, int], sigma: float) -> Tensor:
     return axes[1][:, :, None] * axes[0][:, None, :]
 
 
-def _resize(maps: Tensor, size: tuple[int, int]) -> Tensor:
-    """Bilinear, pixel centres, no smoothing: torch's align_corners=False, OpenCV's INTER_LINEAR."""
+def _resize(maps: Tensor, size: tuple[int, int], method: str = "bilinear") -> Tensor:
+    """Resize by "nearest", or "bilinear" without smoothing: torch's align_corners=False, OpenCV's INTER_LINEAR."""
     if maps.shape[-2:] == tuple(size):
         return maps
+    if method == "nearest":
+        return F.interpolate(maps[None], size=size, mode="nearest")[0]
     return F.interpolate(maps[None], size=size, mode="bilinear", align_corners=False)[0]
 
 

@@ -1,95 +1,178 @@
-"""The size at which a network sees a picture, and what part of the plane its feature map then covers."""
+"""The size at which a network sees a picture, and the part of the plane that its feature map then covers."""
 
+import dataclasses
 import math
-from typing import Literal
+from fractions import Fraction
+from typing import Any, Literal
 
+import numpy as np
+import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-Sizing = Literal["native", "short-480", "short-240", "320x320", "pad-4"]
+from ..protocol import EvaluationProtocol
+
 Size = tuple[int, int]
 
 GREY = 0.466327
-"""What padding is filled with: RGB of Lab lightness 50, which Liir's normalisation makes 0 and others nearly so."""
+"""Padding colour: RGB of Lab lightness 50, which Liir's normalisation makes 0 and others nearly so."""
 
 
-def resized_size(size: Size, sizing: Sizing = "native") -> Size:
-    """Height and width of a picture as the network sees it, padding left out.
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class NetworkInput(EvaluationProtocol):
+    """The fields of a protocol that say what the network sees of a frame.
+
+    Attributes:
+        input_size: (height, width) in pixels; one number: length of the side `input_side`, aspect kept; None: the
+            frame's own size.
+        input_side: the side whose length `input_size` gives.
+        input_multiple: the other side is brought to a multiple of this, pixels.
+        input_rounding: to which multiple: the nearest, the next below ("floor") or above ("ceil").
+        input_padding: after resizing, pad at the right and below with grey to a multiple of this.
+        input_filter: "bilinear": of floats, without smoothing (OpenCV's INTER_LINEAR on floats); "bilinear-antialias":
+            of floats, smoothed before shrinking; "opencv-linear": OpenCV's INTER_LINEAR on 8 bits, without smoothing;
+            "pillow-bicubic", "pillow-lanczos": Pillow's on 8 bits, smoothed before shrinking.
+        rgb_mean: mean of the RGB normalisation where the source departs from the module's own.
+        rgb_std: standard deviation of the RGB normalisation where the source departs from the module's own.
+    """
+
+    input_size: int | tuple[int, int] | None = None
+    input_side: Literal["short", "long"] = "short"
+    input_multiple: int = 1
+    input_rounding: Literal["nearest", "floor", "ceil"] = "nearest"
+    input_padding: int = 1
+    input_filter: Literal["bilinear", "bilinear-antialias", "opencv-linear", "pillow-bicubic", "pillow-lanczos"] = (
+        "bilinear"
+    )
+    rgb_mean: tuple[float, float, float] | None = None
+    rgb_std: tuple[float, float, float] | None = None
+
+    def _ranges(self) -> dict[str, tuple[bool, str]]:
+        size = (self.input_size,) if isinstance(self.input_size, int) else self.input_size
+        return super()._ranges() | {
+            "input_size": (size is None or min(size) >= 1, "1 or more pixels, (height, width), or None"),
+            "input_multiple": (self.input_multiple >= 1, "1 or more pixels"),
+            "input_padding": (self.input_padding >= 1, "1 or more pixels"),
+            "rgb_std": (self.rgb_std is None or min(self.rgb_std) > 0, "three positive numbers, or None"),
+        }
+
+
+def resized_size(size: Size, rules: NetworkInput) -> Size:
+    """Return the height and width of a picture as the network sees it, padding left out.
 
     Args:
         size: (H, W) of the picture.
-        sizing: "native" and "pad-4" keep it; "short-480": short side 480, long side floored to a multiple of 64
-            (DINO, eval_video_segmentation.py); "short-240": short side 240, long side rounded; "320x320" (VFS and CRW
-            on JHMDB).
-
-    Raises:
-        ValueError: for an unknown sizing.
+        rules: see `NetworkInput`.
 
     Example:
-        >>> resized_size((480, 854), "short-480"), resized_size((480, 854), "short-240")
-        ((480, 832), (240, 427))
+        >>> dino = NetworkInput(name="dino's", input_size=480, input_multiple=64, input_rounding="floor")
+        >>> resized_size((480, 854), dino), resized_size((854, 480), dino)
+        ((480, 832), (832, 480))
     """
-    if sizing in ("native", "pad-4"):
+    if rules.input_size is None:
         return size
-    if sizing == "320x320":
-        return 320, 320
+    if isinstance(rules.input_size, tuple):
+        return rules.input_size
     short, long = min(size), max(size)
-    if sizing == "short-480":
-        sides = 480, max(480 * long // short // 64 * 64, 64)
-    elif sizing == "short-240":
-        sides = 240, round(240 * long / short)
-    else:
-        raise ValueError(f"unknown input sizing {sizing!r}")
-    return sides if size[0] <= size[1] else sides[::-1]
+    given, other = (short, long) if rules.input_side == "short" else (long, short)
+    multiple = rules.input_multiple
+    multiples = Fraction(rules.input_size * other, given * multiple)
+    rounded = round(multiples)
+    if rules.input_rounding != "nearest":
+        rounded = math.floor(multiples) if rules.input_rounding == "floor" else math.ceil(multiples)
+    sides = sorted((rules.input_size, max(rounded, 1) * multiple))
+    return (sides[0], sides[1]) if size[0] <= size[1] else (sides[1], sides[0])
 
 
-def fit_input(images: Tensor, sizing: Sizing = "native", multiple: int = 1) -> Tensor:
+def fit_input(images: Tensor, rules: NetworkInput, multiple: int = 1, device: torch.device | None = None) -> Tensor:
     """Bring pictures to the size that a protocol asks for, then pad them at the right and below with grey.
 
-    Resizing is bilinear; it smooths before shrinking for "short-240" only, since OpenCV does not for the sources of
-    the others (who round to 8 bits after it, which is not done here).
-
     Args:
-        images: float RGB `(N, 3, H, W)` in [0, 1].
-        sizing: see `resized_size`; "pad-4" pads to a multiple of 4 (Liir).
-        multiple: pad to a multiple of this too, for a network that needs whole patches.
+        images: RGB `(N, 3, H, W)`, uint8 or float in [0, 1].
+        rules: see `NetworkInput`.
+        multiple: pad to a multiple of this too, for a network that needs complete patches.
+        device: of the result; None: that of `images`.
 
     Returns:
-        `(N, 3, H', W')`.
+        Float RGB `(N, 3, H', W')` in [0, 1].
     """
-    height, width = images.shape[-2:]
-    size = resized_size((height, width), sizing)
-    if size != (height, width):
-        images = F.interpolate(
-            images, size=size, mode="bilinear", align_corners=False, antialias=sizing == "short-240"
-        ).clamp_(0, 1)
-    below, right = (padded - side for padded, side in zip(_padded(size, sizing, multiple), size, strict=True))
+    device = device or images.device
+    size = resized_size((images.shape[-2], images.shape[-1]), rules)
+    if size == tuple(images.shape[-2:]):
+        images = _as_float(images.to(device))
+    elif rules.input_filter.startswith("bilinear"):
+        smooth = rules.input_filter == "bilinear-antialias"
+        images = _as_float(images.to(device))
+        images = F.interpolate(images, size=size, mode="bilinear", align_corners=False, antialias=smooth).clamp_(0, 1)
+    else:
+        images = _as_float(resize_bytes(_as_bytes(images), size, rules.input_filter).to(device))
+    padded = _padded(size, rules, multiple)
+    below, right = padded[0] - size[0], padded[1] - size[1]
     return F.pad(images, (0, right, 0, below), value=GREY) if below or right else images
 
 
-def covered_size(size: Size, sizing: Sizing = "native", multiple: int = 1) -> Size:
-    """What the network's input covers, in the picture's own pixels: the picture, and the padding beside it.
+def covered_size(size: Size, rules: NetworkInput, multiple: int = 1) -> Size:
+    """Return what the network's input covers, in the picture's own pixels: the picture, and the padding beside it.
 
     Labels are coded at this size: an annotation is padded with background to it, and what is decoded at it is cut.
 
     Args:
         size: (H, W) of the picture.
-        sizing: as for `fit_input`.
-        multiple: likewise.
+        rules: see `NetworkInput`.
+        multiple: as for `fit_input`.
 
     Returns:
         (H', W'), at least (H, W).
 
     Example:
-        >>> covered_size((480, 854)), covered_size((480, 854), "pad-4"), covered_size((480, 854), multiple=16)
+        >>> own, liir = NetworkInput(name="own size"), NetworkInput(name="Liir's", input_padding=4)
+        >>> covered_size((480, 854), own), covered_size((480, 854), liir), covered_size((480, 854), own, multiple=16)
         ((480, 854), (480, 856), (480, 864))
     """
-    seen = resized_size(size, sizing)
-    padded = _padded(seen, sizing, multiple)
+    seen = resized_size(size, rules)
+    padded = _padded(seen, rules, multiple)
     return round(size[0] * padded[0] / seen[0]), round(size[1] * padded[1] / seen[1])
 
 
-def _padded(size: Size, sizing: Sizing, multiple: int) -> Size:
-    if sizing == "pad-4":
-        multiple = math.lcm(multiple, 4)
+def resize_bytes(images: Tensor, size: Size, method: str) -> Tensor:
+    """Resize pictures by OpenCV or Pillow, which round to 8 bits.
+
+    Args:
+        images: uint8 `(N, 3, H, W)`, on any device.
+        size: (H', W').
+        method: "opencv-linear", "pillow-nearest", "pillow-bicubic" or "pillow-lanczos".
+
+    Returns:
+        uint8 `(N, 3, H', W')` on the CPU.
+    """
+    pictures = images.cpu().permute(0, 2, 3, 1).contiguous().numpy()
+    resized = np.stack([_resize_picture(picture, size, method) for picture in pictures])
+    return torch.from_numpy(resized).permute(0, 3, 1, 2)
+
+
+def _resize_picture(picture: Any, size: Size, method: str) -> Any:
+    if method == "opencv-linear":
+        import cv2
+
+        return cv2.resize(picture, size[::-1], interpolation=cv2.INTER_LINEAR)
+    from PIL import Image
+
+    filters = {
+        "pillow-nearest": Image.Resampling.NEAREST,
+        "pillow-bicubic": Image.Resampling.BICUBIC,
+        "pillow-lanczos": Image.Resampling.LANCZOS,
+    }
+    return np.asarray(Image.fromarray(picture).resize(size[::-1], filters[method]))
+
+
+def _as_float(images: Tensor) -> Tensor:
+    return images.float() / 255 if images.dtype == torch.uint8 else images
+
+
+def _as_bytes(images: Tensor) -> Tensor:
+    return images if images.dtype == torch.uint8 else images.mul(255).round().clamp(0, 255).byte()
+
+
+def _padded(size: Size, rules: NetworkInput, multiple: int) -> Size:
+    multiple = math.lcm(multiple, rules.input_padding)
     return size[0] + -size[0] % multiple, size[1] + -size[1] % multiple

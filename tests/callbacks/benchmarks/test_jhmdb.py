@@ -87,7 +87,7 @@ def test_the_first_frame_is_read_from_the_annotation(root, tmp_path):
 
 @pytest.mark.parametrize("counting", ["crw", "ground-truth"])
 def test_joints_are_counted_as_the_protocol_says(root, tmp_path, counting):
-    crw = PropagationProtocol.named("crw").with_changes(input_sizing="320x320", context=2, radius=6)
+    crw = PropagationProtocol.named("crw").with_changes(input_size=(320, 320), context=2, radius=6)
     benchmark = JhmdbBenchmark(root, protocol=crw, changes={"keypoint_counting": counting})
     scores = benchmark.evaluate(build_feature_extractor("raw_colour"), tmp_path)
     metric = PCK(counting=counting)
@@ -114,7 +114,7 @@ def test_real_clips(shared_data, tmp_path):
     (clip,) = benchmark.sequences
     assert 0.1 < scores["PCK@0.1"] < scores["PCK@0.5"] <= 1
     assert cv2.imread(str(tmp_path / "overlays" / f"{clip.name}.png")).std() > 10
-    assert json.loads((tmp_path / "results.json").read_text())["protocol"]["input_sizing"] == "320x320"
+    assert json.loads((tmp_path / "results.json").read_text())["protocol"]["input_size"] == [320, 320]
 
 
 def test_a_mat_without_joints_is_told_before_any_work(tmp_path):

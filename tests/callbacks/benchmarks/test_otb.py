@@ -65,8 +65,8 @@ def test_files(root: Path, tmp_path: Path) -> None:
     scores = benchmark.evaluate(colour(), tmp_path)
     results = json.loads((tmp_path / "results.json").read_text())
     assert results["scores"] == scores
-    assert results["protocol"]["name"] == "vfs+scales=1"
-    assert results["protocol"]["digest"] == benchmark.protocol.digest()
+    assert results["protocol"]["name"] == "vfs+dilated=false+scales=1"
+    assert results["protocol"]["digest"] == benchmark.protocol.with_changes(dilated=False).digest()
     assert set(results["seconds_of_rank_0"]) == {"decode", "crop", "backbone", "respond", "draw"}
     rows = list(csv.DictReader((tmp_path / "per_sequence.csv").open()))
     assert [row["Sequence"] for row in rows] == ["Synthetic000", "Synthetic001", "Synthetic002-1"]
@@ -301,7 +301,7 @@ def test_bfloat16_weights_track(root: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [({"sequences_at_once": 0}, "sequences_at_once"), ({"changes": {"scale": 3}}, "no field scale"),
-     ({"changes": {"scales": 4}}, "scales is 4"), ({"stride": 4}, "set dilated to false for 4"),
+     ({"changes": {"scales": 4}}, "scales must be odd"), ({"stride": 4}, "set dilated to false for 4"),
      ({"changes": {"stride": 4}}, "give stride, not changes")],
 )  # fmt: skip
 def test_bad_arguments(arguments: Any, message: str) -> None:

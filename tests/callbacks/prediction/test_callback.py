@@ -79,7 +79,7 @@ def test_tables_of_boxes_and_points(folder, colour, tmp_path, scene):
     rows = list(csv.DictReader((tmp_path / "box" / "boxes.csv").open()))
     assert [row["frame"] for row in rows] == [f"{t:03d}" for t in range(FRAMES)]
     assert [float(rows[0][key]) for key in ("x", "y", "width", "height")] == box.tolist()
-    assert record["protocol"]["name"] == "vfs+stride=4+response_size=None"
+    assert record["protocol"]["name"] == "vfs+dilated=false+response_size=none+stride=4"
     prompt = PointPrompt.of({"a": (5, 6), "b": (70, 50)})
     predict_video(colour, folder / "frames", prompt, tmp_path / "points")
     rows = list(csv.DictReader((tmp_path / "points" / "points.csv").open()))
@@ -107,7 +107,7 @@ def test_an_earlier_prediction_is_not_mixed_with_a_new_one(folder, colour, tmp_p
     [
         ({"protocol": "nobody"}, "unknown protocol 'nobody'"),
         ({"changes": {"radios": 3}}, "no field radios"),
-        ({"changes": {"radius": "far"}}, "^changes: "),
+        ({"changes": {"radius": "far"}}, "radius must be a finite number or None, got .far."),
         ({"short_side": -4}, "short_side must be at least 1 px, .* got -4"),
         ({"overlay": "avi"}, "overlay must be one of mp4, gif, webp, none"),
         ({"prompt": BoxPrompt.of([0, 0, 200, 10])}, "outside the video's first frame"),

@@ -14,8 +14,9 @@ from PIL import Image
 from callbacks import DavisBenchmark, JhmdbBenchmark, OtbBenchmark, VipBenchmark, YoutubeVosBenchmark
 from callbacks.benchmarks import base
 from callbacks.pictures import overlay_masks
-from callbacks.report import Film, command, reduced, write_report
+from callbacks.report import Film, reduced, write_report
 from callbacks.report.run import read_run, score_lines, sequence_scores
+from callbacks.tools.report import command
 from cli import main
 from datamodules.datasets import Davis
 from datamodules.synthetic import write_jhmdb, write_otb, write_vip, write_youtube_vos

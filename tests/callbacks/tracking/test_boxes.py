@@ -143,9 +143,9 @@ def test_a_target_may_leave_the_frame() -> None:
 def test_another_stride_is_in_the_name_and_geometry_is_exact() -> None:
     assert TrackingProtocol().name == "vfs"
     tracker = SiamFCTracker(RawColour(stride=4))
-    assert tracker.protocol.name == "vfs+stride=4+response_size=None"
+    assert tracker.protocol.name == "vfs+dilated=false+response_size=none+stride=4"
     assert tracker.protocol.digest() != TrackingProtocol().digest()
-    assert SiamFCTracker(RawColour(stride=8)).protocol == TrackingProtocol()
+    assert SiamFCTracker(RawColour(stride=8)).protocol == TrackingProtocol(dilated=False)
     # the target of a box is moved by whole cells: the response's peak is where the shift says
     track = Track(np.array([50.0, 50, 24, 24]), 48.0, torch.zeros(3, 30, 30))
     response = torch.zeros(1, 3, 35 * 16, 35 * 16)
@@ -166,7 +166,7 @@ def test_mistakes() -> None:
 @pytest.mark.parametrize("field", ["scales", "stride", "window_influence", "precision"])
 def test_protocol_out_of_range(field: str) -> None:
     wrong: dict[str, Any] = {"scales": 2, "stride": 0, "window_influence": 1.5, "precision": "float8"}
-    with pytest.raises(ValueError, match=f"{field} is"):
+    with pytest.raises(ValueError, match=f"{field} must be"):
         TrackingProtocol(**{field: wrong[field]})
 
 

@@ -8,8 +8,8 @@ import torch
 import torch.nn.functional as F
 from PIL import Image
 
-from callbacks import DavisBenchmark, propagate_video
-from callbacks.tracking.label_propagation import view_for
+from callbacks import DavisBenchmark, YoutubeVosBenchmark
+from callbacks.tracking.label_propagation import propagate_video, view_for
 from cli import main
 from lightning_modules.backbones import build_encoder, build_feature_extractor
 from lightning_modules.functional import PropagationProtocol
@@ -58,7 +58,7 @@ def test_the_extractor_sees_frames_at_the_protocols_size():
             seen.append(images)
             return super().maps(images)
 
-    protocol = PropagationProtocol("own", 1, 1, 1.0, None, input_sizing="320x320")
+    protocol = PropagationProtocol("own", 1, 1, 1.0, None, input_size=(320, 320))
     frames = torch.randint(0, 256, (2, 3, 24, 32), dtype=torch.uint8)
     labels = list(
         propagate_video(Spy(), frames, lambda t, grid, p: torch.ones(1, *grid) if t == 0 else None, [protocol])
@@ -89,7 +89,7 @@ def test_liirs_padding_keeps_its_strided_labels_in_place(tmp_path):
     """Every fourth pixel, padding of background, bilinear up-sampling to the padded size and a cut, as the source."""
     root = write_still_davis(tmp_path / "davis", (41, 62))
     own = PropagationProtocol("own", 1, 1, 1.0, None, label_encoding="strided", label_rescaling=False, feature_stride=4)
-    benchmark = DavisBenchmark(root, protocol=own.with_changes(input_sizing="pad-4", name="own padded"))
+    benchmark = DavisBenchmark(root, protocol=own.with_changes(input_padding=4, name="own padded"))
     benchmark.evaluate(build_feature_extractor("tests.helpers.encoders:Blocky"), tmp_path / "out")
     mask = benchmark.sequences[0].mask(0)
     one_hot = F.one_hot(F.pad(mask, (0, 2, 0, 3)).long(), 3).permute(2, 0, 1).float()
@@ -127,3 +127,27 @@ def test_dinos_protocol_runs_a_vit_at_its_own_size(tmp_path):
     upsampled = F.interpolate(maps[None], scale_factor=16, mode="bilinear")[0].argmax(0).to(torch.uint8)
     expected = Image.fromarray(upsampled.numpy()).resize((80, 45), Image.Resampling.NEAREST)
     assert np.array_equal(predictions(tmp_path / "out")[1].numpy(), np.array(expected))
+
+
+def test_a_users_benchmark_under_a_new_name_works_with_defaults():
+    class MyVideos(DavisBenchmark):
+        name = "my_videos"
+
+    class MyClips(YoutubeVosBenchmark):
+        name = "my_clips"
+
+    assert MyVideos("anywhere").protocol == PropagationProtocol.named("vfs", "davis")
+    assert MyVideos("anywhere", protocol="dino").protocol.name == "dino"
+    assert MyClips("anywhere").protocol == PropagationProtocol.named("vidcorr", "youtube_vos")
+    with pytest.raises(ValueError, match="'vfs' defines no values for 'my_clips'"):
+        MyClips("anywhere", protocol="vfs")
+
+
+def test_rgb_mean_replaces_the_mean_in_a_view_and_nowhere_else():
+    extractor = build_encoder("tests.helpers.encoders:TinyResNet").feature_extractor("res2", 4)
+    protocol = PropagationProtocol("own", 1, 5, 0.1, 3, rgb_mean=(0.5, 0.25, 0.125), rgb_std=(0.5, 0.5, 0.5))
+    image, mean = torch.rand(1, 3, 32, 32), torch.tensor([0.5, 0.25, 0.125]).view(3, 1, 1)
+    before = extractor(image)
+    same_to_the_network = extractor.normalise.mean + (image - mean) / 0.5 * extractor.normalise.std
+    assert torch.allclose(view_for(extractor, protocol)(image), extractor(same_to_the_network), atol=1e-5)
+    assert torch.equal(extractor(image), before)

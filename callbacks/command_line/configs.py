@@ -1,0 +1,53 @@
+"""Configs by name: those that come with the project are found from any folder; a user's own file of that path wins."""
+
+from collections.abc import Sequence
+from difflib import get_close_matches
+from pathlib import Path
+
+from .mistakes import UsageError
+
+PACKAGE = Path(__file__).resolve().parents[1]
+
+
+def shipped_configs() -> Path:
+    """Return the folder of the project's own configs: in the package of a wheel, else beside `cli.py` in a checkout."""
+    inside = PACKAGE / "configs"
+    return inside if inside.is_dir() else PACKAGE.parent / "configs"
+
+
+def find_config(name: str) -> Path:
+    """Find a config: a file from the working directory, else one of the project's own.
+
+    Args:
+        name: a path, or a name such as `benchmarks/davis.yaml` (`configs/benchmarks/davis.yaml` means the same).
+
+    Raises:
+        UsageError: if there is neither; the line names the nearest config that exists.
+    """
+    if Path(name).exists():
+        return Path(name)
+    folder = shipped_configs()
+    own = folder / Path(name).as_posix().removeprefix("./").removeprefix("configs/")
+    if own.is_relative_to(folder) and own.is_file():
+        return own
+    known = sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*.yaml"))
+    near = get_close_matches(name.removeprefix("configs/"), known, 1) or [
+        config for config in known if Path(config).name == Path(name).name
+    ]
+    raise UsageError(f"--config: there is no file {name}" + (f"; did you mean {near[0]}?" if near else ""))
+
+
+def with_found_configs(words: Sequence[str]) -> list[str]:
+    """Return the words with the path of each `--config` in place of its name."""
+    found = list(words)
+    for number, word in enumerate(words):
+        if word.startswith("--config="):
+            found[number] = f"--config={_found(word.partition('=')[2])}"
+        elif word == "--config" and number + 1 < len(words):
+            found[number + 1] = _found(words[number + 1])
+    return found
+
+
+def _found(value: str) -> str:
+    """Leave YAML given in place of a file as it is."""
+    return value if "\n" in value or ": " in value or value.startswith("{") else str(find_config(value))

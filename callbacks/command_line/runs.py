@@ -1,0 +1,191 @@
+"""`fit`, `validate` and `predict` by LightningCLI, with this project's defaults."""
+
+import logging
+import warnings
+from collections.abc import Sequence
+from importlib import import_module
+from typing import Any, NoReturn
+
+from jsonargparse import set_parsing_settings
+from pytorch_lightning import Callback, LightningModule, Trainer
+from pytorch_lightning.callbacks import LearningRateMonitor
+from pytorch_lightning.cli import LightningArgumentParser, LightningCLI
+from pytorch_lightning.loggers import TensorBoardLogger
+from pytorch_lightning.utilities import rank_zero_info
+
+import callbacks
+from lightning_modules.checkpoints import allow_named, saved_model
+
+from .classes import with_callback_flags_in_place
+from .configs import shipped_configs, with_found_configs
+from .mistakes import UsageError, explain
+
+FIT_CALLBACKS: tuple[type[Callback], ...] = (LearningRateMonitor, callbacks.LastCheckpoint, callbacks.Throughput)
+"""What every `fit` has, unless the files and flags name a callback of that class themselves."""
+USAGE = "vidcorr WORD [--config FILE ...] [--model ...] [--data ...] [--trainer.OPTION ...] [--ckpt_path FILE]"
+PACKAGES = ("callbacks", "datamodules", "lightning_modules")
+
+
+class Parser(LightningArgumentParser):
+    """Parser that raises instead of printing its usage and leaving the process."""
+
+    def error(self, message: str, ex: Exception | None = None) -> NoReturn:
+        """Raise `UsageError` with the parser's own message."""
+        raise UsageError(message) from ex
+
+
+class VidcorrCLI(LightningCLI):
+    """LightningCLI with our defaults; the model of `--ckpt_path` holds where no flag and no file says otherwise."""
+
+    def __init__(self, args: list[str], run: bool = True) -> None:
+        _make_names_known()
+        words = with_callback_flags_in_place(allow_named(with_found_configs(args)))
+        self._checkpoint = _option(words, "--ckpt_path")
+        self._model = saved_model(self._checkpoint) if self._checkpoint else None
+        try:
+            super().__init__(
+                LightningModule,
+                subclass_mode_model=True,
+                subclass_mode_data=True,
+                seed_everything_default=0,
+                auto_configure_optimizers=False,
+                trainer_defaults={
+                    "default_root_dir": "runs",
+                    "callbacks": callbacks.Safeguards(),
+                    "enable_model_summary": False,  # the plan that is printed before training says more
+                },
+                save_config_kwargs={"overwrite": True},
+                parser_class=Parser,
+                parser_kwargs={
+                    "prog": "vidcorr",
+                    "description": __doc__,
+                    "predict": {"default_config_files": [str(shipped_configs() / "predict.yaml")]},
+                },
+                args=words,
+                run=run,
+            )
+        except UsageError as error:
+            known = [option for each in self._subcommand_parsers.values() for option in each._option_string_actions]
+            model = self._model.class_path if self._model else None
+            raise UsageError(explain(words, str(error), known, model)) from error
+
+    @staticmethod
+    def subcommands() -> dict[str, set[str]]:
+        """Leave out `test`: benchmarks run in `validate`."""
+        return {word: names for word, names in LightningCLI.subcommands().items() if word != "test"}
+
+    def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
+        """Make the checkpoint's model the default."""
+        parser.usage = USAGE
+        if self._model:
+            parser.set_defaults({"model": self._model.defaults()})
+
+    def before_instantiate_classes(self) -> None:
+        """Make a model over an encoder from a checkpoint by what its own checkpoint notes of it."""
+        if self.subcommand is None:
+            return
+        config = self.config[self.subcommand]
+        if self._checkpoint == "last" and (last := callbacks.newest_checkpoint(config.trainer.default_root_dir)):
+            self._model = saved_model(last)
+        if self._model and config.get("model"):
+            self._model.reconcile(config.model)
+
+    def instantiate_trainer(self, **kwargs: Any) -> Trainer:
+        """Add to `fit` the callbacks that every training wants, where no file names one of their class."""
+        if self.subcommand in (None, "fit"):
+            trainer = self._get(self.config_init, "trainer")
+            named = trainer.callbacks if isinstance(trainer.callbacks, list) else [trainer.callbacks]
+            named = [callback for callback in named if callback is not None]
+            kwargs["callbacks"] = [*named, *_default_callbacks(named, trainer)]
+        return super().instantiate_trainer(**kwargs)
+
+    def before_fit(self) -> None:
+        """Claim a folder for the run, and go on from the newest run with `--ckpt_path last`; without one, begin."""
+        if self.trainer.is_global_zero:
+            for logger in self.trainer.loggers:
+                callbacks.claim_version(logger)
+                if isinstance(logger, TensorBoardLogger):
+                    logger._default_hp_metric = False  # a curve of one point that says nothing
+        self._find_last("fit")
+
+    def before_validate(self) -> None:
+        """Refuse a run that measures nothing, and find the checkpoint of `--ckpt_path last`."""
+        measured = any(isinstance(callback, callbacks.BenchmarkCallback) for callback in self.trainer.callbacks)  # type: ignore[attr-defined]
+        if self.datamodule is None and not measured:
+            raise ValueError("nothing to measure: add a benchmark, for example --config benchmarks/davis.yaml")
+        self._find_last("validate")
+
+    def before_predict(self) -> None:
+        """Refuse a limit on batches, since a video is one batch, and find the checkpoint of `--ckpt_path last`."""
+        if self.config["predict"]["trainer"].get("limit_predict_batches") is not None:
+            raise ValueError("--trainer.limit_predict_batches does nothing: a video is one batch; leave it out")
+        self._find_last("predict")
+
+    def _find_last(self, word: str) -> None:
+        given = self.config_init[word]
+        if given.get("ckpt_path") != "last":
+            return
+        folders = [getattr(callback, "dirpath", None) for callback in self.trainer.checkpoint_callbacks]
+        path = callbacks.newest_checkpoint(self.trainer.default_root_dir, filter(None, folders))
+        given["ckpt_path"] = path
+        if path is not None:
+            rank_zero_info(f"going on from {path}")
+        elif word == "fit":
+            rank_zero_info(f"no last.ckpt in {self.trainer.default_root_dir}: beginning")
+        else:
+            raise ValueError(f"--ckpt_path last: no last.ckpt in {self.trainer.default_root_dir}")
+
+    def _parse_ckpt_path(self) -> None:
+        """Do nothing: Lightning would let the checkpoint win over flags; here it gave the defaults already."""
+
+
+def run(words: Sequence[str]) -> None:
+    """Run `fit`, `validate` or `predict`.
+
+    Args:
+        words: of the command line, from the first on.
+
+    Raises:
+        UsageError: if the words cannot be understood; one line.
+    """
+    _quiet()
+    set_parsing_settings(add_print_completion_argument=True)
+    VidcorrCLI(list(words))
+
+
+def _default_callbacks(named: Sequence[Callback], trainer: Any) -> list[Callback]:
+    left_out: list[type[Callback]] = [LearningRateMonitor] if trainer.logger is False else []
+    left_out += [callbacks.LastCheckpoint] if trainer.enable_checkpointing is False else []
+    given = (*left_out, *map(type, named))
+    return [kind() for kind in FIT_CALLBACKS if not any(issubclass(each, kind) for each in given)]
+
+
+def _make_names_known() -> None:
+    """Import our public classes, so that a config may say `class_path: VFSSimSiam` without the package."""
+    for package in map(import_module, PACKAGES):
+        for name in package.__all__:
+            getattr(package, name)
+
+
+def _quiet() -> None:
+    """Leave out what Lightning says of other products and of its own deprecated calls."""
+    warnings.filterwarnings("ignore", message=".*isinstance.treespec, LeafSpec.*")
+    warnings.filterwarnings("ignore", message=".*does not have many workers.*")
+    warnings.filterwarnings("ignore", message=".*args parameter is intended to run from within Python.*")
+    warnings.filterwarnings("ignore", message=".*recommended to use .self.log.*/.* sync_dist=True.*")
+    warnings.filterwarnings("ignore", message=".*module.s. in eval mode at the start of training.*")
+    warnings.filterwarnings("ignore", message=".*callbacks used to create the checkpoint need to be provided.*")
+    for name in ("pytorch_lightning.utilities.rank_zero", "lightning.pytorch.utilities.rank_zero"):
+        logging.getLogger(name).addFilter(
+            lambda record: "litlogger" not in record.msg and "litmodels" not in record.msg
+        )
+
+
+def _option(arguments: Sequence[str], name: str) -> str | None:
+    """Value of an option given as `--name value` or `--name=value`."""
+    for number, argument in enumerate(arguments):
+        if argument == name:
+            return arguments[number + 1] if number + 1 < len(arguments) else None
+        if argument.startswith(f"{name}="):
+            return argument.partition("=")[2]
+    return None

@@ -1,0 +1,222 @@
+"""A study as data: its rows, and the commands that each row and seed comes to."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml  # type: ignore[import-untyped]
+
+KEYS = {
+    "study": {"title", "source", "train", "seed", "seeds", "evaluate", "score", "base", "rows"},
+    "row": {"name", "flags", "train", "model", "of", "evaluate", "published", "seeds"},
+}
+"""Keys that a study and its rows may have."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """One row of a study.
+
+    Args:
+        name: unique in the study.
+        train: words after `fit`, without the row's own flags; None where nothing is trained.
+        flags: words added to `train`.
+        model: words that name a model to evaluate without training, for example `--model FrozenEncoder …`.
+        of: name of the row whose checkpoints this one evaluates, where only inference differs.
+        evaluate: evaluation → words added to those of the study's evaluation of that name.
+        published: the paper's scores, evaluation → value in per cent.
+        seeds: in place of the study's; a model without randomness needs one.
+    """
+
+    name: str
+    train: tuple[str, ...] | None
+    flags: tuple[str, ...] = ()
+    model: tuple[str, ...] = ()
+    of: str | None = None
+    evaluate: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    published: Mapping[str, float] = field(default_factory=dict)
+    seeds: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True)
+class Step:
+    """One command of a row and seed.
+
+    Args:
+        words: after `vidcorr`.
+        folder: `trainer.default_root_dir` of the command.
+        evaluation: name of the evaluation; None where the step trains.
+        benchmark: `name` that the benchmark of the evaluation is given, unique in `folder`.
+    """
+
+    words: tuple[str, ...]
+    folder: Path
+    evaluation: str | None = None
+    benchmark: str | None = None
+
+    @property
+    def line(self) -> str:
+        """The command as a shell takes it."""
+        return shlex.join(("vidcorr", *self.words))
+
+
+@dataclass(frozen=True)
+class Study:
+    """A table to fill: rows over seeds, each scored by the same evaluations.
+
+    Args:
+        title: of the table.
+        source: table or figure of the paper; empty where there is none.
+        rows: in the table's order.
+        seeds: of every row that names none of its own.
+        seed_flags: words added to every training, with `{seed}` in them.
+        evaluations: name → words after `validate --ckpt_path …`; the last file named in them ends with its benchmark.
+        score: key in `results.json`, for example `J&F-Mean`.
+        base: name of the row that differences are taken from.
+    """
+
+    title: str
+    source: str
+    rows: tuple[Row, ...]
+    seeds: tuple[int, ...]
+    seed_flags: tuple[str, ...]
+    evaluations: Mapping[str, tuple[str, ...]]
+    score: str
+    base: str
+
+    def row(self, name: str) -> Row:
+        """Return a row by name.
+
+        Raises:
+            ValueError: if there is none of this name.
+        """
+        for row in self.rows:
+            if row.name == name:
+                return row
+        raise ValueError(f"there is no row {name!r}; the rows are {', '.join(row.name for row in self.rows)}")
+
+    def seeds_of(self, row: Row) -> tuple[int, ...]:
+        """Return the seeds of a row."""
+        return row.seeds or (self.seeds_of(self.row(row.of)) if row.of else self.seeds)
+
+    def steps(
+        self, row: Row, seed: int, output: Path, train: Sequence[str] = (), evaluate: Sequence[str] = ()
+    ) -> list[Step]:
+        """Return the commands of a row and seed, in order: training, where the row trains, then each evaluation.
+
+        Args:
+            row: of this study.
+            seed: takes the place of `{seed}` in the words.
+            output: folder of the runs.
+            train: words added to the training, for example where its data lie.
+            evaluate: words added to every evaluation.
+        """
+        trained = self.row(row.of) if row.of else row
+        folder = output / slug(trained.name) / f"seed-{seed}"
+        root = ("--trainer.default_root_dir", str(folder))
+        steps = []
+        if row.train is not None and row.of is None:
+            words = (*row.train, *row.flags, *self.seed_flags, *train)
+            seeded = (word.replace("{seed}", str(seed)) for word in words)
+            steps.append(Step(("fit", *seeded, *root, "--ckpt_path", "last"), folder))
+        model = (*row.model, "--seed_everything", str(seed)) if row.model else ("--ckpt_path", "last")
+        for name, words in self.evaluations.items():
+            benchmark = f"{slug(row.name)}-{slug(name)}"
+            chosen = (*model, *words, *evaluate, *row.evaluate.get(name, ()), "--trainer.callbacks.name", benchmark)
+            steps.append(Step(("validate", *chosen, *root), folder, name, benchmark))
+        return steps
+
+
+def read_study(path: Path) -> Study:
+    """Read a study from YAML (`docs/studies.md` describes the keys).
+
+    Raises:
+        ValueError: for an unknown or missing key, a row named twice, or a row that refers to one that is not there; one
+            line that names the file.
+    """
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise ValueError(f"{path}: cannot be read as YAML ({' '.join(str(error).split())})") from error
+    try:
+        return _study(content)
+    except (KeyError, TypeError, ValueError) as error:
+        said = f"needs {error}" if isinstance(error, KeyError) else str(error)
+        raise ValueError(f"{path}: {said}") from error
+
+
+def slug(name: str) -> str:
+    """Return a name as a folder's name: letters, digits, dots and dashes."""
+    return re.sub(r"[^\w.]+", "-", name.replace("+", "plus "), flags=re.ASCII).strip("-.").lower() or "row"
+
+
+def _study(content: Any) -> Study:
+    _check_keys(content, "study")
+    evaluations = {str(name): _words(words) for name, words in content["evaluate"].items()}
+    train = None if content.get("train") is None else _words(content["train"])
+    rows = tuple(_row(row, train) for row in content["rows"])
+    for name in {slug(row.name) for row in rows}:
+        same = [row.name for row in rows if slug(row.name) == name]
+        if len(same) > 1:
+            raise ValueError(f"rows {same[0]!r} and {same[1]!r} would have the same folder, {name}; rename one")
+    study = Study(
+        title=str(content["title"]),
+        source=str(content.get("source", "")),
+        rows=rows,
+        seeds=tuple(int(seed) for seed in content["seeds"]),
+        seed_flags=_words(content.get("seed", "--seed_everything {seed}")),
+        evaluations=evaluations,
+        score=str(content["score"]),
+        base=str(content.get("base", rows[0].name)),
+    )
+    study.row(study.base)
+    if not study.seeds or not evaluations:
+        raise ValueError("needs at least one seed and one evaluation")
+    for row in rows:
+        if row.of is not None and study.row(row.of).of is not None:
+            raise ValueError(f"row {row.name!r} is of {row.of!r}, which trains nothing itself")
+        for name in (*row.evaluate, *row.published):
+            if name not in evaluations:
+                raise ValueError(f"row {row.name!r}: there is no evaluation {name!r} ({', '.join(evaluations)})")
+    return study
+
+
+def _row(content: Any, train: tuple[str, ...] | None) -> Row:
+    _check_keys(content, "row")
+    name, own = str(content["name"]), _words(content.get("train", ()))
+    model, of = _words(content.get("model", ())), content.get("of")
+    if not (own or train or model or of):
+        raise ValueError(f"row {name!r} trains nothing: give the study `train`, or the row `model` or `of`")
+    if of is not None and (own or model or content.get("flags")):
+        raise ValueError(f"row {name!r} is of {of!r}: `train`, `flags` and `model` belong to that row")
+    return Row(
+        name=name,
+        train=None if model or of else (own or train),
+        flags=_words(content.get("flags", ())),
+        model=model,
+        of=None if of is None else str(of),
+        evaluate={str(key): _words(words) for key, words in content.get("evaluate", {}).items()},
+        published={str(key): float(value) for key, value in content.get("published", {}).items()},
+        seeds=tuple(int(seed) for seed in content.get("seeds", ())),
+    )
+
+
+def _check_keys(content: Any, kind: str) -> None:
+    if not isinstance(content, dict):
+        raise ValueError(f"a {kind} is a mapping of {', '.join(sorted(KEYS[kind]))}; got {content!r:.80}")
+    if unknown := sorted(map(str, set(content) - KEYS[kind])):
+        raise ValueError(f"there is no key {unknown[0]!r} of a {kind}; the keys are {', '.join(sorted(KEYS[kind]))}")
+
+
+def _words(value: Any) -> tuple[str, ...]:
+    """Split text as a shell does; a list of texts is split one by one."""
+    if isinstance(value, str):
+        return tuple(shlex.split(value))
+    if isinstance(value, list | tuple):
+        return tuple(word for each in value for word in _words(each))
+    raise ValueError(f"expected words as on a command line, got {value!r:.80}")

@@ -1,0 +1,58 @@
+"""Write the page of every benchmark run in a folder anew, beside other runs if wanted."""
+
+import argparse
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+from ..report import write_report
+
+
+def command(words: Sequence[str]) -> None:
+    """Run `vidcorr report` with the words after it.
+
+    Raises:
+        ValueError, OSError: for a user's mistake; one line.
+    """
+    parser = argparse.ArgumentParser(prog="vidcorr report", description=__doc__)
+    parser.add_argument("folder", type=Path, help="of a benchmark run, or any folder above it")
+    parser.add_argument(
+        "--beside", nargs="+", default=[], type=Path, metavar="FOLDER", help="other runs, or any folder above them"
+    )
+    flags = parser.parse_args(list(words))
+    found = results_below(flags.folder)
+    others = [(folder, _benchmark(folder)) for each in flags.beside for folder in results_below(each)]
+    failed = []
+    for folder in found:
+        try:
+            beside = [other for other, benchmark in others if benchmark == _benchmark(folder) and other != folder]
+            if others and not beside:
+                raise ValueError(f"none of the runs beside it is a result of {_benchmark(folder)}")
+            print(write_report(folder, beside))
+        except (OSError, ValueError) as error:
+            failed.append(str(error) if str(folder) in str(error) else f"{folder}: {error}")
+    if failed:
+        raise ValueError(f"report: {len(failed)} of {len(found)} pages could not be written: {'; '.join(failed)}")
+
+
+def _benchmark(folder: Path) -> str | None:
+    """Return the name of the benchmark that a folder holds results of; None where the file cannot be read."""
+    try:
+        name: str = json.loads((folder / "results.json").read_text())["benchmark"]
+    except (OSError, ValueError, TypeError, KeyError):
+        return None
+    return name
+
+
+def results_below(folder: Path) -> list[Path]:
+    """Return the folders with a `results.json`, in or below a folder; the file itself may be named too.
+
+    Raises:
+        ValueError: if there is none.
+    """
+    if folder.name == "results.json" and folder.is_file():
+        return [folder.parent]
+    found = sorted(path.parent for path in folder.rglob("results.json"))
+    if not found:
+        raise ValueError(f"{folder}: no results.json of a benchmark in or below it")
+    return found

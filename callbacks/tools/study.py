@@ -1,0 +1,125 @@
+"""Run a table of trainings and evaluations that differ by a few flags, over seeds, and gather its scores."""
+
+import argparse
+import json
+import shlex
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from ..command_line.configs import find_config
+from ..studies import Row, Step, Study, gather, markdown, read_study, result_of, table_rows, write_csv
+
+CLI = Path(__file__).resolve().parents[2] / "cli.py"
+DONE = "trained.json"
+"""File that a step of training leaves in its folder when it has ended well: the words and the seconds."""
+
+
+def command(words: Sequence[str]) -> None:
+    """Run `vidcorr study` with the words after it.
+
+    Raises:
+        ValueError: for a user's mistake, or if a row failed; one line.
+    """
+    parser = argparse.ArgumentParser(prog="vidcorr study", description=__doc__)
+    parser.add_argument("study", help="YAML file, or the name of one that comes with vidcorr (studies/…)")
+    parser.add_argument("--output", type=Path, default=None, help="folder of the runs (default: studies/NAME)")
+    parser.add_argument("--only", nargs="+", default=[], metavar="ROW", help="rows to run (default: all)")
+    parser.add_argument("--seeds", nargs="+", type=int, default=None, help="in place of the study's")
+    parser.add_argument("--print", action="store_true", help="print the plain commands, a line a row and seed")
+    parser.add_argument("--table", action="store_true", help="gather what is there, run nothing")
+    parser.add_argument("--train-flags", default="", metavar="FLAGS", help="added to every training, as one text")
+    parser.add_argument("--evaluate-flags", default="", metavar="FLAGS", help="added to every evaluation, as one text")
+    flags = parser.parse_args(list(words))
+    path = find_config(flags.study)
+    study, output = read_study(path), flags.output or Path("studies") / path.stem
+    rows = [study.row(name) for name in flags.only] or list(study.rows)
+    chosen = [(row, seed) for row in rows for seed in (flags.seeds or study.seeds_of(row))]
+    added = shlex.split(flags.train_flags), shlex.split(flags.evaluate_flags)
+    if flags.print:
+        for row, seed in chosen:
+            print(" && ".join(step.line for step in study.steps(row, seed, output, *added)))
+        return
+    failed = [] if flags.table else run_missing(study, chosen, output, added)
+    _write_table(study, output)
+    if failed:
+        raise ValueError(f"{len(failed)} of {len(chosen)} runs failed: {'; '.join(failed)}")
+
+
+def run_missing(
+    study: Study, chosen: Sequence[tuple[Row, int]], output: Path, added: Sequence[Sequence[str]] = ((), ())
+) -> list[str]:
+    """Run each step that has left no result yet, one after another; go on with the next row where one fails.
+
+    Args:
+        study: its steps.
+        chosen: rows and seeds, in order.
+        output: folder of the runs.
+        added: words added to every training, and to every evaluation.
+
+    Returns:
+        A line for each row and seed that failed.
+    """
+    failed = []
+    for number, (row, seed) in enumerate(chosen, start=1):
+        for step in study.steps(row, seed, output, *added):
+            if _is_done(step):
+                continue
+            kind = step.words[0] if step.evaluation is None else f"{step.words[0]} {step.evaluation}"
+            print(f"[{number}/{len(chosen)}] {row.name}, seed {seed}: {kind}", flush=True)
+            if (log := _run(step)) is not None:
+                failed.append(f"{row.name}, seed {seed}: {kind}, {log}")
+                break
+    return failed
+
+
+def _is_done(step: Step) -> bool:
+    """Return whether a step has ended well before.
+
+    Raises:
+        ValueError: if its folder holds a training by other words.
+    """
+    if step.benchmark is not None:
+        return result_of(step.folder, step.benchmark) is not None
+    file = step.folder / DONE
+    if not file.is_file():
+        return False
+    if (before := json.loads(file.read_text())["words"]) != list(step.words):
+        different = sorted(set(before) ^ set(step.words))
+        raise ValueError(
+            f"{step.folder} holds a training by other words ({', '.join(different)}): remove the folder or give "
+            "another --output"
+        )
+    return True
+
+
+def _run(step: Step) -> str | None:
+    """Run a step in a process of its own; return where its log lies if it failed."""
+    step.folder.mkdir(parents=True, exist_ok=True)
+    log = step.folder / f"{step.benchmark or 'train'}.log"
+    start = time.monotonic()
+    with log.open("a") as file:
+        process = subprocess.run([sys.executable, str(CLI), *step.words], stdout=file, stderr=file, check=False)
+    status = process.returncode
+    if status in (130, -2, 143, -15):
+        raise KeyboardInterrupt
+    if status:
+        last = [line for line in log.read_text(errors="replace").splitlines() if line.strip()][-1:]
+        return f"{log}: {last[0] if last else f'status {status}'}"
+    if step.evaluation is None:
+        seconds = time.monotonic() - start
+        (step.folder / DONE).write_text(json.dumps({"words": step.words, "seconds": round(seconds, 1)}) + "\n")
+    return None
+
+
+def _write_table(study: Study, output: Path) -> None:
+    """Print the table and write it beside the runs, as Markdown and CSV."""
+    rows = table_rows(study, gather(study, output))
+    text = markdown(study, rows)
+    print(text)
+    if output.is_dir():
+        (output / "table.md").write_text(text + "\n", encoding="utf-8")
+        write_csv(rows, output / "table.csv")
+        print(f"{output / 'table.md'}, {output / 'table.csv'}")

@@ -1,0 +1,151 @@
+"""The model that `--ckpt_path` stands for on a command line."""
+
+from collections.abc import Iterable, Iterator, Mapping, MutableMapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from . import trust
+from .note import ForeignCheckpoint, check_note
+from .reading import read_content, recipe_of
+
+
+@dataclass(frozen=True)
+class SavedModel:
+    """Class and arguments that a checkpoint holds, as defaults for the parser of a command line.
+
+    Attributes:
+        path: the checkpoint.
+        class_path: of its module.
+        arguments: of its module, plain types.
+    """
+
+    path: str
+    class_path: str
+    arguments: dict[str, Any]
+
+    def defaults(self) -> dict[str, Any]:
+        """Return `class_path` and `init_args`, as jsonargparse takes them."""
+        return {"class_path": self.class_path, "init_args": dict(self.arguments)}
+
+    def reconcile(self, chosen: Any) -> None:
+        """Give the encoder of the checkpoint to a model whose backbone the command line names, in place.
+
+        A module over an encoder that itself came out of a checkpoint notes it as `encoder`; a command line names it by
+        its path.
+
+        Args:
+            chosen: `class_path` and `init_args` that flags, files and `defaults` came to.
+
+        Raises:
+            ValueError: if another backbone is named than the one that the checkpoint holds.
+        """
+        arguments: MutableMapping[str, Any] = chosen.get("init_args") or {}
+        key = next((name for name in trust.NETWORK_ARGUMENTS if name in self.arguments), "")
+        same = str(chosen["class_path"]).rpartition(".")[2] == self.class_path.rpartition(".")[2]
+        if not same or not self.arguments.get(trust.RECIPE) or trust.RECIPE not in arguments:
+            return
+        noted = self.arguments[key]
+        if arguments[key] == noted:
+            arguments[trust.RECIPE] = self.arguments[trust.RECIPE]
+        elif arguments[trust.RECIPE] is not None:
+            raise ValueError(
+                f"--ckpt_path {self.path} is over {noted}, but {arguments[key]} is named as its {key}: say "
+                f"--model.{key} {noted} or leave it out"
+            )
+
+
+def saved_model(path: str | Path) -> SavedModel | None:
+    """Return the model that a checkpoint holds, for `--ckpt_path`.
+
+    Its class and arguments have passed the gate (see `pass_gate`), and its weights fit them.
+
+    Args:
+        path: the value of `--ckpt_path`.
+
+    Returns:
+        None for Lightning's own words ("last", "best", "hpc"), for addresses such as `s3://…`, and for a checkpoint of
+        Lightning that holds a module from outside this project: the command line must name its model.
+
+    Raises:
+        FileNotFoundError: if there is no such file.
+        ForeignCheckpoint: if another project wrote it; the message has the line that converts it.
+        ValueError: if it is damaged, or names what it may not name.
+    """
+    path = str(path)
+    if not Path(path).is_file():
+        if path in ("last", "best", "hpc") or "://" in path:
+            return None
+        raise FileNotFoundError(f"--ckpt_path: there is no file {path}")
+    content = read_content(path)
+    try:
+        check_note(content, path)
+    except ForeignCheckpoint:
+        if isinstance(content, dict) and "pytorch-lightning_version" in content:
+            return None
+        raise
+    recipe = recipe_of(content, path)
+    trust.check_fit_of(recipe, content["state_dict"], path)
+    return SavedModel(path, recipe.class_path, recipe.arguments)
+
+
+def allow_named(words: Sequence[str]) -> list[str]:
+    """Let files name the code that a command line names.
+
+    Counted as named is every word and every value of an option (`--model my_methods.Mine`,
+    `--model.backbone=my_networks:small`), every text in a YAML file given by `--config`, and `--allow NAME`.
+
+    Args:
+        words: of the command line.
+
+    Returns:
+        The words without `--allow NAME`.
+
+    Raises:
+        ValueError: if `--allow` has no name.
+    """
+    rest: list[str] = []
+    given = iter(words)
+    for word in given:
+        option, _, value = word.partition("=")
+        if option == "--allow":
+            value = value or next(given, "")
+            if not value or value.startswith("-"):
+                raise ValueError("--allow: name the class or callable, package.module.Class or package.module:callable")
+            trust.allow(value)
+        else:
+            rest.append(word)
+            trust.allow(value or word)
+    trust.allow(*(text for file in _values_of(rest, "--config") for text in _texts_in(Path(file))))
+    return rest
+
+
+def _values_of(words: Iterable[str], name: str) -> Iterator[str]:
+    before = ""
+    for word in words:
+        option, equals, value = word.partition("=")
+        if before == name:
+            yield word
+        elif option == name and equals:
+            yield value
+        before = word
+
+
+def _texts_in(path: Path) -> Iterator[str]:
+    """Yield the texts of a YAML file; one that cannot be read is told by the parser later."""
+    import yaml  # type: ignore[import-untyped]
+
+    if path.suffix not in (".yaml", ".yml", ".json") or not path.is_file():
+        return
+    try:
+        waiting = [yaml.safe_load(path.read_text())]
+    except (OSError, ValueError, yaml.YAMLError):
+        return
+    while waiting:
+        value = waiting.pop()
+        if isinstance(value, Mapping):
+            waiting.extend(value.values())
+        elif isinstance(value, list):
+            waiting.extend(value)
+        elif isinstance(value, str):
+            yield value

@@ -1,0 +1,71 @@
+"""The side of a LightningModule that checkpoints see."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytorch_lightning as pl
+
+from .note import NOTE, check_note, note_of
+from .reading import module_from_checkpoint
+from .trust import NETWORK_ARGUMENTS
+from .weights import check_digest, check_fit
+
+
+class SavedModule(pl.LightningModule):
+    """Base of all modules that checkpoints of this project hold."""
+
+    @classmethod
+    def load_from_checkpoint(  # type: ignore[override]
+        cls,
+        checkpoint_path: str | Path,
+        map_location: Any = None,
+        hparams_file: None = None,
+        strict: bool = True,
+        weights_only: bool = True,
+        **overrides: Any,
+    ) -> Any:
+        """Load a checkpoint of this class; in place of Lightning's, which calls whatever the file names.
+
+        Args:
+            checkpoint_path: the file.
+            map_location: device; None is the CPU.
+            hparams_file: not taken; a checkpoint holds its arguments.
+            strict: not taken; weights always have to fit.
+            weights_only: not taken; code is never unpickled.
+            overrides: arguments that win over the saved ones.
+
+        Raises:
+            ValueError: see `module_from_checkpoint`; or if the file holds a module of another class.
+        """
+        module = module_from_checkpoint(checkpoint_path, **overrides)
+        if not isinstance(module, cls):
+            raise ValueError(f"{checkpoint_path}: holds {type(module).__name__}, not {cls.__name__}")
+        return module if map_location is None else module.to(map_location)
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Note the class and the digest of the weights, so that a checkpoint can be loaded by its path alone."""
+        checkpoint[NOTE] = note_of(self, checkpoint.get("state_dict", {}))
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Check that a checkpoint is ours, of such a module, and undamaged.
+
+        Raises:
+            ValueError: if it is not, in one line.
+        """
+        source = "the checkpoint"
+        check_note(checkpoint, source)
+        try:
+            check_fit(self, checkpoint["state_dict"], source)
+        except ValueError as error:
+            raise ValueError(f"{error}{_networks(self.hparams, checkpoint.get('hyper_parameters', {}))}") from error
+        check_digest(checkpoint["state_dict"], checkpoint[NOTE].get("digest"), source)
+
+
+def _networks(own: Mapping[str, Any], saved: Mapping[str, Any]) -> str:
+    """Name both networks where a checkpoint is of another one, which says more than a list of weights."""
+    for name in NETWORK_ARGUMENTS:
+        ours, theirs = own.get(name), saved.get(name)
+        if isinstance(ours, str) and isinstance(theirs, str) and ours != theirs:
+            return f"; it is of {theirs[:80]}, this model of {ours}: say --model.{name} {theirs[:80]}"
+    return ""

@@ -1,0 +1,255 @@
+"""The one gate between what a file names and what is made of it.
+
+A checkpoint is data. It may name a class of this project, with arguments of plain types that the class's signature
+accepts. Code outside the project is imported only if the user has named the same code: on the command line, by a call
+in this process, or by `allow`.
+"""
+
+import contextvars
+import importlib
+import inspect
+import os
+import sys
+import types
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
+
+import torch
+from torch import Tensor, nn
+
+from .weights import check_fit
+
+OURS = "lightning_modules"
+OWN_NETWORKS = frozenset({f"{OURS}.backbones:crw_resnet18", "raw_colour"})
+"""Encoders of this project that a file may name, beside those of timm and torchvision."""
+LIBRARIES = ("timm:", "torchvision:")
+NETWORK_ARGUMENTS = ("spec", "backbone")
+"""Arguments that name an encoder."""
+RECIPE = "encoder"
+"""The argument that holds a nested class and its arguments."""
+MAX_NESTING = 4
+MAX_VALUES = 10_000
+
+_allowed: set[str] = set()
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """A class and its arguments, as a file names them and the gate has passed them.
+
+    Attributes:
+        kind: the class.
+        class_path: its import path.
+        arguments: of its constructor, plain types only.
+        ours: made of nothing but code of this project and of timm and torchvision.
+    """
+
+    kind: type[nn.Module]
+    class_path: str
+    arguments: dict[str, Any]
+    ours: bool
+
+
+def own_classes() -> dict[str, type[nn.Module]]:
+    """Return the classes of this project that a file may name: the public modules of `lightning_modules`."""
+    exports = importlib.import_module(f"{OURS}.exports")
+    return {name: getattr(exports, name) for name in exports.__all__}
+
+
+def allow(*names: str) -> None:
+    """Let files name code outside this project.
+
+    Args:
+        names: `package.module.Class` or `package.module:callable`, exactly as the files name it.
+    """
+    _allowed.update(names)
+
+
+def pass_gate(class_path: Any, arguments: Any, source: str | Path) -> Recipe:
+    """Check what a file wants to have made, without importing anything that is not allowed.
+
+    Args:
+        class_path: the class that the file names.
+        arguments: of its constructor.
+        source: the file, for messages.
+
+    Returns:
+        The class and its arguments; nested encoders have passed the gate too.
+
+    Raises:
+        ValueError: one line that says which name or argument is refused, and how code of the user's own is allowed.
+    """
+    return _pass(class_path, arguments, str(source), 0)
+
+
+def make(recipe: Recipe, source: str | Path) -> nn.Module:
+    """Make the module of a recipe, with fresh weights.
+
+    Raises:
+        ValueError: if its constructor refuses the arguments.
+    """
+    try:
+        # a context of its own: within LightningCLI, Lightning gives a module inside another the arguments of the outer
+        return contextvars.Context().run(recipe.kind, **recipe.arguments)
+    except MemoryError:
+        raise
+    except Exception as error:  # the arguments come from a file: whatever the constructor raises, they are at fault
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise ValueError(f"{source}: {recipe.kind.__name__} cannot be made with its arguments: {reason}") from error
+
+
+def check_fit_of(recipe: Recipe, state: Mapping[str, Tensor], source: str | Path) -> None:
+    """Refuse weights that do not fit the module of a recipe, before the module takes any memory.
+
+    A few bytes of arguments can ask for a network of any size, so shapes are compared on the meta device. Code of the
+    user's own may not run there; it is trusted with its size.
+
+    Raises:
+        ValueError: if the constructor refuses the arguments, or the weights do not fit.
+    """
+    if recipe.ours:
+        with torch.device("meta"):
+            check_fit(make(recipe, source), state, source)
+
+
+def import_named(module: str, name: str) -> Any:
+    """Import what the user names; a module may lie in the working directory.
+
+    Raises:
+        ImportError: if there is no such module, or importing it fails.
+        AttributeError: if the module has no such name.
+    """
+    if os.getcwd() not in sys.path and "" not in sys.path:
+        sys.path.append(os.getcwd())  # last, so that it hides nothing; the installed command does not start with it
+    return getattr(importlib.import_module(module), name)
+
+
+def _pass(class_path: Any, arguments: Any, source: str, depth: int) -> Recipe:
+    if depth > MAX_NESTING:
+        raise ValueError(f"{source}: encoders are nested more than {MAX_NESTING} deep")
+    if not isinstance(class_path, str):
+        raise ValueError(f"{source}: its class must be an import path, got {_quote(class_path)}")
+    kind = _class_of(class_path, source)
+    if not isinstance(arguments, Mapping) or not all(isinstance(name, str) for name in arguments):
+        raise ValueError(f"{source}: the arguments of {kind.__name__} must be names and values")
+    signature, hints = inspect.signature(kind).parameters, _hints(kind)
+    passed: dict[str, Any] = {}
+    ours = kind in own_classes().values()
+    for name, value in arguments.items():
+        if name not in signature:
+            raise ValueError(f"{source}: {kind.__name__} has no argument {_quote(name)}")
+        if name == RECIPE and isinstance(value, Mapping):
+            nested = _pass(value.get("class_path"), value.get("init_args", {}), source, depth + 1)
+            passed[name] = {"class_path": nested.class_path, "init_args": nested.arguments}
+            ours = ours and nested.ours
+            continue
+        if not is_plain(value) or not accepts(hints.get(name, Any), value):
+            raise ValueError(f"{source}: {kind.__name__} cannot take {_quote(value)} as {name}")
+        passed[name] = value
+    for name in NETWORK_ARGUMENTS:
+        if isinstance(spec := passed.get(name), str):
+            ours = _check_network(spec, passed.get(RECIPE) is not None, source) and ours
+    if passed.get("pretrained"):
+        passed["pretrained"] = False  # the weights are in the file; a file starts no download
+    return Recipe(kind, class_path, passed, ours)
+
+
+def _class_of(class_path: str, source: str) -> type[nn.Module]:
+    """Return a class of ours by its name, or one of the user's if it is allowed."""
+    package, _, name = class_path.rpartition(".")
+    if package.partition(".")[0] == OURS:
+        classes = own_classes()
+        if name not in classes:
+            raise ValueError(f"{source}: {_quote(class_path)} is no class of this project ({', '.join(classes)})")
+        return classes[name]
+    _require_allowed(class_path, "class", source)
+    try:
+        kind = import_named(package, name)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise ValueError(f"{source}: its class {_quote(class_path)} cannot be imported ({error})") from error
+    if not (isinstance(kind, type) and issubclass(kind, nn.Module)):
+        raise ValueError(f"{source}: its class {_quote(class_path)} is no torch.nn.Module")
+    return kind
+
+
+def _check_network(spec: str, has_recipe: bool, source: str) -> bool:
+    """Refuse an encoder that may not be made; return whether it is made of code that we know."""
+    if has_recipe or spec.startswith(LIBRARIES) or spec in OWN_NETWORKS:
+        return True
+    if ":" not in spec:
+        raise ValueError(
+            f"{source}: its encoder is {_quote(spec)}, another file; a checkpoint must hold its encoder itself"
+        )
+    _require_allowed(spec, "network", source)
+    return False
+
+
+def _require_allowed(name: str, what: str, source: str) -> None:
+    if name not in _allowed:
+        raise ValueError(
+            f"{source}: names the {what} {_quote(name)}, which is not of this project and is not run unless you name "
+            f"it too: add --allow {_quote(name, quotes=False)} (in Python: lightning_modules.checkpoints.allow)"
+        )
+
+
+def is_plain(value: object) -> bool:
+    """Whether a value is made of None, bool, int, float, str, list, tuple and dict only, and of moderate size."""
+    waiting: list[Any] = [value]
+    for _ in range(MAX_VALUES):
+        if not waiting:
+            return True
+        one = waiting.pop()
+        if type(one) in (list, tuple):
+            waiting.extend(one)
+        elif isinstance(one, dict):
+            waiting.extend([*one.keys(), *one.values()])
+        elif not (one is None or type(one) in (bool, int, float, str)):
+            return False
+    return False
+
+
+def accepts(hint: Any, value: object) -> bool:
+    """Whether an annotation admits a value of plain types.
+
+    Lists pass as tuples, and integers as floats, as YAML and JSON write them.
+
+    Example:
+        >>> accepts(tuple[float, float] | None, [1, 2.5]), accepts(int, True)
+        (True, False)
+    """
+    origin, inner = get_origin(hint), get_args(hint)
+    if hint is Any or hint is inspect.Parameter.empty:
+        return True
+    if origin in (Union, types.UnionType):
+        return any(accepts(one, value) for one in inner)
+    if origin is Literal:
+        return any(value == one and type(value) is type(one) for one in inner)
+    if hint is None or hint is type(None):
+        return value is None
+    if hint is float:
+        return type(value) in (int, float)
+    if origin is tuple:
+        if not isinstance(value, list | tuple):
+            return False
+        expected = inner[:1] * len(value) if inner[1:] == (Ellipsis,) else inner
+        return len(expected) == len(value) and all(map(accepts, expected, value))
+    if origin is list:
+        return isinstance(value, list) and all(accepts(inner[0], one) for one in value)
+    if origin is dict or hint is dict:
+        return isinstance(value, dict)
+    return type(value) is hint
+
+
+def _hints(kind: type) -> dict[str, Any]:
+    try:
+        return get_type_hints(inspect.getattr_static(kind, "__init__"))
+    except Exception:  # a user's class may annotate with names that cannot be resolved
+        return {}
+
+
+def _quote(value: object, quotes: bool = True) -> str:
+    """Return a value from a file for a message: short, on one line, control characters escaped."""
+    text = repr(value) if quotes or not (isinstance(value, str) and value.isprintable()) else str(value)
+    return text if len(text) <= 80 else f"{text[:77]}…"

@@ -1,0 +1,95 @@
+"""Weights of a checkpoint: whether they fit a module, and whether they are those that were saved."""
+
+import hashlib
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+SHOWN = 6
+"""Names in a message; more are counted."""
+
+
+def check_fit(module: nn.Module, state: Mapping[str, Tensor], source: str | Path) -> None:
+    """Refuse weights that do not fit a module exactly.
+
+    Args:
+        module: the module to take them.
+        state: its state dict.
+        source: origin of the weights, for the message.
+
+    Raises:
+        ValueError: one line that names what is missing, unknown, of another shape or of another type.
+    """
+    own = module.state_dict()
+    both = [name for name in own if name in state]
+    shapes = [
+        f"{name} {tuple(state[name].shape)} instead of {tuple(own[name].shape)}"
+        for name in both
+        if own[name].shape != state[name].shape
+    ]
+    kinds = [
+        f"{name} {state[name].dtype} instead of {own[name].dtype}"
+        for name in both
+        if own[name].is_floating_point() != state[name].is_floating_point() or state[name].is_complex()
+    ]
+    faults = {
+        "missing": own.keys() - state.keys(),
+        "unknown": state.keys() - own.keys(),
+        "of another shape": shapes,
+        "of another type": kinds,
+    }
+    if any(faults.values()):
+        told = "; ".join(f"{fault}: {listed(names)}" for fault, names in faults.items() if names)
+        raise ValueError(f"{source}: does not fit {type(module).__name__}; {told}")
+
+
+def load_strictly(module: nn.Module, state: Mapping[str, Tensor], source: str | Path) -> None:
+    """Load weights that must fit exactly.
+
+    Raises:
+        ValueError: if they do not, see `check_fit`.
+    """
+    check_fit(module, state, source)
+    module.load_state_dict(state)
+
+
+def digest_of(state: Mapping[str, Tensor]) -> str:
+    """Return the SHA-256 of weights: their names, types, shapes and numbers, in the order of the names."""
+    digest = hashlib.sha256()
+    for name in sorted(state):
+        tensor = state[name].detach().cpu().contiguous()
+        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)};".encode())
+        digest.update(tensor.reshape(-1).view(torch.uint8).numpy().data)
+    return digest.hexdigest()
+
+
+def check_digest(state: Mapping[str, Tensor], noted: object, source: str | Path) -> None:
+    """Refuse weights that differ from those that were saved; checkpoints without a digest pass.
+
+    Args:
+        state: the weights that were read.
+        noted: the digest in the checkpoint, or None.
+        source: the file, for the message.
+
+    Raises:
+        ValueError: if the digest is another.
+    """
+    if noted is not None and digest_of(state) != noted:
+        raise ValueError(
+            f"{source}: its weights are not those that were saved (their digest differs): the file is damaged, or was "
+            "edited; after an edit of your own remove ['vidcorr']['digest']"
+        )
+
+
+def listed(names: Iterable[str], limit: int = SHOWN) -> str:
+    """Return the first names in alphabetical order and the number of those left out.
+
+    Example:
+        >>> listed(["c", "a", "b"], limit=2)
+        'a, b and 1 more'
+    """
+    ordered = sorted(str(name) for name in names)
+    more = len(ordered) - limit
+    return ", ".join(ordered[:limit]) + (f" and {more} more" if more > 0 else "")

@@ -1,0 +1,146 @@
+"""`vidcorr study`: it runs what is missing, goes on after failures and interruptions, and prints plain commands."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from callbacks.tools import study as tool
+from cli import main
+
+STUDY = """
+title: a trial
+train: --config demo.yaml
+seeds: [0, 1]
+score: J&F-Mean
+evaluate: {davis: --config benchmarks/davis.yaml}
+rows: [{name: base}, {name: other, flags: --data.frames 2}]
+"""
+COMMAND_LINE = """
+import json, pathlib, sys
+words = sys.argv[1:]
+folder = pathlib.Path(words[words.index("--trainer.default_root_dir") + 1])
+with open(folder.parents[1] / "calls.txt", "a") as file:
+    print(words[0], folder.parent.name, folder.name, file=file)
+if (folder.parents[1] / f"fail-{folder.parent.name}").exists():
+    sys.exit("vidcorr: no such data")
+if words[0] == "validate":
+    run = folder / "lightning_logs/version_0/benchmarks" / words[words.index("--trainer.callbacks.name") + 1] / "last"
+    run.mkdir(parents=True)
+    run.joinpath("results.json").write_text(json.dumps({"scores": {"J&F-Mean": 0.5}}))
+"""
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A study whose commands go to a stand-in that notes them and leaves a result."""
+    (tmp_path / "study.yaml").write_text(STUDY)
+    (tmp_path / "cli.py").write_text(COMMAND_LINE)
+    monkeypatch.setattr(tool, "CLI", tmp_path / "cli.py")
+    return tmp_path
+
+
+def run(folder: Path, *flags: str) -> list[str]:
+    """Run the study; return what was called since."""
+    calls = folder / "out/calls.txt"
+    before = len(calls.read_text().splitlines()) if calls.exists() else 0
+    tool.command([str(folder / "study.yaml"), "--output", str(folder / "out"), *flags])
+    return calls.read_text().splitlines()[before:]
+
+
+def test_only_what_is_missing_runs(folder: Path) -> None:
+    assert run(folder, "--only", "base") == [
+        "fit base seed-0",
+        "validate base seed-0",
+        "fit base seed-1",
+        "validate base seed-1",
+    ]
+    (folder / "out/base/seed-1/lightning_logs/version_0/benchmarks/base-davis/last/results.json").unlink()
+    (folder / "out/base/seed-1/lightning_logs/version_0/benchmarks/base-davis/last").rmdir()
+    assert run(folder) == [
+        "validate base seed-1",
+        "fit other seed-0",
+        "validate other seed-0",
+        "fit other seed-1",
+        "validate other seed-1",
+    ]
+    assert run(folder, "--table") == []
+    assert "| other | 2 | 50.0 / 50.0 |" in (folder / "out/table.md").read_text()
+
+
+def test_a_row_that_fails_is_named_and_the_others_run(folder: Path) -> None:
+    (folder / "out").mkdir()
+    (folder / "out/fail-base").touch()
+    with pytest.raises(ValueError, match=r"2 of 4 runs failed: base, seed 0: fit, .*train\.log: vidcorr: no such data"):
+        run(folder)
+    (folder / "out/fail-base").unlink()
+    assert run(folder) == ["fit base seed-0", "validate base seed-0", "fit base seed-1", "validate base seed-1"]
+
+
+def test_a_folder_of_other_words_is_refused(folder: Path) -> None:
+    run(folder, "--only", "base", "--seeds", "0")
+    (folder / "study.yaml").write_text(STUDY.replace("demo.yaml", "other.yaml"))
+    with pytest.raises(ValueError, match=r"base/seed-0 holds a training by other words \(demo.yaml, other.yaml\)"):
+        run(folder)
+
+
+def test_plain_commands(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    tool.command([str(folder / "study.yaml"), "--output", "out", "--only", "other", "--print"])
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 2
+    assert lines[1].startswith("vidcorr fit --config demo.yaml --data.frames 2 --seed_everything 1 ")
+    assert " && vidcorr validate --ckpt_path last --config benchmarks/davis.yaml " in lines[1]
+
+
+def test_an_unknown_row_is_one_line(folder: Path) -> None:
+    with pytest.raises(ValueError, match="there is no row 'nothing'; the rows are base, other"):
+        tool.command([str(folder / "study.yaml"), "--only", "nothing"])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", [path.stem for path in sorted((tool.CLI.parent / "configs/studies").glob("*.yaml"))])
+def test_every_command_of_a_shipped_study_is_understood(
+    name: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    study = tool.read_study(tool.CLI.parent / "configs/studies" / f"{name}.yaml")
+    monkeypatch.chdir(tool.CLI.parent)
+    for row in study.rows:
+        for step in study.steps(row, study.seeds_of(row)[0], Path("out")):
+            words = [word for word in step.words if word not in ("--ckpt_path", "last")]
+            model = [] if "--model" in words or step.evaluation is None else ["--model", "FrozenEncoder"]
+            model += ["--model.spec", "raw_colour"] if model else []
+            with pytest.raises(SystemExit) as ended:
+                main([*words[:1], *model, *words[1:], "--print_config"])
+            assert ended.value.code in (0, None), f"{step.line}\n{capsys.readouterr().err}"
+
+
+@pytest.mark.slow
+def test_a_real_study_of_two_rows(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Two trainings of two steps on generated videos, scored, gathered; a second call runs nothing."""
+    (tmp_path / "study.yaml").write_text(f"""
+title: two rows
+train: --config demo.yaml --data.root {tmp_path / "data"} --data.videos 4 --data.benchmark_videos 2
+  --data.frames_per_video 8 --data.video_size 64 --data.size 32 --data.batch_size 2 --data.repeat 1 --data.num_workers 0
+  --data.holdout 0 --trainer.max_epochs 1 --trainer.limit_train_batches 2 --trainer.callbacks.every_n_epochs 2
+  --trainer.callbacks.before_training false
+seeds: [0]
+score: J&F-Mean
+evaluate: {{davis: --config benchmarks/davis.yaml --trainer.callbacks.root {tmp_path / "data/davis"}}}
+rows:
+  - name: two frames
+    flags: --data.frames 2
+  - name: four frames
+    flags: --data.frames 4
+  - name: two frames, radius 4
+    of: two frames
+    evaluate: {{davis: --trainer.callbacks.changes.radius 4}}
+""")
+    words = ["study", str(tmp_path / "study.yaml"), "--output", str(tmp_path / "out")]
+    main(words)
+    text = capsys.readouterr().out
+    assert text.count("| 1 |") == 3
+    assert "vfs+radius=4" in text
+    trained = json.loads((tmp_path / "out/two-frames/seed-0/trained.json").read_text())
+    assert trained["words"][0] == "fit"
+    main(words)
+    assert "seed 0: " not in capsys.readouterr().out

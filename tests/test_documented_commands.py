@@ -1,0 +1,117 @@
+"""Every command of the documents and of the configs' headers is parsed; what it names exists and what it sets fits."""
+
+import re
+import shlex
+from itertools import product
+from pathlib import Path
+
+import pytest
+
+from callbacks.command_line import runs
+from lightning_modules.checkpoints.command_line import SavedModel
+
+ROOT = Path(__file__).resolve().parents[1]
+DOCUMENTS = sorted([ROOT / "README.md", ROOT / "configs/README.md", *(ROOT / "docs").glob("*.md")])
+CONFIGS = sorted((ROOT / "configs").rglob("*.yaml"))
+VFS = (
+    "fit --config configs/vfs_simsiam_r18.yaml --config configs/data/kinetics.yaml "
+    "--config configs/benchmarks/davis.yaml --data.frames 2"
+)
+LIIR = (
+    "fit --config configs/liir.yaml --config configs/data/youtube_vos_train.yaml "
+    "--config configs/benchmarks/davis_liir.yaml"
+)
+COMMAND = re.compile(r"^(?:python (?:\S*/)?cli\.py|vidcorr) ((?:fit|validate|predict)\b.*)$")
+PLACEHOLDERS = {"SEED": "0", "X": "last.ckpt", "…": "", "...": ""}
+
+
+class Parsed(runs.VidcorrCLI):
+    """The command line as far as it is parsed: nothing is made."""
+
+    def instantiate_classes(self):
+        """Make nothing."""
+
+    def _run_subcommand(self, subcommand):
+        """Run nothing."""
+
+
+@pytest.fixture(autouse=True)
+def _any_checkpoint(monkeypatch):
+    """A checkpoint named in a document holds a VFSSimSiam; files of the documents' own are not looked for."""
+    monkeypatch.setattr(runs, "saved_model", lambda path: SavedModel(path, "lightning_modules.VFSSimSiam", {}))
+    monkeypatch.chdir(ROOT)
+
+
+def commands_of(path):
+    """Yield the commands of a file: its blocks of code, its inline code, and in a config its comments."""
+    text = path.read_text()
+    if path.suffix == ".yaml":
+        text = re.sub(r"^# ?", "", text, flags=re.MULTILINE)
+        lines = re.sub(r"\\\n\s*", " ", text).splitlines()
+        found = [line[re.search(r"python cli\.py|vidcorr ", line).start() :] for line in lines if "cli.py" in line]
+    else:
+        blocks = re.findall(r"^```(?:bash|sh)[^\n]*\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
+        found = [line for block in blocks for line in re.sub(r"\\\n\s*", " ", block).splitlines()]
+        prose = re.sub(r"^```.*?^```", "", text, flags=re.MULTILINE | re.DOTALL)
+        found += [re.sub(r"\s+", " ", code) for code in re.findall(r"`([^`]+)`", prose)]
+    for line in found:
+        if (match := COMMAND.match(line.strip())) and "--" in match[1]:
+            yield [PLACEHOLDERS.get(word, word) for word in shlex.split(match[1], comments=True)]
+
+
+def parse(words):
+    words = [word for word in words if word]
+    own = [word for word in words if word.startswith("my_") or "=my_" in word]
+    return None if own else Parsed(words)  # the user's own modules are written and run by test_docs.py
+
+
+COMMANDS = [
+    pytest.param(words, id=f"{path.relative_to(ROOT)}-{number}")
+    for path in (*DOCUMENTS, *CONFIGS)
+    for number, words in enumerate(commands_of(path))
+]
+
+
+@pytest.mark.parametrize("words", COMMANDS)
+def test_is_parsed(words):
+    parse(words)
+
+
+def test_there_are_commands():
+    assert len(COMMANDS) > 25
+
+
+def rows(base, heading):
+    """Yield every combination of the alternatives of each flag that a section of configs/README.md names."""
+    section = (ROOT / "configs/README.md").read_text().partition(heading)[2].partition("\n## ")[0]
+    tables = "\n".join(line for line in section.splitlines() if line.startswith("|")).replace(r"\|", "¦")
+    for flags in dict.fromkeys(re.findall(r"`(--[^`]+)`", tables)):
+        words = [word.replace("δ", "8").replace("…", "480").split("¦") for word in shlex.split(flags)]
+        for given in product(*words):
+            yield pytest.param([*shlex.split(base), *given], id=" ".join(given))
+
+
+@pytest.mark.parametrize("words", [*rows(VFS, "## The study of VFS"), *rows(LIIR, "## Liir, row by row")])
+def test_each_flag_of_the_studies_is_parsed(words):
+    parse(words)
+
+
+def inference_flags():
+    text = (ROOT / "configs/README.md").read_text().partition("## Liir, row by row")[2].replace(r"\|", "¦")
+    for name, values in re.findall(r"`(mixture_components|mixture_width|references): ([^`]+)`", text):
+        for value in values.split("¦"):
+            yield f"{{{name}: {value}}}"
+
+
+@pytest.mark.parametrize("changes", sorted(set(inference_flags())))
+@pytest.mark.parametrize("flag", ["--trainer.callbacks.changes", "--trainer.callbacks.init_args.changes"])
+def test_inference_flags_of_liir_reach_its_benchmark(changes, flag):
+    from lightning_modules.functional import PropagationProtocol
+
+    base = ["validate", "--ckpt_path=last.ckpt", "--config=benchmarks/davis_liir.yaml", "--config=monitor.yaml"]
+    config = Parsed([*base, flag, changes, "--trainer.callbacks.root", "elsewhere"]).config["validate"]
+    (benchmark,) = [each for each in config.trainer.callbacks if each.class_path.endswith("DavisBenchmark")]
+    assert benchmark.init_args.root == "elsewhere"
+    (name,) = benchmark.init_args.changes
+    protocol = PropagationProtocol.named("liir", "davis").with_changes(**benchmark.init_args.changes)
+    assert name in protocol.fields()
