@@ -55,6 +55,11 @@ def received() -> int | None:
     return _requests.received
 
 
+def status() -> int:
+    """Return the exit status after the newest signal: 130 after Ctrl-C, else 143."""
+    return 128 + (_requests.received or signal.SIGTERM)
+
+
 def name_of(number: int | None) -> str:
     """Return a signal's name for messages: "SIGTERM" or "Ctrl-C"."""
     return NAMES[signal.Signals(number or signal.SIGTERM)]

@@ -88,8 +88,12 @@ class LastCheckpoint(ModelCheckpoint):
     ) -> None:
         """Note the place, and which run this is."""
         if trainer.state.fn == "fit":
-            place = self._keeper.place(trainer).state()
-            checkpoint[RESUME] = {"place": place, "sizes": self._sizes.state(trainer), "run": self._run}
+            checkpoint[RESUME] = {
+                "place": self._keeper.place(trainer).state(),
+                "sizes": self._sizes.state(trainer),
+                "run": self._run,
+                "versions": [logger.version for logger in trainer.loggers if logger.save_dir],
+            }
 
     def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Number the run after all others in its folder."""

@@ -73,11 +73,13 @@ def test_every_pair_of_stops(method, accumulated, tmp_path):
     assert len(found(whole, "benchmark")) == len(found(whole, "validated")) + 1 == EPOCHS + 1
     for number, first in enumerate(positions()):
         for second in positions()[number + 1 :]:
-            rest, _ = go(method, tmp_path / "pair", accumulated, tmp_path / str(number) / LAST, second, every=100)
-            events, file = before[second]
-            begun, first_file = before[first]
-            assert begun + rest == events or file == first_file, (first, second)
-            expect_equal(content(tmp_path / "pair"), file)
+            (begun, file), (events, expected) = before[first], before[second]
+            if file["place"] == expected["place"]:  # both stopped after the same step
+                continue
+            start = tmp_path / str(number) / LAST
+            rest, _ = go(method, tmp_path / "pair", accumulated, start, second, every=100)
+            assert begun + rest == events, (first, second)
+            expect_equal(content(tmp_path / "pair"), expected)
 
 
 @pytest.mark.slow
