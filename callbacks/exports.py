@@ -10,8 +10,9 @@ from .prediction import VideoPrediction, predict_video, propagate_masks, propaga
 from .report import write_report
 from .tools.compare import compare
 from .tools.figure import figure
-from .tracking.boxes import SiamFCTracker, TrackingProtocol
-from .tracking.label_propagation import LabelPropagation, propagate_video
+from .tracking.box_protocol import TrackingProtocol
+from .tracking.boxes import SiamFCTracker
+from .tracking.labels import LabelTracker
 from .training import (
     AtomicCheckpointIO,
     BestCheckpoint,
@@ -35,7 +36,7 @@ __all__ = [
     "CollapseMonitor",
     "DavisBenchmark",
     "JhmdbBenchmark",
-    "LabelPropagation",
+    "LabelTracker",
     "LastCheckpoint",
     "OtbBenchmark",
     "Safeguards",
@@ -56,7 +57,6 @@ __all__ = [
     "predict_video",
     "propagate_masks",
     "propagate_points",
-    "propagate_video",
     "track_box",
     "write_report",
 ]

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, default_collate
 
-from .datasets.files import list_pictures, picture_header, read_list, require_folder, require_sequences
+from .datasets.files import list_pictures, picture_header, read_names, require_folder, require_sequences
 from .loading.loader import (
     FixedSampler,
     Key,
@@ -249,7 +249,7 @@ def list_sequences(root: Path, subset: str) -> tuple[Path, ...]:
     require_folder(root, "give the folder that holds GOT-10k's train")
     folder = require_folder(root / subset, "unpack GOT-10k here")
     path = folder / "list.txt"
-    names = read_list(path, "it names the sequences; unpack GOT-10k again")
+    names = read_names(path, "it names the sequences; unpack GOT-10k again")
     require_sequences(folder, names, path)
     read_boxes(folder / names[0] / "groundtruth.txt")
     return tuple(folder / name for name in names)

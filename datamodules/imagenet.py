@@ -15,6 +15,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 from torch.utils.data.distributed import DistributedSampler
 
+from .loading.clips import draw_frames
 from .loading.loader import Key, ResumableLoader, loader_arguments, ranks_of, training_loader, whole_key
 from .loading.sampling import seeded_generator
 from .loading.transforms import RandomResizedCrop
@@ -103,9 +104,16 @@ class FramesOfVideos(LabelledImages):
     def read(self, index: int, generator: torch.Generator) -> tuple[np.ndarray, int]:
         """See `LabelledImages`."""
         with open_video(self.entries[index].path) as video:
-            frames = video.num_frames
-            number = int(torch.randint(frames, (), generator=generator)) if self.crop else frames // 2
-            return video.read([number])[0], self.labels[index]
+            _, frames, _ = draw_frames(video, _any_frame if self.crop else _middle_frame, generator)
+            return frames[0], self.labels[index]
+
+
+def _any_frame(num_frames: int, generator: torch.Generator) -> Tensor:
+    return torch.randint(num_frames, (1,), generator=generator)
+
+
+def _middle_frame(num_frames: int, generator: torch.Generator) -> Tensor:
+    return torch.tensor([num_frames // 2])
 
 
 class _InOrder(DistributedSampler[Key]):

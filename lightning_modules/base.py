@@ -1,4 +1,4 @@
-"""What all methods share: a backbone that benchmarks can look into, a validation loss, a plan printed at the start."""
+"""What every method shares: extractors for the benchmarks, training and validation steps, checkpoints, the run plan."""
 
 from abc import abstractmethod
 from typing import Any, ClassVar, cast
@@ -8,77 +8,126 @@ from pytorch_lightning.utilities import rank_zero_info
 from pytorch_lightning.utilities.types import OptimizerLRScheduler
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
+from torchmetrics import MeanMetric
 
 from .backbones import Normalise, extractor_of
 from .backbones.build import Stage
-from .backbones.extractor import Dilated
 from .checkpoints import SavedModule
-from .schedules import scaled_lr, sgd_with_cosine
+from .plan import run_plan
+from .ranks import ranks_and_rank
+from .schedules import SampleLR, scaled_lr, sgd_with_cosine
 
 Batch = dict[str, Any]
-"""What a video DataModule gives: `clip` float RGB `(B, T, 3, H, W)` in [0, 1], `video_index` long `(B,)`, …
+"""A batch of a video DataModule: `clip` float RGB `(B, T, 3, H, W)` in [0, 1], `video_index` long `(B,)`, …
 
 A loader without held-out videos gives one empty batch, so that Lightning runs the validation hooks; modules skip it.
 """
 
 
-class CorrespondenceModule(SavedModule):
-    """Base of the methods; owns the backbone, its normalisation, and the contract with the benchmarks.
+class ExtractorModule(SavedModule):
+    """Base of every module that benchmarks can take a feature extractor from."""
 
-    A method defines `loss(batch)`. What a training step returns is public for callbacks: `loss`, and where a method has
-    them `embeddings`, `(B·T, D)` detached.
+    @abstractmethod
+    def feature_extractor(self, stage: Stage = None, stride: int | None = None, **options: Any) -> nn.Module:
+        """Return a view of the network for benchmarks, see `CorrespondenceModule.feature_extractor`."""
+
+    def predict_step(self, batch: Batch, batch_index: int) -> dict[str, Tensor]:
+        """Return `features`, `(B, T, C, h, w)`, of the frames of `clip`.
+
+        A batch that only names its video, as those of `PromptedVideoDataModule`, gives nothing here: a callback follows
+        the video at a stage of its own choice.
+        """
+        if "clip" not in batch:
+            return {}
+        clip: Tensor = batch["clip"]
+        return {"features": self.feature_extractor()(clip.flatten(0, 1)).unflatten(0, clip.shape[:2])}
+
+    def val_dataloader(self) -> DataLoader[Any]:
+        """Return a loader of one empty batch, for runs whose DataModule holds out no videos.
+
+        Without a batch Lightning runs no validation hooks, and so no benchmarks.
+        """
+        return DataLoader(cast(Dataset[Any], [{}]), batch_size=None)
+
+
+class CorrespondenceModule(ExtractorModule):
+    """Base of the methods: owns the backbone, its normalisation, the training steps and the contract with benchmarks.
+
+    A method defines
+
+    - `step(batch)`, which returns at least `loss`, and detached whatever callbacks may want to see (`embeddings`
+      `(N, D)`, for example, is what `CollapseMonitor` looks at). A training step returns the same dict;
+    - `configure_optimizers()`;
+    - `batch_size(batch)`, where its batches hold no `clip`.
     """
 
     backbone: nn.Module
     compile_options: ClassVar[dict[str, Any]] = {}
-    """Of `torch.compile`, where a method's `compile` is set."""
+    """Arguments of `torch.compile` for methods whose `compile` is set."""
+    synchronises_batch_norm: ClassVar[bool] = False
+    """Training on several GPUs takes BatchNorm statistics over all of them (SyncBatchNorm)."""
+    logged: ClassVar[tuple[str, ...]] = ()
+    """Scalars of a training step that are logged beside the loss, as `train/NAME`, where a step has them."""
 
     def __init__(self) -> None:
         super().__init__()
         self.normalise = Normalise()
+        self.validation_loss = MeanMetric()
+        self._place = (0, 0)  # epoch and batch, which draws are a function of
 
     @abstractmethod
     def step(self, batch: Batch) -> dict[str, Tensor]:
-        """Everything one batch yields: `loss` (scalar), and what callbacks may want to see, detached."""
+        """Compute the objective on a batch, in training and in validation.
+
+        Returns:
+            `loss`, a scalar; and further tensors for callbacks, detached.
+        """
+
+    def batch_size(self, batch: Batch) -> int:
+        """Return the number of samples in a batch; 0 for the empty batch of a loader without held-out data."""
+        return len(batch.get("clip", ()))
 
     def training_step(self, batch: Batch, batch_index: int) -> dict[str, Tensor]:
-        """One step; logs `train/loss`."""
+        """Compute the loss of a batch; log it as `train/loss`, and the scalars of `logged`."""
+        self._place, size = (self.current_epoch, batch_index), self.batch_size(batch)
+        if isinstance(schedule := self.lr_schedulers(), SampleLR):
+            schedule.count(size * ranks_and_rank()[0])
         published = self.step(batch)
-        self.log("train/loss", published["loss"], prog_bar=True, batch_size=len(batch["clip"]))
+        self.log("train/loss", published["loss"], prog_bar=True, batch_size=size)
+        shown = {f"train/{name}": published[name] for name in self.logged if name in published}
+        self.log_dict(shown, batch_size=size)
         return published
 
-    def validation_step(self, batch: Batch, batch_index: int) -> None:
-        """The same objective on held-out videos; logs `val/loss`."""
-        if "clip" in batch:
-            loss = self.step(batch)["loss"]
-            self.log("val/loss", loss, prog_bar=True, sync_dist=True, batch_size=len(batch["clip"]))
+    def validation_step(self, batch: Batch, batch_index: int) -> dict[str, Tensor] | None:
+        """Compute the objective on held-out data; log `val/loss`, its mean over all samples of all ranks.
 
-    def predict_step(self, batch: Batch, batch_index: int) -> dict[str, Tensor]:
-        """See `features_of`."""
-        return features_of(self, batch)
+        Ranks may hold different numbers of samples, so sums are reduced over them, not means.
+        """
+        if not (size := self.batch_size(batch)):
+            return None
+        published = self.step(batch)
+        self.validation_loss.update(published["loss"], weight=size)
+        self.log("val/loss", self.validation_loss, prog_bar=True, batch_size=size)
+        return published
 
-    def val_dataloader(self) -> DataLoader[Any]:
-        """What stands in where no DataModule gives held-out videos."""
-        return one_empty_batch()
-
-    def feature_extractor(self, stage: Stage = None, stride: int | None = None, dilated: Dilated = False) -> nn.Module:
-        """A view of the backbone for benchmarks; it shares the weights and leaves this module as it is.
+    def feature_extractor(self, stage: Stage = None, stride: int | None = None, **options: Any) -> nn.Module:
+        """Return a view of the backbone for benchmarks; it shares the weights and leaves this module as it is.
 
         Args:
             stage: `res2 … res5`, a block such as `res4.b1`, or a list of them for several maps in one pass.
-            stride: pixels per cell, by removing strides; None is 8.
-            dilated: SiamFC's dilations of res4 and res5 instead, see `ResNetExtractor`.
+            stride: pixels per cell, reached by removing strides; None is 8.
+            options: further options of the backbone's extractor, such as `dilated` of `ResNetExtractor`.
 
         Returns:
             A module in eval mode: float RGB `(N, 3, H, W)` in [0, 1] → `(N, C, h, w)`, with `.stride`.
 
         Raises:
-            ValueError: if the backbone has no such stage, stride or dilation.
+            ValueError: if the backbone has no such stage, stride or option.
         """
-        return extractor_of(self.backbone, stage, stride, dilated).to(self.device)
+        return extractor_of(self.backbone, stage, stride, **options).to(self.device)
 
     def global_batch(self) -> int:
-        """Videos per optimiser step over all devices and accumulated batches."""
+        """Return the number of samples per optimiser step over all devices and accumulated batches."""
         self.trainer.fit_loop.setup_data()
         loader = self.trainer.train_dataloader
         size = getattr(loader, "batch_size", None)
@@ -86,11 +135,15 @@ class CorrespondenceModule(SavedModule):
             raise ValueError(f"{type(loader).__name__} has no batch_size: the learning rate is scaled with it")
         return int(size * self.trainer.world_size * self.trainer.accumulate_grad_batches)
 
+    def videos_per_device(self) -> int:
+        """Return the number of samples that a device sees at a time."""
+        return self.global_batch() // self.trainer.world_size // self.trainer.accumulate_grad_batches
+
     def total_steps(self) -> int:
-        """Optimiser steps of the whole run, which learning rates are scheduled over.
+        """Return the number of optimiser steps of the run, over which learning rates are scheduled.
 
         Raises:
-            ValueError: if only time limits the run.
+            ValueError: if only a time limits the run.
         """
         steps = self.trainer.estimated_stepping_batches
         if steps == float("inf"):
@@ -100,43 +153,52 @@ class CorrespondenceModule(SavedModule):
         return int(steps)
 
     def scaled_sgd(self) -> OptimizerLRScheduler:
-        """SGD by `base_lr`, `momentum` and `weight_decay`, the rate scaled and decaying to 0 by a cosine (VFS, 4.1)."""
+        """Return SGD by `base_lr`, `momentum` and `weight_decay`, scaled linearly, with a cosine decay (VFS, 4.1)."""
         settings, steps = self.hparams, self.total_steps()
         lr = scaled_lr(settings["base_lr"], self.global_batch())
         return sgd_with_cosine(self, lr, settings["momentum"], settings["weight_decay"], steps)
 
+    def generator(self) -> torch.Generator:
+        """Return a CPU generator whose draws are a function of (seed, epoch, batch) alone, the same on all ranks.
+
+        In validation it is always the same.
+        """
+        key = (self.hparams["seed"], *(self._place if self.training else ()))
+        return torch.Generator().manual_seed(hash(key) % 2**63)
+
     def plan(self) -> dict[str, str]:
-        """What is about to happen, as rows of a table; methods add theirs."""
-        trainer, steps = self.trainer, self.total_steps()
-        devices, accumulated, batch = trainer.world_size, trainer.accumulate_grad_batches, self.global_batch()
-        rates = [f"{group.get('initial_lr', group['lr']):.6g}" for group in trainer.optimizers[0].param_groups]
-        return {
-            "method": type(self).__name__,
-            "backbone": f"{self.hparams.get('backbone')}, {_millions(self.backbone)} of {_millions(self)} M parameters",
-            "global batch": f"{batch} videos = {batch // devices // accumulated} per device × {devices} device(s) × "
-            f"{accumulated} accumulated",
-            "learning rate": f"{', '.join(rates)} at the start",
-            "steps": f"{steps} in {trainer.max_epochs} epochs" if (trainer.max_epochs or 0) > 0 else str(steps),
-            "BatchNorm": self._batch_norm_groups(),
-            "precision": f"{trainer.precision}{', backbone compiled' * bool(self.hparams.get('compile'))}",
-        }
+        """Return the plan that is printed before training: row → text."""
+        return run_plan(self)
+
+    def compiled_networks(self) -> list[nn.Module]:
+        """Return the networks that the hyper-parameter `compile` compiles."""
+        return [self.backbone]
+
+    def configure_model(self) -> None:
+        """Convert BatchNorm where the method wants it synchronised and several GPUs train."""
+        trainer = self.trainer
+        several = trainer.world_size > 1 and trainer.strategy.root_device.type == "cuda"
+        if self.synchronises_batch_norm and trainer.state.fn == "fit" and several:
+            for name, child in self.named_children():
+                setattr(self, name, nn.SyncBatchNorm.convert_sync_batchnorm(child))
 
     def on_fit_start(self) -> None:
-        """Refuse what cannot work; compile what is to be compiled."""
-        synchronised = any(isinstance(module, nn.SyncBatchNorm) for module in self.modules())
-        if synchronised and self.device.type == "cpu":
+        """Refuse what cannot work; compile the networks if `compile` is set.
+
+        Raises:
+            ValueError: if BatchNorm is to be synchronised on CPUs.
+        """
+        wanted = self.trainer._accelerator_connector._layer_sync is not None
+        converted = any(isinstance(module, nn.SyncBatchNorm) for module in self.modules())
+        if (wanted or converted) and self.device.type == "cpu":
             raise ValueError("trainer.sync_batchnorm=true: SyncBatchNorm does not run on a CPU; leave it out there")
         if self.hparams.get("compile"):
-            # in place: names in checkpoints stay, and what is copied from here, as extractors are, is not compiled
+            # in place, so that names in checkpoints stay and extractors, which are copies, are not compiled
             for network in self.compiled_networks():
                 network.compile(**self.compile_options)
 
-    def compiled_networks(self) -> list[nn.Module]:
-        """What `compile` compiles."""
-        return [self.backbone]
-
     def on_train_start(self) -> None:
-        """Print the plan, once everything that it tells is known."""
+        """Print the plan."""
         # The schedule needs the loader before Lightning restores its state, and Lightning then forgets to: a run
         # resumed within an epoch would see the epoch's first batches again.
         self.trainer.fit_loop._load_combined_loader_states()
@@ -145,45 +207,17 @@ class CorrespondenceModule(SavedModule):
         rank_zero_info("\n".join(f"  {name:<{width}}  {text}" for name, text in plan.items()))
 
     def on_train_batch_start(self, batch: Any, batch_index: int) -> None:
-        """Refuse bytes, which a loader of a user's own may give; our DataModules turn them into shares on the device.
+        """Refuse uint8 clips; our DataModules convert them to floats on the device, a user's own loader may not.
 
         Raises:
-            ValueError: if `clip` is of bytes.
+            ValueError: if `clip` is uint8.
         """
         if isinstance(batch, dict) and isinstance(clip := batch.get("clip"), Tensor) and clip.dtype == torch.uint8:
             raise ValueError("clip is of bytes: give float RGB in [0, 1], clip.float() / 255")
 
-    def _batch_norm_groups(self) -> str:
-        kinds = {type(m).__name__ for m in self.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)}
-        if not kinds:
-            return "none"
-        if "SyncBatchNorm" in kinds:
-            return f"SyncBatchNorm: one group over {self.trainer.world_size} device(s)"
-        return f"{', '.join(sorted(kinds))}: each device normalises its own frames"
-
-
-def _millions(module: nn.Module) -> str:
-    return f"{sum(parameter.numel() for parameter in module.parameters()) / 1e6:.1f}"
-
-
-def features_of(module: Any, batch: Batch) -> dict[str, Tensor]:
-    """What a prediction step gives: `features` `(B, T, C, h, w)` of the frames of `clip`, where a batch has them.
-
-    A video that is only named, as by `PromptedVideoDataModule`, is followed by a callback, at the callback's stage.
-    """
-    if "clip" not in batch:
-        return {}
-    clip: Tensor = batch["clip"]
-    return {"features": module.feature_extractor()(clip.flatten(0, 1)).unflatten(0, clip.shape[:2])}
-
-
-def one_empty_batch() -> DataLoader[Any]:
-    """A loader of one empty batch: without a batch Lightning runs no validation hooks, and so no benchmarks."""
-    return DataLoader(cast(Dataset[Any], [{}]), batch_size=None)
-
 
 def split_views(clip: Tensor) -> tuple[Tensor, Tensor]:
-    """The two views of VFS: the first and the last half of a clip's frames (VFS, section 3.2).
+    """Split a clip in time into the two views of VFS, its first and its last half (VFS, section 3.2).
 
     Args:
         clip: `(B, n, …)`, frames in time order.

@@ -2,17 +2,14 @@
 
 from typing import Any
 
-from torch import Tensor, nn
-from torch.utils.data import DataLoader
+from torch import nn
 
 from .backbones import build_encoder, remembered
 from .backbones.build import Encoder, Stage
-from .backbones.extractor import Dilated
-from .base import features_of, one_empty_batch
-from .checkpoints import SavedModule
+from .base import ExtractorModule
 
 
-class FrozenEncoder(SavedModule):
+class FrozenEncoder(ExtractorModule):
     """A backbone by name, checkpoint or import path, for `validate` and `predict`.
 
     Args:
@@ -48,18 +45,10 @@ class FrozenEncoder(SavedModule):
             self.encoder.mean, self.encoder.std = tuple(mean or self.encoder.mean), tuple(std or self.encoder.std)
         self.hparams.update(remembered(self.encoder))
 
-    def feature_extractor(self, stage: Stage = None, stride: int | None = None, dilated: Dilated = False) -> nn.Module:
-        """See `CorrespondenceModule.feature_extractor`."""
+    def feature_extractor(self, stage: Stage = None, stride: int | None = None, **options: Any) -> nn.Module:
+        """Return a view of the encoder, see `CorrespondenceModule.feature_extractor`; defaults are this module's."""
         stage, stride = stage or self.hparams["stage"], stride or self.hparams["stride"]
-        return self.encoder.feature_extractor(stage, stride, dilated).to(self.device)
-
-    def val_dataloader(self) -> DataLoader[Any]:
-        """See `one_empty_batch`."""
-        return one_empty_batch()
+        return self.encoder.feature_extractor(stage, stride, **options).to(self.device)
 
     def validation_step(self, batch: dict[str, Any], batch_index: int) -> None:
-        """Nothing to do; the benchmarks run in the hooks after it."""
-
-    def predict_step(self, batch: dict[str, Any], batch_index: int) -> dict[str, Tensor]:
-        """See `features_of`."""
-        return features_of(self, batch)
+        """Do nothing; benchmarks run in the hooks after it."""

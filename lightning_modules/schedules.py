@@ -1,57 +1,117 @@
-"""Learning rates: linear scaling with the global batch, and the decay that the papers use."""
+"""Learning rates: linear scaling with the global batch, and the decays that the papers use."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from typing import Any
 
 from pytorch_lightning.utilities.types import OptimizerLRSchedulerConfig
 from torch import nn
-from torch.optim import SGD
-from torch.optim.lr_scheduler import LambdaLR
+from torch.optim import SGD, Optimizer
+from torch.optim.lr_scheduler import LambdaLR, LRScheduler
+
+LIIR_WARMUP_STEPS = {0.4: 1 / 2, 0.6: 1 / 4, 0.8: 1 / 8, 1.0: 1 / 16}
+"""Liir's first phase: fraction of its decay samples → factor beyond it (1 M samples in the public code)."""
+LIIR_STEPS = {55 / 300: 0.9, 85 / 300: 0.75, 135 / 300: 1 / 2, 175 / 300: 1 / 4, 250 / 300: 1 / 8, 1.0: 1 / 16}
+"""The same for Liir's second phase (300,000 samples)."""
 
 
 def scaled_lr(base_lr: float, global_batch: int) -> float:
-    """Learning rate for a global batch, `base_lr` being the one for 256 (VFS, section 4.1)."""
+    """Return the learning rate for a global batch, `base_lr` being the one for 256 (VFS, section 4.1)."""
     return base_lr * global_batch / 256
 
 
 def cosine_factor(step: int, total_steps: int) -> float:
-    """Factor of the learning rate at a step, from 1 at step 0 down to 0 at `total_steps`, without warm-up.
+    """Return the factor of the learning rate at a step: 1 at step 0, 0 at `total_steps`, without warm-up.
 
-    Paper: VFS, section 4.1; SGDR, Eq. 5.
+    Papers: VFS, section 4.1; SGDR (Loshchilov and Hutter, ICLR 2017), Eq. 5.
     """
     return 0.5 * (1 + math.cos(math.pi * min(step, total_steps) / total_steps))
 
 
-def step_factor(share: float, steps: Mapping[float, float]) -> float:
-    """Factor of the learning rate after a share of the samples: that of the last step passed, 1 before the first.
+def step_factor(fraction: float, steps: Mapping[float, float]) -> float:
+    """Return the factor of the learning rate after a fraction of the samples.
 
     Args:
-        share: of the samples, 0 at the start.
-        steps: share → factor beyond it, ascending.
+        fraction: of the samples, 0 at the start.
+        steps: fraction → factor beyond it, ascending; before the first the factor is 1.
 
     Example:
         >>> step_factor(0.5, {0.4: 0.5, 0.6: 0.25})
         0.5
     """
-    return [1.0, *(factor for passed, factor in steps.items() if share > passed)][-1]
+    return [1.0, *(factor for passed, factor in steps.items() if fraction > passed)][-1]
+
+
+def exponential_factor(step: int, steps: int, last: float) -> float:
+    """Return the factor of a learning rate that falls from 1 at step 0 to `last` at `steps`, by a constant ratio.
+
+    Source: SiamFC (Bertinetto et al., 2016), section 3.1. VFS's configuration falls from 1e-3 to 1e-5 in 50 epochs, a
+    ratio of 0.912 an epoch; its appendix says 0.9.
+    """
+    return float(last ** (step / steps))
 
 
 def sgd_with_cosine(
     module: nn.Module, lr: float, momentum: float, weight_decay: float, total_steps: int
 ) -> OptimizerLRSchedulerConfig:
-    """SGD over every parameter that learns, with a cosine decay by step, in the form Lightning takes.
+    """Return SGD over every parameter that takes a gradient, with a cosine decay by step.
 
     Args:
-        module: whose parameters learn.
-        lr: at the first step.
+        module: the module whose parameters learn.
+        lr: learning rate of the first step.
         momentum: of SGD.
         weight_decay: of every parameter, biases and norms included (as in the VFS code).
-        total_steps: optimiser steps of the whole run.
+        total_steps: optimiser steps of the run.
 
     Returns:
-        What `configure_optimizers` returns.
+        A configuration in the form that `configure_optimizers` returns.
     """
     parameters = [parameter for parameter in module.parameters() if parameter.requires_grad]
     optimizer = SGD(parameters, lr=lr, momentum=momentum, weight_decay=weight_decay)
-    schedule = LambdaLR(optimizer, lambda step: cosine_factor(step, total_steps))
-    return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step", "name": "lr"}}
+    return scheduled(optimizer, LambdaLR(optimizer, lambda step: cosine_factor(step, total_steps)))
+
+
+def scheduled(optimizer: Optimizer, schedule: LRScheduler, interval: str = "step") -> OptimizerLRSchedulerConfig:
+    """Return an optimiser and its schedule in the form that `configure_optimizers` returns; logged as `lr`."""
+    return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": interval, "name": "lr"}}
+
+
+class SampleLR(LambdaLR):
+    """Schedule over the number of samples seen, whatever number of them an optimiser step takes.
+
+    `count` adds the samples of a batch; `step`, once per optimiser step, moves on by all that were counted since the
+    last one, and by 1 where none were.
+    """
+
+    _counted = 0
+
+    def count(self, samples: int) -> None:
+        """Add samples of one batch, of all ranks together."""
+        self._counted += samples
+
+    def step(self, epoch: int | None = None) -> None:
+        """Set the learning rate for the next optimiser step."""
+        self.last_epoch += max(self._counted, 1) - 1
+        self._counted = 0
+        super().step(epoch)
+
+
+def liir_factor(settings: Mapping[str, Any], epoch_samples: int) -> Callable[[int], float]:
+    """Return Liir's factor of the learning rate as a function of the samples seen.
+
+    Both phases start at their own rate and fall by steps to 1/16 of it (section 3.3; steps as in the public code).
+
+    Args:
+        settings: `warmup_epochs`, `warmup_lr` and `lr`, the rates at the start of each phase, `warmup_decay_samples`
+            and `decay_samples`, after which each has fallen to 1/16.
+        epoch_samples: samples of an epoch, of all ranks.
+    """
+    warmup_samples = settings["warmup_epochs"] * epoch_samples
+    ratio = settings["lr"] / settings["warmup_lr"]
+
+    def factor(samples: int) -> float:
+        if samples < warmup_samples:
+            return step_factor(samples / settings["warmup_decay_samples"], LIIR_WARMUP_STEPS)
+        return ratio * step_factor((samples - warmup_samples) / settings["decay_samples"], LIIR_STEPS)
+
+    return factor

@@ -1,4 +1,4 @@
-"""SiamFC over a frozen encoder: a 1 × 1 convolution for exemplars and one for search regions learn to track."""
+"""SiamFC over a frozen encoder: one 1 × 1 convolution for exemplars and one for search regions learn to track."""
 
 from typing import Any, Literal, cast
 
@@ -9,10 +9,11 @@ from torch.optim import Adam
 from torch.optim.lr_scheduler import LambdaLR
 
 from .backbones import build_encoder, remembered, share
-from .backbones.build import UNDILATED, Stage
-from .backbones.extractor import Dilated
-from .base import CorrespondenceModule
-from .functional.siamese import balanced_loss, exponential_factor, focal_loss, response_labels, siamese_correlation
+from .backbones.build import Stage
+from .backbones.extractor import UNDILATED, Dilated, refuse_options
+from .base import Batch, CorrespondenceModule
+from .functional.siamese import balanced_loss, focal_loss, response_labels, siamese_correlation
+from .schedules import exponential_factor, scheduled
 
 LOSSES = {"focal": focal_loss, "balanced": balanced_loss}
 
@@ -23,29 +24,32 @@ class SiamFC(CorrespondenceModule):
     The backbone stays in eval mode, its BatchNorm statistics as they are. `OtbBenchmark` tracks with it as it does with
     any module. Data: `Got10kDataModule`.
 
-    Papers: SiamFC (Bertinetto et al., 2016); VFS, section 4.2, Table 8 and appendix.
+    Papers: SiamFC (Bertinetto et al., ECCV workshops 2016); VFS, section 4.2, Table 8 and appendix. The paper speaks of
+    one additional linear layer; the released code, like this class, has one convolution for exemplars and one for
+    search regions. 68.9 / 52.2 (precision / success, ResNet-18) is of an encoder trained with colour augmentation and
+    8 frames.
 
     Args:
         backbone: a checkpoint of any module, `torchvision:NAME`, `timm:NAME` or `package.module:callable` (see
             `build_feature_extractor`).
-        stage: whose features are taken, one; None is the network's default.
+        stage: name of the stage whose features are correlated; None is the network's default.
         stride: pixels per feature cell, where `dilated` is False.
         dilated: remove the strides of res4 and res5 and dilate their 3 × 3 convolutions instead, see
             `ResNetExtractor`; False for networks other than ResNets, Liir's among them.
-        pretrained: the library's own weights, for names of timm and torchvision.
+        pretrained: load the library's own weights, for names of timm and torchvision.
         loss: "focal" (VFS) or "balanced" (SiamFC).
-        start: "random" (VFS), or "identity": both convolutions begin as none, so that the first response is that of the
-            frozen features. That is for budgets far below the paper's 50 epochs of GOT-10k; a frozen response is large,
-            so give a `response_scale` of 1e-4 or less with it.
+        start: "random" (VFS), or "identity": both convolutions start as the identity, so that the first response is
+            that of the frozen features, for budgets far below the paper's 50 epochs of GOT-10k. A frozen response is
+            large: combine it with a `response_scale` of 1e-4 or less.
         response_scale: factor on the correlation, 1e-3 for ResNet-18 and 1e-5 for ResNet-50.
-        positive_radius: of the label's positive places, pixels of the search crop.
-        lr: of Adam, in the first epoch.
-        last_lr: reached after the last epoch, by the same factor in each (VFS's appendix: × 0.9 an epoch, which is
-            5e-6 after 50).
-        encoder: how to make the encoder without its checkpoint; the module writes it into checkpoints of its own.
+        positive_radius: radius of the label's positive places, in pixels of the search crop.
+        lr: learning rate of Adam in the first epoch.
+        last_lr: learning rate after the last epoch; the rate falls by a constant ratio, 0.912 an epoch over 50 epochs
+            as in the released configuration (the paper's appendix says 0.9, which ends at 5e-6).
+        encoder: recipe for the encoder without its checkpoint; the module writes it into its own checkpoints.
 
     Raises:
-        ValueError: if the backbone is of no such form or has no such stage, or the loss or the start is another.
+        ValueError: if the backbone's name has another form, it has no such stage, or the loss or start is unknown.
     """
 
     def __init__(
@@ -73,7 +77,7 @@ class SiamFC(CorrespondenceModule):
         self.save_hyperparameters()
         whole = build_encoder(backbone, pretrained, encoder)
         self.hparams.update(remembered(whole))
-        self.backbone = whole.feature_extractor(stage, stride, dilated).requires_grad_(False).eval()
+        self.backbone = whole.feature_extractor(stage, stride, dilated=dilated).requires_grad_(False).eval()
         self.stride = int(self.backbone.stride)  # type: ignore[arg-type]
         with torch.inference_mode():
             width = self.backbone(torch.zeros(1, 3, 64, 64)).shape[1]
@@ -84,35 +88,27 @@ class SiamFC(CorrespondenceModule):
                 nn.init.zeros_(cast(Tensor, convolution.bias))
 
     def train(self, mode: bool = True) -> "SiamFC":
-        """The convolutions may train; the backbone never does."""
+        """Set the mode of the convolutions; the backbone stays in eval mode."""
         super().train(mode)
         self.backbone.eval()
         return self
 
     def forward(self, exemplar: Tensor, search: Tensor) -> Tensor:
-        """Float RGB `(N, 3, a, a)` and `(N, 3, b, b)` in [0, 1] → response `(N, 1, n, n)`, logits."""
+        """Return logits `(N, 1, n, n)` of float RGB crops `(N, 3, a, a)` and `(N, 3, b, b)` in [0, 1]."""
         with torch.no_grad():
             z, x = self.backbone(exemplar), self.backbone(search)
         return siamese_correlation(self.exemplar_conv(z), self.search_conv(x)) * self.hparams["response_scale"]
 
-    def step(self, batch: dict[str, Tensor]) -> dict[str, Tensor]:
-        """See `CorrespondenceModule`; batches are those of `Got10kDataModule`."""
+    def batch_size(self, batch: Batch) -> int:
+        """Return the number of pairs in a batch."""
+        return len(batch.get("search", ()))
+
+    def step(self, batch: Batch) -> dict[str, Tensor]:
+        """Compute the loss of the pairs of `Got10kDataModule`; return also `response`, `(N, 1, n, n)`."""
         response = self(batch["exemplar"], batch["search"]).float()
         labels = response_labels(response.shape[-2:], self.hparams["positive_radius"] / self.stride)
         loss = LOSSES[self.hparams["loss"]](response, labels.to(response.device))
         return {"loss": loss, "response": response.detach()}
-
-    def training_step(self, batch: dict[str, Tensor], batch_index: int) -> dict[str, Tensor]:
-        """One step; logs `train/loss`."""
-        published = self.step(batch)
-        self.log("train/loss", published["loss"], prog_bar=True, batch_size=len(batch["search"]))
-        return published
-
-    def validation_step(self, batch: dict[str, Tensor], batch_index: int) -> None:
-        """The same objective on held-out pairs; logs `val/loss`."""
-        if "search" in batch:
-            loss = self.step(batch)["loss"]
-            self.log("val/loss", loss, prog_bar=True, sync_dist=True, batch_size=len(batch["search"]))
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
         """Adam without weight decay; the rate falls epoch by epoch, or step by step where the run counts steps."""
@@ -122,27 +118,26 @@ class SiamFC(CorrespondenceModule):
         total = int(trainer.max_epochs) if by_epoch else self.total_steps()  # type: ignore[arg-type]
         last = settings["last_lr"] / settings["lr"]
         schedule = LambdaLR(optimizer, lambda passed: exponential_factor(passed, total, last))
-        interval = "epoch" if by_epoch else "step"
-        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": interval, "name": "lr"}}
+        return scheduled(optimizer, schedule, "epoch" if by_epoch else "step")
 
-    def plan(self) -> dict[str, str]:
-        """See `CorrespondenceModule`."""
-        return super().plan() | {"BatchNorm": "frozen"}
-
-    def feature_extractor(self, stage: Stage = None, stride: int | None = None, dilated: Dilated = False) -> nn.Module:
-        """The features that the tracker correlates.
+    def feature_extractor(
+        self, stage: Stage = None, stride: int | None = None, *, dilated: Dilated = False, **options: Any
+    ) -> nn.Module:
+        """Return the features that the tracker correlates.
 
         Args:
             stage: None or the one that this module was made with.
             stride: None or its own.
             dilated: False or its own.
+            options: those of other modules, which are refused.
 
         Returns:
-            See `SiameseExtractor`; it shares the weights.
+            A `SiameseExtractor` that shares the weights.
 
         Raises:
             ValueError: for another stage, stride or dilation.
         """
+        refuse_options("SiamFC", options)
         own: Any = self.backbone
         dilation = getattr(own, "dilated", False)
         if stage not in (None, own.stage) or stride not in (None, self.stride) or dilated not in (False, dilation):
@@ -155,7 +150,7 @@ class SiamFC(CorrespondenceModule):
 
 
 class SiameseExtractor(nn.Module):
-    """Features of search regions by a call, those of exemplars by `exemplar`.
+    """Extractor of search-region features, with `exemplar` for the exemplars' features.
 
     Attributes:
         stride: pixels per cell.
@@ -168,15 +163,15 @@ class SiameseExtractor(nn.Module):
         self.dilated = getattr(backbone, "dilated", False)
 
     def forward(self, images: Tensor) -> Tensor:
-        """Float RGB `(N, 3, H, W)` in [0, 1] → `(N, C, h, w)`."""
+        """Return features of search regions: float RGB `(N, 3, H, W)` in [0, 1] → `(N, C, h, w)`."""
         return self.search_conv(self.backbone(images))
 
     def exemplar(self, crops: Tensor) -> Tensor:
-        """The same of the crops that a target is known by."""
+        """Return features of the crops that a target is known by: `(N, 3, a, a)` → `(N, C, h, w)`."""
         return self.exemplar_conv(self.backbone(crops))
 
     def folded(self) -> "SiameseExtractor":
-        """A copy whose backbone has its BatchNorms folded, where it can do that."""
+        """Return a copy whose backbone has its BatchNorms folded into convolutions, if the backbone offers that."""
         backbone: Any = self.backbone
         fast = backbone.folded() if hasattr(backbone, "folded") else backbone
         return SiameseExtractor(fast, self.exemplar_conv, self.search_conv)

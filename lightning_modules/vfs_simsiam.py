@@ -33,6 +33,8 @@ class VFSSimSiam(CorrespondenceModule):
         ValueError: if the backbone's name is unknown.
     """
 
+    synchronises_batch_norm = True
+
     def __init__(
         self,
         backbone: str = "torchvision:resnet18",

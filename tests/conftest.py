@@ -34,6 +34,15 @@ def shared_data() -> Path:
     return path
 
 
+@pytest.fixture(scope="session")
+def shared_points() -> Path:
+    """The folder of TAP-Vid material, ../shared/tapvid; skips where it is missing."""
+    path = SHARED / "tapvid"
+    if not path.is_dir():
+        pytest.skip(f"TAP-Vid material is not here: {path}")
+    return path
+
+
 @pytest.fixture(autouse=True)
 def _repeatable() -> Iterator[None]:
     """Each test starts from the same random state and leaves the number of threads as it was."""

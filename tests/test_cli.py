@@ -2,9 +2,12 @@
 
 import json
 
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 
+from callbacks.metrics import region_similarity
 from cli import main
 
 TINY = [
@@ -104,7 +107,8 @@ def test_debug_shows_the_traceback(tmp_path):
         main(["validate", "--model=FrozenEncoder", "--model.spec=resnet18", "--debug"])
 
 
-def test_validate_of_a_frozen_encoder_needs_no_data(davis_root, tmp_path):
+def test_validate_of_a_frozen_encoder_scores_what_it_wrote(davis_root, tmp_path):
+    """The score is that of the masks on disk, by the plain metric, and the masks follow the object."""
     main(
         [
             "validate",
@@ -118,7 +122,23 @@ def test_validate_of_a_frozen_encoder_needs_no_data(davis_root, tmp_path):
             '--trainer.callbacks.changes={"radius": 3, "context": 2}',
         ]
     )
-    assert 0 < json.loads((tmp_path / "results.json").read_text())["scores"]["J&F-Mean"] < 1
+    found = json.loads((tmp_path / "results.json").read_text())["scores"]["J-Mean"]
+    written, never_moved = [], []
+    for folder in sorted((davis_root / "Annotations/480p").iterdir()):
+        truth = read_masks(folder)
+        predicted = read_masks(*tmp_path.rglob(f"{folder.name}/00000.png"), beside=True)
+        for number in range(1, int(truth.max()) + 1):
+            inner = slice(1, -1)  # the first and the last frame are not scored
+            written.append(region_similarity(predicted[inner] == number, truth[inner] == number).mean())
+            still = (truth[:1] == number).expand(len(truth) - 2, -1, -1)
+            never_moved.append(region_similarity(still, truth[inner] == number).mean())
+    assert found == pytest.approx(float(torch.stack(written).mean()), abs=1e-9)
+    assert found != pytest.approx(float(torch.stack(never_moved).mean()), abs=1e-3)
+
+
+def read_masks(path, beside=False):
+    files = sorted((path.parent if beside else path).glob("*.png"))
+    return torch.stack([torch.from_numpy(np.asarray(Image.open(file))) for file in files])
 
 
 def test_checkpoints_hold_plain_types(video_folder, davis_root, tmp_path):

@@ -11,7 +11,7 @@ from callbacks.command_line.runs import VidcorrCLI
 
 CONFIGS = Path(__file__).resolve().parents[1] / "configs"
 ON_ANY_MACHINE = ["--trainer.accelerator=cpu", "--trainer.devices=1", "--trainer.strategy=auto"]
-EVERY = sorted(str(path.relative_to(CONFIGS)) for path in CONFIGS.rglob("*.yaml"))
+EVERY = sorted(str(path.relative_to(CONFIGS)) for path in CONFIGS.rglob("*.yaml") if path.parent.name != "studies")
 FIT = {"LearningRateMonitor", "LastCheckpoint", "Throughput", "Safeguards"}
 
 

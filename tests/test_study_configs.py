@@ -1,76 +1,163 @@
-"""The recipes of VFS's study: each is built from its files, and each axis of Tables 2 to 6 is a flag."""
+"""The recipes carry the values that the papers print, and each axis of their tables is a flag.
 
-from pathlib import Path
-from typing import Any
+Values stand here as the papers have them (VFS: arXiv 2103.17263; Liir: arXiv 2203.14333; MoCo: 1911.05722, section 4.1;
+SimSiam: 2011.10566, appendix A), so that a config that drifts from them fails.
+"""
+
+from collections import Counter
 
 import pytest
-from pytorch_lightning import LightningModule
-from pytorch_lightning.cli import LightningCLI
+import torch
 
-import cli  # noqa: F401  (so that classes are known by their names)
+from callbacks.command_line.runs import VidcorrCLI
+from lightning_modules.functional import PropagationProtocol
 
-pytestmark = pytest.mark.filterwarnings("ignore:LightningCLI's args parameter")
-CONFIGS = Path(__file__).parents[1] / "configs"
-
-
-def build(*files: str, flags: tuple[str, ...] = (), trainer: str = "trainer/gpus.yaml") -> Any:
-    """What the files and flags stand for, on a CPU."""
-    words = [f"--config={CONFIGS / file}" for file in (trainer, *files)]
-    words += ["--trainer.accelerator=cpu", "--trainer.devices=1", "--trainer.strategy=auto", "--trainer.logger=false"]
-    return LightningCLI(
-        LightningModule,
-        subclass_mode_model=True,
-        subclass_mode_data=True,
-        auto_configure_optimizers=False,
-        save_config_callback=None,
-        seed_everything_default=False,
-        run=False,
-        args=[*words, *flags],
-    )
+GPUS = 8
+BATCH = 256  # VFS, section 4.1
+EPOCHS_OF_THE_LIST = {"r18": 100, "r50": 500}  # VFS, section 4.1
+VFS = {"base_lr": 0.05, "momentum": 0.9, "weight_decay": 1e-4}  # section 4.1
+MOCO = {"encoder_momentum": 0.999, "temperature": 0.2, "queue_size": 65536}  # section 4.1
+TABLE_A1 = {
+    "davis": {"topk": 10, "context": 20, "radius": 12},
+    "vip": {"topk": 10, "context": 8, "radius": 20},
+    "jhmdb": {"topk": 10, "context": 4, "radius": 20},
+}
 
 
-@pytest.mark.parametrize("colour", [False, True])
-@pytest.mark.parametrize(
-    ("name", "frames", "repeat"),
-    [("vfs_simsiam_r18", 8, 2), ("vfs_simsiam_r50", 2, 5), ("vfs_moco_r18", 8, 2), ("vfs_moco_r50", 2, 5)],
-)
-def test_recipes(name: str, frames: int, repeat: int, colour: bool) -> None:
-    flags = (f"--data.frames={frames}", f"--data.repeat={repeat}", f"--data.colour={colour}")
-    built = build(f"{name}.yaml", "data/kinetics.yaml", "monitor.yaml", flags=flags)
-    assert type(built.model).__name__ == ("VFSMoCo" if "moco" in name else "VFSSimSiam")
-    assert built.model.hparams["backbone"] == f"torchvision:resnet{name[-2:]}"
-    assert built.trainer.max_epochs == 100
-    assert built.datamodule.batch_size * 8 == 256
-    assert (built.datamodule.colour is not None) == colour
-    assert built.datamodule.repeat == repeat
-    assert "CollapseMonitor" in {type(callback).__name__ for callback in built.trainer.callbacks}
+def build(*files, flags=()):
+    """Build what the files and flags stand for, on a CPU."""
+    words = [f"--config={file}" for file in ("trainer/gpus.yaml", *files)]
+    machine = ["--trainer.accelerator=cpu", "--trainer.devices=1", "--trainer.strategy=auto", "--trainer.logger=false"]
+    return VidcorrCLI([*words, *machine, *flags], run=False)
+
+
+def benchmark_of(built):
+    entries = built.config["trainer"]["callbacks"]
+    (benchmark,) = [entry for entry in entries if entry.class_path.endswith("Benchmark")]
+    return benchmark.init_args
+
+
+@pytest.mark.parametrize("name", ["vfs_simsiam_r18", "vfs_simsiam_r50", "vfs_moco_r18", "vfs_moco_r50"])
+def test_vfs_section_4_1(name):
+    depth = name[-3:]
+    # "2 frames" of Tables 5 and 6; a pass over the list five times makes 500 epochs of 100
+    flags = ["--data.frames=2", *(["--data.repeat=5"] if depth == "r50" else ["--data.repeat=1"])]
+    built = build(f"{name}.yaml", "data/kinetics.yaml", flags=flags)
+    given = built.model.hparams
+    assert {key: given[key] for key in VFS} == VFS
+    assert given["backbone"] == f"torchvision:resnet{depth[1:]}"
+    assert built.datamodule.batch_size * GPUS == BATCH
+    assert built.trainer.max_epochs * built.datamodule.repeat == EPOCHS_OF_THE_LIST[depth]
+    assert built.trainer.accumulate_grad_batches == 1
+    assert built.datamodule.colour is None  # the default of the study
     if "moco" in name:
-        assert not built.config["trainer"]["sync_batchnorm"]
-        assert built.model.queue.nearest_sizes(256 * frames // 2) == []
+        assert {key: given[key] for key in MOCO} == MOCO
+        assert given["projection_dim"] == 128
+        assert MOCO["queue_size"] % (BATCH * 2 // 2) == 0
+    else:  # the released heads: 3-layer projector and 2-layer predictor
+        assert (given["projector_dim"], given["predictor_dim"]) == {"r18": (512, 128), "r50": (2048, 512)}[depth]
+
+
+def test_vfs_augmentation_and_sampling():
+    data = build("vfs_simsiam_r18.yaml", "data/kinetics.yaml").config["data"]["init_args"]
+    assert (data["size"], tuple(data["area"]), data["flip"]) == (224, (0.2, 1.0), 0.5)
+    assert (data["sampling"], data["frames"], data["repeat"]) == ("distant", 8, 2)  # the released R18 recipe
 
 
 @pytest.mark.parametrize("interval", [0, 2, 4, 8, 16, 32])
-def test_axes_of_sampling_and_augmentation_are_flags(interval: int) -> None:
+def test_vfs_table_3(interval):
     flags = ("--data.sampling=continuous", f"--data.interval={interval}", "--data.frames=2", "--data.spatial=false")
     built = build("vfs_simsiam_r18.yaml", "data/kinetics.yaml", flags=flags)
     first, second = built.datamodule.sampling(300, None)
     assert second - first == interval
 
 
-@pytest.mark.parametrize("name", ["moco", "simsiam"])
-def test_linear_protocols(name: str) -> None:
+@pytest.mark.parametrize("colour", [False, True])
+def test_vfs_table_2_colour_is_a_flag(colour):
+    built = build("vfs_simsiam_r18.yaml", "data/kinetics.yaml", flags=[f"--data.colour={colour}"])
+    assert (built.datamodule.colour is not None) == colour
+
+
+@pytest.mark.parametrize("name", TABLE_A1)
+def test_vfs_table_a1(name):
+    benchmark = benchmark_of(build("vfs_simsiam_r18.yaml", f"benchmarks/{name}.yaml"))
+    assert (benchmark.protocol, benchmark.changes, benchmark.stage) == ("vfs", None, "res4")  # section 4.2
+    fields = PropagationProtocol.named("vfs", name).fields()
+    assert {key: fields[key] for key in TABLE_A1[name]} == TABLE_A1[name]
+    assert (fields["temperature"], fields["neighbourhood"], fields["feature_stride"]) == (0.07, "circle", 8)
+
+
+def test_liir_protocol():
+    benchmark = benchmark_of(build("liir.yaml", "benchmarks/davis_liir.yaml"))
+    assert (benchmark.protocol, benchmark.changes, benchmark.stage) == ("liir", None, "affinity")
+    fields = PropagationProtocol.named("liir", "davis").fields()
+    assert (fields["references"], fields["radius"], fields["feature_stride"]) == ([0, 5, -5, -3, -1], 14, 4)
+    assert (fields["mixture_components"], fields["topk"], fields["temperature"]) == (2, None, 1.0)
+
+
+def test_vfs_r50_has_its_released_protocol():
+    benchmark = benchmark_of(build("vfs_simsiam_r50.yaml", "benchmarks/davis_vfs_r50.yaml"))
+    assert (benchmark.protocol, benchmark.changes, benchmark.stage) == ("vfs-r50", None, "res4")
+    assert PropagationProtocol.named("vfs-r50", "davis").fields()["radius"] == 18
+
+
+def test_liir_section_3_3():
+    built = build("liir.yaml", "data/youtube_vos_train.yaml")
+    wanted = {
+        "bank_frames": 1440,
+        "points_per_frame": 4,
+        "position": "1dape",
+        "modulation": "shift",
+        "mixture_components": 2,
+        "radius": 6,
+        "warmup_lr": 1e-3,
+        "lr": 1e-4,
+        "warmup_epochs": 30,
+        "encoder_momentum": 0.999,
+    }
+    assert {key: built.model.hparams[key] for key in wanted} == wanted
+    assert built.trainer.max_epochs == 35
+    data = built.config["data"]["init_args"]
+    assert (data["frames"], data["size"], data["spatial"], data["samples_per_epoch"]) == (2, 256, "whole", 69600)
+    assert built.datamodule.batch_size * 2 == 12  # two GPUs
+
+
+def test_liir_draws_the_intervals_of_its_pairs():
+    built = build("liir.yaml", "data/youtube_vos_train.yaml")
+    generator = torch.Generator().manual_seed(0)
+    gaps = Counter()
+    for _ in range(4000):
+        first, second = built.datamodule.sampling(100, generator)
+        gaps[int(second - first)] += 1
+    assert gaps.keys() == {2, 5, 8}
+    for interval, probability in {2: 0.66, 5: 0.25, 8: 0.08}.items():
+        assert gaps[interval] / 4000 == pytest.approx(probability / 0.99, abs=0.02)
+
+
+@pytest.mark.parametrize(
+    ("name", "batch", "epochs", "lr"), [("moco", 256, 100, 30), ("simsiam", 4096, 90, 0.1)], ids=["moco", "simsiam"]
+)
+def test_linear_protocols(name, batch, epochs, lr):
     built = build(f"linear_probe_{name}.yaml")
-    assert built.datamodule.batch_size * 8 == {"moco": 256, "simsiam": 4096}[name]
-    assert built.trainer.max_epochs == {"moco": 100, "simsiam": 90}[name]
-    assert built.model.base_lr == {"moco": 30, "simsiam": 0.1}[name]
-    assert built.model.classifier.in_features == 512
+    assert built.datamodule.batch_size * GPUS == batch
+    assert built.trainer.max_epochs == epochs
+    assert built.model.base_lr == lr
+    assert built.model.hparams["num_classes"] == 1000
+    assert built.model.hparams["weight_decay"] == 0
 
 
-def test_probe_of_the_clips_and_curves_of_the_blocks() -> None:
-    assert build("linear_probe_clips.yaml").model.classifier.out_features == 21
-    for depth, blocks in ((18, 4), (50, 9)):
-        files = (f"vfs_simsiam_r{depth}.yaml", "data/kinetics.yaml", f"benchmarks/davis_blocks_r{depth}.yaml")
-        built = build(*files)
-        (benchmark,) = [c for c in built.trainer.callbacks if type(c).__name__ == "DavisBenchmark"]
-        assert len(benchmark.stage) == blocks
-        assert len(built.model.feature_extractor(benchmark.stage).stages) == blocks
+def test_siamfc_appendix_a():
+    built = build("siamfc_r18.yaml", "data/got10k.yaml", "benchmarks/otb.yaml")
+    assert built.trainer.max_epochs == 50
+    assert built.datamodule.batch_size == 8
+    assert built.model.hparams["lr"] == 1e-3
+    assert (built.model.hparams["last_lr"] / built.model.hparams["lr"]) ** (1 / 50) == pytest.approx(0.912, abs=5e-4)
+    assert built.model.hparams["stage"] == "res5"
+
+
+@pytest.mark.parametrize(("depth", "blocks"), [(18, [2, 2]), (50, [6, 3])])
+def test_vfs_figures_4_and_5(depth, blocks):
+    built = build(f"vfs_simsiam_r{depth}.yaml", f"benchmarks/davis_blocks_r{depth}.yaml")
+    stages = benchmark_of(built).stage
+    assert stages == [f"res{4 + part}.b{block + 1}" for part, count in enumerate(blocks) for block in range(count)]
+    assert len(built.model.feature_extractor(stages).stages) == sum(blocks)

@@ -66,7 +66,8 @@ class VidcorrCLI(LightningCLI):
                 run=run,
             )
         except UsageError as error:
-            known = [option for each in self._subcommand_parsers.values() for option in each._option_string_actions]
+            parsers = getattr(self, "_subcommand_parsers", {}).values() or [self.parser]
+            known = [option for each in parsers for option in each._option_string_actions]
             model = self._model.class_path if self._model else None
             raise UsageError(explain(words, str(error), known, model)) from error
 

@@ -3,6 +3,7 @@
 from .keypoints import PCK, keypoint_distances, pck
 from .outlines import Outline, boundary_score, mask_outlines, object_outlines, region_score
 from .parts import InstanceAP, SemanticIoU, average_precision, class_areas, match_instances
+from .points import PointQueries, TapVidMetrics, sample_queries, tapvid_metrics, tapvid_track_metrics
 from .segmentation import RegionBoundary, SequenceScore, boundary_accuracy, region_similarity, sequence_statistics
 from .tracking import TrackingSuccess, box_iou, centre_error, precision_curve, success_curve
 
@@ -10,9 +11,11 @@ __all__ = [
     "PCK",
     "InstanceAP",
     "Outline",
+    "PointQueries",
     "RegionBoundary",
     "SemanticIoU",
     "SequenceScore",
+    "TapVidMetrics",
     "TrackingSuccess",
     "average_precision",
     "boundary_accuracy",
@@ -28,6 +31,9 @@ __all__ = [
     "precision_curve",
     "region_score",
     "region_similarity",
+    "sample_queries",
     "sequence_statistics",
     "success_curve",
+    "tapvid_metrics",
+    "tapvid_track_metrics",
 ]

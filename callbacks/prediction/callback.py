@@ -1,9 +1,9 @@
 """`predict`: what a user points at in a video's first frame, followed to its last and written down."""
 
+import itertools
 import json
 import time
 from collections.abc import Callable
-from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -18,10 +18,11 @@ from lightning_modules.backbones import build_encoder
 from lightning_modules.functional import PropagationProtocol
 
 from ..benchmarks.results import provenance
-from ..tracking.boxes import TrackingProtocol
-from ..tracking.label_propagation import Stopwatch
-from .files import OURS, RECORD, Overlay, open_overlay, open_writer, prepare_folder
-from .follow import SHORT_SIDE, View, propagate_masks, propagate_points, protocol_for, track_box
+from ..tracking.box_protocol import TrackingProtocol
+from ..tracking.stopwatch import Stopwatch
+from ..tracking.view import View
+from .files import OURS, RECORD, Overlay, open_record, prepare_folder
+from .follow import SHORT_SIDE, propagate_masks, propagate_points, protocol_for, track_box
 
 Rules = TypeVar("Rules", PropagationProtocol, TrackingProtocol)
 
@@ -70,17 +71,12 @@ def predict_video(
     rules = _protocol(extractor, prompt, protocol, changes)
     found = _follow(extractor, stream, prompt, rules, short_side, watch)
     prepare_folder(folder, overlay, overwrite)
-    count = 0
-    with ExitStack() as stack:
-        writer = stack.enter_context(closing(open_writer(folder, prompt)))
-        pictures = open_overlay(folder, overlay, stream.frame_rate)
-        if pictures is not None:
-            stack.enter_context(closing(pictures))
-        for count, (frame, what) in enumerate(track(found, stream.name, stream.num_frames, transient=True), start=1):
+    stems = map(stream.stem, itertools.count())
+    with open_record(folder, prompt, stems, overlay, stream.frame_rate) as record:
+        for frame, what in track(found, stream.name, stream.num_frames, transient=True):
             with watch("write"):
-                writer.add(stream.stem(count - 1), what)
-                if pictures is not None:
-                    pictures.add(writer.draw(frame, what))
+                record.add(frame, [what])
+        record.close()
     seconds = time.perf_counter() - began
     content = {
         "video": str(stream.path),
@@ -89,12 +85,12 @@ def predict_video(
         "stage": getattr(extractor, "stage", None),
         "stride": getattr(extractor, "stride", None),
         "protocol": {"digest": rules.digest(), **rules.fields()},
-        "frames": count,
+        "frames": record.written,
         "size": list(stream.size),
         "frame_rate": stream.frame_rate,
         "seconds": round(seconds, 2),
-        "seconds_per_frame": round(seconds / count, 4),
-        "seconds_of": {work: round(value, 2) for work, value in watch.seconds.items()},
+        "seconds_per_frame": round(seconds / record.written, 4),
+        "seconds_of": watch.rounded(),
         **provenance(),
     }
     if isinstance(rules, PropagationProtocol):
@@ -191,7 +187,7 @@ def extractor_for(module: Any, prompt: Prompt, stage: str | None = None, stride:
     named = [stage, stride, own.get("stage"), own.get("stride")]
     if isinstance(prompt, BoxPrompt) and all(place is None for place in named):
         try:
-            return encoder.feature_extractor("res5", None, True)
+            return encoder.feature_extractor("res5", dilated=True)
         except ValueError:
             pass  # no ResNet
     return encoder.feature_extractor(stage, stride)

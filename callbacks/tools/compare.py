@@ -2,9 +2,12 @@
 
 import argparse
 import csv
+import hashlib
 import importlib
 import json
+import re
 import time
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +23,7 @@ from lightning_modules.checkpoints import allow_named
 from ..benchmarks.base import BenchmarkCallback
 from ..benchmarks.davis import DavisBenchmark
 from ..benchmarks.results import require_writable, scores_table, wide_console
+from ..command_line.configs import find_config
 from ..report import write_report
 
 
@@ -95,11 +99,12 @@ def compare(
     for benchmark in benchmarks:
         _ = benchmark.sequences
     content: dict[str, dict[str, Any]] = {}
+    folders = _folders([row.name for row in rows])
     for number, row in enumerate(rows, start=1):
         console.print(f"[{number}/{len(rows)}] {row.name}", markup=False, highlight=False)
         began = time.perf_counter()
         try:
-            content[row.name] = _run(row, benchmarks, output / _file_name(row.name))
+            content[row.name] = _run(row, benchmarks, output / folders[row.name])
         except Exception as error:  # whatever a library raises for one network, the other rows are still wanted
             content[row.name] = {"error": f"{type(error).__name__}: {error}"}
             console.print(f"{row.name} failed: {content[row.name]['error']}", style="red", markup=False)
@@ -111,7 +116,7 @@ def compare(
     console.print(_table(scores))
     for name in scores:  # each page has a line for every row, now that all are known
         for benchmark in benchmarks:
-            write_report(output / _file_name(name) / benchmark.name)
+            write_report(output / folders[name] / benchmark.name)
     return scores
 
 
@@ -152,7 +157,7 @@ def command(words: Sequence[str]) -> None:
     parser = argparse.ArgumentParser(prog="vidcorr compare", description=__doc__)
     parser.add_argument("specs", nargs="*", metavar="SPEC[@STAGE[/STRIDE]]", help="checkpoint, timm:NAME, …")
     where = parser.add_mutually_exclusive_group(required=True)
-    where.add_argument("--config", type=Path, help="a file of configs/benchmarks/")
+    where.add_argument("--config", help="a benchmark's config, such as benchmarks/davis.yaml")
     where.add_argument("--davis", metavar="ROOT", help="DAVIS-2017 val in this folder")
     parser.add_argument("--root", help="with --config: the folder of the data, in place of the config's")
     parser.add_argument("--protocol", default="vfs", help="with --davis: a named protocol (default: vfs)")
@@ -163,13 +168,16 @@ def command(words: Sequence[str]) -> None:
     parser.add_argument("--output", type=Path, default=Path("comparison"))
     flags = parser.parse_args(allow_named(words))
     if flags.config is not None:
-        benchmarks = benchmarks_of(flags.config, flags.root, flags.limit)
+        benchmarks = benchmarks_of(find_config(flags.config), flags.root, flags.limit)
     else:
         benchmarks = [DavisBenchmark(flags.davis, protocol=flags.protocol, limit_sequences=flags.limit)]
     rows = contestants(flags.specs, flags.pretrained, flags.seeds, not flags.no_baselines)
     if not rows:
         raise ValueError("compare: name at least one backbone, or leave the baselines in")
-    compare(rows, benchmarks, flags.output)
+    scores = compare(rows, benchmarks, flags.output)
+    if failed := [row.name for row in rows if row.name not in scores]:
+        told = f"{len(failed)} of {len(rows)} backbones failed ({', '.join(failed)})"
+        raise ValueError(f"compare: {told}; {flags.output / 'compare.json'} says why")
 
 
 def _count(text: str) -> int:
@@ -202,7 +210,7 @@ def _run(row: Contestant, benchmarks: Sequence[BenchmarkCallback], folder: Path)
         scores |= {f"{benchmark.name}/{key}": value for key, value in found.items()}
         dilated = ", dilated" if getattr(extractor, "dilated", False) else ""
         features[benchmark.name] = f"{extractor.stage} at stride {extractor.stride}{dilated}"
-        if protocol := benchmark.about().get("protocol"):
+        if benchmark.results and (protocol := benchmark.results.about.get("protocol")):
             protocols[benchmark.name] = f"{protocol['name']} {protocol['digest']}"
     about = {"spec": row.spec, "features": features, "seed": row.seed, "pretrained": row.pretrained}
     return {"scores": scores, **about, "protocol": protocols}
@@ -228,8 +236,14 @@ def _table(scores: Mapping[str, Mapping[str, float]]) -> Table:
     return table
 
 
-def _file_name(name: str) -> str:
-    return "".join(letter if letter.isalnum() or letter in "-_." else "_" for letter in name)
+def _folders(names: Sequence[str]) -> dict[str, str]:
+    """Return name → folder; a hash tells names apart that would come to one folder (`p/last.ckpt`, `p_last.ckpt`)."""
+    plain = {name: re.sub(r"[^\w.-]", "_", name) for name in names}
+    taken = Counter(folder.casefold() for folder in plain.values())
+    return {
+        name: folder if taken[folder.casefold()] == 1 else f"{folder}-{hashlib.sha1(name.encode()).hexdigest()[:8]}"
+        for name, folder in plain.items()
+    }
 
 
 def _callbacks(config: Path) -> Iterator[tuple[type[BenchmarkCallback], dict[str, Any]]]:

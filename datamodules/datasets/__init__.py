@@ -4,6 +4,7 @@ from .davis import Davis
 from .jhmdb import Jhmdb
 from .otb import Otb
 from .records import BoxSequence, FrameSequence, KeypointSequence, MaskSequence, PartSequence, Reader
+from .tap_vid import PointSequence, TapVid
 from .vip import Vip
 from .youtube_vos import YoutubeVos
 
@@ -16,7 +17,9 @@ __all__ = [
     "MaskSequence",
     "Otb",
     "PartSequence",
+    "PointSequence",
     "Reader",
+    "TapVid",
     "Vip",
     "YoutubeVos",
 ]

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
 
 from ..reading.errors import DataError
+from ..reading.guards import plain_name
 from .files import check_masks, list_pictures, picture_header, read_list, read_mask, require_folder, require_sequences
 from .records import VOID, MaskSequence, Reader
 
@@ -70,7 +72,7 @@ class Davis(Reader[MaskSequence]):
         lists = sorted(str(found.relative_to(self.root)) for found in self.root.glob("ImageSets/*/*.txt"))
         have = f"here are {', '.join(lists)}" if lists else "split=None reads every folder of JPEGImages"
         lines = read_list(path, f"{have}; a path of a list file is taken too")
-        names = tuple(dict.fromkeys(_sequence_name(line) for line in lines))
+        names = tuple(dict.fromkeys(_sequence_name(line, path) for line in lines))
         require_sequences(frames, names, path)
         return names
 
@@ -149,6 +151,10 @@ class Davis(Reader[MaskSequence]):
         return {}
 
 
-def _sequence_name(line: str) -> str:
-    """`bear`, or `/JPEGImages/480p/bear/00000.jpg /Annotations/480p/bear/00000.png` as in the original 2016 lists."""
-    return Path(line.split()[0]).parent.name if "/" in line else line
+def _sequence_name(line: str, listed_in: Path) -> str:
+    """Read a line of a list: `bear`, or as in the original 2016 lists two paths.
+
+    These are `/JPEGImages/480p/bear/00000.jpg /Annotations/480p/bear/00000.png`.
+    """
+    paths = re.fullmatch(r"/?JPEGImages/[^/]+/([^/]+)/[^/]+(?:\s+/?Annotations/[^/]+/\1/[^/]+)?", line)
+    return plain_name(paths[1] if paths else line, listed_in)

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from ..reading.errors import DataError
+from ..reading.guards import plain_name, read_text
 from .files import check_masks, list_pictures, picture_header, require_folder, require_sequences
 from .records import MaskSequence, Reader
 
@@ -154,14 +155,16 @@ def _read_meta(path: Path) -> dict[str, Objects]:
     if not path.is_file():
         raise DataError(f"{path}: no such file; unpack the split's archive whole")
     try:
-        content: dict[str, Any] = json.loads(path.read_text())["videos"]
+        content: dict[str, Any] = json.loads(read_text(path))["videos"]
         return {
-            name: {
+            plain_name(name, path): {
                 int(i): (str(thing.get("category", "")), min(int(frame) for frame in thing["frames"]))
                 for i, thing in video["objects"].items()
                 if thing["frames"]
             }
             for name, video in content.items()
         }
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except DataError:
+        raise
+    except (RecursionError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise DataError(f"{path}: not a YouTube-VOS meta.json ({type(error).__name__}: {error})") from error

@@ -18,6 +18,7 @@ import numpy as np
 from ..reading.cores import usable_cores
 from ..reading.decoding import VideoFile
 from ..reading.errors import DataError, DecodingError
+from ..reading.orientation import orientation_of
 from ..reading.pictures import Reformatter
 from ..reading.source import FrameFolder, VideoEntry, list_line, list_videos, open_video, stamp
 from ..reading.writing import write_whole
@@ -312,7 +313,7 @@ def _upright(video: VideoFile | FrameFolder) -> Iterator["av.VideoFrame"]:
 
     if isinstance(video, VideoFile):
         for frame in video.decode():
-            if frame.rotation:
+            if orientation_of(frame):
                 turned = av.VideoFrame.from_ndarray(np.ascontiguousarray(video.to_rgb(frame)), format="rgb24")
                 turned.pts, turned.time_base = frame.pts, frame.time_base
                 yield turned

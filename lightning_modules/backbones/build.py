@@ -11,23 +11,20 @@ from torch import Tensor, nn
 from ..checkpoints import SUFFIXES, module_from_checkpoint
 from ..checkpoints.note import import_path
 from ..checkpoints.trust import make, pass_gate
-from .extractor import IMAGENET_MEAN, IMAGENET_STD, Dilated, FeatureExtractor, Normalise, RawColour
+from .extractor import IMAGENET_MEAN, IMAGENET_STD, FeatureExtractor, Normalise, RawColour, refuse_options
 from .liir_encoder import LiirEncoder
 from .networks import build_network, describe, share
 from .resnet import ResNetExtractor, is_resnet
 from .vit import ViTExtractor, is_vit
 
 Stage = str | list[str] | None
-UNDILATED = "for other networks set dilated to false and stage to null or one of theirs"
 
 
 @runtime_checkable
 class HasFeatureExtractor(Protocol):
     """What a LightningModule offers to benchmarks."""
 
-    def feature_extractor(
-        self, stage: Stage = None, stride: int | None = None, dilated: Dilated = False
-    ) -> nn.Module: ...
+    def feature_extractor(self, stage: Stage = None, stride: int | None = None, **options: Any) -> nn.Module: ...
 
 
 class Encoder(nn.Module):
@@ -44,9 +41,9 @@ class Encoder(nn.Module):
         self.network = network
         self.mean, self.std = tuple(mean), tuple(std)
 
-    def feature_extractor(self, stage: Stage = None, stride: int | None = None, dilated: Dilated = False) -> nn.Module:
-        """See `extractor_of`."""
-        return extractor_of(self.network, stage, stride, dilated, self.mean, self.std)
+    def feature_extractor(self, stage: Stage = None, stride: int | None = None, **options: Any) -> nn.Module:
+        """Return a view of the network, see `extractor_of`."""
+        return extractor_of(self.network, stage, stride, self.mean, self.std, **options)
 
 
 Recipe = dict
@@ -64,7 +61,7 @@ def build_encoder(
         recipe: make the encoder by this instead, without trained weights; see `remembered`.
 
     Returns:
-        An `nn.Module` with a method `feature_extractor(stage, stride, dilated)`.
+        An `nn.Module` with a method `feature_extractor(stage, stride)`.
 
     Raises:
         ValueError: if the spec is of no known form.
@@ -134,9 +131,9 @@ def extractor_of(
     network: nn.Module,
     stage: Stage = None,
     stride: int | None = None,
-    dilated: Dilated = False,
     mean: Sequence[float] = IMAGENET_MEAN,
     std: Sequence[float] = IMAGENET_STD,
+    **options: Any,
 ) -> nn.Module:
     """A view of a raw network that shares its weights and changes nothing in it.
 
@@ -145,15 +142,15 @@ def extractor_of(
             `(N, C, h, w)` by itself.
         stage: see `FeatureExtractor`.
         stride: pixels per cell.
-        dilated: SiamFC's dilations (ResNets only).
         mean: of RGB in [0, 1], for all but the last.
         std: likewise.
+        options: further options of the network's extractor, such as `dilated` of `ResNetExtractor`.
 
     Returns:
         The view, in eval mode.
 
     Raises:
-        ValueError: if the network has no such stage, stride or dilation.
+        ValueError: if the network has no such stage, stride or option.
     """
     if isinstance(network, RawColour):
         return RawColour(stage or "colour", stride).eval()
@@ -161,9 +158,9 @@ def extractor_of(
     view = share(network)
     normalise.to(next(network.parameters(), torch.zeros(())))  # its device, and bfloat16 under Lightning's bf16-true
     if is_resnet(view):
-        return ResNetExtractor(view, normalise, stage or "res4", stride or (None if dilated else 8), dilated)
-    if dilated:
-        raise ValueError(f"{type(network).__name__}: SiamFC's dilations are for ResNets; {UNDILATED}")
+        own_stride = None if options.get("dilated") else 8
+        return ResNetExtractor(view, normalise, stage or "res4", stride or own_stride, **options)
+    refuse_options(type(network).__name__, options)
     if is_vit(view):
         return ViTExtractor(view, normalise, stage, stride)
     of_timm = hasattr(view, "pretrained_cfg") and hasattr(view, "forward_features")

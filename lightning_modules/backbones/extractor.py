@@ -1,8 +1,8 @@
 """What every benchmark sees of a network: images in, feature maps out."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
-from typing import Literal
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -11,6 +11,20 @@ IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 Dilated = bool | Literal["released"]
 """SiamFC's dilations in place of the strides of res4 and res5, see `ResNetExtractor`."""
+
+UNDILATED = "for other networks set dilated to false and stage to null or one of theirs"
+
+
+def refuse_options(network: str, options: Mapping[str, Any]) -> None:
+    """Refuse options of `feature_extractor` that a network does not have; those set to False or None do not count.
+
+    Raises:
+        ValueError: one line that names the network and the options.
+    """
+    if given := [name for name, value in options.items() if value]:
+        raise ValueError(
+            f"{network}: has no option {', '.join(given)}; SiamFC's dilations are for ResNets; {UNDILATED}"
+        )
 
 
 class Normalise(nn.Module):

@@ -2,7 +2,7 @@
 
 import copy
 from collections.abc import Callable
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -10,7 +10,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from ..functional.colour import normalised_lab
 from ..functional.position import resized_position, sinusoidal_position
-from .extractor import FeatureExtractor
+from .extractor import FeatureExtractor, refuse_options
 from .resnet import LAYER_OF_STAGE, conv_bn_pairs
 
 Position = Literal["1dape", "2dape", "2dspe", "none"]
@@ -138,6 +138,7 @@ class LiirExtractor(FeatureExtractor):
         encoder: taken over by this view: give it a copy (`share`).
         stage: `affinity` (64 channels, what Liir compares), `res2 … res5`, a block such as `res4.b1`, or several.
         stride: pixels per cell; maps of a finer stride are averaged down to it. None is the stage's own.
+        options: those of other networks' extractors, which are refused.
 
     Raises:
         ValueError: if a stage does not exist or the stride is no multiple of its own.
@@ -145,8 +146,11 @@ class LiirExtractor(FeatureExtractor):
 
     multiple = 4
 
-    def __init__(self, encoder: LiirEncoder, stage: str | list[str] = "affinity", stride: int | None = None) -> None:
+    def __init__(
+        self, encoder: LiirEncoder, stage: str | list[str] = "affinity", stride: int | None = None, **options: Any
+    ) -> None:
         super().__init__(stage)
+        refuse_options("Liir", options)
         self.encoder = encoder
         known = [name for name in STRIDES if encoder.layer4 or not name.startswith("res5")]
         if unknown := [name for name in self.stages if name not in known]:

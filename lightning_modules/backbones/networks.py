@@ -1,12 +1,14 @@
 """Networks by name: what a module trains and what a benchmark looks into."""
 
 import copy
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
 
 from ..checkpoints.trust import allow, import_named
+
+M = TypeVar("M", bound=nn.Module)
 
 
 def build_network(spec: str, pretrained: bool = False) -> nn.Module:
@@ -93,7 +95,7 @@ def _imported(module: str, name: str, pretrained: bool) -> nn.Module:
     return network
 
 
-def share(module: nn.Module) -> nn.Module:
+def share(module: M) -> M:
     """New module objects over the same parameters and buffers.
 
     Strides, dilations and the training flag of the copy may be changed freely; nothing of that shows in `module`,

@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from . import trust
-from .note import ForeignCheckpoint, check_note
+from .note import NOTE, ForeignCheckpoint, check_note
 from .reading import read_content, recipe_of
+from .weights import check_digest
 
 
 @dataclass(frozen=True)
@@ -87,6 +88,7 @@ def saved_model(path: str | Path) -> SavedModel | None:
         raise
     recipe = recipe_of(content, path)
     trust.check_fit_of(recipe, content["state_dict"], path)
+    check_digest(content["state_dict"], content[NOTE].get("digest"), path)
     return SavedModel(path, recipe.class_path, recipe.arguments)
 
 

@@ -59,7 +59,9 @@ def check_note(checkpoint: Any, source: str | Path) -> None:
         ValueError: if it is of a newer format, or a field is of another type.
     """
     note = checkpoint.get(NOTE) if isinstance(checkpoint, dict) else None
-    if not isinstance(note, dict) or "class_path" not in note:
+    if note is not None and not (isinstance(note, dict) and "class_path" in note):
+        raise ValueError(f"{source}: is damaged: its note of vidcorr names no class")
+    if note is None:
         raise ForeignCheckpoint(f"{source}: no checkpoint of vidcorr; {convert_line(source)}")
     form = note.get("format", 1)
     if type(form) is not int or form < 1:

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from .note import NOTE, ForeignCheckpoint, check_note, convert_line
-from .screening import DamagedFile, UnsafeContent, screen
+from .screening import ZIP, DamagedFile, UnsafeContent, screen
 from .trust import Recipe, check_fit_of, make, pass_gate
 from .weights import check_digest, load_strictly
 
@@ -104,4 +104,4 @@ def module_from_checkpoint(path: str | Path, **overrides: Any) -> Any:
 
 def _is_zip(path: Path) -> bool:
     with path.open("rb") as file:
-        return file.read(2) == b"PK"
+        return file.read(4) == ZIP

@@ -17,6 +17,9 @@ import torch
 PICKLE_LIMIT = 16 * 2**20
 """Bytes of a checkpoint's pickle, which holds names, shapes and plain values; the weights lie beside it."""
 
+ZIP = b"PK\x03\x04"
+"""First bytes of the zip files that torch writes since 1.6."""
+
 REUSE_LIMIT = 4
 """Bytes of all tensors together, as a multiple of the file: tied weights are stored once."""
 
@@ -82,7 +85,9 @@ def screen(path: Path, extra_globals: Collection[str] = ()) -> None:
     size = path.stat().st_size
     try:
         with path.open("rb") as file:
-            if zipfile.is_zipfile(file):
+            zipped = file.read(4) == ZIP  # torch decides by the same bytes
+            file.seek(0)
+            if zipped:
                 pickled, records = _read_zip(file, size)
                 storages = _Screening(GLOBALS | set(extra_globals), size).run(BytesIO(pickled))
                 _check_records(storages, records)
@@ -169,7 +174,8 @@ class _Screening:
     def push_global(self, argument: str) -> None:
         name = argument.replace(" ", ".")
         if name not in self.allowed and name not in STORAGES and name not in DTYPES:
-            raise UnsafeContent(f"it holds {name!r}, and loading that may run code")
+            shown = name if name.isprintable() and len(name) < 100 else repr(name)[:100]
+            raise UnsafeContent(f"it holds {shown}, and loading that may run code")
         self.push(Global(name))
 
     def mark(self, _: object) -> None:
@@ -222,7 +228,10 @@ class _Screening:
         self.push([] if name == "collections.OrderedDict" and not arguments else arguments)
 
     def new(self, _: object) -> None:
-        _damaged("it makes objects without calling their class")
+        arguments, kind = self.stack.pop(), self.stack.pop()
+        if kind.name in GLOBALS or kind.name not in self.allowed:
+            _damaged("it makes an object without calling its class")
+        self.push(arguments)
 
     def build(self, _: object) -> None:
         self.stack.pop()
@@ -263,7 +272,8 @@ HANDLERS: dict[str, Callable[[_Screening, Any], None]] = {
     **dict.fromkeys(("SHORT_BINBYTES", "BINBYTES"), _Screening.push),
     **dict.fromkeys(("BINPUT", "LONG_BINPUT"), _Screening.put),
     **dict.fromkeys(("BINGET", "LONG_BINGET"), lambda machine, index: machine.push(machine.memo[index])),
-    **dict.fromkeys(("PROTO", "STOP", "FRAME"), lambda machine, _: None),
+    "PROTO": lambda machine, _: None,
+    "STOP": lambda machine, _: machine.stack.pop() and None,
     "NONE": _pushes(lambda _: None),
     "NEWTRUE": _pushes(lambda _: True),
     "NEWFALSE": _pushes(lambda _: False),

@@ -149,8 +149,8 @@ def _pass(class_path: Any, arguments: Any, source: str, depth: int) -> Recipe:
             raise ValueError(f"{source}: {kind.__name__} cannot take {_quote(value)} as {name}")
         passed[name] = value
     for name in NETWORK_ARGUMENTS:
-        if isinstance(spec := passed.get(name), str):
-            ours = _check_network(spec, passed.get(RECIPE) is not None, source) and ours
+        if isinstance(spec := passed.get(name), str) and passed.get(RECIPE) is None:
+            ours = check_network(spec, source) and ours
     if passed.get("pretrained"):
         passed["pretrained"] = False  # the weights are in the file; a file starts no download
     return Recipe(kind, class_path, passed, ours)
@@ -174,15 +174,26 @@ def _class_of(class_path: str, source: str) -> type[nn.Module]:
     return kind
 
 
-def _check_network(spec: str, has_recipe: bool, source: str) -> bool:
-    """Refuse an encoder that may not be made; return whether it is made of code that we know."""
-    if has_recipe or spec.startswith(LIBRARIES) or spec in OWN_NETWORKS:
+def check_network(spec: str, source: str | Path) -> bool:
+    """Refuse the name of an encoder that a file may not have made.
+
+    Args:
+        spec: see `build_network`.
+        source: the file, for messages.
+
+    Returns:
+        Whether the encoder is made of code of this project, timm and torchvision only.
+
+    Raises:
+        ValueError: if the name is another file, or code that is not allowed.
+    """
+    if spec.startswith(LIBRARIES) or spec in OWN_NETWORKS:
         return True
     if ":" not in spec:
         raise ValueError(
             f"{source}: its encoder is {_quote(spec)}, another file; a checkpoint must hold its encoder itself"
         )
-    _require_allowed(spec, "network", source)
+    _require_allowed(spec, "network", str(source))
     return False
 
 

@@ -1,9 +1,8 @@
-"""Files of other projects, read without running anything that they hold."""
+"""Checkpoints of other projects, read without running anything that they hold."""
 
 import argparse
 import codecs
-import pickle
-import re
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,10 +12,16 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ..checkpoints.screening import DamagedFile, UnsafeContent, screen
+from ..checkpoints.trust import check_network
+
 State = dict[str, Tensor]
 
+NOT_BUILT_BY_NAME = ("lightning_modules.backbones:LiirEncoder",)
+"""Architectures in our exports that `family_of` refuses with advice, and that are never built from their name."""
+
 ENTRIES = ("state_dict", "teacher", "model")
-"""Where official files keep the weights: mm-style, MoCo and MAST; DINO (of its two networks the evaluated one); CRW."""
+"""Entries that hold the weights in official files: mm-style, MoCo and MAST; DINO (the network it evaluates); CRW."""
 
 
 @dataclass(frozen=True)
@@ -27,9 +32,9 @@ class ForeignFile:
     state: State
     beside: tuple[str, ...] = ()
     architecture: str | None = None
-    """Which network they are of, where a file that `vidcorr export` wrote says so."""
+    """Name of the network, in files that `vidcorr export` wrote."""
     normalisation: dict[str, tuple[float, ...]] = field(default_factory=dict)
-    """`mean` and `std` of RGB that the network was trained with, likewise."""
+    """`mean` and `std` of RGB that the network was trained with, from the same metadata."""
 
 
 def read_foreign(path: str | Path, trust: bool = False) -> ForeignFile:
@@ -57,17 +62,19 @@ def read_foreign(path: str | Path, trust: bool = False) -> ForeignFile:
     if not start.startswith((b"PK", b"\x80")):  # a zip file or, as torch wrote until 1.5, a pickle
         raise ValueError(f"{path}: is no checkpoint, perhaps a web page or a pointer of Git LFS; it begins {start!r}")
     try:
+        if not trust:
+            screen(path, _names_of(_plain_types()))
         with torch.serialization.safe_globals(_plain_types()):
             content = torch.load(path, map_location="cpu", weights_only=not trust)
-    except pickle.UnpicklingError as error:
-        named = re.search(r"GLOBAL ([\w.]+)", str(error)) or re.search(r"\b((?:\w+\.)+\w+)\b was not", str(error))
-        what = named[1] if named else "objects that are no plain types"
-        raise ValueError(
-            f"{path}: holds {what}, and loading that may run code; if you trust where the file is from, add --trust"
-        ) from error
-    except (RuntimeError, OSError, EOFError, AttributeError, ImportError) as error:
+    except UnsafeContent as error:
+        raise ValueError(f"{path}: {error}; if you trust where the file is from, add --trust") from error
+    except DamagedFile as error:
+        raise ValueError(f"{path}: cannot be read; is it complete? ({error})") from error
+    except PermissionError:
+        raise
+    except Exception as error:  # torch raises whatever its reader meets in a pickle that makes no sense
         reason = next(iter(str(error).splitlines()), "it ends too early")
-        raise ValueError(f"{path}: cannot be read; is it whole? ({reason})") from error
+        raise ValueError(f"{path}: cannot be read; is it complete? ({reason})") from error
     return _weights(path, content)
 
 
@@ -85,7 +92,10 @@ def _weights(path: Path, content: Any) -> ForeignFile:
 
 def _is_state(content: Any) -> bool:
     filled = isinstance(content, Mapping) and len(content) > 0
-    return filled and all(isinstance(value, Tensor) for value in content.values())
+    return filled and all(
+        isinstance(name, str) and isinstance(value, Tensor) and value.layout == torch.strided
+        for name, value in content.items()
+    )
 
 
 def _without_module(state: Mapping[str, Tensor]) -> State:
@@ -100,16 +110,37 @@ def _read_safetensors(path: Path) -> ForeignFile:
         with safe_open(path, framework="pt") as file:
             metadata = file.metadata() or {}
             state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118, no mapping
-    except SafetensorError as error:
-        raise ValueError(f"{path}: cannot be read ({error})") from error
-    numbers = {
-        name: tuple(float(word) for word in metadata[name].split(",")) for name in ("mean", "std") if name in metadata
-    }
-    return ForeignFile(path, _without_module(state), (), metadata.get("architecture"), numbers)
+    except PermissionError:
+        raise
+    except (SafetensorError, OSError, KeyError, TypeError, ValueError, RuntimeError) as error:
+        raise ValueError(f"{path}: cannot be read ({' '.join(str(error).split())[:200]})") from error
+    if not state:
+        raise ValueError(f"{path}: holds no weights")
+    architecture = metadata.get("architecture")
+    if architecture is not None and architecture not in NOT_BUILT_BY_NAME:
+        check_network(architecture, path)
+    numbers = {name: _triple(metadata[name], name, path) for name in ("mean", "std") if name in metadata}
+    return ForeignFile(path, _without_module(state), (), architecture, numbers)
+
+
+def _triple(text: str, name: str, path: Path) -> tuple[float, ...]:
+    try:
+        numbers = tuple(float(word) for word in text.split(","))
+    except ValueError:
+        numbers = ()
+    if len(numbers) != 3 or not all(map(math.isfinite, numbers)):
+        raise ValueError(f"{path}: its {name} must be three numbers, got {text[:60]!r}")
+    return numbers
+
+
+def _names_of(types: list[Callable[..., Any] | tuple[Callable[..., Any], str]]) -> set[str]:
+    """Return the names under which a pickle may name these types."""
+    names = {kind[1] if isinstance(kind, tuple) else f"{kind.__module__}.{kind.__qualname__}" for kind in types}
+    return names | {"numpy.dtype"}
 
 
 def _plain_types() -> list[Callable[..., Any] | tuple[Callable[..., Any], str]]:
-    """What may be made while a file is read; none of it runs code of the file's."""
+    """Return the types that may be made while a file is read; none of them runs code of the file's."""
     scalar: Any = np.float64(0).__reduce__()[0]  # numpy's own way to make one; its module moved in numpy 2
     dtypes = {type(np.dtype(kind)) for kind in ("bool", "int32", "int64", "float16", "float32", "float64", "U")}
     return [

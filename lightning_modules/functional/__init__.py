@@ -2,18 +2,19 @@
 
 from .colour import rgb_to_lab
 from .compactness import CompactnessPrior, compact_affinity, compactness_loss
-from .losses.info_nce import info_nce_loss
-from .losses.simsiam import simsiam_loss
+from .losses import info_nce_loss, simsiam_loss
+from .points import PointProtocol, PointTracks, track_points
 from .propagation.labels import decode_keypoints, decode_masks, encode_keypoints, encode_masks
 from .propagation.propagate import LabelPropagator, propagate_labels, propagation_memory
 from .propagation.protocol import PropagationProtocol
-from .reconstruction.affinity import local_affinity, reconstruct, reconstruct_with_negatives
-from .reconstruction.local_reconstruction import reconstruct_locally
+from .reconstruction import local_affinity, reconstruct, reconstruct_locally, reconstruct_with_negatives
 from .siamese import siamese_correlation
 
 __all__ = [
     "CompactnessPrior",
     "LabelPropagator",
+    "PointProtocol",
+    "PointTracks",
     "PropagationProtocol",
     "compact_affinity",
     "compactness_loss",
@@ -31,4 +32,5 @@ __all__ = [
     "rgb_to_lab",
     "siamese_correlation",
     "simsiam_loss",
+    "track_points",
 ]

@@ -1,4 +1,6 @@
-"""Position maps and what keeps them out of the comparison of different videos."""
+"""Position maps of Liir, and the displacements that keep them out of the comparison of different videos."""
+
+from collections.abc import Callable
 
 import torch
 import torch.nn.functional as F
@@ -6,7 +8,7 @@ from torch import Tensor
 
 
 def sinusoidal_position(channels: int, height: int, width: int) -> Tensor:
-    """2DSPE: the column in the first half of the channels, the row in the second, as sines and cosines in turn.
+    """Return the fixed map 2DSPE: sines and cosines of the column, then of the row, half of the channels each.
 
     Channels 2i and 2i + 1 of a half are sin and cos of position / 10000^(4i / channels).
     Paper: Liir, section 3.2.
@@ -20,7 +22,7 @@ def sinusoidal_position(channels: int, height: int, width: int) -> Tensor:
         `(C, height, width)` float32 in [−1, 1].
 
     Raises:
-        ValueError: if the channels cannot be divided so.
+        ValueError: if the number of channels is not divisible by 4.
     """
     if channels % 4:
         raise ValueError(f"a sinusoidal position map needs channels divisible by 4, got {channels}")
@@ -30,21 +32,21 @@ def sinusoidal_position(channels: int, height: int, width: int) -> Tensor:
 
 
 def resized_position(position: Tensor, size: tuple[int, int]) -> Tensor:
-    """A position map `(C, h, w)` at another size, by bicubic interpolation."""
+    """Resize a position map `(C, h, w)` by bicubic interpolation."""
     if position.shape[1:] == size:
         return position
     return F.interpolate(position[None], size=size, mode="bicubic", align_corners=False)[0]
 
 
 def shifted_position(position: Tensor, shifts: Tensor) -> Tensor:
-    """Position shifting: the map rolled around by another step for each frame.
+    """Shift the position map around by a step of its own for each frame.
 
-    Neighbours stay neighbours, but where a place is tells no longer where it is on the map.
+    Neighbouring places stay neighbours, but a place's embedding no longer tells where it lies.
     Paper: Liir, section 3.2, Figure 4.
 
     Args:
         position: `(C, h, w)`.
-        shifts: long `(N, 2)`: dy, dx.
+        shifts: long `(N, 2)`, dy and dx in cells.
 
     Returns:
         `(N, C, h, w)`; frame n is `torch.roll(position, (dy, dx), (1, 2))`.
@@ -57,11 +59,13 @@ def shifted_position(position: Tensor, shifts: Tensor) -> Tensor:
 
 
 def shuffled_position(position: Tensor, order: Tensor) -> Tensor:
-    """Position shuffling, the alternative of Liir's Table 5: the places of the map in another order for each frame.
+    """Permute the places of the position map by an order of its own for each frame.
+
+    Paper: Liir, Table 5c, the alternative to shifting.
 
     Args:
         position: `(C, h, w)`.
-        order: long `(N, h · w)`, permutations.
+        order: long `(N, h · w)`, a permutation per frame.
 
     Returns:
         `(N, C, h, w)`.
@@ -69,7 +73,41 @@ def shuffled_position(position: Tensor, order: Tensor) -> Tensor:
     return position.flatten(1)[:, order.to(position.device)].transpose(0, 1).unflatten(2, position.shape[1:])
 
 
+def random_shifts(count: int, size: torch.Size, generator: torch.Generator) -> Tensor:
+    """Draw the steps of `shifted_position` for a map of a size (h, w): long `(count, 2)`."""
+    return torch.stack([torch.randint(length, (count,), generator=generator) for length in size], dim=1)
+
+
+def random_orders(count: int, size: torch.Size, generator: torch.Generator) -> Tensor:
+    """Draw the permutations of `shuffled_position` for a map of a size (h, w): long `(count, h · w)`."""
+    return torch.rand(count, size.numel(), generator=generator, dtype=torch.float32).argsort(1)
+
+
+DISPLACEMENTS = {"shift": (random_shifts, shifted_position), "shuffle": (random_orders, shuffled_position)}
+"""Name → the draw of displacements for a number of frames, and their application (Liir, Table 5c)."""
+
+
+def displacement(
+    name: str, count: int, generator: torch.Generator, own: Callable[[Tensor], Tensor]
+) -> Callable[[Tensor], Tensor] | None:
+    """Return the function that displaces a position map for each frame, None for the name "none".
+
+    Args:
+        name: "shift", "shuffle" or "none".
+        count: number of frames on all ranks; displacements are drawn for all, so that every rank draws the same.
+        generator: on the CPU.
+        own: selects from `(count, …)` the rows of this rank's frames.
+
+    Returns:
+        A function `(C, h, w)` → `(N, C, h, w)`, N frames of this rank.
+    """
+    if name == "none":
+        return None
+    draw, displace = DISPLACEMENTS[name]
+    return lambda position: displace(position, own(draw(count, position.shape[1:], generator)))
+
+
 def _waves(size: int, frequency: Tensor) -> Tensor:
-    """`(2 F, size)`: sin and cos in turn."""
+    """Return sin and cos in turn, `(2 F, size)`."""
     angle = frequency[:, None] * torch.arange(size)
     return torch.stack([angle.sin(), angle.cos()], dim=1).flatten(0, 1)

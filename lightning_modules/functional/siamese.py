@@ -121,11 +121,3 @@ def focal_loss(logits: Tensor, labels: Tensor, gamma: float = 2.0) -> Tensor:
     loss = -(positive * logsigmoid(logits) + negative * logsigmoid(-logits)).mean()
     # where every place is right beyond doubt all weights are 0
     return loss / (positive + negative).mean().clamp_min(torch.finfo(logits.dtype).tiny)
-
-
-def exponential_factor(step: int, steps: int, last: float) -> float:
-    """Factor of a learning rate that falls from 1 at step 0 to `last` at `steps`, by the same factor at each step.
-
-    Source: SiamFC, section 3.1; in VFS 1e-3 → 1e-5 over 50 epochs, which is × 0.912 an epoch (its appendix: × 0.9).
-    """
-    return float(last ** (step / steps))

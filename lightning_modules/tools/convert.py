@@ -7,11 +7,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import Tensor
 
-from ..checkpoints import SUFFIXES, load_strictly, write_checkpoint
-from ..checkpoints.trust import make, pass_gate
+from ..checkpoints import SUFFIXES, allow, load_strictly, write_checkpoint
+from ..checkpoints.trust import check_fit_of, make, pass_gate
 from ..foreign import FAMILIES, Converted, ForeignFile, family_of, read_foreign
+from ..foreign.reading import State
 
 
 @dataclass(frozen=True)
@@ -66,6 +68,8 @@ def convert(
         raise ValueError(f"{output}: the name of a checkpoint ends with {' or '.join(SUFFIXES)}")
     if output.resolve() == Path(foreign).resolve():
         raise ValueError(f"{output}: would replace the foreign checkpoint itself; give another name")
+    if architecture is not None:
+        allow(architecture)
     file = read_foreign(foreign, trust)
     family = family_of(file, kind, architecture)
     try:
@@ -75,9 +79,12 @@ def convert(
     except ValueError as error:
         raise ValueError(f"{foreign}: taken for {family.name}: {error}") from error
     converted = replace(converted, init_args=converted.init_args | file.normalisation)
-    module: Any = make(pass_gate(converted.class_path, converted.init_args, foreign), foreign)
-    state = _with_counts(converted.state, module.state_dict())
-    load_strictly(module, state, f"{foreign}, taken for {family.name}")
+    recipe = pass_gate(converted.class_path, converted.init_args, foreign)
+    source = f"{foreign}, taken for {family.name}"
+    state = _with_counts(converted.state)
+    check_fit_of(recipe, state, source)
+    module: Any = make(recipe, foreign)
+    load_strictly(module, state, source)
     write_checkpoint(module, output)
     return Report(file, family.name, converted, _counts(state), output)
 
@@ -99,10 +106,10 @@ def command(words: Sequence[str]) -> None:
     print(convert(**vars(parser.parse_args(list(words)))))
 
 
-def _with_counts(state: dict[str, Tensor], own: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Fill in what old releases of torch did not save: how many batches a BatchNorm has seen, which nothing uses."""
-    absent = {name: own[name] for name in own.keys() - state.keys() if name.endswith(".num_batches_tracked")}
-    return state | absent
+def _with_counts(state: State) -> State:
+    """Add each BatchNorm's number of batches, which torch before 0.4.1 did not save; nothing uses it."""
+    norms = [name.removesuffix("running_mean") for name in state if name.endswith("running_mean")]
+    return {f"{norm}num_batches_tracked": torch.zeros((), dtype=torch.long) for norm in norms} | state
 
 
 def _counts(state: dict[str, Tensor]) -> dict[str, tuple[int, int]]:

@@ -136,7 +136,7 @@ def test_unreadable_sequences_are_replaced_and_told(copy: Path) -> None:
     ("content", "complaint"),
     [(b"8\n8\nhidden\n8\n8\n8\n", "line 3 is 'hidden'; expected the visible part"),
      (b"8\n8\n", "2 visible parts for 6 boxes; unpack the sequence again"),
-     ("8\n".encode("utf-16") * 6, "no text in UTF-8 (invalid start byte); save it as UTF-8")],
+     ("8\n".encode("utf-16") * 6, "not text in UTF-8 (invalid start byte); save it as UTF-8")],
     ids=["a word", "too short", "another encoding"],
 )  # fmt: skip
 def test_sequences_with_a_damaged_cover_label_are_replaced_named_and_counted(

@@ -16,9 +16,9 @@ def tiny(**options: Any) -> Liir:
     torch.manual_seed(0)
     module = Liir(**(settings | {"mixture_threshold": 0.02} | options))
     with torch.no_grad():
-        for encoder in (module.backbone, module.target_encoder):
-            if encoder is not None:
-                encoder.affinity.weight.mul_(0.2)
+        module.backbone.affinity.weight.mul_(0.2)
+        if module.target_encoder is not None:
+            module.target_encoder.average.affinity.weight.mul_(0.2)
     return module
 
 

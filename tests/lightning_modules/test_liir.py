@@ -1,4 +1,4 @@
-"""Liir: the step against the equations, each part alone, both stages in one run, resume, two ranks."""
+"""Liir: the step against the equations, each part alone, both phases in one run, resume, two ranks."""
 
 from pathlib import Path
 from typing import Any
@@ -12,8 +12,7 @@ from torch.utils.data import DataLoader
 
 from lightning_modules import Liir
 from lightning_modules.functional import compact_affinity, local_affinity, reconstruct, rgb_to_lab
-from lightning_modules.liir import STEPS, WARMUP_STEPS
-from lightning_modules.schedules import step_factor
+from lightning_modules.schedules import LIIR_STEPS, LIIR_WARMUP_STEPS, step_factor
 from tests.helpers.contrast import Clips, quiet_trainer, resumable
 from tests.helpers.liir import FrozenStatistics, Record, SaveStep, clips, tiny
 
@@ -28,9 +27,8 @@ def filled(module: Liir, videos: list[int]) -> Liir:
     return module
 
 
-def by_equations(module: Liir, batch: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
-    """Eqs. 1 to 5, 7 and 8 with everything stored: both losses."""
-    dropped = 1 + int(torch.randint(2, (), generator=module._generator()))
+def by_equations(module: Liir, batch: dict[str, Tensor], dropped: int) -> tuple[Tensor, Tensor]:
+    """Eqs. 1 to 5, 7 and 8 with everything stored: both losses, one channel dropped."""
     lab = rgb_to_lab(batch["clip"])
     lab = torch.stack([(lab[:, :, 0] - 50) / 50, lab[:, :, 1] / 127, lab[:, :, 2] / 127], dim=2)
     seen = 1.5 * lab
@@ -74,8 +72,9 @@ def test_step_is_that_of_the_equations(options: dict[str, Any]) -> None:
     module, batch = tiny(**options).eval(), clips(3, frames=3)
     if module.bank is not None:
         filled(module, [0, 7, 1, 9])
-    reconstruction, compactness = by_equations(module, batch)
-    published = module.step(batch)
+    dropped = int(torch.randint(1, 3, ()))
+    reconstruction, compactness = by_equations(module, batch, dropped)
+    published = module.objective(batch, dropped)
     torch.testing.assert_close(published["reconstruction"], reconstruction.detach(), rtol=1e-4, atol=1e-6)
     torch.testing.assert_close(published["compactness"], compactness.detach(), rtol=1e-3, atol=1e-7)
     torch.testing.assert_close(
@@ -115,7 +114,7 @@ def test_warm_up_has_neither_negatives_nor_compactness() -> None:
     warm = filled(tiny(warmup_epochs=1), [7]).eval().step(batch)
     later = filled(tiny(), [7]).eval().step(batch)
     assert warm["compactness"] == 0
-    assert "points" not in warm
+    assert "negative_mass" not in warm
     assert later["compactness"] > 0
     assert later["negative_mass"] > 0
 
@@ -123,23 +122,43 @@ def test_warm_up_has_neither_negatives_nor_compactness() -> None:
 @pytest.mark.parametrize("modulation", ["shift", "shuffle", "none"])
 def test_points_of_the_bank(modulation: str) -> None:
     """Each point is the average's feature at a place of the query, its map moved; nothing learns from it."""
-    module, batch = tiny(modulation=modulation).eval(), clips(2)
+    module, batch = tiny(modulation=modulation), clips(2)
     with torch.no_grad():
-        module.target_encoder.position.places.normal_()
-    published = module.step(batch)
-    assert published["points"].shape == (2, 2, 64)
-    generator = module._generator()
-    dropped = 1 + int(torch.randint(2, (), generator=generator))
+        module.target_encoder.average.position.places.normal_()
+    module.target_encoder.eval()
+    published = module.train(False).objective(batch, 2, torch.Generator().manual_seed(3))
+    assert published["keys"].shape == (2, 2, 64)
     seen = rgb_to_lab(batch["clip"][:, -1]).div(torch.tensor([50.0, 127, 127]).view(3, 1, 1)) * 1.5
     seen[:, 0] -= 1.5
-    seen[:, dropped] = 0
+    seen[:, 2] = 0
     with torch.no_grad():
         still = module.target_encoder(seen).flatten(2)
-    distance = torch.cdist(published["points"], still.mT).amin(2)
+    distance = torch.cdist(published["keys"], still.mT).amin(2)
     assert (distance < 1e-4).all() == (modulation == "none")
     published["loss"].backward()
     assert all(parameter.grad is None for parameter in module.target_encoder.parameters())
-    assert not published["points"].requires_grad
+    assert not published["keys"].requires_grad
+
+
+def test_validation_averages_both_dropped_channels_whatever_the_seed() -> None:
+    batch = clips(3)
+    values = [tiny(**OFF, seed=seed).eval().step(batch)["loss"] for seed in range(4)]
+    parts = [tiny(**OFF).eval().objective(batch, dropped)["loss"] for dropped in (1, 2)]
+    assert (parts[0] - parts[1]).abs() > 1e-3
+    for value in values:
+        torch.testing.assert_close(value, (parts[0] + parts[1]) / 2)
+
+
+def test_training_drops_one_channel_a_batch() -> None:
+    module, batch = tiny(**OFF), clips(3)
+    for encoder in module.backbone.modules():
+        encoder.momentum = 0.0  # statistics stay, so that the same weights give the same loss
+    alone = [module.objective(batch, dropped)["loss"].item() for dropped in (1, 2)]
+    found = set()
+    for place in range(8):
+        module._place = (0, place)
+        found.add(module.step(batch)["loss"].item())
+    assert found == set(alone)
 
 
 def test_draws_are_a_function_of_seed_epoch_and_batch() -> None:
@@ -147,7 +166,7 @@ def test_draws_are_a_function_of_seed_epoch_and_batch() -> None:
     draws = []
     for place in ((0, 0), (0, 1), (1, 0), (0, 0)):
         module._place = place
-        draws.append(torch.rand(4, generator=module._generator()).tolist())
+        draws.append(torch.rand(4, generator=module.generator()).tolist())
     assert draws[0] == draws[3]
     assert len({tuple(draw) for draw in draws}) == 3
     dropped = [int(torch.randint(2, (), generator=torch.Generator().manual_seed(hash((0, 0, n))))) for n in range(400)]
@@ -156,20 +175,20 @@ def test_draws_are_a_function_of_seed_epoch_and_batch() -> None:
 
 def test_golden_learning_rates(golden: Any) -> None:
     numbers = golden("lr_schedules")
-    for name, steps, total in (("momen0", WARMUP_STEPS, 1_000_000), ("momen1", STEPS, 300_000)):
+    for name, steps, total in (("momen0", LIIR_WARMUP_STEPS, 1_000_000), ("momen1", LIIR_STEPS, 300_000)):
         expected = numbers[f"liir_adjust_lr_{name}"]
         found = [1e-4 * step_factor(12 * int(batch) / total, steps) for batch in numbers["liir_adjust_batches"]]
         assert found == pytest.approx(expected, abs=1e-12)
 
 
-def test_both_stages_in_one_run() -> None:
+def test_both_phases_in_one_run() -> None:
     """8 clips an epoch by 2: two batches a step in the first of two epochs, then one."""
     module, record = tiny(warmup_epochs=1, warmup_decay_samples=10, decay_samples=10), Record()
     trainer = quiet_trainer(max_epochs=2, callbacks=[record])
     trainer.fit(module, DataLoader(Clips(8, 2, 16), batch_size=2))
     assert record.steps == [0, 1, 1, 2, 3, 4, 5, 6]
     assert record.samples == [0, 4, 4, 8, 10, 12, 14, 16]
-    second = [1e-4 * step_factor(samples / 10, STEPS) for samples in (0, 2, 4, 6, 8)]
+    second = [1e-4 * step_factor(samples / 10, LIIR_STEPS) for samples in (0, 2, 4, 6, 8)]
     assert record.rates == pytest.approx([1e-3, 1e-3, 1e-3, *second])  # each is that of the step to come
     assert [one["compactness"] > 0 for one in record.published] == [False] * 4 + [True] * 4
     assert ["negative_mass" in one for one in record.published] == [False] * 4 + [True] * 4
@@ -181,12 +200,12 @@ def test_average_follows_the_encoder() -> None:
     module = tiny(encoder_momentum=0.9)
     start = module.backbone.conv1.weight.detach().clone()
     quiet_trainer(max_steps=2).fit(module, DataLoader(Clips(4, 2, 16), batch_size=2))
-    moved, average = module.backbone.conv1.weight, module.target_encoder.conv1.weight
+    moved, average = module.backbone.conv1.weight, module.target_encoder.average.conv1.weight
     assert 0 < (average - start).norm() < 0.2 * (moved - start).norm()
 
 
-@pytest.mark.parametrize("step", [1, 3])  # within the warm-up; within the second stage
-def test_a_run_killed_in_either_stage_goes_on_the_same(tmp_path: Path, step: int) -> None:
+@pytest.mark.parametrize("step", [1, 3])  # within the warm-up; within the second phase
+def test_a_run_killed_in_either_phase_goes_on_the_same(tmp_path: Path, step: int) -> None:
     def train(callbacks: list[Any], resume: Path | None = None) -> Liir:
         module = tiny(warmup_epochs=1)
         options: dict[str, Any] = {"max_epochs": 2, "enable_checkpointing": bool(callbacks), "callbacks": callbacks}
@@ -236,5 +255,5 @@ def test_bad_choices() -> None:
         quiet_trainer(accumulate_grad_batches=2).fit(tiny(), DataLoader(Clips(4, 2, 16), batch_size=2))
     with pytest.raises(ValueError, match="modulation must be shift, shuffle or none, got 'roll'"):
         Liir(modulation="roll")  # type: ignore[arg-type]
-    with pytest.raises(ValueError, match=r"points_per_frame .*got 1440, 30, 0, 2"):
+    with pytest.raises(ValueError, match="points_per_frame must be 1 or more, got 0"):
         Liir(points_per_frame=0)

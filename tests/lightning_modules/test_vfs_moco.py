@@ -11,7 +11,7 @@ from pytorch_lightning.callbacks import ModelCheckpoint
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, normalize
 
-from lightning_modules import VFSMoCo, momentum
+from lightning_modules import VFSMoCo, shuffle_bn
 from tests.helpers.contrast import SaveQueue, loader, quiet_trainer, resumable
 
 TINY = "tests.helpers.contrast:Tiny"
@@ -30,7 +30,7 @@ def test_loss_is_that_of_the_equation() -> None:
     batch = clips(3)
     module.queue.enqueue(normalize(torch.randn(5, 4), dim=1), torch.tensor([0, 0, 1, 9, 2]))
     with torch.no_grad():
-        module.target_encoder[1][2].weight.mul_(-1)  # the two encoders differ
+        module.target_encoder.average[1][2].weight.mul_(-1)  # the two encoders differ
         encode = [
             lambda x, e=e: normalize(e(module.normalise(x)), dim=1) for e in (module.encoder, module.target_encoder)
         ]
@@ -71,8 +71,8 @@ class Record(pl.Callback):
         self.queues: list[Tensor] = []
 
     def on_after_backward(self, trainer: pl.Trainer, pl_module: Any) -> None:
-        self.keys.append(pl_module._new_keys[-1][0])
-        self.ids.append(pl_module._new_keys[-1][1])
+        self.keys.append(pl_module._pending[-1][0])
+        self.ids.append(pl_module._pending[-1][1])
 
     def on_train_batch_end(self, trainer: pl.Trainer, pl_module: Any, *args: Any) -> None:
         if trainer.global_step > len(self.weights):
@@ -96,7 +96,7 @@ def test_training_moves_the_average_and_the_queue_once_per_optimiser_step() -> N
     assert torch.equal(module.queue.video_ids[oldest_first], torch.cat(record.ids[-4:]))
     assert torch.cat(record.ids[-4:]).tolist() == [video for video in range(8, 24) for _ in range(2)]
     expected = 0.9**3 * start + 0.1 * sum(0.9 ** (2 - k) * weight for k, weight in enumerate(record.weights))
-    torch.testing.assert_close(module.target_encoder[0].conv.weight, expected)
+    torch.testing.assert_close(module.target_encoder.average[0].conv.weight, expected)
 
 
 def test_validation_leaves_the_queue_alone() -> None:
@@ -146,6 +146,8 @@ def test_sync_batchnorm_is_refused() -> None:
 
 
 def test_groups_that_do_not_fit_are_refused_and_one_group_is_warned_of() -> None:
+    with pytest.raises(ValueError, match="4 groups of 1 video cannot be mixed"):
+        quiet_trainer(max_steps=1).fit(tiny(groups=4), loader(videos=8, batch_size=4))
     with pytest.raises(ValueError, match="3 groups"):
         quiet_trainer(max_steps=1).fit(tiny(groups=3), loader(videos=8, batch_size=4))
     with pytest.warns(UserWarning, match=r"set model\.groups"):
@@ -225,7 +227,7 @@ def pretext_loss(module: VFSMoCo, steps: int) -> float:
         optimiser.zero_grad()
         published["loss"].backward()
         optimiser.step()
-        momentum.update_average(module.target_encoder, module.encoder, 0.99)
+        module.target_encoder.update(module.encoder, 0.99)
         module.queue.enqueue(published["keys"].flatten(0, 1), batch["video_index"])
         losses.append(published["loss"].detach())
     return torch.stack(losses[-10:]).mean().item()
@@ -237,7 +239,7 @@ def test_shuffle_stops_the_leak_of_batchnorm(monkeypatch: pytest.MonkeyPatch) ->
     def no_shuffle(groups: int, videos: int, generator: torch.Generator) -> Tensor:
         return torch.arange(groups * videos).view(groups, videos)
 
-    monkeypatch.setattr(momentum, "deal_videos", no_shuffle)
+    monkeypatch.setattr(shuffle_bn, "deal_videos", no_shuffle)
     leaking = pretext_accuracy(rigged_module(), 32), pretext_loss(rigged_module(), 250)
     assert leaking[0] > 0.4
     assert shuffled[0] < 2 / 32  # chance is 1 in 32 batches

@@ -2,6 +2,8 @@
 
 import re
 
+import torch
+
 from ...backbones.networks import build_network
 from ..mapping import DAVIS, Converted, Family, frozen, resnet_name
 from ..reading import State
@@ -11,7 +13,8 @@ CLASSIFIER = re.compile(r"(fc|head|heads|classifier)\..+")
 
 def _convert(library: str, state: State, architecture: str | None) -> Converted:
     spec = architecture or f"{library}:{_resnet(library, state)}"
-    own = build_network(spec).state_dict()
+    with torch.device("meta"):
+        own = build_network(spec).state_dict()
     left = {re.escape(key): "classifier" for key in state if key not in own and CLASSIFIER.fullmatch(key)}
     transformer = "patch_embed.proj.weight" in state
     own_choice = f"{DAVIS} --trainer.callbacks.protocol vidcorr --trainer.callbacks.stage null"

@@ -1,6 +1,7 @@
 """Objectives on embeddings."""
 
-from .info_nce import info_nce_loss
+from .info_nce import info_nce_loss, pair_similarities
+from .logsumexp import dot_logsumexp
 from .simsiam import simsiam_loss
 
-__all__ = ["info_nce_loss", "simsiam_loss"]
+__all__ = ["dot_logsumexp", "info_nce_loss", "pair_similarities", "simsiam_loss"]

@@ -1,4 +1,4 @@
-"""InfoNCE against a long queue, streamed: the logits are never stored."""
+"""InfoNCE against a long queue, in one pass over the queue that never stores the logits."""
 
 import torch
 from torch import Tensor
@@ -10,23 +10,23 @@ from .logsumexp import dot_logsumexp
 def info_nce_loss(
     predicted: Tensor, target: Tensor, queue: Tensor, temperature: float = 0.2, excluded: Tensor | None = None
 ) -> Tensor:
-    """Similarity of two groups of frames of one video, against negatives from a queue.
+    """Compute InfoNCE between two groups of frames of one video, against negatives from a queue.
 
-    For each pair (i, j) of a video `−log(e^{p_i·z_j/τ} / (e^{p_i·z_j/τ} + Σ_k e^{p_i·u_k/τ}))`: one positive, and no
-    negatives but the queue's. It is `softplus(n_i − p_i·z_j/τ)` with `n_i = log Σ_k e^{p_i·u_k/τ}`, so the queue is
-    gone through once for all of a frame's pairs. Neither targets nor queue receive a gradient.
+    For each pair (i, j) of a video the term is `−log(e^{p_i·z_j/τ} / (e^{p_i·z_j/τ} + Σ_k e^{p_i·u_k/τ}))`: one
+    positive and the queue's negatives. It equals `softplus(n_i − p_i·z_j/τ)` with `n_i = log Σ_k e^{p_i·u_k/τ}`, so one
+    pass over the queue serves all pairs of a frame. Neither targets nor queue receive a gradient.
 
     Paper: VFS, section 3.2, Eq. 4.
 
     Args:
-        predicted: `(B, n/2, D)` of unit length (the equation's p is; dot products are taken as they come).
+        predicted: `(B, n/2, D)`, of unit length in the paper; dot products are taken without normalising.
         target: `(B, n/2, D)` of unit length.
         queue: `(K, D)` of unit length.
         temperature: τ.
-        excluded: `(B, K)` bool, keys that are no negatives of a video, its own; None excludes none.
+        excluded: `(B, K)` bool, keys that do not count as negatives of a video, such as its own; None excludes none.
 
     Returns:
-        Scalar, the mean over pairs and videos, in float32 at least.
+        Scalar, the mean over pairs and videos, in float32 or finer.
 
     Raises:
         ValueError: if the shapes do not fit or the temperature is not above 0.
@@ -45,6 +45,24 @@ def info_nce_loss(
         return softplus(negative.unsqueeze(-1) - positive).mean()
 
 
+@torch.no_grad()
+def pair_similarities(predicted: Tensor, target: Tensor, queue: Tensor) -> dict[str, Tensor]:
+    """Return the mean dot products of positive pairs and of frames with the queue, to watch a training by.
+
+    Args:
+        predicted: `(B, n/2, D)` of unit length.
+        target: `(B, n/2, D)` of unit length.
+        queue: `(K, D)` of unit length.
+
+    Returns:
+        `positive_similarity` and `negative_similarity`, scalars in [−1, 1].
+    """
+    return {
+        "positive_similarity": (predicted.mean(dim=1) * target.mean(dim=1)).sum(dim=1).mean(),
+        "negative_similarity": predicted.mean(dim=(0, 1)) @ queue.mean(dim=0).to(predicted.dtype),
+    }
+
+
 def _check(predicted: Tensor, target: Tensor, queue: Tensor, temperature: float, excluded: Tensor | None) -> None:
     if predicted.ndim != 3 or predicted.shape != target.shape or queue.ndim != 2:
         raise ValueError(
@@ -53,7 +71,7 @@ def _check(predicted: Tensor, target: Tensor, queue: Tensor, temperature: float,
         )
     if queue.shape[1] != predicted.shape[2] or not len(queue):
         raise ValueError(
-            f"info_nce_loss: a queue {tuple(queue.shape)} does not fit embeddings {predicted.shape[2]} wide"
+            f"info_nce_loss: a queue {tuple(queue.shape)} does not fit embeddings of width {predicted.shape[2]}"
         )
     if temperature <= 0:
         raise ValueError(f"info_nce_loss: temperature must be above 0, got {temperature}")

@@ -12,7 +12,9 @@ from PIL import Image
 from torch.utils.data import DataLoader
 
 from callbacks import BenchmarkError, BestCheckpoint, DavisBenchmark
+from callbacks.benchmarks.masks import MaskEvaluation, ObjectScoring
 from callbacks.metrics import RegionBoundary
+from callbacks.tracking.labels import LabelTracker
 from datamodules.datasets import Davis
 from datamodules.reading.errors import DataError
 from lightning_modules import FrozenEncoder, VFSSimSiam
@@ -161,9 +163,15 @@ def test_a_run_that_ends_within_an_epoch_is_scored_and_kept(davis_root, tmp_path
     assert "davis, step 0" in capsys.readouterr().out
 
 
-class Failing(DavisBenchmark):
-    def run(self, extractor, sequence):
+class FailingEvaluation(MaskEvaluation):
+    def follow(self, sequence, kind=""):
         raise ValueError(f"{sequence.name}: broken")
+
+
+class Failing(DavisBenchmark):
+    def start(self, extractor, run):
+        tracker = LabelTracker(extractor, self.protocol)
+        return FailingEvaluation(tracker, ObjectScoring(run, 1), run)
 
 
 def test_a_failure_ends_validate_but_fit_only_where_it_is_fatal(davis_root, tmp_path, caplog):

@@ -95,6 +95,24 @@ def test_whatever_one_row_raises_the_others_are_there(davis_root, tmp_path, monk
     assert error.startswith("AssertionError: Input height (96)")
 
 
+def test_the_command_fails_when_a_backbone_failed_and_keeps_the_others(davis_root, tmp_path):
+    config = tmp_path / "small.yaml"
+    arguments = json.dumps({"root": str(davis_root), "changes": SMALL, "limit_sequences": 1})
+    config.write_text(f"trainer: {{callbacks+: [{{class_path: DavisBenchmark, init_args: {arguments}}}]}}")
+    with pytest.raises(SystemExit) as stopped:
+        main(["compare", BLOCKY, f"{TINY}@res9", "--no-baselines", "--config", str(config), "--output", str(tmp_path)])
+    assert stopped.value.code.startswith(f"vidcorr: compare: 1 of 2 backbones failed ({TINY}@res9); ")
+    assert list(tmp_path.glob("*/davis/results.json"))
+
+
+def test_rows_whose_names_look_alike_have_folders_of_their_own():
+    names = ["p/last.ckpt", "p_last.ckpt", "P_last.ckpt", "other.ckpt"]
+    folders = import_module("callbacks.tools.compare")._folders(names)
+    assert folders["other.ckpt"] == "other.ckpt"
+    assert len({folder.casefold() for folder in folders.values()}) == 4
+    assert folders == import_module("callbacks.tools.compare")._folders(names[::-1])
+
+
 @pytest.mark.parametrize("limit", ["0", "-1", "few"])
 def test_a_limit_is_at_least_one(limit, capsys):
     with pytest.raises(SystemExit) as stopped:

@@ -7,7 +7,7 @@ from torch.utils.data import DataLoader
 
 from lightning_modules import FrozenEncoder, Liir, LinearProbe, SiamFC, VFSMoCo, VFSSimSiam
 from lightning_modules.backbones import build_feature_extractor, build_network, module_from_checkpoint
-from lightning_modules.checkpoints import ForeignCheckpoint, allow, write_checkpoint, written_completely
+from lightning_modules.checkpoints import ForeignCheckpoint, allow, write_checkpoint
 from lightning_modules.checkpoints.note import FORMAT
 
 TINY = "tests.helpers.encoders:TinyResNet"
@@ -163,18 +163,3 @@ def test_a_module_without_arguments_needs_no_hyper_parameters(tmp_path):
     allow("tests.helpers.encoders.TinyResNet")
     torch.save(content, tmp_path / "a.ckpt")
     assert type(module_from_checkpoint(tmp_path / "a.ckpt")).__name__ == "TinyResNet"
-
-
-def test_a_write_that_fails_leaves_what_was_there(tmp_path):
-    def write(text, error=None):
-        with written_completely(path) as half:
-            half.write_text(text)
-            if error:
-                raise error
-
-    path = tmp_path / "new" / "a.ckpt"
-    write("before")
-    with pytest.raises(OSError, match="full"):
-        write("ha", OSError("full"))
-    assert path.read_text() == "before"
-    assert list(path.parent.iterdir()) == [path]

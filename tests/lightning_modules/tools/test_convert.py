@@ -264,8 +264,8 @@ def test_damaged_missing_and_misnamed_files(tmp_path):
     for foreign, output, message in [
         ("half.pth", "ours.ckpt", "cannot be read"),
         ("page.pth", "ours.ckpt", r"no checkpoint, .* it begins b'<!DOCTYPE"),
-        ("whole_cut.pth", "ours.ckpt", r"whole_cut\.pth: cannot be read; is it whole"),
-        ("old_cut.pth", "ours.ckpt", "ends too early"),
+        ("whole_cut.pth", "ours.ckpt", r"whole_cut\.pth: cannot be read; is it complete"),
+        ("old_cut.pth", "ours.ckpt", r"old_cut\.pth: cannot be read; is it complete"),
         ("whole.pth", "whole.pth", "would replace the foreign checkpoint"),
         ("nowhere.pth", "ours.ckpt", "no such file"),
         ("half.pth", "ours.bin", r"ends with \.ckpt"),

@@ -1,4 +1,4 @@
-"""What the benchmarks by label propagation share: the view of the extractor, the input's size, padding that is cut."""
+"""The engine of label propagation: the view of the extractor, the input's size, padding that is cut."""
 
 import json
 
@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from PIL import Image
 
 from callbacks import DavisBenchmark, YoutubeVosBenchmark
-from callbacks.tracking.label_propagation import propagate_video, view_for
+from callbacks.tracking.labels import LabelTracker, view_for
 from cli import main
 from lightning_modules.backbones import build_encoder, build_feature_extractor
 from lightning_modules.functional import PropagationProtocol
@@ -17,6 +17,11 @@ from lightning_modules.functional.propagation.labels import decode_masks, encode
 from tests.helpers.still_videos import Patches, write_still_davis
 
 NEAREST = {"topk": 1, "radius": None}
+
+
+class Ones:
+    def encode(self, grid, protocol):
+        return torch.ones(1, *grid)
 
 
 def predictions(folder):
@@ -60,13 +65,38 @@ def test_the_extractor_sees_frames_at_the_protocols_size():
 
     protocol = PropagationProtocol("own", 1, 1, 1.0, None, input_size=(320, 320))
     frames = torch.randint(0, 256, (2, 3, 24, 32), dtype=torch.uint8)
-    labels = list(
-        propagate_video(Spy(), frames, lambda t, grid, p: torch.ones(1, *grid) if t == 0 else None, [protocol])
-    )
+    tracker = LabelTracker(Spy(), protocol)
+    annotated = zip(frames, [Ones(), None], strict=True)
+    labels = [tracked.labels for tracked in tracker.track(annotated, tracker.view((24, 32)))]
     assert [tuple(image.shape) for image in seen] == [(1, 3, 320, 320)] * 2
     assert labels[1][0].shape == (1, 20, 20)
     resized = F.interpolate(frames[:1].float() / 255, size=(320, 320), mode="bilinear")
     assert torch.allclose(seen[0], resized, atol=1e-6)
+
+
+def test_frames_come_back_with_their_annotation_and_labels_one_at_a_time():
+    """Nothing is read ahead: a frame is taken when its labels are asked for."""
+    taken = []
+
+    def frames():
+        for t in range(3):
+            taken.append(t)
+            yield torch.full((3, 16, 16), 10 * t, dtype=torch.uint8), given if t == 0 else None
+
+    given, tracker = Ones(), LabelTracker(Patches(), PropagationProtocol("own", 1, 1, 1.0, None))
+    tracked = tracker.track(frames(), tracker.view((16, 16)))
+    first = next(tracked)
+    assert taken == [0]
+    assert first.annotation is given
+    second = next(tracked)
+    assert (int(second.frame[0, 0, 0]), second.annotation) == (10, None)
+    assert taken == [0, 1]
+
+
+def test_a_video_whose_first_frame_gives_nothing_is_refused():
+    tracker = LabelTracker(Patches(), PropagationProtocol("own", 1, 1, 1.0, None))
+    with pytest.raises(ValueError, match="the first frame gives no annotation"):
+        next(tracker.track([(torch.zeros(3, 16, 16, dtype=torch.uint8), None)], tracker.view((16, 16))))
 
 
 @pytest.mark.parametrize("size", [(40, 61), (48, 64), (33, 49)])

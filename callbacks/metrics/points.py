@@ -1,0 +1,343 @@
+"""Point tracking by TAP-Vid's rules: query samplers, metrics per video and per track, and their mean over videos."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal, get_args
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torchmetrics.utilities import dim_zero_cat
+
+from .outlines import as_array
+from .rows import RowMetric
+
+QueryMode = Literal["first", "strided"]
+
+THRESHOLDS = (1, 2, 4, 8, 16)
+"""Pixels of a 256 × 256 picture."""
+
+METRICS = (
+    "average_jaccard",
+    "average_pts_within_thresh",
+    "occlusion_accuracy",
+    *(f"jaccard_{threshold}" for threshold in THRESHOLDS),
+    *(f"pts_within_{threshold}" for threshold in THRESHOLDS),
+)
+"""Keys of the official code."""
+
+COUNTS = 3 + 3 * len(THRESHOLDS)
+
+Array = Tensor | NDArray[Any]
+
+
+@dataclass(frozen=True, eq=False)
+class PointQueries:
+    """Queries of one video and the truth that each is scored against.
+
+    Args:
+        points: (N, 3) float64 t, y, x: frame number, and raster pixels.
+        tracks: (N, T, 2) x, y in raster pixels, in the type of the annotation.
+        occluded: (N, T) bool.
+        track: (N,) int64, the number of the annotated track that each query belongs to.
+    """
+
+    points: NDArray[np.float64]
+    tracks: NDArray[Any]
+    occluded: NDArray[np.bool_]
+    track: NDArray[np.int64]
+
+    def __len__(self) -> int:
+        return len(self.points)
+
+
+def sample_queries(occluded: Array, tracks: Array, query_mode: QueryMode = "first", stride: int = 5) -> PointQueries:
+    """Choose queries as TAP-Vid's official samplers do.
+
+    "first" takes each track at its first visible frame; "strided" takes every visible track at every `stride`-th frame
+    from frame 0 on. A track that is never visible gives no query. Difference from the original code: for a video
+    without any visible point "first" returns no query, where the original raises.
+    Source: google-deepmind/tapnet, tapnet/tapvid/evaluation_datasets.py.
+
+    Args:
+        occluded: (N, T) bool, True where a point is hidden.
+        tracks: (N, T, 2) x, y in raster pixels.
+        query_mode: "first" or "strided".
+        stride: frames from one set of queries to the next, for "strided".
+
+    Returns:
+        The queries, ordered by track for "first", by frame and then by track for "strided".
+
+    Raises:
+        ValueError: if the shapes do not fit together, the mode is unknown or the stride is below 1.
+
+    Example:
+        >>> occluded = np.array([[True, False, False], [False, False, True]])
+        >>> queries = sample_queries(occluded, np.zeros((2, 3, 2)))
+        >>> queries.points[:, 0], queries.track
+        (array([1., 0.]), array([0, 1]))
+    """
+    _check_mode(query_mode)
+    hidden, places = as_array(occluded), as_array(tracks)
+    if hidden.dtype != bool or places.shape != (*hidden.shape, 2) or hidden.ndim != 2:
+        raise ValueError(
+            f"expected occluded (N, T) bool and tracks (N, T, 2), got {hidden.shape} {hidden.dtype} and {places.shape}"
+        )
+    if stride < 1:
+        raise ValueError(f"the stride of queries must be at least 1, got {stride}")
+    if query_mode == "first":
+        track = np.flatnonzero(~hidden.all(axis=1))
+        frame = (~hidden[track]).argmax(axis=1) if len(track) else track
+    else:
+        asked = np.arange(0, hidden.shape[1], stride)
+        number, track = np.nonzero(~hidden[:, asked].T)
+        frame = asked[number]
+    xy = places[track, frame].astype(np.float64).reshape(-1, 2)
+    points = np.column_stack([frame.astype(np.float64), xy[:, 1], xy[:, 0]])
+    return PointQueries(points, places[track], hidden[track], track.astype(np.int64))
+
+
+def tapvid_metrics(
+    query_points: Array,
+    target_occluded: Array,
+    target_tracks: Array,
+    predicted_occluded: Array,
+    predicted_tracks: Array,
+    query_mode: QueryMode = "first",
+) -> dict[str, float]:
+    """Compute TAP-Vid's metrics of one video, over all its queries together.
+
+    A point is within a threshold where its squared distance is strictly less than the threshold's square.
+    `pts_within_d` is the fraction of truly visible points within d, whatever visibility is predicted. `jaccard_d` is
+    TP / (truly visible + FP), where FP are points predicted visible that are occluded or not within d.
+    `occlusion_accuracy` is the fraction of points with the right visibility. "first" scores the frames after a query,
+    "strided" all frames but the query's.
+    Paper: Doersch et al., TAP-Vid (NeurIPS 2022), section 3.3; google-deepmind/tapnet, `compute_tapvid_metrics`.
+
+    Args:
+        query_points: (N, 3) t, y, x; the time is rounded half to even, only it is used.
+        target_occluded: (N, T) bool.
+        target_tracks: (N, T, 2) x, y in raster pixels of a picture of 256 × 256; distances are computed in the widest
+            type of the two tracks.
+        predicted_occluded: (N, T) bool.
+        predicted_tracks: (N, T, 2); NaN is never within a threshold.
+        query_mode: "first" or "strided".
+
+    Returns:
+        A fraction for each of `METRICS`, NaN for 0/0.
+
+    Raises:
+        ValueError: if the shapes or types do not fit together, a query lies outside the frames or the mode is unknown.
+
+    Example:
+        >>> track = np.array([[[8.0, 8.0], [9.0, 8.0], [10.0, 8.0]]])
+        >>> seen = np.zeros((1, 3), bool)
+        >>> scores = tapvid_metrics(np.array([[0, 8, 8]]), seen, track, seen, track + [3.0, 0.0])
+        >>> scores["pts_within_2"], scores["pts_within_4"], scores["average_jaccard"]
+        (0.0, 1.0, 0.6)
+    """
+    counts = tapvid_counts(
+        query_points, target_occluded, target_tracks, predicted_occluded, predicted_tracks, query_mode
+    )
+    return {key: float(value) for key, value in _fractions(counts.sum(axis=0)).items()}
+
+
+def tapvid_track_metrics(
+    query_points: Array,
+    target_occluded: Array,
+    target_tracks: Array,
+    predicted_occluded: Array,
+    predicted_tracks: Array,
+    query_mode: QueryMode = "first",
+) -> dict[str, NDArray[np.float64]]:
+    """Compute TAP-Vid's metrics of one video for each query by itself; arguments and errors of `tapvid_metrics`.
+
+    Returns:
+        (N,) float64 fractions for each of `METRICS`, NaN for 0/0.
+    """
+    counts = tapvid_counts(
+        query_points, target_occluded, target_tracks, predicted_occluded, predicted_tracks, query_mode
+    )
+    return _fractions(counts)
+
+
+def tapvid_counts(
+    query_points: Array,
+    target_occluded: Array,
+    target_tracks: Array,
+    predicted_occluded: Array,
+    predicted_tracks: Array,
+    query_mode: QueryMode = "first",
+) -> NDArray[np.int64]:
+    """Count, for each query, what the fractions of `tapvid_metrics` are made of; arguments and errors as there.
+
+    Returns:
+        (N, 18) int64: frames scored, frames with the right visibility, frames truly visible; then for each of the five
+        thresholds visible points within it, true positives and false positives.
+    """
+    _check_mode(query_mode)
+    queries, hidden, truth, said_hidden, places = (
+        as_array(x) for x in (query_points, target_occluded, target_tracks, predicted_occluded, predicted_tracks)
+    )
+    _check_shapes(queries, hidden, truth, said_hidden, places)
+    frames = hidden.shape[1]
+    asked = np.round(queries[:, 0])
+    if not ((asked >= 0) & (asked < max(frames, 1))).all():
+        raise ValueError(f"queries must lie in frames 0 to {frames - 1}, got {queries[:, 0].tolist()}")
+    number = np.arange(frames)
+    scored = number > asked[:, None] if query_mode == "first" else number != asked[:, None]
+    visible, said_visible = ~hidden & scored, ~said_hidden & scored
+    squared = np.sum(np.square(places - truth), axis=-1)
+    counts = [scored, (hidden == said_hidden) & scored, visible]
+    for threshold in THRESHOLDS:
+        within = squared < threshold**2
+        counts += [visible & within, visible & within & said_visible, said_visible & (hidden | ~within)]
+    return np.stack([count.sum(axis=1) for count in counts], axis=1).astype(np.int64)
+
+
+class TapVidMetrics(RowMetric):
+    """Mean over videos of TAP-Vid's metrics.
+
+    The state holds counts, one row per video and one per query, so that the scores do not depend on how the videos are
+    spread over ranks. A fraction that is 0/0 in a video (the original code then gives NaN for the whole data set) is
+    left out of the mean of that metric only, and `undefined` names the videos.
+
+    Args:
+        query_mode: "first" or "strided".
+        kwargs: those of torchmetrics.Metric, see `RowMetric` for `process_group`.
+
+    Example:
+        >>> metric = TapVidMetrics()
+        >>> track = np.array([[[8.0, 8.0], [9.0, 8.0], [10.0, 8.0]]])
+        >>> seen = np.zeros((1, 3), bool)
+        >>> metric.update(np.array([[0, 8, 8]]), seen, track, seen, track + [3.0, 0.0], name="dog")
+        >>> metric.compute()["pts_within_4"]
+        1.0
+    """
+
+    higher_is_better = True
+    tracks: list[Tensor]
+
+    def __init__(self, query_mode: QueryMode = "first", **kwargs: Any) -> None:
+        super().__init__(width=2 + COUNTS, **kwargs)
+        _check_mode(query_mode)
+        self.query_mode = query_mode
+        self.add_state("tracks", default=[], dist_reduce_fx="cat")
+
+    def update(
+        self,
+        query_points: Array,
+        target_occluded: Array,
+        target_tracks: Array,
+        predicted_occluded: Array,
+        predicted_tracks: Array,
+        *,
+        name: str | None = None,
+        position: int = 0,
+    ) -> None:
+        """Add one video; arguments and errors of `tapvid_metrics`.
+
+        Args:
+            name: of the video, once over all ranks.
+            position: in the data set. Values are summed in order of position and then of name, so that the last digit
+                of a mean is that of the official code.
+        """
+        name = self.name_or_number(name)
+        try:
+            counts = tapvid_counts(
+                query_points, target_occluded, target_tracks, predicted_occluded, predicted_tracks, self.query_mode
+            )
+        except ValueError as error:
+            raise ValueError(f"{name}: {error}") from error
+        self.add_row(name, [position, len(counts), *counts.sum(axis=0).tolist()])
+        self.tracks.append(torch.from_numpy(counts).to(self.device))
+
+    def compute(self) -> dict[str, float]:
+        """Return the mean over videos of each of `METRICS`; NaN where no video defines it."""
+        rows = list(self._videos().values())
+        return {key: _mean([row[key] for row in rows]) for key in METRICS}
+
+    def undefined(self) -> dict[str, tuple[str, ...]]:
+        """Return the names of the videos in which a metric is 0/0, for each metric that has any."""
+        videos = self._videos()
+        found = {key: tuple(name for name, row in videos.items() if np.isnan(row[key])) for key in METRICS}
+        return {key: names for key, names in found.items() if names}
+
+    def rows(self) -> list[dict[str, Any]]:
+        """Return one dictionary per video of this rank, for a CSV; those of all ranks inside `sync_context()`."""
+        table = self.table()
+        return [{"Sequence": name, "Queries": int(table[name][1]), **row} for name, row in self._videos().items()]
+
+    def per_track(self) -> dict[str, dict[str, NDArray[np.float64]]]:
+        """Return, by video in the order of `rows`, (N,) float64 of each metric, in the order of its queries."""
+        if not len(self.names):
+            return {}
+        names = dim_zero_cat(self.names).cpu()
+        lengths = dim_zero_cat(self.values)[:, 1].long().tolist()
+        parts = dim_zero_cat(self.tracks).cpu().split(lengths)
+        found = {
+            bytes(code.tolist()).rstrip(b"\0").decode(): _fractions(part.numpy())
+            for code, part in zip(names, parts, strict=True)
+        }
+        return {name: found[name] for name in self._videos()}
+
+    def sync(self, *args: Any, **kwargs: Any) -> None:
+        """Gather over ranks; a rank without videos takes part with an empty table."""
+        if isinstance(self.tracks, list) and not self.tracks:
+            self.tracks.append(torch.zeros(0, COUNTS, dtype=torch.int64, device=self.device))
+        super().sync(*args, **kwargs)
+
+    def _videos(self) -> dict[str, dict[str, float]]:
+        table = self.table()
+        return {
+            name: {key: float(value) for key, value in _fractions(table[name][2:].numpy()).items()}
+            for name in sorted(table, key=lambda name: (float(table[name][0]), name))
+        }
+
+
+def _fractions(counts: NDArray[Any]) -> dict[str, NDArray[np.float64]]:
+    """(…, 18) counts → a fraction of shape (…) for each of `METRICS`."""
+    scored, right, visible = (counts[..., i] for i in range(3))
+    within, true, false = (counts[..., 3 + i :: 3] for i in range(3))
+    with np.errstate(divide="ignore", invalid="ignore"):
+        points = within / visible[..., None]
+        jaccard = true / (visible[..., None] + false)
+        accuracy = right / scored
+    found: Mapping[str, NDArray[np.float64]] = {
+        "average_jaccard": jaccard.mean(axis=-1),
+        "average_pts_within_thresh": points.mean(axis=-1),
+        "occlusion_accuracy": accuracy,
+        **{f"jaccard_{threshold}": jaccard[..., i] for i, threshold in enumerate(THRESHOLDS)},
+        **{f"pts_within_{threshold}": points[..., i] for i, threshold in enumerate(THRESHOLDS)},
+    }
+    return {key: np.asarray(found[key], dtype=np.float64) for key in METRICS}
+
+
+def _mean(values: list[float]) -> float:
+    defined = [value for value in values if not np.isnan(value)]
+    return sum(defined) / len(defined) if defined else float("nan")
+
+
+def _check_mode(query_mode: str) -> None:
+    if query_mode not in get_args(QueryMode):
+        raise ValueError(f"query_mode must be one of {', '.join(get_args(QueryMode))}, got {query_mode!r}")
+
+
+def _check_shapes(
+    queries: NDArray[Any], hidden: NDArray[Any], truth: NDArray[Any], said_hidden: NDArray[Any], places: NDArray[Any]
+) -> None:
+    if queries.ndim != 2 or queries.shape[1] != 3:
+        raise ValueError(f"queries must be (N, 3) t, y, x, got {queries.shape}")
+    shape = (len(queries), *truth.shape[1:2])
+    for name, array, expected in (
+        ("true tracks", truth, (*shape, 2)),
+        ("predicted tracks", places, (*shape, 2)),
+        ("true occlusion", hidden, shape),
+        ("predicted occlusion", said_hidden, shape),
+    ):
+        if array.shape != expected:
+            raise ValueError(f"{name}: expected {expected} for {len(queries)} queries, got {array.shape}")
+    for name, array in (("true", hidden), ("predicted", said_hidden)):
+        if array.dtype != bool:
+            raise ValueError(f"{name} occlusion must be bool, True where a point is hidden, got {array.dtype}")

@@ -1,0 +1,164 @@
+"""The engine: labels given in some frames of a video, carried to every frame by the features of an extractor."""
+
+from collections.abc import Iterable, Iterator
+from typing import Any, Generic, NamedTuple, Protocol, TypeVar, runtime_checkable
+
+import torch
+from torch import Tensor, nn
+
+from lightning_modules.backbones import Normalise, share
+from lightning_modules.functional import LabelPropagator, PropagationProtocol
+from lightning_modules.functional.propagation.sizing import Size, fit_input
+
+from .stopwatch import Stopwatch
+from .view import View
+
+
+class Annotation(Protocol):
+    """Labels that a frame gives: in frame 0 those to carry, later those of objects that start there."""
+
+    def encode(self, grid: Size, protocol: PropagationProtocol) -> Tensor:
+        """Return the labels `(L, h, w)` on a feature grid of size (h, w)."""
+
+
+A = TypeVar("A", bound=Annotation)
+
+
+class LabelledFrame(NamedTuple, Generic[A]):
+    """A frame with its labels.
+
+    Attributes:
+        frame: uint8 RGB `(3, H, W)`, as it came.
+        annotation: the one that came with it, or None.
+        labels: `(L, h, w)` for each of the extractor's maps.
+    """
+
+    frame: Tensor
+    annotation: A | None
+    labels: list[Tensor]
+
+
+@runtime_checkable
+class CanFold(Protocol):
+    """An extractor that can make a faster copy of itself, its BatchNorms folded into its convolutions."""
+
+    def folded(self) -> nn.Module: ...
+
+
+class LabelTracker:
+    """An extractor with a protocol for each of its maps, ready to carry labels through any number of videos.
+
+    Where the extractor can fold its BatchNorms a folded copy is used, so make a new tracker when it has learned.
+
+    Args:
+        extractor: see `build_feature_extractor`; it may give several maps a frame.
+        protocol: taken at the stride of each map; where that is not its own stride, its name says so.
+        stopwatch: counts the seconds of "decode", "backbone" and "propagate".
+
+    Attributes:
+        stages: names of the maps; one empty name for an extractor of one map.
+        protocols: one for each map.
+        device: that of the extractor.
+
+    Raises:
+        ValueError: if the extractor does not name its stride, or lacks the normalisation that the protocol changes.
+    """
+
+    def __init__(self, extractor: nn.Module, protocol: PropagationProtocol, stopwatch: Stopwatch | None = None) -> None:
+        stride: Any = getattr(extractor, "stride", None)
+        strides = stride if isinstance(stride, list) else [stride]
+        if not all(isinstance(item, int) for item in strides):
+            raise ValueError(f"label propagation needs the stride of each feature map, got {stride}")
+        names = getattr(extractor, "stage", None)
+        self.stages: list[str] = names if isinstance(names, list) else [""] * len(strides)
+        self.protocols = [at_stride(protocol, item) for item in strides]
+        self.watch = stopwatch or Stopwatch()
+        self.device = next(extractor.parameters(), next(extractor.buffers(), torch.zeros(()))).device
+        self.extractor = extractor
+        self._folded: nn.Module | None = None
+
+    def view(self, size: Size, short_side: int | None = None) -> View:
+        """Return the sizes at which frames of size (H, W) are seen; see `View.of`."""
+        return View.of(self.extractor, size, self.protocols[0], short_side)
+
+    @torch.inference_mode()
+    def track(self, frames: Iterable[tuple[Tensor, A | None]], view: View) -> Iterator[LabelledFrame[A]]:
+        """Carry labels through a video of any length; memory holds the protocol's window, never the video.
+
+        Args:
+            frames: uint8 RGB `(3, H, W)` each, all of one size, with the annotation that each gives; the first must
+                give one.
+            view: see `view`.
+
+        Yields:
+            Each frame with what came with it, and its labels.
+
+        Raises:
+            ValueError: if the first frame gives no annotation.
+        """
+        propagators: list[LabelPropagator] = []
+        for frame, annotation in self.watch.timed("decode", frames):
+            maps = self._maps(view.reduce(frame))
+            with self.watch("propagate", self.device):
+                given: list[Tensor | None] = [None] * len(maps)
+                if annotation is not None:
+                    given = [annotation.encode(_grid(m), p) for m, p in zip(maps, self.protocols, strict=True)]
+                if not propagators:
+                    propagators = _begin(given, self.protocols)
+                    given = [None] * len(maps)
+                labels = [p.step(m, g) for p, m, g in zip(propagators, maps, given, strict=True)]
+            yield LabelledFrame(frame, annotation, labels)
+
+    def _maps(self, frame: Tensor) -> list[Tensor]:
+        """Return the features of a frame, `(C, h, w)` float32 for each map."""
+        protocol, multiple = self.protocols[0], getattr(self.extractor, "multiple", 1)
+        with self.watch("backbone", self.device), torch.autocast(self.device.type, enabled=False):
+            if self._folded is None:
+                self._folded = view_for(self.extractor, protocol)
+            output = self._folded(fit_input(frame[None], protocol, multiple, self.device))
+            return [item[0].float() for item in ([output] if isinstance(output, Tensor) else output)]
+
+
+def at_stride(protocol: PropagationProtocol, stride: int) -> PropagationProtocol:
+    """Return the protocol for features of a stride; where that is not its own stride, its name says so."""
+    return protocol if stride == protocol.feature_stride else protocol.with_changes(feature_stride=stride)
+
+
+def view_for(extractor: nn.Module, protocol: PropagationProtocol) -> nn.Module:
+    """Return the extractor as a protocol wants it: with the protocol's RGB normalisation, and BatchNorms folded.
+
+    The extractor itself stays as it is. A folded view has weights of its own.
+
+    Args:
+        extractor: see `build_feature_extractor`.
+        protocol: its `rgb_mean` and `rgb_std` replace those of every `Normalise` of the extractor.
+
+    Raises:
+        ValueError: if the protocol asks for a mean or deviation and the extractor has no `Normalise`.
+    """
+    constants = {"rgb_mean": protocol.rgb_mean, "rgb_std": protocol.rgb_std}
+    for field, constant in constants.items():
+        if constant is None:
+            continue
+        extractor = share(extractor)
+        found = [module for module in extractor.modules() if isinstance(module, Normalise)]
+        if not found:
+            raise ValueError(
+                f"protocol {protocol.name!r} normalises RGB by {field} {constant}, but "
+                f"{type(extractor).__name__} does not normalise RGB; set changes to {{{field}: null}}"
+            )
+        for module in found:
+            buffer = field.removeprefix("rgb_")
+            setattr(module, buffer, torch.tensor(constant).view(-1, 1, 1).to(getattr(module, buffer)))
+    return extractor.folded() if isinstance(extractor, CanFold) else extractor
+
+
+def _begin(given: list[Tensor | None], protocols: list[PropagationProtocol]) -> list[LabelPropagator]:
+    labels = [item for item in given if item is not None]
+    if len(labels) < len(protocols):
+        raise ValueError("the first frame gives no annotation: there is nothing to follow")
+    return [LabelPropagator(first, protocol) for first, protocol in zip(labels, protocols, strict=True)]
+
+
+def _grid(features: Tensor) -> Size:
+    return features.shape[-2], features.shape[-1]

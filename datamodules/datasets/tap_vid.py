@@ -1,0 +1,353 @@
+"""TAP-Vid in its released layouts, rewritten without pickle, or as a user's own videos with CSV files."""
+
+from __future__ import annotations
+
+import csv
+import io
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+import torch
+from PIL import Image, UnidentifiedImageError
+from torch import Tensor
+
+from ..reading.decoding import VIDEO_SUFFIXES
+from ..reading.errors import DataError, DecodingError
+from ..reading.npz import read_npz
+from ..reading.pictures import AGAIN, decode_picture
+from ..reading.restricted_pickle import StoredArray, StoredBytes, read_pickle
+from ..reading.source import natural_order, open_video
+from .records import FrameSequence, Reader
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+KEYS = ("video", "points", "occluded")
+COLUMNS = ("track", "frame", "x", "y", "occluded")
+MOST_PIXELS = 2**26
+"""Of one frame; a JPEG's header that claims more is refused before it is decoded."""
+
+EXPECTED = (
+    "expected a file of TAP-Vid (tapvid_davis.pkl, tapvid_rgb_stacking.pkl) or a folder of shards (0000_of_0010.pkl, "
+    "robotap_split0.pkl), of .npz files (vidcorr unpickle), or of videos each with a .csv of its name"
+)
+
+
+class Frames(Protocol):
+    """Frames of one video, decoded when they are asked for."""
+
+    def __call__(self, t: int) -> NDArray[np.uint8]:
+        """Return frame `t`, (H, W, 3) uint8 RGB."""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class PointSequence(FrameSequence):
+    """A video with points that are followed through it.
+
+    Args:
+        points: (N, T, 2) x, y as fractions of the picture: 0 is the left or upper edge of the first pixel, 1 the right
+            or lower edge of the last. Hidden points may lie anywhere, NaN included.
+        occluded: (N, T) bool, True where a point is hidden.
+        pictures: the frames.
+        tracks: names of the points; numbers where the data set has no names.
+    """
+
+    frames: tuple[Path, ...] = ()
+    points: NDArray[Any]
+    occluded: NDArray[np.bool_]
+    pictures: Frames
+    tracks: tuple[str, ...] = ()
+
+    @property
+    def num_frames(self) -> int:
+        """Number of frames that are annotated, which are all that are read."""
+        return int(self.occluded.shape[1])
+
+    def frame(self, t: int) -> Tensor:
+        """Frame number `t` (zero-based): uint8 RGB (3, H, W).
+
+        Raises:
+            DecodingError: if the frame is not a whole picture, or has another size than the first.
+        """
+        return torch.from_numpy(np.ascontiguousarray(self.pictures(t).transpose(2, 0, 1)))
+
+    def stored_frames(self) -> NDArray[Any]:
+        """Return all frames as they are stored: uint8 (T, H, W, 3), or JPEG bytes (T,) padded to the longest."""
+        if isinstance(self.pictures, _JpegFrames):
+            return np.array([self.pictures.encoded(t) for t in range(self.num_frames)])
+        return np.stack([self.pictures(t) for t in range(self.num_frames)])
+
+
+class TapVid(Reader[PointSequence]):
+    """The videos of a TAP-Vid set, with their tracks.
+
+    Reads the released pickles of TAP-Vid-DAVIS, RGB-Stacking, Kinetics and RoboTAP without running anything that they
+    hold, see `read_pickle`; what `vidcorr unpickle` made of them; or a folder of videos (files, or folders of frames)
+    each with a CSV of its name beside it. Frames stay on disk until they are asked for, one at a time.
+
+    A video of a released set that is not named there is called by its number, `007`, and by its shard,
+    `0003_of_0010-007`. A CSV has the columns `track,frame,x,y,occluded`: x and y in raster pixels of the video's own
+    size (0.5 is the centre of the first pixel; both may be empty where occluded is 1), frames counted from 0. Frames
+    without any line are left out of the sequence; in the others every track must have one.
+    Paper: Doersch et al., TAP-Vid (NeurIPS 2022); Vecerik et al., RoboTAP (ICRA 2024).
+
+    Args:
+        root: the file, or the folder.
+
+    Raises:
+        DataError: one line naming the file and the video: nothing of these layouts, a damaged or hostile file, a
+            missing key, arrays of another type or shape than TAP-Vid's, points in pixels, a truncated JPEG.
+    """
+
+    def __init__(self, root: str | Path) -> None:
+        self.root = Path(root).expanduser()
+        self._sequences = tuple(sequence for file in _files(self.root) for sequence in _sequences(file, self.root))
+        names = [sequence.name for sequence in self._sequences]
+        if twice := sorted({name for name in names if names.count(name) > 1}):
+            raise DataError(f"{self.root}: two videos are called {twice[0]}; give the file or folder of one data set")
+
+
+def _files(root: Path) -> list[Path]:
+    """Pickles, npz files or CSVs of a data set, in natural order."""
+    if root.is_file():
+        if root.suffix.lower() not in (".pkl", ".npz"):
+            raise DataError(f"{root}: {EXPECTED}")
+        return [root]
+    if not root.is_dir():
+        raise DataError(f"{root}: no such file or folder; {EXPECTED}")
+    kinds = {
+        suffix: sorted(
+            (path for path in root.iterdir() if path.suffix.lower() == suffix and path.name[0] != "."),
+            key=lambda path: natural_order(path.name),
+        )
+        for suffix in (".pkl", ".npz", ".csv")
+    }
+    found = [suffix for suffix, files in kinds.items() if files]
+    if not found:
+        raise DataError(f"{root}: nothing of TAP-Vid here; {EXPECTED}")
+    if len(found) > 1:
+        raise DataError(f"{root}: holds {' and '.join(found)} files; put those of one kind into a folder of their own")
+    return kinds[found[0]]
+
+
+def _sequences(file: Path, root: Path) -> Iterator[PointSequence]:
+    if file.suffix.lower() == ".csv":
+        yield _from_csv(file)
+        return
+    if file.suffix.lower() == ".npz":
+        yield _from_element(file, file.stem, read_npz(file))
+        return
+    content = read_pickle(file)
+    if not isinstance(content, dict | list) or not content:
+        raise DataError(f"{file}: holds no videos; {EXPECTED}")
+    if isinstance(content, dict) and set(KEYS) <= set(content):
+        content = [content]
+    if isinstance(content, list):
+        shard = "" if root == file or file.stem.startswith("tapvid_") else f"{file.stem}-"
+        content = {f"{shard}{number:03d}": element for number, element in enumerate(content)}
+    for name, element in content.items():
+        yield _from_element(file, _checked_name(file, name), element)
+
+
+def _checked_name(file: Path, name: Any) -> str:
+    name = name if isinstance(name, str) else str(name) if isinstance(name, int) else ""
+    if not name or name in (".", "..") or any(letter in "/\\:\0\n\r" for letter in name) or len(name.encode()) > 100:
+        raise DataError(f"{file}: a video is called {name!r:.60}, which cannot be a file's name")
+    return name
+
+
+def _from_element(file: Path, name: str, element: Any) -> PointSequence:
+    """Check the three arrays of one video; `file` and `name` go into messages."""
+    where = f"{file}, {name}"
+    if not isinstance(element, dict) or (missing := [key for key in KEYS if key not in element]):
+        lacking = ", ".join(missing) if isinstance(element, dict) else "video, points and occluded"
+        raise DataError(f"{where}: has no {lacking}; a video of TAP-Vid is a dictionary of video, points and occluded")
+    points, occluded = (_array(where, key, element[key]) for key in ("points", "occluded"))
+    if occluded.dtype.kind != "b" or len(occluded.shape) != 2:
+        raise DataError(
+            f"{where}: occluded is {occluded.shape} {occluded.dtype}; expected (tracks, frames) bool, True where hidden"
+        )
+    if points.dtype.kind != "f" or points.shape != (*occluded.shape, 2):
+        raise DataError(
+            f"{where}: points are {points.shape} {points.dtype}, occluded is {occluded.shape}; expected (tracks, "
+            "frames, 2) of float for the same tracks and frames"
+        )
+    frames, length, size = _frames(where, element["video"])
+    tracks, count = occluded.shape
+    if length != count or not tracks or not count:
+        raise DataError(f"{where}: {tracks} tracks of {count} frames for a video of {length}; get the file again")
+    places, hidden = points.read(), occluded.read().astype(bool)
+    _check_places(where, places, hidden, size)
+    names = tuple(map(str, range(tracks)))
+    return PointSequence(name=name, size=size, points=places, occluded=hidden, pictures=frames, tracks=names)
+
+
+def _array(where: str, key: str, value: Any) -> StoredArray:
+    if not isinstance(value, StoredArray):
+        raise DataError(f"{where}: {key} is no array but {type(value).__name__}; get the file again")
+    return value
+
+
+def _check_places(where: str, places: NDArray[Any], hidden: NDArray[np.bool_], size: tuple[int, int]) -> None:
+    """Visible points lie in the picture; a pixel beside it is left to rounding and to Kinetics' half pixel."""
+    margin = 1 / np.array(size[::-1])
+    seen = places[~hidden]
+    outside = ~((seen >= -margin) & (seen <= 1 + margin)).all(axis=1)
+    if outside.any():
+        x, y = seen[outside.argmax()]
+        raise DataError(
+            f"{where}: {outside.sum()} of {len(seen)} visible points lie outside the picture, the first at x {x:g}, y "
+            f"{y:g}; expected fractions of the picture's width and height, not pixels"
+        )
+
+
+def _frames(where: str, video: Any) -> tuple[Frames, int, tuple[int, int]]:
+    """The frames of a video, their number and their size."""
+    if isinstance(video, StoredArray) and video.dtype.kind == "u" and len(video.shape) == 4:
+        length, height, width, channels = video.shape
+        if video.dtype.itemsize == 1 and channels == 3 and height and width:
+            return _ArrayFrames(video), length, (height, width)
+    is_bytes = isinstance(video, StoredArray) and video.dtype.kind == "S" and len(video.shape) == 1
+    if is_bytes or (isinstance(video, list) and video and all(isinstance(v, bytes | StoredBytes) for v in video)):
+        frames = _JpegFrames(where, video)
+        return frames, len(frames), frames.size
+    told = f"{video.shape} {video.dtype}" if isinstance(video, StoredArray) else type(video).__name__
+    raise DataError(f"{where}: video is {told}; expected (frames, height, width, 3) uint8, or JPEG bytes of each frame")
+
+
+class _ArrayFrames:
+    def __init__(self, array: StoredArray) -> None:
+        self.array = array
+
+    def __call__(self, t: int) -> NDArray[np.uint8]:
+        return np.asarray(self.array.read_item(t))
+
+
+class _JpegFrames:
+    """Frames as JPEG bytes: an array padded with zeros to the longest, or a list."""
+
+    def __init__(self, where: str, video: StoredArray | list[bytes | StoredBytes]) -> None:
+        self.where, self.video = where, video
+        for t in range(len(self)):
+            picture = self.encoded(t)
+            if picture[:2] == b"\xff\xd8" and b"\xff\xd9" not in picture[-1024:]:
+                raise DecodingError(f"{where}, frame {t}", f"truncated JPEG; {AGAIN}")
+            if t == 0:
+                self.size = self._size(picture, t)
+
+    def __len__(self) -> int:
+        return len(self.video) if isinstance(self.video, list) else self.video.shape[0]
+
+    def __call__(self, t: int) -> NDArray[np.uint8]:
+        picture = self.encoded(t)
+        if (size := self._size(picture, t)) != self.size:
+            raise DecodingError(
+                f"{self.where}, frame {t}", f"is {size[1]} × {size[0]} px, the first {self.size[1]} × {self.size[0]}"
+            )
+        return decode_picture(np.frombuffer(picture, np.uint8), f"{self.where}, frame {t}")
+
+    def encoded(self, t: int) -> bytes:
+        """Return the JPEG of frame `t`."""
+        if isinstance(self.video, StoredArray):
+            return self.video.read_item(t).tobytes().rstrip(b"\0")
+        item = self.video[t]
+        return item.read() if isinstance(item, StoredBytes) else item
+
+    def _size(self, picture: bytes, t: int) -> tuple[int, int]:
+        try:
+            with Image.open(io.BytesIO(picture)) as image:
+                width, height = image.size
+        except (UnidentifiedImageError, OSError, Image.DecompressionBombError) as error:
+            raise DecodingError(f"{self.where}, frame {t}", f"is no picture; {AGAIN}") from error
+        if width * height > MOST_PIXELS:
+            raise DecodingError(f"{self.where}, frame {t}", f"claims {width} × {height} px; {AGAIN}")
+        return height, width
+
+
+class _VideoFrames:
+    """Frames of a video file or folder by number; frames that are asked for in order are decoded once."""
+
+    def __init__(self, path: Path, numbers: Sequence[int]) -> None:
+        self.path, self.numbers = path, numbers
+        self._video: Iterator[NDArray[np.uint8]] = iter(())
+        self._next = math.inf
+
+    def __call__(self, t: int) -> NDArray[np.uint8]:
+        wanted = self.numbers[t]
+        if wanted < self._next:
+            self._video, self._next = self._open(), 0
+        picture = None
+        while self._next <= wanted:
+            picture = next(self._video, None)
+            self._next += 1
+        if picture is None:
+            raise DecodingError(self.path, f"has no frame {wanted}, which its CSV annotates")
+        return picture
+
+    def _open(self) -> Iterator[NDArray[np.uint8]]:
+        with open_video(self.path, table=False) as video:
+            yield from video.frames()
+
+
+def _from_csv(file: Path) -> PointSequence:
+    """A user's video and the CSV beside it."""
+    beside = [path for path in file.parent.iterdir() if path.stem == file.stem and path != file]
+    videos = [path for path in beside if path.is_dir() or path.suffix.lower() in VIDEO_SUFFIXES]
+    if file.with_suffix("").is_dir() and file.with_suffix("") not in videos:
+        videos.append(file.with_suffix(""))
+    if len(videos) != 1:
+        raise DataError(
+            f"{file}: {len(videos)} videos of this name beside it; expected one, {file.stem}.mp4 or a folder of frames "
+            f"{file.stem}"
+        )
+    rows = _rows(file)
+    names = tuple(dict.fromkeys(track for track, _ in rows))
+    frames = tuple(sorted({frame for _, frame in rows}))
+    lacking = next(((track, frame) for track in names for frame in frames if (track, frame) not in rows), None)
+    if lacking:
+        raise DataError(
+            f"{file}: track {lacking[0]} has no line for frame {lacking[1]}, others have; write it, with occluded 1 "
+            "where the point is hidden"
+        )
+    pictures = _VideoFrames(videos[0], frames)
+    height, width = pictures(0).shape[:2]
+    values = np.array([[rows[track, frame] for frame in frames] for track in names])
+    places, hidden = values[..., :2] / np.array([width, height]), values[..., 2] == 1
+    _check_places(f"{file}, {file.stem}", places, hidden, (height, width))
+    name = _checked_name(file, file.stem)
+    return PointSequence(
+        name=name, size=(height, width), points=places, occluded=hidden, pictures=pictures, tracks=names
+    )
+
+
+def _rows(file: Path) -> dict[tuple[str, int], tuple[float, float, int]]:
+    """(track, frame) → x, y, occluded."""
+    try:
+        text = file.read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        raise DataError(f"{file}: cannot be read as text in UTF-8; save it again") from error
+    reader = csv.DictReader(text.splitlines())
+    if sorted(reader.fieldnames or ()) != sorted(COLUMNS):
+        raise DataError(f"{file}: the first line must name the columns {','.join(COLUMNS)}")
+    rows: dict[tuple[str, int], tuple[float, float, int]] = {}
+    for number, row in enumerate(reader, start=2):
+        try:
+            hidden = {"0": 0, "1": 1, "false": 0, "true": 1}[row["occluded"].strip().lower()]
+            key = row["track"].strip(), int(row["frame"])
+            x, y = (float(row[axis]) if row[axis].strip() or not hidden else math.nan for axis in ("x", "y"))
+            if key[1] < 0 or (not hidden and not math.isfinite(x + y)):
+                raise ValueError
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
+            raise DataError(
+                f"{file}, line {number}: expected {','.join(COLUMNS)} with numbers and occluded 0 or 1"
+            ) from error
+        if key in rows:
+            raise DataError(f"{file}, line {number}: track {key[0]} has two lines for frame {key[1]}")
+        rows[key] = x, y, hidden
+    if not rows:
+        raise DataError(f"{file}: no tracks; write a line {','.join(COLUMNS)} for each point of each frame")
+    return rows

@@ -1,0 +1,58 @@
+"""Rewrite a TAP-Vid set without pickle: one .npz a video, read without running anything."""
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from ..datasets.tap_vid import PointSequence, TapVid
+from ..reading.errors import DataError
+
+
+def unpickle(source: str | Path, destination: str | Path) -> list[Path]:
+    """Write each video of a TAP-Vid set as an uncompressed .npz of `video`, `points` and `occluded`.
+
+    JPEG frames stay JPEG, byte for byte, padded with zeros to the longest of a video. One video is in memory at a time.
+
+    Args:
+        source: what `TapVid` reads.
+        destination: folder; it must not hold .npz files yet.
+
+    Returns:
+        The files. A file appears complete or not at all.
+
+    Raises:
+        DataError: if the source is not as described, or the destination holds .npz files.
+        OSError: if the destination cannot be written.
+    """
+    videos, folder = TapVid(source), Path(destination)
+    folder.mkdir(parents=True, exist_ok=True)
+    if present := sorted(folder.glob("*.npz")):
+        raise DataError(f"{folder}: holds {present[0].name} already; name an empty folder")
+    return [_write(sequence, folder / f"{sequence.name}.npz") for sequence in videos]
+
+
+def _write(sequence: PointSequence, path: Path) -> Path:
+    unfinished = path.with_name(f".{path.name}")
+    try:
+        with unfinished.open("wb") as file:
+            np.savez(file, video=sequence.stored_frames(), points=sequence.points, occluded=sequence.occluded)
+        unfinished.replace(path)
+    finally:
+        unfinished.unlink(missing_ok=True)
+    return path
+
+
+def command(words: Sequence[str]) -> None:
+    """Run `vidcorr unpickle` with the words after it.
+
+    Raises:
+        DataError: for a user's mistake, one line.
+    """
+    parser = argparse.ArgumentParser(prog="vidcorr unpickle", description=__doc__)
+    parser.add_argument("source", metavar="SOURCE", help="a .pkl of TAP-Vid, or the folder of its shards")
+    parser.add_argument("destination", metavar="DESTINATION", help="folder for the .npz files, one a video")
+    options = parser.parse_args(list(words))
+    written = unpickle(options.source, options.destination)
+    print(f"{len(written)} videos in {options.destination}: tap_vid reads that folder in place of {options.source}")

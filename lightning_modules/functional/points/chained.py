@@ -1,0 +1,59 @@
+"""Chained tracking: from frame to frame, forward and backward from the query."""
+
+import torch
+from torch import Tensor
+
+from .flow import FlowAt, bilinear_corners, chain_step
+from .job import Job
+from .matching import cell_centres
+
+
+def track_by_chaining(job: Job) -> None:
+    """Carry each query from frame to frame by the flow between neighbouring frames, and fill in the job.
+
+    The flow of a cell is where it is matched in the next frame less its own centre; a point takes the flow of the four
+    cells around it, bilinearly. A frame's miss is the larger error of the cycles on the step that leads to it and the
+    step that leaves it. Memory holds two frames.
+    Source: GMRW (Shrivastava and Owens, ECCV 2024); ayshrv/gmrw, utils/tracking_utils.py.
+    """
+    errors = torch.zeros(len(job.queries), max(job.frames - 1, 0))
+    channels = len(job.features(0)) if job.frames else 0
+    descriptors = torch.zeros(len(job.queries), channels)
+    _pass(job, range(job.frames), errors, descriptors)
+    if job.both_directions:
+        _pass(job, range(job.frames - 1, -1, -1), errors, descriptors)
+    job.misses[:, 1:] = errors
+    job.misses[:, :-1] = torch.maximum(job.misses[:, :-1], errors)
+
+
+def _pass(job: Job, order: range, errors: Tensor, descriptors: Tensor) -> None:
+    """Carry the queries along `order`; each joins at its own frame."""
+    features = None
+    for t in order:
+        before, features = features, job.features(t)
+        moving = ((job.starts - t) * order.step < 0).nonzero()[:, 0]
+        if before is not None and len(moving):
+            last = t - order.step
+            places = job.to_cells(job.places[moving, last], before)
+            moved, error = chain_step(places, _flow(job, before, features), _flow(job, features, before))
+            job.places[moving, t] = job.to_pixels(moved, features)
+            errors[moving, min(t, last)] = job.to_pixels(error, features).norm(dim=1).float()
+            looked_for = descriptors[moving].to(features)
+            job.compare(moving, t, looked_for, job.sample(features, job.places[moving, t]))
+        begins = (job.starts == t).nonzero()[:, 0]
+        if len(begins):
+            descriptors[begins] = job.sample(features, job.places[begins, t]).cpu()
+
+
+def _flow(job: Job, here: Tensor, there: Tensor) -> FlowAt:
+    """Return the flow from the cells of one frame to another, computed where it is asked for."""
+    height, width = here.shape[1:]
+
+    def at(places: Tensor) -> Tensor:
+        corners, weights = bilinear_corners(places, height, width)
+        cells, where = corners.unique(return_inverse=True)
+        found = job.match(here.flatten(1)[:, cells].T, there)
+        flow = found - cell_centres(height, width, here.device)[cells]
+        return torch.einsum("nk,nkd->nd", weights, flow[where])
+
+    return at

@@ -1,0 +1,61 @@
+"""Direct tracking: every frame is matched with the query's own frame."""
+
+import torch
+from torch import Tensor
+
+from .job import Job
+
+KEPT_MAPS = 256 * 2**20
+"""Bytes of query frames' features that are kept for tracking back; more take several passes over the video."""
+
+
+def track_directly(job: Job) -> None:
+    """Find each query in every frame by its feature alone, and fill in the job.
+
+    Memory holds the features of one frame, of the queries, and for tracking back those of some query frames.
+    """
+    for queries in _blocks(job):
+        descriptors, maps = _descriptors(job, queries)
+        for t in range(job.frames):
+            wanted = job.needs(t)
+            wanted = wanted[torch.isin(wanted, queries)]
+            if len(wanted):
+                _one_frame(job, t, wanted, descriptors[torch.searchsorted(queries, wanted)], maps)
+
+
+def _one_frame(job: Job, t: int, queries: Tensor, descriptors: Tensor, maps: dict[int, Tensor]) -> None:
+    features = job.features(t)
+    places = job.to_pixels(job.match(descriptors, features), features)
+    job.places[queries, t] = places
+    found = job.sample(features, places)
+    job.compare(queries, t, descriptors, found)
+    for start, first in maps.items():
+        here = job.starts[queries] == start
+        if here.any():
+            job.track_back(queries[here], t, found[here.to(found.device)], first)
+
+
+def _descriptors(job: Job, queries: Tensor) -> tuple[Tensor, dict[int, Tensor]]:
+    """Return the features at the queries, `(n, C)`, and the query frames' features if tracking back needs them."""
+    starts = job.starts[queries]
+    found: list[Tensor] = []
+    maps: dict[int, Tensor] = {}
+    for start in starts.unique().tolist():
+        features = job.features(start)
+        found.append(job.sample(features, job.queries[queries[starts == start]][:, [2, 1]]))
+        if job.wants_cycle:
+            maps[start] = features
+    order = torch.cat([(starts == start).nonzero()[:, 0] for start in starts.unique().tolist()])
+    return torch.cat(found)[order.argsort().to(found[0].device)], maps
+
+
+def _blocks(job: Job) -> list[Tensor]:
+    """Split the queries by their frames so that the features kept at a time stay bounded; numbers in order."""
+    starts = job.starts.unique()
+    if not len(starts):
+        return []
+    if not job.wants_cycle:
+        return [torch.arange(len(job.queries))]
+    features = job.features(int(starts[0]))
+    at_once = max(1, KEPT_MAPS // (features.numel() * features.element_size()))
+    return [torch.isin(job.starts, part).nonzero()[:, 0] for part in starts.split(at_once)]

@@ -1,0 +1,107 @@
+"""One video's queries on their way: places in cells, and the evidence for whether a point is hidden."""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from .matching import WORKSPACE, chunks, decode_places, sample_features, similarity_maps
+from .protocol import PointProtocol
+
+Features = Callable[[int], Tensor]
+"""Frame number → features `(C, h, w)`; called for any frame, more than once."""
+
+
+@dataclass(eq=False)
+class Job:
+    """Queries of a video while they are tracked.
+
+    Args:
+        features: of each frame.
+        frames: number of frames.
+        queries: `(N, 3)` t, y, x in pixels of the scored size.
+        covered: (height, width) that a feature map covers, pixels of the scored size.
+        protocol: the rules.
+        both_directions: also track from a query back to frame 0.
+        workspace: bytes for similarities, which no result depends on.
+
+    Attributes:
+        starts: long `(N,)`, the frame of each query.
+        places: x, y `(N, T, 2)` float64 in pixels of the scored size, on the CPU.
+        similarity: `(N, T)` cosine of what is found with the query.
+        misses: `(N, T)` pixels by which tracking back misses, as the tracking defines it.
+    """
+
+    features: Features
+    frames: int
+    queries: Tensor
+    covered: tuple[float, float]
+    protocol: PointProtocol
+    both_directions: bool = True
+    workspace: int = WORKSPACE
+    starts: Tensor = field(init=False)
+    places: Tensor = field(init=False)
+    similarity: Tensor = field(init=False)
+    misses: Tensor = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.starts = self.queries[:, 0].round().long()
+        self.places = self.queries[:, None, [2, 1]].double().repeat(1, self.frames, 1)
+        self.similarity = torch.ones(len(self.queries), self.frames)
+        self.misses = torch.zeros(len(self.queries), self.frames)
+
+    @property
+    def wants_cycle(self) -> bool:
+        """Whether tracking back is part of the protocol."""
+        return "cycle" in self.protocol.occlusion
+
+    def needs(self, t: int) -> Tensor:
+        """Return the numbers of the queries that are tracked to frame `t`, long `(n,)`."""
+        others = self.starts != t if self.both_directions else self.starts < t
+        return others.nonzero()[:, 0]
+
+    def to_cells(self, places: Tensor, features: Tensor) -> Tensor:
+        """Convert x, y `(N, 2)` from pixels of the scored size to cells, on the features' device."""
+        return (places.double() / self._cell(features)).to(features.device, torch.float32)
+
+    def to_pixels(self, places: Tensor, features: Tensor) -> Tensor:
+        """Convert x, y `(N, 2)` from cells to pixels of the scored size, on the CPU."""
+        return places.cpu().double() * self._cell(features)
+
+    def match(self, descriptors: Tensor, features: Tensor) -> Tensor:
+        """Return where descriptors `(N, C)` are found in a frame: x, y `(N, 2)` in cells."""
+        protocol, size = self.protocol, features[0].numel()
+        temperature = protocol.temperature or math.sqrt(len(features))
+        found = [
+            decode_places(
+                similarity_maps(descriptors[part], features, protocol.feature_normalisation == "l2"),
+                protocol.decoding,
+                temperature,
+                protocol.decoding_radius,
+                protocol.topk,
+            )
+            for part in chunks(len(descriptors), 16 * size, self.workspace)
+        ]
+        return torch.cat(found) if found else descriptors.new_empty(0, 2)
+
+    def compare(self, queries: Tensor, t: int, descriptors: Tensor, found: Tensor) -> None:
+        """Note the cosine of what queries found in frame `t` with what they look for, both `(n, C)`."""
+        self.similarity[queries, t] = F.cosine_similarity(descriptors, found, dim=1).cpu()
+
+    def track_back(self, queries: Tensor, t: int, found: Tensor, first: Tensor) -> None:
+        """Match what queries of one frame found in frame `t`, `(n, C)`, with the features of their own frame."""
+        back = self.to_pixels(self.match(found, first), first)
+        own = self.queries[queries][:, [2, 1]].double()
+        self.misses[queries, t] = (back - own).norm(dim=1).float()
+
+    def sample(self, features: Tensor, places: Tensor) -> Tensor:
+        """Return the features `(N, C)` at places in pixels of the scored size."""
+        return sample_features(features, self.to_cells(places, features))
+
+    def _cell(self, features: Tensor) -> Tensor:
+        """Return width and height of a cell, pixels of the scored size."""
+        height, width = features.shape[1:]
+        return torch.tensor([self.covered[1] / width, self.covered[0] / height], dtype=torch.float64)

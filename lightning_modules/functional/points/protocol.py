@@ -1,0 +1,104 @@
+"""The protocol of point tracking by features: every number and rule that moves a score, as one frozen record."""
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Literal
+
+from ..propagation.protocol import PropagationProtocol
+from ..propagation.sizing import NetworkInput
+from ..protocol import Source
+from .sources import SOURCES
+
+
+@dataclasses.dataclass(frozen=True)
+class PointProtocol(NetworkInput):
+    """Every number and rule that moves a point-tracking score.
+
+    Named ones (`fomo`, `tapir-matching`, `gmrw-chained`, `fgvc`, `vidcorr`) are data: see `sources`. Coordinates are
+    raster coordinates throughout: the centre of the first pixel is at 0.5, that of the first cell at half a cell, and
+    sizes are converted by multiplication alone.
+
+    Attributes:
+        tracking: "direct": each frame is matched with the query's frame; "chained": from frame to frame, forward and
+            backward from the query; "propagation": a heat-map is carried by label propagation.
+        decoding: of a similarity map to a place: "argmax": centre of the best cell; "soft_argmax": mean of the cells
+            around it, weighted by the softmax; "expectation": the same over all cells; "topk": over the best `topk`.
+            For "propagation", "topk" is the mean of the best pixels of the up-sampled heat-map.
+        temperature: divides the similarities before the softmax; None: the square root of the number of channels.
+        feature_normalisation: "l2": similarities are cosines; "raw": dot products.
+        decoding_radius: of "soft_argmax", cells; the distance is strictly below it.
+        topk: cells of "topk", or pixels for "propagation".
+        occlusion: "none": every point is said to be visible, so AJ and OA mean little; "similarity": hidden where the
+            cosine with the query is below `similarity_threshold`; "cycle": hidden where tracking back misses by
+            `cycle_threshold` or more; "similarity+cycle": where either says so. But for "none", a point outside the
+            picture is hidden.
+        similarity_threshold: cosine.
+        cycle_threshold: pixels of the scored size. "chained": the error of the step to a frame and of the step from
+            it; otherwise the distance from the query of what is found in its frame for the place that was found.
+        query_mode: "first" or "strided", see `sample_queries`.
+        query_stride: frames from one set of queries to the next, for "strided".
+        scored_size: height and width in which distances are measured, pixels.
+        feature_stride: pixels per feature cell.
+        context: preceding frames beside the query's, for "propagation".
+        matches: matches kept of a cell over all reference frames, for "propagation".
+        radius: of the neighbourhood in which matches are sought, cells, for "propagation"; None: everywhere.
+        sigma: standard deviation of a point's heat-map, pixels of the scored size, for "propagation".
+
+    Raises:
+        ValueError: for a value out of range, or a source's name with other values than the source's.
+    """
+
+    tracking: Literal["direct", "chained", "propagation"]
+    decoding: Literal["argmax", "soft_argmax", "expectation", "topk"]
+    temperature: float | None = 0.05
+    feature_normalisation: Literal["l2", "raw"] = "l2"
+    decoding_radius: float = 5.0
+    topk: int = 5
+    occlusion: Literal["none", "similarity", "cycle", "similarity+cycle"] = "none"
+    similarity_threshold: float = 0.5
+    cycle_threshold: float = 3.0
+    query_mode: Literal["first", "strided"] = "first"
+    query_stride: int = 5
+    scored_size: int = 256
+    feature_stride: int = 8
+    context: int = 5
+    matches: int = 10
+    radius: float | None = 15.0
+    sigma: float = 6.0
+
+    @classmethod
+    def sources(cls) -> Mapping[str, Source]:
+        """Return the named protocols: name → source."""
+        return SOURCES
+
+    def propagation(self) -> PropagationProtocol:
+        """Return the rules by which heat-maps are carried, for "propagation"."""
+        return PropagationProtocol(
+            name="points",
+            context=self.context,
+            topk=self.matches,
+            temperature=self.temperature or 1.0,
+            radius=self.radius,
+            feature_normalisation=self.feature_normalisation,
+        )
+
+    def _ranges(self) -> dict[str, tuple[bool, str]]:
+        propagated = self.tracking == "propagation"
+        return super()._ranges() | {
+            "temperature": (
+                self.temperature > 0 if self.temperature is not None else not propagated,
+                "above 0, or None for the square root of the channels (not for propagation)",
+            ),
+            "decoding": (not propagated or self.decoding == "topk", "'topk' for propagation"),
+            "decoding_radius": (self.decoding_radius > 0, "above 0 cells"),
+            "topk": (self.topk >= 1, "1 or more"),
+            "similarity_threshold": (-1 <= self.similarity_threshold <= 1, "a cosine, in [-1, 1]"),
+            "cycle_threshold": (self.cycle_threshold > 0, "above 0 px"),
+            "query_stride": (self.query_stride >= 1, "1 or more frames"),
+            "scored_size": (self.scored_size >= 1, "1 or more pixels"),
+            "feature_stride": (self.feature_stride >= 1, "1 or more pixels"),
+            "context": (self.context >= 1, "1 or more frames"),
+            "matches": (self.matches >= 1, "1 or more"),
+            "radius": (self.radius is None or self.radius > 0, "above 0 cells, or None"),
+            "sigma": (self.sigma > 0, "above 0 px"),
+        }

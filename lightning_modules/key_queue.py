@@ -1,0 +1,84 @@
+"""The queue of keys that contrastive methods take their negatives from."""
+
+import torch
+from torch import Tensor
+from torch.nn.functional import normalize
+
+from .full_precision import FullPrecision
+
+
+class KeyQueue(FullPrecision):
+    """First-in-first-out queue of the newest K keys, each with the index of the video it comes from.
+
+    It starts with random unit vectors of no video (index −1), the same on every rank. Keys stay in float32 whatever the
+    precision of training.
+
+    Paper: MoCo (He et al., CVPR 2020), section 3.2.
+
+    Args:
+        size: K.
+        dim: width of a key.
+        seed: seed of the random keys it starts with.
+
+    Attributes:
+        keys: `(K, dim)` float32.
+        video_ids: `(K,)` long.
+        pointer: long scalar, the place of the oldest key, which the next key replaces.
+
+    Raises:
+        ValueError: if `size` is below 1.
+    """
+
+    keys: Tensor
+    video_ids: Tensor
+    pointer: Tensor
+
+    def __init__(self, size: int, dim: int, seed: int = 0) -> None:
+        super().__init__()
+        if size < 1:
+            raise ValueError(f"a queue must hold at least 1 key, got {size}")
+        first = torch.randn(size, dim, generator=torch.Generator().manual_seed(seed), dtype=torch.float32)
+        self.register_buffer("keys", normalize(first, dim=1))
+        self.register_buffer("video_ids", torch.full((size,), -1))
+        self.register_buffer("pointer", torch.zeros((), dtype=torch.long))
+
+    def __len__(self) -> int:
+        return len(self.keys)
+
+    @torch.no_grad()
+    def enqueue(self, keys: Tensor, video_ids: Tensor) -> None:
+        """Replace the N oldest keys, in place.
+
+        Args:
+            keys: `(N, dim)`.
+            video_ids: `(N,)` long.
+
+        Raises:
+            ValueError: if there are more keys than places, or not one video id per key.
+        """
+        if len(keys) > len(self) or video_ids.shape != keys.shape[:1]:
+            raise ValueError(
+                f"a queue of {len(self)} cannot take {len(keys)} keys with {tuple(video_ids.shape)} video ids"
+            )
+        places = (self.pointer + torch.arange(len(keys), device=self.pointer.device)) % len(self)
+        self.keys.index_copy_(0, places, keys.to(self.keys.dtype))
+        self.video_ids.index_copy_(0, places, video_ids)
+        self.pointer.add_(len(keys)).remainder_(len(self))
+
+    def own(self, video_index: Tensor) -> Tensor:
+        """Mark the keys that come from each sample's own video: `(B,)` long → `(B, K)` bool."""
+        return video_index[:, None] == self.video_ids
+
+    def require_divisor(self, keys_per_step: int) -> None:
+        """Refuse a queue that the keys of an optimiser step do not divide.
+
+        Raises:
+            ValueError: one line that names the nearest sizes that would do.
+        """
+        below = len(self) // keys_per_step * keys_per_step
+        if below != len(self):
+            sizes = [str(size) for size in (below, below + keys_per_step) if size]
+            raise ValueError(
+                f"queue_size {len(self)}: a step brings {keys_per_step} keys, which must divide it; "
+                f"the nearest are {' and '.join(sizes)}"
+            )

@@ -1,0 +1,249 @@
+"""TAP-Vid's layouts from files to sequences: released pickles, npz, CSV beside videos; and what is refused."""
+
+import io
+import json
+import pickle
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from callbacks.metrics import TapVidMetrics, sample_queries
+from datamodules.datasets import TapVid
+from datamodules.reading.errors import DataError
+from datamodules.tools.unpickle import unpickle
+
+SETS = (
+    "real/badja.pkl", "real/tapvid_davis_ends.pkl", "real/jhmdb_joints.pkl", "generated/exact.pkl",
+    "generated/real_pan.pkl", "layouts/tapvid_davis.pkl", "layouts/tapvid_rgb_stacking.pkl",
+    "layouts/tapvid_kinetics/0000_of_0010.pkl", "layouts/robotap/robotap_split0.pkl",
+)  # fmt: skip
+
+
+def element(frames=5, tracks=2, size=(12, 16), jpeg=False):
+    """One video in TAP-Vid's form, random but the same each time."""
+    generator = np.random.default_rng(0)
+    video = generator.integers(0, 255, (frames, *size, 3)).astype(np.uint8)
+    occluded = generator.random((tracks, frames)) < 0.3
+    points = generator.random((tracks, frames, 2)).astype(np.float32)
+    return {"video": np.array([encoded(frame) for frame in video]) if jpeg else video, "points": points,
+            "occluded": occluded}  # fmt: skip
+
+
+def encoded(frame):
+    file = io.BytesIO()
+    Image.fromarray(frame).save(file, "JPEG", quality=95)
+    return file.getvalue()
+
+
+def written(tmp_path, content, name="tapvid_davis.pkl"):
+    path = tmp_path / name
+    path.write_bytes(pickle.dumps(content, 4))
+    return path
+
+
+def predictions(queries, kind):
+    """The simple predictions of expected_scores.json."""
+    if kind == "static_visible":
+        still = np.repeat(queries.points[:, None, :0:-1], queries.tracks.shape[1], 1)
+        return np.zeros_like(queries.occluded), still
+    if kind.startswith("nearest_cell_centre"):
+        stride = int(kind.rpartition("stride")[2])
+        return queries.occluded, (np.clip(np.floor(queries.tracks / stride), 0, 256 // stride - 1) + 0.5) * stride
+    moved = {"truth_minus_half_pixel": queries.tracks - 0.5, "truth_times_255_over_256": queries.tracks * (255 / 256)}
+    return queries.occluded, moved.get(kind, queries.tracks)
+
+
+@pytest.mark.parametrize("name", SETS)
+def test_reader_sampler_and_metric_give_the_official_scores_to_the_last_digit(shared_points, name):
+    expected = json.loads((shared_points / "expected_scores.json").read_text())[name]
+    videos = TapVid(shared_points / name)
+    for mode, kinds in expected.items():
+        for kind in kinds.keys() - {"queries"}:
+            names = kinds[kind]["occlusion_accuracy"]["per_video"]
+            metric = TapVidMetrics(mode)
+            for position, (video, own) in enumerate(zip(videos, names, strict=True)):
+                queries = sample_queries(video.occluded, video.points * np.array([256, 256]), mode)
+                truth = queries.points, queries.occluded, queries.tracks
+                metric.update(*truth, *predictions(queries, kind), name=own, position=position)
+            rows = {row["Sequence"]: row for row in metric.rows()}
+            for key, values in kinds[kind].items():
+                assert {own: rows[own][key] for own in names} == values["per_video"]
+                assert metric.compute()[key] == values["mean"]
+
+
+@pytest.mark.parametrize("way", ["numpy2", "protocol2", "protocol3", "protocol5"])
+def test_every_way_of_pickling_gives_the_same_videos(shared_points, way):
+    for one, other in zip(
+        TapVid(shared_points / "layouts/tapvid_davis.pkl"),
+        TapVid(shared_points / f"layouts/tapvid_davis_{way}.pkl"),
+        strict=True,
+    ):
+        assert (one.name, one.size) == (other.name, other.size)
+        np.testing.assert_array_equal(one.points, other.points)
+        assert all((one.frame(t) == other.frame(t)).all() for t in range(one.num_frames))
+
+
+def test_shards_of_a_folder_are_one_set(shared_points):
+    kinetics = TapVid(shared_points / "layouts/tapvid_kinetics")
+    assert [video.name for video in kinetics] == ["0000_of_0010-000", "0000_of_0010-001", "0001_of_0010-000"]
+    assert [video.name for video in TapVid(shared_points / "layouts/robotap")] == ["made_0_0", "made_1_0"]
+    assert kinetics[0].frame(2).shape == (3, *kinetics[0].size)
+
+
+BAD = ("calls_eval", "calls_os", "cut_off", "empty", "jpeg_cut_off", "no_occluded", "object_array", "occluded_uint8",
+       "points_in_pixels", "points_one_frame_short")  # fmt: skip
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_bad_files_are_refused_in_one_line(shared_points, name):
+    path = shared_points / "bad" / f"{name}.pkl"
+    with pytest.raises(DataError) as caught:
+        TapVid(path)
+    assert str(caught.value).startswith(str(path))
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"video": np.zeros((5, 12, 16), np.uint8)}, r"video is \(5, 12, 16\) uint8"),
+        ({"video": np.zeros((5, 12, 16, 3), np.float32)}, "video is .* float32"),
+        ({"video": np.zeros((4, 12, 16, 3), np.uint8)}, "2 tracks of 5 frames for a video of 4"),
+        ({"video": "no frames"}, "video is str"),
+        ({"video": [b"\xff\xd8 no picture \xff\xd9"] * 5}, "frame 0: is no picture"),
+        ({"points": np.zeros((2, 5, 3), np.float32)}, r"points are \(2, 5, 3\)"),
+        ({"points": np.zeros((2, 5, 2), np.int64)}, "points are .* int64"),
+        ({"points": [0.5]}, "points is no array but list"),
+        ({"points": np.full((2, 5, 2), np.nan)}, "10 of 10 visible points lie outside"),
+        ({"points": np.full((2, 5, 2), 1.2)}, "10 of 10 visible points lie outside"),
+        ({"occluded": np.zeros((2, 5), np.uint8)}, r"occluded is \(2, 5\) uint8"),
+    ],
+)  # fmt: skip
+def test_an_element_that_is_not_tap_vid_is_named(tmp_path, change, message):
+    video = element() | {"occluded": np.zeros((2, 5), bool)} | change
+    with pytest.raises(DataError, match=f"goat: {message}|goat, {message}"):
+        TapVid(written(tmp_path, {"goat": video}))
+
+
+def test_hidden_points_may_lie_anywhere(tmp_path):
+    video = element()
+    video["points"][video["occluded"]] = -7
+    assert len(TapVid(written(tmp_path, {"goat": video}))) == 1
+
+
+@pytest.mark.parametrize("name", ["../goat", "a/b", "", "x" * 200, "..", 1.5])
+def test_a_name_that_could_leave_the_folder_is_refused(tmp_path, name):
+    with pytest.raises(DataError, match="cannot be a file's name"):
+        TapVid(written(tmp_path, {name: element()}))
+
+
+def test_a_jpeg_that_claims_a_huge_picture_is_refused_before_it_is_decoded(tmp_path):
+    picture = encoded(np.zeros((8, 8, 3), np.uint8))
+    at = picture.index(b"\xff\xc0") + 5
+    huge = picture[:at] + b"\xff\xff\xff\xff" + picture[at + 4 :]
+    with pytest.raises(DataError, match=r"claims 65535 × 65535 px|is no picture"):
+        TapVid(written(tmp_path, {"goat": element() | {"video": [huge] * 5}}))
+
+
+def test_a_frame_of_another_size_is_named_when_it_is_read(tmp_path):
+    pictures = [encoded(np.zeros((8, 8 + 2 * (t == 3), 3), np.uint8)) for t in range(5)]
+    (video,) = TapVid(written(tmp_path, {"goat": element() | {"video": pictures}}))
+    assert video.frame(2).shape == (3, 8, 8)
+    with pytest.raises(DataError, match="goat, frame 3: is 10 × 8 px, the first 8 × 8"):
+        video.frame(3)
+
+
+@pytest.mark.parametrize("jpeg", [False, True])
+def test_unpickled_sets_are_the_same(tmp_path, jpeg):
+    source = written(tmp_path, [element(jpeg=jpeg), element(frames=3, jpeg=jpeg)], "tapvid_rgb_stacking.pkl")
+    files = unpickle(source, tmp_path / "npz")
+    assert [file.name for file in files] == ["000.npz", "001.npz"]
+    for before, after in zip(TapVid(source), TapVid(tmp_path / "npz"), strict=True):
+        assert before.name == after.name
+        np.testing.assert_array_equal(before.points, after.points)
+        np.testing.assert_array_equal(before.occluded, after.occluded)
+        assert all((before.frame(t) == after.frame(t)).all() for t in range(before.num_frames))
+    with np.load(files[0], allow_pickle=False) as archive:
+        assert archive["video"].dtype.kind == ("S" if jpeg else "u")
+    with pytest.raises(DataError, match=r"holds 000\.npz already"):
+        unpickle(source, tmp_path / "npz")
+
+
+def test_an_npz_with_objects_or_compressed_is_refused(tmp_path):
+    video = element()
+    for number, (save, content, message) in enumerate([
+        (np.savez, video | {"points": np.array([None])}, "points holds '|O'"),
+        (np.savez_compressed, video, "is compressed"),
+    ]):  # fmt: skip
+        path = tmp_path / f"{number}.npz"
+        save(path, **content)
+        with pytest.raises(DataError, match=message.replace("|", r"\|")):
+            TapVid(path)
+    path.write_bytes(b"PK\x03\x04 nothing")
+    with pytest.raises(DataError, match=r"not an \.npz file"):
+        TapVid(path)
+
+
+@pytest.fixture
+def annotated(tmp_path):
+    """A folder of frames and its CSV: two tracks in frames 0 and 2 of 4."""
+    frames = tmp_path / "cat"
+    frames.mkdir()
+    for t in range(4):
+        Image.fromarray(np.full((10, 20, 3), 40 * t, np.uint8)).save(frames / f"{t}.png")
+    lines = ["track,frame,x,y,occluded", "nose,0,10,5,0", "nose,2,0.5,0.5,0", "tail,0,20,10,0", "tail,2,,,1"]
+    path = tmp_path / "cat.csv"
+    path.write_text("\n".join(lines) + "\n")
+    return path
+
+
+def test_a_csv_beside_a_video(annotated):
+    (video,) = TapVid(annotated.parent)
+    assert (video.name, video.size, video.num_frames, video.tracks) == ("cat", (10, 20), 2, ("nose", "tail"))
+    np.testing.assert_allclose(video.points[0], [[0.5, 0.5], [0.025, 0.05]])
+    assert video.occluded.tolist() == [[False, False], [False, True]]
+    assert [int(video.frame(t)[0, 0, 0]) for t in (0, 1, 0)] == [0, 80, 0]
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("nose,9,1,1,0\ntail,9,1,1,0", "has no frame 9"),
+        ("nose,1,1,1,0", "track tail has no line for frame 1"),
+        ("nose,0,1,1,0", "track nose has two lines for frame 0"),
+        ("nose,1,x,1,0", "line 6: expected"),
+        ("nose,1,,1,0", "line 6: expected"),
+        ("nose,1,1,1,maybe", "line 6: expected"),
+        ("nose,1,90,1,0\ntail,1,1,1,0", "visible points lie outside"),
+    ],
+)
+def test_a_csv_that_is_not_as_it_should_be(annotated, line, message):
+    annotated.write_text(annotated.read_text() + line + "\n")
+
+    def read():
+        for video in TapVid(annotated.parent):
+            for t in range(video.num_frames):
+                video.frame(t)
+
+    with pytest.raises(DataError, match=message):
+        read()
+
+
+def test_a_csv_without_a_video_or_columns(annotated):
+    (annotated.parent / "dog.csv").write_text("a,b\n")
+    with pytest.raises(DataError, match=r"dog.csv: 0 videos of this name beside it"):
+        TapVid(annotated.parent)
+    annotated.write_text("a,b\n")
+    (annotated.parent / "dog.csv").unlink()
+    with pytest.raises(DataError, match="must name the columns track,frame,x,y,occluded"):
+        TapVid(annotated.parent)
+
+
+def test_a_folder_without_tap_vid(tmp_path):
+    for path, message in ((tmp_path, "nothing of TAP-Vid here"), (tmp_path / "x", "no such file or folder")):
+        with pytest.raises(DataError, match=message):
+            TapVid(path)
+    (tmp_path / "a.txt").write_text("")
+    with pytest.raises(DataError, match="expected a file of TAP-Vid"):
+        TapVid(tmp_path / "a.txt")

@@ -1,0 +1,216 @@
+"""Hostile and damaged checkpoints through every word that reads a file: one line each, and nothing of theirs runs."""
+
+import json
+import random
+import sys
+
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from cli import main
+from lightning_modules import FrozenEncoder, VFSSimSiam
+from lightning_modules.backbones import module_from_checkpoint
+from lightning_modules.checkpoints import trust, write_checkpoint
+
+CANARY = "tests.helpers.canary"
+FROZEN = "lightning_modules.frozen_encoder.FrozenEncoder"
+PROBE = "lightning_modules.linear_probe.LinearProbe"
+
+
+@pytest.fixture(autouse=True)
+def _canary(monkeypatch, tmp_path):
+    monkeypatch.setattr(trust, "_allowed", set())
+    monkeypatch.chdir(tmp_path)
+    sys.modules.pop(CANARY, None)
+    yield
+    assert CANARY not in sys.modules, "code that a file names was imported"
+    assert not (tmp_path / "canary").exists(), "code that a file names was run"
+
+
+def checkpoint(path, **changes):
+    """Write a checkpoint of a FrozenEncoder, its fields changed; `note` and `arguments` are those of the module."""
+    write_checkpoint(FrozenEncoder("raw_colour"), path)
+    content = torch.load(path, weights_only=True)
+    content["vidcorr"] |= changes.pop("note", {})
+    content["hyper_parameters"] |= changes.pop("arguments", {})
+    torch.save({name: value for name, value in (content | changes).items() if value is not None}, path)
+    return path
+
+
+def popen():
+    return {"class_path": "subprocess.Popen", "init_args": {"args": ["touch", "canary"]}}
+
+
+ATTACKS = {
+    "callable": {"arguments": {"spec": f"{CANARY}:sing"}},
+    "standard library": {"arguments": {"spec": "os:abort"}},
+    "class": {"note": {"class_path": f"{CANARY}.Song"}, "hyper_parameters": {}},
+    "process": {"note": {"class_path": "subprocess.Popen"}, "hyper_parameters": {"args": ["touch", "canary"]}},
+    "nested process": {"arguments": {"encoder": popen()}},
+    "deeper process": {
+        "arguments": {"encoder": {"class_path": FROZEN, "init_args": {"spec": "x.ckpt", "encoder": popen()}}}
+    },
+    "process as a stage": {"arguments": {"stage": popen()}},
+    "process in a probe": {
+        "note": {"class_path": PROBE},
+        "hyper_parameters": {"backbone": "x.ckpt", "num_classes": 2, "encoder": popen()},
+    },
+    "Lightning's instantiator": {
+        "note": {"class_path": f"{CANARY}.Song"},
+        "arguments": {"_instantiator": f"{CANARY}.sing", "_class_path": f"{CANARY}.Song"},
+    },
+    "itself": {"arguments": {"spec": "a.ckpt"}},
+}
+FAULTS = {
+    "format as text": {"note": {"format": "one"}},
+    "negative format": {"note": {"format": -3}},
+    "format of the future": {"note": {"format": 10**9}},
+    "class as a number": {"note": {"class_path": 5}},
+    "class as a list": {"note": {"class_path": ["a"]}},
+    "note as text": {"vidcorr": "yes"},
+    "no state_dict": {"state_dict": None},
+    "state_dict as a list": {"state_dict": [1]},
+    "weights as text": {"state_dict": {"a": "b"}},
+    "weights under numbers": {"state_dict": {1: torch.zeros(1)}},
+    "unknown weights": {"state_dict": {"a": torch.zeros(1)}},
+    "arguments as text": {"hyper_parameters": "x"},
+    "arguments under numbers": {"hyper_parameters": {1: 2}},
+    "spec as a number": {"arguments": {"spec": 5}},
+    "loops as text": {"loops": "x"},
+    "edited weights": {"note": {"digest": "0" * 64}},
+}
+WORDS = {
+    "validate": lambda path, davis: ["validate", f"--ckpt_path={path}", *davis],
+    "predict": lambda path, davis: ["predict", "--ckpt_path", str(path), "--data=PromptedVideoDataModule"],
+    "fit": lambda path, davis: ["fit", f"--ckpt_path={path}", "--data=SyntheticVideoDataModule"],
+    "backbone": lambda path, davis: ["validate", "--model=VFSSimSiam", f"--model.backbone={path}", *davis],
+    "spec": lambda path, davis: ["validate", "--model=FrozenEncoder", f"--model.spec={path}", *davis],
+    "compare": lambda path, davis: ["compare", str(path), "--davis", davis[-1].partition("=")[2], "--no-baselines"],
+    "export": lambda path, davis: ["export", str(path), "out.safetensors"],
+    "convert": lambda path, davis: ["convert", str(path), "out.ckpt"],
+}
+
+
+@pytest.fixture
+def davis(davis_root):
+    common = ["--trainer.logger=false", "--trainer.accelerator=cpu", "--trainer.callbacks+=DavisBenchmark"]
+    return [*common, f"--trainer.callbacks.root={davis_root}"]
+
+
+def refusal(words):
+    """Run a command line that must fail, and return its one line."""
+    with pytest.raises(SystemExit) as stopped:
+        main(words)
+    line = str(stopped.value)
+    assert line.startswith("vidcorr: "), line
+    assert "\n" not in line
+    return line
+
+
+@pytest.mark.parametrize("word", WORDS)
+def test_no_word_runs_what_a_file_names(word, davis, tmp_path):
+    for name, changes in (ATTACKS | FAULTS).items():
+        path = checkpoint(tmp_path / "a.ckpt", **{key: dict(v) if type(v) is dict else v for key, v in changes.items()})
+        line = refusal(WORDS[word](path, davis))
+        if word not in ("convert", "compare"):
+            assert "a.ckpt" in line, (name, line)
+
+
+def test_the_last_checkpoint_takes_the_same_way(davis, tmp_path):
+    (tmp_path / "runs/lightning_logs/version_0/checkpoints").mkdir(parents=True)
+    for name in ("nested process", "callable"):
+        path = checkpoint(tmp_path / "runs/lightning_logs/version_0/checkpoints/last.ckpt", **ATTACKS[name])
+        assert path.is_file()
+        words = ["validate", "--ckpt_path=last", "--model=FrozenEncoder", "--model.spec=raw_colour", *davis]
+        assert "names the" in refusal(words)
+
+
+def test_what_the_command_line_names_too_is_used(davis, tmp_path):
+    spec = "tests.helpers.encoders:Blocky"
+    path = tmp_path / "a.ckpt"
+    write_checkpoint(FrozenEncoder(spec), path)
+    changes = '--trainer.callbacks.changes={"radius": 3, "context": 2}'
+    for allowed in (["--allow", spec], [f"--allow={spec}"], [f"--model.spec={spec}", "--model=FrozenEncoder"]):
+        trust._allowed.clear()
+        assert f"add --allow {spec} " in refusal(["validate", f"--ckpt_path={path}", *davis])
+        main(["validate", f"--ckpt_path={path}", *allowed, *davis, changes, "--trainer.callbacks.output_dir=results"])
+        assert json.loads((tmp_path / "results/results.json").read_text())["scores"]
+    trust._allowed.clear()
+    assert f"--allow {spec}" in refusal(["export", str(path), "out.safetensors"])
+    trust._allowed.clear()
+    main(["export", str(path), "out.safetensors", "--allow", spec])
+
+
+def test_lightnings_own_loading_takes_the_same_way(tmp_path):
+    for changes in ATTACKS.values():
+        path = checkpoint(tmp_path / "a.ckpt", **{key: dict(value) for key, value in changes.items()})
+        with pytest.raises(ValueError, match=r"a\.ckpt: "):
+            FrozenEncoder.load_from_checkpoint(path)
+    write_checkpoint(FrozenEncoder("raw_colour", stage="colour"), path)
+    assert FrozenEncoder.load_from_checkpoint(path, map_location="cpu", stride=4).hparams["stride"] == 4
+    with pytest.raises(ValueError, match="holds FrozenEncoder, not VFSSimSiam"):
+        VFSSimSiam.load_from_checkpoint(path)
+
+
+@pytest.mark.parametrize("architecture", ["os:abort", f"{CANARY}:sing", "x.ckpt", "nothing"])
+def test_the_architecture_of_a_safetensors_file_is_a_name_of_a_library(architecture, tmp_path):
+    save_file({"a": torch.zeros(1)}, tmp_path / "a.safetensors", {"architecture": architecture})
+    assert "a.safetensors" in refusal(["convert", str(tmp_path / "a.safetensors"), "out.ckpt"])
+
+
+@pytest.mark.parametrize("mean", ["a, b", "1, 2", "nan, 1, 1", ""])
+def test_metadata_of_a_safetensors_file_are_numbers(mean, tmp_path):
+    metadata = {"architecture": "torchvision:resnet18", "mean": mean}
+    save_file({"a": torch.zeros(1)}, tmp_path / "a.safetensors", metadata)
+    assert "its mean must be three numbers" in refusal(["convert", str(tmp_path / "a.safetensors"), "out.ckpt"])
+
+
+def damaged(correct, draw):
+    """Yield a file cut, flipped, zeroed, doubled or replaced at random."""
+    content = bytearray(correct)
+    kind, position = draw.randrange(5), draw.randrange(len(content))
+    if kind == 0:
+        return bytes(content[:position])
+    if kind == 1:
+        for _ in range(draw.randrange(1, 9)):
+            content[draw.randrange(len(content))] ^= 1 << draw.randrange(8)
+    elif kind == 2:
+        length = draw.randrange(1, 500)
+        content[position : position + length] = bytes(len(content[position : position + length]))
+    elif kind == 3:
+        content[position:position] = draw.randbytes(draw.randrange(1, 100))
+    else:
+        content[position:] = draw.randbytes(len(content) - position)
+    return bytes(content)
+
+
+def test_150_damaged_files_are_told_in_one_line_each(davis, tmp_path):
+    path, draw = tmp_path / "a.ckpt", random.Random(0)
+    module = VFSSimSiam("tests.helpers.encoders:TinyResNet", projector_dim=8, predictor_dim=4)
+    write_checkpoint(module, path)
+    correct, told = path.read_bytes(), 0
+    for _ in range(150):
+        path.write_bytes(damaged(correct, draw))
+        try:
+            found = module_from_checkpoint(path)
+        except ValueError as error:
+            told += "\n" not in str(error) and "a.ckpt" in str(error)
+        else:  # only bytes that pad the archive
+            assert all(torch.equal(value, found.state_dict()[name]) for name, value in module.state_dict().items())
+            told += 1
+    assert told == 150
+
+
+@pytest.mark.parametrize("word", WORDS)
+def test_damaged_files_end_each_word_in_one_line(word, davis, tmp_path):
+    path, draw = tmp_path / "a.ckpt", random.Random(1)
+    write_checkpoint(FrozenEncoder("torchvision:resnet18"), path)
+    correct = path.read_bytes()
+    for kind in (correct[: len(correct) // 2], correct[:-1], b"", correct[:9000] + draw.randbytes(len(correct) - 9000)):
+        path.write_bytes(kind)
+        refusal(WORDS[word](path, davis))
+    flipped = bytearray(correct)
+    flipped[len(correct) // 2] ^= 1
+    path.write_bytes(flipped)
+    refusal(WORDS[word](path, davis))

@@ -1,0 +1,89 @@
+"""Losses and weights of three optimiser steps of every method, to show that a change moves no behaviour.
+
+    python tests/helpers/method_steps.py record FILE      # before the change
+    python tests/helpers/method_steps.py compare FILE     # after it, on the same machine
+
+Seeds, data and networks are fixed. `compare` prints the largest difference of each method and ends with status 1 if one
+is not zero, or if a name in a state dict has changed.
+"""
+
+import logging
+import sys
+from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).parents[2]))
+
+import pytorch_lightning as pl
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader
+
+from lightning_modules import Liir, LinearProbe, SiamFC, VFSMoCo, VFSSimSiam
+from tests.helpers.contrast import Clips, quiet_trainer
+
+BACKBONE = "tests.helpers.encoders:TinyResNet"
+MOCO = {"backbone": BACKBONE, "projection_dim": 8, "queue_size": 48, "base_lr": 5.0, "encoder_momentum": 0.9}
+LIIR = {"position_size": 8, "bank_frames": 6, "points_per_frame": 2, "radius": 2, "mixture_threshold": 0.02}
+RUNS: dict[str, tuple[type[pl.LightningModule], dict[str, Any], dict[str, Any]]] = {
+    "simsiam": (VFSSimSiam, {"backbone": BACKBONE, "projector_dim": 16, "predictor_dim": 8, "base_lr": 5.0}, {}),
+    "moco": (VFSMoCo, MOCO, {}),
+    "moco-accumulated": (VFSMoCo, MOCO | {"groups": 1}, {"accumulate_grad_batches": 2}),
+    "liir": (Liir, LIIR | {"warmup_epochs": 0}, {}),
+    "liir-phases": (Liir, LIIR | {"warmup_epochs": 1, "modulation": "shuffle"}, {"limit_train_batches": 2}),
+    "liir-mast": (Liir, {"position": "none", "bank_frames": 0, "mixture_components": None, "warmup_epochs": 0}, {}),
+    "siamfc": (SiamFC, {"backbone": BACKBONE, "response_scale": 0.1}, {}),
+    "probe-moco": (LinearProbe, {"backbone": BACKBONE, "num_classes": 3}, {}),
+    "probe-simsiam": (LinearProbe, {"backbone": BACKBONE, "num_classes": 3, "protocol": "simsiam"}, {}),
+}
+
+
+class Losses(pl.Callback):
+    def __init__(self) -> None:
+        self.losses: list[float] = []
+
+    def on_train_batch_end(self, trainer: pl.Trainer, pl_module: Any, outputs: Any, *args: Any) -> None:
+        self.losses.append(float(outputs["loss"]))
+
+
+def data(name: str) -> DataLoader[Any]:
+    generator = torch.Generator().manual_seed(7)
+    if name == "siamfc":
+        shapes = {"exemplar": (3, 120, 120), "search": (3, 239, 239)}
+        items = [{k: torch.rand(s, generator=generator) for k, s in shapes.items()} for _ in range(12)]
+    elif name.startswith("probe"):
+        items = [{"image": torch.rand(3, 64, 64, generator=generator), "label": i % 3} for i in range(24)]
+    else:
+        return DataLoader(Clips(24, frames=4 if "moco" in name or name == "simsiam" else 2, size=32), batch_size=4)
+    return DataLoader(items, batch_size=4)  # type: ignore[arg-type]
+
+
+def trained(name: str) -> dict[str, Tensor]:
+    """State dict after three steps, with the losses of its batches as `losses`."""
+    kind, arguments, options = RUNS[name]
+    torch.manual_seed(0)
+    module, record = kind(**arguments), Losses()
+    quiet_trainer(max_steps=3, callbacks=[record], **options).fit(module, data(name))
+    return module.state_dict() | {"losses": torch.tensor(record.losses, dtype=torch.float64)}
+
+
+def main() -> None:
+    logging.getLogger("pytorch_lightning").setLevel(logging.ERROR)
+    torch.set_num_threads(1)
+    command, path = sys.argv[1], Path(sys.argv[2])
+    found = {name: trained(name) for name in RUNS}
+    if command == "record":
+        torch.save(found, path)
+    before = torch.load(path, weights_only=True)
+    moved = False
+    for name, state in found.items():
+        renamed = sorted(state.keys() ^ before[name].keys())
+        apart = max(float((state[k].double() - t.double()).abs().max()) for k, t in before[name].items() if k in state)
+        losses = ", ".join(f"{loss:.6f}" for loss in state["losses"].tolist())
+        print(f"{name:17} losses {losses}; largest difference {apart:.3g}" + f"; renamed {renamed}" * bool(renamed))
+        moved |= apart > 0 or bool(renamed)
+    sys.exit(moved)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,38 @@
+"""The side of a module that checkpoints see: its note, and what it takes back."""
+
+import pytest
+
+from lightning_modules import VFSSimSiam
+from lightning_modules.checkpoints.note import FORMAT, note_of
+from lightning_modules.checkpoints.weights import digest_of
+
+
+def saved(module):
+    state = {name: value.clone() for name, value in module.state_dict().items()}
+    checkpoint = {"state_dict": state, "hyper_parameters": dict(module.hparams)}
+    module.on_save_checkpoint(checkpoint)
+    return checkpoint
+
+
+def test_a_note_holds_class_format_and_digest():
+    module = VFSSimSiam(projector_dim=8, predictor_dim=4)
+    note = saved(module)["vidcorr"]
+    assert note == note_of(module, module.state_dict())
+    assert note["class_path"] == "lightning_modules.vfs_simsiam.VFSSimSiam"
+    assert (note["format"], note["digest"]) == (FORMAT, digest_of(module.state_dict()))
+
+
+def test_changed_weights_are_not_taken_back():
+    module = VFSSimSiam(projector_dim=8, predictor_dim=4)
+    checkpoint = saved(module)
+    module.on_load_checkpoint(checkpoint)
+    checkpoint["state_dict"]["projector.0.weight"][0, 0] += 1e-3
+    with pytest.raises(ValueError, match="not those that were saved"):
+        module.on_load_checkpoint(checkpoint)
+
+
+def test_a_checkpoint_of_another_backbone_says_so():
+    checkpoint = saved(VFSSimSiam("torchvision:resnet34", projector_dim=8, predictor_dim=4))
+    message = r"does not fit VFSSimSiam; .*; it is of torchvision:resnet34, this model of torchvision:resnet18"
+    with pytest.raises(ValueError, match=message):
+        VFSSimSiam(projector_dim=8, predictor_dim=4).on_load_checkpoint(checkpoint)

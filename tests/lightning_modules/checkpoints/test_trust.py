@@ -1,0 +1,157 @@
+"""The gate: a file has nothing made but classes of this project, with arguments of plain types."""
+
+import sys
+from typing import Literal
+
+import pytest
+import torch
+
+from lightning_modules import FrozenEncoder, LinearProbe, VFSSimSiam
+from lightning_modules.backbones import build_encoder, module_from_checkpoint
+from lightning_modules.checkpoints import allow, trust, write_checkpoint
+from lightning_modules.checkpoints.trust import accepts, check_fit_of, is_plain, pass_gate
+
+FROZEN = "lightning_modules.frozen_encoder.FrozenEncoder"
+PROBE = "lightning_modules.linear_probe.LinearProbe"
+CANARY = "tests.helpers.canary"
+
+
+@pytest.fixture(autouse=True)
+def _nothing_allowed(monkeypatch):
+    monkeypatch.setattr(trust, "_allowed", set())
+    sys.modules.pop(CANARY, None)
+    yield
+    assert CANARY not in sys.modules
+
+
+def popen(tmp_path):
+    return {"class_path": "subprocess.Popen", "init_args": {"args": ["touch", str(tmp_path / "canary")]}}
+
+
+@pytest.mark.parametrize(
+    ("class_path", "arguments", "message"),
+    [
+        ("subprocess.Popen", {"args": ["true"]}, r"names the class 'subprocess\.Popen', which is not of this project"),
+        (f"{CANARY}.Song", {}, rf"add --allow {CANARY}\.Song"),
+        ("lightning_modules.os.abort", {}, "no class of this project"),
+        ("lightning_modules.checkpoints.trust.importlib.import_module", {"name": CANARY}, "no class of this project"),
+        ("", {}, "names the class ''"),
+        (7, {}, "must be an import path, got 7"),
+        (["a"], {}, "must be an import path"),
+        (FROZEN, {"spec": f"{CANARY}:sing"}, rf"names the network '{CANARY}:sing', .* add --allow {CANARY}:sing"),
+        (FROZEN, {"spec": "os:abort"}, "names the network 'os:abort'"),
+        (FROZEN, {"spec": "lightning_modules.backbones:build_network"}, "names the network"),
+        (FROZEN, {"spec": "/other/file.ckpt"}, "its encoder is '/other/file.ckpt', another file"),
+        (PROBE, {"backbone": "os:abort", "num_classes": 2}, "names the network 'os:abort'"),
+        (FROZEN, {"spec": "raw_colour", "shell": "true"}, "FrozenEncoder has no argument 'shell'"),
+        (FROZEN, {"spec": "raw_colour", "stage": ["res4"]}, r"cannot take \['res4'\] as stage"),
+        (FROZEN, {"spec": "raw_colour", "mean": [1, "2", 3]}, "as mean"),
+        (FROZEN, {"spec": "raw_colour", "encoder": "text"}, "as encoder"),
+        (FROZEN, {"spec": "raw_colour", "encoder": {"class_path": "os.system"}}, "names the class 'os.system'"),
+        (FROZEN, {"spec": "raw_colour", 3: 1}, "must be names and values"),
+        (FROZEN, ["raw_colour"], "must be names and values"),
+        (PROBE, {"backbone": "raw_colour", "num_classes": True}, "as num_classes"),
+        (PROBE, {"backbone": "raw_colour", "num_classes": 2.5}, "as num_classes"),
+        (PROBE, {"backbone": "raw_colour", "num_classes": 2, "protocol": "mine"}, "as protocol"),
+    ],
+)
+def test_what_a_file_may_not_name(class_path, arguments, message):
+    with pytest.raises(ValueError, match=message) as caught:
+        pass_gate(class_path, arguments, "x.ckpt")
+    assert str(caught.value).startswith("x.ckpt: ")
+    assert "\n" not in str(caught.value)
+
+
+def test_nested_encoders_take_the_same_way(tmp_path):
+    nested = {"class_path": FROZEN, "init_args": {"spec": "a.ckpt", "encoder": popen(tmp_path)}}
+    with pytest.raises(ValueError, match=r"names the class 'subprocess\.Popen'"):
+        pass_gate(PROBE, {"backbone": "b.ckpt", "num_classes": 2, "encoder": nested}, "x.ckpt")
+    for _ in range(9):
+        nested = {"class_path": FROZEN, "init_args": {"spec": "a.ckpt", "encoder": nested}}
+    with pytest.raises(ValueError, match="nested more than 4 deep"):
+        pass_gate(FROZEN, {"spec": "b.ckpt", "encoder": nested}, "x.ckpt")
+    with pytest.raises(ValueError, match=r"names the class 'subprocess\.Popen'"):
+        FrozenEncoder("a.ckpt", encoder=popen(tmp_path))
+    with pytest.raises(ValueError, match="names the class"):
+        build_encoder("a.ckpt", recipe=popen(tmp_path))
+    assert not (tmp_path / "canary").exists()
+
+
+def test_a_class_is_found_by_its_name_wherever_it_has_moved():
+    recipe = pass_gate("lightning_modules.older_place.VFSSimSiam", {"projector_dim": 8}, "x.ckpt")
+    assert recipe.kind is VFSSimSiam
+    assert recipe.ours
+
+
+def test_what_the_user_names_may_be_made(tmp_path):
+    spec = "tests.helpers.encoders:TinyResNet"
+    write_checkpoint(FrozenEncoder(spec), tmp_path / "a.ckpt")
+    assert isinstance(module_from_checkpoint(tmp_path / "a.ckpt"), FrozenEncoder)  # this process named it by its call
+    trust._allowed.clear()
+    with pytest.raises(ValueError, match=f"add --allow {spec} "):
+        module_from_checkpoint(tmp_path / "a.ckpt")
+    allow(spec)
+    assert isinstance(module_from_checkpoint(tmp_path / "a.ckpt"), FrozenEncoder)
+    assert not pass_gate(FROZEN, {"spec": spec}, "x.ckpt").ours
+
+
+def test_files_start_no_download():
+    assert pass_gate(FROZEN, {"spec": "timm:resnet18", "pretrained": True}, "x.ckpt").arguments["pretrained"] is False
+
+
+@pytest.mark.parametrize(
+    ("class_path", "arguments"),
+    [
+        ("lightning_modules.VFSMoCo", {"queue_size": 10**12}),
+        ("lightning_modules.VFSSimSiam", {"projector_dim": 10**6}),
+        ("lightning_modules.Liir", {"position_size": 10**6}),
+        (FROZEN, {"spec": "timm:vit_giant_patch14_dinov2"}),
+        (PROBE, {"backbone": "torchvision:resnet18", "num_classes": 10**10}),
+    ],
+)
+def test_a_few_bytes_ask_for_no_memory(class_path, arguments):
+    with pytest.raises(ValueError, match=r"does not fit|cannot be made"):
+        check_fit_of(pass_gate(class_path, arguments, "x.ckpt"), {"a": torch.zeros(1)}, "x.ckpt")
+
+
+@pytest.mark.parametrize("seed", [-(2**80), 2**80])
+def test_a_constructor_that_fails_is_one_line(seed):
+    recipe = pass_gate("lightning_modules.VFSMoCo", {"seed": seed}, "x.ckpt")
+    with pytest.raises(ValueError, match=r"^x\.ckpt: VFSMoCo cannot be made with its arguments"):
+        check_fit_of(recipe, {}, "x.ckpt")
+
+
+def test_plain_values_are_of_moderate_size():
+    shared = [0]
+    for _ in range(60):
+        shared = [shared, shared]  # 2**60 values, as a pickle of 200 bytes holds them
+    assert not is_plain(shared)
+    assert not is_plain({"a": torch.zeros(1)})
+    assert not is_plain({1.0: [object]})
+    assert is_plain({"a": [None, True, (1, 2.0, "x")]})
+
+
+@pytest.mark.parametrize(
+    ("hint", "accepted", "refused"),
+    [
+        (int | None, [1, None], [1.0, True, "1"]),
+        (float, [1, 2.5], [True, "1", None]),
+        (Literal["a", 1], ["a", 1], ["b", True, 1.0]),
+        (bool | Literal["released"], [True, "released"], [1, "x"]),
+        (tuple[float, float], [(1, 2), [1.0, 2]], [(1,), (1, "2"), "ab"]),
+        (tuple[int, ...], [(), (1, 2, 3)], [("a",), 1]),
+        (list[str], [[], ["a"]], [("a",), [1]]),
+        (dict | None, [{}, None], [[]]),
+    ],
+)
+def test_annotations_admit_plain_values(hint, accepted, refused):
+    assert all(accepts(hint, value) for value in accepted)
+    assert not any(accepts(hint, value) for value in refused)
+
+
+def test_every_public_module_takes_its_own_arguments():
+    for make in (lambda: LinearProbe("torchvision:resnet18", 2), VFSSimSiam, lambda: FrozenEncoder("raw_colour")):
+        with torch.device("meta"):
+            module = make()
+        recipe = pass_gate(f"lightning_modules.x.{type(module).__name__}", dict(module.hparams), "x.ckpt")
+        assert recipe.arguments == dict(module.hparams)

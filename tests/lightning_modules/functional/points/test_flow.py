@@ -1,0 +1,73 @@
+"""Chained flow beside GMRW's numbers."""
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+
+from lightning_modules.functional.points import PointProtocol, chained, track_points
+from lightning_modules.functional.points.flow import bilinear_corners, chain_step, look_up_flow
+from lightning_modules.functional.points.job import Job
+
+
+@pytest.fixture(scope="module")
+def gmrw(shared_points):
+    with np.load(shared_points / "decoding.npz", allow_pickle=False) as archive:
+        return {key.removeprefix("gmrw_"): archive[key][0] for key in archive.files if key.startswith("gmrw_")}
+
+
+def test_tracks_and_visibility_are_gmrws(gmrw, monkeypatch):
+    """Its pixel centres are at whole numbers, ours half a pixel further."""
+    forward, backward = torch.from_numpy(gmrw["forward_flows"]), torch.from_numpy(gmrw["backward_flows"])
+    frames, (height, width) = len(forward) + 1, forward.shape[2:]
+
+    def flow(job, here, there):
+        t, other = int(here[0, 0, 0]), int(there[0, 0, 0])
+        table = forward[t] if other > t else backward[other]
+        return lambda places: look_up_flow(table, places)
+
+    monkeypatch.setattr(chained, "_flow", flow)
+    queries = torch.from_numpy(gmrw["queries_tyx"]) + torch.tensor([0, 0.5, 0.5])
+    protocol = PointProtocol.named("gmrw-chained", "tap_vid")
+    job = Job(lambda t: torch.full((1, height, width), float(t)), frames, queries, (height, width), protocol)
+    chained.track_by_chaining(job)
+    expected = gmrw["tracks_xy"].transpose(1, 0, 2)
+    np.testing.assert_allclose(job.places - 0.5, expected, atol=1e-4)
+    inside = ((expected >= 0) & (expected < [width, height])).all(-1)
+    own = np.arange(frames) == gmrw["queries_tyx"][:, :1]
+    visible = (inside & (job.misses < protocol.cycle_threshold).numpy()) | own
+    np.testing.assert_array_equal(visible, gmrw["visible"].T)
+    assert 5 < visible.sum() < visible.size - 5
+
+
+def test_look_up_equals_grid_sample_with_a_border():
+    flow = torch.randn(2, 5, 7)
+    places = torch.rand(50, 2) * torch.tensor([9.0, 7.0]) - 1
+    grid = places / torch.tensor([7.0, 5.0]) * 2 - 1
+    expected = F.grid_sample(flow[None], grid[None, None], padding_mode="border", align_corners=False)[0, :, 0].T
+    torch.testing.assert_close(look_up_flow(flow, places), expected)
+    corners, weights = bilinear_corners(places, 1, 1)
+    assert not corners.any()
+    torch.testing.assert_close(weights.sum(1), torch.ones(50))
+
+
+def test_a_closed_cycle_misses_nothing():
+    there, back = torch.full((2, 4, 4), 0.25), torch.full((2, 4, 4), -0.25)
+    places = torch.rand(6, 2) * 4
+    moved, miss = chain_step(places, lambda p: look_up_flow(there, p), lambda p: look_up_flow(back, p))
+    torch.testing.assert_close(moved, places + 0.25)
+    assert not miss.any()
+
+
+def test_flow_is_computed_only_where_points_are_and_equals_the_dense_one():
+    features = torch.randn(3, 8, 6, 6)
+    protocol = PointProtocol.named("gmrw-chained", "tap_vid").with_changes(scored_size=48)
+    queries = torch.tensor([[0.0, 10.3, 17.9], [2.0, 33.0, 40.0]])
+    job = Job(lambda t: features[t], 3, queries, (48, 48), protocol)
+    dense = chained._flow(job, features[0], features[1])
+    own = torch.stack(torch.meshgrid(torch.arange(6) + 0.5, torch.arange(6) + 0.5, indexing="xy"), -1).view(-1, 2)
+    table = dense(own).T.unflatten(1, (6, 6))
+    place = torch.tensor([[17.9, 10.3]]) / 8
+    torch.testing.assert_close(dense(place), look_up_flow(table, place))
+    tracks = track_points(lambda t: features[t], 3, queries, protocol)
+    torch.testing.assert_close(tracks.points[0, 1].float(), ((place + dense(place)) * 8)[0])

@@ -1,0 +1,101 @@
+"""Similarity and decoding beside the peers' numbers and beside loops."""
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+
+from lightning_modules.functional.points.matching import (
+    cell_centres,
+    chunks,
+    decode_places,
+    sample_features,
+    similarity_maps,
+)
+
+
+@pytest.fixture(scope="module")
+def peers(shared_points):
+    with np.load(shared_points / "decoding.npz", allow_pickle=False) as archive:
+        return {key: archive[key] for key in archive.files}
+
+
+@pytest.mark.parametrize(
+    ("expected", "arguments"),
+    [
+        ("tapir_temperature20_radius5_cells", {"decoding": "soft_argmax", "temperature": 1 / 20, "radius": 5}),
+        ("fomo_softmax1_radius4_cells", {"decoding": "soft_argmax", "temperature": 1.0, "radius": 4}),
+        ("fomo_softmax1_radius16_cells", {"decoding": "soft_argmax", "temperature": 1.0, "radius": 16}),
+        ("fomo_zero_shot_cells", {"decoding": "argmax"}),
+    ],
+)
+def test_places_are_those_of_the_peers(peers, expected, arguments):
+    places = decode_places(torch.from_numpy(peers["cosine"]), **arguments)
+    np.testing.assert_allclose(places.numpy(), peers[expected], atol=2e-5)
+
+
+def test_dino_trackers_inclusive_radius_is_a_strict_one_slightly_larger(peers):
+    """Its cells lie 7 px apart from 7 px on; a distance of exactly 5 cells belongs to its disk."""
+    places = decode_places(torch.from_numpy(peers["dino_tracker_relu_cosine"]), "soft_argmax", 1.0, 5.05)
+    np.testing.assert_allclose((places * 7 + 3.5).numpy(), peers["dino_tracker_pixels"], atol=2e-4)
+    apart = decode_places(torch.from_numpy(peers["dino_tracker_relu_cosine"]), "soft_argmax", 1.0, 5.0)
+    assert (apart * 7 + 3.5 - torch.from_numpy(peers["dino_tracker_pixels"])).abs().max() > 0.01
+
+
+def test_cosines_and_sampling_are_fomos(peers):
+    tokens = torch.from_numpy(peers["fomo_cost_tokens"])[0]
+    queries = torch.from_numpy(peers["fomo_cost_queries"])[0]
+    for t, features in enumerate(tokens):
+        np.testing.assert_allclose(similarity_maps(queries, features), peers["fomo_cost_volume"][0, t], atol=1e-6)
+    height, width = peers["fomo_sample_input_hw"]
+    for (t, x, y), expected in zip(peers["fomo_sample_queries_txy"][0], peers["fomo_sample_features"][0], strict=True):
+        features = tokens[int(t)]
+        places = torch.tensor([[x / width * features.shape[2], y / height * features.shape[1]]])
+        np.testing.assert_allclose(sample_features(features, places)[0], expected, atol=1e-6)
+
+
+def test_an_expectation_less_the_own_centre_is_gmrws_flow(peers):
+    affinity = torch.from_numpy(peers["gmrw_affinity"])[0]
+    height, width = affinity.shape[:2]
+    logits = affinity.flatten(0, 1).log()
+    own = cell_centres(height, width)
+    for decoding, name in (("expectation", "weighted_sum"), ("argmax", "argmax")):
+        flow = (decode_places(logits, decoding, 1.0) - own).view(height, width, 2)
+        np.testing.assert_allclose(flow.numpy(), peers[f"gmrw_flow_{name}"][0], atol=1e-4)
+
+
+def test_decodings_beside_loops():
+    similarities = torch.randn(3, 5, 7)
+    centres = cell_centres(5, 7)
+    for number, one in enumerate(similarities.flatten(1)):
+        best = one.argmax()
+        weights = (one / 0.3).exp()
+        near = torch.tensor([bool((centre - centres[best]).norm() < 2) for centre in centres])
+        top = one.topk(4).indices
+        for decoding, kept in (("soft_argmax", near.nonzero()[:, 0]), ("expectation", range(35)), ("topk", top)):
+            kept = [int(i) for i in kept]
+            expected = sum(weights[i] * centres[i] for i in kept) / weights[kept].sum()
+            found = decode_places(similarities, decoding, 0.3, 2.0, 4)[number]
+            torch.testing.assert_close(found, expected)
+    with pytest.raises(ValueError, match="decoding must be"):
+        decode_places(similarities, "median")
+
+
+def test_sampling_at_a_centre_gives_the_cell_and_beyond_the_border_its_nearest():
+    features = torch.randn(4, 3, 5)
+    cells = cell_centres(3, 5)
+    torch.testing.assert_close(sample_features(features, cells), features.flatten(1).T)
+    torch.testing.assert_close(
+        sample_features(features, torch.tensor([[-3.0, 0.5], [9.0, 9.0]])), features[:, [0, 2], [0, 4]].T
+    )
+    middle = sample_features(features, torch.tensor([[2.0, 1.5]]))
+    torch.testing.assert_close(middle[0], (features[:, 1, 1] + features[:, 1, 2]) / 2)
+    raw = similarity_maps(torch.ones(1, 4), features, normalise=False)
+    torch.testing.assert_close(raw[0], features.sum(0))
+    assert similarity_maps(torch.ones(1, 4), F.normalize(features, dim=0)).abs().max() <= 1
+
+
+def test_chunks_cover_everything_within_the_workspace():
+    assert [part.stop - part.start for part in chunks(10, 4, 12)] == [3, 3, 3, 1]
+    assert len(chunks(3, 100, 1)) == 3
+    assert chunks(0, 4) == []

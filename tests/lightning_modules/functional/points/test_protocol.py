@@ -1,0 +1,55 @@
+"""Point protocols: their sources' values, names of changes, and what is refused."""
+
+import pytest
+
+from lightning_modules.functional.points import PointProtocol
+from lightning_modules.functional.points.sources import SOURCES
+
+
+@pytest.mark.parametrize(
+    ("name", "tracking", "decoding", "occlusion", "mode"),
+    [
+        ("fomo", "direct", "argmax", "none", "first"),
+        ("tapir-matching", "direct", "soft_argmax", "none", "first"),
+        ("gmrw-chained", "chained", "expectation", "cycle", "strided"),
+        ("fgvc", "propagation", "topk", "none", "first"),
+        ("vidcorr", "direct", "soft_argmax", "similarity+cycle", "first"),
+    ],
+)
+def test_named_protocols(name, tracking, decoding, occlusion, mode):
+    rules = PointProtocol.named(name, "tap_vid")
+    assert (rules.tracking, rules.decoding, rules.occlusion, rules.query_mode) == (tracking, decoding, occlusion, mode)
+    assert (rules.input_size, rules.input_filter, rules.scored_size) == ((256, 256), "pillow-lanczos", 256)
+    assert SOURCES[name].code
+
+
+def test_digests_differ_and_changes_are_named():
+    rules = [PointProtocol.named(name, "tap_vid") for name in SOURCES]
+    assert len({one.digest() for one in rules}) == len(rules)
+    changed = rules[0].with_changes(query_mode="strided", decoding_radius=3)
+    assert changed.name == "fomo+decoding_radius=3+query_mode=strided"
+    assert changed.with_changes(query_mode="first", decoding_radius=5.0) == rules[0]
+    with pytest.raises(ValueError, match="belongs to other values"):
+        PointProtocol(name="fomo", tracking="chained", decoding="argmax")
+
+
+def test_propagation_takes_its_numbers_from_the_protocol():
+    carried = PointProtocol.named("fgvc", "tap_vid").propagation()
+    assert (carried.context, carried.topk, carried.temperature, carried.radius) == (5, 10, 0.07, 15)
+    assert (carried.repeat_first, carried.first_frame_masked, carried.neighbourhood) == ("in_window", True, "circle")
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"temperature": 0.0}, "temperature must be above 0"),
+        ({"decoding_radius": 0.0}, "decoding_radius must be above 0"),
+        ({"similarity_threshold": 2.0}, "similarity_threshold must be a cosine"),
+        ({"query_stride": 0}, "query_stride must be 1 or more"),
+        ({"occlusion": "guess"}, "occlusion must be one of"),
+        ({"tracking": "propagation"}, "decoding must be 'topk' for propagation"),
+    ],
+)
+def test_values_out_of_range_are_refused(change, message):
+    with pytest.raises(ValueError, match=message):
+        PointProtocol.named("fomo", "tap_vid").with_changes(**change)

@@ -1,0 +1,171 @@
+"""Points followed through videos of features whose motion is known; independence, bounds, occlusion."""
+
+import weakref
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+from lightning_modules.functional.points import PointProtocol, track_points
+from lightning_modules.functional.points import direct as direct_module
+from lightning_modules.functional.points.sources import SOURCES
+
+FRAMES, CELLS, CELL = 6, 16, 8
+STEP = (1, -1)
+"""Rows and columns by which everything moves from frame to frame."""
+
+
+def protocol(name, **changes):
+    return PointProtocol.named(name, "tap_vid").with_changes(**{"scored_size": CELLS * CELL, **changes})
+
+
+SHARP = {
+    "fomo": {},
+    "tapir-matching": {"temperature": 0.01},
+    "gmrw-chained": {"feature_normalisation": "l2", "temperature": 0.01},
+    "fgvc": {"temperature": 0.01, "radius": 4.0},
+    "vidcorr": {"temperature": 0.01},
+}
+"""Changes under which random features are told apart."""
+
+
+@pytest.fixture(scope="module")
+def moving():
+    """Random features, smooth so that places between cells can be found, that move by whole cells and wrap around."""
+    generator = torch.Generator().manual_seed(0)
+    features = torch.randn(64, CELLS, CELLS, generator=generator)
+    return torch.stack([features.roll((t * STEP[0], t * STEP[1]), (1, 2)) for t in range(FRAMES)])
+
+
+def queries_and_truth(times):
+    """Queries at cell centres, and their tracks (N, T, 2)."""
+    generator = torch.Generator().manual_seed(1)
+    cells = torch.randint(6, 10, (len(times), 2), generator=generator) + 0.5
+    since = torch.arange(FRAMES) - torch.tensor(times)[:, None]
+    places = cells[:, None] + since[..., None] * torch.tensor([STEP[1], STEP[0]])
+    queries = torch.cat([torch.tensor(times)[:, None], cells.flip(1) * CELL], dim=1)
+    return queries.double(), places.double() * CELL
+
+
+@pytest.mark.parametrize("name", SOURCES)
+def test_points_are_found_in_both_directions_in_time(moving, name):
+    queries, truth = queries_and_truth([0, 3, 5, 2])
+    tracks = track_points(moving.__getitem__, FRAMES, queries, protocol(name, **SHARP[name]))
+    assert tracks.points.dtype == torch.float64
+    assert (tracks.points - truth).norm(dim=-1).max() < (1.5 if name != "fgvc" else 6)
+    assert not tracks.occluded.any()
+    assert tracks.similarity.min() > 0.9
+
+
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=pytest.mark.slow) if name == "fgvc" else name for name in SOURCES]
+)
+def test_a_query_does_not_depend_on_the_others_nor_on_the_workspace(moving, name):
+    noisy = moving + 0.8 * torch.randn(moving.shape)
+    rules = protocol(name, query_mode="strided")
+    queries, _ = queries_and_truth([0, 3, 5, 3, 0])
+    together = track_points(noisy.__getitem__, FRAMES, queries, rules)
+    small = track_points(noisy.__getitem__, FRAMES, queries, rules, workspace=1)
+    for number in range(len(queries)):
+        alone = track_points(noisy.__getitem__, FRAMES, queries[[number]], rules)
+        for other in (alone.points[0], small.points[number]):
+            torch.testing.assert_close(other, together.points[number], atol=1e-3, rtol=0)
+        assert (alone.occluded[0] == together.occluded[number]).all()
+    assert (small.occluded == together.occluded).all()
+
+
+@pytest.mark.parametrize("name", SOURCES)
+def test_memory_does_not_grow_with_the_video(name):
+    """Frames are made when they are asked for; at most so many exist at a time."""
+    alive = []
+    most = 0
+
+    def counted(t):
+        nonlocal most
+        maps = torch.randn(8, 8, 8, generator=torch.Generator().manual_seed(t))
+        alive.append(weakref.ref(maps))
+        most = max(most, sum(ref() is not None for ref in alive))
+        return maps
+
+    rules = protocol(name, scored_size=16, query_mode="strided")
+    queries = torch.tensor([[float(t), 7.0, 9.0] for t in range(0, 30, 15)])
+    track_points(counted, 30, queries, rules)
+    assert most <= 10
+
+
+def test_query_frames_that_do_not_fit_take_several_passes(moving, monkeypatch):
+    queries, _ = queries_and_truth([0, 3, 5, 3, 0])
+    rules = protocol("vidcorr")
+    one = track_points(moving.__getitem__, FRAMES, queries, rules)
+    monkeypatch.setattr(direct_module, "KEPT_MAPS", 1)
+    asked = []
+
+    def features(t):
+        asked.append(t)
+        return moving[t]
+
+    several = track_points(features, FRAMES, queries, rules)
+    assert asked.count(1) == 3
+    assert (one.points == several.points).all()
+    assert (one.occluded == several.occluded).all()
+
+
+def test_only_forward_leaves_the_frames_before_a_query(moving):
+    queries, truth = queries_and_truth([3])
+    for name in SOURCES:
+        tracks = track_points(moving.__getitem__, FRAMES, queries, protocol(name, **SHARP[name]), both_directions=False)
+        assert tracks.occluded[0].tolist() == [True] * 3 + [False] * 3
+        assert (tracks.points[0, :4] == truth[0, 3]).all()
+        assert (tracks.points[0, 4:] - truth[0, 4:]).norm(dim=-1).max() < 6
+
+
+@pytest.mark.parametrize("occlusion", ["similarity", "cycle", "similarity+cycle", "none"])
+def test_a_point_that_vanishes_is_hidden(moving, occlusion):
+    queries, truth = queries_and_truth([0, 5])
+    gone = moving.clone()
+    gone[3] = torch.randn(64, 1, 1, generator=torch.Generator().manual_seed(9))  # nothing to see anywhere
+    rules = protocol("vidcorr", occlusion=occlusion, similarity_threshold=0.8, cycle_threshold=8.0)
+    tracks = track_points(gone.__getitem__, FRAMES, queries, rules)
+    hidden = torch.zeros(2, FRAMES, dtype=torch.bool)
+    hidden[:, 3] = occlusion != "none"
+    assert (tracks.occluded == hidden).all()
+    assert (tracks.points - truth)[~hidden & (torch.arange(FRAMES) != 3)].norm(dim=-1).max() < 1.5
+
+
+def test_a_chained_point_outside_the_picture_is_hidden(moving):
+    queries, truth = queries_and_truth([0])
+    bottom = int(truth[0, 2, 1]) + 4  # between frames 2 and 3 the point leaves the picture, not the features
+    rules = protocol("gmrw-chained", **SHARP["gmrw-chained"])
+    tracks = track_points(moving.__getitem__, FRAMES, queries, rules, size=(bottom, 128))
+    assert tracks.occluded[0].tolist() == [False] * 3 + [True] * 3
+
+
+def test_raster_coordinates_scale_by_multiplication(moving):
+    queries, truth = queries_and_truth([1])
+    large = queries * torch.tensor([1, 3, 3])
+    rules = protocol("fomo", scored_size=3 * CELLS * CELL)
+    tracks = track_points(moving.__getitem__, FRAMES, large, rules)
+    torch.testing.assert_close(tracks.points, truth * 3)
+    padded = F.pad(moving, (0, 4, 0, 0))  # four more columns of cells than the picture has
+    tracks = track_points(padded.__getitem__, FRAMES, queries, protocol("fomo"), covered=(CELLS * CELL, 20 * CELL))
+    torch.testing.assert_close(tracks.points, truth)
+
+
+@pytest.mark.parametrize(
+    ("queries", "message"),
+    [
+        (torch.zeros(2, 2), "must be finite t, y, x"),
+        (torch.tensor([[0, torch.nan, 1]]), "must be finite"),
+        (torch.tensor([[6.0, 1, 1]]), "must lie in frames 0 to 5"),
+        (torch.tensor([[-1.0, 1, 1]]), "must lie in frames 0 to 5"),
+    ],
+)
+def test_queries_that_do_not_fit(moving, queries, message):
+    with pytest.raises(ValueError, match=message):
+        track_points(moving.__getitem__, FRAMES, queries, protocol("fomo"))
+
+
+def test_no_queries(moving):
+    for name in SOURCES:
+        tracks = track_points(moving.__getitem__, FRAMES, torch.zeros(0, 3), protocol(name))
+        assert tracks.points.shape == (0, FRAMES, 2)
