@@ -65,6 +65,11 @@ def name_of(number: int | None) -> str:
     return NAMES[signal.Signals(number or signal.SIGTERM)]
 
 
+def requested() -> bool:
+    """Return whether a signal has asked the block that is under way to stop; for work that closes its files first."""
+    return bool(_requests.depth and _requests.received is not None)
+
+
 def check() -> None:
     """Stop here if a signal has asked for it; call it wherever everything before is complete.
 

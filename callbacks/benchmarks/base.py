@@ -16,6 +16,7 @@ from torch import nn
 
 from lightning_modules.backbones import build_feature_extractor
 
+from .. import signals
 from ..pictures import Picture, log_picture, write_picture
 from ..report import write_material, write_report
 from .evaluation import Evaluation, Outcome, Run
@@ -195,6 +196,7 @@ class BenchmarkCallback(pl.Callback, ABC):
         with _progress(ranks.rank != 0 or not numbers) as bar:
             task = bar.add_task(self.name, total=len(numbers), sequence="")
             for number in numbers:
+                signals.check()
                 bar.update(task, sequence=self.sequences[number].name)
                 yield self.sequences[number]
                 bar.advance(task)

@@ -10,6 +10,7 @@ from lightning_modules.backbones import Normalise, share
 from lightning_modules.functional import LabelPropagator, PropagationProtocol
 from lightning_modules.functional.propagation.sizing import Size, fit_input
 
+from .. import signals
 from .stopwatch import Stopwatch
 from .view import View
 
@@ -95,9 +96,11 @@ class LabelTracker:
 
         Raises:
             ValueError: if the first frame gives no annotation.
+            Stopped: between two frames, if a signal asks for it.
         """
         propagators: list[LabelPropagator] = []
         for frame, annotation in self.watch.timed("decode", frames):
+            signals.check()
             maps = self._maps(view.reduce(frame))
             with self.watch("propagate", self.device):
                 given: list[Tensor | None] = [None] * len(maps)

@@ -143,6 +143,7 @@ def go(
     kill: bool = False,
     every: int = 2,
     more: Sequence[pl.Callback] = (),
+    every_n_epochs: int = 1,
     **options: Any,
 ) -> tuple[list[Any], bool]:
     """Train, and return what happened and whether the run came to its end.
@@ -156,10 +157,12 @@ def go(
         kill: save nothing at the stop.
         every: of `LastCheckpoint`.
         more: callbacks.
+        every_n_epochs: of the benchmark.
         options: of the Trainer.
     """
     events: list[Any] = []
-    callbacks = [Striker(stop, kill), *more, Counted(events, before_training=True), Events(events)]
+    benchmark = Counted(events, before_training=True, every_n_epochs=every_n_epochs)
+    callbacks = [Striker(stop, kill), benchmark, Events(events), *more]
     callbacks += [BestCheckpoint("counted/score", dirpath=folder / "best"), LastCheckpoint(every, folder), Safeguards()]
     data, size = Clips(BATCHES * BATCH_SIZE, 2, 16), BATCH_SIZE
     train: ResumableLoader[Any] = ResumableLoader(data, batch_size=size, sampler=ClipSampler(data, size))
@@ -182,7 +185,7 @@ def go(
     return events, True
 
 
-def content(folder: Path, best: bool = True) -> dict[str, Any]:
+def content(folder: Path) -> dict[str, Any]:
     """What matters of a `last.ckpt`: Lightning's own counters as they are read, and no paths."""
     found = torch.load(folder / "last.ckpt", weights_only=True)
     place = Place(**found["resume"]["place"])
@@ -190,9 +193,9 @@ def content(folder: Path, best: bool = True) -> dict[str, Any]:
     rewrite(counters, place, steps_reached=False)
     assert not (place.last and place.epoch_ended and "combined_loader" in counters["state_dict"])
     state = {key: found[key] for key in ("state_dict", "optimizer_states", "lr_schedulers", "global_step")}
-    state |= {"counters": counters, "place": place.state()}
+    state |= {"counters": counters, "place": place.state(), "benchmarks": found["benchmarks"]}
     for name, saved in found["callbacks"].items():
-        if name.startswith("Counted") or (name.startswith("BestCheckpoint") and best):
+        if name.startswith("BestCheckpoint"):
             left_out = ("path", "best_k", "current_score")  # Lightning does not load the last
             state[name] = {key: value for key, value in saved.items() if not any(part in key for part in left_out)}
     return state

@@ -13,7 +13,8 @@ import pytorch_lightning as pl
 from pytorch_lightning.callbacks import GradientAccumulationScheduler
 from pytorch_lightning.loggers import CSVLogger
 
-from tests.helpers.stops import BATCHES, EPOCHS, Stop, content, expect_equal, go, positions
+from callbacks import BestCheckpoint
+from tests.helpers.stops import BATCHES, EPOCHS, Counted, Stop, content, expect_equal, go, positions
 
 METHODS = ("VFSSimSiam", "VFSMoCo", "Liir")
 LAST = "last.ckpt"
@@ -171,3 +172,15 @@ def test_steps_of_a_logger_are_those_of_the_uninterrupted_run(tmp_path):
     whole = run(tmp_path / "whole")
     begun = run(tmp_path / "parts", stop=Stop("step", 2))
     assert begun + run(tmp_path / "parts", start=tmp_path / "parts" / LAST) == whole
+
+
+def test_a_misspelt_monitor_is_refused_before_any_work(tmp_path):
+    class Declared(Counted):
+        name = "declared"
+        score_names = ("score", "other")
+
+    Declared.__abstractmethods__ = frozenset()
+    events: list[Any] = []
+    with pytest.raises(ValueError, match=r"declared logs no such score; did you mean declared/score\?"):
+        go("VFSSimSiam", tmp_path, more=[Declared(events), BestCheckpoint("declared/scoer", dirpath=tmp_path / "b")])
+    assert events == []
