@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import pytorch_lightning as pl
-from rich.progress import track
 from torch import nn
 
+from datamodules.progress import ProgressReport
 from datamodules.prompted_video import FrameStream
 from datamodules.reading.prompts import BoxPrompt, MaskPrompt, Prompt
 from datamodules.reading.writing import write_whole
@@ -77,11 +77,13 @@ def predict_video(
     stems = map(stream.stem, itertools.count())
     stopped = False
     with open_record(folder, prompt, stems, overlay, stream.frame_rate) as record:
-        for frame, what in track(found, stream.name, stream.num_frames, transient=True):
-            with watch("write"):
-                record.add(frame, [what])
-            if stopped := signals.requested():
-                break
+        with ProgressReport(stream.name, stream.num_frames, "frames") as progress:
+            for frame, what in found:
+                with watch("write"):
+                    record.add(frame, [what])
+                progress.advance()
+                if stopped := signals.requested():
+                    break
         record.close()
     seconds = time.perf_counter() - began
     content = {

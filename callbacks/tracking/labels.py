@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from lightning_modules.backbones import Normalise, share
 from lightning_modules.functional import LabelPropagator, PropagationProtocol
-from lightning_modules.functional.propagation.sizing import Size, fit_input
+from lightning_modules.functional.propagation.sizing import NetworkInput, Size, fit_input
 
 from .. import signals
 from .stopwatch import Stopwatch
@@ -21,6 +21,9 @@ class Annotation(Protocol):
     def encode(self, grid: Size, protocol: PropagationProtocol) -> Tensor:
         """Return the labels `(L, h, w)` on a feature grid of size (h, w)."""
 
+
+LEAST_CELLS = 4
+"""Cells a side below which a map is no picture any more, such as the pooled vector of a classifier."""
 
 A = TypeVar("A", bound=Annotation)
 
@@ -119,7 +122,16 @@ class LabelTracker:
             if self._folded is None:
                 self._folded = view_for(self.extractor, protocol)
             output = self._folded(fit_input(frame[None], protocol, multiple, self.device))
-            return [item[0].float() for item in ([output] if isinstance(output, Tensor) else output)]
+            maps = [item[0].float() for item in ([output] if isinstance(output, Tensor) else output)]
+        for stage, features in zip(self.stages, maps, strict=True):
+            if min(features.shape[-2:]) < LEAST_CELLS:
+                size = " × ".join(map(str, features.shape[-2:]))
+                raise ValueError(
+                    f"the features{f' of {stage}' if stage else ''} have {size} cells for a frame of "
+                    f"{frame.shape[-2]} × {frame.shape[-1]} px: labels need at least {LEAST_CELLS} × {LEAST_CELLS}; "
+                    "name an earlier stage or a smaller stride"
+                )
+        return maps
 
 
 def at_stride(protocol: PropagationProtocol, stride: int) -> PropagationProtocol:
@@ -127,7 +139,7 @@ def at_stride(protocol: PropagationProtocol, stride: int) -> PropagationProtocol
     return protocol if stride == protocol.feature_stride else protocol.with_changes(feature_stride=stride)
 
 
-def view_for(extractor: nn.Module, protocol: PropagationProtocol) -> nn.Module:
+def view_for(extractor: nn.Module, protocol: NetworkInput) -> nn.Module:
     """Return the extractor as a protocol wants it: with the protocol's RGB normalisation, and BatchNorms folded.
 
     The extractor itself stays as it is. A folded view has weights of its own.

@@ -7,27 +7,33 @@ from torch import Tensor
 from .protocol import PropagationProtocol
 
 
-def reference_frames(protocol: PropagationProtocol, frame: int) -> list[int]:
-    """Numbers of the frames that `frame` refers to; the first-frame copy comes first, a repeated one counts again."""
+def reference_frames(protocol: PropagationProtocol, frame: int, start: int = 0) -> list[int]:
+    """Return the numbers of the frames that `frame` refers to; one that stands there twice counts twice.
+
+    Args:
+        protocol: whose rule it is.
+        frame: number of the frame.
+        start: the first frame of the context, whose lasting copy comes first: 0, or that in which an object starts.
+    """
     if protocol.references is not None:
         chosen = {r if r >= 0 else frame + r for r in protocol.references}
         return sorted(f for f in chosen if 0 <= f < frame)
     window = range(frame - protocol.context, frame)
     if protocol.repeat_first == "padding":
-        return [0] + [max(f, 0) for f in window]
+        return [start] + [max(f, start) for f in window]
     first_recent = 1 if protocol.repeat_first == "never" else 0
     return [0] + [f for f in window if f >= first_recent]
 
 
 def kept_frames(protocol: PropagationProtocol) -> tuple[tuple[int, ...], int]:
-    """Frames that stay references to the end, and how many of the latest others can still be one."""
+    """Return the frames that stay references to the end, and how many of the latest others can still be one."""
     if protocol.references is not None:
         return tuple(f for f in protocol.references if f >= 0), max(0, -min(protocol.references))
     return () if looks_everywhere(protocol) else (0,), protocol.context
 
 
 def looks_everywhere(protocol: PropagationProtocol) -> bool:
-    """Whether the lasting copy of frame 0 is looked at outside the neighbourhood, and so is kept by itself."""
+    """Return whether the lasting copy of frame 0 is looked at everywhere, and so is kept by itself."""
     return protocol.references is None and not protocol.first_frame_masked and protocol.radius is not None
 
 
