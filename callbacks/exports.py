@@ -4,6 +4,7 @@ from .benchmarks.base import BenchmarkCallback, BenchmarkError
 from .benchmarks.davis import DavisBenchmark
 from .benchmarks.jhmdb import JhmdbBenchmark
 from .benchmarks.otb import OtbBenchmark
+from .benchmarks.tap_vid import TapVidBenchmark
 from .benchmarks.vip import VipBenchmark
 from .benchmarks.youtube_vos import YoutubeVosBenchmark
 from .prediction import VideoPrediction, predict_video, propagate_masks, propagate_points, track_box
@@ -18,6 +19,7 @@ from .training import (
     BestCheckpoint,
     CollapseMonitor,
     LastCheckpoint,
+    RunProgress,
     Safeguards,
     Throughput,
     TrainingPictures,
@@ -37,8 +39,10 @@ __all__ = [
     "LabelTracker",
     "LastCheckpoint",
     "OtbBenchmark",
+    "RunProgress",
     "Safeguards",
     "SiamFCTracker",
+    "TapVidBenchmark",
     "Throughput",
     "TrackingProtocol",
     "TrainingPictures",

@@ -8,7 +8,7 @@ from typing import Any, NoReturn
 
 from jsonargparse import set_parsing_settings
 from pytorch_lightning import Callback, LightningModule, Trainer
-from pytorch_lightning.callbacks import LearningRateMonitor
+from pytorch_lightning.callbacks import LearningRateMonitor, ProgressBar
 from pytorch_lightning.cli import LightningArgumentParser, LightningCLI
 from pytorch_lightning.loggers import TensorBoardLogger
 from pytorch_lightning.utilities import rank_zero_info
@@ -17,6 +17,7 @@ import callbacks
 from lightning_modules.checkpoints import allow_named, saved_model
 
 from .classes import with_callback_flags_in_place
+from .closing import closing_lines, remove_empty_folders
 from .configs import shipped_configs, with_found_configs
 from .mistakes import UsageError, explain
 
@@ -93,12 +94,14 @@ class VidcorrCLI(LightningCLI):
 
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
         """Add to `fit` the callbacks that every training wants, where no file names one of their class."""
+        trainer = self._get(self.config_init, "trainer")
+        named = trainer.callbacks if isinstance(trainer.callbacks, list) else [trainer.callbacks]
+        named = [callback for callback in named if callback is not None]
         if self.subcommand in (None, "fit"):
-            trainer = self._get(self.config_init, "trainer")
-            named = trainer.callbacks if isinstance(trainer.callbacks, list) else [trainer.callbacks]
-            named = [callback for callback in named if callback is not None]
-            kwargs["callbacks"] = [*named, *_default_callbacks(named, trainer)]
-        return super().instantiate_trainer(**kwargs)
+            named += _default_callbacks(named, trainer)
+        if trainer.enable_progress_bar is not False and not any(isinstance(each, ProgressBar) for each in named):
+            named.append(callbacks.RunProgress())
+        return super().instantiate_trainer(**kwargs, callbacks=named)
 
     def before_fit(self) -> None:
         """Claim a folder for the run, and go on from the newest run with `--ckpt_path last`; without one, begin."""
@@ -114,6 +117,7 @@ class VidcorrCLI(LightningCLI):
         measured = any(isinstance(callback, callbacks.BenchmarkCallback) for callback in self.trainer.callbacks)  # type: ignore[attr-defined]
         if self.datamodule is None and not measured:
             raise ValueError("nothing to measure: add a benchmark, for example --config benchmarks/davis.yaml")
+        self.config_init["validate"]["verbose"] = False  # each benchmark prints its own table
         self._find_last("validate")
 
     def before_predict(self) -> None:
@@ -121,6 +125,16 @@ class VidcorrCLI(LightningCLI):
         if self.config["predict"]["trainer"].get("limit_predict_batches") is not None:
             raise ValueError("--trainer.limit_predict_batches does nothing: a video is one batch; leave it out")
         self._find_last("predict")
+
+    def _run_subcommand(self, subcommand: str) -> None:
+        """Run, and end with where things are; leave no empty folders behind a failure."""
+        try:
+            super()._run_subcommand(subcommand)
+        except BaseException:
+            remove_empty_folders(self.trainer)
+            raise
+        for line in closing_lines(self.trainer) if self.trainer.is_global_zero else ():
+            print(line)
 
     def _find_last(self, word: str) -> None:
         given = self.config_init[word]

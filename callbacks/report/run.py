@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from .charts import Json
-from .published import PUBLISHED, SEQUENCES
+from .published import published_beside
 
 _EPOCH = re.compile(r"epoch=(\d+)-step=(\d+)")
 
@@ -93,8 +93,7 @@ def score_lines(run: Run, beside: Sequence[Path] = ()) -> list[Line]:
         if other["benchmark"] != benchmark:
             raise ValueError(f"{file}: is a result of {other['benchmark']}, the report is of {benchmark}")
         lines += _by_stage(_name_beside(file.parent, other, run.results), other["scores"])
-    if run.results.get("sequences") == SEQUENCES.get(benchmark):
-        lines += [Line(name, scores, "theirs") for name, scores in PUBLISHED[benchmark].items()]
+    lines += [Line(f"{row.name} ({row.source})", dict(row.scores), "theirs") for row in published_beside(run.results)]
     return lines
 
 

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from lightning_modules.backbones import Normalise, share
 from lightning_modules.functional import LabelPropagator, PropagationProtocol
-from lightning_modules.functional.propagation.sizing import Size, fit_input
+from lightning_modules.functional.propagation.sizing import NetworkInput, Size, fit_input
 
 from .stopwatch import Stopwatch
 from .view import View
@@ -131,7 +131,7 @@ def at_stride(protocol: PropagationProtocol, stride: int) -> PropagationProtocol
     return protocol if stride == protocol.feature_stride else protocol.with_changes(feature_stride=stride)
 
 
-def view_for(extractor: nn.Module, protocol: PropagationProtocol) -> nn.Module:
+def view_for(extractor: nn.Module, protocol: NetworkInput) -> nn.Module:
     """Return the extractor as a protocol wants it: with the protocol's RGB normalisation, and BatchNorms folded.
 
     The extractor itself stays as it is. A folded view has weights of its own.

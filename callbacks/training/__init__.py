@@ -4,6 +4,7 @@ from .checkpoint import BestCheckpoint, LastCheckpoint
 from .monitors import CollapseMonitor
 from .pictures import TrainingPictures
 from .run_folder import AtomicCheckpointIO, claim_version, newest_checkpoint
+from .run_progress import RunProgress
 from .safeguards import Safeguards, TrainingStopped
 from .throughput import Throughput
 
@@ -12,6 +13,7 @@ __all__ = [
     "BestCheckpoint",
     "CollapseMonitor",
     "LastCheckpoint",
+    "RunProgress",
     "Safeguards",
     "Throughput",
     "TrainingPictures",

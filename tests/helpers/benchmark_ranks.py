@@ -14,6 +14,7 @@ from callbacks import (
     BenchmarkError,
     DavisBenchmark,
     JhmdbBenchmark,
+    TapVidBenchmark,
     VipBenchmark,
     YoutubeVosBenchmark,
 )
@@ -57,6 +58,7 @@ KINDS = {
     "youtube_vos": partial(YoutubeVosBenchmark, split="holdout", holdout=0.7, unseen=1),
     "jhmdb": JhmdbBenchmark,
     "vip": VipBenchmark,
+    "tap_vid": TapVidBenchmark,
     "fails": FailsOnLast,
     "late": Late,
 }
