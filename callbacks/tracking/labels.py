@@ -21,6 +21,9 @@ class Annotation(Protocol):
         """Return the labels `(L, h, w)` on a feature grid of size (h, w)."""
 
 
+LEAST_CELLS = 4
+"""Cells a side below which a map is no picture any more, such as the pooled vector of a classifier."""
+
 A = TypeVar("A", bound=Annotation)
 
 
@@ -123,7 +126,16 @@ class LabelTracker:
             if self._folded is None:
                 self._folded = view_for(self.extractor, protocol)
             output = self._folded(fit_input(frame[None], protocol, multiple, self.device))
-            return [item[0].float() for item in ([output] if isinstance(output, Tensor) else output)]
+            maps = [item[0].float() for item in ([output] if isinstance(output, Tensor) else output)]
+        for stage, features in zip(self.stages, maps, strict=True):
+            if min(features.shape[-2:]) < LEAST_CELLS:
+                size = " × ".join(map(str, features.shape[-2:]))
+                raise ValueError(
+                    f"the features{f' of {stage}' if stage else ''} have {size} cells for a frame of "
+                    f"{frame.shape[-2]} × {frame.shape[-1]} px: labels need at least {LEAST_CELLS} × {LEAST_CELLS}; "
+                    "name an earlier stage or a smaller stride"
+                )
+        return maps
 
 
 def at_stride(protocol: PropagationProtocol, stride: int) -> PropagationProtocol:
