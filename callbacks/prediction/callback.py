@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import pytorch_lightning as pl
-from rich.progress import track
 from torch import nn
 
+from datamodules.progress import ProgressReport
 from datamodules.prompted_video import FrameStream
 from datamodules.reading.prompts import BoxPrompt, MaskPrompt, Prompt
 from datamodules.reading.writing import write_whole
@@ -73,9 +73,11 @@ def predict_video(
     prepare_folder(folder, overlay, overwrite)
     stems = map(stream.stem, itertools.count())
     with open_record(folder, prompt, stems, overlay, stream.frame_rate) as record:
-        for frame, what in track(found, stream.name, stream.num_frames, transient=True):
-            with watch("write"):
-                record.add(frame, [what])
+        with ProgressReport(stream.name, stream.num_frames, "frames") as progress:
+            for frame, what in found:
+                with watch("write"):
+                    record.add(frame, [what])
+                progress.advance()
         record.close()
     seconds = time.perf_counter() - began
     content = {
