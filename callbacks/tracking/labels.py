@@ -49,6 +49,13 @@ class CanFold(Protocol):
     def folded(self) -> nn.Module: ...
 
 
+@runtime_checkable
+class InterpolatesPositions(Protocol):
+    """A transformer's extractor, which can interpolate its position embedding by another rule than the network's."""
+
+    positions: str
+
+
 class LabelTracker:
     """An extractor with a protocol for each of its maps, ready to carry labels through any number of videos.
 
@@ -146,11 +153,15 @@ def view_for(extractor: nn.Module, protocol: NetworkInput) -> nn.Module:
 
     Args:
         extractor: see `build_feature_extractor`.
-        protocol: its `rgb_mean` and `rgb_std` replace those of every `Normalise` of the extractor.
+        protocol: its `rgb_mean` and `rgb_std` replace those of every `Normalise` of the extractor, and a transformer's
+            position embedding is interpolated by its rule.
 
     Raises:
         ValueError: if the protocol asks for a mean or deviation and the extractor has no `Normalise`.
     """
+    if protocol.position_embedding == "dino" and isinstance(extractor, InterpolatesPositions):
+        extractor = share(extractor)
+        extractor.positions = "dino"
     constants = {"rgb_mean": protocol.rgb_mean, "rgb_std": protocol.rgb_std}
     for field, constant in constants.items():
         if constant is None:
