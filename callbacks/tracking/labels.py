@@ -12,6 +12,7 @@ from lightning_modules.functional import LabelPropagator, PropagationProtocol
 from lightning_modules.functional.propagation.sharing import SharedMatches, matching_groups
 from lightning_modules.functional.propagation.sizing import NetworkInput, Size, fit_input
 
+from .. import signals
 from .stopwatch import Stopwatch
 from .view import View
 
@@ -48,6 +49,13 @@ class CanFold(Protocol):
     """An extractor that can make a faster copy of itself, its BatchNorms folded into its convolutions."""
 
     def folded(self) -> nn.Module: ...
+
+
+@runtime_checkable
+class InterpolatesPositions(Protocol):
+    """A transformer's extractor, which can interpolate its position embedding by another rule than the network's."""
+
+    positions: str
 
 
 class LabelTracker:
@@ -116,9 +124,11 @@ class LabelTracker:
 
         Raises:
             ValueError: if the first frame gives no annotation.
+            Stopped: between two frames, if a signal asks for it.
         """
         propagators: list[LabelPropagator] = []
         for frame, annotation in self.watch.timed("decode", frames):
+            signals.check()
             maps = self._maps(view.reduce(frame))
             with self.watch("propagate", self.device):
                 features = [maps[number] for number in self._map_of]
@@ -184,11 +194,15 @@ def view_for(extractor: nn.Module, protocol: NetworkInput) -> nn.Module:
 
     Args:
         extractor: see `build_feature_extractor`.
-        protocol: its `rgb_mean` and `rgb_std` replace those of every `Normalise` of the extractor.
+        protocol: its `rgb_mean` and `rgb_std` replace those of every `Normalise` of the extractor, and a transformer's
+            position embedding is interpolated by its rule.
 
     Raises:
         ValueError: if the protocol asks for a mean or deviation and the extractor has no `Normalise`.
     """
+    if protocol.position_embedding == "dino" and isinstance(extractor, InterpolatesPositions):
+        extractor = share(extractor)
+        extractor.positions = "dino"
     constants = {"rgb_mean": protocol.rgb_mean, "rgb_std": protocol.rgb_std}
     for field, constant in constants.items():
         if constant is None:
