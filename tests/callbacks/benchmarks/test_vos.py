@@ -1,4 +1,4 @@
-"""Any labelled videos: dense masks as DAVIS scores them, sparse ones whose objects enter later, masks to predict only."""
+"""Any labelled videos: dense masks, sparse ones whose objects enter later, masks that only introduce objects."""
 
 import json
 import shutil
@@ -75,6 +75,6 @@ def test_real_frames_score_in_one_call(shared_data, tmp_path):
 
 
 def test_a_folder_that_is_not_there_is_named(tmp_path):
+    (tmp_path / "JPEGImages").mkdir()
     with pytest.raises(DataError, match="Annotations"):
-        (tmp_path / "JPEGImages").mkdir()
         _ = VosBenchmark(tmp_path).sequences
