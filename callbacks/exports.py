@@ -4,24 +4,29 @@ from .benchmarks.base import BenchmarkCallback, BenchmarkError
 from .benchmarks.davis import DavisBenchmark
 from .benchmarks.jhmdb import JhmdbBenchmark
 from .benchmarks.otb import OtbBenchmark
+from .benchmarks.tap_vid import TapVidBenchmark
 from .benchmarks.vip import VipBenchmark
 from .benchmarks.youtube_vos import YoutubeVosBenchmark
 from .prediction import VideoPrediction, predict_video, propagate_masks, propagate_points, track_box
 from .report import write_report
 from .tools.compare import compare
 from .tools.figure import figure
-from .tracking.boxes import SiamFCTracker, TrackingProtocol
-from .tracking.label_propagation import LabelPropagation, propagate_video
+from .tracking.box_protocol import TrackingProtocol
+from .tracking.boxes import SiamFCTracker
+from .tracking.labels import LabelTracker
 from .training import (
     AtomicCheckpointIO,
     BestCheckpoint,
     CollapseMonitor,
     LastCheckpoint,
+    RunProgress,
     Safeguards,
     Throughput,
     TrainingPictures,
     TrainingStopped,
     claim_version,
+    go_on_in_folder,
+    last_checkpoints,
     newest_checkpoint,
 )
 
@@ -33,11 +38,13 @@ __all__ = [
     "CollapseMonitor",
     "DavisBenchmark",
     "JhmdbBenchmark",
-    "LabelPropagation",
+    "LabelTracker",
     "LastCheckpoint",
     "OtbBenchmark",
+    "RunProgress",
     "Safeguards",
     "SiamFCTracker",
+    "TapVidBenchmark",
     "Throughput",
     "TrackingProtocol",
     "TrainingPictures",
@@ -48,11 +55,12 @@ __all__ = [
     "claim_version",
     "compare",
     "figure",
+    "go_on_in_folder",
+    "last_checkpoints",
     "newest_checkpoint",
     "predict_video",
     "propagate_masks",
     "propagate_points",
-    "propagate_video",
     "track_box",
     "write_report",
 ]

@@ -15,11 +15,13 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 from torch.utils.data.distributed import DistributedSampler
 
+from .loading.clips import draw_frames
 from .loading.loader import Key, ResumableLoader, loader_arguments, ranks_of, training_loader, whole_key
 from .loading.sampling import seeded_generator
 from .loading.transforms import RandomResizedCrop
 from .reading.cores import usable_cores
 from .reading.errors import DataError
+from .reading.pictures import opened_picture
 from .reading.shards import is_sharded
 from .reading.source import VideoEntry, list_videos, open_video
 
@@ -76,7 +78,7 @@ class ImagesOfFolders(LabelledImages):
 
         super().__init__(*arguments)
         try:
-            self.folder = ImageFolder(folder)
+            self.folder = ImageFolder(folder, loader=_picture)
         except OSError as error:
             raise DataError(f"{folder}: {error}; expected one folder of pictures a class") from error
         self.classes = self.folder.classes
@@ -87,7 +89,13 @@ class ImagesOfFolders(LabelledImages):
     def read(self, index: int, generator: torch.Generator) -> tuple[np.ndarray, int]:
         """See `LabelledImages`."""
         picture, label = self.folder[index]
-        return np.asarray(picture), label
+        return picture, label
+
+
+def _picture(path: str) -> np.ndarray:
+    """Decode a picture of any kind that Pillow reads: (H, W, 3) uint8 RGB."""
+    with opened_picture(path) as image:
+        return np.asarray(image.convert("RGB"))
 
 
 class FramesOfVideos(LabelledImages):
@@ -103,9 +111,16 @@ class FramesOfVideos(LabelledImages):
     def read(self, index: int, generator: torch.Generator) -> tuple[np.ndarray, int]:
         """See `LabelledImages`."""
         with open_video(self.entries[index].path) as video:
-            frames = video.num_frames
-            number = int(torch.randint(frames, (), generator=generator)) if self.crop else frames // 2
-            return video.read([number])[0], self.labels[index]
+            _, frames, _ = draw_frames(video, _any_frame if self.crop else _middle_frame, generator)
+            return frames[0], self.labels[index]
+
+
+def _any_frame(num_frames: int, generator: torch.Generator) -> Tensor:
+    return torch.randint(num_frames, (1,), generator=generator)
+
+
+def _middle_frame(num_frames: int, generator: torch.Generator) -> Tensor:
+    return torch.tensor([num_frames // 2])
 
 
 class _InOrder(DistributedSampler[Key]):

@@ -3,7 +3,8 @@
 import logging
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -11,24 +12,23 @@ import pytorch_lightning as pl
 import torch
 from pytorch_lightning.callbacks import EarlyStopping, WeightAveraging
 from pytorch_lightning.utilities.seed import isolate_rng
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from torch import nn
 
+from datamodules.progress import ProgressReport
 from lightning_modules.backbones import build_feature_extractor
 
-from ..pictures import Picture, log_picture
-from ..report import Chart, write_material, write_report
+from .. import signals
+from ..pictures import Picture, log_picture, write_picture
+from ..report import write_material, write_report
+from .evaluation import Evaluation, Outcome, Run
 from .ranks import BenchmarkError, Ranks, share_out
-from .results import Results, require_writable, scores_table, wide_console
+from .results import Results, require_writable
 
 log = logging.getLogger(__name__)
 
-OVERLAYS = 8
-"""Sequences whose overlays go to the logger."""
-
 
 class BenchmarkSequence(Protocol):
-    """What the base needs to know of a sequence."""
+    """The part of a sequence that `BenchmarkCallback` looks at."""
 
     @property
     def name(self) -> str: ...
@@ -37,11 +37,12 @@ class BenchmarkSequence(Protocol):
 
 
 class BenchmarkCallback(pl.Callback, ABC):
-    """A benchmark that runs in validation, every few epochs of `fit` and in `validate`, or by `evaluate` alone.
+    """Run a benchmark in validation, every few epochs of `fit` and in `validate`, or by `evaluate` alone.
 
-    A benchmark defines `name`, `read`, `start`, `run` and `finish`. Sequences are shared out over the ranks by length;
-    an error on one rank ends the benchmark on all: `validate` fails with its message, `fit` logs it and goes on.
-    The module that trains is left as it was: features come from its `feature_extractor`, the random state is put back.
+    A benchmark defines `name`, `read` and `start`, and declares `score_names`. Its sequences are dealt to the ranks by
+    length; an error on one rank ends the benchmark on all: `validate` fails with its message, `fit` logs it and goes
+    on. The module that trains is left as it was: features come from its `feature_extractor`, the random state is put
+    back.
 
     Args:
         every_n_epochs: of `fit`; it also runs after the last step.
@@ -50,18 +51,30 @@ class BenchmarkCallback(pl.Callback, ABC):
         output_dir: where files go; None is `benchmarks/<name>/` in the folder of the run.
         fatal: an error ends `fit` too.
         name: in keys and folders, where two benchmarks of a kind run beside each other; None is the kind's own.
+        stage: of the encoder, or several, whose scores are then logged apart; None is the encoder's own choice.
+        stride: pixels per feature cell; None takes the backbone's own choice, 8 for a ResNet and the patch of a ViT.
+            Where it is not the protocol's, the protocol's name says so.
+
+    Attributes:
+        history: optimiser step → logged scores, of each run in `fit` or `validate` that succeeded.
+        results: of the last run; None before the first.
+        overlays: sequence → its overlay, of the last run's first few sequences.
 
     Raises:
         ValueError: for a number out of range; at the start of a run that could not give the right scores.
     """
 
     name: str
-    stage: str | list[str] | None = None
-    stride: int | None = None
+    score_names: tuple[str, ...] = ()
+    """Every score that the benchmark may give, without its name and stage; empty: not declared."""
+    protocols_like: tuple[str, ...] = ("davis",)
+    """Benchmarks whose named protocols this one takes where a source has none for its own name."""
     ranked_by: tuple[str, ...] = ()
     """Columns of the rows whose mean tells how well a sequence went, for the report."""
+    text_columns: tuple[str, ...] = ()
+    """Columns of the rows that hold no fractions, beside Stage and Sequence."""
     films_show: str = ""
-    """What is drawn over the frames, likewise."""
+    """Caption of the films: what is drawn over the frames."""
 
     def __init__(
         self,
@@ -71,6 +84,8 @@ class BenchmarkCallback(pl.Callback, ABC):
         output_dir: str | Path | None = None,
         fatal: bool = False,
         name: str | None = None,
+        stage: str | list[str] | None = None,
+        stride: int | None = None,
     ) -> None:
         if name is not None:
             self.name = name
@@ -81,14 +96,11 @@ class BenchmarkCallback(pl.Callback, ABC):
         self.limit_sequences = limit_sequences
         self.output_dir = output_dir
         self.fatal = fatal
+        self.stage, self.stride = stage, stride
         self.history: dict[int, dict[str, float]] = {}
-        """Optimiser step → logged scores, of each run in `fit` or `validate` that succeeded."""
-        self.folder: Path | None = None
-        """Of the run that is under way; None: nothing is written."""
+        self.results: Results | None = None
         self.overlays: dict[str, Picture] = {}
-        """Sequence → what was found in it, drawn over a few of its frames; see `keep`."""
-        self.charts: list[Chart] = []
-        """Over all sequences, for the report; a benchmark may make them in `finish`."""
+        self._plots: dict[str, Picture] = {}
         self._tried: int | None = None
         self._sequences: Sequence[Any] | None = None
 
@@ -96,45 +108,31 @@ class BenchmarkCallback(pl.Callback, ABC):
 
     @abstractmethod
     def read(self) -> Sequence[Any]:
-        """Open the data set; raises `DataError` for whatever can be known to be wrong before any work."""
+        """Open the data set.
+
+        Raises:
+            DataError: for whatever can be known to be wrong before any work.
+        """
 
     @abstractmethod
-    def start(self, extractor: nn.Module, ranks: Ranks) -> None:
-        """Begin a run: make new metrics that gather over `ranks.group`."""
-
-    @abstractmethod
-    def run(self, extractor: nn.Module, sequence: Any) -> None:
-        """Evaluate one sequence and update the metrics."""
-
-    @abstractmethod
-    def finish(self) -> tuple[dict[str, float], list[dict[str, Any]]]:
-        """Compute the metrics over all ranks: scores (without the benchmark's name) and rows per sequence."""
+    def start(self, extractor: nn.Module, run: Run) -> Evaluation:
+        """Begin a run: return what tracks and scores its sequences, with metrics that gather over its ranks."""
 
     def extractor(self, encoder: nn.Module) -> nn.Module:
-        """The view that is evaluated of a LightningModule or of what `build_encoder` gives."""
+        """Return the view of an encoder that is evaluated; of a LightningModule or of what `build_encoder` gives."""
         return build_feature_extractor(encoder, self.stage, self.stride)
 
     def about(self) -> dict[str, Any]:
-        """What the scores depend on, for results.json."""
+        """Return the choices that the scores depend on, for results.json."""
         return {}
 
-    def pack(self, folder: Path) -> None:
-        """Files that need those of all ranks; called on the first rank when all are done."""
-
-    def close(self) -> None:
-        """Let go of what only a run needs; called after each, also after one that failed."""
-
-    def keep(self, name: str, overlay: Picture) -> None:
-        """Keep an overlay for the logger, of the first few sequences."""
-        if len(self.overlays) < OVERLAYS:
-            self.overlays[name] = overlay
-
-    def draw(self, logger: Any, step: int) -> None:
-        """Pictures for the logger, after a run: the overlays of a few sequences."""
-        for name, picture in self.overlays.items():
-            log_picture(logger, f"{self.name}/{name}", picture, step)
-
     # Use
+
+    @property
+    def score_keys(self) -> tuple[str, ...]:
+        """Keys under which scores may be logged, known before any work; empty where the class declares none."""
+        stages = self.stage if isinstance(self.stage, list) else [""]
+        return tuple("/".join(filter(None, (self.name, s, key))) for s in stages for key in self.score_names)
 
     @property
     def sequences(self) -> Sequence[Any]:
@@ -161,73 +159,69 @@ class BenchmarkCallback(pl.Callback, ABC):
             BenchmarkError: if it failed on another rank.
             DataError: if the data are not as they should be.
         """
-        ranks = Ranks()
         if hasattr(extractor, "feature_extractor"):
             network, extractor = network or type(extractor).__name__, self.extractor(extractor)
-        self.folder = folder = None if folder is None else Path(folder)
         began = time.perf_counter()
-        self.overlays, self.charts = {}, []
-        network = network or type(extractor).__name__
+        run = Run(Ranks(), None if folder is None else Path(folder))
         try:
             with isolate_rng(), torch.inference_mode():
-                with ranks.together():
-                    if folder is not None and ranks.rank == 0:
-                        require_writable(folder)
-                    shares = share_out([sequence.num_frames for sequence in self.sequences], ranks.size)
-                    self.start(extractor, ranks)
-                    with _progress(self.name, len(shares[ranks.rank]), ranks.rank) as bar:
-                        task = bar.add_task(self.name, total=len(shares[ranks.rank]), sequence="")
-                        for number in shares[ranks.rank]:
-                            bar.update(task, sequence=self.sequences[number].name)
-                            self.run(extractor, self.sequences[number])
-                            bar.advance(task)
-                scores, rows = self.finish()
-            with ranks.together():
-                seen = {name: getattr(extractor, name, None) for name in ("stage", "stride")}
-                about = {"network": network, "seconds": round(time.perf_counter() - began, 2)} | seen
-                self._report(scores, rows, about, ranks, folder)
+                with run.ranks.together():
+                    if run.folder is not None and run.ranks.rank == 0:
+                        require_writable(run.folder)
+                    evaluation = self.start(extractor, run)
+                    evaluation.run(self._dealt(run.ranks))
+                outcome = evaluation.compute()
+            with run.ranks.together():
+                about = {
+                    "network": network or type(extractor).__name__,
+                    "seconds": round(time.perf_counter() - began, 2),
+                    "stage": getattr(extractor, "stage", None),
+                    "stride": getattr(extractor, "stride", None),
+                    "sequences": len(self.sequences),
+                    "limit_sequences": self.limit_sequences,
+                    "ranks": run.ranks.size,
+                    **self.about(),
+                    **evaluation.about(),
+                }
+                self.results = Results(self.name, outcome.scores, outcome.rows, about)
+                self.overlays, self._plots = run.overlays, dict(outcome.plots)
+                if run.ranks.rank == 0:
+                    self._report(self.results, outcome, evaluation, run.folder)
         finally:
-            self.close()
-            ranks.close()
-        return scores
+            run.ranks.close()
+        return outcome.scores
 
-    def _report(
-        self,
-        scores: Mapping[str, float],
-        rows: list[dict[str, Any]],
-        about: dict[str, Any],
-        ranks: Ranks,
-        folder: Path | None,
-    ) -> None:
-        if ranks.rank != 0:
-            return
-        about = {
-            **about,
-            "sequences": len(self.sequences),
-            "limit_sequences": self.limit_sequences,
-            "ranks": ranks.size,
-            **self.about(),
-        }
-        results = Results(self.name, scores, rows, about)
+    def _dealt(self, ranks: Ranks) -> Iterator[Any]:
+        """Yield the sequences of this rank; the first shows the progress."""
+        numbers = share_out([sequence.num_frames for sequence in self.sequences], ranks.size)[ranks.rank]
+        with ProgressReport(self.name, len(numbers), "sequences", silent=ranks.rank != 0) as progress:
+            for number in numbers:
+                signals.check()
+                yield self.sequences[number]
+                progress.advance(partial(str, self.sequences[number].name))
+
+    def _report(self, results: Results, outcome: Outcome, evaluation: Evaluation, folder: Path | None) -> None:
         results.print()
-        if folder is not None:
-            self.pack(folder)
-            results.write(folder)
-            self._write_page(folder)
-            log.info("%s: results are in %s", self.name, folder)
-
-    def _write_page(self, folder: Path) -> None:
+        if folder is None:
+            return
+        evaluation.pack(folder)
+        for name, picture in outcome.plots.items():
+            write_picture(folder / f"{name}.png", picture)
+        results.write(folder)
         try:
             names = [sequence.name for sequence in self.sequences]
-            write_material(folder, names, self.ranked_by, self.films_show, self.charts)
+            write_material(folder, names, self.ranked_by, self.films_show, outcome.charts, self.text_columns)
             write_report(folder)
-        except Exception as error:  # the scores are written: no flaw of their picture may take them back
+        except Exception as error:  # the scores are written: no flaw of their page may take them back
             log.warning("%s: report.html could not be written: %s", self.name, error)
+        log.info("%s: results are in %s", self.name, folder)
 
     # Hooks
 
     def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
-        """Open the data set and the folder before any training, so that what is wrong with them is known at once."""
+        """Open the data set and the folder before any training, so that an error in them shows at once."""
+        if stage == "fit":
+            self.history, self._tried = {}, None  # those of another fit, in a notebook
         if stage in ("fit", "validate"):
             self._check_neighbours(trainer, stage)
             ranks = Ranks()
@@ -240,7 +234,7 @@ class BenchmarkCallback(pl.Callback, ABC):
                 ranks.close()
 
     def _check_neighbours(self, trainer: pl.Trainer, stage: str) -> None:
-        """Refuse what would give wrong scores, or none, without a word."""
+        """Raise where the other callbacks or the Trainer would make scores wrong or leave them out."""
         others: list[Any] = trainer.callbacks  # type: ignore[attr-defined]
         if any(isinstance(other, BenchmarkCallback) and other.name == self.name for other in others if other != self):
             raise ValueError(
@@ -255,36 +249,43 @@ class BenchmarkCallback(pl.Callback, ABC):
         if stage == "validate" and trainer.limit_val_batches == 0:
             raise ValueError(f"{self.name} needs a pass of validation: leave trainer.limit_val_batches out")
 
+    def on_save_checkpoint(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
+    ) -> None:
+        """Note the scores so far, so that a resumed run has those from before."""
+        # not by `state_dict`: Lightning refuses two equal state keys before `setup` can name the remedy
+        state = {"history": {step: dict(scores) for step, scores in self.history.items()}, "tried": self._tried}
+        checkpoint.setdefault("benchmarks", {})[self.name] = state
+
+    def on_load_checkpoint(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
+    ) -> None:
+        """Take up the scores of the run that is resumed."""
+        state = checkpoint.get("benchmarks", {}).get(self.name, {})
+        history = state.get("history", {})
+        self.history = {int(step): {str(k): float(v) for k, v in scores.items()} for step, scores in history.items()}
+        self._tried = state.get("tried")
+
     def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """A stage or stride that the module does not have is told before any training."""
-        self.history, self._tried = {}, None  # of another fit, in a notebook
+        """Refuse a stage or stride that the module does not have, before any training."""
         _ = self.extractor(pl_module)
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """The score before training, where it is asked for; not when a run is resumed."""
+        """Run before training, where that is asked for; not when a run is resumed."""
         if self.before_training and trainer.global_step == 0:
             self._log_outside_validation(trainer, self._evaluate_in(trainer, pl_module))
 
     def on_validation_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Run where the epoch is due."""
+        """Run if this epoch is one of every_n_epochs."""
         if trainer.sanity_checking or (trainer.state.fn == "fit" and not self._is_due(trainer)):
             return
         scores = self._evaluate_in(trainer, pl_module)
         pl_module.log_dict(scores, rank_zero_only=False, sync_dist=False)
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """The score of the last step, where the run ends within an epoch; then what the training has changed."""
+        """Run after the last step, where the run ends within an epoch."""
         if self._tried != trainer.global_step:
             self._log_outside_validation(trainer, self._evaluate_in(trainer, pl_module))
-        if trainer.is_global_zero and len(self.history) > 1:
-            first, last = min(self.history), max(self.history)
-            rows = {step: self.history[step].items() for step in (first, last)}
-            strip = len(self.name) + 1
-            wide_console().print(
-                scores_table(
-                    {f"{self.name}, step {step}": {k[strip:]: v for k, v in row} for step, row in rows.items()}
-                )
-            )
 
     def _log_outside_validation(self, trainer: pl.Trainer, scores: dict[str, float]) -> None:
         if trainer.logger is not None and scores:
@@ -304,7 +305,8 @@ class BenchmarkCallback(pl.Callback, ABC):
             log.error("%s failed and the training goes on: %s", self.name, error)
             return {}
         if trainer.is_global_zero and trainer.logger is not None:
-            self.draw(trainer.logger, trainer.global_step)
+            for name, picture in (self._plots | self.overlays).items():
+                log_picture(trainer.logger, f"{self.name}/{name}", picture, trainer.global_step)
         self.history[trainer.global_step] = {f"{self.name}/{key}": value for key, value in scores.items()}
         return self.history[trainer.global_step]
 
@@ -317,22 +319,11 @@ class BenchmarkCallback(pl.Callback, ABC):
 
 
 def _name_of(module: pl.LightningModule, trainer: pl.Trainer) -> str:
-    """What is evaluated, in words: the method, its backbone, how long it has been trained or where it is from."""
+    """Describe a module in words: the method, its backbone, how long it has been trained or which file it is from."""
     settings, step = module.hparams, trainer.global_step
     backbone = settings.get("spec") or settings.get("backbone") or ""
     since = f"step {step}" if trainer.state.fn == "fit" and step else trainer.ckpt_path
     return ", ".join(filter(None, [type(module).__name__, str(backbone), str(since or "")]))
-
-
-def _progress(name: str, total: int, rank: int) -> Progress:
-    columns = [
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeRemainingColumn(),
-        TextColumn("{task.fields[sequence]}"),
-    ]
-    return Progress(*columns, transient=True, disable=rank != 0 or total == 0)
 
 
 __all__ = ["BenchmarkCallback", "BenchmarkError", "BenchmarkSequence"]

@@ -1,7 +1,6 @@
 """Video object segmentation on DAVIS, scored as by the official toolkit."""
 
 from collections.abc import Sequence
-from concurrent.futures import Executor
 from pathlib import Path
 from typing import Any, Literal
 
@@ -9,20 +8,25 @@ from torch import nn
 
 from datamodules.datasets import Davis, MaskSequence
 from datamodules.reading.errors import DataError
+from lightning_modules.functional import PropagationProtocol
 
-from ..metrics import RegionBoundary
-from ..tracking.label_propagation import over_ranks
-from ..tracking.masks import zip_predictions
-from .mask_benchmark import MaskBenchmark, ObjectScorer
-from .ranks import Ranks
+from ..tracking.labels import LabelTracker
+from .base import BenchmarkCallback
+from .evaluation import Run
+from .masks import FILMS_SHOW, MaskEvaluation, ObjectScoring
+from .protocols import propagation_protocol
 
 
-class DavisBenchmark(MaskBenchmark):
-    """J and F of propagated masks on DAVIS-2017 or 2016, per object, first and last frame of a sequence not scored.
+class DavisBenchmark(BenchmarkCallback):
+    """Score propagated masks on DAVIS-2017 or 2016: J and F per object, first and last frame not scored.
 
     Logs `davis/J&F-Mean`, `davis/J-Mean`, `davis/F-Mean`, recall and decay. Files: results.json, per_sequence.csv,
     predictions as indexed PNGs that the official toolkit reads, overlays. Sequences without ground truth (test-dev) are
     predicted and packed into predictions.zip.
+
+    The scores are those of the official toolkit to the last bit where the ids of a sequence have no gap. The toolkit
+    counts every id up to the largest, and a missing one as found perfectly (J = F = 1); here only objects that the
+    first frame holds count. DAVIS itself has no gap.
 
     Papers: Pont-Tuset et al., The 2017 DAVIS Challenge; VFS, section 4.2.
 
@@ -34,14 +38,19 @@ class DavisBenchmark(MaskBenchmark):
         annotations: see `Davis`.
         size_tolerance: see `Davis`.
         predictions: write the predicted masks.
-        kwargs: those of `LabelPropagation`: protocol, changes, stage, stride, every_n_epochs, output_dir, …
+        protocol: name of a protocol that its source defines for DAVIS (`vfs`, `crw`, `dino`, …), or a protocol.
+        changes: fields of the protocol to change; the protocol's name then says so.
+        kwargs: those of `BenchmarkCallback`: stage, stride, every_n_epochs, output_dir, …
 
     Raises:
         DataError: when the data are first read, one line that names the file.
+        ValueError: if the protocol defines no values for this benchmark.
     """
 
     name = "davis"
+    score_names = ("J&F-Mean", "J-Mean", "J-Recall", "J-Decay", "F-Mean", "F-Recall", "F-Decay")
     ranked_by = ("J-Mean", "F-Mean")
+    films_show = FILMS_SHOW
 
     def __init__(
         self,
@@ -52,15 +61,17 @@ class DavisBenchmark(MaskBenchmark):
         annotations: Literal["dense", "first", "entering"] | None = None,
         size_tolerance: int = 0,
         predictions: bool = True,
+        protocol: str | PropagationProtocol = "vfs",
+        changes: dict[str, Any] | None = None,
         **kwargs: Any,
     ) -> None:
-        super().__init__(predictions, **kwargs)
+        super().__init__(**kwargs)
+        self.protocol = propagation_protocol(self, protocol, changes)
         self.root, self.year, self.split, self.resolution = root, year, split, resolution
-        self.annotations, self.size_tolerance = annotations, size_tolerance
-        self.metrics: list[RegionBoundary] = []
+        self.annotations, self.size_tolerance, self.predictions = annotations, size_tolerance, predictions
 
     def read(self) -> Sequence[MaskSequence]:
-        """See `BenchmarkCallback`."""
+        """Open the data set; a sequence too short to be scored is refused."""
         sequences = Davis(self.root, self.year, self.split, self.resolution, self.annotations, self.size_tolerance)
         for sequence in sequences:
             if sequence.ground_truth and sequence.num_frames < 3:
@@ -70,21 +81,9 @@ class DavisBenchmark(MaskBenchmark):
                 )
         return sequences
 
-    def start(self, extractor: nn.Module, ranks: Ranks) -> None:
-        """See `BenchmarkCallback`."""
-        super().start(extractor, ranks)
-        self.metrics = [RegionBoundary(process_group=ranks.group, sync_on_compute=False) for _ in self.stages]
-
-    def scorer(self, sequence: MaskSequence, pool: Executor) -> ObjectScorer | None:
-        """See `MaskBenchmark`."""
-        return ObjectScorer(sequence, self.metrics, pool) if sequence.ground_truth else None
-
-    def scores_of(self, stage: int) -> tuple[dict[str, float], list[dict[str, Any]]]:
-        """See `LabelPropagation`."""
-        return over_ranks(self.metrics[stage])
-
-    def pack(self, folder: Path) -> None:
-        """See `BenchmarkCallback`: predictions.zip, where there is nothing here to score the predictions against."""
-        if self.predictions and not all(sequence.ground_truth for sequence in self.sequences):
-            for stage in self.stages:
-                zip_predictions(folder / stage)
+    def start(self, extractor: nn.Module, run: Run) -> MaskEvaluation:
+        """Begin a run; predictions are packed where there is no ground truth to score them against."""
+        tracker = LabelTracker(extractor, self.protocol)
+        scoring = ObjectScoring(run, len(tracker.stages))
+        archive = None if all(sequence.ground_truth for sequence in self.sequences) else ""
+        return MaskEvaluation(tracker, scoring, run, self.predictions, archive)

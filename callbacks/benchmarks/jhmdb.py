@@ -1,7 +1,6 @@
 """Human pose propagation on JHMDB: 15 joints as heat-maps, scored by the percentage of correct keypoints."""
 
-import csv
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -11,24 +10,25 @@ from torch import Tensor, nn
 from datamodules.datasets import Jhmdb, KeypointSequence
 from datamodules.datasets.jhmdb import JOINTS
 from lightning_modules.functional import PropagationProtocol
-from lightning_modules.functional.propagation.labels import decode_keypoints, encode_keypoints
-from lightning_modules.functional.propagation.sizing import Size
 
 from ..metrics import PCK
 from ..metrics.keypoints import keypoint_distances
-from ..pictures import Picture, contact_sheet, evenly_spaced, overlay_joints, write_picture
-from ..report import Chart, Film
-from ..report.material import Curve
-from ..tracking.label_propagation import LabelPropagation
-from .ranks import Ranks
+from ..pictures import overlay_joints
+from ..pictures.film import Curve
+from ..report import Chart
+from ..tracking.labels import LabelTracker
+from ..tracking.points import PointAnnotation, track_points
+from ..tracking.record import SequenceRecord, Table, fixed
+from .base import BenchmarkCallback
+from .evaluation import Evaluation, Outcome, Row, Run, by_stage, propagation_facts
+from .protocols import propagation_protocol
 
-FRAMES_IN_OVERLAY = 5
 SHOWN = (0.1, 0.2)
 """Thresholds in the report, the first ones of the metric."""
 
 
-class JhmdbBenchmark(LabelPropagation):
-    """Percentage of correct keypoints of propagated joints on JHMDB, split 1.
+class JhmdbBenchmark(BenchmarkCallback):
+    """Score propagated joints on JHMDB by the percentage of correct keypoints.
 
     The protocol says how heat-maps are drawn and read, and which joints count: `vfs` counts those that it predicts, the
     given first frame included; `vidcorr` all that are annotated inside the picture, the first frame left out. CRW's
@@ -44,13 +44,16 @@ class JhmdbBenchmark(LabelPropagation):
         split: 1, 2 or 3; results are reported on 1.
         subset: "test" or "train".
         predictions: write the predicted joints.
-        kwargs: those of `LabelPropagation`: protocol, changes, stage, stride, every_n_epochs, output_dir, …
+        protocol: name of a protocol for JHMDB, or a protocol.
+        changes: fields of the protocol to change; the protocol's name then says so.
+        kwargs: those of `BenchmarkCallback`: stage, stride, every_n_epochs, output_dir, …
 
     Raises:
         DataError: when the data are first read, one line that names the file.
     """
 
     name = "jhmdb"
+    score_names = ("PCK@0.1", "PCK@0.2", "PCK@0.3", "PCK@0.4", "PCK@0.5")
     protocols_like = ("jhmdb",)
     ranked_by = ("PCK@0.1",)
     films_show = "propagated joints; the first frame's are the annotation"
@@ -61,120 +64,118 @@ class JhmdbBenchmark(LabelPropagation):
         split: Literal[1, 2, 3] = 1,
         subset: Literal["test", "train"] = "test",
         predictions: bool = True,
+        protocol: str | PropagationProtocol = "vfs",
+        changes: dict[str, Any] | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
+        self.protocol = propagation_protocol(self, protocol, changes)
         self.root, self.split, self.subset, self.predictions = root, split, subset, predictions
-        self.metrics: list[PCK] = []
 
     def read(self) -> Sequence[KeypointSequence]:
-        """See `BenchmarkCallback`."""
+        """Open the data set."""
         return Jhmdb(self.root, self.split, self.subset)
 
-    def start(self, extractor: nn.Module, ranks: Ranks) -> None:
-        """See `BenchmarkCallback`."""
-        super().start(extractor, ranks)
-        counting = self.protocol.keypoint_counting
-        arguments: dict[str, Any] = {"process_group": ranks.group, "sync_on_compute": False}
-        self.metrics = [PCK(counting=counting, **arguments) for _ in self.stages]
+    def start(self, extractor: nn.Module, run: Run) -> "JointEvaluation":
+        """Begin a run; see `BenchmarkCallback`."""
+        return JointEvaluation(LabelTracker(extractor, self.protocol), run, self.predictions)
 
-    def run(self, extractor: nn.Module, sequence: KeypointSequence) -> None:
-        """See `BenchmarkCallback`."""
-        folder = self.folder
-        chosen = evenly_spaced(sequence.num_frames, FRAMES_IN_OVERLAY) if folder else []
-        found: list[list[Tensor]] = [[] for _ in self.stages]
-        pictures: list[Picture] = []
-        film = Film(folder, sequence.name, sequence.num_frames) if folder else None
-        for t, (frame, points) in enumerate(predict_joints(self, extractor, sequence)):
-            for of_stage, joints in zip(found, points, strict=True):
-                of_stage.append(joints)
-            if t in chosen:
-                pictures.append(overlay_joints(frame, points[-1]))
-            if film is not None and film.wants(t):
-                film.add(overlay_joints(frame, points[-1]))
-        for stage, metric, of_stage in zip(self.stages, self.metrics, found, strict=True):
-            prediction = torch.stack(of_stage)
-            metric.update(prediction, torch.from_numpy(sequence.points), name=sequence.name, size=sequence.size)
-            if folder is not None and self.predictions:
-                path = folder / stage / "predictions" / f"{sequence.name}.csv"
-                write_joints(path, [frame.stem for frame in sequence.frames], prediction)
-        if film is not None:
-            film.close(self._curves(torch.stack(found[-1]), sequence))
-        if folder is not None:
-            sheet = contact_sheet(pictures, columns=len(pictures))
-            self.keep(sequence.name, sheet)
-            write_picture(folder / self.stages[-1] / "overlays" / f"{sequence.name}.png", sheet)
+    def about(self) -> dict[str, Any]:
+        """Return split and subset, for results.json."""
+        return {"split": self.split, "subset": self.subset}
 
-    def scores_of(self, stage: int) -> tuple[dict[str, float], list[dict[str, Any]]]:
-        """See `LabelPropagation`."""
-        metric = self.metrics[stage]
-        with metric.sync_context():
-            rows, shares = list(metric.rows()), metric.per_joint()
-            scores = metric.compute() if rows else {}
-        measures = [f"PCK@{threshold:g}" for threshold in SHOWN]
-        bars = {name: (range(len(JOINTS)), share.tolist()) for name, share in zip(measures, shares, strict=False)}
-        self.charts = [Chart("Each joint", "joint", ", ".join(bars), bars, JOINTS, "bars")] if rows else []
-        return scores, rows
+
+class JointEvaluation(Evaluation):
+    """Follow the joints of each clip by label propagation and score them.
+
+    Args:
+        tracker: carries the heat-maps.
+        run: says where files go.
+        predictions: write the predicted joints.
+    """
+
+    def __init__(self, tracker: LabelTracker, run: Run, predictions: bool = True) -> None:
+        self.tracker, self.output, self.predictions = tracker, run, predictions
+        self.counting = tracker.protocols[0].keypoint_counting
+        self.metrics = [PCK(counting=self.counting, **run.gathering) for _ in tracker.stages]
+
+    def run(self, sequences: Iterable[KeypointSequence]) -> None:
+        """Follow and score each clip; see `Evaluation`."""
+        for sequence in sequences:
+            found: list[list[Tensor]] = []
+            with self._record(sequence) as record:
+                for frame, joints in track_joints(self.tracker, sequence):
+                    found.append(joints)
+                    record.add(frame, joints)
+                predictions = [torch.stack(of_stage) for of_stage in zip(*found, strict=True)]
+                record.close(self._curves(predictions[-1], sequence))
+            self.output.keep(sequence.name, record.sheet)
+            target = torch.from_numpy(sequence.points)
+            for metric, prediction in zip(self.metrics, predictions, strict=True):
+                metric.update(prediction, target, name=sequence.name, size=sequence.size)
+
+    def compute(self) -> Outcome:
+        """Gather the metrics, and the scores of each joint; see `Evaluation`."""
+        found: list[tuple[dict[str, float], list[Row]]] = []
+        charts: list[Chart] = []
+        for metric in self.metrics:
+            with metric.sync_context():
+                rows, of_joints = list(metric.rows()), metric.per_joint()
+                found.append((metric.compute() if rows else {}, rows))
+            measures = [f"PCK@{threshold:g}" for threshold in SHOWN]
+            bars = {name: (range(len(JOINTS)), row.tolist()) for name, row in zip(measures, of_joints, strict=False)}
+            charts = [Chart("Each joint", "joint", ", ".join(bars), bars, JOINTS, "bars")] if rows else []
+        joined = by_stage(self.tracker.stages, found)
+        return Outcome(joined.scores, joined.rows, charts)
+
+    def about(self) -> dict[str, Any]:
+        """Return protocol and seconds; see `Evaluation`."""
+        return propagation_facts(self.tracker)
+
+    def _record(self, sequence: KeypointSequence) -> SequenceRecord:
+        if self.output.folder is None:
+            return SequenceRecord(sequence.num_frames, overlay_joints)
+        folders = [self.output.folder / stage for stage in self.tracker.stages]
+        stems = [frame.stem for frame in sequence.frames]
+        tables = [
+            Table(folder / "predictions" / f"{sequence.name}.csv", stems, _rows, ("frame", "joint", "x", "y"))
+            for folder in folders
+            if self.predictions
+        ]
+        sheet = folders[-1] / "overlays" / f"{sequence.name}.png"
+        film = self.output.film(sequence.name, sequence.num_frames)
+        return SequenceRecord(sequence.num_frames, overlay_joints, tables, sheet, film)
 
     def _curves(self, prediction: Tensor, sequence: KeypointSequence) -> dict[str, Curve]:
-        """The share of a frame's joints within each threshold."""
-        counting = self.protocol.keypoint_counting
-        distances = keypoint_distances(prediction, sequence.points, counting, sequence.size)
+        """Return the fraction of a frame's joints within each threshold."""
+        distances = keypoint_distances(prediction, sequence.points, self.counting, sequence.size)
         curves: dict[str, Curve] = {}
         for threshold in SHOWN:
             near = (distances <= threshold).double().where(~distances.isnan(), torch.nan)
             curves[f"PCK@{threshold:g}"] = range(sequence.num_frames), near.nanmean(1).tolist()
         return curves
 
-    def about(self) -> dict[str, Any]:
-        """See `BenchmarkCallback`."""
-        return {"split": self.split, "subset": self.subset, **super().about()}
 
-
-def predict_joints(
-    benchmark: LabelPropagation, extractor: nn.Module, sequence: KeypointSequence
-) -> Iterator[tuple[Tensor, list[Tensor]]]:
+def track_joints(tracker: LabelTracker, sequence: KeypointSequence) -> Iterator[tuple[Tensor, list[Tensor]]]:
     """Follow the joints of a clip's first frame.
 
     Args:
-        benchmark: whose protocols and stopwatch are used; `start` has been called.
-        extractor: see `build_feature_extractor`.
+        tracker: carries the heat-maps.
         sequence: the clip; of its joints only those of the first frame are used.
 
     Yields:
         The frame, uint8 `(3, H, W)`, and x, y in pixels `(15, 2)` per stage, on the CPU; (−1, −1): not found. Those of
         the first frame are read from the annotation's own heat-map, as VFS does.
     """
-    last: list[Tensor] = []
-    covered = benchmark.covered(sequence.size)
-    first = torch.from_numpy(sequence.points[0])
-
-    def frames() -> Iterator[Tensor]:
-        for frame in sequence.read():
-            last[:] = [frame]
-            yield frame
-
-    def encode(t: int, grid: Size, protocol: PropagationProtocol) -> Tensor | None:
-        if t > 0:
-            return None
-        return encode_keypoints(first, covered, grid, protocol.keypoint_sigma, protocol.keypoint_unit)
-
-    for t, labels in enumerate(benchmark.propagate(extractor, frames(), encode)):
-        with benchmark.stopwatch("decode joints", labels[0].device):
-            points = []
-            for heatmaps, protocol in zip(labels, benchmark.protocols, strict=True):
-                if t == 0 and protocol.keypoint_unit == "pixel":
-                    heatmaps = encode_keypoints(first, covered, covered, protocol.keypoint_sigma)
-                found = decode_keypoints(heatmaps, covered, protocol.keypoint_topk, protocol.keypoint_grid)
-                points.append(found.cpu())
-        yield last[0], points
+    view, first = tracker.view(sequence.size), torch.from_numpy(sequence.points[0])
+    given = PointAnnotation(first, view)
+    for t, tracked in enumerate(track_points(tracker, sequence.read(), first, view)):
+        if t == 0:
+            pairs = zip(tracked.heatmaps, tracker.protocols, strict=True)
+            yield tracked.frame, [given.read(heatmaps, protocol) for heatmaps, protocol in pairs]
+        else:
+            yield tracked.frame, tracked.points
 
 
-def write_joints(path: Path, frames: Sequence[str], points: Tensor) -> None:
-    """Write `(T, 15, 2)` x, y in zero-based pixels as CSV, one line for each joint of each frame."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("w", newline="") as file:
-        writer = csv.writer(file)
-        writer.writerow(["frame", "joint", "x", "y"])
-        for frame, joints in zip(frames, points.tolist(), strict=True):
-            writer.writerows([frame, name, f"{x:.3f}", f"{y:.3f}"] for name, (x, y) in zip(JOINTS, joints, strict=True))
+def _rows(stem: str, joints: Tensor) -> list[list[str]]:
+    return [[stem, name, *fixed(place, 3)] for name, place in zip(JOINTS, joints.tolist(), strict=True)]

@@ -1,6 +1,6 @@
 """Human parts in video on VIP: mean IoU of the classes, AP of the instances."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,16 +12,21 @@ from torch import Tensor, nn
 
 from datamodules.datasets import Vip
 from datamodules.datasets.records import PartSequence
+from lightning_modules.functional import PropagationProtocol
 from lightning_modules.functional.propagation.sizing import Size
 
 from ..metrics import InstanceAP, SemanticIoU, class_areas
-from ..report.material import Curve
-from ..tracking.label_propagation import over_ranks
-from ..tracking.masks import Prediction
-from .mask_benchmark import MaskBenchmark, Scorer
-from .ranks import Ranks
+from ..pictures.film import Curve
+from ..tracking.labels import LabelTracker
+from ..tracking.masks import TrackedMasks
+from .base import BenchmarkCallback
+from .evaluation import Row, Run, over_ranks
+from .masks import FILMS_SHOW, MaskEvaluation, SequenceScorer
+from .protocols import propagation_protocol
 
 Parts = Literal["semantic", "instance"]
+AP = "AP-unofficial"
+"""Key of the AP: it says that no public code defines how propagated labels are ranked."""
 RANKING = (
     "AP of part instances by ATEN's definition, ranked by the mean propagated label inside an instance, the first "
     "frame left out; no script for propagated labels is public, so equality with other reports is not promised"
@@ -30,7 +35,7 @@ RANKING = (
 
 @dataclass(frozen=True)
 class PartVideo:
-    """A video in all the ways in which it is followed."""
+    """A video with one sequence for each kind of labels that are followed in it."""
 
     sequences: dict[Parts, PartSequence]
 
@@ -43,8 +48,9 @@ class PartVideo:
         return sum(sequence.num_frames for sequence in self.sequences.values())
 
 
-class VipBenchmark(MaskBenchmark):
-    """Propagated human parts on VIP: `vip/mIoU` of the 20 classes, `vip/AP` of one part of one person.
+class VipBenchmark(BenchmarkCallback):
+    """Score propagated human parts on VIP: `vip/mIoU` of the 20 classes, `vip/AP-unofficial` of one part of
+    one person.
 
     The two follow different labels, so each video is propagated twice unless `parts` names one. mIoU counts the first
     frame, as VFS does; AP, whose ranking score is the mean propagated label inside an instance, does not.
@@ -58,7 +64,9 @@ class VipBenchmark(MaskBenchmark):
         split: "val", "train", or the path of a list.
         parts: what to follow.
         predictions: write the predicted masks.
-        kwargs: those of `LabelPropagation`.
+        protocol: name of a protocol for VIP, or a protocol.
+        changes: fields of the protocol to change; the protocol's name then says so.
+        kwargs: those of `BenchmarkCallback`: stage, stride, every_n_epochs, output_dir, …
 
     Raises:
         DataError: when the data are first read, one line that names the file.
@@ -66,8 +74,10 @@ class VipBenchmark(MaskBenchmark):
     """
 
     name = "vip"
+    score_names = ("mIoU", "mAcc", "aAcc", AP, *(f"{AP}@0.{tenth}" for tenth in range(1, 10)))
     protocols_like = ("vip",)
     ranked_by = ("mIoU",)
+    films_show = FILMS_SHOW
 
     def __init__(
         self,
@@ -75,52 +85,72 @@ class VipBenchmark(MaskBenchmark):
         split: str = "val",
         parts: Sequence[Parts] = ("semantic", "instance"),
         predictions: bool = True,
+        protocol: str | PropagationProtocol = "vfs",
+        changes: dict[str, Any] | None = None,
         **kwargs: Any,
     ) -> None:
-        super().__init__(predictions, **kwargs)
+        super().__init__(**kwargs)
         if not parts or not set(parts) <= {"semantic", "instance"}:
             raise ValueError(f"VipBenchmark: parts is {parts!r}; name 'semantic', 'instance' or both in a list")
-        self.root, self.split, self.parts = root, split, tuple(parts)
-        self.semantic: list[SemanticIoU] = []
-        self.instance: list[InstanceAP] = []
+        self.protocol = propagation_protocol(self, protocol, changes)
+        self.root, self.split, self.parts, self.predictions = root, split, tuple(parts), predictions
 
     def read(self) -> Sequence[PartVideo]:
-        """See `BenchmarkCallback`."""
+        """Open the data set, once for each kind of labels."""
         readers = [Vip(self.root, self.split, parts) for parts in self.parts]
         return [PartVideo(dict(zip(self.parts, video, strict=True))) for video in zip(*readers, strict=True)]
 
-    def start(self, extractor: nn.Module, ranks: Ranks) -> None:
-        """See `BenchmarkCallback`."""
-        super().start(extractor, ranks)
-        arguments: dict[str, Any] = {"process_group": ranks.group, "sync_on_compute": False}
-        self.semantic = [SemanticIoU(**arguments) for _ in self.stages]
-        self.instance = [InstanceAP(**arguments) for _ in self.stages]
+    def start(self, extractor: nn.Module, run: Run) -> MaskEvaluation:
+        """Begin a run; see `BenchmarkCallback`."""
+        tracker = LabelTracker(extractor, self.protocol)
+        return PartEvaluation(tracker, PartScoring(run, tracker, self.parts), run, self.predictions)
 
-    def run(self, extractor: nn.Module, video: PartVideo) -> None:  # type: ignore[override]
-        """See `BenchmarkCallback`."""
-        for parts, sequence in video.sequences.items():
-            self.follow(extractor, sequence, parts)
+    def about(self) -> dict[str, Any]:
+        """Return the split, and what AP means here, for results.json."""
+        return {"split": self.split, **({AP: RANKING} if "instance" in self.parts else {})}
 
-    def scorer(self, sequence: PartSequence, pool: Executor) -> Scorer:
-        """See `MaskBenchmark`."""
+
+class PartEvaluation(MaskEvaluation):
+    """Follow each video once for each kind of labels."""
+
+    def run(self, videos: Iterable[PartVideo]) -> None:  # type: ignore[override]
+        """Follow and score each video; see `Evaluation`."""
+        for video in videos:
+            for parts, sequence in video.sequences.items():
+                self.follow(sequence, parts)
+
+
+class PartScoring:
+    """IoU of the classes and AP of the instances, for each stage.
+
+    Args:
+        run: over whose ranks the metrics gather.
+        tracker: says the stages, and what its maps cover.
+        parts: kinds of labels that are followed.
+    """
+
+    def __init__(self, run: Run, tracker: LabelTracker, parts: Sequence[Parts]) -> None:
+        self.tracker, self.parts = tracker, parts
+        self.semantic = [SemanticIoU(**run.gathering) for _ in tracker.stages]
+        self.instance = [InstanceAP(**run.gathering) for _ in tracker.stages]
+
+    def scorer(self, sequence: PartSequence, pool: Executor) -> SequenceScorer:
+        """Return what scores a sequence; see `MaskScoring`."""
         if sequence.humans:
-            return _InstanceScorer(sequence, self.instance, self.covered(sequence.size))
+            return _InstanceScorer(sequence, self.instance, self.tracker.view(sequence.size).covered)
         return _SemanticScorer(sequence, self.semantic)
 
-    def scores_of(self, stage: int) -> tuple[dict[str, float], list[dict[str, Any]]]:
-        """See `LabelPropagation`."""
+    def compute(self, stage: int) -> tuple[dict[str, float], list[Row]]:
+        """Return scores and rows of one stage; see `MaskScoring`."""
         scores: dict[str, float] = {}
-        rows: list[dict[str, Any]] = []
+        rows: list[Row] = []
         if "semantic" in self.parts:
             scores, rows = over_ranks(self.semantic[stage])
         if "instance" in self.parts:
             with self.instance[stage].sync_context():
-                scores |= self.instance[stage].compute()
+                found = self.instance[stage].compute()
+            scores |= {key.replace("AP", AP): value for key, value in found.items()}
         return scores, rows
-
-    def about(self) -> dict[str, Any]:
-        """See `BenchmarkCallback`."""
-        return {"split": self.split, **({"AP": RANKING} if "instance" in self.parts else {}), **super().about()}
 
 
 class _SemanticScorer:
@@ -131,9 +161,9 @@ class _SemanticScorer:
         self.areas = [torch.zeros(4, metric.classes, dtype=torch.int64) for metric in metrics]
         self.over_frames: list[float] = []
 
-    def add(self, t: int, prediction: Prediction) -> None:
+    def add(self, t: int, tracked: TrackedMasks) -> None:
         target = self.sequence.mask(t)
-        for areas, mask in zip(self.areas, prediction.masks, strict=True):
+        for areas, mask in zip(self.areas, tracked.masks, strict=True):
             try:
                 found = class_areas(mask, target)
             except ValueError as error:
@@ -155,11 +185,11 @@ class _InstanceScorer:
     def __init__(self, sequence: PartSequence, metrics: Sequence[InstanceAP], covered: Size) -> None:
         self.sequence, self.metrics, self.covered = sequence, metrics, covered
 
-    def add(self, t: int, prediction: Prediction) -> None:
+    def add(self, t: int, tracked: TrackedMasks) -> None:
         if t == 0:
             return
         target, target_classes = self.sequence.instances(t)
-        for metric, labels, mask in zip(self.metrics, prediction.labels, prediction.masks, strict=True):
+        for metric, labels, mask in zip(self.metrics, tracked.labels, tracked.masks, strict=True):
             metric.update(
                 mask,
                 target,
@@ -170,7 +200,7 @@ class _InstanceScorer:
             )
 
     def close(self) -> None:
-        """The metrics have it all."""
+        """Do nothing: the metrics have it all."""
 
     def curves(self) -> dict[str, Curve]:
         return {}
@@ -179,7 +209,7 @@ class _InstanceScorer:
 def instance_scores(
     labels: Tensor, mask: Tensor, objects: Sequence[int], covered: Size | None = None
 ) -> dict[int, float]:
-    """Mean of each object's up-sampled label over the pixels that it was given.
+    """Return the mean of each object's up-sampled label over the pixels that it was given.
 
     Args:
         labels: `(1 + objects, h, w)`, background first.

@@ -1,7 +1,6 @@
 """Video object segmentation on YouTube-VOS: a hold-out split that is scored here, predictions for the server."""
 
 from collections.abc import Sequence
-from concurrent.futures import Executor
 from pathlib import Path
 from typing import Any, Literal
 
@@ -11,15 +10,15 @@ from torch import nn
 from datamodules.datasets import MaskSequence, YoutubeVos
 from lightning_modules.functional import PropagationProtocol
 
-from ..metrics import RegionBoundary
-from ..tracking.label_propagation import over_ranks
-from ..tracking.masks import zip_predictions
-from .mask_benchmark import MaskBenchmark, ObjectScorer
-from .ranks import Ranks
+from ..tracking.labels import LabelTracker
+from .base import BenchmarkCallback
+from .evaluation import Run
+from .masks import FILMS_SHOW, MaskEvaluation, ObjectScoring
+from .protocols import propagation_protocol
 
 
-class YoutubeVosBenchmark(MaskBenchmark):
-    """J and F of propagated masks on YouTube-VOS, apart for categories that training has seen and has not seen.
+class YoutubeVosBenchmark(BenchmarkCallback):
+    """Score propagated masks on YouTube-VOS: J and F, apart for categories that training has seen and has not seen.
 
     An object enters with its first annotation, at any frame, and is scored on the annotated frames after that one.
     J and F are means over the frames of an object, then over the objects; `Overall` is the mean of the four. Where
@@ -39,16 +38,21 @@ class YoutubeVosBenchmark(MaskBenchmark):
         unseen: see `YoutubeVos`.
         seed: see `YoutubeVos`.
         predictions: write the predicted masks.
-        protocol: VFS defines no values for this benchmark, so it is this project's own choice; `liir` has values.
-        kwargs: those of `LabelPropagation`.
+        protocol: name of a protocol for YouTube-VOS, or a protocol; VFS defines no values for it, so the default
+            is this project's own choice.
+        changes: fields of the protocol to change; the protocol's name then says so.
+        kwargs: those of `BenchmarkCallback`: stage, stride, every_n_epochs, output_dir, …
 
     Raises:
         DataError: when the data are first read, one line that names the file.
     """
 
     name = "youtube_vos"
+    score_names = ("Overall", "J-Seen", "F-Seen", "J-Unseen", "F-Unseen")
     protocols_like = ("youtube_vos",)
     ranked_by = ("J-Mean", "F-Mean")
+    text_columns = ("Category", "Unseen")
+    films_show = FILMS_SHOW
 
     def __init__(
         self,
@@ -60,31 +64,21 @@ class YoutubeVosBenchmark(MaskBenchmark):
         seed: int = 0,
         predictions: bool = True,
         protocol: str | PropagationProtocol = "vidcorr",
+        changes: dict[str, Any] | None = None,
         **kwargs: Any,
     ) -> None:
-        super().__init__(predictions, protocol=protocol, **kwargs)
+        super().__init__(**kwargs)
+        self.protocol = propagation_protocol(self, protocol, changes)
         self.root, self.split, self.all_frames = root, split, all_frames
-        self.holdout, self.unseen, self.seed = holdout, unseen, seed
-        self.metrics: list[RegionBoundary] = []
+        self.holdout, self.unseen, self.seed, self.predictions = holdout, unseen, seed, predictions
 
     def read(self) -> Sequence[MaskSequence]:
-        """See `BenchmarkCallback`."""
+        """Open the data set."""
         return YoutubeVos(self.root, self.split, self.all_frames, self.holdout, self.unseen, self.seed)
 
-    def start(self, extractor: nn.Module, ranks: Ranks) -> None:
-        """See `BenchmarkCallback`."""
-        super().start(extractor, ranks)
-        arguments: dict[str, Any] = {"process_group": ranks.group, "sync_on_compute": False}
-        self.metrics = [RegionBoundary(ends_scored=True, **arguments) for _ in self.stages]
-
-    def scorer(self, sequence: MaskSequence, pool: Executor) -> ObjectScorer | None:
-        """See `MaskBenchmark`."""
-        return ObjectScorer(sequence, self.metrics, pool) if sequence.ground_truth else None
-
-    def scores_of(self, stage: int) -> tuple[dict[str, float], list[dict[str, Any]]]:
-        """See `LabelPropagation`; a row also tells the object's category, and whether training has not seen it."""
-        _, rows = over_ranks(self.metrics[stage])
-        known = {
+    def start(self, extractor: nn.Module, run: Run) -> MaskEvaluation:
+        """Begin a run; a row also gives the object's category, and whether training has not seen it."""
+        columns = {
             f"{sequence.name}_{number}": {
                 "Category": sequence.categories.get(number, ""),
                 "Unseen": number in sequence.unseen,
@@ -92,28 +86,23 @@ class YoutubeVosBenchmark(MaskBenchmark):
             for sequence in self.sequences
             for number in sequence.objects
         }
-        rows = [row | known[row["Sequence"]] for row in rows]
-        return seen_and_unseen(rows), rows
-
-    def pack(self, folder: Path) -> None:
-        """See `BenchmarkCallback`: the server's predictions.zip, where the ground truth is not here."""
-        if self.predictions and self.split in ("valid", "test"):
-            for stage in self.stages:
-                zip_predictions(folder / stage, "Annotations")
+        tracker = LabelTracker(extractor, self.protocol)
+        scoring = ObjectScoring(run, len(tracker.stages), ends_scored=True, columns=columns, summary=seen_and_unseen)
+        archive = "Annotations" if self.split in ("valid", "test") else None
+        return MaskEvaluation(tracker, scoring, run, self.predictions, archive)
 
     def about(self) -> dict[str, Any]:
-        """See `BenchmarkCallback`."""
+        """Return split and hold-out, for results.json."""
         held_out = {"holdout": self.holdout, "unseen": self.unseen, "seed": self.seed}
         return {
             "split": self.split,
             "all_frames": self.all_frames,
             **(held_out if self.split == "holdout" else {}),
-            **super().about(),
         }
 
 
 def seen_and_unseen(rows: Sequence[dict[str, Any]]) -> dict[str, float]:
-    """`Overall` and J and F of seen and unseen categories.
+    """Return `Overall` and J and F of seen and unseen categories.
 
     Args:
         rows: one per object, with `J-Mean`, `F-Mean` and `Unseen`.

@@ -8,15 +8,17 @@ from typing import Any, NoReturn
 
 from jsonargparse import set_parsing_settings
 from pytorch_lightning import Callback, LightningModule, Trainer
-from pytorch_lightning.callbacks import LearningRateMonitor
+from pytorch_lightning.callbacks import LearningRateMonitor, ProgressBar
 from pytorch_lightning.cli import LightningArgumentParser, LightningCLI
 from pytorch_lightning.loggers import TensorBoardLogger
 from pytorch_lightning.utilities import rank_zero_info
 
 import callbacks
+from callbacks import signals
 from lightning_modules.checkpoints import allow_named, saved_model
 
 from .classes import with_callback_flags_in_place
+from .closing import closing_lines, remove_empty_folders
 from .configs import shipped_configs, with_found_configs
 from .mistakes import UsageError, explain
 
@@ -93,27 +95,32 @@ class VidcorrCLI(LightningCLI):
 
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
         """Add to `fit` the callbacks that every training wants, where no file names one of their class."""
+        trainer = self._get(self.config_init, "trainer")
+        named = trainer.callbacks if isinstance(trainer.callbacks, list) else [trainer.callbacks]
+        named = [callback for callback in named if callback is not None]
         if self.subcommand in (None, "fit"):
-            trainer = self._get(self.config_init, "trainer")
-            named = trainer.callbacks if isinstance(trainer.callbacks, list) else [trainer.callbacks]
-            named = [callback for callback in named if callback is not None]
-            kwargs["callbacks"] = [*named, *_default_callbacks(named, trainer)]
-        return super().instantiate_trainer(**kwargs)
+            named += _default_callbacks(named, trainer)
+        if trainer.enable_progress_bar is not False and not any(isinstance(each, ProgressBar) for each in named):
+            named.append(callbacks.RunProgress())
+        return super().instantiate_trainer(**kwargs, callbacks=named)
 
     def before_fit(self) -> None:
-        """Claim a folder for the run, and go on from the newest run with `--ckpt_path last`; without one, begin."""
+        """Go on in the folder of the run that is resumed (`--ckpt_path last`: the newest one), or claim a new one."""
+        self._find_last("fit")
+        if self.trainer.is_global_zero and (path := self.config_init["fit"].get("ckpt_path")):
+            callbacks.go_on_in_folder(self.trainer.loggers, path)
         if self.trainer.is_global_zero:
             for logger in self.trainer.loggers:
                 callbacks.claim_version(logger)
                 if isinstance(logger, TensorBoardLogger):
                     logger._default_hp_metric = False  # a curve of one point that says nothing
-        self._find_last("fit")
 
     def before_validate(self) -> None:
         """Refuse a run that measures nothing, and find the checkpoint of `--ckpt_path last`."""
         measured = any(isinstance(callback, callbacks.BenchmarkCallback) for callback in self.trainer.callbacks)  # type: ignore[attr-defined]
         if self.datamodule is None and not measured:
             raise ValueError("nothing to measure: add a benchmark, for example --config benchmarks/davis.yaml")
+        self.config_init["validate"]["verbose"] = False  # each benchmark prints its own table
         self._find_last("validate")
 
     def before_predict(self) -> None:
@@ -122,15 +129,26 @@ class VidcorrCLI(LightningCLI):
             raise ValueError("--trainer.limit_predict_batches does nothing: a video is one batch; leave it out")
         self._find_last("predict")
 
+    def _run_subcommand(self, subcommand: str) -> None:
+        """Run, and end with where things are; leave no empty folders behind a failure."""
+        try:
+            super()._run_subcommand(subcommand)
+        except BaseException:
+            remove_empty_folders(self.trainer)
+            raise
+        for line in closing_lines(self.trainer) if self.trainer.is_global_zero else ():
+            print(line)
+
     def _find_last(self, word: str) -> None:
         given = self.config_init[word]
         if given.get("ckpt_path") != "last":
             return
         folders = [getattr(callback, "dirpath", None) for callback in self.trainer.checkpoint_callbacks]
-        path = callbacks.newest_checkpoint(self.trainer.default_root_dir, filter(None, folders))
-        given["ckpt_path"] = path
-        if path is not None:
-            rank_zero_info(f"going on from {path}")
+        found = callbacks.last_checkpoints(self.trainer.default_root_dir, filter(None, folders))
+        given["ckpt_path"] = found[-1].path if found else None
+        if found:
+            newest = f", the newest of {len(found)} runs" if len(found) > 1 else ""
+            rank_zero_info(f"going on from {found[-1].path}: step {found[-1].step}, epoch {found[-1].epoch}{newest}")
         elif word == "fit":
             rank_zero_info(f"no last.ckpt in {self.trainer.default_root_dir}: beginning")
         else:
@@ -151,7 +169,8 @@ def run(words: Sequence[str]) -> None:
     """
     _quiet()
     set_parsing_settings(add_print_completion_argument=True)
-    VidcorrCLI(list(words))
+    with signals.handled():
+        VidcorrCLI(list(words))
 
 
 def _default_callbacks(named: Sequence[Callback], trainer: Any) -> list[Callback]:

@@ -1,27 +1,29 @@
 """`predict`: what a user points at in a video's first frame, followed to its last and written down."""
 
+import itertools
 import json
 import time
 from collections.abc import Callable
-from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import Any, TypeVar
 
 import pytorch_lightning as pl
-from rich.progress import track
 from torch import nn
 
+from datamodules.progress import ProgressReport
 from datamodules.prompted_video import FrameStream
 from datamodules.reading.prompts import BoxPrompt, MaskPrompt, Prompt
 from datamodules.reading.writing import write_whole
 from lightning_modules.backbones import build_encoder
 from lightning_modules.functional import PropagationProtocol
 
+from .. import signals
 from ..benchmarks.results import provenance
-from ..tracking.boxes import TrackingProtocol
-from ..tracking.label_propagation import Stopwatch
-from .files import OURS, RECORD, Overlay, open_overlay, open_writer, prepare_folder
-from .follow import SHORT_SIDE, View, propagate_masks, propagate_points, protocol_for, track_box
+from ..tracking.box_protocol import TrackingProtocol
+from ..tracking.stopwatch import Stopwatch
+from ..tracking.view import View
+from .files import OURS, RECORD, Overlay, open_record, prepare_folder
+from .follow import SHORT_SIDE, propagate_masks, propagate_points, protocol_for, track_box
 
 Rules = TypeVar("Rules", PropagationProtocol, TrackingProtocol)
 
@@ -63,6 +65,8 @@ def predict_video(
         ValueError: if the protocol or the overlay does not exist, a field of the protocol does not, or the folder holds
             a prediction.
         OSError: if the folder cannot be written.
+        Stopped: if a signal asks for it, after the frame under way: the files then hold the frames so far, and
+            `complete` in prediction.json is false.
     """
     stream = video if isinstance(video, FrameStream) else FrameStream(video)
     watch, folder, began = Stopwatch(), Path(output_dir), time.perf_counter()
@@ -70,17 +74,17 @@ def predict_video(
     rules = _protocol(extractor, prompt, protocol, changes)
     found = _follow(extractor, stream, prompt, rules, short_side, watch)
     prepare_folder(folder, overlay, overwrite)
-    count = 0
-    with ExitStack() as stack:
-        writer = stack.enter_context(closing(open_writer(folder, prompt)))
-        pictures = open_overlay(folder, overlay, stream.frame_rate)
-        if pictures is not None:
-            stack.enter_context(closing(pictures))
-        for count, (frame, what) in enumerate(track(found, stream.name, stream.num_frames, transient=True), start=1):
-            with watch("write"):
-                writer.add(stream.stem(count - 1), what)
-                if pictures is not None:
-                    pictures.add(writer.draw(frame, what))
+    stems = map(stream.stem, itertools.count())
+    stopped = False
+    with open_record(folder, prompt, stems, overlay, stream.frame_rate) as record:
+        with ProgressReport(stream.name, stream.num_frames, "frames") as progress:
+            for frame, what in found:
+                with watch("write"):
+                    record.add(frame, [what])
+                progress.advance()
+                if stopped := signals.requested():
+                    break
+        record.close()
     seconds = time.perf_counter() - began
     content = {
         "video": str(stream.path),
@@ -89,17 +93,19 @@ def predict_video(
         "stage": getattr(extractor, "stage", None),
         "stride": getattr(extractor, "stride", None),
         "protocol": {"digest": rules.digest(), **rules.fields()},
-        "frames": count,
+        "frames": record.written,
+        "complete": not stopped,
         "size": list(stream.size),
         "frame_rate": stream.frame_rate,
         "seconds": round(seconds, 2),
-        "seconds_per_frame": round(seconds / count, 4),
-        "seconds_of": {work: round(value, 2) for work, value in watch.seconds.items()},
+        "seconds_per_frame": round(seconds / record.written, 4),
+        "seconds_of": watch.rounded(),
         **provenance(),
     }
     if isinstance(rules, PropagationProtocol):
         content["seen_at"] = list(View.of(extractor, stream.size, rules, short_side).seen)
     write_whole(folder / RECORD, json.dumps(content, indent=2) + "\n")
+    signals.check()
     return content
 
 

@@ -1,18 +1,21 @@
-"""What `predict` leaves on disk: masks, boxes or points of each frame, and an overlay to look at."""
+"""The files of `predict`: masks, boxes or points of each frame, and an overlay to look at."""
 
-import csv
+import json
 import shutil
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from pathlib import Path
-from typing import Any, Literal, Protocol, get_args
+from typing import Literal, get_args
 
 import numpy as np
+from numpy.typing import NDArray
 from torch import Tensor
 
-from datamodules.datasets.files import davis_palette, write_ids
-from datamodules.reading.prompts import BoxPrompt, MaskPrompt, PointPrompt, Prompt
+from datamodules.datasets.files import davis_palette
+from datamodules.reading.prompts import BoxPrompt, MaskPrompt, Prompt
 
 from ..pictures import OverlayAnimation, OverlayVideo, Picture, overlay_boxes, overlay_masks
+from ..tracking.record import IndexedMasks, PredictionFile, SequenceRecord, Table, fixed
 
 Overlay = Literal["mp4", "gif", "webp", "none"]
 RECORD = "prediction.json"
@@ -26,7 +29,7 @@ def prepare_folder(folder: Path, overlay: Overlay, overwrite: bool = False) -> N
     Args:
         folder: to make.
         overlay: the kind of overlay that will be in it.
-        overwrite: remove an earlier prediction, and nothing else: one that its record says was finished.
+        overwrite: remove an earlier prediction; one that was stopped by a signal is replaced in any case.
 
     Raises:
         ValueError: for an unknown overlay, or if there is an earlier prediction that is not to be overwritten, or
@@ -41,121 +44,88 @@ def prepare_folder(folder: Path, overlay: Overlay, overwrite: bool = False) -> N
             f"{folder}: holds {found[0].name} without a {RECORD}, an unfinished prediction or something of yours: "
             "remove it, or name another output_dir"
         )
-    if found and not overwrite:
+    if found and not overwrite and _complete(found[0]):
         raise ValueError(f"{folder}: holds a prediction ({RECORD}); name another output_dir or set overwrite=true")
     for path in found:
         shutil.rmtree(path) if path.is_dir() else path.unlink()
     folder.mkdir(parents=True, exist_ok=True)
 
 
-class Writer(Protocol):
-    """Writes what was found in each frame, and draws it."""
-
-    def add(self, stem: str, found: Any) -> None: ...
-    def draw(self, frame: Tensor, found: Any) -> Picture: ...
-    def close(self) -> None: ...
-
-
-class MaskWriter:
-    """An indexed PNG for each frame, `masks/<frame>.png`, in the prompt's palette.
-
-    Args:
-        folder: of the prediction.
-        prompt: whose palette it is.
-    """
-
-    def __init__(self, folder: Path, prompt: MaskPrompt) -> None:
-        self.folder, self.palette = folder / "masks", prompt.palette
-        self.folder.mkdir()
-
-    def add(self, stem: str, found: Tensor) -> None:
-        """Ids `(H, W)` uint8."""
-        write_ids(self.folder / f"{stem}.png", found.numpy(), self.palette)
-
-    def draw(self, frame: Tensor, found: Tensor) -> Picture:
-        """See `overlay_masks`."""
-        return overlay_masks(frame, found, palette=self.palette)
-
-    def close(self) -> None:
-        """Nothing is open."""
+def _complete(record: Path) -> bool:
+    """Return whether a prediction reached the end of its video; so did those that do not say."""
+    try:
+        return bool(json.loads(record.read_text()).get("complete", True))
+    except (ValueError, AttributeError):
+        return True
 
 
-class _Table:
-    def __init__(self, path: Path, columns: Iterable[str]) -> None:
-        self._file = path.open("w", newline="")
-        self._writer = csv.writer(self._file)
-        self._writer.writerow(columns)
-
-    def close(self) -> None:
-        """Finish the file."""
-        self._file.close()
-
-
-class BoxWriter(_Table):
-    """`boxes.csv`: a line for each frame.
+def open_record(folder: Path, prompt: Prompt, stems: Iterable[str], overlay: Overlay, rate: float) -> SequenceRecord:
+    """Return what writes a prediction: `masks/<frame>.png`, `boxes.csv` or `points.csv`, and the overlay.
 
     Args:
         folder: of the prediction.
-        prompt: the box it started from.
+        prompt: its kind says which files.
+        stems: names of the frames.
+        overlay: kind of the overlay.
+        rate: frames per second.
     """
-
-    def __init__(self, folder: Path, prompt: BoxPrompt) -> None:
-        super().__init__(folder / "boxes.csv", ["frame", "x", "y", "width", "height"])
-
-    def add(self, stem: str, found: np.ndarray) -> None:
-        """Left, top, width, height."""
-        self._writer.writerow([stem, *(f"{value:.2f}" for value in found)])
-
-    def draw(self, frame: Tensor, found: np.ndarray) -> Picture:
-        """See `overlay_boxes`."""
-        return overlay_boxes(frame, found + np.array([1.0, 1.0, 0.0, 0.0]))
-
-
-class PointWriter(_Table):
-    """`points.csv`: a line for each point of each frame; x and y are empty where a point is lost.
-
-    Args:
-        folder: of the prediction.
-        prompt: says the names.
-    """
-
-    def __init__(self, folder: Path, prompt: PointPrompt) -> None:
-        super().__init__(folder / "points.csv", ["frame", "name", "x", "y", "score"])
-        self.names = prompt.names
-
-    def add(self, stem: str, found: Tensor) -> None:
-        """x, y, score `(K, 3)`."""
-        for name, (x, y, score) in zip(self.names, found.tolist(), strict=True):
-            places = [f"{x:.2f}", f"{y:.2f}"] if x == x else ["", ""]
-            self._writer.writerow([stem, name, *places, f"{score:.4f}"])
-
-    def draw(self, frame: Tensor, found: Tensor) -> Picture:
-        """A dot for each point, in colours of its own, with its name."""
-        import cv2
-
-        picture = np.array(frame.permute(1, 2, 0).numpy(), order="C")
-        unit = max(2, round(min(picture.shape[:2]) / 120))
-        scale = max(0.4, unit / 10)
-        for number, (name, (x, y, _)) in enumerate(zip(self.names, found.tolist(), strict=True), start=1):
-            if x == x:
-                place, colour = (round(x), round(y)), _colour(number)
-                cv2.circle(picture, place, unit + 1, (255, 255, 255), -1, cv2.LINE_AA)
-                cv2.circle(picture, place, unit, colour, -1, cv2.LINE_AA)
-                beside = _beside(name, place, unit, scale, picture.shape[:2])
-                for shade, thickness in (((0, 0, 0), 3), ((255, 255, 255), 1)):
-                    cv2.putText(picture, name, beside, cv2.FONT_HERSHEY_SIMPLEX, scale, shade, thickness, cv2.LINE_AA)
-        return picture
-
-
-def open_writer(folder: Path, prompt: Prompt) -> Writer:
-    """The writer that belongs to a prompt."""
+    file: PredictionFile
+    draw: Callable[..., Picture]
     if isinstance(prompt, MaskPrompt):
-        return MaskWriter(folder, prompt)
-    return BoxWriter(folder, prompt) if isinstance(prompt, BoxPrompt) else PointWriter(folder, prompt)
+        file = IndexedMasks(folder / "masks", stems, palette=prompt.palette)
+        draw = partial(overlay_masks, palette=prompt.palette)
+    elif isinstance(prompt, BoxPrompt):
+        file = Table(folder / "boxes.csv", stems, _box_rows, ("frame", "x", "y", "width", "height"))
+        draw = _draw_box
+    else:
+        columns = ("frame", "name", "x", "y", "score")
+        file = Table(folder / "points.csv", stems, partial(_point_rows, prompt.names), columns)
+        draw = partial(draw_points, names=prompt.names)
+    return SequenceRecord(0, draw, [file], video=_open_overlay(folder, overlay, rate))
 
 
-def open_overlay(folder: Path, kind: Overlay, rate: float) -> OverlayVideo | OverlayAnimation | None:
-    """What pictures are appended to; None for "none"."""
+def draw_points(frame: Tensor, found: Tensor, names: Sequence[str]) -> Picture:
+    """Draw a dot for each point, in a colour of its own, with its name.
+
+    Args:
+        frame: uint8 RGB `(3, H, W)`.
+        found: x, y, score `(K, 3)`; points whose x is NaN are left out.
+        names: of the points.
+
+    Returns:
+        uint8 RGB `(H, W, 3)`.
+    """
+    import cv2
+
+    picture = np.array(frame.permute(1, 2, 0).numpy(), order="C")
+    unit = max(2, round(min(picture.shape[:2]) / 120))
+    scale = max(0.4, unit / 10)
+    for number, (name, (x, y, _)) in enumerate(zip(names, found.tolist(), strict=True), start=1):
+        if x == x:
+            place, colour = (round(x), round(y)), _colour(number)
+            cv2.circle(picture, place, unit + 1, (255, 255, 255), -1, cv2.LINE_AA)
+            cv2.circle(picture, place, unit, colour, -1, cv2.LINE_AA)
+            beside = _beside(name, place, unit, scale, picture.shape[:2])
+            for shade, thickness in (((0, 0, 0), 3), ((255, 255, 255), 1)):
+                cv2.putText(picture, name, beside, cv2.FONT_HERSHEY_SIMPLEX, scale, shade, thickness, cv2.LINE_AA)
+    return picture
+
+
+def _draw_box(frame: Tensor, found: NDArray[np.float64]) -> Picture:
+    return overlay_boxes(frame, found + np.array([1.0, 1.0, 0.0, 0.0]))
+
+
+def _box_rows(stem: str, box: NDArray[np.float64]) -> list[list[str]]:
+    return [[stem, *fixed(box, 2)]]
+
+
+def _point_rows(names: Sequence[str], stem: str, found: Tensor) -> list[list[str]]:
+    """Return one line for each point; x and y are empty where it is lost."""
+    points = zip(names, found.tolist(), strict=True)
+    return [[stem, name, *fixed(place, 2), *fixed([score], 4)] for name, (*place, score) in points]
+
+
+def _open_overlay(folder: Path, kind: Overlay, rate: float) -> OverlayVideo | OverlayAnimation | None:
     if kind == "none":
         return None
     path = folder / f"overlay.{kind}"
@@ -163,7 +133,7 @@ def open_overlay(folder: Path, kind: Overlay, rate: float) -> OverlayVideo | Ove
 
 
 def _beside(name: str, place: tuple[int, int], unit: int, scale: float, size: tuple[int, ...]) -> tuple[int, int]:
-    """Where a name begins: above and right of its point; left of it, or lower, where that would be cut off."""
+    """Return where a name begins: above and right of its point; left of it, or lower, where it would be cut off."""
     import cv2
 
     (width, height), below = cv2.getTextSize(name, cv2.FONT_HERSHEY_SIMPLEX, scale, 3)

@@ -1,24 +1,14 @@
-"""What a benchmark leaves in its folder for the report: films of its sequences with curves, and charts over all."""
+"""Charts over all sequences of a benchmark run, and the file that holds them for the report."""
 
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Literal
-
-import numpy as np
-import torch.nn.functional as F
-from PIL import Image
-from torch import Tensor
+from typing import Literal
 
 from datamodules.reading.writing import write_whole
 
-from ..pictures import Picture, contact_sheet, evenly_spaced, resized
-
-FRAMES, COLUMNS, WIDTH = 32, 8, 320
-
-Curve = tuple[Sequence[float], Sequence[float]]
-"""Places along the axis, and the value at each of them; a value that is not known is NaN."""
+from ..pictures.film import Curve, plain_curves
 
 
 @dataclass(frozen=True)
@@ -44,51 +34,13 @@ class Chart:
     span: tuple[float, float] | None = (0.0, 1.0)
 
 
-class Film:
-    """Up to 32 frames of a sequence, side by side in one picture that the report plays, and its curves.
-
-    Files: `films/[<kind>/]<sequence>.webp`, and `.json` beside it.
-
-    Args:
-        folder: of the run.
-        sequence: its name.
-        num_frames: of the sequence; the frames shown are evenly spaced.
-        kind: where a sequence is followed in several ways.
-    """
-
-    def __init__(self, folder: Path, sequence: str, num_frames: int, kind: str = "") -> None:
-        self._path = folder / "films" / kind / f"{sequence}.webp"
-        self._about: dict[str, Any] = {"sequence": sequence, "kind": kind, "columns": min(COLUMNS, num_frames)}
-        self._chosen = evenly_spaced(num_frames, FRAMES)
-        self._pictures: list[Picture] = []
-
-    def wants(self, t: int) -> bool:
-        """Whether frame `t` is one of those shown."""
-        return t in self._chosen
-
-    def add(self, picture: Picture) -> None:
-        """The next frame that is wanted, uint8 `(H, W, 3)`."""
-        self._pictures.append(resized(picture, WIDTH))
-
-    def close(self, curves: Mapping[str, Curve] | None = None) -> None:
-        """Write the picture, and the curves over the frames of the whole sequence."""
-        self._path.parent.mkdir(parents=True, exist_ok=True)
-        sheet = contact_sheet(self._pictures, columns=self._about["columns"], width=WIDTH, gap=0)
-        Image.fromarray(sheet).save(self._path, quality=70, method=2)
-        size = [WIDTH, self._pictures[0].shape[0]]
-        about = self._about | {"frames": self._chosen, "size": size, "curves": plain_curves(curves or {})}
-        write_whole(self._path.with_suffix(".json"), json.dumps(about) + "\n")
-
-
-def reduced(frame: Tensor, mask: Tensor, width: int = WIDTH) -> tuple[Tensor, Tensor]:
-    """A frame, uint8 `(3, H, W)`, and its ids `(H, W)` at a film's width, so that little is drawn."""
-    size = (round(frame.shape[1] * width / frame.shape[2]), width)
-    small = F.interpolate(frame[None].cpu(), size, mode="bilinear", antialias=True)[0]
-    return small, F.interpolate(mask[None, None].cpu(), size, mode="nearest-exact")[0, 0]
-
-
 def write_material(
-    folder: Path, sequences: Sequence[str], ranked_by: Sequence[str] = (), shows: str = "", charts: Sequence[Chart] = ()
+    folder: Path,
+    sequences: Sequence[str],
+    ranked_by: Sequence[str] = (),
+    shows: str = "",
+    charts: Sequence[Chart] = (),
+    text_columns: Sequence[str] = (),
 ) -> None:
     """Write report.json: what the page needs beside results.json, per_sequence.csv and the films.
 
@@ -98,16 +50,9 @@ def write_material(
         ranked_by: columns of a row whose mean says how well a sequence went.
         shows: what is drawn over the frames of films.
         charts: over all sequences.
+        text_columns: columns of per_sequence.csv that hold no fractions.
     """
     plain = [asdict(chart) | {"curves": plain_curves(chart.curves)} for chart in charts]
     content = {"sequences": list(sequences), "ranked_by": list(ranked_by), "shows": shows, "charts": plain}
+    content["text_columns"] = list(text_columns)
     write_whole(folder / "report.json", json.dumps(content) + "\n")
-
-
-def plain_curves(curves: Mapping[str, Curve]) -> dict[str, list[list[float | None]]]:
-    """Curves as JSON holds them, NaN as null."""
-    return {name: [_plain(places), _plain(values)] for name, (places, values) in curves.items()}
-
-
-def _plain(values: Sequence[float]) -> list[float | None]:
-    return [None if np.isnan(value) else round(float(value), 4) for value in values]

@@ -210,7 +210,7 @@ def _run(row: Contestant, benchmarks: Sequence[BenchmarkCallback], folder: Path)
         scores |= {f"{benchmark.name}/{key}": value for key, value in found.items()}
         dilated = ", dilated" if getattr(extractor, "dilated", False) else ""
         features[benchmark.name] = f"{extractor.stage} at stride {extractor.stride}{dilated}"
-        if protocol := benchmark.about().get("protocol"):
+        if benchmark.results and (protocol := benchmark.results.about.get("protocol")):
             protocols[benchmark.name] = f"{protocol['name']} {protocol['digest']}"
     about = {"spec": row.spec, "features": features, "seed": row.seed, "pretrained": row.pretrained}
     return {"scores": scores, **about, "protocol": protocols}

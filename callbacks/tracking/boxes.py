@@ -1,8 +1,8 @@
-"""SiamFC: a target is found again by the correlation of its first appearance with a search region, at a few scales."""
+"""SiamFC tracking: correlate a target's first appearance with a search region, at a few scales."""
 
 import dataclasses
-from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar, Literal
+from collections.abc import Generator, Iterable, Iterator, Sequence
+from typing import Any, Generic, NamedTuple, TypeVar
 
 import numpy as np
 import torch
@@ -11,104 +11,86 @@ from torch import Tensor, nn
 from torch.nn.functional import interpolate
 
 from datamodules.reading.boxes import centred, context_side, one_based, square_crop
-from lightning_modules.functional.protocol import EvaluationProtocol, Source
 from lightning_modules.functional.siamese import siamese_correlation
 
-from .label_propagation import Stopwatch
+from .. import signals
+from .box_protocol import TrackingProtocol
+from .stopwatch import Stopwatch
 
-Picture = NDArray[np.uint8]
+Image = NDArray[np.uint8]
 """A frame, (H, W, 3) uint8 RGB."""
 
 FLAT = 1e-5
-"""A response that varies by less than this share of its size is rounding: the window alone then decides."""
+"""A response that varies by less than this fraction of its size is rounding error: the window alone then decides."""
+
+K = TypeVar("K")
 
 
-VFS = Source(
-    code="xvjiarui/VFS @ 8e055cc: projects/siamfc-pytorch",
-    values={"otb": {}},
-    note="Exemplars of 120 px come from its code; SiamFC's paper, sections 3.2 and 4.1, has 127.",
-)
-
-
-@dataclasses.dataclass(frozen=True)
-class TrackingProtocol(EvaluationProtocol):
-    """Every number that moves a tracking score; the defaults are those of VFS.
-
-    Paper: SiamFC, section 3.2 and 4.1; VFS, section 4.2, and its code.
+class Target(NamedTuple, Generic[K]):
+    """A target to follow.
 
     Attributes:
-        name: without one, `vfs` and what differs from it: `vfs+stride=4`.
-        exemplar_size: side of the exemplar crop, pixels.
-        instance_size: side of the search crop, pixels.
-        context: margin around the target, as a fraction of height + width.
-        scales: number of search scales, odd.
-        scale_step: factor from one scale to the next.
-        scale_rate: weight of the found scale in the target's new size.
-        scale_penalty: factor on the responses of all scales but the middle one.
-        penalty_lowers: a response below 0 is multiplied by 2 - scale_penalty instead, so that a change of scale always
-            costs. VFS's code multiplies by scale_penalty there too: a change then pays, and boxes shrink frame by frame
-            until they vanish, which a fine-tune of few steps may come to.
-        window_influence: weight of the cosine window in the response.
-        stride: pixels of the search crop from one place of the response to the next.
-        dilated: whether the network's res4 and res5 have SiamFC's dilations in place of their strides; "released": as
-            VFS's released code dilates, see `ResNetExtractor`. A tracker takes stride and dilation from its extractor.
-        upsampling: places of the up-sampled response for one place of the response.
-        response_size: places along a side that are up-sampled to response_size · upsampling. VFS's 17 is SiamFC's; its
-            response has 18 in fact, so that its displacements are 17/18 of what they should be. None: the true number.
-        precision: data type of the backbone's arithmetic.
-
-    Raises:
-        ValueError: for a value out of range.
+        key: identifies it among the others; it comes back with each of its boxes.
+        frames: uint8 RGB `(3, H, W)` each, from the one that `box` belongs to.
+        box: one-based x, y, width, height `(4,)`, pixels.
     """
 
-    name: str = ""
-    exemplar_size: int = 120
-    instance_size: int = 255
-    context: float = 0.5
-    scales: int = 3
-    scale_step: float = 1.0375
-    scale_rate: float = 0.59
-    scale_penalty: float = 0.9745
-    penalty_lowers: bool = False
-    window_influence: float = 0.176
-    stride: int = 8
-    dilated: bool | Literal["released"] = True
-    upsampling: int = 16
-    response_size: int | None = 17
-    precision: Literal["float32", "bfloat16"] = "float32"
+    key: K
+    frames: Generator[Tensor] | Iterator[Tensor]
+    box: NDArray[np.float64]
 
-    unnamed: ClassVar[str] = "vfs"
 
-    @classmethod
-    def sources(cls) -> Mapping[str, Source]:
-        """Return the named protocols: name → source."""
-        return {"vfs": VFS}
+class TrackedBox(NamedTuple, Generic[K]):
+    """The box of a target in one of its frames.
 
-    def _ranges(self) -> dict[str, tuple[bool, str]]:
-        return {
-            "exemplar_size": (1 <= self.exemplar_size <= self.instance_size, f"1 to {self.instance_size} pixels"),
-            "context": (self.context >= 0, "0 or more"),
-            "scales": (self.scales >= 1 and self.scales % 2 == 1, "odd, 1 or more"),
-            "scale_step": (self.scale_step >= 1, "1 or more"),
-            "scale_rate": (0 <= self.scale_rate <= 1, "in [0, 1]"),
-            "scale_penalty": (0 < self.scale_penalty <= 1, "in (0, 1]"),
-            "window_influence": (0 <= self.window_influence <= 1, "in [0, 1]"),
-            "stride": (self.stride >= 1, "1 or more pixels"),
-            "upsampling": (self.upsampling >= 1, "1 or more"),
-            "response_size": (self.response_size is None or self.response_size >= 1, "1 or more places, or None"),
-        }
+    Attributes:
+        key: that of the target.
+        frame: uint8 RGB `(3, H, W)`; None where the target's video has ended.
+        box: one-based x, y, width, height `(4,)`, pixels; it may leave the frame.
+    """
 
-    @property
-    def factors(self) -> NDArray[np.float64]:
-        """Scales that are searched, small to large."""
-        return self.scale_step ** np.arange(-(self.scales // 2), self.scales // 2 + 1, dtype=np.float64)
+    key: K
+    frame: Tensor | None
+    box: NDArray[np.float64]
 
-    def at_features(self, stride: int, dilated: bool | Literal["released"] = False) -> "TrackingProtocol":
-        """Return this protocol for the features of an extractor; a difference from its own shows in its name."""
-        changes: dict[str, Any] = {"dilated": dilated}
-        if stride != self.stride:
-            changes |= {"stride": stride, "response_size": None}
-        return self.with_changes(**changes)
+
+def track_boxes(tracker: "SiamFCTracker", targets: Iterable[Target[K]], at_once: int = 1) -> Iterator[TrackedBox[K]]:
+    """Follow targets, each in a video of its own, some of them in one pass of the backbone.
+
+    Args:
+        tracker: finds the targets.
+        targets: taken one by one, as soon as there is room for the next.
+        at_once: number of targets that are followed together, at least 1.
+
+    Yields:
+        The boxes of each target in time order, its first one included, and at last one without a frame. Boxes of
+        targets that are followed together alternate.
+    """
+    waiting, active = iter(targets), list[tuple[Target[K], Track]]()
+    try:
+        while True:
+            while len(active) < at_once and (target := next(waiting, None)) is not None:
+                with tracker.watch("decode"):
+                    first = next(target.frames)
+                active.append((target, tracker.start(_image(first), target.box)))
+                yield TrackedBox(target.key, first, target.box)
+            if not active:
+                return
+            signals.check()
+            frames = [_next(tracker, target) for target, _ in active]
+            for (target, track), frame in zip(active, frames, strict=True):
+                if frame is None:
+                    yield TrackedBox(target.key, None, track.box)
+            active = [pair for pair, frame in zip(active, frames, strict=True) if frame is not None]
+            present = [frame for frame in frames if frame is not None]
+            if active:
+                boxes = tracker.step([track for _, track in active], [_image(frame) for frame in present])
+                for (target, _), frame, box in zip(active, present, boxes, strict=True):
+                    yield TrackedBox(target.key, frame, box)
+    finally:
+        for target, _ in active:
+            if isinstance(target.frames, Generator):
+                target.frames.close()  # stops the thread that decodes ahead
 
 
 @dataclasses.dataclass
@@ -160,7 +142,7 @@ class SiamFCTracker:
         self._bicubic: dict[int, Tensor] = {}
         self._windows: dict[int, Tensor] = {}
 
-    def start(self, picture: Picture, box: NDArray[np.float64]) -> Track:
+    def start(self, picture: Image, box: NDArray[np.float64]) -> Track:
         """Take up a target.
 
         Args:
@@ -180,7 +162,7 @@ class SiamFCTracker:
         look = getattr(self.extractor, "exemplar", self.extractor)
         return Track(target, side, self._features(crop[None], look)[0])
 
-    def step(self, tracks: Sequence[Track], pictures: Sequence[Picture]) -> NDArray[np.float64]:
+    def step(self, tracks: Sequence[Track], pictures: Sequence[Image]) -> NDArray[np.float64]:
         """Find each target in its next frame.
 
         Args:
@@ -207,7 +189,7 @@ class SiamFCTracker:
             track.side *= growth
         return np.stack([track.box for track in tracks])
 
-    def responses(self, tracks: Sequence[Track], pictures: Sequence[Picture]) -> Tensor:
+    def responses(self, tracks: Sequence[Track], pictures: Sequence[Image]) -> Tensor:
         """Correlation of each target with the region around where it was, up-sampled: (N, scales, U, U).
 
         Bicubic, to U = response_size · upsampling places a side; as two products, since that is linear and separable.
@@ -217,7 +199,7 @@ class SiamFCTracker:
             matrix = self._upsampling(raw.shape[-1])
             return matrix @ raw @ matrix.T
 
-    def correlate(self, tracks: Sequence[Track], pictures: Sequence[Picture]) -> Tensor:
+    def correlate(self, tracks: Sequence[Track], pictures: Sequence[Image]) -> Tensor:
         """Correlation of each target with the region around where it was: (N, scales, n, n)."""
         with self.watch("crop"):
             crops = self._search_crops(tracks, pictures)
@@ -226,7 +208,7 @@ class SiamFCTracker:
             raw = siamese_correlation(torch.stack([track.exemplar for track in tracks]), search)
             return raw.reshape(self.protocol.scales, len(tracks), *raw.shape[-2:]).transpose(0, 1)
 
-    def _search_crops(self, tracks: Sequence[Track], pictures: Sequence[Picture]) -> Picture:
+    def _search_crops(self, tracks: Sequence[Track], pictures: Sequence[Image]) -> Image:
         """Crops of all targets at the smallest scale, then at the next: (scales · N, S, S, 3) uint8."""
         protocol = self.protocol
         size = protocol.instance_size
@@ -239,7 +221,7 @@ class SiamFCTracker:
                 number += 1
         return crops
 
-    def _features(self, crops: Picture, look: Any) -> Tensor:
+    def _features(self, crops: Image, look: Any) -> Tensor:
         low = self.protocol.precision == "bfloat16"
         with self.watch("backbone", self.device), torch.autocast(self.device.type, torch.bfloat16, enabled=low):
             images = torch.from_numpy(crops).to(self.device, non_blocking=True).permute(0, 3, 1, 2)
@@ -285,3 +267,13 @@ class SiamFCTracker:
         place = torch.addcmul(protocol.window_influence * self._window(responses.shape[-1]), weight, chosen).argmax(1)
         found = torch.stack([best, place]).tolist()
         return found[0], found[1]
+
+
+def _next(tracker: SiamFCTracker, target: Target[Any]) -> Tensor | None:
+    with tracker.watch("decode"):
+        return next(target.frames, None)
+
+
+def _image(frame: Tensor) -> Image:
+    """Return a frame, uint8 `(3, H, W)`, as crops are cut out of it: `(H, W, 3)`, rows together in memory."""
+    return np.ascontiguousarray(frame.permute(1, 2, 0).numpy())

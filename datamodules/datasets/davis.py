@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
 
 from ..reading.errors import DataError
+from ..reading.guards import plain_name
 from .files import check_masks, list_pictures, picture_header, read_list, read_mask, require_folder, require_sequences
 from .records import VOID, MaskSequence, Reader
 
@@ -20,7 +22,10 @@ class Davis(Reader[MaskSequence]):
     Reads `JPEGImages/<resolution>/<sequence>/*.jpg`, `Annotations/<resolution>/<sequence>/*.png` and
     `ImageSets/<year>/<split>.txt` (for 2016 also the original `ImageSets/480p/<split>.txt` with two paths a line).
     Masks are indexed or 8-bit grey PNGs. A first mask with no other values than 0 and 255 is of the 2016 kind: its
-    object is number 1. Paper: Pont-Tuset et al., The 2017 DAVIS Challenge (arXiv:1704.00675), section 2.
+    object is number 1. Objects are the ids that occur: where a first mask holds 1 and 3 only, there are two. The
+    official tool counts up to the highest id and gives the absent id 2 a J and F of 1.0 in every frame; no mask of
+    DAVIS has such a gap, and the scores are equal to the official ones wherever the ids have none.
+    Paper: Pont-Tuset et al., The 2017 DAVIS Challenge (arXiv:1704.00675), section 2.
 
     Args:
         root: the folder that holds JPEGImages and Annotations.
@@ -70,7 +75,7 @@ class Davis(Reader[MaskSequence]):
         lists = sorted(str(found.relative_to(self.root)) for found in self.root.glob("ImageSets/*/*.txt"))
         have = f"here are {', '.join(lists)}" if lists else "split=None reads every folder of JPEGImages"
         lines = read_list(path, f"{have}; a path of a list file is taken too")
-        names = tuple(dict.fromkeys(_sequence_name(line) for line in lines))
+        names = tuple(dict.fromkeys(_sequence_name(line, path) for line in lines))
         require_sequences(frames, names, path)
         return names
 
@@ -149,6 +154,10 @@ class Davis(Reader[MaskSequence]):
         return {}
 
 
-def _sequence_name(line: str) -> str:
-    """`bear`, or `/JPEGImages/480p/bear/00000.jpg /Annotations/480p/bear/00000.png` as in the original 2016 lists."""
-    return Path(line.split()[0]).parent.name if "/" in line else line
+def _sequence_name(line: str, listed_in: Path) -> str:
+    """Read a line of a list: `bear`, or as in the original 2016 lists two paths.
+
+    These are `/JPEGImages/480p/bear/00000.jpg /Annotations/480p/bear/00000.png`.
+    """
+    paths = re.fullmatch(r"/?JPEGImages/[^/]+/([^/]+)/[^/]+(?:\s+/?Annotations/[^/]+/\1/[^/]+)?", line)
+    return plain_name(paths[1] if paths else line, listed_in)

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import io
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
 from ..reading.errors import DataError
+from ..reading.guards import check_unpacked, max_bytes, plain_name, read_bytes
 from .files import list_pictures, picture_header, read_list, require_folder
 from .records import KeypointSequence, Reader
 
@@ -62,7 +65,8 @@ class Jhmdb(Reader[KeypointSequence]):
                 if not name or group not in SUBSETS.values():
                     raise DataError(f"{path}: cannot read the line {line!r}; expected a clip's name and 1 or 2")
                 if group == SUBSETS[self.subset]:
-                    clips.append((path.name.removesuffix(ending), name[0].removesuffix(".avi")))
+                    action, clip = path.name.removesuffix(ending), name[0].removesuffix(".avi")
+                    clips.append((plain_name(action, path), plain_name(clip, path)))
         if not clips:
             raise DataError(f"{lists[0]}: no clip of the {self.subset} subset in the lists of split {self.split}")
         missing = [
@@ -95,19 +99,40 @@ def read_joints(path: Path) -> NDArray[np.float64]:
     Raises:
         DataError: if the file is missing, cannot be read, or holds no `pos_img` of 2 × 15 × T finite numbers.
     """
-    from scipy.io import loadmat
+    from scipy.io import loadmat, whosmat
 
-    if not path.is_file():
+    if not path.exists():
         raise DataError(f"{path}: no joints of this clip; unpack JHMDB's joint_positions.zip")
+    packed = read_bytes(path)
+    check_unpacked(path, packed)
     try:
-        content: dict[str, Any] = loadmat(path, variable_names=["pos_img"])
+        for name, shape, kind in whosmat(_file(packed)):
+            if name == "pos_img":
+                _check_claim(path, shape, kind)
+        content: dict[str, Any] = loadmat(_file(packed), variable_names=["pos_img"])
+    except DataError:
+        raise
     except Exception as error:  # scipy raises many kinds for a damaged file
         raise DataError(f"{path}: not a readable .mat file ({error}); unpack joint_positions.zip again") from error
     joints = content.get("pos_img")
     if joints is None:
         raise DataError(f"{path}: has no pos_img, the joints' positions; unpack joint_positions.zip again")
+    if not isinstance(joints, np.ndarray):  # a sparse matrix
+        raise DataError(f"{path}: pos_img is {type(joints).__name__}; expected an array of numbers")
     if joints.ndim == 2:  # MATLAB drops a last axis of 1
         joints = joints[..., None]
     if joints.shape[:2] != (2, len(JOINTS)) or not np.isfinite(joints).all():
         raise DataError(f"{path}: pos_img is {joints.shape}; expected 2 × {len(JOINTS)} × frames of finite numbers")
     return np.ascontiguousarray(joints.transpose(2, 1, 0), dtype=np.float64) - 1
+
+
+def _file(content: bytes) -> Any:
+    """Wrap bytes as a file; scipy's stubs only know paths."""
+    return io.BytesIO(content)
+
+
+def _check_claim(path: Path, shape: tuple[int, ...], kind: str) -> None:
+    """Refuse what a .mat's header says of the joints before memory is allocated for it."""
+    numeric = kind in ("double", "single") or kind.startswith(("int", "uint"))
+    if not numeric or shape[:2] != (2, len(JOINTS)) or len(shape) > 3 or 8 * math.prod(shape) > max_bytes():
+        raise DataError(f"{path}: pos_img is {shape} of {kind}; expected 2 × {len(JOINTS)} × frames of finite numbers")

@@ -11,6 +11,7 @@ import numpy as np
 
 from ..reading.boxes import read_boxes
 from ..reading.errors import DataError
+from ..reading.guards import plain_name, read_bytes
 from .files import list_pictures, picture_header, require_folder
 from .records import BoxSequence, Reader
 
@@ -104,11 +105,11 @@ def _targets(root: Path) -> dict[str, Path]:
     found = {}
     for folder in sorted(path for path in root.iterdir() if path.is_dir()):
         files = {path: match[1] for path in folder.iterdir() if (match := FILE.fullmatch(path.name))}
-        targets = {path: number for path, number in files.items() if path.read_bytes().strip()}
+        targets = {path: number for path, number in files.items() if read_bytes(path).strip()}
         if (folder / "img").is_dir() and not targets:
             raise DataError(f"{folder}: no groundtruth_rect.txt with boxes; unpack the sequence again")
         for path, number in targets.items():
-            found[f"{folder.name}-{number}" if number else folder.name] = path
+            found[plain_name(f"{folder.name}-{number}" if number else folder.name, root)] = path
     return found
 
 

@@ -13,13 +13,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ..reading.guards import plain_name
+from ..reading.masks import VOID, read_mask
 from ..reading.pictures import read_picture
-from .files import read_frame, read_mask
+from .files import read_frame
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-VOID = 255
 NUM_PARTS = 20
 """Classes of VIP, background included."""
 
@@ -56,8 +57,13 @@ class FrameSequence:
     frames: tuple[Path, ...]
     size: tuple[int, int]
 
+    def __post_init__(self) -> None:
+        """Refuse a name that could lead out of the folder that predictions are written to."""
+        plain_name(self.name, self.frames[0].parent if self.frames else "sequence")
+
     @property
     def num_frames(self) -> int:
+        """Number of frames."""
         return len(self.frames)
 
     def frame(self, t: int) -> Tensor:

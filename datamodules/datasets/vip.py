@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
 
 from ..reading.errors import DataError
+from ..reading.guards import plain_name
 from .files import check_masks, list_pictures, picture_header, read_list, read_mask, require_folder, require_sequences
 from .records import PartSequence, Reader, part_instances
 
@@ -17,13 +19,16 @@ PARTS = (
 )  # fmt: skip
 """The classes of Category_ids as TimeCycle's and UVC's evaluation name them."""
 
+_PREFIX = re.compile(r"(?:\./)?/?(?:VIP_Fine/)?Images/")  # of the lines of a list, where they are paths
+
 
 class Vip(Reader[PartSequence]):
     """The videos of a VIP split.
 
     Reads `VIP_Fine`: `Images/<video>/*.jpg`, `Annotations/Category_ids/<video>/*.png` (20 classes),
-    `Annotations/Human_ids/<video>/*.png` and `lists/<split>_videos.txt`, whose lines end in a video's name. The
-    distributed Instance_ids are not read: an instance is one part of one person, which the two others give.
+    `Annotations/Human_ids/<video>/*.png` and `lists/<split>_videos.txt`, whose lines are names of videos or
+    paths such as `Images/videos1/`. The distributed Instance_ids are not read: an instance is one part of one person,
+    which the two others give.
     Paper: Zhou et al., Adaptive Temporal Encoding Network for Video Instance-level Human Parsing (ACM MM 2018).
 
     Args:
@@ -56,7 +61,7 @@ class Vip(Reader[PartSequence]):
         is_path = isinstance(self.split, Path) or self.split.endswith(".txt")
         path = Path(self.split) if is_path else self.root / "lists" / f"{self.split}_videos.txt"
         lines = read_list(path, "unpack VIP_Fine's lists, or give the path of a list file")
-        names = tuple(dict.fromkeys(line.rstrip("/").rpartition("/")[2] for line in lines))
+        names = tuple(dict.fromkeys(plain_name(_PREFIX.sub("", line).rstrip("/"), path) for line in lines))
         require_sequences(images, names, path)
         return names
 

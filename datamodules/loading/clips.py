@@ -1,4 +1,4 @@
-"""Clips of a list of videos as a map from (epoch, index) to tensors."""
+"""Clips of a list of videos as a map-style data set from (epoch, index) to tensors."""
 
 import os
 from collections.abc import Callable, Sequence
@@ -22,10 +22,11 @@ Video = VideoFile | FrameFolder
 
 
 class ClipDataset(Dataset[Sample]):
-    """Decodes, samples and crops one clip; every draw is a function of (seed, epoch, index).
+    """Decode, sample and crop one clip; every draw is a function of (seed, epoch, index) and of the files.
 
-    Where a video cannot be decoded another one takes its place, drawn as a function of (seed, epoch, index, attempt),
-    and the sample tells so.
+    Where a video cannot be decoded another one takes its place, drawn as a function of (seed, epoch, index, attempt);
+    the sample's `failures` names it. Where a drawn frame does not exist, since a video ends before its header says so,
+    the clip is drawn again from the frames that are there; the sample's `redrawn` names it.
 
     Args:
         entries: the videos.
@@ -88,12 +89,12 @@ class ClipDataset(Dataset[Sample]):
 
     def _read(self, video: int, generator: torch.Generator) -> Sample:
         with self._open(video) as opened:
-            indices = self._sampling(opened.num_frames, generator)
-            frames = opened.read(indices.tolist())
+            indices, frames, missing = draw_frames(opened, self._sampling, generator)
         sample = {
             "clip": self._transform(frames, generator),
             "video_index": int(self._numbers[video]),
             "frame_index": indices,
+            "redrawn": [missing] if missing else [],
         }
         if self._labels is not None:
             sample["label"] = int(self._labels[video])
@@ -105,8 +106,38 @@ class ClipDataset(Dataset[Sample]):
         return open_video(os.fsdecode(self._paths[video]), self._timeout)
 
 
+def draw_frames(
+    video: Video, sampling: Sampling, generator: torch.Generator
+) -> tuple[Tensor, list[np.ndarray], str | None]:
+    """Draw and decode frames of a video; where one of them does not exist, draw again from those that do.
+
+    The second draw starts from the generator's state before the first one, so that the outcome is a function of that
+    state and of the file, whatever was read before.
+
+    Args:
+        video: open.
+        sampling: from (number of frames, generator) to frame numbers.
+        generator: source of the draws.
+
+    Returns:
+        Frame numbers (n,) long; the frames, each (H, W, 3) uint8; a line for the record if it was drawn again.
+
+    Raises:
+        DecodingError: if a frame cannot be decoded.
+    """
+    state, claimed = generator.get_state(), video.num_frames
+    indices = sampling(claimed, generator)
+    frames = video.read(indices.tolist())
+    if int(indices.max()) < video.num_frames:
+        return indices, frames, None
+    generator.set_state(state)
+    indices = sampling(video.num_frames, generator)
+    frames = video.read(indices.tolist())
+    return indices, frames, f"{video.path}: {claimed} frames expected, {video.num_frames} can be decoded"
+
+
 def collate_clips(samples: Sequence[Sample]) -> dict[str, Any]:
-    """Stacks samples into the batch that `VideoDataModule` describes."""
+    """Stack samples into the batch that `VideoDataModule` describes."""
     batch: dict[str, Any] = {
         name: torch.stack([sample[name] for sample in samples]) for name in ("clip", "frame_index")
     }
@@ -114,4 +145,6 @@ def collate_clips(samples: Sequence[Sample]) -> dict[str, Any]:
         if name in samples[0]:
             batch[name] = torch.tensor([sample[name] for sample in samples])
     batch["failures"] = [line for sample in samples for line in sample["failures"]]
+    if redrawn := [line for sample in samples for line in sample["redrawn"]]:
+        batch["redrawn"] = redrawn
     return batch

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from .errors import DataError
+from .guards import read_text
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -42,14 +43,8 @@ def read_numbers(path: Path, columns: Sequence[str]) -> NDArray[np.float64]:
         DataError: naming the file that cannot be read or is not in UTF-8, and the line that does not hold a number for
             each column.
     """
-    try:
-        lines = path.read_text(encoding="utf-8-sig").splitlines()
-    except OSError as error:
-        raise DataError(f"{path}: cannot be read ({error.strerror or error}); unpack the sequence again") from error
-    except UnicodeDecodeError as error:
-        raise DataError(f"{path}: no text in UTF-8 ({error.reason}); save it as UTF-8") from error
     rows = []
-    for number, line in enumerate(lines, start=1):
+    for number, line in enumerate(read_text(path).splitlines(), start=1):
         text = line.strip()
         try:
             row = [float(word) for word in text.replace(",", " ").split()]

@@ -23,6 +23,9 @@ import numpy as np
 
 from .errors import DecodingError
 from .frame_table import FrameTable, can_seek, starts_afresh
+from .guards import check_pixels, max_pixels, require_regular
+from .orientation import orientation_of
+from .packets import count_packets, remembered
 from .pictures import Reformatter
 
 if TYPE_CHECKING:
@@ -30,8 +33,11 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 # fmt: off
-VIDEO_SUFFIXES = frozenset({".mp4", ".m4v", ".mov", ".avi", ".mkv", ".webm", ".mpg", ".mpeg", ".ts", ".mts", ".m2ts",
-                            ".wmv", ".flv", ".3gp", ".ogv"})
+VIDEO_SUFFIXES = frozenset({
+    ".mp4", ".m4v", ".mov", ".avi", ".mkv", ".webm", ".mpg", ".mpeg", ".ts", ".mts", ".m2ts", ".wmv", ".asf", ".flv",
+    ".f4v", ".3gp", ".3g2", ".ogv", ".vob", ".mxf", ".divx",
+    ".h264", ".264", ".avc", ".h265", ".265", ".hevc", ".m1v", ".m2v", ".mjpeg", ".mjpg", ".ivf", ".obu", ".y4m",
+})  # the last line: raw streams, which have neither times nor an index
 # fmt: on
 
 _LARGE = 32 * 2**20  # bytes; a larger file is not read through
@@ -40,10 +46,11 @@ _SKIPS = frozenset({"h264", "mpeg4"})  # decoders that can leave out frames to w
 
 @dataclass(frozen=True)
 class VideoInfo:
-    """What a file's header says.
+    """Facts that a video file's header states.
 
     Attributes:
-        num_frames: count in the header, else duration times frame rate; an estimate, at least 1.
+        num_frames: count in the header, else duration times frame rate; an estimate, at least 1, and often wrong: see
+            `VideoFile.num_frames` for what can be decoded.
         fps: average frame rate.
         width: pixels as stored, before rotation.
         height: pixels as stored, before rotation.
@@ -59,7 +66,7 @@ class VideoInfo:
     duration: float
 
     def is_cut(self, frames: int, last_time: float | None) -> bool:
-        """Whether a file that holds so many frames lacks its end.
+        """Tell whether a file that holds so many frames lacks its end.
 
         Frames and time have to be less than the header says by a tenth: headers count frames that were dropped.
 
@@ -73,7 +80,7 @@ class VideoInfo:
 
 
 def probe(path: str | PathLike[str]) -> VideoInfo:
-    """Reads a video's header (about 2 ms).
+    """Read a video's header (about 2 ms).
 
     Raises:
         DecodingError: if it is no readable video.
@@ -83,7 +90,7 @@ def probe(path: str | PathLike[str]) -> VideoInfo:
 
 
 def decode_frames(path: str | PathLike[str], indices: "Sequence[int] | Tensor", timeout: float = 60.0) -> "Tensor":
-    """Decodes the frames of these numbers.
+    """Decode frames by number.
 
     Args:
         path: video file.
@@ -91,7 +98,7 @@ def decode_frames(path: str | PathLike[str], indices: "Sequence[int] | Tensor", 
         timeout: seconds after which decoding is given up.
 
     Returns:
-        (n, 3, H, W) uint8 RGB, turned as the rotation in the file says.
+        (n, 3, H, W) uint8 RGB, turned and mirrored as the file's display matrix says.
 
     Raises:
         DecodingError: if a frame cannot be decoded.
@@ -113,7 +120,7 @@ class VideoFile:
         content: the file's bytes, where it is not on a disk; `path` is then its name.
 
     Raises:
-        DecodingError: if it is no readable video.
+        DecodingError: if it is no readable video, not a regular file, or has more pixels than `guards` permits.
     """
 
     def __init__(
@@ -126,6 +133,7 @@ class VideoFile:
         self._reformat = Reformatter()
         self._end: int | None = None
         self._end_time: float | None = None
+        self._packets = 0
         self._open()
         try:
             self.info = self._read_header()
@@ -133,6 +141,8 @@ class VideoFile:
             self._table = FrameTable.from_index(self._stream) if self._can_seek else None
             if self._table is None:
                 self._read_packets()
+            if table and self._table is None:
+                self._packets = self._count_packets()
         except BaseException as error:
             self.close()
             if isinstance(error, Exception):
@@ -148,17 +158,21 @@ class VideoFile:
         self.close()
 
     def close(self) -> None:
-        """Closes the file; harmless when repeated."""
+        """Close the file; harmless when repeated."""
         self._container.close()
 
     @property
     def num_frames(self) -> int:
-        """Exact where the file has trustworthy time stamps or its end was read, else the header's count, at least 1."""
-        return self._end or (len(self._table) if self._table else self.info.num_frames)
+        """Number of frames that can be decoded, at least 1.
+
+        Exact where the file has trustworthy time stamps or its end has been read; else the number of its packets, which
+        differs by a few frames in some files; the header's count for files too large to be read through.
+        """
+        return self._end or (len(self._table) if self._table else self._packets or self.info.num_frames)
 
     @property
     def is_cut(self) -> bool:
-        """Whether the file lacks its end, by what has been read of it; read the last frame first."""
+        """True if the file lacks its end, by what has been read of it; read the last frame first."""
         start, base = self._stream.start_time or 0, float(self._stream.time_base or 0)
         last_time = self._end_time
         if last_time is None and self._table:
@@ -177,10 +191,12 @@ class VideoFile:
         return rate if is_steady else None
 
     def read(self, indices: Sequence[int]) -> list[np.ndarray]:
-        """Decodes frames by number.
+        """Decode frames by number.
+
+        A number beyond the end gives the last frame; `num_frames` then is exact and not above that number.
 
         Args:
-            indices: zero-based, in any order, repeats allowed; beyond the end: the last frame.
+            indices: zero-based, in any order, repeats allowed.
 
         Returns:
             One (H, W, 3) uint8 RGB array per index; repeated indices share an array.
@@ -206,7 +222,7 @@ class VideoFile:
         return [frames[min(i, last)] for i in indices]
 
     def frames(self) -> Iterator[np.ndarray]:
-        """All frames in time order, each decoded when it is asked for; the timeout holds for each frame.
+        """Iterate over all frames in time order, each decoded when it is asked for; the timeout holds for each frame.
 
         Yields:
             (H, W, 3) uint8 RGB.
@@ -217,9 +233,8 @@ class VideoFile:
         return map(self.to_rgb, self.decode())
 
     def decode(self) -> Iterator["av.VideoFrame"]:
-        """What `frames` gives, as the decoder leaves it: not turned, not converted."""
-        self._container.close()
-        self._open()
+        """Iterate over all frames as the decoder leaves them: neither turned nor converted."""
+        self._reopen()
         decoded, frame, number = self._container.decode(self._stream), None, 0
         while True:
             self._deadline = time.monotonic() + self._timeout
@@ -237,14 +252,16 @@ class VideoFile:
         self._end, self._end_time = number, frame.time
 
     def to_rgb(self, frame: "av.VideoFrame") -> np.ndarray:
-        """(H, W, 3) uint8 RGB, turned as the file says."""
-        picture = self._reformat(frame, format="rgb24").to_ndarray()
-        turns = round(frame.rotation / 90) % 4  # the display matrix turns counter-clockwise, as rot90 does
-        return np.ascontiguousarray(np.rot90(picture, turns)) if turns else picture
+        """Convert a decoded frame to (H, W, 3) uint8 RGB, turned and mirrored as the file says."""
+        picture: np.ndarray = self._reformat(frame, format="rgb24").to_ndarray()
+        orientation = orientation_of(frame)
+        return np.ascontiguousarray(orientation.apply(picture)) if orientation else picture
 
     def _open(self) -> None:
         import av
 
+        if self._content is None:
+            require_regular(self.path)
         try:
             source = f"file:{self.path}" if self._content is None else _named(self._content, self.path.name)
             self._container = av.open(source, "r", timeout=self._timeout, metadata_errors="replace")
@@ -257,7 +274,18 @@ class VideoFile:
         if self._stream.codec_context is None:
             self._container.close()
             raise DecodingError(self.path, "unknown codec")
-        self._stream.codec_context.thread_count = 1  # the workers are the parallelism
+        codec = self._stream.codec_context
+        codec.thread_count = 1  # the workers are the parallelism
+        codec.options = {"max_pixels": str(max_pixels())}  # for frames that are larger than the header says
+        try:
+            check_pixels(self.path, codec.width, codec.height)
+        except DecodingError:
+            self._container.close()
+            raise
+
+    def _reopen(self) -> None:
+        self._container.close()
+        self._open()
 
     def _read_header(self) -> VideoInfo:
         stream = self._stream
@@ -278,10 +306,14 @@ class VideoFile:
     def _is_large(self) -> bool:
         if not self._can_seek or not self._stream.average_rate:
             return False
-        return (self.path.stat().st_size if self._content is None else len(self._content)) > _LARGE
+        return self._bytes > _LARGE
+
+    @property
+    def _bytes(self) -> int:
+        return self.path.stat().st_size if self._content is None else len(self._content)
 
     def _read_packets(self) -> None:
-        """Makes the table from the packets where that is possible and not too long."""
+        """Make the table from the packets where that is possible and not too long."""
         import av
 
         self._table = None
@@ -291,6 +323,22 @@ class VideoFile:
             except av.FFmpegError:  # the end is cut off, and an index with it
                 return
             self._table = FrameTable.from_packets(self._container, self._stream)
+
+    def _count_packets(self) -> int:
+        """Count the packets that hold a frame; 0 where the file is too large to be read through.
+
+        Counts in headers cannot be trusted: those of JHMDB's AVIs are a sixth too high.
+        """
+        if self._bytes > _LARGE:
+            return 0
+
+        def count() -> int:
+            self._reopen()
+            packets = count_packets(self._container, self._stream, self._check_time)
+            self._reopen()
+            return packets
+
+        return remembered(self.path, count) if self._content is None else count()
 
     def _failure(self, error: Exception) -> DecodingError:
         if isinstance(error, DecodingError):
@@ -307,7 +355,7 @@ class VideoFile:
             raise self._too_late()
 
     def _read_by_seeking(self, indices: Sequence[int]) -> dict[int, np.ndarray] | None:
-        """Frames by number, or None where the file does not agree with its table."""
+        """Decode frames by number; None where the file does not agree with its table."""
         import av
 
         table = self._table
@@ -329,7 +377,7 @@ class VideoFile:
         return frames if len(frames) == sum(map(len, groups.values())) else None
 
     def _decode_group(self, key: int, wanted: Collection[int]) -> Iterator["av.VideoFrame"]:
-        """Decodes from the key frame at this time until the frames of all wanted times are out."""
+        """Decode from the key frame at this time until the frames of all wanted times are out."""
         codec, last, missing, beyond = self._stream.codec_context, max(wanted), len(wanted), 0
         self._container.seek(key, stream=self._stream)
         packets = self._container.demux(self._stream)
@@ -352,7 +400,7 @@ class VideoFile:
         yield from codec.decode(None)
 
     def _read_by_time(self, indices: Sequence[int]) -> dict[int, np.ndarray] | None:
-        """Frames by number, taken as time; the last frame of the video stands in the place of times beyond it."""
+        """Decode frames by number, taken as time; the last frame stands in for times beyond the end."""
         stream = self._stream
         assert stream.average_rate is not None
         assert stream.time_base is not None
@@ -368,13 +416,15 @@ class VideoFile:
                     break
             if frame is None:
                 return None
+            if frame.pts is not None and frame.pts < due:  # the video ends earlier
+                last = round((frame.pts - (stream.start_time or 0)) / float(ticks))
+                self._end, self._end_time = last + 1, frame.time
             frames[number] = self.to_rgb(frame)
         return frames
 
     def _read_from_start(self, last: int, wanted: set[int]) -> dict[int, np.ndarray]:
-        """Frames by number; the last frame of the video stands in the place of numbers beyond it."""
-        self._container.close()
-        self._open()
+        """Decode frames by number; the last frame stands in for numbers beyond the end."""
+        self._reopen()
         frames: dict[int, np.ndarray] = {}
         frame, number = None, -1
         for packet in self._container.demux(self._stream):
@@ -384,6 +434,7 @@ class VideoFile:
                 if number in wanted:
                     frames[number] = self.to_rgb(frame)
                 if number == last:
+                    self._end_time = frame.time if last + 1 == self._packets else self._end_time
                     return frames
         if frame is None:
             raise DecodingError(self.path, "no frame could be decoded")
@@ -393,7 +444,7 @@ class VideoFile:
 
 
 def _named(content: bytes, name: str) -> io.BytesIO:
-    """The name's ending tells the decoder as much as a file's does."""
+    """Wrap a file's bytes with its name, whose ending tells the decoder as much as that of a file on a disk."""
     file = io.BytesIO(content)
     file.name = name
     return file

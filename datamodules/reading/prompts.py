@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from PIL import Image
 
-from ..datasets.files import davis_palette
-from ..datasets.records import VOID
-from .errors import DataError, DecodingError
+from .errors import DataError
+from .guards import read_text
+from .masks import VOID, davis_palette
+from .pictures import opened_picture
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -210,11 +210,8 @@ def one_prompt(mask: Any = None, box: Any = None, points: Any = None) -> Prompt:
 
 def _read_mask(path: Path) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
     """Ids (H, W) and palette (256, 3) of a picture."""
-    try:
-        with Image.open(path) as image:
-            image.load()
-    except (OSError, SyntaxError) as error:
-        raise DecodingError(path, f"cannot be read as a mask ({getattr(error, 'strerror', None) or error})") from error
+    with opened_picture(path, "mask") as image:
+        image.load()
     if image.mode == "P":
         ids = np.array(image, dtype=np.uint8)
         if len(np.setdiff1d(ids, (0, VOID))):
@@ -282,10 +279,7 @@ def _read_points(path: Path) -> Any:
 
 
 def _text_of(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        raise DataError(f"{path}: cannot be read ({getattr(error, 'strerror', None) or error})") from error
+    return read_text(path)
 
 
 def _json_of(path: Path, text: str) -> Any:

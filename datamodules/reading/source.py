@@ -1,7 +1,9 @@
-"""What a source of training videos holds: files and folders of frames, in a stable order."""
+"""Sources of training videos: files and folders of frames, in a stable order."""
 
 import os
 import re
+import warnings
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +15,8 @@ from .errors import DataError, DecodingError
 from .pictures import read_picture
 
 IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png"})
+UNREAD_SUFFIXES = frozenset({".yuv", ".rgb", ".rm", ".rmvb", ".swf", ".r3d", ".braw", ".gif", ".webp", ".avif", ".bik"})
+"""Endings of videos that are not read: they lack a size, need closed decoders, or are mostly pictures."""
 
 
 @dataclass(frozen=True)
@@ -59,21 +63,21 @@ class FrameFolder:
 
     @property
     def num_frames(self) -> int:
-        """Number of pictures."""
+        """Number of pictures, at least 2."""
         return len(self._files)
 
     @property
     def stems(self) -> list[str]:
-        """Names of the pictures without their suffix, in order."""
+        """File names of the pictures without their suffix, in order."""
         return [Path(name).stem for name in self._files]
 
     def frames(self) -> Iterator[np.ndarray]:
-        """All pictures in order, as `VideoFile.frames` gives them."""
+        """Iterate over all pictures in order, as `VideoFile.frames` does."""
         for name in self._files:
             yield read_picture(self.path / name)
 
     def read(self, indices: Sequence[int]) -> list[np.ndarray]:
-        """Reads pictures by number, as `VideoFile.read` does.
+        """Read pictures by number, as `VideoFile.read` does.
 
         Raises:
             DecodingError: naming the picture that cannot be read or has another size than the first one read.
@@ -90,29 +94,38 @@ class FrameFolder:
 
 
 def open_video(path: str | os.PathLike[str], timeout: float = 60.0, table: bool = True) -> VideoFile | FrameFolder:
-    """Opens a video file or a folder of frames: context managers with `num_frames`, `read(indices)` and `frames()`.
+    """Open a video file or a folder of frames: context managers with `num_frames`, `read(indices)` and `frames()`.
 
-    `table=False` leaves out what only `read` needs of a file, see `VideoFile`.
+    Args:
+        path: video file, or folder that directly holds the frames.
+        timeout: seconds after which opening or reading a file is given up.
+        table: as of `VideoFile`; False leaves out what only `read` needs.
+
+    Raises:
+        DataError: if it is neither.
     """
     return FrameFolder(path) if os.path.isdir(path) else VideoFile(path, timeout, table)
 
 
 def list_videos(source: str | os.PathLike[str], strict: bool = True) -> tuple[VideoEntry, ...]:
-    """Lists the videos of a source without opening them.
+    """List the videos of a source without opening them.
 
     Args:
         source: a folder, searched through for video files and for folders that directly hold pictures (each such
             folder is one video, unless video files lie beside the pictures; links are followed, no folder is entered
-            twice), or a list file (.txt, .csv): one path a
-            line, absolute or relative to the list, with an optional class number after a space, a tab or a comma.
-            Empty lines and lines that start with # are left out.
-        strict: look whether what a list names is there, and whether folders of frames hold what they should.
+            twice), or a list file (.txt, .csv): one path a line, absolute or relative to the list, with an optional
+            class number after a space, a tab or a comma. Empty lines and lines that start with # are left out.
+        strict: check that listed files exist and that folders of frames hold at least two pictures of one kind.
 
     Returns:
         The videos: of a folder in natural order of their paths, of a list in its own order.
 
     Raises:
-        DataError: if there is no video, or a line names what is missing or no video; the first three are quoted.
+        DataError: if there is no video, a named pipe or device is called like one, or a line names what is missing or
+            no video; the first three are quoted.
+
+    Warns:
+        Of folders that cannot be listed, and of files that are called like videos of a kind that is not read.
 
     Example:
         A line `clips/my dog.mp4 3` is the file `my dog.mp4` with class 3.
@@ -122,6 +135,8 @@ def list_videos(source: str | os.PathLike[str], strict: bool = True) -> tuple[Vi
         entries = _list_folder(root, strict)
     elif not root.exists():
         raise DataError(f"{root}: no such folder or list file")
+    elif not root.is_file():
+        raise DataError(f"{root}: is a named pipe or a device; give a folder, or a list that is a regular file")
     elif root.suffix.lower() in {".txt", ".csv"}:
         entries = _list_file(root, strict)
     else:
@@ -130,13 +145,13 @@ def list_videos(source: str | os.PathLike[str], strict: bool = True) -> tuple[Vi
 
 
 def pictures_of(folder: str | os.PathLike[str]) -> list["os.DirEntry[str]"]:
-    """The pictures that a folder directly holds, in no order."""
+    """Return the pictures that a folder directly holds, in no order."""
     with os.scandir(folder) as entries:
         return [entry for entry in entries if _is_picture(entry.name)]
 
 
 def stamp(path: str | os.PathLike[str]) -> tuple[int, int]:
-    """Bytes and time of the last change (ns) of a video file or of a folder with its pictures.
+    """Return the bytes and the time of the last change (ns) of a video file or of a folder with its pictures.
 
     Raises:
         DecodingError: if it is not there.
@@ -159,12 +174,16 @@ def natural_order(name: str) -> list[tuple[int, int, str]]:
         >>> sorted(["10.jpg", "2.jpg"], key=natural_order)
         ['2.jpg', '10.jpg']
     """
-    return [(0, int(part), "") if part.isdigit() else (1, 0, part) for part in re.findall(r"[0-9]+|[^0-9]+", name)]
+    return [
+        (0, int(part), "") if part[0] in "0123456789" else (1, 0, part) for part in re.findall(r"[0-9]+|[^0-9]+", name)
+    ]
 
 
 def _list_folder(root: Path, strict: bool) -> list[VideoEntry]:
     paths: list[Path] = []
+    unread: Counter[str] = Counter()
     for folder, files in _folders(root):
+        unread.update(suffix for name in files if (suffix := os.path.splitext(name)[1].lower()) in UNREAD_SUFFIXES)
         videos = [Path(folder, name) for name in files if _is_video(name)]
         if not videos and any(_is_picture(name) for name in files):
             videos = [Path(folder)]
@@ -172,6 +191,9 @@ def _list_folder(root: Path, strict: bool) -> list[VideoEntry]:
     if not paths:
         kinds = " ".join(sorted(VIDEO_SUFFIXES))
         raise DataError(f"{root}: no videos here; looked for {kinds} files and for folders of jpg or png frames")
+    if unread:
+        kinds = ", ".join(f"{count} {suffix}" for suffix, count in sorted(unread.items()))
+        warnings.warn(f"{root}: not read, by their names: {kinds} (`ffmpeg -i` makes mp4 files of them)", stacklevel=3)
     for path in paths:
         if strict and path.is_dir():
             FrameFolder(path)
@@ -179,18 +201,35 @@ def _list_folder(root: Path, strict: bool) -> list[VideoEntry]:
 
 
 def _folders(root: Path) -> Iterator[tuple[str, list[str]]]:
-    """Each folder once, with the names of its files: real ones first, then what links lead to; none that is hidden."""
+    """Visit each folder once, with the names of its files: real ones first, then what links lead to; none hidden."""
     starts, seen = [os.fspath(root)], set()
     for start in starts:  # grows by the links that are met
-        for folder, folders, files in os.walk(start):
+        waiting = [start]
+        while waiting:
+            folder = waiting.pop()
             about = os.stat(folder)
             if (about.st_dev, about.st_ino) in seen:
-                folders.clear()
                 continue
             seen.add((about.st_dev, about.st_ino))
-            folders[:] = sorted(name for name in folders if not name.startswith("."))
-            starts += [path for name in folders if os.path.islink(path := os.path.join(folder, name))]
-            yield folder, files
+            try:
+                with os.scandir(folder) as entries:
+                    found = sorted(entries, key=lambda entry: entry.name)
+            except OSError as error:
+                warnings.warn(f"{folder}: left out, cannot be listed ({error.strerror})", stacklevel=4)
+                continue
+            folders = [entry for entry in found if entry.is_dir() and not entry.name.startswith(".")]
+            starts += [entry.path for entry in folders if entry.is_symlink()]
+            waiting += [entry.path for entry in reversed(folders) if not entry.is_symlink()]
+            yield folder, [entry.name for entry in found if _is_file(entry)]
+
+
+def _is_file(entry: "os.DirEntry[str]") -> bool:
+    """Tell files (and broken links, which fail when they are opened) from folders; refuse pipes called like videos."""
+    if entry.is_dir():
+        return False
+    if not (entry.is_file() or entry.is_symlink()) and (_is_video(entry.name) or _is_picture(entry.name)):
+        raise DataError(f"{entry.path}: is a named pipe or a device; a source holds regular files: remove it")
+    return True
 
 
 def _list_file(path: Path, strict: bool) -> list[VideoEntry]:
@@ -215,12 +254,15 @@ def _list_file(path: Path, strict: bool) -> list[VideoEntry]:
 
 
 def list_line(path: str, label: int | None) -> str:
-    """A line of a list file, as `list_videos` reads it; a relative path begins with `./`, else `#` makes a comment."""
+    """Return a line of a list file as `list_videos` reads it.
+
+    A relative path has to begin with `./`, since a line that begins with `#` is a comment.
+    """
     return path if label is None else f"{path} {label}"
 
 
 def _entry(line: str, folder: Path, strict: bool) -> VideoEntry:
-    """A line as a path where there is such a file, else as a path and a label."""
+    """Read a line as a path where there is such a file, else as a path and a label."""
     whole = folder / line
     if whole.exists():
         path, label = whole, None
@@ -230,12 +272,18 @@ def _entry(line: str, folder: Path, strict: bool) -> VideoEntry:
         path, label = folder / line.strip("\"'").rstrip(","), None
     if not strict:
         return VideoEntry(path, label)
-    if not path.exists():
-        raise DataError(f"no such file {path}")
+    try:
+        is_there = path.exists()
+    except ValueError:  # a NUL byte
+        is_there = False
+    if not is_there:
+        raise DataError(f"no such file {ascii(str(path)) if not str(path).isprintable() else path}")
     if path.is_dir():
         FrameFolder(path)
     elif not _is_video(path.name):
         raise DataError(f"{path} is no video by its name; known are {' '.join(sorted(VIDEO_SUFFIXES))}")
+    elif not path.is_file():
+        raise DataError(f"{path} is a named pipe or a device; give regular files")
     return VideoEntry(path, label)
 
 

@@ -1,22 +1,85 @@
-"""Files that appear whole or not at all."""
+"""Files and folders that appear complete or not at all."""
 
+from __future__ import annotations
+
+import hashlib
 import os
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 
-def write_whole(path: Path, text: str) -> None:
-    """Write a text file under another name beside its place, and move it there when it is complete.
+@contextmanager
+def unfinished(path: Path, place: Path | None = None) -> Iterator[Path]:
+    """Offer a place beside `path` to write to, and move what is there to `path` when the context ends without error.
+
+    What was at `path` stays until then; a folder there is replaced by what was written. After an error nothing but
+    `path` as it was is left; a killed process leaves the hidden place.
+
+    Args:
+        path: file or folder to make; its folder exists.
+        place: where to write; by default one of this process's own, `partial_path(path, os.getpid())`.
+
+    Yields:
+        A path that does not exist yet, on the same file system.
+
+    Raises:
+        OSError: if it cannot be written or moved.
+    """
+    place = place or partial_path(path, os.getpid())
+    remove(place)
+    try:
+        yield place
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)
+        place.replace(path)
+    finally:
+        remove(place)
+
+
+def write_whole(path: Path, content: str | bytes) -> None:
+    """Write a file under another name beside its place, and move it there when it is complete.
 
     Args:
         path: the file; its folder exists. What was there before stays until then.
-        text: as UTF-8, line ends as they are; file names that are no UTF-8 keep their bytes.
+        content: bytes, or text that becomes UTF-8 with its line ends as they are; file names that are not UTF-8 keep
+            their bytes.
 
     Raises:
         OSError: if it cannot be written.
     """
-    unfinished = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        unfinished.write_text(text, encoding="utf-8", errors="surrogateescape", newline="")
-        unfinished.replace(path)
-    finally:
-        unfinished.unlink(missing_ok=True)
+    data = content.encode("utf-8", "surrogateescape") if isinstance(content, str) else content
+    with unfinished(path) as place:
+        place.write_bytes(data)
+
+
+def write_folder(path: Path, write: Callable[[Path], None]) -> None:
+    """Have `write` fill a new folder, and move it to `path` when it is complete.
+
+    Raises:
+        OSError: if it cannot be written or moved.
+    """
+    with unfinished(path) as place:
+        place.mkdir()
+        write(place)
+
+
+def partial_path(path: Path, process: int | None = None) -> Path:
+    """Return where an unfinished `path` is written: `.NAME.partial`, with the process where several may write it.
+
+    A name that would not fit into the 255 bytes that file systems take is replaced by its digest.
+    """
+    ending = ".partial" if process is None else f".partial-{process}"
+    name = path.name
+    if len(os.fsencode(name)) + len(ending) + 1 > 255:
+        name = hashlib.blake2b(os.fsencode(name), digest_size=16).hexdigest()
+    return path.with_name(f".{name}{ending}")
+
+
+def remove(path: Path) -> None:
+    """Remove a file or a folder with all that is in it; harmless where there is none."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)

@@ -2,6 +2,7 @@
 
 from .figures import render_figures
 from .layouts import write_jhmdb, write_vip, write_youtube_vos
+from .points import write_tap_vid
 from .scene import render_video
 from .tracking import write_got10k, write_otb
 from .writers import write_davis, write_videos
@@ -13,6 +14,7 @@ __all__ = [
     "write_got10k",
     "write_jhmdb",
     "write_otb",
+    "write_tap_vid",
     "write_videos",
     "write_vip",
     "write_youtube_vos",

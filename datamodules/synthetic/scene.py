@@ -40,6 +40,14 @@ class Scene:
         import cv2
 
         height, width = self.size
+        flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+        border = cv2.BORDER_REFLECT
+        drawn = cv2.warpAffine(self.background, self.to_background(t), (width, height), flags=flags, borderMode=border)
+        return np.asarray(drawn, np.float32)
+
+    def to_background(self, t: float) -> NDArray[np.float64]:
+        """Return the map from pixels of frame t to pixels of the background, (2, 3); centres at whole numbers."""
+        height, width = self.size
         side = self.background.shape[0]
         scale = np.exp(self.zoom(t))
         cosine, sine = np.cos(self.turn(t)) / scale, np.sin(self.turn(t)) / scale
@@ -47,10 +55,7 @@ class Scene:
         shift = self.shift(t)
         centre = np.array([side / 2 + self.pan[0](t), side / 2 + self.pan[1](t)])
         offset = centre - to_background @ (np.array([width / 2, height / 2]) + shift)
-        matrix = np.column_stack([to_background, offset])
-        flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
-        drawn = cv2.warpAffine(self.background, matrix, (width, height), flags=flags, borderMode=cv2.BORDER_REFLECT)
-        return np.asarray(drawn, np.float32)
+        return np.column_stack([to_background, offset])
 
     def expose(self, image: NDArray[np.float32], t: float) -> NDArray[np.uint8]:
         """Light a drawn frame: a cast that changes with time, a wandering shade; (H, W, 3) uint8."""

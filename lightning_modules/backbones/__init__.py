@@ -8,7 +8,7 @@ from .build import (
     remembered,
     trainable_network,
 )
-from .crw import crw_resnet18
+from .crw import crw_resnet18, crw_training_resnet18
 from .describe import describe_network
 from .extractor import FeatureExtractor, Normalise, RawColour
 from .liir_encoder import LiirEncoder, LiirExtractor, PositionMap
@@ -25,6 +25,7 @@ __all__ = [
     "build_feature_extractor",
     "build_network",
     "crw_resnet18",
+    "crw_training_resnet18",
     "describe_network",
     "extractor_of",
     "module_from_checkpoint",

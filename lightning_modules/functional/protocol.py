@@ -87,7 +87,9 @@ class EvaluationProtocol:
                 return cls(name=name, **values[known])
         others = [other for other, source in sources.items() if {benchmark, *like} & source.values.keys()]
         advice = (
-            f"use {' or '.join(others)}" if others else "a benchmark of your own names one of these that it is like"
+            f"use one of {', '.join(others)}"
+            if others
+            else "a benchmark of your own names one of these that it is like"
         )
         raise ValueError(
             f"the source of protocol {name!r} defines no values for {benchmark!r} "

@@ -14,6 +14,7 @@ from callbacks import (
     BenchmarkError,
     DavisBenchmark,
     JhmdbBenchmark,
+    TapVidBenchmark,
     VipBenchmark,
     YoutubeVosBenchmark,
 )
@@ -22,22 +23,34 @@ from lightning_modules.backbones import build_feature_extractor
 SMALL = {"radius": 3, "context": 2}
 
 
-class FailsOnLast(DavisBenchmark):
-    """One rank cannot read one of its sequences."""
+def on_last_rank(evaluation, act):
+    """Let an evaluation act before each sequence, on the last rank."""
+    follow = evaluation.follow
 
-    def run(self, extractor, sequence):
+    def follow_and_act(sequence, kind=""):
         if dist.get_rank() == dist.get_world_size() - 1:
+            act(sequence)
+        follow(sequence, kind)
+
+    evaluation.follow = follow_and_act
+    return evaluation
+
+
+class FailsOnLast(DavisBenchmark):
+    """A benchmark of which one rank cannot read one of its sequences."""
+
+    def start(self, extractor, run):
+        def fail(sequence):
             raise ValueError(f"{sequence.name}: broken")
-        super().run(extractor, sequence)
+
+        return on_last_rank(super().start(extractor, run), fail)
 
 
 class Late(DavisBenchmark):
-    """One rank takes longer than the process group waits."""
+    """A benchmark of which one rank takes longer than the process group waits."""
 
-    def run(self, extractor, sequence):
-        if dist.get_rank() == dist.get_world_size() - 1:
-            time.sleep(4)
-        super().run(extractor, sequence)
+    def start(self, extractor, run):
+        return on_last_rank(super().start(extractor, run), lambda sequence: time.sleep(4))
 
 
 KINDS = {
@@ -45,6 +58,7 @@ KINDS = {
     "youtube_vos": partial(YoutubeVosBenchmark, split="holdout", holdout=0.7, unseen=1),
     "jhmdb": JhmdbBenchmark,
     "vip": VipBenchmark,
+    "tap_vid": TapVidBenchmark,
     "fails": FailsOnLast,
     "late": Late,
 }

@@ -30,10 +30,17 @@ class Failing(DavisBenchmark):
         self.broken = trainer.state.fn == "validate" or trainer.current_epoch == 0
         super().on_validation_epoch_end(trainer, pl_module)
 
-    def run(self, extractor, sequence):
-        if self.broken and self.rank == 1:
-            raise ValueError(f"{sequence.name}: broken")
-        super().run(extractor, sequence)
+    def start(self, extractor, run):
+        evaluation = super().start(extractor, run)
+        follow = evaluation.follow
+
+        def fail(sequence, kind=""):
+            if self.broken and self.rank == 1:
+                raise ValueError(f"{sequence.name}: broken")
+            follow(sequence, kind)
+
+        evaluation.follow = fail
+        return evaluation
 
 
 def main(root: str, folder: str) -> None:

@@ -14,6 +14,8 @@ from torch import Tensor, nn
 from torch.nn.functional import conv2d
 
 from callbacks import OtbBenchmark, SiamFCTracker
+from callbacks.benchmarks.evaluation import Run
+from callbacks.benchmarks.otb import BoxEvaluation
 from callbacks.tracking.boxes import Track
 from datamodules.reading.boxes import centred
 from lightning_modules.backbones import Normalise, build_encoder
@@ -103,13 +105,21 @@ class OracleTracker(SiamFCTracker):
         return [int(p) for p in places.round().clip(0, side - 1)]
 
 
+class OracleEvaluation(BoxEvaluation):
+    """Track each sequence by an oracle of its own."""
+
+    def run(self, sequences: Any) -> None:
+        for sequence in sequences:
+            self.tracker = OracleTracker(self.tracker.extractor, self.tracker.protocol)
+            self.tracker.truth = sequence.boxes
+            super().run([sequence])
+
+
 class OracleBenchmark(OtbBenchmark):
     """OTB by the oracle."""
 
-    def run(self, extractor: nn.Module, sequence: Any) -> None:
-        self.tracker = OracleTracker(extractor, self.protocol)
-        self.tracker.truth = sequence.boxes
-        super().run(extractor, sequence)
+    def start(self, extractor: nn.Module, run: Run) -> BoxEvaluation:
+        return OracleEvaluation(OracleTracker(extractor, self.protocol), run)
 
 
 def score_on_ranks(rank: int, ranks: int, root: str, folder: str) -> None:

@@ -27,7 +27,7 @@ ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))
 
 from callbacks import SiamFCTracker, TrackingProtocol  # noqa: E402
-from callbacks.tracking.label_propagation import Stopwatch  # noqa: E402
+from callbacks.tracking.stopwatch import Stopwatch  # noqa: E402
 from datamodules.reading.boxes import centred, context_side  # noqa: E402
 from lightning_modules.backbones import build_encoder  # noqa: E402
 from lightning_modules.backbones.extractor import IMAGENET_MEAN, IMAGENET_STD  # noqa: E402

@@ -5,25 +5,29 @@ from typing import Literal
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor
+
+from .resampling import Filter, Nearest, resize_ids, resize_maps
 
 
 def encode_masks(
     mask: Tensor | np.ndarray,
     objects: Sequence[int],
     size: tuple[int, int],
-    method: Literal["nearest", "bilinear", "strided"] = "nearest",
+    method: Literal["nearest", "nearest-exact", "bilinear", "bilinear-aligned", "strided"] = "nearest",
+    via: tuple[int, int] | None = None,
 ) -> Tensor:
-    """One channel per object, and the background first, on the feature grid.
+    """Return one channel per object, and the background first, on the feature grid.
 
     Args:
         mask: (H, W) integer object ids. Ids not in `objects`, 0 among them, are background.
         objects: the id of each channel from 1 on.
         size: (h, w) of the feature map.
-        method: "nearest": the pixel that Pillow's NEAREST takes (VFS, DINO); "bilinear": each channel's 0/1 map
-            sampled bilinearly without smoothing (CRW, by OpenCV); "strided": every s-th pixel from the corner, where
-            s = ceil(H / h) (Liir).
+        method: "nearest": the pixel that Pillow's NEAREST takes (VFS, DINO); "nearest-exact": the pixel under the
+            cell's centre (DINOv3); "bilinear": each channel's 0/1 map sampled bilinearly without smoothing (CRW, by
+            OpenCV); "bilinear-aligned": sampled between corners (HVC); "strided": every s-th pixel from the corner,
+            where s = ceil(H / h) (Liir).
+        via: (H', W') to which the mask is first brought by OpenCV's nearest pixel (CropMAE, RVM).
 
     Returns:
         (1 + len(objects), h, w) float32 in [0, 1], which sums to 1 over the channels.
@@ -39,9 +43,11 @@ def encode_masks(
         raise ValueError(f"at most 254 objects fit beside the background, got {len(objects)}")
     if len(set(objects)) < len(objects) or 0 in objects:
         raise ValueError(f"objects must be different ids other than 0 (background), got {list(objects)}")
+    if via is not None:
+        mask = resize_ids(mask, via, "opencv")
     height, width = mask.shape
-    if method == "nearest":
-        mask = mask[_nearest(height, size[0], mask.device)[:, None], _nearest(width, size[1], mask.device)]
+    if method in ("nearest", "nearest-exact"):
+        mask = resize_ids(mask, size, "pillow" if method == "nearest" else "torch-exact")
     elif method == "strided":
         mask = mask[:: -(-height // size[0]), :: -(-width // size[1])]
         if mask.shape != tuple(size):
@@ -49,12 +55,14 @@ def encode_masks(
                 f"no stride samples a mask of {height} x {width} at {size[0]} x {size[1]} places; "
                 f"the nearest gives {mask.shape[0]} x {mask.shape[1]}"
             )
-    elif method != "bilinear":
-        raise ValueError(f"method must be nearest, bilinear or strided, got {method!r}")
+    elif method not in ("bilinear", "bilinear-aligned"):
+        raise ValueError(
+            f"method must be nearest, nearest-exact, bilinear, bilinear-aligned or strided, got {method!r}"
+        )
     ids = torch.tensor(list(objects), device=mask.device, dtype=torch.long)
     foreground = (mask == ids[:, None, None]).float()
     labels = torch.cat([1 - foreground.sum(0, keepdim=True), foreground])
-    return _resize(labels, size) if method == "bilinear" else labels
+    return resize_maps(labels, size, method) if method in ("bilinear", "bilinear-aligned") else labels
 
 
 def decode_masks(
@@ -63,8 +71,9 @@ def decode_masks(
     *,
     rescale: bool = True,
     floor: float = 0.0,
-    method: Literal["bilinear", "nearest"] = "bilinear",
+    method: Filter = "bilinear",
     argmax_size: tuple[int, int] | None = None,
+    nearest: Nearest = "pillow",
     objects: Sequence[int] | None = None,
 ) -> Tensor:
     """Return the label with the largest value at each pixel, after up-sampling.
@@ -74,8 +83,10 @@ def decode_masks(
         size: (H, W) of the mask.
         rescale: first map each up-sampled channel from its [min, max] to [0, 1] (VFS, DINO).
         floor: a channel is rescaled only where its maximum is above this.
-        method: of up-sampling: "bilinear" (align_corners False), or "nearest" cell (torch's "nearest"; DINOv3).
-        argmax_size: take the argmax at this size and resize the result to `size` by Pillow's nearest pixel (DINO).
+        method: of up-sampling: "bilinear" (align_corners False), "bilinear-aligned" (align_corners True; HVC), or
+            "nearest" cell (torch's "nearest"; DINOv3).
+        argmax_size: take the argmax at this size and resize the result to `size` by the nearest pixel (DINO).
+        nearest: whose nearest pixel that is, see `Nearest`.
         objects: ids of the channels from 1 on; None: the channels' own numbers.
 
     Returns:
@@ -92,9 +103,7 @@ def decode_masks(
         raise ValueError(f"{len(labels) - 1} objects expected for {len(labels)} channels, got {len(objects)}")
     winner = _argmax_of_upsampled(labels.float(), argmax_size or size, floor if rescale else None, method)
     if argmax_size is not None:
-        winner = winner[
-            _nearest(argmax_size[0], size[0], winner.device)[:, None], _nearest(argmax_size[1], size[1], winner.device)
-        ]
+        winner = resize_ids(winner, size, nearest)
     if objects is None:
         return winner
     return torch.tensor([0, *objects], dtype=torch.uint8, device=labels.device)[winner.long()]
@@ -107,7 +116,7 @@ def encode_keypoints(
     sigma: float = 4.0,
     unit: Literal["pixel", "cell"] = "pixel",
 ) -> Tensor:
-    """A Gaussian with peak 1 for each joint, on the feature grid.
+    """Return a Gaussian with peak 1 for each joint, on the feature grid.
 
     The window spans the whole numbers trunc(p − 3σ) … trunc(p + 3σ) and the Gaussian sits on its middle, so that the
     fraction of a position is lost, as in the original codes. A joint whose window misses the picture gives zeros.
@@ -132,7 +141,7 @@ def encode_keypoints(
     if sigma <= 0:
         raise ValueError(f"sigma must be above 0, got {sigma}")
     if unit == "pixel":
-        return _resize(_gaussians(points, frame_size, sigma).float(), size)
+        return resize_maps(_gaussians(points, frame_size, sigma).float(), size)
     if unit != "cell":
         raise ValueError(f"unit must be pixel or cell, got {unit!r}")
     scale = points.new_tensor([size[1] / frame_size[1], size[0] / frame_size[0]])
@@ -145,7 +154,7 @@ def decode_keypoints(
     topk: int = 5,
     grid: Literal["input", "feature"] = "input",
 ) -> Tensor:
-    """Joint positions: the mean of the best places of each heat-map, weighted by their values.
+    """Return joint positions: the mean of the best places of each heat-map, weighted by their values.
 
     Args:
         heatmaps: (K, h, w), 0 or more.
@@ -165,7 +174,7 @@ def decode_keypoints(
         raise ValueError(f"topk must be 1 or more, got {topk}")
     if grid not in ("input", "feature"):
         raise ValueError(f"grid must be input or feature, got {grid!r}")
-    maps = _resize(heatmaps.float(), frame_size) if grid == "input" else heatmaps.float()
+    maps = resize_maps(heatmaps.float(), frame_size) if grid == "input" else heatmaps.float()
     _, height, width = maps.shape
     values, places = maps.flatten(1).topk(min(topk, height * width), dim=1)
     weights = values / values.sum(1, keepdim=True)
@@ -175,13 +184,13 @@ def decode_keypoints(
     return torch.stack([x, y], dim=1).masked_fill(empty[:, None], -1.0)
 
 
-def _argmax_of_upsampled(labels: Tensor, size: tuple[int, int], floor: float | None, method: str) -> Tensor:
+def _argmax_of_upsampled(labels: Tensor, size: tuple[int, int], floor: float | None, method: Filter) -> Tensor:
     """(L, h, w) → (H, W) uint8: a running maximum, channel after channel, instead of an argmax over a strided axis."""
     best, scaled = torch.full(size, -torch.inf, device=labels.device), torch.empty(size, device=labels.device)
     winner = torch.zeros(size, dtype=torch.uint8, device=labels.device)
     better = torch.empty(size, dtype=torch.bool, device=labels.device)
     for channel, label in enumerate(labels):
-        value = _resize(label[None], size, method)[0]
+        value = resize_maps(label[None], size, method)[0]
         if floor is not None:
             low, high = value.aminmax()
             rescaled = high > floor
@@ -203,22 +212,6 @@ def _gaussians(points: Tensor, size: tuple[int, int], sigma: float) -> Tensor:
         inside = (places >= start[:, None]) & (places < stop[:, None])
         axes.append(torch.exp(-((places - centre[:, None]) ** 2) / (2 * sigma**2)) * inside)
     return axes[1][:, :, None] * axes[0][:, None, :]
-
-
-def _resize(maps: Tensor, size: tuple[int, int], method: str = "bilinear") -> Tensor:
-    """Resize by "nearest", or "bilinear" without smoothing: torch's align_corners=False, OpenCV's INTER_LINEAR."""
-    if maps.shape[-2:] == tuple(size):
-        return maps
-    if method == "nearest":
-        return F.interpolate(maps[None], size=size, mode="nearest")[0]
-    return F.interpolate(maps[None], size=size, mode="bilinear", align_corners=False)[0]
-
-
-def _nearest(source: int, target: int, device: torch.device) -> Tensor:
-    """Source index of each target place in Pillow's NEAREST, whose positions are summed up in double precision."""
-    step = source / target
-    positions = np.add.accumulate(np.array([step * 0.5] + [step] * (target - 1)))
-    return torch.from_numpy(positions.astype(np.int64).clip(max=source - 1)).to(device)
 
 
 def _check_maps(maps: Tensor, name: str) -> None:

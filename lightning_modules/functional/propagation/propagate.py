@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -13,6 +14,7 @@ from .best_matches import WORKSPACE, best_matches, best_matches_memory, window_a
 from .labels import decode_masks
 from .protocol import PropagationProtocol
 from .references import ReferenceMemory, kept_frames, looks_everywhere, reference_frames
+from .sharing import SharedMatches
 from .tiles import Neighbourhood
 
 
@@ -59,17 +61,36 @@ def _frames(propagator: "LabelPropagator", features: Iterable[Tensor], entering:
     _check_entering(entering, propagator.frame)
 
 
+class Searched(NamedTuple):
+    """References in a memory, and the places around a query that are searched in them."""
+
+    memory: ReferenceMemory
+    frames: list[int]
+    neighbourhood: Neighbourhood
+
+
 class LabelPropagator:
     """`propagate_labels` one step at a time, so that several propagations can share one pass over the frames.
 
     Keeps a ring buffer of the features and labels of the reference frames, and nothing else of the video.
 
+    Args:
+        first_labels: (L, h, w) float, the labels of frame 0.
+        protocol: every number that moves the result.
+        workspace: bytes for intermediate products, which no result depends on.
+        shared: matches in common with other propagators of the same features, see `SharedMatches`.
+
     Attributes:
         frame: number of the frame that the next step takes.
     """
 
-    def __init__(self, first_labels: Tensor, protocol: PropagationProtocol, workspace: int = WORKSPACE) -> None:
-        """See `propagate_labels`; `workspace`: bytes for intermediate products, which no result depends on."""
+    def __init__(
+        self,
+        first_labels: Tensor,
+        protocol: PropagationProtocol,
+        workspace: int = WORKSPACE,
+        shared: SharedMatches | None = None,
+    ) -> None:
         if first_labels.ndim != 3 or not first_labels.is_floating_point():
             raise ValueError(
                 f"first_labels must be (L, h, w) float, got {tuple(first_labels.shape)} {first_labels.dtype}"
@@ -80,9 +101,11 @@ class LabelPropagator:
         self.workspace = workspace
         self.frame = 0
         self._first_labels = first_labels
+        self._shared = shared
         self._neighbourhood = Neighbourhood(protocol.radius, protocol.neighbourhood)
         self._memory: ReferenceMemory | None = None  # made when the first features tell their size
-        self._everywhere: ReferenceMemory | None = None  # frame 0, where the neighbourhood does not restrict it
+        self._everywhere: dict[int, ReferenceMemory] = {}  # start frames that no neighbourhood restricts
+        self._starting: dict[int, Tensor] = {}  # start frame → which channels start there, with "own-context"
 
     @torch.no_grad()
     def step(self, features: Tensor, entering: Tensor | None = None) -> Tensor:
@@ -105,9 +128,14 @@ class LabelPropagator:
             labels = self._first_labels.to(features) if self.frame == 0 else self._propagate(query)
         hard = self.protocol.label_feedback == "hard" and self.frame > 0
         fed_back = _harden(labels, self.protocol.feature_stride) if hard else labels
+        own_context = self.protocol.entering == "own-context"
+        if own_context and (self.frame == 0 or entering is not None):
+            mask = labels if entering is None else entering.to(labels)
+            self._starting[self.frame] = (mask > 0).flatten(1).any(1).to(mask)
         if entering is not None:
+            enter = _enter_softly if own_context else _enter
             entering = entering.to(labels)
-            labels, fed_back = _enter(labels, entering), _enter(fed_back, entering)
+            labels, fed_back = enter(labels, entering), enter(fed_back, entering)
         if not labels.isfinite().all():
             raise ValueError(f"the labels of frame {self.frame} are not finite: look for NaN in features and labels")
         self._remember(query, fed_back)
@@ -116,29 +144,59 @@ class LabelPropagator:
 
     def _propagate(self, query: Tensor) -> Tensor:
         protocol = self.protocol
-        average = self._average_all if protocol.topk is None else self._average_best
-        labels = average(query).permute(2, 0, 1).contiguous()
+        if protocol.topk is None:
+            average = self._average_all(query)
+        elif self._starting:
+            own = [self._average_best(query, start) * channels for start, channels in self._starting.items()]
+            average = torch.stack(own).sum(0)
+        else:
+            average = self._average_best(query)
+        labels = average.permute(2, 0, 1).contiguous()
         if protocol.normalise_labels:
             labels = labels / labels.sum(0, keepdim=True).clamp_min(1e-12)
         if protocol.foreground_gain != 1:
             labels[1:] *= protocol.foreground_gain
         return labels
 
-    def _average_best(self, query: Tensor) -> Tensor:
+    def _average_best(self, query: Tensor, start: int = 0) -> Tensor:
         """(h, w, C) → (h, w, L): the softmax over the top-k of all references together."""
-        topk = self.protocol.topk or 0
-        found = []
-        for memory, frames, neighbourhood in self._sources():
-            slots = memory.slots(frames)
-            found.append((memory, *best_matches(query, memory.keys, slots, neighbourhood, topk, self.workspace)))
-        products = torch.cat([values for _, values, _ in found], dim=2).flatten(0, 1).to(self._label_dtype)
-        top, choice = products.topk(min(topk, products.shape[1]), dim=1)
-        weights = (top / self.protocol.temperature).softmax(1)
-        weights = torch.zeros_like(products).scatter_(1, choice, weights)
-        average = torch.zeros_like(found[0][0].labels[:, :, 0])
-        for (memory, _, places), part in zip(found, weights.split([v.shape[2] for _, v, _ in found], 1), strict=True):
+        ties = self.protocol.topk_ties == "kept"
+        sources, count = self._sources(start), (self.protocol.topk or 0) + ties
+        found, products, last = self._best(query, sources, count, start)
+        while ties and any(v.shape[2] == count and (v.amin(2).flatten() >= last).any() for v, _ in found):
+            count *= 2  # all that were found are tied with the last of the top-k: there may be more
+            found, products, last = self._best(query, sources, count, start)
+        logits = products.masked_fill(products < last[:, None], -torch.inf) if ties else products
+        top, choice = logits.topk(min(count if ties else self.protocol.topk or 0, logits.shape[1]), dim=1)
+        weights = torch.zeros_like(products).scatter_(1, choice, (top / self.protocol.temperature).softmax(1))
+        average = torch.zeros_like(sources[0][0].labels[:, :, 0])
+        parts = weights.split([values.shape[2] for values, _ in found], 1)
+        for (memory, _, _), (_, places), part in zip(sources, found, parts, strict=True):
             average += memory.weighted_labels(places, part)
         return average
+
+    def _best(
+        self, query: Tensor, sources: list[Searched], count: int, start: int
+    ) -> tuple[list[tuple[Tensor, Tensor]], Tensor, Tensor]:
+        """Return `count` matches in each source, all their products (h · w, n), and the top-k's last one (h · w,)."""
+        found = []
+        for number, (memory, frames, neighbourhood) in enumerate(sources):
+            references = memory.slots(frames)
+            search = partial(self._search, query, memory.keys, references, neighbourhood)
+            if self._shared is None:
+                found.append(search(count))
+            else:
+                found.append(self._shared.find(self.frame, (start, number), search))
+        products = torch.cat([values for values, _ in found], dim=2).flatten(0, 1).to(self._label_dtype)
+        if self.protocol.topk_ties == "cut":
+            return found, products, products.new_empty(0)
+        top = products.topk(min(self.protocol.topk or 0, products.shape[1]), dim=1).values
+        return found, products, top.amin(1).clamp_min(torch.finfo(top.dtype).min)
+
+    def _search(
+        self, query: Tensor, keys: Tensor, references: Tensor, neighbourhood: Neighbourhood, topk: int
+    ) -> tuple[Tensor, Tensor]:
+        return best_matches(query, keys, references, neighbourhood, topk, self.workspace)
 
     def _average_all(self, query: Tensor) -> Tensor:
         """(h, w, C) → (h, w, L): the softmax over all neighbours in all references."""
@@ -164,26 +222,35 @@ class LabelPropagator:
             self.workspace,
         )
 
-    def _sources(self) -> list[tuple["ReferenceMemory", list[int], Neighbourhood]]:
-        """Reference frames of the current frame, with the memory that holds them and where they are looked at."""
+    def _sources(self, start: int = 0) -> list[Searched]:
+        """Return what the current frame searches in the context of a start frame."""
         if self._memory is None:
             raise ValueError("step has not seen frame 0")
-        frames = reference_frames(self.protocol, self.frame)
-        if self._everywhere is None:
-            return [(self._memory, frames, self._neighbourhood)]
-        everywhere = (self._everywhere, frames[:1], Neighbourhood(None))
-        return [everywhere, (self._memory, frames[1:], self._neighbourhood)] if frames[1:] else [everywhere]
+        frames = reference_frames(self.protocol, self.frame, start)
+        if start not in self._everywhere:
+            return [Searched(self._memory, frames, self._neighbourhood)]
+        everywhere = Searched(self._everywhere[start], frames[:1], Neighbourhood(None))
+        return [everywhere, Searched(self._memory, frames[1:], self._neighbourhood)] if frames[1:] else [everywhere]
 
     def _remember(self, query: Tensor, labels: Tensor) -> None:
         protocol = self.protocol
         if self._memory is None:
             self._label_dtype = labels.dtype
-            self._memory = ReferenceMemory(*kept_frames(protocol), query, labels)
-            if looks_everywhere(protocol):
-                self._everywhere = ReferenceMemory((0,), 0, query, labels)
-        if self._everywhere is not None:
-            self._everywhere.write(self.frame, query, labels)
+            self._memory = self._room(*kept_frames(protocol), query, labels, -1)
+        if looks_everywhere(protocol) and (self.frame == 0 or self.frame in self._starting):
+            self._everywhere[self.frame] = self._room((self.frame,), 0, query, labels, self.frame)
+            self._everywhere[self.frame].write(self.frame, query, labels)
         self._memory.write(self.frame, query, labels)
+
+    def _room(
+        self, lasting: tuple[int, ...], recent: int, query: Tensor, labels: Tensor, number: int
+    ) -> ReferenceMemory:
+        """Return a new memory, over the keys of the group's memory of this number where matches are shared."""
+        keys = None if self._shared is None else self._shared.keys.get(number)
+        memory = ReferenceMemory(lasting, recent, query, labels, keys)
+        if self._shared is not None:
+            self._shared.keys[number] = memory.keys
+        return memory
 
     def _check(self, features: Tensor, entering: Tensor | None) -> None:
         shape = self._first_labels.shape
@@ -244,6 +311,12 @@ def _enter(labels: Tensor, entering: Tensor) -> Tensor:
     starts = (entering > 0).flatten(1).any(1)
     remaining = labels * (1 - entering.sum(0).clamp(0, 1))
     return torch.where(starts[:, None, None], entering, remaining)
+
+
+def _enter_softly(labels: Tensor, entering: Tensor) -> Tensor:
+    """HVC's rule: what enters is weighted by its own sum at the place, so that soft edges are squared."""
+    total = entering.sum(0)
+    return labels * (1 - total) + entering * total
 
 
 def _harden(labels: Tensor, stride: int) -> Tensor:

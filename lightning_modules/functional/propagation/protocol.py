@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from typing import Literal
 
 from ..protocol import Source
+from .resampling import Filter, Nearest
 from .sizing import NetworkInput
 from .sources import SOURCES
 
@@ -17,11 +18,16 @@ class PropagationProtocol(NetworkInput):
     `named` says so; `vidcorr` holds this project's own choices, for every benchmark.
 
     Attributes:
+        resized_data: (height, width) to which frames and annotations are brought first, by Pillow's nearest pixel, the
+            frames then saved as JPEG (quality 75) and read again; masks are decoded and scored at this size. None: the
+            data are taken as they are.
         context: number of preceding frames that are references beside the first one; 0 or more.
         topk: matches kept per query over all reference frames together; the softmax is over these. None: all.
         temperature: divides the dot products before the softmax; above 0.
         radius: of the neighbourhood, in feature cells; None: everywhere.
-        neighbourhood: "circle" keeps Euclidean distance < radius, "square" keeps |dy| and |dx| <= radius.
+        neighbourhood: "circle" keeps Euclidean distance < radius, "disc" distance <= radius, "square" |dy| and |dx| <=
+            radius.
+        topk_ties: "cut": exactly topk matches, of equal ones any; "kept": all that equal the last of them too (DINO).
         first_frame_masked: whether the neighbourhood also restricts the lasting copy of frame 0.
         repeat_first: "in_window": frame 0 counts once more while it is among the preceding frames (VFS); "padding":
             also once more for every preceding frame before the start of the video (CRW); "never": once (DINO).
@@ -36,14 +42,22 @@ class PropagationProtocol(NetworkInput):
         feature_normalisation: "l2" over the channels (eps 1e-12) or "raw".
         feature_stride: input pixels per feature cell.
         precision: data type of features and labels while they propagate.
-        label_encoding: annotation to feature grid: "nearest" (Pillow's pixel), "bilinear" (of the one-hot map), or
+        entering: labels of objects that start later "overwrite" what was propagated; or, with "own-context", each start
+            frame has references of its own, from itself on, and what they give is added up (HVC).
+        label_encoding: annotation to feature grid: "nearest" (Pillow's pixel), "nearest-exact" (under the cell's
+            centre), "bilinear" and "bilinear-aligned" (of the one-hot map, between pixel centres or corners), or
             "strided" (every feature_stride-th pixel from the corner).
+        label_size: the annotation is coded at its own size ("annotation"), or first brought to the "input" size by
+            OpenCV's nearest pixel.
         label_feedback: "soft" labels, or "hard": the argmax at input size, sampled as by "strided".
         label_rescaling: min-max of each up-sampled channel over the image before the argmax.
         label_rescaling_floor: a channel is rescaled only where its maximum is above this.
         decoding_size: the argmax is taken at the "annotation" size, or at the "input" size (feature map times stride),
             whose result is then resized by nearest pixel.
-        decoding_filter: how soft labels are up-sampled to that size: "bilinear" (align_corners False) or "nearest".
+        decoding_filter: how soft labels are up-sampled to that size: "bilinear" (align_corners False),
+            "bilinear-aligned" (align_corners True) or "nearest".
+        decoding_nearest: whose nearest pixel the argmax at the input size is resized by, see `Nearest`.
+        first_frame: the mask of frame 0 that comes out: the one "given", or the "decoded" labels.
         keypoint_sigma: standard deviation of a joint's Gaussian.
         keypoint_unit: of keypoint_sigma: "pixel" of the input or "cell" of the feature map.
         keypoint_topk: number of best places whose weighted mean is the joint.
@@ -59,7 +73,8 @@ class PropagationProtocol(NetworkInput):
     topk: int | None
     temperature: float
     radius: float | None
-    neighbourhood: Literal["circle", "square"] = "circle"
+    neighbourhood: Literal["circle", "disc", "square"] = "circle"
+    topk_ties: Literal["cut", "kept"] = "cut"
     first_frame_masked: bool = True
     repeat_first: Literal["in_window", "padding", "never"] = "in_window"
     references: tuple[int, ...] | None = None
@@ -72,17 +87,22 @@ class PropagationProtocol(NetworkInput):
     feature_normalisation: Literal["l2", "raw"] = "l2"
     feature_stride: int = 8
     precision: Literal["float32", "float64", "float16", "bfloat16"] = "float32"
-    label_encoding: Literal["nearest", "bilinear", "strided"] = "nearest"
+    entering: Literal["overwrite", "own-context"] = "overwrite"
+    label_encoding: Literal["nearest", "nearest-exact", "bilinear", "bilinear-aligned", "strided"] = "nearest"
+    label_size: Literal["annotation", "input"] = "annotation"
     label_feedback: Literal["soft", "hard"] = "soft"
     label_rescaling: bool = True
     label_rescaling_floor: float = 0.0
     decoding_size: Literal["annotation", "input"] = "annotation"
-    decoding_filter: Literal["bilinear", "nearest"] = "bilinear"
+    decoding_filter: Filter = "bilinear"
+    decoding_nearest: Nearest = "pillow"
+    first_frame: Literal["given", "decoded"] = "given"
     keypoint_sigma: float = 4.0
     keypoint_unit: Literal["pixel", "cell"] = "pixel"
     keypoint_topk: int = 5
     keypoint_grid: Literal["input", "feature"] = "input"
     keypoint_counting: Literal["prediction-visible", "crw", "ground-truth"] = "prediction-visible"
+    resized_data: tuple[int, int] | None = None
 
     @classmethod
     def sources(cls) -> Mapping[str, Source]:
@@ -91,6 +111,7 @@ class PropagationProtocol(NetworkInput):
 
     def _ranges(self) -> dict[str, tuple[bool, str]]:
         circle = self.neighbourhood == "circle"
+        from_one_frame = not self.first_frame_masked and self.repeat_first == "padding" and self.references is None
         everything_in_square = self.topk is None and self.radius is not None and self.neighbourhood == "square"
         return super()._ranges() | {
             "context": (
@@ -119,6 +140,12 @@ class PropagationProtocol(NetworkInput):
                 self.border == "exclude" or everything_in_square,
                 "'exclude' unless the neighbourhood is a square with topk=None",
             ),
+            "entering": (
+                self.entering == "overwrite" or (from_one_frame and self.topk is not None),
+                "'overwrite' unless repeat_first is 'padding', the first frame is not masked and topk is a number",
+            ),
+            "resized_data": (self.resized_data is None or min(self.resized_data) >= 1, "(height, width), or None"),
+            "topk_ties": (self.topk_ties == "cut" or self.topk is not None, "'cut' without a topk"),
             "mixture_threshold": (0 <= self.mixture_threshold <= 1, "in [0, 1]"),
             "foreground_gain": (self.foreground_gain > 0, "above 0"),
             "feature_stride": (self.feature_stride >= 1, "1 or more pixels"),

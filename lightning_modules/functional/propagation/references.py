@@ -7,51 +7,67 @@ from torch import Tensor
 from .protocol import PropagationProtocol
 
 
-def reference_frames(protocol: PropagationProtocol, frame: int) -> list[int]:
-    """Numbers of the frames that `frame` refers to; the first-frame copy comes first, a repeated one counts again."""
+def reference_frames(protocol: PropagationProtocol, frame: int, start: int = 0) -> list[int]:
+    """Return the numbers of the frames that `frame` refers to; one that stands there twice counts twice.
+
+    Args:
+        protocol: whose rule it is.
+        frame: number of the frame.
+        start: the first frame of the context, whose lasting copy comes first: 0, or that in which an object starts.
+    """
     if protocol.references is not None:
         chosen = {r if r >= 0 else frame + r for r in protocol.references}
         return sorted(f for f in chosen if 0 <= f < frame)
     window = range(frame - protocol.context, frame)
     if protocol.repeat_first == "padding":
-        return [0] + [max(f, 0) for f in window]
+        return [start] + [max(f, start) for f in window]
     first_recent = 1 if protocol.repeat_first == "never" else 0
     return [0] + [f for f in window if f >= first_recent]
 
 
 def kept_frames(protocol: PropagationProtocol) -> tuple[tuple[int, ...], int]:
-    """Frames that stay references to the end, and how many of the latest others can still be one."""
+    """Return the frames that stay references to the end, and how many of the latest others can still be one."""
     if protocol.references is not None:
         return tuple(f for f in protocol.references if f >= 0), max(0, -min(protocol.references))
     return () if looks_everywhere(protocol) else (0,), protocol.context
 
 
 def looks_everywhere(protocol: PropagationProtocol) -> bool:
-    """Whether the lasting copy of frame 0 is looked at outside the neighbourhood, and so is kept by itself."""
+    """Return whether the lasting copy of frame 0 is looked at everywhere, and so is kept by itself."""
     return protocol.references is None and not protocol.first_frame_masked and protocol.radius is not None
 
 
 class ReferenceMemory:
     """Features and labels of some lasting frames and of the latest `recent` others, place by place.
 
+    Args:
+        lasting: numbers of the lasting frames.
+        recent: number of others.
+        features: (h, w, C) of a frame, for its shape and type.
+        labels: (L, h, w) of a frame, for their shape and type.
+        keys: those of another memory of the same frames, which alone writes them; None: keys of its own.
+
     Attributes:
         keys: (h, w, S, C).
         labels: (h, w, S, L).
     """
 
-    def __init__(self, lasting: tuple[int, ...], recent: int, features: Tensor, labels: Tensor) -> None:
-        """Room for frames whose features are (h, w, C) and labels (L, h, w)."""
+    def __init__(
+        self, lasting: tuple[int, ...], recent: int, features: Tensor, labels: Tensor, keys: Tensor | None = None
+    ) -> None:
         self._lasting = sorted(set(lasting))
         self._recent = recent
         height, width, channels = features.shape
         size = len(self._lasting) + recent
-        self.keys = features.new_empty(height, width, size, channels)
+        self._owns_keys = keys is None
+        self.keys = features.new_empty(height, width, size, channels) if keys is None else keys
         self.labels = labels.new_empty(height, width, size, len(labels))
 
     def write(self, frame: int, features: Tensor, labels: Tensor) -> None:
         """Take a frame's features (h, w, C) and labels (L, h, w), if it can become a reference."""
         if frame in self._lasting or self._recent > 0:
-            self.keys[:, :, self._slot(frame)] = features
+            if self._owns_keys:
+                self.keys[:, :, self._slot(frame)] = features
             self.labels[:, :, self._slot(frame)] = labels.permute(1, 2, 0)
 
     def slots(self, frames: list[int]) -> Tensor:

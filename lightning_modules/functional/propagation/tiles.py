@@ -16,11 +16,11 @@ STRIP = 8  # query columns of a tile: wider wastes products, narrower starves th
 class Neighbourhood:
     """Key places within `radius` feature cells of a query place; all places if `radius` is None.
 
-    "circle" keeps Euclidean distance < radius, "square" keeps |dy| <= radius and |dx| <= radius.
+    "circle" keeps Euclidean distance < radius, "disc" distance <= radius, "square" |dy| <= radius and |dx| <= radius.
     """
 
     radius: float | None
-    shape: Literal["circle", "square"] = "circle"
+    shape: Literal["circle", "disc", "square"] = "circle"
 
     @property
     def reach(self) -> int | None:
@@ -36,7 +36,8 @@ class Neighbourhood:
         axis = torch.arange(-self.reach, self.reach + 1, device=device)
         if self.shape == "square":
             return torch.ones(len(axis), len(axis), dtype=torch.bool, device=device)
-        return axis[:, None] ** 2 + axis**2 < self.radius**2
+        squared = axis[:, None] ** 2 + axis**2
+        return squared < self.radius**2 if self.shape == "circle" else squared <= self.radius**2
 
 
 @dataclasses.dataclass(frozen=True)

@@ -3,6 +3,7 @@
 import csv
 import json
 import multiprocessing
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from torch import nn
 from torch.utils.data import DataLoader
 
 from callbacks import BestCheckpoint, LastCheckpoint, OtbBenchmark
+from callbacks.benchmarks.evaluation import Evaluation
 from callbacks.metrics import TrackingSuccess
 from cli import main
 from datamodules.datasets import Otb
@@ -220,11 +222,11 @@ def test_a_network_that_diverged_is_not_scored(root: Path, tmp_path: Path) -> No
 def test_after_a_run_nothing_of_it_is_held(root: Path, tmp_path: Path) -> None:
     benchmark = OtbBenchmark(root, None, sequences_at_once=2)
     benchmark.evaluate(colour(), tmp_path)
-    assert not hasattr(benchmark, "tracker")
+    assert not any(isinstance(value, nn.Module | Evaluation) for value in vars(benchmark).values())
     assert len(benchmark.overlays) == len(benchmark.sequences)
     with pytest.raises(ValueError, match="no finite"):
         benchmark.evaluate(Diverged(), tmp_path)
-    assert benchmark._episodes == []
+    assert not [thread for thread in threading.enumerate() if "ThreadPoolExecutor" in thread.name]
 
 
 class Diverged(nn.Module):

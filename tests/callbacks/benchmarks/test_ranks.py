@@ -11,7 +11,7 @@ import torch
 import torch.distributed as dist
 
 from callbacks.benchmarks.ranks import BenchmarkError, Ranks, share_out
-from datamodules.synthetic import write_jhmdb, write_vip, write_youtube_vos
+from datamodules.synthetic import write_jhmdb, write_tap_vid, write_vip, write_youtube_vos
 from tests.helpers import benchmark_ranks
 
 
@@ -95,7 +95,8 @@ def test_the_benchmark_scores_the_same_to_the_last_bit_over_any_ranks(davis_root
 
 
 @pytest.mark.parametrize(
-    ("kind", "write"), [("youtube_vos", write_youtube_vos), ("jhmdb", write_jhmdb), ("vip", write_vip)]
+    ("kind", "write"),
+    [("youtube_vos", write_youtube_vos), ("jhmdb", write_jhmdb), ("vip", write_vip), ("tap_vid", write_tap_vid)],
 )
 def test_every_benchmark_scores_the_same_over_two_ranks(tmp_path, kind, write):
     frames = 16 if kind == "youtube_vos" else 3

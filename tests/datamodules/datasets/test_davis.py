@@ -204,4 +204,4 @@ def test_more_objects_than_a_byte_holds(root: Path) -> None:
 
 def test_broken_mask(root: Path) -> None:
     mask_path(root, 4).write_bytes(b"not a picture")
-    assert "00004.png: not a readable picture" in refused(root)
+    assert "00004.png: cannot be decoded as a mask" in refused(root)

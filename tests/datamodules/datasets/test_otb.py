@@ -71,7 +71,7 @@ def test_a_byte_order_mark_is_read_over_and_other_encodings_are_refused(tmp_path
     path.write_text(text, encoding="utf-8-sig")
     assert Otb(tmp_path, None)[0].boxes[0].tolist() == [1, 1, 2, 2]
     path.write_text(text, encoding="utf-16")
-    with pytest.raises(DataError, match=r"groundtruth_rect.txt: no text in UTF-8 .*save it as UTF-8"):
+    with pytest.raises(DataError, match=r"groundtruth_rect.txt: not text in UTF-8 .*save it as UTF-8"):
         Otb(tmp_path, None)
 
 

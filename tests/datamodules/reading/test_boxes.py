@@ -48,7 +48,7 @@ def test_a_byte_order_mark_is_read_over_and_other_encodings_are_refused(tmp_path
     path.write_text("8\n\n7.5\n", encoding="utf-8-sig")
     assert read_numbers(path, ("part",)).tolist() == [[8], [7.5]]
     path.write_text("8\n7\n", encoding="utf-16")
-    with pytest.raises(DataError, match=r"cover.label: no text in UTF-8 \(.*\); save it as UTF-8"):
+    with pytest.raises(DataError, match=r"cover.label: not text in UTF-8 \(.*\); save it as UTF-8"):
         read_numbers(path, ("part",))
     path.write_text("8\n7 7\n")
     with pytest.raises(DataError, match=r"cover.label: line 2 is '7 7'; expected part"):

@@ -88,7 +88,7 @@ def test_a_run_that_is_left_kills_what_hangs():
 ORPHANS = """
 import os, sys
 from datamodules.tools.parallel import in_processes
-from tests.datamodules.test_parallel import act
+from tests.datamodules.tools.test_parallel import act
 from functools import partial
 for _, pid in in_processes(partial(act, 3), [("pid", 0), ("hang", 0), ("hang", 1)], 2, timeout=100):
     print(pid, flush=True)

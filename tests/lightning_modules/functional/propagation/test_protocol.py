@@ -47,7 +47,9 @@ def test_what_else_the_sources_do() -> None:
 def test_own_choices_exist_for_every_benchmark_and_nowhere_else() -> None:
     for benchmark in ("davis", "youtube_vos", "vip", "jhmdb"):
         assert PropagationProtocol.named("vidcorr", benchmark).name == "vidcorr"
-    with pytest.raises(ValueError, match=r"'vfs' defines no values for 'youtube_vos' .*; use liir or vidcorr"):
+    with pytest.raises(
+        ValueError, match=r"'vfs' defines no values for 'youtube_vos' .*; use one of liir, dinov3, vidcorr"
+    ):
         PropagationProtocol.named("vfs", "youtube_vos")
     with pytest.raises(ValueError, match="liir-reference"):
         PropagationProtocol.named("vfs2")
@@ -55,19 +57,35 @@ def test_own_choices_exist_for_every_benchmark_and_nowhere_else() -> None:
 
 def test_input_sizes_of_the_named_protocols() -> None:
     """Pinned here, apart from the tables: a wrong size moves every score and no other test sees it."""
-    sizes = {
-        (name, benchmark): protocol.input_size or protocol.input_padding
+    sizes: dict[tuple[str, str], Any] = {
+        (name, benchmark): PropagationProtocol.named(name, benchmark).input_size
         for name, source in SOURCES.items()
         for benchmark in source.values
-        for protocol in [PropagationProtocol.named(name, benchmark)]
     }
-    assert sizes == {
-        ("vfs", "davis"): 1, ("vfs", "vip"): (560, 560), ("vfs", "jhmdb"): (320, 320),
-        ("vfs-r50", "davis"): 1, ("crw", "davis"): 1, ("dino", "davis"): 480,
-        ("liir", "davis"): 4, ("liir", "youtube_vos"): 480, ("liir", "vip"): (560, 560), ("liir", "jhmdb"): (320, 320),
-        ("liir-reference", "davis"): 4,
-        ("vidcorr", "davis"): 1, ("vidcorr", "youtube_vos"): 1, ("vidcorr", "vip"): 1, ("vidcorr", "jhmdb"): (320, 320),
+    davis = {
+        "vfs": None, "vfs-r50": None, "crw": None, "hvc": None, "spa-then-temp": None, "liir": None,
+        "liir-reference": None, "vidcorr": None, "dino": 480, "rsp": 480, "dift-sd": 480, "dift-adm": 480,
+        "dinov3": 960, "cropmae": (480, 880), "catmae-16": (480, 880), "catmae-8": (480, 880), "rvm": (480, 880),
     }  # fmt: skip
+    vip = {
+        "vfs": (560, 560), "liir": (560, 560), "spa-then-temp": (560, 560), "crw": (320, 320), "cropmae": 880,
+        "rvm": (448, 880), "vidcorr": None,
+    }  # fmt: skip
+    joints = dict.fromkeys(("vfs", "liir", "spa-then-temp", "crw", "cropmae", "rvm", "vidcorr"), (320, 320))
+    others = {("liir", "youtube_vos"): 480, ("vidcorr", "youtube_vos"): None}
+    others |= {("dinov3", "youtube_vos"): 960, ("dinov3", "mose"): 960}
+    tables = {"davis": davis, "vip": vip, "jhmdb": joints}
+    assert sizes == others | {(name, b): size for b, table in tables.items() for name, size in table.items()}
+    liir = PropagationProtocol.named("liir")
+    assert (liir.input_padding, PropagationProtocol.named("liir-reference").input_padding) == (4, 4)
+    cropmae = PropagationProtocol.named("cropmae", "vip")
+    assert (cropmae.input_side, cropmae.input_multiple, cropmae.input_rounding) == ("long", 64, "floor")
+    dino, dift = PropagationProtocol.named("dino"), PropagationProtocol.named("dift-sd")
+    assert (dino.input_multiple, dift.input_multiple, dino.input_rounding) == (64, 32, "floor")
+    dinov3 = PropagationProtocol.named("dinov3")
+    assert (dinov3.input_multiple, dinov3.input_rounding) == (16, "ceil")
+    copies = {name for name in SOURCES if PropagationProtocol.named(name).resized_data}
+    assert copies == {"cropmae", "catmae-16", "catmae-8", "rsp"}
 
 
 def test_what_a_source_does_not_state_is_said_to_be_inferred() -> None:
@@ -88,17 +106,20 @@ def test_liir_is_the_same_on_all_data_sets_but_for_the_size() -> None:
 def test_every_rule_is_in_the_digest() -> None:
     protocol = anonymous()
     others: dict[str, Any] = {
-        "name": "y", "context": 3, "topk": None, "temperature": 0.08, "radius": None, "neighbourhood": "square",
+        "name": "y", "context": 3, "topk": None, "topk_ties": "kept", "temperature": 0.08,
+        "radius": None, "neighbourhood": "square",
         "first_frame_masked": False, "repeat_first": "never", "references": [0, -1], "mixture_threshold": 0.2,
         "mixture_width": "moments", "normalise_labels": True, "foreground_gain": 1.05, "feature_normalisation": "raw",
         "feature_stride": 4, "precision": "bfloat16", "label_encoding": "strided", "label_feedback": "hard",
         "label_rescaling": False, "label_rescaling_floor": 0.1, "decoding_size": "input", "decoding_filter": "nearest",
+        "decoding_nearest": "opencv", "first_frame": "decoded", "label_size": "input", "resized_data": [4, 4],
         "input_size": 240, "input_side": "long", "input_multiple": 8, "input_rounding": "ceil", "input_padding": 4,
-        "input_filter": "opencv-linear", "rgb_mean": [0.2, 0.2, 0.2], "rgb_std": [0.2, 0.2, 0.2],
+        "input_filter": "opencv-linear", "position_embedding": "dino",
+        "rgb_mean": [0.2, 0.2, 0.2], "rgb_std": [0.2, 0.2, 0.2],
         "keypoint_sigma": 0.5, "keypoint_unit": "cell", "keypoint_topk": 3, "keypoint_grid": "feature",
         "keypoint_counting": "crw",
     }  # fmt: skip
-    rest = {"mixture_components", "border"}  # these need other fields as well
+    rest = {"mixture_components", "border", "entering"}  # these need other fields as well
     assert others.keys() | rest == {field.name for field in dataclasses.fields(protocol)}
     digests = {anonymous(**{field: value}).digest() for field, value in others.items()}
     liir = PropagationProtocol.named("liir")
@@ -121,7 +142,7 @@ def test_fields_go_through_json() -> None:
         ({"temperature": 0.0}, "temperature"),
         ({"radius": 0}, "above 0 feature cells for a circle"),
         ({"radius": -1, "neighbourhood": "square"}, "0 or more feature cells for a square"),
-        ({"neighbourhood": "round"}, "circle, square"),
+        ({"neighbourhood": "round"}, "circle, disc, square"),
         ({"repeat_first": "padding", "context": 0}, "padding"),
         ({"references": ()}, "references"),
         ({"references": (-3,)}, "0 or -1"),

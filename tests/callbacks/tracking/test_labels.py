@@ -1,4 +1,4 @@
-"""What the benchmarks by label propagation share: the view of the extractor, the input's size, padding that is cut."""
+"""The engine of label propagation: the view of the extractor, the input's size, padding that is cut."""
 
 import json
 
@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from PIL import Image
 
 from callbacks import DavisBenchmark, YoutubeVosBenchmark
-from callbacks.tracking.label_propagation import propagate_video, view_for
+from callbacks.tracking.labels import LabelTracker, view_for
 from cli import main
 from lightning_modules.backbones import build_encoder, build_feature_extractor
 from lightning_modules.functional import PropagationProtocol
@@ -17,6 +17,11 @@ from lightning_modules.functional.propagation.labels import decode_masks, encode
 from tests.helpers.still_videos import Patches, write_still_davis
 
 NEAREST = {"topk": 1, "radius": None}
+
+
+class Ones:
+    def encode(self, grid, protocol):
+        return torch.ones(1, *grid)
 
 
 def predictions(folder):
@@ -60,13 +65,45 @@ def test_the_extractor_sees_frames_at_the_protocols_size():
 
     protocol = PropagationProtocol("own", 1, 1, 1.0, None, input_size=(320, 320))
     frames = torch.randint(0, 256, (2, 3, 24, 32), dtype=torch.uint8)
-    labels = list(
-        propagate_video(Spy(), frames, lambda t, grid, p: torch.ones(1, *grid) if t == 0 else None, [protocol])
-    )
+    tracker = LabelTracker(Spy(), protocol)
+    annotated = zip(frames, [Ones(), None], strict=True)
+    labels = [tracked.labels for tracked in tracker.track(annotated, tracker.view((24, 32)))]
     assert [tuple(image.shape) for image in seen] == [(1, 3, 320, 320)] * 2
     assert labels[1][0].shape == (1, 20, 20)
     resized = F.interpolate(frames[:1].float() / 255, size=(320, 320), mode="bilinear")
     assert torch.allclose(seen[0], resized, atol=1e-6)
+
+
+def test_frames_come_back_with_their_annotation_and_labels_one_at_a_time():
+    """Nothing is read ahead: a frame is taken when its labels are asked for."""
+    taken = []
+
+    def frames():
+        for t in range(3):
+            taken.append(t)
+            yield torch.full((3, 32, 32), 10 * t, dtype=torch.uint8), given if t == 0 else None
+
+    given, tracker = Ones(), LabelTracker(Patches(8), PropagationProtocol("own", 1, 1, 1.0, None))
+    tracked = tracker.track(frames(), tracker.view((32, 32)))
+    first = next(tracked)
+    assert taken == [0]
+    assert first.annotation is given
+    second = next(tracked)
+    assert (int(second.frame[0, 0, 0]), second.annotation) == (10, None)
+    assert taken == [0, 1]
+
+
+def test_a_video_whose_first_frame_gives_nothing_is_refused():
+    tracker = LabelTracker(Patches(8), PropagationProtocol("own", 1, 1, 1.0, None))
+    with pytest.raises(ValueError, match="the first frame gives no annotation"):
+        next(tracker.track([(torch.zeros(3, 32, 32, dtype=torch.uint8), None)], tracker.view((32, 32))))
+
+
+def test_a_map_that_is_no_picture_is_refused(davis_root):
+    """The last stage of a classifier at 64 px: 2 × 2 cells, which would score next to nothing without a word."""
+    extractor = build_feature_extractor("raw_colour", stride=32)
+    with pytest.raises(ValueError, match="have 2 × 2 cells for a frame of 64 × 64 px: labels need at least 4 × 4"):
+        DavisBenchmark(davis_root).evaluate(extractor)
 
 
 @pytest.mark.parametrize("size", [(40, 61), (48, 64), (33, 49)])
@@ -100,7 +137,7 @@ def test_liirs_padding_keeps_its_strided_labels_in_place(tmp_path):
 
 @pytest.mark.parametrize(("spec", "stride"), [("timm:vit_small_patch16_224", 16), ("torchvision:resnet50", 8)])
 def test_any_backbone_runs_by_the_same_command(tmp_path, spec, stride):
-    root, out = write_still_davis(tmp_path / "davis", (40, 61)), tmp_path / "out"
+    root, out = write_still_davis(tmp_path / "davis", (56, 61)), tmp_path / "out"
     config = tmp_path / "benchmark.yaml"
     arguments = f"{{root: {root}, output_dir: {out}, changes: {{radius: 3, context: 1}}}}"
     config.write_text(f"trainer: {{callbacks+: [{{class_path: DavisBenchmark, init_args: {arguments}}}]}}")
@@ -109,7 +146,7 @@ def test_any_backbone_runs_by_the_same_command(tmp_path, spec, stride):
     results = json.loads((out / "results.json").read_text())
     assert results["protocol"]["feature_stride"] == stride
     assert 0 < results["scores"]["J&F-Mean"] <= 1
-    assert predictions(out)[-1].shape == (40, 61)
+    assert predictions(out)[-1].shape == (56, 61)
 
 
 def test_dinos_protocol_runs_a_vit_at_its_own_size(tmp_path):

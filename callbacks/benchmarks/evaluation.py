@@ -1,0 +1,108 @@
+"""The evaluation that a benchmark gives to `BenchmarkCallback`, and its outcome."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from ..pictures import Picture
+from ..pictures.film import Film
+from ..report import Chart
+from .ranks import Ranks
+
+OVERLAYS = 8
+"""Sequences whose overlays go to the logger."""
+
+Row = dict[str, Any]
+
+
+@dataclass
+class Run:
+    """One run of a benchmark, on one rank.
+
+    Attributes:
+        ranks: over which the sequences are dealt.
+        folder: where files go; None: nothing is written.
+        overlays: name → overlay of the first few sequences, for the logger.
+    """
+
+    ranks: Ranks
+    folder: Path | None = None
+    overlays: dict[str, Picture] = field(default_factory=dict)
+
+    @property
+    def gathering(self) -> dict[str, Any]:
+        """Arguments of a metric that gathers over the ranks by `over_ranks`."""
+        return {"process_group": self.ranks.group, "sync_on_compute": False}
+
+    def film(self, sequence: str, num_frames: int, kind: str = "") -> Film | None:
+        """Return the film of a sequence, or None where nothing is written; see `Film`."""
+        return None if self.folder is None else Film(self.folder, sequence, num_frames, kind)
+
+    def keep(self, name: str, overlay: Picture | None) -> None:
+        """Keep an overlay for the logger, of the first few sequences."""
+        if overlay is not None and len(self.overlays) < OVERLAYS:
+            self.overlays[name] = overlay
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a run found over all ranks.
+
+    Attributes:
+        scores: fractions, without the benchmark's name; with several stages `res4/J&F-Mean`.
+        rows: one for each sequence (and object), for per_sequence.csv.
+        charts: over all sequences, for the report.
+        plots: name → picture, for the folder of the run and the logger.
+    """
+
+    scores: dict[str, float]
+    rows: list[Row]
+    charts: Sequence[Chart] = ()
+    plots: Mapping[str, Picture] = field(default_factory=dict)
+
+
+class Evaluation(ABC):
+    """Track and score the sequences of one run on one rank."""
+
+    @abstractmethod
+    def run(self, sequences: Iterable[Any]) -> None:
+        """Evaluate the sequences of this rank, write their files and update the metrics."""
+
+    @abstractmethod
+    def compute(self) -> Outcome:
+        """Compute the metrics over all ranks; every rank calls it."""
+
+    def about(self) -> dict[str, Any]:
+        """Return what the scores depend on, for results.json: the protocol, seconds."""
+        return {}
+
+    def pack(self, folder: Path) -> None:  # noqa: B027 - most have none
+        """Write files that need those of all ranks; called on the first rank when all are done."""
+
+
+def over_ranks(metric: Any) -> tuple[dict[str, float], list[Row]]:
+    """Return scores and rows of a metric over all ranks, by one gather; no scores where there are no rows."""
+    with metric.sync_context():
+        rows = list(metric.rows())  # first, since `compute` leaves the metric with this rank's own rows
+        return (metric.compute() if rows else {}), rows
+
+
+def by_stage(stages: Sequence[str], found: Iterable[tuple[Mapping[str, float], Iterable[Row]]]) -> Outcome:
+    """Join the scores and rows of each stage; with several stages, their names lead the keys and the rows."""
+    scores: dict[str, float] = {}
+    rows: list[Row] = []
+    for stage, (of_stage, its_rows) in zip(stages, found, strict=True):
+        scores |= {f"{stage}/{key}" if stage else key: value for key, value in of_stage.items()}
+        rows += [{"Stage": stage, **row} if stage else row for row in its_rows]
+    return Outcome(scores, rows)
+
+
+def propagation_facts(tracker: Any) -> dict[str, Any]:
+    """Return the protocols of a `LabelTracker` and its seconds, for results.json."""
+    protocols = [{"digest": protocol.digest(), **protocol.fields()} for protocol in tracker.protocols]
+    return {
+        "protocol": protocols[0] if len(protocols) == 1 else protocols,
+        "seconds_of_rank_0": tracker.watch.rounded(),
+    }

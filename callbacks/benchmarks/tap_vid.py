@@ -1,0 +1,321 @@
+"""Point tracking on TAP-Vid by the features of an extractor."""
+
+import csv
+import logging
+from collections.abc import Iterable, Sequence
+from contextlib import ExitStack
+from io import StringIO
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import nn
+
+from datamodules.datasets import PointSequence, TapVid
+from datamodules.reading.writing import write_whole
+from lightning_modules.functional.points import PointProtocol
+
+from ..metrics.points import METRICS, THRESHOLDS, PointQueries, TapVidMetrics, sample_queries
+from ..pictures.film import Curve
+from ..pictures.tracks import overlay_tracks, rainbow
+from ..report import Chart
+from ..tracking.queries import PointTracker
+from ..tracking.record import SequenceRecord
+from .base import BenchmarkCallback
+from .evaluation import Evaluation, Outcome, Run, by_stage
+
+log = logging.getLogger(__name__)
+
+DRAWN = 40
+"""Tracks in a picture, evenly taken from all."""
+
+WORST = 5
+"""Tracks in the film of the worst."""
+
+WITHOUT_OCCLUSION = tuple(key for key in METRICS if key.startswith(("pts_within", "average_pts")))
+"""Measures of a protocol that has no occlusion rule: the others would only say how often points are visible."""
+
+SCORES = tuple(key for key in METRICS if not key.startswith("jaccard"))
+"""Measures that are logged; Jaccard at each threshold is in the files."""
+
+LIMIT = "grid_limit"
+"""Score of the true tracks moved to the nearest cell centre, `average_pts_within_thresh`: the limit of an argmax."""
+
+
+class TapVidBenchmark(BenchmarkCallback):
+    """Points followed on TAP-Vid (DAVIS, RGB-Stacking, Kinetics, RoboTAP, or one's own videos) without training.
+
+    Logs, as fractions, `tap_vid/average_pts_within_thresh` (δ_avg), `tap_vid/pts_within_1` … `_16`, and where the
+    protocol has an occlusion rule `tap_vid/average_jaccard` (AJ) and `tap_vid/occlusion_accuracy` (OA); beside them
+    `tap_vid/grid_limit`, the δ_avg that the feature grid allows an argmax.
+    A measure that is 0/0 in a video is left out of its mean; results.json names the video. Files: results.json,
+    per_sequence.csv, per_track.csv, `predictions/<video>.npz` (what the official function takes), overlays and films.
+
+    Paper: Doersch et al., TAP-Vid (NeurIPS 2022).
+
+    Args:
+        root: see `TapVid`.
+        protocol: name of a protocol (`fomo`, `tapir-matching`, `gmrw-chained`, `fgvc`, `vidcorr`) or a protocol.
+        changes: fields of the protocol to change, `{query_mode: strided}`; the protocol's name then says so.
+        predictions: write the predicted tracks.
+        kwargs: those of `BenchmarkCallback`: stage, stride, every_n_epochs, limit_sequences, output_dir, …
+
+    Raises:
+        DataError: when the data are first read, one line that names the file.
+        ValueError: for an unknown protocol, or changes out of range.
+    """
+
+    name = "tap_vid"
+    score_names = (*SCORES, LIMIT)
+    ranked_by = ("average_pts_within_thresh",)
+    text_columns = ("Queries",)
+    films_show = "tracks that were found; a cross where a point is said to be hidden; white, the truth"
+
+    def __init__(
+        self,
+        root: str | Path,
+        protocol: str | PointProtocol = "vidcorr",
+        changes: dict[str, Any] | None = None,
+        predictions: bool = True,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        if isinstance(protocol, str):
+            protocol = PointProtocol.named(protocol, "tap_vid")
+        self.root, self.predictions = root, predictions
+        self.protocol = protocol.with_changes(**changes) if changes else protocol
+
+    def read(self) -> Sequence[PointSequence]:
+        """Open the data set; see `BenchmarkCallback`."""
+        return TapVid(self.root)
+
+    def start(self, extractor: nn.Module, run: Run) -> Evaluation:
+        """Begin a run; see `BenchmarkCallback`."""
+        positions = {sequence.name: position for position, sequence in enumerate(self.sequences)}
+        tracker = PointTracker(extractor, self.protocol)
+        return TapVidEvaluation(tracker, run, positions, self.predictions)
+
+
+class TapVidEvaluation(Evaluation):
+    """Track the queries of each video and score them, for each map of the extractor.
+
+    Args:
+        tracker: with the protocols.
+        run: where files go.
+        positions: name of a video → its number in the data set.
+        predictions: write the predicted tracks.
+    """
+
+    def __init__(self, tracker: PointTracker, run: Run, positions: dict[str, int], predictions: bool) -> None:
+        self.tracker, self._run, self._positions = tracker, run, positions
+        self._predictions = predictions
+        mode = self._protocol.query_mode
+        stages = tracker.stages
+        self._metrics = [TapVidMetrics(mode, **run.gathering) for _ in stages]
+        self._limits = [TapVidMetrics(mode, **run.gathering) for _ in stages]
+        self._undefined: dict[str, Any] = {}
+        self._over_time = np.zeros((2 + len(THRESHOLDS), 0), np.int64)
+
+    @property
+    def _protocol(self) -> PointProtocol:
+        return self.tracker.protocols[-1]
+
+    def run(self, sequences: Iterable[PointSequence]) -> None:
+        """See `Evaluation`."""
+        for sequence in sequences:
+            self._one(sequence)
+
+    def _one(self, sequence: PointSequence) -> None:
+        protocol = self._protocol
+        queries = sample_queries(
+            sequence.occluded, sequence.points * protocol.scored_size, protocol.query_mode, protocol.query_stride
+        )
+        both = protocol.query_mode == "strided"
+        found = self.tracker.track(sequence.frame, sequence.num_frames, queries.points, both)
+        truth = queries.points, queries.occluded, queries.tracks
+        where: dict[str, Any] = {"name": sequence.name, "position": self._positions[sequence.name]}
+        grids = zip(self.tracker.grids, self.tracker.protocols, strict=True)
+        for metric, limit, tracks, (grid, rules) in zip(self._metrics, self._limits, found, grids, strict=True):
+            metric.update(*truth, tracks.occluded.numpy(), tracks.points.numpy(), **where)
+            limit.update(*truth, queries.occluded, nearest_centres(queries.tracks, grid, rules.scored_size), **where)
+        for stage, tracks in zip(self.tracker.stages, found, strict=True):
+            self._write(sequence, queries, tracks.points.numpy(), tracks.occluded.numpy(), stage)
+        self._draw(sequence, queries, found[-1].points.numpy(), found[-1].occluded.numpy())
+
+    def _write(
+        self,
+        sequence: PointSequence,
+        queries: PointQueries,
+        points: NDArray[np.float64],
+        occluded: NDArray[np.bool_],
+        stage: str,
+    ) -> None:
+        if self._run.folder is None or not self._predictions:
+            return
+        folder = self._run.folder / stage / "predictions"
+        folder.mkdir(parents=True, exist_ok=True)
+        np.savez(
+            folder / f"{sequence.name}.npz",
+            query_points=queries.points,
+            tracks=points,
+            occluded=occluded,
+            target_points=queries.tracks,
+            target_occluded=queries.occluded,
+            trackgroup=queries.track,
+        )
+
+    def _draw(
+        self,
+        sequence: PointSequence,
+        queries: PointQueries,
+        points: NDArray[np.float64],
+        occluded: NDArray[np.bool_],
+    ) -> None:
+        """Count errors over time, and film the tracks, and the worst ones beside their truth."""
+        errors = np.linalg.norm(points - queries.tracks, axis=-1)
+        since = np.arange(sequence.num_frames) - queries.points[:, :1].round()
+        scored = ~queries.occluded & ((since > 0) if self._protocol.query_mode == "first" else (since != 0))
+        self._count(np.abs(since[scored]).astype(int), errors[scored])
+        folder = self._run.folder
+        if folder is None or not len(queries):
+            return
+        own = np.array(sequence.size[::-1]) / self._protocol.scored_size
+        chosen = np.unique(np.linspace(0, len(queries) - 1, DRAWN).round().astype(int))
+        mean = np.where(scored, np.minimum(errors, self._protocol.scored_size), 0).sum(1) / scored.sum(1).clip(1)
+        worst = np.sort(np.argsort(-mean, kind="stable")[:WORST])
+        curves = over_frames(errors, scored)
+        with ExitStack() as stack:
+            records = [
+                stack.enter_context(self._record(sequence, kind, queries, some, points * own, occluded, own))
+                for kind, some in (("", chosen), ("worst tracks", worst))
+            ]
+            for t in range(sequence.num_frames):
+                frame = sequence.frame(t)
+                for record in records:
+                    record.add(frame, [t])
+            for record in records:
+                record.close(curves)
+        self._run.keep(sequence.name, records[0].sheet)
+
+    def _record(
+        self,
+        sequence: PointSequence,
+        kind: str,
+        queries: PointQueries,
+        some: NDArray[np.int64],
+        points: NDArray[np.float64],
+        occluded: NDArray[np.bool_],
+        own: NDArray[np.float64],
+    ) -> SequenceRecord:
+        truth = queries.tracks[some] * own if kind else None
+        colours = rainbow(queries.points[some][:, [2, 1]])
+
+        def draw(frame: Any, t: int) -> NDArray[np.uint8]:
+            return overlay_tracks(frame, points[some], occluded[some], t, colours, truth, queries.occluded[some])
+
+        folder = self._run.folder
+        overlay = None if folder is None or kind else folder / "overlays" / f"{sequence.name}.png"
+        film = self._run.film(sequence.name, sequence.num_frames, kind)
+        return SequenceRecord(sequence.num_frames, draw, overlay=overlay, film=film)
+
+    def _count(self, since: NDArray[np.int64], errors: NDArray[np.float64]) -> None:
+        """Add up, by the distance in time from the query, the points that were scored and those within thresholds."""
+        longest = max(int(since.max(initial=0)) + 1, self._over_time.shape[1])
+        counts = [np.bincount(since, minlength=longest)]
+        counts += [np.bincount(since[errors < threshold], minlength=longest) for threshold in THRESHOLDS]
+        before = np.pad(self._over_time, ((0, 0), (0, longest - self._over_time.shape[1])))
+        self._over_time = before + np.stack([*counts, np.zeros(longest, np.int64)])
+
+    def compute(self) -> Outcome:
+        """See `Evaluation`."""
+        found = [self._of_stage(*pair) for pair in zip(self.tracker.stages, self._metrics, self._limits, strict=True)]
+        outcome = by_stage(self.tracker.stages, found)
+        chart = self._chart(self._run.ranks.gather(self._over_time))
+        return Outcome(outcome.scores, outcome.rows, [chart] if chart else [])
+
+    def _of_stage(
+        self, stage: str, metric: TapVidMetrics, limit: TapVidMetrics
+    ) -> tuple[dict[str, float], list[dict[str, Any]]]:
+        with metric.sync_context():
+            rows, undefined, tracks = metric.rows(), metric.undefined(), metric.per_track()
+            scores = metric.compute() if rows else {}
+        with limit.sync_context():
+            bound = limit.compute()["average_pts_within_thresh"] if rows else 0.0
+        kept = WITHOUT_OCCLUSION if self._protocol.occlusion == "none" else METRICS
+        if undefined and self._run.ranks.rank == 0:
+            self._tell_undefined(undefined)
+        self._undefined[stage] = {key: list(names) for key, names in undefined.items()}
+        if self._run.folder is not None and self._run.ranks.rank == 0:
+            write_tracks(self._run.folder / stage / "per_track.csv", tracks, kept)
+        rows = [{key: row[key] for key in ("Sequence", "Queries", *kept)} for row in rows]
+        return ({key: scores[key] for key in SCORES if key in kept} | {LIMIT: bound} if scores else {}), rows
+
+    def _tell_undefined(self, undefined: dict[str, tuple[str, ...]]) -> None:
+        names = sorted({name for videos in undefined.values() for name in videos})
+        log.warning(
+            "tap_vid: %d video(s) with nothing to score (0/0) in %s are left out of those means: %s",
+            len(names),
+            ", ".join(undefined),
+            ", ".join(names),
+        )
+
+    def _chart(self, counts: Sequence[NDArray[np.int64]]) -> Chart | None:
+        longest = max((count.shape[1] for count in counts), default=0)
+        total = np.zeros((len(self._over_time), longest), np.int64)
+        for count in counts:
+            total[:, : count.shape[1]] += count
+        if not total.any():
+            return None
+        frames = np.flatnonzero(total[0])
+        curves: dict[str, Curve] = {
+            f"within {threshold} px": (frames.tolist(), (total[1 + i, frames] / total[0, frames]).tolist())
+            for i, threshold in enumerate(THRESHOLDS)
+        }
+        return Chart("Error over time", "frames from the query", "visible points", curves)
+
+    def about(self) -> dict[str, Any]:
+        """Return the protocol, the feature grid and the videos with 0/0; see `Evaluation`."""
+        tracker = self.tracker
+        protocols = [{"digest": rules.digest(), **rules.fields()} for rules in tracker.protocols]
+        side = self._protocol.scored_size
+        grids = [
+            f"{height} x {width} cells of {side / height:g} x {side / width:g} px" for height, width in tracker.grids
+        ]
+        undefined = self._undefined if any(tracker.stages) else self._undefined.get("", {})
+        return {
+            "grid": grids[0] if len(grids) == 1 else grids,
+            "undefined": undefined,
+            "protocol": protocols[0] if len(protocols) == 1 else protocols,
+            "seconds_of_rank_0": tracker.watch.rounded(),
+        }
+
+
+def nearest_centres(tracks: NDArray[Any], grid: tuple[int, int], side: int) -> NDArray[np.float64]:
+    """Move x, y `(…, 2)` in pixels of a picture of `side` x `side` to the centre of the nearest of `grid` cells."""
+    cells = np.array(grid[::-1])
+    size = side / cells
+    return (np.clip(np.floor(tracks / size), 0, cells - 1) + 0.5) * size
+
+
+def over_frames(errors: NDArray[np.float64], scored: NDArray[np.bool_]) -> dict[str, Curve]:
+    """Return the fraction of scored points within 4 and 16 px in each frame; NaN where none is scored."""
+    total = scored.sum(0)
+    curves: dict[str, Curve] = {}
+    for threshold in (4, 16):
+        with np.errstate(invalid="ignore"):
+            curves[f"within {threshold} px"] = range(len(total)), ((errors < threshold) & scored).sum(0) / total
+    return curves
+
+
+def write_tracks(path: Path, tracks: dict[str, dict[str, NDArray[np.float64]]], keys: Sequence[str]) -> None:
+    """Write the scores of each query as CSV, videos in order and the worst queries of each first; 0/0 is empty."""
+    text = StringIO(newline="")
+    writer = csv.writer(text)
+    writer.writerow(["Sequence", "Query", *keys])
+    for name, scores in tracks.items():
+        for query in np.argsort(scores["average_pts_within_thresh"], kind="stable"):
+            values = (scores[key][query] for key in keys)
+            writer.writerow([name, int(query), *("" if np.isnan(value) else float(value) for value in values)])
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_whole(path, text.getvalue())

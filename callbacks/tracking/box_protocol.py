@@ -1,0 +1,97 @@
+"""Every number that moves a box-tracking score, as one frozen record."""
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lightning_modules.functional.protocol import EvaluationProtocol, Source
+
+VFS = Source(
+    code="xvjiarui/VFS @ 8e055cc: projects/siamfc-pytorch",
+    values={"otb": {}},
+    note="Exemplars of 120 px come from its code; SiamFC's paper, sections 3.2 and 4.1, has 127.",
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class TrackingProtocol(EvaluationProtocol):
+    """Every number that moves a tracking score; the defaults are those of VFS.
+
+    Paper: SiamFC, section 3.2 and 4.1; VFS, section 4.2, and its code.
+
+    Attributes:
+        name: without one, `vfs` and what differs from it: `vfs+stride=4`.
+        exemplar_size: side of the exemplar crop, pixels.
+        instance_size: side of the search crop, pixels.
+        context: margin around the target, as a fraction of height + width.
+        scales: number of search scales, odd.
+        scale_step: factor from one scale to the next.
+        scale_rate: weight of the found scale in the target's new size.
+        scale_penalty: factor on the responses of all scales but the middle one.
+        penalty_lowers: a response below 0 is multiplied by 2 - scale_penalty instead, so that a change of scale always
+            costs. VFS's code multiplies by scale_penalty there too: a change then pays, and boxes shrink frame by frame
+            until they vanish, which a fine-tune of few steps may come to.
+        window_influence: weight of the cosine window in the response.
+        stride: pixels of the search crop from one place of the response to the next.
+        dilated: whether the network's res4 and res5 have SiamFC's dilations in place of their strides; "released": as
+            VFS's released code dilates, see `ResNetExtractor`. A tracker takes stride and dilation from its extractor.
+        upsampling: places of the up-sampled response for one place of the response.
+        response_size: places along a side that are up-sampled to response_size · upsampling. VFS's 17 is SiamFC's; its
+            response has 18 in fact, so that its displacements are 17/18 of what they should be. None: the true number.
+        precision: data type of the backbone's arithmetic.
+
+    Raises:
+        ValueError: for a value out of range.
+    """
+
+    name: str = ""
+    exemplar_size: int = 120
+    instance_size: int = 255
+    context: float = 0.5
+    scales: int = 3
+    scale_step: float = 1.0375
+    scale_rate: float = 0.59
+    scale_penalty: float = 0.9745
+    penalty_lowers: bool = False
+    window_influence: float = 0.176
+    stride: int = 8
+    dilated: bool | Literal["released"] = True
+    upsampling: int = 16
+    response_size: int | None = 17
+    precision: Literal["float32", "bfloat16"] = "float32"
+
+    unnamed: ClassVar[str] = "vfs"
+
+    @classmethod
+    def sources(cls) -> Mapping[str, Source]:
+        """Return the named protocols: name → source."""
+        return {"vfs": VFS}
+
+    def _ranges(self) -> dict[str, tuple[bool, str]]:
+        return {
+            "exemplar_size": (1 <= self.exemplar_size <= self.instance_size, f"1 to {self.instance_size} pixels"),
+            "context": (self.context >= 0, "0 or more"),
+            "scales": (self.scales >= 1 and self.scales % 2 == 1, "odd, 1 or more"),
+            "scale_step": (self.scale_step >= 1, "1 or more"),
+            "scale_rate": (0 <= self.scale_rate <= 1, "in [0, 1]"),
+            "scale_penalty": (0 < self.scale_penalty <= 1, "in (0, 1]"),
+            "window_influence": (0 <= self.window_influence <= 1, "in [0, 1]"),
+            "stride": (self.stride >= 1, "1 or more pixels"),
+            "upsampling": (self.upsampling >= 1, "1 or more"),
+            "response_size": (self.response_size is None or self.response_size >= 1, "1 or more places, or None"),
+        }
+
+    @property
+    def factors(self) -> NDArray[np.float64]:
+        """Scales that are searched, small to large."""
+        return self.scale_step ** np.arange(-(self.scales // 2), self.scales // 2 + 1, dtype=np.float64)
+
+    def at_features(self, stride: int, dilated: bool | Literal["released"] = False) -> "TrackingProtocol":
+        """Return this protocol for the features of an extractor; a difference from its own shows in its name."""
+        changes: dict[str, Any] = {"dilated": dilated}
+        if stride != self.stride:
+            changes |= {"stride": stride, "response_size": None}
+        return self.with_changes(**changes)

@@ -1,0 +1,190 @@
+"""What is written of one sequence while it is tracked: predictions, overlays, a film and its curves."""
+
+import csv
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from io import StringIO
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Protocol, Self
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor
+
+from datamodules.datasets.files import davis_palette, write_ids
+from datamodules.reading.writing import write_whole
+
+from ..pictures import OverlayAnimation, OverlayVideo, Picture, contact_sheet, evenly_spaced, write_picture
+from ..pictures.film import Curve, Film
+
+OVERLAY_FRAMES = 5
+
+Draw = Callable[..., Picture]
+"""Frame, uint8 `(3, H, W)`, and what was found in it (and what is drawn beside it) → picture `(H, W, 3)`."""
+
+
+class PredictionFile(Protocol):
+    """A file or folder that takes what was found, frame by frame."""
+
+    def add(self, found: Any) -> None:
+        """Take the next frame's."""
+
+    def close(self) -> None:
+        """Finish the file."""
+
+
+class SequenceRecord:
+    """Everything that is written of one sequence; with no arguments but the first two nothing is.
+
+    Use it as a context: a video is finished also when tracking fails.
+
+    Args:
+        num_frames: of the sequence.
+        draw: how a frame is drawn with what was found in it.
+        predictions: one for each of the extractor's maps.
+        overlay: PNG with five frames side by side, drawn for the last map.
+        film: film that the report plays, likewise.
+        draw_film: how its frames are drawn; None is `draw`.
+        video: video or animation of all frames, likewise.
+
+    Attributes:
+        sheet: the picture of `overlay`, once the record is closed.
+        written: number of frames so far.
+    """
+
+    def __init__(
+        self,
+        num_frames: int,
+        draw: Draw,
+        predictions: Sequence[PredictionFile] = (),
+        overlay: Path | None = None,
+        film: Film | None = None,
+        draw_film: Draw | None = None,
+        video: OverlayVideo | OverlayAnimation | None = None,
+    ) -> None:
+        self.sheet: Picture | None = None
+        self._draw, self._draw_film = draw, draw_film or draw
+        self._predictions, self._overlay, self._film, self._video = predictions, overlay, film, video
+        self._chosen = set(evenly_spaced(num_frames, OVERLAY_FRAMES)) if overlay else set()
+        self._pictures: list[Picture] = []
+        self.written = 0
+
+    def add(self, frame: Tensor, found: Sequence[Any], beside: Any = None) -> None:
+        """Write the next frame.
+
+        Args:
+            frame: uint8 `(3, H, W)`.
+            found: one item for each map.
+            beside: drawn with the last of them, for example the annotation.
+        """
+        for file, item in zip(self._predictions, found, strict=False):
+            file.add(item)
+        drawn = (found[-1],) if beside is None else (found[-1], beside)
+        shown, filmed = self.written in self._chosen, self._film is not None and self._film.wants(self.written)
+        if shown or self._video is not None or (filmed and self._draw_film is self._draw):
+            picture = self._draw(frame, *drawn)
+            if shown:
+                self._pictures.append(picture)
+            if self._video is not None:
+                self._video.add(picture)
+        if self._film is not None and filmed:
+            self._film.add(picture if self._draw_film is self._draw else self._draw_film(frame, *drawn))
+        self.written += 1
+
+    def close(self, curves: Mapping[str, Curve] | None = None) -> None:
+        """Finish all files; `curves`: measures over the frames, for the film."""
+        self.abandon()
+        for file in self._predictions:
+            file.close()
+        if self._film is not None:
+            self._film.close(curves)
+        if self._overlay is not None and self._pictures:
+            self.sheet = contact_sheet(self._pictures, columns=len(self._pictures))
+            write_picture(self._overlay, self.sheet)
+
+    def abandon(self) -> None:
+        """Finish what is open, where tracking has failed: a video plays as far as it goes."""
+        if self._video is not None:
+            self._video.close()
+            self._video = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self.abandon()
+
+
+class IndexedMasks:
+    """Masks as indexed PNGs, `<folder>/<stem>.png`.
+
+    Args:
+        folder: made if it is missing.
+        stems: names of the frames' files, without suffix.
+        chosen: numbers of the frames that are written; None: all.
+        palette: `(256, 3)` RGB of each id; None is DAVIS's.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        stems: Iterable[str],
+        chosen: Iterable[int] | None = None,
+        palette: NDArray[np.uint8] | None = None,
+    ) -> None:
+        self._folder, self._stems = folder, enumerate(stems)
+        self._chosen = None if chosen is None else set(chosen)
+        self._palette = davis_palette() if palette is None else palette
+        folder.mkdir(parents=True, exist_ok=True)
+
+    def add(self, found: Tensor) -> None:
+        """Write the ids `(H, W)` uint8 of the next frame."""
+        t, stem = next(self._stems)
+        if self._chosen is None or t in self._chosen:
+            write_ids(self._folder / f"{stem}.png", found.numpy(), self._palette)
+
+    def close(self) -> None:
+        """Do nothing: each file is complete."""
+
+
+class Table:
+    """Rows of numbers as CSV, written when it is closed: it appears complete or not at all, and never empty.
+
+    Args:
+        path: of the file; its folder is made.
+        stems: names of the frames.
+        rows: name of a frame and what was found in it → its lines.
+        columns: the heading; empty: none.
+        line_end: after each line.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        stems: Iterable[str],
+        rows: Callable[[str, Any], Iterable[Sequence[str]]],
+        columns: Sequence[str] = (),
+        line_end: str = "\r\n",
+    ) -> None:
+        self._path, self._stems, self._rows = path, iter(stems), rows
+        self._lines: list[Sequence[str]] = []
+        self._columns, self._line_end = columns, line_end
+
+    def add(self, found: Any) -> None:
+        """Take what was found in the next frame."""
+        self._lines.extend(self._rows(next(self._stems), found))
+
+    def close(self) -> None:
+        """Write the file, if there is a line."""
+        if not self._lines:
+            return
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        text = StringIO(newline="")
+        writer = csv.writer(text, lineterminator=self._line_end)
+        writer.writerows([self._columns, *self._lines] if self._columns else self._lines)
+        write_whole(self._path, text.getvalue())
+
+
+def fixed(values: Iterable[float], digits: int) -> list[str]:
+    """Return numbers as text with so many digits after the point; NaN is empty."""
+    return [f"{value:.{digits}f}" if value == value else "" for value in values]

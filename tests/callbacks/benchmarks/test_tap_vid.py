@@ -1,0 +1,116 @@
+"""TAP-Vid from files to scores: digits of the official function, the grid's limit, files, stages, ranks of queries."""
+
+import csv
+import json
+
+import cv2
+import numpy as np
+import pytest
+
+from callbacks import TapVidBenchmark
+from callbacks.benchmarks.tap_vid import nearest_centres
+from callbacks.metrics import tapvid_metrics
+from datamodules.datasets import TapVid
+from lightning_modules.backbones import build_feature_extractor
+from tests.helpers.tap_vid import write_points
+
+DELTA = "average_pts_within_thresh"
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory):
+    return write_points(tmp_path_factory.mktemp("data") / "tapvid_davis.pkl", videos=2)
+
+
+@pytest.fixture(scope="module")
+def run(root, tmp_path_factory):
+    """A run with files: benchmark, scores and folder."""
+    folder = tmp_path_factory.mktemp("run")
+    benchmark = TapVidBenchmark(root, changes={"query_mode": "strided"})
+    return benchmark, benchmark.evaluate(build_feature_extractor("raw_colour", stride=8), folder), folder
+
+
+def test_written_predictions_have_the_digits_of_the_scores(root, run):
+    """`tapvid_metrics` equals the official function on its own cases, see the test of the metric."""
+    _, scores, folder = run
+    rows = list(csv.DictReader((folder / "per_sequence.csv").open()))
+    videos = []
+    for sequence, row in zip(TapVid(root), rows, strict=True):
+        with np.load(folder / "predictions" / f"{sequence.name}.npz", allow_pickle=False) as found:
+            assert found["tracks"].dtype == np.float64
+            np.testing.assert_array_equal(found["target_points"], sequence.points[found["trackgroup"]] * 256)
+            names = ("query_points", "target_occluded", "target_points", "occluded", "tracks")
+            videos.append(tapvid_metrics(*(found[name] for name in names), query_mode="strided"))
+        assert row["Sequence"] == sequence.name
+        assert {key: float(row[key]) for key in videos[-1]} == videos[-1]
+    for key in scores.keys() - {"grid_limit"}:
+        assert scores[key] == sum(video[key] for video in videos) / 2
+    assert 0 < scores[DELTA] < 1
+    assert 0 < scores["average_jaccard"] < 1
+
+
+def test_every_file_of_a_run(run):
+    benchmark, scores, folder = run
+    results = json.loads((folder / "results.json").read_text())
+    assert results["scores"] == scores
+    assert results["grid"] == "32 x 32 cells of 8 x 8 px"
+    assert results["protocol"]["name"] == "vidcorr+query_mode=strided"
+    assert results["undefined"] == {}
+    assert set(scores) <= set(benchmark.score_names)
+    rows = list(csv.DictReader((folder / "per_track.csv").open()))
+    assert [row["Sequence"] for row in rows] == sorted(row["Sequence"] for row in rows)
+    first = [float(row[DELTA] or "nan") for row in rows if row["Sequence"] == rows[0]["Sequence"]]
+    assert first[0] == min(first)
+    for name in ("film-000", "film-001"):
+        assert cv2.imread(str(folder / "overlays" / f"{name}.png")).std() > 5
+        film = json.loads((folder / "films" / f"{name}.json").read_text())
+        assert set(film["curves"]) == {"within 4 px", "within 16 px"}
+        assert (folder / "films" / "worst tracks" / f"{name}.webp").is_file()
+    page = (folder / "report.html").read_text()
+    assert "worst tracks" in page
+    assert "Error over time" in page
+
+
+def test_the_grids_limit_is_that_of_the_nearest_cell_centre(shared_points):
+    expected = json.loads((shared_points / "expected_scores.json").read_text())["generated/exact.pkl"]
+    for stride, mode in ((8, "first"), (16, "strided")):
+        benchmark = TapVidBenchmark(
+            shared_points / "generated/exact.pkl", "fomo", {"query_mode": mode}, limit_sequences=2
+        )
+        limit = benchmark.evaluate(build_feature_extractor("raw_colour", stride=stride))["grid_limit"]
+        of_video = expected[mode][f"nearest_cell_centre_stride{stride}"][DELTA]["per_video"]
+        assert limit == sum(list(of_video.values())[:2]) / 2
+
+
+@pytest.mark.parametrize("protocol", ["fomo", "fgvc"])
+def test_without_an_occlusion_rule_only_delta_is_reported(root, protocol):
+    benchmark = TapVidBenchmark(root, protocol, limit_sequences=1)
+    scores = benchmark.evaluate(build_feature_extractor("raw_colour", stride=16))
+    assert set(scores) == {DELTA, "grid_limit", *(f"pts_within_{d}" for d in (1, 2, 4, 8, 16))}
+    assert benchmark.results.about["protocol"]["name"] == f"{protocol}+feature_stride=16"
+
+
+def test_several_stages_are_scored_apart_and_as_alone(root):
+    extractor = build_feature_extractor("torchvision:resnet18", stage=["res2", "res3"], stride=8)
+    benchmark = TapVidBenchmark(root, "tapir-matching", limit_sequences=1, stage=["res2", "res3"])
+    scores = benchmark.evaluate(extractor)
+    assert f"res2/{DELTA}" in scores
+    assert set(benchmark.score_keys) >= {f"tap_vid/{key}" for key in scores}
+    assert scores[f"res2/{DELTA}"] != scores[f"res3/{DELTA}"]
+
+
+def test_a_video_with_nothing_to_score_is_named(root, tmp_path, caplog):
+    path = write_points(tmp_path / "x.pkl", videos=2, hidden=("film-001",))
+    scores = TapVidBenchmark(path, "vidcorr").evaluate(
+        build_feature_extractor("raw_colour", stride=16), tmp_path / "out"
+    )
+    alone = TapVidBenchmark(path, "vidcorr", limit_sequences=1)
+    assert scores == alone.evaluate(build_feature_extractor("raw_colour", stride=16))
+    results = json.loads((tmp_path / "out" / "results.json").read_text())
+    assert results["undefined"][DELTA] == ["film-001"]
+    assert "are left out of those means: film-001" in caplog.text
+
+
+def test_the_nearest_centre_stays_in_the_picture():
+    tracks = np.array([[-3.0, 0.0], [255.9, 256.0], [12.0, 3.9]])
+    np.testing.assert_array_equal(nearest_centres(tracks, (32, 32), 256), [[4, 4], [252, 252], [12, 4]])

@@ -1,0 +1,201 @@
+"""Names, claims and kinds of files are checked before anything is opened, decoded or allocated."""
+
+import json
+import os
+import shutil
+import struct
+import zlib
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from scipy.io import savemat
+
+from datamodules.datasets import Davis, Jhmdb, Otb, Vip, YoutubeVos
+from datamodules.datasets.jhmdb import read_joints
+from datamodules.got10k import list_sequences
+from datamodules.reading import guards
+from datamodules.reading.errors import DataError, DecodingError
+from datamodules.reading.guards import header_size, plain_name, raise_limit
+from datamodules.reading.masks import read_mask
+from datamodules.reading.pictures import picture_header, read_picture
+from datamodules.reading.source import list_videos, open_video
+from datamodules.synthetic import write_davis, write_got10k, write_jhmdb, write_otb, write_vip, write_youtube_vos
+
+HOSTILE = ["../outside", "/etc/passwd", "a/b", "a\\b", "..", "nul\x00byte", "line\tbreak", "C:windows", "x" * 300]
+SMALL = {"frames": 3, "size": (32, 32)}
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_names_that_lead_elsewhere_are_refused(name: str) -> None:
+    with pytest.raises(DataError, match=r"list\.txt: .* is not the plain name") as error:
+        plain_name(name, "list.txt")
+    assert str(error.value).isprintable()
+
+
+@pytest.mark.parametrize("name", ["bear", "#20_Rhythm_clap", "(Rad) & co's 'clip'", "é", "0062f687f1", "..."])
+def test_other_names_are_fine(name: str) -> None:
+    assert plain_name(name, "list.txt") == name
+
+
+def davis(root: Path, name: str) -> object:
+    write_davis(root, 1, **SMALL)
+    (root / "ImageSets/2017/val.txt").write_text(f"{name}\n")
+    return Davis(root)
+
+
+def davis_2016(root: Path, name: str) -> object:
+    write_davis(root, 1, **SMALL)
+    (root / "ImageSets/2016").mkdir()
+    (root / "ImageSets/2016/val.txt").write_text(f"/JPEGImages/480p/{name}/0.jpg /Annotations/480p/{name}/0.png\n")
+    return Davis(root, year=2016)
+
+
+def youtube_vos(root: Path, name: str) -> object:
+    write_youtube_vos(root, 0, 1, frames=11, size=(32, 32))
+    path = root / "valid" / "meta.json"
+    videos = json.loads(path.read_text())["videos"]
+    path.write_text(json.dumps({"videos": {name: next(iter(videos.values()))}}))
+    return YoutubeVos(root)
+
+
+def jhmdb(root: Path, name: str) -> object:
+    write_jhmdb(root, 1, **SMALL)
+    (root / "splits/walk_test_split1.txt").write_text(f"{name}.avi 2\n")
+    return Jhmdb(root)
+
+
+def vip(root: Path, name: str) -> object:
+    write_vip(root, 1, **SMALL, people=1)
+    (root / "VIP_Fine/lists/val_videos.txt").write_text(f"Images/{name}\n")
+    return Vip(root)
+
+
+def got10k(root: Path, name: str) -> object:
+    write_got10k(root, 1, **SMALL)
+    (root / "train/list.txt").write_text(f"{name}\n")
+    return list_sequences(root, "train")
+
+
+@pytest.mark.parametrize("read", [davis, davis_2016, youtube_vos, jhmdb, vip, got10k])
+@pytest.mark.parametrize("name", ["../outside", "/tmp", "..", "nul\x00byte"])
+def test_readers_refuse_names_that_lead_elsewhere(
+    tmp_path: Path, read: Callable[[Path, str], object], name: str
+) -> None:
+    with pytest.raises(DataError) as error:
+        read(tmp_path / "root", name)
+    assert "is not the plain name" in str(error.value)
+    assert str(error.value).isprintable()
+
+
+def test_otb_refuses_a_folder_whose_name_is_no_plain_one(tmp_path: Path) -> None:
+    root = write_otb(tmp_path / "otb", 1, **SMALL)
+    (root / "Synthetic000").rename(root / "a\\b")
+    with pytest.raises(DataError, match="is not the plain name"):
+        Otb(root, version=None)
+
+
+def huge_png(width: int, height: int) -> bytes:
+    """A valid header, and the first bytes of its zeros."""
+
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+    header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+    return (
+        b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(bytes(1000))) + chunk(b"IEND", b"")
+    )
+
+
+def huge_jpeg(folder: Path, width: int, height: int) -> bytes:
+    """A small JPEG whose header claims another size."""
+    Image.new("RGB", (16, 16)).save(folder / "small.jpg")
+    content = bytearray((folder / "small.jpg").read_bytes())
+    place = content.index(b"\xff\xc0")
+    content[place + 5 : place + 9] = struct.pack(">HH", height, width)
+    return bytes(content)
+
+
+@pytest.mark.parametrize("kind", ["png", "jpg"])
+def test_huge_pictures_are_refused_by_their_headers(tmp_path: Path, kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / f"huge.{kind}"
+    path.write_bytes(huge_png(32_000, 32_000) if kind == "png" else huge_jpeg(tmp_path, 65_500, 65_500))
+
+    def untouched(*_: object) -> None:
+        raise AssertionError("decoding has begun")
+
+    monkeypatch.setattr("cv2.imdecode", untouched)
+    for read in (read_picture, read_mask, picture_header):
+        with pytest.raises(DecodingError, match=r"claims \d+ × \d+ px|too large to decode") as error:
+            read(path)
+        assert guards.LIMIT_VARIABLE in str(error.value)
+
+
+def test_the_limit_can_be_raised_and_lowered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(guards.LIMIT_VARIABLE, "1")
+    Image.new("L", (1200, 1000)).save(tmp_path / "mask.png")
+    with pytest.raises(DecodingError, match="claims 1200 × 1000 px, more than the 1 megapixels"):
+        read_mask(tmp_path / "mask.png")
+    raise_limit(1.2)
+    assert read_mask(tmp_path / "mask.png").shape == (1000, 1200)
+    raise_limit(None)
+    assert guards.max_pixels() == 1_200_000
+    with pytest.raises(ValueError, match="max_megapixels must be above 0"):
+        raise_limit(0)
+    monkeypatch.setenv(guards.LIMIT_VARIABLE, "many")
+    with pytest.raises(DataError, match="expected a number of megapixels"):
+        guards.max_pixels()
+
+
+def test_sizes_in_headers_are_those_of_the_pictures(tmp_path: Path) -> None:
+    for suffix, options in (("jpg", {}), ("jpg", {"progressive": True}), ("png", {})):
+        path = tmp_path / f"picture.{suffix}"
+        Image.new("RGB", (37, 21)).save(path, **options)
+        assert header_size(path.read_bytes()) == (37, 21)
+        assert header_size(path.read_bytes()[:12]) is None
+    assert header_size(b"") is None
+
+
+def test_videos_with_too_many_pixels_are_refused(video_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(guards.LIMIT_VARIABLE, "0.004")
+    with pytest.raises(DecodingError, match="claims 64 × 64 px"):
+        open_video(video_folder / "00000.mp4")
+
+
+def test_a_mat_file_that_grows_is_refused_before_it_does(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(guards.LIMIT_VARIABLE, "1")  # 4 MB
+    path = tmp_path / "joint_positions.mat"
+    savemat(path, {"pos_img": np.zeros((2, 15, 20_000))}, do_compression=True)
+    assert path.stat().st_size < 100_000
+    with pytest.raises(DecodingError, match="unpack to more than 4 MB"):
+        read_joints(path)
+    savemat(path, {"pos_img": np.zeros((3, 15, 4))})
+    with pytest.raises(DataError, match=r"pos_img is \(3, 15, 4\) of double"):
+        read_joints(path)
+    savemat(path, {"pos_img": np.array([[1, "a"]], dtype=object)})
+    with pytest.raises(DataError, match="of cell"):
+        read_joints(path)
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no named pipes on this system")
+@pytest.mark.timeout(60)
+def test_named_pipes_are_refused_and_not_waited_for(tmp_path: Path, video_folder: Path) -> None:
+    folder = tmp_path / "videos"
+    shutil.copytree(video_folder, folder)
+    os.mkfifo(folder / "pipe.mp4")
+    with pytest.raises(DataError, match=r"pipe\.mp4: is a named pipe"):
+        list_videos(folder)
+    with pytest.raises(DecodingError, match=r"pipe\.mp4: is a named pipe"):
+        open_video(folder / "pipe.mp4")
+    (tmp_path / "list.txt").write_text("videos/pipe.mp4\n")
+    with pytest.raises(DataError, match="is a named pipe"):
+        list_videos(tmp_path / "list.txt")
+    os.mkfifo(tmp_path / "other.txt")
+    with pytest.raises(DataError, match="is a named pipe"):
+        list_videos(tmp_path / "other.txt")
+    os.mkfifo(tmp_path / "frame.png")
+    for read in (read_picture, read_mask):
+        with pytest.raises(DecodingError, match="is a named pipe"):
+            read(tmp_path / "frame.png")

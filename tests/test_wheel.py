@@ -1,0 +1,117 @@
+"""The wheel is enough: built, installed into an empty environment elsewhere, and used from a folder of a user's own."""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
+ROOT = Path(__file__).resolve().parents[1]
+PACKAGES = ("callbacks", "datamodules", "lightning_modules")
+FILES = ("cli.py", "pyproject.toml", "setup.py", "MANIFEST.in", "README.md", "constraints.txt")
+SMALL = ["--trainer.accelerator=cpu", "--trainer.callbacks.changes={radius: 3, context: 2}"]
+
+
+def run(*words, cwd, env=None, status=0):
+    clean = {name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "VIRTUAL_ENV")}
+    done = subprocess.run(words, cwd=cwd, env=clean | (env or {}), capture_output=True, text=True, check=False)
+    assert done.returncode == status, done.stdout[-2000:] + done.stderr[-4000:]
+    return done.stdout + done.stderr
+
+
+@pytest.fixture(scope="module")
+def vidcorr(tmp_path_factory):
+    """The console script of a wheel in an environment that holds nothing else."""
+    uv = shutil.which("uv", path=f"{Path(sys.executable).parent}:{os.environ['PATH']}")
+    if uv is None:
+        pytest.skip("uv is not here, which builds and installs the wheel")
+    base = tmp_path_factory.mktemp("wheel")
+    source = base / "source"
+    for name in (*PACKAGES, "configs"):
+        shutil.copytree(ROOT / name, source / name, ignore=shutil.ignore_patterns("__pycache__"))
+    for name in FILES:
+        shutil.copy(ROOT / name, source / name)
+    steps = [
+        [uv, "build", "--offline", "--wheel", "--out-dir", str(base), str(source)],
+        [uv, "venv", "--offline", "--python", sys.executable, str(base / "venv")],
+    ]
+    for step in steps:
+        done = subprocess.run(step, cwd=base, capture_output=True, text=True, check=False)
+        if done.returncode:
+            pytest.skip(f"no wheel can be built offline here: {done.stderr[-300:]}")
+    (wheel,) = base.glob("*.whl")
+    install = [uv, "pip", "install", "--offline", "--python", str(base / "venv"), str(wheel), "-c"]
+    done = subprocess.run(
+        [*install, str(ROOT / "constraints.txt")], cwd=base, capture_output=True, text=True, check=False
+    )
+    if done.returncode:
+        pytest.skip(f"the dependencies are not in uv's cache: {done.stderr[-300:]}")
+    shutil.rmtree(source)
+    return str(base / "venv/bin/vidcorr")
+
+
+@pytest.fixture
+def folder(tmp_path, davis_root):
+    """A user's folder, with data beside it."""
+    home = tmp_path / "home"
+    home.mkdir()
+    (home / "davis").symlink_to(davis_root)
+    return home
+
+
+def test_measures_by_a_config_of_its_own(vidcorr, folder):
+    words = ["--model=FrozenEncoder", "--model.spec=raw_colour", "--config=benchmarks/davis.yaml", *SMALL]
+    said = run(vidcorr, "validate", *words, "--trainer.callbacks.root=davis", cwd=folder)
+    assert "J&F-Mean" in said
+    assert list(folder.rglob("results.json"))
+
+
+def test_follows_a_mask(vidcorr, folder):
+    (sequence, *_) = sorted((folder / "davis/JPEGImages/480p").iterdir())
+    mask = folder / "davis/Annotations/480p" / sequence.name / "00000.png"
+    words = ["--model=FrozenEncoder", "--model.spec=raw_colour", f"--data.video={sequence}", f"--data.mask={mask}"]
+    run(vidcorr, "predict", *words, "--trainer.accelerator=cpu", "--trainer.callbacks.output_dir=out", cwd=folder)
+    assert (folder / "out/prediction.json").is_file()
+
+
+def test_trains_the_users_own_method_and_backbone(vidcorr, folder, video_folder):
+    shutil.copy(ROOT / "tests/helpers/encoders.py", folder / "my_networks.py")
+    (folder / "my_method.py").write_text(
+        "from lightning_modules import VFSSimSiam\n\nclass Mine(VFSSimSiam):\n    pass\n"
+    )
+    words = ["--config=vfs_simsiam_r18.yaml", "--config=trainer/cpu.yaml", "--config=data/clips.yaml"]
+    words += ["--model=my_method.Mine", "--model.backbone=my_networks:TinyResNet", f"--data.source={video_folder}"]
+    words += [
+        "--data.frames=2",
+        "--data.size=32",
+        "--data.batch_size=2",
+        "--data.num_workers=0",
+        "--trainer.max_steps=2",
+    ]
+    run(vidcorr, "fit", *words, cwd=folder)
+    assert list(folder.glob("runs/*/version_0/checkpoints/last.ckpt"))
+
+
+@pytest.mark.parametrize("path", [{}, {"PYTHONPATH": "."}], ids=["console script", "PYTHONPATH"])
+def test_a_folder_of_the_users_with_our_name_is_not_taken(vidcorr, folder, path):
+    (folder / "callbacks").mkdir()
+    (folder / "callbacks/__init__.py").write_text("raise SystemExit('the user\\'s own callbacks were imported')\n")
+    said = run(vidcorr, "check-data", str(folder / "davis/JPEGImages/480p"), "--min-frames=2", cwd=folder, env=path)
+    line = f"vidcorr: {folder / 'callbacks'} is not used: the name is taken by vidcorr; rename the folder"
+    assert (line in said) == bool(path)
+
+
+def test_the_metadata_is_complete(vidcorr, folder):
+    script = (
+        "from importlib.metadata import metadata, files; m = metadata('vidcorr'); "
+        "print(m['Summary'], m['Requires-Python'], m['Description-Content-Type'], *m.get_all('Classifier')); "
+        "print(*sorted({str(f).split('/')[0] for f in files('vidcorr')}))"
+    )
+    said = run(str(Path(vidcorr).with_name("python")), "-c", script, cwd=folder)
+    assert "Self-supervised video correspondence" in said
+    assert "text/markdown" in said
+    tops = set(said.splitlines()[-1].split()) - {".."}
+    assert {name for name in tops if not name.endswith(".dist-info")} <= {*PACKAGES, "cli.py", "__pycache__"}
