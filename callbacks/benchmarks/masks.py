@@ -19,8 +19,9 @@ from ..tracking.masks import TrackedMasks, track_masks
 from ..tracking.record import IndexedMasks, SequenceRecord
 from .evaluation import Evaluation, Outcome, Row, Run, by_stage, over_ranks, propagation_facts
 from .packing import zip_predictions
+from .resized import at_size_of_data
 
-FILMS_SHOW = "propagated masks; the first frame's are the annotation"
+FILMS_SHOW = "propagated masks; the first frame's are the annotation, where the protocol gives it"
 
 
 class SequenceScorer(Protocol):
@@ -80,6 +81,7 @@ class MaskEvaluation(Evaluation):
             sequence: what to follow.
             kind: folder for its files, where a benchmark follows a sequence in several ways.
         """
+        sequence = at_size_of_data(sequence, self.tracker.protocols[0])
         watch, view = self.tracker.watch, self.tracker.view(sequence.size)
         frames = annotated_frames(sequence)
         with ThreadPoolExecutor(max_workers=1) as pool, self._record(sequence, kind) as record:

@@ -89,13 +89,12 @@ def _annotated(
 def _decode(
     labels: Tensor, given: MaskAnnotation | None, objects: Sequence[int], protocol: PropagationProtocol, view: View
 ) -> Tensor:
-    if given is not None and given.first and protocol.first_frame != "decoded":
+    if given is None or protocol.first_frame == "decoded":
+        return masks_of(labels, objects, protocol, view.covered_of_own, view.own)
+    if given.first:
         return given.ids
-    if given is not None and not given.first:
-        labels = labels * ~_starting(given).to(labels.device)[:, None, None]
+    labels = labels * ~_starting(given).to(labels.device)[:, None, None]
     mask = masks_of(labels, objects, protocol, view.covered_of_own, view.own)
-    if given is None or given.first:
-        return mask
     return torch.where(torch.isin(given.ids, given.ids.new_tensor(given.starting)), given.ids, mask)
 
 
