@@ -11,8 +11,8 @@ from .run import Run, protocols_of
 from .schema import RESULTS, Json, read_json
 
 NOTE = (
-    "95 % intervals by bootstrap over sequences, the objects of one together; differences are this run minus the other, "
-    "paired by sequence, p by sign flips. Runs under another protocol are not tested."
+    "95 % intervals by bootstrap over sequences, the objects of one together; differences are this run minus the "
+    "other, paired by sequence, p by sign flips. Runs under another protocol are not tested."
 )
 
 
