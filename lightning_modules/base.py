@@ -8,13 +8,13 @@ from pytorch_lightning.utilities import rank_zero_info
 from pytorch_lightning.utilities.types import OptimizerLRScheduler
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
-from torchmetrics import MeanMetric
 
 from .backbones import Normalise, extractor_of
 from .backbones.build import Stage
 from .checkpoints import SavedModule
 from .plan import run_plan
 from .ranks import ranks_and_rank
+from .sample_mean import SampleMean
 from .schedules import SampleLR, scaled_lr, sgd_with_cosine
 
 Batch = dict[str, Any]
@@ -72,7 +72,7 @@ class CorrespondenceModule(ExtractorModule):
     def __init__(self) -> None:
         super().__init__()
         self.normalise = Normalise()
-        self.validation_loss = MeanMetric()
+        self.validation_loss = SampleMean()
         self._place = (0, 0)  # epoch and batch, which draws are a function of
 
     @abstractmethod
@@ -106,7 +106,7 @@ class CorrespondenceModule(ExtractorModule):
         if not (size := self.batch_size(batch)):
             return None
         published = self.step(batch)
-        self.validation_loss.update(published["loss"], weight=size)
+        self.validation_loss.update(published["loss"], size)
         self.log("val/loss", self.validation_loss, prog_bar=True, batch_size=size)
         return published
 
