@@ -216,7 +216,7 @@ class CorrespondenceModule(ExtractorModule):
             ValueError: if `clip` is uint8.
         """
         if isinstance(batch, dict) and isinstance(clip := batch.get("clip"), Tensor) and clip.dtype == torch.uint8:
-            raise ValueError("clip is of bytes: give float RGB in [0, 1], clip.float() / 255")
+            raise ValueError("clip is uint8: give float RGB in [0, 1], clip.float() / 255")
 
 
 def split_views(clip: Tensor) -> tuple[Tensor, Tensor]:

@@ -8,6 +8,8 @@ from torch import Tensor
 from torch.autograd import Function
 from torch.autograd.function import once_differentiable
 
+from .cpu_products import dot_products, onednn_pays, weighted_sums
+
 CHUNK = 1 << 21
 """Number of products held at a time: 8 MB in float32."""
 ROWS = 512
@@ -40,6 +42,7 @@ class _DotLogSumExp(Function):
         rows = query.reshape(-1, query.shape[-1])
         result = rows.new_empty(len(rows), 1)
         mean = torch.zeros_like(rows) if query.requires_grad else None
+        fast = onednn_pays(rows, keys)
         for block in _slices(len(rows), ROWS):
             largest = rows.new_full((block.stop - block.start, 1), torch.finfo(rows.dtype).min)
             total = torch.zeros_like(largest)
@@ -49,7 +52,7 @@ class _DotLogSumExp(Function):
                 weights = logits.sub_(largest).clamp_(min=NOTHING).exp_()
                 total.mul_(shrink).add_(weights.sum(dim=1, keepdim=True))
                 if mean is not None:
-                    mean[block].mul_(shrink).addmm_(weights, chunk)
+                    mean[block].mul_(shrink).add_(weighted_sums(weights, chunk) if fast else torch.mm(weights, chunk))
             none_left = largest == torch.finfo(rows.dtype).min
             result[block] = total.log().add_(largest).masked_fill_(none_left, -torch.inf)
             if mean is not None:
@@ -78,16 +81,22 @@ class _DotLogSumExp(Function):
 def _products(
     rows: Tensor, block: slice, keys: Tensor, excluded: Tensor | None, rows_per_sample: int
 ) -> Iterator[tuple[Tensor, slice, Tensor]]:
-    """Yield products of a block of rows with each chunk of keys, in one buffer; the chunk's place; the chunk."""
+    """Yield products of a block of rows with each chunk of keys, which may be overwritten; its place; the chunk."""
     queries = rows[block]
     of_rows = None
     if excluded is not None:
         of_rows = torch.arange(block.start, block.stop, device=rows.device) // rows_per_sample
+    fast = onednn_pays(rows, keys)
     length = max(64, CHUNK // len(queries))
-    buffer = rows.new_empty(len(queries) * min(length, len(keys)))
+    if fast:
+        length = max(64, length // 2)  # oneDNN holds a second copy
+    buffer = rows.new_empty(0 if fast else len(queries) * min(length, len(keys)))
     for place in _slices(len(keys), length):
-        chunk = keys[place].to(rows.dtype)
-        logits = torch.mm(queries, chunk.mT, out=buffer[: len(queries) * len(chunk)].view(len(queries), len(chunk)))
+        chunk = keys[place].to(rows.dtype).contiguous()
+        if fast:
+            logits = dot_products(queries, chunk)
+        else:
+            logits = torch.mm(queries, chunk.mT, out=buffer[: len(queries) * len(chunk)].view(len(queries), len(chunk)))
         if excluded is not None:
             logits.masked_fill_(excluded[:, place][of_rows], -torch.inf)
         yield logits, place, chunk
