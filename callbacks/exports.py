@@ -25,6 +25,8 @@ from .training import (
     TrainingPictures,
     TrainingStopped,
     claim_version,
+    go_on_in_folder,
+    last_checkpoints,
     newest_checkpoint,
 )
 
@@ -53,6 +55,8 @@ __all__ = [
     "claim_version",
     "compare",
     "figure",
+    "go_on_in_folder",
+    "last_checkpoints",
     "newest_checkpoint",
     "predict_video",
     "propagate_masks",
