@@ -14,6 +14,7 @@ from .best_matches import WORKSPACE, best_matches, best_matches_memory, window_a
 from .labels import decode_masks
 from .protocol import PropagationProtocol
 from .references import ReferenceMemory, kept_frames, looks_everywhere, reference_frames
+from .sharing import SharedMatches
 from .tiles import Neighbourhood
 
 
@@ -73,12 +74,23 @@ class LabelPropagator:
 
     Keeps a ring buffer of the features and labels of the reference frames, and nothing else of the video.
 
+    Args:
+        first_labels: (L, h, w) float, the labels of frame 0.
+        protocol: every number that moves the result.
+        workspace: bytes for intermediate products, which no result depends on.
+        shared: matches in common with other propagators of the same features, see `SharedMatches`.
+
     Attributes:
         frame: number of the frame that the next step takes.
     """
 
-    def __init__(self, first_labels: Tensor, protocol: PropagationProtocol, workspace: int = WORKSPACE) -> None:
-        """See `propagate_labels`; `workspace`: bytes for intermediate products, which no result depends on."""
+    def __init__(
+        self,
+        first_labels: Tensor,
+        protocol: PropagationProtocol,
+        workspace: int = WORKSPACE,
+        shared: SharedMatches | None = None,
+    ) -> None:
         if first_labels.ndim != 3 or not first_labels.is_floating_point():
             raise ValueError(
                 f"first_labels must be (L, h, w) float, got {tuple(first_labels.shape)} {first_labels.dtype}"
@@ -89,6 +101,7 @@ class LabelPropagator:
         self.workspace = workspace
         self.frame = 0
         self._first_labels = first_labels
+        self._shared = shared
         self._neighbourhood = Neighbourhood(protocol.radius, protocol.neighbourhood)
         self._memory: ReferenceMemory | None = None  # made when the first features tell their size
         self._everywhere: dict[int, ReferenceMemory] = {}  # start frames that no neighbourhood restricts
@@ -149,10 +162,10 @@ class LabelPropagator:
         """(h, w, C) → (h, w, L): the softmax over the top-k of all references together."""
         ties = self.protocol.topk_ties == "kept"
         sources, count = self._sources(start), (self.protocol.topk or 0) + ties
-        found, products, last = self._best(query, sources, count)
+        found, products, last = self._best(query, sources, count, start)
         while ties and any(v.shape[2] == count and (v.amin(2).flatten() >= last).any() for v, _ in found):
             count *= 2  # all that were found are tied with the last of the top-k: there may be more
-            found, products, last = self._best(query, sources, count)
+            found, products, last = self._best(query, sources, count, start)
         logits = products.masked_fill(products < last[:, None], -torch.inf) if ties else products
         top, choice = logits.topk(min(count if ties else self.protocol.topk or 0, logits.shape[1]), dim=1)
         weights = torch.zeros_like(products).scatter_(1, choice, (top / self.protocol.temperature).softmax(1))
@@ -163,18 +176,27 @@ class LabelPropagator:
         return average
 
     def _best(
-        self, query: Tensor, sources: list[Searched], count: int
+        self, query: Tensor, sources: list[Searched], count: int, start: int
     ) -> tuple[list[tuple[Tensor, Tensor]], Tensor, Tensor]:
         """Return `count` matches in each source, all their products (h · w, n), and the top-k's last one (h · w,)."""
-        found = [
-            best_matches(query, memory.keys, memory.slots(frames), neighbourhood, count, self.workspace)
-            for memory, frames, neighbourhood in sources
-        ]
+        found = []
+        for number, (memory, frames, neighbourhood) in enumerate(sources):
+            references = memory.slots(frames)
+            search = partial(self._search, query, memory.keys, references, neighbourhood)
+            if self._shared is None:
+                found.append(search(count))
+            else:
+                found.append(self._shared.find(self.frame, (start, number), search))
         products = torch.cat([values for values, _ in found], dim=2).flatten(0, 1).to(self._label_dtype)
         if self.protocol.topk_ties == "cut":
             return found, products, products.new_empty(0)
         top = products.topk(min(self.protocol.topk or 0, products.shape[1]), dim=1).values
         return found, products, top.amin(1).clamp_min(torch.finfo(top.dtype).min)
+
+    def _search(
+        self, query: Tensor, keys: Tensor, references: Tensor, neighbourhood: Neighbourhood, topk: int
+    ) -> tuple[Tensor, Tensor]:
+        return best_matches(query, keys, references, neighbourhood, topk, self.workspace)
 
     def _average_all(self, query: Tensor) -> Tensor:
         """(h, w, C) → (h, w, L): the softmax over all neighbours in all references."""
@@ -214,11 +236,21 @@ class LabelPropagator:
         protocol = self.protocol
         if self._memory is None:
             self._label_dtype = labels.dtype
-            self._memory = ReferenceMemory(*kept_frames(protocol), query, labels)
+            self._memory = self._room(*kept_frames(protocol), query, labels, -1)
         if looks_everywhere(protocol) and (self.frame == 0 or self.frame in self._starting):
-            self._everywhere[self.frame] = ReferenceMemory((self.frame,), 0, query, labels)
+            self._everywhere[self.frame] = self._room((self.frame,), 0, query, labels, self.frame)
             self._everywhere[self.frame].write(self.frame, query, labels)
         self._memory.write(self.frame, query, labels)
+
+    def _room(
+        self, lasting: tuple[int, ...], recent: int, query: Tensor, labels: Tensor, number: int
+    ) -> ReferenceMemory:
+        """Return a new memory, over the keys of the group's memory of this number where matches are shared."""
+        keys = None if self._shared is None else self._shared.keys.get(number)
+        memory = ReferenceMemory(lasting, recent, query, labels, keys)
+        if self._shared is not None:
+            self._shared.keys[number] = memory.keys
+        return memory
 
     def _check(self, features: Tensor, entering: Tensor | None) -> None:
         shape = self._first_labels.shape
