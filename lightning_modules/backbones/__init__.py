@@ -1,4 +1,4 @@
-"""Encoders by name, and the view of them that benchmarks use."""
+"""Networks by name, and the views of them that benchmarks use."""
 
 from .build import (
     build_encoder,
@@ -9,6 +9,7 @@ from .build import (
     trainable_network,
 )
 from .crw import crw_resnet18, crw_training_resnet18
+from .describe import describe_network
 from .extractor import FeatureExtractor, Normalise, RawColour
 from .liir_encoder import LiirEncoder, LiirExtractor, PositionMap
 from .networks import build_network, pooled_width, share
@@ -25,6 +26,7 @@ __all__ = [
     "build_network",
     "crw_resnet18",
     "crw_training_resnet18",
+    "describe_network",
     "extractor_of",
     "module_from_checkpoint",
     "pooled_width",

@@ -56,6 +56,7 @@ class ResNetExtractor(FeatureExtractor):
             raise ValueError(f"stride {stride}: a ResNet's strides can be {sorted(NATURAL_STRIDE.values())} or None")
         self.normalise = normalise
         self.architecture: str | None = getattr(network, "architecture", None)
+        self.weights_origin: str | None = getattr(network, "weights_origin", None)
         self.stem = nn.Sequential(*_stem(network))
         self.blocks = nn.ModuleDict()
         self._record_as: dict[str, str] = {}

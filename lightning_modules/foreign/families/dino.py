@@ -4,7 +4,11 @@ from ..mapping import DAVIS, Converted, Family, frozen, resnet_name
 from ..reading import State
 
 TAKEN = {r"(?:backbone\.)?((?:cls_token|pos_embed|patch_embed|blocks|norm|conv1|bn1|layer\d).*)": r"\1"}
-LEFT = {r"head\..+": "head", r"(?:backbone\.)?fc\..+": "classifier"}
+LEFT = {
+    r"(?:backbone\.)?mask(?:ed)?_(?:token|embed)": "stands for masked patches in training",
+    r"head\..+": "head",
+    r"(?:backbone\.)?fc\..+": "classifier",
+}
 SIZES = {384: "small", 768: "base"}
 
 
