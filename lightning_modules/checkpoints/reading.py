@@ -70,7 +70,7 @@ def recipe_of(checkpoint: Mapping[str, Any], source: str | Path) -> Recipe:
         source: the file, for messages.
 
     Raises:
-        ValueError: see `pass_gate`.
+        ValueError: if the gate refuses them, see `pass_gate`.
     """
     noted = checkpoint.get("hyper_parameters", {})  # Lightning leaves them out where there are none
     arguments = {name: value for name, value in noted.items() if not str(name).startswith("_")}
