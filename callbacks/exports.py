@@ -7,7 +7,14 @@ from .benchmarks.otb import OtbBenchmark
 from .benchmarks.tap_vid import TapVidBenchmark
 from .benchmarks.vip import VipBenchmark
 from .benchmarks.youtube_vos import YoutubeVosBenchmark
-from .prediction import VideoPrediction, predict_video, propagate_masks, propagate_points, track_box
+from .prediction import (
+    VideoPrediction,
+    follow_points,
+    predict_video,
+    propagate_masks,
+    propagate_points,
+    track_box,
+)
 from .report import write_report
 from .tools.compare import compare
 from .tools.figure import figure
@@ -53,6 +60,7 @@ __all__ = [
     "claim_version",
     "compare",
     "figure",
+    "follow_points",
     "newest_checkpoint",
     "predict_video",
     "propagate_masks",

@@ -17,7 +17,7 @@ from torch.utils.data import DataLoader
 
 from .reading.decoding import VIDEO_SUFFIXES, VideoFile
 from .reading.errors import DataError, DecodingError
-from .reading.prompts import Prompt, one_prompt
+from .reading.prompts import PointPrompt, Prompt, one_prompt
 from .reading.source import FrameFolder, open_video
 
 FRAME_RATE = 24.0
@@ -97,6 +97,8 @@ class PromptedVideo:
     """What the DataModule hands on: a video, and the one prompt for its first frame."""
 
     def __init__(self, frames: FrameStream, prompt: Prompt) -> None:
+        if isinstance(prompt, PointPrompt):
+            prompt = prompt.placed(frames.size)
         prompt.check(frames.size)
         self.frames, self.prompt = frames, prompt
 
@@ -108,7 +110,7 @@ class PromptedVideoDataModule(pl.LightningDataModule):
         video: file, or folder of frames.
         mask: indexed, grey or RGB picture of the first frame's objects, see `MaskPrompt`.
         box: `x,y,width,height` in pixels of the first frame, or a file that holds them, see `BoxPrompt`.
-        points: CSV of `name,x,y` or JSON, see `PointPrompt`.
+        points: CSV of `name,x,y`, JSON, or `grid:16`, see `PointPrompt`.
         frame_rate: frames per second of the overlay; None is the video's own, 24 for a folder.
 
     Raises:

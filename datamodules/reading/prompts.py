@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 
 MOST_COLOURS = 32
 """Colours of a painted mask beside the background; more mean that its edges are smoothed."""
+
+MOST_IN_GRID = 128
+"""Rows and columns of a grid of points."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -141,17 +144,20 @@ class PointPrompt:
         names: one for each.
         points: (K, 2) float64 x, y in pixels, where (0, 0) is the centre of the first pixel.
         source: where they come from.
+        grid: rows and columns of a grid over the frame, whose points `placed` gives; 0: no grid.
     """
 
     names: tuple[str, ...]
     points: NDArray[np.float64]
     source: str
+    grid: int = 0
 
     @classmethod
     def of(cls, points: Any) -> PointPrompt:
         """From the path of a CSV of `name,x,y` or of JSON, from a dictionary of x, y by name, or from (K, 2).
 
-        JSON is `{"name": [x, y], …}` or `[[x, y], …]`; points without a name are numbered from 1.
+        JSON is `{"name": [x, y], …}` or `[[x, y], …]`; points without a name are numbered from 1. `grid:16` is a
+        grid of 16 × 16 points over the frame, see `placed`.
 
         Raises:
             DataError: if these are no points, or two have one name.
@@ -160,6 +166,8 @@ class PointPrompt:
             return points
         source: str = "points"
         values: Any = points
+        if isinstance(points, str) and points.startswith("grid:"):
+            return cls._of_grid(points)
         if isinstance(points, str | Path):
             source, values = str(points), _read_points(Path(points))
         try:
@@ -170,6 +178,26 @@ class PointPrompt:
         if not len(places) or not np.isfinite(places).all():
             raise DataError(f"{source}: expected finite x and y of at least one point, got {values!r:.120}")
         return cls(tuple(str(name) for name, _ in pairs), places, source)
+
+    @classmethod
+    def _of_grid(cls, text: str) -> PointPrompt:
+        count = text.removeprefix("grid:")
+        if not count.isdecimal() or not 1 <= int(count) <= MOST_IN_GRID:
+            raise DataError(f"points {text}: expected grid:N with N of 1 to {MOST_IN_GRID}, rows and columns of points")
+        return cls((), np.zeros((0, 2)), text, int(count))
+
+    def placed(self, size: tuple[int, int]) -> PointPrompt:
+        """Return the prompt with the points of its grid, named `row-column` from 1 on; itself if it has no grid.
+
+        The points lie at the centres of equal rectangles that fill the frame, (height, width) pixels.
+        """
+        if not self.grid:
+            return self
+        steps = (np.arange(self.grid) + 0.5) / self.grid
+        y, x = np.meshgrid(steps * size[0] - 0.5, steps * size[1] - 0.5, indexing="ij")
+        numbers = range(1, self.grid + 1)
+        names = tuple(f"{row}-{column}" for row in numbers for column in numbers)
+        return replace(self, names=names, points=np.stack([x, y], -1).reshape(-1, 2), grid=0)
 
     def check(self, size: tuple[int, int]) -> None:
         """Raise `DataError` unless all points lie inside the frame, (height, width) pixels."""
