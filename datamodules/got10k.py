@@ -27,6 +27,7 @@ from .loading.sampling import seeded_generator
 from .reading.boxes import centred, context_side, read_boxes, read_numbers, square_crop
 from .reading.cores import usable_cores
 from .reading.errors import DataError
+from .reading.guards import raise_limit
 from .reading.pictures import read_picture
 from .video import SkippedVideos
 
@@ -64,6 +65,7 @@ class Got10kDataModule(pl.LightningDataModule):
         batch_size: pairs per rank.
         num_workers: processes that decode, per rank; by default the usable cores, at most 8.
         seed: of every draw.
+        max_megapixels: largest picture that is decoded (89 by default).
 
     Raises:
         DataError: from `setup`, if the layout is not as described.
@@ -78,8 +80,10 @@ class Got10kDataModule(pl.LightningDataModule):
         batch_size: int = 8,
         num_workers: int | None = None,
         seed: int = 0,
+        max_megapixels: float | None = None,
     ) -> None:
         super().__init__()
+        raise_limit(max_megapixels)
         for name, value in {"repeat": repeat, "max_gap": max_gap - 1, "batch_size": batch_size}.items():
             if value < 1:
                 raise ValueError(f"{name} is too small, got {value}")
@@ -170,10 +174,11 @@ class TargetPairs(Dataset[dict[str, Any]]):
 def usable_boxes(
     boxes: NDArray[np.float64], size: tuple[int, int], cover: NDArray[np.float64] | None = None
 ) -> NDArray[np.bool_]:
-    """Which boxes are worth learning from: finite, not too small or large, not too long, not hidden.
+    """Tell which boxes are worth learning from: finite, in the picture, of sensible size and shape, not hidden.
 
-    Sides of 20 to 500 px and of 1 to 50 % of the frame's, width / height between 1/4 and 4, and where GOT-10k gives the
-    visible part (0 to 8), more than 1 and more than 0.3 of the sequence's best. Source: SiamFC code of VFS.
+    Part of the box must lie in the picture; sides are 20 to 500 px and 1 to 50 % of the frame's, width / height is
+    between 1/4 and 4, and where GOT-10k gives the visible part (0 to 8), it is more than 1 and more than 0.3 of the
+    sequence's best. Source: SiamFC code of VFS, which does not look where the box lies.
 
     Args:
         boxes: (T, 4) x, y, width, height.
@@ -188,6 +193,7 @@ def usable_boxes(
     with np.errstate(divide="ignore", invalid="ignore"):
         ratio = sides[:, 0] / sides[:, 1]
     good = ((sides >= 20) & (sides <= 500) & (shares >= 0.01) & (shares <= 0.5)).all(axis=1)
+    good &= (boxes[:, :2] < np.array(size[::-1]) + 1).all(axis=1) & (boxes[:, :2] + sides > 1).all(axis=1)
     good &= (ratio >= 0.25) & (ratio <= 4) & np.isfinite(boxes).all(axis=1)
     if cover is not None:
         good &= cover > max(1.0, 0.3 * cover.max(initial=0.0))

@@ -21,6 +21,7 @@ from .loading.sampling import seeded_generator
 from .loading.transforms import RandomResizedCrop
 from .reading.cores import usable_cores
 from .reading.errors import DataError
+from .reading.pictures import opened_picture
 from .reading.shards import is_sharded
 from .reading.source import VideoEntry, list_videos, open_video
 
@@ -77,7 +78,7 @@ class ImagesOfFolders(LabelledImages):
 
         super().__init__(*arguments)
         try:
-            self.folder = ImageFolder(folder)
+            self.folder = ImageFolder(folder, loader=_picture)
         except OSError as error:
             raise DataError(f"{folder}: {error}; expected one folder of pictures a class") from error
         self.classes = self.folder.classes
@@ -88,7 +89,13 @@ class ImagesOfFolders(LabelledImages):
     def read(self, index: int, generator: torch.Generator) -> tuple[np.ndarray, int]:
         """See `LabelledImages`."""
         picture, label = self.folder[index]
-        return np.asarray(picture), label
+        return picture, label
+
+
+def _picture(path: str) -> np.ndarray:
+    """Decode a picture of any kind that Pillow reads: (H, W, 3) uint8 RGB."""
+    with opened_picture(path) as image:
+        return np.asarray(image.convert("RGB"))
 
 
 class FramesOfVideos(LabelledImages):

@@ -1,4 +1,4 @@
-"""Progress of long work: a bar on a terminal, and elsewhere a line every so often, so that a log file shows it too."""
+"""Progress of long work: one line, redrawn on a terminal, and repeated every so often where there is none."""
 
 import sys
 import time
@@ -6,9 +6,9 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import Self
 
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-_REFRESH = 0.5  # seconds from one picture of the bar to the next
+_REFRESH = 0.5  # seconds from one picture of the line to the next
+_CELLS = 20  # of the bar
+_CLEAR = "\r\x1b[K"
 
 
 class ProgressReport:
@@ -38,24 +38,21 @@ class ProgressReport:
         self.done = self._first = done
         self._began = self._told = time.monotonic()
         self._silent = silent
-        self._bar: Progress | None = None
-        if not silent and sys.stderr.isatty():
-            rate = TextColumn("{task.fields[note]}")
-            columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), rate)
-            self._bar = Progress(*columns, transient=True)
-            self._task = self._bar.add_task(name, total=total, completed=done, note="")
+        self._redraws = sys.stderr.isatty()
+        self._end = "" if self._redraws else "\n"
 
     def __enter__(self) -> Self:
-        if self._bar is not None:
-            self._bar.start()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._bar is not None:
-            self._bar.update(self._task, completed=self.done)
-            self._bar.stop()
+        self.clear()
+
+    def clear(self) -> None:
+        """Take the line off the terminal, before something else is printed; the next `advance` draws it again."""
+        if self._redraws and not self._silent:
+            print(_CLEAR, end="", file=sys.stderr, flush=True)
 
     def advance(self, note: Callable[[], str] = str, to: int | None = None) -> None:
         """Count one more item, or say how many are done.
@@ -65,18 +62,19 @@ class ProgressReport:
             to: items done so far.
         """
         self.done = self.done + 1 if to is None else to
-        if self._silent or time.monotonic() - self._told < (self.every if self._bar is None else _REFRESH):
+        if self._silent or time.monotonic() - self._told < (_REFRESH if self._redraws else self.every):
             return
         self._told = time.monotonic()
-        if self._bar is None:
-            print(self.line(note()), file=sys.stderr, flush=True)
-        else:
-            shown = f"{self.rate():.2f} {self.unit}/s  {note()}"
-            self._bar.update(self._task, completed=self.done, note=shown)
+        line = self.line(note())
+        print(f"{_CLEAR}{self._bar()}{line}" if self._redraws else line, file=sys.stderr, flush=True, end=self._end)
 
     def rate(self) -> float:
         """Return items per second since the work began."""
         return (self.done - self._first) / max(time.monotonic() - self._began, 1e-9)
+
+    def _bar(self) -> str:
+        full = round(_CELLS * self.done / self.total) if self.total else 0
+        return f"{'━' * full}{'·' * (_CELLS - full)} " if self.total else ""
 
     def line(self, note: str = "") -> str:
         """Return one line: items done, rate, remaining time, note."""

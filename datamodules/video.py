@@ -12,10 +12,11 @@ from typing import Any, Literal
 
 import pytorch_lightning as pl
 import torch
-from pytorch_lightning.utilities import rank_zero_warn
+from pytorch_lightning.utilities import rank_zero_info, rank_zero_warn
 from torch import Tensor
 from torch.utils.data import DataLoader
 
+from .datasets.youtube_vos import held_out_among
 from .loading.clips import ClipDataset, Sampling, Transform, collate_clips
 from .loading.colour_augmentation import ColourAugmentation
 from .loading.loader import FixedSampler, ResumableLoader, loader_arguments, ranks_of, training_loader
@@ -23,6 +24,7 @@ from .loading.sampling import continuous_indices, distant_indices, seeded_genera
 from .loading.transforms import CentreCrop, RandomResizedCrop, WholeFrame
 from .reading.cores import usable_cores
 from .reading.errors import DataError
+from .reading.guards import raise_limit
 from .reading.shards import ShardedVideos, is_sharded, is_url
 from .reading.source import VideoEntry, list_videos, open_video
 
@@ -38,7 +40,9 @@ class VideoDataModule(pl.LightningDataModule):
     - ``video_index``: (B,) long, number of the video in the source;
     - ``frame_index``: (B, T) long, zero-based;
     - ``label``: (B,) long, where a list file gives labels;
-    - ``failures``: one line for each video that could not be decoded while this batch was made and had to be replaced.
+    - ``failures``: one line for each video that could not be decoded while this batch was made and had to be replaced;
+    - ``redrawn``, only where there are any: one line for each clip that was drawn again, as its video ends before its
+      header says so.
 
     Without held-out videos the validation loader gives one empty dictionary, so that validation hooks run. What a
     worker draws is a function of (seed, epoch, sample), what the device draws of (seed, epoch, batch, rank).
@@ -58,15 +62,20 @@ class VideoDataModule(pl.LightningDataModule):
         area: share of the frame's area that a random crop takes, least and largest.
         flip: probability of a horizontal flip.
         colour: jitter, grey and blur each frame (training only, on the device).
+        blur_sigma: least and largest standard deviation of that blur, pixels. The default is VFS's released value,
+            which is hardly a blur; its paper follows MoCo v2, which has (0.1, 2.0).
         batch_size: clips per rank.
         num_workers: processes that decode, per rank; by default the usable cores, at most 8.
-        holdout: share of the videos that is kept for validation, at least one video unless 0.
+        holdout: fraction of the videos that is kept for validation, at least one video unless 0.
+        include_holdout: also train on the videos of YouTube-VOS that `YoutubeVos(split="holdout")` scores. By default a
+            folder of YouTube-VOS is read without them, and a list that names one is refused.
         samples_per_epoch: clips in an epoch, drawn with replacement from all frames of all videos; without it an
             epoch takes one clip from each video.
         repeat: number of times that an epoch goes through the videos.
         seed: of every draw.
         timeout: seconds after which the decoding of a video is given up.
-        max_unusable: share of the clips that may have to be replaced by those of other videos before a warning tells
+        max_megapixels: largest frame that is decoded (89 by default); a video with larger ones is unusable.
+        max_unusable: fraction of the clips that may have to be replaced by those of other videos before a warning tells
             how to find the bad ones.
 
     Raises:
@@ -85,14 +94,17 @@ class VideoDataModule(pl.LightningDataModule):
         area: tuple[float, float] = (0.2, 1.0),
         flip: float = 0.5,
         colour: bool = False,
+        blur_sigma: tuple[float, float] = (0.1, 0.2),
         batch_size: int = 32,
         num_workers: int | None = None,
         holdout: float = 0.02,
+        include_holdout: bool = False,
         samples_per_epoch: int | None = None,
         repeat: int = 1,
         seed: int = 0,
         timeout: float = 60.0,
         max_unusable: float = 0.05,
+        max_megapixels: float | None = None,
     ) -> None:
         super().__init__()
         intervals = [interval] if isinstance(interval, int) else list(interval)
@@ -108,7 +120,11 @@ class VideoDataModule(pl.LightningDataModule):
         )
         self.evaluation_transform: Transform = WholeFrame(size) if spatial == "whole" else CentreCrop(size)
         self.transform = RandomResizedCrop(size, area, flip=flip) if spatial is True else self.evaluation_transform
-        self.colour = ColourAugmentation() if colour else None
+        if not 0 < blur_sigma[0] <= blur_sigma[1]:
+            raise ValueError(f"blur_sigma must be two ascending numbers above 0, got {blur_sigma}")
+        self.colour = ColourAugmentation(sigma=(blur_sigma[0], blur_sigma[1])) if colour else None
+        raise_limit(max_megapixels)
+        self.include_holdout = include_holdout
         self.videos: tuple[VideoEntry, ...] = ()
         self._shards: ShardedVideos | None = None
         if not 0 <= max_unusable <= 1:
@@ -121,10 +137,25 @@ class VideoDataModule(pl.LightningDataModule):
         if not self.videos:
             if is_sharded(self.source):
                 self._shards = ShardedVideos(self.source)
-            self.videos = self._shards.videos if self._shards else list_videos(self.source)
+            self.videos = self._shards.videos if self._shards else self._without_holdout(list_videos(self.source))
             self._training, self._held_out = self._split()
             self._weights = self._count_frames() if self.samples_per_epoch else None
         SkippedVideos(self.skipped, self.max_unusable, str(self.source)).join(self.trainer)
+
+    def _without_holdout(self, videos: tuple[VideoEntry, ...]) -> tuple[VideoEntry, ...]:
+        """Leave out what YouTube-VOS's hold-out split scores, or refuse a list that names it."""
+        held_out = frozenset() if self.include_holdout else held_out_among(entry.path for entry in videos)
+        if held_out and Path(self.source).is_file():
+            raise DataError(
+                f"{self.source}: {len(held_out)} of {len(videos)} videos belong to YouTube-VOS's hold-out split, such "
+                f"as {min(held_out)}; take them out of the list, or train on them with --data.include_holdout true"
+            )
+        if held_out:
+            rank_zero_info(f"{self.source}: {len(held_out)} videos of YouTube-VOS's hold-out split are left out")
+        kept = tuple(entry for entry in videos if entry.path not in held_out)
+        if not kept:
+            raise DataError(f"{self.source}: all videos belong to the hold-out split; see --data.include_holdout")
+        return kept
 
     def train_dataloader(self) -> ResumableLoader[Batch]:
         """Clips in an order that is a function of (seed, epoch); its state is the place in it."""
@@ -207,18 +238,20 @@ class VideoDataModule(pl.LightningDataModule):
 
 
 class SkippedVideos(pl.Callback):
-    """Counts and names the videos that had to be replaced, and warns once when they are too many.
+    """Count and name the videos that had to be replaced or drawn again, and warn once when they are too many.
 
     Args:
         counts: path → number of times.
-        max_unusable: share of the clips, replaced ones among them, from which on a warning tells what to do; it waits
-            for five, as a single bad video may come first.
+        counts: path → number of times.
+        max_unusable: fraction of the clips, replaced ones among them, above which a warning tells what to do; it
+            waits for five, as a single bad video may come first.
         source: the videos, for that warning.
     """
 
     def __init__(self, counts: Counter[str], max_unusable: float = 1.0, source: str = "") -> None:
         self._counts, self._max_unusable, self._source = counts, max_unusable, source
         self._clips = self._replaced = 0
+        self._redrawn: Counter[str] = Counter()
         self._warned = False
 
     def join(self, trainer: pl.Trainer | None) -> None:
@@ -235,6 +268,11 @@ class SkippedVideos(pl.Callback):
             if path not in self._counts:
                 warnings.warn(f"replaced by another video: {line}", stacklevel=2)
             self._counts[path] += 1
+        for line in batch.get("redrawn", ()) if isinstance(batch, dict) else ():
+            path = line.partition(": ")[0]
+            if path not in self._redrawn:
+                warnings.warn(f"drawn again from the frames that are there: {line}", stacklevel=2)
+            self._redrawn[path] += 1
         self._replaced += len(failures)
         self._clips += len(failures) + (
             len(batch["video_index"]) if isinstance(batch, dict) and "video_index" in batch else 0
@@ -246,13 +284,20 @@ class SkippedVideos(pl.Callback):
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         total = torch.tensor(float(self._counts.total()), device=pl_module.device)
         pl_module.log("data/skipped_videos", total, sync_dist=True, reduce_fx="sum")
+        redrawn = torch.tensor(float(self._redrawn.total()), device=pl_module.device)
+        pl_module.log("data/redrawn_clips", redrawn, sync_dist=True, reduce_fx="sum")
 
 
-def _too_many(share: str, source: str) -> str:
-    return (
-        f"TOO MANY UNUSABLE VIDEOS: {share} had to be replaced or left out, more than max_unusable allows. "
-        f"Run `vidcorr check-data {source}`, look at its report, and train on the clean.txt that it writes."
-    )
+def _too_many(amount: str, source: str) -> str:
+    if is_sharded(source):
+        remedy = (
+            "Run `vidcorr check-data` on the videos that were packed, pack the clean.txt that it writes with "
+            "`vidcorr shard`, and train on those shards."
+        )
+    else:
+        remedy = f"Run `vidcorr check-data {source}`, look at its report, train on the clean.txt that it writes."
+    found = f"{amount} had to be replaced or left out, more than max_unusable allows"
+    return f"TOO MANY UNUSABLE VIDEOS: {found}. {remedy}"
 
 
 def _distant(frames: int, num_frames: int, generator: torch.Generator) -> Tensor:

@@ -158,12 +158,15 @@ class CorrespondenceModule(ExtractorModule):
         lr = scaled_lr(settings["base_lr"], self.global_batch())
         return sgd_with_cosine(self, lr, settings["momentum"], settings["weight_decay"], steps)
 
-    def generator(self) -> torch.Generator:
+    def generator(self, *more: int) -> torch.Generator:
         """Return a CPU generator whose draws are a function of (seed, epoch, batch) alone, the same on all ranks.
 
         In validation it is always the same.
+
+        Args:
+            more: further numbers that the draws depend on, such as the rank.
         """
-        key = (self.hparams["seed"], *(self._place if self.training else ()))
+        key = (self.hparams["seed"], *(self._place if self.training else ()), *more)
         return torch.Generator().manual_seed(hash(key) % 2**63)
 
     def plan(self) -> dict[str, str]:

@@ -4,6 +4,7 @@ import logging
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -11,16 +12,16 @@ import pytorch_lightning as pl
 import torch
 from pytorch_lightning.callbacks import EarlyStopping, WeightAveraging
 from pytorch_lightning.utilities.seed import isolate_rng
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from torch import nn
 
+from datamodules.progress import ProgressReport
 from lightning_modules.backbones import build_feature_extractor
 
 from ..pictures import Picture, log_picture, write_picture
 from ..report import write_material, write_report
 from .evaluation import Evaluation, Outcome, Run
 from .ranks import BenchmarkError, Ranks, share_out
-from .results import Results, require_writable, scores_table, wide_console
+from .results import Results, require_writable
 
 log = logging.getLogger(__name__)
 
@@ -190,14 +191,12 @@ class BenchmarkCallback(pl.Callback, ABC):
         return outcome.scores
 
     def _dealt(self, ranks: Ranks) -> Iterator[Any]:
-        """Yield the sequences of this rank, with a progress bar on the first."""
+        """Yield the sequences of this rank; the first shows the progress."""
         numbers = share_out([sequence.num_frames for sequence in self.sequences], ranks.size)[ranks.rank]
-        with _progress(ranks.rank != 0 or not numbers) as bar:
-            task = bar.add_task(self.name, total=len(numbers), sequence="")
+        with ProgressReport(self.name, len(numbers), "sequences", silent=ranks.rank != 0) as progress:
             for number in numbers:
-                bar.update(task, sequence=self.sequences[number].name)
                 yield self.sequences[number]
-                bar.advance(task)
+                progress.advance(partial(str, self.sequences[number].name))
 
     def _report(self, results: Results, outcome: Outcome, evaluation: Evaluation, folder: Path | None) -> None:
         results.print()
@@ -282,18 +281,9 @@ class BenchmarkCallback(pl.Callback, ABC):
         pl_module.log_dict(scores, rank_zero_only=False, sync_dist=False)
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Run after the last step, where the run ends within an epoch, and print the first scores beside the last."""
+        """Run after the last step, where the run ends within an epoch."""
         if self._tried != trainer.global_step:
             self._log_outside_validation(trainer, self._evaluate_in(trainer, pl_module))
-        if trainer.is_global_zero and len(self.history) > 1:
-            first, last = min(self.history), max(self.history)
-            rows = {step: self.history[step].items() for step in (first, last)}
-            strip = len(self.name) + 1
-            wide_console().print(
-                scores_table(
-                    {f"{self.name}, step {step}": {k[strip:]: v for k, v in row} for step, row in rows.items()}
-                )
-            )
 
     def _log_outside_validation(self, trainer: pl.Trainer, scores: dict[str, float]) -> None:
         if trainer.logger is not None and scores:
@@ -332,17 +322,6 @@ def _name_of(module: pl.LightningModule, trainer: pl.Trainer) -> str:
     backbone = settings.get("spec") or settings.get("backbone") or ""
     since = f"step {step}" if trainer.state.fn == "fit" and step else trainer.ckpt_path
     return ", ".join(filter(None, [type(module).__name__, str(backbone), str(since or "")]))
-
-
-def _progress(disable: bool) -> Progress:
-    columns = [
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeRemainingColumn(),
-        TextColumn("{task.fields[sequence]}"),
-    ]
-    return Progress(*columns, transient=True, disable=disable)
 
 
 __all__ = ["BenchmarkCallback", "BenchmarkError", "BenchmarkSequence"]

@@ -24,6 +24,10 @@ class DavisBenchmark(BenchmarkCallback):
     predictions as indexed PNGs that the official toolkit reads, overlays. Sequences without ground truth (test-dev) are
     predicted and packed into predictions.zip.
 
+    The scores are those of the official toolkit to the last bit where the ids of a sequence have no gap. The toolkit
+    counts every id up to the largest, and a missing one as found perfectly (J = F = 1); here only objects that the
+    first frame holds count. DAVIS itself has no gap.
+
     Papers: Pont-Tuset et al., The 2017 DAVIS Challenge; VFS, section 4.2.
 
     Args:

@@ -9,6 +9,7 @@ import numpy as np
 from torch import Tensor
 
 from datamodules.datasets import MaskSequence
+from datamodules.reading.errors import DataError
 
 from ..metrics import RegionBoundary, SequenceScore, object_outlines
 from ..pictures import Picture, overlay_masks
@@ -18,8 +19,9 @@ from ..tracking.masks import TrackedMasks, track_masks
 from ..tracking.record import IndexedMasks, SequenceRecord
 from .evaluation import Evaluation, Outcome, Row, Run, by_stage, over_ranks, propagation_facts
 from .packing import zip_predictions
+from .resized import at_size_of_data
 
-FILMS_SHOW = "propagated masks; the first frame's are the annotation"
+FILMS_SHOW = "propagated masks; the first frame's are the annotation, where the protocol gives it"
 
 
 class SequenceScorer(Protocol):
@@ -79,6 +81,7 @@ class MaskEvaluation(Evaluation):
             sequence: what to follow.
             kind: folder for its files, where a benchmark follows a sequence in several ways.
         """
+        sequence = at_size_of_data(sequence, self.tracker.protocols[0])
         watch, view = self.tracker.watch, self.tracker.view(sequence.size)
         frames = annotated_frames(sequence)
         with ThreadPoolExecutor(max_workers=1) as pool, self._record(sequence, kind) as record:
@@ -212,9 +215,18 @@ class ObjectScorer:
 
 
 def annotated_frames(sequence: MaskSequence) -> Iterator[tuple[Tensor, Tensor | None]]:
-    """Yield each frame of a sequence, with its mask where that introduces objects."""
+    """Yield each frame of a sequence, with its mask where that introduces objects.
+
+    Raises:
+        DataError: if that mask does not hold an object that it is to introduce; the metric counts two empty masks as a
+            perfect match.
+    """
     for t, frame in enumerate(sequence.read()):
-        yield frame, sequence.mask(t) if sequence.entering(t) else None
+        entering = sequence.entering(t)
+        mask = sequence.mask(t) if entering else None
+        if mask is not None and (absent := set(entering) - set(mask.unique().tolist())):
+            raise DataError(f"{sequence.masks[t]}: does not hold object {min(absent)}, which is to start in this frame")
+        yield frame, mask
 
 
 def _draw_small(frame: Tensor, mask: Tensor) -> Picture:

@@ -25,6 +25,8 @@ from .masks import FILMS_SHOW, MaskEvaluation, SequenceScorer
 from .protocols import propagation_protocol
 
 Parts = Literal["semantic", "instance"]
+AP = "AP-unofficial"
+"""Key of the AP: it says that no public code defines how propagated labels are ranked."""
 RANKING = (
     "AP of part instances by ATEN's definition, ranked by the mean propagated label inside an instance, the first "
     "frame left out; no script for propagated labels is public, so equality with other reports is not promised"
@@ -47,7 +49,8 @@ class PartVideo:
 
 
 class VipBenchmark(BenchmarkCallback):
-    """Score propagated human parts on VIP: `vip/mIoU` of the 20 classes, `vip/AP` of one part of one person.
+    """Score propagated human parts on VIP: `vip/mIoU` of the 20 classes, `vip/AP-unofficial` of one part of
+    one person.
 
     The two follow different labels, so each video is propagated twice unless `parts` names one. mIoU counts the first
     frame, as VFS does; AP, whose ranking score is the mean propagated label inside an instance, does not.
@@ -71,7 +74,7 @@ class VipBenchmark(BenchmarkCallback):
     """
 
     name = "vip"
-    score_names = ("mIoU", "AP")
+    score_names = ("mIoU", "mAcc", "aAcc", AP, *(f"{AP}@0.{tenth}" for tenth in range(1, 10)))
     protocols_like = ("vip",)
     ranked_by = ("mIoU",)
     films_show = FILMS_SHOW
@@ -104,7 +107,7 @@ class VipBenchmark(BenchmarkCallback):
 
     def about(self) -> dict[str, Any]:
         """Return the split, and what AP means here, for results.json."""
-        return {"split": self.split, **({"AP": RANKING} if "instance" in self.parts else {})}
+        return {"split": self.split, **({AP: RANKING} if "instance" in self.parts else {})}
 
 
 class PartEvaluation(MaskEvaluation):
@@ -145,7 +148,8 @@ class PartScoring:
             scores, rows = over_ranks(self.semantic[stage])
         if "instance" in self.parts:
             with self.instance[stage].sync_context():
-                scores |= self.instance[stage].compute()
+                found = self.instance[stage].compute()
+            scores |= {key.replace("AP", AP): value for key, value in found.items()}
         return scores, rows
 
 

@@ -15,7 +15,7 @@ LEFT_BY_ANY_RUN = ("config.yaml", "hparams.yaml", "events.out.tfevents.*", "metr
 
 
 def closing_lines(trainer: Trainer) -> list[str]:
-    """Return at most three lines: scores in per cent, the report's path, the checkpoint's path with the next command."""
+    """Return at most three lines: scores in per cent, the path of the report, the checkpoint and the next command."""
     callbacks: list[Any] = trainer.callbacks  # type: ignore[attr-defined]
     benchmarks = [callback for callback in callbacks if isinstance(callback, BenchmarkCallback)]
     lines = []

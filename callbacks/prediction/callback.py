@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import pytorch_lightning as pl
-from rich.progress import track
 from torch import nn
 
+from datamodules.progress import ProgressReport
 from datamodules.prompted_video import FrameStream
 from datamodules.reading.prompts import BoxPrompt, MaskPrompt, PointPrompt, Prompt
 from datamodules.reading.writing import write_whole
@@ -76,10 +76,13 @@ def predict_video(
     found = _follow(extractor, stream, prompt, rules, short_side, watch)
     prepare_folder(folder, overlay, overwrite)
     stems = map(stream.stem, itertools.count())
-    with open_record(folder, prompt, stems, overlay, stream.frame_rate, isinstance(rules, PointProtocol)) as record:
-        for frame, what in track(found, stream.name, stream.num_frames, transient=True):
-            with watch("write"):
-                record.add(frame, [what])
+    followed = isinstance(rules, PointProtocol)
+    with open_record(folder, prompt, stems, overlay, stream.frame_rate, followed) as record:
+        with ProgressReport(stream.name, stream.num_frames, "frames") as progress:
+            for frame, what in found:
+                with watch("write"):
+                    record.add(frame, [what])
+                progress.advance()
         record.close()
     seconds = time.perf_counter() - began
     content = {
@@ -208,8 +211,9 @@ def _protocol(
             extractor.stride,  # type: ignore[arg-type]
             getattr(extractor, "dilated", False),
         )
-    if isinstance(prompt, PointPrompt) and name in PointProtocol.sources():
-        return _changed(PointProtocol.named(name, "tap_vid").with_changes, changes)
+    if isinstance(prompt, PointPrompt) and name is not None and name in PointProtocol.sources():
+        points = PointProtocol.named(name, "tap_vid").with_changes(feature_stride=extractor.stride)
+        return _changed(points.with_changes, changes)
     protocol = protocol_for(extractor, "davis" if isinstance(prompt, MaskPrompt) else "jhmdb", name)
     return _changed(protocol.with_changes, changes) if changes else protocol
 

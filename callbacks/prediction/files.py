@@ -73,11 +73,11 @@ def open_record(
         file = Table(folder / "boxes.csv", stems, _box_rows, ("frame", "x", "y", "width", "height"))
         draw = _draw_box
     elif followed:
-        columns = ("frame", "name", "x", "y", "score", "occluded")
+        columns = ["frame", "name", "x", "y", "score", "occluded"]
         file = Table(folder / "points.csv", stems, partial(point_rows, prompt.names), columns)
         draw = draw_followed
     else:
-        columns = ("frame", "name", "x", "y", "score")
+        columns = ["frame", "name", "x", "y", "score"]
         file = Table(folder / "points.csv", stems, partial(_point_rows, prompt.names), columns)
         draw = partial(draw_points, names=prompt.names)
     return SequenceRecord(0, draw, [file], video=_open_overlay(folder, overlay, rate))

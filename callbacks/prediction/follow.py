@@ -161,7 +161,7 @@ def protocol_for(
         is_liir = isinstance(extractor, LiirExtractor)
         own = "liir" if is_liir and benchmark == "davis" else "vidcorr"
         default = own if is_liir or isinstance(extractor, ViTExtractor) else "vfs"
-        protocol = PropagationProtocol.named(protocol or default, benchmark)
+        protocol = PropagationProtocol.named(protocol or default, benchmark).with_changes(resized_data=None)
         if benchmark == "jhmdb":
             protocol = protocol.with_changes(input_size=None)
             if protocol.keypoint_unit == "pixel" and stride != protocol.feature_stride:

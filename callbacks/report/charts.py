@@ -3,9 +3,8 @@
 import math
 from collections.abc import Sequence
 from html import escape
-from typing import Any
 
-Json = dict[str, Any]
+from .schema import Json
 
 MOST_POINTS = 400
 LEFT, RIGHT, TOP, BOTTOM = 38, 8, 8, 30

@@ -12,16 +12,17 @@ from typing import Any
 
 from datamodules.reading.writing import write_whole
 
-from .charts import Json, draw_chart, draw_legend, draw_lines
+from .charts import draw_chart, draw_legend, draw_lines
 from .run import Line, Run, progress_charts, protocols_of, read_run, score_lines
+from .schema import Json
 
 TITLES = {"davis": "DAVIS", "youtube_vos": "YouTube-VOS", "jhmdb": "JHMDB", "vip": "VIP", "otb": "OTB"}
 FILMS_AT_EACH_END = 3
 MOST_BYTES = 5_000_000
 BESIDES = {"benchmark", "scores", "protocol", "command", "versions"}
 """Fields of results.json that have places of their own."""
-WORDS = {"Stage", "Sequence", "Category", "Unseen"}
-"""Columns of per_sequence.csv that hold no fractions; a sequence may be named by a number."""
+TEXT_COLUMNS = {"Stage", "Sequence"}
+"""Columns of per_sequence.csv that hold no fractions, beside those that the benchmark declares."""
 
 
 def write_report(folder: str | Path, beside: Sequence[str | Path] = ()) -> Path:
@@ -158,7 +159,8 @@ def _sequences(run: Run) -> str:
     parts = []
     if run.rows:
         columns = list(run.rows[0])
-        body = [f"<tr>{''.join(_cell(column, row[column]) for column in columns)}</tr>" for row in run.rows]
+        words = TEXT_COLUMNS | set(run.material.get("text_columns", ()))
+        body = [f"<tr>{''.join(_cell(row[column], column in words) for column in columns)}</tr>" for row in run.rows]
         parts.append(f'<div class="scroll">{_table(columns, body, "sortable")}</div>')
         parts.append('<p class="note">A click on a heading sorts. Numbers are in per cent.</p>')
     if small:
@@ -218,11 +220,15 @@ def _table(columns: Sequence[str], body: Iterable[str], kind: str = "") -> str:
     return f'<table class="{kind}"><thead><tr>{head}</tr></thead><tbody>{"".join(body)}</tbody></table>'
 
 
-def _cell(column: str, text: str) -> str:
-    """A fraction in per cent, sorted by its value; names and the like as they are."""
-    if column in WORDS:
+def _cell(text: str, is_text: bool) -> str:
+    """Return a cell: a fraction in per cent, sorted by its value, or a text."""
+    try:
+        value = None if is_text else float(text)
+    except ValueError:
+        value = None  # a column that its benchmark did not declare
+    if value is None:
         return f'<td class="text">{escape(text)}</td>'
-    return f'<td data-value="{float(text)}">{_percent(float(text))}</td>'
+    return f'<td data-value="{value}">{_percent(value)}</td>'
 
 
 def _percent(value: float | None) -> str:

@@ -1,14 +1,13 @@
 """What a benchmark run left in its folder, and the scores that stand beside it in its report."""
 
 import csv
-import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from .charts import Json
-from .published import PUBLISHED, SEQUENCES
+from .published import published_beside
+from .schema import FILM, MATERIAL, PROTOCOL, RESULTS, Json, misfit, read_json
 
 _EPOCH = re.compile(r"epoch=(\d+)-step=(\d+)")
 
@@ -34,7 +33,11 @@ class Line:
 
 
 def read_run(folder: Path) -> Run:
-    """Read the files of a run; see `write_report`. A film without its picture is left out."""
+    """Read the files of a run; a film without its picture is left out.
+
+    Raises:
+        ValueError: for a file that is damaged or not one of a benchmark; the message names it.
+    """
     results = _results(folder / "results.json")
     rows: list[dict[str, str]] = []
     if (folder / "per_sequence.csv").is_file():
@@ -42,10 +45,9 @@ def read_run(folder: Path) -> Run:
             rows = list(csv.DictReader(file))
     path = folder / "report.json"
     empty: Json = {"sequences": [], "ranked_by": [], "shows": "", "charts": []}
-    material = _json(path, "report.json of a benchmark", *empty) if path.is_file() else empty
-    fields = ("sequence", "kind", "columns", "frames", "size", "curves")
+    material = read_json(path, "report.json of a benchmark", MATERIAL) if path.is_file() else empty
     films = [
-        _json(path, "film of a benchmark", *fields) | {"path": path}
+        read_json(path, "film of a benchmark", FILM) | {"path": path}
         for path in sorted((folder / "films").rglob("*.json"))
     ]
     films = [film for film in films if film["sequence"] in set(material["sequences"])]
@@ -70,7 +72,7 @@ def sequence_scores(
     for row in rows:
         if row.get("Stage", "") == stages[-1]:
             name = row["Sequence"] if row["Sequence"] in sequences else row["Sequence"].rpartition("_")[0]
-            values.setdefault(name, []).extend(float(row[column]) for column in ranked_by if column in row)
+            values.setdefault(name, []).extend(float(row[column]) for column in ranked_by if row.get(column))
     return {name: sum(found) / len(found) for name, found in values.items() if found}
 
 
@@ -78,7 +80,7 @@ def score_lines(run: Run, beside: Sequence[Path] = ()) -> list[Line]:
     """Lines of the table: this run, those found near it, those named, those printed in papers.
 
     Raises:
-        ValueError: if what is named is no results.json, or another benchmark's.
+        ValueError: if what is named is not a results.json, or another benchmark's.
     """
     benchmark = run.results["benchmark"]
     lines = _by_stage("this run", run.results["scores"], "this")
@@ -93,8 +95,7 @@ def score_lines(run: Run, beside: Sequence[Path] = ()) -> list[Line]:
         if other["benchmark"] != benchmark:
             raise ValueError(f"{file}: is a result of {other['benchmark']}, the report is of {benchmark}")
         lines += _by_stage(_name_beside(file.parent, other, run.results), other["scores"])
-    if run.results.get("sequences") == SEQUENCES.get(benchmark):
-        lines += [Line(name, scores, "theirs") for name, scores in PUBLISHED[benchmark].items()]
+    lines += [Line(f"{row.name} ({row.source})", dict(row.scores), "theirs") for row in published_beside(run.results)]
     return lines
 
 
@@ -137,7 +138,7 @@ def _compared(run: Run) -> dict[str, dict[str, float]]:
     """Scores of the other rows of a `vidcorr compare` that this run is a row of."""
     file = run.folder.resolve().parent.parent / "compare.json"
     strip = f"{run.results['benchmark']}/"
-    rows = _json(file, "compare.json") if file.is_file() else {}
+    rows = read_json(file, "compare.json", {str: {}}) if file.is_file() else {}
     return {
         name: {key[len(strip) :]: value for key, value in row["scores"].items() if key.startswith(strip)}
         for name, row in rows.items()
@@ -160,19 +161,8 @@ def _by_stage(name: str, scores: Mapping[str, float], kind: str = "ours") -> lis
 
 
 def _results(file: Path) -> Json:
-    content = _json(file, "results.json of a benchmark", "benchmark", "scores")
-    if not isinstance(content["scores"], dict):
-        raise ValueError(f"{file}: is no results.json of a benchmark (its scores are no object)")
-    return content
-
-
-def _json(path: Path, what: str, *fields: str) -> Json:
-    """What a file of ours holds; one that is damaged is named."""
-    try:
-        content: Json = json.loads(path.read_text())
-    except (OSError, ValueError) as error:
-        raise ValueError(f"{path}: is no {what}, or damaged ({error})") from error
-    lacking = [field for field in fields if field not in content] if isinstance(content, dict) else ["all fields"]
-    if lacking:
-        raise ValueError(f"{path}: is no {what}, or damaged (it lacks {', '.join(lacking)})")
+    content = read_json(file, "results.json of a benchmark", RESULTS)
+    for protocol in protocols_of(content):
+        if (wrong := misfit(protocol, PROTOCOL)) is not None:
+            raise ValueError(f"{file}: is not a results.json of a benchmark, or damaged (protocol: {wrong})")
     return content

@@ -97,7 +97,7 @@ def _scores(file: Path) -> dict[str, float]:
     try:
         scores: dict[str, float] = json.loads(file.read_text())["scores"]
     except (KeyError, TypeError, ValueError) as error:
-        raise ValueError(f"{file}: is no results.json of a benchmark ({error})") from error
+        raise ValueError(f"{file}: is not a results.json of a benchmark ({error})") from error
     return scores
 
 

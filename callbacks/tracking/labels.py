@@ -21,6 +21,9 @@ class Annotation(Protocol):
         """Return the labels `(L, h, w)` on a feature grid of size (h, w)."""
 
 
+LEAST_CELLS = 4
+"""Cells a side below which a map is no picture any more, such as the pooled vector of a classifier."""
+
 A = TypeVar("A", bound=Annotation)
 
 
@@ -43,6 +46,13 @@ class CanFold(Protocol):
     """An extractor that can make a faster copy of itself, its BatchNorms folded into its convolutions."""
 
     def folded(self) -> nn.Module: ...
+
+
+@runtime_checkable
+class InterpolatesPositions(Protocol):
+    """A transformer's extractor, which can interpolate its position embedding by another rule than the network's."""
+
+    positions: str
 
 
 class LabelTracker:
@@ -116,7 +126,16 @@ class LabelTracker:
             if self._folded is None:
                 self._folded = view_for(self.extractor, protocol)
             output = self._folded(fit_input(frame[None], protocol, multiple, self.device))
-            return [item[0].float() for item in ([output] if isinstance(output, Tensor) else output)]
+            maps = [item[0].float() for item in ([output] if isinstance(output, Tensor) else output)]
+        for stage, features in zip(self.stages, maps, strict=True):
+            if min(features.shape[-2:]) < LEAST_CELLS:
+                size = " × ".join(map(str, features.shape[-2:]))
+                raise ValueError(
+                    f"the features{f' of {stage}' if stage else ''} have {size} cells for a frame of "
+                    f"{frame.shape[-2]} × {frame.shape[-1]} px: labels need at least {LEAST_CELLS} × {LEAST_CELLS}; "
+                    "name an earlier stage or a smaller stride"
+                )
+        return maps
 
 
 def at_stride(protocol: PropagationProtocol, stride: int) -> PropagationProtocol:
@@ -131,11 +150,15 @@ def view_for(extractor: nn.Module, protocol: NetworkInput) -> nn.Module:
 
     Args:
         extractor: see `build_feature_extractor`.
-        protocol: its `rgb_mean` and `rgb_std` replace those of every `Normalise` of the extractor.
+        protocol: its `rgb_mean` and `rgb_std` replace those of every `Normalise` of the extractor, and a transformer's
+            position embedding is interpolated by its rule.
 
     Raises:
         ValueError: if the protocol asks for a mean or deviation and the extractor has no `Normalise`.
     """
+    if protocol.position_embedding == "dino" and isinstance(extractor, InterpolatesPositions):
+        extractor = share(extractor)
+        extractor.positions = "dino"
     constants = {"rgb_mean": protocol.rgb_mean, "rgb_std": protocol.rgb_std}
     for field, constant in constants.items():
         if constant is None:

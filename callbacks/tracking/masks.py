@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from lightning_modules.functional import PropagationProtocol
-from lightning_modules.functional.propagation.labels import decode_masks, encode_masks
+from lightning_modules.functional.propagation.coding import labels_of, masks_of
 from lightning_modules.functional.propagation.sizing import Size
 
 from .labels import LabelTracker
@@ -49,7 +49,7 @@ class MaskAnnotation:
 
     def encode(self, grid: Size, protocol: PropagationProtocol) -> Tensor:
         """Return `(1 + objects, h, w)`, background first; after frame 0 all channels but `starting` are zero."""
-        labels = encode_masks(self.view.reduce_ids(self.ids), self.objects, grid, protocol.label_encoding)
+        labels = labels_of(self.view.reduce_ids(self.ids), self.objects, grid, protocol)
         return labels if self.first else labels * _starting(self)[:, None, None]
 
 
@@ -65,41 +65,13 @@ def track_masks(
         view: that of the tracker for frames of this size.
 
     Yields:
-        The objects of each frame; frame 0 has the given mask.
+        The objects of each frame; frame 0 has the given mask, unless the protocol decodes it.
     """
     for frame, given, labels in tracker.track(_annotated(frames, starts, view), view):
         with tracker.watch("decode masks", tracker.device):
-            if given is not None and given.first:
-                masks = [given.ids] * len(labels)
-            else:
-                pairs = zip(labels, tracker.protocols, strict=True)
-                masks = [_decode(item, given, sorted(starts), protocol, view) for item, protocol in pairs]
+            pairs = zip(labels, tracker.protocols, strict=True)
+            masks = [_decode(item, given, sorted(starts), protocol, view) for item, protocol in pairs]
         yield TrackedMasks(frame, labels, masks)
-
-
-def masks_of(labels: Tensor, objects: Sequence[int], protocol: PropagationProtocol, view: View) -> Tensor:
-    """Decode propagated labels by the protocol.
-
-    Args:
-        labels: soft labels `(1 + objects, h, w)`, background first.
-        objects: ids of the others.
-        protocol: gives the way in which masks are decoded.
-        view: sizes of the video.
-
-    Returns:
-        uint8 ids `(H, W)` at the frames' own size, on the CPU.
-    """
-    height, width = (length * protocol.feature_stride for length in labels.shape[1:])
-    masks = decode_masks(
-        labels,
-        view.covered_of_own,
-        rescale=protocol.label_rescaling,
-        floor=protocol.label_rescaling_floor,
-        method=protocol.decoding_filter,
-        argmax_size=(height, width) if protocol.decoding_size == "input" else None,
-        objects=objects,
-    )
-    return masks[: view.own[0], : view.own[1]].cpu()
 
 
 def _annotated(
@@ -117,10 +89,12 @@ def _annotated(
 def _decode(
     labels: Tensor, given: MaskAnnotation | None, objects: Sequence[int], protocol: PropagationProtocol, view: View
 ) -> Tensor:
-    if given is None:
-        return masks_of(labels, objects, protocol, view)
+    if given is None or protocol.first_frame == "decoded":
+        return masks_of(labels, objects, protocol, view.covered_of_own, view.own)
+    if given.first:
+        return given.ids
     labels = labels * ~_starting(given).to(labels.device)[:, None, None]
-    mask = masks_of(labels, objects, protocol, view)
+    mask = masks_of(labels, objects, protocol, view.covered_of_own, view.own)
     return torch.where(torch.isin(given.ids, given.ids.new_tensor(given.starting)), given.ids, mask)
 
 

@@ -54,6 +54,8 @@ class RunProgress(ProgressBar):
 
     def on_validation_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Begin, where validation is the run itself; a benchmark alone has one stand-in batch and shows its own."""
+        if self._report is not None:
+            self._report.clear()
         batches = sum(trainer.num_val_batches)
         if trainer.state.fn == "validate" and batches > 1:
             total = None if math.isinf(batches) else int(batches)

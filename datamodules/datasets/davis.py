@@ -22,7 +22,10 @@ class Davis(Reader[MaskSequence]):
     Reads `JPEGImages/<resolution>/<sequence>/*.jpg`, `Annotations/<resolution>/<sequence>/*.png` and
     `ImageSets/<year>/<split>.txt` (for 2016 also the original `ImageSets/480p/<split>.txt` with two paths a line).
     Masks are indexed or 8-bit grey PNGs. A first mask with no other values than 0 and 255 is of the 2016 kind: its
-    object is number 1. Paper: Pont-Tuset et al., The 2017 DAVIS Challenge (arXiv:1704.00675), section 2.
+    object is number 1. Objects are the ids that occur: where a first mask holds 1 and 3 only, there are two. The
+    official tool counts up to the highest id and gives the absent id 2 a J and F of 1.0 in every frame; no mask of
+    DAVIS has such a gap, and the scores are equal to the official ones wherever the ids have none.
+    Paper: Pont-Tuset et al., The 2017 DAVIS Challenge (arXiv:1704.00675), section 2.
 
     Args:
         root: the folder that holds JPEGImages and Annotations.

@@ -4,18 +4,24 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+import re
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
 from ..reading.errors import DataError
 from ..reading.guards import plain_name, read_text
+from ..reading.masks import check_introductions
 from .files import check_masks, list_pictures, picture_header, require_folder, require_sequences
 from .records import MaskSequence, Reader
 
 Objects = Mapping[int, tuple[str, int]]
 """Object id → its category ("" where the split hides it) and the number of its first frame."""
+
+HOLDOUT, UNSEEN, SEED = 0.05, 5, 0
+"""The hold-out split by default: fraction of the videos without unseen categories, unseen categories, seed."""
 
 
 class YoutubeVos(Reader[MaskSequence]):
@@ -27,16 +33,16 @@ class YoutubeVos(Reader[MaskSequence]):
     "train", scored here. Frames before a video's first object are left out: there is nothing to follow.
     Paper: Xu et al., YouTube-VOS: A Large-Scale Video Object Segmentation Benchmark (arXiv:1809.03327).
 
-    The hold-out split takes `unseen` categories, with every video that shows one of them, and the share `holdout` of
+    The hold-out split takes `unseen` categories, with every video that shows one of them, and the fraction `holdout` of
     the other videos; which ones is a function of (seed, name) alone. `training_videos` are the rest, so that a model
-    trained on them has not seen the `unseen` categories.
+    trained on them has not seen the `unseen` categories; `VideoDataModule` leaves the held-out ones out by default.
 
     Args:
         root: the folder that holds train and valid.
         split: "valid", "train", "test" or "holdout".
         all_frames: follow objects through every frame of the video (`<split>_all_frames/JPEGImages`, also looked for
             under `all_frames`); what is asked for stays every fifth.
-        holdout: share of the training videos without unseen categories that is held out.
+        holdout: fraction of the training videos without unseen categories that is held out.
         unseen: number of held-out categories.
         seed: another one holds out other videos and categories.
 
@@ -50,9 +56,9 @@ class YoutubeVos(Reader[MaskSequence]):
         root: str | Path,
         split: Literal["valid", "train", "test", "holdout"] = "valid",
         all_frames: bool = False,
-        holdout: float = 0.05,
-        unseen: int = 5,
-        seed: int = 0,
+        holdout: float = HOLDOUT,
+        unseen: int = UNSEEN,
+        seed: int = SEED,
     ) -> None:
         if split not in ("valid", "train", "test", "holdout"):
             raise ValueError(f"split must be 'valid', 'train', 'test' or 'holdout', got {split!r}")
@@ -84,23 +90,13 @@ class YoutubeVos(Reader[MaskSequence]):
             trained = {category for objects in _read_meta(known).values() for category, _ in objects.values()}
             shown = {category for objects in self._videos.values() for category, _ in objects.values()}
             return (), frozenset(shown - trained - {""})
-        categories = {name: {category for category, _ in objects.values()} for name, objects in self._videos.items()}
-        ranked = sorted(set().union(*categories.values()), key=self._rank)
-        if not 0 <= unseen < len(ranked):
-            raise DataError(
-                f"{self.folder / 'meta.json'}: {len(ranked)} categories; {unseen} of them cannot be held out"
-            )
-        hidden = frozenset(ranked[:unseen])
-        others = sorted((name for name, shown in categories.items() if not shown & hidden), key=self._rank)
-        chosen = {name for name, shown in categories.items() if shown & hidden} | set(
-            others[: round(holdout * len(others))]
-        )
+        chosen, hidden = _hold_out(self._videos, holdout, unseen, self.seed)
         if not chosen:
-            raise DataError(f"{self.folder / 'meta.json'}: nothing is held out; raise holdout or unseen")
-        return tuple(sorted(chosen)), hidden
-
-    def _rank(self, name: str) -> bytes:
-        return hashlib.blake2b(f"{self.seed} {name}".encode()).digest()
+            raise DataError(
+                f"{self.folder / 'meta.json'}: {len(self._videos)} videos of which {unseen} categories and a fraction "
+                f"of {holdout:g} cannot be held out; lower unseen, or raise holdout"
+            )
+        return chosen, hidden
 
     def _all_frames(self, folder: str) -> Path:
         places = [self.root / f"{folder}_all_frames", self.root / "all_frames" / f"{folder}_all_frames"]
@@ -127,6 +123,8 @@ class YoutubeVos(Reader[MaskSequence]):
         frames = tuple(pictures[n] for n in numbers)
         at = {place[n]: mask for n, mask in sorted(masks.items()) if n in place}
         check_masks(at, frames)
+        starts = {i: place[start] for i, (_, start) in objects.items()}
+        check_introductions(at, starts, f"correct it, or take the object out of {self.folder / 'meta.json'}")
         size, _ = picture_header(frames[0])
         return MaskSequence(
             name=name,
@@ -134,7 +132,7 @@ class YoutubeVos(Reader[MaskSequence]):
             size=size,
             masks=at,
             objects=tuple(objects),
-            starts={i: place[start] for i, (_, start) in objects.items()},
+            starts=starts,
             ground_truth=self.split in ("train", "holdout"),
             categories={i: category for i, (category, _) in objects.items() if category},
             unseen=frozenset(i for i, (category, _) in objects.items() if category in self.unseen_categories),
@@ -142,10 +140,55 @@ class YoutubeVos(Reader[MaskSequence]):
         )
 
 
+def held_out_among(folders: Iterable[Path]) -> frozenset[Path]:
+    """Return the frame folders that belong to the hold-out split (with its default arguments) of a YouTube-VOS.
+
+    A folder belongs to YouTube-VOS where it is `<root>/train/JPEGImages/<video>` or
+    `<root>/train_all_frames/JPEGImages/<video>` (also under `<root>/all_frames`) and `<root>/train/meta.json` is there.
+    Sets too small to hold anything out have no hold-out split.
+
+    Raises:
+        DataError: if a meta.json cannot be read.
+    """
+    videos_of: dict[Path, list[Path]] = defaultdict(list)
+    for folder in folders:
+        videos_of[folder.parent].append(folder)
+    found: set[Path] = set()
+    for pictures, videos in videos_of.items():
+        split = pictures.absolute().parent
+        if pictures.name != "JPEGImages" or split.name not in ("train", "train_all_frames"):
+            continue
+        root = split.parent.parent if split.parent.name == "all_frames" else split.parent
+        if (root / "train" / "meta.json").is_file():
+            chosen, _ = _hold_out(_read_meta(root / "train" / "meta.json"), HOLDOUT, UNSEEN, SEED)
+            found |= {video for video in videos if video.stem in chosen}
+    return frozenset(found)
+
+
+def _hold_out(
+    videos: Mapping[str, Objects], fraction: float, unseen: int, seed: int
+) -> tuple[tuple[str, ...], frozenset[str]]:
+    """Return the held-out videos and the categories that only they show; () and none where that is not possible."""
+
+    def rank(name: str) -> bytes:
+        return hashlib.blake2b(f"{seed} {name}".encode()).digest()
+
+    categories = {name: {category for category, _ in objects.values()} for name, objects in videos.items()}
+    ranked = sorted(set().union(*categories.values()), key=rank)
+    if not 0 <= unseen < len(ranked):
+        return (), frozenset()
+    hidden = frozenset(ranked[:unseen])
+    others = sorted((name for name, shown in categories.items() if not shown & hidden), key=rank)
+    chosen = {name for name, shown in categories.items() if shown & hidden} | set(
+        others[: round(fraction * len(others))]
+    )
+    return tuple(sorted(chosen)), hidden
+
+
 def _numbered(folder: Path) -> dict[int, Path]:
     """Pictures of a folder by the number that is their name."""
     paths = list_pictures(folder)
-    if odd := [path for path in paths if not path.stem.isdigit()]:
+    if odd := [path for path in paths if not re.fullmatch("[0-9]+", path.stem)]:
         raise DataError(f"{odd[0]}: name is not a frame number; remove it")
     return {int(path.stem): path for path in paths}
 

@@ -18,6 +18,8 @@ from typing import Any, Literal
 from ..reading.cores import usable_cores
 from ..reading.decoding import VideoFile
 from ..reading.errors import DataError
+from ..reading.guards import raise_limit
+from ..reading.shards import is_sharded
 from ..reading.source import VideoEntry, list_line, list_videos, natural_order, open_video, pictures_of, stamp
 from ..reading.writing import write_whole
 from .parallel import Failure, in_processes, with_progress
@@ -96,6 +98,11 @@ def check_data(
     """
     output = Path(output).expanduser()
     output.mkdir(parents=True, exist_ok=True)
+    if is_sharded(source):
+        raise DataError(
+            f"{source}: holds shards; check the videos that were packed, then pack the clean.txt of that check "
+            "(vidcorr shard clean.txt NEW_FOLDER)"
+        )
     entries = list_videos(source, strict=False)
     paths = list(dict.fromkeys(os.path.abspath(entry.path) for entry in entries))
     reports = _earlier(output / "report.json")
@@ -134,7 +141,10 @@ def command(words: Sequence[str]) -> None:
     parser.add_argument("--workers", type=int, help="processes (default: one per core)")
     parser.add_argument("--min-frames", type=int, default=8, help="fewer are too short (default: 8)")
     parser.add_argument("--timeout", type=float, default=60.0, help="seconds for one video (default: 60)")
+    parser.add_argument("--max-megapixels", type=float, help="largest frame that is decoded (default: 89)")
     flags = parser.parse_args(list(words))
+    raise_limit(flags.max_megapixels)
+    del flags.max_megapixels
     try:
         rows = check_data(**vars(flags))
     except KeyboardInterrupt:

@@ -11,6 +11,7 @@ from multiprocessing.connection import Connection, wait
 from threading import Thread
 from typing import Any, Generic, TypeVar
 
+from ..progress import ProgressReport
 from ..reading.errors import DataError, DecodingError
 
 Item = TypeVar("Item")
@@ -144,24 +145,8 @@ def _end_with_parent() -> None:
 
 
 def with_progress(outcomes: Iterator[Result], total: int, title: str) -> Iterator[Result]:
-    """Passes on what it is given and shows on stderr how far it is."""
-    from rich.console import Console
-    from rich.progress import (
-        BarColumn,
-        MofNCompleteColumn,
-        Progress,
-        TextColumn,
-        TimeElapsedColumn,
-        TimeRemainingColumn,
-    )
-
-    columns = (TextColumn(title), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn())
-    # drawn from here and not from a thread: the processes are forks
-    with Progress(*columns, console=Console(stderr=True), auto_refresh=False) as progress:
-        task, drawn = progress.add_task(title, total=total), 0.0
+    """Yield what is given, and show on stderr how far it is."""
+    with ProgressReport(title, total) as progress:
         for outcome in outcomes:
             yield outcome
-            progress.advance(task)
-            if time.monotonic() > drawn + 0.2:
-                progress.refresh()
-                drawn = time.monotonic()
+            progress.advance()

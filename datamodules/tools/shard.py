@@ -1,9 +1,24 @@
 """Pack a folder or list of video files into shards for `data.source`."""
 
 import argparse
-from collections.abc import Sequence
+import json
+import os
+import time
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
 
-from ..reading.shards import write_shards
+import numpy as np
+
+from ..reading.errors import DataError
+from ..reading.shards import INDEX, places
+from ..reading.source import list_videos
+from ..reading.writing import write_whole
+from .parallel import with_progress
+
+_LARGEST = 2**32 - 2**20  # bytes: places in a shard are 32-bit numbers
+_MB = 2**20
 
 
 def command(words: Sequence[str]) -> None:
@@ -20,3 +35,100 @@ def command(words: Sequence[str]) -> None:
     given = parser.parse_args(list(words))
     count = write_shards(given.source, given.destination, given.workers, given.chunk_mb)
     print(f"{given.destination}: {count} shards; train with --data.source {given.destination}")
+
+
+def write_shards(
+    source: str | os.PathLike[str], destination: str | os.PathLike[str], workers: int = 4, megabytes: int = 64
+) -> int:
+    """Pack the video files of a source, in their order.
+
+    The index is written last: a folder that a killed run left behind is no source, and the next run begins it anew.
+
+    Args:
+        source: folder or list of video files, see `list_videos`.
+        destination: folder for the shards.
+        workers: threads that copy.
+        megabytes: size of a shard, at most; one of a larger video holds that alone.
+
+    Returns:
+        Number of shards.
+
+    Raises:
+        DataError: if the source has folders of frames, the destination holds shards already, or a file is too large or
+            changes meanwhile.
+    """
+    root, folder = Path(source).expanduser(), Path(destination).expanduser()
+    if not 1 <= megabytes <= _LARGEST // 2**20:
+        raise ValueError(f"a shard must have 1 to {_LARGEST // 2**20} MB, got {megabytes}")
+    if (folder / INDEX).exists():
+        raise DataError(f"{folder}: holds shards already; remove it, or choose another folder")
+    videos = list_videos(root)
+    if folders := [entry.path for entry in videos if entry.path.is_dir()]:
+        raise DataError(f"{folders[0]}: a folder of frames; shards hold video files: `vidcorr transcode` makes them")
+    sizes = [_size(entry.path) for entry in videos]
+    folder.mkdir(parents=True, exist_ok=True)
+    for left in folder.glob("chunk-0-*.bin"):
+        left.unlink()
+    plan = list(_plan(sizes, megabytes * _MB))
+    jobs = [
+        (folder / f"chunk-0-{number}.bin", [entry.path for entry in videos[part]], sizes[part])
+        for number, part in enumerate(plan)
+    ]
+    with ThreadPoolExecutor(max(workers, 1)) as pool:
+        list(with_progress(pool.map(lambda job: _write_shard(*job), jobs), len(jobs), "shards"))
+    base = root if root.is_dir() else root.parent
+    index = {
+        "chunks": [
+            {"filename": path.name, "chunk_size": len(files), "chunk_bytes": path.stat().st_size, "dim": None}
+            for path, files, _ in jobs
+        ],
+        "config": _CONFIG | {"chunk_bytes": megabytes * _MB},
+        "updated_at": str(time.time()),
+        "vidcorr": {
+            "names": [os.path.relpath(entry.path, base) for entry in videos],
+            "labels": [entry.label for entry in videos],
+            "sizes": sizes,
+        },
+    }
+    write_whole(folder / INDEX, json.dumps(index))
+    return len(jobs)
+
+
+# What litdata writes beside items that are plain bytes, neither compressed nor encrypted.
+_CONFIG: dict[str, Any] = {
+    "chunk_size": None,
+    "compression": None,
+    "data_format": ["bytes"],
+    "data_spec": json.dumps([1, {"type": None, "context": None, "children_spec": []}]),
+    "encryption": None,
+    "item_loader": "PyTreeLoader",
+}
+
+
+def _size(path: Path) -> int:
+    size = path.stat().st_size
+    if size > _LARGEST:
+        raise DataError(f"{path}: has {size / 2**30:.1f} GB, a video in a shard can have 4; cut or transcode it")
+    return size
+
+
+def _plan(sizes: Sequence[int], limit: int) -> Iterator[slice]:
+    """Yield the videos that go together into a shard."""
+    first, filled = 0, 0
+    for number, size in enumerate(sizes):
+        if number > first and filled + size > limit:
+            yield slice(first, number)
+            first, filled = number, 0
+        filled += size
+    yield slice(first, len(sizes))
+
+
+def _write_shard(path: Path, files: Sequence[Path], sizes: Sequence[int]) -> None:
+    with path.open("wb") as shard:
+        shard.write(np.array([len(files), *places(sizes)], dtype="<u4").tobytes())
+        for file, size in zip(files, sizes, strict=True):
+            content = file.read_bytes()
+            if len(content) != size:
+                raise DataError(f"{file}: changed while it was packed; pack again when it is complete")
+            shard.write(np.array(size, dtype="<u4").tobytes())
+            shard.write(content)

@@ -3,7 +3,6 @@
 import argparse
 import json
 import os
-import shutil
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import closing
@@ -18,10 +17,11 @@ import numpy as np
 from ..reading.cores import usable_cores
 from ..reading.decoding import VideoFile
 from ..reading.errors import DataError, DecodingError
+from ..reading.guards import raise_limit
 from ..reading.orientation import orientation_of
 from ..reading.pictures import Reformatter
-from ..reading.source import FrameFolder, VideoEntry, list_line, list_videos, open_video, stamp
-from ..reading.writing import write_whole
+from ..reading.source import FrameFolder, VideoEntry, list_line, list_videos, open_video, pictures_of, stamp
+from ..reading.writing import partial_path, remove, unfinished, write_whole
 from .parallel import Failure, in_processes, with_progress
 
 if TYPE_CHECKING:
@@ -124,13 +124,13 @@ def transcode(
             for job, outcome in with_progress(outcomes, len(items), "transcode"):
                 if isinstance(outcome, Failure):
                     failed[job.source] = outcome.reason.removeprefix(f"{job.source}: ")
-                    _remove(_partial(job.output))
+                    remove(partial_path(job.output))
                 else:
                     made[job.source] = outcome
     finally:
         for job in items:
             if job.source not in made:
-                _remove(_partial(job.output))
+                remove(partial_path(job.output))
     (destination / "failed.txt").unlink(missing_ok=True)
     if failed:
         write_whole(destination / "failed.txt", "".join(f"{path}: {reason}\n" for path, reason in failed.items()))
@@ -189,7 +189,10 @@ def command(words: Sequence[str]) -> None:
     parser.add_argument("--quality", type=int, default=90, help="of the JPEGs (default: 90)")
     parser.add_argument("--workers", type=int, help="processes (default: one per core)")
     parser.add_argument("--timeout", type=float, default=3600.0, help="seconds for one video (default: 3600)")
+    parser.add_argument("--max-megapixels", type=float, help="largest frame that is decoded (default: 89)")
     flags = parser.parse_args(list(words))
+    raise_limit(flags.max_megapixels)
+    del flags.max_megapixels
     form = Format(flags.short_side, flags.key_interval, flags.crf, flags.frames, flags.quality)
     try:
         made, failed = transcode(flags.source, flags.destination, form, flags.workers, flags.timeout)
@@ -208,27 +211,23 @@ def command(words: Sequence[str]) -> None:
 def _run(form: Format, job: Job) -> Made:
     """Does one job, unless it is done. Runs in a process of its own."""
     size, changed = stamp(job.source)
-    if job.output.exists() and abs(stamp(job.output)[1] - changed) <= _SAME_TIME:
+    if len(os.fsencode(job.output.name)) > 255:
+        raise DecodingError(job.source, f"its name is too long to end in {job.output.suffix}; shorten it")
+    if job.output.exists() and abs(stamp(job.output)[1] - changed) <= _SAME_TIME and _is_complete(job.output):
         return Made(False, size, stamp(job.output)[0])
-    temporary = _partial(job.output)
-    _remove(temporary)
     job.output.parent.mkdir(parents=True, exist_ok=True)
     try:
-        with open_video(job.source, _TIMEOUT) as video:
-            count = (_write_pictures if form.frames else _write_video)(video, temporary, form)
-            if isinstance(video, VideoFile) and video.is_cut:
-                raise DataError(f"ends early: {count} of {video.info.num_frames} frames; copy it again")
-        after = stamp(temporary)[0]
-        for path in [*temporary.iterdir(), temporary] if form.frames else [temporary]:
-            os.utime(path, ns=(changed, changed))
-        if job.output.is_dir():
-            shutil.rmtree(job.output)
-        os.replace(temporary, job.output)
+        with unfinished(job.output, partial_path(job.output)) as temporary:
+            with open_video(job.source, _TIMEOUT) as video:
+                count = (_write_pictures if form.frames else _write_video)(video, temporary, form)
+                if isinstance(video, VideoFile) and video.is_cut:
+                    raise DataError(f"ends early: {count} of {video.info.num_frames} frames; copy it again")
+            after = stamp(temporary)[0]
+            for path in [*temporary.iterdir(), temporary] if form.frames else [temporary]:
+                os.utime(path, ns=(changed, changed))
     except (DataError, OSError):
-        _remove(temporary)
         raise
     except Exception as error:  # of the encoder: it concerns this video alone
-        _remove(temporary)
         raise DecodingError(job.source, f"cannot be encoded: {error}") from error
     return Made(True, size, after)
 
@@ -308,7 +307,7 @@ def _write_pictures(video: VideoFile | FrameFolder, folder: Path, form: Format) 
 
 
 def _upright(video: VideoFile | FrameFolder) -> Iterator["av.VideoFrame"]:
-    """All frames, turned as their file says."""
+    """Iterate over all frames, turned and mirrored as their file says."""
     import av
 
     if isinstance(video, VideoFile):
@@ -320,7 +319,15 @@ def _upright(video: VideoFile | FrameFolder) -> Iterator["av.VideoFrame"]:
             else:
                 yield frame
     else:
+        size = None
         for number, picture in enumerate(video.frames()):
+            size = size or picture.shape
+            if picture.shape != size:
+                raise DecodingError(
+                    video.path,
+                    f"frame {number} is {picture.shape[1]} × {picture.shape[0]} px, the first {size[1]} × {size[0]}; "
+                    "give frames of one size",
+                )
             frame = av.VideoFrame.from_ndarray(picture, format="rgb24")
             frame.pts, frame.time_base = number, 1 / _FOLDER_RATE
             yield frame
@@ -377,12 +384,14 @@ def _claim(destination: Path, form: Format) -> None:
         write_whole(marker, json.dumps(wanted, indent=1) + "\n")
 
 
-def _partial(output: Path) -> Path:
-    return output.with_name(f".{output.name}.partial")
-
-
-def _remove(path: Path) -> None:
-    if path.is_dir():
-        shutil.rmtree(path)
-    else:
-        path.unlink(missing_ok=True)
+def _is_complete(output: Path) -> bool:
+    """Check that an earlier output still holds frames: it may have been emptied or cut since."""
+    try:
+        with open_video(output, table=False) as video:
+            next(video.frames())
+            is_whole = not isinstance(video, FrameFolder) or all(
+                picture.stat().st_size for picture in pictures_of(output)
+            )
+    except (DataError, StopIteration):
+        return False
+    return is_whole

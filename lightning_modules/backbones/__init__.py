@@ -8,7 +8,7 @@ from .build import (
     remembered,
     trainable_network,
 )
-from .crw import crw_resnet18
+from .crw import crw_resnet18, crw_training_resnet18
 from .extractor import FeatureExtractor, Normalise, RawColour
 from .liir_encoder import LiirEncoder, LiirExtractor, PositionMap
 from .networks import build_network, pooled_width, share
@@ -24,6 +24,7 @@ __all__ = [
     "build_feature_extractor",
     "build_network",
     "crw_resnet18",
+    "crw_training_resnet18",
     "extractor_of",
     "module_from_checkpoint",
     "pooled_width",

@@ -75,7 +75,7 @@ class ResNetExtractor(FeatureExtractor):
         for name, layer in LAYER_OF_STAGE.items():
             blocks = getattr(network, layer)
             if stride is not None and NATURAL_STRIDE[name] > stride:
-                _remove_strides(blocks)
+                remove_strides(blocks)
             for number, block in enumerate(blocks, start=1):
                 key = f"{name}_b{number}"
                 self.blocks[key] = block
@@ -126,6 +126,14 @@ class ResNetExtractor(FeatureExtractor):
         return fast.to(memory_format=torch.channels_last)
 
 
+def resnet_maps(network: Any, images: Tensor) -> Tensor:
+    """Return the last map of a ResNet, before its pooling: normalised `(N, 3, H, W)` → `(N, C, h, w)`."""
+    x = images
+    for part in (*_stem(network), *(getattr(network, layer) for layer in LAYER_OF_STAGE.values())):
+        x = part(x)
+    return x
+
+
 def _stem(network: Any) -> Iterator[nn.Module]:
     yield network.conv1
     yield network.bn1
@@ -133,7 +141,8 @@ def _stem(network: Any) -> Iterator[nn.Module]:
     yield network.maxpool
 
 
-def _remove_strides(blocks: nn.Module) -> None:
+def remove_strides(blocks: nn.Module) -> None:
+    """Set the strides of all convolutions and poolings of a stage to 1, in place."""
     for module in blocks.modules():
         if isinstance(module, nn.Conv2d | nn.AvgPool2d | nn.MaxPool2d):
             module.stride = 1 if isinstance(module.stride, int) else (1, 1)

@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from .weights import check_fit
 
 OURS = "lightning_modules"
-OWN_NETWORKS = frozenset({f"{OURS}.backbones:crw_resnet18", "raw_colour"})
+OWN_NETWORKS = frozenset({f"{OURS}.backbones:crw_resnet18", f"{OURS}.backbones:crw_training_resnet18", "raw_colour"})
 """Encoders of this project that a file may name, beside those of timm and torchvision."""
 LIBRARIES = ("timm:", "torchvision:")
 NETWORK_ARGUMENTS = ("spec", "backbone")

@@ -2,7 +2,7 @@
 
 from .colour import rgb_to_lab
 from .compactness import CompactnessPrior, compact_affinity, compactness_loss
-from .losses import info_nce_loss, simsiam_loss
+from .losses import contrastive_random_walk_loss, info_nce_loss, simsiam_loss
 from .points import PointProtocol, PointTracks, track_points
 from .propagation.labels import decode_keypoints, decode_masks, encode_keypoints, encode_masks
 from .propagation.propagate import LabelPropagator, propagate_labels, propagation_memory
@@ -18,6 +18,7 @@ __all__ = [
     "PropagationProtocol",
     "compact_affinity",
     "compactness_loss",
+    "contrastive_random_walk_loss",
     "decode_keypoints",
     "decode_masks",
     "encode_keypoints",

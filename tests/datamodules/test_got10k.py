@@ -82,6 +82,12 @@ def test_usable_boxes_by_hand() -> None:
     assert usable_boxes(good, size).tolist() == [False, False, True, True]
 
 
+def test_boxes_wholly_outside_the_picture_are_left_out() -> None:
+    outside = [[-29, 10, 30, 30], [10, -40, 30, 30], [101, 10, 30, 30], [10, 81, 30, 30]]
+    partly = [[-28, 10, 30, 30], [100, 10, 30, 30], [10, 80, 30, 30], [10, 10, 30, 30]]
+    assert usable_boxes(np.array([*outside, *partly], float), (80, 100)).tolist() == [False] * 4 + [True] * 4
+
+
 def test_pairs_are_drawn_uniformly_from_those_that_are_near() -> None:
     frames = np.array([0, 1, 5, 104, 300])
     near = {(0, 1), (0, 5), (1, 5), (5, 104)}  # (1, 104) is 103 apart

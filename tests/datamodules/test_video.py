@@ -3,16 +3,22 @@
 import re
 import warnings
 from collections import Counter
+from pathlib import Path
 
+import cv2
+import numpy as np
 import pytest
 import pytorch_lightning as pl
 import torch
+import yaml
 from pytorch_lightning.callbacks import Callback
 
 from datamodules import VideoDataModule
 from datamodules.loading.colour_augmentation import ColourAugmentation
 from datamodules.loading.sampling import seeded_generator
 from datamodules.reading.errors import DataError
+from datamodules.reading.guards import LIMIT_VARIABLE
+from datamodules.video import _too_many
 from tests.helpers.epochs import batches, same
 from tests.helpers.numbered_videos import read_number, write_folder, write_video
 
@@ -237,7 +243,9 @@ def test_on_the_device_clips_are_floats_and_colour_is_drawn_by_step(videos, tmp_
     for (epoch, step, before), (_, _, after) in zip(plain.seen, coloured.seen, strict=True):
         assert before["clip"].dtype == torch.float32
         assert before["clip"].max() <= 1
-        expected = ColourAugmentation()(before["clip"].flatten(0, 1), seeded_generator(0, epoch, step, 0))
+        expected = ColourAugmentation(sigma=(0.1, 0.2))(
+            before["clip"].flatten(0, 1), seeded_generator(0, epoch, step, 0)
+        )
         torch.testing.assert_close(after["clip"].flatten(0, 1), expected)
     assert [b["video_index"].tolist() for b in plain.validated] == [
         b["video_index"].tolist() for b in coloured.validated
@@ -322,3 +330,47 @@ def test_overfit_batches_repeats_the_same_batches(tmp_path, videos):
     first, second = ([b["clip"] for e, _, b in net.seen if e == epoch] for epoch in (0, 1))
     assert len(first) == 2
     assert all(torch.equal(a, b) for a, b in zip(first, second, strict=True))
+
+
+def test_intervals_are_drawn_with_the_released_statistics_over_pairs():
+    """Before any training: what Liir's configuration draws, and what the public code's list of pairs holds."""
+    config = yaml.safe_load((Path(__file__).parents[2] / "configs/data/youtube_vos_train.yaml").read_text())
+    arguments = config["data"]["init_args"]
+    assert (arguments["interval"], arguments["interval_weights"]) == ([2, 5, 8], [0.66, 0.25, 0.08])
+    kept = {name: arguments[name] for name in ("frames", "sampling", "interval", "interval_weights")}
+    sampling = VideoDataModule("nowhere", batch_size=1, num_workers=0, **kept).sampling
+    gaps = [int(sampling(100, seeded_generator(0, i)).diff()) for i in range(4000)]
+    drawn = np.array([gaps.count(interval) for interval in (2, 5, 8)]) / len(gaps)
+    assert sum(drawn) == 1
+    assert np.abs(drawn - [0.66, 0.25, 0.08]).max() < 0.03
+
+
+def test_the_blur_of_colour_augmentation_is_a_flag():
+    assert VideoDataModule("nowhere", colour=True).colour.sigma == (0.1, 0.2)
+    assert VideoDataModule("nowhere", colour=True, blur_sigma=(0.1, 2.0)).colour.sigma == (0.1, 2.0)
+    with pytest.raises(ValueError, match="blur_sigma must be two ascending numbers"):
+        VideoDataModule("nowhere", blur_sigma=(0.2, 0.1))
+
+
+def test_pictures_above_the_limit_are_one_more_unusable_video(tmp_path, monkeypatch):
+    monkeypatch.setenv(LIMIT_VARIABLE, "1")
+    for name, side in (("a", 64), ("b", 1100)):
+        (tmp_path / name).mkdir()
+        for t in range(3):
+            cv2.imwrite(str(tmp_path / name / f"{t}.jpg"), np.zeros((side, side, 3), np.uint8))
+    data = VideoDataModule(tmp_path, frames=2, size=16, batch_size=2, num_workers=0, holdout=0)
+    data.setup("fit")
+    [batch] = data.train_dataloader()
+    assert batch["video_index"].tolist() == [0, 0]
+    assert "claims 1100 × 1100 px" in batch["failures"][0]
+    data = VideoDataModule(tmp_path, frames=2, size=16, batch_size=2, num_workers=0, holdout=0, max_megapixels=2)
+    data.setup("fit")
+    [batch] = data.train_dataloader()
+    assert sorted(batch["video_index"].tolist()) == [0, 1]
+
+
+def test_unusable_shards_are_not_sent_to_check_data(tmp_path):
+    (tmp_path / "index.json").write_text("{}")
+    (tmp_path / "chunk-0-0.bin").write_bytes(b"")
+    assert "on the videos that were packed" in _too_many("3 of 5 clips", str(tmp_path))
+    assert f"check-data {tmp_path / 'other'}`" in _too_many("3 of 5 clips", str(tmp_path / "other"))

@@ -29,9 +29,12 @@ class NetworkInput(EvaluationProtocol):
         input_multiple: the other side is brought to a multiple of this, pixels.
         input_rounding: to which multiple: the nearest, the next below ("floor") or above ("ceil").
         input_padding: after resizing, pad at the right and below with grey to a multiple of this.
-        input_filter: "bilinear": of floats, without smoothing (OpenCV's INTER_LINEAR on floats); "bilinear-antialias":
-            of floats, smoothed before shrinking; "opencv-linear": OpenCV's INTER_LINEAR on 8 bits, without smoothing;
+        input_filter: "bilinear": torch's, of floats, without smoothing; "bilinear-antialias": torch's, of floats,
+            smoothed before shrinking; "opencv-linear": OpenCV's INTER_LINEAR on 8 bits, without smoothing;
+            "opencv-linear-float": on floats (2.5e-5 from "bilinear");
             "pillow-bicubic", "pillow-lanczos": Pillow's on 8 bits, smoothed before shrinking.
+        position_embedding: how a transformer's absolute position embedding is brought to the input's grid: as the
+            "network" does (timm: bicubic, smoothed before shrinking), or as "dino" does, see `ViTExtractor`.
         rgb_mean: mean of the RGB normalisation where the source departs from the module's own.
         rgb_std: standard deviation of the RGB normalisation where the source departs from the module's own.
     """
@@ -41,9 +44,10 @@ class NetworkInput(EvaluationProtocol):
     input_multiple: int = 1
     input_rounding: Literal["nearest", "floor", "ceil"] = "nearest"
     input_padding: int = 1
-    input_filter: Literal["bilinear", "bilinear-antialias", "opencv-linear", "pillow-bicubic", "pillow-lanczos"] = (
-        "bilinear"
-    )
+    input_filter: Literal[
+        "bilinear", "bilinear-antialias", "opencv-linear", "opencv-linear-float", "pillow-bicubic", "pillow-lanczos"
+    ] = "bilinear"
+    position_embedding: Literal["network", "dino"] = "network"
     rgb_mean: tuple[float, float, float] | None = None
     rgb_std: tuple[float, float, float] | None = None
 
@@ -105,7 +109,8 @@ def fit_input(images: Tensor, rules: NetworkInput, multiple: int = 1, device: to
         images = _as_float(images.to(device))
         images = F.interpolate(images, size=size, mode="bilinear", align_corners=False, antialias=smooth).clamp_(0, 1)
     else:
-        images = _as_float(resize_bytes(_as_bytes(images), size, rules.input_filter).to(device))
+        images = _as_float(images) if rules.input_filter.endswith("-float") else _as_bytes(images)
+        images = _as_float(resize_pictures(images, size, rules.input_filter).to(device))
     padded = _padded(size, rules, multiple)
     below, right = padded[0] - size[0], padded[1] - size[1]
     return F.pad(images, (0, right, 0, below), value=GREY) if below or right else images
@@ -134,16 +139,16 @@ def covered_size(size: Size, rules: NetworkInput, multiple: int = 1) -> Size:
     return round(size[0] * padded[0] / seen[0]), round(size[1] * padded[1] / seen[1])
 
 
-def resize_bytes(images: Tensor, size: Size, method: str) -> Tensor:
-    """Resize pictures by OpenCV or Pillow, which round to 8 bits.
+def resize_pictures(images: Tensor, size: Size, method: str) -> Tensor:
+    """Resize pictures by OpenCV or Pillow, which round what is uint8 to 8 bits again.
 
     Args:
-        images: uint8 `(N, 3, H, W)`, on any device.
+        images: `(N, 3, H, W)` uint8, or float for "opencv-linear-float", on any device.
         size: (H', W').
-        method: "opencv-linear", "pillow-nearest", "pillow-bicubic" or "pillow-lanczos".
+        method: "opencv-linear", "opencv-linear-float", "pillow-nearest", "pillow-bicubic" or "pillow-lanczos".
 
     Returns:
-        uint8 `(N, 3, H', W')` on the CPU.
+        `(N, 3, H', W')` of the same type, on the CPU.
     """
     pictures = images.cpu().permute(0, 2, 3, 1).contiguous().numpy()
     resized = np.stack([_resize_picture(picture, size, method) for picture in pictures])
@@ -151,7 +156,7 @@ def resize_bytes(images: Tensor, size: Size, method: str) -> Tensor:
 
 
 def _resize_picture(picture: Any, size: Size, method: str) -> Any:
-    if method == "opencv-linear":
+    if method.startswith("opencv-linear"):
         import cv2
 
         return cv2.resize(picture, size[::-1], interpolation=cv2.INTER_LINEAR)

@@ -3,6 +3,7 @@
 import csv
 import json
 import logging
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -12,7 +13,7 @@ from PIL import Image
 from torch.utils.data import DataLoader
 
 from callbacks import BenchmarkError, BestCheckpoint, DavisBenchmark
-from callbacks.benchmarks.masks import MaskEvaluation, ObjectScoring
+from callbacks.benchmarks.masks import MaskEvaluation, ObjectScoring, annotated_frames
 from callbacks.metrics import RegionBoundary
 from callbacks.tracking.labels import LabelTracker
 from datamodules.datasets import Davis
@@ -160,7 +161,7 @@ def test_a_run_that_ends_within_an_epoch_is_scored_and_kept(davis_root, tmp_path
     )
     assert list(benchmark.history) == [0, 3]
     assert len(list(tmp_path.glob("best-*-step=000003.ckpt"))) == len(list(tmp_path.glob("*.ckpt"))) == 1
-    assert "davis, step 0" in capsys.readouterr().out
+    assert capsys.readouterr().out.count("J&F-Mean") == 2  # a table for each run, and no more
 
 
 class FailingEvaluation(MaskEvaluation):
@@ -225,3 +226,42 @@ def test_objects_that_enter_later_are_followed_without_a_score(shared_data, tmp_
     assert set(masks.unique().tolist()) == {0, *judo.objects}
     assert read_back(tmp_path / "predictions" / "bike", bike).shape == (4, 480, 854)
     assert (tmp_path / "predictions.zip").is_file()
+
+
+def test_every_score_is_declared_before_any_work(davis_root):
+    benchmark = DavisBenchmark(davis_root, changes=SMALL, stage=["res3", "res4"], stride=8, limit_sequences=1)
+    declared = benchmark.score_keys
+    scores = benchmark.evaluate(FrozenEncoder("tests.helpers.encoders:TinyResNet"))
+    assert {f"davis/{key}" for key in scores} == set(declared)
+    assert "davis/res4/J&F-Mean" in declared
+
+
+def test_an_object_that_its_first_mask_does_not_hold_is_refused(davis_root):
+    """The metric counts two empty masks as a perfect match, so such an object would score 1."""
+    sequence = Davis(davis_root)[0]
+    ghost = replace(sequence, objects=(*sequence.objects, 200), starts={**sequence.starts, 200: 0})
+    with pytest.raises(DataError, match=r"00000\.png: does not hold object 200, which is to start in this frame"):
+        next(annotated_frames(ghost))
+
+
+class UnderANewName(DavisBenchmark):
+    name = "mine"
+
+
+@pytest.mark.parametrize("protocol", ["vfs", "dino"])
+def test_a_benchmark_under_a_new_name_works_with_the_named_protocols(davis_root, protocol):
+    assert (
+        UnderANewName(davis_root, protocol=protocol).protocol == DavisBenchmark(davis_root, protocol=protocol).protocol
+    )
+
+
+def test_a_resumed_run_keeps_the_scores_from_before(davis_root, tmp_path):
+    first = DavisBenchmark(davis_root, changes=SMALL, before_training=True, limit_sequences=1)
+    run = trainer(tmp_path, first, max_epochs=1, enable_checkpointing=True)
+    run.fit(VFSSimSiam(**TINY), loader())
+    run.save_checkpoint(tmp_path / "state.ckpt")
+    second = DavisBenchmark(davis_root, changes=SMALL, before_training=True, limit_sequences=1)
+    trainer(tmp_path, second, max_epochs=2).fit(VFSSimSiam(**TINY), loader(), ckpt_path=tmp_path / "state.ckpt")
+    assert list(first.history) == [0, 2]
+    assert list(second.history) == [0, 2, 4]
+    assert {step: second.history[step] for step in (0, 2)} == first.history

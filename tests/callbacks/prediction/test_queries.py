@@ -82,7 +82,7 @@ def test_a_grid_over_the_first_frame(video, extractor, tmp_path):
     assert (tmp_path / "out" / "overlay.gif").stat().st_size > 1000
     record = json.loads((tmp_path / "out" / "prediction.json").read_text())
     assert record == content | {"date": record["date"]}
-    assert record["protocol"]["name"] == "vidcorr"
+    assert record["protocol"]["name"] == "vidcorr+feature_stride=4"
     assert record["protocol"]["tracking"] == "direct"
     assert len(record["prompt"]["points"]) == 9
 
@@ -92,7 +92,7 @@ def test_changes_are_named_and_wrong_ones_refused(video, extractor, tmp_path):
     content = predict_video(
         extractor, video, prompt, tmp_path / "out", "fomo", {"input_size": None}, overlay="none", short_side=32
     )
-    assert content["protocol"]["name"] == "fomo+input_size=none"
+    assert content["protocol"]["name"] == "fomo+feature_stride=4+input_size=none"
     assert content["seen_at"] == [32, 48]
     with pytest.raises(ValueError, match="changes: "):
         predict_video(extractor, video, prompt, tmp_path / "other", "fomo", {"no_field": 1})

@@ -131,7 +131,7 @@ def test_the_command_makes_the_same_page_again(run: Any, tmp_path: Path, capsys:
     with pytest.raises(ValueError, match=r"no results\.json of a benchmark in or below"):
         command([str(tmp_path)])
     (tmp_path / "results.json").write_text("[]")
-    with pytest.raises(ValueError, match=r"is no results\.json"):
+    with pytest.raises(ValueError, match=r"is not a results\.json"):
         command([str(tmp_path)])
 
 
@@ -149,7 +149,7 @@ def test_a_damaged_run_is_named_and_the_others_are_written(
     message = str(stopped.value)
     assert "3 of 4 pages" in message
     for file in (tmp_path / "a" / "report.json", tmp_path / "b" / film, tmp_path / "c" / "results.json"):
-        assert message.count(f"{file}: is no ") == 1
+        assert message.count(f"{file}: is not a ") == 1
     assert capsys.readouterr().out.split() == [str(tmp_path / "d" / "report.html")]
     assert (tmp_path / "d" / "report.html").is_file()
 
@@ -157,7 +157,7 @@ def test_a_damaged_run_is_named_and_the_others_are_written(
 def test_a_damaged_comparison_beside_it_is_named(tmp_path: Path) -> None:
     folder = write_results(tmp_path / "mine/davis", 0.5)
     (tmp_path / "compare.json").write_text("{")
-    with pytest.raises(ValueError, match=r"compare\.json: is no compare\.json, or damaged"):
+    with pytest.raises(ValueError, match=r"compare\.json: is not a compare\.json, or damaged"):
         write_report(folder)
 
 
@@ -214,9 +214,13 @@ def test_rows_of_a_comparison_and_named_runs_stand_beside_it(tmp_path: Path) -> 
 
 
 def test_published_numbers_stand_beside_a_whole_test_set_only(tmp_path: Path) -> None:
-    assert len(lines(write_results(tmp_path / "part", 0.5, sequences=8))) == 1
-    whole = write_results(tmp_path / "whole", 0.5, sequences=30)
-    assert ("VFS, ResNet-18", 0.667) in lines(whole)
+    vfs = {"name": "vfs", "digest": "d"}
+    assert len(lines(write_results(tmp_path / "part", 0.5, sequences=8, protocol=vfs))) == 1
+    assert (
+        len(lines(write_results(tmp_path / "other", 0.5, sequences=30, protocol=vfs | {"name": "vfs+radius=6"}))) == 1
+    )
+    whole = write_results(tmp_path / "whole", 0.5, sequences=30, protocol=vfs)
+    assert ("VFS, ResNet-18 (VFS (arXiv 2103.17263), Table 7)", 0.667) in lines(whole)
     assert "Not measured here" in Page(write_report(whole)).text
 
 
@@ -286,3 +290,64 @@ def test_films_of_an_earlier_run_in_the_same_folder_are_left_out(run: Any, tmp_p
     material = json.loads((again / "report.json").read_text())
     (again / "report.json").write_text(json.dumps(material | {"sequences": ["synthetic-001"]}))
     assert [film["sequence"] for film in read_run(again).films] == ["synthetic-001"]
+
+
+SCRIPT = "<script>alert(1)</script>"
+
+
+@pytest.mark.parametrize(
+    ("file", "change"),
+    [
+        ("films/synthetic-000.json", {"frames": [SCRIPT]}),
+        ("films/synthetic-000.json", {"columns": SCRIPT}),
+        ("films/synthetic-000.json", {"size": [SCRIPT, 1]}),
+        ("films/synthetic-000.json", {"curves": {"J": [[0], [SCRIPT]]}}),
+        ("report.json", {"charts": [{"title": SCRIPT}]}),
+        ("results.json", {"scores": {"J&F-Mean": SCRIPT}}),
+        ("results.json", {"protocol": {"name": "vfs", "digest": [SCRIPT]}}),
+    ],
+)
+def test_a_file_of_another_shape_is_refused_by_name(run: Any, tmp_path: Path, file: str, change: Any) -> None:
+    folder = tmp_path / "copy"
+    shutil.copytree(run[2], folder)
+    (folder / file).write_text(json.dumps(json.loads((folder / file).read_text()) | change))
+    with pytest.raises(ValueError, match=rf"{Path(file).name}: is not a .*, or damaged"):
+        write_report(folder)
+
+
+def test_text_of_any_file_is_escaped(run: Any, tmp_path: Path) -> None:
+    """Every text that the page shows is replaced by markup; none of it arrives as markup."""
+    folder = tmp_path / "copy"
+    shutil.copytree(run[2], folder)
+
+    def spoil(value: Any, key: str = "") -> Any:
+        if isinstance(value, dict):
+            return {name if name in fixed else f"{name}{SCRIPT}": spoil(item, name) for name, item in value.items()}
+        if isinstance(value, list):
+            return [spoil(item, key) for item in value]
+        return value + SCRIPT if isinstance(value, str) and key != "kind" else value
+
+    fixed = {"sequence", "kind", "columns", "frames", "size", "curves", "sequences", "ranked_by", "shows", "charts"}
+    fixed |= {"title", "x", "y", "labels", "span", "benchmark", "scores", "protocol", "name", "digest", "versions"}
+    fixed |= {"command", "limit_sequences", "network", "date", "text_columns"}
+    for path in [*folder.rglob("*.json")]:
+        path.write_text(json.dumps(spoil(json.loads(path.read_text()))))
+    rows = (folder / "per_sequence.csv").read_text().splitlines()
+    (folder / "per_sequence.csv").write_text("\n".join(f"{line},{SCRIPT}" for line in rows))
+    source = Page(write_report(folder)).source
+    assert SCRIPT not in source
+    assert source.count("alert(1)") > 20
+
+
+def test_a_column_of_text_is_shown_as_it_is(run: Any, tmp_path: Path) -> None:
+    """Declared or not: a text among the rows costs the page nothing."""
+    folder = tmp_path / "copy"
+    shutil.copytree(run[2], folder)
+    heading, *rows = (folder / "per_sequence.csv").read_text().splitlines()
+    table = [f"{heading},Weather,Year", *(f"{row},rain & wind,2017" for row in rows)]
+    (folder / "per_sequence.csv").write_text("\n".join(table))
+    material = json.loads((folder / "report.json").read_text()) | {"text_columns": ["Year"]}
+    (folder / "report.json").write_text(json.dumps(material))
+    page = Page(write_report(folder))
+    assert "rain & wind" in page.text
+    assert '<td class="text">2017</td>' in page.source

@@ -53,7 +53,7 @@ def test_what_is_missing_is_named(tmp_path: Path) -> None:
         read_curves(run, score="PCK")
     broken = next(run.glob("**/results.json"))
     broken.write_text(json.dumps([]))
-    with pytest.raises(ValueError, match=r"results\.json: is no results\.json"):
+    with pytest.raises(ValueError, match=r"results\.json: is not a results\.json"):
         read_curves(run)
     write_run(tmp_path / "other", {(0, 4): blocks(0.4)})
     with pytest.raises(ValueError, match=r"holds 2 runs: name one or several \(.*other/version_0, .*/version_0\)"):

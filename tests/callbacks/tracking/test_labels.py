@@ -81,10 +81,10 @@ def test_frames_come_back_with_their_annotation_and_labels_one_at_a_time():
     def frames():
         for t in range(3):
             taken.append(t)
-            yield torch.full((3, 16, 16), 10 * t, dtype=torch.uint8), given if t == 0 else None
+            yield torch.full((3, 32, 32), 10 * t, dtype=torch.uint8), given if t == 0 else None
 
-    given, tracker = Ones(), LabelTracker(Patches(), PropagationProtocol("own", 1, 1, 1.0, None))
-    tracked = tracker.track(frames(), tracker.view((16, 16)))
+    given, tracker = Ones(), LabelTracker(Patches(8), PropagationProtocol("own", 1, 1, 1.0, None))
+    tracked = tracker.track(frames(), tracker.view((32, 32)))
     first = next(tracked)
     assert taken == [0]
     assert first.annotation is given
@@ -94,9 +94,16 @@ def test_frames_come_back_with_their_annotation_and_labels_one_at_a_time():
 
 
 def test_a_video_whose_first_frame_gives_nothing_is_refused():
-    tracker = LabelTracker(Patches(), PropagationProtocol("own", 1, 1, 1.0, None))
+    tracker = LabelTracker(Patches(8), PropagationProtocol("own", 1, 1, 1.0, None))
     with pytest.raises(ValueError, match="the first frame gives no annotation"):
-        next(tracker.track([(torch.zeros(3, 16, 16, dtype=torch.uint8), None)], tracker.view((16, 16))))
+        next(tracker.track([(torch.zeros(3, 32, 32, dtype=torch.uint8), None)], tracker.view((32, 32))))
+
+
+def test_a_map_that_is_no_picture_is_refused(davis_root):
+    """The last stage of a classifier at 64 px: 2 × 2 cells, which would score next to nothing without a word."""
+    extractor = build_feature_extractor("raw_colour", stride=32)
+    with pytest.raises(ValueError, match="have 2 × 2 cells for a frame of 64 × 64 px: labels need at least 4 × 4"):
+        DavisBenchmark(davis_root).evaluate(extractor)
 
 
 @pytest.mark.parametrize("size", [(40, 61), (48, 64), (33, 49)])
@@ -130,7 +137,7 @@ def test_liirs_padding_keeps_its_strided_labels_in_place(tmp_path):
 
 @pytest.mark.parametrize(("spec", "stride"), [("timm:vit_small_patch16_224", 16), ("torchvision:resnet50", 8)])
 def test_any_backbone_runs_by_the_same_command(tmp_path, spec, stride):
-    root, out = write_still_davis(tmp_path / "davis", (40, 61)), tmp_path / "out"
+    root, out = write_still_davis(tmp_path / "davis", (56, 61)), tmp_path / "out"
     config = tmp_path / "benchmark.yaml"
     arguments = f"{{root: {root}, output_dir: {out}, changes: {{radius: 3, context: 1}}}}"
     config.write_text(f"trainer: {{callbacks+: [{{class_path: DavisBenchmark, init_args: {arguments}}}]}}")
@@ -139,7 +146,7 @@ def test_any_backbone_runs_by_the_same_command(tmp_path, spec, stride):
     results = json.loads((out / "results.json").read_text())
     assert results["protocol"]["feature_stride"] == stride
     assert 0 < results["scores"]["J&F-Mean"] <= 1
-    assert predictions(out)[-1].shape == (40, 61)
+    assert predictions(out)[-1].shape == (56, 61)
 
 
 def test_dinos_protocol_runs_a_vit_at_its_own_size(tmp_path):

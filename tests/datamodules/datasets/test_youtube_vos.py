@@ -6,8 +6,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+import yaml
 from PIL import Image
 
+from datamodules import VideoDataModule
 from datamodules.datasets import YoutubeVos
 from datamodules.reading.errors import DataError
 from datamodules.synthetic import render_video, write_youtube_vos
@@ -165,3 +167,94 @@ def test_video_of_one_frame(root: Path) -> None:
             path.unlink()
     change_meta(root, "valid", lambda videos: videos.update({name: {"objects": {"1": {"frames": ["00000"]}}}}))
     assert "1 frames from the first object on" in refused(root)
+
+
+def introducing_mask(root: Path) -> tuple[Path, int]:
+    """The first mask of the first validation video, and the objects' ids in it."""
+    name, video = next(iter(json.loads((root / "valid/meta.json").read_text())["videos"].items()))
+    start = min(thing["frames"][0] for thing in video["objects"].values())
+    path = root / "valid/Annotations" / name / f"{start}.png"
+    return path, int(np.array(Image.open(path)).max())
+
+
+def test_an_object_that_no_mask_holds_is_refused(root: Path) -> None:
+    path, _ = introducing_mask(root)
+    change_meta(root, "valid", lambda v: v[path.parent.name]["objects"].update({"9": {"frames": [path.stem]}}))
+    message = refused(root)
+    assert f"{path}: object 9 starts here, but no pixel of this mask holds it" in message
+    assert "meta.json" in message
+
+
+def test_an_empty_introducing_mask_is_refused(root: Path) -> None:
+    path, _ = introducing_mask(root)
+    Image.fromarray(np.zeros(SIZE, np.uint8)).save(path)
+    assert "starts here, but no pixel of this mask holds it" in refused(root)
+
+
+@pytest.mark.parametrize("number", ["255", "300", "0", "-1"])
+def test_ids_that_cannot_be_followed_are_refused(root: Path, number: str) -> None:
+    path, _ = introducing_mask(root)
+    mask = np.full(SIZE, 255, np.uint8)
+    mask[0] = np.array(Image.open(path))[0]
+    Image.fromarray(mask).save(path)
+    change_meta(root, "valid", lambda v: v[path.parent.name]["objects"].update({number: {"frames": [path.stem]}}))
+    assert f"object {number} cannot be followed; ids are 1 to 254" in refused(root)
+
+
+def test_a_frame_called_by_a_superscript_is_refused(root: Path) -> None:
+    path, _ = introducing_mask(root)
+    path.rename(path.with_name("²0.png"))
+    assert "²0.png: name is not a frame number" in refused(root)
+
+
+def training(source: Path, **arguments: Any) -> set[str]:
+    module = VideoDataModule(source, frames=2, size=16, batch_size=1, num_workers=0, holdout=0, **arguments)
+    module.setup("fit")
+    return {entry.path.name for entry in module.videos}
+
+
+@pytest.fixture(scope="module")
+def many(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Enough videos and categories for the default hold-out split."""
+    root = tmp_path_factory.mktemp("many") / "ytvos"
+    return write_youtube_vos(root, 30, valid=0, frames=11, size=(32, 32), sprites=(1, 1))
+
+
+@pytest.mark.parametrize("pictures", ["train/JPEGImages", "train_all_frames/JPEGImages"])
+def test_training_leaves_the_hold_out_split_out(many: Path, pictures: str) -> None:
+    scored = {sequence.name for sequence in YoutubeVos(many, "holdout")}
+    everything = {path.name for path in (many / pictures).iterdir()}
+    assert scored
+    assert scored < everything
+    trained = training(many / pictures)
+    assert trained == everything - scored
+    assert training(many / pictures, include_holdout=True) == everything
+    shown = {
+        category for sequence in YoutubeVos(many, "train") if sequence.name in trained
+        for category in sequence.categories.values()
+    }  # fmt: skip
+    unseen = YoutubeVos(many, "holdout").unseen_categories
+    assert unseen
+    assert not shown & unseen
+
+
+def test_a_list_that_names_a_scored_video_is_refused(many: Path, tmp_path: Path) -> None:
+    folders = sorted((many / "train/JPEGImages").iterdir())
+    listing = tmp_path / "list.txt"
+    listing.write_text("".join(f"{folder}\n" for folder in folders))
+    with pytest.raises(DataError, match="belong to YouTube-VOS's hold-out split") as error:
+        training(listing)
+    assert "--data.include_holdout true" in str(error.value)
+    assert len(training(listing, include_holdout=True)) == len(folders)
+    kept = YoutubeVos(many, "holdout").training_videos
+    listing.write_text("".join(f"{folder}\n" for folder in kept))
+    assert training(listing) == {folder.name for folder in kept}
+
+
+def test_the_shipped_training_configuration_reads_where_the_hold_out_is_known() -> None:
+    config = yaml.safe_load((Path(__file__).parents[3] / "configs/data/youtube_vos_train.yaml").read_text())
+    source = Path(config["data"]["init_args"]["source"])
+    assert source.name == "JPEGImages"
+    assert source.parent.name in ("train", "train_all_frames")
+    assert not config["data"]["init_args"].get("include_holdout", False)
+    assert config["data"]["init_args"]["holdout"] == 0

@@ -3,6 +3,7 @@
 import json
 import os
 import pickle
+import shutil
 import sys
 
 import pytest
@@ -12,7 +13,9 @@ from cli import main
 from datamodules import VideoDataModule
 from datamodules.reading.decoding import VideoFile
 from datamodules.reading.errors import DataError, DecodingError
-from datamodules.reading.shards import ShardedVideos, StoreUnreachable, write_shards
+from datamodules.reading.shards import ShardedVideos, StoreUnreachable
+from datamodules.tools.check_data import check_data
+from datamodules.tools.shard import write_shards
 from tests.helpers.epochs import batches, same
 from tests.helpers.numbered_videos import read_number, write_folder, write_video
 
@@ -35,7 +38,7 @@ def shards(videos, tmp_path_factory):
     folder = tmp_path_factory.mktemp("shards") / "packed"
     largest = max(path.stat().st_size for path in videos.rglob("*.*"))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("datamodules.reading.shards._MB", largest)
+        patch.setattr("datamodules.tools.shard._MB", largest)
         assert write_shards(videos, folder, workers=2, megabytes=2) > 2
     return folder
 
@@ -206,7 +209,7 @@ def test_what_cannot_be_packed_or_opened_says_so(videos, tmp_path):
     index = tmp_path / "out" / "index.json"
     content = json.loads(index.read_text())
     index.write_text(json.dumps({"chunks": content["chunks"], "config": content["config"]}))
-    with pytest.raises(DataError, match=r"out/index.json: is no index of `vidcorr shard`"):
+    with pytest.raises(DataError, match=r"out/index.json: not an index of `vidcorr shard`"):
         make(tmp_path / "out")
 
 
@@ -219,7 +222,7 @@ def test_a_run_that_was_killed_leaves_no_source_and_is_begun_anew(videos, tmp_pa
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr("datamodules.reading.shards._write_shard", killed)
+        patch.setattr("datamodules.tools.shard._write_shard", killed)
         with pytest.raises(KeyboardInterrupt):
             write_shards(videos, tmp_path / "out")
     assert written[0].exists()
@@ -230,7 +233,7 @@ def test_a_run_that_was_killed_leaves_no_source_and_is_begun_anew(videos, tmp_pa
 
 
 def test_a_file_that_grows_while_it_is_packed_is_named(videos, tmp_path, monkeypatch):
-    monkeypatch.setattr("datamodules.reading.shards._size", lambda path: path.stat().st_size - 1)
+    monkeypatch.setattr("datamodules.tools.shard._size", lambda path: path.stat().st_size - 1)
     with pytest.raises(DataError, match=r"0\.mp4: changed while it was packed"):
         write_shards(videos, tmp_path / "out")
     assert not (tmp_path / "out" / "index.json").exists()
@@ -247,3 +250,49 @@ def test_bytes_decode_as_their_file(videos, name):
         assert [read_number(frame) for frame in held.frames()] == list(range(file.num_frames))
     with pytest.raises(DecodingError, match=r"^broken\.mp4: "):
         VideoFile("broken.mp4", content=content[: len(content) // 8])
+
+
+@pytest.mark.parametrize(
+    ("path", "value"),
+    [
+        (("vidcorr",), []),
+        (("vidcorr", "names"), 5),
+        (("vidcorr", "names"), [5, 6]),
+        (("vidcorr", "sizes"), ["many"] * 12),
+        (("vidcorr", "sizes"), [-1] * 12),
+        (("vidcorr", "sizes"), [10**30] * 12),
+        (("vidcorr", "labels"), ["x"] * 12),
+        (("chunks",), None),
+        (("chunks", 0, "filename"), "../../outside.bin"),
+        (("chunks", 0, "filename"), 7),
+        (("chunks", 0, "chunk_size"), "3"),
+        (("chunks", 0, "chunk_size"), -3),
+        (("chunks", 0, "chunk_size"), 1.5),
+    ],
+)
+def test_damaged_indices_end_in_one_line(shards, tmp_path, path, value):
+    shutil.copytree(shards, tmp_path / "copy")
+    file = tmp_path / "copy" / "index.json"
+    index = json.loads(file.read_text())
+    target = index
+    for step in path[:-1]:
+        target = target[step]
+    target[path[-1]] = value
+    file.write_text(json.dumps(index))
+    with pytest.raises(DataError, match=r"index\.json: ") as error:
+        ShardedVideos(tmp_path / "copy")
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("content", [b"", b"\xff\xfe", b"[" * 100_000, b"nonsense", b"[]", b"null"])
+def test_indices_that_are_none_end_in_one_line(tmp_path, content):
+    (tmp_path / "index.json").write_bytes(content)
+    (tmp_path / "chunk-0-0.bin").write_bytes(b"")
+    with pytest.raises(DataError, match=r"index\.json: not an index of `vidcorr shard`") as error:
+        ShardedVideos(tmp_path)
+    assert "\n" not in str(error.value)
+
+
+def test_check_data_says_what_to_check_instead_of_shards(shards):
+    with pytest.raises(DataError, match="holds shards; check the videos that were packed"):
+        check_data(shards)

@@ -236,3 +236,42 @@ def test_a_list_of_odd_names_is_read_back(tmp_path):
     transcode(tmp_path / "in/list.txt", tmp_path / "out", workers=1)
     listed = list_videos(tmp_path / "out/list.txt")
     assert [(entry.path.name, entry.label) for entry in listed] == [(name, label) for label, name in enumerate(odd)]
+
+
+@pytest.mark.parametrize("length", [246, 247, 251, 255])
+def test_long_names_fail_alone_at_most(tmp_path, length):
+    (tmp_path / "in").mkdir()
+    write_video(tmp_path / "in" / "short.mp4", 3)
+    long = tmp_path / "in" / ("x" * (length - 3) + ".ts")
+    shutil.copy(tmp_path / "in/short.mp4", long)
+    for _ in range(2):
+        made, failed = transcode(tmp_path / "in", tmp_path / "out", workers=1)
+        if length < 255:
+            assert (len(made), failed) == (2, {})
+        else:
+            assert len(made) == 1
+            assert "its name is too long to end in .mp4" in failed[long]
+
+
+@pytest.mark.parametrize("frames", [False, True])
+def test_an_emptied_output_is_made_again(tmp_path, frames):
+    (tmp_path / "in").mkdir()
+    write_video(tmp_path / "in" / "a.mp4", 3)
+    for _ in range(2):
+        [made], _ = transcode(tmp_path / "in", tmp_path / "out", Format(frames=frames), workers=1)
+        assert made.is_new
+        [output] = [path for path in (tmp_path / "out").iterdir() if path.stem == "a"]
+        emptied = sorted(output.iterdir())[1] if frames else output
+        changed = output.stat().st_mtime_ns
+        emptied.write_bytes(b"")
+        for path in (emptied, output):
+            os.utime(path, ns=(changed, changed))
+
+
+def test_frames_of_several_sizes_are_refused(tmp_path):
+    folder = write_folder(tmp_path / "in" / "a", 3)
+    last = sorted(folder.iterdir())[-1]
+    cv2.imwrite(str(last), np.zeros((50, 40, 3), np.uint8))
+    made, failed = transcode(tmp_path / "in", tmp_path / "out", workers=1)
+    assert not made
+    assert "frame 2 is 40 × 50 px, the first 160 × 32" in failed[folder]

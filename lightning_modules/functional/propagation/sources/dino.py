@@ -20,9 +20,11 @@ _SANE = (
     "sides that frames and labels get are the same."
 )
 
+_POSITIONS = {"position_embedding": "dino"}
+
 DINO = Source(
     code="facebookresearch/dino @ 7c446df: eval_video_segmentation.py",
-    values={"davis": _NUMBERS | _SCRIPT | _STD},
+    values={"davis": _NUMBERS | _SCRIPT | _STD | _POSITIONS},
     note=_SANE,
 )
 RSP = Source(

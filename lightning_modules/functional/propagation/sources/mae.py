@@ -4,7 +4,16 @@ from ...protocol import Source
 from .crw import AT_INPUT, JOINTS, REFERENCES
 
 _VIT = {"feature_stride": 16, "label_encoding": "bilinear", "label_rescaling": False, **REFERENCES}
-_CROPMAE = {"context": 20, "topk": 7, "temperature": 0.7, "radius": 20, **_VIT, **AT_INPUT}
+_CROPMAE = {
+    "input_filter": "opencv-linear-float",
+    "context": 20,
+    "topk": 7,
+    "temperature": 0.7,
+    "radius": 20,
+    **_VIT,
+    **AT_INPUT,
+    "position_embedding": "dino",
+}
 
 CROPMAE_JHMDB = _CROPMAE | JOINTS | {"input_size": (320, 320)}
 

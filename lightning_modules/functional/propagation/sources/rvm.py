@@ -3,7 +3,7 @@
 from ...protocol import Source
 from . import mae
 
-_RVM = mae.CROPMAE_JHMDB | {"input_filter": "pillow-lanczos"}
+_RVM = mae.CROPMAE_JHMDB | {"input_filter": "pillow-lanczos", "position_embedding": "network"}
 
 RVM = Source(
     code="google-deepmind/representations4d @ 75aca30: colabs/rvm_evaluation_demo.ipynb",

@@ -114,7 +114,8 @@ def test_every_rule_is_in_the_digest() -> None:
         "label_rescaling": False, "label_rescaling_floor": 0.1, "decoding_size": "input", "decoding_filter": "nearest",
         "decoding_nearest": "opencv", "first_frame": "decoded", "label_size": "input", "resized_data": [4, 4],
         "input_size": 240, "input_side": "long", "input_multiple": 8, "input_rounding": "ceil", "input_padding": 4,
-        "input_filter": "opencv-linear", "rgb_mean": [0.2, 0.2, 0.2], "rgb_std": [0.2, 0.2, 0.2],
+        "input_filter": "opencv-linear", "position_embedding": "dino",
+        "rgb_mean": [0.2, 0.2, 0.2], "rgb_std": [0.2, 0.2, 0.2],
         "keypoint_sigma": 0.5, "keypoint_unit": "cell", "keypoint_topk": 3, "keypoint_grid": "feature",
         "keypoint_counting": "crw",
     }  # fmt: skip

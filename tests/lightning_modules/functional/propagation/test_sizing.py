@@ -2,9 +2,13 @@
 
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 
+from lightning_modules.backbones.extractor import IMAGENET_MEAN, IMAGENET_STD
+from lightning_modules.functional import PropagationProtocol
 from lightning_modules.functional.propagation.sizing import GREY, NetworkInput, covered_size, fit_input, resized_size
 
 
@@ -73,6 +77,7 @@ def test_resizing_is_bilinear_between_pixel_centres() -> None:
         ("bilinear", False, False),
         ("bilinear-antialias", True, False),
         ("opencv-linear", False, True),
+        ("opencv-linear-float", False, False),
         ("pillow-bicubic", True, True),
         ("pillow-lanczos", True, True),
     ],
@@ -126,3 +131,57 @@ def test_sizes_are_those_of_the_original_codes(golden: Any, family: str, case: s
 def test_bad_sizes(fields: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match=next(iter(fields))):
         rules(**fields)
+
+
+def summary(x: torch.Tensor, key: str) -> Any:
+    """The figures that the golden file holds of an input (3, H, W)."""
+    row, column = torch.arange(x.shape[1]).double()[:, None], torch.arange(x.shape[2]).double()
+    x = x.double()
+    found = {
+        "shape": torch.tensor(x.shape),
+        "s16": x[:, ::16, ::16],
+        "mean_c": x.mean((1, 2)),
+        "std_c": x.std((1, 2), correction=0),
+        "minmax_c": torch.stack([x.amin((1, 2)), x.amax((1, 2))]),
+        "rowblock_means": torch.stack([b.mean((1, 2)) for b in x.tensor_split(8, 1)]),
+        "colblock_means": torch.stack([b.mean((1, 2)) for b in x.tensor_split(8, 2)]),
+        "weighted": torch.stack(
+            [(x * f).mean((1, 2)) for f in ((0.37 * row + 0.11 * column).cos(), (0.05 * row - 0.23 * column).sin())]
+        ),
+    }
+    return found[key]
+
+
+@pytest.mark.parametrize(
+    ("family", "name", "benchmark", "mean", "std"),
+    [
+        ("dino", "dino", "davis", IMAGENET_MEAN, IMAGENET_STD),
+        ("rsp", "rsp", "davis", IMAGENET_MEAN, IMAGENET_STD),
+        ("dift", "dift-sd", "davis", IMAGENET_MEAN, IMAGENET_STD),
+        ("cropmae_davis", "cropmae", "davis", IMAGENET_MEAN, IMAGENET_STD),
+        ("cropmae_vip", "cropmae", "vip", IMAGENET_MEAN, IMAGENET_STD),
+        ("crw_davis", "crw", "davis", IMAGENET_MEAN, IMAGENET_STD),
+        ("rvm_davis", "rvm", "davis", (0.0, 0.0, 0.0), (1.0, 1.0, 1.0)),
+        ("rvm_vip", "rvm", "vip", (0.0, 0.0, 0.0), (1.0, 1.0, 1.0)),
+        ("rvm_jhmdb", "rvm", "jhmdb", (0.0, 0.0, 0.0), (1.0, 1.0, 1.0)),
+        ("dinov3_960", "dinov3", "davis", IMAGENET_MEAN, IMAGENET_STD),
+        ("hvc", "hvc", "davis", IMAGENET_MEAN, IMAGENET_STD),
+    ],
+)
+def test_the_network_sees_what_it_sees_in_the_original_code(
+    golden: Any, shared_data: Any, family: str, name: str, benchmark: str, mean: Any, std: Any
+) -> None:
+    expected = golden("protocols/inputs")
+    path = shared_data / "davis" / str(expected["frame_file"])
+    if not path.is_file():
+        pytest.skip(f"the frame is not here: {path}")
+    frame = torch.from_numpy(np.asarray(Image.open(path).convert("RGB")).copy()).permute(2, 0, 1)
+    protocol = PropagationProtocol.named(name, benchmark)
+    seen = fit_input(frame[None], protocol)[0]
+    mean, std = (torch.tensor(c).view(3, 1, 1) for c in (protocol.rgb_mean or mean, protocol.rgb_std or std))
+    seen = (seen - mean) / std
+    for key in ("shape", "s16", "mean_c", "std_c", "weighted"):
+        found, wanted = summary(seen, key), torch.from_numpy(expected[f"{family}_{key}"])
+        torch.testing.assert_close(
+            found.to(wanted).flatten(), wanted.flatten(), atol=1e-5, rtol=0, msg=f"{family} {key}"
+        )

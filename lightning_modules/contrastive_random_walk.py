@@ -1,0 +1,116 @@
+"""The contrastive random walk (CRW): walks through a video's patches that should return to where they began."""
+
+from typing import Literal
+
+from pytorch_lightning.utilities.types import OptimizerLRScheduler
+from torch import Tensor, nn
+from torch.nn.functional import normalize
+from torch.optim import Adam
+from torch.optim.lr_scheduler import MultiStepLR
+
+from .backbones import Normalise, pooled_width, trainable_network
+from .backbones.resnet import LAYER_OF_STAGE, resnet_maps
+from .base import Batch, CorrespondenceModule
+from .functional.losses import contrastive_random_walk_loss, drop_edges
+from .functional.patches import crop_and_resize, grid_patches, random_boxes
+from .ranks import ranks_and_rank
+from .schedules import scheduled
+
+MEAN, STD = (0.4914, 0.4822, 0.4465), (0.2023, 0.1994, 0.2010)
+"""The public code's normalisation in training (CIFAR-10's); its evaluation, like our extractors, takes ImageNet's."""
+
+
+class ContrastiveRandomWalk(CorrespondenceModule):
+    """Space-time correspondence as a contrastive random walk.
+
+    Nodes are patches of each frame, or the cells of its feature map. A walker steps from frame to frame with the
+    softmax of the nodes' similarities, turns round and should arrive where it started; edges are dropped at random.
+
+    Paper: CRW (Jabri et al., NeurIPS 2020); defaults are those of the released command. Its frames are cropped by
+    `VideoDataModule` (area 0.8 to 0.95, no flip, 256 px, each frame by itself); there the aspect ratio is 0.7 to 1.3,
+    here 3/4 to 4/3. The released code also passes one black picture through the network before training, which moves
+    its BatchNorm statistics by one step.
+
+    Args:
+        backbone: a ResNet, `torchvision:NAME` or `package.module:callable`; or a checkpoint to start from. The default
+            is the public code's: ResNet-18 without the strides of res4 and res5, padding by reflection.
+        embedding_dim: width of the nodes.
+        nodes: "patches" of each frame, averaged over their map; or the "cells" of a frame's map.
+        patch_size: side of a patch, pixels.
+        patch_stride: pixels from one patch to the next.
+        patch_area: least and largest fraction of a patch that its random resized crop takes in training.
+        temperature: τ.
+        edge_dropout: probability that an edge is dropped in training.
+        lr: learning rate of Adam; × 0.3 after 20, 30 and 40 epochs. Not scaled with the batch.
+        seed: seed of the crops of patches and of the dropped edges.
+        compile: compile the backbone with torch.compile when training starts.
+
+    Raises:
+        ValueError: if the backbone or the kind of nodes is unknown; in training, if frames are smaller than a patch.
+    """
+
+    def __init__(
+        self,
+        backbone: str = "lightning_modules.backbones:crw_training_resnet18",
+        embedding_dim: int = 128,
+        nodes: Literal["patches", "cells"] = "patches",
+        patch_size: int = 64,
+        patch_stride: int = 32,
+        patch_area: tuple[float, float] = (0.7, 0.9),
+        temperature: float = 0.05,
+        edge_dropout: float = 0.1,
+        lr: float = 1e-4,
+        seed: int = 0,
+        compile: bool = False,
+    ) -> None:
+        super().__init__()
+        self.save_hyperparameters()
+        if nodes not in ("patches", "cells"):
+            raise ValueError(f"nodes must be 'patches' or 'cells', got {nodes!r}")
+        self.backbone = trainable_network(backbone)
+        self.hparams["backbone"] = self.backbone.architecture  # a checkpoint to start from is not needed again
+        self.normalise = Normalise(MEAN, STD)
+        self.head = nn.Linear(pooled_width(self.backbone), embedding_dim)
+
+    def forward(self, clip: Tensor) -> Tensor:
+        """Return nodes of unit length: `(B, T, 3, H, W)` in [0, 1] → `(B, D, T, N)`."""
+        batch, frames = clip.shape[:2]
+        images = clip.flatten(0, 1)
+        if self.hparams["nodes"] == "patches":
+            images = self.patches(images)
+        return self.embed(resnet_maps(self.backbone, self.normalise(images)), batch, frames)
+
+    def patches(self, images: Tensor) -> Tensor:
+        """Cut frames `(B · T, 3, H, W)` into patches `(B · T · N, 3, P, P)`, each cropped at random in training."""
+        size = self.hparams["patch_size"]
+        if min(images.shape[2:]) < size:
+            raise ValueError(f"patch_size {size} is larger than the frames, {images.shape[2]} x {images.shape[3]}")
+        patches = grid_patches(images, size, self.hparams["patch_stride"]).flatten(0, 1)
+        if not self.training:
+            return patches
+        generator = self.generator(ranks_and_rank()[1])
+        return crop_and_resize(patches, random_boxes(len(patches), size, self.hparams["patch_area"], generator))
+
+    def embed(self, maps: Tensor, batch: int, frames: int) -> Tensor:
+        """Turn maps `(B · T · n, C, h, w)` into nodes `(B, D, T, N)`: one a map, or one a cell, row by row."""
+        cells = maps.flatten(2).mT  # places before channels
+        nodes = cells if self.hparams["nodes"] == "cells" else cells.mean(1, keepdim=True)
+        nodes = normalize(self.head(nodes).float(), dim=-1)
+        return nodes.reshape(batch, frames, -1, nodes.shape[-1]).permute(0, 3, 1, 2)
+
+    def step(self, batch: Batch) -> dict[str, Tensor]:
+        """Compute the mean cross-entropy of all walks; return also `embeddings`, `(B · T · N, D)`."""
+        nodes = self(batch["clip"])  # B x D x T x N
+        generator = self.generator(ranks_and_rank()[1], 1)
+        dropped = drop_edges(nodes, self.hparams["edge_dropout"], generator) if self.training else None
+        loss = contrastive_random_walk_loss(nodes, self.hparams["temperature"], dropped)
+        return {"loss": loss, "embeddings": nodes.detach().permute(0, 2, 3, 1).flatten(0, 2)}
+
+    def compiled_networks(self) -> list[nn.Module]:
+        """Return the backbone's layers: the maps are taken before its pooling, so its own forward is not called."""
+        return [getattr(self.backbone, layer) for layer in LAYER_OF_STAGE.values()]
+
+    def configure_optimizers(self) -> OptimizerLRScheduler:
+        """Adam without weight decay; × 0.3 after 20, 30 and 40 epochs."""
+        optimizer = Adam([*self.backbone.parameters(), *self.head.parameters()], self.hparams["lr"])
+        return scheduled(optimizer, MultiStepLR(optimizer, [20, 30, 40], 0.3), "epoch")

@@ -1,0 +1,85 @@
+"""Patches of a picture on a grid, and a random resized crop of each, on whatever device they are."""
+
+import math
+
+import torch
+from torch import Tensor
+from torch.nn.functional import grid_sample
+
+
+def grid_patches(images: Tensor, size: int, stride: int) -> Tensor:
+    """Cut pictures into overlapping square patches, row by row.
+
+    Args:
+        images: `(…, C, H, W)`.
+        size: side of a patch, pixels.
+        stride: pixels from one patch to the next.
+
+    Returns:
+        `(…, N, C, size, size)`; patches that would reach beyond the picture are left out.
+    """
+    patches = images.unfold(-2, size, stride).unfold(-2, size, stride)  # (…, C, rows, columns, size, size)
+    return patches.movedim(-5, -3).flatten(-5, -4)
+
+
+def random_boxes(
+    count: int,
+    side: int,
+    area: tuple[float, float],
+    generator: torch.Generator,
+    aspect: tuple[float, float] = (3 / 4, 4 / 3),
+    attempts: int = 10,
+) -> Tensor:
+    """Draw boxes in a square picture as torchvision's RandomResizedCrop does.
+
+    The fraction of the area is uniform, the logarithm of the aspect ratio too; of ten attempts the first that fits
+    counts, and where none does the box is the picture.
+
+    Args:
+        count: number of boxes.
+        side: of the picture, pixels.
+        area: least and largest fraction of the area.
+        generator: on the CPU.
+        aspect: least and largest width / height.
+        attempts: number of draws per box.
+
+    Returns:
+        `(count, 4)` long: top, left, height, width.
+    """
+    low, high = math.log(aspect[0]), math.log(aspect[1])
+    draws = torch.rand(4, count, attempts, generator=generator, dtype=torch.float32)
+    surface = side**2 * (area[0] + draws[0] * (area[1] - area[0]))
+    ratio = (low + draws[1] * (high - low)).exp()
+    width, height = (surface * ratio).sqrt().round().long(), (surface / ratio).sqrt().round().long()
+    fits = (width > 0) & (height > 0) & (width <= side) & (height <= side)
+    chosen = fits.int().argmax(dim=1, keepdim=True)
+    boxes = []
+    for length, place in ((height, draws[2]), (width, draws[3])):
+        length = length.gather(1, chosen).squeeze(1).where(fits.any(1), torch.tensor(side))
+        start = (place.gather(1, chosen).squeeze(1) * (side - length + 1)).long().clamp(max=side - length)
+        boxes.append((start, length))
+    (top, height), (left, width) = boxes
+    return torch.stack([top, left, height, width], dim=1)
+
+
+def crop_and_resize(images: Tensor, boxes: Tensor) -> Tensor:
+    """Cut a box out of each picture and enlarge it to the picture's size, bilinearly.
+
+    The border of a box is repeated, so nothing outside it is seen, as when the crop is resized by itself (Pillow).
+
+    Args:
+        images: `(N, C, H, W)`.
+        boxes: `(N, 4)` long: top, left, height, width in pixels.
+
+    Returns:
+        `(N, C, H, W)`.
+    """
+    axes = []
+    for axis, size in ((0, images.shape[2]), (1, images.shape[3])):
+        start, length = boxes[:, axis, None].to(images.device), boxes[:, axis + 2, None].to(images.device)
+        place = (torch.arange(size, device=images.device) + 0.5) * length / size - 0.5
+        place = start + place.clamp(min=0).minimum(length - 1)
+        axes.append(((2 * place + 1) / size - 1).to(images.dtype))  # −1 and 1 are the picture's outer edges
+    y, x = axes
+    grid = torch.stack([x[:, None, :].expand(-1, y.shape[1], -1), y[:, :, None].expand(-1, -1, x.shape[1])], dim=-1)
+    return grid_sample(images, grid, mode="bilinear", padding_mode="border", align_corners=False)

@@ -1,0 +1,64 @@
+"""Benchmarks on data that a protocol resizes first: what is seen, followed and scored has that size."""
+
+import json
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from callbacks import DavisBenchmark
+from callbacks.benchmarks.resized import at_size_of_data
+from datamodules.datasets import Davis
+from lightning_modules.backbones import build_feature_extractor
+from lightning_modules.functional import PropagationProtocol
+from tests.helpers.still_videos import write_still_davis
+
+SMALL: dict[str, Any] = {"context": 1, "topk": 3, "radius": 2}
+
+
+@pytest.fixture
+def root(tmp_path: Any) -> Any:
+    return write_still_davis(tmp_path / "davis", (60, 84))
+
+
+def test_frames_and_masks_are_those_of_a_copy_on_disk(root: Any, tmp_path: Any) -> None:
+    (sequence,) = Davis(root, split=None)
+    protocol = PropagationProtocol.named("rsp").with_changes(resized_data=(48, 88))
+    resized = at_size_of_data(sequence, protocol)
+    picture = Image.open(sequence.frames[1]).resize((88, 48), Image.Resampling.NEAREST)
+    picture.save(tmp_path / "copy.jpg")
+    expected = np.asarray(Image.open(tmp_path / "copy.jpg")).transpose(2, 0, 1)
+    frames = list(resized.read())
+    assert len(frames) == sequence.num_frames
+    assert np.abs(frames[1].numpy().astype(int) - expected).max() <= 3  # another decoder of the source
+    mask = Image.fromarray(sequence.mask(0).numpy()).resize((88, 48), Image.Resampling.NEAREST)
+    np.testing.assert_array_equal(resized.mask(0), np.asarray(mask))
+    assert (resized.size, resized.name, resized.objects) == ((48, 88), sequence.name, sequence.objects)
+    assert at_size_of_data(sequence, protocol.with_changes(resized_data=None)) is sequence
+    assert at_size_of_data(sequence, protocol.with_changes(resized_data=sequence.size)) is sequence
+
+
+def test_predictions_are_written_and_scored_at_the_size_of_the_data(root: Any, tmp_path: Any) -> None:
+    extractor = build_feature_extractor("raw_colour", stride=8)
+    changes = SMALL | {"input_size": (48, 88), "feature_stride": 8, "resized_data": (48, 88)}
+    benchmark = DavisBenchmark(root, split=None, protocol="cropmae", changes=changes)
+    scores = benchmark.evaluate(extractor, tmp_path / "out")
+    results = json.loads((tmp_path / "out" / "results.json").read_text())
+    assert results["protocol"]["resized_data"] == [48, 88]
+    masks = [np.asarray(Image.open(path)) for path in (tmp_path / "out" / "predictions").rglob("*.png")]
+    assert {mask.shape for mask in masks} == {(48, 88)}
+    assert 0 < scores["J&F-Mean"] <= 1
+
+
+def test_the_way_of_scoring_alone_moves_the_score(root: Any) -> None:
+    """The first mask comes out of the map's cells, so that its size and that of the truth matter."""
+    extractor = build_feature_extractor("raw_colour", stride=8)
+    scores = {}
+    for size in ((48, 88), None):
+        changes = SMALL | {"input_size": (48, 88), "feature_stride": 8, "resized_data": size}
+        benchmark = DavisBenchmark(root, split=None, protocol="cropmae", changes=changes)
+        scores[size] = benchmark.evaluate(extractor)["J&F-Mean"]
+    assert scores[(48, 88)] != pytest.approx(scores[None], abs=1e-4)
+    assert torch.isfinite(torch.tensor(list(scores.values()))).all()

@@ -1,0 +1,50 @@
+"""Masks around the engine: the protocol's rules for the first frame and for objects that enter."""
+
+import numpy as np
+import pytest
+import torch
+
+from callbacks.tracking.labels import LabelTracker
+from callbacks.tracking.masks import track_masks
+from lightning_modules.backbones import build_feature_extractor
+from lightning_modules.functional import PropagationProtocol
+from lightning_modules.functional.propagation.coding import labels_of, masks_of
+
+SIZE = (48, 64)
+
+
+def video() -> tuple[torch.Tensor, torch.Tensor]:
+    """Three frames of noise, and ids with edges that no cell of 8 px holds."""
+    frames = torch.randint(0, 256, (3, 3, *SIZE), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    ids = torch.zeros(SIZE, dtype=torch.uint8)
+    ids[5:29, 11:43] = 1
+    return frames, ids
+
+
+@pytest.mark.parametrize("first_frame", ["given", "decoded"])
+def test_the_first_mask_is_given_or_decoded(first_frame: str) -> None:
+    frames, ids = video()
+    protocol = PropagationProtocol("x", 2, 5, 0.1, 3, first_frame=first_frame, decoding_size="input")
+    tracker = LabelTracker(build_feature_extractor("raw_colour"), protocol)
+    view = tracker.view(SIZE)
+    first, *_ = track_masks(tracker, zip(frames, [ids, None, None], strict=True), {1: 0}, view)
+    decoded = masks_of(labels_of(ids, [1], (6, 8), protocol), [1], protocol, SIZE, SIZE)
+    assert not torch.equal(decoded, ids)
+    assert torch.equal(first.masks[0], ids if first_frame == "given" else decoded)
+
+
+def test_masks_are_coded_at_the_size_the_protocol_names() -> None:
+    frames, ids = video()
+    found = {}
+    for size in ("annotation", "input"):
+        protocol = PropagationProtocol(
+            "x", 2, 5, 0.1, 3, label_size=size, label_encoding="bilinear", input_size=(40, 80), first_frame="decoded"
+        )  # fmt: skip
+        tracker = LabelTracker(build_feature_extractor("raw_colour"), protocol)
+        tracked = list(track_masks(tracker, zip(frames, [ids, None, None], strict=True), {1: 0}, tracker.view(SIZE)))
+        found[size] = tracked[0].labels[0]
+        expected = labels_of(ids, [1], (5, 10), protocol)
+        torch.testing.assert_close(found[size], expected)
+        assert tracked[0].masks[0].shape == SIZE
+    assert not torch.equal(found["annotation"], found["input"])
+    assert np.isfinite(found["input"].numpy()).all()

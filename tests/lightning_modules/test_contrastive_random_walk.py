@@ -1,0 +1,141 @@
+"""CRW: nodes and encoder beside the golden ones, its draws, its rate, its extractor, and that it learns."""
+
+from typing import Any
+from zlib import crc32
+
+import numpy as np
+import pytest
+import pytorch_lightning as pl
+import torch
+from torch import Tensor, nn
+from torch.utils.data import DataLoader
+
+from lightning_modules import ContrastiveRandomWalk
+from lightning_modules.backbones import crw_training_resnet18, module_from_checkpoint
+from lightning_modules.backbones.resnet import resnet_maps
+from lightning_modules.functional import contrastive_random_walk_loss
+from tests.helpers.contrast import quiet_trainer
+
+TINY: dict[str, Any] = {"backbone": "tests.helpers.encoders:TinyResNet", "patch_size": 16, "patch_stride": 8}
+
+
+@pytest.mark.parametrize(("case", "kind"), [("n0", "patches"), ("n1", "cells")])
+def test_nodes_and_their_gradients_are_the_golden_ones(golden: Any, case: str, kind: Any) -> None:
+    numbers = {name: torch.from_numpy(array) for name, array in golden("crw_loss").items() if name.startswith(case)}
+    module = ContrastiveRandomWalk(**TINY, nodes=kind)
+    module.head = nn.Linear(12, 128)
+    module.head.load_state_dict({"weight": numbers[f"{case}_weight"], "bias": numbers[f"{case}_bias"]})
+    batch, patches, temperature = numbers[f"{case}_params"].tolist()
+    maps = numbers[f"{case}_maps"].clone().requires_grad_()  # (B · N, C, T, h, w)
+    ours = maps.unflatten(0, (int(batch), int(patches))).permute(0, 3, 1, 2, 4, 5).flatten(0, 2)
+    nodes = module.embed(ours, int(batch), maps.shape[2])
+    torch.testing.assert_close(nodes, numbers[f"{case}_q"], rtol=0, atol=1e-5)
+    loss = contrastive_random_walk_loss(nodes, temperature)
+    loss.backward()
+    assert loss.item() == pytest.approx(numbers[f"{case}_loss"].item(), abs=1e-5)
+    for tensor, name in ((maps, "maps"), (module.head.weight, "weight"), (module.head.bias, "bias")):
+        torch.testing.assert_close(tensor.grad, numbers[f"{case}_grad_{name}"], rtol=0, atol=1e-5)
+
+
+def test_the_encoder_is_the_golden_one(golden: Any) -> None:
+    numbers, network = golden("crw_loss"), crw_training_resnet18()
+
+    def weights(name: str, shape: tuple[int, ...]) -> Tensor:
+        u = np.random.RandomState(crc32(name.encode())).standard_normal(shape)
+        if name.endswith(".running_var"):
+            u = 1 + 0.1 * abs(u)
+        elif name.endswith(".weight"):
+            u = u * np.sqrt(2 / (shape[0] * shape[2] * shape[3])) if len(shape) == 4 else 1 + 0.1 * u
+        else:
+            u = 0.1 * u
+        return torch.from_numpy(np.asarray(u, dtype=np.float32))
+
+    state = network.state_dict()
+    tracked = {name: tensor for name, tensor in state.items() if name.endswith("num_batches_tracked")}
+    made = {name: weights(name, tuple(tensor.shape)) for name, tensor in state.items() if name not in tracked}
+    network.load_state_dict(made | tracked)
+    x = np.random.RandomState(int(numbers["enc_seed"])).standard_normal((2, 3, 1, 64, 64)).astype(np.float32)
+    images = torch.from_numpy(x)[:, :, 0]
+    with torch.no_grad():
+        network.train()
+        pooled = network(images)
+        network.load_state_dict(made | tracked)  # running statistics moved
+        maps = resnet_maps(network.eval(), images)
+    np.testing.assert_allclose(maps[:, ::8], numbers["enc_eval_c8"], rtol=0, atol=1e-3)
+    np.testing.assert_allclose(maps.mean((2, 3)), numbers["enc_eval_pooled"], rtol=0, atol=1e-3)
+    np.testing.assert_allclose(pooled, numbers["enc_train_pooled"], rtol=0, atol=1e-3)
+
+
+def test_patches_are_cropped_and_edges_dropped_in_training_only() -> None:
+    module, batch = ContrastiveRandomWalk(**TINY), {"clip": torch.rand(2, 4, 3, 32, 32)}
+    assert module.eval()(batch["clip"]).shape == (2, 128, 4, 9)
+    assert torch.equal(module.step(batch)["loss"], module.step(batch)["loss"])
+    images = batch["clip"].flatten(0, 1)
+    still = module.patches(images)
+    module.train()
+    moved = module.patches(images)
+    assert moved.shape == still.shape == (2 * 4 * 9, 3, 16, 16)
+    assert (moved - still).abs().flatten(1).amax(1).min() > 0.01
+    assert torch.equal(module.patches(images), moved)  # draws are a function of seed, epoch and batch
+    module._place = (0, 1)
+    assert not torch.equal(module.patches(images), moved)
+
+
+def test_mistakes_are_named() -> None:
+    with pytest.raises(ValueError, match="nodes must be 'patches' or 'cells', got 'pixels'"):
+        ContrastiveRandomWalk(**TINY, nodes="pixels")  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="patch_size 16 is larger than the frames, 8 x 12"):
+        ContrastiveRandomWalk(**TINY)(torch.rand(1, 4, 3, 8, 12))
+
+
+class Moving(torch.utils.data.Dataset[dict[str, Any]]):
+    """Smooth textures that move by some pixels a frame under changing light; number i is always the same."""
+
+    def __init__(self, videos: int, first: int = 0) -> None:
+        self.numbers = range(first, first + videos)
+
+    def __len__(self) -> int:
+        return len(self.numbers)
+
+    def __getitem__(self, index: int) -> dict[str, Any]:
+        generator = torch.Generator().manual_seed(self.numbers[index])
+        texture = torch.rand(1, 3, 12, 12, generator=generator)
+        picture = nn.functional.interpolate(texture, size=48, mode="bicubic").clamp(0, 1)[0]
+        dy, dx = torch.randint(-2, 3, (2,), generator=generator).tolist()
+        light = 0.6 + 0.4 * torch.rand(4, 3, 1, 1, generator=generator)
+        frames = torch.stack([picture.roll((t * dy, t * dx), (1, 2))[:, 8:40, 8:40] for t in range(4)])
+        return {"clip": frames * light, "video_index": self.numbers[index]}
+
+
+def test_it_trains_decays_and_its_checkpoint_gives_features(tmp_path: Any) -> None:
+    module = ContrastiveRandomWalk(**TINY)
+    rates: list[float] = []
+
+    class Rates(pl.Callback):
+        def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: Any) -> None:
+            rates.append(trainer.optimizers[0].param_groups[0]["lr"])
+
+    trainer = quiet_trainer(max_epochs=42, limit_train_batches=1, callbacks=[Rates()], precision="32-true")
+    trainer.fit(module, DataLoader(Moving(2), batch_size=2))
+    expected = [1e-4 * 0.3 ** sum(epoch >= drop for drop in (20, 30, 40)) for epoch in range(42)]
+    np.testing.assert_allclose(rates, expected)
+    trainer.save_checkpoint(tmp_path / "crw.ckpt")
+    loaded: Any = module_from_checkpoint(tmp_path / "crw.ckpt", backbone=TINY["backbone"])
+    images = torch.rand(1, 3, 32, 32)
+    extractor = module.feature_extractor("res4", 8)
+    assert torch.equal(extractor(images), loaded.feature_extractor("res4", 8)(images))
+    assert extractor.stride == 8
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["patches", "cells"])
+def test_it_learns_to_come_back(kind: Any) -> None:
+    """On videos that it has not seen, walks return far more often after training than before."""
+    options = {"lr": 3e-3, "nodes": kind, "embedding_dim": 32}
+    if kind == "cells":
+        options["backbone"] = "tests.helpers.encoders:fine_resnet"  # more than one cell a frame
+    module, unseen = ContrastiveRandomWalk(**(TINY | options)), DataLoader(Moving(32, first=1000), batch_size=16)
+    before = quiet_trainer().validate(module, unseen, verbose=False)[0]["val/loss"]
+    quiet_trainer(max_epochs=15).fit(module, DataLoader(Moving(64), batch_size=8, shuffle=True))
+    after = quiet_trainer().validate(module, unseen, verbose=False)[0]["val/loss"]
+    assert after < 0.8 * before
