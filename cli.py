@@ -4,6 +4,7 @@ Nothing heavy is imported before the first word is known: each word imports what
 """
 
 import ast
+import re
 import sys
 from collections.abc import Sequence
 from difflib import get_close_matches
@@ -26,6 +27,9 @@ MISTAKES = {
     "callbacks.training.safeguards": "TrainingStopped",
 }
 """Module → exception that is reported in one line as `ValueError` and `OSError` are."""
+
+LOST_RANK = re.compile(r"gloo/transport|[Cc]onnection (closed|reset) by peer|NCCL (error|watchdog)|DistBackendError")
+"""What torch.distributed says where another rank has gone."""
 
 
 def main(args: Sequence[str] | None = None) -> None:
@@ -121,13 +125,16 @@ def report(error: BaseException) -> str | int | None:
     if isinstance(error, KeyboardInterrupt):
         print("vidcorr: interrupted", file=sys.stderr)
         return 130
-    if type(error).__name__ == "SIGTERMException":
-        return 143  # as a shell has it: 128 + the signal's number
+    signals = sys.modules.get("callbacks.signals")
+    if signals is not None and isinstance(error, signals.SIGTERMException):
+        return int(signals.status())
     if type(error).__name__ == "UsageError":
         print(f"vidcorr: {error}", file=sys.stderr)
         return 2
     if isinstance(error, (ValueError, OSError, *kinds)):
         return f"vidcorr: {_one_line(error)} (--debug shows where)"
+    if isinstance(error, RuntimeError) and LOST_RANK.search(str(error)):
+        return "vidcorr: another process of this run has ended, see what it said; go on with --ckpt_path last"
     if isinstance(error, RuntimeError) and "stateful callback" in str(error):
         same = str(error).partition("`")[2].partition("`")[0]
         return f"vidcorr: two {same} have the same settings; leave one out or give it another monitor"

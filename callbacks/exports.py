@@ -6,6 +6,7 @@ from .benchmarks.jhmdb import JhmdbBenchmark
 from .benchmarks.otb import OtbBenchmark
 from .benchmarks.tap_vid import TapVidBenchmark
 from .benchmarks.vip import VipBenchmark
+from .benchmarks.vos import VosBenchmark
 from .benchmarks.youtube_vos import YoutubeVosBenchmark
 from .prediction import (
     VideoPrediction,
@@ -32,6 +33,8 @@ from .training import (
     TrainingPictures,
     TrainingStopped,
     claim_version,
+    go_on_in_folder,
+    last_checkpoints,
     newest_checkpoint,
 )
 
@@ -56,11 +59,14 @@ __all__ = [
     "TrainingStopped",
     "VideoPrediction",
     "VipBenchmark",
+    "VosBenchmark",
     "YoutubeVosBenchmark",
     "claim_version",
     "compare",
     "figure",
     "follow_points",
+    "go_on_in_folder",
+    "last_checkpoints",
     "newest_checkpoint",
     "predict_video",
     "propagate_masks",

@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any
 
+from .synthetic.points import write_tap_vid
 from .synthetic.writers import write_davis, write_videos
 from .video import VideoDataModule
 
@@ -13,13 +14,15 @@ UNSEEN = 1_000_000
 class SyntheticVideoDataModule(VideoDataModule):
     """`VideoDataModule` over generated videos, with a DAVIS-layout benchmark of unseen ones beside them.
 
-    `prepare_data` makes `root/videos/*.mp4` and `root/davis`, unless they are there with the same parameters, so
-    that `DavisBenchmark(root="<root>/davis")` runs in the same fit.
+    `prepare_data` makes `root/videos/*.mp4`, `root/davis` and, where asked for, `root/tap_vid`, unless they are there
+    with the same parameters, so that `DavisBenchmark(root="<root>/davis")` and `TapVidBenchmark(root="<root>/tap_vid")`
+    run in the same fit.
 
     Args:
         root: folder for what is generated.
         videos: number of training videos.
         benchmark_videos: number of sequences in `root/davis`.
+        point_videos: number of videos with exact point tracks in `root/tap_vid`.
         frames_per_video: frames in each.
         video_size: height and width of the frames, pixels, an even number.
         camouflage: 1: sprites share the background's colours; 0: each has one plain colour of its own.
@@ -36,11 +39,12 @@ class SyntheticVideoDataModule(VideoDataModule):
         video_size: int = 256,
         camouflage: float = 1.0,
         generator_seed: int = 0,
+        point_videos: int = 0,
         **kwargs: Any,
     ) -> None:
         super().__init__(source=Path(root) / "videos", **kwargs)
         self.root = Path(root).expanduser()
-        self._counts = {"videos": videos, "davis": benchmark_videos}
+        self._counts = {"videos": videos, "davis": benchmark_videos, "tap_vid": point_videos}
         self._generation: dict[str, Any] = {
             "seed": generator_seed,
             "frames": frames_per_video,
@@ -49,6 +53,8 @@ class SyntheticVideoDataModule(VideoDataModule):
         }
 
     def prepare_data(self) -> None:
-        """Generates what is missing (rank zero)."""
+        """Generate what is missing (rank zero)."""
         write_videos(self.root / "videos", self._counts["videos"], **self._generation)
         write_davis(self.root / "davis", self._counts["davis"], first=UNSEEN, **self._generation)
+        if self._counts["tap_vid"]:
+            write_tap_vid(self.root / "tap_vid", self._counts["tap_vid"], first=UNSEEN, **self._generation)

@@ -242,7 +242,6 @@ class SkippedVideos(pl.Callback):
 
     Args:
         counts: path → number of times.
-        counts: path → number of times.
         max_unusable: fraction of the clips, replaced ones among them, above which a warning tells what to do; it
             waits for five, as a single bad video may come first.
         source: the videos, for that warning.

@@ -17,6 +17,7 @@ from torch import nn
 from datamodules.progress import ProgressReport
 from lightning_modules.backbones import build_feature_extractor
 
+from .. import signals
 from ..pictures import Picture, log_picture, write_picture
 from ..report import write_material, write_report
 from .evaluation import Evaluation, Outcome, Run
@@ -195,6 +196,7 @@ class BenchmarkCallback(pl.Callback, ABC):
         numbers = share_out([sequence.num_frames for sequence in self.sequences], ranks.size)[ranks.rank]
         with ProgressReport(self.name, len(numbers), "sequences", silent=ranks.rank != 0) as progress:
             for number in numbers:
+                signals.check()
                 yield self.sequences[number]
                 progress.advance(partial(str, self.sequences[number].name))
 

@@ -8,6 +8,8 @@ from typing import Any
 import torch
 import torch.distributed as dist
 
+from .. import signals
+
 LONGEST_BENCHMARK = timedelta(days=2)
 
 
@@ -50,14 +52,17 @@ class Ranks:
 
         Raises:
             BenchmarkError: on every rank, where several ranks run; a single rank raises what was raised.
+            Stopped: on every rank, if a signal has stopped one of them.
         """
-        error: Exception | None = None
+        error: BaseException | None = None
         try:
             yield
-        except Exception as raised:
+        except (Exception, signals.Stopped) as raised:
             if self.size == 1:
                 raise
             error = raised
+        if stops := [number for number in self.gather(_signal_of(error)) if number]:
+            raise signals.Stopped(stops[0]) from error
         messages = self.gather(None if error is None else f"{type(error).__name__}: {error}")
         failed = [(rank, message) for rank, message in enumerate(messages) if message is not None]
         if failed:
@@ -69,6 +74,10 @@ class Ranks:
         if self.group is not None and dist.is_initialized():
             dist.destroy_process_group(self.group)
         self.group = None
+
+
+def _signal_of(error: BaseException | None) -> int | None:
+    return error.number if isinstance(error, signals.Stopped) else None
 
 
 def share_out(lengths: Sequence[int], size: int) -> list[list[int]]:

@@ -14,6 +14,7 @@ from pytorch_lightning.loggers import TensorBoardLogger
 from pytorch_lightning.utilities import rank_zero_info
 
 import callbacks
+from callbacks import signals
 from lightning_modules.checkpoints import allow_named, saved_model
 
 from .classes import with_callback_flags_in_place
@@ -104,13 +105,15 @@ class VidcorrCLI(LightningCLI):
         return super().instantiate_trainer(**kwargs, callbacks=named)
 
     def before_fit(self) -> None:
-        """Claim a folder for the run, and go on from the newest run with `--ckpt_path last`; without one, begin."""
+        """Go on in the folder of the run that is resumed (`--ckpt_path last`: the newest one), or claim a new one."""
+        self._find_last("fit")
+        if self.trainer.is_global_zero and (path := self.config_init["fit"].get("ckpt_path")):
+            callbacks.go_on_in_folder(self.trainer.loggers, path)
         if self.trainer.is_global_zero:
             for logger in self.trainer.loggers:
                 callbacks.claim_version(logger)
                 if isinstance(logger, TensorBoardLogger):
                     logger._default_hp_metric = False  # a curve of one point that says nothing
-        self._find_last("fit")
 
     def before_validate(self) -> None:
         """Refuse a run that measures nothing, and find the checkpoint of `--ckpt_path last`."""
@@ -141,10 +144,11 @@ class VidcorrCLI(LightningCLI):
         if given.get("ckpt_path") != "last":
             return
         folders = [getattr(callback, "dirpath", None) for callback in self.trainer.checkpoint_callbacks]
-        path = callbacks.newest_checkpoint(self.trainer.default_root_dir, filter(None, folders))
-        given["ckpt_path"] = path
-        if path is not None:
-            rank_zero_info(f"going on from {path}")
+        found = callbacks.last_checkpoints(self.trainer.default_root_dir, filter(None, folders))
+        given["ckpt_path"] = found[-1].path if found else None
+        if found:
+            newest = f", the newest of {len(found)} runs" if len(found) > 1 else ""
+            rank_zero_info(f"going on from {found[-1].path}: step {found[-1].step}, epoch {found[-1].epoch}{newest}")
         elif word == "fit":
             rank_zero_info(f"no last.ckpt in {self.trainer.default_root_dir}: beginning")
         else:
@@ -165,7 +169,8 @@ def run(words: Sequence[str]) -> None:
     """
     _quiet()
     set_parsing_settings(add_print_completion_argument=True)
-    VidcorrCLI(list(words))
+    with signals.handled():
+        VidcorrCLI(list(words))
 
 
 def _default_callbacks(named: Sequence[Callback], trainer: Any) -> list[Callback]:

@@ -17,6 +17,7 @@ from datamodules.reading.writing import write_whole
 from lightning_modules.backbones import build_encoder
 from lightning_modules.functional import PointProtocol, PropagationProtocol
 
+from .. import signals
 from ..benchmarks.results import provenance
 from ..tracking.box_protocol import TrackingProtocol
 from ..tracking.stopwatch import Stopwatch
@@ -66,6 +67,8 @@ def predict_video(
         ValueError: if the protocol or the overlay does not exist, a field of the protocol does not, or the folder holds
             a prediction.
         OSError: if the folder cannot be written.
+        Stopped: if a signal asks for it, after the frame under way: the files then hold the frames so far, and
+            `complete` in prediction.json is false.
     """
     stream = video if isinstance(video, FrameStream) else FrameStream(video)
     watch, folder, began = Stopwatch(), Path(output_dir), time.perf_counter()
@@ -76,13 +79,15 @@ def predict_video(
     found = _follow(extractor, stream, prompt, rules, short_side, watch)
     prepare_folder(folder, overlay, overwrite)
     stems = map(stream.stem, itertools.count())
-    followed = isinstance(rules, PointProtocol)
+    followed, stopped = isinstance(rules, PointProtocol), False
     with open_record(folder, prompt, stems, overlay, stream.frame_rate, followed) as record:
         with ProgressReport(stream.name, stream.num_frames, "frames") as progress:
             for frame, what in found:
                 with watch("write"):
                     record.add(frame, [what])
                 progress.advance()
+                if stopped := signals.requested():
+                    break
         record.close()
     seconds = time.perf_counter() - began
     content = {
@@ -93,6 +98,7 @@ def predict_video(
         "stride": getattr(extractor, "stride", None),
         "protocol": {"digest": rules.digest(), **rules.fields()},
         "frames": record.written,
+        "complete": not stopped,
         "size": list(stream.size),
         "frame_rate": stream.frame_rate,
         "seconds": round(seconds, 2),
@@ -103,6 +109,7 @@ def predict_video(
     if not isinstance(rules, TrackingProtocol):
         content["seen_at"] = list(View.of(extractor, stream.size, rules, short_side).seen)
     write_whole(folder / RECORD, json.dumps(content, indent=2) + "\n")
+    signals.check()
     return content
 
 

@@ -1,5 +1,6 @@
 """The files of `predict`: masks, boxes or points of each frame, and an overlay to look at."""
 
+import json
 import shutil
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
@@ -29,7 +30,7 @@ def prepare_folder(folder: Path, overlay: Overlay, overwrite: bool = False) -> N
     Args:
         folder: to make.
         overlay: the kind of overlay that will be in it.
-        overwrite: remove an earlier prediction, and nothing else: one that its record says was finished.
+        overwrite: remove an earlier prediction; one that was stopped by a signal is replaced in any case.
 
     Raises:
         ValueError: for an unknown overlay, or if there is an earlier prediction that is not to be overwritten, or
@@ -44,11 +45,19 @@ def prepare_folder(folder: Path, overlay: Overlay, overwrite: bool = False) -> N
             f"{folder}: holds {found[0].name} without a {RECORD}, an unfinished prediction or something of yours: "
             "remove it, or name another output_dir"
         )
-    if found and not overwrite:
+    if found and not overwrite and _complete(found[0]):
         raise ValueError(f"{folder}: holds a prediction ({RECORD}); name another output_dir or set overwrite=true")
     for path in found:
         shutil.rmtree(path) if path.is_dir() else path.unlink()
     folder.mkdir(parents=True, exist_ok=True)
+
+
+def _complete(record: Path) -> bool:
+    """Return whether a prediction reached the end of its video; so did those that do not say."""
+    try:
+        return bool(json.loads(record.read_text()).get("complete", True))
+    except (ValueError, AttributeError):
+        return True
 
 
 def open_record(

@@ -13,6 +13,7 @@ from torch.nn.functional import interpolate
 from datamodules.reading.boxes import centred, context_side, one_based, square_crop
 from lightning_modules.functional.siamese import siamese_correlation
 
+from .. import signals
 from .box_protocol import TrackingProtocol
 from .stopwatch import Stopwatch
 
@@ -75,6 +76,7 @@ def track_boxes(tracker: "SiamFCTracker", targets: Iterable[Target[K]], at_once:
                 yield TrackedBox(target.key, first, target.box)
             if not active:
                 return
+            signals.check()
             frames = [_next(tracker, target) for target, _ in active]
             for (target, track), frame in zip(active, frames, strict=True):
                 if frame is None:

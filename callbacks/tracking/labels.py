@@ -1,6 +1,7 @@
 """The engine: labels given in some frames of a video, carried to every frame by the features of an extractor."""
 
-from collections.abc import Iterable, Iterator
+import dataclasses
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Generic, NamedTuple, Protocol, TypeVar, runtime_checkable
 
 import torch
@@ -8,8 +9,10 @@ from torch import Tensor, nn
 
 from lightning_modules.backbones import Normalise, share
 from lightning_modules.functional import LabelPropagator, PropagationProtocol
+from lightning_modules.functional.propagation.sharing import SharedMatches, matching_groups
 from lightning_modules.functional.propagation.sizing import NetworkInput, Size, fit_input
 
+from .. import signals
 from .stopwatch import Stopwatch
 from .view import View
 
@@ -56,32 +59,48 @@ class InterpolatesPositions(Protocol):
 
 
 class LabelTracker:
-    """An extractor with a protocol for each of its maps, ready to carry labels through any number of videos.
+    """An extractor with one or more protocols, ready to carry labels through any number of videos.
 
     Where the extractor can fold its BatchNorms a folded copy is used, so make a new tracker when it has learned.
 
     Args:
         extractor: see `build_feature_extractor`; it may give several maps a frame.
-        protocol: taken at the stride of each map; where that is not its own stride, its name says so.
+        protocol: taken at the stride of each map; where that is not its own stride, its name says so. Several protocols
+            that see frames alike share the features, and the matches where they can, see `matching_groups`.
         stopwatch: counts the seconds of "decode", "backbone" and "propagate".
 
     Attributes:
-        stages: names of the maps; one empty name for an extractor of one map.
-        protocols: one for each map.
+        stages: a name for each result: that of the map (empty for an extractor of one map), and with several protocols
+            that of the protocol.
+        protocols: of each result.
         device: that of the extractor.
 
     Raises:
-        ValueError: if the extractor does not name its stride, or lacks the normalisation that the protocol changes.
+        ValueError: if the extractor does not name its stride, or lacks the normalisation that the protocol changes; if
+            several protocols see frames differently.
     """
 
-    def __init__(self, extractor: nn.Module, protocol: PropagationProtocol, stopwatch: Stopwatch | None = None) -> None:
+    def __init__(
+        self,
+        extractor: nn.Module,
+        protocol: PropagationProtocol | Sequence[PropagationProtocol],
+        stopwatch: Stopwatch | None = None,
+    ) -> None:
         stride: Any = getattr(extractor, "stride", None)
         strides = stride if isinstance(stride, list) else [stride]
         if not all(isinstance(item, int) for item in strides):
             raise ValueError(f"label propagation needs the stride of each feature map, got {stride}")
         names = getattr(extractor, "stage", None)
-        self.stages: list[str] = names if isinstance(names, list) else [""] * len(strides)
-        self.protocols = [at_stride(protocol, item) for item in strides]
+        self._map_names: list[str] = names if isinstance(names, list) else [""] * len(strides)
+        chosen = [protocol] if isinstance(protocol, PropagationProtocol) else list(protocol)
+        if len({seen_by(each) for each in chosen}) > 1:
+            raise ValueError("protocols that see frames differently cannot share one pass of the network")
+        self._map_of = [number for number in range(len(strides)) for _ in chosen]
+        self.protocols = [at_stride(each, stride) for stride in strides for each in chosen]
+        several = len(chosen) > 1
+        self.stages: list[str] = [
+            "/".join(filter(None, (m, several * p.name))) for m in self._map_names for p in chosen
+        ]
         self.watch = stopwatch or Stopwatch()
         self.device = next(extractor.parameters(), next(extractor.buffers(), torch.zeros(()))).device
         self.extractor = extractor
@@ -105,19 +124,24 @@ class LabelTracker:
 
         Raises:
             ValueError: if the first frame gives no annotation.
+            Stopped: between two frames, if a signal asks for it.
         """
         propagators: list[LabelPropagator] = []
         for frame, annotation in self.watch.timed("decode", frames):
+            signals.check()
             maps = self._maps(view.reduce(frame))
             with self.watch("propagate", self.device):
-                given: list[Tensor | None] = [None] * len(maps)
+                features = [maps[number] for number in self._map_of]
+                given: list[Tensor | None] = [None] * len(features)
                 if annotation is not None:
-                    given = [annotation.encode(_grid(m), p) for m, p in zip(maps, self.protocols, strict=True)]
+                    given = [annotation.encode(_grid(m), p) for m, p in zip(features, self.protocols, strict=True)]
                 if not propagators:
-                    propagators = _begin(given, self.protocols)
-                    given = [None] * len(maps)
-                labels = [p.step(m, g) for p, m, g in zip(propagators, maps, given, strict=True)]
+                    propagators = self._begin(given)
+                    given = [None] * len(features)
+                labels = [p.step(m, g) for p, m, g in zip(propagators, features, given, strict=True)]
             yield LabelledFrame(frame, annotation, labels)
+        for propagator in propagators:
+            propagator.check_finite()
 
     def _maps(self, frame: Tensor) -> list[Tensor]:
         """Return the features of a frame, `(C, h, w)` float32 for each map."""
@@ -127,7 +151,7 @@ class LabelTracker:
                 self._folded = view_for(self.extractor, protocol)
             output = self._folded(fit_input(frame[None], protocol, multiple, self.device))
             maps = [item[0].float() for item in ([output] if isinstance(output, Tensor) else output)]
-        for stage, features in zip(self.stages, maps, strict=True):
+        for stage, features in zip(self._map_names, maps, strict=True):
             if min(features.shape[-2:]) < LEAST_CELLS:
                 size = " × ".join(map(str, features.shape[-2:]))
                 raise ValueError(
@@ -136,6 +160,28 @@ class LabelTracker:
                     "name an earlier stage or a smaller stride"
                 )
         return maps
+
+    def _begin(self, given: list[Tensor | None]) -> list[LabelPropagator]:
+        """Return a propagator for each result; those of one map and one group share their matches."""
+        labels = [item for item in given if item is not None]
+        if len(labels) < len(self.protocols):
+            raise ValueError("the first frame gives no annotation: there is nothing to follow")
+        shared: list[SharedMatches | None] = [None] * len(labels)
+        for number in sorted(set(self._map_of)):
+            of_map = [index for index, of in enumerate(self._map_of) if of == number]
+            for group in matching_groups([self.protocols[index] for index in of_map]):
+                if len(group) > 1:
+                    matches = SharedMatches([self.protocols[of_map[place]] for place in group])
+                    for place in group:
+                        shared[of_map[place]] = matches
+        pairs = zip(labels, self.protocols, shared, strict=True)
+        return [LabelPropagator(first, protocol, shared=matches) for first, protocol, matches in pairs]
+
+
+def seen_by(protocol: PropagationProtocol) -> tuple[object, ...]:
+    """Return the fields that say what the network sees; protocols that agree in them can share its features."""
+    names = [field.name for field in dataclasses.fields(NetworkInput) if field.name != "name"]
+    return tuple(getattr(protocol, name) for name in (*names, "resized_data"))
 
 
 def at_stride(protocol: PropagationProtocol, stride: int) -> PropagationProtocol:
@@ -174,13 +220,6 @@ def view_for(extractor: nn.Module, protocol: NetworkInput) -> nn.Module:
             buffer = field.removeprefix("rgb_")
             setattr(module, buffer, torch.tensor(constant).view(-1, 1, 1).to(getattr(module, buffer)))
     return extractor.folded() if isinstance(extractor, CanFold) else extractor
-
-
-def _begin(given: list[Tensor | None], protocols: list[PropagationProtocol]) -> list[LabelPropagator]:
-    labels = [item for item in given if item is not None]
-    if len(labels) < len(protocols):
-        raise ValueError("the first frame gives no annotation: there is nothing to follow")
-    return [LabelPropagator(first, protocol) for first, protocol in zip(labels, protocols, strict=True)]
 
 
 def _grid(features: Tensor) -> Size:

@@ -1,9 +1,9 @@
-"""What serves `fit` beside the benchmarks: checkpoints, folders, safeguards, and what is watched meanwhile."""
+"""Callbacks that serve `fit` beside the benchmarks: checkpoints, folders, safeguards, monitors."""
 
 from .checkpoint import BestCheckpoint, LastCheckpoint
 from .monitors import CollapseMonitor
 from .pictures import TrainingPictures
-from .run_folder import AtomicCheckpointIO, claim_version, newest_checkpoint
+from .run_folder import AtomicCheckpointIO, claim_version, go_on_in_folder, last_checkpoints, newest_checkpoint
 from .run_progress import RunProgress
 from .safeguards import Safeguards, TrainingStopped
 from .throughput import Throughput
@@ -19,5 +19,7 @@ __all__ = [
     "TrainingPictures",
     "TrainingStopped",
     "claim_version",
+    "go_on_in_folder",
+    "last_checkpoints",
     "newest_checkpoint",
 ]

@@ -1,6 +1,10 @@
-"""Which checkpoints are kept: the last state of a run, and the best by a benchmark that does not run in every epoch."""
+"""The checkpoints of a training: its last state, and the best one by a benchmark."""
 
 import logging
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
@@ -11,23 +15,34 @@ from pytorch_lightning.utilities import rank_zero_info
 from pytorch_lightning.utilities.exceptions import SIGTERMException
 
 from ..benchmarks.base import BenchmarkCallback
-from .run_folder import LAST
-from .safeguards import TrainingStopped
+from .place import BatchSizes, Place, PlaceKeeper
+from .run_folder import LAST, RESUME, newest_run
+from .safeguards import TrainingStopped, put_late
 
 log = logging.getLogger(__name__)
 
 
 class LastCheckpoint(ModelCheckpoint):
-    """Keeps `last.ckpt`, to go on from by `--ckpt_path last` exactly as if nothing had happened.
+    """Keeps `last.ckpt`, from which a run goes on by `--ckpt_path last` exactly as if it had not been interrupted.
 
-    It is written every few steps, at the end of each epoch, and when the run is stopped by SIGTERM, Ctrl-C or an error,
-    if that is between two steps (within one the state would be half of each; the checkpoint before then stays).
-    Not after a loss that is no number. What was logged up to the checkpoint is on the disk with it.
+    It is written every few steps, at the end of each epoch and of the run, and when the run is stopped by SIGTERM,
+    Ctrl-C or an error, always between two optimiser steps: where an error falls within one, the checkpoint before it
+    stays. Nothing is saved after a non-finite loss. What was logged up to the checkpoint is on disk with it.
+
+    A checkpoint notes the place that the training has reached (`Place`): a resumed run repeats no batch and leaves out
+    none, and a validation that was due and not completed is made up for.
 
     Args:
         every_n_steps: optimiser steps from one checkpoint to the next; a `kill -9` costs at most these.
         dirpath: folder; None is `checkpoints/` in the folder of the run.
+
+    Raises:
+        ValueError: if `every_n_steps` is below 1; at the start of `fit`, if the checkpoint to go on from was written
+            within an optimiser step, or with another batch size.
     """
+
+    late = 1
+    """Place in the order of callbacks, see `put_late`."""
 
     def __init__(self, every_n_steps: int = 500, dirpath: str | Path | None = None) -> None:
         if every_n_steps < 1:
@@ -38,44 +53,141 @@ class LastCheckpoint(ModelCheckpoint):
             every_n_train_steps=every_n_steps,
             enable_version_counter=False,
         )
+        self._keeper, self._sizes = PlaceKeeper(), BatchSizes()
+        self._saved: tuple[int, Place] | None = None
+        self._run = 0
         self._flush_due = False
+
+    def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
+        """Find the folder, and follow all callbacks whose state is to be saved."""
+        with _full_folder_expected():
+            super().setup(trainer, pl_module, stage)
+        put_late(trainer)
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Take nothing over: Lightning's own state names the file that this run writes anyway."""
+
+    def on_load_checkpoint(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
+    ) -> None:
+        """Take the place of the checkpoint."""
+        note = checkpoint.get(RESUME)
+        if trainer.state.fn != "fit" or note is None:
+            return
+        place = Place(**note["place"])
+        if place.in_window:
+            raise ValueError(
+                f"{trainer.ckpt_path} was written within an optimiser step, between two accumulated batches: no run "
+                f"can go on from it; name a {LAST}"
+            )
+        self._keeper.on_load_checkpoint(trainer, place, checkpoint["loops"]["fit_loop"], checkpoint["global_step"])
+        self._sizes.on_load_checkpoint(note["sizes"])
+
+    def on_save_checkpoint(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
+    ) -> None:
+        """Note the place, and which run this is."""
+        if trainer.state.fn == "fit":
+            checkpoint[RESUME] = {
+                "place": self._keeper.place(trainer).state(),
+                "sizes": self._sizes.state(trainer),
+                "run": self._run,
+                "versions": [logger.version for logger in trainer.loggers if logger.save_dir],
+            }
+
+    def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Number the run after all others in its folder."""
+        self._saved, self._flush_due = None, False
+        self._keeper.on_fit_start(trainer)
+        self._sizes.on_fit_start(trainer)
+        if trainer.is_global_zero and not trainer.fast_dev_run:  # type: ignore[attr-defined]
+            self._run = newest_run(trainer.default_root_dir, [self.dirpath] if self.dirpath else []) + 1
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Go to the place of the checkpoint."""
+        super().on_train_start(trainer, pl_module)
+        self._sizes.on_train_start(trainer)
+        self._keeper.on_train_start(trainer)
+
+    def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Note that an epoch begins."""
+        self._keeper.on_train_epoch_start()
 
     def on_train_batch_start(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, batch_idx: int
     ) -> None:
         """Write out what was logged with the checkpoint; its own step is logged only after it."""
+        self._keeper.on_train_batch_start(trainer)
         if self._flush_due:
             _flush(trainer)
             self._flush_due = False
 
+    def on_train_batch_end(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        """Save every few steps."""
+        self._keeper.on_train_batch_end(trainer)
+        if trainer.global_step % self._every_n_train_steps == 0:
+            self._save(trainer)
+
+    def on_validation_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Note that a validation is complete."""
+        self._keeper.on_validation_epoch_end(trainer)
+
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Save at the end of each epoch."""
+        self._keeper.on_train_epoch_end(trainer)
+        self._save(trainer)
+
+    def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Save at the end of the run, with the scores of benchmarks that ran after the last step."""
+        self._keeper.on_train_end()
         self._save(trainer)
 
     def on_exception(self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException) -> None:
-        """Save what can be gone on from."""
+        """Save what a run can go on from."""
         stopped = isinstance(exception, TrainingStopped)
         together = trainer.world_size == 1 or stopped or isinstance(exception, SIGTERMException)
-        progress = trainer.fit_loop.epoch_loop.batch_progress.current
-        whole = progress.processed == progress.ready and trainer.global_step > 0  # type: ignore[attr-defined]
-        if not (together and whole) or (stopped and not exception.resumable):  # type: ignore[attr-defined]
-            return
-        try:
-            self._save(trainer)
-        except (OSError, TrainingStopped) as error:
-            log.error("not saved: %s", error)
-        else:
-            if self._last_checkpoint_saved:
-                rank_zero_info(f"step {trainer.global_step} is saved in {self._last_checkpoint_saved}")
+        if trainer.state.fn == "fit" and together and not (stopped and not exception.resumable):  # type: ignore[attr-defined]
+            try:
+                self._save(trainer)
+            except (OSError, TrainingStopped) as error:
+                log.error("not saved: %s", error)
+            else:
+                self._tell(trainer)
         _flush(trainer)
 
+    def _tell(self, trainer: pl.Trainer) -> None:
+        if self._saved is None:
+            rank_zero_info("no step was completed since the run began or went on: nothing is saved")
+        elif self._saved[0] == trainer.global_step:
+            rank_zero_info(f"step {trainer.global_step} is saved in {self._last_checkpoint_saved}")
+        else:
+            rank_zero_info(
+                f"a step that is not complete is not saved: {self._last_checkpoint_saved} holds step {self._saved[0]}"
+            )
+
     def _save(self, trainer: pl.Trainer) -> None:
-        if not self._should_skip_saving_checkpoint(trainer):
-            self._save_topk_checkpoint(trainer, self._monitor_candidates(trainer))
+        """Save the place that has been reached, unless it is saved already or within an optimiser step."""
+        if trainer.fast_dev_run or trainer.sanity_checking or not self._keeper.at_a_place(trainer):  # type: ignore[attr-defined]
+            return
+        reached = (trainer.global_step, self._keeper.place(trainer))
+        if reached[1].in_window or reached == self._saved:
+            return
+        self._save_topk_checkpoint(trainer, self._monitor_candidates(trainer))
+        self._saved = reached
 
     def _save_checkpoint(self, trainer: pl.Trainer, filepath: str) -> None:
         super()._save_checkpoint(trainer, filepath)
         self._flush_due = True
+
+
+@contextmanager
+def _full_folder_expected() -> Iterator[None]:
+    """Leave out Lightning's warning of a folder with checkpoints: a resumed run goes on in its own, locked by us."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Checkpoint directory .* exists and is not empty")
+        yield
 
 
 def _flush(trainer: pl.Trainer) -> None:
@@ -88,7 +200,7 @@ def _flush(trainer: pl.Trainer) -> None:
 class BestCheckpoint(ModelCheckpoint):
     """Keeps the checkpoint with the best score of a benchmark, and looks only when that benchmark has just run.
 
-    Lightning's own class raises before the first score is there and later takes a stale one for a new one.
+    Lightning's `ModelCheckpoint` raises before the first score is there and later takes a stale one for a new one.
 
     Args:
         monitor: a logged score, `<benchmark>/<key>`.
@@ -98,9 +210,11 @@ class BestCheckpoint(ModelCheckpoint):
         dirpath: folder; None is `checkpoints/` in the folder of the run.
 
     Raises:
-        ValueError: at the start of `fit`, if no callback is the benchmark that `monitor` names, or it has several
-            stages and `monitor` names none.
+        ValueError: at the start of `fit`, if no callback is the benchmark that `monitor` names, or that benchmark does
+            not log this score.
     """
+
+    waits_for_benchmark = True
 
     def __init__(
         self,
@@ -122,26 +236,41 @@ class BestCheckpoint(ModelCheckpoint):
 
     def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
         """Find the benchmark."""
-        super().setup(trainer, pl_module, stage)
+        with _full_folder_expected():
+            super().setup(trainer, pl_module, stage)
         benchmarks: dict[str, Any] = {
             callback.name: callback
             for callback in trainer.callbacks  # type: ignore[attr-defined]
             if isinstance(callback, BenchmarkCallback)
         }
         name = str(self.monitor).partition("/")[0]
-        if stage == "fit" and name not in benchmarks:
+        self.benchmark = benchmarks.get(name)
+        if stage == "fit":
+            self._check_monitor(name, benchmarks)
+
+    def _check_monitor(self, name: str, benchmarks: dict[str, Any]) -> None:
+        """Refuse a monitor that no benchmark will ever log.
+
+        Raises:
+            ValueError: naming what there is.
+        """
+        if self.benchmark is None:
             raise ValueError(
                 f"BestCheckpoint(monitor={self.monitor!r}): no benchmark {name!r} among the callbacks"
                 f" ({', '.join(benchmarks) or 'there is none'})"
             )
-        self.benchmark = benchmarks.get(name)
         stages = getattr(self.benchmark, "stage", None)
-        if stage == "fit" and isinstance(stages, list) and str(self.monitor).split("/")[1] not in stages:
+        if isinstance(stages, list) and str(self.monitor).split("/")[1] not in stages:
             score = str(self.monitor).rpartition("/")[2]
             raise ValueError(
                 f"BestCheckpoint(monitor={self.monitor!r}): {name} looks at several stages ({', '.join(stages)}); name "
                 f"one, for example {name}/{stages[0]}/{score}"
             )
+        keys = getattr(self.benchmark, "score_keys", ())  # empty: a user's benchmark that declares none
+        if keys and self.monitor not in keys:
+            near = get_close_matches(str(self.monitor), keys, 1)
+            hint = f"did you mean {near[0]}?" if near else f"it logs {', '.join(keys)}"
+            raise ValueError(f"BestCheckpoint(monitor={self.monitor!r}): {name} logs no such score; {hint}")
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Go on from the best so far, whose file stays in the folder of the run that was resumed."""
@@ -153,10 +282,10 @@ class BestCheckpoint(ModelCheckpoint):
             super().on_validation_end(trainer, pl_module)
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """The same for a benchmark that ran after the last step."""
+        """Save where the benchmark ran after the last step."""
         self.on_validation_end(trainer, pl_module)
 
     def _monitor_candidates(self, trainer: pl.Trainer) -> dict[str, torch.Tensor]:
-        """The benchmark's own score of this step, not what was logged last under its name."""
+        """Return the benchmark's own score of this step, not what was logged last under its name."""
         scores = {} if self.benchmark is None else self.benchmark.history.get(trainer.global_step, {})
         return super()._monitor_candidates(trainer) | {key: torch.tensor(value) for key, value in scores.items()}

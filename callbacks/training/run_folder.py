@@ -1,20 +1,27 @@
-"""The folder of a run: whole files in it, one run at a time, and which checkpoint to go on from."""
+"""The folder of a run: complete files, one run at a time, and the checkpoint to go on from."""
 
+import csv
+import io
 import os
 import socket
+import warnings
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, NamedTuple
 
 import torch
-from pytorch_lightning.loggers import Logger
+from pytorch_lightning.loggers import CSVLogger, Logger, TensorBoardLogger
+from pytorch_lightning.loggers.csv_logs import ExperimentWriter
 from pytorch_lightning.plugins.io import TorchCheckpointIO
 
+from datamodules.reading.writing import write_whole
 from lightning_modules.checkpoints import read_content
 
 LOCK = ".in-use"
 LAST = "last.ckpt"
+RESUME = "resume"
+"""Key of a checkpoint under which it notes its place and its run, see `LastCheckpoint`."""
 
 
 class AtomicCheckpointIO(TorchCheckpointIO):
@@ -140,14 +147,117 @@ def claim_version(logger: Logger) -> None:
             logger._version = None  # type: ignore[attr-defined]
 
 
+class Found(NamedTuple):
+    """A `last.ckpt`, by what it says of itself; later tuples are newer.
+
+    Attributes:
+        run: number of the run, counted over the runs of a folder in the order in which they began or went on; −1 where
+            the file does not say.
+        step: optimiser steps.
+        version: number of the folder, −1 where it has none.
+        epoch: of the last step.
+        path: the file.
+    """
+
+    run: int
+    step: int
+    version: int
+    epoch: int
+    path: Path
+
+
+def last_checkpoints(root: str | Path, folders: Iterable[str | Path] = ()) -> list[Found]:
+    """Find the `last.ckpt` of the runs below a folder, or in others, where callbacks write checkpoints.
+
+    Runs that are still going on are left out. Which one is the newest is read from the files: the times that a file
+    system gives them are wrong where a clock was, and after copying.
+
+    Returns:
+        In order of age, the newest last.
+
+    Raises:
+        ValueError: if one of them cannot be read.
+    """
+    return sorted(_read(path) for path in _paths(root, folders) if not _in_use(path.parent))
+
+
+def go_on_in_folder(loggers: Iterable[Logger], path: str | Path) -> None:
+    """Let loggers write on in the folder of the run whose `last.ckpt` a training goes on from: it is one run.
+
+    What was logged after the checkpoint will be logged again; it is dropped. A logger that does not write below the
+    folder of that run, or another checkpoint than a `last.ckpt`, begins a folder of its own.
+    """
+    path = Path(path).resolve()
+    if path.name != LAST or path.parent.name != "checkpoints":
+        return
+    run, note = path.parent.parent, _content(path).get(RESUME, {})
+    step = _read(path).step + bool(note.get("place", {}).get("run_ended"))  # the last scores of a run are logged there
+    local = [logger for logger in loggers if logger.save_dir and "://" not in str(logger.save_dir)]
+    versions = note.get("versions", ())
+    if not local or Path(getattr(local[0], "root_dir", "")).resolve() != run.parent or len(versions) != len(local):
+        return
+    for logger, version in zip(local, versions, strict=True):
+        logger._version = version  # type: ignore[attr-defined]
+        if isinstance(logger, TensorBoardLogger):
+            logger._kwargs["purge_step"] = step
+        elif isinstance(logger, CSVLogger):
+            _keep_rows(logger, step)
+
+
+def _keep_rows(logger: CSVLogger, step: int) -> None:
+    """Begin a CSV logger with the rows of its file up to a step; Lightning deletes the file."""
+    path = Path(logger.log_dir, ExperimentWriter.NAME_METRICS_FILE)
+    if not path.is_file():
+        return
+    with path.open(newline="") as file:
+        reader = csv.DictReader(file)
+        rows = [row for row in reader if int(row["step"]) < step]
+        fields = list(reader.fieldnames or ())
+    lines = io.StringIO(newline="")
+    writer = csv.DictWriter(lines, fields)
+    writer.writeheader()
+    writer.writerows(rows)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Experiment logs directory")
+        experiment = logger.experiment
+    write_whole(path, lines.getvalue())
+    experiment.metrics_keys = fields
+
+
 def newest_checkpoint(root: str | Path, folders: Iterable[str | Path] = ()) -> Path | None:
-    """The newest `last.ckpt` of earlier runs in a folder of runs, or in others, where callbacks write checkpoints.
+    """Return the newest of `last_checkpoints`, None where there is none.
 
     Lightning's own `ckpt_path="last"` looks only into the folder of the run that begins, which is a new one.
-    Runs that are still going on are left out.
     """
+    found = last_checkpoints(root, folders)
+    return found[-1].path if found else None
+
+
+def newest_run(root: str | Path, folders: Iterable[str | Path] = ()) -> int:
+    """Return the largest number of a run that has left a readable `last.ckpt`; −1 where there is none."""
+    numbers = [-1]
+    for path in _paths(root, folders):
+        with suppress(ValueError):
+            numbers.append(_read(path).run)
+    return max(numbers)
+
+
+def _paths(root: str | Path, folders: Iterable[str | Path]) -> set[Path]:
     root = Path(root)
-    found = [*root.glob(f"checkpoints/{LAST}"), *root.glob(f"*/*/checkpoints/{LAST}")]
-    found += [path for folder in folders if (path := Path(folder, LAST)).is_file()]
-    free = [path for path in found if not _in_use(path.parent)]
-    return max(free, key=lambda path: path.stat().st_mtime_ns, default=None)
+    paths = {*root.glob(f"checkpoints/{LAST}"), *root.glob(f"*/*/checkpoints/{LAST}")}
+    return paths | {path for folder in folders if (path := Path(folder, LAST)).is_file()}
+
+
+def _content(path: Path) -> dict[str, Any]:
+    content: dict[str, Any] = read_content(path, checksums=False)  # the one that is chosen is read in full
+    return content
+
+
+def _read(path: Path) -> Found:
+    try:
+        content = _content(path)
+        run, version = content.get(RESUME, {}).get("run", -1), path.parent.parent.name.rpartition("version_")[2]
+        step, epoch = int(content["global_step"]), int(content["epoch"])
+        return Found(int(run), step, int(version) if version.isdecimal() else -1, epoch, path)
+    except Exception as error:
+        raise ValueError(f"{path} is damaged ({error}): remove it, or name the checkpoint to go on from") from error

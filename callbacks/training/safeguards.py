@@ -1,11 +1,11 @@
-"""What ends a training in good order: a signal to stop, a loss that is no number, a dead worker, a folder in use."""
+"""A training that ends in good order: on a signal, a non-finite loss, a dead worker, or a folder in use."""
 
 import math
-import os
 import signal
 import threading
 from collections import deque
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -18,11 +18,13 @@ from torch import Tensor
 
 from datamodules.loading.loader import worker_died
 
+from .. import signals
 from ..benchmarks.ranks import Ranks
+from .refusals import refuse_unsupported
 from .run_folder import AtomicCheckpointIO, FolderLock
 
 MOST_VIDEOS = 32
-GOOD, TERMINATED, WORKER_DIED, NOT_FINITE = range(4)
+GOOD, STOP_REQUESTED, WORKER_DIED, NOT_FINITE = range(4)
 """How a step ended, from good to bad; over the ranks the worst counts."""
 
 
@@ -38,8 +40,17 @@ class TrainingStopped(RuntimeError):
         self.resumable = resumable
 
 
+def put_late(trainer: pl.Trainer) -> None:
+    """Move callbacks with an attribute `late` behind all others, the largest last.
+
+    What saves the state of the others comes after them, and what ends the run comes after what saves. The list is
+    replaced, not changed: Lightning may be walking through it.
+    """
+    trainer.callbacks = sorted(trainer.callbacks, key=lambda callback: getattr(callback, "late", 0))  # type: ignore[attr-defined]
+
+
 class Look(NamedTuple):
-    """A loss on its way to the CPU, and whose it is."""
+    """A loss on its way to the CPU, and the batch it is of."""
 
     step: int
     epoch: int
@@ -50,18 +61,24 @@ class Look(NamedTuple):
 
 
 class Safeguards(pl.Callback):
-    """Ends a training in good order, on all ranks at the same step; the command line always has it.
+    """Ends a run in good order, a training on all ranks at the same step; the command line always has it.
 
-    - **SIGTERM** (preemption, `docker stop`, torchrun): the step is finished, `LastCheckpoint` saves it, and the
-      process ends with status 143. Lightning's own handler talks to the other ranks from within the signal, which can
-      block them for good; here they agree after each step. SLURM's requeue signal (USR1 by default, see
-      `SLURMEnvironment`) stays with Lightning, which saves `hpc_ckpt_N.ckpt` and requeues the job.
-    - **A loss that is NaN or infinite** stops the run with the step and the videos of its batch. One CPU process looks
-      before the weights change. A GPU is not waited for: its loss is looked at one step later, and once more before
-      anything is saved, with the weights, so that nothing replaces a good checkpoint.
-    - **A worker that dies** stops the run between two steps, where the state can be saved, not within one.
-    - **Files**: checkpoints are written whole or not at all (`AtomicCheckpointIO`), two runs never share a folder.
+    - **SIGTERM** (preemption, `docker stop`, torchrun) and **Ctrl-C**: the optimiser step is finished, `LastCheckpoint`
+      saves it, and the process ends with status 143 or 130; a second Ctrl-C ends it at once. Lightning's own handler
+      talks to the other ranks from within the signal, which can block them for good; here they agree after each step.
+      `validate` and `predict` finish their frame. SLURM's requeue signal (USR1 by default, see `SLURMEnvironment`)
+      stays with Lightning, which saves `hpc_ckpt_N.ckpt` and requeues the job.
+    - **A non-finite loss** stops the run with the step and the videos of its batch. One CPU process looks before the
+      weights change. A GPU is not waited for: its loss is looked at one step later, and once more before anything is
+      saved, with the weights, so that nothing replaces a good checkpoint.
+    - **A worker that dies** stops the run after its batch; what is saved is the last complete optimiser step.
+    - **Files**: checkpoints are written completely or not at all (`AtomicCheckpointIO`), two runs never use a folder
+      together.
+    - **Callbacks of Lightning's** that would spoil a run are refused before it begins (`refuse_unsupported`).
     """
+
+    late = 2
+    """Place in the order of callbacks, see `put_late`."""
 
     def __init__(self) -> None:
         self._ranks: Ranks | None = None
@@ -69,17 +86,19 @@ class Safeguards(pl.Callback):
         self._looks: deque[Look] = deque()
         self._batch: tuple[int, int, Tensor | None] = (0, 0, None)
         self._workers = _DeadWorkers()
-        self._step = 0
-        self._terminated = False
+        self._signals = ExitStack()
 
     def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
-        """Checkpoints are written whole."""
+        """Look at the other callbacks; let checkpoints be written completely or not at all."""
+        if stage == "fit":
+            refuse_unsupported(trainer, pl_module)
+        put_late(trainer)
         if type(trainer.strategy.checkpoint_io) is TorchCheckpointIO:
             trainer.strategy.checkpoint_io = AtomicCheckpointIO()
 
     def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Keep other runs out of the folders of the checkpoints."""
-        self._ranks, self._terminated = Ranks(), False
+        self._ranks = Ranks()
         self._looks.clear()
         with self._ranks.together():
             if trainer.is_global_zero and not trainer.fast_dev_run:  # type: ignore[attr-defined]
@@ -87,28 +106,19 @@ class Safeguards(pl.Callback):
                 self._locks = [FolderLock(Path(folder)) for folder in folders if folder and "://" not in str(folder)]
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """From here on SIGTERM is ours; Lightning puts back what was there when the fit ends."""
-        ranks, process = self._ranks, os.getpid()
-        assert ranks is not None
+        """Take the signals over; Lightning puts back what was there when the fit ends."""
+        self._defer_signals(trainer)
 
-        def stop(signum: int, frame: Any) -> None:
-            if os.getpid() != process:  # a worker, in the moment before it has set its own
-                os._exit(1)
-            if not self._terminated and trainer.strategy.launcher is not None:
-                trainer.strategy.launcher.kill(signum)  # the processes that Lightning has started
-            self._terminated = True
-            if trainer.validating and ranks.size == 1:  # a benchmark may take longer than is left, and changes nothing
-                raise SIGTERMException
-
-        if threading.current_thread() is threading.main_thread():
-            signal.signal(signal.SIGTERM, stop)
+    def on_predict_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Take the signals over."""
+        self._defer_signals(trainer)
 
     def on_train_batch_start(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, batch_idx: int
     ) -> None:
-        """Note whose batch this is."""
+        """Note which batch this is."""
         videos = batch.get("video_index") if isinstance(batch, dict) else None
-        self._batch, self._step = (trainer.current_epoch, batch_idx, videos), trainer.global_step
+        self._batch = (trainer.current_epoch, batch_idx, videos)
         self._workers.hold_back()
 
     def on_before_backward(self, trainer: pl.Trainer, pl_module: pl.LightningModule, loss: Tensor) -> None:
@@ -126,22 +136,39 @@ class Safeguards(pl.Callback):
     ) -> None:
         """Agree over all ranks whether to go on."""
         loss, worker = self._bad_loss(trainer, wait=False), self._workers.tell()
-        status = NOT_FINITE if loss else WORKER_DIED if worker else TERMINATED if self._terminated else GOOD
+        status = NOT_FINITE if loss else WORKER_DIED if worker else STOP_REQUESTED if signals.received() else GOOD
         worst = self._ranks.worst(status) if self._ranks is not None else status
-        if worst == TERMINATED and trainer.global_step != self._step:  # not with half of the gradients
+        if worst == STOP_REQUESTED and not trainer.fit_loop._should_accumulate():  # not with half of the gradients
             trainer._signal_connector.received_sigterm = True  # Lightning leaves once the step is logged
-        if worst > TERMINATED:
+        if worst > STOP_REQUESTED:
             self._stop(worst, loss or worker)
 
     def on_validation_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """No validation any more for a run that has to stop."""
-        if trainer.received_sigterm and trainer.state.fn == "fit":
+        """Begin no validation in a run that has to stop."""
+        if trainer.state.fn != "fit":
+            self._defer_signals(trainer)
+        elif trainer.received_sigterm:
             raise SIGTERMException
+
+    def on_validation_batch_end(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int, *args: Any
+    ) -> None:
+        """Stop between two batches; several ranks, which would have to agree, do so after the pass."""
+        if trainer.world_size == 1:
+            signals.check()
+
+    def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Agree over all ranks whether to go on."""
+        self._agree_to_stop(trainer)
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Agree over all ranks whether to go on."""
+        self._agree_to_stop(trainer)
 
     def on_save_checkpoint(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
     ) -> None:
-        """Let nothing be saved that is no number."""
+        """Refuse to save non-finite weights."""
         bad = self._bad_loss(trainer) or _broken_weights(trainer.global_step, pl_module)
         worst = NOT_FINITE if bad else GOOD
         if self._ranks is not None:
@@ -153,7 +180,9 @@ class Safeguards(pl.Callback):
         """Say what a signal did, which has no line of its own, and let go of the folders."""
         self._workers.tell()
         if isinstance(exception, SIGTERMException):
-            rank_zero_info(f"stopped by SIGTERM after step {trainer.global_step}")
+            name = signals.name_of(signals.received())
+            after = f" after step {trainer.global_step}" if trainer.state.fn == "fit" else ""
+            rank_zero_info(f"stopped by {name}{after}")
         self._release()
 
     def teardown(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
@@ -163,13 +192,24 @@ class Safeguards(pl.Callback):
             self._ranks.close()
             self._ranks = None
 
+    def _agree_to_stop(self, trainer: pl.Trainer) -> None:
+        if trainer.state.fn != "fit" or trainer.sanity_checking or self._ranks is None:
+            return
+        if self._ranks.worst(STOP_REQUESTED if signals.received() else GOOD):
+            trainer._signal_connector.received_sigterm = True
+
+    def _defer_signals(self, trainer: pl.Trainer) -> None:
+        launcher = trainer.strategy.launcher
+        self._signals.enter_context(signals.deferred(launcher.kill if launcher is not None else None))
+
     def _release(self) -> None:
         for lock in self._locks:
             lock.release()
         self._locks = []
+        self._signals.close()
 
     def _bad_loss(self, trainer: pl.Trainer, wait: bool = True) -> str | None:
-        """What to say of the first loss that is not finite; without `wait` the newest may still be on its way."""
+        """Describe the first non-finite loss, if any; without `wait` the newest may still be on its way."""
         while self._looks:
             look = self._looks[0]
             if look.ready is not None:
@@ -188,14 +228,16 @@ class Safeguards(pl.Callback):
 
 
 class _DeadWorkers:
-    """Torch tells of a loader's dead worker by an exception in whatever runs at that moment; here it waits for the
-    end of the step, so that no step is left half done."""
+    """Holds back the exception by which torch reports a loader's dead worker until the end of the batch.
+
+    Torch raises it in whatever runs at that moment, which would leave a step half done.
+    """
 
     def __init__(self) -> None:
         self._handler: Callable[[int, Any], None] | None = None
 
     def hold_back(self) -> None:
-        """From here on nothing is told."""
+        """Let no such exception be raised until `tell`."""
         if threading.current_thread() is threading.main_thread() and hasattr(signal, "SIGCHLD"):
             handler = signal.getsignal(signal.SIGCHLD)
             if callable(handler):
@@ -203,7 +245,7 @@ class _DeadWorkers:
                 signal.signal(signal.SIGCHLD, signal.SIG_DFL)
 
     def tell(self) -> str | None:
-        """Why a worker died since then, if one did; from here on torch tells again."""
+        """Return why a worker died since `hold_back`, None if none did; torch raises again from here on."""
         handler, self._handler = self._handler, None
         if handler is None:
             return None
@@ -227,7 +269,7 @@ def _broken_weights(step: int, pl_module: pl.LightningModule) -> str | None:
 
 
 def _names(trainer: pl.Trainer, numbers: Tensor | None) -> str:
-    """The videos of a batch by their paths, or by their numbers where the data have no list of them."""
+    """Name the videos of a batch by their paths, or by their numbers where the data have no list of them."""
     if numbers is None:
         return "not known"
     videos = getattr(trainer.datamodule, "videos", None)  # type: ignore[attr-defined]

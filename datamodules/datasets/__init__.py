@@ -6,6 +6,7 @@ from .otb import Otb
 from .records import BoxSequence, FrameSequence, KeypointSequence, MaskSequence, PartSequence, Reader
 from .tap_vid import PointSequence, TapVid
 from .vip import Vip
+from .vos import Vos
 from .youtube_vos import YoutubeVos
 
 __all__ = [
@@ -21,5 +22,6 @@ __all__ = [
     "Reader",
     "TapVid",
     "Vip",
+    "Vos",
     "YoutubeVos",
 ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +12,7 @@ import numpy as np
 from ..datasets.records import NUM_PARTS
 from .figures import render_figures
 from .scene import draw_video, render_video
-from .writers import in_threads, write_frames, write_masks, write_once, write_text
+from .writers import Scenes, in_threads, write_frames, write_masks, write_once, write_text
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -19,16 +20,7 @@ if TYPE_CHECKING:
 ACTIONS = ("walk", "wave")
 
 
-def write_youtube_vos(
-    root: str | Path,
-    count: int,
-    valid: int = 2,
-    seed: int = 0,
-    first: int = 0,
-    frames: int = 41,
-    size: tuple[int, int] = (256, 256),
-    sprites: tuple[int, int] = (2, 4),
-) -> Path:
+def write_youtube_vos(root: str | Path, count: int, valid: int = 2, frames: int = 41, **scenes: Any) -> Path:
     """Write `count` training and `valid` validation videos in YouTube-VOS's layout.
 
     Sprites appear up to the middle of a video, and their texture is their category. Every fifth frame is in
@@ -36,16 +28,17 @@ def write_youtube_vos(
     validation masks only those that start there, and the validation's meta.json tells no categories.
     Other arguments and errors as in `write_videos`.
     """
-    parameters = {k: v for k, v in locals().items() if k != "root"}
+    of = Scenes(frames=frames, **scenes)
 
     def write(folder: Path) -> None:
         meta: dict[str, dict[str, Any]] = {"train": {}, "valid": {}}
 
         def one(i: int) -> None:
             split = "train" if i < count else "valid"
-            name = f"{first + i:010x}"
-            _, cast = draw_video(seed, first + i, size, sprites, frames // 2)
-            video, masks = render_video(seed, first + i, frames, size, sprites, frames // 2)
+            name = f"{of.first + i:010x}"
+            index, latest = of.first + i, frames // 2
+            _, cast = draw_video(of.seed, index, of.size, of.sprites, latest, of.camouflage)
+            video, masks = render_video(of.seed, index, frames, of.size, of.sprites, latest, of.camouflage)
             objects = {}
             for number, sprite in enumerate(cast, start=1):
                 seen = [t for t in range(0, frames, 5) if (masks[t] == number).any()]
@@ -67,7 +60,7 @@ def write_youtube_vos(
         for split, videos in meta.items():
             write_text(folder / split / "meta.json", [json.dumps({"videos": dict(sorted(videos.items()))}, indent=1)])
 
-    return write_once(Path(root).expanduser(), "youtube_vos", parameters, write)
+    return write_once(root, "youtube_vos", {"count": count, "valid": valid, **asdict(of)}, write)
 
 
 def write_jhmdb(
@@ -103,7 +96,7 @@ def write_jhmdb(
             if lines:
                 write_text(folder / "splits" / f"{action}_test_split1.txt", lines)
 
-    return write_once(Path(root).expanduser(), "jhmdb", parameters, write)
+    return write_once(root, "jhmdb", parameters, write)
 
 
 def write_vip(
@@ -160,4 +153,4 @@ def write_vip(
         in_threads(one, range(count))
         write_text(base / "lists" / "val_videos.txt", names)
 
-    return write_once(Path(root).expanduser(), "vip", parameters, write)
+    return write_once(root, "vip", parameters, write)

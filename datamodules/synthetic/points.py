@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import pickle
+from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .scene import Scene, draw_video, render_video
+from .scene import Scene, draw_video
 from .sprites import OVERSAMPLING, Sprite
-from .writers import in_threads, write_once
+from .writers import Scenes, in_threads, write_once
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -18,17 +19,7 @@ if TYPE_CHECKING:
     Places = NDArray[np.float64]
 
 
-def write_tap_vid(
-    root: str | Path,
-    count: int,
-    seed: int = 0,
-    first: int = 0,
-    frames: int = 24,
-    size: tuple[int, int] = (256, 256),
-    sprites: tuple[int, int] = (2, 4),
-    camouflage: float = 1.0,
-    tracks: int = 24,
-) -> Path:
+def write_tap_vid(root: str | Path, count: int, frames: int = 24, tracks: int = 24, **scenes: Any) -> Path:
     """Write `count` videos with exact tracks as `root/tapvid_davis.pkl`, in the layout of TAP-Vid-DAVIS.
 
     A pixel of a random frame is the start of a track, as many on the background as on each sprite; it is followed
@@ -40,20 +31,20 @@ def write_tap_vid(
 
     Other arguments and errors as in `write_videos`.
     """
-    parameters = {k: v for k, v in locals().items() if k != "root"}
+    of = Scenes(frames=frames, **scenes)
 
     def write(folder: Path) -> None:
         content: dict[str, dict[str, NDArray[np.generic]]] = {f"synthetic-{i:03d}": {} for i in range(count)}
 
         def one(i: int) -> None:
-            video, masks = render_video(seed, first + i, frames, size, sprites, camouflage=camouflage)
-            points, occluded = video_tracks(seed, first + i, masks, sprites, tracks)
+            video, masks = of.render(i)
+            points, occluded = video_tracks(of.seed, of.first + i, masks, of.sprites, tracks)
             content[f"synthetic-{i:03d}"].update(video=video, points=points, occluded=occluded)
 
         in_threads(one, range(count))
         (folder / "tapvid_davis.pkl").write_bytes(pickle.dumps(content, 4))
 
-    return write_once(Path(root).expanduser(), "tap_vid", parameters, write)
+    return write_once(root, "tap_vid", {"count": count, "tracks": tracks, **asdict(of)}, write)
 
 
 def video_tracks(

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .scene import render_video
-from .writers import in_threads, write_frames, write_once, write_text
+from .writers import Scenes, in_threads, write_frames, write_once, write_text
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -18,29 +18,21 @@ UNSEEN = 1_000_000
 """Index of the first benchmark video: far beyond those of any training set."""
 
 
-def write_otb(
-    root: str | Path,
-    count: int,
-    seed: int = 0,
-    first: int = 0,
-    frames: int = 48,
-    size: tuple[int, int] = (256, 256),
-    sprites: tuple[int, int] = (2, 4),
-    camouflage: float = 1.0,
-) -> Path:
+def write_otb(root: str | Path, count: int, **scenes: Any) -> Path:
     """Write `count` videos in OTB's layout; the target is the sprite in front of all others.
 
     As in OTB the numbers in groundtruth_rect.txt are apart by commas in one video, by tabs or spaces in others. Every
-    third video has two targets. `Otb(root, version=None)` reads it. Arguments and errors as in `write_videos`.
+    third video has two targets. `Otb(root, version=None)` reads it. Arguments and errors as in `write_videos`; there
+    are at least two sprites.
     """
-    parameters = {k: v for k, v in locals().items() if k != "root"}
+    of = Scenes(**scenes)
+    shown = replace(of, sprites=(max(of.sprites[0], 2), max(of.sprites[1], 2)))
 
     def write(folder: Path) -> None:
         def one(i: int) -> None:
-            several = (max(sprites[0], 2), max(sprites[1], 2))
-            video, masks = render_video(seed, first + i, frames, size, several, camouflage=camouflage)
+            video, masks = shown.render(i)
             place = folder / f"Synthetic{i:03d}"
-            write_frames(place / "img", video, (f"{t + 1:04d}.jpg" for t in range(frames)))
+            write_frames(place / "img", video, (f"{t + 1:04d}.jpg" for t in range(of.frames)))
             *behind, front = np.unique(masks[0]).tolist()
             targets = {".1": front, ".2": behind[-1]} if i % 3 == 2 and behind[-1] else {"": front}
             for suffix, number in targets.items():
@@ -49,38 +41,28 @@ def write_otb(
 
         in_threads(one, range(count))
 
-    return write_once(Path(root).expanduser(), "otb", parameters, write)
+    return write_once(root, "otb", {"count": count, **asdict(of)}, write)
 
 
-def write_got10k(
-    root: str | Path,
-    count: int,
-    valid: int = 0,
-    seed: int = 0,
-    first: int = 0,
-    frames: int = 48,
-    size: tuple[int, int] = (256, 256),
-    sprites: tuple[int, int] = (2, 4),
-    camouflage: float = 1.0,
-) -> Path:
+def write_got10k(root: str | Path, count: int, valid: int = 0, **scenes: Any) -> Path:
     """Write `count` training and `valid` validation videos in GOT-10k's layout; the target is the sprite in front.
 
-    Arguments and errors as in `write_videos`.
+    Other arguments and errors as in `write_videos`.
     """
-    parameters = {k: v for k, v in locals().items() if k != "root"}
+    of = Scenes(**scenes)
 
     def write(folder: Path) -> None:
         names = [f"GOT-10k_Train_{i + 1:06d}" for i in range(count)]
         names += [f"GOT-10k_Val_{i + 1:06d}" for i in range(valid)]
 
         def one(i: int) -> None:
-            video, masks = render_video(seed, first + i, frames, size, sprites, camouflage=camouflage)
+            video, masks = of.render(i)
             place = folder / ("train" if i < count else "val") / names[i]
-            write_frames(place, video, (f"{t + 1:08d}.jpg" for t in range(frames)))
+            write_frames(place, video, (f"{t + 1:08d}.jpg" for t in range(of.frames)))
             front = int(masks[0].max())
             boxes = boxes_of(masks, front)
             seen = [bool((mask == front).any()) for mask in masks]
-            width, height = size[1], size[0]
+            height, width = of.size
             cut = [min(x, y) <= 1 or x + w > width or y + h > height for x, y, w, h in boxes.tolist()]
             write_text(place / "groundtruth.txt", (",".join(f"{x:.4f}" for x in box) for box in boxes))
             write_text(place / "cover.label", (str(8 * int(is_seen)) for is_seen in seen))
@@ -92,11 +74,11 @@ def write_got10k(
         if valid:
             write_text(folder / "val" / "list.txt", names[count:])
 
-    return write_once(Path(root).expanduser(), "got10k", parameters, write)
+    return write_once(root, "got10k", {"count": count, "valid": valid, **asdict(of)}, write)
 
 
 def boxes_of(masks: NDArray[np.uint8], number: int) -> NDArray[np.float64]:
-    """The tightest box around an id in every frame: (T, 4) x, y, width, height, one-based.
+    """Return the tightest box around an id in every frame: (T, 4) x, y, width, height, one-based.
 
     Where it is hidden its last box stays; it must be there in frame 0.
     """

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass
 from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..datasets.files import davis_palette, write_ids
 from ..reading.errors import DataError
+from ..reading.masks import davis_palette, write_ids
+from ..reading.pictures import Reformatter
+from ..reading.writing import write_folder
 from .scene import render_video
 
 if TYPE_CHECKING:
@@ -25,29 +27,43 @@ GENERATION = 2
 """Part of every marker: raise it when the same arguments give other pictures."""
 
 
-def write_videos(
-    root: str | Path,
-    count: int,
-    seed: int = 0,
-    first: int = 0,
-    frames: int = 48,
-    size: tuple[int, int] = (256, 256),
-    sprites: tuple[int, int] = (2, 4),
-    camouflage: float = 1.0,
-    key_frame_every: int = 12,
-) -> Path:
+@dataclass(frozen=True)
+class Scenes:
+    """Arguments that all writers of sprites share: which videos are rendered, and how.
+
+    Args:
+        seed: of the set.
+        first: index of the first video; another range of indices has other scenes.
+        frames: per video.
+        size: (height, width), pixels; even numbers for mp4 files.
+        sprites: fewest and most per video.
+        camouflage: see `render_video`; below 1 the sprites are easier to tell from the background.
+    """
+
+    seed: int = 0
+    first: int = 0
+    frames: int = 48
+    size: tuple[int, int] = (256, 256)
+    sprites: tuple[int, int] = (2, 4)
+    camouflage: float = 1.0
+
+    def render(self, number: int) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+        """Render video `number` of the set: frames (T, H, W, 3) uint8 RGB and masks (T, H, W) uint8."""
+        return render_video(
+            self.seed, self.first + number, self.frames, self.size, self.sprites, camouflage=self.camouflage
+        )
+
+
+def write_videos(root: str | Path, count: int, key_frame_every: int = 12, **scenes: Any) -> Path:
     """Write `count` H.264 videos `root/00000.mp4`, …; a finished folder of the same arguments is taken as it is.
+
+    The same arguments give the same bytes, with one version of the encoder.
 
     Args:
         root: folder to make. One made here with other arguments is replaced; any other non-empty one is refused.
         count: number of videos.
-        seed: of the set.
-        first: index of the first video; another range of indices has other scenes.
-        frames: per video.
-        size: (height, width), even numbers.
-        sprites: fewest and most per video.
-        camouflage: see `render_video`; below 1 the sprites are easier to tell from the background.
         key_frame_every: frames between key frames.
+        scenes: as of `Scenes`.
 
     Returns:
         root.
@@ -55,63 +71,58 @@ def write_videos(
     Raises:
         DataError: if root holds something that was not made here, or the size is odd.
     """
-    parameters = {k: v for k, v in locals().items() if k != "root"}
-    if size[0] % 2 or size[1] % 2:
-        raise DataError(f"{root}: H.264 needs an even height and width, not {size[0]} × {size[1]}")
+    of = Scenes(**scenes)
+    if of.size[0] % 2 or of.size[1] % 2:
+        raise DataError(f"{root}: H.264 needs an even height and width, not {of.size[0]} × {of.size[1]}")
 
     def write(folder: Path) -> None:
         def one(i: int) -> None:
-            video, _ = render_video(seed, first + i, frames, size, sprites, camouflage=camouflage)
-            write_mp4(folder / f"{i:05d}.mp4", video, key_frame_every=key_frame_every)
+            write_mp4(folder / f"{i:05d}.mp4", of.render(i)[0], key_frame_every=key_frame_every)
 
         in_threads(one, range(count))
 
-    return write_once(Path(root).expanduser(), "videos", parameters, write)
+    return write_once(root, "videos", {"count": count, "key_frame_every": key_frame_every, **asdict(of)}, write)
 
 
-def write_davis(
-    root: str | Path,
-    count: int,
-    seed: int = 0,
-    first: int = 0,
-    frames: int = 48,
-    size: tuple[int, int] = (256, 256),
-    sprites: tuple[int, int] = (2, 4),
-    camouflage: float = 1.0,
-) -> Path:
+def write_davis(root: str | Path, count: int, **scenes: Any) -> Path:
     """Write `count` sequences in DAVIS-2017's layout: JPEG frames, indexed PNG masks, ImageSets/2017/val.txt.
 
     The folders are called 480p, as in DAVIS, whatever the size. Arguments and errors as in `write_videos`.
     """
-    parameters = {k: v for k, v in locals().items() if k != "root"}
+    of = Scenes(**scenes)
 
     def write(folder: Path) -> None:
         names = [f"synthetic-{i:03d}" for i in range(count)]
 
         def one(i: int) -> None:
-            video, masks = render_video(seed, first + i, frames, size, sprites, camouflage=camouflage)
+            video, masks = of.render(i)
             write_frames(folder / "JPEGImages" / "480p" / names[i], video)
             write_masks(folder / "Annotations" / "480p" / names[i], dict(enumerate(masks)))
 
         in_threads(one, range(count))
         write_text(folder / "ImageSets" / "2017" / "val.txt", names)
 
-    return write_once(Path(root).expanduser(), "davis", parameters, write)
+    return write_once(root, "davis", {"count": count, **asdict(of)}, write)
 
 
 def write_mp4(path: Path, video: NDArray[np.uint8], rate: int = 24, key_frame_every: int = 12) -> None:
-    """Encode (T, H, W, 3) uint8 RGB as H.264 (yuv420p, crf 20)."""
+    """Encode (T, H, W, 3) uint8 RGB as H.264 (yuv420p, crf 20), bit-exactly: in one thread, without time or version.
+
+    PyAV's own conversion and x264 would take a thread for each core of the machine.
+    """
     import av
 
-    with av.open(str(path), "w") as container:
-        options = {"crf": "20", "preset": "veryfast"}
+    reformat = Reformatter()
+    options = {"crf": "20", "preset": "veryfast", "x264-params": "threads=1:lookahead-threads=1:sliced-threads=0"}
+    with av.open(str(path), "w", options={"fflags": "+bitexact"}) as container:
         stream = container.add_stream("libx264", rate=Fraction(rate), options=options)
         stream.height, stream.width = video.shape[1:3]
         stream.pix_fmt = "yuv420p"
         stream.codec_context.gop_size = key_frame_every
         stream.codec_context.thread_count = 1
         for picture in video:
-            container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
+            frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(picture), format="rgb24")
+            container.mux(stream.encode(reformat(frame, format="yuv420p")))
         container.mux(stream.encode())
 
 
@@ -147,34 +158,34 @@ def in_threads(work: Callable[[int], None], items: range) -> None:
         list(pool.map(work, items))
 
 
-def write_once(root: Path, kind: str, parameters: dict[str, Any], write: Callable[[Path], None]) -> Path:
+def write_once(root: str | Path, kind: str, parameters: Mapping[str, Any], write: Callable[[Path], None]) -> Path:
     """Have `write` fill a new folder and move it to `root` when it is complete, unless it is there already.
 
     A marker file holds the parameters. A folder with the same marker is taken as it is, one with another marker is
     replaced, and one without a marker is not ours and refused.
 
+    Returns:
+        root, with `~` expanded.
+
     Raises:
         DataError: if root is not empty and was not made here.
     """
+    root = Path(root).expanduser()
     marker = json.dumps({"kind": kind, "generation": GENERATION, **parameters}, sort_keys=True, indent=1)
     if root.is_dir() and any(root.iterdir()):
         if not (root / MARKER).is_file():
             raise DataError(f"{root}: holds files that were not generated here; give another folder or empty it")
         if (root / MARKER).read_text() == marker:
             return root
-    partial = root.with_name(f".{root.name}.partial-{os.getpid()}")
-    shutil.rmtree(partial, ignore_errors=True)
-    partial.mkdir(parents=True)
+    root.parent.mkdir(parents=True, exist_ok=True)
+
+    def write_and_mark(folder: Path) -> None:
+        write(folder)
+        (folder / MARKER).write_text(marker)
+
     try:
-        write(partial)
-        (partial / MARKER).write_text(marker)
-        if root.is_dir():
-            shutil.rmtree(root)
-        try:
-            partial.rename(root)
-        except OSError:  # another process was faster
-            if not (root / MARKER).is_file() or (root / MARKER).read_text() != marker:
-                raise
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
+        write_folder(root, write_and_mark)
+    except OSError:  # another process was faster
+        if not (root / MARKER).is_file() or (root / MARKER).read_text() != marker:
+            raise
     return root

@@ -22,6 +22,7 @@ from ..reading.guards import raise_limit
 from ..reading.shards import is_sharded
 from ..reading.source import VideoEntry, list_line, list_videos, natural_order, open_video, pictures_of, stamp
 from ..reading.writing import write_whole
+from .check_labels import check_labels, print_labels
 from .parallel import Failure, in_processes, with_progress
 
 Kind = Literal["unreadable", "too short", "duplicate"]
@@ -142,9 +143,19 @@ def command(words: Sequence[str]) -> None:
     parser.add_argument("--min-frames", type=int, default=8, help="fewer are too short (default: 8)")
     parser.add_argument("--timeout", type=float, default=60.0, help="seconds for one video (default: 60)")
     parser.add_argument("--max-megapixels", type=float, help="largest frame that is decoded (default: 89)")
+    parser.add_argument("--labels", action="store_true", help="SOURCE holds folders of frames and of masks: check both")
+    parser.add_argument("--frames", default="JPEGImages", help="with --labels: folder of frames (default: JPEGImages)")
+    parser.add_argument("--masks", default="Annotations", help="with --labels: folder of masks (default: Annotations)")
     flags = parser.parse_args(list(words))
     raise_limit(flags.max_megapixels)
-    del flags.max_megapixels
+    if flags.labels:
+        if not print_labels(check_labels(flags.source, flags.frames, flags.masks, flags.output)):
+            raise DataError(
+                f"{flags.source}: not all of it can be used; {flags.output / 'labels.json'} has the details"
+            )
+        return
+    for name in ("max_megapixels", "labels", "frames", "masks"):
+        delattr(flags, name)
     try:
         rows = check_data(**vars(flags))
     except KeyboardInterrupt:

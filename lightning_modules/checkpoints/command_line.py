@@ -1,6 +1,7 @@
 """The model that `--ckpt_path` stands for on a command line."""
 
 from collections.abc import Iterable, Iterator, Mapping, MutableMapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -95,7 +96,8 @@ def allow_named(words: Sequence[str]) -> list[str]:
     """Let files name the code that a command line names.
 
     Counted as named is every word and every value of an option (`--model my_methods.Mine`,
-    `--model.backbone=my_networks:small`), every text in a YAML file given by `--config`, and `--allow NAME`.
+    `--model.backbone=my_networks:small`, also within JSON), every text in a YAML file given by `--config`, and
+    `--allow NAME`.
 
     Args:
         words: of the command line.
@@ -117,7 +119,7 @@ def allow_named(words: Sequence[str]) -> list[str]:
             trust.allow(value)
         else:
             rest.append(word)
-            trust.allow(value or word)
+            trust.allow(*_texts(value or word))
     trust.allow(*(text for file in _values_of(rest, "--config") for text in _texts_in(Path(file))))
     return rest
 
@@ -135,14 +137,19 @@ def _values_of(words: Iterable[str], name: str) -> Iterator[str]:
 
 def _texts_in(path: Path) -> Iterator[str]:
     """Yield the texts of a YAML file; one that cannot be read is told by the parser later."""
+    if path.suffix in (".yaml", ".yml", ".json") and path.is_file():
+        with suppress(OSError, ValueError):
+            yield from _texts(path.read_text())
+
+
+def _texts(source: str) -> Iterator[str]:
+    """Yield the texts of YAML or JSON, as a file or the value of an option holds it; of plain text, itself."""
     import yaml  # type: ignore[import-untyped]
 
-    if path.suffix not in (".yaml", ".yml", ".json") or not path.is_file():
-        return
     try:
-        waiting = [yaml.safe_load(path.read_text())]
-    except (OSError, ValueError, yaml.YAMLError):
-        return
+        waiting = [yaml.safe_load(source)]
+    except (ValueError, yaml.YAMLError):
+        waiting = [source]
     while waiting:
         value = waiting.pop()
         if isinstance(value, Mapping):

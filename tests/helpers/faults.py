@@ -170,7 +170,9 @@ def run(command: list[str], folder: Path, file_limit: int | None = None) -> Ende
         file_limit: bytes that a file may take, as on a full disk.
     """
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["cli"])  # its imports take longer than all the rest, and are wanted once
+    # imports take longer than all the rest, and are wanted once; `cli` itself imports what a word needs
+    exports = [f"{package}.exports" for package in ("callbacks", "datamodules", "lightning_modules")]
+    context.set_forkserver_preload(["cli", "callbacks.command_line.runs", *exports])
     said = folder / "said.txt"
     process = context.Process(target=_main, args=(command, str(said), file_limit))
     process.start()

@@ -14,7 +14,11 @@ from .best_matches import WORKSPACE, best_matches, best_matches_memory, window_a
 from .labels import decode_masks
 from .protocol import PropagationProtocol
 from .references import ReferenceMemory, kept_frames, looks_everywhere, reference_frames
+from .sharing import SharedMatches
 from .tiles import Neighbourhood
+
+CHECKED_TOGETHER = 32
+"""Frames whose labels are checked together on a GPU, where each check waits for the device."""
 
 
 def propagate_labels(
@@ -57,6 +61,7 @@ def propagate_labels(
 def _frames(propagator: "LabelPropagator", features: Iterable[Tensor], entering: dict[int, Tensor]) -> Iterator[Tensor]:
     for item in features:
         yield propagator.step(item, entering.get(propagator.frame))
+    propagator.check_finite()
     _check_entering(entering, propagator.frame)
 
 
@@ -73,12 +78,23 @@ class LabelPropagator:
 
     Keeps a ring buffer of the features and labels of the reference frames, and nothing else of the video.
 
+    Args:
+        first_labels: (L, h, w) float, the labels of frame 0.
+        protocol: every number that moves the result.
+        workspace: bytes for intermediate products, which no result depends on.
+        shared: matches in common with other propagators of the same features, see `SharedMatches`.
+
     Attributes:
         frame: number of the frame that the next step takes.
     """
 
-    def __init__(self, first_labels: Tensor, protocol: PropagationProtocol, workspace: int = WORKSPACE) -> None:
-        """See `propagate_labels`; `workspace`: bytes for intermediate products, which no result depends on."""
+    def __init__(
+        self,
+        first_labels: Tensor,
+        protocol: PropagationProtocol,
+        workspace: int = WORKSPACE,
+        shared: SharedMatches | None = None,
+    ) -> None:
         if first_labels.ndim != 3 or not first_labels.is_floating_point():
             raise ValueError(
                 f"first_labels must be (L, h, w) float, got {tuple(first_labels.shape)} {first_labels.dtype}"
@@ -89,6 +105,9 @@ class LabelPropagator:
         self.workspace = workspace
         self.frame = 0
         self._first_labels = first_labels
+        self._shared = shared
+        self._finite: list[Tensor] = []  # of the frames that are not checked yet
+        self._checked = 0
         self._neighbourhood = Neighbourhood(protocol.radius, protocol.neighbourhood)
         self._memory: ReferenceMemory | None = None  # made when the first features tell their size
         self._everywhere: dict[int, ReferenceMemory] = {}  # start frames that no neighbourhood restricts
@@ -123,11 +142,28 @@ class LabelPropagator:
             enter = _enter_softly if own_context else _enter
             entering = entering.to(labels)
             labels, fed_back = enter(labels, entering), enter(fed_back, entering)
-        if not labels.isfinite().all():
-            raise ValueError(f"the labels of frame {self.frame} are not finite: look for NaN in features and labels")
+        self._finite.append(labels.isfinite().all())
+        if labels.device.type == "cpu" or len(self._finite) == CHECKED_TOGETHER:
+            self.check_finite()
         self._remember(query, fed_back)
         self.frame += 1
         return labels
+
+    def check_finite(self) -> None:
+        """Check the labels of the frames since the last check.
+
+        On a GPU every check waits for the device, so that `step` checks 32 frames at a time; call this after the last.
+
+        Raises:
+            ValueError: naming the first frame whose labels are not finite.
+        """
+        if not self._finite:
+            return
+        finite, self._finite = torch.stack(self._finite).tolist(), []
+        if not all(finite):
+            frame = self._checked + finite.index(False)
+            raise ValueError(f"the labels of frame {frame} are not finite: look for NaN in features and labels")
+        self._checked += len(finite)
 
     def _propagate(self, query: Tensor) -> Tensor:
         protocol = self.protocol
@@ -149,10 +185,10 @@ class LabelPropagator:
         """(h, w, C) → (h, w, L): the softmax over the top-k of all references together."""
         ties = self.protocol.topk_ties == "kept"
         sources, count = self._sources(start), (self.protocol.topk or 0) + ties
-        found, products, last = self._best(query, sources, count)
+        found, products, last = self._best(query, sources, count, start)
         while ties and any(v.shape[2] == count and (v.amin(2).flatten() >= last).any() for v, _ in found):
             count *= 2  # all that were found are tied with the last of the top-k: there may be more
-            found, products, last = self._best(query, sources, count)
+            found, products, last = self._best(query, sources, count, start)
         logits = products.masked_fill(products < last[:, None], -torch.inf) if ties else products
         top, choice = logits.topk(min(count if ties else self.protocol.topk or 0, logits.shape[1]), dim=1)
         weights = torch.zeros_like(products).scatter_(1, choice, (top / self.protocol.temperature).softmax(1))
@@ -163,18 +199,27 @@ class LabelPropagator:
         return average
 
     def _best(
-        self, query: Tensor, sources: list[Searched], count: int
+        self, query: Tensor, sources: list[Searched], count: int, start: int
     ) -> tuple[list[tuple[Tensor, Tensor]], Tensor, Tensor]:
         """Return `count` matches in each source, all their products (h · w, n), and the top-k's last one (h · w,)."""
-        found = [
-            best_matches(query, memory.keys, memory.slots(frames), neighbourhood, count, self.workspace)
-            for memory, frames, neighbourhood in sources
-        ]
+        found = []
+        for number, (memory, frames, neighbourhood) in enumerate(sources):
+            references = memory.slots(frames)
+            search = partial(self._search, query, memory.keys, references, neighbourhood)
+            if self._shared is None:
+                found.append(search(count))
+            else:
+                found.append(self._shared.find(self.frame, (start, number), search))
         products = torch.cat([values for values, _ in found], dim=2).flatten(0, 1).to(self._label_dtype)
         if self.protocol.topk_ties == "cut":
             return found, products, products.new_empty(0)
         top = products.topk(min(self.protocol.topk or 0, products.shape[1]), dim=1).values
         return found, products, top.amin(1).clamp_min(torch.finfo(top.dtype).min)
+
+    def _search(
+        self, query: Tensor, keys: Tensor, references: list[int], neighbourhood: Neighbourhood, topk: int
+    ) -> tuple[Tensor, Tensor]:
+        return best_matches(query, keys, references, neighbourhood, topk, self.workspace)
 
     def _average_all(self, query: Tensor) -> Tensor:
         """(h, w, C) → (h, w, L): the softmax over all neighbours in all references."""
@@ -214,11 +259,21 @@ class LabelPropagator:
         protocol = self.protocol
         if self._memory is None:
             self._label_dtype = labels.dtype
-            self._memory = ReferenceMemory(*kept_frames(protocol), query, labels)
+            self._memory = self._room(*kept_frames(protocol), query, labels, -1)
         if looks_everywhere(protocol) and (self.frame == 0 or self.frame in self._starting):
-            self._everywhere[self.frame] = ReferenceMemory((self.frame,), 0, query, labels)
+            self._everywhere[self.frame] = self._room((self.frame,), 0, query, labels, self.frame)
             self._everywhere[self.frame].write(self.frame, query, labels)
         self._memory.write(self.frame, query, labels)
+
+    def _room(
+        self, lasting: tuple[int, ...], recent: int, query: Tensor, labels: Tensor, number: int
+    ) -> ReferenceMemory:
+        """Return a new memory, over the keys of the group's memory of this number where matches are shared."""
+        keys = None if self._shared is None else self._shared.keys.get(number)
+        memory = ReferenceMemory(lasting, recent, query, labels, keys)
+        if self._shared is not None:
+            self._shared.keys[number] = memory.keys
+        return memory
 
     def _check(self, features: Tensor, entering: Tensor | None) -> None:
         shape = self._first_labels.shape

@@ -1,6 +1,5 @@
 """Which frames a frame refers to, and where their features and labels are kept."""
 
-import torch
 import torch.nn.functional as F
 from torch import Tensor
 
@@ -40,29 +39,39 @@ def looks_everywhere(protocol: PropagationProtocol) -> bool:
 class ReferenceMemory:
     """Features and labels of some lasting frames and of the latest `recent` others, place by place.
 
+    Args:
+        lasting: numbers of the lasting frames.
+        recent: number of others.
+        features: (h, w, C) of a frame, for its shape and type.
+        labels: (L, h, w) of a frame, for their shape and type.
+        keys: those of another memory of the same frames, which alone writes them; None: keys of its own.
+
     Attributes:
         keys: (h, w, S, C).
         labels: (h, w, S, L).
     """
 
-    def __init__(self, lasting: tuple[int, ...], recent: int, features: Tensor, labels: Tensor) -> None:
-        """Room for frames whose features are (h, w, C) and labels (L, h, w)."""
+    def __init__(
+        self, lasting: tuple[int, ...], recent: int, features: Tensor, labels: Tensor, keys: Tensor | None = None
+    ) -> None:
         self._lasting = sorted(set(lasting))
         self._recent = recent
         height, width, channels = features.shape
         size = len(self._lasting) + recent
-        self.keys = features.new_empty(height, width, size, channels)
+        self._owns_keys = keys is None
+        self.keys = features.new_empty(height, width, size, channels) if keys is None else keys
         self.labels = labels.new_empty(height, width, size, len(labels))
 
     def write(self, frame: int, features: Tensor, labels: Tensor) -> None:
         """Take a frame's features (h, w, C) and labels (L, h, w), if it can become a reference."""
         if frame in self._lasting or self._recent > 0:
-            self.keys[:, :, self._slot(frame)] = features
+            if self._owns_keys:
+                self.keys[:, :, self._slot(frame)] = features
             self.labels[:, :, self._slot(frame)] = labels.permute(1, 2, 0)
 
-    def slots(self, frames: list[int]) -> Tensor:
-        """Places on the third axis, long (R,)."""
-        return torch.tensor([self._slot(frame) for frame in frames], device=self.keys.device)
+    def slots(self, frames: list[int]) -> list[int]:
+        """Return the places of frames on the third axis."""
+        return [self._slot(frame) for frame in frames]
 
     def weighted_labels(self, places: Tensor, weights: Tensor) -> Tensor:
         """Sum of labels: places (h, w, k) in (h · w · S), weights (h · w, k) → (h, w, L)."""

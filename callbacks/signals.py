@@ -1,0 +1,118 @@
+"""Requests to stop, by SIGTERM or Ctrl-C: what is under way is finished before the process ends."""
+
+import os
+import signal
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from pytorch_lightning.utilities.exceptions import SIGTERMException
+
+WATCHED = (signal.SIGTERM, signal.SIGINT)
+NAMES = {signal.SIGTERM: "SIGTERM", signal.SIGINT: "Ctrl-C"}
+
+
+class Stopped(SIGTERMException):
+    """A signal has asked this process to end; the exit status is 128 plus the signal's number, as a shell has it."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(128 + number)
+        self.number = number
+
+
+class _Requests:
+    """The first signal that arrived, and whether work is under way that is finished first."""
+
+    def __init__(self) -> None:
+        self.reset()
+
+    def reset(self) -> None:
+        """Belong to this process, with nothing received."""
+        self.received: int | None = None
+        self.owner = os.getpid()
+        self.depth = self.deferring = self.interrupts = 0
+        self.forward: Callable[[int], None] | None = None
+
+    def handle(self, number: int, frame: Any) -> None:
+        if os.getpid() != self.owner:  # a forked worker, in the moment before it sets handlers of its own
+            os._exit(1)
+        first = self.received is None
+        self.received = self.received or number
+        self.interrupts += number == signal.SIGINT
+        if first and number == signal.SIGTERM and self.forward is not None:
+            self.forward(number)
+        if not self.deferring or self.interrupts > 1:
+            raise Stopped(number)
+        if first and number == signal.SIGINT:
+            print("\nfinishing what is under way; press Ctrl-C again to stop at once", file=sys.stderr)
+
+
+_requests = _Requests()
+
+
+def received() -> int | None:
+    """Return the number of the signal that asked the newest block of `handled` to stop, or None."""
+    return _requests.received
+
+
+def status() -> int:
+    """Return the exit status after the newest signal: 130 after Ctrl-C, else 143."""
+    return 128 + (_requests.received or signal.SIGTERM)
+
+
+def name_of(number: int | None) -> str:
+    """Return a signal's name for messages: "SIGTERM" or "Ctrl-C"."""
+    return NAMES[signal.Signals(number or signal.SIGTERM)]
+
+
+def requested() -> bool:
+    """Return whether a signal has asked the block that is under way to stop; for work that closes its files first."""
+    return bool(_requests.depth and _requests.received is not None)
+
+
+def check() -> None:
+    """Stop here if a signal has asked for it; call it wherever everything before is complete.
+
+    Raises:
+        Stopped: if SIGTERM or Ctrl-C arrived since `handled` or `deferred` began.
+    """
+    if _requests.depth and _requests.received is not None:
+        raise Stopped(_requests.received)
+
+
+@contextmanager
+def handled() -> Iterator[None]:
+    """End the block with `Stopped` as soon as a signal arrives; does nothing outside the main thread."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    if not _requests.depth or _requests.owner != os.getpid():  # else nested; a forked rank begins anew
+        _requests.reset()
+    previous = {number: signal.signal(number, _requests.handle) for number in WATCHED}
+    _requests.depth += 1
+    try:
+        yield
+    finally:
+        _requests.depth -= 1
+        for number, handler in previous.items():
+            if signal.getsignal(number) == _requests.handle:  # else others, as Lightning, have put back their own
+                signal.signal(number, handler)
+
+
+@contextmanager
+def deferred(forward: Callable[[int], None] | None = None) -> Iterator[None]:
+    """Let the block go on when a signal arrives, until it calls `check`; a second Ctrl-C ends it at once.
+
+    Args:
+        forward: is called with SIGTERM's number when it arrives, to tell the other processes of the run.
+    """
+    with handled():
+        before, _requests.forward = _requests.forward, forward
+        _requests.deferring += 1
+        try:
+            yield
+        finally:
+            _requests.deferring -= 1
+            _requests.forward = before

@@ -1,0 +1,204 @@
+"""A training that is stopped anywhere, any number of times, goes on as if it had not been: to the last bit.
+
+What is stopped and resumed here are trainings of nine tiny batches in this process; real signals and kills are in
+tests/faults/test_resume.py.
+"""
+
+import csv
+from pathlib import Path
+from typing import Any
+
+import pytest
+import pytorch_lightning as pl
+import torch
+from pytorch_lightning.callbacks import GradientAccumulationScheduler
+from pytorch_lightning.loggers import CSVLogger
+
+from callbacks import BestCheckpoint
+from tests.helpers.stops import BATCHES, EPOCHS, Counted, Stop, content, expect_equal, go, positions
+
+METHODS = ("VFSSimSiam", "VFSMoCo", "Liir")
+LAST = "last.ckpt"
+
+
+def found(events: list[Any], kind: str) -> list[Any]:
+    return [event for event in events if event[0] == kind]
+
+
+def resumed(folder: Path, method: str, accumulated: int, stops: list[Stop], **options: Any) -> list[Any]:
+    """Stop a run by SIGTERM at each of some positions in turn, let it end, and return all that happened."""
+    events, ended, start = [], False, None
+    for stop in [*stops, None]:
+        more, ended = go(method, folder, accumulated, start, stop, **options)
+        events += more
+        start = folder / LAST
+    assert ended
+    return events
+
+
+@pytest.mark.parametrize(
+    "stops",
+    [
+        [Stop("step", BATCHES - 1), Stop("step", BATCHES)],  # last.ckpt fell on an epoch's last batch, and once more
+        [Stop("validation", 0), Stop("epoch_end", 1)],
+        [Stop("validated", 1), Stop("validation", 2)],
+        [Stop("step", 0), Stop("step", 4), Stop("step", 5), Stop("validated", 2)],
+    ],
+    ids=lambda stops: ", ".join(f"{stop.hook} {stop.number}" for stop in stops),
+)
+def test_a_run_stopped_again_and_again_is_the_uninterrupted_run(stops, tmp_path):
+    whole, _ = go("VFSMoCo", tmp_path / "whole", 2)
+    assert resumed(tmp_path / "parts", "VFSMoCo", 2, stops) == whole
+    expect_equal(content(tmp_path / "parts"), content(tmp_path / "whole"))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("accumulated", [1, 2])
+@pytest.mark.parametrize("method", METHODS)
+def test_every_pair_of_stops(method, accumulated, tmp_path):
+    """Stop at one position, then at another, then let it end.
+
+    What a run does after its last stop is a function of the file that it left there. So the file of each pair is
+    compared, all of it, with the one that a single stop at the second position leaves, and the end is run from that.
+    """
+    whole, _ = go(method, tmp_path / "whole", accumulated, every=100)
+    before: dict[Stop, tuple[list[Any], dict[str, Any]]] = {}
+    for number, stop in enumerate(positions()):
+        folder = tmp_path / str(number)
+        begun, ended = go(method, folder, accumulated, stop=stop, every=100)
+        assert not ended
+        before[stop] = (begun, content(folder))
+        rest, ended = go(method, tmp_path / "end", accumulated, folder / LAST, every=100)
+        assert ended
+        assert begun + rest == whole, stop
+        expect_equal(content(tmp_path / "end"), content(tmp_path / "whole"))
+    assert len(found(whole, "benchmark")) == len(found(whole, "validated")) + 1 == EPOCHS + 1
+    for number, first in enumerate(positions()):
+        for second in positions()[number + 1 :]:
+            (begun, file), (events, expected) = before[first], before[second]
+            if file["place"] == expected["place"]:  # both stopped after the same step
+                continue
+            start = tmp_path / str(number) / LAST
+            rest, _ = go(method, tmp_path / "pair", accumulated, start, second, every=100)
+            assert begun + rest == events, (first, second)
+            expect_equal(content(tmp_path / "pair"), expected)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("accumulated", [1, 2])
+@pytest.mark.parametrize("method", METHODS)
+def test_every_kill(method, accumulated, tmp_path):
+    """A kill repeats the steps since the last file, and changes nothing."""
+    whole, _ = go(method, tmp_path / "whole", accumulated)
+    for number, stop in enumerate(positions()):
+        folder = tmp_path / str(number)
+        begun, ended = go(method, folder, accumulated, stop=stop, kill=True)
+        assert not ended
+        start = folder / LAST
+        rest, ended = go(method, folder, accumulated, start if start.exists() else None)
+        assert ended
+        # what happened after the file is repeated; nothing else is there twice, nothing is missing
+        kept = len(whole) - len(rest)
+        assert rest == whole[kept:], stop
+        assert begun[:kept] == whole[:kept], stop
+        assert content(folder)["place"] == content(tmp_path / "whole")["place"]
+        expect_equal(content(folder), content(tmp_path / "whole"))
+
+
+@pytest.mark.parametrize(
+    ("options", "stop"),
+    [
+        ({"max_steps": 7, "max_epochs": -1}, Stop("step", 2)),  # the last batch of an epoch
+        ({"max_steps": 7, "max_epochs": -1}, Stop("epoch_end", 0)),
+        ({"max_steps": 7, "max_epochs": -1}, Stop("step", 6)),  # the last step of the run, within an epoch
+        ({"max_steps": 6, "max_epochs": -1}, Stop("step", 5)),  # and at the end of one
+        ({"max_steps": 6, "max_epochs": -1}, Stop("validation", 1)),
+        ({"val_check_interval": 2}, Stop("step", 1)),
+        ({"val_check_interval": 2}, Stop("step", 4)),
+        ({"limit_val_batches": 0}, Stop("step", 5)),
+        ({"check_val_every_n_epoch": 2}, Stop("step", 5)),
+        ({"check_val_every_n_epoch": 2}, Stop("step", 2)),
+    ],
+)
+def test_limits_and_intervals_of_lightning(options, stop, tmp_path):
+    whole, _ = go("VFSSimSiam", tmp_path / "whole", **options)
+    assert resumed(tmp_path / "parts", "VFSSimSiam", 1, [stop], **options) == whole
+    expect_equal(content(tmp_path / "parts"), content(tmp_path / "whole"))
+
+
+def test_a_run_that_came_to_its_end_is_not_repeated_and_can_be_made_longer(tmp_path):
+    options = {"max_steps": 4, "max_epochs": -1}
+    begun, _ = go("VFSSimSiam", tmp_path, **options)
+    assert go("VFSSimSiam", tmp_path, start=tmp_path / LAST, **options) == ([], True)
+    rest, _ = go("VFSSimSiam", tmp_path, start=tmp_path / LAST, max_steps=9, max_epochs=-1)
+    steps = [event[:3] for event in begun + rest if isinstance(event[0], int)]
+    assert steps == [(step // BATCHES, step % BATCHES, step + 1) for step in range(9)]
+
+
+def test_another_batch_size_is_refused(tmp_path):
+    go("VFSSimSiam", tmp_path, 2, stop=Stop("step", 1))
+    with pytest.raises(ValueError, match=r"batches of 4 samples × 2 accumulated, this run has 4 samples × 1"):
+        go("VFSSimSiam", tmp_path, 1, start=tmp_path / LAST)
+
+
+@pytest.mark.parametrize("batch", [3, 4, 5], ids=["first of a window", "its last", "an epoch's last"])
+def test_an_error_in_a_users_callback_keeps_the_last_complete_step(batch, tmp_path):
+    class Fail(pl.Callback):
+        def on_train_batch_end(self, trainer, *args):
+            if trainer.fit_loop.epoch_loop.batch_progress.total.ready == batch + 1:
+                raise RuntimeError("a mistake of the user's")
+
+    whole, _ = go("VFSMoCo", tmp_path / "whole", 2)
+    with pytest.raises(RuntimeError, match="a mistake"):
+        go("VFSMoCo", tmp_path / "parts", 2, more=[Fail()], every=100)
+    # the weights are beyond the end of the first epoch, but not all callbacks have seen a later step
+    assert torch.load(tmp_path / "parts" / LAST, weights_only=True)["global_step"] == 2
+    rest, _ = go("VFSMoCo", tmp_path / "parts", 2, start=tmp_path / "parts" / LAST, every=100)
+    assert rest == whole[-len(rest) :]
+    expect_equal(content(tmp_path / "parts"), content(tmp_path / "whole"))
+
+
+def test_a_file_from_within_a_window_is_refused(tmp_path):
+    class Save(pl.Callback):
+        def on_train_batch_end(self, trainer, *args):
+            trainer.save_checkpoint(tmp_path / f"{args[-1]}.ckpt")
+
+    go("VFSSimSiam", tmp_path, 2, more=[Save()])
+    with pytest.raises(ValueError, match=r"0\.ckpt was written within an optimiser step"):
+        go("VFSSimSiam", tmp_path, 2, start=tmp_path / "0.ckpt")
+    assert go("VFSSimSiam", tmp_path, 2, start=tmp_path / "1.ckpt")[1]
+
+
+def test_accumulation_by_a_schedule_goes_on_within_an_epoch(tmp_path):
+    def run(folder, **options):
+        schedule = GradientAccumulationScheduler({0: 1, 1: 2})
+        return go("VFSSimSiam", folder, more=[schedule], **options)
+
+    whole, _ = run(tmp_path / "whole")
+    begun, _ = run(tmp_path / "parts", stop=Stop("step", 4))
+    rest, _ = run(tmp_path / "parts", start=tmp_path / "parts" / LAST)
+    assert begun + rest == whole
+
+
+def test_steps_of_a_logger_are_those_of_the_uninterrupted_run(tmp_path):
+    def run(folder, **options):
+        logger = CSVLogger(folder, version=0)
+        go("VFSSimSiam", folder, logger=logger, log_every_n_steps=1, **options)
+        with (folder / "lightning_logs/version_0/metrics.csv").open() as file:
+            return [{key: value for key, value in row.items() if value} for row in csv.DictReader(file)]
+
+    whole = run(tmp_path / "whole")
+    begun = run(tmp_path / "parts", stop=Stop("step", 2))
+    assert begun + run(tmp_path / "parts", start=tmp_path / "parts" / LAST) == whole
+
+
+def test_a_misspelt_monitor_is_refused_before_any_work(tmp_path):
+    class Declared(Counted):
+        name = "declared"
+        score_names = ("score", "other")
+
+    Declared.__abstractmethods__ = frozenset()
+    events: list[Any] = []
+    with pytest.raises(ValueError, match=r"declared logs no such score; did you mean declared/score\?"):
+        go("VFSSimSiam", tmp_path, more=[Declared(events), BestCheckpoint("declared/scoer", dirpath=tmp_path / "b")])
+    assert events == []

@@ -1,0 +1,123 @@
+"""Any labelled video: dense and sparse masks, objects that enter later, one object, lists, mistakes."""
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from datamodules.datasets import Davis, Vos, YoutubeVos
+from datamodules.reading.errors import DataError
+from datamodules.synthetic import write_davis, write_youtube_vos
+
+DAVIS = {"frames": "JPEGImages/480p", "masks": "Annotations/480p"}
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    """Three videos of DAVIS's kind, dense."""
+    return write_davis(tmp_path / "own", 3, frames=5, size=(40, 56), sprites=(2, 3))
+
+
+def refused(root: Path, **arguments: Any) -> str:
+    with pytest.raises(DataError) as error:
+        Vos(root, **(DAVIS | arguments))
+    assert "\n" not in str(error.value)
+    return str(error.value)
+
+
+def mask_path(root: Path, t: int, video: int = 0) -> Path:
+    return root / f"Annotations/480p/synthetic-{video:03d}/{t:05d}.png"
+
+
+def change(path: Path, values: np.ndarray) -> None:
+    Image.fromarray(values.astype(np.uint8)).save(path)
+
+
+def test_dense_masks_read_as_by_the_reader_of_davis(root: Path) -> None:
+    for ours, davis in zip(Vos(root, **DAVIS), Davis(root), strict=True):
+        assert (ours.name, ours.frames, ours.size, dict(ours.masks)) == (
+            davis.name, davis.frames, davis.size, dict(davis.masks)
+        )  # fmt: skip
+        assert set(davis.objects) <= set(ours.objects)
+        assert ours.ground_truth
+        assert np.array_equal(ours.mask(3), davis.mask(3))
+
+
+def test_objects_enter_with_their_first_mask(root: Path) -> None:
+    values = np.zeros((40, 56))
+    for t in range(5):
+        values[:, t] = (0, 7, 7, 9, 7)[t]
+        change(mask_path(root, t), values)
+    sequence = Vos(root, **DAVIS)[0]
+    assert [frame.stem for frame in sequence.frames] == ["00001", "00002", "00003", "00004"]
+    assert (sequence.objects, dict(sequence.starts)) == ((7, 9), {7: 0, 9: 2})
+    assert sequence.entering(2) == (9,)
+    assert sequence.ground_truth
+    assert sorted(sequence.masks) == [0, 1, 2, 3]
+    merged = Vos(root, **DAVIS, one_object=True)[0]
+    assert (merged.objects, dict(merged.starts)) == ((1,), {1: 0})
+    assert np.unique(merged.mask(3)).tolist() == [0, 1]
+
+
+def test_masks_that_only_introduce_objects_are_no_ground_truth(shared_data: Path) -> None:
+    bike, judo = Vos(shared_data / "davis_multi_first", **DAVIS, size_tolerance=1)
+    assert (bike.objects, bike.ground_truth) == ((1, 2), False)
+    assert not judo.ground_truth
+    assert sorted(judo.starts.values()) == [0, 5, 8, 13]
+
+
+def test_sparse_masks_of_youtube_vos(tmp_path: Path) -> None:
+    base = write_youtube_vos(tmp_path / "ytvos", 2, valid=2, frames=21, size=(48, 64))
+    for name, scored in (("train", True), ("valid", False)):
+        pairs = zip(Vos(base / name), YoutubeVos(base, name), strict=True)
+        for ours, theirs in pairs:
+            assert (ours.name, ours.objects, dict(ours.starts)) == (theirs.name, theirs.objects, dict(theirs.starts))
+            assert (ours.frames, dict(ours.masks), ours.ground_truth) == (theirs.frames, dict(theirs.masks), scored)
+
+
+def test_black_and_white_masks_are_one_object(root: Path) -> None:
+    for t in range(5):
+        change(mask_path(root, t), np.where(np.array(Image.open(mask_path(root, t))) > 0, 255, 0))
+    sequence = Vos(root, **DAVIS)[0]
+    assert sequence.objects == (1,)
+    assert np.unique(sequence.mask(2)).tolist() == [0, 1]
+
+
+def test_lists(root: Path) -> None:
+    assert [s.name for s in Vos(root, split="ImageSets/2017/val.txt", **DAVIS)] == [
+        f"synthetic-{i:03d}" for i in range(3)
+    ]
+    (root / "ImageSets/mine.txt").write_text("synthetic-002\n")
+    for split in ("mine", root / "ImageSets/mine.txt"):
+        assert [s.name for s in Vos(root, split=split, **DAVIS)] == ["synthetic-002"]
+    (root / "ImageSets/mine.txt").write_text("../synthetic-002\n")
+    assert "is not the plain name" in refused(root, split="mine")
+    (root / "ImageSets/mine.txt").write_text("gone\n")
+    assert "gone: sequence listed in" in refused(root, split="mine")
+    assert "others.txt: no such list" in refused(root, split="others")
+
+
+def test_mistakes_are_named(root: Path, tmp_path: Path) -> None:
+    assert "no such folder" in refused(root, masks="Masks")
+    stray = mask_path(root, 9)
+    shutil.copy(mask_path(root, 0), stray)
+    assert f"{stray}: mask without its frame" in refused(root)
+    stray.unlink()
+    change(mask_path(root, 2), np.ones((40, 50)))
+    assert "mask is 50 × 40 px" in refused(root)
+    assert len(Vos(root, **DAVIS, size_tolerance=6)) == 3
+    for t in range(5):
+        change(mask_path(root, t), np.zeros((40, 56)))
+    assert "no mask holds an object" in refused(root)
+    change(mask_path(root, 4), np.ones((40, 56)))
+    assert "1 frames from the first object on" in refused(root)
+    for t in range(5):
+        mask_path(root, t).unlink()
+    assert "holds no masks" in refused(root)
+    (tmp_path / "empty" / "JPEGImages").mkdir(parents=True)
+    (tmp_path / "empty" / "Annotations").mkdir()
+    with pytest.raises(DataError, match="no folders of masks"):
+        Vos(tmp_path / "empty")

@@ -1,0 +1,82 @@
+"""The writers: the same arguments give the same bytes; other arguments, other files; nothing half written."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from datamodules import SyntheticVideoDataModule
+from datamodules.datasets import TapVid
+from datamodules.synthetic import (
+    write_davis,
+    write_got10k,
+    write_jhmdb,
+    write_otb,
+    write_tap_vid,
+    write_videos,
+    write_vip,
+    write_youtube_vos,
+)
+
+SMALL: dict[str, Any] = {"frames": 6, "size": (48, 64)}
+WRITERS = [
+    write_davis, write_got10k, write_jhmdb, write_otb, write_tap_vid, write_videos, write_vip, write_youtube_vos
+]  # fmt: skip
+ROOT = Path(__file__).parents[3]
+
+
+def content(folder: Path) -> dict[str, bytes]:
+    return {
+        path.relative_to(folder).as_posix(): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()
+    }
+
+
+def without_date(files: dict[str, bytes]) -> dict[str, bytes]:
+    """savemat writes the time of day into the first 124 bytes."""
+    return {name: data[124:] if name.endswith(".mat") else data for name, data in files.items()}
+
+
+@pytest.mark.parametrize("write", WRITERS)
+def test_the_same_arguments_give_the_same_bytes(tmp_path: Path, write: Callable[..., Path]) -> None:
+    first, again, other = (
+        content(write(tmp_path / name, 2, seed=seed, **SMALL)) for name, seed in (("a", 3), ("b", 3), ("c", 4))
+    )
+    assert first.keys() == again.keys()
+    assert without_date(first) == without_date(again)
+    assert without_date(first) != without_date(other)
+
+
+def test_videos_are_the_same_in_another_process_with_other_threads(tmp_path: Path) -> None:
+    code = (
+        "import sys, cv2; cv2.setNumThreads(7)\n"
+        "from datamodules.synthetic import write_videos\n"
+        "write_videos(sys.argv[1], 3, frames=14, size=(96, 128))"
+    )
+    for name, perturbed in (("a", "0"), ("b", "165")):  # what malloc leaves in memory must not matter
+        environment = os.environ | {"MALLOC_PERTURB_": perturbed}
+        subprocess.run([sys.executable, "-c", code, str(tmp_path / name)], cwd=ROOT, env=environment, check=True)
+    here = content(write_videos(tmp_path / "c", 3, frames=14, size=(96, 128)))
+    assert content(tmp_path / "a") == content(tmp_path / "b") == here
+    assert b"Lavf" not in here["00000.mp4"]  # neither versions nor times
+    assert b"threads=1 lookahead_threads=1" in here["00000.mp4"]
+
+
+@pytest.mark.parametrize("write", WRITERS)
+def test_arguments_that_no_writer_has_are_refused(tmp_path: Path, write: Callable[..., Path]) -> None:
+    with pytest.raises(TypeError, match="colour"):
+        write(tmp_path / "a", 1, colour=True)
+    assert not (tmp_path / "a").exists()
+
+
+def test_the_data_module_makes_point_tracks_where_asked_for(tmp_path: Path) -> None:
+    module = SyntheticVideoDataModule(
+        tmp_path, videos=1, benchmark_videos=1, point_videos=2, frames_per_video=5, video_size=32, num_workers=0
+    )
+    module.prepare_data()
+    videos = TapVid(tmp_path / "tap_vid")
+    assert [len(video.points) for video in videos] == [24, 24]
+    assert {video.num_frames for video in videos} == {5}

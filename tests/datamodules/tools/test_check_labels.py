@@ -1,0 +1,83 @@
+"""Every kind of finding in labelled folders, in Python and as a command."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from datamodules.reading.errors import DataError
+from datamodules.synthetic import write_davis
+from datamodules.tools.check_data import command
+from datamodules.tools.check_labels import LabelReport, check_labels
+
+DAVIS = {"frames": "JPEGImages/480p", "masks": "Annotations/480p"}
+FLAGS = ["--labels", "--frames", DAVIS["frames"], "--masks", DAVIS["masks"]]
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    return write_davis(tmp_path / "own", 2, frames=6, size=(40, 56), sprites=(2, 2))
+
+
+def mask(root: Path, t: int) -> Path:
+    return root / f"Annotations/480p/synthetic-000/{t:05d}.png"
+
+
+def check(root: Path) -> LabelReport:
+    first, second = check_labels(root, **DAVIS)
+    assert not second.problems
+    return first
+
+
+def test_clean_folders(root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    report = check(root)
+    assert (report.frames, report.masks, report.objects, report.problems) == (6, 6, (1, 2), ())
+    assert report.starts == {1: "00000", 2: "00000"}
+    command([str(root), *FLAGS, "--output", str(tmp_path / "checked")])
+    assert "2 videos, 12 frames, 12 masks, 4 objects; 0 videos with problems" in capsys.readouterr().out
+    saved = json.loads((tmp_path / "checked/labels.json").read_text())
+    assert [video["name"] for video in saved["videos"]] == ["synthetic-000", "synthetic-001"]
+
+
+def test_all_problems_of_a_video_are_found_at_once(root: Path, tmp_path: Path) -> None:
+    Image.new("RGB", (56, 40), (9, 9, 9)).save(mask(root, 0))
+    Image.new("L", (50, 40)).save(mask(root, 1))
+    Image.fromarray(np.full((40, 56), 300, np.uint16)).save(mask(root, 2))
+    mask(root, 3).write_bytes(b"nonsense")
+    mask(root, 4).rename(mask(root, 77))
+    (root / "JPEGImages/480p/synthetic-000/00005.jpg").write_bytes(b"\xff\xd8 cut")
+    text = "\n".join(check(root).problems)
+    for expected in (
+        "00000.png: mask of mode RGB", "00001.png: mask is 50 × 40 px, its frame 56 × 40", "00002.png: 16-bit mask",
+        "00003.png: cannot be decoded as a mask", "00077.png: mask without its frame", "00005.jpg: truncated JPEG",
+    ):  # fmt: skip
+        assert expected in text
+    with pytest.raises(DataError, match=r"not all of it can be used; .*labels\.json"):
+        command([str(root), *FLAGS, "--output", str(tmp_path / "checked")])
+
+
+def test_oddities_that_may_be_right_are_noted(root: Path) -> None:
+    mask(root, 5).unlink()
+    values = np.array(Image.open(mask(root, 3)))
+    values[0, :5] = 9
+    values[1, :5] = 255
+    Image.fromarray(values).save(mask(root, 3))  # grey: another palette
+    report = check(root)
+    assert report.problems == ()
+    text = "\n".join(report.remarks)
+    for expected in (
+        "1 of 6 frames have no mask, the first is 00005", "ids have gaps: 1, 2, 9", "enter later: 9 at 00003",
+        "255 (void, not scored) beside other ids in 1 masks", "2 palettes",
+    ):  # fmt: skip
+        assert expected in text
+
+
+def test_videos_without_masks_or_objects(root: Path) -> None:
+    for t in range(6):
+        Image.new("L", (56, 40)).save(mask(root, t))
+    assert "no mask holds an object" in check(root).problems[0]
+    for t in range(6):
+        mask(root, t).unlink()
+    assert "holds no masks" in check(root).problems[0]

@@ -1,0 +1,206 @@
+"""Short trainings in memory that are stopped at a named position and go on from what was saved."""
+
+import os
+import signal
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytorch_lightning as pl
+import torch
+from pytorch_lightning.utilities.exceptions import SIGTERMException
+from torch.utils.data import DataLoader
+
+from callbacks import BenchmarkCallback, BestCheckpoint, LastCheckpoint, Safeguards, TrainingStopped, signals
+from callbacks.training.place import Place, rewrite
+from datamodules.loading.loader import ClipSampler, ResumableLoader
+from lightning_modules import VFSMoCo, VFSSimSiam
+from tests.helpers import liir
+from tests.helpers.contrast import Clips, quiet_trainer
+from tests.helpers.faults import differences
+
+EPOCHS, BATCHES, BATCH_SIZE = 3, 3, 4
+TINY = "tests.helpers.contrast:Tiny"
+
+
+class Stop(NamedTuple):
+    """A position in a run: a hook, and the batch (over all epochs) or the epoch."""
+
+    hook: str
+    number: int
+
+
+def positions() -> list[Stop]:
+    """All positions, in the order of a run: within each step, and around each epoch's validation and end."""
+    found = []
+    for epoch in range(EPOCHS):
+        found += [Stop("step", epoch * BATCHES + batch) for batch in range(BATCHES)]
+        found += [Stop(hook, epoch) for hook in ("validation", "validated", "epoch_end")]
+    return found
+
+
+class Striker(pl.Callback):
+    """Stops the run at a position: by SIGTERM, or as a kill does, which saves nothing."""
+
+    def __init__(self, stop: Stop | None, kill: bool) -> None:
+        self.stop, self.kill = stop, kill
+
+    def strike(self, *position: Any) -> None:
+        if self.stop == position:
+            if self.kill:
+                raise TrainingStopped("killed", resumable=False)
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    def on_before_backward(self, trainer: pl.Trainer, *args: Any) -> None:
+        self.strike("step", trainer.fit_loop.epoch_loop.batch_progress.total.ready - 1)
+
+    def on_validation_epoch_end(self, trainer: pl.Trainer, *args: Any) -> None:
+        if not trainer.sanity_checking:
+            self.strike("validation", trainer.current_epoch)
+
+    def on_validation_end(self, trainer: pl.Trainer, *args: Any) -> None:
+        if not trainer.sanity_checking:
+            self.strike("validated", trainer.current_epoch)
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, *args: Any) -> None:
+        self.strike("epoch_end", trainer.current_epoch)
+
+
+class Counted(BenchmarkCallback):
+    """A benchmark whose score is a function of the weights; it can be stopped."""
+
+    name = "counted"
+
+    def __init__(self, events: list[Any], **options: Any) -> None:
+        super().__init__(**options)
+        self.events = events
+
+    @property
+    def sequences(self) -> list[Any]:
+        return []
+
+    def extractor(self, encoder: Any) -> Any:
+        return encoder
+
+    def evaluate(self, extractor: Any, *args: Any, **options: Any) -> dict[str, float]:
+        signals.check()
+        score = float(sum(parameter.double().sum() for parameter in extractor.state_dict().values()))
+        self.events.append(("benchmark", score.hex()))
+        return {"score": score}
+
+    def _evaluate_in(self, trainer: pl.Trainer, pl_module: Any) -> dict[str, float]:
+        self._tried = trainer.global_step
+        scores = {f"counted/{key}": value for key, value in self.evaluate(pl_module).items()}
+        self.history[trainer.global_step] = scores
+        return scores
+
+
+Counted.__abstractmethods__ = frozenset()  # only `evaluate` is called
+
+
+class Events(pl.Callback):
+    """Lists what happens in a run: losses to the last bit, validations, ends of epochs and of the run."""
+
+    def __init__(self, events: list[Any]) -> None:
+        self.events = events
+
+    def on_train_batch_start(self, trainer: pl.Trainer, *args: Any) -> None:
+        self.logged = trainer.fit_loop.epoch_loop._batches_that_stepped
+
+    def on_train_batch_end(self, trainer: pl.Trainer, pl_module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
+        videos = tuple(batch["video_index"].tolist())
+        loss = float(outputs["loss"]).hex()
+        self.events.append((trainer.current_epoch, batch_idx, trainer.global_step, self.logged, videos, loss))
+
+    def on_validation_end(self, trainer: pl.Trainer, *args: Any) -> None:
+        if not trainer.sanity_checking:
+            loss = float(trainer.callback_metrics["val/loss"]).hex()
+            logged = trainer.fit_loop.epoch_loop._batches_that_stepped
+            self.events.append(("validated", trainer.current_epoch, trainer.global_step, logged, loss))
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, *args: Any) -> None:
+        self.events.append(("epoch ended", trainer.current_epoch, trainer.global_step))
+
+    def on_train_end(self, trainer: pl.Trainer, *args: Any) -> None:
+        self.events.append(("run ended", trainer.current_epoch, trainer.global_step))
+
+
+def make(method: str, accumulated: int) -> pl.LightningModule:
+    torch.manual_seed(0)
+    if method == "VFSSimSiam":
+        return VFSSimSiam(TINY, projector_dim=8, predictor_dim=4)
+    if method == "VFSMoCo":
+        return VFSMoCo(TINY, projection_dim=4, queue_size=BATCH_SIZE * 2 * accumulated * 2)
+    return liir.tiny(warmup_epochs=1, warmup_accumulation=accumulated)
+
+
+def go(
+    method: str,
+    folder: Path,
+    accumulated: int = 1,
+    start: Path | None = None,
+    stop: Stop | None = None,
+    kill: bool = False,
+    every: int = 2,
+    more: Sequence[pl.Callback] = (),
+    every_n_epochs: int = 1,
+    **options: Any,
+) -> tuple[list[Any], bool]:
+    """Train, and return what happened and whether the run came to its end.
+
+    Args:
+        method: name of the module.
+        folder: of `last.ckpt`.
+        accumulated: batches per optimiser step.
+        start: checkpoint to go on from.
+        stop: position of the stop.
+        kill: save nothing at the stop.
+        every: of `LastCheckpoint`.
+        more: callbacks.
+        every_n_epochs: of the benchmark.
+        options: of the Trainer.
+    """
+    events: list[Any] = []
+    benchmark = Counted(events, before_training=True, every_n_epochs=every_n_epochs)
+    callbacks = [Striker(stop, kill), benchmark, Events(events), *more]
+    callbacks += [BestCheckpoint("counted/score", dirpath=folder / "best"), LastCheckpoint(every, folder), Safeguards()]
+    data, size = Clips(BATCHES * BATCH_SIZE, 2, 16), BATCH_SIZE
+    train: ResumableLoader[Any] = ResumableLoader(data, batch_size=size, sampler=ClipSampler(data, size))
+    trainer = quiet_trainer(
+        **{
+            "callbacks": callbacks,
+            "max_epochs": EPOCHS,
+            "default_root_dir": folder,
+            "enable_checkpointing": True,
+            "accumulate_grad_batches": 1 if method == "Liir" else accumulated,
+            "num_sanity_val_steps": 0,
+        }
+        | options
+    )
+    held_out = DataLoader(Clips(2, 2, 16), batch_size=2)
+    try:
+        trainer.fit(make(method, accumulated), train, held_out, ckpt_path=start, weights_only=True)
+    except (TrainingStopped, SIGTERMException):
+        return events, False
+    return events, True
+
+
+def content(folder: Path) -> dict[str, Any]:
+    """What matters of a `last.ckpt`: Lightning's own counters as they are read, and no paths."""
+    found = torch.load(folder / "last.ckpt", weights_only=True)
+    place = Place(**found["resume"]["place"])
+    counters = found["loops"]["fit_loop"]
+    rewrite(counters, place, steps_reached=False)
+    assert not (place.last and place.epoch_ended and "combined_loader" in counters["state_dict"])
+    state = {key: found[key] for key in ("state_dict", "optimizer_states", "lr_schedulers", "global_step")}
+    state |= {"counters": counters, "place": place.state(), "benchmarks": found["benchmarks"]}
+    for name, saved in found["callbacks"].items():
+        if name.startswith("BestCheckpoint"):
+            left_out = ("path", "best_k", "current_score")  # Lightning does not load the last
+            state[name] = {key: value for key, value in saved.items() if not any(part in key for part in left_out)}
+    return state
+
+
+def expect_equal(one: dict[str, Any], other: dict[str, Any]) -> None:
+    found = differences(one, other)
+    assert not found, found
