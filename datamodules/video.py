@@ -59,7 +59,7 @@ class VideoDataModule(pl.LightningDataModule):
         size: side of the frames, pixels.
         spatial: True for a random resized crop and flip of each frame, False for a centre crop, "whole" for the
             whole frame squeezed into the square (Liir).
-        area: share of the frame's area that a random crop takes, least and largest.
+        area: fraction of the frame's area that a random crop takes, least and largest.
         flip: probability of a horizontal flip.
         colour: jitter, grey and blur each frame (training only, on the device).
         blur_sigma: least and largest standard deviation of that blur, pixels. The default is VFS's released value,
@@ -128,12 +128,12 @@ class VideoDataModule(pl.LightningDataModule):
         self.videos: tuple[VideoEntry, ...] = ()
         self._shards: ShardedVideos | None = None
         if not 0 <= max_unusable <= 1:
-            raise ValueError(f"max_unusable must be a share in [0, 1], got {max_unusable}")
+            raise ValueError(f"max_unusable must be a fraction in [0, 1], got {max_unusable}")
         self.max_unusable = max_unusable
         self.skipped: Counter[str] = Counter()
 
     def setup(self, stage: str) -> None:
-        """Lists the source and holds videos out."""
+        """List the source and hold videos out."""
         if not self.videos:
             if is_sharded(self.source):
                 self._shards = ShardedVideos(self.source)
@@ -158,21 +158,21 @@ class VideoDataModule(pl.LightningDataModule):
         return kept
 
     def train_dataloader(self) -> ResumableLoader[Batch]:
-        """Clips in an order that is a function of (seed, epoch); its state is the place in it."""
+        """Return a loader of clips in an order that is a function of (seed, epoch); its state is the place in it."""
         length = self.samples_per_epoch or len(self._training) * self.repeat
         dataset = self._dataset(self._training, self.transform, length, self._weights, self.seed)
         samples, remedy = f"{self.source}: {length} clips an epoch", "lower batch_size or raise repeat"
         return training_loader(dataset, self.seed, self.trainer, samples, remedy, self._loader_arguments())
 
     def val_dataloader(self) -> DataLoader[Any]:
-        """The held-out videos: fixed draws, no augmentation; one empty batch where there are none."""
+        """Return a loader of the held-out videos: fixed draws, no augmentation; one empty batch if none."""
         if not self._held_out:
             return DataLoader([{}], batch_size=None)  # type: ignore[arg-type]
         dataset = self._dataset(self._held_out, self.evaluation_transform, len(self._held_out), None, ~self.seed)
         return DataLoader(dataset, sampler=FixedSampler(dataset, *ranks_of(self.trainer)), **self._loader_arguments())
 
     def on_after_batch_transfer(self, batch: Batch, dataloader_idx: int) -> Batch:
-        """On the device: to float in [0, 1], and colour augmentation in training."""
+        """Convert clips to float in [0, 1] on the device, and augment their colours in training."""
         if "clip" not in batch:
             return batch
         clip: Tensor = batch["clip"].float().div_(255)
@@ -192,7 +192,7 @@ class VideoDataModule(pl.LightningDataModule):
         )
 
     def _split(self) -> tuple[list[int], list[int]]:
-        """Numbers of the videos to train on and of those held out: the ones whose hashed names come first."""
+        """Return the numbers of the videos to train on and of those held out, whose hashed names come first."""
         if not self.holdout:
             return list(range(len(self.videos))), []
         count = max(1, round(self.holdout * len(self.videos)))
@@ -215,7 +215,7 @@ class VideoDataModule(pl.LightningDataModule):
         return loader_arguments(self.batch_size, self.num_workers, collate_clips, timeout=20 * self.timeout)
 
     def _count_frames(self) -> list[int]:
-        """Frames of each training video; 0 where it cannot be opened."""
+        """Count the frames of each training video; 0 where it cannot be opened."""
 
         def count(number: int) -> int:
             try:
@@ -332,6 +332,6 @@ def _check_arguments(
     if weights is not None and (len(weights) != len(intervals) or min(weights) < 0 or not sum(weights)):
         raise ValueError(f"interval_weights {weights} do not fit the intervals {intervals}")
     if not 0 < area[0] <= area[1] <= 1:
-        raise ValueError(f"area must be two ascending shares in (0, 1], got {area}")
+        raise ValueError(f"area must be two ascending fractions in (0, 1], got {area}")
     if not 0 <= holdout < 1:
-        raise ValueError(f"holdout must be a share in [0, 1), got {holdout}")
+        raise ValueError(f"holdout must be a fraction in [0, 1), got {holdout}")
