@@ -24,12 +24,12 @@ from .loading.loader import (
     whole_key,
 )
 from .loading.sampling import seeded_generator
+from .loading.skipped import SkippedVideos
 from .reading.boxes import centred, context_side, read_boxes, read_numbers, square_crop
 from .reading.cores import usable_cores
 from .reading.errors import DataError
 from .reading.guards import raise_limit
 from .reading.pictures import read_picture
-from .video import SkippedVideos
 
 EXEMPLAR, INSTANCE = 120, 255
 """Sides of the crops of SiamFC's tracker in VFS, pixels."""

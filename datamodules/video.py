@@ -21,6 +21,7 @@ from .loading.clips import ClipDataset, Sampling, Transform, collate_clips
 from .loading.colour_augmentation import ColourAugmentation
 from .loading.loader import FixedSampler, ResumableLoader, loader_arguments, ranks_of, training_loader
 from .loading.sampling import continuous_indices, distant_indices, seeded_generator
+from .loading.skipped import SkippedVideos, too_many
 from .loading.transforms import CentreCrop, RandomResizedCrop, WholeFrame
 from .reading.cores import usable_cores
 from .reading.errors import DataError
@@ -233,70 +234,8 @@ class VideoDataModule(pl.LightningDataModule):
         if not sum(counts):
             raise DataError(f"{self.source}: none of {len(counts)} videos can be opened")
         if counts.count(0) > self.max_unusable * len(counts):
-            rank_zero_warn(_too_many(f"{counts.count(0)} of {len(counts)} videos", str(self.source)))
+            rank_zero_warn(too_many(f"{counts.count(0)} of {len(counts)} videos", str(self.source)))
         return counts
-
-
-class SkippedVideos(pl.Callback):
-    """Count and name the videos that had to be replaced or drawn again, and warn once when they are too many.
-
-    Args:
-        counts: path → number of times.
-        max_unusable: fraction of the clips, replaced ones among them, above which a warning tells what to do; it
-            waits for five, as a single bad video may come first.
-        source: the videos, for that warning.
-    """
-
-    def __init__(self, counts: Counter[str], max_unusable: float = 1.0, source: str = "") -> None:
-        self._counts, self._max_unusable, self._source = counts, max_unusable, source
-        self._clips = self._replaced = 0
-        self._redrawn: Counter[str] = Counter()
-        self._warned = False
-
-    def join(self, trainer: pl.Trainer | None) -> None:
-        """Become a callback of a Trainer that has none of this kind."""
-        if trainer is not None and not any(isinstance(callback, SkippedVideos) for callback in trainer.callbacks):  # type: ignore[attr-defined]
-            trainer.callbacks.append(self)  # type: ignore[attr-defined]
-
-    def on_train_batch_start(
-        self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Batch, batch_idx: int
-    ) -> None:
-        failures: Sequence[str] = batch.get("failures", ()) if isinstance(batch, dict) else ()
-        for line in failures:
-            path = line.partition(": ")[0]
-            if path not in self._counts:
-                warnings.warn(f"replaced by another video: {line}", stacklevel=2)
-            self._counts[path] += 1
-        for line in batch.get("redrawn", ()) if isinstance(batch, dict) else ():
-            path = line.partition(": ")[0]
-            if path not in self._redrawn:
-                warnings.warn(f"drawn again from the frames that are there: {line}", stacklevel=2)
-            self._redrawn[path] += 1
-        self._replaced += len(failures)
-        self._clips += len(failures) + (
-            len(batch["video_index"]) if isinstance(batch, dict) and "video_index" in batch else 0
-        )
-        if self._replaced >= 5 and self._replaced > self._max_unusable * self._clips and not self._warned:
-            self._warned = True
-            rank_zero_warn(_too_many(f"{self._replaced} of {self._clips} clips so far", self._source))
-
-    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        total = torch.tensor(float(self._counts.total()), device=pl_module.device)
-        pl_module.log("data/skipped_videos", total, sync_dist=True, reduce_fx="sum")
-        redrawn = torch.tensor(float(self._redrawn.total()), device=pl_module.device)
-        pl_module.log("data/redrawn_clips", redrawn, sync_dist=True, reduce_fx="sum")
-
-
-def _too_many(amount: str, source: str) -> str:
-    if is_sharded(source):
-        remedy = (
-            "Run `vidcorr check-data` on the videos that were packed, pack the clean.txt that it writes with "
-            "`vidcorr shard`, and train on those shards."
-        )
-    else:
-        remedy = f"Run `vidcorr check-data {source}`, look at its report, train on the clean.txt that it writes."
-    found = f"{amount} had to be replaced or left out, more than max_unusable allows"
-    return f"TOO MANY UNUSABLE VIDEOS: {found}. {remedy}"
 
 
 def _distant(frames: int, num_frames: int, generator: torch.Generator) -> Tensor:

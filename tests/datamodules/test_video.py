@@ -18,7 +18,6 @@ from datamodules.loading.colour_augmentation import ColourAugmentation
 from datamodules.loading.sampling import seeded_generator
 from datamodules.reading.errors import DataError
 from datamodules.reading.guards import LIMIT_VARIABLE
-from datamodules.video import _too_many
 from tests.helpers.epochs import batches, same
 from tests.helpers.numbered_videos import read_number, write_folder, write_video
 
@@ -367,10 +366,3 @@ def test_pictures_above_the_limit_are_one_more_unusable_video(tmp_path, monkeypa
     data.setup("fit")
     [batch] = data.train_dataloader()
     assert sorted(batch["video_index"].tolist()) == [0, 1]
-
-
-def test_unusable_shards_are_not_sent_to_check_data(tmp_path):
-    (tmp_path / "index.json").write_text("{}")
-    (tmp_path / "chunk-0-0.bin").write_bytes(b"")
-    assert "on the videos that were packed" in _too_many("3 of 5 clips", str(tmp_path))
-    assert f"check-data {tmp_path / 'other'}`" in _too_many("3 of 5 clips", str(tmp_path / "other"))
