@@ -55,7 +55,8 @@ def commands_of(path):
         prose = re.sub(r"^```.*?^```", "", text, flags=re.MULTILINE | re.DOTALL)
         found += [re.sub(r"\s+", " ", code) for code in re.findall(r"`([^`]+)`", prose)]
     for line in found:
-        if (match := COMMAND.match(line.strip())) and "--" in match[1]:
+        line = line.strip().replace("--ckpt_path …", "--ckpt_path last.ckpt")
+        if (match := COMMAND.match(line)) and "--" in match[1]:
             yield [PLACEHOLDERS.get(word, word) for word in shlex.split(match[1], comments=True)]
 
 

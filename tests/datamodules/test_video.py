@@ -229,7 +229,7 @@ def test_what_can_be_known_before_training(videos, tmp_path):
         ({"interval": [2, 5], "interval_weights": [1.0]}, "do not fit the intervals"),
         ({"area": (0.5, 0.2)}, "ascending fractions"),
         ({"holdout": 1.0}, "holdout must be"),
-        ({"max_unusable": 5.0}, "max_unusable must be a share"),
+        ({"max_unusable": 5.0}, "max_unusable must be a fraction"),
     ]:
         with pytest.raises(ValueError, match=message):
             make(videos, **arguments)
