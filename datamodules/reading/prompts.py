@@ -1,4 +1,4 @@
-"""What a user points at in the first frame of a video: masks, a box, or points; from files or from arrays."""
+"""Prompts for the first frame of a video: masks, a box, or points; from files or from arrays."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class MaskPrompt:
 
     @classmethod
     def of(cls, mask: Any) -> MaskPrompt:
-        """From a picture's path, or from an array or tensor of integer ids (H, W).
+        """Make it from a picture's path, or from an array or tensor of integer ids (H, W).
 
         An indexed PNG holds ids and a palette; 255 beside other ids is void, as in DAVIS, and becomes background. In
         a grey or RGB picture, or an indexed one whose black is another id than 0 (as quantising leaves it), black (or
@@ -65,7 +65,7 @@ class MaskPrompt:
 
     @cached_property
     def objects(self) -> tuple[int, ...]:
-        """The ids, ascending."""
+        """Object ids, ascending."""
         return tuple(int(i) for i in np.unique(self.ids) if i)
 
     def check(self, size: tuple[int, int]) -> None:
@@ -78,7 +78,7 @@ class MaskPrompt:
             )
 
     def about(self) -> dict[str, Any]:
-        """For the record."""
+        """Return a description for the record."""
         return {"kind": "mask", "source": self.source, "objects": list(self.objects)}
 
     def _checked(self) -> MaskPrompt:
@@ -99,7 +99,7 @@ class BoxPrompt:
 
     @classmethod
     def of(cls, box: Any) -> BoxPrompt:
-        """From four numbers, from text such as `10,20,64,48`, or from a file.
+        """Make it from four numbers, from text such as `10,20,64,48`, or from a file.
 
         A file is text or CSV, with or without a header, or JSON: four numbers, or an object with x, y, width, height.
 
@@ -132,7 +132,7 @@ class BoxPrompt:
             )
 
     def about(self) -> dict[str, Any]:
-        """For the record."""
+        """Return a description for the record."""
         return {"kind": "box", "source": self.source, "box": [self.x, self.y, self.width, self.height]}
 
 
@@ -154,7 +154,7 @@ class PointPrompt:
 
     @classmethod
     def of(cls, points: Any) -> PointPrompt:
-        """From the path of a CSV of `name,x,y` or of JSON, from a dictionary of x, y by name, or from (K, 2).
+        """Make it from the path of a CSV of `name,x,y` or of JSON, from a dictionary of x, y by name, or from (K, 2).
 
         JSON is `{"name": [x, y], …}` or `[[x, y], …]`; points without a name are numbered from 1. `grid:16` is a
         grid of 16 × 16 points over the frame, see `placed`.
@@ -210,7 +210,7 @@ class PointPrompt:
             )
 
     def about(self) -> dict[str, Any]:
-        """For the record."""
+        """Return a description for the record."""
         return {
             "kind": "points",
             "source": self.source,
@@ -222,7 +222,7 @@ Prompt = MaskPrompt | BoxPrompt | PointPrompt
 
 
 def one_prompt(mask: Any = None, box: Any = None, points: Any = None) -> Prompt:
-    """The one prompt that is given, in any form that its class takes.
+    """Return the one prompt that is given, in any form that its class takes.
 
     Raises:
         DataError: if none or several are given, or it is not as it should be.
@@ -237,7 +237,7 @@ def one_prompt(mask: Any = None, box: Any = None, points: Any = None) -> Prompt:
 
 
 def _read_mask(path: Path) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-    """Ids (H, W) and palette (256, 3) of a picture."""
+    """Read the ids (H, W) and the palette (256, 3) of a picture."""
     with opened_picture(path, "mask") as image:
         image.load()
     if image.mode == "P":
