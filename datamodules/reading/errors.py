@@ -1,4 +1,4 @@
-"""What is wrong with a user's data, said in one line."""
+"""Errors of a user's data, told in one line."""
 
 
 class DataError(ValueError):

@@ -11,11 +11,13 @@ from .build import (
 from .crw import crw_resnet18, crw_training_resnet18
 from .describe import describe_network
 from .extractor import FeatureExtractor, Normalise, RawColour
+from .head import HeadExtractor, build_head
 from .liir_encoder import LiirEncoder, LiirExtractor, PositionMap
 from .networks import build_network, pooled_width, share
 
 __all__ = [
     "FeatureExtractor",
+    "HeadExtractor",
     "LiirEncoder",
     "LiirExtractor",
     "Normalise",
@@ -23,6 +25,7 @@ __all__ = [
     "RawColour",
     "build_encoder",
     "build_feature_extractor",
+    "build_head",
     "build_network",
     "crw_resnet18",
     "crw_training_resnet18",

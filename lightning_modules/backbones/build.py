@@ -67,7 +67,7 @@ def build_encoder(
     """Turn a module, a checkpoint or a name into something that gives feature extractors.
 
     Args:
-        spec: see `build_feature_extractor`.
+        spec: one that `build_feature_extractor` takes.
         pretrained: the library's own weights, for names of timm and torchvision.
         recipe: make the encoder by this instead, without trained weights; see `remembered`.
 
@@ -202,7 +202,7 @@ def trainable_network(spec: str) -> nn.Module:
     """Build the network that a method trains: fresh, or with the weights of a checkpoint.
 
     Args:
-        spec: see `build_network`; or a checkpoint of ours, for example of `vidcorr convert`.
+        spec: a name that `build_network` takes; or a checkpoint of ours, for example of `vidcorr convert`.
 
     Returns:
         The network; its `architecture` is what `build_network` makes it from.
@@ -215,6 +215,6 @@ def trainable_network(spec: str) -> nn.Module:
     module: Any = module_from_checkpoint(spec)
     network = path_to_network(module)[-1]
     if isinstance(network, FeatureExtractor | LiirEncoder):
-        raise ValueError(f"{spec}: {type(module).__name__} has no whole network that could be trained on")
+        raise ValueError(f"{spec}: {type(module).__name__} has no full network to train")
     network.weights_from = Path(spec).name  # type: ignore[assignment]
     return network.requires_grad_(True).train()

@@ -36,7 +36,7 @@ class SavedModule(pl.LightningModule):
             overrides: arguments that win over the saved ones.
 
         Raises:
-            ValueError: see `module_from_checkpoint`; or if the file holds a module of another class.
+            ValueError: if the file cannot be loaded, see `module_from_checkpoint`, or holds another class.
         """
         module = module_from_checkpoint(checkpoint_path, **overrides)
         if not isinstance(module, cls):

@@ -1,4 +1,4 @@
-"""DINO's checkpoints, whole (teacher and student) or the backbone alone: a ViT in timm's names, or a ResNet."""
+"""DINO's checkpoints, complete (teacher and student) or the backbone alone: a ViT in timm's names, or a ResNet."""
 
 from ..mapping import DAVIS, Converted, Family, frozen, resnet_name
 from ..reading import State
