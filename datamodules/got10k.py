@@ -45,7 +45,7 @@ class Got10kDataModule(pl.LightningDataModule):
     A batch is a dictionary:
 
     - ``exemplar``: (B, 3, 120, 120) uint8 as the loader gives it; float RGB in [0, 1] on the device;
-    - ``search``: (B, 3, 239, 239), likewise;
+    - ``search``: (B, 3, 239, 239), of the same types;
     - ``video_index``: (B,) long, number of the sequence in the list;
     - ``failures``: one line for each sequence that was replaced by another, since it could not be read or has no two
       usable frames near each other.

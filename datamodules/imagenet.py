@@ -87,7 +87,7 @@ class ImagesOfFolders(LabelledImages):
         return len(self.folder)
 
     def read(self, index: int, generator: torch.Generator) -> tuple[np.ndarray, int]:
-        """See `LabelledImages`."""
+        """Return one sample, as `LabelledImages` describes it."""
         picture, label = self.folder[index]
         return picture, label
 
@@ -109,7 +109,7 @@ class FramesOfVideos(LabelledImages):
         return len(self.entries)
 
     def read(self, index: int, generator: torch.Generator) -> tuple[np.ndarray, int]:
-        """See `LabelledImages`."""
+        """Return one sample, as `LabelledImages` describes it."""
         with open_video(self.entries[index].path) as video:
             _, frames, _ = draw_frames(video, _any_frame if self.crop else _middle_frame, generator)
             return frames[0], self.labels[index]

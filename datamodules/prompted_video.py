@@ -62,7 +62,7 @@ class FrameStream:
         return path.stem if path.suffix.lower() in VIDEO_SUFFIXES else path.name
 
     def stem(self, t: int) -> str:
-        """What a file for frame t is called: as the frame's picture, or by its number."""
+        """Return the name of a file for frame t: that of the frame's picture, or its number."""
         return self._stems[t] if self._stems is not None else f"{t:05d}"
 
     def __iter__(self) -> Iterator[Tensor]:
@@ -94,7 +94,7 @@ class FrameStream:
 
 
 class PromptedVideo:
-    """What the DataModule hands on: a video, and the one prompt for its first frame."""
+    """A video and the prompt for its first frame, as the DataModule hands them on."""
 
     def __init__(self, frames: FrameStream, prompt: Prompt) -> None:
         prompt.check(frames.size)

@@ -1,4 +1,4 @@
-"""What every method shares: extractors for the benchmarks, training and validation steps, checkpoints, the run plan."""
+"""Base of every method: extractors for the benchmarks, training and validation steps, checkpoints, the run plan."""
 
 from abc import abstractmethod
 from typing import Any, ClassVar, cast

@@ -16,11 +16,11 @@ class FrozenEncoder(ExtractorModule):
         spec: a checkpoint, `timm:NAME`, `torchvision:NAME`, `package.module:callable`, or `raw_colour`
             (see `build_feature_extractor`).
         stage: the stage where a benchmark asks for none.
-        stride: likewise, pixels per cell.
+        stride: the stride, pixels per cell, where a benchmark asks for none.
         pretrained: the library's own weights, for names of timm and torchvision.
         encoder: how to make the encoder without its checkpoint; the module writes it into checkpoints of its own.
         mean: of RGB in [0, 1], where a network by name was trained with another than its library says.
-        std: likewise.
+        std: of RGB in [0, 1], for the same case.
 
     Raises:
         ValueError: if the spec is of no such form, or of one that normalises in its own way and a mean is given.

@@ -61,7 +61,7 @@ class VFSSimSiam(CorrespondenceModule):
         return rearrange(p, "(b t) d -> b t d", b=batch), rearrange(z, "(b t) d -> b t d", b=batch)
 
     def step(self, batch: Batch) -> dict[str, Tensor]:
-        """See `CorrespondenceModule`; each view passes by itself, so it is normalised by itself, as in SimSiam."""
+        """Return the loss of a batch; each view passes on its own and is normalised on its own, as in SimSiam."""
         view1, view2 = split_views(batch["clip"])
         (p1, z1), (p2, z2) = self(view1), self(view2)
         return {"loss": simsiam_loss(p1, z1, p2, z2), "embeddings": z1.detach().flatten(0, 1)}

@@ -41,8 +41,8 @@ def misfit(value: Any, shape: Any, place: str = "") -> str | None:
     """Return where a value differs from a shape, in words; None where it fits."""
     at = place or "its content"
     if isinstance(shape, type):
-        kinds = (int, float) if shape is float else shape
-        fits = isinstance(value, kinds) and (shape is bool or not isinstance(value, bool))
+        accepted = (int, float) if shape is float else shape
+        fits = isinstance(value, accepted) and (shape is bool or not isinstance(value, bool))
         return None if fits else f"{at} is no {shape.__name__}"
     if isinstance(shape, list | tuple):
         if not isinstance(value, list) or (isinstance(shape, tuple) and len(value) != len(shape)):

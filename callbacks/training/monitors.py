@@ -1,4 +1,4 @@
-"""Whether a representation collapses, and how the negatives are, from what a training step publishes."""
+"""Monitors of the embeddings and negatives that a training step publishes."""
 
 from collections.abc import Mapping
 from typing import Any

@@ -1,4 +1,4 @@
-"""What training sees and what it has learned to match, as pictures while it runs."""
+"""Pictures during training: clips, gaps between frames, matches and features."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -45,7 +45,7 @@ class TrainingPictures(pl.Callback):
         protocol: of the matches, a name of DAVIS's protocols or a protocol.
         changes: fields of the protocol to change.
         stage: see `feature_extractor`; of several the last is drawn.
-        stride: likewise.
+        stride: pixels per feature cell; see `feature_extractor`.
         clips: of the first batch, at most.
 
     Raises:

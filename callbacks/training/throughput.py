@@ -1,4 +1,4 @@
-"""How fast a training gets on, and how much of its time it waits for data."""
+"""Speed of a training, and the fraction of its time in which it waits for data."""
 
 import time
 from typing import Any

@@ -1,4 +1,4 @@
-"""What a benchmark reads of one video: its frames, decoded on demand, and its ground truth."""
+"""Records of one video of a benchmark: its frames, decoded on demand, and its ground truth."""
 
 from __future__ import annotations
 
@@ -152,7 +152,7 @@ class PartSequence(MaskSequence):
     pairs: tuple[tuple[int, int], ...] = ()
 
     def mask(self, t: int) -> Tensor:
-        """See `MaskSequence.mask`; 0 where a pair is not one of the first frame."""
+        """Return the mask of frame `t`, as `MaskSequence.mask`; 0 where a pair is not one of the first frame."""
         if not self.humans:
             return super().mask(t)
         instances = self._instances(t)
@@ -195,7 +195,7 @@ class BoxSequence(FrameSequence):
     boxes: NDArray[np.float64]
 
     def frame(self, t: int) -> Tensor:
-        """See `FrameSequence`; rows of pixels lie together in memory, as crops want them."""
+        """Return frame number `t`; rows of pixels lie together in memory, as crops want them."""
         return torch.from_numpy(read_picture(self.frames[t])).permute(2, 0, 1)
 
 

@@ -13,7 +13,7 @@ _GREY = (0.2989, 0.587, 0.114)  # torchvision's weights of red, green and blue
 
 @dataclass(frozen=True)
 class ColourDraws:
-    """What was drawn for each of N frames.
+    """Parameters drawn for each of N frames.
 
     Attributes:
         factors: (N, 4) brightness, contrast, saturation, hue.

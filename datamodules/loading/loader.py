@@ -121,7 +121,7 @@ class ResumableLoader(DataLoader[Batch]):
 
 
 def worker_died(reason: str) -> DataError:
-    """What to tell of a worker that ended before its time."""
+    """Return the error for a worker that ended before its time."""
     return DataError(
         f"a worker of the data loader died ({reason.partition('. ')[0]}), most often because the machine ran out of "
         "memory: lower data.num_workers or data.batch_size, and go on with --ckpt_path last"
@@ -173,7 +173,7 @@ def training_loader(
 def loader_arguments(
     batch_size: int, num_workers: int, collate: Callable[[list[Any]], Any] | None = None, timeout: float = 0
 ) -> dict[str, Any]:
-    """What every loader of ours is made with.
+    """Return the arguments that all our loaders are made with.
 
     Args:
         batch_size: samples per rank.

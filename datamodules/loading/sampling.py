@@ -1,4 +1,4 @@
-"""Which frames of a video make a clip, and the generators that every draw comes from."""
+"""Sampling of the frames of a clip, and the generators that every draw comes from."""
 
 import hashlib
 

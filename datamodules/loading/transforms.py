@@ -97,7 +97,7 @@ class CentreCrop:
         self.size = size
 
     def __call__(self, frames: Sequence[np.ndarray], generator: torch.Generator) -> Tensor:
-        """As `RandomResizedCrop.__call__`; draws nothing."""
+        """Crop and resize like `RandomResizedCrop`, without drawing anything."""
         height, width = frames[0].shape[:2]
         side = min(height, width)
         box = ((height - side) // 2, (width - side) // 2, side, side)
@@ -111,7 +111,7 @@ class WholeFrame:
         self.size = size
 
     def __call__(self, frames: Sequence[np.ndarray], generator: torch.Generator) -> Tensor:
-        """As `RandomResizedCrop.__call__`; draws nothing."""
+        """Crop and resize like `RandomResizedCrop`, without drawing anything."""
         height, width = frames[0].shape[:2]
         return _crops(frames, [(0, 0, height, width)] * len(frames), [False] * len(frames), (self.size, self.size))
 

@@ -1,4 +1,4 @@
-"""What is wrong with a user's data, said in one line."""
+"""Errors in a user's data, each said in one line."""
 
 
 class DataError(ValueError):

@@ -1,4 +1,4 @@
-"""Where the frames of a video file are, read from its packets without decoding them."""
+"""Table of the frames of a video file, read from its packets without decoding them."""
 
 from bisect import bisect_right
 from collections.abc import Sequence
@@ -14,7 +14,7 @@ _KEY, _DISCARD = 1, 2  # flags of an index entry
 
 
 def can_seek(container: Any, stream: Any) -> bool:
-    """Whether a time stamp leads to its frame in this kind of file."""
+    """Return True if a time stamp leads to its frame in this kind of file."""
     codec = stream.codec_context
     if codec.name not in _CODECS or not container.format.name.startswith(_CONTAINERS):
         return False
@@ -39,7 +39,7 @@ class FrameTable:
 
     @property
     def is_from_index(self) -> bool:
-        """Whether the times were not read from the packets, but computed."""
+        """True where the times were computed, not read from the packets."""
         return isinstance(self.times, range)
 
     def key(self, number: int) -> int:
@@ -89,7 +89,7 @@ class FrameTable:
 
 
 def starts_afresh(packet: Any) -> bool:
-    """Whether nothing that is shown after this packet's frame refers to what was before it.
+    """Return True if nothing that is shown after this packet's frame refers to what was before it.
 
     That is true of a key frame, except in H.264, where a key frame may be a mere recovery point.
     """
@@ -98,7 +98,7 @@ def starts_afresh(packet: Any) -> bool:
 
 
 def _is_idr(packet: bytes, length_size: int) -> bool:
-    """Whether an H.264 packet cuts all references to what was before it; a mere recovery point need not."""
+    """Return True if an H.264 packet cuts all references to what was before it; a recovery point need not."""
     place = 0
     while place + length_size < len(packet):
         kind = packet[place + length_size] & 31

@@ -1,4 +1,4 @@
-"""What a user points at in the first frame of a video: masks, a box, or points; from files or from arrays."""
+"""Prompts for the first frame of a video: masks, a box, or points; from files or from arrays."""
 
 from __future__ import annotations
 

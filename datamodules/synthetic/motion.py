@@ -30,7 +30,7 @@ class Wave:
 
 @dataclass(frozen=True)
 class Motion:
-    """Where a sprite is: it drifts, bounces off the walls of a box, sways, turns, grows and shrinks.
+    """Path of a sprite that drifts, bounces off the walls of a box, sways, turns, grows and shrinks.
 
     Args:
         start: (x, y) at frame 0 before swaying, pixels.

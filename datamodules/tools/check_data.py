@@ -33,7 +33,7 @@ _ENDS = 2**16  # bytes of a file's head and of its tail that its digest covers
 
 @dataclass(frozen=True)
 class VideoReport:
-    """What was found of one video.
+    """Findings about one video.
 
     Attributes:
         path: absolute.
@@ -249,7 +249,7 @@ def _write_report(
 
 
 def _problems(reports: Sequence[VideoReport], min_frames: int) -> Iterator[Problem | None]:
-    """What speaks against each video, in order; of duplicates the first is kept."""
+    """Return the objection to each video, in order; of duplicates the first is kept."""
     seen: dict[str, str] = {}
     for report in reports:
         name = Path(report.path).name

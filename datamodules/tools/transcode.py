@@ -35,7 +35,7 @@ _RGB = 0  # AVCOL_SPC_RGB, which no encoder takes for yuv420p
 
 @dataclass(frozen=True)
 class Format:
-    """What comes out.
+    """Form of the videos that are written.
 
     Attributes:
         short_side: pixels; smaller videos keep their size.
@@ -66,7 +66,7 @@ class Job(NamedTuple):
 
 
 class Made(NamedTuple):
-    """What a job came to.
+    """Outcome of a job.
 
     Attributes:
         is_new: False where it had been done before.

@@ -22,7 +22,7 @@ Stage = str | list[str] | None
 
 @runtime_checkable
 class HasFeatureExtractor(Protocol):
-    """What a LightningModule offers to benchmarks."""
+    """Interface of a LightningModule for benchmarks."""
 
     def feature_extractor(self, stage: Stage = None, stride: int | None = None, **options: Any) -> nn.Module: ...
 
@@ -33,7 +33,7 @@ class Encoder(nn.Module):
     Args:
         network: see `extractor_of`.
         mean: of RGB in [0, 1].
-        std: likewise.
+        std: standard deviation of RGB in [0, 1].
     """
 
     def __init__(self, network: nn.Module, mean: Sequence[float], std: Sequence[float]) -> None:
@@ -143,7 +143,7 @@ def extractor_of(
         stage: see `FeatureExtractor`.
         stride: pixels per cell.
         mean: of RGB in [0, 1], for all but the last.
-        std: likewise.
+        std: standard deviation of RGB in [0, 1].
         options: further options of the network's extractor, such as `dilated` of `ResNetExtractor`.
 
     Returns:
@@ -214,7 +214,7 @@ class ForeignExtractor(FeatureExtractor):
         self.multiple = found if normalise is not None else 1  # some of timm's drop a last cell that is not whole
 
     def maps(self, images: Tensor) -> list[Tensor]:
-        """See `FeatureExtractor`."""
+        """Return the feature map of images, as `FeatureExtractor` describes it."""
         return [self._map(images)] * len(self.stages)
 
     def _map(self, images: Tensor) -> Tensor:

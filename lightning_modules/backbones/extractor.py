@@ -1,4 +1,4 @@
-"""What every benchmark sees of a network: images in, feature maps out."""
+"""Feature extractors, the view of a network that benchmarks use: images in, feature maps out."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
@@ -32,7 +32,7 @@ class Normalise(nn.Module):
 
     Args:
         mean: of the channels of RGB in [0, 1].
-        std: likewise.
+        std: of the channels of RGB in [0, 1].
     """
 
     mean: Tensor
@@ -78,7 +78,7 @@ class FeatureExtractor(nn.Module, ABC):
         """One map per stage, in the order asked for."""
 
     def forward(self, images: Tensor) -> Tensor | list[Tensor]:
-        """See the class."""
+        """Return the feature map of images, as the class describes it."""
         if images.ndim != 4 or images.shape[1] != 3 or not images.is_floating_point():
             raise ValueError(
                 "feature extractor: expected float RGB (N, 3, H, W) in [0, 1], "
@@ -108,6 +108,6 @@ class RawColour(FeatureExtractor):
         self.normalise = Normalise()
 
     def maps(self, images: Tensor) -> list[Tensor]:
-        """See `FeatureExtractor`; cells at the right and lower border may be cut."""
+        """Return the feature map of images; cells at the right and lower border may be cut."""
         cells = nn.functional.avg_pool2d(self.normalise(images), self.cell, ceil_mode=True, count_include_pad=False)
         return [cells] * len(self.stages)

@@ -70,7 +70,7 @@ class LiirEncoder(nn.Module):
 
     Args:
         position: see `PositionMap`.
-        position_size: likewise; 128 is that of frames of 256 px.
+        position_size: see `PositionMap`; 128 is that of frames of 256 px.
         affinity_dim: channels of the features that are compared.
         stages: 4; 3 leaves out the last.
 
@@ -164,7 +164,7 @@ class LiirExtractor(FeatureExtractor):
         self.eval()
 
     def maps(self, images: Tensor) -> list[Tensor]:
-        """See `FeatureExtractor`."""
+        """Return the feature map of images, as `FeatureExtractor` describes it."""
         found: dict[str, Tensor] = {}
         x = self.encoder.stem(normalised_lab(images))
         for stage, layer in LAYER_OF_STAGE.items():

@@ -126,5 +126,5 @@ def pooled_width(network: nn.Module, size: int = 64) -> int:
 
 
 def describe(output: object) -> str:
-    """What a network gave, for a message: a shape, or a type."""
+    """Describe the output of a network for a message: a shape, or a type."""
     return str(tuple(output.shape)) if isinstance(output, Tensor) else type(output).__name__

@@ -20,7 +20,7 @@ SIAMFC_DILATION = {"res4": 2, "res5": 4}
 
 
 def is_resnet(network: nn.Module) -> bool:
-    """Whether a network has a ResNet's parts under the names that torchvision and timm both use."""
+    """Return True if a network has a ResNet's parts under the names that torchvision and timm both use."""
     return all(hasattr(network, part) for part in ("conv1", "bn1", "maxpool", *LAYER_OF_STAGE.values()))
 
 
@@ -91,7 +91,7 @@ class ResNetExtractor(FeatureExtractor):
         return strides
 
     def maps(self, images: Tensor) -> list[Tensor]:
-        """See `FeatureExtractor`."""
+        """Return the feature map of images, as `FeatureExtractor` describes it."""
         wanted = {self._record_as[name] for name in self.stages}
         found: dict[str, Tensor] = {}
         x = self.stem(self.normalise(images))

@@ -8,7 +8,7 @@ from .extractor import FeatureExtractor
 
 
 def is_vit(network: nn.Module) -> bool:
-    """Whether a network is a transformer of timm over a grid of patches."""
+    """Return True if a network is a transformer of timm over a grid of patches."""
     grid = hasattr(getattr(network, "patch_embed", None), "feat_ratio")
     return grid and hasattr(network, "forward_intermediates") and hasattr(network, "blocks")
 
@@ -57,7 +57,7 @@ class ViTExtractor(FeatureExtractor):
         self.eval()
 
     def maps(self, images: Tensor) -> list[Tensor]:
-        """See `FeatureExtractor`."""
+        """Return the feature map of images, as `FeatureExtractor` describes it."""
         wanted = sorted(set(self._blocks))
         below, right = (-side % self.multiple for side in images.shape[2:])
         # timm pads too, but takes a hybrid's grid for smaller than it then is

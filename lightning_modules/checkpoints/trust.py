@@ -206,7 +206,7 @@ def _require_allowed(name: str, what: str, source: str) -> None:
 
 
 def is_plain(value: object) -> bool:
-    """Whether a value is made of None, bool, int, float, str, list, tuple and dict only, and of moderate size."""
+    """Return True if a value holds only None, bool, int, float, str, list, tuple and dict, and is of moderate size."""
     waiting: list[Any] = [value]
     for _ in range(MAX_VALUES):
         if not waiting:
@@ -222,7 +222,7 @@ def is_plain(value: object) -> bool:
 
 
 def accepts(hint: Any, value: object) -> bool:
-    """Whether an annotation admits a value of plain types.
+    """Return True if an annotation admits a value of plain types.
 
     Lists pass as tuples, and integers as floats, as YAML and JSON write them.
 

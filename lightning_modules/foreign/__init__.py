@@ -14,7 +14,7 @@ FAMILIES = {family.name: family for family in (VFS, CRW, LIIR, MAST, MOCO, DINO,
 
 
 def family_of(file: ForeignFile, kind: str = "auto", architecture: str | None = None) -> Family:
-    """Which family a file belongs to.
+    """Return the family that a file belongs to.
 
     Args:
         file: of `read_foreign`.

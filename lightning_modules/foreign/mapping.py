@@ -24,7 +24,7 @@ class Converted:
     unused: dict[str, str] = field(default_factory=dict)
     """Foreign key → why it is not needed."""
     note: str = ""
-    """What the user should know of it."""
+    """Remarks for the user."""
     measured_by: str = DAVIS
     """The words after `validate --ckpt_path FILE` that come nearest to the source's own evaluation."""
 
@@ -87,7 +87,7 @@ def frozen(spec: str, state: State, taken: Rules, left: Rules, note: str = "", m
         taken: rules to the network's own names.
         left: see `rename`.
         note: see `Converted`.
-        measured_by: likewise.
+        measured_by: see `Converted`.
 
     Returns:
         Weights of a `FrozenEncoder`.

@@ -37,7 +37,7 @@ def rgb_to_lab(rgb: Tensor) -> Tensor:
 
 
 def normalised_lab(rgb: Tensor) -> Tensor:
-    """What Liir's encoder and loss see: (L − 50) / 50, a / 127, b / 127, each within about ±1.
+    """Scale Lab for Liir's encoder and loss: (L − 50) / 50, a / 127, b / 127, each within about ±1.
 
     Args:
         rgb: see `rgb_to_lab`.

@@ -16,7 +16,7 @@ _FIXED_VARIANCE = 1 / (8 * math.log(2))  # full width at half maximum of 1 cell
 
 @dataclasses.dataclass(frozen=True)
 class CompactnessPrior:
-    """How an affinity should look like in training; the fields are the arguments of `compact_affinity`."""
+    """Compactness prior of an affinity in training; the fields are the arguments of `compact_affinity`."""
 
     components: int = 2
     threshold: float = 0.5

@@ -64,7 +64,7 @@ def _by_spectra(exemplar: Tensor, search: Tensor) -> Tensor:
 
 
 def response_labels(size: tuple[int, int], radius: float, ignored: float = 0.0) -> Tensor:
-    """Where a response should be high: 1 within `radius` of the centre by |dx| + |dy|, else 0.
+    """Return the target response: 1 within `radius` of the centre by |dx| + |dy|, else 0.
 
     Args:
         size: (h, w) of the response.

@@ -18,7 +18,7 @@ from ..foreign.reading import State
 
 @dataclass(frozen=True)
 class Report:
-    """What became of a foreign checkpoint."""
+    """Report on a converted foreign checkpoint."""
 
     file: ForeignFile
     family: str

@@ -24,7 +24,7 @@ class Backbone:
     """A network at the bottom of a module: its weights under its own names, and how images are normalised for it."""
 
     architecture: str
-    """What `build_network` makes it from."""
+    """Argument of `build_network` that makes it."""
     arguments: dict[str, Any]
     """Of Liir's encoder, which its architecture alone does not make."""
     state: dict[str, Tensor]
@@ -97,7 +97,7 @@ def command(words: Sequence[str]) -> None:
 
 
 def _normalisation(module: Any) -> dict[str, tuple[float, ...]]:
-    """What a method or a view does to RGB; a plain encoder keeps the same as tuples."""
+    """Return the normalisation of RGB by a method or a view; a plain encoder keeps the same as tuples."""
     holder = getattr(module, "normalise", module)
     values = {name: getattr(holder, name, None) for name in ("mean", "std")}
     return {
@@ -146,7 +146,7 @@ def _check_fit(backbone: Backbone, network: nn.Module) -> None:
 
 
 def _classifier(name: str) -> str:
-    """Where torchvision's network has its classifier, which the file does not hold."""
+    """Return the place of the classifier of torchvision's network, which the file does not hold."""
     from torchvision import models
 
     with torch.device("meta"):

@@ -65,7 +65,7 @@ class _DotLogSumExp(Function):
             return of_query, None, None
         rows = query.reshape(-1, query.shape[-1])
         upstream = grad.reshape(-1, 1) * rows
-        result = result.clamp_min(torch.finfo(rows.dtype).min)  # −∞ − −∞ is no number
+        result = result.clamp_min(torch.finfo(rows.dtype).min)  # −∞ − −∞ is NaN
         of_keys = torch.zeros_like(keys)
         for block in _slices(len(rows), ROWS):
             for logits, place, _ in _products(rows, block, keys, excluded, query.shape[1]):

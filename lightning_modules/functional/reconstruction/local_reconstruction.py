@@ -18,7 +18,7 @@ WORKSPACE = {"cpu": 1 << 20, "cuda": 1 << 26}
 
 
 class LocalReconstruction(NamedTuple):
-    """What `reconstruct_locally` gives.
+    """Result of `reconstruct_locally`.
 
     Attributes:
         values: `(B, V, h, w)` (Liir, Eq. 2).
