@@ -6,6 +6,7 @@ from .benchmarks.jhmdb import JhmdbBenchmark
 from .benchmarks.otb import OtbBenchmark
 from .benchmarks.tap_vid import TapVidBenchmark
 from .benchmarks.vip import VipBenchmark
+from .benchmarks.vos import VosBenchmark
 from .benchmarks.youtube_vos import YoutubeVosBenchmark
 from .prediction import VideoPrediction, predict_video, propagate_masks, propagate_points, track_box
 from .report import write_report
@@ -51,6 +52,7 @@ __all__ = [
     "TrainingStopped",
     "VideoPrediction",
     "VipBenchmark",
+    "VosBenchmark",
     "YoutubeVosBenchmark",
     "claim_version",
     "compare",

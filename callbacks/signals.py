@@ -26,11 +26,13 @@ class _Requests:
     """The first signal that arrived, and whether work is under way that is finished first."""
 
     def __init__(self) -> None:
+        self.reset()
+
+    def reset(self) -> None:
+        """Belong to this process, with nothing received."""
         self.received: int | None = None
         self.owner = os.getpid()
-        self.depth = 0
-        self.deferring = 0
-        self.interrupts = 0
+        self.depth = self.deferring = self.interrupts = 0
         self.forward: Callable[[int], None] | None = None
 
     def handle(self, number: int, frame: Any) -> None:
@@ -86,8 +88,8 @@ def handled() -> Iterator[None]:
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    if not _requests.depth:
-        _requests.received, _requests.interrupts, _requests.owner = None, 0, os.getpid()
+    if not _requests.depth or _requests.owner != os.getpid():  # else nested; a forked rank begins anew
+        _requests.reset()
     previous = {number: signal.signal(number, _requests.handle) for number in WATCHED}
     _requests.depth += 1
     try:

@@ -1,4 +1,4 @@
-"""Base of every method: extractors for the benchmarks, training and validation steps, checkpoints, the run plan."""
+"""Base of the methods: extractors for the benchmarks, training and validation steps, checkpoints, the run plan."""
 
 from abc import abstractmethod
 from typing import Any, ClassVar, cast
@@ -8,13 +8,13 @@ from pytorch_lightning.utilities import rank_zero_info
 from pytorch_lightning.utilities.types import OptimizerLRScheduler
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
-from torchmetrics import MeanMetric
 
 from .backbones import Normalise, extractor_of
 from .backbones.build import Stage
 from .checkpoints import SavedModule
 from .plan import run_plan
 from .ranks import ranks_and_rank
+from .sample_mean import SampleMean
 from .schedules import SampleLR, scaled_lr, sgd_with_cosine
 
 Batch = dict[str, Any]
@@ -72,7 +72,7 @@ class CorrespondenceModule(ExtractorModule):
     def __init__(self) -> None:
         super().__init__()
         self.normalise = Normalise()
-        self.validation_loss = MeanMetric()
+        self.validation_loss = SampleMean()
         self._place = (0, 0)  # epoch and batch, which draws are a function of
 
     @abstractmethod
@@ -106,7 +106,7 @@ class CorrespondenceModule(ExtractorModule):
         if not (size := self.batch_size(batch)):
             return None
         published = self.step(batch)
-        self.validation_loss.update(published["loss"], weight=size)
+        self.validation_loss.update(published["loss"], size)
         self.log("val/loss", self.validation_loss, prog_bar=True, batch_size=size)
         return published
 
@@ -216,7 +216,7 @@ class CorrespondenceModule(ExtractorModule):
             ValueError: if `clip` is uint8.
         """
         if isinstance(batch, dict) and isinstance(clip := batch.get("clip"), Tensor) and clip.dtype == torch.uint8:
-            raise ValueError("clip is of bytes: give float RGB in [0, 1], clip.float() / 255")
+            raise ValueError("clip is uint8: give float RGB in [0, 1], clip.float() / 255")
 
 
 def split_views(clip: Tensor) -> tuple[Tensor, Tensor]:

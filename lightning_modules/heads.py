@@ -4,18 +4,18 @@ from torch import nn
 
 
 def mlp(*widths: int, norm: bool = False, norm_last: bool = False) -> nn.Sequential:
-    """Linear layers with ReLU between them.
+    """Return linear layers with ReLU between them.
 
     VFS without negatives (as SimSiam): projector `mlp(C, D, D, D, norm=True, norm_last=True)` and predictor
     `mlp(D, hidden, D, norm=True)`. VFS with negatives (as MoCo v2): projector `mlp(C, C, 128)`.
 
     Args:
-        widths: of the input and of each layer's output.
-        norm: BatchNorm before each ReLU.
-        norm_last: BatchNorm after the last layer too.
+        widths: width of the input and of each layer's output.
+        norm: put BatchNorm before each ReLU.
+        norm_last: put BatchNorm after the last layer.
 
     Returns:
-        The layers, `(N, widths[0])` → `(N, widths[-1])`.
+        The layers, which map `(N, widths[0])` to `(N, widths[-1])`.
     """
     layers: list[nn.Module] = []
     last = len(widths) - 2

@@ -14,7 +14,7 @@ from .backbones.build import Stage
 from .backbones.liir_encoder import Position
 from .base import Batch
 from .functional.colour import drop_channel, normalised_lab
-from .functional.compactness import CompactnessPrior
+from .functional.compactness import compactness_prior
 from .functional.position import DISPLACEMENTS, displacement
 from .functional.reconstruction import Border, positive_mass, reconstruct_locally, reconstruction_loss
 from .key_queue import KeyQueue
@@ -94,21 +94,14 @@ class Liir(MomentumMethod):
         self.save_hyperparameters()
         if modulation not in (*DISPLACEMENTS, "none"):
             raise ValueError(f"modulation must be shift, shuffle or none, got {modulation!r}")
-        for name, least in {
-            "bank_frames": 0,
-            "points_per_frame": 1,
-            "warmup_epochs": 0,
-            "warmup_accumulation": 1,
-        }.items():
-            if self.hparams[name] < least:
+        for name in ("bank_frames", "warmup_epochs", "points_per_frame", "warmup_accumulation"):
+            if self.hparams[name] < (least := int(name in ("points_per_frame", "warmup_accumulation"))):
                 raise ValueError(f"{name} must be {least} or more, got {self.hparams[name]}")
         self.backbone: LiirEncoder = LiirEncoder(position, position_size, stages=stages)
         width = self.backbone.affinity.out_channels
         self.bank = KeyQueue(bank_frames * points_per_frame, width, seed) if bank_frames else None
         self.target_encoder = MomentumEncoder(self.backbone) if bank_frames else None
-        self.prior: CompactnessPrior | None = None
-        if mixture_components is not None:
-            self.prior = CompactnessPrior(mixture_components, mixture_threshold, mixture_width)
+        self.prior = compactness_prior(mixture_components, mixture_threshold, mixture_width)
 
     @property
     def warming_up(self) -> bool:

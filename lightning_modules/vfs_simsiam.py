@@ -6,7 +6,7 @@ from torch import Tensor
 
 from .backbones import pooled_width, trainable_network
 from .base import Batch, CorrespondenceModule, split_views
-from .functional.losses.simsiam import simsiam_loss
+from .functional.losses import simsiam_loss
 from .heads import mlp
 
 
@@ -14,23 +14,22 @@ class VFSSimSiam(CorrespondenceModule):
     """Video frame-level similarity learning without negatives: frames of a video are pulled together.
 
     A clip's frames are split in time into two views. A predictor maps each view's projections onto the other view's,
-    which receive no gradient. Nothing else keeps the representation from collapsing, so BatchNorm in the heads matters:
-    with several devices train with `trainer.sync_batchnorm=true`.
+    which receive no gradient. BatchNorm in the heads helps to keep the representation from collapsing, so on several
+    GPUs its statistics are taken over all of them.
 
     Paper: Xu and Wang, Rethinking Self-supervised Correspondence Learning (VFS), ICCV 2021, sections 3.2 and 4.1.
 
     Args:
-        backbone: a ResNet, `torchvision:NAME` or `timm:NAME`; or `package.module:callable`; or a checkpoint to begin
-            with.
+        backbone: a ResNet, `torchvision:NAME` or `timm:NAME`; `package.module:callable`; or a checkpoint to start from.
         projector_dim: width of the projector (512 for ResNet-18, 2048 for ResNet-50).
         predictor_dim: hidden width of the predictor (128 for ResNet-18, 512 for ResNet-50).
-        base_lr: learning rate for a global batch of 256 videos; it is scaled linearly.
-        momentum: of SGD.
-        weight_decay: of SGD.
-        compile: the backbone, by torch.compile, when training begins.
+        base_lr: learning rate for a global batch of 256 videos, scaled linearly.
+        momentum: momentum of SGD.
+        weight_decay: weight decay of SGD.
+        compile: compile the backbone with torch.compile when training starts.
 
     Raises:
-        ValueError: if the backbone's name is unknown.
+        ValueError: if the backbone is unknown.
     """
 
     synchronises_batch_norm = True
@@ -48,20 +47,20 @@ class VFSSimSiam(CorrespondenceModule):
         super().__init__()
         self.save_hyperparameters()
         self.backbone = trainable_network(backbone)
-        self.hparams["backbone"] = self.backbone.architecture  # a checkpoint to begin with is not needed again
+        self.hparams["backbone"] = self.backbone.architecture  # a checkpoint to start from is not needed again
         width = projector_dim
         self.projector = mlp(pooled_width(self.backbone), width, width, width, norm=True, norm_last=True)
         self.predictor = mlp(width, predictor_dim, width, norm=True)
 
     def forward(self, frames: Tensor) -> tuple[Tensor, Tensor]:
-        """Predictions and projections of one view: `(B, n/2, 3, H, W)` in [0, 1] → p and z, each `(B, n/2, D)`."""
+        """Return predictions and projections of a view: `(B, n/2, 3, H, W)` in [0, 1] → p and z, `(B, n/2, D)` each."""
         batch = len(frames)
         z = self.projector(self.backbone(self.normalise(rearrange(frames, "b t c h w -> (b t) c h w"))))
         p = self.predictor(z)
         return rearrange(p, "(b t) d -> b t d", b=batch), rearrange(z, "(b t) d -> b t d", b=batch)
 
     def step(self, batch: Batch) -> dict[str, Tensor]:
-        """Return the loss of a batch; each view passes on its own and is normalised on its own, as in SimSiam."""
+        """Compute the loss (Eq. 5); each view has BatchNorm statistics of its own, as in SimSiam."""
         view1, view2 = split_views(batch["clip"])
         (p1, z1), (p2, z2) = self(view1), self(view2)
         return {"loss": simsiam_loss(p1, z1, p2, z2), "embeddings": z1.detach().flatten(0, 1)}

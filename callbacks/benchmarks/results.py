@@ -38,6 +38,12 @@ class Results:
     rows: Sequence[Row]
     about: dict[str, Any] = field(default_factory=dict)
 
+    @property
+    def digests(self) -> list[str]:
+        """Digests of the protocols, one for each stage."""
+        found = self.about.get("protocol") or []
+        return [protocol["digest"] for protocol in ([found] if isinstance(found, dict) else found)]
+
     def write(self, folder: Path) -> None:
         """Write results.json and per_sequence.csv; each appears whole or not at all.
 

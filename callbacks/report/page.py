@@ -15,6 +15,7 @@ from datamodules.reading.writing import write_whole
 from .charts import draw_chart, draw_legend, draw_lines
 from .run import Line, Run, progress_charts, protocols_of, read_run, score_lines
 from .schema import Json
+from .uncertainty import uncertainty_table
 
 TITLES = {"davis": "DAVIS", "youtube_vos": "YouTube-VOS", "jhmdb": "JHMDB", "vip": "VIP", "otb": "OTB"}
 FILMS_AT_EACH_END = 3
@@ -49,6 +50,7 @@ def write_report(folder: str | Path, beside: Sequence[str | Path] = ()) -> Path:
     body = [
         _header(run, name),
         _section("Scores, per cent", _scores(lines)),
+        _section("Uncertainty, points of per cent", uncertainty_table(run, [Path(path) for path in beside])),
         _section("", _charts(run)),
         _section("Sequences played", _films(run)),
         _section("All sequences", _sequences(run)),

@@ -41,7 +41,7 @@ def misfit(value: Any, shape: Any, place: str = "") -> str | None:
     """Return where a value differs from a shape, in words; None where it fits."""
     at = place or "its content"
     if isinstance(shape, type):
-        accepted = (int, float) if shape is float else shape
+        accepted: Any = (int, float) if shape is float else shape
         fits = isinstance(value, accepted) and (shape is bool or not isinstance(value, bool))
         return None if fits else f"{at} is no {shape.__name__}"
     if isinstance(shape, list | tuple):

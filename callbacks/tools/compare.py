@@ -22,8 +22,9 @@ from lightning_modules.checkpoints import allow_named
 
 from ..benchmarks.base import BenchmarkCallback
 from ..benchmarks.davis import DavisBenchmark
-from ..benchmarks.results import require_writable, scores_table, wide_console
+from ..benchmarks.results import Results, require_writable, scores_table, wide_console
 from ..command_line.configs import find_config
+from ..metrics.uncertainty import rows_difference, score_intervals
 from ..report import write_report
 
 
@@ -99,12 +100,14 @@ def compare(
     for benchmark in benchmarks:
         _ = benchmark.sequences
     content: dict[str, dict[str, Any]] = {}
+    found: dict[str, dict[str, Results]] = {}
     folders = _folders([row.name for row in rows])
     for number, row in enumerate(rows, start=1):
         console.print(f"[{number}/{len(rows)}] {row.name}", markup=False, highlight=False)
         began = time.perf_counter()
         try:
             content[row.name] = _run(row, benchmarks, output / folders[row.name])
+            found[row.name] = {benchmark.name: benchmark.results for benchmark in benchmarks if benchmark.results}
         except Exception as error:  # whatever a library raises for one network, the other rows are still wanted
             content[row.name] = {"error": f"{type(error).__name__}: {error}"}
             console.print(f"{row.name} failed: {content[row.name]['error']}", style="red", markup=False)
@@ -114,10 +117,36 @@ def compare(
     if not scores:
         raise ValueError(f"compare: every backbone failed; {output / 'compare.json'} tells how")
     console.print(_table(scores))
+    for line in _tested(found, benchmarks):
+        console.print(line, markup=False, highlight=False)
     for name in scores:  # each page has a line for every row, now that all are known
         for benchmark in benchmarks:
             write_report(output / folders[name] / benchmark.name)
     return scores
+
+
+def _tested(found: Mapping[str, Mapping[str, Results]], benchmarks: Sequence[BenchmarkCallback]) -> Iterator[str]:
+    """Yield, for each benchmark's first score, every row's 95 % interval and its test against the best row."""
+    for benchmark in benchmarks:
+        names = [sequence.name for sequence in benchmark.sequences]
+        runs = {name: row[benchmark.name] for name, row in found.items() if row[benchmark.name].scores}
+        if len(runs) < 2:
+            continue
+        key = next(iter(next(iter(runs.values())).scores))
+        runs = {name: run for name, run in runs.items() if key in run.scores}
+        best = max(runs, key=lambda name: runs[name].scores[key])
+        for name, run in runs.items():
+            interval = score_intervals({key: run.scores[key]}, run.rows, names).get(key)
+            if interval is None:
+                continue
+            text = f"{benchmark.name}/{key} {name}: {100 * run.scores[key]:.1f}, 95 % interval "
+            text += f"[{100 * interval[0]:.1f}, {100 * interval[1]:.1f}]"
+            if name != best and run.digests != runs[best].digests:
+                text += f"; another protocol than {best}, not tested"
+            elif name != best and (difference := rows_difference(run.rows, runs[best].rows, key, names)):
+                span = f"[{100 * difference.low:+.1f}, {100 * difference.high:+.1f}]"
+                text += f"; {100 * difference.mean:+.1f} {span} against {best}, p {difference.p:.2g}"
+            yield text
 
 
 def benchmarks_of(config: Path, root: str | None = None, limit: int | None = None) -> list[BenchmarkCallback]:

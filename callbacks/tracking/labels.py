@@ -140,6 +140,8 @@ class LabelTracker:
                     given = [None] * len(features)
                 labels = [p.step(m, g) for p, m, g in zip(propagators, features, given, strict=True)]
             yield LabelledFrame(frame, annotation, labels)
+        for propagator in propagators:
+            propagator.check_finite()
 
     def _maps(self, frame: Tensor) -> list[Tensor]:
         """Return the features of a frame, `(C, h, w)` float32 for each map."""

@@ -249,7 +249,7 @@ def _paths(root: str | Path, folders: Iterable[str | Path]) -> set[Path]:
 
 
 def _content(path: Path) -> dict[str, Any]:
-    content: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+    content: dict[str, Any] = read_content(path, checksums=False)  # the one that is chosen is read in full
     return content
 
 

@@ -18,14 +18,14 @@ Batch = TypeVar("Batch")
 
 
 def whole_key(key: Key | int) -> Key:
-    """A key as our samplers give it; a plain number, as other samplers do, is one of epoch 0."""
+    """Return a key as our samplers give it; a plain number, from another sampler, becomes one of epoch 0."""
     return (0, key) if isinstance(key, int) else key
 
 
 class ClipSampler(DistributedSampler[Key]):
     """Yields (epoch, index) pairs: of each epoch a permutation that is a function of (seed, epoch).
 
-    The global batch k holds the same samples for any number of ranks that share the same global batch size. Samples
+    The global batch k holds the same samples for any number of ranks with the same global batch size. Samples
     that do not fill a global batch are left out. Lightning leaves a `DistributedSampler` in its place and calls its
     `set_epoch`.
 
@@ -107,29 +107,44 @@ class ResumableLoader(DataLoader[Batch]):
             began = time.perf_counter()
 
     def state_dict(self) -> dict[str, int]:
-        """Epoch and number of batches taken in it."""
+        """Return epoch, number of batches taken in it, and what the order of samples depends on."""
         epoch, taken = self._place
         if self.processed is not None:
             taken = min(taken, self.processed())
-        return {"epoch": epoch, "batches": taken}
+        return {"epoch": epoch, "batches": taken} | self._order()
 
     def load_state_dict(self, state: dict[str, int]) -> None:
-        """Sets where the next pass starts; it holds if that pass is in the same epoch."""
+        """Set where the next pass starts; it holds if that pass is in the same epoch.
+
+        Raises:
+            DataError: if the samples or their order are not those of the state, so that its place means nothing.
+        """
+        order = self._order().items()
+        if changed := [f"{name} {state[name]}, now {now}" for name, now in order if state.get(name, now) != now]:
+            raise DataError(
+                f"the checkpoint was written within an epoch of other data ({'; '.join(changed)}): give this run the "
+                "data that it began with, or a checkpoint from the end of an epoch"
+            )
         self._place = self._resume = (state["epoch"], state["batches"])
         if isinstance(self.sampler, ClipSampler):
             self.sampler.set_epoch(state["epoch"])
 
+    def _order(self) -> dict[str, int]:
+        if not isinstance(self.sampler, ClipSampler):
+            return {}
+        return {"samples": self.sampler.num_samples, "seed": self.sampler.seed}
+
 
 def worker_died(reason: str) -> DataError:
-    """Return the error for a worker that ended before its time."""
+    """Return the error for a worker that ended before its time, with torch's reason."""
     return DataError(
         f"a worker of the data loader died ({reason.partition('. ')[0]}), most often because the machine ran out of "
-        "memory: lower data.num_workers or data.batch_size, and go on with --ckpt_path last"
+        "memory: lower data.num_workers, and go on with --ckpt_path last"
     )
 
 
 def _with_advice(batches: Iterator[Batch]) -> Iterator[Batch]:
-    """Say what to do where torch says that a worker has died."""
+    """Raise `worker_died` in place of torch's own error."""
     try:
         yield from batches
     except RuntimeError as error:
@@ -139,14 +154,14 @@ def _with_advice(batches: Iterator[Batch]) -> Iterator[Batch]:
 
 
 def ranks_of(trainer: pl.Trainer | None) -> tuple[int, int]:
-    """Number of processes that train together, and which one this is; (1, 0) without a Trainer."""
+    """Return the number of processes that train together and the rank of this one; (1, 0) without a Trainer."""
     return (trainer.world_size, trainer.global_rank) if trainer is not None else (1, 0)
 
 
 def training_loader(
     dataset: Dataset[Any], seed: int, trainer: pl.Trainer | None, samples: str, remedy: str, arguments: dict[str, Any]
 ) -> ResumableLoader[Any]:
-    """A loader over this rank's share of a data set, whose state follows what the Trainer has trained on.
+    """Return a loader over this rank's part of a data set, whose state follows what the Trainer has trained on.
 
     Args:
         dataset: takes (epoch, index) keys and has a length.
@@ -173,7 +188,7 @@ def training_loader(
 def loader_arguments(
     batch_size: int, num_workers: int, collate: Callable[[list[Any]], Any] | None = None, timeout: float = 0
 ) -> dict[str, Any]:
-    """Return the arguments that all our loaders are made with.
+    """Return the arguments that every loader of ours is made with.
 
     Args:
         batch_size: samples per rank.
@@ -194,7 +209,7 @@ def loader_arguments(
 
 
 def start_worker(worker: int) -> None:
-    """Keeps OpenCV to the worker's own thread, and the worker out of the signals that end the run.
+    """Keep OpenCV to the worker's own thread, and the worker out of the signals that end the run.
 
     Ctrl-C, SLURM and torchrun signal a whole process group; a worker that died first would take the step along that is
     to be finished and saved. Workers end with the process that started them.

@@ -1,4 +1,4 @@
-"""Encoders by name, and the view of them that benchmarks use."""
+"""Networks by name, and the views of them that benchmarks use."""
 
 from .build import (
     build_encoder,
@@ -9,12 +9,15 @@ from .build import (
     trainable_network,
 )
 from .crw import crw_resnet18, crw_training_resnet18
+from .describe import describe_network
 from .extractor import FeatureExtractor, Normalise, RawColour
+from .head import HeadExtractor, build_head
 from .liir_encoder import LiirEncoder, LiirExtractor, PositionMap
 from .networks import build_network, pooled_width, share
 
 __all__ = [
     "FeatureExtractor",
+    "HeadExtractor",
     "LiirEncoder",
     "LiirExtractor",
     "Normalise",
@@ -22,9 +25,11 @@ __all__ = [
     "RawColour",
     "build_encoder",
     "build_feature_extractor",
+    "build_head",
     "build_network",
     "crw_resnet18",
     "crw_training_resnet18",
+    "describe_network",
     "extractor_of",
     "module_from_checkpoint",
     "pooled_width",

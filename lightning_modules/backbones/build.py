@@ -1,4 +1,4 @@
-"""From whatever a user has, a module, a checkpoint or a name, to a feature extractor."""
+"""Feature extractors from whatever a user has: a module, a checkpoint or a name."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -6,14 +6,24 @@ from typing import Any, Protocol, runtime_checkable
 
 import pytorch_lightning as pl
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from ..checkpoints import SUFFIXES, module_from_checkpoint
 from ..checkpoints.note import import_path
 from ..checkpoints.trust import make, pass_gate
-from .extractor import IMAGENET_MEAN, IMAGENET_STD, FeatureExtractor, Normalise, RawColour, refuse_options
+from .extractor import (
+    IMAGENET_MEAN,
+    IMAGENET_STD,
+    CombinedExtractor,
+    FeatureExtractor,
+    Normalise,
+    RawColour,
+    parts_of,
+    refuse_options,
+)
 from .liir_encoder import LiirEncoder
-from .networks import build_network, describe, share
+from .map_extractor import MapExtractor
+from .networks import build_network, share
 from .resnet import ResNetExtractor, is_resnet
 from .vit import ViTExtractor, is_vit
 
@@ -22,7 +32,7 @@ Stage = str | list[str] | None
 
 @runtime_checkable
 class HasFeatureExtractor(Protocol):
-    """Interface of a LightningModule for benchmarks."""
+    """The method of a module that benchmarks call."""
 
     def feature_extractor(self, stage: Stage = None, stride: int | None = None, **options: Any) -> nn.Module: ...
 
@@ -31,9 +41,9 @@ class Encoder(nn.Module):
     """A raw network with the normalisation it was trained with, and nothing that learns beside it.
 
     Args:
-        network: see `extractor_of`.
+        network: one that `extractor_of` takes.
         mean: of RGB in [0, 1].
-        std: standard deviation of RGB in [0, 1].
+        std: of RGB in [0, 1].
     """
 
     def __init__(self, network: nn.Module, mean: Sequence[float], std: Sequence[float]) -> None:
@@ -47,7 +57,8 @@ class Encoder(nn.Module):
 
 
 Recipe = dict
-"""Class and arguments of an encoder that came out of a checkpoint: what it takes to make it without that file."""
+"""Class and arguments of an encoder from a checkpoint, to make it without that file; bare, so that jsonargparse makes
+nothing of it."""
 
 
 def build_encoder(
@@ -56,7 +67,7 @@ def build_encoder(
     """Turn a module, a checkpoint or a name into something that gives feature extractors.
 
     Args:
-        spec: see `build_feature_extractor`.
+        spec: one that `build_feature_extractor` takes.
         pretrained: the library's own weights, for names of timm and torchvision.
         recipe: make the encoder by this instead, without trained weights; see `remembered`.
 
@@ -85,7 +96,7 @@ def build_encoder(
 
 
 def remembered(encoder: HasFeatureExtractor) -> dict[str, Any]:
-    """Hyper-parameters for a module that holds an encoder, so that its checkpoint is all that loading it takes.
+    """Return hyper-parameters for a module that holds an encoder, so that its checkpoint is all that loading it takes.
 
     Args:
         encoder: of `build_encoder`.
@@ -134,16 +145,16 @@ def extractor_of(
     mean: Sequence[float] = IMAGENET_MEAN,
     std: Sequence[float] = IMAGENET_STD,
     **options: Any,
-) -> nn.Module:
-    """A view of a raw network that shares its weights and changes nothing in it.
+) -> FeatureExtractor:
+    """Return a view of a raw network that shares its weights and changes nothing in it.
 
     Args:
-        network: a ResNet, a ViT or any convolutional network of timm, or a module that maps RGB in [0, 1] to
-            `(N, C, h, w)` by itself.
-        stage: see `FeatureExtractor`.
+        network: a ResNet, a ViT or another network of timm, or a module that maps RGB in [0, 1] to `(N, C, h, w)` by
+            itself.
+        stage: a name, a combination such as `block9+block12` (see `CombinedExtractor`), or a list of them.
         stride: pixels per cell.
         mean: of RGB in [0, 1], for all but the last.
-        std: standard deviation of RGB in [0, 1].
+        std: of RGB in [0, 1], for all but the last.
         options: further options of the network's extractor, such as `dilated` of `ResNetExtractor`.
 
     Returns:
@@ -152,6 +163,10 @@ def extractor_of(
     Raises:
         ValueError: if the network has no such stage, stride or option.
     """
+    names = [stage] if isinstance(stage, str) else stage or []
+    if any("+" in name or name.startswith("mean:") for name in names):
+        single = list(dict.fromkeys(part for name in names for part in parts_of(name)))
+        return CombinedExtractor(extractor_of(network, single, stride, mean, std, **options), stage or single)
     if isinstance(network, RawColour):
         return RawColour(stage or "colour", stride).eval()
     normalise = Normalise(mean, std)
@@ -164,69 +179,11 @@ def extractor_of(
     if is_vit(view):
         return ViTExtractor(view, normalise, stage, stride)
     of_timm = hasattr(view, "pretrained_cfg") and hasattr(view, "forward_features")
-    return ForeignExtractor(view, stage, stride, normalise if of_timm else None)
-
-
-class ForeignExtractor(FeatureExtractor):
-    """A network with one map only: a convolutional one of timm, or a user's own module.
-
-    The user's own maps float RGB `(N, 3, H, W)` in [0, 1] to `(N, C, h, w)`. Of timm's the map is the last one, before
-    the pooling (`forward_features`).
-
-    Args:
-        network: the module.
-        stage: only named in results.
-        stride: if given, it must be the network's own.
-        normalise: what is done to RGB first, for a network of timm.
-        probe: side of the blank image that tells the stride.
-
-    Raises:
-        ValueError: if the network's output is not a map, its stride is another, or it takes one size of image only.
-    """
-
-    def __init__(
-        self,
-        network: nn.Module,
-        stage: Stage = None,
-        stride: int | None = None,
-        normalise: nn.Module | None = None,
-        probe: int = 224,
-    ) -> None:
-        super().__init__(stage or "features")
-        self.network: Any = network
-        self.normalise = normalise
-        self.eval()
-        kind = type(network).__name__
-        if normalise is not None and (getattr(network, "pretrained_cfg", None) or {}).get("fixed_input_size"):
-            raise ValueError(f"{kind}: takes images of one size only; videos need a network of any size")
-        parameter = next(network.parameters(), torch.zeros(()))
-        with torch.inference_mode():
-            output = self._map(torch.zeros(1, 3, probe, probe, device=parameter.device))
-        if not isinstance(output, Tensor) or output.ndim != 4 or output.shape[-1] != output.shape[-2]:
-            raise ValueError(
-                f"{kind}: expected a feature map (N, C, h, w), got {describe(output)} of a {probe} x {probe} image; "
-                "take a network of timm (timm:NAME), or a package.module:callable that makes one without its pooling"
-            )
-        found = round(probe / output.shape[-1])
-        if stride not in (None, found):
-            raise ValueError(f"{kind}: its stride is {found}, {stride} was asked for")
-        self.stride = self._in_form_of_stage([found] * len(self.stages))
-        self.multiple = found if normalise is not None else 1  # some of timm's drop a last cell that is not whole
-
-    def maps(self, images: Tensor) -> list[Tensor]:
-        """Return the feature map of images, as `FeatureExtractor` describes it."""
-        return [self._map(images)] * len(self.stages)
-
-    def _map(self, images: Tensor) -> Tensor:
-        if self.normalise is not None:
-            features: Tensor = self.network.forward_features(self.normalise(images))
-            return features
-        own: Tensor = self.network(images.to(next(self.network.parameters(), images).dtype))
-        return own
+    return MapExtractor(view, stage, stride, normalise if of_timm else None)
 
 
 def path_to_network(module: nn.Module) -> list[nn.Module]:
-    """From a module of ours down to the network that has a name, see `build_network`, or to the view of one.
+    """Return the modules from one of ours down to the network that has a name, see `build_network`, or a view of one.
 
     Raises:
         ValueError: if there is none.
@@ -242,21 +199,22 @@ def path_to_network(module: nn.Module) -> list[nn.Module]:
 
 
 def trainable_network(spec: str) -> nn.Module:
-    """The network that a method trains: fresh, or with the weights of a checkpoint.
+    """Build the network that a method trains: fresh, or with the weights of a checkpoint.
 
     Args:
-        spec: see `build_network`; or a checkpoint of ours, for example of `vidcorr convert`.
+        spec: a name that `build_network` takes; or a checkpoint of ours, for example of `vidcorr convert`.
 
     Returns:
         The network; its `architecture` is what `build_network` makes it from.
 
     Raises:
-        ValueError: if the spec is of no such form, or the checkpoint has no whole network.
+        ValueError: if the spec is of no such form, or the checkpoint holds a part of a network.
     """
     if not spec.endswith(SUFFIXES):
         return build_network(spec)
     module: Any = module_from_checkpoint(spec)
     network = path_to_network(module)[-1]
     if isinstance(network, FeatureExtractor | LiirEncoder):
-        raise ValueError(f"{spec}: {type(module).__name__} has no whole network that could be trained on")
+        raise ValueError(f"{spec}: {type(module).__name__} has no full network to train")
+    network.weights_from = Path(spec).name  # type: ignore[assignment]
     return network.requires_grad_(True).train()

@@ -7,7 +7,7 @@ from .resnet import remove_strides
 
 
 def crw_resnet18() -> nn.Module:
-    """CRW's encoder: a ResNet-18 that ends with res4 and whose convolutions pad by reflection.
+    """Return CRW's encoder: a ResNet-18 that ends with res4 and whose convolutions pad by reflection.
 
     Source: videowalk, `model_type` scratch. That it leaves out the stride of res4 is the extractor's matter (stride 8).
     """

@@ -1,4 +1,4 @@
-"""Liir's encoder: a ResNet-18 of stride 4 that knows where it looks."""
+"""Liir's encoder: a ResNet-18 of stride 4 with a position map."""
 
 import copy
 from collections.abc import Callable
@@ -49,7 +49,7 @@ class PositionMap(nn.Module):
             raise ValueError(f"position must be 1dape, 2dape, 2dspe or none, got {kind!r}")
 
     def forward(self, size: tuple[int, int]) -> Tensor | None:
-        """The map at a size (h, w): `(C, h, w)`, or None for the kind "none"."""
+        """Return the map at a size (h, w): `(C, h, w)`, or None for the kind "none"."""
         if self.kind == "none":
             return None
         if self.kind == "2dspe":
@@ -69,13 +69,13 @@ class LiirEncoder(nn.Module):
     Paper: Liir, section 3.3, as MAST (Lai et al., CVPR 2020).
 
     Args:
-        position: see `PositionMap`.
-        position_size: see `PositionMap`; 128 is that of frames of 256 px.
+        position: kind of the position map, see `PositionMap`.
+        position_size: cells along each side of a learned map; 128 for frames of 256 px.
         affinity_dim: channels of the features that are compared.
         stages: 4; 3 leaves out the last.
 
     Attributes:
-        arguments: what it was made with.
+        arguments: of the constructor.
 
     Raises:
         ValueError: for an unknown position map or another number of stages.
@@ -109,10 +109,10 @@ class LiirEncoder(nn.Module):
         self.to(memory_format=torch.channels_last)
 
     def stem(self, lab: Tensor, modulate: Modulation | None = None) -> Tensor:
-        """Normalised Lab `(N, 3, H, W)` → `(N, 64, H/2, W/2)`, the position map added.
+        """Encode normalised Lab `(N, 3, H, W)` by the first layer, `(N, 64, H/2, W/2)`, and add the position map.
 
         Args:
-            lab: see `functional.color.normalised_lab`.
+            lab: of `functional.colour.normalised_lab`.
             modulate: gives each frame a position map of its own.
         """
         lab = lab.to(self.affinity.weight.dtype).contiguous(memory_format=torch.channels_last)
@@ -124,7 +124,7 @@ class LiirEncoder(nn.Module):
         return x + (position if modulate is None else modulate(position))
 
     def forward(self, lab: Tensor, modulate: Modulation | None = None) -> Tensor:
-        """Normalised Lab `(N, 3, H, W)` → `(N, 64, H/4, W/4)`, what dot products compare; see `stem`."""
+        """Encode normalised Lab `(N, 3, H, W)` as features for dot products, `(N, 64, H/4, W/4)`."""
         x = self.stem(lab, modulate)
         for layer in LAYER_OF_STAGE.values():
             x = getattr(self, layer)(x)
@@ -164,7 +164,7 @@ class LiirExtractor(FeatureExtractor):
         self.eval()
 
     def maps(self, images: Tensor) -> list[Tensor]:
-        """Return the feature map of images, as `FeatureExtractor` describes it."""
+        """Return one map per stage, in the order asked for."""
         found: dict[str, Tensor] = {}
         x = self.encoder.stem(normalised_lab(images))
         for stage, layer in LAYER_OF_STAGE.items():
@@ -176,7 +176,7 @@ class LiirExtractor(FeatureExtractor):
         return [_pooled(found[name], by) for name, by in zip(self.stages, self.pooled_by, strict=True)]
 
     def folded(self) -> "LiirExtractor":
-        """A copy with each BatchNorm folded into the convolution before it, with weights of its own; faster."""
+        """Return a copy with each BatchNorm folded into the convolution before it, with weights of its own; faster."""
         fast = copy.deepcopy(self)
         for module in list(fast.modules()):
             for first, second in conv_bn_pairs(module):
@@ -186,7 +186,7 @@ class LiirExtractor(FeatureExtractor):
 
 
 def _stage(channels: int, width: int, stride: int) -> nn.Sequential:
-    """Two basic blocks of torchvision's, the second BatchNorm of each starting at zero."""
+    """Return two basic blocks of torchvision, the second BatchNorm of each starting at zero."""
     from torchvision.models.resnet import BasicBlock
 
     shortcut = None
@@ -199,5 +199,5 @@ def _stage(channels: int, width: int, stride: int) -> nn.Sequential:
 
 
 def _pooled(maps: Tensor, by: int) -> Tensor:
-    """Means of `by` × `by` cells; those at the right and lower border may be cut."""
+    """Return means of `by` × `by` cells; those at the right and lower border may be cut."""
     return maps if by == 1 else nn.functional.avg_pool2d(maps, by, ceil_mode=True, count_include_pad=False)

@@ -1,4 +1,4 @@
-"""Networks by name: what a module trains and what a benchmark looks into."""
+"""Networks by name, for modules to train and benchmarks to look into."""
 
 import copy
 from typing import Any, TypeVar
@@ -9,6 +9,9 @@ from torch import Tensor, nn
 from ..checkpoints.trust import allow, import_named
 
 M = TypeVar("M", bound=nn.Module)
+
+
+LIBRARIES = ("timm", "torchvision")
 
 
 def build_network(spec: str, pretrained: bool = False) -> nn.Module:
@@ -23,7 +26,8 @@ def build_network(spec: str, pretrained: bool = False) -> nn.Module:
 
     Returns:
         A module that maps normalised RGB `(N, 3, H, W)` to pooled features `(N, C)`; what an imported callable
-        returns is taken as it is. Its attribute `architecture` is the name.
+        returns is taken as it is. Its attribute `architecture` is the name, and
+        `weights_origin` says where its weights are from.
 
     Raises:
         ValueError: if the name has no prefix or the library does not know it.
@@ -34,6 +38,7 @@ def build_network(spec: str, pretrained: bool = False) -> nn.Module:
         torch.Size([2, 512])
     """
     library, separator, name = spec.partition(":")
+    seed = torch.initial_seed()
     if not separator:
         raise ValueError(
             f"backbone {spec!r}: write timm:{spec}, torchvision:{spec} or package.module:callable (a library's prefix "
@@ -44,8 +49,11 @@ def build_network(spec: str, pretrained: bool = False) -> nn.Module:
     elif library == "torchvision":
         network = _torchvision(name, pretrained)
     else:
-        network = _imported(library, name, pretrained)
+        if pretrained:
+            raise ValueError(f"backbone {spec}: pretrained=True needs a timm: or torchvision: name")
+        network = imported(library, name)
     network.architecture = spec  # type: ignore[assignment]
+    network.weights_origin = f"weights of {library}" if pretrained else f"random weights, seed {seed}"  # type: ignore[assignment]
     # Six times faster in bfloat16 on a CPU, and faster on recent GPUs; values and checkpoints are the same.
     return network.to(memory_format=torch.channels_last)
 
@@ -56,16 +64,17 @@ def _timm(name: str, pretrained: bool) -> nn.Module:
     if not timm.is_model(name):
         close = ", ".join(timm.list_models(f"*{name[:8]}*")[:5])
         raise ValueError(f"backbone timm:{name}: timm has no such model" + (f"; near it: {close}" if close else ""))
-    # Only vision transformers take these: any input size, padded to whole patches.
-    options: dict[str, Any] = {"dynamic_img_size": True, "dynamic_img_pad": True} if _is_timm_vit(name) else {}
-    return timm.create_model(name, pretrained=pretrained, num_classes=0, **options)
+    return timm.create_model(name, pretrained=pretrained, num_classes=0, **_options_for_any_size(name))
 
 
-def _is_timm_vit(name: str) -> bool:
+def _options_for_any_size(name: str) -> dict[str, Any]:
+    """Return what a network of timm has to be told to take images of any size, where it takes them at all."""
     from timm.models import model_entrypoint
 
-    of_any_size = {"vision_transformer", "vision_transformer_hybrid", "deit", "eva"}
-    return model_entrypoint(name).__module__.removeprefix("timm.models.") in of_any_size
+    file = model_entrypoint(name).__module__.removeprefix("timm.models.")
+    if file in ("vision_transformer", "vision_transformer_hybrid", "deit", "eva"):
+        return {"dynamic_img_size": True, "dynamic_img_pad": True}  # padded to complete patches
+    return {"dynamic_img_size": True} if file in ("swin_transformer", "swin_transformer_v2") else {}
 
 
 def _torchvision(name: str, pretrained: bool) -> nn.Module:
@@ -81,9 +90,12 @@ def _torchvision(name: str, pretrained: bool) -> nn.Module:
     return network
 
 
-def _imported(module: str, name: str, pretrained: bool) -> nn.Module:
-    if pretrained:
-        raise ValueError(f"backbone {module}:{name}: pretrained=True needs a timm: or torchvision: name")
+def imported(module: str, name: str) -> nn.Module:
+    """Import what the user names, and call it without arguments.
+
+    Raises:
+        ValueError: if it cannot be imported, or gives no module.
+    """
     try:
         built = import_named(module, name)
     except (ImportError, AttributeError) as error:
@@ -96,7 +108,7 @@ def _imported(module: str, name: str, pretrained: bool) -> nn.Module:
 
 
 def share(module: M) -> M:
-    """New module objects over the same parameters and buffers.
+    """Return new module objects over the same parameters and buffers.
 
     Strides, dilations and the training flag of the copy may be changed freely; nothing of that shows in `module`,
     while its weights show in the copy at once.
@@ -112,7 +124,7 @@ def share(module: M) -> M:
 
 
 def pooled_width(network: nn.Module, size: int = 64) -> int:
-    """Number of channels `C` of a network's pooled feature, found by one forward pass of a blank `size` × `size` image.
+    """Return the number of channels `C` of a network's pooled feature, by one pass of a blank `size` × `size` image.
 
     Raises:
         ValueError: if the network's output is not `(N, C)`.
@@ -121,10 +133,10 @@ def pooled_width(network: nn.Module, size: int = 64) -> int:
     with torch.inference_mode():
         output = probe(torch.zeros(1, 3, size, size))
     if not isinstance(output, Tensor) or output.ndim != 2:
-        raise ValueError(f"{type(network).__name__}: expected pooled features (N, C), got {describe(output)}")
+        raise ValueError(f"{type(network).__name__}: expected pooled features (N, C), got {describe_output(output)}")
     return output.shape[1]
 
 
-def describe(output: object) -> str:
-    """Describe the output of a network for a message: a shape, or a type."""
+def describe_output(output: object) -> str:
+    """Return the shape of a tensor, or the type of anything else, for a message."""
     return str(tuple(output.shape)) if isinstance(output, Tensor) else type(output).__name__

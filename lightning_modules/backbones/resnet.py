@@ -20,7 +20,7 @@ SIAMFC_DILATION = {"res4": 2, "res5": 4}
 
 
 def is_resnet(network: nn.Module) -> bool:
-    """Return True if a network has a ResNet's parts under the names that torchvision and timm both use."""
+    """Tell whether a network has a ResNet's parts under the names that torchvision and timm both use."""
     return all(hasattr(network, part) for part in ("conv1", "bn1", "maxpool", *LAYER_OF_STAGE.values()))
 
 
@@ -31,7 +31,7 @@ class ResNetExtractor(FeatureExtractor):
 
     Args:
         network: a ResNet in torchvision's or timm's naming, taken over by this view.
-        normalise: what is done to RGB in [0, 1] first.
+        normalise: applied to RGB in [0, 1] first.
         stage: `res2 … res5` or a block of one, such as `res4.b1`; or several of them.
         stride: pixels per cell at most; strides of later stages are removed. None leaves the network's own.
         dilated: remove the strides of res4 and res5 and give their 3×3 convolutions dilation 2 and 4
@@ -56,6 +56,7 @@ class ResNetExtractor(FeatureExtractor):
             raise ValueError(f"stride {stride}: a ResNet's strides can be {sorted(NATURAL_STRIDE.values())} or None")
         self.normalise = normalise
         self.architecture: str | None = getattr(network, "architecture", None)
+        self.weights_origin: str | None = getattr(network, "weights_origin", None)
         self.stem = nn.Sequential(*_stem(network))
         self.blocks = nn.ModuleDict()
         self._record_as: dict[str, str] = {}
@@ -70,7 +71,7 @@ class ResNetExtractor(FeatureExtractor):
         self.eval()
 
     def _add_blocks(self, network: nn.Module, stride: int | None) -> dict[str, int]:
-        """Take over the blocks up to the last one needed; returns the stride at each block."""
+        """Take over the blocks up to the last one needed; return the stride at each block."""
         strides: dict[str, int] = {}
         for name, layer in LAYER_OF_STAGE.items():
             blocks = getattr(network, layer)
@@ -91,7 +92,7 @@ class ResNetExtractor(FeatureExtractor):
         return strides
 
     def maps(self, images: Tensor) -> list[Tensor]:
-        """Return the feature map of images, as `FeatureExtractor` describes it."""
+        """Return one map per stage, in the order asked for."""
         wanted = {self._record_as[name] for name in self.stages}
         found: dict[str, Tensor] = {}
         x = self.stem(self.normalise(images))
@@ -102,7 +103,7 @@ class ResNetExtractor(FeatureExtractor):
         return [found[self._record_as[name]] for name in self.stages]
 
     def network_state(self) -> dict[str, Tensor]:
-        """The state dict under the network's own names, without the blocks that this view leaves out."""
+        """Return the state dict under the network's own names, without the blocks that this view leaves out."""
         names = {"stem.0": "conv1", "stem.1": "bn1"}
         for key in self.blocks:
             stage, _, number = key.partition("_b")
@@ -111,7 +112,7 @@ class ResNetExtractor(FeatureExtractor):
         return {f"{names[f'{group}.{key}']}.{rest}": tensor for (group, key, rest), tensor in parts}
 
     def folded(self) -> "ResNetExtractor":
-        """A copy with each BatchNorm folded into the convolution before it: the same maps to rounding, faster.
+        """Return a copy with each BatchNorm folded into the convolution before it: the same maps to rounding, faster.
 
         The copy has weights of its own: take a new one when the network has learned.
         """
@@ -158,7 +159,7 @@ def _dilate(block: nn.Module, dilation: int, only_first: bool) -> None:
 
 
 def conv_bn_pairs(module: nn.Module) -> list[tuple[str, str]]:
-    """Names of children that are a convolution and the BatchNorm right after it (bn1 after conv1; 1 after 0)."""
+    """Return the names of each convolution and the BatchNorm right after it (bn1 after conv1; 1 after 0)."""
     pairs = []
     children = list(module.named_children())
     for name, _ in children:

@@ -1,14 +1,18 @@
 """Vision transformers of timm, seen as a map of their patches."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
+import torch
 from torch import Tensor, nn
+from torch.nn.functional import interpolate, pad
 
 from .extractor import FeatureExtractor
 
 
 def is_vit(network: nn.Module) -> bool:
-    """Return True if a network is a transformer of timm over a grid of patches."""
+    """Tell whether a network is a transformer of timm over one grid of patches."""
     grid = hasattr(getattr(network, "patch_embed", None), "feat_ratio")
     return grid and hasattr(network, "forward_intermediates") and hasattr(network, "blocks")
 
@@ -16,28 +20,38 @@ def is_vit(network: nn.Module) -> bool:
 class ViTExtractor(FeatureExtractor):
     """A view of a vision transformer after one or several of its blocks.
 
-    Any input size: the position embedding is interpolated, and an image that is no whole number of patches is padded
-    at the right and lower border, so the map has `ceil(H / patch) × ceil(W / patch)` cells. The model's final norm is
+    Any input size: the position embedding is interpolated, and an image that is no multiple of the stride is padded at
+    the right and lower border, so the map has `ceil(H / stride) × ceil(W / stride)` cells. The model's final norm is
     applied to each map (as in DINO's evaluation); class and register tokens are left out.
 
+    `positions` chooses how the position embedding is interpolated: "timm" antialiases, "dino" see `dino_positions`.
+
+    A stride below the patch makes patches overlap (DINO-Tracker, Tumanyan et al., ECCV 2024): the convolution over
+    patches moves by the stride. The image is padded by zeros, the mean colour, so that a patch stays centred on its
+    cell; the original code leaves that border out.
+
     Args:
-        network: a transformer from `build_network("timm:…")`.
-        normalise: what is done to RGB in [0, 1] first.
+        network: a transformer from `build_network("timm:…")`, taken over by this view.
+        normalise: applied to RGB in [0, 1] first.
         stage: `block1 … blockN`, or several of them; None is the last.
-        stride: None or the model's patch size.
+        stride: None for the patch, or a divisor of it.
 
     Raises:
-        ValueError: if a stage does not exist, the stride is not the patch size, or the model takes one size of image
-            only.
+        ValueError: if a stage does not exist, the stride does not divide the patch, or images can have one size only.
     """
 
     def __init__(
-        self, network: Any, normalise: nn.Module, stage: str | list[str] | None = None, stride: int | None = None
+        self,
+        network: Any,
+        normalise: nn.Module,
+        stage: str | list[str] | None = None,
+        stride: int | None = None,
     ) -> None:
+        kind = type(network).__name__
         if getattr(network.patch_embed, "strict_img_size", False):
             height, width = network.patch_embed.img_size
             raise ValueError(
-                f"{type(network).__name__}: takes images of {height} x {width} px only; take a transformer of any "
+                f"{kind}: takes images of {height} x {width} px only; take a transformer of any "
                 "size, for example timm:vit_small_patch16_224 or timm:deit_small_patch16_224"
             )
         depth = len(network.blocks)
@@ -47,26 +61,79 @@ class ViTExtractor(FeatureExtractor):
             if name not in names:
                 raise ValueError(f"stage {name!r}: this transformer has block1 … block{depth}")
         patch: int = network.patch_embed.feat_ratio()  # of a hybrid: with the convolutions before
-        if stride not in (None, patch):
-            raise ValueError(f"stride {stride}: this transformer's patches are {patch} px, so its stride is fixed")
+        step = stride or patch
+        convolution: Any = getattr(network.patch_embed, "proj", None)
+        movable = isinstance(convolution, nn.Conv2d) and convolution.kernel_size == (patch, patch)
+        if step != patch and (patch % step or not movable):
+            allowed = [n for n in range(1, patch + 1) if patch % n == 0 and (movable or n == patch)]
+            raise ValueError(
+                f"stride {step}: the patches of this transformer are {patch} px, so its stride can be "
+                f"{', '.join(map(str, allowed))}"
+            )
+        if step != patch:
+            convolution.stride = (step, step)
+            network.patch_embed.patch_size = (step, step)  # what timm pads to
         self.network: Any = network
         self.normalise = normalise
+        self.patch = patch
         self._blocks = [names.index(name) for name in self.stages]
-        self.stride = self._in_form_of_stage([patch] * len(self.stages))
-        self.multiple = patch
+        self.stride = self._in_form_of_stage([step] * len(self.stages))
+        self.multiple = step
         self.eval()
 
     def maps(self, images: Tensor) -> list[Tensor]:
-        """Return the feature map of images, as `FeatureExtractor` describes it."""
+        """Return one map per stage, in the order asked for."""
         wanted = sorted(set(self._blocks))
-        below, right = (-side % self.multiple for side in images.shape[2:])
+        step = self.multiple
+        below, right = (-side % step for side in images.shape[2:])
+        around = self.patch - step
+        left, after = around // 2, around - around // 2
         # timm pads too, but takes a hybrid's grid for smaller than it then is
-        maps = self.network.forward_intermediates(
-            nn.functional.pad(self.normalise(images), (0, right, 0, below)),
-            indices=wanted,
-            norm=True,
-            stop_early=True,
-            output_fmt="NCHW",
-            intermediates_only=True,
-        )
+        images = pad(self.normalise(images), (left, right + after, left, below + after))
+        size = ((images.shape[2] - self.patch) // step + 1, (images.shape[3] - self.patch) // step + 1)
+        with self._interpolated(size):
+            tokens = self.network.forward_intermediates(
+                images, indices=wanted, norm=True, stop_early=True, output_fmt="NLC", intermediates_only=True
+            )
+        maps = [one.transpose(1, 2).unflatten(2, size) for one in tokens]
         return [maps[wanted.index(block)] for block in self._blocks]
+
+    @contextmanager
+    def _interpolated(self, size: tuple[int, int]) -> Iterator[None]:
+        """Let the network find a position embedding of the size that it needs, interpolated by DINO's rule."""
+        network = self.network
+        embedding = getattr(network, "pos_embed", None)
+        grid = getattr(network.patch_embed, "grid_size", None)
+        if self.positions != "dino" or embedding is None or grid is None or tuple(grid) == size:
+            yield
+            return
+        prefix = embedding.shape[1] - grid[0] * grid[1]
+        resized = dino_positions(embedding, tuple(grid), size, prefix)
+        network._parameters["pos_embed"], network.patch_embed.grid_size = resized, size
+        try:
+            yield
+        finally:
+            network._parameters["pos_embed"], network.patch_embed.grid_size = embedding, grid
+
+
+def dino_positions(embedding: Tensor, grid: tuple[int, int], size: tuple[int, int], prefix: int = 1) -> Tensor:
+    """Interpolate a position embedding as DINO's code does: plain bicubic, by its scale factor.
+
+    The scale factor is `(cells + 0.1) / cells of the embedding`, and the sampling grid follows from it, not from the
+    ratio of the sizes. timm antialiases and uses the sizes; the two differ by several percent.
+    Source: facebookresearch/dino, `vision_transformer.py`, `interpolate_pos_encoding` (Caron et al., ICCV 2021).
+
+    Args:
+        embedding: `(1, prefix + grid[0] · grid[1], C)`.
+        grid: rows and columns of the embedding.
+        size: rows and columns wanted.
+        prefix: embeddings of class and register tokens, which stay as they are.
+
+    Returns:
+        `(1, prefix + size[0] · size[1], C)`.
+    """
+    places = embedding[:, prefix:].unflatten(1, grid).permute(0, 3, 1, 2)
+    scale = tuple((wanted + 0.1) / known for wanted, known in zip(size, grid, strict=True))
+    resized = interpolate(places.float(), scale_factor=scale, mode="bicubic", recompute_scale_factor=False)
+    rows = resized.to(embedding.dtype).permute(0, 2, 3, 1).flatten(1, 2)
+    return torch.cat([embedding[:, :prefix], rows], dim=1)

@@ -35,12 +35,13 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
     return checkpoint
 
 
-def read_content(path: str | Path, mapped: bool = True) -> Any:
+def read_content(path: str | Path, mapped: bool = True, checksums: bool = True) -> Any:
     """Read a file of `torch.save` that holds tensors and plain types only, after `screen`.
 
     Args:
         path: the file.
         mapped: leave the tensors in the file until they are used.
+        checksums: verify those of the tensors too, which reads the complete file.
 
     Raises:
         ForeignCheckpoint: if it holds other types.
@@ -50,7 +51,7 @@ def read_content(path: str | Path, mapped: bool = True) -> Any:
     if not path.is_file():
         raise ValueError(f"{path}: no such checkpoint")
     try:
-        screen(path)
+        screen(path, checksums=checksums)
         return torch.load(str(path), map_location="cpu", weights_only=True, mmap=mapped and _is_zip(path))
     except UnsafeContent as error:
         raise ForeignCheckpoint(f"{path}: no checkpoint of vidcorr ({error}); {convert_line(path)}") from error
@@ -70,7 +71,7 @@ def recipe_of(checkpoint: Mapping[str, Any], source: str | Path) -> Recipe:
         source: the file, for messages.
 
     Raises:
-        ValueError: see `pass_gate`.
+        ValueError: if the gate refuses them, see `pass_gate`.
     """
     noted = checkpoint.get("hyper_parameters", {})  # Lightning leaves them out where there are none
     arguments = {name: value for name, value in noted.items() if not str(name).startswith("_")}
@@ -99,6 +100,7 @@ def module_from_checkpoint(path: str | Path, **overrides: Any) -> Any:
     module: nn.Module = make(recipe, path)
     load_strictly(module, state, path)
     check_digest(state, checkpoint[NOTE].get("digest"), path)
+    module.weights_from = Path(path).name  # type: ignore[assignment]
     return module.eval()
 
 

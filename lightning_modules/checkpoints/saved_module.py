@@ -36,12 +36,15 @@ class SavedModule(pl.LightningModule):
             overrides: arguments that win over the saved ones.
 
         Raises:
-            ValueError: see `module_from_checkpoint`; or if the file holds a module of another class.
+            ValueError: if the file cannot be loaded, see `module_from_checkpoint`, or holds another class.
         """
         module = module_from_checkpoint(checkpoint_path, **overrides)
         if not isinstance(module, cls):
             raise ValueError(f"{checkpoint_path}: holds {type(module).__name__}, not {cls.__name__}")
         return module if map_location is None else module.to(map_location)
+
+    weights_from: str | None = None
+    """File that the weights were loaded from; None before."""
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Note the class and the digest of the weights, so that a checkpoint can be loaded by its path alone."""
@@ -60,6 +63,7 @@ class SavedModule(pl.LightningModule):
         except ValueError as error:
             raise ValueError(f"{error}{_networks(self.hparams, checkpoint.get('hyper_parameters', {}))}") from error
         check_digest(checkpoint["state_dict"], checkpoint[NOTE].get("digest"), source)
+        self.weights_from = Path(getattr(self._trainer, "ckpt_path", None) or source).name
 
 
 def _networks(own: Mapping[str, Any], saved: Mapping[str, Any]) -> str:

@@ -27,6 +27,8 @@ OWN_NETWORKS = frozenset({f"{OURS}.backbones:crw_resnet18", f"{OURS}.backbones:c
 LIBRARIES = ("timm:", "torchvision:")
 NETWORK_ARGUMENTS = ("spec", "backbone")
 """Arguments that name an encoder."""
+HEAD = "head"
+"""The argument that names a module over the features."""
 RECIPE = "encoder"
 """The argument that holds a nested class and its arguments."""
 MAX_NESTING = 4
@@ -148,8 +150,9 @@ def _pass(class_path: Any, arguments: Any, source: str, depth: int) -> Recipe:
         if not is_plain(value) or not accepts(hints.get(name, Any), value):
             raise ValueError(f"{source}: {kind.__name__} cannot take {_quote(value)} as {name}")
         passed[name] = value
-    for name in NETWORK_ARGUMENTS:
-        if isinstance(spec := passed.get(name), str) and passed.get(RECIPE) is None:
+    for name in (*NETWORK_ARGUMENTS, HEAD):
+        made_by_name = name == HEAD or passed.get(RECIPE) is None
+        if isinstance(spec := passed.get(name), str) and made_by_name:
             ours = check_network(spec, source) and ours
     if passed.get("pretrained"):
         passed["pretrained"] = False  # the weights are in the file; a file starts no download
@@ -178,7 +181,7 @@ def check_network(spec: str, source: str | Path) -> bool:
     """Refuse the name of an encoder that a file may not have made.
 
     Args:
-        spec: see `build_network`.
+        spec: a name that `build_network` takes.
         source: the file, for messages.
 
     Returns:
@@ -206,7 +209,7 @@ def _require_allowed(name: str, what: str, source: str) -> None:
 
 
 def is_plain(value: object) -> bool:
-    """Return True if a value holds only None, bool, int, float, str, list, tuple and dict, and is of moderate size."""
+    """Tell whether a value is made of None, bool, int, float, str, list, tuple and dict only, and of moderate size."""
     waiting: list[Any] = [value]
     for _ in range(MAX_VALUES):
         if not waiting:
@@ -222,7 +225,7 @@ def is_plain(value: object) -> bool:
 
 
 def accepts(hint: Any, value: object) -> bool:
-    """Return True if an annotation admits a value of plain types.
+    """Tell whether an annotation admits a value of plain types.
 
     Lists pass as tuples, and integers as floats, as YAML and JSON write them.
 

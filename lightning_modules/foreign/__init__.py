@@ -1,8 +1,9 @@
-"""Checkpoints of other projects, and what they are in ours. One family a file; a new one is listed in `FAMILIES`."""
+"""Checkpoints of other projects, converted to modules of ours. One family a file; a new one is listed in `FAMILIES`."""
 
 from ..backbones.liir_encoder import LiirEncoder
 from .families.crw import CRW
 from .families.dino import DINO
+from .families.dinov2 import DINOV2
 from .families.library import TIMM, TORCHVISION
 from .families.liir import LIIR, MAST
 from .families.moco import MOCO
@@ -10,7 +11,7 @@ from .families.vfs import VFS
 from .mapping import Converted, Family
 from .reading import ForeignFile, read_foreign
 
-FAMILIES = {family.name: family for family in (VFS, CRW, LIIR, MAST, MOCO, DINO, TORCHVISION, TIMM)}
+FAMILIES = {family.name: family for family in (VFS, CRW, LIIR, MAST, MOCO, DINO, DINOV2, TORCHVISION, TIMM)}
 
 
 def family_of(file: ForeignFile, kind: str = "auto", architecture: str | None = None) -> Family:

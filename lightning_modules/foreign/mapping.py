@@ -1,4 +1,4 @@
-"""From the names of a foreign state dict to ours, by rules that cover every key or say which they do not."""
+"""Rules that rename a foreign state dict, and cover every key or say which they do not."""
 
 import re
 from collections.abc import Callable, Mapping
@@ -9,7 +9,7 @@ from ..checkpoints.weights import listed
 from .reading import State
 
 Rules = Mapping[str, str]
-"""Regular expression over a whole foreign key → our name (`\\1` is its first group), or why it is left out."""
+"""Regular expression over a complete foreign key → our name (`\\1` is its first group), or why it is left out."""
 
 DAVIS = "--config configs/benchmarks/davis.yaml"
 
@@ -22,9 +22,9 @@ class Converted:
     init_args: dict[str, Any]
     state: State
     unused: dict[str, str] = field(default_factory=dict)
-    """Foreign key → why it is not needed."""
+    """Foreign key → reason to leave it out."""
     note: str = ""
-    """Remarks for the user."""
+    """Remark for the user."""
     measured_by: str = DAVIS
     """The words after `validate --ckpt_path FILE` that come nearest to the source's own evaluation."""
 
@@ -35,9 +35,9 @@ class Family:
 
     name: str
     recognises: Callable[[State], bool]
-    """By the keys; it must be sure, a doubtful one is for the user to name."""
+    """Decide by the keys; only where they leave no doubt, otherwise the user names the family."""
     convert: Callable[[State, str | None], Converted]
-    """Weights, and the architecture where the user or the file names it → the same for us."""
+    """Convert weights; the architecture is given where the user or the file names it."""
 
 
 def rename(state: State, taken: Rules, left: Rules) -> tuple[State, dict[str, str]]:
@@ -79,21 +79,21 @@ def rename(state: State, taken: Rules, left: Rules) -> tuple[State, dict[str, st
 
 
 def frozen(spec: str, state: State, taken: Rules, left: Rules, note: str = "", measured_by: str = DAVIS) -> Converted:
-    """A network that is measured as it is.
+    """Return a network that is measured as it is.
 
     Args:
-        spec: see `build_network`.
+        spec: a name that `build_network` takes.
         state: foreign weights.
         taken: rules to the network's own names.
-        left: see `rename`.
-        note: see `Converted`.
-        measured_by: see `Converted`.
+        left: rules for keys that have no place, see `rename`.
+        note: remark for the user.
+        measured_by: words of a command line, see `Converted`.
 
     Returns:
         Weights of a `FrozenEncoder`.
 
     Raises:
-        ValueError: see `rename`.
+        ValueError: if no rule covers a key, or two keys get one name.
     """
     renamed, unused = rename(state, taken, left)
     weights = {f"encoder.network.{name}": tensor for name, tensor in renamed.items()}
@@ -117,7 +117,7 @@ RESNETS: dict[tuple[int, tuple[int, ...], int, int], str] = {
 
 
 def resnet_name(state: State, prefix: str = "") -> str:
-    """torchvision's name of the ResNet whose weights these are.
+    """Return torchvision's name of the ResNet whose weights these are.
 
     Args:
         state: weights under torchvision's names.

@@ -1,4 +1,4 @@
-"""Colour as Liir sees it: CIE Lab, and the channel that the encoder does not see."""
+"""Liir's colour: CIE Lab, and the information bottleneck that hides one channel from the encoder."""
 
 import torch
 from torch import Tensor
@@ -12,16 +12,16 @@ _XYZ_OF_RGB = (
 
 
 def rgb_to_lab(rgb: Tensor) -> Tensor:
-    """sRGB to CIE Lab under D65, by the exact formula (OpenCV looks it up in tables).
+    """Convert sRGB to CIE Lab (white point D65) by the exact formula; OpenCV's tables differ slightly.
 
     Args:
         rgb: float `(…, 3, H, W)` in [0, 1].
 
     Returns:
-        The same shape: L in [0, 100], a and b within ±128; in float32 at least.
+        The same shape: L in [0, 100], a and b within ±128; float32 or finer.
 
     Raises:
-        ValueError: for another shape or whole numbers.
+        ValueError: for another shape or an integer dtype.
 
     Example:
         >>> rgb_to_lab(torch.tensor([1.0, 0.0, 0.0]).view(3, 1, 1)).flatten().round()
@@ -37,10 +37,10 @@ def rgb_to_lab(rgb: Tensor) -> Tensor:
 
 
 def normalised_lab(rgb: Tensor) -> Tensor:
-    """Scale Lab for Liir's encoder and loss: (L − 50) / 50, a / 127, b / 127, each within about ±1.
+    """Convert sRGB to Lab scaled to about ±1: (L − 50) / 50, a / 127, b / 127.
 
     Args:
-        rgb: see `rgb_to_lab`.
+        rgb: float `(…, 3, H, W)` in [0, 1].
     """
     lab = rgb_to_lab(rgb)
     offset, scale = lab.new_tensor([50, 0, 0]), lab.new_tensor([50, 127, 127])
@@ -48,16 +48,16 @@ def normalised_lab(rgb: Tensor) -> Tensor:
 
 
 def drop_channel(lab: Tensor, channel: int) -> Tensor:
-    """The information bottleneck: one channel set to zero, the others scaled by 3/2.
+    """Set one channel to zero and scale the others by 3/2 (the information bottleneck).
 
     Paper: MAST (Lai et al., CVPR 2020), section 3.1; Liir, section 3.3.
 
     Args:
-        lab: `(…, 3, H, W)`, see `normalised_lab`.
+        lab: `(…, 3, H, W)` of `normalised_lab`.
         channel: 1 for a, 2 for b; L is never dropped.
 
     Raises:
-        ValueError: for another channel.
+        ValueError: if `channel` is neither 1 nor 2.
     """
     if channel not in (1, 2):
         raise ValueError(f"the dropped channel must be 1 (a) or 2 (b), got {channel}")
@@ -67,5 +67,5 @@ def drop_channel(lab: Tensor, channel: int) -> Tensor:
 
 
 def _cube_root(ratio: Tensor) -> Tensor:
-    """The cube root of a ratio to white, linear near black (CIE 15:2004)."""
+    """Return the cube root of a ratio to white, linear near black (CIE 15:2004)."""
     return torch.where(ratio > 0.008856, ratio.clamp_min(0.008856).pow(1 / 3), 7.787 * ratio + 16 / 116)

@@ -1,4 +1,4 @@
-"""The compactness prior of Liir: an affinity window replaced by a mixture of Gaussians around its peaks."""
+"""The compactness prior of Liir: affinity windows replaced by mixtures of Gaussians around their peaks."""
 
 import dataclasses
 import math
@@ -9,18 +9,26 @@ from torch import Tensor
 from torch.nn.functional import smooth_l1_loss
 
 SHARPNESS = 20
-"""Factor on what a smooth-L1 loss compares, in the public code of MAST and Liir: only small differences are squared."""
+"""Factor on both sides of a smooth-L1 loss in the public code of MAST and Liir: only small differences are squared."""
 
 _FIXED_VARIANCE = 1 / (8 * math.log(2))  # full width at half maximum of 1 cell
 
 
+Width = Literal["fixed", "moments"]
+
+
 @dataclasses.dataclass(frozen=True)
 class CompactnessPrior:
-    """Compactness prior of an affinity in training; the fields are the arguments of `compact_affinity`."""
+    """Shape that affinities are drawn towards in training; the fields are the arguments of `compact_affinity`."""
 
     components: int = 2
     threshold: float = 0.5
-    width: Literal["fixed", "moments"] = "fixed"
+    width: Width = "fixed"
+
+
+def compactness_prior(components: int | None, threshold: float, width: Width) -> CompactnessPrior | None:
+    """Return a prior of these fields, None where `components` is None."""
+    return None if components is None else CompactnessPrior(components, threshold, width)
 
 
 def compact_affinity(
@@ -28,18 +36,18 @@ def compact_affinity(
     radius: int,
     components: int = 2,
     threshold: float = 0.0,
-    width: Literal["fixed", "moments"] = "fixed",
+    width: Width = "fixed",
 ) -> Tensor:
-    """Each reference window as a mixture of Gaussians with peak 1 around its largest affinities.
+    """Replace each reference window by a mixture of Gaussians with peak 1 around its largest affinities.
 
     Paper: Liir, Eq. 7. The weights of the mixture are the softmax of the peaks' affinities, and the sum is not
     renormalised, as in the public code.
 
     Args:
-        affinity: (B, R · P · P, h, w) in [0, 1], P = 2 · radius + 1: after the softmax over all references.
+        affinity: `(B, R · P · P, h, w)` in [0, 1], P = 2 · radius + 1, after the softmax over all references.
         radius: of the window, in cells.
-        components: number of Gaussians.
-        threshold: windows whose largest affinity is not above it are returned as they are.
+        components: K, number of Gaussians in each window.
+        threshold: only windows whose largest affinity is above it are replaced.
         width: "fixed": full width at half maximum of 1 cell; "moments": the second moment of the affinity around each
             peak over the places nearest to it, and not below the fixed one.
 
@@ -47,7 +55,7 @@ def compact_affinity(
         The same shape, without gradient.
 
     Raises:
-        ValueError: for an affinity that is not a whole number of windows, or a number of components without meaning.
+        ValueError: if the affinity does not consist of windows of this radius, or `components` or `width` is not valid.
     """
     side = 2 * radius + 1
     if affinity.ndim != 4 or affinity.shape[1] % side**2:
@@ -61,15 +69,16 @@ def compact_affinity(
 
 
 def compactness_loss(affinity: Tensor, radius: int, prior: CompactnessPrior) -> Tensor:
-    """Distance of an affinity from its mixture of Gaussians: smooth-L1 of 20 times both, the mixture detached.
+    """Compute the distance of an affinity from its mixture of Gaussians, smooth-L1 of 20 times both.
 
-    Windows whose peak is not above the prior's threshold are at distance 0; the mean is over all entries.
+    No gradient reaches the mixture. Windows whose peak is not above the prior's threshold count as distance 0; the mean
+    is over all entries.
     Paper: Liir, Eq. 8, in the form of the public code.
 
     Args:
         affinity: `(B, R · P · P, h, w)`, see `compact_affinity`.
         radius: of the window, in cells.
-        prior: the mixture.
+        prior: the arguments of the mixture.
 
     Returns:
         Scalar.
@@ -79,8 +88,8 @@ def compactness_loss(affinity: Tensor, radius: int, prior: CompactnessPrior) -> 
 
 
 @torch.no_grad()
-def compact_windows(windows: Tensor, components: int, threshold: float, width: Literal["fixed", "moments"]) -> Tensor:
-    """`compact_affinity` on (…, P · P) windows."""
+def compact_windows(windows: Tensor, components: int, threshold: float, width: Width) -> Tensor:
+    """Replace windows `(…, P · P)` as `compact_affinity` does."""
     if width not in ("fixed", "moments"):
         raise ValueError(f"width must be fixed or moments, got {width!r}")
     side = math.isqrt(windows.shape[-1])
@@ -93,13 +102,13 @@ def compact_windows(windows: Tensor, components: int, threshold: float, width: L
     else:
         variance = _second_moment(windows, dy, dx).clamp_min(_FIXED_VARIANCE)
     falloff = (-0.5 / variance)[..., None]
-    rows, columns = ((d * falloff).clamp_min(-80).exp() for d in (dy, dx))  # below −80 exp is slow, and nothing
+    rows, columns = ((d * falloff).clamp_min(-80).exp() for d in (dy, dx))  # exp of less than −80 is slow, and 0
     mixture = ((rows * peaks.softmax(-1)[..., None]).mT @ columns).flatten(-2)  # separable: (P, K) x (K, P)
     return torch.where(peaks[..., :1] > threshold, mixture, windows)
 
 
 def _second_moment(windows: Tensor, dy: Tensor, dx: Tensor) -> Tensor:
-    """(…, K): variance per axis of the affinity around each peak, over the places to which it is the nearest."""
+    """Return the variance per axis of the affinity around each peak, over the places nearest to it: `(…, K)`."""
     distance = (dy[..., :, None] + dx[..., None, :]).flatten(-2)  # (…, K, P · P)
     nearest = torch.zeros_like(distance).scatter_(-2, distance.argmin(-2, keepdim=True), 1.0)
     mass = nearest * windows[..., None, :]

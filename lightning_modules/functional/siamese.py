@@ -1,4 +1,4 @@
-"""SiamFC: cross-correlation of exemplar and search features, its labels, losses and learning rate."""
+"""SiamFC: cross-correlation of exemplar and search features, its labels and losses."""
 
 import torch
 from torch import Tensor
@@ -6,19 +6,18 @@ from torch.nn.functional import binary_cross_entropy_with_logits, conv2d, logsig
 
 
 def siamese_correlation(exemplar: Tensor, search: Tensor) -> Tensor:
-    """Slide each exemplar over its search map and take dot products over channels and places.
+    """Correlate each exemplar with its search map: dot products over channels and places at every offset.
 
-    By convolutions with the exemplar's rows, on a CPU an eighth of the plain convolution's time; where gradients are
-    wanted, and on a GPU, by fast Fourier transforms.
+    On a CPU without gradients it convolves with the exemplar's rows, in an eighth of the time of a plain convolution;
+    with gradients, and on a GPU, it takes fast Fourier transforms.
     Paper: Bertinetto et al., Fully-Convolutional Siamese Networks for Object Tracking (SiamFC), Eq. 2.
 
     Args:
-        exemplar: (N, C, a, a).
-        search: (K · N, C, b, b), b >= a: K maps of each exemplar, the n-th map of each run of N belongs to exemplar n;
-            in training K = 1.
+        exemplar: `(N, C, a, a)`.
+        search: `(K · N, C, b, b)`, b >= a: K runs of N maps, whose n-th belongs to exemplar n; in training K = 1.
 
     Returns:
-        (K · N, 1, b − a + 1, b − a + 1), float32 at least.
+        `(K · N, 1, b − a + 1, b − a + 1)`, float32 or finer.
 
     Raises:
         ValueError: if the shapes do not fit.
@@ -40,7 +39,10 @@ def siamese_correlation(exemplar: Tensor, search: Tensor) -> Tensor:
 
 
 def _by_rows(exemplar: Tensor, search: Tensor) -> Tensor:
-    """One output channel would leave a convolution's units idle: each row of the exemplar is a channel of its own."""
+    """Correlate by a convolution whose output channels are the exemplar's rows, then sum along diagonals.
+
+    A convolution with the exemplar itself would have a single output channel, which leaves its units idle.
+    """
     count, _, height, width = exemplar.shape
     rows, columns = (length - kernel + 1 for length, kernel in zip(search.shape[-2:], (height, width), strict=True))
     kernels = exemplar.transpose(1, 2).unsqueeze(3)
@@ -53,26 +55,27 @@ def _by_rows(exemplar: Tensor, search: Tensor) -> Tensor:
 
 
 def _by_spectra(exemplar: Tensor, search: Tensor) -> Tensor:
+    """Correlate by products of spectra."""
     count, _, height, width = exemplar.shape
     rows, columns = search.shape[-2:]
-    # of channels that lie last in memory a transform takes twice the time
+    # transforms of channels-last tensors take twice the time
     spectrum = torch.fft.rfft2(search.contiguous()).unflatten(0, (-1, count))
     pattern = torch.fft.rfft2(exemplar.contiguous(), s=(rows, columns))
-    # products of spectra wrap around at the border: what is kept lies where no exemplar reaches over it
+    # products of spectra wrap around at the border; the part that is kept lies where no exemplar crosses it
     response = torch.fft.irfft2((spectrum * pattern.conj()).sum(2), s=(rows, columns))
     return response[..., : rows - height + 1, : columns - width + 1].flatten(0, 1)[:, None]
 
 
 def response_labels(size: tuple[int, int], radius: float, ignored: float = 0.0) -> Tensor:
-    """Return the target response: 1 within `radius` of the centre by |dx| + |dy|, else 0.
+    """Return the target of a response: 1 where |dx| + |dy| from the centre is at most `radius`, else 0.
 
     Args:
         size: (h, w) of the response.
-        radius: of the positive places, cells.
-        ignored: places beyond `radius` and nearer than this get 0.5, which `balanced_loss` leaves out; cells.
+        radius: of the positive places, in cells.
+        ignored: places beyond `radius` and nearer than this, in cells, get 0.5, which `balanced_loss` leaves out.
 
     Returns:
-        (h, w) float32.
+        `(h, w)` float32.
 
     Example:
         >>> int(response_labels((17, 17), 2).sum())
@@ -84,14 +87,14 @@ def response_labels(size: tuple[int, int], radius: float, ignored: float = 0.0) 
 
 
 def balanced_loss(logits: Tensor, labels: Tensor, negative_weight: float = 1.0) -> Tensor:
-    """Cross-entropy in which positive and negative places of the batch have equal shares.
+    """Compute cross-entropy in which the positive and the negative places of the batch weigh the same in all.
 
     Paper: SiamFC, Eq. 4 and section 3.1.
 
     Args:
-        logits: (N, 1, h, w).
-        labels: 0 or 1, of a shape that broadcasts; other values are left out.
-        negative_weight: share of the negatives to that of the positives.
+        logits: `(N, 1, h, w)`.
+        labels: 0 or 1, of a shape that broadcasts; places of other values are left out.
+        negative_weight: total weight of the negatives relative to that of the positives.
 
     Returns:
         Scalar.
@@ -103,15 +106,15 @@ def balanced_loss(logits: Tensor, labels: Tensor, negative_weight: float = 1.0) 
 
 
 def focal_loss(logits: Tensor, labels: Tensor, gamma: float = 2.0) -> Tensor:
-    """Cross-entropy in which a place counts by how wrong it is, divided by the mean of these weights.
+    """Compute cross-entropy weighted by each place's error, divided by the mean weight.
 
     The gradient flows through the weights and their mean, as in the code of VFS.
     Paper: Lin et al., Focal Loss for Dense Object Detection (ICCV 2017), Eq. 4.
 
     Args:
-        logits: (N, 1, h, w).
+        logits: `(N, 1, h, w)`.
         labels: in [0, 1], of a shape that broadcasts.
-        gamma: exponent of the error.
+        gamma: exponent of the error in the weights.
 
     Returns:
         Scalar.
@@ -119,5 +122,5 @@ def focal_loss(logits: Tensor, labels: Tensor, gamma: float = 2.0) -> Tensor:
     probability = logits.sigmoid()
     positive, negative = labels * (1 - probability) ** gamma, (1 - labels) * probability**gamma
     loss = -(positive * logsigmoid(logits) + negative * logsigmoid(-logits)).mean()
-    # where every place is right beyond doubt all weights are 0
+    # all weights are 0 where every place is right with full confidence
     return loss / (positive + negative).mean().clamp_min(torch.finfo(logits.dtype).tiny)

@@ -18,7 +18,7 @@ from ..foreign.reading import State
 
 @dataclass(frozen=True)
 class Report:
-    """Report on a converted foreign checkpoint."""
+    """Account of a conversion: what was mapped and what was not used."""
 
     file: ForeignFile
     family: str
@@ -45,7 +45,7 @@ class Report:
 def convert(
     foreign: str | Path, output: str | Path, kind: str = "auto", architecture: str | None = None, trust: bool = False
 ) -> Report:
-    """Write a foreign checkpoint as one of ours, which every place that takes a checkpoint takes.
+    """Convert a foreign checkpoint to one of ours.
 
     Every tensor of the file finds its place, or a rule that says why it is not needed; every tensor of our module is
     found in the file.
@@ -90,7 +90,10 @@ def convert(
 
 
 def command(words: Sequence[str]) -> None:
-    """`vidcorr convert`: the words after it.
+    """Run `vidcorr convert`.
+
+    Args:
+        words: of the command line after `convert`.
 
     Raises:
         ValueError: for a user's mistake, one line.
@@ -122,7 +125,7 @@ def _counts(state: dict[str, Tensor]) -> dict[str, tuple[int, int]]:
 
 
 def _unused(unused: dict[str, str]) -> dict[str, str]:
-    """Reason → the keys, as `prefix.* (count)`."""
+    """Return reason → keys, as `prefix.* (count)`."""
     groups: dict[str, Counter[str]] = defaultdict(Counter)
     for key, why in unused.items():
         groups[why][".".join(key.split(".")[: 2 if key.count(".") > 1 else 1])] += 1

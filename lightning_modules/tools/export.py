@@ -24,9 +24,9 @@ class Backbone:
     """A network at the bottom of a module: its weights under its own names, and how images are normalised for it."""
 
     architecture: str
-    """Argument of `build_network` that makes it."""
+    """Name that `build_network` takes."""
     arguments: dict[str, Any]
-    """Of Liir's encoder, which its architecture alone does not make."""
+    """Arguments of Liir's encoder, which its name alone does not make."""
     state: dict[str, Tensor]
     normalisation: dict[str, tuple[float, ...]]
     """`mean` and `std` of RGB in [0, 1]; empty where the network takes Lab."""
@@ -66,7 +66,7 @@ def export(checkpoint: str | Path, output: str | Path, format: Format | None = N
 
 
 def backbone_of(module: Any) -> Backbone:
-    """The network at the bottom of a module of ours.
+    """Return the network at the bottom of a module of ours.
 
     Args:
         module: a method, a `FrozenEncoder`, or a probe over features.
@@ -84,7 +84,10 @@ def backbone_of(module: Any) -> Backbone:
 
 
 def command(words: Sequence[str]) -> None:
-    """`vidcorr export`: the words after it.
+    """Run `vidcorr export`.
+
+    Args:
+        words: of the command line after `export`.
 
     Raises:
         ValueError: for a user's mistake, one line.
@@ -97,7 +100,7 @@ def command(words: Sequence[str]) -> None:
 
 
 def _normalisation(module: Any) -> dict[str, tuple[float, ...]]:
-    """Return the normalisation of RGB by a method or a view; a plain encoder keeps the same as tuples."""
+    """Return mean and deviation of a method, a view or an encoder, where it has them."""
     holder = getattr(module, "normalise", module)
     values = {name: getattr(holder, name, None) for name in ("mean", "std")}
     return {
@@ -108,7 +111,7 @@ def _normalisation(module: Any) -> dict[str, tuple[float, ...]]:
 
 
 def _target(backbone: Backbone, format: Format | None, output: Path) -> tuple[str, str]:
-    """The architecture that the file is for and the Python that loads it; refuses weights that would not fit."""
+    """Return the architecture that the file is for and the Python that loads it; refuse weights that would not fit."""
     library, _, name = backbone.architecture.partition(":")
     known = library in ("torchvision", "timm")
     chosen = format or (library if known else "own")
@@ -140,13 +143,13 @@ def _check_fit(backbone: Backbone, network: nn.Module) -> None:
     theirs = {name: tensor.shape for name, tensor in network.state_dict().items()}
     if differing := {name for name in ours | theirs if ours.get(name) != theirs.get(name)}:
         raise ValueError(
-            f"its weights are not those of the whole network ({listed(differing)}); of a probe over an earlier stage "
+            f"its weights are not those of the full network ({listed(differing)}); of a probe over an earlier stage "
             "export the encoder's own checkpoint"
         )
 
 
 def _classifier(name: str) -> str:
-    """Return the place of the classifier of torchvision's network, which the file does not hold."""
+    """Return the name of the classifier in a network of torchvision; the file does not hold it."""
     from torchvision import models
 
     with torch.device("meta"):

@@ -1,6 +1,7 @@
-"""A run that is killed or preempted goes on exactly as if nothing had happened."""
+"""A run that is killed or preempted goes on as if it had not been: real signals, in processes of their own."""
 
 import random
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -59,6 +60,48 @@ def test_preemption_saves_the_step_and_says_so(step, place, workers, whole, vide
     ended = run(words("VFSSimSiam", video_folder, tmp_path, "--ckpt_path=last"), tmp_path)
     assert ended.status == 0, ended.said
     expect_the_same(tmp_path, whole["VFSSimSiam"])
+
+
+def test_ctrl_c_within_a_step_finishes_and_saves_it(whole, video_folder, tmp_path):
+    blow = strike("SIGINT", 7, group=True)
+    ended = run(words("VFSSimSiam", video_folder, tmp_path, callbacks=(blow,), num_workers=1), tmp_path)
+    assert ended.status == 130, ended.said
+    assert "stopped by Ctrl-C after step 8\n" in ended.said
+    assert "Traceback" not in ended.said
+    assert last(tmp_path)["global_step"] == 8
+    ended = run(words("VFSSimSiam", video_folder, tmp_path, "--ckpt_path=last"), tmp_path)
+    assert ended.status == 0, ended.said
+    assert f"going on from {tmp_path}/lightning_logs/version_0/checkpoints/last.ckpt: step 8, epoch 1\n" in ended.said
+    assert "UserWarning" not in ended.said
+    assert [path.name for path in (tmp_path / "lightning_logs").iterdir()] == ["version_0"]
+    expect_the_same(tmp_path, whole["VFSSimSiam"])
+
+
+def test_where_rank_0_is_killed_the_other_ends_with_one_line(video_folder, tmp_path):
+    more = ["--trainer.strategy=ddp", "--trainer.devices=2"]
+    blow = strike("SIGKILL", 3)
+    ended = run_script(words("VFSMoCo", video_folder, tmp_path, *more, callbacks=(blow,), samples_per_epoch=20))
+    assert ended.status == -9
+    assert "Traceback" not in ended.said
+    said = [line for line in ended.said.splitlines() if line.startswith("vidcorr: ") or "gloo" in line]
+    assert said[1:] == ["vidcorr: another process of this run has ended, see what it said; go on with --ckpt_path last"]
+
+
+def test_two_ranks_killed_and_preempted_at_random(video_folder, tmp_path):
+    more = ["--trainer.strategy=ddp_fork", "--trainer.devices=2"]
+    command = partial(words, "VFSMoCo", video_folder, samples_per_epoch=20)
+    folders = [tmp_path / "whole", tmp_path / "parts"]
+    for folder in folders:
+        folder.mkdir()
+    assert run(command(folders[0], *more), folders[0]).status == 0
+    first, second = sorted(random.Random(1).sample(range(3, 14), 2))
+    run(command(folders[1], *more, callbacks=(strike("SIGKILL", first, group=True),)), folders[1])
+    blow = strike("SIGTERM", second, rank=1, place="end")
+    ended = run(command(folders[1], *more, "--ckpt_path=last", callbacks=(blow,)), folders[1])
+    assert last(folders[1])["global_step"] == second, ended.said
+    ended = run(command(folders[1], *more, "--ckpt_path=last"), folders[1])
+    assert ended.status == 0, ended.said
+    expect_the_same(folders[1], folders[0])
 
 
 def test_preemption_of_one_rank_ends_all(video_folder, tmp_path):

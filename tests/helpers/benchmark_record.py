@@ -110,7 +110,7 @@ def runs(root: Path) -> Iterator[tuple[str, Callable[[Path], Any]]]:
     ys, xs = np.nonzero(mask.ids)
     corner = [float(xs.min()), float(ys.min()), float(np.ptp(xs)) + 1, float(np.ptp(ys)) + 1]
     points = {"first": [float(xs[0]), float(ys[0])], "middle": [float(xs.mean()), float(ys.mean())]}
-    res4, res5 = resnet.feature_extractor("res4", 8), resnet.feature_extractor("res5", None, True)
+    res4, res5 = resnet.feature_extractor("res4", 8), resnet.feature_extractor("res5", dilated=True)
     for name, extractor, prompt, settings in (
         ("masks", res4, mask, {}),
         ("masks_small", res4, mask, {"short_side": 64, "overlay": "gif"}),

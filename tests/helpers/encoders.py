@@ -34,3 +34,15 @@ class TinyResNet(nn.Module):
 def fine_resnet() -> TinyResNet:
     """Return a tiny ResNet of stride 8: four cells along 32 pixels."""
     return TinyResNet(strides=(1, 2, 1, 1))
+
+
+class Doubling(nn.Module):
+    """An up-sampler over features, as a user would write it: twice the cells, and the images' mean colour beside."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.scale = nn.Parameter(torch.ones(()))
+
+    def forward(self, features: Tensor, images: Tensor) -> Tensor:
+        fine = nn.functional.interpolate(features * self.scale, scale_factor=2.0)
+        return torch.cat([fine, nn.functional.adaptive_avg_pool2d(images, fine.shape[2:])], dim=1)

@@ -1,5 +1,6 @@
 """The linear probe: what it learns, what stays frozen, the two protocols, its accuracy."""
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -118,6 +119,53 @@ def test_mistakes_are_named() -> None:
 
     with pytest.raises(ValueError, match="num_classes is 3, the data have 2"):
         quiet_trainer(max_steps=1).fit(LinearProbe("raw_colour", 3, stride=8), Data())
+
+
+class Sum(pl.Callback):
+    """Each rank writes the validation loss that the run reports."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def setup(self, trainer: pl.Trainer, pl_module: Any, stage: str) -> None:
+        torch.set_num_threads(1)  # a forked process has none of its parent's threads
+
+    def on_validation_end(self, trainer: pl.Trainer, pl_module: Any) -> None:
+        text = repr(float(trainer.callback_metrics["val/loss"]))
+        (self.folder / f"{trainer.world_size}-{trainer.global_rank}.txt").write_text(text)
+
+
+class Uneven(pl.LightningDataModule):
+    """Six pictures in batches of 2: on two ranks the first has 5 of them, the second 1."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.pictures = list(pictures(6).dataset)
+
+    def val_dataloader(self) -> DataLoader[Any]:
+        assert self.trainer is not None
+        own = self.pictures
+        if self.trainer.world_size == 2:
+            own = own[:5] if self.trainer.global_rank == 0 else own[5:]
+        return DataLoader(own, batch_size=2)
+
+
+def test_the_loss_of_ranks_with_unequal_numbers_is_that_of_all_images(tmp_path: Path) -> None:
+    """A mean of means would be off, and so would be Lightning's own, which divides by a rounded number of samples."""
+    for devices in (1, 2):
+        torch.manual_seed(0)
+        probe = LinearProbe("raw_colour", 3, stride=8)
+        with torch.no_grad():
+            probe.classifier.weight.mul_(300)  # losses that differ between images
+        strategy = "ddp_fork" if devices == 2 else "auto"
+        trainer = quiet_trainer(
+            devices=devices, strategy=strategy, callbacks=[Sum(tmp_path)], use_distributed_sampler=False
+        )
+        trainer.validate(probe, Uneven(), verbose=False)
+    found = {path.stem: float(path.read_text()) for path in tmp_path.glob("*.txt")}
+    assert set(found) == {"1-0", "2-0", "2-1"}
+    assert found["2-0"] == pytest.approx(found["1-0"], rel=1e-5)
+    assert found["2-1"] == pytest.approx(found["1-0"], rel=1e-5)
 
 
 def gradient_of(probe: LinearProbe, image: Tensor) -> Tensor | None:

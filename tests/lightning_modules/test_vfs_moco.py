@@ -62,7 +62,7 @@ def test_encoders_start_alike_and_heads_are_those_of_the_paper() -> None:
 
 
 class Record(pl.Callback):
-    """What each batch brought, and the weights after each optimiser step."""
+    """Recorder of each batch's keys and of the weights after each optimiser step."""
 
     def __init__(self) -> None:
         self.keys: list[Tensor] = []
@@ -193,7 +193,7 @@ class ReadsStatistics(nn.Module):
 
 
 def rigged(step: int, groups: int = 8, videos: int = 8) -> dict[str, Tensor]:
-    """Noise with a black pixel; the videos of one group share a mean colour, nothing tells them apart."""
+    """Noise with a black pixel; the videos of one group have one mean colour, nothing tells them apart."""
     colours = torch.rand(groups, 1, 1, 3, 1, 1).expand(-1, videos, 2, -1, 1, 1).flatten(0, 1)
     clip = colours + 0.1 * torch.rand(groups * videos, 2, 3, 4, 4)
     clip[..., 0, 0] = 0
@@ -208,7 +208,7 @@ def rigged_module() -> VFSMoCo:
 
 @torch.no_grad()
 def pretext_accuracy(module: VFSMoCo, batches: int) -> float:
-    """Share of queries that are nearer to their own key than to all keys of the other batches."""
+    """Fraction of queries that are nearer to their own key than to all keys of the other batches."""
     published = [module.step(rigged(step)) for step in range(batches)]
     queries = torch.stack([each["embeddings"] for each in published])
     keys = torch.stack([each["keys"].flatten(0, 1) for each in published])

@@ -102,7 +102,7 @@ def test_it_trains_and_gives_features_in_other_precisions(precision, tmp_path):
 def test_bytes_of_a_loader_of_ones_own_are_refused(kind, tmp_path):
     clips = [{"clip": torch.zeros(4, 3, 32, 32, dtype=torch.uint8), "video_index": i} for i in range(4)]
     trainer = pl.Trainer(default_root_dir=tmp_path, max_steps=1, accelerator="cpu", logger=False)
-    with pytest.raises(ValueError, match=r"clip is of bytes: give float RGB in \[0, 1\]"):
+    with pytest.raises(ValueError, match=r"clip is uint8: give float RGB in \[0, 1\]"):
         trainer.fit(kind(), DataLoader(clips, batch_size=4))
 
 

@@ -2,6 +2,7 @@
 
 python tests/speed/local_attention.py                       # 64 × 64, C 64, R 6, 3 references, batch 2
 python tests/speed/local_attention.py --batch 12 --only tiles --repeats 1
+python tests/speed/local_attention.py --forward             # beside the tiles of propagation, which have no backward
 """
 
 import argparse
@@ -18,7 +19,9 @@ from torch import Tensor
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
 from lightning_modules.functional.compactness import CompactnessPrior
-from lightning_modules.functional.reconstruction.local_reconstruction import reconstruct_locally
+from lightning_modules.functional.propagation.best_matches import window_average
+from lightning_modules.functional.propagation.tiles import Neighbourhood
+from lightning_modules.functional.reconstruction import reconstruct_locally
 from tests.helpers.memory import peak_of
 
 
@@ -48,6 +51,33 @@ def by_shifts(query: Tensor, references: Tensor, values: Tensor, radius: int) ->
     return sum(weights[:, :, n, None] * window for n, window in enumerate(windows)).sum(1)  # type: ignore[union-attr]
 
 
+def by_propagation(query: Tensor, references: Tensor, values: Tensor, radius: int) -> Tensor:
+    """The tiles of propagation, which take one sample at a time and no gradient."""
+    neighbourhood, count = Neighbourhood(radius, "square"), references.shape[1]
+    found = []
+    for q, r, v in zip(query, references, values, strict=True):
+        maps = (each.permute(2, 3, 0, 1).contiguous() for each in (r, v))
+        found.append(window_average(q.movedim(0, -1), *maps, torch.arange(count), neighbourhood, 1.0))
+    return torch.stack(found).movedim(-1, 1)
+
+
+def compare_tiles(maps: list[Tensor], radius: int, repeats: int) -> None:
+    """Print the forward times of both systems of tiles, and their largest difference."""
+    forms: dict[str, Callable[[], Tensor]] = {
+        "tiles of propagation": lambda: by_propagation(*maps, radius),
+        "tiles": lambda: reconstruct_locally(*maps, radius).values,
+    }
+    seconds: dict[str, list[float]] = {name: [] for name in forms}
+    for _ in range(repeats + 1):
+        for name, form in forms.items():
+            start = perf_counter()
+            form()
+            seconds[name].append(perf_counter() - start)
+    for name, times in seconds.items():
+        print(f"{name:20s} forward min {min(times[1:]):7.3f} s  median {median(times[1:]):7.3f} s")
+    print(f"largest difference {(by_propagation(*maps, radius) - forms['tiles']()).abs().max():.1e}")
+
+
 def gradients(form: Callable[..., Tensor], maps: list[Tensor], upstream: Tensor) -> tuple[Tensor, ...]:
     return torch.autograd.grad(form(*maps), maps[:2], upstream)
 
@@ -60,6 +90,7 @@ def main() -> None:
     parser.add_argument("--radius", type=int, default=6)
     parser.add_argument("--references", type=int, default=3)
     parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--forward", action="store_true", help="forward passes beside the tiles of propagation")
     parser.add_argument("--only", nargs="+", default=["unfold", "shifts", "tiles", "tiles, compactness"])
     options = parser.parse_args()
     device = "cuda" if torch.cuda.is_available() else "cpu"
@@ -68,6 +99,10 @@ def main() -> None:
     references = torch.randn(options.batch, options.references, *shape, device=device).div_(2).requires_grad_()
     colours = torch.rand(options.batch, options.references, 1, *shape[1:], device=device)
     upstream = torch.randn(options.batch, 1, *shape[1:], device=device)
+    if options.forward:
+        with torch.no_grad():
+            compare_tiles([query, references, colours], options.radius, options.repeats)
+        return
 
     def tiles(q: Tensor, r: Tensor, v: Tensor) -> Tensor:
         return reconstruct_locally(q, r, v, options.radius).values

@@ -1,10 +1,14 @@
-"""DINO's checkpoints, whole (teacher and student) or the backbone alone: a ViT in timm's names, or a ResNet."""
+"""DINO's checkpoints, complete (teacher and student) or the backbone alone: a ViT in timm's names, or a ResNet."""
 
 from ..mapping import DAVIS, Converted, Family, frozen, resnet_name
 from ..reading import State
 
 TAKEN = {r"(?:backbone\.)?((?:cls_token|pos_embed|patch_embed|blocks|norm|conv1|bn1|layer\d).*)": r"\1"}
-LEFT = {r"head\..+": "head", r"(?:backbone\.)?fc\..+": "classifier"}
+LEFT = {
+    r"(?:backbone\.)?mask(?:ed)?_(?:token|embed)": "stands for masked patches in training",
+    r"head\..+": "head",
+    r"(?:backbone\.)?fc\..+": "classifier",
+}
 SIZES = {384: "small", 768: "base"}
 
 

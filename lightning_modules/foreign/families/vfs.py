@@ -1,6 +1,6 @@
 """VFS's official checkpoints: the names of mm-style ConvModules."""
 
-from ..mapping import Converted, Family, frozen, rename, resnet_name
+from ..mapping import DAVIS, Converted, Family, frozen, rename, resnet_name
 from ..reading import State
 
 BACKBONE = {
@@ -21,21 +21,25 @@ WEIGHTS = {
 }
 """Parameters of the heads of VFSSimSiam."""
 
+R50 = "--config configs/benchmarks/davis_vfs_r50.yaml"
+"""The released evaluation of R50 has a wider neighbourhood than that of R18."""
+
 
 def _convert(state: State, architecture: str | None) -> Converted:
     left = {r"img_head\..+": "head of another form than VFSSimSiam's"}
     backbone, of_head = rename(state, BACKBONE, left)
     spec = architecture or f"torchvision:{resnet_name(backbone)}"
     heads, _ = rename({key: state[key] for key in of_head}, HEADS | {r"(.+)": r"\1"}, {})
+    measured_by = R50 if spec.endswith("resnet50") else DAVIS
     if {name for name in heads if name.endswith(("weight", "bias"))} != WEIGHTS:
-        return frozen(spec, state, BACKBONE, left)
+        return frozen(spec, state, BACKBONE, left, measured_by=measured_by)
     arguments = {
         "backbone": spec,
         "projector_dim": len(heads["projector.0.weight"]),
         "predictor_dim": len(heads["predictor.0.weight"]),
     }
     weights = {f"backbone.{name}": tensor for name, tensor in backbone.items()} | heads
-    return Converted("lightning_modules.vfs_simsiam.VFSSimSiam", arguments, weights)
+    return Converted("lightning_modules.vfs_simsiam.VFSSimSiam", arguments, weights, measured_by=measured_by)
 
 
 VFS = Family("vfs", lambda state: "backbone.conv1.conv.weight" in state, _convert)

@@ -1,4 +1,4 @@
-"""The logarithm of a sum of exponentials of dot products, streamed: the products are never stored."""
+"""Log-sum-exp of dot products in one pass over the keys, which never stores the products."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -8,24 +8,27 @@ from torch import Tensor
 from torch.autograd import Function
 from torch.autograd.function import once_differentiable
 
+from .cpu_products import dot_products, onednn_pays, weighted_sums
+
 CHUNK = 1 << 21
-"""Products that are held at a time: 8 MB in float32."""
+"""Number of products held at a time: 8 MB in float32."""
 ROWS = 512
-"""Queries that pass over the keys together."""
+"""Number of queries that pass over the keys together."""
 NOTHING = -80
-"""Exponent below which a weight counts for nothing: exp of less is ten times slower on a CPU, and below 1e-34."""
+"""Exponent below which weights are clamped: exp of less is ten times slower on a CPU, and below 1e-34."""
 
 
 def dot_logsumexp(query: Tensor, keys: Tensor, excluded: Tensor | None = None) -> Tensor:
-    """`log Σ_k exp(q·u_k)` of each query over all keys but those excluded; −∞ where none is left.
+    """Return `log Σ_k exp(q·u_k)` of each query over the keys that are not excluded; −∞ where none is left.
 
-    Online (Milakov and Gimelshein, 2018): rows of queries pass over chunks of keys. The mean of the keys weighted by
-    the softmax, which is the gradient, is gathered in the same pass. A gradient into the keys takes a second pass.
+    Rows of queries pass over chunks of keys by the online softmax (Milakov and Gimelshein, 2018). The gradient into the
+    queries, the mean of the keys weighted by the softmax, is accumulated in the same pass; one into the keys takes a
+    second pass.
 
     Args:
         query: `(B, n, D)`.
         keys: `(K, D)`, in the precision of the query or lower.
-        excluded: `(B, K)` bool, keys that do not count for the queries of a sample; None excludes none.
+        excluded: `(B, K)` bool, keys left out for all queries of a sample; None excludes none.
 
     Returns:
         `(B, n)`.
@@ -39,6 +42,7 @@ class _DotLogSumExp(Function):
         rows = query.reshape(-1, query.shape[-1])
         result = rows.new_empty(len(rows), 1)
         mean = torch.zeros_like(rows) if query.requires_grad else None
+        fast = onednn_pays(rows, keys)
         for block in _slices(len(rows), ROWS):
             largest = rows.new_full((block.stop - block.start, 1), torch.finfo(rows.dtype).min)
             total = torch.zeros_like(largest)
@@ -48,7 +52,7 @@ class _DotLogSumExp(Function):
                 weights = logits.sub_(largest).clamp_(min=NOTHING).exp_()
                 total.mul_(shrink).add_(weights.sum(dim=1, keepdim=True))
                 if mean is not None:
-                    mean[block].mul_(shrink).addmm_(weights, chunk)
+                    mean[block].mul_(shrink).add_(weighted_sums(weights, chunk) if fast else torch.mm(weights, chunk))
             none_left = largest == torch.finfo(rows.dtype).min
             result[block] = total.log().add_(largest).masked_fill_(none_left, -torch.inf)
             if mean is not None:
@@ -65,7 +69,7 @@ class _DotLogSumExp(Function):
             return of_query, None, None
         rows = query.reshape(-1, query.shape[-1])
         upstream = grad.reshape(-1, 1) * rows
-        result = result.clamp_min(torch.finfo(rows.dtype).min)  # −∞ − −∞ is NaN
+        result = result.clamp_min(torch.finfo(rows.dtype).min)  # −∞ − (−∞) would be NaN
         of_keys = torch.zeros_like(keys)
         for block in _slices(len(rows), ROWS):
             for logits, place, _ in _products(rows, block, keys, excluded, query.shape[1]):
@@ -77,16 +81,22 @@ class _DotLogSumExp(Function):
 def _products(
     rows: Tensor, block: slice, keys: Tensor, excluded: Tensor | None, rows_per_sample: int
 ) -> Iterator[tuple[Tensor, slice, Tensor]]:
-    """Dot products of a block of rows with each chunk of the keys, in one buffer; the chunk's place, the chunk."""
+    """Yield products of a block of rows with each chunk of keys, which may be overwritten; its place; the chunk."""
     queries = rows[block]
     of_rows = None
     if excluded is not None:
         of_rows = torch.arange(block.start, block.stop, device=rows.device) // rows_per_sample
+    fast = onednn_pays(rows, keys)
     length = max(64, CHUNK // len(queries))
-    buffer = rows.new_empty(len(queries) * min(length, len(keys)))
+    if fast:
+        length = max(64, length // 2)  # oneDNN holds a second copy
+    buffer = rows.new_empty(0 if fast else len(queries) * min(length, len(keys)))
     for place in _slices(len(keys), length):
-        chunk = keys[place].to(rows.dtype)
-        logits = torch.mm(queries, chunk.mT, out=buffer[: len(queries) * len(chunk)].view(len(queries), len(chunk)))
+        chunk = keys[place].to(rows.dtype).contiguous()
+        if fast:
+            logits = dot_products(queries, chunk)
+        else:
+            logits = torch.mm(queries, chunk.mT, out=buffer[: len(queries) * len(chunk)].view(len(queries), len(chunk)))
         if excluded is not None:
             logits.masked_fill_(excluded[:, place][of_rows], -torch.inf)
         yield logits, place, chunk

@@ -1,15 +1,15 @@
-"""The objectives of VFS as functions of embeddings."""
+"""The objective of VFS without negatives."""
 
 from torch import Tensor
 from torch.nn.functional import normalize
 
 
 def simsiam_loss(p1: Tensor, z1: Tensor, p2: Tensor, z2: Tensor) -> Tensor:
-    """Similarity of two groups of frames of one video, without negatives.
+    """Compute the distance of two groups of frames of one video, without negatives.
 
-    Each frame of one group is pulled towards each frame of the other: the mean over all (i, j) of `2 − 2 p_i·z_j`
-    between l2-normalised vectors, both directions averaged. The targets `z` receive no gradient. Since the objective is
-    linear in the affinity, its mean over n/2 × n/2 pairs is the product of the two groups' mean vectors.
+    The loss is the mean over all pairs (i, j) of `2 − 2 p_i·z_j` between l2-normalised vectors, averaged over both
+    directions. The targets `z` receive no gradient. The objective is linear in the affinity, so its mean over
+    n/2 × n/2 pairs is a product of the two groups' mean vectors.
 
     Paper: VFS, section 3.2, Eqs. 3 and 5.
 
@@ -40,7 +40,7 @@ def simsiam_loss(p1: Tensor, z1: Tensor, p2: Tensor, z2: Tensor) -> Tensor:
 
 
 def _mean_similarity(prediction: Tensor, target: Tensor) -> Tensor:
-    """Mean cosine over all pairs (i, j) of a video and over the videos; no gradient into the target."""
+    """Return the mean cosine over all pairs of a video and over the videos, without gradient into the target."""
     query = normalize(prediction.float(), dim=-1).mean(dim=1)
     key = normalize(target.detach().float(), dim=-1).mean(dim=1)
     return (query * key).sum(dim=-1).mean()

@@ -7,7 +7,7 @@ queries of a key row), in which the neighbourhood of a query is its own address 
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Literal
 
 import torch
@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from .products import tile_dot_products
-from .tiles import Neighbourhood, Tile, tile_products, tile_size, tiles
+from .tiles import Neighbourhood, Tile, on_device, tile_products, tile_size, tiles
 
 WORKSPACE = 64 * 2**20  # bytes of a tile's products
 
@@ -23,7 +23,7 @@ WORKSPACE = 64 * 2**20  # bytes of a tile's products
 def best_matches(
     query: Tensor,
     keys: Tensor,
-    references: Tensor,
+    references: Sequence[int],
     neighbourhood: Neighbourhood,
     topk: int,
     workspace: int = WORKSPACE,
@@ -36,7 +36,7 @@ def best_matches(
     Args:
         query: (h, w, C).
         keys: (h, w, S, C), contiguous.
-        references: long (R,), indices into S; one that stands there twice counts twice.
+        references: indices into S; one that stands there twice counts twice.
         neighbourhood: of each query place.
         topk: matches to keep; fewer come back where there are fewer places and references.
         workspace: bytes for the products of a tile.
@@ -46,7 +46,9 @@ def best_matches(
         long (h, w, k): (y · w + x) · S + s.
     """
     height, width, slots, _ = keys.shape
-    used, copies = references.unique(return_inverse=True)
+    different = sorted(set(references))
+    used, listed = on_device(different, keys.device), on_device(references, keys.device)
+    copies = on_device([different.index(number) for number in references], keys.device)
     budget = workspace // keys.element_size()
     cover = list(tiles(height, width, neighbourhood.reach, len(used), budget, slide=True))
     room = keys.new_empty(max((tile.products for tile in cover if tile.slides), default=0) * len(used))
@@ -59,7 +61,7 @@ def best_matches(
         top, y, x, choice = _tile_matches(
             tile, query, _part(tile, keys, used), copies, topk, addresses.get(shape), room
         )
-        place = ((y * width + x) * slots + references[choice]).masked_fill_(top == -torch.inf, 0)
+        place = ((y * width + x) * slots + listed[choice]).masked_fill_(top == -torch.inf, 0)
         if len(values) == 0:
             values = top.new_empty(height, width, top.shape[1])
             places = place.new_empty(height, width, top.shape[1])
@@ -97,7 +99,7 @@ def window_average(
     query: Tensor,
     keys: Tensor,
     values: Tensor,
-    references: Tensor,
+    references: Sequence[int],
     neighbourhood: Neighbourhood,
     temperature: float,
     border: Literal["exclude", "zero"] = "exclude",
@@ -110,7 +112,7 @@ def window_average(
         query: (h, w, C).
         keys: (h, w, S, C), contiguous.
         values: (h, w, S, L).
-        references: long (R,), indices into S; one that stands there twice counts twice.
+        references: indices into S; one that stands there twice counts twice.
         neighbourhood: of each query place.
         temperature: divides the products.
         border: "zero": places outside the map take softmax mass with product 0 and give no value (squares only).
@@ -121,7 +123,9 @@ def window_average(
         (h, w, L).
     """
     height, width, _, _ = keys.shape
-    used, counts = references.unique(return_counts=True)
+    different = sorted(set(references))
+    used = on_device(different, keys.device)
+    counts = on_device([references.count(number) for number in different], keys.device)
     result = values.new_empty(height, width, values.shape[-1])
     biases: dict[tuple[int, int], Tensor] = {}
     budget = workspace // (4 * keys.element_size())  # products, logits, weights and windows live at the same time

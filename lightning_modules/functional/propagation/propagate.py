@@ -17,6 +17,9 @@ from .references import ReferenceMemory, kept_frames, looks_everywhere, referenc
 from .sharing import SharedMatches
 from .tiles import Neighbourhood
 
+CHECKED_TOGETHER = 32
+"""Frames whose labels are checked together on a GPU, where each check waits for the device."""
+
 
 def propagate_labels(
     features: Tensor | Iterable[Tensor],
@@ -58,6 +61,7 @@ def propagate_labels(
 def _frames(propagator: "LabelPropagator", features: Iterable[Tensor], entering: dict[int, Tensor]) -> Iterator[Tensor]:
     for item in features:
         yield propagator.step(item, entering.get(propagator.frame))
+    propagator.check_finite()
     _check_entering(entering, propagator.frame)
 
 
@@ -102,6 +106,8 @@ class LabelPropagator:
         self.frame = 0
         self._first_labels = first_labels
         self._shared = shared
+        self._finite: list[Tensor] = []  # of the frames that are not checked yet
+        self._checked = 0
         self._neighbourhood = Neighbourhood(protocol.radius, protocol.neighbourhood)
         self._memory: ReferenceMemory | None = None  # made when the first features tell their size
         self._everywhere: dict[int, ReferenceMemory] = {}  # start frames that no neighbourhood restricts
@@ -136,11 +142,28 @@ class LabelPropagator:
             enter = _enter_softly if own_context else _enter
             entering = entering.to(labels)
             labels, fed_back = enter(labels, entering), enter(fed_back, entering)
-        if not labels.isfinite().all():
-            raise ValueError(f"the labels of frame {self.frame} are not finite: look for NaN in features and labels")
+        self._finite.append(labels.isfinite().all())
+        if labels.device.type == "cpu" or len(self._finite) == CHECKED_TOGETHER:
+            self.check_finite()
         self._remember(query, fed_back)
         self.frame += 1
         return labels
+
+    def check_finite(self) -> None:
+        """Check the labels of the frames since the last check.
+
+        On a GPU every check waits for the device, so that `step` checks 32 frames at a time; call this after the last.
+
+        Raises:
+            ValueError: naming the first frame whose labels are not finite.
+        """
+        if not self._finite:
+            return
+        finite, self._finite = torch.stack(self._finite).tolist(), []
+        if not all(finite):
+            frame = self._checked + finite.index(False)
+            raise ValueError(f"the labels of frame {frame} are not finite: look for NaN in features and labels")
+        self._checked += len(finite)
 
     def _propagate(self, query: Tensor) -> Tensor:
         protocol = self.protocol
@@ -194,7 +217,7 @@ class LabelPropagator:
         return found, products, top.amin(1).clamp_min(torch.finfo(top.dtype).min)
 
     def _search(
-        self, query: Tensor, keys: Tensor, references: Tensor, neighbourhood: Neighbourhood, topk: int
+        self, query: Tensor, keys: Tensor, references: list[int], neighbourhood: Neighbourhood, topk: int
     ) -> tuple[Tensor, Tensor]:
         return best_matches(query, keys, references, neighbourhood, topk, self.workspace)
 

@@ -1,6 +1,5 @@
 """References of a frame, and where their features and labels are kept."""
 
-import torch
 import torch.nn.functional as F
 from torch import Tensor
 
@@ -70,9 +69,9 @@ class ReferenceMemory:
                 self.keys[:, :, self._slot(frame)] = features
             self.labels[:, :, self._slot(frame)] = labels.permute(1, 2, 0)
 
-    def slots(self, frames: list[int]) -> Tensor:
-        """Places on the third axis, long (R,)."""
-        return torch.tensor([self._slot(frame) for frame in frames], device=self.keys.device)
+    def slots(self, frames: list[int]) -> list[int]:
+        """Return the places of frames on the third axis."""
+        return [self._slot(frame) for frame in frames]
 
     def weighted_labels(self, places: Tensor, weights: Tensor) -> Tensor:
         """Sum of labels: places (h, w, k) in (h · w · S), weights (h · w, k) → (h, w, L)."""

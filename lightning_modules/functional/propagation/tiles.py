@@ -4,9 +4,11 @@ import dataclasses
 import itertools
 import math
 from collections.abc import Iterator
-from typing import Literal
+from typing import Any, Literal
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 STRIP = 8  # query columns of a tile: wider wastes products, narrower starves the matrix product
@@ -29,15 +31,20 @@ class Neighbourhood:
             return None
         return math.ceil(self.radius) - 1 if self.shape == "circle" else math.floor(self.radius)
 
-    def mask(self, device: torch.device) -> Tensor:
-        """(2 · reach + 1, 2 · reach + 1) bool: the offsets dy, dx that are kept."""
+    @property
+    def kept(self) -> NDArray[np.bool_]:
+        """The offsets dy, dx that are kept: (2 · reach + 1, 2 · reach + 1)."""
         if self.radius is None or self.reach is None:
             raise ValueError("a neighbourhood without a radius has no mask")
-        axis = torch.arange(-self.reach, self.reach + 1, device=device)
+        axis = np.arange(-self.reach, self.reach + 1)
         if self.shape == "square":
-            return torch.ones(len(axis), len(axis), dtype=torch.bool, device=device)
+            return np.ones((len(axis), len(axis)), bool)
         squared = axis[:, None] ** 2 + axis**2
         return squared < self.radius**2 if self.shape == "circle" else squared <= self.radius**2
+
+    def mask(self, device: torch.device) -> Tensor:
+        """Return `kept` on a device."""
+        return on_device(self.kept, device)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -116,12 +123,17 @@ class Tile:
         reach = self.reach or 0
         y = torch.arange(len(self.rows), device=device)[:, None]
         x = torch.arange(len(self.columns), device=device)
-        dy, dx = neighbourhood.mask(device).nonzero(as_tuple=True)  # from the frame's corner, not from the centre
+        dy, dx = (on_device(axis, device) for axis in neighbourhood.kept.nonzero())  # from the frame's corner
         offsets = (dy * len(columns) + dx) * self.queries
         start = (y * len(columns) + x) * self.queries
         if not self.slides:
             return (start + y * len(x) + x).reshape(-1, 1) + offsets
         return (start + 2 * reach * len(x) + x).reshape(-1, 1) + offsets - dy * len(x)
+
+
+def on_device(values: Any, device: torch.device) -> Tensor:
+    """Bring numbers to a device without waiting for the work that it has queued."""
+    return torch.as_tensor(values).to(device, non_blocking=True)
 
 
 def tiles(height: int, width: int, reach: int | None, references: int, budget: int, slide: bool) -> Iterator[Tile]:

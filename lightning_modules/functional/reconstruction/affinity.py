@@ -1,8 +1,8 @@
-"""Affinity of each place of a frame to a window of its reference frames, and what it reconstructs.
+"""Affinity of each place of a frame to windows of its reference frames, and the reconstruction by it.
 
-`local_affinity` and `reconstruct` are the equations as they stand, with the affinity stored. `reconstruct_locally` is
-the same without storing it, and `dot_logsumexp` of the negatives all that Liir's objective needs beside it: Eq. 4 is
-`A′ = A · sigmoid(log Σ_W exp(q·r) − log Σ_n exp(q·v))`, so negatives scale the reconstruction and nothing else.
+`local_affinity` and `reconstruct` follow the equations and store the affinity; `reconstruct_locally` gives the same
+without storing it. Negatives only scale a reconstruction: Eq. 4 is
+`A′ = A · sigmoid(log Σ_W exp(q·r) − log Σ_n exp(q·v))`, so `dot_logsumexp` of the negatives is all that is needed.
 """
 
 import torch
@@ -16,20 +16,20 @@ from .window_tiles import Border, WindowTiles, channels_last, check_features
 
 
 def local_affinity(query: Tensor, references: Tensor, radius: int, border: Border = "exclude") -> Tensor:
-    """Softmax of the dot products of each place with a square window of all reference frames together.
+    """Return the softmax of dot products of each place with a square window, over all reference frames together.
 
-    Features are taken as they come: no l2 norm, no temperature.
+    Features are taken without normalisation or temperature.
     Paper: Liir, Eq. 1.
 
     Args:
         query: `(B, C, h, w)`.
         references: `(B, R, C, h, w)`.
         radius: of the window, in cells.
-        border: "exclude": cells outside the map are left out; "zero": they have dot product 0 and take their share of
-            the softmax, as in the public code.
+        border: "exclude" leaves cells outside the map out; "zero" gives them dot product 0 and so a part of the
+            softmax, as in the public code.
 
     Returns:
-        `(B, R · P · P, h, w)`, P = 2 · radius + 1, rows before columns; sums to 1 over axis 1, cells outside the map
+        `(B, R · P · P, h, w)`, P = 2 · radius + 1, rows before columns; it sums to 1 over axis 1, cells outside the map
         included.
 
     Raises:
@@ -52,7 +52,7 @@ def local_affinity(query: Tensor, references: Tensor, radius: int, border: Borde
 
 
 def reconstruct(affinity: Tensor, values: Tensor, radius: int) -> Tensor:
-    """The average of the references' values, weighted by an affinity.
+    """Return the mean of the references' values weighted by an affinity.
 
     Paper: Liir, Eq. 2.
 
@@ -88,7 +88,7 @@ def reconstruct_with_negatives(
     border: Border = "exclude",
     excluded: Tensor | None = None,
 ) -> Tensor:
-    """`reconstruct` where points of other videos take their share of the softmax and give nothing.
+    """Reconstruct values where points of other videos take a part of the softmax and give no value.
 
     Neither the affinity nor the products with the negatives are stored.
     Paper: Liir, Eqs. 4 and 5.
@@ -100,7 +100,7 @@ def reconstruct_with_negatives(
         negatives: `(N, C)` points of other videos.
         radius: of the window, in cells.
         border: see `local_affinity`.
-        excluded: `(B, N)` bool, negatives that do not count for a sample; None excludes none.
+        excluded: `(B, N)` bool, negatives left out for a sample; None excludes none.
 
     Returns:
         `(B, V, h, w)`.
@@ -113,13 +113,16 @@ def reconstruct_with_negatives(
 
 
 def positive_mass(query: Tensor, logsumexp: Tensor, negatives: Tensor, excluded: Tensor | None = None) -> Tensor:
-    """The share of the softmax that negatives leave to the window (Liir, Eq. 4): `(B, h, w)` in [0, 1].
+    """Return the fraction of the softmax that negatives leave to the window (Liir, Eq. 4).
 
     Args:
         query: `(B, C, h, w)`.
-        logsumexp: `(B, h, w)`, of the window's dot products, see `reconstruct_locally`.
+        logsumexp: `(B, h, w)`, of the window's dot products, from `reconstruct_locally`.
         negatives: `(N, C)`.
-        excluded: `(B, N)` bool; None excludes none.
+        excluded: `(B, N)` bool, negatives left out for a sample; None excludes none.
+
+    Returns:
+        `(B, h, w)` in [0, 1].
     """
     if not len(negatives):
         return torch.ones_like(logsumexp)
@@ -128,7 +131,7 @@ def positive_mass(query: Tensor, logsumexp: Tensor, negatives: Tensor, excluded:
 
 
 def reconstruction_loss(reconstructed: Tensor, target: Tensor) -> Tensor:
-    """Smooth-L1 of 20 times the reconstruction, up-sampled, against 20 times the frame; the mean over all pixels.
+    """Compute smooth-L1 of 20 times the up-sampled reconstruction against 20 times the frame, mean over all pixels.
 
     Paper: Liir, Eq. 3, in the form of the public code.
 

@@ -1,4 +1,4 @@
-"""Reconstruction of a frame from a window of its references, tile by tile, without storing the affinity."""
+"""Reconstruction of a frame from windows of its references, tile by tile, without storing the affinity."""
 
 from collections.abc import Iterator
 from typing import Any, NamedTuple
@@ -14,7 +14,7 @@ from ..losses.logsumexp import NOTHING
 from .window_tiles import TILE, Border, Part, WindowTiles, channels_last, check_features
 
 WORKSPACE = {"cpu": 1 << 20, "cuda": 1 << 26}
-"""Products that are held at a time: what a cache takes, or what keeps a GPU busy."""
+"""Number of products held at a time: what fits a CPU's cache, or keeps a GPU busy."""
 
 
 class LocalReconstruction(NamedTuple):
@@ -22,7 +22,7 @@ class LocalReconstruction(NamedTuple):
 
     Attributes:
         values: `(B, V, h, w)` (Liir, Eq. 2).
-        logsumexp: `(B, h, w)`, the logarithm of the denominator of Eq. 1.
+        logsumexp: `(B, h, w)`, logarithm of the denominator of Eq. 1.
         compactness: scalar (Liir, Eq. 8); 0 without a prior.
     """
 
@@ -39,10 +39,10 @@ def reconstruct_locally(
     border: Border = "exclude",
     prior: CompactnessPrior | None = None,
 ) -> LocalReconstruction:
-    """`reconstruct` of `local_affinity`, and `compactness_loss`, the affinity never stored.
+    """Compute `reconstruct` of `local_affinity`, and `compactness_loss`, without storing the affinity.
 
     Memory is that of the arguments, their gradients and a workspace. Autocast is off inside: half precision is too
-    coarse for dot products without a norm.
+    coarse for dot products of features that are not normalised.
     Paper: Liir, Eqs. 1, 2, 7 and 8.
 
     Args:
@@ -51,10 +51,10 @@ def reconstruct_locally(
         values: `(B, R, V, h, w)`, colours of the references.
         radius: of the window, in cells.
         border: see `local_affinity`.
-        prior: what the affinity should look like; None asks for no `compactness`.
+        prior: shape that the affinity is compared with; None leaves `compactness` at 0.
 
     Returns:
-        See `LocalReconstruction`; in float32 at least.
+        A `LocalReconstruction`, float32 or finer.
 
     Raises:
         ValueError: if the shapes do not fit, or the border is unknown.
@@ -72,9 +72,9 @@ def reconstruct_locally(
 
 
 class _LocalReconstruction(Function):
-    """Channels last: query `(B, h, w, C)`, keys `(B, h, w, R · C)`, values `(B, h, w, R · V)`.
+    """Function of channels-last maps: query `(B, h, w, C)`, keys `(B, h, w, R · C)`, values `(B, h, w, R · V)`.
 
-    Of the weights only the logarithm of each query's denominator is kept: they are made again on the way back.
+    Only the logarithm of each query's denominator is saved; the backward pass computes the weights again.
     """
 
     @staticmethod
@@ -115,7 +115,7 @@ class _LocalReconstruction(Function):
         of_colours, of_logsumexp, of_compactness = gradients
         work = _Work(query, keys, values, ctx.radius, ctx.border)
         tiles, prior = work.tiles, ctx.prior
-        constant = of_logsumexp - (of_colours * colours).sum(-1)  # what the softmax takes from all weights alike
+        constant = of_logsumexp - (of_colours * colours).sum(-1)  # the softmax subtracts it from all weights
         upstream = tiles.queries(torch.cat([of_colours, constant.unsqueeze(-1)], dim=-1))
         logsumexp = tiles.queries(logsumexp.unsqueeze(-1))
         d_query = torch.empty_like(work.queries)
@@ -143,10 +143,10 @@ class _LocalReconstruction(Function):
 
 
 class _Work:
-    """Queries, windows of keys and values, and the products of one part of them after another.
+    """Iterator over the parts of a batch: queries, windows of keys and values, and their products.
 
-    Iterating gives each part with its logits `(n, TILE², side² · R)`, in a buffer that the next part overwrites, its
-    queries `(n, TILE², C)`, keys `(n, side² · R, C)` and values `(n, side² · R, V)`.
+    Each item is a part, its logits `(n, TILE², side² · R)` in a buffer that the next part overwrites, its queries
+    `(n, TILE², C)`, keys `(n, side² · R, C)` and values `(n, side² · R, V)`.
     """
 
     def __init__(self, query: Tensor, keys: Tensor, values: Tensor, radius: int, border: Border) -> None:
@@ -176,24 +176,24 @@ class _Work:
             yield part, logits.baddbmm_(q, k.mT), q, k, v
 
     def as_windows(self, gradients: Tensor, part: Part) -> Tensor:
-        """`(n, side² · R, D)` → `(samples, rows, columns, side, side, R · D)`."""
+        """Reshape `(n, side² · R, D)` to `(samples, rows, columns, side, side, R · D)`."""
         samples, rows = part
         shape = samples.stop - samples.start, rows.stop - rows.start, self.tiles.columns, *[self.tiles.side] * 2
         return gradients.view(*shape, -1)
 
     def second(self, like: Tensor) -> Tensor:
-        """Another buffer."""
+        """Return a second buffer of the same shape."""
         return self._buffer(1, tuple(like.shape))
 
     def confident(self, part: Part, total: Tensor, threshold: float) -> Tensor:
-        """Numbers, in `(n, TILE²)`, of the queries on the map whose largest weight, 1 / total, is above a threshold."""
+        """Return indices into `(n, TILE²)` of queries whose largest weight, 1 / total, is above a threshold."""
         inside = self._inside[:, part[1]].expand(part[0].stop - part[0].start, -1, -1, -1, -1)
         return ((total * threshold < 1) & inside.flatten(0, 2)).flatten().nonzero().squeeze(1)
 
     def sharpened(
         self, weights: Tensor, total: Tensor | None, rows: Tensor, prior: CompactnessPrior
     ) -> tuple[Tensor, Tensor]:
-        """20 times what the windows of some queries differ from their mixtures, `(M, R, P²)`; where the weights lie."""
+        """Return 20 times M windows less their mixtures, `(M, R, P²)`, and the addresses of the weights."""
         squares = self._addresses.unflatten(1, (self.references, -1))[rows % TILE**2]
         addresses = squares + (rows * weights.shape[-1])[:, None, None]
         windows = weights.view(-1)[addresses]

@@ -2,6 +2,9 @@
 
 import csv
 import json
+import os
+import signal
+from typing import Any
 
 import numpy as np
 import pytest
@@ -9,9 +12,10 @@ import torch
 from PIL import Image
 from pytorch_lightning import Trainer
 
-from callbacks import DavisBenchmark, VideoPrediction, predict_video
+from callbacks import DavisBenchmark, VideoPrediction, predict_video, signals
 from callbacks.prediction.callback import extractor_for
 from callbacks.prediction.files import draw_points
+from callbacks.tracking.record import SequenceRecord
 from cli import main
 from datamodules import BoxPrompt, FrameStream, MaskPrompt, PointPrompt
 from datamodules.reading.errors import DataError
@@ -182,3 +186,35 @@ def test_predict_step_gives_features_of_clips():
     assert features.shape == (2, 3, 3, 4, 4)
     assert torch.allclose(features[1, 2], module.feature_extractor()(clip[1, 2][None])[0])
     assert module.predict_step({}, 0) == {}
+
+
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+def test_a_signal_leaves_what_is_complete(number, status, folder, colour, tmp_path, monkeypatch):
+    add, prompt = SequenceRecord.add, PointPrompt.of([[40, 30]])
+    alone = predict_video(colour, folder / "clip.mp4", prompt, tmp_path / "alone", overlay="mp4")
+
+    def add_and_stop(record: SequenceRecord, *args: Any) -> None:
+        add(record, *args)
+        if record.written == 3:
+            os.kill(os.getpid(), number)
+
+    def stopped() -> None:
+        with signals.deferred():
+            predict_video(colour, folder / "clip.mp4", prompt, tmp_path / "out", overlay="mp4")
+
+    monkeypatch.setattr(SequenceRecord, "add", add_and_stop)
+    with pytest.raises(signals.Stopped) as error:
+        stopped()
+    assert error.value.code == status
+    record = json.loads((tmp_path / "out" / "prediction.json").read_text())
+    assert (record["frames"], record["complete"], alone["complete"]) == (3, False, True)
+    lines = (tmp_path / "out" / "points.csv").read_text().splitlines()
+    assert lines == (tmp_path / "alone" / "points.csv").read_text().splitlines()[:4]
+    assert FrameStream(tmp_path / "out" / "overlay.mp4").num_frames == 3
+
+    monkeypatch.undo()  # begun again without being asked to overwrite; what is complete is not
+    again = predict_video(colour, folder / "clip.mp4", prompt, tmp_path / "out", overlay="mp4")
+    assert again["complete"]
+    assert (tmp_path / "out" / "points.csv").read_text() == (tmp_path / "alone" / "points.csv").read_text()
+    with pytest.raises(ValueError, match="holds a prediction"):
+        predict_video(colour, folder / "clip.mp4", prompt, tmp_path / "out", overlay="mp4")

@@ -136,6 +136,6 @@ def test_a_box_follows_its_sprite(scene, colour):
 
 def test_several_maps_are_refused(scene):
     video, masks = scene
-    extractor = build_feature_extractor("raw_colour", stage=["a", "b"])
+    extractor = build_feature_extractor("raw_colour", stage=["colour", "colour"])
     with pytest.raises(ValueError, match="one map of features"):
         propagate_masks(extractor, tensors(video), masks[0])

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 import pytorch_lightning as pl
+import torch
 from pytorch_lightning.callbacks import GradientAccumulationScheduler
 from pytorch_lightning.loggers import CSVLogger
 
@@ -138,6 +139,23 @@ def test_another_batch_size_is_refused(tmp_path):
     go("VFSSimSiam", tmp_path, 2, stop=Stop("step", 1))
     with pytest.raises(ValueError, match=r"batches of 4 samples × 2 accumulated, this run has 4 samples × 1"):
         go("VFSSimSiam", tmp_path, 1, start=tmp_path / LAST)
+
+
+@pytest.mark.parametrize("batch", [3, 4, 5], ids=["first of a window", "its last", "an epoch's last"])
+def test_an_error_in_a_users_callback_keeps_the_last_complete_step(batch, tmp_path):
+    class Fail(pl.Callback):
+        def on_train_batch_end(self, trainer, *args):
+            if trainer.fit_loop.epoch_loop.batch_progress.total.ready == batch + 1:
+                raise RuntimeError("a mistake of the user's")
+
+    whole, _ = go("VFSMoCo", tmp_path / "whole", 2)
+    with pytest.raises(RuntimeError, match="a mistake"):
+        go("VFSMoCo", tmp_path / "parts", 2, more=[Fail()], every=100)
+    # the weights are beyond the end of the first epoch, but not all callbacks have seen a later step
+    assert torch.load(tmp_path / "parts" / LAST, weights_only=True)["global_step"] == 2
+    rest, _ = go("VFSMoCo", tmp_path / "parts", 2, start=tmp_path / "parts" / LAST, every=100)
+    assert rest == whole[-len(rest) :]
+    expect_equal(content(tmp_path / "parts"), content(tmp_path / "whole"))
 
 
 def test_a_file_from_within_a_window_is_refused(tmp_path):

@@ -5,6 +5,7 @@ import torch
 from torch.utils.data import Dataset
 
 from datamodules.loading.loader import ClipSampler, FixedSampler, ResumableLoader
+from datamodules.reading.errors import DataError
 
 
 class Echo(Dataset):
@@ -65,7 +66,7 @@ def test_the_state_counts_batches_taken_and_leads_to_the_next(workers):
     iterator = iter(loader)
     assert [next(iterator).tolist() for _ in range(5)] == expected[:5]
     state = loader.state_dict()
-    assert state == {"epoch": 3, "batches": 5}
+    assert (state["epoch"], state["batches"]) == (3, 5)
     del iterator
 
     resumed = make(workers=2 - workers)
@@ -81,7 +82,7 @@ def test_a_state_at_the_end_of_an_epoch_leads_to_the_next_epoch():
     loader = make()
     batches(loader, 0)
     state = loader.state_dict()
-    assert state == {"epoch": 0, "batches": 12}
+    assert (state["epoch"], state["batches"]) == (0, 12)
     resumed = make()
     resumed.load_state_dict(state)
     assert batches(resumed, 1) == batches(make(), 1)
@@ -93,7 +94,7 @@ def test_a_batch_that_was_taken_but_not_trained_on_does_not_count():
     iterator = iter(loader)
     for _ in range(3):
         next(iterator)
-    assert loader.state_dict() == {"epoch": 0, "batches": 2}
+    assert (loader.state_dict()["epoch"], loader.state_dict()["batches"]) == (0, 2)
 
 
 def test_the_loader_leaves_the_global_generator_alone():
@@ -113,3 +114,12 @@ def test_the_fixed_sampler_has_one_order_and_no_empty_rank():
     shares = [list(FixedSampler(Echo(3), ranks=2, rank=rank)) for rank in range(2)]
     assert shares == [[(0, 0), (0, 2)], [(0, 1), (0, 0)]]
     assert [list(FixedSampler(Echo(1), ranks=2, rank=rank)) for rank in range(2)] == [[(0, 0)], [(0, 0)]]
+
+
+@pytest.mark.parametrize(("length", "seed", "line"), [(14, 0, "samples 12, now 14"), (12, 1, "seed 0, now 1")])
+def test_a_place_in_another_order_is_refused(length, seed, line):
+    state = make(12, 2).state_dict()
+    make(12, 2).load_state_dict(state)
+    other = make(length, 2, seed=seed)
+    with pytest.raises(DataError, match=rf"within an epoch of other data \({line}\)"):
+        other.load_state_dict(state)

@@ -99,7 +99,7 @@ def test_training_may_begin_with_a_checkpoint(kind, tmp_path):
     start.unlink()
     assert torch.equal(module_from_checkpoint(tmp_path / "own.ckpt").backbone.conv1.weight, first.backbone.conv1.weight)
     write_checkpoint(METHODS["Liir"](), tmp_path / "liir.ckpt")
-    with pytest.raises(ValueError, match="Liir has no whole network"):
+    with pytest.raises(ValueError, match="Liir has no full network"):
         kind(str(tmp_path / "liir.ckpt"))
 
 

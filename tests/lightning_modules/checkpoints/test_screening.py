@@ -184,3 +184,13 @@ def test_a_stream_of_random_bytes_is_damage(tmp_path):
         path.write_bytes(draw.choice((b"\x80\x02", b"PK\3\4", b"")) + pickled)
         with pytest.raises((DamagedFile, UnsafeContent)):
             screen(path)
+
+
+def test_a_quick_look_leaves_the_checksums_of_tensors_out(tmp_path):
+    path = save({"a": torch.rand(3000)}, tmp_path / "a.ckpt")
+    damaged = bytearray(path.read_bytes())
+    damaged[len(damaged) // 2] ^= 1
+    path.write_bytes(damaged)
+    screen(path, checksums=False)
+    with pytest.raises(DamagedFile, match="checksum"):
+        screen(path)

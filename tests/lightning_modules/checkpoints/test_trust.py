@@ -42,6 +42,12 @@ def popen(tmp_path):
         (FROZEN, {"spec": "os:abort"}, "names the network 'os:abort'"),
         (FROZEN, {"spec": "lightning_modules.backbones:build_network"}, "names the network"),
         (FROZEN, {"spec": "/other/file.ckpt"}, "its encoder is '/other/file.ckpt', another file"),
+        (FROZEN, {"spec": "raw_colour", "head": "os:abort"}, "names the network 'os:abort'"),
+        (
+            FROZEN,
+            {"spec": "x", "head": "os:abort", "encoder": {"class_path": FROZEN, "init_args": {"spec": "raw_colour"}}},
+            "names the network 'os:abort'",
+        ),
         (PROBE, {"backbone": "os:abort", "num_classes": 2}, "names the network 'os:abort'"),
         (FROZEN, {"spec": "raw_colour", "shell": "true"}, "FrozenEncoder has no argument 'shell'"),
         (FROZEN, {"spec": "raw_colour", "stage": ["res4"]}, r"cannot take \['res4'\] as stage"),

@@ -49,7 +49,7 @@ def test_plain_window_average_equals_mast(golden: Golden, name: str) -> None:
     for number, query in enumerate(case[f"{name}_q"]):
         keys = case[f"{name}_k"][:, number].permute(2, 3, 0, 1).contiguous()
         colours = case[f"{name}_color_full"][:, number, :, ::4, ::4].permute(2, 3, 0, 1)
-        every = torch.arange(keys.shape[2])
+        every = range(keys.shape[2])
         found = window_average(
             query.permute(1, 2, 0), keys, colours, every, Neighbourhood(6, "square"), 1.0, border="zero"
         )
@@ -64,7 +64,7 @@ def liir_labels(case: dict[str, np.ndarray], radius: int, compact: bool) -> Tens
     query = torch.from_numpy(case["test_q"][0]).permute(1, 2, 0)
     adjust = partial(compact_windows, components=2, threshold=0.1, width="fixed") if compact else None
     square = Neighbourhood(radius, "square")
-    return window_average(query, keys, values, torch.arange(3), square, 1.0, "zero", adjust).permute(2, 0, 1)
+    return window_average(query, keys, values, range(3), square, 1.0, "zero", adjust).permute(2, 0, 1)
 
 
 def test_test_labels_equal_mast(golden: Golden) -> None:

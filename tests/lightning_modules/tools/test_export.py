@@ -131,7 +131,7 @@ def test_mistakes_are_named(vfs, tmp_path):
     write_checkpoint(FrozenEncoder("raw_colour"), tmp_path / "raw.ckpt")
     write_checkpoint(FrozenEncoder("timm:resnet26d"), tmp_path / "deep.ckpt")
     for source, output, library, message in [
-        ("part.ckpt", "out.safetensors", None, r"not those of the whole network \(layer3.*export the encoder's own"),
+        ("part.ckpt", "out.safetensors", None, r"not those of the full network \(layer3.*export the encoder's own"),
         ("raw.ckpt", "out.safetensors", None, "no network that has a name"),
         ("deep.ckpt", "out.safetensors", "torchvision", "torchvision has no such model"),
         ("raw.ckpt", "out.bin", None, r"must end with \.safetensors"),

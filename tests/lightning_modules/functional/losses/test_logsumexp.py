@@ -51,3 +51,21 @@ def test_memory_does_not_grow_with_the_queries(monkeypatch: pytest.MonkeyPatch) 
 
     assert beyond_the_queries(8) < 1 << 20  # 25 MB of products
     assert beyond_the_queries(16) < 1 << 20
+
+
+@pytest.mark.parametrize("keys", [400, 5000])  # too small for oneDNN; several chunks of it, the last of them small
+def test_large_products_equal_the_dense_ones(keys: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(logsumexp, "CHUNK", 1 << 16)
+    query = torch.randn(3, 11, 48).requires_grad_()
+    bank = torch.randn(keys, 48).requires_grad_()
+    excluded = torch.rand(3, keys) < 0.3
+    dense = (query @ bank.T).masked_fill(excluded[:, None], -torch.inf).logsumexp(2)
+    found = logsumexp.dot_logsumexp(query, bank, excluded)
+    torch.testing.assert_close(found, dense, rtol=1e-5, atol=1e-5)
+    upstream = torch.randn_like(found)
+    for ours, theirs in zip(
+        torch.autograd.grad(found, (query, bank), upstream),
+        torch.autograd.grad(dense, (query, bank), upstream),
+        strict=True,
+    ):
+        torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-5)

@@ -1,0 +1,85 @@
+"""Video object segmentation on any labelled videos: MOSE, LVOS, VOST, a user's own."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from datamodules.datasets import MaskSequence, Vos
+from lightning_modules.functional import PropagationProtocol
+
+from ..tracking.labels import LabelTracker
+from .base import BenchmarkCallback
+from .evaluation import Run
+from .masks import FILMS_SHOW, MaskEvaluation, ObjectScoring
+from .protocols import propagation_protocol
+
+
+class VosBenchmark(BenchmarkCallback):
+    """Score propagated masks on a folder of frames and a folder of indexed masks: J and F per object.
+
+    Masks may be dense or sparse, with one object or many, and an object may enter with any mask; it is scored on the
+    annotated frames after that. Videos whose masks only introduce objects are predicted and packed into
+    predictions.zip.
+
+    Logs `vos/J&F-Mean`, `vos/J-Mean`, `vos/F-Mean`, recall and decay. Files: results.json, per_sequence.csv,
+    predictions as indexed PNGs, overlays.
+
+    Args:
+        root: folder that holds the two folders.
+        split: name or path of a list of videos, see `Vos`; None is every video.
+        frames: folder of the frames in root, one folder for each video.
+        masks: folder of the masks.
+        one_object: all ids are one object, as in DAVIS-2016.
+        size_tolerance: pixels by which a mask may differ from its frame, see `Vos`.
+        ends_scored: the last annotated frame counts; False leaves the first and the last out, as DAVIS does.
+        predictions: write the predicted masks.
+        protocol: name of a protocol that its source defines for DAVIS (`vfs`, `crw`, `dino`, …), or a protocol.
+        changes: fields of the protocol to change; the protocol's name then says so.
+        kwargs: those of `BenchmarkCallback`: name, stage, stride, every_n_epochs, output_dir, …
+
+    Raises:
+        DataError: when the data are first read, one line that names the file.
+        ValueError: if the protocol defines no values for this kind of benchmark.
+    """
+
+    name = "vos"
+    score_names = ("J&F-Mean", "J-Mean", "J-Recall", "J-Decay", "F-Mean", "F-Recall", "F-Decay")
+    ranked_by = ("J-Mean", "F-Mean")
+    films_show = FILMS_SHOW
+
+    def __init__(
+        self,
+        root: str | Path,
+        split: str | None = None,
+        frames: str = "JPEGImages",
+        masks: str = "Annotations",
+        one_object: bool = False,
+        size_tolerance: int = 0,
+        ends_scored: bool = True,
+        predictions: bool = True,
+        protocol: str | PropagationProtocol = "vfs",
+        changes: dict[str, Any] | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.protocol = propagation_protocol(self, protocol, changes)
+        self.root, self.split, self.frames, self.masks = root, split, frames, masks
+        self.one_object, self.size_tolerance = one_object, size_tolerance
+        self.ends_scored, self.predictions = ends_scored, predictions
+
+    def read(self) -> Sequence[MaskSequence]:
+        """Open the folders."""
+        return Vos(self.root, self.split, self.frames, self.masks, self.one_object, self.size_tolerance)
+
+    def start(self, extractor: nn.Module, run: Run) -> MaskEvaluation:
+        """Begin a run; predictions are packed where there is no ground truth to score them against."""
+        tracker = LabelTracker(extractor, self.protocol)
+        scoring = ObjectScoring(run, len(tracker.stages), self.ends_scored)
+        archive = None if all(sequence.ground_truth for sequence in self.sequences) else ""
+        return MaskEvaluation(tracker, scoring, run, self.predictions, archive)
+
+    def about(self) -> dict[str, Any]:
+        """Return split and rules, for results.json."""
+        return {"split": self.split, "one_object": self.one_object, "ends_scored": self.ends_scored}

@@ -1,0 +1,84 @@
+"""Intervals of a benchmark's scores and paired tests between two runs, from their rows per sequence and object."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from .intervals import Difference, bootstrap_interval, paired_difference
+
+Row = Mapping[str, Any]
+
+
+def values_by_sequence(rows: Sequence[Row], score: str, sequences: Sequence[str]) -> dict[str, list[float]] | None:
+    """Return the values that a score is the mean of, sequence by sequence.
+
+    Args:
+        rows: one for each sequence or object, with "Sequence": a sequence's name, or that, "_" and an object's number;
+            "Stage" where there are several.
+        score: key; with several stages `res4/J&F-Mean`. J&F is the mean of J and F.
+        sequences: names of the sequences.
+
+    Returns:
+        Sequence → values of its objects; None where the rows have no such column.
+    """
+    stage, _, measure = score.rpartition("/")
+    columns = ("J-Mean", "F-Mean") if measure == "J&F-Mean" else (measure,)
+    names, found = set(sequences), dict[str, list[float]]()
+    for row in rows:
+        if str(row.get("Stage", "")) == stage:
+            name = str(row["Sequence"])
+            try:
+                value = float(np.mean([float(row[column]) for column in columns]))
+            except (KeyError, ValueError, TypeError):
+                return None
+            found.setdefault(name if name in names else name.rpartition("_")[0], []).append(value)
+    return found or None
+
+
+def score_intervals(
+    scores: Mapping[str, float], rows: Sequence[Row], sequences: Sequence[str]
+) -> dict[str, tuple[float, float]]:
+    """Compute the 95 % interval of each score that is the mean of its rows, by bootstrap over sequences.
+
+    Scores over the pooled frames or joints of a data set (mIoU, PCK, decay of a mean) are left out where they are not
+    that mean, and so is everything where there is one sequence only.
+
+    Args:
+        scores: key → value.
+        rows: see `values_by_sequence`.
+        sequences: names of the sequences.
+
+    Returns:
+        Key → lower and upper end.
+    """
+    intervals = {}
+    for key, value in scores.items():
+        found = values_by_sequence(rows, key, sequences)
+        if found is None or len(found) < 2:
+            continue
+        if abs(float(np.nanmean([item for group in found.values() for item in group])) - value) < 1e-6:
+            intervals[key] = bootstrap_interval(list(found.values()))
+    return intervals
+
+
+def rows_difference(
+    first: Sequence[Row], second: Sequence[Row], score: str, sequences: Sequence[str]
+) -> Difference | None:
+    """Test the difference of two runs in a score, paired by sequence.
+
+    Args:
+        first: rows of a run.
+        second: rows of the other.
+        score: see `values_by_sequence`.
+        sequences: names of the sequences.
+
+    Returns:
+        First minus second; None where the rows have no such column or not the same objects.
+    """
+    ours, theirs = (values_by_sequence(rows, score, sequences) for rows in (first, second))
+    if ours is None or theirs is None:
+        return None
+    if {k: len(v) for k, v in ours.items()} != {k: len(v) for k, v in theirs.items()} or len(ours) < 2:
+        return None
+    return paired_difference(ours, theirs)

@@ -1,0 +1,51 @@
+"""One description of a network, for the console, results.json and the report."""
+
+import re
+from typing import Any
+
+from torch import nn
+
+from .build import path_to_network
+
+
+def describe_network(module: nn.Module) -> str:
+    """Return which network a module holds and where its weights are from.
+
+    Args:
+        module: a method, a `FrozenEncoder`, or what `build_encoder` returns.
+
+    Returns:
+        For example "ResNet-50, random weights, seed 0", "vit_small_patch16_224, weights of timm" or "ResNet-18, weights
+        of vfs_r18.ckpt".
+
+    Example:
+        >>> from .build import build_encoder
+        >>> describe_network(build_encoder("raw_colour"))
+        'raw colour'
+    """
+    try:
+        path = path_to_network(module)
+    except ValueError:
+        path = [module]
+    network: Any = path[-1]
+    name = _title(getattr(network, "architecture", None) or type(getattr(module, "network", network)).__name__)
+    sources = [source for part in path if (source := getattr(part, "weights_from", None))]
+    if sources:
+        return f"{name}, weights of {sources[0]}"
+    if steps := _steps(module):
+        return f"{name}, {steps} steps of training"
+    weights = getattr(network, "weights_origin", None)
+    return f"{name}, {weights}" if isinstance(weights, str) else name
+
+
+def _title(architecture: str) -> str:
+    name = architecture.rpartition(":")[2]
+    if name == "RawColour":
+        return "raw colour"
+    resnet = re.fullmatch(r"resnet(\d+)", name)
+    return f"ResNet-{resnet[1]}" if resnet else name
+
+
+def _steps(module: Any) -> int:
+    trainer = getattr(module, "_trainer", None)
+    return int(getattr(trainer, "global_step", 0) or 0)

@@ -1,0 +1,80 @@
+"""Any labelled videos: dense masks, sparse ones whose objects enter later, masks that only introduce objects."""
+
+import json
+import shutil
+
+import numpy as np
+import pytest
+
+from callbacks import DavisBenchmark, VosBenchmark
+from callbacks.tools.score import score
+from datamodules.datasets import Vos
+from datamodules.reading.errors import DataError
+from datamodules.synthetic import write_youtube_vos
+from lightning_modules.backbones import build_feature_extractor
+
+SMALL = {"radius": 3, "context": 2}
+
+
+def colour():
+    return build_feature_extractor("raw_colour")
+
+
+@pytest.fixture(scope="module")
+def sparse(tmp_path_factory):
+    """YouTube-VOS's layout: a mask on every fifth frame, all frames beside them, objects that enter later."""
+    root = write_youtube_vos(tmp_path_factory.mktemp("sparse") / "data", 3, valid=0, frames=21, size=(64, 64))
+    shutil.copytree(root / "train_all_frames" / "JPEGImages", root / "mine" / "frames")
+    shutil.copytree(root / "train" / "Annotations", root / "mine" / "masks")
+    return root / "mine"
+
+
+def test_davis_scores_as_the_davis_benchmark_scores_it(davis_root):
+    folders = {"frames": "JPEGImages/480p", "masks": "Annotations/480p"}
+    benchmark = VosBenchmark(davis_root, **folders, ends_scored=False, changes=SMALL)
+    assert benchmark.evaluate(colour()) == DavisBenchmark(davis_root, changes=SMALL).evaluate(colour())
+    alone = VosBenchmark(davis_root, **folders, one_object=True, ends_scored=False, changes=SMALL)
+    merged = DavisBenchmark(davis_root, year=2016, split=None, changes=SMALL)
+    assert alone.evaluate(colour()) == merged.evaluate(colour())
+
+
+def test_sparse_masks_are_scored_after_an_object_has_entered(sparse, tmp_path):
+    benchmark = VosBenchmark(sparse, None, "frames", "masks", changes=SMALL)
+    scores = benchmark.evaluate(colour(), tmp_path)
+    assert 0 < scores["J&F-Mean"] < 1
+    predicted = sorted((tmp_path / "predictions").rglob("*.png"))
+    assert len(predicted) == sum(sequence.num_frames for sequence in Vos(sparse, None, "frames", "masks"))
+    assert score(sparse / "masks", tmp_path / "predictions", "youtube-vos").compute()["J-Mean"] == scores["J-Mean"]
+    results = json.loads((tmp_path / "results.json").read_text())
+    assert (results["benchmark"], results["ends_scored"]) == ("vos", True)
+    assert {f"vos/{key}" for key in scores} == set(benchmark.score_keys)
+
+
+def test_masks_that_only_introduce_objects_are_predicted_and_packed(sparse, tmp_path):
+    (root := tmp_path / "data").mkdir()
+    shutil.copytree(sparse / "frames", root / "frames")
+    for video in sorted((sparse / "masks").iterdir()):
+        (root / "masks" / video.name).mkdir(parents=True)
+        shutil.copy(min(video.iterdir()), root / "masks" / video.name)
+    benchmark = VosBenchmark(root, None, "frames", "masks", changes=SMALL)
+    assert benchmark.evaluate(colour(), tmp_path / "out") == {}
+    assert (tmp_path / "out" / "predictions.zip").is_file()
+
+
+def test_real_frames_score_in_one_call(shared_data, tmp_path):
+    """The README's five minutes: frames and masks of a real video in two folders, three frames long."""
+    for part, suffix in (("JPEGImages", "jpg"), ("Annotations", "png")):
+        (tmp_path / part / "blackswan").mkdir(parents=True)
+        for t in range(3):
+            source = shared_data / "davis" / part / "480p" / "blackswan" / f"{t:05d}.{suffix}"
+            shutil.copy(source, tmp_path / part / "blackswan")
+    benchmark = VosBenchmark(tmp_path, changes=SMALL)
+    scores = benchmark.evaluate(build_feature_extractor("raw_colour", stride=16))
+    assert 0.5 < scores["J-Mean"] < 1
+    assert np.isfinite(list(scores.values())).all()
+
+
+def test_a_folder_that_is_not_there_is_named(tmp_path):
+    (tmp_path / "JPEGImages").mkdir()
+    with pytest.raises(DataError, match="Annotations"):
+        _ = VosBenchmark(tmp_path).sequences

@@ -1,0 +1,51 @@
+"""A user's own head over features."""
+
+import pytest
+import torch
+from torch import nn
+
+from lightning_modules import FrozenEncoder
+from lightning_modules.backbones import HeadExtractor, build_feature_extractor, build_head, module_from_checkpoint
+from lightning_modules.checkpoints import write_checkpoint
+
+DOUBLING = "tests.helpers.encoders:Doubling"
+
+
+def test_a_users_upsampler_works_over_any_encoder(tmp_path):
+    module, images = FrozenEncoder("timm:vit_tiny_patch16_224", head=DOUBLING), torch.rand(1, 3, 96, 128)
+    extractor = module.feature_extractor("block3")
+    extractor.positions = "dino"
+    assert (extractor.stride, extractor.stage, extractor.inner.positions) == (8, "block3", "dino")
+    extractor.positions = "timm"
+    with torch.inference_mode():
+        plain, found = module.encoder.feature_extractor("block3")(images), extractor(images)
+    assert found.shape == (1, 195, 12, 16)
+    assert torch.equal(found[:, :192, ::2, ::2], plain)
+    with torch.no_grad():
+        module.head.scale.fill_(2.0)
+    write_checkpoint(module, tmp_path / "a.ckpt")
+    assert module_from_checkpoint(tmp_path / "a.ckpt").head.scale == 2
+    with torch.inference_mode():
+        assert torch.equal(module.feature_extractor("block3")(images)[:, :192, ::2, ::2], 2 * plain)
+
+
+class Pooling(nn.Module):
+    def forward(self, features, images):
+        return features.mean(dim=(2, 3), keepdim=True)
+
+
+class Flat(nn.Module):
+    def forward(self, features, images):
+        return features.flatten(2)
+
+
+@pytest.mark.parametrize(("head", "message"), [(Pooling(), "has 1 x 1 cells"), (Flat(), "expected features")])
+def test_heads_that_give_no_map_are_refused(head, message):
+    with pytest.raises(ValueError, match=message):
+        HeadExtractor(build_feature_extractor("raw_colour"), head)
+
+
+@pytest.mark.parametrize("spec", ["Doubling", "timm:resnet18", "nowhere:head", "os:getcwd"])
+def test_what_is_no_head_is_told(spec):
+    with pytest.raises(ValueError, match=r"head|cannot import it|expected a torch\.nn\.Module"):
+        build_head(spec)
