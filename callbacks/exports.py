@@ -8,7 +8,14 @@ from .benchmarks.tap_vid import TapVidBenchmark
 from .benchmarks.vip import VipBenchmark
 from .benchmarks.vos import VosBenchmark
 from .benchmarks.youtube_vos import YoutubeVosBenchmark
-from .prediction import VideoPrediction, predict_video, propagate_masks, propagate_points, track_box
+from .prediction import (
+    VideoPrediction,
+    follow_points,
+    predict_video,
+    propagate_masks,
+    propagate_points,
+    track_box,
+)
 from .report import write_report
 from .tools.compare import compare
 from .tools.figure import figure
@@ -57,6 +64,7 @@ __all__ = [
     "claim_version",
     "compare",
     "figure",
+    "follow_points",
     "go_on_in_folder",
     "last_checkpoints",
     "newest_checkpoint",

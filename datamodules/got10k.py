@@ -24,12 +24,12 @@ from .loading.loader import (
     whole_key,
 )
 from .loading.sampling import seeded_generator
+from .loading.skipped import SkippedVideos
 from .reading.boxes import centred, context_side, read_boxes, read_numbers, square_crop
 from .reading.cores import usable_cores
 from .reading.errors import DataError
 from .reading.guards import raise_limit
 from .reading.pictures import read_picture
-from .video import SkippedVideos
 
 EXEMPLAR, INSTANCE = 120, 255
 """Sides of the crops of SiamFC's tracker in VFS, pixels."""
@@ -45,7 +45,7 @@ class Got10kDataModule(pl.LightningDataModule):
     A batch is a dictionary:
 
     - ``exemplar``: (B, 3, 120, 120) uint8 as the loader gives it; float RGB in [0, 1] on the device;
-    - ``search``: (B, 3, 239, 239), of the same types;
+    - ``search``: (B, 3, 239, 239), in the same types;
     - ``video_index``: (B,) long, number of the sequence in the list;
     - ``failures``: one line for each sequence that was replaced by another, since it could not be read or has no two
       usable frames near each other.
@@ -99,21 +99,21 @@ class Got10kDataModule(pl.LightningDataModule):
         SkippedVideos(Counter()).join(self.trainer)
 
     def train_dataloader(self) -> ResumableLoader[Any]:
-        """Pairs in an order that is a function of (seed, epoch); its state is the place in it."""
+        """Return a loader of pairs in an order that is a function of (seed, epoch); its state is the place in it."""
         dataset = TargetPairs(self.training, len(self.training) * self.repeat, self.max_gap, self.seed)
         samples = f"{self.root / self.subset}: {len(dataset)} pairs an epoch"
         remedy = "lower batch_size or raise repeat"
         return training_loader(dataset, self.seed, self.trainer, samples, remedy, self._arguments())
 
     def val_dataloader(self) -> DataLoader[Any]:
-        """One fixed pair of each held-out sequence; one empty batch where there are none."""
+        """Return a loader of one fixed pair of each held-out sequence; one empty batch where there are none."""
         if not self.held_out:
             return DataLoader([{}], batch_size=None)  # type: ignore[arg-type]
         dataset = TargetPairs(self.held_out, len(self.held_out), self.max_gap, ~self.seed)
         return DataLoader(dataset, sampler=FixedSampler(dataset, *ranks_of(self.trainer)), **self._arguments())
 
     def on_after_batch_transfer(self, batch: dict[str, Any], dataloader_idx: int) -> dict[str, Any]:
-        """On the device: to float in [0, 1]."""
+        """Convert the crops to float in [0, 1], on the device."""
         crops = {name: batch[name].float().div_(255) for name in ("exemplar", "search") if name in batch}
         return batch | crops
 
@@ -201,7 +201,7 @@ def usable_boxes(
 
 
 def draw_pair(frames: NDArray[np.int64], max_gap: int, generator: torch.Generator) -> tuple[int, int] | None:
-    """Two frame numbers, the earlier first, uniformly from all pairs less than `max_gap` apart.
+    """Draw two frame numbers, the earlier first, uniformly from all pairs less than `max_gap` apart.
 
     Args:
         frames: (n,) numbers to choose from, ascending.
@@ -223,7 +223,7 @@ def draw_pair(frames: NDArray[np.int64], max_gap: int, generator: torch.Generato
 def training_crop(
     picture: NDArray[np.uint8], box: NDArray[np.float64], size: int, generator: torch.Generator
 ) -> NDArray[np.uint8]:
-    """A crop at the tracker's scale, slightly shifted and stretched.
+    """Cut a crop at the tracker's scale, slightly shifted and stretched.
 
     Args:
         picture: (H, W, 3) uint8.
@@ -246,7 +246,7 @@ def training_crop(
 
 
 def list_sequences(root: Path, subset: str) -> tuple[Path, ...]:
-    """Folders of the sequences of a subset, as its list.txt names them.
+    """List the folders of the sequences of a subset, as its list.txt names them.
 
     Raises:
         DataError: if there is no such list, or a folder that it names is missing; from the first sequence also whatever
@@ -262,7 +262,7 @@ def list_sequences(root: Path, subset: str) -> tuple[Path, ...]:
 
 
 def _read_cover(path: Path, count: int) -> NDArray[np.float64] | None:
-    """(count,) visible parts of a target; None where there is no such file."""
+    """Read the (count,) visible parts of a target; None where there is no such file."""
     if not path.is_file():
         return None
     visible = read_numbers(path, ("the visible part",))[:, 0]

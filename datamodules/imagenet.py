@@ -47,7 +47,7 @@ class LabelledImages(Dataset[Sample]):
 
     @abstractmethod
     def read(self, index: int, generator: torch.Generator) -> tuple[np.ndarray, int]:
-        """Picture `(H, W, 3)` uint8 and its class."""
+        """Read a picture `(H, W, 3)` uint8 and its class."""
 
     @abstractmethod
     def __len__(self) -> int: ...
@@ -87,7 +87,7 @@ class ImagesOfFolders(LabelledImages):
         return len(self.folder)
 
     def read(self, index: int, generator: torch.Generator) -> tuple[np.ndarray, int]:
-        """Return one sample, as `LabelledImages` describes it."""
+        """Read a picture and its class, as `LabelledImages` describes."""
         picture, label = self.folder[index]
         return picture, label
 
@@ -109,7 +109,7 @@ class FramesOfVideos(LabelledImages):
         return len(self.entries)
 
     def read(self, index: int, generator: torch.Generator) -> tuple[np.ndarray, int]:
-        """Return one sample, as `LabelledImages` describes it."""
+        """Read a picture and its class, as `LabelledImages` describes."""
         with open_video(self.entries[index].path) as video:
             _, frames, _ = draw_frames(video, _any_frame if self.crop else _middle_frame, generator)
             return frames[0], self.labels[index]
@@ -161,16 +161,16 @@ class _LabelledDataModule(pl.LightningDataModule):
         self.num_workers = min(8, usable_cores()) if num_workers is None else num_workers
 
     def train_dataloader(self) -> ResumableLoader[Any]:
-        """Pictures in an order that is a function of (seed, epoch)."""
+        """Return a loader of pictures in an order that is a function of (seed, epoch)."""
         samples, remedy = f"{len(self.training)} pictures", "lower batch_size"
         return training_loader(self.training, self.seed, self.trainer, samples, remedy, self._arguments())
 
     def val_dataloader(self) -> DataLoader[Any]:
-        """Each held-out picture once."""
+        """Return a loader of each held-out picture once."""
         return DataLoader(self.held_out, sampler=_InOrder(self.held_out, *ranks_of(self.trainer)), **self._arguments())
 
     def on_after_batch_transfer(self, batch: list[Tensor], dataloader_idx: int) -> dict[str, Tensor]:
-        """`image` float `(B, 3, size, size)` in [0, 1] and `label` long `(B,)`."""
+        """Return `image` float `(B, 3, size, size)` in [0, 1] and `label` long `(B,)`."""
         images, labels = batch
         return {"image": images.float().div_(255), "label": labels}
 
@@ -187,7 +187,7 @@ class ImageFolderDataModule(_LabelledDataModule):
         root: folder with `train` and `val`.
         size: side of the pictures, pixels.
         resize: short side before the centre crop of evaluation.
-        area: share of a picture that a random crop takes, least and largest.
+        area: fraction of a picture that a random crop takes, least and largest.
         batch_size: pictures per rank.
         num_workers: processes that decode, per rank; by default the usable cores, at most 8.
         seed: of every draw.
@@ -222,15 +222,15 @@ class ImageFolderDataModule(_LabelledDataModule):
 class VideoFrameDataModule(_LabelledDataModule):
     """Single frames of videos with a folder for each class, `<source>/<class>/…/<video>`, or of a list with labels.
 
-    A batch is as that of `ImageFolderDataModule`. Of each class a share of the videos is held out, by hashes of their
-    paths; clips cut from one film may still fall on both sides.
+    A batch is as that of `ImageFolderDataModule`. Of each class a fraction of the videos is held out, by hashes
+    of their paths; clips cut from one film may still fall on both sides.
 
     Args:
         source: folder of a folder for each class, or a .txt or .csv list with labels; both as of `list_videos`.
-        holdout: share of each class's videos that is held out, at least one.
+        holdout: fraction of each class's videos that is held out, at least one.
         size: side of the pictures, pixels.
         resize: short side before the centre crop of evaluation.
-        area: share of a frame that a random crop takes, least and largest.
+        area: fraction of a frame that a random crop takes, least and largest.
         repeat: frames of each video in an epoch.
         batch_size: pictures per rank.
         num_workers: processes that decode, per rank; by default the usable cores, at most 8.
@@ -254,7 +254,7 @@ class VideoFrameDataModule(_LabelledDataModule):
     ) -> None:
         super().__init__(size, resize, area, batch_size, num_workers, seed)
         if not 0 < holdout < 1:
-            raise ValueError(f"holdout must be a share in (0, 1), got {holdout}")
+            raise ValueError(f"holdout must be a fraction in (0, 1), got {holdout}")
         self.source, self.holdout, self.repeat = Path(source).expanduser(), holdout, repeat
 
     def setup(self, stage: str) -> None:

@@ -17,7 +17,7 @@ from torch.utils.data import DataLoader
 
 from .reading.decoding import VIDEO_SUFFIXES, VideoFile
 from .reading.errors import DataError, DecodingError
-from .reading.prompts import Prompt, one_prompt
+from .reading.prompts import PointPrompt, Prompt, one_prompt
 from .reading.source import FrameFolder, open_video
 
 FRAME_RATE = 24.0
@@ -57,16 +57,16 @@ class FrameStream:
 
     @property
     def name(self) -> str:
-        """Of the file without its suffix, or of the folder."""
+        """Name of the file without its suffix, or of the folder."""
         path = self.path.resolve()
         return path.stem if path.suffix.lower() in VIDEO_SUFFIXES else path.name
 
     def stem(self, t: int) -> str:
-        """Return the name of a file for frame t: that of the frame's picture, or its number."""
+        """Return the stem of files for frame t: the frame's picture's, or its number."""
         return self._stems[t] if self._stems is not None else f"{t:05d}"
 
     def __iter__(self) -> Iterator[Tensor]:
-        """Frames in time order, uint8 RGB (3, H, W), decoded by a thread a few frames ahead.
+        """Iterate over the frames in time order, uint8 RGB (3, H, W), decoded by a thread a few frames ahead.
 
         Raises:
             DecodingError: where a frame cannot be decoded or has another size than the first.
@@ -85,7 +85,9 @@ class FrameStream:
                     yield torch.from_numpy(picture).permute(2, 0, 1)
                     t += 1
                 if isinstance(video, VideoFile) and video.is_cut:
-                    rank_zero_warn(f"{self.path}: has {t} of the {self.num_frames} frames of its header; is it whole?")
+                    rank_zero_warn(
+                        f"{self.path}: has {t} of the {self.num_frames} frames of its header; it may be cut off"
+                    )
             finally:
                 pool.shutdown(cancel_futures=True)  # the file stays open until the thread has left it
 
@@ -94,9 +96,11 @@ class FrameStream:
 
 
 class PromptedVideo:
-    """A video and the prompt for its first frame, as the DataModule hands them on."""
+    """A video, and the one prompt for its first frame."""
 
     def __init__(self, frames: FrameStream, prompt: Prompt) -> None:
+        if isinstance(prompt, PointPrompt):
+            prompt = prompt.placed(frames.size)
         prompt.check(frames.size)
         self.frames, self.prompt = frames, prompt
 
@@ -108,7 +112,7 @@ class PromptedVideoDataModule(pl.LightningDataModule):
         video: file, or folder of frames.
         mask: indexed, grey or RGB picture of the first frame's objects, see `MaskPrompt`.
         box: `x,y,width,height` in pixels of the first frame, or a file that holds them, see `BoxPrompt`.
-        points: CSV of `name,x,y` or JSON, see `PointPrompt`.
+        points: CSV of `name,x,y`, JSON, or `grid:16`, see `PointPrompt`.
         frame_rate: frames per second of the overlay; None is the video's own, 24 for a folder.
 
     Raises:
@@ -135,7 +139,7 @@ class PromptedVideoDataModule(pl.LightningDataModule):
         self.prompted = PromptedVideo(FrameStream(self.video, self.frame_rate), prompt)
 
     def predict_dataloader(self) -> DataLoader[Any]:
-        """The one batch."""
+        """Return a loader of the one batch."""
         return DataLoader([{"video": self.prompted}], batch_size=None)  # type: ignore[arg-type]
 
 

@@ -21,7 +21,7 @@ class SyntheticTrackingDataModule(Got10kDataModule):
         frames_per_video: frames in each.
         video_size: height and width of the frames, pixels.
         generator_seed: another seed gives other videos.
-        camouflage: 1: sprites share the background's colours; 0: each has one plain colour of its own.
+        camouflage: 1: sprites have the background's colours; 0: each has one plain colour of its own.
         kwargs: as of `Got10kDataModule`, without `root`.
     """
 

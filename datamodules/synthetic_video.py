@@ -25,7 +25,7 @@ class SyntheticVideoDataModule(VideoDataModule):
         point_videos: number of videos with exact point tracks in `root/tap_vid`.
         frames_per_video: frames in each.
         video_size: height and width of the frames, pixels, an even number.
-        camouflage: 1: sprites share the background's colours; 0: each has one plain colour of its own.
+        camouflage: 1: sprites have the background's colours; 0: each has one plain colour of its own.
         generator_seed: another seed gives other videos.
         kwargs: as of `VideoDataModule`, without `source`.
     """

@@ -21,6 +21,7 @@ from .loading.clips import ClipDataset, Sampling, Transform, collate_clips
 from .loading.colour_augmentation import ColourAugmentation
 from .loading.loader import FixedSampler, ResumableLoader, loader_arguments, ranks_of, training_loader
 from .loading.sampling import continuous_indices, distant_indices, seeded_generator
+from .loading.skipped import SkippedVideos, too_many
 from .loading.transforms import CentreCrop, RandomResizedCrop, WholeFrame
 from .reading.cores import usable_cores
 from .reading.errors import DataError
@@ -59,7 +60,7 @@ class VideoDataModule(pl.LightningDataModule):
         size: side of the frames, pixels.
         spatial: True for a random resized crop and flip of each frame, False for a centre crop, "whole" for the
             whole frame squeezed into the square (Liir).
-        area: share of the frame's area that a random crop takes, least and largest.
+        area: fraction of the frame's area that a random crop takes, least and largest.
         flip: probability of a horizontal flip.
         colour: jitter, grey and blur each frame (training only, on the device).
         blur_sigma: least and largest standard deviation of that blur, pixels. The default is VFS's released value,
@@ -128,12 +129,12 @@ class VideoDataModule(pl.LightningDataModule):
         self.videos: tuple[VideoEntry, ...] = ()
         self._shards: ShardedVideos | None = None
         if not 0 <= max_unusable <= 1:
-            raise ValueError(f"max_unusable must be a share in [0, 1], got {max_unusable}")
+            raise ValueError(f"max_unusable must be a fraction in [0, 1], got {max_unusable}")
         self.max_unusable = max_unusable
         self.skipped: Counter[str] = Counter()
 
     def setup(self, stage: str) -> None:
-        """Lists the source and holds videos out."""
+        """List the source and hold videos out."""
         if not self.videos:
             if is_sharded(self.source):
                 self._shards = ShardedVideos(self.source)
@@ -158,21 +159,21 @@ class VideoDataModule(pl.LightningDataModule):
         return kept
 
     def train_dataloader(self) -> ResumableLoader[Batch]:
-        """Clips in an order that is a function of (seed, epoch); its state is the place in it."""
+        """Return a loader of clips in an order that is a function of (seed, epoch); its state is the place in it."""
         length = self.samples_per_epoch or len(self._training) * self.repeat
         dataset = self._dataset(self._training, self.transform, length, self._weights, self.seed)
         samples, remedy = f"{self.source}: {length} clips an epoch", "lower batch_size or raise repeat"
         return training_loader(dataset, self.seed, self.trainer, samples, remedy, self._loader_arguments())
 
     def val_dataloader(self) -> DataLoader[Any]:
-        """The held-out videos: fixed draws, no augmentation; one empty batch where there are none."""
+        """Return a loader of the held-out videos: fixed draws, no augmentation; one empty batch if none."""
         if not self._held_out:
             return DataLoader([{}], batch_size=None)  # type: ignore[arg-type]
         dataset = self._dataset(self._held_out, self.evaluation_transform, len(self._held_out), None, ~self.seed)
         return DataLoader(dataset, sampler=FixedSampler(dataset, *ranks_of(self.trainer)), **self._loader_arguments())
 
     def on_after_batch_transfer(self, batch: Batch, dataloader_idx: int) -> Batch:
-        """On the device: to float in [0, 1], and colour augmentation in training."""
+        """Convert clips to float in [0, 1] on the device, and augment their colours in training."""
         if "clip" not in batch:
             return batch
         clip: Tensor = batch["clip"].float().div_(255)
@@ -192,7 +193,7 @@ class VideoDataModule(pl.LightningDataModule):
         )
 
     def _split(self) -> tuple[list[int], list[int]]:
-        """Numbers of the videos to train on and of those held out: the ones whose hashed names come first."""
+        """Return the numbers of the videos to train on and of those held out, whose hashed names come first."""
         if not self.holdout:
             return list(range(len(self.videos))), []
         count = max(1, round(self.holdout * len(self.videos)))
@@ -215,7 +216,7 @@ class VideoDataModule(pl.LightningDataModule):
         return loader_arguments(self.batch_size, self.num_workers, collate_clips, timeout=20 * self.timeout)
 
     def _count_frames(self) -> list[int]:
-        """Frames of each training video; 0 where it cannot be opened."""
+        """Count the frames of each training video; 0 where it cannot be opened."""
 
         def count(number: int) -> int:
             try:
@@ -233,70 +234,8 @@ class VideoDataModule(pl.LightningDataModule):
         if not sum(counts):
             raise DataError(f"{self.source}: none of {len(counts)} videos can be opened")
         if counts.count(0) > self.max_unusable * len(counts):
-            rank_zero_warn(_too_many(f"{counts.count(0)} of {len(counts)} videos", str(self.source)))
+            rank_zero_warn(too_many(f"{counts.count(0)} of {len(counts)} videos", str(self.source)))
         return counts
-
-
-class SkippedVideos(pl.Callback):
-    """Count and name the videos that had to be replaced or drawn again, and warn once when they are too many.
-
-    Args:
-        counts: path → number of times.
-        max_unusable: fraction of the clips, replaced ones among them, above which a warning tells what to do; it
-            waits for five, as a single bad video may come first.
-        source: the videos, for that warning.
-    """
-
-    def __init__(self, counts: Counter[str], max_unusable: float = 1.0, source: str = "") -> None:
-        self._counts, self._max_unusable, self._source = counts, max_unusable, source
-        self._clips = self._replaced = 0
-        self._redrawn: Counter[str] = Counter()
-        self._warned = False
-
-    def join(self, trainer: pl.Trainer | None) -> None:
-        """Become a callback of a Trainer that has none of this kind."""
-        if trainer is not None and not any(isinstance(callback, SkippedVideos) for callback in trainer.callbacks):  # type: ignore[attr-defined]
-            trainer.callbacks.append(self)  # type: ignore[attr-defined]
-
-    def on_train_batch_start(
-        self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Batch, batch_idx: int
-    ) -> None:
-        failures: Sequence[str] = batch.get("failures", ()) if isinstance(batch, dict) else ()
-        for line in failures:
-            path = line.partition(": ")[0]
-            if path not in self._counts:
-                warnings.warn(f"replaced by another video: {line}", stacklevel=2)
-            self._counts[path] += 1
-        for line in batch.get("redrawn", ()) if isinstance(batch, dict) else ():
-            path = line.partition(": ")[0]
-            if path not in self._redrawn:
-                warnings.warn(f"drawn again from the frames that are there: {line}", stacklevel=2)
-            self._redrawn[path] += 1
-        self._replaced += len(failures)
-        self._clips += len(failures) + (
-            len(batch["video_index"]) if isinstance(batch, dict) and "video_index" in batch else 0
-        )
-        if self._replaced >= 5 and self._replaced > self._max_unusable * self._clips and not self._warned:
-            self._warned = True
-            rank_zero_warn(_too_many(f"{self._replaced} of {self._clips} clips so far", self._source))
-
-    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        total = torch.tensor(float(self._counts.total()), device=pl_module.device)
-        pl_module.log("data/skipped_videos", total, sync_dist=True, reduce_fx="sum")
-        redrawn = torch.tensor(float(self._redrawn.total()), device=pl_module.device)
-        pl_module.log("data/redrawn_clips", redrawn, sync_dist=True, reduce_fx="sum")
-
-
-def _too_many(amount: str, source: str) -> str:
-    if is_sharded(source):
-        remedy = (
-            "Run `vidcorr check-data` on the videos that were packed, pack the clean.txt that it writes with "
-            "`vidcorr shard`, and train on those shards."
-        )
-    else:
-        remedy = f"Run `vidcorr check-data {source}`, look at its report, train on the clean.txt that it writes."
-    found = f"{amount} had to be replaced or left out, more than max_unusable allows"
-    return f"TOO MANY UNUSABLE VIDEOS: {found}. {remedy}"
 
 
 def _distant(frames: int, num_frames: int, generator: torch.Generator) -> Tensor:
@@ -332,6 +271,6 @@ def _check_arguments(
     if weights is not None and (len(weights) != len(intervals) or min(weights) < 0 or not sum(weights)):
         raise ValueError(f"interval_weights {weights} do not fit the intervals {intervals}")
     if not 0 < area[0] <= area[1] <= 1:
-        raise ValueError(f"area must be two ascending shares in (0, 1], got {area}")
+        raise ValueError(f"area must be two ascending fractions in (0, 1], got {area}")
     if not 0 <= holdout < 1:
-        raise ValueError(f"holdout must be a share in [0, 1), got {holdout}")
+        raise ValueError(f"holdout must be a fraction in [0, 1), got {holdout}")

@@ -2,5 +2,6 @@
 
 from .callback import VideoPrediction, predict_video
 from .follow import propagate_masks, propagate_points, track_box
+from .queries import follow_points
 
-__all__ = ["VideoPrediction", "predict_video", "propagate_masks", "propagate_points", "track_box"]
+__all__ = ["VideoPrediction", "follow_points", "predict_video", "propagate_masks", "propagate_points", "track_box"]

@@ -12,10 +12,10 @@ from torch import nn
 
 from datamodules.progress import ProgressReport
 from datamodules.prompted_video import FrameStream
-from datamodules.reading.prompts import BoxPrompt, MaskPrompt, Prompt
+from datamodules.reading.prompts import BoxPrompt, MaskPrompt, PointPrompt, Prompt
 from datamodules.reading.writing import write_whole
 from lightning_modules.backbones import build_encoder
-from lightning_modules.functional import PropagationProtocol
+from lightning_modules.functional import PointProtocol, PropagationProtocol
 
 from .. import signals
 from ..benchmarks.results import provenance
@@ -24,8 +24,9 @@ from ..tracking.stopwatch import Stopwatch
 from ..tracking.view import View
 from .files import OURS, RECORD, Overlay, open_record, prepare_folder
 from .follow import SHORT_SIDE, propagate_masks, propagate_points, protocol_for, track_box
+from .queries import follow_points
 
-Rules = TypeVar("Rules", PropagationProtocol, TrackingProtocol)
+Rules = TypeVar("Rules", PropagationProtocol, TrackingProtocol, PointProtocol)
 
 
 def predict_video(
@@ -50,7 +51,8 @@ def predict_video(
         video: a file, or a folder of frames.
         prompt: `MaskPrompt.of(…)`, `BoxPrompt.of(…)` or `PointPrompt.of(…)`.
         output_dir: where the files go.
-        protocol: name of a propagation protocol; None chooses by the extractor.
+        protocol: name of a propagation protocol; None chooses by the extractor. For points also that of a point
+            protocol (`fomo`, `tapir-matching`, `gmrw-chained`, `fgvc`, `vidcorr`), see `follow_points`.
         changes: fields of the protocol to change; of `TrackingProtocol` for a box. The protocol's name then says so.
         short_side: see `propagate_masks`.
         overlay: how the overlay is written; GIF and WebP are small, and leave out frames of long videos.
@@ -70,13 +72,15 @@ def predict_video(
     """
     stream = video if isinstance(video, FrameStream) else FrameStream(video)
     watch, folder, began = Stopwatch(), Path(output_dir), time.perf_counter()
+    if isinstance(prompt, PointPrompt):
+        prompt = prompt.placed(stream.size)
     prompt.check(stream.size)
     rules = _protocol(extractor, prompt, protocol, changes)
     found = _follow(extractor, stream, prompt, rules, short_side, watch)
     prepare_folder(folder, overlay, overwrite)
     stems = map(stream.stem, itertools.count())
-    stopped = False
-    with open_record(folder, prompt, stems, overlay, stream.frame_rate) as record:
+    followed, stopped = isinstance(rules, PointProtocol), False
+    with open_record(folder, prompt, stems, overlay, stream.frame_rate, followed) as record:
         with ProgressReport(stream.name, stream.num_frames, "frames") as progress:
             for frame, what in found:
                 with watch("write"):
@@ -102,7 +106,7 @@ def predict_video(
         "seconds_of": watch.rounded(),
         **provenance(),
     }
-    if isinstance(rules, PropagationProtocol):
+    if not isinstance(rules, TrackingProtocol):
         content["seen_at"] = list(View.of(extractor, stream.size, rules, short_side).seen)
     write_whole(folder / RECORD, json.dumps(content, indent=2) + "\n")
     signals.check()
@@ -205,7 +209,7 @@ def extractor_for(module: Any, prompt: Prompt, stage: str | None = None, stride:
 
 def _protocol(
     extractor: nn.Module, prompt: Prompt, name: str | None, changes: dict[str, Any] | None
-) -> PropagationProtocol | TrackingProtocol:
+) -> PropagationProtocol | TrackingProtocol | PointProtocol:
     """All numbers of a run, at the extractor's stride."""
     if isinstance(prompt, BoxPrompt):
         if name is not None:
@@ -214,6 +218,9 @@ def _protocol(
             extractor.stride,  # type: ignore[arg-type]
             getattr(extractor, "dilated", False),
         )
+    if isinstance(prompt, PointPrompt) and name is not None and name in PointProtocol.sources():
+        points = PointProtocol.named(name, "tap_vid").with_changes(feature_stride=extractor.stride)
+        return _changed(points.with_changes, changes)
     protocol = protocol_for(extractor, "davis" if isinstance(prompt, MaskPrompt) else "jhmdb", name)
     return _changed(protocol.with_changes, changes) if changes else protocol
 
@@ -230,11 +237,13 @@ def _follow(
     extractor: nn.Module,
     stream: FrameStream,
     prompt: Prompt,
-    protocol: PropagationProtocol | TrackingProtocol,
+    protocol: PropagationProtocol | TrackingProtocol | PointProtocol,
     short_side: int | None,
     watch: Stopwatch,
 ) -> Any:
     if isinstance(protocol, TrackingProtocol):
         return track_box(extractor, stream, prompt, protocol, watch)
+    if isinstance(protocol, PointProtocol):
+        return follow_points(extractor, stream, prompt, protocol, short_side, watch)
     follow = propagate_masks if isinstance(prompt, MaskPrompt) else propagate_points
     return follow(extractor, stream, prompt, protocol, short_side, watch)

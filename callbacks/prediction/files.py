@@ -16,6 +16,7 @@ from datamodules.reading.prompts import BoxPrompt, MaskPrompt, Prompt
 
 from ..pictures import OverlayAnimation, OverlayVideo, Picture, overlay_boxes, overlay_masks
 from ..tracking.record import IndexedMasks, PredictionFile, SequenceRecord, Table, fixed
+from .queries import draw_followed, point_rows
 
 Overlay = Literal["mp4", "gif", "webp", "none"]
 RECORD = "prediction.json"
@@ -59,7 +60,9 @@ def _complete(record: Path) -> bool:
         return True
 
 
-def open_record(folder: Path, prompt: Prompt, stems: Iterable[str], overlay: Overlay, rate: float) -> SequenceRecord:
+def open_record(
+    folder: Path, prompt: Prompt, stems: Iterable[str], overlay: Overlay, rate: float, followed: bool = False
+) -> SequenceRecord:
     """Return what writes a prediction: `masks/<frame>.png`, `boxes.csv` or `points.csv`, and the overlay.
 
     Args:
@@ -68,6 +71,7 @@ def open_record(folder: Path, prompt: Prompt, stems: Iterable[str], overlay: Ove
         stems: names of the frames.
         overlay: kind of the overlay.
         rate: frames per second.
+        followed: points come from `follow_points`, hidden or not.
     """
     file: PredictionFile
     draw: Callable[..., Picture]
@@ -77,8 +81,12 @@ def open_record(folder: Path, prompt: Prompt, stems: Iterable[str], overlay: Ove
     elif isinstance(prompt, BoxPrompt):
         file = Table(folder / "boxes.csv", stems, _box_rows, ("frame", "x", "y", "width", "height"))
         draw = _draw_box
+    elif followed:
+        columns = ["frame", "name", "x", "y", "score", "occluded"]
+        file = Table(folder / "points.csv", stems, partial(point_rows, prompt.names), columns)
+        draw = draw_followed
     else:
-        columns = ("frame", "name", "x", "y", "score")
+        columns = ["frame", "name", "x", "y", "score"]
         file = Table(folder / "points.csv", stems, partial(_point_rows, prompt.names), columns)
         draw = partial(draw_points, names=prompt.names)
     return SequenceRecord(0, draw, [file], video=_open_overlay(folder, overlay, rate))

@@ -7,8 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from lightning_modules.functional import PropagationProtocol
-from lightning_modules.functional.propagation.sizing import Size, covered_size
+from lightning_modules.functional.propagation.sizing import NetworkInput, Size, covered_size
 
 
 @dataclass(frozen=True)
@@ -26,7 +25,7 @@ class View:
     covered: Size
 
     @classmethod
-    def of(cls, extractor: nn.Module, size: Size, protocol: PropagationProtocol, short_side: int | None = None) -> Self:
+    def of(cls, extractor: nn.Module, size: Size, protocol: NetworkInput, short_side: int | None = None) -> Self:
         """Return the view of an extractor under a protocol.
 
         Args:

@@ -77,7 +77,7 @@ class AtomicCheckpointIO(TorchCheckpointIO):
 
 
 def _os_error(error: BaseException | None) -> OSError | None:
-    """Return the system's own error behind another one, where there is one."""
+    """Return the system's error behind another, if there is one."""
     while error is not None and not isinstance(error, OSError):
         error = error.__cause__ or error.__context__
     return error
@@ -114,7 +114,7 @@ class FolderLock:
 
 
 def _lock(file: IO[str]) -> bool:
-    """Try to lock a file; also succeed on a file system without locks."""
+    """Lock a file; return whether it is ours now, as it is too where the file system knows no locks."""
     import fcntl
 
     try:

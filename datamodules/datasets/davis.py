@@ -135,7 +135,7 @@ class Davis(Reader[MaskSequence]):
         return masks
 
     def _starts(self, masks: dict[int, Path], first: np.ndarray) -> dict[int, int]:
-        """Object id (pixel value) → frame number of the mask that introduces it."""
+        """Map each object id (pixel value) to the frame number of the mask that introduces it."""
         if set(first.tolist()) <= {0, VOID}:
             return {1: 0} if VOID in first else {}
         starts = dict.fromkeys((int(value) for value in first if 0 < value < VOID), 0)

@@ -94,7 +94,7 @@ class Jhmdb(Reader[KeypointSequence]):
 
 
 def read_joints(path: Path) -> NDArray[np.float64]:
-    """Joints of a JHMDB .mat file: (T, 15, 2) x, y in pixels, zero-based; they may lie outside the frame.
+    """Read the joints of a JHMDB .mat file: (T, 15, 2) x, y in pixels, zero-based; they may lie outside the frame.
 
     Raises:
         DataError: if the file is missing, cannot be read, or holds no `pos_img` of 2 × 15 × T finite numbers.

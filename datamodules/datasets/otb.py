@@ -101,7 +101,7 @@ class Otb(Reader[BoxSequence]):
 
 
 def _targets(root: Path) -> dict[str, Path]:
-    """Name of each target → the file of its boxes."""
+    """Map the name of each target to the file of its boxes."""
     found = {}
     for folder in sorted(path for path in root.iterdir() if path.is_dir()):
         files = {path: match[1] for path in folder.iterdir() if (match := FILE.fullmatch(path.name))}

@@ -1,4 +1,4 @@
-"""Records of one video of a benchmark: its frames, decoded on demand, and its ground truth."""
+"""Records of single videos for the benchmarks: frames, decoded on demand, and ground truth."""
 
 from __future__ import annotations
 
@@ -67,15 +67,15 @@ class FrameSequence:
         return len(self.frames)
 
     def frame(self, t: int) -> Tensor:
-        """Frame number `t` (zero-based): uint8 RGB (3, H, W); grey pictures become RGB.
+        """Read frame number `t` (zero-based): uint8 RGB (3, H, W); grey pictures become RGB.
 
         Raises:
-            DecodingError: if the file is not a whole picture.
+            DecodingError: if the file is missing, truncated or no picture.
         """
         return torch.from_numpy(read_frame(self.frames[t]))
 
     def read(self, ahead: int = 4) -> Generator[Tensor]:
-        """All frames in time order, decoded by one thread up to `ahead` frames before they are asked for.
+        """Iterate over all frames in time order, decoded by one thread up to `ahead` frames before they are asked for.
 
         An error in the thread is raised where its frame would have come.
         """
@@ -116,10 +116,10 @@ class MaskSequence(FrameSequence):
     values: Mapping[int, int] = field(default_factory=dict)
 
     def mask(self, t: int) -> Tensor:
-        """Mask of frame number `t`: uint8 ids (H, W), 0 = background; 255 (void) is kept as it is.
+        """Read the mask of frame number `t`: uint8 ids (H, W), 0 = background; 255 (void) is kept as it is.
 
         Raises:
-            DecodingError: if the file is not a whole picture.
+            DecodingError: if the file is missing, truncated or no picture.
             KeyError: if frame `t` has no mask.
         """
         ids = read_mask(self.masks[t], self.size)
@@ -130,7 +130,7 @@ class MaskSequence(FrameSequence):
         return torch.from_numpy(ids)
 
     def entering(self, t: int) -> tuple[int, ...]:
-        """Ids of the objects that the mask of frame `t` introduces."""
+        """Return the ids of the objects that the mask of frame `t` introduces."""
         return tuple(i for i in self.objects if self.starts[i] == t)
 
 
@@ -152,7 +152,7 @@ class PartSequence(MaskSequence):
     pairs: tuple[tuple[int, int], ...] = ()
 
     def mask(self, t: int) -> Tensor:
-        """Return the mask of frame `t`, as `MaskSequence.mask`; 0 where a pair is not one of the first frame."""
+        """Read the mask as `MaskSequence.mask` does; 0 where a pair is not one of the first frame."""
         if not self.humans:
             return super().mask(t)
         instances = self._instances(t)
@@ -163,7 +163,7 @@ class PartSequence(MaskSequence):
         return torch.from_numpy(table[instances])
 
     def instances(self, t: int) -> tuple[Tensor, dict[int, int]]:
-        """All annotated instances of frame `t`: int32 ids (H, W), and the class of each id but 0."""
+        """Return all annotated instances of frame `t`: int32 ids (H, W), and the class of each id but 0."""
         instances = self._instances(t)
         return torch.from_numpy(instances), {int(i): int(i) % NUM_PARTS for i in np.unique(instances) if i}
 
@@ -195,11 +195,11 @@ class BoxSequence(FrameSequence):
     boxes: NDArray[np.float64]
 
     def frame(self, t: int) -> Tensor:
-        """Return frame number `t`; rows of pixels lie together in memory, as crops want them."""
+        """Read a frame as `FrameSequence.frame` does, with rows of pixels together in memory, as crops want them."""
         return torch.from_numpy(read_picture(self.frames[t])).permute(2, 0, 1)
 
 
 def part_instances(parts: NDArray[np.uint8], humans: NDArray[np.uint8]) -> NDArray[np.int32]:
-    """One id for each class of each person: person · 20 + class; 0 where either is background or void."""
+    """Return one id for each class of each person: person · 20 + class; 0 where either is background or void."""
     known = (parts > 0) & (parts < NUM_PARTS) & (humans > 0) & (humans < VOID)
     return np.where(known, humans.astype(np.int32) * NUM_PARTS + parts, 0).astype(np.int32)

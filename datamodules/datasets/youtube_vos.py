@@ -77,12 +77,12 @@ class YoutubeVos(Reader[MaskSequence]):
 
     @cached_property
     def training_videos(self) -> tuple[Path, ...]:
-        """Frame folders of the videos of this split that are not held out, for a list of `VideoDataModule`."""
+        """Frame folders of the videos of this split that are not held out."""
         held_out = set(self._held_out)
         return tuple(self.folder / "JPEGImages" / name for name in sorted(self._videos) if name not in held_out)
 
     def _choose(self, holdout: float, unseen: int) -> tuple[tuple[str, ...], frozenset[str]]:
-        """Held-out videos, and categories that the training videos do not show."""
+        """Return the held-out videos, and the categories that the training videos do not show."""
         if self.split != "holdout":
             known = self.root / "train" / "meta.json"
             if self.split == "train" or not known.is_file():
@@ -186,7 +186,7 @@ def _hold_out(
 
 
 def _numbered(folder: Path) -> dict[int, Path]:
-    """Pictures of a folder by the number that is their name."""
+    """List the pictures of a folder by the number that is their name."""
     paths = list_pictures(folder)
     if odd := [path for path in paths if not re.fullmatch("[0-9]+", path.stem)]:
         raise DataError(f"{odd[0]}: name is not a frame number; remove it")
@@ -194,7 +194,7 @@ def _numbered(folder: Path) -> dict[int, Path]:
 
 
 def _read_meta(path: Path) -> dict[str, Objects]:
-    """Videos of a meta.json; objects without frames are left out."""
+    """Read the videos of a meta.json; objects without frames are left out."""
     if not path.is_file():
         raise DataError(f"{path}: no such file; unpack the split's archive whole")
     try:

@@ -30,7 +30,7 @@ class ClipDataset(Dataset[Sample]):
 
     Args:
         entries: the videos.
-        numbers: the number of each video in the whole source, given out as `video_index`.
+        numbers: the number of each video in the source, given out as `video_index`.
         sampling: from (number of frames, generator) to the frame numbers of a clip.
         transform: from (frames, generator) to a (T, 3, H, W) uint8 tensor.
         length: samples in an epoch; sample i is of video i modulo their number.

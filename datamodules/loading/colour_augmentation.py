@@ -67,7 +67,7 @@ class ColourAugmentation:
         self.sigma = sigma
 
     def draw(self, count: int, generator: torch.Generator) -> ColourDraws:
-        """Draws the parameters of `count` frames from a CPU generator, so that they are the same on every device."""
+        """Draw the parameters of `count` frames from a CPU generator, so that they are the same on every device."""
         spread = (2 * torch.rand(count, 4, generator=generator) - 1) * self.spread
         factors = spread + torch.tensor([1.0, 1.0, 1.0, 0.0])
         order = torch.rand(count, 4, generator=generator).argsort(dim=1)
@@ -83,7 +83,7 @@ class ColourAugmentation:
         )
 
     def __call__(self, frames: Tensor, generator: torch.Generator) -> Tensor:
-        """Draws and applies.
+        """Draw parameters and apply them.
 
         Args:
             frames: (N, 3, H, W) float RGB in [0, 1]; left as it is.
@@ -97,7 +97,7 @@ class ColourAugmentation:
         return self.apply(frames, self.draw(len(frames), generator))
 
     def apply(self, frames: Tensor, draws: ColourDraws) -> Tensor:
-        """Applies what was drawn.
+        """Apply drawn parameters.
 
         Args:
             frames: (N, 3, H, W) float RGB in [0, 1]; left as it is.
@@ -126,28 +126,28 @@ def _replace(frames: Tensor, chosen: Tensor, change: Callable[[Tensor, Tensor], 
 
 
 def grey(frames: Tensor) -> Tensor:
-    """Weighted mean of the channels: (N, 3, H, W) to (N, 1, H, W)."""
+    """Compute the weighted mean of the channels: (N, 3, H, W) to (N, 1, H, W)."""
     red, green, blue = frames.split(1, dim=1)
     return (red * _GREY[0]).add_(green, alpha=_GREY[1]).add_(blue, alpha=_GREY[2])
 
 
 def adjust_brightness(frames: Tensor, factor: Tensor) -> Tensor:
-    """Frames (N, 3, H, W) times factor (N, 1, 1, 1)."""
+    """Multiply frames (N, 3, H, W) by factor (N, 1, 1, 1)."""
     return (frames * factor).clamp_(0, 1)
 
 
 def adjust_contrast(frames: Tensor, factor: Tensor) -> Tensor:
-    """Blends frames (N, 3, H, W) with the mean grey of each by factor (N, 1, 1, 1)."""
+    """Blend frames (N, 3, H, W) with the mean grey of each by factor (N, 1, 1, 1)."""
     return torch.lerp(grey(frames).mean(dim=(1, 2, 3), keepdim=True), frames, factor).clamp_(0, 1)
 
 
 def adjust_saturation(frames: Tensor, factor: Tensor) -> Tensor:
-    """Blends frames (N, 3, H, W) with their grey picture by factor (N, 1, 1, 1)."""
+    """Blend frames (N, 3, H, W) with their grey picture by factor (N, 1, 1, 1)."""
     return torch.lerp(grey(frames), frames, factor).clamp_(0, 1)
 
 
 def adjust_hue(frames: Tensor, shift: Tensor) -> Tensor:
-    """Turns the hue of frames (N, 3, H, W) by shift (N, 1, 1, 1) of the colour circle.
+    """Turn the hue of frames (N, 3, H, W) by shift (N, 1, 1, 1) of the colour circle.
 
     With smallest value m, chroma C and hue h in [0, 6), the colour is m + C · (|h - 3| - 1, 2 - |h - 2|, 2 - |h - 4|),
     the factors of C clamped to [0, 1]; saturation is never needed.
@@ -167,7 +167,7 @@ def adjust_hue(frames: Tensor, shift: Tensor) -> Tensor:
 
 
 def gaussian_blur(frames: Tensor, sigma: Tensor, radius: int) -> Tensor:
-    """Blurs each of frames (N, 3, H, W) by its sigma (N, 1, 1, 1) with a kernel of 2 · radius + 1, mirrored borders."""
+    """Blur each of frames (N, 3, H, W) by its sigma (N, 1, 1, 1) with a kernel of 2 · radius + 1, mirrored borders."""
     count, _, height, width = frames.shape
     if min(height, width) <= radius:
         raise ValueError(f"frames of {height} x {width} are too small for a blur of radius {radius}")

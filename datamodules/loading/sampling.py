@@ -7,7 +7,7 @@ from torch import Tensor
 
 
 def seeded_generator(*key: int) -> torch.Generator:
-    """A CPU generator whose stream is a function of the key alone.
+    """Return a CPU generator whose stream is a function of the key alone.
 
     The key is hashed, so that neighbouring keys such as (seed, epoch, 3) and (seed, epoch, 4) give unrelated streams.
 
@@ -19,7 +19,7 @@ def seeded_generator(*key: int) -> torch.Generator:
 
 
 def distant_indices(num_frames: int, n: int, generator: torch.Generator) -> Tensor:
-    """Distant sampling: one frame from each of n equal segments of the video.
+    """Draw one frame from each of n equal segments of the video.
 
     Segment i is [i L/n, (i + 1) L/n); the draw is uniform over the whole numbers in it. Where the video is shorter than
     the clip some segments hold none: they give floor(i L/n), so frames repeat. Source: VFS, section 3.2 and Table 1.
@@ -48,7 +48,7 @@ def distant_indices(num_frames: int, n: int, generator: torch.Generator) -> Tens
 
 
 def continuous_indices(num_frames: int, n: int, interval: int, generator: torch.Generator) -> Tensor:
-    """Continuous sampling: n frames at a fixed interval from a random start.
+    """Draw n frames at a fixed interval from a random start.
 
     Where the video is shorter than (n - 1) · interval + 1 frames the start is 0 and what lies beyond the end is the
     last frame. Interval 0 repeats one frame (VFS, Table 2 "same frame", Table 3 δ = 0).

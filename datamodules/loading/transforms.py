@@ -18,16 +18,16 @@ def random_boxes(
     ratio: tuple[float, float],
     generator: torch.Generator,
 ) -> list[tuple[int, int, int, int]]:
-    """Draws the boxes of random resized crops, each on its own.
+    """Draw the boxes of random resized crops, each on its own.
 
-    As in torchvision: share of the area uniform, log of the aspect ratio uniform, up to ten attempts to fit the box
+    As in torchvision: fraction of the area uniform, log of the aspect ratio uniform, up to ten attempts to fit the box
     into the frame, then the largest centred box with a permitted ratio.
 
     Args:
         height: of the frame, pixels.
         width: of the frame, pixels.
         count: number of boxes.
-        area: least and largest share of the frame's area, in (0, 1].
+        area: least and largest fraction of the frame's area, in (0, 1].
         ratio: least and largest width / height.
         generator: source of the draws, as many for every size of frame.
 
@@ -60,7 +60,7 @@ class RandomResizedCrop:
 
     Args:
         size: side of the crops that come out, pixels.
-        area: least and largest share of the frame's area.
+        area: least and largest fraction of the frame's area.
         ratio: least and largest width / height.
         flip: probability of a horizontal flip.
     """
@@ -75,7 +75,7 @@ class RandomResizedCrop:
         self.size, self.area, self.ratio, self.flip = size, area, ratio, flip
 
     def __call__(self, frames: Sequence[np.ndarray], generator: torch.Generator) -> Tensor:
-        """Crops the frames of one clip.
+        """Crop the frames of one clip.
 
         Args:
             frames: T arrays (H, W, 3) uint8.
@@ -97,7 +97,7 @@ class CentreCrop:
         self.size = size
 
     def __call__(self, frames: Sequence[np.ndarray], generator: torch.Generator) -> Tensor:
-        """Crop and resize like `RandomResizedCrop`, without drawing anything."""
+        """Crop frames as `RandomResizedCrop.__call__` does, without a draw."""
         height, width = frames[0].shape[:2]
         side = min(height, width)
         box = ((height - side) // 2, (width - side) // 2, side, side)
@@ -111,7 +111,7 @@ class WholeFrame:
         self.size = size
 
     def __call__(self, frames: Sequence[np.ndarray], generator: torch.Generator) -> Tensor:
-        """Crop and resize like `RandomResizedCrop`, without drawing anything."""
+        """Crop frames as `RandomResizedCrop.__call__` does, without a draw."""
         height, width = frames[0].shape[:2]
         return _crops(frames, [(0, 0, height, width)] * len(frames), [False] * len(frames), (self.size, self.size))
 

@@ -58,7 +58,7 @@ def read_numbers(path: Path, columns: Sequence[str]) -> NDArray[np.float64]:
 
 
 def centred(boxes: NDArray[np.float64]) -> NDArray[np.float64]:
-    """One-based x, y, width, height (…, 4) → zero-based centre y, x and height, width (…, 4), pixels.
+    """Convert one-based x, y, width, height (…, 4) to zero-based centre y, x and height, width (…, 4), pixels.
 
     Example:
         >>> centred(np.array([1.0, 1.0, 5.0, 3.0])).tolist()
@@ -69,13 +69,13 @@ def centred(boxes: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def one_based(targets: NDArray[np.float64]) -> NDArray[np.float64]:
-    """The inverse of `centred`: zero-based centre y, x and height, width (…, 4) → one-based x, y, width, height."""
+    """Invert `centred`: zero-based centre y, x and height, width (…, 4) to one-based x, y, width, height."""
     y, x, height, width = np.moveaxis(np.asarray(targets, dtype=np.float64), -1, 0)
     return np.stack([x + 1 - (width - 1) / 2, y + 1 - (height - 1) / 2, width, height], axis=-1)
 
 
 def context_side(height: float, width: float, context: float = 0.5) -> float:
-    """Side of the square that shows a target with its surroundings, pixels (SiamFC, Eq. 15).
+    """Return the side of the square that shows a target with its surroundings, pixels (SiamFC, Eq. 15).
 
     Its area is (h + c)(w + c), where the margin c is `context` · (h + w).
 
@@ -130,7 +130,7 @@ def square_crop(
 
 
 def _visible(middle: float, side: float, length: int, size: int) -> tuple[int, int, int, int]:
-    """Along one axis: where the visible part begins and ends in the frame, where it begins in the crop, its length."""
+    """Return along one axis where the visible part begins and ends in the frame, begins in the crop, and its length."""
     low, high = round(middle - side / 2), round(middle + side / 2)
     first, last = min(max(low, 0), length), min(max(high, 0), length)
     pixels = max(1, round(size * (last - first) / (high - low)))

@@ -199,7 +199,7 @@ class VideoFile:
             indices: zero-based, in any order, repeats allowed.
 
         Returns:
-            One (H, W, 3) uint8 RGB array per index; repeated indices share an array.
+            One (H, W, 3) uint8 RGB array per index; repeated indices give the same array.
 
         Raises:
             DecodingError: if a frame cannot be decoded.

@@ -1,4 +1,4 @@
-"""Errors in a user's data, each said in one line."""
+"""Errors of a user's data, told in one line."""
 
 
 class DataError(ValueError):

@@ -1,4 +1,4 @@
-"""Table of the frames of a video file, read from its packets without decoding them."""
+"""Times and key frames of a video file, read from its packets without decoding them."""
 
 from bisect import bisect_right
 from collections.abc import Sequence
@@ -14,7 +14,7 @@ _KEY, _DISCARD = 1, 2  # flags of an index entry
 
 
 def can_seek(container: Any, stream: Any) -> bool:
-    """Return True if a time stamp leads to its frame in this kind of file."""
+    """Tell whether a time stamp leads to its frame in this kind of file."""
     codec = stream.codec_context
     if codec.name not in _CODECS or not container.format.name.startswith(_CONTAINERS):
         return False
@@ -39,7 +39,7 @@ class FrameTable:
 
     @property
     def is_from_index(self) -> bool:
-        """True where the times were computed, not read from the packets."""
+        """True if the times were computed, not read from the packets."""
         return isinstance(self.times, range)
 
     def key(self, number: int) -> int:
@@ -48,7 +48,7 @@ class FrameTable:
 
     @classmethod
     def from_index(cls, stream: Any) -> Self | None:
-        """Table from the index in the header; None where that does not give the frames equal distances in time.
+        """Make the table from the index in the header; None unless that gives the frames equal distances in time.
 
         The index has the packets' order and not the frames': it holds for key frames that end all references to what
         was before them, which the first packet after a seek must confirm.
@@ -67,7 +67,7 @@ class FrameTable:
 
     @classmethod
     def from_packets(cls, container: Any, stream: Any) -> Self | None:
-        """Table from all packets of the file; None where they do not tell the frames' times."""
+        """Make the table from all packets of the file; None where they do not tell the frames' times."""
         times: list[int] = []
         keys: list[int] = []
         for packet in container.demux(stream):
@@ -89,7 +89,7 @@ class FrameTable:
 
 
 def starts_afresh(packet: Any) -> bool:
-    """Return True if nothing that is shown after this packet's frame refers to what was before it.
+    """Tell whether nothing that is shown after this packet's frame refers to what was before it.
 
     That is true of a key frame, except in H.264, where a key frame may be a mere recovery point.
     """
@@ -98,7 +98,7 @@ def starts_afresh(packet: Any) -> bool:
 
 
 def _is_idr(packet: bytes, length_size: int) -> bool:
-    """Return True if an H.264 packet cuts all references to what was before it; a recovery point need not."""
+    """Tell whether an H.264 packet cuts all references to what was before it; a mere recovery point need not."""
     place = 0
     while place + length_size < len(packet):
         kind = packet[place + length_size] & 31

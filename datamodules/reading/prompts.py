@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 
 MOST_COLOURS = 32
 """Colours of a painted mask beside the background; more mean that its edges are smoothed."""
+
+MOST_IN_GRID = 128
+"""Rows and columns of a grid of points."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,7 +43,7 @@ class MaskPrompt:
 
     @classmethod
     def of(cls, mask: Any) -> MaskPrompt:
-        """From a picture's path, or from an array or tensor of integer ids (H, W).
+        """Make it from a picture's path, or from an array or tensor of integer ids (H, W).
 
         An indexed PNG holds ids and a palette; 255 beside other ids is void, as in DAVIS, and becomes background. In
         a grey or RGB picture, or an indexed one whose black is another id than 0 (as quantising leaves it), black (or
@@ -62,7 +65,7 @@ class MaskPrompt:
 
     @cached_property
     def objects(self) -> tuple[int, ...]:
-        """The ids, ascending."""
+        """Object ids, ascending."""
         return tuple(int(i) for i in np.unique(self.ids) if i)
 
     def check(self, size: tuple[int, int]) -> None:
@@ -75,7 +78,7 @@ class MaskPrompt:
             )
 
     def about(self) -> dict[str, Any]:
-        """For the record."""
+        """Return a description for the record."""
         return {"kind": "mask", "source": self.source, "objects": list(self.objects)}
 
     def _checked(self) -> MaskPrompt:
@@ -96,7 +99,7 @@ class BoxPrompt:
 
     @classmethod
     def of(cls, box: Any) -> BoxPrompt:
-        """From four numbers, from text such as `10,20,64,48`, or from a file.
+        """Make it from four numbers, from text such as `10,20,64,48`, or from a file.
 
         A file is text or CSV, with or without a header, or JSON: four numbers, or an object with x, y, width, height.
 
@@ -129,7 +132,7 @@ class BoxPrompt:
             )
 
     def about(self) -> dict[str, Any]:
-        """For the record."""
+        """Return a description for the record."""
         return {"kind": "box", "source": self.source, "box": [self.x, self.y, self.width, self.height]}
 
 
@@ -141,17 +144,20 @@ class PointPrompt:
         names: one for each.
         points: (K, 2) float64 x, y in pixels, where (0, 0) is the centre of the first pixel.
         source: where they come from.
+        grid: rows and columns of a grid over the frame, whose points `placed` gives; 0: no grid.
     """
 
     names: tuple[str, ...]
     points: NDArray[np.float64]
     source: str
+    grid: int = 0
 
     @classmethod
     def of(cls, points: Any) -> PointPrompt:
-        """From the path of a CSV of `name,x,y` or of JSON, from a dictionary of x, y by name, or from (K, 2).
+        """Make it from the path of a CSV of `name,x,y` or of JSON, from a dictionary of x, y by name, or from (K, 2).
 
-        JSON is `{"name": [x, y], …}` or `[[x, y], …]`; points without a name are numbered from 1.
+        JSON is `{"name": [x, y], …}` or `[[x, y], …]`; points without a name are numbered from 1. `grid:16` is a
+        grid of 16 × 16 points over the frame, see `placed`.
 
         Raises:
             DataError: if these are no points, or two have one name.
@@ -160,6 +166,8 @@ class PointPrompt:
             return points
         source: str = "points"
         values: Any = points
+        if isinstance(points, str) and points.startswith("grid:"):
+            return cls._of_grid(points)
         if isinstance(points, str | Path):
             source, values = str(points), _read_points(Path(points))
         try:
@@ -170,6 +178,26 @@ class PointPrompt:
         if not len(places) or not np.isfinite(places).all():
             raise DataError(f"{source}: expected finite x and y of at least one point, got {values!r:.120}")
         return cls(tuple(str(name) for name, _ in pairs), places, source)
+
+    @classmethod
+    def _of_grid(cls, text: str) -> PointPrompt:
+        count = text.removeprefix("grid:")
+        if not count.isdecimal() or not 1 <= int(count) <= MOST_IN_GRID:
+            raise DataError(f"points {text}: expected grid:N with N of 1 to {MOST_IN_GRID}, rows and columns of points")
+        return cls((), np.zeros((0, 2)), text, int(count))
+
+    def placed(self, size: tuple[int, int]) -> PointPrompt:
+        """Return the prompt with the points of its grid, named `row-column` from 1 on; itself if it has no grid.
+
+        The points lie at the centres of equal rectangles that fill the frame, (height, width) pixels.
+        """
+        if not self.grid:
+            return self
+        steps = (np.arange(self.grid) + 0.5) / self.grid
+        y, x = np.meshgrid(steps * size[0] - 0.5, steps * size[1] - 0.5, indexing="ij")
+        numbers = range(1, self.grid + 1)
+        names = tuple(f"{row}-{column}" for row in numbers for column in numbers)
+        return replace(self, names=names, points=np.stack([x, y], -1).reshape(-1, 2), grid=0)
 
     def check(self, size: tuple[int, int]) -> None:
         """Raise `DataError` unless all points lie inside the frame, (height, width) pixels."""
@@ -182,7 +210,7 @@ class PointPrompt:
             )
 
     def about(self) -> dict[str, Any]:
-        """For the record."""
+        """Return a description for the record."""
         return {
             "kind": "points",
             "source": self.source,
@@ -194,7 +222,7 @@ Prompt = MaskPrompt | BoxPrompt | PointPrompt
 
 
 def one_prompt(mask: Any = None, box: Any = None, points: Any = None) -> Prompt:
-    """The one prompt that is given, in any form that its class takes.
+    """Return the one prompt that is given, in any form that its class takes.
 
     Raises:
         DataError: if none or several are given, or it is not as it should be.
@@ -209,7 +237,7 @@ def one_prompt(mask: Any = None, box: Any = None, points: Any = None) -> Prompt:
 
 
 def _read_mask(path: Path) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-    """Ids (H, W) and palette (256, 3) of a picture."""
+    """Read the ids (H, W) and the palette (256, 3) of a picture."""
     with opened_picture(path, "mask") as image:
         image.load()
     if image.mode == "P":

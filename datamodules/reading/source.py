@@ -168,7 +168,7 @@ def stamp(path: str | os.PathLike[str]) -> tuple[int, int]:
 
 
 def natural_order(name: str) -> list[tuple[int, int, str]]:
-    """Sorting key that compares runs of digits as numbers.
+    """Return a sorting key that compares runs of digits as numbers.
 
     Example:
         >>> sorted(["10.jpg", "2.jpg"], key=natural_order)

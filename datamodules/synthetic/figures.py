@@ -75,7 +75,7 @@ class Figure:
     patches: tuple[NDArray[np.float32], ...]
 
     def joints(self, t: float, shift: NDArray[np.float64]) -> NDArray[np.float64]:
-        """(15, 2) x, y of frame t in JHMDB's order, pixels, zero-based."""
+        """Return (15, 2) x, y of frame t in JHMDB's order, pixels, zero-based."""
         scale = self.height * np.exp(self.motion.growth(t))
         lean = self.motion.turn(t)
         places = {"belly": np.array(self.motion.centre(t)) + shift}
@@ -103,10 +103,10 @@ def render_figures(
     size: tuple[int, int] = (240, 320),
     people: int = 1,
 ) -> tuple[NDArray[np.uint8], NDArray[np.uint8], NDArray[np.float64]]:
-    """One video of people; the same arguments give the same arrays.
+    """Render one video of people; the same arguments give the same arrays.
 
     Args:
-        seed: of the whole set.
+        seed: of the set.
         index: of the video in it.
         frames: number of frames T.
         size: (height, width), pixels.
@@ -159,7 +159,7 @@ def _draw_figure(rng: Generator, size: tuple[int, int], colours: NDArray[np.floa
 def _capsule(
     rng: Generator, family: str, length: float, width: float, colours: NDArray[np.float32]
 ) -> NDArray[np.float32]:
-    """Patch of a rounded bar: (h, w, 4), its axis along x through the middle, its ends' centres `length` apart."""
+    """Draw the patch of a rounded bar: (h, w, 4), its axis along x in the middle, its ends' centres `length` apart."""
     import cv2
 
     pad = 2

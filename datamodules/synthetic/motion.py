@@ -24,13 +24,13 @@ class Wave:
 
     @classmethod
     def draw(cls, rng: np.random.Generator, amplitude: float, shortest: float = 25, longest: float = 60) -> Wave:
-        """A wave of up to `amplitude`, at least half of it; periods in frames."""
+        """Draw a wave of up to `amplitude`, at least half of it; periods in frames."""
         return cls(amplitude * rng.uniform(0.5, 1), rng.uniform(shortest, longest), rng.uniform(0, 2 * np.pi))
 
 
 @dataclass(frozen=True)
 class Motion:
-    """Path of a sprite that drifts, bounces off the walls of a box, sways, turns, grows and shrinks.
+    """Path of a sprite: it drifts, bounces off the walls of a box, sways, turns, grows and shrinks.
 
     Args:
         start: (x, y) at frame 0 before swaying, pixels.
@@ -54,7 +54,7 @@ class Motion:
         return x + self.sway[0](t), y + self.sway[1](t)
 
     def matrix(self, t: float) -> NDArray[np.float64]:
-        """(2, 3): offset from a sprite's centre → frame pixel."""
+        """Return the map (2, 3) from an offset from the sprite's centre to a frame pixel."""
         scale = np.exp(self.growth(t))
         cosine, sine = scale * np.cos(self.turn(t)), scale * np.sin(self.turn(t))
         x, y = self.centre(t)

@@ -32,11 +32,11 @@ class Scene:
     shade_path: tuple[Wave, Wave]
 
     def shift(self, t: float) -> NDArray[np.float64]:
-        """(2,) pixels by which the shaking camera moves everything in frame t."""
+        """Return the (2,) pixels by which the shaking camera moves everything in frame t."""
         return np.array([self.shake[0](t), self.shake[1](t)])
 
     def canvas(self, t: float) -> NDArray[np.float32]:
-        """The background of frame t: (H, W, 3) float32."""
+        """Draw the background of frame t: (H, W, 3) float32."""
         import cv2
 
         height, width = self.size
@@ -69,7 +69,7 @@ class Scene:
 
     @classmethod
     def draw(cls, rng: Generator, family: str, size: tuple[int, int], colours: NDArray[np.float32]) -> Scene:
-        """A scene whose background has a texture of the given family and colours."""
+        """Draw a scene whose background has a texture of the given family and colours."""
         import cv2
 
         side = int(1.6 * max(size))
@@ -98,20 +98,20 @@ def render_video(
     latest: int = 0,
     camouflage: float = 1.0,
 ) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-    """One video and its masks; the same arguments give the same arrays, and fewer frames give a prefix.
+    """Render one video and its masks; the same arguments give the same arrays, and fewer frames give a prefix.
 
-    All textures of a video share three colours in equal shares, so its sprites and its background agree in mean
+    All textures of a video have the same three colours in equal parts, so its sprites and its background agree in mean
     colour; they differ in structure, which stays the same while everything moves, turns, bends, changes its size and
     light, and covers one another.
 
     Args:
-        seed: of the whole set.
+        seed: of the set.
         index: of the video in it.
         frames: number of frames T.
         size: (height, width), pixels.
         sprites: fewest and most sprites, at most 7.
         latest: last frame in which a sprite may appear; the first sprite is always there from frame 0 on.
-        camouflage: share of the texture in a sprite's look; at 0 it has one plain colour, unlike the background's.
+        camouflage: fraction of the texture in a sprite's look; at 0 it has one plain colour, unlike the background's.
 
     Returns:
         frames (T, H, W, 3) uint8 RGB and masks (T, H, W) uint8, 0 = background, 1, 2, … = sprites, back to front.
@@ -136,7 +136,7 @@ def draw_video(
     latest: int = 0,
     camouflage: float = 1.0,
 ) -> tuple[Scene, list[Sprite]]:
-    """The scene and the sprites of `render_video`, which has the same arguments."""
+    """Return the scene and the sprites of `render_video`, which has the same arguments."""
     rng = np.random.default_rng([seed, index])
     colours = palette(rng)
     families = [str(family) for family in rng.permutation(sorted(FAMILIES))]
@@ -149,7 +149,7 @@ def draw_video(
 
 
 def _unlike(colours: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Seven plain colours (7, 3), those first that are farthest from all of the given ones (n, 3)."""
+    """Return seven plain colours (7, 3), those first that are farthest from all of the given ones (n, 3)."""
     plain = 255 * np.array([[n >> 2 & 1, n >> 1 & 1, n & 1] for n in range(7)], np.float32)
     nearest = np.linalg.norm(plain[:, None] - colours[None], axis=-1).min(1)
     return plain[np.argsort(-nearest, kind="stable")]

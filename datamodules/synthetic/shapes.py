@@ -15,7 +15,7 @@ MARGIN = 1.3
 
 
 def draw_shape(rng: np.random.Generator, side: int, shape: str | None = None) -> NDArray[np.uint8]:
-    """Opacity of one outline: (side, side) uint8, 255 inside, with an anti-aliased edge.
+    """Draw the opacity of one outline: (side, side) uint8, 255 inside, with an anti-aliased edge.
 
     The outline fits a disk of diameter `side / MARGIN` around the centre.
     """

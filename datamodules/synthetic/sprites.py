@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 OVERSAMPLING = 1.3
 """Patch pixels per frame pixel at scale 1, so that a growing sprite stays sharp."""
 RIM = 0.12
-"""Sprites' centres turn back at this share of the frame from its edges."""
+"""Sprites' centres turn back at this fraction of the frame from its edges."""
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ class Sprite:
         family: of its texture.
         patch: (S, S, 4) float32, RGB and opacity, 0..255.
         motion: where it is.
-        bends: waves that bend it, in shares of its size.
+        bends: waves that bend it, as fractions of its size.
         begin: the frame in which it appears.
     """
 
@@ -40,10 +40,10 @@ class Sprite:
     bends: tuple[Wave, Wave]
     begin: int = 0
 
-    def mixed(self, colour: NDArray[np.float32], share: float) -> Sprite:
-        """This sprite with a share of its texture, the rest a plain colour (3,) RGB."""
+    def mixed(self, colour: NDArray[np.float32], fraction: float) -> Sprite:
+        """Return this sprite with a fraction of its texture, the rest a plain colour (3,) RGB."""
         patch = self.patch.copy()
-        patch[..., :3] = share * patch[..., :3] + (1 - share) * colour
+        patch[..., :3] = fraction * patch[..., :3] + (1 - fraction) * colour
         return replace(self, patch=patch)
 
     def paste(
@@ -71,7 +71,7 @@ def paste(
         number: what to write into ids.
         patch: (h, w, 4) float32, RGB and opacity, 0..255, drawn at OVERSAMPLING patch pixels per unit of `matrix`.
         matrix: (2, 3): offset from the patch's centre → frame pixel.
-        bend: sideways displacement of a sine along y and along x, in shares of the patch's size.
+        bend: sideways displacement of a sine along y and along x, as fractions of the patch's size.
     """
     import cv2
 
@@ -102,7 +102,7 @@ def paste(
 def draw_sprites(
     rng: Generator, families: list[str], size: tuple[int, int], colours: NDArray[np.float32]
 ) -> list[Sprite]:
-    """One sprite of each texture family, apart from one another in frame 0 as far as the frame has room."""
+    """Draw one sprite of each texture family, apart from one another in frame 0 as far as the frame has room."""
     height, width = size
     count = len(families)
     diameters = rng.uniform(42, 96, count) * min(size) / 256

@@ -17,7 +17,7 @@ COLOURS = 3
 
 
 def palette(rng: Generator) -> Field:
-    """Three colours of one scene, dark to light: (3, 3) float32 in 0..255, RGB."""
+    """Draw three colours of one scene, dark to light: (3, 3) float32 in 0..255, RGB."""
     hue = rng.uniform(0, 1) + np.array([0, rng.uniform(0.15, 0.45), rng.uniform(0.5, 0.8)])
     saturation = rng.uniform(0.35, 0.85, 3)
     value = np.array([rng.uniform(0.2, 0.35), rng.uniform(0.45, 0.65), rng.uniform(0.8, 0.95)])
@@ -26,7 +26,7 @@ def palette(rng: Generator) -> Field:
 
 
 def draw_texture(rng: Generator, family: str, side: int, period: float, colours: Field) -> Field:
-    """A square of one texture.
+    """Draw a square of one texture.
 
     The field of a family is cut into three levels of equal area, one colour each, so that all textures of one palette
     have the same mean colour and only their structure tells them apart.
@@ -53,7 +53,7 @@ def draw_texture(rng: Generator, family: str, side: int, period: float, colours:
 
 
 def smooth_noise(rng: Generator, side: int, period: float, stretch: float = 1.0) -> Field:
-    """Gaussian noise low-passed to elements of about `period` pixels (`stretch` times as long along x)."""
+    """Draw Gaussian noise low-passed to elements of about `period` pixels (`stretch` times as long along x)."""
     import cv2
 
     white = rng.normal(0, 1, (side, side)).astype(np.float32)
@@ -62,7 +62,7 @@ def smooth_noise(rng: Generator, side: int, period: float, stretch: float = 1.0)
 
 
 def _grid(rng: Generator, side: int, bend: float) -> tuple[Field, Field]:
-    """Coordinates of a square, turned by a random angle and bent by smooth noise of amplitude `bend` pixels."""
+    """Return the coordinates of a square, turned by a random angle, bent by smooth noise of amplitude `bend` pixels."""
     angle = rng.uniform(0, np.pi)
     y, x = np.mgrid[:side, :side].astype(np.float32)
     u = np.cos(angle) * x + np.sin(angle) * y

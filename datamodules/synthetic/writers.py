@@ -29,7 +29,7 @@ GENERATION = 2
 
 @dataclass(frozen=True)
 class Scenes:
-    """Arguments that all writers of sprites share: which videos are rendered, and how.
+    """Arguments common to all writers of sprites: which videos are rendered, and how.
 
     Args:
         seed: of the set.

@@ -32,7 +32,7 @@ _ENDS = 2**16  # bytes of a file's head and of its tail that its digest covers
 
 @dataclass(frozen=True)
 class VideoReport:
-    """Findings about one video.
+    """Findings on one video.
 
     Attributes:
         path: absolute.
@@ -130,7 +130,7 @@ def check_data(
 
 
 def command(words: Sequence[str]) -> None:
-    """`vidcorr check-data`: the words after it.
+    """Run `vidcorr check-data` with the words after it.
 
     Raises:
         ValueError, OSError: for a user's mistake, one line.
@@ -166,7 +166,7 @@ def command(words: Sequence[str]) -> None:
 
 
 def _inspect(timeout: float, item: tuple[str, VideoReport | None]) -> VideoReport:
-    """Reads a video, unless the earlier report on it still holds. Runs in a process of its own."""
+    """Read a video, unless the earlier report on it still holds; runs in a process of its own."""
     path, earlier = item
     size, modified = stamp(path)
     if earlier is not None and earlier.error is None and (earlier.bytes, earlier.modified) == (size, modified):
@@ -196,7 +196,7 @@ def _unreadable(path: str, failure: Failure) -> VideoReport:
 
 
 def _riff_size(path: str) -> int:
-    """Bytes that an AVI file should have, 0 for other files; its count of frames is made to fit what is there."""
+    """Return the bytes that an AVI file should have, 0 for other files; its frame count fits what is there."""
     with open(path, "rb") as file:
         head = file.read(8)
     return 8 + int.from_bytes(head[4:], "little") if head[:4] == b"RIFF" else 0
@@ -220,7 +220,7 @@ def _digest(path: str) -> str:
 
 
 def _earlier(file: Path) -> dict[str, VideoReport]:
-    """Path → what an earlier run found; empty where there is no report of this form."""
+    """Map each path to what an earlier run found; empty where there is no report of this form."""
     names = VideoReport.__dataclass_fields__
     try:
         rows = json.loads(file.read_text())["videos"]
@@ -237,7 +237,7 @@ def _write_report(
     reports: Mapping[str, VideoReport],
     min_frames: int,
 ) -> list[tuple[VideoReport, Problem | None]]:
-    """Judges what is known so far and writes it."""
+    """Judge what is known so far, and write it."""
     known = [(entry, reports[path]) for entry in entries if (path := os.path.abspath(entry.path)) in reports]
     problems = list(_problems([report for _, report in known], min_frames))
     rows = [
@@ -250,7 +250,7 @@ def _write_report(
 
 
 def _problems(reports: Sequence[VideoReport], min_frames: int) -> Iterator[Problem | None]:
-    """Return the objection to each video, in order; of duplicates the first is kept."""
+    """Yield the problem of each video or None, in order; of duplicates the first is kept."""
     seen: dict[str, str] = {}
     for report in reports:
         name = Path(report.path).name

@@ -28,7 +28,7 @@ class Failure:
 def in_processes(
     function: Callable[[Item], Result], items: Sequence[Item], workers: int, timeout: float
 ) -> Generator[tuple[Item, Result | Failure]]:
-    """Calls a function with each item in a few processes; results come as they are ready.
+    """Call a function with each item in a few processes; results come as they are ready.
 
     An item whose process dies, or is still at it after the time limit, fails; a new process takes its place. When the
     caller stops iterating (also by Ctrl-C) the processes are killed, whatever they are at.
@@ -137,7 +137,7 @@ def _serve(function: Callable[[Any], Any], pipe: Connection, other_end: Connecti
 
 
 def _end_with_parent() -> None:
-    """A killed run leaves no process at work on what the next run will take up."""
+    """End with the parent: a killed run leaves no process at work on what the next run will take up."""
     parent = parent_process()
     if parent is not None:
         wait([parent.sentinel])

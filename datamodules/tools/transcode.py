@@ -35,7 +35,7 @@ _RGB = 0  # AVCOL_SPC_RGB, which no encoder takes for yuv420p
 
 @dataclass(frozen=True)
 class Format:
-    """Form of the videos that are written.
+    """Format of the output.
 
     Attributes:
         short_side: pixels; smaller videos keep their size.
@@ -88,7 +88,7 @@ def transcode(
 ) -> tuple[list[Made], dict[Path, str]]:
     """Encode the videos of a source anew, in parallel, with the same folders and names.
 
-    An output appears whole or not at all, and has its source's time of change: one that has it already is left as it
+    An output appears complete or not at all, and has its source's time of change: one that has it already is left as it
     is, so that a run that was stopped goes on. Rotation is applied, sound left out, uneven times are kept. Where the
     source is a list, one with the new paths and the same labels is written beside the outputs. `failed.txt` names
     what could not be read.
@@ -144,7 +144,7 @@ def transcode(
 
 
 def plan(source: Path, entries: Sequence[VideoEntry], destination: Path, frames: bool) -> list[Job]:
-    """One job for each video: where it goes.
+    """Make one job for each video: where it goes.
 
     Raises:
         DataError: if two videos would get the same name, one output lie in another, or an output replace a source.
@@ -173,7 +173,7 @@ def plan(source: Path, entries: Sequence[VideoEntry], destination: Path, frames:
 
 
 def command(words: Sequence[str]) -> None:
-    """`vidcorr transcode`: the words after it.
+    """Run `vidcorr transcode` with the words after it.
 
     Raises:
         SystemExit: with status 1 if a video failed.
@@ -209,7 +209,7 @@ def command(words: Sequence[str]) -> None:
 
 
 def _run(form: Format, job: Job) -> Made:
-    """Does one job, unless it is done. Runs in a process of its own."""
+    """Do one job, unless it is done; runs in a process of its own."""
     size, changed = stamp(job.source)
     if len(os.fsencode(job.output.name)) > 255:
         raise DecodingError(job.source, f"its name is too long to end in {job.output.suffix}; shorten it")
@@ -233,7 +233,7 @@ def _run(form: Format, job: Job) -> Made:
 
 
 def _write_video(video: VideoFile | FrameFolder, path: Path, form: Format) -> int:
-    """Encodes all frames; returns their number."""
+    """Encode all frames; return their number."""
     import av
 
     resize, clock, stream, count = _Resizer(form.short_side, 2, "yuv420p"), _Clock(video), None, 0
@@ -272,7 +272,7 @@ class _Clock:
         self._is_even, self._first, self._last = even is not None, 0, -1
 
     def __call__(self, frame: "av.VideoFrame") -> tuple[int, Fraction]:
-        """Time of the next frame, and its unit; a frame without a time follows at the average distance."""
+        """Return the time of the next frame, and its unit; a frame without a time follows at the average distance."""
         step = 1
         if not self._is_even:
             if self._last < 0:
@@ -290,7 +290,7 @@ def _options(form: Format) -> dict[str, str]:
 
 
 def _write_pictures(video: VideoFile | FrameFolder, folder: Path, form: Format) -> int:
-    """Writes all frames as 00000.jpg, 00001.jpg, …; returns their number."""
+    """Write all frames as 00000.jpg, 00001.jpg, …; return their number."""
     import cv2
 
     folder.mkdir()
@@ -366,7 +366,7 @@ class _Resizer:
 
 
 def _claim(destination: Path, form: Format) -> None:
-    """Makes the folder ours, or sees that it is and of the same format.
+    """Claim the folder, or check that it is ours and of the same format.
 
     Raises:
         DataError: if it is not.

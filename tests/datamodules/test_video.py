@@ -18,7 +18,6 @@ from datamodules.loading.colour_augmentation import ColourAugmentation
 from datamodules.loading.sampling import seeded_generator
 from datamodules.reading.errors import DataError
 from datamodules.reading.guards import LIMIT_VARIABLE
-from datamodules.video import _too_many
 from tests.helpers.epochs import batches, same
 from tests.helpers.numbered_videos import read_number, write_folder, write_video
 
@@ -228,9 +227,9 @@ def test_what_can_be_known_before_training(videos, tmp_path):
         ({"sampling": "dense"}, "got 'dense'"),
         ({"interval": [2, -1]}, "interval must be 0 or more"),
         ({"interval": [2, 5], "interval_weights": [1.0]}, "do not fit the intervals"),
-        ({"area": (0.5, 0.2)}, "ascending shares"),
+        ({"area": (0.5, 0.2)}, "ascending fractions"),
         ({"holdout": 1.0}, "holdout must be"),
-        ({"max_unusable": 5.0}, "max_unusable must be a share"),
+        ({"max_unusable": 5.0}, "max_unusable must be a fraction"),
     ]:
         with pytest.raises(ValueError, match=message):
             make(videos, **arguments)
@@ -367,10 +366,3 @@ def test_pictures_above_the_limit_are_one_more_unusable_video(tmp_path, monkeypa
     data.setup("fit")
     [batch] = data.train_dataloader()
     assert sorted(batch["video_index"].tolist()) == [0, 1]
-
-
-def test_unusable_shards_are_not_sent_to_check_data(tmp_path):
-    (tmp_path / "index.json").write_text("{}")
-    (tmp_path / "chunk-0-0.bin").write_bytes(b"")
-    assert "on the videos that were packed" in _too_many("3 of 5 clips", str(tmp_path))
-    assert f"check-data {tmp_path / 'other'}`" in _too_many("3 of 5 clips", str(tmp_path / "other"))

@@ -49,12 +49,12 @@ def test_features_are_those_of_the_network_in_eval_mode(tmp_path: Any) -> None:
     with torch.no_grad():
         expected = module.eval().backbone(module.normalise(images))
     torch.testing.assert_close(probe.features(images), expected, rtol=1e-5, atol=1e-5)
-    assert LinearProbe("raw_colour", 3, stride=8).features(images).shape == (2, 3)
+    assert LinearProbe("raw_colour", 3, stage=None, stride=8).features(images).shape == (2, 3)
 
 
 @pytest.mark.parametrize(("protocol", "base_lr", "epochs"), [("moco", 30, 5), ("simsiam", 200, 40)])
 def test_it_learns_to_tell_colours(protocol: Any, base_lr: float, epochs: int) -> None:
-    probe = LinearProbe("raw_colour", 3, stride=8, protocol=protocol, base_lr=base_lr)
+    probe = LinearProbe("raw_colour", 3, stage=None, stride=8, protocol=protocol, base_lr=base_lr)
     trainer = quiet_trainer(max_epochs=epochs)
     trainer.fit(probe, pictures(36))
     (scores,) = trainer.validate(probe, pictures(9), verbose=False)
@@ -63,7 +63,7 @@ def test_it_learns_to_tell_colours(protocol: Any, base_lr: float, epochs: int) -
 
 
 def test_top1_and_top5_by_hand() -> None:
-    probe = LinearProbe("raw_colour", 7, stride=8)
+    probe = LinearProbe("raw_colour", 7, stage=None, stride=8)
     ranking = torch.arange(7.0).expand(4, -1)  # class 6 first, then 5, 4, 3, 2
     probe.step = lambda batch: {"loss": torch.zeros(()), "logits": ranking}  # type: ignore[method-assign]
     data = DataLoader([{"image": torch.zeros(3, 8, 8), "label": label} for label in (6, 5, 2, 1)], batch_size=4)
@@ -83,7 +83,7 @@ class Rates(pl.Callback):
 def test_rates_of_the_protocols() -> None:
     moco, simsiam = Rates(), Rates()
     for rates, protocol in ((moco, "moco"), (simsiam, "simsiam")):
-        probe = LinearProbe("raw_colour", 3, stride=8, protocol=protocol)
+        probe = LinearProbe("raw_colour", 3, stage=None, stride=8, protocol=protocol)
         quiet_trainer(max_epochs=5, callbacks=[rates]).fit(probe, pictures(12))  # 2 steps an epoch
     start = 30 * 6 / 256
     assert moco.rates == pytest.approx([start] * 6 + [start / 10] * 2 + [start / 100] * 2)
@@ -107,9 +107,9 @@ def test_lars_scales_gradients_to_a_share_of_the_parameter() -> None:
 
 def test_mistakes_are_named() -> None:
     with pytest.raises(ValueError, match="protocol must be"):
-        LinearProbe("raw_colour", 3, protocol="sgd")  # type: ignore[arg-type]
+        LinearProbe("raw_colour", 3, stage=None, protocol="sgd")  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="give them its checkpoint"):
-        LinearProbe("raw_colour", 3, stride=8).feature_extractor("res4")
+        LinearProbe("raw_colour", 3, stage=None, stride=8).feature_extractor("res4")
 
     class Data(pl.LightningDataModule):
         classes = ("a", "b")
@@ -118,7 +118,7 @@ def test_mistakes_are_named() -> None:
             return pictures(12, classes=2)
 
     with pytest.raises(ValueError, match="num_classes is 3, the data have 2"):
-        quiet_trainer(max_steps=1).fit(LinearProbe("raw_colour", 3, stride=8), Data())
+        quiet_trainer(max_steps=1).fit(LinearProbe("raw_colour", 3, stage=None, stride=8), Data())
 
 
 class Sum(pl.Callback):
@@ -154,7 +154,7 @@ def test_the_loss_of_ranks_with_unequal_numbers_is_that_of_all_images(tmp_path: 
     """A mean of means would be off, and so would be Lightning's own, which divides by a rounded number of samples."""
     for devices in (1, 2):
         torch.manual_seed(0)
-        probe = LinearProbe("raw_colour", 3, stride=8)
+        probe = LinearProbe("raw_colour", 3, stage=None, stride=8)
         with torch.no_grad():
             probe.classifier.weight.mul_(300)  # losses that differ between images
         strategy = "ddp_fork" if devices == 2 else "auto"
@@ -175,5 +175,5 @@ def gradient_of(probe: LinearProbe, image: Tensor) -> Tensor | None:
 
 
 def test_nothing_flows_into_the_backbone() -> None:
-    probe = LinearProbe("raw_colour", 3, stride=8)
+    probe = LinearProbe("raw_colour", 3, stage=None, stride=8)
     assert gradient_of(probe, torch.rand(2, 3, 8, 8)) is None

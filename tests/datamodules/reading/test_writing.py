@@ -1,10 +1,11 @@
 """Half a file is never where a whole one is looked for."""
 
 import os
+from pathlib import Path
 
 import pytest
 
-from datamodules.reading.writing import write_whole
+from datamodules.reading.writing import partial_path, remove, write_folder, write_whole
 
 
 def test_bytes_are_those_of_the_text(tmp_path):
@@ -22,3 +23,32 @@ def test_what_cannot_be_written_leaves_what_was_there(tmp_path):
         write_whole(path, "half" * 10_000 + "\ud800")
     assert path.read_text() == "before"
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_folder_appears_complete_or_not_at_all(tmp_path: Path) -> None:
+    (tmp_path / "made").mkdir()
+    (tmp_path / "made" / "old").write_text("old")
+
+    def fails(folder: Path) -> None:
+        (folder / "half").write_text("half")
+        raise OSError("disk full")
+
+    with pytest.raises(OSError, match="disk full"):
+        write_folder(tmp_path / "made", fails)
+    assert [path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*")] == ["made", "made/old"]
+    write_folder(tmp_path / "made", lambda folder: (folder / "new").write_text("new") and None)
+    assert sorted(path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*")) == ["made", "made/new"]
+
+
+@pytest.mark.parametrize("length", [1, 240, 254, 255])
+def test_the_unfinished_place_has_a_permitted_name(tmp_path: Path, length: int) -> None:
+    path = tmp_path / ("é" * (length // 2) + "x" * (length % 2))
+    for process in (None, 123456):
+        place = partial_path(path, process)
+        assert place.parent == tmp_path
+        assert len(place.name.encode()) <= 255
+        place.write_text("")
+        remove(place)
+        assert partial_path(path.with_name(path.name[:-1] + "y"), process) != place
+    write_whole(path, b"bytes")
+    assert path.read_bytes() == b"bytes"
