@@ -1,4 +1,4 @@
-"""Whether a representation collapses, and how the negatives are, from what a training step publishes."""
+"""Monitors of collapse and of the negatives, from the tensors that a training step publishes."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -13,7 +13,7 @@ PUBLISHED = ("positive_similarity", "negative_similarity", "queue_age")
 
 
 def embedding_spread(embeddings: Tensor) -> Tensor:
-    """Standard deviation of l2-normalised embeddings, mean over the channels, times √D.
+    """Compute the standard deviation of l2-normalised embeddings, mean over the channels, times √D.
 
     0 where all embeddings are the same, 1 where they are spread evenly over the sphere.
     Paper: SimSiam (Chen and He, CVPR 2021), section 4.1, Figure 2.
@@ -36,7 +36,7 @@ def embedding_spread(embeddings: Tensor) -> Tensor:
 
 
 def effective_rank(embeddings: Tensor) -> Tensor:
-    """Number of directions that embeddings take: the exponential of the entropy of their singular values.
+    """Compute the number of directions that embeddings take: the exponential of their singular values' entropy.
 
     1 where all l2-normalised embeddings lie on a line, min(N, D) where every direction has as much.
     Papers: Roy and Vetterli, EUSIPCO 2007; RankMe (Garrido et al., ICML 2023), Eq. 1.
@@ -62,7 +62,7 @@ def effective_rank(embeddings: Tensor) -> Tensor:
 class CollapseMonitor(pl.Callback):
     """Logs how spread the embeddings of a step are, and warns when they collapse to one point.
 
-    Logs `monitor/embedding_std` (see `embedding_spread`), `monitor/effective_rank`, and where a step publishes them
+    Logs `monitor/embedding_std` (`embedding_spread`), `monitor/effective_rank`, and where a step publishes them
     `monitor/positive_similarity`, `monitor/negative_similarity`, `monitor/queue_age` (optimiser steps since the oldest
     key was made). Each rank looks at its own embeddings; what is logged is the mean.
 
@@ -87,13 +87,13 @@ class CollapseMonitor(pl.Callback):
         self._collapsed = 0
 
     def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Begin anew, also where another fit went before in a notebook."""
+        """Forget an earlier fit of the same callback."""
         self._last_step = self._collapsed = 0
 
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        """Look, where it is time."""
+        """Log and warn every few steps."""
         step = trainer.global_step
         if step % self.every_n_steps or step == self._last_step:  # the second: not at each accumulated batch
             return

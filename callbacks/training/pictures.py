@@ -1,4 +1,4 @@
-"""What training sees and what it has learned to match, as pictures while it runs."""
+"""Pictures of a training while it runs: its clips, and the matches of its features."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -44,8 +44,8 @@ class TrainingPictures(pl.Callback):
             at the end.
         protocol: of the matches, a name of DAVIS's protocols or a protocol.
         changes: fields of the protocol to change.
-        stage: see `feature_extractor`; of several the last is drawn.
-        stride: likewise.
+        stage: of `feature_extractor`; of several the last is drawn.
+        stride: of `feature_extractor`.
         clips: of the first batch, at most.
 
     Raises:
@@ -76,7 +76,7 @@ class TrainingPictures(pl.Callback):
         self._begun = False
 
     def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Find the folder, on all ranks; tell of a stage that the module does not have before any training."""
+        """Find the folder, on all ranks; refuse a stage that the module does not have before any training."""
         self._folder = Path(trainer.log_dir or trainer.default_root_dir) / "pictures"
         self._begun, self._clip, self._drawn = False, None, None
         with isolate_rng():

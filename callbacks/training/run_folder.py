@@ -77,7 +77,7 @@ class AtomicCheckpointIO(TorchCheckpointIO):
 
 
 def _os_error(error: BaseException | None) -> OSError | None:
-    """What the system said, where that is behind an error."""
+    """Return the system's error behind another, if there is one."""
     while error is not None and not isinstance(error, OSError):
         error = error.__cause__ or error.__context__
     return error
@@ -114,7 +114,7 @@ class FolderLock:
 
 
 def _lock(file: IO[str]) -> bool:
-    """Whether a file is now ours; true too where the file system knows no locks."""
+    """Lock a file; return whether it is ours now, as it is too where the file system knows no locks."""
     import fcntl
 
     try:

@@ -25,7 +25,7 @@ from .run_folder import AtomicCheckpointIO, FolderLock
 
 MOST_VIDEOS = 32
 GOOD, STOP_REQUESTED, WORKER_DIED, NOT_FINITE = range(4)
-"""How a step ended, from good to bad; over the ranks the worst counts."""
+"""Ends of a step, from good to bad; over the ranks the worst counts."""
 
 
 class TrainingStopped(RuntimeError):

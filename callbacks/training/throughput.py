@@ -1,4 +1,4 @@
-"""How fast a training gets on, and how much of its time it waits for data."""
+"""The speed of a training, and the fraction of its time that it waits for data."""
 
 import time
 from typing import Any
@@ -34,7 +34,7 @@ class Throughput(pl.Callback):
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        """Count, and log where it is time."""
+        """Count the batch, and log every few steps."""
         now, step, loader = time.perf_counter(), trainer.global_step, trainer.train_dataloader
         if self._since is None:
             self._begin(now, step, loader)
@@ -55,16 +55,16 @@ class Throughput(pl.Callback):
         self._begin(now, step, loader)
 
     def on_validation_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """The clock stops."""
+        """Stop the clock."""
         self._paused = time.perf_counter()
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """The clock goes on."""
+        """Start the clock again."""
         if self._since is not None:
             self._since += time.perf_counter() - self._paused
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """The next run begins anew."""
+        """Forget this run."""
         self._since, self._slow_looks = None, 0
 
     def _begin(self, now: float, step: int, loader: Any) -> None:

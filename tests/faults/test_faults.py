@@ -1,4 +1,4 @@
-"""What goes wrong in a run: one clear line, and nothing good is lost.
+"""Failures of a run: one clear line, and nothing good is lost.
 
 A benchmark that takes longer than the process group waits: tests/callbacks/benchmarks/test_ranks.py ("late").
 """
@@ -30,7 +30,7 @@ def the_line(ended) -> str:
 
 
 @slow
-def test_a_loss_that_is_no_number_names_the_videos(video_folder, tmp_path):
+def test_a_non_finite_loss_names_the_videos(video_folder, tmp_path):
     ended = run(words("VFSSimSiam", video_folder, tmp_path, callbacks=(spoil(7),)), tmp_path)
     line = the_line(ended)
     assert line.startswith("vidcorr: step 7 (epoch 1, batch 2): the loss is nan; videos of the batch: ")
@@ -39,7 +39,7 @@ def test_a_loss_that_is_no_number_names_the_videos(video_folder, tmp_path):
 
 
 @slow
-def test_a_loss_that_is_no_number_on_one_rank_ends_all(video_folder, tmp_path):
+def test_a_non_finite_loss_on_one_rank_ends_all(video_folder, tmp_path):
     more = ["--trainer.strategy=ddp_fork", "--trainer.devices=2"]
     command = words("VFSMoCo", video_folder, tmp_path, *more, callbacks=(spoil(5, rank=1),), samples_per_epoch=20)
     ended = run(command, tmp_path)
@@ -85,7 +85,7 @@ def test_bad_losses_stop_before_the_weights_change(value, tmp_path):
     assert torch.load(tmp_path / "checkpoints/last.ckpt", weights_only=True)["global_step"] == 3
 
 
-def test_weights_that_are_no_numbers_are_not_saved(tmp_path):
+def test_non_finite_weights_are_not_saved(tmp_path):
     module = Training()
     module.weight = float("inf")
     with pytest.raises(TrainingStopped, match=r"step 6: 1 of 4 weights hold .* \(net\.conv\.weight, …\)"):
