@@ -67,8 +67,12 @@ class Results:
 
     def print(self, console: Console | None = None) -> None:
         """Print one line per stage with the scores."""
-        table = scores_table({self.benchmark: self.scores}) if self.scores else "no ground truth, nothing to score"
-        (console or wide_console()).print(table)
+        console = console or wide_console()
+        if network := self.about.get("network"):
+            console.print(f"{self.benchmark}: {network}", markup=False, highlight=False)
+        console.print(
+            scores_table({self.benchmark: self.scores}) if self.scores else "no ground truth, nothing to score"
+        )
 
 
 def provenance() -> dict[str, Any]:
