@@ -1,4 +1,4 @@
-"""What a benchmark leaves on disk: results.json, a CSV with a row per sequence, and a table on the console."""
+"""Results of a benchmark: results.json, a CSV with a row per sequence, and a table on the console."""
 
 import csv
 import json
@@ -76,7 +76,7 @@ class Results:
 
 
 def provenance() -> dict[str, Any]:
-    """What every file of results says of where it comes from: date, command, machine, and the versions of what ran."""
+    """Return where a file of results comes from: date, command, machine and versions."""
     cuda = torch.cuda.is_available()
     return {
         "date": datetime.now().astimezone().isoformat(timespec="seconds"),
