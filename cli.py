@@ -20,7 +20,7 @@ RUNS = {
     "validate": "Measure a checkpoint, or any backbone, on benchmarks.",
     "predict": "Carry a mask, a box or points through a video of your own.",
 }
-"""What Lightning's Trainer does, by LightningCLI."""
+"""Words that Lightning's Trainer runs, with one line for the overview."""
 MISTAKES = {
     "pytorch_lightning.utilities.exceptions": "MisconfigurationException",
     "callbacks.benchmarks.base": "BenchmarkError",
@@ -29,7 +29,7 @@ MISTAKES = {
 """Module → exception that is reported in one line as `ValueError` and `OSError` are."""
 
 LOST_RANK = re.compile(r"gloo/transport|[Cc]onnection (closed|reset) by peer|NCCL (error|watchdog)|DistBackendError")
-"""What torch.distributed says where another rank has gone."""
+"""Messages of torch.distributed where another rank has gone."""
 
 
 def main(args: Sequence[str] | None = None) -> None:

@@ -21,7 +21,15 @@ print("imported:", *[name for name in {heavy!r} if name in sys.modules])
 
 @pytest.mark.parametrize(
     "words",
-    [["--help"], ["--version"], ["fti"], ["check-data", "--help"], ["transcode", "--help"], ["shard", "--help"]],
+    [
+        ["--help"],
+        ["--version"],
+        ["fti"],
+        ["check-data", "--help"],
+        ["transcode", "--help"],
+        ["shard", "--help"],
+        ["prompt", "--help"],
+    ],
     ids=" ".join,
 )
 def test_nothing_heavy_is_imported(words):
@@ -46,6 +54,29 @@ def test_each_public_name_is_there_and_others_are_not():
             assert name in dir(package)
         with pytest.raises(AttributeError, match="has no attribute 'Nothing'"):
             _ = package.Nothing
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("package", ["callbacks", "datamodules", "lightning_modules"])
+def test_every_module_can_be_imported_first(package):
+    """A lazy package hides circles: each room imports by itself, in a process that has imported nothing of ours."""
+    rooms = sorted(path.stem for path in (ROOT / package).iterdir() if (path / "__init__.py").is_file())
+    files = [f"{package}.{path.parent.name}.{path.stem}" for path in sorted((ROOT / package).glob("*/*.py"))]
+    script = """
+import importlib, sys, torch, pytorch_lightning
+failed = []
+for name in sys.argv[1:]:
+    for loaded in [m for m in sys.modules if m.split(".")[0] in ("callbacks", "datamodules", "lightning_modules")]:
+        del sys.modules[loaded]
+    try:
+        importlib.import_module(name)
+    except ImportError as error:
+        failed.append(f"{name}: {error}")
+print("failed:", *failed)
+"""
+    names = [*(f"{package}.{room}" for room in rooms), *files]
+    done = subprocess.run([sys.executable, "-c", script, *names], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "failed:"
 
 
 def imported_by(words):

@@ -15,7 +15,7 @@ from pytorch_lightning.utilities.seed import isolate_rng
 from torch import nn
 
 from datamodules.progress import ProgressReport
-from lightning_modules.backbones import build_feature_extractor
+from lightning_modules.backbones import build_feature_extractor, describe_network
 
 from .. import signals
 from ..pictures import Picture, log_picture, write_picture
@@ -150,7 +150,8 @@ class BenchmarkCallback(pl.Callback, ABC):
             extractor: of `feature_extractor(stage, stride)` or `build_feature_extractor`; or a module, of which the
                 features are taken that the benchmark wants.
             folder: where results, predictions and pictures go; None writes nothing.
-            network: what is evaluated, in words, for the results; None is the extractor's class.
+            network: what is evaluated, in words, for console and results; None is what the extractor tells of its
+                network and weights.
 
         Returns:
             Scores as fractions, for example `J&F-Mean`; with several stages `res4/J&F-Mean`.
@@ -160,7 +161,7 @@ class BenchmarkCallback(pl.Callback, ABC):
             DataError: if the data are not as they should be.
         """
         if hasattr(extractor, "feature_extractor"):
-            network, extractor = network or type(extractor).__name__, self.extractor(extractor)
+            network, extractor = network or describe_network(extractor), self.extractor(extractor)
         began = time.perf_counter()
         run = Run(Ranks(), None if folder is None else Path(folder))
         try:
@@ -173,7 +174,7 @@ class BenchmarkCallback(pl.Callback, ABC):
                 outcome = evaluation.compute()
             with run.ranks.together():
                 about = {
-                    "network": network or type(extractor).__name__,
+                    "network": network or describe_network(extractor),
                     "seconds": round(time.perf_counter() - began, 2),
                     "stage": getattr(extractor, "stage", None),
                     "stride": getattr(extractor, "stride", None),
@@ -319,11 +320,8 @@ class BenchmarkCallback(pl.Callback, ABC):
 
 
 def _name_of(module: pl.LightningModule, trainer: pl.Trainer) -> str:
-    """Describe a module in words: the method, its backbone, how long it has been trained or which file it is from."""
-    settings, step = module.hparams, trainer.global_step
-    backbone = settings.get("spec") or settings.get("backbone") or ""
-    since = f"step {step}" if trainer.state.fn == "fit" and step else trainer.ckpt_path
-    return ", ".join(filter(None, [type(module).__name__, str(backbone), str(since or "")]))
+    """Describe a module in words: the method, its network, and where the weights are from."""
+    return ", ".join(filter(None, [type(module).__name__, describe_network(module), str(trainer.ckpt_path or "")]))
 
 
 __all__ = ["BenchmarkCallback", "BenchmarkError", "BenchmarkSequence"]

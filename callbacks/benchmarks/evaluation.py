@@ -48,7 +48,7 @@ class Run:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a run found over all ranks.
+    """Result of a run over all ranks.
 
     Attributes:
         scores: fractions, without the benchmark's name; with several stages `res4/J&F-Mean`.

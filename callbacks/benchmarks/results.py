@@ -1,4 +1,4 @@
-"""What a benchmark leaves on disk: results.json, a CSV with a row per sequence, and a table on the console."""
+"""Results of a benchmark: results.json, a CSV with a row per sequence, and a table on the console."""
 
 import csv
 import json
@@ -67,12 +67,16 @@ class Results:
 
     def print(self, console: Console | None = None) -> None:
         """Print one line per stage with the scores."""
-        table = scores_table({self.benchmark: self.scores}) if self.scores else "no ground truth, nothing to score"
-        (console or wide_console()).print(table)
+        console = console or wide_console()
+        if network := self.about.get("network"):
+            console.print(f"{self.benchmark}: {network}", markup=False, highlight=False)
+        console.print(
+            scores_table({self.benchmark: self.scores}) if self.scores else "no ground truth, nothing to score"
+        )
 
 
 def provenance() -> dict[str, Any]:
-    """What every file of results says of where it comes from: date, command, machine, and the versions of what ran."""
+    """Return where a file of results comes from: date, command, machine and versions."""
     cuda = torch.cuda.is_available()
     return {
         "date": datetime.now().astimezone().isoformat(timespec="seconds"),

@@ -122,7 +122,7 @@ class TapVidEvaluation(Evaluation):
         return self.tracker.protocols[-1]
 
     def run(self, sequences: Iterable[PointSequence]) -> None:
-        """See `Evaluation`."""
+        """Return the facts that the scores depend on, as `Evaluation` asks."""
         for sequence in sequences:
             self._one(sequence)
 
@@ -228,7 +228,7 @@ class TapVidEvaluation(Evaluation):
         self._over_time = before + np.stack([*counts, np.zeros(longest, np.int64)])
 
     def compute(self) -> Outcome:
-        """See `Evaluation`."""
+        """Return the facts that the scores depend on, as `Evaluation` asks."""
         found = [self._of_stage(*pair) for pair in zip(self.tracker.stages, self._metrics, self._limits, strict=True)]
         outcome = by_stage(self.tracker.stages, found)
         chart = self._chart(self._run.ranks.gather(self._over_time))

@@ -23,7 +23,7 @@ from .configs import shipped_configs, with_found_configs
 from .mistakes import UsageError, explain
 
 FIT_CALLBACKS: tuple[type[Callback], ...] = (LearningRateMonitor, callbacks.LastCheckpoint, callbacks.Throughput)
-"""What every `fit` has, unless the files and flags name a callback of that class themselves."""
+"""Callbacks of every `fit`, unless files or flags name one of their class."""
 USAGE = "vidcorr WORD [--config FILE ...] [--model ...] [--data ...] [--trainer.OPTION ...] [--ckpt_path FILE]"
 PACKAGES = ("callbacks", "datamodules", "lightning_modules")
 

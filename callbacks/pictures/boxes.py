@@ -20,7 +20,7 @@ def overlay_boxes(frame: Tensor, found: NDArray[np.float64], truth: NDArray[np.f
     Args:
         frame: uint8 RGB `(3, H, W)`.
         found: one-based x, y, width, height; boxes may leave the frame.
-        truth: likewise.
+        truth: one-based x, y, width, height.
 
     Returns:
         uint8 RGB `(H, W, 3)`.

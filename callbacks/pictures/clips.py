@@ -1,4 +1,4 @@
-"""What training is given: clips after augmentation, and how far apart their frames are."""
+"""Pictures of training clips after augmentation, and of the gaps between their frames."""
 
 from typing import TYPE_CHECKING
 

@@ -1,4 +1,4 @@
-"""What a network sees of frames: its features, and their principal components as colours."""
+"""Features of frames, and their principal components as colours."""
 
 from collections.abc import Sequence
 

@@ -39,7 +39,7 @@ class Film:
         self._pictures: list[Picture] = []
 
     def wants(self, t: int) -> bool:
-        """Whether frame `t` is one of those shown."""
+        """Return True if frame `t` is one of those shown."""
         return t in self._chosen
 
     def add(self, picture: Picture) -> None:

@@ -1,4 +1,4 @@
-"""Where a few places of a frame find themselves in the frames before it."""
+"""Pictures of where a few places of a frame are found in the frames before it."""
 
 from collections.abc import Sequence
 

@@ -1,4 +1,4 @@
-"""What a user points at in a video's first frame, followed to its last."""
+"""Masks, boxes and points of a user's own, followed through a video."""
 
 from .callback import VideoPrediction, predict_video
 from .follow import propagate_masks, propagate_points, track_box

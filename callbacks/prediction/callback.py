@@ -118,14 +118,14 @@ class VideoPrediction(pl.Callback):
 
     Args:
         output_dir: see `predict_video`.
-        protocol: likewise.
-        changes: likewise.
+        protocol: see `predict_video`.
+        changes: see `predict_video`.
         stage: of the encoder; None is the module's, else the encoder's own choice, and SiamFC's dilated res5 for a box
             where there is one.
-        stride: pixels per feature cell; likewise.
+        stride: pixels per feature cell; None is the module's, else the encoder's own choice.
         short_side: see `predict_video`.
-        overlay: likewise.
-        overwrite: likewise.
+        overlay: see `predict_video`.
+        overwrite: see `predict_video`.
 
     Raises:
         ValueError: when it begins, if the Trainer has more than one device.
@@ -194,7 +194,7 @@ def extractor_for(module: Any, prompt: Prompt, stage: str | None = None, stride:
         prompt: a box is followed by the dilated res5 where neither the call nor the module names a stage
             or stride and the encoder has it.
         stage: see `FeatureExtractor`.
-        stride: likewise.
+        stride: pixels per feature cell.
     """
     encoder = build_encoder(module)
     own = getattr(module, "hparams", {})
@@ -226,7 +226,7 @@ def _protocol(
 
 
 def _changed(make: Callable[..., Rules], changes: dict[str, Any] | None) -> Rules:
-    """What is made with the changes; a field or a type that does not fit is a user's mistake."""
+    """Return what is made with the changes; raise ValueError for a field or a type that does not fit."""
     try:
         return make(**(changes or {}))
     except TypeError as error:

@@ -38,7 +38,7 @@ def draw_lines(chart: Json, width: int = 560, height: int = 260, cursor: bool = 
     Args:
         chart: the fields of `Chart`.
         width: of the drawing.
-        height: likewise.
+        height: of the drawing.
         cursor: add a line that a film moves along.
     """
     points = {

@@ -1,4 +1,4 @@
-"""What a benchmark run left in its folder, and the scores that stand beside it in its report."""
+"""Content of a benchmark run's folder, and the scores that stand beside it in its report."""
 
 import csv
 import re
@@ -14,7 +14,7 @@ _EPOCH = re.compile(r"epoch=(\d+)-step=(\d+)")
 
 @dataclass(frozen=True)
 class Run:
-    """What a folder holds: the files' contents, films with their score."""
+    """Content of a folder: that of its files, and films with their scores."""
 
     folder: Path
     results: Json
@@ -60,7 +60,7 @@ def read_run(folder: Path) -> Run:
 def sequence_scores(
     rows: Sequence[Mapping[str, str]], ranked_by: Sequence[str], sequences: Sequence[str]
 ) -> dict[str, float]:
-    """How well each sequence went: the mean of some columns over its rows, of the last stage.
+    """Return a score for each sequence: the mean of some columns over its rows, of the last stage.
 
     Args:
         rows: of per_sequence.csv; "Sequence" is a sequence's name, or that and "_" and an object's number.

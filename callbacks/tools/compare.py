@@ -37,7 +37,7 @@ class Contestant:
         spec: see `build_feature_extractor`.
         stage: None is what a benchmark wants: res4 of a ResNet and the last block of a ViT for label propagation,
             SiamFC's dilated res5 for tracking.
-        stride: likewise.
+        stride: pixels per feature cell; None is the stride that a benchmark wants.
         pretrained: the library's own weights.
         seed: of the weights of a backbone that comes without.
     """
@@ -62,7 +62,7 @@ def contestants(
         baselines: add an untrained ResNet-18, once for each seed, and raw colour.
 
     Raises:
-        ValueError: if one is named twice or a stride is no number.
+        ValueError: if one is named twice or a stride is not a number.
     """
     rows = [_read(text, pretrained) for text in specs]
     if baselines:
@@ -219,7 +219,7 @@ def _read(text: str, pretrained: bool) -> Contestant:
     spec, _, place = text.partition("@")
     stage, _, stride = place.partition("/")
     if stride and not stride.isdigit():
-        raise ValueError(f"compare: {text}: the stride {stride!r} is no number; write SPEC@STAGE/STRIDE")
+        raise ValueError(f"compare: {text}: the stride {stride!r} is not a number; write SPEC@STAGE/STRIDE")
     named = spec.startswith(("timm:", "torchvision:"))
     return Contestant(text, spec, stage or None, int(stride) if stride else None, pretrained and named)
 

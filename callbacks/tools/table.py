@@ -18,7 +18,7 @@ FORMATS = ("md", "csv", "tex")
 
 
 class Column(NamedTuple):
-    """What has to agree for two numbers to stand in one column.
+    """Everything that has to agree for two numbers to stand in one column.
 
     Attributes:
         benchmark: its name.

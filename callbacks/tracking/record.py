@@ -1,4 +1,4 @@
-"""What is written of one sequence while it is tracked: predictions, overlays, a film and its curves."""
+"""Record of one sequence while it is tracked: predictions, overlays, a film and its curves."""
 
 import csv
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -43,9 +43,9 @@ class SequenceRecord:
         draw: how a frame is drawn with what was found in it.
         predictions: one for each of the extractor's maps.
         overlay: PNG with five frames side by side, drawn for the last map.
-        film: film that the report plays, likewise.
+        film: film that the report plays, drawn for the last map.
         draw_film: how its frames are drawn; None is `draw`.
-        video: video or animation of all frames, likewise.
+        video: video or animation of all frames, drawn for the last map.
 
     Attributes:
         sheet: the picture of `overlay`, once the record is closed.

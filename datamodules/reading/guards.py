@@ -69,7 +69,7 @@ def max_pixels() -> int:
     """Return the number of pixels that a picture or frame may have.
 
     Raises:
-        DataError: if the environment variable holds no number above 0.
+        DataError: if the environment variable does not hold a number above 0.
     """
     text = os.environ.get(LIMIT_VARIABLE)
     if text is None:

@@ -30,7 +30,7 @@ _MARK = object()
 
 
 class _Refused(Exception):
-    """What the file asks for that this reader does not do."""
+    """Error for a file that asks for something that this reader does not do."""
 
 
 @dataclass(frozen=True)

@@ -22,7 +22,6 @@ from ..reading.guards import raise_limit
 from ..reading.shards import is_sharded
 from ..reading.source import VideoEntry, list_line, list_videos, natural_order, open_video, pictures_of, stamp
 from ..reading.writing import write_whole
-from .check_labels import check_labels, print_labels
 from .parallel import Failure, in_processes, with_progress
 
 Kind = Literal["unreadable", "too short", "duplicate"]
@@ -149,6 +148,8 @@ def command(words: Sequence[str]) -> None:
     flags = parser.parse_args(list(words))
     raise_limit(flags.max_megapixels)
     if flags.labels:
+        from .check_labels import check_labels, print_labels  # its readers import torch
+
         if not print_labels(check_labels(flags.source, flags.frames, flags.masks, flags.output)):
             raise DataError(
                 f"{flags.source}: not all of it can be used; {flags.output / 'labels.json'} has the details"

@@ -55,7 +55,7 @@ class Job:
 
     @property
     def wants_cycle(self) -> bool:
-        """Whether tracking back is part of the protocol."""
+        """True if tracking back is part of the protocol."""
         return "cycle" in self.protocol.occlusion
 
     def needs(self, t: int) -> Tensor:

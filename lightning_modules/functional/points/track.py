@@ -49,7 +49,7 @@ def track_points(
         queries: `(N, 3)` t, y, x: frame number (rounded half to even), and raster pixels of the scored size.
         protocol: the rules.
         covered: (height, width) that a feature map covers, in pixels of the scored size; None: the scored size.
-        size: (height, width) of the picture, outside which a point is hidden, likewise.
+        size: (height, width) of the picture, outside which a point is hidden; None: the scored size.
         both_directions: also track from a query back to frame 0; otherwise the frames before a query hold the query's
             place and are hidden.
         workspace: bytes for similarities, which no result depends on.

@@ -1,4 +1,4 @@
-"""Which places of its reference frames a place takes its label from: for the few that a person wants to look at."""
+"""Places of the reference frames that a place takes its label from, for the few that a person wants to look at."""
 
 from typing import NamedTuple
 

@@ -1,4 +1,4 @@
-"""Which frames a frame refers to, and where their features and labels are kept."""
+"""References of a frame, and where their features and labels are kept."""
 
 import torch.nn.functional as F
 from torch import Tensor

@@ -1,4 +1,4 @@
-"""Where attention to a neighbourhood happens: neighbourhoods, tiles of queries, and the keys around them."""
+"""Tiles of queries, their neighbourhoods, and the keys around them."""
 
 import dataclasses
 import itertools
@@ -84,7 +84,7 @@ class Tile:
 
     @property
     def place(self) -> tuple[slice, slice]:
-        """Where the queries lie in the map."""
+        """Slices of the map that hold the queries."""
         return slice(self.rows.start, self.rows.stop), slice(self.columns.start, self.columns.stop)
 
     @property

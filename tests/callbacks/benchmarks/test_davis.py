@@ -265,3 +265,14 @@ def test_a_resumed_run_keeps_the_scores_from_before(davis_root, tmp_path):
     assert list(first.history) == [0, 2]
     assert list(second.history) == [0, 2, 4]
     assert {step: second.history[step] for step in (0, 2)} == first.history
+
+
+def test_random_weights_are_named_in_console_results_and_report(davis_root, tmp_path, capsys):
+    torch.manual_seed(3)
+    benchmark = DavisBenchmark(davis_root, changes=SMALL, limit_sequences=1, output_dir=tmp_path)
+    module = FrozenEncoder("torchvision:resnet18", stage="res3")
+    trainer(tmp_path, benchmark).validate(module, DataLoader([{}], batch_size=None), verbose=False)
+    told = "ResNet-18, random weights, seed 3"
+    assert told in capsys.readouterr().out
+    assert told in json.loads((tmp_path / "results.json").read_text())["network"]
+    assert told in (tmp_path / "report.html").read_text()

@@ -1,0 +1,59 @@
+"""The English of docstrings, comments and documents: a few habits that were hard to read stay out."""
+
+import ast
+import re
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+CODE = [
+    ROOT / "cli.py",
+    *(path for room in ("callbacks", "datamodules", "lightning_modules") for path in (ROOT / room).rglob("*.py")),
+]
+DOCUMENTS = [
+    ROOT / "README.md",
+    *(ROOT / "docs").glob("*.md"),
+    *(ROOT / "configs").rglob("*.md"),
+    *(ROOT / "configs").rglob("*.yaml"),
+]
+OPENINGS = ("What", "Where", "Which", "Whether", "How", "As", "That", "See")
+"""First words that leave open what a function does: a docstring opens with a verb or with a noun."""
+AVOIDED = {
+    r"\blikewise\b": "repeat what holds, so that the next editor need not look it up",
+    r"\bno number\b": "non-finite",
+    r"\b(?:loss|weights?) that (?:is|are) no\b": "non-finite",
+    r"\bin different company\b": "in different BatchNorm groups",
+    r"\bnothing is told\b": "nothing is reported",
+}
+
+
+def docstrings(path):
+    """Yield (line, text) of every docstring of a file, those of attributes included."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str):
+            yield node.lineno, node.value.value.strip()
+
+
+@pytest.mark.parametrize("path", CODE, ids=lambda path: str(path.relative_to(ROOT)))
+def test_docstrings_open_with_a_verb_or_a_noun(path):
+    found = [(line, text.splitlines()[0]) for line, text in docstrings(path) if text.split(" ")[0] in OPENINGS]
+    assert not found
+
+
+@pytest.mark.parametrize("path", [*CODE, *DOCUMENTS], ids=lambda path: str(path.relative_to(ROOT)))
+def test_words_that_stay_out(path):
+    text = path.read_text()
+    found = {
+        f"line {text[: match.start()].count(chr(10)) + 1}: {match[0]!r}": instead
+        for pattern, instead in AVOIDED.items()
+        for match in re.finditer(pattern, text, re.IGNORECASE)
+    }
+    assert not found
+
+
+def test_the_lint_sees_what_it_is_for(tmp_path):
+    file = tmp_path / "x.py"
+    file.write_text('"""Whether it is."""\n\ndef f():\n    """Return it."""\n\nX = 1\n"""What it is."""\n')
+    assert [text.split(" ")[0] for _, text in docstrings(file)] == ["Whether", "What", "Return"]
+    assert re.search(next(iter(AVOIDED)), "stride: likewise.")
