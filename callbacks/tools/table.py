@@ -135,7 +135,7 @@ def command(words: Sequence[str]) -> None:
     print(render(table, flags.format), end="")
 
 
-def _cells(file: Path, results: Mapping[str, Any], scores: Sequence[str]) -> list[tuple[str, Column, float, Path]]:
+def _cells(file: Path, results: dict[str, Any], scores: Sequence[str]) -> list[tuple[str, Column, float, Path]]:
     keys = list(results["scores"])
     wanted = list(scores) or [key.rpartition("/")[2] for key in keys[:1]]
     cells = []
