@@ -206,6 +206,14 @@ def test_results_tell_the_features_that_were_tracked(root: Path, tmp_path: Path)
     assert json.loads((tmp_path / "fine/results.json").read_text())["protocol"]["stride"] == 4
 
 
+def test_raw_colour_is_tracked_by_its_only_stage(root: Path, tmp_path: Path) -> None:
+    """The baseline of `vidcorr compare` has no res5, which the benchmark takes of a ResNet where none is named."""
+    benchmark = OtbBenchmark(root, None, limit_sequences=1)
+    assert benchmark.evaluate(FrozenEncoder("raw_colour")) == benchmark.evaluate(colour())
+    with pytest.raises(ValueError, match="stage 'res5': raw colour has one stage"):
+        OtbBenchmark(root, None, stage="res5").evaluate(FrozenEncoder("raw_colour"))
+
+
 def test_compare_tracks_with_the_benchmarks_own_features(root: Path, tmp_path: Path) -> None:
     config = tmp_path / "otb.yaml"
     config.write_text(
