@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
+import pytorch_lightning as pl
 from torch import nn
 
 from datamodules.datasets import MaskSequence, YoutubeVos
@@ -28,6 +29,8 @@ class YoutubeVosBenchmark(BenchmarkCallback):
     are with the server: the predictions of its frames are packed into predictions.zip as it wants them,
     `Annotations/<video>/<frame>.png`. How the server treats an object's first frame is not published.
 
+    A `fit` that trains on videos of the split "holdout" is refused, unless its `VideoDataModule` includes the hold-out.
+
     Paper: Xu et al., YouTube-VOS: A Large-Scale Video Object Segmentation Benchmark (arXiv:1809.03327).
 
     Args:
@@ -45,6 +48,7 @@ class YoutubeVosBenchmark(BenchmarkCallback):
 
     Raises:
         DataError: when the data are first read, one line that names the file.
+        ValueError: at the start of a `fit` that trains on videos which are held out.
     """
 
     name = "youtube_vos"
@@ -90,6 +94,20 @@ class YoutubeVosBenchmark(BenchmarkCallback):
         scoring = ObjectScoring(run, len(tracker.stages), ends_scored=True, columns=columns, summary=seen_and_unseen)
         archive = "Annotations" if self.split in ("valid", "test") else None
         return MaskEvaluation(tracker, scoring, run, self.predictions, archive)
+
+    def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Refuse to train on videos that are held out, whose scores would not be of unseen videos and categories."""
+        super().on_fit_start(trainer, pl_module)
+        data: Any = getattr(trainer, "datamodule", None)
+        if self.split != "holdout" or getattr(data, "include_holdout", False):
+            return
+        trained = {Path(video.path).stem for video in getattr(data, "videos", ())}
+        if both := sorted(trained & {sequence.name for sequence in self.sequences}):
+            raise ValueError(
+                f"{self.name}: {len(both)} of the videos held out are also trained on, first {both[0]}. The data "
+                "leave out the default hold-out: give the benchmark no holdout, unseen or seed of its own, or allow "
+                "the overlap by --data.include_holdout true"
+            )
 
     def about(self) -> dict[str, Any]:
         """Return split and hold-out, for results.json."""

@@ -2,20 +2,26 @@
 
 import csv
 import json
+import shutil
 import zipfile
+from pathlib import Path
 
 import numpy as np
 import pytest
+import pytorch_lightning as pl
 import torch
 from PIL import Image
 
 from callbacks import YoutubeVosBenchmark
 from callbacks.benchmarks.youtube_vos import seen_and_unseen
 from callbacks.metrics import boundary_accuracy, region_similarity
+from datamodules import VideoDataModule
 from datamodules.datasets import YoutubeVos
 from datamodules.reading.errors import DataError
 from datamodules.synthetic import write_youtube_vos
+from lightning_modules import VFSSimSiam
 from lightning_modules.backbones import build_feature_extractor
+from tests.lightning_modules.test_vfs_simsiam import TINY
 
 SMALL = {"radius": 3, "context": 2}
 HOLDOUT = {"split": "holdout", "holdout": 0.5, "unseen": 1}
@@ -114,3 +120,22 @@ def test_a_missing_mask_is_told_before_any_work(tmp_path):
     masks[0].unlink()
     with pytest.raises(DataError, match=f"{masks[0].name}: no such mask"):
         YoutubeVosBenchmark(broken).evaluate(build_feature_extractor("raw_colour"), tmp_path / "out")
+
+
+def test_training_on_videos_that_are_held_out_is_refused(root, tmp_path):
+    """A copy of the frames, of which the data cannot know that they are YouTube-VOS's."""
+    source = Path(shutil.copytree(root / "train" / "JPEGImages", tmp_path / "frames"))
+    module = VFSSimSiam(**TINY)
+
+    def fit(**arguments):
+        benchmark = YoutubeVosBenchmark(root, changes=SMALL, limit_sequences=1, **HOLDOUT)
+        data = VideoDataModule(source, size=32, num_workers=0, batch_size=2, **arguments)
+        quiet = {"logger": False, "enable_progress_bar": False, "enable_model_summary": False}
+        trainer = pl.Trainer(accelerator="cpu", max_steps=1, callbacks=[benchmark], default_root_dir=tmp_path, **quiet)
+        trainer.fit(module, data)
+        return benchmark
+
+    first = YoutubeVos(root, **HOLDOUT)[0].name
+    with pytest.raises(ValueError, match=f"1 of the videos held out are also trained on, first {first}"):
+        fit()
+    assert list(fit(include_holdout=True).history) == [1]
