@@ -29,8 +29,6 @@ class YoutubeVosBenchmark(BenchmarkCallback):
     are with the server: the predictions of its frames are packed into predictions.zip as it wants them,
     `Annotations/<video>/<frame>.png`. How the server treats an object's first frame is not published.
 
-    A `fit` that trains on videos of the split "holdout" is refused, unless its `VideoDataModule` includes the hold-out.
-
     Paper: Xu et al., YouTube-VOS: A Large-Scale Video Object Segmentation Benchmark (arXiv:1809.03327).
 
     Args:
@@ -48,7 +46,7 @@ class YoutubeVosBenchmark(BenchmarkCallback):
 
     Raises:
         DataError: when the data are first read, one line that names the file.
-        ValueError: at the start of a `fit` that trains on videos which are held out.
+        ValueError: at the start of `fit`, if the run would train on videos that the hold-out split scores.
     """
 
     name = "youtube_vos"
@@ -80,6 +78,20 @@ class YoutubeVosBenchmark(BenchmarkCallback):
         """Open the data set."""
         return YoutubeVos(self.root, self.split, self.all_frames, self.holdout, self.unseen, self.seed)
 
+    def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Refuse to train on what is scored as held out; a data module with `include_holdout` has been told to."""
+        super().on_fit_start(trainer, pl_module)
+        data: Any = getattr(trainer, "datamodule", None)
+        if self.split != "holdout" or getattr(data, "include_holdout", True):
+            return
+        trained = {Path(entry.path).stem for entry in data.videos}
+        if both := sorted(sequence.name for sequence in self.sequences if sequence.name in trained):
+            raise ValueError(
+                f"{self.name}: {len(both)} of the {len(self.sequences)} sequences that it holds out are trained on, "
+                f"such as {both[0]}: training leaves out those of the default holdout, unseen and seed, in the layout "
+                "of YouTube-VOS; take the others out of data.source, or train on them with --data.include_holdout true"
+            )
+
     def start(self, extractor: nn.Module, run: Run) -> MaskEvaluation:
         """Begin a run; a row also gives the object's category, and whether training has not seen it."""
         columns = {
@@ -94,20 +106,6 @@ class YoutubeVosBenchmark(BenchmarkCallback):
         scoring = ObjectScoring(run, len(tracker.stages), ends_scored=True, columns=columns, summary=seen_and_unseen)
         archive = "Annotations" if self.split in ("valid", "test") else None
         return MaskEvaluation(tracker, scoring, run, self.predictions, archive)
-
-    def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Refuse to train on videos that are held out, whose scores would not be of unseen videos and categories."""
-        super().on_fit_start(trainer, pl_module)
-        data: Any = getattr(trainer, "datamodule", None)
-        if self.split != "holdout" or getattr(data, "include_holdout", False):
-            return
-        trained = {Path(video.path).stem for video in getattr(data, "videos", ())}
-        if both := sorted(trained & {sequence.name for sequence in self.sequences}):
-            raise ValueError(
-                f"{self.name}: {len(both)} of the videos held out are also trained on, first {both[0]}. The data "
-                "leave out the default hold-out: give the benchmark no holdout, unseen or seed of its own, or allow "
-                "the overlap by --data.include_holdout true"
-            )
 
     def about(self) -> dict[str, Any]:
         """Return split and hold-out, for results.json."""
