@@ -12,16 +12,16 @@ from torch.optim import Adam
 from .backbones import LiirEncoder, LiirExtractor, share
 from .backbones.build import Stage
 from .backbones.liir_encoder import Position
-from .base import Batch
+from .base import Batch, MomentumMethod
+from .components.key_queue import KeyQueue
+from .components.momentum_encoder import MomentumEncoder
+from .components.phases import PhaseAccumulation
+from .components.ranks import gather, own_rows, ranks_and_rank
+from .components.schedules import SampleLR, liir_factor, scheduled
 from .functional.colour import drop_channel, normalised_lab
 from .functional.compactness import compactness_prior
 from .functional.position import DISPLACEMENTS, displacement
 from .functional.reconstruction import Border, positive_mass, reconstruct_locally, reconstruction_loss
-from .key_queue import KeyQueue
-from .momentum_encoder import MomentumEncoder, MomentumMethod
-from .phases import PhaseAccumulation
-from .ranks import gather, own_rows, ranks_and_rank
-from .schedules import SampleLR, liir_factor, scheduled
 
 
 class Liir(MomentumMethod):

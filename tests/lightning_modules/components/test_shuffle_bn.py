@@ -8,7 +8,7 @@ import torch
 from torch import nn
 from torch.multiprocessing import start_processes
 
-from lightning_modules.shuffle_bn import deal_videos, encode_groups, encode_shuffled, groups_on_this_rank
+from lightning_modules.components.shuffle_bn import deal_videos, encode_groups, encode_shuffled, groups_on_this_rank
 from tests.helpers.contrast import Tiny, company, shuffle_on_ranks
 
 

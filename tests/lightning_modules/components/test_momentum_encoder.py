@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from lightning_modules import VFSMoCo
-from lightning_modules.momentum_encoder import MomentumEncoder
+from lightning_modules.components.momentum_encoder import MomentumEncoder
 from tests.helpers.contrast import Tiny, loader, quiet_trainer
 from tests.helpers.liir import tiny as tiny_liir
 

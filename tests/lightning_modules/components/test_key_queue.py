@@ -5,7 +5,7 @@ from collections import deque
 import pytest
 import torch
 
-from lightning_modules.key_queue import KeyQueue
+from lightning_modules.components.key_queue import KeyQueue
 
 
 def test_queue_equals_a_plain_loop() -> None:

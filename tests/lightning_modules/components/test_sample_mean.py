@@ -2,7 +2,7 @@
 
 import torch
 
-from lightning_modules.sample_mean import SampleMean
+from lightning_modules.components.sample_mean import SampleMean
 
 
 def test_batches_count_by_their_samples_whatever_the_mode() -> None:
