@@ -2,22 +2,18 @@
 
 import csv
 import json
-import os
-import platform
-import sys
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import torch
 from rich.console import Console
 from rich.table import Table
 
 from datamodules.reading.writing import write_whole
+
+from ..tracking.record import provenance
 
 Row = dict[str, Any]
 
@@ -73,22 +69,6 @@ class Results:
         console.print(
             scores_table({self.benchmark: self.scores}) if self.scores else "no ground truth, nothing to score"
         )
-
-
-def provenance() -> dict[str, Any]:
-    """Return where a file of results comes from: date, command, machine and versions."""
-    cuda = torch.cuda.is_available()
-    return {
-        "date": datetime.now().astimezone().isoformat(timespec="seconds"),
-        "machine": {
-            "system": platform.platform(),
-            "python": platform.python_version(),
-            "cores": os.cpu_count(),
-            "gpus": [torch.cuda.get_device_name(number) for number in range(torch.cuda.device_count())] if cuda else [],
-        },
-        "command": sys.argv,
-        "versions": {name: version(name) for name in ("vidcorr", "torch", "pytorch-lightning")},
-    }
 
 
 def wide_console() -> Console:

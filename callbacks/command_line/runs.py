@@ -17,8 +17,8 @@ import callbacks
 from callbacks import signals
 from lightning_modules.checkpoints import allow_named, saved_model
 
+from ..training.closing import closing_lines, remove_empty_folders
 from .classes import with_callback_flags_in_place
-from .closing import closing_lines, remove_empty_folders
 from .configs import shipped_configs, with_found_configs
 from .mistakes import UsageError, explain
 

@@ -7,7 +7,6 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ..metrics.tracking import ERRORS, OVERLAPS
 from .clips import rasterise
 from .overlays import Picture
 
@@ -15,7 +14,7 @@ TRUTH, FOUND = (255, 255, 255), (230, 40, 40)
 
 
 def overlay_boxes(frame: Tensor, found: NDArray[np.float64], truth: NDArray[np.float64] | None = None) -> Picture:
-    """A frame with the box that was found in red, over the annotated one in white where there is one.
+    """Draw the box that was found in red, over the annotated one in white where there is one.
 
     Args:
         frame: uint8 RGB `(3, H, W)`.
@@ -38,21 +37,23 @@ def overlay_boxes(frame: Tensor, found: NDArray[np.float64], truth: NDArray[np.f
 
 
 def plot_curves(curves: Sequence[Tensor], name: str) -> dict[str, Picture]:
-    """Success and precision plots of one-pass evaluation.
+    """Draw the success and precision plots of one-pass evaluation.
 
     Args:
-        curves: success (21,) and precision (51,), see `TrackingSuccess.curves`.
+        curves: success at overlaps from 0 to 1, `(21,)`, and precision at errors of 0, 1, … pixels, `(51,)`, as
+            `TrackingSuccess.curves` gives them.
         name: what was evaluated.
 
     Returns:
         `success` and `precision` → uint8 RGB `(H, W, 3)`.
     """
     success, precision = (curve.tolist() for curve in curves)
+    overlaps, errors = np.linspace(0, 1, len(success)), np.arange(len(precision))
     area = sum(success) / len(success)
     return {
-        "success": _plot(OVERLAPS, success, f"{name} [{area:.3f}]", "overlap threshold", "success rate"),
+        "success": _plot(overlaps, success, f"{name} [{area:.3f}]", "overlap threshold", "success rate"),
         "precision": _plot(
-            ERRORS, precision, f"{name} [{precision[20]:.3f}]", "location error threshold (px)", "precision", at=20
+            errors, precision, f"{name} [{precision[20]:.3f}]", "location error threshold (px)", "precision", at=20
         ),
     }
 

@@ -18,8 +18,8 @@ from lightning_modules.backbones import build_encoder
 from lightning_modules.functional import PointProtocol, PropagationProtocol
 
 from .. import signals
-from ..benchmarks.results import provenance
 from ..tracking.box_protocol import TrackingProtocol
+from ..tracking.record import provenance
 from ..tracking.stopwatch import Stopwatch
 from ..tracking.view import View
 from .files import OURS, RECORD, Overlay, open_record, prepare_folder

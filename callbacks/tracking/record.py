@@ -1,13 +1,19 @@
 """Record of one sequence while it is tracked: predictions, overlays, a film and its curves."""
 
 import csv
+import os
+import platform
+import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import datetime
+from importlib.metadata import version
 from io import StringIO
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Protocol, Self
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -188,3 +194,19 @@ class Table:
 def fixed(values: Iterable[float], digits: int) -> list[str]:
     """Return numbers as text with so many digits after the point; NaN is empty."""
     return [f"{value:.{digits}f}" if value == value else "" for value in values]
+
+
+def provenance() -> dict[str, Any]:
+    """Return where a file of results comes from: date, command, machine and versions."""
+    cuda = torch.cuda.is_available()
+    return {
+        "date": datetime.now().astimezone().isoformat(timespec="seconds"),
+        "machine": {
+            "system": platform.platform(),
+            "python": platform.python_version(),
+            "cores": os.cpu_count(),
+            "gpus": [torch.cuda.get_device_name(number) for number in range(torch.cuda.device_count())] if cuda else [],
+        },
+        "command": sys.argv,
+        "versions": {name: version(name) for name in ("vidcorr", "torch", "pytorch-lightning")},
+    }

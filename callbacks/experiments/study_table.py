@@ -17,7 +17,7 @@ from datamodules.reading.writing import write_whole
 from ..metrics.intervals import Difference, paired_difference
 
 if TYPE_CHECKING:
-    from .plan import Study
+    from .study_plan import Study
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from callbacks.studies import gather, markdown, read_study, table_rows, write_csv
+from callbacks.experiments import gather, read_study, table_rows, write_csv
+from callbacks.experiments.study_table import markdown
 
 STUDY = """
 title: a trial

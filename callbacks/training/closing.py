@@ -8,7 +8,7 @@ from pytorch_lightning import Trainer
 from pytorch_lightning.callbacks import ModelCheckpoint
 
 from ..benchmarks.base import BenchmarkCallback
-from ..training import BestCheckpoint
+from .checkpoint import BestCheckpoint
 
 LEFT_BY_ANY_RUN = ("config.yaml", "hparams.yaml", "events.out.tfevents.*", "metrics.csv")
 """Files that a run has written before its first step."""
