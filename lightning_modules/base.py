@@ -12,9 +12,9 @@ from torch.utils.data import DataLoader, Dataset
 from .backbones import Normalise, extractor_of
 from .backbones.build import Stage
 from .checkpoints import SavedModule
+from .components.distributed import gather, ranks_and_rank
 from .components.key_queue import KeyQueue
 from .components.momentum_encoder import MomentumEncoder
-from .components.ranks import gather, ranks_and_rank
 from .components.run_plan import run_plan
 from .components.sample_mean import SampleMean
 from .components.schedules import SampleLR, scaled_lr, sgd_with_cosine

@@ -11,7 +11,7 @@ from torch.optim.lr_scheduler import MultiStepLR
 from .backbones import Normalise, pooled_width, trainable_network
 from .backbones.resnet import LAYER_OF_STAGE, resnet_maps
 from .base import Batch, CorrespondenceModule
-from .components.ranks import ranks_and_rank
+from .components.distributed import ranks_and_rank
 from .components.schedules import scheduled
 from .functional.losses import contrastive_random_walk_loss, drop_edges
 from .functional.patches import crop_and_resize, grid_patches, random_boxes

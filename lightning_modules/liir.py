@@ -13,10 +13,10 @@ from .backbones import LiirEncoder, LiirExtractor, share
 from .backbones.build import Stage
 from .backbones.liir_encoder import Position
 from .base import Batch, MomentumMethod
+from .components.distributed import gather, own_rows, ranks_and_rank
 from .components.key_queue import KeyQueue
 from .components.momentum_encoder import MomentumEncoder
 from .components.phases import PhaseAccumulation
-from .components.ranks import gather, own_rows, ranks_and_rank
 from .components.schedules import SampleLR, liir_factor, scheduled
 from .functional.colour import drop_channel, normalised_lab
 from .functional.compactness import compactness_prior

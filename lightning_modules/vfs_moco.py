@@ -8,10 +8,10 @@ from torch.nn.functional import normalize
 
 from .backbones import pooled_width, trainable_network
 from .base import Batch, MomentumMethod, split_views
+from .components.distributed import own_rows
 from .components.heads import mlp
 from .components.key_queue import KeyQueue
 from .components.momentum_encoder import MomentumEncoder
-from .components.ranks import own_rows
 from .components.shuffle_bn import ShuffleBNChecks, encode_groups, encode_shuffled, groups_on_this_rank
 from .functional.losses import info_nce_loss, pair_similarities
 

@@ -16,11 +16,11 @@ from datamodules.datasets import PointSequence, TapVid
 from datamodules.reading.writing import write_whole
 from lightning_modules.functional.points import PointProtocol
 
-from ..metrics.points import METRICS, THRESHOLDS, PointQueries, TapVidMetrics, sample_queries
+from ..metrics.point_tracking import METRICS, THRESHOLDS, PointQueries, TapVidMetrics, sample_queries
 from ..pictures.film import Curve
 from ..pictures.tracks import overlay_tracks, rainbow
 from ..report import Chart
-from ..tracking.queries import PointTracker
+from ..tracking.point_tracker import PointTracker
 from ..tracking.record import SequenceRecord
 from .base import BenchmarkCallback
 from .evaluation import Evaluation, Outcome, Run, by_stage

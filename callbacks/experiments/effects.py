@@ -14,7 +14,7 @@ from typing import Any
 from lightning_modules.functional import PropagationProtocol
 
 from ..metrics.intervals import Difference, bootstrap_interval, paired_difference
-from ..tracking.labels import at_stride
+from ..tracking.label_tracker import at_stride
 
 Videos = dict[str, list[float]]
 """Video → scores of its objects, in [0, 1]."""

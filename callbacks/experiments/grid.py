@@ -13,7 +13,7 @@ import yaml  # type: ignore[import-untyped]
 
 from lightning_modules.functional import PropagationProtocol
 
-from ..tracking.labels import seen_by
+from ..tracking.label_tracker import seen_by
 
 MOST = 500
 """Protocols of a sweep, over all stages and strides, that are not taken for a mistake."""

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
-from datamodules.datasets.files import davis_palette
+from datamodules.datasets.layout_files import davis_palette
 
 Picture = NDArray[np.uint8]
 

@@ -22,9 +22,9 @@ from ..tracking.box_protocol import TrackingProtocol
 from ..tracking.record import provenance
 from ..tracking.stopwatch import Stopwatch
 from ..tracking.view import View
-from .files import OURS, RECORD, Overlay, open_record, prepare_folder
 from .follow import SHORT_SIDE, propagate_masks, propagate_points, protocol_for, track_box
-from .queries import follow_points
+from .output_files import OURS, RECORD, Overlay, open_record, prepare_folder
+from .point_queries import follow_points
 
 Rules = TypeVar("Rules", PropagationProtocol, TrackingProtocol, PointProtocol)
 

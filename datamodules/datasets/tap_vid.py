@@ -17,8 +17,8 @@ from torch import Tensor
 
 from ..reading.decoding import VIDEO_SUFFIXES
 from ..reading.errors import DataError, DecodingError
+from ..reading.images import AGAIN, decode_picture
 from ..reading.npz import read_npz
-from ..reading.pictures import AGAIN, decode_picture
 from ..reading.restricted_pickle import StoredArray, StoredBytes, read_pickle
 from ..reading.source import natural_order, open_video
 from .records import FrameSequence, Reader

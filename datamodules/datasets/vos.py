@@ -9,10 +9,10 @@ from pathlib import Path
 from ..reading.cores import usable_cores
 from ..reading.errors import DataError
 from ..reading.guards import plain_name
-from ..reading.masks import VOID, check_masks, object_ids, read_mask
-from ..reading.pictures import picture_header
+from ..reading.images import picture_header
+from ..reading.mask_files import VOID, check_masks, object_ids, read_mask
 from ..reading.source import natural_order
-from .files import list_pictures, read_names, require_folder, require_sequences
+from .layout_files import list_pictures, read_names, require_folder, require_sequences
 from .records import MaskSequence, Reader
 
 

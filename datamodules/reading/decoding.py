@@ -24,9 +24,9 @@ import numpy as np
 from .errors import DecodingError
 from .frame_table import FrameTable, can_seek, starts_afresh
 from .guards import check_pixels, max_pixels, require_regular
+from .images import Reformatter
 from .orientation import orientation_of
 from .packets import count_packets, remembered
-from .pictures import Reformatter
 
 if TYPE_CHECKING:
     import av

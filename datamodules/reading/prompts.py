@@ -14,8 +14,8 @@ import numpy as np
 
 from .errors import DataError
 from .guards import read_text
-from .masks import VOID, davis_palette
-from .pictures import opened_picture
+from .images import opened_picture
+from .mask_files import VOID, davis_palette
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -12,7 +12,7 @@ import numpy as np
 
 from .decoding import VIDEO_SUFFIXES, VideoFile
 from .errors import DataError, DecodingError
-from .pictures import read_picture
+from .images import read_picture
 
 IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png"})
 UNREAD_SUFFIXES = frozenset({".yuv", ".rgb", ".rm", ".rmvb", ".swf", ".r3d", ".braw", ".gif", ".webp", ".avif", ".bik"})

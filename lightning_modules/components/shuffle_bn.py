@@ -9,7 +9,7 @@ import torch.distributed as dist
 from pytorch_lightning.utilities import rank_zero_warn
 from torch import Tensor
 
-from .ranks import gather, ranks_and_rank
+from .distributed import gather, ranks_and_rank
 
 Encode = Callable[[Tensor], Tensor]
 """Images `(N, 3, H, W)` → embeddings `(N, D)`."""

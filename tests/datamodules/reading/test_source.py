@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from datamodules.reading.errors import DataError, DecodingError
-from datamodules.reading.pictures import read_picture
+from datamodules.reading.images import read_picture
 from datamodules.reading.source import FrameFolder, list_videos, natural_order, open_video
 from tests.helpers.numbered_videos import numbered_frame, read_number, write_folder, write_video
 

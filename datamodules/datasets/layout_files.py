@@ -10,8 +10,8 @@ import numpy as np
 
 from ..reading.errors import DataError
 from ..reading.guards import plain_name, read_text
-from ..reading.masks import check_masks, davis_palette, read_mask, write_ids
-from ..reading.pictures import picture_header, read_picture
+from ..reading.images import picture_header, read_picture
+from ..reading.mask_files import check_masks, davis_palette, read_mask, write_ids
 from ..reading.source import IMAGE_SUFFIXES, natural_order
 
 if TYPE_CHECKING:

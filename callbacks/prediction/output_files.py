@@ -11,12 +11,12 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from datamodules.datasets.files import davis_palette
+from datamodules.datasets.layout_files import davis_palette
 from datamodules.reading.prompts import BoxPrompt, MaskPrompt, Prompt
 
 from ..pictures import OverlayAnimation, OverlayVideo, Picture, overlay_boxes, overlay_masks
 from ..tracking.record import IndexedMasks, PredictionFile, SequenceRecord, Table, fixed
-from .queries import draw_followed, point_rows
+from .point_queries import draw_followed, point_rows
 
 Overlay = Literal["mp4", "gif", "webp", "none"]
 RECORD = "prediction.json"

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from callbacks import SiamFCTracker, TrackingProtocol
-from callbacks.tracking.boxes import Track
+from callbacks.tracking.siamfc_tracker import Track
 from datamodules.reading.boxes import centred
 from lightning_modules.backbones import RawColour, build_encoder
 from tests.helpers.tracking import GoldenHead, GoldenNet

@@ -11,7 +11,7 @@ from PIL import Image
 from torch import nn
 
 from callbacks import follow_points, predict_video
-from callbacks.tracking.queries import PointTracker
+from callbacks.tracking.point_tracker import PointTracker
 from datamodules.prompted_video import FrameStream, PromptedVideo
 from datamodules.reading.errors import DataError
 from datamodules.reading.prompts import PointPrompt

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from lightning_modules.functional.points import PointProtocol, PointTracks, track_points
 from lightning_modules.functional.propagation.sizing import fit_input, resized_size
 
-from .labels import view_for
+from .label_tracker import view_for
 from .stopwatch import Stopwatch
 
 KEPT_FEATURES = 512 * 2**20

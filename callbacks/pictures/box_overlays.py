@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from .clips import rasterise
+from .clip_sheets import rasterise
 from .overlays import Picture
 
 TRUTH, FOUND = (255, 255, 255), (230, 40, 40)

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from callbacks.metrics import TapVidMetrics, sample_queries, tapvid_metrics, tapvid_track_metrics
-from callbacks.metrics.points import METRICS
+from callbacks.metrics.point_tracking import METRICS
 from tests.helpers import point_ranks
 
 INPUTS = ("query_points", "gt_occluded", "gt_tracks", "pred_occluded", "pred_tracks")

@@ -5,7 +5,7 @@ import pytest
 
 from datamodules.datasets import TapVid
 from datamodules.synthetic import render_video, write_tap_vid
-from datamodules.synthetic.points import video_tracks
+from datamodules.synthetic.point_tracks import video_tracks
 from datamodules.synthetic.scene import Scene
 
 SPRITES = (2, 4)

@@ -14,7 +14,7 @@ from datamodules.reading.errors import DataError
 from ..metrics import RegionBoundary, SequenceScore, object_outlines
 from ..pictures import Picture, overlay_masks
 from ..pictures.film import Curve, reduced
-from ..tracking.labels import LabelTracker
+from ..tracking.label_tracker import LabelTracker
 from ..tracking.masks import TrackedMasks, track_masks
 from ..tracking.record import IndexedMasks, SequenceRecord
 from .evaluation import Evaluation, Outcome, Row, Run, by_stage, over_ranks, propagation_facts

@@ -14,7 +14,7 @@ from lightning_modules.functional.points import PointProtocol
 
 from ..pictures import Picture
 from ..pictures.tracks import overlay_tracks, rainbow
-from ..tracking.queries import PointTracker
+from ..tracking.point_tracker import PointTracker
 from ..tracking.record import fixed
 from ..tracking.stopwatch import Stopwatch
 from ..tracking.view import View

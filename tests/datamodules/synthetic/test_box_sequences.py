@@ -10,7 +10,7 @@ from datamodules import SyntheticTrackingDataModule
 from datamodules.datasets import Otb
 from datamodules.reading.boxes import read_boxes
 from datamodules.synthetic import render_video, write_got10k, write_otb
-from datamodules.synthetic.tracking import boxes_of
+from datamodules.synthetic.box_sequences import boxes_of
 
 SMALL: dict[str, Any] = {"frames": 5, "size": (96, 128)}
 

@@ -9,11 +9,11 @@ import torch.nn.functional as F
 from PIL import Image
 
 from callbacks import DavisBenchmark, YoutubeVosBenchmark
-from callbacks.tracking.labels import LabelTracker, view_for
+from callbacks.tracking.label_tracker import LabelTracker, view_for
 from cli import main
 from lightning_modules.backbones import build_encoder, build_feature_extractor
 from lightning_modules.functional import PropagationProtocol
-from lightning_modules.functional.propagation.labels import decode_masks, encode_masks
+from lightning_modules.functional.propagation.label_coding import decode_masks, encode_masks
 from tests.helpers.still_videos import Patches, write_still_davis
 
 NEAREST = {"topk": 1, "radius": None}

@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from datamodules.reading.errors import DataError
-from datamodules.reading.masks import check_introductions, davis_palette, object_ids, read_mask, write_ids
+from datamodules.reading.mask_files import check_introductions, davis_palette, object_ids, read_mask, write_ids
 
 
 def written(path: Path, *values: int) -> Path:

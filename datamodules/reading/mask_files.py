@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from .errors import DataError
-from .pictures import opened_picture, picture_header
+from .images import opened_picture, picture_header
 from .writing import write_whole
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 import pytest
 
-from lightning_modules.functional.protocol import EvaluationProtocol, Source
+from lightning_modules.functional.evaluation_protocol import EvaluationProtocol, Source
 
 PAPER = Source(code="lab/code @ 0123abc: eval.py", values={"first": {}, "second": {"side": 5, "window": (3.0, 4.0)}})
 
