@@ -133,6 +133,9 @@ def report(error: BaseException) -> str | int | None:
         return 2
     if isinstance(error, (ValueError, OSError, *kinds)):
         return f"vidcorr: {_one_line(error)} (--debug shows where)"
+    if type(error).__name__ == "ProcessExitedException":  # of a rank that Lightning forked; it has said why
+        status = getattr(error, "exit_code", 1)
+        return status if status in (130, 143) else "vidcorr: a process of this run has ended, see what it said"
     if isinstance(error, RuntimeError) and LOST_RANK.search(str(error)):
         return "vidcorr: another process of this run has ended, see what it said; go on with --ckpt_path last"
     if isinstance(error, RuntimeError) and "stateful callback" in str(error):

@@ -180,6 +180,7 @@ class Safeguards(pl.Callback):
         """Say what a signal did, which has no line of its own, and let go of the folders."""
         self._workers.tell()
         if isinstance(exception, SIGTERMException):
+            exception.code = exception.code or signals.status()  # 0 of a forked rank would read as success
             name = signals.name_of(signals.received())
             after = f" after step {trainer.global_step}" if trainer.state.fn == "fit" else ""
             rank_zero_info(f"stopped by {name}{after}")
