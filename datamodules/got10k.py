@@ -189,10 +189,10 @@ def usable_boxes(
         (T,) bool.
     """
     sides = boxes[:, 2:]
-    shares = sides / np.array(size[::-1])
+    fractions = sides / np.array(size[::-1])
     with np.errstate(divide="ignore", invalid="ignore"):
         ratio = sides[:, 0] / sides[:, 1]
-    good = ((sides >= 20) & (sides <= 500) & (shares >= 0.01) & (shares <= 0.5)).all(axis=1)
+    good = ((sides >= 20) & (sides <= 500) & (fractions >= 0.01) & (fractions <= 0.5)).all(axis=1)
     good &= (boxes[:, :2] < np.array(size[::-1]) + 1).all(axis=1) & (boxes[:, :2] + sides > 1).all(axis=1)
     good &= (ratio >= 0.25) & (ratio <= 4) & np.isfinite(boxes).all(axis=1)
     if cover is not None:

@@ -1,4 +1,4 @@
-"""Liir: a frame is reconstructed from similar places of another frame, against places of other videos."""
+"""Liir: reconstruct a frame from similar places of another frame, with places of other videos as negatives."""
 
 from functools import partial
 from typing import Any, Literal
@@ -9,7 +9,7 @@ from pytorch_lightning.utilities.types import OptimizerLRScheduler
 from torch import Tensor, nn
 from torch.optim import Adam
 
-from .backbones import LiirEncoder, LiirExtractor, share
+from .backbones import LiirEncoder, LiirExtractor, shared_copy
 from .backbones.build import Stage
 from .backbones.liir_encoder import Position
 from .base import Batch, MomentumMethod
@@ -164,4 +164,4 @@ class Liir(MomentumMethod):
 
     def feature_extractor(self, stage: Stage = None, stride: int | None = None, **options: Any) -> nn.Module:
         """Return a view of the encoder for benchmarks, see `LiirExtractor`."""
-        return LiirExtractor(share(self.backbone), stage or "affinity", stride, **options).to(self.device)
+        return LiirExtractor(shared_copy(self.backbone), stage or "affinity", stride, **options).to(self.device)

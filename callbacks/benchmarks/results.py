@@ -72,7 +72,7 @@ class Results:
 
 
 def wide_console() -> Console:
-    """The terminal; a file or a pipe is given room for a table's columns."""
+    """Return a console; where it is not a terminal (a file, a pipe), one wide enough for a table's columns."""
     console = Console()
     return console if console.is_terminal else Console(width=160)
 
@@ -89,7 +89,7 @@ def require_writable(folder: Path) -> None:
 
 
 def scores_table(runs: Mapping[str, Mapping[str, float]]) -> Table:
-    """A table with one row per run and one column per score; values are printed in per cent.
+    """Build a table with one row per run and one column per score, in per cent.
 
     Args:
         runs: name of the run → key → fraction.

@@ -34,7 +34,7 @@ WORST = 5
 """Tracks in the film of the worst."""
 
 WITHOUT_OCCLUSION = tuple(key for key in METRICS if key.startswith(("pts_within", "average_pts")))
-"""Measures of a protocol that has no occlusion rule: the others would only say how often points are visible."""
+"""Measures for a protocol without an occlusion rule; the others would only reflect how often points are visible."""
 
 SCORES = tuple(key for key in METRICS if not key.startswith("jaccard"))
 """Measures that are logged; Jaccard at each threshold is in the files."""

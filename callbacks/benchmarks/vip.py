@@ -200,7 +200,7 @@ class _InstanceScorer:
             )
 
     def close(self) -> None:
-        """Do nothing: the metrics have it all."""
+        """Do nothing: the metrics hold all results already."""
 
     def curves(self) -> dict[str, Curve]:
         return {}

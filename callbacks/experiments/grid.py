@@ -16,9 +16,9 @@ from lightning_modules.functional import PropagationProtocol
 from ..tracking.label_tracker import seen_by
 
 MOST = 500
-"""Protocols of a sweep, over all stages and strides, that are not taken for a mistake."""
+"""Largest number of protocols in a sweep, over all stages and strides; more are taken for a mistake."""
 AT_ONCE = 40
-"""Protocols of one batch: each keeps labels of its own, a few megabytes at 480p."""
+"""Largest number of protocols in a batch: each keeps labels of its own, a few megabytes at 480p."""
 
 
 @dataclasses.dataclass(frozen=True)

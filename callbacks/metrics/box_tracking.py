@@ -53,12 +53,12 @@ def centre_error(prediction: Boxes, target: Boxes) -> Tensor:
 
 
 def success_curve(iou: Boxes) -> Tensor:
-    """(N,) → (21,): share of frames with IoU above each of 0, 0.05 … 1, strictly; NaN is a failure."""
+    """Fraction of frames with IoU above each of 0, 0.05 … 1, strictly: (N,) → (21,); NaN is a failure."""
     return torch.from_numpy((as_array(iou)[:, None] > OVERLAPS).mean(axis=0))
 
 
 def precision_curve(error: Boxes) -> Tensor:
-    """(N,) → (51,): share of frames with a centre error of at most 0, 1 … 50 px; NaN is a failure."""
+    """Fraction of frames with a centre error of at most 0, 1 … 50 px: (N,) → (51,); NaN is a failure."""
     return torch.from_numpy((as_array(error)[:, None] <= ERRORS).mean(axis=0))
 
 

@@ -43,7 +43,7 @@ def match_sheet(
 
     Each point has a colour. In a reference frame a ring marks where the point is in the query frame, and lines lead
     from it to its matches: the larger and the less transparent a dot, the more weight it has. A caption tells what
-    share of all weights is in the frame. The frames have lost half of their colour.
+    fraction of all weights is in the frame. The frames have lost half of their colour.
 
     Args:
         frames: `(T, 3, H, W)`, uint8 or float in [0, 1].
@@ -72,20 +72,20 @@ def match_sheet(
     cell = torch.tensor(covered or (height, right)) / torch.tensor(grid) * width / right
     starts = ((points.cpu() + 0.5) * cell).numpy()
     ends = ((matches.places + 0.5) * cell).numpy()
-    shares = torch.zeros(len(frames)).index_add_(0, matches.frames.flatten(), matches.weights.flatten().float())
-    shares /= shares.sum()
-    shown = sorted(number for number in shares.argsort(descending=True)[:most].tolist() if shares[number] > 0)
+    fractions = torch.zeros(len(frames)).index_add_(0, matches.frames.flatten(), matches.weights.flatten().float())
+    fractions /= fractions.sum()
+    shown = sorted(number for number in fractions.argsort(descending=True)[:most].tolist() if fractions[number] > 0)
     pictures = [_pale(resized(picture, width)) for picture in as_pictures(frames[[query, *shown]])]
     panels = [captioned(_draw_points(pictures[0], starts), f"{names[query]}: the points")]
     for number, picture in zip(shown, pictures[1:], strict=True):
         weights = torch.where(matches.frames == number, matches.weights, 0).numpy()
-        text = f"{names[number]}: {100 * shares[number]:.0f} % of the weights"
+        text = f"{names[number]}: {100 * fractions[number]:.0f} % of the weights"
         panels.append(captioned(_draw_matches(picture, starts, ends, weights), text))
     return contact_sheet(panels, columns=len(panels) if len(panels) < 4 else -(-len(panels) // 2), width=width)
 
 
 def _pale(picture: Picture) -> Picture:
-    """Half of the colour taken away, so that the points stand out."""
+    """Remove half of the colour, so that the points stand out."""
     return ((picture + picture.mean(2, keepdims=True)) / 2).round().astype(np.uint8)
 
 

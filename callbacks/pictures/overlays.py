@@ -1,4 +1,4 @@
-"""Frames with what was propagated drawn over them, and sheets of them."""
+"""Frames with propagated labels drawn over them, and contact sheets."""
 
 from collections.abc import Sequence
 from pathlib import Path

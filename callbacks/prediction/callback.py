@@ -152,7 +152,11 @@ class VideoPrediction(pl.Callback):
         }
 
     def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
-        """One video is one sequence of frames: there is nothing to share out."""
+        """Refuse several devices: one video is followed on one.
+
+        Raises:
+            ValueError: in `predict` on several devices.
+        """
         if stage == "predict" and trainer.world_size > 1:
             raise ValueError(f"one video is followed on one device, not {trainer.world_size}: set --trainer.devices 1")
 
@@ -187,7 +191,7 @@ class VideoPrediction(pl.Callback):
 
 
 def extractor_for(module: Any, prompt: Prompt, stage: str | None = None, stride: int | None = None) -> nn.Module:
-    """The view of a module that a prompt is followed by.
+    """Return the extractor of a module that follows a prompt.
 
     Args:
         module: see `build_encoder`.
@@ -210,7 +214,7 @@ def extractor_for(module: Any, prompt: Prompt, stage: str | None = None, stride:
 def _protocol(
     extractor: nn.Module, prompt: Prompt, name: str | None, changes: dict[str, Any] | None
 ) -> PropagationProtocol | TrackingProtocol | PointProtocol:
-    """All numbers of a run, at the extractor's stride."""
+    """Return the protocol of a run, at the extractor's stride."""
     if isinstance(prompt, BoxPrompt):
         if name is not None:
             raise ValueError(f"protocol {name!r} is for masks and points; a box is tracked by SiamFC, see changes")

@@ -14,7 +14,7 @@ _EPOCH = re.compile(r"epoch=(\d+)-step=(\d+)")
 
 @dataclass(frozen=True)
 class Run:
-    """Content of a folder: that of its files, and films with their scores."""
+    """Content of a run's folder: its files, and films with their scores."""
 
     folder: Path
     results: Json
@@ -116,7 +116,7 @@ def progress_charts(run: Run) -> list[Json]:
 
 
 def protocols_of(results: Json) -> list[Json]:
-    """One, or one for each stage."""
+    """Return the protocols of results, one for each stage."""
     found = results.get("protocol") or []
     return [found] if isinstance(found, dict) else found
 

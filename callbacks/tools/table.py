@@ -18,7 +18,7 @@ FORMATS = ("md", "csv", "tex")
 
 
 class Column(NamedTuple):
-    """Everything that has to agree for two numbers to stand in one column.
+    """The key of a column: everything that two numbers must agree in to be comparable.
 
     Attributes:
         benchmark: its name.
@@ -136,7 +136,7 @@ def _read(file: Path) -> dict[str, Any]:
         if not isinstance(results["benchmark"], str) or not isinstance(results["scores"], dict):
             raise TypeError("benchmark and scores are not of their types")
     except (ValueError, TypeError, KeyError) as error:
-        raise ValueError(f"{file}: is no results.json of a benchmark ({error})") from error
+        raise ValueError(f"{file}: is not the results.json of a benchmark ({error})") from error
     return results
 
 

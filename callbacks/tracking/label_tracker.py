@@ -7,7 +7,7 @@ from typing import Any, Generic, NamedTuple, Protocol, TypeVar, runtime_checkabl
 import torch
 from torch import Tensor, nn
 
-from lightning_modules.backbones import Normalise, share
+from lightning_modules.backbones import Normalise, shared_copy
 from lightning_modules.functional import LabelPropagator, PropagationProtocol
 from lightning_modules.functional.propagation.sharing import SharedMatches, matching_groups
 from lightning_modules.functional.propagation.sizing import NetworkInput, Size, fit_input
@@ -25,7 +25,7 @@ class Annotation(Protocol):
 
 
 LEAST_CELLS = 4
-"""Cells a side below which a map is no picture any more, such as the pooled vector of a classifier."""
+"""Smallest side of a feature map, in cells; smaller maps, such as the pooled vector of a classifier, are refused."""
 
 A = TypeVar("A", bound=Annotation)
 
@@ -203,13 +203,13 @@ def view_for(extractor: nn.Module, protocol: NetworkInput) -> nn.Module:
         ValueError: if the protocol asks for a mean or deviation and the extractor has no `Normalise`.
     """
     if protocol.position_embedding == "dino" and isinstance(extractor, InterpolatesPositions):
-        extractor = share(extractor)
+        extractor = shared_copy(extractor)
         extractor.positions = "dino"
     constants = {"rgb_mean": protocol.rgb_mean, "rgb_std": protocol.rgb_std}
     for field, constant in constants.items():
         if constant is None:
             continue
-        extractor = share(extractor)
+        extractor = shared_copy(extractor)
         found = [module for module in extractor.modules() if isinstance(module, Normalise)]
         if not found:
             raise ValueError(

@@ -40,7 +40,7 @@ class PredictionFile(Protocol):
 
 
 class SequenceRecord:
-    """Everything that is written of one sequence; with no arguments but the first two nothing is.
+    """The files of one sequence: predictions, overlays and film; given only the first two arguments, none is written.
 
     Use it as a context: a video is finished also when tracking fails.
 

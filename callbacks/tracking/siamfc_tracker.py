@@ -95,7 +95,7 @@ def track_boxes(tracker: "SiamFCTracker", targets: Iterable[Target[K]], at_once:
 
 @dataclasses.dataclass
 class Track:
-    """A target that is followed.
+    """State of a target while it is tracked.
 
     Attributes:
         target: zero-based centre y, x, height, width, pixels.
@@ -173,7 +173,7 @@ class SiamFCTracker:
             (N, 4) one-based x, y, width, height.
 
         Raises:
-            ValueError: if a response is no finite number.
+            ValueError: if a response is not finite.
         """
         protocol, factors = self.protocol, self.protocol.factors
         responses = self.responses(tracks, pictures)
@@ -247,20 +247,20 @@ class SiamFCTracker:
         """Number of the best scale and of the best place in it, for each target.
 
         Raises:
-            ValueError: if a response is no finite number.
+            ValueError: if a response is not finite.
         """
         protocol, middle = self.protocol, self.protocol.scales // 2
         penalty = torch.full((protocol.scales,), protocol.scale_penalty, device=responses.device)
         penalty[middle] = 1
         peaks = responses.amax((-2, -1))
         if not peaks.isfinite().all():
-            raise ValueError("tracking: the response is no finite number; has the network diverged?")
+            raise ValueError("tracking: the response is not finite; has the network diverged?")
         if protocol.penalty_lowers:
             penalty = torch.where(peaks < 0, 2 - penalty, penalty)
         best = (peaks * penalty).argmax(1)
         chosen = responses[torch.arange(len(responses), device=best.device), best].flatten(1)
         low, high = chosen.amin(1, keepdim=True), chosen.amax(1, keepdim=True)  # `aminmax` takes 15 times as long
-        # the response above its minimum has the share 1 - influence of the whole, as the window of sum 1 has influence
+        # the response above its minimum sums to 1 - influence, as the window, of sum 1, does to influence
         total = chosen.sum(1, keepdim=True, dtype=torch.float64) - chosen.shape[1] * low.double()
         flat = high - low <= FLAT * torch.maximum(high.abs(), low.abs())
         weight = torch.where(flat, 0, (1 - protocol.window_influence) / (total + 1e-16))

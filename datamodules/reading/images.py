@@ -86,7 +86,7 @@ def opened_picture(path: str | os.PathLike[str], kind: str = "picture") -> Itera
         The picture, not decoded yet; decoding happens inside the context.
 
     Raises:
-        DecodingError: if it is no picture, cannot be decoded in the context, or exceeds the limits.
+        DecodingError: if it is not a picture, cannot be decoded in the context, or exceeds the limits.
     """
     from PIL import Image, UnidentifiedImageError
 
@@ -110,7 +110,7 @@ def picture_header(path: str | os.PathLike[str]) -> tuple[tuple[int, int], str]:
     """Return ((height, width), Pillow mode) of a picture, without decoding it.
 
     Raises:
-        DecodingError: if the file is no picture, or its header claims more pixels than are decoded.
+        DecodingError: if the file is not a picture, or its header claims more pixels than are decoded.
     """
     with opened_picture(path) as image:
         return (image.height, image.width), image.mode

@@ -1,4 +1,4 @@
-"""The processes that train together, as seen from one of them."""
+"""Tensors gathered over the ranks of a distributed training."""
 
 import torch
 import torch.distributed as dist

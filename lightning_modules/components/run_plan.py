@@ -1,4 +1,4 @@
-"""The plan that is printed before training: what came of all flags, as rows of a table."""
+"""The run summary that is printed before training, as rows of a table."""
 
 from typing import Any
 

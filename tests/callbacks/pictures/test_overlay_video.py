@@ -1,4 +1,4 @@
-"""What plays, and how long it may get."""
+"""Overlay videos and animations: they play, and their length and size are bounded."""
 
 import numpy as np
 from PIL import Image

@@ -1,4 +1,4 @@
-"""What is found in a video is written down."""
+"""`VideoPrediction` writes the masks, boxes and points that it finds in a video."""
 
 import csv
 import json

@@ -28,7 +28,7 @@ def test_what_the_command_line_names():
         ("torchvision:resnet18", None, None, False, 1),
         ("raw_colour", None, None, False, 0),
     ]
-    with pytest.raises(ValueError, match="the stride 'four' is no number"):
+    with pytest.raises(ValueError, match="the stride 'four' is not a number"):
         contestants(["x@res3/four"])
     with pytest.raises(ValueError, match="raw_colour is named twice"):
         contestants(["raw_colour", "raw_colour"])

@@ -1,4 +1,4 @@
-"""How a run ends: three lines at most, and nothing empty behind a failure."""
+"""The end of a run: at most three closing lines, and no empty folders after a failure."""
 
 import pytest
 

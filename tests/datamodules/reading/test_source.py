@@ -75,7 +75,7 @@ def test_what_is_wrong_with_a_source(tmp_path):
     assert "\n" not in str(caught.value)
     (tmp_path / "a.pdf").touch()
     listing.write_text("a.mp4\na.pdf 3\n")
-    with pytest.raises(DataError, match=r"line 2: .*a\.pdf is no video by its name"):
+    with pytest.raises(DataError, match=r"line 2: .*a\.pdf is not a video by its name"):
         list_videos(listing)
     (tmp_path / "b.mp4").touch()
     listing.write_text("a.mp4 1\nb.mp4\n")

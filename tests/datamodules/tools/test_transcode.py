@@ -1,4 +1,4 @@
-"""What transcode makes of a source: frames, times, names, and what a second or a broken-off run does."""
+"""`transcode`: frames, times and names of its output, a second run, and a run that was interrupted."""
 
 import json
 import os

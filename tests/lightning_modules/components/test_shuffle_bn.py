@@ -27,7 +27,7 @@ def test_deal_is_an_even_permutation_and_never_the_identity(groups: int, videos:
 
 
 def test_groups_of_one_video_are_refused() -> None:
-    """Alone in its group a video is normalised by itself wherever it is dealt: that is no Shuffle BN."""
+    """Alone in its group a video is normalised by itself wherever it is dealt: that is not Shuffle BN."""
     with pytest.raises(ValueError, match=r"4 groups of 1 video cannot be mixed; take fewer groups \(model.groups\)"):
         deal_videos(4, 1, torch.Generator())
     with pytest.raises(ValueError, match="groups of 1 video"):
