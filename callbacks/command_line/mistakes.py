@@ -11,6 +11,8 @@ from typing import Any, Literal, Union
 from .classes import SECTIONS, Choice, class_named, known_classes, named_classes, parameters_of
 
 PLAIN = (bool, int, float, str, NoneType)
+MEANT = ("callbacks.", "datamodules.", "lightning_modules.", "pytorch_lightning.")
+"""Packages whose classes a mistyped name may have meant; not what else happens to be imported."""
 
 
 class UsageError(Exception):
@@ -49,7 +51,7 @@ def explain(words: Sequence[str], message: str, options: Sequence[str], model: s
 def _mistake_in(choice: Choice) -> str | None:
     kind = class_named(choice.name, choice.section)
     if kind is None:
-        known = [each.__name__ for each in known_classes(choice.section)]
+        known = [each.__name__ for each in known_classes(choice.section) if each.__module__.startswith(MEANT)]
         return f"{choice.section}: there is no class {choice.name!r}" + _near(choice.name.rpartition(".")[2], known)
     parameters = parameters_of(kind)
     for name, value in choice.arguments.items():

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import io
 import json
 from collections.abc import Mapping, Sequence
@@ -14,6 +13,7 @@ from typing import Any
 from lightning_modules.functional import PropagationProtocol
 
 from ..metrics.intervals import Difference, bootstrap_interval, paired_difference
+from ..stored_results import protocols_of, read_results, read_rows
 from ..tracking.label_tracker import at_stride
 
 Videos = dict[str, list[float]]
@@ -94,10 +94,8 @@ def read_scores(folders: Sequence[Path], score: str) -> list[Scored]:
     """
     found = []
     for folder in folders:
-        content = json.loads((folder / "results.json").read_text(encoding="utf-8"))
-        with (folder / "per_sequence.csv").open(newline="", encoding="utf-8") as file:
-            rows = list(csv.DictReader(file))
-        protocols = content["protocol"] if isinstance(content["protocol"], list) else [content["protocol"]]
+        content, rows = read_results(folder / "results.json"), read_rows(folder / "per_sequence.csv")
+        protocols = protocols_of(content)
         several = len(protocols) > 1
         stage = content.get("stage")
         for protocol in protocols:
@@ -109,7 +107,7 @@ def read_scores(folders: Sequence[Path], score: str) -> list[Scored]:
             fields = {
                 name: value for name, value in protocol.items() if name not in ("name", "digest", "feature_stride")
             }
-            own = [row for row in rows if not several or row["Stage"] == column]
+            own = [row for row in rows if not several or row.get("Stage") == column]
             found.append(
                 Scored(
                     name=protocol["name"],
@@ -119,6 +117,11 @@ def read_scores(folders: Sequence[Path], score: str) -> list[Scored]:
                     videos=_videos(own, score, folder),
                 )
             )
+        same = protocols and all(
+            one.videos.keys() == found[0].videos.keys() and one.fields.keys() == found[0].fields.keys() for one in found
+        )
+        if not same:
+            raise ValueError(f"{folder}: holds other protocols or sequences than this sweep; remove it to run it again")
     return sorted(found, key=lambda scored: -scored.score)
 
 

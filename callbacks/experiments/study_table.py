@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import csv
 import io
-import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from datamodules.reading.writing import write_whole
 
 from ..metrics.intervals import Difference, paired_difference
+from ..stored_results import protocols_of, read_json, read_results, read_rows
 
 if TYPE_CHECKING:
     from .study_plan import Study
@@ -166,28 +166,26 @@ def write_csv(lines: Sequence[Line], file: Path) -> None:
 
 
 def _result(file: Path, score: str, seconds: float | None) -> Result:
+    content = read_results(file)
+    scores = content["scores"]
+    if score not in scores:
+        raise ValueError(f"{file}: has no score {score!r}; it has {', '.join(scores)}")
+    protocols = protocols_of(content)
+    named = ", ".join(f"{protocol['name']} ({protocol['digest']})" for protocol in protocols) or "no protocol"
     try:
-        content: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
-        scores, protocol = content["scores"], content.get("protocol", {})
-        if score not in scores:
-            raise ValueError(f"has no score {score!r}; it has {', '.join(scores)}")
-        named = f"{protocol.get('name', 'no protocol')} ({protocol.get('digest', '')})"
-        return Result(float(scores[score]), _sequence_scores(file.with_name("per_sequence.csv"), score), named, seconds)
-    except (KeyError, TypeError, ValueError, OSError) as error:
+        sequences = _sequence_scores(file.with_name("per_sequence.csv"), score)
+    except ValueError as error:
         raise ValueError(f"{file}: {error}") from error
+    return Result(float(scores[score]), sequences, named, seconds)
 
 
 def _sequence_scores(file: Path, score: str) -> dict[str, float]:
     """Return the score of each row of per_sequence.csv (J&F: the mean of J and F), empty without such a column."""
-    if not file.is_file():
-        return {}
-    with file.open(newline="", encoding="utf-8") as lines:
-        rows = list(csv.DictReader(lines))
+    rows = read_rows(file)
     columns = ["J-Mean", "F-Mean"] if score == "J&F-Mean" else [score]
     if not rows or any(column not in rows[0] for column in columns):
         return {}
-    name = next(iter(rows[0]))
-    return {row[name]: fmean(float(row[column] or "nan") for column in columns) for row in rows}
+    return {row["Sequence"]: fmean(float(row[column] or "nan") for column in columns) for row in rows}
 
 
 def _difference(own: Mapping[int, Result], base: Mapping[int, Result]) -> Difference | None:
@@ -214,7 +212,7 @@ def _by_video(scores: Mapping[str, float]) -> dict[str, list[float]]:
 
 def _training_seconds(folder: Path) -> float | None:
     file = folder / "trained.json"
-    return float(json.loads(file.read_text())["seconds"]) if file.is_file() else None
+    return float(read_json(file, "record of a training", {"seconds": float})["seconds"]) if file.is_file() else None
 
 
 def _percent(value: float | None) -> str:

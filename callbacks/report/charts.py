@@ -4,7 +4,7 @@ import math
 from collections.abc import Sequence
 from html import escape
 
-from .schema import Json
+from ..stored_results import Json
 
 MOST_POINTS = 400
 LEFT, RIGHT, TOP, BOTTOM = 38, 8, 8, 30

@@ -1,14 +1,13 @@
 """The table of intervals and paired tests of a report: this run, and the runs beside it."""
 
-import csv
 from collections.abc import Iterable, Sequence
 from html import escape
 from pathlib import Path
 
 from ..metrics.intervals import Difference
 from ..metrics.uncertainty import rows_difference, score_intervals
-from .run import Run, protocols_of
-from .schema import RESULTS, Json, read_json
+from ..stored_results import Json, protocols_of, read_results, read_rows
+from .run import Run
 
 NOTE = (
     "95 % intervals by bootstrap over sequences, the objects of one together; differences are this run minus the "
@@ -39,26 +38,18 @@ def uncertainty_table(run: Run, beside: Sequence[Path] = ()) -> str:
 
 def _row(run: Run, folder: Path, keys: Iterable[str], sequences: Sequence[str]) -> str:
     folder = folder.parent if folder.name == "results.json" else folder
-    other = read_json(folder / "results.json", "results.json of a benchmark", RESULTS)
+    other = read_results(folder / "results.json")
     name = str(other.get("network") or folder.resolve().name)
     if _digests(other) != _digests(run.results):
         cells = "".join("<td>another protocol</td>" for _ in keys)
     else:
-        rows = _rows(folder)
+        rows = read_rows(folder / "per_sequence.csv")
         cells = "".join(f"<td>{_shown(rows_difference(run.rows, rows, key, sequences))}</td>" for key in keys)
     return f'<tr class="ours"><td>{escape(name)}</td>{cells}</tr>'
 
 
 def _digests(results: Json) -> list[str]:
     return [str(protocol["digest"]) for protocol in protocols_of(results)]
-
-
-def _rows(folder: Path) -> list[dict[str, str]]:
-    path = folder / "per_sequence.csv"
-    if not path.is_file():
-        return []
-    with path.open(newline="") as file:
-        return list(csv.DictReader(file))
 
 
 def _compared(run: Run) -> list[Path]:

@@ -26,6 +26,7 @@ from ..benchmarks.results import Results, require_writable, scores_table, wide_c
 from ..command_line.configs import find_config
 from ..metrics.uncertainty import rows_difference, score_intervals
 from ..report import write_report
+from ..stored_results import protocols_of
 
 
 @dataclass(frozen=True)
@@ -239,8 +240,9 @@ def _run(row: Contestant, benchmarks: Sequence[BenchmarkCallback], folder: Path)
         scores |= {f"{benchmark.name}/{key}": value for key, value in found.items()}
         dilated = ", dilated" if getattr(extractor, "dilated", False) else ""
         features[benchmark.name] = f"{extractor.stage} at stride {extractor.stride}{dilated}"
-        if benchmark.results and (protocol := benchmark.results.about.get("protocol")):
-            protocols[benchmark.name] = f"{protocol['name']} {protocol['digest']}"
+        named = protocols_of(benchmark.results.about) if benchmark.results else []
+        if named:
+            protocols[benchmark.name] = ", ".join(f"{protocol['name']} {protocol['digest']}" for protocol in named)
     about = {"spec": row.spec, "features": features, "seed": row.seed, "pretrained": row.pretrained}
     return {"scores": scores, **about, "protocol": protocols}
 

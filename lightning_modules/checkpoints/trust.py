@@ -9,6 +9,7 @@ import contextvars
 import importlib
 import inspect
 import os
+import re
 import sys
 import types
 from collections.abc import Mapping
@@ -25,6 +26,8 @@ OURS = "lightning_modules"
 OWN_NETWORKS = frozenset({f"{OURS}.backbones:crw_resnet18", f"{OURS}.backbones:crw_training_resnet18", "raw_colour"})
 """Encoders of this project that a file may name, beside those of timm and torchvision."""
 LIBRARIES = ("timm:", "torchvision:")
+LIBRARY_NAME = re.compile(r"(timm|torchvision):\w+(\.\w+)?", re.ASCII)
+"""A name of one of them; timm also takes addresses (`timm:hf-hub:USER/MODEL`, `timm:local-dir:PATH`)."""
 NETWORK_ARGUMENTS = ("spec", "backbone")
 """Arguments that name an encoder."""
 HEAD = "head"
@@ -190,8 +193,10 @@ def check_network(spec: str, source: str | Path) -> bool:
     Raises:
         ValueError: if the name is another file, or code that is not allowed.
     """
-    if spec.startswith(LIBRARIES) or spec in OWN_NETWORKS:
+    if LIBRARY_NAME.fullmatch(spec) or spec in OWN_NETWORKS:
         return True
+    if spec.startswith(LIBRARIES):
+        raise ValueError(f"{source}: its encoder is {_quote(spec)}, which is no name of a network of that library")
     if ":" not in spec:
         raise ValueError(
             f"{source}: its encoder is {_quote(spec)}, another file; a checkpoint must hold its encoder itself"

@@ -34,7 +34,7 @@ def leave_result(folder: Path, benchmark: str, gain: float, digest: str = "d1") 
         writer.writerow(("Sequence", "J-Mean", "F-Mean"))
         writer.writerows((name, value + gain, value + gain + 0.1) for name, value in rows.items())
     score = sum(rows.values()) / 5 + gain + 0.05
-    content = {"scores": {"J&F-Mean": score}, "protocol": {"name": "vfs", "digest": digest}}
+    content = {"benchmark": benchmark, "scores": {"J&F-Mean": score}, "protocol": {"name": "vfs", "digest": digest}}
     (run / "results.json").write_text(json.dumps(content))
 
 

@@ -92,7 +92,7 @@ def test_published_rows_have_sources_and_uncertain_ones_stay_away():
         (["nowhere"], "nowhere: no results.json"),
         (["a", "--score", "J"], "no result has the score J; there are J&F-Mean"),
         (["a", "--output", "x.doc"], "the name has to end in .md, .csv or .tex"),
-        (["bad"], "is not the results.json of a benchmark"),
+        (["bad"], "is not a results.json of a benchmark"),
     ],
 )
 def test_mistakes_are_one_line(tmp_path, monkeypatch, words, message):
