@@ -56,7 +56,7 @@ def _complete(record: Path) -> bool:
     """Return whether a prediction reached the end of its video; so did those that do not say."""
     try:
         return bool(json.loads(record.read_text()).get("complete", True))
-    except (ValueError, AttributeError):
+    except (ValueError, AttributeError, RecursionError):
         return True
 
 

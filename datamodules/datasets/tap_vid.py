@@ -331,10 +331,14 @@ def _rows(file: Path) -> dict[tuple[str, int], tuple[float, float, int]]:
     except (OSError, UnicodeDecodeError) as error:
         raise DataError(f"{file}: cannot be read as text in UTF-8; save it again") from error
     reader = csv.DictReader(text.splitlines())
-    if sorted(reader.fieldnames or ()) != sorted(COLUMNS):
+    try:
+        columns, lines = list(reader.fieldnames or ()), list(reader)
+    except csv.Error as error:
+        raise DataError(f"{file}: is no CSV ({error})") from error
+    if sorted(columns) != sorted(COLUMNS):
         raise DataError(f"{file}: the first line must name the columns {','.join(COLUMNS)}")
     rows: dict[tuple[str, int], tuple[float, float, int]] = {}
-    for number, row in enumerate(reader, start=2):
+    for number, row in enumerate(lines, start=2):
         try:
             hidden = {"0": 0, "1": 1, "false": 0, "true": 1}[row["occluded"].strip().lower()]
             key = row["track"].strip(), int(row["frame"])

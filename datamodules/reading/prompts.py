@@ -296,7 +296,10 @@ def _read_points(path: Path) -> Any:
     text = _text_of(path)
     if path.suffix.lower() == ".json":
         return _json_of(path, text)
-    rows = [[cell.strip() for cell in row] for row in csv.reader(text.splitlines()) if row]
+    try:
+        rows = [[cell.strip() for cell in row] for row in csv.reader(text.splitlines()) if row]
+    except csv.Error as error:
+        raise DataError(f"{path}: is no CSV ({error})") from error
     if rows and rows[0][-2:] == ["x", "y"]:
         rows.pop(0)
     if wrong := [row for row in rows if len(row) != 3]:
@@ -313,5 +316,5 @@ def _text_of(path: Path) -> str:
 def _json_of(path: Path, text: str) -> Any:
     try:
         return json.loads(text)
-    except json.JSONDecodeError as error:
+    except (ValueError, RecursionError) as error:
         raise DataError(f"{path}: is not JSON ({error})") from error

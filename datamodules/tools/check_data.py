@@ -225,7 +225,7 @@ def _earlier(file: Path) -> dict[str, VideoReport]:
     try:
         rows = json.loads(file.read_text())["videos"]
         reports = [VideoReport(**{name: row[name] for name in names}) for row in rows]
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return {}
     return {report.path: report for report in reports}
 

@@ -204,6 +204,10 @@ def test_what_is_refused_before_any_work(tmp_path):
     with pytest.raises(DataError, match="were not made by transcode"):
         transcode(root, tmp_path / "out")
     assert os.listdir(tmp_path / "out") == ["precious.mp4"]
+    for damaged in ("", "{", "5", "[1]", "[" * 100_000):
+        (tmp_path / "out/transcode.json").write_text(damaged)
+        with pytest.raises(DataError, match=r"transcode\.json: is damaged"):
+            transcode(root, tmp_path / "out")
     with pytest.raises(ValueError, match="crf must be from 0 to 51, got 60"):
         Format(crf=60)
 
