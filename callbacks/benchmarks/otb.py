@@ -15,12 +15,12 @@ from lightning_modules.backbones import build_encoder
 from lightning_modules.backbones.extractor import Dilated
 
 from ..metrics import TrackingSuccess
-from ..metrics.tracking import ERRORS, OVERLAPS, box_iou
+from ..metrics.box_tracking import ERRORS, OVERLAPS, box_iou
 from ..pictures import OverlayVideo, overlay_boxes, plot_curves
 from ..report import Chart
 from ..tracking.box_protocol import TrackingProtocol
-from ..tracking.boxes import SiamFCTracker, Target, track_boxes
 from ..tracking.record import SequenceRecord, Table, fixed
+from ..tracking.siamfc_tracker import SiamFCTracker, Target, track_boxes
 from .base import BenchmarkCallback
 from .evaluation import Evaluation, Outcome, Run
 

@@ -14,8 +14,8 @@ from datamodules.reading.writing import write_whole
 
 from ..stored_results import Json, protocols_of
 from .charts import draw_chart, draw_legend, draw_lines
+from .interval_table import uncertainty_table
 from .run import Line, Run, progress_charts, read_run, score_lines
-from .uncertainty import uncertainty_table
 
 TITLES = {"davis": "DAVIS", "youtube_vos": "YouTube-VOS", "jhmdb": "JHMDB", "vip": "VIP", "otb": "OTB"}
 FILMS_AT_EACH_END = 3

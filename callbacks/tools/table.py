@@ -23,7 +23,7 @@ LATEX = {letter: f"\\{letter}" for letter in "&%$#_{}"} | {
 
 
 class Column(NamedTuple):
-    """Everything that has to agree for two numbers to stand in one column.
+    """The key of a column: everything that two numbers must agree in to be comparable.
 
     Attributes:
         benchmark: its name.

@@ -18,8 +18,8 @@ from ..reading.cores import usable_cores
 from ..reading.decoding import VideoFile
 from ..reading.errors import DataError, DecodingError
 from ..reading.guards import raise_limit, read_text
+from ..reading.images import Reformatter
 from ..reading.orientation import orientation_of
-from ..reading.pictures import Reformatter
 from ..reading.source import FrameFolder, VideoEntry, list_line, list_videos, open_video, pictures_of, stamp
 from ..reading.writing import partial_path, remove, unfinished, write_whole
 from .parallel import Failure, in_processes, with_progress

@@ -10,7 +10,7 @@ import pytest
 from callbacks import DavisBenchmark, YoutubeVosBenchmark
 from callbacks.tools.score import Rules, command, score
 from datamodules.reading.errors import DataError
-from datamodules.reading.masks import davis_palette, write_ids
+from datamodules.reading.mask_files import davis_palette, write_ids
 from datamodules.synthetic import write_youtube_vos
 from lightning_modules.backbones import build_feature_extractor
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from datamodules.datasets.files import davis_palette
+from datamodules.datasets.layout_files import davis_palette
 from datamodules.reading.errors import DataError
 from datamodules.reading.prompts import BoxPrompt, MaskPrompt, PointPrompt, one_prompt
 

@@ -1,4 +1,4 @@
-"""What transcode makes of a source: frames, times, names, and what a second or a broken-off run does."""
+"""`transcode`: frames, times and names of its output, a second run, and a run that was interrupted."""
 
 import json
 import os
@@ -142,7 +142,7 @@ def test_a_video_that_lacks_its_end_fails_and_leaves_nothing(shared_data, tmp_pa
 SLOW_RUN = """
 import sys
 from pathlib import Path
-from datamodules import transcode
+from datamodules.tools import transcode
 transcode.transcode(Path(sys.argv[1]), Path(sys.argv[2]), workers=1)
 """
 
