@@ -16,7 +16,7 @@ from pytorch_lightning.utilities import rank_zero_warn
 from torch import Tensor, nn
 
 from datamodules.prompted_video import FrameStream
-from datamodules.reading.prompts import BoxPrompt, MaskPrompt, PointPrompt
+from datamodules.reading.prompts import BoxPrompt, MaskPrompt, PointPrompt, Prompt
 from lightning_modules.backbones import LiirExtractor
 from lightning_modules.backbones.vit import ViTExtractor
 from lightning_modules.functional import PropagationProtocol
@@ -73,8 +73,7 @@ def propagate_masks(
     """
     prompt = MaskPrompt.of(mask)
     tracker = LabelTracker(extractor, protocol_for(extractor, "davis", protocol), stopwatch)
-    frames, size = _opened(video)
-    prompt.check(size)
+    frames, size = _opened(video, prompt)
     return _masks(tracker, frames, prompt, tracker.view(size, short_side))
 
 
@@ -107,8 +106,7 @@ def propagate_points(
     """
     prompt = PointPrompt.of(points)
     tracker = LabelTracker(extractor, protocol_for(extractor, "jhmdb", protocol), stopwatch)
-    frames, size = _opened(video)
-    prompt.check(size)
+    frames, size = _opened(video, prompt)
     return _points(tracker, frames, prompt, tracker.view(size, short_side))
 
 
@@ -136,8 +134,7 @@ def track_box(
         ValueError: if the extractor gives several maps.
     """
     prompt, tracker = BoxPrompt.of(box), SiamFCTracker(extractor, protocol, stopwatch)
-    frames, size = _opened(video)
-    prompt.check(size)
+    frames, _ = _opened(video, prompt)
     return _boxes(tracker, frames, prompt)
 
 
@@ -214,12 +211,14 @@ def _boxes(
             yield tracked.frame, tracked.box - corner
 
 
-def _opened(video: VideoSource) -> tuple[Iterator[Tensor], Size]:
-    """Return the frames, and the size (H, W) of the first."""
+def _opened(video: VideoSource, prompt: Prompt) -> tuple[Iterator[Tensor], Size]:
+    """Return the frames, and the size (H, W) of the first, which the prompt has to fit."""
     frames = iter(FrameStream(video) if isinstance(video, str | Path) else video)
     first = next(frames, None)
     if first is None:
         raise ValueError("the video has no frame")
     if first.ndim != 3 or first.shape[0] != 3 or first.dtype != torch.uint8:
         raise ValueError(f"expected frames as uint8 RGB (3, H, W), got {first.dtype} {tuple(first.shape)}")
-    return chain([first], frames), (first.shape[1], first.shape[2])
+    size = first.shape[1], first.shape[2]
+    prompt.check(size)
+    return chain([first], frames), size
