@@ -16,6 +16,7 @@ from torch import nn
 
 from datamodules.progress import ProgressReport
 from lightning_modules.backbones import build_feature_extractor, describe_network
+from lightning_modules.functional.evaluation_protocol import EvaluationProtocol
 
 from .. import signals
 from ..pictures import Picture, log_picture, write_picture
@@ -181,6 +182,7 @@ class BenchmarkCallback(pl.Callback, ABC):
                     "sequences": len(self.sequences),
                     "limit_sequences": self.limit_sequences,
                     "ranks": run.ranks.size,
+                    **self._origin(),
                     **self.about(),
                     **evaluation.about(),
                 }
@@ -191,6 +193,14 @@ class BenchmarkCallback(pl.Callback, ABC):
         finally:
             run.ranks.close()
         return outcome.scores
+
+    def _origin(self) -> dict[str, Any]:
+        """Return what the source of the protocol says of it, for results.json."""
+        protocol = getattr(self, "protocol", None)
+        if not isinstance(protocol, EvaluationProtocol):
+            return {}
+        found = protocol.origin(type(self).name, self.protocols_like)
+        return {"protocol_source": found} if found else {}
 
     def _dealt(self, ranks: Ranks) -> Iterator[Any]:
         """Yield the sequences of this rank; the first shows the progress."""

@@ -8,6 +8,8 @@ from typing import Any, Self
 import numpy as np
 from PIL import Image
 
+from datamodules.reading.images import Reformatter
+
 from .overlays import Picture
 
 FRAME_RATE = 30
@@ -15,8 +17,14 @@ MOST_PICTURES, WIDEST = 150, 480
 """Pictures of an animation, and their width in pixels: it is kept in memory until it is complete."""
 
 
+ONE_THREAD = "threads=1:lookahead-threads=1:sliced-threads=0"
+"""Of x264: with several threads its bits, and the frames that come out, differ from run to run."""
+
+
 class OverlayVideo:
     """An H.264 file that frames are appended to; use it as a context, or call `close`.
+
+    The same pictures give the same bytes.
 
     Args:
         path: of the mp4; its folder is made.
@@ -27,20 +35,23 @@ class OverlayVideo:
         import av
 
         path.parent.mkdir(parents=True, exist_ok=True)
-        self._container = av.open(str(path), "w")
+        self._container = av.open(str(path), "w", options={"fflags": "+bitexact"})
+        self._reformat = Reformatter()
         self._rate = Fraction(rate).limit_denominator(1001)
         self._stream: Any = None
 
     def add(self, picture: Picture) -> None:
-        """The next frame, uint8 RGB `(H, W, 3)`; H.264 has even sizes, so an odd last row or column is left out."""
+        """Append a frame, uint8 RGB `(H, W, 3)`; H.264 has even sizes, so an odd last row or column is left out."""
         import av
 
         height, width = (length - length % 2 for length in picture.shape[:2])
         if self._stream is None:
-            self._stream = self._container.add_stream("libx264", rate=self._rate, options={"crf": "23"})
+            options = {"crf": "23", "x264-params": ONE_THREAD}
+            self._stream = self._container.add_stream("libx264", rate=self._rate, options=options)
+            self._stream.codec_context.thread_count = 1
             self._stream.height, self._stream.width, self._stream.pix_fmt = height, width, "yuv420p"
         frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(picture[:height, :width]), format="rgb24")
-        self._container.mux(self._stream.encode(frame))
+        self._container.mux(self._stream.encode(self._reformat(frame, format="yuv420p")))
 
     def close(self) -> None:
         """Finish the file."""
@@ -69,7 +80,7 @@ class OverlayAnimation:
         self._step, self._t = 1, 0
 
     def add(self, picture: Picture) -> None:
-        """The next frame, uint8 RGB `(H, W, 3)`."""
+        """Append a frame, uint8 RGB `(H, W, 3)`."""
         if self._t % self._step == 0:
             image = Image.fromarray(picture)
             image.thumbnail((WIDEST, WIDEST * image.height))

@@ -123,6 +123,24 @@ class EvaluationProtocol:
         """Return all fields as plain JSON types, for results.json."""
         return json.loads(json.dumps(dataclasses.asdict(self)))
 
+    def origin(self, benchmark: str, like: Sequence[str] = ()) -> dict[str, str]:
+        """Return what the source of this protocol says of it, for results and reports.
+
+        Args:
+            benchmark: name of the benchmark.
+            like: benchmarks whose values may stand in, see `named`.
+
+        Returns:
+            `code`, and where there is one `note` (differences from the code) and `inferred` (values for this benchmark
+            that the source does not state); empty for a protocol that is no source's.
+        """
+        source = self.sources().get(_split_name(self.name)[0])
+        if source is None:
+            return {}
+        known = next((name for name in (benchmark, *like) if name in source.values), benchmark)
+        said = {"code": source.code, "note": source.note, "inferred": source.inferred.get(known, "")}
+        return {key: text for key, text in said.items() if text}
+
     def digest(self) -> str:
         """Return the first 12 hexadecimal digits of a SHA-256: equal if and only if every field is, 1 and 1.0 alike.
 

@@ -115,6 +115,8 @@ def test_a_grid_is_placed_where_the_video_is_known(video):
 
 def test_several_maps_or_a_point_outside_are_refused(video):
     with pytest.raises(ValueError, match="one map of features"):
-        follow_points(build_feature_extractor("raw_colour", stage=["a", "b"]), video, {"a": (1, 1)})
+        follow_points(
+            build_feature_extractor("tests.helpers.encoders:TinyResNet", stage=["res3", "res4"]), video, {"a": (1, 1)}
+        )
     with pytest.raises(DataError, match="lies outside"):
         follow_points(build_feature_extractor("raw_colour"), video, {"a": (99, 1)})

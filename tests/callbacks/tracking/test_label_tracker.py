@@ -51,7 +51,7 @@ def test_the_view_of_a_resnet_is_folded_and_gives_the_same_maps():
 
 def test_rgb_std_needs_an_extractor_that_normalises():
     extractor = build_feature_extractor("tests.helpers.encoders:Blocky")
-    with pytest.raises(ValueError, match="ForeignExtractor does not normalise RGB"):
+    with pytest.raises(ValueError, match="MapExtractor does not normalise RGB"):
         view_for(extractor, PropagationProtocol.named("dino"))
 
 

@@ -10,7 +10,7 @@ from torch import nn
 from callbacks import SiamFCTracker, TrackingProtocol
 from callbacks.tracking.siamfc_tracker import Track
 from datamodules.reading.boxes import centred
-from lightning_modules.backbones import RawColour, build_encoder
+from lightning_modules.backbones import RawColour, build_encoder, build_feature_extractor
 from tests.helpers.tracking import GoldenHead, GoldenNet
 
 pytestmark = pytest.mark.usefixtures("_no_grad")
@@ -158,7 +158,7 @@ def test_another_stride_is_in_the_name_and_geometry_is_exact() -> None:
 
 def test_mistakes() -> None:
     with pytest.raises(ValueError, match="name one stage"):
-        SiamFCTracker(RawColour(["a", "b"]))
+        SiamFCTracker(build_feature_extractor("tests.helpers.encoders:TinyResNet", stage=["res3", "res4"]))
     with pytest.raises(ValueError, match=r"box \[3.0, 3.0, 0.0, 5.0\]: it needs a width"):
         SiamFCTracker(RawColour()).start(np.zeros((9, 9, 3), np.uint8), np.array([3.0, 3, 0, 5]))
 
