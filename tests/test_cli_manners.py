@@ -1,8 +1,9 @@
-"""What the command line says to a person: an overview, a version, and one line for each kind of mistake."""
+"""Messages of the command line: an overview, a version, and one line for each kind of mistake."""
 
 import re
 
 import pytest
+import pytorch_lightning
 
 from cli import RUNS, main, tools
 
@@ -105,6 +106,16 @@ def test_what_cannot_be_done(words, message):
         main(words)
     assert message in ended.value.code
     assert "\n" not in ended.value.code
+
+
+def test_a_class_that_happens_to_be_there_is_not_what_was_meant(capsys):
+    """Without this, what a mistake is told depends on the tests that ran before."""
+    type("Mode", (pytorch_lightning.LightningModule,), {})
+    type("VFSSimSan", (pytorch_lightning.LightningModule,), {})
+    for name, hint in (("nowhere.Model", ""), ("VFSSimSam", "; did you mean VFSSimSiam?")):
+        with pytest.raises(SystemExit):
+            main([*FIT[:1], "--model", name])
+        assert capsys.readouterr().err == f"vidcorr: model: there is no class {name!r}{hint}\n"
 
 
 def test_an_unknown_word_lists_the_words(capsys):

@@ -5,15 +5,16 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
+import pytorch_lightning as pl
 from torch import nn
 
 from datamodules.datasets import MaskSequence, YoutubeVos
 from lightning_modules.functional import PropagationProtocol
 
-from ..tracking.labels import LabelTracker
+from ..tracking.label_tracker import LabelTracker
 from .base import BenchmarkCallback
 from .evaluation import Run
-from .masks import FILMS_SHOW, MaskEvaluation, ObjectScoring
+from .mask_benchmark import FILMS_SHOW, MaskEvaluation, ObjectScoring
 from .protocols import propagation_protocol
 
 
@@ -45,6 +46,7 @@ class YoutubeVosBenchmark(BenchmarkCallback):
 
     Raises:
         DataError: when the data are first read, one line that names the file.
+        ValueError: at the start of `fit`, if the run would train on videos that the hold-out split scores.
     """
 
     name = "youtube_vos"
@@ -75,6 +77,20 @@ class YoutubeVosBenchmark(BenchmarkCallback):
     def read(self) -> Sequence[MaskSequence]:
         """Open the data set."""
         return YoutubeVos(self.root, self.split, self.all_frames, self.holdout, self.unseen, self.seed)
+
+    def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Refuse to train on what is scored as held out; a data module with `include_holdout` has been told to."""
+        super().on_fit_start(trainer, pl_module)
+        data: Any = getattr(trainer, "datamodule", None)
+        if self.split != "holdout" or getattr(data, "include_holdout", True):
+            return
+        trained = {Path(entry.path).stem for entry in data.videos}
+        if both := sorted(sequence.name for sequence in self.sequences if sequence.name in trained):
+            raise ValueError(
+                f"{self.name}: {len(both)} of the {len(self.sequences)} sequences that it holds out are trained on, "
+                f"such as {both[0]}: training leaves out those of the default holdout, unseen and seed, in the layout "
+                "of YouTube-VOS; take the others out of data.source, or train on them with --data.include_holdout true"
+            )
 
     def start(self, extractor: nn.Module, run: Run) -> MaskEvaluation:
         """Begin a run; a row also gives the object's category, and whether training has not seen it."""

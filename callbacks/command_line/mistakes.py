@@ -1,4 +1,4 @@
-"""One line for a command line that cannot be understood, from the signatures of the classes that it names."""
+"""One-line messages for a command line that cannot be parsed, from the signatures of the classes that it names."""
 
 import inspect
 import typing
@@ -11,14 +11,16 @@ from typing import Any, Literal, Union
 from .classes import SECTIONS, Choice, class_named, known_classes, named_classes, parameters_of
 
 PLAIN = (bool, int, float, str, NoneType)
+MEANT = ("callbacks.", "datamodules.", "lightning_modules.", "pytorch_lightning.")
+"""Packages whose classes a mistyped name may have meant; not what else happens to be imported."""
 
 
 class UsageError(Exception):
-    """A command line that cannot be understood."""
+    """Error for a command line that cannot be parsed."""
 
 
 def explain(words: Sequence[str], message: str, options: Sequence[str], model: str | None = None) -> str:
-    """Say in one line why a command line was refused.
+    """Return one line that says why a command line was refused.
 
     The classes that the words name are looked up; the first unknown class, unknown or missing argument, or value that
     does not fit its argument's type is named with what was expected. Everything else stays as the parser said it.
@@ -49,7 +51,7 @@ def explain(words: Sequence[str], message: str, options: Sequence[str], model: s
 def _mistake_in(choice: Choice) -> str | None:
     kind = class_named(choice.name, choice.section)
     if kind is None:
-        known = [each.__name__ for each in known_classes(choice.section)]
+        known = [each.__name__ for each in known_classes(choice.section) if each.__module__.startswith(MEANT)]
         return f"{choice.section}: there is no class {choice.name!r}" + _near(choice.name.rpartition(".")[2], known)
     parameters = parameters_of(kind)
     for name, value in choice.arguments.items():

@@ -1,20 +1,20 @@
 """Content of a benchmark run's folder, and the scores that stand beside it in its report."""
 
-import csv
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from ..stored_results import Json, misfit, protocols_of, read_json, read_results, read_rows
 from .published import published_beside
-from .schema import FILM, MATERIAL, PROTOCOL, RESULTS, Json, misfit, read_json
+from .schema import FILM, MATERIAL
 
 _EPOCH = re.compile(r"epoch=(\d+)-step=(\d+)")
 
 
 @dataclass(frozen=True)
 class Run:
-    """Content of a folder: that of its files, and films with their scores."""
+    """Content of a run's folder: its files, and films with their scores."""
 
     folder: Path
     results: Json
@@ -38,11 +38,7 @@ def read_run(folder: Path) -> Run:
     Raises:
         ValueError: for a file that is damaged or not one of a benchmark; the message names it.
     """
-    results = _results(folder / "results.json")
-    rows: list[dict[str, str]] = []
-    if (folder / "per_sequence.csv").is_file():
-        with (folder / "per_sequence.csv").open(newline="") as file:
-            rows = list(csv.DictReader(file))
+    results, rows = read_results(folder / "results.json"), read_rows(folder / "per_sequence.csv")
     path = folder / "report.json"
     empty: Json = {"sequences": [], "ranked_by": [], "shows": "", "charts": []}
     material = read_json(path, "report.json of a benchmark", MATERIAL) if path.is_file() else empty
@@ -91,7 +87,7 @@ def score_lines(run: Run, beside: Sequence[Path] = ()) -> list[Line]:
         lines += _by_stage(name, scores)
     for path in beside:
         file = path / "results.json" if path.is_dir() else path
-        other = _results(file)
+        other = read_results(file)
         if other["benchmark"] != benchmark:
             raise ValueError(f"{file}: is a result of {other['benchmark']}, the report is of {benchmark}")
         lines += _by_stage(_name_beside(file.parent, other, run.results), other["scores"])
@@ -115,12 +111,6 @@ def progress_charts(run: Run) -> list[Json]:
     return [{"title": title, "x": "epochs", "y": measure, "curves": curves, "kind": "lines", "span": None}]
 
 
-def protocols_of(results: Json) -> list[Json]:
-    """One, or one for each stage."""
-    found = results.get("protocol") or []
-    return [found] if isinstance(found, dict) else found
-
-
 def _epochs(run: Run) -> list[tuple[int, int, Mapping[str, float]]]:
     """Epochs trained, step and scores of this run and of those of the same training beside it, in order."""
     found = []
@@ -129,7 +119,7 @@ def _epochs(run: Run) -> list[tuple[int, int, Mapping[str, float]]]:
             if place := _EPOCH.fullmatch(file.parent.name):
                 step = int(place[2])
                 own = file.parent == run.folder.resolve()
-                scores = run.results["scores"] if own else _results(file)["scores"]
+                scores = run.results["scores"] if own else read_results(file)["scores"]
                 found.append((int(place[1]) + 1 if step else 0, step, scores))  # step 0 is before training
     return sorted(found, key=lambda item: item[1])
 
@@ -139,6 +129,9 @@ def _compared(run: Run) -> dict[str, dict[str, float]]:
     file = run.folder.resolve().parent.parent / "compare.json"
     strip = f"{run.results['benchmark']}/"
     rows = read_json(file, "compare.json", {str: {}}) if file.is_file() else {}
+    for name, row in rows.items():
+        if "scores" in row and (wrong := misfit(row["scores"], {str: float}, f"scores of {name!r}")) is not None:
+            raise ValueError(f"{file}: is not a compare.json, or damaged ({wrong})")
     return {
         name: {key[len(strip) :]: value for key, value in row["scores"].items() if key.startswith(strip)}
         for name, row in rows.items()
@@ -149,7 +142,8 @@ def _compared(run: Run) -> dict[str, dict[str, float]]:
 def _name_beside(folder: Path, other: Json, results: Json) -> str:
     theirs, ours = ([protocol.get("digest") for protocol in protocols_of(item)] for item in (other, results))
     name = f"{folder.resolve().parent.name}/{folder.resolve().name}"
-    return name if theirs == ours else f"{name} (another protocol: {protocols_of(other)[0].get('name')})"
+    names = ", ".join(str(protocol["name"]) for protocol in protocols_of(other)) or "none"
+    return name if theirs == ours else f"{name} (another protocol: {names})"
 
 
 def _by_stage(name: str, scores: Mapping[str, float], kind: str = "ours") -> list[Line]:
@@ -158,11 +152,3 @@ def _by_stage(name: str, scores: Mapping[str, float], kind: str = "ours") -> lis
         stage, _, score = key.rpartition("/")
         stages.setdefault(stage, {})[score] = value
     return [Line(f"{name}, {stage}" if stage else name, found, kind) for stage, found in stages.items()]
-
-
-def _results(file: Path) -> Json:
-    content = read_json(file, "results.json of a benchmark", RESULTS)
-    for protocol in protocols_of(content):
-        if (wrong := misfit(protocol, PROTOCOL)) is not None:
-            raise ValueError(f"{file}: is not a results.json of a benchmark, or damaged (protocol: {wrong})")
-    return content

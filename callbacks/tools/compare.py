@@ -1,4 +1,4 @@
-"""Several backbones under one benchmark: one table, beside the baselines that have learned nothing."""
+"""Compare several backbones under one benchmark in one table, beside baselines without training."""
 
 import argparse
 import csv
@@ -26,6 +26,7 @@ from ..benchmarks.results import Results, require_writable, scores_table, wide_c
 from ..command_line.configs import find_config
 from ..metrics.uncertainty import rows_difference, score_intervals
 from ..report import write_report
+from ..stored_results import protocols_of
 
 
 @dataclass(frozen=True)
@@ -150,7 +151,7 @@ def _tested(found: Mapping[str, Mapping[str, Results]], benchmarks: Sequence[Ben
 
 
 def benchmarks_of(config: Path, root: str | None = None, limit: int | None = None) -> list[BenchmarkCallback]:
-    """The benchmarks that a config of `configs/benchmarks/` names; a stage or stride is left out, and told.
+    """Build the benchmarks of a config of `configs/benchmarks/`; its stage and stride are dropped, with a message.
 
     Args:
         config: YAML with `trainer.callbacks+` or `trainer.callbacks`.
@@ -158,7 +159,7 @@ def benchmarks_of(config: Path, root: str | None = None, limit: int | None = Non
         limit: replaces `limit_sequences` of each.
 
     Raises:
-        ValueError: if the file is missing, is no such config, names no benchmark, or gives one a wrong argument.
+        ValueError: if the file is missing, is not such a config, names no benchmark, or gives one a wrong argument.
     """
     benchmarks = []
     for kind, arguments in _callbacks(config):
@@ -178,7 +179,7 @@ def benchmarks_of(config: Path, root: str | None = None, limit: int | None = Non
 
 
 def command(words: Sequence[str]) -> None:
-    """`vidcorr compare`: the words after it.
+    """Parse the words after `vidcorr compare`.
 
     Raises:
         ValueError, OSError: for a user's mistake, one line.
@@ -239,8 +240,9 @@ def _run(row: Contestant, benchmarks: Sequence[BenchmarkCallback], folder: Path)
         scores |= {f"{benchmark.name}/{key}": value for key, value in found.items()}
         dilated = ", dilated" if getattr(extractor, "dilated", False) else ""
         features[benchmark.name] = f"{extractor.stage} at stride {extractor.stride}{dilated}"
-        if benchmark.results and (protocol := benchmark.results.about.get("protocol")):
-            protocols[benchmark.name] = f"{protocol['name']} {protocol['digest']}"
+        named = protocols_of(benchmark.results.about) if benchmark.results else []
+        if named:
+            protocols[benchmark.name] = ", ".join(f"{protocol['name']} {protocol['digest']}" for protocol in named)
     about = {"spec": row.spec, "features": features, "seed": row.seed, "pretrained": row.pretrained}
     return {"scores": scores, **about, "protocol": protocols}
 
@@ -256,7 +258,7 @@ def _write(output: Path, content: Mapping[str, Mapping[str, Any]]) -> None:
 
 
 def _table(scores: Mapping[str, Mapping[str, float]]) -> Table:
-    """The benchmark is left out of the columns where there is one only."""
+    """Build the table of scores; columns leave the benchmark's name out where there is only one."""
     one = len({key.partition("/")[0] for row in scores.values() for key in row}) == 1
     table = scores_table(
         {name: {key.partition("/")[2] if one else key: row[key] for key in row} for name, row in scores.items()}

@@ -1,11 +1,12 @@
 """Curves of a benchmark over training, drawn from the results.json files of one or many runs (VFS, Figures 4 and 5)."""
 
 import argparse
-import json
 import re
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+
+from ..stored_results import read_results
 
 Curve = list[tuple[int, float]]
 """(epochs trained, fraction), in order."""
@@ -37,12 +38,12 @@ def read_curves(run: str | Path, benchmark: str = "davis", score: str = "J&F-Mea
         if place is None:
             continue
         epochs = int(place[1]) + 1 if int(place[2]) else 0  # step 0 is before training
-        for key, value in _scores(file).items():
+        for key, value in read_results(file)["scores"].items():
             stage, _, name = key.rpartition("/")
             if name == score:
                 points[stage][epochs] = value
     if not points:
-        known = ", ".join(sorted({key.rpartition("/")[2] for key in _scores(files[0])}))
+        known = ", ".join(sorted({key.rpartition("/")[2] for key in read_results(files[0])["scores"]}))
         raise ValueError(f"{files[0]}: has no score {score!r}; it has {known}")
     return {stage: sorted(curve.items()) for stage, curve in points.items()}
 
@@ -79,7 +80,7 @@ def figure(
 
 
 def command(words: Sequence[str]) -> None:
-    """`vidcorr figure`: the words after it.
+    """Parse the words after `vidcorr figure`.
 
     Raises:
         ValueError: for a user's mistake, one line.
@@ -91,14 +92,6 @@ def command(words: Sequence[str]) -> None:
     parser.add_argument("--score", default="J&F-Mean")
     parser.add_argument("--title", default="")
     print(figure(**vars(parser.parse_args(list(words)))))
-
-
-def _scores(file: Path) -> dict[str, float]:
-    try:
-        scores: dict[str, float] = json.loads(file.read_text())["scores"]
-    except (KeyError, TypeError, ValueError) as error:
-        raise ValueError(f"{file}: is not a results.json of a benchmark ({error})") from error
-    return scores
 
 
 def _names(runs: Sequence[Path]) -> list[str]:

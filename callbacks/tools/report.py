@@ -1,11 +1,11 @@
 """Write the page of every benchmark run in a folder anew, beside other runs if wanted."""
 
 import argparse
-import json
 from collections.abc import Sequence
 from pathlib import Path
 
 from ..report import write_report
+from ..stored_results import read_results
 
 
 def command(words: Sequence[str]) -> None:
@@ -25,23 +25,19 @@ def command(words: Sequence[str]) -> None:
     failed = []
     for folder in found:
         try:
-            beside = [other for other, benchmark in others if benchmark == _benchmark(folder) and other != folder]
+            own = _benchmark(folder)
+            beside = [other for other, benchmark in others if benchmark == own and other != folder]
             if others and not beside:
-                raise ValueError(f"none of the runs beside it is a result of {_benchmark(folder)}")
+                raise ValueError(f"none of the runs beside it is a result of {own}")
             print(write_report(folder, beside))
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, ArithmeticError) as error:  # the last: numbers that no chart can show
             failed.append(str(error) if str(folder) in str(error) else f"{folder}: {error}")
     if failed:
         raise ValueError(f"report: {len(failed)} of {len(found)} pages could not be written: {'; '.join(failed)}")
 
 
-def _benchmark(folder: Path) -> str | None:
-    """Return the name of the benchmark that a folder holds results of; None where the file cannot be read."""
-    try:
-        name: str = json.loads((folder / "results.json").read_text())["benchmark"]
-    except (OSError, ValueError, TypeError, KeyError):
-        return None
-    return name
+def _benchmark(folder: Path) -> str:
+    return str(read_results(folder / "results.json")["benchmark"])
 
 
 def results_below(folder: Path) -> list[Path]:

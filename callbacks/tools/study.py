@@ -10,7 +10,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ..command_line.configs import find_config
-from ..studies import Row, Step, Study, gather, markdown, read_study, result_of, table_rows, write_csv
+from ..experiments import Row, Step, Study, gather, read_study, result_of, table_rows, write_csv
+from ..experiments.study_table import markdown
+from ..stored_results import read_json
 
 CLI = Path(__file__).resolve().parents[2] / "cli.py"
 DONE = "trained.json"
@@ -86,7 +88,7 @@ def _is_done(step: Step) -> bool:
     file = step.folder / DONE
     if not file.is_file():
         return False
-    if (before := json.loads(file.read_text())["words"]) != list(step.words):
+    if (before := read_json(file, "record of a training", {"words": [str]})["words"]) != list(step.words):
         different = sorted(set(before) ^ set(step.words))
         raise ValueError(
             f"{step.folder} holds a training by other words ({', '.join(different)}): remove the folder or give "

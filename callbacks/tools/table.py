@@ -3,7 +3,6 @@
 import argparse
 import csv
 import io
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,13 +11,19 @@ from typing import Any, NamedTuple
 from datamodules.reading.writing import write_whole
 
 from ..report.published import published_beside
+from ..stored_results import protocol_of, read_results
 from .report import results_below
 
 FORMATS = ("md", "csv", "tex")
+LATEX = {letter: f"\\{letter}" for letter in "&%$#_{}"} | {
+    "\\": r"\textbackslash{}",
+    "~": r"\textasciitilde{}",
+    "^": r"\textasciicircum{}",
+}
 
 
 class Column(NamedTuple):
-    """Everything that has to agree for two numbers to stand in one column.
+    """The key of a column: everything that two numbers must agree in to be comparable.
 
     Attributes:
         benchmark: its name.
@@ -64,10 +69,12 @@ def gather(folders: Sequence[str | Path], scores: Sequence[str] = (), published:
         ValueError: if a folder holds no results, a file is none, or no result has one of the scores.
     """
     files = list(dict.fromkeys(folder / "results.json" for each in folders for folder in results_below(Path(each))))
-    found = [(file, _read(file)) for file in files]
+    found = [(file, read_results(file)) for file in files]
     cells = [cell for file, results in found for cell in _cells(file, results, scores)]
     if not cells:
         known = sorted({key.rpartition("/")[2] for _, results in found for key in results["scores"]})
+        if not known:
+            raise ValueError(f"table: {files[0]} has no scores, nor has any other result here")
         raise ValueError(f"table: no result has the score {', '.join(scores)}; there are {', '.join(known)}")
     taken: dict[tuple[str, Column], set[Path]] = {}
     for name, column, _, file in cells:
@@ -130,38 +137,20 @@ def command(words: Sequence[str]) -> None:
     print(render(table, flags.format), end="")
 
 
-def _read(file: Path) -> dict[str, Any]:
-    try:
-        results: dict[str, Any] = json.loads(file.read_text())
-        if not isinstance(results["benchmark"], str) or not isinstance(results["scores"], dict):
-            raise TypeError("benchmark and scores are not of their types")
-    except (ValueError, TypeError, KeyError) as error:
-        raise ValueError(f"{file}: is no results.json of a benchmark ({error})") from error
-    return results
-
-
-def _cells(file: Path, results: Mapping[str, Any], scores: Sequence[str]) -> list[tuple[str, Column, float, Path]]:
+def _cells(file: Path, results: dict[str, Any], scores: Sequence[str]) -> list[tuple[str, Column, float, Path]]:
     keys = list(results["scores"])
     wanted = list(scores) or [key.rpartition("/")[2] for key in keys[:1]]
     cells = []
     for key in keys:
         stage, _, score = key.rpartition("/")
         value = results["scores"][key]
-        if score in wanted and isinstance(value, int | float):
-            protocol = _protocol(results.get("protocol"), stage)
-            column = Column(results["benchmark"], *protocol, _data(results), score)
+        if score in wanted:
+            protocol = protocol_of(results, stage)
+            named = str(protocol.get("name", "")), str(protocol.get("digest", ""))
+            column = Column(results["benchmark"], *named, _data(results), score)
             name = str(results.get("network") or file.parent)
             cells.append((f"{name}, {stage}" if stage else name, column, value, file))
     return cells
-
-
-def _protocol(protocol: Any, stage: str) -> tuple[str, str]:
-    """Return name and digest; where each stage has a protocol of its own, those of the stage."""
-    if isinstance(protocol, Mapping) and "digest" not in protocol and isinstance(protocol.get(stage), Mapping):
-        protocol = protocol[stage]
-    if not isinstance(protocol, Mapping):
-        return "", ""
-    return str(protocol.get("name", "")), str(protocol.get("digest", ""))
 
 
 def _data(results: Mapping[str, Any]) -> str:
@@ -179,8 +168,8 @@ def _percent(value: float | None) -> str:
 
 
 def _markdown(text: str) -> str:
-    return text.replace("|", r"\|")
+    return " ".join(text.split()).replace("|", r"\|")
 
 
 def _latex(text: str) -> str:
-    return "".join(f"\\{letter}" if letter in "&%$#_{}" else letter for letter in text)
+    return "".join(LATEX.get(letter, letter) for letter in " ".join(text.split()))

@@ -1,4 +1,4 @@
-"""The one gate between what a file names and what is made of it.
+"""The gate that decides which classes named in a file may be constructed.
 
 A checkpoint is data. It may name a class of this project, with arguments of plain types that the class's signature
 accepts. Code outside the project is imported only if the user has named the same code: on the command line, by a call
@@ -9,6 +9,7 @@ import contextvars
 import importlib
 import inspect
 import os
+import re
 import sys
 import types
 from collections.abc import Mapping
@@ -25,6 +26,8 @@ OURS = "lightning_modules"
 OWN_NETWORKS = frozenset({f"{OURS}.backbones:crw_resnet18", f"{OURS}.backbones:crw_training_resnet18", "raw_colour"})
 """Encoders of this project that a file may name, beside those of timm and torchvision."""
 LIBRARIES = ("timm:", "torchvision:")
+LIBRARY_NAME = re.compile(r"(timm|torchvision):\w+(\.\w+)?", re.ASCII)
+"""A name of one of them; timm also takes addresses (`timm:hf-hub:USER/MODEL`, `timm:local-dir:PATH`)."""
 NETWORK_ARGUMENTS = ("spec", "backbone")
 """Arguments that name an encoder."""
 HEAD = "head"
@@ -61,7 +64,7 @@ def own_classes() -> dict[str, type[nn.Module]]:
 
 
 def allow(*names: str) -> None:
-    """Let files name code outside this project.
+    """Allow files to name code outside this project.
 
     Args:
         names: `package.module.Class` or `package.module:callable`, exactly as the files name it.
@@ -165,7 +168,7 @@ def _class_of(class_path: str, source: str) -> type[nn.Module]:
     if package.partition(".")[0] == OURS:
         classes = own_classes()
         if name not in classes:
-            raise ValueError(f"{source}: {_quote(class_path)} is no class of this project ({', '.join(classes)})")
+            raise ValueError(f"{source}: {_quote(class_path)} is not a class of this project ({', '.join(classes)})")
         return classes[name]
     _require_allowed(class_path, "class", source)
     try:
@@ -173,7 +176,7 @@ def _class_of(class_path: str, source: str) -> type[nn.Module]:
     except (ImportError, AttributeError, ValueError) as error:
         raise ValueError(f"{source}: its class {_quote(class_path)} cannot be imported ({error})") from error
     if not (isinstance(kind, type) and issubclass(kind, nn.Module)):
-        raise ValueError(f"{source}: its class {_quote(class_path)} is no torch.nn.Module")
+        raise ValueError(f"{source}: its class {_quote(class_path)} is not a torch.nn.Module")
     return kind
 
 
@@ -190,8 +193,10 @@ def check_network(spec: str, source: str | Path) -> bool:
     Raises:
         ValueError: if the name is another file, or code that is not allowed.
     """
-    if spec.startswith(LIBRARIES) or spec in OWN_NETWORKS:
+    if LIBRARY_NAME.fullmatch(spec) or spec in OWN_NETWORKS:
         return True
+    if spec.startswith(LIBRARIES):
+        raise ValueError(f"{source}: its encoder is {_quote(spec)}, which is no name of a network of that library")
     if ":" not in spec:
         raise ValueError(
             f"{source}: its encoder is {_quote(spec)}, another file; a checkpoint must hold its encoder itself"

@@ -18,9 +18,9 @@ import torch
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
 from callbacks import DavisBenchmark
+from callbacks.experiments.effects import Scored, read_scores
 from callbacks.metrics.intervals import bootstrap_interval, paired_difference
-from callbacks.sweeps.effects import Scored, read_scores
-from callbacks.tracking.labels import seen_by
+from callbacks.tracking.label_tracker import seen_by
 from lightning_modules.backbones import build_feature_extractor
 from lightning_modules.functional import PropagationProtocol
 from lightning_modules.functional.propagation.sources import SOURCES

@@ -3,6 +3,7 @@
 import csv
 import json
 import zipfile
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -12,10 +13,13 @@ from PIL import Image
 from callbacks import YoutubeVosBenchmark
 from callbacks.benchmarks.youtube_vos import seen_and_unseen
 from callbacks.metrics import boundary_accuracy, region_similarity
+from datamodules import VideoDataModule
 from datamodules.datasets import YoutubeVos
 from datamodules.reading.errors import DataError
 from datamodules.synthetic import write_youtube_vos
+from lightning_modules import FrozenEncoder, VFSSimSiam
 from lightning_modules.backbones import build_feature_extractor
+from tests.helpers.contrast import quiet_trainer
 
 SMALL = {"radius": 3, "context": 2}
 HOLDOUT = {"split": "holdout", "holdout": 0.5, "unseen": 1}
@@ -114,3 +118,24 @@ def test_a_missing_mask_is_told_before_any_work(tmp_path):
     masks[0].unlink()
     with pytest.raises(DataError, match=f"{masks[0].name}: no such mask"):
         YoutubeVosBenchmark(broken).evaluate(build_feature_extractor("raw_colour"), tmp_path / "out")
+
+
+def test_training_on_what_it_holds_out_is_refused(root, tmp_path):
+    """The data leave out the default hold-out in its own place only; here another one is scored, over a copy."""
+    benchmark = YoutubeVosBenchmark(root, changes=SMALL, **HOLDOUT)
+    named = f"such as {min(sequence.name for sequence in benchmark.sequences)}: "
+    arguments = {"frames": 2, "size": 32, "batch_size": 2, "num_workers": 0, "holdout": 0}
+    copies = tmp_path / "copies"
+    copies.mkdir()
+    for folder in (root / "train/JPEGImages").iterdir():
+        (copies / folder.name).symlink_to(folder)
+    data = VideoDataModule(copies, **arguments)
+    trainer = quiet_trainer(callbacks=[benchmark], max_steps=1, default_root_dir=tmp_path)
+    with pytest.raises(ValueError, match=named + r".*--data\.include_holdout true"):
+        trainer.fit(VFSSimSiam("tests.helpers.encoders:TinyResNet", projector_dim=8, predictor_dim=4), datamodule=data)
+    assert trainer.global_step == 0
+    told = VideoDataModule(copies, include_holdout=True, **arguments)
+    told.setup("fit")
+    benchmark.on_fit_start(SimpleNamespace(datamodule=told), FrozenEncoder("raw_colour"))
+    others = SimpleNamespace(include_holdout=False, videos=[SimpleNamespace(path="elsewhere/another.mp4")])
+    benchmark.on_fit_start(SimpleNamespace(datamodule=others), FrozenEncoder("raw_colour"))

@@ -1,6 +1,6 @@
 """This project's own choices, for every benchmark: VFS's numbers wherever a source has none."""
 
-from ...protocol import Source
+from ...evaluation_protocol import Source
 from . import vfs
 
 _MASKS = {**vfs.NUMBERS, "label_rescaling_floor": 0.3}

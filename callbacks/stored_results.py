@@ -1,0 +1,148 @@
+"""The files that benchmark runs leave, read as data: a damaged or foreign one is named in one line."""
+
+import csv
+import json
+from pathlib import Path
+from typing import Any
+
+Json = dict[str, Any]
+
+RESULTS: Json = {"benchmark": str, "scores": {str: float}}
+PROTOCOL: Json = {"name": str, "digest": str}
+OPTIONAL: Json = {"command": [str], "versions": {str: str}, "protocol_source": {str: str}}
+"""Fields of results.json that may be missing. A shape is a type; a list of items (of one of several shapes); a tuple,
+for a list of that length; a dictionary from one type to a shape; or a dictionary with these fields, beside others that
+may have any shape."""
+
+MOST_LEVELS = 40
+"""Levels of lists and objects within each other."""
+LARGEST = 1e300
+"""Numbers beyond it, infinity too, are no scores and cannot be drawn; NaN is a score that is not defined."""
+
+
+def read_json(path: Path, kind: str, shape: Any) -> Json:
+    """Read a JSON file of a shape.
+
+    Args:
+        path: of the file.
+        kind: its name in an error, for example "results.json of a benchmark".
+        shape: see `OPTIONAL`.
+
+    Raises:
+        ValueError: if it cannot be read or has another shape; the message names the file and the field.
+    """
+    try:
+        content: Json = json.loads(path.read_text(encoding="utf-8"))
+        wrong = misfit(content, shape) if _levels(content) <= MOST_LEVELS else "too many levels"
+    except (OSError, ValueError, RecursionError) as error:
+        raise ValueError(f"{path}: is not a {kind}, or damaged ({error})") from error
+    if wrong is not None:
+        raise ValueError(f"{path}: is not a {kind}, or damaged ({wrong})")
+    return content
+
+
+def read_results(path: Path) -> Json:
+    """Read a results.json.
+
+    Raises:
+        ValueError: if it is damaged or not one of a benchmark; the message names it.
+    """
+    kind = "results.json of a benchmark"
+    content = read_json(path, kind, RESULTS)
+    for name, shape in OPTIONAL.items():
+        if name in content and (wrong := misfit(content[name], shape, name)) is not None:
+            raise ValueError(f"{path}: is not a {kind}, or damaged ({wrong})")
+    found = content.get("protocol") or []
+    wrong = misfit([found] if isinstance(found, dict) else found, [PROTOCOL])
+    if wrong is not None:
+        raise ValueError(f"{path}: is not a {kind}, or damaged (protocol: {wrong})")
+    return content
+
+
+def read_rows(path: Path) -> list[dict[str, str]]:
+    """Read a per_sequence.csv; no rows where there is no such file.
+
+    Raises:
+        ValueError: if it is damaged; the message names it.
+    """
+    if not path.is_file():
+        return []
+    try:
+        with path.open(newline="", encoding="utf-8") as file:
+            rows: list[dict[str, str]] = list(csv.DictReader(file, strict=True))
+    except (csv.Error, ValueError) as error:
+        raise ValueError(f"{path}: is damaged ({error})") from error
+    for number, row in enumerate(rows, start=2):
+        if None in row or None in row.values():
+            raise ValueError(f"{path}: is damaged (row {number} has another number of columns than the first)")
+    if rows and "Sequence" not in rows[0]:
+        raise ValueError(f"{path}: is no per_sequence.csv of a benchmark (it has no column Sequence)")
+    return rows
+
+
+def protocols_of(results: Json) -> list[Json]:
+    """Return the protocols of a run: one, or one for each stage."""
+    found = results.get("protocol") or []
+    return [found] if isinstance(found, dict) else found
+
+
+def protocol_of(results: Json, stage: str) -> Json:
+    """Return the protocol that the scores of a stage were measured by.
+
+    Args:
+        results: content of results.json.
+        stage: what leads the score's key; empty where the run had one stage only.
+
+    Returns:
+        Name and digest; of all protocols where the file does not say which is the stage's; empty where it has none.
+    """
+    protocols, stages = protocols_of(results), results.get("stage")
+    if len(protocols) > 1 and isinstance(stages, list) and len(stages) == len(protocols) and stage in stages:
+        return protocols[stages.index(stage)]
+    named = [protocol for protocol in protocols if protocol["name"] == stage]
+    if len(protocols) > 1 and len(named) != 1:
+        return {key: " and ".join(dict.fromkeys(protocol[key] for protocol in protocols)) for key in PROTOCOL}
+    return (named or protocols or [{}])[0]
+
+
+def misfit(value: Any, shape: Any, place: str = "") -> str | None:
+    """Return where a value differs from a shape, in words; None where it fits."""
+    at = place or "its content"
+    if isinstance(shape, type):
+        accepted: Any = (int, float) if shape is float else shape
+        fits = isinstance(value, accepted) and (shape is bool or not isinstance(value, bool))
+        if fits and shape is float and abs(value) > LARGEST:
+            return f"{at} is no finite number"
+        return None if fits else f"{at} is not of type {shape.__name__}"
+    if isinstance(shape, list | tuple):
+        if not isinstance(value, list) or (isinstance(shape, tuple) and len(value) != len(shape)):
+            return f"{at} is not a list" + (f" of {len(shape)}" if isinstance(shape, tuple) else "")
+        choices = [[kind] for kind in shape] if isinstance(shape, tuple) else [shape] * len(value)
+        for number, (item, kinds) in enumerate(zip(value, choices, strict=True)):
+            if not any(item is None if kind is None else misfit(item, kind) is None for kind in kinds):
+                return misfit(item, kinds[-1], f"{at}, item {number}")
+        return None
+    if not isinstance(value, dict):
+        return f"{at} is not an object"
+    if list(shape) == [str]:
+        found = (misfit(item, shape[str], f"{at}, {name!r}") for name, item in value.items())
+    else:
+        missing = [name for name in shape if name not in value]
+        if missing:
+            return f"it lacks {', '.join(missing)}"
+        found = (misfit(value[name], kind, f"{name}") for name, kind in shape.items())
+    return next(filter(None, found), None)
+
+
+def _levels(value: Any) -> int:
+    """Return how many lists and objects lie within each other, up to one more than is allowed."""
+    level, inner = 0, [value]
+    while inner and level <= MOST_LEVELS:
+        inner = [
+            item
+            for one in inner
+            if isinstance(one, dict | list)
+            for item in (one.values() if isinstance(one, dict) else one)
+        ]
+        level += 1
+    return level

@@ -1,0 +1,185 @@
+"""Damaged and hostile folders of results end every word that reads them in one line, or are read as what they are."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from callbacks.experiments import gather as gather_study
+from callbacks.experiments import read_scores, read_study
+from callbacks.stored_results import protocol_of, read_results, read_rows
+from callbacks.tools.table import gather
+from cli import main
+
+GOOD: dict[str, Any] = {
+    "benchmark": "davis",
+    "scores": {"J&F-Mean": 0.5},
+    "network": "ResNet-18",
+    "sequences": 2,
+    "protocol": {"name": "vfs", "digest": "d1", "radius": 12},
+}
+ROWS = "Sequence,J-Mean,F-Mean\na_1,0.4,0.5\nb_1,0.5,0.6\n"
+DAMAGED: dict[str, Any] = {
+    "empty": "",
+    "list": "[]",
+    "null": "null",
+    "deep": "[" * 5000 + "]" * 5000,
+    "deep within": json.dumps(GOOD)[:-1] + ', "more": ' + "[" * 600 + "]" * 600 + "}",
+    "not text": b"\xff\xfe\x00",
+    "scores as a list": GOOD | {"scores": [1]},
+    "a score as text": GOOD | {"scores": {"J&F-Mean": "<b>"}},
+    "no score": GOOD | {"scores": {"J&F-Mean": None}},
+    "a score of many digits": GOOD | {"scores": {"J&F-Mean": 10**400}},
+    "an infinite score": GOOD | {"scores": {"J&F-Mean": float("inf")}},
+    "benchmark as a number": GOOD | {"benchmark": 5},
+    "protocol as a number": GOOD | {"protocol": 5},
+    "protocol as text": GOOD | {"protocol": "vfs"},
+    "a protocol without a digest": GOOD | {"protocol": [{"name": "vfs"}]},
+    "command as a number": GOOD | {"command": 5},
+    "words as numbers": GOOD | {"command": [1]},
+    "versions as a list": GOOD | {"versions": [1]},
+}
+DAMAGED_ROWS = {
+    "a short row": ROWS + "c_1\n",
+    "a long row": ROWS + "c_1,1,1,1\n",
+    "an open quote": ROWS + '"c_1,1,1\n',
+    "an endless field": ROWS + "a" * 200_000 + ",1,1\n",
+    "no names": "J-Mean,F-Mean\n1,1\n",
+    "not text": b"\xff\xfe\x00",
+}
+STUDY = "title: t\ntrain: fit\nseeds: [0]\nscore: J&F-Mean\nevaluate: {davis: x.yaml}\nrows: [{name: base}]\n"
+
+
+def put(path: Path, content: Any) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if isinstance(content, bytes):
+        path.write_bytes(content)
+    else:
+        path.write_text(content if isinstance(content, str) else json.dumps(content))
+    return path
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Path:
+    """A folder of one result, in the place where a study looks for it."""
+    folder = tmp_path / "base/seed-0/version_0/benchmarks/davis/epoch=000-step=000004"
+    put(folder / "results.json", GOOD)
+    put(folder / "per_sequence.csv", ROWS)
+    put(tmp_path / "good/davis/results.json", GOOD)
+    return folder
+
+
+def line_of(*words: str | Path) -> str:
+    with pytest.raises(SystemExit) as ended:
+        main([str(word) for word in words])
+    assert isinstance(ended.value.code, str)
+    assert "\n" not in ended.value.code
+    return ended.value.code
+
+
+def every_reader(run: Path) -> list[str]:
+    """Let every word read a folder that it has to refuse, and return what each says."""
+    root = run.parents[5]
+    words = (
+        ["report", run],
+        ["report", root / "good", "--beside", run],
+        ["figure", run.parents[2], "--output", root / "figure.png"],
+        ["table", run, "--published"],
+    )
+    said = [line_of(*one) for one in words]
+    with pytest.raises(ValueError, match=r".") as told:
+        read_scores([run], "J&F-Mean")
+    return [*said, str(told.value)]
+
+
+@pytest.mark.parametrize("damage", DAMAGED)
+def test_a_damaged_result_is_named_by_every_word(run: Path, damage: str) -> None:
+    put(run / "results.json", DAMAGED[damage])
+    report, *others = every_reader(run)
+    assert "epoch=000-step=000004/results.json: is not a " in report
+    assert all("epoch=000-step=000004/results.json: is not a results.json of a benchmark" in line for line in others)
+
+
+def test_a_folder_in_place_of_a_result_is_named(run: Path) -> None:
+    (run / "results.json").unlink()
+    (run / "results.json").mkdir()
+    assert "epoch=000-step=000004/results.json" in line_of("table", run)
+    assert "epoch=000-step=000004/results.json" in line_of("report", run)
+
+
+@pytest.mark.parametrize("damage", DAMAGED_ROWS)
+def test_damaged_rows_are_named(run: Path, damage: str) -> None:
+    put(run / "per_sequence.csv", DAMAGED_ROWS[damage])
+    assert "per_sequence.csv: is " in line_of("report", run)
+    with pytest.raises(ValueError, match=r"per_sequence\.csv: is "):
+        read_scores([run], "J&F-Mean")
+
+
+@pytest.mark.parametrize(
+    "scores", [[1], {"davis/J&F-Mean": "x"}, {"davis/J&F-Mean": float("inf")}], ids=["list", "text", "infinite"]
+)
+def test_a_damaged_comparison_is_named(run: Path, scores: Any) -> None:
+    put(run.parents[1] / "compare.json", {"other": {"scores": scores}})
+    assert "compare.json: is not a compare.json, or damaged (scores of 'other'" in line_of("report", run)
+
+
+def test_numbers_that_no_chart_can_show_are_one_line(run: Path) -> None:
+    chart = {"title": "t", "x": "x", "y": "y", "kind": "lines", "labels": [], "curves": {"a": [[0, 1], [0, 1]]}}
+    material = {"sequences": [], "ranked_by": [], "shows": "", "charts": [chart | {"span": [5, 5]}]}
+    put(run / "report.json", material)
+    assert "1 of 1 pages could not be written" in line_of("report", run)
+
+
+def test_a_study_names_damaged_files(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    root = run.parents[5]
+    put(root / "study.yaml", STUDY)
+    put(root / "base/seed-0/version_0/benchmarks/base-davis/x/results.json", GOOD | {"protocol": 5})
+    assert "results.json: is not a results.json" in line_of("study", root / "study.yaml", "--output", root, "--table")
+    put(root / "base/seed-0/version_0/benchmarks/base-davis/x/results.json", GOOD)
+    for record in ("[]", '{"words": 5, "seconds": "x"}', "{"):
+        put(root / "base/seed-0/trained.json", record)
+        for more in (["--table"], []):
+            line = line_of("study", root / "study.yaml", "--output", root, *more)
+            assert "trained.json: is not a record of a training" in line
+
+
+def test_each_stage_stands_under_its_own_protocol(tmp_path: Path) -> None:
+    """With several stages, results.json lists a protocol for each, in the order of its stages."""
+    protocols = [{"name": "vfs+feature_stride=4", "digest": "d4"}, {"name": "vfs", "digest": "d8"}]
+    scores = {"res3/J&F-Mean": 0.4, "res4/J&F-Mean": 0.5}
+    several = GOOD | {"scores": scores, "stage": ["res3", "res4"], "protocol": protocols}
+    put(tmp_path / "several/results.json", several)
+    put(tmp_path / "one/results.json", GOOD | {"protocol": protocols[1], "network": "other"})
+    table = gather([tmp_path])
+    columns = {column.digest: column for column in table.columns}
+    assert set(columns) == {"d4", "d8"}
+    assert table.rows["other"] == {columns["d8"]: 0.5}
+    assert table.rows["ResNet-18, res3"] == {columns["d4"]: 0.4}
+    assert table.rows["ResNet-18, res4"] == {columns["d8"]: 0.5}
+    assert protocol_of(several | {"stage": None}, "res4") == {
+        "name": "vfs+feature_stride=4 and vfs",
+        "digest": "d4 and d8",
+    }
+    study = put(tmp_path / "study.yaml", STUDY)
+    put(tmp_path / "base/seed-0/benchmarks/base-davis/x/results.json", several | {"scores": {"J&F-Mean": 0.5}})
+    found = gather_study(read_study(study), tmp_path)
+    assert found["base", "davis"][0].protocol == "vfs+feature_stride=4 (d4), vfs (d8)"
+
+
+def test_names_are_one_line_of_a_table(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    put(run / "results.json", GOOD | {"network": "a\n| b | \\input{x}~^"})
+    main(["table", str(run), "--format", "tex"])
+    assert (
+        "a | b | \\textbackslash{}input\\{x\\}\\textasciitilde{}\\textasciicircum{} & 50.0" in capsys.readouterr().out
+    )
+    main(["table", str(run)])
+    assert len(capsys.readouterr().out.splitlines()) == 3
+
+
+def test_good_files_are_read(run: Path) -> None:
+    assert read_results(run / "results.json") == GOOD
+    assert read_rows(run / "per_sequence.csv")[1] == {"Sequence": "b_1", "J-Mean": "0.5", "F-Mean": "0.6"}
+    assert read_rows(run / "nothing.csv") == []
+    undefined = put(run / "results.json", GOOD | {"scores": {"J-Decay": float("nan")}})
+    assert read_results(undefined)["scores"]["J-Decay"] != 0
