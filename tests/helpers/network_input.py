@@ -1,4 +1,4 @@
-"""What a network sees, against the figures that ../shared/golden/protocols/inputs.npz holds of it."""
+"""Comparison of a network's input with the figures of it in ../shared/golden/protocols/inputs.npz."""
 
 import numpy as np
 import torch

@@ -233,7 +233,7 @@ def test_a_smaller_workspace_takes_less_memory_and_changes_nothing(of: Propagati
         return torch.stack([propagator.step(frame) for frame in features])
 
     small, large = 2**16, 2**24
-    assert peak_of(lambda: propagate(small)) < 0.8 * peak_of(lambda: propagate(large))
+    assert peak_of(lambda: propagate(small)) < 0.95 * peak_of(lambda: propagate(large))
     torch.testing.assert_close(propagate(small), propagate(large), atol=1e-5, rtol=0)
 
 
