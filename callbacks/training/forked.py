@@ -1,4 +1,4 @@
-"""Ranks that Lightning forks or spawns (`ddp_fork`, `ddp_notebook`, `ddp_spawn`), and the process that waits for them."""
+"""Ranks that Lightning forks or spawns (`ddp_fork`, `ddp_notebook`, `ddp_spawn`), and what waits for them."""
 
 import signal
 from typing import Any
@@ -30,7 +30,7 @@ def call_on_exception(trainer: pl.Trainer, together: tuple[type[BaseException], 
 
     Args:
         trainer: of a rank; others stay as they are.
-        together: exceptions that all ranks raise at the same step, and after which no rank leaves before the others are done.
+        together: exceptions that all ranks raise at the same step; after them no rank leaves before the others.
     """
     if not isinstance(trainer.strategy.launcher, _MultiProcessingLauncher):
         return
