@@ -1,4 +1,4 @@
-"""The door: `fit`, `validate`, `predict` and the tools; `python cli.py` and the command `vidcorr` are the same.
+"""The entry point: `fit`, `validate`, `predict` and the tools, by `python cli.py` or the command `vidcorr`.
 
 Nothing heavy is imported before the first word is known: each word imports what it needs.
 """
@@ -29,7 +29,7 @@ MISTAKES = {
 """Module → exception that is reported in one line as `ValueError` and `OSError` are."""
 
 LOST_RANK = re.compile(r"gloo/transport|[Cc]onnection (closed|reset) by peer|NCCL (error|watchdog)|DistBackendError")
-"""Messages of torch.distributed where another rank has gone."""
+"""Messages of torch.distributed when another rank has exited."""
 
 
 def main(args: Sequence[str] | None = None) -> None:
@@ -102,7 +102,7 @@ def overview() -> str:
 
 
 def take_own_packages() -> None:
-    """Let `callbacks`, `datamodules` and `lightning_modules` be ours, and find the user's own modules after them.
+    """Make sure that `callbacks`, `datamodules` and `lightning_modules` are ours; the user's own come after them.
 
     A folder of the user's with one of these names may stand first on the path (PYTHONPATH, `python -m`): its parent
     moves behind ours, and one line says so. The working directory comes last, for `module:callable` of the user's own.

@@ -16,8 +16,6 @@ def __getattr__(name: str) -> Any:
     # A module of the package is found by the import system: asking `exports` first would import in a circle.
     if (name.startswith("_") and name != "__all__") or find_spec(f"{__name__}.{name}") is not None:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    if find_spec(f"{__name__}.{name}") is not None:  # a room; `exports` would import it in a circle
-        return import_module(f".{name}", __name__)
     exports = import_module(".exports", __name__)
     if name not in ("__all__", *exports.__all__):
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

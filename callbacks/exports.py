@@ -20,8 +20,8 @@ from .report import write_report
 from .tools.compare import compare
 from .tools.figure import figure
 from .tracking.box_protocol import TrackingProtocol
-from .tracking.boxes import SiamFCTracker
-from .tracking.labels import LabelTracker
+from .tracking.label_tracker import LabelTracker
+from .tracking.siamfc_tracker import SiamFCTracker
 from .training import (
     AtomicCheckpointIO,
     BestCheckpoint,

@@ -15,7 +15,7 @@ NAMES = {signal.SIGTERM: "SIGTERM", signal.SIGINT: "Ctrl-C"}
 
 
 class Stopped(SIGTERMException):
-    """A signal has asked this process to end; the exit status is 128 plus the signal's number, as a shell has it."""
+    """Exception raised when a signal asks this process to end; the exit status is 128 plus the signal's number."""
 
     def __init__(self, number: int) -> None:
         super().__init__(128 + number)
@@ -23,13 +23,13 @@ class Stopped(SIGTERMException):
 
 
 class _Requests:
-    """The first signal that arrived, and whether work is under way that is finished first."""
+    """State of the process: the first signal that arrived, and whether work is under way that is finished first."""
 
     def __init__(self) -> None:
         self.reset()
 
     def reset(self) -> None:
-        """Belong to this process, with nothing received."""
+        """Start afresh in this process, with nothing received."""
         self.received: int | None = None
         self.owner = os.getpid()
         self.depth = self.deferring = self.interrupts = 0
@@ -108,7 +108,7 @@ def handled() -> Iterator[None]:
 
 @contextmanager
 def deferred(forward: Callable[[int], None] | None = None) -> Iterator[None]:
-    """Let the block go on when a signal arrives, until it calls `check`; a second Ctrl-C ends it at once.
+    """Defer a signal that arrives in the block until it calls `check`; a second Ctrl-C ends it at once.
 
     Args:
         forward: is called with SIGTERM's number when it arrives, to tell the other processes of the run.

@@ -9,7 +9,7 @@ Json = dict[str, Any]
 
 RESULTS: Json = {"benchmark": str, "scores": {str: float}}
 PROTOCOL: Json = {"name": str, "digest": str}
-OPTIONAL: Json = {"command": [str], "versions": {str: str}}
+OPTIONAL: Json = {"command": [str], "versions": {str: str}, "protocol_source": {str: str}}
 """Fields of results.json that may be missing. A shape is a type; a list of items (of one of several shapes); a tuple,
 for a list of that length; a dictionary from one type to a shape; or a dictionary with these fields, beside others that
 may have any shape."""
@@ -113,17 +113,17 @@ def misfit(value: Any, shape: Any, place: str = "") -> str | None:
         fits = isinstance(value, accepted) and (shape is bool or not isinstance(value, bool))
         if fits and shape is float and abs(value) > LARGEST:
             return f"{at} is no finite number"
-        return None if fits else f"{at} is no {shape.__name__}"
+        return None if fits else f"{at} is not of type {shape.__name__}"
     if isinstance(shape, list | tuple):
         if not isinstance(value, list) or (isinstance(shape, tuple) and len(value) != len(shape)):
-            return f"{at} is no list" + (f" of {len(shape)}" if isinstance(shape, tuple) else "")
+            return f"{at} is not a list" + (f" of {len(shape)}" if isinstance(shape, tuple) else "")
         choices = [[kind] for kind in shape] if isinstance(shape, tuple) else [shape] * len(value)
         for number, (item, kinds) in enumerate(zip(value, choices, strict=True)):
             if not any(item is None if kind is None else misfit(item, kind) is None for kind in kinds):
                 return misfit(item, kinds[-1], f"{at}, item {number}")
         return None
     if not isinstance(value, dict):
-        return f"{at} is no object"
+        return f"{at} is not an object"
     if list(shape) == [str]:
         found = (misfit(item, shape[str], f"{at}, {name!r}") for name, item in value.items())
     else:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, default_collate
 
-from .datasets.files import list_pictures, picture_header, read_names, require_folder, require_sequences
+from .datasets.layout_files import list_pictures, picture_header, read_names, require_folder, require_sequences
 from .loading.loader import (
     FixedSampler,
     Key,
@@ -29,7 +29,7 @@ from .reading.boxes import centred, context_side, read_boxes, read_numbers, squa
 from .reading.cores import usable_cores
 from .reading.errors import DataError
 from .reading.guards import raise_limit
-from .reading.pictures import read_picture
+from .reading.images import read_picture
 
 EXEMPLAR, INSTANCE = 120, 255
 """Sides of the crops of SiamFC's tracker in VFS, pixels."""
@@ -189,10 +189,10 @@ def usable_boxes(
         (T,) bool.
     """
     sides = boxes[:, 2:]
-    shares = sides / np.array(size[::-1])
+    fractions = sides / np.array(size[::-1])
     with np.errstate(divide="ignore", invalid="ignore"):
         ratio = sides[:, 0] / sides[:, 1]
-    good = ((sides >= 20) & (sides <= 500) & (shares >= 0.01) & (shares <= 0.5)).all(axis=1)
+    good = ((sides >= 20) & (sides <= 500) & (fractions >= 0.01) & (fractions <= 0.5)).all(axis=1)
     good &= (boxes[:, :2] < np.array(size[::-1]) + 1).all(axis=1) & (boxes[:, :2] + sides > 1).all(axis=1)
     good &= (ratio >= 0.25) & (ratio <= 4) & np.isfinite(boxes).all(axis=1)
     if cover is not None:

@@ -21,7 +21,7 @@ from .loading.sampling import seeded_generator
 from .loading.transforms import RandomResizedCrop
 from .reading.cores import usable_cores
 from .reading.errors import DataError
-from .reading.pictures import opened_picture
+from .reading.images import opened_picture
 from .reading.shards import is_sharded
 from .reading.source import VideoEntry, list_videos, open_video
 

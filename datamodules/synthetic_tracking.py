@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from .got10k import Got10kDataModule
-from .synthetic.tracking import UNSEEN, write_got10k, write_otb
+from .synthetic.box_sequences import UNSEEN, write_got10k, write_otb
 
 
 class SyntheticTrackingDataModule(Got10kDataModule):

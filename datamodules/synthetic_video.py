@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-from .synthetic.points import write_tap_vid
+from .synthetic.point_tracks import write_tap_vid
 from .synthetic.writers import write_davis, write_videos
 from .video import VideoDataModule
 

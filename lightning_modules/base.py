@@ -12,10 +12,12 @@ from torch.utils.data import DataLoader, Dataset
 from .backbones import Normalise, extractor_of
 from .backbones.build import Stage
 from .checkpoints import SavedModule
-from .plan import run_plan
-from .ranks import ranks_and_rank
-from .sample_mean import SampleMean
-from .schedules import SampleLR, scaled_lr, sgd_with_cosine
+from .components.distributed import gather, ranks_and_rank
+from .components.key_queue import KeyQueue
+from .components.momentum_encoder import MomentumEncoder
+from .components.run_plan import run_plan
+from .components.sample_mean import SampleMean
+from .components.schedules import SampleLR, scaled_lr, sgd_with_cosine
 
 Batch = dict[str, Any]
 """A batch of a video DataModule: `clip` float RGB `(B, T, 3, H, W)` in [0, 1], `video_index` long `(B,)`, …
@@ -235,3 +237,77 @@ def split_views(clip: Tensor) -> tuple[Tensor, Tensor]:
         raise ValueError(f"a clip of {clip.shape[1]} frames cannot be split into two views: use an even number")
     first, second = torch.chunk(clip, 2, dim=1)
     return first, second
+
+
+class MomentumMethod(CorrespondenceModule):
+    """Base of the methods with a momentum encoder and a queue of its keys.
+
+    In training, `step` also returns `keys`, `(ranks · B, n, D)`: n keys of each video of all ranks. They wait for the
+    end of the optimiser step; then, once for all accumulated batches, the average moves and the keys enter the queue.
+    So every rank holds the same queue, and DDP need not broadcast it before each step.
+
+    A method sets `target_encoder` and its queue, both or neither, and has a hyper-parameter `encoder_momentum`.
+
+    Attributes:
+        encoder: the network that learns.
+        target_encoder: its momentum encoder; None where the method does without.
+        keys_divide_queue: refuse a queue that the keys of an optimiser step do not divide, as MoCo does.
+    """
+
+    keys_divide_queue: ClassVar[bool] = True
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._pending: list[tuple[Tensor, Tensor]] = []  # keys (N, D) and video ids (N,) of each accumulated batch
+
+    @property
+    def encoder(self) -> nn.Module:
+        """The network that learns and that the momentum encoder averages."""
+        return self.backbone
+
+    def step_generator(self) -> torch.Generator:
+        """Return a CPU generator of (seed, optimiser step, batch of the step), in the same state on all ranks."""
+        place = hash((self.hparams["seed"], self.global_step, len(self._pending)))
+        return torch.Generator().manual_seed(place % 2**63)
+
+    def _queues(self) -> dict[str, KeyQueue]:
+        return {name: module for name, module in self.named_children() if isinstance(module, KeyQueue)}
+
+    @property
+    def _ddp_params_and_buffers_to_ignore(self) -> list[str]:
+        return [f"{name}.{buffer}" for name, queue in self._queues().items() for buffer, _ in queue.named_buffers()]
+
+    def training_step(self, batch: Batch, batch_index: int) -> dict[str, Tensor]:
+        """Compute and log the loss of a batch; keep its keys for the end of the optimiser step.
+
+        Returns:
+            The tensors of `step` without `keys`, and `queue_age`: optimiser steps since the oldest key entered.
+
+        Raises:
+            ValueError: if the keys of an optimiser step must divide the queue and do not.
+        """
+        published = super().training_step(batch, batch_index)
+        if (keys := published.pop("keys", None)) is None:
+            return published
+        per_step = keys.shape[:2].numel() * self.trainer.accumulate_grad_batches
+        for queue in self._queues().values():
+            if self.keys_divide_queue:
+                queue.require_divisor(per_step)
+            published["queue_age"] = (queue.video_ids >= 0).sum() / per_step
+        self._pending.append((keys.flatten(0, 1), gather(batch["video_index"]).repeat_interleave(keys.shape[1])))
+        return published
+
+    def optimizer_step(self, *args: Any, **kwargs: Any) -> None:
+        """Take one optimiser step, then move the average and fill the queue."""
+        super().optimizer_step(*args, **kwargs)
+        if isinstance(average := self.target_encoder, MomentumEncoder):
+            average.update(self.encoder, self.hparams["encoder_momentum"])
+        for queue in self._queues().values() if self._pending else ():
+            keys, video_ids = (torch.cat(each)[-len(queue) :] for each in zip(*self._pending, strict=True))
+            queue.enqueue(keys, video_ids)
+        self._pending.clear()
+
+    def on_fit_start(self) -> None:
+        """Forget keys that an interrupted run left behind."""
+        super().on_fit_start()
+        self._pending.clear()

@@ -1,4 +1,4 @@
-"""Liir: a frame is reconstructed from similar places of another frame, against places of other videos."""
+"""Liir: reconstruct a frame from similar places of another frame, with places of other videos as negatives."""
 
 from functools import partial
 from typing import Any, Literal
@@ -9,19 +9,19 @@ from pytorch_lightning.utilities.types import OptimizerLRScheduler
 from torch import Tensor, nn
 from torch.optim import Adam
 
-from .backbones import LiirEncoder, LiirExtractor, share
+from .backbones import LiirEncoder, LiirExtractor, shared_copy
 from .backbones.build import Stage
 from .backbones.liir_encoder import Position
-from .base import Batch
+from .base import Batch, MomentumMethod
+from .components.distributed import gather, own_rows, ranks_and_rank
+from .components.key_queue import KeyQueue
+from .components.momentum_encoder import MomentumEncoder
+from .components.phases import PhaseAccumulation
+from .components.schedules import SampleLR, liir_factor, scheduled
 from .functional.colour import drop_channel, normalised_lab
 from .functional.compactness import compactness_prior
 from .functional.position import DISPLACEMENTS, displacement
 from .functional.reconstruction import Border, positive_mass, reconstruct_locally, reconstruction_loss
-from .key_queue import KeyQueue
-from .momentum_encoder import MomentumEncoder, MomentumMethod
-from .phases import PhaseAccumulation
-from .ranks import gather, own_rows, ranks_and_rank
-from .schedules import SampleLR, liir_factor, scheduled
 
 
 class Liir(MomentumMethod):
@@ -164,4 +164,4 @@ class Liir(MomentumMethod):
 
     def feature_extractor(self, stage: Stage = None, stride: int | None = None, **options: Any) -> nn.Module:
         """Return a view of the encoder for benchmarks, see `LiirExtractor`."""
-        return LiirExtractor(share(self.backbone), stage or "affinity", stride, **options).to(self.device)
+        return LiirExtractor(shared_copy(self.backbone), stage or "affinity", stride, **options).to(self.device)

@@ -12,7 +12,7 @@ from torchmetrics.classification import MulticlassAccuracy
 
 from .backbones import build_encoder, remembered
 from .base import Batch, CorrespondenceModule
-from .schedules import scaled_lr, scheduled, sgd_with_cosine
+from .components.schedules import scaled_lr, scheduled, sgd_with_cosine
 
 LARC_TRUST = 0.001
 

@@ -8,12 +8,12 @@ from torch import Tensor, nn
 from torch.optim import Adam
 from torch.optim.lr_scheduler import LambdaLR
 
-from .backbones import build_encoder, remembered, share
+from .backbones import build_encoder, remembered, shared_copy
 from .backbones.build import Stage
 from .backbones.extractor import UNDILATED, Dilated, refuse_options
 from .base import Batch, CorrespondenceModule
+from .components.schedules import exponential_factor, scheduled
 from .functional.siamese import balanced_loss, focal_loss, response_labels, siamese_correlation
-from .schedules import exponential_factor, scheduled
 
 LOSSES = {"focal": focal_loss, "balanced": balanced_loss}
 
@@ -146,7 +146,9 @@ class SiamFC(CorrespondenceModule):
                 f"SiamFC: it was made for {own.stage} at stride {self.stride}, {wanted} was asked for; {UNDILATED}; "
                 "benchmarks other than tracking look at the encoder itself, give them its checkpoint"
             )
-        return SiameseExtractor(share(self.backbone), share(self.exemplar_conv), share(self.search_conv)).eval()
+        return SiameseExtractor(
+            shared_copy(self.backbone), shared_copy(self.exemplar_conv), shared_copy(self.search_conv)
+        ).eval()
 
 
 class SiameseExtractor(nn.Module):

@@ -7,13 +7,13 @@ from torch import Tensor, nn
 from torch.nn.functional import normalize
 
 from .backbones import pooled_width, trainable_network
-from .base import Batch, split_views
+from .base import Batch, MomentumMethod, split_views
+from .components.distributed import own_rows
+from .components.heads import mlp
+from .components.key_queue import KeyQueue
+from .components.momentum_encoder import MomentumEncoder
+from .components.shuffle_bn import ShuffleBNChecks, encode_groups, encode_shuffled, groups_on_this_rank
 from .functional.losses import info_nce_loss, pair_similarities
-from .heads import mlp
-from .key_queue import KeyQueue
-from .momentum_encoder import MomentumEncoder, MomentumMethod
-from .ranks import own_rows
-from .shuffle_bn import ShuffleBNChecks, encode_groups, encode_shuffled, groups_on_this_rank
 
 
 class VFSMoCo(MomentumMethod):

@@ -6,8 +6,8 @@ from torch import Tensor
 
 from .backbones import pooled_width, trainable_network
 from .base import Batch, CorrespondenceModule, split_views
+from .components.heads import mlp
 from .functional.losses import simsiam_loss
-from .heads import mlp
 
 
 class VFSSimSiam(CorrespondenceModule):

@@ -1,4 +1,4 @@
-"""What the command line says to a person: an overview, a version, and one line for each kind of mistake."""
+"""Messages of the command line: an overview, a version, and one line for each kind of mistake."""
 
 import re
 

@@ -1,4 +1,4 @@
-"""When a benchmark runs, over which ranks, and where its numbers go."""
+"""Base of the benchmark callbacks: the hooks that run a benchmark, its ranks, and the files and logs of its scores."""
 
 import logging
 import time
@@ -16,12 +16,13 @@ from torch import nn
 
 from datamodules.progress import ProgressReport
 from lightning_modules.backbones import build_feature_extractor, describe_network
+from lightning_modules.functional.evaluation_protocol import EvaluationProtocol
 
 from .. import signals
 from ..pictures import Picture, log_picture, write_picture
 from ..report import write_material, write_report
 from .evaluation import Evaluation, Outcome, Run
-from .ranks import BenchmarkError, Ranks, share_out
+from .ranks import BenchmarkError, Ranks, distribute
 from .results import Results, require_writable
 
 log = logging.getLogger(__name__)
@@ -70,9 +71,9 @@ class BenchmarkCallback(pl.Callback, ABC):
     protocols_like: tuple[str, ...] = ("davis",)
     """Benchmarks whose named protocols this one takes where a source has none for its own name."""
     ranked_by: tuple[str, ...] = ()
-    """Columns of the rows whose mean tells how well a sequence went, for the report."""
+    """Columns of the rows whose mean ranks the sequences in the report."""
     text_columns: tuple[str, ...] = ()
-    """Columns of the rows that hold no fractions, beside Stage and Sequence."""
+    """Text columns of the rows, in addition to Stage and Sequence."""
     films_show: str = ""
     """Caption of the films: what is drawn over the frames."""
 
@@ -181,6 +182,7 @@ class BenchmarkCallback(pl.Callback, ABC):
                     "sequences": len(self.sequences),
                     "limit_sequences": self.limit_sequences,
                     "ranks": run.ranks.size,
+                    **self._origin(),
                     **self.about(),
                     **evaluation.about(),
                 }
@@ -192,9 +194,17 @@ class BenchmarkCallback(pl.Callback, ABC):
             run.ranks.close()
         return outcome.scores
 
+    def _origin(self) -> dict[str, Any]:
+        """Return what the source of the protocol says of it, for results.json."""
+        protocol = getattr(self, "protocol", None)
+        if not isinstance(protocol, EvaluationProtocol):
+            return {}
+        found = protocol.origin(type(self).name, self.protocols_like)
+        return {"protocol_source": found} if found else {}
+
     def _dealt(self, ranks: Ranks) -> Iterator[Any]:
         """Yield the sequences of this rank; the first shows the progress."""
-        numbers = share_out([sequence.num_frames for sequence in self.sequences], ranks.size)[ranks.rank]
+        numbers = distribute([sequence.num_frames for sequence in self.sequences], ranks.size)[ranks.rank]
         with ProgressReport(self.name, len(numbers), "sequences", silent=ranks.rank != 0) as progress:
             for number in numbers:
                 signals.check()

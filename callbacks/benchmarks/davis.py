@@ -10,10 +10,10 @@ from datamodules.datasets import Davis, MaskSequence
 from datamodules.reading.errors import DataError
 from lightning_modules.functional import PropagationProtocol
 
-from ..tracking.labels import LabelTracker
+from ..tracking.label_tracker import LabelTracker
 from .base import BenchmarkCallback
 from .evaluation import Run
-from .masks import FILMS_SHOW, MaskEvaluation, ObjectScoring
+from .mask_benchmark import FILMS_SHOW, MaskEvaluation, ObjectScoring
 from .protocols import propagation_protocol
 
 

@@ -16,7 +16,7 @@ from ..metrics.keypoints import keypoint_distances
 from ..pictures import overlay_joints
 from ..pictures.film import Curve
 from ..report import Chart
-from ..tracking.labels import LabelTracker
+from ..tracking.label_tracker import LabelTracker
 from ..tracking.points import PointAnnotation, track_points
 from ..tracking.record import SequenceRecord, Table, fixed
 from .base import BenchmarkCallback

@@ -13,14 +13,15 @@ from datamodules.datasets import BoxSequence, Otb
 from datamodules.datasets.otb import Version
 from lightning_modules.backbones import build_encoder
 from lightning_modules.backbones.extractor import Dilated
+from lightning_modules.backbones.resnet import is_resnet
 
 from ..metrics import TrackingSuccess
-from ..metrics.tracking import ERRORS, OVERLAPS, box_iou
+from ..metrics.box_tracking import ERRORS, OVERLAPS, box_iou
 from ..pictures import OverlayVideo, overlay_boxes, plot_curves
 from ..report import Chart
 from ..tracking.box_protocol import TrackingProtocol
-from ..tracking.boxes import SiamFCTracker, Target, track_boxes
 from ..tracking.record import SequenceRecord, Table, fixed
+from ..tracking.siamfc_tracker import SiamFCTracker, Target, track_boxes
 from .base import BenchmarkCallback
 from .evaluation import Evaluation, Outcome, Run
 
@@ -42,7 +43,7 @@ class OtbBenchmark(BenchmarkCallback):
         allow_missing: see `Otb`; results.json names what was missing.
         changes: fields of `TrackingProtocol` that differ from VFS's; the protocol's name then says so. All but
             `stride` and `dilated`, which are the extractor's.
-        stage: of the encoder, one name.
+        stage: of the encoder, one name; None is res5 of a ResNet, and of other networks their own choice.
         stride: pixels per feature cell, where `dilated` is False; None is the encoder's own choice.
         dilated: SiamFC's dilations, for ResNets, see `ResNetExtractor`; False for other networks.
         sequences_at_once: sequences that share a pass of the backbone, each in a video of its own. It is faster on a
@@ -67,7 +68,7 @@ class OtbBenchmark(BenchmarkCallback):
         version: Version | None = "tb100",
         allow_missing: bool = False,
         changes: dict[str, Any] | None = None,
-        stage: str | None = "res5",
+        stage: str | None = None,
         stride: int | None = None,
         dilated: Dilated = True,
         sequences_at_once: int = 1,
@@ -99,7 +100,10 @@ class OtbBenchmark(BenchmarkCallback):
 
     def extractor(self, encoder: nn.Module) -> nn.Module:
         """Return the view of an encoder that is evaluated: its own, or with SiamFC's dilations."""
-        return build_encoder(encoder).feature_extractor(self.stage, self.stride, dilated=self.dilated)
+        built: Any = build_encoder(encoder)
+        stage = self.stage or ("res5" if any(map(is_resnet, built.modules())) else None)
+        view: nn.Module = built.feature_extractor(stage, self.stride, dilated=self.dilated)
+        return view
 
     def start(self, extractor: nn.Module, run: Run) -> "BoxEvaluation":
         """Begin a run; see `BenchmarkCallback`."""

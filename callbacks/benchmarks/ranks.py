@@ -1,4 +1,4 @@
-"""Sharing sequences out over ranks, and leaving a benchmark together."""
+"""Distribution of sequences over ranks, and a common end of a benchmark when one rank fails."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -14,7 +14,7 @@ LONGEST_BENCHMARK = timedelta(days=2)
 
 
 class BenchmarkError(RuntimeError):
-    """A benchmark failed on one of the ranks; every rank raises it, with that rank's message."""
+    """Error for a benchmark that failed on one of the ranks; every rank raises it, with that rank's message."""
 
 
 class Ranks:
@@ -31,7 +31,7 @@ class Ranks:
         self.group: Any = dist.new_group(backend="gloo", timeout=LONGEST_BENCHMARK) if self.size > 1 else None
 
     def gather(self, value: Any) -> list[Any]:
-        """One picklable value of each rank, in the order of the ranks, on every rank."""
+        """Return one picklable value of each rank, in the order of the ranks, on every rank."""
         if self.size == 1:
             return [value]
         values: list[Any] = [None] * self.size
@@ -39,7 +39,7 @@ class Ranks:
         return values
 
     def worst(self, value: int) -> int:
-        """The largest number of all ranks, on every rank."""
+        """Return the largest number of all ranks, on every rank."""
         if self.size == 1:
             return value
         largest = torch.tensor(value)
@@ -80,8 +80,8 @@ def _signal_of(error: BaseException | None) -> int | None:
     return error.number if isinstance(error, signals.Stopped) else None
 
 
-def share_out(lengths: Sequence[int], size: int) -> list[list[int]]:
-    """Deal sequences out so that all ranks have about equally many frames: the longest first, to the idlest rank.
+def distribute(lengths: Sequence[int], size: int) -> list[list[int]]:
+    """Distribute sequences so that ranks have about equally many frames: the longest first, to the least loaded rank.
 
     Args:
         lengths: frames of each sequence.
@@ -91,13 +91,13 @@ def share_out(lengths: Sequence[int], size: int) -> list[list[int]]:
         For each rank the numbers of its sequences, each number once over all ranks.
 
     Example:
-        >>> share_out([10, 90, 50, 45], 2)
+        >>> distribute([10, 90, 50, 45], 2)
         [[1, 0], [2, 3]]
     """
-    shares: list[list[int]] = [[] for _ in range(size)]
+    parts: list[list[int]] = [[] for _ in range(size)]
     frames = [0] * size
     for number in sorted(range(len(lengths)), key=lambda n: (-lengths[n], n)):
-        idlest = frames.index(min(frames))
-        shares[idlest].append(number)
-        frames[idlest] += lengths[number]
-    return shares
+        least = frames.index(min(frames))
+        parts[least].append(number)
+        frames[least] += lengths[number]
+    return parts

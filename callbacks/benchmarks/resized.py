@@ -1,4 +1,4 @@
-"""A sequence at the size to which a protocol brings the data of a benchmark before anything else."""
+"""A sequence resized to the size at which a protocol takes the benchmark's data."""
 
 import io
 from typing import Any, cast

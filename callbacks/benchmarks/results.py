@@ -2,22 +2,18 @@
 
 import csv
 import json
-import os
-import platform
-import sys
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import torch
 from rich.console import Console
 from rich.table import Table
 
 from datamodules.reading.writing import write_whole
+
+from ..tracking.record import provenance
 
 Row = dict[str, Any]
 
@@ -75,24 +71,8 @@ class Results:
         )
 
 
-def provenance() -> dict[str, Any]:
-    """Return where a file of results comes from: date, command, machine and versions."""
-    cuda = torch.cuda.is_available()
-    return {
-        "date": datetime.now().astimezone().isoformat(timespec="seconds"),
-        "machine": {
-            "system": platform.platform(),
-            "python": platform.python_version(),
-            "cores": os.cpu_count(),
-            "gpus": [torch.cuda.get_device_name(number) for number in range(torch.cuda.device_count())] if cuda else [],
-        },
-        "command": sys.argv,
-        "versions": {name: version(name) for name in ("vidcorr", "torch", "pytorch-lightning")},
-    }
-
-
 def wide_console() -> Console:
-    """The terminal; a file or a pipe is given room for a table's columns."""
+    """Return a console; where it is not a terminal (a file, a pipe), one wide enough for a table's columns."""
     console = Console()
     return console if console.is_terminal else Console(width=160)
 
@@ -109,7 +89,7 @@ def require_writable(folder: Path) -> None:
 
 
 def scores_table(runs: Mapping[str, Mapping[str, float]]) -> Table:
-    """A table with one row per run and one column per score; values are printed in per cent.
+    """Build a table with one row per run and one column per score, in per cent.
 
     Args:
         runs: name of the run → key → fraction.

@@ -16,11 +16,11 @@ from datamodules.datasets import PointSequence, TapVid
 from datamodules.reading.writing import write_whole
 from lightning_modules.functional.points import PointProtocol
 
-from ..metrics.points import METRICS, THRESHOLDS, PointQueries, TapVidMetrics, sample_queries
+from ..metrics.point_tracking import METRICS, THRESHOLDS, PointQueries, TapVidMetrics, sample_queries
 from ..pictures.film import Curve
 from ..pictures.tracks import overlay_tracks, rainbow
 from ..report import Chart
-from ..tracking.queries import PointTracker
+from ..tracking.point_tracker import PointTracker
 from ..tracking.record import SequenceRecord
 from .base import BenchmarkCallback
 from .evaluation import Evaluation, Outcome, Run, by_stage
@@ -34,7 +34,7 @@ WORST = 5
 """Tracks in the film of the worst."""
 
 WITHOUT_OCCLUSION = tuple(key for key in METRICS if key.startswith(("pts_within", "average_pts")))
-"""Measures of a protocol that has no occlusion rule: the others would only say how often points are visible."""
+"""Measures for a protocol without an occlusion rule; the others would only reflect how often points are visible."""
 
 SCORES = tuple(key for key in METRICS if not key.startswith("jaccard"))
 """Measures that are logged; Jaccard at each threshold is in the files."""

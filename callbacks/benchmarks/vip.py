@@ -17,11 +17,11 @@ from lightning_modules.functional.propagation.sizing import Size
 
 from ..metrics import InstanceAP, SemanticIoU, class_areas
 from ..pictures.film import Curve
-from ..tracking.labels import LabelTracker
+from ..tracking.label_tracker import LabelTracker
 from ..tracking.masks import TrackedMasks
 from .base import BenchmarkCallback
 from .evaluation import Row, Run, over_ranks
-from .masks import FILMS_SHOW, MaskEvaluation, SequenceScorer
+from .mask_benchmark import FILMS_SHOW, MaskEvaluation, SequenceScorer
 from .protocols import propagation_protocol
 
 Parts = Literal["semantic", "instance"]
@@ -200,7 +200,7 @@ class _InstanceScorer:
             )
 
     def close(self) -> None:
-        """Do nothing: the metrics have it all."""
+        """Do nothing: the metrics hold all results already."""
 
     def curves(self) -> dict[str, Curve]:
         return {}

@@ -155,7 +155,7 @@ def _flags(words: Sequence[str]) -> Iterator[tuple[str, str, int]]:
 
 
 def _classes_of(config: str) -> Iterator[tuple[str, str | None, dict[str, Any]]]:
-    """Yield (section, class, arguments) of a config; nothing where it is no YAML of that form."""
+    """Yield (section, class, arguments) of a config; nothing where it has another form."""
     import yaml  # type: ignore[import-untyped]
 
     try:

@@ -1,4 +1,4 @@
-"""One line for a command line that cannot be understood, from the signatures of the classes that it names."""
+"""One-line messages for a command line that cannot be parsed, from the signatures of the classes that it names."""
 
 import inspect
 import typing
@@ -16,11 +16,11 @@ MEANT = ("callbacks.", "datamodules.", "lightning_modules.", "pytorch_lightning.
 
 
 class UsageError(Exception):
-    """A command line that cannot be understood."""
+    """Error for a command line that cannot be parsed."""
 
 
 def explain(words: Sequence[str], message: str, options: Sequence[str], model: str | None = None) -> str:
-    """Say in one line why a command line was refused.
+    """Return one line that says why a command line was refused.
 
     The classes that the words name are looked up; the first unknown class, unknown or missing argument, or value that
     does not fit its argument's type is named with what was expected. Everything else stays as the parser said it.

@@ -17,8 +17,8 @@ import callbacks
 from callbacks import signals
 from lightning_modules.checkpoints import allow_named, saved_model
 
+from ..training.closing import closing_lines, remove_empty_folders
 from .classes import with_callback_flags_in_place
-from .closing import closing_lines, remove_empty_folders
 from .configs import shipped_configs, with_found_configs
 from .mistakes import UsageError, explain
 
@@ -37,7 +37,7 @@ class Parser(LightningArgumentParser):
 
 
 class VidcorrCLI(LightningCLI):
-    """LightningCLI with our defaults; the model of `--ckpt_path` holds where no flag and no file says otherwise."""
+    """LightningCLI with our defaults; flags and files override the model that `--ckpt_path` holds."""
 
     def __init__(self, args: list[str], run: bool = True) -> None:
         _make_names_known()
@@ -188,7 +188,7 @@ def _make_names_known() -> None:
 
 
 def _quiet() -> None:
-    """Leave out what Lightning says of other products and of its own deprecated calls."""
+    """Silence Lightning's messages about other products and its own deprecated calls."""
     warnings.filterwarnings("ignore", message=".*isinstance.treespec, LeafSpec.*")
     warnings.filterwarnings("ignore", message=".*does not have many workers.*")
     warnings.filterwarnings("ignore", message=".*args parameter is intended to run from within Python.*")
@@ -202,7 +202,7 @@ def _quiet() -> None:
 
 
 def _option(arguments: Sequence[str], name: str) -> str | None:
-    """Value of an option given as `--name value` or `--name=value`."""
+    """Return the value of an option given as `--name value` or `--name=value`."""
     for number, argument in enumerate(arguments):
         if argument == name:
             return arguments[number + 1] if number + 1 < len(arguments) else None

@@ -1,11 +1,11 @@
 """Metrics of the benchmarks: torchmetrics classes over pure functions."""
 
+from .box_tracking import TrackingSuccess, box_iou, centre_error, precision_curve, success_curve
 from .keypoints import PCK, keypoint_distances, pck
 from .outlines import Outline, boundary_score, mask_outlines, object_outlines, region_score
 from .parts import InstanceAP, SemanticIoU, average_precision, class_areas, match_instances
-from .points import PointQueries, TapVidMetrics, sample_queries, tapvid_metrics, tapvid_track_metrics
+from .point_tracking import PointQueries, TapVidMetrics, sample_queries, tapvid_metrics, tapvid_track_metrics
 from .segmentation import RegionBoundary, SequenceScore, boundary_accuracy, region_similarity, sequence_statistics
-from .tracking import TrackingSuccess, box_iou, centre_error, precision_curve, success_curve
 
 __all__ = [
     "PCK",

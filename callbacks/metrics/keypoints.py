@@ -59,7 +59,7 @@ def keypoint_distances(
 
 
 def pck(distances: Tensor, thresholds: Sequence[float] = THRESHOLDS) -> Tensor:
-    """Share of joints with a distance of at most each threshold, per kind of joint, then averaged over the kinds.
+    """Fraction of joints within each threshold, per kind of joint, then averaged over the kinds.
 
     Args:
         distances: (N, K), as `keypoint_distances` gives them; those of several videos may be stacked.
@@ -78,7 +78,7 @@ def pck(distances: Tensor, thresholds: Sequence[float] = THRESHOLDS) -> Tensor:
 class PCK(RowMetric):
     """Percentage of correct keypoints, as a fraction, at several thresholds.
 
-    The state is one row of counts per video, so the score is the same however the videos are shared over ranks.
+    The state is one row of counts per video, so the score is the same however the videos are distributed over ranks.
 
     Args:
         thresholds: fractions of the person's size.
@@ -125,7 +125,7 @@ class PCK(RowMetric):
         return self._scores(sum(self.table().values(), torch.zeros(self.width, dtype=torch.float64)))
 
     def per_joint(self) -> Tensor:
-        """(A, K) float64: the share of each joint within each threshold; NaN where a joint never counted."""
+        """Fraction of each joint within each threshold, (A, K) float64; NaN where a joint never counted."""
         counts = sum(self.table().values(), torch.zeros(self.width, dtype=torch.float64)).view(-1, self.joints)
         return counts[1:] / counts[0]
 
@@ -165,7 +165,7 @@ def _counted(
 
 
 def _counts(distances: Tensor, thresholds: Sequence[float]) -> Tensor:
-    """(1 + A, K): how many joints count, then how many of them are within each threshold."""
+    """Numbers of joints that count, then of those within each threshold: (1 + A, K)."""
     counts = [~distances.isnan(), *(distances <= threshold for threshold in thresholds)]
     return torch.stack(counts).sum(dim=1).double()
 

@@ -114,7 +114,7 @@ def boundary_score(prediction: Outline, target: Outline) -> float:
 
 
 def as_array(masks: Masks) -> NDArray[Any]:
-    """A tensor of any device, or an array, as an array."""
+    """Return a tensor of any device, or an array, as an array."""
     return masks.detach().cpu().numpy() if isinstance(masks, Tensor) else np.asarray(masks)
 
 

@@ -25,13 +25,13 @@ def class_areas(prediction: Masks, target: Masks, classes: int = 20, ignored: in
         prediction: integer classes of any shape, frames or whole videos.
         target: the same shape; pixels of the value `ignored` count neither way.
         classes: C, background included.
-        ignored: value of the target that is no class.
+        ignored: value of the target that is not a class.
 
     Returns:
         (4, C) int64, which may be added up over frames and videos.
 
     Raises:
-        ValueError: if the shapes differ, or a value is no class.
+        ValueError: if the shapes differ, or a value is not a class.
     """
     predicted, wanted = as_array(prediction), as_array(target)
     if predicted.shape != wanted.shape:
@@ -57,7 +57,7 @@ class SemanticIoU(RowMetric):
 
     Args:
         classes: C, background included; VIP has 20.
-        ignored: value of the target that is no class.
+        ignored: value of the target that is not a class.
         kwargs: those of torchmetrics.Metric, see `RowMetric` for `process_group`.
 
     Example:
@@ -93,7 +93,7 @@ class SemanticIoU(RowMetric):
         self.add_row(name, areas.flatten().tolist())
 
     def compute(self) -> dict[str, float]:
-        """`mIoU`, `mAcc` (mean recall of the classes) and `aAcc` (share of right pixels), as fractions."""
+        """`mIoU`, `mAcc` (mean recall of the classes) and `aAcc` (fraction of correct pixels), as fractions."""
         return self._scores(sum(self.table().values(), torch.zeros(self.width, dtype=torch.float64)))
 
     def rows(self) -> list[dict[str, str | float]]:

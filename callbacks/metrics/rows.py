@@ -14,7 +14,7 @@ NAME_BYTES = 128
 class RowMetric(Metric):
     """Keeps rows `(name, values)` and gives them back sorted by name, whatever rank they came from.
 
-    Averages taken over `table()` therefore do not depend, to the last digit, on how the sequences were shared out.
+    Averages taken over `table()` therefore do not depend, to the last digit, on how the sequences were distributed.
     Ranks without a row take part in the gather with an empty table.  Rows live on the CPU unless the metric is moved,
     so with NCCL as the default backend pass a gloo group:
     `RegionBoundary(process_group=torch.distributed.new_group(backend="gloo"))`.

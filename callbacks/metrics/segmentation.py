@@ -101,7 +101,7 @@ def boundary_accuracy(
 def sequence_statistics(values: ArrayLike) -> tuple[float, float, float]:
     """Mean, recall and decay of a measure over the frames of one sequence.
 
-    Recall is the share of frames above 0.5, strictly; NaN is a miss there and left out of the means.  Decay is the
+    Recall is the fraction of frames above 0.5, strictly; NaN is a miss there and left out of the means.  Decay is the
     mean of the first quarter less the mean of the last, the quarters sharing their end frames as in the official code.
     That code holds frame numbers in 8 bits, so its decay wraps from 256 frames on; here it does not.
 
@@ -300,7 +300,7 @@ class RegionBoundary(RowMetric):
         ]
 
     def reset(self) -> None:
-        """Forget everything."""
+        """Reset the metric."""
         super().reset()
         self.frames = {}
 

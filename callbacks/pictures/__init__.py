@@ -1,9 +1,10 @@
 """Pictures for people: arrays and figures that a notebook, a logger or a report can show."""
 
-from .boxes import overlay_boxes, plot_curves
-from .clips import clip_sheet, gap_histogram, rasterise
+from .box_overlays import overlay_boxes, plot_curves
+from .clip_sheets import clip_sheet, gap_histogram, rasterise
 from .features import feature_sheet, frame_features, principal_colours
-from .matches import grid_points, match_sheet
+from .match_sheets import grid_points, match_sheet
+from .overlay_video import OverlayAnimation, OverlayVideo
 from .overlays import (
     LIMBS,
     Picture,
@@ -17,7 +18,6 @@ from .overlays import (
     resized,
     write_picture,
 )
-from .video import OverlayAnimation, OverlayVideo
 
 __all__ = [
     "LIMBS",

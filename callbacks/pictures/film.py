@@ -1,4 +1,4 @@
-"""A short film of a sequence with its curves, as the report plays it."""
+"""A short film of a sequence with its curves, for the report."""
 
 import json
 from collections.abc import Mapping, Sequence

@@ -1,4 +1,4 @@
-"""Frames with what was propagated drawn over them, and sheets of them."""
+"""Frames with propagated labels drawn over them, and contact sheets."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
-from datamodules.datasets.files import davis_palette
+from datamodules.datasets.layout_files import davis_palette
 
 Picture = NDArray[np.uint8]
 

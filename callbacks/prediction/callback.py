@@ -13,21 +13,20 @@ from torch import Tensor, nn
 
 from datamodules.progress import ProgressReport
 from datamodules.prompted_video import FrameStream
-from datamodules.reading.masks import read_mask
+from datamodules.reading.mask_files import read_mask
 from datamodules.reading.prompts import BoxPrompt, MaskPrompt, PointPrompt, Prompt
 from datamodules.reading.writing import write_whole
 from lightning_modules.backbones import build_encoder
 from lightning_modules.functional import PointProtocol, PropagationProtocol
 
 from .. import signals
-from ..benchmarks.results import provenance
 from ..tracking.box_protocol import TrackingProtocol
-from ..tracking.record import SequenceRecord
+from ..tracking.record import SequenceRecord, provenance
 from ..tracking.stopwatch import Stopwatch
 from ..tracking.view import View
-from .files import OURS, RECORD, Overlay, clear, look_for_earlier, open_record
 from .follow import SHORT_SIDE, propagate_masks, propagate_points, protocol_for, track_box
-from .queries import FollowedPoints, follow_points
+from .output_files import OURS, RECORD, Overlay, clear, look_for_earlier, open_record
+from .point_queries import FollowedPoints, follow_points
 from .unfinished import UNFINISHED, Bookmark, Unfinished, identify
 
 Rules = TypeVar("Rules", PropagationProtocol, TrackingProtocol, PointProtocol)
@@ -213,7 +212,11 @@ class VideoPrediction(pl.Callback):
         }
 
     def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
-        """One video is one sequence of frames: there is nothing to share out."""
+        """Refuse several devices: one video is followed on one.
+
+        Raises:
+            ValueError: in `predict` on several devices.
+        """
         if stage == "predict" and trainer.world_size > 1:
             raise ValueError(f"one video is followed on one device, not {trainer.world_size}: set --trainer.devices 1")
 
@@ -248,7 +251,7 @@ class VideoPrediction(pl.Callback):
 
 
 def extractor_for(module: Any, prompt: Prompt, stage: str | None = None, stride: int | None = None) -> nn.Module:
-    """The view of a module that a prompt is followed by.
+    """Return the extractor of a module that follows a prompt.
 
     Args:
         module: see `build_encoder`.
@@ -271,7 +274,7 @@ def extractor_for(module: Any, prompt: Prompt, stage: str | None = None, stride:
 def _protocol(
     extractor: nn.Module, prompt: Prompt, name: str | None, changes: dict[str, Any] | None
 ) -> PropagationProtocol | TrackingProtocol | PointProtocol:
-    """All numbers of a run, at the extractor's stride."""
+    """Return the protocol of a run, at the extractor's stride."""
     if isinstance(prompt, BoxPrompt):
         if name is not None:
             raise ValueError(f"protocol {name!r} is for masks and points; a box is tracked by SiamFC, see changes")

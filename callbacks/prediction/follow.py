@@ -23,10 +23,10 @@ from lightning_modules.functional import PropagationProtocol
 from lightning_modules.functional.propagation.sizing import Size
 
 from ..tracking.box_protocol import TrackingProtocol
-from ..tracking.boxes import SiamFCTracker, Target, Track, image_of, track_boxes
-from ..tracking.labels import LabelTracker, at_stride
+from ..tracking.label_tracker import LabelTracker, at_stride
 from ..tracking.masks import track_masks
 from ..tracking.points import track_points
+from ..tracking.siamfc_tracker import SiamFCTracker, Target, Track, image_of, track_boxes
 from ..tracking.stopwatch import Stopwatch
 from ..tracking.view import View
 from .unfinished import Bookmark

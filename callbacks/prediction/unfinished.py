@@ -19,7 +19,7 @@ from datamodules.reading.source import stamp
 from datamodules.reading.writing import write_whole
 from lightning_modules.checkpoints.reading import read_content
 from lightning_modules.checkpoints.weights import digest_of
-from lightning_modules.functional.protocol import EvaluationProtocol
+from lightning_modules.functional.evaluation_protocol import EvaluationProtocol
 
 UNFINISHED = "unfinished.pt"
 SECONDS = 60.0

@@ -107,7 +107,7 @@ def draw_bars(chart: Json, width: int = 560, height: int = 260) -> str:
 
 
 def ticks(low: float, high: float, about: int, least: float = 0) -> list[float]:
-    """Round numbers from low to high, about so many, `least` apart or more.
+    """Return round numbers from low to high, some `about` intervals, at least `least` apart.
 
     Example:
         >>> ticks(0, 100, 4), ticks(1, 88, 4)
@@ -121,6 +121,6 @@ def ticks(low: float, high: float, about: int, least: float = 0) -> list[float]:
 
 
 def _fitted(values: Sequence[float]) -> tuple[float, float]:
-    """A span of whole twentieths around values."""
+    """Return the range of values, widened to multiples of 0.05."""
     low, high = math.floor(20 * min(values) - 0.2) / 20, math.ceil(20 * max(values) + 0.2) / 20
     return low, high

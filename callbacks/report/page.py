@@ -14,13 +14,13 @@ from datamodules.reading.writing import write_whole
 
 from ..stored_results import Json, protocols_of
 from .charts import draw_chart, draw_legend, draw_lines
+from .interval_table import uncertainty_table
 from .run import Line, Run, progress_charts, read_run, score_lines
-from .uncertainty import uncertainty_table
 
 TITLES = {"davis": "DAVIS", "youtube_vos": "YouTube-VOS", "jhmdb": "JHMDB", "vip": "VIP", "otb": "OTB"}
 FILMS_AT_EACH_END = 3
 MOST_BYTES = 5_000_000
-BESIDES = {"benchmark", "scores", "protocol", "command", "versions"}
+BESIDES = {"benchmark", "scores", "protocol", "protocol_source", "command", "versions"}
 """Fields of results.json that have places of their own."""
 TEXT_COLUMNS = {"Stage", "Sequence"}
 """Columns of per_sequence.csv that hold no fractions, beside those that the benchmark declares."""
@@ -54,7 +54,7 @@ def write_report(folder: str | Path, beside: Sequence[str | Path] = ()) -> Path:
         _section("", _charts(run)),
         _section("Sequences played", _films(run)),
         _section("All sequences", _sequences(run)),
-        _section("Protocol", "".join(_protocol(protocol) for protocol in protocols_of(run.results))),
+        _section("Protocol", "".join(map(_protocol, protocols_of(run.results))) + _source(run)),
         _section("Run", _origin(run)),
     ]
     page = Template((files(__package__) / "page.html").read_text())
@@ -192,6 +192,13 @@ def _protocol(protocol: Json) -> str:
         f"<p><strong>{escape(str(protocol['name']))}</strong> · digest <code>{escape(protocol['digest'])}</code></p>"
     )
     return f"{heading}<details><summary>{len(facts)} fields</summary>{_facts(facts)}</details>"
+
+
+def _source(run: Run) -> str:
+    """Return what the source of the protocol says of it, as a table."""
+    found = run.results.get("protocol_source")
+    names = {"code": "Source", "note": "Note", "inferred": "Not stated by the source"}
+    return _facts({names.get(name, name): text for name, text in found.items()}) if found else ""
 
 
 def _origin(run: Run) -> str:

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 SEQUENCES = {"davis": 30, "jhmdb": 268, "vip": 50, "otb": 100}
-"""Of the test set that a paper means: DAVIS-2017 val, JHMDB split 1, VIP val, OTB-100."""
+"""Number of sequences in the test set that papers report: DAVIS-2017 val, JHMDB split 1, VIP val, OTB-100."""
 
 
 class Published(NamedTuple):

@@ -14,7 +14,7 @@ _EPOCH = re.compile(r"epoch=(\d+)-step=(\d+)")
 
 @dataclass(frozen=True)
 class Run:
-    """Content of a folder: that of its files, and films with their scores."""
+    """Content of a run's folder: its files, and films with their scores."""
 
     folder: Path
     results: Json

@@ -1,4 +1,4 @@
-"""Several backbones under one benchmark: one table, beside the baselines that have learned nothing."""
+"""Compare several backbones under one benchmark in one table, beside baselines without training."""
 
 import argparse
 import csv
@@ -151,7 +151,7 @@ def _tested(found: Mapping[str, Mapping[str, Results]], benchmarks: Sequence[Ben
 
 
 def benchmarks_of(config: Path, root: str | None = None, limit: int | None = None) -> list[BenchmarkCallback]:
-    """The benchmarks that a config of `configs/benchmarks/` names; a stage or stride is left out, and told.
+    """Build the benchmarks of a config of `configs/benchmarks/`; its stage and stride are dropped, with a message.
 
     Args:
         config: YAML with `trainer.callbacks+` or `trainer.callbacks`.
@@ -159,7 +159,7 @@ def benchmarks_of(config: Path, root: str | None = None, limit: int | None = Non
         limit: replaces `limit_sequences` of each.
 
     Raises:
-        ValueError: if the file is missing, is no such config, names no benchmark, or gives one a wrong argument.
+        ValueError: if the file is missing, is not such a config, names no benchmark, or gives one a wrong argument.
     """
     benchmarks = []
     for kind, arguments in _callbacks(config):
@@ -179,7 +179,7 @@ def benchmarks_of(config: Path, root: str | None = None, limit: int | None = Non
 
 
 def command(words: Sequence[str]) -> None:
-    """`vidcorr compare`: the words after it.
+    """Parse the words after `vidcorr compare`.
 
     Raises:
         ValueError, OSError: for a user's mistake, one line.
@@ -258,7 +258,7 @@ def _write(output: Path, content: Mapping[str, Mapping[str, Any]]) -> None:
 
 
 def _table(scores: Mapping[str, Mapping[str, float]]) -> Table:
-    """The benchmark is left out of the columns where there is one only."""
+    """Build the table of scores; columns leave the benchmark's name out where there is only one."""
     one = len({key.partition("/")[0] for row in scores.values() for key in row}) == 1
     table = scores_table(
         {name: {key.partition("/")[2] if one else key: row[key] for key in row} for name, row in scores.items()}

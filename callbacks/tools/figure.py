@@ -80,7 +80,7 @@ def figure(
 
 
 def command(words: Sequence[str]) -> None:
-    """`vidcorr figure`: the words after it.
+    """Parse the words after `vidcorr figure`.
 
     Raises:
         ValueError: for a user's mistake, one line.

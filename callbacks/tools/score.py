@@ -9,10 +9,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from datamodules.datasets.files import list_pictures, read_names
+from datamodules.datasets.layout_files import list_pictures, read_names
 from datamodules.reading.cores import usable_cores
 from datamodules.reading.errors import DataError
-from datamodules.reading.masks import VOID, read_mask
+from datamodules.reading.mask_files import VOID, read_mask
 
 from ..benchmarks.results import Results, require_writable
 from ..metrics import RegionBoundary, SequenceScore, object_outlines

@@ -10,8 +10,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ..command_line.configs import find_config
+from ..experiments import Row, Step, Study, gather, read_study, result_of, table_rows, write_csv
+from ..experiments.study_table import markdown
 from ..stored_results import read_json
-from ..studies import Row, Step, Study, gather, markdown, read_study, result_of, table_rows, write_csv
 
 CLI = Path(__file__).resolve().parents[2] / "cli.py"
 DONE = "trained.json"

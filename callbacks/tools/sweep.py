@@ -16,9 +16,9 @@ from ..benchmarks.base import BenchmarkCallback
 from ..benchmarks.protocols import propagation_protocol
 from ..benchmarks.results import require_writable
 from ..command_line.configs import find_config
-from ..sweeps import Batch, batches, choose, read_grid, read_scores
-from ..sweeps.effects import draw, markdown
-from ..sweeps.grid import AT_ONCE, MOST
+from ..experiments import Batch, batches, choose, read_grid, read_scores
+from ..experiments.effects import draw, markdown
+from ..experiments.grid import AT_ONCE, MOST
 from .compare import benchmarks_of
 
 

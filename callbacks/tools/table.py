@@ -23,7 +23,7 @@ LATEX = {letter: f"\\{letter}" for letter in "&%$#_{}"} | {
 
 
 class Column(NamedTuple):
-    """Everything that has to agree for two numbers to stand in one column.
+    """The key of a column: everything that two numbers must agree in to be comparable.
 
     Attributes:
         benchmark: its name.
@@ -73,6 +73,8 @@ def gather(folders: Sequence[str | Path], scores: Sequence[str] = (), published:
     cells = [cell for file, results in found for cell in _cells(file, results, scores)]
     if not cells:
         known = sorted({key.rpartition("/")[2] for _, results in found for key in results["scores"]})
+        if not known:
+            raise ValueError(f"table: {files[0]} has no scores, nor has any other result here")
         raise ValueError(f"table: no result has the score {', '.join(scores)}; there are {', '.join(known)}")
     taken: dict[tuple[str, Column], set[Path]] = {}
     for name, column, _, file in cells:

@@ -7,7 +7,7 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from lightning_modules.functional.protocol import EvaluationProtocol, Source
+from lightning_modules.functional.evaluation_protocol import EvaluationProtocol, Source
 
 VFS = Source(
     code="xvjiarui/VFS @ 8e055cc: projects/siamfc-pytorch",

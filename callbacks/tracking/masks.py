@@ -11,7 +11,7 @@ from lightning_modules.functional import PropagationProtocol
 from lightning_modules.functional.propagation.coding import labels_of, masks_of
 from lightning_modules.functional.propagation.sizing import Size
 
-from .labels import LabelTracker
+from .label_tracker import LabelTracker
 from .view import View
 
 

@@ -8,10 +8,10 @@ from typing import NamedTuple
 from torch import Tensor
 
 from lightning_modules.functional import PropagationProtocol
-from lightning_modules.functional.propagation.labels import decode_keypoints, encode_keypoints
+from lightning_modules.functional.propagation.label_coding import decode_keypoints, encode_keypoints
 from lightning_modules.functional.propagation.sizing import Size
 
-from .labels import LabelTracker
+from .label_tracker import LabelTracker
 from .view import View
 
 

@@ -1,17 +1,23 @@
 """Record of one sequence while it is tracked: predictions, overlays, a film and its curves."""
 
 import csv
+import os
+import platform
+import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import datetime
+from importlib.metadata import version
 from io import StringIO
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Protocol, Self
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from datamodules.datasets.files import davis_palette, write_ids
+from datamodules.datasets.layout_files import davis_palette, write_ids
 from datamodules.reading.writing import write_whole
 
 from ..pictures import OverlayAnimation, OverlayVideo, Picture, contact_sheet, evenly_spaced, write_picture
@@ -34,7 +40,7 @@ class PredictionFile(Protocol):
 
 
 class SequenceRecord:
-    """Everything that is written of one sequence; with no arguments but the first two nothing is.
+    """The files of one sequence: predictions, overlays and film; given only the first two arguments, none is written.
 
     Use it as a context: a video is finished also when tracking fails.
 
@@ -188,3 +194,19 @@ class Table:
 def fixed(values: Iterable[float], digits: int) -> list[str]:
     """Return numbers as text with so many digits after the point; NaN is empty."""
     return [f"{value:.{digits}f}" if value == value else "" for value in values]
+
+
+def provenance() -> dict[str, Any]:
+    """Return where a file of results comes from: date, command, machine and versions."""
+    cuda = torch.cuda.is_available()
+    return {
+        "date": datetime.now().astimezone().isoformat(timespec="seconds"),
+        "machine": {
+            "system": platform.platform(),
+            "python": platform.python_version(),
+            "cores": os.cpu_count(),
+            "gpus": [torch.cuda.get_device_name(number) for number in range(torch.cuda.device_count())] if cuda else [],
+        },
+        "command": sys.argv,
+        "versions": {name: version(name) for name in ("vidcorr", "torch", "pytorch-lightning")},
+    }

@@ -2,11 +2,11 @@
 
 from .checkpoint import BestCheckpoint, LastCheckpoint
 from .monitors import CollapseMonitor
-from .pictures import TrainingPictures
 from .run_folder import AtomicCheckpointIO, claim_version, go_on_in_folder, last_checkpoints, newest_checkpoint
 from .run_progress import RunProgress
 from .safeguards import Safeguards, TrainingStopped
 from .throughput import Throughput
+from .training_pictures import TrainingPictures
 
 __all__ = [
     "AtomicCheckpointIO",

@@ -105,7 +105,7 @@ class LastCheckpoint(ModelCheckpoint):
             self._run = newest_run(trainer.default_root_dir, [self.dirpath] if self.dirpath else []) + 1
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Go to the place of the checkpoint."""
+        """Restore the place of the checkpoint in the training."""
         super().on_train_start(trainer, pl_module)
         self._sizes.on_train_start(trainer)
         self._keeper.on_train_start(trainer)

@@ -245,7 +245,7 @@ class BatchSizes:
         self._accumulated = trainer.accumulate_grad_batches
 
     def on_train_start(self, trainer: pl.Trainer) -> None:
-        """Compare.
+        """Compare the user's own accumulation with that of the checkpoint.
 
         Raises:
             ValueError: if the sizes differ.

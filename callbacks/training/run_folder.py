@@ -109,7 +109,7 @@ class FolderLock:
         self._file.flush()
 
     def release(self) -> None:
-        """Let go of the folder."""
+        """Release the lock of the folder."""
         self._file.close()
 
 
@@ -182,7 +182,7 @@ def last_checkpoints(root: str | Path, folders: Iterable[str | Path] = ()) -> li
 
 
 def go_on_in_folder(loggers: Iterable[Logger], path: str | Path) -> None:
-    """Let loggers write on in the folder of the run whose `last.ckpt` a training goes on from: it is one run.
+    """Make loggers continue in the folder of the run that is resumed.
 
     What was logged after the checkpoint will be logged again; it is dropped. A logger that does not write below the
     folder of that run, or another checkpoint than a `last.ckpt`, begins a folder of its own.

@@ -1,4 +1,4 @@
-"""The progress of a training as a whole."""
+"""The progress bar of an entire training."""
 
 import math
 import sys
@@ -11,7 +11,7 @@ from datamodules.progress import ProgressReport
 
 
 class RunProgress(ProgressBar):
-    """Show one bar for a whole `fit`: optimiser steps done, rate, remaining time, loss; without a terminal, lines.
+    """Show one bar for an entire `fit`: optimiser steps done, rate, remaining time, loss; without a terminal, lines.
 
     Validation and benchmarks count into the rate, hence into the remaining time. Evaluations show their own progress.
 
@@ -36,7 +36,7 @@ class RunProgress(ProgressBar):
         self._enabled = False
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Begin where the run stands."""
+        """Start the bar at the progress of the run."""
         steps = trainer.estimated_stepping_batches
         total = None if math.isinf(steps) else int(steps)
         silent = not self._enabled

@@ -26,11 +26,11 @@ from .run_folder import AtomicCheckpointIO, FolderLock
 
 MOST_VIDEOS = 32
 GOOD, STOP_REQUESTED, WORKER_DIED, NOT_FINITE = range(4)
-"""Ends of a step, from good to bad; over the ranks the worst counts."""
+"""Outcomes of a step, from good to bad; the worst over the ranks counts."""
 
 
 class TrainingStopped(RuntimeError):
-    """The training cannot go on; all ranks raise it, with one line that says why.
+    """Error for a training that cannot continue; all ranks raise it, with one line that says why.
 
     Attributes:
         resumable: whether the state is good, so that it may be saved.
@@ -51,7 +51,7 @@ def put_late(trainer: pl.Trainer) -> None:
 
 
 class Look(NamedTuple):
-    """A loss on its way to the CPU, and the batch it is of."""
+    """A loss that is being copied to the CPU, and its batch."""
 
     step: int
     epoch: int
@@ -124,7 +124,7 @@ class Safeguards(pl.Callback):
         self._workers.hold_back()
 
     def on_before_backward(self, trainer: pl.Trainer, pl_module: pl.LightningModule, loss: Tensor) -> None:
-        """Look at the loss, or send for it."""
+        """Check the loss, or start its copy to the CPU."""
         value, ready = loss.detach(), None
         if value.is_cuda:
             value, ready = value.to("cpu", non_blocking=True), torch.cuda.Event()
@@ -179,7 +179,7 @@ class Safeguards(pl.Callback):
             self._stop(worst, bad)
 
     def on_exception(self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException) -> None:
-        """Say what a signal did, which has no line of its own, and let go of the folders."""
+        """Report a stop by a signal, which has no message of its own, and release the locks of the folders."""
         self._workers.tell()
         if waits_for_ranks(trainer):
             if isinstance(exception, SIGTERMException):
@@ -192,7 +192,7 @@ class Safeguards(pl.Callback):
         self._release()
 
     def teardown(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
-        """Let go of the folders."""
+        """Release the locks of the folders."""
         self._release()
         if self._ranks is not None:
             self._ranks.close()
@@ -243,7 +243,7 @@ class _DeadWorkers:
         self._handler: Callable[[int, Any], None] | None = None
 
     def hold_back(self) -> None:
-        """Let no such exception be raised until `tell`."""
+        """Hold such exceptions back until `tell`."""
         if threading.current_thread() is threading.main_thread() and hasattr(signal, "SIGCHLD"):
             handler = signal.getsignal(signal.SIGCHLD)
             if callable(handler):

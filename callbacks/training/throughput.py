@@ -11,18 +11,18 @@ class Throughput(pl.Callback):
     """Logs the speed of training since the last time it was logged; validation and benchmarks do not count.
 
     Logs, every `trainer.log_every_n_steps` optimiser steps, `time/step` (seconds per optimiser step), `time/data` (the
-    share of them, 0 to 1, in which the loader kept the training waiting; where the loader tells, as `VideoDataModule`'s
+    fraction of them, 0 to 1, spent waiting for the loader; only for loaders that report it, as `VideoDataModule`'s
     does) and `time/clips_per_second` (over all ranks). The first batch is left out: it waits for workers to start and
     kernels to be chosen. Nothing here waits for the device.
 
     Args:
-        warn_above: share of the time; when twice in a row more of it is spent waiting for data, one warning says what
-            to do.
+        warn_above: fraction of the time; when more of it is spent waiting for data twice in a row, one warning says
+            what to do.
     """
 
     def __init__(self, warn_above: float = 0.3) -> None:
         if not 0 < warn_above <= 1:
-            raise ValueError(f"Throughput: warn_above is {warn_above}, it must be a share in (0, 1]")
+            raise ValueError(f"Throughput: warn_above is {warn_above}, it must be a fraction in (0, 1]")
         self.warn_above = warn_above
         self._slow_looks = 0
         self._hinted = False
@@ -49,9 +49,9 @@ class Throughput(pl.Callback):
             speed = size * self._batches * trainer.world_size / seconds
             pl_module.log("time/clips_per_second", speed, on_step=True, on_epoch=False, sync_dist=True)
         if (waited := getattr(loader, "waited", None)) is not None:
-            share = (waited - self._waited) / seconds
-            pl_module.log("time/data", share, on_step=True, on_epoch=False, sync_dist=True)
-            self._hint(share, getattr(loader, "num_workers", 0))
+            fraction = (waited - self._waited) / seconds
+            pl_module.log("time/data", fraction, on_step=True, on_epoch=False, sync_dist=True)
+            self._hint(fraction, getattr(loader, "num_workers", 0))
         self._begin(now, step, loader)
 
     def on_validation_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
@@ -64,18 +64,18 @@ class Throughput(pl.Callback):
             self._since += time.perf_counter() - self._paused
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Forget this run."""
+        """Reset the state of this run."""
         self._since, self._slow_looks = None, 0
 
     def _begin(self, now: float, step: int, loader: Any) -> None:
         self._since, self._step, self._batches = now, step, 0
         self._waited = getattr(loader, "waited", 0.0)
 
-    def _hint(self, share: float, workers: int) -> None:
-        self._slow_looks = self._slow_looks + 1 if share > self.warn_above else 0
+    def _hint(self, fraction: float, workers: int) -> None:
+        self._slow_looks = self._slow_looks + 1 if fraction > self.warn_above else 0
         if self._slow_looks >= 2 and not self._hinted:
             self._hinted = True
             rank_zero_warn(
-                f"{share:.0%} of the training time is spent waiting for data: raise data.num_workers (now {workers}) "
+                f"{fraction:.0%} of the time goes into waiting for data: raise data.num_workers (now {workers}) "
                 "up to the cores there are, or make the videos cheaper to decode: vidcorr transcode SOURCE DESTINATION"
             )

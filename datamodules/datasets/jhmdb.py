@@ -11,7 +11,7 @@ import numpy as np
 
 from ..reading.errors import DataError
 from ..reading.guards import check_unpacked, max_bytes, plain_name, read_bytes
-from .files import list_pictures, picture_header, read_list, require_folder
+from .layout_files import list_pictures, picture_header, read_list, require_folder
 from .records import KeypointSequence, Reader
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ import numpy as np
 from ..reading.boxes import read_boxes
 from ..reading.errors import DataError
 from ..reading.guards import plain_name, read_bytes
-from .files import list_pictures, picture_header, require_folder
+from .layout_files import list_pictures, picture_header, require_folder
 from .records import BoxSequence, Reader
 
 log = logging.getLogger(__name__)
@@ -51,7 +51,7 @@ class Otb(Reader[BoxSequence]):
     """The sequences of OTB, with their boxes.
 
     Reads `<Sequence>/img/*.jpg` and `<Sequence>/groundtruth_rect.txt`, or `groundtruth_rect.1.txt` and `.2.txt` where a
-    video has two targets (`Jogging-1`, `Jogging-2`; an empty file is no target, so Human4 has `Human4-2` only); other
+    video has two targets (`Jogging-1`, `Jogging-2`; an empty file is none, so Human4 has `Human4-2` only); other
     files are left alone. Numbers may be apart by commas, tabs or spaces. Of David, Football1, Freeman3, Freeman4 and
     Diving the annotated part is taken.
     Paper: Wu, Lim and Yang, Object Tracking Benchmark (TPAMI 2015).

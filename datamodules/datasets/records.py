@@ -14,9 +14,9 @@ import torch
 from torch import Tensor
 
 from ..reading.guards import plain_name
-from ..reading.masks import VOID, read_mask
-from ..reading.pictures import read_picture
-from .files import read_frame
+from ..reading.images import read_picture
+from ..reading.mask_files import VOID, read_mask
+from .layout_files import read_frame
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

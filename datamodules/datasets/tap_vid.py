@@ -17,8 +17,8 @@ from torch import Tensor
 
 from ..reading.decoding import VIDEO_SUFFIXES
 from ..reading.errors import DataError, DecodingError
+from ..reading.images import AGAIN, decode_picture
 from ..reading.npz import read_npz
-from ..reading.pictures import AGAIN, decode_picture
 from ..reading.restricted_pickle import StoredArray, StoredBytes, read_pickle
 from ..reading.source import natural_order, open_video
 from .records import FrameSequence, Reader
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 KEYS = ("video", "points", "occluded")
 COLUMNS = ("track", "frame", "x", "y", "occluded")
 MOST_PIXELS = 2**26
-"""Of one frame; a JPEG's header that claims more is refused before it is decoded."""
+"""Largest number of pixels in a frame; a JPEG whose header claims more is refused before it is decoded."""
 
 EXPECTED = (
     "expected a file of TAP-Vid (tapvid_davis.pkl, tapvid_rgb_stacking.pkl) or a folder of shards (0000_of_0010.pkl, "
@@ -188,12 +188,12 @@ def _from_element(file: Path, name: str, element: Any) -> PointSequence:
 
 def _array(where: str, key: str, value: Any) -> StoredArray:
     if not isinstance(value, StoredArray):
-        raise DataError(f"{where}: {key} is no array but {type(value).__name__}; get the file again")
+        raise DataError(f"{where}: {key} is not an array but {type(value).__name__}; get the file again")
     return value
 
 
 def _check_places(where: str, places: NDArray[Any], hidden: NDArray[np.bool_], size: tuple[int, int]) -> None:
-    """Visible points lie in the picture; a pixel beside it is left to rounding and to Kinetics' half pixel."""
+    """Check that visible points lie in the picture, or within a pixel of it (rounding, Kinetics' half pixel)."""
     margin = 1 / np.array(size[::-1])
     seen = places[~hidden]
     outside = ~((seen >= -margin) & (seen <= 1 + margin)).all(axis=1)
@@ -262,7 +262,7 @@ class _JpegFrames:
             with Image.open(io.BytesIO(picture)) as image:
                 width, height = image.size
         except (UnidentifiedImageError, OSError, Image.DecompressionBombError) as error:
-            raise DecodingError(f"{self.where}, frame {t}", f"is no picture; {AGAIN}") from error
+            raise DecodingError(f"{self.where}, frame {t}", f"is not a picture; {AGAIN}") from error
         if width * height > MOST_PIXELS:
             raise DecodingError(f"{self.where}, frame {t}", f"claims {width} × {height} px; {AGAIN}")
         return height, width
@@ -331,10 +331,14 @@ def _rows(file: Path) -> dict[tuple[str, int], tuple[float, float, int]]:
     except (OSError, UnicodeDecodeError) as error:
         raise DataError(f"{file}: cannot be read as text in UTF-8; save it again") from error
     reader = csv.DictReader(text.splitlines())
-    if sorted(reader.fieldnames or ()) != sorted(COLUMNS):
+    try:
+        columns, lines = list(reader.fieldnames or ()), list(reader)
+    except csv.Error as error:
+        raise DataError(f"{file}: is no CSV ({error})") from error
+    if sorted(columns) != sorted(COLUMNS):
         raise DataError(f"{file}: the first line must name the columns {','.join(COLUMNS)}")
     rows: dict[tuple[str, int], tuple[float, float, int]] = {}
-    for number, row in enumerate(reader, start=2):
+    for number, row in enumerate(lines, start=2):
         try:
             hidden = {"0": 0, "1": 1, "false": 0, "true": 1}[row["occluded"].strip().lower()]
             key = row["track"].strip(), int(row["frame"])

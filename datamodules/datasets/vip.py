@@ -10,7 +10,15 @@ import numpy as np
 
 from ..reading.errors import DataError
 from ..reading.guards import plain_name
-from .files import check_masks, list_pictures, picture_header, read_list, read_mask, require_folder, require_sequences
+from .layout_files import (
+    check_masks,
+    list_pictures,
+    picture_header,
+    read_list,
+    read_mask,
+    require_folder,
+    require_sequences,
+)
 from .records import PartSequence, Reader, part_instances
 
 PARTS = (

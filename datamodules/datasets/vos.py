@@ -9,15 +9,15 @@ from pathlib import Path
 from ..reading.cores import usable_cores
 from ..reading.errors import DataError
 from ..reading.guards import plain_name
-from ..reading.masks import VOID, check_masks, object_ids, read_mask
-from ..reading.pictures import picture_header
+from ..reading.images import picture_header
+from ..reading.mask_files import VOID, check_masks, object_ids, read_mask
 from ..reading.source import natural_order
-from .files import list_pictures, read_names, require_folder, require_sequences
+from .layout_files import list_pictures, read_names, require_folder, require_sequences
 from .records import MaskSequence, Reader
 
 
 class Vos(Reader[MaskSequence]):
-    """Videos with masks of one or many objects, on all frames or on some, from one layout that needs no list.
+    """Videos with masks of one or many objects, on any of their frames, from one layout that needs no list.
 
     Reads `<root>/<frames>/<video>/*.jpg` (or .png) and `<root>/<masks>/<video>/*.png`. A mask is called as its frame.
     Masks are indexed or 8-bit grey PNGs: 0 is background, 255 beside other ids is void, ids need not be consecutive.
@@ -117,7 +117,7 @@ def labelled_names(masks: Path) -> tuple[str, ...]:
     """Return the names of the folders of masks, in natural order, hidden ones left out.
 
     Raises:
-        DataError: if there is none, or a name is no plain one.
+        DataError: if there is none, or a name is not a plain one.
     """
     found = [path.name for path in masks.iterdir() if path.is_dir() and not path.name.startswith(".")]
     if not found:

@@ -13,8 +13,8 @@ from typing import Any, Literal
 
 from ..reading.errors import DataError
 from ..reading.guards import plain_name, read_text
-from ..reading.masks import check_introductions
-from .files import check_masks, list_pictures, picture_header, require_folder, require_sequences
+from ..reading.mask_files import check_introductions
+from .layout_files import check_masks, list_pictures, picture_header, require_folder, require_sequences
 from .records import MaskSequence, Reader
 
 Objects = Mapping[int, tuple[str, int]]

@@ -1,4 +1,4 @@
-"""Colour augmentation on the device, for a whole batch at once, with its own draw for every frame."""
+"""Colour augmentation on the device, for a batch at once, with its own draw for every frame."""
 
 import math
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""The order of the samples and the place in it: both survive a restart."""
+"""The order of the samples and the loader's place in it; both survive a restart."""
 
 import os
 import time
@@ -46,8 +46,8 @@ class ClipSampler(DistributedSampler[Key]):
 
     def __iter__(self) -> Iterator[Key]:
         order = torch.randperm(self.num_samples, generator=seeded_generator(self.seed, self.epoch))
-        share = order[self.rank :: self.num_replicas]
-        for index in share[self.first_batch * self.batch_size : len(self)].tolist():
+        own = order[self.rank :: self.num_replicas]
+        for index in own[self.first_batch * self.batch_size : len(self)].tolist():
             yield self.epoch, index
 
     def __len__(self) -> int:

@@ -34,7 +34,7 @@ class SkippedVideos(pl.Callback):
         self._warned = False
 
     def join(self, trainer: pl.Trainer | None) -> None:
-        """Become a callback of a Trainer that has none of this kind."""
+        """Attach this callback to a Trainer that has none of its kind."""
         callbacks: list[pl.Callback] = getattr(trainer, "callbacks", [])
         if trainer is not None and not any(isinstance(callback, SkippedVideos) for callback in callbacks):
             callbacks.append(self)
@@ -42,7 +42,7 @@ class SkippedVideos(pl.Callback):
     def on_train_batch_start(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, batch_idx: int
     ) -> None:
-        """Enter what the batch says into the books."""
+        """Record the replacements that the batch reports."""
         if not isinstance(batch, dict):
             return
         failures = batch.get("failures", ())

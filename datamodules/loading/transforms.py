@@ -42,8 +42,8 @@ def _random_box(
     height: int, width: int, area: tuple[float, float], ratio: tuple[float, float], attempts: list[list[float]]
 ) -> tuple[int, int, int, int]:
     low, high = math.log(ratio[0]), math.log(ratio[1])
-    for share, log_ratio, y, x in attempts:
-        pixels = height * width * (area[0] + share * (area[1] - area[0]))
+    for fraction, log_ratio, y, x in attempts:
+        pixels = height * width * (area[0] + fraction * (area[1] - area[0]))
         aspect = math.exp(low + log_ratio * (high - low))
         w, h = round(math.sqrt(pixels * aspect)), round(math.sqrt(pixels / aspect))
         if 0 < w <= width and 0 < h <= height:

@@ -24,9 +24,9 @@ import numpy as np
 from .errors import DecodingError
 from .frame_table import FrameTable, can_seek, starts_afresh
 from .guards import check_pixels, max_pixels, require_regular
+from .images import Reformatter
 from .orientation import orientation_of
 from .packets import count_packets, remembered
-from .pictures import Reformatter
 
 if TYPE_CHECKING:
     import av
@@ -46,7 +46,7 @@ _SKIPS = frozenset({"h264", "mpeg4"})  # decoders that can leave out frames to w
 
 @dataclass(frozen=True)
 class VideoInfo:
-    """Facts that a video file's header states.
+    """Properties of a video that its file's header states.
 
     Attributes:
         num_frames: count in the header, else duration times frame rate; an estimate, at least 1, and often wrong: see
@@ -83,7 +83,7 @@ def probe(path: str | PathLike[str]) -> VideoInfo:
     """Read a video's header (about 2 ms).
 
     Raises:
-        DecodingError: if it is no readable video.
+        DecodingError: if it is not a readable video.
     """
     with VideoFile(path, table=False) as video:
         return video.info
@@ -120,7 +120,7 @@ class VideoFile:
         content: the file's bytes, where it is not on a disk; `path` is then its name.
 
     Raises:
-        DecodingError: if it is no readable video, not a regular file, or has more pixels than `guards` permits.
+        DecodingError: if it is not a readable video, not a regular file, or has more pixels than `guards` permits.
     """
 
     def __init__(
@@ -172,7 +172,7 @@ class VideoFile:
 
     @property
     def is_cut(self) -> bool:
-        """True if the file lacks its end, by what has been read of it; read the last frame first."""
+        """True if the file lacks its end, judging by the packets read so far; read the last frame first."""
         start, base = self._stream.start_time or 0, float(self._stream.time_base or 0)
         last_time = self._end_time
         if last_time is None and self._table:

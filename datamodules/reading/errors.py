@@ -2,11 +2,11 @@
 
 
 class DataError(ValueError):
-    """A user's data is not as it should be; one line: path, what is wrong, what to do."""
+    """Error for invalid user data; its message is one line: path, what is wrong, what to do."""
 
 
 class DecodingError(DataError):
-    """A video or picture that cannot be decoded.
+    """Error for a video or picture that cannot be decoded.
 
     Args:
         path: the file.

@@ -14,9 +14,9 @@ from .errors import DataError, DecodingError
 LIMIT_VARIABLE = "VIDCORR_MAX_MEGAPIXELS"
 """Environment variable that holds the limit on pixels, so that worker processes know it too."""
 DEFAULT_MEGAPIXELS = 89.0
-"""More than twice an 8K frame (33 megapixels), and just below the size at which Pillow begins to warn."""
+"""Default limit on pixels: more than twice an 8K frame (33 megapixels), just below the size at which Pillow warns."""
 BYTES_PER_PIXEL = 4
-"""A file, or the data unpacked from it, may have as many bytes as the largest permitted picture in RGBA."""
+"""Bytes per permitted pixel, as in RGBA, that a file or the data unpacked from it may have."""
 
 _FIRST_CHUNK = 2**20
 _JPEG_FRAME = frozenset({*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC})  # markers that open a frame and hold its size

@@ -14,8 +14,8 @@ import numpy as np
 
 from .errors import DataError
 from .guards import read_text
-from .masks import VOID, davis_palette
-from .pictures import opened_picture
+from .images import opened_picture
+from .mask_files import VOID, davis_palette
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -50,7 +50,7 @@ class MaskPrompt:
         transparent) is background and each other colour an object, numbered from dark to light.
 
         Raises:
-            DataError: if there is no object, no background colour, or the picture is no mask.
+            DataError: if there is no object, no background colour, or the picture is not a mask.
         """
         if isinstance(mask, MaskPrompt):
             return mask
@@ -287,7 +287,7 @@ def _read_box(path: Path) -> Any:
             content = [content.get(key, content.get(key[0])) for key in ("x", "y", "width", "height")]
         return content
     rows = [line for line in text.splitlines() if line.strip()]
-    if len(rows) > 1 and any(letter.isalpha() and letter not in "eE" for letter in rows[0]):  # 1e2 is no header
+    if len(rows) > 1 and any(letter.isalpha() and letter not in "eE" for letter in rows[0]):  # 1e2 is not a header
         rows.pop(0)
     return rows[0] if rows else ""
 
@@ -296,7 +296,10 @@ def _read_points(path: Path) -> Any:
     text = _text_of(path)
     if path.suffix.lower() == ".json":
         return _json_of(path, text)
-    rows = [[cell.strip() for cell in row] for row in csv.reader(text.splitlines()) if row]
+    try:
+        rows = [[cell.strip() for cell in row] for row in csv.reader(text.splitlines()) if row]
+    except csv.Error as error:
+        raise DataError(f"{path}: is no CSV ({error})") from error
     if rows and rows[0][-2:] == ["x", "y"]:
         rows.pop(0)
     if wrong := [row for row in rows if len(row) != 3]:
@@ -313,5 +316,5 @@ def _text_of(path: Path) -> str:
 def _json_of(path: Path, text: str) -> Any:
     try:
         return json.loads(text)
-    except json.JSONDecodeError as error:
-        raise DataError(f"{path}: is no JSON ({error})") from error
+    except (ValueError, RecursionError) as error:
+        raise DataError(f"{path}: is not JSON ({error})") from error

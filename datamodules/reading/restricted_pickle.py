@@ -225,7 +225,7 @@ class _Interpreter:
 
     def top(self, kind: type) -> Any:
         if type(self.stack[-1]) is not kind:
-            raise _Refused(f"an item of something that is no {kind.__name__}")
+            raise _Refused(f"an item of something that is not a {kind.__name__}")
         return self.stack[-1]
 
     def set_items(self, values: list[Any]) -> None:
@@ -253,7 +253,7 @@ class _Interpreter:
             _, shape, dtype, is_fortran, content = state
             _fill(target, content, dtype, shape, is_fortran)
         else:
-            raise _Refused("a state for something that is no array")
+            raise _Refused("a state for something that is not an array")
 
 
 def _fill(array: StoredArray, content: Any, dtype: Any, shape: Any, is_fortran: Any) -> None:

@@ -156,7 +156,7 @@ class _Store:
         raise AssertionError("not reached")
 
     def __getstate__(self) -> dict[str, Any]:
-        """Leave the clients behind: another process makes its own."""
+        """Drop the clients when pickled: another process makes its own."""
         return {"_url": self._url, "_clients": {}}
 
     def _client(self) -> Any:

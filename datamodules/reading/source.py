@@ -12,7 +12,7 @@ import numpy as np
 
 from .decoding import VIDEO_SUFFIXES, VideoFile
 from .errors import DataError, DecodingError
-from .pictures import read_picture
+from .images import read_picture
 
 IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png"})
 UNREAD_SUFFIXES = frozenset({".yuv", ".rgb", ".rm", ".rmvb", ".swf", ".r3d", ".braw", ".gif", ".webp", ".avif", ".bik"})
@@ -281,7 +281,7 @@ def _entry(line: str, folder: Path, strict: bool) -> VideoEntry:
     if path.is_dir():
         FrameFolder(path)
     elif not _is_video(path.name):
-        raise DataError(f"{path} is no video by its name; known are {' '.join(sorted(VIDEO_SUFFIXES))}")
+        raise DataError(f"{path} is not a video by its name; known are {' '.join(sorted(VIDEO_SUFFIXES))}")
     elif not path.is_file():
         raise DataError(f"{path} is a named pipe or a device; give regular files")
     return VideoEntry(path, label)

@@ -1,10 +1,10 @@
 """Generated videos with exact ground truth, so that every test and the demo run without a download."""
 
+from .box_sequences import write_got10k, write_otb
 from .figures import render_figures
 from .layouts import write_jhmdb, write_vip, write_youtube_vos
-from .points import write_tap_vid
+from .point_tracks import write_tap_vid
 from .scene import render_video
-from .tracking import write_got10k, write_otb
 from .writers import write_davis, write_videos
 
 __all__ = [

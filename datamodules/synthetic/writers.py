@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..reading.errors import DataError
-from ..reading.masks import davis_palette, write_ids
-from ..reading.pictures import Reformatter
+from ..reading.images import Reformatter
+from ..reading.mask_files import davis_palette, write_ids
 from ..reading.writing import write_folder
 from .scene import render_video
 

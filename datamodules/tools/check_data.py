@@ -64,7 +64,7 @@ class VideoReport:
 
 @dataclass(frozen=True)
 class Problem:
-    """Why a video is not in clean.txt."""
+    """Reason for which a video is left out of clean.txt."""
 
     kind: Kind
     reason: str
@@ -225,7 +225,7 @@ def _earlier(file: Path) -> dict[str, VideoReport]:
     try:
         rows = json.loads(file.read_text())["videos"]
         reports = [VideoReport(**{name: row[name] for name in names}) for row in rows]
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return {}
     return {report.path: report for report in reports}
 
@@ -237,7 +237,7 @@ def _write_report(
     reports: Mapping[str, VideoReport],
     min_frames: int,
 ) -> list[tuple[VideoReport, Problem | None]]:
-    """Judge what is known so far, and write it."""
+    """Write the lists and the summary from the findings so far."""
     known = [(entry, reports[path]) for entry in entries if (path := os.path.abspath(entry.path)) in reports]
     problems = list(_problems([report for _, report in known], min_frames))
     rows = [

@@ -10,12 +10,12 @@ from pathlib import Path
 
 import numpy as np
 
-from ..datasets.files import list_pictures, require_folder
+from ..datasets.layout_files import list_pictures, require_folder
 from ..datasets.vos import first_appearances, labelled_names
 from ..reading.cores import usable_cores
 from ..reading.errors import DataError
-from ..reading.masks import VOID, check_mask_mode, object_ids
-from ..reading.pictures import opened_picture, picture_header, read_picture
+from ..reading.images import opened_picture, picture_header, read_picture
+from ..reading.mask_files import VOID, check_mask_mode, object_ids
 from ..reading.writing import write_whole
 
 

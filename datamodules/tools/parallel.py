@@ -1,4 +1,4 @@
-"""A function over many items, in processes of which each may hang or crash without taking the run along."""
+"""Parallel calls over many items, in processes that may hang or crash without ending the run."""
 
 import os
 import signal
@@ -20,7 +20,7 @@ Result = TypeVar("Result")
 
 @dataclass(frozen=True)
 class Failure:
-    """Why an item gave no result, in one line without the item's name."""
+    """Reason for which an item gave no result, in one line without the item's name."""
 
     reason: str
 
@@ -28,7 +28,7 @@ class Failure:
 def in_processes(
     function: Callable[[Item], Result], items: Sequence[Item], workers: int, timeout: float
 ) -> Generator[tuple[Item, Result | Failure]]:
-    """Call a function with each item in a few processes; results come as they are ready.
+    """Call a function with each item in a few processes; results are yielded as they are ready.
 
     An item whose process dies, or is still at it after the time limit, fails; a new process takes its place. When the
     caller stops iterating (also by Ctrl-C) the processes are killed, whatever they are at.
@@ -137,7 +137,7 @@ def _serve(function: Callable[[Any], Any], pipe: Connection, other_end: Connecti
 
 
 def _end_with_parent() -> None:
-    """End with the parent: a killed run leaves no process at work on what the next run will take up."""
+    """Exit when the parent does, so that a killed run leaves no worker behind."""
     parent = parent_process()
     if parent is not None:
         wait([parent.sentinel])

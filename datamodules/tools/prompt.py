@@ -11,7 +11,7 @@ from pathlib import Path
 
 import cv2
 
-from ..reading.masks import davis_palette
+from ..reading.mask_files import davis_palette
 from ..reading.source import open_video
 from ..reading.writing import write_whole
 

@@ -17,9 +17,9 @@ import numpy as np
 from ..reading.cores import usable_cores
 from ..reading.decoding import VideoFile
 from ..reading.errors import DataError, DecodingError
-from ..reading.guards import raise_limit
+from ..reading.guards import raise_limit, read_text
+from ..reading.images import Reformatter
 from ..reading.orientation import orientation_of
-from ..reading.pictures import Reformatter
 from ..reading.source import FrameFolder, VideoEntry, list_line, list_videos, open_video, pictures_of, stamp
 from ..reading.writing import partial_path, remove, unfinished, write_whole
 from .parallel import Failure, in_processes, with_progress
@@ -374,7 +374,10 @@ def _claim(destination: Path, form: Format) -> None:
     marker, wanted = destination / "transcode.json", asdict(form)
     destination.mkdir(parents=True, exist_ok=True)
     if marker.is_file():
-        there = json.loads(marker.read_text())
+        try:
+            there = dict(json.loads(read_text(marker)))
+        except (ValueError, TypeError, RecursionError) as error:
+            raise DataError(f"{marker}: is damaged ({error}); give another folder or empty this one") from error
         if there != wanted:
             other = ", ".join(f"{name} {there.get(name)}" for name in wanted if there.get(name) != wanted[name])
             raise DataError(f"{destination}: was made with {other}; give another folder, or the same flags")

@@ -13,7 +13,7 @@ from .describe import describe_network
 from .extractor import FeatureExtractor, Normalise, RawColour
 from .head import HeadExtractor, build_head
 from .liir_encoder import LiirEncoder, LiirExtractor, PositionMap
-from .networks import build_network, pooled_width, share
+from .networks import build_network, pooled_width, shared_copy
 
 __all__ = [
     "FeatureExtractor",
@@ -34,6 +34,6 @@ __all__ = [
     "module_from_checkpoint",
     "pooled_width",
     "remembered",
-    "share",
+    "shared_copy",
     "trainable_network",
 ]

@@ -23,7 +23,7 @@ from .extractor import (
 )
 from .liir_encoder import LiirEncoder
 from .map_extractor import MapExtractor
-from .networks import build_network, share
+from .networks import build_network, shared_copy
 from .resnet import ResNetExtractor, is_resnet
 from .vit import ViTExtractor, is_vit
 
@@ -170,7 +170,7 @@ def extractor_of(
     if isinstance(network, RawColour):
         return RawColour(stage or "colour", stride).eval()
     normalise = Normalise(mean, std)
-    view = share(network)
+    view = shared_copy(network)
     normalise.to(next(network.parameters(), torch.zeros(())))  # its device, and bfloat16 under Lightning's bf16-true
     if is_resnet(view):
         own_stride = None if options.get("dilated") else 8

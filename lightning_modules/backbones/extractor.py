@@ -1,4 +1,4 @@
-"""The view that benchmarks have of a network: images in, feature maps out."""
+"""The extractor interface of benchmarks: images in, feature maps out."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
@@ -133,7 +133,7 @@ class FeatureExtractor(nn.Module, ABC):
 
 
 class RawColour(FeatureExtractor):
-    """The baseline that has learned nothing: the mean colour of each cell as its feature.
+    """Baseline without training: the mean colour of each cell as its feature.
 
     A trained encoder that propagates labels no better than this has learned nothing of use for it.
 

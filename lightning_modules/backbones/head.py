@@ -5,7 +5,7 @@ from torch import Tensor, nn
 
 from .extractor import FeatureExtractor, PositionRule, check_map
 from .map_extractor import PROBE
-from .networks import LIBRARIES, imported, share
+from .networks import LIBRARIES, imported, shared_copy
 
 
 def build_head(spec: str) -> nn.Module:
@@ -32,12 +32,12 @@ class HeadExtractor(FeatureExtractor):
         head: of `build_head`.
 
     Raises:
-        ValueError: if the head's output is no map of at least 4 × 4 cells with one stride in both directions.
+        ValueError: if the head's output is not a map of at least 4 × 4 cells with one stride in both directions.
     """
 
     def __init__(self, inner: FeatureExtractor, head: nn.Module) -> None:
         super().__init__(inner.stage)
-        self.inner, self.head = inner, share(head)
+        self.inner, self.head = inner, shared_copy(head)
         self.multiple = inner.multiple
         self.eval()
         parameter = next(self.parameters(), torch.zeros(()))

@@ -135,13 +135,13 @@ class LiirExtractor(FeatureExtractor):
     """A view of Liir's encoder at one or several stages, of images of any size.
 
     Args:
-        encoder: taken over by this view: give it a copy (`share`).
+        encoder: taken over by this view: give it a copy (`shared_copy`).
         stage: `affinity` (64 channels, what Liir compares), `res2 … res5`, a block such as `res4.b1`, or several.
         stride: pixels per cell; maps of a finer stride are averaged down to it. None is the stage's own.
         options: those of other networks' extractors, which are refused.
 
     Raises:
-        ValueError: if a stage does not exist or the stride is no multiple of its own.
+        ValueError: if a stage does not exist or the stride is not a multiple of its own.
     """
 
     multiple = 4

@@ -29,7 +29,7 @@ class MapExtractor(FeatureExtractor):
         normalise: applied to RGB first, for a network of timm; None for a user's own.
 
     Raises:
-        ValueError: if a stage does not exist, its stride is another, the network's output is no map of at least 4 × 4
+        ValueError: if a stage does not exist, its stride differs, the network's output is not a map of at least 4 × 4
             cells, or the network takes images of one size only.
     """
 

@@ -107,7 +107,7 @@ def imported(module: str, name: str) -> nn.Module:
     return network
 
 
-def share(module: M) -> M:
+def shared_copy(module: M) -> M:
     """Return new module objects over the same parameters and buffers.
 
     Strides, dilations and the training flag of the copy may be changed freely; nothing of that shows in `module`,
@@ -129,7 +129,7 @@ def pooled_width(network: nn.Module, size: int = 64) -> int:
     Raises:
         ValueError: if the network's output is not `(N, C)`.
     """
-    probe = share(network).eval()
+    probe = shared_copy(network).eval()
     with torch.inference_mode():
         output = probe(torch.zeros(1, 3, size, size))
     if not isinstance(output, Tensor) or output.ndim != 2:

@@ -27,7 +27,7 @@ def is_resnet(network: nn.Module) -> bool:
 class ResNetExtractor(FeatureExtractor):
     """A view of a ResNet at one or several stages.
 
-    It changes strides and dilations of the network that it is given, so give it a copy (`share`).
+    It changes strides and dilations of the network that it is given, so give it a copy (`shared_copy`).
 
     Args:
         network: a ResNet in torchvision's or timm's naming, taken over by this view.

@@ -20,8 +20,8 @@ def is_vit(network: nn.Module) -> bool:
 class ViTExtractor(FeatureExtractor):
     """A view of a vision transformer after one or several of its blocks.
 
-    Any input size: the position embedding is interpolated, and an image that is no multiple of the stride is padded at
-    the right and lower border, so the map has `ceil(H / stride) × ceil(W / stride)` cells. The model's final norm is
+    Any input size: the position embedding is interpolated, and images are padded at the right and lower border to a
+    multiple of the stride, so the map has `ceil(H / stride) × ceil(W / stride)` cells. The model's final norm is
     applied to each map (as in DINO's evaluation); class and register tokens are left out.
 
     `positions` chooses how the position embedding is interpolated: "timm" antialiases, "dino" see `dino_positions`.
@@ -100,7 +100,7 @@ class ViTExtractor(FeatureExtractor):
 
     @contextmanager
     def _interpolated(self, size: tuple[int, int]) -> Iterator[None]:
-        """Let the network find a position embedding of the size that it needs, interpolated by DINO's rule."""
+        """Give the network a position embedding of the required size, interpolated by DINO's rule."""
         network = self.network
         embedding = getattr(network, "pos_embed", None)
         grid = getattr(network.patch_embed, "grid_size", None)

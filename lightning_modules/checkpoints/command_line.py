@@ -93,7 +93,7 @@ def saved_model(path: str | Path) -> SavedModel | None:
 
 
 def allow_named(words: Sequence[str]) -> list[str]:
-    """Let files name the code that a command line names.
+    """Allow files to name the code that a command line names.
 
     Counted as named is every word and every value of an option (`--model my_methods.Mine`,
     `--model.backbone=my_networks:small`, also within JSON), every text in a YAML file given by `--config`, and

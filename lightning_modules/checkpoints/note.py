@@ -48,7 +48,7 @@ def import_path(kind: type) -> str:
 
 
 def check_note(checkpoint: Any, source: str | Path) -> None:
-    """Refuse what is no checkpoint of ours, or whose fields are of other types than those we write.
+    """Refuse what is not a checkpoint of ours, or whose fields are of other types than those we write.
 
     Args:
         checkpoint: the content of a file.

@@ -15,13 +15,13 @@ from typing import Any, BinaryIO, NoReturn
 import torch
 
 PICKLE_LIMIT = 16 * 2**20
-"""Bytes of a checkpoint's pickle, which holds names, shapes and plain values; the weights lie beside it."""
+"""Largest size in bytes of a checkpoint's pickle, which holds names, shapes and plain values; weights lie beside it."""
 
 ZIP = b"PK\x03\x04"
 """First bytes of the zip files that torch writes since 1.6."""
 
 REUSE_LIMIT = 4
-"""Bytes of all tensors together, as a multiple of the file: tied weights are stored once."""
+"""Largest total size of all tensors, as a multiple of the file's: tied weights are stored once."""
 
 GLOBALS = frozenset(
     {
@@ -46,11 +46,11 @@ DTYPES = frozenset(str(value) for value in vars(torch).values() if isinstance(va
 
 
 class DamagedFile(ValueError):
-    """A file whose content contradicts itself."""
+    """Error for a file whose content contradicts itself."""
 
 
 class UnsafeContent(ValueError):
-    """A file that names a function or class which is not on the list of plain types."""
+    """Error for a file that names a function or class outside the list of plain types."""
 
 
 @dataclass(frozen=True)
@@ -143,7 +143,7 @@ def _screen_legacy(file: BinaryIO, allowed: Collection[str], size: int) -> None:
 
 
 class _Screening:
-    """A pickle machine that calls nothing: a call becomes its arguments, a global its name.
+    """A pickle interpreter that calls nothing: a call becomes its arguments, a global its name.
 
     Args:
         allowed: globals that may be named.

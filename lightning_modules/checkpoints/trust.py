@@ -1,4 +1,4 @@
-"""The one gate between what a file names and what is made of it.
+"""The gate that decides which classes named in a file may be constructed.
 
 A checkpoint is data. It may name a class of this project, with arguments of plain types that the class's signature
 accepts. Code outside the project is imported only if the user has named the same code: on the command line, by a call
@@ -64,7 +64,7 @@ def own_classes() -> dict[str, type[nn.Module]]:
 
 
 def allow(*names: str) -> None:
-    """Let files name code outside this project.
+    """Allow files to name code outside this project.
 
     Args:
         names: `package.module.Class` or `package.module:callable`, exactly as the files name it.
@@ -168,7 +168,7 @@ def _class_of(class_path: str, source: str) -> type[nn.Module]:
     if package.partition(".")[0] == OURS:
         classes = own_classes()
         if name not in classes:
-            raise ValueError(f"{source}: {_quote(class_path)} is no class of this project ({', '.join(classes)})")
+            raise ValueError(f"{source}: {_quote(class_path)} is not a class of this project ({', '.join(classes)})")
         return classes[name]
     _require_allowed(class_path, "class", source)
     try:
@@ -176,7 +176,7 @@ def _class_of(class_path: str, source: str) -> type[nn.Module]:
     except (ImportError, AttributeError, ValueError) as error:
         raise ValueError(f"{source}: its class {_quote(class_path)} cannot be imported ({error})") from error
     if not (isinstance(kind, type) and issubclass(kind, nn.Module)):
-        raise ValueError(f"{source}: its class {_quote(class_path)} is no torch.nn.Module")
+        raise ValueError(f"{source}: its class {_quote(class_path)} is not a torch.nn.Module")
     return kind
 
 

@@ -60,7 +60,9 @@ def read_foreign(path: str | Path, trust: bool = False) -> ForeignFile:
     with path.open("rb") as file:
         start = file.read(16)
     if not start.startswith((b"PK", b"\x80")):  # a zip file or, as torch wrote until 1.5, a pickle
-        raise ValueError(f"{path}: is no checkpoint, perhaps a web page or a pointer of Git LFS; it begins {start!r}")
+        raise ValueError(
+            f"{path}: is not a checkpoint, perhaps a web page or a pointer of Git LFS; it begins {start!r}"
+        )
     try:
         if not trust:
             screen(path, _names_of(_plain_types()))

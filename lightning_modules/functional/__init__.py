@@ -4,7 +4,7 @@ from .colour import rgb_to_lab
 from .compactness import CompactnessPrior, compact_affinity, compactness_loss
 from .losses import contrastive_random_walk_loss, info_nce_loss, simsiam_loss
 from .points import PointProtocol, PointTracks, track_points
-from .propagation.labels import decode_keypoints, decode_masks, encode_keypoints, encode_masks
+from .propagation.label_coding import decode_keypoints, decode_masks, encode_keypoints, encode_masks
 from .propagation.propagate import LabelPropagator, propagate_labels, propagation_memory
 from .propagation.protocol import PropagationProtocol
 from .reconstruction import local_affinity, reconstruct, reconstruct_locally, reconstruct_with_negatives

@@ -125,7 +125,7 @@ def _target(backbone: Backbone, format: Format | None, output: Path) -> tuple[st
         imports = f"import safetensors.torch\nfrom lightning_modules.backbones import {made.partition('(')[0]}"
         return backbone.architecture, f"{imports}\nnetwork = {made}\nnetwork.load_state_dict({file})"
     if not known:
-        raise ValueError(f"{backbone.architecture} is no network of {chosen}; its format is own")
+        raise ValueError(f"{backbone.architecture} is not a network of {chosen}; its format is own")
     name = name if chosen == library else name.partition(".")[0]
     with torch.device("meta"):
         _check_fit(backbone, build_network(f"{chosen}:{name}"))

@@ -1,4 +1,4 @@
-"""What a user can get wrong about the data is told before any work, with the file's path."""
+"""Mistakes in the data are reported before any work, with the file's path."""
 
 import re
 import shutil

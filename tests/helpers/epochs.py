@@ -1,4 +1,4 @@
-"""What a training loader gives in an epoch."""
+"""The samples that a training loader yields in an epoch."""
 
 import torch
 

@@ -155,7 +155,7 @@ def spoil(step: int, **options: Any) -> dict[str, Any]:
 
 
 class Ended(NamedTuple):
-    """How a run ended: exit status (minus the signal that killed it), and what it said."""
+    """Outcome of a run: exit status (minus the signal that killed it), and its output."""
 
     status: int
     said: str
@@ -226,7 +226,7 @@ def last(folder: Path) -> dict[str, Any]:
 
 
 def differences(one: Any, other: Any, name: str = "") -> list[str]:
-    """Where two nested states are not the same, to the last bit."""
+    """List the places at which two nested states differ, to the last bit."""
     if isinstance(one, dict) and isinstance(other, dict) and one.keys() == other.keys():
         return [found for key in one for found in differences(one[key], other[key], f"{name}/{key}")]
     if isinstance(one, list | tuple) and isinstance(other, list | tuple) and len(one) == len(other):

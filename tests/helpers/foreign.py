@@ -58,7 +58,7 @@ def mm_style(state: dict[str, Tensor]) -> dict[str, Tensor]:
 
 
 def features(network: ResNet, images: Tensor, stage: int = 4) -> Tensor:
-    """What a plain torchvision ResNet has after `layer1 … layerN`, of RGB in [0, 1]."""
+    """Compute the features of a plain torchvision ResNet after `layer1 … layerN`, from RGB in [0, 1]."""
     mean, std = (torch.tensor(values).view(3, 1, 1) for values in ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)))
     x = network.maxpool(network.relu(network.bn1(network.conv1((images - mean) / std))))
     for number in range(1, stage + 1):

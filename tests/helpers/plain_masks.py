@@ -1,10 +1,12 @@
-"""J and F of one mask the plain way, over the whole picture, from the definition of davis2017-evaluation."""
+"""J and F of masks the plain way, over the whole picture, from the definition of davis2017-evaluation."""
 
 import math
+from pathlib import Path
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
 
 def plain_boundary(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
@@ -35,3 +37,34 @@ def plain_boundary_score(prediction: NDArray[np.bool_], target: NDArray[np.bool_
         return float(length_a == length_b)
     precision, recall = np.sum(a * near_b) / length_a, np.sum(b * near_a) / length_b
     return float(2 * precision * recall / (precision + recall)) if precision + recall else 0.0
+
+
+def plain_score(
+    truth: Path, predictions: Path, ends_scored: bool = False, merged: bool = False, entering: bool = False
+) -> dict[str, tuple[float, float]]:
+    """Return `<sequence>_<object>` → mean J and F of masks on disk, all masks of a sequence in memory.
+
+    Args:
+        truth: folder with a folder of indexed PNGs for each sequence.
+        predictions: the same for the predictions.
+        ends_scored: the first and the last frame count.
+        merged: all ids are one object.
+        entering: an object counts after its first mask; else every number up to the largest id of frame 0 counts.
+    """
+    scores = {}
+    for folder in sorted(path for path in truth.iterdir() if path.is_dir()):
+        files = sorted(folder.glob("*.png"))
+        wanted = np.stack([np.array(Image.open(file)) for file in files])
+        found = np.stack([np.array(Image.open(predictions / folder.name / file.name)) for file in files])
+        if merged:
+            wanted, found = (wanted > 0).astype(np.uint8), (found > 0).astype(np.uint8)
+        ids = np.setdiff1d(wanted, [0, 255]) if entering else np.arange(1, wanted[0].max() + 1)
+        for number in ids:
+            begin = int((wanted == number).any((1, 2)).argmax()) + 1 if entering else 0
+            chosen = range(begin, len(files)) if ends_scored else range(max(begin, 1), len(files) - 1)
+            pairs = [(found[t] == number, wanted[t] == number) for t in chosen]
+            if pairs:
+                region = float(np.mean([plain_region(*pair) for pair in pairs]))
+                boundary = float(np.mean([plain_boundary_score(*pair) for pair in pairs]))
+                scores[f"{folder.name}_{number}"] = region, boundary
+    return scores

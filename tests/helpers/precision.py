@@ -1,4 +1,4 @@
-"""How far a training drifts from float32 in bf16-mixed precision, and from whole batches by accumulation.
+"""Measure the drift of a training in bf16-mixed precision from float32, and by accumulation from full batches.
 
     python tests/helpers/precision.py
 

@@ -186,7 +186,7 @@ def go(
 
 
 def content(folder: Path) -> dict[str, Any]:
-    """What matters of a `last.ckpt`: Lightning's own counters as they are read, and no paths."""
+    """Return the content of a `last.ckpt` that has to agree: Lightning's counters as they are read, and no paths."""
     found = torch.load(folder / "last.ckpt", weights_only=True)
     place = Place(**found["resume"]["place"])
     counters = found["loops"]["fit_loop"]

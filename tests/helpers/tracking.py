@@ -16,7 +16,7 @@ from torch.nn.functional import conv2d
 from callbacks import OtbBenchmark, SiamFCTracker
 from callbacks.benchmarks.evaluation import Run
 from callbacks.benchmarks.otb import BoxEvaluation
-from callbacks.tracking.boxes import Track
+from callbacks.tracking.siamfc_tracker import Track
 from datamodules.reading.boxes import centred
 from lightning_modules.backbones import Normalise, build_encoder
 

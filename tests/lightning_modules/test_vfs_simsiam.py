@@ -7,8 +7,8 @@ from torch.utils.data import DataLoader
 
 from lightning_modules import Liir, VFSMoCo, VFSSimSiam
 from lightning_modules.backbones import module_from_checkpoint
+from lightning_modules.components.schedules import scaled_lr
 from lightning_modules.functional.losses import simsiam_loss
-from lightning_modules.schedules import scaled_lr
 
 TINY = {"backbone": "tests.helpers.encoders:TinyResNet", "projector_dim": 16, "predictor_dim": 8}
 

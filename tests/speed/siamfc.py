@@ -37,7 +37,7 @@ BOX = np.array([300.0, 200.0, 60.0, 80.0])
 
 
 class PlainNormalise(nn.Module):
-    """As `Normalise`, but channels stay first."""
+    """Normalise as `Normalise` does, with channels first."""
 
     def __init__(self, device: torch.device) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""What `vidcorr transcode` gains: clips of distant frames from a 640 x 480 video, as it is, transcoded, and as JPEGs.
+"""Speed of reading clips of distant frames from a 640 x 480 video as it is, transcoded by `vidcorr`, and as JPEGs.
 
     OMP_NUM_THREADS=1 python tests/speed/storage.py [video]
 

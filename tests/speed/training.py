@@ -64,7 +64,7 @@ class InMemory(pl.LightningDataModule):
 
 
 class Stopwatch(pl.Callback):
-    """When each part of a run ended, and how long was waited for data by then."""
+    """End of each part of a run, and the time spent waiting for data by then."""
 
     def __init__(self, warm_up: int, steps: int) -> None:
         self.looks = {warm_up + part * steps // PARTS for part in range(PARTS + 1)}

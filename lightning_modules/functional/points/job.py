@@ -1,4 +1,4 @@
-"""One video's queries on their way: places in cells, and the evidence for whether a point is hidden."""
+"""State of one video's queries: places in cells, and the evidence that a point is hidden."""
 
 import math
 from collections.abc import Callable

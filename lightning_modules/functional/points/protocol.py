@@ -4,9 +4,9 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Literal
 
+from ..evaluation_protocol import Source
 from ..propagation.protocol import PropagationProtocol
 from ..propagation.sizing import NetworkInput
-from ..protocol import Source
 from .sources import SOURCES
 
 

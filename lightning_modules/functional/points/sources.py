@@ -1,6 +1,6 @@
 """The point-tracking protocols that publications define, as data: an entry a name."""
 
-from ..protocol import Source
+from ..evaluation_protocol import Source
 
 _LANCZOS = {"input_size": (256, 256), "input_filter": "pillow-lanczos"}
 """The official resizing: mediapy's, which is Pillow's LANCZOS on 8 bits, aspect not kept."""

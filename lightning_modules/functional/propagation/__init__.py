@@ -1,6 +1,6 @@
 """Label propagation: its protocols, the engine, and the coding of labels."""
 
-from .labels import decode_keypoints, decode_masks, encode_keypoints, encode_masks
+from .label_coding import decode_keypoints, decode_masks, encode_keypoints, encode_masks
 from .propagate import LabelPropagator, propagate_labels, propagation_memory
 from .protocol import PropagationProtocol
 

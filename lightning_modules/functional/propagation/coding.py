@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from torch import Tensor
 
-from .labels import decode_masks, encode_masks
+from .label_coding import decode_masks, encode_masks
 from .protocol import PropagationProtocol
 from .sizing import Size
 

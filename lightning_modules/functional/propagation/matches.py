@@ -92,7 +92,7 @@ def _windows(points: Tensor, height: int, width: int, neighbourhood: Neighbourho
 
 
 def _softmax(logits: Tensor, protocol: PropagationProtocol, references: int) -> Tensor:
-    """Weights of the sorted products; with border "zero", cells of the window outside the map take their share."""
+    """Weights of the sorted products; with border "zero", cells outside the map take part in the softmax."""
     if protocol.border != "zero" or protocol.radius is None:
         return logits.softmax(1)
     window = references * (2 * int(protocol.radius) + 1) ** 2

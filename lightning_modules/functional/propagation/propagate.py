@@ -11,7 +11,7 @@ from torch import Tensor
 
 from ..compactness import compact_windows
 from .best_matches import WORKSPACE, best_matches, best_matches_memory, window_average, window_average_memory
-from .labels import decode_masks
+from .label_coding import decode_masks
 from .protocol import PropagationProtocol
 from .references import ReferenceMemory, kept_frames, looks_everywhere, reference_frames
 from .sharing import SharedMatches

@@ -4,7 +4,7 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Literal
 
-from ..protocol import Source
+from ..evaluation_protocol import Source
 from .resampling import Filter, Nearest
 from .sizing import NetworkInput
 from .sources import SOURCES

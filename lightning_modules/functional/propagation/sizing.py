@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..protocol import EvaluationProtocol
+from ..evaluation_protocol import EvaluationProtocol
 
 Size = tuple[int, int]
 

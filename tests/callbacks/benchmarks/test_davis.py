@@ -13,14 +13,14 @@ from PIL import Image
 from torch.utils.data import DataLoader
 
 from callbacks import BenchmarkError, BestCheckpoint, DavisBenchmark
-from callbacks.benchmarks.masks import MaskEvaluation, ObjectScoring, annotated_frames
+from callbacks.benchmarks.mask_benchmark import MaskEvaluation, ObjectScoring, annotated_frames
 from callbacks.metrics import RegionBoundary
-from callbacks.tracking.labels import LabelTracker
+from callbacks.tracking.label_tracker import LabelTracker
 from datamodules.datasets import Davis
 from datamodules.reading.errors import DataError
 from lightning_modules import FrozenEncoder, VFSSimSiam
 from lightning_modules.backbones import build_feature_extractor
-from lightning_modules.functional.propagation.labels import decode_masks, encode_masks
+from lightning_modules.functional.propagation.label_coding import decode_masks, encode_masks
 from tests.lightning_modules.test_vfs_simsiam import TINY
 
 SMALL = {"radius": 3, "context": 2}

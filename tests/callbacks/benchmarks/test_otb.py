@@ -1,5 +1,6 @@
 """The OTB benchmark from the frames on disk to scores, files and plots, with and without a Trainer."""
 
+import copy
 import csv
 import json
 import multiprocessing
@@ -59,7 +60,18 @@ def test_scores_are_those_of_the_predictions_on_disk(root: Path, tmp_path: Path)
         assert np.array_equal(boxes[0], sequence.boxes[0])
         metric.update(boxes, sequence.boxes, name=sequence.name)
     assert scores == metric.compute()
-    assert 0 < scores["success"] < 20 / 21
+
+
+def test_raw_colour_follows_a_bright_patch(tmp_path: Path) -> None:
+    """A tracker that stays where it began scores less than half of this."""
+    box = steady(12, (40, 50), (3, -1), (30, 24))
+    write_moving_target(tmp_path / "otb" / "Right", box)
+    scores = OtbBenchmark(tmp_path / "otb", None).evaluate(colour())
+    assert scores["success"] > 0.85
+    assert scores["precision@20px"] == 1
+    still = TrackingSuccess()
+    still.update(np.repeat(box[:1], len(box), 0), box, name="Right")
+    assert still.compute()["success"] < scores["success"] / 2
 
 
 def test_files(root: Path, tmp_path: Path) -> None:
@@ -194,6 +206,14 @@ def test_results_tell_the_features_that_were_tracked(root: Path, tmp_path: Path)
     assert json.loads((tmp_path / "fine/results.json").read_text())["protocol"]["stride"] == 4
 
 
+def test_raw_colour_is_tracked_by_its_only_stage(root: Path, tmp_path: Path) -> None:
+    """The baseline of `vidcorr compare` has no res5, which the benchmark takes of a ResNet where none is named."""
+    benchmark = OtbBenchmark(root, None, limit_sequences=1)
+    assert benchmark.evaluate(FrozenEncoder("raw_colour")) == benchmark.evaluate(colour())
+    with pytest.raises(ValueError, match="stage 'res5': raw colour has one stage"):
+        OtbBenchmark(root, None, stage="res5").evaluate(FrozenEncoder("raw_colour"))
+
+
 def test_compare_tracks_with_the_benchmarks_own_features(root: Path, tmp_path: Path) -> None:
     config = tmp_path / "otb.yaml"
     config.write_text(
@@ -294,10 +314,17 @@ def test_a_run_that_goes_on_knows_the_best_so_far(root: Path, tmp_path: Path) ->
     assert not list((tmp_path / "second").glob("best-*"))
 
 
-def test_bfloat16_weights_track(root: Path) -> None:
+def test_bfloat16_weights_track_as_float32_does(tmp_path: Path) -> None:
+    """A network whose random weights (seed 4) follow the patch closely in float32."""
+    write_moving_target(tmp_path / "otb" / "Right", steady(12, (40, 50), (3, -1), (30, 24)))
+    torch.manual_seed(4)
     extractor: Any = build_encoder("tests.helpers.encoders:TinyResNet").feature_extractor("res5", dilated=True)
-    benchmark = OtbBenchmark(root, None, limit_sequences=1)
-    assert benchmark.evaluate(extractor.bfloat16())["success"] > 0
+    boxes = {}
+    for name, network in (("float32", extractor), ("bfloat16", copy.deepcopy(extractor).bfloat16())):
+        scores = OtbBenchmark(tmp_path / "otb", None).evaluate(network, tmp_path / name)
+        assert scores["success"] > 0.8
+        boxes[name] = read_boxes(tmp_path / name / "predictions" / "Right.txt")
+    assert np.abs(boxes["bfloat16"] - boxes["float32"]).max() < 1
 
 
 @pytest.mark.parametrize(

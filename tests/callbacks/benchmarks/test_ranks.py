@@ -10,7 +10,7 @@ import pytest
 import torch
 import torch.distributed as dist
 
-from callbacks.benchmarks.ranks import BenchmarkError, Ranks, share_out
+from callbacks.benchmarks.ranks import BenchmarkError, Ranks, distribute
 from datamodules.synthetic import write_jhmdb, write_tap_vid, write_vip, write_youtube_vos
 from tests.helpers import benchmark_ranks
 
@@ -18,12 +18,12 @@ from tests.helpers import benchmark_ranks
 def test_every_sequence_goes_to_one_rank_and_the_ranks_are_even():
     lengths = [50, 90, 40, 104, 90, 60, 50, 99]
     for size in (1, 2, 3, 8, 11):
-        shares = share_out(lengths, size)
-        assert len(shares) == size
-        assert sorted(number for share in shares for number in share) == list(range(8))
-        frames = [sum(lengths[number] for number in share) for share in shares]
+        parts = distribute(lengths, size)
+        assert len(parts) == size
+        assert sorted(number for share in parts for number in share) == list(range(8))
+        frames = [sum(lengths[number] for number in share) for share in parts]
         assert max(frames) - min(frames) <= max(lengths)
-    assert share_out([], 2) == [[], []]
+    assert distribute([], 2) == [[], []]
 
 
 def test_one_rank_needs_no_process_group():
@@ -65,7 +65,7 @@ def test_all_ranks_leave_with_the_message_of_the_one_that_failed(tmp_path):
 
 
 def in_processes(size, root, folder, kind="davis"):
-    """What each of `size` processes has to tell of the benchmark."""
+    """Return the benchmark results that each of `size` processes reports."""
     context = multiprocessing.get_context("fork")
     folder.mkdir()
     arguments = (size, str(root), str(folder), kind)

@@ -9,10 +9,10 @@ import torch
 from PIL import Image
 
 from callbacks import VipBenchmark
-from callbacks.benchmarks.masks import annotated_frames
+from callbacks.benchmarks.mask_benchmark import annotated_frames
 from callbacks.benchmarks.vip import instance_scores
 from callbacks.metrics import InstanceAP, SemanticIoU
-from callbacks.tracking.labels import LabelTracker
+from callbacks.tracking.label_tracker import LabelTracker
 from callbacks.tracking.masks import track_masks
 from datamodules.datasets import Vip
 from datamodules.reading.errors import DataError

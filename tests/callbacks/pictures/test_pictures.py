@@ -16,8 +16,8 @@ from callbacks.pictures import (
     principal_colours,
     rasterise,
 )
-from callbacks.pictures.clips import HALVES, PLAIN
-from callbacks.pictures.matches import COLOURS
+from callbacks.pictures.clip_sheets import HALVES, PLAIN
+from callbacks.pictures.match_sheets import COLOURS
 from lightning_modules.backbones import build_feature_extractor
 from lightning_modules.functional import PropagationProtocol
 

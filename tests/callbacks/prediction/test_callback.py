@@ -1,4 +1,4 @@
-"""What is found in a video is written down."""
+"""`VideoPrediction` writes the masks, boxes and points that it finds in a video."""
 
 import csv
 import json
@@ -14,7 +14,7 @@ from pytorch_lightning import Trainer
 
 from callbacks import DavisBenchmark, VideoPrediction, predict_video, signals
 from callbacks.prediction.callback import extractor_for
-from callbacks.prediction.files import draw_points
+from callbacks.prediction.output_files import draw_points
 from callbacks.tracking.record import SequenceRecord
 from cli import main
 from datamodules import BoxPrompt, FrameStream, MaskPrompt, PointPrompt

@@ -1,4 +1,4 @@
-"""What is pointed at in the first frame of a video is found in all of it."""
+"""Masks, boxes and points given in the first frame are followed through the video."""
 
 import gc
 import weakref

@@ -63,6 +63,22 @@ def run(davis_root: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Dav
     return benchmark, benchmark.evaluate(build_feature_extractor("raw_colour"), folder, "raw <colour>"), folder
 
 
+def test_the_source_of_the_protocol_is_named(run: Any, tmp_path: Path) -> None:
+    """VFS's input size on VIP is not in its code, and results.json and the page say so."""
+    source = json.loads((run[2] / "results.json").read_text())["protocol_source"]
+    assert source["code"].startswith("xvjiarui/VFS @ 8e055cc")
+    assert source["code"] in Page(run[2] / "report.html").text
+    assert "inferred" not in source
+    root = write_vip(tmp_path / "vip", 1, frames=2, size=(64, 64))
+    changes = {"input_size": None, **SMALL}
+    VipBenchmark(root, parts=["semantic"], changes=changes).evaluate(
+        build_feature_extractor("raw_colour"), tmp_path / "out"
+    )
+    source = json.loads((tmp_path / "out" / "results.json").read_text())["protocol_source"]
+    assert source["inferred"].startswith("input_size: no configuration was released")
+    assert source["inferred"] in Page(tmp_path / "out" / "report.html").text
+
+
 def test_the_page_needs_nothing_else_and_tells_the_run(run: Any) -> None:
     benchmark, scores, folder = run
     page = Page(folder / "report.html")

@@ -2,12 +2,15 @@
 
 import csv
 import json
+import re
 from importlib import import_module
+from types import SimpleNamespace
 
 import pytest
 import torch
 
 from callbacks import DavisBenchmark, YoutubeVosBenchmark
+from callbacks.benchmarks.results import Results
 from callbacks.tools.compare import benchmarks_of, command, compare, contestants
 from cli import main
 from datamodules.reading.errors import DataError
@@ -152,3 +155,30 @@ def test_mistakes_are_told_before_any_work(davis_root, tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(OSError, match="file"):
         compare(contestants([BLOCKY]), [DavisBenchmark(davis_root)], tmp_path / "file" / "out")
+
+
+def test_each_row_has_its_interval_and_a_test_against_the_best_under_the_same_protocol():
+    """Every sequence of "worse" scores 0.1 less than in "best": no resampling can give another difference."""
+
+    def run(values, digest):
+        rows = [
+            {"Sequence": f"{name}_1", "J-Mean": value, "F-Mean": value}
+            for name, value in zip("abcd", values, strict=True)
+        ]
+        return {"own": Results("own", {"J&F-Mean": sum(values) / 4}, rows, {"protocol": {"digest": digest}})}
+
+    found = {
+        "best": run([0.5, 0.6, 0.7, 0.8], "x"),
+        "worse": run([0.4, 0.5, 0.6, 0.7], "x"),
+        "same everywhere": run([0.3] * 4, "x"),
+        "other": run([0.1, 0.2, 0.3, 0.4], "y"),
+    }
+    benchmark = SimpleNamespace(name="own", sequences=[SimpleNamespace(name=name) for name in "abcd"])
+    best, worse, same, other = import_module("callbacks.tools.compare")._tested(found, [benchmark])
+    low, high = (float(number) for number in re.search(r"\[(.+), (.+)\]", best).groups())
+    assert best.startswith("own/J&F-Mean best: 65.0, 95 % interval [")
+    assert 50 <= low < 65 < high <= 80
+    assert worse.endswith("; -10.0 [-10.0, -10.0] against best, p 0.12")
+    assert same.startswith("own/J&F-Mean same everywhere: 30.0, 95 % interval [30.0, 30.0]; -35.0 [")
+    assert other.endswith("]; another protocol than best, not tested")
+    assert not list(import_module("callbacks.tools.compare")._tested({"best": found["best"]}, [benchmark]))

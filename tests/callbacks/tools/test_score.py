@@ -1,5 +1,6 @@
 """`vidcorr score`: masks on disk against masks on disk, by each set of rules."""
 
+import dataclasses
 import json
 import shutil
 from pathlib import Path
@@ -8,11 +9,12 @@ import numpy as np
 import pytest
 
 from callbacks import DavisBenchmark, YoutubeVosBenchmark
-from callbacks.tools.score import Rules, command, score
+from callbacks.tools.score import RULES, Rules, command, score
 from datamodules.reading.errors import DataError
-from datamodules.reading.masks import davis_palette, write_ids
+from datamodules.reading.mask_files import davis_palette, write_ids
 from datamodules.synthetic import write_youtube_vos
 from lightning_modules.backbones import build_feature_extractor
+from tests.helpers.plain_masks import plain_score
 
 SMALL = {"radius": 3, "context": 2}
 
@@ -22,6 +24,45 @@ def write_masks(folder, *masks):
     folder.mkdir(parents=True, exist_ok=True)
     for t, row in enumerate(masks):
         write_ids(folder / f"{t:05d}.png", np.tile(np.array(list(row), np.uint8), (4, 1)), davis_palette())
+
+
+@pytest.mark.parametrize(("missing", "key"), [(0, "seq"), (3, "seq_missing3")])
+def test_the_official_numbers_to_the_last_bit(golden, tmp_path, missing, key):
+    """Masks on disk against davis2017-evaluation's own table, one object lost in the second case."""
+    davis = golden("davis_metrics")
+    shape = davis["seq_shape"]
+    objects, frames = shape[:2]
+    ids = np.arange(1, objects + 1, dtype=np.uint8)[:, None, None, None]
+    for folder, name in (("truth", "seq_gt"), ("mine", "seq_pred")):
+        (tmp_path / folder / "bike").mkdir(parents=True)
+        masks = (np.unpackbits(davis[name], count=shape.prod()).reshape(shape) * ids).max(0)
+        if folder == "mine":
+            masks[masks == missing] = 0
+        for t in range(frames):
+            write_ids(tmp_path / folder / "bike" / f"{t:05d}.png", masks[t], davis_palette())
+    metric = score(tmp_path / "truth", tmp_path / "mine")
+    np.testing.assert_array_equal(list(metric.compute().values()), davis[f"{key}_table"])
+    for measure in "JF":
+        found = [[row[f"{measure}-{name}"] for name in ("Mean", "Recall", "Decay")] for row in metric.rows()]
+        np.testing.assert_array_equal(found, davis[f"{key}_{measure}_MRD"])
+
+
+def test_real_masks_score_as_a_plain_scorer_scores_them(shared_data, tmp_path):
+    """Two real sequences, a prediction that lags behind, every set of rules."""
+    truth = shared_data / "davis" / "Annotations" / "480p"
+    for name in ("dog", "horsejump-high"):
+        files = sorted((truth / name).glob("*.png"))[:7]
+        for folder, chosen in (("truth", files), ("mine", [files[0], *files[:-1]])):
+            (tmp_path / folder / name).mkdir(parents=True)
+            for file, source in zip(files, chosen, strict=True):
+                shutil.copy(source, tmp_path / folder / name / file.name)
+    for rules in RULES:
+        metric = score(tmp_path / "truth", tmp_path / "mine", rules)
+        plain = plain_score(tmp_path / "truth", tmp_path / "mine", **dataclasses.asdict(RULES[rules]))
+        assert [row["Sequence"] for row in metric.rows()] == list(plain)
+        found = [(row["J-Mean"], row["F-Mean"]) for row in metric.rows()]
+        np.testing.assert_allclose(found, list(plain.values()), rtol=1e-12)
+        assert 0.2 < metric.compute()["J&F-Mean"] < 0.95
 
 
 @pytest.fixture(scope="module")

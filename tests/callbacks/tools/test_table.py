@@ -91,6 +91,7 @@ def test_published_rows_have_sources_and_uncertain_ones_stay_away():
     [
         (["nowhere"], "nowhere: no results.json"),
         (["a", "--score", "J"], "no result has the score J; there are J&F-Mean"),
+        (["unscored"], "unscored/results.json has no scores"),
         (["a", "--output", "x.doc"], "the name has to end in .md, .csv or .tex"),
         (["bad"], "is not a results.json of a benchmark"),
     ],
@@ -98,6 +99,7 @@ def test_published_rows_have_sources_and_uncertain_ones_stay_away():
 def test_mistakes_are_one_line(tmp_path, monkeypatch, words, message):
     monkeypatch.chdir(tmp_path)
     write(tmp_path / "a", "A", {"J&F-Mean": 0.5})
+    write(tmp_path / "unscored", "A", {})
     (tmp_path / "bad").mkdir()
     (tmp_path / "bad/results.json").write_text("[]")
     with pytest.raises(SystemExit) as ended:

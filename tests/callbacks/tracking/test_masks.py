@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from callbacks.tracking.labels import LabelTracker
+from callbacks.tracking.label_tracker import LabelTracker
 from callbacks.tracking.masks import track_masks
 from lightning_modules.backbones import build_feature_extractor
 from lightning_modules.functional import PropagationProtocol

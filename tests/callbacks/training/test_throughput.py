@@ -82,9 +82,7 @@ def test_what_is_logged(clock, accumulate):
 
 
 def test_one_hint_when_data_are_slow(clock):
-    with pytest.warns(
-        UserWarning, match=r"75% of the training time is spent waiting .*num_workers \(now 0\)"
-    ) as caught:
+    with pytest.warns(UserWarning, match=r"75% of the time goes into waiting .*num_workers \(now 0\)") as caught:
         fit(clock, 1.5)
     assert sum("waiting for data" in str(warning.message) for warning in caught) == 1
 

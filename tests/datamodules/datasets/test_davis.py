@@ -8,7 +8,7 @@ import torch
 from PIL import Image
 
 from datamodules.datasets import Davis
-from datamodules.datasets.files import davis_palette, read_frame
+from datamodules.datasets.layout_files import davis_palette, read_frame
 from datamodules.reading.errors import DataError, DecodingError
 from datamodules.synthetic import render_video, write_davis
 

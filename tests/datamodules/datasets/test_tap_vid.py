@@ -111,10 +111,10 @@ def test_bad_files_are_refused_in_one_line(shared_points, name):
         ({"video": np.zeros((5, 12, 16, 3), np.float32)}, "video is .* float32"),
         ({"video": np.zeros((4, 12, 16, 3), np.uint8)}, "2 tracks of 5 frames for a video of 4"),
         ({"video": "no frames"}, "video is str"),
-        ({"video": [b"\xff\xd8 no picture \xff\xd9"] * 5}, "frame 0: is no picture"),
+        ({"video": [b"\xff\xd8 no picture \xff\xd9"] * 5}, "frame 0: is not a picture"),
         ({"points": np.zeros((2, 5, 3), np.float32)}, r"points are \(2, 5, 3\)"),
         ({"points": np.zeros((2, 5, 2), np.int64)}, "points are .* int64"),
-        ({"points": [0.5]}, "points is no array but list"),
+        ({"points": [0.5]}, "points is not an array but list"),
         ({"points": np.full((2, 5, 2), np.nan)}, "10 of 10 visible points lie outside"),
         ({"points": np.full((2, 5, 2), 1.2)}, "10 of 10 visible points lie outside"),
         ({"occluded": np.zeros((2, 5), np.uint8)}, r"occluded is \(2, 5\) uint8"),
@@ -142,7 +142,7 @@ def test_a_jpeg_that_claims_a_huge_picture_is_refused_before_it_is_decoded(tmp_p
     picture = encoded(np.zeros((8, 8, 3), np.uint8))
     at = picture.index(b"\xff\xc0") + 5
     huge = picture[:at] + b"\xff\xff\xff\xff" + picture[at + 4 :]
-    with pytest.raises(DataError, match=r"claims 65535 × 65535 px|is no picture"):
+    with pytest.raises(DataError, match=r"claims 65535 × 65535 px|is not a picture"):
         TapVid(written(tmp_path, {"goat": element() | {"video": [huge] * 5}}))
 
 
@@ -216,6 +216,7 @@ def test_a_csv_beside_a_video(annotated):
         ("nose,1,,1,0", "line 6: expected"),
         ("nose,1,1,1,maybe", "line 6: expected"),
         ("nose,1,90,1,0\ntail,1,1,1,0", "visible points lie outside"),
+        ("n" * 200_000 + ",1,1,1,0", "is no CSV"),
     ],
 )
 def test_a_csv_that_is_not_as_it_should_be(annotated, line, message):

@@ -1,4 +1,4 @@
-"""Which frames are sampled: bounds for every length, the paper's formula, the original's difference."""
+"""Sampling of frames: bounds for every length, the paper's formula, the original's difference."""
 
 import numpy as np
 import pytest

@@ -19,8 +19,8 @@ from datamodules.got10k import list_sequences
 from datamodules.reading import guards
 from datamodules.reading.errors import DataError, DecodingError
 from datamodules.reading.guards import header_size, plain_name, raise_limit
-from datamodules.reading.masks import read_mask
-from datamodules.reading.pictures import picture_header, read_picture
+from datamodules.reading.images import picture_header, read_picture
+from datamodules.reading.mask_files import read_mask
 from datamodules.reading.source import list_videos, open_video
 from datamodules.synthetic import write_davis, write_got10k, write_jhmdb, write_otb, write_vip, write_youtube_vos
 

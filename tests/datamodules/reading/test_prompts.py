@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from datamodules.datasets.files import davis_palette
+from datamodules.datasets.layout_files import davis_palette
 from datamodules.reading.errors import DataError
 from datamodules.reading.prompts import BoxPrompt, MaskPrompt, PointPrompt, one_prompt
 
@@ -158,6 +158,7 @@ def test_points_from_files_and_arrays(tmp_path):
         ("nose,1,2\nnose,3,4\n", "two points have the same name"),
         ("nose,left,2\n", "expected a name, x and y"),
         ("", "at least one point"),
+        ("n" * 200_000 + ",1,2\n", "is no CSV"),
     ],
 )
 def test_what_are_no_points_is_refused(tmp_path, text, message):
@@ -165,6 +166,15 @@ def test_what_are_no_points_is_refused(tmp_path, text, message):
     path.write_text(text)
     with pytest.raises(DataError, match=message):
         PointPrompt.of(path)
+
+
+@pytest.mark.parametrize("text", ["[" * 100_000, "1" * 5000, "{"], ids=["levels", "digits", "cut off"])
+@pytest.mark.parametrize("prompt", [PointPrompt, BoxPrompt])
+def test_hostile_json_is_one_line(tmp_path, text, prompt):
+    path = tmp_path / "prompt.json"
+    path.write_text(text)
+    with pytest.raises(DataError, match=r"prompt\.json: is no JSON"):
+        prompt.of(path)
 
 
 def test_a_point_outside_the_frame_is_named():

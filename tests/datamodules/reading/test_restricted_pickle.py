@@ -26,7 +26,7 @@ CONTENT = {
 
 
 def loaded(value):
-    """What a stored value holds."""
+    """Return the content of a stored value."""
     if isinstance(value, StoredArray):
         return value.read()
     if isinstance(value, StoredBytes):

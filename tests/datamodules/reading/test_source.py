@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from datamodules.reading.errors import DataError, DecodingError
-from datamodules.reading.pictures import read_picture
+from datamodules.reading.images import read_picture
 from datamodules.reading.source import FrameFolder, list_videos, natural_order, open_video
 from tests.helpers.numbered_videos import numbered_frame, read_number, write_folder, write_video
 
@@ -75,7 +75,7 @@ def test_what_is_wrong_with_a_source(tmp_path):
     assert "\n" not in str(caught.value)
     (tmp_path / "a.pdf").touch()
     listing.write_text("a.mp4\na.pdf 3\n")
-    with pytest.raises(DataError, match=r"line 2: .*a\.pdf is no video by its name"):
+    with pytest.raises(DataError, match=r"line 2: .*a\.pdf is not a video by its name"):
         list_videos(listing)
     (tmp_path / "b.mp4").touch()
     listing.write_text("a.mp4 1\nb.mp4\n")

@@ -1,4 +1,4 @@
-"""What check-data finds in a source, what it writes, and what a second run reads again."""
+"""`check-data`: its findings in a source, the files that it writes, and a second run over them."""
 
 import faulthandler
 import json

@@ -1,4 +1,4 @@
-"""What transcode makes of a source: frames, times, names, and what a second or a broken-off run does."""
+"""`transcode`: frames, times and names of its output, a second run, and a run that was interrupted."""
 
 import json
 import os
@@ -142,7 +142,7 @@ def test_a_video_that_lacks_its_end_fails_and_leaves_nothing(shared_data, tmp_pa
 SLOW_RUN = """
 import sys
 from pathlib import Path
-from datamodules import transcode
+from datamodules.tools import transcode
 transcode.transcode(Path(sys.argv[1]), Path(sys.argv[2]), workers=1)
 """
 
@@ -204,6 +204,10 @@ def test_what_is_refused_before_any_work(tmp_path):
     with pytest.raises(DataError, match="were not made by transcode"):
         transcode(root, tmp_path / "out")
     assert os.listdir(tmp_path / "out") == ["precious.mp4"]
+    for damaged in ("", "{", "5", "[1]", "[" * 100_000):
+        (tmp_path / "out/transcode.json").write_text(damaged)
+        with pytest.raises(DataError, match=r"transcode\.json: is damaged"):
+            transcode(root, tmp_path / "out")
     with pytest.raises(ValueError, match="crf must be from 0 to 51, got 60"):
         Format(crf=60)
 

@@ -11,7 +11,7 @@ from lightning_modules.backbones import (
     build_network,
     extractor_of,
     pooled_width,
-    share,
+    shared_copy,
 )
 from tests.helpers.encoders import Blocky
 
@@ -118,7 +118,7 @@ def test_a_view_shares_the_tensors_and_changes_nothing():
 
 def test_share_keeps_hyperparameters_of_copies_apart():
     module = nn.Conv2d(3, 3, 3)
-    copy = share(module)
+    copy = shared_copy(module)
     copy.stride = (2, 2)
     assert module.stride == (1, 1)
     assert copy.weight is module.weight

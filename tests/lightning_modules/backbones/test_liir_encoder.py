@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from lightning_modules import Liir
-from lightning_modules.backbones import LiirEncoder, LiirExtractor, PositionMap, build_feature_extractor, share
+from lightning_modules.backbones import LiirEncoder, LiirExtractor, PositionMap, build_feature_extractor, shared_copy
 from lightning_modules.functional.colour import normalised_lab
 from lightning_modules.functional.position import shifted_position
 
@@ -51,7 +51,7 @@ def test_view_of_a_module_shares_weights_and_sees_all_of_lab():
 def test_a_coarser_stride_is_the_mean_of_cells():
     encoder, images = randomised(), torch.rand(1, 3, 40, 32)
     with torch.inference_mode():
-        fine, coarse = (LiirExtractor(share(encoder), "affinity", stride)(images) for stride in (4, 8))
+        fine, coarse = (LiirExtractor(shared_copy(encoder), "affinity", stride)(images) for stride in (4, 8))
     torch.testing.assert_close(coarse, nn.functional.avg_pool2d(fine, 2))
 
 

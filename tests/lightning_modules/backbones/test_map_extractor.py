@@ -1,4 +1,4 @@
-"""Staged networks of timm and a user's own module: their stages, and what is no map."""
+"""Map extractors of timm's staged networks and of a user's own module: stages, and outputs that are refused."""
 
 import pytest
 import torch

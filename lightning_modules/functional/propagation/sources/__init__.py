@@ -1,6 +1,6 @@
 """The protocols that publications define, as data: one file a family, one entry a name."""
 
-from ...protocol import Source
+from ...evaluation_protocol import Source
 from .crw import CRW
 from .dino import DIFT_ADM, DIFT_SD, DINO, RSP
 from .dinov3 import DINOV3

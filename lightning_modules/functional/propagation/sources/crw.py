@@ -1,6 +1,6 @@
 """CRW: Jabri, Owens and Efros, Space-Time Correspondence as a Contrastive Random Walk (NeurIPS 2020)."""
 
-from ...protocol import Source
+from ...evaluation_protocol import Source
 
 REFERENCES = {"first_frame_masked": False, "repeat_first": "padding"}
 """Frame 0, unmasked, and a window that is padded with frame 0: also of HVC, CropMAE, CatMAE and RVM."""

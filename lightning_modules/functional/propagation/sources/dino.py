@@ -1,6 +1,6 @@
 """DINO (Caron et al., ICCV 2021) and the descendants of its script: RSP and DIFT."""
 
-from ...protocol import Source
+from ...evaluation_protocol import Source
 
 _NUMBERS = {"context": 7, "topk": 5, "temperature": 0.1, "radius": 12}
 _SCRIPT = {

@@ -1,6 +1,6 @@
 """DINOv3: Siméoni et al. (2025), by its notebook on segmentation tracking."""
 
-from ...protocol import Source
+from ...evaluation_protocol import Source
 
 _NOTEBOOK = {
     "context": 7,

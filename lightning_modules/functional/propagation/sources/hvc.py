@@ -1,6 +1,6 @@
 """HVC: hybrid visual correspondence of static and dynamic features, with objects that enter later."""
 
-from ...protocol import Source
+from ...evaluation_protocol import Source
 from .crw import REFERENCES
 
 HVC = Source(

@@ -1,6 +1,6 @@
 """Liir: Li et al., Locality-Aware Inter- and Intra-Video Reconstruction (CVPR 2022)."""
 
-from ...protocol import Source
+from ...evaluation_protocol import Source
 
 DAVIS = {
     "context": 0,

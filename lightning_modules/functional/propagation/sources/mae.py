@@ -1,6 +1,6 @@
 """CropMAE and CatMAE: masked autoencoders measured by a descendant of CRW's script."""
 
-from ...protocol import Source
+from ...evaluation_protocol import Source
 from .crw import AT_INPUT, JOINTS, REFERENCES
 
 _VIT = {"feature_stride": 16, "label_encoding": "bilinear", "label_rescaling": False, **REFERENCES}

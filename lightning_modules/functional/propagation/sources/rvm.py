@@ -1,6 +1,6 @@
 """RVM and every model of its notebook (4DS, VideoMAE, …): Representations for Dense Dynamic Scenes, DeepMind."""
 
-from ...protocol import Source
+from ...evaluation_protocol import Source
 from . import mae
 
 _RVM = mae.CROPMAE_JHMDB | {"input_filter": "pillow-lanczos", "position_embedding": "network"}

@@ -1,6 +1,6 @@
 """Spa-then-Temp: Li and Liu, Spatial-then-Temporal Self-Supervised Learning for Video Correspondence (CVPR 2023)."""
 
-from ...protocol import Source
+from ...evaluation_protocol import Source
 
 _NUMBERS = {"context": 20, "topk": 10, "temperature": 0.07, "radius": 12, "neighbourhood": "square"}
 _RESIZED = {"input_filter": "opencv-linear", "label_encoding": "bilinear"}

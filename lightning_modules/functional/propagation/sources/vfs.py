@@ -1,6 +1,6 @@
 """VFS: Xu and Wang, Rethinking Self-supervised Correspondence Learning (ICCV 2021)."""
 
-from ...protocol import Source
+from ...evaluation_protocol import Source
 
 NUMBERS = {"context": 20, "topk": 10, "temperature": 0.07, "radius": 12}
 VIP = NUMBERS | {"context": 8, "radius": 20, "input_size": (560, 560)}

@@ -1,6 +1,6 @@
 """This project's own choices, for every benchmark: VFS's numbers wherever a source has none."""
 
-from ...protocol import Source
+from ...evaluation_protocol import Source
 from . import vfs
 
 VIDCORR = Source(

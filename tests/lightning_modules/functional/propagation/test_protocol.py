@@ -88,6 +88,16 @@ def test_input_sizes_of_the_named_protocols() -> None:
     assert copies == {"cropmae", "catmae-16", "catmae-8", "rsp"}
 
 
+def test_a_protocol_tells_its_origin() -> None:
+    source = SOURCES["vfs"]
+    changed = PropagationProtocol.named("vfs", "vip").with_changes(topk=5)
+    assert changed.origin("vip") == {"code": source.code, "inferred": source.inferred["vip"]}
+    assert changed.origin("parts of my own", ["vip"]) == changed.origin("vip")
+    assert PropagationProtocol.named("vfs").origin("davis") == {"code": source.code}
+    assert PropagationProtocol.named("dino").origin("davis")["note"] == SOURCES["dino"].note
+    assert changed.with_changes(name="own").origin("vip") == {}
+
+
 def test_what_a_source_does_not_state_is_said_to_be_inferred() -> None:
     for name, benchmark in [("vfs", "vip"), ("vfs", "jhmdb"), *(("liir", b) for b in ("youtube_vos", "vip", "jhmdb"))]:
         assert "input_size" in SOURCES[name].inferred[benchmark]

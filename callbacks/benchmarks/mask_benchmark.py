@@ -1,0 +1,233 @@
+"""The evaluation of propagated object masks: prediction, scoring in a thread, files."""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Executor, ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+from torch import Tensor
+
+from datamodules.datasets import MaskSequence
+from datamodules.reading.errors import DataError
+
+from ..metrics import RegionBoundary, SequenceScore, object_outlines
+from ..pictures import Picture, overlay_masks
+from ..pictures.film import Curve, reduced
+from ..tracking.label_tracker import LabelTracker
+from ..tracking.masks import TrackedMasks, track_masks
+from ..tracking.record import IndexedMasks, SequenceRecord
+from .evaluation import Evaluation, Outcome, Row, Run, by_stage, over_ranks, propagation_facts
+from .packing import zip_predictions
+from .resized import at_size_of_data
+
+FILMS_SHOW = "propagated masks; the first frame's are the annotation, where the protocol gives it"
+
+
+class SequenceScorer(Protocol):
+    """Scores the predictions of one sequence, for all stages."""
+
+    def add(self, t: int, tracked: TrackedMasks) -> None:
+        """Score the next frame."""
+
+    def close(self) -> None:
+        """Put the sequence into the metrics."""
+
+    def curves(self) -> dict[str, Curve]:
+        """Return measures over the frames, of the last stage, for the report; asked for after `close`."""
+
+
+class MaskScoring(Protocol):
+    """The metrics of a run."""
+
+    def scorer(self, sequence: Any, pool: Executor) -> SequenceScorer | None:
+        """Return what scores a sequence, with a thread to do it in; None where there is no ground truth."""
+
+    def compute(self, stage: int) -> tuple[dict[str, float], list[Row]]:
+        """Return scores and rows of one stage, gathered over the ranks."""
+
+
+class MaskEvaluation(Evaluation):
+    """Follow the objects of each sequence by label propagation; frames are scored while the next are propagated.
+
+    Args:
+        tracker: carries the labels.
+        scoring: the metrics.
+        run: says where files go.
+        predictions: write the predicted masks.
+        archive: folder inside predictions.zip that holds the sequences ("" is its top); None: no archive.
+    """
+
+    def __init__(
+        self,
+        tracker: LabelTracker,
+        scoring: MaskScoring,
+        run: Run,
+        predictions: bool = True,
+        archive: str | None = None,
+    ) -> None:
+        self.tracker, self.scoring, self.output = tracker, scoring, run
+        self.predictions, self.archive = predictions, archive
+
+    def run(self, sequences: Iterable[MaskSequence]) -> None:
+        """Follow and score each sequence; see `Evaluation`."""
+        for sequence in sequences:
+            self.follow(sequence)
+
+    def follow(self, sequence: MaskSequence, kind: str = "") -> None:
+        """Predict, score and write one sequence.
+
+        Args:
+            sequence: what to follow.
+            kind: folder for its files, where a benchmark follows a sequence in several ways.
+        """
+        sequence = at_size_of_data(sequence, self.tracker.protocols[0])
+        watch, view = self.tracker.watch, self.tracker.view(sequence.size)
+        frames = annotated_frames(sequence)
+        with ThreadPoolExecutor(max_workers=1) as pool, self._record(sequence, kind) as record:
+            scorer = self.scoring.scorer(sequence, pool)
+            for t, tracked in enumerate(track_masks(self.tracker, frames, sequence.starts, view)):
+                if scorer is not None:
+                    with watch("score"):
+                        scorer.add(t, tracked)
+                with watch("write"):
+                    record.add(tracked.frame, tracked.masks)
+            if scorer is not None:
+                with watch("score"):
+                    scorer.close()
+            record.close(scorer.curves() if scorer else None)
+        self.output.keep(f"{kind}/{sequence.name}" if kind else sequence.name, record.sheet)
+
+    def compute(self) -> Outcome:
+        """Gather the metrics; see `Evaluation`."""
+        stages = self.tracker.stages
+        return by_stage(stages, (self.scoring.compute(number) for number in range(len(stages))))
+
+    def about(self) -> dict[str, Any]:
+        """Return protocol and seconds; see `Evaluation`."""
+        return propagation_facts(self.tracker)
+
+    def pack(self, folder: Path) -> None:
+        """Write predictions.zip, where one is wanted."""
+        if self.predictions and self.archive is not None:
+            for stage in self.tracker.stages:
+                zip_predictions(folder / stage, self.archive)
+
+    def _record(self, sequence: MaskSequence, kind: str) -> SequenceRecord:
+        if self.output.folder is None:
+            return SequenceRecord(sequence.num_frames, overlay_masks)
+        folders = [self.output.folder / stage / kind for stage in self.tracker.stages]
+        stems = [frame.stem for frame in sequence.frames]
+        return SequenceRecord(
+            sequence.num_frames,
+            overlay_masks,
+            predictions=[
+                IndexedMasks(folder / "predictions" / sequence.name, stems, sequence.reported)
+                for folder in folders
+                if self.predictions
+            ],
+            overlay=folders[-1] / "overlays" / f"{sequence.name}.png",
+            film=self.output.film(sequence.name, sequence.num_frames, kind),
+            draw_film=_draw_small,
+        )
+
+
+class ObjectScoring:
+    """J and F of each object, by `RegionBoundary`.
+
+    Args:
+        run: over whose ranks the metrics gather.
+        stages: number of stages.
+        ends_scored: the last frame of an object counts.
+        columns: row's name → more columns of the row.
+        summary: rows → scores; None takes those of `RegionBoundary`.
+    """
+
+    def __init__(
+        self,
+        run: Run,
+        stages: int,
+        ends_scored: bool = False,
+        columns: Mapping[str, Row] | None = None,
+        summary: Callable[[Sequence[Row]], dict[str, float]] | None = None,
+    ) -> None:
+        self.metrics = [RegionBoundary(ends_scored=ends_scored, **run.gathering) for _ in range(stages)]
+        self.columns, self.summary = columns, summary
+
+    def scorer(self, sequence: MaskSequence, pool: Executor) -> "ObjectScorer | None":
+        """Return what scores a sequence; None where its masks only introduce objects."""
+        return ObjectScorer(sequence, self.metrics, pool) if sequence.ground_truth else None
+
+    def compute(self, stage: int) -> tuple[dict[str, float], list[Row]]:
+        """Return scores and rows of one stage; see `MaskScoring`."""
+        scores, rows = over_ranks(self.metrics[stage])
+        if self.columns is not None:
+            rows = [row | self.columns[row["Sequence"]] for row in rows]
+        return (self.summary(rows) if self.summary else scores), rows
+
+
+class ObjectScorer:
+    """J and F of each object on the annotated frames after the one that introduces it.
+
+    Args:
+        sequence: with ground truth.
+        metrics: one for each stage; an object that no later frame annotates is left out.
+        pool: where the frames are scored.
+    """
+
+    def __init__(self, sequence: MaskSequence, metrics: Sequence[RegionBoundary], pool: Executor) -> None:
+        self.sequence, self.metrics = sequence, metrics
+        last = max(sequence.masks)
+        self.objects = tuple(i for i in sequence.objects if sequence.starts[i] < last)
+        self.frames: list[int] = []
+        self.scores = [
+            SequenceScore(sequence.name, self.objects, bound=metric.bound, ends_scored=metric.ends_scored, pool=pool)
+            for metric in metrics
+        ]
+
+    def add(self, t: int, tracked: TrackedMasks) -> None:
+        """Score the next frame, if it is annotated."""
+        if t not in self.sequence.masks:
+            return
+        present = tuple(i for i in self.objects if self.sequence.starts[i] < t)
+        self.frames.append(t)
+        target = object_outlines(self.sequence.mask(t), present)
+        for score, mask in zip(self.scores, tracked.masks, strict=True):
+            score.add(mask, target, objects=present)
+
+    def close(self) -> None:
+        """Put the sequence into the metrics."""
+        if self.objects:
+            for metric, score in zip(self.metrics, self.scores, strict=True):
+                metric.update(score)
+
+    def curves(self) -> dict[str, Curve]:
+        """Return J and F of each frame, the mean over its objects."""
+        scored = self.frames if self.scores[-1].ends_scored else self.frames[1:-1]
+        values: dict[int, list[tuple[float, float]]] = {t: [] for t in scored}
+        for k, pair in self.scores[-1].frames().items():
+            later = [t for t in scored if self.sequence.starts[k] < t]
+            for t, of_frame in zip(later, zip(*pair, strict=True), strict=True):
+                values[t].append(of_frame)
+        means = {t: np.mean(pairs, axis=0) for t, pairs in values.items() if pairs}
+        region, boundary = np.array(list(means.values())).reshape(-1, 2).T.tolist()
+        return {"J": (list(means), region), "F": (list(means), boundary)}
+
+
+def annotated_frames(sequence: MaskSequence) -> Iterator[tuple[Tensor, Tensor | None]]:
+    """Yield each frame of a sequence, with its mask where that introduces objects.
+
+    Raises:
+        DataError: if that mask does not hold an object that it is to introduce; the metric counts two empty masks as a
+            perfect match.
+    """
+    for t, frame in enumerate(sequence.read()):
+        entering = sequence.entering(t)
+        mask = sequence.mask(t) if entering else None
+        if mask is not None and (absent := set(entering) - set(mask.unique().tolist())):
+            raise DataError(f"{sequence.masks[t]}: does not hold object {min(absent)}, which is to start in this frame")
+        yield frame, mask
+
+
+def _draw_small(frame: Tensor, mask: Tensor) -> Picture:
+    return overlay_masks(*reduced(frame, mask))

@@ -1,0 +1,225 @@
+"""Findings of a sweep: the protocol chosen on some sequences and reported on others, and the effect of each field."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import fmean
+from typing import Any
+
+from lightning_modules.functional import PropagationProtocol
+
+from ..metrics.intervals import Difference, bootstrap_interval, paired_difference
+from ..stored_results import protocols_of, read_results, read_rows
+from ..tracking.label_tracker import at_stride
+
+Videos = dict[str, list[float]]
+"""Video → scores of its objects, in [0, 1]."""
+
+
+@dataclass(frozen=True)
+class Scored:
+    """One protocol on the features of one stage and stride.
+
+    Args:
+        name: of the protocol, with its stage in front where there are several.
+        fields: of the protocol, with `stage` and `stride`.
+        digest: of the protocol.
+        score: of the whole set, as the benchmark gives it.
+        videos: scores of single videos.
+    """
+
+    name: str
+    fields: Mapping[str, Any]
+    digest: str
+    score: float
+    videos: Videos
+
+    def mean(self, names: Sequence[str]) -> float:
+        """Return the mean over the objects of some videos."""
+        return fmean(score for name in names for score in self.videos[name])
+
+
+@dataclass(frozen=True)
+class Choice:
+    """The protocol that is best on the sequences for selection.
+
+    Args:
+        best: the protocol.
+        selected: its mean there.
+        reported: its mean on the other sequences, which had no say.
+        interval: 95 % bootstrap interval of `reported` over sequences.
+        gain: over the base protocol, on the other sequences; None where the base was not swept.
+    """
+
+    best: Scored
+    selected: float
+    reported: float
+    interval: tuple[float, float]
+    gain: Difference | None
+
+
+@dataclass(frozen=True)
+class Effect:
+    """The effect of one field.
+
+    Args:
+        field: its name, or `stage` or `stride`.
+        means: value → mean score over all protocols with it.
+        best: value → best score of a protocol with it.
+    """
+
+    field: str
+    means: Mapping[str, float]
+    best: Mapping[str, float]
+
+    @property
+    def size(self) -> float:
+        """Return the difference between the best and the worst value's mean."""
+        return max(self.means.values()) - min(self.means.values())
+
+
+def read_scores(folders: Sequence[Path], score: str) -> list[Scored]:
+    """Read what the batches of a sweep left.
+
+    Args:
+        folders: of the batches, each with results.json and per_sequence.csv.
+        score: key, for example `J&F-Mean`.
+
+    Raises:
+        ValueError: if a batch has no such score, or its rows do not hold it for single sequences.
+    """
+    found = []
+    for folder in folders:
+        content, rows = read_results(folder / "results.json"), read_rows(folder / "per_sequence.csv")
+        protocols = protocols_of(content)
+        several = len(protocols) > 1
+        stage = content.get("stage")
+        for protocol in protocols:
+            column = protocol["name"] if several else ""
+            key = f"{column}/{score}" if column else score
+            if key not in content["scores"]:
+                known = sorted({name.rpartition("/")[2] for name in content["scores"]})
+                raise ValueError(f"{folder / 'results.json'}: has no score {score!r}; it has {', '.join(known)}")
+            fields = {
+                name: value for name, value in protocol.items() if name not in ("name", "digest", "feature_stride")
+            }
+            own = [row for row in rows if not several or row.get("Stage") == column]
+            found.append(
+                Scored(
+                    name=protocol["name"],
+                    fields=fields | {"stage": stage, "stride": content.get("stride")},
+                    digest=protocol["digest"],
+                    score=content["scores"][key],
+                    videos=_videos(own, score, folder),
+                )
+            )
+        same = protocols and all(
+            one.videos.keys() == found[0].videos.keys() and one.fields.keys() == found[0].fields.keys() for one in found
+        )
+        if not same:
+            raise ValueError(f"{folder}: holds other protocols or sequences than this sweep; remove it to run it again")
+    return sorted(found, key=lambda scored: -scored.score)
+
+
+def choose(scored: Sequence[Scored], base: PropagationProtocol, selection: float = 0.5) -> Choice | None:
+    """Choose the protocol that is best on every second sequence or so, and report it on the others.
+
+    Args:
+        scored: of `read_scores`, all over the same sequences.
+        base: protocol that the sweep began from.
+        selection: fraction of the sequences to choose on, in (0, 1).
+
+    Returns:
+        None where there are fewer than two sequences, so that nothing is left to report on.
+    """
+    names = sorted(scored[0].videos)
+    chosen_on = [name for k, name in enumerate(names) if int((k + 1) * selection) > int(k * selection)]
+    others = [name for name in names if name not in chosen_on]
+    if not chosen_on or not others:
+        return None
+    best = max(scored, key=lambda one: one.mean(chosen_on))
+    alike = [one for one in scored if one.name == at_stride(base, one.fields["stride"]).name]
+    same = [one for one in alike if all(one.fields[field] == best.fields[field] for field in ("stage", "stride"))]
+    on_others = {name: best.videos[name] for name in others}
+    gain = paired_difference(on_others, {name: same[0].videos[name] for name in others}) if same else None
+    interval = bootstrap_interval(list(on_others.values()))
+    return Choice(best, best.mean(chosen_on), best.mean(others), interval, gain)
+
+
+def effects(scored: Sequence[Scored]) -> list[Effect]:
+    """Return the effect of each field that takes several values, the largest first."""
+    found = []
+    for field in scored[0].fields:
+        by_value: dict[str, list[float]] = {}
+        for one in scored:
+            by_value.setdefault(json.dumps(one.fields[field]).strip('"'), []).append(one.score)
+        if len(by_value) > 1:
+            means = {value: fmean(scores) for value, scores in by_value.items()}
+            found.append(Effect(field, means, {value: max(scores) for value, scores in by_value.items()}))
+    return sorted(found, key=lambda effect: -effect.size)
+
+
+def markdown(scored: Sequence[Scored], score: str, choice: Choice | None, top: int = 20) -> str:
+    """Return the best protocols, the choice and the effects as Markdown, scores in per cent."""
+    out = io.StringIO()
+    print(f"## Best {min(top, len(scored))} of {len(scored)} protocols, {score}\n", file=out)
+    print("| protocol | digest | stage | stride | all sequences |\n|---|---|---|---|---|", file=out)
+    for one in scored[:top]:
+        stage, stride = one.fields["stage"] or "", one.fields["stride"]
+        print(f"| {one.name} | {one.digest} | {stage} | {stride} | {100 * one.score:.1f} |", file=out)
+    if choice is not None:
+        fields, (low, high) = choice.best.fields, (100 * end for end in choice.interval)
+        print("\n## Chosen on one part of the sequences, reported on the other\n", file=out)
+        print(f"{choice.best.name}, stage {fields['stage']}, stride {fields['stride']}:", file=out)
+        print(f"{100 * choice.selected:.1f} where it was chosen,", end=" ", file=out)
+        print(f"{100 * choice.reported:.1f} ({low:.1f} … {high:.1f}) on the others", end="", file=out)
+        if choice.gain is not None:
+            mean, low, high = (100 * value for value in choice.gain[:3])
+            gained = f"{mean:+.1f} ({low:+.1f} … {high:+.1f}, p {choice.gain.p:.2f})"
+            print(f"; over the base protocol {gained}", end="", file=out)
+        print(".", file=out)
+    for effect in effects(scored):
+        print(f"\n## {effect.field}\n\n| value | mean | best |\n|---|---|---|", file=out)
+        for value, mean in effect.means.items():
+            print(f"| {value} | {100 * mean:.1f} | {100 * effect.best[value]:.1f} |", file=out)
+    return out.getvalue().rstrip()
+
+
+def draw(scored: Sequence[Scored], score: str, file: Path) -> None:
+    """Draw each field's effect: every protocol as a dot, the mean of each value as a line."""
+    from matplotlib.figure import Figure
+
+    found = effects(scored)
+    if not found:
+        return
+    picture = Figure(figsize=(3.2 * len(found), 3.4), layout="constrained")
+    panels = picture.subplots(1, len(found), sharey=True, squeeze=False)[0]
+    for panel, effect in zip(panels, found, strict=True):
+        values = list(effect.means)
+        for one in scored:
+            place = values.index(json.dumps(one.fields[effect.field]).strip('"'))
+            panel.plot(place, 100 * one.score, ".", color="C0", alpha=0.4)
+        panel.plot(range(len(values)), [100 * mean for mean in effect.means.values()], "o-", color="C1")
+        panel.set_xticks(range(len(values)), values, rotation=45 if max(map(len, values)) > 6 else 0)
+        panel.set_title(effect.field)
+        panel.grid(alpha=0.3)
+    panels[0].set_ylabel(f"{score} (%)")
+    picture.savefig(file, dpi=150)
+
+
+def _videos(rows: Sequence[Mapping[str, str]], score: str, folder: Path) -> Videos:
+    """Group the rows of per_sequence.csv, which are called VIDEO_ID, by video; J&F is the mean of J and F."""
+    columns = ["J-Mean", "F-Mean"] if score == "J&F-Mean" else [score]
+    videos: Videos = {}
+    for row in rows:
+        if any(column not in row for column in columns):
+            raise ValueError(f"{folder / 'per_sequence.csv'}: has no column {columns[0]!r}: choose another --score")
+        video, _, number = row["Sequence"].rpartition("_")
+        videos.setdefault(video if video and number.isdigit() else row["Sequence"], []).append(
+            fmean(float(row[column] or "nan") for column in columns)
+        )
+    return videos

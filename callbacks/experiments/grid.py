@@ -1,0 +1,132 @@
+"""A grid of protocol fields, and the batches in which its protocols share one pass of the network."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+from collections.abc import Mapping, Sequence
+from difflib import get_close_matches
+from itertools import product
+from typing import Any
+
+import yaml  # type: ignore[import-untyped]
+
+from lightning_modules.functional import PropagationProtocol
+
+from ..tracking.label_tracker import seen_by
+
+MOST = 500
+"""Largest number of protocols in a sweep, over all stages and strides; more are taken for a mistake."""
+AT_ONCE = 40
+"""Largest number of protocols in a batch: each keeps labels of its own, a few megabytes at 480p."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Grid:
+    """The protocols of a sweep.
+
+    Args:
+        protocols: every combination that is valid, named by what differs from the base.
+        varied: field → its values.
+        refused: combinations that a protocol cannot have, a line each.
+    """
+
+    protocols: tuple[PropagationProtocol, ...]
+    varied: Mapping[str, tuple[Any, ...]]
+    refused: tuple[str, ...] = ()
+
+
+@dataclasses.dataclass(frozen=True)
+class Batch:
+    """Protocols that share one pass of the network over the frames.
+
+    Args:
+        stage: of the features; None: the backbone's own choice.
+        stride: of the features; None: the backbone's own choice.
+        protocols: at most `AT_ONCE`.
+    """
+
+    stage: str | None
+    stride: int | None
+    protocols: tuple[PropagationProtocol, ...]
+
+    @property
+    def name(self) -> str:
+        """Name of its folder: stage, stride and a hash of the protocols."""
+        digests = " ".join(protocol.digest() for protocol in self.protocols)
+        place = f"{self.stage or 'default'}-stride-{self.stride or 'default'}".replace("/", "_")
+        return f"{place}-{hashlib.sha256(digests.encode()).hexdigest()[:8]}"
+
+
+def read_grid(base: PropagationProtocol, varied: Sequence[str], most: int = MOST) -> Grid:
+    """Combine the values of fields into protocols.
+
+    Args:
+        base: what is not varied keeps its values.
+        varied: `field=value,value,…` each, values as in YAML (`topk=5,10,null`).
+        most: number of combinations that is still meant.
+
+    Raises:
+        ValueError: for an unknown field, a field named twice or without values, no valid combination, or more
+            combinations than `most`; one line.
+    """
+    values: dict[str, tuple[Any, ...]] = {}
+    known = [field.name for field in dataclasses.fields(base) if field.name != "name"]
+    for text in varied:
+        field, equals, listed = text.partition("=")
+        if field not in known:
+            near = get_close_matches(field, known, 1)
+            raise ValueError(
+                f"--vary {text}: a protocol has no field {field!r}" + (f"; did you mean {near[0]}?" if near else "")
+            )
+        if field in values or not equals or not listed.strip():
+            raise ValueError(f"--vary {text}: write each field once, as {field}=value,value,…")
+        values[field] = _values(text, listed)
+    number = 1
+    for listed_values in values.values():
+        number *= len(listed_values)
+    if number > most:
+        sizes = " · ".join(f"{len(listed_values)} of {field}" for field, listed_values in values.items())
+        raise ValueError(f"the grid has {number} protocols ({sizes}), more than {most}; --most {number} if it is meant")
+    protocols, refused = [], []
+    for combination in product(*values.values()):
+        changes = dict(zip(values, combination, strict=True))
+        try:
+            protocols.append(base.with_changes(**changes))
+        except ValueError as error:
+            refused.append(str(error))
+    if not protocols:
+        raise ValueError(f"no combination of the grid is a protocol: {refused[0]}")
+    return Grid(tuple(dict.fromkeys(protocols)), values, tuple(refused))
+
+
+def batches(
+    grid: Grid, stages: Sequence[str | None], strides: Sequence[int | None], at_once: int = AT_ONCE
+) -> list[Batch]:
+    """Deal the protocols of each stage and stride into batches whose network sees frames alike.
+
+    Args:
+        grid: its protocols.
+        stages: of the features.
+        strides: of the features.
+        at_once: most protocols of a batch; fewer take less memory and encode frames more often.
+    """
+    found = []
+    for stage, stride in product(stages, strides):
+        views: dict[tuple[object, ...], list[PropagationProtocol]] = {}
+        for protocol in grid.protocols:
+            views.setdefault(seen_by(protocol), []).append(protocol)
+        for alike in views.values():
+            # neighbours share their matches: those that differ in top-k and temperature alone stand together
+            ordered = sorted(alike, key=lambda p: (str(p.radius), str(p.context), p.neighbourhood, p.name))
+            parts = (ordered[start : start + at_once] for start in range(0, len(ordered), at_once))
+            found += [Batch(stage, stride, tuple(part)) for part in parts]
+    return found
+
+
+def _values(text: str, listed: str) -> tuple[Any, ...]:
+    try:
+        read = yaml.safe_load(f"[{listed}]")
+    except yaml.YAMLError as error:
+        raise ValueError(f"--vary {text}: the values cannot be read as YAML") from error
+    return tuple(dict.fromkeys(tuple(value) if isinstance(value, list) else value for value in read))

@@ -1,0 +1,226 @@
+"""The table of a study: scores over seeds, and differences from the base row with their uncertainty."""
+
+from __future__ import annotations
+
+import csv
+import io
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import fmean
+from typing import TYPE_CHECKING
+
+from datamodules.reading.writing import write_whole
+
+from ..metrics.intervals import Difference, paired_difference
+from ..stored_results import protocols_of, read_json, read_results, read_rows
+
+if TYPE_CHECKING:
+    from .study_plan import Study
+
+
+@dataclass(frozen=True)
+class Result:
+    """The outcome of one evaluation of a row and seed.
+
+    Args:
+        score: in [0, 1].
+        sequences: sequence (and object) → score; empty where the benchmark writes none by this name.
+        protocol: name and digest of its protocol.
+        seconds: of the training, None where nothing was trained or it ran elsewhere.
+    """
+
+    score: float
+    sequences: Mapping[str, float]
+    protocol: str
+    seconds: float | None
+
+
+@dataclass(frozen=True)
+class Line:
+    """One line of the table: a row under one evaluation.
+
+    Args:
+        row: name of the row.
+        evaluation: name of the evaluation.
+        protocol: name and digest; several where seeds were scored by different ones.
+        scores: one a seed that has run, by seed.
+        mean: over seeds, NaN where none has run.
+        spread: largest minus smallest.
+        difference: from the base row over sequences, each the mean over the seeds of its row; None for the base row
+            itself, or where the protocols or sequences differ.
+        published: the paper's score, in [0, 1].
+        minutes: of training, mean over seeds.
+    """
+
+    row: str
+    evaluation: str
+    protocol: str
+    scores: Mapping[int, float]
+    mean: float
+    spread: float
+    difference: Difference | None
+    published: float | None
+    minutes: float | None
+
+
+Results = dict[tuple[str, str], dict[int, Result]]
+"""(row, evaluation) → seed → result."""
+
+
+def gather(study: Study, output: Path) -> Results:
+    """Read the results that the steps of a study have left below its folder; what has not run is left out."""
+    found: Results = {}
+    for row in study.rows:
+        for seed in study.seeds_of(row):
+            for step in study.steps(row, seed, output):
+                if step.evaluation is None or step.benchmark is None:
+                    continue
+                file = result_of(step.folder, step.benchmark)
+                if file is not None:
+                    seconds = _training_seconds(step.folder) if row.train is not None else None
+                    found.setdefault((row.name, step.evaluation), {})[seed] = _result(file, study.score, seconds)
+    return found
+
+
+def result_of(folder: Path, benchmark: str) -> Path | None:
+    """Return the newest `results.json` of a benchmark below a folder of runs, None where there is none."""
+    files = folder.glob(f"**/benchmarks/{benchmark}/**/results.json")
+    return max(files, key=lambda file: file.stat().st_mtime_ns, default=None)
+
+
+def table_rows(study: Study, results: Results) -> list[Line]:
+    """Summarise results over seeds, a line for each row and evaluation in the study's order."""
+    lines = []
+    for row in study.rows:
+        for evaluation in study.evaluations:
+            own, base = results.get((row.name, evaluation), {}), results.get((study.base, evaluation), {})
+            scores = {seed: result.score for seed, result in sorted(own.items())}
+            seconds = [result.seconds for result in own.values() if result.seconds is not None]
+            published = row.published.get(evaluation)
+            lines.append(
+                Line(
+                    row=row.name,
+                    evaluation=evaluation,
+                    protocol=", ".join(sorted({result.protocol for result in own.values()})),
+                    scores=scores,
+                    mean=fmean(scores.values()) if scores else math.nan,
+                    spread=max(scores.values()) - min(scores.values()) if scores else math.nan,
+                    difference=None if row.name == study.base else _difference(own, base),
+                    published=None if published is None else published / 100,
+                    minutes=fmean(seconds) / 60 if seconds else None,
+                )
+            )
+    return lines
+
+
+def markdown(study: Study, lines: Sequence[Line]) -> str:
+    """Return the table as Markdown, scores in per cent."""
+    out = io.StringIO()
+    print(f"## {study.title}\n", file=out)
+    if study.source:
+        print(f"{study.source}. The column of the paper's numbers is the paper's own, at its own scale.\n", file=out)
+    print(
+        f"{study.score} in per cent. Difference: from “{study.base}”, 95 % bootstrap interval over sequences.\n",
+        file=out,
+    )
+    several, published = len(study.evaluations) > 1, any(line.published is not None for line in lines)
+    head = ["row", *(["evaluation"] if several else []), "seeds", "each", "mean", "spread", "difference"]
+    head += [*(["paper"] if published else []), "minutes"]
+    print(f"| {' | '.join(head)} |\n|{'---|' * len(head)}", file=out)
+    for line in lines:
+        cells = [line.row, *([line.evaluation] if several else []), str(len(line.scores))]
+        cells += [" / ".join(_percent(score) for score in line.scores.values()), _percent(line.mean)]
+        cells += [_percent(line.spread) if len(line.scores) > 1 else "", _shown(line.difference)]
+        cells += [
+            *([_percent(line.published)] if published else []),
+            "" if line.minutes is None else f"{line.minutes:.0f}",
+        ]
+        print(f"| {' | '.join(cells)} |", file=out)
+    by_evaluation: dict[str, set[str]] = {}
+    for line in lines:
+        if line.protocol:
+            by_evaluation.setdefault(line.evaluation, set()).add(line.protocol)
+    for evaluation, protocols in by_evaluation.items():
+        print(f"\n{evaluation}: {', '.join(sorted(protocols))}.", file=out)
+        if len(protocols) > 1:
+            print("Rows scored by different protocols do not compare.", file=out)
+    return out.getvalue().rstrip()
+
+
+def write_csv(lines: Sequence[Line], file: Path) -> None:
+    """Write a line for each row, evaluation and seed; scores are fractions.
+
+    Raises:
+        OSError: if the file cannot be written.
+    """
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(("row", "evaluation", "seed", "score", "protocol", "published"))
+    for line in lines:
+        for seed, score in line.scores.items():
+            published = "" if line.published is None else line.published
+            writer.writerow((line.row, line.evaluation, seed, score, line.protocol, published))
+    write_whole(file, text.getvalue())
+
+
+def _result(file: Path, score: str, seconds: float | None) -> Result:
+    content = read_results(file)
+    scores = content["scores"]
+    if score not in scores:
+        raise ValueError(f"{file}: has no score {score!r}; it has {', '.join(scores)}")
+    protocols = protocols_of(content)
+    named = ", ".join(f"{protocol['name']} ({protocol['digest']})" for protocol in protocols) or "no protocol"
+    try:
+        sequences = _sequence_scores(file.with_name("per_sequence.csv"), score)
+    except ValueError as error:
+        raise ValueError(f"{file}: {error}") from error
+    return Result(float(scores[score]), sequences, named, seconds)
+
+
+def _sequence_scores(file: Path, score: str) -> dict[str, float]:
+    """Return the score of each row of per_sequence.csv (J&F: the mean of J and F), empty without such a column."""
+    rows = read_rows(file)
+    columns = ["J-Mean", "F-Mean"] if score == "J&F-Mean" else [score]
+    if not rows or any(column not in rows[0] for column in columns):
+        return {}
+    return {row["Sequence"]: fmean(float(row[column] or "nan") for column in columns) for row in rows}
+
+
+def _difference(own: Mapping[int, Result], base: Mapping[int, Result]) -> Difference | None:
+    """Compare two rows over sequences; every seed of either counts, since rows need not share seeds."""
+    protocols = {result.protocol for side in (own, base) for result in side.values()}
+    names = {tuple(sorted(result.sequences)) for side in (own, base) for result in side.values()}
+    if not own or not base or len(protocols) > 1 or len(names) > 1 or names == {()}:
+        return None
+    first, second = (
+        _by_video({name: fmean(result.sequences[name] for result in side.values()) for name in next(iter(names))})
+        for side in (own, base)
+    )
+    return paired_difference(first, second)
+
+
+def _by_video(scores: Mapping[str, float]) -> dict[str, list[float]]:
+    """Group the objects of a video, whose rows are called VIDEO_ID."""
+    videos: dict[str, list[float]] = {}
+    for name, score in sorted(scores.items()):
+        video, _, number = name.rpartition("_")
+        videos.setdefault(video if video and number.isdigit() else name, []).append(score)
+    return videos
+
+
+def _training_seconds(folder: Path) -> float | None:
+    file = folder / "trained.json"
+    return float(read_json(file, "record of a training", {"seconds": float})["seconds"]) if file.is_file() else None
+
+
+def _percent(value: float | None) -> str:
+    return "" if value is None or math.isnan(value) else f"{100 * value:.1f}"
+
+
+def _shown(difference: Difference | None) -> str:
+    if difference is None:
+        return ""
+    mean, low, high = (100 * value for value in difference[:3])
+    return f"{mean:+.1f} ({low:+.1f} … {high:+.1f}, p {difference.p:.2f})"

@@ -1,0 +1,140 @@
+"""Success and precision of single-object tracking: one-pass evaluation of OTB, as the GOT-10k toolkit counts."""
+
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from .outlines import as_array
+from .rows import RowMetric
+
+Boxes = Tensor | NDArray[Any]
+
+OVERLAPS = np.linspace(0, 1, 21)
+"""Thresholds of the success curve, IoU."""
+
+ERRORS = np.arange(51)
+"""Thresholds of the precision curve, pixels."""
+
+
+def box_iou(prediction: Boxes, target: Boxes, bound: tuple[float, float] | None = None) -> Tensor:
+    """Intersection over union of boxes, pair by pair.
+
+    Args:
+        prediction: (N, 4) x, y, width, height.
+        target: (N, 4).
+        bound: (width, height) of the picture that boxes are clipped to first; as in the toolkit a corner moved inside
+            takes the whole width and height along, as far as the picture reaches.
+
+    Returns:
+        (N,) float64 in [0, 1]; NaN where a box is.
+
+    Raises:
+        ValueError: if the boxes are not (N, 4) each.
+    """
+    a, b = _boxes(prediction, target)
+    if bound is not None:
+        a, b = _clipped(a, bound), _clipped(b, bound)
+    corner = np.maximum(a[:, :2], b[:, :2])
+    sides = np.maximum(np.minimum(a[:, :2] + a[:, 2:], b[:, :2] + b[:, 2:]) - corner, 0)
+    shared = sides.prod(axis=1)
+    union = a[:, 2] * a[:, 3] + b[:, 2] * b[:, 3] - shared
+    return torch.from_numpy(np.clip(shared / (union + np.finfo(float).eps), 0, 1))
+
+
+def centre_error(prediction: Boxes, target: Boxes) -> Tensor:
+    """Distances of the boxes' centres in pixels, (N, 4) each → (N,) float64; NaN where a box is."""
+    a, b = _boxes(prediction, target)
+    # each centre first: the error of two equal boxes is then exactly 0, which the threshold 0 px asks for
+    offset = (a[:, :2] + (a[:, 2:] - 1) / 2) - (b[:, :2] + (b[:, 2:] - 1) / 2)
+    return torch.from_numpy(np.sqrt((offset**2).sum(axis=1)))
+
+
+def success_curve(iou: Boxes) -> Tensor:
+    """Fraction of frames with IoU above each of 0, 0.05 … 1, strictly: (N,) → (21,); NaN is a failure."""
+    return torch.from_numpy((as_array(iou)[:, None] > OVERLAPS).mean(axis=0))
+
+
+def precision_curve(error: Boxes) -> Tensor:
+    """Fraction of frames with a centre error of at most 0, 1 … 50 px: (N,) → (51,); NaN is a failure."""
+    return torch.from_numpy((as_array(error)[:, None] <= ERRORS).mean(axis=0))
+
+
+class TrackingSuccess(RowMetric):
+    """One-pass evaluation: curves of each sequence, averaged over the sequences.
+
+    `success` is the plain mean of the success curve's 21 values, so a perfect track scores 20/21; `precision@20px` is
+    the precision curve at 20 px; `success@0.5` the success curve at IoU 0.5.  Before scoring, predictions are rounded
+    to 3 decimals, as the toolkit stores them, and frame 0 is replaced by the annotation.
+    Protocol: OTB (Wu et al., CVPR 2013), as in the GOT-10k toolkit.
+
+    Args:
+        kwargs: those of torchmetrics.Metric, see `RowMetric` for `process_group`.
+
+    Example:
+        >>> metric = TrackingSuccess()
+        >>> boxes = torch.tensor([[10.0, 10.0, 20.0, 30.0]] * 4)
+        >>> metric.update(boxes, boxes, name="Basketball")
+        >>> round(metric.compute()["success"] * 21, 9)
+        20.0
+    """
+
+    higher_is_better = True
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(width=len(OVERLAPS) + len(ERRORS), **kwargs)
+
+    def update(self, prediction: Boxes, target: Boxes, *, name: str | None = None) -> None:
+        """Add one sequence: (T, 4) boxes x, y, width, height, both in the same convention.
+
+        Raises:
+            ValueError: if the boxes are not (T, 4) each; the message names the sequence.
+        """
+        name = self.name_or_number(name)
+        try:
+            boxes, truth = _boxes(prediction, target)
+            if not len(boxes):
+                raise ValueError("no frame to score")
+        except ValueError as error:
+            raise ValueError(f"{name}: {error}") from error
+        boxes = np.round(boxes, 3)
+        boxes[0] = truth[0]
+        curves = torch.cat([success_curve(box_iou(boxes, truth)), precision_curve(centre_error(boxes, truth))])
+        self.add_row(name, curves.tolist())
+
+    def compute(self) -> dict[str, float]:
+        """`success`, `precision@20px` and `success@0.5`, as fractions."""
+        return self._scores(torch.cat(self.curves()))
+
+    def curves(self) -> tuple[Tensor, Tensor]:
+        """Success (21,) and precision (51,), averaged over the sequences, for plots; NaN without any."""
+        table = self.table()
+        rows = torch.stack(list(table.values())) if table else torch.full((1, self.width), torch.nan).double()
+        mean = torch.from_numpy(rows.numpy().mean(axis=0))
+        return mean[: len(OVERLAPS)], mean[len(OVERLAPS) :]
+
+    def rows(self) -> list[dict[str, str | float]]:
+        """One dictionary per sequence of this rank, for a CSV; those of all ranks inside `sync_context()`."""
+        return [{"Sequence": name, **self._scores(row)} for name, row in self.table().items()]
+
+    def _scores(self, row: Tensor) -> dict[str, float]:
+        success, precision = row[: len(OVERLAPS)].numpy(), row[len(OVERLAPS) :].numpy()
+        return {
+            "success": float(success.mean()),
+            "precision@20px": float(precision[20]),
+            "success@0.5": float(success[10]),
+        }
+
+
+def _boxes(prediction: Boxes, target: Boxes) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    a, b = (as_array(x).astype(np.float64) for x in (prediction, target))
+    if a.shape != b.shape or a.ndim != 2 or a.shape[1] != 4:
+        raise ValueError(f"boxes must be (N, 4), got prediction {a.shape} and target {b.shape}")
+    return a, b
+
+
+def _clipped(boxes: NDArray[np.float64], bound: tuple[float, float]) -> NDArray[np.float64]:
+    corner = np.clip(boxes[:, :2], 0, bound)
+    return np.concatenate([corner, np.clip(boxes[:, 2:], 0, bound - corner)], axis=1)

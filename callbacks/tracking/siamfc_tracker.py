@@ -1,0 +1,294 @@
+"""SiamFC tracking: correlate a target's first appearance with a search region, at a few scales."""
+
+import dataclasses
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
+from typing import Any, Generic, NamedTuple, Self, TypeVar
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.nn.functional import interpolate
+
+from datamodules.reading.boxes import centred, context_side, one_based, square_crop
+from lightning_modules.functional.siamese import siamese_correlation
+
+from .. import signals
+from .box_protocol import TrackingProtocol
+from .stopwatch import Stopwatch
+
+Image = NDArray[np.uint8]
+"""A frame, (H, W, 3) uint8 RGB."""
+
+FLAT = 1e-5
+"""A response that varies by less than this fraction of its size is rounding error: the window alone then decides."""
+
+K = TypeVar("K")
+
+
+class Target(NamedTuple, Generic[K]):
+    """A target to follow.
+
+    Attributes:
+        key: identifies it among the others; it comes back with each of its boxes.
+        frames: uint8 RGB `(3, H, W)` each, from the one that `box` belongs to.
+        box: one-based x, y, width, height `(4,)`, pixels.
+        track: of `SiamFCTracker.start` and any number of steps, where the target is followed already: `frames` then
+            begin with the frame after.
+    """
+
+    key: K
+    frames: Generator[Tensor] | Iterator[Tensor]
+    box: NDArray[np.float64]
+    track: "Track | None" = None
+
+
+class TrackedBox(NamedTuple, Generic[K]):
+    """The box of a target in one of its frames.
+
+    Attributes:
+        key: that of the target.
+        frame: uint8 RGB `(3, H, W)`; None where the target's video has ended.
+        box: one-based x, y, width, height `(4,)`, pixels; it may leave the frame.
+    """
+
+    key: K
+    frame: Tensor | None
+    box: NDArray[np.float64]
+
+
+def track_boxes(tracker: "SiamFCTracker", targets: Iterable[Target[K]], at_once: int = 1) -> Iterator[TrackedBox[K]]:
+    """Follow targets, each in a video of its own, some of them in one pass of the backbone.
+
+    Args:
+        tracker: finds the targets.
+        targets: taken one by one, as soon as there is room for the next.
+        at_once: number of targets that are followed together, at least 1.
+
+    Yields:
+        The boxes of each target in time order, its first one included, and at last one without a frame. Boxes of
+        targets that are followed together alternate.
+    """
+    waiting, active = iter(targets), list[tuple[Target[K], Track]]()
+    try:
+        while True:
+            while len(active) < at_once and (target := next(waiting, None)) is not None:
+                if target.track is not None:
+                    active.append((target, target.track))
+                    continue
+                with tracker.watch("decode"):
+                    first = next(target.frames)
+                active.append((target, tracker.start(image_of(first), target.box)))
+                yield TrackedBox(target.key, first, target.box)
+            if not active:
+                return
+            signals.check()
+            frames = [_next(tracker, target) for target, _ in active]
+            for (target, track), frame in zip(active, frames, strict=True):
+                if frame is None:
+                    yield TrackedBox(target.key, None, track.box)
+            active = [pair for pair, frame in zip(active, frames, strict=True) if frame is not None]
+            present = [frame for frame in frames if frame is not None]
+            if active:
+                boxes = tracker.step([track for _, track in active], [image_of(frame) for frame in present])
+                for (target, _), frame, box in zip(active, present, boxes, strict=True):
+                    yield TrackedBox(target.key, frame, box)
+    finally:
+        for target, _ in active:
+            if isinstance(target.frames, Generator):
+                target.frames.close()  # stops the thread that decodes ahead
+
+
+@dataclasses.dataclass
+class Track:
+    """State of a target while it is tracked.
+
+    Attributes:
+        target: zero-based centre y, x, height, width, pixels.
+        side: of the square that the exemplar shows, pixels; it grows and shrinks with the target.
+        exemplar: features of the first frame, (C, a, a).
+    """
+
+    target: NDArray[np.float64]
+    side: float
+    exemplar: Tensor
+
+    def state(self) -> dict[str, Any]:
+        """Return it as tensors and plain numbers, for `of`."""
+        return {"target": torch.from_numpy(self.target.copy()), "side": float(self.side), "exemplar": self.exemplar}
+
+    @classmethod
+    def of(cls, state: Mapping[str, Any], device: torch.device) -> Self:
+        """Return the track of a `state`, its exemplar on a device."""
+        return cls(state["target"].numpy().copy(), state["side"], state["exemplar"].to(device))
+
+    @property
+    def box(self) -> NDArray[np.float64]:
+        """One-based x, y, width, height."""
+        return one_based(self.target)
+
+
+class SiamFCTracker:
+    """Follows any number of targets, each in a video of its own, with one pass of the backbone for all and all scales.
+
+    Args:
+        extractor: float RGB (N, 3, H, W) in [0, 1] → (N, C, h, w); a fine-tuned one also has `exemplar(crops)` for the
+            first frame. Where it can fold its BatchNorms a folded copy is used, so make a new tracker when it has
+            learned.
+        protocol: the numbers; it is taken at the stride and dilation of the extractor.
+        stopwatch: counts the seconds of "crop", "backbone" and "respond".
+
+    Raises:
+        ValueError: if the extractor gives several maps.
+    """
+
+    def __init__(
+        self, extractor: nn.Module, protocol: TrackingProtocol | None = None, stopwatch: Stopwatch | None = None
+    ) -> None:
+        protocol = protocol or TrackingProtocol()
+        stride: Any = getattr(extractor, "stride", protocol.stride)
+        if not isinstance(stride, int):
+            raise ValueError("tracking needs one map of features; name one stage, not several")
+        self.protocol = protocol.at_features(stride, getattr(extractor, "dilated", False))
+        view: Any = extractor
+        self.extractor: Any = view.folded() if hasattr(view, "folded") else view
+        self.watch = stopwatch or Stopwatch()
+        self.device = next(extractor.parameters(), next(extractor.buffers(), torch.zeros(()))).device
+        self._bicubic: dict[int, Tensor] = {}
+        self._windows: dict[int, Tensor] = {}
+
+    def start(self, picture: Image, box: NDArray[np.float64]) -> Track:
+        """Take up a target.
+
+        Args:
+            picture: the first frame, (H, W, 3) uint8 RGB.
+            box: one-based x, y, width, height.
+
+        Raises:
+            ValueError: if the box has no area.
+        """
+        target = centred(box)
+        if not (np.isfinite(target).all() and target[2:].min() > 0):
+            raise ValueError(f"cannot follow the box {np.asarray(box).tolist()}: it needs a width and a height")
+        protocol = self.protocol
+        side = context_side(target[2], target[3], protocol.context)
+        with self.watch("crop"):
+            crop = square_crop(picture, (target[0], target[1]), side, protocol.exemplar_size)
+        look = getattr(self.extractor, "exemplar", self.extractor)
+        return Track(target, side, self._features(crop[None], look)[0])
+
+    def step(self, tracks: Sequence[Track], pictures: Sequence[Image]) -> NDArray[np.float64]:
+        """Find each target in its next frame.
+
+        Args:
+            tracks: of `start`; they are moved.
+            pictures: the next frame of each, (H, W, 3) uint8 RGB.
+
+        Returns:
+            (N, 4) one-based x, y, width, height.
+
+        Raises:
+            ValueError: if a response is not finite.
+        """
+        protocol, factors = self.protocol, self.protocol.factors
+        responses = self.responses(tracks, pictures)
+        with self.watch("respond", self.device):
+            best, place = self._peaks(responses)
+        width = responses.shape[-1]
+        for track, scale, index in zip(tracks, factors[best], place, strict=True):
+            offset = np.array(divmod(index, width)) - (width - 1) / 2
+            in_crop = offset * protocol.stride / protocol.upsampling
+            track.target[:2] += in_crop * track.side / protocol.exemplar_size * scale
+            growth = 1 - protocol.scale_rate + protocol.scale_rate * scale
+            track.target[2:] *= growth
+            track.side *= growth
+        return np.stack([track.box for track in tracks])
+
+    def responses(self, tracks: Sequence[Track], pictures: Sequence[Image]) -> Tensor:
+        """Correlation of each target with the region around where it was, up-sampled: (N, scales, U, U).
+
+        Bicubic, to U = response_size · upsampling places a side; as two products, since that is linear and separable.
+        """
+        raw = self.correlate(tracks, pictures)
+        with self.watch("respond", self.device):
+            matrix = self._upsampling(raw.shape[-1])
+            return matrix @ raw @ matrix.T
+
+    def correlate(self, tracks: Sequence[Track], pictures: Sequence[Image]) -> Tensor:
+        """Correlation of each target with the region around where it was: (N, scales, n, n)."""
+        with self.watch("crop"):
+            crops = self._search_crops(tracks, pictures)
+        search = self._features(crops, self.extractor)
+        with self.watch("respond", self.device):
+            raw = siamese_correlation(torch.stack([track.exemplar for track in tracks]), search)
+            return raw.reshape(self.protocol.scales, len(tracks), *raw.shape[-2:]).transpose(0, 1)
+
+    def _search_crops(self, tracks: Sequence[Track], pictures: Sequence[Image]) -> Image:
+        """Crops of all targets at the smallest scale, then at the next: (scales · N, S, S, 3) uint8."""
+        protocol = self.protocol
+        size = protocol.instance_size
+        crops = np.empty((protocol.scales * len(tracks), size, size, 3), np.uint8)
+        number = 0
+        for factor in protocol.factors:
+            for track, picture in zip(tracks, pictures, strict=True):
+                side = track.side * size / protocol.exemplar_size * factor
+                square_crop(picture, (track.target[0], track.target[1]), side, size, out=crops[number])
+                number += 1
+        return crops
+
+    def _features(self, crops: Image, look: Any) -> Tensor:
+        low = self.protocol.precision == "bfloat16"
+        with self.watch("backbone", self.device), torch.autocast(self.device.type, torch.bfloat16, enabled=low):
+            images = torch.from_numpy(crops).to(self.device, non_blocking=True).permute(0, 3, 1, 2)
+            features: Tensor = look(images.float().div_(255))
+        return features.float()
+
+    def _upsampling(self, places: int) -> Tensor:
+        """(U, places): the bicubic weights of one axis."""
+        if places not in self._bicubic:
+            wanted = (self.protocol.response_size or places) * self.protocol.upsampling
+            unit = torch.eye(places, device=self.device)[None, None]
+            self._bicubic[places] = interpolate(unit, size=(wanted, places), mode="bicubic")[0, 0]
+        return self._bicubic[places]
+
+    def _window(self, places: int) -> Tensor:
+        """Cosine window over places × places, flat, of sum 1."""
+        if places not in self._windows:
+            window = torch.hann_window(places, periodic=False, dtype=torch.float64, device=self.device)
+            self._windows[places] = (window.outer(window) / window.sum() ** 2).flatten()
+        return self._windows[places]
+
+    def _peaks(self, responses: Tensor) -> tuple[list[int], list[int]]:
+        """Number of the best scale and of the best place in it, for each target.
+
+        Raises:
+            ValueError: if a response is not finite.
+        """
+        protocol, middle = self.protocol, self.protocol.scales // 2
+        penalty = torch.full((protocol.scales,), protocol.scale_penalty, device=responses.device)
+        penalty[middle] = 1
+        peaks = responses.amax((-2, -1))
+        if not peaks.isfinite().all():
+            raise ValueError("tracking: the response is not finite; has the network diverged?")
+        if protocol.penalty_lowers:
+            penalty = torch.where(peaks < 0, 2 - penalty, penalty)
+        best = (peaks * penalty).argmax(1)
+        chosen = responses[torch.arange(len(responses), device=best.device), best].flatten(1)
+        low, high = chosen.amin(1, keepdim=True), chosen.amax(1, keepdim=True)  # `aminmax` takes 15 times as long
+        # the response above its minimum sums to 1 - influence, as the window, of sum 1, does to influence
+        total = chosen.sum(1, keepdim=True, dtype=torch.float64) - chosen.shape[1] * low.double()
+        flat = high - low <= FLAT * torch.maximum(high.abs(), low.abs())
+        weight = torch.where(flat, 0, (1 - protocol.window_influence) / (total + 1e-16))
+        place = torch.addcmul(protocol.window_influence * self._window(responses.shape[-1]), weight, chosen).argmax(1)
+        found = torch.stack([best, place]).tolist()
+        return found[0], found[1]
+
+
+def _next(tracker: SiamFCTracker, target: Target[Any]) -> Tensor | None:
+    with tracker.watch("decode"):
+        return next(target.frames, None)
+
+
+def image_of(frame: Tensor) -> Image:
+    """Return a frame, uint8 `(3, H, W)`, as crops are cut out of it: `(H, W, 3)`, rows together in memory."""
+    return np.ascontiguousarray(frame.permute(1, 2, 0).numpy())

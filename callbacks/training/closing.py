@@ -1,0 +1,90 @@
+"""The end of a run: what was scored, where it is, what comes next; and no empty folders behind a run that failed."""
+
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+from pytorch_lightning import Trainer
+from pytorch_lightning.callbacks import ModelCheckpoint
+
+from ..benchmarks.base import BenchmarkCallback
+from .checkpoint import BestCheckpoint
+
+LEFT_BY_ANY_RUN = ("config.yaml", "hparams.yaml", "events.out.tfevents.*", "metrics.csv")
+"""Files that a run has written before its first step."""
+
+
+def closing_lines(trainer: Trainer) -> list[str]:
+    """Return at most three lines: scores in per cent, the path of the report, the checkpoint and the next command."""
+    callbacks: list[Any] = trainer.callbacks  # type: ignore[attr-defined]
+    benchmarks = [callback for callback in callbacks if isinstance(callback, BenchmarkCallback)]
+    lines = []
+    if scores := "; ".join(filter(None, map(_score, benchmarks))):
+        lines.append(scores)
+    elif not benchmarks and "val/loss" in trainer.callback_metrics:
+        lines.append(f"val/loss {float(trainer.callback_metrics['val/loss']):.4f}")
+    if pages := list(_pages(trainer, benchmarks)):
+        lines.append(f"report: {max(pages, key=lambda page: page.stat().st_mtime_ns)}")
+    if trainer.state.fn == "fit" and (checkpoint := _checkpoint(callbacks)):
+        config = f"--config benchmarks/{benchmarks[-1].name}.yaml" if benchmarks else "--config benchmarks/davis.yaml"
+        lines.append(f"checkpoint: {checkpoint}; next: vidcorr validate --ckpt_path {checkpoint} {config}")
+    return lines
+
+
+def _score(benchmark: BenchmarkCallback) -> str:
+    """Return the first score of the last run, beside that of the first run of a training."""
+    if len(benchmark.history) < 2:
+        return ""  # the table of the one run stands right above
+    first, last = min(benchmark.history), max(benchmark.history)
+    key = next((key for key in benchmark.history[last] if key in benchmark.history[first]), None)
+    if key is None:
+        return ""
+    before, after = (100 * benchmark.history[step][key] for step in (first, last))
+    return f"{key} {before:.1f} % at step {first}, {after:.1f} % at step {last}"
+
+
+def _pages(trainer: Trainer, benchmarks: Iterable[BenchmarkCallback]) -> Iterator[Path]:
+    run = Path(trainer.log_dir or trainer.default_root_dir)
+    for benchmark in benchmarks:
+        if benchmark.output_dir is None:
+            yield from run.glob(f"benchmarks/{benchmark.name}/*/report.html")
+        elif (page := Path(benchmark.output_dir) / "report.html").is_file():
+            yield page
+
+
+def _checkpoint(callbacks: Iterable[Any]) -> str:
+    """Return the path of the best checkpoint, else of the last one; empty where there is none."""
+    kept = [callback for callback in callbacks if isinstance(callback, ModelCheckpoint)]
+    kept.sort(key=lambda callback: not isinstance(callback, BestCheckpoint))
+    paths = [callback.best_model_path or callback.last_model_path for callback in kept]
+    return next((str(path) for path in paths if path), "")
+
+
+def remove_empty_folders(trainer: Trainer) -> None:
+    """Remove what a run that failed before its first step has made: its folder, and empty folders for results."""
+    if not trainer.is_global_zero:
+        return
+    callbacks: list[Any] = trainer.callbacks  # type: ignore[attr-defined]
+    for folder in (getattr(callback, "output_dir", None) for callback in callbacks):
+        if folder is not None:
+            _remove_if_empty(Path(folder))
+    for run in {Path(logger.log_dir) for logger in trainer.loggers if logger.log_dir is not None}:
+        files = [path for path in run.rglob("*") if path.is_file()]
+        if trainer.global_step == 0 and all(any(path.match(known) for known in LEFT_BY_ANY_RUN) for path in files):
+            for path in files:
+                path.unlink(missing_ok=True)
+        _remove_if_empty(run)
+        for parent in (run.parent, run.parent.parent):  # lightning_logs, runs
+            if parent != Path.cwd() and parent.is_dir() and not any(parent.iterdir()):
+                parent.rmdir()
+
+
+def _remove_if_empty(folder: Path) -> None:
+    """Remove a folder's empty subfolders, and the folder itself if nothing is left in it."""
+    if not folder.is_dir():
+        return
+    for child in folder.iterdir():
+        if child.is_dir() and not child.is_symlink():
+            _remove_if_empty(child)
+    if not any(folder.iterdir()):
+        folder.rmdir()

@@ -1,0 +1,99 @@
+"""Frames and lists of a benchmark's layout: finding and reading them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ..reading.errors import DataError
+from ..reading.guards import plain_name, read_text
+from ..reading.images import picture_header, read_picture
+from ..reading.mask_files import check_masks, davis_palette, read_mask, write_ids
+from ..reading.source import IMAGE_SUFFIXES, natural_order
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+__all__ = [
+    "check_masks",
+    "davis_palette",
+    "list_pictures",
+    "picture_header",
+    "read_frame",
+    "read_list",
+    "read_mask",
+    "read_names",
+    "require_folder",
+    "require_sequences",
+    "write_ids",
+]
+
+
+def require_folder(path: Path, remedy: str) -> Path:
+    """Return `path` if it is a folder.
+
+    Raises:
+        DataError: with the remedy, if it is not.
+    """
+    if not path.is_dir():
+        raise DataError(f"{path}: no such folder; {remedy}")
+    return path
+
+
+def list_pictures(folder: Path) -> tuple[Path, ...]:
+    """Return a folder's JPEG and PNG files in natural order without hidden ones; () where there is no such folder."""
+    if not folder.is_dir():
+        return ()
+    found = (path for path in folder.iterdir() if path.suffix.lower() in IMAGE_SUFFIXES and path.name[0] != ".")
+    return tuple(sorted(found, key=lambda path: natural_order(path.name)))
+
+
+def read_list(path: Path, remedy: str) -> tuple[str, ...]:
+    """Return the non-empty lines of a list file, stripped, in order, each once.
+
+    Raises:
+        DataError: if the file is missing, is not in UTF-8 or has no lines.
+    """
+    if not path.exists() or path.is_dir():
+        raise DataError(f"{path}: no such list; {remedy}")
+    lines = tuple(dict.fromkeys(line.strip() for line in read_text(path).splitlines() if line.strip()))
+    if not lines:
+        raise DataError(f"{path}: the list is empty; put one sequence name on each line")
+    return lines
+
+
+def read_names(path: Path, remedy: str) -> tuple[str, ...]:
+    """Return the names of a list file, each of which can only stand for an entry of one folder.
+
+    Raises:
+        DataError: as `read_list` and `plain_name`.
+    """
+    return tuple(plain_name(line, path) for line in read_list(path, remedy))
+
+
+def require_sequences(root: Path, names: Iterable[str], listed_in: object) -> None:
+    """Check that every sequence of a list has a folder.
+
+    Raises:
+        DataError: naming the first one without a folder under `root`, and how many more there are.
+    """
+    missing = [name for name in names if not (root / name).is_dir()]
+    if missing:
+        more = f" (and {len(missing) - 1} more)" if len(missing) > 1 else ""
+        raise DataError(
+            f"{root / missing[0]}: sequence listed in {listed_in} has no folder{more}; unpack it or shorten the list"
+        )
+
+
+def read_frame(path: Path) -> NDArray[np.uint8]:
+    """Decode a JPEG or PNG channel first: (3, H, W) uint8 RGB; errors as those of `read_picture`."""
+    import cv2
+
+    picture = read_picture(path)
+    planes = np.empty((3, *picture.shape[:2]), np.uint8)
+    for channel in range(3):
+        cv2.extractChannel(picture, channel, planes[channel])
+    return planes

@@ -1,0 +1,131 @@
+"""Reading of single pictures, and conversion of decoded ones."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from .errors import DecodingError
+from .guards import (
+    DEFAULT_MEGAPIXELS,
+    LIMIT_VARIABLE,
+    check_pixels,
+    header_size,
+    max_pixels,
+    read_bytes,
+    require_regular,
+)
+
+if TYPE_CHECKING:
+    import av
+    from numpy.typing import NDArray
+    from PIL import Image
+
+AGAIN = "copy or extract it again"
+
+
+def read_picture(path: str | os.PathLike[str]) -> NDArray[np.uint8]:
+    """Decode a JPEG or PNG.
+
+    Grey becomes RGB; orientation tags are ignored, as masks and boxes have none. OpenCV fills what a truncated JPEG
+    lacks with grey and goes on, so the end marker is looked for.
+
+    Returns:
+        (H, W, 3) uint8 RGB.
+
+    Raises:
+        DecodingError: if the file is missing, truncated, no picture, not a regular file, or larger than the limits of
+            `guards`, which are checked before it is decoded.
+    """
+    return decode_picture(np.frombuffer(read_bytes(path), dtype=np.uint8), path)
+
+
+def decode_picture(data: NDArray[np.uint8], where: object) -> NDArray[np.uint8]:
+    """Decode the bytes of a JPEG or PNG by the rules of `read_picture`.
+
+    Args:
+        data: (n,) uint8.
+        where: names the picture in errors.
+
+    Returns:
+        (H, W, 3) uint8 RGB.
+
+    Raises:
+        DecodingError: if the picture is truncated, cannot be decoded, or claims more pixels than `guards` permits.
+    """
+    import cv2
+
+    content = data.tobytes()
+    size = header_size(content)
+    if size is not None:
+        check_pixels(where, *size)
+    if content[:2] == b"\xff\xd8" and b"\xff\xd9" not in content:
+        raise DecodingError(where, f"truncated JPEG; {AGAIN}")
+    try:
+        picture = cv2.imdecode(data, cv2.IMREAD_COLOR_RGB | cv2.IMREAD_IGNORE_ORIENTATION) if size else None
+    except cv2.error as error:
+        raise DecodingError(where, f"cannot be decoded as a picture ({error.err or error.msg}); {AGAIN}") from error
+    if picture is None:
+        raise DecodingError(where, f"cannot be decoded as a picture; {AGAIN}")
+    return np.asarray(picture, dtype=np.uint8)
+
+
+@contextmanager
+def opened_picture(path: str | os.PathLike[str], kind: str = "picture") -> Iterator[Image.Image]:
+    """Open a picture of any kind with Pillow, once its file and its header are within the limits of `guards`.
+
+    Args:
+        path: the file.
+        kind: of picture, for messages.
+
+    Yields:
+        The picture, not decoded yet; decoding happens inside the context.
+
+    Raises:
+        DecodingError: if it is not a picture, cannot be decoded in the context, or exceeds the limits.
+    """
+    from PIL import Image, UnidentifiedImageError
+
+    require_regular(path)
+    if max_pixels() > DEFAULT_MEGAPIXELS * 1e6:  # the user has asked for it: Pillow's own limit must not be lower
+        Image.MAX_IMAGE_PIXELS = max(Image.MAX_IMAGE_PIXELS or 0, max_pixels())
+    try:
+        with Image.open(path) as image:
+            check_pixels(path, *image.size)
+            yield image
+    except Image.DecompressionBombError as error:
+        raise DecodingError(path, f"too large to decode ({error}); raise the limit with {LIMIT_VARIABLE}") from error
+    except UnidentifiedImageError as error:
+        raise DecodingError(path, f"cannot be decoded as a {kind} (of no known format); {AGAIN}") from error
+    except (OSError, SyntaxError, MemoryError) as error:
+        reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
+        raise DecodingError(path, f"cannot be decoded as a {kind} ({reason}); {AGAIN}") from error
+
+
+def picture_header(path: str | os.PathLike[str]) -> tuple[tuple[int, int], str]:
+    """Return ((height, width), Pillow mode) of a picture, without decoding it.
+
+    Raises:
+        DecodingError: if the file is not a picture, or its header claims more pixels than are decoded.
+    """
+    with opened_picture(path) as image:
+        return (image.height, image.width), image.mode
+
+
+class Reformatter:
+    """PyAV's reformatter, kept from frame to frame, in one thread; called with the arguments of its `reformat`."""
+
+    def __init__(self) -> None:
+        import av
+        from av.video.reformatter import VideoReformatter
+
+        self._reformatter = VideoReformatter()
+        # since av 17 the default is a thread for each core of the machine
+        self._threads: dict[str, Any] = {"threads": 1} if int(av.__version__.partition(".")[0]) >= 17 else {}
+
+    def __call__(self, frame: av.VideoFrame, *arguments: Any, **options: Any) -> av.VideoFrame:
+        return self._reformatter.reformat(frame, *arguments, **(options | self._threads))

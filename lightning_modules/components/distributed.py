@@ -1,0 +1,33 @@
+"""Tensors gathered over the ranks of a distributed training."""
+
+import torch
+import torch.distributed as dist
+from torch import Tensor
+
+
+def ranks_and_rank() -> tuple[int, int]:
+    """Return the number of processes that train together and the rank of this one."""
+    if dist.is_available() and dist.is_initialized():
+        return dist.get_world_size(), dist.get_rank()
+    return 1, 0
+
+
+def gather(tensor: Tensor) -> Tensor:
+    """Concatenate the tensors of all ranks, which have one shape, in rank order: `(N, …)` → `(ranks · N, …)`."""
+    ranks, _ = ranks_and_rank()
+    if ranks == 1:
+        return tensor
+    parts = [torch.empty_like(tensor, memory_format=torch.contiguous_format) for _ in range(ranks)]
+    dist.all_gather(parts, tensor.contiguous())
+    return torch.cat(parts)
+
+
+def own_rows(gathered: Tensor, rows: int) -> Tensor:
+    """Return this rank's rows of a tensor that holds as many for each rank, as `gather` returns it.
+
+    Args:
+        gathered: `(ranks · rows, …)`; or `(rows, …)`, which is returned as it is.
+        rows: number of rows per rank.
+    """
+    first = ranks_and_rank()[1] * rows if len(gathered) > rows else 0
+    return gathered[first : first + rows]

@@ -1,0 +1,164 @@
+"""Shuffle BN: queries and keys are normalised in different BatchNorm groups."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+import torch.distributed as dist
+from pytorch_lightning.utilities import rank_zero_warn
+from torch import Tensor
+
+from .distributed import gather, ranks_and_rank
+
+Encode = Callable[[Tensor], Tensor]
+"""Images `(N, 3, H, W)` → embeddings `(N, D)`."""
+
+
+def encode_groups(encode: Encode, frames: Tensor, groups: int) -> Tensor:
+    """Encode videos group by group, so that BatchNorm takes its statistics from one group at a time.
+
+    Args:
+        encode: the encoder.
+        frames: `(B, m, 3, H, W)`.
+        groups: number of groups, in the order of the videos.
+
+    Returns:
+        `(B, m, D)`.
+
+    Raises:
+        ValueError: if the number of groups does not divide B.
+    """
+    _check_groups(frames, groups)
+    return torch.cat([encode(part.flatten(0, 1)).unflatten(0, part.shape[:2]) for part in frames.chunk(groups)])
+
+
+def encode_shuffled(encode: Encode, frames: Tensor, groups: int, generator: torch.Generator | None) -> Tensor:
+    """Encode videos in other BatchNorm groups than `encode_groups`, over all ranks, and return them in order.
+
+    If a query and its key were normalised with the same videos, batch statistics alone would tell the pair from the
+    keys of the queue. So each group of videos is dealt out evenly to all groups of all ranks for this pass. Videos move
+    with all of their frames: single frames would spread every video over every group.
+
+    Each rank must call it with as many videos and a generator in the same state.
+
+    Papers: MoCo (He et al., CVPR 2020), section 3.3; VFS, section 4.1. MoCo permutes the batch at random, which leaves
+    small groups together now and then; an even deal never does.
+
+    Args:
+        encode: the encoder.
+        frames: `(B, m, 3, H, W)`, the videos of this rank.
+        groups: number of groups on each rank.
+        generator: generator of the deal, on the CPU; None deals nothing and takes no other rank's videos, as in
+            evaluation, where BatchNorm does not look at the batch.
+
+    Returns:
+        `(ranks · B, m, D)`: the embeddings of all ranks, in the order of ranks and videos; `(B, m, D)` without a deal.
+
+    Raises:
+        ValueError: if the number of groups does not divide B, or several groups hold one video each.
+    """
+    if generator is None:
+        return encode_groups(encode, frames, groups)
+    _check_groups(frames, groups)
+    ranks, rank = ranks_and_rank()
+    deal = deal_videos(ranks * groups, len(frames) // groups, generator).view(ranks, -1)
+    shuffled = gather(encode_groups(encode, _exchange(frames, deal, rank), groups))
+    in_order = torch.empty_like(shuffled)
+    in_order[deal.flatten().to(shuffled.device)] = shuffled
+    return in_order
+
+
+def deal_videos(groups: int, videos: int, generator: torch.Generator) -> Tensor:
+    """Deal the videos of each group out to all groups, evenly and at random.
+
+    With at least two videos a group, no group is the same after the deal as before it.
+
+    Args:
+        groups: number of groups over all ranks.
+        videos: number of videos in each group.
+        generator: on the CPU.
+
+    Returns:
+        `(groups, videos)` long, the videos of each group after the deal; video v of group g has number g · videos + v.
+
+    Raises:
+        ValueError: if there are several groups of one video each: alone in its group, a video is normalised by itself
+            wherever it goes.
+
+    Example:
+        >>> deal = deal_videos(2, 4, torch.Generator().manual_seed(0))
+        >>> (deal < 4).sum(dim=1)
+        tensor([2, 2])
+    """
+    if groups > 1 and videos < 2:
+        raise ValueError(
+            f"Shuffle BN: {groups} groups of 1 video cannot be mixed; take fewer groups (model.groups) or more videos "
+            "per device (data.batch_size)"
+        )
+    order = torch.stack([torch.randperm(videos, generator=generator) for _ in range(groups)])
+    first = torch.randint(groups, (), generator=generator)
+    source = torch.arange(groups)[:, None]
+    receiver = (torch.arange(videos) + source + first) % groups
+    return (order + source * videos).flatten()[receiver.flatten().argsort(stable=True)].view(groups, videos)
+
+
+def groups_on_this_rank(wanted: int | None, videos: int) -> int:
+    """Return the number of BatchNorm groups of a rank's batch.
+
+    Args:
+        wanted: the user's choice; None takes 1 where several ranks train, since the ranks are groups already, and on
+            a single one the largest of 4, 2 and 1 that leaves at least 2 videos a group.
+        videos: number of videos in the batch.
+    """
+    if wanted is not None:
+        return wanted
+    if ranks_and_rank()[0] > 1:
+        return 1
+    return max(groups for groups in (1, 2, 4) if groups == 1 or (videos % groups == 0 and videos >= 2 * groups))
+
+
+class ShuffleBNChecks(pl.Callback):
+    """Refuse or warn of settings under which Shuffle BN would not do its work; `VFSMoCo` attaches it by itself."""
+
+    def on_fit_start(self, trainer: pl.Trainer, pl_module: Any) -> None:
+        """Refuse a BatchNorm that is synchronised over ranks: all videos would be one group.
+
+        Raises:
+            ValueError: one line that names the flag.
+        """
+        if trainer._accelerator_connector._layer_sync is not None:
+            name = type(pl_module).__name__
+            raise ValueError(f"trainer.sync_batchnorm=true: it would undo Shuffle BN of {name}; leave it out")
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: Any) -> None:
+        """Warn where all videos are normalised together."""
+        groups = groups_on_this_rank(pl_module.hparams["groups"], pl_module.videos_per_device())
+        if groups * trainer.world_size == 1:
+            rank_zero_warn(
+                f"{type(pl_module).__name__}: all videos of a batch are normalised together, which tells positives "
+                "from the queue's keys; set model.groups to 2 or more (Shuffle BN)"
+            )
+
+
+def _check_groups(frames: Tensor, groups: int) -> None:
+    if groups < 1 or len(frames) % groups:
+        raise ValueError(f"{groups} groups that are normalised apart do not divide a batch of {len(frames)} videos")
+
+
+def _exchange(frames: Tensor, deal: Tensor, rank: int) -> Tensor:
+    """Send each rank the videos that `deal (ranks, B)` assigns to it; each frame travels once."""
+    videos = len(frames)
+    owner, wanted = deal // videos, deal[rank]
+    if len(deal) == 1:
+        return frames[wanted.to(frames.device)]
+    sent = [deal[receiver][owner[receiver] == rank] - rank * videos for receiver in range(len(deal))]
+    received = torch.empty_like(frames, memory_format=torch.contiguous_format)
+    dist.all_to_all_single(
+        received,
+        frames[torch.cat(sent).to(frames.device)],
+        output_split_sizes=torch.bincount(owner[rank], minlength=len(deal)).tolist(),
+        input_split_sizes=[len(part) for part in sent],
+    )
+    # received videos are sorted by their owner; bring them into the order of `wanted`
+    return received[owner[rank].argsort(stable=True).argsort().to(frames.device)]

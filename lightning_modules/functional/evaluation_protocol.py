@@ -1,0 +1,260 @@
+"""Protocols: frozen records of every number and rule that moves a score, and the sources that publish their values."""
+
+import dataclasses
+import hashlib
+import json
+import math
+import numbers
+import types
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar, Literal, Self, Union, get_args, get_origin
+
+import numpy as np
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Source:
+    """A publication whose protocol is reproduced, as data.
+
+    Attributes:
+        code: repository @ commit, and the files that define the values.
+        values: benchmark → fields of the protocol; fields that are not named keep their defaults.
+        note: differences from the original code, and what it leaves open.
+        inferred: benchmark → the part of its values that the source does not state.
+    """
+
+    code: str
+    values: Mapping[str, Mapping[str, Any]]
+    note: str = ""
+    inferred: Mapping[str, str] = dataclasses.field(default_factory=dict)
+
+
+@dataclasses.dataclass(frozen=True)
+class EvaluationProtocol:
+    """Base of all protocols: a frozen dataclass of plain types with a name, a digest and checked values.
+
+    A subclass adds its fields, returns its sources from `sources()` and the ranges of its numbers from `_ranges()`.
+    The name of a source belongs to the values of that source: the constructor refuses it with any other values.
+    `with_changes` names what was changed (`vfs+topk=5`).
+
+    Attributes:
+        name: free, except for the names of the sources and what `with_changes` makes of them.
+
+    Raises:
+        ValueError: for a value of another type or out of range, or a source's name with other values than its own.
+    """
+
+    name: str
+
+    unnamed: ClassVar[str] = ""
+    """The source whose name, with what differs from it, a protocol takes that is built without a name."""
+
+    def __post_init__(self) -> None:
+        for field in dataclasses.fields(self):
+            object.__setattr__(self, field.name, _as_plain_type(getattr(self, field.name)))
+        if not self.name and self.unnamed:
+            object.__setattr__(self, "name", self._name_of_changes(self.unnamed))
+        self._check_types()
+        for field_name, (holds, expected) in {"name": (bool(self.name), "not empty"), **self._ranges()}.items():
+            if not holds:
+                raise self._error(f"{field_name} must be {expected}, got {getattr(self, field_name)!r}")
+        self._check_name()
+
+    @classmethod
+    def sources(cls) -> Mapping[str, Source]:
+        """Return the named protocols: name → source."""
+        return {}
+
+    @classmethod
+    def named(cls, name: str, benchmark: str = "davis", like: Sequence[str] = ()) -> Self:
+        """Return the protocol that a source defines for a benchmark.
+
+        Args:
+            name: a key of `sources()`.
+            benchmark: name of the benchmark.
+            like: benchmarks whose values stand in, in this order, where the source has none for `benchmark`; a
+                benchmark declares them, so that one under a new name works with the protocols of its kind.
+
+        Raises:
+            ValueError: for an unknown name, and where the source defines no values for the benchmark.
+        """
+        sources = cls.sources()
+        if name not in sources:
+            raise ValueError(f"unknown protocol {name!r}: expected one of {', '.join(sources)}")
+        values = sources[name].values
+        for known in (benchmark, *like):
+            if known in values:
+                return cls(name=name, **values[known])
+        others = [other for other, source in sources.items() if {benchmark, *like} & source.values.keys()]
+        advice = (
+            f"use one of {', '.join(others)}"
+            if others
+            else "a benchmark of your own names one of these that it is like"
+        )
+        raise ValueError(
+            f"the source of protocol {name!r} defines no values for {benchmark!r} "
+            f"(only for {', '.join(values)}); {advice}"
+        )
+
+    def with_changes(self, **fields: Any) -> Self:
+        """Return this protocol with other values, under a name that says what changed: `vfs+radius=6+topk=5`.
+
+        A change back to the source's value leaves the name again. Pass `name` to give a name of your own.
+
+        Raises:
+            TypeError: for a field that does not exist.
+            ValueError: for a value out of range.
+        """
+        if unknown := sorted(set(fields) - {field.name for field in dataclasses.fields(self)}):
+            raise TypeError(f"a protocol has no field {', '.join(unknown)}")
+        if "name" in fields:
+            return dataclasses.replace(self, **fields)
+        fields = {field: _as_plain_type(value) for field, value in fields.items()}
+        base, changes = _split_name(self.name)
+        changes |= {field: _as_text(value) for field, value in fields.items() if value != getattr(self, field)}
+        values = self._values() | fields
+        for own in self._own_tables(base):
+            if _differences(values, own) <= changes.keys():
+                changes = {field: changes[field] for field in _differences(values, own)}
+                break
+        return dataclasses.replace(self, name=_join_name(base, changes), **fields)
+
+    def fields(self) -> dict[str, Any]:
+        """Return all fields as plain JSON types, for results.json."""
+        return json.loads(json.dumps(dataclasses.asdict(self)))
+
+    def origin(self, benchmark: str, like: Sequence[str] = ()) -> dict[str, str]:
+        """Return what the source of this protocol says of it, for results and reports.
+
+        Args:
+            benchmark: name of the benchmark.
+            like: benchmarks whose values may stand in, see `named`.
+
+        Returns:
+            `code`, and where there is one `note` (differences from the code) and `inferred` (values for this benchmark
+            that the source does not state); empty for a protocol that is no source's.
+        """
+        source = self.sources().get(_split_name(self.name)[0])
+        if source is None:
+            return {}
+        known = next((name for name in (benchmark, *like) if name in source.values), benchmark)
+        said = {"code": source.code, "note": source.note, "inferred": source.inferred.get(known, "")}
+        return {key: text for key, text in said.items() if text}
+
+    def digest(self) -> str:
+        """Return the first 12 hexadecimal digits of a SHA-256: equal if and only if every field is, 1 and 1.0 alike.
+
+        Fields at their default are left out, so that a later version with one more rule keeps the digests of all
+        protocols that do not use it.
+        """
+        changed = {
+            field.name: getattr(self, field.name)
+            for field in dataclasses.fields(self)
+            if field.name == "name" or getattr(self, field.name) != field.default
+        }
+        return hashlib.sha256(json.dumps(_numbers_alike(changed), sort_keys=True).encode()).hexdigest()[:12]
+
+    def _ranges(self) -> dict[str, tuple[bool, str]]:
+        """Return field → whether its value is in range, and the range in words."""
+        return {}
+
+    def _values(self) -> dict[str, Any]:
+        return {field.name: getattr(self, field.name) for field in dataclasses.fields(self) if field.name != "name"}
+
+    def _own_tables(self, base: str) -> list[dict[str, Any]]:
+        """Return all fields, defaults included, of each benchmark of a source."""
+        source = self.sources().get(base)
+        defaults = {f.name: f.default for f in dataclasses.fields(self) if f.name != "name"}
+        return [{**defaults, **values} for values in source.values.values()] if source else []
+
+    def _name_of_changes(self, base: str) -> str:
+        values = self._values()
+        own = min(self._own_tables(base), key=lambda table: len(_differences(values, table)))
+        return _join_name(base, {field: _as_text(values[field]) for field in _differences(values, own)})
+
+    def _check_types(self) -> None:
+        for field in dataclasses.fields(self):
+            value = getattr(self, field.name)
+            if not _fits(value, field.type):
+                raise self._error(f"{field.name} must be {_in_words(field.type)}, got {value!r}")
+
+    def _check_name(self) -> None:
+        """Raise if a source's name, with the changes that it lists, does not belong to these values."""
+        base, changes = _split_name(self.name)
+        values, tables = self._values(), self._own_tables(base)
+        wrong = [field for field, text in changes.items() if field not in values or _as_text(values[field]) != text]
+        if wrong or (tables and not any(_differences(values, own) == changes.keys() for own in tables)):
+            raise ValueError(
+                f"the name {self.name!r} belongs to other values than those given; "
+                "take `with_changes(…)`, which names what it changes, or choose another name"
+            )
+
+    def _error(self, words: str) -> ValueError:
+        return ValueError(f"protocol {self.name!r}: {words}")
+
+
+def _differences(values: Mapping[str, Any], own: Mapping[str, Any]) -> set[str]:
+    return {field for field, value in values.items() if value != own[field]}
+
+
+def _split_name(name: str) -> tuple[str, dict[str, str]]:
+    """`vfs+topk=5` → (`vfs`, {`topk`: `5`}); a name of another form is all base."""
+    base, *pieces = name.split("+")
+    if all("=" in piece for piece in pieces):
+        return base, dict(piece.split("=", 1) for piece in pieces)
+    return name, {}
+
+
+def _join_name(base: str, changes: dict[str, str]) -> str:
+    return "+".join([base, *(f"{field}={text}" for field, text in sorted(changes.items()))])
+
+
+def _as_text(value: Any) -> str:
+    return ",".join(map(_as_text, value)) if isinstance(value, tuple) else str(value).lower()
+
+
+def _as_plain_type(value: Any) -> Any:
+    """Lists (of YAML and JSON) and ranges become tuples; numpy's numbers become Python's."""
+    if isinstance(value, list | tuple | range):
+        return tuple(_as_plain_type(item) for item in value)
+    return value.item() if isinstance(value, np.generic) else value
+
+
+def _numbers_alike(value: Any) -> Any:
+    """Spell equal values equally: 12 and 12.0 are the same radius."""
+    if isinstance(value, dict):
+        return {key: _numbers_alike(item) for key, item in value.items()}
+    if isinstance(value, tuple):
+        return [_numbers_alike(item) for item in value]
+    return float(value) if isinstance(value, int) and not isinstance(value, bool) else value
+
+
+def _fits(value: Any, kind: Any) -> bool:
+    """Return whether a value is of an annotation's type: a plain type, None, Literal, tuple, or a union of these."""
+    if get_origin(kind) in (Union, types.UnionType):
+        return any(_fits(value, one) for one in get_args(kind))
+    if get_origin(kind) is Literal:
+        return value in get_args(kind)
+    if get_origin(kind) is tuple:
+        kinds = get_args(kind)
+        kinds = kinds[:1] * len(value) if isinstance(value, tuple) and kinds[-1] is Ellipsis else kinds
+        return isinstance(value, tuple) and len(value) == len(kinds) and all(map(_fits, value, kinds))
+    if kind in (None, types.NoneType):
+        return value is None
+    if kind is float:
+        return isinstance(value, numbers.Real) and not isinstance(value, bool) and math.isfinite(value)
+    return isinstance(value, kind) and (kind is bool or not isinstance(value, bool))
+
+
+def _in_words(kind: Any) -> str:
+    if get_origin(kind) in (Union, types.UnionType):
+        return " or ".join(_in_words(one) for one in get_args(kind))
+    if get_origin(kind) is Literal:
+        return f"one of {', '.join(map(str, get_args(kind)))}"
+    if get_origin(kind) is tuple:
+        kinds = [_in_words(one) for one in get_args(kind) if one is not Ellipsis]
+        return (
+            f"a tuple of {kinds[0]}" if len(set(kinds)) == 1 and Ellipsis in get_args(kind) else f"({', '.join(kinds)})"
+        )
+    names = {int: "an integer", float: "a finite number", bool: "true or false", str: "text", types.NoneType: "None"}
+    return names.get(kind, str(kind))

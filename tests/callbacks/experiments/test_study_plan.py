@@ -1,0 +1,94 @@
+"""Studies as data: their commands, and one line for what is wrong with a file."""
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+from callbacks.experiments import read_study
+
+CONFIGS = Path(__file__).resolve().parents[3] / "configs" / "studies"
+CONTENT = {
+    "title": "a trial",
+    "train": "--config demo.yaml",
+    "seed": "--seed_everything {seed}",
+    "seeds": [0, 3],
+    "score": "J&F-Mean",
+    "evaluate": {"davis": "--config benchmarks/davis.yaml", "240p": "--config benchmarks/davis_240p.yaml"},
+    "rows": [
+        {"name": "base", "published": {"davis": 65.0}},
+        {"name": "four frames", "flags": "--data.frames 4"},
+        {"name": "soft", "of": "base", "evaluate": {"davis": "--trainer.callbacks.changes '{topk: 5}'"}},
+        {"name": "colour", "model": "--model FrozenEncoder --model.spec raw_colour", "seeds": [0]},
+    ],
+}
+
+
+def written(tmp_path: Path, **changes: object) -> Path:
+    path = tmp_path / "study.yaml"
+    path.write_text(yaml.safe_dump(CONTENT | changes, sort_keys=False))
+    return path
+
+
+def test_a_row_trains_once_and_is_evaluated_by_every_evaluation(tmp_path: Path) -> None:
+    study = read_study(written(tmp_path))
+    train, davis, small = study.steps(study.row("four frames"), 3, Path("out"), train=["--data.source", "x y"])
+    folder = "out/four-frames/seed-3"
+    assert train.line == (
+        "vidcorr fit --config demo.yaml --data.frames 4 --seed_everything 3 --data.source 'x y' "
+        f"--trainer.default_root_dir {folder} --ckpt_path last"
+    )
+    assert davis.words[:3] == ("validate", "--ckpt_path", "last")
+    assert (davis.benchmark, small.benchmark) == ("four-frames-davis", "four-frames-240p")
+    assert {str(step.folder) for step in (train, davis, small)} == {folder}
+
+
+def test_a_row_of_another_evaluates_its_checkpoints(tmp_path: Path) -> None:
+    study = read_study(written(tmp_path))
+    davis, small = study.steps(study.row("soft"), 0, Path("out"))
+    assert str(davis.folder) == "out/base/seed-0"
+    assert "{topk: 5}" in davis.words
+    assert "{topk: 5}" not in small.words
+    assert davis.benchmark == "soft-davis"
+
+
+def test_a_model_is_evaluated_without_training(tmp_path: Path) -> None:
+    study = read_study(written(tmp_path))
+    row = study.row("colour")
+    assert study.seeds_of(row) == (0,)
+    assert all(step.words[:3] == ("validate", "--model", "FrozenEncoder") for step in study.steps(row, 0, Path("out")))
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"sedes": [0]}, "there is no key 'sedes' of a study"),
+        ({"base": "other"}, "there is no row 'other'; the rows are base, four frames"),
+        ({"rows": [{"name": "a"}, {"name": "A"}]}, "rows 'a' and 'A' would have the same folder"),
+        ({"rows": [{"name": "a", "of": "b"}]}, "there is no row 'b'"),
+        ({"rows": [{"name": "a", "flag": "x"}]}, "there is no key 'flag' of a row"),
+        ({"rows": [{"name": "a", "published": {"vip": 1}}]}, "there is no evaluation 'vip'"),
+        ({"rows": [{"name": "a"}], "train": None}, "trains nothing"),
+        ({"seeds": []}, "at least one seed"),
+    ],
+)
+def test_a_mistake_is_one_line_that_names_the_file(tmp_path: Path, changes: dict[str, object], said: str) -> None:
+    with pytest.raises(ValueError, match=r"study\.yaml") as raised:
+        read_study(written(tmp_path, **changes))
+    assert said in str(raised.value)
+    assert "\n" not in str(raised.value)
+
+
+def test_a_missing_key_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "study.yaml"
+    path.write_text(yaml.safe_dump({key: value for key, value in CONTENT.items() if key != "score"}))
+    with pytest.raises(ValueError, match="needs 'score'"):
+        read_study(path)
+
+
+@pytest.mark.parametrize("path", sorted(CONFIGS.glob("*.yaml")), ids=lambda path: path.stem)
+def test_shipped_studies_are_read(path: Path) -> None:
+    study = read_study(path)
+    for row in study.rows:
+        for seed in study.seeds_of(row):
+            assert study.steps(row, seed, Path("out"))

@@ -1,0 +1,94 @@
+"""The table of a study from results.json files with known scores."""
+
+import csv
+import json
+import math
+from pathlib import Path
+
+import pytest
+
+from callbacks.experiments import gather, read_study, table_rows, write_csv
+from callbacks.experiments.study_table import markdown
+
+STUDY = """
+title: a trial
+source: a paper, Table 1
+train: --config demo.yaml
+seeds: [0, 1]
+score: J&F-Mean
+evaluate: {davis: --config benchmarks/davis.yaml}
+rows:
+  - {name: base, published: {davis: 65}}
+  - {name: better}
+  - {name: missing}
+"""
+
+
+def leave_result(folder: Path, benchmark: str, gain: float, digest: str = "d1") -> None:
+    """Write what a benchmark leaves: four videos, one of them with two objects."""
+    run = folder / "lightning_logs/version_0/benchmarks" / benchmark / "epoch=000-step=000010"
+    run.mkdir(parents=True)
+    rows = {"a_1": 0.5, "a_2": 0.6, "b_1": 0.7, "c_1": 0.4, "d_1": 0.3}
+    with (run / "per_sequence.csv").open("w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(("Sequence", "J-Mean", "F-Mean"))
+        writer.writerows((name, value + gain, value + gain + 0.1) for name, value in rows.items())
+    score = sum(rows.values()) / 5 + gain + 0.05
+    content = {"benchmark": benchmark, "scores": {"J&F-Mean": score}, "protocol": {"name": "vfs", "digest": digest}}
+    (run / "results.json").write_text(json.dumps(content))
+
+
+@pytest.fixture
+def output(tmp_path: Path) -> Path:
+    (tmp_path / "study.yaml").write_text(STUDY)
+    for seed in (0, 1):
+        leave_result(tmp_path / "base" / f"seed-{seed}", "base-davis", 0.02 * seed)
+        leave_result(tmp_path / "better" / f"seed-{seed}", "better-davis", 0.1 + 0.02 * seed)
+    (tmp_path / "base/seed-0/trained.json").write_text(json.dumps({"words": [], "seconds": 600}))
+    return tmp_path
+
+
+def test_scores_spread_and_difference(output: Path) -> None:
+    study = read_study(output / "study.yaml")
+    base, better, missing = table_rows(study, gather(study, output))
+    assert base.scores == pytest.approx({0: 0.55, 1: 0.57})
+    assert (base.mean, base.spread) == pytest.approx((0.56, 0.02))
+    assert base.difference is None
+    assert base.minutes == pytest.approx(10)
+    assert better.difference is not None
+    assert better.difference[:3] == pytest.approx((0.1, 0.1, 0.1))
+    assert better.difference.p == pytest.approx(2 / 2**4)  # four videos: objects stay with theirs
+    assert not missing.scores
+    assert math.isnan(missing.mean)
+
+
+def test_rows_of_different_protocols_are_not_compared(output: Path) -> None:
+    study = read_study(output / "study.yaml")
+    leave_result(output / "missing/seed-0", "missing-davis", 0.3, digest="d2")
+    lines = table_rows(study, gather(study, output))
+    assert lines[2].difference is None
+    assert "Rows scored by different protocols do not compare" in markdown(study, lines)
+
+
+def test_markdown_and_csv(output: Path) -> None:
+    study = read_study(output / "study.yaml")
+    lines = table_rows(study, gather(study, output))
+    text = markdown(study, lines)
+    assert "| base | 2 | 55.0 / 57.0 | 56.0 | 2.0 |  | 65.0 | 10 |" in text
+    assert "| better | 2 | 65.0 / 67.0 | 66.0 | 2.0 | +10.0 (+10.0 … +10.0, p 0.12) |  |  |" in text
+    write_csv(lines, output / "table.csv")
+    with (output / "table.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert [(row["row"], row["seed"]) for row in rows] == [
+        ("base", "0"),
+        ("base", "1"),
+        ("better", "0"),
+        ("better", "1"),
+    ]
+
+
+def test_a_score_that_is_not_there_is_named(output: Path) -> None:
+    (output / "study.yaml").write_text(STUDY.replace("J&F-Mean", "PCK@0.1"))
+    study = read_study(output / "study.yaml")
+    with pytest.raises(ValueError, match=r"has no score 'PCK@0.1'; it has J&F-Mean"):
+        gather(study, output)

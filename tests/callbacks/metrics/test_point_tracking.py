@@ -1,0 +1,146 @@
+"""TAP-Vid's metrics and samplers beside the official code's numbers, by hand, and over ranks."""
+
+import json
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from callbacks.metrics import TapVidMetrics, sample_queries, tapvid_metrics, tapvid_track_metrics
+from callbacks.metrics.point_tracking import METRICS
+from tests.helpers import point_ranks
+
+INPUTS = ("query_points", "gt_occluded", "gt_tracks", "pred_occluded", "pred_tracks")
+
+
+@pytest.fixture(scope="module")
+def official(shared_points):
+    with np.load(shared_points / "tapvid_metrics.npz", allow_pickle=False) as archive:
+        return dict(archive)
+
+
+def test_every_case_of_the_official_code_to_the_last_digit(official):
+    checked = 0
+    for case in official["cases"]:
+        inputs = [official[f"{case}/{name}"] for name in INPUTS]
+        for mode in ("first", "strided"):
+            for number, video in enumerate(zip(*inputs, strict=True)):
+                found = tapvid_metrics(*video, query_mode=mode)
+                tracks = tapvid_track_metrics(*map(torch.from_numpy, video), query_mode=mode)
+                assert tuple(found) == tuple(tracks) == METRICS
+                for key in METRICS:
+                    expected = official[f"{case}/{mode}/video/{key}"][number]
+                    np.testing.assert_array_equal(found[key], expected, f"{case} {mode} {key}")
+                    expected = official[f"{case}/{mode}/track/{key}"][number]
+                    np.testing.assert_array_equal(tracks[key], expected, f"{case} {mode} {key}")
+                    checked += 1
+    assert checked > 700
+
+
+def test_both_samplers_equal_the_official_ones(official):
+    compared = 0
+    for name in official["samplers"]:
+        occluded, points = (official[f"sampler/{name}/target_{kind}"] for kind in ("occluded", "points"))
+        ways = {key.split("/")[2] for key in official if key.startswith(f"sampler/{name}/") and key.count("/") == 3}
+        for way in ways:
+            if f"sampler/{name}/{way}/error" in official:
+                assert len(sample_queries(occluded, points, "first")) == 0
+                continue
+            stride = int(way.removeprefix("strided") or 5) if way != "first" else 5
+            queries = sample_queries(occluded, points, "first" if way == "first" else "strided", stride)
+            own = {"query_points": queries.points, "target_points": queries.tracks, "occluded": queries.occluded}
+            for key, value in (own | {"trackgroup": queries.track}).items():
+                if (path := f"sampler/{name}/{way}/{key}") in official:
+                    np.testing.assert_array_equal(official[path][0], value)
+                    assert official[path].dtype == value.dtype
+                    compared += 1
+    assert compared >= 20
+
+
+def test_a_video_by_hand():
+    track = np.zeros((1, 4, 2))
+    hidden = np.array([[False, False, False, True]])
+    found = np.array([[[9.0, 9.0], [0.9, 0.0], [3.0, 0.0], [0.0, 0.0]]])
+    scores = tapvid_metrics(np.zeros((1, 3)), hidden, track, np.zeros((1, 4), bool), found)
+    assert scores["pts_within_1"] == 0.5  # of two visible frames after the query
+    assert scores["pts_within_4"] == 1
+    assert scores["jaccard_1"] == 1 / 4  # 1 / (2 visible + one far off + one truly hidden)
+    assert scores["jaccard_4"] == 2 / 3
+    assert scores["occlusion_accuracy"] == 2 / 3
+
+
+def video(seed, queries=3, frames=5):
+    generator = np.random.default_rng(seed)
+    truth, found = generator.uniform(0, 20, (2, queries, frames, 2))
+    hidden, said = generator.random((2, queries, frames)) < 0.3
+    return np.zeros((queries, 3)), hidden, truth, said, found
+
+
+def test_a_fraction_of_nothing_is_left_out_of_its_mean_and_named():
+    metric = TapVidMetrics()
+    metric.update(*video(1), name="dog")
+    query, hidden, truth, said, found = video(2)
+    metric.update(query, np.ones_like(hidden), truth, np.ones_like(said), found, name="fog")
+    dog, fog = metric.rows()
+    assert math.isnan(fog["average_jaccard"])
+    assert fog["occlusion_accuracy"] == 1
+    assert metric.compute()["average_jaccard"] == dog["average_jaccard"]
+    assert metric.compute()["occlusion_accuracy"] == (1 + dog["occlusion_accuracy"]) / 2
+    undefined = metric.undefined()
+    assert undefined["average_pts_within_thresh"] == ("fog",)
+    assert "occlusion_accuracy" not in undefined
+
+
+def test_values_are_summed_in_the_order_of_the_data_set():
+    scores = []
+    for names in ("abc", "cba"):
+        metric = TapVidMetrics()
+        for position, name in enumerate(names):
+            metric.update(*video(position), name=name, position=position)
+        assert [row["Sequence"] for row in metric.rows()] == list(names)
+        scores.append(metric.compute())
+    assert scores[0] == scores[1]
+
+
+def test_tracks_of_a_video_are_kept_apart():
+    metric = TapVidMetrics("strided")
+    for name, queries in (("b", 2), ("a", 4)):
+        metric.update(*video(queries, queries), name=name)
+    tracks = metric.per_track()
+    assert list(tracks) == ["a", "b"]
+    np.testing.assert_array_equal(tracks["b"]["jaccard_4"], tapvid_track_metrics(*video(2, 2), "strided")["jaccard_4"])
+    assert len(tracks["a"]["jaccard_4"]) == 4
+
+
+def test_the_digits_do_not_depend_on_the_number_of_ranks(tmp_path: Path):
+    torch.multiprocessing.start_processes(point_ranks.work, args=(str(tmp_path),), nprocs=3, start_method="fork")
+    alone = point_ranks.results(point_ranks.filled(range(point_ranks.VIDEOS)))
+    for rank in range(3):
+        assert json.loads((tmp_path / f"rank{rank}.json").read_text()) == alone
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({0: np.full((3, 3), 5.0)}, "queries must lie in frames 0 to 4"),
+        ({0: np.full((3, 3), -1.0)}, "queries must lie in frames 0 to 4"),
+        ({0: np.zeros((2, 3))}, r"true tracks: expected \(2, 5, 2\) for 2 queries"),
+        ({1: np.zeros((3, 5), np.uint8)}, "true occlusion must be bool"),
+        ({3: np.zeros((3, 4), bool)}, r"predicted occlusion: expected \(3, 5\)"),
+        ({4: np.zeros((3, 5, 3))}, "predicted tracks"),
+    ],
+)
+def test_what_does_not_fit_is_refused_with_the_name_of_the_video(change, message):
+    arguments = list(video(0))
+    for place, value in change.items():
+        arguments[place] = value
+    with pytest.raises(ValueError, match=f"dog: {message}"):
+        TapVidMetrics().update(*arguments, name="dog")
+
+
+def test_an_unknown_mode_is_refused():
+    for make in (TapVidMetrics, lambda mode: tapvid_metrics(*video(0), mode)):
+        with pytest.raises(ValueError, match="query_mode must be one of first, strided, got 'all'"):
+            make("all")

@@ -1,0 +1,26 @@
+"""Overlay videos and animations: they play, and their length and size are bounded."""
+
+import numpy as np
+from PIL import Image
+
+from callbacks.pictures.overlay_video import MOST_PICTURES, OverlayAnimation, OverlayVideo
+
+
+def test_a_long_animation_leaves_frames_out(tmp_path):
+    animation = OverlayAnimation(tmp_path / "overlay.gif", rate=25)
+    for t in range(2 * MOST_PICTURES + 10):
+        animation.add(np.full((8, 8, 3), t % 256, np.uint8))
+        assert len(animation._pictures) <= MOST_PICTURES
+    animation.close()
+    with Image.open(tmp_path / "overlay.gif") as image:
+        assert image.n_frames == (2 * MOST_PICTURES + 10 + 3) // 4
+        assert image.info["duration"] == 160
+
+
+def test_equal_pictures_give_equal_bytes(tmp_path):
+    pictures = np.random.default_rng(0).integers(0, 256, (16, 120, 160, 3), np.uint8)
+    for number in range(4):
+        with OverlayVideo(tmp_path / f"{number}.mp4") as video:
+            for picture in pictures:
+                video.add(picture)
+    assert len({path.read_bytes() for path in tmp_path.iterdir()}) == 1

@@ -1,0 +1,122 @@
+"""A user's own points under point protocols: equal to the tracking functions, from a CSV or a grid, drawn."""
+
+import csv
+import json
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from PIL import Image
+from torch import nn
+
+from callbacks import follow_points, predict_video
+from callbacks.tracking.point_tracker import PointTracker
+from datamodules.prompted_video import FrameStream, PromptedVideo
+from datamodules.reading.errors import DataError
+from datamodules.reading.prompts import PointPrompt
+from lightning_modules.backbones import build_feature_extractor
+from lightning_modules.functional import PointProtocol
+from lightning_modules.functional.points.sources import SOURCES
+
+
+@pytest.fixture(scope="module")
+def video(tmp_path_factory):
+    """Noise of 64 × 96 px that moves right by 3 px a frame, as PNGs."""
+    folder = tmp_path_factory.mktemp("video") / "pan"
+    folder.mkdir()
+    noise = np.random.default_rng(0).integers(0, 256, (16, 40, 3)).astype(np.uint8).repeat(4, 0).repeat(4, 1)
+    for t in range(5):
+        Image.fromarray(noise[:, 20 - 3 * t : 116 - 3 * t]).save(folder / f"{t:02d}.png")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def extractor():
+    return build_feature_extractor("raw_colour", stride=4)
+
+
+@pytest.mark.parametrize("name", SOURCES)
+def test_points_are_those_of_the_tracking_functions(video, extractor, name):
+    points = {"a": (30, 20), "b": (40.25, 33.5)}
+    found = list(follow_points(extractor, video, points, name))
+    assert [item.t for _, item in found] == list(range(5))
+    stream = FrameStream(video)
+    frames = list(stream)
+    assert all((frame == own).all() for (frame, _), own in zip(found, frames, strict=True))
+    queries = np.array([[0, 20.5 * 256 / 64, 30.5 * 256 / 96], [0, 34 * 256 / 64, 40.75 * 256 / 96]])
+    rules = PointProtocol.named(name, "tap_vid")
+    tracks = PointTracker(extractor, rules).track(frames.__getitem__, 5, queries, both_directions=False)[0]
+    expected = tracks.points * torch.tensor([96, 64]) / 256 - 0.5
+    torch.testing.assert_close(found[0][1].points, expected, atol=1e-6, rtol=0)
+    assert (found[0][1].occluded == tracks.occluded).all()
+    torch.testing.assert_close(expected[:, 0], torch.tensor([[30.0, 20.0], [40.25, 33.5]], dtype=torch.float64))
+
+
+class Patches(nn.Module):
+    """The pixels around each cell of 4 px, less their mean: features that tell places of noise apart."""
+
+    stride = 4
+
+    def forward(self, images):
+        pixels = F.unfold(F.pad(images, (10, 10, 10, 10), mode="reflect"), 24, stride=4)
+        return (pixels - pixels.mean(1, keepdim=True)).unflatten(2, (images.shape[2] // 4, -1))
+
+
+def test_a_pan_is_followed_within_a_pixel(video):
+    points = {"a": (40, 30), "b": (50, 40)}
+    *_, (_, last) = follow_points(Patches(), video, points, PointProtocol.named("vidcorr", "tap_vid"))
+    moved = last.points[:, 4] - last.points[:, 0]
+    assert (moved - torch.tensor([12.0, 0.0])).abs().max() < 1
+    assert not last.occluded.any()
+
+
+def test_a_grid_over_the_first_frame(video, extractor, tmp_path):
+    content = predict_video(extractor, video, PointPrompt.of("grid:3"), tmp_path / "out", "vidcorr", overlay="gif")
+    rows = list(csv.DictReader((tmp_path / "out" / "points.csv").open()))
+    assert list(rows[0]) == ["frame", "name", "x", "y", "score", "occluded"]
+    assert len(rows) == 5 * 9
+    first = [(row["name"], float(row["x"]), float(row["y"]), row["occluded"]) for row in rows[:9]]
+    assert first[0] == ("1-1", pytest.approx(15.5, abs=1e-3), pytest.approx(10.167, abs=1e-3), "0")
+    assert first[-1] == ("3-3", pytest.approx(79.5, abs=1e-3), pytest.approx(52.833, abs=1e-3), "0")
+    assert (tmp_path / "out" / "overlay.gif").stat().st_size > 1000
+    record = json.loads((tmp_path / "out" / "prediction.json").read_text())
+    assert record == content | {"date": record["date"]}
+    assert record["protocol"]["name"] == "vidcorr+feature_stride=4"
+    assert record["protocol"]["tracking"] == "direct"
+    assert len(record["prompt"]["points"]) == 9
+
+
+def test_changes_are_named_and_wrong_ones_refused(video, extractor, tmp_path):
+    prompt = PointPrompt.of({"a": (30, 20)})
+    content = predict_video(
+        extractor, video, prompt, tmp_path / "out", "fomo", {"input_size": None}, overlay="none", short_side=32
+    )
+    assert content["protocol"]["name"] == "fomo+feature_stride=4+input_size=none"
+    assert content["seen_at"] == [32, 48]
+    with pytest.raises(ValueError, match="changes: "):
+        predict_video(extractor, video, prompt, tmp_path / "other", "fomo", {"no_field": 1})
+
+
+def test_without_a_point_protocol_heat_maps_are_carried_as_before(video, extractor, tmp_path):
+    content = predict_video(extractor, video, PointPrompt.of({"a": (30, 20)}), tmp_path / "out", overlay="none")
+    assert "keypoint_sigma" in content["protocol"]
+    assert "occluded" not in (tmp_path / "out" / "points.csv").read_text()
+
+
+def test_a_grid_is_placed_where_the_video_is_known(video):
+    prompted = PromptedVideo(FrameStream(video), PointPrompt.of("grid:2"))
+    np.testing.assert_allclose(prompted.prompt.points, [[23.5, 15.5], [71.5, 15.5], [23.5, 47.5], [71.5, 47.5]])
+    assert prompted.prompt.placed((64, 96)) is prompted.prompt
+    for text in ("grid:0", "grid:", "grid:-3", "grid:999", "grid:2x2"):
+        with pytest.raises(DataError, match=f"points {text}: expected grid:N"):
+            PointPrompt.of(text)
+
+
+def test_several_maps_or_a_point_outside_are_refused(video):
+    with pytest.raises(ValueError, match="one map of features"):
+        follow_points(
+            build_feature_extractor("tests.helpers.encoders:TinyResNet", stage=["res3", "res4"]), video, {"a": (1, 1)}
+        )
+    with pytest.raises(DataError, match="lies outside"):
+        follow_points(build_feature_extractor("raw_colour"), video, {"a": (99, 1)})

@@ -1,0 +1,177 @@
+"""The tracker frame by frame against the golden file, and where targets do odd things."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from callbacks import SiamFCTracker, TrackingProtocol
+from callbacks.tracking.siamfc_tracker import Track
+from datamodules.reading.boxes import centred
+from lightning_modules.backbones import RawColour, build_encoder, build_feature_extractor
+from tests.helpers.tracking import GoldenHead, GoldenNet
+
+pytestmark = pytest.mark.usefixtures("_no_grad")
+
+
+@pytest.fixture
+def _no_grad() -> Any:
+    with torch.inference_mode():
+        yield
+
+
+def follow(tracker: SiamFCTracker, frames: Any, box: Any) -> np.ndarray:
+    track = tracker.start(frames[0], box)
+    return np.stack([box, *(tracker.step([track], [frame])[0] for frame in frames[1:])])
+
+
+def test_golden_protocol(golden: Any) -> None:
+    expected, protocol = golden("siamfc_tracking"), TrackingProtocol()
+    names = {
+        "exemplar_sz": "exemplar_size",
+        "instance_sz": "instance_size",
+        "context": "context",
+        "scale_num": "scales",
+        "scale_step": "scale_step",
+        "scale_lr": "scale_rate",
+        "scale_penalty": "scale_penalty",
+        "window_influence": "window_influence",
+        "response_sz": "response_size",
+        "response_up": "upsampling",
+        "total_stride": "stride",
+    }
+    assert {key: getattr(protocol, name) for key, name in names.items()} == {
+        key: expected[f"hp_{key}"] for key in names
+    }
+    np.testing.assert_allclose(protocol.factors, expected["scale_factors"], rtol=1e-12)
+
+
+def test_golden_features_responses_and_window(golden: Any) -> None:
+    expected = golden("siamfc_tracking")
+    tracker = SiamFCTracker(GoldenNet(expected))
+    track = tracker.start(expected["frames"][0], expected["init_box"])
+    np.testing.assert_allclose(track.exemplar, expected["exemplar_feat"], rtol=0, atol=1e-4)
+    np.testing.assert_allclose(tracker._window(272), expected["hann_window"].ravel(), rtol=0, atol=1e-12)
+    for number, frame in enumerate(expected["frames"][1:]):
+        raw = tracker.correlate([track], [frame])[0] * expected["hp_out_scale"].item()
+        np.testing.assert_allclose(raw, expected["responses"][number], rtol=0, atol=1e-4)
+        tracker.step([track], [frame])
+        state = np.array([*track.target, track.side, track.side * 255 / 120])
+        np.testing.assert_allclose(state, expected["state"][number + 1], rtol=0, atol=1e-3)
+
+
+def test_golden_boxes(golden: Any) -> None:
+    expected = golden("siamfc_tracking")
+    boxes = follow(SiamFCTracker(GoldenNet(expected)), expected["frames"], expected["init_box"])
+    assert np.abs(boxes - expected["boxes"]).max() < 1e-3
+    boxes = follow(SiamFCTracker(GoldenHead(expected)), expected["frames"], expected["init_box"])
+    assert np.abs(boxes - expected["convfc_boxes"]).max() < 1e-3
+
+
+def test_upsampling_is_bicubic() -> None:
+    tracker = SiamFCTracker(nn.Identity())
+    raw = torch.randn(2, 3, 18, 18)
+    matrix = tracker._upsampling(18)
+    expected = nn.functional.interpolate(raw, size=(272, 272), mode="bicubic", align_corners=False)
+    torch.testing.assert_close(matrix @ raw @ matrix.T, expected, rtol=0, atol=1e-5)
+
+
+def test_targets_tracked_together_are_those_tracked_alone(golden: Any) -> None:
+    expected = golden("siamfc_tracking")
+    frames = expected["frames"][:8], expected["frames"][8:16, ::-1], expected["frames"][12:20, :, ::-1]
+    boxes = [expected["gt"][0], np.array([30.0, 60, 20, 25]), np.array([90.0, 40, 40, 30])]
+    tracker = SiamFCTracker(GoldenNet(expected))
+    tracks = [tracker.start(video[0], box) for video, box in zip(frames, boxes, strict=True)]
+    together = np.stack([tracker.step(tracks, [video[t] for video in frames]) for t in range(1, 8)], axis=1)
+    for n in range(3):
+        np.testing.assert_allclose(together[n], follow(tracker, frames[n], boxes[n])[1:], rtol=0, atol=1e-3)
+
+
+@pytest.mark.parametrize(("lowers", "found"), [(True, 1), (False, 0)])
+def test_a_change_of_scale_costs_also_where_responses_are_negative(lowers: bool, found: int) -> None:
+    """VFS's code multiplies a negative response too, which raises it: here the smallest scale would win."""
+    tracker = SiamFCTracker(nn.Identity(), TrackingProtocol(penalty_lowers=lowers))
+    responses = torch.full((1, 3, 4, 4), -20.0)
+    responses[:, :, 1, 2] = torch.tensor([-10.0, -10.0, -11.0])
+    best, place = tracker._peaks(responses)
+    assert (best, place) == ([found], [6])
+    best, _ = tracker._peaks(responses + 21)
+    assert best == [1]
+
+
+def test_a_clearly_better_scale_is_taken_whatever_its_sign() -> None:
+    tracker = SiamFCTracker(nn.Identity())
+    for shift in (0.0, 100.0):
+        responses = torch.full((1, 3, 4, 4), -60.0)
+        responses[:, :, 1, 2] = torch.tensor([-50.0, -50.0, -30.0])
+        assert tracker._peaks(responses + shift)[0] == [2]
+
+
+def test_a_blank_video_leaves_the_target_where_it_is() -> None:
+    frames = np.full((4, 60, 80, 3), 90, np.uint8)
+    boxes = follow(SiamFCTracker(build_encoder("raw_colour").feature_extractor()), frames, np.array([30.0, 20, 9, 13]))
+    centres = centred(boxes)[:, :2]
+    assert np.abs(centres - centres[0]).max() < 0.5
+
+
+@pytest.mark.parametrize("box", [[1, 1, 1, 1], [80, 60, 1, 1], [-6, -3, 12, 9], [70, 50, 40, 40], [300, 200, 5, 5]])
+def test_odd_boxes_are_followed(box: list[float]) -> None:
+    """One pixel, partly outside, wholly outside: boxes stay finite and keep their proportions."""
+    frames = np.random.default_rng(0).integers(0, 255, (12, 60, 80, 3), dtype=np.uint8)
+    boxes = follow(SiamFCTracker(build_encoder("raw_colour").feature_extractor()), frames, np.array(box, dtype=float))
+    assert np.isfinite(boxes).all()
+    np.testing.assert_allclose(boxes[:, 2] / boxes[:, 3], box[2] / box[3])
+
+
+def test_a_target_may_leave_the_frame() -> None:
+    """It is followed past the border, where only its rear is left, and its box then reaches beyond the frame."""
+    frames = np.full((14, 80, 120, 3), 40, np.uint8)
+    pattern = np.kron(np.random.default_rng(0).integers(0, 255, (5, 5, 3)), np.ones((6, 6, 1))).astype(np.uint8)
+    for t, frame in enumerate(frames):
+        left = 60 + 4 * t
+        frame[25:55, left : left + 30] = pattern[:, : max(120 - left, 0)]
+    truth = np.array([[61.0 + 4 * t, 26, 30, 30] for t in range(14)])
+    tracker = SiamFCTracker(RawColour(stride=4), TrackingProtocol(window_influence=0.1, scale_penalty=0.5))
+    boxes = follow(tracker, frames, truth[0])
+    partly = slice(0, 10)  # the last of these has 24 of its 30 columns inside
+    assert np.abs(centred(boxes)[partly, 1] - centred(truth)[partly, 1]).max() < 8
+    assert boxes[9, 0] + boxes[9, 2] > 120
+
+
+def test_another_stride_is_in_the_name_and_geometry_is_exact() -> None:
+    assert TrackingProtocol().name == "vfs"
+    tracker = SiamFCTracker(RawColour(stride=4))
+    assert tracker.protocol.name == "vfs+dilated=false+response_size=none+stride=4"
+    assert tracker.protocol.digest() != TrackingProtocol().digest()
+    assert SiamFCTracker(RawColour(stride=8)).protocol == TrackingProtocol(dilated=False)
+    # the target of a box is moved by whole cells: the response's peak is where the shift says
+    track = Track(np.array([50.0, 50, 24, 24]), 48.0, torch.zeros(3, 30, 30))
+    response = torch.zeros(1, 3, 35 * 16, 35 * 16)
+    response[0, 1, 17 * 16 + 8 + 5 * 16, 17 * 16 + 8] = 1
+    tracker.responses = lambda *_: response  # type: ignore[method-assign]
+    tracker.step([track], [np.zeros((9, 9, 3), np.uint8)])
+    half = 0.5 * 4 / 16 * 48 / 120
+    np.testing.assert_allclose(track.target[:2] - 50, np.array([5 * 4 * 48 / 120, 0]) + half)
+
+
+def test_mistakes() -> None:
+    with pytest.raises(ValueError, match="name one stage"):
+        SiamFCTracker(build_feature_extractor("tests.helpers.encoders:TinyResNet", stage=["res3", "res4"]))
+    with pytest.raises(ValueError, match=r"box \[3.0, 3.0, 0.0, 5.0\]: it needs a width"):
+        SiamFCTracker(RawColour()).start(np.zeros((9, 9, 3), np.uint8), np.array([3.0, 3, 0, 5]))
+
+
+@pytest.mark.parametrize("field", ["scales", "stride", "window_influence", "precision"])
+def test_protocol_out_of_range(field: str) -> None:
+    wrong: dict[str, Any] = {"scales": 2, "stride": 0, "window_influence": 1.5, "precision": "float8"}
+    with pytest.raises(ValueError, match=f"{field} must be"):
+        TrackingProtocol(**{field: wrong[field]})
+
+
+def test_bfloat16_is_close(golden: Any) -> None:
+    expected = golden("siamfc_tracking")
+    tracker = SiamFCTracker(GoldenNet(expected), TrackingProtocol(precision="bfloat16"))
+    boxes = follow(tracker, expected["frames"], expected["init_box"])
+    assert 0 < np.abs(boxes - expected["boxes"]).max() < 6

@@ -1,0 +1,68 @@
+"""The end of a run: at most three closing lines, and no empty folders after a failure."""
+
+import pytest
+
+from cli import main
+
+TINY = [
+    "--model=VFSSimSiam",
+    "--model.backbone=tests.helpers.encoders:TinyResNet",
+    "--model.projector_dim=16",
+    "--model.predictor_dim=8",
+    "--data=VideoDataModule",
+    "--data.frames=2",
+    "--data.size=32",
+    "--data.batch_size=2",
+    "--data.num_workers=0",
+    "--trainer.accelerator=cpu",
+    "--trainer.max_epochs=1",
+]
+
+
+def benchmark(davis_root, *more):
+    changes = "--trainer.callbacks.changes={radius: 3, context: 2}"
+    return ["--trainer.callbacks+=DavisBenchmark", f"--trainer.callbacks.root={davis_root}", changes, *more]
+
+
+def test_a_fit_ends_with_score_report_checkpoint(video_folder, davis_root, tmp_path, capsys):
+    more = benchmark(davis_root, "--trainer.callbacks.stage=res4", "--trainer.callbacks.before_training=true")
+    main(["fit", *TINY, f"--data.source={video_folder}", f"--trainer.default_root_dir={tmp_path}", *more])
+    score, report, checkpoint = capsys.readouterr().out.splitlines()[-3:]
+    assert score.startswith("davis/J&F-Mean ")
+    assert score.count(" % at step ") == 2
+    assert (tmp_path / report.removeprefix("report: ")).is_file()
+    path = checkpoint.removeprefix("checkpoint: ").partition(";")[0]
+    assert path.endswith("last.ckpt")
+    assert (tmp_path / path).is_file()
+    assert checkpoint.endswith(f"next: vidcorr validate --ckpt_path {path} --config benchmarks/davis.yaml")
+
+
+def test_a_validation_prints_its_score_once_in_per_cent(davis_root, tmp_path, capsys):
+    more = benchmark(davis_root, f"--trainer.callbacks.output_dir={tmp_path / 'out'}")
+    main(["validate", "--model=FrozenEncoder", "--model.spec=raw_colour", "--trainer.accelerator=cpu",
+          f"--trainer.default_root_dir={tmp_path}", *more])  # fmt: skip
+    said = capsys.readouterr().out
+    assert said.count("J&F-Mean") == 1
+    assert said.splitlines()[-1] == f"report: {tmp_path / 'out/report.html'}"
+    assert "Validate metric" not in said
+    assert "hp_metric" not in said
+
+
+@pytest.mark.parametrize("wrong", ["--model.backbone=torchvision:resnet1", "--trainer.callbacks.root=nowhere"])
+def test_a_failed_run_leaves_no_folder(wrong, video_folder, davis_root, tmp_path):
+    more = benchmark(davis_root, f"--trainer.callbacks.output_dir={tmp_path / 'out'}")
+    words = [*TINY, f"--data.source={video_folder}", f"--trainer.default_root_dir={tmp_path / 'runs'}", *more, wrong]
+    with pytest.raises(SystemExit):
+        main(["fit", *words])
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_failed_run_keeps_what_was_there(video_folder, davis_root, tmp_path):
+    kept = tmp_path / "runs/lightning_logs/version_0/checkpoints/last.ckpt"
+    kept.parent.mkdir(parents=True)
+    kept.write_text("another run's")
+    words = [*TINY, f"--data.source={video_folder}", f"--trainer.default_root_dir={tmp_path / 'runs'}"]
+    with pytest.raises(SystemExit):
+        main(["fit", *words, *benchmark(davis_root, "--trainer.callbacks.stage=res9")])
+    assert kept.read_text() == "another run's"
+    assert [path.name for path in (tmp_path / "runs/lightning_logs").iterdir()] == ["version_0"]

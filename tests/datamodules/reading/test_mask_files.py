@@ -1,0 +1,41 @@
+"""Masks: reading and writing ids, and the one check of the objects that masks introduce."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from datamodules.reading.errors import DataError
+from datamodules.reading.mask_files import check_introductions, davis_palette, object_ids, read_mask, write_ids
+
+
+def written(path: Path, *values: int) -> Path:
+    write_ids(path, np.array([values, values], np.uint8), davis_palette())
+    return path
+
+
+def test_ids_are_written_and_read(tmp_path: Path) -> None:
+    path = written(tmp_path / "mask.png", 0, 3, 254, 255)
+    assert read_mask(path).tolist() == [[0, 3, 254, 255]] * 2
+    assert Image.open(path).mode == "P"
+    assert object_ids(read_mask(path)) == (3, 254)
+    assert read_mask(path, (4, 8)).shape == (4, 8)
+    assert [file.name for file in tmp_path.iterdir()] == ["mask.png"]  # nothing unfinished is left
+
+
+def test_every_object_is_in_the_mask_that_introduces_it(tmp_path: Path) -> None:
+    masks = {0: written(tmp_path / "0.png", 0, 1, 2), 5: written(tmp_path / "5.png", 1, 0, 255)}
+    check_introductions(masks, {1: 0, 2: 0})
+    check_introductions(masks, {1: 5})
+    with pytest.raises(DataError, match=r"5\.png: object 3 starts here, but no pixel of this mask holds it"):
+        check_introductions(masks, {1: 0, 3: 5})
+    with pytest.raises(DataError, match=r"0\.png: object 4, 7 starts here"):
+        check_introductions(masks, {1: 0, 7: 0, 4: 0})
+
+
+@pytest.mark.parametrize("number", [-1, 0, 255, 300])
+def test_ids_that_no_mask_can_hold_are_refused(tmp_path: Path, number: int) -> None:
+    masks = {0: written(tmp_path / "0.png", 0, 255)}
+    with pytest.raises(DataError, match=f"object {number} cannot be followed; ids are 1 to 254"):
+        check_introductions(masks, {number: 0})

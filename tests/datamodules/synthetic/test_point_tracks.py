@@ -1,0 +1,70 @@
+"""Tracks through generated videos: the colour under a point stays, hidden points are covered or outside."""
+
+import numpy as np
+import pytest
+
+from datamodules.datasets import TapVid
+from datamodules.synthetic import render_video, write_tap_vid
+from datamodules.synthetic.point_tracks import video_tracks
+from datamodules.synthetic.scene import Scene
+
+SPRITES = (2, 4)
+
+
+@pytest.fixture
+def unlit(monkeypatch):
+    """Videos without changes of light, in which a material point keeps its colour."""
+    monkeypatch.setattr(Scene, "expose", lambda self, image, t: np.clip(image + 0.5, 0, 255).astype(np.uint8))
+
+
+def colours(video, places, seen):
+    """Bilinear colours at raster places (N, T, 2), NaN where not seen: (N, T, 3)."""
+    height, width = video.shape[1:3]
+    x, y = np.clip(places[..., 0] - 0.5, 0, width - 1.001), np.clip(places[..., 1] - 0.5, 0, height - 1.001)
+    left, top, t = x.astype(int), y.astype(int), np.arange(len(video))
+    dx, dy = (x - left)[..., None], (y - top)[..., None]
+    frames = video.astype(float)
+    above = frames[t, top, left] * (1 - dx) + frames[t, top, left + 1] * dx
+    below = frames[t, top + 1, left] * (1 - dx) + frames[t, top + 1, left + 1] * dx
+    return np.where(seen[..., None], above * (1 - dy) + below * dy, np.nan)
+
+
+def test_the_colour_under_a_point_stays_and_half_a_pixel_beside_it_less(unlit):
+    changes = {}
+    for index in range(3):
+        video, masks = render_video(5, index, 24, (128, 160), SPRITES)
+        points, hidden = video_tracks(5, index, masks, SPRITES, 30)
+        places = points * np.array([160, 128])
+        for shift in ((0, 0), (0.5, 0.5), (-0.5, -0.5), (1, 0)):
+            found = colours(video, places + np.array(shift), ~hidden)
+            changes.setdefault(shift, []).append(np.nanmean(np.nanstd(found, axis=1)))
+    means = {shift: np.mean(values) for shift, values in changes.items()}
+    assert means[0, 0] < 8
+    assert all(means[0, 0] < 0.7 * value for shift, value in means.items() if shift != (0, 0))
+
+
+def test_points_are_hidden_where_something_covers_them_or_outside():
+    _, masks = render_video(0, 1, 24, (96, 128), SPRITES)
+    points, hidden = video_tracks(0, 1, masks, SPRITES, 24)
+    assert points.shape == (24, 24, 2)
+    assert 0.02 < hidden.mean() < 0.7
+    assert not hidden.all(1).any()
+    inside = ((points >= 0) & (points < 1)).all(-1)
+    assert hidden[~inside].all()
+    assert (hidden & inside).any()
+    step = np.abs(np.diff(points, axis=1)).max()
+    assert 0 < step < 0.2
+
+
+def test_the_layout_is_tap_vids_and_the_same_each_time(tmp_path):
+    root = write_tap_vid(tmp_path / "tap_vid", 2, frames=6, size=(48, 64), tracks=5)
+    videos = TapVid(root)
+    assert [video.name for video in videos] == ["synthetic-000", "synthetic-001"]
+    assert videos[0].points.shape == (5, 6, 2)
+    assert videos[0].points.dtype == np.float32
+    video, _ = render_video(0, 1, 6, (48, 64), SPRITES)
+    np.testing.assert_array_equal(videos[1].frame(3).permute(1, 2, 0).numpy(), video[3])
+    again = TapVid(write_tap_vid(tmp_path / "again", 2, frames=6, size=(48, 64), tracks=5))
+    np.testing.assert_array_equal(videos[1].points, again[1].points)
+    longer = TapVid(write_tap_vid(tmp_path / "other", 1, first=1, frames=6, size=(48, 64), tracks=5))
+    np.testing.assert_array_equal(videos[1].points, longer[0].points)

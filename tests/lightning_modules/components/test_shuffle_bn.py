@@ -1,0 +1,84 @@
+"""Shuffle BN: the deal, the groups, what is refused, and the exchange between two processes."""
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+from torch.multiprocessing import start_processes
+
+from lightning_modules.components.shuffle_bn import deal_videos, encode_groups, encode_shuffled, groups_on_this_rank
+from tests.helpers.contrast import Tiny, company, shuffle_on_ranks
+
+
+@pytest.mark.parametrize(("groups", "videos"), [(2, 2), (2, 5), (3, 7), (8, 4), (5, 2), (1, 6)])
+def test_deal_is_an_even_permutation_and_never_the_identity(groups: int, videos: int) -> None:
+    seen = set()
+    for seed in range(50):
+        deal = deal_videos(groups, videos, torch.Generator().manual_seed(seed))
+        assert sorted(deal.flatten().tolist()) == list(range(groups * videos))
+        from_source = torch.stack([(deal // videos == source).sum(dim=1) for source in range(groups)])
+        assert from_source.max() <= -(-videos // groups)
+        before = {frozenset(range(group * videos, (group + 1) * videos)) for group in range(groups)}
+        assert groups == 1 or not before & {frozenset(group.tolist()) for group in deal}
+        seen.add(tuple(deal.flatten().tolist()))
+    assert len(seen) > 1
+
+
+def test_groups_of_one_video_are_refused() -> None:
+    """Alone in its group a video is normalised by itself wherever it is dealt: that is not Shuffle BN."""
+    with pytest.raises(ValueError, match=r"4 groups of 1 video cannot be mixed; take fewer groups \(model.groups\)"):
+        deal_videos(4, 1, torch.Generator())
+    with pytest.raises(ValueError, match="groups of 1 video"):
+        encode_shuffled(nn.Flatten(), torch.rand(4, 2, 3, 8, 8), 4, torch.Generator())
+    assert deal_videos(1, 1, torch.Generator()).tolist() == [[0]]
+
+
+def test_groups_are_chosen_so_that_two_videos_remain_in_each() -> None:
+    assert [groups_on_this_rank(None, videos) for videos in (1, 2, 3, 4, 6, 8, 10, 12)] == [1, 1, 1, 2, 2, 4, 2, 4]
+    assert groups_on_this_rank(3, 8) == 3
+
+
+def test_groups_are_normalised_apart() -> None:
+    encoder = Tiny().train()
+    frames = torch.rand(6, 2, 3, 8, 8)
+    together = encode_groups(encoder, frames, 3)
+    apart = torch.cat([encoder(part.flatten(0, 1)) for part in frames.split(2)]).view(6, 2, 8)
+    assert torch.equal(together, apart)
+    with pytest.raises(ValueError, match=r"4 groups .* batch of 6 videos"):
+        encode_groups(encoder, frames, 4)
+    with pytest.raises(ValueError, match=r"4 groups .* batch of 6 videos"):
+        encode_shuffled(encoder, frames, 4, torch.Generator())
+
+
+def test_shuffle_is_undone_and_changes_the_company() -> None:
+    frames = (2.0 ** torch.arange(12)).view(-1, 1, 1, 1, 1).repeat(1, 2, 1, 1, 1)
+    for seed in range(10):
+        copy = encode_shuffled(nn.Flatten(), frames, 3, torch.Generator().manual_seed(seed))
+        assert torch.equal(copy.flatten(), frames.flatten())
+        keys = encode_shuffled(company, frames, 3, torch.Generator().manual_seed(seed))
+        queries = encode_groups(company, frames, 3)
+        common = [int(a) & int(b) for a, b in zip(keys.flatten(), queries.flatten(), strict=True)]
+        # of the 4 videos that a query is normalised with, at most 2 are in its key's group, itself among them
+        assert max(number.bit_count() for number in common) <= 2
+
+
+@pytest.mark.parametrize("groups", [1, 3])
+def test_two_ranks(tmp_path: Path, groups: int) -> None:
+    videos, ranks = 6, 2
+    start_processes(shuffle_on_ranks, (str(tmp_path), ranks, groups, videos), nprocs=ranks, start_method="fork")
+    results = [json.loads((tmp_path / f"{rank}.json").read_text()) for rank in range(ranks)]
+    assert results[0] == results[1]
+    in_order = [[2.0**video] * 2 for video in range(ranks * videos)]
+    for copies, companies in zip(results[0][::2], results[0][1::2], strict=True):
+        assert copies == in_order
+        size = videos // groups
+        for video, (first, second) in enumerate(companies):
+            assert first == second
+            own = set(range(video // size * size, (video // size + 1) * size))
+            mixed = {v for v in range(ranks * videos) if int(first) >> v & 1}
+            assert video in mixed
+            assert len(mixed) == size
+            assert len(own & mixed) <= -(-size // (ranks * groups))
+    assert len({json.dumps(companies) for companies in results[0][1::2]}) > 1

@@ -1,0 +1,113 @@
+"""Protocols of any kind: names, digests, changes, types; sources as data."""
+
+import dataclasses
+import json
+from collections.abc import Mapping
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+import pytest
+
+from lightning_modules.functional.evaluation_protocol import EvaluationProtocol, Source
+
+PAPER = Source(code="lab/code @ 0123abc: eval.py", values={"first": {}, "second": {"side": 5, "window": (3.0, 4.0)}})
+
+
+@dataclasses.dataclass(frozen=True)
+class Rules(EvaluationProtocol):
+    side: int = 8
+    factor: float = 0.5
+    smooth: bool = False
+    kind: Literal["a", "b"] | None = "a"
+    window: tuple[float, float] | None = None
+    frames: tuple[int, ...] = ()
+
+    @classmethod
+    def sources(cls) -> Mapping[str, Source]:
+        return {"paper": PAPER}
+
+    def _ranges(self) -> dict[str, tuple[bool, str]]:
+        return {"side": (self.side >= 1, "1 or more pixels")}
+
+
+@dataclasses.dataclass(frozen=True)
+class NamedByItsChanges(Rules):
+    name: str = ""
+    unnamed: ClassVar[str] = "paper"
+
+
+def test_equal_protocols_have_equal_digests_and_others_have_others() -> None:
+    assert Rules("x", factor=1).digest() == Rules("x", factor=1.0).digest()
+    assert Rules("x", window=(1, 2)).digest() == Rules("x", window=(1.0, 2.0)).digest()
+    assert Rules("x", side=np.int64(4)).digest() == Rules("x", side=4).digest()
+    changes: list[dict[str, Any]] = [
+        {"side": 4}, {"factor": 1.0}, {"smooth": True}, {"kind": "b"}, {"kind": None}, {"window": [1, 2]},
+        {"frames": [1, 2]}, {"name": "y"},
+    ]  # fmt: skip
+    digests = {Rules(**({"name": "x"} | fields)).digest() for fields in changes}
+    assert len(digests | {Rules("x").digest()}) == len(changes) + 1
+
+
+def test_a_rule_that_is_added_leaves_the_digests_of_those_who_do_not_use_it() -> None:
+    @dataclasses.dataclass(frozen=True)
+    class MoreRules(Rules):
+        added: int = 3
+
+    assert MoreRules("x", side=4).digest() == Rules("x", side=4).digest()
+    assert MoreRules("x", side=4, added=2).digest() != Rules("x", side=4).digest()
+
+
+def test_fields_are_plain_json_and_come_back() -> None:
+    rules = Rules("x", window=(1.0, 2.0), frames=(1, -2))
+    assert Rules(**json.loads(json.dumps(rules.fields()))) == rules
+
+
+def test_a_name_says_what_was_changed() -> None:
+    paper = Rules.named("paper", "second")
+    assert (paper.side, paper.window, paper.name) == (5, (3.0, 4.0), "paper")
+    changed = paper.with_changes(smooth=True, window=[1, 2])
+    assert changed.name == "paper+smooth=true+window=1,2"
+    assert changed.with_changes(smooth=False, window=(3, 4)) == paper
+    assert changed.with_changes(name="mine").name == "mine"
+    with pytest.raises(TypeError, match="no field sides"):
+        paper.with_changes(sides=4)
+    with pytest.raises(ValueError, match="belongs to other values"):
+        dataclasses.replace(paper, side=6)
+    with pytest.raises(ValueError, match="belongs to other values"):
+        Rules("paper+side=7", side=6)
+
+
+def test_without_a_name_it_is_named_by_what_differs() -> None:
+    assert NamedByItsChanges().name == "paper"
+    assert NamedByItsChanges(factor=2).name == "paper+factor=2"
+    assert NamedByItsChanges(side=5, window=(3, 4), smooth=True).name == "paper+smooth=true"
+    with pytest.raises(ValueError, match="name must be not empty"):
+        Rules("")
+
+
+def test_a_benchmark_declares_whose_values_it_takes() -> None:
+    assert Rules.named("paper", "my_videos", like=("first",)) == Rules.named("paper", "first")
+    assert Rules.named("paper", "second", like=("first",)).side == 5
+    with pytest.raises(ValueError, match=r"'paper' defines no values for 'my_videos' \(only for first, second\)"):
+        Rules.named("paper", "my_videos")
+    with pytest.raises(ValueError, match="unknown protocol 'papers': expected one of paper"):
+        Rules.named("papers", "first")
+
+
+@pytest.mark.parametrize(
+    ("fields", "words"),
+    [
+        ({"side": 0}, "side must be 1 or more pixels, got 0"),
+        ({"side": 1.5}, "side must be an integer, got 1.5"),
+        ({"side": True}, "side must be an integer"),
+        ({"factor": "0.5"}, "factor must be a finite number, got '0.5'"),
+        ({"factor": float("nan")}, "factor must be a finite number"),
+        ({"smooth": 1}, "smooth must be true or false, got 1"),
+        ({"kind": "c"}, "kind must be one of a, b or None, got 'c'"),
+        ({"window": (1, 2, 3)}, r"window must be \(a finite number, a finite number\) or None"),
+        ({"frames": ("1",)}, "frames must be a tuple of an integer"),
+    ],
+)
+def test_values_of_another_type_or_out_of_range(fields: dict[str, Any], words: str) -> None:
+    with pytest.raises(ValueError, match=f"protocol 'x': {words}"):
+        Rules("x", **fields)
