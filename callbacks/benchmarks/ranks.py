@@ -70,7 +70,7 @@ class Ranks:
             raise BenchmarkError(f"rank {rank} of {self.size}: {message}") from error
 
     def close(self) -> None:
-        """Give the group back."""
+        """Destroy the process group."""
         if self.group is not None and dist.is_initialized():
             dist.destroy_process_group(self.group)
         self.group = None

@@ -78,7 +78,7 @@ def wide_console() -> Console:
 
 
 def require_writable(folder: Path) -> None:
-    """Make a folder and try to write to it, before hours of work.
+    """Make a folder and check that it can be written, before hours of work.
 
     Raises:
         OSError: naming the folder, if it cannot be made or written.

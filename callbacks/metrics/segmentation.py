@@ -79,7 +79,7 @@ def boundary_accuracy(
             predictions can then be scored against one target without finding its boundary again.
         bound: radius in pixels if ≥ 1 (a whole number), else a fraction of the diagonal, rounded up to pixels.
         void: (T, H, W) bool, pixels that are background in both masks.
-        workers: threads to share the frames among (OpenCV and numpy release the interpreter's lock).
+        workers: threads over which the frames are divided (OpenCV and numpy release the interpreter's lock).
 
     Returns:
         (T,) float64 in [0, 1].
@@ -99,7 +99,7 @@ def boundary_accuracy(
 
 
 def sequence_statistics(values: ArrayLike) -> tuple[float, float, float]:
-    """Mean, recall and decay of a measure over the frames of one sequence.
+    """Return mean, recall and decay of a measure over the frames of one sequence.
 
     Recall is the fraction of frames above 0.5, strictly; NaN is a miss there and left out of the means.  Decay is the
     mean of the first quarter less the mean of the last, the quarters sharing their end frames as in the official code.
@@ -122,7 +122,7 @@ def sequence_statistics(values: ArrayLike) -> tuple[float, float, float]:
 class SequenceScore:
     """J and F of one sequence, frame after frame, without keeping the frames.
 
-    Several predictions of one sequence share the work on its annotation through `object_outlines`:
+    The outlines of an annotation are found once for several predictions, by `object_outlines`:
 
         >>> target = torch.tensor([[0, 1, 2], [0, 1, 2]], dtype=torch.uint8)
         >>> scores = [SequenceScore(stage, (1, 2)) for stage in ("res3", "res4")]
@@ -181,7 +181,7 @@ class SequenceScore:
         self._frames.append(self.pool.submit(self._score, *arguments) if self.pool else self._score(*arguments))
 
     def frames(self) -> dict[int, tuple[NDArray[np.float64], NDArray[np.float64]]]:
-        """J and F of the scored frames, two (T,) arrays for each object."""
+        """Return J and F of the scored frames, two (T,) arrays for each object."""
         scored = [frame.result() if isinstance(frame, Future) else frame for frame in self._frames]
         if not self.ends_scored:
             scored = scored[1:-1]
@@ -217,7 +217,7 @@ class RegionBoundary(RowMetric):
     Args:
         bound: as for `boundary_accuracy`.
         ends_scored: False leaves out the first and last frame of a sequence (DAVIS, semi-supervised).
-        workers: threads that `update` shares the frames among.
+        workers: threads over which `update` divides the frames.
         kwargs: those of torchmetrics.Metric, see `RowMetric` for `process_group`.
 
     Example:
@@ -282,7 +282,7 @@ class RegionBoundary(RowMetric):
             self._append(score)
 
     def compute(self) -> dict[str, float]:
-        """Scores with the official toolkit's names, as fractions; NaN where nothing was scored."""
+        """Return scores under the official toolkit's names, as fractions; NaN where nothing was scored."""
         table = self.table()
         rows = torch.stack(list(table.values())) if table else torch.full((1, self.width), math.nan)
         # numpy's sum, whose pairs are those of the official mean
@@ -290,7 +290,7 @@ class RegionBoundary(RowMetric):
         return {"J&F-Mean": (scores["J-Mean"] + scores["F-Mean"]) / 2, **scores}
 
     def rows(self) -> list[dict[str, str | float]]:
-        """One dictionary per object, for a CSV: `Sequence` is the official "bike_1", then the six statistics.
+        """Return one dictionary per object, for a CSV: `Sequence` is the official "bike_1", then the six statistics.
 
         Rows of this rank; those of all ranks inside `sync_context()`.
         """

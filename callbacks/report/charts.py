@@ -11,7 +11,7 @@ LEFT, RIGHT, TOP, BOTTOM = 38, 8, 8, 30
 
 
 def draw_chart(chart: Json, width: int = 560, height: int = 260) -> str:
-    """A chart of report.json as a figure.
+    """Draw a chart of report.json as a figure.
 
     Args:
         chart: the fields of `Chart`.
@@ -27,13 +27,13 @@ def draw_chart(chart: Json, width: int = 560, height: int = 260) -> str:
 
 
 def draw_legend(names: Sequence[str]) -> str:
-    """Names of curves, each after a dash of its colour."""
+    """Draw the names of curves, each after a dash of its colour."""
     items = (f'<span class="key c{number % 6}">{escape(name)}</span>' for number, name in enumerate(names))
     return f'<span class="legend">{"".join(items)}</span>'
 
 
 def draw_lines(chart: Json, width: int = 560, height: int = 260, cursor: bool = False) -> str:
-    """Curves over a numeric axis.
+    """Draw curves over a numeric axis.
 
     Args:
         chart: the fields of `Chart`.
@@ -86,7 +86,7 @@ def draw_lines(chart: Json, width: int = 560, height: int = 260, cursor: bool = 
 
 
 def draw_bars(chart: Json, width: int = 560, height: int = 260) -> str:
-    """Horizontal bars, a group for each label; `height` is not looked at."""
+    """Draw horizontal bars, a group for each label; `height` is not used."""
     names, curves = list(chart["labels"]), list(chart["curves"].values())
     bar, gap, left = (14, 8, 110) if len(curves) == 1 else (9, 8, 110)
     row = bar * len(curves) + gap

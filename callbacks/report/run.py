@@ -73,7 +73,7 @@ def sequence_scores(
 
 
 def score_lines(run: Run, beside: Sequence[Path] = ()) -> list[Line]:
-    """Lines of the table: this run, those found near it, those named, those printed in papers.
+    """Return the lines of the table: this run, those found near it, those named, those printed in papers.
 
     Raises:
         ValueError: if what is named is not a results.json, or another benchmark's.
@@ -96,7 +96,7 @@ def score_lines(run: Run, beside: Sequence[Path] = ()) -> list[Line]:
 
 
 def progress_charts(run: Run) -> list[Json]:
-    """The first score over the training, where other epochs lie beside this one."""
+    """Return a chart of the first score over the training, where other epochs lie beside this one."""
     curves: dict[str, list[list[float]]] = {}
     for epoch, _, scores in _epochs(run):
         for key, value in scores.items():
