@@ -18,7 +18,6 @@ from torch import Tensor, nn
 from datamodules.prompted_video import FrameStream
 from datamodules.reading.prompts import BoxPrompt, MaskPrompt, PointPrompt
 from lightning_modules.backbones import LiirExtractor
-from lightning_modules.backbones.vit import ViTExtractor
 from lightning_modules.functional import PropagationProtocol
 from lightning_modules.functional.propagation.sizing import Size
 
@@ -52,7 +51,7 @@ def propagate_masks(
         extractor: see `build_feature_extractor`; it gives one map.
         video: see `VideoSource`.
         mask: a picture's path or ids `(H, W)` of the first frame, see `MaskPrompt.of`.
-        protocol: name of a protocol for DAVIS, or a protocol; None is `vfs`, `vidcorr` for a ViT, `liir` for Liir.
+        protocol: name of a protocol for DAVIS, or a protocol; None is `vidcorr`, `liir` for Liir.
         short_side: the extractor sees larger frames reduced to this, pixels; None: at their own size. Protocols with a
             size of their own see it.
         stopwatch: counts the seconds of "decode", "backbone", "propagate" and "decode masks".
@@ -98,7 +97,7 @@ def propagate_points(
         video: see `VideoSource`.
         points: a file's path, a dictionary of x, y by name, or `(K, 2)`, in pixels; see `PointPrompt.of`.
         protocol: name of a protocol for JHMDB, here with the video's own proportions and Gaussians of half a feature
-            cell; or a protocol. None is `vfs`, `vidcorr` for ViTs and Liir.
+            cell; or a protocol. None is `vidcorr`.
         short_side: see `propagate_masks`.
         stopwatch: see `propagate_masks`.
         bookmark: see `propagate_masks`.
@@ -168,9 +167,7 @@ def protocol_for(
     if not isinstance(stride, int):
         raise ValueError(f"label propagation needs one map of features and its stride, got {stride}; name one stage")
     if not isinstance(protocol, PropagationProtocol):
-        is_liir = isinstance(extractor, LiirExtractor)
-        own = "liir" if is_liir and benchmark == "davis" else "vidcorr"
-        default = own if is_liir or isinstance(extractor, ViTExtractor) else "vfs"
+        default = "liir" if isinstance(extractor, LiirExtractor) and benchmark == "davis" else "vidcorr"
         protocol = PropagationProtocol.named(protocol or default, benchmark).with_changes(resized_data=None)
         if benchmark == "jhmdb":
             protocol = protocol.with_changes(input_size=None)

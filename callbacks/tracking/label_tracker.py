@@ -220,19 +220,19 @@ def view_for(extractor: nn.Module, protocol: NetworkInput) -> nn.Module:
         extractor = shared_copy(extractor)
         extractor.positions = "dino"
     constants = {"rgb_mean": protocol.rgb_mean, "rgb_std": protocol.rgb_std}
-    for field, constant in constants.items():
-        if constant is None:
-            continue
+    if wanted := {field: constant for field, constant in constants.items() if constant is not None}:
         extractor = shared_copy(extractor)
         found = [module for module in extractor.modules() if isinstance(module, Normalise)]
         if not found:
             raise ValueError(
-                f"protocol {protocol.name!r} normalises RGB by {field} {constant}, but "
-                f"{type(extractor).__name__} does not normalise RGB; set changes to {{{field}: null}}"
+                f"protocol {protocol.name!r} normalises RGB by {' and '.join(wanted)}, but "
+                f"{type(extractor).__name__} does not normalise RGB; set changes to "
+                f"{{{', '.join(f'{field}: null' for field in wanted)}}}"
             )
         for module in found:
-            buffer = field.removeprefix("rgb_")
-            setattr(module, buffer, torch.tensor(constant).view(-1, 1, 1).to(getattr(module, buffer)))
+            for field, constant in wanted.items():
+                buffer = field.removeprefix("rgb_")
+                setattr(module, buffer, torch.tensor(constant).view(-1, 1, 1).to(getattr(module, buffer)))
     return extractor.folded() if isinstance(extractor, CanFold) else extractor
 
 

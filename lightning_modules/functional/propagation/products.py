@@ -10,7 +10,7 @@ from .tiles import Tile
 def tile_dot_products(
     tile: Tile, query: Tensor, keys: Tensor, room: Tensor | None = None, best: Tensor | None = None
 ) -> Tensor:
-    """Dot products of each key with the queries that its row meets.
+    """Compute the dot products of each key with the queries that its row meets.
 
     Args:
         tile: where queries and keys lie.
@@ -52,7 +52,7 @@ def _convolution_pays(keys: Tensor) -> bool:
 
 
 def _dot(keys: Tensor, queries: Tensor) -> Tensor:
-    """(n, C), (m, C) → (n, m).
+    """Multiply (n, C) and (m, C) to (n, m).
 
     In float32 on a CPU as a 1 x 1 convolution: oneDNN is up to twice as fast as the BLAS behind `mm`. Torch gives it
     to oneDNN only if it is dilated (which changes nothing for one pixel) or has several threads, and is not small.
@@ -64,7 +64,7 @@ def _dot(keys: Tensor, queries: Tensor) -> Tensor:
 
 
 def _queries_per_key_row(tile: Tile, queries: Tensor) -> Tensor:
-    """(rows, columns, C) → (key rows, queries of a key row, C), without a copy per key row; zero beyond the tile."""
+    """View queries (rows, columns, C) as (key rows, queries of a key row, C), zero beyond the tile, without copies."""
     reach, channels = tile.reach or 0, queries.shape[-1]
     padded = F.pad(queries, (0, 0, 0, 0, 2 * reach, 2 * reach))[tile.keys[0].start - tile.rows.start + reach :]
     return padded.as_strided((len(tile.keys[0]), tile.queries, channels), (queries.stride(0), channels, 1))
