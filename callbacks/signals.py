@@ -72,6 +72,11 @@ def requested() -> bool:
     return bool(_requests.depth and _requests.received is not None)
 
 
+def at_once() -> bool:
+    """Return whether Ctrl-C was pressed again, which ends what is under way in its midst."""
+    return _requests.interrupts > 1
+
+
 def check() -> None:
     """Stop here if a signal has asked for it; call it wherever everything before is complete.
 

@@ -76,7 +76,7 @@ def read_rows(path: Path) -> list[dict[str, str]]:
         if None in row or None in row.values():
             raise ValueError(f"{path}: is damaged (row {number} has another number of columns than the first)")
     if rows and "Sequence" not in rows[0]:
-        raise ValueError(f"{path}: is no per_sequence.csv of a benchmark (it has no column Sequence)")
+        raise ValueError(f"{path}: is not the per_sequence.csv of a benchmark (it has no column Sequence)")
     return rows
 
 
@@ -112,7 +112,7 @@ def misfit(value: Any, shape: Any, place: str = "") -> str | None:
         accepted: Any = (int, float) if shape is float else shape
         fits = isinstance(value, accepted) and (shape is bool or not isinstance(value, bool))
         if fits and shape is float and abs(value) > LARGEST:
-            return f"{at} is no finite number"
+            return f"{at} is not a finite number"
         return None if fits else f"{at} is not of type {shape.__name__}"
     if isinstance(shape, list | tuple):
         if not isinstance(value, list) or (isinstance(shape, tuple) and len(value) != len(shape)):

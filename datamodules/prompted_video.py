@@ -15,10 +15,11 @@ from pytorch_lightning.utilities import rank_zero_warn
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from .reading.decoding import VIDEO_SUFFIXES, VideoFile
+from .reading.decoding import VideoFile
 from .reading.errors import DataError, DecodingError
 from .reading.prompts import PointPrompt, Prompt, one_prompt
 from .reading.source import FrameFolder, open_video
+from .reading.video_header import VIDEO_SUFFIXES
 
 FRAME_RATE = 24.0
 """Frames per second of what does not say its own."""

@@ -28,18 +28,20 @@ def golden() -> Callable[[str], dict[str, np.ndarray]]:
 @pytest.fixture(scope="session")
 def shared_data() -> Path:
     """The folder of real videos, ../shared/data; skips where it is missing."""
-    path = SHARED / "data"
-    if not path.is_dir():
-        pytest.skip(f"real videos are not here: {path}")
-    return path
+    return _shared("data", "real videos")
 
 
 @pytest.fixture(scope="session")
 def shared_points() -> Path:
     """The folder of TAP-Vid material, ../shared/tapvid; skips where it is missing."""
-    path = SHARED / "tapvid"
+    return _shared("tapvid", "TAP-Vid material")
+
+
+def _shared(name: str, content: str) -> Path:
+    """Return a folder of ../shared; skip the test where it is missing."""
+    path = SHARED / name
     if not path.is_dir():
-        pytest.skip(f"TAP-Vid material is not here: {path}")
+        pytest.skip(f"{content}: not here ({path})")
     return path
 
 

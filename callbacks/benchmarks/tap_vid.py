@@ -14,7 +14,7 @@ from torch import nn
 
 from datamodules.datasets import PointSequence, TapVid
 from datamodules.reading.writing import write_whole
-from lightning_modules.functional.points import PointProtocol
+from lightning_modules.functional.points import PointProtocol, PointTracks
 
 from ..metrics.point_tracking import METRICS, THRESHOLDS, PointQueries, TapVidMetrics, sample_queries
 from ..pictures.film import Curve
@@ -122,7 +122,7 @@ class TapVidEvaluation(Evaluation):
         return self.tracker.protocols[-1]
 
     def run(self, sequences: Iterable[PointSequence]) -> None:
-        """Return the facts that the scores depend on, as `Evaluation` asks."""
+        """Follow and score the points of each video; see `Evaluation`."""
         for sequence in sequences:
             self._one(sequence)
 
@@ -140,17 +140,10 @@ class TapVidEvaluation(Evaluation):
             metric.update(*truth, tracks.occluded.numpy(), tracks.points.numpy(), **where)
             limit.update(*truth, queries.occluded, nearest_centres(queries.tracks, grid, rules.scored_size), **where)
         for stage, tracks in zip(self.tracker.stages, found, strict=True):
-            self._write(sequence, queries, tracks.points.numpy(), tracks.occluded.numpy(), stage)
-        self._draw(sequence, queries, found[-1].points.numpy(), found[-1].occluded.numpy())
+            self._write(sequence, queries, tracks, stage)
+        self._draw(sequence, queries, found[-1])
 
-    def _write(
-        self,
-        sequence: PointSequence,
-        queries: PointQueries,
-        points: NDArray[np.float64],
-        occluded: NDArray[np.bool_],
-        stage: str,
-    ) -> None:
+    def _write(self, sequence: PointSequence, queries: PointQueries, found: PointTracks, stage: str) -> None:
         if self._run.folder is None or not self._predictions:
             return
         folder = self._run.folder / stage / "predictions"
@@ -158,21 +151,16 @@ class TapVidEvaluation(Evaluation):
         np.savez(
             folder / f"{sequence.name}.npz",
             query_points=queries.points,
-            tracks=points,
-            occluded=occluded,
+            tracks=found.points.numpy(),
+            occluded=found.occluded.numpy(),
             target_points=queries.tracks,
             target_occluded=queries.occluded,
             trackgroup=queries.track,
         )
 
-    def _draw(
-        self,
-        sequence: PointSequence,
-        queries: PointQueries,
-        points: NDArray[np.float64],
-        occluded: NDArray[np.bool_],
-    ) -> None:
+    def _draw(self, sequence: PointSequence, queries: PointQueries, found: PointTracks) -> None:
         """Count errors over time, and film the tracks, and the worst ones beside their truth."""
+        points, occluded = found.points.numpy(), found.occluded.numpy()
         errors = np.linalg.norm(points - queries.tracks, axis=-1)
         since = np.arange(sequence.num_frames) - queries.points[:, :1].round()
         scored = ~queries.occluded & ((since > 0) if self._protocol.query_mode == "first" else (since != 0))

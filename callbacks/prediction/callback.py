@@ -3,15 +3,17 @@
 import itertools
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, TypeVar
 
 import pytorch_lightning as pl
-from torch import nn
+import torch
+from torch import Tensor, nn
 
 from datamodules.progress import ProgressReport
 from datamodules.prompted_video import FrameStream
+from datamodules.reading.mask_files import read_mask
 from datamodules.reading.prompts import BoxPrompt, MaskPrompt, PointPrompt, Prompt
 from datamodules.reading.writing import write_whole
 from lightning_modules.backbones import build_encoder
@@ -19,12 +21,13 @@ from lightning_modules.functional import PointProtocol, PropagationProtocol
 
 from .. import signals
 from ..tracking.box_protocol import TrackingProtocol
-from ..tracking.record import provenance
+from ..tracking.record import SequenceRecord, provenance
 from ..tracking.stopwatch import Stopwatch
 from ..tracking.view import View
 from .follow import SHORT_SIDE, propagate_masks, propagate_points, protocol_for, track_box
-from .output_files import OURS, RECORD, Overlay, open_record, prepare_folder
-from .point_queries import follow_points
+from .output_files import OURS, RECORD, Overlay, clear, look_for_earlier, open_record
+from .point_queries import FollowedPoints, follow_points
+from .unfinished import UNFINISHED, Bookmark, Unfinished, identify
 
 Rules = TypeVar("Rules", PropagationProtocol, TrackingProtocol, PointProtocol)
 
@@ -68,7 +71,8 @@ def predict_video(
             a prediction.
         OSError: if the folder cannot be written.
         Stopped: if a signal asks for it, after the frame under way: the files then hold the frames so far, and
-            `complete` in prediction.json is false.
+            `complete` in prediction.json is false. The same call goes on from there; so it does after a kill, from
+            the last save, one a minute.
     """
     stream = video if isinstance(video, FrameStream) else FrameStream(video)
     watch, folder, began = Stopwatch(), Path(output_dir), time.perf_counter()
@@ -76,19 +80,21 @@ def predict_video(
         prompt = prompt.placed(stream.size)
     prompt.check(stream.size)
     rules = _protocol(extractor, prompt, protocol, changes)
-    found = _follow(extractor, stream, prompt, rules, short_side, watch)
-    prepare_folder(folder, overlay, overwrite)
+    unfinished = Unfinished(folder / UNFINISHED, identify(extractor, stream, prompt, rules, short_side))
+    goes_on = look_for_earlier(folder, overlay, overwrite) and unfinished.read(overwrite)
+    began -= unfinished.seconds
+    watch.seconds.update(unfinished.seconds_of)
+    found = _follow(extractor, stream, prompt, rules, short_side, watch, unfinished.bookmark)
+    clear(folder, keep=("masks", UNFINISHED) if goes_on else ())
+    followed = isinstance(rules, PointProtocol)
     stems = map(stream.stem, itertools.count())
-    followed, stopped = isinstance(rules, PointProtocol), False
     with open_record(folder, prompt, stems, overlay, stream.frame_rate, followed) as record:
-        with ProgressReport(stream.name, stream.num_frames, "frames") as progress:
-            for frame, what in found:
-                with watch("write"):
-                    record.add(frame, [what])
-                progress.advance()
-                if stopped := signals.requested():
-                    break
-        record.close()
+        if unfinished.bookmark.start is not None:
+            print(f"{folder}: going on at frame {unfinished.bookmark.frame}")
+        elif not goes_on:
+            unfinished.save(0, 0.0, {})
+        found = itertools.chain(_written(folder, stream, prompt, unfinished), found)
+        stopped = _write(record, found, stream, unfinished, began, watch, followed)
     seconds = time.perf_counter() - began
     content = {
         "video": str(stream.path),
@@ -110,7 +116,61 @@ def predict_video(
         content["seen_at"] = list(View.of(extractor, stream.size, rules, short_side).seen)
     write_whole(folder / RECORD, json.dumps(content, indent=2) + "\n")
     signals.check()
+    unfinished.path.unlink()
     return content
+
+
+def _written(folder: Path, stream: FrameStream, prompt: Prompt, unfinished: Unfinished) -> Iterator[tuple[Tensor, Any]]:
+    """Yield the frames that are written already, and what was found in each: masks from their files."""
+    for t, frame in enumerate(itertools.islice(stream, unfinished.bookmark.frame)):
+        if isinstance(prompt, MaskPrompt):
+            yield frame, torch.from_numpy(read_mask(folder / "masks" / f"{stream.stem(t)}.png"))
+        else:
+            found = unfinished.found[t]
+            yield frame, found.numpy() if isinstance(prompt, BoxPrompt) else found
+
+
+def _write(
+    record: SequenceRecord,
+    found: Iterator[tuple[Tensor, Any]],
+    stream: FrameStream,
+    unfinished: Unfinished,
+    began: float,
+    watch: Stopwatch,
+    followed: bool,
+) -> bool:
+    """Write frame by frame, save now and then what it takes to go on, and return whether a signal ended it.
+
+    Raises:
+        Stopped: before the first frame is written.
+    """
+    before = unfinished.bookmark.frame
+    stopped = False
+
+    def save() -> None:
+        if record.written > before:  # else the file holds all there is
+            unfinished.save(0 if followed else record.written, time.perf_counter() - began, watch.seconds)
+
+    with ProgressReport(stream.name, stream.num_frames, "frames") as progress:
+        try:
+            for frame, what in found:
+                with watch("write"):
+                    record.add(frame, [what])
+                if record.written > before and (numbers := _numbers(what)) is not None:
+                    unfinished.found.append(numbers)
+                progress.advance()
+                if stopped := signals.requested():
+                    break
+                if unfinished.is_due():
+                    save()
+        except signals.Stopped:
+            if signals.at_once() or not record.written:
+                raise
+            stopped = True
+    record.close()
+    if stopped:
+        save()
+    return stopped
 
 
 class VideoPrediction(pl.Callback):
@@ -244,10 +304,18 @@ def _follow(
     protocol: PropagationProtocol | TrackingProtocol | PointProtocol,
     short_side: int | None,
     watch: Stopwatch,
+    bookmark: Bookmark,
 ) -> Any:
     if isinstance(protocol, TrackingProtocol):
-        return track_box(extractor, stream, prompt, protocol, watch)
+        return track_box(extractor, stream, prompt, protocol, watch, bookmark)
     if isinstance(protocol, PointProtocol):
-        return follow_points(extractor, stream, prompt, protocol, short_side, watch)
+        return follow_points(extractor, stream, prompt, protocol, short_side, watch, bookmark)
     follow = propagate_masks if isinstance(prompt, MaskPrompt) else propagate_points
-    return follow(extractor, stream, prompt, protocol, short_side, watch)
+    return follow(extractor, stream, prompt, protocol, short_side, watch, bookmark)
+
+
+def _numbers(what: Any) -> Tensor | None:
+    """Return a frame's box or points; None for what is kept elsewhere: masks in their files, tracks in the state."""
+    if isinstance(what, FollowedPoints) or (isinstance(what, Tensor) and what.dtype == torch.uint8):
+        return None
+    return torch.as_tensor(what)

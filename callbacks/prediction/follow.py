@@ -5,7 +5,7 @@ protocol's window.
 """
 
 from collections.abc import Iterable, Iterator
-from itertools import chain, repeat
+from itertools import chain, islice, repeat
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,6 @@ from torch import Tensor, nn
 from datamodules.prompted_video import FrameStream
 from datamodules.reading.prompts import BoxPrompt, MaskPrompt, PointPrompt
 from lightning_modules.backbones import LiirExtractor
-from lightning_modules.backbones.vit import ViTExtractor
 from lightning_modules.functional import PropagationProtocol
 from lightning_modules.functional.propagation.sizing import Size
 
@@ -26,9 +25,10 @@ from ..tracking.box_protocol import TrackingProtocol
 from ..tracking.label_tracker import LabelTracker, at_stride
 from ..tracking.masks import track_masks
 from ..tracking.points import track_points
-from ..tracking.siamfc_tracker import SiamFCTracker, Target, track_boxes
+from ..tracking.siamfc_tracker import SiamFCTracker, Target, Track, image_of, track_boxes
 from ..tracking.stopwatch import Stopwatch
 from ..tracking.view import View
+from .unfinished import Bookmark
 
 VideoSource = str | Path | FrameStream | Iterable[Tensor]
 """A file, a folder of frames, or frames: uint8 RGB `(3, H, W)` each, all of one size."""
@@ -43,6 +43,7 @@ def propagate_masks(
     protocol: str | PropagationProtocol | None = None,
     short_side: int | None = SHORT_SIDE,
     stopwatch: Stopwatch | None = None,
+    bookmark: Bookmark | None = None,
 ) -> Iterator[tuple[Tensor, Tensor]]:
     """Follow the objects of the first frame's mask.
 
@@ -50,10 +51,11 @@ def propagate_masks(
         extractor: see `build_feature_extractor`; it gives one map.
         video: see `VideoSource`.
         mask: a picture's path or ids `(H, W)` of the first frame, see `MaskPrompt.of`.
-        protocol: name of a protocol for DAVIS, or a protocol; None is `vfs`, `vidcorr` for a ViT, `liir` for Liir.
+        protocol: name of a protocol for DAVIS, or a protocol; None is `vidcorr`, `liir` for Liir.
         short_side: the extractor sees larger frames reduced to this, pixels; None: at their own size. Protocols with a
             size of their own see it.
         stopwatch: counts the seconds of "decode", "backbone", "propagate" and "decode masks".
+        bookmark: where to go on; its `state` is set, for another call to go on after any frame.
 
     Returns:
         Iterator of frame `(3, H, W)` uint8 and ids `(H, W)` uint8 at its own size; the first are those that were given.
@@ -73,9 +75,10 @@ def propagate_masks(
     """
     prompt = MaskPrompt.of(mask)
     tracker = LabelTracker(extractor, protocol_for(extractor, "davis", protocol), stopwatch)
-    frames, size = _opened(video)
+    bookmark = bookmark or Bookmark()
+    frames, size = _opened(video, bookmark)
     prompt.check(size)
-    return _masks(tracker, frames, prompt, tracker.view(size, short_side))
+    return _masks(tracker, frames, prompt, tracker.view(size, short_side), bookmark)
 
 
 def propagate_points(
@@ -85,6 +88,7 @@ def propagate_points(
     protocol: str | PropagationProtocol | None = None,
     short_side: int | None = SHORT_SIDE,
     stopwatch: Stopwatch | None = None,
+    bookmark: Bookmark | None = None,
 ) -> Iterator[tuple[Tensor, Tensor]]:
     """Follow points of the first frame as joints are followed on JHMDB, each by the heat-map of a Gaussian.
 
@@ -93,9 +97,10 @@ def propagate_points(
         video: see `VideoSource`.
         points: a file's path, a dictionary of x, y by name, or `(K, 2)`, in pixels; see `PointPrompt.of`.
         protocol: name of a protocol for JHMDB, here with the video's own proportions and Gaussians of half a feature
-            cell; or a protocol. None is `vfs`, `vidcorr` for ViTs and Liir.
+            cell; or a protocol. None is `vidcorr`.
         short_side: see `propagate_masks`.
         stopwatch: see `propagate_masks`.
+        bookmark: see `propagate_masks`.
 
     Returns:
         Iterator of frame `(3, H, W)` uint8 and x, y, score `(K, 3)`: pixels of the frame, and the peak of the heat-map
@@ -107,9 +112,10 @@ def propagate_points(
     """
     prompt = PointPrompt.of(points)
     tracker = LabelTracker(extractor, protocol_for(extractor, "jhmdb", protocol), stopwatch)
-    frames, size = _opened(video)
+    bookmark = bookmark or Bookmark()
+    frames, size = _opened(video, bookmark)
     prompt.check(size)
-    return _points(tracker, frames, prompt, tracker.view(size, short_side))
+    return _points(tracker, frames, prompt, tracker.view(size, short_side), bookmark)
 
 
 def track_box(
@@ -118,6 +124,7 @@ def track_box(
     box: Any,
     protocol: TrackingProtocol | None = None,
     stopwatch: Stopwatch | None = None,
+    bookmark: Bookmark | None = None,
 ) -> Iterator[tuple[Tensor, NDArray[np.float64]]]:
     """Follow the target in a box by SiamFC's tracker.
 
@@ -127,6 +134,7 @@ def track_box(
         box: left, top, width, height in pixels of the first frame, or a file's path, see `BoxPrompt.of`.
         protocol: of the tracker; None is VFS's.
         stopwatch: counts seconds, see `SiamFCTracker`.
+        bookmark: see `propagate_masks`.
 
     Returns:
         Iterator of frame `(3, H, W)` uint8 and left, top, width, height `(4,)`; the box may leave the frame.
@@ -136,9 +144,10 @@ def track_box(
         ValueError: if the extractor gives several maps.
     """
     prompt, tracker = BoxPrompt.of(box), SiamFCTracker(extractor, protocol, stopwatch)
-    frames, size = _opened(video)
+    bookmark = bookmark or Bookmark()
+    frames, size = _opened(video, bookmark)
     prompt.check(size)
-    return _boxes(tracker, frames, prompt)
+    return _boxes(tracker, frames, prompt, bookmark)
 
 
 def protocol_for(
@@ -158,9 +167,7 @@ def protocol_for(
     if not isinstance(stride, int):
         raise ValueError(f"label propagation needs one map of features and its stride, got {stride}; name one stage")
     if not isinstance(protocol, PropagationProtocol):
-        is_liir = isinstance(extractor, LiirExtractor)
-        own = "liir" if is_liir and benchmark == "davis" else "vidcorr"
-        default = own if is_liir or isinstance(extractor, ViTExtractor) else "vfs"
+        default = "liir" if isinstance(extractor, LiirExtractor) and benchmark == "davis" else "vidcorr"
         protocol = PropagationProtocol.named(protocol or default, benchmark).with_changes(resized_data=None)
         if benchmark == "jhmdb":
             protocol = protocol.with_changes(input_size=None)
@@ -171,11 +178,16 @@ def protocol_for(
 
 @torch.inference_mode()
 def _masks(
-    tracker: LabelTracker, frames: Iterator[Tensor], prompt: MaskPrompt, view: View
+    tracker: LabelTracker, frames: Iterator[Tensor], prompt: MaskPrompt, view: View, bookmark: Bookmark
 ) -> Iterator[tuple[Tensor, Tensor]]:
-    annotated = zip(frames, chain([torch.from_numpy(prompt.ids)], repeat(None)), strict=False)
-    for t, tracked in enumerate(track_masks(tracker, annotated, dict.fromkeys(prompt.objects, 0), view)):
-        if t == 0:
+    bookmark.state = tracker.state
+    given: list[Tensor] = [torch.from_numpy(prompt.ids)] if bookmark.start is None else []
+    if bookmark.start is not None:
+        tracker.load(bookmark.start)
+    annotated = zip(frames, chain(given, repeat(None)), strict=False)
+    starts = dict.fromkeys(prompt.objects, 0 if given else -1)
+    for t, tracked in enumerate(track_masks(tracker, annotated, starts, view)):
+        if t == 0 and given:
             _warn_of_lost(tracked.labels[0], prompt, tracker.protocols[0])
         yield tracked.frame, tracked.masks[0]
 
@@ -191,12 +203,17 @@ def _warn_of_lost(labels: Tensor, prompt: MaskPrompt, protocol: PropagationProto
 
 @torch.inference_mode()
 def _points(
-    tracker: LabelTracker, frames: Iterator[Tensor], prompt: PointPrompt, view: View
+    tracker: LabelTracker, frames: Iterator[Tensor], prompt: PointPrompt, view: View, bookmark: Bookmark
 ) -> Iterator[tuple[Tensor, Tensor]]:
+    first: Tensor | None = torch.from_numpy(prompt.points)
     peaks = torch.ones(len(prompt.points))
-    for t, tracked in enumerate(track_points(tracker, frames, torch.from_numpy(prompt.points), view)):
+    if bookmark.start is not None:
+        first, peaks = None, bookmark.start["peaks"]
+        tracker.load(bookmark.start["labels"])
+    bookmark.state = lambda: {"labels": tracker.state(), "peaks": peaks}
+    for t, tracked in enumerate(track_points(tracker, frames, first, view)):
         heights, places = tracked.heatmaps[0].flatten(1).amax(1).cpu(), tracked.points[0].double()
-        if t == 0:
+        if t == 0 and first is not None:
             peaks = heights.clamp_min(1e-12)
         else:
             places[heights <= 0] = torch.nan
@@ -205,21 +222,30 @@ def _points(
 
 @torch.inference_mode()
 def _boxes(
-    tracker: SiamFCTracker, frames: Iterator[Tensor], prompt: BoxPrompt
+    tracker: SiamFCTracker, frames: Iterator[Tensor], prompt: BoxPrompt, bookmark: Bookmark
 ) -> Iterator[tuple[Tensor, NDArray[np.float64]]]:
     corner = np.array([1.0, 1.0, 0.0, 0.0])  # the tracker counts pixels from one
     box = np.array([prompt.x, prompt.y, prompt.width, prompt.height]) + corner
-    for tracked in track_boxes(tracker, [Target(0, frames, box)]):
+    if bookmark.start is None:
+        with tracker.watch("decode"):
+            first = next(frames)
+        track = tracker.start(image_of(first), box)
+        bookmark.state = track.state
+        yield first, box - corner
+    else:
+        track = Track.of(bookmark.start, tracker.device)
+        bookmark.state = track.state
+    for tracked in track_boxes(tracker, [Target(0, frames, box, track)]):
         if tracked.frame is not None:
             yield tracked.frame, tracked.box - corner
 
 
-def _opened(video: VideoSource) -> tuple[Iterator[Tensor], Size]:
-    """Return the frames, and the size (H, W) of the first."""
+def _opened(video: VideoSource, bookmark: Bookmark) -> tuple[Iterator[Tensor], Size]:
+    """Return the frames from the bookmark on, and the size (H, W) of the first of all."""
     frames = iter(FrameStream(video) if isinstance(video, str | Path) else video)
     first = next(frames, None)
     if first is None:
         raise ValueError("the video has no frame")
     if first.ndim != 3 or first.shape[0] != 3 or first.dtype != torch.uint8:
         raise ValueError(f"expected frames as uint8 RGB (3, H, W), got {first.dtype} {tuple(first.shape)}")
-    return chain([first], frames), (first.shape[1], first.shape[2])
+    return islice(chain([first], frames), bookmark.frame, None), (first.shape[1], first.shape[2])

@@ -1,7 +1,6 @@
 """The files of `predict`: masks, boxes or points of each frame, and an overlay to look at."""
 
 import json
-import shutil
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from pathlib import Path
@@ -13,42 +12,52 @@ from torch import Tensor
 
 from datamodules.datasets.layout_files import davis_palette
 from datamodules.reading.prompts import BoxPrompt, MaskPrompt, Prompt
+from datamodules.reading.writing import remove
 
 from ..pictures import OverlayAnimation, OverlayVideo, Picture, overlay_boxes, overlay_masks
 from ..tracking.record import IndexedMasks, PredictionFile, SequenceRecord, Table, fixed
 from .point_queries import draw_followed, point_rows
+from .unfinished import UNFINISHED
 
 Overlay = Literal["mp4", "gif", "webp", "none"]
 RECORD = "prediction.json"
-OURS = (RECORD, "masks", "boxes.csv", "points.csv", "overlay.mp4", "overlay.gif", "overlay.webp")
+OURS = (RECORD, UNFINISHED, "masks", "boxes.csv", "points.csv", "overlay.mp4", "overlay.gif", "overlay.webp")
 """All that `predict` ever writes into its folder."""
 
 
-def prepare_folder(folder: Path, overlay: Overlay, overwrite: bool = False) -> None:
-    """Make a folder for a prediction.
+def look_for_earlier(folder: Path, overlay: Overlay, overwrite: bool = False) -> bool:
+    """Return whether a folder holds an unfinished prediction that may be gone on with.
 
     Args:
-        folder: to make.
+        folder: of the prediction.
         overlay: the kind of overlay that will be in it.
-        overwrite: remove an earlier prediction; one that was stopped by a signal is replaced in any case.
+        overwrite: let an earlier prediction be removed; one that was stopped by a signal may be in any case.
 
     Raises:
         ValueError: for an unknown overlay, or if there is an earlier prediction that is not to be overwritten, or
             something of that name which may not be one.
-        OSError: if the folder cannot be made.
     """
     if overlay not in get_args(Overlay):
         raise ValueError(f"overlay must be one of {', '.join(get_args(Overlay))}, got {overlay!r}")
     found = [folder / name for name in OURS if (folder / name).exists()]
-    if found and found[0].name != RECORD:  # a folder of masks may be the user's own, even the prompt's
+    if not found:
+        return False
+    if found[0].name not in (RECORD, UNFINISHED):  # a folder of masks may be the user's own, even the prompt's
         raise ValueError(
             f"{folder}: holds {found[0].name} without a {RECORD}, an unfinished prediction or something of yours: "
             "remove it, or name another output_dir"
         )
-    if found and not overwrite and _complete(found[0]):
-        raise ValueError(f"{folder}: holds a prediction ({RECORD}); name another output_dir or set overwrite=true")
-    for path in found:
-        shutil.rmtree(path) if path.is_dir() else path.unlink()
+    if found[0].name == RECORD and _complete(found[0]):
+        if not overwrite:
+            raise ValueError(f"{folder}: holds a prediction ({RECORD}); name another output_dir or set overwrite=true")
+        return False
+    return (folder / UNFINISHED).exists()
+
+
+def clear(folder: Path, keep: Sequence[str] = ()) -> None:
+    """Make a folder for a prediction, and remove an earlier one but for the names in `keep`."""
+    for path in (folder / name for name in OURS if name not in keep):
+        remove(path)
     folder.mkdir(parents=True, exist_ok=True)
 
 

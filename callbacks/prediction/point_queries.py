@@ -18,6 +18,7 @@ from ..tracking.point_tracker import PointTracker
 from ..tracking.record import fixed
 from ..tracking.stopwatch import Stopwatch
 from ..tracking.view import View
+from .unfinished import Bookmark
 
 
 class FollowedPoints(NamedTuple):
@@ -43,6 +44,7 @@ def follow_points(
     protocol: str | PointProtocol = "vidcorr",
     short_side: int | None = 480,
     stopwatch: Stopwatch | None = None,
+    bookmark: Bookmark | None = None,
 ) -> Iterator[tuple[Tensor, FollowedPoints]]:
     """Follow points of the first frame, each independently of the others.
 
@@ -58,6 +60,7 @@ def follow_points(
         short_side: with `input_size` None the extractor sees larger frames reduced to this, pixels; None: at their own
             size.
         stopwatch: counts the seconds of "decode", "backbone" and "track".
+        bookmark: where the tracks are known already they are not looked for again; its `state` is set.
 
     Returns:
         Iterator of frame `(3, H, W)` uint8 and the points.
@@ -74,12 +77,19 @@ def follow_points(
         raise ValueError(f"points need one map of features and its stride, got {getattr(extractor, 'stride', None)}")
     tracker = PointTracker(extractor, rules, stopwatch)
     view = View.of(extractor, stream.size, rules, short_side)
-    return _follow(tracker, stream, prompt, view)
+    return _follow(tracker, stream, prompt, view, bookmark or Bookmark())
 
 
 def _follow(
-    tracker: PointTracker, stream: FrameStream, prompt: PointPrompt, view: View
+    tracker: PointTracker, stream: FrameStream, prompt: PointPrompt, view: View, bookmark: Bookmark
 ) -> Iterator[tuple[Tensor, FollowedPoints]]:
+    found = bookmark.start or _tracks(tracker, stream, prompt, view)
+    bookmark.state = lambda: found
+    for t, frame in enumerate(stream):
+        yield frame, FollowedPoints(t, **found)
+
+
+def _tracks(tracker: PointTracker, stream: FrameStream, prompt: PointPrompt, view: View) -> dict[str, Tensor]:
     with tracker.watch("decode"):
         count = sum(1 for _ in stream)
     scale = torch.tensor(stream.size[::-1], dtype=torch.float64) / tracker.protocols[0].scored_size
@@ -87,8 +97,7 @@ def _follow(
     queries = torch.cat([torch.zeros(len(places), 1, dtype=torch.float64), places.flip(1)], dim=1)
     tracks = tracker.track(_in_order(stream, view.reduce), count, queries.numpy(), both_directions=False)[0]
     points = tracks.points * scale - 0.5
-    for t, frame in enumerate(stream):
-        yield frame, FollowedPoints(t, points, tracks.occluded, tracks.similarity)
+    return {"points": points, "occluded": tracks.occluded, "similarity": tracks.similarity}
 
 
 def _in_order(stream: Iterable[Tensor], reduce: Callable[[Tensor], Tensor]) -> Callable[[int], Tensor]:

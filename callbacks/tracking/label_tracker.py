@@ -1,7 +1,7 @@
 """The engine: labels given in some frames of a video, carried to every frame by the features of an extractor."""
 
 import dataclasses
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Generic, NamedTuple, Protocol, TypeVar, runtime_checkable
 
 import torch
@@ -105,6 +105,19 @@ class LabelTracker:
         self.device = next(extractor.parameters(), next(extractor.buffers(), torch.zeros(()))).device
         self.extractor = extractor
         self._folded: nn.Module | None = None
+        self._propagators: list[LabelPropagator] = []
+        self._loaded = False
+
+    def state(self) -> list[dict[str, Any]]:
+        """Return what the newest `track` keeps of its frames so far, in tensors and plain numbers, for `load`."""
+        return [propagator.state() for propagator in self._propagators]
+
+    def load(self, states: Sequence[Mapping[str, Any]]) -> None:
+        """Let the next `track` go on from a `state`: its first frame is then the one after, and gives no annotation."""
+        self._propagators = self._begin([state["first_labels"].to(self.device) for state in states])
+        for propagator, state in zip(self._propagators, states, strict=True):
+            propagator.load(state)
+        self._loaded = True
 
     def view(self, size: Size, short_side: int | None = None) -> View:
         """Return the sizes at which frames of size (H, W) are seen; see `View.of`."""
@@ -126,7 +139,8 @@ class LabelTracker:
             ValueError: if the first frame gives no annotation.
             Stopped: between two frames, if a signal asks for it.
         """
-        propagators: list[LabelPropagator] = []
+        propagators, self._loaded = self._propagators if self._loaded else [], False
+        self._propagators = propagators
         for frame, annotation in self.watch.timed("decode", frames):
             signals.check()
             maps = self._maps(view.reduce(frame))
@@ -136,7 +150,7 @@ class LabelTracker:
                 if annotation is not None:
                     given = [annotation.encode(_grid(m), p) for m, p in zip(features, self.protocols, strict=True)]
                 if not propagators:
-                    propagators = self._begin(given)
+                    propagators = self._propagators = self._begin(given)
                     given = [None] * len(features)
                 labels = [p.step(m, g) for p, m, g in zip(propagators, features, given, strict=True)]
             yield LabelledFrame(frame, annotation, labels)
@@ -161,7 +175,7 @@ class LabelTracker:
                 )
         return maps
 
-    def _begin(self, given: list[Tensor | None]) -> list[LabelPropagator]:
+    def _begin(self, given: Sequence[Tensor | None]) -> list[LabelPropagator]:
         """Return a propagator for each result; those of one map and one group share their matches."""
         labels = [item for item in given if item is not None]
         if len(labels) < len(self.protocols):
@@ -206,19 +220,19 @@ def view_for(extractor: nn.Module, protocol: NetworkInput) -> nn.Module:
         extractor = shared_copy(extractor)
         extractor.positions = "dino"
     constants = {"rgb_mean": protocol.rgb_mean, "rgb_std": protocol.rgb_std}
-    for field, constant in constants.items():
-        if constant is None:
-            continue
+    if wanted := {field: constant for field, constant in constants.items() if constant is not None}:
         extractor = shared_copy(extractor)
         found = [module for module in extractor.modules() if isinstance(module, Normalise)]
         if not found:
             raise ValueError(
-                f"protocol {protocol.name!r} normalises RGB by {field} {constant}, but "
-                f"{type(extractor).__name__} does not normalise RGB; set changes to {{{field}: null}}"
+                f"protocol {protocol.name!r} normalises RGB by {' and '.join(wanted)}, but "
+                f"{type(extractor).__name__} does not normalise RGB; set changes to "
+                f"{{{', '.join(f'{field}: null' for field in wanted)}}}"
             )
         for module in found:
-            buffer = field.removeprefix("rgb_")
-            setattr(module, buffer, torch.tensor(constant).view(-1, 1, 1).to(getattr(module, buffer)))
+            for field, constant in wanted.items():
+                buffer = field.removeprefix("rgb_")
+                setattr(module, buffer, torch.tensor(constant).view(-1, 1, 1).to(getattr(module, buffer)))
     return extractor.folded() if isinstance(extractor, CanFold) else extractor
 
 

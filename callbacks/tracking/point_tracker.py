@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from lightning_modules.functional.points import PointProtocol, PointTracks, track_points
 from lightning_modules.functional.propagation.sizing import fit_input, resized_size
 
+from .. import signals
 from .label_tracker import view_for
 from .stopwatch import Stopwatch
 
@@ -122,6 +123,7 @@ class _Features:
 
     def maps(self, t: int) -> list[Tensor]:
         """Return the features of frame `t` for each map."""
+        signals.check()
         if t in self._kept:
             return self._kept[t]
         tracker, rules = self._tracker, self._tracker.protocols[0]

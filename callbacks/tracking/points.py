@@ -57,20 +57,22 @@ class PointAnnotation:
 
 
 def track_points(
-    tracker: LabelTracker, frames: Iterable[Tensor], points: Tensor, view: View
+    tracker: LabelTracker, frames: Iterable[Tensor], points: Tensor | None, view: View
 ) -> Iterator[TrackedPoints]:
     """Follow points through a video.
 
     Args:
         tracker: carries the labels.
         frames: uint8 RGB `(3, H, W)` each.
-        points: x, y `(K, 2)` of frame 0, pixels; 0 is the centre of the first pixel.
+        points: x, y `(K, 2)` of frame 0, pixels; 0 is the centre of the first pixel. None: the tracker goes on from a
+            state, see `LabelTracker.load`.
         view: that of the tracker for frames of this size.
 
     Yields:
         The points of each frame; frame 0 has the given ones.
     """
-    annotations = chain([PointAnnotation(points, view)], repeat(None))
+    given_points = [] if points is None else [PointAnnotation(points, view)]
+    annotations = chain(given_points, repeat(None))
     for frame, given, heatmaps in tracker.track(zip(frames, annotations, strict=False), view):
         with tracker.watch("decode points", tracker.device):
             pairs = zip(heatmaps, tracker.protocols, strict=True)

@@ -1,8 +1,8 @@
 """SiamFC tracking: correlate a target's first appearance with a search region, at a few scales."""
 
 import dataclasses
-from collections.abc import Generator, Iterable, Iterator, Sequence
-from typing import Any, Generic, NamedTuple, TypeVar
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
+from typing import Any, Generic, NamedTuple, Self, TypeVar
 
 import numpy as np
 import torch
@@ -33,11 +33,14 @@ class Target(NamedTuple, Generic[K]):
         key: identifies it among the others; it comes back with each of its boxes.
         frames: uint8 RGB `(3, H, W)` each, from the one that `box` belongs to.
         box: one-based x, y, width, height `(4,)`, pixels.
+        track: of `SiamFCTracker.start` and any number of steps, where the target is followed already: `frames` then
+            begin with the frame after.
     """
 
     key: K
     frames: Generator[Tensor] | Iterator[Tensor]
     box: NDArray[np.float64]
+    track: "Track | None" = None
 
 
 class TrackedBox(NamedTuple, Generic[K]):
@@ -70,9 +73,12 @@ def track_boxes(tracker: "SiamFCTracker", targets: Iterable[Target[K]], at_once:
     try:
         while True:
             while len(active) < at_once and (target := next(waiting, None)) is not None:
+                if target.track is not None:
+                    active.append((target, target.track))
+                    continue
                 with tracker.watch("decode"):
                     first = next(target.frames)
-                active.append((target, tracker.start(_image(first), target.box)))
+                active.append((target, tracker.start(image_of(first), target.box)))
                 yield TrackedBox(target.key, first, target.box)
             if not active:
                 return
@@ -84,7 +90,7 @@ def track_boxes(tracker: "SiamFCTracker", targets: Iterable[Target[K]], at_once:
             active = [pair for pair, frame in zip(active, frames, strict=True) if frame is not None]
             present = [frame for frame in frames if frame is not None]
             if active:
-                boxes = tracker.step([track for _, track in active], [_image(frame) for frame in present])
+                boxes = tracker.step([track for _, track in active], [image_of(frame) for frame in present])
                 for (target, _), frame, box in zip(active, present, boxes, strict=True):
                     yield TrackedBox(target.key, frame, box)
     finally:
@@ -106,6 +112,15 @@ class Track:
     target: NDArray[np.float64]
     side: float
     exemplar: Tensor
+
+    def state(self) -> dict[str, Any]:
+        """Return it as tensors and plain numbers, for `of`."""
+        return {"target": torch.from_numpy(self.target.copy()), "side": float(self.side), "exemplar": self.exemplar}
+
+    @classmethod
+    def of(cls, state: Mapping[str, Any], device: torch.device) -> Self:
+        """Return the track of a `state`, its exemplar on a device."""
+        return cls(state["target"].numpy().copy(), state["side"], state["exemplar"].to(device))
 
     @property
     def box(self) -> NDArray[np.float64]:
@@ -274,6 +289,6 @@ def _next(tracker: SiamFCTracker, target: Target[Any]) -> Tensor | None:
         return next(target.frames, None)
 
 
-def _image(frame: Tensor) -> Image:
+def image_of(frame: Tensor) -> Image:
     """Return a frame, uint8 `(3, H, W)`, as crops are cut out of it: `(H, W, 3)`, rows together in memory."""
     return np.ascontiguousarray(frame.permute(1, 2, 0).numpy())

@@ -15,6 +15,7 @@ from pytorch_lightning.utilities import rank_zero_info
 from pytorch_lightning.utilities.exceptions import SIGTERMException
 
 from ..benchmarks.base import BenchmarkCallback
+from .forked import waits_for_ranks
 from .place import BatchSizes, Place, PlaceKeeper
 from .run_folder import LAST, RESUME, newest_run
 from .safeguards import TrainingStopped, put_late
@@ -146,6 +147,8 @@ class LastCheckpoint(ModelCheckpoint):
 
     def on_exception(self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException) -> None:
         """Save what a run can go on from."""
+        if waits_for_ranks(trainer):
+            return
         stopped = isinstance(exception, TrainingStopped)
         together = trainer.world_size == 1 or stopped or isinstance(exception, SIGTERMException)
         if trainer.state.fn == "fit" and together and not (stopped and not exception.resumable):  # type: ignore[attr-defined]

@@ -15,7 +15,7 @@ from pytorch_lightning.loggers import CSVLogger, Logger, TensorBoardLogger
 from pytorch_lightning.loggers.csv_logs import ExperimentWriter
 from pytorch_lightning.plugins.io import TorchCheckpointIO
 
-from datamodules.reading.writing import write_whole
+from datamodules.reading.writing import unfinished, write_whole
 from lightning_modules.checkpoints import read_content
 
 LOCK = ".in-use"
@@ -41,16 +41,12 @@ class AtomicCheckpointIO(TorchCheckpointIO):
             return super().save_checkpoint(dict(checkpoint), path, storage_options)
         path = Path(path)
         path.parent.mkdir(parents=True, exist_ok=True)
-        unfinished = path.with_name(f".{path.name}.unfinished")
         try:
-            with unfinished.open("wb") as file:
+            with unfinished(path, path.with_name(f".{path.name}.unfinished")) as place, place.open("wb") as file:
                 torch.save(checkpoint, file)
                 file.flush()
                 os.fsync(file.fileno())
-            os.replace(unfinished, path)
         except (OSError, RuntimeError) as error:  # torch turns some of the first into the second
-            with suppress(OSError):
-                unfinished.unlink(missing_ok=True)
             reason = _os_error(error)
             if reason is None:
                 raise

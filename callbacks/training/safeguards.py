@@ -20,6 +20,7 @@ from datamodules.loading.loader import worker_died
 
 from .. import signals
 from ..benchmarks.ranks import Ranks
+from .forked import call_on_exception, stop_ranks, waits_for_ranks
 from .refusals import refuse_unsupported
 from .run_folder import AtomicCheckpointIO, FolderLock
 
@@ -93,6 +94,7 @@ class Safeguards(pl.Callback):
         if stage == "fit":
             refuse_unsupported(trainer, pl_module)
         put_late(trainer)
+        call_on_exception(trainer, together=(TrainingStopped,))
         if type(trainer.strategy.checkpoint_io) is TorchCheckpointIO:
             trainer.strategy.checkpoint_io = AtomicCheckpointIO()
 
@@ -179,7 +181,10 @@ class Safeguards(pl.Callback):
     def on_exception(self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException) -> None:
         """Report a stop by a signal, which has no message of its own, and release the locks of the folders."""
         self._workers.tell()
-        if isinstance(exception, SIGTERMException):
+        if waits_for_ranks(trainer):
+            if isinstance(exception, SIGTERMException):
+                stop_ranks(trainer)
+        elif isinstance(exception, SIGTERMException):
             exception.code = exception.code or signals.status()  # 0 of a forked rank would read as success
             name = signals.name_of(signals.received())
             after = f" after step {trainer.global_step}" if trainer.state.fn == "fit" else ""

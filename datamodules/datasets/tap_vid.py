@@ -15,12 +15,12 @@ import torch
 from PIL import Image, UnidentifiedImageError
 from torch import Tensor
 
-from ..reading.decoding import VIDEO_SUFFIXES
 from ..reading.errors import DataError, DecodingError
 from ..reading.images import AGAIN, decode_picture
 from ..reading.npz import read_npz
 from ..reading.restricted_pickle import StoredArray, StoredBytes, read_pickle
 from ..reading.source import natural_order, open_video
+from ..reading.video_header import VIDEO_SUFFIXES
 from .records import FrameSequence, Reader
 
 if TYPE_CHECKING:

@@ -7,11 +7,9 @@ the table; a file that does not is decoded from its start. In files that have no
 through, frame k is the one shown at k divided by the frame rate.
 """
 
-import io
 import time
 from collections import defaultdict
 from collections.abc import Collection, Iterator, Sequence
-from dataclasses import dataclass
 from fractions import Fraction
 from itertools import chain
 from os import PathLike
@@ -23,60 +21,17 @@ import numpy as np
 
 from .errors import DecodingError
 from .frame_table import FrameTable, can_seek, starts_afresh
-from .guards import check_pixels, max_pixels, require_regular
 from .images import Reformatter
 from .orientation import orientation_of
 from .packets import count_packets, remembered
+from .video_header import VideoInfo, open_container, read_header
 
 if TYPE_CHECKING:
     import av
     from torch import Tensor
 
-# fmt: off
-VIDEO_SUFFIXES = frozenset({
-    ".mp4", ".m4v", ".mov", ".avi", ".mkv", ".webm", ".mpg", ".mpeg", ".ts", ".mts", ".m2ts", ".wmv", ".asf", ".flv",
-    ".f4v", ".3gp", ".3g2", ".ogv", ".vob", ".mxf", ".divx",
-    ".h264", ".264", ".avc", ".h265", ".265", ".hevc", ".m1v", ".m2v", ".mjpeg", ".mjpg", ".ivf", ".obu", ".y4m",
-})  # the last line: raw streams, which have neither times nor an index
-# fmt: on
-
 _LARGE = 32 * 2**20  # bytes; a larger file is not read through
 _SKIPS = frozenset({"h264", "mpeg4"})  # decoders that can leave out frames to which no other frame refers
-
-
-@dataclass(frozen=True)
-class VideoInfo:
-    """Properties of a video that its file's header states.
-
-    Attributes:
-        num_frames: count in the header, else duration times frame rate; an estimate, at least 1, and often wrong: see
-            `VideoFile.num_frames` for what can be decoded.
-        fps: average frame rate.
-        width: pixels as stored, before rotation.
-        height: pixels as stored, before rotation.
-        codec: name of the codec.
-        duration: seconds, 0 where the header is silent.
-    """
-
-    num_frames: int
-    fps: float
-    width: int
-    height: int
-    codec: str
-    duration: float
-
-    def is_cut(self, frames: int, last_time: float | None) -> bool:
-        """Tell whether a file that holds so many frames lacks its end.
-
-        Frames and time have to be less than the header says by a tenth: headers count frames that were dropped.
-
-        Args:
-            frames: found.
-            last_time: seconds from the start to the last of them, where known.
-        """
-        few = max(2, self.num_frames // 10)
-        is_late = last_time is None or not self.fps or last_time < self.duration - (few + 1) / self.fps
-        return self.num_frames - frames > few and is_late
 
 
 def probe(path: str | PathLike[str]) -> VideoInfo:
@@ -136,7 +91,7 @@ class VideoFile:
         self._packets = 0
         self._open()
         try:
-            self.info = self._read_header()
+            self.info = read_header(self._container)
             self._can_seek = table and can_seek(self._container, self._stream)
             self._table = FrameTable.from_index(self._stream) if self._can_seek else None
             if self._table is None:
@@ -260,43 +215,15 @@ class VideoFile:
     def _open(self) -> None:
         import av
 
-        if self._content is None:
-            require_regular(self.path)
         try:
-            source = f"file:{self.path}" if self._content is None else _named(self._content, self.path.name)
-            self._container = av.open(source, "r", timeout=self._timeout, metadata_errors="replace")
+            self._container = open_container(self.path, self._content, self._timeout)
         except (av.FFmpegError, OSError) as error:
             raise self._failure(error) from error
-        if not self._container.streams.video:
-            self._container.close()
-            raise DecodingError(self.path, "no video stream")
         self._stream = self._container.streams.video[0]
-        if self._stream.codec_context is None:
-            self._container.close()
-            raise DecodingError(self.path, "unknown codec")
-        codec = self._stream.codec_context
-        codec.thread_count = 1  # the workers are the parallelism
-        codec.options = {"max_pixels": str(max_pixels())}  # for frames that are larger than the header says
-        try:
-            check_pixels(self.path, codec.width, codec.height)
-        except DecodingError:
-            self._container.close()
-            raise
 
     def _reopen(self) -> None:
         self._container.close()
         self._open()
-
-    def _read_header(self) -> VideoInfo:
-        stream = self._stream
-        rate = float(stream.average_rate or stream.guessed_rate or 0)
-        if stream.duration and stream.time_base:
-            duration = float(stream.duration * stream.time_base)
-        else:
-            duration = (self._container.duration or 0) / 1e6
-        codec = stream.codec_context
-        count = stream.frames or round(duration * rate)
-        return VideoInfo(max(count, 1), rate, codec.width, codec.height, codec.name, duration)
 
     @property
     def _by_index(self) -> bool:
@@ -441,10 +368,3 @@ class VideoFile:
         self._end, self._end_time = number + 1, frame.time
         frames[number] = self.to_rgb(frame)
         return frames
-
-
-def _named(content: bytes, name: str) -> io.BytesIO:
-    """Wrap a file's bytes with its name, whose ending tells the decoder as much as that of a file on a disk."""
-    file = io.BytesIO(content)
-    file.name = name
-    return file

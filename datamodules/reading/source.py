@@ -10,9 +10,10 @@ from pathlib import Path
 
 import numpy as np
 
-from .decoding import VIDEO_SUFFIXES, VideoFile
+from .decoding import VideoFile
 from .errors import DataError, DecodingError
 from .images import read_picture
+from .video_header import VIDEO_SUFFIXES
 
 IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png"})
 UNREAD_SUFFIXES = frozenset({".yuv", ".rgb", ".rm", ".rmvb", ".swf", ".r3d", ".braw", ".gif", ".webp", ".avif", ".bik"})

@@ -159,7 +159,30 @@ class RawColour(FeatureExtractor):
         return [cells] * len(self.stages)
 
 
-class CombinedExtractor(FeatureExtractor):
+class WrappedExtractor(FeatureExtractor):
+    """Base of extractors that change the maps of another one, whose padding and position rule they keep.
+
+    Args:
+        inner: the other extractor.
+        stage: see `FeatureExtractor`.
+    """
+
+    def __init__(self, inner: FeatureExtractor, stage: str | list[str]) -> None:
+        super().__init__(stage)
+        self.inner = inner
+        self.multiple = inner.multiple
+
+    @property
+    def positions(self) -> PositionRule:
+        """Rule by which a position embedding is interpolated."""
+        return self.inner.positions
+
+    @positions.setter
+    def positions(self, rule: PositionRule) -> None:
+        self.inner.positions = rule
+
+
+class CombinedExtractor(WrappedExtractor):
     """Several stages of one pass as one map: concatenated along the channels, or averaged.
 
     A stage `block9+block12` concatenates, `mean:block9+block12` averages; their maps must have one size.
@@ -173,9 +196,7 @@ class CombinedExtractor(FeatureExtractor):
     """
 
     def __init__(self, inner: FeatureExtractor, stage: str | list[str]) -> None:
-        super().__init__(stage)
-        self.inner = inner
-        self.multiple = inner.multiple
+        super().__init__(inner, stage)
         each = dict(zip(inner.stages, inner.stride, strict=True))  # type: ignore[arg-type]
         strides = []
         for name in self.stages:
@@ -185,15 +206,6 @@ class CombinedExtractor(FeatureExtractor):
             strides.append(own.pop())
         self.stride = self._in_form_of_stage(strides)
         self.eval()
-
-    @property
-    def positions(self) -> PositionRule:
-        """Rule by which a position embedding is interpolated."""
-        return self.inner.positions
-
-    @positions.setter
-    def positions(self, rule: PositionRule) -> None:
-        self.inner.positions = rule
 
     def maps(self, images: Tensor) -> list[Tensor]:
         """Return one map per combination, in the order asked for."""

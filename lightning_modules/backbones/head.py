@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor, nn
 
-from .extractor import FeatureExtractor, PositionRule, check_map
+from .extractor import FeatureExtractor, WrappedExtractor, check_map
 from .map_extractor import PROBE
 from .networks import LIBRARIES, imported, shared_copy
 
@@ -24,7 +24,7 @@ def build_head(spec: str) -> nn.Module:
     return imported(module, name)
 
 
-class HeadExtractor(FeatureExtractor):
+class HeadExtractor(WrappedExtractor):
     """A view of an encoder with a head over each of its maps; it shares the weights of both.
 
     Args:
@@ -36,9 +36,8 @@ class HeadExtractor(FeatureExtractor):
     """
 
     def __init__(self, inner: FeatureExtractor, head: nn.Module) -> None:
-        super().__init__(inner.stage)
-        self.inner, self.head = inner, shared_copy(head)
-        self.multiple = inner.multiple
+        super().__init__(inner, inner.stage)
+        self.head = shared_copy(head)
         self.eval()
         parameter = next(self.parameters(), torch.zeros(()))
         with torch.inference_mode():
@@ -54,15 +53,6 @@ class HeadExtractor(FeatureExtractor):
                 raise ValueError(f"{kind}: its map of {tuple(output.shape[2:])} cells has two strides, {sorted(found)}")
             strides.append(found.pop())
         self.stride = self._in_form_of_stage(strides)
-
-    @property
-    def positions(self) -> PositionRule:
-        """Rule by which a position embedding is interpolated."""
-        return self.inner.positions
-
-    @positions.setter
-    def positions(self, rule: PositionRule) -> None:
-        self.inner.positions = rule
 
     def maps(self, images: Tensor) -> list[Tensor]:
         """Return the head's map of each stage."""

@@ -196,7 +196,7 @@ def check_network(spec: str, source: str | Path) -> bool:
     if LIBRARY_NAME.fullmatch(spec) or spec in OWN_NETWORKS:
         return True
     if spec.startswith(LIBRARIES):
-        raise ValueError(f"{source}: its encoder is {_quote(spec)}, which is no name of a network of that library")
+        raise ValueError(f"{source}: its encoder is {_quote(spec)}, which is not the name of a network of that library")
     if ":" not in spec:
         raise ValueError(
             f"{source}: its encoder is {_quote(spec)}, another file; a checkpoint must hold its encoder itself"

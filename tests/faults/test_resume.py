@@ -112,6 +112,18 @@ def test_preemption_of_one_rank_ends_all(video_folder, tmp_path):
     assert last(tmp_path)["global_step"] == 4
 
 
+@pytest.mark.parametrize("group", [False, True], ids=["one rank", "all, and the process that waits"])
+def test_preemption_of_forked_ranks(group, video_folder, tmp_path):
+    more = ["--trainer.strategy=ddp_fork", "--trainer.devices=2"]
+    blow = strike("SIGTERM", 3, rank=1, group=group)
+    command = partial(words, "VFSMoCo", video_folder, tmp_path, *more, samples_per_epoch=20)
+    ended = run(command(callbacks=(blow,)), tmp_path)
+    assert ended.status == 143, ended.said
+    assert ended.said.count("stopped by SIGTERM") == 1
+    assert "stopped by SIGTERM after step 4\n" in ended.said
+    assert last(tmp_path)["global_step"] == 4
+
+
 def test_a_half_written_checkpoint_is_not_taken(whole, video_folder, tmp_path):
     blow = strike("SIGKILL", 8, place="save")
     assert run(words("VFSSimSiam", video_folder, tmp_path, callbacks=(blow,)), tmp_path).status == -9

@@ -25,12 +25,14 @@ METHODS = {
 
 
 class Curve(pl.Callback):
-    """Writes the loss of each step, to the last bit, to a file that a kill cannot take back."""
+    """Writes the loss of each step of rank 0, to the last bit, to a file that a kill cannot take back."""
 
     def __init__(self, path: str) -> None:
         self.path = path
 
     def on_train_batch_end(self, trainer: pl.Trainer, pl_module: Any, outputs: Any, *args: Any) -> None:
+        if not trainer.is_global_zero:  # each rank has a loss of its own
+            return
         with open(self.path, "a") as file:
             file.write(f"{trainer.global_step} {trainer.current_epoch} {float(outputs['loss']).hex()}\n")
 

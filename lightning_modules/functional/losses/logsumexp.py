@@ -8,7 +8,7 @@ from torch import Tensor
 from torch.autograd import Function
 from torch.autograd.function import once_differentiable
 
-from .cpu_products import dot_products, onednn_pays, weighted_sums
+from ..cpu_products import dot_products, onednn_pays, weighted_sums
 
 CHUNK = 1 << 21
 """Number of products held at a time: 8 MB in float32."""

@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from .products import tile_dot_products
-from .tiles import Neighbourhood, Tile, on_device, tile_products, tile_size, tiles
+from .tiles import Neighbourhood, Tile, on_device, tiles
 
 WORKSPACE = 64 * 2**20  # bytes of a tile's products
 
@@ -28,15 +28,15 @@ def best_matches(
     topk: int,
     workspace: int = WORKSPACE,
 ) -> tuple[Tensor, Tensor]:
-    """The largest dot products of each query over a neighbourhood in all references, exactly.
+    """Return the largest dot products of each query over a neighbourhood in all references, exactly.
 
-    In two levels: the maximum over the references at each place, its top-k places, and the top-k of the products at
-    those places. A product that belongs to the top-k lies at one of these places, so none is lost.
+    Two levels find them: the maximum over the references at each place, its top-k places, and the top-k of the products
+    at those places. A product that belongs to the top-k lies at one of these places, so none is lost.
 
     Args:
         query: (h, w, C).
         keys: (h, w, S, C), contiguous.
-        references: indices into S; one that stands there twice counts twice.
+        references: indices into S; one that is listed twice counts twice.
         neighbourhood: of each query place.
         topk: matches to keep; fewer come back where there are fewer places and references.
         workspace: bytes for the products of a tile.
@@ -73,7 +73,7 @@ def best_matches(
 def _tile_matches(
     tile: Tile, query: Tensor, keys: Tensor, copies: Tensor, topk: int, addresses: Tensor | None, room: Tensor
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """`best_matches` of one tile: products, key rows, key columns and indices of `copies`, (queries, k) each."""
+    """Return the best matches of one tile: products, key rows, key columns, indices of `copies`, (queries, k) each."""
     frame = [len(axis) for axis in tile.frame]
     best = keys.new_full((math.prod(frame) * tile.queries + 1,), -torch.inf)  # the last number pads `addresses`
     block = tile_dot_products(tile, query, keys, room, best[:-1].view(*frame, tile.queries)[tile.inner])
@@ -106,13 +106,13 @@ def window_average(
     adjust: Callable[[Tensor], Tensor] | None = None,
     workspace: int = WORKSPACE,
 ) -> Tensor:
-    """The average of all values in a neighbourhood, weighted by the softmax of dot products / temperature.
+    """Return the average of all values in a neighbourhood, weighted by the softmax of dot products / temperature.
 
     Args:
         query: (h, w, C).
         keys: (h, w, S, C), contiguous.
         values: (h, w, S, L).
-        references: indices into S; one that stands there twice counts twice.
+        references: indices into S; one that is listed twice counts twice.
         neighbourhood: of each query place.
         temperature: divides the products.
         border: "zero": places outside the map take softmax mass with product 0 and give no value (squares only).
@@ -140,9 +140,9 @@ def window_average(
                 biases[shape] = _window_bias(tile, neighbourhood, values)
             frame = [len(axis) for axis in tile.frame]
             if logits.shape[:2] != (frame[0], frame[1]):
-                whole = logits.new_full((*frame, *logits.shape[2:]), -torch.inf if border == "exclude" else 0.0)
-                whole[inner] = logits
-                logits = whole
+                framed = logits.new_full((*frame, *logits.shape[2:]), -torch.inf if border == "exclude" else 0.0)
+                framed[inner] = logits
+                logits = framed
             logits += biases[shape][:, :, None]
         weights = logits.view(-1, tile.queries).softmax(0).view(logits.shape)
         if adjust is not None:
@@ -153,51 +153,15 @@ def window_average(
     return result
 
 
-def best_matches_memory(
-    height: int, width: int, channels: int, references: int, reach: int | None, feature: int, workspace: int, topk: int
-) -> int:
-    """Bytes that `best_matches` takes at most beside its arguments and result; `feature`: bytes of a number of keys."""
-    size = tile_size(height, width, reach, references, workspace // feature, slide=True)
-    products = tile_products(height, width, reach, references, *size, slide=True)
-    framed, keys, queries = _tile_numbers(height, width, reach, size, slide=True)
-    places = 0 if reach is None else max((2 * reach + 1) ** 2, 64 * topk)
-    lists = queries * (40 * places + 40 * topk * references)  # addresses of up to four shapes of tile, and scores
-    return feature * (products + 3 * framed + keys * references * channels) + lists
-
-
-def window_average_memory(
-    height: int, width: int, channels: int, references: int, reach: int | None, feature: int, workspace: int, _: int
-) -> int:
-    """Bytes that `window_average` takes at most beside its arguments and result."""
-    size = tile_size(height, width, reach, references, workspace // (4 * feature), slide=False)
-    products = tile_products(height, width, reach, references, *size, slide=False)
-    framed, keys, queries = _tile_numbers(height, width, reach, size, slide=False)
-    windows = 0 if reach is None else queries * references * (2 * reach + 1) ** 2
-    number = max(feature, 4)
-    return number * (3 * products + 4 * framed * (references + 1) + 9 * windows + keys * references * channels)
-
-
-def _tile_numbers(
-    height: int, width: int, reach: int | None, size: tuple[int, int], slide: bool
-) -> tuple[int, int, int]:
-    """Products with one reference in the frame of a tile, its keys, and its queries."""
-    rows, columns = size
-    if reach is None:
-        return height * width * rows * columns, height * width, rows * columns
-    met = min(rows, 2 * reach + 1) if slide else rows
-    keys = min(rows + 2 * reach, height) * min(columns + 2 * reach, width)
-    return (rows + 2 * reach) * (columns + 2 * reach) * met * columns, keys, rows * columns
-
-
 def _part(tile: Tile, maps: Tensor, used: Tensor) -> Tensor:
-    """(h, w, S, ·) → (key rows, key columns, used references, ·); a view where all references are used."""
+    """Cut a tile's keys out of (h, w, S, ·): (key rows, key columns, used references, ·), a view if all are used."""
     rows, columns = tile.keys
     part = maps[rows.start : rows.stop, columns.start : columns.stop]
     return part if len(used) == maps.shape[2] else part.index_select(2, used)
 
 
 def _addresses(tile: Tile, neighbourhood: Neighbourhood, topk: int, device: torch.device) -> Tensor:
-    """(queries, places): where each query finds its neighbours in `best`, padded with the address of its last value."""
+    """Return each query's addresses in `best`, (queries, places), padded with the address of its last value."""
     addresses = tile.addresses(neighbourhood, device)
     places = addresses.shape[1]
     if device.type != "cpu" or not topk < places < 64 * topk:
@@ -208,13 +172,13 @@ def _addresses(tile: Tile, neighbourhood: Neighbourhood, topk: int, device: torc
 
 
 def _largest(scores: Tensor, topk: int) -> tuple[Tensor, Tensor]:
-    """(Q, n) → values and indices of the top-k, (Q, min(k, n)) each, in no order."""
+    """Return values and indices of the top-k of (Q, n), (Q, min(k, n)) each, in no order."""
     top, index = scores.topk(min(topk, scores.shape[1]), dim=1, sorted=False)
     return top, index
 
 
 def _window_bias(tile: Tile, neighbourhood: Neighbourhood, like: Tensor) -> Tensor:
-    """(frame rows, frame columns, queries): 0 in a query's neighbourhood, −inf elsewhere."""
+    """Return a bias (frame rows, frame columns, queries): 0 in a query's neighbourhood, −inf elsewhere."""
     bias = like.new_full((*(len(axis) for axis in tile.frame), 1, tile.queries), -torch.inf)
     windows = _windows(tile, bias)
     windows.masked_fill_(neighbourhood.mask(like.device), 0.0)
@@ -222,7 +186,7 @@ def _window_bias(tile: Tile, neighbourhood: Neighbourhood, like: Tensor) -> Tens
 
 
 def _windows(tile: Tile, block: Tensor) -> Tensor:
-    """(frame rows, frame columns, R, queries) → view (rows, columns, R, D, D): its square, D = 2 · reach + 1."""
+    """View a block (frame rows, frame columns, R, queries) as squares (rows, columns, R, D, D), D = 2 · reach + 1."""
     if tile.reach is None or tile.slides:
         raise ValueError("windows need a reach and a tile that is not higher than a neighbourhood")
     rows, columns, side = len(tile.rows), len(tile.columns), 2 * tile.reach + 1

@@ -82,7 +82,8 @@ def decode_masks(
         labels: (L, h, w) soft labels, L <= 255.
         size: (H, W) of the mask.
         rescale: first map each up-sampled channel from its [min, max] to [0, 1] (VFS, DINO).
-        floor: a channel is rescaled only where its maximum is above this.
+        floor: only channels with a maximum above this are rescaled, and, unless it is 0, the background only if an
+            object is: a trace that an object has left behind then stays one.
         method: of up-sampling: "bilinear" (align_corners False), "bilinear-aligned" (align_corners True; HVC), or
             "nearest" cell (torch's "nearest"; DINOv3).
         argmax_size: take the argmax at this size and resize the result to `size` by the nearest pixel (DINO).
@@ -185,16 +186,19 @@ def decode_keypoints(
 
 
 def _argmax_of_upsampled(labels: Tensor, size: tuple[int, int], floor: float | None, method: Filter) -> Tensor:
-    """(L, h, w) → (H, W) uint8: a running maximum, channel after channel, instead of an argmax over a strided axis."""
+    """Return the argmax (H, W) uint8 of (L, h, w) by a running maximum: faster than an argmax over a strided axis."""
     best, scaled = torch.full(size, -torch.inf, device=labels.device), torch.empty(size, device=labels.device)
     winner = torch.zeros(size, dtype=torch.uint8, device=labels.device)
+    rescaled = labels.flatten(1).amax(1) > (floor or 0.0)
+    if floor:
+        rescaled[0] &= rescaled[1:].any()  # else its least value would be 0, and a trace of an object would win there
     better = torch.empty(size, dtype=torch.bool, device=labels.device)
     for channel, label in enumerate(labels):
         value = resize_maps(label[None], size, method)[0]
         if floor is not None:
             low, high = value.aminmax()
-            rescaled = high > floor
-            low, extent = torch.where(rescaled, low, 0.0), torch.where(rescaled, high - low + 1e-12, 1.0)
+            low = torch.where(rescaled[channel], low, 0.0)
+            extent = torch.where(rescaled[channel], high - low + 1e-12, 1.0)
             value = torch.sub(value, low, out=scaled).div_(extent)
         torch.gt(value, best, out=better)
         winner.masked_fill_(better, channel)
@@ -203,7 +207,7 @@ def _argmax_of_upsampled(labels: Tensor, size: tuple[int, int], floor: float | N
 
 
 def _gaussians(points: Tensor, size: tuple[int, int], sigma: float) -> Tensor:
-    """(K, 2) x, y → (K, H, W): separable, so that one vector per joint and axis is enough."""
+    """Draw a Gaussian (K, H, W) at each x, y of (K, 2); separable, so that one vector per joint and axis is enough."""
     axes = []
     for coordinate, extent in zip(points.T, reversed(size), strict=True):
         start, stop = (coordinate - 3 * sigma).trunc(), (coordinate + 3 * sigma + 1).trunc()

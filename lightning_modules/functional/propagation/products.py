@@ -4,6 +4,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from ..cpu_products import dot_products, onednn_pays, onednn_serves
 from .tiles import Tile
 
 
@@ -34,7 +35,7 @@ def tile_dot_products(
     if room is None or best is None:
         raise ValueError("a tile that slides needs room for its products and their maxima")
     block = room[: rows * columns * references * tile.queries].view(shape)
-    if not _convolution_pays(keys):
+    if not onednn_serves(keys):
         torch.bmm(keys.flatten(1, 2), _queries_per_key_row(tile, queries).mT, out=block.flatten(1, 2))
         torch.amax(block, 2, out=best)
         return block
@@ -47,20 +48,9 @@ def tile_dot_products(
     return block
 
 
-def _convolution_pays(keys: Tensor) -> bool:
-    return keys.device.type == "cpu" and keys.dtype == torch.float32 and torch.backends.mkldnn.is_available()
-
-
 def _dot(keys: Tensor, queries: Tensor) -> Tensor:
-    """(n, C), (m, C) → (n, m).
-
-    In float32 on a CPU as a 1 x 1 convolution: oneDNN is up to twice as fast as the BLAS behind `mm`. Torch gives it
-    to oneDNN only if it is dilated (which changes nothing for one pixel) or has several threads, and is not small.
-    """
-    if not _convolution_pays(keys) or keys.numel() <= 20480:
-        return keys @ queries.T
-    pixels = keys.view(1, -1, 1, keys.shape[1]).permute(0, 3, 1, 2)
-    return F.conv2d(pixels, queries[:, :, None, None], dilation=2).permute(0, 2, 3, 1).reshape(len(keys), -1)
+    """Return products of rows, contiguous: (n, C), (m, C) → (n, m)."""
+    return dot_products(queries, keys).mT.contiguous() if onednn_pays(queries, keys) else keys @ queries.T
 
 
 def _queries_per_key_row(tile: Tile, queries: Tensor) -> Tensor:

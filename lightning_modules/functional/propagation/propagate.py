@@ -3,14 +3,14 @@
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from ..compactness import compact_windows
-from .best_matches import WORKSPACE, best_matches, best_matches_memory, window_average, window_average_memory
+from .best_matches import WORKSPACE, best_matches, window_average
 from .label_coding import decode_masks
 from .protocol import PropagationProtocol
 from .references import ReferenceMemory, kept_frames, looks_everywhere, reference_frames
@@ -31,12 +31,12 @@ def propagate_labels(
 
     The labels of a frame are an average of the labels of its reference frames, weighted by the softmax of the feature
     similarities in a neighbourhood (VFS, appendix A). Exact, within memory that the length of the video does not move:
-    see `propagation_memory`.
+    features and labels of the reference frames, and the workspace of a `LabelPropagator`.
 
     Args:
         features: (T, C, h, w), or an iterable of (C, h, w), read one frame at a time.
         first_labels: (L, h, w) float, L <= 255: soft labels or heat-maps on the feature grid.
-        protocol: what is a reference, a neighbour and a weight.
+        protocol: says which frames are references, which places are searched, and how matches are weighted.
         entering: frame number → (L, h, w): labels of objects that start at that frame. The channels that hold a value
             above 0 are theirs. The given labels replace what was propagated in these channels; the other channels are
             multiplied by 1 − s, where s in [0, 1] is the sum of the given labels at the place, so that they are zero
@@ -74,7 +74,7 @@ class Searched(NamedTuple):
 
 
 class LabelPropagator:
-    """`propagate_labels` one step at a time, so that several propagations can share one pass over the frames.
+    """One propagation, step by step, so that several can run side by side over the frames of a video.
 
     Keeps a ring buffer of the features and labels of the reference frames, and nothing else of the video.
 
@@ -115,7 +115,7 @@ class LabelPropagator:
 
     @torch.no_grad()
     def step(self, features: Tensor, entering: Tensor | None = None) -> Tensor:
-        """Take the features of the next frame, give its labels.
+        """Take the features of the next frame and return its labels.
 
         Args:
             features: (C, h, w), h and w those of the labels.
@@ -148,6 +148,39 @@ class LabelPropagator:
         self._remember(query, fed_back)
         self.frame += 1
         return labels
+
+    def state(self) -> dict[str, Any]:
+        """Return what the frames so far left behind, in tensors and plain numbers, for `load`."""
+        self.check_finite()
+        memories = self._everywhere if self._memory is None else {-1: self._memory, **self._everywhere}
+        return {
+            "frame": self.frame,
+            "first_labels": self._first_labels,
+            "starting": dict(self._starting),
+            "memories": {number: (memory.keys, memory.labels) for number, memory in memories.items()},
+        }
+
+    def load(self, state: Mapping[str, Any]) -> None:
+        """Go on from the `state` of a propagator with the same protocol and first labels: the next frame is its next.
+
+        Args:
+            state: its tensors are copied to the device of the first labels.
+        """
+        device = self._first_labels.device
+        self.frame = self._checked = state["frame"]
+        self._starting = {start: channels.to(device) for start, channels in state["starting"].items()}
+        for number, (keys, labels) in state["memories"].items():
+            height, width, _, channels = keys.shape
+            query = keys.new_empty(height, width, channels, device=device)
+            shape = labels.new_empty(labels.shape[3], height, width, device=device)
+            lasting, recent = kept_frames(self.protocol) if number < 0 else ((number,), 0)
+            memory = self._room(lasting, recent, query, shape, number)
+            memory.keys.copy_(keys)
+            memory.labels.copy_(labels)
+            if number < 0:
+                self._memory, self._label_dtype = memory, labels.dtype
+            else:
+                self._everywhere[number] = memory
 
     def check_finite(self) -> None:
         """Check the labels of the frames since the last check.
@@ -182,7 +215,7 @@ class LabelPropagator:
         return labels
 
     def _average_best(self, query: Tensor, start: int = 0) -> Tensor:
-        """(h, w, C) → (h, w, L): the softmax over the top-k of all references together."""
+        """Average labels (h, w, L) for queries (h, w, C) by the softmax over the top-k of all references together."""
         ties = self.protocol.topk_ties == "kept"
         sources, count = self._sources(start), (self.protocol.topk or 0) + ties
         found, products, last = self._best(query, sources, count, start)
@@ -222,7 +255,7 @@ class LabelPropagator:
         return best_matches(query, keys, references, neighbourhood, topk, self.workspace)
 
     def _average_all(self, query: Tensor) -> Tensor:
-        """(h, w, C) → (h, w, L): the softmax over all neighbours in all references."""
+        """Average labels (h, w, L) for queries (h, w, C) by the softmax over all neighbours in all references."""
         protocol = self.protocol
         adjust = None
         if protocol.mixture_components is not None:
@@ -296,40 +329,6 @@ class LabelPropagator:
             )
 
 
-def propagation_memory(
-    protocol: PropagationProtocol, channels: int, labels: int, height: int, width: int, workspace: int = WORKSPACE
-) -> int:
-    """Bytes that a propagation holds at most, its references included, whatever the length of the video.
-
-    The sum of three terms, where b is the bytes of a feature and 4 those of a label (8 at precision float64):
-    references S·h·w·(b·C + 4·L), for S frames kept; frame h·w·(12·C + 16·L + 96·k), for what one frame passes
-    through (k twice where frame 0 is searched everywhere); and a tile's products, at most `workspace` (unless those
-    of a single query are more), with the lists of places that go with them.
-
-    Args:
-        protocol: as for `propagate_labels`.
-        channels: C of the features.
-        labels: L.
-        height: h of the features.
-        width: w of the features.
-        workspace: as for `LabelPropagator`.
-    """
-    number = 8 if protocol.precision == "float64" else 4
-    feature = getattr(torch, protocol.precision).itemsize
-    lasting, recent = kept_frames(protocol)
-    slots = len(lasting) + recent
-    places = height * width
-    total = (slots + looks_everywhere(protocol)) * places * (channels * feature + labels * number)
-    total += places * number * (3 * channels + 4 * labels)
-    total += places * 96 * (protocol.topk or 0) * (1 + looks_everywhere(protocol))
-    reach = Neighbourhood(protocol.radius, protocol.neighbourhood).reach
-    tile = best_matches_memory if protocol.topk is not None else window_average_memory
-    peak = tile(height, width, channels + labels, slots, reach, feature, workspace, protocol.topk or 0)
-    if looks_everywhere(protocol):
-        peak = max(peak, tile(height, width, channels, 1, None, feature, workspace, protocol.topk or 0))
-    return total + peak
-
-
 def _enter(labels: Tensor, entering: Tensor) -> Tensor:
     starts = (entering > 0).flatten(1).any(1)
     remaining = labels * (1 - entering.sum(0).clamp(0, 1))
@@ -337,7 +336,7 @@ def _enter(labels: Tensor, entering: Tensor) -> Tensor:
 
 
 def _enter_softly(labels: Tensor, entering: Tensor) -> Tensor:
-    """HVC's rule: what enters is weighted by its own sum at the place, so that soft edges are squared."""
+    """Blend entering labels in by HVC's rule, weighted by their own sum at the place: soft edges are squared."""
     total = entering.sum(0)
     return labels * (1 - total) + entering * total
 
@@ -356,7 +355,7 @@ def _check_entering(entering: Mapping[int, Tensor], frames: int) -> None:
 
 @contextmanager
 def _full_precision(device: torch.device) -> Iterator[None]:
-    """No autocast and no TF32 or bfloat16 products, whatever the training around it has set."""
+    """Turn off autocast and TF32 or bfloat16 products, whatever the training around it has set."""
     precision = torch.get_float32_matmul_precision()
     torch.set_float32_matmul_precision("highest")
     try:

@@ -28,7 +28,7 @@ class PropagationProtocol(NetworkInput):
         neighbourhood: "circle" keeps Euclidean distance < radius, "disc" distance <= radius, "square" |dy| and |dx| <=
             radius.
         topk_ties: "cut": exactly topk matches, of equal ones any; "kept": all that equal the last of them too (DINO).
-        first_frame_masked: whether the neighbourhood also restricts the lasting copy of frame 0.
+        first_frame_masked: the neighbourhood also restricts the lasting copy of frame 0.
         repeat_first: "in_window": frame 0 counts once more while it is among the preceding frames (VFS); "padding":
             also once more for every preceding frame before the start of the video (CRW); "never": once (DINO).
         references: frame numbers that replace first + context: >= 0 absolute, < 0 relative to the current frame; those
@@ -51,7 +51,8 @@ class PropagationProtocol(NetworkInput):
             OpenCV's nearest pixel.
         label_feedback: "soft" labels, or "hard": the argmax at input size, sampled as by "strided".
         label_rescaling: min-max of each up-sampled channel over the image before the argmax.
-        label_rescaling_floor: a channel is rescaled only where its maximum is above this.
+        label_rescaling_floor: only channels with a maximum above this are rescaled, so that the trace that an object
+            leaves behind is not; 0 rescales all that are not empty. See `decode_masks`.
         decoding_size: the argmax is taken at the "annotation" size, or at the "input" size (feature map times stride),
             whose result is then resized by nearest pixel.
         decoding_filter: how soft labels are up-sampled to that size: "bilinear" (align_corners False),

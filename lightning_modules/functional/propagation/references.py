@@ -7,7 +7,7 @@ from .protocol import PropagationProtocol
 
 
 def reference_frames(protocol: PropagationProtocol, frame: int, start: int = 0) -> list[int]:
-    """Return the numbers of the frames that `frame` refers to; one that stands there twice counts twice.
+    """Return the numbers of the frames that `frame` refers to; one that is listed twice counts twice.
 
     Args:
         protocol: whose rule it is.
@@ -32,12 +32,12 @@ def kept_frames(protocol: PropagationProtocol) -> tuple[tuple[int, ...], int]:
 
 
 def looks_everywhere(protocol: PropagationProtocol) -> bool:
-    """Return whether the lasting copy of frame 0 is looked at everywhere, and so is kept by itself."""
+    """Tell if the lasting copy of frame 0 is searched everywhere, and so is kept by itself."""
     return protocol.references is None and not protocol.first_frame_masked and protocol.radius is not None
 
 
 class ReferenceMemory:
-    """Features and labels of some lasting frames and of the latest `recent` others, place by place.
+    """Features and labels of lasting frames and of the latest `recent` others, place by place.
 
     Args:
         lasting: numbers of the lasting frames.
@@ -74,7 +74,7 @@ class ReferenceMemory:
         return [self._slot(frame) for frame in frames]
 
     def weighted_labels(self, places: Tensor, weights: Tensor) -> Tensor:
-        """Sum of labels: places (h, w, k) in (h · w · S), weights (h · w, k) → (h, w, L)."""
+        """Return the weighted sum of labels (h, w, L) at places (h, w, k) in (h · w · S), by weights (h · w, k)."""
         table = self.labels.flatten(0, 2)
         summed = F.embedding_bag(places.flatten(0, 1), table, per_sample_weights=weights, mode="sum")
         return summed.unflatten(0, places.shape[:2])

@@ -26,14 +26,14 @@ class Neighbourhood:
 
     @property
     def reach(self) -> int | None:
-        """The largest offset along an axis."""
+        """Largest offset along an axis."""
         if self.radius is None:
             return None
         return math.ceil(self.radius) - 1 if self.shape == "circle" else math.floor(self.radius)
 
     @property
     def kept(self) -> NDArray[np.bool_]:
-        """The offsets dy, dx that are kept: (2 · reach + 1, 2 · reach + 1)."""
+        """Mask of the offsets dy, dx that are kept, (2 · reach + 1, 2 · reach + 1)."""
         if self.radius is None or self.reach is None:
             raise ValueError("a neighbourhood without a radius has no mask")
         axis = np.arange(-self.reach, self.reach + 1)
@@ -89,7 +89,7 @@ class Tile:
 
     @property
     def inner(self) -> tuple[slice, slice]:
-        """The part of the frame that lies on the map."""
+        """Part of the frame that lies on the map."""
         (rows, columns), (key_rows, key_columns) = self.frame, self.keys
         return (
             slice(key_rows.start - rows.start, key_rows.stop - rows.start),
@@ -98,23 +98,23 @@ class Tile:
 
     @property
     def queries(self) -> int:
-        """Queries that a row of keys meets, those beyond the rectangle included."""
+        """Number of queries that a row of keys meets, those beyond the rectangle included."""
         rows = 2 * self.reach + 1 if self.slides and self.reach is not None else len(self.rows)
         return rows * len(self.columns)
 
     @property
     def products(self) -> int:
-        """Products of the tile with one reference."""
+        """Number of products of the tile with one reference."""
         return len(self.keys[0]) * len(self.keys[1]) * self.queries
 
     def query_rows(self, key_row: int) -> tuple[range, int]:
-        """The query rows within reach of a row of keys, and where they start on the last axis of a sliding block."""
+        """Return the query rows within reach of a row of keys, and their start on the last axis of a sliding block."""
         reach = self.reach or 0
         rows = range(max(key_row - reach, self.rows.start), min(key_row + reach + 1, self.rows.stop))
         return rows, (rows.start - key_row + reach) * len(self.columns)
 
     def addresses(self, neighbourhood: Neighbourhood, device: torch.device) -> Tensor:
-        """Flat addresses, in a block (frame rows, frame columns, queries), of each query's products within reach.
+        """Return each query's addresses within reach, in a flat block (frame rows, frame columns, queries).
 
         Returns:
             Long (queries of the tile, places of the neighbourhood).
@@ -137,7 +137,7 @@ def on_device(values: Any, device: torch.device) -> Tensor:
 
 
 def tiles(height: int, width: int, reach: int | None, references: int, budget: int, slide: bool) -> Iterator[Tile]:
-    """Tiles that cover a (height, width) map, strip after strip, each with at most `budget` products.
+    """Yield tiles that cover a (height, width) map, strip after strip, each with at most `budget` products.
 
     A single query that exceeds the budget is a tile of its own. With `slide`, a tile is as high as the budget allows;
     otherwise it is at most as high as a strip is wide.
@@ -150,7 +150,7 @@ def tiles(height: int, width: int, reach: int | None, references: int, budget: i
 
 
 def tile_size(height: int, width: int, reach: int | None, references: int, budget: int, slide: bool) -> tuple[int, int]:
-    """Rows and columns of the largest tile within the budget: see `tiles`."""
+    """Return rows and columns of the largest tile within the budget of `tiles`."""
     rows, columns = height if slide else min(height, STRIP), min(width, STRIP)
     while tile_products(height, width, reach, references, rows, columns, slide) > budget and (rows, columns) != (1, 1):
         if rows >= columns:
@@ -163,7 +163,7 @@ def tile_size(height: int, width: int, reach: int | None, references: int, budge
 def tile_products(
     height: int, width: int, reach: int | None, references: int, rows: int, columns: int, slide: bool
 ) -> int:
-    """The most products that a tile of `rows` x `columns` queries can have."""
+    """Return the largest number of products that a tile of `rows` x `columns` queries can have."""
     if reach is None:
         return height * width * references * rows * columns
     keys = min(rows + 2 * reach, height) * min(columns + 2 * reach, width)
@@ -171,7 +171,7 @@ def tile_products(
 
 
 def _split(length: int, size: int) -> list[range]:
-    """Consecutive ranges of nearly equal length, at most `size`."""
+    """Split a length into consecutive ranges of nearly equal length, at most `size`."""
     count = math.ceil(length / size)
     edges = [i * length // count for i in range(count + 1)]
     return [range(start, stop) for start, stop in itertools.pairwise(edges)]

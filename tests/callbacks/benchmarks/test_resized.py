@@ -11,8 +11,11 @@ from PIL import Image
 from callbacks import DavisBenchmark
 from callbacks.benchmarks.resized import at_size_of_data
 from datamodules.datasets import Davis
-from lightning_modules.backbones import build_feature_extractor
+from lightning_modules.backbones import Normalise, build_feature_extractor
+from lightning_modules.backbones.extractor import IMAGENET_MEAN, IMAGENET_STD
 from lightning_modules.functional import PropagationProtocol
+from lightning_modules.functional.propagation.sizing import fit_input
+from tests.helpers.network_input import check_input
 from tests.helpers.still_videos import write_still_davis
 
 SMALL: dict[str, Any] = {"context": 1, "topk": 3, "radius": 2}
@@ -62,3 +65,24 @@ def test_the_way_of_scoring_alone_moves_the_score(root: Any) -> None:
         scores[size] = benchmark.evaluate(extractor)["J&F-Mean"]
     assert scores[(48, 88)] != pytest.approx(scores[None], abs=1e-4)
     assert torch.isfinite(torch.tensor(list(scores.values()))).all()
+
+
+@pytest.mark.parametrize(
+    ("family", "name"),
+    [
+        ("catmae", "catmae-16"),
+        ("catmae", "catmae-8"),
+        ("cropmae_davis_from_resized480x880", "cropmae"),
+        ("rsp_from_resized480x880", "rsp"),
+    ],
+)
+def test_the_network_sees_the_resized_copy_as_in_the_original_codes(
+    golden: Any, shared_data: Any, family: str, name: str
+) -> None:
+    expected, protocol = golden("protocols/inputs"), PropagationProtocol.named(name)
+    name_of_video, file = str(expected["frame_file"]).split("/")[-2:]
+    sequence = next(one for one in Davis(shared_data / "davis") if one.name == name_of_video)
+    frame = at_size_of_data(sequence, protocol).frame(int(file.removesuffix(".jpg")))
+    np.testing.assert_allclose(frame.double().mean((1, 2)), expected["resized_jpg_rgb_mean"], atol=1e-6)
+    normalise = Normalise(protocol.rgb_mean or IMAGENET_MEAN, protocol.rgb_std or IMAGENET_STD)
+    check_input(normalise(fit_input(frame[None], protocol))[0], expected, family)

@@ -88,6 +88,30 @@ def test_golden_sequence(davis: dict[str, np.ndarray], missing: int, key: str, w
         np.testing.assert_array_equal(got, davis[f"{prefix}{measure}_MRD"])
 
 
+@pytest.mark.parametrize(("truth", "prediction"), [("native", "native"), ("resized", "480x880")])
+def test_golden_scores_on_native_and_on_resized_truth(golden: Any, truth: str, prediction: str) -> None:
+    content, metric = golden("protocols/metrics_vip_pck_davis"), RegionBoundary()
+    metric.update(content[f"davis_pred_{prediction}"], content[f"davis_gt_{truth}"], name="video")
+    table = content[f"davis_table_gt_{truth}"]
+    np.testing.assert_allclose(list(metric.compute().values()), table, rtol=0, atol=1e-12)
+    frames = content[f"davis_JF_frames_gt_{truth}"][:, :, 1:-1]
+    for number, expected in enumerate(frames, start=1):
+        np.testing.assert_allclose(metric.frames[f"video_{number}"], expected, rtol=0, atol=1e-12)
+
+
+def test_golden_scores_of_rvm(golden: Any) -> None:
+    """The official numbers on its masks: RVM's own count of objects, over the video, agrees where all start at once."""
+    content, metric = golden("protocols/metrics_vip_pck_davis"), RegionBoundary()
+    metric.update(content["davis_pred_native_rvm"], content["davis_gt_native"], name="video")
+    for number in range(1, len(content["davis_rvm_J"]) + 1):
+        region, boundary = metric.frames[f"video_{number}"]
+        np.testing.assert_allclose(region, content["davis_rvm_J"][number - 1], rtol=0, atol=1e-12)
+        np.testing.assert_allclose(boundary, content["davis_rvm_F"][number - 1], rtol=0, atol=1e-12)
+    scores = metric.compute()
+    found = [scores[key] for key in ("J&F-Mean", "J-Mean", "F-Mean")]
+    np.testing.assert_allclose(found, content["davis_rvm_JF_J_F"], rtol=0, atol=1e-12)
+
+
 def test_streaming_two_stages_over_one_target(davis: dict[str, np.ndarray]) -> None:
     prediction, target = id_maps(davis)
     objects = (1, 2, 3)

@@ -70,7 +70,7 @@ def test_masks_are_indexed_pngs_in_the_prompts_palette(folder, colour, tmp_path,
         assert image.getpalette()[17 * 3 : 17 * 3 + 3] == palette[17].tolist()
     record = json.loads((tmp_path / "out" / "prediction.json").read_text())
     assert record == content
-    expected = PropagationProtocol.named("vfs").with_changes(feature_stride=4)
+    expected = PropagationProtocol.named("vidcorr").with_changes(feature_stride=4)
     assert record["protocol"] == {"digest": expected.digest(), **expected.fields()}
     assert (record["frames"], record["size"], record["seen_at"]) == (FRAMES, [96, 130], [96, 130])
     assert record["prompt"] == {"kind": "mask", "source": str(tmp_path / "mask.png"), "objects": [17]}

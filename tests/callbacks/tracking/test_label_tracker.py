@@ -11,9 +11,10 @@ from PIL import Image
 from callbacks import DavisBenchmark, YoutubeVosBenchmark
 from callbacks.tracking.label_tracker import LabelTracker, view_for
 from cli import main
-from lightning_modules.backbones import build_encoder, build_feature_extractor
+from lightning_modules.backbones import build_encoder, build_feature_extractor, build_network, extractor_of
 from lightning_modules.functional import PropagationProtocol
 from lightning_modules.functional.propagation.label_coding import decode_masks, encode_masks
+from tests.helpers.regenerated import regenerated
 from tests.helpers.still_videos import Patches, write_still_davis
 
 NEAREST = {"topk": 1, "radius": None}
@@ -47,6 +48,28 @@ def test_the_view_of_a_resnet_is_folded_and_gives_the_same_maps():
     assert not any(isinstance(module, torch.nn.BatchNorm2d) for module in view.modules())
     image = torch.rand(1, 3, 40, 48)
     assert torch.allclose(view(image), extractor(image), atol=1e-5)
+
+
+@pytest.mark.parametrize("stage", ["block2", "block1+block2"])
+def test_dinos_positions_reach_the_view_and_nothing_else(golden, stage):
+    """A transformer whose patches and blocks add nothing puts out its position embedding."""
+    content = golden("protocols/e2e_dino")
+    network = regenerated(build_network("timm:vit_tiny_patch16_224"), int(content["weight_seed"]))
+    network.blocks = torch.nn.Sequential(torch.nn.Identity(), torch.nn.Identity())
+    network.norm = torch.nn.Identity()
+    with torch.no_grad():
+        network.patch_embed.proj.weight.zero_()
+    extractor, images = extractor_of(network, stage), torch.zeros(1, 3, 480, 832)
+    dino = PropagationProtocol.named("dino")
+    with torch.inference_mode():
+        before = extractor(images)
+        seen = view_for(extractor, dino)(images)[0, :192].flatten(1).T
+        own = view_for(extractor, dino.with_changes(position_embedding="network"))(images)
+    np.testing.assert_allclose(seen[39::40], content["pos_interp_s"][1:], atol=1e-6)  # row 0 is the class token
+    assert not torch.allclose(own[0, :192].flatten(1).T, seen, atol=1e-3)
+    with torch.inference_mode():
+        assert torch.equal(extractor(images), before)
+    assert extractor.positions == "timm"
 
 
 def test_rgb_std_needs_an_extractor_that_normalises():
@@ -154,9 +177,11 @@ def test_dinos_protocol_runs_a_vit_at_its_own_size(tmp_path):
     benchmark = DavisBenchmark(root, protocol="dino", changes={"context": 1, "topk": 1})
     extractor = Patches(16)
     extractor.normalise = torch.nn.Identity()
-    with pytest.raises(ValueError, match="Patches does not normalise RGB"):
+    with pytest.raises(ValueError, match=r"Patches does not normalise RGB; .* {rgb_mean: null, rgb_std: null}"):
         benchmark.evaluate(extractor)
-    benchmark = DavisBenchmark(root, protocol="dino", changes={"context": 1, "topk": 1, "rgb_std": None})
+    benchmark = DavisBenchmark(
+        root, protocol="dino", changes={"context": 1, "topk": 1, "rgb_mean": None, "rgb_std": None}
+    )
     benchmark.evaluate(extractor, tmp_path / "out")
     mask = benchmark.sequences[0].mask(0)
     small = torch.from_numpy(np.array(Image.fromarray(mask.numpy()).resize((52, 30), Image.Resampling.NEAREST)))

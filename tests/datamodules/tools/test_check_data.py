@@ -8,9 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from datamodules.reading.decoding import VideoFile, VideoInfo
+from datamodules.reading.decoding import VideoFile
 from datamodules.reading.errors import DataError
 from datamodules.reading.source import list_videos
+from datamodules.reading.video_header import VideoInfo
 from datamodules.tools import check_data as module
 from datamodules.tools.check_data import check_data, command
 from tests.helpers.numbered_videos import write_folder, write_video

@@ -6,27 +6,14 @@ import torch
 
 from lightning_modules.backbones import build_network, extractor_of
 from lightning_modules.backbones.vit import dino_positions
+from tests.helpers.regenerated import regenerated
 
 TINY = "timm:vit_tiny_patch16_224"
 
 
-def filled(network, seed):
-    """Fill a network by the rule of the golden files' README, section C."""
-    generator = torch.Generator().manual_seed(seed)
-    with torch.no_grad():
-        for name, parameter in sorted(network.named_parameters()):
-            if name.endswith("bias"):
-                parameter.zero_()
-            elif "norm" in name:
-                parameter.fill_(1)
-            else:
-                parameter.copy_(torch.randn(parameter.shape, generator=generator) * 0.02)
-    return network
-
-
 def test_dinos_positions_equal_those_of_its_code(golden):
     content = golden("protocols/e2e_dino")
-    network = filled(build_network(TINY), int(content["weight_seed"]))
+    network = regenerated(build_network(TINY), int(content["weight_seed"]))
     found = dino_positions(network.pos_embed, (14, 14), (30, 52))
     rows = found[0, 1:] if len(content["pos_interp_s"]) == -(-30 * 52 // 40) else found[0]
     np.testing.assert_allclose(rows[::40].detach().numpy().reshape(-1), content["pos_interp_s"].reshape(-1), atol=1e-6)

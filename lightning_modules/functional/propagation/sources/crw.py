@@ -18,7 +18,7 @@ DAVIS = {
     **JOINTS,
     "keypoint_topk": 3,
 }
-DEFAULTS = DAVIS | {"temperature": 0.07, "input_size": (320, 320)}
+DEFAULTS = DAVIS | {"temperature": 0.07, "input_size": (320, 320), "input_filter": "opencv-linear-float"}
 AT_INPUT = {"label_size": "input", "decoding_size": "input", "decoding_nearest": "opencv", "first_frame": "decoded"}
 """Masks are coded and decoded at the size that the network sees: also of CropMAE and RVM."""
 

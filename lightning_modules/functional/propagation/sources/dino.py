@@ -13,25 +13,24 @@ _SCRIPT = {
     "input_rounding": "floor",
     "input_filter": "opencv-linear",
 }
-_STD = {"rgb_std": (0.228, 0.224, 0.225)}
+_RGB = {"rgb_mean": (0.485, 0.456, 0.406), "rgb_std": (0.228, 0.224, 0.225)}
 _SANE = (
     "The code codes only as many objects as the largest id at the size of the map says: an object that vanishes there "
     "is lost with its channel; here it keeps an empty one. The code scrambles the labels of square pictures; here the "
     "sides that frames and labels get are the same."
 )
-
 _POSITIONS = {"position_embedding": "dino"}
 
 DINO = Source(
     code="facebookresearch/dino @ 7c446df: eval_video_segmentation.py",
-    values={"davis": _NUMBERS | _SCRIPT | _STD | _POSITIONS},
+    values={"davis": _NUMBERS | _SCRIPT | _RGB | _POSITIONS},
     note=_SANE,
 )
 RSP = Source(
     code="huiwon-jang/RSP @ 5ea2b91: eval_video_segmentation_davis.py, data_preprocessing/eval/davis_preprocessing.py",
     values={
         "davis": _SCRIPT
-        | _STD
+        | _RGB
         | {
             "context": 30,
             "topk": 7,

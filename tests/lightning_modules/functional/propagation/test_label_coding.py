@@ -6,7 +6,15 @@ import torch
 import torch.nn.functional as F
 from PIL import Image
 
-from lightning_modules.functional import decode_keypoints, decode_masks, encode_keypoints, encode_masks
+from lightning_modules.functional import (
+    PropagationProtocol,
+    decode_keypoints,
+    decode_masks,
+    encode_keypoints,
+    encode_masks,
+    propagate_labels,
+)
+from lightning_modules.functional.propagation.coding import labels_of, masks_of
 
 Golden = Callable[[str], dict[str, np.ndarray]]
 
@@ -163,3 +171,45 @@ def test_bad_keypoints() -> None:
         decode_keypoints(torch.zeros(3, 4, 4), (8, 8), 0)
     with pytest.raises(ValueError, match="grid"):
         decode_keypoints(torch.zeros(3, 4, 4), (8, 8), 5, "both")  # type: ignore[arg-type]
+
+
+def leaving(seed: int, frames: int = 12, leaves: int = 6) -> tuple[torch.Tensor, torch.Tensor]:
+    """Features of an object that moves over a background and is gone from frame `leaves` on, and its cells."""
+    generator = torch.Generator().manual_seed(seed)
+    background = torch.randn(32, 16, 24, generator=generator)
+    colour = torch.randn(32, 1, 1, generator=generator)
+    cells = torch.zeros(frames, 16, 24, dtype=torch.bool)
+    for t in range(leaves):
+        cells[t, 5:11, 2 + 3 * t : 8 + 3 * t] = True
+    noise = 0.2 * torch.randn(frames, 32, 16, 24, generator=generator)
+    return torch.where(cells[:, None], colour, background) + noise, cells
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+def test_an_object_that_has_left_leaves_false_pixels_under_vfs_and_none_under_vidcorr(seed: int) -> None:
+    features, cells = leaving(seed)
+    ids = cells.repeat_interleave(8, 1).repeat_interleave(8, 2).long()
+    masks = {}
+    for name in ("vfs", "vidcorr"):
+        protocol = PropagationProtocol.named(name)
+        first = labels_of(ids[0], [1], (16, 24), protocol)
+        soft = propagate_labels(features, first, protocol)
+        masks[name] = torch.stack([masks_of(labels, [1], protocol, (128, 192), (128, 192)) for labels in soft])
+    assert torch.equal(masks["vfs"][:6], masks["vidcorr"][:6])
+    assert ((masks["vidcorr"][:6] == ids[:6]).float().mean((1, 2)) > 0.98).all()
+    assert (masks["vfs"][6:].sum((1, 2)) > 20).all()
+    assert masks["vidcorr"][6:].sum() == 0
+
+
+def test_a_trace_below_the_floor_never_wins_whatever_the_others_do() -> None:
+    trace = torch.zeros(4, 4)
+    trace[1, 1] = 0.2
+    present = torch.zeros(4, 4)
+    present[3, 3] = 0.45
+    alone = torch.stack([1 - trace, trace])
+    assert decode_masks(alone, (4, 4)).sum() == 1
+    assert decode_masks(alone, (4, 4), floor=0.3).sum() == 0
+    both = torch.stack([1 - trace - present, trace, present])
+    assert set(decode_masks(both, (4, 4)).unique().tolist()) == {0, 1, 2}
+    assert decode_masks(both, (4, 4), floor=0.3).unique().tolist() == [0, 2]
+    assert torch.equal(decode_masks(both, (4, 4), floor=0.1), decode_masks(both, (4, 4)))

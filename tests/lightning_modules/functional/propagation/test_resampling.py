@@ -1,5 +1,7 @@
 """Nearest pixels are those of the libraries that the rules are named after; bilinear lies where its name says."""
 
+from typing import Any
+
 import cv2
 import numpy as np
 import pytest
@@ -22,6 +24,15 @@ def test_nearest_is_that_of_the_library(size: tuple[int, int]) -> None:
     }
     for rule, resized in expected.items():
         np.testing.assert_array_equal(resize_ids(ids, size, rule), resized)  # type: ignore[arg-type]
+
+
+def test_masks_are_brought_to_native_size_as_by_the_original_codes(golden: Any) -> None:
+    """OpenCV's NEAREST is convert_davis's, NEAREST_EXACT is RVM's: 2,907 other pixels in 2.5 million."""
+    content = golden("protocols/metrics_vip_pck_davis")
+    masks = torch.from_numpy(content["davis_pred_480x880"])
+    for rule, key in (("opencv", "davis_pred_native"), ("opencv-exact", "davis_pred_native_rvm")):
+        found = torch.stack([resize_ids(ids, (480, 854), rule) for ids in masks])  # type: ignore[arg-type]
+        np.testing.assert_array_equal(found, content[key])
 
 
 def test_the_rules_differ() -> None:

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -9,7 +10,9 @@ from PIL import Image
 
 from lightning_modules.backbones.extractor import IMAGENET_MEAN, IMAGENET_STD
 from lightning_modules.functional import PropagationProtocol
+from lightning_modules.functional.colour import normalised_lab
 from lightning_modules.functional.propagation.sizing import GREY, NetworkInput, covered_size, fit_input, resized_size
+from tests.helpers.network_input import check_input
 
 
 def rules(**fields: Any) -> NetworkInput:
@@ -133,23 +136,12 @@ def test_bad_sizes(fields: dict[str, Any]) -> None:
         rules(**fields)
 
 
-def summary(x: torch.Tensor, key: str) -> Any:
-    """The figures that the golden file holds of an input (3, H, W)."""
-    row, column = torch.arange(x.shape[1]).double()[:, None], torch.arange(x.shape[2]).double()
-    x = x.double()
-    found = {
-        "shape": torch.tensor(x.shape),
-        "s16": x[:, ::16, ::16],
-        "mean_c": x.mean((1, 2)),
-        "std_c": x.std((1, 2), correction=0),
-        "minmax_c": torch.stack([x.amin((1, 2)), x.amax((1, 2))]),
-        "rowblock_means": torch.stack([b.mean((1, 2)) for b in x.tensor_split(8, 1)]),
-        "colblock_means": torch.stack([b.mean((1, 2)) for b in x.tensor_split(8, 2)]),
-        "weighted": torch.stack(
-            [(x * f).mean((1, 2)) for f in ((0.37 * row + 0.11 * column).cos(), (0.05 * row - 0.23 * column).sin())]
-        ),
-    }
-    return found[key]
+def first_frame(shared_data: Any, expected: Any) -> torch.Tensor:
+    """The picture that the golden inputs were made of, uint8 (3, H, W)."""
+    path = shared_data / "davis" / str(expected["frame_file"])
+    if not path.is_file():
+        pytest.skip(f"the frame is not here: {path}")
+    return torch.from_numpy(np.asarray(Image.open(path).convert("RGB")).copy()).permute(2, 0, 1)
 
 
 @pytest.mark.parametrize(
@@ -160,10 +152,14 @@ def summary(x: torch.Tensor, key: str) -> Any:
         ("dift", "dift-sd", "davis", IMAGENET_MEAN, IMAGENET_STD),
         ("cropmae_davis", "cropmae", "davis", IMAGENET_MEAN, IMAGENET_STD),
         ("cropmae_vip", "cropmae", "vip", IMAGENET_MEAN, IMAGENET_STD),
+        ("cropmae_jhmdb_of_pil_bilinear_320x240", "cropmae", "jhmdb", IMAGENET_MEAN, IMAGENET_STD),
         ("crw_davis", "crw", "davis", IMAGENET_MEAN, IMAGENET_STD),
+        ("crw_crop320", "crw", "jhmdb", IMAGENET_MEAN, IMAGENET_STD),
+        ("crw_crop320", "crw", "vip", IMAGENET_MEAN, IMAGENET_STD),
         ("rvm_davis", "rvm", "davis", (0.0, 0.0, 0.0), (1.0, 1.0, 1.0)),
         ("rvm_vip", "rvm", "vip", (0.0, 0.0, 0.0), (1.0, 1.0, 1.0)),
         ("rvm_jhmdb", "rvm", "jhmdb", (0.0, 0.0, 0.0), (1.0, 1.0, 1.0)),
+        ("dinov3_480", "dinov3", "davis", IMAGENET_MEAN, IMAGENET_STD),
         ("dinov3_960", "dinov3", "davis", IMAGENET_MEAN, IMAGENET_STD),
         ("hvc", "hvc", "davis", IMAGENET_MEAN, IMAGENET_STD),
     ],
@@ -172,16 +168,25 @@ def test_the_network_sees_what_it_sees_in_the_original_code(
     golden: Any, shared_data: Any, family: str, name: str, benchmark: str, mean: Any, std: Any
 ) -> None:
     expected = golden("protocols/inputs")
-    path = shared_data / "davis" / str(expected["frame_file"])
-    if not path.is_file():
-        pytest.skip(f"the frame is not here: {path}")
-    frame = torch.from_numpy(np.asarray(Image.open(path).convert("RGB")).copy()).permute(2, 0, 1)
+    frame = first_frame(shared_data, expected)
     protocol = PropagationProtocol.named(name, benchmark)
+    if family == "dinov3_480":
+        protocol = protocol.with_changes(input_size=480)
+    if family == "cropmae_jhmdb_of_pil_bilinear_320x240":
+        picture = Image.fromarray(frame.permute(1, 2, 0).numpy()).resize((320, 240), Image.Resampling.BILINEAR)
+        frame = torch.from_numpy(np.array(picture)).permute(2, 0, 1)
     seen = fit_input(frame[None], protocol)[0]
     mean, std = (torch.tensor(c).view(3, 1, 1) for c in (protocol.rgb_mean or mean, protocol.rgb_std or std))
-    seen = (seen - mean) / std
-    for key in ("shape", "s16", "mean_c", "std_c", "weighted"):
-        found, wanted = summary(seen, key), torch.from_numpy(expected[f"{family}_{key}"])
-        torch.testing.assert_close(
-            found.to(wanted).flatten(), wanted.flatten(), atol=1e-5, rtol=0, msg=f"{family} {key}"
-        )
+    check_input((seen - mean) / std, expected, family)
+
+
+@pytest.mark.parametrize("benchmark", ["davis", "jhmdb"])
+def test_what_spa_then_temp_sees_is_lab(golden: Any, shared_data: Any, benchmark: str) -> None:
+    """OpenCV's Lab of rgb / 255, minus (50, 0, 0), divided by (50, 127, 127); ours is the exact formula."""
+    expected = golden("protocols/inputs")
+    protocol = PropagationProtocol.named("spa-then-temp", benchmark)
+    seen = fit_input(first_frame(shared_data, expected)[None], protocol)
+    lab = torch.from_numpy(cv2.cvtColor(seen[0].permute(1, 2, 0).numpy(), cv2.COLOR_RGB2Lab)).permute(2, 0, 1)
+    offset, scale = (torch.tensor(c).view(3, 1, 1) for c in ((50.0, 0.0, 0.0), (50.0, 127.0, 127.0)))
+    check_input((lab - offset) / scale, expected, f"spa_then_temp_{benchmark}")
+    check_input(normalised_lab(seen)[0], expected, f"spa_then_temp_{benchmark}", tolerance=5e-3)

@@ -1,0 +1,140 @@
+"""State from which an interrupted `predict` goes on: kept beside its files until the video has ended."""
+
+import hashlib
+import io
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from datamodules.prompted_video import FrameStream
+from datamodules.reading.prompts import BoxPrompt, MaskPrompt, Prompt
+from datamodules.reading.source import stamp
+from datamodules.reading.writing import write_whole
+from lightning_modules.checkpoints.reading import read_content
+from lightning_modules.checkpoints.weights import digest_of
+from lightning_modules.functional.evaluation_protocol import EvaluationProtocol
+
+UNFINISHED = "unfinished.pt"
+SECONDS = 60.0
+"""Time between two saves; at most a twentieth of the run goes into them."""
+
+
+@dataclass
+class Bookmark:
+    """The place up to which a video has been followed.
+
+    Attributes:
+        frame: number of the frame to go on with.
+        start: what the frames before it left behind; None at the beginning.
+        state: gives the same of the frames that have been followed by now; set by what follows them.
+    """
+
+    frame: int = 0
+    start: Any = None
+    state: Callable[[], Any] = field(default=lambda: None)
+
+
+def identify(
+    extractor: nn.Module, stream: FrameStream, prompt: Prompt, protocol: EvaluationProtocol, short_side: int | None
+) -> dict[str, Any]:
+    """Return everything that a prediction depends on, by the word that a user knows it by."""
+    names: tuple[str, ...] = ()
+    given: NDArray[Any]
+    if isinstance(prompt, MaskPrompt):
+        given = prompt.ids
+    elif isinstance(prompt, BoxPrompt):
+        given = np.array([prompt.x, prompt.y, prompt.width, prompt.height])
+    else:
+        given, names = prompt.points, prompt.names
+    pointed_at = repr((type(prompt).__name__, given.shape, names)).encode() + given.tobytes()
+    view = [getattr(extractor, name, None) for name in ("stage", "stride", "dilated", "multiple")]
+    return {
+        "video": [*stamp(stream.path), *stream.size],
+        "prompt": hashlib.sha256(pointed_at).hexdigest(),
+        "protocol": protocol.digest(),
+        "short_side": short_side,
+        "network": f"{type(extractor).__name__} {view} {digest_of(extractor.state_dict())}",
+    }
+
+
+class Unfinished:
+    """The file of a prediction that has not come to its end.
+
+    Args:
+        path: of the file.
+        identity: of the command, see `identify`.
+
+    Attributes:
+        bookmark: where to go on.
+        found: what was found in the frames before it, for boxes and points.
+        seconds: that they took.
+        seconds_of: the same by kind of work.
+    """
+
+    def __init__(self, path: Path, identity: dict[str, Any]) -> None:
+        self.path, self.identity = path, identity
+        self.bookmark, self.found = Bookmark(), list[Tensor]()
+        self.seconds, self.seconds_of = 0.0, dict[str, float]()
+        self._saved, self._took = time.perf_counter(), 0.0
+
+    def read(self, overwrite: bool) -> bool:
+        """Take up what the file holds, and return whether the same command has left it.
+
+        Args:
+            overwrite: let the file of another command be replaced.
+
+        Raises:
+            ValueError: if it is of another command, or cannot be read.
+        """
+        remedy = "set overwrite=true to begin again, or name another output_dir"
+        try:
+            content = read_content(self.path, mapped=False)
+            differing = [name for name, value in self.identity.items() if content["identity"].get(name) != value]
+            if not differing:
+                self.bookmark = Bookmark(content["frame"], content["tracker"])
+                self.found = list(content["found"])
+                self.seconds, self.seconds_of = content["seconds"], content["seconds_of"]
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            if overwrite:
+                return False
+            raise ValueError(f"{self.path}: is damaged; {remedy}") from error
+        if differing and not overwrite:
+            raise ValueError(
+                f"{self.path.parent}: holds an unfinished prediction of another command (another "
+                f"{', '.join(differing)}); repeat that command to go on with it, {remedy}"
+            )
+        return not differing
+
+    def is_due(self) -> bool:
+        """Return whether it is time to save again."""
+        return time.perf_counter() - self._saved >= max(SECONDS, 20 * self._took)
+
+    def save(self, frame: int, seconds: float, seconds_of: dict[str, float]) -> None:
+        """Write the file, all of it or nothing.
+
+        Args:
+            frame: number of the frame to go on with.
+            seconds: of the run so far.
+            seconds_of: the same by kind of work.
+        """
+        began = time.perf_counter()
+        content = {
+            "identity": self.identity,
+            "frame": frame,
+            "tracker": self.bookmark.state(),
+            "found": torch.stack(self.found) if self.found else [],
+            "seconds": seconds,
+            "seconds_of": dict(seconds_of),
+        }
+        buffer = io.BytesIO()
+        torch.save(content, buffer)
+        write_whole(self.path, buffer.getvalue())
+        self._saved = time.perf_counter()
+        self._took = self._saved - began
