@@ -8,17 +8,13 @@ from typing import Any, Self
 import numpy as np
 from PIL import Image
 
-from datamodules.reading.images import Reformatter
+from datamodules.reading.images import REPEATABLE_X264, Reformatter
 
 from .overlays import Picture
 
 FRAME_RATE = 30
 MOST_PICTURES, WIDEST = 150, 480
 """Pictures of an animation, and their width in pixels: it is kept in memory until it is complete."""
-
-
-ONE_THREAD = "threads=1:lookahead-threads=1:sliced-threads=0"
-"""Of x264: with several threads its bits, and the frames that come out, differ from run to run."""
 
 
 class OverlayVideo:
@@ -46,7 +42,7 @@ class OverlayVideo:
 
         height, width = (length - length % 2 for length in picture.shape[:2])
         if self._stream is None:
-            options = {"crf": "23", "x264-params": ONE_THREAD}
+            options = {"crf": "23", "x264-params": REPEATABLE_X264}
             self._stream = self._container.add_stream("libx264", rate=self._rate, options=options)
             self._stream.codec_context.thread_count = 1
             self._stream.height, self._stream.width, self._stream.pix_fmt = height, width, "yuv420p"

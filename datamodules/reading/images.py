@@ -26,6 +26,9 @@ if TYPE_CHECKING:
     from PIL import Image
 
 AGAIN = "copy or extract it again"
+REPEATABLE_X264 = "threads=1:lookahead-threads=1:sliced-threads=0:mbtree=0"
+"""Parameters under which x264 gives the same bytes for the same pictures: with several threads its decisions depend on
+the machine, and its macroblock tree reads memory that it has not written."""
 
 
 def read_picture(path: str | os.PathLike[str]) -> NDArray[np.uint8]:

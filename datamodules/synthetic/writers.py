@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..reading.errors import DataError
-from ..reading.images import Reformatter
+from ..reading.images import REPEATABLE_X264, Reformatter
 from ..reading.mask_files import davis_palette, write_ids
 from ..reading.writing import write_folder
 from .scene import render_video
@@ -106,14 +106,14 @@ def write_davis(root: str | Path, count: int, **scenes: Any) -> Path:
 
 
 def write_mp4(path: Path, video: NDArray[np.uint8], rate: int = 24, key_frame_every: int = 12) -> None:
-    """Encode (T, H, W, 3) uint8 RGB as H.264 (yuv420p, crf 20), bit-exactly: in one thread, without time or version.
+    """Encode (T, H, W, 3) uint8 RGB as H.264 (yuv420p, crf 20), bit-exactly: without time or version, in one thread.
 
-    PyAV's own conversion and x264 would take a thread for each core of the machine.
+    PyAV's own conversion would take a thread for each core of the machine.
     """
     import av
 
     reformat = Reformatter()
-    options = {"crf": "20", "preset": "veryfast", "x264-params": "threads=1:lookahead-threads=1:sliced-threads=0"}
+    options = {"crf": "20", "preset": "veryfast", "x264-params": REPEATABLE_X264}
     with av.open(str(path), "w", options={"fflags": "+bitexact"}) as container:
         stream = container.add_stream("libx264", rate=Fraction(rate), options=options)
         stream.height, stream.width = video.shape[1:3]
