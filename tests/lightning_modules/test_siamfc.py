@@ -165,7 +165,7 @@ def test_on_liir_which_has_no_dilations(tmp_path: Path) -> None:
     with torch.no_grad():
         assert torch.equal(*(each.exemplar(images) for each in extractors))
     assert benchmark.evaluate(extractors[1])["success"] >= 0.5  # the first of two frames is given
-    with pytest.raises(ValueError, match="made for affinity at stride 4, res5 at 4, dilated, was asked for"):
+    with pytest.raises(ValueError, match="made for affinity at stride 4, affinity at 4, dilated, was asked for"):
         OtbBenchmark(tmp_path / "otb", None).extractor(loaded)
     with pytest.raises(ValueError, match="loss must be"):
         SiamFC(NETWORK, loss="hinge")  # type: ignore[arg-type]

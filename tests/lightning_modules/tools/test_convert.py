@@ -315,7 +315,7 @@ def test_damaged_missing_and_misnamed_files(tmp_path):
         (tmp_path / f"{whole}_cut.pth").write_bytes(content[: 20 if whole == "old" else len(content) // 2])
     for foreign, output, message in [
         ("half.pth", "ours.ckpt", "cannot be read"),
-        ("page.pth", "ours.ckpt", r"no checkpoint, .* it begins b'<!DOCTYPE"),
+        ("page.pth", "ours.ckpt", r"not a checkpoint, .* it begins b'<!DOCTYPE"),
         ("whole_cut.pth", "ours.ckpt", r"whole_cut\.pth: cannot be read; is it complete"),
         ("old_cut.pth", "ours.ckpt", r"old_cut\.pth: cannot be read; is it complete"),
         ("whole.pth", "whole.pth", "would replace the foreign checkpoint"),

@@ -83,7 +83,7 @@ def test_liir_goes_out_under_its_own_names(tmp_path):
     network = loaded(export(tmp_path / "liir.ckpt", tmp_path / "liir.safetensors"))
     own = module.backbone.state_dict()
     assert all(torch.equal(value, own[name]) for name, value in network.float().state_dict().items())
-    with pytest.raises(ValueError, match="no network of timm; its format is own"):
+    with pytest.raises(ValueError, match="not a network of timm; its format is own"):
         export(tmp_path / "liir.ckpt", tmp_path / "liir.safetensors", "timm")
     with pytest.raises(ValueError, match="use the checkpoint it came from"):
         convert(tmp_path / "liir.safetensors", tmp_path / "again.ckpt")
