@@ -34,7 +34,11 @@ def popen(tmp_path):
         ("subprocess.Popen", {"args": ["true"]}, r"names the class 'subprocess\.Popen', which is not of this project"),
         (f"{CANARY}.Song", {}, rf"add --allow {CANARY}\.Song"),
         ("lightning_modules.os.abort", {}, "not a class of this project"),
-        ("lightning_modules.checkpoints.trust.importlib.import_module", {"name": CANARY}, "not a class of this project"),
+        (
+            "lightning_modules.checkpoints.trust.importlib.import_module",
+            {"name": CANARY},
+            "not a class of this project",
+        ),
         ("", {}, "names the class ''"),
         (7, {}, "must be an import path, got 7"),
         (["a"], {}, "must be an import path"),
