@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: help setup demo test test-slow lint format type doctest clean constraints
+.PHONY: help setup demo test test-slow test-exhaustive lint format type doctest clean constraints
 
 help:  ## this list
 	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/:[^#]*##/:/' | column -t -s:
@@ -23,7 +23,10 @@ test: setup  ## the fast tests
 	$(BIN)/python -m pytest -m "not slow"
 
 test-slow: setup  ## the tests that train or benchmark
-	$(BIN)/python -m pytest -m slow
+	$(BIN)/python -m pytest -m "slow and not exhaustive"
+
+test-exhaustive: setup  ## every stop of every method's resume; 20 minutes
+	$(BIN)/python -m pytest -m exhaustive
 
 lint: setup  ## style, format and the import rule
 	$(BIN)/ruff check .

@@ -25,6 +25,8 @@ from .mistakes import UsageError, explain
 FIT_CALLBACKS: tuple[type[Callback], ...] = (LearningRateMonitor, callbacks.LastCheckpoint, callbacks.Throughput)
 """Callbacks of every `fit`, unless files or flags name one of their class."""
 USAGE = "vidcorr WORD [--config FILE ...] [--model ...] [--data ...] [--trainer.OPTION ...] [--ckpt_path FILE]"
+RUNS = "runs"
+"""Default of `trainer.default_root_dir`."""
 PACKAGES = ("callbacks", "datamodules", "lightning_modules")
 
 
@@ -44,6 +46,9 @@ class VidcorrCLI(LightningCLI):
         words = with_callback_flags_in_place(allow_named(with_found_configs(args)))
         self._checkpoint = _option(words, "--ckpt_path")
         self._model = saved_model(self._checkpoint) if self._checkpoint else None
+        if self._checkpoint == "last" and words[:1] != ["fit"]:  # a training names its model
+            last = callbacks.newest_checkpoint(_option(words, "--trainer.default_root_dir") or RUNS)
+            self._model = saved_model(last) if last else None
         try:
             super().__init__(
                 LightningModule,
@@ -52,7 +57,7 @@ class VidcorrCLI(LightningCLI):
                 seed_everything_default=0,
                 auto_configure_optimizers=False,
                 trainer_defaults={
-                    "default_root_dir": "runs",
+                    "default_root_dir": RUNS,
                     "callbacks": callbacks.Safeguards(),
                     "enable_model_summary": False,  # the plan that is printed before training says more
                 },

@@ -21,6 +21,12 @@ METHODS = ("VFSSimSiam", "VFSMoCo", "Liir")
 LAST = "last.ckpt"
 
 
+def combinations(slow: list[tuple[str, int]]) -> list[Any]:
+    """Return each method with 1 and 2 accumulated batches; those that are not in `slow` are left to `exhaustive`."""
+    pairs = [(method, accumulated) for method in METHODS for accumulated in (1, 2)]
+    return [pair if pair in slow else pytest.param(*pair, marks=pytest.mark.exhaustive) for pair in pairs]
+
+
 def found(events: list[Any], kind: str) -> list[Any]:
     return [event for event in events if event[0] == kind]
 
@@ -53,8 +59,7 @@ def test_a_run_stopped_again_and_again_is_the_uninterrupted_run(stops, tmp_path)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("accumulated", [1, 2])
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize(("method", "accumulated"), combinations(slow=[("VFSSimSiam", 1), ("VFSMoCo", 2)]))
 def test_every_pair_of_stops(method, accumulated, tmp_path):
     """Stop at one position, then at another, then let it end.
 
@@ -85,8 +90,7 @@ def test_every_pair_of_stops(method, accumulated, tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("accumulated", [1, 2])
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize(("method", "accumulated"), combinations(slow=[("Liir", 2)]))
 def test_every_kill(method, accumulated, tmp_path):
     """A kill repeats the steps since the last file, and changes nothing."""
     whole, _ = go(method, tmp_path / "whole", accumulated)
