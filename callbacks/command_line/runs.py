@@ -141,8 +141,9 @@ class VidcorrCLI(LightningCLI):
         except BaseException:
             remove_empty_folders(self.trainer)
             raise
-        for line in closing_lines(self.trainer) if self.trainer.is_global_zero else ():
-            print(line)
+        lines = closing_lines(self.trainer)  # on every rank: a run's folder is asked of the first one
+        if self.trainer.is_global_zero:
+            print(*lines, sep="\n", end="\n" if lines else "")
 
     def _find_last(self, word: str) -> None:
         given = self.config_init[word]

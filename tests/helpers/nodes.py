@@ -63,5 +63,5 @@ def run_on_nodes(nodes: int, words: list[str], timeout: float = 300) -> list[str
         for process in started:
             process.kill()
     for process, text in zip(started, printed, strict=True):
-        assert process.returncode == 0, text[-4000:]
+        assert process.returncode == 0, "\n=== next node\n".join(each[-4000:] for each in printed)
     return printed
