@@ -62,6 +62,6 @@ def run_on_nodes(nodes: int, words: list[str], timeout: float = 300) -> list[str
     finally:
         for process in started:
             process.kill()
-    for process, text in zip(started, printed, strict=True):
-        assert process.returncode == 0, "\n=== next node\n".join(each[-4000:] for each in printed)
+    ends = "\n=== next node\n".join(text[-4000:] for text in printed)
+    assert all(process.returncode == 0 for process in started), ends
     return printed
