@@ -13,6 +13,7 @@ from typing import Any
 from lightning_modules.functional import PropagationProtocol
 
 from ..metrics.intervals import Difference, bootstrap_interval, paired_difference
+from ..metrics.uncertainty import columns_of, video_of
 from ..stored_results import protocols_of, read_results, read_rows
 from ..tracking.label_tracker import at_stride
 
@@ -212,14 +213,12 @@ def draw(scored: Sequence[Scored], score: str, file: Path) -> None:
 
 
 def _videos(rows: Sequence[Mapping[str, str]], score: str, folder: Path) -> Videos:
-    """Group the rows of per_sequence.csv, which are called VIDEO_ID, by video; J&F is the mean of J and F."""
-    columns = ["J-Mean", "F-Mean"] if score == "J&F-Mean" else [score]
+    """Group the rows of per_sequence.csv by video."""
+    columns = columns_of(score)
     videos: Videos = {}
     for row in rows:
         if any(column not in row for column in columns):
             raise ValueError(f"{folder / 'per_sequence.csv'}: has no column {columns[0]!r}: choose another --score")
-        video, _, number = row["Sequence"].rpartition("_")
-        videos.setdefault(video if video and number.isdigit() else row["Sequence"], []).append(
-            fmean(float(row[column] or "nan") for column in columns)
-        )
+        value = fmean(float(row[column] or "nan") for column in columns)
+        videos.setdefault(video_of(row["Sequence"]), []).append(value)
     return videos

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from datamodules.reading.writing import write_whole
 
 from ..metrics.intervals import Difference, paired_difference
+from ..metrics.uncertainty import columns_of, video_of
 from ..stored_results import protocols_of, read_json, read_results, read_rows
 
 if TYPE_CHECKING:
@@ -182,7 +183,7 @@ def _result(file: Path, score: str, seconds: float | None) -> Result:
 def _sequence_scores(file: Path, score: str) -> dict[str, float]:
     """Return the score of each row of per_sequence.csv (J&F: the mean of J and F), empty without such a column."""
     rows = read_rows(file)
-    columns = ["J-Mean", "F-Mean"] if score == "J&F-Mean" else [score]
+    columns = columns_of(score)
     if not rows or any(column not in rows[0] for column in columns):
         return {}
     return {row["Sequence"]: fmean(float(row[column] or "nan") for column in columns) for row in rows}
@@ -202,11 +203,10 @@ def _difference(own: Mapping[int, Result], base: Mapping[int, Result]) -> Differ
 
 
 def _by_video(scores: Mapping[str, float]) -> dict[str, list[float]]:
-    """Group the objects of a video, whose rows are called VIDEO_ID."""
+    """Group the scores of objects by their video."""
     videos: dict[str, list[float]] = {}
     for name, score in sorted(scores.items()):
-        video, _, number = name.rpartition("_")
-        videos.setdefault(video if video and number.isdigit() else name, []).append(score)
+        videos.setdefault(video_of(name), []).append(score)
     return videos
 
 

@@ -10,6 +10,17 @@ from .intervals import Difference, bootstrap_interval, paired_difference
 Row = Mapping[str, Any]
 
 
+def columns_of(score: str) -> tuple[str, ...]:
+    """Return the columns of per_sequence.csv whose mean a score is; J&F is the mean of J and F."""
+    return ("J-Mean", "F-Mean") if score == "J&F-Mean" else (score,)
+
+
+def video_of(name: str) -> str:
+    """Return the video of a row that is called VIDEO or VIDEO_ID, where the names of the videos are not at hand."""
+    video, _, number = name.rpartition("_")
+    return video if video and number.isdigit() else name
+
+
 def values_by_sequence(rows: Sequence[Row], score: str, sequences: Sequence[str]) -> dict[str, list[float]] | None:
     """Return the values that a score is the mean of, sequence by sequence.
 
@@ -23,7 +34,7 @@ def values_by_sequence(rows: Sequence[Row], score: str, sequences: Sequence[str]
         Sequence → values of its objects; None where the rows have no such column.
     """
     stage, _, measure = score.rpartition("/")
-    columns = ("J-Mean", "F-Mean") if measure == "J&F-Mean" else (measure,)
+    columns = columns_of(measure)
     names, found = set(sequences), dict[str, list[float]]()
     for row in rows:
         if str(row.get("Stage", "")) == stage:
