@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from importlib import import_module
 from typing import Any, NoReturn
 
+import torch
 from jsonargparse import set_parsing_settings
 from pytorch_lightning import Callback, LightningModule, Trainer
 from pytorch_lightning.callbacks import LearningRateMonitor, ProgressBar
@@ -144,6 +145,9 @@ class VidcorrCLI(LightningCLI):
         lines = closing_lines(self.trainer)  # on every rank: a run's folder is asked of the first one
         if self.trainer.is_global_zero:
             print(*lines, sep="\n", end="\n" if lines else "")
+        if torch.distributed.is_available() and torch.distributed.is_initialized():
+            # A thread of gloo that releases a tensor of the last broadcast while Python ends aborts the process.
+            torch.distributed.destroy_process_group()
 
     def _find_last(self, word: str) -> None:
         given = self.config_init[word]
