@@ -105,6 +105,11 @@ class FrameStream:
         with self._open(table=True) as video:
             return self._number(video, moment, "frame")
 
+    def holds(self, number: int) -> bool:
+        """Return whether the video has a frame of this number."""
+        with self._open(table=True) as video:
+            return next(video.frames(number), None) is not None
+
     def __iter__(self) -> Iterator[Tensor]:
         """Iterate over the frames in time order; see `forwards`."""
         return self.forwards()
@@ -168,7 +173,7 @@ class FrameStream:
             return self._stems.index(str(moment))
 
         def at(seconds: float) -> int:
-            return video.number_at(seconds) if isinstance(video, VideoFile) else ceil(seconds * self._rate - 1e-6)
+            return video.number_at(seconds) if isinstance(video, VideoFile) else ceil(seconds * self._rate - 1e-3)
 
         return frame_number(moment, name, at)
 

@@ -227,7 +227,7 @@ class VideoFile:
         """
         table, base = self._table, self._stream.time_base
         if table is None or base is None:
-            return max(0, ceil(seconds * self.info.fps - 1e-6))
+            return max(0, ceil(seconds * self.info.fps - 1e-3))
         return bisect_left(table.times, table.times[0] + seconds / float(base) - 0.5)
 
     def _open(self) -> None:

@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 
         def number_of(self, moment: Moment) -> int: ...
 
+        def holds(self, number: int) -> bool: ...
+
 
 MOST_IN_GRID = 128
 """Rows and columns of a grid of points."""
@@ -357,6 +359,8 @@ def placed_prompts(prompts: Prompt | Iterable[Prompt], video: Video) -> tuple[Pr
             video.part.index(frame)
         except DataError as error:
             raise DataError(f"{prompt.source}: {error}") from error
+        if frame != video.part.start and not video.holds(frame):
+            raise DataError(f"{prompt.source}: frame {frame} lies beyond the end of the video")
         if isinstance(prompt, BoxPrompt) and len(given) > 1:
             prompt = replace(prompt, name=prompt.name or str(next(numbers)))
         if isinstance(prompt, PointPrompt):

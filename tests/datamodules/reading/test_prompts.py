@@ -182,8 +182,9 @@ def test_a_point_outside_the_frame_is_named():
         PointPrompt.of({"nose": (7, 5), "tail": (8, 1)}).check((6, 8))
 
 
-def test_exactly_read_prompts():
-    assert isinstance(read_prompts(box=[1, 2, 3, 4]), BoxPrompt)
+def test_exactly_one_kind_of_prompt():
+    (prompt,) = read_prompts(box=[1, 2, 3, 4])
+    assert isinstance(prompt, BoxPrompt)
     with pytest.raises(DataError, match=r"exactly one of mask, box and points .* got none"):
         read_prompts()
     with pytest.raises(DataError, match="got mask and box"):
