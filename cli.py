@@ -41,8 +41,8 @@ def main(args: Sequence[str] | None = None) -> None:
 
     Raises:
         SystemExit: with one line for a user's mistake (`--debug` shows the traceback instead): status 2 where the words
-            cannot be understood, 1 where what they ask for cannot be done; 130 after Ctrl-C, 143 after SIGTERM, 141 where
-            what reads our output has closed it.
+            cannot be understood, 1 where what they ask for cannot be done; 130 after Ctrl-C, 143 after SIGTERM, 141
+            where the reader of our output has closed it.
     """
     words = sys.argv if args is None else ["vidcorr", *args]
     debug = "--debug" in words
