@@ -13,6 +13,8 @@ Colour = tuple[int, int, int]
 HUES = 24
 SHADES = ((1.0, 1.0), (0.55, 1.0), (1.0, 0.7))
 """Saturation and value of the candidates."""
+DARKEST = 45.0
+"""Least lightness of a candidate: pure blue, for one, is too dark for a line."""
 THUMBNAIL = 32
 FIFTH = 5
 """Percentile of a colour's distances to the picture's pixels that counts as its distance to the picture."""
@@ -22,7 +24,7 @@ def distinct_colours(count: int, picture: Picture | None = None) -> list[Colour]
     """Choose colours one by one, each as far as possible from those before it and from the picture.
 
     Distances are Euclidean in CIE Lab. A colour is as far from the picture as the nearest twentieth of its pixels
-    allow. There are 72 candidates; more than that many colours repeat.
+    allow. There are about 50 candidates; more colours than that repeat.
 
     Args:
         count: number of colours.
@@ -53,10 +55,10 @@ def lab_of(colours: NDArray[np.uint8]) -> NDArray[np.float64]:
 
 
 def _candidates() -> list[Colour]:
-    found = (
-        colorsys.hsv_to_rgb(number / HUES, saturation, value) for saturation, value in SHADES for number in range(HUES)
-    )
-    return [(round(255 * red), round(255 * green), round(255 * blue)) for red, green, blue in found]
+    mixed = [colorsys.hsv_to_rgb(number / HUES, *shade) for shade in SHADES for number in range(HUES)]
+    found = [(round(255 * red), round(255 * green), round(255 * blue)) for red, green, blue in mixed]
+    light = lab_of(np.array(found, np.uint8))[:, 0] >= DARKEST
+    return [colour for colour, enough in zip(found, light, strict=True) if enough]
 
 
 def _thumbnail(picture: Picture) -> NDArray[np.uint8]:

@@ -112,30 +112,65 @@ def draw_points(frame: Tensor, found: Tensor, names: Sequence[str], colours: Seq
             cv2.circle(picture, place, unit + 2, DARK, -1, cv2.LINE_AA)
             cv2.circle(picture, place, unit + 1, LIGHT, -1, cv2.LINE_AA)
             cv2.circle(picture, place, unit, colour, -1, cv2.LINE_AA)
-            write_label(picture, name, place, LIGHT)
+            write_name(picture, name, place)
     return picture
 
 
 def write_label(picture: Picture, text: str, place: tuple[int, int], colour: Colour) -> None:
-    """Write a text above and right of a place, or where else it is not cut off, outlined in black.
+    """Write a text in black or white on a ground of a colour, above and right of a place or where it is not cut off.
 
     Args:
         picture: uint8 RGB `(H, W, 3)`; it is written into.
         text: the label.
         place: x, y of what is labelled, pixels.
-        colour: of the letters.
+        colour: of the ground.
     """
     import cv2
 
+    (left, up), (width, height), below = _place_of_text(picture, text, place)
+    edge = max(1, thickness_of(picture.shape) // 2)
+    corners = (left - edge, up - height - edge), (left + width + edge, up + below)
+    cv2.rectangle(picture, *corners, colour, -1)
+    cv2.rectangle(picture, *corners, DARK, 1)
+    ink = DARK if np.dot(colour, (0.299, 0.587, 0.114)) > 110 else LIGHT
+    scale, bold = _letters(picture)
+    cv2.putText(picture, text, (left, up), cv2.FONT_HERSHEY_SIMPLEX, scale, ink, bold, cv2.LINE_AA)
+
+
+def write_name(picture: Picture, text: str, place: tuple[int, int]) -> None:
+    """Write a text in white within black, above and right of a place or where it is not cut off.
+
+    Args:
+        picture: uint8 RGB `(H, W, 3)`; it is written into.
+        text: the name.
+        place: x, y of what is named, pixels.
+    """
+    import cv2
+
+    at, _, _ = _place_of_text(picture, text, place)
+    scale, bold = _letters(picture)
+    for shade, thickness in ((DARK, bold + 2), (LIGHT, bold)):
+        cv2.putText(picture, text, at, cv2.FONT_HERSHEY_SIMPLEX, scale, shade, thickness, cv2.LINE_AA)
+
+
+def _letters(picture: Picture) -> tuple[float, int]:
+    """Return the scale and the thickness of letters."""
     unit = thickness_of(picture.shape)
-    scale, bold = max(0.4, unit / 8), max(1, unit // 2)
+    return max(0.4, unit / 8), max(1, unit // 3)
+
+
+def _place_of_text(picture: Picture, text: str, place: tuple[int, int]) -> tuple[tuple[int, int], tuple[int, int], int]:
+    """Return where a text begins, its size, and how far it reaches below."""
+    import cv2
+
+    unit = thickness_of(picture.shape)
+    scale, bold = _letters(picture)
     (width, height), below = cv2.getTextSize(text, cv2.FONT_HERSHEY_SIMPLEX, scale, bold + 2)
     left = place[0] + 2 * unit
     if left + width > picture.shape[1]:
         left = max(0, min(place[0] - 2 * unit, picture.shape[1]) - width)
     up = max(height + 1, min(place[1] - 2 * unit, picture.shape[0] - below))
-    for shade, thickness in ((DARK, bold + 2), (colour, bold)):
-        cv2.putText(picture, text, (max(0, left), up), cv2.FONT_HERSHEY_SIMPLEX, scale, shade, thickness, cv2.LINE_AA)
+    return (max(0, left), up), (width, height), below
 
 
 def _writable(frame: Tensor) -> Picture:
