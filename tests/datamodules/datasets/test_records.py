@@ -9,6 +9,12 @@ from PIL import Image
 from datamodules.datasets import Davis
 from datamodules.datasets.layout_files import read_frame
 from datamodules.reading.errors import DecodingError
+from datamodules.synthetic import write_davis
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    return write_davis(tmp_path / "davis", 2, frames=5, size=(64, 80), sprites=(2, 2))
 
 
 def test_grey_frames_become_rgb(tmp_path: Path) -> None:

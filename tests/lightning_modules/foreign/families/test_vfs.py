@@ -61,4 +61,4 @@ def test_the_official_r50_is_measured_by_its_own_protocol(tmp_path):
     for kind, expected in (("vfs_r18", "davis.yaml"), ("vfs_r50", "davis_vfs_r50.yaml")):
         converted = FAMILIES["vfs"].convert(random_state(kind), None)
         assert converted.measured_by.endswith(f"configs/benchmarks/{expected}")
-        assert Path(__file__).parents[3].joinpath("configs/benchmarks", expected).is_file()
+        assert Path(__file__).parents[4].joinpath("configs/benchmarks", expected).is_file()
