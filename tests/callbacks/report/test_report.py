@@ -24,6 +24,7 @@ from cli import main
 from datamodules.datasets import Davis
 from datamodules.synthetic import write_jhmdb, write_otb, write_vip, write_youtube_vos
 from lightning_modules.backbones import build_feature_extractor
+from lightning_modules.functional import PropagationProtocol
 
 SMALL = {"radius": 3, "context": 2}
 VOID = {"meta", "link", "input", "br", "img"}
@@ -230,10 +231,12 @@ def test_rows_of_a_comparison_and_named_runs_stand_beside_it(tmp_path: Path) -> 
 
 
 def test_published_numbers_stand_beside_a_whole_test_set_only(tmp_path: Path) -> None:
-    vfs = {"name": "vfs", "digest": "d"}
+    vfs = {"name": "vfs", "digest": PropagationProtocol.named("vfs", "davis").digest()}
+    older = {"name": "vfs", "digest": "of another version"}
+    assert len(lines(write_results(tmp_path / "older", 0.5, sequences=30, protocol=older))) == 1
     assert len(lines(write_results(tmp_path / "part", 0.5, sequences=8, protocol=vfs))) == 1
     assert (
-        len(lines(write_results(tmp_path / "other", 0.5, sequences=30, protocol=vfs | {"name": "vfs+radius=6"}))) == 1
+        len(lines(write_results(tmp_path / "other", 0.5, sequences=30, protocol=older | {"name": "vfs+radius=6"}))) == 1
     )
     whole = write_results(tmp_path / "whole", 0.5, sequences=30, protocol=vfs)
     assert ("VFS, ResNet-18 (VFS (arXiv 2103.17263), Table 7)", 0.667) in lines(whole)
