@@ -174,7 +174,7 @@ def _notes(table: Table) -> list[str]:
         notes.append(f"After “;”: difference from {table.base}, paired by sequence, p by sign flips.")
     elif table.base:
         notes.append(f"No row has the same sequences under the same protocol as {table.base}.")
-    return [" ".join(notes)] if len(notes) > 1 else []
+    return [" ".join(" ".join(notes).split())] if len(notes) > 1 else []
 
 
 def _percent(value: float) -> str:
@@ -216,8 +216,8 @@ def _fields(cell: Cell | None) -> dict[str, str | float]:
 
 
 def _markdown(text: str) -> str:
-    return text.replace("\\", r"\\").replace("|", r"\|")
+    return " ".join(text.split()).replace("|", r"\|")
 
 
 def _latex(text: str) -> str:
-    return "".join(LATEX.get(letter, letter) for letter in text)
+    return "".join(LATEX.get(letter, letter) for letter in " ".join(text.split()))
