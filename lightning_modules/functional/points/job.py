@@ -11,6 +11,9 @@ from torch import Tensor
 from .matching import WORKSPACE, chunks, decode_places, sample_features, similarity_maps
 from .protocol import PointProtocol
 
+KEPT_MAPS = 256 * 2**20
+"""Bytes of query frames' features that are kept for tracking back; more take several passes over the video."""
+
 Features = Callable[[int], Tensor]
 """Frame number → features `(C, h, w)`; called for any frame, more than once."""
 
@@ -62,6 +65,11 @@ class Job:
         """Return the numbers of the queries that are tracked to frame `t`, long `(n,)`."""
         others = self.starts != t if self.both_directions else self.starts < t
         return others.nonzero()[:, 0]
+
+    def frames_at_once(self) -> int:
+        """Return how many query frames' features are kept at a time."""
+        features = self.features(int(self.starts[0]))
+        return max(1, KEPT_MAPS // (features.numel() * features.element_size()))
 
     def to_cells(self, places: Tensor, features: Tensor) -> Tensor:
         """Convert x, y `(N, 2)` from pixels of the scored size to cells, on the features' device."""
