@@ -36,6 +36,7 @@ class Job:
         places: x, y `(N, T, 2)` float64 in pixels of the scored size, on the CPU.
         similarity: `(N, T)` cosine of what is found with the query.
         misses: `(N, T)` pixels by which tracking back misses, as the tracking defines it.
+        doubtful: `(N, T)` bool, hidden according to the anchors.
     """
 
     features: Features
@@ -49,17 +50,23 @@ class Job:
     places: Tensor = field(init=False)
     similarity: Tensor = field(init=False)
     misses: Tensor = field(init=False)
+    doubtful: Tensor = field(init=False)
 
     def __post_init__(self) -> None:
         self.starts = self.queries[:, 0].round().long()
         self.places = self.queries[:, None, [2, 1]].double().repeat(1, self.frames, 1)
         self.similarity = torch.ones(len(self.queries), self.frames)
         self.misses = torch.zeros(len(self.queries), self.frames)
+        self.doubtful = torch.zeros(len(self.queries), self.frames, dtype=torch.bool)
 
     @property
     def wants_cycle(self) -> bool:
         """True if tracking back is part of the protocol."""
         return "cycle" in self.protocol.occlusion
+
+    def tracked(self, queries: Tensor) -> Tensor:
+        """Return which frames queries are tracked through, their own included, bool `(n, T)`."""
+        return torch.arange(self.frames) >= (self.starts[queries, None] * (not self.both_directions))
 
     def needs(self, t: int) -> Tensor:
         """Return the numbers of the queries that are tracked to frame `t`, long `(n,)`."""
