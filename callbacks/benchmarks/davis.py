@@ -14,7 +14,6 @@ from ..tracking.label_tracker import LabelTracker
 from .base import BenchmarkCallback
 from .evaluation import Run
 from .mask_benchmark import FILMS_SHOW, MaskEvaluation, ObjectScoring
-from .protocols import propagation_protocol
 
 
 class DavisBenchmark(BenchmarkCallback):
@@ -66,7 +65,7 @@ class DavisBenchmark(BenchmarkCallback):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        self.protocol = propagation_protocol(self, protocol, changes)
+        self.protocol = self.propagation_protocol(protocol, changes)
         self.root, self.year, self.split, self.resolution = root, year, split, resolution
         self.annotations, self.size_tolerance, self.predictions = annotations, size_tolerance, predictions
 

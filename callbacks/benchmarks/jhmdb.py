@@ -21,7 +21,6 @@ from ..tracking.points import PointAnnotation, track_points
 from ..tracking.record import SequenceRecord, Table, fixed
 from .base import BenchmarkCallback
 from .evaluation import Evaluation, Outcome, Row, Run, by_stage, propagation_facts
-from .protocols import propagation_protocol
 
 SHOWN = (0.1, 0.2)
 """Thresholds in the report, the first ones of the metric."""
@@ -69,7 +68,7 @@ class JhmdbBenchmark(BenchmarkCallback):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        self.protocol = propagation_protocol(self, protocol, changes)
+        self.protocol = self.propagation_protocol(protocol, changes)
         self.root, self.split, self.subset, self.predictions = root, split, subset, predictions
 
     def read(self) -> Sequence[KeypointSequence]:

@@ -1,5 +1,6 @@
 """The evaluation of propagated object masks: prediction, scoring in a thread, files."""
 
+import zipfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from pathlib import Path
@@ -18,7 +19,6 @@ from ..tracking.label_tracker import LabelTracker
 from ..tracking.masks import TrackedMasks, track_masks
 from ..tracking.record import IndexedMasks, SequenceRecord
 from .evaluation import Evaluation, Outcome, Row, Run, by_stage, over_ranks, propagation_facts
-from .packing import zip_predictions
 from .resized import at_size_of_data
 
 FILMS_SHOW = "propagated masks; the first frame's are the annotation, where the protocol gives it"
@@ -231,3 +231,20 @@ def annotated_frames(sequence: MaskSequence) -> Iterator[tuple[Tensor, Tensor | 
 
 def _draw_small(frame: Tensor, mask: Tensor) -> Picture:
     return overlay_masks(*reduced(frame, mask))
+
+
+def zip_predictions(folder: Path, inside: str = "") -> Path:
+    """Put `folder/predictions` into `folder/predictions.zip`.
+
+    Args:
+        folder: of the run.
+        inside: folder of the archive that holds the sequences; "" is its top (DAVIS), "Annotations" is YouTube-VOS's.
+
+    Returns:
+        The archive.
+    """
+    path = folder / "predictions.zip"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_STORED) as archive:
+        for file in sorted((folder / "predictions").rglob("*.png")):
+            archive.write(file, Path(inside) / file.relative_to(folder / "predictions"))
+    return path

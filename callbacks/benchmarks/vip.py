@@ -22,7 +22,6 @@ from ..tracking.masks import TrackedMasks
 from .base import BenchmarkCallback
 from .evaluation import Row, Run, over_ranks
 from .mask_benchmark import FILMS_SHOW, MaskEvaluation, SequenceScorer
-from .protocols import propagation_protocol
 
 Parts = Literal["semantic", "instance"]
 AP = "AP-unofficial"
@@ -92,7 +91,7 @@ class VipBenchmark(BenchmarkCallback):
         super().__init__(**kwargs)
         if not parts or not set(parts) <= {"semantic", "instance"}:
             raise ValueError(f"VipBenchmark: parts is {parts!r}; name 'semantic', 'instance' or both in a list")
-        self.protocol = propagation_protocol(self, protocol, changes)
+        self.protocol = self.propagation_protocol(protocol, changes)
         self.root, self.split, self.parts, self.predictions = root, split, tuple(parts), predictions
 
     def read(self) -> Sequence[PartVideo]:

@@ -13,7 +13,6 @@ from ..tracking.label_tracker import LabelTracker
 from .base import BenchmarkCallback
 from .evaluation import Run
 from .mask_benchmark import FILMS_SHOW, MaskEvaluation, ObjectScoring
-from .protocols import propagation_protocol
 
 
 class VosBenchmark(BenchmarkCallback):
@@ -64,7 +63,7 @@ class VosBenchmark(BenchmarkCallback):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        self.protocol = propagation_protocol(self, protocol, changes)
+        self.protocol = self.propagation_protocol(protocol, changes)
         self.root, self.split, self.frames, self.masks = root, split, frames, masks
         self.one_object, self.size_tolerance = one_object, size_tolerance
         self.ends_scored, self.predictions = ends_scored, predictions

@@ -15,7 +15,6 @@ from ..tracking.label_tracker import LabelTracker
 from .base import BenchmarkCallback
 from .evaluation import Run
 from .mask_benchmark import FILMS_SHOW, MaskEvaluation, ObjectScoring
-from .protocols import propagation_protocol
 
 
 class YoutubeVosBenchmark(BenchmarkCallback):
@@ -70,7 +69,7 @@ class YoutubeVosBenchmark(BenchmarkCallback):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        self.protocol = propagation_protocol(self, protocol, changes)
+        self.protocol = self.propagation_protocol(protocol, changes)
         self.root, self.split, self.all_frames = root, split, all_frames
         self.holdout, self.unseen, self.seed, self.predictions = holdout, unseen, seed, predictions
 

@@ -1,13 +1,13 @@
-"""Messages of the command line: an overview, a version, and one line for each kind of mistake."""
+"""The overview, the version, and one line for each kind of mistake on the command line."""
 
 import re
 
 import pytest
-import pytorch_lightning
 
 from cli import RUNS, main, tools
 
 BENCHMARK = ["--model=FrozenEncoder", "--model.spec=raw_colour", "--config=benchmarks/davis.yaml"]
+
 FIT = ["fit", "--model=VFSSimSiam"]
 
 
@@ -108,16 +108,6 @@ def test_what_cannot_be_done(words, message):
     assert "\n" not in ended.value.code
 
 
-def test_a_class_that_happens_to_be_there_is_not_what_was_meant(capsys):
-    """Without this, what a mistake is told depends on the tests that ran before."""
-    type("Mode", (pytorch_lightning.LightningModule,), {})
-    type("VFSSimSan", (pytorch_lightning.LightningModule,), {})
-    for name, hint in (("nowhere.Model", ""), ("VFSSimSam", "; did you mean VFSSimSiam?")):
-        with pytest.raises(SystemExit):
-            main([*FIT[:1], "--model", name])
-        assert capsys.readouterr().err == f"vidcorr: model: there is no class {name!r}{hint}\n"
-
-
 def test_an_unknown_word_lists_the_words(capsys):
     with pytest.raises(SystemExit) as ended:
         main(["fti"])
@@ -137,36 +127,3 @@ def test_a_mistake_in_a_file_names_the_file(tmp_path, capsys):
         main(["validate", *BENCHMARK[:2], f"--config={file}"])
     line = f"{file}: trainer.callbacks: DavisBenchmark has no argument 'stag'; did you mean stage?"
     assert capsys.readouterr().err == f"vidcorr: {line}\n"
-
-
-def test_a_users_file_wins_over_the_projects_own(tmp_path, monkeypatch):
-    from callbacks.command_line.configs import find_config, shipped_configs
-
-    monkeypatch.chdir(tmp_path)
-    assert find_config("benchmarks/davis.yaml") == shipped_configs() / "benchmarks/davis.yaml"
-    assert find_config("configs/benchmarks/davis.yaml") == shipped_configs() / "benchmarks/davis.yaml"
-    (tmp_path / "benchmarks").mkdir()
-    (tmp_path / "benchmarks/davis.yaml").write_text("trainer: {}\n")
-    assert find_config("benchmarks/davis.yaml").resolve() == tmp_path / "benchmarks/davis.yaml"
-
-
-def test_a_flag_wins_over_a_file_and_a_file_over_a_checkpoint(tmp_path, capsys):
-    import torch
-
-    from lightning_modules import VFSSimSiam
-
-    saved = {"backbone": "tests.helpers.encoders:TinyResNet", "projector_dim": 4, "predictor_dim": 5, "base_lr": 6.0}
-    checkpoint = tmp_path / "a.ckpt"
-    model = VFSSimSiam(**saved)
-    content = {"state_dict": model.state_dict(), "hyper_parameters": dict(model.hparams)}
-    model.on_save_checkpoint(content)
-    torch.save(content, checkpoint)
-    file = tmp_path / "file.yaml"
-    file.write_text("model:\n  class_path: VFSSimSiam\n  init_args: {predictor_dim: 50, base_lr: 60.0}\n")
-    with pytest.raises(SystemExit):
-        main(["fit", f"--ckpt_path={checkpoint}", f"--config={file}", "--model.base_lr=600", "--print_config"])
-    shown = capsys.readouterr().out
-    values = {
-        name: float(re.search(rf"{name}: (\S+)", shown)[1]) for name in ("projector_dim", "predictor_dim", "base_lr")
-    }
-    assert values == {"projector_dim": 4, "predictor_dim": 50, "base_lr": 600}

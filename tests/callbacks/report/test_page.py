@@ -3,7 +3,6 @@
 import json
 import re
 import shutil
-from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
@@ -16,51 +15,14 @@ from callbacks import DavisBenchmark, JhmdbBenchmark, OtbBenchmark, VipBenchmark
 from callbacks.benchmarks import base
 from callbacks.metrics import RegionBoundary
 from callbacks.pictures import overlay_masks
-from callbacks.pictures.film import Film, reduced
+from callbacks.pictures.film import reduced
 from callbacks.report import write_report
-from callbacks.report.run import read_run, score_lines, sequence_scores
 from callbacks.tools.report import command
 from cli import main
 from datamodules.datasets import Davis
 from datamodules.synthetic import write_jhmdb, write_otb, write_vip, write_youtube_vos
 from lightning_modules.backbones import build_feature_extractor
-
-SMALL = {"radius": 3, "context": 2}
-VOID = {"meta", "link", "input", "br", "img"}
-
-
-class Page(HTMLParser):
-    """Checks that what is opened is closed; keeps the text, and counts elements by class."""
-
-    def __init__(self, path: Path) -> None:
-        super().__init__()
-        self.source, self.text, self.counts = path.read_text(), "", dict[str, int]()
-        self._open: list[str] = []
-        self.feed(self.source)
-        assert not self._open
-
-    def handle_starttag(self, tag: str, attrs: Any) -> None:
-        if tag not in VOID and dict(attrs).get("d") is None:
-            self._open.append(tag)
-        for name in (dict(attrs).get("class") or "").split():
-            self.counts[name] = self.counts.get(name, 0) + 1
-
-    def handle_startendtag(self, tag: str, attrs: Any) -> None:
-        """Closed at once."""
-
-    def handle_endtag(self, tag: str) -> None:
-        assert self._open.pop() == tag
-
-    def handle_data(self, data: str) -> None:
-        if self._open[-1:] not in (["style"], ["script"]):
-            self.text += data + "\n"
-
-
-@pytest.fixture(scope="module")
-def run(davis_root: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[DavisBenchmark, dict[str, float], Path]:
-    folder = tmp_path_factory.mktemp("run") / "untrained" / "davis"
-    benchmark = DavisBenchmark(davis_root, changes=SMALL)
-    return benchmark, benchmark.evaluate(build_feature_extractor("raw_colour"), folder, "raw <colour>"), folder
+from tests.helpers.page import SMALL, Page, lines, write_results
 
 
 def test_the_source_of_the_protocol_is_named(run: Any, tmp_path: Path) -> None:
@@ -107,34 +69,6 @@ def test_curves_are_those_of_the_metric_averaged_over_objects(run: Any) -> None:
             places, values = about["curves"][name]
             assert places == list(range(1, sequence.num_frames - 1))
             assert values == pytest.approx(np.mean([pair[number] for pair in frames], axis=0), abs=1e-4)
-
-
-def test_a_film_holds_the_overlays_in_order(run: Any) -> None:
-    benchmark, _, folder = run
-    sequence = benchmark.sequences[1]
-    about = json.loads((folder / "films" / f"{sequence.name}.json").read_text())
-    sheet = np.asarray(Image.open(folder / "films" / f"{sequence.name}.webp").convert("RGB")).astype(int)
-    width, height = about["size"]
-    assert about["frames"] == list(range(sequence.num_frames))
-    assert sheet.shape == (height, width * sequence.num_frames, 3)
-    for t in about["frames"]:
-        mask = np.array(Image.open(folder / "predictions" / sequence.name / f"{sequence.frames[t].stem}.png"))
-        expected = overlay_masks(*reduced(sequence.frame(t), sequence.mask(0).new_tensor(mask)))
-        shown = sheet[:, t * width : (t + 1) * width]
-        assert np.abs(shown - expected).mean() < 12  # what the compression loses
-    other = overlay_masks(*reduced(sequence.frame(0), sequence.mask(0)))
-    assert np.abs(sheet[:, -width:] - other).mean() > 12
-
-
-def test_a_long_sequence_is_shown_in_part(tmp_path: Path) -> None:
-    film = Film(tmp_path, "walk", 100, "semantic")
-    wanted = [t for t in range(100) if film.wants(t)]
-    assert (len(wanted), wanted[0], wanted[-1]) == (32, 0, 99)
-    for _ in wanted:
-        film.add(np.zeros((120, 160, 3), np.uint8))
-    film.close({"mIoU": (range(2), [0.5, float("nan")])})
-    assert Image.open(tmp_path / "films/semantic/walk.webp").size == (8 * 320, 4 * 240)
-    assert json.loads((tmp_path / "films/semantic/walk.json").read_text())["curves"] == {"mIoU": [[0, 1], [0.5, None]]}
 
 
 def test_the_command_makes_the_same_page_again(run: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -184,17 +118,6 @@ def test_a_film_without_its_picture_is_left_out(run: Any, tmp_path: Path) -> Non
     assert Page(write_report(again)).counts["film"] == Page(folder / "report.html").counts["film"] - 1
 
 
-def write_results(folder: Path, value: float, **about: Any) -> Path:
-    folder.mkdir(parents=True)
-    content = {"benchmark": "davis", "scores": {"J&F-Mean": value, "J-Mean": value / 2}, "network": "VFS", **about}
-    (folder / "results.json").write_text(json.dumps(content))
-    return folder
-
-
-def lines(folder: Path, *beside: Path) -> list[tuple[str, float]]:
-    return [(line.name, line.scores["J&F-Mean"]) for line in score_lines(read_run(folder), beside)]
-
-
 def test_other_epochs_stand_beside_it_with_a_curve(tmp_path: Path) -> None:
     parent = tmp_path / "benchmarks" / "davis"
     write_results(parent / "epoch=000-step=000000", 0.2)
@@ -211,47 +134,6 @@ def test_other_epochs_stand_beside_it_with_a_curve(tmp_path: Path) -> None:
     assert "over the training" not in Page(write_report(write_results(tmp_path / "alone", 0.2))).text
 
 
-def test_rows_of_a_comparison_and_named_runs_stand_beside_it(tmp_path: Path) -> None:
-    run = write_results(tmp_path / "cmp/mine/davis", 0.5, protocol={"name": "vfs", "digest": "1"})
-    rows = {"VFS": {"scores": {"davis/J&F-Mean": 0.5}}, "raw": {"scores": {"davis/J&F-Mean": 0.3, "otb/success": 1}}}
-    (tmp_path / "cmp/compare.json").write_text(json.dumps(rows | {"broken": {"error": "no such stage"}}))
-    same = write_results(tmp_path / "a/davis", 0.6, protocol={"name": "vfs", "digest": "1"})
-    other = write_results(tmp_path / "b/davis", 0.7, protocol={"name": "crw", "digest": "2"})
-    assert lines(run, same, other / "results.json") == [
-        ("this run", 0.5),
-        ("raw", 0.3),
-        ("a/davis", 0.6),
-        ("b/davis (another protocol: crw)", 0.7),
-    ]
-    otb = write_results(tmp_path / "c", 0.7)
-    (otb / "results.json").write_text(json.dumps({"benchmark": "otb", "scores": {}}))
-    with pytest.raises(ValueError, match="is a result of otb, the report is of davis"):
-        lines(run, otb)
-
-
-def test_published_numbers_stand_beside_a_whole_test_set_only(tmp_path: Path) -> None:
-    vfs = {"name": "vfs", "digest": "d"}
-    assert len(lines(write_results(tmp_path / "part", 0.5, sequences=8, protocol=vfs))) == 1
-    assert (
-        len(lines(write_results(tmp_path / "other", 0.5, sequences=30, protocol=vfs | {"name": "vfs+radius=6"}))) == 1
-    )
-    whole = write_results(tmp_path / "whole", 0.5, sequences=30, protocol=vfs)
-    assert ("VFS, ResNet-18 (VFS (arXiv 2103.17263), Table 7)", 0.667) in lines(whole)
-    assert "Not measured here" in Page(write_report(whole)).text
-
-
-def test_sequences_are_ranked_by_their_objects_in_the_last_stage() -> None:
-    rows = [
-        {"Stage": "res3", "Sequence": "bike_1", "J-Mean": "0.9", "F-Mean": "0.9"},
-        {"Stage": "res4", "Sequence": "bike_1", "J-Mean": "0.2", "F-Mean": "0.4"},
-        {"Stage": "res4", "Sequence": "bike_2", "J-Mean": "0.6", "F-Mean": "0.8"},
-        {"Stage": "res4", "Sequence": "up_1", "J-Mean": "0.1", "F-Mean": "0.1"},
-    ]
-    scores = sequence_scores(rows, ("J-Mean", "F-Mean"), ["bike", "up_1"])
-    assert scores == {"bike": pytest.approx(0.5), "up_1": pytest.approx(0.1)}
-    assert sequence_scores([], ("J-Mean",), ["bike"]) == {}
-
-
 BENCHMARKS: dict[str, Any] = {
     "jhmdb": (lambda root: write_jhmdb(root, 2, frames=4, size=(60, 80)), JhmdbBenchmark, {"changes": SMALL}),
     "vip": (lambda root: write_vip(root, 2, frames=3, size=(48, 64)), VipBenchmark, {"changes": SMALL}),
@@ -266,6 +148,7 @@ BENCHMARKS: dict[str, Any] = {
         {"version": None, "stage": None, "dilated": False},
     ),
 }
+
 TOLD = {
     "jhmdb": ["Each joint", "left ankle", "PCK@0.2"],
     "vip": ["(semantic)", "(instance)", "mIoU"],
@@ -298,14 +181,6 @@ def test_a_page_that_cannot_be_written_takes_nothing_away(
     )
     assert json.loads((tmp_path / "results.json").read_text())["scores"] == scores
     assert "davis: report.html could not be written: no template" in caplog.text
-
-
-def test_films_of_an_earlier_run_in_the_same_folder_are_left_out(run: Any, tmp_path: Path) -> None:
-    _, _, folder = run
-    again = shutil.copytree(folder, tmp_path / "again")
-    material = json.loads((again / "report.json").read_text())
-    (again / "report.json").write_text(json.dumps(material | {"sequences": ["synthetic-001"]}))
-    assert [film["sequence"] for film in read_run(again).films] == ["synthetic-001"]
 
 
 SCRIPT = "<script>alert(1)</script>"
@@ -369,13 +244,18 @@ def test_a_column_of_text_is_shown_as_it_is(run: Any, tmp_path: Path) -> None:
     assert '<td class="text">2017</td>' in page.source
 
 
-def test_the_page_tells_intervals_and_tests_against_runs_beside(davis_root: Path, tmp_path: Path) -> None:
-    kinds = {"ours": SMALL, "same": SMALL, "other": {"radius": 2, "context": 2}}
-    for name, changes in kinds.items():
-        benchmark = DavisBenchmark(davis_root, changes=changes)
-        benchmark.evaluate(build_feature_extractor("raw_colour"), tmp_path / name, f"the {name}")
-    page = Page(write_report(tmp_path / "ours", [tmp_path / "same", tmp_path / "other"]))
-    assert "95 % intervals by bootstrap over sequences" in page.text
-    assert "+0.0 [+0.0, +0.0], p 1" in page.text
-    assert page.text.count("another protocol\n") >= 3
-    assert re.search(r"this run\n\[\d+\.\d, \d+\.\d\]", page.text)
+def test_a_film_holds_the_overlays_in_order(run: Any) -> None:
+    benchmark, _, folder = run
+    sequence = benchmark.sequences[1]
+    about = json.loads((folder / "films" / f"{sequence.name}.json").read_text())
+    sheet = np.asarray(Image.open(folder / "films" / f"{sequence.name}.webp").convert("RGB")).astype(int)
+    width, height = about["size"]
+    assert about["frames"] == list(range(sequence.num_frames))
+    assert sheet.shape == (height, width * sequence.num_frames, 3)
+    for t in about["frames"]:
+        mask = np.array(Image.open(folder / "predictions" / sequence.name / f"{sequence.frames[t].stem}.png"))
+        expected = overlay_masks(*reduced(sequence.frame(t), sequence.mask(0).new_tensor(mask)))
+        shown = sheet[:, t * width : (t + 1) * width]
+        assert np.abs(shown - expected).mean() < 12  # what the compression loses
+    other = overlay_masks(*reduced(sequence.frame(0), sequence.mask(0)))
+    assert np.abs(sheet[:, -width:] - other).mean() > 12
