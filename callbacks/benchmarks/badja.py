@@ -12,9 +12,9 @@ from .tap_vid import TapVidBenchmark
 class BadjaBenchmark(TapVidBenchmark):
     """Score the joints of BADJA's animals, followed without training, by PCK and by TAP-Vid's measures.
 
-    Logs, as fractions, `badja/PCK@0.2`: joints within 0.2 times the square root of the animal's area (see `area_pck`),
-    where the masks are at hand; and what `TapVidBenchmark` logs: `badja/average_pts_within_thresh` (δ_avg), … Each joint
-    is followed from the first frame in which it is visible. Files as for `TapVidBenchmark`.
+    Logs, as fractions, `badja/PCK@0.2` where the masks are at hand: joints within 0.2 times the square root of the
+    animal's area (see `area_pck`); and what `TapVidBenchmark` logs: `badja/average_pts_within_thresh` (δ_avg), … Each
+    joint is followed from the first frame in which it is visible. Files as for `TapVidBenchmark`.
 
     Paper: Biggs et al., Creatures Great and SMAL (ACCV 2018).
 

@@ -156,9 +156,7 @@ class TapVidEvaluation(Evaluation):
         areas = np.array([sequence.area(t) for t in range(sequence.num_frames)])
         for metric, tracks in zip(self._by_area, found, strict=True):
             places = tracks.points.numpy() * own
-            metric.update(
-                queries.points, queries.occluded, queries.tracks * own, places, areas, name=sequence.name
-            )
+            metric.update(queries.points, queries.occluded, queries.tracks * own, places, areas, name=sequence.name)
 
     def _write(self, sequence: PointSequence, queries: PointQueries, found: PointTracks, stage: str) -> None:
         if self._run.folder is None or not self._predictions:

@@ -4,7 +4,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
 from .outlines import as_array
 from .point_tracking import Array, QueryMode, scored_frames

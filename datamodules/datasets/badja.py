@@ -102,14 +102,18 @@ def _clip(root: Path, file: Path) -> PointSequence:
     if places.shape != (len(content), len(numbers), 2) or visible.shape != places.shape[:2] or not len(content):
         raise DataError(f"{file}: has joints {places.shape} and visibility {visible.shape}; get the file again")
     frames, masks = ([_inside(root, file, name) for name in of_kind] for of_kind in names)
-    remedy = "unpack DAVIS-2017 trainval Full-Resolution as DAVIS/ and BADJA's extra_videos.zip beside joint_annotations"
+    remedy = (
+        "unpack DAVIS-2017 trainval Full-Resolution as DAVIS/ and BADJA's extra_videos.zip beside joint_annotations"
+    )
     if missing := next((path for path in (*frames, *masks) if not path.is_file()), None):
         raise DataError(f"{missing}: no such file; {remedy}")
     height, width = size = picture_header(frames[0])[0]
     points = (places[..., ::-1] + 0.5) / [width, height]  # the annotation names pixels
     inside = ((points >= 0) & (points <= 1)).all(-1)
     if (outside := np.argwhere(visible & ~inside)).size:
-        raise DataError(f"{file}: a visible joint of frame {outside[0, 0]} lies outside the picture of {width} × {height}")
+        raise DataError(
+            f"{file}: a visible joint of frame {outside[0, 0]} lies outside the picture of {width} × {height}"
+        )
     seen = visible.any(0)
     return PointSequence(
         name=plain_name(file.stem, file),

@@ -53,7 +53,7 @@ def _of_enlarged(heatmaps: Tensor, height: int, width: int, topk: int, workspace
 
 def _of_quads(heatmaps: Tensor, side: int, topk: int) -> tuple[Tensor, Tensor, Tensor]:
     """Return the best pixels of the best squares, and for each map whether they are the best of the map, `(N,)`."""
-    (count, rows, columns), device = heatmaps.shape, heatmaps.device
+    (rows, columns), device = heatmaps.shape[1:], heatmaps.device
     padded = F.pad(heatmaps[:, None], (1, 1, 1, 1), mode="replicate")
     rowwise = torch.maximum(padded[:, 0, :-1], padded[:, 0, 1:])
     bounds, choice = torch.maximum(rowwise[:, :, :-1], rowwise[:, :, 1:]).flatten(1).topk(QUADS + 1, dim=1)
@@ -65,8 +65,8 @@ def _of_quads(heatmaps: Tensor, side: int, topk: int) -> tuple[Tensor, Tensor, T
         for row in (0, 1)
     )
     part = (torch.arange(side, device=device) + 0.5) / side
-    left, right = (above[:, :, [at]] * (1 - part) + below[:, :, [at]] * part for at in (0, 1))  # (count, QUADS, side)
-    pixels = left[..., None] * (1 - part) + right[..., None] * part  # (count, QUADS, side, side)
+    left, right = (above[:, :, [at]] * (1 - part) + below[:, :, [at]] * part for at in (0, 1))  # (N, QUADS, side)
+    pixels = left[..., None] * (1 - part) + right[..., None] * part  # (N, QUADS, side, side)
     inner = torch.arange(side, device=device) + 0.5 - side / 2
     py, px = (start[:, :, None] * side + inner for start in (y, x))
     outside_y, outside_x = (py < 0) | (py > rows * side), (px < 0) | (px > columns * side)

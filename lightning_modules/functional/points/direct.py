@@ -5,6 +5,7 @@ from torch import Tensor
 
 from .job import Job
 
+
 def track_directly(job: Job) -> None:
     """Find each query in every frame by its feature alone, and fill in the job.
 

@@ -90,9 +90,7 @@ class _Pass:
                 self._groups.append(self._begin(begins, step, features, cells, window))
             window.write(step, cells, no_maps)
 
-    def _begin(
-        self, queries: Tensor, step: int, features: Tensor, cells: Tensor, window: ReferenceMemory
-    ) -> _Group:
+    def _begin(self, queries: Tensor, step: int, features: Tensor, cells: Tensor, window: ReferenceMemory) -> _Group:
         heatmaps = _draw(self._job, queries, features)
         own = ReferenceMemory((step,), 0, cells, heatmaps)
         own.write(step, cells, heatmaps)
