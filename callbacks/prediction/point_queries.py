@@ -100,7 +100,8 @@ def _tracks(tracker: PointTracker, stream: FrameStream, prompt: PointPrompt, vie
         tracks = tracker.track(_in_order(stream, view.reduce), count, queries.numpy(), both_directions=False)[0]
     except signals.Stopped:
         print(
-            f"{stream.name}: stopped while its points were tracked; nothing of that is kept, the same command begins again"
+            f"{stream.name}: stopped while its points were tracked, of which nothing is kept: "
+            "the same command begins again"
         )
         raise
     points = tracks.points * scale - 0.5

@@ -114,14 +114,14 @@ def _clip(root: Path, file: Path) -> PointSequence:
         raise DataError(
             f"{file}: a visible joint of frame {outside[0, 0]} lies outside the picture of {width} × {height}"
         )
-    seen = visible.any(0)
+    seen: NDArray[np.bool_] = visible.any(axis=0)
     return PointSequence(
         name=plain_name(file.stem, file),
         size=size,
         points=points[:, seen].swapaxes(0, 1).copy(),
         occluded=~visible[:, seen].T,
         pictures=_Pictures(frames, size),
-        tracks=tuple(name for name, is_seen in zip(JOINTS.values(), seen, strict=True) if is_seen),
+        tracks=tuple(name for name, is_seen in zip(JOINTS.values(), seen.tolist(), strict=True) if is_seen),
         masks=tuple(masks),
     )
 
