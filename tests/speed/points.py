@@ -1,4 +1,4 @@
-"""Processor seconds a video and peak memory of point tracking at 5, 100 and 1,000 points, by protocol; the backbone left out.
+"""Processor seconds a video and peak memory of point tracking, by protocol and number of points, without the backbone.
 
     python tests/speed/points.py [--frames 24] [--cells 32] [--channels 256]
 
