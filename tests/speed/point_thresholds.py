@@ -3,7 +3,7 @@
     python tests/speed/point_thresholds.py SPEC [--stage res4] [--strides 8 4] [--videos 6] [--seed 1]
 
 Each video is tracked once at each stride; the rules are then applied to the cosines and the misses that were noted. The
-grid, the AJ of the best pair, of the protocol's own pair and of "all visible" are printed; rows are cosines, columns px.
+grid of AJ, and the AJ of the best pair, the protocol's own and "all visible" are printed; rows are cosines, columns px.
 """
 
 import argparse
