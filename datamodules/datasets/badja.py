@@ -114,7 +114,7 @@ def _clip(root: Path, file: Path) -> PointSequence:
         raise DataError(
             f"{file}: a visible joint of frame {outside[0, 0]} lies outside the picture of {width} × {height}"
         )
-    seen: NDArray[np.bool_] = visible.any(axis=0)
+    seen = np.asarray(visible.any(axis=0))
     return PointSequence(
         name=plain_name(file.stem, file),
         size=size,

@@ -24,7 +24,7 @@ from datamodules.synthetic import write_tap_vid
 from lightning_modules.backbones import build_feature_extractor
 from lightning_modules.functional.points import PointProtocol, track
 
-COSINES = (-1.0, 0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.65, 0.7, 0.75, 0.8, 0.85, 0.9)
+COSINES = (-1.0, 0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.65, 0.7, 0.75, 0.8, 0.85, 0.9, 0.93, 0.96)
 PIXELS = (2.0, 4.0, 8.0, 12.0, 16.0, 24.0, 32.0, 64.0, 1e9)
 
 
