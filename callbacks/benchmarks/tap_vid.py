@@ -16,6 +16,7 @@ from datamodules.datasets import PointSequence, TapVid
 from datamodules.reading.writing import write_whole
 from lightning_modules.functional.points import PointProtocol, PointTracks
 
+from ..metrics.area_pck import AreaPCK
 from ..metrics.point_tracking import METRICS, THRESHOLDS, PointQueries, TapVidMetrics, sample_queries
 from ..pictures.film import Curve
 from ..pictures.tracks import overlay_tracks, rainbow
@@ -90,7 +91,8 @@ class TapVidBenchmark(BenchmarkCallback):
         """Begin a run; see `BenchmarkCallback`."""
         positions = {sequence.name: position for position, sequence in enumerate(self.sequences)}
         tracker = PointTracker(extractor, self.protocol)
-        return TapVidEvaluation(tracker, run, positions, self.predictions)
+        with_areas = all(sequence.masks for sequence in self.sequences)
+        return TapVidEvaluation(tracker, run, positions, self.predictions, with_areas)
 
 
 class TapVidEvaluation(Evaluation):
@@ -101,15 +103,19 @@ class TapVidEvaluation(Evaluation):
         run: where files go.
         positions: name of a video → its number in the data set.
         predictions: write the predicted tracks.
+        with_areas: also score by the areas of the objects, which all videos know.
     """
 
-    def __init__(self, tracker: PointTracker, run: Run, positions: dict[str, int], predictions: bool) -> None:
+    def __init__(
+        self, tracker: PointTracker, run: Run, positions: dict[str, int], predictions: bool, with_areas: bool = False
+    ) -> None:
         super().__init__(tracker, run, predictions)
         self._positions = positions
         mode = self._protocol.query_mode
         stages = tracker.stages
         self._metrics = [TapVidMetrics(mode, **run.gathering) for _ in stages]
         self._limits = [TapVidMetrics(mode, **run.gathering) for _ in stages]
+        self._by_area = [AreaPCK(mode, **run.gathering) for _ in stages] if with_areas else []
         self._undefined: dict[str, Any] = {}
         self._over_time = np.zeros((2 + len(THRESHOLDS), 0), np.int64)
 
@@ -131,9 +137,18 @@ class TapVidEvaluation(Evaluation):
         for metric, limit, tracks, (grid, rules) in zip(self._metrics, self._limits, found, grids, strict=True):
             metric.update(*truth, tracks.occluded.numpy(), tracks.points.numpy(), **where)
             limit.update(*truth, queries.occluded, nearest_centres(queries.tracks, grid, rules.scored_size), **where)
+        if self._by_area:
+            self._score_by_area(sequence, queries, found)
         for stage, tracks in zip(self.tracker.stages, found, strict=True):
             self._write(sequence, queries, tracks, stage)
         self._draw(sequence, queries, found[-1])
+
+    def _score_by_area(self, sequence: PointSequence, queries: PointQueries, found: Sequence[PointTracks]) -> None:
+        own = np.array(sequence.size[::-1]) / self._protocol.scored_size
+        areas = np.array([sequence.area(t) for t in range(sequence.num_frames)])
+        for metric, tracks in zip(self._by_area, found, strict=True):
+            places = tracks.points.numpy() * own
+            metric.update(queries.points, queries.occluded, queries.tracks * own, places, areas, name=sequence.name)
 
     def _write(self, sequence: PointSequence, queries: PointQueries, found: PointTracks, stage: str) -> None:
         if self.output.folder is None or not self.predictions:
@@ -209,14 +224,13 @@ class TapVidEvaluation(Evaluation):
 
     def compute(self) -> Outcome:
         """Return the facts that the scores depend on, as `Evaluation` asks."""
-        found = [self._of_stage(*pair) for pair in zip(self.tracker.stages, self._metrics, self._limits, strict=True)]
+        found = [self._of_stage(number, stage) for number, stage in enumerate(self.tracker.stages)]
         outcome = by_stage(self.tracker.stages, found)
         chart = self._chart(self.output.ranks.gather(self._over_time))
         return Outcome(outcome.scores, outcome.rows, [chart] if chart else [])
 
-    def _of_stage(
-        self, stage: str, metric: TapVidMetrics, limit: TapVidMetrics
-    ) -> tuple[dict[str, float], list[dict[str, Any]]]:
+    def _of_stage(self, number: int, stage: str) -> tuple[dict[str, float], list[dict[str, Any]]]:
+        metric, limit = self._metrics[number], self._limits[number]
         with metric.sync_context():
             rows, undefined, tracks = metric.rows(), metric.undefined(), metric.per_track()
             scores = metric.compute() if rows else {}
@@ -229,12 +243,19 @@ class TapVidEvaluation(Evaluation):
         if self.output.folder is not None and self.output.ranks.rank == 0:
             write_tracks(self.output.folder / stage / "per_track.csv", tracks, kept)
         rows = [{key: row[key] for key in ("Sequence", "Queries", *kept)} for row in rows]
-        return ({key: scores[key] for key in SCORES if key in kept} | {LIMIT: bound} if scores else {}), rows
+        found = {key: scores[key] for key in SCORES if key in kept} | {LIMIT: bound} if scores else {}
+        for by_area in self._by_area[number : number + 1]:
+            with by_area.sync_context():
+                of_video = by_area.by_video()
+                found = (by_area.compute() if scores else {}) | found
+            for row in rows:
+                row[by_area.key] = of_video[row["Sequence"]]
+        return found, rows
 
     def _tell_undefined(self, undefined: dict[str, tuple[str, ...]]) -> None:
         names = sorted({name for videos in undefined.values() for name in videos})
         log.warning(
-            "tap_vid: %d video(s) with nothing to score (0/0) in %s are left out of those means: %s",
+            "%d video(s) with nothing to score (0/0) in %s are left out of those means: %s",
             len(names),
             ", ".join(undefined),
             ", ".join(names),

@@ -1,49 +1,70 @@
-"""Tracks over a frame: dots where visible, crosses where hidden, rings for the truth."""
+"""Tracks over a frame: dots, crosses, tails and their gaps, the truth."""
 
 import numpy as np
 import torch
 
-from callbacks.pictures.tracks import overlay_tracks, rainbow
+from callbacks.pictures.tracks import TAIL, overlay_tracks, rainbow
 
-BLACK = torch.zeros(3, 60, 80, dtype=torch.uint8)
-
-
-def test_colours_follow_the_height_and_not_the_order() -> None:
-    places = np.array([[5.0, 50], [1, 10], [3, 30]])
-    colours = rainbow(places)
-    assert len(set(colours)) == 3
-    assert rainbow(places[::-1]) == colours[::-1]
-    assert colours[1][0] == 255  # the highest is red
-    assert max(colours[1][1:]) < 50
-    assert rainbow(places[:0]) == []
+FRAME = torch.full((3, 120, 200), 60, dtype=torch.uint8)
+RED = (255, 0, 0)
 
 
-def test_a_visible_point_is_a_dot_with_a_tail_and_a_hidden_one_a_cross() -> None:
-    points = np.stack([np.stack([np.arange(6) * 8 + 10.5, np.full(6, 30.5)], 1)])
-    occluded = np.zeros((1, 6), bool)
-    colour = (255, 0, 0)
-    dot = overlay_tracks(BLACK, points, occluded, 5, [colour])
-    assert tuple(dot[30, 50]) == colour
-    assert dot[30, 40, 0] > 0  # the tail
-    assert not dot[20:26].any()
-    occluded[0, 5] = True
-    cross = overlay_tracks(BLACK, points, occluded, 5, [colour])
-    assert cross[28, 48, 0] > 100  # the arms of the cross
-    assert cross[28, 50, 0] == 0
-    assert cross[30, 44, 0] == 0  # no tail leads to a hidden point
+def drawn(places, occluded=None, t=None, **truth):
+    points = np.array([places], float) + 0.5
+    hidden = np.zeros(points.shape[:2], bool) if occluded is None else np.array([occluded])
+    return overlay_tracks(FRAME, points, hidden, points.shape[1] - 1 if t is None else t, [RED], **truth)
 
 
-def test_the_truth_is_a_white_ring_where_it_is_visible() -> None:
-    points, truth = np.full((1, 1, 2), 20.5), np.full((1, 1, 2), 40.5)
-    shown = overlay_tracks(BLACK, points, np.zeros((1, 1), bool), 0, [(255, 0, 0)], truth, np.zeros((1, 1), bool))
-    ring = shown[40, 41:46]
-    assert ring.max() > 200
-    assert (ring == ring[:, :1]).all()  # grey to white
-    hidden = overlay_tracks(BLACK, points, np.zeros((1, 1), bool), 0, [(255, 0, 0)], truth, np.ones((1, 1), bool))
-    assert not hidden[36:46, 36:46].any()
+def changed(picture, x, y):
+    return bool((picture[y, x] != 60).any())
 
 
-def test_points_far_outside_and_unknown_ones_do_not_matter() -> None:
-    points = np.array([[[1e12, -1e12]], [[np.nan, np.nan]]])
-    picture = overlay_tracks(BLACK, points, np.zeros((2, 1), bool), 0, [(255, 0, 0)] * 2)
-    assert not picture.any()
+def test_a_point_has_a_dot_and_a_tail_that_fades():
+    picture = drawn([(20, 60), (40, 60), (60, 60)])
+    assert tuple(picture[60, 60]) == RED
+    assert changed(picture, 50, 60)
+    assert changed(picture, 30, 60)
+    assert picture[60, 50, 0] > picture[60, 30, 0] > 60
+    assert not changed(picture, 80, 60)
+
+
+def test_a_tail_is_as_long_as_it_says():
+    places = [(10 + 8 * t, 60) for t in range(TAIL + 4)]
+    picture = drawn(places)
+    first = (TAIL + 3) - (TAIL - 1) - 1
+    assert changed(picture, places[first][0] + 4, 60)
+    assert not changed(picture, places[first][0] - 4, 60)
+
+
+def test_a_hidden_point_has_a_cross_and_no_tail():
+    picture = drawn([(20, 60), (40, 60), (60, 60)], [False, False, True])
+    assert changed(picture, 61, 61)
+    assert changed(picture, 59, 61)
+    assert not changed(picture, 50, 60)
+    assert changed(picture, 30, 60)
+
+
+def test_a_jump_is_not_drawn_as_motion():
+    picture = drawn([(20, 60), (30, 60), (170, 60)])
+    assert changed(picture, 25, 60)
+    assert not changed(picture, 100, 60)
+    assert tuple(picture[60, 170]) == RED
+
+
+def test_the_truth_is_a_ring_with_a_line_from_the_point():
+    truth = np.array([[(60.5, 20.5)]])
+    picture = drawn([(60, 60)], truth=truth, truth_occluded=np.array([[False]]))
+    assert picture[40, 60].min() > 200
+    assert picture[23, 60].min() > 200
+    assert not changed(drawn([(60, 60)], truth=truth, truth_occluded=np.array([[True]])), 60, 40)
+
+
+def test_places_that_are_no_numbers_or_far_away_are_drawn_nowhere():
+    assert not (drawn([(np.nan, np.nan)]) != 60).any()
+    assert not (drawn([(1e9, -1e9)]) != 60).any()
+
+
+def test_neighbours_have_like_colours():
+    colours = np.array(rainbow(np.array([[0, 1.0], [0, 90.0], [0, 2.0]])), float)
+    assert np.linalg.norm(colours[0] - colours[2]) < np.linalg.norm(colours[0] - colours[1])
+    assert len(set(rainbow(np.random.default_rng(0).random((20, 2))))) == 20

@@ -2,17 +2,17 @@
 
 import torch
 import torch.nn.functional as F
-from tests.helpers.points import CELL, CELLS, FRAMES, protocol, queries_and_truth
 
-from lightning_modules.functional.points import direct as direct_module
+from lightning_modules.functional.points import job as job_module
 from lightning_modules.functional.points import track_points
+from tests.helpers.points import CELL, CELLS, FRAMES, protocol, queries_and_truth
 
 
 def test_query_frames_that_do_not_fit_take_several_passes(moving, monkeypatch):
     queries, _ = queries_and_truth([0, 3, 5, 3, 0])
     rules = protocol("vidcorr")
     one = track_points(moving.__getitem__, FRAMES, queries, rules)
-    monkeypatch.setattr(direct_module, "KEPT_MAPS", 1)
+    monkeypatch.setattr(job_module, "KEPT_MAPS", 1)
     asked = []
 
     def features(t):
