@@ -12,6 +12,7 @@ from datamodules.prompted_video import FrameStream
 from datamodules.reading.prompts import PointPrompt, Prompt, placed_prompts
 from lightning_modules.functional.points import PointProtocol
 
+from .. import signals
 from ..pictures import Picture
 from ..pictures.tracks import overlay_tracks, rainbow
 from ..tracking.point_tracker import PointTracker
@@ -104,7 +105,14 @@ def _tracks(tracker: PointTracker, stream: FrameStream, prompts: Sequence[Prompt
     places = (torch.from_numpy(np.concatenate([prompt.points for prompt in points])) + 0.5) / scale
     queries = torch.cat([torch.tensor(starts, dtype=torch.float64)[:, None], places.flip(1)], dim=1)
     frames = AnyFrame(stream, count)
-    tracks = tracker.track(lambda t: view.reduce(frames(t)), count, queries.numpy(), both_directions=max(starts) > 0)[0]
+    try:
+        (tracks,) = tracker.track(lambda t: view.reduce(frames(t)), count, queries.numpy(), max(starts) > 0)
+    except signals.Stopped:
+        print(
+            f"{stream.name}: stopped while its points were tracked, of which nothing is kept: "
+            "the same command begins again"
+        )
+        raise
     nearest = nearest_tracks(names, starts, count)
     times = torch.arange(count)
     return {

@@ -73,11 +73,12 @@ def worst_section(run: Run) -> str:
     if not rows:
         return ""
     with_truth = any(_sheets(film)[1].is_file() for film in run.films)
-    halves = " Left the prediction, right the ground truth." if with_truth else ""
+    beside = ", beside its ground truth" if with_truth else ""
     note = (
-        f'<p class="note">Of the frames that the films show, by the mean of the curves.{halves} A click enlarges.</p>'
+        f'<p class="note">Of the frames that the films show, by the mean of the curves. A click enlarges{beside}.</p>'
     )
-    return f'{note}<div class="grid3">{"".join(rows)}</div><dialog class="large"><div class="picture"></div><p></p></dialog>'
+    dialog = '<dialog class="large"><div class="picture"></div><p></p></dialog>'
+    return f'{note}<div class="grid3">{"".join(rows)}</div>{dialog}'
 
 
 def ranked(run: Run) -> list[Json]:
@@ -158,12 +159,14 @@ def _film(film: Json, sheets: Sequence[Path]) -> str:
 def _button(film: Json, place: int, value: float, picture: str) -> str:
     """Return a picture that enlarges at a click, with its frame and the mean of its curves."""
     label, (width, height) = f"frame {film['frames'][place]}: {percent(value)}", film["size"]
-    if _sheets(film)[1].is_file():
-        width *= 2
-    style = f"aspect-ratio:{width}/{height};background-image:url(data:image/webp;base64,{picture})"
+    parts = 1 + _sheets(film)[1].is_file()
+    style = (
+        f"aspect-ratio:{width}/{height};background-size:{100 * parts}% 100%;"
+        f"background-image:url(data:image/webp;base64,{picture})"
+    )
     name = escape(f"{film_name(film)}, {label}", quote=True)
     return (
-        f'<button type="button" class="shot" aria-label="{name}">'
+        f'<button type="button" class="shot" data-aspect="{parts * width}/{height}" aria-label="{name}">'
         f'<span class="picture" style="{style}"></span>{escape(label)}</button>'
     )
 
