@@ -53,9 +53,9 @@ def films_section(run: Run) -> str:
     notes = [shows and f"{shows[0].upper()}{shows[1:]}.", by and f"The number beside a name is {by}."]
     if left_out := len(films) - "".join(parts).count('class="film"'):
         notes.append(f"{left_out} more are in films/.")
-    cards = "".join(parts)
-    switch = f'<fieldset class="switch"><legend>Ground truth</legend>{SWITCH}</fieldset>' if " truth" in cards else ""
-    return f'<p class="note">{escape(" ".join(filter(None, notes)))}</p>{switch}{cards}'
+    shown = "".join(parts)
+    switch = f'<fieldset class="switch"><legend>Ground truth</legend>{SWITCH}</fieldset>' if " truth" in shown else ""
+    return f'<p class="note">{escape(" ".join(filter(None, notes)))}</p>{switch}{shown}'
 
 
 def worst_section(run: Run) -> str:

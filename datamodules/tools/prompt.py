@@ -110,10 +110,10 @@ def _chosen(
     if len(numbers) > MOST_FRAMES:
         raise DataError(f"--frames: {len(numbers)} frames; a page holds {MOST_FRAMES} at most")
     for number in numbers:
-        picture = next(video.frames(number), None)
-        if picture is None:
+        shown = next(video.frames(number), None)
+        if shown is None:
             raise DataError(f"{path}: has no frame {number}")
-        yield number, picture
+        yield number, shown
 
 
 def _data_uri(picture: NDArray[np.uint8]) -> str:

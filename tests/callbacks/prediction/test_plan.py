@@ -3,7 +3,6 @@
 import numpy as np
 import pytest
 
-from callbacks.prediction.passes import merged
 from callbacks.prediction.plan import Leg, nearest_prompt, plan_legs, prompted_frames
 
 FRAMES = 14
@@ -46,18 +45,3 @@ def test_every_object_is_reached_in_every_frame_by_the_pass_of_its_nearest_promp
     for (start, step), frames in needed.items():
         farthest = max(abs(t - start) for t in frames | {start})
         assert max(abs(t - start) for t in reached[start, step] | {start}) == farthest
-
-
-@pytest.mark.parametrize("seed", range(5))
-def test_the_nearer_prompt_has_a_pixel_that_two_claim(seed):
-    draw = np.random.default_rng(seed)
-    below, found = draw.choice([0, 3, 9], (2, 6, 7)).astype(np.uint8)
-    found[found == 3] = 5
-    distance = {3: (4, 10), 5: (4, 2), 9: (1, 0)}
-    expected = below.copy()
-    for place in np.ndindex(below.shape):
-        a, b = int(below[place]), int(found[place])
-        if b and (not a or distance[b] <= distance[a]):
-            expected[place] = b
-    assert np.array_equal(merged(below, found, distance), expected)
-    assert np.array_equal(merged(merged(below, found, distance), found, distance), expected)  # a pass that is repeated

@@ -5,7 +5,6 @@ import csv
 import io
 import json
 import re
-import shutil
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,6 +19,7 @@ from datamodules.reading.errors import DataError
 from datamodules.reading.prompts import BoxPrompt, MaskPrompt, PointPrompt, read_prompts
 from datamodules.synthetic.writers import write_mp4
 from datamodules.tools.prompt import write_page
+from tests.helpers.browser import as_phone, chromium
 
 SIZE = 96, 160
 """Height and width of the frames, pixels."""
@@ -95,23 +95,8 @@ def test_a_missing_video_is_one_line(tmp_path: Path) -> None:
 @pytest.fixture
 def browser(tmp_path: Path) -> Iterator[Any]:
     """A headless Chromium that saves to the test's folder."""
-    selenium = pytest.importorskip("selenium.webdriver", reason="selenium is not installed")
-    chromium, driver = shutil.which("chromium"), shutil.which("chromedriver")
-    if chromium is None or driver is None:
-        pytest.skip("no Chromium with chromedriver on this machine")
-    options = selenium.ChromeOptions()
-    options.binary_location = chromium
-    for flag in ("headless", "no-sandbox", "disable-gpu", "disable-quic", "no-first-run", "window-size=1200,800"):
-        options.add_argument(f"--{flag}")
-    for flag in ("disable-background-networking", "disable-component-update", "disable-sync"):
-        options.add_argument(f"--{flag}")
-    options.add_experimental_option("prefs", {"download.default_directory": str(tmp_path)})
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
-    opened = selenium.Chrome(options=options, service=selenium.ChromeService(driver))
-    yield opened
-    errors = [entry["message"] for entry in opened.get_log("browser") if entry["level"] == "SEVERE"]
-    opened.quit()
-    assert not errors
+    with chromium(tmp_path) as opened:
+        yield opened
 
 
 class Hand:
@@ -276,8 +261,7 @@ def test_from_drawing_on_two_frames_to_prediction(video: Path, tmp_path: Path, b
 
 @pytest.mark.slow
 def test_a_phone_shows_all_in_its_width(video: Path, tmp_path: Path, browser: Any) -> None:
-    phone = {"width": 390, "height": 844, "deviceScaleFactor": 2, "mobile": True}
-    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", phone)
+    as_phone(browser)
     browser.get(write_page(video, tmp_path / "page.html", [0, 1, 2]).as_uri())
     assert browser.execute_script("return document.documentElement.scrollWidth") <= 390
     hand = Hand(browser)
