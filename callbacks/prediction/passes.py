@@ -24,7 +24,7 @@ from .unfinished import Bookmark, Unfinished
 
 
 class Kept(Protocol):
-    """What passes have found."""
+    """Store of what passes find."""
 
     def add(self, t: int, start: int, found: Any) -> None:
         """Keep what the pass from the prompted frame `start` found in frame `t`, for the objects that it is for."""

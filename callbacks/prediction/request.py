@@ -1,4 +1,4 @@
-"""What is to be followed in a video, and by which rules."""
+"""Prompts for a video, and the rules by which they are followed."""
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""What passes find is put together frame by frame; test_predict.py stops and resumes them."""
+"""The finds of all passes are put together frame by frame; test_predict.py stops and resumes them."""
 
 import numpy as np
 import pytest
