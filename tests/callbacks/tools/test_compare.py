@@ -3,7 +3,6 @@
 import csv
 import json
 import re
-from importlib import import_module
 from types import SimpleNamespace
 
 import pytest
@@ -11,7 +10,9 @@ import torch
 
 from callbacks import DavisBenchmark, YoutubeVosBenchmark
 from callbacks.benchmarks.results import Results
-from callbacks.tools.compare import benchmarks_of, command, compare, contestants
+from callbacks.experiments import comparison
+from callbacks.experiments.comparison import benchmarks_of, compare, contestants
+from callbacks.tools.compare import command
 from cli import main
 from datamodules.reading.errors import DataError
 from lightning_modules.backbones import build_encoder, build_feature_extractor
@@ -91,7 +92,7 @@ def test_whatever_one_row_raises_the_others_are_there(davis_root, tmp_path, monk
         assert spec != "odd", "Input height (96) doesn't match model (224)."
         return build_encoder(spec, pretrained)
 
-    monkeypatch.setattr(import_module("callbacks.tools.compare"), "build_encoder", build)
+    monkeypatch.setattr(comparison, "build_encoder", build)
     rows = contestants(["odd", BLOCKY], baselines=False)
     assert list(compare(rows, [DavisBenchmark(davis_root, changes=SMALL, limit_sequences=1)], tmp_path)) == [BLOCKY]
     error = json.loads((tmp_path / "compare.json").read_text())["odd"]["error"]
@@ -110,10 +111,10 @@ def test_the_command_fails_when_a_backbone_failed_and_keeps_the_others(davis_roo
 
 def test_rows_whose_names_look_alike_have_folders_of_their_own():
     names = ["p/last.ckpt", "p_last.ckpt", "P_last.ckpt", "other.ckpt"]
-    folders = import_module("callbacks.tools.compare")._folders(names)
+    folders = comparison._folders(names)
     assert folders["other.ckpt"] == "other.ckpt"
     assert len({folder.casefold() for folder in folders.values()}) == 4
-    assert folders == import_module("callbacks.tools.compare")._folders(names[::-1])
+    assert folders == comparison._folders(names[::-1])
 
 
 @pytest.mark.parametrize("limit", ["0", "-1", "few"])
@@ -174,11 +175,11 @@ def test_each_row_has_its_interval_and_a_test_against_the_best_under_the_same_pr
         "other": run([0.1, 0.2, 0.3, 0.4], "y"),
     }
     benchmark = SimpleNamespace(name="own", sequences=[SimpleNamespace(name=name) for name in "abcd"])
-    best, worse, same, other = import_module("callbacks.tools.compare")._tested(found, [benchmark])
+    best, worse, same, other = comparison._tested(found, [benchmark])
     low, high = (float(number) for number in re.search(r"\[(.+), (.+)\]", best).groups())
     assert best.startswith("own/J&F-Mean best: 65.0, 95 % interval [")
     assert 50 <= low < 65 < high <= 80
     assert worse.endswith("; -10.0 [-10.0, -10.0] against best, p 0.12")
     assert same.startswith("own/J&F-Mean same everywhere: 30.0, 95 % interval [30.0, 30.0]; -35.0 [")
     assert other.endswith("]; another protocol than best, not tested")
-    assert not list(import_module("callbacks.tools.compare")._tested({"best": found["best"]}, [benchmark]))
+    assert not list(comparison._tested({"best": found["best"]}, [benchmark]))

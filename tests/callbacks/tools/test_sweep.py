@@ -8,8 +8,7 @@ import pytest
 import torch
 
 from callbacks import DavisBenchmark
-from callbacks.experiments import choose, effects, read_scores
-from callbacks.experiments.effects import Scored
+from callbacks.experiments.effects import Scored, choose, effects, read_scores
 from callbacks.tools.sweep import command
 from lightning_modules.backbones import build_feature_extractor
 from lightning_modules.functional import PropagationProtocol

@@ -16,9 +16,10 @@ from cli import main
 from lightning_modules import FrozenEncoder, Liir, LinearProbe, VFSSimSiam
 from lightning_modules.backbones import build_feature_extractor, build_network, extractor_of, module_from_checkpoint
 from lightning_modules.foreign import FAMILIES, ForeignFile, family_of, read_foreign
+from lightning_modules.foreign.conversion import convert
+from lightning_modules.foreign.export import export
 from lightning_modules.functional.colour import normalised_lab
-from lightning_modules.tools.convert import convert
-from lightning_modules.tools.export import export
+from lightning_modules.tools import convert as tool
 from tests.helpers.foreign import (
     Mast,
     enliven,
@@ -65,6 +66,10 @@ def test_real_keys_find_their_places(kind, tmp_path):
     assert extractor.stride == stride
     with torch.inference_mode():
         assert extractor(torch.rand(1, 3, 32, 64)).shape == (1, channels, 32 // stride, 64 // stride)
+
+
+def test_the_command_line_knows_every_family():
+    assert ("auto", *FAMILIES) == tool.KINDS
 
 
 def test_liir_keeps_its_position_map_and_border(tmp_path):

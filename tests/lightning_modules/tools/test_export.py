@@ -8,8 +8,9 @@ from safetensors.torch import load_file
 from cli import main
 from lightning_modules import FrozenEncoder, Liir, LinearProbe, SiamFC, VFSMoCo, VFSSimSiam
 from lightning_modules.backbones import build_network, module_from_checkpoint
-from lightning_modules.tools.convert import convert, write_checkpoint
-from lightning_modules.tools.export import export
+from lightning_modules.checkpoints import write_checkpoint
+from lightning_modules.foreign.conversion import convert
+from lightning_modules.foreign.export import export
 from tests.helpers.foreign import enliven, features
 
 
