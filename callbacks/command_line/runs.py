@@ -22,10 +22,13 @@ from ..training.closing import closing_lines, remove_empty_folders
 from .classes import with_callback_flags_in_place
 from .configs import shipped_configs, with_found_configs
 from .mistakes import UsageError, explain
+from .short_models import with_short_names
 
 FIT_CALLBACKS: tuple[type[Callback], ...] = (LearningRateMonitor, callbacks.LastCheckpoint, callbacks.Throughput)
 """Callbacks of every `fit`, unless files or flags name one of their class."""
 USAGE = "vidcorr WORD [--config FILE ...] [--model ...] [--data ...] [--trainer.OPTION ...] [--ckpt_path FILE]"
+PREDICT = str(shipped_configs() / "predict.yaml")
+"""Config that `predict` reads by itself."""
 RUNS = "runs"
 """Default of `trainer.default_root_dir`."""
 PACKAGES = ("callbacks", "datamodules", "lightning_modules")
@@ -44,7 +47,7 @@ class VidcorrCLI(LightningCLI):
 
     def __init__(self, args: list[str], run: bool = True) -> None:
         _make_names_known()
-        words = with_callback_flags_in_place(allow_named(with_found_configs(args)))
+        words = with_callback_flags_in_place(with_short_names(allow_named(with_found_configs(args))))
         self._checkpoint = _option(words, "--ckpt_path")
         self._model = saved_model(self._checkpoint) if self._checkpoint else None
         if self._checkpoint == "last" and words[:1] != ["fit"]:  # a training names its model
@@ -67,7 +70,7 @@ class VidcorrCLI(LightningCLI):
                 parser_kwargs={
                     "prog": "vidcorr",
                     "description": __doc__,
-                    "predict": {"default_config_files": [str(shipped_configs() / "predict.yaml")]},
+                    "predict": {"default_config_files": [PREDICT]},
                 },
                 args=words,
                 run=run,
@@ -76,6 +79,8 @@ class VidcorrCLI(LightningCLI):
             parsers = getattr(self, "_subcommand_parsers", {}).values() or [self.parser]
             known = [option for each in parsers for option in each._option_string_actions]
             model = self._model.class_path if self._model else None
+            if words[:1] == ["predict"]:
+                words[1:1] = ["--config", PREDICT]
             raise UsageError(explain(words, str(error), known, model)) from error
 
     @staticmethod
