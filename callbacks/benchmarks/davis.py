@@ -86,3 +86,7 @@ class DavisBenchmark(BenchmarkCallback):
         scoring = ObjectScoring(run, len(tracker.stages))
         archive = None if all(sequence.ground_truth for sequence in self.sequences) else ""
         return MaskEvaluation(tracker, scoring, run, self.predictions, archive)
+
+    def about(self) -> dict[str, Any]:
+        """Return the part of the data set, for results.json."""
+        return {"year": self.year, "split": self.split, "resolution": self.resolution}

@@ -177,8 +177,7 @@ class ObjectScorer:
 
     def __init__(self, sequence: MaskSequence, metrics: Sequence[RegionBoundary], pool: Executor) -> None:
         self.sequence, self.metrics = sequence, metrics
-        last = max(sequence.masks)
-        self.objects = tuple(i for i in sequence.objects if sequence.starts[i] < last)
+        self.objects = scored_objects(sequence, metrics[0].ends_scored)
         self.frames: list[int] = []
         self.scores = [
             SequenceScore(sequence.name, self.objects, bound=metric.bound, ends_scored=metric.ends_scored, pool=pool)
@@ -212,6 +211,13 @@ class ObjectScorer:
         means = {t: np.mean(pairs, axis=0) for t, pairs in values.items() if pairs}
         region, boundary = np.array(list(means.values())).reshape(-1, 2).T.tolist()
         return {"J": (list(means), region), "F": (list(means), boundary)}
+
+
+def scored_objects(sequence: MaskSequence, ends_scored: bool) -> tuple[int, ...]:
+    """Return the objects of a sequence that a frame is left to score on, after the one that introduces them."""
+    annotated = sorted(sequence.masks)
+    last = annotated[-1] if ends_scored else annotated[-2] if len(annotated) > 1 else -1
+    return tuple(i for i in sequence.objects if sequence.starts[i] < last)
 
 
 def annotated_frames(sequence: MaskSequence) -> Iterator[tuple[Tensor, Tensor | None]]:

@@ -7,12 +7,13 @@ from typing import Any
 from torch import nn
 
 from datamodules.datasets import MaskSequence, Vos
+from datamodules.reading.errors import DataError
 from lightning_modules.functional import PropagationProtocol
 
 from ..tracking.label_tracker import LabelTracker
 from .base import BenchmarkCallback
 from .evaluation import Run
-from .mask_benchmark import FILMS_SHOW, MaskEvaluation, ObjectScoring
+from .mask_benchmark import FILMS_SHOW, MaskEvaluation, ObjectScoring, scored_objects
 
 
 class VosBenchmark(BenchmarkCallback):
@@ -69,8 +70,15 @@ class VosBenchmark(BenchmarkCallback):
         self.ends_scored, self.predictions = ends_scored, predictions
 
     def read(self) -> Sequence[MaskSequence]:
-        """Open the folders."""
-        return Vos(self.root, self.split, self.frames, self.masks, self.one_object, self.size_tolerance)
+        """Open the folders; a video with ground truth of which no frame would be scored is refused."""
+        videos = Vos(self.root, self.split, self.frames, self.masks, self.one_object, self.size_tolerance)
+        for video in videos:
+            if video.ground_truth and not scored_objects(video, self.ends_scored):
+                raise DataError(
+                    f"{video.masks[0].parent}: {len(video.masks)} masks, of which ends_scored: false leaves none to "
+                    "score an object on; take the video out of the list, or count the last frame"
+                )
+        return videos
 
     def start(self, extractor: nn.Module, run: Run) -> MaskEvaluation:
         """Begin a run; predictions are packed where there is no ground truth to score them against."""

@@ -4,13 +4,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-import numpy as np
 import pytorch_lightning as pl
 from torch import nn
 
 from datamodules.datasets import MaskSequence, YoutubeVos
 from lightning_modules.functional import PropagationProtocol
 
+from ..metrics import seen_and_unseen
 from ..tracking.label_tracker import LabelTracker
 from .base import BenchmarkCallback
 from .evaluation import Run
@@ -114,26 +114,3 @@ class YoutubeVosBenchmark(BenchmarkCallback):
             "all_frames": self.all_frames,
             **(held_out if self.split == "holdout" else {}),
         }
-
-
-def seen_and_unseen(rows: Sequence[dict[str, Any]]) -> dict[str, float]:
-    """Return `Overall` and J and F of seen and unseen categories.
-
-    Args:
-        rows: one per object, with `J-Mean`, `F-Mean` and `Unseen`.
-
-    Returns:
-        Fractions; empty where there are no rows.
-
-    Example:
-        >>> rows = [{"J-Mean": 0.5, "F-Mean": 0.75, "Unseen": False}, {"J-Mean": 0.25, "F-Mean": 0.5, "Unseen": True}]
-        >>> seen_and_unseen(rows)
-        {'Overall': 0.5, 'J-Seen': 0.5, 'F-Seen': 0.75, 'J-Unseen': 0.25, 'F-Unseen': 0.5}
-    """
-    scores = {
-        f"{measure}-{kind}": float(np.mean([row[f"{measure}-Mean"] for row in chosen]))
-        for kind, unseen in (("Seen", False), ("Unseen", True))
-        if (chosen := [row for row in rows if row["Unseen"] is unseen])
-        for measure in ("J", "F")
-    }
-    return {"Overall": float(np.mean(list(scores.values()))), **scores} if scores else {}

@@ -1,6 +1,7 @@
 """Metrics of the benchmarks: torchmetrics classes over pure functions."""
 
 from .box_tracking import TrackingSuccess, box_iou, centre_error, precision_curve, success_curve
+from .categories import seen_and_unseen
 from .keypoints import PCK, keypoint_distances, pck
 from .outlines import Outline, boundary_score, mask_outlines, object_outlines, region_score
 from .parts import InstanceAP, SemanticIoU, average_precision, class_areas, match_instances
@@ -32,6 +33,7 @@ __all__ = [
     "region_score",
     "region_similarity",
     "sample_queries",
+    "seen_and_unseen",
     "sequence_statistics",
     "success_curve",
     "tapvid_metrics",

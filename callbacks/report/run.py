@@ -97,7 +97,10 @@ def score_lines(run: Run, beside: Sequence[Path] = ()) -> list[Line]:
         if other["benchmark"] != benchmark:
             raise ValueError(f"{file}: is a result of {other['benchmark']}, the report is of {benchmark}")
         lines += _by_stage(_name_beside(file.parent, other, run.results), other["scores"])
-    lines += [Line(f"{row.name} ({row.source})", dict(row.scores), "theirs") for row in published_beside(run.results)]
+    sequences = run.results.get("sequences")
+    for protocol in protocols_of(run.results):
+        for row in published_beside(benchmark, protocol["digest"], sequences):
+            lines.append(Line(f"{row.name} ({row.source})", dict(row.scores), "theirs"))
     return lines
 
 

@@ -11,8 +11,7 @@ import torch
 from PIL import Image
 
 from callbacks import YoutubeVosBenchmark
-from callbacks.benchmarks.youtube_vos import seen_and_unseen
-from callbacks.metrics import boundary_accuracy, region_similarity
+from callbacks.metrics import boundary_accuracy, region_similarity, seen_and_unseen
 from datamodules import VideoDataModule
 from datamodules.datasets import YoutubeVos
 from datamodules.reading.errors import DataError
