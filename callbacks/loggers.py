@@ -47,7 +47,7 @@ def _log_picture(logger: Logger, tag: str, picture: NDArray[np.uint8], step: int
     if hasattr(logger, "log_image"):  # W&B's, and a user's own with the same method
         logger.log_image(tag, [picture], step=step)
         return
-    experiment: Any = logger.experiment
+    experiment: Any = getattr(logger, "experiment", None)
     if isinstance(logger, MLFlowLogger):
         experiment.log_image(logger.run_id, picture, key=tag, step=step)
     elif hasattr(experiment, "add_image"):  # TensorBoard's
