@@ -1,7 +1,7 @@
 """The evaluation of propagated object masks: prediction, scoring in a thread, files."""
 
 import zipfile
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Protocol
@@ -18,9 +18,10 @@ from ..pictures.film import Curve, reduced
 from ..tracking.label_tracker import LabelTracker
 from ..tracking.masks import TrackedMasks, track_masks
 from ..tracking.record import IndexedMasks, SequenceRecord
-from .evaluation import Evaluation, Outcome, Row, Run, by_stage, over_ranks, propagation_facts
+from .evaluation import Evaluation, Outcome, Row, Run, by_stage, over_ranks
 from .resized import at_size_of_data
 
+OBJECT_SCORES = ("J&F-Mean", "J-Mean", "J-Recall", "J-Decay", "F-Mean", "F-Recall", "F-Decay")
 FILMS_SHOW = "propagated masks; the first frame's are the annotation, where the protocol gives it"
 
 
@@ -66,13 +67,8 @@ class MaskEvaluation(Evaluation):
         predictions: bool = True,
         archive: str | None = None,
     ) -> None:
-        self.tracker, self.scoring, self.output = tracker, scoring, run
-        self.predictions, self.archive = predictions, archive
-
-    def run(self, sequences: Iterable[MaskSequence]) -> None:
-        """Follow and score each sequence; see `Evaluation`."""
-        for sequence in sequences:
-            self.follow(sequence)
+        super().__init__(tracker, run, predictions)
+        self.scoring, self.archive = scoring, archive
 
     def follow(self, sequence: MaskSequence, kind: str = "") -> None:
         """Predict, score and write one sequence.
@@ -102,10 +98,6 @@ class MaskEvaluation(Evaluation):
         """Gather the metrics; see `Evaluation`."""
         stages = self.tracker.stages
         return by_stage(stages, (self.scoring.compute(number) for number in range(len(stages))))
-
-    def about(self) -> dict[str, Any]:
-        """Return protocol and seconds; see `Evaluation`."""
-        return propagation_facts(self.tracker)
 
     def pack(self, folder: Path) -> None:
         """Write predictions.zip, where one is wanted."""

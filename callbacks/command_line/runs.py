@@ -30,7 +30,15 @@ FIT_CALLBACKS: tuple[type[Callback], ...] = (LearningRateMonitor, callbacks.Last
 USAGE = "vidcorr WORD [--config FILE ...] [--model ...] [--data ...] [--trainer.OPTION ...] [--ckpt_path FILE]"
 PREDICT = str(shipped_configs() / "predict.yaml")
 """Config that `predict` reads by itself."""
-NOISE = ("litlogger", "litmodels", "GPU available: ", "TPU available: ", "Seed set to ", "CUDA_VISIBLE_DEVICES")
+NOISE = (
+    "litlogger",
+    "litmodels",
+    "GPU available: ",
+    "TPU available: ",
+    "Seed set to ",
+    "CUDA_VISIBLE_DEVICES",
+    "Loading `train_dataloader`",
+)
 """Messages of Lightning that are left out; it warns by another one where there is a GPU that is not used."""
 RUNS = "runs"
 """Default of `trainer.default_root_dir`."""
@@ -224,6 +232,7 @@ def _quiet() -> None:
     """Silence Lightning's messages about other products, absent devices, the seed, and its own deprecated calls."""
     warnings.filterwarnings("ignore", message=".*isinstance.treespec, LeafSpec.*")
     warnings.filterwarnings("ignore", message=".*does not have many workers.*")
+    warnings.filterwarnings("ignore", message=".*is smaller than the logging interval.*")  # steps count on over epochs
     warnings.filterwarnings("ignore", message=".*args parameter is intended to run from within Python.*")
     warnings.filterwarnings("ignore", message=".*recommended to use .self.log.*/.* sync_dist=True.*")
     warnings.filterwarnings("ignore", message=".*module.s. in eval mode at the start of training.*")

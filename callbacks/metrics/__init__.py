@@ -1,5 +1,6 @@
 """Metrics of the benchmarks: torchmetrics classes over pure functions."""
 
+from .area_pck import AreaPCK, area_pck
 from .box_tracking import TrackingSuccess, box_iou, centre_error, precision_curve, success_curve
 from .categories import seen_and_unseen
 from .keypoints import PCK, keypoint_distances, pck
@@ -10,6 +11,7 @@ from .segmentation import RegionBoundary, SequenceScore, boundary_accuracy, regi
 
 __all__ = [
     "PCK",
+    "AreaPCK",
     "InstanceAP",
     "Outline",
     "PointQueries",
@@ -18,6 +20,7 @@ __all__ = [
     "SequenceScore",
     "TapVidMetrics",
     "TrackingSuccess",
+    "area_pck",
     "average_precision",
     "boundary_accuracy",
     "boundary_score",
