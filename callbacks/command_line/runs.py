@@ -35,8 +35,8 @@ NOISE = (
     "litmodels",
     "GPU available: ",
     "TPU available: ",
-    "Seed set to ",
     "CUDA_VISIBLE_DEVICES",
+    "Seed set to ",
     "Loading `train_dataloader`",
 )
 """Messages of Lightning that are left out; it warns by another one where there is a GPU that is not used."""
