@@ -4,6 +4,7 @@ Nothing heavy is imported before the first word is known: each word imports what
 """
 
 import ast
+import os
 import re
 import sys
 from collections.abc import Sequence
@@ -40,7 +41,8 @@ def main(args: Sequence[str] | None = None) -> None:
 
     Raises:
         SystemExit: with one line for a user's mistake (`--debug` shows the traceback instead): status 2 where the words
-            cannot be understood, 1 where what they ask for cannot be done; 130 after Ctrl-C, 143 after SIGTERM.
+            cannot be understood, 1 where what they ask for cannot be done; 130 after Ctrl-C, 143 after SIGTERM, 141
+            where the reader of our output has closed it.
     """
     words = sys.argv if args is None else ["vidcorr", *args]
     debug = "--debug" in words
@@ -48,6 +50,7 @@ def main(args: Sequence[str] | None = None) -> None:
     take_own_packages()
     try:
         run(words[1:])
+        sys.stdout.flush()  # here a closed pipe can still be reported
     except BaseException as error:
         status = None if debug else report(error)
         if status is None:
@@ -125,6 +128,9 @@ def report(error: BaseException) -> str | int | None:
     if isinstance(error, KeyboardInterrupt):
         print("vidcorr: interrupted", file=sys.stderr)
         return 130
+    if isinstance(error, BrokenPipeError):  # of `vidcorr … | head`, which has read enough
+        sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115 (Python flushes it when it ends)
+        return 141
     signals = sys.modules.get("callbacks.signals")
     if signals is not None and isinstance(error, signals.SIGTERMException):
         return int(signals.status())

@@ -1,5 +1,6 @@
 """Public names of `callbacks`, imported when one of them is asked for."""
 
+from .benchmarks.badja import BadjaBenchmark
 from .benchmarks.base import BenchmarkCallback, BenchmarkError
 from .benchmarks.davis import DavisBenchmark
 from .benchmarks.jhmdb import JhmdbBenchmark
@@ -40,6 +41,7 @@ from .training import (
 
 __all__ = [
     "AtomicCheckpointIO",
+    "BadjaBenchmark",
     "BenchmarkCallback",
     "BenchmarkError",
     "BestCheckpoint",

@@ -80,6 +80,16 @@ def read_rows(path: Path) -> list[dict[str, str]]:
     return rows
 
 
+def read_sequences(folder: Path) -> list[str]:
+    """Read the names of the sequences of a run from its report.json; none where there is no such file.
+
+    Raises:
+        ValueError: if the file is damaged; the message names it.
+    """
+    path = folder / "report.json"
+    return read_json(path, "report.json of a benchmark", {"sequences": [str]})["sequences"] if path.is_file() else []
+
+
 def protocols_of(results: Json) -> list[Json]:
     """Return the protocols of a run: one, or one for each stage."""
     found = results.get("protocol") or []

@@ -36,6 +36,15 @@ def test_nothing_heavy_is_imported(words):
     assert imported_by(words) == "imported:"
 
 
+def test_a_pipe_that_closes_early_ends_quietly():
+    """`vidcorr --help | true`."""
+    command = [sys.executable, "cli.py", "--help"]
+    process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    process.stdout.close()
+    assert process.stderr.read() == ""
+    assert process.wait() == 141
+
+
 @pytest.mark.parametrize("words", [["check-data", "VIDEOS", "--workers=1", "--output=OUT"], ["shard", "VIDEOS", "OUT"]])
 def test_tools_for_videos_work_without_torch(words, video_folder, tmp_path):
     words = [word.replace("VIDEOS", str(video_folder)).replace("OUT", str(tmp_path / "out")) for word in words]

@@ -63,7 +63,8 @@ def run(words: list[str]) -> None:
         runpy.run_path(words[1], run_name="__main__")
         return
     words = words[2:] if words[0] == "python" else words[1:]
-    demo = ["--data.videos=6", "--data.benchmark_videos=2", "--data.frames_per_video=6", "--data.video_size=64"]
+    counts = ["--data.videos=6", "--data.benchmark_videos=2", "--data.point_videos=2"]
+    demo = [*counts, "--data.frames_per_video=6", "--data.video_size=64"]
     main([*words, *SHORT.get(words[0], []), *(demo if "configs/demo.yaml" in words else [])])
 
 

@@ -16,6 +16,7 @@ from torch import nn
 
 from datamodules.progress import ProgressReport
 from lightning_modules.backbones import build_feature_extractor, describe_network
+from lightning_modules.functional import PropagationProtocol
 from lightning_modules.functional.evaluation_protocol import EvaluationProtocol
 
 from .. import signals
@@ -51,6 +52,8 @@ class BenchmarkCallback(pl.Callback, ABC):
         limit_sequences: only the first so many, for a quick look; results.json says so.
         output_dir: where files go; None is `benchmarks/<name>/` in the folder of the run.
         fatal: an error ends `fit` too.
+        predictions: write what was predicted, where the benchmark writes files of it.
+        changes: fields of the protocol to change; the protocol's name then says so.
         name: in keys and folders, where two benchmarks of a kind run beside each other; None is the kind's own.
         stage: of the encoder, or several, whose scores are then logged apart; None is the encoder's own choice.
         stride: pixels per feature cell; None takes the backbone's own choice, 8 for a ResNet and the patch of a ViT.
@@ -84,6 +87,8 @@ class BenchmarkCallback(pl.Callback, ABC):
         limit_sequences: int | None = None,
         output_dir: str | Path | None = None,
         fatal: bool = False,
+        predictions: bool = True,
+        changes: dict[str, Any] | None = None,
         name: str | None = None,
         stage: str | list[str] | None = None,
         stride: int | None = None,
@@ -97,6 +102,7 @@ class BenchmarkCallback(pl.Callback, ABC):
         self.limit_sequences = limit_sequences
         self.output_dir = output_dir
         self.fatal = fatal
+        self.predictions, self.changes = predictions, changes or {}
         self.stage, self.stride = stage, stride
         self.history: dict[int, dict[str, float]] = {}
         self.results: Results | None = None
@@ -122,6 +128,22 @@ class BenchmarkCallback(pl.Callback, ABC):
     def extractor(self, encoder: nn.Module) -> nn.Module:
         """Return the view of an encoder that is evaluated; of a LightningModule or of what `build_encoder` gives."""
         return build_feature_extractor(encoder, self.stage, self.stride)
+
+    def propagation_protocol(
+        self, protocol: str | PropagationProtocol, changes: dict[str, Any] | None = None
+    ) -> PropagationProtocol:
+        """Return the protocol that a name stands for on this benchmark, with fields changed; its name then says so.
+
+        Args:
+            protocol: name of a protocol, or a protocol, which is taken as it is.
+            changes: fields to change.
+
+        Raises:
+            ValueError: if the source of the protocol defines no values for the benchmark, or a value is out of range.
+        """
+        if isinstance(protocol, str):
+            protocol = PropagationProtocol.named(protocol, type(self).name, self.protocols_like)
+        return protocol.with_changes(**changes) if changes else protocol
 
     def about(self) -> dict[str, Any]:
         """Return the choices that the scores depend on, for results.json."""

@@ -1,6 +1,7 @@
 """The evaluation of propagated object masks: prediction, scoring in a thread, files."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+import zipfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Protocol
@@ -17,10 +18,10 @@ from ..pictures.film import Curve, reduced
 from ..tracking.label_tracker import LabelTracker
 from ..tracking.masks import TrackedMasks, track_masks
 from ..tracking.record import IndexedMasks, SequenceRecord
-from .evaluation import Evaluation, Outcome, Row, Run, by_stage, over_ranks, propagation_facts
-from .packing import zip_predictions
+from .evaluation import Evaluation, Outcome, Row, Run, by_stage, over_ranks
 from .resized import at_size_of_data
 
+OBJECT_SCORES = ("J&F-Mean", "J-Mean", "J-Recall", "J-Decay", "F-Mean", "F-Recall", "F-Decay")
 FILMS_SHOW = "propagated masks; the first frame's are the annotation, where the protocol gives it"
 
 
@@ -66,13 +67,8 @@ class MaskEvaluation(Evaluation):
         predictions: bool = True,
         archive: str | None = None,
     ) -> None:
-        self.tracker, self.scoring, self.output = tracker, scoring, run
-        self.predictions, self.archive = predictions, archive
-
-    def run(self, sequences: Iterable[MaskSequence]) -> None:
-        """Follow and score each sequence; see `Evaluation`."""
-        for sequence in sequences:
-            self.follow(sequence)
+        super().__init__(tracker, run, predictions)
+        self.scoring, self.archive = scoring, archive
 
     def follow(self, sequence: MaskSequence, kind: str = "") -> None:
         """Predict, score and write one sequence.
@@ -102,10 +98,6 @@ class MaskEvaluation(Evaluation):
         """Gather the metrics; see `Evaluation`."""
         stages = self.tracker.stages
         return by_stage(stages, (self.scoring.compute(number) for number in range(len(stages))))
-
-    def about(self) -> dict[str, Any]:
-        """Return protocol and seconds; see `Evaluation`."""
-        return propagation_facts(self.tracker)
 
     def pack(self, folder: Path) -> None:
         """Write predictions.zip, where one is wanted."""
@@ -177,8 +169,7 @@ class ObjectScorer:
 
     def __init__(self, sequence: MaskSequence, metrics: Sequence[RegionBoundary], pool: Executor) -> None:
         self.sequence, self.metrics = sequence, metrics
-        last = max(sequence.masks)
-        self.objects = tuple(i for i in sequence.objects if sequence.starts[i] < last)
+        self.objects = scored_objects(sequence, metrics[0].ends_scored)
         self.frames: list[int] = []
         self.scores = [
             SequenceScore(sequence.name, self.objects, bound=metric.bound, ends_scored=metric.ends_scored, pool=pool)
@@ -214,6 +205,13 @@ class ObjectScorer:
         return {"J": (list(means), region), "F": (list(means), boundary)}
 
 
+def scored_objects(sequence: MaskSequence, ends_scored: bool) -> tuple[int, ...]:
+    """Return the objects of a sequence that a frame is left to score on, after the one that introduces them."""
+    annotated = sorted(sequence.masks)
+    last = annotated[-1] if ends_scored else annotated[-2] if len(annotated) > 1 else -1
+    return tuple(i for i in sequence.objects if sequence.starts[i] < last)
+
+
 def annotated_frames(sequence: MaskSequence) -> Iterator[tuple[Tensor, Tensor | None]]:
     """Yield each frame of a sequence, with its mask where that introduces objects.
 
@@ -231,3 +229,20 @@ def annotated_frames(sequence: MaskSequence) -> Iterator[tuple[Tensor, Tensor | 
 
 def _draw_small(frame: Tensor, mask: Tensor) -> Picture:
     return overlay_masks(*reduced(frame, mask))
+
+
+def zip_predictions(folder: Path, inside: str = "") -> Path:
+    """Put `folder/predictions` into `folder/predictions.zip`.
+
+    Args:
+        folder: of the run.
+        inside: folder of the archive that holds the sequences; "" is its top (DAVIS), "Annotations" is YouTube-VOS's.
+
+    Returns:
+        The archive.
+    """
+    path = folder / "predictions.zip"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_STORED) as archive:
+        for file in sorted((folder / "predictions").rglob("*.png")):
+            archive.write(file, Path(inside) / file.relative_to(folder / "predictions"))
+    return path

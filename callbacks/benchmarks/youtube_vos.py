@@ -4,18 +4,17 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-import numpy as np
 import pytorch_lightning as pl
 from torch import nn
 
 from datamodules.datasets import MaskSequence, YoutubeVos
 from lightning_modules.functional import PropagationProtocol
 
+from ..metrics import seen_and_unseen
 from ..tracking.label_tracker import LabelTracker
 from .base import BenchmarkCallback
 from .evaluation import Run
 from .mask_benchmark import FILMS_SHOW, MaskEvaluation, ObjectScoring
-from .protocols import propagation_protocol
 
 
 class YoutubeVosBenchmark(BenchmarkCallback):
@@ -38,11 +37,9 @@ class YoutubeVosBenchmark(BenchmarkCallback):
         holdout: see `YoutubeVos`.
         unseen: see `YoutubeVos`.
         seed: see `YoutubeVos`.
-        predictions: write the predicted masks.
         protocol: name of a protocol for YouTube-VOS, or a protocol; VFS defines no values for it, so the default
             is this project's own choice.
-        changes: fields of the protocol to change; the protocol's name then says so.
-        kwargs: those of `BenchmarkCallback`: stage, stride, every_n_epochs, output_dir, …
+        kwargs: those of `BenchmarkCallback`: changes, predictions, stage, stride, every_n_epochs, output_dir, …
 
     Raises:
         DataError: when the data are first read, one line that names the file.
@@ -64,15 +61,13 @@ class YoutubeVosBenchmark(BenchmarkCallback):
         holdout: float = 0.05,
         unseen: int = 5,
         seed: int = 0,
-        predictions: bool = True,
         protocol: str | PropagationProtocol = "vidcorr",
-        changes: dict[str, Any] | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        self.protocol = propagation_protocol(self, protocol, changes)
+        self.protocol = self.propagation_protocol(protocol, self.changes)
         self.root, self.split, self.all_frames = root, split, all_frames
-        self.holdout, self.unseen, self.seed, self.predictions = holdout, unseen, seed, predictions
+        self.holdout, self.unseen, self.seed = holdout, unseen, seed
 
     def read(self) -> Sequence[MaskSequence]:
         """Open the data set."""
@@ -115,26 +110,3 @@ class YoutubeVosBenchmark(BenchmarkCallback):
             "all_frames": self.all_frames,
             **(held_out if self.split == "holdout" else {}),
         }
-
-
-def seen_and_unseen(rows: Sequence[dict[str, Any]]) -> dict[str, float]:
-    """Return `Overall` and J and F of seen and unseen categories.
-
-    Args:
-        rows: one per object, with `J-Mean`, `F-Mean` and `Unseen`.
-
-    Returns:
-        Fractions; empty where there are no rows.
-
-    Example:
-        >>> rows = [{"J-Mean": 0.5, "F-Mean": 0.75, "Unseen": False}, {"J-Mean": 0.25, "F-Mean": 0.5, "Unseen": True}]
-        >>> seen_and_unseen(rows)
-        {'Overall': 0.5, 'J-Seen': 0.5, 'F-Seen': 0.75, 'J-Unseen': 0.25, 'F-Unseen': 0.5}
-    """
-    scores = {
-        f"{measure}-{kind}": float(np.mean([row[f"{measure}-Mean"] for row in chosen]))
-        for kind, unseen in (("Seen", False), ("Unseen", True))
-        if (chosen := [row for row in rows if row["Unseen"] is unseen])
-        for measure in ("J", "F")
-    }
-    return {"Overall": float(np.mean(list(scores.values()))), **scores} if scores else {}

@@ -14,7 +14,7 @@ from lightning_modules.functional import PropagationProtocol
 
 from ..metrics.intervals import Difference, bootstrap_interval, paired_difference
 from ..metrics.uncertainty import columns_of, video_of
-from ..stored_results import protocols_of, read_results, read_rows
+from ..stored_results import protocols_of, read_results, read_rows, read_sequences
 from ..tracking.label_tracker import at_stride
 
 Videos = dict[str, list[float]]
@@ -214,11 +214,11 @@ def draw(scored: Sequence[Scored], score: str, file: Path) -> None:
 
 def _videos(rows: Sequence[Mapping[str, str]], score: str, folder: Path) -> Videos:
     """Group the rows of per_sequence.csv by video."""
-    columns = columns_of(score)
+    columns, names = columns_of(score), read_sequences(folder)
     videos: Videos = {}
     for row in rows:
         if any(column not in row for column in columns):
             raise ValueError(f"{folder / 'per_sequence.csv'}: has no column {columns[0]!r}: choose another --score")
         value = fmean(float(row[column] or "nan") for column in columns)
-        videos.setdefault(video_of(row["Sequence"]), []).append(value)
+        videos.setdefault(video_of(row["Sequence"], names), []).append(value)
     return videos

@@ -1,6 +1,8 @@
 """Metrics of the benchmarks: torchmetrics classes over pure functions."""
 
+from .area_pck import AreaPCK, area_pck
 from .box_tracking import TrackingSuccess, box_iou, centre_error, precision_curve, success_curve
+from .categories import seen_and_unseen
 from .keypoints import PCK, keypoint_distances, pck
 from .outlines import Outline, boundary_score, mask_outlines, object_outlines, region_score
 from .parts import InstanceAP, SemanticIoU, average_precision, class_areas, match_instances
@@ -9,6 +11,7 @@ from .segmentation import RegionBoundary, SequenceScore, boundary_accuracy, regi
 
 __all__ = [
     "PCK",
+    "AreaPCK",
     "InstanceAP",
     "Outline",
     "PointQueries",
@@ -17,6 +20,7 @@ __all__ = [
     "SequenceScore",
     "TapVidMetrics",
     "TrackingSuccess",
+    "area_pck",
     "average_precision",
     "boundary_accuracy",
     "boundary_score",
@@ -32,6 +36,7 @@ __all__ = [
     "region_score",
     "region_similarity",
     "sample_queries",
+    "seen_and_unseen",
     "sequence_statistics",
     "success_curve",
     "tapvid_metrics",

@@ -185,8 +185,7 @@ def tapvid_counts(
     asked = np.round(queries[:, 0])
     if not ((asked >= 0) & (asked < max(frames, 1))).all():
         raise ValueError(f"queries must lie in frames 0 to {frames - 1}, got {queries[:, 0].tolist()}")
-    number = np.arange(frames)
-    scored = number > asked[:, None] if query_mode == "first" else number != asked[:, None]
+    scored = scored_frames(queries, frames, query_mode)
     visible, said_visible = ~hidden & scored, ~said_hidden & scored
     squared = np.sum(np.square(places - truth), axis=-1)
     counts = [scored, (hidden == said_hidden) & scored, visible]
@@ -194,6 +193,13 @@ def tapvid_counts(
         within = squared < threshold**2
         counts += [visible & within, visible & within & said_visible, said_visible & (hidden | ~within)]
     return np.stack([count.sum(axis=1) for count in counts], axis=1).astype(np.int64)
+
+
+def scored_frames(query_points: NDArray[Any], frames: int, query_mode: QueryMode) -> NDArray[np.bool_]:
+    """Return which frames count for each query, (N, T) bool; for the arguments see `tapvid_metrics`."""
+    _check_mode(query_mode)
+    asked, number = np.round(query_points[:, :1]), np.arange(frames)
+    return number > asked if query_mode == "first" else number != asked
 
 
 class TapVidMetrics(RowMetric):

@@ -1,6 +1,6 @@
 """Intervals of a benchmark's scores and paired tests between two runs, from their rows per sequence and object."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -15,10 +15,19 @@ def columns_of(score: str) -> tuple[str, ...]:
     return ("J-Mean", "F-Mean") if score == "J&F-Mean" else (score,)
 
 
-def video_of(name: str) -> str:
-    """Return the video of a row that is called VIDEO or VIDEO_ID, where the names of the videos are not at hand."""
+def video_of(name: str, videos: Collection[str] = ()) -> str:
+    """Return the video of a row that is called VIDEO or VIDEO_ID.
+
+    Args:
+        name: of the row.
+        videos: names of the videos; without them, a number at the end is an object's.
+
+    Example:
+        >>> video_of("catch_med_2"), video_of("catch_med_2", ["catch_med_2", "catch_med_0"])
+        ('catch_med', 'catch_med_2')
+    """
     video, _, number = name.rpartition("_")
-    return video if video and number.isdigit() else name
+    return name if name in videos or not video or (not videos and not number.isdigit()) else video
 
 
 def values_by_sequence(rows: Sequence[Row], score: str, sequences: Sequence[str]) -> dict[str, list[float]] | None:
@@ -28,7 +37,7 @@ def values_by_sequence(rows: Sequence[Row], score: str, sequences: Sequence[str]
         rows: one for each sequence or object, with "Sequence": a sequence's name, or that, "_" and an object's number;
             "Stage" where there are several.
         score: key; with several stages `res4/J&F-Mean`. J&F is the mean of J and F.
-        sequences: names of the sequences.
+        sequences: names of the sequences; none where they are not at hand, see `video_of`.
 
     Returns:
         Sequence → values of its objects; None where the rows have no such column.
@@ -43,7 +52,7 @@ def values_by_sequence(rows: Sequence[Row], score: str, sequences: Sequence[str]
                 value = float(np.mean([float(row[column]) for column in columns]))
             except (KeyError, ValueError, TypeError):
                 return None
-            found.setdefault(name if name in names else name.rpartition("_")[0], []).append(value)
+            found.setdefault(video_of(name, names), []).append(value)
     return found or None
 
 

@@ -11,6 +11,9 @@ from .overlays import Picture
 TAIL = 12
 """Frames of a track that are drawn behind its point."""
 
+JUMP = 0.15
+"""Step from frame to frame, as a fraction of the picture's longer side, beyond which no tail is drawn: a lost point."""
+
 TRUTH = (255, 255, 255)
 
 
@@ -38,6 +41,8 @@ def overlay_tracks(
 ) -> Picture:
     """Draw the points of a frame with the last part of their tracks: a dot where visible, a cross where hidden.
 
+    Tails have gaps where a point is hidden or jumps.
+
     Args:
         frame: uint8 RGB `(3, H, W)`.
         points: x, y `(N, T, 2)` in raster pixels of the frame.
@@ -58,7 +63,8 @@ def overlay_tracks(
     places = np.clip(np.nan_to_num(points - 0.5, nan=-limit), -limit, limit).round().astype(int)
     for number, colour in enumerate(colours):
         for before in range(max(1, t - TAIL + 1), t + 1):
-            if not occluded[number, before - 1 : before + 1].any():
+            step = np.abs(places[number, before] - places[number, before - 1]).max()
+            if step <= JUMP * max(picture.shape) and not occluded[number, before - 1 : before + 1].any():
                 ends = places[number, before - 1].tolist(), places[number, before].tolist()
                 cv2.line(picture, *ends, _faded(colour, picture, (t - before) / TAIL), unit, cv2.LINE_AA)
     for number, colour in enumerate(colours):

@@ -12,6 +12,7 @@ from datamodules.prompted_video import FrameStream
 from datamodules.reading.prompts import PointPrompt
 from lightning_modules.functional.points import PointProtocol
 
+from .. import signals
 from ..pictures import Picture
 from ..pictures.tracks import overlay_tracks, rainbow
 from ..tracking.point_tracker import PointTracker
@@ -95,7 +96,14 @@ def _tracks(tracker: PointTracker, stream: FrameStream, prompt: PointPrompt, vie
     scale = torch.tensor(stream.size[::-1], dtype=torch.float64) / tracker.protocols[0].scored_size
     places = (torch.from_numpy(prompt.points) + 0.5) / scale
     queries = torch.cat([torch.zeros(len(places), 1, dtype=torch.float64), places.flip(1)], dim=1)
-    tracks = tracker.track(_in_order(stream, view.reduce), count, queries.numpy(), both_directions=False)[0]
+    try:
+        tracks = tracker.track(_in_order(stream, view.reduce), count, queries.numpy(), both_directions=False)[0]
+    except signals.Stopped:
+        print(
+            f"{stream.name}: stopped while its points were tracked, of which nothing is kept: "
+            "the same command begins again"
+        )
+        raise
     points = tracks.points * scale - 0.5
     return {"points": points, "occluded": tracks.occluded, "similarity": tracks.similarity}
 

@@ -7,7 +7,13 @@ from pathlib import Path
 
 from ..stored_results import Json, misfit, protocols_of, read_json, read_results, read_rows
 from .published import published_beside
-from .schema import FILM, MATERIAL
+
+# Shapes of the files beside results.json, see `stored_results.misfit`
+NUMBERS = [None, float]
+CURVES = {str: (NUMBERS, NUMBERS)}
+FILM: Json = {"sequence": str, "kind": str, "columns": int, "frames": [int], "size": (int, int), "curves": CURVES}
+CHART: Json = {"title": str, "x": str, "y": str, "kind": str, "curves": CURVES, "labels": [str]}
+MATERIAL: Json = {"sequences": [str], "ranked_by": [str], "shows": str, "charts": [CHART]}
 
 _EPOCH = re.compile(r"epoch=(\d+)-step=(\d+)")
 
@@ -91,7 +97,10 @@ def score_lines(run: Run, beside: Sequence[Path] = ()) -> list[Line]:
         if other["benchmark"] != benchmark:
             raise ValueError(f"{file}: is a result of {other['benchmark']}, the report is of {benchmark}")
         lines += _by_stage(_name_beside(file.parent, other, run.results), other["scores"])
-    lines += [Line(f"{row.name} ({row.source})", dict(row.scores), "theirs") for row in published_beside(run.results)]
+    sequences = run.results.get("sequences")
+    for protocol in protocols_of(run.results):
+        for row in published_beside(benchmark, protocol["digest"], sequences):
+            lines.append(Line(f"{row.name} ({row.source})", dict(row.scores), "theirs"))
     return lines
 
 

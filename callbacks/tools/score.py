@@ -1,21 +1,24 @@
 """Score predicted masks of any method against a data set's own, by the rules of DAVIS or YouTube-VOS."""
 
 import argparse
+import dataclasses
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from datamodules.datasets.layout_files import list_pictures, read_names
+from datamodules.datasets.youtube_vos import read_meta
 from datamodules.reading.cores import usable_cores
 from datamodules.reading.errors import DataError
 from datamodules.reading.mask_files import VOID, read_mask
 
 from ..benchmarks.results import Results, require_writable
-from ..metrics import RegionBoundary, SequenceScore, object_outlines
+from ..metrics import RegionBoundary, SequenceScore, object_outlines, seen_and_unseen
 
 
 @dataclass(frozen=True)
@@ -23,13 +26,15 @@ class Rules:
     """The rules by which masks are scored.
 
     Attributes:
-        ends_scored: the first and the last annotated frame count.
+        first_scored: the mask that introduces an object counts, although it is what a method is given.
+        last_scored: the last annotated frame of a sequence counts.
         merged: all ids are one object.
-        entering: an object may start in any annotated frame, and is scored on those after it; else all start in the
-            first, and every number up to its largest id is an object.
+        entering: an object may start in any annotated frame; else all start in the first, and every number up to its
+            largest id is an object.
     """
 
-    ends_scored: bool = False
+    first_scored: bool = False
+    last_scored: bool = False
     merged: bool = False
     entering: bool = False
 
@@ -37,9 +42,15 @@ class Rules:
 RULES = {
     "davis-2017": Rules(),
     "davis-2016": Rules(merged=True),
-    "youtube-vos": Rules(ends_scored=True, entering=True),
+    "youtube-vos": Rules(last_scored=True, entering=True),
+    "mose": Rules(entering=True),
 }
-"""Named rules: those of davis2017-evaluation (semi-supervised), of DAVIS-2016, and of YouTube-VOS's paper."""
+"""Named rules: those of davis2017-evaluation (semi-supervised), of DAVIS-2016, of YouTube-VOS's paper, and of MOSE.
+
+The servers of YouTube-VOS and MOSE do not publish their code. Inferred: for YouTube-VOS, that the last frame counts;
+for MOSE, whose masks are dense as DAVIS's, that neither the first nor the last frame does, as in DAVIS and by default
+in hkchengrex/vos-benchmark @ 0c21008 (README.md, Technical Details 4).
+"""
 
 
 def score(
@@ -81,7 +92,7 @@ def score(
     names = sequences or sorted(path.name for path in truth.iterdir() if path.is_dir())
     if not names:
         raise DataError(f"{truth}: no folders of masks; name the folder that holds one for each sequence")
-    metric = RegionBoundary(ends_scored=rules.ends_scored)
+    metric = RegionBoundary(ends_scored=True)  # which frames count is decided below
     with ThreadPoolExecutor(workers or usable_cores()) as pool:
         scored = [pool.submit(score_sequence, name, truth / name, predictions / name, rules) for name in names]
         try:
@@ -107,24 +118,27 @@ def score_sequence(name: str, truth: Path, predictions: Path, rules: Rules) -> S
         raise DataError(f"{truth}: no masks")
     masks = {stem: _ids(path, rules) for stem, path in files.items()} if rules.entering else {}
     starts = _starts(masks) if rules.entering else _first_objects(_ids(next(iter(files.values())), rules))
-    objects = tuple(number for number, start in starts.items() if start < len(files) - 1)
-    scored = range(len(files)) if rules.ends_scored else range(1, len(files) - 1)
-    if not objects or not len(scored):
-        raise DataError(f"{truth}: {len(files)} masks, of which none is left to score an object on")
     stems = list(files)
-    needed = [stems[t] for t in scored if any(starts[number] < t for number in objects)]
-    if missing := [stem for stem in needed if stem not in found]:
-        raise DataError(f"{predictions}: {len(missing)} of {len(needed)} masks are missing, first {missing[0]}.png")
+    frames = range(len(files) if rules.last_scored else len(files) - 1)
+    present = {t: _present(starts, t, rules) for t in frames}
+    scored = [t for t in frames if present[t]]
+    objects = tuple(number for number in starts if any(number in present[t] for t in scored))
+    if not objects:
+        raise DataError(f"{truth}: {len(files)} masks, of which none is left to score an object on")
+    if missing := [stems[t] for t in scored if stems[t] not in found]:
+        raise DataError(f"{predictions}: {len(missing)} of {len(scored)} masks are missing, first {missing[0]}.png")
     result = SequenceScore(name, objects, ends_scored=True)
     for t in scored:
-        present = tuple(number for number in objects if starts[number] < t)
-        if not present:
-            continue
         target = masks[stems[t]] if masks else _ids(files[stems[t]], rules)
         predicted = _ids(found[stems[t]], rules)
         _check(predicted, target, found[stems[t]], starts)
-        result.add(predicted, object_outlines(target, present), objects=present)
+        result.add(predicted, object_outlines(target, present[t]), objects=present[t])
     return result
+
+
+def _present(starts: Mapping[int, int], t: int, rules: Rules) -> tuple[int, ...]:
+    """Return the objects that are scored in frame t."""
+    return tuple(number for number, start in starts.items() if start < t or (rules.first_scored and start == t))
 
 
 def _ids(path: Path, rules: Rules) -> NDArray[np.uint8]:
@@ -133,11 +147,8 @@ def _ids(path: Path, rules: Rules) -> NDArray[np.uint8]:
 
 
 def _first_objects(first: NDArray[np.uint8]) -> dict[int, int]:
-    """Return every number up to the largest id of the first mask, as davis2017-evaluation counts objects.
-
-    They start before the first frame, which is thus scored where the ends are.
-    """
-    return dict.fromkeys(range(1, int(first.max(where=first != VOID, initial=0)) + 1), -1)
+    """Return every number up to the largest id of the first mask, as davis2017-evaluation counts objects, with 0."""
+    return dict.fromkeys(range(1, int(first.max(where=first != VOID, initial=0)) + 1), 0)
 
 
 def _starts(masks: Mapping[str, NDArray[np.uint8]]) -> dict[int, int]:
@@ -158,6 +169,45 @@ def _check(predicted: NDArray[np.uint8], target: NDArray[np.uint8], path: Path, 
         raise DataError(f"{path}: holds id {unknown[0]}; the sequence has the objects {', '.join(map(str, objects))}")
 
 
+def by_category(
+    rows: Sequence[Mapping[str, Any]], meta: str | Path, trained: str | Path | None = None, unseen: Sequence[str] = ()
+) -> tuple[dict[str, float], list[dict[str, Any]]]:
+    """Average scores as YouTube-VOS does: J and F of seen and of unseen categories, and the mean of the four.
+
+    Args:
+        rows: of each object, named VIDEO_ID.
+        meta: meta.json of the scored split, which gives the category of each object.
+        trained: meta.json of the training split; categories that it lacks are unseen.
+        unseen: names of unseen categories, in place of `trained` or beside it.
+
+    Returns:
+        Scores (`Overall`, `J-Seen`, …), and the rows with `Category` and `Unseen`.
+
+    Raises:
+        DataError: for a file that is no meta.json, or an object that it does not have; one line.
+        ValueError: if a category is named that no object has.
+    """
+    categories = {
+        f"{video}_{number}": category
+        for video, objects in read_meta(Path(meta)).items()
+        for number, (category, _) in objects.items()
+    }
+    known = set(categories.values())
+    if strange := sorted(set(unseen) - known):
+        raise ValueError(f"--unseen {strange[0]}: {meta} has no such category; it has {', '.join(sorted(known))}")
+    new = set(unseen)
+    if trained is not None:
+        shown = {category for objects in read_meta(Path(trained)).values() for category, _ in objects.values()}
+        new |= known - shown
+    lacking = [row["Sequence"] for row in rows if not categories.get(row["Sequence"])]
+    if lacking:
+        raise DataError(f"{meta}: gives no category for object {lacking[0]}, which the masks hold")
+    named = [
+        {**row, "Category": categories[row["Sequence"]], "Unseen": categories[row["Sequence"]] in new} for row in rows
+    ]
+    return seen_and_unseen(named), named
+
+
 def command(words: Sequence[str]) -> None:
     """Run `vidcorr score` with the words after it.
 
@@ -168,25 +218,51 @@ def command(words: Sequence[str]) -> None:
     parser.add_argument("truth", type=Path, metavar="TRUTH", help="folder with a folder of masks for each sequence")
     parser.add_argument("predictions", type=Path, metavar="PREDICTIONS", help="the same for the predictions")
     parser.add_argument("--rules", choices=list(RULES), default="davis-2017", help="(default: davis-2017)")
-    parser.add_argument(
-        "--ends", choices=["in", "out"], help="count the first and last frame or not (default: by the rules)"
-    )
+    for flag, frame in (("--first-frame", "the frame that introduces an object"), ("--last-frame", "the last frame")):
+        parser.add_argument(flag, choices=["in", "out"], help=f"count {frame} or not (default: by the rules)")
+    parser.add_argument("--ends", choices=["in", "out"], help="both of them")
+    parser.add_argument("--meta", type=Path, metavar="FILE", help="meta.json of YouTube-VOS: averages by category")
+    parser.add_argument("--trained-meta", type=Path, metavar="FILE", help="that of train: what it lacks is unseen")
+    parser.add_argument("--unseen", nargs="+", default=[], metavar="CATEGORY", help="categories that are unseen")
     parser.add_argument("--list", type=Path, metavar="FILE", help="names of the sequences, one a line")
     parser.add_argument("--output", type=Path, metavar="FOLDER", help="write results.json and per_sequence.csv")
     parser.add_argument("--workers", type=int, help="threads (default: one for each core)")
     flags = parser.parse_args(list(words))
     if flags.workers is not None and flags.workers < 1:
         raise ValueError(f"score: --workers is {flags.workers}, it must be at least 1")
-    chosen = RULES[flags.rules]
-    ends = chosen.ends_scored if flags.ends is None else flags.ends == "in"
-    rules = Rules(ends, chosen.merged, chosen.entering)
+    if flags.meta is None and (flags.trained_meta is not None or flags.unseen):
+        raise ValueError("score: --trained-meta and --unseen need --meta, which gives each object's category")
+    if flags.meta is not None and flags.trained_meta is None and not flags.unseen:
+        raise ValueError("score: --meta needs --trained-meta or --unseen, which say what training has not seen")
+    rules, changed = _changed(RULES[flags.rules], flags.ends, flags.first_frame, flags.last_frame)
     if flags.output is not None:
         require_writable(flags.output)
-    names = None if flags.list is None else read_names(flags.list, "name a file with one sequence a line")
+    names = _sequences(flags.truth, flags.list)
     metric = score(flags.truth, flags.predictions, rules, names, flags.workers)
     folders = {"truth": str(flags.truth), "predictions": str(flags.predictions)}
-    about = {"rules": flags.rules, "ends_scored": ends, **folders}
-    results = Results(flags.rules, metric.compute(), metric.rows(), about)
+    about: dict[str, Any] = {"rules": ", ".join((flags.rules, *changed)), **folders}
+    scores, rows = metric.compute(), metric.rows()
+    if flags.meta is not None:
+        scores, rows = by_category(rows, flags.meta, flags.trained_meta, flags.unseen)
+        about |= {"meta": str(flags.meta), "unseen": sorted({row["Category"] for row in rows if row["Unseen"]})}
+    results = Results(flags.rules, scores, rows, {**about, "sequences": len(names)})
     results.print()
     if flags.output is not None:
         results.write(flags.output)
+
+
+def _sequences(truth: Path, listed: Path | None) -> tuple[str, ...]:
+    """Return the names of a list, or of every folder of the truth."""
+    if listed is not None:
+        return tuple(read_names(listed, "name a file with one sequence a line"))
+    return tuple(sorted(path.name for path in truth.iterdir() if path.is_dir())) if truth.is_dir() else ()
+
+
+def _changed(rules: Rules, ends: str | None, first: str | None, last: str | None) -> tuple[Rules, list[str]]:
+    """Return the rules with the frames that flags count in or out, and what differs in words."""
+    wanted = {"first_scored": first or ends, "last_scored": last or ends}
+    given = {field: value == "in" for field, value in wanted.items() if value is not None}
+    found = dataclasses.replace(rules, **given)
+    words = {"first_scored": "first frame", "last_scored": "last frame"}
+    different = [field for field in words if getattr(found, field) != getattr(rules, field)]
+    return found, [f"{words[field]} {'in' if getattr(found, field) else 'out'}" for field in different]

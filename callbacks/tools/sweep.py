@@ -13,7 +13,6 @@ from lightning_modules.backbones import build_encoder
 from lightning_modules.checkpoints import allow_named
 
 from ..benchmarks.base import BenchmarkCallback
-from ..benchmarks.protocols import propagation_protocol
 from ..benchmarks.results import require_writable
 from ..command_line.configs import find_config
 from ..experiments import Batch, batches, choose, read_grid, read_scores
@@ -52,7 +51,7 @@ def command(words: Sequence[str]) -> None:
         raise ValueError(f"--select-on {flags.select_on:g}: give a fraction between 0 and 1")
     benchmark: Any = _benchmark(flags.config, flags.root, flags.limit)
     if flags.protocol is not None:
-        benchmark.protocol = propagation_protocol(benchmark, flags.protocol)
+        benchmark.protocol = benchmark.propagation_protocol(flags.protocol)
     base = benchmark.protocol
     grid = read_grid(base, flags.vary, flags.most)
     for line in grid.refused[:3]:

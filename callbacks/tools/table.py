@@ -3,15 +3,14 @@
 import argparse
 import csv
 import io
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
 
 from datamodules.reading.writing import write_whole
 
+from ..experiments.results_table import Cell, Column, Found, Table, read_scores_of, tabulate
 from ..report.published import published_beside
-from ..stored_results import protocol_of, read_results
+from ..stored_results import read_results
 from .report import results_below
 
 FORMATS = ("md", "csv", "tex")
@@ -19,100 +18,71 @@ LATEX = {letter: f"\\{letter}" for letter in "&%$#_{}"} | {
     "\\": r"\textbackslash{}",
     "~": r"\textasciitilde{}",
     "^": r"\textasciicircum{}",
+    "±": r"$\pm$",
+    "−": "$-$",
 }
 
 
-class Column(NamedTuple):
-    """The key of a column: everything that two numbers must agree in to be comparable.
-
-    Attributes:
-        benchmark: its name.
-        protocol: its name; empty where the benchmark has none.
-        digest: of the protocol.
-        data: split, subset and number of sequences, in words.
-        score: key of the score, without the stage.
-    """
-
-    benchmark: str
-    protocol: str
-    digest: str
-    data: str
-    score: str
-
-
-@dataclass(frozen=True)
-class Table:
-    """Scores by row and column.
-
-    Attributes:
-        columns: in the order in which they were met.
-        rows: name → column → fraction.
-    """
-
-    columns: tuple[Column, ...]
-    rows: Mapping[str, Mapping[Column, float]]
-
-
-def gather(folders: Sequence[str | Path], scores: Sequence[str] = (), published: bool = False) -> Table:
+def gather(folders: Sequence[str | Path], scores: Sequence[str] = (), published: bool = False, base: str = "") -> Table:
     """Read the results in folders and line up the numbers that compare.
 
-    A row is a network and, where there are several, a stage; where two results of one row fall into one column, the
-    row's name is that of the folder too. A column holds numbers of one benchmark, one protocol with all its values
-    (its digest), and the same number of sequences of the same split.
+    A row is a network (and a stage, where there are several), over its seeds. A column holds numbers of one benchmark,
+    one protocol with all its values (its digest), and the same number of sequences of the same split. Two results that
+    are no seeds of each other never meet in a cell: each has a row of its own, named by its folder too.
 
     Args:
-        folders: of benchmark runs, or any folders above them.
+        folders: of benchmark runs, or any folders above them; `NAME=FOLDER` names the row, and several folders of one
+            name are its seeds.
         scores: keys without their stage, such as `J&F-Mean`; none takes the first score of each benchmark.
         published: add the rows that papers print for the same benchmark, sequences and protocol.
+        base: row that differences are from; empty: none.
 
     Raises:
-        ValueError: if a folder holds no results, a file is none, or no result has one of the scores.
+        ValueError: if a folder holds no results, a file is none, no result has one of the scores, there is no such
+            base row, or a named folder holds two results of one column; one line.
     """
-    files = list(dict.fromkeys(folder / "results.json" for each in folders for folder in results_below(Path(each))))
-    found = [(file, read_results(file)) for file in files]
-    cells = [cell for file, results in found for cell in _cells(file, results, scores)]
-    if not cells:
-        known = sorted({key.rpartition("/")[2] for _, results in found for key in results["scores"]})
+    found: dict[tuple[Path, str, Column, str], Found] = {}
+    files: list[Path] = []
+    for each in folders:
+        label, folder = _labelled(str(each))
+        below = results_below(folder)
+        files += below
+        own = [one for run in below for one in read_scores_of(run, label, scores)]
+        if label:
+            _require_one_a_column(label, folder, own)
+        found |= {(one.folder, one.label, one.column, one.name): one for one in own}
+    if not found:
+        known = sorted({key.rpartition("/")[2] for file in files for key in _scores(file)})
         if not known:
-            raise ValueError(f"table: {files[0]} has no scores, nor has any other result here")
+            raise ValueError(f"table: {files[0] / 'results.json'} has no scores, nor has any other result here")
         raise ValueError(f"table: no result has the score {', '.join(scores)}; there are {', '.join(known)}")
-    taken: dict[tuple[str, Column], set[Path]] = {}
-    for name, column, _, file in cells:
-        taken.setdefault((name, column), set()).add(file)
-    repeated = {name for (name, _), where in taken.items() if len(where) > 1}
-    rows: dict[str, dict[Column, float]] = {}
-    for name, column, value, file in cells:
-        rows.setdefault(f"{name} ({file.parent})" if name in repeated else name, {})[column] = value
-    columns = tuple(dict.fromkeys(column for _, column, _, _ in cells))
-    if published:
-        for file, results in found:
-            for row in published_beside(results):
-                for column in {column for _, column, _, where in cells if where == file and column.score in row.scores}:
-                    rows.setdefault(f"{row.name} [{row.source}]", {})[column] = row.scores[column.score]
-    return Table(columns, rows)
+    table = tabulate(found.values(), base)
+    return _with_published(table) if published else table
 
 
 def render(table: Table, format: str) -> str:
-    """Write a table as text; numbers in per cent with one digit, in CSV as fractions with all digits.
+    """Write a table as text.
+
+    Markdown and LaTeX give per cent with one digit: the mean over the seeds, each seed and their spread where there
+    are several, the 95 % interval over sequences, and the difference from the base row. CSV gives fractions with all
+    digits, in columns of their own.
 
     Args:
         table: of `gather`.
         format: `md`, `csv` or `tex` (LaTeX with booktabs).
     """
     if format == "csv":
-        text = io.StringIO()
-        writer = csv.writer(text, lineterminator="\n")
-        writer.writerow(["", *(" ".join(filter(None, column)) for column in table.columns)])
-        writer.writerows([name, *(row.get(column, "") for column in table.columns)] for name, row in table.rows.items())
-        return text.getvalue()
-    lines = [[name, *(_percent(row.get(column)) for column in table.columns)] for name, row in table.rows.items()]
-    heads = [["", *(_head(column) for column in table.columns)]]
+        return _csv(table)
+    lines = [[name, *(_shown(row.get(column)) for column in table.columns)] for name, row in table.rows.items()]
+    head = ["", *map(_head, table.columns)]
     if format == "md":
         rule = ["---", *("---:" for _ in table.columns)]
-        return "".join(f"| {' | '.join(map(_markdown, line))} |\n" for line in [*heads, rule, *lines])
-    body = [" & ".join(map(_latex, line)) + r" \\" for line in [*heads, *lines]]
+        text = "".join(f"| {' | '.join(map(_markdown, line))} |\n" for line in [head, rule, *lines])
+        return text + "".join(f"\n{note}\n" for note in _notes(table))
+    body = [" & ".join(map(_latex, line)) + r" \\" for line in [head, *lines]]
     begin = rf"\begin{{tabular}}{{l{'r' * len(table.columns)}}}"
-    return "\n".join([begin, r"\toprule", body[0], r"\midrule", *body[1:], r"\bottomrule", r"\end{tabular}", ""])
+    rows = [begin, r"\toprule", body[0], r"\midrule", *body[1:], r"\bottomrule", r"\end{tabular}"]
+    return "\n".join([*rows, *(f"% {note}" for note in _notes(table)), ""])
 
 
 def command(words: Sequence[str]) -> None:
@@ -122,49 +92,127 @@ def command(words: Sequence[str]) -> None:
         ValueError, OSError: for a user's mistake; one line.
     """
     parser = argparse.ArgumentParser(prog="vidcorr table", description=__doc__)
-    parser.add_argument("folders", nargs="+", metavar="FOLDER", help="of benchmark runs, or any folder above them")
+    parser.add_argument(
+        "folders",
+        nargs="+",
+        metavar="[NAME=]FOLDER",
+        help="of benchmark runs, or any folder above them; folders of one NAME are the seeds of one row",
+    )
     parser.add_argument("--score", action="append", default=[], metavar="KEY", help="such as J-Mean; may be repeated")
+    parser.add_argument("--base", default="", metavar="ROW", help="add each row's difference from this one")
     parser.add_argument("--published", action="store_true", help="add papers' rows of the same data and protocol")
     parser.add_argument("--format", choices=FORMATS, default="md", help="of what is printed (default: md)")
     parser.add_argument("--output", type=Path, nargs="+", default=[], help="files to write: .md, .csv or .tex")
     flags = parser.parse_args(list(words))
     if wrong := [path for path in flags.output if path.suffix.removeprefix(".") not in FORMATS]:
         raise ValueError(f"--output {wrong[0]}: the name has to end in .md, .csv or .tex")
-    table = gather(flags.folders, flags.score, flags.published)
+    table = gather(flags.folders, flags.score, flags.published, flags.base)
     for path in flags.output:
         path.parent.mkdir(parents=True, exist_ok=True)
         write_whole(path, render(table, path.suffix.removeprefix(".")))
     print(render(table, flags.format), end="")
 
 
-def _cells(file: Path, results: dict[str, Any], scores: Sequence[str]) -> list[tuple[str, Column, float, Path]]:
-    keys = list(results["scores"])
-    wanted = list(scores) or [key.rpartition("/")[2] for key in keys[:1]]
-    cells = []
-    for key in keys:
-        stage, _, score = key.rpartition("/")
-        value = results["scores"][key]
-        if score in wanted:
-            protocol = protocol_of(results, stage)
-            named = str(protocol.get("name", "")), str(protocol.get("digest", ""))
-            column = Column(results["benchmark"], *named, _data(results), score)
-            name = str(results.get("network") or file.parent)
-            cells.append((f"{name}, {stage}" if stage else name, column, value, file))
-    return cells
+def _labelled(text: str) -> tuple[str, Path]:
+    """Return the name and the folder of `NAME=FOLDER`; a folder that is there may have `=` in its name."""
+    label, equals, folder = text.partition("=")
+    return ("", Path(text)) if not equals or "/" in label or Path(text).exists() else (label, Path(folder))
 
 
-def _data(results: Mapping[str, Any]) -> str:
-    parts = [str(results[key]) for key in ("year", "split", "subset") if results.get(key) is not None]
-    return ", ".join([*parts, f"{results.get('sequences', '?')} sequences"])
+def _scores(folder: Path) -> list[str]:
+    return list(read_results(folder / "results.json")["scores"])
+
+
+def _require_one_a_column(label: str, folder: Path, found: Sequence[Found]) -> None:
+    taken: dict[tuple[str, Column], Path] = {}
+    for one in found:
+        if (other := taken.setdefault((one.label, one.column), one.folder)) != one.folder:
+            raise ValueError(
+                f"table: {label}={folder} holds two results of {one.column.benchmark} by one protocol, {other} and "
+                f"{one.folder}; name the one that is meant"
+            )
+
+
+def _with_published(table: Table) -> Table:
+    rows = {name: dict(row) for name, row in table.rows.items()}
+    for column in table.columns:
+        for published in published_beside(column.benchmark, column.digest, column.sequences):
+            if column.score in published.scores:
+                name = f"{published.name} [{published.source}]"
+                rows.setdefault(name, {})[column] = Cell((published.scores[column.score],))
+    return Table(table.columns, rows, table.base)
 
 
 def _head(column: Column) -> str:
-    protocol = f"{column.protocol} {column.digest}".strip()
-    return f"{column.benchmark} {column.score} ({', '.join(filter(None, [protocol, column.data]))})"
+    by = f"{column.protocol} {column.digest}".strip()
+    number = f"{'?' if column.sequences is None else column.sequences} sequences"
+    return f"{column.benchmark} {column.score} ({', '.join(filter(None, (by, column.data, number)))})"
 
 
-def _percent(value: float | None) -> str:
-    return "" if value is None else f"{100 * value:.1f}"
+def _shown(cell: Cell | None) -> str:
+    if cell is None:
+        return ""
+    text = _percent(cell.mean)
+    if len(cell.scores) > 1:
+        text += f" ({' / '.join(map(_percent, cell.scores))}; spread {_percent(cell.spread)})"
+    if cell.interval is not None:
+        text += f" [{_percent(cell.interval[0])}, {_percent(cell.interval[1])}]"
+    if (difference := cell.difference) is not None:
+        low, high = 100 * difference.low, 100 * difference.high
+        text += f"; {100 * difference.mean:+.1f} [{low:+.1f}, {high:+.1f}], p {difference.p:.2g}"
+    return text.replace("-", "−")
+
+
+def _notes(table: Table) -> list[str]:
+    cells = [cell for row in table.rows.values() for cell in row.values()]
+    notes = ["Per cent."]
+    if any(len(cell.scores) > 1 for cell in cells):
+        notes.append("Several seeds: mean (each seed; spread = largest − smallest).")
+    if any(cell.interval is not None for cell in cells):
+        notes.append("[Low, high]: 95 % bootstrap interval over sequences, the objects of one together.")
+    if any(cell.difference is not None for cell in cells):
+        notes.append(f"After “;”: difference from {table.base}, paired by sequence, p by sign flips.")
+    elif table.base:
+        notes.append(f"No row has the same sequences under the same protocol as {table.base}.")
+    return [" ".join(" ".join(notes).split())] if len(notes) > 1 else []
+
+
+def _percent(value: float) -> str:
+    return f"{100 * value:.1f}"
+
+
+def _csv(table: Table) -> str:
+    """Write a line for each row; the columns of a score are as many as any row needs."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    parts = {column: _parts(column, table) for column in table.columns}
+    heads = [_head(column) + (f" {part}" if part else "") for column in table.columns for part in parts[column]]
+    writer.writerow(["", *heads])
+    for name, row in table.rows.items():
+        values = [_fields(row.get(column)) for column in table.columns]
+        cells = [own.get(part, "") for column, own in zip(table.columns, values, strict=True) for part in parts[column]]
+        writer.writerow([name, *cells])
+    return text.getvalue()
+
+
+def _parts(column: Column, table: Table) -> list[str]:
+    found = dict.fromkeys(part for row in table.rows.values() for part in _fields(row.get(column)))
+    order = ["", "seeds", "each", "spread", "low", "high", "difference", "difference low", "difference high", "p"]
+    return [part for part in order if part in found]
+
+
+def _fields(cell: Cell | None) -> dict[str, str | float]:
+    if cell is None:
+        return {}
+    fields: dict[str, str | float] = {"": cell.mean}
+    if len(cell.scores) > 1:
+        each = " ".join(map(str, cell.scores))
+        fields |= {"seeds": len(cell.scores), "each": each, "spread": cell.spread}
+    if cell.interval is not None:
+        fields |= {"low": cell.interval[0], "high": cell.interval[1]}
+    if (found := cell.difference) is not None:
+        fields |= {"difference": found.mean, "difference low": found.low, "difference high": found.high, "p": found.p}
+    return fields
 
 
 def _markdown(text: str) -> str:

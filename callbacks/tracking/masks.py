@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from lightning_modules.functional import PropagationProtocol
-from lightning_modules.functional.propagation.coding import labels_of, masks_of
+from lightning_modules.functional.propagation.label_coding import labels_of, masks_of
 from lightning_modules.functional.propagation.sizing import Size
 
 from .label_tracker import LabelTracker

@@ -1,5 +1,6 @@
 """Readers of the benchmarks' layouts on disk."""
 
+from .badja import Badja
 from .davis import Davis
 from .jhmdb import Jhmdb
 from .otb import Otb
@@ -10,6 +11,7 @@ from .vos import Vos
 from .youtube_vos import YoutubeVos
 
 __all__ = [
+    "Badja",
     "BoxSequence",
     "Davis",
     "FrameSequence",

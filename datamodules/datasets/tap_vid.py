@@ -16,7 +16,7 @@ from PIL import Image, UnidentifiedImageError
 from torch import Tensor
 
 from ..reading.errors import DataError, DecodingError
-from ..reading.images import AGAIN, decode_picture
+from ..reading.images import AGAIN, decode_picture, opened_picture
 from ..reading.npz import read_npz
 from ..reading.restricted_pickle import StoredArray, StoredBytes, read_pickle
 from ..reading.source import natural_order, open_video
@@ -54,6 +54,7 @@ class PointSequence(FrameSequence):
         occluded: (N, T) bool, True where a point is hidden.
         pictures: the frames.
         tracks: names of the points; numbers where the data set has no names.
+        masks: of the object that the points lie on, one for each frame, above 0 where it is; none where not known.
     """
 
     frames: tuple[Path, ...] = ()
@@ -61,6 +62,7 @@ class PointSequence(FrameSequence):
     occluded: NDArray[np.bool_]
     pictures: Frames
     tracks: tuple[str, ...] = ()
+    masks: tuple[Path, ...] = ()
 
     @property
     def num_frames(self) -> int:
@@ -74,6 +76,17 @@ class PointSequence(FrameSequence):
             DecodingError: if the frame is not a whole picture, or has another size than the first.
         """
         return torch.from_numpy(np.ascontiguousarray(self.pictures(t).transpose(2, 0, 1)))
+
+    def area(self, t: int) -> float:
+        """Return the area of the object in frame `t`, pixels of the frame; a mask of another size is scaled.
+
+        Raises:
+            DecodingError: if the mask is missing, truncated or no picture.
+        """
+        with opened_picture(self.masks[t], "mask") as image:
+            pixels = np.asarray(image)
+        covered = (pixels[..., :3] > 0).any(-1) if pixels.ndim == 3 else pixels > 0
+        return float(covered.sum()) * self.size[0] * self.size[1] / covered.size
 
     def stored_frames(self) -> NDArray[Any]:
         """Return all frames as they are stored: uint8 (T, H, W, 3), or JPEG bytes (T,) padded to the longest."""

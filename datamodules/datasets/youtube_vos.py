@@ -67,7 +67,7 @@ class YoutubeVos(Reader[MaskSequence]):
         self.seed = seed
         folder = "train" if split == "holdout" else split
         self.folder = require_folder(self.root / folder, "give the folder that holds train and valid")
-        self._videos = _read_meta(self.folder / "meta.json")
+        self._videos = read_meta(self.folder / "meta.json")
         self._held_out, self.unseen_categories = self._choose(holdout, unseen)
         names = self._held_out if split == "holdout" else tuple(sorted(self._videos))
         frames = self._all_frames(folder) if all_frames else self.folder / "JPEGImages"
@@ -87,7 +87,7 @@ class YoutubeVos(Reader[MaskSequence]):
             known = self.root / "train" / "meta.json"
             if self.split == "train" or not known.is_file():
                 return (), frozenset()
-            trained = {category for objects in _read_meta(known).values() for category, _ in objects.values()}
+            trained = {category for objects in read_meta(known).values() for category, _ in objects.values()}
             shown = {category for objects in self._videos.values() for category, _ in objects.values()}
             return (), frozenset(shown - trained - {""})
         chosen, hidden = _hold_out(self._videos, holdout, unseen, self.seed)
@@ -160,7 +160,7 @@ def held_out_among(folders: Iterable[Path]) -> frozenset[Path]:
             continue
         root = split.parent.parent if split.parent.name == "all_frames" else split.parent
         if (root / "train" / "meta.json").is_file():
-            chosen, _ = _hold_out(_read_meta(root / "train" / "meta.json"), HOLDOUT, UNSEEN, SEED)
+            chosen, _ = _hold_out(read_meta(root / "train" / "meta.json"), HOLDOUT, UNSEEN, SEED)
             found |= {video for video in videos if video.stem in chosen}
     return frozenset(found)
 
@@ -193,8 +193,15 @@ def _numbered(folder: Path) -> dict[int, Path]:
     return {int(path.stem): path for path in paths}
 
 
-def _read_meta(path: Path) -> dict[str, Objects]:
-    """Read the videos of a meta.json; objects without frames are left out."""
+def read_meta(path: Path) -> dict[str, Objects]:
+    """Read the videos of a meta.json; objects without frames are left out.
+
+    Returns:
+        Video → object id → its category and the number of its first frame.
+
+    Raises:
+        DataError: if it is missing or not one; one line.
+    """
     if not path.is_file():
         raise DataError(f"{path}: no such file; unpack the split's archive whole")
     try:

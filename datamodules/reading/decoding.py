@@ -20,10 +20,9 @@ from typing import TYPE_CHECKING, Self
 import numpy as np
 
 from .errors import DecodingError
-from .frame_table import FrameTable, can_seek, starts_afresh
+from .frame_table import FrameTable, can_seek, count_packets, remembered, starts_afresh
 from .images import Reformatter
 from .orientation import orientation_of
-from .packets import count_packets, remembered
 from .video_header import VideoInfo, open_container, read_header
 
 if TYPE_CHECKING:

@@ -40,14 +40,20 @@ def plain_boundary_score(prediction: NDArray[np.bool_], target: NDArray[np.bool_
 
 
 def plain_score(
-    truth: Path, predictions: Path, ends_scored: bool = False, merged: bool = False, entering: bool = False
+    truth: Path,
+    predictions: Path,
+    first_scored: bool = False,
+    last_scored: bool = False,
+    merged: bool = False,
+    entering: bool = False,
 ) -> dict[str, tuple[float, float]]:
     """Return `<sequence>_<object>` → mean J and F of masks on disk, all masks of a sequence in memory.
 
     Args:
         truth: folder with a folder of indexed PNGs for each sequence.
         predictions: the same for the predictions.
-        ends_scored: the first and the last frame count.
+        first_scored: the frame that introduces an object counts.
+        last_scored: the last frame counts.
         merged: all ids are one object.
         entering: an object counts after its first mask; else every number up to the largest id of frame 0 counts.
     """
@@ -60,8 +66,8 @@ def plain_score(
             wanted, found = (wanted > 0).astype(np.uint8), (found > 0).astype(np.uint8)
         ids = np.setdiff1d(wanted, [0, 255]) if entering else np.arange(1, wanted[0].max() + 1)
         for number in ids:
-            begin = int((wanted == number).any((1, 2)).argmax()) + 1 if entering else 0
-            chosen = range(begin, len(files)) if ends_scored else range(max(begin, 1), len(files) - 1)
+            begin = int((wanted == number).any((1, 2)).argmax()) if entering else 0
+            chosen = range(begin + (not first_scored), len(files) - (not last_scored))
             pairs = [(found[t] == number, wanted[t] == number) for t in chosen]
             if pairs:
                 region = float(np.mean([plain_region(*pair) for pair in pairs]))

@@ -22,7 +22,7 @@ from datamodules.datasets import Davis, MaskSequence
 from lightning_modules.backbones import build_encoder
 from lightning_modules.checkpoints import module_from_checkpoint
 from lightning_modules.functional import PropagationProtocol, propagate_labels
-from lightning_modules.functional.propagation.coding import labels_of, masks_of
+from lightning_modules.functional.propagation.label_coding import labels_of, masks_of
 
 FLOORS = (0.0, 0.01, 0.02, 0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.4, 0.5)
 WINDOW = (240, 320)

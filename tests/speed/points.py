@@ -1,4 +1,4 @@
-"""Seconds a video and peak memory of point tracking at 5, 100 and 1,000 points, by protocol; the backbone left out.
+"""Processor seconds a video and peak memory of point tracking, by protocol and number of points, without the backbone.
 
     python tests/speed/points.py [--frames 24] [--cells 32] [--channels 256]
 
@@ -32,7 +32,7 @@ def main() -> None:
     shape = (2 * options.frames, options.channels, options.cells, options.cells)
     features = torch.randn(shape, generator=generator)
     print(f"{options.frames} frames of {options.cells} x {options.cells} cells, {torch.get_num_threads()} thread(s)")
-    print("protocol, points, seconds, MB, MB at twice the frames (less the tracks themselves)")
+    print("protocol, points, processor seconds, MB, MB at twice the frames (less the tracks themselves)")
     for name in options.protocols:
         rules = PointProtocol.named(name, "tap_vid")
         for count in options.points:
@@ -42,9 +42,9 @@ def main() -> None:
             def track(frames: int, rules: PointProtocol = rules, queries: torch.Tensor = queries) -> None:
                 track_points(features.__getitem__, frames, queries, rules, both_directions=False)
 
-            began = time.perf_counter()
+            began = time.process_time()
             track(options.frames)
-            seconds = time.perf_counter() - began
+            seconds = time.process_time() - began
             peaks = []
             for frames in (options.frames, 2 * options.frames):
                 tracks = count * frames * (2 * 8 + 4 + 4)

@@ -5,9 +5,6 @@ from torch import Tensor
 
 from .job import Job
 
-KEPT_MAPS = 256 * 2**20
-"""Bytes of query frames' features that are kept for tracking back; more take several passes over the video."""
-
 
 def track_directly(job: Job) -> None:
     """Find each query in every frame by its feature alone, and fill in the job.
@@ -56,6 +53,4 @@ def _blocks(job: Job) -> list[Tensor]:
         return []
     if not job.wants_cycle:
         return [torch.arange(len(job.queries))]
-    features = job.features(int(starts[0]))
-    at_once = max(1, KEPT_MAPS // (features.numel() * features.element_size()))
-    return [torch.isin(job.starts, part).nonzero()[:, 0] for part in starts.split(at_once)]
+    return [torch.isin(job.starts, part).nonzero()[:, 0] for part in starts.split(job.frames_at_once())]

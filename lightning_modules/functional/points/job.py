@@ -11,6 +11,9 @@ from torch import Tensor
 from .matching import WORKSPACE, chunks, decode_places, sample_features, similarity_maps
 from .protocol import PointProtocol
 
+KEPT_MAPS = 256 * 2**20
+"""Bytes of query frames' features that are kept for tracking back; more take several passes over the video."""
+
 Features = Callable[[int], Tensor]
 """Frame number → features `(C, h, w)`; called for any frame, more than once."""
 
@@ -33,6 +36,7 @@ class Job:
         places: x, y `(N, T, 2)` float64 in pixels of the scored size, on the CPU.
         similarity: `(N, T)` cosine of what is found with the query.
         misses: `(N, T)` pixels by which tracking back misses, as the tracking defines it.
+        doubtful: `(N, T)` bool, hidden according to the anchors.
     """
 
     features: Features
@@ -46,22 +50,33 @@ class Job:
     places: Tensor = field(init=False)
     similarity: Tensor = field(init=False)
     misses: Tensor = field(init=False)
+    doubtful: Tensor = field(init=False)
 
     def __post_init__(self) -> None:
         self.starts = self.queries[:, 0].round().long()
         self.places = self.queries[:, None, [2, 1]].double().repeat(1, self.frames, 1)
         self.similarity = torch.ones(len(self.queries), self.frames)
         self.misses = torch.zeros(len(self.queries), self.frames)
+        self.doubtful = torch.zeros(len(self.queries), self.frames, dtype=torch.bool)
 
     @property
     def wants_cycle(self) -> bool:
         """True if tracking back is part of the protocol."""
         return "cycle" in self.protocol.occlusion
 
+    def tracked(self, queries: Tensor) -> Tensor:
+        """Return which frames queries are tracked through, their own included, bool `(n, T)`."""
+        return torch.arange(self.frames) >= (self.starts[queries, None] * (not self.both_directions))
+
     def needs(self, t: int) -> Tensor:
         """Return the numbers of the queries that are tracked to frame `t`, long `(n,)`."""
         others = self.starts != t if self.both_directions else self.starts < t
         return others.nonzero()[:, 0]
+
+    def frames_at_once(self) -> int:
+        """Return how many query frames' features are kept at a time."""
+        features = self.features(int(self.starts[0]))
+        return max(1, KEPT_MAPS // (features.numel() * features.element_size()))
 
     def to_cells(self, places: Tensor, features: Tensor) -> Tensor:
         """Convert x, y `(N, 2)` from pixels of the scored size to cells, on the features' device."""

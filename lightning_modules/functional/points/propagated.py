@@ -1,48 +1,130 @@
 """Tracking by label propagation: each query is a heat-map that is carried from frame to frame."""
 
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import partial
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..propagation.propagate import LabelPropagator
+from ..propagation.best_matches import best_matches
+from ..propagation.propagate import full_precision
+from ..propagation.references import ReferenceMemory, average_of_matches
+from ..propagation.tiles import Neighbourhood
+from .best_pixels import best_pixels
 from .job import Job
-from .matching import cell_centres, chunks
-
-MOST_CHANNELS = 255
-"""Heat-maps that one propagation carries."""
+from .matching import cell_centres
 
 
 def track_by_propagation(job: Job) -> None:
     """Carry a heat-map for each query, forward and backward from its frame, and fill in the job.
 
-    The queries of a frame share a propagation, in which no heat-map depends on another. A point whose heat-map has
-    vanished stays where it was. Memory holds the protocol's window of frames.
+    Equal to a `LabelPropagator` for the queries of each frame: references are that frame and the preceding ones since
+    then. Matches with the preceding frames are searched once for all queries, those with a query frame once for its
+    queries. No heat-map depends on another. A point whose heat-map has vanished stays where it was. Memory holds the
+    protocol's window of frames, and the query frames and heat-maps of as many queries as fit.
     Source: FGVC (Li et al., AAAI 2023), over the code of VFS.
     """
-    height, width = _pixels(job)
-    for start in job.starts.unique().tolist():
-        queries = (job.starts == start).nonzero()[:, 0]
-        bytes_each = 4 * height * width
-        for part in chunks(len(queries), bytes_each, min(job.workspace, bytes_each * MOST_CHANNELS)):
-            _carry(job, queries[part], range(start, job.frames))
-            if job.both_directions and start > 0:
-                _carry(job, queries[part], range(start, -1, -1))
+    for queries in _blocks(job):
+        starts = job.starts[queries]
+        _Pass(job).run(queries, range(int(starts.min()), job.frames))
+        if job.both_directions and starts.any():
+            _Pass(job).run(queries, range(int(starts.max()), -1, -1))
 
 
-def _carry(job: Job, queries: Tensor, order: range) -> None:
-    first = job.features(order[0])
-    descriptors = job.sample(first, job.places[queries, order[0]])
-    propagator = LabelPropagator(_draw(job, queries, first), job.protocol.propagation())
-    propagator.step(first)
-    last = job.places[queries, order[0]]
-    for t in order[1:]:
-        features = job.features(t)
-        last = _read(job, propagator.step(features), last)
-        job.places[queries, t] = last
-        found = job.sample(features, last)
-        job.compare(queries, t, descriptors, found)
+def _blocks(job: Job) -> Iterator[Tensor]:
+    """Yield the queries in order of their frames, as many at a time as fit."""
+    cells = job.features(int(job.starts.min()))[0].numel()
+    kept = job.protocol.context + 4  # heat-maps of the window and of the query frame, and two of a step
+    for queries in job.starts.argsort(stable=True).split(max(1, job.workspace // (4 * cells * kept))):
+        for starts in job.starts[queries].unique().split(job.frames_at_once()):
+            yield queries[torch.isin(job.starts[queries], starts)]
+
+
+@dataclass(eq=False)
+class _Group:
+    """Queries of one frame.
+
+    Attributes:
+        queries: their numbers.
+        begun: number of the step that saw their frame.
+        features: of their frame, `(C, h, w)`.
+        descriptors: features at the queries, `(n, C)`.
+        own: features and heat-maps of their frame.
+        recent: heat-maps of the frames in the window.
+    """
+
+    queries: Tensor
+    begun: int
+    features: Tensor
+    descriptors: Tensor
+    own: ReferenceMemory
+    recent: ReferenceMemory
+
+
+class _Pass:
+    """One way through the video."""
+
+    def __init__(self, job: Job) -> None:
+        self._job = job
+        self._rules = job.protocol.propagation()
+        self._near = Neighbourhood(self._rules.radius, self._rules.neighbourhood)
+        self._groups: list[_Group] = []
+
+    def run(self, queries: Tensor, order: range) -> None:
+        """Carry queries along the frames of `order`; each joins at its own."""
+        job, window = self._job, None
+        for step, t in enumerate(order):
+            features = job.features(t)
+            cells = F.normalize(features, dim=0) if self._rules.feature_normalisation == "l2" else features
+            cells = cells.permute(1, 2, 0).contiguous()
+            no_maps = cells.new_empty(0, *cells.shape[:2])
+            window = window or ReferenceMemory((), self._rules.context, cells, no_maps)
+            with full_precision(features.device):
+                for group, heatmaps in zip(self._groups, self._propagate(window, step, cells), strict=True):
+                    group.recent.write(step, cells, heatmaps)
+                    self._note(group, t, t - order.step, features, heatmaps)
+            begins = queries[job.starts[queries] == t]
+            if len(begins):
+                self._groups.append(self._begin(begins, step, features, cells, window))
+            window.write(step, cells, no_maps)
+
+    def _begin(self, queries: Tensor, step: int, features: Tensor, cells: Tensor, window: ReferenceMemory) -> _Group:
+        heatmaps = _draw(self._job, queries, features)
+        own = ReferenceMemory((step,), 0, cells, heatmaps)
+        own.write(step, cells, heatmaps)
+        recent = ReferenceMemory((), self._rules.context, cells, heatmaps, window.keys)
+        recent.write(step, cells, heatmaps)
+        descriptors = self._job.sample(features, self._job.queries[queries][:, [2, 1]])
+        return _Group(queries, step, features, descriptors, own, recent)
+
+    def _propagate(self, window: ReferenceMemory, step: int, cells: Tensor) -> Iterator[Tensor]:
+        """Yield each group's heat-maps `(n, h, w)` of the frame of a step."""
+        search = partial(best_matches, cells, neighbourhood=self._near, topk=self._rules.topk or 0)
+        frames = list(range(max(step - self._rules.context, 0), step))
+        common = None
+        for group in self._groups:
+            since = [frame for frame in frames if frame >= group.begun]
+            if group.begun in since:  # counts twice while it is in the window
+                found = [search(window.keys, window.slots([group.begun, *since]))]
+            else:
+                common = common or search(window.keys, window.slots(frames))
+                found = [common, search(group.own.keys, [0])]
+            memories = (group.recent, group.own)[: len(found)]
+            average = average_of_matches(memories, found, self._rules.topk or 0, self._rules.temperature)
+            yield average.permute(2, 0, 1).contiguous()
+
+    def _note(self, group: _Group, t: int, before: int, features: Tensor, heatmaps: Tensor) -> None:
+        """Read the places of a group's points in frame `t`, and compare what is there with the queries."""
+        job, queries = self._job, group.queries
+        if not heatmaps.isfinite().all():
+            raise ValueError(f"the heat-maps of frame {t} are not finite: look for NaN in the features")
+        job.places[queries, t] = _read(job, heatmaps, job.places[queries, before])
+        found = job.sample(features, job.places[queries, t])
+        job.compare(queries, t, group.descriptors, found)
         if job.wants_cycle:
-            job.track_back(queries, t, found, first)
+            job.track_back(queries, t, found, group.features)
 
 
 def _draw(job: Job, queries: Tensor, features: Tensor) -> Tensor:
@@ -55,17 +137,10 @@ def _draw(job: Job, queries: Tensor, features: Tensor) -> Tensor:
 
 def _read(job: Job, heatmaps: Tensor, last: Tensor) -> Tensor:
     """Return the weighted mean of the best pixels of each heat-map, pixels of the scored size `(n, 2)`."""
-    height, width = _pixels(job)
-    pixels = F.interpolate(heatmaps[None], (height, width), mode="bilinear", align_corners=False)[0].flatten(1)
-    values, choice = pixels.topk(min(job.protocol.topk, height * width), dim=1)
-    values = values.clamp_min(0).cpu().double()
-    total = values.sum(1, keepdim=True)
+    height, width = round(job.covered[0]), round(job.covered[1])  # pixels of the scored size, in round numbers
+    values, centres = best_pixels(heatmaps, height, width, job.protocol.topk, job.workspace)
+    weights = values.clamp_min(0).cpu().double()
+    total = weights.sum(1, keepdim=True)
     pixel = torch.tensor([job.covered[1] / width, job.covered[0] / height], dtype=torch.float64)
-    centres = cell_centres(height, width).double()[choice.cpu()] * pixel
-    mean = torch.einsum("nk,nkd->nd", values, centres) / total
+    mean = torch.einsum("nk,nkd->nd", weights, centres.cpu().double() * pixel) / total
     return torch.where(total > 0, mean, last)
-
-
-def _pixels(job: Job) -> tuple[int, int]:
-    """Return height and width of an up-sampled heat-map: pixels of the scored size, in round numbers."""
-    return round(job.covered[0]), round(job.covered[1])

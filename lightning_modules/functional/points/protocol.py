@@ -30,11 +30,13 @@ class PointProtocol(NetworkInput):
         topk: cells of "topk", or pixels for "propagation".
         occlusion: "none": every point is said to be visible, so AJ and OA mean little; "similarity": hidden where the
             cosine with the query is below `similarity_threshold`; "cycle": hidden where tracking back misses by
-            `cycle_threshold` or more; "similarity+cycle": where either says so. But for "none", a point outside the
-            picture is hidden.
+            `cycle_threshold` or more; "anchors": hidden where tracking again to the frames that resemble the query
+            misses by more than from those frames (DINO-Tracker, see `compare_with_anchors`); with "+": where either
+            says so. But for "none", a point outside the picture is hidden.
         similarity_threshold: cosine.
         cycle_threshold: pixels of the scored size. "chained": the error of the step to a frame and of the step from
             it; otherwise the distance from the query of what is found in its frame for the place that was found.
+        anchor_similarity: cosine with the query from which on a frame is an anchor, for "anchors".
         query_mode: "first" or "strided", see `sample_queries`.
         query_stride: frames from one set of queries to the next, for "strided".
         scored_size: height and width in which distances are measured, pixels.
@@ -54,9 +56,10 @@ class PointProtocol(NetworkInput):
     feature_normalisation: Literal["l2", "raw"] = "l2"
     decoding_radius: float = 5.0
     topk: int = 5
-    occlusion: Literal["none", "similarity", "cycle", "similarity+cycle"] = "none"
+    occlusion: Literal["none", "similarity", "cycle", "similarity+cycle", "anchors", "similarity+anchors"] = "none"
     similarity_threshold: float = 0.5
     cycle_threshold: float = 3.0
+    anchor_similarity: float = 0.7
     query_mode: Literal["first", "strided"] = "first"
     query_stride: int = 5
     scored_size: int = 256
@@ -93,6 +96,7 @@ class PointProtocol(NetworkInput):
             "decoding_radius": (self.decoding_radius > 0, "above 0 cells"),
             "topk": (self.topk >= 1, "1 or more"),
             "similarity_threshold": (-1 <= self.similarity_threshold <= 1, "a cosine, in [-1, 1]"),
+            "anchor_similarity": (-1 <= self.anchor_similarity <= 1, "a cosine, in [-1, 1]"),
             "cycle_threshold": (self.cycle_threshold > 0, "above 0 px"),
             "query_stride": (self.query_stride >= 1, "1 or more frames"),
             "scored_size": (self.scored_size >= 1, "1 or more pixels"),

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from .anchors import compare_with_anchors
 from .chained import track_by_chaining
 from .direct import track_directly
 from .job import Features, Job
@@ -68,9 +69,10 @@ def track_points(
     job = Job(features, frames, queries.cpu(), covered or (side, side), protocol, both_directions, workspace)
     if len(queries):
         TRACKINGS[protocol.tracking](job)
+        if "anchors" in protocol.occlusion:
+            compare_with_anchors(job)
     occluded = _hidden(job, size or (side, side))
-    if not both_directions:
-        occluded |= torch.arange(frames) < job.starts[:, None]
+    occluded |= ~job.tracked(torch.arange(len(queries)))
     return PointTracks(job.places, occluded, job.similarity)
 
 
@@ -84,6 +86,7 @@ def _hidden(job: Job, size: tuple[int, int]) -> Tensor:
         hidden |= job.similarity < protocol.similarity_threshold
     if job.wants_cycle:
         hidden |= ~(job.misses < protocol.cycle_threshold)
+    hidden |= job.doubtful
     limits = torch.tensor([size[1], size[0]])
     hidden |= ((job.places < 0) | (job.places >= limits)).any(-1)
     return hidden & (torch.arange(job.frames) != job.starts[:, None])

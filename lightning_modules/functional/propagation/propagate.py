@@ -13,7 +13,7 @@ from ..compactness import compact_windows
 from .best_matches import WORKSPACE, best_matches, window_average
 from .label_coding import decode_masks
 from .protocol import PropagationProtocol
-from .references import ReferenceMemory, kept_frames, looks_everywhere, reference_frames
+from .references import ReferenceMemory, average_of_matches, kept_frames, looks_everywhere, reference_frames
 from .sharing import SharedMatches
 from .tiles import Neighbourhood
 
@@ -126,7 +126,7 @@ class LabelPropagator:
         """
         self._check(features, entering)
         dtype = getattr(torch, self.protocol.precision)
-        with _full_precision(features.device):
+        with full_precision(features.device):
             features = features.to(torch.float64 if dtype == torch.float64 else torch.float32)
             if self.protocol.feature_normalisation == "l2":
                 features = features / features.square().sum(0).sqrt().clamp_min(1e-12)
@@ -223,13 +223,10 @@ class LabelPropagator:
             count *= 2  # all that were found are tied with the last of the top-k: there may be more
             found, products, last = self._best(query, sources, count, start)
         logits = products.masked_fill(products < last[:, None], -torch.inf) if ties else products
-        top, choice = logits.topk(min(count if ties else self.protocol.topk or 0, logits.shape[1]), dim=1)
-        weights = torch.zeros_like(products).scatter_(1, choice, (top / self.protocol.temperature).softmax(1))
-        average = torch.zeros_like(sources[0][0].labels[:, :, 0])
-        parts = weights.split([values.shape[2] for values, _ in found], 1)
-        for (memory, _, _), (_, places), part in zip(sources, found, parts, strict=True):
-            average += memory.weighted_labels(places, part)
-        return average
+        memories = [memory for memory, _, _ in sources]
+        return average_of_matches(
+            memories, found, count if ties else self.protocol.topk or 0, self.protocol.temperature, logits
+        )
 
     def _best(
         self, query: Tensor, sources: list[Searched], count: int, start: int
@@ -354,7 +351,7 @@ def _check_entering(entering: Mapping[int, Tensor], frames: int) -> None:
 
 
 @contextmanager
-def _full_precision(device: torch.device) -> Iterator[None]:
+def full_precision(device: torch.device) -> Iterator[None]:
     """Turn off autocast and TF32 or bfloat16 products, whatever the training around it has set."""
     precision = torch.get_float32_matmul_precision()
     torch.set_float32_matmul_precision("highest")

@@ -1,5 +1,8 @@
 """References of a frame, and where their features and labels are kept."""
 
+from collections.abc import Sequence
+
+import torch
 import torch.nn.functional as F
 from torch import Tensor
 
@@ -84,3 +87,34 @@ class ReferenceMemory:
             return self._lasting.index(frame)
         # Frames are counted from the first that does not last, so that the slots fill up in order.
         return len(self._lasting) + (frame - (self._lasting == [0])) % self._recent
+
+
+def average_of_matches(
+    memories: Sequence[ReferenceMemory],
+    found: Sequence[tuple[Tensor, Tensor]],
+    topk: int,
+    temperature: float,
+    logits: Tensor | None = None,
+) -> Tensor:
+    """Return the average of labels at the best matches of all memories together, weighted by their softmax.
+
+    Args:
+        memories: with the labels.
+        found: in each memory, products (h, w, k) and places, as `best_matches` gives them.
+        topk: matches that count.
+        temperature: divides the products before the softmax.
+        logits: (h · w, n), in place of the products of all memories.
+
+    Returns:
+        (h, w, L).
+    """
+    table = memories[0].labels
+    if logits is None:
+        logits = torch.cat([values for values, _ in found], dim=2).flatten(0, 1).to(table.dtype)
+    top, choice = logits.topk(min(topk, logits.shape[1]), dim=1)
+    weights = torch.zeros_like(logits).scatter_(1, choice, (top / temperature).softmax(1))
+    average = torch.zeros_like(table[:, :, 0])
+    parts = weights.split([values.shape[2] for values, _ in found], 1)
+    for memory, (_, places), part in zip(memories, found, parts, strict=True):
+        average += memory.weighted_labels(places, part)
+    return average

@@ -11,8 +11,7 @@ import torch
 from PIL import Image
 
 from callbacks import YoutubeVosBenchmark
-from callbacks.benchmarks.youtube_vos import seen_and_unseen
-from callbacks.metrics import boundary_accuracy, region_similarity
+from callbacks.metrics import boundary_accuracy, region_similarity, seen_and_unseen
 from datamodules import VideoDataModule
 from datamodules.datasets import YoutubeVos
 from datamodules.reading.errors import DataError
@@ -22,6 +21,7 @@ from lightning_modules.backbones import build_feature_extractor
 from tests.helpers.contrast import quiet_trainer
 
 SMALL = {"radius": 3, "context": 2}
+
 HOLDOUT = {"split": "holdout", "holdout": 0.5, "unseen": 1}
 
 

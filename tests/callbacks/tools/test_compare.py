@@ -9,12 +9,13 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from callbacks import DavisBenchmark, YoutubeVosBenchmark
+from callbacks import DavisBenchmark, TapVidBenchmark, YoutubeVosBenchmark
 from callbacks.benchmarks.results import Results
 from callbacks.tools.compare import benchmarks_of, command, compare, contestants
 from cli import main
 from datamodules.reading.errors import DataError
 from lightning_modules.backbones import build_encoder, build_feature_extractor
+from tests.helpers.tap_vid import write_points
 
 BLOCKY = "tests.helpers.encoders:Blocky"
 TINY = "tests.helpers.encoders:TinyResNet"
@@ -68,6 +69,22 @@ def test_by_the_command_line_with_the_baselines(davis_root, tmp_path, capsys):
     assert list(content) == [BLOCKY, "untrained resnet18, seed 3", "raw colour"]
     assert all("davis/J&F-Mean" in row["scores"] for row in content.values())
     assert "raw colour" in capsys.readouterr().out.splitlines()[-1]
+
+
+def test_points_in_one_table_by_the_released_config(tmp_path, capsys):
+    root, output = write_points(tmp_path / "set.pkl", videos=2, frames=5), tmp_path / "out"
+    flags = ["--config", "benchmarks/tap_vid.yaml", "--root", str(root), "--output", str(output), "--no-baselines"]
+    main(["compare", "raw_colour", f"{BLOCKY}", *flags])
+    content = json.loads((output / "compare.json").read_text())
+    for row, stride in (("raw_colour", 8), (BLOCKY, 4)):
+        scores = content[row]["scores"]
+        alone = TapVidBenchmark(root).evaluate(build_feature_extractor(row))
+        assert scores == {f"tap_vid/{key}": value for key, value in alone.items()}
+        assert content[row]["features"]["tap_vid"].endswith(f"at stride {stride}")
+    assert content[BLOCKY]["scores"]["tap_vid/grid_limit"] > content["raw_colour"]["scores"]["tap_vid/grid_limit"]
+    told = capsys.readouterr().out
+    assert "grid_limit" in told
+    assert "tap_vid/average_jaccard raw_colour: " in told
 
 
 def test_benchmarks_of_a_config(tmp_path, capsys):

@@ -97,13 +97,103 @@ def test_objects_that_enter_later_are_scored_after_their_first_mask(tmp_path):
     ]
 
 
-def test_ends_in_and_out_by_hand(tmp_path):
-    """J of the frames is 1, 1/2, 1 and 0; without the ends the mean is that of 1/2 and 1."""
+def test_a_hold_out_split_scores_as_the_benchmark_scores_it(tmp_path):
+    root = write_youtube_vos(tmp_path / "data", 8, valid=0, frames=21, size=(64, 64))
+    benchmark = YoutubeVosBenchmark(root, "holdout", holdout=0.5, unseen=1, changes=SMALL)
+    scores = benchmark.evaluate(build_feature_extractor("raw_colour"), tmp_path / "out")
+    names = tmp_path / "names.txt"
+    names.write_text("".join(f"{sequence.name}\n" for sequence in benchmark.sequences))
+    unseen = {row["Category"] for row in benchmark.results.rows if row["Unseen"]}
+    words = [str(root / "train/Annotations"), str(tmp_path / "out/predictions"), "--rules", "youtube-vos"]
+    words += ["--list", str(names), "--meta", str(root / "train/meta.json"), "--unseen", *unseen]
+    command([*words, "--output", str(tmp_path)])
+    assert json.loads((tmp_path / "results.json").read_text())["scores"] == pytest.approx(scores, abs=1e-12)
+    assert {"J-Seen", "J-Unseen"} < scores.keys()
+
+
+@pytest.mark.parametrize(
+    ("flags", "expected", "rules"),
+    [
+        ([], 0.75, "davis-2017"),
+        (["--ends", "in"], 0.625, "davis-2017, first frame in, last frame in"),
+        (["--first-frame", "in"], 2.5 / 3, "davis-2017, first frame in"),
+        (["--last-frame", "in"], 0.5, "davis-2017, last frame in"),
+        (["--ends", "in", "--last-frame", "out"], 2.5 / 3, "davis-2017, first frame in"),
+        (["--rules", "youtube-vos"], 0.5, "youtube-vos"),
+        (["--rules", "mose"], 0.75, "mose"),
+    ],
+)
+def test_first_and_last_frame_in_and_out_by_hand(tmp_path, flags, expected, rules):
+    """J of the frames is 1, 1/2, 1 and 0."""
     write_masks(tmp_path / "truth" / "a", "1100", "1100", "1100", "1100")
     write_masks(tmp_path / "mine" / "a", "1100", "1000", "1100", "0011")
-    assert score(tmp_path / "truth", tmp_path / "mine").compute()["J-Mean"] == 0.75
-    ends = Rules(ends_scored=True)
-    assert score(tmp_path / "truth", tmp_path / "mine", ends).compute()["J-Mean"] == 0.625
+    command([str(tmp_path / "truth"), str(tmp_path / "mine"), *flags, "--output", str(tmp_path)])
+    results = json.loads((tmp_path / "results.json").read_text())
+    assert results["scores"]["J-Mean"] == pytest.approx(expected)
+    assert (results["rules"], results["sequences"]) == (rules, 1)
+
+
+def test_an_object_that_enters_later_counts_from_the_frame_that_the_rules_say(tmp_path):
+    """Object 2 enters in frame 1 and is found in none; J of object 1 is 1 throughout."""
+    write_masks(tmp_path / "truth" / "a", "1100", "1120", "1120", "1120")
+    write_masks(tmp_path / "mine" / "a", "1100", "1120", "1100", "1120")
+    for first, expected in ((False, 0.5), (True, 2 / 3)):
+        rules = Rules(first_scored=first, last_scored=True, entering=True)
+        rows = score(tmp_path / "truth", tmp_path / "mine", rules).rows()
+        assert [row["J-Mean"] for row in rows] == pytest.approx([1.0, expected])
+
+
+META = {"a": {"1": "dog", "2": "emu"}, "b": {"7": "dog"}}
+
+
+def write_meta(path, videos):
+    """Write a meta.json: video → object → category, each from its first frame."""
+    objects = {
+        name: {"objects": {number: {"category": kind, "frames": ["00000"]} for number, kind in own.items()}}
+        for name, own in videos.items()
+    }
+    path.write_text(json.dumps({"videos": objects}))
+    return str(path)
+
+
+@pytest.fixture
+def categories(tmp_path):
+    """Write masks of three objects of two categories, and the words that score them."""
+    write_masks(tmp_path / "truth" / "a", "1122", "1122", "1122")
+    write_masks(tmp_path / "mine" / "a", "1122", "1022", "1020")
+    write_masks(tmp_path / "truth" / "b", "7700", "7700")
+    write_masks(tmp_path / "mine" / "b", "7700", "7700")
+    words = [str(tmp_path / "truth"), str(tmp_path / "mine"), "--rules", "youtube-vos"]
+    return [*words, "--meta", write_meta(tmp_path / "valid.json", META), "--output", str(tmp_path)]
+
+
+def test_seen_and_unseen_categories_by_hand(tmp_path, categories):
+    """J of the dogs is 1/2 and 1, that of the emu 3/4; what training has not shown is unseen."""
+    trained = write_meta(tmp_path / "train.json", {"c": {"1": "dog", "2": "cat"}})
+    for flags in (["--trained-meta", trained], ["--unseen", "emu"]):
+        command([*categories, *flags])
+        results = json.loads((tmp_path / "results.json").read_text())
+        scores = results["scores"]
+        assert (scores["J-Seen"], scores["J-Unseen"]) == (0.75, 0.75)
+        assert scores["Overall"] == pytest.approx(
+            np.mean([scores[f"{m}-{k}"] for m in "JF" for k in ("Seen", "Unseen")])
+        )
+        assert results["unseen"] == ["emu"]
+    assert "a_2" in (tmp_path / "per_sequence.csv").read_text()
+
+
+def test_mistakes_with_categories_are_one_line(tmp_path, categories):
+    partial = write_meta(tmp_path / "partial.json", {"a": META["a"]})
+    for flags, message in (
+        ([], "--meta needs --trained-meta or --unseen"),
+        (["--unseen", "yak"], "--unseen yak: .* has no such category; it has dog, emu"),
+        (["--meta", partial, "--unseen", "emu"], "partial.json: gives no category for object b_7"),
+        (["--trained-meta", str(tmp_path / "nowhere.json")], "nowhere.json: no such file"),
+    ):
+        with pytest.raises((DataError, ValueError), match=message):
+            command([*categories, *flags])
+    with pytest.raises(ValueError, match="need --meta"):
+        command([*categories[:4], "--unseen", "emu"])
 
 
 def test_a_gap_in_the_ids_counts_as_the_official_tool_counts_it(tmp_path):

@@ -8,11 +8,9 @@ import pytest
 import torch
 
 from callbacks import DavisBenchmark
-from callbacks.experiments import choose, effects, read_scores
-from callbacks.experiments.effects import Scored
+from callbacks.experiments import read_scores
 from callbacks.tools.sweep import command
 from lightning_modules.backbones import build_feature_extractor
-from lightning_modules.functional import PropagationProtocol
 
 VARIED = ["radius=3,6", "topk=2,10", "temperature=0.05,0.2"]
 
@@ -69,22 +67,3 @@ def test_parts_share_out_the_batches(davis_root: Path, tmp_path: Path, capsys: p
 def test_a_part_that_is_none_is_one_line(davis_root: Path, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="--part 3/2: write K/N"):
         command(["raw_colour", "--root", str(davis_root), "--part", "3/2", "--output", str(tmp_path)])
-
-
-def test_the_choice_has_no_say_over_the_report() -> None:
-    """The best protocol on the sequences for selection is taken even where another is better on the others."""
-
-    def scored(name: str, values: list[float]) -> Scored:
-        fields = {"radius": name, "stage": None, "stride": 8}
-        return Scored(name, fields, "", sum(values) / 4, {f"v{k}": [value] for k, value in enumerate(values)})
-
-    base = PropagationProtocol.named("vfs", "davis")
-    rows = [scored("vfs", [0.5, 0.6, 0.5, 0.7]), scored("vfs+radius=6", [0.1, 0.7, 0.1, 0.8])]
-    choice = choose(rows, base)
-    assert choice is not None
-    assert (choice.best.name, choice.selected, choice.reported) == ("vfs+radius=6", 0.75, 0.1)
-    assert choice.gain is not None
-    assert choice.gain.mean == pytest.approx(-0.4)
-    (effect,) = effects(rows)
-    assert effect.field == "radius"
-    assert effect.means == pytest.approx({"vfs": 0.575, "vfs+radius=6": 0.425})

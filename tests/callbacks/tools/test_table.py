@@ -5,9 +5,11 @@ import json
 
 import pytest
 
-from callbacks.report.published import PUBLISHED, published_beside
+from callbacks.metrics.intervals import bootstrap_interval, paired_difference
+from callbacks.report.published import PUBLISHED, SEQUENCES, published_beside
 from callbacks.tools.table import gather, render
 from cli import main
+from lightning_modules.functional import PropagationProtocol
 
 
 def write(folder, network, scores, digest="d1", benchmark="davis", **more):
@@ -18,7 +20,17 @@ def write(folder, network, scores, digest="d1", benchmark="davis", **more):
     return folder
 
 
-CHANGED = {"name": "vfs+radius=6", "digest": "d"}
+def write_rows(folder, j, f=None):
+    """Write per_sequence.csv: sequence → J of its objects; F is J where nothing else is said."""
+    lines = ["Sequence,J-Mean,F-Mean"]
+    for name, values in j.items():
+        lines += [f"{name}_{k},{value},{(f or j)[name][k - 1]}" for k, value in enumerate(values, start=1)]
+    (folder / "per_sequence.csv").write_text("\n".join(lines) + "\n")
+    return folder
+
+
+def means(table):
+    return {name: {column: cell.mean for column, cell in row.items()} for name, row in table.rows.items()}
 
 
 def test_digests_and_data_are_never_mixed(tmp_path):
@@ -27,24 +39,100 @@ def test_digests_and_data_are_never_mixed(tmp_path):
     write(tmp_path / "c", "C", {"J&F-Mean": 0.7}, sequences=30)
     write(tmp_path / "d", "D", {"J&F-Mean": 0.8})
     write(tmp_path / "e", "A", {"mIoU": 0.3}, benchmark="vip")
+    write(tmp_path / "f", "F", {"J&F-Mean": 0.9}, year=2016, split="val")
     table = gather([tmp_path])
-    assert [(column.benchmark, column.digest, column.data) for column in table.columns] == [
-        ("davis", "d1", "8 sequences"),
-        ("davis", "d2", "8 sequences"),
-        ("davis", "d1", "30 sequences"),
-        ("vip", "d1", "8 sequences"),
+    assert [(column.benchmark, column.digest, column.data, column.sequences) for column in table.columns] == [
+        ("davis", "d1", "", 8),
+        ("davis", "d2", "", 8),
+        ("davis", "d1", "", 30),
+        ("vip", "d1", "", 8),
+        ("davis", "d1", "2016, val", 8),
     ]
-    first, second, third, vip = table.columns
-    assert table.rows == {"A": {first: 0.5, vip: 0.3}, "B": {second: 0.6}, "C": {third: 0.7}, "D": {first: 0.8}}
+    first, second, third, vip, other = table.columns
+    assert means(table) == {
+        "A": {first: 0.5, vip: 0.3}, "B": {second: 0.6}, "C": {third: 0.7}, "D": {first: 0.8}, "F": {other: 0.9},
+    }  # fmt: skip
 
 
 def test_rows_of_one_name_are_told_apart_and_stages_are_rows(tmp_path):
-    for seed in (0, 1):
-        write(tmp_path / f"seed{seed}", "A", {"res4/J&F-Mean": seed / 10, "res5/J&F-Mean": seed / 5, "res4/J-Mean": 1})
-    rows = gather([tmp_path / "seed0", tmp_path], ["J&F-Mean"]).rows
+    for run in (0, 1):
+        write(tmp_path / f"run{run}", "A", {"res4/J&F-Mean": run / 10, "res5/J&F-Mean": run / 5, "res4/J-Mean": 1})
+    rows = gather([tmp_path / "run0", tmp_path], ["J&F-Mean"]).rows
     assert [name.replace(str(tmp_path), "") for name in rows] == [
-        "A, res4 (/seed0)", "A, res5 (/seed0)", "A, res4 (/seed1)", "A, res5 (/seed1)"
+        "A, res4 (/run0)", "A, res4 (/run1)", "A, res5 (/run0)", "A, res5 (/run1)"
     ]  # fmt: skip
+
+
+SCORES = {"a": [0.5, 0.7], "b": [0.4], "c": [0.9]}
+"""Sequence → J of its objects; their mean is 0.625."""
+
+
+def shifted(by):
+    return {name: [value + by for value in values] for name, values in SCORES.items()}
+
+
+def test_seeds_of_one_command_are_one_row_with_their_spread(tmp_path):
+    for seed in (0, 1, 2):
+        command = ["cli.py", "fit", "--config", "a.yaml", f"--seed_everything={seed}", "--data.seed", str(seed)]
+        folder = write(tmp_path / f"s{seed}", "A", {"J-Mean": 0.625 + seed / 10}, command=command)
+        write_rows(folder, shifted(seed / 10))
+    other = write(tmp_path / "x", "A", {"J-Mean": 0.2}, command=["cli.py", "fit", "--config", "b.yaml", "--seed", "3"])
+    table = gather([tmp_path])
+    name, apart = table.rows
+    (cell,) = table.rows[name].values()
+    assert apart == f"A ({other})"
+    assert cell.scores == pytest.approx((0.625, 0.725, 0.825))
+    assert (cell.mean, cell.spread) == pytest.approx((0.725, 0.2))
+    assert cell.interval == pytest.approx(bootstrap_interval(list(shifted(0.1).values())))
+    assert "72.5 (62.5 / 72.5 / 82.5; spread 20.0) [" in render(table, "md")
+
+
+def test_one_seed_twice_is_two_rows(tmp_path):
+    for run in "ab":
+        write(tmp_path / run, "A", {"J-Mean": 0.5}, command=["cli.py", "fit", "--seed_everything", "0"])
+    assert len(gather([tmp_path]).rows) == 2
+
+
+def test_seeds_in_the_name_of_a_row_of_compare(tmp_path):
+    for seed in (0, 1):
+        write(tmp_path / f"{seed}", f"untrained, seed {seed}", {"J-Mean": seed / 10}, command=["cli.py", "compare"])
+    table = gather([tmp_path])
+    assert {name: [cell.scores for cell in row.values()] for name, row in table.rows.items()} == {
+        "untrained": [(0.0, 0.1)]
+    }
+
+
+def test_named_folders_are_the_seeds_of_a_row_and_differences_are_paired(tmp_path):
+    ours = [write_rows(write(tmp_path / f"ours{k}", f"x{k}", {"J-Mean": 0.725}), shifted(0.1)) for k in (0, 1)]
+    base = write_rows(write(tmp_path / "base", "B", {"J-Mean": 0.625}), SCORES)
+    another = write(tmp_path / "another", "C", {"J-Mean": 0.4}, digest="d2")
+    words = [f"ours={ours[0]}", f"ours={ours[1]}", str(base), str(another)]
+    table = gather(words, base="B")
+    (cell,) = table.rows["ours"].values()
+    assert cell.scores == (0.725, 0.725)
+    assert cell.difference == paired_difference(shifted(0.1), SCORES)
+    assert cell.difference.mean == pytest.approx(0.1)
+    assert all(cell.difference is None for name in "BC" for cell in table.rows[name].values())
+    text = render(table, "md")
+    assert "; +10.0 [+10.0, +10.0], p 0.25" in text
+    assert "difference from B" in text
+    fields = dict(zip(*list(csv.reader(render(table, "csv").splitlines()))[:2], strict=True))
+    assert float(fields["davis J-Mean (vfs d1, 8 sequences) difference"]) == pytest.approx(0.1)
+    assert fields["davis J-Mean (vfs d1, 8 sequences) seeds"] == "2"
+
+
+def test_a_score_that_is_no_mean_of_its_rows_has_no_interval(tmp_path):
+    write_rows(write(tmp_path / "a", "A", {"J-Mean": 0.7}), SCORES)
+    (cell,) = gather([tmp_path]).rows["A"].values()
+    assert (cell.interval, cell.videos) == (None, None)
+
+
+def test_protocols_of_a_sweep_are_columns(tmp_path):
+    protocols = [{"name": name, "digest": f"d{name}"} for name in ("vfs", "crw")]
+    write(tmp_path / "a", "A", {"vfs/J-Mean": 0.1, "crw/J-Mean": 0.2}, protocol=protocols)
+    table = gather([tmp_path])
+    assert [column.protocol for column in table.columns] == ["vfs", "crw"]
+    assert list(table.rows) == ["A"]
 
 
 def test_the_three_formats(tmp_path, capsys):
@@ -62,28 +150,50 @@ def test_the_three_formats(tmp_path, capsys):
     assert r"davis J\&F-Mean (vfs d1, 8 sequences)" in out[2].read_text()
 
 
+def named(protocol, **changes):
+    found = PropagationProtocol.named(protocol, "davis").with_changes(**changes)
+    return {"name": found.name, "digest": found.digest()}
+
+
 def test_published_rows_stand_beside_their_own_protocol_only(tmp_path):
-    ours = write(tmp_path / "a", "A", {"J&F-Mean": 0.5}, sequences=30)
-    other = write(
-        tmp_path / "b", "B", {"J&F-Mean": 0.5}, sequences=30, protocol={"name": "vfs+radius=6", "digest": "d"}
-    )
+    ours = write(tmp_path / "a", "A", {"J&F-Mean": 0.5}, sequences=30, protocol=named("vfs"))
     rows = gather([ours], published=True).rows
-    assert {round(value, 3) for name, row in rows.items() if name != "A" for value in row.values()} == {0.667, 0.679}
-    assert list(gather([other], published=True).rows) == ["B"]
+    assert {cell.scores for name, row in rows.items() if name != "A" for cell in row.values()} == {(0.667,), (0.679,)}
     assert "Table 7" in render(gather([ours], published=True), "md")
+    older = {"name": "vfs", "digest": "of another version"}
+    for name, protocol in (("b", named("vfs", radius=6)), ("c", older)):
+        other = write(tmp_path / name, "B", {"J&F-Mean": 0.5}, sequences=30, protocol=protocol)
+        assert list(gather([other], published=True).rows) == ["B"]
+    few = write(tmp_path / "d", "D", {"J&F-Mean": 0.5}, protocol=named("vfs"))
+    assert list(gather([few], published=True).rows) == ["D"]
+
+
+def test_a_vits_own_patch_has_its_own_published_rows(tmp_path):
+    for stride, name in ((8, "DINO, ViT-S/8"), (16, "DINO, ViT-S/16")):
+        protocol = named("dino", feature_stride=stride)
+        folder = write(tmp_path / str(stride), "A", {"J&F-Mean": 0.5}, sequences=30, protocol=protocol)
+        found = [row for row in gather([folder], published=True).rows if row.startswith("DINO, ViT-S")]
+        assert found == [f"{name} [DINO (arXiv 2104.14294), Table 5]"]
 
 
 def test_published_rows_have_sources_and_uncertain_ones_stay_away():
     assert all(row.source and all(0 < value < 1 for value in row.scores.values()) for row in PUBLISHED)
+    assert len({(row.name, row.benchmark, row.protocol, row.source) for row in PUBLISHED}) == len(PUBLISHED)
+    shown = [
+        row
+        for benchmark, number in SEQUENCES.items()
+        for digest in {row.evaluated_by().digest() for row in PUBLISHED if row.certain and row.benchmark == benchmark}
+        for row in published_beside(benchmark, digest, number)
+    ]
+    assert len(shown) == sum(row.certain for row in PUBLISHED) > 20
+    assert all(row in shown for row in PUBLISHED if row.certain)
+    assert any(not row.certain for row in PUBLISHED)
+
+
+def test_a_protocol_with_inferred_values_has_no_certain_row():
     for row in PUBLISHED:
-        found = published_beside(
-            {
-                "benchmark": row.benchmark,
-                "sequences": {"davis": 30, "jhmdb": 268, "vip": 50, "otb": 100}[row.benchmark],
-                "protocol": {"name": row.protocol},
-            }
-        )
-        assert (row in found) == row.certain
+        inferred = row.evaluated_by().origin(row.benchmark, ("davis",)).get("inferred") if row.certain else None
+        assert not inferred, row.name
 
 
 @pytest.mark.parametrize(
@@ -94,12 +204,16 @@ def test_published_rows_have_sources_and_uncertain_ones_stay_away():
         (["unscored"], "unscored/results.json has no scores"),
         (["a", "--output", "x.doc"], "the name has to end in .md, .csv or .tex"),
         (["bad"], "is not a results.json of a benchmark"),
+        (["a", "--base", "Z"], "--base 'Z' names no rows; the rows are A"),
+        (["N=twice"], "N=twice holds two results of davis by one protocol"),
     ],
 )
 def test_mistakes_are_one_line(tmp_path, monkeypatch, words, message):
     monkeypatch.chdir(tmp_path)
     write(tmp_path / "a", "A", {"J&F-Mean": 0.5})
     write(tmp_path / "unscored", "A", {})
+    write(tmp_path / "twice/a", "A", {"J&F-Mean": 0.5})
+    write(tmp_path / "twice/b", "A", {"J&F-Mean": 0.5})
     (tmp_path / "bad").mkdir()
     (tmp_path / "bad/results.json").write_text("[]")
     with pytest.raises(SystemExit) as ended:

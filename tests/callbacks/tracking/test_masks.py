@@ -8,7 +8,7 @@ from callbacks.tracking.label_tracker import LabelTracker
 from callbacks.tracking.masks import track_masks
 from lightning_modules.backbones import build_feature_extractor
 from lightning_modules.functional import PropagationProtocol
-from lightning_modules.functional.propagation.coding import labels_of, masks_of
+from lightning_modules.functional.propagation.label_coding import labels_of, masks_of
 
 SIZE = (48, 64)
 

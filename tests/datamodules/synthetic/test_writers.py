@@ -8,11 +8,14 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from datamodules import SyntheticVideoDataModule
-from datamodules.datasets import TapVid
+from datamodules.datasets import Davis, TapVid
+from datamodules.reading.errors import DataError
 from datamodules.synthetic import (
+    render_video,
     write_davis,
     write_got10k,
     write_jhmdb,
@@ -25,9 +28,11 @@ from datamodules.synthetic import (
 from datamodules.synthetic.writers import Scenes, write_mp4
 
 SMALL: dict[str, Any] = {"frames": 6, "size": (48, 64)}
+
 WRITERS = [
     write_davis, write_got10k, write_jhmdb, write_otb, write_tap_vid, write_videos, write_vip, write_youtube_vos
 ]  # fmt: skip
+
 ROOT = Path(__file__).parents[3]
 
 
@@ -96,3 +101,53 @@ def test_the_data_module_makes_point_tracks_where_asked_for(tmp_path: Path) -> N
     videos = TapVid(tmp_path / "tap_vid")
     assert [len(video.points) for video in videos] == [24, 24]
     assert {video.num_frames for video in videos} == {5}
+
+
+SMALL: dict[str, Any] = {"frames": 6, "size": (64, 80)}
+
+
+def test_videos_are_h264_that_decodes(tmp_path: Path) -> None:
+    import av
+
+    root = write_videos(tmp_path / "videos", 2, **SMALL)
+    assert sorted(path.name for path in root.glob("*.mp4")) == ["00000.mp4", "00001.mp4"]
+    video, _ = render_video(0, 1, **SMALL)
+    with av.open(str(root / "00001.mp4")) as container:
+        assert container.streams.video[0].codec_context.name == "h264"
+        decoded = np.stack([frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)])
+    assert decoded.shape == video.shape
+    assert np.abs(decoded.astype(int) - video).mean() < 12
+
+
+def test_finished_folder_is_reused_and_replaced_when_the_arguments_change(tmp_path: Path) -> None:
+    root = write_videos(tmp_path / "videos", 1, **SMALL)
+    written = (root / "00000.mp4").stat().st_mtime_ns
+    write_videos(root, 1, **SMALL)
+    assert (root / "00000.mp4").stat().st_mtime_ns == written
+    write_videos(root, 2, **SMALL)
+    assert len(list(root.glob("*.mp4"))) == 2
+    assert [path.name for path in tmp_path.iterdir()] == ["videos"]
+
+
+def test_a_folder_that_is_not_ours_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "holiday.mp4").write_bytes(b"")
+    with pytest.raises(DataError, match="not generated here"):
+        write_videos(tmp_path, 1, **SMALL)
+    assert (tmp_path / "holiday.mp4").exists()
+
+
+def test_nothing_is_left_of_a_failed_generation(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="high"):
+        write_videos(tmp_path / "videos", 1, sprites=(4, 2), **SMALL)
+    assert not list(tmp_path.iterdir())
+
+
+def test_odd_size_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="65 × 80"):
+        write_videos(tmp_path / "videos", 1, size=(65, 80))
+
+
+def test_another_range_of_indices_has_other_scenes(tmp_path: Path) -> None:
+    first = Davis(write_davis(tmp_path / "a", 1, **SMALL))[0]
+    later = Davis(write_davis(tmp_path / "b", 1, first=1, **SMALL))[0]
+    assert (first.frame(0) != later.frame(0)).float().mean() > 0.5

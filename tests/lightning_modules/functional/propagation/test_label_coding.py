@@ -14,7 +14,7 @@ from lightning_modules.functional import (
     encode_masks,
     propagate_labels,
 )
-from lightning_modules.functional.propagation.coding import labels_of, masks_of
+from lightning_modules.functional.propagation.label_coding import labels_of, masks_of
 
 Golden = Callable[[str], dict[str, np.ndarray]]
 

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from lightning_modules.functional import PropagationProtocol, decode_keypoints, encode_keypoints, propagate_labels
-from lightning_modules.functional.propagation.coding import labels_of, masks_of
+from lightning_modules.functional.propagation.label_coding import labels_of, masks_of
 from lightning_modules.functional.propagation.resampling import resize_maps
 from lightning_modules.functional.propagation.sources import SOURCES
 

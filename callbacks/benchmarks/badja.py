@@ -1,0 +1,40 @@
+"""Joints of animals on BADJA, followed by the features of an extractor."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from datamodules.datasets import Badja, PointSequence
+
+from .tap_vid import TapVidBenchmark
+
+
+class BadjaBenchmark(TapVidBenchmark):
+    """Score the joints of BADJA's animals, followed without training, by PCK and by TAP-Vid's measures.
+
+    Logs, as fractions, `badja/PCK@0.2` where the masks are at hand: joints within 0.2 times the square root of the
+    animal's area (see `area_pck`); and what `TapVidBenchmark` logs: `badja/average_pts_within_thresh` (δ_avg), … Each
+    joint is followed from the first frame in which it is visible. Files as for `TapVidBenchmark`.
+
+    Paper: Biggs et al., Creatures Great and SMAL (ACCV 2018).
+
+    Args:
+        root: BADJA's folder, or BADJA in a layout of TAP-Vid, see `Badja`.
+        masks: folder of the animals' masks where the root does not name them, see `Badja`; None: δ alone.
+        kwargs: those of `TapVidBenchmark`: protocol, changes, predictions; and of `BenchmarkCallback`.
+
+    Raises:
+        DataError: when the data are first read, one line that names the file.
+        ValueError: for an unknown protocol, or changes out of range.
+    """
+
+    name = "badja"
+    score_names = ("PCK@0.2", *TapVidBenchmark.score_names)
+
+    def __init__(self, root: str | Path, masks: str | Path | None = None, **kwargs: Any) -> None:
+        super().__init__(root, **kwargs)
+        self.masks = masks
+
+    def read(self) -> Sequence[PointSequence]:
+        """Open the data set; see `BenchmarkCallback`."""
+        return Badja(self.root, self.masks)

@@ -1,0 +1,165 @@
+"""BADJA: joints of animals on clips of DAVIS and two others, with the masks of the animals."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ..reading.errors import DataError
+from ..reading.guards import plain_name, read_text
+from ..reading.images import picture_header, read_picture
+from .layout_files import list_pictures, require_folder
+from .records import Reader
+from .tap_vid import PointSequence, TapVid
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+JOINTS = {
+    8: "upper_right_1", 9: "upper_right_2", 10: "upper_right_3", 12: "upper_left_1", 13: "upper_left_2",
+    14: "upper_left_3", 15: "neck_lower", 18: "lower_right_1", 19: "lower_right_2", 20: "lower_right_3",
+    22: "lower_left_1", 23: "lower_left_2", 24: "lower_left_3", 25: "tail_0", 28: "tail_3", 31: "tail_6", 32: "jaw",
+    33: "nose", 35: "right_ear", 36: "left_ear",
+}  # fmt: skip
+"""Joints that are annotated: their numbers in the files, and names."""
+
+WITHOUT_FRAMES = ("cat_jump", "tiger")
+"""Clips whose frames were never released."""
+
+
+class Badja(Reader[PointSequence]):
+    """The clips of BADJA as videos with points, and the masks of the animals for PCK.
+
+    Reads the released layout: `joint_annotations/<clip>.json`, each a list of `image_path`, `segmentation_path`,
+    `joints` (row, column) and `visibility` of an annotated frame, and the files that they name: DAVIS-2017 at full
+    resolution in `DAVIS/`, two more clips in `extra_videos/`. Frames that are not annotated are left out. A joint that
+    is never visible is left out; a clip of which not all frames are there is refused, but for cat_jump and tiger,
+    whose frames were never released. Or reads BADJA in a layout of `TapVid`, with the masks in a folder beside it.
+    Paper: Biggs et al., Creatures Great and SMAL (ACCV 2018).
+
+    Args:
+        root: the folder that holds joint_annotations; or what `TapVid` reads.
+        masks: for what `TapVid` reads, `<masks>/<clip>/*.png`, animal above 0: as many as the clip has frames; or more,
+            named by frame numbers (DAVIS's `Annotations/480p`), where a JSON with the name of the root's file beside it
+            tells those of the clip, `{"<clip>": {"frames": [0, 5, …]}}`.
+
+    Raises:
+        DataError: one line naming the file: a missing folder or file, a JSON of another kind, masks that do not fit.
+    """
+
+    def __init__(self, root: str | Path, masks: str | Path | None = None) -> None:
+        self.root = Path(root).expanduser()
+        annotations = self.root / "joint_annotations"
+        if annotations.is_dir():
+            if masks is not None:
+                raise DataError(f"{self.root}: names its own masks; leave `masks` out")
+            self._sequences = tuple(_released(self.root, annotations))
+        else:
+            self._sequences = tuple(TapVid(self.root))
+            if masks is not None:
+                folder = require_folder(Path(masks).expanduser(), "give the folder that holds a folder for each clip")
+                numbers = _frame_numbers(self.root.with_suffix(".json"))
+                self._sequences = tuple(_with_masks(one, folder, numbers) for one in self._sequences)
+
+
+class _Pictures:
+    """Frames of a clip, one file each."""
+
+    def __init__(self, files: Sequence[Path], size: tuple[int, int]) -> None:
+        self.files, self.size = files, size
+
+    def __call__(self, t: int) -> NDArray[np.uint8]:
+        picture = read_picture(self.files[t])
+        if picture.shape[:2] != self.size:
+            height, width = picture.shape[:2]
+            raise DataError(f"{self.files[t]}: is {width} × {height} px, the first {self.size[1]} × {self.size[0]}")
+        return picture
+
+
+def _released(root: Path, annotations: Path) -> list[PointSequence]:
+    files = sorted(path for path in annotations.glob("*.json") if path.stem not in WITHOUT_FRAMES)
+    if not files:
+        raise DataError(f"{annotations}: no <clip>.json; clone BADJA's repository")
+    return [_clip(root, file) for file in files]
+
+
+def _clip(root: Path, file: Path) -> PointSequence:
+    content = _json(file)
+    numbers = list(JOINTS)
+    try:
+        names = [[str(entry[key]) for entry in content] for key in ("image_path", "segmentation_path")]
+        places = np.array([np.array(entry["joints"], np.float64)[numbers] for entry in content])
+        visible = np.array([np.array(entry["visibility"], bool)[numbers] for entry in content])
+    except (KeyError, TypeError, ValueError, IndexError) as error:
+        raise DataError(
+            f"{file}: expected a list of frames with image_path, segmentation_path, joints and visibility of 37 joints"
+        ) from error
+    if places.shape != (len(content), len(numbers), 2) or visible.shape != places.shape[:2] or not len(content):
+        raise DataError(f"{file}: has joints {places.shape} and visibility {visible.shape}; get the file again")
+    frames, masks = ([_inside(root, file, name) for name in of_kind] for of_kind in names)
+    remedy = (
+        "unpack DAVIS-2017 trainval Full-Resolution as DAVIS/ and BADJA's extra_videos.zip beside joint_annotations"
+    )
+    if missing := next((path for path in (*frames, *masks) if not path.is_file()), None):
+        raise DataError(f"{missing}: no such file; {remedy}")
+    height, width = size = picture_header(frames[0])[0]
+    points = (places[..., ::-1] + 0.5) / [width, height]  # the annotation names pixels
+    inside = ((points >= 0) & (points <= 1)).all(-1)
+    if (outside := np.argwhere(visible & ~inside)).size:
+        raise DataError(
+            f"{file}: a visible joint of frame {outside[0, 0]} lies outside the picture of {width} × {height}"
+        )
+    seen = np.asarray(visible.any(axis=0))
+    return PointSequence(
+        name=plain_name(file.stem, file),
+        size=size,
+        points=points[:, seen].swapaxes(0, 1).copy(),
+        occluded=~visible[:, seen].T,
+        pictures=_Pictures(frames, size),
+        tracks=tuple(name for name, is_seen in zip(JOINTS.values(), seen.tolist(), strict=True) if is_seen),
+        masks=tuple(masks),
+    )
+
+
+def _inside(root: Path, file: Path, named: str) -> Path:
+    """Return a path that an annotation names, which must lie below the root."""
+    path = PurePosixPath(named)
+    if path.is_absolute() or ".." in path.parts:
+        raise DataError(f"{file}: names {named!r:.80}, which lies outside {root}")
+    return root / path
+
+
+def _frame_numbers(file: Path) -> Mapping[str, Any]:
+    content = _json(file) if file.is_file() else {}
+    return content if isinstance(content, dict) else {}
+
+
+def _with_masks(sequence: PointSequence, folder: Path, numbers: Mapping[str, Any]) -> PointSequence:
+    """Return a clip with its masks, one for each frame."""
+    own, count = folder / sequence.name, sequence.num_frames
+    files = list_pictures(require_folder(own, "put the masks of each clip into a folder of its name"))
+    told = numbers.get(sequence.name)
+    if isinstance(told, dict) and isinstance(frames := told.get("frames"), list) and len(frames) == count:
+        by_number = {int(file.stem): file for file in files if file.stem.isdecimal()}
+        lacking = [number for number in frames if number not in by_number]
+        if lacking:
+            raise DataError(f"{own}: has no mask of frame {lacking[0]}; unpack all of the clip's")
+        files = tuple(by_number[number] for number in frames)
+    if len(files) != count:
+        raise DataError(
+            f"{own}: {len(files)} masks for {count} frames; give one for each, or the numbers of the annotated frames "
+            f'in a JSON beside the annotation, {{"{sequence.name}": {{"frames": [0, 5, …]}}}}'
+        )
+    return dataclasses.replace(sequence, masks=tuple(files))
+
+
+def _json(file: Path) -> Any:
+    try:
+        return json.loads(read_text(file))
+    except (ValueError, RecursionError) as error:
+        raise DataError(f"{file}: cannot be read as JSON; get the file again") from error

@@ -1,0 +1,117 @@
+"""Mistakes in the data are reported before any work, with the file's path."""
+
+import re
+import shutil
+
+import numpy as np
+import pytest
+import pytorch_lightning as pl
+import torch
+from PIL import Image
+from torch.utils.data import DataLoader
+
+from callbacks import DavisBenchmark
+from datamodules.reading.errors import DataError
+from lightning_modules import FrozenEncoder, VFSSimSiam
+from tests.helpers.tiny import TINY
+
+MASKS = "Annotations/480p/synthetic-001"
+
+
+class Untouched(DavisBenchmark):
+    def run(self, extractor, sequence):
+        raise AssertionError("work has begun")
+
+
+def validate(benchmark, folder):
+    trainer = pl.Trainer(
+        default_root_dir=folder,
+        callbacks=[benchmark],
+        accelerator="cpu",
+        logger=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+    )
+    trainer.validate(FrozenEncoder("raw_colour"), verbose=False)
+
+
+def missing_sequence(root):
+    shutil.rmtree(root / "JPEGImages/480p/synthetic-002")
+
+
+def another_size(root):
+    Image.fromarray(np.ones((60, 64), np.uint8)).save(root / MASKS / "00003.png")
+
+
+def rgb_mask(root):
+    Image.fromarray(np.zeros((64, 64, 3), np.uint8)).save(root / MASKS / "00002.png")
+
+
+def many_objects(root):
+    Image.fromarray(np.full((64, 64), 300, np.uint16)).save(root / MASKS / "00002.png")
+
+
+def mask_without_frame(root):
+    (root / "JPEGImages/480p/synthetic-001/00005.jpg").unlink()
+
+
+def one_frame(root):
+    for kind in ("JPEGImages", "Annotations"):
+        for path in sorted((root / kind / "480p/synthetic-001").iterdir())[1:]:
+            path.unlink()
+
+
+def two_frames(root):
+    for kind in ("JPEGImages", "Annotations"):
+        for path in sorted((root / kind / "480p/synthetic-001").iterdir())[2:]:
+            path.unlink()
+
+
+def no_object(root):
+    Image.fromarray(np.zeros((64, 64), np.uint8)).save(root / MASKS / "00000.png")
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (missing_sequence, "JPEGImages/480p/synthetic-002: sequence listed in"),
+        (another_size, f"{MASKS}/00003.png: mask is 64 × 60 px, its frame 00003.jpg 64 × 64"),
+        (rgb_mask, f"{MASKS}/00002.png: RGB mask"),
+        (many_objects, f"{MASKS}/00002.png: 16-bit mask; ids above 254 cannot be followed"),
+        (mask_without_frame, f"{MASKS}/00005.png: annotation without its frame"),
+        (one_frame, "JPEGImages/480p/synthetic-001: 1 frames"),
+        (two_frames, "JPEGImages/480p/synthetic-001: 2 frames, of which neither the first nor the last is scored"),
+        (no_object, f"{MASKS}/00000.png: no object in the first frame's mask"),
+    ],
+)
+def test_damaged_data(davis_root, tmp_path, damage, message):
+    root = tmp_path / "davis"
+    shutil.copytree(davis_root, root)
+    damage(root)
+    with pytest.raises(DataError, match=re.escape(f"{root}/{message}")) as raised:
+        validate(Untouched(root), tmp_path)
+    assert "\n" not in str(raised.value)
+
+
+def test_a_folder_that_cannot_be_written(davis_root, tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(OSError, match="file"):
+        validate(Untouched(davis_root, output_dir=tmp_path / "file" / "results"), tmp_path)
+
+
+def test_a_stage_that_the_backbone_does_not_have_is_told_before_training(davis_root, tmp_path):
+    module = VFSSimSiam(**TINY)
+    callbacks = [Untouched(davis_root, stage="res9")]
+    trainer = pl.Trainer(default_root_dir=tmp_path, callbacks=callbacks, logger=False, max_epochs=1, accelerator="cpu")
+    with pytest.raises(ValueError, match="stage 'res9'"):
+        trainer.fit(module, DataLoader([{"clip": torch.rand(2, 3, 32, 32)}], batch_size=1))
+    assert trainer.global_step == 0
+
+
+def test_a_frame_that_breaks_while_it_runs_names_itself(davis_root, tmp_path):
+    root = tmp_path / "davis"
+    shutil.copytree(davis_root, root)
+    path = root / "JPEGImages/480p/synthetic-000/00004.jpg"
+    path.write_bytes(path.read_bytes()[:-200])
+    with pytest.raises(DataError, match=re.escape(f"{path}: truncated JPEG")):
+        validate(DavisBenchmark(root, changes={"radius": 3, "context": 2}), tmp_path)

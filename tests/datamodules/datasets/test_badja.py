@@ -1,0 +1,123 @@
+"""BADJA in its released layout, and as a set of TAP-Vid with masks beside it; hostile and broken files."""
+
+import json
+import pickle
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from datamodules.datasets import Badja
+from datamodules.datasets.badja import JOINTS
+from datamodules.reading.errors import DataError
+from tests.helpers.tap_vid import write_badja, write_points
+
+
+@pytest.fixture
+def root(tmp_path):
+    return write_badja(tmp_path / "badja")
+
+
+def test_clips_of_the_released_layout(root):
+    bear, dog = Badja(root)
+    assert (bear.name, dog.name) == ("bear", "dog")
+    assert bear.size == (40, 60)
+    assert bear.num_frames == 4
+    assert bear.tracks == ("upper_right_1", "neck_lower", "nose")
+    content = json.loads((root / "joint_annotations" / "bear.json").read_text())
+    row, column = content[2]["joints"][33]
+    np.testing.assert_allclose(bear.points[2, 2] * [60, 40], [column + 0.5, row + 0.5])
+    assert bear.occluded[2].tolist() == [not frame["visibility"][33] for frame in content]
+    frame = bear.frame(3)
+    assert frame.shape == (3, 40, 60)
+    assert (frame[:, 0, 0].numpy() == np.array(Image.open(root / content[3]["image_path"]))[0, 0]).all()
+
+
+def test_areas_are_those_of_the_masks_scaled_to_the_frames(root):
+    bear, dog = Badja(root)
+    assert [bear.area(t) for t in range(4)] == [100.0, 121.0, 144.0, 169.0]
+    assert dog.area(0) == 400.0  # RGB of half the size
+
+
+def test_frames_that_were_never_released_are_left_out(root):
+    (root / "joint_annotations" / "tiger.json").write_text("[]")
+    assert [clip.name for clip in Badja(root)] == ["bear", "dog"]
+
+
+@pytest.mark.parametrize("kind", ["file", "frames", "one each"])
+def test_masks_beside_a_set_of_tap_vid(tmp_path, kind):
+    path = write_points(tmp_path / "badja.pkl", videos=2, frames=3)
+    wanted = [0, 1, 2] if kind == "one each" else [1, 4, 5]
+    for name in ("film-000", "film-001"):
+        (tmp_path / "masks" / name).mkdir(parents=True)
+        for t in range(3 if kind == "one each" else 6):
+            mask = np.zeros((48, 64), np.uint8)
+            mask[: t + 1, :10] = 1
+            Image.fromarray(mask).save(tmp_path / "masks" / name / f"{t:05d}.png")
+    if kind == "frames":
+        numbers = {name: {"frames": wanted} for name in ("film-000", "film-001")}
+        (tmp_path / "badja.json").write_text(json.dumps(numbers))
+    if kind == "file":
+        with pytest.raises(DataError, match="film-000: 6 masks for 3 frames; give one for each"):
+            Badja(path, tmp_path / "masks")
+        return
+    film, _ = Badja(path, tmp_path / "masks")
+    assert [film.area(t) for t in range(3)] == [10.0 * (t + 1) for t in wanted]
+    assert not Badja(path)[0].masks
+
+
+def spoil(root, change):
+    file = root / "joint_annotations" / "bear.json"
+    content = json.loads(file.read_text())
+    change(content)
+    file.write_text(json.dumps(content))
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda c: c[1].pop("joints"), "bear.json: expected a list of frames"),
+        (lambda c: c[1].update(joints=[[1, 2]]), "bear.json: expected a list of frames"),
+        (
+            lambda c: c[1].update(image_path="../../../x"),
+            "bear.json: names '../../../x', which lies outside",
+        ),
+        (lambda c: c[1].update(segmentation_path="/x.png"), "bear.json: names '/x.png', which lies outside"),
+        (lambda c: c[1].update(image_path="DAVIS/none.jpg"), "none.jpg: no such file; unpack DAVIS-2017"),
+        (lambda c: c[2]["joints"].__setitem__(33, [900, 5]), "bear.json: a visible joint of frame 2 lies outside"),
+        (lambda c: c.clear(), "bear.json: has joints"),
+    ],
+)
+def test_what_does_not_fit_is_refused_in_one_line(root, change, message):
+    spoil(root, change)
+    with pytest.raises(DataError, match=message) as error:
+        Badja(root)
+    assert "\n" not in str(error.value)
+
+
+def test_other_mistakes(root, tmp_path):
+    with pytest.raises(DataError, match="names its own masks"):
+        Badja(root, tmp_path)
+    (root / "joint_annotations" / "bear.json").write_text("{")
+    with pytest.raises(DataError, match=r"bear\.json: cannot be read as JSON"):
+        Badja(root)
+    with pytest.raises(DataError, match="no such folder; give the folder that holds a folder for each clip"):
+        Badja(write_points(tmp_path / "x.pkl"), tmp_path / "none")
+    (tmp_path / "empty" / "joint_annotations").mkdir(parents=True)
+    with pytest.raises(DataError, match=r"no <clip>\.json"):
+        Badja(tmp_path / "empty")
+
+
+def test_the_real_clips(shared_points, shared_data):
+    clips = Badja(shared_points / "real" / "badja.pkl", shared_data / "davis" / "Annotations" / "480p")
+    with (shared_points / "real" / "badja.pkl").open("rb") as file:
+        content = pickle.load(file)
+    assert [clip.name for clip in clips] == list(content)
+    assert len(JOINTS) == 20
+    for clip in clips:
+        mask = np.array(Image.open(clip.masks[1])) > 0
+        assert clip.area(1) == mask.sum()
+        height, width = mask.shape
+        x, y = (clip.points[~clip.occluded[:, 1], 1] * [width, height]).astype(int).T
+        near = [mask[max(b - 15, 0) : b + 15, max(a - 15, 0) : a + 15].any() for a, b in zip(x, y, strict=True)]
+        assert np.mean(near) > 0.9  # the masks are those of the frames: joints lie on the animal

@@ -1,0 +1,86 @@
+"""DINO-Tracker's occlusion by anchors: its own numbers, and a loop over queries, anchors and frames."""
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+
+from lightning_modules.functional.points import PointProtocol, track_points
+from lightning_modules.functional.points.anchors import beyond_anchors, median_distances
+from lightning_modules.functional.points.matching import decode_places, sample_features, similarity_maps
+
+FRAMES, CELLS, CELL = 8, 10, 8
+
+
+def test_the_rule_is_dino_trackers(shared_points):
+    with np.load(shared_points / "decoding.npz", allow_pickle=False) as archive:
+        peer = {key[9:]: torch.from_numpy(archive[key]) for key in archive.files if key.startswith("dino_occ_")}
+    anchor_threshold, threshold = peer["thresholds"].tolist()
+    anchors = peer["similarity"] >= anchor_threshold
+    distances = torch.full((1, len(anchors), len(anchors)), torch.nan)
+    distances[0, anchors] = (peer["anchor_predictions"] - peer["trajectory"][anchors][:, None]).norm(dim=-1)
+    doubtful = beyond_anchors(median_distances(distances), anchors[None])[0]
+    assert torch.equal(doubtful | (peer["similarity"] < threshold), peer["occluded"])
+    assert 0 < doubtful.sum() < len(doubtful)
+
+
+@pytest.fixture(scope="module")
+def features():
+    generator = torch.Generator().manual_seed(0)
+    still = torch.randn(1, 6, CELLS, CELLS, generator=generator)
+    return still + 0.9 * torch.randn(FRAMES, 6, CELLS, CELLS, generator=generator)
+
+
+def doubtful_frames(features, track, similarity, begin, rules):
+    """Frames of one track from `begin` on whose error is above that of every anchor, by a loop."""
+
+    def place_of(t, descriptor):
+        scores = similarity_maps(descriptor[None], features[t])
+        return decode_places(scores, rules.decoding, rules.temperature, rules.decoding_radius)[0]
+
+    frames = range(begin, FRAMES)
+    anchors = [t for t in frames if similarity[t] >= rules.anchor_similarity]
+    errors = {}
+    for t in frames:
+        descriptor = sample_features(features[t], (track[t] / CELL).float()[None])[0]
+        misses = [float((place_of(anchor, descriptor) - track[anchor] / CELL).norm()) for anchor in anchors]
+        errors[t] = sorted(misses)[(len(misses) - 1) // 2]
+    limit = max(errors[anchor] for anchor in anchors)
+    return torch.tensor([t in errors and errors[t] > limit for t in range(FRAMES)])
+
+
+@pytest.mark.parametrize("both_directions", [True, False])
+@pytest.mark.parametrize("workspace", [1, 64 * 2**20])
+def test_equal_to_a_loop(features, both_directions, workspace):
+    rules = PointProtocol.named("tapir-matching", "tap_vid").with_changes(
+        scored_size=CELLS * CELL, occlusion="similarity+anchors", similarity_threshold=0.3, anchor_similarity=0.75
+    )
+    places = torch.rand(12, 2, generator=torch.Generator().manual_seed(2)) * CELLS * CELL
+    queries = torch.cat([torch.tensor([0.0, 3, 7, 1] * 3)[:, None], places], dim=1).double()
+    tracks = track_points(features.__getitem__, FRAMES, queries, rules, None, None, both_directions, workspace)
+    expected = torch.zeros(len(queries), FRAMES, dtype=torch.bool)
+    for number, start in enumerate(queries[:, 0].long().tolist()):
+        begin = 0 if both_directions else start
+        found = doubtful_frames(features, tracks.points[number], tracks.similarity[number], begin, rules)
+        expected[number] = found | (tracks.similarity[number] < 0.3)
+        expected[number, :begin] = True
+        expected[number, start] = False
+    assert torch.equal(tracks.occluded, expected)
+    by_anchors = expected & (tracks.similarity >= 0.3) & (torch.arange(FRAMES) >= queries[:, :1])
+    assert by_anchors.sum() > 3
+
+
+def test_a_point_that_goes_to_something_else_is_hidden():
+    """In frame 2 the point is away and its twin elsewhere is found, which is tracked back to the twin's own place."""
+    generator = torch.Generator().manual_seed(1)
+    maps = F.normalize(torch.randn(16, CELLS, CELLS, generator=generator), dim=0)
+    mark = maps[:, 4, 4].clone()
+    maps[:, 8, 8] = F.normalize(mark + 0.7 * maps[:, 8, 8], dim=0)
+    features = maps.repeat(5, 1, 1, 1)
+    features[2, :, 4, 4] = torch.randn(16, generator=generator)
+    rules = PointProtocol.named("fomo", "tap_vid").with_changes(
+        scored_size=CELLS * CELL, occlusion="anchors", anchor_similarity=0.9
+    )
+    queries = torch.tensor([[0, 4.5 * CELL, 4.5 * CELL]])
+    tracks = track_points(features.__getitem__, 5, queries, rules)
+    assert tracks.occluded[0].tolist() == [False, False, True, False, False]

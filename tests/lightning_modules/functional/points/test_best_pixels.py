@@ -1,0 +1,53 @@
+"""The best pixels of enlarged heat-maps beside those of maps that are enlarged in full."""
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+from lightning_modules.functional.points import best_pixels as module
+from lightning_modules.functional.points.best_pixels import best_pixels
+
+
+def peaks(count, cells, width):
+    """Gaussians at random places, some of them outside the map."""
+    generator = torch.Generator().manual_seed(cells)
+    places = torch.rand(count, 2, generator=generator) * (cells + 4) - 2
+    at = torch.arange(cells) + 0.5
+    squared = (at[:, None] - places[:, None, None, 1]) ** 2 + (at - places[:, None, None, 0]) ** 2
+    return (-squared / (2 * width**2)).exp()
+
+
+@pytest.mark.parametrize(
+    ("cells", "pixels"), [(32, 256), (64, 256), (19, 266), (20, 160), (128, 256), (3, 24), (16, 17), (9, 63)]
+)
+def test_they_are_those_of_the_enlarged_map(cells, pixels):
+    noise = torch.rand(20, cells, cells, generator=torch.Generator().manual_seed(0))
+    maps = torch.cat([peaks(20, cells, 0.75), peaks(10, cells, 6.0), noise, noise**30])
+    values, centres = best_pixels(maps, pixels, pixels, 5)
+    enlarged = F.interpolate(maps[None], (pixels, pixels), mode="bilinear", align_corners=False)[0]
+    torch.testing.assert_close(values, enlarged.flatten(1).topk(5).values, atol=2e-6, rtol=1e-5)
+    y, x = (centres[..., axis].long() for axis in (1, 0))
+    assert (centres % 1 == 0.5).all()
+    torch.testing.assert_close(enlarged[torch.arange(len(maps))[:, None], y, x], values, atol=2e-6, rtol=1e-5)
+    assert all(len(set(places)) == 5 for places in (y * pixels + x).tolist())
+
+
+def test_only_maps_that_need_it_are_enlarged(monkeypatch):
+    enlarged = []
+    whole = module._of_enlarged
+    monkeypatch.setattr(module, "_of_enlarged", lambda maps, *rest: enlarged.append(len(maps)) or whole(maps, *rest))
+    flat = torch.zeros(2, 32, 32)
+    best_pixels(torch.cat([peaks(30, 32, 0.75), flat]), 256, 256, 5)
+    assert enlarged == [2]
+
+
+def test_no_result_depends_on_the_workspace():
+    maps = torch.cat([peaks(7, 32, 0.75), torch.zeros(2, 32, 32)])
+    for one, other in zip(best_pixels(maps, 256, 256, 5), best_pixels(maps, 256, 256, 5, workspace=1), strict=True):
+        assert (one == other).all()
+
+
+def test_more_pixels_than_the_map_has():
+    values, centres = best_pixels(torch.rand(3, 2, 2), 4, 4, 100)
+    assert values.shape == (3, 16)
+    assert centres.shape == (3, 16, 2)

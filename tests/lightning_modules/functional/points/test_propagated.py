@@ -1,0 +1,70 @@
+"""Propagation of the queries of all frames together beside one `LabelPropagator` for each frame."""
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+from lightning_modules.functional.points import PointProtocol, propagated, track_points
+from lightning_modules.functional.points.matching import cell_centres
+from lightning_modules.functional.propagation.propagate import LabelPropagator
+
+FRAMES, CELLS, CELL = 9, 12, 8
+
+
+@pytest.fixture(scope="module")
+def features():
+    maps = torch.randn(FRAMES, 8, CELLS, CELLS, generator=torch.Generator().manual_seed(0))
+    return F.avg_pool2d(maps, 3, 1, 1)
+
+
+def one_by_one(features, queries, rules):
+    """Tracks of each query by a propagation of its own: the centres of the heat-maps."""
+    tracks = queries[:, None, [2, 1]].repeat(1, FRAMES, 1)
+    at = (torch.arange(CELLS) + 0.5) * CELL
+    for number, (t, y, x) in enumerate(queries.tolist()):
+        first = (-((at[:, None] - y) ** 2 + (at - x) ** 2) / (2 * rules.sigma**2)).exp()[None]
+        for order in (range(int(t), FRAMES), range(int(t), -1, -1)):
+            propagator = LabelPropagator(first, rules.propagation())
+            for now in order:
+                heatmap = propagator.step(features[now])
+                if now == int(t):
+                    continue
+                weights = heatmap[0].double() / heatmap.sum()
+                tracks[number, now] = torch.stack([weights.sum(0) @ at.double(), weights.sum(1) @ at.double()])
+    return tracks
+
+
+@pytest.mark.parametrize("changes", [{}, {"context": 1}, {"context": 3, "matches": 2, "radius": None}])
+def test_equal_to_a_propagation_for_each_query(features, changes, monkeypatch):
+    centres = cell_centres(CELLS, CELLS) * CELL
+    centre = lambda maps, *rest: (maps.flatten(1), centres.expand(len(maps), -1, -1))  # noqa: E731
+    monkeypatch.setattr(propagated, "best_pixels", centre)
+    rules = PointProtocol.named("fgvc", "tap_vid").with_changes(scored_size=CELLS * CELL, radius=4.0)
+    rules = rules.with_changes(**changes)
+    generator = torch.Generator().manual_seed(1)
+    places = 16 + torch.rand(7, 2, generator=generator) * (CELLS * CELL - 32)
+    queries = torch.cat([torch.tensor([0, 0, 2, 4, 4, 7, 8.0])[:, None], places], dim=1).double()
+    expected = one_by_one(features, queries, rules)
+    tracks = track_points(features.__getitem__, FRAMES, queries, rules)
+    torch.testing.assert_close(tracks.points, expected, atol=0.02, rtol=0)
+    assert (expected - queries[:, None, [2, 1]]).norm(dim=-1).max() > 8
+
+
+def test_frames_are_matched_once_whatever_the_number_of_query_frames(features, monkeypatch):
+    searches = []
+    search = propagated.best_matches
+    monkeypatch.setattr(propagated, "best_matches", lambda *a, **k: searches.append(a[2]) or search(*a, **k))
+    rules = PointProtocol.named("fgvc", "tap_vid").with_changes(scored_size=CELLS * CELL, context=2)
+    queries = torch.tensor([[t, 40.0, 50.0] for t in (0, 0, 1, 2)])
+    track_points(features.__getitem__, FRAMES, queries, rules, both_directions=False)
+    late = sum(len(slots) == 2 for slots in searches[-4:])
+    assert late == 1  # the last frame: one search of the window, one of each query frame
+    assert [len(slots) for slots in searches[-4:]].count(1) == 3
+
+
+def test_features_that_are_not_finite_are_named(features):
+    broken = features.clone()
+    broken[3] = torch.nan
+    rules = PointProtocol.named("fgvc", "tap_vid").with_changes(scored_size=CELLS * CELL)
+    with pytest.raises(ValueError, match="heat-maps of frame 3 are not finite"):
+        track_points(broken.__getitem__, FRAMES, torch.tensor([[1.0, 40.0, 50.0]]), rules)
