@@ -37,11 +37,10 @@ def main() -> None:
     protocol = PropagationProtocol.named(args.protocol)
     extractor = build_feature_extractor(args.spec, args.stage, protocol.feature_stride)
     if args.short_side:
-        protocol = protocol.with_changes(radius=(protocol.radius or 0) * args.short_side / 480 or None)
+        changes = {"input_size": args.short_side, "input_filter": "bilinear-antialias"}
+        protocol = protocol.with_changes(radius=(protocol.radius or 0) * args.short_side / 480 or None, **changes)
     benchmarks = {
-        precision: DavisBenchmark(
-            args.root, protocol=protocol.with_changes(backbone_precision=precision), short_side=args.short_side
-        )
+        precision: DavisBenchmark(args.root, protocol=protocol.with_changes(backbone_precision=precision))
         for precision in PRECISIONS
     }
     sequences = list(benchmarks["float32"].sequences)[: args.limit]
