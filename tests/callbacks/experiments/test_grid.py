@@ -2,7 +2,7 @@
 
 import pytest
 
-from callbacks.experiments import batches, read_grid
+from callbacks.experiments.grid import batches, read_grid
 from lightning_modules.functional import PropagationProtocol
 
 THIRTY = ",".join(map(str, range(1, 31)))
