@@ -1,4 +1,4 @@
-"""What a run writes: its folder, and the scores and pictures for each of its loggers."""
+"""Output of a run: its folder, and the scores and pictures for each of its loggers."""
 
 from collections.abc import Mapping
 from pathlib import Path

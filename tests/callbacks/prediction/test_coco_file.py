@@ -12,6 +12,7 @@ from datamodules import BoxPrompt, FrameStream, MaskPrompt, PointPrompt
 
 
 def write(tmp_path, folder, names, kind, found, **part):
+    (tmp_path / "coco.json").unlink(missing_ok=True)
     file = CocoFile(tmp_path / "coco.json", FrameStream(folder / "clip.mp4", **part), names, kind)
     for each in found:
         file.add(each)
