@@ -26,7 +26,7 @@ def _line(unit: int) -> tuple[int, int]:
 def draw_masks(
     frame: Tensor, mask: Tensor, colours: Mapping[int, Colour], labels: Mapping[int, str] | None = None
 ) -> Picture:
-    """Tint each object, outline it with a bright line within a dark one, and label it above its highest pixel.
+    """Tint each object, outline it with a bright line within a dark one, and label its largest part above its highest pixel.
 
     Args:
         frame: uint8 RGB `(3, H, W)`.
@@ -54,8 +54,9 @@ def draw_masks(
     for number, outline in outlines.items():
         cv2.drawContours(picture, outline, -1, DARK, dark, cv2.LINE_AA)
         cv2.drawContours(picture, outline, -1, colours[number], bright, cv2.LINE_AA)
-    for number in present:
-        row, column = np.argwhere(ids == number)[0].tolist()
+    for number, outline in outlines.items():
+        largest = max(outline, key=cv2.contourArea)[:, 0]
+        column, row = largest[largest[:, 1].argmin()].tolist()
         write_label(picture, str(number) if labels is None else labels[number], (column, row), colours[number])
     return picture
 

@@ -46,3 +46,12 @@ def test_labels_stay_within_the_picture(place):
     mask = torch.zeros(120, 160, dtype=torch.uint8)
     mask[60:68, 60:68] = 1
     assert letters > 0.8 * (draw_masks(GREY, mask, {1: (255, 255, 0)}, {1: "object"}) == (255, 255, 0)).all(2).sum()
+
+
+def test_the_label_is_at_the_largest_part():
+    mask = torch.zeros(120, 160, dtype=torch.uint8)
+    mask[2:4, 2:4] = 1
+    mask[70:110, 90:140] = 1
+    ground = (draw_masks(GREY, mask, {1: (255, 255, 0)}, {1: "object"}) == (255, 255, 0)).all(2)
+    assert ground[50:70, 90:].sum() > 100
+    assert not ground[:30, 20:].any()
