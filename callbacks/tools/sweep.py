@@ -1,23 +1,28 @@
-"""Score one backbone under a grid of protocols, stages and strides, and show what each choice is worth."""
+"""Score one backbone under a grid or list of protocols, stages and strides, and show what each choice is worth."""
 
 import argparse
+import os
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import torch
+import torch.distributed as dist
 
 from datamodules.reading.writing import write_whole
 from lightning_modules.backbones import build_encoder
 from lightning_modules.checkpoints import allow_named
 
 from ..benchmarks.base import BenchmarkCallback
+from ..benchmarks.ranks import Ranks
 from ..benchmarks.results import require_writable
 from ..command_line.configs import find_config
-from ..experiments import Batch, batches, choose, read_grid, read_scores
+from ..experiments import Batch, batches, choose, read_grid, read_list, read_scores
 from ..experiments.effects import draw, markdown
 from ..experiments.grid import AT_ONCE, MOST
+from ..stored_results import read_results
 from .compare import benchmarks_of
 
 
@@ -32,6 +37,7 @@ def command(words: Sequence[str]) -> None:
     parser.add_argument("--config", default="benchmarks/davis.yaml", help="a benchmark's config")
     parser.add_argument("--root", help="the folder of the data, in place of the config's")
     parser.add_argument("--protocol", help="that the grid begins from, in place of the config's")
+    parser.add_argument("--protocols", nargs="+", default=[], metavar="NAME", help="in place of a grid; all: every one")
     parser.add_argument("--vary", nargs="+", default=[], metavar="FIELD=V,V", help="e.g. radius=6,12 topk=5,10,20")
     parser.add_argument("--stages", nargs="+", default=[None], help="of the features (default: the backbone's own)")
     parser.add_argument("--strides", nargs="+", type=int, default=[None], help="of the features")
@@ -49,32 +55,66 @@ def command(words: Sequence[str]) -> None:
     flags = parser.parse_args(allow_named(words))
     if not 0 < flags.select_on < 1:
         raise ValueError(f"--select-on {flags.select_on:g}: give a fraction between 0 and 1")
+    if flags.protocols and (flags.vary or flags.protocol):
+        raise ValueError("--protocols: a list of named protocols takes neither --vary nor --protocol")
+    with process_group() as rank:
+        sweep(flags, rank)
+
+
+def sweep(flags: argparse.Namespace, rank: int = 0) -> None:
+    """Run what has left no results yet, and write the table where all has; the first rank speaks and writes.
+
+    Args:
+        flags: of the command.
+        rank: of this process; all ranks divide the sequences of every pass among them.
+    """
     benchmark: Any = _benchmark(flags.config, flags.root, flags.limit)
     if flags.protocol is not None:
         benchmark.protocol = benchmark.propagation_protocol(flags.protocol)
     base = benchmark.protocol
-    grid = read_grid(base, flags.vary, flags.most)
-    for line in grid.refused[:3]:
-        print(f"left out: {line}")
+    if flags.protocols:
+        grid = read_list(flags.protocols, type(benchmark).name, benchmark.protocols_like)
+    else:
+        grid = read_grid(base, flags.vary, flags.most)
     planned = batches(grid, flags.stages, flags.strides, flags.at_once)
-    require_writable(flags.output)
-    sequences = len(benchmark.sequences)
-    print(
-        f"{len(grid.protocols)} protocols, {len(planned)} passes of the network over {sequences} sequences", flush=True
-    )
-    folders = run(planned, _part(flags.part, len(planned)), benchmark, flags)
+    part = _part(flags.part, len(planned))
+    if rank == 0:
+        for line in grid.refused[:3]:
+            print(f"left out: {line}")
+        require_writable(flags.output)
+        passes = f"{len(planned)} passes of the network over {len(benchmark.sequences)} sequences"
+        print(f"{len(grid.protocols)} protocols, {passes}", flush=True)
+    folders = run(planned, part, benchmark, flags, rank)
+    if rank > 0:
+        return
     if len(folders) < len(planned):
         print(f"{len(folders)} of {len(planned)} batches are done; the table comes when all are")
         return
     scored = read_scores(folders, flags.score)
     choice = choose(scored, base, flags.select_on)
-    text = markdown(scored, flags.score, choice)
+    fields = (*grid.varied, "stage", "stride")
+    text = markdown(scored, flags.score, choice, fields=fields)
     write_whole(flags.output / "sweep.md", text + "\n")
-    draw(scored, flags.score, flags.output / "sweep.png")
-    print(f"{text}\n\n{flags.output / 'sweep.md'}, {flags.output / 'sweep.png'}")
+    drawn = draw(scored, flags.score, flags.output / "sweep.png", fields)
+    print(f"{text}\n\n{flags.output / 'sweep.md'}" + (f", {flags.output / 'sweep.png'}" if drawn else ""))
 
 
-def run(planned: Sequence[Batch], mine: range, benchmark: Any, flags: argparse.Namespace) -> list[Path]:
+@contextmanager
+def process_group() -> Iterator[int]:
+    """Join the processes that torchrun has started, where it has; yield the number of this one."""
+    if dist.is_initialized() or int(os.environ.get("WORLD_SIZE", "1")) == 1:
+        yield dist.get_rank() if dist.is_initialized() else 0
+        return
+    if torch.cuda.is_available():
+        torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", "0")) % torch.cuda.device_count())
+    dist.init_process_group("gloo")
+    try:
+        yield dist.get_rank()
+    finally:
+        dist.destroy_process_group()
+
+
+def run(planned: Sequence[Batch], mine: range, benchmark: Any, flags: argparse.Namespace, rank: int = 0) -> list[Path]:
     """Run the batches that have left no results yet; return the folders of all that have.
 
     Args:
@@ -82,22 +122,36 @@ def run(planned: Sequence[Batch], mine: range, benchmark: Any, flags: argparse.N
         mine: numbers of those to run here.
         benchmark: gets the protocols of each batch in turn.
         flags: of the command.
+        rank: of this process.
+
+    Raises:
+        ValueError: if a batch is there of another backbone or of other sequences; one line.
     """
     folders = [flags.output / batch.name for batch in planned]
-    waiting = [number for number in mine if not (folders[number] / "results.json").is_file()]
+    ranks = Ranks()
+    try:
+        with ranks.together():
+            for folder in folders:
+                _require_same(folder, flags.spec, len(benchmark.sequences))
+            waiting = [number for number in mine if not (folders[number] / "results.json").is_file()]
+        waiting = ranks.gather(waiting)[0]
+    finally:
+        ranks.close()
     if waiting:
         torch.manual_seed(flags.seed)
         encoder: Any = build_encoder(flags.spec, flags.pretrained)
     for count, number in enumerate(waiting, start=1):
         batch = planned[number]
-        print(f"[{count}/{len(waiting)}] {batch.name}: {len(batch.protocols)} protocols", flush=True)
+        if rank == 0:
+            print(f"[{count}/{len(waiting)}] {batch.name}: {len(batch.protocols)} protocols", flush=True)
         benchmark.stage, benchmark.stride, benchmark.protocol = batch.stage, batch.stride, batch.protocols
         extractor = benchmark.extractor(encoder)
         if torch.cuda.is_available():
             extractor = extractor.cuda()
         began = time.perf_counter()
         benchmark.evaluate(extractor, folders[number], flags.spec)
-        print(f"{time.perf_counter() - began:.0f} s", flush=True)
+        if rank == 0:
+            print(f"{time.perf_counter() - began:.0f} s", flush=True)
     return [folder for folder in folders if (folder / "results.json").is_file()]
 
 
@@ -108,6 +162,18 @@ def _benchmark(config: str, root: str | None, limit: int | None) -> BenchmarkCal
     if hasattr(found[0], "predictions"):
         found[0].predictions = False
     return found[0]
+
+
+def _require_same(folder: Path, spec: str, sequences: int) -> None:
+    """Raise where a finished batch is another backbone's, or over another number of sequences."""
+    if not (folder / "results.json").is_file():
+        return
+    results = read_results(folder / "results.json")
+    if (found := (results.get("network"), results.get("sequences"))) != (spec, sequences):
+        raise ValueError(
+            f"{folder}: holds results of {found[0]} over {found[1]} sequences, this sweep is of {spec} over "
+            f"{sequences}; give another --output"
+        )
 
 
 def _part(text: str, number: int) -> range:
