@@ -4,8 +4,7 @@ from .got10k import Got10kDataModule
 from .imagenet import ImageFolderDataModule, VideoFrameDataModule
 from .prompted_video import FrameStream, PromptedVideoDataModule
 from .reading.prompts import BoxPrompt, MaskPrompt, PointPrompt
-from .synthetic_tracking import SyntheticTrackingDataModule
-from .synthetic_video import SyntheticVideoDataModule
+from .synthetic_video import SyntheticTrackingDataModule, SyntheticVideoDataModule
 from .video import VideoDataModule
 
 __all__ = [

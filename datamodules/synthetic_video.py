@@ -1,17 +1,46 @@
-"""Synthetic videos as a DataModule: generated once, then read as any other folder of videos."""
+"""Synthetic videos as DataModules: generated once, then read as any other folder of videos."""
 
 from pathlib import Path
 from typing import Any
 
+from pytorch_lightning import LightningDataModule
+
+from .got10k import Got10kDataModule
+from .synthetic.box_sequences import UNSEEN, write_got10k, write_otb
 from .synthetic.point_tracks import write_tap_vid
 from .synthetic.writers import write_davis, write_videos
 from .video import VideoDataModule
 
-UNSEEN = 1_000_000
-"""Index of the first benchmark video: far beyond those of any training set."""
+
+class GeneratedVideos(LightningDataModule):
+    """The arguments of generated videos, in front of a DataModule that reads them.
+
+    Args:
+        frames_per_video: frames in each.
+        video_size: height and width of the frames, pixels, an even number.
+        camouflage: 1: sprites have the background's colours; 0: each has one plain colour of its own.
+        generator_seed: another seed gives other videos.
+        kwargs: of the DataModule.
+    """
+
+    def __init__(
+        self,
+        frames_per_video: int = 48,
+        video_size: int = 256,
+        camouflage: float = 1.0,
+        generator_seed: int = 0,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.generation: dict[str, Any] = {
+            "seed": generator_seed,
+            "frames": frames_per_video,
+            "size": (video_size, video_size),
+            "camouflage": camouflage,
+        }
 
 
-class SyntheticVideoDataModule(VideoDataModule):
+class SyntheticVideoDataModule(GeneratedVideos, VideoDataModule):
     """`VideoDataModule` over generated videos, with a DAVIS-layout benchmark of unseen ones beside them.
 
     `prepare_data` makes `root/videos/*.mp4`, `root/davis` and, where asked for, `root/tap_vid`, unless they are there
@@ -23,11 +52,7 @@ class SyntheticVideoDataModule(VideoDataModule):
         videos: number of training videos.
         benchmark_videos: number of sequences in `root/davis`.
         point_videos: number of videos with exact point tracks in `root/tap_vid`.
-        frames_per_video: frames in each.
-        video_size: height and width of the frames, pixels, an even number.
-        camouflage: 1: sprites have the background's colours; 0: each has one plain colour of its own.
-        generator_seed: another seed gives other videos.
-        kwargs: as of `VideoDataModule`, without `source`.
+        kwargs: those of `GeneratedVideos`, and as of `VideoDataModule`, without `source`.
     """
 
     def __init__(
@@ -35,26 +60,50 @@ class SyntheticVideoDataModule(VideoDataModule):
         root: str | Path = "data/synthetic",
         videos: int = 64,
         benchmark_videos: int = 8,
-        frames_per_video: int = 48,
-        video_size: int = 256,
-        camouflage: float = 1.0,
-        generator_seed: int = 0,
         point_videos: int = 0,
         **kwargs: Any,
     ) -> None:
         super().__init__(source=Path(root) / "videos", **kwargs)
         self.root = Path(root).expanduser()
-        self._counts = {"videos": videos, "davis": benchmark_videos, "tap_vid": point_videos}
-        self._generation: dict[str, Any] = {
-            "seed": generator_seed,
-            "frames": frames_per_video,
-            "size": (video_size, video_size),
-            "camouflage": camouflage,
-        }
+        self._counts = videos, benchmark_videos, point_videos
 
     def prepare_data(self) -> None:
         """Generate what is missing (rank zero)."""
-        write_videos(self.root / "videos", self._counts["videos"], **self._generation)
-        write_davis(self.root / "davis", self._counts["davis"], first=UNSEEN, **self._generation)
-        if self._counts["tap_vid"]:
-            write_tap_vid(self.root / "tap_vid", self._counts["tap_vid"], first=UNSEEN, **self._generation)
+        videos, benchmark, points = self._counts
+        write_videos(self.root / "videos", videos, **self.generation)
+        write_davis(self.root / "davis", benchmark, first=UNSEEN, **self.generation)
+        if points:
+            write_tap_vid(self.root / "tap_vid", points, first=UNSEEN, **self.generation)
+
+
+class SyntheticTrackingDataModule(GeneratedVideos, Got10kDataModule):
+    """`Got10kDataModule` over generated videos, with an OTB-layout benchmark of unseen ones beside them.
+
+    `prepare_data` makes `root/got10k` and `root/otb`, unless they are there with the same parameters, so that
+    `OtbBenchmark(root="<root>/otb", version=None)` runs in the same fit.
+
+    Args:
+        root: folder for what is generated.
+        videos: number of training videos.
+        held_out_videos: number of validation videos.
+        benchmark_videos: number of videos in `root/otb`.
+        kwargs: those of `GeneratedVideos`, and as of `Got10kDataModule`, without `root`.
+    """
+
+    def __init__(
+        self,
+        root: str | Path = "data/synthetic_tracking",
+        videos: int = 64,
+        held_out_videos: int = 8,
+        benchmark_videos: int = 6,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(root=Path(root) / "got10k", **kwargs)
+        self.folder = Path(root).expanduser()
+        self._counts = videos, held_out_videos, benchmark_videos
+
+    def prepare_data(self) -> None:
+        """Generate what is missing (rank zero)."""
+        videos, held_out, benchmark = self._counts
+        write_got10k(self.folder / "got10k", videos, held_out, **self.generation)
+        write_otb(self.folder / "otb", benchmark, first=UNSEEN, **self.generation)

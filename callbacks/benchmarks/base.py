@@ -52,6 +52,8 @@ class BenchmarkCallback(pl.Callback, ABC):
         limit_sequences: only the first so many, for a quick look; results.json says so.
         output_dir: where files go; None is `benchmarks/<name>/` in the folder of the run.
         fatal: an error ends `fit` too.
+        predictions: write what was predicted, where the benchmark writes files of it.
+        changes: fields of the protocol to change; the protocol's name then says so.
         name: in keys and folders, where two benchmarks of a kind run beside each other; None is the kind's own.
         stage: of the encoder, or several, whose scores are then logged apart; None is the encoder's own choice.
         stride: pixels per feature cell; None takes the backbone's own choice, 8 for a ResNet and the patch of a ViT.
@@ -85,6 +87,8 @@ class BenchmarkCallback(pl.Callback, ABC):
         limit_sequences: int | None = None,
         output_dir: str | Path | None = None,
         fatal: bool = False,
+        predictions: bool = True,
+        changes: dict[str, Any] | None = None,
         name: str | None = None,
         stage: str | list[str] | None = None,
         stride: int | None = None,
@@ -98,6 +102,7 @@ class BenchmarkCallback(pl.Callback, ABC):
         self.limit_sequences = limit_sequences
         self.output_dir = output_dir
         self.fatal = fatal
+        self.predictions, self.changes = predictions, changes or {}
         self.stage, self.stride = stage, stride
         self.history: dict[int, dict[str, float]] = {}
         self.results: Results | None = None

@@ -13,7 +13,7 @@ from lightning_modules.functional import PropagationProtocol
 from ..tracking.label_tracker import LabelTracker
 from .base import BenchmarkCallback
 from .evaluation import Run
-from .mask_benchmark import FILMS_SHOW, MaskEvaluation, ObjectScoring
+from .mask_benchmark import FILMS_SHOW, OBJECT_SCORES, MaskEvaluation, ObjectScoring
 
 
 class DavisBenchmark(BenchmarkCallback):
@@ -36,10 +36,8 @@ class DavisBenchmark(BenchmarkCallback):
         resolution: folder of that name under JPEGImages and Annotations.
         annotations: see `Davis`.
         size_tolerance: see `Davis`.
-        predictions: write the predicted masks.
         protocol: name of a protocol that its source defines for DAVIS (`vfs`, `crw`, `dino`, …), or a protocol.
-        changes: fields of the protocol to change; the protocol's name then says so.
-        kwargs: those of `BenchmarkCallback`: stage, stride, every_n_epochs, output_dir, …
+        kwargs: those of `BenchmarkCallback`: changes, predictions, stage, stride, every_n_epochs, output_dir, …
 
     Raises:
         DataError: when the data are first read, one line that names the file.
@@ -47,7 +45,7 @@ class DavisBenchmark(BenchmarkCallback):
     """
 
     name = "davis"
-    score_names = ("J&F-Mean", "J-Mean", "J-Recall", "J-Decay", "F-Mean", "F-Recall", "F-Decay")
+    score_names = OBJECT_SCORES
     ranked_by = ("J-Mean", "F-Mean")
     films_show = FILMS_SHOW
 
@@ -59,15 +57,13 @@ class DavisBenchmark(BenchmarkCallback):
         resolution: str = "480p",
         annotations: Literal["dense", "first", "entering"] | None = None,
         size_tolerance: int = 0,
-        predictions: bool = True,
         protocol: str | PropagationProtocol = "vfs",
-        changes: dict[str, Any] | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        self.protocol = self.propagation_protocol(protocol, changes)
+        self.protocol = self.propagation_protocol(protocol, self.changes)
         self.root, self.year, self.split, self.resolution = root, year, split, resolution
-        self.annotations, self.size_tolerance, self.predictions = annotations, size_tolerance, predictions
+        self.annotations, self.size_tolerance = annotations, size_tolerance
 
     def read(self) -> Sequence[MaskSequence]:
         """Open the data set; a sequence too short to be scored is refused."""

@@ -64,19 +64,42 @@ class Outcome:
 
 
 class Evaluation(ABC):
-    """Track and score the sequences of one run on one rank."""
+    """Track and score the sequences of one run on one rank.
 
-    @abstractmethod
+    Args:
+        tracker: carries labels, points or boxes, by its `protocols`, and counts seconds in its `watch`; None where
+            nothing is tracked.
+        output: ranks, and where files go.
+        predictions: write what was predicted.
+    """
+
+    tracker: Any = None
+
+    def __init__(self, tracker: Any, output: Run, predictions: bool = True) -> None:
+        self.tracker, self.output, self.predictions = tracker, output, predictions
+
     def run(self, sequences: Iterable[Any]) -> None:
-        """Evaluate the sequences of this rank, write their files and update the metrics."""
+        """Evaluate the sequences of this rank: each one by `follow`, unless a benchmark says otherwise."""
+        for sequence in sequences:
+            self.follow(sequence)
+
+    def follow(self, sequence: Any) -> None:
+        """Evaluate one sequence: write its files and update the metrics."""
+        raise NotImplementedError(f"{type(self).__name__} defines neither follow nor run")
 
     @abstractmethod
     def compute(self) -> Outcome:
         """Compute the metrics over all ranks; every rank calls it."""
 
     def about(self) -> dict[str, Any]:
-        """Return what the scores depend on, for results.json: the protocol, seconds."""
-        return {}
+        """Return what the scores depend on, for results.json: the protocol of each map, and seconds."""
+        if self.tracker is None:
+            return {}
+        protocols = [{"digest": protocol.digest(), **protocol.fields()} for protocol in self.tracker.protocols]
+        return {
+            "protocol": protocols[0] if len(protocols) == 1 else protocols,
+            "seconds_of_rank_0": self.tracker.watch.rounded(),
+        }
 
     def pack(self, folder: Path) -> None:  # noqa: B027 - most have none
         """Write files that need those of all ranks; called on the first rank when all are done."""
@@ -97,12 +120,3 @@ def by_stage(stages: Sequence[str], found: Iterable[tuple[Mapping[str, float], I
         scores |= {f"{stage}/{key}" if stage else key: value for key, value in of_stage.items()}
         rows += [{"Stage": stage, **row} if stage else row for row in its_rows]
     return Outcome(scores, rows)
-
-
-def propagation_facts(tracker: Any) -> dict[str, Any]:
-    """Return the protocols of a `LabelTracker` and its seconds, for results.json."""
-    protocols = [{"digest": protocol.digest(), **protocol.fields()} for protocol in tracker.protocols]
-    return {
-        "protocol": protocols[0] if len(protocols) == 1 else protocols,
-        "seconds_of_rank_0": tracker.watch.rounded(),
-    }

@@ -1,6 +1,6 @@
 """Human pose propagation on JHMDB: 15 joints as heat-maps, scored by the percentage of correct keypoints."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -20,7 +20,7 @@ from ..tracking.label_tracker import LabelTracker
 from ..tracking.points import PointAnnotation, track_points
 from ..tracking.record import SequenceRecord, Table, fixed
 from .base import BenchmarkCallback
-from .evaluation import Evaluation, Outcome, Row, Run, by_stage, propagation_facts
+from .evaluation import Evaluation, Outcome, Row, Run, by_stage
 
 SHOWN = (0.1, 0.2)
 """Thresholds in the report, the first ones of the metric."""
@@ -42,10 +42,8 @@ class JhmdbBenchmark(BenchmarkCallback):
         root: folder with Rename_Images, joint_positions and splits.
         split: 1, 2 or 3; results are reported on 1.
         subset: "test" or "train".
-        predictions: write the predicted joints.
         protocol: name of a protocol for JHMDB, or a protocol.
-        changes: fields of the protocol to change; the protocol's name then says so.
-        kwargs: those of `BenchmarkCallback`: stage, stride, every_n_epochs, output_dir, …
+        kwargs: those of `BenchmarkCallback`: changes, predictions, stage, stride, every_n_epochs, output_dir, …
 
     Raises:
         DataError: when the data are first read, one line that names the file.
@@ -62,14 +60,12 @@ class JhmdbBenchmark(BenchmarkCallback):
         root: str | Path,
         split: Literal[1, 2, 3] = 1,
         subset: Literal["test", "train"] = "test",
-        predictions: bool = True,
         protocol: str | PropagationProtocol = "vfs",
-        changes: dict[str, Any] | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        self.protocol = self.propagation_protocol(protocol, changes)
-        self.root, self.split, self.subset, self.predictions = root, split, subset, predictions
+        self.protocol = self.propagation_protocol(protocol, self.changes)
+        self.root, self.split, self.subset = root, split, subset
 
     def read(self) -> Sequence[KeypointSequence]:
         """Open the data set."""
@@ -94,24 +90,23 @@ class JointEvaluation(Evaluation):
     """
 
     def __init__(self, tracker: LabelTracker, run: Run, predictions: bool = True) -> None:
-        self.tracker, self.output, self.predictions = tracker, run, predictions
+        super().__init__(tracker, run, predictions)
         self.counting = tracker.protocols[0].keypoint_counting
         self.metrics = [PCK(counting=self.counting, **run.gathering) for _ in tracker.stages]
 
-    def run(self, sequences: Iterable[KeypointSequence]) -> None:
-        """Follow and score each clip; see `Evaluation`."""
-        for sequence in sequences:
-            found: list[list[Tensor]] = []
-            with self._record(sequence) as record:
-                for frame, joints in track_joints(self.tracker, sequence):
-                    found.append(joints)
-                    record.add(frame, joints)
-                predictions = [torch.stack(of_stage) for of_stage in zip(*found, strict=True)]
-                record.close(self._curves(predictions[-1], sequence))
-            self.output.keep(sequence.name, record.sheet)
-            target = torch.from_numpy(sequence.points)
-            for metric, prediction in zip(self.metrics, predictions, strict=True):
-                metric.update(prediction, target, name=sequence.name, size=sequence.size)
+    def follow(self, sequence: KeypointSequence) -> None:
+        """Follow and score one clip; see `Evaluation`."""
+        found: list[list[Tensor]] = []
+        with self._record(sequence) as record:
+            for frame, joints in track_joints(self.tracker, sequence):
+                found.append(joints)
+                record.add(frame, joints)
+            predictions = [torch.stack(of_stage) for of_stage in zip(*found, strict=True)]
+            record.close(self._curves(predictions[-1], sequence))
+        self.output.keep(sequence.name, record.sheet)
+        target = torch.from_numpy(sequence.points)
+        for metric, prediction in zip(self.metrics, predictions, strict=True):
+            metric.update(prediction, target, name=sequence.name, size=sequence.size)
 
     def compute(self) -> Outcome:
         """Gather the metrics, and the scores of each joint; see `Evaluation`."""
@@ -126,10 +121,6 @@ class JointEvaluation(Evaluation):
             charts = [Chart("Each joint", "joint", ", ".join(bars), bars, JOINTS, "bars")] if rows else []
         joined = by_stage(self.tracker.stages, found)
         return Outcome(joined.scores, joined.rows, charts)
-
-    def about(self) -> dict[str, Any]:
-        """Return protocol and seconds; see `Evaluation`."""
-        return propagation_facts(self.tracker)
 
     def _record(self, sequence: KeypointSequence) -> SequenceRecord:
         if self.output.folder is None:

@@ -1,7 +1,7 @@
 """The evaluation of propagated object masks: prediction, scoring in a thread, files."""
 
 import zipfile
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Protocol
@@ -11,6 +11,7 @@ from torch import Tensor
 
 from datamodules.datasets import MaskSequence
 from datamodules.reading.errors import DataError
+from datamodules.reading.mask_files import VOID
 
 from ..metrics import RegionBoundary, SequenceScore, object_outlines
 from ..pictures import Picture, overlay_masks
@@ -18,9 +19,10 @@ from ..pictures.film import Curve, reduced
 from ..tracking.label_tracker import LabelTracker
 from ..tracking.masks import TrackedMasks, track_masks
 from ..tracking.record import IndexedMasks, SequenceRecord
-from .evaluation import Evaluation, Outcome, Row, Run, by_stage, over_ranks, propagation_facts
+from .evaluation import Evaluation, Outcome, Row, Run, by_stage, over_ranks
 from .resized import at_size_of_data
 
+OBJECT_SCORES = ("J&F-Mean", "J-Mean", "J-Recall", "J-Decay", "F-Mean", "F-Recall", "F-Decay")
 FILMS_SHOW = "propagated masks; the first frame's are the annotation, where the protocol gives it"
 
 
@@ -66,13 +68,8 @@ class MaskEvaluation(Evaluation):
         predictions: bool = True,
         archive: str | None = None,
     ) -> None:
-        self.tracker, self.scoring, self.output = tracker, scoring, run
-        self.predictions, self.archive = predictions, archive
-
-    def run(self, sequences: Iterable[MaskSequence]) -> None:
-        """Follow and score each sequence; see `Evaluation`."""
-        for sequence in sequences:
-            self.follow(sequence)
+        super().__init__(tracker, run, predictions)
+        self.scoring, self.archive = scoring, archive
 
     def follow(self, sequence: MaskSequence, kind: str = "") -> None:
         """Predict, score and write one sequence.
@@ -102,10 +99,6 @@ class MaskEvaluation(Evaluation):
         """Gather the metrics; see `Evaluation`."""
         stages = self.tracker.stages
         return by_stage(stages, (self.scoring.compute(number) for number in range(len(stages))))
-
-    def about(self) -> dict[str, Any]:
-        """Return protocol and seconds; see `Evaluation`."""
-        return propagation_facts(self.tracker)
 
     def pack(self, folder: Path) -> None:
         """Write predictions.zip, where one is wanted."""
@@ -185,12 +178,23 @@ class ObjectScorer:
         ]
 
     def add(self, t: int, tracked: TrackedMasks) -> None:
-        """Score the next frame, if it is annotated."""
+        """Score the next frame, if it is annotated.
+
+        Raises:
+            DataError: if its mask holds an id that no mask introduces.
+        """
         if t not in self.sequence.masks:
             return
         present = tuple(i for i in self.objects if self.sequence.starts[i] < t)
         self.frames.append(t)
-        target = object_outlines(self.sequence.mask(t), present)
+        ids = self.sequence.mask(t)
+        known = {0, VOID, *self.sequence.objects}
+        if unknown := [i for i in ids.flatten().bincount().nonzero().flatten().tolist() if i not in known]:
+            raise DataError(
+                f"{self.sequence.masks[t]}: holds id {unknown[0]}, which no mask introduces; take it out of the mask, or "
+                "score these videos by VosBenchmark, where objects may enter later"
+            )
+        target = object_outlines(ids, present)
         for score, mask in zip(self.scores, tracked.masks, strict=True):
             score.add(mask, target, objects=present)
 

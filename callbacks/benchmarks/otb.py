@@ -41,16 +41,14 @@ class OtbBenchmark(BenchmarkCallback):
         root: folder with the sequences' folders.
         version: see `Otb`; None is every sequence that is here.
         allow_missing: see `Otb`; results.json names what was missing.
-        changes: fields of `TrackingProtocol` that differ from VFS's; the protocol's name then says so. All but
-            `stride` and `dilated`, which are the extractor's.
         stage: of the encoder, one name; None is res5 of a ResNet, and of other networks their own choice.
         stride: pixels per feature cell, where `dilated` is False; None is the encoder's own choice.
         dilated: SiamFC's dilations, for ResNets, see `ResNetExtractor`; False for other networks.
         sequences_at_once: sequences that share a pass of the backbone, each in a video of its own. It is faster on a
             GPU; the last digits may then depend on which sequences met.
-        predictions: write the predicted boxes.
         video: write an overlay video of each sequence.
-        kwargs: those of `BenchmarkCallback`: every_n_epochs, before_training, limit_sequences, output_dir, fatal.
+        kwargs: those of `BenchmarkCallback`: changes (fields of `TrackingProtocol` that differ from VFS's; `stride` and
+            `dilated` are the extractor's), predictions, every_n_epochs, output_dir, …
 
     Raises:
         ValueError: for a bad argument.
@@ -67,29 +65,27 @@ class OtbBenchmark(BenchmarkCallback):
         root: str | Path,
         version: Version | None = "tb100",
         allow_missing: bool = False,
-        changes: dict[str, Any] | None = None,
         stage: str | None = None,
         stride: int | None = None,
         dilated: Dilated = True,
         sequences_at_once: int = 1,
-        predictions: bool = True,
         video: bool = False,
         **kwargs: Any,
     ) -> None:
         super().__init__(stage=stage, stride=stride, **kwargs)
         if sequences_at_once < 1:
             raise ValueError(f"OtbBenchmark: sequences_at_once is {sequences_at_once}, it must be at least 1")
-        if unknown := sorted(set(changes or {}) - {field.name for field in dataclasses.fields(TrackingProtocol)}):
+        if unknown := sorted(set(self.changes) - {field.name for field in dataclasses.fields(TrackingProtocol)}):
             raise ValueError(f"OtbBenchmark: a tracking protocol has no field {', '.join(unknown)}")
-        if of_features := {"stride", "dilated"} & set(changes or {}):
+        if of_features := self.changes.keys() & {"stride", "dilated"}:
             field = min(of_features)
             raise ValueError(f"OtbBenchmark: {field} is that of the features; give {field}, not changes")
         if stride is not None and dilated:
             raise ValueError(f"OtbBenchmark: dilated features have their own stride; set dilated to false for {stride}")
         self.root, self.version, self.allow_missing = root, version, allow_missing
-        self.protocol = TrackingProtocol(**(changes or {}))
+        self.protocol = TrackingProtocol(**self.changes)
         self.dilated, self.sequences_at_once = dilated, sequences_at_once
-        self.predictions, self.video = predictions, video
+        self.video = video
         self.missing: tuple[str, ...] = ()
 
     def read(self) -> Sequence[BoxSequence]:
@@ -129,8 +125,8 @@ class BoxEvaluation(Evaluation):
     def __init__(
         self, tracker: SiamFCTracker, run: Run, at_once: int = 1, predictions: bool = True, video: bool = False
     ) -> None:
-        self.tracker, self.output, self.at_once = tracker, run, at_once
-        self.predictions, self.video = predictions, video
+        super().__init__(tracker, run, predictions)
+        self.at_once, self.video = at_once, video
         self.metric = TrackingSuccess(**run.gathering)
         self.frames = 0
 
@@ -171,13 +167,7 @@ class BoxEvaluation(Evaluation):
 
     def about(self) -> dict[str, Any]:
         """Return the protocol, what the network was, frames and seconds; see `Evaluation`."""
-        protocol = self.tracker.protocol
-        return {
-            "dilated": protocol.dilated,
-            "protocol": {"digest": protocol.digest(), **protocol.fields()},
-            "frames_of_rank_0": self.frames,
-            "seconds_of_rank_0": self.tracker.watch.rounded(),
-        }
+        return {"dilated": self.tracker.protocol.dilated, "frames_of_rank_0": self.frames, **super().about()}
 
     def _finish(self, sequence: BoxSequence, boxes: NDArray[np.float64], record: SequenceRecord) -> None:
         overlaps = box_iou(boxes, sequence.boxes)

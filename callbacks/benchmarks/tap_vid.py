@@ -2,7 +2,7 @@
 
 import csv
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from contextlib import ExitStack
 from io import StringIO
 from pathlib import Path
@@ -58,9 +58,8 @@ class TapVidBenchmark(BenchmarkCallback):
     Args:
         root: see `TapVid`.
         protocol: name of a protocol (`fomo`, `tapir-matching`, `gmrw-chained`, `fgvc`, `vidcorr`) or a protocol.
-        changes: fields of the protocol to change, `{query_mode: strided}`; the protocol's name then says so.
-        predictions: write the predicted tracks.
-        kwargs: those of `BenchmarkCallback`: stage, stride, every_n_epochs, limit_sequences, output_dir, …
+        kwargs: those of `BenchmarkCallback`: changes (`{query_mode: strided}`), predictions, stage, stride,
+            every_n_epochs, output_dir, …
 
     Raises:
         DataError: when the data are first read, one line that names the file.
@@ -77,15 +76,12 @@ class TapVidBenchmark(BenchmarkCallback):
         self,
         root: str | Path,
         protocol: str | PointProtocol = "vidcorr",
-        changes: dict[str, Any] | None = None,
-        predictions: bool = True,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
         if isinstance(protocol, str):
             protocol = PointProtocol.named(protocol, "tap_vid")
-        self.root, self.predictions = root, predictions
-        self.protocol = protocol.with_changes(**changes) if changes else protocol
+        self.root, self.protocol = root, protocol.with_changes(**self.changes) if self.changes else protocol
 
     def read(self) -> Sequence[PointSequence]:
         """Open the data set; see `BenchmarkCallback`."""
@@ -113,8 +109,8 @@ class TapVidEvaluation(Evaluation):
     def __init__(
         self, tracker: PointTracker, run: Run, positions: dict[str, int], predictions: bool, with_areas: bool = False
     ) -> None:
-        self.tracker, self._run, self._positions = tracker, run, positions
-        self._predictions = predictions
+        super().__init__(tracker, run, predictions)
+        self._positions = positions
         mode = self._protocol.query_mode
         stages = tracker.stages
         self._metrics = [TapVidMetrics(mode, **run.gathering) for _ in stages]
@@ -127,12 +123,8 @@ class TapVidEvaluation(Evaluation):
     def _protocol(self) -> PointProtocol:
         return self.tracker.protocols[-1]
 
-    def run(self, sequences: Iterable[PointSequence]) -> None:
-        """Follow and score the points of each video; see `Evaluation`."""
-        for sequence in sequences:
-            self._one(sequence)
-
-    def _one(self, sequence: PointSequence) -> None:
+    def follow(self, sequence: PointSequence) -> None:
+        """Follow and score the points of one video; see `Evaluation`."""
         protocol = self._protocol
         queries = sample_queries(
             sequence.occluded, sequence.points * protocol.scored_size, protocol.query_mode, protocol.query_stride
@@ -159,9 +151,9 @@ class TapVidEvaluation(Evaluation):
             metric.update(queries.points, queries.occluded, queries.tracks * own, places, areas, name=sequence.name)
 
     def _write(self, sequence: PointSequence, queries: PointQueries, found: PointTracks, stage: str) -> None:
-        if self._run.folder is None or not self._predictions:
+        if self.output.folder is None or not self.predictions:
             return
-        folder = self._run.folder / stage / "predictions"
+        folder = self.output.folder / stage / "predictions"
         folder.mkdir(parents=True, exist_ok=True)
         np.savez(
             folder / f"{sequence.name}.npz",
@@ -180,7 +172,7 @@ class TapVidEvaluation(Evaluation):
         since = np.arange(sequence.num_frames) - queries.points[:, :1].round()
         scored = ~queries.occluded & ((since > 0) if self._protocol.query_mode == "first" else (since != 0))
         self._count(np.abs(since[scored]).astype(int), errors[scored])
-        folder = self._run.folder
+        folder = self.output.folder
         if folder is None or not len(queries):
             return
         own = np.array(sequence.size[::-1]) / self._protocol.scored_size
@@ -199,7 +191,7 @@ class TapVidEvaluation(Evaluation):
                     record.add(frame, [t])
             for record in records:
                 record.close(curves)
-        self._run.keep(sequence.name, records[0].sheet)
+        self.output.keep(sequence.name, records[0].sheet)
 
     def _record(
         self,
@@ -217,9 +209,9 @@ class TapVidEvaluation(Evaluation):
         def draw(frame: Any, t: int) -> NDArray[np.uint8]:
             return overlay_tracks(frame, points[some], occluded[some], t, colours, truth, queries.occluded[some])
 
-        folder = self._run.folder
+        folder = self.output.folder
         overlay = None if folder is None or kind else folder / "overlays" / f"{sequence.name}.png"
-        film = self._run.film(sequence.name, sequence.num_frames, kind)
+        film = self.output.film(sequence.name, sequence.num_frames, kind)
         return SequenceRecord(sequence.num_frames, draw, overlay=overlay, film=film)
 
     def _count(self, since: NDArray[np.int64], errors: NDArray[np.float64]) -> None:
@@ -234,7 +226,7 @@ class TapVidEvaluation(Evaluation):
         """Return the facts that the scores depend on, as `Evaluation` asks."""
         found = [self._of_stage(number, stage) for number, stage in enumerate(self.tracker.stages)]
         outcome = by_stage(self.tracker.stages, found)
-        chart = self._chart(self._run.ranks.gather(self._over_time))
+        chart = self._chart(self.output.ranks.gather(self._over_time))
         return Outcome(outcome.scores, outcome.rows, [chart] if chart else [])
 
     def _of_stage(self, number: int, stage: str) -> tuple[dict[str, float], list[dict[str, Any]]]:
@@ -245,11 +237,11 @@ class TapVidEvaluation(Evaluation):
         with limit.sync_context():
             bound = limit.compute()["average_pts_within_thresh"] if rows else 0.0
         kept = WITHOUT_OCCLUSION if self._protocol.occlusion == "none" else METRICS
-        if undefined and self._run.ranks.rank == 0:
+        if undefined and self.output.ranks.rank == 0:
             self._tell_undefined(undefined)
         self._undefined[stage] = {key: list(names) for key, names in undefined.items()}
-        if self._run.folder is not None and self._run.ranks.rank == 0:
-            write_tracks(self._run.folder / stage / "per_track.csv", tracks, kept)
+        if self.output.folder is not None and self.output.ranks.rank == 0:
+            write_tracks(self.output.folder / stage / "per_track.csv", tracks, kept)
         rows = [{key: row[key] for key in ("Sequence", "Queries", *kept)} for row in rows]
         found = {key: scores[key] for key in SCORES if key in kept} | {LIMIT: bound} if scores else {}
         for by_area in self._by_area[number : number + 1]:
@@ -285,19 +277,13 @@ class TapVidEvaluation(Evaluation):
 
     def about(self) -> dict[str, Any]:
         """Return the protocol, the feature grid and the videos with 0/0; see `Evaluation`."""
-        tracker = self.tracker
-        protocols = [{"digest": rules.digest(), **rules.fields()} for rules in tracker.protocols]
         side = self._protocol.scored_size
         grids = [
-            f"{height} x {width} cells of {side / height:g} x {side / width:g} px" for height, width in tracker.grids
+            f"{rows} x {columns} cells of {side / rows:g} x {side / columns:g} px"
+            for rows, columns in self.tracker.grids
         ]
-        undefined = self._undefined if any(tracker.stages) else self._undefined.get("", {})
-        return {
-            "grid": grids[0] if len(grids) == 1 else grids,
-            "undefined": undefined,
-            "protocol": protocols[0] if len(protocols) == 1 else protocols,
-            "seconds_of_rank_0": tracker.watch.rounded(),
-        }
+        undefined = self._undefined if any(self.tracker.stages) else self._undefined.get("", {})
+        return {"grid": grids[0] if len(grids) == 1 else grids, "undefined": undefined, **super().about()}
 
 
 def nearest_centres(tracks: NDArray[Any], grid: tuple[int, int], side: int) -> NDArray[np.float64]:

@@ -62,10 +62,8 @@ class VipBenchmark(BenchmarkCallback):
         root: VIP_Fine, or the folder that holds it.
         split: "val", "train", or the path of a list.
         parts: what to follow.
-        predictions: write the predicted masks.
         protocol: name of a protocol for VIP, or a protocol.
-        changes: fields of the protocol to change; the protocol's name then says so.
-        kwargs: those of `BenchmarkCallback`: stage, stride, every_n_epochs, output_dir, …
+        kwargs: those of `BenchmarkCallback`: changes, predictions, stage, stride, every_n_epochs, output_dir, …
 
     Raises:
         DataError: when the data are first read, one line that names the file.
@@ -83,16 +81,14 @@ class VipBenchmark(BenchmarkCallback):
         root: str | Path,
         split: str = "val",
         parts: Sequence[Parts] = ("semantic", "instance"),
-        predictions: bool = True,
         protocol: str | PropagationProtocol = "vfs",
-        changes: dict[str, Any] | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
         if not parts or not set(parts) <= {"semantic", "instance"}:
             raise ValueError(f"VipBenchmark: parts is {parts!r}; name 'semantic', 'instance' or both in a list")
-        self.protocol = self.propagation_protocol(protocol, changes)
-        self.root, self.split, self.parts, self.predictions = root, split, tuple(parts), predictions
+        self.protocol = self.propagation_protocol(protocol, self.changes)
+        self.root, self.split, self.parts = root, split, tuple(parts)
 
     def read(self) -> Sequence[PartVideo]:
         """Open the data set, once for each kind of labels."""
@@ -112,7 +108,7 @@ class VipBenchmark(BenchmarkCallback):
 class PartEvaluation(MaskEvaluation):
     """Follow each video once for each kind of labels."""
 
-    def run(self, videos: Iterable[PartVideo]) -> None:  # type: ignore[override]
+    def run(self, videos: Iterable[PartVideo]) -> None:
         """Follow and score each video; see `Evaluation`."""
         for video in videos:
             for parts, sequence in video.sequences.items():

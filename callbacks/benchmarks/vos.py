@@ -13,7 +13,7 @@ from lightning_modules.functional import PropagationProtocol
 from ..tracking.label_tracker import LabelTracker
 from .base import BenchmarkCallback
 from .evaluation import Run
-from .mask_benchmark import FILMS_SHOW, MaskEvaluation, ObjectScoring, scored_objects
+from .mask_benchmark import FILMS_SHOW, OBJECT_SCORES, MaskEvaluation, ObjectScoring, scored_objects
 
 
 class VosBenchmark(BenchmarkCallback):
@@ -34,10 +34,8 @@ class VosBenchmark(BenchmarkCallback):
         one_object: all ids are one object, as in DAVIS-2016.
         size_tolerance: pixels by which a mask may differ from its frame, see `Vos`.
         ends_scored: the last annotated frame counts; False leaves the first and the last out, as DAVIS does.
-        predictions: write the predicted masks.
         protocol: name of a protocol that its source defines for DAVIS (`vfs`, `crw`, `dino`, …), or a protocol.
-        changes: fields of the protocol to change; the protocol's name then says so.
-        kwargs: those of `BenchmarkCallback`: name, stage, stride, every_n_epochs, output_dir, …
+        kwargs: those of `BenchmarkCallback`: changes, predictions, name, stage, stride, every_n_epochs, output_dir, …
 
     Raises:
         DataError: when the data are first read, one line that names the file.
@@ -45,7 +43,7 @@ class VosBenchmark(BenchmarkCallback):
     """
 
     name = "vos"
-    score_names = ("J&F-Mean", "J-Mean", "J-Recall", "J-Decay", "F-Mean", "F-Recall", "F-Decay")
+    score_names = OBJECT_SCORES
     ranked_by = ("J-Mean", "F-Mean")
     films_show = FILMS_SHOW
 
@@ -58,16 +56,13 @@ class VosBenchmark(BenchmarkCallback):
         one_object: bool = False,
         size_tolerance: int = 0,
         ends_scored: bool = True,
-        predictions: bool = True,
         protocol: str | PropagationProtocol = "vfs",
-        changes: dict[str, Any] | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        self.protocol = self.propagation_protocol(protocol, changes)
+        self.protocol = self.propagation_protocol(protocol, self.changes)
         self.root, self.split, self.frames, self.masks = root, split, frames, masks
-        self.one_object, self.size_tolerance = one_object, size_tolerance
-        self.ends_scored, self.predictions = ends_scored, predictions
+        self.one_object, self.size_tolerance, self.ends_scored = one_object, size_tolerance, ends_scored
 
     def read(self) -> Sequence[MaskSequence]:
         """Open the folders; a video with ground truth of which no frame would be scored is refused."""

@@ -37,11 +37,9 @@ class YoutubeVosBenchmark(BenchmarkCallback):
         holdout: see `YoutubeVos`.
         unseen: see `YoutubeVos`.
         seed: see `YoutubeVos`.
-        predictions: write the predicted masks.
         protocol: name of a protocol for YouTube-VOS, or a protocol; VFS defines no values for it, so the default
             is this project's own choice.
-        changes: fields of the protocol to change; the protocol's name then says so.
-        kwargs: those of `BenchmarkCallback`: stage, stride, every_n_epochs, output_dir, …
+        kwargs: those of `BenchmarkCallback`: changes, predictions, stage, stride, every_n_epochs, output_dir, …
 
     Raises:
         DataError: when the data are first read, one line that names the file.
@@ -63,15 +61,13 @@ class YoutubeVosBenchmark(BenchmarkCallback):
         holdout: float = 0.05,
         unseen: int = 5,
         seed: int = 0,
-        predictions: bool = True,
         protocol: str | PropagationProtocol = "vidcorr",
-        changes: dict[str, Any] | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        self.protocol = self.propagation_protocol(protocol, changes)
+        self.protocol = self.propagation_protocol(protocol, self.changes)
         self.root, self.split, self.all_frames = root, split, all_frames
-        self.holdout, self.unseen, self.seed, self.predictions = holdout, unseen, seed, predictions
+        self.holdout, self.unseen, self.seed = holdout, unseen, seed
 
     def read(self) -> Sequence[MaskSequence]:
         """Open the data set."""

@@ -197,9 +197,9 @@ def markdown(
         )
         print(f"| {one.name} | {one.digest} | {stage} | {stride} | {shown} |", file=out)
     if choice is not None:
-        fields, (low, high) = choice.best.fields, (100 * end for end in choice.interval)
+        place, (low, high) = choice.best.fields, (100 * end for end in choice.interval)
         print("\n## Chosen on one part of the sequences, reported on the other\n", file=out)
-        print(f"{choice.best.name}, stage {fields['stage']}, stride {fields['stride']}:", file=out)
+        print(f"{choice.best.name}, stage {place['stage']}, stride {place['stride']}:", file=out)
         print(f"{100 * choice.selected:.1f} where it was chosen,", end=" ", file=out)
         print(f"{100 * choice.reported:.1f} ({low:.1f} … {high:.1f}) on the others", end="", file=out)
         if choice.gain is not None:

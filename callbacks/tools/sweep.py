@@ -23,7 +23,7 @@ from ..experiments import Batch, batches, choose, read_grid, read_list, read_sco
 from ..experiments.effects import draw, markdown
 from ..experiments.grid import AT_ONCE, MOST
 from ..stored_results import read_results
-from .compare import benchmarks_of
+from .compare import benchmarks_of, positive
 
 
 def command(words: Sequence[str]) -> None:
@@ -40,16 +40,18 @@ def command(words: Sequence[str]) -> None:
     parser.add_argument("--protocols", nargs="+", default=[], metavar="NAME", help="in place of a grid; all: every one")
     parser.add_argument("--vary", nargs="+", default=[], metavar="FIELD=V,V", help="e.g. radius=6,12 topk=5,10,20")
     parser.add_argument("--stages", nargs="+", default=[None], help="of the features (default: the backbone's own)")
-    parser.add_argument("--strides", nargs="+", type=int, default=[None], help="of the features")
+    parser.add_argument("--strides", nargs="+", type=positive, default=[None], help="of the features")
     parser.add_argument("--score", default="J&F-Mean", help="what is compared (default: J&F-Mean)")
     parser.add_argument(
         "--select-on", type=float, default=0.5, metavar="FRACTION", help="of the sequences (default 0.5)"
     )
     parser.add_argument("--pretrained", action="store_true", help="the library's own weights for timm and torchvision")
     parser.add_argument("--seed", type=int, default=0, help="of the weights of a backbone that comes without")
-    parser.add_argument("--limit", type=int, metavar="N", help="only so many sequences")
-    parser.add_argument("--most", type=int, default=MOST, help=f"protocols that are still meant (default: {MOST})")
-    parser.add_argument("--at-once", type=int, default=AT_ONCE, help="protocols that share one pass of the network")
+    parser.add_argument("--limit", type=positive, metavar="N", help="only so many sequences")
+    parser.add_argument("--most", type=positive, default=MOST, help=f"protocols that are still meant (default: {MOST})")
+    parser.add_argument(
+        "--at-once", type=positive, default=AT_ONCE, help="protocols that share one pass of the network"
+    )
     parser.add_argument("--part", default="1/1", metavar="K/N", help="run every Nth batch only, for several machines")
     parser.add_argument("--output", type=Path, default=Path("sweep"))
     flags = parser.parse_args(allow_named(words))
@@ -81,6 +83,8 @@ def sweep(flags: argparse.Namespace, rank: int = 0) -> None:
     if rank == 0:
         for line in grid.refused[:3]:
             print(f"left out: {line}")
+        if len(grid.refused) > 3:
+            print(f"left out: {len(grid.refused) - 3} more combinations that no protocol can have")
         require_writable(flags.output)
         passes = f"{len(planned)} passes of the network over {len(benchmark.sequences)} sequences"
         print(f"{len(grid.protocols)} protocols, {passes}", flush=True)

@@ -15,6 +15,7 @@ from pytorch_lightning.utilities import rank_zero_info
 from pytorch_lightning.utilities.exceptions import SIGTERMException
 
 from ..benchmarks.base import BenchmarkCallback
+from .epoch_means import EpochMeans
 from .forked import waits_for_ranks
 from .place import BatchSizes, Place, PlaceKeeper
 from .run_folder import LAST, RESUME, newest_run
@@ -54,7 +55,7 @@ class LastCheckpoint(ModelCheckpoint):
             every_n_train_steps=every_n_steps,
             enable_version_counter=False,
         )
-        self._keeper, self._sizes = PlaceKeeper(), BatchSizes()
+        self._keeper, self._sizes, self._means = PlaceKeeper(), BatchSizes(), EpochMeans()
         self._saved: tuple[int, Place] | None = None
         self._run = 0
         self._flush_due = False
@@ -83,6 +84,7 @@ class LastCheckpoint(ModelCheckpoint):
             )
         self._keeper.on_load_checkpoint(trainer, place, checkpoint["loops"]["fit_loop"], checkpoint["global_step"])
         self._sizes.on_load_checkpoint(note["sizes"])
+        self._means.on_load_checkpoint(trainer, note.get("means", []))
 
     def on_save_checkpoint(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
@@ -92,6 +94,7 @@ class LastCheckpoint(ModelCheckpoint):
             checkpoint[RESUME] = {
                 "place": self._keeper.place(trainer).state(),
                 "sizes": self._sizes.state(trainer),
+                "means": self._means.state(trainer),
                 "run": self._run,
                 "versions": [logger.version for logger in trainer.loggers if logger.save_dir],
             }
@@ -108,7 +111,7 @@ class LastCheckpoint(ModelCheckpoint):
         """Restore the place of the checkpoint in the training."""
         super().on_train_start(trainer, pl_module)
         self._sizes.on_train_start(trainer)
-        self._keeper.on_train_start(trainer)
+        self._means.on_train_start(trainer, pl_module, self._keeper.on_train_start(trainer))
 
     def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Note that an epoch begins."""
@@ -128,6 +131,7 @@ class LastCheckpoint(ModelCheckpoint):
     ) -> None:
         """Save every few steps."""
         self._keeper.on_train_batch_end(trainer)
+        self._means.on_train_batch_end(trainer)
         if trainer.global_step % self._every_n_train_steps == 0:
             self._save(trainer)
 
@@ -138,6 +142,7 @@ class LastCheckpoint(ModelCheckpoint):
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Save at the end of each epoch."""
         self._keeper.on_train_epoch_end(trainer)
+        self._means.on_train_epoch_end(trainer, pl_module)
         self._save(trainer)
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:

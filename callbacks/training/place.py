@@ -127,11 +127,15 @@ class PlaceKeeper:
         if loop.max_epochs not in (None, -1) and place.epoch_ended and place.epoch + 1 >= loop.max_epochs:
             loop.max_epochs, self._limits = place.epoch + 2, limits
 
-    def on_train_start(self, trainer: pl.Trainer) -> None:
-        """Put back what Lightning's counters do not hold."""
+    def on_train_start(self, trainer: pl.Trainer) -> bool | None:
+        """Put back what Lightning's counters do not hold.
+
+        Returns:
+            Whether the epoch that goes on has batches left; None if no epoch goes on.
+        """
         loop, place = trainer.fit_loop, self._resumed
         if place is None:
-            return
+            return None
         self._logged_before, self._complete = place.logged_steps - 1, _batches(trainer)
         # Lightning forgets the loader's state where something, as a schedule, has asked for the loader before.
         loop._load_combined_loader_states()
@@ -140,14 +144,16 @@ class PlaceKeeper:
             _Loop.restarting.fset(loop, False)  # type: ignore[attr-defined]  # the loop's own setter keeps it set
             self._ended = _batches(trainer)
             self._restore_limits(trainer)
-            return
+            return None
         for callback in trainer.callbacks:  # type: ignore[attr-defined]
             if isinstance(callback, GradientAccumulationScheduler):  # it looks at the start of an epoch only
                 callback.on_train_epoch_start(trainer)
-        if not (place.last or reached):
+        more_batches = not (place.last or reached)
+        if more_batches:
             self._restore_limits(trainer)
         elif not place.validation_due:
             loop.epoch_loop.val_loop._has_run = True
+        return more_batches
 
     def _restore_limits(self, trainer: pl.Trainer) -> None:
         if self._limits is not None:

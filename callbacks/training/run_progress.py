@@ -62,15 +62,7 @@ class RunProgress(ProgressBar):
             self._report = ProgressReport("validating", total, "batches", 0, self.every, not self._enabled)
             self._report.__enter__()
 
-    def on_validation_batch_end(
-        self,
-        trainer: pl.Trainer,
-        pl_module: pl.LightningModule,
-        outputs: Any,
-        batch: Any,
-        batch_idx: int,
-        dataloader_idx: int = 0,
-    ) -> None:
+    def on_validation_batch_end(self, trainer: pl.Trainer, *_: Any, **__: Any) -> None:
         """Count the batches."""
         if self._report is not None and trainer.state.fn == "validate":
             self._report.advance()

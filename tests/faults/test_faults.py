@@ -3,7 +3,6 @@
 A benchmark that takes longer than the process group waits: tests/callbacks/benchmarks/test_ranks.py ("late").
 """
 
-import errno
 import os
 import re
 from concurrent.futures import ThreadPoolExecutor
@@ -13,20 +12,12 @@ import pytest
 import pytorch_lightning as pl
 import torch
 
-from callbacks import AtomicCheckpointIO, LastCheckpoint, Safeguards, TrainingStopped, claim_version, newest_checkpoint
+from callbacks import LastCheckpoint, Safeguards, TrainingStopped, claim_version, newest_checkpoint
 from callbacks.training.run_folder import FolderLock
-from tests.helpers.contrast import Tiny, quiet_trainer
 from tests.helpers.faults import HERE, last, run, spoil, words
+from tests.helpers.spoiled import Training, fit, the_line
 
 slow = pytest.mark.slow
-
-
-def the_line(ended) -> str:
-    """The one line that a user sees."""
-    assert ended.status == 1, ended.said
-    assert "Traceback" not in ended.said, ended.said
-    (line,) = [line for line in ended.said.splitlines() if line.startswith("vidcorr: ")]
-    return line
 
 
 @slow
@@ -48,33 +39,6 @@ def test_a_non_finite_loss_on_one_rank_ends_all(video_folder, tmp_path):
     assert last(tmp_path)["global_step"] == 5
 
 
-class Training(pl.LightningModule):
-    """A convolution whose loss and weights can be spoiled."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.net, self.loss, self.weight = Tiny(), 1.0, None
-
-    def training_step(self, batch, batch_index):
-        loss = self.net(batch["clip"].flatten(0, 1)).square().mean()
-        return loss * (self.loss if batch_index == 3 else 1)
-
-    def on_train_batch_end(self, *args):
-        if self.weight is not None and args[-1] == 5:
-            self.net.conv.weight.data[0, 0, 0, 0] = self.weight
-
-    def configure_optimizers(self):
-        return torch.optim.SGD(self.parameters(), 0.01)
-
-
-def fit(folder, module, callbacks, **options):
-    batches = [{"clip": torch.rand(2, 2, 3, 8, 8), "video_index": torch.tensor([5, 9])} for _ in range(6)]
-    trainer = quiet_trainer(
-        callbacks=callbacks, max_epochs=2, default_root_dir=folder, enable_checkpointing=True, **options
-    )
-    trainer.fit(module, torch.utils.data.DataLoader(batches, batch_size=None))
-
-
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), float("-inf")])
 def test_bad_losses_stop_before_the_weights_change(value, tmp_path):
     module = Training()
@@ -83,43 +47,6 @@ def test_bad_losses_stop_before_the_weights_change(value, tmp_path):
         fit(tmp_path, module, [Safeguards(), LastCheckpoint(3)])
     assert module.net.conv.weight.isfinite().all()
     assert torch.load(tmp_path / "checkpoints/last.ckpt", weights_only=True)["global_step"] == 3
-
-
-def test_non_finite_weights_are_not_saved(tmp_path):
-    module = Training()
-    module.weight = float("inf")
-    with pytest.raises(TrainingStopped, match=r"step 6: 1 of 4 weights hold .* \(net\.conv\.weight, …\)"):
-        fit(tmp_path, module, [Safeguards(), LastCheckpoint(4, tmp_path)])
-    assert torch.load(tmp_path / "last.ckpt", weights_only=True)["global_step"] == 4
-
-
-@slow
-def test_a_full_disk_leaves_the_checkpoint_before(video_folder, tmp_path):
-    first = run(words("VFSSimSiam", video_folder, tmp_path, "--trainer.max_epochs=1"), tmp_path)
-    assert first.status == 0
-    (path,) = tmp_path.glob("lightning_logs/version_0/checkpoints/last.ckpt")
-    before = path.read_bytes()
-    command = words("VFSSimSiam", video_folder, tmp_path, "--ckpt_path=last", dirpath=path.parent)
-    line = the_line(run(command, tmp_path, file_limit=len(before) // 2))
-    assert f"{path} could not be written: File too large; the one before is as it was" in line
-    assert path.read_bytes() == before
-    assert sorted(os.listdir(path.parent)) == [".in-use", "last.ckpt"]
-
-
-def test_a_failed_write_names_the_file_and_keeps_the_old_one(tmp_path, monkeypatch):
-    path = tmp_path / "x.ckpt"
-    AtomicCheckpointIO().save_checkpoint({"a": 1}, path)
-
-    def full(content, file):
-        file.write(b"half")
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-
-    monkeypatch.setattr(torch, "save", full)
-    with pytest.raises(OSError, match=r"x\.ckpt could not be written: No space left on device; the one before"):
-        AtomicCheckpointIO().save_checkpoint({"a": 2}, path)
-    monkeypatch.undo()
-    assert AtomicCheckpointIO().load_checkpoint(path, weights_only=True) == {"a": 1}
-    assert os.listdir(tmp_path) == ["x.ckpt"]
 
 
 @slow

@@ -9,6 +9,7 @@ import pytest
 from tests.helpers.faults import METHODS, curve, differences, last, run, run_script, strike, words
 
 pytestmark = pytest.mark.slow
+
 STATE = ("state_dict", "optimizer_states", "lr_schedulers", "epoch", "global_step")
 
 
@@ -108,18 +109,6 @@ def test_preemption_of_one_rank_ends_all(video_folder, tmp_path):
     more = ["--trainer.strategy=ddp", "--trainer.devices=2"]
     ended = run_script(words("VFSMoCo", video_folder, tmp_path, *more, callbacks=(blow,), samples_per_epoch=20))
     assert ended.status == 143, ended.said
-    assert "stopped by SIGTERM after step 4\n" in ended.said
-    assert last(tmp_path)["global_step"] == 4
-
-
-@pytest.mark.parametrize("group", [False, True], ids=["one rank", "all, and the process that waits"])
-def test_preemption_of_forked_ranks(group, video_folder, tmp_path):
-    more = ["--trainer.strategy=ddp_fork", "--trainer.devices=2"]
-    blow = strike("SIGTERM", 3, rank=1, group=group)
-    command = partial(words, "VFSMoCo", video_folder, tmp_path, *more, samples_per_epoch=20)
-    ended = run(command(callbacks=(blow,)), tmp_path)
-    assert ended.status == 143, ended.said
-    assert ended.said.count("stopped by SIGTERM") == 1
     assert "stopped by SIGTERM after step 4\n" in ended.said
     assert last(tmp_path)["global_step"] == 4
 

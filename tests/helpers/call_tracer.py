@@ -1,12 +1,15 @@
-"""Count the files and functions of ours that a piece of work enters.
+"""Count the files and functions of ours that a piece of work enters, in all and on the path of one frame or step.
 
     python tests/helpers/call_tracer.py [--list]
 
-prints them for one `validate` of DAVIS, one `predict` and one step of `fit` of each method.
+prints them for one `validate` of DAVIS, one `predict` and one `fit` of each method. Functions fall into three parts:
+those that each frame (each step) passes through, those that only the page of the report needs, and the rest: the
+command line, reading, set-up, scores and files.
 """
 
 import argparse
 import inspect
+import re
 import sys
 import threading
 from collections.abc import Iterator
@@ -18,25 +21,70 @@ from typing import Any
 
 ROOT = Path(__file__).resolve().parents[2]
 OURS = tuple(str(ROOT / name) for name in ("callbacks", "datamodules", "lightning_modules", "cli.py"))
+REPORT = ("write_report", "write_material")
+"""Functions whose callees belong to the report."""
+ROUND = (3, 7)
+"""Calls of the function that begins each round (a frame, a step) between which functions count as those of a round."""
 
-Entered = dict[str, set[str]]
-"""File → names of the functions in it."""
+Function = tuple[str, str]
+"""File and qualified name."""
+
+
+class Entered:
+    """The functions of ours that were entered.
+
+    Attributes:
+        all: every one.
+        of_a_round: those between two calls of the function that begins a round.
+        before_report: those entered outside the report.
+    """
+
+    def __init__(self) -> None:
+        self.all: set[Function] = set()
+        self.of_a_round: set[Function] = set()
+        self.before_report: set[Function] = set()
+
+    def parts(self) -> dict[str, set[Function]]:
+        """Return the functions of each part; each function is in one."""
+        report = self.all - self.before_report
+        return {
+            "each round": self.of_a_round,
+            "the report": report - self.of_a_round,
+            "the rest": self.all - report - self.of_a_round,
+        }
 
 
 @contextmanager
-def entered() -> Iterator[Entered]:
+def entered(begins_round: str = "") -> Iterator[Entered]:
     """Collect the functions of ours, in every thread of this process, that the block calls.
 
     Comprehensions and lambdas count as functions, the bodies of modules and classes do not.
+
+    Args:
+        begins_round: qualified name of the function that every frame or step begins with.
     """
-    found: Entered = {}
+    found = Entered()
+    rounds = 0
+    reporting = threading.local()
 
     def look(frame: FrameType, event: str, argument: Any) -> None:
+        nonlocal rounds
         code = frame.f_code
         is_function = code.co_flags & inspect.CO_OPTIMIZED  # the bodies of modules and classes are called too
-        if event == "call" and is_function and code.co_filename.startswith(OURS):
-            file = str(Path(code.co_filename).relative_to(ROOT))
-            found.setdefault(file, set()).add(code.co_qualname)
+        if event not in ("call", "return") or not is_function or not code.co_filename.startswith(OURS):
+            return
+        depth = getattr(reporting, "depth", 0)
+        if code.co_qualname in REPORT:
+            reporting.depth = depth + (1 if event == "call" else -1)
+        if event == "return":
+            return
+        rounds += code.co_qualname == begins_round
+        function = str(Path(code.co_filename).relative_to(ROOT)), code.co_qualname
+        found.all.add(function)
+        if not depth:
+            found.before_report.add(function)
+            if ROUND[0] <= rounds < ROUND[1]:
+                found.of_a_round.add(function)
 
     sys.setprofile(look)
     threading.setprofile(look)
@@ -47,11 +95,21 @@ def entered() -> Iterator[Entered]:
         threading.setprofile(None)
 
 
+def counts(functions: set[Function]) -> str:
+    """Return the number of files and functions, and that of functions with a name of their own."""
+    named = sum(not re.search(r"<(listcomp|setcomp|dictcomp|genexpr|lambda)>", name) for _, name in functions)
+    return f"{len({file for file, _ in functions})} files, {len(functions)} functions ({named} without comprehensions)"
+
+
 def summary(name: str, found: Entered, names: bool = False) -> str:
-    """One line of counts, and the functions if they are asked for."""
-    lines = [f"{name}: {len(found)} files, {sum(map(len, found.values()))} functions"]
-    if names:
-        lines += [f"  {file}: {', '.join(sorted(functions))}" for file, functions in sorted(found.items())]
+    """Return lines of counts, and the functions if they are asked for."""
+    lines = [f"{name}: {counts(found.all)}"]
+    for part, functions in found.parts().items():
+        if functions and len(functions) < len(found.all):
+            lines.append(f"    {part}: {counts(functions)}")
+        if names:
+            for file in sorted({file for file, _ in functions}):
+                lines.append(f"        {file}: {', '.join(sorted(name for at, name in functions if at == file))}")
     return "\n".join(lines)
 
 
@@ -68,36 +126,38 @@ def main() -> None:
     from callbacks import DavisBenchmark, VideoPrediction
     from datamodules.prompted_video import PromptedVideoDataModule
     from datamodules.synthetic import write_davis
-    from lightning_modules import FrozenEncoder, Liir, VFSMoCo, VFSSimSiam
+    from lightning_modules import ContrastiveRandomWalk, FrozenEncoder, Liir, VFSMoCo, VFSSimSiam
 
     def trainer(folder: str, **settings: Any) -> pl.Trainer:
         quiet = {"enable_progress_bar": False, "enable_model_summary": False, "enable_checkpointing": False}
         return pl.Trainer(accelerator="cpu", devices=1, default_root_dir=folder, logger=False, **quiet, **settings)
 
+    frame, step = "LabelTracker._maps", "CorrespondenceModule.on_train_batch_start"
     with TemporaryDirectory() as folder:
-        root = write_davis(Path(folder) / "davis", 2, frames=4, size=(64, 64))
+        root = write_davis(Path(folder) / "davis", 2, frames=12, size=(64, 64))
         encoder = FrozenEncoder("torchvision:resnet18", "res4", 8)
         words = "validate --config configs/benchmarks/davis.yaml --trainer.accelerator cpu --trainer.devices 1"
         words += f" --model FrozenEncoder --model.spec torchvision:resnet18 --trainer.callbacks.root {root}"
-        with entered() as found:
+        with entered(frame) as found:
             cli.main([*words.split(), "--trainer.default_root_dir", folder])
         print(summary("validate of DAVIS, command line", found, flags.list))
-        with entered() as found:
+        with entered(frame) as found:
             trainer(folder, callbacks=[DavisBenchmark(root)]).validate(encoder, verbose=False)
         print(summary("validate of DAVIS, Trainer", found, flags.list))
         clip = min((root / "JPEGImages" / "480p").iterdir())
         mask = root / "Annotations" / "480p" / clip.name / "00000.png"
         prediction = VideoPrediction(Path(folder) / "prediction")
-        with entered() as found:
+        with entered(frame) as found:
             trainer(folder, callbacks=[prediction]).predict(encoder, PromptedVideoDataModule(clip, mask=mask))
         print(summary("predict of masks", found, flags.list))
-        clips = torch.rand(2, 4, 3, 64, 64)
+        clips = torch.rand(16, 4, 3, 64, 64)
         videos = [{"clip": clip, "video_index": torch.tensor(number)} for number, clip in enumerate(clips)]
-        for method in (VFSSimSiam(), VFSMoCo(queue_size=16), Liir()):
+        walk = ContrastiveRandomWalk(patch_size=32, patch_stride=32)
+        for method in (VFSSimSiam(), VFSMoCo(queue_size=16), Liir(), walk):
             loader = torch.utils.data.DataLoader(videos, batch_size=2)  # type: ignore[arg-type,var-annotated]
-            with entered() as found:
-                trainer(folder, max_steps=1, limit_val_batches=0).fit(method, loader)
-            print(summary(f"one step of {type(method).__name__}", found, flags.list))
+            with entered(step) as found:
+                trainer(folder, max_steps=8, limit_val_batches=0).fit(method, loader)
+            print(summary(f"fit of {type(method).__name__}", found, flags.list))
 
 
 if __name__ == "__main__":

@@ -144,6 +144,7 @@ def go(
     every: int = 2,
     more: Sequence[pl.Callback] = (),
     every_n_epochs: int = 1,
+    module: pl.LightningModule | None = None,
     **options: Any,
 ) -> tuple[list[Any], bool]:
     """Train, and return what happened and whether the run came to its end.
@@ -158,6 +159,7 @@ def go(
         every: of `LastCheckpoint`.
         more: callbacks.
         every_n_epochs: of the benchmark.
+        module: in place of the one that `method` names.
         options: of the Trainer.
     """
     events: list[Any] = []
@@ -179,7 +181,7 @@ def go(
     )
     held_out = DataLoader(Clips(2, 2, 16), batch_size=2)
     try:
-        trainer.fit(make(method, accumulated), train, held_out, ckpt_path=start, weights_only=True)
+        trainer.fit(module or make(method, accumulated), train, held_out, ckpt_path=start, weights_only=True)
     except (TrainingStopped, SIGTERMException):
         return events, False
     return events, True

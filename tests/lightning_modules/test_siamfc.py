@@ -17,7 +17,7 @@ from lightning_modules.backbones import build_feature_extractor, module_from_che
 from lightning_modules.functional import siamese_correlation
 from lightning_modules.functional.siamese import focal_loss, response_labels
 from tests.helpers.contrast import quiet_trainer
-from tests.lightning_modules.test_vfs_simsiam import TINY
+from tests.helpers.tiny import TINY
 
 NETWORK = "tests.helpers.encoders:TinyResNet"
 

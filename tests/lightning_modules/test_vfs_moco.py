@@ -14,16 +14,9 @@ from torch.nn.functional import cross_entropy, normalize
 from lightning_modules import VFSMoCo
 from lightning_modules.components import shuffle_bn
 from tests.helpers.contrast import SaveQueue, loader, quiet_trainer, resumable
+from tests.helpers.moco import clips, tiny
 
 TINY = "tests.helpers.contrast:Tiny"
-
-
-def tiny(queue_size: int = 16, **options: Any) -> VFSMoCo:
-    return VFSMoCo(TINY, projection_dim=4, queue_size=queue_size, **options)
-
-
-def clips(videos: int, frames: int = 4) -> dict[str, Tensor]:
-    return {"clip": torch.rand(videos, frames, 3, 8, 8), "video_index": torch.arange(videos)}
 
 
 def test_loss_is_that_of_the_equation() -> None:
@@ -52,14 +45,6 @@ def test_gradients_reach_only_the_encoder_that_learns() -> None:
     module.step(clips(4))["loss"].backward()
     assert all(parameter.grad is not None for parameter in module.encoder.parameters())
     assert all(parameter.grad is None for parameter in module.target_encoder.parameters())
-
-
-def test_encoders_start_alike_and_heads_are_those_of_the_paper() -> None:
-    module = VFSMoCo(queue_size=8)
-    for ours, theirs in zip(module.encoder.parameters(), module.target_encoder.parameters(), strict=True):
-        assert torch.equal(ours, theirs)
-    assert [str(type(layer).__name__) for layer in module.projector] == ["Linear", "ReLU", "Linear"]
-    assert [layer.out_features for layer in module.projector if isinstance(layer, nn.Linear)] == [512, 128]
 
 
 class Record(pl.Callback):
@@ -153,17 +138,6 @@ def test_groups_that_do_not_fit_are_refused_and_one_group_is_warned_of() -> None
         quiet_trainer(max_steps=1).fit(tiny(groups=3), loader(videos=8, batch_size=4))
     with pytest.warns(UserWarning, match=r"set model\.groups"):
         quiet_trainer(max_steps=1).fit(tiny(groups=1), loader(videos=8, batch_size=4))
-
-
-def test_plan_tells_the_size_of_the_queue(capsys: pytest.CaptureFixture[str], caplog: Any) -> None:
-    class Look(pl.Callback):
-        def on_train_start(self, trainer: pl.Trainer, pl_module: Any) -> None:
-            self.plan = pl_module.plan()
-
-    look = Look()
-    quiet_trainer(max_steps=1, callbacks=[look]).fit(tiny(), loader(videos=8, batch_size=8))
-    assert look.plan["BatchNorm"] == "Shuffle BN: 4 group(s) of 2 videos"
-    assert look.plan["negatives"].startswith("16 keys of 4 numbers, 0.0 MB")
 
 
 def test_two_ranks_hold_the_same_queue_after_every_step(tmp_path: Path) -> None:

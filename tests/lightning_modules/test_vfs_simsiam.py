@@ -1,27 +1,13 @@
 """The module around the loss: two views, stopped gradient, the plan, checkpoints that load by their path."""
 
 import pytest
-import pytorch_lightning as pl
 import torch
-from torch.utils.data import DataLoader
 
-from lightning_modules import Liir, VFSMoCo, VFSSimSiam
+from lightning_modules import VFSSimSiam
 from lightning_modules.backbones import module_from_checkpoint
 from lightning_modules.components.schedules import scaled_lr
 from lightning_modules.functional.losses import simsiam_loss
-
-TINY = {"backbone": "tests.helpers.encoders:TinyResNet", "projector_dim": 16, "predictor_dim": 8}
-
-
-def loader(videos=8, batch_size=4, frames=4):
-    return DataLoader([{"clip": torch.rand(frames, 3, 32, 32)} for _ in range(videos)], batch_size=batch_size)
-
-
-def fit(module, folder, **arguments):
-    settings = {"max_epochs": 1, "accelerator": "cpu", "logger": False, "enable_progress_bar": False} | arguments
-    trainer = pl.Trainer(default_root_dir=folder, enable_model_summary=False, **settings)
-    trainer.fit(module, loader())
-    return trainer
+from tests.helpers.tiny import TINY, fit
 
 
 def test_step_pulls_the_first_half_of_the_frames_towards_the_last():
@@ -46,11 +32,6 @@ def test_each_view_is_normalised_by_itself():
     assert not torch.allclose(published, together[:, :2].flatten(0, 1), atol=1e-3)
 
 
-def test_odd_clip_is_refused():
-    with pytest.raises(ValueError, match="clip of 3 frames"):
-        VFSSimSiam(**TINY).step({"clip": torch.rand(2, 3, 3, 32, 32)})
-
-
 def test_fit_learns_prints_its_plan_and_its_checkpoint_loads_by_path(tmp_path, caplog):
     module = VFSSimSiam(**TINY, base_lr=12.8)
     before = module.backbone.conv1.weight.clone()
@@ -69,24 +50,10 @@ def test_fit_learns_prints_its_plan_and_its_checkpoint_loads_by_path(tmp_path, c
     assert torch.equal(loaded.feature_extractor("res4", 8)(images), module.feature_extractor("res4", 8)(images))
 
 
-def test_validation_skips_the_empty_batch_and_logs_the_loss_of_a_real_one(tmp_path):
-    module = VFSSimSiam(**TINY)
-    trainer = pl.Trainer(default_root_dir=tmp_path, logger=False, accelerator="cpu", enable_progress_bar=False)
-    assert trainer.validate(module, DataLoader([{}], batch_size=None), verbose=False) == [{}]
-    (scores,) = trainer.validate(module, loader(4), verbose=False)
-    assert 0 <= scores["val/loss"] <= 4
-
-
 def test_synchronised_batchnorm_on_a_cpu_is_refused_before_training(tmp_path):
     module = torch.nn.SyncBatchNorm.convert_sync_batchnorm(VFSSimSiam(**TINY))
     with pytest.raises(ValueError, match="sync_batchnorm"):
         fit(module, tmp_path)
-
-
-def test_a_checkpoint_of_something_else_is_refused(tmp_path):
-    torch.save({"state_dict": {}}, tmp_path / "foreign.ckpt")
-    with pytest.raises(ValueError, match="no checkpoint of vidcorr"):
-        module_from_checkpoint(tmp_path / "foreign.ckpt")
 
 
 @pytest.mark.parametrize("precision", ["bf16-true", "64-true"])
@@ -96,19 +63,3 @@ def test_it_trains_and_gives_features_in_other_precisions(precision, tmp_path):
     kept = {"bf16-true": torch.bfloat16, "64-true": torch.float64}[precision]
     assert {p.dtype for p in module.parameters()} == {kept}
     assert module.feature_extractor("res4")(torch.rand(1, 3, 32, 32)).dtype == kept
-
-
-@pytest.mark.parametrize("kind", [VFSSimSiam, VFSMoCo, Liir])
-def test_bytes_of_a_loader_of_ones_own_are_refused(kind, tmp_path):
-    clips = [{"clip": torch.zeros(4, 3, 32, 32, dtype=torch.uint8), "video_index": i} for i in range(4)]
-    trainer = pl.Trainer(default_root_dir=tmp_path, max_steps=1, accelerator="cpu", logger=False)
-    with pytest.raises(ValueError, match=r"clip is uint8: give float RGB in \[0, 1\]"):
-        trainer.fit(kind(), DataLoader(clips, batch_size=4))
-
-
-def test_a_checkpoint_of_another_size_is_told_in_one_line(tmp_path):
-    trainer = fit(VFSSimSiam(**TINY), tmp_path)
-    trainer.save_checkpoint(tmp_path / "tiny.ckpt")
-    other = VFSSimSiam(**TINY | {"projector_dim": 8})
-    with pytest.raises(ValueError, match=r"the checkpoint: does not fit VFSSimSiam; of another shape: .*16"):
-        pl.Trainer(accelerator="cpu", logger=False).fit(other, loader(), ckpt_path=tmp_path / "tiny.ckpt")

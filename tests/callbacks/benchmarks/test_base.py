@@ -13,7 +13,7 @@ from torch.utils.data import DataLoader
 from callbacks import DavisBenchmark
 from datamodules.reading.errors import DataError
 from lightning_modules import FrozenEncoder, VFSSimSiam
-from tests.lightning_modules.test_vfs_simsiam import TINY
+from tests.helpers.tiny import TINY
 
 MASKS = "Annotations/480p/synthetic-001"
 

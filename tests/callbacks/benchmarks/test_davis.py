@@ -21,7 +21,7 @@ from datamodules.reading.errors import DataError
 from lightning_modules import FrozenEncoder, VFSSimSiam
 from lightning_modules.backbones import build_feature_extractor
 from lightning_modules.functional.propagation.label_coding import decode_masks, encode_masks
-from tests.lightning_modules.test_vfs_simsiam import TINY
+from tests.helpers.tiny import TINY
 
 SMALL = {"radius": 3, "context": 2}
 

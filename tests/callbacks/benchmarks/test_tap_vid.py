@@ -79,7 +79,7 @@ def test_the_grids_limit_is_that_of_the_nearest_cell_centre(shared_points):
     expected = json.loads((shared_points / "expected_scores.json").read_text())["generated/exact.pkl"]
     for stride, mode in ((8, "first"), (16, "strided")):
         benchmark = TapVidBenchmark(
-            shared_points / "generated/exact.pkl", "fomo", {"query_mode": mode}, limit_sequences=2
+            shared_points / "generated/exact.pkl", "fomo", changes={"query_mode": mode}, limit_sequences=2
         )
         limit = benchmark.evaluate(build_feature_extractor("raw_colour", stride=stride))["grid_limit"]
         of_video = expected[mode][f"nearest_cell_centre_stride{stride}"][DELTA]["per_video"]

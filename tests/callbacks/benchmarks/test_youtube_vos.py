@@ -21,6 +21,7 @@ from lightning_modules.backbones import build_feature_extractor
 from tests.helpers.contrast import quiet_trainer
 
 SMALL = {"radius": 3, "context": 2}
+
 HOLDOUT = {"split": "holdout", "holdout": 0.5, "unseen": 1}
 
 

@@ -17,7 +17,7 @@ from callbacks.metrics import (
     region_similarity,
     sequence_statistics,
 )
-from tests.helpers.plain_masks import plain_boundary, plain_boundary_score, plain_region
+from tests.helpers.masks import random_masks
 
 KEYS = ["J&F-Mean", "J-Mean", "J-Recall", "J-Decay", "F-Mean", "F-Recall", "F-Decay"]
 
@@ -36,17 +36,6 @@ def id_maps(davis: dict[str, np.ndarray], missing: int = 0) -> tuple[torch.Tenso
     labels = np.arange(1, shape[0] + 1, dtype=np.uint8)[:, None, None, None]
     prediction, target = ((unpack(davis, key, shape) * labels).max(0) for key in ("seq_pred", "seq_gt"))
     return torch.from_numpy(np.where(prediction == missing, 0, prediction)), torch.from_numpy(target)
-
-
-def random_masks(seed: int, frames: int = 6, height: int = 37, width: int = 52) -> torch.Tensor:
-    """Blobs that often touch the picture's border; frame 0 is empty, frame 1 full, frame 2 one pixel."""
-    noise = torch.nn.functional.avg_pool2d(
-        torch.randn(frames, 1, height + 8, width + 8, generator=torch.manual_seed(seed)), 9, 1
-    )
-    masks = noise[:, 0] > 0.02
-    masks[0], masks[1], masks[2] = False, True, False
-    masks[2, seed % height, (7 * seed) % width] = True
-    return masks
 
 
 def test_golden_pairs_are_equal_to_the_last_bit(davis: dict[str, np.ndarray]) -> None:
@@ -142,32 +131,6 @@ def test_objects_that_enter_late_and_ends_that_count() -> None:
     for t in range(4):
         score.add(ids[t], ids[t], objects=(1,) if t < 3 else (1, 2))
     assert {k: len(j) for k, (j, _) in score.frames().items()} == {1: 4, 2: 1}
-
-
-@pytest.mark.parametrize("seed", range(4))
-@pytest.mark.parametrize("bound", [0.008, 0.1, 1, 5])
-def test_equal_to_the_definition_over_the_whole_picture(seed: int, bound: float) -> None:
-    prediction, target = random_masks(seed), random_masks(seed + 100).roll(seed, 0)
-    radius = math.ceil(bound * math.hypot(37, 52)) if bound < 1 else int(bound)
-    region, boundary = region_similarity(prediction, target), boundary_accuracy(prediction, target, bound)
-    for t, (p, q) in enumerate(zip(prediction.numpy(), target.numpy(), strict=True)):
-        assert region[t].item() == plain_region(p, q)
-        assert boundary[t].item() == plain_boundary_score(p, q, radius)
-    torch.testing.assert_close(
-        boundary_accuracy(prediction, mask_outlines(target, bound), bound), boundary, rtol=0, atol=0
-    )
-    torch.testing.assert_close(boundary_accuracy(prediction, target, bound, workers=2), boundary, rtol=0, atol=0)
-
-
-@pytest.mark.parametrize("radius", range(1, 21))
-def test_the_disk_is_the_set_of_pixels_within_the_radius(radius: int) -> None:
-    mask = torch.zeros(1, 60, 60, dtype=torch.bool)
-    mask[0, 29:31, 29:31] = True
-    outline = mask_outlines(mask, radius)[0]
-    edge = np.argwhere(plain_boundary(mask[0].numpy())) - (outline.top, outline.left) + radius
-    y, x = np.indices(outline.near.shape)
-    squared = np.min([(y - a) ** 2 + (x - b) ** 2 for a, b in edge], axis=0)
-    np.testing.assert_array_equal(outline.near, squared <= radius**2)
 
 
 def test_hand_computed() -> None:

@@ -12,11 +12,9 @@ import pytest
 import torch
 
 from callbacks import DavisBenchmark
-from callbacks.experiments import choose, effects, read_list, read_scores
-from callbacks.experiments.effects import Scored
+from callbacks.experiments import read_list, read_scores
 from callbacks.tools.sweep import command
 from lightning_modules.backbones import build_feature_extractor
-from lightning_modules.functional import PropagationProtocol
 
 ROOT = Path(__file__).resolve().parents[3]
 VARIED = ["radius=3,6", "topk=2,10", "temperature=0.05,0.2"]
@@ -137,25 +135,13 @@ def test_a_sweep_of_another_backbone_in_the_folder_is_one_line(swept: Path, davi
         command(["raw_colour", *words, "--protocols", "vfs"])
 
 
+@pytest.mark.parametrize("flag", ["--strides", "--at-once", "--limit", "--most"])
+def test_a_number_below_one_is_refused(flag: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        command(["raw_colour", flag, "0"])
+    assert f"argument {flag}: expected a number, 1 or more, got '0'" in capsys.readouterr().err
+
+
 def test_a_part_that_is_none_is_one_line(davis_root: Path, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="--part 3/2: write K/N"):
         command(["raw_colour", "--root", str(davis_root), "--part", "3/2", "--output", str(tmp_path)])
-
-
-def test_the_choice_has_no_say_over_the_report() -> None:
-    """The best protocol on the sequences for selection is taken even where another is better on the others."""
-
-    def scored(name: str, values: list[float]) -> Scored:
-        fields = {"radius": name, "stage": None, "stride": 8}
-        return Scored(name, fields, "", sum(values) / 4, {f"v{k}": [value] for k, value in enumerate(values)})
-
-    base = PropagationProtocol.named("vfs", "davis")
-    rows = [scored("vfs", [0.5, 0.6, 0.5, 0.7]), scored("vfs+radius=6", [0.1, 0.7, 0.1, 0.8])]
-    choice = choose(rows, base)
-    assert choice is not None
-    assert (choice.best.name, choice.selected, choice.reported) == ("vfs+radius=6", 0.75, 0.1)
-    assert choice.gain is not None
-    assert choice.gain.mean == pytest.approx(-0.4)
-    (effect,) = effects(rows)
-    assert effect.field == "radius"
-    assert effect.means == pytest.approx({"vfs": 0.575, "vfs+radius=6": 0.425})

@@ -8,7 +8,6 @@ import torch
 from torch import nn
 
 from callbacks import SiamFCTracker, TrackingProtocol
-from callbacks.tracking.siamfc_tracker import Track
 from datamodules.reading.boxes import centred
 from lightning_modules.backbones import RawColour, build_encoder, build_feature_extractor
 from tests.helpers.tracking import GoldenHead, GoldenNet
@@ -140,34 +139,11 @@ def test_a_target_may_leave_the_frame() -> None:
     assert boxes[9, 0] + boxes[9, 2] > 120
 
 
-def test_another_stride_is_in_the_name_and_geometry_is_exact() -> None:
-    assert TrackingProtocol().name == "vfs"
-    tracker = SiamFCTracker(RawColour(stride=4))
-    assert tracker.protocol.name == "vfs+dilated=false+response_size=none+stride=4"
-    assert tracker.protocol.digest() != TrackingProtocol().digest()
-    assert SiamFCTracker(RawColour(stride=8)).protocol == TrackingProtocol(dilated=False)
-    # the target of a box is moved by whole cells: the response's peak is where the shift says
-    track = Track(np.array([50.0, 50, 24, 24]), 48.0, torch.zeros(3, 30, 30))
-    response = torch.zeros(1, 3, 35 * 16, 35 * 16)
-    response[0, 1, 17 * 16 + 8 + 5 * 16, 17 * 16 + 8] = 1
-    tracker.responses = lambda *_: response  # type: ignore[method-assign]
-    tracker.step([track], [np.zeros((9, 9, 3), np.uint8)])
-    half = 0.5 * 4 / 16 * 48 / 120
-    np.testing.assert_allclose(track.target[:2] - 50, np.array([5 * 4 * 48 / 120, 0]) + half)
-
-
 def test_mistakes() -> None:
     with pytest.raises(ValueError, match="name one stage"):
         SiamFCTracker(build_feature_extractor("tests.helpers.encoders:TinyResNet", stage=["res3", "res4"]))
     with pytest.raises(ValueError, match=r"box \[3.0, 3.0, 0.0, 5.0\]: it needs a width"):
         SiamFCTracker(RawColour()).start(np.zeros((9, 9, 3), np.uint8), np.array([3.0, 3, 0, 5]))
-
-
-@pytest.mark.parametrize("field", ["scales", "stride", "window_influence", "precision"])
-def test_protocol_out_of_range(field: str) -> None:
-    wrong: dict[str, Any] = {"scales": 2, "stride": 0, "window_influence": 1.5, "precision": "float8"}
-    with pytest.raises(ValueError, match=f"{field} must be"):
-        TrackingProtocol(**{field: wrong[field]})
 
 
 def test_bfloat16_is_close(golden: Any) -> None:

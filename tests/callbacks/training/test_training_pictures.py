@@ -13,7 +13,7 @@ from torch.utils.data import DataLoader
 
 from callbacks import DavisBenchmark, TrainingPictures
 from lightning_modules import Liir, VFSMoCo, VFSSimSiam
-from tests.lightning_modules.test_vfs_simsiam import TINY
+from tests.helpers.tiny import TINY
 
 
 def clips(count: int = 8, frames: int = 2, seed: int = 1, size: int = 32) -> DataLoader:

@@ -8,8 +8,8 @@ import torch
 from PIL import Image
 
 from datamodules.datasets import Davis
-from datamodules.datasets.layout_files import davis_palette, read_frame
-from datamodules.reading.errors import DataError, DecodingError
+from datamodules.datasets.layout_files import davis_palette
+from datamodules.reading.errors import DataError
 from datamodules.synthetic import render_video, write_davis
 
 
@@ -113,24 +113,9 @@ def test_test_split_has_no_ground_truth(root: Path) -> None:
     assert list(sequence.masks) == [0]
 
 
-def test_grey_frames_become_rgb(tmp_path: Path) -> None:
-    path = tmp_path / "grey.png"
-    Image.fromarray(np.arange(12, dtype=np.uint8).reshape(3, 4)).save(path)
-    assert np.array_equal(read_frame(path), np.broadcast_to(np.arange(12).reshape(3, 4), (3, 3, 4)))
-
-
 def test_palette_of_davis(shared_data: Path) -> None:
     with Image.open(shared_data / "davis/Annotations/480p/dog/00000.png") as image:
         assert np.array_equal(np.array(image.getpalette()).reshape(-1, 3), davis_palette())
-
-
-def test_error_of_a_frame_comes_in_its_turn(root: Path) -> None:
-    path = root / "JPEGImages/480p/synthetic-000/00002.jpg"
-    path.write_bytes(path.read_bytes()[:-200])
-    frames = Davis(root)[0].read()
-    assert next(frames).shape == next(frames).shape
-    with pytest.raises(DecodingError, match=r"00002\.jpg: truncated"):
-        next(frames)
 
 
 def test_missing_root_and_resolution(root: Path) -> None:

@@ -1,8 +1,6 @@
 """TAP-Vid's layouts from files to sequences: released pickles, npz, CSV beside videos; and what is refused."""
 
-import io
 import json
-import pickle
 
 import numpy as np
 import pytest
@@ -11,35 +9,13 @@ from PIL import Image
 from callbacks.metrics import TapVidMetrics, sample_queries
 from datamodules.datasets import TapVid
 from datamodules.reading.errors import DataError
-from datamodules.tools.unpickle import unpickle
+from tests.helpers.tap_vid_files import element, encoded, written
 
 SETS = (
     "real/badja.pkl", "real/tapvid_davis_ends.pkl", "real/jhmdb_joints.pkl", "generated/exact.pkl",
     "generated/real_pan.pkl", "layouts/tapvid_davis.pkl", "layouts/tapvid_rgb_stacking.pkl",
     "layouts/tapvid_kinetics/0000_of_0010.pkl", "layouts/robotap/robotap_split0.pkl",
 )  # fmt: skip
-
-
-def element(frames=5, tracks=2, size=(12, 16), jpeg=False):
-    """One video in TAP-Vid's form, random but the same each time."""
-    generator = np.random.default_rng(0)
-    video = generator.integers(0, 255, (frames, *size, 3)).astype(np.uint8)
-    occluded = generator.random((tracks, frames)) < 0.3
-    points = generator.random((tracks, frames, 2)).astype(np.float32)
-    return {"video": np.array([encoded(frame) for frame in video]) if jpeg else video, "points": points,
-            "occluded": occluded}  # fmt: skip
-
-
-def encoded(frame):
-    file = io.BytesIO()
-    Image.fromarray(frame).save(file, "JPEG", quality=95)
-    return file.getvalue()
-
-
-def written(tmp_path, content, name="tapvid_davis.pkl"):
-    path = tmp_path / name
-    path.write_bytes(pickle.dumps(content, 4))
-    return path
 
 
 def predictions(queries, kind):
@@ -152,37 +128,6 @@ def test_a_frame_of_another_size_is_named_when_it_is_read(tmp_path):
     assert video.frame(2).shape == (3, 8, 8)
     with pytest.raises(DataError, match="goat, frame 3: is 10 × 8 px, the first 8 × 8"):
         video.frame(3)
-
-
-@pytest.mark.parametrize("jpeg", [False, True])
-def test_unpickled_sets_are_the_same(tmp_path, jpeg):
-    source = written(tmp_path, [element(jpeg=jpeg), element(frames=3, jpeg=jpeg)], "tapvid_rgb_stacking.pkl")
-    files = unpickle(source, tmp_path / "npz")
-    assert [file.name for file in files] == ["000.npz", "001.npz"]
-    for before, after in zip(TapVid(source), TapVid(tmp_path / "npz"), strict=True):
-        assert before.name == after.name
-        np.testing.assert_array_equal(before.points, after.points)
-        np.testing.assert_array_equal(before.occluded, after.occluded)
-        assert all((before.frame(t) == after.frame(t)).all() for t in range(before.num_frames))
-    with np.load(files[0], allow_pickle=False) as archive:
-        assert archive["video"].dtype.kind == ("S" if jpeg else "u")
-    with pytest.raises(DataError, match=r"holds 000\.npz already"):
-        unpickle(source, tmp_path / "npz")
-
-
-def test_an_npz_with_objects_or_compressed_is_refused(tmp_path):
-    video = element()
-    for number, (save, content, message) in enumerate([
-        (np.savez, video | {"points": np.array([None])}, "points holds '|O'"),
-        (np.savez_compressed, video, "is compressed"),
-    ]):  # fmt: skip
-        path = tmp_path / f"{number}.npz"
-        save(path, **content)
-        with pytest.raises(DataError, match=message.replace("|", r"\|")):
-            TapVid(path)
-    path.write_bytes(b"PK\x03\x04 nothing")
-    with pytest.raises(DataError, match=r"not an \.npz file"):
-        TapVid(path)
 
 
 @pytest.fixture

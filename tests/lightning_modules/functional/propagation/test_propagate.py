@@ -1,11 +1,9 @@
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
-import torch.nn.functional as F
-from torch import Tensor
 
 from lightning_modules.functional import (
     LabelPropagator,
@@ -14,27 +12,11 @@ from lightning_modules.functional import (
     encode_masks,
     propagate_labels,
 )
-from lightning_modules.functional.propagation.tiles import tiles
 from tests.helpers.memory import peak_of
 from tests.helpers.plain_propagation import plain_propagation
+from tests.helpers.propagation import one_hot, protocol, run, video
 
 Golden = Callable[[str], dict[str, np.ndarray]]
-
-
-def protocol(**fields: Any) -> PropagationProtocol:
-    return PropagationProtocol(**{"name": "x", "context": 3, "topk": 4, "temperature": 0.1, "radius": 3} | fields)
-
-
-def run(features: Tensor, labels: Tensor, of: PropagationProtocol, **options: Any) -> Tensor:
-    return torch.stack(list(propagate_labels(features, labels, of, **options)))
-
-
-def video(frames: int = 6, channels: int = 8, height: int = 9, width: int = 13) -> Tensor:
-    return torch.randn(channels, height, width) + 0.7 * torch.randn(frames, channels, height, width)
-
-
-def one_hot(count: int, height: int = 9, width: int = 13) -> Tensor:
-    return F.one_hot(torch.randint(count, (height, width)), count).permute(2, 0, 1).float()
 
 
 def check_golden(case: dict[str, np.ndarray], prefix: str, of: PropagationProtocol) -> None:
@@ -153,29 +135,6 @@ def test_float64_decides_where_float32_differs() -> None:
     torch.testing.assert_close(double, exact, atol=1e-12, rtol=0)
 
 
-@pytest.mark.parametrize(
-    "fields",
-    [{}, {"topk": None}, {"radius": None}, {"first_frame_masked": False}, {"neighbourhood": "square", "radius": 1}],
-)
-def test_no_result_depends_on_the_workspace(fields: dict[str, Any]) -> None:
-    of = protocol(**fields)
-    features, labels = video(), one_hot(3)
-    whole = run(features, labels, of)
-    for workspace in (1, 5_000, 50_000):
-        propagator = LabelPropagator(labels, of, workspace)
-        parts = torch.stack([propagator.step(frame) for frame in features])
-        torch.testing.assert_close(parts, whole, atol=2e-6, rtol=0)
-
-
-@pytest.mark.parametrize("fields", [{}, {"radius": 1.5}, {"radius": None}, {"topk": None}, {"context": 8}])
-def test_batched_products_give_the_same(fields: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
-    of = protocol(**fields)
-    features, labels = video(), one_hot(3)
-    expected = run(features, labels, of)
-    monkeypatch.setattr(torch.backends.mkldnn, "is_available", lambda: False)
-    torch.testing.assert_close(run(features, labels, of), expected, atol=2e-6, rtol=0)
-
-
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 @pytest.mark.parametrize("name", ["vfs", "crw", "dino", "liir", "liir-reference"])
@@ -186,55 +145,9 @@ def test_cuda_gives_the_same(name: str) -> None:
     assert (difference <= 1e-5).float().mean() >= 0.999
 
 
-def test_the_work_grows_with_the_map_and_not_with_its_square() -> None:
-    def products_per_place(height: int, width: int) -> float:
-        return sum(t.products for t in tiles(height, width, 11, 21, 2**24, slide=True)) / (height * width)
-
-    assert products_per_place(120, 214) < 1.3 * products_per_place(60, 107)
-    assert products_per_place(240, 428) < 1.3 * products_per_place(120, 214)
-
-
-def test_frames_are_read_one_at_a_time() -> None:
-    taken = []
-
-    def frames() -> Iterator[Tensor]:
-        for number, frame in enumerate(video()):
-            taken.append(number)
-            yield frame
-
-    labels = propagate_labels(frames(), one_hot(2), protocol())
-    assert taken == []
-    for number in range(3):
-        next(labels)
-        assert taken == list(range(number + 1))
-
-
 def test_first_labels_come_first() -> None:
     labels = torch.rand(3, 9, 13)
     assert torch.equal(next(propagate_labels(video(), labels, protocol())), labels)
-
-
-MEMORY = [
-    protocol(context=4, topk=5, radius=6),
-    protocol(context=4, topk=5, radius=6, first_frame_masked=False, repeat_first="padding"),
-    protocol(context=4, topk=5, radius=None),
-    protocol(context=4, topk=None, radius=5, neighbourhood="square"),
-    PropagationProtocol.named("liir").with_changes(radius=5),
-    PropagationProtocol.named("liir-reference").with_changes(radius=5),
-]
-
-
-@pytest.mark.parametrize("of", MEMORY)
-def test_a_smaller_workspace_takes_less_memory_and_changes_nothing(of: PropagationProtocol) -> None:
-    features, labels = video(3, 24, 40, 54), one_hot(5, 40, 54)
-
-    def propagate(workspace: int) -> torch.Tensor:
-        propagator = LabelPropagator(labels, of, workspace)
-        return torch.stack([propagator.step(frame) for frame in features])
-
-    small, large = 2**16, 2**24
-    assert peak_of(lambda: propagate(small)) < 0.95 * peak_of(lambda: propagate(large))
-    torch.testing.assert_close(propagate(small), propagate(large), atol=1e-5, rtol=0)
 
 
 def test_memory_does_not_grow_with_the_video() -> None:

@@ -17,23 +17,15 @@ from lightning_modules.functional import (
     reconstruct_locally,
     reconstruct_with_negatives,
 )
-from lightning_modules.functional.reconstruction import local_reconstruction
 from lightning_modules.functional.reconstruction.affinity import positive_mass, reconstruction_loss
+from tests.helpers.reconstruction import BORDERS, maps
 
 Golden = Callable[[str], dict[str, np.ndarray]]
-BORDERS: tuple[Any, Any] = ("exclude", "zero")
 
 
 @pytest.fixture
 def case(golden: Golden) -> dict[str, Tensor]:
     return {key: torch.from_numpy(np.asarray(value)) for key, value in golden("liir_mast").items()}
-
-
-def maps(batch: int, count: int, channels: int, height: int, width: int) -> tuple[Tensor, Tensor, Tensor]:
-    """Query, references and two-channel values, in double precision."""
-    query = torch.randn(batch, channels, height, width, dtype=torch.float64)
-    references = torch.randn(batch, count, channels, height, width, dtype=torch.float64)
-    return query, references, torch.randn(batch, count, 2, height, width, dtype=torch.float64)
 
 
 def by_loops(
@@ -116,59 +108,12 @@ def test_equals_double_loops(height: int, width: int, count: int, radius: int, b
         torch.testing.assert_close(found[b], average)
 
 
-@pytest.mark.parametrize("workspace", [1, 1 << 14, 1 << 30])
-@pytest.mark.parametrize("border", BORDERS)
-def test_tiles_equal_the_stored_affinity(monkeypatch: pytest.MonkeyPatch, border: Any, workspace: int) -> None:
-    monkeypatch.setitem(local_reconstruction.WORKSPACE, "cpu", workspace)
-    inputs = [tensor.requires_grad_() for tensor in maps(3, 2, 4, 11, 18)]
-    query, references, values = inputs
-    prior = CompactnessPrior(2, 0.4, "moments")
-    affinity = local_affinity(2 * query, references, 3, border)
-    stored = reconstruct(affinity, values, 3), compactness_loss(affinity, 3, prior)
-    tiled = reconstruct_locally(2 * query, references, values, 3, border, prior)
-    assert stored[1] > 0
-    torch.testing.assert_close(tiled.values, stored[0])
-    torch.testing.assert_close(tiled.compactness, stored[1])
-    upstream = torch.randn_like(stored[0])
-    expected = torch.autograd.grad((stored[0] * upstream).sum() + 50 * stored[1], inputs)
-    found = torch.autograd.grad((tiled.values * upstream).sum() + 50 * tiled.compactness, inputs)
-    torch.testing.assert_close(found, expected)
-
-
-@pytest.mark.parametrize("border", BORDERS)
-def test_gradients(border: Any) -> None:
-    query, references, values = (tensor.requires_grad_() for tensor in maps(1, 2, 2, 3, 4))
-    negatives = torch.randn(5, 2, dtype=torch.float64, requires_grad=True)
-    excluded = torch.tensor([[True, False, False, True, False]])
-
-    def stored(q: Tensor, r: Tensor, v: Tensor) -> Tensor:
-        return reconstruct(local_affinity(q, r, 1, border), v, 1)
-
-    def tiled(q: Tensor, r: Tensor, v: Tensor, n: Tensor) -> tuple[Tensor, Tensor]:
-        found = reconstruct_with_negatives(q, r, v, n, 1, border, excluded)
-        return found, reconstruct_locally(q, r, v, 1, border).logsumexp
-
-    assert torch.autograd.gradcheck(stored, (query, references, values))
-    assert torch.autograd.gradcheck(tiled, (query, references, values, negatives))
-
-
 def test_equal_affinities_average_the_window() -> None:
     values = torch.rand(1, 1, 1, 5, 6)
     flat = torch.zeros(1, 3, 5, 6), torch.zeros(1, 1, 3, 5, 6)
     found = reconstruct_locally(*flat, values, 1).values[0, 0]
     torch.testing.assert_close(found[0, 0], values[0, 0, 0, :2, :2].mean())
     torch.testing.assert_close(found[2, 3], values[0, 0, 0, 1:4, 2:5].mean())
-
-
-def test_products_far_apart_stay_finite() -> None:
-    query, references, values = (tensor.float() for tensor in maps(1, 1, 4, 9, 9))
-    query = (1000 * query).requires_grad_()
-    negatives = -query.detach()[0, :, 4, 4][None]
-    found = reconstruct_with_negatives(query, references, values, negatives, 2)
-    found.sum().backward()
-    assert found.isfinite().all()
-    assert query.grad is not None
-    assert query.grad.isfinite().all()
 
 
 def test_all_negatives_excluded_change_nothing() -> None:
@@ -179,14 +124,6 @@ def test_all_negatives_excluded_change_nothing() -> None:
     torch.testing.assert_close(found, alone)
     torch.testing.assert_close(torch.autograd.grad(found.sum(), query), torch.autograd.grad(alone.sum(), query))
     assert torch.equal(positive_mass(query, torch.zeros(2, 4, 4), negatives[:0]), torch.ones(2, 4, 4))
-
-
-def test_half_precision_is_computed_in_float32() -> None:
-    query, references, values = (tensor.bfloat16() for tensor in maps(1, 1, 8, 4, 4))
-    with torch.autocast("cpu", dtype=torch.bfloat16):
-        found = reconstruct_locally(query, references, values, 1).values
-    assert found.dtype == torch.float32
-    torch.testing.assert_close(found, reconstruct_locally(query.float(), references.float(), values.float(), 1).values)
 
 
 def test_bad_inputs() -> None:

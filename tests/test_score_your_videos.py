@@ -11,7 +11,7 @@ import pytest
 
 from cli import main
 
-DOCUMENT = Path(__file__).resolve().parents[3] / "docs" / "score-your-videos.md"
+DOCUMENT = Path(__file__).resolve().parents[1] / "docs" / "score-your-videos.md"
 FRAMES = 5
 
 

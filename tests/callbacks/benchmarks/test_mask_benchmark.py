@@ -1,0 +1,68 @@
+"""Masks of one sequence: scored on the frames that count, and packed as a server wants them."""
+
+import shutil
+import zipfile
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from callbacks import DavisBenchmark
+from callbacks.benchmarks.mask_benchmark import ObjectScorer, annotated_frames, zip_predictions
+from callbacks.metrics import RegionBoundary
+from callbacks.tracking.masks import TrackedMasks
+from datamodules.datasets import Davis
+from datamodules.reading.errors import DataError
+from datamodules.reading.mask_files import davis_palette, read_mask, write_ids
+from lightning_modules.backbones import build_feature_extractor
+
+
+def test_the_true_masks_score_one_on_every_frame_between_the_ends(davis_root: Path) -> None:
+    sequence, metric = Davis(davis_root)[0], RegionBoundary()
+    with ThreadPoolExecutor(1) as pool:
+        scorer = ObjectScorer(sequence, [metric], pool)
+        for t in range(sequence.num_frames):
+            mask = sequence.mask(t)
+            scorer.add(t, TrackedMasks(sequence.frame(t), [], [mask if t != 2 else torch.zeros_like(mask)]))
+        scorer.close()
+    curves = scorer.curves()
+    assert {name: list(places) for name, (places, _) in curves.items()} == {"J": [1, 2, 3, 4], "F": [1, 2, 3, 4]}
+    assert curves["J"][1] == [1, 0, 1, 1]
+    assert metric.compute()["J-Mean"] == pytest.approx(0.75)
+
+
+def test_a_mask_without_the_object_that_it_introduces_is_refused(davis_root: Path) -> None:
+    sequence = Davis(davis_root)[0]
+    entering = [mask is not None for _, mask in annotated_frames(sequence)]
+    assert entering == [True] + [False] * (sequence.num_frames - 1)
+    with pytest.raises(DataError, match=r"00000\.png: does not hold object 9, which is to start in this frame"):
+        list(annotated_frames(replace(sequence, objects=(9,), starts={9: 0})))
+
+
+@pytest.mark.parametrize(("inside", "first"), [("", "walk/00000.png"), ("Annotations", "Annotations/walk/00000.png")])
+def test_predictions_are_packed_under_the_servers_folder(tmp_path: Path, inside: str, first: str) -> None:
+    for stem in ("00000", "00005"):
+        path = tmp_path / "predictions" / "walk" / f"{stem}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(np.zeros((4, 4), np.uint8)).save(path)
+    with zipfile.ZipFile(zip_predictions(tmp_path, inside)) as archive:
+        assert archive.namelist() == [first, first.replace("00000", "00005")]
+        assert archive.read(first) == (tmp_path / "predictions" / "walk" / "00000.png").read_bytes()
+
+
+def test_an_id_that_no_mask_introduces_is_one_line(davis_root: Path, tmp_path: Path) -> None:
+    root = tmp_path / "davis"
+    shutil.copytree(davis_root, root)
+    mask = sorted((root / "Annotations/480p/synthetic-000").iterdir())[2]
+    ids = read_mask(mask)
+    ids[:3, :3] = 9
+    write_ids(mask, ids, davis_palette())
+    extractor = build_feature_extractor("raw_colour")
+    with pytest.raises(DataError, match="00002.png: holds id 9, which no mask introduces"):
+        DavisBenchmark(root, changes={"radius": 3, "context": 2}).evaluate(extractor)
+    merged = DavisBenchmark(root, year=2016, split=None, changes={"radius": 3, "context": 2}).evaluate(extractor)
+    assert 0 < merged["J-Mean"] < 1

@@ -1,0 +1,46 @@
+"""Results of a benchmark: files, the table, and a folder that cannot be written."""
+
+import csv
+import json
+from io import StringIO
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from callbacks.benchmarks.results import Results, require_writable
+
+
+def shown(results: Results) -> str:
+    text = StringIO()
+    results.print(Console(file=text, width=120))
+    return text.getvalue()
+
+
+def test_files_hold_scores_rows_and_where_they_come_from(tmp_path: Path) -> None:
+    rows = [{"Sequence": "a, b", "J-Mean": 0.5}, {"Sequence": "c", "J-Mean": 0.25}]
+    protocols = [{"digest": "1"}, {"digest": "2"}]
+    results = Results("davis", {"J-Mean": 0.375}, rows, {"protocol": protocols})
+    results.write(tmp_path / "run")
+    written = json.loads((tmp_path / "run" / "results.json").read_text())
+    assert written["scores"] == {"J-Mean": 0.375}
+    assert {"date", "machine", "command", "versions"} <= written.keys()
+    with (tmp_path / "run" / "per_sequence.csv").open(newline="") as file:
+        assert list(csv.DictReader(file)) == [{key: str(value) for key, value in row.items()} for row in rows]
+    assert results.digests == ["1", "2"]
+    assert Results("davis", {}, [], {"protocol": protocols[0]}).digests == ["1"]
+
+
+def test_the_table_is_in_per_cent_and_says_where_there_is_nothing_to_score() -> None:
+    text = shown(Results("davis", {"J-Mean": 0.5, "F-Mean": 0.1234}, [], {"network": "a [bold] one"}))
+    assert "davis: a [bold] one" in text
+    assert text.splitlines()[-1].split() == ["davis", "50.0", "12.3"]
+    assert "no ground truth, nothing to score" in shown(Results("davis", {}, []))
+
+
+def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(OSError, match="file"):
+        require_writable(tmp_path / "file" / "results")
+    require_writable(tmp_path / "new" / "folder")
+    assert list((tmp_path / "new" / "folder").iterdir()) == []

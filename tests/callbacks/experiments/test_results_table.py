@@ -1,0 +1,48 @@
+"""Lines of a table of results: seeds of one network become a cell, different commands do not."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from callbacks.experiments.results_table import read_scores_of, tabulate
+
+
+def run(folder: Path, value: float, network: str = "A", command: str = "vidcorr validate", **more: Any) -> Path:
+    folder.mkdir(parents=True)
+    about = {"protocol": {"name": "vfs", "digest": "d1"}, "sequences": 8, "command": command.split(), **more}
+    content = {"benchmark": "davis", "scores": {"J&F-Mean": value}, "network": network, **about}
+    (folder / "results.json").write_text(json.dumps(content))
+    return folder
+
+
+def test_seeds_of_one_network_are_one_cell(tmp_path: Path) -> None:
+    found = [
+        score
+        for seed, value in enumerate((0.4, 0.5, 0.6))
+        for score in read_scores_of(run(tmp_path / str(seed), value, f"A, seed {seed}"))
+    ]
+    assert [(one.name, one.seed) for one in found] == [("A", 0), ("A", 1), ("A", 2)]
+    table = tabulate(found)
+    ((name, row),) = table.rows.items()
+    (cell,) = row.values()
+    assert name == "A"
+    assert cell.scores == (0.4, 0.5, 0.6)
+    assert cell.mean == pytest.approx(0.5)
+    assert cell.spread == pytest.approx(0.2)
+
+
+def test_runs_of_other_commands_are_rows_of_their_own(tmp_path: Path) -> None:
+    one = read_scores_of(run(tmp_path / "a", 0.4, "A, seed 0"))
+    other = read_scores_of(run(tmp_path / "b", 0.5, "A, seed 1", "vidcorr validate --model.stride 4"))
+    assert len(tabulate([*one, *other]).rows) == 2
+    labelled = [read_scores_of(tmp_path / name, "mine")[0] for name in "ab"]
+    assert list(tabulate(labelled).rows) == ["mine"]
+
+
+def test_a_base_row_that_is_not_there_is_one_line(tmp_path: Path) -> None:
+    found = read_scores_of(run(tmp_path / "a", 0.4))
+    with pytest.raises(ValueError, match="nobody") as raised:
+        tabulate(found, "nobody")
+    assert "\n" not in str(raised.value)

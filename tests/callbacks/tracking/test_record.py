@@ -1,0 +1,77 @@
+"""Files of one sequence: complete or not there, whatever happens while it is tracked."""
+
+from contextlib import suppress
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from callbacks.tracking.record import OVERLAY_FRAMES, IndexedMasks, SequenceRecord, Table, fixed
+
+
+def draw(frame: Tensor, found: int, beside: int = 0) -> np.ndarray:
+    return np.full((8, 12, 3), 10 * found + beside, np.uint8)
+
+
+class Video:
+    """A video that remembers what it was given."""
+
+    def __init__(self) -> None:
+        self.pictures: list[int] = []
+        self.closed = 0
+
+    def add(self, picture: np.ndarray) -> None:
+        self.pictures.append(int(picture[0, 0, 0]))
+
+    def close(self) -> None:
+        self.closed += 1
+
+
+def test_five_frames_make_the_overlay_and_all_the_video(tmp_path: Path) -> None:
+    video, frame = Video(), torch.zeros(3, 8, 12, dtype=torch.uint8)
+    with SequenceRecord(9, draw, overlay=tmp_path / "overlays" / "a.png", video=video) as record:  # type: ignore[arg-type]
+        for t in range(9):
+            record.add(frame, [99, t], beside=1)  # the last map is drawn
+        record.close()
+    assert video.pictures == [10 * t + 1 for t in range(9)]
+    assert video.closed == 1
+    assert record.written == 9
+    sheet = np.asarray(Image.open(tmp_path / "overlays" / "a.png"))
+    assert np.array_equal(sheet, record.sheet)
+    shown = [t for t in range(9) if (sheet == 10 * t + 1).all(-1).any()]
+    assert shown == [0, 2, 4, 6, 8]
+    assert len(shown) == OVERLAY_FRAMES
+
+
+def test_a_video_is_finished_where_tracking_fails() -> None:
+    video = Video()
+    with suppress(RuntimeError), SequenceRecord(3, draw, video=video) as record:  # type: ignore[arg-type]
+        record.add(torch.zeros(3, 8, 12), [1])
+        raise RuntimeError
+    assert (video.pictures, video.closed) == ([10], 1)
+
+
+def test_only_chosen_masks_are_written_in_the_palette_that_is_given(tmp_path: Path) -> None:
+    palette = np.random.default_rng(0).integers(256, size=(256, 3)).astype(np.uint8)
+    masks = IndexedMasks(tmp_path / "masks", ["a", "b", "c"], chosen=[0, 2], palette=palette)
+    for number in range(3):
+        masks.add(torch.full((4, 5), number, dtype=torch.uint8))
+    assert sorted(path.name for path in (tmp_path / "masks").iterdir()) == ["a.png", "c.png"]
+    with Image.open(tmp_path / "masks" / "c.png") as image:
+        assert (np.asarray(image) == 2).all()
+        assert np.array_equal(np.array(image.getpalette()).reshape(-1, 3)[:3], palette[:3])
+
+
+def test_a_table_appears_when_it_is_closed_and_never_empty(tmp_path: Path) -> None:
+    path = tmp_path / "predictions" / "a.csv"
+    empty = Table(path, [], lambda stem, found: [], ("frame", "x"))
+    empty.close()
+    assert not path.exists()
+    table = Table(path, ["0", "1"], lambda stem, found: [[stem, *fixed([found], 2)]], ("frame", "x"))
+    table.add(1.005)
+    table.add(float("nan"))
+    assert not path.exists()
+    table.close()
+    assert path.read_bytes() == b"frame,x\r\n0,1.00\r\n1,\r\n"

@@ -1,0 +1,48 @@
+"""Checkpoints are written as a unit: a failed write keeps the old file."""
+
+import errno
+import os
+
+import pytest
+import torch
+
+from callbacks import AtomicCheckpointIO, LastCheckpoint, Safeguards, TrainingStopped
+from tests.helpers.faults import run, words
+from tests.helpers.spoiled import Training, fit, the_line
+
+
+def test_non_finite_weights_are_not_saved(tmp_path):
+    module = Training()
+    module.weight = float("inf")
+    with pytest.raises(TrainingStopped, match=r"step 6: 1 of 4 weights hold .* \(net\.conv\.weight, …\)"):
+        fit(tmp_path, module, [Safeguards(), LastCheckpoint(4, tmp_path)])
+    assert torch.load(tmp_path / "last.ckpt", weights_only=True)["global_step"] == 4
+
+
+@pytest.mark.slow
+def test_a_full_disk_leaves_the_checkpoint_before(video_folder, tmp_path):
+    first = run(words("VFSSimSiam", video_folder, tmp_path, "--trainer.max_epochs=1"), tmp_path)
+    assert first.status == 0
+    (path,) = tmp_path.glob("lightning_logs/version_0/checkpoints/last.ckpt")
+    before = path.read_bytes()
+    command = words("VFSSimSiam", video_folder, tmp_path, "--ckpt_path=last", dirpath=path.parent)
+    line = the_line(run(command, tmp_path, file_limit=len(before) // 2))
+    assert f"{path} could not be written: File too large; the one before is as it was" in line
+    assert path.read_bytes() == before
+    assert sorted(os.listdir(path.parent)) == [".in-use", "last.ckpt"]
+
+
+def test_a_failed_write_names_the_file_and_keeps_the_old_one(tmp_path, monkeypatch):
+    path = tmp_path / "x.ckpt"
+    AtomicCheckpointIO().save_checkpoint({"a": 1}, path)
+
+    def full(content, file):
+        file.write(b"half")
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(torch, "save", full)
+    with pytest.raises(OSError, match=r"x\.ckpt could not be written: No space left on device; the one before"):
+        AtomicCheckpointIO().save_checkpoint({"a": 2}, path)
+    monkeypatch.undo()
+    assert AtomicCheckpointIO().load_checkpoint(path, weights_only=True) == {"a": 1}
+    assert os.listdir(tmp_path) == ["x.ckpt"]

@@ -1,0 +1,65 @@
+"""Packing of videos into shards."""
+
+import json
+
+import pytest
+
+from datamodules.reading.errors import DataError
+from datamodules.reading.shards import ShardedVideos
+from datamodules.tools.shard import write_shards
+from tests.helpers.epochs import batches, same
+from tests.helpers.numbered_videos import write_folder
+from tests.helpers.shards import VIDEOS, make
+
+
+def test_litdata_reads_the_shards(videos, shards, monkeypatch):
+    monkeypatch.setenv("LITDATA_DISABLE_VERSION_CHECK", "1")
+    litdata = pytest.importorskip("litdata")
+    dataset = litdata.StreamingDataset(str(shards))
+    ours = ShardedVideos(shards)
+    assert len(dataset) == len(ours.videos) == VIDEOS
+    for number, entry in enumerate(ours.videos):
+        assert dataset[number] == ours.read(number) == (videos / entry.path).read_bytes()
+
+
+def test_what_cannot_be_packed_or_opened_says_so(videos, tmp_path):
+    write_folder(tmp_path / "frames" / "a", 3)
+    with pytest.raises(DataError, match=r"frames/a: a folder of frames; .*vidcorr transcode"):
+        write_shards(tmp_path / "frames", tmp_path / "out")
+    with pytest.raises(ValueError, match="1 to 4095 MB, got 5000"):
+        write_shards(videos, tmp_path / "out", megabytes=5000)
+    assert not (tmp_path / "out").exists()
+    write_shards(videos, tmp_path / "out")
+    with pytest.raises(DataError, match="out: holds shards already"):
+        write_shards(videos, tmp_path / "out")
+    index = tmp_path / "out" / "index.json"
+    content = json.loads(index.read_text())
+    index.write_text(json.dumps({"chunks": content["chunks"], "config": content["config"]}))
+    with pytest.raises(DataError, match=r"out/index.json: not an index of `vidcorr shard`"):
+        make(tmp_path / "out")
+
+
+def test_a_run_that_was_killed_leaves_no_source_and_is_begun_anew(videos, tmp_path, monkeypatch):
+    written = []
+
+    def killed(path, files, sizes):
+        path.write_bytes(b"half")
+        written.append(path)
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("datamodules.tools.shard._write_shard", killed)
+        with pytest.raises(KeyboardInterrupt):
+            write_shards(videos, tmp_path / "out")
+    assert written[0].exists()
+    with pytest.raises(DataError, match="no videos here"):
+        make(tmp_path / "out")
+    write_shards(videos, tmp_path / "out")
+    assert same(batches(make(videos)), batches(make(tmp_path / "out")))
+
+
+def test_a_file_that_grows_while_it_is_packed_is_named(videos, tmp_path, monkeypatch):
+    monkeypatch.setattr("datamodules.tools.shard._size", lambda path: path.stat().st_size - 1)
+    with pytest.raises(DataError, match=r"0\.mp4: changed while it was packed"):
+        write_shards(videos, tmp_path / "out")
+    assert not (tmp_path / "out" / "index.json").exists()

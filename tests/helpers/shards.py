@@ -1,0 +1,13 @@
+"""A DataModule over a small source."""
+
+from datamodules import VideoDataModule
+
+
+def make(source, **arguments):
+    defaults = {"frames": 3, "size": 24, "batch_size": 2, "num_workers": 0, "holdout": 0.2}
+    data = VideoDataModule(source, **(defaults | arguments))
+    data.setup("fit")
+    return data
+
+
+VIDEOS = 9

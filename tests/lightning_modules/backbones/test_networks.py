@@ -1,0 +1,52 @@
+"""Networks by name, copies over the same tensors, and their width."""
+
+import pytest
+import torch
+from torch import nn
+
+from lightning_modules.backbones import (
+    build_feature_extractor,
+    build_network,
+    extractor_of,
+    pooled_width,
+    shared_copy,
+)
+from tests.helpers.encoders import Blocky
+
+
+def test_a_view_shares_the_tensors_and_changes_nothing():
+    network = build_network("torchvision:resnet18").train()
+    before = {name: (id(p), p.clone()) for name, p in network.state_dict(keep_vars=True).items()}
+    extractor = extractor_of(network, "res4", 8)
+    extractor(torch.rand(1, 3, 64, 64))
+    assert network.training
+    assert network.layer3[0].conv1.stride == (2, 2)
+    after = network.state_dict(keep_vars=True)
+    assert all(
+        id(after[name]) == number and torch.equal(after[name], value) for name, (number, value) in before.items()
+    )
+    assert extractor.stem[0].weight is network.conv1.weight
+    with torch.no_grad():
+        network.conv1.weight.zero_()
+    assert extractor.stem[0].weight.abs().sum() == 0
+
+
+def test_share_keeps_hyperparameters_of_copies_apart():
+    module = nn.Conv2d(3, 3, 3)
+    copy = shared_copy(module)
+    copy.stride = (2, 2)
+    assert module.stride == (1, 1)
+    assert copy.weight is module.weight
+
+
+def test_an_importable_callable_is_an_encoder():
+    extractor = build_feature_extractor("tests.helpers.encoders:Blocky")
+    assert extractor.stride == 4
+    assert extractor(torch.rand(1, 3, 32, 32)).shape == (1, 3, 8, 8)
+
+
+def test_pooled_width():
+    assert pooled_width(build_network("torchvision:resnet18")) == 512
+    assert pooled_width(build_network("timm:resnet26d")) == 2048
+    with pytest.raises(ValueError, match="expected pooled features"):
+        pooled_width(Blocky())

@@ -1,0 +1,78 @@
+"""ResNets seen at a stage: strides removed, dilated, folded."""
+
+import pytest
+import torch
+from torch import nn
+
+from lightning_modules.backbones import (
+    build_feature_extractor,
+    build_network,
+    extractor_of,
+)
+
+
+@pytest.mark.parametrize(("stage", "stride"), [("res2", 4), ("res3", 8), ("res4", 8), ("res5", 8), ("res4.b1", 8)])
+def test_stride_8_keeps_every_stage_at_8_or_finer(stage, stride):
+    extractor = build_feature_extractor("torchvision:resnet18", stage, 8)
+    assert extractor.stride == stride
+    assert extractor(torch.rand(1, 3, 64, 64)).shape[-1] == 64 // stride
+
+
+def test_res4_without_its_stride_sees_the_pixels_of_the_strided_map():
+    network = build_network("torchvision:resnet18").eval()
+    images = torch.rand(1, 3, 64, 64)
+    with torch.inference_mode():
+        dense, strided = (extractor_of(network, "res4.b1", stride)(images) for stride in (8, 16))
+    # The first block's stride sits in its first convolution; its shortcut samples the same places.
+    assert dense.shape[-1] == 2 * strided.shape[-1]
+    shortcut = network.layer3[0].downsample
+    with torch.inference_mode():
+        before = extractor_of(network, "res3", 8)(images)
+        sampled = shortcut(before)
+        shortcut[0].stride = (1, 1)
+        assert torch.allclose(shortcut(before)[..., ::2, ::2], sampled, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("name", "dilated", "expected"),
+    [
+        ("torchvision:resnet18", True, [2, 2, 2, 2, 4, 4, 4, 4]),
+        ("torchvision:resnet18", "released", [1, 1, 2, 1, 2, 1, 4, 1]),
+        ("torchvision:resnet50", True, [2] * 6 + [4] * 3),
+        ("timm:resnet50", "released", [1, 2, 2, 2, 2, 2, 2, 4, 4]),
+    ],
+)
+def test_siamfcs_dilations_are_in_every_3x3(name, dilated, expected):
+    extractor = extractor_of(build_network(name), "res5", dilated=dilated)
+    found = {"res3": [], "res4": [], "res5": []}
+    for key, block in extractor.blocks.items():
+        kernels = [m for m in block.modules() if isinstance(m, nn.Conv2d) and m.kernel_size == (3, 3)]
+        assert all(m.dilation == m.padding and m.stride == (1, 1) for m in kernels if not key.startswith("res3"))
+        found.setdefault(key[:4], []).extend(m.dilation[0] for m in kernels)
+    assert found["res4"] + found["res5"] == expected
+    assert set(found["res2"] + found["res3"]) == {1}
+    assert extractor.dilated == dilated
+
+
+def test_dilated_view_has_siamfcs_sizes():
+    extractor = extractor_of(build_network("torchvision:resnet18"), "res5", dilated=True)
+    assert extractor.stride == 8
+    assert extractor(torch.rand(1, 3, 120, 120)).shape == (1, 512, 15, 15)
+    assert extractor(torch.rand(1, 3, 255, 255)).shape == (1, 512, 32, 32)
+
+
+@pytest.mark.parametrize("spec", ["torchvision:resnet18", "timm:resnet26d", "torchvision:resnet50"])
+def test_folding_changes_only_the_rounding(spec):
+    network = build_network(spec)
+    for module in network.modules():  # statistics that a fresh network does not have
+        if isinstance(module, nn.BatchNorm2d):
+            nn.init.uniform_(module.weight, 0.5, 1.5)
+            nn.init.normal_(module.running_mean, std=0.1)
+            nn.init.uniform_(module.running_var, 0.5, 1.5)
+    extractor, images = extractor_of(network, "res4", 8), torch.rand(1, 3, 64, 64)
+    folded = extractor.folded()
+    with torch.inference_mode():
+        expected, found = extractor(images), folded(images)
+    assert torch.allclose(found, expected, rtol=1e-4, atol=1e-4 * expected.abs().max().item())
+    left = sum(isinstance(module, nn.BatchNorm2d) for module in folded.modules())
+    assert left == (1 if spec == "timm:resnet26d" else 0)  # the norm after a stem of several convolutions stays
