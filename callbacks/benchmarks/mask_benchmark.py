@@ -191,8 +191,8 @@ class ObjectScorer:
         known = {0, VOID, *self.sequence.objects}
         if unknown := [i for i in ids.flatten().bincount().nonzero().flatten().tolist() if i not in known]:
             raise DataError(
-                f"{self.sequence.masks[t]}: holds id {unknown[0]}, which no mask introduces; take it out of the mask, or "
-                "score these videos by VosBenchmark, where objects may enter later"
+                f"{self.sequence.masks[t]}: holds id {unknown[0]}, which no mask introduces; take it out of the mask, "
+                "or score these videos by VosBenchmark, where objects may enter later"
             )
         target = object_outlines(ids, present)
         for score, mask in zip(self.scores, tracked.masks, strict=True):

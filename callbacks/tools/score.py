@@ -133,8 +133,8 @@ def score_sequence(name: str, truth: Path, predictions: Path, rules: Rules) -> S
         predicted = _ids(found[stems[t]], rules)
         if late := _unknown(target, starts):
             raise DataError(
-                f"{files[stems[t]]}: holds id {late[0]}, which the first mask does not; rules youtube-vos and mose score "
-                "objects that enter later"
+                f"{files[stems[t]]}: holds id {late[0]}, which the first mask does not; rules youtube-vos and mose "
+                "score objects that enter later"
             )
         _check(predicted, target, found[stems[t]], starts)
         result.add(predicted, object_outlines(target, present[t]), objects=present[t])

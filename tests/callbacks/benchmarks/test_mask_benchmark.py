@@ -62,7 +62,7 @@ def test_an_id_that_no_mask_introduces_is_one_line(davis_root: Path, tmp_path: P
     ids[:3, :3] = 9
     write_ids(mask, ids, davis_palette())
     extractor = build_feature_extractor("raw_colour")
-    with pytest.raises(DataError, match="00002.png: holds id 9, which no mask introduces"):
+    with pytest.raises(DataError, match=r"00002\.png: holds id 9, which no mask introduces"):
         DavisBenchmark(root, changes={"radius": 3, "context": 2}).evaluate(extractor)
     merged = DavisBenchmark(root, year=2016, split=None, changes={"radius": 3, "context": 2}).evaluate(extractor)
     assert 0 < merged["J-Mean"] < 1
