@@ -20,7 +20,8 @@ from lightning_modules.functional import PropagationProtocol
 from lightning_modules.functional.evaluation_protocol import EvaluationProtocol
 
 from .. import signals
-from ..pictures import Picture, log_picture, write_picture
+from ..loggers import log_picture, log_scores, run_folder
+from ..pictures import Picture, write_picture
 from ..report import write_material, write_report
 from .evaluation import Evaluation, Outcome, Run
 from .ranks import BenchmarkError, Ranks, distribute
@@ -306,7 +307,7 @@ class BenchmarkCallback(pl.Callback, ABC):
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Run before training, where that is asked for; not when a run is resumed."""
         if self.before_training and trainer.global_step == 0:
-            self._log_outside_validation(trainer, self._evaluate_in(trainer, pl_module))
+            log_scores(trainer, self._evaluate_in(trainer, pl_module))
 
     def on_validation_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Run if this epoch is one of every_n_epochs."""
@@ -318,11 +319,7 @@ class BenchmarkCallback(pl.Callback, ABC):
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Run after the last step, where the run ends within an epoch."""
         if self._tried != trainer.global_step:
-            self._log_outside_validation(trainer, self._evaluate_in(trainer, pl_module))
-
-    def _log_outside_validation(self, trainer: pl.Trainer, scores: dict[str, float]) -> None:
-        if trainer.logger is not None and scores:
-            trainer.logger.log_metrics(scores, step=trainer.global_step)
+            log_scores(trainer, self._evaluate_in(trainer, pl_module))
 
     def _is_due(self, trainer: pl.Trainer) -> bool:
         epoch = trainer.current_epoch + 1
@@ -337,18 +334,17 @@ class BenchmarkCallback(pl.Callback, ABC):
                 raise
             log.error("%s failed and the training goes on: %s", self.name, error)
             return {}
-        if trainer.is_global_zero and trainer.logger is not None:
+        if trainer.is_global_zero:
             for name, picture in (self._plots | self.overlays).items():
-                log_picture(trainer.logger, f"{self.name}/{name}", picture, trainer.global_step)
+                log_picture(trainer, f"{self.name}/{name}", picture)
         self.history[trainer.global_step] = {f"{self.name}/{key}": value for key, value in scores.items()}
         return self.history[trainer.global_step]
 
     def _folder(self, trainer: pl.Trainer) -> Path:
         if self.output_dir is not None:
             return Path(self.output_dir)
-        run = trainer.log_dir or trainer.default_root_dir
         moment = f"epoch={trainer.current_epoch:03d}-step={trainer.global_step:06d}"
-        return Path(run) / "benchmarks" / self.name / moment
+        return run_folder(trainer) / "benchmarks" / self.name / moment
 
 
 def _name_of(module: pl.LightningModule, trainer: pl.Trainer) -> str:

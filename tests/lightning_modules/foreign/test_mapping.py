@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from lightning_modules.backbones import module_from_checkpoint
-from lightning_modules.tools.convert import convert
+from lightning_modules.foreign.conversion import convert
 from tests.helpers.foreign import (
     random_state,
 )

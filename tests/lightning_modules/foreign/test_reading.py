@@ -10,7 +10,7 @@ import torch
 from safetensors.torch import save_file
 
 from lightning_modules.foreign import read_foreign
-from lightning_modules.tools.convert import convert
+from lightning_modules.foreign.conversion import convert
 from tests.helpers.foreign import (
     lively_resnet18,
 )

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from lightning_modules.backbones import build_feature_extractor, build_network, extractor_of
-from lightning_modules.tools.convert import convert
+from lightning_modules.foreign.conversion import convert
 from tests.helpers.foreign import (
     enliven,
     features,

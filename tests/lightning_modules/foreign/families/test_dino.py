@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from lightning_modules.backbones import build_network, module_from_checkpoint
-from lightning_modules.tools.convert import convert
+from lightning_modules.foreign.conversion import convert
 
 
 def write(path, state, entry="state_dict", **beside):

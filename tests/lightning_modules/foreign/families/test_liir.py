@@ -5,8 +5,8 @@ from collections import OrderedDict
 import torch
 
 from lightning_modules.backbones import build_feature_extractor, module_from_checkpoint
+from lightning_modules.foreign.conversion import convert
 from lightning_modules.functional.colour import normalised_lab
-from lightning_modules.tools.convert import convert
 from tests.helpers.foreign import (
     Mast,
     enliven,

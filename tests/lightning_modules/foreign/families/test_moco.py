@@ -5,7 +5,7 @@ from collections import OrderedDict
 import torch
 
 from lightning_modules.backbones import module_from_checkpoint
-from lightning_modules.tools.convert import convert
+from lightning_modules.foreign.conversion import convert
 from tests.helpers.foreign import (
     lively_resnet18,
 )

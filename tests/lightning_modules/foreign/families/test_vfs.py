@@ -8,8 +8,8 @@ import torch
 from lightning_modules import FrozenEncoder
 from lightning_modules.backbones import module_from_checkpoint
 from lightning_modules.foreign import FAMILIES, read_foreign
-from lightning_modules.tools.convert import convert
-from lightning_modules.tools.export import export
+from lightning_modules.foreign.conversion import convert
+from lightning_modules.foreign.export import export
 from tests.helpers.foreign import (
     features,
     keys_of,
