@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
+import torch
 from torch import Tensor
 
 from datamodules.datasets import MaskSequence
@@ -88,7 +89,7 @@ class MaskEvaluation(Evaluation):
                     with watch("score"):
                         scorer.add(t, tracked)
                 with watch("write"):
-                    record.add(tracked.frame, tracked.masks)
+                    record.add(tracked.frame, tracked.masks, truth=_truth(sequence, t) if record.films_next else None)
             if scorer is not None:
                 with watch("score"):
                     scorer.close()
@@ -237,6 +238,13 @@ def annotated_frames(sequence: MaskSequence) -> Iterator[tuple[Tensor, Tensor | 
         if mask is not None and (absent := set(entering) - set(mask.unique().tolist())):
             raise DataError(f"{sequence.masks[t]}: does not hold object {min(absent)}, which is to start in this frame")
         yield frame, mask
+
+
+def _truth(sequence: MaskSequence, t: int) -> Tensor | None:
+    """Return the ground truth of a frame, ids `(H, W)`: nothing in a frame without one, None in such a sequence."""
+    if not sequence.ground_truth:
+        return None
+    return sequence.mask(t) if t in sequence.masks else torch.zeros(sequence.size, dtype=torch.uint8)
 
 
 def _draw_small(frame: Tensor, mask: Tensor) -> Picture:
