@@ -12,6 +12,7 @@ from torch import Tensor
 
 from datamodules.datasets import MaskSequence
 from datamodules.reading.errors import DataError
+from datamodules.reading.mask_files import VOID
 
 from ..metrics import RegionBoundary, SequenceScore, object_outlines
 from ..pictures import Picture, overlay_masks
@@ -178,12 +179,23 @@ class ObjectScorer:
         ]
 
     def add(self, t: int, tracked: TrackedMasks) -> None:
-        """Score the next frame, if it is annotated."""
+        """Score the next frame, if it is annotated.
+
+        Raises:
+            DataError: if its mask holds an id that no mask introduces.
+        """
         if t not in self.sequence.masks:
             return
         present = tuple(i for i in self.objects if self.sequence.starts[i] < t)
         self.frames.append(t)
-        target = object_outlines(self.sequence.mask(t), present)
+        ids = self.sequence.mask(t)
+        known = {0, VOID, *self.sequence.objects}
+        if unknown := [i for i in ids.flatten().bincount().nonzero().flatten().tolist() if i not in known]:
+            raise DataError(
+                f"{self.sequence.masks[t]}: holds id {unknown[0]}, which no mask introduces; take it out of the mask, "
+                "or score these videos by VosBenchmark, where objects may enter later"
+            )
+        target = object_outlines(ids, present)
         for score, mask in zip(self.scores, tracked.masks, strict=True):
             score.add(mask, target, objects=present)
 
