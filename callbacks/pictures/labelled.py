@@ -26,7 +26,7 @@ def _line(unit: int) -> tuple[int, int]:
 def draw_masks(
     frame: Tensor, mask: Tensor, colours: Mapping[int, Colour], labels: Mapping[int, str] | None = None
 ) -> Picture:
-    """Tint each object, outline it with a bright line within a dark one, and label its largest part above its highest pixel.
+    """Tint each object, outline it with a bright line within a dark one, and label it above its largest part.
 
     Args:
         frame: uint8 RGB `(3, H, W)`.
