@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: help setup demo test test-slow test-exhaustive lint format type doctest clean constraints
+.PHONY: help setup demo test test-slow test-exhaustive lint format type doctest docs clean constraints
 
 help:  ## this list
 	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/:[^#]*##/:/' | column -t -s:
@@ -43,9 +43,14 @@ type: setup  ## types
 doctest: setup  ## the examples in docstrings
 	$(BIN)/python -m pytest --doctest-modules lightning_modules datamodules callbacks cli.py
 
+docs: setup  ## the documents as a site, in site/index.html
+	VIRTUAL_ENV=.venv $(BIN)/uv pip install --quiet -e '.[docs]' -c constraints.txt
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet
+	@echo site/index.html
+
 # Pins what `setup` installs; run it after a change of the dependencies.
 constraints: setup  ## pin the newest versions of the dependencies
-	$(BIN)/uv pip compile --quiet --upgrade --extra dev pyproject.toml -o constraints.txt --no-header --no-annotate
+	$(BIN)/uv pip compile --quiet --upgrade --extra dev --extra docs pyproject.toml -o constraints.txt --no-header --no-annotate
 
 clean:  ## remove what setup and the tests made
-	rm -rf .venv build *.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
+	rm -rf .venv build site *.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache

@@ -9,6 +9,7 @@ from .benchmarks.tap_vid import TapVidBenchmark
 from .benchmarks.vip import VipBenchmark
 from .benchmarks.vos import VosBenchmark
 from .benchmarks.youtube_vos import YoutubeVosBenchmark
+from .experiments.comparison import compare
 from .prediction import (
     VideoPrediction,
     follow_points,
@@ -18,7 +19,6 @@ from .prediction import (
     track_box,
 )
 from .report import write_report
-from .tools.compare import compare
 from .tools.figure import figure
 from .tracking.box_protocol import TrackingProtocol
 from .tracking.label_tracker import LabelTracker

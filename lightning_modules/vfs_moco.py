@@ -1,5 +1,7 @@
 """VFS with negative pairs."""
 
+from functools import partial
+
 import pytorch_lightning as pl
 import torch
 from pytorch_lightning.utilities.types import OptimizerLRScheduler
@@ -72,13 +74,15 @@ class VFSMoCo(MomentumMethod):
 
     def forward(self, frames: Tensor) -> Tensor:
         """Return queries of a view: `(B, n/2, 3, H, W)` in [0, 1] → unit vectors `(B, n/2, D)`."""
-        return encode_groups(lambda images: self._embed(self.encoder, images), frames, self._groups(frames))
+        encoder = self.encoder
+        return encode_groups(encoder, frames, self._groups(frames), partial(self._embed, encoder))
 
     @torch.no_grad()
     def keys(self, frames: Tensor) -> Tensor:
         """Return keys of a view by the momentum encoder; in training those of all ranks, `(ranks · B, n/2, D)`."""
         deal = self.step_generator() if self.training else None
-        return encode_shuffled(lambda x: self._embed(self.target_encoder, x), frames, self._groups(frames), deal)
+        encoder = self.target_encoder
+        return encode_shuffled(encoder, frames, self._groups(frames), deal, partial(self._embed, encoder))
 
     def step(self, batch: Batch) -> dict[str, Tensor]:
         """Compute the loss (VFS, Eq. 4); return also `embeddings`, `keys`, and the similarities of pairs."""

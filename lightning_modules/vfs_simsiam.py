@@ -1,11 +1,13 @@
 """VFS without negative pairs."""
 
+import torch
 from einops import rearrange
 from pytorch_lightning.utilities.types import OptimizerLRScheduler
 from torch import Tensor
 
 from .backbones import pooled_width, trainable_network
 from .base import Batch, CorrespondenceModule, split_views
+from .components.grouped_norm import batch_norm_groups
 from .components.heads import mlp
 from .functional.losses import simsiam_loss
 
@@ -61,8 +63,9 @@ class VFSSimSiam(CorrespondenceModule):
 
     def step(self, batch: Batch) -> dict[str, Tensor]:
         """Compute the loss (Eq. 5); each view has BatchNorm statistics of its own, as in SimSiam."""
-        view1, view2 = split_views(batch["clip"])
-        (p1, z1), (p2, z2) = self(view1), self(view2)
+        views = torch.cat(split_views(batch["clip"]))
+        with batch_norm_groups(self, 2 if self.training else 1):
+            (p1, p2), (z1, z2) = (views_of.chunk(2) for views_of in self(views))
         return {"loss": simsiam_loss(p1, z1, p2, z2), "embeddings": z1.detach().flatten(0, 1)}
 
     def configure_optimizers(self) -> OptimizerLRScheduler:

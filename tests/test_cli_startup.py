@@ -29,6 +29,12 @@ print("imported:", *[name for name in {heavy!r} if name in sys.modules])
         ["transcode", "--help"],
         ["shard", "--help"],
         ["prompt", "--help"],
+        ["figure", "--help"],
+        ["report", "--help"],
+        ["compare", "--help"],
+        ["sweep", "--help"],
+        ["convert", "--help"],
+        ["export", "--help"],
     ],
     ids=" ".join,
 )

@@ -64,7 +64,7 @@ def folder(tmp_path, davis_root):
 
 def test_measures_by_a_config_of_its_own(vidcorr, folder):
     words = ["--model=FrozenEncoder", "--model.spec=raw_colour", "--config=benchmarks/davis.yaml", *SMALL]
-    words += ["--trainer.callbacks.root=davis", "--trainer.callbacks.stage=null"]
+    words += ["--trainer.callbacks.root=davis"]
     said = run(vidcorr, "validate", *words, cwd=folder)
     assert "J&F-Mean" in said
     assert list(folder.rglob("results.json"))

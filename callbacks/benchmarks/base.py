@@ -20,7 +20,8 @@ from lightning_modules.functional import PropagationProtocol
 from lightning_modules.functional.evaluation_protocol import EvaluationProtocol
 
 from .. import signals
-from ..pictures import Picture, log_picture, write_picture
+from ..loggers import log_picture, log_scores, run_folder
+from ..pictures import Picture, write_picture
 from ..report import write_material, write_report
 from .evaluation import Evaluation, Outcome, Run
 from .ranks import BenchmarkError, Ranks, distribute
@@ -105,6 +106,8 @@ class BenchmarkCallback(pl.Callback, ABC):
         self.predictions, self.changes = predictions, changes or {}
         self.stage, self.stride = stage, stride
         self.history: dict[int, dict[str, float]] = {}
+        self._epochs: dict[int, int] = {}  # optimiser step → epochs trained, of the same runs
+        self._past: list[dict[str, Any]] = []  # the earlier results of this training
         self.results: Results | None = None
         self.overlays: dict[str, Picture] = {}
         self._plots: dict[str, Picture] = {}
@@ -205,6 +208,7 @@ class BenchmarkCallback(pl.Callback, ABC):
                     "limit_sequences": self.limit_sequences,
                     "ranks": run.ranks.size,
                     **self._origin(),
+                    **({"history": self._past} if self._past else {}),
                     **self.about(),
                     **evaluation.about(),
                 }
@@ -254,7 +258,7 @@ class BenchmarkCallback(pl.Callback, ABC):
     def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
         """Open the data set and the folder before any training, so that an error in them shows at once."""
         if stage == "fit":
-            self.history, self._tried = {}, None  # those of another fit, in a notebook
+            self.history, self._epochs, self._tried = {}, {}, None  # those of another fit, in a notebook
         if stage in ("fit", "validate"):
             self._check_neighbours(trainer, stage)
             ranks = Ranks()
@@ -287,7 +291,11 @@ class BenchmarkCallback(pl.Callback, ABC):
     ) -> None:
         """Note the scores so far, so that a resumed run has those from before."""
         # not by `state_dict`: Lightning refuses two equal state keys before `setup` can name the remedy
-        state = {"history": {step: dict(scores) for step, scores in self.history.items()}, "tried": self._tried}
+        state = {
+            "history": {step: dict(scores) for step, scores in self.history.items()},
+            "epochs": dict(self._epochs),
+            "tried": self._tried,
+        }
         checkpoint.setdefault("benchmarks", {})[self.name] = state
 
     def on_load_checkpoint(
@@ -297,6 +305,7 @@ class BenchmarkCallback(pl.Callback, ABC):
         state = checkpoint.get("benchmarks", {}).get(self.name, {})
         history = state.get("history", {})
         self.history = {int(step): {str(k): float(v) for k, v in scores.items()} for step, scores in history.items()}
+        self._epochs = {int(step): int(epoch) for step, epoch in state.get("epochs", {}).items()}
         self._tried = state.get("tried")
 
     def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
@@ -306,7 +315,7 @@ class BenchmarkCallback(pl.Callback, ABC):
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Run before training, where that is asked for; not when a run is resumed."""
         if self.before_training and trainer.global_step == 0:
-            self._log_outside_validation(trainer, self._evaluate_in(trainer, pl_module))
+            log_scores(trainer, self._evaluate_in(trainer, pl_module))
 
     def on_validation_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Run if this epoch is one of every_n_epochs."""
@@ -318,11 +327,7 @@ class BenchmarkCallback(pl.Callback, ABC):
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Run after the last step, where the run ends within an epoch."""
         if self._tried != trainer.global_step:
-            self._log_outside_validation(trainer, self._evaluate_in(trainer, pl_module))
-
-    def _log_outside_validation(self, trainer: pl.Trainer, scores: dict[str, float]) -> None:
-        if trainer.logger is not None and scores:
-            trainer.logger.log_metrics(scores, step=trainer.global_step)
+            log_scores(trainer, self._evaluate_in(trainer, pl_module))
 
     def _is_due(self, trainer: pl.Trainer) -> bool:
         epoch = trainer.current_epoch + 1
@@ -330,6 +335,7 @@ class BenchmarkCallback(pl.Callback, ABC):
 
     def _evaluate_in(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> dict[str, float]:
         folder, self._tried = self._folder(trainer), trainer.global_step
+        self._past = self._before(trainer.global_step) if trainer.state.fn == "fit" else []
         try:
             scores = self.evaluate(self.extractor(pl_module), folder, _name_of(pl_module, trainer))
         except Exception as error:
@@ -337,18 +343,27 @@ class BenchmarkCallback(pl.Callback, ABC):
                 raise
             log.error("%s failed and the training goes on: %s", self.name, error)
             return {}
-        if trainer.is_global_zero and trainer.logger is not None:
+        if trainer.is_global_zero:
             for name, picture in (self._plots | self.overlays).items():
-                log_picture(trainer.logger, f"{self.name}/{name}", picture, trainer.global_step)
+                log_picture(trainer, f"{self.name}/{name}", picture)
+        self._epochs[trainer.global_step] = trainer.current_epoch + 1 if trainer.global_step else 0
         self.history[trainer.global_step] = {f"{self.name}/{key}": value for key, value in scores.items()}
         return self.history[trainer.global_step]
+
+    def _before(self, step: int) -> list[dict[str, Any]]:
+        """Return the results of this training before a step, those of the run that it goes on from included."""
+        strip = len(self.name) + 1
+        return [
+            {"epoch": epoch, "step": at, "scores": {key[strip:]: value for key, value in self.history[at].items()}}
+            for at, epoch in sorted(self._epochs.items())
+            if at < step and at in self.history
+        ]
 
     def _folder(self, trainer: pl.Trainer) -> Path:
         if self.output_dir is not None:
             return Path(self.output_dir)
-        run = trainer.log_dir or trainer.default_root_dir
         moment = f"epoch={trainer.current_epoch:03d}-step={trainer.global_step:06d}"
-        return Path(run) / "benchmarks" / self.name / moment
+        return run_folder(trainer) / "benchmarks" / self.name / moment
 
 
 def _name_of(module: pl.LightningModule, trainer: pl.Trainer) -> str:

@@ -7,10 +7,12 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
-from torch import Tensor
+import torch
+from torch import Tensor, nn
 
 from datamodules.datasets import MaskSequence
 from datamodules.reading.errors import DataError
+from datamodules.reading.mask_files import VOID
 
 from ..metrics import RegionBoundary, SequenceScore, object_outlines
 from ..pictures import Picture, overlay_masks
@@ -87,7 +89,7 @@ class MaskEvaluation(Evaluation):
                     with watch("score"):
                         scorer.add(t, tracked)
                 with watch("write"):
-                    record.add(tracked.frame, tracked.masks)
+                    record.add(tracked.frame, tracked.masks, truth=_truth(sequence, t) if record.films_next else None)
             if scorer is not None:
                 with watch("score"):
                     scorer.close()
@@ -158,6 +160,21 @@ class ObjectScoring:
         return (self.summary(rows) if self.summary else scores), rows
 
 
+def object_evaluation(benchmark: Any, extractor: nn.Module, run: Run, ends_scored: bool = False) -> MaskEvaluation:
+    """Return what a benchmark of objects begins a run with; without ground truth, predictions are packed for a server.
+
+    Args:
+        benchmark: its `protocol`, `sequences` and `predictions` say what is done.
+        extractor: of the features.
+        run: says where files go.
+        ends_scored: the last frame of an object counts.
+    """
+    tracker = LabelTracker(extractor, benchmark.protocol)
+    scoring = ObjectScoring(run, len(tracker.stages), ends_scored)
+    archive = None if all(sequence.ground_truth for sequence in benchmark.sequences) else ""
+    return MaskEvaluation(tracker, scoring, run, benchmark.predictions, archive)
+
+
 class ObjectScorer:
     """J and F of each object on the annotated frames after the one that introduces it.
 
@@ -177,12 +194,23 @@ class ObjectScorer:
         ]
 
     def add(self, t: int, tracked: TrackedMasks) -> None:
-        """Score the next frame, if it is annotated."""
+        """Score the next frame, if it is annotated.
+
+        Raises:
+            DataError: if its mask holds an id that no mask introduces.
+        """
         if t not in self.sequence.masks:
             return
         present = tuple(i for i in self.objects if self.sequence.starts[i] < t)
         self.frames.append(t)
-        target = object_outlines(self.sequence.mask(t), present)
+        ids = self.sequence.mask(t)
+        known = {0, VOID, *self.sequence.objects}
+        if unknown := [i for i in ids.flatten().bincount().nonzero().flatten().tolist() if i not in known]:
+            raise DataError(
+                f"{self.sequence.masks[t]}: holds id {unknown[0]}, which no mask introduces; take it out of the mask, "
+                "or score these videos by VosBenchmark, where objects may enter later"
+            )
+        target = object_outlines(ids, present)
         for score, mask in zip(self.scores, tracked.masks, strict=True):
             score.add(mask, target, objects=present)
 
@@ -225,6 +253,13 @@ def annotated_frames(sequence: MaskSequence) -> Iterator[tuple[Tensor, Tensor | 
         if mask is not None and (absent := set(entering) - set(mask.unique().tolist())):
             raise DataError(f"{sequence.masks[t]}: does not hold object {min(absent)}, which is to start in this frame")
         yield frame, mask
+
+
+def _truth(sequence: MaskSequence, t: int) -> Tensor | None:
+    """Return the ground truth of a frame, ids `(H, W)`: nothing in a frame without one, None in such a sequence."""
+    if not sequence.ground_truth:
+        return None
+    return sequence.mask(t) if t in sequence.masks else torch.zeros(sequence.size, dtype=torch.uint8)
 
 
 def _draw_small(frame: Tensor, mask: Tensor) -> Picture:

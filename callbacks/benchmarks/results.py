@@ -62,10 +62,12 @@ class Results:
             write_whole(folder / "per_sequence.csv", "".join(lines))
 
     def print(self, console: Console | None = None) -> None:
-        """Print one line per stage with the scores."""
+        """Print the network, the feature grid where the benchmark tells it, and one line per stage with the scores."""
         console = console or wide_console()
         if network := self.about.get("network"):
-            console.print(f"{self.benchmark}: {network}", markup=False, highlight=False)
+            grid = self.about.get("grid")
+            told = f"; {', '.join([grid] if isinstance(grid, str) else grid)}" if grid else ""
+            console.print(f"{self.benchmark}: {network}{told}", markup=False, highlight=False)
         console.print(
             scores_table({self.benchmark: self.scores}) if self.scores else "no ground truth, nothing to score"
         )

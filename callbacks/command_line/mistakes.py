@@ -8,7 +8,10 @@ from pathlib import Path
 from types import NoneType, UnionType
 from typing import Any, Literal, Union
 
+from lightning_modules.backbones.short_names import SHORT_NAMES
+
 from .classes import SECTIONS, Choice, class_named, known_classes, named_classes, parameters_of
+from .short_models import advice
 
 PLAIN = (bool, int, float, str, NoneType)
 MEANT = ("callbacks.", "datamodules.", "lightning_modules.", "pytorch_lightning.")
@@ -20,7 +23,7 @@ class UsageError(Exception):
 
 
 def explain(words: Sequence[str], message: str, options: Sequence[str], model: str | None = None) -> str:
-    """Return one line that says why a command line was refused.
+    """Return one line that says why a command line was refused; of a prediction without a model, lines of advice.
 
     The classes that the words name are looked up; the first unknown class, unknown or missing argument, or value that
     does not fit its argument's type is named with what was expected. Everything else stays as the parser said it.
@@ -44,7 +47,7 @@ def explain(words: Sequence[str], message: str, options: Sequence[str], model: s
         if first is not None and not any(choice.section == section for choice in choices):
             return f"{first}: nothing before it names the class; add --{section} CLASS or a file such as {example}"
     if not any(choice.section == "model" for choice in choices) and "--ckpt_path" not in flags:
-        return "give --model, a --config with a model, or --ckpt_path FILE"
+        return advice() if words[:1] == ["predict"] else "give --model, a --config with a model, or --ckpt_path FILE"
     return " ".join(message.split())
 
 
@@ -52,6 +55,7 @@ def _mistake_in(choice: Choice) -> str | None:
     kind = class_named(choice.name, choice.section)
     if kind is None:
         known = [each.__name__ for each in known_classes(choice.section) if each.__module__.startswith(MEANT)]
+        known += SHORT_NAMES if choice.section == "model" else ()
         return f"{choice.section}: there is no class {choice.name!r}" + _near(choice.name.rpartition(".")[2], known)
     parameters = parameters_of(kind)
     for name, value in choice.arguments.items():

@@ -10,7 +10,7 @@ import torch
 from jsonargparse import set_parsing_settings
 from pytorch_lightning import Callback, LightningModule, Trainer
 from pytorch_lightning.callbacks import LearningRateMonitor, ProgressBar
-from pytorch_lightning.cli import LightningArgumentParser, LightningCLI
+from pytorch_lightning.cli import LightningArgumentParser, LightningCLI, SaveConfigCallback
 from pytorch_lightning.loggers import TensorBoardLogger
 from pytorch_lightning.utilities import rank_zero_info
 
@@ -18,14 +18,28 @@ import callbacks
 from callbacks import signals
 from lightning_modules.checkpoints import allow_named, saved_model
 
+from ..loggers import run_folder
 from ..training.closing import closing_lines, remove_empty_folders
 from .classes import with_callback_flags_in_place
 from .configs import shipped_configs, with_found_configs
 from .mistakes import UsageError, explain
+from .short_models import with_short_names
 
 FIT_CALLBACKS: tuple[type[Callback], ...] = (LearningRateMonitor, callbacks.LastCheckpoint, callbacks.Throughput)
 """Callbacks of every `fit`, unless files or flags name one of their class."""
 USAGE = "vidcorr WORD [--config FILE ...] [--model ...] [--data ...] [--trainer.OPTION ...] [--ckpt_path FILE]"
+PREDICT = str(shipped_configs() / "predict.yaml")
+"""Config that `predict` reads by itself."""
+NOISE = (
+    "litlogger",
+    "litmodels",
+    "GPU available: ",
+    "TPU available: ",
+    "CUDA_VISIBLE_DEVICES",
+    "Seed set to ",
+    "Loading `train_dataloader`",
+)
+"""Messages of Lightning that are left out; it warns by another one where there is a GPU that is not used."""
 RUNS = "runs"
 """Default of `trainer.default_root_dir`."""
 PACKAGES = ("callbacks", "datamodules", "lightning_modules")
@@ -39,12 +53,27 @@ class Parser(LightningArgumentParser):
         raise UsageError(message) from ex
 
 
+class SaveConfig(SaveConfigCallback):
+    """Write `config.yaml` into the folder of the run, which not every logger gives Lightning; none for a prediction."""
+
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Write the file, once; all ranks call it."""
+        if self.already_saved or (stage == "predict" and not trainer.loggers):
+            return
+        self.already_saved, folder = True, run_folder(trainer)
+        if trainer.is_global_zero:
+            folder.mkdir(parents=True, exist_ok=True)
+            self.parser.save(
+                self.config, folder / self.config_filename, skip_unset=False, overwrite=True, multifile=False
+            )
+
+
 class VidcorrCLI(LightningCLI):
     """LightningCLI with our defaults; flags and files override the model that `--ckpt_path` holds."""
 
     def __init__(self, args: list[str], run: bool = True) -> None:
         _make_names_known()
-        words = with_callback_flags_in_place(allow_named(with_found_configs(args)))
+        words = with_callback_flags_in_place(with_short_names(allow_named(with_found_configs(args))))
         self._checkpoint = _option(words, "--ckpt_path")
         self._model = saved_model(self._checkpoint) if self._checkpoint else None
         if self._checkpoint == "last" and words[:1] != ["fit"]:  # a training names its model
@@ -62,12 +91,12 @@ class VidcorrCLI(LightningCLI):
                     "callbacks": callbacks.Safeguards(),
                     "enable_model_summary": False,  # the plan that is printed before training says more
                 },
-                save_config_kwargs={"overwrite": True},
+                save_config_callback=SaveConfig,
                 parser_class=Parser,
                 parser_kwargs={
                     "prog": "vidcorr",
                     "description": __doc__,
-                    "predict": {"default_config_files": [str(shipped_configs() / "predict.yaml")]},
+                    "predict": {"default_config_files": [PREDICT]},
                 },
                 args=words,
                 run=run,
@@ -76,6 +105,8 @@ class VidcorrCLI(LightningCLI):
             parsers = getattr(self, "_subcommand_parsers", {}).values() or [self.parser]
             known = [option for each in parsers for option in each._option_string_actions]
             model = self._model.class_path if self._model else None
+            if words[:1] == ["predict"]:
+                words[1:1] = ["--config", PREDICT]
             raise UsageError(explain(words, str(error), known, model)) from error
 
     @staticmethod
@@ -198,17 +229,20 @@ def _make_names_known() -> None:
 
 
 def _quiet() -> None:
-    """Silence Lightning's messages about other products and its own deprecated calls."""
+    """Silence Lightning's messages about other products, absent devices, the seed, and its own deprecated calls."""
     warnings.filterwarnings("ignore", message=".*isinstance.treespec, LeafSpec.*")
     warnings.filterwarnings("ignore", message=".*does not have many workers.*")
+    warnings.filterwarnings("ignore", message=".*is smaller than the logging interval.*")  # steps count on over epochs
     warnings.filterwarnings("ignore", message=".*args parameter is intended to run from within Python.*")
     warnings.filterwarnings("ignore", message=".*recommended to use .self.log.*/.* sync_dist=True.*")
     warnings.filterwarnings("ignore", message=".*module.s. in eval mode at the start of training.*")
     warnings.filterwarnings("ignore", message=".*callbacks used to create the checkpoint need to be provided.*")
-    for name in ("pytorch_lightning.utilities.rank_zero", "lightning.pytorch.utilities.rank_zero"):
-        logging.getLogger(name).addFilter(
-            lambda record: "litlogger" not in record.msg and "litmodels" not in record.msg
-        )
+    for name in (
+        "pytorch_lightning.utilities.rank_zero",
+        "lightning_fabric.utilities.rank_zero",
+        "lightning_fabric.utilities.seed",
+    ):
+        logging.getLogger(name).addFilter(lambda record: not any(text in str(record.msg) for text in NOISE))
 
 
 def _option(arguments: Sequence[str], name: str) -> str | None:

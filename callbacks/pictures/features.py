@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from lightning_modules.functional import PropagationProtocol
-from lightning_modules.functional.propagation.sizing import Size, covered_size, fit_input
+from lightning_modules.functional.propagation.sizing import Size, backbone_autocast, covered_size, fit_input
 
 from .overlays import Picture, as_pictures, captioned, contact_sheet, resized
 
@@ -30,7 +30,7 @@ def frame_features(extractor: nn.Module, frames: Tensor, protocol: PropagationPr
     maps = []
     for frame in frames.to(device):
         image = frame[None].float() if frame.is_floating_point() else frame[None].float() / 255
-        with torch.autocast(device.type, enabled=False):
+        with backbone_autocast(protocol, device):
             output = extractor(fit_input(image, protocol, multiple))
         maps.append((output if isinstance(output, Tensor) else output[-1])[0].float())
     height, width = frames.shape[-2:]

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -134,13 +133,6 @@ def write_picture(path: Path, picture: Picture) -> None:
     """Write a PNG, making its folder."""
     path.parent.mkdir(parents=True, exist_ok=True)
     Image.fromarray(picture).save(path)
-
-
-def log_picture(logger: Any, tag: str, picture: Picture, step: int) -> None:
-    """Give a picture to a TensorBoard logger; other loggers are passed over."""
-    writer: Any = getattr(logger, "experiment", None)
-    if hasattr(writer, "add_image"):
-        writer.add_image(tag, picture, step, dataformats="HWC")
 
 
 def evenly_spaced(length: int, count: int) -> list[int]:

@@ -58,6 +58,7 @@ def overlay_tracks(
     import cv2
 
     picture = np.array(frame.permute(1, 2, 0).cpu().numpy(), order="C")
+    mean = picture.reshape(-1, 3).mean(0)
     unit = max(1, round(min(picture.shape[:2]) / 120))
     limit = 4 * max(picture.shape)
     places = np.clip(np.nan_to_num(points - 0.5, nan=-limit), -limit, limit).round().astype(int)
@@ -66,7 +67,7 @@ def overlay_tracks(
             step = np.abs(places[number, before] - places[number, before - 1]).max()
             if step <= JUMP * max(picture.shape) and not occluded[number, before - 1 : before + 1].any():
                 ends = places[number, before - 1].tolist(), places[number, before].tolist()
-                cv2.line(picture, *ends, _faded(colour, picture, (t - before) / TAIL), unit, cv2.LINE_AA)
+                cv2.line(picture, *ends, _faded(colour, mean, (t - before) / TAIL), unit, cv2.LINE_AA)
     for number, colour in enumerate(colours):
         place = places[number, t].tolist()
         if truth is not None and truth_occluded is not None and not truth_occluded[number, t]:
@@ -81,8 +82,7 @@ def overlay_tracks(
     return picture
 
 
-def _faded(colour: tuple[int, int, int], picture: Picture, age: float) -> tuple[int, int, int]:
-    """Mix a colour with the picture's mean: the end of a tail is faint."""
-    mean = picture.reshape(-1, 3).mean(0) if age > 0 else np.zeros(3)
+def _faded(colour: tuple[int, int, int], mean: NDArray[np.float64], age: float) -> tuple[int, int, int]:
+    """Mix a colour with the frame's mean: the end of a tail is faint."""
     red, green, blue = (1 - 0.8 * age) * np.array(colour) + 0.8 * age * mean
     return round(red), round(green), round(blue)

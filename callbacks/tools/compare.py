@@ -1,181 +1,10 @@
 """Compare several backbones under one benchmark in one table, beside baselines without training."""
 
 import argparse
-import csv
-import hashlib
-import importlib
-import json
-import re
-import time
-from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
-import torch
-from rich.table import Table
-
-from datamodules.reading.writing import write_whole
-from lightning_modules.backbones import build_encoder
-from lightning_modules.checkpoints import allow_named
-
-from ..benchmarks.base import BenchmarkCallback
-from ..benchmarks.davis import DavisBenchmark
-from ..benchmarks.results import Results, require_writable, scores_table, wide_console
 from ..command_line.configs import find_config
-from ..metrics.uncertainty import rows_difference, score_intervals
-from ..report import write_report
-from ..stored_results import protocols_of
-
-
-@dataclass(frozen=True)
-class Contestant:
-    """One row of the table.
-
-    Attributes:
-        name: in the table and, made fit for a file name, as its folder.
-        spec: see `build_feature_extractor`.
-        stage: None is what a benchmark wants: res4 of a ResNet and the last block of a ViT for label propagation,
-            SiamFC's dilated res5 for tracking.
-        stride: pixels per feature cell; None is the stride that a benchmark wants.
-        pretrained: the library's own weights.
-        seed: of the weights of a backbone that comes without.
-    """
-
-    name: str
-    spec: str
-    stage: str | None = None
-    stride: int | None = None
-    pretrained: bool = False
-    seed: int = 0
-
-
-def contestants(
-    specs: Sequence[str], pretrained: bool = False, seeds: Sequence[int] = (0, 1), baselines: bool = True
-) -> list[Contestant]:
-    """Read what the command line names.
-
-    Args:
-        specs: `SPEC`, `SPEC@STAGE` or `SPEC@STAGE/STRIDE`, where SPEC is one of `build_feature_extractor`.
-        pretrained: the library's own weights, for names of timm and torchvision.
-        seeds: of the untrained baseline.
-        baselines: add an untrained ResNet-18, once for each seed, and raw colour.
-
-    Raises:
-        ValueError: if one is named twice or a stride is not a number.
-    """
-    rows = [_read(text, pretrained) for text in specs]
-    if baselines:
-        rows += [Contestant(f"untrained resnet18, seed {seed}", "torchvision:resnet18", seed=seed) for seed in seeds]
-        rows.append(Contestant("raw colour", "raw_colour"))
-    names = [row.name for row in rows]
-    if twice := sorted({name for name in names if names.count(name) > 1}):
-        raise ValueError(f"compare: {twice[0]} is named twice")
-    return rows
-
-
-def compare(
-    rows: Sequence[Contestant], benchmarks: Sequence[BenchmarkCallback], output: str | Path = "comparison"
-) -> dict[str, dict[str, float]]:
-    """Run benchmarks for several backbones and print one table; a row that fails is told and left out.
-
-    Files, complete after each row: compare.json (scores, protocol, seconds), compare.csv, and those of each run in a
-    folder of its own.
-
-    Args:
-        rows: the backbones.
-        benchmarks: the same for all; where a row names neither stage nor stride, each takes the features it wants.
-        output: folder.
-
-    Returns:
-        Name → `<benchmark>/<score>` → fraction, of the rows that succeeded.
-
-    Raises:
-        DataError: if the data are not as they should be; before any work.
-        ValueError: if every row failed.
-        OSError: if the folder cannot be written; before any work.
-    """
-    output, console = Path(output), wide_console()
-    require_writable(output)
-    for benchmark in benchmarks:
-        _ = benchmark.sequences
-    content: dict[str, dict[str, Any]] = {}
-    found: dict[str, dict[str, Results]] = {}
-    folders = _folders([row.name for row in rows])
-    for number, row in enumerate(rows, start=1):
-        console.print(f"[{number}/{len(rows)}] {row.name}", markup=False, highlight=False)
-        began = time.perf_counter()
-        try:
-            content[row.name] = _run(row, benchmarks, output / folders[row.name])
-            found[row.name] = {benchmark.name: benchmark.results for benchmark in benchmarks if benchmark.results}
-        except Exception as error:  # whatever a library raises for one network, the other rows are still wanted
-            content[row.name] = {"error": f"{type(error).__name__}: {error}"}
-            console.print(f"{row.name} failed: {content[row.name]['error']}", style="red", markup=False)
-        content[row.name]["seconds"] = round(time.perf_counter() - began, 1)
-        _write(output, content)
-    scores = {name: row["scores"] for name, row in content.items() if "scores" in row}
-    if not scores:
-        raise ValueError(f"compare: every backbone failed; {output / 'compare.json'} tells how")
-    console.print(_table(scores))
-    for line in _tested(found, benchmarks):
-        console.print(line, markup=False, highlight=False)
-    for name in scores:  # each page has a line for every row, now that all are known
-        for benchmark in benchmarks:
-            write_report(output / folders[name] / benchmark.name)
-    return scores
-
-
-def _tested(found: Mapping[str, Mapping[str, Results]], benchmarks: Sequence[BenchmarkCallback]) -> Iterator[str]:
-    """Yield, for each benchmark's first score, every row's 95 % interval and its test against the best row."""
-    for benchmark in benchmarks:
-        names = [sequence.name for sequence in benchmark.sequences]
-        runs = {name: row[benchmark.name] for name, row in found.items() if row[benchmark.name].scores}
-        if len(runs) < 2:
-            continue
-        key = next(iter(next(iter(runs.values())).scores))
-        runs = {name: run for name, run in runs.items() if key in run.scores}
-        best = max(runs, key=lambda name: runs[name].scores[key])
-        for name, run in runs.items():
-            interval = score_intervals({key: run.scores[key]}, run.rows, names).get(key)
-            if interval is None:
-                continue
-            text = f"{benchmark.name}/{key} {name}: {100 * run.scores[key]:.1f}, 95 % interval "
-            text += f"[{100 * interval[0]:.1f}, {100 * interval[1]:.1f}]"
-            if name != best and run.digests != runs[best].digests:
-                text += f"; another protocol than {best}, not tested"
-            elif name != best and (difference := rows_difference(run.rows, runs[best].rows, key, names)):
-                span = f"[{100 * difference.low:+.1f}, {100 * difference.high:+.1f}]"
-                text += f"; {100 * difference.mean:+.1f} {span} against {best}, p {difference.p:.2g}"
-            yield text
-
-
-def benchmarks_of(config: Path, root: str | None = None, limit: int | None = None) -> list[BenchmarkCallback]:
-    """Build the benchmarks of a config of `configs/benchmarks/`; its stage and stride are dropped, with a message.
-
-    Args:
-        config: YAML with `trainer.callbacks+` or `trainer.callbacks`.
-        root: replaces that of each benchmark.
-        limit: replaces `limit_sequences` of each.
-
-    Raises:
-        ValueError: if the file is missing, is not such a config, names no benchmark, or gives one a wrong argument.
-    """
-    benchmarks = []
-    for kind, arguments in _callbacks(config):
-        left = {key: arguments[key] for key in ("stage", "stride") if arguments.get(key) is not None}
-        if left:
-            told = " and ".join(f"{key} {value}" for key, value in left.items())
-            print(f"compare leaves out {told} of {config}; write SPEC@STAGE or SPEC@STAGE/STRIDE")
-        given = {key: value for key, value in arguments.items() if key not in ("stage", "stride")}
-        given |= {key: value for key, value in (("root", root), ("limit_sequences", limit)) if value is not None}
-        try:
-            benchmarks.append(kind(**given))
-        except TypeError as error:
-            raise ValueError(f"{config}: {kind.__name__}: {error}") from error
-    if not benchmarks:
-        raise ValueError(f"{config}: names no benchmark under trainer.callbacks+")
-    return benchmarks
 
 
 def command(words: Sequence[str]) -> None:
@@ -185,7 +14,12 @@ def command(words: Sequence[str]) -> None:
         ValueError, OSError: for a user's mistake, one line.
     """
     parser = argparse.ArgumentParser(prog="vidcorr compare", description=__doc__)
-    parser.add_argument("specs", nargs="*", metavar="SPEC[@STAGE[/STRIDE]]", help="checkpoint, timm:NAME, …")
+    parser.add_argument(
+        "specs",
+        nargs="*",
+        metavar="SPEC[@STAGE[/STRIDE]]",
+        help="checkpoint, dino-b8, timm:NAME, …",
+    )
     where = parser.add_mutually_exclusive_group(required=True)
     where.add_argument("--config", help="a benchmark's config, such as benchmarks/davis.yaml")
     where.add_argument("--davis", metavar="ROOT", help="DAVIS-2017 val in this folder")
@@ -194,9 +28,17 @@ def command(words: Sequence[str]) -> None:
     parser.add_argument("--pretrained", action="store_true", help="the libraries' own weights for timm and torchvision")
     parser.add_argument("--seeds", type=int, nargs="*", default=[0, 1], help="of the untrained baseline (default: 0 1)")
     parser.add_argument("--no-baselines", action="store_true")
-    parser.add_argument("--limit", type=_count, metavar="N", help="only so many sequences")
+    parser.add_argument("--limit", type=positive, metavar="N", help="only so many sequences")
     parser.add_argument("--output", type=Path, default=Path("comparison"))
-    flags = parser.parse_args(allow_named(words))
+    parser.add_argument("--allow", action="append", metavar="NAME", help="your own class that a checkpoint may name")
+    flags = parser.parse_args(list(words))
+
+    from lightning_modules.checkpoints import allow_named
+
+    from ..benchmarks.davis import DavisBenchmark
+    from ..experiments.comparison import benchmarks_of, compare, contestants
+
+    allow_named(words)
     if flags.config is not None:
         benchmarks = benchmarks_of(find_config(flags.config), flags.root, flags.limit)
     else:
@@ -210,86 +52,12 @@ def command(words: Sequence[str]) -> None:
         raise ValueError(f"compare: {told}; {flags.output / 'compare.json'} says why")
 
 
-def _count(text: str) -> int:
+def positive(text: str) -> int:
+    """Return the number of a flag.
+
+    Raises:
+        argparse.ArgumentTypeError: if it is none, or less than 1.
+    """
     if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"expected a number of sequences, 1 or more, got {text!r}")
+        raise argparse.ArgumentTypeError(f"expected a number, 1 or more, got {text!r}")
     return int(text)
-
-
-def _read(text: str, pretrained: bool) -> Contestant:
-    spec, _, place = text.partition("@")
-    stage, _, stride = place.partition("/")
-    if stride and not stride.isdigit():
-        raise ValueError(f"compare: {text}: the stride {stride!r} is not a number; write SPEC@STAGE/STRIDE")
-    named = spec.startswith(("timm:", "torchvision:"))
-    return Contestant(text, spec, stage or None, int(stride) if stride else None, pretrained and named)
-
-
-def _run(row: Contestant, benchmarks: Sequence[BenchmarkCallback], folder: Path) -> dict[str, Any]:
-    torch.manual_seed(row.seed)
-    encoder: Any = build_encoder(row.spec, row.pretrained)
-    scores: dict[str, float] = {}
-    features: dict[str, str] = {}
-    protocols: dict[str, str] = {}
-    for benchmark in benchmarks:
-        chosen = row.stage is not None or row.stride is not None
-        extractor = encoder.feature_extractor(row.stage, row.stride) if chosen else benchmark.extractor(encoder)
-        if torch.cuda.is_available():
-            extractor = extractor.cuda()
-        found = benchmark.evaluate(extractor, folder / benchmark.name, row.name)
-        scores |= {f"{benchmark.name}/{key}": value for key, value in found.items()}
-        dilated = ", dilated" if getattr(extractor, "dilated", False) else ""
-        features[benchmark.name] = f"{extractor.stage} at stride {extractor.stride}{dilated}"
-        named = protocols_of(benchmark.results.about) if benchmark.results else []
-        if named:
-            protocols[benchmark.name] = ", ".join(f"{protocol['name']} {protocol['digest']}" for protocol in named)
-    about = {"spec": row.spec, "features": features, "seed": row.seed, "pretrained": row.pretrained}
-    return {"scores": scores, **about, "protocol": protocols}
-
-
-def _write(output: Path, content: Mapping[str, Mapping[str, Any]]) -> None:
-    write_whole(output / "compare.json", json.dumps(content, indent=2) + "\n")
-    columns = list(dict.fromkeys(key for row in content.values() for key in row.get("scores", {})))
-    with (output / "compare.csv").open("w", newline="") as file:
-        writer = csv.writer(file)
-        writer.writerow(["name", *columns])
-        for name, row in content.items():
-            writer.writerow([name, *(row.get("scores", {}).get(key, "") for key in columns)])
-
-
-def _table(scores: Mapping[str, Mapping[str, float]]) -> Table:
-    """Build the table of scores; columns leave the benchmark's name out where there is only one."""
-    one = len({key.partition("/")[0] for row in scores.values() for key in row}) == 1
-    table = scores_table(
-        {name: {key.partition("/")[2] if one else key: row[key] for key in row} for name, row in scores.items()}
-    )
-    table.columns[0].no_wrap = True
-    return table
-
-
-def _folders(names: Sequence[str]) -> dict[str, str]:
-    """Return name → folder; a hash tells names apart that would come to one folder (`p/last.ckpt`, `p_last.ckpt`)."""
-    plain = {name: re.sub(r"[^\w.-]", "_", name) for name in names}
-    taken = Counter(folder.casefold() for folder in plain.values())
-    return {
-        name: folder if taken[folder.casefold()] == 1 else f"{folder}-{hashlib.sha1(name.encode()).hexdigest()[:8]}"
-        for name, folder in plain.items()
-    }
-
-
-def _callbacks(config: Path) -> Iterator[tuple[type[BenchmarkCallback], dict[str, Any]]]:
-    import yaml  # type: ignore[import-untyped]
-
-    if not config.is_file():
-        raise ValueError(f"{config}: no such config")
-    try:
-        trainer: Mapping[str, Any] = yaml.safe_load(config.read_text())["trainer"]
-        entries: list[Mapping[str, Any]] = trainer.get("callbacks+") or trainer["callbacks"]
-        pairs = [(str(entry["class_path"]), dict(entry.get("init_args") or {})) for entry in entries]
-    except (yaml.YAMLError, KeyError, TypeError, AttributeError) as error:
-        raise ValueError(f"{config}: expected class_path and init_args under trainer.callbacks+") from error
-    for path, arguments in pairs:
-        module, _, name = path.rpartition(".")
-        kind = getattr(importlib.import_module(module or "callbacks"), name, None)
-        if isinstance(kind, type) and issubclass(kind, BenchmarkCallback):
-            yield kind, arguments

@@ -4,7 +4,6 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from ..report import write_report
 from ..stored_results import read_results
 
 
@@ -20,6 +19,9 @@ def command(words: Sequence[str]) -> None:
         "--beside", nargs="+", default=[], type=Path, metavar="FOLDER", help="other runs, or any folder above them"
     )
     flags = parser.parse_args(list(words))
+
+    from ..report import write_report
+
     found = results_below(flags.folder)
     others = [(folder, _benchmark(folder)) for each in flags.beside for folder in results_below(each)]
     failed = []

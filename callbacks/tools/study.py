@@ -12,8 +12,8 @@ from pathlib import Path
 from datamodules.reading.writing import write_whole
 
 from ..command_line.configs import find_config
-from ..experiments import Row, Step, Study, gather, read_study, result_of, table_rows, write_csv
-from ..experiments.study_table import markdown
+from ..experiments.study_plan import Row, Step, Study, read_study
+from ..experiments.study_table import gather, markdown, result_of, table_rows, write_csv
 from ..stored_results import read_json
 
 CLI = Path(__file__).resolve().parents[2] / "cli.py"

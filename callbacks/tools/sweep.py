@@ -1,24 +1,10 @@
-"""Score one backbone under a grid of protocols, stages and strides, and show what each choice is worth."""
+"""Score one backbone under a grid or list of protocols, stages and strides, and show what each choice is worth."""
 
 import argparse
-import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
-import torch
-
-from datamodules.reading.writing import write_whole
-from lightning_modules.backbones import build_encoder
-from lightning_modules.checkpoints import allow_named
-
-from ..benchmarks.base import BenchmarkCallback
-from ..benchmarks.results import require_writable
-from ..command_line.configs import find_config
-from ..experiments import Batch, batches, choose, read_grid, read_scores
-from ..experiments.effects import draw, markdown
-from ..experiments.grid import AT_ONCE, MOST
-from .compare import benchmarks_of
+from .compare import positive
 
 
 def command(words: Sequence[str]) -> None:
@@ -28,91 +14,31 @@ def command(words: Sequence[str]) -> None:
         ValueError, OSError: for a user's mistake; one line.
     """
     parser = argparse.ArgumentParser(prog="vidcorr sweep", description=__doc__)
-    parser.add_argument("spec", help="checkpoint, timm:NAME, torchvision:NAME, raw_colour, …")
+    parser.add_argument("spec", help="checkpoint, dino-b8 or another short name, timm:NAME, raw_colour, …")
     parser.add_argument("--config", default="benchmarks/davis.yaml", help="a benchmark's config")
     parser.add_argument("--root", help="the folder of the data, in place of the config's")
     parser.add_argument("--protocol", help="that the grid begins from, in place of the config's")
+    parser.add_argument("--protocols", nargs="+", default=[], metavar="NAME", help="in place of a grid; all: every one")
     parser.add_argument("--vary", nargs="+", default=[], metavar="FIELD=V,V", help="e.g. radius=6,12 topk=5,10,20")
     parser.add_argument("--stages", nargs="+", default=[None], help="of the features (default: the backbone's own)")
-    parser.add_argument("--strides", nargs="+", type=int, default=[None], help="of the features")
+    parser.add_argument("--strides", nargs="+", type=positive, default=[None], help="of the features")
     parser.add_argument("--score", default="J&F-Mean", help="what is compared (default: J&F-Mean)")
     parser.add_argument(
         "--select-on", type=float, default=0.5, metavar="FRACTION", help="of the sequences (default 0.5)"
     )
     parser.add_argument("--pretrained", action="store_true", help="the library's own weights for timm and torchvision")
     parser.add_argument("--seed", type=int, default=0, help="of the weights of a backbone that comes without")
-    parser.add_argument("--limit", type=int, metavar="N", help="only so many sequences")
-    parser.add_argument("--most", type=int, default=MOST, help=f"protocols that are still meant (default: {MOST})")
-    parser.add_argument("--at-once", type=int, default=AT_ONCE, help="protocols that share one pass of the network")
+    parser.add_argument("--limit", type=positive, metavar="N", help="only so many sequences")
+    parser.add_argument("--most", type=positive, metavar="N", help="protocols; more than 500 are taken for a mistake")
+    parser.add_argument("--at-once", type=positive, metavar="N", help="protocols that share one pass of the network")
     parser.add_argument("--part", default="1/1", metavar="K/N", help="run every Nth batch only, for several machines")
     parser.add_argument("--output", type=Path, default=Path("sweep"))
-    flags = parser.parse_args(allow_named(words))
-    if not 0 < flags.select_on < 1:
-        raise ValueError(f"--select-on {flags.select_on:g}: give a fraction between 0 and 1")
-    benchmark: Any = _benchmark(flags.config, flags.root, flags.limit)
-    if flags.protocol is not None:
-        benchmark.protocol = benchmark.propagation_protocol(flags.protocol)
-    base = benchmark.protocol
-    grid = read_grid(base, flags.vary, flags.most)
-    for line in grid.refused[:3]:
-        print(f"left out: {line}")
-    planned = batches(grid, flags.stages, flags.strides, flags.at_once)
-    require_writable(flags.output)
-    sequences = len(benchmark.sequences)
-    print(
-        f"{len(grid.protocols)} protocols, {len(planned)} passes of the network over {sequences} sequences", flush=True
-    )
-    folders = run(planned, _part(flags.part, len(planned)), benchmark, flags)
-    if len(folders) < len(planned):
-        print(f"{len(folders)} of {len(planned)} batches are done; the table comes when all are")
-        return
-    scored = read_scores(folders, flags.score)
-    choice = choose(scored, base, flags.select_on)
-    text = markdown(scored, flags.score, choice)
-    write_whole(flags.output / "sweep.md", text + "\n")
-    draw(scored, flags.score, flags.output / "sweep.png")
-    print(f"{text}\n\n{flags.output / 'sweep.md'}, {flags.output / 'sweep.png'}")
+    parser.add_argument("--allow", action="append", metavar="NAME", help="your own class that a checkpoint may name")
+    flags = parser.parse_args(list(words))
 
+    from lightning_modules.checkpoints import allow_named
 
-def run(planned: Sequence[Batch], mine: range, benchmark: Any, flags: argparse.Namespace) -> list[Path]:
-    """Run the batches that have left no results yet; return the folders of all that have.
+    from ..experiments.sweep import sweep
 
-    Args:
-        planned: all batches.
-        mine: numbers of those to run here.
-        benchmark: gets the protocols of each batch in turn.
-        flags: of the command.
-    """
-    folders = [flags.output / batch.name for batch in planned]
-    waiting = [number for number in mine if not (folders[number] / "results.json").is_file()]
-    if waiting:
-        torch.manual_seed(flags.seed)
-        encoder: Any = build_encoder(flags.spec, flags.pretrained)
-    for count, number in enumerate(waiting, start=1):
-        batch = planned[number]
-        print(f"[{count}/{len(waiting)}] {batch.name}: {len(batch.protocols)} protocols", flush=True)
-        benchmark.stage, benchmark.stride, benchmark.protocol = batch.stage, batch.stride, batch.protocols
-        extractor = benchmark.extractor(encoder)
-        if torch.cuda.is_available():
-            extractor = extractor.cuda()
-        began = time.perf_counter()
-        benchmark.evaluate(extractor, folders[number], flags.spec)
-        print(f"{time.perf_counter() - began:.0f} s", flush=True)
-    return [folder for folder in folders if (folder / "results.json").is_file()]
-
-
-def _benchmark(config: str, root: str | None, limit: int | None) -> BenchmarkCallback:
-    found = benchmarks_of(find_config(config), root, limit)
-    if len(found) > 1 or not hasattr(found[0], "protocols_like") or not hasattr(found[0], "protocol"):
-        raise ValueError(f"{config}: a sweep takes one benchmark by label propagation")
-    if hasattr(found[0], "predictions"):
-        found[0].predictions = False
-    return found[0]
-
-
-def _part(text: str, number: int) -> range:
-    """Return the numbers of the batches of `K/N`."""
-    part, _, parts = text.partition("/")
-    if not (part.isdecimal() and parts.isdecimal() and 1 <= int(part) <= int(parts)):
-        raise ValueError(f"--part {text}: write K/N with K from 1 to N")
-    return range(int(part) - 1, number, int(parts))
+    allow_named(words)
+    sweep(flags)

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from lightning_modules.backbones import Normalise, shared_copy
 from lightning_modules.functional import LabelPropagator, PropagationProtocol
 from lightning_modules.functional.propagation.sharing import SharedMatches, matching_groups
-from lightning_modules.functional.propagation.sizing import NetworkInput, Size, fit_input
+from lightning_modules.functional.propagation.sizing import NetworkInput, Size, backbone_autocast, fit_input
 
 from .. import signals
 from .stopwatch import Stopwatch
@@ -160,7 +160,7 @@ class LabelTracker:
     def _maps(self, frame: Tensor) -> list[Tensor]:
         """Return the features of a frame, `(C, h, w)` float32 for each map."""
         protocol, multiple = self.protocols[0], getattr(self.extractor, "multiple", 1)
-        with self.watch("backbone", self.device), torch.autocast(self.device.type, enabled=False):
+        with self.watch("backbone", self.device), backbone_autocast(protocol, self.device):
             if self._folded is None:
                 self._folded = view_for(self.extractor, protocol)
             output = self._folded(fit_input(frame[None], protocol, multiple, self.device))

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from lightning_modules.functional.points import PointProtocol, PointTracks, track_points
-from lightning_modules.functional.propagation.sizing import fit_input, resized_size
+from lightning_modules.functional.propagation.sizing import backbone_autocast, fit_input, resized_size
 
 from .. import signals
 from .label_tracker import view_for
@@ -129,7 +129,7 @@ class _Features:
         tracker, rules = self._tracker, self._tracker.protocols[0]
         with tracker.watch("decode"):
             frame = self._frame(t)
-        with tracker.watch("backbone", tracker.device), torch.autocast(tracker.device.type, enabled=False):
+        with tracker.watch("backbone", tracker.device), backbone_autocast(rules, tracker.device):
             images = fit_input(frame[None], rules, tracker.multiple, tracker.device)
             output = tracker.extractor(images)
             maps = [item[0].float() for item in ([output] if isinstance(output, Tensor) else output)]

@@ -8,6 +8,7 @@ from pytorch_lightning import Trainer
 from pytorch_lightning.callbacks import ModelCheckpoint
 
 from ..benchmarks.base import BenchmarkCallback
+from ..loggers import run_folder
 from .checkpoint import BestCheckpoint
 
 LEFT_BY_ANY_RUN = ("config.yaml", "hparams.yaml", "events.out.tfevents.*", "metrics.csv")
@@ -44,7 +45,7 @@ def _score(benchmark: BenchmarkCallback) -> str:
 
 
 def _pages(trainer: Trainer, benchmarks: Iterable[BenchmarkCallback]) -> Iterator[Path]:
-    run = Path(trainer.log_dir or trainer.default_root_dir)
+    run = run_folder(trainer)
     for benchmark in benchmarks:
         if benchmark.output_dir is None:
             yield from run.glob(f"benchmarks/{benchmark.name}/*/report.html")

@@ -13,13 +13,13 @@ from torch import Tensor
 from lightning_modules.backbones import build_feature_extractor
 from lightning_modules.functional import PropagationProtocol
 
+from ..loggers import log_picture, run_folder
 from ..pictures import (
     Picture,
     clip_sheet,
     feature_sheet,
     frame_features,
     gap_histogram,
-    log_picture,
     match_sheet,
     rasterise,
     write_picture,
@@ -35,7 +35,7 @@ class TrainingPictures(pl.Callback):
     - `features`: the principal components of the clip's features as colours.
 
     The clip is the first held-out one, or the first of the first batch where none is held out; it stays the same
-    through the run. Pictures go to each logger that has `add_image` (TensorBoard) and as PNGs to `pictures/` in the
+    through the run. Pictures go to each logger that takes pictures and as PNGs to `pictures/` in the
     folder of the run. Only the first rank draws. The module is looked at through its `feature_extractor` and left as
     it was, random state included.
 
@@ -77,7 +77,7 @@ class TrainingPictures(pl.Callback):
 
     def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Find the folder, on all ranks; refuse a stage that the module does not have before any training."""
-        self._folder = Path(trainer.log_dir or trainer.default_root_dir) / "pictures"
+        self._folder = run_folder(trainer) / "pictures"
         self._begun, self._clip, self._drawn = False, None, None
         with isolate_rng():
             build_feature_extractor(pl_module, self.stage, self.stride)
@@ -141,7 +141,6 @@ class TrainingPictures(pl.Callback):
                 self._show(trainer, "matches", sheet)
 
     def _show(self, trainer: pl.Trainer, name: str, picture: Picture) -> None:
-        for logger in trainer.loggers:
-            log_picture(logger, f"pictures/{name}", picture, trainer.global_step)
+        log_picture(trainer, f"pictures/{name}", picture)
         if self._folder is not None:
             write_picture(self._folder / f"{name}-step={trainer.global_step:06d}.png", picture)

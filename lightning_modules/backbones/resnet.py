@@ -3,16 +3,19 @@
 Stages follow the papers: `res2 … res5` are torchvision's `layer1 … layer4`; `res4.b1` is the first block of res4.
 """
 
+import copy
 import itertools
 import re
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from .extractor import Dilated, FeatureExtractor
+
+M = TypeVar("M", bound=nn.Module)
 
 LAYER_OF_STAGE = {"res2": "layer1", "res3": "layer2", "res4": "layer3", "res5": "layer4"}
 NATURAL_STRIDE = {"res2": 4, "res3": 8, "res4": 16, "res5": 32}
@@ -116,15 +119,7 @@ class ResNetExtractor(FeatureExtractor):
 
         The copy has weights of its own: take a new one when the network has learned.
         """
-        import copy
-
-        fast = copy.deepcopy(self)
-        for module in list(fast.modules()):
-            for first, second in conv_bn_pairs(module):
-                convolution, norm = getattr(module, first), getattr(module, second)
-                setattr(module, first, fuse_conv_bn_eval(convolution, norm))
-                setattr(module, second, nn.Identity())
-        return fast.to(memory_format=torch.channels_last)
+        return folded_copy(self)
 
 
 def resnet_maps(network: Any, images: Tensor) -> Tensor:
@@ -156,6 +151,16 @@ def _dilate(block: nn.Module, dilation: int, only_first: bool) -> None:
     for module in convolutions[:1] if only_first else convolutions:
         module.dilation = module.padding = (dilation, dilation)
         module._reversed_padding_repeated_twice = [dilation] * 4  # what paddings other than zeros go by
+
+
+def folded_copy(network: M) -> M:
+    """Return a copy in eval mode's arithmetic, each BatchNorm folded into the convolution before it, channels last."""
+    fast = copy.deepcopy(network)
+    for module in list(fast.modules()):
+        for first, second in conv_bn_pairs(module):
+            setattr(module, first, fuse_conv_bn_eval(getattr(module, first), getattr(module, second)))
+            setattr(module, second, nn.Identity())
+    return fast.to(memory_format=torch.channels_last)
 
 
 def conv_bn_pairs(module: nn.Module) -> list[tuple[str, str]]:

@@ -7,21 +7,23 @@ import pytorch_lightning as pl
 import torch
 import torch.distributed as dist
 from pytorch_lightning.utilities import rank_zero_warn
-from torch import Tensor
+from torch import Tensor, nn
 
 from .distributed import gather, ranks_and_rank
+from .grouped_norm import batch_norm_groups
 
 Encode = Callable[[Tensor], Tensor]
 """Images `(N, 3, H, W)` → embeddings `(N, D)`."""
 
 
-def encode_groups(encode: Encode, frames: Tensor, groups: int) -> Tensor:
-    """Encode videos group by group, so that BatchNorm takes its statistics from one group at a time.
+def encode_groups(network: nn.Module, frames: Tensor, groups: int, encode: Encode | None = None) -> Tensor:
+    """Encode videos in one pass in which BatchNorm takes its statistics from one group of them at a time.
 
     Args:
-        encode: the encoder.
+        network: the encoder, with all BatchNorms that groups are normalised apart in; see `batch_norm_groups`.
         frames: `(B, m, 3, H, W)`.
         groups: number of groups, in the order of the videos.
+        encode: called in place of `network`, where more is done to images or embeddings; it calls `network`.
 
     Returns:
         `(B, m, D)`.
@@ -30,10 +32,13 @@ def encode_groups(encode: Encode, frames: Tensor, groups: int) -> Tensor:
         ValueError: if the number of groups does not divide B.
     """
     _check_groups(frames, groups)
-    return torch.cat([encode(part.flatten(0, 1)).unflatten(0, part.shape[:2]) for part in frames.chunk(groups)])
+    with batch_norm_groups(network, groups):
+        return (encode or network)(frames.flatten(0, 1)).unflatten(0, frames.shape[:2])
 
 
-def encode_shuffled(encode: Encode, frames: Tensor, groups: int, generator: torch.Generator | None) -> Tensor:
+def encode_shuffled(
+    network: nn.Module, frames: Tensor, groups: int, generator: torch.Generator | None, encode: Encode | None = None
+) -> Tensor:
     """Encode videos in other BatchNorm groups than `encode_groups`, over all ranks, and return them in order.
 
     If a query and its key were normalised with the same videos, batch statistics alone would tell the pair from the
@@ -46,11 +51,12 @@ def encode_shuffled(encode: Encode, frames: Tensor, groups: int, generator: torc
     small groups together now and then; an even deal never does.
 
     Args:
-        encode: the encoder.
+        network: see `encode_groups`.
         frames: `(B, m, 3, H, W)`, the videos of this rank.
         groups: number of groups on each rank.
         generator: generator of the deal, on the CPU; None deals nothing and takes no other rank's videos, as in
             evaluation, where BatchNorm does not look at the batch.
+        encode: see `encode_groups`.
 
     Returns:
         `(ranks · B, m, D)`: the embeddings of all ranks, in the order of ranks and videos; `(B, m, D)` without a deal.
@@ -59,11 +65,11 @@ def encode_shuffled(encode: Encode, frames: Tensor, groups: int, generator: torc
         ValueError: if the number of groups does not divide B, or several groups hold one video each.
     """
     if generator is None:
-        return encode_groups(encode, frames, groups)
+        return encode_groups(network, frames, groups, encode)
     _check_groups(frames, groups)
     ranks, rank = ranks_and_rank()
     deal = deal_videos(ranks * groups, len(frames) // groups, generator).view(ranks, -1)
-    shuffled = gather(encode_groups(encode, _exchange(frames, deal, rank), groups))
+    shuffled = gather(encode_groups(network, _exchange(frames, deal, rank), groups, encode))
     in_order = torch.empty_like(shuffled)
     in_order[deal.flatten().to(shuffled.device)] = shuffled
     return in_order

@@ -1,92 +1,11 @@
 """Bring the weights of another project in, as a checkpoint of this one."""
 
 import argparse
-from collections import Counter, defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
-import torch
-from torch import Tensor
-
-from ..checkpoints import SUFFIXES, allow, load_strictly, write_checkpoint
-from ..checkpoints.trust import check_fit_of, make, pass_gate
-from ..foreign import FAMILIES, Converted, ForeignFile, family_of, read_foreign
-from ..foreign.reading import State
-
-
-@dataclass(frozen=True)
-class Report:
-    """Account of a conversion: what was mapped and what was not used."""
-
-    file: ForeignFile
-    family: str
-    converted: Converted
-    counts: dict[str, tuple[int, int]]
-    """Part of our module → its tensors and their numbers."""
-    output: Path
-
-    def __str__(self) -> str:
-        made = self.converted.class_path.rpartition(".")[2]
-        arguments = ", ".join(f"{name}={value}" for name, value in self.converted.init_args.items())
-        rows = [("family", self.family), ("made", f"{made}({arguments})")]
-        rows += [(part, f"{tensors} tensors, {n / 1e6:.2f} M numbers") for part, (tensors, n) in self.counts.items()]
-        rows += [("not used", f"{names} ({why})") for why, names in _unused(self.converted.unused).items()]
-        if self.file.beside:
-            rows.append(("not used", f"{', '.join(self.file.beside)} (beside the weights)"))
-        if self.converted.note:
-            rows.append(("note", self.converted.note))
-        rows.append(("measure", f"python cli.py validate --ckpt_path {self.output} {self.converted.measured_by}"))
-        width = max(len(name) for name, _ in rows)
-        return "\n".join([str(self.file.path), *(f"  {name:<{width}}  {text}" for name, text in rows)])
-
-
-def convert(
-    foreign: str | Path, output: str | Path, kind: str = "auto", architecture: str | None = None, trust: bool = False
-) -> Report:
-    """Convert a foreign checkpoint to one of ours.
-
-    Every tensor of the file finds its place, or a rule that says why it is not needed; every tensor of our module is
-    found in the file.
-
-    Args:
-        foreign: `.safetensors`, or what `torch.save` wrote.
-        output: the checkpoint to write, `.ckpt`.
-        kind: a family of `FAMILIES`, or "auto" to go by the keys.
-        architecture: `torchvision:NAME` or `timm:NAME`, where the keys do not tell.
-        trust: unpickle whatever the file holds, which may run code.
-
-    Returns:
-        What was mapped and what was not used.
-
-    Raises:
-        ValueError: if the family is not known, a key is not covered, or a weight is missing or of another shape.
-    """
-    output = Path(output)
-    if output.suffix not in SUFFIXES:
-        raise ValueError(f"{output}: the name of a checkpoint ends with {' or '.join(SUFFIXES)}")
-    if output.resolve() == Path(foreign).resolve():
-        raise ValueError(f"{output}: would replace the foreign checkpoint itself; give another name")
-    if architecture is not None:
-        allow(architecture)
-    file = read_foreign(foreign, trust)
-    family = family_of(file, kind, architecture)
-    try:
-        converted = family.convert(file.state, architecture or file.architecture)
-    except KeyError as error:
-        raise ValueError(f"{foreign}: taken for {family.name}, it lacks {error}") from error
-    except ValueError as error:
-        raise ValueError(f"{foreign}: taken for {family.name}: {error}") from error
-    converted = replace(converted, init_args=converted.init_args | file.normalisation)
-    recipe = pass_gate(converted.class_path, converted.init_args, foreign)
-    source = f"{foreign}, taken for {family.name}"
-    state = _with_counts(converted.state)
-    check_fit_of(recipe, state, source)
-    module: Any = make(recipe, foreign)
-    load_strictly(module, state, source)
-    write_checkpoint(module, output)
-    return Report(file, family.name, converted, _counts(state), output)
+KINDS = ("auto", "vfs", "crw", "liir", "mast", "moco", "dino", "dinov2", "torchvision", "timm")
+"""Families of foreign checkpoints; known here so that `--help` need not import their converters."""
 
 
 def command(words: Sequence[str]) -> None:
@@ -101,35 +20,13 @@ def command(words: Sequence[str]) -> None:
     parser = argparse.ArgumentParser(prog="vidcorr convert", description=__doc__)
     parser.add_argument("foreign", type=Path, metavar="FOREIGN", help="checkpoint of another project")
     parser.add_argument("output", type=Path, metavar="OUT", help="checkpoint to write, .ckpt")
-    parser.add_argument("--kind", default="auto", choices=["auto", *FAMILIES], help="default: by the keys")
+    parser.add_argument("--kind", default="auto", choices=KINDS, help="default: by the keys")
     parser.add_argument(
         "--architecture", metavar="SPEC", help="torchvision:NAME or timm:NAME, where the keys do not tell"
     )
     parser.add_argument("--trust", action="store_true", help="unpickle whatever the file holds, which may run code")
-    print(convert(**vars(parser.parse_args(list(words)))))
+    flags = parser.parse_args(list(words))
 
+    from ..foreign.conversion import convert
 
-def _with_counts(state: State) -> State:
-    """Add each BatchNorm's number of batches, which torch before 0.4.1 did not save; nothing uses it."""
-    norms = [name.removesuffix("running_mean") for name in state if name.endswith("running_mean")]
-    return {f"{norm}num_batches_tracked": torch.zeros((), dtype=torch.long) for norm in norms} | state
-
-
-def _counts(state: dict[str, Tensor]) -> dict[str, tuple[int, int]]:
-    counts: dict[str, tuple[int, int]] = {}
-    for name, tensor in state.items():
-        part = name.partition(".")[0]
-        tensors, numbers = counts.get(part, (0, 0))
-        counts[part] = tensors + 1, numbers + tensor.numel()
-    return counts
-
-
-def _unused(unused: dict[str, str]) -> dict[str, str]:
-    """Return reason → keys, as `prefix.* (count)`."""
-    groups: dict[str, Counter[str]] = defaultdict(Counter)
-    for key, why in unused.items():
-        groups[why][".".join(key.split(".")[: 2 if key.count(".") > 1 else 1])] += 1
-    return {
-        why: ", ".join(f"{name}.* × {n}" if n > 1 else name for name, n in names.items())
-        for why, names in groups.items()
-    }
+    print(convert(**vars(flags)))

@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 
-from callbacks.experiments import gather as gather_study
-from callbacks.experiments import read_scores, read_study
+from callbacks.experiments.effects import read_scores
+from callbacks.experiments.study_plan import read_study
+from callbacks.experiments.study_table import gather as gather_study
 from callbacks.stored_results import protocol_of, read_results, read_rows
 from callbacks.tools.table import gather
 from cli import main

@@ -55,16 +55,21 @@ def quiet_trainer(**options: Any) -> pl.Trainer:
     return pl.Trainer(accelerator="cpu", **({"enable_checkpointing": False, "devices": 1} | silent | options))
 
 
-def company(images: Tensor) -> Tensor:
-    """An "encoder" whose output for a frame is the set of videos that pass together, as a sum of powers of two.
+class Company(nn.BatchNorm2d):
+    """An "encoder" whose output for a frame is the set of videos normalised together, as a sum of powers of two.
 
     A frame of video v has 2^v in its first number.
     """
-    return images.flatten(1)[:, :1].unique().sum().expand(len(images), 1)
+
+    def __init__(self) -> None:
+        super().__init__(3)
+
+    def forward(self, images: Tensor) -> Tensor:
+        return images.flatten(1)[:, :1].unique().sum().expand(len(images), 1)
 
 
 def shuffle_on_ranks(rank: int, folder: str, ranks: int, groups: int, videos: int) -> None:
-    """Writes what `encode_shuffled` gives on this rank for an encoder that copies, and for `company`."""
+    """Writes what `encode_shuffled` gives on this rank for an encoder that copies, and for `Company`."""
     torch.set_num_threads(1)
     store = f"file://{folder}/store"
     dist.init_process_group("gloo", init_method=store, rank=rank, world_size=ranks, timeout=timedelta(seconds=60))
@@ -72,7 +77,7 @@ def shuffle_on_ranks(rank: int, folder: str, ranks: int, groups: int, videos: in
     frames = (2**numbers).view(-1, 1, 1, 1, 1).repeat(1, 2, 1, 1, 1)  # two frames a video
     results = []
     for step in range(5):
-        for encoder in (lambda images: images.flatten(1), company):
+        for encoder in (nn.Flatten(), Company()):
             generator = torch.Generator().manual_seed(step)
             results.append(encode_shuffled(encoder, frames, groups, generator).flatten(1).tolist())
     Path(folder, f"{rank}.json").write_text(json.dumps(results))

@@ -1,14 +1,15 @@
-"""Processor seconds until a word of the command line answers, beside the imports that it could not do without.
+"""Seconds and processor seconds until a word of the command line answers, beside the imports that it needs.
 
     python tests/speed/startup.py [--repeats 3]
 
-Prints the minimum over the repeats, children included, each in a process of its own.
+Prints the minimum of each over the repeats, children included, each in a process of its own.
 """
 
 import argparse
 import resource
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -25,10 +26,12 @@ COMMANDS = {
             "check-data --help",
             "transcode --help",
             "shard --help",
+            "prompt --help",
             "fit --help",
             "validate --help",
             "predict --help",
             "compare --help",
+            "sweep --help",
             "figure --help",
             "report --help",
             "convert --help",
@@ -38,12 +41,13 @@ COMMANDS = {
 }
 
 
-def processor_seconds(command: list[str]) -> float:
-    """Run a command and return its user and system seconds."""
-    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+def seconds(command: list[str]) -> tuple[float, float]:
+    """Run a command and return its seconds, and its user and system seconds."""
+    began, before = time.perf_counter(), resource.getrusage(resource.RUSAGE_CHILDREN)
     subprocess.run(command, capture_output=True, check=False)
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    processor = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    return time.perf_counter() - began, processor
 
 
 def main() -> None:
@@ -52,7 +56,8 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=3)
     repeats = parser.parse_args().repeats
     for name, command in COMMANDS.items():
-        print(f"{name:28} {min(processor_seconds(command) for _ in range(repeats)):6.2f}", flush=True)
+        wall, processor = map(min, zip(*(seconds(command) for _ in range(repeats)), strict=True))
+        print(f"{name:28} {wall:6.2f} s {processor:6.2f} processor s", flush=True)
 
 
 if __name__ == "__main__":

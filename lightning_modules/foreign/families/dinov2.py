@@ -25,9 +25,7 @@ LEFT = {
     r"(?:backbone\.)?rope_embed\.periods": "fixed numbers that timm computes",
     r"(?:backbone\.)?local_cls_norm\.\w+": "norm of the class token of local crops, in training",
 }
-MEASURED_BY = (
-    "--config configs/benchmarks/davis.yaml --trainer.callbacks.protocol vidcorr --trainer.callbacks.stage null"
-)
+MEASURED_BY = "--config configs/benchmarks/davis.yaml --trainer.callbacks.protocol vidcorr"
 
 
 def _convert(state: State, architecture: str | None) -> Converted:

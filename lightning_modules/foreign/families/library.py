@@ -18,7 +18,7 @@ def _convert(library: str, state: State, architecture: str | None) -> Converted:
     left = {re.escape(key): "classifier" for key in state if key not in own and CLASSIFIER.fullmatch(key)}
     left |= {"mask_token": "stands for masked patches in training"} if "mask_token" not in own else {}
     transformer = "patch_embed.proj.weight" in state
-    own_choice = f"{DAVIS} --trainer.callbacks.protocol vidcorr --trainer.callbacks.stage null"
+    own_choice = f"{DAVIS} --trainer.callbacks.protocol vidcorr"
     return frozen(spec, state, {r"(.+)": r"\1"}, left, measured_by=own_choice if transformer else DAVIS)
 
 

@@ -33,7 +33,8 @@ def dot_logsumexp(query: Tensor, keys: Tensor, excluded: Tensor | None = None) -
     Returns:
         `(B, n)`.
     """
-    return _DotLogSumExp.apply(query, keys, excluded)
+    with torch.autocast(query.device.type, enabled=False):
+        return _DotLogSumExp.apply(query, keys, excluded)
 
 
 class _DotLogSumExp(Function):

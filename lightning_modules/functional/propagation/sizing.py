@@ -37,6 +37,8 @@ class NetworkInput(EvaluationProtocol):
             "network" does (timm: bicubic, smoothed before shrinking), or as "dino" does, see `ViTExtractor`.
         rgb_mean: mean of the RGB normalisation where the source departs from the module's own.
         rgb_std: standard deviation of the RGB normalisation where the source departs from the module's own.
+        backbone_precision: data type of the network's products. "bfloat16" (by autocast) is twice as fast on a CPU
+            that has it; it moves features by a few thousandths, and scores a little.
     """
 
     input_size: int | tuple[int, int] | None = None
@@ -50,6 +52,7 @@ class NetworkInput(EvaluationProtocol):
     position_embedding: Literal["network", "dino"] = "network"
     rgb_mean: tuple[float, float, float] | None = None
     rgb_std: tuple[float, float, float] | None = None
+    backbone_precision: Literal["float32", "bfloat16"] = "float32"
 
     def _ranges(self) -> dict[str, tuple[bool, str]]:
         size = (self.input_size,) if isinstance(self.input_size, int) else self.input_size
@@ -59,6 +62,11 @@ class NetworkInput(EvaluationProtocol):
             "input_padding": (self.input_padding >= 1, "1 or more pixels"),
             "rgb_std": (self.rgb_std is None or min(self.rgb_std) > 0, "three positive numbers, or None"),
         }
+
+
+def backbone_autocast(rules: NetworkInput, device: torch.device) -> torch.autocast:
+    """Return the context in which the network runs, in the protocol's precision whatever surrounds it."""
+    return torch.autocast(device.type, torch.bfloat16, enabled=rules.backbone_precision == "bfloat16")
 
 
 def resized_size(size: Size, rules: NetworkInput) -> Size:

@@ -120,9 +120,12 @@ def test_the_nearest_centre_stays_in_the_picture():
     np.testing.assert_array_equal(nearest_centres(tracks, (32, 32), 256), [[4, 4], [252, 252], [12, 4]])
 
 
-def test_in_a_notebook_a_module_is_scored_as_its_extractor_and_the_tables_are_at_hand(root):
+def test_in_a_notebook_a_module_is_scored_as_its_extractor_and_the_tables_are_at_hand(root, capsys):
     benchmark = TapVidBenchmark(root, "vidcorr", stride=16)
     scores = benchmark.evaluate(FrozenEncoder("raw_colour"))
+    told = capsys.readouterr().out
+    assert "; 16 x 16 cells of 16 x 16 px\n" in told
+    assert "grid_limit" in told
     assert scores == TapVidBenchmark(root, "vidcorr").evaluate(build_feature_extractor("raw_colour", stride=16))
     assert [row["Sequence"] for row in benchmark.results.rows] == ["film-000", "film-001"]
     assert np.mean([row[DELTA] for row in benchmark.results.rows]) == pytest.approx(scores[DELTA])

@@ -28,6 +28,7 @@ def test_version(capsys):
     ("words", "line"),
     [
         (["fit"], "give --model, a --config with a model, or --ckpt_path FILE"),
+        (["fit", "--model", "dino-b9"], "model: there is no class 'dino-b9'; did you mean dino-b8?"),
         (["fit", "--modle", "x"], "there is no option --modle; did you mean --model?"),
         (["fit", "--model", "VFSSimSam"], "model: there is no class 'VFSSimSam'; did you mean VFSSimSiam?"),
         (["fit", "--model", "nowhere.Model"], "model: there is no class 'nowhere.Model'"),

@@ -2,8 +2,7 @@
 
 import pytest
 
-from callbacks.experiments import choose, effects
-from callbacks.experiments.effects import Scored
+from callbacks.experiments.effects import Scored, choose, effects
 from lightning_modules.functional import PropagationProtocol
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from callbacks.experiments import read_study
+from callbacks.experiments.study_plan import read_study
 
 CONFIGS = Path(__file__).resolve().parents[3] / "configs" / "studies"
 CONTENT = {

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from callbacks.experiments import gather, read_study, table_rows, write_csv
-from callbacks.experiments.study_table import markdown
+from callbacks.experiments.study_plan import read_study
+from callbacks.experiments.study_table import gather, markdown, table_rows, write_csv
 
 STUDY = """
 title: a trial

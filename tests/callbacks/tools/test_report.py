@@ -11,7 +11,9 @@ from callbacks.tools import report
 def written(monkeypatch):
     """Record what pages are asked for, without drawing them."""
     pages = []
-    monkeypatch.setattr(report, "write_report", lambda folder, beside: pages.append((folder, list(beside))) or folder)
+    monkeypatch.setattr(
+        "callbacks.report.write_report", lambda folder, beside: pages.append((folder, list(beside))) or folder
+    )
     return pages
 
 

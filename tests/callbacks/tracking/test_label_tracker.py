@@ -50,6 +50,37 @@ def test_the_view_of_a_resnet_is_folded_and_gives_the_same_maps():
     assert torch.allclose(view(image), extractor(image), atol=1e-5)
 
 
+class Seen(torch.nn.Module):
+    """An extractor that notes the type of its products."""
+
+    stride = 4
+
+    def __init__(self):
+        super().__init__()
+        self.conv, self.types = torch.nn.Conv2d(3, 8, 4, 4), []
+
+    def forward(self, images):
+        features = self.conv(images)
+        self.types.append(features.dtype)
+        return features
+
+
+@pytest.mark.parametrize("around", [True, False])
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_the_backbone_runs_in_the_protocols_precision_whatever_surrounds_it(precision, around):
+    extractor = Seen()
+    protocol = PropagationProtocol.named("vfs").with_changes(backbone_precision=precision)
+    tracker = LabelTracker(extractor, protocol)
+    frames = [(torch.randint(256, (3, 32, 40), dtype=torch.uint8), Ones() if t == 0 else None) for t in range(3)]
+    with torch.autocast("cpu", torch.bfloat16, enabled=around):
+        labels = [frame.labels[0] for frame in tracker.track(frames, tracker.view((32, 40)))]
+    assert extractor.types == [getattr(torch, precision)] * 3
+    assert {each.dtype for each in labels} == {torch.float32}
+    image = frames[0][0][None].float() / 255
+    found, exact = tracker._maps(frames[0][0])[0], extractor(image)[0]
+    torch.testing.assert_close(found, exact, **({"atol": 2e-2, "rtol": 2e-2} if precision == "bfloat16" else {}))
+
+
 @pytest.mark.parametrize("stage", ["block2", "block1+block2"])
 def test_dinos_positions_reach_the_view_and_nothing_else(golden, stage):
     """A transformer whose patches and blocks add nothing puts out its position embedding."""

@@ -1,7 +1,6 @@
 """Foreign files are read without running anything that they hold."""
 
 import argparse
-from collections import OrderedDict
 from fractions import Fraction
 
 import numpy as np
@@ -10,15 +9,11 @@ import torch
 from safetensors.torch import save_file
 
 from lightning_modules.foreign import read_foreign
-from lightning_modules.tools.convert import convert
+from lightning_modules.foreign.conversion import convert
 from tests.helpers.foreign import (
     lively_resnet18,
+    write,
 )
-
-
-def write(path, state, entry="state_dict", **beside):
-    torch.save({entry: OrderedDict(state), **beside}, path)
-    return path
 
 
 def test_a_checkpoint_of_ours_needs_no_conversion(tmp_path):

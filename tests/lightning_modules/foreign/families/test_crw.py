@@ -1,23 +1,18 @@
 """CRW's released file: padding by reflection."""
 
 import argparse
-from collections import OrderedDict
 
 import pytest
 import torch
 
 from lightning_modules.backbones import build_feature_extractor, build_network, extractor_of
-from lightning_modules.tools.convert import convert
+from lightning_modules.foreign.conversion import convert
 from tests.helpers.foreign import (
     enliven,
     features,
     reflecting_resnet18,
+    write,
 )
-
-
-def write(path, state, entry="state_dict", **beside):
-    torch.save({entry: OrderedDict(state), **beside}, path)
-    return path
 
 
 def test_crw_pads_by_reflection(tmp_path):

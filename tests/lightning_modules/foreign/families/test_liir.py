@@ -1,22 +1,16 @@
 """Liir's and MAST's files."""
 
-from collections import OrderedDict
-
 import torch
 
 from lightning_modules.backbones import build_feature_extractor, module_from_checkpoint
+from lightning_modules.foreign.conversion import convert
 from lightning_modules.functional.colour import normalised_lab
-from lightning_modules.tools.convert import convert
 from tests.helpers.foreign import (
     Mast,
     enliven,
     random_state,
+    write,
 )
-
-
-def write(path, state, entry="state_dict", **beside):
-    torch.save({entry: OrderedDict(state), **beside}, path)
-    return path
 
 
 def test_liir_keeps_its_position_map_and_border(tmp_path):

@@ -1,6 +1,5 @@
 """VFS's released files: features there and back, heads of another form, the protocol of its ResNet-50."""
 
-from collections import OrderedDict
 from pathlib import Path
 
 import torch
@@ -8,20 +7,16 @@ import torch
 from lightning_modules import FrozenEncoder
 from lightning_modules.backbones import module_from_checkpoint
 from lightning_modules.foreign import FAMILIES, read_foreign
-from lightning_modules.tools.convert import convert
-from lightning_modules.tools.export import export
+from lightning_modules.foreign.conversion import convert
+from lightning_modules.foreign.export import export
 from tests.helpers.foreign import (
     features,
     keys_of,
     lively_resnet18,
     mm_style,
     random_state,
+    write,
 )
-
-
-def write(path, state, entry="state_dict", **beside):
-    torch.save({entry: OrderedDict(state), **beside}, path)
-    return path
 
 
 def test_vfs_to_torchvision_and_back_gives_the_same_features(tmp_path):

@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+
 from tests.helpers.points import CELLS, FRAMES, STEP
 
 

@@ -1,8 +1,7 @@
 """Chained tracking."""
 
-from tests.helpers.points import FRAMES, SHARP, protocol, queries_and_truth
-
 from lightning_modules.functional.points import track_points
+from tests.helpers.points import FRAMES, SHARP, protocol, queries_and_truth
 
 
 def test_a_chained_point_outside_the_picture_is_hidden(moving):

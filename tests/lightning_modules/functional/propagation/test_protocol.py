@@ -44,6 +44,15 @@ def test_what_else_the_sources_do() -> None:
     assert (reference.label_feedback, reference.foreground_gain, reference.border) == ("hard", 1.05, "zero")
 
 
+def test_a_later_field_at_its_default_leaves_digests() -> None:
+    """Digests of before `backbone_precision`; results that are stored compare by them."""
+    before = {("vfs", "davis"): "80fa73d00846", ("liir", "davis"): "b6e29c0781b3", ("vidcorr", "jhmdb"): "b58d0dfb64bf"}
+    assert {key: PropagationProtocol.named(*key).digest() for key in before} == before
+    half = PropagationProtocol.named("vfs").with_changes(backbone_precision="bfloat16")
+    assert half.name == "vfs+backbone_precision=bfloat16"
+    assert half.digest() != before["vfs", "davis"]
+
+
 def test_own_choices_exist_for_every_benchmark_and_nowhere_else() -> None:
     for benchmark in ("davis", "youtube_vos", "vip", "jhmdb"):
         assert PropagationProtocol.named("vidcorr", benchmark).name == "vidcorr"
@@ -125,7 +134,7 @@ def test_every_rule_is_in_the_digest() -> None:
         "decoding_nearest": "opencv", "first_frame": "decoded", "label_size": "input", "resized_data": [4, 4],
         "input_size": 240, "input_side": "long", "input_multiple": 8, "input_rounding": "ceil", "input_padding": 4,
         "input_filter": "opencv-linear", "position_embedding": "dino",
-        "rgb_mean": [0.2, 0.2, 0.2], "rgb_std": [0.2, 0.2, 0.2],
+        "rgb_mean": [0.2, 0.2, 0.2], "rgb_std": [0.2, 0.2, 0.2], "backbone_precision": "bfloat16",
         "keypoint_sigma": 0.5, "keypoint_unit": "cell", "keypoint_topk": 3, "keypoint_grid": "feature",
         "keypoint_counting": "crw",
     }  # fmt: skip

@@ -1,0 +1,56 @@
+"""Output of a run: its folder, and the scores and pictures for each of its loggers."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytorch_lightning as pl
+from numpy.typing import NDArray
+from pytorch_lightning.loggers import CSVLogger, Logger, MLFlowLogger, TensorBoardLogger
+
+
+def run_folder(trainer: pl.Trainer) -> Path:
+    """Return the folder of a run, which its checkpoints are in too; all ranks must ask for it.
+
+    It is that of the first logger: `log_dir` of TensorBoard's and CSV's, `save_dir/NAME/VERSION` of others (a W&B run's
+    project and id), where Lightning puts checkpoints. Without a logger it is `default_root_dir`.
+    """
+    logger = trainer.loggers[0] if trainer.loggers else None
+    if logger is None or isinstance(logger, TensorBoardLogger | CSVLogger):
+        return Path(trainer.log_dir or trainer.default_root_dir)
+    version = logger.version if isinstance(logger.version, str) else f"version_{logger.version}"
+    return Path(
+        trainer.strategy.broadcast(str(Path(logger.save_dir or trainer.default_root_dir, str(logger.name), version)))
+    )
+
+
+def log_scores(trainer: pl.Trainer, scores: Mapping[str, float]) -> None:
+    """Give scores to every logger of a run, at the trainer's step; all ranks may call it."""
+    for logger in trainer.loggers if scores else ():
+        logger.log_metrics(dict(scores), step=trainer.global_step)
+
+
+def log_picture(trainer: pl.Trainer, tag: str, picture: NDArray[np.uint8]) -> None:
+    """Give a picture to every logger of a run that takes pictures; the others are passed over.
+
+    Args:
+        trainer: its loggers, and its step; the first rank's.
+        tag: name of the picture, with slashes.
+        picture: `(H, W, 3)` uint8.
+    """
+    for logger in trainer.loggers:
+        _log_picture(logger, tag, picture, trainer.global_step)
+
+
+def _log_picture(logger: Logger, tag: str, picture: NDArray[np.uint8], step: int) -> None:
+    if hasattr(logger, "log_image"):  # W&B's, and a user's own with the same method
+        logger.log_image(tag, [picture], step=step)
+        return
+    experiment: Any = getattr(logger, "experiment", None)
+    if isinstance(logger, MLFlowLogger):
+        experiment.log_image(logger.run_id, picture, key=tag, step=step)
+    elif hasattr(experiment, "add_image"):  # TensorBoard's
+        experiment.add_image(tag, picture, step, dataformats="HWC")
+    elif hasattr(experiment, "log_image"):  # Comet's
+        experiment.log_image(picture, name=tag, step=step)

@@ -1,0 +1,99 @@
+"""Pages that the site has beside the files of docs/: README.md, configs/README.md, the command line, the reference."""
+
+import ast
+import contextlib
+import io
+import os
+import re
+import sys
+from pathlib import Path
+from typing import Any
+
+from griffe import Extension, Object
+from mkdocs.structure.files import File, Files
+
+ROOT = Path(__file__).resolve().parents[1]
+REFERENCE = {
+    "lightning_modules": ("lightning_modules.exports", "lightning_modules"),
+    "backbones": ("lightning_modules.backbones", "lightning_modules.backbones"),
+    "functional": ("lightning_modules.functional", "lightning_modules.functional"),
+    "callbacks": ("callbacks.exports", "callbacks"),
+    "metrics": ("callbacks.metrics", "callbacks.metrics"),
+    "pictures": ("callbacks.pictures", "callbacks.pictures"),
+    "datamodules": ("datamodules.exports", "datamodules"),
+    "datasets": ("datamodules.datasets", "datamodules.datasets"),
+}
+"""Page → module whose `__all__` it documents, and where a user imports the names from."""
+MOVED = {"configs/README.md": "results.md", "README.md": "index.md"}
+"""File of the checkout → page of the site."""
+
+
+class Examples(Extension):
+    """Take `Example:` of a docstring for a block of code, as `Examples:` is."""
+
+    def on_object(self, *, obj: Object, **kwargs: Any) -> None:
+        """Rename the section."""
+        if obj.docstring is not None:
+            obj.docstring.value = re.sub(r"^Example:$", "Examples:", obj.docstring.value, flags=re.MULTILINE)
+
+
+def on_files(files: Files, config: Any) -> Files:
+    """Add the pages that are not files of docs/."""
+    pages = {page: (ROOT / file).read_text("utf-8") for file, page in MOVED.items()}
+    pages["command_line.md"] = command_line()
+    pages |= {f"reference/{page}.md": reference(*named) for page, named in REFERENCE.items()}
+    for path, content in pages.items():
+        files.append(File.generated(config, path, content=content))
+    return files
+
+
+def on_page_markdown(markdown: str, page: Any, config: Any, files: Files) -> str:
+    """Point links between files of the checkout to the pages of the site."""
+    source = next((file for file, moved in MOVED.items() if moved == page.file.src_path), f"docs/{page.file.src_path}")
+
+    def moved(link: re.Match[str]) -> str:
+        target, anchor = link[1], link[2] or ""
+        if "://" in target or not target:
+            return link[0]
+        path = (ROOT / source).parent.joinpath(target).resolve().relative_to(ROOT).as_posix()
+        return f"]({MOVED.get(path, path.removeprefix('docs/'))}{anchor})"
+
+    if page.file.src_path.startswith(("reference/", "command_line")):
+        return markdown
+    linked = re.sub(r"\]\(([^)#\s]*)(#[^)]*)?\)", moved, markdown)
+    return re.sub(r"^```(\w+) +(?:run|file=\S+)$", r"```\1", linked, flags=re.MULTILINE)  # marks of tests/test_docs.py
+
+
+def reference(module: str, imported_from: str) -> str:
+    """Return the page of a module: each public name by its docstring, in the order of the alphabet."""
+    path = ROOT.joinpath(*module.split("."))
+    file = path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
+    package = module.split(".") if path.is_dir() else module.split(".")[:-1]
+    found = {}
+    for node in ast.parse(file.read_text("utf-8")).body:
+        if isinstance(node, ast.ImportFrom):
+            base = package[: len(package) - node.level + 1]
+            found |= {name.name: ".".join([*base, *filter(None, [node.module]), name.name]) for name in node.names}
+        elif isinstance(node, ast.Assign) and getattr(node.targets[0], "id", "") == "__all__":
+            public = ast.literal_eval(node.value)
+    parts = [f"# {imported_from}", f"```python\nfrom {imported_from} import NAME\n```"]
+    parts += [f"::: {found[name]}" for name in sorted(public, key=str.casefold) if name in found]
+    return "\n\n".join(parts) + "\n"
+
+
+def command_line() -> str:
+    """Return the page of the command line: what `vidcorr --help` shows, and `vidcorr WORD --help` of each tool."""
+    sys.path.insert(0, str(ROOT))
+    from cli import RUNS, load, overview, tools
+
+    os.environ["COLUMNS"] = "100"  # of what argparse writes
+    shown = {"": overview()}
+    for word, file in tools().items():
+        text = io.StringIO()
+        with contextlib.redirect_stdout(text), contextlib.suppress(SystemExit):
+            load(f"{file.parent.parent.name}.tools.{file.stem}").command(["--help"])
+        shown[word] = text.getvalue()
+    runs = ", ".join(f"`vidcorr {word} --help`" for word in RUNS)
+    head = f"# Command line\n\nThe words of training, measuring and predicting have Lightning's options; see {runs}.\n"
+    parts = [f"{f'## {word}' if word else ''}\n\n```text\n{text.rstrip()}\n```\n" for word, text in shown.items()]
+    return head + "\n".join(parts)

@@ -1,0 +1,35 @@
+"""Short names of strong backbones of timm, for the command line: `--model dino-b8`."""
+
+from typing import NamedTuple
+
+
+class ShortName(NamedTuple):
+    """A pretrained network that one word stands for.
+
+    Attributes:
+        spec: the name that `build_feature_extractor` takes; the weights are the library's own.
+        stage: of the features: that of the published evaluation, or the last block where there is none.
+        about: method, network and pretraining, for people.
+    """
+
+    spec: str
+    stage: str
+    about: str
+
+
+SHORT_NAMES = {
+    "dino-s16": ShortName("timm:vit_small_patch16_224.dino", "block12", "DINO, ViT-S/16, ImageNet"),
+    "dino-s8": ShortName("timm:vit_small_patch8_224.dino", "block12", "DINO, ViT-S/8, ImageNet"),
+    "dino-b16": ShortName("timm:vit_base_patch16_224.dino", "block12", "DINO, ViT-B/16, ImageNet"),
+    "dino-b8": ShortName("timm:vit_base_patch8_224.dino", "block12", "DINO, ViT-B/8, ImageNet"),
+    "dinov2-s14": ShortName("timm:vit_small_patch14_reg4_dinov2.lvd142m", "block12", "DINOv2 with registers, ViT-S/14"),
+    "dinov2-b14": ShortName("timm:vit_base_patch14_reg4_dinov2.lvd142m", "block12", "DINOv2 with registers, ViT-B/14"),
+    "dinov2-l14": ShortName("timm:vit_large_patch14_reg4_dinov2.lvd142m", "block24", "DINOv2 with registers, ViT-L/14"),
+    "dinov3-s16": ShortName("timm:vit_small_patch16_dinov3.lvd1689m", "block12", "DINOv3, ViT-S/16"),
+    "dinov3-b16": ShortName("timm:vit_base_patch16_dinov3.lvd1689m", "block12", "DINOv3, ViT-B/16"),
+    "dinov3-l16": ShortName("timm:vit_large_patch16_dinov3.lvd1689m", "block24", "DINOv3, ViT-L/16"),
+    "mae-b16": ShortName("timm:vit_base_patch16_224.mae", "block12", "MAE, ViT-B/16, ImageNet"),
+    "supervised-r18": ShortName("timm:resnet18.tv_in1k", "res4", "supervised, ResNet-18, ImageNet"),
+    "supervised-r50": ShortName("timm:resnet50.tv_in1k", "res4", "supervised, ResNet-50, ImageNet"),
+}
+"""Name → network. Weights come from timm's cache, or over the network when they are first asked for."""

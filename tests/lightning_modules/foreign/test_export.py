@@ -1,0 +1,123 @@
+"""Weights out: what torchvision and timm load has the features of the module that it came from."""
+
+import pytest
+import torch
+from safetensors import safe_open
+from safetensors.torch import load_file
+
+from lightning_modules import FrozenEncoder, Liir, LinearProbe, SiamFC, VFSMoCo, VFSSimSiam
+from lightning_modules.backbones import build_network, module_from_checkpoint
+from lightning_modules.checkpoints import write_checkpoint
+from lightning_modules.foreign.conversion import convert
+from lightning_modules.foreign.export import export
+from tests.helpers.foreign import features
+
+
+def loaded(load):
+    """The network that the printed lines make."""
+    names = {}
+    exec(load, names)
+    return names["network"].eval().double()
+
+
+def checkpoint(name, vfs, path):
+    if name == "VFSMoCo":
+        module = VFSMoCo(projection_dim=8, queue_size=4)
+        module.backbone.load_state_dict(module_from_checkpoint(vfs).backbone.state_dict())
+    else:
+        made = {
+            "VFSSimSiam": lambda: module_from_checkpoint(vfs),
+            "FrozenEncoder": lambda: FrozenEncoder(str(vfs)),
+            "LinearProbe": lambda: LinearProbe(str(vfs), num_classes=2),
+            "SiamFC": lambda: SiamFC(str(vfs)),
+        }
+        module = made[name]()
+    write_checkpoint(module, path)
+    return path
+
+
+@pytest.mark.parametrize("name", ["VFSSimSiam", "VFSMoCo", "FrozenEncoder", "LinearProbe", "SiamFC"])
+@pytest.mark.parametrize("library", ["torchvision", "timm"])
+def test_a_library_loads_it_and_has_the_same_features(name, library, vfs, tmp_path):
+    path = checkpoint(name, vfs, tmp_path / "module.ckpt")
+    network = loaded(export(path, tmp_path / "out.safetensors", library))
+    assert type(network).__module__.startswith(library)
+    if library == "timm":
+        network.relu = network.act1
+    images = torch.rand(1, 3, 32, 32).double()
+    reference = module_from_checkpoint(vfs).double()
+    with torch.inference_mode():
+        for number, stage in ((3, "res4"), (4, "res5")):
+            expected = reference.feature_extractor(stage, 32).double()(images)
+            torch.testing.assert_close(features(network, images, number), expected, rtol=1e-6, atol=1e-6)
+
+
+def test_liir_goes_out_under_its_own_names(tmp_path):
+    module = Liir(position="2dape", position_size=8, bank_frames=0)
+    torch.nn.init.normal_(module.backbone.position.rows)
+    write_checkpoint(module, tmp_path / "liir.ckpt")
+    network = loaded(export(tmp_path / "liir.ckpt", tmp_path / "liir.safetensors"))
+    own = module.backbone.state_dict()
+    assert all(torch.equal(value, own[name]) for name, value in network.float().state_dict().items())
+    with pytest.raises(ValueError, match="not a network of timm; its format is own"):
+        export(tmp_path / "liir.ckpt", tmp_path / "liir.safetensors", "timm")
+    with pytest.raises(ValueError, match="use the checkpoint it came from"):
+        convert(tmp_path / "liir.safetensors", tmp_path / "again.ckpt")
+
+
+def test_a_network_of_ones_own_goes_out_and_comes_in_again(tmp_path):
+    spec = "lightning_modules.backbones:crw_resnet18"
+    module = FrozenEncoder(spec)
+    write_checkpoint(module, tmp_path / "crw.ckpt")
+    load = export(tmp_path / "crw.ckpt", tmp_path / "crw.safetensors")
+    assert loaded(load).conv1.padding_mode == "reflect"
+    convert(tmp_path / "crw.safetensors", tmp_path / "again.ckpt")
+    again = module_from_checkpoint(tmp_path / "again.ckpt")
+    assert again.encoder.network.conv1.padding_mode == "reflect"
+    assert torch.equal(again.encoder.network.conv1.weight, module.encoder.network.conv1.weight)
+
+
+def test_a_transformer_goes_out_with_its_normalisation(tmp_path):
+    write_checkpoint(LinearProbe("timm:vit_tiny_patch16_224", 2, stage=None, stride=None), tmp_path / "vit.ckpt")
+    network = loaded(export(tmp_path / "vit.ckpt", tmp_path / "vit.safetensors"))
+    assert network.num_features == 192
+    with safe_open(tmp_path / "vit.safetensors", "pt") as file:
+        assert file.metadata()["mean"] == "0.5, 0.5, 0.5"
+
+
+def test_a_normalisation_unlike_the_librarys_comes_back(tmp_path):
+    module = VFSSimSiam("timm:vit_tiny_patch16_224", projector_dim=8, predictor_dim=4).eval()
+    write_checkpoint(module, tmp_path / "vit.ckpt")  # VFS normalises by ImageNet's, the library's network by 0.5
+    export(tmp_path / "vit.ckpt", tmp_path / "vit.safetensors")
+    report = convert(tmp_path / "vit.safetensors", tmp_path / "again.ckpt", kind="timm")
+    assert "mean=(0.485, 0.456, 0.406)" in str(report)
+    images, again = torch.rand(1, 3, 224, 224), module_from_checkpoint(tmp_path / "again.ckpt")
+    with torch.inference_mode():
+        expected, found = (m.eval().feature_extractor(None, None)(images) for m in (module, again))
+        torch.testing.assert_close(found, expected)
+        other = FrozenEncoder("timm:vit_tiny_patch16_224", std=(1, 1, 1)).feature_extractor()
+    assert other.normalise.std.unique().tolist() == [1.0]
+    assert other.normalise.mean.unique().tolist() == [0.5]
+    with pytest.raises(ValueError, match="normalises RGB in its own way"):
+        FrozenEncoder(str(tmp_path / "vit.ckpt"), mean=(0, 0, 0))
+
+
+def test_mistakes_are_named(vfs, tmp_path):
+    write_checkpoint(LinearProbe(str(vfs), 2, stage="res3", stride=8), tmp_path / "part.ckpt")
+    write_checkpoint(FrozenEncoder("raw_colour"), tmp_path / "raw.ckpt")
+    write_checkpoint(FrozenEncoder("timm:resnet26d"), tmp_path / "deep.ckpt")
+    for source, output, library, message in [
+        ("part.ckpt", "out.safetensors", None, r"not those of the full network \(layer3.*export the encoder's own"),
+        ("raw.ckpt", "out.safetensors", None, "no network that has a name"),
+        ("deep.ckpt", "out.safetensors", "torchvision", "torchvision has no such model"),
+        ("raw.ckpt", "out.bin", None, r"must end with \.safetensors"),
+        ("nowhere.ckpt", "out.safetensors", None, "no such checkpoint"),
+    ]:
+        with pytest.raises(ValueError, match=message):
+            export(tmp_path / source, tmp_path / output, library)
+    assert not (tmp_path / "out.safetensors").exists()
+
+
+def test_no_head_goes_out(vfs, tmp_path):
+    export(vfs, tmp_path / "out.safetensors")
+    assert load_file(tmp_path / "out.safetensors").keys() == build_network("torchvision:resnet18").state_dict().keys()

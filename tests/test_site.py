@@ -1,0 +1,46 @@
+"""The documents build as a site in which every link leads somewhere and every docstring is understood."""
+
+import os
+import re
+import subprocess
+import sys
+from importlib import import_module
+from pathlib import Path
+
+import pytest
+
+from cli import tools
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
+ROOT = Path(__file__).resolve().parents[1]
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory):
+    """The built site; mkdocs.yml makes warnings errors."""
+    for name in ("mkdocs", "material", "mkdocstrings_handlers"):
+        pytest.importorskip(name, reason="the extra `docs` is not installed, see `make docs`")
+    folder = tmp_path_factory.mktemp("site")
+    words = [sys.executable, "-m", "mkdocs", "build", "--quiet", "--site-dir", str(folder)]
+    environment = os.environ | {"NO_MKDOCS_2_WARNING": "1"}
+    done = subprocess.run(words, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return folder
+
+
+def test_every_guide_is_a_page_and_no_page_loads_from_elsewhere(site):
+    guides = {path.with_suffix(".html").name for path in (ROOT / "docs").glob("*.md")}
+    assert guides | {"index.html", "results.html", "command_line.html"} <= {path.name for path in site.glob("*.html")}
+    for page in site.rglob("*.html"):
+        assert not re.search(r"<(?:script|img|link)[^>]* (?:src|href)=.?https?:", page.read_text("utf-8")), page
+
+
+@pytest.mark.parametrize("package", ["callbacks", "datamodules", "lightning_modules"])
+def test_the_reference_has_every_public_name(site, package):
+    text = (site / f"reference/{package}.html").read_text("utf-8")
+    assert [name for name in import_module(package).__all__ if f">{name}<" not in re.sub(r"\s", "", text)] == []
+
+
+def test_the_command_line_has_every_tool(site):
+    text = (site / "command_line.html").read_text("utf-8")
+    assert [word for word in tools() if f"usage: vidcorr {word}" not in text] == []
