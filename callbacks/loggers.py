@@ -1,4 +1,4 @@
-"""What a run writes: its folder, and the scores and pictures for each of its loggers."""
+"""Folder of a run, and logging of scores and pictures to each of its loggers."""
 
 from collections.abc import Mapping
 from pathlib import Path

@@ -9,7 +9,8 @@ Json = dict[str, Any]
 
 RESULTS: Json = {"benchmark": str, "scores": {str: float}}
 PROTOCOL: Json = {"name": str, "digest": str}
-OPTIONAL: Json = {"command": [str], "versions": {str: str}, "protocol_source": {str: str}}
+PAST: Json = {"epoch": int, "step": int, "scores": {str: float}}
+OPTIONAL: Json = {"command": [str], "versions": {str: str}, "protocol_source": {str: str}, "history": [PAST]}
 """Fields of results.json that may be missing. A shape is a type; a list of items (of one of several shapes); a tuple,
 for a list of that length; a dictionary from one type to a shape; or a dictionary with these fields, beside others that
 may have any shape."""

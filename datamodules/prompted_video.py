@@ -1,10 +1,12 @@
-"""One video and what to follow in it, for `predict`."""
+"""One video, or a part of it, and what to follow in it, for `predict`."""
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from itertools import islice
+from math import ceil
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -17,44 +19,69 @@ from torch.utils.data import DataLoader
 
 from .reading.decoding import VideoFile
 from .reading.errors import DataError, DecodingError
-from .reading.prompts import PointPrompt, Prompt, one_prompt
+from .reading.part import Moment, VideoPart, frame_number
+from .reading.prompts import Prompt, placed_prompts, read_prompts
 from .reading.source import FrameFolder, open_video
 from .reading.video_header import VIDEO_SUFFIXES
 
 FRAME_RATE = 24.0
 """Frames per second of what does not say its own."""
 AHEAD = 4
+HELD = 2**28
+"""Bytes of frames that are held at a time where a video is read backwards."""
 
 
 class FrameStream:
-    """A video that is read from its start to its end, however long it is; each pass opens it afresh.
+    """A video, or a part of it, that is read in order, however long it is; each pass opens it afresh.
 
-    A file that ends long before its header says so is read as far as it goes, with a warning.
+    Its t-th frame is frame `part.number(t)` of the video. A file that ends long before its header says so is read as
+    far as it goes, with a warning.
 
     Args:
         path: video file, or folder that directly holds the frames as pictures.
-        frame_rate: frames per second; None is the file's own, 24 for a folder.
+        frame_rate: frames per second of the video; None is the file's own, 24 for a folder.
+        start: frame at which the part begins, by its number or its time, see `Moment`; None: the first.
+        end: frame before which it ends; None: the end of the video.
+        every: take every so many-th frame.
 
     Attributes:
-        size: (height, width) of the first frame, pixels.
-        num_frames: as the file's header says, an estimate; exact for a folder.
+        size: (height, width) of the frames, pixels.
+        part: frames that are read.
+        num_frames: of the part, by the file's header an estimate; exact for a folder.
+        frame_rate: frames of the part per second.
 
     Raises:
-        DataError: if there is no such video, its first frame cannot be decoded, or the frame rate is not above 0.
+        DataError: if there is no such video or part, its first frame cannot be decoded, or the frame rate is not above
+            0.
     """
 
-    def __init__(self, path: str | PathLike[str], frame_rate: float | None = None) -> None:
+    def __init__(
+        self,
+        path: str | PathLike[str],
+        frame_rate: float | None = None,
+        start: Moment | None = None,
+        end: Moment | None = None,
+        every: int = 1,
+    ) -> None:
         self.path = Path(path).expanduser()
         if frame_rate is not None and not frame_rate > 0:
             raise DataError(f"frame_rate must be above 0 frames per second, got {frame_rate:g}")
         if not self.path.exists():
             raise DataError(f"{self.path}: no such video; give a video file or a folder of frames")
-        with self._open() as video:
-            self.size = next(video.frames()).shape[:2]
-            self.num_frames = video.num_frames
+        self._rate = frame_rate or FRAME_RATE
+        with self._open(table=(start, end) != (None, None)) as video:
+            self.size: tuple[int, int] = next(video.frames()).shape[:2]
             own = video.info.fps if isinstance(video, VideoFile) else 0.0
             self._stems = video.stems if isinstance(video, FrameFolder) else None
-        self.frame_rate = frame_rate or own or FRAME_RATE
+            first, last = (
+                None if moment is None else self._number(video, moment, name)
+                for name, moment in (("start", start), ("end", end))
+            )
+            self.part = VideoPart(first or 0, last, every)
+            self.num_frames = self.part.count(video.num_frames)
+            if not self.num_frames:
+                raise DataError(f"{self.path}: has {video.num_frames} frames, none from frame {first} on")
+        self.frame_rate = (frame_rate or own or FRAME_RATE) / every
 
     @property
     def name(self) -> str:
@@ -63,81 +90,157 @@ class FrameStream:
         return path.stem if path.suffix.lower() in VIDEO_SUFFIXES else path.name
 
     def stem(self, t: int) -> str:
-        """Return the stem of files for frame t: the frame's picture's, or its number."""
-        return self._stems[t] if self._stems is not None else f"{t:05d}"
+        """Return the stem of files for the t-th frame: its picture's, or its number in the video."""
+        number = self.part.number(t)
+        return self._stems[number] if self._stems is not None else f"{number:05d}"
+
+    def number_of(self, moment: Moment) -> int:
+        """Return the number, in the video, of a frame that is named by its number, its time or its picture.
+
+        Raises:
+            DataError: if it names no frame.
+        """
+        if str(moment).strip().isdecimal():
+            return self._number(None, moment, "frame")
+        with self._open(table=True) as video:
+            return self._number(video, moment, "frame")
+
+    def holds(self, number: int) -> bool:
+        """Return whether the video has a frame of this number."""
+        with self._open(table=True) as video:
+            return next(video.frames(number), None) is not None
 
     def __iter__(self) -> Iterator[Tensor]:
-        """Iterate over the frames in time order, uint8 RGB (3, H, W), decoded by a thread a few frames ahead.
+        """Iterate over the frames in time order; see `forwards`."""
+        return self.forwards()
+
+    def forwards(self, t: int = 0) -> Iterator[Tensor]:
+        """Iterate over frame t and those after it, uint8 RGB (3, H, W), decoded by a thread a few frames ahead.
 
         Raises:
             DecodingError: where a frame cannot be decoded or has another size than the first.
         """
-        with self._open() as video, ThreadPoolExecutor(max_workers=1) as pool:
-            frames = video.frames()
+        start, end = self.part.number(t), self.part.end
+        count = None if end is None else len(range(start, end, self.part.every))
+        with self._open(table=start > 0) as video, ThreadPoolExecutor(max_workers=1) as pool:
+            frames = islice(video.frames(start, self.part.every), count)
             pending = deque(pool.submit(next, frames, None) for _ in range(AHEAD))
             try:
-                t = 0
                 while (picture := pending.popleft().result()) is not None:
                     pending.append(pool.submit(next, frames, None))
-                    if picture.shape[:2] != self.size:
-                        raise DecodingError(
-                            self.path, f"frame {t} is {_size(picture.shape)} px, the first {_size(self.size)}"
-                        )
-                    yield torch.from_numpy(picture).permute(2, 0, 1)
+                    yield self._checked(picture, t)
                     t += 1
-                if isinstance(video, VideoFile) and video.is_cut:
+                if end is None and isinstance(video, VideoFile) and video.is_cut:
                     rank_zero_warn(
-                        f"{self.path}: has {t} of the {self.num_frames} frames of its header; it may be cut off"
+                        f"{self.path}: has {self.part.number(t)} of the {video.info.num_frames} frames of its header; "
+                        "it may be cut off"
                     )
             finally:
                 pool.shutdown(cancel_futures=True)  # the file stays open until the thread has left it
 
-    def _open(self) -> VideoFile | FrameFolder:
-        return open_video(self.path, table=False)
+    def backwards(self, t: int) -> Iterator[Tensor]:
+        """Iterate over frame t and those before it, the last one first; memory holds a bounded number of them.
+
+        Raises:
+            DecodingError: see `forwards`; also where the video ends before frame t.
+        """
+        room = max(1, HELD // (3 * self.size[0] * self.size[1]))
+        with self._open(table=True) as video:
+            while t >= 0:
+                first = max(0, t - room + 1)
+                pictures = list(islice(video.frames(self.part.number(first), self.part.every), t - first + 1))
+                if len(pictures) <= t - first:
+                    raise DecodingError(self.path, f"ends before frame {self.part.number(t)}")
+                while pictures:
+                    yield self._checked(pictures.pop(), t)
+                    t -= 1
+
+    def _checked(self, picture: Any, t: int) -> Tensor:
+        """Return a picture `(H, W, 3)` as a frame `(3, H, W)`, if it has the size of the first."""
+        if picture.shape[:2] != self.size:
+            raise DecodingError(
+                self.path,
+                f"frame {self.part.number(t)} is {_size(picture.shape)} px, the first {_size(self.size)}",
+            )
+        return torch.from_numpy(picture).permute(2, 0, 1)
+
+    def _open(self, table: bool = False) -> VideoFile | FrameFolder:
+        return open_video(self.path, table=table)
+
+    def _number(self, video: VideoFile | FrameFolder | None, moment: Moment, name: str) -> int:
+        """Return the number of a frame; text that is the name of a folder's picture, without suffix, is that one."""
+        if self._stems is not None and moment in self._stems:
+            return self._stems.index(str(moment))
+
+        def at(seconds: float) -> int:
+            return video.number_at(seconds) if isinstance(video, VideoFile) else ceil(seconds * self._rate - 1e-3)
+
+        return frame_number(moment, name, at)
 
 
 class PromptedVideo:
-    """A video, and the one prompt for its first frame."""
+    """A video, and the prompts for its frames.
 
-    def __init__(self, frames: FrameStream, prompt: Prompt) -> None:
-        if isinstance(prompt, PointPrompt):
-            prompt = prompt.placed(frames.size)
-        prompt.check(frames.size)
-        self.frames, self.prompt = frames, prompt
+    Attributes:
+        frames: the video.
+        prompts: all of one kind, in the order of their frames; see `placed_prompts`.
+
+    Raises:
+        DataError: if a prompt does not fit its frame.
+    """
+
+    def __init__(self, frames: FrameStream, prompts: Prompt | Iterable[Prompt]) -> None:
+        self.frames, self.prompts = frames, placed_prompts(prompts, frames)
+
+    @property
+    def prompt(self) -> Prompt:
+        """The first of the prompts."""
+        return self.prompts[0]
 
 
 class PromptedVideoDataModule(pl.LightningDataModule):
     """One video and what to follow in it; the loader gives one batch, `{"video": PromptedVideo}`.
 
+    Several masks, boxes or files of points are separated by `;` or given as a list; `@` and a frame's number or time
+    behind one says which frame it belongs to (`first.png;corrected.png@120`), else it is the first that is read.
+
     Args:
         video: file, or folder of frames.
-        mask: indexed, grey or RGB picture of the first frame's objects, see `MaskPrompt`.
-        box: `x,y,width,height` in pixels of the first frame, or a file that holds them, see `BoxPrompt`.
+        mask: indexed, grey or RGB picture of a frame's objects, see `MaskPrompt`; a folder of such pictures that are
+            named after their frames; or JSON as COCO has it.
+        box: `x,y,width,height` in pixels, or a file that holds boxes, see `BoxPrompt`.
         points: CSV of `name,x,y`, JSON, or `grid:16`, see `PointPrompt`.
         frame_rate: frames per second of the overlay; None is the video's own, 24 for a folder.
+        start: frame at which to begin, by its number (`120`) or its time (`4.5s`); None: the first.
+        end: frame before which to end; None: the end of the video.
+        every: take every so many-th frame.
 
     Raises:
-        DataError: from `setup`, unless there is a readable video and exactly one prompt that fits its first frame.
+        DataError: from `setup`, unless there is a readable video, and prompts of exactly one kind that fit its frames.
     """
 
     def __init__(
         self,
         video: str | None = None,
-        mask: str | None = None,
-        box: list[float] | str | None = None,
-        points: str | None = None,
+        mask: list[str] | str | None = None,
+        box: list[float] | list[str] | str | None = None,
+        points: list[str] | str | None = None,
         frame_rate: float | None = None,
+        start: str | int | None = None,
+        end: str | int | None = None,
+        every: int = 1,
     ) -> None:
         super().__init__()
-        self.video, self.frame_rate = video, frame_rate
-        self.prompts: dict[str, Any] = {"mask": mask, "box": box, "points": points}
+        self.video = video
+        self.reading: dict[str, Any] = {"frame_rate": frame_rate, "start": start, "end": end, "every": every}
+        self.given: dict[str, Any] = {"mask": mask, "box": box, "points": points}
 
     def setup(self, stage: str) -> None:
-        """Read the prompt and the first frame."""
+        """Read the prompts and the first frame."""
         if self.video is None:
             raise DataError("name the video to look at: --data.video clip.mp4, or a folder of frames")
-        prompt = one_prompt(**self.prompts)
-        self.prompted = PromptedVideo(FrameStream(self.video, self.frame_rate), prompt)
+        prompts = read_prompts(**self.given)
+        self.prompted = PromptedVideo(FrameStream(self.video, **self.reading), prompts)
 
     def predict_dataloader(self) -> DataLoader[Any]:
         """Return a loader of the one batch."""

@@ -106,6 +106,8 @@ class BenchmarkCallback(pl.Callback, ABC):
         self.predictions, self.changes = predictions, changes or {}
         self.stage, self.stride = stage, stride
         self.history: dict[int, dict[str, float]] = {}
+        self._epochs: dict[int, int] = {}  # optimiser step → epochs trained, of the same runs
+        self._past: list[dict[str, Any]] = []  # the earlier results of this training
         self.results: Results | None = None
         self.overlays: dict[str, Picture] = {}
         self._plots: dict[str, Picture] = {}
@@ -206,6 +208,7 @@ class BenchmarkCallback(pl.Callback, ABC):
                     "limit_sequences": self.limit_sequences,
                     "ranks": run.ranks.size,
                     **self._origin(),
+                    **({"history": self._past} if self._past else {}),
                     **self.about(),
                     **evaluation.about(),
                 }
@@ -255,7 +258,7 @@ class BenchmarkCallback(pl.Callback, ABC):
     def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
         """Open the data set and the folder before any training, so that an error in them shows at once."""
         if stage == "fit":
-            self.history, self._tried = {}, None  # those of another fit, in a notebook
+            self.history, self._epochs, self._tried = {}, {}, None  # those of another fit, in a notebook
         if stage in ("fit", "validate"):
             self._check_neighbours(trainer, stage)
             ranks = Ranks()
@@ -288,7 +291,11 @@ class BenchmarkCallback(pl.Callback, ABC):
     ) -> None:
         """Note the scores so far, so that a resumed run has those from before."""
         # not by `state_dict`: Lightning refuses two equal state keys before `setup` can name the remedy
-        state = {"history": {step: dict(scores) for step, scores in self.history.items()}, "tried": self._tried}
+        state = {
+            "history": {step: dict(scores) for step, scores in self.history.items()},
+            "epochs": dict(self._epochs),
+            "tried": self._tried,
+        }
         checkpoint.setdefault("benchmarks", {})[self.name] = state
 
     def on_load_checkpoint(
@@ -298,6 +305,7 @@ class BenchmarkCallback(pl.Callback, ABC):
         state = checkpoint.get("benchmarks", {}).get(self.name, {})
         history = state.get("history", {})
         self.history = {int(step): {str(k): float(v) for k, v in scores.items()} for step, scores in history.items()}
+        self._epochs = {int(step): int(epoch) for step, epoch in state.get("epochs", {}).items()}
         self._tried = state.get("tried")
 
     def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
@@ -327,6 +335,7 @@ class BenchmarkCallback(pl.Callback, ABC):
 
     def _evaluate_in(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> dict[str, float]:
         folder, self._tried = self._folder(trainer), trainer.global_step
+        self._past = self._before(trainer.global_step) if trainer.state.fn == "fit" else []
         try:
             scores = self.evaluate(self.extractor(pl_module), folder, _name_of(pl_module, trainer))
         except Exception as error:
@@ -337,8 +346,18 @@ class BenchmarkCallback(pl.Callback, ABC):
         if trainer.is_global_zero:
             for name, picture in (self._plots | self.overlays).items():
                 log_picture(trainer, f"{self.name}/{name}", picture)
+        self._epochs[trainer.global_step] = trainer.current_epoch + 1 if trainer.global_step else 0
         self.history[trainer.global_step] = {f"{self.name}/{key}": value for key, value in scores.items()}
         return self.history[trainer.global_step]
+
+    def _before(self, step: int) -> list[dict[str, Any]]:
+        """Return the results of this training before a step, those of the run that it goes on from included."""
+        strip = len(self.name) + 1
+        return [
+            {"epoch": epoch, "step": at, "scores": {key[strip:]: value for key, value in self.history[at].items()}}
+            for at, epoch in sorted(self._epochs.items())
+            if at < step and at in self.history
+        ]
 
     def _folder(self, trainer: pl.Trainer) -> Path:
         if self.output_dir is not None:

@@ -99,8 +99,9 @@ class JointEvaluation(Evaluation):
         found: list[list[Tensor]] = []
         with self._record(sequence) as record:
             for frame, joints in track_joints(self.tracker, sequence):
+                truth = torch.from_numpy(sequence.points[len(found)])
                 found.append(joints)
-                record.add(frame, joints)
+                record.add(frame, joints, truth=truth)
             predictions = [torch.stack(of_stage) for of_stage in zip(*found, strict=True)]
             record.close(self._curves(predictions[-1], sequence))
         self.output.keep(sequence.name, record.sheet)

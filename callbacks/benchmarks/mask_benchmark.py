@@ -7,10 +7,12 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
+import torch
 from torch import Tensor
 
 from datamodules.datasets import MaskSequence
 from datamodules.reading.errors import DataError
+from datamodules.reading.mask_files import VOID
 
 from ..metrics import RegionBoundary, SequenceScore, object_outlines
 from ..pictures import Picture, overlay_masks
@@ -87,7 +89,7 @@ class MaskEvaluation(Evaluation):
                     with watch("score"):
                         scorer.add(t, tracked)
                 with watch("write"):
-                    record.add(tracked.frame, tracked.masks)
+                    record.add(tracked.frame, tracked.masks, truth=_truth(sequence, t) if record.films_next else None)
             if scorer is not None:
                 with watch("score"):
                     scorer.close()
@@ -177,12 +179,23 @@ class ObjectScorer:
         ]
 
     def add(self, t: int, tracked: TrackedMasks) -> None:
-        """Score the next frame, if it is annotated."""
+        """Score the next frame, if it is annotated.
+
+        Raises:
+            DataError: if its mask holds an id that no mask introduces.
+        """
         if t not in self.sequence.masks:
             return
         present = tuple(i for i in self.objects if self.sequence.starts[i] < t)
         self.frames.append(t)
-        target = object_outlines(self.sequence.mask(t), present)
+        ids = self.sequence.mask(t)
+        known = {0, VOID, *self.sequence.objects}
+        if unknown := [i for i in ids.flatten().bincount().nonzero().flatten().tolist() if i not in known]:
+            raise DataError(
+                f"{self.sequence.masks[t]}: holds id {unknown[0]}, which no mask introduces; take it out of the mask, "
+                "or score these videos by VosBenchmark, where objects may enter later"
+            )
+        target = object_outlines(ids, present)
         for score, mask in zip(self.scores, tracked.masks, strict=True):
             score.add(mask, target, objects=present)
 
@@ -225,6 +238,13 @@ def annotated_frames(sequence: MaskSequence) -> Iterator[tuple[Tensor, Tensor | 
         if mask is not None and (absent := set(entering) - set(mask.unique().tolist())):
             raise DataError(f"{sequence.masks[t]}: does not hold object {min(absent)}, which is to start in this frame")
         yield frame, mask
+
+
+def _truth(sequence: MaskSequence, t: int) -> Tensor | None:
+    """Return the ground truth of a frame, ids `(H, W)`: nothing in a frame without one, None in such a sequence."""
+    if not sequence.ground_truth:
+        return None
+    return sequence.mask(t) if t in sequence.masks else torch.zeros(sequence.size, dtype=torch.uint8)
 
 
 def _draw_small(frame: Tensor, mask: Tensor) -> Picture:

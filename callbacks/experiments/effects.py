@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean
@@ -151,10 +151,15 @@ def choose(scored: Sequence[Scored], base: PropagationProtocol, selection: float
     return Choice(best, best.mean(chosen_on), best.mean(others), interval, gain)
 
 
-def effects(scored: Sequence[Scored]) -> list[Effect]:
-    """Return the effect of each field that takes several values, the largest first."""
+def effects(scored: Sequence[Scored], fields: Collection[str] | None = None) -> list[Effect]:
+    """Return the effect of each field that takes several values, the largest first.
+
+    Args:
+        scored: of `read_scores`.
+        fields: to look at; None is every field. Those of named protocols differ together, so that no effect is theirs.
+    """
     found = []
-    for field in scored[0].fields:
+    for field in scored[0].fields if fields is None else fields:
         by_value: dict[str, list[float]] = {}
         for one in scored:
             by_value.setdefault(json.dumps(one.fields[field]).strip('"'), []).append(one.score)
@@ -164,18 +169,37 @@ def effects(scored: Sequence[Scored]) -> list[Effect]:
     return sorted(found, key=lambda effect: -effect.size)
 
 
-def markdown(scored: Sequence[Scored], score: str, choice: Choice | None, top: int = 20) -> str:
-    """Return the best protocols, the choice and the effects as Markdown, scores in per cent."""
+def markdown(
+    scored: Sequence[Scored],
+    score: str,
+    choice: Choice | None,
+    top: int = 20,
+    fields: Collection[str] | None = None,
+) -> str:
+    """Return the best protocols, the choice and the effects as Markdown, scores in per cent.
+
+    Args:
+        scored: of `read_scores`.
+        score: its key.
+        choice: of `choose`.
+        top: number of protocols in the table.
+        fields: whose effect is shown, see `effects`.
+    """
     out = io.StringIO()
     print(f"## Best {min(top, len(scored))} of {len(scored)} protocols, {score}\n", file=out)
-    print("| protocol | digest | stage | stride | all sequences |\n|---|---|---|---|---|", file=out)
+    head = "| protocol | digest | stage | stride | all sequences | 95 % interval |"
+    print(f"{head}\n|---|---|---|---|---:|---|", file=out)
     for one in scored[:top]:
         stage, stride = one.fields["stage"] or "", one.fields["stride"]
-        print(f"| {one.name} | {one.digest} | {stage} | {stride} | {100 * one.score:.1f} |", file=out)
+        low, high = (100 * end for end in bootstrap_interval(list(one.videos.values())))
+        shown = (
+            f"{100 * one.score:.1f} | {low:.1f} … {high:.1f}" if len(one.videos) > 1 else f"{100 * one.score:.1f} | "
+        )
+        print(f"| {one.name} | {one.digest} | {stage} | {stride} | {shown} |", file=out)
     if choice is not None:
-        fields, (low, high) = choice.best.fields, (100 * end for end in choice.interval)
+        place, (low, high) = choice.best.fields, (100 * end for end in choice.interval)
         print("\n## Chosen on one part of the sequences, reported on the other\n", file=out)
-        print(f"{choice.best.name}, stage {fields['stage']}, stride {fields['stride']}:", file=out)
+        print(f"{choice.best.name}, stage {place['stage']}, stride {place['stride']}:", file=out)
         print(f"{100 * choice.selected:.1f} where it was chosen,", end=" ", file=out)
         print(f"{100 * choice.reported:.1f} ({low:.1f} … {high:.1f}) on the others", end="", file=out)
         if choice.gain is not None:
@@ -183,20 +207,24 @@ def markdown(scored: Sequence[Scored], score: str, choice: Choice | None, top: i
             gained = f"{mean:+.1f} ({low:+.1f} … {high:+.1f}, p {choice.gain.p:.2f})"
             print(f"; over the base protocol {gained}", end="", file=out)
         print(".", file=out)
-    for effect in effects(scored):
+    for effect in effects(scored, fields):
         print(f"\n## {effect.field}\n\n| value | mean | best |\n|---|---|---|", file=out)
         for value, mean in effect.means.items():
             print(f"| {value} | {100 * mean:.1f} | {100 * effect.best[value]:.1f} |", file=out)
     return out.getvalue().rstrip()
 
 
-def draw(scored: Sequence[Scored], score: str, file: Path) -> None:
-    """Draw each field's effect: every protocol as a dot, the mean of each value as a line."""
+def draw(scored: Sequence[Scored], score: str, file: Path, fields: Collection[str] | None = None) -> bool:
+    """Draw each field's effect: every protocol as a dot, the mean of each value as a line.
+
+    Returns:
+        Whether there was a field to draw.
+    """
     from matplotlib.figure import Figure
 
-    found = effects(scored)
+    found = effects(scored, fields)
     if not found:
-        return
+        return False
     picture = Figure(figsize=(3.2 * len(found), 3.4), layout="constrained")
     panels = picture.subplots(1, len(found), sharey=True, squeeze=False)[0]
     for panel, effect in zip(panels, found, strict=True):
@@ -210,6 +238,7 @@ def draw(scored: Sequence[Scored], score: str, file: Path) -> None:
         panel.grid(alpha=0.3)
     panels[0].set_ylabel(f"{score} (%)")
     picture.savefig(file, dpi=150)
+    return True
 
 
 def _videos(rows: Sequence[Mapping[str, str]], score: str, folder: Path) -> Videos:

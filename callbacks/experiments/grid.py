@@ -100,6 +100,23 @@ def read_grid(base: PropagationProtocol, varied: Sequence[str], most: int = MOST
     return Grid(tuple(dict.fromkeys(protocols)), values, tuple(refused))
 
 
+def read_list(names: Sequence[str], benchmark: str, like: Sequence[str] = ()) -> Grid:
+    """Return named protocols as they are.
+
+    Args:
+        names: of sources; `all` is every source that defines values for the benchmark.
+        benchmark: name of the benchmark.
+        like: benchmarks whose values may stand in, see `PropagationProtocol.named`.
+
+    Raises:
+        ValueError: for an unknown name, or a source without values for the benchmark; one line.
+    """
+    if list(names) == ["all"]:
+        known = PropagationProtocol.sources().items()
+        names = [name for name, source in known if {benchmark, *like} & source.values.keys()]
+    return Grid(tuple(PropagationProtocol.named(name, benchmark, like) for name in dict.fromkeys(names)), {})
+
+
 def batches(
     grid: Grid, stages: Sequence[str | None], strides: Sequence[int | None], at_once: int = AT_ONCE
 ) -> list[Batch]:

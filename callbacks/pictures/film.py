@@ -15,6 +15,8 @@ from datamodules.reading.writing import write_whole
 from .overlays import Picture, contact_sheet, evenly_spaced, resized
 
 FRAMES, COLUMNS, WIDTH = 32, 8, 320
+TRUTH = ".truth.webp"
+"""Suffix of the picture with the ground truth."""
 
 Curve = tuple[Sequence[float], Sequence[float]]
 """Places along the axis, and the value at each of them; a value that is not known is NaN."""
@@ -23,7 +25,8 @@ Curve = tuple[Sequence[float], Sequence[float]]
 class Film:
     """Up to 32 frames of a sequence, side by side in one picture that the report plays, and its curves.
 
-    Files: `films/[<kind>/]<sequence>.webp`, and `.json` beside it.
+    Files: `films/[<kind>/]<sequence>.webp`, `.json` beside it, and `.truth.webp` with the ground truth of the same
+    frames, where it is given.
 
     Args:
         folder: of the run.
@@ -37,23 +40,31 @@ class Film:
         self._about: dict[str, Any] = {"sequence": sequence, "kind": kind, "columns": min(COLUMNS, num_frames)}
         self._chosen = evenly_spaced(num_frames, FRAMES)
         self._pictures: list[Picture] = []
+        self._truths: list[Picture] = []
 
     def wants(self, t: int) -> bool:
         """Return True if frame `t` is one of those shown."""
         return t in self._chosen
 
-    def add(self, picture: Picture) -> None:
-        """The next frame that is wanted, uint8 `(H, W, 3)`."""
+    def add(self, picture: Picture, truth: Picture | None = None) -> None:
+        """Take the next frame that is wanted, uint8 `(H, W, 3)`, and its ground truth."""
         self._pictures.append(resized(picture, WIDTH))
+        if truth is not None:
+            self._truths.append(resized(truth, WIDTH))
 
     def close(self, curves: Mapping[str, Curve] | None = None) -> None:
         """Write the picture, and the curves over the frames of the whole sequence."""
         self._path.parent.mkdir(parents=True, exist_ok=True)
-        sheet = contact_sheet(self._pictures, columns=self._about["columns"], width=WIDTH, gap=0)
-        Image.fromarray(sheet).save(self._path, quality=70, method=2)
+        self._save(self._pictures, self._path)
+        if len(self._truths) == len(self._pictures):
+            self._save(self._truths, self._path.with_suffix(TRUTH))
         size = [WIDTH, self._pictures[0].shape[0]]
         about = self._about | {"frames": self._chosen, "size": size, "curves": plain_curves(curves or {})}
         write_whole(self._path.with_suffix(".json"), json.dumps(about) + "\n")
+
+    def _save(self, pictures: Sequence[Picture], path: Path) -> None:
+        sheet = contact_sheet(pictures, columns=self._about["columns"], width=WIDTH, gap=0)
+        Image.fromarray(sheet).save(path, quality=70, method=2)
 
 
 def reduced(frame: Tensor, mask: Tensor, width: int = WIDTH) -> tuple[Tensor, Tensor]:

@@ -1,7 +1,8 @@
 """Masks, boxes and points of a user's own, followed through a video."""
 
-from .callback import VideoPrediction, predict_video
+from .callback import VideoPrediction
 from .follow import propagate_masks, propagate_points, track_box
 from .point_queries import follow_points
+from .predict import predict_video
 
 __all__ = ["VideoPrediction", "follow_points", "predict_video", "propagate_masks", "propagate_points", "track_box"]

@@ -1,10 +1,10 @@
-"""Follow what a user points at in a video's first frame: masks, a box or points.
+"""Follow what a user points at in one frame, in one direction: masks, boxes or points.
 
-Each function takes an extractor, a video and a prompt, and yields frame after frame; memory holds the
-protocol's window.
+Each function takes an extractor, a video and a prompt for its first frame, and yields frame after frame; memory holds
+the protocol's window. `predict_video` follows prompts of any frame, both ways.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain, islice, repeat
 from pathlib import Path
 from typing import Any
@@ -21,11 +21,12 @@ from lightning_modules.backbones import LiirExtractor
 from lightning_modules.functional import PropagationProtocol
 from lightning_modules.functional.propagation.sizing import Size
 
+from .. import signals
 from ..tracking.box_protocol import TrackingProtocol
 from ..tracking.label_tracker import LabelTracker, at_stride
 from ..tracking.masks import track_masks
 from ..tracking.points import track_points
-from ..tracking.siamfc_tracker import SiamFCTracker, Target, Track, image_of, track_boxes
+from ..tracking.siamfc_tracker import SiamFCTracker, Track, image_of
 from ..tracking.stopwatch import Stopwatch
 from ..tracking.view import View
 from .unfinished import Bookmark
@@ -73,12 +74,11 @@ def propagate_masks(
         >>> bool((found[2][1] == mask).float().mean() > 0.95)
         True
     """
-    prompt = MaskPrompt.of(mask)
+    prompt, bookmark = MaskPrompt.of(mask), bookmark or Bookmark()
     tracker = LabelTracker(extractor, protocol_for(extractor, "davis", protocol), stopwatch)
-    bookmark = bookmark or Bookmark()
     frames, size = _opened(video, bookmark)
     prompt.check(size)
-    return _masks(tracker, frames, prompt, tracker.view(size, short_side), bookmark)
+    return follow_masks(tracker, frames, prompt, tracker.view(size, short_side), bookmark)
 
 
 def propagate_points(
@@ -110,12 +110,11 @@ def propagate_points(
         DataError: if the points do not lie in the first frame, or a frame cannot be read.
         ValueError: see `propagate_masks`.
     """
-    prompt = PointPrompt.of(points)
+    prompt, bookmark = PointPrompt.of(points), bookmark or Bookmark()
     tracker = LabelTracker(extractor, protocol_for(extractor, "jhmdb", protocol), stopwatch)
-    bookmark = bookmark or Bookmark()
     frames, size = _opened(video, bookmark)
     prompt.check(size)
-    return _points(tracker, frames, prompt, tracker.view(size, short_side), bookmark)
+    return follow_heat_maps(tracker, frames, prompt, tracker.view(size, short_side), bookmark)
 
 
 def track_box(
@@ -147,7 +146,7 @@ def track_box(
     bookmark = bookmark or Bookmark()
     frames, size = _opened(video, bookmark)
     prompt.check(size)
-    return _boxes(tracker, frames, prompt, bookmark)
+    return ((frame, boxes[0]) for frame, boxes in follow_boxes(tracker, frames, [prompt], bookmark))
 
 
 def protocol_for(
@@ -177,9 +176,10 @@ def protocol_for(
 
 
 @torch.inference_mode()
-def _masks(
+def follow_masks(
     tracker: LabelTracker, frames: Iterator[Tensor], prompt: MaskPrompt, view: View, bookmark: Bookmark
 ) -> Iterator[tuple[Tensor, Tensor]]:
+    """Yield frames and ids `(H, W)` uint8: from the prompt's frame on, or from the bookmark."""
     bookmark.state = tracker.state
     given: list[Tensor] = [torch.from_numpy(prompt.ids)] if bookmark.start is None else []
     if bookmark.start is not None:
@@ -202,9 +202,10 @@ def _warn_of_lost(labels: Tensor, prompt: MaskPrompt, protocol: PropagationProto
 
 
 @torch.inference_mode()
-def _points(
+def follow_heat_maps(
     tracker: LabelTracker, frames: Iterator[Tensor], prompt: PointPrompt, view: View, bookmark: Bookmark
 ) -> Iterator[tuple[Tensor, Tensor]]:
+    """Yield frames and x, y, score `(K, 3)`: from the prompt's frame on, or from the bookmark."""
     first: Tensor | None = torch.from_numpy(prompt.points)
     peaks = torch.ones(len(prompt.points))
     if bookmark.start is not None:
@@ -221,23 +222,24 @@ def _points(
 
 
 @torch.inference_mode()
-def _boxes(
-    tracker: SiamFCTracker, frames: Iterator[Tensor], prompt: BoxPrompt, bookmark: Bookmark
+def follow_boxes(
+    tracker: SiamFCTracker, frames: Iterator[Tensor], prompts: Sequence[BoxPrompt], bookmark: Bookmark
 ) -> Iterator[tuple[Tensor, NDArray[np.float64]]]:
+    """Yield frames and boxes `(N, 4)`, from the prompts' frame on, or from the bookmark; all in one pass."""
     corner = np.array([1.0, 1.0, 0.0, 0.0])  # the tracker counts pixels from one
-    box = np.array([prompt.x, prompt.y, prompt.width, prompt.height]) + corner
+    tracks: list[Track] = []
+    bookmark.state = lambda: [track.state() for track in tracks]
+    timed = tracker.watch.timed("decode", frames)
     if bookmark.start is None:
-        with tracker.watch("decode"):
-            first = next(frames)
-        track = tracker.start(image_of(first), box)
-        bookmark.state = track.state
-        yield first, box - corner
+        boxes = np.array([[prompt.x, prompt.y, prompt.width, prompt.height] for prompt in prompts])
+        first = next(timed)
+        tracks += [tracker.start(image_of(first), box + corner) for box in boxes]
+        yield first, boxes
     else:
-        track = Track.of(bookmark.start, tracker.device)
-        bookmark.state = track.state
-    for tracked in track_boxes(tracker, [Target(0, frames, box, track)]):
-        if tracked.frame is not None:
-            yield tracked.frame, tracked.box - corner
+        tracks += [Track.of(state, tracker.device) for state in bookmark.start]
+    for frame in timed:
+        signals.check()
+        yield frame, tracker.step(tracks, [image_of(frame)] * len(tracks)) - corner
 
 
 def _opened(video: VideoSource, bookmark: Bookmark) -> tuple[Iterator[Tensor], Size]:

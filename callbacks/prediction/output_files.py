@@ -1,44 +1,55 @@
-"""The files of `predict`: masks, boxes or points of each frame, and an overlay to look at."""
+"""The files of `predict`: masks, boxes or points of each frame, an overlay to look at, and exports."""
 
+import itertools
 import json
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
 from datamodules.datasets.layout_files import davis_palette
-from datamodules.reading.prompts import BoxPrompt, MaskPrompt, Prompt
+from datamodules.reading.prompts import BoxPrompt, MaskPrompt
 from datamodules.reading.writing import remove
+from lightning_modules.functional import PointProtocol
 
-from ..pictures import OverlayAnimation, OverlayVideo, Picture, overlay_boxes, overlay_masks
-from ..tracking.record import IndexedMasks, PredictionFile, SequenceRecord, Table, fixed
+from ..pictures import OverlayAnimation, OverlayVideo, Picture
+from ..pictures.colours import Colour, distinct_colours
+from ..pictures.labelled import draw_boxes, draw_masks, draw_points
+from ..tracking.record import Draw, IndexedMasks, PredictionFile, SequenceRecord, Table, fixed
+from .coco_file import CocoFile, object_box
 from .point_queries import draw_followed, point_rows
+from .request import Request
 from .unfinished import UNFINISHED
 
 Overlay = Literal["mp4", "gif", "webp", "none"]
+Export = Literal["coco", "csv"]
 RECORD = "prediction.json"
-OURS = (RECORD, UNFINISHED, "masks", "boxes.csv", "points.csv", "overlay.mp4", "overlay.gif", "overlay.webp")
+OVERLAYS = tuple(f"overlay.{kind}" for kind in get_args(Overlay) if kind != "none")
+OURS = (RECORD, UNFINISHED, "masks", "boxes.csv", "points.csv", *OVERLAYS, "coco.json", "objects.csv")
 """All that `predict` ever writes into its folder."""
 
 
-def look_for_earlier(folder: Path, overlay: Overlay, overwrite: bool = False) -> bool:
+def look_for_earlier(folder: Path, overlay: Overlay, overwrite: bool = False, exports: Sequence[str] = ()) -> bool:
     """Return whether a folder holds an unfinished prediction that may be gone on with.
 
     Args:
         folder: of the prediction.
         overlay: the kind of overlay that will be in it.
         overwrite: let an earlier prediction be removed; one that was stopped by a signal may be in any case.
+        exports: further files.
 
     Raises:
-        ValueError: for an unknown overlay, or if there is an earlier prediction that is not to be overwritten, or
-            something of that name which may not be one.
+        ValueError: for an unknown overlay or export, or if there is an earlier prediction that is not to be
+            overwritten, or something of that name which may not be one.
     """
     if overlay not in get_args(Overlay):
         raise ValueError(f"overlay must be one of {', '.join(get_args(Overlay))}, got {overlay!r}")
+    if wrong := [each for each in exports if each not in get_args(Export)]:
+        raise ValueError(f"exports may hold {' and '.join(get_args(Export))}, got {wrong[0]!r}")
     found = [folder / name for name in OURS if (folder / name).exists()]
     if not found:
         return False
@@ -69,71 +80,95 @@ def _complete(record: Path) -> bool:
         return True
 
 
-def open_record(
-    folder: Path, prompt: Prompt, stems: Iterable[str], overlay: Overlay, rate: float, followed: bool = False
-) -> SequenceRecord:
-    """Return what writes a prediction: `masks/<frame>.png`, `boxes.csv` or `points.csv`, and the overlay.
+def open_record(folder: Path, request: Request, overlay: Overlay, exports: Sequence[str] = ()) -> SequenceRecord:
+    """Return what writes a prediction: `masks/<frame>.png`, `boxes.csv` or `points.csv`, the overlay and exports.
 
     Args:
         folder: of the prediction.
-        prompt: its kind says which files.
-        stems: names of the frames.
+        request: what is followed; its kind says which files.
         overlay: kind of the overlay.
-        rate: frames per second.
-        followed: points come from `follow_points`, hidden or not.
+        exports: further files.
     """
-    file: PredictionFile
-    draw: Callable[..., Picture]
-    if isinstance(prompt, MaskPrompt):
-        file = IndexedMasks(folder / "masks", stems, palette=prompt.palette)
-        draw = partial(overlay_masks, palette=prompt.palette)
-    elif isinstance(prompt, BoxPrompt):
-        file = Table(folder / "boxes.csv", stems, _box_rows, ("frame", "x", "y", "width", "height"))
-        draw = _draw_box
-    elif followed:
-        columns = ["frame", "name", "x", "y", "score", "occluded"]
-        file = Table(folder / "points.csv", stems, partial(point_rows, prompt.names), columns)
-        draw = draw_followed
+    stream, names = request.stream, [str(name) for name in request.names]
+
+    def stems() -> Iterator[str]:
+        return map(stream.stem, itertools.count())
+
+    first = request.prompts[0]
+    draw: Draw
+    columns: Sequence[str]
+    if isinstance(first, MaskPrompt):
+        palette = request.palette()
+        files: list[PredictionFile] = [IndexedMasks(folder / "masks", stems(), palette=palette)]
+        draw = partial(draw_masks, colours=_mask_colours(request, palette))
+        if "csv" in exports:
+            columns = ("frame", "object", "x", "y", "width", "height", "area")
+            files.append(Table(folder / "objects.csv", stems(), _object_rows, columns))
+    elif isinstance(first, BoxPrompt):
+        named = len(names) > 1 or bool(first.name)
+        columns = ("frame", "name", "x", "y", "width", "height")
+        rows = partial(_box_rows, names if named else [])
+        files = [Table(folder / "boxes.csv", stems(), rows, [c for c in columns if named or c != "name"])]
+        colours = distinct_colours(len(names), _picture(request))
+        draw = partial(_draw_kept_boxes, colours=colours, labels=names if named else [""])
+    elif isinstance(request.rules, PointProtocol):
+        columns = ("frame", "name", "x", "y", "score", "occluded")
+        files, draw = [Table(folder / "points.csv", stems(), partial(point_rows, names), columns)], draw_followed
     else:
-        columns = ["frame", "name", "x", "y", "score"]
-        file = Table(folder / "points.csv", stems, partial(_point_rows, prompt.names), columns)
-        draw = partial(draw_points, names=prompt.names)
-    return SequenceRecord(0, draw, [file], video=_open_overlay(folder, overlay, rate))
+        columns = ("frame", "name", "x", "y", "score")
+        files = [Table(folder / "points.csv", stems(), partial(_point_rows, names), columns)]
+        draw = partial(draw_points, names=names, colours=distinct_colours(len(names), _picture(request)))
+    if "coco" in exports:
+        files.append(CocoFile(folder / "coco.json", stream, names, type(first)))
+    return SequenceRecord(0, draw, [Together(files)], video=_open_overlay(folder, overlay, stream.frame_rate))
 
 
-def draw_points(frame: Tensor, found: Tensor, names: Sequence[str]) -> Picture:
-    """Draw a dot for each point, in a colour of its own, with its name.
+class Together:
+    """Several files that take the same."""
 
-    Args:
-        frame: uint8 RGB `(3, H, W)`.
-        found: x, y, score `(K, 3)`; points whose x is NaN are left out.
-        names: of the points.
+    def __init__(self, files: Sequence[PredictionFile]) -> None:
+        self._files = files
 
-    Returns:
-        uint8 RGB `(H, W, 3)`.
-    """
-    import cv2
+    def add(self, found: Any) -> None:
+        """Give what was found in the next frame to each."""
+        for file in self._files:
+            file.add(found)
 
-    picture = np.array(frame.permute(1, 2, 0).numpy(), order="C")
-    unit = max(2, round(min(picture.shape[:2]) / 120))
-    scale = max(0.4, unit / 10)
-    for number, (name, (x, y, _)) in enumerate(zip(names, found.tolist(), strict=True), start=1):
-        if x == x:
-            place, colour = (round(x), round(y)), _colour(number)
-            cv2.circle(picture, place, unit + 1, (255, 255, 255), -1, cv2.LINE_AA)
-            cv2.circle(picture, place, unit, colour, -1, cv2.LINE_AA)
-            beside = _beside(name, place, unit, scale, picture.shape[:2])
-            for shade, thickness in (((0, 0, 0), 3), ((255, 255, 255), 1)):
-                cv2.putText(picture, name, beside, cv2.FONT_HERSHEY_SIMPLEX, scale, shade, thickness, cv2.LINE_AA)
-    return picture
+    def close(self) -> None:
+        """Finish each."""
+        for file in self._files:
+            file.close()
 
 
-def _draw_box(frame: Tensor, found: NDArray[np.float64]) -> Picture:
-    return overlay_boxes(frame, found + np.array([1.0, 1.0, 0.0, 0.0]))
+def _mask_colours(request: Request, palette: NDArray[np.uint8]) -> dict[int, Colour]:
+    """Return the overlay's colour of each object: that of a painted mask, else distinct ones."""
+    objects = [int(number) for number in request.names]
+    if not np.array_equal(palette, davis_palette()):
+        return {number: (*palette[number].tolist(),) for number in objects}
+    return dict(zip(objects, distinct_colours(len(objects), _picture(request)), strict=True))
 
 
-def _box_rows(stem: str, box: NDArray[np.float64]) -> list[list[str]]:
-    return [[stem, *fixed(box, 2)]]
+def _picture(request: Request) -> Picture:
+    """Return the first frame of the stream `(H, W, 3)`."""
+    frames = request.stream.forwards()
+    return np.ascontiguousarray(next(frames).permute(1, 2, 0).numpy())
+
+
+def _object_rows(stem: str, ids: Tensor) -> list[list[str]]:
+    """Return a line for each object of a mask: its box and its number of pixels."""
+    mask = ids.numpy()
+    lines = []
+    for number in np.unique(mask).tolist():
+        if number:
+            inside = mask == number
+            lines.append([stem, str(number), *map(str, object_box(inside)), str(int(inside.sum()))])
+    return lines
+
+
+def _box_rows(names: Sequence[str], stem: str, boxes: Any) -> list[list[str]]:
+    """Return a line for each box; without a name where there are no names."""
+    named = [[name] for name in names] or [[]]
+    return [[stem, *name, *fixed(box, 2)] for name, box in zip(named, np.asarray(boxes).tolist(), strict=True)]
 
 
 def _point_rows(names: Sequence[str], stem: str, found: Tensor) -> list[list[str]]:
@@ -142,23 +177,12 @@ def _point_rows(names: Sequence[str], stem: str, found: Tensor) -> list[list[str
     return [[stem, name, *fixed(place, 2), *fixed([score], 4)] for name, (*place, score) in points]
 
 
+def _draw_kept_boxes(frame: Tensor, boxes: Any, colours: Sequence[Colour], labels: Sequence[str]) -> Picture:
+    return draw_boxes(frame, np.asarray(boxes), colours, labels)
+
+
 def _open_overlay(folder: Path, kind: Overlay, rate: float) -> OverlayVideo | OverlayAnimation | None:
     if kind == "none":
         return None
     path = folder / f"overlay.{kind}"
     return OverlayVideo(path, rate) if kind == "mp4" else OverlayAnimation(path, rate)
-
-
-def _beside(name: str, place: tuple[int, int], unit: int, scale: float, size: tuple[int, ...]) -> tuple[int, int]:
-    """Return where a name begins: above and right of its point; left of it, or lower, where it would be cut off."""
-    import cv2
-
-    (width, height), below = cv2.getTextSize(name, cv2.FONT_HERSHEY_SIMPLEX, scale, 3)
-    left = place[0] + 2 * unit
-    if left + width > size[1]:
-        left = max(0, place[0] - 2 * unit - width)
-    return left, max(height + 1, min(place[1] - unit, size[0] - below))
-
-
-def _colour(number: int) -> list[int]:
-    return davis_palette()[1 + (number - 1) % 21].tolist()

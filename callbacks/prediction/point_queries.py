@@ -1,6 +1,6 @@
 """Follow points of a user's own video by a point protocol: sub-pixel, and hidden or not."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from datamodules.prompted_video import FrameStream
-from datamodules.reading.prompts import PointPrompt
+from datamodules.reading.prompts import PointPrompt, Prompt, placed_prompts
 from lightning_modules.functional.points import PointProtocol
 
 from .. import signals
@@ -19,6 +19,7 @@ from ..tracking.point_tracker import PointTracker
 from ..tracking.record import fixed
 from ..tracking.stopwatch import Stopwatch
 from ..tracking.view import View
+from .plan import nearest_prompt
 from .unfinished import Bookmark
 
 
@@ -26,10 +27,10 @@ class FollowedPoints(NamedTuple):
     """The points of a video, and the frame that is looked at.
 
     Attributes:
-        t: number of the frame.
+        t: place of the frame in the video.
         points: x, y `(K, T, 2)` in pixels of the frames, where (0, 0) is the centre of the first pixel.
         occluded: `(K, T)` bool, True where a point is said to be hidden.
-        similarity: `(K, T)` cosine of the feature at each point with that in frame 0.
+        similarity: `(K, T)` cosine of the feature at each point with that in the frame of its prompt.
     """
 
     t: int
@@ -47,15 +48,17 @@ def follow_points(
     stopwatch: Stopwatch | None = None,
     bookmark: Bookmark | None = None,
 ) -> Iterator[tuple[Tensor, FollowedPoints]]:
-    """Follow points of the first frame, each independently of the others.
+    """Follow points of any frame, forwards and backwards, each independently of the others.
 
     The video is read three times: to count its frames, to track, and to give its frames with what was found; memory
-    holds a bounded part of its features.
+    holds a bounded part of its features. A point that is given in several frames is in each frame where the nearest of
+    them in time has it.
 
     Args:
         extractor: see `build_feature_extractor`; it gives one map.
         video: a file, or a folder of frames.
-        points: a file's path, a dictionary of x, y by name, `(K, 2)` in pixels, or `grid:16`; see `PointPrompt.of`.
+        points: a file's path, a dictionary of x, y by name, `(K, 2)` in pixels, or `grid:16`; see `PointPrompt.of`. Or
+            prompts of several frames.
         protocol: a point protocol or its name (`fomo`, `tapir-matching`, `gmrw-chained`, `fgvc`, `vidcorr`). It sees
             frames at 256 x 256 unless its `input_size` says otherwise.
         short_side: with `input_size` None the extractor sees larger frames reduced to this, pixels; None: at their own
@@ -71,60 +74,92 @@ def follow_points(
         ValueError: if the protocol does not exist, the extractor gives several maps, or short_side is below 1.
     """
     stream = video if isinstance(video, FrameStream) else FrameStream(video)
-    prompt = PointPrompt.of(points).placed(stream.size)
-    prompt.check(stream.size)
+    given = [points] if isinstance(points, PointPrompt) else points
+    several = isinstance(given, Sequence) and all(isinstance(prompt, PointPrompt) for prompt in given)
+    prompts = placed_prompts(given if several else PointPrompt.each(points), stream)
     rules = PointProtocol.named(protocol, "tap_vid") if isinstance(protocol, str) else protocol
     if not isinstance(getattr(extractor, "stride", None), int):
         raise ValueError(f"points need one map of features and its stride, got {getattr(extractor, 'stride', None)}")
     tracker = PointTracker(extractor, rules, stopwatch)
     view = View.of(extractor, stream.size, rules, short_side)
-    return _follow(tracker, stream, prompt, view, bookmark or Bookmark())
+    return _follow(tracker, stream, prompts, view, bookmark or Bookmark())
 
 
 def _follow(
-    tracker: PointTracker, stream: FrameStream, prompt: PointPrompt, view: View, bookmark: Bookmark
+    tracker: PointTracker, stream: FrameStream, prompts: Sequence[Prompt], view: View, bookmark: Bookmark
 ) -> Iterator[tuple[Tensor, FollowedPoints]]:
-    found = bookmark.start or _tracks(tracker, stream, prompt, view)
+    found = bookmark.start or _tracks(tracker, stream, prompts, view)
     bookmark.state = lambda: found
     for t, frame in enumerate(stream):
         yield frame, FollowedPoints(t, **found)
 
 
-def _tracks(tracker: PointTracker, stream: FrameStream, prompt: PointPrompt, view: View) -> dict[str, Tensor]:
+def _tracks(tracker: PointTracker, stream: FrameStream, prompts: Sequence[Prompt], view: View) -> dict[str, Tensor]:
+    """Track the points of all prompts; those of one name become one track."""
     with tracker.watch("decode"):
         count = sum(1 for _ in stream)
+    points = [prompt for prompt in prompts if isinstance(prompt, PointPrompt)]
+    starts = [stream.part.index(int(prompt.frame or 0)) for prompt in points for _ in prompt.names]
+    names = [name for prompt in points for name in prompt.names]
     scale = torch.tensor(stream.size[::-1], dtype=torch.float64) / tracker.protocols[0].scored_size
-    places = (torch.from_numpy(prompt.points) + 0.5) / scale
-    queries = torch.cat([torch.zeros(len(places), 1, dtype=torch.float64), places.flip(1)], dim=1)
+    places = (torch.from_numpy(np.concatenate([prompt.points for prompt in points])) + 0.5) / scale
+    queries = torch.cat([torch.tensor(starts, dtype=torch.float64)[:, None], places.flip(1)], dim=1)
+    frames = AnyFrame(stream, count)
     try:
-        tracks = tracker.track(_in_order(stream, view.reduce), count, queries.numpy(), both_directions=False)[0]
+        (tracks,) = tracker.track(lambda t: view.reduce(frames(t)), count, queries.numpy(), max(starts) > 0)
     except signals.Stopped:
         print(
             f"{stream.name}: stopped while its points were tracked, of which nothing is kept: "
             "the same command begins again"
         )
         raise
-    points = tracks.points * scale - 0.5
-    return {"points": points, "occluded": tracks.occluded, "similarity": tracks.similarity}
+    nearest = nearest_tracks(names, starts, count)
+    times = torch.arange(count)
+    return {
+        "points": (tracks.points * scale - 0.5)[nearest, times],
+        "occluded": tracks.occluded[nearest, times],
+        "similarity": tracks.similarity[nearest, times],
+    }
 
 
-def _in_order(stream: Iterable[Tensor], reduce: Callable[[Tensor], Tensor]) -> Callable[[int], Tensor]:
-    """Return frame number → frame; frames asked for in order are decoded once, an earlier one starts afresh."""
-    frames: Iterator[Tensor] = iter(())
-    following = 0
+def nearest_tracks(names: Sequence[str], starts: Sequence[int], frames: int) -> Tensor:
+    """Return which track each point takes in each frame: of those with its name the one that starts nearest.
 
-    def frame(t: int) -> Tensor:
-        nonlocal frames, following
-        if t < following or following == 0:
-            frames, following = iter(stream), 0
-        found = next(frames)
-        following += 1
-        while following <= t:
-            found = next(frames)
-            following += 1
-        return reduce(found)
+    Args:
+        names: of the tracks.
+        starts: frame in which each starts.
+        frames: number of frames T.
 
-    return frame
+    Returns:
+        `(K, T)` long, for each name in the order in which it first comes.
+    """
+    rows = []
+    for name in dict.fromkeys(names):
+        own = {start: number for number, (other, start) in enumerate(zip(names, starts, strict=True)) if other == name}
+        rows.append([own[nearest_prompt(list(own), t)] for t in range(frames)])
+    return torch.tensor(rows)
+
+
+class AnyFrame:
+    """Frames of a video by their place; those asked for in order, forwards or backwards, are decoded once.
+
+    Args:
+        stream: the video.
+        count: its number of frames.
+    """
+
+    def __init__(self, stream: FrameStream, count: int) -> None:
+        self._stream, self._count = stream, count
+        self._frames: Iterator[Tensor] = iter(())
+        self._next, self._step = -1, 1
+
+    def __call__(self, t: int) -> Tensor:
+        """Return frame t, uint8 `(3, H, W)`."""
+        if t != self._next:
+            self._step = -1 if t == self._next - 2 * self._step and self._step > 0 else 1
+            self._frames = self._stream.forwards(t) if self._step > 0 else self._stream.backwards(t)
+        self._next = t + self._step
+        return next(self._frames)
 
 
 def point_rows(names: Iterable[str], stem: str, found: FollowedPoints) -> list[list[str]]:

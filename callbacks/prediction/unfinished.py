@@ -3,7 +3,7 @@
 import hashlib
 import io
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from datamodules.prompted_video import FrameStream
-from datamodules.reading.prompts import BoxPrompt, MaskPrompt, Prompt
+from datamodules.reading.prompts import BoxPrompt, MaskPrompt, Prompt, objects_of
 from datamodules.reading.source import stamp
 from datamodules.reading.writing import write_whole
 from lightning_modules.checkpoints.reading import read_content
@@ -31,37 +31,51 @@ class Bookmark:
     """The place up to which a video has been followed.
 
     Attributes:
-        frame: number of the frame to go on with.
+        leg: number of the pass that is under way, see `plan_legs`.
+        frame: place in that pass of the frame to go on with.
         start: what the frames before it left behind; None at the beginning.
         state: gives the same of the frames that have been followed by now; set by what follows them.
     """
 
+    leg: int = 0
     frame: int = 0
     start: Any = None
     state: Callable[[], Any] = field(default=lambda: None)
 
 
 def identify(
-    extractor: nn.Module, stream: FrameStream, prompt: Prompt, protocol: EvaluationProtocol, short_side: int | None
+    extractor: nn.Module,
+    stream: FrameStream,
+    prompts: Sequence[Prompt],
+    protocol: EvaluationProtocol,
+    short_side: int | None,
 ) -> dict[str, Any]:
     """Return everything that a prediction depends on, by the word that a user knows it by."""
-    names: tuple[str, ...] = ()
+    pointed_at = hashlib.sha256()
+    for prompt in prompts:
+        pointed_at.update(_bytes_of(prompt))
+    view = [getattr(extractor, name, None) for name in ("stage", "stride", "dilated", "multiple")]
+    part = stream.part
+    return {
+        "video": [*stamp(stream.path), *stream.size],
+        "part": [part.start, part.end, part.every],
+        "prompt": pointed_at.hexdigest(),
+        "protocol": protocol.digest(),
+        "short_side": short_side,
+        "network": f"{type(extractor).__name__} {view} {digest_of(extractor.state_dict())}",
+    }
+
+
+def _bytes_of(prompt: Prompt) -> bytes:
     given: NDArray[Any]
     if isinstance(prompt, MaskPrompt):
         given = prompt.ids
     elif isinstance(prompt, BoxPrompt):
         given = np.array([prompt.x, prompt.y, prompt.width, prompt.height])
     else:
-        given, names = prompt.points, prompt.names
-    pointed_at = repr((type(prompt).__name__, given.shape, names)).encode() + given.tobytes()
-    view = [getattr(extractor, name, None) for name in ("stage", "stride", "dilated", "multiple")]
-    return {
-        "video": [*stamp(stream.path), *stream.size],
-        "prompt": hashlib.sha256(pointed_at).hexdigest(),
-        "protocol": protocol.digest(),
-        "short_side": short_side,
-        "network": f"{type(extractor).__name__} {view} {digest_of(extractor.state_dict())}",
-    }
+        given = prompt.points
+    about = (type(prompt).__name__, prompt.frame, given.shape, objects_of(prompt))
+    return repr(about).encode() + given.tobytes()
 
 
 class Unfinished:
@@ -73,14 +87,14 @@ class Unfinished:
 
     Attributes:
         bookmark: where to go on.
-        found: what was found in the frames before it, for boxes and points.
+        found: place of a frame → what was found in it, for boxes and points.
         seconds: that they took.
         seconds_of: the same by kind of work.
     """
 
     def __init__(self, path: Path, identity: dict[str, Any]) -> None:
         self.path, self.identity = path, identity
-        self.bookmark, self.found = Bookmark(), list[Tensor]()
+        self.bookmark, self.found = Bookmark(), dict[int, Tensor]()
         self.seconds, self.seconds_of = 0.0, dict[str, float]()
         self._saved, self._took = time.perf_counter(), 0.0
 
@@ -98,8 +112,8 @@ class Unfinished:
             content = read_content(self.path, mapped=False)
             differing = [name for name, value in self.identity.items() if content["identity"].get(name) != value]
             if not differing:
-                self.bookmark = Bookmark(content["frame"], content["tracker"])
-                self.found = list(content["found"])
+                self.bookmark = Bookmark(content["leg"], content["frame"], content["tracker"])
+                self.found = dict(zip(content["places"], content["found"], strict=True))
                 self.seconds, self.seconds_of = content["seconds"], content["seconds_of"]
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             if overwrite:
@@ -116,20 +130,23 @@ class Unfinished:
         """Return whether it is time to save again."""
         return time.perf_counter() - self._saved >= max(SECONDS, 20 * self._took)
 
-    def save(self, frame: int, seconds: float, seconds_of: dict[str, float]) -> None:
+    def save(self, frame: int, seconds: float, seconds_of: dict[str, float], leg: int = 0) -> None:
         """Write the file, all of it or nothing.
 
         Args:
-            frame: number of the frame to go on with.
+            frame: place, in the pass, of the frame to go on with.
             seconds: of the run so far.
             seconds_of: the same by kind of work.
+            leg: number of the pass.
         """
         began = time.perf_counter()
         content = {
             "identity": self.identity,
+            "leg": leg,
             "frame": frame,
             "tracker": self.bookmark.state(),
-            "found": torch.stack(self.found) if self.found else [],
+            "places": list(self.found),
+            "found": torch.stack(list(self.found.values())) if self.found else [],
             "seconds": seconds,
             "seconds_of": dict(seconds_of),
         }

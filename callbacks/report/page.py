@@ -1,11 +1,9 @@
 """report.html: one page, complete in itself, made of the files that a benchmark run leaves in its folder."""
 
 import shlex
-from base64 import b64encode
 from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 from importlib.resources import files
-from math import isnan
 from pathlib import Path
 from string import Template
 from typing import Any
@@ -13,15 +11,15 @@ from typing import Any
 from datamodules.reading.writing import write_whole
 
 from ..stored_results import Json, protocols_of
-from .charts import draw_chart, draw_legend, draw_lines
+from .charts import draw_chart, draw_legend
+from .films import film_curves, film_name, films_section, percent, score_of, worst_section
 from .interval_table import uncertainty_table
-from .run import Line, Run, progress_charts, read_run, score_lines
+from .run import Line, Run, overlaid_charts, progress_charts, read_run, score_lines
 
 TITLES = {"davis": "DAVIS", "youtube_vos": "YouTube-VOS", "jhmdb": "JHMDB", "vip": "VIP", "otb": "OTB"}
-FILMS_AT_EACH_END = 3
-MOST_BYTES = 5_000_000
-BESIDES = {"benchmark", "scores", "protocol", "protocol_source", "command", "versions"}
+BESIDES = {"benchmark", "scores", "protocol", "protocol_source", "command", "versions", "network", "history"}
 """Fields of results.json that have places of their own."""
+PUBLISHED = ' <span class="tag">published</span>'
 TEXT_COLUMNS = {"Stage", "Sequence"}
 """Columns of per_sequence.csv that hold no fractions, beside those that the benchmark declares."""
 
@@ -43,16 +41,18 @@ def write_report(folder: str | Path, beside: Sequence[str | Path] = ()) -> Path:
         ValueError: if a folder holds no results of a benchmark, or those beside it are another benchmark's.
     """
     run = read_run(Path(folder))
-    lines = score_lines(run, [Path(path) for path in beside])
+    others = [Path(path) for path in beside]
+    lines = score_lines(run, others)
     name = TITLES.get(run.results["benchmark"], str(run.results["benchmark"]))
     first = next(iter(run.results["scores"].items()), None)
     title = f"{name}: {first[0]} {100 * first[1]:.1f}" if first else name
     body = [
         _header(run, name),
         _section("Scores, per cent", _scores(lines)),
-        _section("Uncertainty, points of per cent", uncertainty_table(run, [Path(path) for path in beside])),
-        _section("", _charts(run)),
-        _section("Sequences played", _films(run)),
+        _section("Uncertainty, points of per cent", uncertainty_table(run, others)),
+        _section("", _charts(run, others)),
+        _section("Sequences played", films_section(run)),
+        _section("Worst frames", worst_section(run)),
         _section("All sequences", _sequences(run)),
         _section("Protocol", "".join(map(_protocol, protocols_of(run.results))) + _source(run)),
         _section("Run", _origin(run)),
@@ -82,7 +82,7 @@ def _header(run: Run, name: str) -> str:
     scores = results["scores"]
     ranked = [key for key in scores if key in run.material["ranked_by"]]
     tiles = "".join(
-        f'<div class="tile"><span class="soft">{escape(key)}</span><b>{_percent(scores[key])}</b></div>'
+        f'<div class="tile"><span class="soft">{escape(key)}</span><b>{percent(scores[key])}</b></div>'
         for key in list(dict.fromkeys([*list(scores)[:1], *ranked, *scores]))[:3]
     )
     line = " · ".join(escape(str(fact)) for fact in facts if fact)
@@ -94,67 +94,30 @@ def _scores(lines: Sequence[Line]) -> str:
     if not columns:
         return '<p class="soft">No ground truth, nothing to score.</p>'
     body = [
-        f'<tr class="{line.kind}"><td>{escape(line.name)}</td>'
-        + "".join(f"<td>{_percent(line.scores.get(column))}</td>" for column in columns)
+        f'<tr class="{line.kind}"><td>{escape(line.name)}{PUBLISHED if line.kind == "theirs" else ""}</td>'
+        + "".join(f"<td>{percent(line.scores.get(column))}</td>" for column in columns)
         + "</tr>"
         for line in lines
     ]
     theirs = any(line.kind == "theirs" for line in lines)
-    note = '<p class="note">In italics: what papers print, by their own codes. Not measured here.</p>' if theirs else ""
+    note = (
+        '<p class="note">In italics, marked "published": what papers print, by their own codes and the same protocol. '
+        "Not measured here.</p>"
+        if theirs
+        else ""
+    )
     return f'<div class="scroll">{_table(["", *columns], body)}</div>{note}'
 
 
-def _charts(run: Run) -> str:
-    charts = [*progress_charts(run), *run.material["charts"]]
+def _charts(run: Run, beside: Sequence[Path]) -> str:
+    charts = [*progress_charts(run, beside), *overlaid_charts(run, beside)]
     return f'<div class="grid2">{"".join(map(draw_chart, charts))}</div>' if charts else ""
-
-
-def _films(run: Run) -> str:
-    films = sorted(run.films, key=lambda film: (film["score"] is None, film["score"] or 0, str(film["path"])))
-    if len(films) > 2 * FILMS_AT_EACH_END:
-        groups = {"Worst": films[:FILMS_AT_EACH_END], "Best": films[::-1][:FILMS_AT_EACH_END]}
-    else:
-        groups = {"": films}
-    room, parts = MOST_BYTES, []
-    for title, chosen in groups.items():
-        cards = []
-        for film in chosen:
-            picture = film["path"].with_suffix(".webp").read_bytes()
-            if (room := room - 4 * len(picture) // 3) > 0:
-                cards.append(_film(film, b64encode(picture).decode()))
-        heading = f'<h3 class="soft">{title}</h3>' if title else ""
-        parts.append(f'{heading}<div class="grid3">{"".join(cards)}</div>' if cards else "")
-    if not films:
-        return ""
-    shows, ranked_by = run.material["shows"], run.material["ranked_by"]
-    by = ("the mean of " if len(ranked_by) > 1 else "") + " and ".join(ranked_by)
-    notes = [shows and f"{shows[0].upper()}{shows[1:]}.", by and f"The number beside a name is {by}."]
-    if left_out := len(films) - "".join(parts).count('class="film"'):
-        notes.append(f"{left_out} more are in films/.")
-    return f'<p class="note">{escape(" ".join(filter(None, notes)))}</p>{"".join(parts)}'
-
-
-def _film(film: Json, picture: str) -> str:
-    (width, height), columns, frames = film["size"], film["columns"], film["frames"]
-    rows, last = -(-len(frames) // columns), len(frames) - 1
-    style = (
-        f"aspect-ratio:{width}/{height};background-size:{100 * columns}% {100 * rows}%;"
-        f"background-image:url(data:image/webp;base64,{picture})"
-    )
-    return (
-        f'<figure class="film" data-frames="{frames}" data-columns="{columns}">'
-        f"<figcaption><strong>{escape(_film_name(film))}</strong>{_score_of(film)}</figcaption>"
-        f'<div class="screen" style="{style}"></div>'
-        f'<div class="controls"><button type="button" aria-label="play">▶</button>'
-        f'<input type="range" min="0" max="{last}" value="0" aria-label="frame"><output></output></div>'
-        f"{_curves(film, cursor=True)}</figure>"
-    )
 
 
 def _sequences(run: Run) -> str:
     small = [
-        f'<figure class="small"><figcaption><strong>{escape(_film_name(film))}</strong>'
-        f"{_score_of(film)}</figcaption>{_curves(film)}</figure>"
+        f'<figure class="small"><figcaption><strong>{escape(film_name(film))}</strong>'
+        f"{score_of(film)}</figcaption>{film_curves(film)}</figure>"
         for film in run.films
         if film["curves"]
     ]
@@ -170,20 +133,6 @@ def _sequences(run: Run) -> str:
         parts.append(f"<h3>Frame by frame, per cent {draw_legend(names)}</h3>")
         parts.append(f'<div class="grid4">{"".join(small)}</div>')
     return "".join(parts)
-
-
-def _curves(film: Json, cursor: bool = False) -> str:
-    chart = {"x": "frame", "y": ", ".join(film["curves"]), "curves": film["curves"], "span": (0, 1)}
-    drawn = draw_lines(chart, 330, 120, cursor) if film["curves"] else ""
-    return (draw_legend(list(film["curves"])) if cursor and drawn else "") + drawn
-
-
-def _film_name(film: Json) -> str:
-    return f"{film['sequence']} ({film['kind']})" if film["kind"] else str(film["sequence"])
-
-
-def _score_of(film: Json) -> str:
-    return "" if film["score"] is None else f'<span class="legend">{_percent(film["score"])}</span>'
 
 
 def _protocol(protocol: Json) -> str:
@@ -204,7 +153,9 @@ def _source(run: Run) -> str:
 def _origin(run: Run) -> str:
     results = run.results
     command = results.get("command")
-    facts = {name: value for name, value in results.items() if name not in BESIDES} | results.get("versions", {})
+    network = {"network and weights": results["network"]} if results.get("network") else {}
+    own = {name: value for name, value in results.items() if name not in BESIDES}
+    facts = network | own | results.get("versions", {})
     shown = f"<pre>{escape(shlex.join(command))}</pre>" if command else ""
     note = "Made from results.json, per_sequence.csv, report.json and films/ beside this page; "
     again = "<code>vidcorr report FOLDER</code> makes it again."
@@ -237,8 +188,4 @@ def _cell(text: str, is_text: bool) -> str:
         value = None  # a column that its benchmark did not declare
     if value is None:
         return f'<td class="text">{escape(text)}</td>'
-    return f'<td data-value="{value}">{_percent(value)}</td>'
-
-
-def _percent(value: float | None) -> str:
-    return "" if value is None else "–" if isnan(value) else f"{100 * value:.1f}"
+    return f'<td data-value="{value}">{percent(value)}</td>'

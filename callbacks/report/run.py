@@ -55,8 +55,25 @@ def read_run(folder: Path) -> Run:
     films = [film for film in films if film["sequence"] in set(material["sequences"])]
     films = [film for film in films if film["path"].with_suffix(".webp").is_file()]
     ranks = sequence_scores(rows, material["ranked_by"], material["sequences"])
-    films = [film | {"score": ranks.get(film["sequence"])} for film in films]
+    objects = object_scores(rows, material["ranked_by"], material["sequences"])
+    films = [
+        film | {"score": ranks.get(film["sequence"]), "objects": objects.get(film["sequence"], {})} for film in films
+    ]
     return Run(folder, results, rows, material, films)
+
+
+def object_scores(
+    rows: Sequence[Mapping[str, str]], ranked_by: Sequence[str], sequences: Sequence[str]
+) -> dict[str, dict[int, float]]:
+    """Return a score for each object of each sequence, where rows are of objects; see `sequence_scores`."""
+    found: dict[str, dict[int, float]] = {}
+    for row in rows:
+        name, _, number = row["Sequence"].rpartition("_")
+        values = [float(row[column]) for column in ranked_by if row.get(column)]
+        last = row.get("Stage", "") == rows[-1].get("Stage", "")
+        if last and name in sequences and row["Sequence"] not in sequences and number.isdecimal() and values:
+            found.setdefault(name, {})[int(number)] = sum(values) / len(values)
+    return found
 
 
 def sequence_scores(
@@ -104,33 +121,71 @@ def score_lines(run: Run, beside: Sequence[Path] = ()) -> list[Line]:
     return lines
 
 
-def progress_charts(run: Run) -> list[Json]:
-    """Return a chart of the first score over the training, where other epochs lie beside this one."""
-    curves: dict[str, list[list[float]]] = {}
-    for epoch, _, scores in _epochs(run):
-        for key, value in scores.items():
-            if key.rpartition("/")[2] == next(iter(scores)).rpartition("/")[2]:
-                places, values = curves.setdefault(key, [[], []])
-                places.append(epoch)
-                values.append(value)
+def progress_charts(run: Run, beside: Sequence[Path] = ()) -> list[Json]:
+    """Return a chart of the first score over the training, where there are results of other epochs.
+
+    Args:
+        run: its training; one that was resumed is one curve.
+        beside: results of other runs, whose trainings are drawn over it.
+    """
+    own = _epochs(run)
+    measure = next((key.rpartition("/")[2] for _, _, scores in own for key in scores), "")
+    curves = _curves_of(own, measure)
     if not any(len(places) > 1 for places, _ in curves.values()):
         return []
-    measure = next(iter(curves)).rpartition("/")[2]
+    for path in beside:
+        folder = path if path.is_dir() else path.parent
+        other = Run(folder, read_results(folder / "results.json"), [], run.material, [])
+        name = _name_beside(folder, other.results, run.results)
+        curves |= {f"{name}, {key}": curve for key, curve in _curves_of(_epochs(other), measure).items()}
     title = f"{measure} over the training"
     return [{"title": title, "x": "epochs", "y": measure, "curves": curves, "kind": "lines", "span": None}]
 
 
+def _curves_of(results: Sequence[tuple[int, int, Mapping[str, float]]], measure: str) -> dict[str, list[list[float]]]:
+    """Return a curve over the epochs for each stage's score of a measure."""
+    curves: dict[str, list[list[float]]] = {}
+    for epoch, _, scores in results:
+        for key, value in scores.items():
+            if key.rpartition("/")[2] == measure:
+                places, values = curves.setdefault(key, [[], []])
+                places.append(epoch)
+                values.append(value)
+    return curves
+
+
+def overlaid_charts(run: Run, beside: Sequence[Path] = ()) -> list[Json]:
+    """Return the run's charts, with the curves of those runs beside it that have the same chart and protocol."""
+    charts: list[Json] = [dict(chart, curves=dict(chart["curves"])) for chart in run.material["charts"]]
+    for path in beside:
+        folder = path if path.is_dir() else path.parent
+        file, results = folder / "report.json", read_results(folder / "results.json")
+        if not file.is_file() or not same_protocols(results, run.results):
+            continue
+        others = {chart["title"]: chart for chart in read_json(file, "report.json of a benchmark", MATERIAL)["charts"]}
+        for chart in charts:
+            other = others.get(chart["title"], chart)
+            if other is not chart and (other["kind"], other["labels"]) == (chart["kind"], chart["labels"]):
+                name = _name_beside(folder, results, run.results)
+                chart["curves"] |= {f"{name}, {key}": curve for key, curve in other["curves"].items()}
+    return charts
+
+
 def _epochs(run: Run) -> list[tuple[int, int, Mapping[str, float]]]:
-    """Epochs trained, step and scores of this run and of those of the same training beside it, in order."""
-    found = []
+    """Return epochs trained, step and scores of this run and of those of the same training, in order.
+
+    They lie beside it; of a run that was resumed in another folder, results.json holds those from before.
+    """
+    past = run.results.get("history", [])
+    found = {result["step"]: (result["epoch"], result["step"], result["scores"]) for result in past}
     if _EPOCH.fullmatch(run.folder.resolve().name):
         for file in run.folder.resolve().parent.glob("epoch=*-step=*/results.json"):
             if place := _EPOCH.fullmatch(file.parent.name):
                 step = int(place[2])
                 own = file.parent == run.folder.resolve()
                 scores = run.results["scores"] if own else read_results(file)["scores"]
-                found.append((int(place[1]) + 1 if step else 0, step, scores))  # step 0 is before training
-    return sorted(found, key=lambda item: item[1])
+                found[step] = (int(place[1]) + 1 if step else 0, step, scores)  # step 0 is before training
+    return [found[step] for step in sorted(found)]
 
 
 def _compared(run: Run) -> dict[str, dict[str, float]]:
@@ -148,11 +203,16 @@ def _compared(run: Run) -> dict[str, dict[str, float]]:
     }
 
 
+def same_protocols(one: Json, other: Json) -> bool:
+    """Return whether two results were measured by the same protocols."""
+    first, second = ([protocol.get("digest") for protocol in protocols_of(item)] for item in (one, other))
+    return first == second
+
+
 def _name_beside(folder: Path, other: Json, results: Json) -> str:
-    theirs, ours = ([protocol.get("digest") for protocol in protocols_of(item)] for item in (other, results))
     name = f"{folder.resolve().parent.name}/{folder.resolve().name}"
     names = ", ".join(str(protocol["name"]) for protocol in protocols_of(other)) or "none"
-    return name if theirs == ours else f"{name} (another protocol: {names})"
+    return name if same_protocols(other, results) else f"{name} (another protocol: {names})"
 
 
 def _by_stage(name: str, scores: Mapping[str, float], kind: str = "ours") -> list[Line]:

@@ -28,7 +28,7 @@ def command(words: Sequence[str]) -> None:
     parser.add_argument("--pretrained", action="store_true", help="the libraries' own weights for timm and torchvision")
     parser.add_argument("--seeds", type=int, nargs="*", default=[0, 1], help="of the untrained baseline (default: 0 1)")
     parser.add_argument("--no-baselines", action="store_true")
-    parser.add_argument("--limit", type=_count, metavar="N", help="only so many sequences")
+    parser.add_argument("--limit", type=positive, metavar="N", help="only so many sequences")
     parser.add_argument("--output", type=Path, default=Path("comparison"))
     parser.add_argument("--allow", action="append", metavar="NAME", help="your own class that a checkpoint may name")
     flags = parser.parse_args(list(words))
@@ -52,7 +52,12 @@ def command(words: Sequence[str]) -> None:
         raise ValueError(f"compare: {told}; {flags.output / 'compare.json'} says why")
 
 
-def _count(text: str) -> int:
+def positive(text: str) -> int:
+    """Return the number of a flag.
+
+    Raises:
+        argparse.ArgumentTypeError: if it is none, or less than 1.
+    """
     if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"expected a number of sequences, 1 or more, got {text!r}")
+        raise argparse.ArgumentTypeError(f"expected a number, 1 or more, got {text!r}")
     return int(text)

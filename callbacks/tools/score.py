@@ -73,8 +73,8 @@ def score(
         The metric: `compute()` gives the scores, `rows()` those of each object.
 
     Raises:
-        DataError: one line that names the file, for a missing or damaged mask, one of another size, an id in a
-            prediction that the sequence does not have, or a sequence with nothing to score.
+        DataError: one line that names the file, for a missing or damaged mask, one of another size, an id that the
+            sequence does not have or that never starts, or a sequence with nothing to score.
         ValueError: if there are no such rules.
 
     Example:
@@ -131,6 +131,11 @@ def score_sequence(name: str, truth: Path, predictions: Path, rules: Rules) -> S
     for t in scored:
         target = masks[stems[t]] if masks else _ids(files[stems[t]], rules)
         predicted = _ids(found[stems[t]], rules)
+        if late := _unknown(target, starts):
+            raise DataError(
+                f"{files[stems[t]]}: holds id {late[0]}, which the first mask does not; rules youtube-vos and mose "
+                "score objects that enter later"
+            )
         _check(predicted, target, found[stems[t]], starts)
         result.add(predicted, object_outlines(target, present[t]), objects=present[t])
     return result
@@ -165,8 +170,12 @@ def _check(predicted: NDArray[np.uint8], target: NDArray[np.uint8], path: Path, 
     if predicted.shape != target.shape:
         sizes = (" × ".join(map(str, mask.shape)) for mask in (predicted, target))
         raise DataError("{}: is {} px, the annotation {}".format(path, *sizes))
-    if unknown := sorted(set(np.unique(predicted).tolist()) - {0, VOID} - set(objects)):
+    if unknown := _unknown(predicted, objects):
         raise DataError(f"{path}: holds id {unknown[0]}; the sequence has the objects {', '.join(map(str, objects))}")
+
+
+def _unknown(mask: NDArray[np.uint8], objects: Mapping[int, int]) -> list[int]:
+    return sorted(set(np.unique(mask).tolist()) - {0, VOID} - set(objects))
 
 
 def by_category(

@@ -75,18 +75,24 @@ class SequenceRecord:
         self._pictures: list[Picture] = []
         self.written = 0
 
-    def add(self, frame: Tensor, found: Sequence[Any], beside: Any = None) -> None:
+    @property
+    def films_next(self) -> bool:
+        """True if the next frame is one that the film shows."""
+        return self._film is not None and self._film.wants(self.written)
+
+    def add(self, frame: Tensor, found: Sequence[Any], beside: Any = None, truth: Any = None) -> None:
         """Write the next frame.
 
         Args:
             frame: uint8 `(3, H, W)`.
             found: one item for each map.
             beside: drawn with the last of them, for example the annotation.
+            truth: what should have been found, for the film; see `films_next`.
         """
         for file, item in zip(self._predictions, found, strict=False):
             file.add(item)
         drawn = (found[-1],) if beside is None else (found[-1], beside)
-        shown, filmed = self.written in self._chosen, self._film is not None and self._film.wants(self.written)
+        shown, filmed = self.written in self._chosen, self.films_next
         if shown or self._video is not None or (filmed and self._draw_film is self._draw):
             picture = self._draw(frame, *drawn)
             if shown:
@@ -94,7 +100,10 @@ class SequenceRecord:
             if self._video is not None:
                 self._video.add(picture)
         if self._film is not None and filmed:
-            self._film.add(picture if self._draw_film is self._draw else self._draw_film(frame, *drawn))
+            self._film.add(
+                picture if self._draw_film is self._draw else self._draw_film(frame, *drawn),
+                None if truth is None else self._draw_film(frame, truth),
+            )
         self.written += 1
 
     def close(self, curves: Mapping[str, Curve] | None = None) -> None:

@@ -8,10 +8,12 @@ through, frame k is the one shown at k divided by the frame rate.
 """
 
 import time
+from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import Collection, Iterator, Sequence
 from fractions import Fraction
-from itertools import chain
+from itertools import chain, dropwhile, islice
+from math import ceil
 from os import PathLike
 from pathlib import Path
 from types import TracebackType
@@ -175,21 +177,26 @@ class VideoFile:
         last = max(frames)
         return [frames[min(i, last)] for i in indices]
 
-    def frames(self) -> Iterator[np.ndarray]:
-        """Iterate over all frames in time order, each decoded when it is asked for; the timeout holds for each frame.
+    def frames(self, start: int = 0, every: int = 1) -> Iterator[np.ndarray]:
+        """Iterate over the frames in time order, each decoded when it is asked for; the timeout holds for each frame.
+
+        Args:
+            start: number of the first frame.
+            every: frames `start`, `start + every`, … alone are converted to RGB.
 
         Yields:
-            (H, W, 3) uint8 RGB.
+            (H, W, 3) uint8 RGB; nothing where the video ends before `start`.
 
         Raises:
-            DecodingError: where a frame cannot be decoded, or there is none.
+            DecodingError: where a frame cannot be decoded, or the video has none.
         """
-        return map(self.to_rgb, self.decode())
+        return map(self.to_rgb, islice(self.decode(start), 0, None, every))
 
-    def decode(self) -> Iterator["av.VideoFrame"]:
-        """Iterate over all frames as the decoder leaves them: neither turned nor converted."""
+    def decode(self, start: int = 0) -> Iterator["av.VideoFrame"]:
+        """Iterate over the frames from number `start` on as the decoder leaves them: neither turned nor converted."""
         self._reopen()
-        decoded, frame, number = self._container.decode(self._stream), None, 0
+        decoded, number = self._decoder_at(start)
+        frame = None
         while True:
             self._deadline = time.monotonic() + self._timeout
             try:
@@ -200,7 +207,8 @@ class VideoFile:
                 break
             frame = following
             number += 1
-            yield frame
+            if number > start:
+                yield frame
         if frame is None:
             raise DecodingError(self.path, "no frame could be decoded")
         self._end, self._end_time = number, frame.time
@@ -210,6 +218,17 @@ class VideoFile:
         picture: np.ndarray = self._reformat(frame, format="rgb24").to_ndarray()
         orientation = orientation_of(frame)
         return np.ascontiguousarray(orientation.apply(picture)) if orientation else picture
+
+    def number_at(self, seconds: float) -> int:
+        """Return the number of the first frame shown `seconds` or later after the first one.
+
+        It is that of the frames' own times where the file tells them, else by the frame rate; after the last frame it
+        is the number of frames.
+        """
+        table, base = self._table, self._stream.time_base
+        if table is None or base is None:
+            return max(0, ceil(seconds * self.info.fps - 1e-3))
+        return bisect_left(table.times, table.times[0] + seconds / float(base) - 0.5)
 
     def _open(self) -> None:
         import av
@@ -302,16 +321,38 @@ class VideoFile:
             return None
         return frames if len(frames) == sum(map(len, groups.values())) else None
 
-    def _decode_group(self, key: int, wanted: Collection[int]) -> Iterator["av.VideoFrame"]:
-        """Decode from the key frame at this time until the frames of all wanted times are out."""
-        codec, last, missing, beyond = self._stream.codec_context, max(wanted), len(wanted), 0
+    def _packets_from(self, key: int) -> Iterator["av.Packet"]:
+        """Return the packets from the key frame at this time on; raise `LookupError` where a seek does not find it."""
         self._container.seek(key, stream=self._stream)
         packets = self._container.demux(self._stream)
         first = next(packets)
         is_there = first.pts == key or (first.pts is not None and first.pts < key and not self._by_index)
         if not is_there or not starts_afresh(first):
             raise LookupError("the seek did not lead to the key frame")
-        for packet in chain([first], packets):
+        return chain([first], packets)
+
+    def _decoder_at(self, start: int) -> tuple[Iterator["av.VideoFrame"], int]:
+        """Return a decoder and the number of its first frame: `start` where a seek leads there, else 0."""
+        import av
+
+        if start and self._table is not None and start < len(self._table):
+            due = self._table.times[start]
+            try:
+                packets = self._packets_from(self._table.times[self._table.key(start)])
+                decoded = chain.from_iterable(packet.decode() for packet in packets)
+                later = dropwhile(lambda frame: frame.pts is None or frame.pts < due, decoded)
+                first = next(later, None)
+                if first is not None and first.pts == due and not first.is_corrupt:
+                    return chain([first], later), start
+            except (av.FFmpegError, LookupError, ValueError):
+                pass
+            self._reopen()
+        return self._container.decode(self._stream), 0
+
+    def _decode_group(self, key: int, wanted: Collection[int]) -> Iterator["av.VideoFrame"]:
+        """Decode from the key frame at this time until the frames of all wanted times are out."""
+        codec, last, missing, beyond = self._stream.codec_context, max(wanted), len(wanted), 0
+        for packet in self._packets_from(key):
             self._check_time()
             beyond += packet.is_keyframe and packet.pts is not None and packet.pts > last
             if packet.pts is None or beyond > 1:  # what is shown just before one key frame may follow it

@@ -1,10 +1,9 @@
-"""Prompts for the first frame of a video: masks, a box, or points; from files or from arrays."""
+"""Prompts for frames of a video: masks, boxes or points; from files or from arrays."""
 
 from __future__ import annotations
 
-import csv
-import json
-from collections.abc import Mapping
+import itertools
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -12,16 +11,28 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from .coco import masks_by_frame
 from .errors import DataError
-from .guards import read_text
-from .images import opened_picture
 from .mask_files import VOID, davis_palette
+from .part import Moment, VideoPart
+from .prompt_files import Row, read_boxes, read_json, read_mask_picture, read_points, separated
+from .source import natural_order, pictures_of
 
 if TYPE_CHECKING:
+    from typing import Protocol
+
     from numpy.typing import NDArray
 
-MOST_COLOURS = 32
-"""Colours of a painted mask beside the background; more mean that its edges are smoothed."""
+    class Video(Protocol):
+        """The frames that prompts are for; `FrameStream` is one."""
+
+        size: tuple[int, int]
+        part: VideoPart
+
+        def number_of(self, moment: Moment) -> int: ...
+
+        def holds(self, number: int) -> bool: ...
+
 
 MOST_IN_GRID = 128
 """Rows and columns of a grid of points."""
@@ -35,11 +46,13 @@ class MaskPrompt:
         ids: (H, W) uint8, 0 is background.
         palette: (256, 3) uint8 RGB of each id.
         source: where it comes from.
+        frame: that it belongs to; None: the first that is read.
     """
 
     ids: NDArray[np.uint8]
     palette: NDArray[np.uint8]
     source: str
+    frame: Moment | None = None
 
     @classmethod
     def of(cls, mask: Any) -> MaskPrompt:
@@ -55,7 +68,7 @@ class MaskPrompt:
         if isinstance(mask, MaskPrompt):
             return mask
         if isinstance(mask, str | Path):
-            return cls(*_read_mask(Path(mask)), str(mask))._checked()
+            return cls(*read_mask_picture(Path(mask)), str(mask))._checked()
         ids = np.asarray(mask)
         if ids.dtype == bool:
             ids = ids.astype(np.uint8)
@@ -73,13 +86,13 @@ class MaskPrompt:
         if self.ids.shape != size:
             height, width = self.ids.shape
             raise DataError(
-                f"{self.source}: the mask is {width} × {height} px, the video's first frame {size[1]} × {size[0]}; "
+                f"{self.source}: the mask is {width} × {height} px, {_called(self.frame)} {size[1]} × {size[0]}; "
                 "draw the mask on that frame at its own size"
             )
 
     def about(self) -> dict[str, Any]:
         """Return a description for the record."""
-        return {"kind": "mask", "source": self.source, "objects": list(self.objects)}
+        return {"kind": "mask", "source": self.source, "objects": list(self.objects), **_at(self.frame)}
 
     def _checked(self) -> MaskPrompt:
         if not self.objects:
@@ -89,30 +102,58 @@ class MaskPrompt:
 
 @dataclass(frozen=True)
 class BoxPrompt:
-    """A target to follow: left, top, width, height in pixels, where (0, 0) is the corner of the first pixel."""
+    """A target to follow.
+
+    Attributes:
+        x: left edge in pixels, where 0 is that of the first pixel.
+        y: upper edge.
+        width: above 0.
+        height: above 0.
+        source: where it comes from.
+        frame: that it belongs to; None: the first that is read.
+        name: of the target; boxes of one name are one target, seen in several frames.
+    """
 
     x: float
     y: float
     width: float
     height: float
     source: str
+    frame: Moment | None = None
+    name: str = ""
 
     @classmethod
     def of(cls, box: Any) -> BoxPrompt:
-        """Make it from four numbers, from text such as `10,20,64,48`, or from a file.
+        """Make it from four numbers, from text such as `10,20,64,48` or `car=10,20,64,48`, or from a file.
 
-        A file is text or CSV, with or without a header, or JSON: four numbers, or an object with x, y, width, height.
+        A file is text or CSV, with or without a heading, or JSON: four numbers, or an object with x, y, width, height.
 
         Raises:
-            DataError: if these are not four numbers, or the box has no area.
+            DataError: if these are not four numbers, the box has no area, or the file holds several boxes.
         """
         if isinstance(box, BoxPrompt):
             return box
-        source: str = "box"
-        values: Any = box
-        if isinstance(box, str | Path):
-            is_file = Path(box).suffix.lower() in {".txt", ".csv", ".json"}
-            source, values = (str(box), _read_box(Path(box))) if is_file else (f"box {box}", str(box))
+        found = list(cls.each(box))
+        if len(found) > 1:
+            raise DataError(f"{found[0].source}: expected one box, found {len(found)}")
+        return found[0]
+
+    @classmethod
+    def each(cls, box: Any) -> Iterator[BoxPrompt]:
+        """Make as many as a file holds, see `read_boxes`; one from anything else, see `of`.
+
+        Raises:
+            DataError: see `of`.
+        """
+        if isinstance(box, str | Path) and Path(box).suffix.lower() in {".txt", ".csv", ".json"}:
+            for row in read_boxes(Path(box)):
+                yield cls._made(row["box"], str(box), row.get("frame"), str(row.get("name", "")))
+            return
+        name, mark, rest = box.rpartition("=") if isinstance(box, str) else ("", "", box)
+        yield cls._made(rest, f"box {box}" if isinstance(box, str) else "box", None, name.strip() if mark else "")
+
+    @classmethod
+    def _made(cls, values: Any, source: str, frame: Moment | None, name: str) -> BoxPrompt:
         if isinstance(values, str):
             values = values.strip("[]() ").replace(",", " ").split()
         try:
@@ -121,36 +162,40 @@ class BoxPrompt:
             raise DataError(f"{source}: expected four numbers x,y,width,height, got {values!r}") from error
         if not (np.isfinite([x, y, width, height]).all() and width > 0 and height > 0):
             raise DataError(f"{source}: a box needs a width and a height above 0, got {x:g},{y:g},{width:g},{height:g}")
-        return cls(x, y, width, height, source)
+        return cls(x, y, width, height, source, frame, name)
 
     def check(self, size: tuple[int, int]) -> None:
         """Raise `DataError` unless the box lies inside the frame, (height, width) pixels."""
         if min(self.x, self.y) < 0 or self.x + self.width > size[1] or self.y + self.height > size[0]:
             raise DataError(
                 f"{self.source}: the box spans x {self.x:g} to {self.x + self.width:g} and y {self.y:g} to "
-                f"{self.y + self.height:g}, outside the video's first frame of {size[1]} × {size[0]} px"
+                f"{self.y + self.height:g}, outside {_called(self.frame)} of {size[1]} × {size[0]} px"
             )
 
     def about(self) -> dict[str, Any]:
         """Return a description for the record."""
-        return {"kind": "box", "source": self.source, "box": [self.x, self.y, self.width, self.height]}
+        box = [self.x, self.y, self.width, self.height]
+        named = {"name": self.name} if self.name else {}
+        return {"kind": "box", "source": self.source, "box": box, **named, **_at(self.frame)}
 
 
 @dataclass(frozen=True, eq=False)
 class PointPrompt:
-    """Points to follow.
+    """Points of one frame to follow.
 
     Attributes:
         names: one for each.
         points: (K, 2) float64 x, y in pixels, where (0, 0) is the centre of the first pixel.
         source: where they come from.
         grid: rows and columns of a grid over the frame, whose points `placed` gives; 0: no grid.
+        frame: that they belong to; None: the first that is read.
     """
 
     names: tuple[str, ...]
     points: NDArray[np.float64]
     source: str
     grid: int = 0
+    frame: Moment | None = None
 
     @classmethod
     def of(cls, points: Any) -> PointPrompt:
@@ -164,20 +209,42 @@ class PointPrompt:
         """
         if isinstance(points, PointPrompt):
             return points
-        source: str = "points"
-        values: Any = points
+        found = list(cls.each(points))
+        if len(found) > 1:
+            raise DataError(f"{found[0].source}: expected points of one frame, found those of {len(found)}")
+        return found[0]
+
+    @classmethod
+    def each(cls, points: Any) -> Iterator[PointPrompt]:
+        """Make one for each frame that a file names, see `read_points`; one from anything else, see `of`.
+
+        Raises:
+            DataError: see `of`.
+        """
         if isinstance(points, str) and points.startswith("grid:"):
-            return cls._of_grid(points)
-        if isinstance(points, str | Path):
-            source, values = str(points), _read_points(Path(points))
+            yield cls._of_grid(points)
+            return
+        if not isinstance(points, str | Path):
+            pairs = points.items() if isinstance(points, Mapping) else enumerate(points, start=1)
+            yield cls._made([(str(name), place) for name, place in pairs], "points", None, points)
+            return
+        rows = read_points(Path(points))
+        by_frame: dict[Moment | None, list[Row]] = {}
+        for row in rows:
+            by_frame.setdefault(row.get("frame"), []).append(row)
+        for frame, members in by_frame.items() or [(None, [])]:
+            yield cls._made([(row["name"], (row["x"], row["y"])) for row in members], str(points), frame, rows)
+
+    @classmethod
+    def _made(cls, pairs: Iterable[tuple[str, Any]], source: str, frame: Moment | None, given: Any) -> PointPrompt:
+        names, places = zip(*pairs, strict=True) if pairs else ((), ())
         try:
-            pairs = list(values.items()) if isinstance(values, Mapping) else [*enumerate(values, start=1)]
-            places = np.array([[float(x), float(y)] for _, (x, y) in pairs])
+            points = np.array([[float(x), float(y)] for x, y in places])
         except (TypeError, ValueError) as error:
-            raise DataError(f"{source}: expected a name, x and y for each point, got {values!r:.120}") from error
-        if not len(places) or not np.isfinite(places).all():
-            raise DataError(f"{source}: expected finite x and y of at least one point, got {values!r:.120}")
-        return cls(tuple(str(name) for name, _ in pairs), places, source)
+            raise DataError(f"{source}: expected a name, x and y for each point, got {given!r:.120}") from error
+        if not len(points) or not np.isfinite(points).all():
+            raise DataError(f"{source}: expected finite x and y of at least one point, got {given!r:.120}")
+        return cls(tuple(names), points, source, frame=frame)
 
     @classmethod
     def _of_grid(cls, text: str) -> PointPrompt:
@@ -205,7 +272,7 @@ class PointPrompt:
         if outside.any():
             name, (x, y) = self.names[outside.argmax()], self.points[outside.argmax()]
             raise DataError(
-                f"{self.source}: point {name} at {x:g},{y:g} lies outside the video's first frame of "
+                f"{self.source}: point {name} at {x:g},{y:g} lies outside {_called(self.frame)} of "
                 f"{size[1]} × {size[0]} px"
             )
 
@@ -215,106 +282,110 @@ class PointPrompt:
             "kind": "points",
             "source": self.source,
             "points": dict(zip(self.names, self.points.tolist(), strict=True)),
+            **_at(self.frame),
         }
 
 
 Prompt = MaskPrompt | BoxPrompt | PointPrompt
 
 
-def one_prompt(mask: Any = None, box: Any = None, points: Any = None) -> Prompt:
-    """Return the one prompt that is given, in any form that its class takes.
+def read_prompts(mask: Any = None, box: Any = None, points: Any = None) -> list[Prompt]:
+    """Return the prompts that are given, all of one kind, in any form that its class takes.
+
+    Args:
+        mask: one, or several with their frames, see `separated`; a file, a folder of pictures that are named after
+            their frames, JSON as COCO has it, or an array.
+        box: one or several, see `BoxPrompt.each`.
+        points: of one or several frames, see `PointPrompt.each`.
 
     Raises:
-        DataError: if none or several are given, or it is not as it should be.
+        DataError: if none or several kinds are given, or one is not as it should be.
     """
     given = {name: value for name, value in (("mask", mask), ("box", box), ("points", points)) if value is not None}
     if len(given) != 1:
         what = f"got {' and '.join(given)}" if given else "got none"
         raise DataError(f"say what to follow by exactly one of mask, box and points (--data.mask first.png); {what}")
-    if mask is not None:
-        return MaskPrompt.of(mask)
-    return BoxPrompt.of(box) if box is not None else PointPrompt.of(points)
+    ((kind, value),) = given.items()
+    read: Any = {"mask": _each_mask, "box": BoxPrompt.each, "points": PointPrompt.each}[kind]
+    prompts: list[Prompt] = []
+    for item, frame in separated(value):
+        for prompt in read(item):
+            if frame is not None and prompt.frame is not None:
+                raise DataError(f"{prompt.source}: names its own frame ({prompt.frame}); leave @{frame} out")
+            prompts.append(prompt if frame is None else replace(prompt, frame=frame))
+    return prompts
 
 
-def _read_mask(path: Path) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-    """Read the ids (H, W) and the palette (256, 3) of a picture."""
-    with opened_picture(path, "mask") as image:
-        image.load()
-    if image.mode == "P":
-        ids = np.array(image, dtype=np.uint8)
-        if len(np.setdiff1d(ids, (0, VOID))):
-            ids[ids == VOID] = 0
-        palette = np.zeros((256, 3), np.uint8)
-        colours = np.array(image.getpalette(), np.uint8).reshape(-1, 3)
-        palette[: len(colours)] = colours
-        used = np.unique(ids)
-        if not palette[0].any() or palette[used[used < len(colours)]].any(1).all():
-            return ids, palette
-    elif image.mode not in ("1", "L", "LA", "RGB", "RGBA"):
-        raise DataError(f"{path}: picture of mode {image.mode}; save the mask as an 8-bit PNG: indexed, grey or RGB")
-    return _ids_of_colours(path, np.array(image.convert("RGBA")))
+def _each_mask(mask: Any) -> Iterator[MaskPrompt]:
+    """Return the masks of a folder or of a JSON file; one of anything else."""
+    path = Path(mask) if isinstance(mask, str | Path) else None
+    if path is not None and path.is_dir():
+        names = sorted((picture.name for picture in pictures_of(path)), key=natural_order)
+        if not names:
+            raise DataError(f"{path}: no picture in this folder; name masks after their frames, such as 00120.png")
+        for name in names:
+            yield replace(MaskPrompt.of(path / name), frame=Path(name).stem)
+    elif path is not None and path.suffix.lower() == ".json":
+        try:
+            found = masks_by_frame(read_json(path))
+        except DataError as error:
+            raise DataError(str(error) if str(path) in str(error) else f"{path}: {error}") from error
+        if not found:
+            raise DataError(f"{path}: holds no mask")
+        for frame, ids in sorted(found.items()):
+            yield replace(MaskPrompt.of(ids), source=str(path), frame=frame)
+    else:
+        yield MaskPrompt.of(mask)
 
 
-def _ids_of_colours(path: Path, picture: NDArray[np.uint8]) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-    """Number the colours of a painted mask (H, W, 4) from dark to light; black is background."""
-    rgb = np.where(picture[..., 3:] < 128, 0, picture[..., :3]).astype(np.uint8)
-    flat = rgb.astype(np.int64) @ np.array([1 << 16, 1 << 8, 1])
-    found, numbers = np.unique(flat, return_inverse=True)
-    if len(found) > MOST_COLOURS + 1:
-        raise DataError(
-            f"{path}: {len(found)} colours; a mask is painted in flat ones, at most {MOST_COLOURS} beside black: "
-            "save it as a PNG without smoothed edges"
-        )
-    if found[0] != 0:
-        raise DataError(f"{path}: no pixel of the mask is black, which is the background's colour; paint it black")
-    colours = np.stack([found >> 16, found >> 8 & 255, found & 255], axis=1).astype(np.uint8)
-    order = np.argsort(colours.astype(int).sum(1), kind="stable")
-    ids = np.empty(len(found), np.uint8)
-    ids[order] = np.arange(len(found))
-    palette = davis_palette()
-    if np.ptp(colours, axis=1).any():  # greys would tint an overlay poorly
-        palette[: len(found)] = colours[order]
-    return ids[numbers].reshape(flat.shape), palette
+def placed_prompts(prompts: Prompt | Iterable[Prompt], video: Video) -> tuple[Prompt, ...]:
+    """Return prompts in the order of their frames, each with the number of its frame in the video, if they fit it.
+
+    Points of a grid are placed. Of several boxes, those without a name are numbered from 1.
+
+    Raises:
+        DataError: if there is none, they are of several kinds, one names a frame that is not read or does not fit it,
+            or two of one frame are of the same object.
+    """
+    given: Sequence[Prompt] = [prompts] if isinstance(prompts, Prompt) else list(prompts)
+    if len({type(prompt) for prompt in given}) != 1:
+        kinds = " and ".join(dict.fromkeys(prompt.about()["kind"] for prompt in given)) or "none"
+        raise DataError(f"expected prompts of one kind, got {kinds}")
+    numbers = itertools.count(1)
+    placed: list[Prompt] = []
+    for prompt in given:
+        frame = video.part.start if prompt.frame is None else video.number_of(prompt.frame)
+        try:
+            video.part.index(frame)
+        except DataError as error:
+            raise DataError(f"{prompt.source}: {error}") from error
+        if frame != video.part.start and not video.holds(frame):
+            raise DataError(f"{prompt.source}: frame {frame} lies beyond the end of the video")
+        if isinstance(prompt, BoxPrompt) and len(given) > 1:
+            prompt = replace(prompt, name=prompt.name or str(next(numbers)))
+        if isinstance(prompt, PointPrompt):
+            prompt = prompt.placed(video.size)
+        prompt = replace(prompt, frame=frame)
+        prompt.check(video.size)
+        placed.append(prompt)
+    placed.sort(key=lambda prompt: int(prompt.frame or 0))
+    for before, after in itertools.combinations(placed, 2):
+        if before.frame == after.frame and (both := set(objects_of(before)) & set(objects_of(after))):
+            raise DataError(f"{after.source}: two prompts of frame {after.frame} for {min(map(str, both))}")
+    return tuple(placed)
 
 
-def _read_box(path: Path) -> Any:
-    text = _text_of(path)
-    if path.suffix.lower() == ".json":
-        content = _json_of(path, text)
-        if isinstance(content, Mapping):
-            content = content.get("box", content)
-        if isinstance(content, Mapping):
-            content = [content.get(key, content.get(key[0])) for key in ("x", "y", "width", "height")]
-        return content
-    rows = [line for line in text.splitlines() if line.strip()]
-    if len(rows) > 1 and any(letter.isalpha() and letter not in "eE" for letter in rows[0]):  # 1e2 is not a header
-        rows.pop(0)
-    return rows[0] if rows else ""
+def objects_of(prompt: Prompt) -> tuple[int | str, ...]:
+    """Return what a prompt is for: ids of a mask, the name of a box, names of points."""
+    if isinstance(prompt, MaskPrompt):
+        return prompt.objects
+    return (prompt.name,) if isinstance(prompt, BoxPrompt) else prompt.names
 
 
-def _read_points(path: Path) -> Any:
-    text = _text_of(path)
-    if path.suffix.lower() == ".json":
-        return _json_of(path, text)
-    try:
-        rows = [[cell.strip() for cell in row] for row in csv.reader(text.splitlines()) if row]
-    except csv.Error as error:
-        raise DataError(f"{path}: is no CSV ({error})") from error
-    if rows and rows[0][-2:] == ["x", "y"]:
-        rows.pop(0)
-    if wrong := [row for row in rows if len(row) != 3]:
-        raise DataError(f"{path}: expected name,x,y in each line, got {','.join(wrong[0])!r}")
-    if len({row[0] for row in rows}) < len(rows):
-        raise DataError(f"{path}: two points have the same name")
-    return {name: (x, y) for name, x, y in rows}
+def _called(frame: Moment | None) -> str:
+    return f"frame {frame} of the video" if frame else "the video's first frame"
 
 
-def _text_of(path: Path) -> str:
-    return read_text(path)
-
-
-def _json_of(path: Path, text: str) -> Any:
-    try:
-        return json.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise DataError(f"{path}: is not JSON ({error})") from error
+def _at(frame: Moment | None) -> dict[str, Any]:
+    """Return the frame for a record; nothing for the first."""
+    return {"frame": frame} if frame else {}

@@ -72,9 +72,9 @@ class FrameFolder:
         """File names of the pictures without their suffix, in order."""
         return [Path(name).stem for name in self._files]
 
-    def frames(self) -> Iterator[np.ndarray]:
-        """Iterate over all pictures in order, as `VideoFile.frames` does."""
-        for name in self._files:
+    def frames(self, start: int = 0, every: int = 1) -> Iterator[np.ndarray]:
+        """Iterate over the pictures in order, as `VideoFile.frames` does."""
+        for name in self._files[start::every]:
             yield read_picture(self.path / name)
 
     def read(self, indices: Sequence[int]) -> list[np.ndarray]:

@@ -1,4 +1,4 @@
-"""Write a page in which a person marks objects, a box or points in a video's first frame, as `predict` reads them."""
+"""Write a page in which a person marks objects, boxes or points in frames of a video, as `predict` reads them."""
 
 import argparse
 import base64
@@ -6,66 +6,120 @@ import html
 import json
 import re
 import shlex
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from math import ceil
 from pathlib import Path
 
 import cv2
+import numpy as np
+from numpy.typing import NDArray
 
+from ..reading.decoding import VideoFile
+from ..reading.errors import DataError
 from ..reading.mask_files import davis_palette
-from ..reading.source import open_video
+from ..reading.part import Moment, frame_number
+from ..reading.source import FrameFolder, open_video
 from ..reading.writing import write_whole
 
 PAGE = Path(__file__).with_suffix(".html")
 QUALITY = 95
+MOST_FRAMES = 120
+FRAME_RATE = 24.0
+"""Frames per second of a folder."""
 
 
 def command(words: Sequence[str]) -> None:
     """Run `vidcorr prompt` with the words after it.
 
     Raises:
-        DataError: if the video cannot be read; one line.
+        DataError: if the video or a frame cannot be read; one line.
     """
     parser = argparse.ArgumentParser(prog="vidcorr prompt", description=__doc__)
     parser.add_argument("video", type=Path, help="video file, or folder of frames")
     parser.add_argument("--output", type=Path, default=None, help="the page (default: VIDEO_prompt.html here)")
+    chosen = parser.add_mutually_exclusive_group()
+    chosen.add_argument(
+        "--frames", nargs="+", default=["0"], metavar="FRAME", help="numbers from 0 on, or times as 4.5s (default: 0)"
+    )
+    chosen.add_argument("--every", type=int, metavar="N", help=f"every N-th frame, {MOST_FRAMES} at most")
     flags = parser.parse_args(list(words))
-    output = write_page(flags.video, flags.output or Path(f"{flags.video.resolve().stem}_prompt.html"))
+    output = flags.output or Path(f"{flags.video.resolve().stem}_prompt.html")
+    write_page(flags.video, output, flags.frames, flags.every)
     print(f"{output}: open it in a browser, draw, save; the page then shows the command that follows what was drawn")
 
 
-def write_page(video: Path, output: Path) -> Path:
+def write_page(video: Path, output: Path, frames: Sequence[Moment] = (0,), every: int | None = None) -> Path:
     """Write the page of a video: one file, complete in itself, that needs neither a server nor a network.
 
-    Masks are saved as indexed PNGs at the frame's own size, a box as JSON with (0, 0) at the corner of the first pixel,
-    points as CSV with (0, 0) at its centre: the forms that `--data.mask`, `--data.box` and `--data.points` take.
+    A mask of frame 0 is saved as an indexed PNG at the frame's own size; masks of other frames as COCO's JSON, boxes as
+    JSON with (0, 0) at the corner of the first pixel, points as CSV with (0, 0) at its centre, all with the numbers of
+    their frames: the forms that `--data.mask`, `--data.box` and `--data.points` take.
 
     Args:
         video: file or folder of frames.
         output: the page.
+        frames: those in it, by their numbers or times.
+        every: every so many-th frame instead.
 
     Returns:
         `output`.
 
     Raises:
-        DataError: if there is no such video or its first frame cannot be decoded.
+        DataError: if there is no such video or frame, a frame cannot be decoded, or there are more than 120.
         OSError: if the page cannot be written.
     """
-    with open_video(video, table=False) as opened:
-        frame = next(iter(opened.frames()))
-    height, width = frame.shape[:2]
-    _, picture = cv2.imencode(".jpg", cv2.cvtColor(frame, cv2.COLOR_RGB2BGR), (cv2.IMWRITE_JPEG_QUALITY, QUALITY))
+    with open_video(video) as opened:
+        pictures = dict(_chosen(video, opened, frames, every))
+        stems = opened.stems if isinstance(opened, FrameFolder) else None
+    height, width = next(iter(pictures.values())).shape[:2]
+    embedded = [
+        {"number": number, "label": stems[number] if stems else str(number), "picture": _data_uri(picture)}
+        for number, picture in pictures.items()
+    ]
     values = {
         "title": html.escape(video.name),
         "video": _script(shlex.quote(str(video))),
+        "frames": _script(embedded),
         "width": str(width),
         "height": str(height),
         "palette": _script(davis_palette().tolist()),
-        "picture": f"data:image/jpeg;base64,{base64.b64encode(picture.tobytes()).decode()}",
     }
     page = re.sub(r"\{\{(\w+)\}\}", lambda found: values[found[1]], PAGE.read_text(encoding="utf-8"))
     output.parent.mkdir(parents=True, exist_ok=True)
     write_whole(output, page)
     return output
+
+
+def _chosen(
+    path: Path, video: VideoFile | FrameFolder, moments: Sequence[Moment], every: int | None
+) -> Iterator[tuple[int, NDArray[np.uint8]]]:
+    """Yield the numbers of the frames that are wanted, ascending, and the frames."""
+    if every is not None:
+        if every < 1:
+            raise DataError(f"--every: expected 1 or more frames, got {every}")
+        for number, picture in enumerate(video.frames(0, every)):
+            if number == MOST_FRAMES:
+                raise DataError(f"--every {every}: more than {MOST_FRAMES} frames of {path}; take a larger N")
+            yield number * every, picture
+        return
+
+    def at(seconds: float) -> int:
+        return video.number_at(seconds) if isinstance(video, VideoFile) else ceil(seconds * FRAME_RATE - 1e-3)
+
+    numbers = sorted({frame_number(moment, "--frames", at) for moment in moments})
+    if len(numbers) > MOST_FRAMES:
+        raise DataError(f"--frames: {len(numbers)} frames; a page holds {MOST_FRAMES} at most")
+    for number in numbers:
+        shown = next(video.frames(number), None)
+        if shown is None:
+            raise DataError(f"{path}: has no frame {number}")
+        yield number, shown
+
+
+def _data_uri(picture: NDArray[np.uint8]) -> str:
+    bgr = cv2.cvtColor(picture, cv2.COLOR_RGB2BGR)
+    _, packed = cv2.imencode(".jpg", bgr, (cv2.IMWRITE_JPEG_QUALITY, QUALITY))
+    return f"data:image/jpeg;base64,{base64.b64encode(packed.tobytes()).decode()}"
 
 
 def _script(value: object) -> str:

@@ -26,9 +26,10 @@ def describe_network(module: nn.Module) -> str:
     try:
         path = path_to_network(module)
     except ValueError:
-        path = [module]
+        held = getattr(module, "encoder", module)  # that of a FrozenEncoder
+        path = [getattr(held, "network", held)]
     network: Any = path[-1]
-    name = _title(getattr(network, "architecture", None) or type(getattr(module, "network", network)).__name__)
+    name = _title(getattr(network, "architecture", None) or type(network).__name__)
     sources = [source for part in path if (source := getattr(part, "weights_from", None))]
     if sources:
         return f"{name}, weights of {sources[0]}"

@@ -165,7 +165,9 @@ DIFT_SD = Source(
 DIFT_ADM = Source(
     code=DIFT_SD.code,
     values={"davis": _DIFT | {"context": 28, "topk": 10, "temperature": 0.1, "radius": 15}},
-    note="The values of the README. " + _DINO_NOTE,
+    note="The values of the README (t 51, up_ft_index 7, ensemble of 4), which eval_davis.py extracts at stride 8. No "
+    "run of its own is among the golden references: it is dift-sd's script with another top-k and temperature. "
+    + _DINO_NOTE,
 )
 
 # DINOv3: Siméoni et al. (2025), by its notebook on segmentation tracking.
@@ -186,14 +188,24 @@ _DINOV3_NOTEBOOK = {
     "input_rounding": "ceil",
     "input_filter": "pillow-bicubic",
 }
+_DINOV3_PAPER = _DINOV3_NOTEBOOK | {"decoding_filter": "bilinear"}
 _DINOV3_INFERRED = (
-    "all numbers: those of the notebook, which follows one clip and scores nothing; the paper names three sizes"
+    "context, top-k, temperature and neighbourhood: the notebook's, one row of the paper's Table 27, whose choice is "
+    "marked by colour only; how labels are brought to the map and whether they are rescaled: the notebook's, since the "
+    "paper does not say"
 )
 
 DINOV3 = Source(
-    code="facebookresearch/dinov3 @ 6876159: notebooks/segmentation_tracking.ipynb",
-    values={"davis": _DINOV3_NOTEBOOK, "youtube_vos": _DINOV3_NOTEBOOK, "mose": _DINOV3_NOTEBOOK},
-    inferred=dict.fromkeys(("davis", "youtube_vos", "mose"), _DINOV3_INFERRED),
+    code="facebookresearch/dinov3 @ 6876159: notebooks/segmentation_tracking.ipynb; paper (arXiv 2508.10104), "
+    "appendix D.5, for YouTube-VOS and MOSE",
+    values={"davis": _DINOV3_NOTEBOOK, "youtube_vos": _DINOV3_PAPER, "mose": _DINOV3_PAPER},
+    note="On DAVIS the notebook's, which up-samples by nearest pixel; the paper up-samples probabilities bilinearly. "
+    "It scores short sides of 480, 960 and 1440, of which 960 is taken, and follows objects of the first frame only.",
+    inferred={
+        "davis": "all numbers: those of the notebook, which follows one clip and scores nothing",
+        "youtube_vos": _DINOV3_INFERRED,
+        "mose": _DINOV3_INFERRED,
+    },
 )
 
 # HVC: hybrid visual correspondence of static and dynamic features, with objects that enter later.

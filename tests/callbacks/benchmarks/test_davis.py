@@ -260,11 +260,15 @@ def test_a_resumed_run_keeps_the_scores_from_before(davis_root, tmp_path):
     run = trainer(tmp_path, first, max_epochs=1, enable_checkpointing=True)
     run.fit(VFSSimSiam(**TINY), loader())
     run.save_checkpoint(tmp_path / "state.ckpt")
-    second = DavisBenchmark(davis_root, changes=SMALL, before_training=True, limit_sequences=1)
+    out = tmp_path / "second"
+    second = DavisBenchmark(davis_root, changes=SMALL, before_training=True, limit_sequences=1, output_dir=out)
     trainer(tmp_path, second, max_epochs=2).fit(VFSSimSiam(**TINY), loader(), ckpt_path=tmp_path / "state.ckpt")
     assert list(first.history) == [0, 2]
     assert list(second.history) == [0, 2, 4]
     assert {step: second.history[step] for step in (0, 2)} == first.history
+    past = json.loads((out / "results.json").read_text())["history"]
+    assert [(result["epoch"], result["step"]) for result in past] == [(0, 0), (1, 2)]
+    assert past[1]["scores"]["J&F-Mean"] == first.history[2]["davis/J&F-Mean"]
 
 
 def test_random_weights_are_named_in_console_results_and_report(davis_root, tmp_path, capsys):

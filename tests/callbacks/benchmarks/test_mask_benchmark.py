@@ -1,5 +1,6 @@
 """Masks of one sequence: scored on the frames that count, and packed as a server wants them."""
 
+import shutil
 import zipfile
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -10,11 +11,14 @@ import pytest
 import torch
 from PIL import Image
 
+from callbacks import DavisBenchmark
 from callbacks.benchmarks.mask_benchmark import ObjectScorer, annotated_frames, zip_predictions
 from callbacks.metrics import RegionBoundary
 from callbacks.tracking.masks import TrackedMasks
 from datamodules.datasets import Davis
 from datamodules.reading.errors import DataError
+from datamodules.reading.mask_files import davis_palette, read_mask, write_ids
+from lightning_modules.backbones import build_feature_extractor
 
 
 def test_the_true_masks_score_one_on_every_frame_between_the_ends(davis_root: Path) -> None:
@@ -48,3 +52,17 @@ def test_predictions_are_packed_under_the_servers_folder(tmp_path: Path, inside:
     with zipfile.ZipFile(zip_predictions(tmp_path, inside)) as archive:
         assert archive.namelist() == [first, first.replace("00000", "00005")]
         assert archive.read(first) == (tmp_path / "predictions" / "walk" / "00000.png").read_bytes()
+
+
+def test_an_id_that_no_mask_introduces_is_one_line(davis_root: Path, tmp_path: Path) -> None:
+    root = tmp_path / "davis"
+    shutil.copytree(davis_root, root)
+    mask = sorted((root / "Annotations/480p/synthetic-000").iterdir())[2]
+    ids = read_mask(mask)
+    ids[:3, :3] = 9
+    write_ids(mask, ids, davis_palette())
+    extractor = build_feature_extractor("raw_colour")
+    with pytest.raises(DataError, match=r"00002\.png: holds id 9, which no mask introduces"):
+        DavisBenchmark(root, changes={"radius": 3, "context": 2}).evaluate(extractor)
+    merged = DavisBenchmark(root, year=2016, split=None, changes={"radius": 3, "context": 2}).evaluate(extractor)
+    assert 0 < merged["J-Mean"] < 1

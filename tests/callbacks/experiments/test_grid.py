@@ -2,7 +2,7 @@
 
 import pytest
 
-from callbacks.experiments.grid import batches, read_grid
+from callbacks.experiments.grid import batches, read_grid, read_list
 from lightning_modules.functional import PropagationProtocol
 
 THIRTY = ",".join(map(str, range(1, 31)))
@@ -62,3 +62,12 @@ def test_a_batch_sees_frames_alike() -> None:
     assert all(len({protocol.input_size for protocol in batch.protocols}) == 1 for batch in found)
     assert sum(len(batch.protocols) for batch in found) == 2 * len(grid.protocols)
     assert len({batch.name for batch in found}) == len(found)
+
+
+def test_all_named_protocols_of_a_benchmark() -> None:
+    assert len(read_list(["all"], "davis").protocols) == 17
+    assert {protocol.name for protocol in read_list(["all"], "vip").protocols} >= {"vfs", "cropmae", "spa-then-temp"}
+    with pytest.raises(ValueError, match="unknown protocol 'fvs'"):
+        read_list(["fvs"], "davis")
+    with pytest.raises(ValueError, match="'rsp' defines no values for 'vip'"):
+        read_list(["rsp"], "vip")

@@ -1,7 +1,11 @@
 """A sweep: the scores of each protocol alone, from far fewer passes; a choice that is reported elsewhere."""
 
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
+from socket import socket
 from typing import Any
 
 import pytest
@@ -12,6 +16,7 @@ from callbacks.experiments.effects import read_scores
 from callbacks.tools.sweep import command
 from lightning_modules.backbones import build_feature_extractor
 
+ROOT = Path(__file__).resolve().parents[3]
 VARIED = ["radius=3,6", "topk=2,10", "temperature=0.05,0.2"]
 
 
@@ -53,3 +58,60 @@ def test_what_is_done_is_not_run_again(
     monkeypatch.setattr(DavisBenchmark, "evaluate", refuse)
     command(["torchvision:resnet18", "--root", str(davis_root), "--vary", *VARIED, "--output", str(swept)])
     assert "Best 8 of 8 protocols" in capsys.readouterr().out
+
+
+def test_parts_and_ranks_give_the_scores_of_one_run(davis_root: Path, tmp_path: Path) -> None:
+    """Two parts, and two ranks by the variables that torchrun sets, against one process."""
+    words = ["raw_colour", "--root", str(davis_root), "--vary", "topk=2,10", "--at-once", "1", "--output"]
+    for part in ("1/2", "2/2"):
+        command([*words, str(tmp_path / "parts"), "--part", part])
+    command([*words, str(tmp_path / "one")])
+    with socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = str(free.getsockname()[1])
+    variables = {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port, "OMP_NUM_THREADS": "1"}
+    ranks = [
+        subprocess.Popen(
+            [sys.executable, str(ROOT / "cli.py"), "sweep", *words, str(tmp_path / "ranks")],
+            env={**os.environ, **variables, "RANK": str(rank), "LOCAL_RANK": str(rank)},
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        for rank in range(2)
+    ]
+    said = [rank.communicate(timeout=500)[0] for rank in ranks]
+    assert [rank.returncode for rank in ranks] == [0, 0]
+    assert "Best 2 of 2 protocols" in said[0]
+    assert "protocols" not in said[1]
+    one = (tmp_path / "one" / "sweep.md").read_text()
+    assert (tmp_path / "parts" / "sweep.md").read_text() == one == (tmp_path / "ranks" / "sweep.md").read_text()
+    assert json.loads(next((tmp_path / "ranks").glob("*/results.json")).read_text())["ranks"] == 2
+
+
+def test_named_protocols_are_swept_as_they_are(
+    davis_root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["raw_colour", "--root", str(davis_root), "--protocols", "vfs", "crw", "--strides", "8", "--output"]
+    command([*words, str(tmp_path)])
+    said = capsys.readouterr().out
+    assert "2 protocols, 1 passes" in said
+    assert "sweep.png" not in said
+    assert "## " not in said.split("reported on the other")[1]
+    for name in ("vfs", "crw"):
+        alone = DavisBenchmark(davis_root, protocol=name)
+        (one,) = (
+            one for one in read_scores([next(tmp_path.glob("*/results.json")).parent], "J&F-Mean") if one.name == name
+        )
+        assert alone.evaluate(build_feature_extractor("raw_colour"))["J&F-Mean"] == pytest.approx(one.score, abs=1e-9)
+
+
+def test_a_sweep_of_another_backbone_in_the_folder_is_one_line(swept: Path, davis_root: Path) -> None:
+    words = ["--root", str(davis_root), "--vary", *VARIED, "--output", str(swept)]
+    with pytest.raises(
+        ValueError, match="holds results of torchvision:resnet18 over 3 sequences, this sweep is of raw"
+    ):
+        command(["raw_colour", *words])
+    with pytest.raises(ValueError, match="over 2; give another --output"):
+        command(["torchvision:resnet18", *words, "--limit", "2"])
+    with pytest.raises(ValueError, match="takes neither --vary nor --protocol"):
+        command(["raw_colour", *words, "--protocols", "vfs"])

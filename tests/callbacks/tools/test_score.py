@@ -224,6 +224,15 @@ def test_a_bad_prediction_is_named(davis_root, predicted, tmp_path, file, spoil,
         score(davis_root / "Annotations" / "480p", tmp_path / "mine")
 
 
+def test_an_id_without_a_first_appearance_is_named(tmp_path):
+    write_masks(tmp_path / "truth" / "a", "1100", "1120", "1100")
+    write_masks(tmp_path / "mine" / "a", "1100", "1100", "1100")
+    with pytest.raises(DataError, match=r"00001\.png: holds id 2, which the first mask does not; rules youtube-vos"):
+        score(tmp_path / "truth", tmp_path / "mine")
+    assert len(score(tmp_path / "truth", tmp_path / "mine", "youtube-vos").rows()) == 2
+    assert len(score(tmp_path / "truth", tmp_path / "mine", "davis-2016").rows()) == 1
+
+
 def test_a_wrong_folder_and_unknown_rules_are_named(davis_root, tmp_path):
     with pytest.raises(DataError, match="nowhere: no such folder"):
         score(davis_root / "nowhere", tmp_path)

@@ -19,3 +19,10 @@ def test_parts_share_out_the_batches(davis_root: Path, tmp_path: Path, capsys: p
 def test_a_part_that_is_none_is_one_line(davis_root: Path, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="--part 3/2: write K/N"):
         command(["raw_colour", "--root", str(davis_root), "--part", "3/2", "--output", str(tmp_path)])
+
+
+@pytest.mark.parametrize("flag", ["--strides", "--at-once", "--limit", "--most"])
+def test_a_number_below_one_is_refused(flag: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        command(["raw_colour", flag, "0"])
+    assert f"argument {flag}: expected a number, 1 or more, got '0'" in capsys.readouterr().err

@@ -8,7 +8,7 @@ from PIL import Image
 
 from datamodules.datasets.layout_files import davis_palette
 from datamodules.reading.errors import DataError
-from datamodules.reading.prompts import BoxPrompt, MaskPrompt, PointPrompt, one_prompt
+from datamodules.reading.prompts import BoxPrompt, MaskPrompt, PointPrompt, read_prompts
 
 IDS = np.array([[0, 0, 7, 7], [0, 3, 3, 0], [0, 3, 255, 0]], np.uint8)
 
@@ -182,9 +182,10 @@ def test_a_point_outside_the_frame_is_named():
         PointPrompt.of({"nose": (7, 5), "tail": (8, 1)}).check((6, 8))
 
 
-def test_exactly_one_prompt():
-    assert isinstance(one_prompt(box=[1, 2, 3, 4]), BoxPrompt)
+def test_exactly_one_kind_of_prompt():
+    (prompt,) = read_prompts(box=[1, 2, 3, 4])
+    assert isinstance(prompt, BoxPrompt)
     with pytest.raises(DataError, match=r"exactly one of mask, box and points .* got none"):
-        one_prompt()
+        read_prompts()
     with pytest.raises(DataError, match="got mask and box"):
-        one_prompt(mask=IDS, box=[1, 2, 3, 4])
+        read_prompts(mask=IDS, box=[1, 2, 3, 4])

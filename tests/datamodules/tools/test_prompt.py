@@ -1,6 +1,10 @@
 """`vidcorr prompt`: what is drawn in the page with the mouse is what `predict` reads."""
 
-import shutil
+import base64
+import csv
+import io
+import json
+import re
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,8 +16,10 @@ from PIL import Image
 
 from cli import main
 from datamodules.reading.errors import DataError
-from datamodules.reading.prompts import BoxPrompt, MaskPrompt, PointPrompt
+from datamodules.reading.prompts import BoxPrompt, MaskPrompt, PointPrompt, read_prompts
+from datamodules.synthetic.writers import write_mp4
 from datamodules.tools.prompt import write_page
+from tests.helpers.browser import as_phone, chromium
 
 SIZE = 96, 160
 """Height and width of the frames, pixels."""
@@ -34,10 +40,51 @@ def test_the_page_is_complete_in_itself(video: Path, tmp_path: Path) -> None:
     page = write_page(video, tmp_path / "out/page.html").read_text()
     assert "my &lt;b&gt;" in page
     assert "<b>'clip'" not in page
+    assert len(frames_of(page)) == 1
     assert f"WIDTH = {SIZE[1]}, HEIGHT = {SIZE[0]}" in page
     assert "data:image/jpeg;base64," in page
     assert "{{" not in page
     assert "http" not in page
+
+
+def frames_of(page: str) -> list[dict[str, Any]]:
+    """The frames that a page holds, as its script reads them."""
+    found = re.search(r"FRAMES = (\[.*?\]), WIDTH", page)
+    assert found is not None
+    frames: list[dict[str, Any]] = json.loads(found[1])
+    return frames
+
+
+def test_chosen_frames_are_in_the_page(video: Path, tmp_path: Path) -> None:
+    output = tmp_path / "page.html"
+    for arguments, numbers in (({}, [0]), ({"frames": ["2", 1, "0.04s"]}, [1, 2]), ({"every": 2}, [0, 2])):
+        frames = frames_of(write_page(video, output, **arguments).read_text())
+        assert [frame["number"] for frame in frames] == numbers
+        assert [frame["label"] for frame in frames] == [f"{number:05d}" for number in numbers]
+        for frame in frames:
+            content = base64.b64decode(frame["picture"].partition(",")[2])
+            shown = np.asarray(Image.open(io.BytesIO(content)).convert("RGB")).astype(int)
+            original = np.asarray(Image.open(video / f"{frame['label']}.png").convert("RGB")).astype(int)
+            assert np.abs(shown - original).mean() < 60  # noise, as JPEG keeps it
+    clip = tmp_path / "clip.mp4"
+    write_mp4(clip, np.random.default_rng(0).integers(0, 255, (9, 32, 32, 3), np.uint8), rate=4)
+    assert [f["label"] for f in frames_of(write_page(clip, output, ["1.5s", "8"]).read_text())] == ["6", "8"]
+    for arguments, message in (
+        ({"frames": ["7"]}, "has no frame 7"),
+        ({"frames": ["soon"]}, "--frames: expected a frame's number such as 120, or a time"),
+        ({"every": 0}, "--every: expected 1 or more frames, got 0"),
+    ):
+        with pytest.raises(DataError, match=message):
+            write_page(video, output, **arguments)
+
+
+def test_a_page_holds_a_bounded_number_of_frames(tmp_path: Path) -> None:
+    clip = tmp_path / "clip.mp4"
+    write_mp4(clip, np.zeros((122, 32, 32, 3), np.uint8), rate=24)
+    with pytest.raises(DataError, match=r"--every 1: more than 120 frames of .*clip\.mp4; take a larger N"):
+        write_page(clip, tmp_path / "page.html", every=1)
+    with pytest.raises(DataError, match="--frames: 121 frames; a page holds 120 at most"):
+        write_page(clip, tmp_path / "page.html", range(121))
 
 
 def test_a_missing_video_is_one_line(tmp_path: Path) -> None:
@@ -48,23 +95,8 @@ def test_a_missing_video_is_one_line(tmp_path: Path) -> None:
 @pytest.fixture
 def browser(tmp_path: Path) -> Iterator[Any]:
     """A headless Chromium that saves to the test's folder."""
-    selenium = pytest.importorskip("selenium.webdriver", reason="selenium is not installed")
-    chromium, driver = shutil.which("chromium"), shutil.which("chromedriver")
-    if chromium is None or driver is None:
-        pytest.skip("no Chromium with chromedriver on this machine")
-    options = selenium.ChromeOptions()
-    options.binary_location = chromium
-    for flag in ("headless", "no-sandbox", "disable-gpu", "disable-quic", "no-first-run", "window-size=1200,800"):
-        options.add_argument(f"--{flag}")
-    for flag in ("disable-background-networking", "disable-component-update", "disable-sync"):
-        options.add_argument(f"--{flag}")
-    options.add_experimental_option("prefs", {"download.default_directory": str(tmp_path)})
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
-    opened = selenium.Chrome(options=options, service=selenium.ChromeService(driver))
-    yield opened
-    errors = [entry["message"] for entry in opened.get_log("browser") if entry["level"] == "SEVERE"]
-    opened.quit()
-    assert not errors
+    with chromium(tmp_path) as opened:
+        yield opened
 
 
 class Hand:
@@ -72,7 +104,11 @@ class Hand:
 
     def __init__(self, browser: Any) -> None:
         from selenium.webdriver import ActionChains
+        from selenium.webdriver.support.ui import WebDriverWait
 
+        WebDriverWait(browser, 60).until(
+            lambda opened: opened.find_element("id", "hint").text
+        )  # the pictures are there
         self._browser, self._actions = browser, ActionChains
         self._canvas = browser.find_element("id", "canvas")
 
@@ -150,6 +186,88 @@ def test_from_drawing_to_prediction(video: Path, tmp_path: Path, browser: Any) -
     output = ["--trainer.callbacks.output_dir", str(tmp_path / "out"), "--trainer.callbacks.overlay", "none"]
     main([*words, "--data.mask", str(tmp_path / "mask.png"), *output, "--trainer.accelerator", "cpu"])
     assert len(list((tmp_path / "out/masks").glob("*.png"))) == 3
+
+
+@pytest.mark.slow
+def test_from_drawing_on_two_frames_to_prediction(video: Path, tmp_path: Path, browser: Any) -> None:
+    browser.get(write_page(video, tmp_path / "page.html", [0, 2]).as_uri())
+    hand = Hand(browser)
+    for corner in ((20, 20), (60, 20), (60, 70), (20, 70)):
+        hand.click(*corner)
+    hand.keys("\ue007")  # Enter
+    hand.press("[data-tool=point]")
+    hand.click(30.5, 40.5)
+    browser.find_elements("css selector", "#frames button")[1].click()
+    assert browser.find_element("id", "frame").text == "frame 00002"
+    assert not browser.find_elements("css selector", "#points li")
+    hand.click(34.5, 44.5)
+    assert browser.find_element("css selector", "#points input").get_attribute("value") == "point 1"
+    browser.find_element("css selector", "#points input").send_keys("\ue009a\ue000nose\n")
+    hand.press("[data-tool=box]")
+    hand.drag((24, 22), (64, 72))  # the first object, corrected
+    hand.press("#add")
+    hand.drag((90, 30), (130, 80))
+    assert [button.text for button in browser.find_elements("css selector", "#frames button")] == [
+        "00000 · 2",
+        "00002 · 3",
+    ]
+
+    hand.press("#save-mask")
+    first, second = read_prompts(mask=str(saved(tmp_path, "masks.json")))
+    expected = np.zeros((2, *SIZE), np.uint8)
+    expected[0, 20:70, 20:60] = expected[1, 22:72, 24:64] = 1
+    expected[1, 30:80, 90:130] = 2
+    for prompt, frame, ids in ((first, 0, expected[0]), (second, 2, expected[1])):
+        assert prompt.frame == frame
+        assert (prompt.ids != ids).mean() < 0.01
+    assert "--data.mask masks.json" in browser.find_element("id", "command").text
+
+    hand.press("#save-box")
+    boxes = read_prompts(box=str(saved(tmp_path, "boxes.json")))
+    assert [(box.name, box.frame) for box in boxes] == [("object 1", 2), ("object 2", 2)]
+    assert (boxes[1].x, boxes[1].y, boxes[1].width, boxes[1].height) == pytest.approx((90, 30, 40, 50), abs=0.5)
+
+    hand.press("#save-points")
+    points = read_prompts(points=str(saved(tmp_path, "points.csv")))
+    assert [(each.names, each.frame) for each in points] == [(("nose",), "00000"), (("nose",), "00002")]
+    assert points[1].points == pytest.approx(np.array([[34, 44]]), abs=0.5)
+
+    hand.press("#undo")
+    assert browser.find_elements("css selector", "#frames button")[1].text == "00002 · 2"
+    hand.press("[data-tool=polygon]")
+    hand.click(5, 5)
+    hand.click(15, 5)
+    hand.keys("\ue012")  # the arrow to the left: what is not closed is dropped, and undo brings it back
+    assert browser.execute_script("return [now, state.open.length]") == [0, 0]
+    hand.press("#undo")
+    assert browser.execute_script("return [now, state.open.length]") == [1, 2]
+
+    words = ["predict", "--model", "FrozenEncoder", "--model.spec", "raw_colour", "--data.video", str(video)]
+    output = ["--trainer.callbacks.overlay", "none", "--trainer.accelerator", "cpu"]
+    for flag, name, made in (
+        ("mask", "masks.json", "masks"),
+        ("box", "boxes.json", "boxes.csv"),
+        ("points", "points.csv", "points.csv"),
+    ):
+        folder = tmp_path / f"out_{flag}"
+        main([*words, f"--data.{flag}", str(tmp_path / name), *output, "--trainer.callbacks.output_dir", str(folder)])
+        assert (folder / made).exists()
+    ids = [np.array(Image.open(path)) for path in sorted((tmp_path / "out_mask/masks").glob("*.png"))]
+    assert np.array_equal(ids[2], second.ids)
+    assert set(np.unique(ids[0])) == {0, 1, 2}  # the second object, carried back
+    names = [row["name"] for row in csv.DictReader((tmp_path / "out_box/boxes.csv").open())]
+    assert names == ["object 1", "object 2"] * 3
+
+
+@pytest.mark.slow
+def test_a_phone_shows_all_in_its_width(video: Path, tmp_path: Path, browser: Any) -> None:
+    as_phone(browser)
+    browser.get(write_page(video, tmp_path / "page.html", [0, 1, 2]).as_uri())
+    assert browser.execute_script("return document.documentElement.scrollWidth") <= 390
+    hand = Hand(browser)
+    hand.press("[data-tool=point]")
+    hand.click(40.5, 30.5)
+    assert browser.execute_script("return state.points[0].at") == pytest.approx([40, 30], abs=0.5)
 
 
 @pytest.mark.slow

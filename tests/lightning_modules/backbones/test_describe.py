@@ -27,3 +27,7 @@ def test_weights_of_a_file_are_named(tmp_path):
     assert describe_network(FrozenEncoder(str(tmp_path / "vfs_r18.ckpt"))) == expected
     started = VFSSimSiam(str(tmp_path / "vfs_r18.ckpt"), projector_dim=8, predictor_dim=4)
     assert describe_network(started) == expected
+
+
+def test_a_frozen_encoder_is_called_by_what_it_holds() -> None:
+    assert describe_network(FrozenEncoder("raw_colour")) == "raw colour"

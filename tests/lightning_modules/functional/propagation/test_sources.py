@@ -97,9 +97,15 @@ def test_masks_of_catmae_at_the_size_of_its_data(golden: Golden, case: str, name
 
 
 @pytest.mark.parametrize(("case", "lost"), [("c0", False), ("c1", True), ("tie", False)])
-@pytest.mark.parametrize(("file", "name"), [("rsp_davis", "rsp"), ("dino_davis", "dino"), ("dift_davis", "dift-sd")])
+@pytest.mark.parametrize(
+    ("file", "name"),
+    [("rsp_davis", "rsp"), ("dino_davis", "dino"), ("dift_davis", "dift-sd"), ("dift_davis", "dift-adm")],
+)
 def test_masks_of_dinos_family(golden: Golden, file: str, name: str, case: str, lost: bool) -> None:
-    """In c1 object 3 vanishes when labels are made small: the codes lose its channel, here it stays and is empty."""
+    """In c1 object 3 vanishes when labels are made small: the codes lose its channel, here it stays and is empty.
+
+    `dift-adm` has no golden file: the rules of the one script that both run are checked with the file's numbers.
+    """
     this = Case(golden, file, case)
     check_masks(this, this.protocol(name, "davis", feature_stride=int(this.params[4])), labels_lost=lost)
 
@@ -228,6 +234,19 @@ def test_the_numbers_of_the_newer_sources() -> None:
     for (name, benchmark), numbers in table.items():
         protocol = PropagationProtocol.named(name, benchmark)
         assert tuple(getattr(protocol, field) for field in WINDOW) == numbers, (name, benchmark)
+
+
+def test_dift_adm_is_dift_sd_with_other_numbers() -> None:
+    """Both run one script; up_ft_index 2 of Stable Diffusion and 7 of ADM have stride 8 there."""
+    adm = PropagationProtocol.named("dift-adm")
+    assert PropagationProtocol.named("dift-sd").with_changes(topk=10, temperature=0.1, name="dift-adm") == adm
+
+
+def test_dinov3_on_youtube_vos_and_mose_up_samples_as_its_paper_says() -> None:
+    notebook, *paper = (PropagationProtocol.named("dinov3", name) for name in ("davis", "youtube_vos", "mose"))
+    assert paper == [notebook.with_changes(decoding_filter="bilinear", name="x").with_changes(name="dinov3")] * 2
+    for name in ("davis", "youtube_vos", "mose"):
+        assert PropagationProtocol.named("dinov3", name).origin(name)["inferred"]
 
 
 def test_every_source_is_cited() -> None:

@@ -1,0 +1,177 @@
+"""Frames with objects, boxes and points drawn to be looked at: a colour and a label for each."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor
+
+from .colours import Colour
+from .overlays import Picture
+
+DARK, LIGHT = (0, 0, 0), (255, 255, 255)
+
+
+def thickness_of(size: Sequence[int]) -> int:
+    """Return the width of lines, pixels, for pictures of (height, width): 2 at 240p, 4 at 480p, 9 at 1080p."""
+    return max(2, round(min(size[:2]) / 120))
+
+
+def _line(unit: int) -> tuple[int, int]:
+    """Return the widths of a bright line and of the dark one around it."""
+    bright = max(2, round(0.7 * unit))
+    return bright, bright + 2 * max(1, round(unit / 4))
+
+
+def draw_masks(
+    frame: Tensor, mask: Tensor, colours: Mapping[int, Colour], labels: Mapping[int, str] | None = None
+) -> Picture:
+    """Tint each object, outline it with a bright line within a dark one, and label it above its highest pixel.
+
+    Args:
+        frame: uint8 RGB `(3, H, W)`.
+        mask: ids `(H, W)` uint8, 0 is background.
+        colours: of each object.
+        labels: of the objects; None: their ids.
+
+    Returns:
+        uint8 RGB `(H, W, 3)`.
+    """
+    import cv2
+
+    picture, ids = _writable(frame), mask.cpu().numpy()
+    present = [number for number in np.unique(ids).tolist() if number]
+    table = np.zeros((256, 3), np.float32)
+    for number in present:
+        table[number] = colours[number]
+    inside = ids > 0
+    picture[inside] = (0.55 * picture[inside] + 0.45 * table[ids[inside]]).round().astype(np.uint8)
+    outlines = {
+        number: cv2.findContours((ids == number).astype(np.uint8), cv2.RETR_LIST, cv2.CHAIN_APPROX_NONE)[0]
+        for number in present
+    }
+    bright, dark = _line(thickness_of(picture.shape))
+    for number, outline in outlines.items():
+        cv2.drawContours(picture, outline, -1, DARK, dark, cv2.LINE_AA)
+        cv2.drawContours(picture, outline, -1, colours[number], bright, cv2.LINE_AA)
+    for number in present:
+        row, column = np.argwhere(ids == number)[0].tolist()
+        write_label(picture, str(number) if labels is None else labels[number], (column, row), colours[number])
+    return picture
+
+
+def draw_boxes(frame: Tensor, boxes: NDArray[np.float64], colours: Sequence[Colour], labels: Sequence[str]) -> Picture:
+    """Draw boxes, each a bright line within a dark one, with a label above its corner.
+
+    Args:
+        frame: uint8 RGB `(3, H, W)`.
+        boxes: left, top, width, height `(N, 4)`, where (0, 0) is the corner of the first pixel; they may leave the
+            frame; those that are not finite are left out.
+        colours: of each.
+        labels: of each; an empty one is not drawn.
+
+    Returns:
+        uint8 RGB `(H, W, 3)`.
+    """
+    import cv2
+
+    picture = _writable(frame)
+    (bright, dark), limit = _line(thickness_of(picture.shape)), 4 * max(picture.shape)  # OpenCV draws in 32 bits
+    corners = np.concatenate([boxes[:, :2], boxes[:, :2] + boxes[:, 2:] - 1], 1)
+    shown = np.isfinite(corners).all(1)
+    places = np.clip(np.nan_to_num(corners), -limit, limit).round().astype(int).tolist()
+    for (left, top, right, bottom), colour, drawn in zip(places, colours, shown, strict=True):
+        if drawn:
+            cv2.rectangle(picture, (left, top), (right, bottom), DARK, dark, cv2.LINE_AA)
+            cv2.rectangle(picture, (left, top), (right, bottom), colour, bright, cv2.LINE_AA)
+    for (left, top, _, _), colour, label, drawn in zip(places, colours, labels, shown, strict=True):
+        if drawn and label:
+            write_label(picture, label, (left, top), colour)
+    return picture
+
+
+def draw_points(frame: Tensor, found: Tensor, names: Sequence[str], colours: Sequence[Colour] | None = None) -> Picture:
+    """Draw a dot for each point, in a colour of its own, with its name.
+
+    Args:
+        frame: uint8 RGB `(3, H, W)`.
+        found: x, y, score `(K, 3)`; points whose x is NaN are left out.
+        names: of the points.
+        colours: of the points; None: white.
+
+    Returns:
+        uint8 RGB `(H, W, 3)`.
+    """
+    import cv2
+
+    picture = _writable(frame)
+    unit = thickness_of(picture.shape)
+    for number, (name, (x, y, _)) in enumerate(zip(names, found.tolist(), strict=True)):
+        if x == x:
+            place, colour = (round(x), round(y)), colours[number] if colours else LIGHT
+            cv2.circle(picture, place, unit + 2, DARK, -1, cv2.LINE_AA)
+            cv2.circle(picture, place, unit + 1, LIGHT, -1, cv2.LINE_AA)
+            cv2.circle(picture, place, unit, colour, -1, cv2.LINE_AA)
+            write_name(picture, name, place)
+    return picture
+
+
+def write_label(picture: Picture, text: str, place: tuple[int, int], colour: Colour) -> None:
+    """Write a text in black or white on a ground of a colour, above and right of a place or where it is not cut off.
+
+    Args:
+        picture: uint8 RGB `(H, W, 3)`; it is written into.
+        text: the label.
+        place: x, y of what is labelled, pixels.
+        colour: of the ground.
+    """
+    import cv2
+
+    (left, up), (width, height), below = _place_of_text(picture, text, place)
+    edge = max(1, thickness_of(picture.shape) // 2)
+    corners = (left - edge, up - height - edge), (left + width + edge, up + below)
+    cv2.rectangle(picture, *corners, colour, -1)
+    cv2.rectangle(picture, *corners, DARK, 1)
+    ink = DARK if np.dot(colour, (0.299, 0.587, 0.114)) > 110 else LIGHT
+    scale, bold = _letters(picture)
+    cv2.putText(picture, text, (left, up), cv2.FONT_HERSHEY_SIMPLEX, scale, ink, bold, cv2.LINE_AA)
+
+
+def write_name(picture: Picture, text: str, place: tuple[int, int]) -> None:
+    """Write a text in white within black, above and right of a place or where it is not cut off.
+
+    Args:
+        picture: uint8 RGB `(H, W, 3)`; it is written into.
+        text: the name.
+        place: x, y of what is named, pixels.
+    """
+    import cv2
+
+    at, _, _ = _place_of_text(picture, text, place)
+    scale, bold = _letters(picture)
+    for shade, thickness in ((DARK, bold + 2), (LIGHT, bold)):
+        cv2.putText(picture, text, at, cv2.FONT_HERSHEY_SIMPLEX, scale, shade, thickness, cv2.LINE_AA)
+
+
+def _letters(picture: Picture) -> tuple[float, int]:
+    """Return the scale and the thickness of letters."""
+    unit = thickness_of(picture.shape)
+    return max(0.4, unit / 8), max(1, unit // 3)
+
+
+def _place_of_text(picture: Picture, text: str, place: tuple[int, int]) -> tuple[tuple[int, int], tuple[int, int], int]:
+    """Return where a text begins, its size, and how far it reaches below."""
+    import cv2
+
+    unit = thickness_of(picture.shape)
+    scale, bold = _letters(picture)
+    (width, height), below = cv2.getTextSize(text, cv2.FONT_HERSHEY_SIMPLEX, scale, bold + 2)
+    left = place[0] + 2 * unit
+    if left + width > picture.shape[1]:
+        left = max(0, min(place[0] - 2 * unit, picture.shape[1]) - width)
+    up = max(height + 1, min(place[1] - 2 * unit, picture.shape[0] - below))
+    return (max(0, left), up), (width, height), below
+
+
+def _writable(frame: Tensor) -> Picture:
+    return np.array(frame.permute(1, 2, 0).cpu().numpy(), order="C")

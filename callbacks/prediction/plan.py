@@ -1,0 +1,76 @@
+"""Passes over a video that carry each object from its nearest prompt."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import NamedTuple
+
+
+class Leg(NamedTuple):
+    """One pass of the engine: from a prompted frame in one direction.
+
+    Attributes:
+        start: place of the prompted frame.
+        step: 1 forwards, -1 backwards.
+        last: place of the last frame that is wanted; None: the video's end.
+    """
+
+    start: int
+    step: int
+    last: int | None
+
+    @property
+    def is_everything(self) -> bool:
+        """True if it alone covers a video from its first frame to its last."""
+        return self == Leg(0, 1, None)
+
+
+def nearest_prompt(prompted: Sequence[int], t: int) -> int:
+    """Return which of an object's prompted frames is nearest to frame `t`; the earlier of two equally near.
+
+    Example:
+        >>> nearest_prompt([0, 120], 60), nearest_prompt([0, 120], 61), nearest_prompt([40], 0)
+        (0, 120, 40)
+    """
+    return min(prompted, key=lambda place: (abs(t - place), place))
+
+
+def prompted_frames(objects: Mapping[int, Iterable[int | str]]) -> dict[int | str, list[int]]:
+    """Return the prompted frames of each object, ascending.
+
+    Args:
+        objects: prompted frame → the objects that it shows.
+    """
+    frames: dict[int | str, list[int]] = {}
+    for place in sorted(objects):
+        for name in objects[place]:
+            frames.setdefault(name, []).append(place)
+    return frames
+
+
+def plan_legs(objects: Mapping[int, Iterable[int | str]]) -> list[Leg]:
+    """Return the passes that carry each object to every frame from its nearest prompt, see `nearest_prompt`.
+
+    A pass reaches as far as any object of its prompt is carried by it; a prompted frame itself belongs to the pass
+    forwards.
+
+    Args:
+        objects: prompted frame → the objects that it shows.
+
+    Example:
+        >>> plan_legs({0: [1], 120: [1]})
+        [Leg(start=0, step=1, last=60), Leg(start=120, step=1, last=None), Leg(start=120, step=-1, last=61)]
+    """
+    frames = prompted_frames(objects)
+    legs: list[Leg] = []
+    for place in sorted(objects):
+        ends: list[int | None] = []
+        starts: list[int] = []
+        for name in objects[place]:
+            number = frames[name].index(place)
+            later, earlier = frames[name][number + 1 :], frames[name][:number]
+            ends.append((place + later[0]) // 2 if later else None)
+            starts.append((place + earlier[-1]) // 2 + 1 if earlier else 0)
+        known = [end for end in ends if end is not None]
+        legs.append(Leg(place, 1, max(known) if len(known) == len(ends) else None))
+        if min(starts) < place:
+            legs.append(Leg(place, -1, min(starts)))
+    return legs

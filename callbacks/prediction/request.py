@@ -1,0 +1,162 @@
+"""Prompts for a video, and the rules by which they are followed."""
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from datamodules.prompted_video import FrameStream
+from datamodules.reading.prompts import BoxPrompt, MaskPrompt, PointPrompt, Prompt, objects_of, placed_prompts
+from lightning_modules.functional import PointProtocol, PropagationProtocol
+
+from ..tracking.box_protocol import TrackingProtocol
+from ..tracking.label_tracker import LabelTracker
+from ..tracking.siamfc_tracker import SiamFCTracker
+from ..tracking.stopwatch import Stopwatch
+from .follow import follow_boxes, follow_heat_maps, follow_masks, protocol_for
+from .plan import Leg, plan_legs, prompted_frames
+from .unfinished import Bookmark
+
+Rules = PropagationProtocol | TrackingProtocol | PointProtocol
+R = TypeVar("R", PropagationProtocol, TrackingProtocol, PointProtocol)
+
+Follow = Callable[[int, Iterator[Tensor], Bookmark], Iterator[tuple[Tensor, Any]]]
+"""Place of a prompted frame, frames from it on in either direction, and where to go on → frames and what is found: ids
+`(H, W)`, boxes `(N, 4)` or x, y, score `(K, 3)` of the objects of that prompt."""
+
+
+@dataclass(frozen=True)
+class Request:
+    """Prompts for frames of a video, and the rules by which they are followed.
+
+    Attributes:
+        stream: the video.
+        prompts: all of one kind, see `placed_prompts`.
+        rules: protocol of the engine that follows them.
+        short_side: see `propagate_masks`.
+    """
+
+    stream: FrameStream
+    prompts: tuple[Prompt, ...]
+    rules: Rules
+    short_side: int | None
+
+    @classmethod
+    def of(
+        cls,
+        extractor: nn.Module,
+        stream: FrameStream,
+        prompts: Prompt | Iterable[Prompt],
+        protocol: str | None,
+        changes: dict[str, Any] | None,
+        short_side: int | None,
+    ) -> "Request":
+        """Make it from the arguments of `predict_video`, which has their errors."""
+        placed = placed_prompts(prompts, stream)
+        return cls(stream, placed, _rules(extractor, placed[0], protocol, changes), short_side)
+
+    @cached_property
+    def by_place(self) -> dict[int, list[Prompt]]:
+        """Place of a frame in the stream → its prompts."""
+        found: dict[int, list[Prompt]] = {}
+        for prompt in self.prompts:
+            found.setdefault(self.stream.part.index(int(prompt.frame or 0)), []).append(prompt)
+        return found
+
+    @cached_property
+    def objects(self) -> dict[int, list[int | str]]:
+        """Place of a prompted frame → its objects."""
+        return {place: [name for each in given for name in objects_of(each)] for place, given in self.by_place.items()}
+
+    @property
+    def names(self) -> list[int | str]:
+        """The objects, in the order of their first prompts."""
+        return list(prompted_frames(self.objects))
+
+    @property
+    def legs(self) -> list[Leg]:
+        """Passes of the engine."""
+        return plan_legs(self.objects)
+
+    @property
+    def in_one_pass(self) -> bool:
+        """True if one pass finds all, in the order of the frames."""
+        return isinstance(self.rules, PointProtocol) or self.legs == [Leg(0, 1, None)]
+
+    def mask(self, place: int) -> MaskPrompt:
+        """Return the masks of a frame as one."""
+        first, *others = (prompt for prompt in self.by_place[place] if isinstance(prompt, MaskPrompt))
+        ids, palette = first.ids.copy(), first.palette
+        for other in others:
+            ids[other.ids > 0] = other.ids[other.ids > 0]
+        return MaskPrompt(ids, palette, first.source, first.frame)
+
+    def boxes(self, place: int) -> list[BoxPrompt]:
+        """Return the boxes of a frame."""
+        return [prompt for prompt in self.by_place[place] if isinstance(prompt, BoxPrompt)]
+
+    def points(self, place: int) -> PointPrompt:
+        """Return the points of a frame as one prompt."""
+        given = [prompt for prompt in self.by_place[place] if isinstance(prompt, PointPrompt)]
+        names = tuple(name for prompt in given for name in prompt.names)
+        return PointPrompt(names, np.concatenate([p.points for p in given]), given[0].source, frame=given[0].frame)
+
+    def palette(self) -> NDArray[np.uint8]:
+        """Return the palette (256, 3) of all masks: of the first, and of each later one for the objects it brings."""
+        masks = [prompt for prompt in self.prompts if isinstance(prompt, MaskPrompt)]
+        palette = masks[0].palette.copy()
+        for mask in reversed(masks[1:]):
+            brought = [number for number in mask.objects if number not in masks[0].objects]
+            palette[brought] = mask.palette[brought]
+        return palette
+
+    def about(self) -> Any:
+        """Return the prompts for the record: one, or a list."""
+        found = [prompt.about() for prompt in self.prompts]
+        return found[0] if len(found) == 1 else found
+
+
+def follower(extractor: nn.Module, request: Request, watch: Stopwatch) -> Follow:
+    """Return what carries the prompts of one frame in one direction.
+
+    Raises:
+        ValueError: if the extractor does not suit the rules.
+    """
+    rules = request.rules
+    if isinstance(rules, TrackingProtocol):
+        targets = SiamFCTracker(extractor, rules, watch)
+        return lambda place, frames, mark: follow_boxes(targets, frames, request.boxes(place), mark)
+    assert isinstance(rules, PropagationProtocol)
+    tracker = LabelTracker(extractor, rules, watch)
+    view = tracker.view(request.stream.size, request.short_side)
+    if isinstance(request.prompts[0], MaskPrompt):
+        return lambda place, frames, mark: follow_masks(tracker, frames, request.mask(place), view, mark)
+    return lambda place, frames, mark: follow_heat_maps(tracker, frames, request.points(place), view, mark)
+
+
+def _rules(extractor: nn.Module, prompt: Prompt, name: str | None, changes: dict[str, Any] | None) -> Rules:
+    """Return the protocol of a run, at the extractor's stride."""
+    if isinstance(prompt, BoxPrompt):
+        if name is not None:
+            raise ValueError(f"protocol {name!r} is for masks and points; a box is tracked by SiamFC, see changes")
+        return _changed(TrackingProtocol, changes).at_features(
+            extractor.stride,  # type: ignore[arg-type]
+            getattr(extractor, "dilated", False),
+        )
+    if isinstance(prompt, PointPrompt) and name is not None and name in PointProtocol.sources():
+        points = PointProtocol.named(name, "tap_vid").with_changes(feature_stride=extractor.stride)
+        return _changed(points.with_changes, changes)
+    protocol = protocol_for(extractor, "davis" if isinstance(prompt, MaskPrompt) else "jhmdb", name)
+    return _changed(protocol.with_changes, changes) if changes else protocol
+
+
+def _changed(make: Callable[..., R], changes: dict[str, Any] | None) -> R:
+    """Return what is made with the changes; raise ValueError for a field or a type that does not fit."""
+    try:
+        return make(**(changes or {}))
+    except TypeError as error:
+        raise ValueError(f"changes: {error}") from error

@@ -1,0 +1,47 @@
+"""Colours of objects differ from each other and from the picture."""
+
+import numpy as np
+import pytest
+
+from callbacks.pictures.colours import _candidates, distinct_colours, lab_of
+
+GREEN = np.full((40, 60, 3), (40, 160, 50), np.uint8)
+
+
+def distance(a, b):
+    return float(np.linalg.norm(lab_of(np.array([a], np.uint8)) - lab_of(np.array([b], np.uint8))))
+
+
+@pytest.mark.parametrize("picture", [None, GREEN, "noise"], ids=["none", "green", "noise"])
+def test_each_is_the_farthest_from_those_before_it_and_from_the_picture(picture):
+    """Brute force over all candidates, for pictures whose pixels are known."""
+    if isinstance(picture, str):
+        picture = np.random.default_rng(0).integers(0, 256, (32, 32, 3)).astype(np.uint8)
+    found = distinct_colours(8, picture)
+    pixels = [] if picture is None else lab_of(picture.reshape(-1, 3))
+
+    def room(candidate, before):
+        own = lab_of(np.array([candidate], np.uint8))[0]
+        away = [np.percentile([np.linalg.norm(own - pixel) for pixel in pixels], 5)] if len(pixels) else []
+        return min([*away, *(distance(candidate, other) for other in before)], default=np.inf)
+
+    for number, colour in enumerate(found):
+        best = max(room(candidate, found[:number]) for candidate in _candidates())
+        assert room(colour, found[:number]) == pytest.approx(best)
+
+
+def test_ten_objects_can_be_told_apart_on_any_flat_ground():
+    for ground in ((40, 160, 50), (255, 0, 0), (20, 20, 20), (250, 250, 250), (30, 60, 200)):
+        picture = np.full((20, 20, 3), ground, np.uint8)
+        found = distinct_colours(10, picture)
+        assert min(distance(a, b) for k, a in enumerate(found) for b in found[:k]) > 25
+        assert min(distance(colour, ground) for colour in found) > 25
+
+
+def test_more_objects_than_colours_repeat_them():
+    found = distinct_colours(200)
+    assert len(found) == 200
+    count = len(_candidates())
+    assert 40 < count < 72
+    assert found[count : 2 * count] == found[:count]
+    assert len(set(found[:count])) == count

@@ -1,0 +1,281 @@
+"""Prompts of any frame, several of them, parts of a video: each found as a plain run from that prompt finds it."""
+
+import csv
+import json
+import os
+import signal
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from callbacks import follow_points, predict_video, propagate_masks, propagate_points, signals, track_box
+from callbacks.metrics import region_similarity
+from callbacks.prediction import passes
+from callbacks.prediction.point_queries import AnyFrame, nearest_tracks
+from cli import main
+from datamodules import BoxPrompt, FrameStream, MaskPrompt, PointPrompt
+from datamodules.reading.coco import decode_rle
+from datamodules.reading.errors import DataError
+from datamodules.reading.prompts import read_prompts
+from tests.helpers.sprite import FRAMES, bounds, tensors
+
+
+@pytest.fixture
+def at(scene):
+    """Make a mask prompt of a frame."""
+    return lambda frame, number=1: replace(MaskPrompt.of(scene[1][frame] * np.uint8(number)), frame=frame)
+
+
+def found_masks(folder, names=None):
+    files = sorted((folder / "masks").iterdir())
+    assert names is None or [path.stem for path in files] == names
+    return np.stack([np.array(Image.open(path)) for path in files])
+
+
+def plain(colour, frames, mask):
+    return np.stack([ids.numpy() for _, ids in propagate_masks(colour, frames, mask)])
+
+
+def test_a_mask_in_the_middle_is_carried_both_ways(scene, folder, colour, tmp_path, at):
+    video, masks = scene
+    content = predict_video(colour, folder / "frames", at(6), tmp_path, overlay="mp4", exports=["coco", "csv"])
+    found = found_masks(tmp_path, [f"{t:03d}" for t in range(FRAMES)])
+    frames = tensors(video)
+    assert np.array_equal(found[6:], plain(colour, frames[6:], masks[6]))
+    assert np.array_equal(found[:7][::-1], plain(colour, frames[:7].flip(0), masks[6]))
+    scores = region_similarity(torch.from_numpy(found) == 1, torch.from_numpy(masks) == 1)
+    assert scores.min() > 0.6
+    assert (content["frames"], content["complete"], content["prompt"]["frame"]) == (FRAMES, True, 6)
+    assert FrameStream(tmp_path / "overlay.mp4").num_frames == FRAMES
+    assert not (tmp_path / "unfinished.pt").exists()
+
+    coco = json.loads((tmp_path / "coco.json").read_text())
+    assert [image["frame"] for image in coco["images"]] == list(range(FRAMES))
+    for annotation in coco["annotations"]:
+        inside = found[annotation["image_id"]] == 1
+        assert np.array_equal(decode_rle(annotation["segmentation"]), inside)
+        assert (annotation["area"], annotation["bbox"]) == (inside.sum(), bounds(inside).tolist())
+    rows = list(csv.DictReader((tmp_path / "objects.csv").open()))
+    assert [int(row["area"]) for row in rows] == [(ids == 1).sum() for ids in found]
+    again = read_prompts(mask=str(tmp_path / "coco.json"))
+    assert np.array_equal(np.stack([prompt.ids for prompt in again]), found)
+
+
+def test_a_corrected_mask_counts_from_half_way_to_it(scene, folder, colour, tmp_path, at):
+    video, masks = scene
+    predict_video(colour, folder / "frames", [at(8), at(0)], tmp_path, overlay="none")
+    found, frames = found_masks(tmp_path), tensors(video)
+    assert np.array_equal(found[:5], plain(colour, frames, masks[0])[:5])
+    assert np.array_equal(found[5:9][::-1], plain(colour, frames[:9].flip(0), masks[8])[:4])
+    assert np.array_equal(found[8:], plain(colour, frames[8:], masks[8]))
+
+
+def test_objects_of_different_prompts_keep_their_ids(scene, folder, colour, tmp_path, at):
+    """The same sprite by two prompts: the nearer one has it."""
+    predict_video(colour, folder / "clip.mp4", [at(2, 3), at(7, 5)], tmp_path, overlay="gif")
+    found = found_masks(tmp_path)
+    clip = torch.stack(list(FrameStream(folder / "clip.mp4")))
+    early = np.concatenate([plain(colour, clip[:3].flip(0), scene[1][2])[:0:-1], plain(colour, clip[2:], scene[1][2])])
+    late = np.concatenate([plain(colour, clip[:8].flip(0), scene[1][7])[:0:-1], plain(colour, clip[7:], scene[1][7])])
+    for t in range(FRAMES):
+        nearer, other, ids = (early, late, (3, 5)) if abs(t - 2) <= abs(t - 7) else (late, early, (5, 3))
+        expected = np.where(nearer[t] == 1, ids[0], np.where(other[t] == 1, ids[1], 0))
+        assert np.array_equal(found[t], expected)
+
+
+def test_a_part_of_a_video_is_followed_as_a_video_of_its_own(scene, folder, colour, tmp_path, at):
+    _, masks = scene
+    part = FrameStream(folder / "clip.mp4", start=1, end=9, every=2)
+    content = predict_video(colour, part, [at(1), at(5)], tmp_path, overlay="none", exports=["coco"])
+    found = found_masks(tmp_path, ["00001", "00003", "00005", "00007"])
+    frames = torch.stack(list(FrameStream(folder / "clip.mp4")))[1:9:2]
+    assert np.array_equal(found[:2], plain(colour, frames, masks[1])[:2])
+    assert np.array_equal(found[2:], plain(colour, frames[2:], masks[5]))
+    assert content["part"] == {"start": 1, "end": 9, "every": 2}
+    assert content["frame_rate"] == 6
+    coco = json.loads((tmp_path / "coco.json").read_text())
+    assert [image["id"] for image in coco["images"]] == [1, 3, 5, 7]
+    with pytest.raises(DataError, match="frame 4 is left out, as every 2th frame is taken from 1 on; the nearest is"):
+        predict_video(colour, part, at(4), tmp_path / "other")
+    with pytest.raises(DataError, match="array: frame 40 lies beyond the end of the video"):
+        predict_video(colour, folder / "clip.mp4", replace(at(1), frame=40), tmp_path / "other")
+
+
+def test_several_boxes_are_each_followed_as_one_alone(scene, folder, colour, tmp_path):
+    video, masks = scene
+    frames = tensors(video)
+    first, middle = bounds(masks[0]), bounds(masks[6])
+    prompts = read_prompts(box=[",".join(map(str, first)), f"sprite={','.join(map(str, middle))}@6", "4,5,20,22"])
+    predict_video(colour, folder / "frames", prompts, tmp_path, overlay="webp", exports=["coco"])
+    rows = list(csv.DictReader((tmp_path / "boxes.csv").open()))
+    assert [row["name"] for row in rows[:3]] == ["1", "2", "sprite"]
+    found = {name: np.array([[float(r[k]) for k in ("x", "y", "width", "height")] for r in rows if r["name"] == name])
+             for name in ("1", "2", "sprite")}  # fmt: skip
+
+    def alone(sequence, box):
+        return np.stack([box for _, box in track_box(colour, sequence, box)])
+
+    expected = {"1": alone(frames, first), "2": alone(frames, [4, 5, 20, 22])}
+    back, on = alone(frames[:7].flip(0), middle), alone(frames[6:], middle)
+    expected["sprite"] = np.concatenate([back[:0:-1], on])
+    for name, boxes in expected.items():
+        assert found[name] == pytest.approx(boxes, abs=0.006)
+    coco = json.loads((tmp_path / "coco.json").read_text())
+    assert len(coco["annotations"]) == 3 * FRAMES
+    assert coco["annotations"][2]["bbox"] == pytest.approx(found["sprite"][0], abs=0.011)
+    assert [category["name"] for category in coco["categories"]] == ["1", "2", "sprite"]
+
+
+def test_points_of_two_frames_are_each_followed_as_alone(scene, folder, colour, tmp_path):
+    video, _ = scene
+    (tmp_path / "p.csv").write_text("frame,name,x,y\n0,a,40,30\n7,b,60,50\n7,a,44,31\n")
+    prompts = read_prompts(points=str(tmp_path / "p.csv"))
+    predict_video(colour, folder / "frames", prompts, tmp_path / "out", exports=["coco"])
+    rows = list(csv.DictReader((tmp_path / "out" / "points.csv").open()))
+    frames = tensors(video)
+
+    def alone(sequence, points):
+        return torch.stack([found for _, found in propagate_points(colour, sequence, points)])
+
+    start = alone(frames, {"a": (40, 30)})
+    later = alone(frames[7:], {"b": (60, 50), "a": (44, 31)})
+    earlier = alone(frames[:8].flip(0), {"b": (60, 50), "a": (44, 31)}).flip(0)
+    for t in range(FRAMES):
+        both = later[t - 7] if t >= 7 else earlier[t]
+        expected = {"b": both[0], "a": start[t][0] if t <= 3 else both[1]}
+        for row in rows[2 * t : 2 * t + 2]:
+            values = [float(row[key]) if row[key] else np.nan for key in ("x", "y", "score")]
+            assert values == pytest.approx(expected[row["name"]].tolist(), abs=0.006, nan_ok=True)
+    assert [row["name"] for row in rows[:2]] == ["a", "b"]
+    coco = json.loads((tmp_path / "out" / "coco.json").read_text())
+    assert coco["categories"][0]["keypoints"] == ["a", "b"]
+    assert coco["annotations"][0]["keypoints"][:3] == [40, 30, 2]
+
+
+def test_queried_points_of_two_frames_take_the_nearest_track(folder, colour, tmp_path):
+    def tracks(csv_text):
+        (tmp_path / "p.csv").write_text(csv_text)
+        prompts = read_prompts(points=str(tmp_path / "p.csv"))
+        *_, (_, last) = follow_points(colour, folder / "clip.mp4", prompts, "fomo")
+        return last.points
+
+    both = tracks("frame,name,x,y\n0,a,40,30\n7,a,44,31\n7,b,60,50\n")
+    late = tracks("frame,name,x,y\n7,a,44,31\n7,b,60,50\n")
+    early = tracks("name,x,y\na,40,30\n")
+    assert torch.equal(both[0, :4], early[0, :4])
+    assert torch.equal(both[:, 4:], late[:, 4:])
+    assert torch.equal(both[1], late[1])
+
+
+def test_the_nearest_of_several_tracks_of_a_name():
+    assert nearest_tracks(["a", "b", "a"], [0, 2, 4], 6).tolist() == [[0, 0, 0, 2, 2, 2], [1, 1, 1, 1, 1, 1]]
+
+
+def test_frames_in_any_order_are_those_of_the_video(folder, monkeypatch):
+    stream = FrameStream(folder / "clip.mp4")
+    expected = list(stream)
+    opened = []
+    for name in ("forwards", "backwards"):
+        method = getattr(FrameStream, name)
+        monkeypatch.setattr(FrameStream, name, lambda self, t, m=method: opened.append(t) or m(self, t))
+    frames = AnyFrame(stream, FRAMES)
+    order = [0, 1, 2, 3, 4, 3, 2, 1, 0, 5, 6, 7, 6, 5, 9, 0]
+    for t in order:
+        assert torch.equal(frames(t), expected[t])
+    assert len(opened) == 6  # runs of neighbours are decoded in one go
+
+
+KINDS = {
+    "masks": lambda at, scene: [at(0), at(6, 4)],
+    "boxes": lambda at, scene: read_prompts(box=["4,5,20,22", f"b={','.join(map(str, bounds(scene[1][6])))}@6"]),
+    "points": lambda at, scene: [PointPrompt.of({"a": (40, 30)}), *read_prompts(points="grid:2@6")],
+}
+
+
+def files(out):
+    found = {path.relative_to(out).as_posix(): path for path in out.rglob("*") if path.is_file()}
+    kept = {"prediction.json", "unfinished.pt"}
+    return {name: path.read_bytes() for name, path in sorted(found.items()) if name not in kept}
+
+
+@pytest.mark.parametrize("number", [1, 9, 14, pytest.param(0, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("kind", KINDS)
+def test_passes_that_are_interrupted_go_on_to_the_same_files(
+    kind, number, at, scene, folder, colour, tmp_path, monkeypatch, capsys
+):
+    """Stopped after any frame of any pass, without looking at a frame twice."""
+    prompts = KINDS[kind](at, scene)
+    looks = []
+    colour.register_forward_hook(lambda *_: looks.append(1))
+    kept = passes.KeptMasks if kind == "masks" else passes.KeptNumbers
+    add = kept.add
+
+    def follow(out):
+        with signals.deferred():
+            return predict_video(colour, folder / "clip.mp4", prompts, out, overlay="none", exports=["coco"])
+
+    follow(tmp_path / "all")
+    total = len(looks)
+    for stop in [number] if number else range(1, 17):
+        looks.clear()
+        done = []
+
+        def add_and_stop(self, *args, stop=stop, done=done):
+            add(self, *args)
+            done.append(1)
+            if len(done) == stop:
+                os.kill(os.getpid(), signal.SIGTERM)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(kept, "add", add_and_stop)
+            with pytest.raises(signals.Stopped):
+                follow(tmp_path / str(stop))
+        assert follow(tmp_path / str(stop))["complete"]
+        assert files(tmp_path / str(stop)) == files(tmp_path / "all")
+        assert len(looks) == total
+        assert "going on at" in capsys.readouterr().out
+
+
+def test_by_the_command_line(folder, scene, tmp_path):
+    Image.fromarray(scene[1][5]).save(tmp_path / "five.png")
+    words = ["predict", "--model=FrozenEncoder", "--model.spec=raw_colour", f"--data.video={folder / 'clip.mp4'}"]
+    words += ["--trainer.accelerator=cpu", f"--trainer.callbacks.output_dir={tmp_path / 'out'}"]
+    masks = f"{folder / 'masks' / 'first.png'}@2;{tmp_path / 'five.png'}@5"
+    main([*words, f"--data.mask={masks}", "--data.start=2", "--data.end=0.6s", "--trainer.callbacks.exports=[coco]",
+          "--trainer.callbacks.stride=4", "--trainer.callbacks.overlay=none"])  # fmt: skip
+    assert [path.stem for path in sorted((tmp_path / "out" / "masks").iterdir())] == [f"{t:05d}" for t in range(2, 8)]
+    assert (tmp_path / "out" / "coco.json").is_file()
+    for more, message in (
+        (["--data.box=1,2,3,4@9", "--data.end=5"], "frame 9 is not in the part of the video from frame 0 to frame 4"),
+        (["--data.box=1,2,3,4", "--data.start=1:30"], "start: expected a frame's number such as 120, or a time"),
+        (["--data.box=1,2,3,4@77"], "frame 77 lies beyond the end of the video"),
+        (["--data.box=a=1,2,3,4;a=5,6,7,8"], "two prompts of frame 0 for a"),
+        (["--data.box=1,2,3,4", "--trainer.callbacks.exports=[yolo]"], "exports may hold coco and csv, got 'yolo'"),
+    ):
+        with pytest.raises(SystemExit) as stopped:
+            main([*words, *more])
+        assert message in str(stopped.value)
+        assert "\n" not in str(stopped.value)
+
+
+def test_memory_is_bounded_where_a_video_is_followed_backwards(folder, colour, tmp_path, at, monkeypatch):
+    monkeypatch.setattr("datamodules.prompted_video.HELD", 3 * 3 * 96 * 130)
+    predict_video(colour, folder / "clip.mp4", at(9), tmp_path / "few", overlay="none")
+    monkeypatch.undo()
+    predict_video(colour, folder / "clip.mp4", at(9), tmp_path / "many", overlay="none")
+    assert files(tmp_path / "few") == files(tmp_path / "many")
+
+
+def test_boxes_of_one_frame_are_tracked_in_one_pass(scene, folder, colour, tmp_path):
+    looks = []
+    colour.register_forward_hook(lambda *_: looks.append(1))
+    box = BoxPrompt.of(bounds(scene[1][0]))
+    predict_video(colour, folder / "frames", box, tmp_path / "one", overlay="none")
+    one = len(looks)
+    looks.clear()
+    boxes = read_prompts(box=f"{box.x},{box.y},{box.width},{box.height};5,5,20,20")
+    predict_video(colour, folder / "frames", boxes, tmp_path / "two", overlay="none")
+    assert len(looks) == one + 1  # an exemplar more

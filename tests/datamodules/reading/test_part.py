@@ -1,0 +1,131 @@
+"""A part of a video, by numbers and by times."""
+
+import numpy as np
+import pytest
+
+from datamodules import FrameStream
+from datamodules.reading.decoding import VideoFile
+from datamodules.reading.errors import DataError
+from datamodules.reading.part import VideoPart, frame_number
+from datamodules.synthetic.writers import write_frames, write_mp4
+from tests.helpers.numbered_videos import write_video
+
+FRAMES = 30
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_a_part_is_a_range_of_numbers(seed):
+    draw = np.random.default_rng(seed)
+    start, every, length = int(draw.integers(0, 9)), int(draw.integers(1, 5)), int(draw.integers(1, 40))
+    end = None if seed % 3 == 0 else start + int(draw.integers(1, 30))
+    part = VideoPart(start, end, every)
+    numbers = [n for n in range(length) if n >= start and (end is None or n < end) and (n - start) % every == 0]
+    assert part.count(length) == len(numbers)
+    assert [part.number(t) for t in range(len(numbers))] == numbers
+    for n in range(length):
+        if n in numbers:
+            assert part.index(n) == numbers.index(n)
+        else:
+            with pytest.raises(DataError, match=f"frame {n} is"):
+                part.index(n)
+
+
+def test_the_nearest_frame_that_is_taken_is_named():
+    for number, nearest in ((11, 10), (13, 14), (12, 10)):
+        with pytest.raises(DataError, match=f"nearest is frame {nearest}$"):
+            VideoPart(2, None, 4).index(number)
+    with pytest.raises(DataError, match="every: expected 1 or more"):
+        VideoPart(0, None, 0)
+    with pytest.raises(DataError, match="frame 4 is not after the start, frame 4"):
+        VideoPart(4, 4)
+
+
+@pytest.mark.parametrize("text", ["", "2.5", "-3", "1:30", "s", "4.5m", True, None, 2.5])
+def test_what_names_no_frame_is_refused(text):
+    with pytest.raises(DataError, match=r"start: expected a frame's number such as 120, or a time such as 4\.5s"):
+        frame_number(text, "start", lambda seconds: 0)
+
+
+@pytest.fixture(scope="module", params=["short.mp4", "long_groups.mkv", "no_table.avi", "frames"])
+def video(request, tmp_path_factory):
+    """Videos that can be sought in, one that cannot, and a folder, each with what it shows."""
+    path = tmp_path_factory.mktemp("videos") / request.param
+    if request.param == "frames":
+        pictures = np.random.default_rng(0).integers(0, 256, (FRAMES, 32, 48, 3)).astype(np.uint8)
+        write_frames(path, pictures, [f"p{t:03d}.png" for t in range(FRAMES)])
+    elif request.param == "short.mp4":
+        write_mp4(path, np.random.default_rng(0).integers(0, 256, (FRAMES, 32, 48, 3)).astype(np.uint8), rate=10)
+    else:
+        codec = {"codec": "mpeg4"} if path.suffix == ".avi" else {"options": {"g": "12", "bf": "2"}}
+        write_video(path, FRAMES, **codec)
+    stream = FrameStream(path)
+    return path, np.stack([frame.numpy() for frame in stream])
+
+
+@pytest.mark.parametrize(
+    ("start", "end", "every"), [(0, None, 1), (7, None, 1), (13, 25, 1), (4, 29, 3), (29, None, 1)]
+)
+def test_the_frames_of_a_part_are_those_of_the_video(video, start, end, every):
+    path, pictures = video
+    stream = FrameStream(path, start=start, end=end, every=every)
+    expected = pictures[start:end:every]
+    assert stream.num_frames == len(expected)
+    assert np.array_equal(np.stack([frame.numpy() for frame in stream]), expected)
+    assert stream.frame_rate == pytest.approx(FrameStream(path).frame_rate / every)
+    middle = len(expected) // 2
+    assert np.array_equal(np.stack([frame.numpy() for frame in stream.forwards(middle)]), expected[middle:])
+
+
+@pytest.mark.parametrize("held", [1, 5, 1000])
+def test_backwards_it_gives_the_same_frames_from_the_last_one_asked_for(video, held, monkeypatch):
+    path, pictures = video
+    stream = FrameStream(path, start=2, every=2)
+    monkeypatch.setattr("datamodules.prompted_video.HELD", held * 3 * stream.size[0] * stream.size[1])
+    expected = pictures[2::2][:10][::-1]
+    assert np.array_equal(np.stack([frame.numpy() for frame in stream.backwards(9)]), expected)
+
+
+def test_seconds_are_those_of_the_frames_times(video):
+    path, _ = video
+    rate = FrameStream(path).frame_rate
+    for number in (0, 1, 12, 29):
+        exact, before, after = number / rate, (number - 0.4) / rate, (number + 0.4) / rate
+        assert FrameStream(path).number_of(f"{max(0.0, exact):.6f}s") == number
+        assert FrameStream(path).number_of(f"{max(0.0, before):.6f}s") == number
+        assert FrameStream(path).number_of(f"{after:.6f}s") == number + 1
+    part = FrameStream(path, start=f"{5 / rate:.6f}s", end=f"{9 / rate:.6f}s").part
+    assert (part.start, part.end) == (5, 9)
+
+
+def test_a_start_after_the_end_is_refused_and_frames_are_known(video):
+    path, _ = video
+    with pytest.raises(DataError, match="none from frame 900 on"):
+        FrameStream(path, start=900)
+    assert FrameStream(path).holds(29)
+    assert not FrameStream(path).holds(30)
+
+
+def test_a_frame_that_no_seek_finds_is_decoded_from_the_start(tmp_path, monkeypatch):
+    write_video(tmp_path / "clip.mkv", FRAMES, options={"g": "6"})
+    expected = [frame.tobytes() for frame in FrameStreamPictures(tmp_path / "clip.mkv", 0)][20:]
+
+    def lost(self, key):
+        raise LookupError("no such key frame")
+
+    monkeypatch.setattr(VideoFile, "_packets_from", lost)
+    assert [frame.tobytes() for frame in FrameStreamPictures(tmp_path / "clip.mkv", 20)] == expected
+
+
+def FrameStreamPictures(path, start):
+    with VideoFile(path) as video:
+        yield from video.frames(start)
+
+
+def test_pictures_of_a_folder_go_by_their_names(tmp_path):
+    pictures = np.random.default_rng(0).integers(0, 256, (6, 32, 32, 3)).astype(np.uint8)
+    write_frames(tmp_path / "frames", pictures, [f"{t:05d}.png" for t in range(10, 16)])
+    stream = FrameStream(tmp_path / "frames", start="00012", end=5)
+    assert (stream.part.start, stream.stem(0), stream.stem(2)) == (2, "00012", "00014")
+    assert (stream.number_of("00014"), stream.number_of(4), stream.number_of("4")) == (4, 4, 4)
+    with pytest.raises(DataError, match="frame: expected a frame's number"):
+        stream.number_of("p12")

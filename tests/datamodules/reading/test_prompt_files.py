@@ -1,0 +1,130 @@
+"""Boxes and points from files that name frames, and several values of a flag."""
+
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from datamodules import FrameStream
+from datamodules.reading.coco import encode_rle
+from datamodules.reading.errors import DataError
+from datamodules.reading.prompt_files import read_boxes, read_points, separated
+from datamodules.reading.prompts import BoxPrompt, MaskPrompt, PointPrompt, placed_prompts, read_prompts
+from datamodules.synthetic.writers import write_frames
+
+
+def test_several_values_each_with_its_frame(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert separated("a.png") == [("a.png", None)]
+    assert separated("a.png;b@x.png@120;") == [("a.png", None), ("b@x.png", "120")]
+    assert separated(["1,2,3,4@2.5s", "5,6,7,8"]) == [("1,2,3,4", "2.5s"), ("5,6,7,8", None)]
+    (tmp_path / "one;two@3.png").touch()
+    assert separated("one;two@3.png") == [("one;two@3.png", None)]
+    assert separated(";") == [(";", None)]
+    array = np.zeros((2, 2))
+    assert separated(array)[0][0] is array
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "expected"),
+    [
+        ("b.txt", "1 2 3 4", [("1 2 3 4", None, None)]),
+        ("b.csv", "left,top,w,h\n1,2,3,4\n5,6,7,8", [("1,2,3,4", None, None)]),
+        ("b.csv", "frame,name,x,y,width,height,score\n7,car,1,2,3,4,9\n8,b,5,6,7,8,9",
+         [(["1", "2", "3", "4"], "7", "car"), (["5", "6", "7", "8"], "8", "b")]),
+        ("b.json", "[1, 2, 3, 4]", [([1, 2, 3, 4], None, None)]),
+        ("b.json", '{"x": 1, "y": 2, "w": 3, "h": 4}', [([1, 2, 3, 4], None, None)]),
+        ("b.json", "[[1, 2, 3, 4], [5, 6, 7, 8]]", [([1, 2, 3, 4], None, None), ([5, 6, 7, 8], None, None)]),
+        ("b.json", '[{"frame": 5, "name": "a", "x": 1, "y": 2, "width": 3, "height": 4}]', [([1, 2, 3, 4], 5, "a")]),
+        ("b.json", '{"boxes": [{"frame": 5, "box": [1, 2, 3, 4]}]}', [([1, 2, 3, 4], 5, None)]),
+    ],
+)  # fmt: skip
+def test_boxes_of_a_file(name, text, expected, tmp_path):
+    (tmp_path / name).write_text(text)
+    found = read_boxes(tmp_path / name)
+    assert [(row["box"], row.get("frame"), row.get("name")) for row in found] == expected
+    assert len(list(BoxPrompt.each(tmp_path / name))) == len(expected)
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "expected"),
+    [
+        ("p.csv", "a,1,2\nb,3,4", [("a", "1", "2", None), ("b", "3", "4", None)]),
+        ("p.csv", "frame,name,x,y,score\n3,a,1,2,.5\n9,a,3,4,.5", [("a", "1", "2", "3"), ("a", "3", "4", "9")]),
+        ("p.json", '{"a": [1, 2], "b": {"x": 3, "y": 4, "frame": 7}}', [("a", 1, 2, None), ("b", 3, 4, 7)]),
+        ("p.json", "[[1, 2], [3, 4]]", [("1", 1, 2, None), ("2", 3, 4, None)]),
+    ],
+)
+def test_points_of_a_file(name, text, expected, tmp_path):
+    (tmp_path / name).write_text(text)
+    found = read_points(tmp_path / name)
+    assert [(row["name"], row["x"], row["y"], row.get("frame")) for row in found] == expected
+
+
+@pytest.mark.parametrize(
+    ("flag", "name", "text", "message"),
+    [
+        ("box", "b.csv", "frame,x,y,width\n1,2,3,4", "the heading has no column height, only frame, x, y, width"),
+        ("box", "b.csv", "frame,x,y,width,height\n1,2,3", "expected frame,x,y,width,height in each line, got '1,2,3'"),
+        ("box", "b.json", "[[1, 2, 3], [1, 2]]", "expected four numbers"),
+        ("points", "p.csv", "frame,name,x,y\n1,a,2,3\n1,a,4,5", "two points have the same name"),
+        ("points", "p.json", '{"a": [1, 2, 3]}', "expected a name, x and y for each point"),
+        ("mask", "m.json", "[]", "expected COCO's images and annotations"),
+        ("mask", "m.json", '{"images": [], "annotations": []}', "holds no mask"),
+    ],
+)
+def test_a_file_that_is_wrong_is_named(flag, name, text, message, tmp_path):
+    (tmp_path / name).write_text(text)
+    with pytest.raises(DataError, match=message) as refused:
+        read_prompts(**{flag: str(tmp_path / name)})
+    assert str(tmp_path / name) in str(refused.value)
+
+
+@pytest.fixture
+def stream(tmp_path):
+    write_frames(tmp_path / "frames", np.zeros((6, 8, 9, 3), np.uint8), [f"{t:03d}.png" for t in range(6)])
+    return FrameStream(tmp_path / "frames", start=1)
+
+
+def test_masks_of_a_folder_belong_to_the_frames_of_their_names(stream, tmp_path):
+    (tmp_path / "masks").mkdir()
+    for name, value in (("004", 2), ("002", 1)):
+        Image.fromarray(np.full((8, 9), value, np.uint8) * np.eye(8, 9, dtype=np.uint8)).save(
+            tmp_path / f"masks/{name}.png"
+        )
+    placed = placed_prompts(read_prompts(mask=str(tmp_path / "masks")), stream)
+    assert [prompt.frame for prompt in placed] == [2, 4]
+    with pytest.raises(DataError, match=r"names its own frame \(002\); leave @3 out"):
+        read_prompts(mask=f"{tmp_path / 'masks'}@3")
+    (tmp_path / "none").mkdir()
+    with pytest.raises(DataError, match="no picture in this folder"):
+        read_prompts(mask=str(tmp_path / "none"))
+
+
+def test_masks_of_a_coco_file_belong_to_its_images(stream, tmp_path):
+    ids = np.eye(8, 9, dtype=bool)
+    content = {
+        "images": [{"id": 3}],
+        "annotations": [{"image_id": 3, "category_id": 4, "segmentation": encode_rle(ids)}],
+    }
+    (tmp_path / "m.json").write_text(json.dumps(content))
+    (placed,) = placed_prompts(read_prompts(mask=str(tmp_path / "m.json")), stream)
+    assert (placed.frame, placed.objects) == (3, (4,))
+
+
+def test_prompts_are_placed_in_the_order_of_their_frames_and_named(stream):
+    boxes = placed_prompts(read_prompts(box="car=0,0,2,2@4;1,1,2,2;2,2,3,3@0.1s"), stream)
+    assert [(box.name, box.frame) for box in boxes] == [("1", 1), ("2", 3), ("car", 4)]
+    (alone,) = placed_prompts(BoxPrompt.of([0, 0, 2, 2]), stream)
+    assert (alone.name, alone.frame) == ("", 1)
+    with pytest.raises(DataError, match="expected prompts of one kind, got box and points"):
+        placed_prompts([BoxPrompt.of([0, 0, 2, 2]), PointPrompt.of([[1, 1]])], stream)
+    with pytest.raises(DataError, match="expected prompts of one kind, got none"):
+        placed_prompts([], stream)
+    with pytest.raises(DataError, match="outside frame 4 of the video of 9 × 8 px"):
+        placed_prompts(read_prompts(box="0,0,20,2@4"), stream)
+    with pytest.raises(DataError, match="frame 0 is not in the part of the video from frame 1"):
+        placed_prompts(read_prompts(box="0,0,2,2@0"), stream)
+    with pytest.raises(DataError, match="array: two prompts of frame 1 for 1"):
+        placed_prompts([MaskPrompt.of(np.eye(8, 9, dtype=np.uint8))] * 2, stream)

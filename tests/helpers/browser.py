@@ -1,0 +1,55 @@
+"""A headless Chromium for pages that people look at; its log must be free of errors."""
+
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+FLAGS = (
+    "headless",
+    "no-sandbox",
+    "disable-gpu",
+    "disable-quic",
+    "no-first-run",
+    "window-size=1200,800",
+    "disable-background-networking",
+    "disable-component-update",
+    "disable-sync",
+)
+
+
+@contextmanager
+def chromium(downloads: Path) -> Iterator[Any]:
+    """Open the system's Chromium, which saves to a folder; skip the test with the reason where there is none."""
+    selenium = pytest.importorskip("selenium.webdriver", reason="selenium is not installed")
+    program, driver = shutil.which("chromium"), shutil.which("chromedriver")
+    if program is None or driver is None:
+        pytest.skip("no Chromium with chromedriver on this machine")
+    options = selenium.ChromeOptions()
+    options.binary_location = program
+    for flag in FLAGS:
+        options.add_argument(f"--{flag}")
+    options.add_experimental_option("prefs", {"download.default_directory": str(downloads)})
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
+    opened = selenium.Chrome(options=options, service=selenium.ChromeService(driver))
+    try:
+        yield opened
+        errors = [entry["message"] for entry in opened.get_log("browser") if entry["level"] == "SEVERE"]
+    finally:
+        opened.quit()
+    assert not errors
+
+
+def as_phone(browser: Any) -> None:
+    """Show pages as on a phone, 390 px wide."""
+    phone = {"width": 390, "height": 844, "deviceScaleFactor": 2, "mobile": True}
+    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", phone)
+
+
+def in_dark_mode(browser: Any) -> None:
+    """Let pages know that the person prefers dark colours."""
+    features = [{"name": "prefers-color-scheme", "value": "dark"}]
+    browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": features})
