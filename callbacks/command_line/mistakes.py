@@ -8,10 +8,7 @@ from pathlib import Path
 from types import NoneType, UnionType
 from typing import Any, Literal, Union
 
-from lightning_modules.backbones.short_names import SHORT_NAMES
-
 from .classes import SECTIONS, Choice, class_named, known_classes, named_classes, parameters_of
-from .short_models import advice
 
 PLAIN = (bool, int, float, str, NoneType)
 MEANT = ("callbacks.", "datamodules.", "lightning_modules.", "pytorch_lightning.")
@@ -47,7 +44,11 @@ def explain(words: Sequence[str], message: str, options: Sequence[str], model: s
         if first is not None and not any(choice.section == section for choice in choices):
             return f"{first}: nothing before it names the class; add --{section} CLASS or a file such as {example}"
     if not any(choice.section == "model" for choice in choices) and "--ckpt_path" not in flags:
-        return advice() if words[:1] == ["predict"] else "give --model, a --config with a model, or --ckpt_path FILE"
+        if words[:1] == ["predict"]:
+            from .short_models import advice  # imports torch, which a tool that finds a config need not
+
+            return advice()
+        return "give --model, a --config with a model, or --ckpt_path FILE"
     return " ".join(message.split())
 
 
@@ -55,7 +56,10 @@ def _mistake_in(choice: Choice) -> str | None:
     kind = class_named(choice.name, choice.section)
     if kind is None:
         known = [each.__name__ for each in known_classes(choice.section) if each.__module__.startswith(MEANT)]
-        known += SHORT_NAMES if choice.section == "model" else ()
+        if choice.section == "model":
+            from lightning_modules.backbones.short_names import SHORT_NAMES
+
+            known += SHORT_NAMES
         return f"{choice.section}: there is no class {choice.name!r}" + _near(choice.name.rpartition(".")[2], known)
     parameters = parameters_of(kind)
     for name, value in choice.arguments.items():

@@ -38,6 +38,8 @@ NOISE = (
     "CUDA_VISIBLE_DEVICES",
     "Seed set to ",
     "Loading `train_dataloader`",
+    "Restoring states from",
+    "Loaded model weights from",
 )
 """Messages of Lightning that are left out; it warns by another one where there is a GPU that is not used."""
 RUNS = "runs"

@@ -19,14 +19,14 @@ def closing_lines(trainer: Trainer) -> list[str]:
     """Return at most three lines: scores in per cent, the path of the report, the checkpoint and the next command."""
     callbacks: list[Any] = trainer.callbacks  # type: ignore[attr-defined]
     benchmarks = [callback for callback in callbacks if isinstance(callback, BenchmarkCallback)]
-    lines = []
-    if scores := "; ".join(filter(None, map(_score, benchmarks))):
+    lines, fitted = [], trainer.state.fn == "fit"
+    if fitted and (scores := "; ".join(filter(None, map(_score, benchmarks)))):
         lines.append(scores)
     elif not benchmarks and "val/loss" in trainer.callback_metrics:
         lines.append(f"val/loss {float(trainer.callback_metrics['val/loss']):.4f}")
     if pages := list(_pages(trainer, benchmarks)):
         lines.append(f"report: {max(pages, key=lambda page: page.stat().st_mtime_ns)}")
-    if trainer.state.fn == "fit" and (checkpoint := _checkpoint(callbacks)):
+    if fitted and (checkpoint := _checkpoint(callbacks)):
         config = f"--config benchmarks/{benchmarks[-1].name}.yaml" if benchmarks else "--config benchmarks/davis.yaml"
         lines.append(f"checkpoint: {checkpoint}; next: vidcorr validate --ckpt_path {checkpoint} {config}")
     return lines
@@ -35,7 +35,7 @@ def closing_lines(trainer: Trainer) -> list[str]:
 def _score(benchmark: BenchmarkCallback) -> str:
     """Return the first score of the last run, beside that of the first run of a training."""
     if len(benchmark.history) < 2:
-        return ""  # the table of the one run stands right above
+        return ""  # the table of the one run stands right above, as it does in `validate`
     first, last = min(benchmark.history), max(benchmark.history)
     key = next((key for key in benchmark.history[last] if key in benchmark.history[first]), None)
     if key is None:

@@ -1,6 +1,6 @@
 """Score the same features under every named protocol of DAVIS: how much the protocol alone moves the score.
 
-python tests/speed/protocols.py raw_colour --root ../shared/data/davis --frames 12 --output runs/protocols/raw_colour
+python tests/speed/protocols.py raw_colour --root ../shared/data/davis --frames 25 --output runs/protocols/raw_colour
 python tests/speed/protocols.py torchvision:resnet18 --stage res4 --output runs/protocols/resnet18
 
 Everything is halved, so that it runs on a CPU: the sides of the frames, the size rules and the radii in pixels. All
@@ -79,7 +79,7 @@ def main() -> None:
     parser.add_argument("spec")
     parser.add_argument("--stage")
     parser.add_argument("--root", type=Path, default=Path("../shared/data/davis"))
-    parser.add_argument("--frames", type=int, default=12)
+    parser.add_argument("--frames", type=int, default=25)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--output", type=Path, required=True)
     args = parser.parse_args()

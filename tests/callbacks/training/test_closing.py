@@ -35,6 +35,9 @@ def test_a_fit_ends_with_score_report_checkpoint(video_folder, davis_root, tmp_p
     assert path.endswith("last.ckpt")
     assert (tmp_path / path).is_file()
     assert checkpoint.endswith(f"next: vidcorr validate --ckpt_path {path} --config benchmarks/davis.yaml")
+    again = ["--trainer.accelerator=cpu", f"--trainer.default_root_dir={tmp_path}"]
+    main(["validate", f"--ckpt_path={path}", *again, *benchmark(davis_root, "--trainer.callbacks.stage=res4")])
+    assert capsys.readouterr().out.count("J&F-Mean") == 1  # the checkpoint has the scores of its training too
 
 
 def test_a_validation_prints_its_score_once_in_per_cent(davis_root, tmp_path, capsys):
