@@ -7,7 +7,9 @@ import ast
 import gc
 import os
 import re
+import signal
 import sys
+import threading
 from collections.abc import Sequence
 from difflib import get_close_matches
 from importlib import import_module
@@ -33,6 +35,10 @@ MISTAKES = {
 
 LOST_RANK = re.compile(r"gloo/transport|[Cc]onnection (closed|reset) by peer|NCCL (error|watchdog)|DistBackendError")
 """Messages of torch.distributed when another rank has exited."""
+
+
+class Terminated(KeyboardInterrupt):
+    """SIGTERM in a tool, which ends it as Ctrl-C does."""
 
 
 def main(args: Sequence[str] | None = None) -> None:
@@ -71,13 +77,29 @@ def run(words: Sequence[str]) -> None:
     elif first in RUNS or first.startswith("--print_completion"):
         load("callbacks.command_line.runs").run(words)
     elif (tool := tools().get(first)) is not None:
-        import_module(f"{tool.parent.parent.name}.tools.{tool.stem}").command(words[1:])
+        run_tool(f"{tool.parent.parent.name}.tools.{tool.stem}", words[1:])
     else:
         known = [*RUNS, *tools()]
         near = get_close_matches(first, known, 1)
         meant = f"did you mean {near[0]}? " if near else ""
         print(f"vidcorr: there is no word {first!r}; {meant}The words are {', '.join(known)}", file=sys.stderr)
         sys.exit(2)
+
+
+def run_tool(module: str, words: Sequence[str]) -> None:
+    """Run a tool; SIGTERM raises in it what Ctrl-C would, so that it leaves nothing half done."""
+    in_main = threading.current_thread() is threading.main_thread()
+    previous = signal.signal(signal.SIGTERM, _terminate) if in_main else None
+    try:
+        import_module(module).command(words)
+    finally:
+        if in_main:
+            signal.signal(signal.SIGTERM, previous)
+
+
+def _terminate(number: int, frame: object) -> None:
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # what ends now is not interrupted again
+    raise Terminated
 
 
 def load(name: str) -> ModuleType:
@@ -140,8 +162,8 @@ def report(error: BaseException) -> str | int | None:
     """Return the status, or the line (status 1), that an error ends the process with; None for an error of the code."""
     kinds = [getattr(sys.modules[module], name) for module, name in MISTAKES.items() if module in sys.modules]
     if isinstance(error, KeyboardInterrupt):
-        print("vidcorr: interrupted", file=sys.stderr)
-        return 130
+        print(": ".join(["vidcorr: interrupted", *map(str, error.args)]), file=sys.stderr)
+        return 143 if isinstance(error, Terminated) else 130
     if isinstance(error, BrokenPipeError):  # of `vidcorr … | head`, which has read enough
         sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115 (Python flushes it when it ends)
         return 141

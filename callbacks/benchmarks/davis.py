@@ -10,10 +10,9 @@ from datamodules.datasets import Davis, MaskSequence
 from datamodules.reading.errors import DataError
 from lightning_modules.functional import PropagationProtocol
 
-from ..tracking.label_tracker import LabelTracker
 from .base import BenchmarkCallback
 from .evaluation import Run
-from .mask_benchmark import FILMS_SHOW, OBJECT_SCORES, MaskEvaluation, ObjectScoring
+from .mask_benchmark import FILMS_SHOW, OBJECT_SCORES, MaskEvaluation, object_evaluation
 
 
 class DavisBenchmark(BenchmarkCallback):
@@ -77,11 +76,8 @@ class DavisBenchmark(BenchmarkCallback):
         return sequences
 
     def start(self, extractor: nn.Module, run: Run) -> MaskEvaluation:
-        """Begin a run; predictions are packed where there is no ground truth to score them against."""
-        tracker = LabelTracker(extractor, self.protocol)
-        scoring = ObjectScoring(run, len(tracker.stages))
-        archive = None if all(sequence.ground_truth for sequence in self.sequences) else ""
-        return MaskEvaluation(tracker, scoring, run, self.predictions, archive)
+        """Begin a run; see `BenchmarkCallback`."""
+        return object_evaluation(self, extractor, run)
 
     def about(self) -> dict[str, Any]:
         """Return the part of the data set, for results.json."""

@@ -8,7 +8,7 @@ from typing import Any, Protocol
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from datamodules.datasets import MaskSequence
 from datamodules.reading.errors import DataError
@@ -158,6 +158,21 @@ class ObjectScoring:
         if self.columns is not None:
             rows = [row | self.columns[row["Sequence"]] for row in rows]
         return (self.summary(rows) if self.summary else scores), rows
+
+
+def object_evaluation(benchmark: Any, extractor: nn.Module, run: Run, ends_scored: bool = False) -> MaskEvaluation:
+    """Return what a benchmark of objects begins a run with; without ground truth, predictions are packed for a server.
+
+    Args:
+        benchmark: its `protocol`, `sequences` and `predictions` say what is done.
+        extractor: of the features.
+        run: says where files go.
+        ends_scored: the last frame of an object counts.
+    """
+    tracker = LabelTracker(extractor, benchmark.protocol)
+    scoring = ObjectScoring(run, len(tracker.stages), ends_scored)
+    archive = None if all(sequence.ground_truth for sequence in benchmark.sequences) else ""
+    return MaskEvaluation(tracker, scoring, run, benchmark.predictions, archive)
 
 
 class ObjectScorer:

@@ -10,10 +10,9 @@ from datamodules.datasets import MaskSequence, Vos
 from datamodules.reading.errors import DataError
 from lightning_modules.functional import PropagationProtocol
 
-from ..tracking.label_tracker import LabelTracker
 from .base import BenchmarkCallback
 from .evaluation import Run
-from .mask_benchmark import FILMS_SHOW, OBJECT_SCORES, MaskEvaluation, ObjectScoring, scored_objects
+from .mask_benchmark import FILMS_SHOW, OBJECT_SCORES, MaskEvaluation, object_evaluation, scored_objects
 
 
 class VosBenchmark(BenchmarkCallback):
@@ -76,11 +75,8 @@ class VosBenchmark(BenchmarkCallback):
         return videos
 
     def start(self, extractor: nn.Module, run: Run) -> MaskEvaluation:
-        """Begin a run; predictions are packed where there is no ground truth to score them against."""
-        tracker = LabelTracker(extractor, self.protocol)
-        scoring = ObjectScoring(run, len(tracker.stages), self.ends_scored)
-        archive = None if all(sequence.ground_truth for sequence in self.sequences) else ""
-        return MaskEvaluation(tracker, scoring, run, self.predictions, archive)
+        """Begin a run; see `BenchmarkCallback`."""
+        return object_evaluation(self, extractor, run, self.ends_scored)
 
     def about(self) -> dict[str, Any]:
         """Return split and rules, for results.json."""

@@ -9,6 +9,8 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+from datamodules.reading.writing import write_whole
+
 from ..command_line.configs import find_config
 from ..experiments.study_plan import Row, Step, Study, read_study
 from ..experiments.study_table import gather, markdown, result_of, table_rows, write_csv
@@ -103,16 +105,22 @@ def _run(step: Step) -> str | None:
     log = step.folder / f"{step.benchmark or 'train'}.log"
     start = time.monotonic()
     with log.open("a") as file:
-        process = subprocess.run([sys.executable, str(CLI), *step.words], stdout=file, stderr=file, check=False)
-    status = process.returncode
+        process = subprocess.Popen([sys.executable, str(CLI), *step.words], stdout=file, stderr=file)
+        try:
+            status = process.wait()
+        except KeyboardInterrupt as stopped:
+            process.terminate()  # it finishes its step and saves; after Ctrl-C it is at it already
+            process.wait()
+            stopped.args = ("run it again to go on",)
+            raise
     if status in (130, -2, 143, -15):
-        raise KeyboardInterrupt
+        raise KeyboardInterrupt("a run of the study was; run it again to go on")
     if status:
         last = [line for line in log.read_text(errors="replace").splitlines() if line.strip()][-1:]
         return f"{log}: {last[0] if last else f'status {status}'}"
     if step.evaluation is None:
         seconds = time.monotonic() - start
-        (step.folder / DONE).write_text(json.dumps({"words": step.words, "seconds": round(seconds, 1)}) + "\n")
+        write_whole(step.folder / DONE, json.dumps({"words": step.words, "seconds": round(seconds, 1)}) + "\n")
     return None
 
 
@@ -122,6 +130,6 @@ def _write_table(study: Study, output: Path) -> None:
     text = markdown(study, rows)
     print(text)
     if output.is_dir():
-        (output / "table.md").write_text(text + "\n", encoding="utf-8")
+        write_whole(output / "table.md", text + "\n")
         write_csv(rows, output / "table.csv")
         print(f"{output / 'table.md'}, {output / 'table.csv'}")

@@ -5,7 +5,6 @@ import hashlib
 import json
 import os
 import statistics
-import sys
 import time
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -159,9 +158,9 @@ def command(words: Sequence[str]) -> None:
         delattr(flags, name)
     try:
         rows = check_data(**vars(flags))
-    except KeyboardInterrupt:
-        print(f"interrupted; {flags.output / 'report.json'} keeps what is done, run it again to go on", file=sys.stderr)
-        sys.exit(130)
+    except KeyboardInterrupt as stopped:
+        stopped.args = (f"{flags.output / 'report.json'} keeps what is done, run it again to go on",)
+        raise
     _print(rows, flags.output)
 
 

@@ -120,6 +120,7 @@ def _serve(function: Callable[[Any], Any], pipe: Connection, other_end: Connecti
     other_end.close()
     Thread(target=_end_with_parent, daemon=True).start()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)  # not the parent's handler, which a fork inherits
     cv2.setNumThreads(0)
     while True:
         try:

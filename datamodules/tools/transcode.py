@@ -196,9 +196,9 @@ def command(words: Sequence[str]) -> None:
     form = Format(flags.short_side, flags.key_interval, flags.crf, flags.frames, flags.quality)
     try:
         made, failed = transcode(flags.source, flags.destination, form, flags.workers, flags.timeout)
-    except KeyboardInterrupt:
-        print("interrupted; run it again to go on", file=sys.stderr)
-        sys.exit(130)
+    except KeyboardInterrupt as stopped:
+        stopped.args = ("run it again to go on",)
+        raise
     before, after = sum(each.before for each in made), sum(each.after for each in made)
     new = sum(each.is_new for each in made)
     print(f"{new} written, {len(made) - new} there already: {before / 1e6:.1f} MB became {after / 1e6:.1f} MB")

@@ -1,6 +1,7 @@
 """Checkpoints of other projects: their keys and shapes with random values, and their networks from plain parts."""
 
 import json
+from collections import OrderedDict
 from pathlib import Path
 
 import pytest
@@ -127,3 +128,8 @@ def _random(name: str, shape: list[int]) -> Tensor:
     if name.endswith("num_batches_tracked"):
         return torch.tensor(7)
     return torch.rand(shape) + 0.5 if name.endswith("running_var") else torch.randn(shape) * 0.05
+
+
+def write(path, state, entry="state_dict", **beside):
+    torch.save({entry: OrderedDict(state), **beside}, path)
+    return path

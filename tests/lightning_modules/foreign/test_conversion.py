@@ -1,7 +1,5 @@
 """Weights of other projects, by their real keys: what becomes of each, and that the features are theirs."""
 
-from collections import OrderedDict
-
 import pytest
 import torch
 
@@ -10,6 +8,7 @@ from lightning_modules.backbones import build_feature_extractor, module_from_che
 from lightning_modules.foreign.conversion import convert
 from tests.helpers.foreign import (
     random_state,
+    write,
 )
 
 KINDS = {
@@ -21,11 +20,6 @@ KINDS = {
     "moco_v2_r50": (FrozenEncoder, 1024, 8, {"encoder_q"}),  # fc, the projector
     "vfs_r50": (VFSSimSiam, 1024, 8, set()),
 }
-
-
-def write(path, state, entry="state_dict", **beside):
-    torch.save({entry: OrderedDict(state), **beside}, path)
-    return path
 
 
 @pytest.mark.parametrize(

@@ -10,18 +10,7 @@ from lightning_modules.backbones import build_network, module_from_checkpoint
 from lightning_modules.checkpoints import write_checkpoint
 from lightning_modules.foreign.conversion import convert
 from lightning_modules.foreign.export import export
-from tests.helpers.foreign import enliven, features
-
-
-@pytest.fixture(scope="module")
-def vfs(tmp_path_factory):
-    """A checkpoint of VFSSimSiam whose every statistic counts."""
-    torch.manual_seed(0)
-    module = VFSSimSiam(projector_dim=16, predictor_dim=8)
-    enliven(module.backbone)
-    path = tmp_path_factory.mktemp("vfs") / "vfs.ckpt"
-    write_checkpoint(module, path)
-    return path
+from tests.helpers.foreign import features
 
 
 def loaded(load):

@@ -1,7 +1,5 @@
 """Rules from foreign names to ours: nothing is left over, missing or of another size."""
 
-from collections import OrderedDict
-
 import pytest
 import torch
 
@@ -9,12 +7,8 @@ from lightning_modules.backbones import module_from_checkpoint
 from lightning_modules.foreign.conversion import convert
 from tests.helpers.foreign import (
     random_state,
+    write,
 )
-
-
-def write(path, state, entry="state_dict", **beside):
-    torch.save({entry: OrderedDict(state), **beside}, path)
-    return path
 
 
 def test_unknown_missing_and_misshapen_weights_are_named(tmp_path):

@@ -1,7 +1,6 @@
 """Foreign files are read without running anything that they hold."""
 
 import argparse
-from collections import OrderedDict
 from fractions import Fraction
 
 import numpy as np
@@ -13,12 +12,8 @@ from lightning_modules.foreign import read_foreign
 from lightning_modules.foreign.conversion import convert
 from tests.helpers.foreign import (
     lively_resnet18,
+    write,
 )
-
-
-def write(path, state, entry="state_dict", **beside):
-    torch.save({entry: OrderedDict(state), **beside}, path)
-    return path
 
 
 def test_a_checkpoint_of_ours_needs_no_conversion(tmp_path):

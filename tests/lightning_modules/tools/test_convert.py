@@ -1,10 +1,8 @@
 """`vidcorr convert`: what it prints, that every place takes what it writes, and its families."""
 
 import json
-from collections import OrderedDict
 
 import pytest
-import torch
 
 from cli import main
 from lightning_modules import LinearProbe
@@ -12,12 +10,8 @@ from lightning_modules.foreign import FAMILIES
 from lightning_modules.tools import convert as tool
 from tests.helpers.foreign import (
     random_state,
+    write,
 )
-
-
-def write(path, state, entry="state_dict", **beside):
-    torch.save({entry: OrderedDict(state), **beside}, path)
-    return path
 
 
 def test_every_place_takes_what_the_command_writes(davis_root, tmp_path, capsys):

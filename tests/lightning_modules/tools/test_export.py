@@ -1,24 +1,8 @@
 """`vidcorr export`: the file says what it is."""
 
-import pytest
-import torch
 from safetensors import safe_open
 
 from cli import main
-from lightning_modules import VFSSimSiam
-from lightning_modules.checkpoints import write_checkpoint
-from tests.helpers.foreign import enliven
-
-
-@pytest.fixture(scope="module")
-def vfs(tmp_path_factory):
-    """A checkpoint of VFSSimSiam whose every statistic counts."""
-    torch.manual_seed(0)
-    module = VFSSimSiam(projector_dim=16, predictor_dim=8)
-    enliven(module.backbone)
-    path = tmp_path_factory.mktemp("vfs") / "vfs.ckpt"
-    write_checkpoint(module, path)
-    return path
 
 
 def test_the_file_says_what_it_is(vfs, tmp_path, capsys):

@@ -1,7 +1,6 @@
 """CRW's released file: padding by reflection."""
 
 import argparse
-from collections import OrderedDict
 
 import pytest
 import torch
@@ -12,12 +11,8 @@ from tests.helpers.foreign import (
     enliven,
     features,
     reflecting_resnet18,
+    write,
 )
-
-
-def write(path, state, entry="state_dict", **beside):
-    torch.save({entry: OrderedDict(state), **beside}, path)
-    return path
 
 
 def test_crw_pads_by_reflection(tmp_path):

@@ -1,18 +1,12 @@
 """DINO's files."""
 
 import argparse
-from collections import OrderedDict
 
 import pytest
 import torch
 
 from lightning_modules.backbones import build_network, module_from_checkpoint
 from lightning_modules.foreign.conversion import convert
-
-
-def write(path, state, entry="state_dict", **beside):
-    torch.save({entry: OrderedDict(state), **beside}, path)
-    return path
 
 
 def test_dino_is_the_teacher_with_its_own_normalisation(tmp_path):

@@ -1,7 +1,5 @@
 """DINOv2's and DINOv3's transformers."""
 
-from collections import OrderedDict
-
 import pytest
 import timm
 import torch
@@ -9,11 +7,6 @@ import torch
 from lightning_modules.backbones import build_network, module_from_checkpoint
 from lightning_modules.foreign import FAMILIES
 from lightning_modules.foreign.conversion import convert
-
-
-def write(path, state, entry="state_dict", **beside):
-    torch.save({entry: OrderedDict(state), **beside}, path)
-    return path
 
 
 @pytest.mark.parametrize(("width", "size"), [(384, "small"), (768, "base")])

@@ -1,6 +1,5 @@
 """Networks of torchvision and timm by their own names."""
 
-from collections import OrderedDict
 from pathlib import Path
 
 import pytest
@@ -9,11 +8,6 @@ import torch
 from lightning_modules.backbones import build_network, module_from_checkpoint
 from lightning_modules.foreign import ForeignFile, family_of
 from lightning_modules.foreign.conversion import convert
-
-
-def write(path, state, entry="state_dict", **beside):
-    torch.save({entry: OrderedDict(state), **beside}, path)
-    return path
 
 
 def test_a_bare_transformer_needs_its_name(tmp_path):

@@ -1,7 +1,5 @@
 """Liir's and MAST's files."""
 
-from collections import OrderedDict
-
 import torch
 
 from lightning_modules.backbones import build_feature_extractor, module_from_checkpoint
@@ -11,12 +9,8 @@ from tests.helpers.foreign import (
     Mast,
     enliven,
     random_state,
+    write,
 )
-
-
-def write(path, state, entry="state_dict", **beside):
-    torch.save({entry: OrderedDict(state), **beside}, path)
-    return path
 
 
 def test_liir_keeps_its_position_map_and_border(tmp_path):

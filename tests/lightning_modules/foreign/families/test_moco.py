@@ -1,19 +1,13 @@
 """MoCo's checkpoints."""
 
-from collections import OrderedDict
-
 import torch
 
 from lightning_modules.backbones import module_from_checkpoint
 from lightning_modules.foreign.conversion import convert
 from tests.helpers.foreign import (
     lively_resnet18,
+    write,
 )
-
-
-def write(path, state, entry="state_dict", **beside):
-    torch.save({entry: OrderedDict(state), **beside}, path)
-    return path
 
 
 def test_moco_takes_the_query_encoder_of_a_whole_checkpoint(tmp_path):

@@ -1,6 +1,5 @@
 """VFS's released files: features there and back, heads of another form, the protocol of its ResNet-50."""
 
-from collections import OrderedDict
 from pathlib import Path
 
 import torch
@@ -16,12 +15,8 @@ from tests.helpers.foreign import (
     lively_resnet18,
     mm_style,
     random_state,
+    write,
 )
-
-
-def write(path, state, entry="state_dict", **beside):
-    torch.save({entry: OrderedDict(state), **beside}, path)
-    return path
 
 
 def test_vfs_to_torchvision_and_back_gives_the_same_features(tmp_path):

@@ -1,0 +1,183 @@
+"""SIGTERM in the midst of each tool: status 143, nothing half written, and a second call that completes the work."""
+
+import json
+import os
+import shlex
+import signal
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import cli
+from callbacks.tools import score as score_module
+from callbacks.tools import study as study_module
+from datamodules.datasets import Davis
+from datamodules.progress import ProgressReport
+
+
+class Case(NamedTuple):
+    """One tool.
+
+    Attributes:
+        words: of the command line; `{videos}`, `{davis}` and `{out}` are folders.
+        strikes: items that are done when the signal comes.
+        left: items that the second call has to do.
+        result: file of a run that came to its end.
+    """
+
+    words: str
+    strikes: int
+    left: int
+    result: str
+
+
+SWEEP = "sweep raw_colour --root {davis} --vary radius=2,3 --at-once 1 --limit 2 --output {out}"
+COMPARE = "compare raw_colour --config benchmarks/davis.yaml --root {davis} --no-baselines --limit 2 --output {out}"
+BOXES = "pseudo-boxes {videos} {out} --model raw_colour --stage colour --frames 3"
+CASES = {
+    "transcode": Case("transcode {videos} {out} --workers 1 --short-side 32", 2, 6, "00005.mp4"),
+    "shard": Case("shard {videos} {out} --workers 1", 1, 1, "index.json"),  # begins anew
+    "check-data": Case("check-data {videos} --output {out} --workers 1", 2, 6, "clean.txt"),
+    "sweep": Case(SWEEP, 3, 2, "sweep.md"),  # the second of two passes begins anew
+    "compare": Case(COMPARE, 1, 2, "compare.csv"),  # begins anew
+    "pseudo-boxes": Case(
+        "pseudo-boxes {videos} {out} --model raw_colour --stage colour --frames 3", 2, 6, "train/list.txt"
+    ),
+}
+WITHOUT = {"score", "study"} | {"convert", "export", "figure", "prompt", "report", "table", "unpickle"}
+"""Tools with a test of their own, and those that are done in seconds and write one file after the other as a unit."""
+
+
+@pytest.fixture
+def struck(monkeypatch: pytest.MonkeyPatch) -> Callable[[int | None], list[int]]:
+    """A function that has SIGTERM sent after so many items, and returns what was counted since."""
+
+    def strike(after: int | None) -> list[int]:
+        counted: list[int] = []
+        advance = ProgressReport.advance
+
+        def counting(self: ProgressReport, *args: object, **options: object) -> None:
+            advance(self, *args, **options)  # type: ignore[arg-type]
+            counted.append(self.done)
+            if len(counted) == after:
+                os.kill(os.getpid(), signal.SIGTERM)
+
+        monkeypatch.undo()
+        monkeypatch.setattr(ProgressReport, "advance", counting)
+        return counted
+
+    return strike
+
+
+def stopped(words: str, capsys: pytest.CaptureFixture[str]) -> str:
+    """Run a command that a signal ends; return its last line, if it says anything."""
+    handler = signal.getsignal(signal.SIGTERM)
+    with pytest.raises(SystemExit) as ended:
+        cli.main(shlex.split(words))
+    assert ended.value.code == 143
+    assert signal.getsignal(signal.SIGTERM) == handler
+    return capsys.readouterr().err.strip().rpartition("\n")[2]
+
+
+def expect_nothing_half_written(folder: Path) -> None:
+    files = [path for path in folder.rglob("*") if path.is_file()]
+    assert not [path for path in files if path.name.startswith(".") or path.suffix == ".partial"]
+    for path in files:
+        if path.suffix == ".json":
+            json.loads(path.read_text())
+        if path.suffix == ".png":
+            Image.open(path).load()
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_a_tool_ends_with_143_and_a_second_call_completes_it(
+    name: str,
+    video_folder: Path,
+    davis_root: Path,
+    tmp_path: Path,
+    struck: Callable[[int | None], list[int]],
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    case, out = CASES[name], tmp_path / "out"
+    words = case.words.format(videos=video_folder, davis=davis_root, out=out)
+    struck(case.strikes)
+    stopped(words, capsys)
+    expect_nothing_half_written(out)
+    assert not (out / case.result).exists()
+    counted = struck(None)
+    cli.main(shlex.split(words))
+    assert len(counted) == case.left
+    assert (out / case.result).is_file()
+    expect_nothing_half_written(out)
+
+
+def test_score_ends_with_143(
+    davis_root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    truth = davis_root / "Annotations" / "480p"
+    words = f"score {truth} {truth} --output {tmp_path / 'scores'}"
+    one = score_module.score_sequence
+
+    def then_strike(*args: object) -> object:
+        os.kill(os.getpid(), signal.SIGTERM)
+        return one(*args)  # type: ignore[arg-type]
+
+    with monkeypatch.context() as patched:
+        patched.setattr(score_module, "score_sequence", then_strike)
+        assert stopped(words, capsys) == "vidcorr: interrupted"
+    assert not [path for path in tmp_path.rglob("*") if path.is_file()]
+    cli.main(shlex.split(words))
+    assert np.isfinite(json.loads((tmp_path / "scores" / "results.json").read_text())["scores"]["J&F-Mean"])
+
+
+STUDY = """
+title: a trial
+train: --config demo.yaml
+seeds: [0]
+score: J&F-Mean
+evaluate: {davis: --config benchmarks/davis.yaml}
+rows: [{name: base}]
+"""
+TRAINING = """
+import pathlib, signal, sys, time
+folder = pathlib.Path(sys.argv[sys.argv.index("--trainer.default_root_dir") + 1])
+
+def save(*_):
+    time.sleep(0.5)  # a step that is finished first
+    (folder / "saved").write_text("")
+    sys.exit(143)
+
+signal.signal(signal.SIGTERM, save)
+(folder / "begun").write_text("")
+time.sleep(60)
+"""
+
+
+def test_study_lets_its_training_save(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "study.yaml").write_text(STUDY)
+    (tmp_path / "cli.py").write_text(TRAINING)
+    monkeypatch.setattr(study_module, "CLI", tmp_path / "cli.py")
+
+    def strike() -> None:
+        until = time.monotonic() + 50
+        while not list(tmp_path.rglob("begun")) and time.monotonic() < until:
+            time.sleep(0.05)
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    threading.Thread(target=strike).start()
+    said = stopped(f"study {tmp_path / 'study.yaml'} --output {tmp_path / 'out'}", capsys)
+    assert said == "vidcorr: interrupted: run it again to go on"
+    assert len(list((tmp_path / "out").rglob("saved"))) == 1
+
+
+def test_each_tool_is_tested_or_done_in_seconds(davis_root: Path) -> None:
+    assert cli.tools().keys() == CASES.keys() | WITHOUT
+    assert len(Davis(davis_root)) > 2  # one more than is looked at
