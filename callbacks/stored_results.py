@@ -140,7 +140,7 @@ def misfit(value: Any, shape: Any, place: str = "") -> str | None:
     else:
         missing = [name for name in shape if name not in value]
         if missing:
-            return f"it lacks {', '.join(missing)}"
+            return f"{place or 'it'} lacks {', '.join(missing)}"
         found = (misfit(value[name], kind, f"{name}") for name, kind in shape.items())
     return next(filter(None, found), None)
 

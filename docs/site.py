@@ -86,7 +86,7 @@ def command_line() -> str:
     sys.path.insert(0, str(ROOT))
     from cli import RUNS, load, overview, tools
 
-    os.environ["COLUMNS"] = "100"  # of what argparse writes
+    os.environ["COLUMNS"] = "80"  # of what argparse writes
     shown = {"": overview()}
     for word, file in tools().items():
         text = io.StringIO()

@@ -75,7 +75,8 @@ COMMANDS = [
 
 @pytest.mark.parametrize("words", COMMANDS)
 def test_is_parsed(words):
-    parse(words)
+    parsed = parse(words)
+    assert parsed is None or parsed.config["subcommand"] == words[0]
 
 
 def test_there_are_commands():
@@ -94,7 +95,7 @@ def rows(base, heading):
 
 @pytest.mark.parametrize("words", [*rows(VFS, "## The study of VFS"), *rows(LIIR, "## Liir, row by row")])
 def test_each_flag_of_the_studies_is_parsed(words):
-    parse(words)
+    assert parse(words).config["subcommand"] == "fit"
 
 
 def inference_flags():

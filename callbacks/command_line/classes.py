@@ -110,6 +110,7 @@ def known_classes(section: str) -> list[type]:
 
 
 def class_named(name: str, section: str) -> type | None:
+    """Return the class that a section of the command line names, by its path or its own name; None if there is none."""
     module, _, last = name.rpartition(".")
     if not module:
         return next((kind for kind in known_classes(section) if kind.__name__ == last), None)

@@ -1,4 +1,4 @@
-"""Score predicted masks of any method against a data set's own, by the rules of DAVIS or YouTube-VOS."""
+"""Score predicted masks of any method against a data set's own, by the rules of DAVIS, YouTube-VOS or MOSE."""
 
 import argparse
 import dataclasses
@@ -20,6 +20,11 @@ from datamodules.reading.mask_files import VOID, read_mask
 
 from ..benchmarks.results import Results, require_writable
 from ..metrics import RegionBoundary, SequenceScore, object_outlines, seen_and_unseen
+
+RULES_HELP = (
+    "(default: davis-2017); inferred, since the servers publish no code: that youtube-vos counts the last frame, and "
+    "mose neither the first nor the last"
+)
 
 
 @dataclass(frozen=True)
@@ -229,7 +234,7 @@ def command(words: Sequence[str]) -> None:
     parser = argparse.ArgumentParser(prog="vidcorr score", description=__doc__)
     parser.add_argument("truth", type=Path, metavar="TRUTH", help="folder with a folder of masks for each sequence")
     parser.add_argument("predictions", type=Path, metavar="PREDICTIONS", help="the same for the predictions")
-    parser.add_argument("--rules", choices=list(RULES), default="davis-2017", help="(default: davis-2017)")
+    parser.add_argument("--rules", choices=list(RULES), default="davis-2017", help=RULES_HELP)
     for flag, frame in (("--first-frame", "the frame that introduces an object"), ("--last-frame", "the last frame")):
         parser.add_argument(flag, choices=["in", "out"], help=f"count {frame} or not (default: by the rules)")
     parser.add_argument("--ends", choices=["in", "out"], help="both of them")

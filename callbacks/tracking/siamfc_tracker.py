@@ -194,7 +194,9 @@ class SiamFCTracker:
         protocol, factors = self.protocol, self.protocol.factors
         responses = self.responses(tracks, pictures)
         with self.watch("respond", self.device):
-            best, place = self._peaks(responses)
+            best, place, finite = self._peaks(responses).tolist()  # the one wait for the device
+        if not all(finite):
+            raise ValueError("tracking: the response is not finite; has the network diverged?")
         width = responses.shape[-1]
         for track, scale, index in zip(tracks, factors[best], place, strict=True):
             offset = np.array(divmod(index, width)) - (width - 1) / 2
@@ -259,18 +261,12 @@ class SiamFCTracker:
             self._windows[places] = (window.outer(window) / window.sum() ** 2).flatten()
         return self._windows[places]
 
-    def _peaks(self, responses: Tensor) -> tuple[list[int], list[int]]:
-        """Number of the best scale and of the best place in it, for each target.
-
-        Raises:
-            ValueError: if a response is not finite.
-        """
+    def _peaks(self, responses: Tensor) -> Tensor:
+        """Return for each target the best scale, the best place in it, and 1 if all is finite, as numbers: (3, N)."""
         protocol, middle = self.protocol, self.protocol.scales // 2
         penalty = torch.full((protocol.scales,), protocol.scale_penalty, device=responses.device)
         penalty[middle] = 1
         peaks = responses.amax((-2, -1))
-        if not peaks.isfinite().all():
-            raise ValueError("tracking: the response is not finite; has the network diverged?")
         if protocol.penalty_lowers:
             penalty = torch.where(peaks < 0, 2 - penalty, penalty)
         best = (peaks * penalty).argmax(1)
@@ -281,8 +277,7 @@ class SiamFCTracker:
         flat = high - low <= FLAT * torch.maximum(high.abs(), low.abs())
         weight = torch.where(flat, 0, (1 - protocol.window_influence) / (total + 1e-16))
         place = torch.addcmul(protocol.window_influence * self._window(responses.shape[-1]), weight, chosen).argmax(1)
-        found = torch.stack([best, place]).tolist()
-        return found[0], found[1]
+        return torch.stack([best, place, peaks.isfinite().all(1).long()])
 
 
 def _next(tracker: SiamFCTracker, target: Target[Any]) -> Tensor | None:
