@@ -1,0 +1,58 @@
+"""One line for a mistake, and the exit status of a command; imports nothing heavy."""
+
+import os
+import re
+import sys
+
+MISTAKES = {
+    "pytorch_lightning.utilities.exceptions": "MisconfigurationException",
+    "callbacks.benchmarks.base": "BenchmarkError",
+    "callbacks.training.safeguards": "TrainingStopped",
+}
+"""Module → exception that is reported in one line as `ValueError` and `OSError` are."""
+
+LOST_RANK = re.compile(r"gloo/transport|[Cc]onnection (closed|reset) by peer|NCCL (error|watchdog)|DistBackendError")
+"""Messages of torch.distributed when another rank has exited."""
+
+
+class Terminated(KeyboardInterrupt):
+    """SIGTERM in a tool, which ends it as Ctrl-C does."""
+
+
+def report(error: BaseException) -> str | int | None:
+    """Return the status, or the line (status 1), that an error ends the process with; None for an error of the code."""
+    kinds = [getattr(sys.modules[module], name) for module, name in MISTAKES.items() if module in sys.modules]
+    if isinstance(error, KeyboardInterrupt):
+        print(": ".join(["vidcorr: interrupted", *map(str, error.args)]), file=sys.stderr)
+        return 143 if isinstance(error, Terminated) else 130
+    if isinstance(error, BrokenPipeError):  # of `vidcorr … | head`, which has read enough
+        sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115 (Python flushes it when it ends)
+        return 141
+    signals = sys.modules.get("callbacks.signals")
+    if signals is not None and isinstance(error, signals.SIGTERMException):
+        return int(signals.status())
+    if type(error).__name__ == "UsageError":
+        print(f"vidcorr: {error}", file=sys.stderr)
+        return 2
+    if isinstance(error, (ValueError, OSError, *kinds)):
+        return f"vidcorr: {_one_line(error)} (--debug shows where)"
+    if type(error).__name__ == "ProcessExitedException":  # of a rank that Lightning forked; it has said why
+        status = getattr(error, "exit_code", 1)
+        return status if status in (130, 143) else "vidcorr: a process of this run has ended, see what it said"
+    if isinstance(error, RuntimeError) and LOST_RANK.search(str(error)):
+        return "vidcorr: another process of this run has ended, see what it said; go on with --ckpt_path last"
+    if isinstance(error, RuntimeError) and "stateful callback" in str(error):
+        same = str(error).partition("`")[2].partition("`")[0]
+        return f"vidcorr: two {same} have the same settings; leave one out or give it another monitor"
+    return None
+
+
+def _one_line(error: BaseException) -> str:
+    """Return what a user has to know; the parser wraps a constructor's error in pages of its own."""
+    if "\nOriginal Traceback" in str(error):  # raised in a worker of a loader: after the last indented line it is named
+        lines = str(error).strip().splitlines()
+        said = " ".join(lines[max(number for number, line in enumerate(lines) if line.startswith(" ")) + 1 :])
+        return said.partition(": ")[2] or said
+    while "\n" in str(error) and (cause := error.__cause__ or error.__context__) is not None:
+        error = cause
+    return " ".join(str(error).split())

@@ -1,0 +1,49 @@
+"""Exit statuses and lines that an error ends a command with."""
+
+import sys
+
+import pytest
+
+from callbacks.command_line.endings import Terminated, report
+
+
+@pytest.mark.parametrize(
+    ("error", "status"),
+    [
+        (KeyboardInterrupt(), 130),
+        (Terminated(), 143),
+        (ValueError("frames must be even"), "vidcorr: frames must be even (--debug shows where)"),
+        (
+            FileNotFoundError(2, "No such file", "a.mp4"),
+            "vidcorr: [Errno 2] No such file: 'a.mp4' (--debug shows where)",
+        ),
+        (
+            RuntimeError("[../third_party/gloo/transport/tcp/pair.cc:534] Connection closed by peer [127.0.0.1]:1"),
+            "vidcorr: another process of this run has ended, see what it said; go on with --ckpt_path last",
+        ),
+        (RuntimeError("mat1 and mat2 shapes cannot be multiplied"), None),
+        (AssertionError(), None),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_an_error_ends_with(error, status):
+    assert report(error) == status
+
+
+def test_a_parsers_pages_are_one_line():
+    error = ValueError("Parser key 'trainer':\n  Problem with given class_path\n  …")
+    error.__cause__ = ValueError("radius must be above 0, got -1")
+    assert report(error) == "vidcorr: radius must be above 0, got -1 (--debug shows where)"
+
+
+def test_an_error_of_a_loaders_worker_is_its_last_line():
+    trace = 'Original Traceback (most recent call last):\n  File "a"\nDataError: no pair'
+    text = f"Caught DataError in DataLoader worker process 0.\n{trace}"
+    assert report(ValueError(text)) == "vidcorr: no pair (--debug shows where)"
+
+
+def test_a_closed_pipe_is_silent(monkeypatch, capsys):
+    monkeypatch.setattr(sys, "stdout", sys.stdout)  # put back afterwards
+    assert report(BrokenPipeError()) == 141
+    print("nobody reads this")
+    assert capsys.readouterr().err == ""
