@@ -1,5 +1,7 @@
 """The house: rooms import downwards only, and each source file has its tests where a reader looks for them."""
 
+import ast
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -26,3 +28,11 @@ def test_each_file_has_its_tests_under_the_same_name() -> None:
     assert len(wanted) > 200
     missing = {str(file): str(test) for file, test in wanted.items() if not (ROOT / test).is_file()}
     assert missing == {}
+
+
+def test_a_class_name_has_one_meaning() -> None:
+    files = [file for package in PACKAGES for file in (ROOT / package).rglob("*.py")]
+    nodes = (node for file in files for node in ast.parse(file.read_text("utf-8")).body)
+    names = Counter(node.name for node in nodes if isinstance(node, ast.ClassDef))
+    assert len(names) > 200
+    assert [name for name, count in names.items() if count > 1] == []

@@ -18,7 +18,7 @@ from ..pictures.film import Curve
 from ..report import Chart
 from ..tracking.label_tracker import LabelTracker
 from ..tracking.points import PointAnnotation, track_points
-from ..tracking.record import SequenceRecord, Table, fixed
+from ..tracking.record import PredictionTable, SequenceRecord, fixed
 from .base import BenchmarkCallback
 from .evaluation import Evaluation, Outcome, Row, Run, by_stage
 
@@ -129,7 +129,7 @@ class JointEvaluation(Evaluation):
         folders = [self.output.folder / stage for stage in self.tracker.stages]
         stems = [frame.stem for frame in sequence.frames]
         tables = [
-            Table(folder / "predictions" / f"{sequence.name}.csv", stems, _rows, ("frame", "joint", "x", "y"))
+            PredictionTable(folder / "predictions" / f"{sequence.name}.csv", stems, _rows, ("frame", "joint", "x", "y"))
             for folder in folders
             if self.predictions
         ]

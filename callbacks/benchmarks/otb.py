@@ -20,7 +20,7 @@ from ..metrics.box_tracking import ERRORS, OVERLAPS, box_iou
 from ..pictures import OverlayVideo, overlay_boxes, plot_curves
 from ..report import Chart
 from ..tracking.box_protocol import TrackingProtocol
-from ..tracking.record import SequenceRecord, Table, fixed
+from ..tracking.record import PredictionTable, SequenceRecord, fixed
 from ..tracking.siamfc_tracker import SiamFCTracker, Target, track_boxes
 from .base import BenchmarkCallback
 from .evaluation import Evaluation, Outcome, Run
@@ -180,7 +180,7 @@ class BoxEvaluation(Evaluation):
         if folder is None:
             return SequenceRecord(sequence.num_frames, overlay_boxes)
         stems = (frame.stem for frame in sequence.frames)
-        table = Table(folder / "predictions" / f"{sequence.name}.txt", stems, _rows, line_end="\n")
+        table = PredictionTable(folder / "predictions" / f"{sequence.name}.txt", stems, _rows, line_end="\n")
         return SequenceRecord(
             sequence.num_frames,
             overlay_boxes,

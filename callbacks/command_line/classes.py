@@ -12,7 +12,7 @@ SECTIONS = ("model", "data", "trainer", "trainer.callbacks")
 
 
 @dataclass
-class Choice:
+class ClassChoice:
     """A class that a file or a flag names, with the arguments that files and flags give it.
 
     Attributes:
@@ -30,17 +30,17 @@ class Choice:
     sources: dict[str, str] = field(default_factory=dict)
 
 
-def named_classes(words: Sequence[str], model: str | None = None) -> Iterator[Choice]:
+def named_classes(words: Sequence[str], model: str | None = None) -> Iterator[ClassChoice]:
     """Collect the classes that files and flags name, in their order, each with its arguments."""
-    current = {"trainer": Choice("trainer", "pytorch_lightning.Trainer")}
+    current = {"trainer": ClassChoice("trainer", "pytorch_lightning.Trainer")}
     if model is not None:
-        current["model"] = Choice("model", model)
-    done: list[Choice] = []
+        current["model"] = ClassChoice("model", model)
+    done: list[ClassChoice] = []
 
     def choose(section: str, name: str, end: int) -> None:
         if section == "trainer.callbacks" and section in current:
             done.append(current[section])
-        current[section] = Choice(section, name, end)
+        current[section] = ClassChoice(section, name, end)
 
     def give(section: str, arguments: Mapping[str, Any], source: str = "") -> None:
         if section in current:

@@ -8,7 +8,7 @@ from pathlib import Path
 from types import NoneType, UnionType
 from typing import Any, Literal, Union
 
-from .classes import SECTIONS, Choice, class_named, known_classes, named_classes, parameters_of
+from .classes import SECTIONS, ClassChoice, class_named, known_classes, named_classes, parameters_of
 
 PLAIN = (bool, int, float, str, NoneType)
 MEANT = ("callbacks.", "datamodules.", "lightning_modules.", "pytorch_lightning.")
@@ -52,7 +52,7 @@ def explain(words: Sequence[str], message: str, options: Sequence[str], model: s
     return " ".join(message.split())
 
 
-def _mistake_in(choice: Choice) -> str | None:
+def _mistake_in(choice: ClassChoice) -> str | None:
     kind = class_named(choice.name, choice.section)
     if kind is None:
         known = [each.__name__ for each in known_classes(choice.section) if each.__module__.startswith(MEANT)]

@@ -45,7 +45,7 @@ class Scored:
 
 
 @dataclass(frozen=True)
-class Choice:
+class Selection:
     """The protocol that is best on the sequences for selection.
 
     Args:
@@ -126,7 +126,7 @@ def read_scores(folders: Sequence[Path], score: str) -> list[Scored]:
     return sorted(found, key=lambda scored: -scored.score)
 
 
-def choose(scored: Sequence[Scored], base: PropagationProtocol, selection: float = 0.5) -> Choice | None:
+def choose(scored: Sequence[Scored], base: PropagationProtocol, selection: float = 0.5) -> Selection | None:
     """Choose the protocol that is best on every second sequence or so, and report it on the others.
 
     Args:
@@ -148,7 +148,7 @@ def choose(scored: Sequence[Scored], base: PropagationProtocol, selection: float
     on_others = {name: best.videos[name] for name in others}
     gain = paired_difference(on_others, {name: same[0].videos[name] for name in others}) if same else None
     interval = bootstrap_interval(list(on_others.values()))
-    return Choice(best, best.mean(chosen_on), best.mean(others), interval, gain)
+    return Selection(best, best.mean(chosen_on), best.mean(others), interval, gain)
 
 
 def effects(scored: Sequence[Scored], fields: Collection[str] | None = None) -> list[Effect]:
@@ -172,7 +172,7 @@ def effects(scored: Sequence[Scored], fields: Collection[str] | None = None) -> 
 def markdown(
     scored: Sequence[Scored],
     score: str,
-    choice: Choice | None,
+    choice: Selection | None,
     top: int = 20,
     fields: Collection[str] | None = None,
 ) -> str:

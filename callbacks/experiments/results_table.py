@@ -42,7 +42,7 @@ class Column(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Found:
+class StoredScore:
     """One score of one results.json.
 
     Attributes:
@@ -108,7 +108,7 @@ class Table:
     base: str = ""
 
 
-def read_scores_of(folder: Path, label: str = "", scores: Sequence[str] = ()) -> list[Found]:
+def read_scores_of(folder: Path, label: str = "", scores: Sequence[str] = ()) -> list[StoredScore]:
     """Read the scores of one run.
 
     Args:
@@ -135,7 +135,7 @@ def read_scores_of(folder: Path, label: str = "", scores: Sequence[str] = ()) ->
             column = _column(results, stage, score)
             place = stage.removesuffix(column.protocol).rstrip("/") if column.protocol else stage
             found.append(
-                Found(
+                StoredScore(
                     name=", ".join(filter(None, (NAMED_SEED.sub("", network), place))),
                     label=", ".join((label, place)) if label and place else label,
                     column=column,
@@ -149,7 +149,7 @@ def read_scores_of(folder: Path, label: str = "", scores: Sequence[str] = ()) ->
     return found
 
 
-def tabulate(found: Iterable[Found], base: str = "") -> Table:
+def tabulate(found: Iterable[StoredScore], base: str = "") -> Table:
     """Line up scores: those of one row that differ in their seed alone become one cell.
 
     Without a label, scores are seeds of one row where network and command are the same but for distinct seeds;
@@ -163,7 +163,7 @@ def tabulate(found: Iterable[Found], base: str = "") -> Table:
         ValueError: if there is no such base row; one line.
     """
     found = list(found)
-    cells: dict[str, dict[Column, list[Found]]] = {}
+    cells: dict[str, dict[Column, list[StoredScore]]] = {}
     for name, members in _rows_of(found).items():
         for one in members:
             cells.setdefault(name, {}).setdefault(one.column, []).append(one)
@@ -209,12 +209,12 @@ def _without_seed(command: Sequence[str]) -> tuple[tuple[str, ...], int | None]:
     return tuple(kept), int(seeds[0]) if seeds and seeds[0].isdecimal() else None
 
 
-def _rows_of(found: Sequence[Found]) -> dict[str, list[Found]]:
+def _rows_of(found: Sequence[StoredScore]) -> dict[str, list[StoredScore]]:
     """Return row → its scores."""
-    groups: dict[tuple[Any, ...], list[Found]] = {}
+    groups: dict[tuple[Any, ...], list[StoredScore]] = {}
     for one in found:
         groups.setdefault((one.label,) if one.label else (one.name, one.command), []).append(one)
-    rows: dict[str, list[Found]] = {}
+    rows: dict[str, list[StoredScore]] = {}
     several = {name for name in {one.name for one in found if not one.label} if _clash(name, found)}
     for members in groups.values():
         if label := members[0].label:
@@ -229,23 +229,23 @@ def _rows_of(found: Sequence[Found]) -> dict[str, list[Found]]:
     return rows
 
 
-def _clash(name: str, found: Sequence[Found]) -> bool:
+def _clash(name: str, found: Sequence[StoredScore]) -> bool:
     columns = [one.column for one in found if one.name == name and not one.label]
     return len(columns) > len(set(columns))
 
 
-def _only_group(name: str, groups: Mapping[tuple[Any, ...], Sequence[Found]]) -> bool:
+def _only_group(name: str, groups: Mapping[tuple[Any, ...], Sequence[StoredScore]]) -> bool:
     return sum(members[0].name == name and not members[0].label for members in groups.values()) == 1
 
 
-def _are_seeds(members: Sequence[Found]) -> bool:
+def _are_seeds(members: Sequence[StoredScore]) -> bool:
     by_column: dict[Column, list[int | None]] = {}
     for one in members:
         by_column.setdefault(one.column, []).append(one.seed)
     return all(len(seeds) == 1 or (None not in seeds and len(set(seeds)) == len(seeds)) for seeds in by_column.values())
 
 
-def _cell(ones: Sequence[Found]) -> Cell:
+def _cell(ones: Sequence[StoredScore]) -> Cell:
     videos = _mean_videos([one.videos for one in ones])
     interval = bootstrap_interval([list(values) for values in videos.values()]) if videos else None
     return Cell(tuple(one.value for one in ones), videos, interval)

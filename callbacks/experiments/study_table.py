@@ -39,7 +39,7 @@ class Result:
 
 
 @dataclass(frozen=True)
-class Line:
+class StudyLine:
     """One line of the table: a row under one evaluation.
 
     Args:
@@ -91,7 +91,7 @@ def result_of(folder: Path, benchmark: str) -> Path | None:
     return max(files, key=lambda file: file.stat().st_mtime_ns, default=None)
 
 
-def table_rows(study: Study, results: Results) -> list[Line]:
+def table_rows(study: Study, results: Results) -> list[StudyLine]:
     """Summarise results over seeds, a line for each row and evaluation in the study's order."""
     lines = []
     for row in study.rows:
@@ -101,7 +101,7 @@ def table_rows(study: Study, results: Results) -> list[Line]:
             seconds = [result.seconds for result in own.values() if result.seconds is not None]
             published = row.published.get(evaluation)
             lines.append(
-                Line(
+                StudyLine(
                     row=row.name,
                     evaluation=evaluation,
                     protocol=", ".join(sorted({result.protocol for result in own.values()})),
@@ -116,7 +116,7 @@ def table_rows(study: Study, results: Results) -> list[Line]:
     return lines
 
 
-def markdown(study: Study, lines: Sequence[Line]) -> str:
+def markdown(study: Study, lines: Sequence[StudyLine]) -> str:
     """Return the table as Markdown, scores in per cent."""
     out = io.StringIO()
     print(f"## {study.title}\n", file=out)
@@ -150,7 +150,7 @@ def markdown(study: Study, lines: Sequence[Line]) -> str:
     return out.getvalue().rstrip()
 
 
-def write_csv(lines: Sequence[Line], file: Path) -> None:
+def write_csv(lines: Sequence[StudyLine], file: Path) -> None:
     """Write a line for each row, evaluation and seed; scores are fractions.
 
     Raises:

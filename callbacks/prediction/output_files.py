@@ -19,7 +19,7 @@ from lightning_modules.functional import PointProtocol
 from ..pictures import OverlayAnimation, OverlayVideo, Picture
 from ..pictures.colours import Colour, distinct_colours
 from ..pictures.labelled import draw_boxes, draw_masks, draw_points
-from ..tracking.record import Draw, IndexedMasks, PredictionFile, SequenceRecord, Table, fixed
+from ..tracking.record import Draw, IndexedMasks, PredictionFile, PredictionTable, SequenceRecord, fixed
 from .coco_file import CocoFile, object_box
 from .point_queries import draw_followed, point_rows
 from .request import Request
@@ -103,20 +103,23 @@ def open_record(folder: Path, request: Request, overlay: Overlay, exports: Seque
         draw = partial(draw_masks, colours=_mask_colours(request, palette))
         if "csv" in exports:
             columns = ("frame", "object", "x", "y", "width", "height", "area")
-            files.append(Table(folder / "objects.csv", stems(), _object_rows, columns))
+            files.append(PredictionTable(folder / "objects.csv", stems(), _object_rows, columns))
     elif isinstance(first, BoxPrompt):
         named = len(names) > 1 or bool(first.name)
         columns = ("frame", "name", "x", "y", "width", "height")
         rows = partial(_box_rows, names if named else [])
-        files = [Table(folder / "boxes.csv", stems(), rows, [c for c in columns if named or c != "name"])]
+        files = [PredictionTable(folder / "boxes.csv", stems(), rows, [c for c in columns if named or c != "name"])]
         colours = distinct_colours(len(names), _picture(request))
         draw = partial(_draw_kept_boxes, colours=colours, labels=names if named else [""])
     elif isinstance(request.rules, PointProtocol):
         columns = ("frame", "name", "x", "y", "score", "occluded")
-        files, draw = [Table(folder / "points.csv", stems(), partial(point_rows, names), columns)], draw_followed
+        files, draw = (
+            [PredictionTable(folder / "points.csv", stems(), partial(point_rows, names), columns)],
+            draw_followed,
+        )
     else:
         columns = ("frame", "name", "x", "y", "score")
-        files = [Table(folder / "points.csv", stems(), partial(_point_rows, names), columns)]
+        files = [PredictionTable(folder / "points.csv", stems(), partial(_point_rows, names), columns)]
         draw = partial(draw_points, names=names, colours=distinct_colours(len(names), _picture(request)))
     if "coco" in exports:
         files.append(CocoFile(folder / "coco.json", stream, names, type(first)))

@@ -15,7 +15,7 @@ from datamodules.datasets.layout_files import davis_palette
 from ..pictures.film import TRUTH
 from ..stored_results import Json
 from .charts import draw_legend, draw_lines
-from .run import Run
+from .run import ReportedRun
 
 FILMS_AT_EACH_END = 3
 MOST_BYTES = 5_000_000
@@ -30,7 +30,7 @@ SWITCH = "".join(
 )
 
 
-def films_section(run: Run) -> str:
+def films_section(run: ReportedRun) -> str:
     """Return the films of the worst and the best sequences, with the switch for their ground truth."""
     films = ranked(run)
     if len(films) > 2 * FILMS_AT_EACH_END:
@@ -58,7 +58,7 @@ def films_section(run: Run) -> str:
     return f'<p class="note">{escape(" ".join(filter(None, notes)))}</p>{switch}{shown}'
 
 
-def worst_section(run: Run) -> str:
+def worst_section(run: ReportedRun) -> str:
     """Return the worst frames of each sequence, of those that its film shows, as pictures that enlarge at a click."""
     room, rows = MOST_BYTES, []
     for film in ranked(run):
@@ -81,7 +81,7 @@ def worst_section(run: Run) -> str:
     return f'{note}<div class="grid3">{"".join(rows)}</div>{dialog}'
 
 
-def ranked(run: Run) -> list[Json]:
+def ranked(run: ReportedRun) -> list[Json]:
     """Return the films of a run, the sequence with the lowest score first."""
     return sorted(run.films, key=lambda film: (film["score"] is None, film["score"] or 0, str(film["path"])))
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from ..metrics.intervals import Difference
 from ..metrics.uncertainty import rows_difference, score_intervals
 from ..stored_results import Json, protocols_of, read_results, read_rows
-from .run import Run
+from .run import ReportedRun
 
 NOTE = (
     "95 % intervals by bootstrap over sequences, the objects of one together; differences are this run minus the "
@@ -15,7 +15,7 @@ NOTE = (
 )
 
 
-def uncertainty_table(run: Run, beside: Sequence[Path] = ()) -> str:
+def uncertainty_table(run: ReportedRun, beside: Sequence[Path] = ()) -> str:
     """Return the table as HTML; empty where no score is the mean of rows per sequence.
 
     Args:
@@ -36,7 +36,7 @@ def uncertainty_table(run: Run, beside: Sequence[Path] = ()) -> str:
     return f'<div class="scroll">{table}</div><p class="note">{NOTE}</p>'
 
 
-def _row(run: Run, folder: Path, keys: Iterable[str], sequences: Sequence[str]) -> str:
+def _row(run: ReportedRun, folder: Path, keys: Iterable[str], sequences: Sequence[str]) -> str:
     folder = folder.parent if folder.name == "results.json" else folder
     other = read_results(folder / "results.json")
     name = str(other.get("network") or folder.resolve().name)
@@ -52,7 +52,7 @@ def _digests(results: Json) -> list[str]:
     return [str(protocol["digest"]) for protocol in protocols_of(results)]
 
 
-def _compared(run: Run) -> list[Path]:
+def _compared(run: ReportedRun) -> list[Path]:
     """Return the folders of the other rows of a `vidcorr compare` that this run is a row of."""
     above = run.folder.resolve().parent.parent
     if not (above / "compare.json").is_file():

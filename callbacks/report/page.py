@@ -14,7 +14,7 @@ from ..stored_results import Json, protocols_of
 from .charts import draw_chart, draw_legend
 from .films import film_curves, film_name, films_section, percent, score_of, worst_section
 from .interval_table import uncertainty_table
-from .run import Line, Run, overlaid_charts, progress_charts, read_run, score_lines
+from .run import ReportedRun, ScoreLine, overlaid_charts, progress_charts, read_run, score_lines
 
 TITLES = {"davis": "DAVIS", "youtube_vos": "YouTube-VOS", "jhmdb": "JHMDB", "vip": "VIP", "otb": "OTB"}
 BESIDES = {"benchmark", "scores", "protocol", "protocol_source", "command", "versions", "network", "history"}
@@ -68,7 +68,7 @@ def _section(title: str, content: str) -> str:
     return f"<section>{heading}{content}</section>" if content else ""
 
 
-def _header(run: Run, name: str) -> str:
+def _header(run: ReportedRun, name: str) -> str:
     results = run.results
     number = results.get("sequences", len(run.material["sequences"]))
     limited = f" (the first {results['limit_sequences']} only)" if results.get("limit_sequences") else ""
@@ -89,7 +89,7 @@ def _header(run: Run, name: str) -> str:
     return f'<header><h1>{escape(name)}</h1><p class="soft">{line}</p><div class="tiles">{tiles}</div></header>'
 
 
-def _scores(lines: Sequence[Line]) -> str:
+def _scores(lines: Sequence[ScoreLine]) -> str:
     columns = list(dict.fromkeys(key for line in lines if line.kind == "this" for key in line.scores))
     if not columns:
         return '<p class="soft">No ground truth, nothing to score.</p>'
@@ -109,12 +109,12 @@ def _scores(lines: Sequence[Line]) -> str:
     return f'<div class="scroll">{_table(["", *columns], body)}</div>{note}'
 
 
-def _charts(run: Run, beside: Sequence[Path]) -> str:
+def _charts(run: ReportedRun, beside: Sequence[Path]) -> str:
     charts = [*progress_charts(run, beside), *overlaid_charts(run, beside)]
     return f'<div class="grid2">{"".join(map(draw_chart, charts))}</div>' if charts else ""
 
 
-def _sequences(run: Run) -> str:
+def _sequences(run: ReportedRun) -> str:
     small = [
         f'<figure class="small"><figcaption><strong>{escape(film_name(film))}</strong>'
         f"{score_of(film)}</figcaption>{film_curves(film)}</figure>"
@@ -143,14 +143,14 @@ def _protocol(protocol: Json) -> str:
     return f"{heading}<details><summary>{len(facts)} fields</summary>{_facts(facts)}</details>"
 
 
-def _source(run: Run) -> str:
+def _source(run: ReportedRun) -> str:
     """Return what the source of the protocol says of it, as a table."""
     found = run.results.get("protocol_source")
     names = {"code": "Source", "note": "Note", "inferred": "Not stated by the source"}
     return _facts({names.get(name, name): text for name, text in found.items()}) if found else ""
 
 
-def _origin(run: Run) -> str:
+def _origin(run: ReportedRun) -> str:
     results = run.results
     command = results.get("command")
     network = {"network and weights": results["network"]} if results.get("network") else {}

@@ -19,7 +19,7 @@ _EPOCH = re.compile(r"epoch=(\d+)-step=(\d+)")
 
 
 @dataclass(frozen=True)
-class Run:
+class ReportedRun:
     """Content of a run's folder: its files, and films with their scores."""
 
     folder: Path
@@ -30,7 +30,7 @@ class Run:
 
 
 @dataclass(frozen=True)
-class Line:
+class ScoreLine:
     """A line of the table of scores: "this", "ours" or "theirs"."""
 
     name: str
@@ -38,7 +38,7 @@ class Line:
     kind: str = "ours"
 
 
-def read_run(folder: Path) -> Run:
+def read_run(folder: Path) -> ReportedRun:
     """Read the files of a run; a film without its picture is left out.
 
     Raises:
@@ -59,7 +59,7 @@ def read_run(folder: Path) -> Run:
     films = [
         film | {"score": ranks.get(film["sequence"]), "objects": objects.get(film["sequence"], {})} for film in films
     ]
-    return Run(folder, results, rows, material, films)
+    return ReportedRun(folder, results, rows, material, films)
 
 
 def object_scores(
@@ -95,7 +95,7 @@ def sequence_scores(
     return {name: sum(found) / len(found) for name, found in values.items() if found}
 
 
-def score_lines(run: Run, beside: Sequence[Path] = ()) -> list[Line]:
+def score_lines(run: ReportedRun, beside: Sequence[Path] = ()) -> list[ScoreLine]:
     """Return the lines of the table: this run, those found near it, those named, those printed in papers.
 
     Raises:
@@ -117,11 +117,11 @@ def score_lines(run: Run, beside: Sequence[Path] = ()) -> list[Line]:
     sequences = run.results.get("sequences")
     for protocol in protocols_of(run.results):
         for row in published_beside(benchmark, protocol["digest"], sequences):
-            lines.append(Line(f"{row.name} ({row.source})", dict(row.scores), "theirs"))
+            lines.append(ScoreLine(f"{row.name} ({row.source})", dict(row.scores), "theirs"))
     return lines
 
 
-def progress_charts(run: Run, beside: Sequence[Path] = ()) -> list[Json]:
+def progress_charts(run: ReportedRun, beside: Sequence[Path] = ()) -> list[Json]:
     """Return a chart of the first score over the training, where there are results of other epochs.
 
     Args:
@@ -135,7 +135,7 @@ def progress_charts(run: Run, beside: Sequence[Path] = ()) -> list[Json]:
         return []
     for path in beside:
         folder = path if path.is_dir() else path.parent
-        other = Run(folder, read_results(folder / "results.json"), [], run.material, [])
+        other = ReportedRun(folder, read_results(folder / "results.json"), [], run.material, [])
         name = _name_beside(folder, other.results, run.results)
         curves |= {f"{name}, {key}": curve for key, curve in _curves_of(_epochs(other), measure).items()}
     title = f"{measure} over the training"
@@ -154,7 +154,7 @@ def _curves_of(results: Sequence[tuple[int, int, Mapping[str, float]]], measure:
     return curves
 
 
-def overlaid_charts(run: Run, beside: Sequence[Path] = ()) -> list[Json]:
+def overlaid_charts(run: ReportedRun, beside: Sequence[Path] = ()) -> list[Json]:
     """Return the run's charts, with the curves of those runs beside it that have the same chart and protocol."""
     charts: list[Json] = [dict(chart, curves=dict(chart["curves"])) for chart in run.material["charts"]]
     for path in beside:
@@ -171,7 +171,7 @@ def overlaid_charts(run: Run, beside: Sequence[Path] = ()) -> list[Json]:
     return charts
 
 
-def _epochs(run: Run) -> list[tuple[int, int, Mapping[str, float]]]:
+def _epochs(run: ReportedRun) -> list[tuple[int, int, Mapping[str, float]]]:
     """Return epochs trained, step and scores of this run and of those of the same training, in order.
 
     They lie beside it; of a run that was resumed in another folder, results.json holds those from before.
@@ -188,7 +188,7 @@ def _epochs(run: Run) -> list[tuple[int, int, Mapping[str, float]]]:
     return [found[step] for step in sorted(found)]
 
 
-def _compared(run: Run) -> dict[str, dict[str, float]]:
+def _compared(run: ReportedRun) -> dict[str, dict[str, float]]:
     """Scores of the other rows of a `vidcorr compare` that this run is a row of."""
     file = run.folder.resolve().parent.parent / "compare.json"
     strip = f"{run.results['benchmark']}/"
@@ -215,9 +215,9 @@ def _name_beside(folder: Path, other: Json, results: Json) -> str:
     return name if same_protocols(other, results) else f"{name} (another protocol: {names})"
 
 
-def _by_stage(name: str, scores: Mapping[str, float], kind: str = "ours") -> list[Line]:
+def _by_stage(name: str, scores: Mapping[str, float], kind: str = "ours") -> list[ScoreLine]:
     stages: dict[str, dict[str, float]] = {}
     for key, value in scores.items():
         stage, _, score = key.rpartition("/")
         stages.setdefault(stage, {})[score] = value
-    return [Line(f"{name}, {stage}" if stage else name, found, kind) for stage, found in stages.items()]
+    return [ScoreLine(f"{name}, {stage}" if stage else name, found, kind) for stage, found in stages.items()]

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from datamodules.reading.writing import write_whole
 
-from ..experiments.results_table import Cell, Column, Found, Table, read_scores_of, tabulate
+from ..experiments.results_table import Cell, Column, StoredScore, Table, read_scores_of, tabulate
 from ..report.published import published_beside
 from ..stored_results import read_results
 from .report import results_below
@@ -41,7 +41,7 @@ def gather(folders: Sequence[str | Path], scores: Sequence[str] = (), published:
         ValueError: if a folder holds no results, a file is none, no result has one of the scores, there is no such
             base row, or a named folder holds two results of one column; one line.
     """
-    found: dict[tuple[Path, str, Column, str], Found] = {}
+    found: dict[tuple[Path, str, Column, str], StoredScore] = {}
     files: list[Path] = []
     for each in folders:
         label, folder = _labelled(str(each))
@@ -123,7 +123,7 @@ def _scores(folder: Path) -> list[str]:
     return list(read_results(folder / "results.json")["scores"])
 
 
-def _require_one_a_column(label: str, folder: Path, found: Sequence[Found]) -> None:
+def _require_one_a_column(label: str, folder: Path, found: Sequence[StoredScore]) -> None:
     taken: dict[tuple[str, Column], Path] = {}
     for one in found:
         if (other := taken.setdefault((one.label, one.column), one.folder)) != one.folder:

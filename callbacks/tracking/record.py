@@ -162,7 +162,7 @@ class IndexedMasks:
         """Do nothing: each file is complete."""
 
 
-class Table:
+class PredictionTable:
     """Rows of numbers as CSV, written when it is closed: it appears complete or not at all, and never empty.
 
     Args:

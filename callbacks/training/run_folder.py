@@ -143,7 +143,7 @@ def claim_version(logger: Logger) -> None:
             logger._version = None  # type: ignore[attr-defined]
 
 
-class Found(NamedTuple):
+class LastCheckpointFile(NamedTuple):
     """A `last.ckpt`, by what it says of itself; later tuples are newer.
 
     Attributes:
@@ -162,7 +162,7 @@ class Found(NamedTuple):
     path: Path
 
 
-def last_checkpoints(root: str | Path, folders: Iterable[str | Path] = ()) -> list[Found]:
+def last_checkpoints(root: str | Path, folders: Iterable[str | Path] = ()) -> list[LastCheckpointFile]:
     """Find the `last.ckpt` of the runs below a folder, or in others, where callbacks write checkpoints.
 
     Runs that are still going on are left out. Which one is the newest is read from the files: the times that a file
@@ -249,11 +249,11 @@ def _content(path: Path) -> dict[str, Any]:
     return content
 
 
-def _read(path: Path) -> Found:
+def _read(path: Path) -> LastCheckpointFile:
     try:
         content = _content(path)
         run, version = content.get(RESUME, {}).get("run", -1), path.parent.parent.name.rpartition("version_")[2]
         step, epoch = int(content["global_step"]), int(content["epoch"])
-        return Found(int(run), step, int(version) if version.isdecimal() else -1, epoch, path)
+        return LastCheckpointFile(int(run), step, int(version) if version.isdecimal() else -1, epoch, path)
     except Exception as error:
         raise ValueError(f"{path} is damaged ({error}): remove it, or name the checkpoint to go on from") from error

@@ -3,10 +3,10 @@
 import torch
 from torch import Tensor
 
-from .job import Job
+from .job import TrackingJob
 
 
-def compare_with_anchors(job: Job) -> None:
+def compare_with_anchors(job: TrackingJob) -> None:
     """Track every place of a track again to the track's anchors, and note which frames miss them most.
 
     Anchors of a track are its frames whose cosine with the query is at least the protocol's `anchor_similarity`; the
@@ -44,7 +44,7 @@ def beyond_anchors(medians: Tensor, anchors: Tensor) -> Tensor:
     return medians > limit
 
 
-def _distances(job: Job, queries: Tensor, anchors: Tensor) -> Tensor:
+def _distances(job: TrackingJob, queries: Tensor, anchors: Tensor) -> Tensor:
     """Return how far off each anchor what is found for the place in each frame lies, `(n, T, T)` cells."""
     descriptors = torch.stack([job.sample(job.features(t), job.places[queries, t]) for t in range(job.frames)], dim=1)
     distances = torch.full((len(queries), job.frames, job.frames), torch.nan)

@@ -4,11 +4,11 @@ import torch
 from torch import Tensor
 
 from .flow import FlowAt, bilinear_corners, chain_step
-from .job import Job
+from .job import TrackingJob
 from .matching import cell_centres
 
 
-def track_by_chaining(job: Job) -> None:
+def track_by_chaining(job: TrackingJob) -> None:
     """Carry each query from frame to frame by the flow between neighbouring frames, and fill in the job.
 
     The flow of a cell is where it is matched in the next frame less its own centre; a point takes the flow of the four
@@ -26,7 +26,7 @@ def track_by_chaining(job: Job) -> None:
     job.misses[:, :-1] = torch.maximum(job.misses[:, :-1], errors)
 
 
-def _pass(job: Job, order: range, errors: Tensor, descriptors: Tensor) -> None:
+def _pass(job: TrackingJob, order: range, errors: Tensor, descriptors: Tensor) -> None:
     """Carry the queries along `order`; each joins at its own frame."""
     features = None
     for t in order:
@@ -45,7 +45,7 @@ def _pass(job: Job, order: range, errors: Tensor, descriptors: Tensor) -> None:
             descriptors[begins] = job.sample(features, job.places[begins, t]).cpu()
 
 
-def _flow(job: Job, here: Tensor, there: Tensor) -> FlowAt:
+def _flow(job: TrackingJob, here: Tensor, there: Tensor) -> FlowAt:
     """Return the flow from the cells of one frame to another, computed where it is asked for."""
     height, width = here.shape[1:]
 

@@ -3,10 +3,10 @@
 import torch
 from torch import Tensor
 
-from .job import Job
+from .job import TrackingJob
 
 
-def track_directly(job: Job) -> None:
+def track_directly(job: TrackingJob) -> None:
     """Find each query in every frame by its feature alone, and fill in the job.
 
     Memory holds the features of one frame, of the queries, and for tracking back those of some query frames.
@@ -20,7 +20,7 @@ def track_directly(job: Job) -> None:
                 _one_frame(job, t, wanted, descriptors[torch.searchsorted(queries, wanted)], maps)
 
 
-def _one_frame(job: Job, t: int, queries: Tensor, descriptors: Tensor, maps: dict[int, Tensor]) -> None:
+def _one_frame(job: TrackingJob, t: int, queries: Tensor, descriptors: Tensor, maps: dict[int, Tensor]) -> None:
     features = job.features(t)
     places = job.to_pixels(job.match(descriptors, features), features)
     job.places[queries, t] = places
@@ -32,7 +32,7 @@ def _one_frame(job: Job, t: int, queries: Tensor, descriptors: Tensor, maps: dic
             job.track_back(queries[here], t, found[here.to(found.device)], first)
 
 
-def _descriptors(job: Job, queries: Tensor) -> tuple[Tensor, dict[int, Tensor]]:
+def _descriptors(job: TrackingJob, queries: Tensor) -> tuple[Tensor, dict[int, Tensor]]:
     """Return the features at the queries, `(n, C)`, and the query frames' features if tracking back needs them."""
     starts = job.starts[queries]
     found: list[Tensor] = []
@@ -46,7 +46,7 @@ def _descriptors(job: Job, queries: Tensor) -> tuple[Tensor, dict[int, Tensor]]:
     return torch.cat(found)[order.argsort().to(found[0].device)], maps
 
 
-def _blocks(job: Job) -> list[Tensor]:
+def _blocks(job: TrackingJob) -> list[Tensor]:
     """Split the queries by their frames so that the features kept at a time stay bounded; numbers in order."""
     starts = job.starts.unique()
     if not len(starts):

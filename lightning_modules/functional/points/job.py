@@ -19,7 +19,7 @@ Features = Callable[[int], Tensor]
 
 
 @dataclass(eq=False)
-class Job:
+class TrackingJob:
     """Queries of a video while they are tracked.
 
     Args:

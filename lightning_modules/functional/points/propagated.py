@@ -13,11 +13,11 @@ from ..propagation.propagate import full_precision
 from ..propagation.references import ReferenceMemory, average_of_matches
 from ..propagation.tiles import Neighbourhood
 from .best_pixels import best_pixels
-from .job import Job
+from .job import TrackingJob
 from .matching import cell_centres
 
 
-def track_by_propagation(job: Job) -> None:
+def track_by_propagation(job: TrackingJob) -> None:
     """Carry a heat-map for each query, forward and backward from its frame, and fill in the job.
 
     Equal to a `LabelPropagator` for the queries of each frame: references are that frame and the preceding ones since
@@ -33,7 +33,7 @@ def track_by_propagation(job: Job) -> None:
             _Pass(job).run(queries, range(int(starts.max()), -1, -1))
 
 
-def _blocks(job: Job) -> Iterator[Tensor]:
+def _blocks(job: TrackingJob) -> Iterator[Tensor]:
     """Yield the queries in order of their frames, as many at a time as fit."""
     cells = job.features(int(job.starts.min()))[0].numel()
     kept = job.protocol.context + 4  # heat-maps of the window and of the query frame, and two of a step
@@ -66,7 +66,7 @@ class _Group:
 class _Pass:
     """One way through the video."""
 
-    def __init__(self, job: Job) -> None:
+    def __init__(self, job: TrackingJob) -> None:
         self._job = job
         self._rules = job.protocol.propagation()
         self._near = Neighbourhood(self._rules.radius, self._rules.neighbourhood)
@@ -127,7 +127,7 @@ class _Pass:
             job.track_back(queries, t, found, group.features)
 
 
-def _draw(job: Job, queries: Tensor, features: Tensor) -> Tensor:
+def _draw(job: TrackingJob, queries: Tensor, features: Tensor) -> Tensor:
     """Return a Gaussian around each query, at the centres of the cells, `(n, h, w)`."""
     height, width = features.shape[1:]
     centres = job.to_pixels(cell_centres(height, width), features)
@@ -135,7 +135,7 @@ def _draw(job: Job, queries: Tensor, features: Tensor) -> Tensor:
     return (-squared / (2 * job.protocol.sigma**2)).exp().float().unflatten(1, (height, width)).to(features.device)
 
 
-def _read(job: Job, heatmaps: Tensor, last: Tensor) -> Tensor:
+def _read(job: TrackingJob, heatmaps: Tensor, last: Tensor) -> Tensor:
     """Return the weighted mean of the best pixels of each heat-map, pixels of the scored size `(n, 2)`."""
     height, width = round(job.covered[0]), round(job.covered[1])  # pixels of the scored size, in round numbers
     values, centres = best_pixels(heatmaps, height, width, job.protocol.topk, job.workspace)

@@ -8,7 +8,7 @@ from torch import Tensor
 from .anchors import compare_with_anchors
 from .chained import track_by_chaining
 from .direct import track_directly
-from .job import Features, Job
+from .job import Features, TrackingJob
 from .matching import WORKSPACE
 from .propagated import track_by_propagation
 from .protocol import PointProtocol
@@ -66,7 +66,7 @@ def track_points(
     if ((queries[:, 0].round() < 0) | (queries[:, 0].round() >= frames)).any():
         raise ValueError(f"queries must lie in frames 0 to {frames - 1}, got {queries[:, 0].tolist()}")
     side = protocol.scored_size
-    job = Job(features, frames, queries.cpu(), covered or (side, side), protocol, both_directions, workspace)
+    job = TrackingJob(features, frames, queries.cpu(), covered or (side, side), protocol, both_directions, workspace)
     if len(queries):
         TRACKINGS[protocol.tracking](job)
         if "anchors" in protocol.occlusion:
@@ -76,7 +76,7 @@ def track_points(
     return PointTracks(job.places, occluded, job.similarity)
 
 
-def _hidden(job: Job, size: tuple[int, int]) -> Tensor:
+def _hidden(job: TrackingJob, size: tuple[int, int]) -> Tensor:
     """Apply the occlusion rule, `(N, T)` bool."""
     protocol = job.protocol
     hidden = torch.zeros(job.similarity.shape, dtype=torch.bool)

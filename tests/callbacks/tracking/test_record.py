@@ -8,7 +8,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from callbacks.tracking.record import OVERLAY_FRAMES, IndexedMasks, SequenceRecord, Table, fixed
+from callbacks.tracking.record import OVERLAY_FRAMES, IndexedMasks, PredictionTable, SequenceRecord, fixed
 
 
 def draw(frame: Tensor, found: int, beside: int = 0) -> np.ndarray:
@@ -66,10 +66,10 @@ def test_only_chosen_masks_are_written_in_the_palette_that_is_given(tmp_path: Pa
 
 def test_a_table_appears_when_it_is_closed_and_never_empty(tmp_path: Path) -> None:
     path = tmp_path / "predictions" / "a.csv"
-    empty = Table(path, [], lambda stem, found: [], ("frame", "x"))
+    empty = PredictionTable(path, [], lambda stem, found: [], ("frame", "x"))
     empty.close()
     assert not path.exists()
-    table = Table(path, ["0", "1"], lambda stem, found: [[stem, *fixed([found], 2)]], ("frame", "x"))
+    table = PredictionTable(path, ["0", "1"], lambda stem, found: [[stem, *fixed([found], 2)]], ("frame", "x"))
     table.add(1.005)
     table.add(float("nan"))
     assert not path.exists()

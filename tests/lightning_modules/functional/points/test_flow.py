@@ -7,7 +7,7 @@ import torch.nn.functional as F
 
 from lightning_modules.functional.points import PointProtocol, chained, track_points
 from lightning_modules.functional.points.flow import bilinear_corners, chain_step, look_up_flow
-from lightning_modules.functional.points.job import Job
+from lightning_modules.functional.points.job import TrackingJob
 
 
 @pytest.fixture(scope="module")
@@ -29,7 +29,7 @@ def test_tracks_and_visibility_are_gmrws(gmrw, monkeypatch):
     monkeypatch.setattr(chained, "_flow", flow)
     queries = torch.from_numpy(gmrw["queries_tyx"]) + torch.tensor([0, 0.5, 0.5])
     protocol = PointProtocol.named("gmrw-chained", "tap_vid")
-    job = Job(lambda t: torch.full((1, height, width), float(t)), frames, queries, (height, width), protocol)
+    job = TrackingJob(lambda t: torch.full((1, height, width), float(t)), frames, queries, (height, width), protocol)
     chained.track_by_chaining(job)
     expected = gmrw["tracks_xy"].transpose(1, 0, 2)
     np.testing.assert_allclose(job.places - 0.5, expected, atol=1e-4)
@@ -63,7 +63,7 @@ def test_flow_is_computed_only_where_points_are_and_equals_the_dense_one():
     features = torch.randn(3, 8, 6, 6)
     protocol = PointProtocol.named("gmrw-chained", "tap_vid").with_changes(scored_size=48)
     queries = torch.tensor([[0.0, 10.3, 17.9], [2.0, 33.0, 40.0]])
-    job = Job(lambda t: features[t], 3, queries, (48, 48), protocol)
+    job = TrackingJob(lambda t: features[t], 3, queries, (48, 48), protocol)
     dense = chained._flow(job, features[0], features[1])
     own = torch.stack(torch.meshgrid(torch.arange(6) + 0.5, torch.arange(6) + 0.5, indexing="xy"), -1).view(-1, 2)
     table = dense(own).T.unflatten(1, (6, 6))

@@ -4,14 +4,14 @@ import pytest
 import torch
 
 from lightning_modules.functional.points import PointProtocol
-from lightning_modules.functional.points.job import Job
+from lightning_modules.functional.points.job import TrackingJob
 
 QUERIES = torch.tensor([[0.0, 12.0, 20.0], [2.0, 4.0, 60.0]])
 
 
-def job(features: torch.Tensor, both_directions: bool = True) -> Job:
+def job(features: torch.Tensor, both_directions: bool = True) -> TrackingJob:
     rules = PointProtocol.named("fomo", "tap_vid").with_changes(scored_size=64)
-    return Job(features.__getitem__, len(features), QUERIES, (64.0, 64.0), rules, both_directions)
+    return TrackingJob(features.__getitem__, len(features), QUERIES, (64.0, 64.0), rules, both_directions)
 
 
 def test_places_begin_at_the_queries_and_queries_need_all_other_frames() -> None:
