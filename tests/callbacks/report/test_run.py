@@ -63,7 +63,7 @@ def test_a_run_that_was_resumed_elsewhere_is_one_curve(tmp_path: Path) -> None:
     (chart,) = progress_charts(read_run(last))
     assert chart["curves"] == {"J&F-Mean": [[0, 2, 3, 4], [0.1, 0.3, 0.4, 0.5]]}
     (last / "results.json").write_text(json.dumps(json.loads((last / "results.json").read_text()) | {"history": [{}]}))
-    with pytest.raises(ValueError, match=r"results\.json: is not a .* \(it lacks epoch"):
+    with pytest.raises(ValueError, match=r"results\.json: is not a .* \(history, item 0 lacks epoch"):
         read_run(last)
 
 
