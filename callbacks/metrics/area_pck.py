@@ -6,7 +6,7 @@ import numpy as np
 import torch
 
 from .outlines import as_array
-from .point_tracking import Array, QueryMode, scored_frames
+from .point_tracking import Array, QueryMode, mean_of_defined, scored_frames
 from .rows import RowMetric
 
 FRACTION = 0.2
@@ -120,8 +120,7 @@ class AreaPCK(RowMetric):
 
     def compute(self) -> dict[str, float]:
         """Return the mean over videos, a fraction; NaN where no video has a point that counts."""
-        values = [value for value in self.by_video().values() if not np.isnan(value)]
-        return {self.key: sum(values) / len(values) if values else float("nan")}
+        return {self.key: mean_of_defined(self.by_video().values())}
 
     def by_video(self) -> dict[str, float]:
         """Return the score of each video of this rank by name; those of all ranks inside `sync_context()`."""

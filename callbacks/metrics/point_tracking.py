@@ -1,7 +1,9 @@
 """Point tracking by TAP-Vid's rules: query samplers, metrics per video and per track, and their mean over videos."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import reduce
+from operator import add
 from typing import Any, Literal, get_args
 
 import numpy as np
@@ -262,7 +264,7 @@ class TapVidMetrics(RowMetric):
     def compute(self) -> dict[str, float]:
         """Return the mean over videos of each of `METRICS`; NaN where no video defines it."""
         rows = list(self._videos().values())
-        return {key: _mean([row[key] for row in rows]) for key in METRICS}
+        return {key: mean_of_defined([row[key] for row in rows]) for key in METRICS}
 
     def undefined(self) -> dict[str, tuple[str, ...]]:
         """Return the names of the videos in which a metric is 0/0, for each metric that has any."""
@@ -320,9 +322,14 @@ def _fractions(counts: NDArray[Any]) -> dict[str, NDArray[np.float64]]:
     return {key: np.asarray(found[key], dtype=np.float64) for key in METRICS}
 
 
-def _mean(values: list[float]) -> float:
+def mean_of_defined(values: Iterable[float]) -> float:
+    """Return the mean without NaNs; NaN where nothing is left.
+
+    The values are added one after the other, as the official code does: from Python 3.12 on `sum` compensates rounding,
+    and the last digit would depend on the interpreter.
+    """
     defined = [value for value in values if not np.isnan(value)]
-    return sum(defined) / len(defined) if defined else float("nan")
+    return reduce(add, defined) / len(defined) if defined else float("nan")
 
 
 def _check_mode(query_mode: str) -> None:

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from callbacks.metrics import TapVidMetrics, sample_queries, tapvid_metrics, tapvid_track_metrics
-from callbacks.metrics.point_tracking import METRICS
+from callbacks.metrics.point_tracking import METRICS, mean_of_defined
 from tests.helpers import point_ranks
 
 INPUTS = ("query_points", "gt_occluded", "gt_tracks", "pred_occluded", "pred_tracks")
@@ -144,3 +144,10 @@ def test_an_unknown_mode_is_refused():
     for make in (TapVidMetrics, lambda mode: tapvid_metrics(*video(0), mode)):
         with pytest.raises(ValueError, match="query_mode must be one of first, strided, got 'all'"):
             make("all")
+
+
+def test_a_mean_has_the_same_digits_on_every_python():
+    """From 3.12 on `sum` gives 0.1 ten times as 1.0; the official code adds one after the other."""
+    assert mean_of_defined([0.1] * 10) == 0.9999999999999999 / 10
+    assert mean_of_defined([0.25, float("nan"), 0.75]) == 0.5
+    assert np.isnan(mean_of_defined([float("nan")]))
