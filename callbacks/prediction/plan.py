@@ -17,11 +17,6 @@ class Leg(NamedTuple):
     step: int
     last: int | None
 
-    @property
-    def is_everything(self) -> bool:
-        """True if it alone covers a video from its first frame to its last."""
-        return self == Leg(0, 1, None)
-
 
 def nearest_prompt(prompted: Sequence[int], t: int) -> int:
     """Return which of an object's prompted frames is nearest to frame `t`; the earlier of two equally near.

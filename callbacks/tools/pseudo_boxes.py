@@ -3,6 +3,7 @@
 import argparse
 from collections.abc import Sequence
 from functools import partial
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -75,7 +76,7 @@ def pseudo_boxes(
             if not (folder / name).exists():
                 stream = FrameStream(entry.path)
                 box = draw_box(stream.size, np.random.default_rng((seed, number)))
-                pictures = [frame for frame, _ in zip(stream, range(frames), strict=False)]
+                pictures = list(islice(stream, frames))
                 boxes, cover = follow_box(extractor, pictures, box, short_side)
                 write_folder(folder / name, partial(_write, pictures, boxes, cover))
             progress.advance(to=number + 1)
@@ -144,15 +145,13 @@ def command(words: Sequence[str]) -> None:
     parser.add_argument("source", help="folder of videos, or a .txt or .csv list of them")
     parser.add_argument("output", help="root for Got10kDataModule")
     parser.add_argument("--model", required=True, help="checkpoint or backbone that carries the boxes")
-    parser.add_argument("--stage", default="res4", help="its stage (default: res4)")
+    parser.add_argument("--stage", help="of its features (default: the backbone's own)")
     parser.add_argument("--stride", type=int, help="pixels per feature cell")
     parser.add_argument("--videos", type=int, metavar="N", help="the first N videos (default: all)")
     parser.add_argument("--frames", type=int, default=16, metavar="N", help="of each video (default: 16)")
     parser.add_argument("--short-side", type=int, default=240, metavar="PX", help="the model sees (default: 240)")
     parser.add_argument("--seed", type=int, default=0, help="of the drawn boxes (default: 0)")
     given = vars(parser.parse_args(allow_named(list(words))))
-    stage = None if given["stage"] == "null" else given["stage"]
-    del given["stage"]
-    extractor = build_feature_extractor(given.pop("model"), stage=stage, stride=given.pop("stride"))
+    extractor = build_feature_extractor(given.pop("model"), stage=given.pop("stage"), stride=given.pop("stride"))
     count = pseudo_boxes(extractor, **given)
     print(f"{given['output']}: {count} sequences; train with --data Got10kDataModule --data.root {given['output']}")

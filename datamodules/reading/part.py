@@ -37,11 +37,6 @@ class VideoPart:
         if self.end is not None and self.end <= self.start:
             raise DataError(f"end: frame {self.end} is not after the start, frame {self.start}; the end is left out")
 
-    @property
-    def is_all(self) -> bool:
-        """True for every frame of the video."""
-        return self == VideoPart()
-
     def number(self, t: int) -> int:
         """Return the number, in the video, of the part's t-th frame."""
         return self.start + t * self.every
