@@ -18,7 +18,7 @@ from ..stored_results import read_json
 
 CLI = Path(__file__).resolve().parents[2] / "cli.py"
 DONE = "trained.json"
-"""File that a step of training leaves in its folder when it has ended well: the words, and the seconds of an uninterrupted run."""
+"""File that a training leaves in its folder when it has ended well: its words, and its seconds if it ran in one go."""
 
 
 def command(words: Sequence[str]) -> None:
