@@ -13,8 +13,9 @@ from typing import Any, Literal
 
 from ..reading.errors import DataError
 from ..reading.guards import plain_name, read_text
-from ..reading.mask_files import check_introductions
-from .layout_files import check_masks, list_pictures, picture_header, require_folder, require_sequences
+from ..reading.images import picture_header
+from ..reading.mask_files import check_introductions, check_masks
+from .layout_files import list_pictures, require_folder, require_sequences
 from .records import MaskSequence, Reader
 
 Objects = Mapping[int, tuple[str, int]]
@@ -114,7 +115,7 @@ class YoutubeVos(Reader[MaskSequence]):
                 path = self.folder / "Annotations" / name / f"{start:05d}.png"
                 raise DataError(f"{path}: no such mask, but object {i} starts here by meta.json; unpack it again")
         if stray := sorted(masks.keys() - pictures.keys()):
-            raise DataError(f"{masks[stray[0]]}: annotation without its frame; add the frame or remove the mask")
+            raise DataError(f"{masks[stray[0]]}: mask without its frame; add the frame or remove the mask")
         begin = min(start for _, start in objects.values())
         numbers = [n for n in sorted(pictures) if n >= begin]
         if len(numbers) < 2:
