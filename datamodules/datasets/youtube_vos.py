@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
@@ -12,7 +11,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from ..reading.errors import DataError
-from ..reading.guards import plain_name, read_text
+from ..reading.guards import plain_name, read_json
 from ..reading.images import picture_header
 from ..reading.mask_files import check_introductions, check_masks
 from .layout_files import list_pictures, require_folder, require_sequences
@@ -206,7 +205,7 @@ def read_meta(path: Path) -> dict[str, Objects]:
     if not path.is_file():
         raise DataError(f"{path}: no such file; unpack the split's archive whole")
     try:
-        content: dict[str, Any] = json.loads(read_text(path))["videos"]
+        content: dict[str, Any] = read_json(path)["videos"]
         return {
             plain_name(name, path): {
                 int(i): (str(thing.get("category", "")), min(int(frame) for frame in thing["frames"]))
@@ -217,5 +216,5 @@ def read_meta(path: Path) -> dict[str, Objects]:
         }
     except DataError:
         raise
-    except (RecursionError, ValueError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise DataError(f"{path}: not a YouTube-VOS meta.json ({type(error).__name__}: {error})") from error

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..reading.decoding import VideoFile
-from ..reading.errors import DataError, DecodingError
-from ..reading.images import Reformatter
+from ..reading.errors import DataError
+from ..reading.images import Reformatter, require_size
 from ..reading.orientation import orientation_of
 from ..reading.source import FrameFolder
 
@@ -136,12 +136,7 @@ def _upright(video: VideoFile | FrameFolder) -> Iterator["av.VideoFrame"]:
         size = None
         for number, picture in enumerate(video.frames()):
             size = size or picture.shape
-            if picture.shape != size:
-                raise DecodingError(
-                    video.path,
-                    f"frame {number} is {picture.shape[1]} × {picture.shape[0]} px, the first {size[1]} × {size[0]}; "
-                    "give frames of one size",
-                )
+            require_size(video.path, picture.shape, size, number)
             frame = av.VideoFrame.from_ndarray(picture, format="rgb24")
             frame.pts, frame.time_base = number, 1 / _FOLDER_RATE
             yield frame

@@ -14,7 +14,7 @@ from typing import NamedTuple
 from ..reading.cores import usable_cores
 from ..reading.decoding import VideoFile
 from ..reading.errors import DataError, DecodingError
-from ..reading.guards import raise_limit, read_text
+from ..reading.guards import raise_limit, read_json
 from ..reading.source import FrameFolder, VideoEntry, list_line, list_videos, open_video, pictures_of, stamp
 from ..reading.writing import partial_path, remove, unfinished, write_whole
 from .encoding import Format, write_pictures, write_video
@@ -208,8 +208,8 @@ def _claim(destination: Path, form: Format) -> None:
     destination.mkdir(parents=True, exist_ok=True)
     if marker.is_file():
         try:
-            there = dict(json.loads(read_text(marker)))
-        except (ValueError, TypeError, RecursionError) as error:
+            there = dict(read_json(marker))
+        except (ValueError, TypeError) as error:
             raise DataError(f"{marker}: is damaged ({error}); give another folder or empty this one") from error
         if there != wanted:
             other = ", ".join(f"{name} {there.get(name)}" for name in wanted if there.get(name) != wanted[name])

@@ -129,7 +129,7 @@ def test_damaged_meta(root: Path) -> None:
     (root / "valid/meta.json").write_text('{"videos": {"a": {}}}')
     assert "not a YouTube-VOS meta.json (KeyError: 'objects')" in refused(root)
     (root / "valid/meta.json").write_text("{")
-    assert "not a YouTube-VOS meta.json" in refused(root)
+    assert "meta.json: is not JSON" in refused(root)
 
 
 def test_video_without_a_folder(root: Path) -> None:
