@@ -148,7 +148,8 @@ class LabelTracker:
                 features = [maps[number] for number in self._map_of]
                 given: list[Tensor | None] = [None] * len(features)
                 if annotation is not None:
-                    given = [annotation.encode(_grid(m), p) for m, p in zip(features, self.protocols, strict=True)]
+                    pairs = zip(features, self.protocols, strict=True)
+                    given = [annotation.encode((m.shape[-2], m.shape[-1]), p) for m, p in pairs]
                 if not propagators:
                     propagators = self._propagators = self._begin(given)
                     given = [None] * len(features)
@@ -234,7 +235,3 @@ def view_for(extractor: nn.Module, protocol: NetworkInput) -> nn.Module:
                 buffer = field.removeprefix("rgb_")
                 setattr(module, buffer, torch.tensor(constant).view(-1, 1, 1).to(getattr(module, buffer)))
     return extractor.folded() if isinstance(extractor, CanFold) else extractor
-
-
-def _grid(features: Tensor) -> Size:
-    return features.shape[-2], features.shape[-1]

@@ -47,10 +47,15 @@ class MaskAnnotation:
     first: bool
     view: View
 
+    @property
+    def channels(self) -> Tensor:
+        """Channels of the objects that start, bool `(1 + objects, 1, 1)`."""
+        return torch.tensor([False, *(number in self.starting for number in self.objects)])[:, None, None]
+
     def encode(self, grid: Size, protocol: PropagationProtocol) -> Tensor:
         """Return `(1 + objects, h, w)`, background first; after frame 0 all channels but `starting` are zero."""
         labels = labels_of(self.view.reduce_ids(self.ids), self.objects, grid, protocol)
-        return labels if self.first else labels * _starting(self)[:, None, None]
+        return labels if self.first else labels * self.channels
 
 
 def track_masks(
@@ -67,23 +72,18 @@ def track_masks(
     Yields:
         The objects of each frame; frame 0 has the given mask, unless the protocol decodes it.
     """
-    for frame, given, labels in tracker.track(_annotated(frames, starts, view), view):
+    objects = sorted(starts)
+    annotated = (
+        (frame, MaskAnnotation(ids, objects, [k for k in objects if starts[k] == t], t == 0, view))
+        if ids is not None and t in starts.values()
+        else (frame, None)
+        for t, (frame, ids) in enumerate(frames)
+    )
+    for frame, given, labels in tracker.track(annotated, view):
         with tracker.watch("decode masks", tracker.device):
             pairs = zip(labels, tracker.protocols, strict=True)
-            masks = [_decode(item, given, sorted(starts), protocol, view) for item, protocol in pairs]
+            masks = [_decode(item, given, objects, protocol, view) for item, protocol in pairs]
         yield TrackedMasks(frame, labels, masks)
-
-
-def _annotated(
-    frames: Iterable[tuple[Tensor, Tensor | None]], starts: Mapping[int, int], view: View
-) -> Iterator[tuple[Tensor, MaskAnnotation | None]]:
-    objects = sorted(starts)
-    for t, (frame, ids) in enumerate(frames):
-        starting = [number for number in objects if starts[number] == t]
-        if ids is None or not starting:
-            yield frame, None
-        else:
-            yield frame, MaskAnnotation(ids, objects, starting, t == 0, view)
 
 
 def _decode(
@@ -93,11 +93,6 @@ def _decode(
         return masks_of(labels, objects, protocol, view.covered_of_own, view.own)
     if given.first:
         return given.ids
-    labels = labels * ~_starting(given).to(labels.device)[:, None, None]
+    labels = labels * ~given.channels.to(labels.device)
     mask = masks_of(labels, objects, protocol, view.covered_of_own, view.own)
     return torch.where(torch.isin(given.ids, given.ids.new_tensor(given.starting)), given.ids, mask)
-
-
-def _starting(given: MaskAnnotation) -> Tensor:
-    """Return which channels belong to objects that start, bool `(1 + objects,)`."""
-    return torch.tensor([False, *(number in given.starting for number in given.objects)])
