@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from cli import main
+from datamodules import VideoDataModule
 from datamodules.reading.decoding import VideoFile
 from datamodules.reading.errors import DataError, DecodingError
 from datamodules.reading.shards import ShardedVideos, StoreUnreachable
