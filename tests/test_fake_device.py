@@ -191,7 +191,7 @@ def test_benchmarks_wait_once_for_several_frames(
     """From files to scores and files: labels and what is decoded of three frames, and at the end if all were finite."""
     write, make = BENCHMARKS[name]
     benchmark = make(write(tmp_path / name))
-    benchmark.protocol = benchmark.protocol.with_changes(backbone_precision=precision)
+    benchmark.protocol = benchmark.protocol.with_changes(backbone_precision=precision, input_size=(64, 64))
     (sequence,) = benchmark.sequences
     assert sequence.num_frames == 9
     monkeypatch.setattr(chunks, "MOST_AT_ONCE", 3)

@@ -18,7 +18,7 @@ from lightning_modules.functional.points import PointProtocol, PointTracks
 
 from ..metrics.area_pck import AreaPCK
 from ..metrics.point_tracking import METRICS, THRESHOLDS, PointQueries, TapVidMetrics, sample_queries
-from ..pictures.film import Curve
+from ..pictures.film import Curve, Film
 from ..pictures.tracks import overlay_tracks, rainbow
 from ..report import Chart
 from ..tracking.point_tracker import PointTracker
@@ -209,9 +209,9 @@ class TapVidEvaluation(Evaluation):
         def draw(frame: Any, t: int) -> NDArray[np.uint8]:
             return overlay_tracks(frame, points[some], occluded[some], t, colours, truth, queries.occluded[some])
 
-        folder = self.output.folder
-        overlay = None if folder is None or kind else folder / "overlays" / f"{sequence.name}.png"
-        film = self.output.film(sequence.name, sequence.num_frames, kind)
+        assert self.output.folder is not None
+        overlay = None if kind else self.output.folder / "overlays" / f"{sequence.name}.png"
+        film = Film(self.output.folder, sequence.name, sequence.num_frames, kind)
         return SequenceRecord(sequence.num_frames, draw, overlay=overlay, film=film)
 
     def _count(self, since: NDArray[np.int64], errors: NDArray[np.float64]) -> None:

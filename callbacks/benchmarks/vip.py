@@ -156,11 +156,10 @@ class _SemanticScorer:
         self.areas = [torch.zeros(4, metric.classes, dtype=torch.int64) for metric in metrics]
         self.over_frames: list[float] = []
 
-    def add(self, t: int, tracked: TrackedMasks) -> None:
-        target = self.sequence.mask(t)
+    def add(self, t: int, tracked: TrackedMasks, truth: Tensor) -> None:
         for areas, mask in zip(self.areas, tracked.masks, strict=True):
             try:
-                found = class_areas(mask, target)
+                found = class_areas(mask, truth)
             except ValueError as error:
                 raise ValueError(f"{self.sequence.masks[t]}: {error}") from error
             areas += found
@@ -180,7 +179,7 @@ class _InstanceScorer:
     def __init__(self, sequence: PartSequence, metrics: Sequence[InstanceAP], covered: Size) -> None:
         self.sequence, self.metrics, self.covered = sequence, metrics, covered
 
-    def add(self, t: int, tracked: TrackedMasks) -> None:
+    def add(self, t: int, tracked: TrackedMasks, truth: Tensor) -> None:
         if t == 0:
             return
         target, target_classes = self.sequence.instances(t)

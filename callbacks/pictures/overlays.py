@@ -9,9 +9,11 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
-from datamodules.datasets.layout_files import davis_palette
+from datamodules.reading.mask_files import davis_palette
 
 Picture = NDArray[np.uint8]
+
+DAVIS_COLOURS = davis_palette()
 
 LIMBS = (
     (2, 0), (0, 1), (0, 3), (0, 4), (3, 7), (4, 8), (7, 11), (8, 12),
@@ -40,7 +42,7 @@ def overlay_masks(
     if frame.shape[1:] != mask.shape:
         raise ValueError(f"overlay: the frame is {tuple(frame.shape[1:])}, the mask {tuple(mask.shape)}")
     picture, ids = frame.permute(1, 2, 0).cpu().numpy().astype(np.float32), mask.cpu().numpy()
-    colours = (davis_palette() if palette is None else palette)[ids].astype(np.float32)
+    colours = (DAVIS_COLOURS if palette is None else palette)[ids].astype(np.float32)
     inside = ids[..., None] > 0
     tinted = np.where(inside, (1 - opacity) * picture + opacity * colours, picture)
     edge = np.zeros_like(ids, dtype=bool)
@@ -65,7 +67,7 @@ def overlay_joints(frame: Tensor, points: Tensor) -> Picture:
     picture = np.ascontiguousarray(frame.permute(1, 2, 0).cpu().numpy())
     places = points.round().int().tolist()
     drawn = (points >= 0).all(1).tolist()
-    colours = davis_palette()[1:].tolist()
+    colours = DAVIS_COLOURS[1:].tolist()
     for colour, (a, b) in zip(colours, LIMBS, strict=False):
         if drawn[a] and drawn[b]:
             cv2.line(picture, places[a], places[b], colour, 2, cv2.LINE_AA)

@@ -144,7 +144,8 @@ class LabelTracker:
                 features = [maps[number] for number in self._map_of]
                 given: list[Tensor | None] = [None] * len(features)
                 if annotation is not None:
-                    given = [annotation.encode(_grid(m), p) for m, p in zip(features, self.protocols, strict=True)]
+                    pairs = zip(features, self.protocols, strict=True)
+                    given = [annotation.encode((m.shape[-2], m.shape[-1]), p) for m, p in pairs]
                 if not propagators:
                     propagators = self._propagators = self._begin(given)
                     given = [None] * len(features)
@@ -208,7 +209,3 @@ def seen_by(protocol: PropagationProtocol) -> tuple[object, ...]:
 def at_stride(protocol: PropagationProtocol, stride: int) -> PropagationProtocol:
     """Return the protocol for features of a stride; where that is not its own stride, its name says so."""
     return protocol if stride == protocol.feature_stride else protocol.with_changes(feature_stride=stride)
-
-
-def _grid(features: Tensor) -> Size:
-    return features.shape[-2], features.shape[-1]

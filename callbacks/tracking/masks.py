@@ -49,10 +49,15 @@ class MaskAnnotation:
     first: bool
     view: View
 
+    @property
+    def channels(self) -> Tensor:
+        """Channels of the objects that start, bool `(1 + objects, 1, 1)`."""
+        return torch.tensor([False, *(number in self.starting for number in self.objects)])[:, None, None]
+
     def encode(self, grid: Size, protocol: PropagationProtocol) -> Tensor:
         """Return `(1 + objects, h, w)`, background first; after frame 0 all channels but `starting` are zero."""
         labels = labels_of(self.view.reduce_ids(self.ids), self.objects, grid, protocol)
-        return labels if self.first else labels * _starting(self)[:, None, None]
+        return labels if self.first else labels * self.channels
 
 
 def track_masks(
@@ -82,22 +87,18 @@ def track_masks(
 def _decoded(
     tracker: LabelTracker, frames: Iterable[tuple[Tensor, Tensor | None]], starts: Mapping[int, int], view: View
 ) -> Iterator[Found]:
-    for frame, given, labels in tracker.track(_annotated(frames, starts, view), view):
+    objects = sorted(starts)
+    annotated = (
+        (frame, MaskAnnotation(ids, objects, [k for k in objects if starts[k] == t], t == 0, view))
+        if ids is not None and t in starts.values()
+        else (frame, None)
+        for t, (frame, ids) in enumerate(frames)
+    )
+    for frame, given, labels in tracker.track(annotated, view):
         with tracker.watch("decode masks", tracker.device):
             pairs = zip(labels, tracker.protocols, strict=True)
-            yield frame, labels, [_decode(item, given, sorted(starts), protocol, view) for item, protocol in pairs]
-
-
-def _annotated(
-    frames: Iterable[tuple[Tensor, Tensor | None]], starts: Mapping[int, int], view: View
-) -> Iterator[tuple[Tensor, MaskAnnotation | None]]:
-    objects = sorted(starts)
-    for t, (frame, ids) in enumerate(frames):
-        starting = [number for number in objects if starts[number] == t]
-        if ids is None or not starting:
-            yield frame, None
-        else:
-            yield frame, MaskAnnotation(ids, objects, starting, t == 0, view)
+            masks = [_decode(item, given, objects, protocol, view) for item, protocol in pairs]
+        yield frame, labels, masks
 
 
 def _decode(
@@ -108,12 +109,7 @@ def _decode(
     ids = to_device(given.ids, labels.device)
     if given.first:
         return ids
-    labels = labels * to_device(~_starting(given), labels.device)[:, None, None]
+    labels = labels * to_device(~given.channels, labels.device)
     mask = masks_of(labels, objects, protocol, view.covered_of_own, view.own)
     starts_here = torch.isin(given.ids, given.ids.new_tensor(given.starting))
     return torch.where(to_device(starts_here, labels.device), ids, mask)
-
-
-def _starting(given: MaskAnnotation) -> Tensor:
-    """Return which channels belong to objects that start, bool `(1 + objects,)`."""
-    return torch.tensor([False, *(number in given.starting for number in given.objects)])

@@ -17,7 +17,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from datamodules.datasets.layout_files import davis_palette, write_ids
+from datamodules.reading.mask_files import davis_palette, write_ids
 from datamodules.reading.writing import write_whole
 
 from ..pictures import OverlayAnimation, OverlayVideo, Picture, contact_sheet, evenly_spaced, write_picture
@@ -75,11 +75,6 @@ class SequenceRecord:
         self._pictures: list[Picture] = []
         self.written = 0
 
-    @property
-    def films_next(self) -> bool:
-        """True if the next frame is one that the film shows."""
-        return self._film is not None and self._film.wants(self.written)
-
     def add(self, frame: Tensor, found: Sequence[Any], beside: Any = None, truth: Any = None) -> None:
         """Write the next frame.
 
@@ -87,12 +82,12 @@ class SequenceRecord:
             frame: uint8 `(3, H, W)`.
             found: one item for each map.
             beside: drawn with the last of them, for example the annotation.
-            truth: what should have been found, for the film; see `films_next`.
+            truth: what should have been found, for the film.
         """
         for file, item in zip(self._predictions, found, strict=False):
             file.add(item)
         drawn = (found[-1],) if beside is None else (found[-1], beside)
-        shown, filmed = self.written in self._chosen, self.films_next
+        shown, filmed = self.written in self._chosen, self._film is not None and self.written in self._film.chosen
         if shown or self._video is not None or (filmed and self._draw_film is self._draw):
             picture = self._draw(frame, *drawn)
             if shown:

@@ -152,7 +152,7 @@ class SiamFCTracker:
         if not isinstance(stride, int):
             raise ValueError("tracking needs one map of features; name one stage, not several")
         self.protocol = protocol.at_features(stride, getattr(extractor, "dilated", False))
-        self.protocols = [self.protocol]  # of each map, as other trackers have them
+        self.protocols, self.stages = [self.protocol], [""]  # of each map, as other trackers have them
         view: Any = extractor
         self.extractor: Any = view.folded() if hasattr(view, "folded") else view
         self.watch = stopwatch or Stopwatch()

@@ -1,6 +1,7 @@
 """The size at which an extractor sees a video, and the part of the plane that its maps cover."""
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Self
 
 import torch
@@ -45,7 +46,7 @@ class View:
         seen = round(size[0] * factor), round(size[1] * factor)
         return cls(size, seen, covered_size(seen, protocol, getattr(extractor, "multiple", 1)))
 
-    @property
+    @cached_property
     def covered_of_own(self) -> Size:
         """Size that the map covers, in pixels of the frames as they are."""
         height, width = (

@@ -90,7 +90,7 @@ def test_the_extractor_sees_frames_at_the_protocols_size():
     ("spec", "stage"), [("raw_colour", None), ("tests.helpers.encoders:TinyResNet", ["res3", "res4"])]
 )
 def test_frames_in_chunks_give_the_same_labels_and_states(spec, stage, at_once):
-    """As a GPU takes them; between two frames the state is that of the frames so far, whatever is encoded ahead."""
+    """Between two frames the state is that of the frames so far, whatever is encoded ahead."""
     extractor = build_feature_extractor(spec, stage, 8)
     protocol = PropagationProtocol.named("vfs").with_changes(context=2)
     frames = torch.randint(256, (7, 3, 48, 64), dtype=torch.uint8)
