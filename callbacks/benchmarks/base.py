@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import pytorch_lightning as pl
 import torch
@@ -23,20 +23,12 @@ from .. import signals
 from ..loggers import log_picture, log_scores, run_folder
 from ..pictures import Picture, write_picture
 from ..report import write_material, write_report
+from ..stored_results import folder_of_epoch
 from .evaluation import Evaluation, Outcome, Run
 from .ranks import BenchmarkError, Ranks, distribute
 from .results import Results, require_writable
 
 log = logging.getLogger(__name__)
-
-
-class BenchmarkSequence(Protocol):
-    """The part of a sequence that `BenchmarkCallback` looks at."""
-
-    @property
-    def name(self) -> str: ...
-    @property
-    def num_frames(self) -> int: ...
 
 
 class BenchmarkCallback(pl.Callback, ABC):
@@ -336,8 +328,9 @@ class BenchmarkCallback(pl.Callback, ABC):
     def _evaluate_in(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> dict[str, float]:
         folder, self._tried = self._folder(trainer), trainer.global_step
         self._past = self._before(trainer.global_step) if trainer.state.fn == "fit" else []
+        network = [type(pl_module).__name__, describe_network(pl_module), str(trainer.ckpt_path or "")]
         try:
-            scores = self.evaluate(self.extractor(pl_module), folder, _name_of(pl_module, trainer))
+            scores = self.evaluate(self.extractor(pl_module), folder, ", ".join(filter(None, network)))
         except Exception as error:
             if self.fatal or trainer.state.fn != "fit":
                 raise
@@ -362,13 +355,8 @@ class BenchmarkCallback(pl.Callback, ABC):
     def _folder(self, trainer: pl.Trainer) -> Path:
         if self.output_dir is not None:
             return Path(self.output_dir)
-        moment = f"epoch={trainer.current_epoch:03d}-step={trainer.global_step:06d}"
-        return run_folder(trainer) / "benchmarks" / self.name / moment
+        place = folder_of_epoch(trainer.current_epoch, trainer.global_step)
+        return run_folder(trainer) / "benchmarks" / self.name / place
 
 
-def _name_of(module: pl.LightningModule, trainer: pl.Trainer) -> str:
-    """Describe a module in words: the method, its network, and where the weights are from."""
-    return ", ".join(filter(None, [type(module).__name__, describe_network(module), str(trainer.ckpt_path or "")]))
-
-
-__all__ = ["BenchmarkCallback", "BenchmarkError", "BenchmarkSequence"]
+__all__ = ["BenchmarkCallback", "BenchmarkError"]

@@ -106,7 +106,7 @@ class TrackingSuccess(RowMetric):
 
     def compute(self) -> dict[str, float]:
         """`success`, `precision@20px` and `success@0.5`, as fractions."""
-        return self._scores(torch.cat(self.curves()))
+        return self.scores_of(torch.cat(self.curves()))
 
     def curves(self) -> tuple[Tensor, Tensor]:
         """Success (21,) and precision (51,), averaged over the sequences, for plots; NaN without any."""
@@ -115,11 +115,8 @@ class TrackingSuccess(RowMetric):
         mean = torch.from_numpy(rows.numpy().mean(axis=0))
         return mean[: len(OVERLAPS)], mean[len(OVERLAPS) :]
 
-    def rows(self) -> list[dict[str, str | float]]:
-        """One dictionary per sequence of this rank, for a CSV; those of all ranks inside `sync_context()`."""
-        return [{"Sequence": name, **self._scores(row)} for name, row in self.table().items()]
-
-    def _scores(self, row: Tensor) -> dict[str, float]:
+    def scores_of(self, row: Tensor) -> dict[str, float]:
+        """Return the scores of a row; see `RowMetric`."""
         success, precision = row[: len(OVERLAPS)].numpy(), row[len(OVERLAPS) :].numpy()
         return {
             "success": float(success.mean()),

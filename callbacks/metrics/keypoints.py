@@ -122,18 +122,15 @@ class PCK(RowMetric):
 
     def compute(self) -> dict[str, float]:
         """`PCK@0.1` and so on, as fractions; NaN where no joint counted."""
-        return self._scores(sum(self.table().values(), torch.zeros(self.width, dtype=torch.float64)))
+        return self.scores_of(sum(self.table().values(), torch.zeros(self.width, dtype=torch.float64)))
 
     def per_joint(self) -> Tensor:
         """Fraction of each joint within each threshold, (A, K) float64; NaN where a joint never counted."""
         counts = sum(self.table().values(), torch.zeros(self.width, dtype=torch.float64)).view(-1, self.joints)
         return counts[1:] / counts[0]
 
-    def rows(self) -> list[dict[str, str | float]]:
-        """One dictionary per video of this rank, for a CSV; those of all ranks inside `sync_context()`."""
-        return [{"Sequence": name, **self._scores(row)} for name, row in self.table().items()]
-
-    def _scores(self, row: Tensor) -> dict[str, float]:
+    def scores_of(self, row: Tensor) -> dict[str, float]:
+        """Return the scores of a row; see `RowMetric`."""
         values = _mean_over_joints(row.view(-1, self.joints)).tolist()
         return {f"PCK@{threshold:g}": value for threshold, value in zip(self.thresholds, values, strict=True)}
 

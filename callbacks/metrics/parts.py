@@ -94,13 +94,10 @@ class SemanticIoU(RowMetric):
 
     def compute(self) -> dict[str, float]:
         """`mIoU`, `mAcc` (mean recall of the classes) and `aAcc` (fraction of correct pixels), as fractions."""
-        return self._scores(sum(self.table().values(), torch.zeros(self.width, dtype=torch.float64)))
+        return self.scores_of(sum(self.table().values(), torch.zeros(self.width, dtype=torch.float64)))
 
-    def rows(self) -> list[dict[str, str | float]]:
-        """One dictionary per video of this rank, for a CSV; those of all ranks inside `sync_context()`."""
-        return [{"Sequence": name, **self._scores(row)} for name, row in self.table().items()]
-
-    def _scores(self, row: Tensor) -> dict[str, float]:
+    def scores_of(self, row: Tensor) -> dict[str, float]:
+        """Return the scores of a row; see `RowMetric`."""
         shared, union, _, there = row.view(4, self.classes)  # 0 / 0 is NaN: a class that does not occur
         return {
             "mIoU": (shared / union).nanmean().item(),

@@ -289,15 +289,9 @@ class RegionBoundary(RowMetric):
         scores = {key: float(np.mean(column)) for key, column in zip(self.columns, rows.numpy().T.copy(), strict=True)}
         return {"J&F-Mean": (scores["J-Mean"] + scores["F-Mean"]) / 2, **scores}
 
-    def rows(self) -> list[dict[str, str | float]]:
-        """Return one dictionary per object, for a CSV: `Sequence` is the official "bike_1", then the six statistics.
-
-        Rows of this rank; those of all ranks inside `sync_context()`.
-        """
-        return [
-            {"Sequence": name, **dict(zip(self.columns, row.tolist(), strict=True))}
-            for name, row in self.table().items()
-        ]
+    def scores_of(self, row: Tensor) -> dict[str, float]:
+        """Return the six statistics of an object, whose row is called as by the official code, "bike_1"."""
+        return dict(zip(self.columns, row.tolist(), strict=True))
 
     def reset(self) -> None:
         """Reset the metric."""

@@ -28,7 +28,7 @@ def uncertainty_table(run: ReportedRun, beside: Sequence[Path] = ()) -> str:
         return ""
     keys = list(intervals)[:3]
     head = "".join(f"<th>{escape(key)}</th>" for key in ("", *keys))
-    own = "".join(f"<td>{_signed(*intervals[key], sign='')}</td>" for key in keys)
+    own = "".join(f"<td>[{100 * low:.1f}, {100 * high:.1f}]</td>" for low, high in (intervals[key] for key in keys))
     body = [f'<tr class="this"><td>this run</td>{own}</tr>']
     for folder in dict.fromkeys((*_compared(run), *map(Path, beside))):
         body.append(_row(run, folder, keys, sequences))
@@ -62,10 +62,4 @@ def _compared(run: ReportedRun) -> list[Path]:
 
 
 def _shown(difference: Difference | None) -> str:
-    if difference is None:
-        return "other sequences"
-    return f"{100 * difference.mean:+.1f} {_signed(difference.low, difference.high)}, p {difference.p:.2g}"
-
-
-def _signed(low: float, high: float, sign: str = "+") -> str:
-    return f"[{100 * low:{sign}.1f}, {100 * high:{sign}.1f}]"
+    return "other sequences" if difference is None else difference.in_points

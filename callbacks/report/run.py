@@ -1,11 +1,11 @@
 """Content of a benchmark run's folder, and the scores that stand beside it in its report."""
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..stored_results import Json, misfit, protocols_of, read_json, read_results, read_rows
+from ..metrics.uncertainty import video_of
+from ..stored_results import Json, epochs_and_step, misfit, protocols_of, read_json, read_results, read_rows
 from .published import published_beside
 
 # Shapes of the files beside results.json, see `stored_results.misfit`
@@ -14,8 +14,6 @@ CURVES = {str: (NUMBERS, NUMBERS)}
 FILM: Json = {"sequence": str, "kind": str, "columns": int, "frames": [int], "size": (int, int), "curves": CURVES}
 CHART: Json = {"title": str, "x": str, "y": str, "kind": str, "curves": CURVES, "labels": [str]}
 MATERIAL: Json = {"sequences": [str], "ranked_by": [str], "shows": str, "charts": [CHART]}
-
-_EPOCH = re.compile(r"epoch=(\d+)-step=(\d+)")
 
 
 @dataclass(frozen=True)
@@ -54,45 +52,36 @@ def read_run(folder: Path) -> ReportedRun:
     ]
     films = [film for film in films if film["sequence"] in set(material["sequences"])]
     films = [film for film in films if film["path"].with_suffix(".webp").is_file()]
-    ranks = sequence_scores(rows, material["ranked_by"], material["sequences"])
-    objects = object_scores(rows, material["ranked_by"], material["sequences"])
+    ranks, objects = scores_by_sequence(rows, material["ranked_by"], material["sequences"])
     films = [
         film | {"score": ranks.get(film["sequence"]), "objects": objects.get(film["sequence"], {})} for film in films
     ]
     return ReportedRun(folder, results, rows, material, films)
 
 
-def object_scores(
+def scores_by_sequence(
     rows: Sequence[Mapping[str, str]], ranked_by: Sequence[str], sequences: Sequence[str]
-) -> dict[str, dict[int, float]]:
-    """Return a score for each object of each sequence, where rows are of objects; see `sequence_scores`."""
-    found: dict[str, dict[int, float]] = {}
-    for row in rows:
-        name, _, number = row["Sequence"].rpartition("_")
-        values = [float(row[column]) for column in ranked_by if row.get(column)]
-        last = row.get("Stage", "") == rows[-1].get("Stage", "")
-        if last and name in sequences and row["Sequence"] not in sequences and number.isdecimal() and values:
-            found.setdefault(name, {})[int(number)] = sum(values) / len(values)
-    return found
+) -> tuple[dict[str, float], dict[str, dict[int, float]]]:
+    """Return a score for each sequence, and one for each of its objects where rows are of objects.
 
-
-def sequence_scores(
-    rows: Sequence[Mapping[str, str]], ranked_by: Sequence[str], sequences: Sequence[str]
-) -> dict[str, float]:
-    """Return a score for each sequence: the mean of some columns over its rows, of the last stage.
+    A score is the mean of some columns, over the rows of the last stage.
 
     Args:
         rows: of per_sequence.csv; "Sequence" is a sequence's name, or that and "_" and an object's number.
         ranked_by: the columns.
         sequences: names.
     """
-    stages = [row.get("Stage", "") for row in rows]
     values: dict[str, list[float]] = {}
+    objects: dict[str, dict[int, float]] = {}
     for row in rows:
-        if row.get("Stage", "") == stages[-1]:
-            name = row["Sequence"] if row["Sequence"] in sequences else row["Sequence"].rpartition("_")[0]
-            values.setdefault(name, []).extend(float(row[column]) for column in ranked_by if row.get(column))
-    return {name: sum(found) / len(found) for name, found in values.items() if found}
+        own = [float(row[column]) for column in ranked_by if row.get(column)]
+        if own and row.get("Stage", "") == rows[-1].get("Stage", ""):
+            name = video_of(row["Sequence"], sequences)
+            values.setdefault(name, []).extend(own)
+            number = row["Sequence"][len(name) + 1 :]
+            if number.isdecimal():
+                objects.setdefault(name, {})[int(number)] = sum(own) / len(own)
+    return {name: sum(found) / len(found) for name, found in values.items()}, objects
 
 
 def score_lines(run: ReportedRun, beside: Sequence[Path] = ()) -> list[ScoreLine]:
@@ -178,13 +167,12 @@ def _epochs(run: ReportedRun) -> list[tuple[int, int, Mapping[str, float]]]:
     """
     past = run.results.get("history", [])
     found = {result["step"]: (result["epoch"], result["step"], result["scores"]) for result in past}
-    if _EPOCH.fullmatch(run.folder.resolve().name):
-        for file in run.folder.resolve().parent.glob("epoch=*-step=*/results.json"):
-            if place := _EPOCH.fullmatch(file.parent.name):
-                step = int(place[2])
-                own = file.parent == run.folder.resolve()
-                scores = run.results["scores"] if own else read_results(file)["scores"]
-                found[step] = (int(place[1]) + 1 if step else 0, step, scores)  # step 0 is before training
+    own = run.folder.resolve()
+    if epochs_and_step(own) is not None:
+        for file in own.parent.glob("epoch=*-step=*/results.json"):
+            if place := epochs_and_step(file.parent):
+                scores = run.results["scores"] if file.parent == own else read_results(file)["scores"]
+                found[place[1]] = (*place, scores)
     return [found[step] for step in sorted(found)]
 
 

@@ -158,8 +158,7 @@ def _shown(cell: Cell | None) -> str:
     if cell.interval is not None:
         text += f" [{_percent(cell.interval[0])}, {_percent(cell.interval[1])}]"
     if (difference := cell.difference) is not None:
-        low, high = 100 * difference.low, 100 * difference.high
-        text += f"; {100 * difference.mean:+.1f} [{low:+.1f}, {high:+.1f}], p {difference.p:.2g}"
+        text += f"; {difference.in_points}"
     return text.replace("-", "−")
 
 
