@@ -181,16 +181,16 @@ class BenchmarkCallback(pl.Callback, ABC):
         if hasattr(extractor, "feature_extractor"):
             network, extractor = network or describe_network(extractor), self.extractor(extractor)
         began = time.perf_counter()
-        run = Run(Ranks(), None if folder is None else Path(folder))
-        try:
+        with Ranks() as ranks:
+            run = Run(ranks, None if folder is None else Path(folder))
             with isolate_rng(), torch.inference_mode():
-                with run.ranks.together():
-                    if run.folder is not None and run.ranks.rank == 0:
+                with ranks.together():
+                    if run.folder is not None and ranks.rank == 0:
                         require_writable(run.folder)
                     evaluation = self.start(extractor, run)
-                    evaluation.run(self._dealt(run.ranks))
+                    evaluation.run(self._dealt(ranks))
                 outcome = evaluation.compute()
-            with run.ranks.together():
+            with ranks.together():
                 about = {
                     "network": network or describe_network(extractor),
                     "seconds": round(time.perf_counter() - began, 2),
@@ -198,7 +198,7 @@ class BenchmarkCallback(pl.Callback, ABC):
                     "stride": getattr(extractor, "stride", None),
                     "sequences": len(self.sequences),
                     "limit_sequences": self.limit_sequences,
-                    "ranks": run.ranks.size,
+                    "ranks": ranks.size,
                     **self._origin(),
                     **({"history": self._past} if self._past else {}),
                     **self.about(),
@@ -206,10 +206,8 @@ class BenchmarkCallback(pl.Callback, ABC):
                 }
                 self.results = Results(self.name, outcome.scores, outcome.rows, about)
                 self.overlays, self._plots = run.overlays, dict(outcome.plots)
-                if run.ranks.rank == 0:
+                if ranks.rank == 0:
                     self._report(self.results, outcome, evaluation, run.folder)
-        finally:
-            run.ranks.close()
         return outcome.scores
 
     def _origin(self) -> dict[str, Any]:
@@ -253,14 +251,10 @@ class BenchmarkCallback(pl.Callback, ABC):
             self.history, self._epochs, self._tried = {}, {}, None  # those of another fit, in a notebook
         if stage in ("fit", "validate"):
             self._check_neighbours(trainer, stage)
-            ranks = Ranks()
-            try:
-                with ranks.together():
-                    _ = self.sequences
-                    if self.output_dir is not None and ranks.rank == 0:
-                        require_writable(Path(self.output_dir))
-            finally:
-                ranks.close()
+            with Ranks() as ranks, ranks.together():
+                _ = self.sequences
+                if self.output_dir is not None and ranks.rank == 0:
+                    require_writable(Path(self.output_dir))
 
     def _check_neighbours(self, trainer: pl.Trainer, stage: str) -> None:
         """Raise where the other callbacks or the Trainer would make scores wrong or leave them out."""

@@ -29,7 +29,7 @@ from .rows import RowMetric
 
 
 def region_similarity(prediction: Masks, target: Masks, void: Masks | None = None) -> Tensor:
-    """Region similarity J: intersection over union of two masks, frame by frame.
+    """Compute region similarity J: intersection over union of two masks, frame by frame.
 
     Two empty masks score 1, as in the official evaluation.
     Paper: DAVIS (Perazzi et al., CVPR 2016), section 4.
@@ -67,7 +67,7 @@ def boundary_accuracy(
     void: Masks | None = None,
     workers: int = 1,
 ) -> Tensor:
-    """Boundary accuracy F: harmonic mean of the precision and recall of the masks' boundary pixels.
+    """Compute boundary accuracy F: harmonic mean of the precision and recall of the masks' boundary pixels.
 
     A boundary pixel counts as found when one of the other boundary lies in a disk of radius `bound` around it.
     Two empty boundaries score 1, one empty boundary scores 0; a mask that fills the picture has an empty boundary.

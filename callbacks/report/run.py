@@ -177,7 +177,7 @@ def _epochs(run: ReportedRun) -> list[tuple[int, int, Mapping[str, float]]]:
 
 
 def _compared(run: ReportedRun) -> dict[str, dict[str, float]]:
-    """Scores of the other rows of a `vidcorr compare` that this run is a row of."""
+    """Return the scores of the other rows of a `vidcorr compare` that this run is a row of."""
     file = run.folder.resolve().parent.parent / "compare.json"
     strip = f"{run.results['benchmark']}/"
     rows = read_json(file, "compare.json", {str: {}}) if file.is_file() else {}
