@@ -43,9 +43,7 @@ def read_run(folder: Path) -> ReportedRun:
         ValueError: for a file that is damaged or not one of a benchmark; the message names it.
     """
     results, rows = read_results(folder / "results.json"), read_rows(folder / "per_sequence.csv")
-    path = folder / "report.json"
-    empty: Json = {"sequences": [], "ranked_by": [], "shows": "", "charts": []}
-    material = read_json(path, "report.json of a benchmark", MATERIAL) if path.is_file() else empty
+    material = _material(folder)
     films = [
         read_json(path, "film of a benchmark", FILM) | {"path": path}
         for path in sorted((folder / "films").rglob("*.json"))
@@ -57,6 +55,26 @@ def read_run(folder: Path) -> ReportedRun:
         film | {"score": ranks.get(film["sequence"]), "objects": objects.get(film["sequence"], {})} for film in films
     ]
     return ReportedRun(folder, results, rows, material, films)
+
+
+def read_beside(run: ReportedRun, path: Path) -> ReportedRun:
+    """Read another run of the same benchmark, without its films, by its folder or its results.json.
+
+    Raises:
+        ValueError: if it is damaged, or another benchmark's.
+    """
+    folder = path if path.is_dir() else path.parent
+    results = read_results(folder / "results.json")
+    if results["benchmark"] != run.results["benchmark"]:
+        benchmarks = f"{results['benchmark']}, the report is of {run.results['benchmark']}"
+        raise ValueError(f"{folder / 'results.json'}: is a result of {benchmarks}")
+    return ReportedRun(folder, results, read_rows(folder / "per_sequence.csv"), _material(folder), [])
+
+
+def _material(folder: Path) -> Json:
+    path = folder / "report.json"
+    empty: Json = {"sequences": [], "ranked_by": [], "shows": "", "charts": []}
+    return read_json(path, "report.json of a benchmark", MATERIAL) if path.is_file() else empty
 
 
 def scores_by_sequence(
@@ -84,48 +102,36 @@ def scores_by_sequence(
     return {name: sum(found) / len(found) for name, found in values.items()}, objects
 
 
-def score_lines(run: ReportedRun, beside: Sequence[Path] = ()) -> list[ScoreLine]:
-    """Return the lines of the table: this run, those found near it, those named, those printed in papers.
-
-    Raises:
-        ValueError: if what is named is not a results.json, or another benchmark's.
-    """
-    benchmark = run.results["benchmark"]
+def score_lines(run: ReportedRun, beside: Sequence[ReportedRun] = ()) -> list[ScoreLine]:
+    """Return the lines of the table: this run, those found near it, those beside it, those printed in papers."""
     lines = _by_stage("this run", run.results["scores"], "this")
     for epoch, step, scores in _epochs(run):
         if scores is not run.results["scores"]:
             lines += _by_stage(f"epoch {epoch}, step {step}" if step else "before training", scores)
     for name, scores in _compared(run).items():
         lines += _by_stage(name, scores)
-    for path in beside:
-        file = path / "results.json" if path.is_dir() else path
-        other = read_results(file)
-        if other["benchmark"] != benchmark:
-            raise ValueError(f"{file}: is a result of {other['benchmark']}, the report is of {benchmark}")
-        lines += _by_stage(_name_beside(file.parent, other, run.results), other["scores"])
-    sequences = run.results.get("sequences")
+    for other in beside:
+        lines += _by_stage(_name_beside(other, run), other.results["scores"])
     for protocol in protocols_of(run.results):
-        for row in published_beside(benchmark, protocol["digest"], sequences):
+        for row in published_beside(run.results["benchmark"], protocol["digest"], run.results.get("sequences")):
             lines.append(ScoreLine(f"{row.name} ({row.source})", dict(row.scores), "theirs"))
     return lines
 
 
-def progress_charts(run: ReportedRun, beside: Sequence[Path] = ()) -> list[Json]:
+def progress_charts(run: ReportedRun, beside: Sequence[ReportedRun] = ()) -> list[Json]:
     """Return a chart of the first score over the training, where there are results of other epochs.
 
     Args:
         run: its training; one that was resumed is one curve.
-        beside: results of other runs, whose trainings are drawn over it.
+        beside: other runs, whose trainings are drawn over it.
     """
     own = _epochs(run)
     measure = next((key.rpartition("/")[2] for _, _, scores in own for key in scores), "")
     curves = _curves_of(own, measure)
     if not any(len(places) > 1 for places, _ in curves.values()):
         return []
-    for path in beside:
-        folder = path if path.is_dir() else path.parent
-        other = ReportedRun(folder, read_results(folder / "results.json"), [], run.material, [])
-        name = _name_beside(folder, other.results, run.results)
+    for other in beside:
+        name = _name_beside(other, run)
         curves |= {f"{name}, {key}": curve for key, curve in _curves_of(_epochs(other), measure).items()}
     title = f"{measure} over the training"
     return [{"title": title, "x": "epochs", "y": measure, "curves": curves, "kind": "lines", "span": None}]
@@ -143,20 +149,16 @@ def _curves_of(results: Sequence[tuple[int, int, Mapping[str, float]]], measure:
     return curves
 
 
-def overlaid_charts(run: ReportedRun, beside: Sequence[Path] = ()) -> list[Json]:
+def overlaid_charts(run: ReportedRun, beside: Sequence[ReportedRun] = ()) -> list[Json]:
     """Return the run's charts, with the curves of those runs beside it that have the same chart and protocol."""
     charts: list[Json] = [dict(chart, curves=dict(chart["curves"])) for chart in run.material["charts"]]
-    for path in beside:
-        folder = path if path.is_dir() else path.parent
-        file, results = folder / "report.json", read_results(folder / "results.json")
-        if not file.is_file() or not same_protocols(results, run.results):
-            continue
-        others = {chart["title"]: chart for chart in read_json(file, "report.json of a benchmark", MATERIAL)["charts"]}
-        for chart in charts:
-            other = others.get(chart["title"], chart)
-            if other is not chart and (other["kind"], other["labels"]) == (chart["kind"], chart["labels"]):
-                name = _name_beside(folder, results, run.results)
-                chart["curves"] |= {f"{name}, {key}": curve for key, curve in other["curves"].items()}
+    for other in beside:
+        if same_protocols(other, run):
+            name, others = _name_beside(other, run), {chart["title"]: chart for chart in other.material["charts"]}
+            for chart in charts:
+                twin = others.get(chart["title"])
+                if twin and (twin["kind"], twin["labels"]) == (chart["kind"], chart["labels"]):
+                    chart["curves"] |= {f"{name}, {key}": curve for key, curve in twin["curves"].items()}
     return charts
 
 
@@ -191,16 +193,16 @@ def _compared(run: ReportedRun) -> dict[str, dict[str, float]]:
     }
 
 
-def same_protocols(one: Json, other: Json) -> bool:
-    """Return whether two results were measured by the same protocols."""
-    first, second = ([protocol.get("digest") for protocol in protocols_of(item)] for item in (one, other))
+def same_protocols(one: ReportedRun, other: ReportedRun) -> bool:
+    """Return whether two runs were measured by the same protocols."""
+    first, second = ([protocol.get("digest") for protocol in protocols_of(run.results)] for run in (one, other))
     return first == second
 
 
-def _name_beside(folder: Path, other: Json, results: Json) -> str:
-    name = f"{folder.resolve().parent.name}/{folder.resolve().name}"
-    names = ", ".join(str(protocol["name"]) for protocol in protocols_of(other)) or "none"
-    return name if same_protocols(other, results) else f"{name} (another protocol: {names})"
+def _name_beside(other: ReportedRun, run: ReportedRun) -> str:
+    name = "/".join(other.folder.resolve().parts[-2:])
+    names = ", ".join(str(protocol["name"]) for protocol in protocols_of(other.results)) or "none"
+    return name if same_protocols(other, run) else f"{name} (another protocol: {names})"
 
 
 def _by_stage(name: str, scores: Mapping[str, float], kind: str = "ours") -> list[ScoreLine]:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from callbacks.report import Chart, write_material, write_report
-from callbacks.report.run import overlaid_charts, progress_charts, read_run, scores_by_sequence
+from callbacks.report.run import overlaid_charts, progress_charts, read_beside, read_run, scores_by_sequence
 from tests.helpers.page import Page, lines, write_results
 
 
@@ -74,7 +74,8 @@ def test_the_trainings_of_other_runs_are_drawn_over_it(tmp_path: Path) -> None:
         for epoch, step in ((0, 0), (0, 4), (1, 8)):
             write_results(tmp_path / name / "davis" / f"epoch={epoch:03d}-step={step:06d}", 0.2 + step / 100 + shift)
     folders = [tmp_path / name / "davis" / "epoch=001-step=000008" for name in "ab"]
-    (chart,) = progress_charts(read_run(folders[0]), folders[1:])
+    run = read_run(folders[0])
+    (chart,) = progress_charts(run, [read_beside(run, folders[1])])
     other = "davis/epoch=001-step=000008, J&F-Mean"
     assert list(chart["curves"]) == ["J&F-Mean", other]
     assert chart["curves"][other] == [[0, 1, 2], pytest.approx([0.3, 0.34, 0.38])]
@@ -88,7 +89,8 @@ def test_charts_of_other_runs_are_drawn_over_it_where_the_protocol_is_the_same(t
             folder, ["x"], charts=[Chart("Success", "overlap", "rate", curves), Chart(name, "x", "y", curves)]
         )
     run = read_run(tmp_path / "a" / "otb")
-    charts = overlaid_charts(run, [tmp_path / "b" / "otb", tmp_path / "c" / "otb" / "results.json"])
+    beside = [tmp_path / "b" / "otb", tmp_path / "c" / "otb" / "results.json"]
+    charts = overlaid_charts(run, [read_beside(run, path) for path in beside])
     assert charts[0]["curves"] == {"success": [[0, 1], [1.0, 0.5]], "b/otb, success": [[0, 1], [1.0, 0.7]]}
     assert list(charts[1]["curves"]) == ["success"]
     assert list(run.material["charts"][0]["curves"]) == ["success"]
