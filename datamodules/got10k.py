@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, default_collate
 
-from .datasets.layout_files import list_pictures, picture_header, read_names, require_folder, require_sequences
+from .datasets.layout_files import list_pictures, read_names, require_folder, require_sequences
 from .loading.loader import (
     FixedSampler,
     Key,
@@ -29,7 +29,7 @@ from .reading.boxes import centred, context_side, read_boxes, read_numbers, squa
 from .reading.cores import usable_cores
 from .reading.errors import DataError
 from .reading.guards import raise_limit
-from .reading.images import read_picture
+from .reading.images import picture_header, read_picture
 
 EXEMPLAR, INSTANCE = 120, 255
 """Sides of the crops of SiamFC's tracker in VFS, pixels."""

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
-from datamodules.datasets.layout_files import davis_palette
+from datamodules.reading.mask_files import davis_palette
 
 Picture = NDArray[np.uint8]
 

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from datamodules.datasets.layout_files import davis_palette
+from datamodules.reading.mask_files import davis_palette
 from datamodules.reading.prompts import BoxPrompt, MaskPrompt
 from datamodules.reading.writing import remove
 from lightning_modules.functional import PointProtocol

@@ -18,7 +18,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from datamodules.datasets.layout_files import davis_palette, write_ids
+from datamodules.reading.mask_files import davis_palette, write_ids
 from datamodules.reading.writing import write_whole
 
 from ..pictures import OverlayAnimation, OverlayVideo, Picture, contact_sheet, evenly_spaced, write_picture
