@@ -20,6 +20,8 @@ from ..stored_results import protocols_of, read_json, read_results, read_rows, r
 if TYPE_CHECKING:
     from .study_plan import Study
 
+PAPER = " The column of the paper's numbers is the paper's own, at its own scale."
+
 
 @dataclass(frozen=True)
 class Result:
@@ -29,7 +31,7 @@ class Result:
         score: in [0, 1].
         videos: sequence → scores of its objects; None where the benchmark writes none by this name.
         protocol: name and digest of its protocol.
-        seconds: of the training, None where nothing was trained or it ran elsewhere.
+        seconds: of the training, None where nothing was trained, it ran elsewhere or it was interrupted.
     """
 
     score: float
@@ -119,14 +121,14 @@ def table_rows(study: Study, results: Results) -> list[StudyLine]:
 def markdown(study: Study, lines: Sequence[StudyLine]) -> str:
     """Return the table as Markdown, scores in per cent."""
     out = io.StringIO()
+    several, published = len(study.evaluations) > 1, any(line.published is not None for line in lines)
     print(f"## {study.title}\n", file=out)
     if study.source:
-        print(f"{study.source}. The column of the paper's numbers is the paper's own, at its own scale.\n", file=out)
+        print(f"{study.source}.{PAPER if published else ''}\n", file=out)
     print(
         f"{study.score} in per cent. Difference: from “{study.base}”, 95 % bootstrap interval over sequences.\n",
         file=out,
     )
-    several, published = len(study.evaluations) > 1, any(line.published is not None for line in lines)
     head = ["row", *(["evaluation"] if several else []), "seeds", "each", "mean", "spread", "difference"]
     head += [*(["paper"] if published else []), "minutes"]
     print(f"| {' | '.join(head)} |\n|{'---|' * len(head)}", file=out)
@@ -185,7 +187,7 @@ def _difference(own: Mapping[int, Result], base: Mapping[int, Result]) -> Differ
 
 def _training_seconds(folder: Path) -> float | None:
     file = folder / "trained.json"
-    return float(read_json(file, "record of a training", {"seconds": float})["seconds"]) if file.is_file() else None
+    return read_json(file, "record of a training", {}).get("seconds") if file.is_file() else None
 
 
 def _percent(value: float | None) -> str:
