@@ -72,19 +72,18 @@ def _pairs(text: str) -> dict[str, str]:
     return dict(pair.split("=") for pair in text.split())
 
 
-with (files(__package__) / "published.csv").open(encoding="utf-8", newline="") as _file:
-    PUBLISHED = tuple(
-        Published(
-            name=row["name"],
-            benchmark=row["benchmark"],
-            protocol=row["protocol"],
-            source=row["source"],
-            scores={key: float(value) for key, value in _pairs(row["scores"]).items()},
-            changes={field: int(value) for field, value in _pairs(row["changes"]).items()},
-            doubt=row["doubt"],
-        )
-        for row in csv.DictReader(_file)
+PUBLISHED = tuple(
+    Published(
+        name=row["name"],
+        benchmark=row["benchmark"],
+        protocol=row["protocol"],
+        source=row["source"],
+        scores={key: float(value) for key, value in _pairs(row["scores"]).items()},
+        changes={field: int(value) for field, value in _pairs(row["changes"]).items()},
+        doubt=row["doubt"],
     )
+    for row in csv.DictReader((files(__package__) / "published.csv").read_text("utf-8").splitlines())
+)
 """The rows of published.csv, by method.
 
 RSP, RVM and DIFT have named protocols but no row: their repositories print no scores. VFS's Table 8 fine-tunes for OTB;
