@@ -186,8 +186,10 @@ def _difference(own: Mapping[int, Result], base: Mapping[int, Result]) -> Differ
 
 
 def _training_seconds(folder: Path) -> float | None:
-    file = folder / "trained.json"
-    return read_json(file, "record of a training", {}).get("seconds") if file.is_file() else None
+    file, kind = folder / "trained.json", "record of a training"
+    if not file.is_file() or "seconds" not in read_json(file, kind, {}):
+        return None
+    return float(read_json(file, kind, {"seconds": float})["seconds"])
 
 
 def _percent(value: float | None) -> str:
