@@ -9,6 +9,7 @@ import torch.distributed as dist
 from pytorch_lightning.utilities import rank_zero_warn
 from torch import Tensor, nn
 
+from ..functional.transfer import to_device
 from .distributed import gather, ranks_and_rank
 from .grouped_norm import batch_norm_groups
 
@@ -71,7 +72,7 @@ def encode_shuffled(
     deal = deal_videos(ranks * groups, len(frames) // groups, generator).view(ranks, -1)
     shuffled = gather(encode_groups(network, _exchange(frames, deal, rank), groups, encode))
     in_order = torch.empty_like(shuffled)
-    in_order[deal.flatten().to(shuffled.device)] = shuffled
+    in_order[to_device(deal.flatten(), shuffled.device)] = shuffled
     return in_order
 
 
@@ -157,14 +158,14 @@ def _exchange(frames: Tensor, deal: Tensor, rank: int) -> Tensor:
     videos = len(frames)
     owner, wanted = deal // videos, deal[rank]
     if len(deal) == 1:
-        return frames[wanted.to(frames.device)]
+        return frames[to_device(wanted, frames.device)]
     sent = [deal[receiver][owner[receiver] == rank] - rank * videos for receiver in range(len(deal))]
     received = torch.empty_like(frames, memory_format=torch.contiguous_format)
     dist.all_to_all_single(
         received,
-        frames[torch.cat(sent).to(frames.device)],
+        frames[to_device(torch.cat(sent), frames.device)],
         output_split_sizes=torch.bincount(owner[rank], minlength=len(deal)).tolist(),
         input_split_sizes=[len(part) for part in sent],
     )
     # received videos are sorted by their owner; bring them into the order of `wanted`
-    return received[owner[rank].argsort(stable=True).argsort().to(frames.device)]
+    return received[to_device(owner[rank].argsort(stable=True).argsort(), frames.device)]
