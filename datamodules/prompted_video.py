@@ -6,7 +6,6 @@ from collections import deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
-from math import ceil
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -19,13 +18,12 @@ from torch.utils.data import DataLoader
 
 from .reading.decoding import VideoFile
 from .reading.errors import DataError, DecodingError
+from .reading.images import require_size
 from .reading.part import Moment, VideoPart, frame_number
 from .reading.prompts import Prompt, placed_prompts, read_prompts
-from .reading.source import FrameFolder, open_video
+from .reading.source import FRAME_RATE, FrameFolder, open_video
 from .reading.video_header import VIDEO_SUFFIXES
 
-FRAME_RATE = 24.0
-"""Frames per second of what does not say its own."""
 AHEAD = 4
 HELD = 2**28
 """Bytes of frames that are held at a time where a video is read backwards."""
@@ -157,11 +155,7 @@ class FrameStream:
 
     def _checked(self, picture: Any, t: int) -> Tensor:
         """Return a picture `(H, W, 3)` as a frame `(3, H, W)`, if it has the size of the first."""
-        if picture.shape[:2] != self.size:
-            raise DecodingError(
-                self.path,
-                f"frame {self.part.number(t)} is {_size(picture.shape)} px, the first {_size(self.size)}",
-            )
+        require_size(self.path, picture.shape, self.size, self.part.number(t))
         return torch.from_numpy(picture).permute(2, 0, 1)
 
     def _open(self, table: bool = False) -> VideoFile | FrameFolder:
@@ -173,7 +167,8 @@ class FrameStream:
             return self._stems.index(str(moment))
 
         def at(seconds: float) -> int:
-            return video.number_at(seconds) if isinstance(video, VideoFile) else ceil(seconds * self._rate - 1e-3)
+            assert video is not None  # `number_of` leaves it out for plain numbers only
+            return video.number_at(seconds) if isinstance(video, VideoFile) else video.number_at(seconds, self._rate)
 
         return frame_number(moment, name, at)
 
@@ -245,7 +240,3 @@ class PromptedVideoDataModule(pl.LightningDataModule):
     def predict_dataloader(self) -> DataLoader[Any]:
         """Return a loader of the one batch."""
         return DataLoader([{"video": self.prompted}], batch_size=None)  # type: ignore[arg-type]
-
-
-def _size(shape: tuple[int, ...]) -> str:
-    return f"{shape[1]} × {shape[0]}"

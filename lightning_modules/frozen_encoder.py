@@ -61,3 +61,4 @@ class FrozenEncoder(ExtractorModule):
 
     def validation_step(self, batch: dict[str, Any], batch_index: int) -> None:
         """Do nothing; benchmarks run in the hooks after it."""
+        return

@@ -1,14 +1,15 @@
 """The evaluation that a benchmark gives to `BenchmarkCallback`, and its outcome."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ..pictures import Picture
+from ..pictures import OverlayVideo, Picture
 from ..pictures.film import Film
 from ..report import Chart
+from ..tracking.record import Draw, PredictionFile, SequenceRecord
 from .ranks import Ranks
 
 OVERLAYS = 8
@@ -35,10 +36,6 @@ class Run:
     def gathering(self) -> dict[str, Any]:
         """Arguments of a metric that gathers over the ranks by `over_ranks`."""
         return {"process_group": self.ranks.group, "sync_on_compute": False}
-
-    def film(self, sequence: str, num_frames: int, kind: str = "") -> Film | None:
-        """Return the film of a sequence, or None where nothing is written; see `Film`."""
-        return None if self.folder is None else Film(self.folder, sequence, num_frames, kind)
 
     def keep(self, name: str, overlay: Picture | None) -> None:
         """Keep an overlay for the logger, of the first few sequences."""
@@ -86,6 +83,41 @@ class Evaluation(ABC):
     def follow(self, sequence: Any) -> None:
         """Evaluate one sequence: write its files and update the metrics."""
         raise NotImplementedError(f"{type(self).__name__} defines neither follow nor run")
+
+    def record(
+        self,
+        sequence: Any,
+        draw: Draw,
+        prediction: Callable[[Path], PredictionFile],
+        kind: str = "",
+        draw_film: Draw | None = None,
+        video: bool = False,
+    ) -> SequenceRecord:
+        """Return the record of a sequence: predictions of each map, overlay and film of the last; of no files where
+        the run has no folder.
+
+        Args:
+            sequence: its name and number of frames count.
+            draw: see `SequenceRecord`.
+            prediction: folder of a map's predictions → its file, where predictions are written.
+            kind: folder of the sequence's files, where a benchmark follows it in several ways.
+            draw_film: see `SequenceRecord`.
+            video: also write an overlay of every frame.
+        """
+        folder = self.output.folder
+        if folder is None:
+            return SequenceRecord(sequence.num_frames, draw)
+        folders = [folder / stage / kind for stage in self.tracker.stages]
+        overlays = folders[-1] / "overlays"
+        return SequenceRecord(
+            sequence.num_frames,
+            draw,
+            predictions=[prediction(each / "predictions") for each in folders if self.predictions],
+            overlay=overlays / f"{sequence.name}.png",
+            film=Film(folder, sequence.name, sequence.num_frames, kind),
+            draw_film=draw_film,
+            video=OverlayVideo(overlays / f"{sequence.name}.mp4") if video else None,
+        )
 
     @abstractmethod
     def compute(self) -> Outcome:

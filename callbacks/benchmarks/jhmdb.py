@@ -1,6 +1,6 @@
 """Human pose propagation on JHMDB: 15 joints as heat-maps, scored by the percentage of correct keypoints."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -18,7 +18,7 @@ from ..pictures.film import Curve
 from ..report import Chart
 from ..tracking.label_tracker import LabelTracker
 from ..tracking.points import PointAnnotation, track_points
-from ..tracking.record import PredictionTable, SequenceRecord, fixed
+from ..tracking.record import PredictionTable, fixed
 from .base import BenchmarkCallback
 from .evaluation import Evaluation, Outcome, Row, Run, by_stage
 
@@ -96,12 +96,22 @@ class JointEvaluation(Evaluation):
 
     def follow(self, sequence: KeypointSequence) -> None:
         """Follow and score one clip; see `Evaluation`."""
+        view, first = self.tracker.view(sequence.size), torch.from_numpy(sequence.points[0])
+        stems = [frame.stem for frame in sequence.frames]
+
+        def table(folder: Path) -> PredictionTable:
+            return PredictionTable(folder / f"{sequence.name}.csv", stems, _rows, ("frame", "joint", "x", "y"))
+
         found: list[list[Tensor]] = []
-        with self._record(sequence) as record:
-            for frame, joints in track_joints(self.tracker, sequence):
-                truth = torch.from_numpy(sequence.points[len(found)])
+        with self.record(sequence, overlay_joints, table) as record:
+            for t, tracked in enumerate(track_points(self.tracker, sequence.read(), first, view)):
+                joints = tracked.points
+                if t == 0:  # read from the annotation's own heat-map, as VFS does
+                    given = PointAnnotation(first, view)
+                    pairs = zip(tracked.heatmaps, self.tracker.protocols, strict=True)
+                    joints = [given.read(heatmaps, protocol) for heatmaps, protocol in pairs]
                 found.append(joints)
-                record.add(frame, joints, truth=truth)
+                record.add(tracked.frame, joints, truth=torch.from_numpy(sequence.points[t]))
             predictions = [torch.stack(of_stage) for of_stage in zip(*found, strict=True)]
             record.close(self._curves(predictions[-1], sequence))
         self.output.keep(sequence.name, record.sheet)
@@ -123,20 +133,6 @@ class JointEvaluation(Evaluation):
         joined = by_stage(self.tracker.stages, found)
         return Outcome(joined.scores, joined.rows, charts)
 
-    def _record(self, sequence: KeypointSequence) -> SequenceRecord:
-        if self.output.folder is None:
-            return SequenceRecord(sequence.num_frames, overlay_joints)
-        folders = [self.output.folder / stage for stage in self.tracker.stages]
-        stems = [frame.stem for frame in sequence.frames]
-        tables = [
-            PredictionTable(folder / "predictions" / f"{sequence.name}.csv", stems, _rows, ("frame", "joint", "x", "y"))
-            for folder in folders
-            if self.predictions
-        ]
-        sheet = folders[-1] / "overlays" / f"{sequence.name}.png"
-        film = self.output.film(sequence.name, sequence.num_frames)
-        return SequenceRecord(sequence.num_frames, overlay_joints, tables, sheet, film)
-
     def _curves(self, prediction: Tensor, sequence: KeypointSequence) -> dict[str, Curve]:
         """Return the fraction of a frame's joints within each threshold."""
         distances = keypoint_distances(prediction, sequence.points, self.counting, sequence.size)
@@ -145,27 +141,6 @@ class JointEvaluation(Evaluation):
             near = (distances <= threshold).double().where(~distances.isnan(), torch.nan)
             curves[f"PCK@{threshold:g}"] = range(sequence.num_frames), near.nanmean(1).tolist()
         return curves
-
-
-def track_joints(tracker: LabelTracker, sequence: KeypointSequence) -> Iterator[tuple[Tensor, list[Tensor]]]:
-    """Follow the joints of a clip's first frame.
-
-    Args:
-        tracker: carries the heat-maps.
-        sequence: the clip; of its joints only those of the first frame are used.
-
-    Yields:
-        The frame, uint8 `(3, H, W)`, and x, y in pixels `(15, 2)` per stage, on the CPU; (−1, −1): not found. Those of
-        the first frame are read from the annotation's own heat-map, as VFS does.
-    """
-    view, first = tracker.view(sequence.size), torch.from_numpy(sequence.points[0])
-    given = PointAnnotation(first, view)
-    for t, tracked in enumerate(track_points(tracker, sequence.read(), first, view)):
-        if t == 0:
-            pairs = zip(tracked.heatmaps, tracker.protocols, strict=True)
-            yield tracked.frame, [given.read(heatmaps, protocol) for heatmaps, protocol in pairs]
-        else:
-            yield tracked.frame, tracked.points
 
 
 def _rows(stem: str, joints: Tensor) -> list[list[str]]:

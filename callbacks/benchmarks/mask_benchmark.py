@@ -19,7 +19,7 @@ from ..pictures import Picture, overlay_masks
 from ..pictures.film import Curve, reduced
 from ..tracking.label_tracker import LabelTracker
 from ..tracking.masks import TrackedMasks, track_masks
-from ..tracking.record import IndexedMasks, SequenceRecord
+from ..tracking.record import IndexedMasks
 from .evaluation import Evaluation, Outcome, Row, Run, by_stage, over_ranks
 from .resized import at_size_of_data
 
@@ -28,10 +28,10 @@ FILMS_SHOW = "propagated masks; the first frame's are the annotation, where the 
 
 
 class SequenceScorer(Protocol):
-    """Scores the predictions of one sequence, for all stages."""
+    """Score the predictions of one sequence, for all stages."""
 
-    def add(self, t: int, tracked: TrackedMasks) -> None:
-        """Score the next frame."""
+    def add(self, t: int, tracked: TrackedMasks, truth: Tensor) -> None:
+        """Score frame `t`, whose ground truth is ids `(H, W)`; frames without any are left out."""
 
     def close(self) -> None:
         """Put the sequence into the metrics."""
@@ -82,14 +82,24 @@ class MaskEvaluation(Evaluation):
         sequence = at_size_of_data(sequence, self.tracker.protocols[0])
         watch, view = self.tracker.watch, self.tracker.view(sequence.size)
         frames = annotated_frames(sequence)
-        with ThreadPoolExecutor(max_workers=1) as pool, self._record(sequence, kind) as record:
+
+        def masks(folder: Path) -> IndexedMasks:
+            stems = [frame.stem for frame in sequence.frames]
+            return IndexedMasks(folder / sequence.name, stems, sequence.reported)
+
+        record = self.record(sequence, overlay_masks, masks, kind, draw_film=_draw_small)
+        with ThreadPoolExecutor(max_workers=1) as pool, record:
             scorer = self.scoring.scorer(sequence, pool)
             for t, tracked in enumerate(track_masks(self.tracker, frames, sequence.starts, view)):
+                truth = None
                 if scorer is not None:
                     with watch("score"):
-                        scorer.add(t, tracked)
+                        annotated = t in sequence.masks
+                        truth = sequence.mask(t) if annotated else torch.zeros(sequence.size, dtype=torch.uint8)
+                        if annotated:
+                            scorer.add(t, tracked, truth)
                 with watch("write"):
-                    record.add(tracked.frame, tracked.masks, truth=_truth(sequence, t) if record.films_next else None)
+                    record.add(tracked.frame, tracked.masks, truth=truth)
             if scorer is not None:
                 with watch("score"):
                     scorer.close()
@@ -106,24 +116,6 @@ class MaskEvaluation(Evaluation):
         if self.predictions and self.archive is not None:
             for stage in self.tracker.stages:
                 zip_predictions(folder / stage, self.archive)
-
-    def _record(self, sequence: MaskSequence, kind: str) -> SequenceRecord:
-        if self.output.folder is None:
-            return SequenceRecord(sequence.num_frames, overlay_masks)
-        folders = [self.output.folder / stage / kind for stage in self.tracker.stages]
-        stems = [frame.stem for frame in sequence.frames]
-        return SequenceRecord(
-            sequence.num_frames,
-            overlay_masks,
-            predictions=[
-                IndexedMasks(folder / "predictions" / sequence.name, stems, sequence.reported)
-                for folder in folders
-                if self.predictions
-            ],
-            overlay=folders[-1] / "overlays" / f"{sequence.name}.png",
-            film=self.output.film(sequence.name, sequence.num_frames, kind),
-            draw_film=_draw_small,
-        )
 
 
 class ObjectScoring:
@@ -193,24 +185,21 @@ class ObjectScorer:
             for metric in metrics
         ]
 
-    def add(self, t: int, tracked: TrackedMasks) -> None:
-        """Score the next frame, if it is annotated.
+    def add(self, t: int, tracked: TrackedMasks, truth: Tensor) -> None:
+        """Score an annotated frame.
 
         Raises:
             DataError: if its mask holds an id that no mask introduces.
         """
-        if t not in self.sequence.masks:
-            return
         present = tuple(i for i in self.objects if self.sequence.starts[i] < t)
         self.frames.append(t)
-        ids = self.sequence.mask(t)
         known = {0, VOID, *self.sequence.objects}
-        if unknown := [i for i in ids.flatten().bincount().nonzero().flatten().tolist() if i not in known]:
+        if unknown := [i for i in truth.flatten().bincount().nonzero().flatten().tolist() if i not in known]:
             raise DataError(
                 f"{self.sequence.masks[t]}: holds id {unknown[0]}, which no mask introduces; take it out of the mask, "
                 "or score these videos by VosBenchmark, where objects may enter later"
             )
-        target = object_outlines(ids, present)
+        target = object_outlines(truth, present)
         for score, mask in zip(self.scores, tracked.masks, strict=True):
             score.add(mask, target, objects=present)
 
@@ -248,18 +237,11 @@ def annotated_frames(sequence: MaskSequence) -> Iterator[tuple[Tensor, Tensor | 
             perfect match.
     """
     for t, frame in enumerate(sequence.read()):
-        entering = sequence.entering(t)
+        entering = [number for number, start in sequence.starts.items() if start == t]
         mask = sequence.mask(t) if entering else None
         if mask is not None and (absent := set(entering) - set(mask.unique().tolist())):
             raise DataError(f"{sequence.masks[t]}: does not hold object {min(absent)}, which is to start in this frame")
         yield frame, mask
-
-
-def _truth(sequence: MaskSequence, t: int) -> Tensor | None:
-    """Return the ground truth of a frame, ids `(H, W)`: nothing in a frame without one, None in such a sequence."""
-    if not sequence.ground_truth:
-        return None
-    return sequence.mask(t) if t in sequence.masks else torch.zeros(sequence.size, dtype=torch.uint8)
 
 
 def _draw_small(frame: Tensor, mask: Tensor) -> Picture:

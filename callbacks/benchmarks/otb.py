@@ -17,7 +17,7 @@ from lightning_modules.backbones.resnet import is_resnet
 
 from ..metrics import TrackingSuccess
 from ..metrics.box_tracking import ERRORS, OVERLAPS, box_iou
-from ..pictures import OverlayVideo, overlay_boxes, plot_curves
+from ..pictures import overlay_boxes, plot_curves
 from ..report import Chart
 from ..tracking.box_protocol import TrackingProtocol
 from ..tracking.record import PredictionTable, SequenceRecord, fixed
@@ -137,7 +137,7 @@ class BoxEvaluation(Evaluation):
         try:
             for sequence, frame, box in track_boxes(self.tracker, targets, self.at_once):
                 if sequence.name not in active:
-                    active[sequence.name] = [], self._record(sequence)
+                    active[sequence.name] = [], self._open(sequence)
                 boxes, record = active[sequence.name]
                 if frame is None:
                     self._finish(sequence, np.stack(boxes), record)
@@ -175,20 +175,12 @@ class BoxEvaluation(Evaluation):
         self.output.keep(sequence.name, record.sheet)
         self.metric.update(boxes, sequence.boxes, name=sequence.name)
 
-    def _record(self, sequence: BoxSequence) -> SequenceRecord:
-        folder = self.output.folder
-        if folder is None:
-            return SequenceRecord(sequence.num_frames, overlay_boxes)
-        stems = (frame.stem for frame in sequence.frames)
-        table = PredictionTable(folder / "predictions" / f"{sequence.name}.txt", stems, _rows, line_end="\n")
-        return SequenceRecord(
-            sequence.num_frames,
-            overlay_boxes,
-            predictions=[table] if self.predictions else [],
-            overlay=folder / "overlays" / f"{sequence.name}.png",
-            film=self.output.film(sequence.name, sequence.num_frames),
-            video=OverlayVideo(folder / "overlays" / f"{sequence.name}.mp4") if self.video else None,
-        )
+    def _open(self, sequence: BoxSequence) -> SequenceRecord:
+        def table(folder: Path) -> PredictionTable:
+            stems = (frame.stem for frame in sequence.frames)
+            return PredictionTable(folder / f"{sequence.name}.txt", stems, _rows, line_end="\n")
+
+        return self.record(sequence, overlay_boxes, table, video=self.video)
 
 
 def _rows(stem: str, box: NDArray[np.float64]) -> list[list[str]]:

@@ -68,9 +68,11 @@ class Results:
             grid = self.about.get("grid")
             told = f"; {', '.join([grid] if isinstance(grid, str) else grid)}" if grid else ""
             console.print(f"{self.benchmark}: {network}{told}", markup=False, highlight=False)
-        console.print(
-            scores_table({self.benchmark: self.scores}) if self.scores else "no ground truth, nothing to score"
-        )
+        lines: dict[str, dict[str, float]] = {}
+        for key, score in self.scores.items():
+            stage, _, name = key.rpartition("/")
+            lines.setdefault(f"{self.benchmark} {stage}".rstrip(), {})[name] = score
+        console.print(scores_table(lines) if lines else "no ground truth, nothing to score")
 
 
 def wide_console() -> Console:

@@ -156,11 +156,10 @@ class _SemanticScorer:
         self.areas = [torch.zeros(4, metric.classes, dtype=torch.int64) for metric in metrics]
         self.over_frames: list[float] = []
 
-    def add(self, t: int, tracked: TrackedMasks) -> None:
-        target = self.sequence.mask(t)
+    def add(self, t: int, tracked: TrackedMasks, truth: Tensor) -> None:
         for areas, mask in zip(self.areas, tracked.masks, strict=True):
             try:
-                found = class_areas(mask, target)
+                found = class_areas(mask, truth)
             except ValueError as error:
                 raise ValueError(f"{self.sequence.masks[t]}: {error}") from error
             areas += found
@@ -180,7 +179,7 @@ class _InstanceScorer:
     def __init__(self, sequence: PartSequence, metrics: Sequence[InstanceAP], covered: Size) -> None:
         self.sequence, self.metrics, self.covered = sequence, metrics, covered
 
-    def add(self, t: int, tracked: TrackedMasks) -> None:
+    def add(self, t: int, tracked: TrackedMasks, truth: Tensor) -> None:
         if t == 0:
             return
         target, target_classes = self.sequence.instances(t)
@@ -208,7 +207,7 @@ def instance_scores(
 
     Args:
         labels: `(1 + objects, h, w)`, background first.
-        mask: `(H, W)` ids, on the CPU.
+        mask: `(H, W)` ids.
         objects: ids of the channels from 1 on.
         covered: what the labels cover, see `covered_size`; None is the mask.
 
@@ -220,5 +219,5 @@ def instance_scores(
         inside = mask == number
         if inside.any():
             full = F.interpolate(label[None, None].float(), size=covered or mask.shape, mode="bilinear")[0, 0]
-            scores[number] = float(full[: mask.shape[0], : mask.shape[1]].cpu()[inside].mean())
+            scores[number] = float(full[: mask.shape[0], : mask.shape[1]][inside].mean())
     return scores

@@ -19,48 +19,68 @@ class ClassChoice:
         section: one of `SECTIONS`.
         name: of the class, as it was given.
         arguments: name → value; a string where a flag gave it.
-        end: number of words up to and with the one that names it.
+        place: number of the word that names it.
         sources: name of an argument → "FILE: " where a file gave it, else empty.
     """
 
     section: str
     name: str
-    end: int = 0
+    place: int = 0
     arguments: dict[str, Any] = field(default_factory=dict)
     sources: dict[str, str] = field(default_factory=dict)
 
 
 def named_classes(words: Sequence[str], model: str | None = None) -> Iterator[ClassChoice]:
-    """Collect the classes that files and flags name, in their order, each with its arguments."""
+    """Collect the classes that files and flags name, in their order, each with its arguments; words as of `joined`."""
     current = {"trainer": ClassChoice("trainer", "pytorch_lightning.Trainer")}
     if model is not None:
         current["model"] = ClassChoice("model", model)
     done: list[ClassChoice] = []
 
-    def choose(section: str, name: str, end: int) -> None:
+    def choose(section: str, name: str, place: int) -> None:
         if section == "trainer.callbacks" and section in current:
             done.append(current[section])
-        current[section] = ClassChoice(section, name, end)
+        current[section] = ClassChoice(section, name, place)
 
     def give(section: str, arguments: Mapping[str, Any], source: str = "") -> None:
         if section in current:
             current[section].arguments |= arguments
             current[section].sources |= dict.fromkeys(arguments, source)
 
-    for flag, value, end in _flags(words):
+    for place, word in enumerate(words):
+        flag, given, value = word.removeprefix("--").partition("=")
+        flag = flag.removesuffix("+")
+        if not word.startswith("--") or not given:
+            continue
         if flag == "config":
             for section, name, arguments in _classes_of(value):
                 if name is not None:
-                    choose(section, name, end)
+                    choose(section, name, place)
                 give(section, arguments, f"{value}: ")
         elif flag in SECTIONS:
-            choose(flag, value, end)
+            choose(flag, value, place)
         else:
             section = max((each for each in SECTIONS if flag.startswith(f"{each}.")), key=len, default="")
             name = flag.removeprefix(f"{section}.").removeprefix("init_args.")
             if section and "." not in name and name not in ("class_path", "help"):
                 give(section, {name: value})
     yield from (*done, *current.values())
+
+
+def joined(words: Sequence[str]) -> list[str]:
+    """Return the words with each flag and its value as one word, `--name=value`: the form that all else here reads.
+
+    A word behind a flag is its value unless it begins with two dashes.
+    """
+    found: list[str] = []
+    waits = False  # the word before is a flag without a value
+    for word in words:
+        if waits and not word.startswith("--"):
+            found[-1] += f"={word}"
+        else:
+            found.append(word)
+        waits = found[-1].startswith("--") and "=" not in found[-1]
+    return found
 
 
 def with_callback_flags_in_place(words: Sequence[str]) -> list[str]:
@@ -70,28 +90,27 @@ def with_callback_flags_in_place(words: Sequence[str]) -> list[str]:
     benchmark's would take the benchmark's flags away. Here it goes to the last callback before the flag that has the
     argument, else to the first one after it; of a file, to the last callback that the file names. A flag that no
     callback takes stays where it is, and is refused by the parser.
+
+    Args:
+        words: see `joined`.
     """
-    last_at = {choice.end: choice for choice in named_classes(words) if choice.section == "trainer.callbacks"}
+    last_at = {choice.place: choice for choice in named_classes(words) if choice.section == "trainer.callbacks"}
     taken = {
-        end: parameters_of(kind)
-        for end, choice in last_at.items()
+        place: parameters_of(kind)
+        for place, choice in last_at.items()
         if (kind := class_named(choice.name, choice.section)) is not None
     }
-    moved: dict[int, list[str]] = {}
-    left_out: set[int] = set()
-    for name, _, end in _flags(words):
-        argument = name.removeprefix("trainer.callbacks.").removeprefix("init_args.").partition(".")[0]
-        places = [place for place in taken if argument in taken[place]]
-        if name.startswith("trainer.callbacks.") and places:
-            start = end - 1 if words[end - 1].startswith("--") else end - 2
-            place = max((place for place in places if place < end), default=min(places))
-            moved.setdefault(place, []).extend(words[start:end])
-            left_out |= set(range(start, end))
-    return [
-        word
-        for place in range(len(words) + 1)
-        for word in (*moved.get(place, ()), *(words[place : place + 1] if place not in left_out else ()))
-    ]
+    behind: dict[int, list[str]] = {place: [] for place in range(len(words))}
+    stay: dict[int, str] = {}
+    for place, word in enumerate(words):
+        section, _, name = word.partition("=")[0].rpartition("--trainer.callbacks.")
+        argument = name.removesuffix("+").removeprefix("init_args.").partition(".")[0]
+        takers = [taker for taker in taken if argument in taken[taker]]
+        if name and not section and takers:
+            behind[max((taker for taker in takers if taker < place), default=min(takers))].append(word)
+        else:
+            stay[place] = word
+    return [each for place in behind for each in ([stay[place]] if place in stay else []) + behind[place]]
 
 
 def known_classes(section: str) -> list[type]:
@@ -139,20 +158,6 @@ def parameters_of(kind: type) -> dict[str, inspect.Parameter]:
         if not any(each.kind is each.VAR_KEYWORD for each in parameters):
             break
     return found
-
-
-def _flags(words: Sequence[str]) -> Iterator[tuple[str, str, int]]:
-    """Yield name, value and number of words up to the value of each flag that has one; `+` (append) is left out."""
-    for number, word in enumerate(words):
-        if not word.startswith("--"):
-            continue
-        name, given, value = word.removeprefix("--").partition("=")
-        if not given:
-            following = words[number + 1] if number + 1 < len(words) else "--"
-            if following.startswith("--"):
-                continue
-            value = following
-        yield name.removesuffix("+"), value, number + (1 if given else 2)
 
 
 def _classes_of(config: str) -> Iterator[tuple[str, str | None, dict[str, Any]]]:

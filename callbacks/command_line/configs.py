@@ -38,16 +38,10 @@ def find_config(name: str) -> Path:
 
 
 def with_found_configs(words: Sequence[str]) -> list[str]:
-    """Return the words with the path of each `--config` in place of its name."""
-    found = list(words)
-    for number, word in enumerate(words):
-        if word.startswith("--config="):
-            found[number] = f"--config={_found(word.partition('=')[2])}"
-        elif word == "--config" and number + 1 < len(words):
-            found[number + 1] = _found(words[number + 1])
+    """Return the words of `joined` with the path of each `--config` in place of its name; YAML itself stays."""
+    found = []
+    for word in words:
+        flag, _, value = word.partition("=")
+        is_name = flag == "--config" and value and not ("\n" in value or ": " in value or value.startswith("{"))
+        found.append(f"--config={find_config(value)}" if is_name else word)
     return found
-
-
-def _found(value: str) -> str:
-    """Leave YAML given in place of a file as it is."""
-    return value if "\n" in value or ": " in value or value.startswith("{") else str(find_config(value))

@@ -20,7 +20,7 @@ from lightning_modules.checkpoints import allow_named, saved_model
 
 from ..loggers import run_folder
 from ..training.closing import closing_lines, remove_empty_folders
-from .classes import with_callback_flags_in_place
+from .classes import joined, with_callback_flags_in_place
 from .configs import shipped_configs, with_found_configs
 from .mistakes import UsageError, explain
 from .short_models import with_short_names
@@ -75,11 +75,12 @@ class VidcorrCLI(LightningCLI):
 
     def __init__(self, args: list[str], run: bool = True) -> None:
         _make_names_known()
-        words = with_callback_flags_in_place(with_short_names(allow_named(with_found_configs(args))))
-        self._checkpoint = _option(words, "--ckpt_path")
+        words = with_callback_flags_in_place(with_short_names(allow_named(with_found_configs(joined(args)))))
+        given = dict(word.split("=", 1) for word in words if word.startswith("--") and "=" in word)
+        self._checkpoint = given.get("--ckpt_path")
         self._model = saved_model(self._checkpoint) if self._checkpoint else None
         if self._checkpoint == "last" and words[:1] != ["fit"]:  # a training names its model
-            last = callbacks.newest_checkpoint(_option(words, "--trainer.default_root_dir") or RUNS)
+            last = callbacks.newest_checkpoint(given.get("--trainer.default_root_dir", RUNS))
             self._model = saved_model(last) if last else None
         try:
             super().__init__(
@@ -108,7 +109,7 @@ class VidcorrCLI(LightningCLI):
             known = [option for each in parsers for option in each._option_string_actions]
             model = self._model.class_path if self._model else None
             if words[:1] == ["predict"]:
-                words[1:1] = ["--config", PREDICT]
+                words[1:1] = [f"--config={PREDICT}"]
             raise UsageError(explain(words, str(error), known, model)) from error
 
     @staticmethod
@@ -245,13 +246,3 @@ def _quiet() -> None:
         "lightning_fabric.utilities.seed",
     ):
         logging.getLogger(name).addFilter(lambda record: not any(text in str(record.msg) for text in NOISE))
-
-
-def _option(arguments: Sequence[str], name: str) -> str | None:
-    """Return the value of an option given as `--name value` or `--name=value`."""
-    for number, argument in enumerate(arguments):
-        if argument == name:
-            return arguments[number + 1] if number + 1 < len(arguments) else None
-        if argument.startswith(f"{name}="):
-            return argument.partition("=")[2]
-    return None

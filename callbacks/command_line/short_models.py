@@ -10,24 +10,18 @@ WITHOUT_WEIGHTS = "--model FrozenEncoder --model.spec raw_colour"
 
 
 def with_short_names(words: Sequence[str]) -> list[str]:
-    """Return the words with `FrozenEncoder` and its arguments in place of `--model SHORT_NAME`.
+    """Return the words of `joined` with `FrozenEncoder` and its arguments in place of `--model=SHORT_NAME`.
 
     Flags behind it win, so that `--model dino-b8 --model.stage block9` takes another stage.
     """
     found: list[str] = []
-    given = iter(words)
-    for word in given:
-        option, equals, value = word.partition("=")
-        if option != "--model":
-            found.append(word)
-            continue
-        name = value if equals else next(given, None)
-        if name in SHORT_NAMES:
-            network = SHORT_NAMES[name]
+    for word in words:
+        flag, _, name = word.partition("=")
+        if flag == "--model" and (network := SHORT_NAMES.get(name)):
             found += ["--model=FrozenEncoder", f"--model.spec={network.spec}", "--model.pretrained=true"]
             found.append(f"--model.stage={network.stage}")
         else:
-            found += [word] if equals or name is None else [word, name]
+            found.append(word)
     return found
 
 

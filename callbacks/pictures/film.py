@@ -33,21 +33,20 @@ class Film:
         sequence: its name.
         num_frames: of the sequence; the frames shown are evenly spaced.
         kind: where a sequence is followed in several ways.
+
+    Attributes:
+        chosen: numbers of the frames that are shown, which `add` takes.
     """
 
     def __init__(self, folder: Path, sequence: str, num_frames: int, kind: str = "") -> None:
         self._path = folder / "films" / kind / f"{sequence}.webp"
         self._about: dict[str, Any] = {"sequence": sequence, "kind": kind, "columns": min(COLUMNS, num_frames)}
-        self._chosen = evenly_spaced(num_frames, FRAMES)
+        self.chosen = evenly_spaced(num_frames, FRAMES)
         self._pictures: list[Picture] = []
         self._truths: list[Picture] = []
 
-    def wants(self, t: int) -> bool:
-        """Return True if frame `t` is one of those shown."""
-        return t in self._chosen
-
     def add(self, picture: Picture, truth: Picture | None = None) -> None:
-        """Take the next frame that is wanted, uint8 `(H, W, 3)`, and its ground truth."""
+        """Take the next chosen frame, uint8 `(H, W, 3)`, and its ground truth."""
         self._pictures.append(resized(picture, WIDTH))
         if truth is not None:
             self._truths.append(resized(truth, WIDTH))
@@ -59,7 +58,7 @@ class Film:
         if len(self._truths) == len(self._pictures):
             self._save(self._truths, self._path.with_suffix(TRUTH))
         size = [WIDTH, self._pictures[0].shape[0]]
-        about = self._about | {"frames": self._chosen, "size": size, "curves": plain_curves(curves or {})}
+        about = self._about | {"frames": self.chosen, "size": size, "curves": plain_curves(curves or {})}
         write_whole(self._path.with_suffix(".json"), json.dumps(about) + "\n")
 
     def _save(self, pictures: Sequence[Picture], path: Path) -> None:
@@ -68,14 +67,14 @@ class Film:
 
 
 def reduced(frame: Tensor, mask: Tensor, width: int = WIDTH) -> tuple[Tensor, Tensor]:
-    """A frame, uint8 `(3, H, W)`, and its ids `(H, W)` at a film's width, so that little is drawn."""
+    """Return a frame, uint8 `(3, H, W)`, and its ids `(H, W)` at a film's width, so that little is drawn."""
     size = (round(frame.shape[1] * width / frame.shape[2]), width)
     small = F.interpolate(frame[None].cpu(), size, mode="bilinear", antialias=True)[0]
     return small, F.interpolate(mask[None, None].cpu(), size, mode="nearest-exact")[0, 0]
 
 
 def plain_curves(curves: Mapping[str, Curve]) -> dict[str, list[list[float | None]]]:
-    """Curves as JSON holds them, NaN as null."""
+    """Return curves as JSON holds them, NaN as null."""
     return {name: [_plain(places), _plain(values)] for name, (places, values) in curves.items()}
 
 

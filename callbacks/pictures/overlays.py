@@ -9,9 +9,11 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
-from datamodules.datasets.layout_files import davis_palette
+from datamodules.reading.mask_files import davis_palette
 
 Picture = NDArray[np.uint8]
+
+DAVIS_COLOURS = davis_palette()
 
 LIMBS = (
     (2, 0), (0, 1), (0, 3), (0, 4), (3, 7), (4, 8), (7, 11), (8, 12),
@@ -23,7 +25,7 @@ LIMBS = (
 def overlay_masks(
     frame: Tensor, mask: Tensor, opacity: float = 0.5, palette: NDArray[np.uint8] | None = None
 ) -> Picture:
-    """A frame with its objects tinted and outlined.
+    """Draw a frame with its objects tinted and outlined.
 
     Args:
         frame: uint8 RGB `(3, H, W)`.
@@ -40,7 +42,7 @@ def overlay_masks(
     if frame.shape[1:] != mask.shape:
         raise ValueError(f"overlay: the frame is {tuple(frame.shape[1:])}, the mask {tuple(mask.shape)}")
     picture, ids = frame.permute(1, 2, 0).cpu().numpy().astype(np.float32), mask.cpu().numpy()
-    colours = (davis_palette() if palette is None else palette)[ids].astype(np.float32)
+    colours = (DAVIS_COLOURS if palette is None else palette)[ids].astype(np.float32)
     inside = ids[..., None] > 0
     tinted = np.where(inside, (1 - opacity) * picture + opacity * colours, picture)
     edge = np.zeros_like(ids, dtype=bool)
@@ -51,7 +53,7 @@ def overlay_masks(
 
 
 def overlay_joints(frame: Tensor, points: Tensor) -> Picture:
-    """A frame with the joints of a person, connected limb by limb.
+    """Draw a frame with the joints of a person, connected limb by limb.
 
     Args:
         frame: uint8 RGB `(3, H, W)`.
@@ -65,7 +67,7 @@ def overlay_joints(frame: Tensor, points: Tensor) -> Picture:
     picture = np.ascontiguousarray(frame.permute(1, 2, 0).cpu().numpy())
     places = points.round().int().tolist()
     drawn = (points >= 0).all(1).tolist()
-    colours = davis_palette()[1:].tolist()
+    colours = DAVIS_COLOURS[1:].tolist()
     for colour, (a, b) in zip(colours, LIMBS, strict=False):
         if drawn[a] and drawn[b]:
             cv2.line(picture, places[a], places[b], colour, 2, cv2.LINE_AA)
@@ -76,7 +78,7 @@ def overlay_joints(frame: Tensor, points: Tensor) -> Picture:
 
 
 def contact_sheet(pictures: Sequence[Picture], columns: int, width: int = 320, gap: int = 4) -> Picture:
-    """Pictures of one size side by side, each brought to `width` pixels.
+    """Lay pictures of one size side by side, each brought to `width` pixels.
 
     Args:
         pictures: uint8 `(H, W, 3)` each.
@@ -98,7 +100,7 @@ def contact_sheet(pictures: Sequence[Picture], columns: int, width: int = 320, g
 
 
 def captioned(picture: Picture, text: str, colour: tuple[int, int, int] = (255, 255, 255), height: int = 18) -> Picture:
-    """A picture under a line of text.
+    """Put a picture under a line of text.
 
     Args:
         picture: uint8 `(H, W, 3)`.
@@ -117,7 +119,7 @@ def captioned(picture: Picture, text: str, colour: tuple[int, int, int] = (255, 
 
 
 def as_pictures(frames: Tensor) -> list[Picture]:
-    """Frames as arrays: `(T, 3, H, W)`, uint8 or float in [0, 1] → T times uint8 `(H, W, 3)`.
+    """Return frames as arrays: `(T, 3, H, W)`, uint8 or float in [0, 1] → T times uint8 `(H, W, 3)`.
 
     Raises:
         ValueError: for another shape.
@@ -136,11 +138,11 @@ def write_picture(path: Path, picture: Picture) -> None:
 
 
 def evenly_spaced(length: int, count: int) -> list[int]:
-    """At most `count` different frame numbers from the first to the last of `length` frames."""
+    """Return at most `count` different frame numbers from the first to the last of `length` frames."""
     return sorted({round(number * (length - 1) / max(count - 1, 1)) for number in range(count)})
 
 
 def resized(picture: Picture, width: int) -> Picture:
-    """A picture at another width, its aspect kept."""
+    """Resize a picture to another width, its aspect kept."""
     height = round(picture.shape[0] * width / picture.shape[1])
     return np.asarray(Image.fromarray(picture).resize((width, height), Image.Resampling.BILINEAR))

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from datamodules.datasets.layout_files import davis_palette
+from datamodules.reading.mask_files import davis_palette
 
 from ..pictures.film import TRUTH
 from ..stored_results import Json

@@ -136,11 +136,7 @@ def _write(frames: Sequence[Tensor], boxes: NDArray[np.float64], cover: NDArray[
 
 
 def command(words: Sequence[str]) -> None:
-    """Parse the words after `vidcorr pseudo-boxes`.
-
-    Raises:
-        ValueError, OSError: for a user's mistake, one line.
-    """
+    """Run `vidcorr pseudo-boxes` with the words after it; a user's mistake is a ValueError or OSError of one line."""
     parser = argparse.ArgumentParser(prog="vidcorr pseudo-boxes", description=__doc__)
     parser.add_argument("source", help="folder of videos, or a .txt or .csv list of them")
     parser.add_argument("output", help="root for Got10kDataModule")

@@ -18,7 +18,7 @@ from ..stored_results import read_json
 
 CLI = Path(__file__).resolve().parents[2] / "cli.py"
 DONE = "trained.json"
-"""File that a step of training leaves in its folder when it has ended well: the words and the seconds."""
+"""File that a training leaves in its folder when it has ended well: its words, and its seconds if it ran in one go."""
 
 
 def command(words: Sequence[str]) -> None:
@@ -103,7 +103,7 @@ def _run(step: Step) -> str | None:
     """Run a step in a process of its own; return where its log lies if it failed."""
     step.folder.mkdir(parents=True, exist_ok=True)
     log = step.folder / f"{step.benchmark or 'train'}.log"
-    start = time.monotonic()
+    resumed, start = log.is_file(), time.monotonic()
     with log.open("a") as file:
         process = subprocess.Popen([sys.executable, str(CLI), *step.words], stdout=file, stderr=file)
         try:
@@ -119,8 +119,8 @@ def _run(step: Step) -> str | None:
         last = [line for line in log.read_text(errors="replace").splitlines() if line.strip()][-1:]
         return f"{log}: {last[0] if last else f'status {status}'}"
     if step.evaluation is None:
-        seconds = time.monotonic() - start
-        write_whole(step.folder / DONE, json.dumps({"words": step.words, "seconds": round(seconds, 1)}) + "\n")
+        cost = {} if resumed else {"seconds": round(time.monotonic() - start, 1)}
+        write_whole(step.folder / DONE, json.dumps({"words": step.words} | cost) + "\n")
     return None
 
 

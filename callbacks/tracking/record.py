@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from importlib.metadata import version
 from io import StringIO
+from itertools import cycle
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Protocol, Self
@@ -17,7 +18,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from datamodules.datasets.layout_files import davis_palette, write_ids
+from datamodules.reading.mask_files import davis_palette, write_ids
 from datamodules.reading.writing import write_whole
 
 from ..pictures import OverlayAnimation, OverlayVideo, Picture, contact_sheet, evenly_spaced, write_picture
@@ -47,7 +48,7 @@ class SequenceRecord:
     Args:
         num_frames: of the sequence.
         draw: how a frame is drawn with what was found in it.
-        predictions: one for each of the extractor's maps.
+        predictions: one for each of the extractor's maps; of one map also several.
         overlay: PNG with five frames side by side, drawn for the last map.
         film: film that the report plays, drawn for the last map.
         draw_film: how its frames are drawn; None is `draw`.
@@ -75,11 +76,6 @@ class SequenceRecord:
         self._pictures: list[Picture] = []
         self.written = 0
 
-    @property
-    def films_next(self) -> bool:
-        """True if the next frame is one that the film shows."""
-        return self._film is not None and self._film.wants(self.written)
-
     def add(self, frame: Tensor, found: Sequence[Any], beside: Any = None, truth: Any = None) -> None:
         """Write the next frame.
 
@@ -87,12 +83,12 @@ class SequenceRecord:
             frame: uint8 `(3, H, W)`.
             found: one item for each map.
             beside: drawn with the last of them, for example the annotation.
-            truth: what should have been found, for the film; see `films_next`.
+            truth: what should have been found, for the film.
         """
-        for file, item in zip(self._predictions, found, strict=False):
+        for file, item in zip(self._predictions, cycle(found), strict=False):
             file.add(item)
         drawn = (found[-1],) if beside is None else (found[-1], beside)
-        shown, filmed = self.written in self._chosen, self.films_next
+        shown, filmed = self.written in self._chosen, self._film is not None and self.written in self._film.chosen
         if shown or self._video is not None or (filmed and self._draw_film is self._draw):
             picture = self._draw(frame, *drawn)
             if shown:

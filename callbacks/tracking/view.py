@@ -1,6 +1,7 @@
 """The size at which an extractor sees a video, and the part of the plane that its maps cover."""
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Self
 
 import torch
@@ -8,6 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from lightning_modules.functional.propagation.sizing import NetworkInput, Size, covered_size
+from lightning_modules.functional.transfer import to_device
 
 
 @dataclass(frozen=True)
@@ -44,7 +46,7 @@ class View:
         seen = round(size[0] * factor), round(size[1] * factor)
         return cls(size, seen, covered_size(seen, protocol, getattr(extractor, "multiple", 1)))
 
-    @property
+    @cached_property
     def covered_of_own(self) -> Size:
         """Size that the map covers, in pixels of the frames as they are."""
         height, width = (
@@ -73,7 +75,7 @@ class View:
 
     def restore_points(self, points: Tensor) -> Tensor:
         """Convert x, y `(K, 2)` from pixels as seen to pixels of the frames."""
-        return points if self.seen == self.own else (points + 0.5) / self._factor - 0.5
+        return points if self.seen == self.own else (points + 0.5) / to_device(self._factor, points.device) - 0.5
 
     @property
     def _factor(self) -> Tensor:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
@@ -11,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..reading.errors import DataError
-from ..reading.guards import plain_name, read_text
-from ..reading.images import picture_header, read_picture
+from ..reading.guards import plain_name, read_json
+from ..reading.images import picture_header, pixels, read_picture, require_size
 from .layout_files import list_pictures, require_folder
 from .records import Reader
 from .tap_vid import PointSequence, TapVid
@@ -75,9 +74,7 @@ class _Pictures:
 
     def __call__(self, t: int) -> NDArray[np.uint8]:
         picture = read_picture(self.files[t])
-        if picture.shape[:2] != self.size:
-            height, width = picture.shape[:2]
-            raise DataError(f"{self.files[t]}: is {width} × {height} px, the first {self.size[1]} × {self.size[0]}")
+        require_size(self.files[t], picture.shape, self.size)
         return picture
 
 
@@ -89,7 +86,7 @@ def _released(root: Path, annotations: Path) -> list[PointSequence]:
 
 
 def _clip(root: Path, file: Path) -> PointSequence:
-    content = _json(file)
+    content = read_json(file)
     numbers = list(JOINTS)
     try:
         names = [[str(entry[key]) for entry in content] for key in ("image_path", "segmentation_path")]
@@ -111,9 +108,7 @@ def _clip(root: Path, file: Path) -> PointSequence:
     points = (places[..., ::-1] + 0.5) / [width, height]  # the annotation names pixels
     inside = ((points >= 0) & (points <= 1)).all(-1)
     if (outside := np.argwhere(visible & ~inside)).size:
-        raise DataError(
-            f"{file}: a visible joint of frame {outside[0, 0]} lies outside the picture of {width} × {height}"
-        )
+        raise DataError(f"{file}: a visible joint of frame {outside[0, 0]} lies outside the picture of {pixels(size)}")
     seen = np.asarray(visible.any(axis=0))
     return PointSequence(
         name=plain_name(file.stem, file),
@@ -135,7 +130,7 @@ def _inside(root: Path, file: Path, named: str) -> Path:
 
 
 def _frame_numbers(file: Path) -> Mapping[str, Any]:
-    content = _json(file) if file.is_file() else {}
+    content = read_json(file) if file.is_file() else {}
     return content if isinstance(content, dict) else {}
 
 
@@ -156,10 +151,3 @@ def _with_masks(sequence: PointSequence, folder: Path, numbers: Mapping[str, Any
             f'in a JSON beside the annotation, {{"{sequence.name}": {{"frames": [0, 5, …]}}}}'
         )
     return dataclasses.replace(sequence, masks=tuple(files))
-
-
-def _json(file: Path) -> Any:
-    try:
-        return json.loads(read_text(file))
-    except (ValueError, RecursionError) as error:
-        raise DataError(f"{file}: cannot be read as JSON; get the file again") from error

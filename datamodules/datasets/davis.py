@@ -10,16 +10,10 @@ import numpy as np
 
 from ..reading.errors import DataError
 from ..reading.guards import plain_name
-from .layout_files import (
-    check_masks,
-    list_pictures,
-    picture_header,
-    read_list,
-    read_mask,
-    require_folder,
-    require_sequences,
-)
-from .records import VOID, MaskSequence, Reader
+from ..reading.images import picture_header
+from ..reading.mask_files import VOID, check_masks, read_mask
+from .layout_files import list_frames, match_masks, read_list, require_all_masks, require_folder, require_sequences
+from .records import MaskSequence, Reader
 
 Annotations = Literal["dense", "first", "entering"]
 
@@ -61,15 +55,12 @@ class Davis(Reader[MaskSequence]):
         size_tolerance: int = 0,
     ) -> None:
         self.root = Path(root).expanduser()
-        self.year = year
-        self.split = split
-        self.resolution = resolution
+        self.year, self.split, self.resolution = year, split, resolution
         if annotations is None:
             annotations = "first" if str(split).startswith("test") else "dense"
         self.annotations: Annotations = annotations
         self.size_tolerance = size_tolerance
-        names = self._names()
-        self._sequences = tuple(self._sequence(name) for name in names)
+        self._sequences = tuple(self._sequence(name) for name in self._names())
 
     def _names(self) -> tuple[str, ...]:
         require_folder(self.root, "give the folder that holds JPEGImages and Annotations")
@@ -95,20 +86,15 @@ class Davis(Reader[MaskSequence]):
         return original if self.year == 2016 and not path.is_file() and original.is_file() else path
 
     def _sequence(self, name: str) -> MaskSequence:
-        frame_folder = self.root / "JPEGImages" / self.resolution / name
-        mask_folder = self.root / "Annotations" / self.resolution / name
-        frames = list_pictures(frame_folder)
-        if len(frames) < 2:
-            raise DataError(f"{frame_folder}: {len(frames)} frames; a sequence needs at least 2")
-        masks = self._masks(frames, mask_folder)
+        frames = list_frames(self.root / "JPEGImages" / self.resolution / name)
+        masks = self._masks(frames, self.root / "Annotations" / self.resolution / name)
         check_masks(masks, frames, self.size_tolerance, "check the resolution, or accept it with size_tolerance")
         size, _ = picture_header(frames[0])
         first = np.unique(read_mask(masks[0]))
         starts = self._starts(masks, first)
         if not any(start == 0 for start in starts.values()):
             raise DataError(f"{masks[0]}: no object in the first frame's mask; there is nothing to follow")
-        values = self._values(first)
-        if values:
+        if values := self._values(first):
             starts = {1: 0}
         return MaskSequence(
             name=name,
@@ -122,24 +108,14 @@ class Davis(Reader[MaskSequence]):
         )
 
     def _masks(self, frames: tuple[Path, ...], folder: Path) -> dict[int, Path]:
-        number = {frame.stem: t for t, frame in enumerate(frames)}
-        found = list_pictures(folder)
-        stray = [mask for mask in found if mask.stem not in number]
-        if stray:
-            raise DataError(
-                f"{stray[0]}: annotation without its frame in {frames[0].parent}; add it or remove the mask"
-            )
-        masks = {number[mask.stem]: mask for mask in found}
+        masks = match_masks(folder, frames)
         if 0 not in masks:
             raise DataError(f"{folder / frames[0].stem}.png: the first frame has no mask; there is nothing to follow")
         if self.annotations == "first":
             return {0: masks[0]}
-        if self.annotations == "dense" and len(masks) != len(frames):
-            missing = next(frame for t, frame in enumerate(frames) if t not in masks)
-            raise DataError(
-                f"{folder}: {len(masks)} masks for {len(frames)} frames, the first without one is {missing.name}; "
-                'complete them, or say annotations="first" or "entering" to propagate without a score'
-            )
+        if self.annotations == "dense":
+            remedy = 'complete them, or say annotations="first" or "entering" to propagate without a score'
+            require_all_masks(folder, masks, frames, remedy)
         return masks
 
     def _starts(self, masks: dict[int, Path], first: np.ndarray) -> dict[int, int]:

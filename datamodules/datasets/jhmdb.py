@@ -11,7 +11,8 @@ import numpy as np
 
 from ..reading.errors import DataError
 from ..reading.guards import check_unpacked, max_bytes, plain_name, read_bytes
-from .layout_files import list_pictures, picture_header, read_list, require_folder
+from ..reading.images import picture_header
+from .layout_files import list_frames, read_list, require_folder, require_sequences
 from .records import KeypointSequence, Reader
 
 if TYPE_CHECKING:
@@ -46,8 +47,7 @@ class Jhmdb(Reader[KeypointSequence]):
         self, root: str | Path, split: Literal[1, 2, 3] = 1, subset: Literal["test", "train"] = "test"
     ) -> None:
         self.root = Path(root).expanduser()
-        self.split = split
-        self.subset = subset
+        self.split, self.subset = split, subset
         self._sequences = tuple(self._sequence(action, clip) for action, clip in self._clips())
 
     def _clips(self) -> list[tuple[str, str]]:
@@ -69,21 +69,12 @@ class Jhmdb(Reader[KeypointSequence]):
                     clips.append((plain_name(action, path), plain_name(clip, path)))
         if not clips:
             raise DataError(f"{lists[0]}: no clip of the {self.subset} subset in the lists of split {self.split}")
-        missing = [
-            f"{action}/{clip}" for action, clip in clips if not (self.root / "Rename_Images" / action / clip).is_dir()
-        ]
-        if missing:
-            more = f" (and {len(missing) - 1} more)" if len(missing) > 1 else ""
-            raise DataError(
-                f"{self.root / 'Rename_Images' / missing[0]}: no frames of a listed clip{more}; unpack them"
-            )
+        require_sequences(self.root / "Rename_Images", map("/".join, clips), lists[0].parent)
         return clips
 
     def _sequence(self, action: str, clip: str) -> KeypointSequence:
         folder = self.root / "Rename_Images" / action / clip
-        frames = list_pictures(folder)
-        if len(frames) < 2:
-            raise DataError(f"{folder}: {len(frames)} frames; a clip needs at least 2")
+        frames = list_frames(folder)
         path = self.root / "joint_positions" / action / clip / "joint_positions.mat"
         points = read_joints(path)
         if len(points) > len(frames):

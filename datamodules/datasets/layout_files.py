@@ -2,34 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
-
-import numpy as np
 
 from ..reading.errors import DataError
 from ..reading.guards import plain_name, read_text
-from ..reading.images import picture_header, read_picture
-from ..reading.mask_files import check_masks, davis_palette, read_mask, write_ids
 from ..reading.source import IMAGE_SUFFIXES, natural_order
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-__all__ = [
-    "check_masks",
-    "davis_palette",
-    "list_pictures",
-    "picture_header",
-    "read_frame",
-    "read_list",
-    "read_mask",
-    "read_names",
-    "require_folder",
-    "require_sequences",
-    "write_ids",
-]
 
 
 def require_folder(path: Path, remedy: str) -> Path:
@@ -49,6 +27,43 @@ def list_pictures(folder: Path) -> tuple[Path, ...]:
         return ()
     found = (path for path in folder.iterdir() if path.suffix.lower() in IMAGE_SUFFIXES and path.name[0] != ".")
     return tuple(sorted(found, key=lambda path: natural_order(path.name)))
+
+
+def list_frames(folder: Path) -> tuple[Path, ...]:
+    """Return the pictures of a sequence, as `list_pictures`.
+
+    Raises:
+        DataError: if there are fewer than two.
+    """
+    frames = list_pictures(folder)
+    if len(frames) < 2:
+        raise DataError(f"{folder}: {len(frames)} frames; a sequence needs at least 2")
+    return frames
+
+
+def match_masks(folder: Path, frames: Sequence[Path]) -> dict[int, Path]:
+    """Return frame number → mask, of the masks of a folder that are named after their frames.
+
+    Raises:
+        DataError: if a mask has no frame.
+    """
+    number = {frame.stem: t for t, frame in enumerate(frames)}
+    found = list_pictures(folder)
+    if stray := [mask for mask in found if mask.stem not in number]:
+        raise DataError(f"{stray[0]}: mask without its frame in {frames[0].parent}; add the frame or remove the mask")
+    return {number[mask.stem]: mask for mask in found}
+
+
+def require_all_masks(folder: Path, masks: Mapping[int, Path], frames: Sequence[Path], remedy: str) -> None:
+    """Check that every frame has a mask.
+
+    Raises:
+        DataError: naming the first frame without one.
+    """
+    if missing := [frame.name for t, frame in enumerate(frames) if t not in masks]:
+        raise DataError(
+            f"{folder}: {len(masks)} masks for {len(frames)} frames, the first without one is {missing[0]}; {remedy}"
+        )
 
 
 def read_list(path: Path, remedy: str) -> tuple[str, ...]:
@@ -86,14 +101,3 @@ def require_sequences(root: Path, names: Iterable[str], listed_in: object) -> No
         raise DataError(
             f"{root / missing[0]}: sequence listed in {listed_in} has no folder{more}; unpack it or shorten the list"
         )
-
-
-def read_frame(path: Path) -> NDArray[np.uint8]:
-    """Decode a JPEG or PNG channel first: (3, H, W) uint8 RGB; errors as those of `read_picture`."""
-    import cv2
-
-    picture = read_picture(path)
-    planes = np.empty((3, *picture.shape[:2]), np.uint8)
-    for channel in range(3):
-        cv2.extractChannel(picture, channel, planes[channel])
-    return planes

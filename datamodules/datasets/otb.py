@@ -12,7 +12,8 @@ import numpy as np
 from ..reading.boxes import read_boxes
 from ..reading.errors import DataError
 from ..reading.guards import plain_name, read_bytes
-from .layout_files import list_pictures, picture_header, require_folder
+from ..reading.images import picture_header
+from .layout_files import list_pictures, require_folder
 from .records import BoxSequence, Reader
 
 log = logging.getLogger(__name__)

@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import csv
-import io
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from PIL import Image, UnidentifiedImageError
 from torch import Tensor
 
 from ..reading.errors import DataError, DecodingError
-from ..reading.images import AGAIN, decode_picture, opened_picture
+from ..reading.guards import check_pixels, header_size, read_text
+from ..reading.images import AGAIN, decode_picture, opened_picture, require_size
 from ..reading.npz import read_npz
 from ..reading.restricted_pickle import StoredArray, StoredBytes, read_pickle
 from ..reading.source import natural_order, open_video
@@ -28,8 +27,6 @@ if TYPE_CHECKING:
 
 KEYS = ("video", "points", "occluded")
 COLUMNS = ("track", "frame", "x", "y", "occluded")
-MOST_PIXELS = 2**26
-"""Largest number of pixels in a frame; a JPEG whose header claims more is refused before it is decoded."""
 
 EXPECTED = (
     "expected a file of TAP-Vid (tapvid_davis.pkl, tapvid_rgb_stacking.pkl) or a folder of shards (0000_of_0010.pkl, "
@@ -37,11 +34,8 @@ EXPECTED = (
 )
 
 
-class Frames(Protocol):
-    """Frames of one video, decoded when they are asked for."""
-
-    def __call__(self, t: int) -> NDArray[np.uint8]:
-        """Return frame `t`, (H, W, 3) uint8 RGB."""
+Frames = Callable[[int], "NDArray[np.uint8]"]
+"""Number of a frame → the frame, (H, W, 3) uint8 RGB, decoded when it is asked for."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -249,19 +243,20 @@ class _JpegFrames:
             picture = self.encoded(t)
             if picture[:2] == b"\xff\xd8" and b"\xff\xd9" not in picture[-1024:]:
                 raise DecodingError(f"{where}, frame {t}", f"truncated JPEG; {AGAIN}")
-            if t == 0:
-                self.size = self._size(picture, t)
+        size = header_size(self.encoded(0))
+        if size is None:
+            raise DecodingError(f"{where}, frame 0", f"is not a picture; {AGAIN}")
+        check_pixels(f"{where}, frame 0", *size)
+        self.size = size[::-1]
 
     def __len__(self) -> int:
         return len(self.video) if isinstance(self.video, list) else self.video.shape[0]
 
     def __call__(self, t: int) -> NDArray[np.uint8]:
-        picture = self.encoded(t)
-        if (size := self._size(picture, t)) != self.size:
-            raise DecodingError(
-                f"{self.where}, frame {t}", f"is {size[1]} × {size[0]} px, the first {self.size[1]} × {self.size[0]}"
-            )
-        return decode_picture(np.frombuffer(picture, np.uint8), f"{self.where}, frame {t}")
+        where = f"{self.where}, frame {t}"
+        picture = decode_picture(np.frombuffer(self.encoded(t), np.uint8), where)
+        require_size(where, picture.shape, self.size)
+        return picture
 
     def encoded(self, t: int) -> bytes:
         """Return the JPEG of frame `t`."""
@@ -269,16 +264,6 @@ class _JpegFrames:
             return self.video.read_item(t).tobytes().rstrip(b"\0")
         item = self.video[t]
         return item.read() if isinstance(item, StoredBytes) else item
-
-    def _size(self, picture: bytes, t: int) -> tuple[int, int]:
-        try:
-            with Image.open(io.BytesIO(picture)) as image:
-                width, height = image.size
-        except (UnidentifiedImageError, OSError, Image.DecompressionBombError) as error:
-            raise DecodingError(f"{self.where}, frame {t}", f"is not a picture; {AGAIN}") from error
-        if width * height > MOST_PIXELS:
-            raise DecodingError(f"{self.where}, frame {t}", f"claims {width} × {height} px; {AGAIN}")
-        return height, width
 
 
 class _VideoFrames:
@@ -339,11 +324,7 @@ def _from_csv(file: Path) -> PointSequence:
 
 def _rows(file: Path) -> dict[tuple[str, int], tuple[float, float, int]]:
     """(track, frame) → x, y, occluded."""
-    try:
-        text = file.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        raise DataError(f"{file}: cannot be read as text in UTF-8; save it again") from error
-    reader = csv.DictReader(text.splitlines())
+    reader = csv.DictReader(read_text(file).splitlines())
     try:
         columns, lines = list(reader.fieldnames or ()), list(reader)
     except csv.Error as error:

@@ -10,15 +10,9 @@ import numpy as np
 
 from ..reading.errors import DataError
 from ..reading.guards import plain_name
-from .layout_files import (
-    check_masks,
-    list_pictures,
-    picture_header,
-    read_list,
-    read_mask,
-    require_folder,
-    require_sequences,
-)
+from ..reading.images import picture_header
+from ..reading.mask_files import check_masks, read_mask
+from .layout_files import list_frames, match_masks, read_list, require_all_masks, require_folder, require_sequences
 from .records import PartSequence, Reader, part_instances
 
 PARTS = (
@@ -58,8 +52,7 @@ class Vip(Reader[PartSequence]):
     ) -> None:
         root = Path(root).expanduser()
         self.root = root / "VIP_Fine" if (root / "VIP_Fine").is_dir() else root
-        self.split = split
-        self.parts = parts
+        self.split, self.parts = split, parts
         self._sequences = tuple(self._sequence(name) for name in self._names())
 
     def _names(self) -> tuple[str, ...]:
@@ -74,11 +67,7 @@ class Vip(Reader[PartSequence]):
         return names
 
     def _sequence(self, name: str) -> PartSequence:
-        folder = self.root / "Images" / name
-        frames = list_pictures(folder)
-        if len(frames) < 2:
-            raise DataError(f"{folder}: {len(frames)} frames; a video needs at least 2")
-        size, _ = picture_header(frames[0])
+        frames = list_frames(self.root / "Images" / name)
         masks = self._masks(frames, "Category_ids")
         humans = self._masks(frames, "Human_ids") if self.parts == "instance" else {}
         if self.parts == "instance":
@@ -95,7 +84,7 @@ class Vip(Reader[PartSequence]):
         return PartSequence(
             name=name,
             frames=frames,
-            size=size,
+            size=picture_header(frames[0])[0],
             masks=masks,
             objects=tuple(classes),
             starts=dict.fromkeys(classes, 0),
@@ -107,15 +96,7 @@ class Vip(Reader[PartSequence]):
 
     def _masks(self, frames: tuple[Path, ...], kind: str) -> dict[int, Path]:
         folder = self.root / "Annotations" / kind / frames[0].parent.name
-        found = {path.stem: path for path in list_pictures(folder)}
-        stems = [frame.stem for frame in frames]
-        if stray := sorted(found.keys() - set(stems)):
-            raise DataError(f"{found[stray[0]]}: annotation without its frame; add the frame or remove the mask")
-        if missing := [stem for stem in stems if stem not in found]:
-            raise DataError(
-                f"{folder}: {len(found)} masks for {len(frames)} frames, the first without one is {missing[0]}; "
-                "unpack VIP_Fine's Annotations again"
-            )
-        masks = {t: found[stem] for t, stem in enumerate(stems)}
+        masks = match_masks(folder, frames)
+        require_all_masks(folder, masks, frames, "unpack VIP_Fine's Annotations again")
         check_masks(masks, frames)
         return masks

@@ -12,7 +12,7 @@ from ..reading.guards import plain_name
 from ..reading.images import picture_header
 from ..reading.mask_files import VOID, check_masks, object_ids, read_mask
 from ..reading.source import natural_order
-from .layout_files import list_pictures, read_names, require_folder, require_sequences
+from .layout_files import list_frames, match_masks, read_names, require_folder, require_sequences
 from .records import MaskSequence, Reader
 
 
@@ -82,8 +82,10 @@ class Vos(Reader[MaskSequence]):
         return next((place for place in places if place.is_file()), places[0])
 
     def _sequence(self, name: str) -> MaskSequence:
-        frames = list_pictures(self.frames / name)
-        masks = masks_by_frame(frames, self.masks / name, self.frames / name)
+        frames = list_frames(self.frames / name)
+        masks = match_masks(self.masks / name, frames)
+        if not masks:
+            raise DataError(f"{self.masks / name}: holds no masks; expected indexed png files named after their frames")
         check_masks(masks, frames, self.size_tolerance, "take both at one size, or accept it with size_tolerance")
         values = {t: object_values(mask) for t, mask in sorted(masks.items())}
         starts = first_appearances(values)
@@ -123,23 +125,6 @@ def labelled_names(masks: Path) -> tuple[str, ...]:
     if not found:
         raise DataError(f"{masks}: no folders of masks; expected one for each video, {masks}/<video>/<frame>.png")
     return tuple(plain_name(name, masks) for name in sorted(found, key=natural_order))
-
-
-def masks_by_frame(frames: tuple[Path, ...], folder: Path, beside: Path) -> dict[int, Path]:
-    """Match the masks of a folder with frames by their names: frame number → mask.
-
-    Raises:
-        DataError: if there is no mask or frame, or a mask without its frame.
-    """
-    if not frames:
-        raise DataError(f"{beside}: holds no frames; expected jpg or png files")
-    number = {frame.stem: t for t, frame in enumerate(frames)}
-    found = list_pictures(folder)
-    if not found:
-        raise DataError(f"{folder}: holds no masks; expected indexed png files called as their frames")
-    if stray := [mask for mask in found if mask.stem not in number]:
-        raise DataError(f"{stray[0]}: mask without its frame in {beside}; add the frame or remove the mask")
-    return {number[mask.stem]: mask for mask in found}
 
 
 def object_values(mask: Path) -> set[int]:

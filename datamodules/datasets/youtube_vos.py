@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
@@ -12,9 +11,10 @@ from pathlib import Path
 from typing import Any, Literal
 
 from ..reading.errors import DataError
-from ..reading.guards import plain_name, read_text
-from ..reading.mask_files import check_introductions
-from .layout_files import check_masks, list_pictures, picture_header, require_folder, require_sequences
+from ..reading.guards import plain_name, read_json
+from ..reading.images import picture_header
+from ..reading.mask_files import check_introductions, check_masks
+from .layout_files import list_pictures, require_folder, require_sequences
 from .records import MaskSequence, Reader
 
 Objects = Mapping[int, tuple[str, int]]
@@ -114,7 +114,7 @@ class YoutubeVos(Reader[MaskSequence]):
                 path = self.folder / "Annotations" / name / f"{start:05d}.png"
                 raise DataError(f"{path}: no such mask, but object {i} starts here by meta.json; unpack it again")
         if stray := sorted(masks.keys() - pictures.keys()):
-            raise DataError(f"{masks[stray[0]]}: annotation without its frame; add the frame or remove the mask")
+            raise DataError(f"{masks[stray[0]]}: mask without its frame; add the frame or remove the mask")
         begin = min(start for _, start in objects.values())
         numbers = [n for n in sorted(pictures) if n >= begin]
         if len(numbers) < 2:
@@ -205,7 +205,7 @@ def read_meta(path: Path) -> dict[str, Objects]:
     if not path.is_file():
         raise DataError(f"{path}: no such file; unpack the split's archive whole")
     try:
-        content: dict[str, Any] = json.loads(read_text(path))["videos"]
+        content: dict[str, Any] = read_json(path)["videos"]
         return {
             plain_name(name, path): {
                 int(i): (str(thing.get("category", "")), min(int(frame) for frame in thing["frames"]))
@@ -216,5 +216,5 @@ def read_meta(path: Path) -> dict[str, Objects]:
         }
     except DataError:
         raise
-    except (RecursionError, ValueError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise DataError(f"{path}: not a YouTube-VOS meta.json ({type(error).__name__}: {error})") from error

@@ -25,45 +25,13 @@ from .errors import DecodingError
 from .frame_table import FrameTable, can_seek, count_packets, remembered, starts_afresh
 from .images import Reformatter
 from .orientation import orientation_of
-from .video_header import VideoInfo, open_container, read_header
+from .video_header import open_container, read_header
 
 if TYPE_CHECKING:
     import av
-    from torch import Tensor
 
 _LARGE = 32 * 2**20  # bytes; a larger file is not read through
 _SKIPS = frozenset({"h264", "mpeg4"})  # decoders that can leave out frames to which no other frame refers
-
-
-def probe(path: str | PathLike[str]) -> VideoInfo:
-    """Read a video's header (about 2 ms).
-
-    Raises:
-        DecodingError: if it is not a readable video.
-    """
-    with VideoFile(path, table=False) as video:
-        return video.info
-
-
-def decode_frames(path: str | PathLike[str], indices: "Sequence[int] | Tensor", timeout: float = 60.0) -> "Tensor":
-    """Decode frames by number.
-
-    Args:
-        path: video file.
-        indices: frame numbers, zero-based, in any order, repeats allowed; numbers beyond the end give the last frame.
-        timeout: seconds after which decoding is given up.
-
-    Returns:
-        (n, 3, H, W) uint8 RGB, turned and mirrored as the file's display matrix says.
-
-    Raises:
-        DecodingError: if a frame cannot be decoded.
-    """
-    with VideoFile(path, timeout) as video:
-        frames = video.read([int(i) for i in indices])
-    import torch
-
-    return torch.from_numpy(np.stack(frames)).permute(0, 3, 1, 2).contiguous()
 
 
 class VideoFile:

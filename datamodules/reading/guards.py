@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import stat
 import struct
 import zlib
 from pathlib import Path
+from typing import Any
 
 from .errors import DataError, DecodingError
 
@@ -151,6 +153,19 @@ def read_text(path: str | os.PathLike[str]) -> str:
         return read_bytes(path).decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise DataError(f"{path}: not text in UTF-8 ({error.reason}); save it as UTF-8") from error
+
+
+def read_json(path: str | os.PathLike[str]) -> Any:
+    """Read a JSON file, as `read_text`.
+
+    Raises:
+        DataError: if it cannot be read or is not JSON.
+    """
+    text = read_text(path)
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise DataError(f"{path}: is not JSON ({error}); get the file again") from error
 
 
 def header_size(content: bytes) -> tuple[int, int] | None:

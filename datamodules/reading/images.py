@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -107,6 +107,27 @@ def opened_picture(path: str | os.PathLike[str], kind: str = "picture") -> Itera
     except (OSError, SyntaxError, MemoryError) as error:
         reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
         raise DecodingError(path, f"cannot be decoded as a {kind} ({reason}); {AGAIN}") from error
+
+
+def pixels(shape: Sequence[int]) -> str:
+    """Return the size of a picture (height, width, …) for a message.
+
+    Example:
+        >>> pixels((480, 640, 3))
+        '640 × 480 px'
+    """
+    return f"{shape[1]} × {shape[0]} px"
+
+
+def require_size(where: object, shape: Sequence[int], first: Sequence[int], number: int | None = None) -> None:
+    """Refuse a frame of another size than the first, both (height, width, …).
+
+    Raises:
+        DecodingError: naming `where`, the frame; or the video, and the frame's number.
+    """
+    if tuple(shape[:2]) != tuple(first[:2]):
+        named = "" if number is None else f"frame {number} "
+        raise DecodingError(where, f"{named}is {pixels(shape)}, the first {pixels(first)}; give frames of one size")
 
 
 def picture_header(path: str | os.PathLike[str]) -> tuple[tuple[int, int], str]:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from .errors import DataError
-from .images import opened_picture, picture_header
+from .images import opened_picture, picture_header, pixels
 from .writing import write_whole
 
 if TYPE_CHECKING:
@@ -117,13 +117,10 @@ def check_masks(
     for t, mask in masks.items():
         with opened_picture(mask, "mask") as image:
             check_mask_mode(mask, image)
-            width, height = image.size
-        (frame_height, frame_width), _ = picture_header(frames[t])
-        if max(abs(height - frame_height), abs(width - frame_width)) > tolerance:
-            raise DataError(
-                f"{mask}: mask is {width} × {height} px, its frame {frames[t].name} {frame_width} × {frame_height}; "
-                f"{remedy}"
-            )
+            size = image.height, image.width
+        expected, _ = picture_header(frames[t])
+        if max(abs(size[0] - expected[0]), abs(size[1] - expected[1])) > tolerance:
+            raise DataError(f"{mask}: mask is {pixels(size)}, its frame {frames[t].name} {pixels(expected)}; {remedy}")
 
 
 def object_ids(ids: NDArray[np.uint8]) -> tuple[int, ...]:
@@ -155,15 +152,10 @@ def check_introductions(
         path = masks[starts[wrong[0]]]
         raise DataError(f"{path}: object {wrong[0]} cannot be followed; ids are 1 to 254, as 255 is void; renumber it")
     for t in sorted(set(starts.values())):
-        missing = _missing(masks[t], (i for i, start in starts.items() if start == t))
-        if missing:
-            names = ", ".join(str(i) for i in missing)
+        there = set(object_ids(read_mask(masks[t])))
+        if missing := sorted({i for i, start in starts.items() if start == t} - there):
+            names = ", ".join(map(str, missing))
             raise DataError(f"{masks[t]}: object {names} starts here, but no pixel of this mask holds it; {remedy}")
-
-
-def _missing(path: Path, objects: Iterable[int]) -> list[int]:
-    there = set(object_ids(read_mask(path)))
-    return sorted(set(objects) - there)
 
 
 def _has_palette_colours(image: Image.Image) -> bool:

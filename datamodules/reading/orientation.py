@@ -34,10 +34,6 @@ class Orientation(NamedTuple):
         shown = picture.swapaxes(0, 1) if self.transposed else picture
         return shown[:: -1 if self.flipped else 1, :: -1 if self.mirrored else 1]
 
-    def shown_size(self, width: int, height: int) -> tuple[int, int]:
-        """Return (width, height) as shown, from those as stored."""
-        return (height, width) if self.transposed else (width, height)
-
 
 def orientation_of(frame: av.VideoFrame) -> Orientation:
     """Return the orientation that a decoded frame's display matrix asks for; none where it has no such matrix."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .errors import DataError
-from .guards import read_text
+from .guards import read_json, read_text
 from .images import opened_picture
 from .mask_files import VOID, davis_palette
 from .part import Moment
@@ -103,10 +102,9 @@ def read_boxes(path: Path) -> list[Row]:
     Raises:
         DataError: if it cannot be read.
     """
-    text = read_text(path)
     if path.suffix.lower() == ".json":
-        return _boxes_of_json(path, _json_of(path, text))
-    rows = _table(path, text)
+        return _boxes_of_json(read_json(path))
+    rows = _table(path)
     if rows and {"frame", "name"} & set(rows[0]):
         return _records(path, rows, ("x", "y", "width", "height"))
     if len(rows) > 1 and any(letter.isalpha() and letter not in "eE" for cell in rows[0] for letter in cell):
@@ -114,7 +112,7 @@ def read_boxes(path: Path) -> list[Row]:
     return [{"box": ",".join(rows[0]) if rows else ""}]
 
 
-def _boxes_of_json(path: Path, content: Any) -> list[Row]:
+def _boxes_of_json(content: Any) -> list[Row]:
     if isinstance(content, Mapping) and isinstance(content.get("boxes"), list):
         content = content["boxes"]
     several = isinstance(content, list) and bool(content) and all(isinstance(i, Mapping | list) for i in content)
@@ -138,10 +136,9 @@ def read_points(path: Path) -> list[Row]:
     Raises:
         DataError: if it cannot be read, or two points of one frame have the same name.
     """
-    text = read_text(path)
     if path.suffix.lower() == ".json":
-        return _points_of_json(path, _json_of(path, text))
-    rows = _table(path, text)
+        return _points_of_json(path, read_json(path))
+    rows = _table(path)
     if rows and {"x", "y", "name"} <= set(rows[0]):
         found = _records(path, rows, ("name", "x", "y"))
     else:
@@ -170,9 +167,9 @@ def _points_of_json(path: Path, content: Any) -> list[Row]:
     return found
 
 
-def _table(path: Path, text: str) -> list[list[str]]:
+def _table(path: Path) -> list[list[str]]:
     try:
-        rows = [[cell.strip() for cell in row] for row in csv.reader(text.splitlines())]
+        rows = [[cell.strip() for cell in row] for row in csv.reader(read_text(path).splitlines())]
     except csv.Error as error:
         raise DataError(f"{path}: is no CSV ({error})") from error
     return [row for row in rows if any(row)]
@@ -188,19 +185,3 @@ def _records(path: Path, rows: Sequence[Sequence[str]], wanted: Iterable[str]) -
     keys = ("frame", "name", *wanted)
     records = [{key: cell for key, cell in zip(heading, line, strict=True) if key in keys} for line in lines]
     return [{"box": [record.pop(key) for key in wanted], **record} if "width" in keys else record for record in records]
-
-
-def _json_of(path: Path, text: str) -> Any:
-    try:
-        return json.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise DataError(f"{path}: is not JSON ({error})") from error
-
-
-def read_json(path: Path) -> Any:
-    """Read a JSON file.
-
-    Raises:
-        DataError: if it cannot be read or is not JSON.
-    """
-    return _json_of(path, read_text(path))

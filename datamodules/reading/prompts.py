@@ -7,18 +7,21 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
 from .coco import masks_by_frame
 from .errors import DataError
+from .guards import read_json
+from .images import pixels
 from .mask_files import VOID, davis_palette
 from .part import Moment, VideoPart
-from .prompt_files import Row, read_boxes, read_json, read_mask_picture, read_points, separated
+from .prompt_files import Row, read_boxes, read_mask_picture, read_points, separated
 from .source import natural_order, pictures_of
 
 if TYPE_CHECKING:
+    from abc import abstractmethod
     from typing import Protocol
 
     from numpy.typing import NDArray
@@ -29,8 +32,10 @@ if TYPE_CHECKING:
         size: tuple[int, int]
         part: VideoPart
 
+        @abstractmethod
         def number_of(self, moment: Moment) -> int: ...
 
+        @abstractmethod
         def holds(self, number: int) -> bool: ...
 
 
@@ -84,10 +89,9 @@ class MaskPrompt:
     def check(self, size: tuple[int, int]) -> None:
         """Raise `DataError` unless the frame, (height, width) pixels, has the size of the mask."""
         if self.ids.shape != size:
-            height, width = self.ids.shape
             raise DataError(
-                f"{self.source}: the mask is {width} × {height} px, {_called(self.frame)} {size[1]} × {size[0]}; "
-                "draw the mask on that frame at its own size"
+                f"{self.source}: the mask is {pixels(self.ids.shape)}, {_called(self.frame)} {pixels(size)}; draw the "
+                "mask on that frame at its own size"
             )
 
     def about(self) -> dict[str, Any]:
@@ -131,12 +135,7 @@ class BoxPrompt:
         Raises:
             DataError: if these are not four numbers, the box has no area, or the file holds several boxes.
         """
-        if isinstance(box, BoxPrompt):
-            return box
-        found = list(cls.each(box))
-        if len(found) > 1:
-            raise DataError(f"{found[0].source}: expected one box, found {len(found)}")
-        return found[0]
+        return box if isinstance(box, BoxPrompt) else _only(list(cls.each(box)), "one box")
 
     @classmethod
     def each(cls, box: Any) -> Iterator[BoxPrompt]:
@@ -169,7 +168,7 @@ class BoxPrompt:
         if min(self.x, self.y) < 0 or self.x + self.width > size[1] or self.y + self.height > size[0]:
             raise DataError(
                 f"{self.source}: the box spans x {self.x:g} to {self.x + self.width:g} and y {self.y:g} to "
-                f"{self.y + self.height:g}, outside {_called(self.frame)} of {size[1]} × {size[0]} px"
+                f"{self.y + self.height:g}, outside {_called(self.frame)} of {pixels(size)}"
             )
 
     def about(self) -> dict[str, Any]:
@@ -207,12 +206,7 @@ class PointPrompt:
         Raises:
             DataError: if these are no points, or two have one name.
         """
-        if isinstance(points, PointPrompt):
-            return points
-        found = list(cls.each(points))
-        if len(found) > 1:
-            raise DataError(f"{found[0].source}: expected points of one frame, found those of {len(found)}")
-        return found[0]
+        return points if isinstance(points, PointPrompt) else _only(list(cls.each(points)), "points of one frame")
 
     @classmethod
     def each(cls, points: Any) -> Iterator[PointPrompt]:
@@ -272,8 +266,7 @@ class PointPrompt:
         if outside.any():
             name, (x, y) = self.names[outside.argmax()], self.points[outside.argmax()]
             raise DataError(
-                f"{self.source}: point {name} at {x:g},{y:g} lies outside {_called(self.frame)} of "
-                f"{size[1]} × {size[0]} px"
+                f"{self.source}: point {name} at {x:g},{y:g} lies outside {_called(self.frame)} of {pixels(size)}"
             )
 
     def about(self) -> dict[str, Any]:
@@ -287,6 +280,7 @@ class PointPrompt:
 
 
 Prompt = MaskPrompt | BoxPrompt | PointPrompt
+P = TypeVar("P", BoxPrompt, PointPrompt)
 
 
 def read_prompts(mask: Any = None, box: Any = None, points: Any = None) -> list[Prompt]:
@@ -380,6 +374,12 @@ def objects_of(prompt: Prompt) -> tuple[int | str, ...]:
     if isinstance(prompt, MaskPrompt):
         return prompt.objects
     return (prompt.name,) if isinstance(prompt, BoxPrompt) else prompt.names
+
+
+def _only(found: list[P], expected: str) -> P:
+    if len(found) > 1:
+        raise DataError(f"{found[0].source}: expected {expected}, found {len(found)}")
+    return found[0]
 
 
 def _called(frame: Moment | None) -> str:

@@ -14,7 +14,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 
@@ -55,7 +55,7 @@ class ShardedVideos:
 
     def __init__(self, source: str | os.PathLike[str]) -> None:
         self.source = str(source).rstrip("/")
-        self._storage: _Storage = _Store(self.source) if is_url(source) else _Folder(Path(source))
+        self._storage: _Store | _Folder = _Store(self.source) if is_url(source) else _Folder(Path(source))
         content = self._storage.index()
         where = f"{self.source}/{INDEX}"
         try:
@@ -97,11 +97,6 @@ class ShardedVideos:
     def open(self, number: int, timeout: float = 60.0) -> VideoFile:
         """Open a video, as `open_video` does."""
         return VideoFile(self.videos[number].path, timeout, content=self.read(number))
-
-
-class _Storage(Protocol):
-    def index(self) -> bytes: ...
-    def read(self, name: str, offset: int, length: int) -> bytes: ...
 
 
 @dataclass

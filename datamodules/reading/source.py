@@ -6,15 +6,18 @@ import warnings
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from math import ceil
 from pathlib import Path
 
 import numpy as np
 
 from .decoding import VideoFile
 from .errors import DataError, DecodingError
-from .images import read_picture
+from .images import read_picture, require_size
 from .video_header import VIDEO_SUFFIXES
 
+FRAME_RATE = 24.0
+"""Frames per second of a folder of pictures, which has no times."""
 IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png"})
 UNREAD_SUFFIXES = frozenset({".yuv", ".rgb", ".rm", ".rmvb", ".swf", ".r3d", ".braw", ".gif", ".webp", ".avif", ".bik"})
 """Endings of videos that are not read: they lack a size, need closed decoders, or are mostly pictures."""
@@ -60,7 +63,7 @@ class FrameFolder:
         return self
 
     def __exit__(self, *error: object) -> None:
-        pass
+        return None
 
     @property
     def num_frames(self) -> int:
@@ -71,6 +74,10 @@ class FrameFolder:
     def stems(self) -> list[str]:
         """File names of the pictures without their suffix, in order."""
         return [Path(name).stem for name in self._files]
+
+    def number_at(self, seconds: float, rate: float = FRAME_RATE) -> int:
+        """Return the number of the first picture shown `seconds` or later after the first one."""
+        return ceil(seconds * rate - 1e-3)
 
     def frames(self, start: int = 0, every: int = 1) -> Iterator[np.ndarray]:
         """Iterate over the pictures in order, as `VideoFile.frames` does."""
@@ -87,10 +94,7 @@ class FrameFolder:
         frames = {i: read_picture(self.path / self._files[min(i, last)]) for i in sorted(set(indices))}
         size = frames[indices[0]].shape
         for i, frame in frames.items():
-            if frame.shape != size:
-                raise DecodingError(
-                    self.path / self._files[min(i, last)], f"is {_size(frame.shape)}, other frames are {_size(size)}"
-                )
+            require_size(self.path / self._files[min(i, last)], frame.shape, size)
         return [frames[i] for i in indices]
 
 
@@ -294,7 +298,3 @@ def _is_video(name: str) -> bool:
 
 def _is_picture(name: str) -> bool:
     return os.path.splitext(name)[1].lower() in IMAGE_SUFFIXES and not name.startswith(".")
-
-
-def _size(shape: Sequence[int]) -> str:
-    return f"{shape[1]} x {shape[0]}"

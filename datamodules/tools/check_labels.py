@@ -14,7 +14,7 @@ from ..datasets.layout_files import list_pictures, require_folder
 from ..datasets.vos import first_appearances, labelled_names
 from ..reading.cores import usable_cores
 from ..reading.errors import DataError
-from ..reading.images import opened_picture, picture_header, read_picture
+from ..reading.images import opened_picture, picture_header, pixels, read_picture
 from ..reading.mask_files import VOID, check_mask_mode, object_ids
 from ..reading.writing import write_whole
 
@@ -88,8 +88,8 @@ def _check_video(name: str, frame_folder: Path, mask_folder: Path) -> LabelRepor
             sizes[frame.stem] = picture_header(frame)[0]
         except DataError as error:
             problems.append(str(error))
-    if len(set(sizes.values())) > 1:
-        problems.append(f"{frame_folder}: frames of several sizes: {_sizes(sizes.values())}")
+    if len(several := sorted(set(map(pixels, sizes.values())))) > 1:
+        problems.append(f"{frame_folder}: frames of several sizes: {', '.join(several)}")
     ids: dict[str, set[int]] = {}
     palettes: dict[str, bytes] = {}
     for mask in masks:
@@ -105,7 +105,7 @@ def _check_video(name: str, frame_folder: Path, mask_folder: Path) -> LabelRepor
         if mask.stem not in {frame.stem for frame in frames}:
             problems.append(f"{mask}: mask without its frame in {frame_folder}")
         elif mask.stem in sizes and values.shape != sizes[mask.stem]:
-            problems.append(f"{mask}: mask is {_size(values.shape)} px, its frame {_size(sizes[mask.stem])}")
+            problems.append(f"{mask}: mask is {pixels(values.shape)}, its frame {pixels(sizes[mask.stem])}")
     order = [frame.stem for frame in frames]
     seen = {order.index(stem): values for stem, values in ids.items() if stem in order}
     starts = first_appearances(seen)
@@ -151,11 +151,3 @@ def print_labels(reports: Sequence[LabelReport]) -> bool:
     objects = sum(len(report.objects) for report in reports)
     print(f"{len(reports)} videos, {frames} frames, {masks} masks, {objects} objects; {bad} videos with problems")
     return not bad
-
-
-def _sizes(sizes: object) -> str:
-    return ", ".join(sorted({_size(size) for size in sizes}))  # type: ignore[attr-defined]
-
-
-def _size(shape: tuple[int, ...]) -> str:
-    return f"{shape[1]} × {shape[0]}"

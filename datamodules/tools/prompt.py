@@ -7,7 +7,6 @@ import json
 import re
 import shlex
 from collections.abc import Iterator, Sequence
-from math import ceil
 from pathlib import Path
 
 import cv2
@@ -24,8 +23,6 @@ from ..reading.writing import write_whole
 PAGE = Path(__file__).with_suffix(".html")
 QUALITY = 95
 MOST_FRAMES = 120
-FRAME_RATE = 24.0
-"""Frames per second of a folder."""
 
 
 def command(words: Sequence[str]) -> None:
@@ -103,10 +100,7 @@ def _chosen(
             yield number * every, picture
         return
 
-    def at(seconds: float) -> int:
-        return video.number_at(seconds) if isinstance(video, VideoFile) else ceil(seconds * FRAME_RATE - 1e-3)
-
-    numbers = sorted({frame_number(moment, "--frames", at) for moment in moments})
+    numbers = sorted({frame_number(moment, "--frames", video.number_at) for moment in moments})
     if len(numbers) > MOST_FRAMES:
         raise DataError(f"--frames: {len(numbers)} frames; a page holds {MOST_FRAMES} at most")
     for number in numbers:

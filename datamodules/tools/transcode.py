@@ -4,58 +4,24 @@ import argparse
 import json
 import os
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from contextlib import closing
-from dataclasses import asdict, dataclass
-from fractions import Fraction
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
-
-import numpy as np
+from typing import NamedTuple
 
 from ..reading.cores import usable_cores
 from ..reading.decoding import VideoFile
 from ..reading.errors import DataError, DecodingError
-from ..reading.guards import raise_limit, read_text
-from ..reading.images import Reformatter
-from ..reading.orientation import orientation_of
+from ..reading.guards import raise_limit, read_json
 from ..reading.source import FrameFolder, VideoEntry, list_line, list_videos, open_video, pictures_of, stamp
 from ..reading.writing import partial_path, remove, unfinished, write_whole
+from .encoding import Format, write_pictures, write_video
 from .parallel import Failure, in_processes, with_progress
 
-if TYPE_CHECKING:
-    import av
-
-_FOLDER_RATE = Fraction(25)  # frames/s of a video made from a folder of pictures, which has no times
 _SAME_TIME = 2 * 10**9  # ns; file systems round
 _TIMEOUT = 60.0  # seconds for one frame
-_RGB = 0  # AVCOL_SPC_RGB, which no encoder takes for yuv420p
-
-
-@dataclass(frozen=True)
-class Format:
-    """Format of the output.
-
-    Attributes:
-        short_side: pixels; smaller videos keep their size.
-        key_interval: most frames from one key frame to the next.
-        crf: x264's constant rate factor; more is smaller and worse.
-        frames: folders of JPEGs in place of mp4 files.
-        quality: of the JPEGs.
-    """
-
-    short_side: int = 256
-    key_interval: int = 12
-    crf: int = 23
-    frames: bool = False
-    quality: int = 90
-
-    def __post_init__(self) -> None:
-        bounds = {"short_side": (16, 8192), "key_interval": (1, 1000), "crf": (0, 51), "quality": (1, 100)}
-        for name, (least, most) in bounds.items():
-            if not least <= getattr(self, name) <= most:
-                raise ValueError(f"{name} must be from {least} to {most}, got {getattr(self, name)}")
 
 
 class Job(NamedTuple):
@@ -219,7 +185,7 @@ def _run(form: Format, job: Job) -> Made:
     try:
         with unfinished(job.output, partial_path(job.output)) as temporary:
             with open_video(job.source, _TIMEOUT) as video:
-                count = (_write_pictures if form.frames else _write_video)(video, temporary, form)
+                count = (write_pictures if form.frames else write_video)(video, temporary, form)
                 if isinstance(video, VideoFile) and video.is_cut:
                     raise DataError(f"ends early: {count} of {video.info.num_frames} frames; copy it again")
             after = stamp(temporary)[0]
@@ -232,139 +198,6 @@ def _run(form: Format, job: Job) -> Made:
     return Made(True, size, after)
 
 
-def _write_video(video: VideoFile | FrameFolder, path: Path, form: Format) -> int:
-    """Encode all frames; return their number."""
-    import av
-
-    resize, clock, stream, count = _Resizer(form.short_side, 2, "yuv420p"), _Clock(video), None, 0
-    with av.open(f"file:{path}", "w", format="mp4") as container:
-        for frame in _upright(video):
-            count += 1
-            picture = resize(frame)
-            picture.pts, picture.time_base = clock(frame)
-            picture.pict_type = 0  # the encoder's choice, not what the frame was in the source
-            if stream is None:
-                stream = container.add_stream("libx264", rate=clock.rate, options=_options(form))
-                context = stream.codec_context
-                context.width, context.height, context.pix_fmt = picture.width, picture.height, "yuv420p"
-                context.time_base, context.gop_size, context.thread_count = clock.base, form.key_interval, 1
-                context.colorspace, context.color_range = picture.colorspace, picture.color_range
-                context.color_primaries, context.color_trc = picture.color_primaries, picture.color_trc
-            container.mux(stream.encode(picture))
-        if stream is not None:
-            container.mux(stream.encode(None))
-    return count
-
-
-class _Clock:
-    """Times of the output: even ones where the source's are even but for rounding, else the source's own from 0 on.
-
-    Attributes:
-        rate: frames/s, on average.
-        base: unit of the times, seconds.
-    """
-
-    def __init__(self, video: VideoFile | FrameFolder) -> None:
-        even = video.steady_rate if isinstance(video, VideoFile) else _FOLDER_RATE
-        known = video.info.fps if isinstance(video, VideoFile) else 0
-        self.rate = even or Fraction(known).limit_denominator(1001) or Fraction(25)
-        self.base = 1 / self.rate
-        self._is_even, self._first, self._last = even is not None, 0, -1
-
-    def __call__(self, frame: "av.VideoFrame") -> tuple[int, Fraction]:
-        """Return the time of the next frame, and its unit; a frame without a time follows at the average distance."""
-        step = 1
-        if not self._is_even:
-            if self._last < 0:
-                self.base, self._first = frame.time_base or self.base, frame.pts or 0
-            step = max(round(1 / (self.rate * self.base)), 1)
-        following = self._last + (step if self._last >= 0 else 1)
-        if not self._is_even and frame.pts is not None:
-            following = max(frame.pts - self._first, self._last + 1)
-        self._last = following
-        return following, self.base
-
-
-def _options(form: Format) -> dict[str, str]:
-    return {"crf": str(form.crf), "preset": "veryfast", "tune": "fastdecode", "x264-params": "b-pyramid=none"}
-
-
-def _write_pictures(video: VideoFile | FrameFolder, folder: Path, form: Format) -> int:
-    """Write all frames as 00000.jpg, 00001.jpg, …; return their number."""
-    import cv2
-
-    folder.mkdir()
-    resize = _Resizer(form.short_side, 1, "bgr24")
-    count = 0
-    for count, frame in enumerate(_upright(video), start=1):
-        done, data = cv2.imencode(".jpg", resize(frame).to_ndarray(), [cv2.IMWRITE_JPEG_QUALITY, form.quality])
-        if not done:
-            raise DataError(f"frame {count - 1} cannot be encoded")
-        (folder / f"{count - 1:05d}.jpg").write_bytes(data.tobytes())
-    if count < 2:
-        raise DataError(f"{count} frame(s); a folder of frames needs at least 2")
-    return count
-
-
-def _upright(video: VideoFile | FrameFolder) -> Iterator["av.VideoFrame"]:
-    """Iterate over all frames, turned and mirrored as their file says."""
-    import av
-
-    if isinstance(video, VideoFile):
-        for frame in video.decode():
-            if orientation_of(frame):
-                turned = av.VideoFrame.from_ndarray(np.ascontiguousarray(video.to_rgb(frame)), format="rgb24")
-                turned.pts, turned.time_base = frame.pts, frame.time_base
-                yield turned
-            else:
-                yield frame
-    else:
-        size = None
-        for number, picture in enumerate(video.frames()):
-            size = size or picture.shape
-            if picture.shape != size:
-                raise DecodingError(
-                    video.path,
-                    f"frame {number} is {picture.shape[1]} × {picture.shape[0]} px, the first {size[1]} × {size[0]}; "
-                    "give frames of one size",
-                )
-            frame = av.VideoFrame.from_ndarray(picture, format="rgb24")
-            frame.pts, frame.time_base = number, 1 / _FOLDER_RATE
-            yield frame
-
-
-class _Resizer:
-    """Scales frames to a short side, never up, and converts them; the first one decides on the size.
-
-    Args:
-        short_side: pixels.
-        multiple: of which width and height have to be.
-        pixels: name of the pixel format.
-    """
-
-    size: tuple[int, int] | None = None
-
-    def __init__(self, short_side: int, multiple: int, pixels: str) -> None:
-        from av.video.reformatter import ColorRange, Colorspace, Interpolation
-
-        self._short_side, self._multiple, self._pixels = short_side, multiple, pixels
-        self._reformat = Reformatter()
-        self._options: dict[str, Any] = {"interpolation": Interpolation.BICUBIC}
-        if pixels == "yuv420p":
-            self._options["dst_color_range"] = ColorRange.MPEG
-        self._of_rgb = {"dst_colorspace": Colorspace.ITU601}
-
-    def __call__(self, frame: "av.VideoFrame") -> "av.VideoFrame":
-        if self.size is None:
-            scale, unit = min(1.0, self._short_side / min(frame.width, frame.height)), self._multiple
-            width, height = (
-                max(1, min(round(side * scale / unit), side // unit)) * unit for side in (frame.width, frame.height)
-            )
-            self.size = width, height
-        more = self._of_rgb if frame.colorspace == _RGB else {}
-        return self._reformat(frame, *self.size, self._pixels, **self._options, **more)
-
-
 def _claim(destination: Path, form: Format) -> None:
     """Claim the folder, or check that it is ours and of the same format.
 
@@ -375,8 +208,8 @@ def _claim(destination: Path, form: Format) -> None:
     destination.mkdir(parents=True, exist_ok=True)
     if marker.is_file():
         try:
-            there = dict(json.loads(read_text(marker)))
-        except (ValueError, TypeError, RecursionError) as error:
+            there = dict(read_json(marker))
+        except (ValueError, TypeError) as error:
             raise DataError(f"{marker}: is damaged ({error}); give another folder or empty this one") from error
         if there != wanted:
             other = ", ".join(f"{name} {there.get(name)}" for name in wanted if there.get(name) != wanted[name])

@@ -5,6 +5,7 @@ from typing import Any
 from torch import nn
 
 from .key_queue import KeyQueue
+from .momentum_encoder import MomentumEncoder
 from .shuffle_bn import groups_on_this_rank
 
 
@@ -27,7 +28,11 @@ def run_plan(module: Any) -> dict[str, str]:
     for queue in (part for part in module.modules() if isinstance(part, KeyQueue)):
         megabytes = sum(tensor.nbytes for tensor in queue.buffers()) / 1e6
         rows["negatives"] = f"{len(queue)} keys of {queue.keys.shape[1]} numbers, {megabytes:.1f} MB on each device"
-    return rows | _phases(module) if hasattr(module, "warming_up") else rows
+    if hasattr(module, "warming_up"):
+        rows |= _phases(module)
+    if isinstance(getattr(module, "target_encoder", None), MomentumEncoder):
+        rows["momentum encoder"] = _momentum_encoder(module, steps)
+    return rows
 
 
 def _phases(module: Any) -> dict[str, str]:
@@ -45,6 +50,18 @@ def _phases(module: Any) -> dict[str, str]:
         "negatives": f"{bank} points of {settings['bank_frames']} frames{later}" if bank else "none",
         "compactness": f"{module.prior}{later}" if module.prior else "none",
     }
+
+
+def _momentum_encoder(module: Any, steps: int) -> str:
+    """Return the momentum, with a warning where the negatives would come from an average that is still its start."""
+    momentum, settings, trainer = module.hparams["encoder_momentum"], module.hparams, module.trainer
+    when = f"after {steps} steps"
+    if first := settings.get("warmup_epochs", 0):
+        steps = min(steps, first * int(trainer.num_training_batches) // settings["warmup_accumulation"])
+        when = f"when negatives join after {steps} steps"
+    kept = momentum**steps
+    advice = f"; {kept:.0%} of it is still its start {when}: lower encoder_momentum" if kept > 0.05 else ""
+    return f"average with m = {momentum:g}{advice}"
 
 
 def _millions(module: nn.Module) -> str:

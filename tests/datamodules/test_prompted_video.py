@@ -6,7 +6,7 @@ import torch
 
 from datamodules import FrameStream, MaskPrompt, PromptedVideoDataModule
 from datamodules.prompted_video import AHEAD
-from datamodules.reading.decoding import decode_frames
+from datamodules.reading.decoding import VideoFile
 from datamodules.reading.errors import DataError
 from datamodules.reading.source import FrameFolder
 from datamodules.synthetic.writers import write_frames, write_mp4
@@ -36,7 +36,9 @@ def test_a_file_gives_the_frames_that_decoding_by_number_gives(tmp_path):
     stream = FrameStream(tmp_path / "clip.mp4")
     assert (stream.size, stream.num_frames, stream.frame_rate, stream.name) == ((48, 64), 12, 10, "clip")
     assert stream.stem(3) == "00003"
-    assert torch.equal(torch.stack(list(stream)), decode_frames(tmp_path / "clip.mp4", range(12)))
+    with VideoFile(tmp_path / "clip.mp4") as video:
+        frames = [torch.from_numpy(frame).permute(2, 0, 1) for frame in video.read(range(12))]
+    assert torch.equal(torch.stack(list(stream)), torch.stack(frames))
 
 
 def test_no_more_than_a_few_frames_are_decoded_ahead(folder, monkeypatch):

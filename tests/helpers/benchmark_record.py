@@ -12,6 +12,7 @@ import hashlib
 import json
 import shutil
 import sys
+import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -23,19 +24,26 @@ import torch
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from callbacks import (
+    BadjaBenchmark,
     DavisBenchmark,
     JhmdbBenchmark,
     OtbBenchmark,
+    TapVidBenchmark,
     VipBenchmark,
+    VosBenchmark,
     YoutubeVosBenchmark,
     predict_video,
 )
+from callbacks.report import write_report
 from datamodules.reading.prompts import BoxPrompt, MaskPrompt, PointPrompt
-from datamodules.synthetic import write_davis, write_jhmdb, write_otb, write_vip, write_youtube_vos
+from datamodules.synthetic import write_davis, write_jhmdb, write_otb, write_tap_vid, write_vip, write_youtube_vos
 from lightning_modules.backbones import build_encoder, build_feature_extractor
+from tests.helpers.tap_vid import write_badja
 
 SHARED = Path(__file__).resolve().parents[3] / "shared" / "data"
 REAL_FRAMES = 4
+CHANGING = {"date", "machine", "command", "versions", "seconds", "seconds_of_rank_0", "seconds_per_frame"}
+"""Entries of a JSON file that differ from run to run."""
 
 
 def make_data(root: Path) -> None:
@@ -47,6 +55,8 @@ def make_data(root: Path) -> None:
     write_jhmdb(root / "jhmdb", 2, frames=8)
     write_vip(root / "vip", 2, frames=5, size=(120, 160))
     write_otb(root / "otb", 2, frames=12, size=(120, 160))
+    write_tap_vid(root / "tap_vid", 2, frames=8, tracks=6, size=(96, 128))
+    write_badja(root / "badja")
     for name in ("blackswan", "dog"):
         for part, suffix in (("JPEGImages", "jpg"), ("Annotations", "png")):
             target = root / "real_davis" / part / "480p" / name
@@ -69,6 +79,7 @@ def runs(root: Path) -> Iterator[tuple[str, Callable[[Path], Any]]]:
     resnet = build_encoder("torchvision:resnet18")
     both = resnet.feature_extractor(["res3", "res4"], 8)
     held_out = {"split": "holdout", "holdout": 0.4, "unseen": 2}
+    strided = {"query_mode": "strided"}
     entering = {"split": None, "annotations": "entering", "size_tolerance": 1, "limit_sequences": 1}
     cases: list[tuple[str, Any, dict[str, Any]]] = [
         ("davis", DavisBenchmark, {"root": root / "davis"}),
@@ -78,13 +89,18 @@ def runs(root: Path) -> Iterator[tuple[str, Callable[[Path], Any]]]:
         ("youtube_vos_valid", YoutubeVosBenchmark, {"root": root / "youtube_vos", "all_frames": True}),
         ("jhmdb", JhmdbBenchmark, {"root": root / "jhmdb"}),
         ("vip", VipBenchmark, {"root": root / "vip"}),
+        ("vos", VosBenchmark, {"root": root / "davis", "frames": "JPEGImages/480p", "masks": "Annotations/480p"}),
+        ("tap_vid", TapVidBenchmark, {"root": root / "tap_vid"}),
+        ("tap_vid_strided", TapVidBenchmark, {"root": root / "tap_vid", "protocol": "fgvc", "changes": strided}),
+        ("tap_vid_chained", TapVidBenchmark, {"root": root / "tap_vid", "protocol": "gmrw-chained"}),
+        ("badja", BadjaBenchmark, {"root": root / "badja", "protocol": "fomo"}),
         ("real_davis", DavisBenchmark, {"root": root / "real_davis", "split": None}),
         ("real_davis_multi", DavisBenchmark, {"root": SHARED / "davis_multi_first", **entering}),
         ("real_jhmdb", JhmdbBenchmark, {"root": SHARED / "jhmdb", "limit_sequences": 1}),
     ]
     for name, kind, arguments in cases:
         for network in ("resnet18", "raw_colour", "two_stages"):
-            if network == "two_stages" and name not in ("davis", "jhmdb", "vip"):
+            if network == "two_stages" and name not in ("davis", "jhmdb", "vip", "tap_vid", "badja"):
                 continue
 
             def run(folder: Path, kind: Any = kind, arguments: Any = arguments, network: str = network) -> None:
@@ -115,6 +131,8 @@ def runs(root: Path) -> Iterator[tuple[str, Callable[[Path], Any]]]:
         ("masks", res4, mask, {}),
         ("masks_small", res4, mask, {"short_side": 64, "overlay": "gif"}),
         ("points", res4, PointPrompt.of(points), {}),
+        ("points_fomo", res4, PointPrompt.of(points), {"protocol": "fomo"}),
+        ("masks_exported", res4, mask, {"exports": ("coco", "csv"), "overlay": "none"}),
         ("box", res5, BoxPrompt.of(corner), {}),
     ):
 
@@ -132,6 +150,7 @@ def record(data: Path) -> dict[str, Any]:
         with TemporaryDirectory() as place:
             folder = Path(place) / "run"
             run(folder)
+            _redraw(folder)
             content: dict[str, Any] = {"files": _hashes(folder)}
             if (folder / "results.json").is_file():
                 content["scores"] = json.loads((folder / "results.json").read_text())["scores"]
@@ -143,10 +162,36 @@ def record(data: Path) -> dict[str, Any]:
     return found
 
 
+def _redraw(folder: Path) -> None:
+    """Take out of a run's results what changes, and draw its page again."""
+    if (folder / "report.html").is_file():
+        results = folder / "results.json"
+        results.write_text(json.dumps(_lasting(json.loads(results.read_text()))))
+        write_report(folder)
+
+
 def _hashes(folder: Path) -> dict[str, str]:
-    changing = {"results.json", "per_sequence.csv", "report.html", "report.json", "prediction.json", "predictions.zip"}
-    files = [path for path in sorted(folder.rglob("*")) if path.is_file() and path.name not in changing]
-    return {str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest()[:16] for path in files}
+    files = [path for path in sorted(folder.rglob("*")) if path.is_file()]
+    return {str(path.relative_to(folder)): hashlib.sha256(_content(path)).hexdigest()[:16] for path in files}
+
+
+def _content(path: Path) -> bytes:
+    """Return what is compared of a file: all but dates, seconds and the machine."""
+    if path.suffix == ".json":
+        return json.dumps(_lasting(json.loads(path.read_text()))).encode()
+    if path.suffix == ".zip":
+        with zipfile.ZipFile(path) as archive:
+            return json.dumps([(item.filename, item.CRC) for item in archive.infolist()]).encode()
+    if path.suffix == ".npz":
+        with np.load(path) as arrays:
+            return b"".join(name.encode() + arrays[name].tobytes() for name in arrays.files)
+    return path.read_bytes()
+
+
+def _lasting(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _lasting(item) for key, item in value.items() if key not in CHANGING}
+    return [_lasting(item) for item in value] if isinstance(value, list) else value
 
 
 def differences(old: Any, new: Any, place: str = "") -> list[str]:

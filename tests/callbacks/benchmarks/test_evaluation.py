@@ -67,4 +67,3 @@ def test_only_the_first_overlays_are_kept_for_the_logger() -> None:
     for number in range(OVERLAYS + 3):
         run.keep(str(number), np.zeros((2, 2, 3), np.uint8))
     assert list(run.overlays) == [str(number) for number in range(OVERLAYS)]
-    assert run.film("walk", 3) is None  # nothing is written without a folder

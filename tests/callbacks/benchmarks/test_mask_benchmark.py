@@ -27,7 +27,8 @@ def test_the_true_masks_score_one_on_every_frame_between_the_ends(davis_root: Pa
         scorer = ObjectScorer(sequence, [metric], pool)
         for t in range(sequence.num_frames):
             mask = sequence.mask(t)
-            scorer.add(t, TrackedMasks(sequence.frame(t), [], [mask if t != 2 else torch.zeros_like(mask)]))
+            found = mask if t != 2 else torch.zeros_like(mask)
+            scorer.add(t, TrackedMasks(sequence.frame(t), [], [found]), mask)
         scorer.close()
     curves = scorer.curves()
     assert {name: list(places) for name, (places, _) in curves.items()} == {"J": [1, 2, 3, 4], "F": [1, 2, 3, 4]}

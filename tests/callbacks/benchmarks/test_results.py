@@ -38,6 +38,17 @@ def test_the_table_is_in_per_cent_and_says_where_there_is_nothing_to_score() -> 
     assert "no ground truth, nothing to score" in shown(Results("davis", {}, []))
 
 
+def test_each_stage_has_a_line() -> None:
+    lines = shown(
+        Results("davis", {"res3/J-Mean": 0.25, "res3/F-Mean": 0.5, "res4/J-Mean": 0.75, "res4/F-Mean": 1.0}, [])
+    )
+    assert [line.split() for line in lines.splitlines()] == [
+        ["J-Mean", "F-Mean"],
+        ["davis", "res3", "25.0", "50.0"],
+        ["davis", "res4", "75.0", "100.0"],
+    ]
+
+
 def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(OSError, match="file"):

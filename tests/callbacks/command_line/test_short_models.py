@@ -34,7 +34,7 @@ def test_a_flag_behind_it_wins():
 
 
 def test_other_models_stay_as_they_are():
-    words = ["fit", "--model", "VFSSimSiam", "--model.backbone=torchvision:resnet18", "--config", "x.yaml", "--model"]
+    words = ["fit", "--model=VFSSimSiam", "--model.backbone=torchvision:resnet18", "--config=x.yaml", "--model"]
     assert with_short_names(words) == words
 
 

@@ -75,6 +75,8 @@ def test_a_row_that_fails_is_named_and_the_others_run(folder: Path) -> None:
         run(folder)
     (folder / "out/fail-base").unlink()
     assert run(folder) == ["fit base seed-0", "validate base seed-0", "fit base seed-1", "validate base seed-1"]
+    costs = [json.loads((folder / f"out/{row}/seed-0/trained.json").read_text()) for row in ("base", "other")]
+    assert ["seconds" in cost for cost in costs] == [False, True]  # the first ran in two parts
 
 
 def test_a_folder_of_other_words_is_refused(folder: Path) -> None:

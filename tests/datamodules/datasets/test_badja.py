@@ -99,7 +99,7 @@ def test_other_mistakes(root, tmp_path):
     with pytest.raises(DataError, match="names its own masks"):
         Badja(root, tmp_path)
     (root / "joint_annotations" / "bear.json").write_text("{")
-    with pytest.raises(DataError, match=r"bear\.json: cannot be read as JSON"):
+    with pytest.raises(DataError, match=r"bear\.json: is not JSON"):
         Badja(root)
     with pytest.raises(DataError, match="no such folder; give the folder that holds a folder for each clip"):
         Badja(write_points(tmp_path / "x.pkl"), tmp_path / "none")

@@ -8,8 +8,8 @@ import torch
 from PIL import Image
 
 from datamodules.datasets import Davis
-from datamodules.datasets.layout_files import davis_palette
 from datamodules.reading.errors import DataError
+from datamodules.reading.mask_files import davis_palette
 from datamodules.synthetic import render_video, write_davis
 
 
@@ -151,7 +151,7 @@ def test_fewer_masks_than_frames(root: Path) -> None:
 
 def test_annotation_without_its_frame(root: Path) -> None:
     mask_path(root).with_name("00007.png").write_bytes(mask_path(root).read_bytes())
-    assert "00007.png: annotation without its frame" in refused(root)
+    assert "00007.png: mask without its frame" in refused(root)
 
 
 def test_first_frame_without_mask(root: Path) -> None:

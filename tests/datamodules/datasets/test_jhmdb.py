@@ -94,7 +94,7 @@ def test_more_joints_than_frames(root: Path) -> None:
 def test_missing_clip_list_and_folders(root: Path) -> None:
     assert "no *_test_split2.txt" in refused(root, split=2)
     (root / "splits/wave_test_split1.txt").write_text("synthetic_wave_1.avi 2\nlost.avi 2\n")
-    assert "Rename_Images/wave/lost: no frames of a listed clip" in refused(root)
+    assert "Rename_Images/wave/lost: sequence listed in" in refused(root)
     (root / "splits/wave_test_split1.txt").write_text("synthetic_wave_1.avi\n")
     assert "cannot read the line 'synthetic_wave_1.avi'" in refused(root)
     assert "nowhere: no such folder" in refused(root / "nowhere")

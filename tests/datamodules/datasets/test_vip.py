@@ -99,7 +99,7 @@ def test_missing_and_stray_masks(root: Path) -> None:
     path = annotations(root, "Human_ids") / "000000000026.png"
     path.rename(path.with_name("000000000027.png"))
     assert len(Vip(root)) == 2
-    assert "000000000027.png: annotation without its frame" in refused(root, parts="instance")
+    assert "000000000027.png: mask without its frame" in refused(root, parts="instance")
     path.with_name("000000000027.png").unlink()
     assert "2 masks for 3 frames, the first without one is 000000000026" in refused(root, parts="instance")
 

@@ -129,7 +129,7 @@ def test_damaged_meta(root: Path) -> None:
     (root / "valid/meta.json").write_text('{"videos": {"a": {}}}')
     assert "not a YouTube-VOS meta.json (KeyError: 'objects')" in refused(root)
     (root / "valid/meta.json").write_text("{")
-    assert "not a YouTube-VOS meta.json" in refused(root)
+    assert "meta.json: is not JSON" in refused(root)
 
 
 def test_video_without_a_folder(root: Path) -> None:
@@ -148,7 +148,7 @@ def test_object_without_its_first_mask(root: Path) -> None:
 def test_annotation_without_its_frame(root: Path) -> None:
     name = YoutubeVos(root)[0].name
     (root / "valid/JPEGImages" / name / "00000.jpg").unlink()
-    assert f"Annotations/{name}/00000.png: annotation without its frame" in refused(root)
+    assert f"Annotations/{name}/00000.png: mask without its frame" in refused(root)
 
 
 def test_mask_of_another_size(root: Path) -> None:

@@ -10,7 +10,7 @@ import torch
 from datamodules import VideoDataModule
 from datamodules.loading.clips import draw_frames
 from datamodules.loading.sampling import continuous_indices, seeded_generator
-from datamodules.reading.decoding import VideoFile, probe
+from datamodules.reading.decoding import VideoFile
 from datamodules.reading.source import list_videos
 from datamodules.synthetic import render_video
 from datamodules.synthetic.writers import write_mp4
@@ -55,8 +55,8 @@ def test_missing_frames_are_drawn_again_and_told() -> None:
 
 def test_counts_of_jhmdb_are_those_of_its_frames(shared_data: Path) -> None:
     path = shared_data / "clips" / "jhmdb_wave.avi"
-    assert probe(path).num_frames == 27
     with VideoFile(path) as video:
+        assert video.info.num_frames == 27
         assert video.num_frames == 23 == len(list(video.frames()))
 
 
@@ -69,8 +69,8 @@ def test_a_header_that_claims_a_thousand_frames(tmp_path: Path) -> None:
     stream = content.index(b"strh") + 8 + 32
     content[stream : stream + 4] = (1000).to_bytes(4, "little")
     path.write_bytes(content)
-    assert probe(path).num_frames == 1000
     with VideoFile(path) as video:
+        assert video.info.num_frames == 1000
         assert video.num_frames == 2
     module = VideoDataModule(tmp_path, frames=4, sampling="continuous", interval=3, size=32, batch_size=1, holdout=0)
     module.setup("fit")

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from datamodules.datasets.layout_files import davis_palette
 from datamodules.reading.errors import DataError
+from datamodules.reading.mask_files import davis_palette
 from datamodules.reading.prompts import BoxPrompt, MaskPrompt, PointPrompt, read_prompts
 
 IDS = np.array([[0, 0, 7, 7], [0, 3, 3, 0], [0, 3, 255, 0]], np.uint8)
