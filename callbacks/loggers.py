@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytorch_lightning as pl
 from numpy.typing import NDArray
-from pytorch_lightning.loggers import CSVLogger, Logger, MLFlowLogger, TensorBoardLogger
+from pytorch_lightning.loggers import CSVLogger, MLFlowLogger, TensorBoardLogger
 
 
 def run_folder(trainer: pl.Trainer) -> Path:
@@ -40,17 +40,13 @@ def log_picture(trainer: pl.Trainer, tag: str, picture: NDArray[np.uint8]) -> No
         picture: `(H, W, 3)` uint8.
     """
     for logger in trainer.loggers:
-        _log_picture(logger, tag, picture, trainer.global_step)
-
-
-def _log_picture(logger: Logger, tag: str, picture: NDArray[np.uint8], step: int) -> None:
-    if hasattr(logger, "log_image"):  # W&B's, and a user's own with the same method
-        logger.log_image(tag, [picture], step=step)
-        return
-    experiment: Any = getattr(logger, "experiment", None)
-    if isinstance(logger, MLFlowLogger):
-        experiment.log_image(logger.run_id, picture, key=tag, step=step)
-    elif hasattr(experiment, "add_image"):  # TensorBoard's
-        experiment.add_image(tag, picture, step, dataformats="HWC")
-    elif hasattr(experiment, "log_image"):  # Comet's
-        experiment.log_image(picture, name=tag, step=step)
+        if hasattr(logger, "log_image"):  # W&B's, and a user's own with the same method
+            logger.log_image(tag, [picture], step=trainer.global_step)
+            continue
+        experiment: Any = getattr(logger, "experiment", None)
+        if isinstance(logger, MLFlowLogger):
+            experiment.log_image(logger.run_id, picture, key=tag, step=trainer.global_step)
+        elif hasattr(experiment, "add_image"):  # TensorBoard's
+            experiment.add_image(tag, picture, trainer.global_step, dataformats="HWC")
+        elif hasattr(experiment, "log_image"):  # Comet's
+            experiment.log_image(picture, name=tag, step=trainer.global_step)

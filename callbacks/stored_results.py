@@ -2,6 +2,7 @@
 
 import csv
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,20 @@ MOST_LEVELS = 40
 """Levels of lists and objects within each other."""
 LARGEST = 1e300
 """Numbers beyond it, infinity too, are no scores and cannot be drawn; NaN is a score that is not defined."""
+
+
+def folder_of_epoch(epoch: int, step: int) -> str:
+    """Return the name of the folder of a benchmark's results after an epoch (from 0) and a number of steps."""
+    return f"epoch={epoch:03d}-step={step:06d}"
+
+
+def epochs_and_step(folder: Path) -> tuple[int, int] | None:
+    """Return the epochs trained and the optimiser steps that `folder_of_epoch` named a folder by; None for others."""
+    place = re.fullmatch(r"epoch=(\d+)-step=(\d+)", folder.name)
+    if place is None:
+        return None
+    epoch, step = int(place[1]), int(place[2])
+    return epoch + 1 if step else 0, step  # step 0 is before training
 
 
 def read_json(path: Path, kind: str, shape: Any) -> Json:

@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import pytorch_lightning as pl
 import torch
@@ -23,20 +23,12 @@ from .. import signals
 from ..loggers import log_picture, log_scores, run_folder
 from ..pictures import Picture, write_picture
 from ..report import write_material, write_report
+from ..stored_results import folder_of_epoch
 from .evaluation import Evaluation, Outcome, Run
 from .ranks import BenchmarkError, Ranks, distribute
 from .results import Results, require_writable
 
 log = logging.getLogger(__name__)
-
-
-class BenchmarkSequence(Protocol):
-    """The part of a sequence that `BenchmarkCallback` looks at."""
-
-    @property
-    def name(self) -> str: ...
-    @property
-    def num_frames(self) -> int: ...
 
 
 class BenchmarkCallback(pl.Callback, ABC):
@@ -189,16 +181,16 @@ class BenchmarkCallback(pl.Callback, ABC):
         if hasattr(extractor, "feature_extractor"):
             network, extractor = network or describe_network(extractor), self.extractor(extractor)
         began = time.perf_counter()
-        run = Run(Ranks(), None if folder is None else Path(folder))
-        try:
+        with Ranks() as ranks:
+            run = Run(ranks, None if folder is None else Path(folder))
             with isolate_rng(), torch.inference_mode():
-                with run.ranks.together():
-                    if run.folder is not None and run.ranks.rank == 0:
+                with ranks.together():
+                    if run.folder is not None and ranks.rank == 0:
                         require_writable(run.folder)
                     evaluation = self.start(extractor, run)
-                    evaluation.run(self._dealt(run.ranks))
+                    evaluation.run(self._dealt(ranks))
                 outcome = evaluation.compute()
-            with run.ranks.together():
+            with ranks.together():
                 about = {
                     "network": network or describe_network(extractor),
                     "seconds": round(time.perf_counter() - began, 2),
@@ -206,7 +198,7 @@ class BenchmarkCallback(pl.Callback, ABC):
                     "stride": getattr(extractor, "stride", None),
                     "sequences": len(self.sequences),
                     "limit_sequences": self.limit_sequences,
-                    "ranks": run.ranks.size,
+                    "ranks": ranks.size,
                     **self._origin(),
                     **({"history": self._past} if self._past else {}),
                     **self.about(),
@@ -214,10 +206,8 @@ class BenchmarkCallback(pl.Callback, ABC):
                 }
                 self.results = Results(self.name, outcome.scores, outcome.rows, about)
                 self.overlays, self._plots = run.overlays, dict(outcome.plots)
-                if run.ranks.rank == 0:
+                if ranks.rank == 0:
                     self._report(self.results, outcome, evaluation, run.folder)
-        finally:
-            run.ranks.close()
         return outcome.scores
 
     def _origin(self) -> dict[str, Any]:
@@ -261,14 +251,10 @@ class BenchmarkCallback(pl.Callback, ABC):
             self.history, self._epochs, self._tried = {}, {}, None  # those of another fit, in a notebook
         if stage in ("fit", "validate"):
             self._check_neighbours(trainer, stage)
-            ranks = Ranks()
-            try:
-                with ranks.together():
-                    _ = self.sequences
-                    if self.output_dir is not None and ranks.rank == 0:
-                        require_writable(Path(self.output_dir))
-            finally:
-                ranks.close()
+            with Ranks() as ranks, ranks.together():
+                _ = self.sequences
+                if self.output_dir is not None and ranks.rank == 0:
+                    require_writable(Path(self.output_dir))
 
     def _check_neighbours(self, trainer: pl.Trainer, stage: str) -> None:
         """Raise where the other callbacks or the Trainer would make scores wrong or leave them out."""
@@ -336,8 +322,9 @@ class BenchmarkCallback(pl.Callback, ABC):
     def _evaluate_in(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> dict[str, float]:
         folder, self._tried = self._folder(trainer), trainer.global_step
         self._past = self._before(trainer.global_step) if trainer.state.fn == "fit" else []
+        network = [type(pl_module).__name__, describe_network(pl_module), str(trainer.ckpt_path or "")]
         try:
-            scores = self.evaluate(self.extractor(pl_module), folder, _name_of(pl_module, trainer))
+            scores = self.evaluate(self.extractor(pl_module), folder, ", ".join(filter(None, network)))
         except Exception as error:
             if self.fatal or trainer.state.fn != "fit":
                 raise
@@ -362,13 +349,8 @@ class BenchmarkCallback(pl.Callback, ABC):
     def _folder(self, trainer: pl.Trainer) -> Path:
         if self.output_dir is not None:
             return Path(self.output_dir)
-        moment = f"epoch={trainer.current_epoch:03d}-step={trainer.global_step:06d}"
-        return run_folder(trainer) / "benchmarks" / self.name / moment
+        place = folder_of_epoch(trainer.current_epoch, trainer.global_step)
+        return run_folder(trainer) / "benchmarks" / self.name / place
 
 
-def _name_of(module: pl.LightningModule, trainer: pl.Trainer) -> str:
-    """Describe a module in words: the method, its network, and where the weights are from."""
-    return ", ".join(filter(None, [type(module).__name__, describe_network(module), str(trainer.ckpt_path or "")]))
-
-
-__all__ = ["BenchmarkCallback", "BenchmarkError", "BenchmarkSequence"]
+__all__ = ["BenchmarkCallback", "BenchmarkError"]

@@ -28,7 +28,7 @@ FILMS_SHOW = "propagated masks; the first frame's are the annotation, where the 
 
 
 class SequenceScorer(Protocol):
-    """Scores the predictions of one sequence, for all stages."""
+    """Score the predictions of one sequence, for all stages."""
 
     def add(self, t: int, tracked: TrackedMasks, truth: Tensor) -> None:
         """Score frame `t`, whose ground truth is ids `(H, W)`; frames without any are left out."""

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
-from typing import Any
+from typing import Any, Self
 
 import torch
 import torch.distributed as dist
@@ -21,7 +21,7 @@ class Ranks:
     """The ranks of this run as a benchmark sees them; a run without process group is one rank.
 
     Results travel over a gloo group of our own: it needs no GPU, and its time limit is days, where that of the
-    training's group is minutes and a rank without sequences would run into it.
+    training's group is minutes and a rank without sequences would run into it. Use it as a context, or call `close`.
     """
 
     def __init__(self) -> None:
@@ -68,6 +68,12 @@ class Ranks:
         if failed:
             rank, message = failed[0]
             raise BenchmarkError(f"rank {rank} of {self.size}: {message}") from error
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
 
     def close(self) -> None:
         """Destroy the process group."""

@@ -182,8 +182,8 @@ class TapVidEvaluation(Evaluation):
         curves = over_frames(errors, scored)
         with ExitStack() as stack:
             records = [
-                stack.enter_context(self._record(sequence, kind, queries, some, points * own, occluded, own))
-                for kind, some in (("", chosen), ("worst tracks", worst))
+                stack.enter_context(self._record(sequence, kind, queries, shown, points * own, occluded, own))
+                for kind, shown in (("", chosen), ("worst tracks", worst))
             ]
             for t in range(sequence.num_frames):
                 frame = sequence.frame(t)
@@ -198,16 +198,16 @@ class TapVidEvaluation(Evaluation):
         sequence: PointSequence,
         kind: str,
         queries: PointQueries,
-        some: NDArray[np.int64],
+        shown: NDArray[np.int64],
         points: NDArray[np.float64],
         occluded: NDArray[np.bool_],
         own: NDArray[np.float64],
     ) -> SequenceRecord:
-        truth = queries.tracks[some] * own if kind else None
-        colours = rainbow(queries.points[some][:, [2, 1]])
+        truth = queries.tracks[shown] * own if kind else None
+        colours = rainbow(queries.points[shown][:, [2, 1]])
 
         def draw(frame: Any, t: int) -> NDArray[np.uint8]:
-            return overlay_tracks(frame, points[some], occluded[some], t, colours, truth, queries.occluded[some])
+            return overlay_tracks(frame, points[shown], occluded[shown], t, colours, truth, queries.occluded[shown])
 
         assert self.output.folder is not None
         overlay = None if kind else self.output.folder / "overlays" / f"{sequence.name}.png"

@@ -143,8 +143,7 @@ def _tested(found: Mapping[str, Mapping[str, Results]], benchmarks: Sequence[Ben
             if name != best and run.digests != runs[best].digests:
                 text += f"; another protocol than {best}, not tested"
             elif name != best and (difference := rows_difference(run.rows, runs[best].rows, key, names)):
-                span = f"[{100 * difference.low:+.1f}, {100 * difference.high:+.1f}]"
-                text += f"; {100 * difference.mean:+.1f} {span} against {best}, p {difference.p:.2g}"
+                text += f"; against {best}: {difference.in_points}"
             yield text
 
 

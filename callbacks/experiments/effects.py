@@ -13,7 +13,7 @@ from typing import Any
 from lightning_modules.functional import PropagationProtocol
 
 from ..metrics.intervals import Difference, bootstrap_interval, paired_difference
-from ..metrics.uncertainty import columns_of, video_of
+from ..metrics.uncertainty import values_by_sequence
 from ..stored_results import protocols_of, read_results, read_rows, read_sequences
 from ..tracking.label_tracker import at_stride
 
@@ -108,14 +108,16 @@ def read_scores(folders: Sequence[Path], score: str) -> list[Scored]:
             fields = {
                 name: value for name, value in protocol.items() if name not in ("name", "digest", "feature_stride")
             }
-            own = [row for row in rows if not several or row.get("Stage") == column]
+            videos = values_by_sequence(rows, key, read_sequences(folder))
+            if videos is None:
+                raise ValueError(f"{folder / 'per_sequence.csv'}: has no column {score!r}: choose another --score")
             found.append(
                 Scored(
                     name=protocol["name"],
                     fields=fields | {"stage": stage, "stride": content.get("stride")},
                     digest=protocol["digest"],
                     score=content["scores"][key],
-                    videos=_videos(own, score, folder),
+                    videos=videos,
                 )
             )
         same = protocols and all(
@@ -203,9 +205,7 @@ def markdown(
         print(f"{100 * choice.selected:.1f} where it was chosen,", end=" ", file=out)
         print(f"{100 * choice.reported:.1f} ({low:.1f} … {high:.1f}) on the others", end="", file=out)
         if choice.gain is not None:
-            mean, low, high = (100 * value for value in choice.gain[:3])
-            gained = f"{mean:+.1f} ({low:+.1f} … {high:+.1f}, p {choice.gain.p:.2f})"
-            print(f"; over the base protocol {gained}", end="", file=out)
+            print(f"; over the base protocol {choice.gain.in_points}", end="", file=out)
         print(".", file=out)
     for effect in effects(scored, fields):
         print(f"\n## {effect.field}\n\n| value | mean | best |\n|---|---|---|", file=out)
@@ -239,15 +239,3 @@ def draw(scored: Sequence[Scored], score: str, file: Path, fields: Collection[st
     panels[0].set_ylabel(f"{score} (%)")
     picture.savefig(file, dpi=150)
     return True
-
-
-def _videos(rows: Sequence[Mapping[str, str]], score: str, folder: Path) -> Videos:
-    """Group the rows of per_sequence.csv by video."""
-    columns, names = columns_of(score), read_sequences(folder)
-    videos: Videos = {}
-    for row in rows:
-        if any(column not in row for column in columns):
-            raise ValueError(f"{folder / 'per_sequence.csv'}: has no column {columns[0]!r}: choose another --score")
-        value = fmean(float(row[column] or "nan") for column in columns)
-        videos.setdefault(video_of(row["Sequence"], names), []).append(value)
-    return videos

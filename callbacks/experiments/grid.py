@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import math
 from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
 from itertools import product
@@ -82,10 +83,7 @@ def read_grid(base: PropagationProtocol, varied: Sequence[str], most: int = MOST
         if field in values or not equals or not listed.strip():
             raise ValueError(f"--vary {text}: write each field once, as {field}=value,value,…")
         values[field] = _values(text, listed)
-    number = 1
-    for listed_values in values.values():
-        number *= len(listed_values)
-    if number > most:
+    if (number := math.prod(map(len, values.values()))) > most:
         sizes = " · ".join(f"{len(listed_values)} of {field}" for field, listed_values in values.items())
         raise ValueError(f"the grid has {number} protocols ({sizes}), more than {most}; --most {number} if it is meant")
     protocols, refused = [], []

@@ -2,15 +2,13 @@
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import fmean
 from typing import Any, NamedTuple
 
-import numpy as np
-
-from ..metrics.intervals import Difference, bootstrap_interval, paired_difference
-from ..metrics.uncertainty import score_intervals, values_by_sequence
+from ..metrics.intervals import Difference, bootstrap_interval
+from ..metrics.uncertainty import difference_of, mean_over_runs, score_intervals, values_by_sequence
 from ..stored_results import protocol_of, read_results, read_rows, read_sequences
 
 Videos = Mapping[str, Sequence[float]]
@@ -246,18 +244,9 @@ def _are_seeds(members: Sequence[StoredScore]) -> bool:
 
 
 def _cell(ones: Sequence[StoredScore]) -> Cell:
-    videos = _mean_videos([one.videos for one in ones])
+    videos = mean_over_runs([one.videos for one in ones])
     interval = bootstrap_interval([list(values) for values in videos.values()]) if videos else None
     return Cell(tuple(one.value for one in ones), videos, interval)
-
-
-def _mean_videos(seeds: Sequence[Videos | None]) -> Videos | None:
-    """Return the mean over seeds of each object; None where seeds have other objects, or one has none."""
-    known = [videos for videos in seeds if videos]
-    shapes = {tuple(sorted((name, len(values)) for name, values in videos.items())) for videos in known}
-    if len(known) < len(seeds) or len(shapes) != 1:
-        return None
-    return {name: np.mean([videos[name] for videos in known], axis=0).tolist() for name in known[0]}
 
 
 def _base_row(rows: Mapping[str, Any], base: str) -> str:
@@ -268,9 +257,4 @@ def _base_row(rows: Mapping[str, Any], base: str) -> str:
 
 
 def _compared(cell: Cell, base: Cell | None) -> Cell:
-    if base is None or not cell.videos or not base.videos:
-        return cell
-    ours, theirs = ({name: len(values) for name, values in videos.items()} for videos in (cell.videos, base.videos))
-    if ours != theirs:
-        return cell
-    return Cell(cell.scores, cell.videos, cell.interval, paired_difference(cell.videos, base.videos))
+    return cell if base is None else replace(cell, difference=difference_of(cell.videos, base.videos))

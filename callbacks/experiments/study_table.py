@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING
 
 from datamodules.reading.writing import write_whole
 
-from ..metrics.intervals import Difference, paired_difference
-from ..metrics.uncertainty import columns_of, video_of
-from ..stored_results import protocols_of, read_json, read_results, read_rows
+from ..metrics.intervals import Difference
+from ..metrics.uncertainty import difference_of, mean_over_runs, values_by_sequence
+from ..stored_results import protocols_of, read_json, read_results, read_rows, read_sequences
 
 if TYPE_CHECKING:
     from .study_plan import Study
@@ -29,13 +29,13 @@ class Result:
 
     Args:
         score: in [0, 1].
-        sequences: sequence (and object) → score; empty where the benchmark writes none by this name.
+        videos: sequence → scores of its objects; None where the benchmark writes none by this name.
         protocol: name and digest of its protocol.
         seconds: of the training, None where nothing was trained, it ran elsewhere or it was interrupted.
     """
 
     score: float
-    sequences: Mapping[str, float]
+    videos: Mapping[str, Sequence[float]] | None
     protocol: str
     seconds: float | None
 
@@ -135,11 +135,10 @@ def markdown(study: Study, lines: Sequence[StudyLine]) -> str:
     for line in lines:
         cells = [line.row, *([line.evaluation] if several else []), str(len(line.scores))]
         cells += [" / ".join(_percent(score) for score in line.scores.values()), _percent(line.mean)]
-        cells += [_percent(line.spread) if len(line.scores) > 1 else "", _shown(line.difference)]
-        cells += [
-            *([_percent(line.published)] if published else []),
-            "" if line.minutes is None else f"{line.minutes:.0f}",
-        ]
+        cells.append(_percent(line.spread) if len(line.scores) > 1 else "")
+        cells.append(line.difference.in_points if line.difference else "")
+        cells += [_percent(line.published)] if published else []
+        cells.append("" if line.minutes is None else f"{line.minutes:.0f}")
         print(f"| {' | '.join(cells)} |", file=out)
     by_evaluation: dict[str, set[str]] = {}
     for line in lines:
@@ -175,54 +174,23 @@ def _result(file: Path, score: str, seconds: float | None) -> Result:
         raise ValueError(f"{file}: has no score {score!r}; it has {', '.join(scores)}")
     protocols = protocols_of(content)
     named = ", ".join(f"{protocol['name']} ({protocol['digest']})" for protocol in protocols) or "no protocol"
-    try:
-        sequences = _sequence_scores(file.with_name("per_sequence.csv"), score)
-    except ValueError as error:
-        raise ValueError(f"{file}: {error}") from error
-    return Result(float(scores[score]), sequences, named, seconds)
-
-
-def _sequence_scores(file: Path, score: str) -> dict[str, float]:
-    """Return the score of each row of per_sequence.csv (J&F: the mean of J and F), empty without such a column."""
-    rows = read_rows(file)
-    columns = columns_of(score)
-    if not rows or any(column not in rows[0] for column in columns):
-        return {}
-    return {row["Sequence"]: fmean(float(row[column] or "nan") for column in columns) for row in rows}
+    videos = values_by_sequence(read_rows(file.with_name("per_sequence.csv")), score, read_sequences(file.parent))
+    return Result(float(scores[score]), videos, named, seconds)
 
 
 def _difference(own: Mapping[int, Result], base: Mapping[int, Result]) -> Difference | None:
     """Compare two rows over sequences; every seed of either counts, since rows need not share seeds."""
-    protocols = {result.protocol for side in (own, base) for result in side.values()}
-    names = {tuple(sorted(result.sequences)) for side in (own, base) for result in side.values()}
-    if not own or not base or len(protocols) > 1 or len(names) > 1 or names == {()}:
+    if len({result.protocol for side in (own, base) for result in side.values()}) != 1:
         return None
-    first, second = (
-        _by_video({name: fmean(result.sequences[name] for result in side.values()) for name in next(iter(names))})
-        for side in (own, base)
-    )
-    return paired_difference(first, second)
-
-
-def _by_video(scores: Mapping[str, float]) -> dict[str, list[float]]:
-    """Group the scores of objects by their video."""
-    videos: dict[str, list[float]] = {}
-    for name, score in sorted(scores.items()):
-        videos.setdefault(video_of(name), []).append(score)
-    return videos
+    return difference_of(*(mean_over_runs([result.videos for result in side.values()]) for side in (own, base)))
 
 
 def _training_seconds(folder: Path) -> float | None:
-    file = folder / "trained.json"
-    return read_json(file, "record of a training", {}).get("seconds") if file.is_file() else None
+    file, kind = folder / "trained.json", "record of a training"
+    if not file.is_file() or "seconds" not in read_json(file, kind, {}):
+        return None
+    return float(read_json(file, kind, {"seconds": float})["seconds"])
 
 
 def _percent(value: float | None) -> str:
     return "" if value is None or math.isnan(value) else f"{100 * value:.1f}"
-
-
-def _shown(difference: Difference | None) -> str:
-    if difference is None:
-        return ""
-    mean, low, high = (100 * value for value in difference[:3])
-    return f"{mean:+.1f} ({low:+.1f} … {high:+.1f}, p {difference.p:.2f})"

@@ -91,15 +91,12 @@ def run(planned: Sequence[Batch], mine: range, benchmark: Any, flags: argparse.N
         ValueError: if a batch is there of another backbone or of other sequences; one line.
     """
     folders = [flags.output / batch.name for batch in planned]
-    ranks = Ranks()
-    try:
+    with Ranks() as ranks:
         with ranks.together():
             for folder in folders:
                 _require_same(folder, flags.spec, len(benchmark.sequences))
             waiting = [number for number in mine if not (folders[number] / "results.json").is_file()]
         waiting = ranks.gather(waiting)[0]
-    finally:
-        ranks.close()
     if waiting:
         torch.manual_seed(flags.seed)
         short = SHORT_NAMES.get(flags.spec)

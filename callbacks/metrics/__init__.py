@@ -6,7 +6,7 @@ from .categories import seen_and_unseen
 from .keypoints import PCK, keypoint_distances, pck
 from .outlines import Outline, boundary_score, mask_outlines, object_outlines, region_score
 from .parts import InstanceAP, SemanticIoU, average_precision, class_areas, match_instances
-from .point_tracking import PointQueries, TapVidMetrics, sample_queries, tapvid_metrics, tapvid_track_metrics
+from .point_tracking import PointQueries, TapVidMetrics, sample_queries, tapvid_metrics
 from .segmentation import RegionBoundary, SequenceScore, boundary_accuracy, region_similarity, sequence_statistics
 
 __all__ = [
@@ -40,5 +40,4 @@ __all__ = [
     "sequence_statistics",
     "success_curve",
     "tapvid_metrics",
-    "tapvid_track_metrics",
 ]

@@ -20,7 +20,7 @@ ERRORS = np.arange(51)
 
 
 def box_iou(prediction: Boxes, target: Boxes, bound: tuple[float, float] | None = None) -> Tensor:
-    """Intersection over union of boxes, pair by pair.
+    """Compute the intersection over union of boxes, pair by pair.
 
     Args:
         prediction: (N, 4) x, y, width, height.
@@ -45,7 +45,7 @@ def box_iou(prediction: Boxes, target: Boxes, bound: tuple[float, float] | None 
 
 
 def centre_error(prediction: Boxes, target: Boxes) -> Tensor:
-    """Distances of the boxes' centres in pixels, (N, 4) each → (N,) float64; NaN where a box is."""
+    """Compute distances of the boxes' centres in pixels, (N, 4) each → (N,) float64; NaN where a box is."""
     a, b = _boxes(prediction, target)
     # each centre first: the error of two equal boxes is then exactly 0, which the threshold 0 px asks for
     offset = (a[:, :2] + (a[:, 2:] - 1) / 2) - (b[:, :2] + (b[:, 2:] - 1) / 2)
@@ -53,12 +53,12 @@ def centre_error(prediction: Boxes, target: Boxes) -> Tensor:
 
 
 def success_curve(iou: Boxes) -> Tensor:
-    """Fraction of frames with IoU above each of 0, 0.05 … 1, strictly: (N,) → (21,); NaN is a failure."""
+    """Compute the fraction of frames with IoU above each of 0, 0.05 … 1, strictly: (N,) → (21,); NaN is a failure."""
     return torch.from_numpy((as_array(iou)[:, None] > OVERLAPS).mean(axis=0))
 
 
 def precision_curve(error: Boxes) -> Tensor:
-    """Fraction of frames with a centre error of at most 0, 1 … 50 px: (N,) → (51,); NaN is a failure."""
+    """Compute the fraction of frames with a centre error of at most 0, 1 … 50 px: (N,) → (51,); NaN is a failure."""
     return torch.from_numpy((as_array(error)[:, None] <= ERRORS).mean(axis=0))
 
 
@@ -105,21 +105,18 @@ class TrackingSuccess(RowMetric):
         self.add_row(name, curves.tolist())
 
     def compute(self) -> dict[str, float]:
-        """`success`, `precision@20px` and `success@0.5`, as fractions."""
-        return self._scores(torch.cat(self.curves()))
+        """Return `success`, `precision@20px` and `success@0.5`, as fractions."""
+        return self.scores_of(torch.cat(self.curves()))
 
     def curves(self) -> tuple[Tensor, Tensor]:
-        """Success (21,) and precision (51,), averaged over the sequences, for plots; NaN without any."""
+        """Return success (21,) and precision (51,), averaged over the sequences, for plots; NaN without any."""
         table = self.table()
         rows = torch.stack(list(table.values())) if table else torch.full((1, self.width), torch.nan).double()
         mean = torch.from_numpy(rows.numpy().mean(axis=0))
         return mean[: len(OVERLAPS)], mean[len(OVERLAPS) :]
 
-    def rows(self) -> list[dict[str, str | float]]:
-        """One dictionary per sequence of this rank, for a CSV; those of all ranks inside `sync_context()`."""
-        return [{"Sequence": name, **self._scores(row)} for name, row in self.table().items()]
-
-    def _scores(self, row: Tensor) -> dict[str, float]:
+    def scores_of(self, row: Tensor) -> dict[str, float]:
+        """Return the scores of a row; see `RowMetric`."""
         success, precision = row[: len(OVERLAPS)].numpy(), row[len(OVERLAPS) :].numpy()
         return {
             "success": float(success.mean()),

@@ -31,6 +31,12 @@ class Difference(NamedTuple):
     high: float
     p: float
 
+    @property
+    def in_points(self) -> str:
+        """Difference and interval in points of per cent, and p."""
+        low, high = 100 * self.low, 100 * self.high
+        return f"{100 * self.mean:+.1f} [{low:+.1f}, {high:+.1f}], p {self.p:.2g}"
+
 
 def bootstrap_interval(
     groups: Sequence[Sequence[float]], confidence: float = 0.95, resamples: int = RESAMPLES, seed: int = 0

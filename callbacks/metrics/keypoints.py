@@ -25,7 +25,7 @@ def keypoint_distances(
     counting: Counting = "prediction-visible",
     size: tuple[int, int] | None = None,
 ) -> Tensor:
-    """Distances of predicted joints, as fractions of the person's size in that frame.
+    """Compute distances of predicted joints, as fractions of the person's size in that frame.
 
     The size is 0.6 times the diagonal of the box around the annotated joints that count.  Which joints count:
     "prediction-visible" (VFS): predicted x > 0, whatever the annotation says; "crw": predicted x ≥ 0, frame 0 left out;
@@ -59,7 +59,7 @@ def keypoint_distances(
 
 
 def pck(distances: Tensor, thresholds: Sequence[float] = THRESHOLDS) -> Tensor:
-    """Fraction of joints within each threshold, per kind of joint, then averaged over the kinds.
+    """Compute the fraction of joints within each threshold, per kind of joint, then averaged over the kinds.
 
     Args:
         distances: (N, K), as `keypoint_distances` gives them; those of several videos may be stacked.
@@ -121,19 +121,16 @@ class PCK(RowMetric):
         self.add_row(name, _counts(distances, self.thresholds).flatten().tolist())
 
     def compute(self) -> dict[str, float]:
-        """`PCK@0.1` and so on, as fractions; NaN where no joint counted."""
-        return self._scores(sum(self.table().values(), torch.zeros(self.width, dtype=torch.float64)))
+        """Return `PCK@0.1` and so on, as fractions; NaN where no joint counted."""
+        return self.scores_of(sum(self.table().values(), torch.zeros(self.width, dtype=torch.float64)))
 
     def per_joint(self) -> Tensor:
-        """Fraction of each joint within each threshold, (A, K) float64; NaN where a joint never counted."""
+        """Return the fraction of each joint within each threshold, (A, K) float64; NaN where a joint never counted."""
         counts = sum(self.table().values(), torch.zeros(self.width, dtype=torch.float64)).view(-1, self.joints)
         return counts[1:] / counts[0]
 
-    def rows(self) -> list[dict[str, str | float]]:
-        """One dictionary per video of this rank, for a CSV; those of all ranks inside `sync_context()`."""
-        return [{"Sequence": name, **self._scores(row)} for name, row in self.table().items()]
-
-    def _scores(self, row: Tensor) -> dict[str, float]:
+    def scores_of(self, row: Tensor) -> dict[str, float]:
+        """Return the scores of a row; see `RowMetric`."""
         values = _mean_over_joints(row.view(-1, self.joints)).tolist()
         return {f"PCK@{threshold:g}": value for threshold, value in zip(self.thresholds, values, strict=True)}
 
@@ -165,7 +162,7 @@ def _counted(
 
 
 def _counts(distances: Tensor, thresholds: Sequence[float]) -> Tensor:
-    """Numbers of joints that count, then of those within each threshold: (1 + A, K)."""
+    """Count the joints that count, then of those within each threshold: (1 + A, K)."""
     counts = [~distances.isnan(), *(distances <= threshold for threshold in thresholds)]
     return torch.stack(counts).sum(dim=1).double()
 

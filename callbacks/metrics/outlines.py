@@ -75,7 +75,7 @@ class Outline:
 def mask_outlines(
     masks: Masks, bound: float = BOUND, void: Masks | None = None, pool: Executor | None = None
 ) -> list[Outline]:
-    """Outlines of (N, H, W) binary masks, to be scored against others by `region_score` and `boundary_score`."""
+    """Find the outlines of (N, H, W) binary masks, to be scored by `region_score` and `boundary_score`."""
     binary = binary_masks(masks, masks, void)[0]
     radius = _radius(bound, binary.shape[1:])
     return list((pool.map if pool else map)(lambda mask: _outline(mask, radius), binary))
@@ -84,7 +84,7 @@ def mask_outlines(
 def object_outlines(
     id_map: Masks, objects: Iterable[int], bound: float = BOUND, void: Masks | None = None
 ) -> dict[int, Outline]:
-    """Outlines of the objects of one (H, W) integer id map, by id; `void` is (H, W) bool."""
+    """Find the outlines of the objects of one (H, W) integer id map, by id; `void` is (H, W) bool."""
     ids = integer_ids(id_map, "id map", 2)
     if void is not None:
         ids = np.where(as_array(void), np.uint8(VOID), ids)
@@ -93,14 +93,14 @@ def object_outlines(
 
 
 def region_score(prediction: Outline, target: Outline) -> float:
-    """J of two masks of one picture."""
+    """Compute J of two masks of one picture."""
     a, b = _overlap(prediction.mask, prediction, target.mask, target)
     shared = int(np.count_nonzero(a & b))
     return ratio(shared, prediction.area + target.area - shared)
 
 
 def boundary_score(prediction: Outline, target: Outline) -> float:
-    """F of two masks of one picture; the radius is the outlines' own."""
+    """Compute F of two masks of one picture; the radius is the outlines' own."""
     if prediction.radius != target.radius:
         raise ValueError(f"outlines of different radius: {prediction.radius} and {target.radius} px")
     if not prediction.length or not target.length:
@@ -119,7 +119,7 @@ def as_array(masks: Masks) -> NDArray[Any]:
 
 
 def binary_masks(prediction: Masks, target: Masks, void: Masks | None) -> tuple[NDArray[np.bool_], ...]:
-    """(T, H, W) bool arrays of both with the void pixels taken out; raises ValueError unless they fit together."""
+    """Return (T, H, W) bool arrays of both, without the void pixels; raise ValueError unless they fit together."""
     arrays = {"prediction": as_array(prediction), "target": as_array(target)}
     if void is not None:
         arrays["void"] = as_array(void)
@@ -134,7 +134,7 @@ def binary_masks(prediction: Masks, target: Masks, void: Masks | None) -> tuple[
 
 
 def integer_ids(ids: Masks, label: str, ndim: int) -> NDArray[Any]:
-    """`ids` as an array of `ndim` axes; ValueError that begins with `label` unless it holds integers."""
+    """Return `ids` as an array of `ndim` axes; raise a ValueError that begins with `label` unless it holds integers."""
     array = as_array(ids)
     if array.ndim != ndim or array.dtype.kind not in "iub":
         shape = "(T, H, W)" if ndim == 3 else "(H, W)"
@@ -143,7 +143,7 @@ def integer_ids(ids: Masks, label: str, ndim: int) -> NDArray[Any]:
 
 
 def ratio(intersection: float, union: float) -> float:
-    """Intersection over union; two empty sets are equal."""
+    """Return intersection over union; two empty sets are equal."""
     return intersection / union if union else 1.0
 
 
@@ -162,7 +162,7 @@ def _outline(mask: NDArray[np.bool_], radius: int) -> Outline:
 def _overlap(
     a: NDArray[np.uint8], of_a: Outline, b: NDArray[np.uint8], of_b: Outline, margin: int = 0
 ) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-    """Parts of two crops that show the same pixels; b reaches `margin` beyond its outline's crop."""
+    """Return the parts of two crops that show the same pixels; b reaches `margin` beyond its outline's crop."""
     if of_a.shape != of_b.shape:
         raise ValueError(f"prediction and target differ in size: {of_a.shape} and {of_b.shape}")
     y, x = of_b.top - margin - of_a.top, of_b.left - margin - of_a.left
@@ -180,7 +180,7 @@ def _radius(bound: float, shape: Sequence[int]) -> int:
 
 @lru_cache(maxsize=16)
 def _disk(radius: int) -> list[tuple[NDArray[np.uint8], NDArray[np.uint8]]]:
-    """The disk x² + y² ≤ radius² in small steps: rows to widen by, columns to raise what was narrower by.
+    """Return the disk x² + y² ≤ radius² in small steps: rows to widen by, columns to raise what was narrower by.
 
     The disk is a union of boxes, the wider the lower.  Starting from a point, each step widens the row to that of the
     next box and raises the boxes so far by what they are higher than it.  Faster than one kernel of the whole disk.

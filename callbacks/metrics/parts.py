@@ -19,7 +19,7 @@ AP_THRESHOLDS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
 
 
 def class_areas(prediction: Masks, target: Masks, classes: int = 20, ignored: int = IGNORED) -> Tensor:
-    """Pixels of each class: shared, in either map, predicted, annotated.
+    """Count the pixels of each class: shared, in either map, predicted, annotated.
 
     Args:
         prediction: integer classes of any shape, frames or whole videos.
@@ -93,14 +93,11 @@ class SemanticIoU(RowMetric):
         self.add_row(name, areas.flatten().tolist())
 
     def compute(self) -> dict[str, float]:
-        """`mIoU`, `mAcc` (mean recall of the classes) and `aAcc` (fraction of correct pixels), as fractions."""
-        return self._scores(sum(self.table().values(), torch.zeros(self.width, dtype=torch.float64)))
+        """Return `mIoU`, `mAcc` (mean recall of the classes) and `aAcc` (fraction of correct pixels), as fractions."""
+        return self.scores_of(sum(self.table().values(), torch.zeros(self.width, dtype=torch.float64)))
 
-    def rows(self) -> list[dict[str, str | float]]:
-        """One dictionary per video of this rank, for a CSV; those of all ranks inside `sync_context()`."""
-        return [{"Sequence": name, **self._scores(row)} for name, row in self.table().items()]
-
-    def _scores(self, row: Tensor) -> dict[str, float]:
+    def scores_of(self, row: Tensor) -> dict[str, float]:
+        """Return the scores of a row; see `RowMetric`."""
         shared, union, _, there = row.view(4, self.classes)  # 0 / 0 is NaN: a class that does not occur
         return {
             "mIoU": (shared / union).nanmean().item(),
@@ -116,7 +113,7 @@ def match_instances(
     scores: Mapping[int, float],
     target_classes: Mapping[int, int] | None = None,
 ) -> tuple[Tensor, Tensor]:
-    """Predicted part instances of one frame beside the annotated ones of their class.
+    """Match the predicted part instances of one frame with the annotated ones of their class.
 
     Args:
         prediction: (H, W) integer instance ids.
@@ -159,7 +156,7 @@ def match_instances(
 
 
 def average_precision(correct: NDArray[np.bool_], scores: NDArray[np.float64], annotated: int) -> float:
-    """Area under the precision envelope over recall; detections of equal score enter together, in no order.
+    """Compute the area under the precision envelope over recall; detections of equal score enter together, in no order.
 
     Args:
         correct: (N,) whether each detection is right.
@@ -265,7 +262,7 @@ class InstanceAP(Metric):
         super().sync(*args, **kwargs)
 
     def compute(self) -> dict[str, float]:
-        """`AP` and `AP@0.1` and so on, as fractions; NaN where nothing was predicted or annotated."""
+        """Return `AP`, `AP@0.1` and so on, as fractions; NaN where nothing was predicted or annotated."""
         table = self.per_class()
         seen = table[~table.isnan().any(dim=1)]
         means = seen.mean(dim=0) if len(seen) else torch.full((len(self.thresholds),), math.nan)
@@ -273,7 +270,7 @@ class InstanceAP(Metric):
         return {"AP": means.mean().item(), **each}
 
     def per_class(self) -> Tensor:
-        """(C − 1, thresholds) float64: AP of classes 1 and up; NaN for a class that does not occur."""
+        """Return (C − 1, thresholds) float64: AP of classes 1 and up; NaN for a class that does not occur."""
         rows = dim_zero_cat(self.detections).cpu().numpy() if len(self.detections) else np.zeros((0, 4))
         table = torch.full((self.classes - 1, len(self.thresholds)), math.nan, dtype=torch.float64)
         for k in range(1, self.classes):
@@ -288,7 +285,7 @@ class InstanceAP(Metric):
 
 
 def _compact(ids: NDArray[Any], classes: Mapping[int, int]) -> tuple[list[int], NDArray[np.int64], NDArray[np.int32]]:
-    """Ids with a class, their classes, and the map with their place from 1 on, 0 elsewhere."""
+    """Return the ids with a class, their classes, and the map with their place from 1 on, 0 elsewhere."""
     known = sorted(k for k in classes if k >= 0)
     top = max(int(ids.max(initial=0)), *known, 0)
     if ids.min(initial=0) < 0:

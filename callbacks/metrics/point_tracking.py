@@ -142,26 +142,7 @@ def tapvid_metrics(
     counts = tapvid_counts(
         query_points, target_occluded, target_tracks, predicted_occluded, predicted_tracks, query_mode
     )
-    return {key: float(value) for key, value in _fractions(counts.sum(axis=0)).items()}
-
-
-def tapvid_track_metrics(
-    query_points: Array,
-    target_occluded: Array,
-    target_tracks: Array,
-    predicted_occluded: Array,
-    predicted_tracks: Array,
-    query_mode: QueryMode = "first",
-) -> dict[str, NDArray[np.float64]]:
-    """Compute TAP-Vid's metrics of one video for each query by itself; arguments and errors of `tapvid_metrics`.
-
-    Returns:
-        (N,) float64 fractions for each of `METRICS`, NaN for 0/0.
-    """
-    counts = tapvid_counts(
-        query_points, target_occluded, target_tracks, predicted_occluded, predicted_tracks, query_mode
-    )
-    return _fractions(counts)
+    return {key: float(value) for key, value in fractions_of(counts.sum(axis=0)).items()}
 
 
 def tapvid_counts(
@@ -285,7 +266,7 @@ class TapVidMetrics(RowMetric):
         lengths = dim_zero_cat(self.values)[:, 1].long().tolist()
         parts = dim_zero_cat(self.tracks).cpu().split(lengths)
         found = {
-            bytes(code.tolist()).rstrip(b"\0").decode(): _fractions(part.numpy())
+            bytes(code.tolist()).rstrip(b"\0").decode(): fractions_of(part.numpy())
             for code, part in zip(names, parts, strict=True)
         }
         return {name: found[name] for name in self._videos()}
@@ -299,13 +280,13 @@ class TapVidMetrics(RowMetric):
     def _videos(self) -> dict[str, dict[str, float]]:
         table = self.table()
         return {
-            name: {key: float(value) for key, value in _fractions(table[name][2:].numpy()).items()}
+            name: {key: float(value) for key, value in fractions_of(table[name][2:].numpy()).items()}
             for name in sorted(table, key=lambda name: (float(table[name][0]), name))
         }
 
 
-def _fractions(counts: NDArray[Any]) -> dict[str, NDArray[np.float64]]:
-    """(…, 18) counts → a fraction of shape (…) for each of `METRICS`."""
+def fractions_of(counts: NDArray[Any]) -> dict[str, NDArray[np.float64]]:
+    """Return fractions of shape (…) for each of `METRICS`, NaN for 0/0, of counts (…, 18), see `tapvid_counts`."""
     scored, right, visible = (counts[..., i] for i in range(3))
     within, true, false = (counts[..., 3 + i :: 3] for i in range(3))
     with np.errstate(divide="ignore", invalid="ignore"):

@@ -12,7 +12,7 @@ NAME_BYTES = 128
 
 
 class RowMetric(Metric):
-    """Keeps rows `(name, values)` and gives them back sorted by name, whatever rank they came from.
+    """Keep rows `(name, values)` and give them back sorted by name, whatever rank they came from.
 
     Averages taken over `table()` therefore do not depend, to the last digit, on how the sequences were distributed.
     Ranks without a row take part in the gather with an empty table.  Rows live on the CPU unless the metric is moved,
@@ -46,8 +46,16 @@ class RowMetric(Metric):
         self.names.append(padded)
         self.values.append(torch.tensor([list(values)], dtype=torch.float64, device=self.device))
 
+    def scores_of(self, row: Tensor) -> dict[str, float]:
+        """Return the scores that the values (width,) of a row, or of several together, come to."""
+        raise NotImplementedError(f"{type(self).__name__} defines neither scores_of nor rows")
+
+    def rows(self) -> list[dict[str, Any]]:
+        """Return one dictionary per row of this rank, for a CSV; those of all ranks inside `sync_context()`."""
+        return [{"Sequence": name, **self.scores_of(row)} for name, row in self.table().items()]
+
     def name_or_number(self, name: str | None) -> str:
-        """The name of the sequence that is being added; its number on this rank where it has none."""
+        """Return the name of the sequence that is being added; its number on this rank where it has none."""
         return name or f"sequence-{self.update_count:04d}"
 
     def sync(self, *args: Any, **kwargs: Any) -> None:
@@ -58,7 +66,7 @@ class RowMetric(Metric):
         super().sync(*args, **kwargs)
 
     def table(self) -> dict[str, Tensor]:
-        """Rows by name, sorted; the values are (width,) float64 on the CPU.
+        """Return rows by name, sorted; the values are (width,) float64 on the CPU.
 
         Inside `compute` the rows of all ranks, outside it those of this rank.
 

@@ -29,7 +29,7 @@ from .rows import RowMetric
 
 
 def region_similarity(prediction: Masks, target: Masks, void: Masks | None = None) -> Tensor:
-    """Region similarity J: intersection over union of two masks, frame by frame.
+    """Compute region similarity J: intersection over union of two masks, frame by frame.
 
     Two empty masks score 1, as in the official evaluation.
     Paper: DAVIS (Perazzi et al., CVPR 2016), section 4.
@@ -67,7 +67,7 @@ def boundary_accuracy(
     void: Masks | None = None,
     workers: int = 1,
 ) -> Tensor:
-    """Boundary accuracy F: harmonic mean of the precision and recall of the masks' boundary pixels.
+    """Compute boundary accuracy F: harmonic mean of the precision and recall of the masks' boundary pixels.
 
     A boundary pixel counts as found when one of the other boundary lies in a disk of radius `bound` around it.
     Two empty boundaries score 1, one empty boundary scores 0; a mask that fills the picture has an empty boundary.
@@ -289,15 +289,9 @@ class RegionBoundary(RowMetric):
         scores = {key: float(np.mean(column)) for key, column in zip(self.columns, rows.numpy().T.copy(), strict=True)}
         return {"J&F-Mean": (scores["J-Mean"] + scores["F-Mean"]) / 2, **scores}
 
-    def rows(self) -> list[dict[str, str | float]]:
-        """Return one dictionary per object, for a CSV: `Sequence` is the official "bike_1", then the six statistics.
-
-        Rows of this rank; those of all ranks inside `sync_context()`.
-        """
-        return [
-            {"Sequence": name, **dict(zip(self.columns, row.tolist(), strict=True))}
-            for name, row in self.table().items()
-        ]
+    def scores_of(self, row: Tensor) -> dict[str, float]:
+        """Return the six statistics of an object, whose row is called as by the official code, "bike_1"."""
+        return dict(zip(self.columns, row.tolist(), strict=True))
 
     def reset(self) -> None:
         """Reset the metric."""

@@ -56,6 +56,26 @@ def values_by_sequence(rows: Sequence[Row], score: str, sequences: Sequence[str]
     return found or None
 
 
+def mean_over_runs(runs: Sequence[Mapping[str, Sequence[float]] | None]) -> dict[str, list[float]] | None:
+    """Return the mean over runs of each value of `values_by_sequence`; None where they have not the same objects."""
+    known = [values for values in runs if values]
+    shapes = {tuple(sorted((name, len(values)) for name, values in run.items())) for run in known}
+    if len(known) < len(runs) or len(shapes) != 1:
+        return None
+    return {name: np.mean([run[name] for run in known], axis=0).tolist() for name in known[0]}
+
+
+def difference_of(
+    first: Mapping[str, Sequence[float]] | None, second: Mapping[str, Sequence[float]] | None
+) -> Difference | None:
+    """Return first minus second, paired by sequence; None where they have not the same objects."""
+    if not first or not second:
+        return None
+    if {name: len(values) for name, values in first.items()} != {name: len(values) for name, values in second.items()}:
+        return None
+    return paired_difference(first, second)
+
+
 def score_intervals(
     scores: Mapping[str, float], rows: Sequence[Row], sequences: Sequence[str]
 ) -> dict[str, tuple[float, float]]:
@@ -97,8 +117,4 @@ def rows_difference(
         First minus second; None where the rows have no such column or not the same objects.
     """
     ours, theirs = (values_by_sequence(rows, score, sequences) for rows in (first, second))
-    if ours is None or theirs is None:
-        return None
-    if {k: len(v) for k, v in ours.items()} != {k: len(v) for k, v in theirs.items()} or len(ours) < 2:
-        return None
-    return paired_difference(ours, theirs)
+    return None if ours is None or len(ours) < 2 else difference_of(ours, theirs)

@@ -15,7 +15,7 @@ PLAIN = (235, 235, 235)
 
 
 def clip_sheet(clip: Tensor, frame_index: Tensor | None = None, rows: int = 8, width: int = 112) -> Picture:
-    """Clips of a batch, one in a row; the first and the second half, VFS's two views, are marked by colour.
+    """Draw clips of a batch, one in a row; the first and the second half, VFS's two views, are marked by colour.
 
     Args:
         clip: `(B, T, 3, H, W)`, uint8 or float in [0, 1].
@@ -44,7 +44,7 @@ def clip_sheet(clip: Tensor, frame_index: Tensor | None = None, rows: int = 8, w
 
 
 def gap_histogram(frame_index: Tensor) -> "Figure":
-    """A histogram of the gaps between neighbouring frames of clips.
+    """Draw a histogram of the gaps between neighbouring frames of clips.
 
     Args:
         frame_index: `(B, T)` long, of a batch, or of the batches of an epoch below each other.
@@ -78,7 +78,7 @@ def gap_histogram(frame_index: Tensor) -> "Figure":
 
 
 def rasterise(figure: "Figure") -> Picture:
-    """A matplotlib figure as uint8 RGB `(H, W, 3)`."""
+    """Return a matplotlib figure as uint8 RGB `(H, W, 3)`."""
     # the object-oriented interface: no window system, and no state that outlives the picture
     from matplotlib.backends.backend_agg import FigureCanvasAgg
 

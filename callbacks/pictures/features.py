@@ -15,7 +15,7 @@ from .overlays import Picture, as_pictures, captioned, contact_sheet, resized
 
 @torch.no_grad()
 def frame_features(extractor: nn.Module, frames: Tensor, protocol: PropagationProtocol) -> tuple[Tensor, Size]:
-    """Features of frames as label propagation takes them, and what their map covers of a frame.
+    """Return features of frames as label propagation takes them, and what their map covers of a frame.
 
     Args:
         extractor: see `build_feature_extractor`; of several maps the last is taken.
@@ -38,7 +38,7 @@ def frame_features(extractor: nn.Module, frames: Tensor, protocol: PropagationPr
 
 
 def principal_colours(features: Tensor, normalise: bool = True) -> Tensor:
-    """The three principal components of feature maps as red, green and blue; one analysis over all frames.
+    """Return the three principal components of feature maps as red, green and blue; one analysis over all frames.
 
     So the same colour is the same content in all of them. The largest loading of each component is made positive, so
     that a picture does not turn into its negative from one epoch to the next for no reason. The range of a component
@@ -82,7 +82,7 @@ def feature_sheet(
     opacity: float = 0.85,
     width: int = 240,
 ) -> Picture:
-    """Frames, and below each of them the principal components of its features, laid over it.
+    """Draw frames, and below each of them the principal components of its features, laid over it.
 
     Args:
         frames: `(T, 3, H, W)`, uint8 or float in [0, 1].

@@ -67,14 +67,14 @@ class Film:
 
 
 def reduced(frame: Tensor, mask: Tensor, width: int = WIDTH) -> tuple[Tensor, Tensor]:
-    """A frame, uint8 `(3, H, W)`, and its ids `(H, W)` at a film's width, so that little is drawn."""
+    """Return a frame, uint8 `(3, H, W)`, and its ids `(H, W)` at a film's width, so that little is drawn."""
     size = (round(frame.shape[1] * width / frame.shape[2]), width)
     small = F.interpolate(frame[None].cpu(), size, mode="bilinear", antialias=True)[0]
     return small, F.interpolate(mask[None, None].cpu(), size, mode="nearest-exact")[0, 0]
 
 
 def plain_curves(curves: Mapping[str, Curve]) -> dict[str, list[list[float | None]]]:
-    """Curves as JSON holds them, NaN as null."""
+    """Return curves as JSON holds them, NaN as null."""
     return {name: [_plain(places), _plain(values)] for name, (places, values) in curves.items()}
 
 

@@ -20,7 +20,7 @@ COLOURS = (
 
 
 def grid_points(size: Size, rows: int = 3, columns: int = 3) -> Tensor:
-    """Evenly spaced cells of a map (h, w), away from its border: long `(rows · columns, 2)`, y and x."""
+    """Return evenly spaced cells of a map (h, w), away from its border: long `(rows · columns, 2)`, y and x."""
     ys, xs = (
         ((torch.arange(count) + 0.5) * side / count).long() for side, count in zip(size, (rows, columns), strict=True)
     )
@@ -39,7 +39,7 @@ def match_sheet(
     most: int = 5,
     width: int = 400,
 ) -> Picture:
-    """Query points in a frame, and in its reference frames the places that they would take their labels from.
+    """Draw query points in a frame, and in its reference frames the places that they would take their labels from.
 
     Each point has a colour. In a reference frame a ring marks where the point is in the query frame, and lines lead
     from it to its matches: the larger and the less transparent a dot, the more weight it has. A caption tells what
@@ -100,7 +100,7 @@ def _draw_points(picture: Picture, points: np.ndarray) -> Picture:
 
 
 def _draw_matches(picture: Picture, starts: np.ndarray, ends: np.ndarray, weights: np.ndarray) -> Picture:
-    """Light matches first, so that the heavy ones lie on top."""
+    """Draw light matches first, so that the heavy ones lie on top."""
     import cv2
 
     picture = picture.copy()

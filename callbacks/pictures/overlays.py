@@ -25,7 +25,7 @@ LIMBS = (
 def overlay_masks(
     frame: Tensor, mask: Tensor, opacity: float = 0.5, palette: NDArray[np.uint8] | None = None
 ) -> Picture:
-    """A frame with its objects tinted and outlined.
+    """Draw a frame with its objects tinted and outlined.
 
     Args:
         frame: uint8 RGB `(3, H, W)`.
@@ -53,7 +53,7 @@ def overlay_masks(
 
 
 def overlay_joints(frame: Tensor, points: Tensor) -> Picture:
-    """A frame with the joints of a person, connected limb by limb.
+    """Draw a frame with the joints of a person, connected limb by limb.
 
     Args:
         frame: uint8 RGB `(3, H, W)`.
@@ -78,7 +78,7 @@ def overlay_joints(frame: Tensor, points: Tensor) -> Picture:
 
 
 def contact_sheet(pictures: Sequence[Picture], columns: int, width: int = 320, gap: int = 4) -> Picture:
-    """Pictures of one size side by side, each brought to `width` pixels.
+    """Lay pictures of one size side by side, each brought to `width` pixels.
 
     Args:
         pictures: uint8 `(H, W, 3)` each.
@@ -100,7 +100,7 @@ def contact_sheet(pictures: Sequence[Picture], columns: int, width: int = 320, g
 
 
 def captioned(picture: Picture, text: str, colour: tuple[int, int, int] = (255, 255, 255), height: int = 18) -> Picture:
-    """A picture under a line of text.
+    """Put a picture under a line of text.
 
     Args:
         picture: uint8 `(H, W, 3)`.
@@ -119,7 +119,7 @@ def captioned(picture: Picture, text: str, colour: tuple[int, int, int] = (255, 
 
 
 def as_pictures(frames: Tensor) -> list[Picture]:
-    """Frames as arrays: `(T, 3, H, W)`, uint8 or float in [0, 1] → T times uint8 `(H, W, 3)`.
+    """Return frames as arrays: `(T, 3, H, W)`, uint8 or float in [0, 1] → T times uint8 `(H, W, 3)`.
 
     Raises:
         ValueError: for another shape.
@@ -138,11 +138,11 @@ def write_picture(path: Path, picture: Picture) -> None:
 
 
 def evenly_spaced(length: int, count: int) -> list[int]:
-    """At most `count` different frame numbers from the first to the last of `length` frames."""
+    """Return at most `count` different frame numbers from the first to the last of `length` frames."""
     return sorted({round(number * (length - 1) / max(count - 1, 1)) for number in range(count)})
 
 
 def resized(picture: Picture, width: int) -> Picture:
-    """A picture at another width, its aspect kept."""
+    """Resize a picture to another width, its aspect kept."""
     height = round(picture.shape[0] * width / picture.shape[1])
     return np.asarray(Image.fromarray(picture).resize((width, height), Image.Resampling.BILINEAR))

@@ -5,7 +5,7 @@ the protocol's window. `predict_video` follows prompts of any frame, both ways.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
-from itertools import chain, islice, repeat
+from itertools import chain, repeat
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +27,6 @@ from ..tracking.label_tracker import LabelTracker, at_stride
 from ..tracking.masks import track_masks
 from ..tracking.points import track_points
 from ..tracking.siamfc_tracker import SiamFCTracker, Track, image_of
-from ..tracking.stopwatch import Stopwatch
 from ..tracking.view import View
 from .unfinished import Bookmark
 
@@ -43,8 +42,6 @@ def propagate_masks(
     mask: Any,
     protocol: str | PropagationProtocol | None = None,
     short_side: int | None = SHORT_SIDE,
-    stopwatch: Stopwatch | None = None,
-    bookmark: Bookmark | None = None,
 ) -> Iterator[tuple[Tensor, Tensor]]:
     """Follow the objects of the first frame's mask.
 
@@ -55,8 +52,6 @@ def propagate_masks(
         protocol: name of a protocol for DAVIS, or a protocol; None is `vidcorr`, `liir` for Liir.
         short_side: the extractor sees larger frames reduced to this, pixels; None: at their own size. Protocols with a
             size of their own see it.
-        stopwatch: counts the seconds of "decode", "backbone", "propagate" and "decode masks".
-        bookmark: where to go on; its `state` is set, for another call to go on after any frame.
 
     Returns:
         Iterator of frame `(3, H, W)` uint8 and ids `(H, W)` uint8 at its own size; the first are those that were given.
@@ -74,11 +69,10 @@ def propagate_masks(
         >>> bool((found[2][1] == mask).float().mean() > 0.95)
         True
     """
-    prompt, bookmark = MaskPrompt.of(mask), bookmark or Bookmark()
-    tracker = LabelTracker(extractor, protocol_for(extractor, "davis", protocol), stopwatch)
-    frames, size = _opened(video, bookmark)
+    prompt, tracker = MaskPrompt.of(mask), LabelTracker(extractor, protocol_for(extractor, "davis", protocol))
+    frames, size = _opened(video)
     prompt.check(size)
-    return follow_masks(tracker, frames, prompt, tracker.view(size, short_side), bookmark)
+    return follow_masks(tracker, frames, prompt, tracker.view(size, short_side), Bookmark())
 
 
 def propagate_points(
@@ -87,8 +81,6 @@ def propagate_points(
     points: Any,
     protocol: str | PropagationProtocol | None = None,
     short_side: int | None = SHORT_SIDE,
-    stopwatch: Stopwatch | None = None,
-    bookmark: Bookmark | None = None,
 ) -> Iterator[tuple[Tensor, Tensor]]:
     """Follow points of the first frame as joints are followed on JHMDB, each by the heat-map of a Gaussian.
 
@@ -99,8 +91,6 @@ def propagate_points(
         protocol: name of a protocol for JHMDB, here with the video's own proportions and Gaussians of half a feature
             cell; or a protocol. None is `vidcorr`.
         short_side: see `propagate_masks`.
-        stopwatch: see `propagate_masks`.
-        bookmark: see `propagate_masks`.
 
     Returns:
         Iterator of frame `(3, H, W)` uint8 and x, y, score `(K, 3)`: pixels of the frame, and the peak of the heat-map
@@ -110,11 +100,10 @@ def propagate_points(
         DataError: if the points do not lie in the first frame, or a frame cannot be read.
         ValueError: see `propagate_masks`.
     """
-    prompt, bookmark = PointPrompt.of(points), bookmark or Bookmark()
-    tracker = LabelTracker(extractor, protocol_for(extractor, "jhmdb", protocol), stopwatch)
-    frames, size = _opened(video, bookmark)
+    prompt, tracker = PointPrompt.of(points), LabelTracker(extractor, protocol_for(extractor, "jhmdb", protocol))
+    frames, size = _opened(video)
     prompt.check(size)
-    return follow_heat_maps(tracker, frames, prompt, tracker.view(size, short_side), bookmark)
+    return follow_heat_maps(tracker, frames, prompt, tracker.view(size, short_side), Bookmark())
 
 
 def track_box(
@@ -122,8 +111,6 @@ def track_box(
     video: VideoSource,
     box: Any,
     protocol: TrackingProtocol | None = None,
-    stopwatch: Stopwatch | None = None,
-    bookmark: Bookmark | None = None,
 ) -> Iterator[tuple[Tensor, NDArray[np.float64]]]:
     """Follow the target in a box by SiamFC's tracker.
 
@@ -132,8 +119,6 @@ def track_box(
         video: see `VideoSource`.
         box: left, top, width, height in pixels of the first frame, or a file's path, see `BoxPrompt.of`.
         protocol: of the tracker; None is VFS's.
-        stopwatch: counts seconds, see `SiamFCTracker`.
-        bookmark: see `propagate_masks`.
 
     Returns:
         Iterator of frame `(3, H, W)` uint8 and left, top, width, height `(4,)`; the box may leave the frame.
@@ -142,11 +127,10 @@ def track_box(
         DataError: if the box is not inside the first frame, or a frame cannot be read.
         ValueError: if the extractor gives several maps.
     """
-    prompt, tracker = BoxPrompt.of(box), SiamFCTracker(extractor, protocol, stopwatch)
-    bookmark = bookmark or Bookmark()
-    frames, size = _opened(video, bookmark)
+    prompt, tracker = BoxPrompt.of(box), SiamFCTracker(extractor, protocol)
+    frames, size = _opened(video)
     prompt.check(size)
-    return ((frame, boxes[0]) for frame, boxes in follow_boxes(tracker, frames, [prompt], bookmark))
+    return ((frame, boxes[0]) for frame, boxes in follow_boxes(tracker, frames, [prompt], Bookmark()))
 
 
 def protocol_for(
@@ -186,7 +170,7 @@ def follow_masks(
         tracker.load(bookmark.start)
     annotated = zip(frames, chain(given, repeat(None)), strict=False)
     starts = dict.fromkeys(prompt.objects, 0 if given else -1)
-    for t, tracked in enumerate(track_masks(tracker, annotated, starts, view)):
+    for t, tracked in enumerate(track_masks(tracker, annotated, starts, view, at_once=1)):
         if t == 0 and given:
             _warn_of_lost(tracked.labels[0], prompt, tracker.protocols[0])
         yield tracked.frame, tracked.masks[0]
@@ -212,8 +196,8 @@ def follow_heat_maps(
         first, peaks = None, bookmark.start["peaks"]
         tracker.load(bookmark.start["labels"])
     bookmark.state = lambda: {"labels": tracker.state(), "peaks": peaks}
-    for t, tracked in enumerate(track_points(tracker, frames, first, view)):
-        heights, places = tracked.heatmaps[0].flatten(1).amax(1).cpu(), tracked.points[0].double()
+    for t, tracked in enumerate(track_points(tracker, frames, first, view, at_once=1)):
+        heights, places = tracked.heatmaps[0].flatten(1).amax(1), tracked.points[0].double()
         if t == 0 and first is not None:
             peaks = heights.clamp_min(1e-12)
         else:
@@ -242,12 +226,12 @@ def follow_boxes(
         yield frame, tracker.step(tracks, [image_of(frame)] * len(tracks)) - corner
 
 
-def _opened(video: VideoSource, bookmark: Bookmark) -> tuple[Iterator[Tensor], Size]:
-    """Return the frames from the bookmark on, and the size (H, W) of the first of all."""
+def _opened(video: VideoSource) -> tuple[Iterator[Tensor], Size]:
+    """Return the frames, and the size (H, W) of the first of them."""
     frames = iter(FrameStream(video) if isinstance(video, str | Path) else video)
     first = next(frames, None)
     if first is None:
         raise ValueError("the video has no frame")
     if first.ndim != 3 or first.shape[0] != 3 or first.dtype != torch.uint8:
         raise ValueError(f"expected frames as uint8 RGB (3, H, W), got {first.dtype} {tuple(first.shape)}")
-    return islice(chain([first], frames), bookmark.frame, None), (first.shape[1], first.shape[2])
+    return chain([first], frames), (first.shape[1], first.shape[2])

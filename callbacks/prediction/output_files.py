@@ -123,24 +123,7 @@ def open_record(folder: Path, request: Request, overlay: Overlay, exports: Seque
         draw = partial(draw_points, names=names, colours=distinct_colours(len(names), _picture(request)))
     if "coco" in exports:
         files.append(CocoFile(folder / "coco.json", stream, names, type(first)))
-    return SequenceRecord(0, draw, [Together(files)], video=_open_overlay(folder, overlay, stream.frame_rate))
-
-
-class Together:
-    """Several files that take the same."""
-
-    def __init__(self, files: Sequence[PredictionFile]) -> None:
-        self._files = files
-
-    def add(self, found: Any) -> None:
-        """Give what was found in the next frame to each."""
-        for file in self._files:
-            file.add(found)
-
-    def close(self) -> None:
-        """Finish each."""
-        for file in self._files:
-            file.close()
+    return SequenceRecord(0, draw, files, video=_open_overlay(folder, overlay, stream.frame_rate))
 
 
 def _mask_colours(request: Request, palette: NDArray[np.uint8]) -> dict[int, Colour]:

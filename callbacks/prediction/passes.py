@@ -4,7 +4,7 @@ import itertools
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import torch
@@ -21,16 +21,6 @@ from ..tracking.stopwatch import Stopwatch
 from .plan import Leg, nearest_prompt, prompted_frames
 from .request import Follow, Request
 from .unfinished import Bookmark, Unfinished
-
-
-class Kept(Protocol):
-    """Store of what passes find."""
-
-    def add(self, t: int, start: int, found: Any) -> None:
-        """Keep what the pass from the prompted frame `start` found in frame `t`, for the objects that it is for."""
-
-    def at(self, t: int) -> Any:
-        """Return what was found in frame `t`, of all objects."""
 
 
 class KeptMasks:
@@ -51,7 +41,7 @@ class KeptMasks:
         folder.mkdir(parents=True, exist_ok=True)
 
     def add(self, t: int, start: int, found: Tensor) -> None:
-        """Keep ids `(H, W)`; see `Kept`."""
+        """Keep ids `(H, W)` that the pass from the prompted frame `start` found in frame `t`, of its objects."""
         nearest = {int(number): nearest_prompt(frames, t) for number, frames in self._frames.items()}
         wanted = np.zeros(256, np.uint8)
         for number, place in nearest.items():
@@ -63,7 +53,7 @@ class KeptMasks:
         write_ids(path, ids, self._palette)
 
     def at(self, t: int) -> Tensor:
-        """Return ids `(H, W)`; see `Kept`."""
+        """Return ids `(H, W)` of frame `t`, of all objects."""
         return torch.from_numpy(read_mask(self._folder / f"{self._stream.stem(t)}.png"))
 
 
@@ -81,7 +71,7 @@ class KeptNumbers:
         self._rows = {name: row for row, name in enumerate(self._frames)}
 
     def add(self, t: int, start: int, found: Any) -> None:
-        """Keep `(N, …)` rows; see `Kept`."""
+        """Keep the `(N, …)` rows that the pass from the prompted frame `start` found in frame `t`, of its objects."""
         values = torch.as_tensor(found)
         rows = self._found.setdefault(t, values.new_full((len(self._rows), values.shape[1]), torch.nan))
         for name, row in zip(self._objects[start], values, strict=True):
@@ -89,7 +79,7 @@ class KeptNumbers:
                 rows[self._rows[name]] = row
 
     def at(self, t: int) -> Tensor:
-        """Return one row for each object; see `Kept`."""
+        """Return one row for each object in frame `t`."""
         return self._found[t]
 
 
@@ -134,7 +124,7 @@ def run_passes(
         Stopped: if a signal asks for it, after the frame under way.
     """
     stream, legs = request.stream, request.legs
-    kept: Kept = KeptNumbers(unfinished.found, request.objects)
+    kept: KeptMasks | KeptNumbers = KeptNumbers(unfinished.found, request.objects)
     if isinstance(request.prompts[0], MaskPrompt):
         kept = KeptMasks(folder / "masks", stream, request.palette(), request.objects)
 

@@ -77,12 +77,12 @@ class Request:
         """The objects, in the order of their first prompts."""
         return list(prompted_frames(self.objects))
 
-    @property
+    @cached_property
     def legs(self) -> list[Leg]:
         """Passes of the engine."""
         return plan_legs(self.objects)
 
-    @property
+    @cached_property
     def in_one_pass(self) -> bool:
         """True if one pass finds all, in the order of the frames."""
         return isinstance(self.rules, PointProtocol) or self.legs == [Leg(0, 1, None)]

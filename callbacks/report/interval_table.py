@@ -2,12 +2,9 @@
 
 from collections.abc import Iterable, Sequence
 from html import escape
-from pathlib import Path
 
-from ..metrics.intervals import Difference
 from ..metrics.uncertainty import rows_difference, score_intervals
-from ..stored_results import Json, protocols_of, read_results, read_rows
-from .run import ReportedRun
+from .run import ReportedRun, read_beside, same_protocols
 
 NOTE = (
     "95 % intervals by bootstrap over sequences, the objects of one together; differences are this run minus the "
@@ -15,57 +12,38 @@ NOTE = (
 )
 
 
-def uncertainty_table(run: ReportedRun, beside: Sequence[Path] = ()) -> str:
+def uncertainty_table(run: ReportedRun, beside: Sequence[ReportedRun] = ()) -> str:
     """Return the table as HTML; empty where no score is the mean of rows per sequence.
 
     Args:
         run: the run of the report.
-        beside: folders of runs to test against, beside the other rows of a `vidcorr compare`.
+        beside: runs to test against, beside the other rows of a `vidcorr compare`.
     """
-    sequences = run.material["sequences"]
-    intervals = score_intervals(run.results["scores"], run.rows, sequences)
+    intervals = score_intervals(run.results["scores"], run.rows, run.material["sequences"])
     if not intervals:
         return ""
     keys = list(intervals)[:3]
     head = "".join(f"<th>{escape(key)}</th>" for key in ("", *keys))
-    own = "".join(f"<td>{_signed(*intervals[key], sign='')}</td>" for key in keys)
+    own = "".join(f"<td>[{100 * low:.1f}, {100 * high:.1f}]</td>" for low, high in (intervals[key] for key in keys))
     body = [f'<tr class="this"><td>this run</td>{own}</tr>']
-    for folder in dict.fromkeys((*_compared(run), *map(Path, beside))):
-        body.append(_row(run, folder, keys, sequences))
+    others = {other.folder.resolve(): other for other in (*_compared(run), *beside)}
+    body += [_row(run, other, keys) for other in others.values()]
     table = f"<table><thead><tr>{head}</tr></thead><tbody>{''.join(body)}</tbody></table>"
     return f'<div class="scroll">{table}</div><p class="note">{NOTE}</p>'
 
 
-def _row(run: ReportedRun, folder: Path, keys: Iterable[str], sequences: Sequence[str]) -> str:
-    folder = folder.parent if folder.name == "results.json" else folder
-    other = read_results(folder / "results.json")
-    name = str(other.get("network") or folder.resolve().name)
-    if _digests(other) != _digests(run.results):
-        cells = "".join("<td>another protocol</td>" for _ in keys)
-    else:
-        rows = read_rows(folder / "per_sequence.csv")
-        cells = "".join(f"<td>{_shown(rows_difference(run.rows, rows, key, sequences))}</td>" for key in keys)
-    return f'<tr class="ours"><td>{escape(name)}</td>{cells}</tr>'
+def _row(run: ReportedRun, other: ReportedRun, keys: Iterable[str]) -> str:
+    name = str(other.results.get("network") or other.folder.resolve().name)
+    cells = ["another protocol" for _ in keys]
+    if same_protocols(other, run):
+        found = [rows_difference(run.rows, other.rows, key, run.material["sequences"]) for key in keys]
+        cells = ["other sequences" if each is None else each.in_points for each in found]
+    return f'<tr class="ours"><td>{escape(name)}</td>{"".join(f"<td>{cell}</td>" for cell in cells)}</tr>'
 
 
-def _digests(results: Json) -> list[str]:
-    return [str(protocol["digest"]) for protocol in protocols_of(results)]
-
-
-def _compared(run: ReportedRun) -> list[Path]:
-    """Return the folders of the other rows of a `vidcorr compare` that this run is a row of."""
-    above = run.folder.resolve().parent.parent
-    if not (above / "compare.json").is_file():
-        return []
-    found = (file.parent for file in above.glob("*/*/results.json") if file.parent.name == run.folder.resolve().name)
-    return sorted(folder for folder in found if folder != run.folder.resolve())
-
-
-def _shown(difference: Difference | None) -> str:
-    if difference is None:
-        return "other sequences"
-    return f"{100 * difference.mean:+.1f} {_signed(difference.low, difference.high)}, p {difference.p:.2g}"
-
-
-def _signed(low: float, high: float, sign: str = "+") -> str:
-    return f"[{100 * low:{sign}.1f}, {100 * high:{sign}.1f}]"
+def _compared(run: ReportedRun) -> list[ReportedRun]:
+    """Return the other rows of a `vidcorr compare` that this run is a row of."""
+    own = run.folder.resolve()
+    above = own.parent.parent
+    files = sorted(above.glob(f"*/{own.name}/results.json")) if (above / "compare.json").is_file() else []
+    return [read_beside(run, file) for file in files if file.parent != own]

@@ -14,7 +14,7 @@ from ..stored_results import Json, protocols_of
 from .charts import draw_chart, draw_legend
 from .films import film_curves, film_name, films_section, percent, score_of, worst_section
 from .interval_table import uncertainty_table
-from .run import ReportedRun, ScoreLine, overlaid_charts, progress_charts, read_run, score_lines
+from .run import ReportedRun, ScoreLine, overlaid_charts, progress_charts, read_beside, read_run, score_lines
 
 TITLES = {"davis": "DAVIS", "youtube_vos": "YouTube-VOS", "jhmdb": "JHMDB", "vip": "VIP", "otb": "OTB"}
 BESIDES = {"benchmark", "scores", "protocol", "protocol_source", "command", "versions", "network", "history"}
@@ -41,7 +41,7 @@ def write_report(folder: str | Path, beside: Sequence[str | Path] = ()) -> Path:
         ValueError: if a folder holds no results of a benchmark, or those beside it are another benchmark's.
     """
     run = read_run(Path(folder))
-    others = [Path(path) for path in beside]
+    others = [read_beside(run, Path(path)) for path in beside]
     lines = score_lines(run, others)
     name = TITLES.get(run.results["benchmark"], str(run.results["benchmark"]))
     first = next(iter(run.results["scores"].items()), None)
@@ -109,7 +109,7 @@ def _scores(lines: Sequence[ScoreLine]) -> str:
     return f'<div class="scroll">{_table(["", *columns], body)}</div>{note}'
 
 
-def _charts(run: ReportedRun, beside: Sequence[Path]) -> str:
+def _charts(run: ReportedRun, beside: Sequence[ReportedRun]) -> str:
     charts = [*progress_charts(run, beside), *overlaid_charts(run, beside)]
     return f'<div class="grid2">{"".join(map(draw_chart, charts))}</div>' if charts else ""
 

@@ -1,11 +1,11 @@
 """Content of a benchmark run's folder, and the scores that stand beside it in its report."""
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..stored_results import Json, misfit, protocols_of, read_json, read_results, read_rows
+from ..metrics.uncertainty import video_of
+from ..stored_results import Json, epochs_and_step, misfit, protocols_of, read_json, read_results, read_rows
 from .published import published_beside
 
 # Shapes of the files beside results.json, see `stored_results.misfit`
@@ -14,8 +14,6 @@ CURVES = {str: (NUMBERS, NUMBERS)}
 FILM: Json = {"sequence": str, "kind": str, "columns": int, "frames": [int], "size": (int, int), "curves": CURVES}
 CHART: Json = {"title": str, "x": str, "y": str, "kind": str, "curves": CURVES, "labels": [str]}
 MATERIAL: Json = {"sequences": [str], "ranked_by": [str], "shows": str, "charts": [CHART]}
-
-_EPOCH = re.compile(r"epoch=(\d+)-step=(\d+)")
 
 
 @dataclass(frozen=True)
@@ -45,98 +43,95 @@ def read_run(folder: Path) -> ReportedRun:
         ValueError: for a file that is damaged or not one of a benchmark; the message names it.
     """
     results, rows = read_results(folder / "results.json"), read_rows(folder / "per_sequence.csv")
-    path = folder / "report.json"
-    empty: Json = {"sequences": [], "ranked_by": [], "shows": "", "charts": []}
-    material = read_json(path, "report.json of a benchmark", MATERIAL) if path.is_file() else empty
+    material = _material(folder)
     films = [
         read_json(path, "film of a benchmark", FILM) | {"path": path}
         for path in sorted((folder / "films").rglob("*.json"))
     ]
     films = [film for film in films if film["sequence"] in set(material["sequences"])]
     films = [film for film in films if film["path"].with_suffix(".webp").is_file()]
-    ranks = sequence_scores(rows, material["ranked_by"], material["sequences"])
-    objects = object_scores(rows, material["ranked_by"], material["sequences"])
+    ranks, objects = scores_by_sequence(rows, material["ranked_by"], material["sequences"])
     films = [
         film | {"score": ranks.get(film["sequence"]), "objects": objects.get(film["sequence"], {})} for film in films
     ]
     return ReportedRun(folder, results, rows, material, films)
 
 
-def object_scores(
-    rows: Sequence[Mapping[str, str]], ranked_by: Sequence[str], sequences: Sequence[str]
-) -> dict[str, dict[int, float]]:
-    """Return a score for each object of each sequence, where rows are of objects; see `sequence_scores`."""
-    found: dict[str, dict[int, float]] = {}
-    for row in rows:
-        name, _, number = row["Sequence"].rpartition("_")
-        values = [float(row[column]) for column in ranked_by if row.get(column)]
-        last = row.get("Stage", "") == rows[-1].get("Stage", "")
-        if last and name in sequences and row["Sequence"] not in sequences and number.isdecimal() and values:
-            found.setdefault(name, {})[int(number)] = sum(values) / len(values)
-    return found
+def read_beside(run: ReportedRun, path: Path) -> ReportedRun:
+    """Read another run of the same benchmark, without its films, by its folder or its results.json.
+
+    Raises:
+        ValueError: if it is damaged, or another benchmark's.
+    """
+    folder = path if path.is_dir() else path.parent
+    results = read_results(folder / "results.json")
+    if results["benchmark"] != run.results["benchmark"]:
+        benchmarks = f"{results['benchmark']}, the report is of {run.results['benchmark']}"
+        raise ValueError(f"{folder / 'results.json'}: is a result of {benchmarks}")
+    return ReportedRun(folder, results, read_rows(folder / "per_sequence.csv"), _material(folder), [])
 
 
-def sequence_scores(
+def _material(folder: Path) -> Json:
+    path = folder / "report.json"
+    empty: Json = {"sequences": [], "ranked_by": [], "shows": "", "charts": []}
+    return read_json(path, "report.json of a benchmark", MATERIAL) if path.is_file() else empty
+
+
+def scores_by_sequence(
     rows: Sequence[Mapping[str, str]], ranked_by: Sequence[str], sequences: Sequence[str]
-) -> dict[str, float]:
-    """Return a score for each sequence: the mean of some columns over its rows, of the last stage.
+) -> tuple[dict[str, float], dict[str, dict[int, float]]]:
+    """Return a score for each sequence, and one for each of its objects where rows are of objects.
+
+    A score is the mean of some columns, over the rows of the last stage.
 
     Args:
         rows: of per_sequence.csv; "Sequence" is a sequence's name, or that and "_" and an object's number.
         ranked_by: the columns.
         sequences: names.
     """
-    stages = [row.get("Stage", "") for row in rows]
     values: dict[str, list[float]] = {}
+    objects: dict[str, dict[int, float]] = {}
     for row in rows:
-        if row.get("Stage", "") == stages[-1]:
-            name = row["Sequence"] if row["Sequence"] in sequences else row["Sequence"].rpartition("_")[0]
-            values.setdefault(name, []).extend(float(row[column]) for column in ranked_by if row.get(column))
-    return {name: sum(found) / len(found) for name, found in values.items() if found}
+        own = [float(row[column]) for column in ranked_by if row.get(column)]
+        if own and row.get("Stage", "") == rows[-1].get("Stage", ""):
+            name = video_of(row["Sequence"], sequences)
+            values.setdefault(name, []).extend(own)
+            number = row["Sequence"][len(name) + 1 :]
+            if number.isdecimal():
+                objects.setdefault(name, {})[int(number)] = sum(own) / len(own)
+    return {name: sum(found) / len(found) for name, found in values.items()}, objects
 
 
-def score_lines(run: ReportedRun, beside: Sequence[Path] = ()) -> list[ScoreLine]:
-    """Return the lines of the table: this run, those found near it, those named, those printed in papers.
-
-    Raises:
-        ValueError: if what is named is not a results.json, or another benchmark's.
-    """
-    benchmark = run.results["benchmark"]
+def score_lines(run: ReportedRun, beside: Sequence[ReportedRun] = ()) -> list[ScoreLine]:
+    """Return the lines of the table: this run, those found near it, those beside it, those printed in papers."""
     lines = _by_stage("this run", run.results["scores"], "this")
     for epoch, step, scores in _epochs(run):
         if scores is not run.results["scores"]:
             lines += _by_stage(f"epoch {epoch}, step {step}" if step else "before training", scores)
     for name, scores in _compared(run).items():
         lines += _by_stage(name, scores)
-    for path in beside:
-        file = path / "results.json" if path.is_dir() else path
-        other = read_results(file)
-        if other["benchmark"] != benchmark:
-            raise ValueError(f"{file}: is a result of {other['benchmark']}, the report is of {benchmark}")
-        lines += _by_stage(_name_beside(file.parent, other, run.results), other["scores"])
-    sequences = run.results.get("sequences")
+    for other in beside:
+        lines += _by_stage(_name_beside(other, run), other.results["scores"])
     for protocol in protocols_of(run.results):
-        for row in published_beside(benchmark, protocol["digest"], sequences):
+        for row in published_beside(run.results["benchmark"], protocol["digest"], run.results.get("sequences")):
             lines.append(ScoreLine(f"{row.name} ({row.source})", dict(row.scores), "theirs"))
     return lines
 
 
-def progress_charts(run: ReportedRun, beside: Sequence[Path] = ()) -> list[Json]:
+def progress_charts(run: ReportedRun, beside: Sequence[ReportedRun] = ()) -> list[Json]:
     """Return a chart of the first score over the training, where there are results of other epochs.
 
     Args:
         run: its training; one that was resumed is one curve.
-        beside: results of other runs, whose trainings are drawn over it.
+        beside: other runs, whose trainings are drawn over it.
     """
     own = _epochs(run)
     measure = next((key.rpartition("/")[2] for _, _, scores in own for key in scores), "")
     curves = _curves_of(own, measure)
     if not any(len(places) > 1 for places, _ in curves.values()):
         return []
-    for path in beside:
-        folder = path if path.is_dir() else path.parent
-        other = ReportedRun(folder, read_results(folder / "results.json"), [], run.material, [])
-        name = _name_beside(folder, other.results, run.results)
+    for other in beside:
+        name = _name_beside(other, run)
         curves |= {f"{name}, {key}": curve for key, curve in _curves_of(_epochs(other), measure).items()}
     title = f"{measure} over the training"
     return [{"title": title, "x": "epochs", "y": measure, "curves": curves, "kind": "lines", "span": None}]
@@ -154,20 +149,16 @@ def _curves_of(results: Sequence[tuple[int, int, Mapping[str, float]]], measure:
     return curves
 
 
-def overlaid_charts(run: ReportedRun, beside: Sequence[Path] = ()) -> list[Json]:
+def overlaid_charts(run: ReportedRun, beside: Sequence[ReportedRun] = ()) -> list[Json]:
     """Return the run's charts, with the curves of those runs beside it that have the same chart and protocol."""
     charts: list[Json] = [dict(chart, curves=dict(chart["curves"])) for chart in run.material["charts"]]
-    for path in beside:
-        folder = path if path.is_dir() else path.parent
-        file, results = folder / "report.json", read_results(folder / "results.json")
-        if not file.is_file() or not same_protocols(results, run.results):
-            continue
-        others = {chart["title"]: chart for chart in read_json(file, "report.json of a benchmark", MATERIAL)["charts"]}
-        for chart in charts:
-            other = others.get(chart["title"], chart)
-            if other is not chart and (other["kind"], other["labels"]) == (chart["kind"], chart["labels"]):
-                name = _name_beside(folder, results, run.results)
-                chart["curves"] |= {f"{name}, {key}": curve for key, curve in other["curves"].items()}
+    for other in beside:
+        if same_protocols(other, run):
+            name, others = _name_beside(other, run), {chart["title"]: chart for chart in other.material["charts"]}
+            for chart in charts:
+                twin = others.get(chart["title"])
+                if twin and (twin["kind"], twin["labels"]) == (chart["kind"], chart["labels"]):
+                    chart["curves"] |= {f"{name}, {key}": curve for key, curve in twin["curves"].items()}
     return charts
 
 
@@ -178,18 +169,17 @@ def _epochs(run: ReportedRun) -> list[tuple[int, int, Mapping[str, float]]]:
     """
     past = run.results.get("history", [])
     found = {result["step"]: (result["epoch"], result["step"], result["scores"]) for result in past}
-    if _EPOCH.fullmatch(run.folder.resolve().name):
-        for file in run.folder.resolve().parent.glob("epoch=*-step=*/results.json"):
-            if place := _EPOCH.fullmatch(file.parent.name):
-                step = int(place[2])
-                own = file.parent == run.folder.resolve()
-                scores = run.results["scores"] if own else read_results(file)["scores"]
-                found[step] = (int(place[1]) + 1 if step else 0, step, scores)  # step 0 is before training
+    own = run.folder.resolve()
+    if epochs_and_step(own) is not None:
+        for file in own.parent.glob("epoch=*-step=*/results.json"):
+            if place := epochs_and_step(file.parent):
+                scores = run.results["scores"] if file.parent == own else read_results(file)["scores"]
+                found[place[1]] = (*place, scores)
     return [found[step] for step in sorted(found)]
 
 
 def _compared(run: ReportedRun) -> dict[str, dict[str, float]]:
-    """Scores of the other rows of a `vidcorr compare` that this run is a row of."""
+    """Return the scores of the other rows of a `vidcorr compare` that this run is a row of."""
     file = run.folder.resolve().parent.parent / "compare.json"
     strip = f"{run.results['benchmark']}/"
     rows = read_json(file, "compare.json", {str: {}}) if file.is_file() else {}
@@ -203,16 +193,16 @@ def _compared(run: ReportedRun) -> dict[str, dict[str, float]]:
     }
 
 
-def same_protocols(one: Json, other: Json) -> bool:
-    """Return whether two results were measured by the same protocols."""
-    first, second = ([protocol.get("digest") for protocol in protocols_of(item)] for item in (one, other))
+def same_protocols(one: ReportedRun, other: ReportedRun) -> bool:
+    """Return whether two runs were measured by the same protocols."""
+    first, second = ([protocol.get("digest") for protocol in protocols_of(run.results)] for run in (one, other))
     return first == second
 
 
-def _name_beside(folder: Path, other: Json, results: Json) -> str:
-    name = f"{folder.resolve().parent.name}/{folder.resolve().name}"
-    names = ", ".join(str(protocol["name"]) for protocol in protocols_of(other)) or "none"
-    return name if same_protocols(other, results) else f"{name} (another protocol: {names})"
+def _name_beside(other: ReportedRun, run: ReportedRun) -> str:
+    name = "/".join(other.folder.resolve().parts[-2:])
+    names = ", ".join(str(protocol["name"]) for protocol in protocols_of(other.results)) or "none"
+    return name if same_protocols(other, run) else f"{name} (another protocol: {names})"
 
 
 def _by_stage(name: str, scores: Mapping[str, float], kind: str = "ours") -> list[ScoreLine]:

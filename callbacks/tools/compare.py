@@ -8,11 +8,7 @@ from ..command_line.configs import find_config
 
 
 def command(words: Sequence[str]) -> None:
-    """Parse the words after `vidcorr compare`.
-
-    Raises:
-        ValueError, OSError: for a user's mistake, one line.
-    """
+    """Run `vidcorr compare` with the words after it; a user's mistake is a ValueError or OSError of one line."""
     parser = argparse.ArgumentParser(prog="vidcorr compare", description=__doc__)
     parser.add_argument(
         "specs",

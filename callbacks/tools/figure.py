@@ -1,12 +1,11 @@
 """Curves of a benchmark over training, drawn from the results.json files of one or many runs (VFS, Figures 4 and 5)."""
 
 import argparse
-import re
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from ..stored_results import read_results
+from ..stored_results import epochs_and_step, read_results
 
 Curve = list[tuple[int, float]]
 """(epochs trained, fraction), in order."""
@@ -34,14 +33,12 @@ def read_curves(run: str | Path, benchmark: str = "davis", score: str = "J&F-Mea
         raise ValueError(f"{run} holds {len(runs)} runs: name one or several ({few})")
     points: dict[str, dict[int, float]] = defaultdict(dict)
     for file in files:
-        place = re.fullmatch(r"epoch=(\d+)-step=(\d+)", file.parent.name)
-        if place is None:
+        if (place := epochs_and_step(file.parent)) is None:
             continue
-        epochs = int(place[1]) + 1 if int(place[2]) else 0  # step 0 is before training
         for key, value in read_results(file)["scores"].items():
             stage, _, name = key.rpartition("/")
             if name == score:
-                points[stage][epochs] = value
+                points[stage][place[0]] = value
     if not points:
         known = ", ".join(sorted({key.rpartition("/")[2] for key in read_results(files[0])["scores"]}))
         raise ValueError(f"{files[0]}: has no score {score!r}; it has {known}")
@@ -80,11 +77,7 @@ def figure(
 
 
 def command(words: Sequence[str]) -> None:
-    """Parse the words after `vidcorr figure`.
-
-    Raises:
-        ValueError: for a user's mistake, one line.
-    """
+    """Run `vidcorr figure` with the words after it; a user's mistake is a ValueError or OSError of one line."""
     parser = argparse.ArgumentParser(prog="vidcorr figure", description=__doc__)
     parser.add_argument("runs", nargs="+", type=Path, metavar="RUN", help="folder of a run")
     parser.add_argument("--output", type=Path, default=Path("figure.png"), help="png, pdf or svg (default: figure.png)")

@@ -8,11 +8,7 @@ from ..stored_results import read_results
 
 
 def command(words: Sequence[str]) -> None:
-    """Run `vidcorr report` with the words after it.
-
-    Raises:
-        ValueError, OSError: for a user's mistake; one line.
-    """
+    """Run `vidcorr report` with the words after it; a user's mistake is a ValueError or OSError of one line."""
     parser = argparse.ArgumentParser(prog="vidcorr report", description=__doc__)
     parser.add_argument("folder", type=Path, help="of a benchmark run, or any folder above it")
     parser.add_argument(

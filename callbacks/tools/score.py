@@ -226,11 +226,7 @@ def by_category(
 
 
 def command(words: Sequence[str]) -> None:
-    """Run `vidcorr score` with the words after it.
-
-    Raises:
-        ValueError, OSError: for a user's mistake; one line.
-    """
+    """Run `vidcorr score` with the words after it; a user's mistake is a ValueError or OSError of one line."""
     parser = argparse.ArgumentParser(prog="vidcorr score", description=__doc__)
     parser.add_argument("truth", type=Path, metavar="TRUTH", help="folder with a folder of masks for each sequence")
     parser.add_argument("predictions", type=Path, metavar="PREDICTIONS", help="the same for the predictions")

@@ -86,11 +86,7 @@ def render(table: Table, format: str) -> str:
 
 
 def command(words: Sequence[str]) -> None:
-    """Run `vidcorr table` with the words after it.
-
-    Raises:
-        ValueError, OSError: for a user's mistake; one line.
-    """
+    """Run `vidcorr table` with the words after it; a user's mistake is a ValueError or OSError of one line."""
     parser = argparse.ArgumentParser(prog="vidcorr table", description=__doc__)
     parser.add_argument(
         "folders",
@@ -158,8 +154,7 @@ def _shown(cell: Cell | None) -> str:
     if cell.interval is not None:
         text += f" [{_percent(cell.interval[0])}, {_percent(cell.interval[1])}]"
     if (difference := cell.difference) is not None:
-        low, high = 100 * difference.low, 100 * difference.high
-        text += f"; {100 * difference.mean:+.1f} [{low:+.1f}, {high:+.1f}], p {difference.p:.2g}"
+        text += f"; {difference.in_points}"
     return text.replace("-", "−")
 
 

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from importlib.metadata import version
 from io import StringIO
+from itertools import cycle
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Protocol, Self
@@ -47,7 +48,7 @@ class SequenceRecord:
     Args:
         num_frames: of the sequence.
         draw: how a frame is drawn with what was found in it.
-        predictions: one for each of the extractor's maps.
+        predictions: one for each of the extractor's maps; of one map also several.
         overlay: PNG with five frames side by side, drawn for the last map.
         film: film that the report plays, drawn for the last map.
         draw_film: how its frames are drawn; None is `draw`.
@@ -84,7 +85,7 @@ class SequenceRecord:
             beside: drawn with the last of them, for example the annotation.
             truth: what should have been found, for the film.
         """
-        for file, item in zip(self._predictions, found, strict=False):
+        for file, item in zip(self._predictions, cycle(found), strict=False):
             file.add(item)
         drawn = (found[-1],) if beside is None else (found[-1], beside)
         shown, filmed = self.written in self._chosen, self._film is not None and self.written in self._film.chosen

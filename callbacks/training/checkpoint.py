@@ -25,7 +25,7 @@ log = logging.getLogger(__name__)
 
 
 class LastCheckpoint(ModelCheckpoint):
-    """Keeps `last.ckpt`, from which a run goes on by `--ckpt_path last` exactly as if it had not been interrupted.
+    """Keep `last.ckpt`, from which a run goes on by `--ckpt_path last` exactly as if it had not been interrupted.
 
     It is written every few steps, at the end of each epoch and of the run, and when the run is stopped by SIGTERM,
     Ctrl-C or an error, always between two optimiser steps: where an error falls within one, the checkpoint before it
@@ -206,7 +206,7 @@ def _flush(trainer: pl.Trainer) -> None:
 
 
 class BestCheckpoint(ModelCheckpoint):
-    """Keeps the checkpoint with the best score of a benchmark, and looks only when that benchmark has just run.
+    """Keep the checkpoint with the best score of a benchmark, and look only when that benchmark has just run.
 
     Lightning's `ModelCheckpoint` raises before the first score is there and later takes a stale one for a new one.
 

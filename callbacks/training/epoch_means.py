@@ -18,7 +18,7 @@ PLAIN = ("fx", "name", "prog_bar", "logger", "on_step", "on_epoch", "enable_grap
 
 
 class EpochMeans:
-    """Saves the partial sums of values that are logged with `on_epoch=True`, and puts them back.
+    """Save the partial sums of values that are logged with `on_epoch=True`, and put them back.
 
     Without it, the mean of an epoch in which a run was resumed covers the batches after the resume only. Metric objects
     of the module are kept too, if all their states are tensors.

@@ -60,7 +60,7 @@ def effective_rank(embeddings: Tensor) -> Tensor:
 
 
 class CollapseMonitor(pl.Callback):
-    """Logs how spread the embeddings of a step are, and warns when they collapse to one point.
+    """Log how spread the embeddings of a step are, and warn when they collapse to one point.
 
     Logs `monitor/embedding_std` (`embedding_spread`), `monitor/effective_rank`, and where a step publishes them
     `monitor/positive_similarity`, `monitor/negative_similarity`, `monitor/queue_age` (optimiser steps since the oldest

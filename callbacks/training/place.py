@@ -46,7 +46,7 @@ class Place:
 
 
 class PlaceKeeper:
-    """Follows a training from hook to hook, and brings it back to a place.
+    """Follow a training from hook to hook, and bring it back to a place.
 
     `LastCheckpoint`, the last callback of all but `Safeguards`, passes its hooks on to the methods of the same name.
     """
@@ -228,7 +228,7 @@ def _reached(max_steps: int, global_step: int) -> bool:
 
 
 class BatchSizes:
-    """Refuses to go on with another batch size than the checkpoint's.
+    """Refuse to go on with another batch size than the checkpoint's.
 
     The place in an epoch, the learning rate and its schedule all count in batches of that size.
     """

@@ -25,7 +25,7 @@ RESUME = "resume"
 
 
 class AtomicCheckpointIO(TorchCheckpointIO):
-    """Writes a checkpoint beside its place, and moves it there when all of it is on the disk.
+    """Write a checkpoint beside its place, and move it there when all of it is on the disk.
 
     Lightning's own class writes to the machine's temporary folder; where that is another disk, its move is a copy, and
     a run that is killed or a disk that is full in the middle of it leaves half a file in the place of a whole one.
@@ -80,7 +80,7 @@ def _os_error(error: BaseException | None) -> OSError | None:
 
 
 class FolderLock:
-    """Holds a folder for one process, until `release` or the end of the process, however it ends.
+    """Hold a folder for one process, until `release` or the end of the process, however it ends.
 
     Args:
         folder: is made where it is missing.

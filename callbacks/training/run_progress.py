@@ -41,7 +41,6 @@ class RunProgress(ProgressBar):
         total = None if math.isinf(steps) else int(steps)
         silent = not self._enabled
         self._report = ProgressReport("training", total, "steps", trainer.global_step, self.every, silent)
-        self._report.__enter__()
 
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
@@ -60,7 +59,6 @@ class RunProgress(ProgressBar):
         if trainer.state.fn == "validate" and batches > 1:
             total = None if math.isinf(batches) else int(batches)
             self._report = ProgressReport("validating", total, "batches", 0, self.every, not self._enabled)
-            self._report.__enter__()
 
     def on_validation_batch_end(self, trainer: pl.Trainer, *_: Any, **__: Any) -> None:
         """Count the batches."""
@@ -87,5 +85,5 @@ class RunProgress(ProgressBar):
 
     def _end(self) -> None:
         if self._report is not None:
-            self._report.__exit__(None, None, None)
+            self._report.clear()
             self._report = None

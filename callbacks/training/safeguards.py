@@ -62,7 +62,7 @@ class Look(NamedTuple):
 
 
 class Safeguards(pl.Callback):
-    """Ends a run in good order, a training on all ranks at the same step; the command line always has it.
+    """End a run in good order, a training on all ranks at the same step; the command line always has it.
 
     - **SIGTERM** (preemption, `docker stop`, torchrun) and **Ctrl-C**: the optimiser step is finished, `LastCheckpoint`
       saves it, and the process ends with status 143 or 130; a second Ctrl-C ends it at once. Lightning's own handler
@@ -234,7 +234,7 @@ class Safeguards(pl.Callback):
 
 
 class _DeadWorkers:
-    """Holds back the exception by which torch reports a loader's dead worker until the end of the batch.
+    """Hold back the exception by which torch reports a loader's dead worker until the end of the batch.
 
     Torch raises it in whatever runs at that moment, which would leave a step half done.
     """

@@ -8,7 +8,7 @@ from pytorch_lightning.utilities import rank_zero_warn
 
 
 class Throughput(pl.Callback):
-    """Logs the speed of training since the last time it was logged; validation and benchmarks do not count.
+    """Log the speed of training since the last time it was logged; validation and benchmarks do not count.
 
     Logs, every `trainer.log_every_n_steps` optimiser steps, `time/step` (seconds per optimiser step), `time/data` (the
     fraction of them, 0 to 1, spent waiting for the loader; only for loaders that report it, as `VideoDataModule`'s

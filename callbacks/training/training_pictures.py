@@ -27,7 +27,7 @@ from ..pictures import (
 
 
 class TrainingPictures(pl.Callback):
-    """Draws the first batch of a run, and every few epochs how the features of one clip match and vary.
+    """Draw the first batch of a run, and every few epochs how the features of one clip match and vary.
 
     - `clips`: the first batch after augmentation, a clip in a row;
     - `gaps`: how many frames lie between neighbouring frames of its clips;

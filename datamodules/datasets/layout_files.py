@@ -4,17 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
-
-import numpy as np
 
 from ..reading.errors import DataError
 from ..reading.guards import plain_name, read_text
-from ..reading.images import read_picture
 from ..reading.source import IMAGE_SUFFIXES, natural_order
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
 
 
 def require_folder(path: Path, remedy: str) -> Path:
@@ -108,14 +101,3 @@ def require_sequences(root: Path, names: Iterable[str], listed_in: object) -> No
         raise DataError(
             f"{root / missing[0]}: sequence listed in {listed_in} has no folder{more}; unpack it or shorten the list"
         )
-
-
-def read_frame(path: Path) -> NDArray[np.uint8]:
-    """Decode a JPEG or PNG channel first: (3, H, W) uint8 RGB; errors as those of `read_picture`."""
-    import cv2
-
-    picture = read_picture(path)
-    planes = np.empty((3, *picture.shape[:2]), np.uint8)
-    for channel in range(3):
-        cv2.extractChannel(picture, channel, planes[channel])
-    return planes

@@ -16,7 +16,6 @@ from torch import Tensor
 from ..reading.guards import plain_name
 from ..reading.images import read_picture
 from ..reading.mask_files import VOID, read_mask
-from .layout_files import read_frame
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -72,7 +71,13 @@ class FrameSequence:
         Raises:
             DecodingError: if the file is missing, truncated or no picture.
         """
-        return torch.from_numpy(read_frame(self.frames[t]))
+        import cv2
+
+        picture = read_picture(self.frames[t])
+        planes = np.empty((3, *picture.shape[:2]), np.uint8)
+        for channel in range(3):
+            cv2.extractChannel(picture, channel, planes[channel])
+        return torch.from_numpy(planes)
 
     def read(self, ahead: int = 4) -> Generator[Tensor]:
         """Iterate over all frames in time order, decoded by one thread up to `ahead` frames before they are asked for.

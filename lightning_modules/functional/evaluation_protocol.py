@@ -54,7 +54,9 @@ class EvaluationProtocol:
             object.__setattr__(self, field.name, _as_plain_type(getattr(self, field.name)))
         if not self.name and self.unnamed:
             object.__setattr__(self, "name", self._name_of_changes(self.unnamed))
-        self._check_types()
+        for field in dataclasses.fields(self):
+            if not _fits(value := getattr(self, field.name), field.type):
+                raise self._error(f"{field.name} must be {_in_words(field.type)}, got {value!r}")
         for field_name, (holds, expected) in {"name": (bool(self.name), "not empty"), **self._ranges()}.items():
             if not holds:
                 raise self._error(f"{field_name} must be {expected}, got {getattr(self, field_name)!r}")
@@ -171,12 +173,6 @@ class EvaluationProtocol:
         values = self._values()
         own = min(self._own_tables(base), key=lambda table: len(_differences(values, table)))
         return _join_name(base, {field: _as_text(values[field]) for field in _differences(values, own)})
-
-    def _check_types(self) -> None:
-        for field in dataclasses.fields(self):
-            value = getattr(self, field.name)
-            if not _fits(value, field.type):
-                raise self._error(f"{field.name} must be {_in_words(field.type)}, got {value!r}")
 
     def _check_name(self) -> None:
         """Raise if a source's name, with the changes that it lists, does not belong to these values."""

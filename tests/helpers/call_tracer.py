@@ -132,7 +132,7 @@ def main() -> None:
         quiet = {"enable_progress_bar": False, "enable_model_summary": False, "enable_checkpointing": False}
         return pl.Trainer(accelerator="cpu", devices=1, default_root_dir=folder, logger=False, **quiet, **settings)
 
-    frame, step = "LabelTracker._maps", "CorrespondenceModule.on_train_batch_start"
+    frame, step = "LabelPropagator.step", "CorrespondenceModule.on_train_batch_start"
     with TemporaryDirectory() as folder:
         root = write_davis(Path(folder) / "davis", 2, frames=12, size=(64, 64))
         encoder = FrozenEncoder("torchvision:resnet18", "res4", 8)

@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..compactness import compact_windows
+from ..transfer import Arriving, to_device
 from .best_matches import WORKSPACE, best_matches, window_average
 from .label_coding import decode_masks
 from .protocol import PropagationProtocol
@@ -131,16 +132,16 @@ class LabelPropagator:
             if self.protocol.feature_normalisation == "l2":
                 features = features / features.square().sum(0).sqrt().clamp_min(1e-12)
             query = features.to(dtype).permute(1, 2, 0).contiguous()
-            labels = self._first_labels.to(features) if self.frame == 0 else self._propagate(query)
+            labels = _brought(self._first_labels, features) if self.frame == 0 else self._propagate(query)
         hard = self.protocol.label_feedback == "hard" and self.frame > 0
         fed_back = _harden(labels, self.protocol.feature_stride) if hard else labels
         own_context = self.protocol.entering == "own-context"
         if own_context and (self.frame == 0 or entering is not None):
-            mask = labels if entering is None else entering.to(labels)
+            mask = labels if entering is None else _brought(entering, labels)
             self._starting[self.frame] = (mask > 0).flatten(1).any(1).to(mask)
         if entering is not None:
             enter = _enter_softly if own_context else _enter
-            entering = entering.to(labels)
+            entering = _brought(entering, labels)
             labels, fed_back = enter(labels, entering), enter(fed_back, entering)
         self._finite.append(labels.isfinite().all())
         if labels.device.type == "cpu" or len(self._finite) == CHECKED_TOGETHER:
@@ -175,8 +176,7 @@ class LabelPropagator:
             shape = labels.new_empty(labels.shape[3], height, width, device=device)
             lasting, recent = kept_frames(self.protocol) if number < 0 else ((number,), 0)
             memory = self._room(lasting, recent, query, shape, number)
-            memory.keys.copy_(keys)
-            memory.labels.copy_(labels)
+            memory.load(keys, labels)
             if number < 0:
                 self._memory, self._label_dtype = memory, labels.dtype
             else:
@@ -192,7 +192,7 @@ class LabelPropagator:
         """
         if not self._finite:
             return
-        finite, self._finite = torch.stack(self._finite).tolist(), []
+        finite, self._finite = Arriving(torch.stack(self._finite)).wait().tolist(), []
         if not all(finite):
             frame = self._checked + finite.index(False)
             raise ValueError(f"the labels of frame {frame} are not finite: look for NaN in features and labels")
@@ -235,7 +235,7 @@ class LabelPropagator:
         found = []
         for number, (memory, frames, neighbourhood) in enumerate(sources):
             references = memory.slots(frames)
-            search = partial(self._search, query, memory.keys, references, neighbourhood)
+            search = partial(self._search, query, memory, references, neighbourhood)
             if self._shared is None:
                 found.append(search(count))
             else:
@@ -247,9 +247,9 @@ class LabelPropagator:
         return found, products, top.amin(1).clamp_min(torch.finfo(top.dtype).min)
 
     def _search(
-        self, query: Tensor, keys: Tensor, references: list[int], neighbourhood: Neighbourhood, topk: int
+        self, query: Tensor, memory: ReferenceMemory, references: list[int], neighbourhood: Neighbourhood, topk: int
     ) -> tuple[Tensor, Tensor]:
-        return best_matches(query, keys, references, neighbourhood, topk, self.workspace)
+        return best_matches(query, memory.keys, references, neighbourhood, topk, self.workspace, memory.sketches)
 
     def _average_all(self, query: Tensor) -> Tensor:
         """Average labels (h, w, L) for queries (h, w, C) by the softmax over all neighbours in all references."""
@@ -300,7 +300,7 @@ class LabelPropagator:
     ) -> ReferenceMemory:
         """Return a new memory, over the keys of the group's memory of this number where matches are shared."""
         keys = None if self._shared is None else self._shared.keys.get(number)
-        memory = ReferenceMemory(lasting, recent, query, labels, keys)
+        memory = ReferenceMemory(lasting, recent, query, labels, keys, sketched=self.protocol.topk is not None)
         if self._shared is not None:
             self._shared.keys[number] = memory.keys
         return memory
@@ -324,6 +324,11 @@ class LabelPropagator:
                 f"entering labels of frame {self.frame} must be {tuple(shape)} like first_labels, "
                 f"got {tuple(entering.shape)}"
             )
+
+
+def _brought(labels: Tensor, to: Tensor) -> Tensor:
+    """Bring given labels to the device and type of others."""
+    return to_device(labels, to.device).to(to.dtype)
 
 
 def _enter(labels: Tensor, entering: Tensor) -> Tensor:

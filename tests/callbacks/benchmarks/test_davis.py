@@ -16,7 +16,6 @@ from callbacks.benchmarks.mask_benchmark import MaskEvaluation, ObjectScoring
 from callbacks.metrics import RegionBoundary
 from callbacks.tracking.label_tracker import LabelTracker
 from datamodules.datasets import Davis
-from datamodules.reading.errors import DataError
 from lightning_modules import FrozenEncoder, VFSSimSiam
 from lightning_modules.backbones import build_feature_extractor
 from lightning_modules.functional.propagation.label_coding import decode_masks, encode_masks
@@ -188,11 +187,6 @@ def test_a_failure_ends_validate_but_fit_only_where_it_is_fatal(davis_root, tmp_
         trainer(tmp_path, Failing(davis_root, fatal=True), max_epochs=1).fit(VFSSimSiam(**TINY), loader(), empty)
 
 
-def test_missing_data_are_told_before_training(tmp_path):
-    with pytest.raises(DataError, match="no such folder"):
-        trainer(tmp_path, DavisBenchmark(tmp_path / "nowhere")).fit(VFSSimSiam(**TINY), loader())
-
-
 def test_best_checkpoint_needs_its_benchmark(tmp_path):
     with pytest.raises(ValueError, match="no benchmark 'davis' among the callbacks"):
         trainer(tmp_path, BestCheckpoint()).fit(VFSSimSiam(**TINY), loader())
@@ -233,17 +227,6 @@ def test_every_score_is_declared_before_any_work(davis_root):
     scores = benchmark.evaluate(FrozenEncoder("tests.helpers.encoders:TinyResNet"))
     assert {f"davis/{key}" for key in scores} == set(declared)
     assert "davis/res4/J&F-Mean" in declared
-
-
-class UnderANewName(DavisBenchmark):
-    name = "mine"
-
-
-@pytest.mark.parametrize("protocol", ["vfs", "dino"])
-def test_a_benchmark_under_a_new_name_works_with_the_named_protocols(davis_root, protocol):
-    assert (
-        UnderANewName(davis_root, protocol=protocol).protocol == DavisBenchmark(davis_root, protocol=protocol).protocol
-    )
 
 
 def test_a_resumed_run_keeps_the_scores_from_before(davis_root, tmp_path):

@@ -134,7 +134,7 @@ def test_each_row_has_its_interval_and_a_test_against_the_best_under_the_same_pr
     low, high = (float(number) for number in re.search(r"\[(.+), (.+)\]", best).groups())
     assert best.startswith("own/J&F-Mean best: 65.0, 95 % interval [")
     assert 50 <= low < 65 < high <= 80
-    assert worse.endswith("; -10.0 [-10.0, -10.0] against best, p 0.12")
-    assert same.startswith("own/J&F-Mean same everywhere: 30.0, 95 % interval [30.0, 30.0]; -35.0 [")
+    assert worse.endswith("; against best: -10.0 [-10.0, -10.0], p 0.12")
+    assert same.startswith("own/J&F-Mean same everywhere: 30.0, 95 % interval [30.0, 30.0]; against best: -35.0 [")
     assert other.endswith("]; another protocol than best, not tested")
     assert not list(comparison._tested({"best": found["best"]}, [benchmark]))

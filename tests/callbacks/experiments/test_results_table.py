@@ -39,10 +39,3 @@ def test_runs_of_other_commands_are_rows_of_their_own(tmp_path: Path) -> None:
     assert len(tabulate([*one, *other]).rows) == 2
     labelled = [read_scores_of(tmp_path / name, "mine")[0] for name in "ab"]
     assert list(tabulate(labelled).rows) == ["mine"]
-
-
-def test_a_base_row_that_is_not_there_is_one_line(tmp_path: Path) -> None:
-    found = read_scores_of(run(tmp_path / "a", 0.4))
-    with pytest.raises(ValueError, match="nobody") as raised:
-        tabulate(found, "nobody")
-    assert "\n" not in str(raised.value)

@@ -75,7 +75,7 @@ def test_markdown_and_csv(output: Path) -> None:
     lines = table_rows(study, gather(study, output))
     text = markdown(study, lines)
     assert "| base | 2 | 55.0 / 57.0 | 56.0 | 2.0 |  | 65.0 | 10 |" in text
-    assert "| better | 2 | 65.0 / 67.0 | 66.0 | 2.0 | +10.0 (+10.0 … +10.0, p 0.12) |  |  |" in text
+    assert "| better | 2 | 65.0 / 67.0 | 66.0 | 2.0 | +10.0 [+10.0, +10.0], p 0.12 |  |  |" in text
     write_csv(lines, output / "table.csv")
     with (output / "table.csv").open() as file:
         rows = list(csv.DictReader(file))

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 import torch
 
-from callbacks.metrics import TapVidMetrics, sample_queries, tapvid_metrics, tapvid_track_metrics
-from callbacks.metrics.point_tracking import METRICS, mean_of_defined
+from callbacks.metrics import TapVidMetrics, sample_queries, tapvid_metrics
+from callbacks.metrics.point_tracking import METRICS, fractions_of, mean_of_defined, tapvid_counts
 from tests.helpers import point_ranks
 
 INPUTS = ("query_points", "gt_occluded", "gt_tracks", "pred_occluded", "pred_tracks")
@@ -28,7 +28,7 @@ def test_every_case_of_the_official_code_to_the_last_digit(official):
         for mode in ("first", "strided"):
             for number, video in enumerate(zip(*inputs, strict=True)):
                 found = tapvid_metrics(*video, query_mode=mode)
-                tracks = tapvid_track_metrics(*map(torch.from_numpy, video), query_mode=mode)
+                tracks = fractions_of(tapvid_counts(*map(torch.from_numpy, video), query_mode=mode))
                 assert tuple(found) == tuple(tracks) == METRICS
                 for key in METRICS:
                     expected = official[f"{case}/{mode}/video/{key}"][number]
@@ -110,7 +110,8 @@ def test_tracks_of_a_video_are_kept_apart():
         metric.update(*video(queries, queries), name=name)
     tracks = metric.per_track()
     assert list(tracks) == ["a", "b"]
-    np.testing.assert_array_equal(tracks["b"]["jaccard_4"], tapvid_track_metrics(*video(2, 2), "strided")["jaccard_4"])
+    expected = fractions_of(tapvid_counts(*video(2, 2), "strided"))
+    np.testing.assert_array_equal(tracks["b"]["jaccard_4"], expected["jaccard_4"])
     assert len(tracks["a"]["jaccard_4"]) == 4
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from callbacks.report import Chart, write_material, write_report
-from callbacks.report.run import object_scores, overlaid_charts, progress_charts, read_run, sequence_scores
+from callbacks.report.run import overlaid_charts, progress_charts, read_beside, read_run, scores_by_sequence
 from tests.helpers.page import Page, lines, write_results
 
 
@@ -30,16 +30,18 @@ def test_rows_of_a_comparison_and_named_runs_stand_beside_it(tmp_path: Path) -> 
         lines(run, otb)
 
 
-def test_sequences_are_ranked_by_their_objects_in_the_last_stage() -> None:
+def test_sequences_and_objects_have_the_means_of_the_last_stage() -> None:
     rows = [
         {"Stage": "res3", "Sequence": "bike_1", "J-Mean": "0.9", "F-Mean": "0.9"},
         {"Stage": "res4", "Sequence": "bike_1", "J-Mean": "0.2", "F-Mean": "0.4"},
-        {"Stage": "res4", "Sequence": "bike_2", "J-Mean": "0.6", "F-Mean": "0.8"},
+        {"Stage": "res4", "Sequence": "bike_12", "J-Mean": "0.6", "F-Mean": ""},
+        {"Stage": "res4", "Sequence": "bike_x", "J-Mean": "0.1", "F-Mean": "0.1"},
         {"Stage": "res4", "Sequence": "up_1", "J-Mean": "0.1", "F-Mean": "0.1"},
     ]
-    scores = sequence_scores(rows, ("J-Mean", "F-Mean"), ["bike", "up_1"])
-    assert scores == {"bike": pytest.approx(0.5), "up_1": pytest.approx(0.1)}
-    assert sequence_scores([], ("J-Mean",), ["bike"]) == {}
+    scores, objects = scores_by_sequence(rows, ("J-Mean", "F-Mean"), ["bike", "up_1"])
+    assert scores == {"bike": pytest.approx(1.4 / 5), "up_1": pytest.approx(0.1)}
+    assert objects == {"bike": {1: pytest.approx(0.3), 12: pytest.approx(0.6)}}
+    assert scores_by_sequence([], ("J-Mean",), ["bike"]) == ({}, {})
 
 
 def test_films_of_an_earlier_run_in_the_same_folder_are_left_out(run: Any, tmp_path: Path) -> None:
@@ -72,7 +74,8 @@ def test_the_trainings_of_other_runs_are_drawn_over_it(tmp_path: Path) -> None:
         for epoch, step in ((0, 0), (0, 4), (1, 8)):
             write_results(tmp_path / name / "davis" / f"epoch={epoch:03d}-step={step:06d}", 0.2 + step / 100 + shift)
     folders = [tmp_path / name / "davis" / "epoch=001-step=000008" for name in "ab"]
-    (chart,) = progress_charts(read_run(folders[0]), folders[1:])
+    run = read_run(folders[0])
+    (chart,) = progress_charts(run, [read_beside(run, folders[1])])
     other = "davis/epoch=001-step=000008, J&F-Mean"
     assert list(chart["curves"]) == ["J&F-Mean", other]
     assert chart["curves"][other] == [[0, 1, 2], pytest.approx([0.3, 0.34, 0.38])]
@@ -86,21 +89,10 @@ def test_charts_of_other_runs_are_drawn_over_it_where_the_protocol_is_the_same(t
             folder, ["x"], charts=[Chart("Success", "overlap", "rate", curves), Chart(name, "x", "y", curves)]
         )
     run = read_run(tmp_path / "a" / "otb")
-    charts = overlaid_charts(run, [tmp_path / "b" / "otb", tmp_path / "c" / "otb" / "results.json"])
+    beside = [tmp_path / "b" / "otb", tmp_path / "c" / "otb" / "results.json"]
+    charts = overlaid_charts(run, [read_beside(run, path) for path in beside])
     assert charts[0]["curves"] == {"success": [[0, 1], [1.0, 0.5]], "b/otb, success": [[0, 1], [1.0, 0.7]]}
     assert list(charts[1]["curves"]) == ["success"]
     assert list(run.material["charts"][0]["curves"]) == ["success"]
     page = Page(write_report(tmp_path / "a" / "otb", [tmp_path / "b" / "otb"]))
     assert "b/otb, success" in page.text
-
-
-def test_objects_have_the_means_of_the_last_stage() -> None:
-    rows = [
-        {"Stage": "res3", "Sequence": "bike_1", "J-Mean": "0.9", "F-Mean": "0.9"},
-        {"Stage": "res4", "Sequence": "bike_1", "J-Mean": "0.2", "F-Mean": "0.4"},
-        {"Stage": "res4", "Sequence": "bike_12", "J-Mean": "0.6", "F-Mean": ""},
-        {"Stage": "res4", "Sequence": "up_1", "J-Mean": "0.1", "F-Mean": "0.1"},
-        {"Stage": "res4", "Sequence": "bike_x", "J-Mean": "0.1", "F-Mean": "0.1"},
-    ]
-    found = object_scores(rows, ("J-Mean", "F-Mean"), ["bike", "up_1"])
-    assert found == {"bike": {1: pytest.approx(0.3), 12: pytest.approx(0.6)}}

@@ -93,15 +93,6 @@ def test_one_seed_twice_is_two_rows(tmp_path):
     assert len(gather([tmp_path]).rows) == 2
 
 
-def test_seeds_in_the_name_of_a_row_of_compare(tmp_path):
-    for seed in (0, 1):
-        write(tmp_path / f"{seed}", f"untrained, seed {seed}", {"J-Mean": seed / 10}, command=["cli.py", "compare"])
-    table = gather([tmp_path])
-    assert {name: [cell.scores for cell in row.values()] for name, row in table.rows.items()} == {
-        "untrained": [(0.0, 0.1)]
-    }
-
-
 def test_named_folders_are_the_seeds_of_a_row_and_differences_are_paired(tmp_path):
     ours = [write_rows(write(tmp_path / f"ours{k}", f"x{k}", {"J-Mean": 0.725}), shifted(0.1)) for k in (0, 1)]
     base = write_rows(write(tmp_path / "base", "B", {"J-Mean": 0.625}), SCORES)

@@ -2,11 +2,9 @@
 
 from pathlib import Path
 
-import numpy as np
 import pytest
-from PIL import Image
 
-from datamodules.datasets.layout_files import list_pictures, read_frame, read_list, read_names, require_sequences
+from datamodules.datasets.layout_files import list_pictures, read_list, read_names, require_sequences
 from datamodules.reading.errors import DataError
 
 
@@ -15,12 +13,6 @@ def test_pictures_come_in_natural_order_without_hidden_and_other_files(tmp_path:
         (tmp_path / name).write_bytes(b"")
     assert [path.name for path in list_pictures(tmp_path)] == ["2.png", "9.JPG", "10.jpg"]
     assert list_pictures(tmp_path / "nowhere") == ()
-
-
-def test_a_frame_is_channel_first_rgb(tmp_path: Path) -> None:
-    picture = np.random.default_rng(0).integers(256, size=(5, 7, 3)).astype(np.uint8)
-    Image.fromarray(picture).save(tmp_path / "a.png")
-    assert np.array_equal(read_frame(tmp_path / "a.png"), picture.transpose(2, 0, 1))
 
 
 def test_lists_are_stripped_and_hold_each_line_once(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from datamodules.datasets import Davis
-from datamodules.datasets.layout_files import read_frame
+from datamodules.datasets.records import FrameSequence
 from datamodules.reading.errors import DecodingError
 from datamodules.synthetic import write_davis
 
@@ -17,10 +17,13 @@ def root(tmp_path: Path) -> Path:
     return write_davis(tmp_path / "davis", 2, frames=5, size=(64, 80), sprites=(2, 2))
 
 
-def test_grey_frames_become_rgb(tmp_path: Path) -> None:
-    path = tmp_path / "grey.png"
-    Image.fromarray(np.arange(12, dtype=np.uint8).reshape(3, 4)).save(path)
-    assert np.array_equal(read_frame(path), np.broadcast_to(np.arange(12).reshape(3, 4), (3, 3, 4)))
+def test_frames_are_channel_first_and_grey_becomes_rgb(tmp_path: Path) -> None:
+    picture = np.random.default_rng(0).integers(256, size=(5, 7, 3)).astype(np.uint8)
+    for name, pixels in (("colour.png", picture), ("grey.png", picture[..., 0])):
+        Image.fromarray(pixels).save(tmp_path / name)
+    clip = FrameSequence(name="clip", frames=(tmp_path / "colour.png", tmp_path / "grey.png"), size=(5, 7))
+    assert np.array_equal(clip.frame(0), picture.transpose(2, 0, 1))
+    assert np.array_equal(clip.frame(1), np.broadcast_to(picture[..., 0], (3, 5, 7)))
 
 
 def test_error_of_a_frame_comes_in_its_turn(root: Path) -> None:
