@@ -14,8 +14,7 @@ from rich.table import Table
 from datamodules.reading.writing import write_whole
 
 from ..tracking.record import provenance
-
-Row = dict[str, Any]
+from .evaluation import Row
 
 
 @dataclass

@@ -17,7 +17,7 @@ from ..metrics.uncertainty import values_by_sequence
 from ..stored_results import protocols_of, read_results, read_rows, read_sequences
 from ..tracking.label_tracker import at_stride
 
-Videos = dict[str, list[float]]
+ScoresByVideo = dict[str, list[float]]
 """Video → scores of its objects, in [0, 1]."""
 
 
@@ -37,7 +37,7 @@ class Scored:
     fields: Mapping[str, Any]
     digest: str
     score: float
-    videos: Videos
+    videos: ScoresByVideo
 
     def mean(self, names: Sequence[str]) -> float:
         """Return the mean over the objects of some videos."""
@@ -171,7 +171,7 @@ def effects(scored: Sequence[Scored], fields: Collection[str] | None = None) -> 
     return sorted(found, key=lambda effect: -effect.size)
 
 
-def markdown(
+def grid_markdown(
     scored: Sequence[Scored],
     score: str,
     choice: Selection | None,

@@ -15,7 +15,7 @@ from datamodules.reading.writing import write_whole
 from .overlays import Picture, contact_sheet, evenly_spaced, resized
 
 FRAMES, COLUMNS, WIDTH = 32, 8, 320
-TRUTH = ".truth.webp"
+TRUTH_SUFFIX = ".truth.webp"
 """Suffix of the picture with the ground truth."""
 
 Curve = tuple[Sequence[float], Sequence[float]]
@@ -56,7 +56,7 @@ class Film:
         self._path.parent.mkdir(parents=True, exist_ok=True)
         self._save(self._pictures, self._path)
         if len(self._truths) == len(self._pictures):
-            self._save(self._truths, self._path.with_suffix(TRUTH))
+            self._save(self._truths, self._path.with_suffix(TRUTH_SUFFIX))
         size = [WIDTH, self._pictures[0].shape[0]]
         about = self._about | {"frames": self.chosen, "size": size, "curves": plain_curves(curves or {})}
         write_whole(self._path.with_suffix(".json"), json.dumps(about) + "\n")

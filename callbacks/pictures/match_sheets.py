@@ -12,7 +12,7 @@ from lightning_modules.functional.propagation.sizing import Size
 
 from .overlays import Picture, as_pictures, captioned, contact_sheet, resized
 
-COLOURS = (
+POINT_COLOURS = (
     (230, 25, 75), (60, 180, 75), (255, 225, 25), (0, 130, 200), (245, 130, 48), (240, 50, 230), (70, 240, 240),
     (170, 110, 40), (191, 239, 69),
 )  # fmt: skip
@@ -131,4 +131,4 @@ def _fixed(x: float, y: float) -> tuple[int, int]:
 
 
 def _colours(count: int) -> list[tuple[int, int, int]]:
-    return [COLOURS[number % len(COLOURS)] for number in range(count)]
+    return [POINT_COLOURS[number % len(POINT_COLOURS)] for number in range(count)]

@@ -29,7 +29,7 @@ Overlay = Literal["mp4", "gif", "webp", "none"]
 Export = Literal["coco", "csv"]
 RECORD = "prediction.json"
 OVERLAYS = tuple(f"overlay.{kind}" for kind in get_args(Overlay) if kind != "none")
-OURS = (RECORD, UNFINISHED, "masks", "boxes.csv", "points.csv", *OVERLAYS, "coco.json", "objects.csv")
+OUTPUTS = (RECORD, UNFINISHED, "masks", "boxes.csv", "points.csv", *OVERLAYS, "coco.json", "objects.csv")
 """All that `predict` ever writes into its folder."""
 
 
@@ -50,7 +50,7 @@ def look_for_earlier(folder: Path, overlay: Overlay, overwrite: bool = False, ex
         raise ValueError(f"overlay must be one of {', '.join(get_args(Overlay))}, got {overlay!r}")
     if wrong := [each for each in exports if each not in get_args(Export)]:
         raise ValueError(f"exports may hold {' and '.join(get_args(Export))}, got {wrong[0]!r}")
-    found = [folder / name for name in OURS if (folder / name).exists()]
+    found = [folder / name for name in OUTPUTS if (folder / name).exists()]
     if not found:
         return False
     if found[0].name not in (RECORD, UNFINISHED):  # a folder of masks may be the user's own, even the prompt's
@@ -67,7 +67,7 @@ def look_for_earlier(folder: Path, overlay: Overlay, overwrite: bool = False, ex
 
 def clear(folder: Path, keep: Sequence[str] = ()) -> None:
     """Make a folder for a prediction, and remove an earlier one but for the names in `keep`."""
-    for path in (folder / name for name in OURS if name not in keep):
+    for path in (folder / name for name in OUTPUTS if name not in keep):
         remove(path)
     folder.mkdir(parents=True, exist_ok=True)
 

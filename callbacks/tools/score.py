@@ -28,7 +28,7 @@ RULES_HELP = (
 
 
 @dataclass(frozen=True)
-class Rules:
+class ScoringRules:
     """The rules by which masks are scored.
 
     Attributes:
@@ -46,10 +46,10 @@ class Rules:
 
 
 RULES = {
-    "davis-2017": Rules(),
-    "davis-2016": Rules(merged=True),
-    "youtube-vos": Rules(last_scored=True, entering=True),
-    "mose": Rules(entering=True),
+    "davis-2017": ScoringRules(),
+    "davis-2016": ScoringRules(merged=True),
+    "youtube-vos": ScoringRules(last_scored=True, entering=True),
+    "mose": ScoringRules(entering=True),
 }
 """Named rules: those of davis2017-evaluation (semi-supervised), of DAVIS-2016, of YouTube-VOS's paper, and of MOSE.
 
@@ -62,7 +62,7 @@ in hkchengrex/vos-benchmark @ 0c21008 (README.md, Technical Details 4).
 def score(
     truth: str | Path,
     predictions: str | Path,
-    rules: Rules | str = "davis-2017",
+    rules: ScoringRules | str = "davis-2017",
     sequences: Sequence[str] | None = None,
     workers: int | None = None,
 ) -> RegionBoundary:
@@ -109,14 +109,14 @@ def score(
     return metric
 
 
-def score_sequence(name: str, truth: Path, predictions: Path, rules: Rules) -> SequenceScore:
+def score_sequence(name: str, truth: Path, predictions: Path, rules: ScoringRules) -> SequenceScore:
     """Score one sequence; see `score`.
 
     Args:
         name: of the sequence, for rows and errors.
         truth: folder of its masks.
         predictions: folder of the predictions.
-        rules: see `Rules`.
+        rules: see `ScoringRules`.
     """
     files = {path.stem: path for path in list_pictures(truth)}
     found = {path.stem: path for path in list_pictures(predictions)}
@@ -147,12 +147,12 @@ def score_sequence(name: str, truth: Path, predictions: Path, rules: Rules) -> S
     return result
 
 
-def _present(starts: Mapping[int, int], t: int, rules: Rules) -> tuple[int, ...]:
+def _present(starts: Mapping[int, int], t: int, rules: ScoringRules) -> tuple[int, ...]:
     """Return the objects that are scored in frame t."""
     return tuple(number for number, start in starts.items() if start < t or (rules.first_scored and start == t))
 
 
-def _ids(path: Path, rules: Rules) -> NDArray[np.uint8]:
+def _ids(path: Path, rules: ScoringRules) -> NDArray[np.uint8]:
     ids = read_mask(path)
     return (ids > 0).astype(np.uint8) if rules.merged else ids
 
@@ -271,7 +271,9 @@ def _sequences(truth: Path, listed: Path | None) -> tuple[str, ...]:
     return tuple(sorted(path.name for path in truth.iterdir() if path.is_dir())) if truth.is_dir() else ()
 
 
-def _changed(rules: Rules, ends: str | None, first: str | None, last: str | None) -> tuple[Rules, list[str]]:
+def _changed(
+    rules: ScoringRules, ends: str | None, first: str | None, last: str | None
+) -> tuple[ScoringRules, list[str]]:
     """Return the rules with the frames that flags count in or out, and what differs in words."""
     wanted = {"first_scored": first or ends, "last_scored": last or ends}
     given = {field: value == "in" for field, value in wanted.items() if value is not None}

@@ -23,7 +23,9 @@ LATEX = {letter: f"\\{letter}" for letter in "&%$#_{}"} | {
 }
 
 
-def gather(folders: Sequence[str | Path], scores: Sequence[str] = (), published: bool = False, base: str = "") -> Table:
+def gather_results(
+    folders: Sequence[str | Path], scores: Sequence[str] = (), published: bool = False, base: str = ""
+) -> Table:
     """Read the results in folders and line up the numbers that compare.
 
     A row is a network (and a stage, where there are several), over its seeds. A column holds numbers of one benchmark,
@@ -68,7 +70,7 @@ def render(table: Table, format: str) -> str:
     digits, in columns of their own.
 
     Args:
-        table: of `gather`.
+        table: of `gather_results`.
         format: `md`, `csv` or `tex` (LaTeX with booktabs).
     """
     if format == "csv":
@@ -102,7 +104,7 @@ def command(words: Sequence[str]) -> None:
     flags = parser.parse_args(list(words))
     if wrong := [path for path in flags.output if path.suffix.removeprefix(".") not in FORMATS]:
         raise ValueError(f"--output {wrong[0]}: the name has to end in .md, .csv or .tex")
-    table = gather(flags.folders, flags.score, flags.published, flags.base)
+    table = gather_results(flags.folders, flags.score, flags.published, flags.base)
     for path in flags.output:
         path.parent.mkdir(parents=True, exist_ok=True)
         write_whole(path, render(table, path.suffix.removeprefix(".")))
