@@ -220,12 +220,12 @@ def _keep_rows(logger: CSVLogger, step: int) -> None:
     experiment.metrics_keys = fields
 
 
-def newest_checkpoint(root: str | Path, folders: Iterable[str | Path] = ()) -> Path | None:
+def newest_checkpoint(root: str | Path) -> Path | None:
     """Return the newest of `last_checkpoints`, None where there is none.
 
     Lightning's own `ckpt_path="last"` looks only into the folder of the run that begins, which is a new one.
     """
-    found = last_checkpoints(root, folders)
+    found = last_checkpoints(root)
     return found[-1].path if found else None
 
 
