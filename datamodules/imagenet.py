@@ -9,17 +9,16 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pytorch_lightning as pl
 import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 from torch.utils.data.distributed import DistributedSampler
 
 from .loading.clips import draw_frames
-from .loading.loader import Key, ResumableLoader, loader_arguments, ranks_of, training_loader, whole_key
+from .loading.loader import Key, ResumableLoader, whole_key
+from .loading.module import SampledDataModule
 from .loading.sampling import seeded_generator
 from .loading.transforms import RandomResizedCrop
-from .reading.cores import usable_cores
 from .reading.errors import DataError
 from .reading.images import opened_picture
 from .reading.shards import is_sharded
@@ -137,7 +136,7 @@ class _InOrder(DistributedSampler[Key]):
         return len(self.indices)
 
 
-class _LabelledDataModule(pl.LightningDataModule):
+class _LabelledDataModule(SampledDataModule):
     """Loaders over two `LabelledImages`; a subclass makes them in `setup`."""
 
     training: LabelledImages
@@ -153,29 +152,23 @@ class _LabelledDataModule(pl.LightningDataModule):
         num_workers: int | None,
         seed: int,
     ) -> None:
-        super().__init__()
+        super().__init__(batch_size, num_workers, seed)
         if size > resize:
             raise ValueError(f"size {size} is cut from pictures whose short side is resize {resize}: it cannot be more")
-        self.size, self.resize, self.area, self.seed = size, resize, area, seed
-        self.batch_size = batch_size
-        self.num_workers = min(8, usable_cores()) if num_workers is None else num_workers
+        self.size, self.resize, self.area = size, resize, area
 
     def train_dataloader(self) -> ResumableLoader[Any]:
         """Return a loader of pictures in an order that is a function of (seed, epoch)."""
-        samples, remedy = f"{len(self.training)} pictures", "lower batch_size"
-        return training_loader(self.training, self.seed, self.trainer, samples, remedy, self._arguments())
+        return self.training_loader(self.training, f"{len(self.training)} pictures", "lower batch_size")
 
     def val_dataloader(self) -> DataLoader[Any]:
         """Return a loader of each held-out picture once."""
-        return DataLoader(self.held_out, sampler=_InOrder(self.held_out, *ranks_of(self.trainer)), **self._arguments())
+        return self.fixed_loader(self.held_out, _InOrder)
 
     def on_after_batch_transfer(self, batch: list[Tensor], dataloader_idx: int) -> dict[str, Tensor]:
         """Return `image` float `(B, 3, size, size)` in [0, 1] and `label` long `(B,)`."""
         images, labels = batch
         return {"image": images.float().div_(255), "label": labels}
-
-    def _arguments(self) -> dict[str, Any]:
-        return loader_arguments(self.batch_size, self.num_workers)
 
 
 class ImageFolderDataModule(_LabelledDataModule):

@@ -22,6 +22,7 @@ from .functional.colour import drop_channel, normalised_lab
 from .functional.compactness import compactness_prior
 from .functional.position import DISPLACEMENTS, displacement
 from .functional.reconstruction import Border, positive_mass, reconstruct_locally, reconstruction_loss
+from .functional.transfer import to_device
 
 
 class Liir(MomentumMethod):
@@ -150,7 +151,8 @@ class Liir(MomentumMethod):
         displace = displacement(self.hparams["modulation"], count, generator, own)
         features = self.target_encoder(frames, displace).flatten(2).float()
         places = own(torch.randint(features.shape[2], (count, self.hparams["points_per_frame"]), generator=generator))
-        return features.gather(2, places.to(features.device)[:, None].expand(-1, features.shape[1], -1)).mT.contiguous()
+        places = to_device(places, features.device)[:, None].expand(-1, features.shape[1], -1)
+        return features.gather(2, places).mT.contiguous()
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
         """Adam, its rate a function of the samples seen (section 3.3), see `liir_factor`."""

@@ -106,8 +106,9 @@ class SiamFC(CorrespondenceModule):
     def step(self, batch: Batch) -> dict[str, Tensor]:
         """Compute the loss of the pairs of `Got10kDataModule`; return also `response`, `(N, 1, n, n)`."""
         response = self(batch["exemplar"], batch["search"]).float()
-        labels = response_labels(response.shape[-2:], self.hparams["positive_radius"] / self.stride)
-        loss = LOSSES[self.hparams["loss"]](response, labels.to(response.device))
+        radius = self.hparams["positive_radius"] / self.stride
+        labels = response_labels(response.shape[-2:], radius, device=response.device)
+        loss = LOSSES[self.hparams["loss"]](response, labels)
         return {"loss": loss, "response": response.detach()}
 
     def configure_optimizers(self) -> OptimizerLRScheduler:

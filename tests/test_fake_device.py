@@ -1,21 +1,28 @@
-"""Per-frame and per-step work on a GPU that is not there: nothing waits for the device, nothing is left on the CPU."""
+"""Work on a GPU that is not there: nothing waits for it but what must, nothing is left on the CPU."""
 
-from contextlib import nullcontext
-from itertools import islice
+from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
 
-from callbacks import SiamFCTracker, TrackingProtocol
-from callbacks.tracking.label_tracker import LabelTracker
-from callbacks.tracking.siamfc_tracker import Track
-from lightning_modules import Liir, VFSMoCo, VFSSimSiam
+from callbacks import (
+    DavisBenchmark,
+    JhmdbBenchmark,
+    VipBenchmark,
+    VosBenchmark,
+    YoutubeVosBenchmark,
+)
+from callbacks.tracking import chunks
+from datamodules.loading.colour_augmentation import ColourAugmentation
+from datamodules.synthetic import write_davis, write_jhmdb, write_vip, write_youtube_vos
+from lightning_modules import ContrastiveRandomWalk, Liir, LinearProbe, SiamFC, VFSMoCo, VFSSimSiam
 from lightning_modules.backbones import build_feature_extractor
-from lightning_modules.functional import LabelPropagator, PropagationProtocol, decode_masks
-from tests.helpers.fake_device import fake_cuda, moved
+from lightning_modules.functional import LabelPropagator, PropagationProtocol
+from tests.helpers.fake_device import Waits, fake_gpu, moved
 
+R18 = "torchvision:resnet18"
 SOURCES = PropagationProtocol.sources()
 WAITING = {
     name for name in SOURCES if PropagationProtocol.named(name, next(iter(SOURCES[name].values))).topk_ties == "kept"
@@ -23,105 +30,173 @@ WAITING = {
 """Protocols that keep ties: whether there are more than were searched for is one question a frame to the device."""
 
 
+@pytest.mark.parametrize(
+    "waiting",
+    [
+        lambda there, here: there.sum().item(),
+        lambda there, here: there.cpu(),
+        lambda there, here: here.to(there.device),
+        lambda there, here: torch.tensor([1.0], device=there.device),
+        lambda there, here: here.copy_(there),
+        lambda there, here: there[there > 0],
+        lambda there, here: there.index_put_((there > 0,), there),
+        lambda there, here: there[torch.arange(2)],
+        lambda there, here: there.nonzero(),
+        lambda there, here: bool(there.any()),
+    ],
+)
+def test_what_waits_raises_on_the_fake_device(waiting: Any) -> None:
+    with fake_gpu() as gpu, pytest.raises(Waits):
+        waiting(torch.zeros(3, device=gpu.device), torch.zeros(3))
+
+
 @pytest.mark.parametrize("name", sorted(set(SOURCES) - WAITING))
 def test_propagation_never_waits(name: str) -> None:
     protocol = PropagationProtocol.named(name, next(iter(SOURCES[name].values)))
-    with fake_cuda() as device:
-        propagator = LabelPropagator(torch.rand(3, 20, 24, device=device), protocol)
-        for _ in range(8):
-            labels = propagator.step(torch.randn(32, 20, 24, device=device))
-        assert labels.device.type == "cuda"
-        assert labels.shape == (3, 20, 24)
+    with fake_gpu() as gpu:
+        propagator = LabelPropagator(torch.rand(3, 9, 12), protocol)
+        for _ in range(4):
+            labels = propagator.step(torch.randn(8, 9, 12, device=gpu.device))
+    assert labels.device.type == "cuda"
+    assert labels.shape == (3, 9, 12)
+    assert not gpu.reads
 
 
 @pytest.mark.parametrize(
     ("spec", "stage", "stride"),
     [
-        ("torchvision:resnet18", "res4", 8),
+        (R18, "res4", 8),
         ("torchvision:resnet50", ["res3", "res4"], 8),
         ("timm:vit_tiny_patch16_224", None, None),
+        ("timm:vit_tiny_patch16_224", "block2+block4", 8),
+        ("tests.helpers.encoders:Blocky", None, None),
         ("raw_colour", None, 8),
     ],
 )
 def test_extractors_stay_on_the_device(spec: str, stage: Any, stride: int | None) -> None:
-    extractor = build_feature_extractor(spec, stage=stage, stride=stride)
-    with fake_cuda() as device:
-        maps = moved(extractor, device)(torch.rand(1, 3, 96, 128, device=device))
+    check_extractor(build_feature_extractor(spec, stage=stage, stride=stride))
+
+
+def test_a_siamfc_extractor_stays_on_the_device() -> None:
+    extractor: Any = SiamFC(R18).feature_extractor()
+    check_extractor(extractor)
+    with fake_gpu() as gpu:
+        assert moved(extractor, gpu.device).exemplar(torch.rand(1, 3, 127, 127, device=gpu.device)).is_cuda
+
+
+@pytest.mark.parametrize("position", ["1dape", "2dspe"])
+def test_liirs_extractor_stays_on_the_device(position: Any) -> None:
+    extractor = Liir(position=position, position_size=32, bank_frames=0).feature_extractor(["res3", "affinity"])
+    for view in (extractor.folded(), extractor):  # type: ignore[operator]
+        check_extractor(view)
+
+
+def check_extractor(extractor: torch.nn.Module) -> None:
+    with fake_gpu() as gpu:
+        maps = moved(extractor, gpu.device)(torch.rand(1, 3, 96, 128, device=gpu.device))
         assert {each.device.type for each in (maps if isinstance(maps, list) else [maps])} == {"cuda"}
 
 
-class NoTimes:
-    """Counts nothing: marks of time need a real device."""
-
-    def __call__(self, work: str, device: torch.device | None = None) -> Any:
-        return nullcontext()
-
-    def timed(self, work: str, items: Any) -> Any:
-        return items
-
-
-class Everywhere:
-    """Labels of two objects."""
-
-    def encode(self, grid: tuple[int, int], protocol: PropagationProtocol) -> torch.Tensor:
-        return torch.rand(3, *grid, device="cuda")
-
-
-class Folded(torch.nn.Module):
-    """An extractor's folded copy, which `LabelTracker` takes as it is: `Module.to` does not work on the fake device."""
-
-    def __init__(self, extractor: Any) -> None:
-        super().__init__()
-        self.stride = extractor.stride
-        self.network = extractor.folded() if hasattr(extractor, "folded") else extractor
-
-    def forward(self, images: torch.Tensor) -> torch.Tensor:
-        features: torch.Tensor = self.network(images)
-        return features
+CLIP, VIDEOS = torch.rand(4, 4, 3, 64, 64), torch.arange(4)
+PAIRS = {"exemplar": torch.rand(2, 3, 127, 127), "search": torch.rand(2, 3, 255, 255)}
+TINY = {"backbone": "tests.helpers.encoders:TinyResNet"}
+LIIR = {"bank_frames": 4, "position_size": 32, "warmup_epochs": 0}
+TWO = {"clip": CLIP[:2, :2], "video_index": VIDEOS[:2]}
+STEPS: dict[str, tuple[Any, dict[str, Any], int]] = {
+    "VFSSimSiam": (lambda: VFSSimSiam(**TINY, projector_dim=32, predictor_dim=16), {"clip": CLIP}, 0),
+    "VFSMoCo": (lambda: VFSMoCo(**TINY, queue_size=64), {"clip": CLIP, "video_index": VIDEOS}, 0),
+    "Liir, first phase": (lambda: Liir(**LIIR | {"warmup_epochs": 1}), TWO, 0),
+    # which windows are drawn towards their peaks is asked once for each part of a batch
+    "Liir, second": (lambda: Liir(**LIIR), TWO, 1),
+    "Liir, shuffled": (lambda: Liir(**LIIR, modulation="shuffle", mixture_components=None), TWO, 0),
+    "ContrastiveRandomWalk": (lambda: ContrastiveRandomWalk(**TINY), {"clip": torch.rand(2, 3, 3, 96, 96)}, 0),
+    "ContrastiveRandomWalk, cells": (lambda: ContrastiveRandomWalk(**TINY, nodes="cells"), {"clip": CLIP}, 0),
+    "SiamFC": (lambda: SiamFC(**TINY), PAIRS, 0),
+    "SiamFC, balanced": (lambda: SiamFC(**TINY, loss="balanced"), PAIRS, 0),
+    "LinearProbe": (lambda: LinearProbe(**TINY, num_classes=5), {"image": CLIP[:, 0], "label": torch.arange(4)}, 0),
+}
+"""Name → module, batch, and how often it reads from the device."""
 
 
-@pytest.mark.parametrize(("name", "spec"), [("vfs", "torchvision:resnet18"), ("vidcorr", "timm:vit_tiny_patch16_224")])
-def test_the_engine_never_waits_between_frames(name: str, spec: str) -> None:
-    """Frames from the CPU to masks at the frames' size, which the benchmarks' `run` fetches."""
-    protocol = PropagationProtocol.named(name)
-    extractor = Folded(build_feature_extractor(spec, stage="res4" if name == "vfs" else None))
-    with fake_cuda() as device, torch.no_grad():
-        tracker = LabelTracker(moved(extractor, device), protocol, NoTimes())  # type: ignore[arg-type]
-        frames = [(torch.zeros(3, 96, 128, dtype=torch.uint8), Everywhere() if t == 0 else None) for t in range(9)]
-        track = LabelTracker.track.__wrapped__  # type: ignore[attr-defined]  # inference mode makes tensors that are not fake
-        for frame in islice(track(tracker, frames, tracker.view((96, 128))), 8):  # at the end of a video it waits once
-            masks = decode_masks(frame.labels[0], (96, 128))
-            assert masks.device.type == "cuda"
-            assert masks.shape == (96, 128)
-
-
-def test_siamfc_waits_once_a_frame() -> None:
-    """For the numbers of the peaks, without which the next region cannot be cut out."""
-    extractor = Folded(build_feature_extractor("torchvision:resnet18", stage="res4"))
-    picture = np.zeros((120, 160, 3), np.uint8)
-    with fake_cuda() as device:
-        tracker = SiamFCTracker(moved(extractor, device), TrackingProtocol(), NoTimes())  # type: ignore[arg-type]
-        exemplar = tracker._features(picture[None, :120, :120], tracker.extractor)[0][:, :6, :6]
-        track = Track(np.array([60.0, 80.0, 20.0, 30.0]), 60.0, exemplar)
-        peaks = tracker._peaks(tracker.responses([track], [picture]))
-        assert peaks.device.type == "cuda"
-        assert peaks.shape == (3, 1)
-
-
-@pytest.mark.parametrize("method", [VFSSimSiam, VFSMoCo, Liir])
-def test_training_steps_stay_on_the_device(method: Any) -> None:
+@pytest.mark.parametrize(
+    ("name", "precision"),
+    [(name, torch.float32) for name in STEPS] + [(name, torch.bfloat16) for name in ("VFSMoCo", "Liir, second")],
+)
+def test_training_steps_stay_on_the_device(name: str, precision: torch.dtype) -> None:
     """The loss of a batch, without a value being read on the way; autograd itself needs a real device."""
-    if method is Liir:
-        module = Liir(bank_frames=4, position_size=32)
-        clip, keys = torch.rand(2, 2, 3, 64, 64), {}
-    else:
-        keys = {"queue_size": 64} if method is VFSMoCo else {}
-        module, clip = method(**keys), torch.rand(4, 4, 3, 64, 64)
-    module.log = module.log_dict = lambda *words, **options: None  # type: ignore[method-assign, assignment]
-    with fake_cuda() as device:
-        twin = moved(module, device)
-        batch = {"clip": clip.to(device), "video_index": torch.arange(len(clip)).to(device)}
-        # which channel Liir drops is drawn on the CPU, where no draw of a fake tensor has a value
-        published = twin.objective(batch, dropped=1) if method is Liir else twin.step(batch)
-        loss = published["loss"]
+    make, batch, reads = STEPS[name]
+    module = make()
+    module.log = module.log_dict = lambda *words, **options: None
+    with fake_gpu() as gpu:
+        twin = moved(module, gpu.device)
+        with torch.autocast("cuda", precision, enabled=precision != torch.float32):
+            loss = twin.step(there(batch, gpu.device))["loss"]
         assert loss.device.type == "cuda"
+    assert gpu.reads == reads
+
+
+def there(batch: dict[str, torch.Tensor], device: torch.device) -> dict[str, torch.Tensor]:
+    """Bring a batch to the device, as Lightning does."""
+    return {name: tensor.to(device, non_blocking=True) for name, tensor in batch.items()}
+
+
+def test_the_end_of_a_step_stays_on_the_device() -> None:
+    """The momentum encoder's average and the queue."""
+    make, batch, _ = STEPS["VFSMoCo"]
+    module = make()
+    module.log = module.log_dict = lambda *words, **options: None
+    module._trainer = SimpleNamespace(accumulate_grad_batches=1, current_epoch=0, global_step=0)
+    module.lr_schedulers = lambda: None
+    with fake_gpu() as gpu:
+        twin = moved(module, gpu.device)
+        batch = {
+            "clip": CLIP.to(gpu.device, non_blocking=True),
+            "video_index": VIDEOS.to(gpu.device, non_blocking=True),
+        }
+        twin.training_step(there(batch, gpu.device), 0)
+        twin.target_encoder.update(twin.encoder, 0.99)
+        ((keys, videos),) = twin._pending
+        twin.queue.enqueue(keys, videos)
+    assert not gpu.reads
+
+
+def test_colours_are_augmented_without_a_wait() -> None:
+    with fake_gpu() as gpu:
+        frames = torch.rand(8, 3, 64, 64, device=gpu.device)
+        assert ColourAugmentation()(frames, torch.Generator().manual_seed(0)).is_cuda
+
+
+BENCHMARKS: dict[str, tuple[Any, Any]] = {
+    "davis": (lambda at: write_davis(at, 1, frames=9, size=(64, 64)), lambda at: DavisBenchmark(at, split=None)),
+    "youtube_vos": (
+        lambda at: write_youtube_vos(at, 1, valid=1, frames=41, size=(64, 64)),
+        lambda at: YoutubeVosBenchmark(at),
+    ),
+    "vos": (
+        lambda at: write_davis(at, 1, frames=9, size=(64, 64)),
+        lambda at: VosBenchmark(at, frames="JPEGImages/480p", masks="Annotations/480p"),
+    ),
+    "jhmdb": (lambda at: write_jhmdb(at, 1, frames=9), lambda at: JhmdbBenchmark(at)),
+    "vip": (
+        lambda at: write_vip(at, 1, frames=9, size=(64, 64), people=1),
+        lambda at: VipBenchmark(at, parts=["instance"]),
+    ),
+}
+
+
+@pytest.mark.parametrize(("name", "precision"), [*((name, "float32") for name in BENCHMARKS), ("davis", "bfloat16")])
+def test_benchmarks_wait_once_for_several_frames(
+    name: str, precision: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """From files to scores and files: labels and what is decoded of three frames, and at the end if all were finite."""
+    write, make = BENCHMARKS[name]
+    benchmark = make(write(tmp_path / name))
+    benchmark.protocol = benchmark.protocol.with_changes(backbone_precision=precision, input_size=(64, 64))
+    (sequence,) = benchmark.sequences
+    assert sequence.num_frames == 9
+    monkeypatch.setattr(chunks, "MOST_AT_ONCE", 3)
+    extractor = build_feature_extractor("tests.helpers.encoders:TinyResNet", "res4", 8)
+    with fake_gpu() as gpu:
+        benchmark.evaluate(moved(extractor, gpu.device), tmp_path / "out")
+    assert gpu.reads == 3 * 2 + 1
+    assert (tmp_path / "out/results.json").is_file()

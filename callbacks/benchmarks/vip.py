@@ -207,7 +207,7 @@ def instance_scores(
 
     Args:
         labels: `(1 + objects, h, w)`, background first.
-        mask: `(H, W)` ids, on the CPU.
+        mask: `(H, W)` ids.
         objects: ids of the channels from 1 on.
         covered: what the labels cover, see `covered_size`; None is the mask.
 
@@ -219,5 +219,5 @@ def instance_scores(
         inside = mask == number
         if inside.any():
             full = F.interpolate(label[None, None].float(), size=covered or mask.shape, mode="bilinear")[0, 0]
-            scores[number] = float(full[: mask.shape[0], : mask.shape[1]].cpu()[inside].mean())
+            scores[number] = float(full[: mask.shape[0], : mask.shape[1]][inside].mean())
     return scores

@@ -170,7 +170,7 @@ def follow_masks(
         tracker.load(bookmark.start)
     annotated = zip(frames, chain(given, repeat(None)), strict=False)
     starts = dict.fromkeys(prompt.objects, 0 if given else -1)
-    for t, tracked in enumerate(track_masks(tracker, annotated, starts, view)):
+    for t, tracked in enumerate(track_masks(tracker, annotated, starts, view, at_once=1)):
         if t == 0 and given:
             _warn_of_lost(tracked.labels[0], prompt, tracker.protocols[0])
         yield tracked.frame, tracked.masks[0]
@@ -196,8 +196,8 @@ def follow_heat_maps(
         first, peaks = None, bookmark.start["peaks"]
         tracker.load(bookmark.start["labels"])
     bookmark.state = lambda: {"labels": tracker.state(), "peaks": peaks}
-    for t, tracked in enumerate(track_points(tracker, frames, first, view)):
-        heights, places = tracked.heatmaps[0].flatten(1).amax(1).cpu(), tracked.points[0].double()
+    for t, tracked in enumerate(track_points(tracker, frames, first, view, at_once=1)):
+        heights, places = tracked.heatmaps[0].flatten(1).amax(1), tracked.points[0].double()
         if t == 0 and first is not None:
             peaks = heights.clamp_min(1e-12)
         else:

@@ -2,17 +2,19 @@
 
 import dataclasses
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any, Generic, NamedTuple, Protocol, TypeVar, runtime_checkable
+from functools import cached_property
+from typing import Any, Generic, NamedTuple, Protocol, TypeVar
 
 import torch
 from torch import Tensor, nn
 
-from lightning_modules.backbones import Normalise, shared_copy
 from lightning_modules.functional import LabelPropagator, PropagationProtocol
 from lightning_modules.functional.propagation.sharing import SharedMatches, matching_groups
-from lightning_modules.functional.propagation.sizing import NetworkInput, Size, backbone_autocast, fit_input
+from lightning_modules.functional.propagation.sizing import NetworkInput, Size, resized_size
 
 from .. import signals
+from .chunks import frames_at_once, in_chunks
+from .frame_encoder import Encoded, FrameEncoder, Maps, SideStream, device_of
 from .stopwatch import Stopwatch
 from .view import View
 
@@ -44,20 +46,6 @@ class LabelledFrame(NamedTuple, Generic[A]):
     labels: list[Tensor]
 
 
-@runtime_checkable
-class CanFold(Protocol):
-    """An extractor that can make a faster copy of itself, its BatchNorms folded into its convolutions."""
-
-    def folded(self) -> nn.Module: ...
-
-
-@runtime_checkable
-class InterpolatesPositions(Protocol):
-    """A transformer's extractor, which can interpolate its position embedding by another rule than the network's."""
-
-    positions: str
-
-
 class LabelTracker:
     """An extractor with one or more protocols, ready to carry labels through any number of videos.
 
@@ -68,6 +56,8 @@ class LabelTracker:
         protocol: taken at the stride of each map; where that is not its own stride, its name says so. Several protocols
             that see frames alike share the features, and the matches where they can, see `matching_groups`.
         stopwatch: counts the seconds of "decode", "backbone" and "propagate".
+        at_once: frames that share a pass of the network, the next of which are encoded ahead; None: as the device
+            wants, see `frames_at_once`.
 
     Attributes:
         stages: a name for each result: that of the map (empty for an extractor of one map), and with several protocols
@@ -85,6 +75,7 @@ class LabelTracker:
         extractor: nn.Module,
         protocol: PropagationProtocol | Sequence[PropagationProtocol],
         stopwatch: Stopwatch | None = None,
+        at_once: int | None = None,
     ) -> None:
         stride: Any = getattr(extractor, "stride", None)
         strides = stride if isinstance(stride, list) else [stride]
@@ -102,9 +93,9 @@ class LabelTracker:
             "/".join(filter(None, (m, several * p.name))) for m in self._map_names for p in chosen
         ]
         self.watch = stopwatch or Stopwatch()
-        self.device = next(extractor.parameters(), next(extractor.buffers(), torch.zeros(()))).device
+        self.device = device_of(extractor)
         self.extractor = extractor
-        self._folded: nn.Module | None = None
+        self._at_once = at_once
         self._propagators: list[LabelPropagator] = []
         self._loaded = False
 
@@ -123,9 +114,15 @@ class LabelTracker:
         """Return the sizes at which frames of size (H, W) are seen; see `View.of`."""
         return View.of(self.extractor, size, self.protocols[0], short_side)
 
+    def at_once(self, view: View) -> int:
+        """Return how many frames of a video share a pass of the network."""
+        return self._at_once or frames_at_once(self.device, resized_size(view.seen, self.protocols[0]))
+
     @torch.inference_mode()
     def track(self, frames: Iterable[tuple[Tensor, A | None]], view: View) -> Iterator[LabelledFrame[A]]:
         """Carry labels through a video of any length; memory holds the protocol's window, never the video.
+
+        On a GPU frames are encoded in chunks, the next one beside the propagation of the one at hand.
 
         Args:
             frames: uint8 RGB `(3, H, W)` each, all of one size, with the annotation that each gives; the first must
@@ -141,9 +138,8 @@ class LabelTracker:
         """
         propagators, self._loaded = self._propagators if self._loaded else [], False
         self._propagators = propagators
-        for frame, annotation in self.watch.timed("decode", frames):
+        for frame, annotation, maps in self._encoded(self.watch.timed("decode", frames), view):
             signals.check()
-            maps = self._maps(view.reduce(frame))
             with self.watch("propagate", self.device):
                 features = [maps[number] for number in self._map_of]
                 given: list[Tensor | None] = [None] * len(features)
@@ -158,23 +154,34 @@ class LabelTracker:
         for propagator in propagators:
             propagator.check_finite()
 
-    def _maps(self, frame: Tensor) -> list[Tensor]:
-        """Return the features of a frame, `(C, h, w)` float32 for each map."""
-        protocol, multiple = self.protocols[0], getattr(self.extractor, "multiple", 1)
-        with self.watch("backbone", self.device), backbone_autocast(protocol, self.device):
-            if self._folded is None:
-                self._folded = view_for(self.extractor, protocol)
-            output = self._folded(fit_input(frame[None], protocol, multiple, self.device))
-            maps = [item[0].float() for item in ([output] if isinstance(output, Tensor) else output)]
+    @cached_property
+    def _encoder(self) -> FrameEncoder:
+        return FrameEncoder(self.extractor, self.protocols[0], self.watch)
+
+    def _encoded(
+        self, frames: Iterable[tuple[Tensor, A | None]], view: View
+    ) -> Iterator[tuple[Tensor, A | None, list[Tensor]]]:
+        """Yield frames with the annotation that each gives and its features, `(C, h, w)` for each map."""
+        encoder, beside = self._encoder, SideStream(self.device)
+
+        def begin(chunk: list[tuple[Tensor, A | None]]) -> tuple[list[tuple[Tensor, A | None]], Encoded]:
+            return chunk, beside.start(lambda: encoder([view.reduce(frame) for frame, _ in chunk]))
+
+        for chunk, encoded in in_chunks(frames, self.at_once(view), begin):
+            for (frame, annotation), maps in zip(chunk, encoded(), strict=True):
+                self._check_size(view.seen, maps)
+                yield frame, annotation, maps
+
+    def _check_size(self, seen: Size, maps: Maps) -> None:
+        """Refuse maps on which no place can be told from the next."""
         for stage, features in zip(self._map_names, maps, strict=True):
             if min(features.shape[-2:]) < LEAST_CELLS:
                 size = " × ".join(map(str, features.shape[-2:]))
                 raise ValueError(
                     f"the features{f' of {stage}' if stage else ''} have {size} cells for a frame of "
-                    f"{frame.shape[-2]} × {frame.shape[-1]} px: labels need at least {LEAST_CELLS} × {LEAST_CELLS}; "
+                    f"{seen[0]} × {seen[1]} px: labels need at least {LEAST_CELLS} × {LEAST_CELLS}; "
                     "name an earlier stage or a smaller stride"
                 )
-        return maps
 
     def _begin(self, given: Sequence[Tensor | None]) -> list[LabelPropagator]:
         """Return a propagator for each result; those of one map and one group share their matches."""
@@ -202,36 +209,3 @@ def seen_by(protocol: PropagationProtocol) -> tuple[object, ...]:
 def at_stride(protocol: PropagationProtocol, stride: int) -> PropagationProtocol:
     """Return the protocol for features of a stride; where that is not its own stride, its name says so."""
     return protocol if stride == protocol.feature_stride else protocol.with_changes(feature_stride=stride)
-
-
-def view_for(extractor: nn.Module, protocol: NetworkInput) -> nn.Module:
-    """Return the extractor as a protocol wants it: with the protocol's RGB normalisation, and BatchNorms folded.
-
-    The extractor itself stays as it is. A folded view has weights of its own.
-
-    Args:
-        extractor: see `build_feature_extractor`.
-        protocol: its `rgb_mean` and `rgb_std` replace those of every `Normalise` of the extractor, and a transformer's
-            position embedding is interpolated by its rule.
-
-    Raises:
-        ValueError: if the protocol asks for a mean or deviation and the extractor has no `Normalise`.
-    """
-    if protocol.position_embedding == "dino" and isinstance(extractor, InterpolatesPositions):
-        extractor = shared_copy(extractor)
-        extractor.positions = "dino"
-    constants = {"rgb_mean": protocol.rgb_mean, "rgb_std": protocol.rgb_std}
-    if wanted := {field: constant for field, constant in constants.items() if constant is not None}:
-        extractor = shared_copy(extractor)
-        found = [module for module in extractor.modules() if isinstance(module, Normalise)]
-        if not found:
-            raise ValueError(
-                f"protocol {protocol.name!r} normalises RGB by {' and '.join(wanted)}, but "
-                f"{type(extractor).__name__} does not normalise RGB; set changes to "
-                f"{{{', '.join(f'{field}: null' for field in wanted)}}}"
-            )
-        for module in found:
-            for field, constant in wanted.items():
-                buffer = field.removeprefix("rgb_")
-                setattr(module, buffer, torch.tensor(constant).view(-1, 1, 1).to(getattr(module, buffer)))
-    return extractor.folded() if isinstance(extractor, CanFold) else extractor

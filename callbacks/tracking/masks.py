@@ -10,7 +10,9 @@ from torch import Tensor
 from lightning_modules.functional import PropagationProtocol
 from lightning_modules.functional.propagation.label_coding import labels_of, masks_of
 from lightning_modules.functional.propagation.sizing import Size
+from lightning_modules.functional.transfer import to_device
 
+from .chunks import Found, on_cpu
 from .label_tracker import LabelTracker
 from .view import View
 
@@ -20,7 +22,7 @@ class TrackedMasks(NamedTuple):
 
     Attributes:
         frame: uint8 RGB `(3, H, W)`.
-        labels: per map of the extractor, soft labels `(1 + objects, h, w)`, background first.
+        labels: per map of the extractor, soft labels `(1 + objects, h, w)`, background first, on the CPU.
         masks: per map, uint8 ids `(H, W)`, on the CPU.
     """
 
@@ -59,7 +61,11 @@ class MaskAnnotation:
 
 
 def track_masks(
-    tracker: LabelTracker, frames: Iterable[tuple[Tensor, Tensor | None]], starts: Mapping[int, int], view: View
+    tracker: LabelTracker,
+    frames: Iterable[tuple[Tensor, Tensor | None]],
+    starts: Mapping[int, int],
+    view: View,
+    at_once: int | None = None,
 ) -> Iterator[TrackedMasks]:
     """Follow objects through a video; where an object starts, its mask is the given one.
 
@@ -68,10 +74,19 @@ def track_masks(
         frames: uint8 RGB `(3, H, W)`, and ids `(H, W)` uint8 where the frame introduces objects, else None.
         starts: object id → number of the frame whose ids introduce it.
         view: that of the tracker for frames of this size.
+        at_once: frames that are brought to the CPU together, see `on_cpu`; None: as many as the tracker encodes
+            together. Give 1 where the tracker's `state` is asked for between frames.
 
     Yields:
         The objects of each frame; frame 0 has the given mask, unless the protocol decodes it.
     """
+    for found in on_cpu(_decoded(tracker, frames, starts, view), at_once or tracker.at_once(view)):
+        yield TrackedMasks(*found)
+
+
+def _decoded(
+    tracker: LabelTracker, frames: Iterable[tuple[Tensor, Tensor | None]], starts: Mapping[int, int], view: View
+) -> Iterator[Found]:
     objects = sorted(starts)
     annotated = (
         (frame, MaskAnnotation(ids, objects, [k for k in objects if starts[k] == t], t == 0, view))
@@ -83,7 +98,7 @@ def track_masks(
         with tracker.watch("decode masks", tracker.device):
             pairs = zip(labels, tracker.protocols, strict=True)
             masks = [_decode(item, given, objects, protocol, view) for item, protocol in pairs]
-        yield TrackedMasks(frame, labels, masks)
+        yield frame, labels, masks
 
 
 def _decode(
@@ -91,8 +106,10 @@ def _decode(
 ) -> Tensor:
     if given is None or protocol.first_frame == "decoded":
         return masks_of(labels, objects, protocol, view.covered_of_own, view.own)
+    ids = to_device(given.ids, labels.device)
     if given.first:
-        return given.ids
-    labels = labels * ~given.channels.to(labels.device)
+        return ids
+    labels = labels * to_device(~given.channels, labels.device)
     mask = masks_of(labels, objects, protocol, view.covered_of_own, view.own)
-    return torch.where(torch.isin(given.ids, given.ids.new_tensor(given.starting)), given.ids, mask)
+    starts_here = torch.isin(given.ids, given.ids.new_tensor(given.starting))
+    return torch.where(to_device(starts_here, labels.device), ids, mask)

@@ -8,10 +8,11 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from lightning_modules.functional.points import PointProtocol, PointTracks, track_points
-from lightning_modules.functional.propagation.sizing import backbone_autocast, fit_input, resized_size
+from lightning_modules.functional.propagation.sizing import resized_size
 
 from .. import signals
-from .label_tracker import view_for
+from .chunks import frames_at_once
+from .frame_encoder import FrameEncoder, Maps
 from .stopwatch import Stopwatch
 
 KEPT_FEATURES = 512 * 2**20
@@ -28,6 +29,7 @@ class PointTracker:
         protocol: taken at the stride of each map; where that is not its own stride, its name says so.
         stopwatch: counts the seconds of "decode", "backbone" and "track".
         kept: bytes of features that are kept of a video.
+        at_once: frames that share a pass of the network; None: as the device wants, see `frames_at_once`.
 
     Attributes:
         stages: names of the maps; one empty name for an extractor of one map.
@@ -44,6 +46,7 @@ class PointTracker:
         protocol: PointProtocol,
         stopwatch: Stopwatch | None = None,
         kept: int = KEPT_FEATURES,
+        at_once: int | None = None,
     ) -> None:
         stride: Any = getattr(extractor, "stride", None)
         strides = stride if isinstance(stride, list) else [stride]
@@ -55,10 +58,9 @@ class PointTracker:
             protocol if item == protocol.feature_stride else protocol.with_changes(feature_stride=item)
             for item in strides
         ]
-        self.watch, self.kept = stopwatch or Stopwatch(), kept
-        self.device = next(extractor.parameters(), next(extractor.buffers(), torch.zeros(()))).device
-        self.multiple = getattr(extractor, "multiple", 1)
-        self.extractor = view_for(extractor, protocol)
+        self.watch, self.kept, self.at_once = stopwatch or Stopwatch(), kept, at_once
+        self.encoder = FrameEncoder(extractor, protocol, self.watch)
+        self.device = self.encoder.device
         self.grids: list[tuple[int, int]] = []
 
     @torch.inference_mode()
@@ -81,7 +83,7 @@ class PointTracker:
         Returns:
             The tracks for each map, in pixels of the scored size.
         """
-        features = _Features(self, frame)
+        features = _Features(self, frame, frames)
         first = features.maps(0)
         self.grids = [(maps.shape[1], maps.shape[2]) for maps in first]
         height, width = features.padding
@@ -111,31 +113,38 @@ class _Features:
         padding: height and width that the maps cover, as multiples of the picture's.
     """
 
-    def __init__(self, tracker: PointTracker, frame: Callable[[int], Tensor]) -> None:
-        self._tracker, self._frame = tracker, frame
-        self._kept: dict[int, list[Tensor]] = {}
+    def __init__(self, tracker: PointTracker, frame: Callable[[int], Tensor], frames: int) -> None:
+        self._tracker, self._frame, self._frames = tracker, frame, frames
+        self._kept: dict[int, Maps] = {}
+        self._newest: dict[int, Maps] = {}
         self._room = tracker.kept
+        self._asked = 0  # the first frame that no pass has seen
         self.padding = (1.0, 1.0)
 
     def of(self, number: int) -> Callable[[int], Tensor]:
         """Return frame number → features `(C, h, w)` of one of the extractor's maps."""
         return lambda t: self.maps(t)[number]
 
-    def maps(self, t: int) -> list[Tensor]:
+    def maps(self, t: int) -> Maps:
         """Return the features of frame `t` for each map."""
         signals.check()
-        if t in self._kept:
-            return self._kept[t]
-        tracker, rules = self._tracker, self._tracker.protocols[0]
+        if t not in self._kept and t not in self._newest:
+            self._encode(t)
+        return self._kept[t] if t in self._kept else self._newest[t]
+
+    def _encode(self, t: int) -> None:
+        """Encode frame `t`, and in the same pass frames after it that were not asked for yet."""
+        tracker = self._tracker
         with tracker.watch("decode"):
-            frame = self._frame(t)
-        with tracker.watch("backbone", tracker.device), backbone_autocast(rules, tracker.device):
-            images = fit_input(frame[None], rules, tracker.multiple, tracker.device)
-            output = tracker.extractor(images)
-            maps = [item[0].float() for item in ([output] if isinstance(output, Tensor) else output)]
-        seen = resized_size((frame.shape[1], frame.shape[2]), rules)
-        self.padding = images.shape[2] / seen[0], images.shape[3] / seen[1]
-        self._room -= sum(item.numel() * item.element_size() for item in maps)
-        if self._room >= 0:
-            self._kept[t] = maps
-        return maps
+            frames = [self._frame(t)]
+            size = resized_size((frames[0].shape[1], frames[0].shape[2]), tracker.protocols[0])
+            at_once = tracker.at_once or frames_at_once(tracker.device, size)
+            new = range(t + 1, min(t + at_once, self._frames)) if t == self._asked else ()
+            frames += [self._frame(number) for number in new]
+        self._newest = dict(zip((t, *new), tracker.encoder(frames), strict=True))
+        self._asked = max(self._asked, t + len(frames))
+        self.padding = tracker.encoder.input_size[0] / size[0], tracker.encoder.input_size[1] / size[1]
+        for number, maps in self._newest.items():
+            self._room -= sum(item.numel() * item.element_size() for item in maps)
+            if self._room >= 0:
+                self._kept[number] = maps

@@ -10,7 +10,9 @@ from torch import Tensor
 from lightning_modules.functional import PropagationProtocol
 from lightning_modules.functional.propagation.label_coding import decode_keypoints, encode_keypoints
 from lightning_modules.functional.propagation.sizing import Size
+from lightning_modules.functional.transfer import to_device
 
+from .chunks import Found, on_cpu
 from .label_tracker import LabelTracker
 from .view import View
 
@@ -20,7 +22,7 @@ class TrackedPoints(NamedTuple):
 
     Attributes:
         frame: uint8 RGB `(3, H, W)`.
-        heatmaps: per map of the extractor, `(K, h, w)`.
+        heatmaps: per map of the extractor, `(K, h, w)`, on the CPU.
         points: per map, x, y `(K, 2)` in pixels of the frame, on the CPU; (−1, −1): not found.
     """
 
@@ -57,7 +59,7 @@ class PointAnnotation:
 
 
 def track_points(
-    tracker: LabelTracker, frames: Iterable[Tensor], points: Tensor | None, view: View
+    tracker: LabelTracker, frames: Iterable[Tensor], points: Tensor | None, view: View, at_once: int | None = None
 ) -> Iterator[TrackedPoints]:
     """Follow points through a video.
 
@@ -67,20 +69,25 @@ def track_points(
         points: x, y `(K, 2)` of frame 0, pixels; 0 is the centre of the first pixel. None: the tracker goes on from a
             state, see `LabelTracker.load`.
         view: that of the tracker for frames of this size.
+        at_once: see `track_masks`.
 
     Yields:
         The points of each frame; frame 0 has the given ones.
     """
+    for found in on_cpu(_decoded(tracker, frames, points, view), at_once or tracker.at_once(view)):
+        yield TrackedPoints(*found)
+
+
+def _decoded(tracker: LabelTracker, frames: Iterable[Tensor], points: Tensor | None, view: View) -> Iterator[Found]:
     given_points = [] if points is None else [PointAnnotation(points, view)]
     annotations = chain(given_points, repeat(None))
     for frame, given, heatmaps in tracker.track(zip(frames, annotations, strict=False), view):
         with tracker.watch("decode points", tracker.device):
             pairs = zip(heatmaps, tracker.protocols, strict=True)
-            found = [points_of(h, p, view) if given is None else given.points for h, p in pairs]
-        yield TrackedPoints(frame, heatmaps, found)
+            found = [points_of(h, p, view) if given is None else to_device(given.points, h.device) for h, p in pairs]
+        yield frame, heatmaps, found
 
 
 def points_of(heatmaps: Tensor, protocol: PropagationProtocol, view: View) -> Tensor:
-    """Decode heat-maps `(K, h, w)` by the protocol into x, y `(K, 2)` in pixels of the frame, on the CPU."""
-    found = decode_keypoints(heatmaps, view.covered, protocol.keypoint_topk, protocol.keypoint_grid)
-    return view.restore_points(found.cpu())
+    """Decode heat-maps `(K, h, w)` by the protocol into x, y `(K, 2)` in pixels of the frame, on their device."""
+    return view.restore_points(decode_keypoints(heatmaps, view.covered, protocol.keypoint_topk, protocol.keypoint_grid))

@@ -12,9 +12,11 @@ from torch.nn.functional import interpolate
 
 from datamodules.reading.boxes import centred, context_side, one_based, square_crop
 from lightning_modules.functional.siamese import siamese_correlation
+from lightning_modules.functional.transfer import Arriving, to_device
 
 from .. import signals
 from .box_protocol import TrackingProtocol
+from .frame_encoder import device_of
 from .stopwatch import Stopwatch
 
 Image = NDArray[np.uint8]
@@ -154,7 +156,7 @@ class SiamFCTracker:
         view: Any = extractor
         self.extractor: Any = view.folded() if hasattr(view, "folded") else view
         self.watch = stopwatch or Stopwatch()
-        self.device = next(extractor.parameters(), next(extractor.buffers(), torch.zeros(()))).device
+        self.device = device_of(extractor)
         self._bicubic: dict[int, Tensor] = {}
         self._windows: dict[int, Tensor] = {}
 
@@ -194,7 +196,7 @@ class SiamFCTracker:
         protocol, factors = self.protocol, self.protocol.factors
         responses = self.responses(tracks, pictures)
         with self.watch("respond", self.device):
-            best, place, finite = self._peaks(responses).tolist()  # the one wait for the device
+            best, place, finite = Arriving(self._peaks(responses)).wait().tolist()  # the one wait for the device
         if not all(finite):
             raise ValueError("tracking: the response is not finite; has the network diverged?")
         width = responses.shape[-1]
@@ -242,7 +244,7 @@ class SiamFCTracker:
     def _features(self, crops: Image, look: Any) -> Tensor:
         low = self.protocol.precision == "bfloat16"
         with self.watch("backbone", self.device), torch.autocast(self.device.type, torch.bfloat16, enabled=low):
-            images = torch.from_numpy(crops).to(self.device, non_blocking=True).permute(0, 3, 1, 2)
+            images = to_device(torch.from_numpy(crops), self.device).permute(0, 3, 1, 2)
             features: Tensor = look(images.float().div_(255))
         return features.float()
 

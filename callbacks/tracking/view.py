@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from lightning_modules.functional.propagation.sizing import NetworkInput, Size, covered_size
+from lightning_modules.functional.transfer import to_device
 
 
 @dataclass(frozen=True)
@@ -74,7 +75,7 @@ class View:
 
     def restore_points(self, points: Tensor) -> Tensor:
         """Convert x, y `(K, 2)` from pixels as seen to pixels of the frames."""
-        return points if self.seen == self.own else (points + 0.5) / self._factor - 0.5
+        return points if self.seen == self.own else (points + 0.5) / to_device(self._factor, points.device) - 0.5
 
     @property
     def _factor(self) -> Tensor:

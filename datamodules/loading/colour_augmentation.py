@@ -120,8 +120,8 @@ class ColourAugmentation:
 def _replace(frames: Tensor, chosen: Tensor, change: Callable[[Tensor, Tensor], Tensor], parameter: Tensor) -> None:
     index = chosen.nonzero()[:, 0]
     if len(index):
-        values = parameter[index].to(frames)[:, None, None, None]
-        index = index.to(frames.device)
+        values = parameter[index].to(frames, non_blocking=True)[:, None, None, None]  # no wait for a GPU
+        index = index.to(frames.device, non_blocking=True)
         frames.index_copy_(0, index, change(frames.index_select(0, index), values))
 
 
@@ -159,7 +159,7 @@ def adjust_hue(frames: Tensor, shift: Tensor) -> Tensor:
     blue_or_green = torch.where(largest == green, blue - red + 2 * chroma, red - green + 4 * chroma)
     hue = torch.where(largest == red, green - blue, blue_or_green).div_(torch.where(chroma > 0, chroma, 1))
     hue = hue.add_(6 * shift).remainder_(6)
-    centre = frames.new_tensor([3.0, 2.0, 4.0]).view(3, 1, 1)
+    centre = torch.tensor([3.0, 2.0, 4.0]).to(frames, non_blocking=True).view(3, 1, 1)
     factor = (hue - centre).abs_()
     factor[:, 0].sub_(1)
     factor[:, 1:].neg_().add_(2)

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from ..functional.colour import normalised_lab
 from ..functional.position import resized_position, sinusoidal_position
+from ..functional.transfer import to_device
 from .extractor import FeatureExtractor, refuse_options
 from .resnet import LAYER_OF_STAGE, folded_copy
 
@@ -137,7 +138,7 @@ class LiirEncoder(nn.Module):
         position = self.position((x.shape[2], x.shape[3]))
         if position is None:
             return x
-        position = position.to(x)
+        position = to_device(position, x.device).to(x.dtype)
         return x + (position if modulate is None else modulate(position))
 
     def forward(self, lab: Tensor, modulate: Modulation | None = None) -> Tensor:

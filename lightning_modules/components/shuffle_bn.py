@@ -9,11 +9,12 @@ import torch.distributed as dist
 from pytorch_lightning.utilities import rank_zero_warn
 from torch import Tensor, nn
 
+from ..functional.transfer import to_device
 from .distributed import gather, ranks_and_rank
 from .grouped_norm import batch_norm_groups
 
-Encode = Callable[[Tensor], Tensor]
-"""Images `(N, 3, H, W)` → embeddings `(N, D)`."""
+Encode = Callable[[nn.Module, Tensor], Tensor]
+"""Network and images `(N, 3, H, W)` → embeddings `(N, D)`."""
 
 
 def encode_groups(network: nn.Module, frames: Tensor, groups: int, encode: Encode | None = None) -> Tensor:
@@ -23,7 +24,7 @@ def encode_groups(network: nn.Module, frames: Tensor, groups: int, encode: Encod
         network: the encoder, with all BatchNorms that groups are normalised apart in; see `batch_norm_groups`.
         frames: `(B, m, 3, H, W)`.
         groups: number of groups, in the order of the videos.
-        encode: called in place of `network`, where more is done to images or embeddings; it calls `network`.
+        encode: how images pass through the network, where more is done to them or to the embeddings.
 
     Returns:
         `(B, m, D)`.
@@ -33,7 +34,7 @@ def encode_groups(network: nn.Module, frames: Tensor, groups: int, encode: Encod
     """
     _check_groups(frames, groups)
     with batch_norm_groups(network, groups):
-        return (encode or network)(frames.flatten(0, 1)).unflatten(0, frames.shape[:2])
+        return (encode or nn.Module.__call__)(network, frames.flatten(0, 1)).unflatten(0, frames.shape[:2])
 
 
 def encode_shuffled(
@@ -71,7 +72,7 @@ def encode_shuffled(
     deal = deal_videos(ranks * groups, len(frames) // groups, generator).view(ranks, -1)
     shuffled = gather(encode_groups(network, _exchange(frames, deal, rank), groups, encode))
     in_order = torch.empty_like(shuffled)
-    in_order[deal.flatten().to(shuffled.device)] = shuffled
+    in_order[to_device(deal.flatten(), shuffled.device)] = shuffled
     return in_order
 
 
@@ -157,14 +158,14 @@ def _exchange(frames: Tensor, deal: Tensor, rank: int) -> Tensor:
     videos = len(frames)
     owner, wanted = deal // videos, deal[rank]
     if len(deal) == 1:
-        return frames[wanted.to(frames.device)]
+        return frames[to_device(wanted, frames.device)]
     sent = [deal[receiver][owner[receiver] == rank] - rank * videos for receiver in range(len(deal))]
     received = torch.empty_like(frames, memory_format=torch.contiguous_format)
     dist.all_to_all_single(
         received,
-        frames[torch.cat(sent).to(frames.device)],
+        frames[to_device(torch.cat(sent), frames.device)],
         output_split_sizes=torch.bincount(owner[rank], minlength=len(deal)).tolist(),
         input_split_sizes=[len(part) for part in sent],
     )
     # received videos are sorted by their owner; bring them into the order of `wanted`
-    return received[owner[rank].argsort(stable=True).argsort().to(frames.device)]
+    return received[to_device(owner[rank].argsort(stable=True).argsort(), frames.device)]

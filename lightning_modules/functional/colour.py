@@ -42,9 +42,8 @@ def normalised_lab(rgb: Tensor) -> Tensor:
     Args:
         rgb: float `(…, 3, H, W)` in [0, 1].
     """
-    lab = rgb_to_lab(rgb)
-    offset, scale = lab.new_tensor([50, 0, 0]), lab.new_tensor([50, 127, 127])
-    return (lab - offset[:, None, None]) / scale[:, None, None]
+    lightness, a, b = rgb_to_lab(rgb).unbind(-3)
+    return torch.stack([(lightness - 50) / 50, a / 127, b / 127], dim=-3)
 
 
 def drop_channel(lab: Tensor, channel: int) -> Tensor:

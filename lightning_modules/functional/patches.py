@@ -6,6 +6,8 @@ import torch
 from torch import Tensor
 from torch.nn.functional import grid_sample
 
+from .transfer import to_device
+
 
 def grid_patches(images: Tensor, size: int, stride: int) -> Tensor:
     """Cut pictures into overlapping square patches, row by row.
@@ -74,9 +76,9 @@ def crop_and_resize(images: Tensor, boxes: Tensor) -> Tensor:
     Returns:
         `(N, C, H, W)`.
     """
-    axes = []
+    axes, on_device = [], to_device(boxes, images.device)
     for axis, size in ((0, images.shape[2]), (1, images.shape[3])):
-        start, length = boxes[:, axis, None].to(images.device), boxes[:, axis + 2, None].to(images.device)
+        start, length = on_device[:, axis, None], on_device[:, axis + 2, None]
         place = (torch.arange(size, device=images.device) + 0.5) * length / size - 0.5
         place = start + place.clamp(min=0).minimum(length - 1)
         axes.append(((2 * place + 1) / size - 1).to(images.dtype))  # −1 and 1 are the picture's outer edges

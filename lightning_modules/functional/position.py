@@ -6,6 +6,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from .transfer import to_device
+
 
 def sinusoidal_position(channels: int, height: int, width: int) -> Tensor:
     """Return the fixed map 2DSPE: sines and cosines of the column, then of the row, half of the channels each.
@@ -52,7 +54,7 @@ def shifted_position(position: Tensor, shifts: Tensor) -> Tensor:
         `(N, C, h, w)`; frame n is `torch.roll(position, (dy, dx), (1, 2))`.
     """
     _, height, width = position.shape
-    shifts = shifts.to(position.device)
+    shifts = to_device(shifts, position.device)
     y = (torch.arange(height, device=position.device) - shifts[:, :1]) % height
     x = (torch.arange(width, device=position.device) - shifts[:, 1:]) % width
     return position[:, y[:, :, None], x[:, None, :]].transpose(0, 1)
@@ -70,7 +72,7 @@ def shuffled_position(position: Tensor, order: Tensor) -> Tensor:
     Returns:
         `(N, C, h, w)`.
     """
-    return position.flatten(1)[:, order.to(position.device)].transpose(0, 1).unflatten(2, position.shape[1:])
+    return position.flatten(1)[:, to_device(order, position.device)].transpose(0, 1).unflatten(2, position.shape[1:])
 
 
 def random_shifts(count: int, size: torch.Size, generator: torch.Generator) -> Tensor:

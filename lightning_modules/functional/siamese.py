@@ -66,13 +66,16 @@ def _by_spectra(exemplar: Tensor, search: Tensor) -> Tensor:
     return response[..., : rows - height + 1, : columns - width + 1].flatten(0, 1)[:, None]
 
 
-def response_labels(size: tuple[int, int], radius: float, ignored: float = 0.0) -> Tensor:
+def response_labels(
+    size: tuple[int, int], radius: float, ignored: float = 0.0, device: torch.device | None = None
+) -> Tensor:
     """Return the target of a response: 1 where |dx| + |dy| from the centre is at most `radius`, else 0.
 
     Args:
         size: (h, w) of the response.
         radius: of the positive places, in cells.
         ignored: places beyond `radius` and nearer than this, in cells, get 0.5, which `balanced_loss` leaves out.
+        device: of the result.
 
     Returns:
         `(h, w)` float32.
@@ -81,7 +84,7 @@ def response_labels(size: tuple[int, int], radius: float, ignored: float = 0.0) 
         >>> int(response_labels((17, 17), 2).sum())
         13
     """
-    y, x = (torch.arange(length) - (length - 1) / 2 for length in size)
+    y, x = (torch.arange(length, device=device) - (length - 1) / 2 for length in size)
     distance = y.abs()[:, None] + x.abs()
     return torch.where(distance <= radius, 1.0, torch.where(distance < ignored, 0.5, 0.0))
 

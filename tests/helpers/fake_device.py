@@ -1,31 +1,158 @@
-"""A CUDA device that computes shapes only: what would wait for a GPU, or stand on the wrong device, raises there.
+"""A GPU that computes shapes only: what would wait for it, or stand on the wrong device, raises `Waits` there.
 
-Operations whose result depends on values (`.item()`, `if tensor.any()`, `nonzero`) raise under `FakeTensorMode`; on a
-GPU each of them waits until all queued work is done.
+Tensors of the CPU keep their values. Those of the device have none (torch's `FakeTensorMode`), so an operation that
+needs one, such as `.item()` or `if tensor.any()`, cannot go on; on a GPU it waits until all queued work is done. So do
+copies that are not `non_blocking`, in either direction, and indexing by a mask or by numbers of the CPU.
 """
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext
+from dataclasses import dataclass
+from typing import Any
+from unittest.mock import patch
 
 import torch
-from torch import nn
-from torch._subclasses.fake_tensor import FakeTensorMode
+from torch import Tensor, nn
+from torch._subclasses.fake_tensor import (
+    DataDependentOutputException,
+    DynamicOutputShapeException,
+    FakeTensor,
+    FakeTensorMode,
+    unset_fake_temporarily,
+)
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
+
+from lightning_modules.functional.transfer import Arriving
+
+aten = torch.ops.aten
+COPIES = {aten._to_copy.default, aten.copy_.default}
+INDEXED = {aten.index.Tensor, aten.index_put.default, aten.index_put_.default, aten._index_put_impl_.default}
+
+
+class Waits(AssertionError):
+    """An operation for which the CPU waits until the GPU has done all that it has been given."""
+
+
+@dataclass
+class FakeGpu:
+    """The device, and what was read from it.
+
+    Attributes:
+        device: CUDA's.
+        reads: number of tensors that were waited for, by `Arriving`, the one way to values: each is 1.
+    """
+
+    device: torch.device
+    reads: int = 0
+
+
+class NoWaits(TorchDispatchMode):
+    """Operations on the CPU as they are; those on the device without values, and none that waits."""
+
+    def __torch_dispatch__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        kwargs = kwargs or {}
+        leaves = tree_leaves((args, kwargs))
+        fake = [leaf for leaf in leaves if isinstance(leaf, FakeTensor)]
+        if not fake and not any(isinstance(leaf, torch.device) and leaf.type == "cuda" for leaf in leaves):
+            with unset_fake_temporarily():
+                return function(*args, **kwargs)
+        self._refuse(function, args, kwargs, leaves)
+        try:
+            return function(*args, **kwargs)
+        except (DataDependentOutputException, DynamicOutputShapeException) as error:
+            raise Waits(f"{function} needs values of the device") from error
+
+    def _refuse(self, function: Any, args: Any, kwargs: Any, leaves: list[Any]) -> None:
+        kinds = {leaf.device.type for leaf in leaves if isinstance(leaf, Tensor) and leaf.ndim}
+        kinds |= {leaf.type for leaf in leaves if isinstance(leaf, torch.device)}
+        if function in COPIES and len(kinds) == 2:
+            if not (kwargs.get("non_blocking") or (function is aten.copy_.default and len(args) > 2 and args[2])):
+                raise Waits(f"{function} between {' and '.join(sorted(kinds))} is not non_blocking")
+        elif function in INDEXED:
+            indices = [index for index in args[1] if index is not None]
+            if any(index.dtype in (torch.bool, torch.uint8) for index in indices):
+                raise Waits(f"{function} by a mask: how many it holds is asked of the device")
+            if any(index.device.type != args[0].device.type for index in indices):
+                raise Waits(f"{function} of a tensor of the {args[0].device.type} by numbers of another device")
+
+
+class NoEvent:
+    """A mark in the queue of a device that has none."""
+
+    def __init__(self, **options: Any) -> None:
+        pass
+
+    def record(self, stream: Any = None) -> None:
+        pass
+
+    def wait(self, stream: Any = None) -> None:
+        pass
+
+    def synchronize(self) -> None:
+        pass
+
+    def elapsed_time(self, later: Any) -> float:
+        return 0.0
+
+
+class NoStream:
+    """A queue of work of a device that has none."""
+
+    def __init__(self, device: Any = None, **options: Any) -> None:
+        pass
+
+    def wait_stream(self, other: Any) -> None:
+        pass
+
+    def wait_event(self, event: Any) -> None:
+        pass
 
 
 @contextmanager
-def fake_cuda() -> Iterator[torch.device]:
-    """Compute shapes on a CUDA device that need not exist."""
-    with FakeTensorMode(allow_non_fake_inputs=True):
-        yield torch.device("cuda")
+def fake_gpu() -> Iterator[FakeGpu]:
+    """Compute on a GPU that need not exist; inference mode, which knows no such tensors, is `no_grad` there."""
+    gpu = FakeGpu(torch.device("cuda"))
+
+    def wait(arriving: Any) -> Tensor:
+        if isinstance(found := arriving.tensor, FakeTensor):
+            gpu.reads += 1
+            with unset_fake_temporarily():
+                return torch.ones(found.shape, dtype=found.dtype)
+        return found
+
+    with ExitStack() as stack:
+        for name, stand_in in {
+            "torch._C._InferenceMode": lambda mode: torch.set_grad_enabled(not mode),
+            "torch.cuda.Event": NoEvent,
+            "torch.cuda.Stream": NoStream,
+            "torch.cuda.stream": lambda stream: nullcontext(),
+            "torch.cuda.current_stream": NoStream,
+            "torch.Tensor.record_stream": lambda tensor, stream: None,
+            "torch.Tensor.pin_memory": lambda tensor: tensor,
+            "torch.cuda.amp.common.amp_definitely_not_available": lambda: False,  # else autocast is off
+            "torch.cuda.is_bf16_supported": lambda *options: True,
+            "torch.nn.Module._apply": _apply,
+        }.items():
+            stack.enter_context(patch(name, stand_in))
+        stack.enter_context(patch.object(Arriving, "wait", wait))
+        stack.enter_context(FakeTensorMode(allow_non_fake_inputs=True))
+        stack.enter_context(NoWaits())
+        yield gpu
+
+
+def _apply(module: nn.Module, function: Any, recurse: bool = True) -> nn.Module:
+    """`Module._apply`, which swaps tensors in place, where they cannot be swapped."""
+    for part in module.modules() if recurse else [module]:
+        for name, parameter in part._parameters.items():
+            if parameter is not None:
+                part._parameters[name] = nn.Parameter(function(parameter.detach()), parameter.requires_grad)
+        for name, buffer in part._buffers.items():
+            if buffer is not None:
+                part._buffers[name] = function(buffer)
+    return module
 
 
 def moved(module: nn.Module, device: torch.device) -> nn.Module:
-    """Bring a module to the device in place, within `fake_cuda`, where `Module.to` does not work; return it."""
-    for part in module.modules():
-        for name, parameter in part._parameters.items():
-            if parameter is not None:
-                part._parameters[name] = nn.Parameter(parameter.detach().to(device), parameter.requires_grad)
-        for name, buffer in part._buffers.items():
-            if buffer is not None:
-                part._buffers[name] = buffer.to(device)
-    return module
+    """Bring a module to the device as `Module.to` does, whose copies wait; return it."""
+    return module._apply(lambda tensor: tensor.to(device, non_blocking=True))

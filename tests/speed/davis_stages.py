@@ -24,7 +24,7 @@ sys.path.insert(0, str(Path(__file__).parents[2]))
 
 from callbacks import DavisBenchmark
 from callbacks.metrics import boundary_score, object_outlines, region_score
-from callbacks.tracking.label_tracker import view_for
+from callbacks.tracking.frame_encoder import view_for
 from datamodules.datasets import Davis, MaskSequence
 from lightning_modules.backbones import build_feature_extractor
 from lightning_modules.backbones.extractor import IMAGENET_MEAN, IMAGENET_STD

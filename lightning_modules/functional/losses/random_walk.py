@@ -4,6 +4,8 @@ import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
+from ..transfer import to_device
+
 DROPPED = -1e20
 """Cosine of a dropped edge, as in the public code: a row without any edge left becomes uniform, not NaN."""
 EPSILON = 1e-20
@@ -72,7 +74,7 @@ def drop_edges(nodes: Tensor, rate: float, generator: torch.Generator) -> tuple[
         return None
     batch, _, frames, count = nodes.shape
     draws = torch.rand(2, batch, frames - 1, count, count, generator=generator, dtype=torch.float32) < rate
-    out, back = draws.to(nodes.device)
+    out, back = to_device(draws, nodes.device)
     return out, back
 
 

@@ -7,6 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ..transfer import to_device
 from .protocol import PropagationProtocol
 from .resampling import Filter, Nearest, resize_ids, resize_maps
 from .sizing import Size
@@ -42,7 +43,7 @@ def masks_of(
         size: (H, W) of the frame, which is the upper left part of that.
 
     Returns:
-        uint8 ids (H, W), on the CPU.
+        uint8 ids (H, W).
     """
     height, width = (length * protocol.feature_stride for length in labels.shape[1:])
     mask = decode_masks(
@@ -55,7 +56,7 @@ def masks_of(
         nearest=protocol.decoding_nearest,
         objects=objects,
     )
-    return mask[: size[0], : size[1]].cpu()
+    return mask[: size[0], : size[1]]
 
 
 def encode_masks(
@@ -155,7 +156,7 @@ def decode_masks(
         winner = resize_ids(winner, size, nearest)
     if objects is None:
         return winner
-    return torch.tensor([0, *objects], dtype=torch.uint8, device=labels.device)[winner.long()]
+    return to_device(torch.tensor([0, *objects], dtype=torch.uint8), labels.device)[winner.long()]
 
 
 def encode_keypoints(

@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..compactness import compact_windows
+from ..transfer import Arriving, to_device
 from .best_matches import WORKSPACE, best_matches, window_average
 from .label_coding import decode_masks
 from .protocol import PropagationProtocol
@@ -131,16 +132,16 @@ class LabelPropagator:
             if self.protocol.feature_normalisation == "l2":
                 features = features / features.square().sum(0).sqrt().clamp_min(1e-12)
             query = features.to(dtype).permute(1, 2, 0).contiguous()
-            labels = self._first_labels.to(features) if self.frame == 0 else self._propagate(query)
+            labels = _brought(self._first_labels, features) if self.frame == 0 else self._propagate(query)
         hard = self.protocol.label_feedback == "hard" and self.frame > 0
         fed_back = _harden(labels, self.protocol.feature_stride) if hard else labels
         own_context = self.protocol.entering == "own-context"
         if own_context and (self.frame == 0 or entering is not None):
-            mask = labels if entering is None else entering.to(labels)
+            mask = labels if entering is None else _brought(entering, labels)
             self._starting[self.frame] = (mask > 0).flatten(1).any(1).to(mask)
         if entering is not None:
             enter = _enter_softly if own_context else _enter
-            entering = entering.to(labels)
+            entering = _brought(entering, labels)
             labels, fed_back = enter(labels, entering), enter(fed_back, entering)
         self._finite.append(labels.isfinite().all())
         if labels.device.type == "cpu" or len(self._finite) == CHECKED_TOGETHER:
@@ -192,7 +193,7 @@ class LabelPropagator:
         """
         if not self._finite:
             return
-        finite, self._finite = torch.stack(self._finite).tolist(), []
+        finite, self._finite = Arriving(torch.stack(self._finite)).wait().tolist(), []
         if not all(finite):
             frame = self._checked + finite.index(False)
             raise ValueError(f"the labels of frame {frame} are not finite: look for NaN in features and labels")
@@ -324,6 +325,11 @@ class LabelPropagator:
                 f"entering labels of frame {self.frame} must be {tuple(shape)} like first_labels, "
                 f"got {tuple(entering.shape)}"
             )
+
+
+def _brought(labels: Tensor, to: Tensor) -> Tensor:
+    """Bring given labels to the device and type of others."""
+    return to_device(labels, to.device).to(to.dtype)
 
 
 def _enter(labels: Tensor, entering: Tensor) -> Tensor:

@@ -8,6 +8,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from ..transfer import to_device
+
 Filter = Literal["bilinear", "bilinear-aligned", "nearest"]
 """Filters for maps: see `resize_maps`."""
 
@@ -47,7 +49,7 @@ def resize_ids(ids: Tensor, size: tuple[int, int], rule: Nearest = "pillow") -> 
     """Resize integer ids (H, W) to (H', W') by the nearest pixel."""
     if tuple(ids.shape) == tuple(size):
         return ids
-    rows, columns = (nearest_index(*pair, rule).to(ids.device) for pair in zip(ids.shape, size, strict=True))
+    rows, columns = (to_device(nearest_index(*pair, rule), ids.device) for pair in zip(ids.shape, size, strict=True))
     return ids[rows[:, None], columns]
 
 

@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..evaluation_protocol import EvaluationProtocol
+from ..transfer import to_device
 
 Size = tuple[int, int]
 
@@ -111,14 +112,14 @@ def fit_input(images: Tensor, rules: NetworkInput, multiple: int = 1, device: to
     device = device or images.device
     size = resized_size((images.shape[-2], images.shape[-1]), rules)
     if size == tuple(images.shape[-2:]):
-        images = _as_float(images.to(device))
+        images = _as_float(to_device(images, device))
     elif rules.input_filter.startswith("bilinear"):
         smooth = rules.input_filter == "bilinear-antialias"
-        images = _as_float(images.to(device))
+        images = _as_float(to_device(images, device))
         images = F.interpolate(images, size=size, mode="bilinear", align_corners=False, antialias=smooth).clamp_(0, 1)
     else:
         images = _as_float(images) if rules.input_filter.endswith("-float") else _as_bytes(images)
-        images = _as_float(resize_pictures(images, size, rules.input_filter).to(device))
+        images = _as_float(to_device(resize_pictures(images, size, rules.input_filter), device))
     padded = _padded(size, rules, multiple)
     below, right = padded[0] - size[0], padded[1] - size[1]
     return F.pad(images, (0, right, 0, below), value=GREY) if below or right else images

@@ -11,6 +11,7 @@ from torch.autograd.function import once_differentiable
 
 from ..compactness import SHARPNESS, CompactnessPrior, compact_windows
 from ..losses.logsumexp import NOTHING
+from ..transfer import Arriving, to_device
 from .window_tiles import TILE, Border, Part, WindowTiles, channels_last, check_features
 
 WORKSPACE = {"cpu": 1 << 20, "cuda": 1 << 26}
@@ -188,7 +189,8 @@ class _Work:
     def confident(self, part: Part, total: Tensor, threshold: float) -> Tensor:
         """Return indices into `(n, TILE²)` of queries whose largest weight, 1 / total, is above a threshold."""
         inside = self._inside[:, part[1]].expand(part[0].stop - part[0].start, -1, -1, -1, -1)
-        return ((total * threshold < 1) & inside.flatten(0, 2)).flatten().nonzero().squeeze(1)
+        wanted = ((total * threshold < 1) & inside.flatten(0, 2)).flatten()
+        return to_device(Arriving(wanted).wait().nonzero().squeeze(1), wanted.device)  # the one wait of a part
 
     def sharpened(
         self, weights: Tensor, total: Tensor | None, rows: Tensor, prior: CompactnessPrior

@@ -9,12 +9,11 @@ import torch.nn.functional as F
 from PIL import Image
 
 from callbacks import DavisBenchmark, YoutubeVosBenchmark
-from callbacks.tracking.label_tracker import LabelTracker, view_for
+from callbacks.tracking.label_tracker import LabelTracker
 from cli import main
-from lightning_modules.backbones import build_encoder, build_feature_extractor, build_network, extractor_of
+from lightning_modules.backbones import build_feature_extractor
 from lightning_modules.functional import PropagationProtocol
 from lightning_modules.functional.propagation.label_coding import decode_masks, encode_masks
-from tests.helpers.regenerated import regenerated
 from tests.helpers.still_videos import Patches, write_still_davis
 
 NEAREST = {"topk": 1, "radius": None}
@@ -25,29 +24,15 @@ class Ones:
         return torch.ones(1, *grid)
 
 
+class Halves:
+    def encode(self, grid, protocol):
+        labels = torch.zeros(2, *grid)
+        labels[0, : grid[0] // 2] = labels[1, grid[0] // 2 :] = 1
+        return labels
+
+
 def predictions(folder):
     return [torch.from_numpy(np.array(Image.open(path))) for path in sorted((folder / "predictions/still").iterdir())]
-
-
-def test_rgb_std_replaces_the_deviation_in_a_view_and_nowhere_else():
-    encoder = build_encoder("tests.helpers.encoders:TinyResNet")
-    extractor, image = encoder.feature_extractor("res2", 4), torch.rand(1, 3, 32, 32)
-    before = extractor(image)
-    std = torch.tensor([0.5, 0.25, 0.125])
-    view = view_for(extractor, PropagationProtocol("own", 1, 5, 0.1, 3, rgb_std=std.tolist()))
-    mean = extractor.normalise.mean
-    same_to_the_network = mean + (image - mean) / std[:, None, None] * extractor.normalise.std
-    assert torch.allclose(view(image), extractor(same_to_the_network), atol=1e-5)
-    assert not torch.allclose(view(image), before, atol=1e-3)
-    assert torch.equal(extractor(image), before)
-
-
-def test_the_view_of_a_resnet_is_folded_and_gives_the_same_maps():
-    extractor = build_feature_extractor("tests.helpers.encoders:TinyResNet", "res4", 8)
-    view = view_for(extractor, PropagationProtocol.named("vfs"))
-    assert not any(isinstance(module, torch.nn.BatchNorm2d) for module in view.modules())
-    image = torch.rand(1, 3, 40, 48)
-    assert torch.allclose(view(image), extractor(image), atol=1e-5)
 
 
 class Seen(torch.nn.Module):
@@ -77,36 +62,8 @@ def test_the_backbone_runs_in_the_protocols_precision_whatever_surrounds_it(prec
     assert extractor.types == [getattr(torch, precision)] * 3
     assert {each.dtype for each in labels} == {torch.float32}
     image = frames[0][0][None].float() / 255
-    found, exact = tracker._maps(frames[0][0])[0], extractor(image)[0]
+    found, exact = tracker._encoder([frames[0][0]])[0][0], extractor(image)[0]
     torch.testing.assert_close(found, exact, **({"atol": 2e-2, "rtol": 2e-2} if precision == "bfloat16" else {}))
-
-
-@pytest.mark.parametrize("stage", ["block2", "block1+block2"])
-def test_dinos_positions_reach_the_view_and_nothing_else(golden, stage):
-    """A transformer whose patches and blocks add nothing puts out its position embedding."""
-    content = golden("protocols/e2e_dino")
-    network = regenerated(build_network("timm:vit_tiny_patch16_224"), int(content["weight_seed"]))
-    network.blocks = torch.nn.Sequential(torch.nn.Identity(), torch.nn.Identity())
-    network.norm = torch.nn.Identity()
-    with torch.no_grad():
-        network.patch_embed.proj.weight.zero_()
-    extractor, images = extractor_of(network, stage), torch.zeros(1, 3, 480, 832)
-    dino = PropagationProtocol.named("dino")
-    with torch.inference_mode():
-        before = extractor(images)
-        seen = view_for(extractor, dino)(images)[0, :192].flatten(1).T
-        own = view_for(extractor, dino.with_changes(position_embedding="network"))(images)
-    np.testing.assert_allclose(seen[39::40], content["pos_interp_s"][1:], atol=1e-6)  # row 0 is the class token
-    assert not torch.allclose(own[0, :192].flatten(1).T, seen, atol=1e-3)
-    with torch.inference_mode():
-        assert torch.equal(extractor(images), before)
-    assert extractor.positions == "timm"
-
-
-def test_rgb_std_needs_an_extractor_that_normalises():
-    extractor = build_feature_extractor("tests.helpers.encoders:Blocky")
-    with pytest.raises(ValueError, match="MapExtractor does not normalise RGB"):
-        view_for(extractor, PropagationProtocol.named("dino"))
 
 
 def test_the_extractor_sees_frames_at_the_protocols_size():
@@ -126,6 +83,29 @@ def test_the_extractor_sees_frames_at_the_protocols_size():
     assert labels[1][0].shape == (1, 20, 20)
     resized = F.interpolate(frames[:1].float() / 255, size=(320, 320), mode="bilinear")
     assert torch.allclose(seen[0], resized, atol=1e-6)
+
+
+@pytest.mark.parametrize("at_once", [2, 3, 10])
+@pytest.mark.parametrize(
+    ("spec", "stage"), [("raw_colour", None), ("tests.helpers.encoders:TinyResNet", ["res3", "res4"])]
+)
+def test_frames_in_chunks_give_the_same_labels_and_states(spec, stage, at_once):
+    """Between two frames the state is that of the frames so far, whatever is encoded ahead."""
+    extractor = build_feature_extractor(spec, stage, 8)
+    protocol = PropagationProtocol.named("vfs").with_changes(context=2)
+    frames = torch.randint(256, (7, 3, 48, 64), dtype=torch.uint8)
+    given = [Halves(), None, None, Halves(), None, None, None]
+    runs = []
+    for number in (1, at_once):
+        tracker = LabelTracker(extractor, protocol, at_once=number)
+        tracked = tracker.track(zip(frames, given, strict=True), tracker.view((48, 64)))
+        runs.append([(frame, [state["frame"] for state in tracker.state()]) for frame in tracked])
+    for t, ((one, state), (other, same)) in enumerate(zip(*runs, strict=True)):
+        assert torch.equal(one.frame, other.frame)
+        assert one.annotation is other.annotation
+        assert state == same == [t + 1] * len(tracker.stages)
+        for labels, chunked in zip(one.labels, other.labels, strict=True):
+            torch.testing.assert_close(labels, chunked, atol=1e-5, rtol=1e-5)
 
 
 def test_frames_come_back_with_their_annotation_and_labels_one_at_a_time():
@@ -234,13 +214,3 @@ def test_a_users_benchmark_under_a_new_name_works_with_defaults():
     assert MyClips("anywhere").protocol == PropagationProtocol.named("vidcorr", "youtube_vos")
     with pytest.raises(ValueError, match="'vfs' defines no values for 'my_clips'"):
         MyClips("anywhere", protocol="vfs")
-
-
-def test_rgb_mean_replaces_the_mean_in_a_view_and_nowhere_else():
-    extractor = build_encoder("tests.helpers.encoders:TinyResNet").feature_extractor("res2", 4)
-    protocol = PropagationProtocol("own", 1, 5, 0.1, 3, rgb_mean=(0.5, 0.25, 0.125), rgb_std=(0.5, 0.5, 0.5))
-    image, mean = torch.rand(1, 3, 32, 32), torch.tensor([0.5, 0.25, 0.125]).view(3, 1, 1)
-    before = extractor(image)
-    same_to_the_network = extractor.normalise.mean + (image - mean) / 0.5 * extractor.normalise.std
-    assert torch.allclose(view_for(extractor, protocol)(image), extractor(same_to_the_network), atol=1e-5)
-    assert torch.equal(extractor(image), before)

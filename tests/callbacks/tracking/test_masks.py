@@ -48,3 +48,23 @@ def test_masks_are_coded_at_the_size_the_protocol_names() -> None:
         assert tracked[0].masks[0].shape == SIZE
     assert not torch.equal(found["annotation"], found["input"])
     assert np.isfinite(found["input"].numpy()).all()
+
+
+@pytest.mark.parametrize("at_once", [2, 3, 5])
+def test_masks_are_the_same_however_many_frames_travel_together(at_once: int) -> None:
+    """An object enters with frame 2, in the middle of a chunk."""
+    frames = torch.randint(0, 256, (5, 3, *SIZE), dtype=torch.uint8)
+    first, second = (torch.zeros(SIZE, dtype=torch.uint8) for _ in range(2))
+    first[5:29, 11:43], second[30:45, 20:40] = 1, 2
+    given = [first, None, second, None, None]
+    runs = []
+    for number in (1, at_once):
+        tracker = LabelTracker(build_feature_extractor("raw_colour"), PropagationProtocol("x", 2, 5, 0.1, 3))
+        view = tracker.view(SIZE)
+        runs.append(list(track_masks(tracker, zip(frames, given, strict=True), {1: 0, 2: 2}, view, number)))
+    assert torch.equal(runs[0][0].masks[0], first)
+    assert torch.equal(runs[0][2].masks[0] == 2, second == 2)
+    for one, other in zip(*runs, strict=True):
+        assert torch.equal(one.frame, other.frame)
+        assert torch.equal(one.masks[0], other.masks[0])
+        assert torch.equal(one.labels[0], other.labels[0])

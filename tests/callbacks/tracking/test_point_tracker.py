@@ -49,3 +49,23 @@ def test_each_map_has_its_protocol_and_grid() -> None:
 def test_an_extractor_without_a_stride_is_refused() -> None:
     with pytest.raises(ValueError, match="needs the stride of each feature map"):
         PointTracker(nn.Identity(), RULES)
+
+
+@pytest.mark.parametrize("kept", [0, 4000, 10**9])
+@pytest.mark.parametrize("at_once", [2, 4, 10])
+def test_frames_in_chunks_give_the_same_tracks_and_no_more_passes(kept: int, at_once: int) -> None:
+    extractor = build_feature_extractor("raw_colour", stride=8)
+    asked: dict[int, list[int]] = {}
+    found = {}
+    for number in (1, at_once):
+        counted = asked.setdefault(number, [])
+
+        def frame(t: int, counted: list[int] = counted) -> torch.Tensor:
+            counted.append(t)
+            return video(t)
+
+        tracker = PointTracker(extractor, RULES.with_changes(tracking="chained"), kept=kept, at_once=number)
+        (found[number],) = tracker.track(frame, 6, QUERIES)
+    assert torch.equal(found[1].points, found[at_once].points)
+    assert torch.equal(found[1].occluded, found[at_once].occluded)
+    assert len(asked[at_once]) <= len(asked[1])

@@ -1,0 +1,35 @@
+"""Copies between the CPU and a GPU for which the CPU does not wait until the GPU has done all that is queued."""
+
+import torch
+from torch import Tensor
+
+
+def to_device(tensor: Tensor, device: torch.device) -> Tensor:
+    """Copy a tensor to a device; to a GPU by way of pinned memory, and without waiting for it."""
+    if device.type == "cuda" and tensor.device.type == "cpu":
+        tensor = tensor.pin_memory()
+    return tensor.to(device, non_blocking=True)
+
+
+class Arriving:
+    """A tensor on its way to the CPU: a GPU copies it when it has computed it, and works on meanwhile.
+
+    Args:
+        tensor: on any device; one of the CPU is there already.
+
+    Attributes:
+        tensor: the copy, which may not be read before `wait`.
+    """
+
+    def __init__(self, tensor: Tensor) -> None:
+        self.tensor = tensor.to("cpu", non_blocking=True)  # in pinned memory
+        self._copied: torch.cuda.Event | None = None
+        if tensor.device.type == "cuda":
+            self._copied = torch.cuda.Event()
+            self._copied.record(torch.cuda.current_stream(tensor.device))
+
+    def wait(self) -> Tensor:
+        """Return the tensor, on the CPU, once it is there."""
+        if self._copied is not None:
+            self._copied.synchronize()
+        return self.tensor

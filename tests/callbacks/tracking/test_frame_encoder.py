@@ -1,0 +1,104 @@
+"""The extractor as a protocol wants it, and its pass over several frames."""
+
+import numpy as np
+import pytest
+import torch
+
+from callbacks.tracking.frame_encoder import FrameEncoder, SideStream, view_for
+from callbacks.tracking.stopwatch import Stopwatch
+from lightning_modules.backbones import build_encoder, build_feature_extractor, build_network, extractor_of
+from lightning_modules.functional import PropagationProtocol
+from tests.helpers.regenerated import regenerated
+
+
+def test_rgb_std_replaces_the_deviation_in_a_view_and_nowhere_else():
+    encoder = build_encoder("tests.helpers.encoders:TinyResNet")
+    extractor, image = encoder.feature_extractor("res2", 4), torch.rand(1, 3, 32, 32)
+    before = extractor(image)
+    std = torch.tensor([0.5, 0.25, 0.125])
+    view = view_for(extractor, PropagationProtocol("own", 1, 5, 0.1, 3, rgb_std=std.tolist()))
+    mean = extractor.normalise.mean
+    same_to_the_network = mean + (image - mean) / std[:, None, None] * extractor.normalise.std
+    assert torch.allclose(view(image), extractor(same_to_the_network), atol=1e-5)
+    assert not torch.allclose(view(image), before, atol=1e-3)
+    assert torch.equal(extractor(image), before)
+
+
+def test_the_view_of_a_resnet_is_folded_and_gives_the_same_maps():
+    extractor = build_feature_extractor("tests.helpers.encoders:TinyResNet", "res4", 8)
+    view = view_for(extractor, PropagationProtocol.named("vfs"))
+    assert not any(isinstance(module, torch.nn.BatchNorm2d) for module in view.modules())
+    image = torch.rand(1, 3, 40, 48)
+    assert torch.allclose(view(image), extractor(image), atol=1e-5)
+
+
+@pytest.mark.parametrize("stage", ["block2", "block1+block2"])
+def test_dinos_positions_reach_the_view_and_nothing_else(golden, stage):
+    """A transformer whose patches and blocks add nothing puts out its position embedding."""
+    content = golden("protocols/e2e_dino")
+    network = regenerated(build_network("timm:vit_tiny_patch16_224"), int(content["weight_seed"]))
+    network.blocks = torch.nn.Sequential(torch.nn.Identity(), torch.nn.Identity())
+    network.norm = torch.nn.Identity()
+    with torch.no_grad():
+        network.patch_embed.proj.weight.zero_()
+    extractor, images = extractor_of(network, stage), torch.zeros(1, 3, 480, 832)
+    dino = PropagationProtocol.named("dino")
+    with torch.inference_mode():
+        before = extractor(images)
+        seen = view_for(extractor, dino)(images)[0, :192].flatten(1).T
+        own = view_for(extractor, dino.with_changes(position_embedding="network"))(images)
+    np.testing.assert_allclose(seen[39::40], content["pos_interp_s"][1:], atol=1e-6)  # row 0 is the class token
+    assert not torch.allclose(own[0, :192].flatten(1).T, seen, atol=1e-3)
+    with torch.inference_mode():
+        assert torch.equal(extractor(images), before)
+    assert extractor.positions == "timm"
+
+
+def test_rgb_std_needs_an_extractor_that_normalises():
+    extractor = build_feature_extractor("tests.helpers.encoders:Blocky")
+    with pytest.raises(ValueError, match="MapExtractor does not normalise RGB"):
+        view_for(extractor, PropagationProtocol.named("dino"))
+
+
+def test_rgb_mean_replaces_the_mean_in_a_view_and_nowhere_else():
+    extractor = build_encoder("tests.helpers.encoders:TinyResNet").feature_extractor("res2", 4)
+    protocol = PropagationProtocol("own", 1, 5, 0.1, 3, rgb_mean=(0.5, 0.25, 0.125), rgb_std=(0.5, 0.5, 0.5))
+    image, mean = torch.rand(1, 3, 32, 32), torch.tensor([0.5, 0.25, 0.125]).view(3, 1, 1)
+    before = extractor(image)
+    same_to_the_network = extractor.normalise.mean + (image - mean) / 0.5 * extractor.normalise.std
+    assert torch.allclose(view_for(extractor, protocol)(image), extractor(same_to_the_network), atol=1e-5)
+    assert torch.equal(extractor(image), before)
+
+
+@pytest.mark.parametrize("size", [(40, 64), (45, 61)])
+def test_frames_of_a_pass_are_encoded_as_alone(size):
+    """Several maps, padding and resizing included."""
+    extractor = build_feature_extractor("tests.helpers.encoders:TinyResNet", ["res3", "res4"], 8)
+    rules = PropagationProtocol.named("vfs").with_changes(input_size=48, input_padding=16)
+    encoder = FrameEncoder(extractor, rules, Stopwatch())
+    frames = torch.randint(256, (3, 3, *size), dtype=torch.uint8)
+    with torch.inference_mode():
+        together = encoder(list(frames))
+        for frame, maps in zip(frames, together, strict=True):
+            (alone,) = encoder([frame])
+            for one, other in zip(maps, alone, strict=True):
+                torch.testing.assert_close(one, other, atol=1e-5, rtol=1e-5)
+    assert encoder.input_size == (48, 80)
+
+
+def test_on_a_cpu_work_is_done_where_it_stands():
+    done = []
+    hand_over = SideStream(torch.device("cpu")).start(lambda: done.append("encoded") or [[torch.ones(2)]])
+    assert done == ["encoded"]
+    assert torch.equal(hand_over()[0][0], torch.ones(2))
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+def test_what_a_side_stream_made_may_be_used_at_once():
+    device = torch.device("cuda")
+    noise = torch.randn(2048, 2048, device=device)
+    side = SideStream(device)
+    for _ in range(20):  # memory of one round is given to the next
+        hand_over = side.start(lambda: [[noise @ noise @ noise]])
+        torch.testing.assert_close(hand_over()[0][0], noise @ noise @ noise)
