@@ -6,7 +6,7 @@ import csv
 import hashlib
 import os
 import shutil
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from io import StringIO
 from pathlib import Path
@@ -61,17 +61,6 @@ def csv_text(rows: Iterable[Iterable[object]], line_end: str = "\r\n") -> str:
     text = StringIO(newline="")
     csv.writer(text, lineterminator=line_end).writerows(rows)
     return text.getvalue()
-
-
-def write_folder(path: Path, write: Callable[[Path], None]) -> None:
-    """Have `write` fill a new folder, and move it to `path` when it is complete.
-
-    Raises:
-        OSError: if it cannot be written or moved.
-    """
-    with unfinished(path) as place:
-        place.mkdir()
-        write(place)
 
 
 def partial_path(path: Path, process: int | None = None) -> Path:
