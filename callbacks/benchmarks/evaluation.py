@@ -11,11 +11,10 @@ from ..pictures.film import Film
 from ..report import Chart
 from ..tracking.record import Draw, PredictionFile, SequenceRecord
 from .ranks import Ranks
+from .results import Row
 
 MAX_OVERLAYS = 8
 """Sequences whose overlays go to the logger."""
-
-Row = dict[str, Any]
 
 
 @dataclass

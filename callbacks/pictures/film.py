@@ -66,9 +66,9 @@ class Film:
         Image.fromarray(sheet).save(path, quality=70, method=2)
 
 
-def reduced(frame: Tensor, mask: Tensor, width: int = WIDTH) -> tuple[Tensor, Tensor]:
+def reduced(frame: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
     """Return a frame, uint8 `(3, H, W)`, and its ids `(H, W)` at a film's width, so that little is drawn."""
-    size = (round(frame.shape[1] * width / frame.shape[2]), width)
+    size = (round(frame.shape[1] * WIDTH / frame.shape[2]), WIDTH)
     small = F.interpolate(frame[None].cpu(), size, mode="bilinear", antialias=True)[0]
     return small, F.interpolate(mask[None, None].cpu(), size, mode="nearest-exact")[0, 0]
 

@@ -19,11 +19,9 @@ POINT_COLOURS = (
 """One for each point; nine that can be told apart."""
 
 
-def grid_points(size: Size, rows: int = 3, columns: int = 3) -> Tensor:
-    """Return evenly spaced cells of a map (h, w), away from its border: long `(rows · columns, 2)`, y and x."""
-    ys, xs = (
-        ((torch.arange(count) + 0.5) * side / count).long() for side, count in zip(size, (rows, columns), strict=True)
-    )
+def grid_points(size: Size) -> Tensor:
+    """Return nine evenly spaced cells of a map (h, w), away from its border: long `(9, 2)`, y and x."""
+    ys, xs = (((torch.arange(3) + 0.5) * side / 3).long() for side in size)
     return torch.cartesian_prod(ys, xs)
 
 

@@ -19,6 +19,7 @@ from lightning_modules.functional import PointProtocol
 from ..pictures import OverlayAnimation, OverlayVideo, Picture
 from ..pictures.colours import Colour, distinct_colours
 from ..pictures.labelled import draw_boxes, draw_masks, draw_points
+from ..pictures.overlays import as_picture
 from ..tracking.record import Draw, IndexedMasks, PredictionFile, PredictionTable, SequenceRecord, fixed
 from .coco_file import CocoFile, object_box
 from .point_queries import draw_followed, point_rows
@@ -137,7 +138,7 @@ def _mask_colours(request: Request, palette: NDArray[np.uint8]) -> dict[int, Col
 def _picture(request: Request) -> Picture:
     """Return the first frame of the stream `(H, W, 3)`."""
     frames = request.stream.forwards()
-    return np.ascontiguousarray(next(frames).permute(1, 2, 0).numpy())
+    return as_picture(next(frames))
 
 
 def _object_rows(stem: str, ids: Tensor) -> list[list[str]]:

@@ -9,14 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from datamodules.datasets.layout_files import list_pictures, read_names
 from datamodules.datasets.youtube_vos import read_meta
 from datamodules.reading.cores import usable_cores
 from datamodules.reading.errors import DataError
-from datamodules.reading.mask_files import VOID, read_mask
+from datamodules.reading.mask_files import VOID, object_ids, read_mask
 
 from ..benchmarks.results import Results, require_writable
 from ..metrics import RegionBoundary, SequenceScore, object_outlines, seen_and_unseen
@@ -137,9 +136,9 @@ def score_sequence(name: str, truth: Path, predictions: Path, rules: ScoringRule
     for t in scored:
         target = masks[stems[t]] if masks else _ids(files[stems[t]], rules)
         predicted = _ids(found[stems[t]], rules)
-        if late := _unknown(target, starts):
+        if late := set(object_ids(target)) - starts.keys():
             raise DataError(
-                f"{files[stems[t]]}: holds id {late[0]}, which the first mask does not; rules youtube-vos and mose "
+                f"{files[stems[t]]}: holds id {min(late)}, which the first mask does not; rules youtube-vos and mose "
                 "score objects that enter later"
             )
         _check(predicted, target, found[stems[t]], starts)
@@ -166,9 +165,8 @@ def _starts(masks: Mapping[str, NDArray[np.uint8]]) -> dict[int, int]:
     """Return object id → number of the first mask that holds it."""
     starts: dict[int, int] = {}
     for t, mask in enumerate(masks.values()):
-        for number in np.unique(mask):
-            if 0 < number < VOID:
-                starts.setdefault(int(number), t)
+        for number in object_ids(mask):
+            starts.setdefault(number, t)
     return dict(sorted(starts.items()))
 
 
@@ -176,14 +174,8 @@ def _check(predicted: NDArray[np.uint8], target: NDArray[np.uint8], path: Path, 
     if predicted.shape != target.shape:
         sizes = (" × ".join(map(str, mask.shape)) for mask in (predicted, target))
         raise DataError("{}: is {} px, the annotation {}".format(path, *sizes))
-    if unknown := _unknown(predicted, objects):
-        raise DataError(f"{path}: holds id {unknown[0]}; the sequence has the objects {', '.join(map(str, objects))}")
-
-
-def _unknown(mask: NDArray[np.uint8], objects: Mapping[int, int]) -> list[int]:
-    """Return the ids of a mask that are no objects; counted, which takes a tenth of the time of sorting."""
-    found = torch.from_numpy(mask).flatten().bincount().nonzero().flatten().tolist()
-    return [number for number in found if number not in (0, VOID) and number not in objects]
+    if unknown := set(object_ids(predicted)) - objects.keys():
+        raise DataError(f"{path}: holds id {min(unknown)}; the sequence has the objects {', '.join(map(str, objects))}")
 
 
 def by_category(

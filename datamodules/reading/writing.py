@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import csv
 import hashlib
 import os
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from io import StringIO
 from pathlib import Path
 
 
@@ -54,15 +56,11 @@ def write_whole(path: Path, content: str | bytes) -> None:
         place.write_bytes(data)
 
 
-def write_folder(path: Path, write: Callable[[Path], None]) -> None:
-    """Have `write` fill a new folder, and move it to `path` when it is complete.
-
-    Raises:
-        OSError: if it cannot be written or moved.
-    """
-    with unfinished(path) as place:
-        place.mkdir()
-        write(place)
+def csv_text(rows: Iterable[Iterable[object]], line_end: str = "\r\n") -> str:
+    """Return rows as the text of a CSV file, for `write_whole`; None is empty."""
+    text = StringIO(newline="")
+    csv.writer(text, lineterminator=line_end).writerows(rows)
+    return text.getvalue()
 
 
 def partial_path(path: Path, process: int | None = None) -> Path:
