@@ -2,10 +2,10 @@
 
     python tests/speed/liir_negative_mass.py CKPT [CKPT ...] [--source ../shared/data/jhmdb_clips] [--size 96]
 
-For each checkpoint, keys of other videos are made by the encoder itself and by its momentum encoder, with the
-position map as it is and shifted at random as in training. A row has the mean norms of query and keys, the mean over
-cells of the dot product with the same cell of the reference, of the log-sum-exp of the window and of the largest product with a key,
-and `negative_mass` for several sizes of the bank.
+For each checkpoint, keys of other videos are made by the encoder itself and by its momentum encoder, with the position
+map as it is and shifted at random as in training. A row has the mean norms of query and keys; the mean over cells of
+the dot product with the same cell of the reference, of the log-sum-exp of the window and of the largest product with a
+key; and `negative_mass` for several sizes of the bank.
 """
 
 import argparse
