@@ -12,7 +12,6 @@ from pytorch_lightning import Callback, LightningModule, Trainer
 from pytorch_lightning.callbacks import LearningRateMonitor, ProgressBar
 from pytorch_lightning.cli import LightningArgumentParser, LightningCLI, SaveConfigCallback
 from pytorch_lightning.loggers import TensorBoardLogger
-from pytorch_lightning.utilities import rank_zero_info
 
 import callbacks
 from callbacks import signals
@@ -20,8 +19,9 @@ from lightning_modules.checkpoints import allow_named, saved_model
 
 from ..loggers import run_folder
 from ..training.closing import closing_lines, remove_empty_folders
-from .classes import joined, with_callback_flags_in_place
+from .classes import joined, option_of, with_callback_flags_in_place
 from .configs import shipped_configs, with_found_configs
+from .last_checkpoint import DEFAULT_ROOT, with_last_checkpoint
 from .mistakes import UsageError, explain
 from .short_models import with_short_names
 
@@ -42,8 +42,6 @@ NOISE = (
     "Loaded model weights from",
 )
 """Messages of Lightning that are left out; it warns by another one where there is a GPU that is not used."""
-RUNS = "runs"
-"""Default of `trainer.default_root_dir`."""
 PACKAGES = ("callbacks", "datamodules", "lightning_modules")
 
 
@@ -76,12 +74,11 @@ class VidcorrCLI(LightningCLI):
     def __init__(self, args: list[str], run: bool = True) -> None:
         _make_names_known()
         words = with_callback_flags_in_place(with_short_names(allow_named(with_found_configs(joined(args)))))
-        given = dict(word.split("=", 1) for word in words if word.startswith("--") and "=" in word)
-        self._checkpoint = given.get("--ckpt_path")
-        self._model = saved_model(self._checkpoint) if self._checkpoint else None
-        if self._checkpoint == "last" and words[:1] != ["fit"]:  # a training names its model
-            last = callbacks.newest_checkpoint(given.get("--trainer.default_root_dir", RUNS))
-            self._model = saved_model(last) if last else None
+        resumed = option_of(words, "ckpt_path") == "last" and words[0] == "fit"
+        words = with_last_checkpoint(words)
+        checkpoint = option_of(words, "ckpt_path")
+        self._saved = saved_model(checkpoint) if checkpoint else None
+        self._model = None if resumed else self._saved  # a training that is resumed by `last` names its model
         try:
             super().__init__(
                 LightningModule,
@@ -90,7 +87,7 @@ class VidcorrCLI(LightningCLI):
                 seed_everything_default=0,
                 auto_configure_optimizers=False,
                 trainer_defaults={
-                    "default_root_dir": RUNS,
+                    "default_root_dir": DEFAULT_ROOT,
                     "callbacks": callbacks.Safeguards(),
                     "enable_model_summary": False,  # the plan that is printed before training says more
                 },
@@ -128,10 +125,8 @@ class VidcorrCLI(LightningCLI):
         if self.subcommand is None:
             return
         config = self.config[self.subcommand]
-        if self._checkpoint == "last" and (last := callbacks.newest_checkpoint(config.trainer.default_root_dir)):
-            self._model = saved_model(last)
-        if self._model and config.get("model"):
-            self._model.reconcile(config.model)
+        if self._saved and config.get("model"):
+            self._saved.reconcile(config.model)
 
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
         """Add to `fit` the callbacks that every training wants, where no file names one of their class."""
@@ -146,7 +141,6 @@ class VidcorrCLI(LightningCLI):
 
     def before_fit(self) -> None:
         """Go on in the folder of the run that is resumed (`--ckpt_path last`: the newest one), or claim a new one."""
-        self._find_last("fit")
         if self.trainer.is_global_zero and (path := self.config_init["fit"].get("ckpt_path")):
             callbacks.go_on_in_folder(self.trainer.loggers, path)
         if self.trainer.is_global_zero:
@@ -156,18 +150,16 @@ class VidcorrCLI(LightningCLI):
                     logger._default_hp_metric = False  # a curve of one point that says nothing
 
     def before_validate(self) -> None:
-        """Refuse a run that measures nothing, and find the checkpoint of `--ckpt_path last`."""
+        """Refuse a run that measures nothing."""
         measured = any(isinstance(callback, callbacks.BenchmarkCallback) for callback in self.trainer.callbacks)  # type: ignore[attr-defined]
         if self.datamodule is None and not measured:
             raise ValueError("nothing to measure: add a benchmark, for example --config benchmarks/davis.yaml")
         self.config_init["validate"]["verbose"] = False  # each benchmark prints its own table
-        self._find_last("validate")
 
     def before_predict(self) -> None:
-        """Refuse a limit on batches, since a video is one batch, and find the checkpoint of `--ckpt_path last`."""
+        """Refuse a limit on batches, since a video is one batch."""
         if self.config["predict"]["trainer"].get("limit_predict_batches") is not None:
             raise ValueError("--trainer.limit_predict_batches does nothing: a video is one batch; leave it out")
-        self._find_last("predict")
 
     def _run_subcommand(self, subcommand: str) -> None:
         """Run, and end with where things are; leave no empty folders behind a failure."""
@@ -182,21 +174,6 @@ class VidcorrCLI(LightningCLI):
         if torch.distributed.is_available() and torch.distributed.is_initialized():
             # A thread of gloo that releases a tensor of the last broadcast while Python ends aborts the process.
             torch.distributed.destroy_process_group()
-
-    def _find_last(self, word: str) -> None:
-        given = self.config_init[word]
-        if given.get("ckpt_path") != "last":
-            return
-        folders = [getattr(callback, "dirpath", None) for callback in self.trainer.checkpoint_callbacks]
-        found = callbacks.last_checkpoints(self.trainer.default_root_dir, filter(None, folders))
-        given["ckpt_path"] = found[-1].path if found else None
-        if found:
-            newest = f", the newest of {len(found)} runs" if len(found) > 1 else ""
-            rank_zero_info(f"going on from {found[-1].path}: step {found[-1].step}, epoch {found[-1].epoch}{newest}")
-        elif word == "fit":
-            rank_zero_info(f"no last.ckpt in {self.trainer.default_root_dir}: beginning")
-        else:
-            raise ValueError(f"--ckpt_path last: no last.ckpt in {self.trainer.default_root_dir}")
 
     def _parse_ckpt_path(self) -> None:
         """Do nothing: Lightning would let the checkpoint win over flags; here it gave the defaults already."""
