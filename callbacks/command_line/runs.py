@@ -168,7 +168,9 @@ class VidcorrCLI(LightningCLI):
         except BaseException:
             remove_empty_folders(self.trainer)
             raise
-        lines = closing_lines(self.trainer)  # on every rank: a run's folder is asked of the first one
+        lines = closing_lines(
+            self.trainer, shipped_configs()
+        )  # on every rank: a run's folder is asked of the first one
         if self.trainer.is_global_zero:
             print(*lines, sep="\n", end="\n" if lines else "")
         if torch.distributed.is_available() and torch.distributed.is_initialized():
