@@ -1,10 +1,8 @@
 """Point tracking on TAP-Vid by the features of an extractor."""
 
-import csv
 import logging
 from collections.abc import Sequence
 from contextlib import ExitStack
-from io import StringIO
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +11,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from datamodules.datasets import PointSequence, TapVid
-from datamodules.reading.writing import write_whole
+from datamodules.reading.writing import csv_text, write_whole
 from lightning_modules.functional.points import PointProtocol, PointTracks
 
 from ..metrics.area_pck import AreaPCK
@@ -310,12 +308,10 @@ def over_frames(errors: NDArray[np.float64], scored: NDArray[np.bool_]) -> dict[
 
 def write_tracks(path: Path, tracks: dict[str, dict[str, NDArray[np.float64]]], keys: Sequence[str]) -> None:
     """Write the scores of each query as CSV, videos in order and the worst queries of each first; 0/0 is empty."""
-    text = StringIO(newline="")
-    writer = csv.writer(text)
-    writer.writerow(["Sequence", "Query", *keys])
+    rows: list[list[Any]] = [["Sequence", "Query", *keys]]
     for name, scores in tracks.items():
         for query in np.argsort(scores["average_pts_within_thresh"], kind="stable"):
             values = (scores[key][query] for key in keys)
-            writer.writerow([name, int(query), *("" if np.isnan(value) else float(value) for value in values)])
+            rows.append([name, int(query), *(None if np.isnan(value) else float(value) for value in values)])
     path.parent.mkdir(parents=True, exist_ok=True)
-    write_whole(path, text.getvalue())
+    write_whole(path, csv_text(rows))

@@ -13,19 +13,21 @@ from pytorch_lightning.callbacks import LearningRateMonitor, ProgressBar
 from pytorch_lightning.cli import LightningArgumentParser, LightningCLI, SaveConfigCallback
 from pytorch_lightning.loggers import TensorBoardLogger
 
-import callbacks
-from callbacks import signals
 from lightning_modules.checkpoints import allow_named, saved_model
 
+from .. import signals
+from ..benchmarks.base import BenchmarkCallback
 from ..loggers import run_folder
+from ..training import LastCheckpoint, RunProgress, Safeguards, Throughput
 from ..training.closing import closing_lines, remove_empty_folders
+from ..training.run_folder import claim_version, go_on_in_folder
 from .classes import joined, option_of, with_callback_flags_in_place
 from .configs import shipped_configs, with_found_configs
 from .last_checkpoint import DEFAULT_ROOT, with_last_checkpoint
 from .mistakes import UsageError, explain
 from .short_models import with_short_names
 
-FIT_CALLBACKS: tuple[type[Callback], ...] = (LearningRateMonitor, callbacks.LastCheckpoint, callbacks.Throughput)
+FIT_CALLBACKS: tuple[type[Callback], ...] = (LearningRateMonitor, LastCheckpoint, Throughput)
 """Callbacks of every `fit`, unless files or flags name one of their class."""
 USAGE = "vidcorr WORD [--config FILE ...] [--model ...] [--data ...] [--trainer.OPTION ...] [--ckpt_path FILE]"
 PREDICT = str(shipped_configs() / "predict.yaml")
@@ -88,7 +90,7 @@ class VidcorrCLI(LightningCLI):
                 auto_configure_optimizers=False,
                 trainer_defaults={
                     "default_root_dir": DEFAULT_ROOT,
-                    "callbacks": callbacks.Safeguards(),
+                    "callbacks": Safeguards(),
                     "enable_model_summary": False,  # the plan that is printed before training says more
                 },
                 save_config_callback=SaveConfig,
@@ -136,22 +138,22 @@ class VidcorrCLI(LightningCLI):
         if self.subcommand in (None, "fit"):
             named += _default_callbacks(named, trainer)
         if trainer.enable_progress_bar is not False and not any(isinstance(each, ProgressBar) for each in named):
-            named.append(callbacks.RunProgress())
+            named.append(RunProgress())
         return super().instantiate_trainer(**kwargs, callbacks=named)
 
     def before_fit(self) -> None:
         """Go on in the folder of the run that is resumed (`--ckpt_path last`: the newest one), or claim a new one."""
         if self.trainer.is_global_zero and (path := self.config_init["fit"].get("ckpt_path")):
-            callbacks.go_on_in_folder(self.trainer.loggers, path)
+            go_on_in_folder(self.trainer.loggers, path)
         if self.trainer.is_global_zero:
             for logger in self.trainer.loggers:
-                callbacks.claim_version(logger)
+                claim_version(logger)
                 if isinstance(logger, TensorBoardLogger):
                     logger._default_hp_metric = False  # a curve of one point that says nothing
 
     def before_validate(self) -> None:
         """Refuse a run that measures nothing."""
-        measured = any(isinstance(callback, callbacks.BenchmarkCallback) for callback in self.trainer.callbacks)  # type: ignore[attr-defined]
+        measured = any(isinstance(callback, BenchmarkCallback) for callback in self.trainer.callbacks)  # type: ignore[attr-defined]
         if self.datamodule is None and not measured:
             raise ValueError("nothing to measure: add a benchmark, for example --config benchmarks/davis.yaml")
         self.config_init["validate"]["verbose"] = False  # each benchmark prints its own table
@@ -198,7 +200,7 @@ def run(words: Sequence[str]) -> None:
 
 def _default_callbacks(named: Sequence[Callback], trainer: Any) -> list[Callback]:
     left_out: list[type[Callback]] = [LearningRateMonitor] if trainer.logger is False else []
-    left_out += [callbacks.LastCheckpoint] if trainer.enable_checkpointing is False else []
+    left_out += [LastCheckpoint] if trainer.enable_checkpointing is False else []
     given = (*left_out, *map(type, named))
     return [kind() for kind in FIT_CALLBACKS if not any(issubclass(each, kind) for each in given)]
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import io
 import math
 from collections.abc import Mapping, Sequence
@@ -11,7 +10,7 @@ from pathlib import Path
 from statistics import fmean
 from typing import TYPE_CHECKING
 
-from datamodules.reading.writing import write_whole
+from datamodules.reading.writing import csv_text, write_whole
 
 from ..metrics.intervals import Difference
 from ..metrics.uncertainty import difference_of, mean_over_runs, values_by_sequence
@@ -157,14 +156,13 @@ def write_csv(lines: Sequence[StudyLine], file: Path) -> None:
     Raises:
         OSError: if the file cannot be written.
     """
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(("row", "evaluation", "seed", "score", "protocol", "published"))
-    for line in lines:
-        for seed, score in line.scores.items():
-            published = "" if line.published is None else line.published
-            writer.writerow((line.row, line.evaluation, seed, score, line.protocol, published))
-    write_whole(file, text.getvalue())
+    rows = [
+        (line.row, line.evaluation, seed, score, line.protocol, line.published)
+        for line in lines
+        for seed, score in line.scores.items()
+    ]
+    columns = ("row", "evaluation", "seed", "score", "protocol", "published")
+    write_whole(file, csv_text([columns, *rows], "\n"))
 
 
 def _result(file: Path, score: str, seconds: float | None) -> Result:

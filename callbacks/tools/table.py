@@ -1,12 +1,11 @@
 """Gather results.json files into one table: Markdown, CSV or LaTeX, one column a benchmark and protocol."""
 
 import argparse
-import csv
-import io
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
-from datamodules.reading.writing import write_whole
+from datamodules.reading.writing import csv_text, write_whole
 
 from ..experiments.results_table import Cell, Column, StoredScore, Table, read_scores_of, tabulate
 from ..report.published import published_beside
@@ -178,16 +177,14 @@ def _percent(value: float) -> str:
 
 def _csv(table: Table) -> str:
     """Write a line for each row; the columns of a score are as many as any row needs."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
     parts = {column: _parts(column, table) for column in table.columns}
     heads = [_head(column) + (f" {part}" if part else "") for column in table.columns for part in parts[column]]
-    writer.writerow(["", *heads])
+    lines: list[list[Any]] = [["", *heads]]
     for name, row in table.rows.items():
         values = [_fields(row.get(column)) for column in table.columns]
         cells = [own.get(part, "") for column, own in zip(table.columns, values, strict=True) for part in parts[column]]
-        writer.writerow([name, *cells])
-    return text.getvalue()
+        lines.append([name, *cells])
+    return csv_text(lines, "\n")
 
 
 def _parts(column: Column, table: Table) -> list[str]:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import csv
 import hashlib
+import io
 import os
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 
 @contextmanager
@@ -52,6 +55,29 @@ def write_whole(path: Path, content: str | bytes) -> None:
     data = content.encode("utf-8", "surrogateescape") if isinstance(content, str) else content
     with unfinished(path) as place:
         place.write_bytes(data)
+
+
+def csv_text(rows: Iterable[Iterable[Any]], line_end: str = "\r\n") -> str:
+    """Return rows as CSV.
+
+    Args:
+        rows: of values, the first most often the names of the columns; None is an empty value.
+        line_end: after each row.
+    """
+    text = io.StringIO(newline="")
+    csv.writer(text, lineterminator=line_end).writerows(rows)
+    return text.getvalue()
+
+
+def csv_of_records(records: Sequence[Mapping[str, Any]], line_end: str = "\r\n") -> str:
+    """Return records as CSV, below the names of all their columns, in the order in which they first appear.
+
+    Args:
+        records: column → value; a column that a record lacks is empty.
+        line_end: after each row.
+    """
+    columns = list(dict.fromkeys(column for record in records for column in record))
+    return csv_text([columns, *([record.get(column) for column in columns] for record in records)], line_end)
 
 
 def write_folder(path: Path, write: Callable[[Path], None]) -> None:
