@@ -7,7 +7,7 @@ import hashlib
 import io
 import os
 import shutil
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -78,17 +78,6 @@ def csv_of_records(records: Sequence[Mapping[str, Any]], line_end: str = "\r\n")
     """
     columns = list(dict.fromkeys(column for record in records for column in record))
     return csv_text([columns, *([record.get(column) for column in columns] for record in records)], line_end)
-
-
-def write_folder(path: Path, write: Callable[[Path], None]) -> None:
-    """Have `write` fill a new folder, and move it to `path` when it is complete.
-
-    Raises:
-        OSError: if it cannot be written or moved.
-    """
-    with unfinished(path) as place:
-        place.mkdir()
-        write(place)
 
 
 def partial_path(path: Path, process: int | None = None) -> Path:
