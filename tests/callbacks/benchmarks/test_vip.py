@@ -110,3 +110,13 @@ def test_masks_of_another_size_are_told_before_any_work(tmp_path):
     Image.fromarray(np.zeros((40, 64), np.uint8)).save(path)
     with pytest.raises(DataError, match=f"{path.name}: mask is 64 × 40 px"):
         VipBenchmark(root).evaluate(build_feature_extractor("raw_colour"))
+
+
+def test_ap_may_count_one_detection_for_an_instance(root):
+    benchmark = VipBenchmark(root, parts=["instance"], one_to_one=True, changes=SMALL)
+    scores = benchmark.evaluate(build_feature_extractor("raw_colour", stride=4))
+    several = VipBenchmark(root, parts=["instance"], changes=SMALL).evaluate(
+        build_feature_extractor("raw_colour", stride=4)
+    )
+    assert scores["AP-unofficial@0.1"] <= several["AP-unofficial@0.1"]
+    assert "one detection at most" in benchmark.about()["AP-unofficial"]
