@@ -113,10 +113,10 @@ def test_masks_of_another_size_are_told_before_any_work(tmp_path):
 
 
 def test_ap_may_count_one_detection_for_an_instance(root):
-    benchmark = VipBenchmark(root, parts=["instance"], one_to_one=True, changes=SMALL)
-    scores = benchmark.evaluate(build_feature_extractor("raw_colour", stride=4))
-    several = VipBenchmark(root, parts=["instance"], changes=SMALL).evaluate(
-        build_feature_extractor("raw_colour", stride=4)
-    )
-    assert scores["AP-unofficial@0.1"] <= several["AP-unofficial@0.1"]
-    assert "one detection at most" in benchmark.about()["AP-unofficial"]
+    extractor = build_feature_extractor("raw_colour", stride=4)
+    several = VipBenchmark(root, parts=["instance"], changes=SMALL)
+    one = VipBenchmark(root, parts=["instance"], one_to_one=True, changes=SMALL)
+    key = "AP-unofficial@0.1"
+    assert one.evaluate(extractor)[key] < several.evaluate(extractor)[key]
+    assert one.about()["AP-unofficial"].startswith(several.about()["AP-unofficial"])
+    assert "one detection at most" in one.about()["AP-unofficial"]
