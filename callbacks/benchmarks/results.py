@@ -13,8 +13,7 @@ from rich.table import Table
 from datamodules.reading.writing import csv_of_records, write_whole
 
 from ..tracking.record import provenance
-
-Row = dict[str, Any]
+from .evaluation import Row
 
 
 @dataclass

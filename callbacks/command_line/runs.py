@@ -44,7 +44,6 @@ NOISE = (
     "Loaded model weights from",
 )
 """Messages of Lightning that are left out; it warns by another one where there is a GPU that is not used."""
-PACKAGES = ("callbacks", "datamodules", "lightning_modules")
 
 
 class Parser(LightningArgumentParser):
@@ -207,7 +206,7 @@ def _default_callbacks(named: Sequence[Callback], trainer: Any) -> list[Callback
 
 def _make_names_known() -> None:
     """Import our public classes, so that a config may say `class_path: VFSSimSiam` without the package."""
-    for package in map(import_module, PACKAGES):
+    for package in map(import_module, ("callbacks", "datamodules", "lightning_modules")):
         for name in package.__all__:
             getattr(package, name)
 

@@ -20,8 +20,8 @@ from ..benchmarks.results import require_writable
 from ..command_line.configs import find_config
 from ..stored_results import read_results
 from .comparison import benchmarks_of
-from .effects import choose, draw, markdown, read_scores
-from .grid import AT_ONCE, Batch, Grid, batches
+from .effects import choose, draw, grid_markdown, read_scores
+from .grid import AT_ONCE, Grid, ProtocolBatch, batches
 
 
 def sweep(
@@ -45,7 +45,7 @@ def sweep(
     Args:
         spec: the backbone, see `build_encoder`, or a short name such as `dino-b8`.
         benchmark: by label propagation; the protocol that it has is the one that the table compares with.
-        grid: see `read_grid` and `read_list`.
+        grid: see `read_grid` and `named_grid`.
         output: folder.
         stages: of the features; None is the backbone's own choice.
         strides: of the features; None is the backbone's own choice.
@@ -80,7 +80,7 @@ def sweep(
         print(f"{len(folders)} of {len(planned)} batches are done; the table comes when all are")
     elif rank == 0:
         scored, fields = read_scores(folders, score), (*grid.varied, "stage", "stride")
-        text = markdown(scored, score, choose(scored, base, select_on), fields=fields)
+        text = grid_markdown(scored, score, choose(scored, base, select_on), fields=fields)
         write_whole(output / "sweep.md", text + "\n")
         drawn = draw(scored, score, output / "sweep.png", fields)
         print(f"{text}\n\n{output / 'sweep.md'}" + (f", {output / 'sweep.png'}" if drawn else ""))
@@ -102,7 +102,7 @@ def process_group() -> Iterator[int]:
 
 
 def _run(
-    planned: Sequence[Batch],
+    planned: Sequence[ProtocolBatch],
     mine: range,
     benchmark: Any,
     output: Path,

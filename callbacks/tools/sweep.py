@@ -34,7 +34,7 @@ def command(words: Sequence[str]) -> None:
 
     from lightning_modules.checkpoints import allow_named
 
-    from ..experiments.grid import AT_ONCE, MOST, read_grid, read_list
+    from ..experiments.grid import AT_ONCE, MOST, named_grid, read_grid
     from ..experiments.sweep import sweep, sweep_benchmark
 
     allow_named(words)
@@ -44,7 +44,7 @@ def command(words: Sequence[str]) -> None:
     if flags.protocol is not None:
         benchmark.protocol = benchmark.propagation_protocol(flags.protocol)
     if flags.protocols:
-        grid = read_list(flags.protocols, type(benchmark).name, benchmark.protocols_like)
+        grid = named_grid(flags.protocols, type(benchmark).name, benchmark.protocols_like)
     else:
         grid = read_grid(benchmark.protocol, flags.vary, flags.most or MOST)
     sweep(

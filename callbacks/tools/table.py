@@ -3,7 +3,6 @@
 import argparse
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from datamodules.reading.writing import csv_text, write_whole
 
@@ -22,7 +21,9 @@ LATEX = {letter: f"\\{letter}" for letter in "&%$#_{}"} | {
 }
 
 
-def gather(folders: Sequence[str | Path], scores: Sequence[str] = (), published: bool = False, base: str = "") -> Table:
+def gather_results(
+    folders: Sequence[str | Path], scores: Sequence[str] = (), published: bool = False, base: str = ""
+) -> Table:
     """Read the results in folders and line up the numbers that compare.
 
     A row is a network (and a stage, where there are several), over its seeds. A column holds numbers of one benchmark,
@@ -67,7 +68,7 @@ def render(table: Table, format: str) -> str:
     digits, in columns of their own.
 
     Args:
-        table: of `gather`.
+        table: of `gather_results`.
         format: `md`, `csv` or `tex` (LaTeX with booktabs).
     """
     if format == "csv":
@@ -101,7 +102,7 @@ def command(words: Sequence[str]) -> None:
     flags = parser.parse_args(list(words))
     if wrong := [path for path in flags.output if path.suffix.removeprefix(".") not in FORMATS]:
         raise ValueError(f"--output {wrong[0]}: the name has to end in .md, .csv or .tex")
-    table = gather(flags.folders, flags.score, flags.published, flags.base)
+    table = gather_results(flags.folders, flags.score, flags.published, flags.base)
     for path in flags.output:
         path.parent.mkdir(parents=True, exist_ok=True)
         write_whole(path, render(table, path.suffix.removeprefix(".")))
@@ -179,12 +180,12 @@ def _csv(table: Table) -> str:
     """Write a line for each row; the columns of a score are as many as any row needs."""
     parts = {column: _parts(column, table) for column in table.columns}
     heads = [_head(column) + (f" {part}" if part else "") for column in table.columns for part in parts[column]]
-    lines: list[list[Any]] = [["", *heads]]
+    rows: list[list[object]] = [["", *heads]]
     for name, row in table.rows.items():
         values = [_fields(row.get(column)) for column in table.columns]
-        cells = [own.get(part, "") for column, own in zip(table.columns, values, strict=True) for part in parts[column]]
-        lines.append([name, *cells])
-    return csv_text(lines, "\n")
+        cells = [own.get(part) for column, own in zip(table.columns, values, strict=True) for part in parts[column]]
+        rows.append([name, *cells])
+    return csv_text(rows, "\n")
 
 
 def _parts(column: Column, table: Table) -> list[str]:

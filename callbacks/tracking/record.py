@@ -188,8 +188,8 @@ class PredictionTable:
         if not self._lines:
             return
         self._path.parent.mkdir(parents=True, exist_ok=True)
-        lines = [self._columns, *self._lines] if self._columns else self._lines
-        write_whole(self._path, csv_text(lines, self._line_end))
+        rows = [self._columns, *self._lines] if self._columns else self._lines
+        write_whole(self._path, csv_text(rows, self._line_end))
 
 
 def fixed(values: Iterable[float], digits: int) -> list[str]:

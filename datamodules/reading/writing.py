@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import csv
 import hashlib
-import io
 import os
 import shutil
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
@@ -57,14 +57,9 @@ def write_whole(path: Path, content: str | bytes) -> None:
         place.write_bytes(data)
 
 
-def csv_text(rows: Iterable[Iterable[Any]], line_end: str = "\r\n") -> str:
-    """Return rows as CSV.
-
-    Args:
-        rows: of values, the first most often the names of the columns; None is an empty value.
-        line_end: after each row.
-    """
-    text = io.StringIO(newline="")
+def csv_text(rows: Iterable[Iterable[object]], line_end: str = "\r\n") -> str:
+    """Return rows as the text of a CSV file, for `write_whole`; None is empty."""
+    text = StringIO(newline="")
     csv.writer(text, lineterminator=line_end).writerows(rows)
     return text.getvalue()
 

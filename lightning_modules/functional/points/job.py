@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from .matching import WORKSPACE, chunks, decode_places, sample_features, similarity_maps
+from .matching import POINTS_WORKSPACE, chunks, decode_places, sample_features, similarity_maps
 from .protocol import PointProtocol
 
 KEPT_MAPS = 256 * 2**20
@@ -45,7 +45,7 @@ class TrackingJob:
     covered: tuple[float, float]
     protocol: PointProtocol
     both_directions: bool = True
-    workspace: int = WORKSPACE
+    workspace: int = POINTS_WORKSPACE
     starts: Tensor = field(init=False)
     places: Tensor = field(init=False)
     similarity: Tensor = field(init=False)

@@ -31,6 +31,11 @@ def test_what_cannot_be_written_leaves_what_was_there(tmp_path):
     assert list(tmp_path.iterdir()) == [path]
 
 
+def test_rows_become_csv():
+    assert csv_text([["a", "b"], ['x, "y"', None]]) == 'a,b\r\n"x, ""y""",\r\n'
+    assert csv_text([[1, 0.5]], "\n") == "1,0.5\n"
+
+
 def test_a_folder_appears_complete_or_not_at_all(tmp_path: Path) -> None:
     (tmp_path / "made").mkdir()
     (tmp_path / "made" / "old").write_text("old")
