@@ -77,9 +77,7 @@ class TapVidBenchmark(BenchmarkCallback):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        if isinstance(protocol, str):
-            protocol = PointProtocol.named(protocol, "tap_vid")
-        self.root, self.protocol = root, protocol.with_changes(**self.changes) if self.changes else protocol
+        self.root, self.protocol = root, PointProtocol.of(protocol, changes=self.changes)
 
     def read(self) -> Sequence[PointSequence]:
         """Open the data set; see `BenchmarkCallback`."""

@@ -33,6 +33,7 @@ def command(words: Sequence[str]) -> None:
     flags = parser.parse_args(list(words))
 
     from lightning_modules.checkpoints import allow_named
+    from lightning_modules.functional import PropagationProtocol
 
     from ..experiments.grid import AT_ONCE, MOST, named_grid, read_grid
     from ..experiments.sweep import sweep, sweep_benchmark
@@ -42,7 +43,7 @@ def command(words: Sequence[str]) -> None:
         raise ValueError("--protocols: a list of named protocols takes neither --vary nor --protocol")
     benchmark = sweep_benchmark(flags.config, flags.root, flags.limit)
     if flags.protocol is not None:
-        benchmark.protocol = benchmark.propagation_protocol(flags.protocol)
+        benchmark.protocol = PropagationProtocol.named(flags.protocol, type(benchmark).name, benchmark.protocols_like)
     if flags.protocols:
         grid = named_grid(flags.protocols, type(benchmark).name, benchmark.protocols_like)
     else:

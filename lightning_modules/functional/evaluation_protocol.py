@@ -100,6 +100,29 @@ class EvaluationProtocol:
             f"(only for {', '.join(values)}); {advice}"
         )
 
+    @classmethod
+    def of(
+        cls,
+        protocol: str | Self,
+        benchmark: str | None = None,
+        like: Sequence[str] = (),
+        changes: Mapping[str, Any] | None = None,
+    ) -> Self:
+        """Return the protocol that a name stands for on a benchmark, with fields changed; its name then says so.
+
+        Args:
+            protocol: a key of `sources()`; or a protocol, which is taken as it is.
+            benchmark: see `named`.
+            like: see `named`.
+            changes: fields to change, see `with_changes`.
+
+        Raises:
+            TypeError: for a field that does not exist.
+            ValueError: as `named` and `with_changes` do.
+        """
+        found = cls.named(protocol, benchmark, like) if isinstance(protocol, str) else protocol
+        return found.with_changes(**changes) if changes else found
+
     def with_changes(self, **fields: Any) -> Self:
         """Return this protocol with other values, under a name that says what changed: `vfs+radius=6+topk=5`.
 

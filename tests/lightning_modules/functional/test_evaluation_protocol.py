@@ -97,6 +97,13 @@ def test_a_benchmark_declares_whose_values_it_takes() -> None:
         Rules.named("papers", "first")
 
 
+def test_a_protocol_may_be_given_or_named() -> None:
+    paper = Rules.named("paper", "first")
+    assert Rules.of("paper", "my_videos", like=("first",)) == Rules.of(paper) == paper
+    assert Rules.of("paper", "first", changes={"side": 9}) == Rules.of(paper, changes={"side": 9})
+    assert Rules.of(paper, changes={"side": 9}).name == "paper+side=9"
+
+
 def test_each_kind_of_protocol_is_named_for_its_own_benchmark() -> None:
     assert PropagationProtocol.named("vfs") == PropagationProtocol.named("vfs", "davis")
     assert PointProtocol.named("vidcorr") == PointProtocol.named("vidcorr", "tap_vid")
