@@ -4,6 +4,7 @@ import logging
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -207,7 +208,7 @@ class BenchmarkCallback(pl.Callback, ABC):
             for number in numbers:
                 signals.check()
                 yield self.sequences[number]
-                progress.advance(lambda name=self.sequences[number].name: name)
+                progress.advance(partial(str, self.sequences[number].name))
 
     def _report(self, results: Results, outcome: Outcome, evaluation: Evaluation, folder: Path | None) -> None:
         results.print()
