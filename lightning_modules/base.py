@@ -18,7 +18,7 @@ from .components.momentum_encoder import MomentumEncoder
 from .components.run_plan import average_row, queue_row, run_plan
 from .components.sample_mean import SampleMean
 from .components.schedules import SampleLR, scaled_lr, sgd_with_cosine
-from .components.seeding import seeded_generator
+from .components.seeding import keyed_generator
 
 Batch = dict[str, Any]
 """A batch of a video DataModule: `clip` float RGB `(B, T, 3, H, W)` in [0, 1], `video_index` long `(B,)`, …
@@ -179,7 +179,7 @@ class CorrespondenceModule(ExtractorModule):
             more: further numbers that the draws depend on, such as the rank.
         """
         key = (self.hparams["seed"], *(self._place if self.training else ()), *more)
-        return seeded_generator(*key)
+        return keyed_generator(*key)
 
     def plan(self) -> dict[str, str]:
         """Return the plan that is printed before training, row → text; a method adds its own rows to these."""
@@ -277,7 +277,7 @@ class MomentumMethod(CorrespondenceModule):
 
     def step_generator(self) -> torch.Generator:
         """Return a CPU generator of (seed, optimiser step, batch of the step), in the same state on all ranks."""
-        return seeded_generator(self.hparams["seed"], self.global_step, len(self._pending))
+        return keyed_generator(self.hparams["seed"], self.global_step, len(self._pending))
 
     def plan(self) -> dict[str, str]:
         """Return the plan with the queue of negatives and the momentum encoder."""

@@ -3,7 +3,7 @@
 import torch
 
 
-def seeded_generator(*key: int) -> torch.Generator:
+def keyed_generator(*key: int) -> torch.Generator:
     """Return a CPU generator whose stream is a function of the key alone, such as (seed, epoch, batch).
 
     The key goes through Python's hash of a tuple, on which the draws of published runs rest; the data's generators
