@@ -74,7 +74,7 @@ class VideoDataModule(SampledDataModule):
         seed: of every draw.
         timeout: seconds after which the decoding of a video is given up.
         max_megapixels: largest frame that is decoded (89 by default); a video with larger ones is unusable.
-        max_unusable: fraction of the clips that may have to be replaced by those of other videos before a warning tells
+        max_unusable: fraction of the clips that may have to be replaced by those of other videos before a warning says
             how to find the bad ones.
 
     Raises:

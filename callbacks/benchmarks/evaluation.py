@@ -22,7 +22,7 @@ class Run:
     """One run of a benchmark, on one rank.
 
     Attributes:
-        ranks: over which the sequences are dealt.
+        ranks: among which the sequences are distributed.
         folder: where files go; None: nothing is written.
         overlays: name → overlay of the first few sequences, for the logger.
     """

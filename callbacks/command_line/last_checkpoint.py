@@ -35,9 +35,9 @@ def with_last_checkpoint(words: Sequence[str]) -> list[str]:
     found = last_checkpoints(Path(root).expanduser(), folders)
     if found:
         newest = f", the newest of {len(found)} runs" if len(found) > 1 else ""
-        rank_zero_info(f"going on from {found[-1].path}: step {found[-1].step}, epoch {found[-1].epoch}{newest}")
+        rank_zero_info(f"resuming from {found[-1].path}: step {found[-1].step}, epoch {found[-1].epoch}{newest}")
     elif words[0] == "fit":
-        rank_zero_info(f"no last.ckpt in {root}: beginning")
+        rank_zero_info(f"no last.ckpt in {root}: starting a new run")
     else:
         raise ValueError(f"--ckpt_path last: no last.ckpt in {root}")
     return [*words, f"--ckpt_path={found[-1].path if found else 'null'}"]

@@ -122,7 +122,7 @@ class VidcorrCLI(LightningCLI):
             parser.set_defaults({"model": self._model.defaults()})
 
     def before_instantiate_classes(self) -> None:
-        """Make a model over an encoder from a checkpoint by what its own checkpoint notes of it."""
+        """Take the encoder's recipe from `--ckpt_path` for a model that wraps an encoder of another checkpoint."""
         if self.subcommand is None:
             return
         config = self.config[self.subcommand]
@@ -141,7 +141,7 @@ class VidcorrCLI(LightningCLI):
         return super().instantiate_trainer(**kwargs, callbacks=named)
 
     def before_fit(self) -> None:
-        """Go on in the folder of the run that is resumed (`--ckpt_path last`: the newest one), or claim a new one."""
+        """Continue in the folder of the resumed run (`--ckpt_path last`: the newest one), or claim a new one."""
         if self.trainer.is_global_zero and (path := self.config_init["fit"].get("ckpt_path")):
             go_on_in_folder(self.trainer.loggers, path)
         if self.trainer.is_global_zero:
@@ -179,7 +179,7 @@ class VidcorrCLI(LightningCLI):
             torch.distributed.destroy_process_group()
 
     def _parse_ckpt_path(self) -> None:
-        """Do nothing: Lightning would let the checkpoint win over flags; here it gave the defaults already."""
+        """Disable Lightning's merge, where the checkpoint overrides flags; its values are parser defaults already."""
 
 
 def run(words: Sequence[str]) -> None:

@@ -123,7 +123,7 @@ def match_instances(
     Returns:
         Detections (N, 4) float64, one row for each predicted instance with a pixel: class; score; IoU with the
         annotated instance of its class that it overlaps most; largest such IoU among the detections of higher score
-        that overlap the same one most, or −1 (which tells double detections).  Then the classes (M,) int64 of the
+        that overlap the same one most, or −1 (which reveals double detections). Then the classes (M,) int64 of the
         annotated instances with a pixel.
 
     Raises:

@@ -56,7 +56,7 @@ def stride_of(extractor: nn.Module) -> int:
 
 
 def at_stride(protocol: P, stride: int) -> P:
-    """Return the protocol for features of a stride; where that is not its own stride, its name says so."""
+    """Return the protocol for features of a stride; where that differs from its own stride, its name shows it."""
     return protocol if stride == protocol.feature_stride else protocol.with_changes(feature_stride=stride)
 
 
@@ -81,7 +81,7 @@ class View:
         Args:
             extractor: see `build_feature_extractor`.
             size: (H, W) of the frames, pixels.
-            protocol: gives the sizing; one that brings frames to a size of its own sees them at their own size.
+            protocol: gives the sizing; one with an input size reads them at their original size.
             short_side: larger frames are reduced to this, pixels; None leaves them at their own size.
 
         Raises:

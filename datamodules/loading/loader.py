@@ -53,10 +53,10 @@ class ClipSampler(DistributedSampler[Key]):
 
 
 class FixedSampler(DistributedSampler[Key]):
-    """Yields (0, index) of each sample once over all ranks, in order, the same in every epoch.
+    """Sampler of (0, index) of each sample once over all ranks, in order, the same in every epoch.
 
     torch's own sampler repeats samples until all ranks have as many; they would count twice in a mean. Here ranks may
-    have one sample more than others. Only a rank that would have none repeats sample 0, for Lightning runs no
+    have one sample more than others. Only a rank that would have none repeats sample 0, because Lightning runs no
     validation without a batch.
 
     Args:
@@ -79,7 +79,7 @@ class FixedSampler(DistributedSampler[Key]):
 class ResumableLoader(DataLoader[BatchT]):
     """A loader over a `ClipSampler` whose state is the number of batches that were taken from it in the epoch.
 
-    Batches that workers have made ahead do not count, so a run that goes on from the state starts at the next batch,
+    Batches that workers have made ahead do not count, so a run that resumes from the state starts at the next batch,
     whatever its number of workers. Lightning keeps the state in its checkpoints.
 
     Attributes:
@@ -144,7 +144,7 @@ def worker_died(reason: str) -> DataError:
     """Return the error for a worker that ended before its time, with torch's reason."""
     return DataError(
         f"a worker of the data loader died ({reason.partition('. ')[0]}), most often because the machine ran out of "
-        "memory: lower data.num_workers, and go on with --ckpt_path last"
+        "memory: lower data.num_workers, and resume with --ckpt_path last"
     )
 
 

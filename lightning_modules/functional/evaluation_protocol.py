@@ -108,7 +108,7 @@ class EvaluationProtocol:
         like: Sequence[str] = (),
         changes: Mapping[str, Any] | None = None,
     ) -> Self:
-        """Return the protocol that a name stands for on a benchmark, with fields changed; its name then says so.
+        """Return the protocol that a name stands for on a benchmark, with fields changed, which its name then shows.
 
         Args:
             protocol: a key of `sources()`; or a protocol, which is taken as it is.

@@ -1,4 +1,4 @@
-"""Flow of points from frame to frame: the cells around a point, and the consistency forward and backward."""
+"""Flow of points from frame to frame: the cells around a point, and the forward-backward consistency."""
 
 from collections.abc import Callable
 
