@@ -13,14 +13,11 @@ if TYPE_CHECKING:
 
 
 def __getattr__(name: str) -> Any:
-    # A module of the package is found by the import system: asking `exports` first would import in a circle.
-    if (name.startswith("_") and name != "__all__") or find_spec(f"{__name__}.{name}") is not None:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    exports = import_module(".exports", __name__)
-    if name not in ("__all__", *exports.__all__):
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(exports, name)
+    # the import system finds the package's own modules; `exports` would import them in a circle
+    if name == "__all__" or not (name.startswith("_") or find_spec(f"{__name__}.{name}")):
+        return getattr(import_module(".exports", __name__), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:
-    return [*globals(), *import_module(".exports", __name__).__all__]
+    return [*globals(), *__getattr__("__all__")]

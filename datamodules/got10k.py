@@ -7,26 +7,17 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pytorch_lightning as pl
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset, default_collate
+from torch.utils.data import DataLoader, default_collate
 
 from .datasets.layout_files import list_pictures, read_names, require_folder, require_sequences
-from .loading.loader import (
-    FixedSampler,
-    Key,
-    ResumableLoader,
-    loader_arguments,
-    ranks_of,
-    training_loader,
-    whole_key,
-)
-from .loading.sampling import seeded_generator
+from .loading.clips import ReplacingDataset
+from .loading.loader import ResumableLoader
+from .loading.module import SampledDataModule
 from .loading.skipped import SkippedVideos
 from .reading.boxes import centred, context_side, read_boxes, read_numbers, square_crop
-from .reading.cores import usable_cores
 from .reading.errors import DataError
 from .reading.guards import raise_limit
 from .reading.images import picture_header, read_picture
@@ -36,10 +27,9 @@ EXEMPLAR, INSTANCE = 120, 255
 SEARCH = INSTANCE - 16
 """Side of the search crops in training: what an instance crop has left when it is shifted by up to 4 px."""
 SHIFT, STRETCH = 4.0, 0.05
-ATTEMPTS = 10
 
 
-class Got10kDataModule(pl.LightningDataModule):
+class Got10kDataModule(SampledDataModule):
     """Pairs of frames of one sequence, less than 100 frames apart, cropped around the target.
 
     A batch is a dictionary:
@@ -82,14 +72,12 @@ class Got10kDataModule(pl.LightningDataModule):
         seed: int = 0,
         max_megapixels: float | None = None,
     ) -> None:
-        super().__init__()
+        super().__init__(batch_size, num_workers, seed)
         raise_limit(max_megapixels)
         for name, value in {"repeat": repeat, "max_gap": max_gap - 1, "batch_size": batch_size}.items():
             if value < 1:
                 raise ValueError(f"{name} is too small, got {value}")
         self.root, self.subset, self.repeat, self.max_gap = Path(root).expanduser(), subset, repeat, max_gap
-        self.batch_size, self.seed = batch_size, seed
-        self.num_workers = min(8, usable_cores()) if num_workers is None else num_workers
 
     def setup(self, stage: str) -> None:
         """List the sequences."""
@@ -102,61 +90,51 @@ class Got10kDataModule(pl.LightningDataModule):
         """Return a loader of pairs in an order that is a function of (seed, epoch); its state is the place in it."""
         dataset = TargetPairs(self.training, len(self.training) * self.repeat, self.max_gap, self.seed)
         samples = f"{self.root / self.subset}: {len(dataset)} pairs an epoch"
-        remedy = "lower batch_size or raise repeat"
-        return training_loader(dataset, self.seed, self.trainer, samples, remedy, self._arguments())
+        return self.training_loader(dataset, samples, "lower batch_size or raise repeat")
 
     def val_dataloader(self) -> DataLoader[Any]:
         """Return a loader of one fixed pair of each held-out sequence; one empty batch where there are none."""
-        if not self.held_out:
-            return DataLoader([{}], batch_size=None)  # type: ignore[arg-type]
-        dataset = TargetPairs(self.held_out, len(self.held_out), self.max_gap, ~self.seed)
-        return DataLoader(dataset, sampler=FixedSampler(dataset, *ranks_of(self.trainer)), **self._arguments())
+        pairs = TargetPairs(self.held_out, len(self.held_out), self.max_gap, ~self.seed) if self.held_out else None
+        return self.fixed_loader(pairs)
 
     def on_after_batch_transfer(self, batch: dict[str, Any], dataloader_idx: int) -> dict[str, Any]:
         """Convert the crops to float in [0, 1], on the device."""
         crops = {name: batch[name].float().div_(255) for name in ("exemplar", "search") if name in batch}
         return batch | crops
 
-    def _arguments(self) -> dict[str, Any]:
-        return loader_arguments(self.batch_size, self.num_workers, _collate)
+    @staticmethod
+    def collate(samples: Sequence[dict[str, Any]]) -> dict[str, Any]:
+        """Stack pairs into the batch that the class describes."""
+        tensors: dict[str, Tensor] = default_collate([{k: v for k, v in s.items() if k != "failures"} for s in samples])
+        return tensors | {"failures": [line for sample in samples for line in sample["failures"]]}
 
 
-class TargetPairs(Dataset[dict[str, Any]]):
-    """One pair of crops; every draw is a function of (seed, epoch, index).
+class TargetPairs(ReplacingDataset):
+    """Pairs of crops of one sequence.
 
     Args:
         folders: of the sequences.
         length: pairs in an epoch; pair i is of sequence i modulo their number.
         max_gap: frames between the two of a pair are fewer.
         seed: of all draws.
-
-    Raises:
-        DataError: from an item, if ten sequences in a row gave no pair.
     """
 
     def __init__(self, folders: Sequence[Path], length: int, max_gap: int, seed: int) -> None:
         # an array, not a list of objects: workers are forks, and counting references would copy a long list's pages
         self._folders = np.array([os.fsencode(folder) for folder in folders])
-        self._length, self._max_gap, self._seed = length, max_gap, seed
+        self._length, self._max_gap, self.seed = length, max_gap, seed
 
     def __len__(self) -> int:
         return self._length
 
-    def __getitem__(self, key: Key | int) -> dict[str, Any]:
-        key = whole_key(key)
-        failures: list[str] = []
-        for attempt in range(ATTEMPTS):
-            generator = seeded_generator(self._seed, *key, attempt)
-            count = len(self._folders)
-            number = int(torch.randint(count, (), generator=generator)) if attempt else key[1] % count
-            folder = Path(os.fsdecode(self._folders[number]))
-            try:
-                return self._read(folder, generator) | {"video_index": number, "failures": failures}
-            except DataError as error:
-                failures.append(str(error))
-        raise DataError(f"{ATTEMPTS} sequences in a row gave no pair: {'; '.join(failures)}")
+    def choose(self, index: int, attempt: int, generator: torch.Generator) -> int:
+        """Return the number of the sequence for a pair."""
+        count = len(self._folders)
+        return int(torch.randint(count, (), generator=generator)) if attempt else index % count
 
-    def _read(self, folder: Path, generator: torch.Generator) -> dict[str, Any]:
+    def read(self, number: int, generator: torch.Generator) -> dict[str, Any]:
+        """Draw two frames of a sequence and cut their crops."""
+        folder = Path(os.fsdecode(self._folders[number]))
         frames, boxes = list_pictures(folder), read_boxes(folder / "groundtruth.txt")
         if not frames or len(frames) != len(boxes):
             raise DataError(f"{folder}: {len(boxes)} boxes for {len(frames)} frames; unpack the sequence again")
@@ -168,7 +146,7 @@ class TargetPairs(Dataset[dict[str, Any]]):
         chosen = zip(pair, (EXEMPLAR, SEARCH), strict=True)
         crops = (training_crop(read_picture(frames[t]), boxes[t], size, generator) for t, size in chosen)
         exemplar, search = (torch.from_numpy(crop).permute(2, 0, 1).contiguous() for crop in crops)
-        return {"exemplar": exemplar, "search": search}
+        return {"exemplar": exemplar, "search": search, "video_index": number}
 
 
 def usable_boxes(
@@ -269,8 +247,3 @@ def _read_cover(path: Path, count: int) -> NDArray[np.float64] | None:
     if len(visible) != count:
         raise DataError(f"{path}: {len(visible)} visible parts for {count} boxes; unpack the sequence again")
     return visible
-
-
-def _collate(samples: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    tensors: dict[str, Tensor] = default_collate([{k: v for k, v in s.items() if k != "failures"} for s in samples])
-    return tensors | {"failures": [line for sample in samples for line in sample["failures"]]}

@@ -1,6 +1,5 @@
 """Labelled pictures for the linear probe: folders of images, one a class, and single frames of folders of videos."""
 
-import hashlib
 import os
 from abc import abstractmethod
 from collections import defaultdict
@@ -9,17 +8,16 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pytorch_lightning as pl
 import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 from torch.utils.data.distributed import DistributedSampler
 
 from .loading.clips import draw_frames
-from .loading.loader import Key, ResumableLoader, loader_arguments, ranks_of, training_loader, whole_key
-from .loading.sampling import seeded_generator
+from .loading.loader import Key, ResumableLoader, whole_key
+from .loading.module import SampledDataModule
+from .loading.sampling import hashed_rank, seeded_generator
 from .loading.transforms import RandomResizedCrop
-from .reading.cores import usable_cores
 from .reading.errors import DataError
 from .reading.images import opened_picture
 from .reading.shards import is_sharded
@@ -110,17 +108,15 @@ class FramesOfVideos(LabelledImages):
 
     def read(self, index: int, generator: torch.Generator) -> tuple[np.ndarray, int]:
         """Read a picture and its class, as `LabelledImages` describes."""
+
+        def sample(num_frames: int, generator: torch.Generator) -> Tensor:
+            return (
+                torch.randint(num_frames, (1,), generator=generator) if self.crop else torch.tensor([num_frames // 2])
+            )
+
         with open_video(self.entries[index].path) as video:
-            _, frames, _ = draw_frames(video, _any_frame if self.crop else _middle_frame, generator)
+            _, frames, _ = draw_frames(video, sample, generator)
             return frames[0], self.labels[index]
-
-
-def _any_frame(num_frames: int, generator: torch.Generator) -> Tensor:
-    return torch.randint(num_frames, (1,), generator=generator)
-
-
-def _middle_frame(num_frames: int, generator: torch.Generator) -> Tensor:
-    return torch.tensor([num_frames // 2])
 
 
 class _InOrder(DistributedSampler[Key]):
@@ -137,7 +133,7 @@ class _InOrder(DistributedSampler[Key]):
         return len(self.indices)
 
 
-class _LabelledDataModule(pl.LightningDataModule):
+class _LabelledDataModule(SampledDataModule):
     """Loaders over two `LabelledImages`; a subclass makes them in `setup`."""
 
     training: LabelledImages
@@ -153,29 +149,23 @@ class _LabelledDataModule(pl.LightningDataModule):
         num_workers: int | None,
         seed: int,
     ) -> None:
-        super().__init__()
+        super().__init__(batch_size, num_workers, seed)
         if size > resize:
             raise ValueError(f"size {size} is cut from pictures whose short side is resize {resize}: it cannot be more")
-        self.size, self.resize, self.area, self.seed = size, resize, area, seed
-        self.batch_size = batch_size
-        self.num_workers = min(8, usable_cores()) if num_workers is None else num_workers
+        self.size, self.resize, self.area = size, resize, area
 
     def train_dataloader(self) -> ResumableLoader[Any]:
         """Return a loader of pictures in an order that is a function of (seed, epoch)."""
-        samples, remedy = f"{len(self.training)} pictures", "lower batch_size"
-        return training_loader(self.training, self.seed, self.trainer, samples, remedy, self._arguments())
+        return self.training_loader(self.training, f"{len(self.training)} pictures", "lower batch_size")
 
     def val_dataloader(self) -> DataLoader[Any]:
         """Return a loader of each held-out picture once."""
-        return DataLoader(self.held_out, sampler=_InOrder(self.held_out, *ranks_of(self.trainer)), **self._arguments())
+        return self.fixed_loader(self.held_out, _InOrder)
 
     def on_after_batch_transfer(self, batch: list[Tensor], dataloader_idx: int) -> dict[str, Tensor]:
         """Return `image` float `(B, 3, size, size)` in [0, 1] and `label` long `(B,)`."""
         images, labels = batch
         return {"image": images.float().div_(255), "label": labels}
-
-    def _arguments(self) -> dict[str, Any]:
-        return loader_arguments(self.batch_size, self.num_workers)
 
 
 class ImageFolderDataModule(_LabelledDataModule):
@@ -270,7 +260,8 @@ class VideoFrameDataModule(_LabelledDataModule):
                 raise DataError(
                     f"{self.source}: one video of class {name} leaves none to train on; expected at least 2 a class"
                 )
-            ranked = sorted(videos[name], key=self._rank)
+            root = self.source.parent if self.source.is_file() else self.source
+            ranked = sorted(videos[name], key=lambda entry: hashed_rank(self.seed, os.path.relpath(entry.path, root)))
             count = min(max(1, round(self.holdout * len(ranked))), len(ranked) - 1)
             held_out += [(entry, label) for entry in ranked[:count]]
             training += [(entry, label) for entry in ranked[count:]]
@@ -298,8 +289,3 @@ class VideoFrameDataModule(_LabelledDataModule):
     def _frames(self, videos: Sequence[tuple[VideoEntry, int]], area: tuple[float, float] | None) -> FramesOfVideos:
         entries, labels = zip(*videos, strict=True)
         return FramesOfVideos(entries, labels, self.size, self.resize, area, self.seed)
-
-    def _rank(self, entry: VideoEntry) -> bytes:
-        root = self.source.parent if self.source.is_file() else self.source
-        name = f"{self.seed} {os.path.relpath(entry.path, root)}"
-        return hashlib.blake2b(name.encode(errors="surrogateescape")).digest()

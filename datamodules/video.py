@@ -1,6 +1,5 @@
 """Clips of unlabelled videos for training: any folder or list of video files or of folders of frames."""
 
-import hashlib
 import os
 import warnings
 from collections import Counter
@@ -10,7 +9,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
-import pytorch_lightning as pl
 import torch
 from pytorch_lightning.utilities import rank_zero_info, rank_zero_warn
 from torch import Tensor
@@ -19,11 +17,11 @@ from torch.utils.data import DataLoader
 from .datasets.youtube_vos import held_out_among
 from .loading.clips import ClipDataset, Sampling, Transform, collate_clips
 from .loading.colour_augmentation import ColourAugmentation
-from .loading.loader import FixedSampler, ResumableLoader, loader_arguments, ranks_of, training_loader
-from .loading.sampling import continuous_indices, distant_indices, seeded_generator
+from .loading.loader import ResumableLoader
+from .loading.module import SampledDataModule
+from .loading.sampling import continuous_indices, distant_indices, hashed_rank, seeded_generator
 from .loading.skipped import SkippedVideos, too_many
 from .loading.transforms import CentreCrop, RandomResizedCrop, WholeFrame
-from .reading.cores import usable_cores
 from .reading.errors import DataError
 from .reading.guards import raise_limit
 from .reading.shards import ShardedVideos, is_sharded, is_url
@@ -32,7 +30,7 @@ from .reading.source import VideoEntry, list_videos, open_video
 Batch = dict[str, Any]
 
 
-class VideoDataModule(pl.LightningDataModule):
+class VideoDataModule(SampledDataModule):
     """Clips of T frames from videos.
 
     A batch is a dictionary:
@@ -83,6 +81,8 @@ class VideoDataModule(pl.LightningDataModule):
         DataError: from `setup`, if the source is not as described.
     """
 
+    collate = staticmethod(collate_clips)
+
     def __init__(
         self,
         source: str | os.PathLike[str],
@@ -107,13 +107,13 @@ class VideoDataModule(pl.LightningDataModule):
         max_unusable: float = 0.05,
         max_megapixels: float | None = None,
     ) -> None:
-        super().__init__()
+        super().__init__(batch_size, num_workers, seed)
         intervals = [interval] if isinstance(interval, int) else list(interval)
         _check_arguments(frames, sampling, intervals, interval_weights, size, area, batch_size, holdout, repeat)
         self.source = str(source) if is_url(source) else Path(source).expanduser()
-        self.batch_size, self.seed, self.timeout = batch_size, seed, timeout
+        self.timeout = timeout
+        self.worker_timeout = 20 * timeout  # ends even what hangs inside a decoder
         self.holdout, self.samples_per_epoch, self.repeat = holdout, samples_per_epoch, repeat
-        self.num_workers = min(8, usable_cores()) if num_workers is None else num_workers
         self.sampling: Sampling = (
             partial(_distant, frames)
             if sampling == "distant"
@@ -162,15 +162,16 @@ class VideoDataModule(pl.LightningDataModule):
         """Return a loader of clips in an order that is a function of (seed, epoch); its state is the place in it."""
         length = self.samples_per_epoch or len(self._training) * self.repeat
         dataset = self._dataset(self._training, self.transform, length, self._weights, self.seed)
-        samples, remedy = f"{self.source}: {length} clips an epoch", "lower batch_size or raise repeat"
-        return training_loader(dataset, self.seed, self.trainer, samples, remedy, self._loader_arguments())
+        return self.training_loader(
+            dataset, f"{self.source}: {length} clips an epoch", "lower batch_size or raise repeat"
+        )
 
     def val_dataloader(self) -> DataLoader[Any]:
         """Return a loader of the held-out videos: fixed draws, no augmentation; one empty batch if none."""
         if not self._held_out:
-            return DataLoader([{}], batch_size=None)  # type: ignore[arg-type]
+            return self.fixed_loader(None)
         dataset = self._dataset(self._held_out, self.evaluation_transform, len(self._held_out), None, ~self.seed)
-        return DataLoader(dataset, sampler=FixedSampler(dataset, *ranks_of(self.trainer)), **self._loader_arguments())
+        return self.fixed_loader(dataset)
 
     def on_after_batch_transfer(self, batch: Batch, dataloader_idx: int) -> Batch:
         """Convert clips to float in [0, 1] on the device, and augment their colours in training."""
@@ -206,14 +207,10 @@ class VideoDataModule(pl.LightningDataModule):
         def rank(number: int) -> bytes:
             path = self.videos[number].path
             name = str(path) if self._shards else os.path.relpath(path, root)  # names in shards are relative
-            return hashlib.blake2b(f"{self.seed} {name}".encode(errors="surrogateescape")).digest()
+            return hashed_rank(self.seed, name)
 
         held_out = sorted(sorted(range(len(self.videos)), key=rank)[:count])
         return sorted(set(range(len(self.videos))) - set(held_out)), held_out
-
-    def _loader_arguments(self) -> dict[str, Any]:
-        # 20 times what one video may take ends even what hangs inside a decoder.
-        return loader_arguments(self.batch_size, self.num_workers, collate_clips, timeout=20 * self.timeout)
 
     def _count_frames(self) -> list[int]:
         """Count the frames of each training video; 0 where it cannot be opened."""

@@ -13,15 +13,11 @@ if TYPE_CHECKING:
 
 
 def __getattr__(name: str) -> Any:
-    if name.startswith("_") and name != "__all__":
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    if find_spec(f"{__name__}.{name}") is not None:  # a room; `exports` would import it in a circle
-        return import_module(f".{name}", __name__)
-    exports = import_module(".exports", __name__)
-    if name not in ("__all__", *exports.__all__):
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(exports, name)
+    # the import system finds the package's own modules; `exports` would import them in a circle
+    if name == "__all__" or not (name.startswith("_") or find_spec(f"{__name__}.{name}")):
+        return getattr(import_module(".exports", __name__), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:
-    return [*globals(), *import_module(".exports", __name__).__all__]
+    return [*globals(), *__getattr__("__all__")]

@@ -9,7 +9,7 @@ from pytorch_lightning.utilities.types import OptimizerLRScheduler
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
-from .backbones import Normalise, extractor_of
+from .backbones import Normalise, extractor_of, trainable_network
 from .backbones.build import Stage
 from .checkpoints import SavedModule
 from .components.distributed import gather, ranks_and_rank
@@ -76,6 +76,15 @@ class CorrespondenceModule(ExtractorModule):
         self.normalise = Normalise()
         self.validation_loss = SampleMean()
         self._place = (0, 0)  # epoch and batch, which draws are a function of
+
+    def network_to_train(self, spec: str) -> nn.Module:
+        """Return the network of a spec, see `trainable_network`, and note its name in place of a checkpoint's path.
+
+        The module's own checkpoints hold the weights, so the checkpoint to start from is not needed again.
+        """
+        network = trainable_network(spec)
+        self.hparams["backbone"] = network.architecture
+        return network
 
     @abstractmethod
     def step(self, batch: Batch) -> dict[str, Tensor]:

@@ -8,7 +8,7 @@ from torch.nn.functional import normalize
 from torch.optim import Adam
 from torch.optim.lr_scheduler import MultiStepLR
 
-from .backbones import Normalise, pooled_width, trainable_network
+from .backbones import Normalise, pooled_width
 from .backbones.resnet import LAYER_OF_STAGE, resnet_maps
 from .base import Batch, CorrespondenceModule
 from .components.distributed import ranks_and_rank
@@ -67,8 +67,7 @@ class ContrastiveRandomWalk(CorrespondenceModule):
         self.save_hyperparameters()
         if nodes not in ("patches", "cells"):
             raise ValueError(f"nodes must be 'patches' or 'cells', got {nodes!r}")
-        self.backbone = trainable_network(backbone)
-        self.hparams["backbone"] = self.backbone.architecture  # a checkpoint to start from is not needed again
+        self.backbone = self.network_to_train(backbone)
         self.normalise = Normalise(MEAN, STD)
         self.head = nn.Linear(pooled_width(self.backbone), embedding_dim)
 

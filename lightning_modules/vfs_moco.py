@@ -1,14 +1,12 @@
 """VFS with negative pairs."""
 
-from functools import partial
-
 import pytorch_lightning as pl
 import torch
 from pytorch_lightning.utilities.types import OptimizerLRScheduler
 from torch import Tensor, nn
 from torch.nn.functional import normalize
 
-from .backbones import pooled_width, trainable_network
+from .backbones import pooled_width
 from .base import Batch, MomentumMethod, split_views
 from .components.distributed import own_rows
 from .components.heads import mlp
@@ -60,8 +58,7 @@ class VFSMoCo(MomentumMethod):
     ) -> None:
         super().__init__()
         self.save_hyperparameters()
-        self.backbone = trainable_network(backbone)
-        self.hparams["backbone"] = self.backbone.architecture  # a checkpoint to start from is not needed again
+        self.backbone = self.network_to_train(backbone)
         width = pooled_width(self.backbone)
         self.projector = mlp(width, width, projection_dim)
         self.target_encoder = MomentumEncoder(self.encoder)
@@ -74,15 +71,13 @@ class VFSMoCo(MomentumMethod):
 
     def forward(self, frames: Tensor) -> Tensor:
         """Return queries of a view: `(B, n/2, 3, H, W)` in [0, 1] → unit vectors `(B, n/2, D)`."""
-        encoder = self.encoder
-        return encode_groups(encoder, frames, self._groups(frames), partial(self._embed, encoder))
+        return encode_groups(self.encoder, frames, self._groups(frames), self._embed)
 
     @torch.no_grad()
     def keys(self, frames: Tensor) -> Tensor:
         """Return keys of a view by the momentum encoder; in training those of all ranks, `(ranks · B, n/2, D)`."""
         deal = self.step_generator() if self.training else None
-        encoder = self.target_encoder
-        return encode_shuffled(encoder, frames, self._groups(frames), deal, partial(self._embed, encoder))
+        return encode_shuffled(self.target_encoder, frames, self._groups(frames), deal, self._embed)
 
     def step(self, batch: Batch) -> dict[str, Tensor]:
         """Compute the loss (VFS, Eq. 4); return also `embeddings`, `keys`, and the similarities of pairs."""

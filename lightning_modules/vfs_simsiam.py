@@ -5,7 +5,7 @@ from einops import rearrange
 from pytorch_lightning.utilities.types import OptimizerLRScheduler
 from torch import Tensor
 
-from .backbones import pooled_width, trainable_network
+from .backbones import pooled_width
 from .base import Batch, CorrespondenceModule, split_views
 from .components.grouped_norm import batch_norm_groups
 from .components.heads import mlp
@@ -48,8 +48,7 @@ class VFSSimSiam(CorrespondenceModule):
     ) -> None:
         super().__init__()
         self.save_hyperparameters()
-        self.backbone = trainable_network(backbone)
-        self.hparams["backbone"] = self.backbone.architecture  # a checkpoint to start from is not needed again
+        self.backbone = self.network_to_train(backbone)
         width = projector_dim
         self.projector = mlp(pooled_width(self.backbone), width, width, width, norm=True, norm_last=True)
         self.predictor = mlp(width, predictor_dim, width, norm=True)

@@ -2,7 +2,6 @@
 
 import argparse
 from collections.abc import Sequence
-from functools import partial
 from itertools import islice
 from pathlib import Path
 
@@ -14,7 +13,7 @@ from torch import Tensor, nn
 from datamodules.progress import ProgressReport
 from datamodules.prompted_video import FrameStream
 from datamodules.reading.source import list_videos
-from datamodules.reading.writing import write_folder, write_whole
+from datamodules.reading.writing import unfinished, write_whole
 from lightning_modules.backbones import build_feature_extractor
 from lightning_modules.checkpoints import allow_named
 
@@ -78,7 +77,9 @@ def pseudo_boxes(
                 box = draw_box(stream.size, np.random.default_rng((seed, number)))
                 pictures = list(islice(stream, frames))
                 boxes, cover = follow_box(extractor, pictures, box, short_side)
-                write_folder(folder / name, partial(_write, pictures, boxes, cover))
+                with unfinished(folder / name) as place:
+                    place.mkdir()
+                    _write(pictures, boxes, cover, place)
             progress.advance(to=number + 1)
             signals.check()
     write_whole(folder / "list.txt", "".join(f"{name}\n" for name in names))

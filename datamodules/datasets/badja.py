@@ -62,7 +62,9 @@ class Badja(Reader[PointSequence]):
             self._sequences = tuple(TapVid(self.root))
             if masks is not None:
                 folder = require_folder(Path(masks).expanduser(), "give the folder that holds a folder for each clip")
-                numbers = _frame_numbers(self.root.with_suffix(".json"))
+                file = self.root.with_suffix(".json")
+                content = read_json(file) if file.is_file() else {}
+                numbers = content if isinstance(content, dict) else {}
                 self._sequences = tuple(_with_masks(one, folder, numbers) for one in self._sequences)
 
 
@@ -127,11 +129,6 @@ def _inside(root: Path, file: Path, named: str) -> Path:
     if path.is_absolute() or ".." in path.parts:
         raise DataError(f"{file}: names {named!r:.80}, which lies outside {root}")
     return root / path
-
-
-def _frame_numbers(file: Path) -> Mapping[str, Any]:
-    content = read_json(file) if file.is_file() else {}
-    return content if isinstance(content, dict) else {}
 
 
 def _with_masks(sequence: PointSequence, folder: Path, numbers: Mapping[str, Any]) -> PointSequence:

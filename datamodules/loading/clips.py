@@ -1,6 +1,7 @@
 """Clips of a list of videos as a map-style data set from (epoch, index) to tensors."""
 
 import os
+from abc import abstractmethod
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -19,13 +20,53 @@ Sample = dict[str, Any]
 Sampling = Callable[[int, torch.Generator], Tensor]
 Transform = Callable[[Sequence[np.ndarray], torch.Generator], Tensor]
 Video = VideoFile | FrameFolder
+ATTEMPTS = 10
 
 
-class ClipDataset(Dataset[Sample]):
-    """Decode, sample and crop one clip; every draw is a function of (seed, epoch, index) and of the files.
+class ReplacingDataset(Dataset[Sample]):
+    """Samples of which each is made from an item, or from another item where that cannot be used.
 
-    Where a video cannot be decoded another one takes its place, drawn as a function of (seed, epoch, index, attempt);
-    the sample's `failures` names it. Where a drawn frame does not exist, since a video ends before its header says so,
+    The item in its place, and every draw, is a function of (seed, epoch, index, attempt). A sample's `failures` has one
+    line for each item that was replaced.
+
+    Attributes:
+        seed: of all draws; data sets whose draws should differ need different seeds.
+
+    Raises:
+        DataError: from an item, if ten in a row could not be used.
+    """
+
+    seed: int
+
+    @abstractmethod
+    def choose(self, index: int, attempt: int, generator: torch.Generator) -> int:
+        """Return the number of the item for a sample; that of the first attempt is 0."""
+
+    @abstractmethod
+    def read(self, item: int, generator: torch.Generator) -> Sample:
+        """Make a sample of an item.
+
+        Raises:
+            DataError: if the item cannot be used.
+        """
+
+    def __getitem__(self, key: Key | int) -> Sample:
+        key = whole_key(key)
+        failures: list[str] = []
+        for attempt in range(ATTEMPTS):
+            generator = seeded_generator(self.seed, *key, attempt)
+            item = self.choose(key[1], attempt, generator)
+            try:
+                return self.read(item, generator) | {"failures": failures}
+            except DataError as error:
+                failures.append(str(error))
+        raise DataError(f"{ATTEMPTS} videos in a row could not be used: {'; '.join(failures)}")
+
+
+class ClipDataset(ReplacingDataset):
+    """Decode, sample and crop one clip.
+
+    Where a drawn frame does not exist, since a video ends before its header says so,
     the clip is drawn again from the frames that are there; the sample's `redrawn` names it.
 
     Args:
@@ -35,8 +76,7 @@ class ClipDataset(Dataset[Sample]):
         transform: from (frames, generator) to a (T, 3, H, W) uint8 tensor.
         length: samples in an epoch; sample i is of video i modulo their number.
         weights: where given, the video of each sample is drawn with these weights instead.
-        seed: of all draws; datasets whose draws should differ need different seeds.
-        attempts: videos that are tried before the run is given up.
+        seed: of all draws.
         timeout: seconds for the decoding of one clip.
         opened_by: opens the video of a number, given a timeout, where it has no file of its own.
     """
@@ -50,7 +90,6 @@ class ClipDataset(Dataset[Sample]):
         length: int,
         weights: Sequence[int] | None = None,
         seed: int = 0,
-        attempts: int = 10,
         timeout: float = 60.0,
         opened_by: Callable[[int, float], Video] | None = None,
     ) -> None:
@@ -61,25 +100,14 @@ class ClipDataset(Dataset[Sample]):
         self._labels = None if None in labels else np.array(labels, dtype=np.int64)
         self._bounds = None if weights is None else np.cumsum(weights)
         self._sampling, self._transform = sampling, transform
-        self._length, self._seed, self._attempts, self._timeout = length, seed, attempts, timeout
+        self._length, self.seed, self._timeout = length, seed, timeout
         self._opened_by = opened_by
 
     def __len__(self) -> int:
         return self._length
 
-    def __getitem__(self, key: Key | int) -> Sample:
-        key = whole_key(key)
-        failures: list[str] = []
-        for attempt in range(self._attempts):
-            generator = seeded_generator(self._seed, *key, attempt)
-            video = self._choose(key[1], attempt, generator)
-            try:
-                return self._read(video, generator) | {"failures": failures}
-            except DataError as error:
-                failures.append(str(error))
-        raise DataError(f"{self._attempts} videos in a row could not be decoded: {'; '.join(failures)}")
-
-    def _choose(self, index: int, attempt: int, generator: torch.Generator) -> int:
+    def choose(self, index: int, attempt: int, generator: torch.Generator) -> int:
+        """Return the number of the video for a sample."""
         if self._bounds is not None:
             frame = int(torch.randint(int(self._bounds[-1]), (), generator=generator))
             return int(np.searchsorted(self._bounds, frame, side="right"))
@@ -87,7 +115,8 @@ class ClipDataset(Dataset[Sample]):
             return int(torch.randint(len(self._paths), (), generator=generator))
         return index % len(self._paths)
 
-    def _read(self, video: int, generator: torch.Generator) -> Sample:
+    def read(self, video: int, generator: torch.Generator) -> Sample:
+        """Decode and crop a clip of a video."""
         with self._open(video) as opened:
             indices, frames, missing = draw_frames(opened, self._sampling, generator)
         sample = {

@@ -1,13 +1,11 @@
 """The order of the samples and the loader's place in it; both survive a restart."""
 
-import os
 import time
 from collections.abc import Callable, Iterator, Sized
-from typing import Any, TypeVar, cast
+from typing import Any, TypeVar
 
-import pytorch_lightning as pl
 import torch
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader
 from torch.utils.data.distributed import DistributedSampler
 
 from ..reading.errors import DataError
@@ -151,70 +149,3 @@ def _with_advice(batches: Iterator[Batch]) -> Iterator[Batch]:
         if not str(error).startswith("DataLoader"):
             raise
         raise worker_died(str(error)) from error
-
-
-def ranks_of(trainer: pl.Trainer | None) -> tuple[int, int]:
-    """Return the number of processes that train together and the rank of this one; (1, 0) without a Trainer."""
-    return (trainer.world_size, trainer.global_rank) if trainer is not None else (1, 0)
-
-
-def training_loader(
-    dataset: Dataset[Any], seed: int, trainer: pl.Trainer | None, samples: str, remedy: str, arguments: dict[str, Any]
-) -> ResumableLoader[Any]:
-    """Return a loader over this rank's part of a data set, whose state follows what the Trainer has trained on.
-
-    Args:
-        dataset: takes (epoch, index) keys and has a length.
-        seed: of the order.
-        trainer: that trains with it, if any.
-        samples: what they are and how many, for the error where they do not fill a batch.
-        remedy: for that error.
-        arguments: of `loader_arguments`.
-
-    Raises:
-        DataError: if the samples do not fill a batch on each rank.
-    """
-    ranks, rank = ranks_of(trainer)
-    sampler = ClipSampler(cast(Sized, dataset), arguments["batch_size"], ranks, rank, seed)
-    if not sampler.num_batches:
-        raise DataError(f"{samples} do not fill a batch of {arguments['batch_size']} on {ranks} rank(s); {remedy}")
-    loader: ResumableLoader[Any] = ResumableLoader(dataset, sampler=sampler, **arguments)
-    if trainer is not None:
-        progress = trainer.fit_loop.epoch_loop.batch_progress
-        loader.processed = lambda: progress.current.processed  # type: ignore[attr-defined]
-    return loader
-
-
-def loader_arguments(
-    batch_size: int, num_workers: int, collate: Callable[[list[Any]], Any] | None = None, timeout: float = 0
-) -> dict[str, Any]:
-    """Return the arguments that every loader of ours is made with.
-
-    Args:
-        batch_size: samples per rank.
-        num_workers: processes.
-        collate: list of samples → batch; None is torch's own.
-        timeout: seconds after which a worker that gives nothing ends the run; 0 is never.
-    """
-    return {
-        "batch_size": batch_size,
-        "num_workers": num_workers,
-        "timeout": timeout if num_workers else 0,
-        "collate_fn": collate,
-        "pin_memory": torch.cuda.is_available(),
-        "persistent_workers": num_workers > 0,
-        "worker_init_fn": start_worker,
-        "generator": torch.Generator(),  # the loader draws a seed for its workers: not from the global generator
-    }
-
-
-def start_worker(worker: int) -> None:
-    """Keep OpenCV to the worker's own thread, and the worker out of the signals that end the run.
-
-    Ctrl-C, SLURM and torchrun signal a whole process group; a worker that died first would take the step along that is
-    to be finished and saved. Workers end with the process that started them.
-    """
-    import cv2
-
-    cv2.setNumThreads(0)
-    os.setpgrp()

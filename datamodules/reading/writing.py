@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -52,17 +52,6 @@ def write_whole(path: Path, content: str | bytes) -> None:
     data = content.encode("utf-8", "surrogateescape") if isinstance(content, str) else content
     with unfinished(path) as place:
         place.write_bytes(data)
-
-
-def write_folder(path: Path, write: Callable[[Path], None]) -> None:
-    """Have `write` fill a new folder, and move it to `path` when it is complete.
-
-    Raises:
-        OSError: if it cannot be written or moved.
-    """
-    with unfinished(path) as place:
-        place.mkdir()
-        write(place)
 
 
 def partial_path(path: Path, process: int | None = None) -> Path:

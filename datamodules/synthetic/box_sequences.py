@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .writers import Scenes, in_threads, write_frames, write_once, write_text
+from .writers import Scenes, generate, write_frames, write_text
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -28,20 +28,17 @@ def write_otb(root: str | Path, count: int, **scenes: Any) -> Path:
     of = Scenes(**scenes)
     shown = replace(of, sprites=(max(of.sprites[0], 2), max(of.sprites[1], 2)))
 
-    def write(folder: Path) -> None:
-        def one(i: int) -> None:
-            video, masks = shown.render(i)
-            place = folder / f"Synthetic{i:03d}"
-            write_frames(place / "img", video, (f"{t + 1:04d}.jpg" for t in range(of.frames)))
-            *behind, front = np.unique(masks[0]).tolist()
-            targets = {".1": front, ".2": behind[-1]} if i % 3 == 2 and behind[-1] else {"": front}
-            for suffix, number in targets.items():
-                lines = [SEPARATORS[i % 3].join(str(int(x)) for x in box) for box in boxes_of(masks, number)]
-                write_text(place / f"groundtruth_rect{suffix}.txt", lines)
+    def one(folder: Path, i: int) -> None:
+        video, masks = shown.render(i)
+        place = folder / f"Synthetic{i:03d}"
+        write_frames(place / "img", video, (f"{t + 1:04d}.jpg" for t in range(of.frames)))
+        *behind, front = np.unique(masks[0]).tolist()
+        targets = {".1": front, ".2": behind[-1]} if i % 3 == 2 and behind[-1] else {"": front}
+        for suffix, number in targets.items():
+            lines = [SEPARATORS[i % 3].join(str(int(x)) for x in box) for box in boxes_of(masks, number)]
+            write_text(place / f"groundtruth_rect{suffix}.txt", lines)
 
-        in_threads(one, range(count))
-
-    return write_once(root, "otb", {"count": count, **asdict(of)}, write)
+    return generate(root, "otb", {"count": count, **asdict(of)}, count, one)
 
 
 def write_got10k(root: str | Path, count: int, valid: int = 0, **scenes: Any) -> Path:
@@ -50,31 +47,29 @@ def write_got10k(root: str | Path, count: int, valid: int = 0, **scenes: Any) ->
     Other arguments and errors as in `write_videos`.
     """
     of = Scenes(**scenes)
+    names = [f"GOT-10k_Train_{i + 1:06d}" for i in range(count)]
+    names += [f"GOT-10k_Val_{i + 1:06d}" for i in range(valid)]
 
-    def write(folder: Path) -> None:
-        names = [f"GOT-10k_Train_{i + 1:06d}" for i in range(count)]
-        names += [f"GOT-10k_Val_{i + 1:06d}" for i in range(valid)]
+    def one(folder: Path, i: int) -> None:
+        video, masks = of.render(i)
+        place = folder / ("train" if i < count else "val") / names[i]
+        write_frames(place, video, (f"{t + 1:08d}.jpg" for t in range(of.frames)))
+        front = int(masks[0].max())
+        boxes = boxes_of(masks, front)
+        seen = [bool((mask == front).any()) for mask in masks]
+        height, width = of.size
+        cut = [min(x, y) <= 1 or x + w > width or y + h > height for x, y, w, h in boxes.tolist()]
+        write_text(place / "groundtruth.txt", (",".join(f"{x:.4f}" for x in box) for box in boxes))
+        write_text(place / "cover.label", (str(8 * int(is_seen)) for is_seen in seen))
+        write_text(place / "absence.label", (str(int(not is_seen)) for is_seen in seen))
+        write_text(place / "cut_by_image.label", (str(int(is_cut)) for is_cut in cut))
 
-        def one(i: int) -> None:
-            video, masks = of.render(i)
-            place = folder / ("train" if i < count else "val") / names[i]
-            write_frames(place, video, (f"{t + 1:08d}.jpg" for t in range(of.frames)))
-            front = int(masks[0].max())
-            boxes = boxes_of(masks, front)
-            seen = [bool((mask == front).any()) for mask in masks]
-            height, width = of.size
-            cut = [min(x, y) <= 1 or x + w > width or y + h > height for x, y, w, h in boxes.tolist()]
-            write_text(place / "groundtruth.txt", (",".join(f"{x:.4f}" for x in box) for box in boxes))
-            write_text(place / "cover.label", (str(8 * int(is_seen)) for is_seen in seen))
-            write_text(place / "absence.label", (str(int(not is_seen)) for is_seen in seen))
-            write_text(place / "cut_by_image.label", (str(int(is_cut)) for is_cut in cut))
-
-        in_threads(one, range(count + valid))
+    def finish(folder: Path) -> None:
         write_text(folder / "train" / "list.txt", names[:count])
         if valid:
             write_text(folder / "val" / "list.txt", names[count:])
 
-    return write_once(root, "got10k", {"count": count, "valid": valid, **asdict(of)}, write)
+    return generate(root, "got10k", {"count": count, "valid": valid, **asdict(of)}, count + valid, one, finish)
 
 
 def boxes_of(masks: NDArray[np.uint8], number: int) -> NDArray[np.float64]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +12,7 @@ import numpy as np
 from ..datasets.records import NUM_PARTS
 from .figures import render_figures
 from .scene import draw_video, render_video
-from .writers import Scenes, in_threads, write_frames, write_masks, write_once, write_text
+from .writers import Scenes, generate, write_frames, write_masks, write_text
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -29,128 +29,107 @@ def write_youtube_vos(root: str | Path, count: int, valid: int = 2, frames: int 
     Other arguments and errors as in `write_videos`.
     """
     of = Scenes(frames=frames, **scenes)
+    meta: dict[str, dict[str, Any]] = {"train": {}, "valid": {}}
 
-    def write(folder: Path) -> None:
-        meta: dict[str, dict[str, Any]] = {"train": {}, "valid": {}}
+    def one(folder: Path, i: int) -> None:
+        split = "train" if i < count else "valid"
+        name = f"{of.first + i:010x}"
+        index, latest = of.first + i, frames // 2
+        _, cast = draw_video(of.seed, index, of.size, of.sprites, latest, of.camouflage)
+        video, masks = render_video(of.seed, index, frames, of.size, of.sprites, latest, of.camouflage)
+        objects = {}
+        for number, sprite in enumerate(cast, start=1):
+            seen = [t for t in range(0, frames, 5) if (masks[t] == number).any()]
+            if seen:
+                category = {"category": sprite.family} if split == "train" else {}
+                objects[number] = category | {"frames": [f"{t:05d}" for t in seen]}
+        meta[split][name] = {"objects": {str(number): thing for number, thing in objects.items()}}
+        starts = {number: int(thing["frames"][0]) for number, thing in objects.items()}
+        known = {t: np.where(np.isin(masks[t], list(starts)), masks[t], 0) for t in range(0, frames, 5)}
+        if split == "valid":
+            begins = {t: [n for n, start in starts.items() if start == t] for t in set(starts.values())}
+            known = {t: np.where(np.isin(known[t], numbers), known[t], 0) for t, numbers in begins.items()}
+        write_masks(folder / split / "Annotations" / name, known)
+        write_frames(folder / f"{split}_all_frames" / "JPEGImages" / name, video)
+        fifth = [f"{t:05d}.jpg" for t in range(0, frames, 5)]
+        write_frames(folder / split / "JPEGImages" / name, video[::5], fifth)
 
-        def one(i: int) -> None:
-            split = "train" if i < count else "valid"
-            name = f"{of.first + i:010x}"
-            index, latest = of.first + i, frames // 2
-            _, cast = draw_video(of.seed, index, of.size, of.sprites, latest, of.camouflage)
-            video, masks = render_video(of.seed, index, frames, of.size, of.sprites, latest, of.camouflage)
-            objects = {}
-            for number, sprite in enumerate(cast, start=1):
-                seen = [t for t in range(0, frames, 5) if (masks[t] == number).any()]
-                if seen:
-                    category = {"category": sprite.family} if split == "train" else {}
-                    objects[number] = category | {"frames": [f"{t:05d}" for t in seen]}
-            meta[split][name] = {"objects": {str(number): thing for number, thing in objects.items()}}
-            starts = {number: int(thing["frames"][0]) for number, thing in objects.items()}
-            known = {t: np.where(np.isin(masks[t], list(starts)), masks[t], 0) for t in range(0, frames, 5)}
-            if split == "valid":
-                begins = {t: [n for n, start in starts.items() if start == t] for t in set(starts.values())}
-                known = {t: np.where(np.isin(known[t], numbers), known[t], 0) for t, numbers in begins.items()}
-            write_masks(folder / split / "Annotations" / name, known)
-            write_frames(folder / f"{split}_all_frames" / "JPEGImages" / name, video)
-            fifth = [f"{t:05d}.jpg" for t in range(0, frames, 5)]
-            write_frames(folder / split / "JPEGImages" / name, video[::5], fifth)
-
-        in_threads(one, range(count + valid))
+    def finish(folder: Path) -> None:
         for split, videos in meta.items():
             write_text(folder / split / "meta.json", [json.dumps({"videos": dict(sorted(videos.items()))}, indent=1)])
 
-    return write_once(root, "youtube_vos", {"count": count, "valid": valid, **asdict(of)}, write)
+    return generate(root, "youtube_vos", {"count": count, "valid": valid, **asdict(of)}, count + valid, one, finish)
 
 
-def write_jhmdb(
-    root: str | Path,
-    count: int,
-    seed: int = 0,
-    first: int = 0,
-    frames: int = 40,
-    size: tuple[int, int] = (240, 320),
-) -> Path:
+@dataclass(frozen=True)
+class Figures:
+    """Arguments common to the writers of stick figures, as those of `Scenes`."""
+
+    seed: int = 0
+    first: int = 0
+    frames: int = 40
+    size: tuple[int, int] = (240, 320)
+
+
+def write_jhmdb(root: str | Path, count: int, **figures: Any) -> Path:
     """Write `count` clips of one stick figure in JHMDB's layout, all of them in the test part of split 1.
 
-    Other arguments and errors as in `write_videos`.
+    Other arguments are those of `Figures`, errors as in `write_videos`.
     """
-    parameters = {k: v for k, v in locals().items() if k != "root"}
+    of = Figures(**figures)
+    clips = [(ACTIONS[i % len(ACTIONS)], f"synthetic_{ACTIONS[i % len(ACTIONS)]}_{i}") for i in range(count)]
 
-    def write(folder: Path) -> None:
+    def one(folder: Path, i: int) -> None:
         from scipy.io import savemat
 
-        clips = [(ACTIONS[i % len(ACTIONS)], f"synthetic_{ACTIONS[i % len(ACTIONS)]}_{i}") for i in range(count)]
+        video, _, joints = render_figures(of.seed, of.first + i, of.frames, of.size)
+        action, clip = clips[i]
+        write_frames(folder / "Rename_Images" / action / clip, video, (f"{t + 1:05d}.png" for t in range(of.frames)))
+        positions = folder / "joint_positions" / action / clip / "joint_positions.mat"
+        positions.parent.mkdir(parents=True)
+        savemat(positions, {"pos_img": joints[0].transpose(2, 1, 0) + 1})
 
-        def one(i: int) -> None:
-            video, _, joints = render_figures(seed, first + i, frames, size)
-            action, clip = clips[i]
-            write_frames(folder / "Rename_Images" / action / clip, video, (f"{t + 1:05d}.png" for t in range(frames)))
-            positions = folder / "joint_positions" / action / clip / "joint_positions.mat"
-            positions.parent.mkdir(parents=True)
-            savemat(positions, {"pos_img": joints[0].transpose(2, 1, 0) + 1})
-
-        in_threads(one, range(count))
+    def finish(folder: Path) -> None:
         for action in ACTIONS:
-            lines = [f"{clip}.avi 2" for its, clip in clips if its == action]
-            if lines:
+            if lines := [f"{clip}.avi 2" for its, clip in clips if its == action]:
                 write_text(folder / "splits" / f"{action}_test_split1.txt", lines)
 
-    return write_once(root, "jhmdb", parameters, write)
+    return generate(root, "jhmdb", {"count": count, **asdict(of)}, count, one, finish)
 
 
-def write_vip(
-    root: str | Path,
-    count: int,
-    seed: int = 0,
-    first: int = 0,
-    frames: int = 10,
-    size: tuple[int, int] = (240, 320),
-    people: int = 2,
-    step: int = 3,
-) -> Path:
+def write_vip(root: str | Path, count: int, frames: int = 10, people: int = 2, step: int = 3, **figures: Any) -> Path:
     """Write `count` videos of several stick figures in VIP_Fine's layout, all of them in the list val.
 
     Frames are called 000000000001, 000000000026, … as in VIP, whose frames are 25 apart.
 
     Args:
         root: folder to make; VIP_Fine is made in it.
-        count: number of videos.
-        seed: of the set.
-        first: index of the first video.
-        frames: per video.
-        size: (height, width).
         people: per video.
         step: rendered frames from one written frame to the next.
 
-    Returns:
-        root.
-
-    Raises:
-        DataError: if root holds something that was not made here.
+    Other arguments are those of `Figures`, errors as in `write_videos`.
     """
-    parameters = {k: v for k, v in locals().items() if k != "root"}
+    of = Figures(frames=frames, **figures)
+    parameters = {"count": count, "people": people, "step": step, **asdict(of)}
+    names = [f"videos{i + 1}" for i in range(count)]
 
-    def write(folder: Path) -> None:
+    def one(folder: Path, i: int) -> None:
         base = folder / "VIP_Fine"
-        names = [f"videos{i + 1}" for i in range(count)]
+        video, ids, _ = render_figures(of.seed, of.first + i, (frames - 1) * step + 1, of.size, people)
+        video, ids = video[::step], ids[::step]
+        stems = [f"{1 + 25 * t:012d}" for t in range(frames)]
+        write_frames(base / "Images" / names[i], video, (f"{stem}.jpg" for stem in stems))
+        masks: dict[str, NDArray[np.uint8]] = {"Category_ids": ids % NUM_PARTS, "Human_ids": ids // NUM_PARTS}
+        instances = base / "Annotations" / "Instance_ids" / names[i]
+        numbered = [np.unique(frame, return_inverse=True) for frame in ids]
+        masks["Instance_ids"] = np.stack([inverse.reshape(of.size) for _, inverse in numbered]).astype(np.uint8)
+        for kind, frames_of_kind in masks.items():
+            write_masks(base / "Annotations" / kind / names[i], dict(zip(stems, frames_of_kind, strict=True)))
+        for stem, (found, _) in zip(stems, numbered, strict=True):
+            lines = [f"{k} {pair % NUM_PARTS} {pair // NUM_PARTS}" for k, pair in enumerate(found) if pair]
+            write_text(instances / f"{stem}.txt", lines)
 
-        def one(i: int) -> None:
-            video, ids, _ = render_figures(seed, first + i, (frames - 1) * step + 1, size, people)
-            video, ids = video[::step], ids[::step]
-            stems = [f"{1 + 25 * t:012d}" for t in range(frames)]
-            write_frames(base / "Images" / names[i], video, (f"{stem}.jpg" for stem in stems))
-            masks: dict[str, NDArray[np.uint8]] = {"Category_ids": ids % NUM_PARTS, "Human_ids": ids // NUM_PARTS}
-            instances = base / "Annotations" / "Instance_ids" / names[i]
-            numbered = [np.unique(frame, return_inverse=True) for frame in ids]
-            masks["Instance_ids"] = np.stack([inverse.reshape(size) for _, inverse in numbered]).astype(np.uint8)
-            for kind, frames_of_kind in masks.items():
-                write_masks(base / "Annotations" / kind / names[i], dict(zip(stems, frames_of_kind, strict=True)))
-            for stem, (found, _) in zip(stems, numbered, strict=True):
-                lines = [f"{k} {pair % NUM_PARTS} {pair // NUM_PARTS}" for k, pair in enumerate(found) if pair]
-                write_text(instances / f"{stem}.txt", lines)
+    def finish(folder: Path) -> None:
+        write_text(folder / "VIP_Fine" / "lists" / "val_videos.txt", names)
 
-        in_threads(one, range(count))
-        write_text(base / "lists" / "val_videos.txt", names)
-
-    return write_once(root, "vip", parameters, write)
+    return generate(root, "vip", parameters, count, one, finish)

@@ -11,7 +11,7 @@ import numpy as np
 
 from .scene import Scene, draw_video
 from .sprites import OVERSAMPLING, Sprite
-from .writers import Scenes, in_threads, write_once
+from .writers import Scenes, generate
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -32,19 +32,17 @@ def write_tap_vid(root: str | Path, count: int, frames: int = 24, tracks: int = 
     Other arguments and errors as in `write_videos`.
     """
     of = Scenes(frames=frames, **scenes)
+    content: dict[str, dict[str, NDArray[np.generic]]] = {f"synthetic-{i:03d}": {} for i in range(count)}
 
-    def write(folder: Path) -> None:
-        content: dict[str, dict[str, NDArray[np.generic]]] = {f"synthetic-{i:03d}": {} for i in range(count)}
+    def one(folder: Path, i: int) -> None:
+        video, masks = of.render(i)
+        points, occluded = video_tracks(of.seed, of.first + i, masks, of.sprites, tracks)
+        content[f"synthetic-{i:03d}"].update(video=video, points=points, occluded=occluded)
 
-        def one(i: int) -> None:
-            video, masks = of.render(i)
-            points, occluded = video_tracks(of.seed, of.first + i, masks, of.sprites, tracks)
-            content[f"synthetic-{i:03d}"].update(video=video, points=points, occluded=occluded)
-
-        in_threads(one, range(count))
+    def finish(folder: Path) -> None:
         (folder / "tapvid_davis.pkl").write_bytes(pickle.dumps(content, 4))
 
-    return write_once(root, "tap_vid", {"count": count, "tracks": tracks, **asdict(of)}, write)
+    return generate(root, "tap_vid", {"count": count, "tracks": tracks, **asdict(of)}, count, one, finish)
 
 
 def video_tracks(

@@ -151,14 +151,14 @@ def _draw_sprite(
     return Sprite(family, patch, motion, (Wave.draw(rng, 0.06, 12, 30), Wave.draw(rng, 0.06, 12, 30)))
 
 
-def draw_shape(rng: np.random.Generator, side: int, shape: str | None = None) -> NDArray[np.uint8]:
+def draw_shape(rng: np.random.Generator, side: int) -> NDArray[np.uint8]:
     """Draw the opacity of one outline: (side, side) uint8, 255 inside, with an anti-aliased edge.
 
     The outline fits a disk of diameter `side / MARGIN` around the centre.
     """
     import cv2
 
-    shape = shape if shape is not None else str(rng.choice(SHAPES))
+    shape = str(rng.choice(SHAPES))
     angle = np.linspace(0, 2 * np.pi, 240, endpoint=False)
     if shape == "star":
         points = int(rng.integers(4, 7))

@@ -70,10 +70,6 @@ def _grid(rng: Generator, side: int, bend: float) -> tuple[Field, Field]:
     return u + bend * smooth_noise(rng, side, side / 2), v + bend * smooth_noise(rng, side, side / 2)
 
 
-def _blobs(rng: Generator, side: int, period: float) -> Field:
-    return smooth_noise(rng, side, period)
-
-
 def _grain(rng: Generator, side: int, period: float) -> Field:
     import cv2
 
@@ -129,7 +125,7 @@ def _rings(rng: Generator, side: int, period: float) -> Field:
 
 
 FAMILIES: dict[str, Callable[[Generator, int, float], Field]] = {
-    "blobs": _blobs,
+    "blobs": smooth_noise,
     "bricks": _bricks,
     "cells": _cells,
     "checks": _checks,

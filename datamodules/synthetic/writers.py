@@ -16,7 +16,7 @@ import numpy as np
 from ..reading.errors import DataError
 from ..reading.images import REPEATABLE_X264, Reformatter
 from ..reading.mask_files import davis_palette, write_ids
-from ..reading.writing import write_folder
+from ..reading.writing import unfinished
 from .scene import render_video
 
 if TYPE_CHECKING:
@@ -75,13 +75,10 @@ def write_videos(root: str | Path, count: int, key_frame_every: int = 12, **scen
     if of.size[0] % 2 or of.size[1] % 2:
         raise DataError(f"{root}: H.264 needs an even height and width, not {of.size[0]} × {of.size[1]}")
 
-    def write(folder: Path) -> None:
-        def one(i: int) -> None:
-            write_mp4(folder / f"{i:05d}.mp4", of.render(i)[0], key_frame_every=key_frame_every)
+    def one(folder: Path, i: int) -> None:
+        write_mp4(folder / f"{i:05d}.mp4", of.render(i)[0], key_frame_every=key_frame_every)
 
-        in_threads(one, range(count))
-
-    return write_once(root, "videos", {"count": count, "key_frame_every": key_frame_every, **asdict(of)}, write)
+    return generate(root, "videos", {"count": count, "key_frame_every": key_frame_every, **asdict(of)}, count, one)
 
 
 def write_davis(root: str | Path, count: int, **scenes: Any) -> Path:
@@ -90,19 +87,17 @@ def write_davis(root: str | Path, count: int, **scenes: Any) -> Path:
     The folders are called 480p, as in DAVIS, whatever the size. Arguments and errors as in `write_videos`.
     """
     of = Scenes(**scenes)
+    names = [f"synthetic-{i:03d}" for i in range(count)]
 
-    def write(folder: Path) -> None:
-        names = [f"synthetic-{i:03d}" for i in range(count)]
+    def one(folder: Path, i: int) -> None:
+        video, masks = of.render(i)
+        write_frames(folder / "JPEGImages" / "480p" / names[i], video)
+        write_masks(folder / "Annotations" / "480p" / names[i], dict(enumerate(masks)))
 
-        def one(i: int) -> None:
-            video, masks = of.render(i)
-            write_frames(folder / "JPEGImages" / "480p" / names[i], video)
-            write_masks(folder / "Annotations" / "480p" / names[i], dict(enumerate(masks)))
-
-        in_threads(one, range(count))
+    def finish(folder: Path) -> None:
         write_text(folder / "ImageSets" / "2017" / "val.txt", names)
 
-    return write_once(root, "davis", {"count": count, **asdict(of)}, write)
+    return generate(root, "davis", {"count": count, **asdict(of)}, count, one, finish)
 
 
 def write_mp4(path: Path, video: NDArray[np.uint8], rate: int = 24, key_frame_every: int = 12) -> None:
@@ -152,17 +147,26 @@ def write_text(path: Path, lines: Iterable[str]) -> None:
     path.write_text("".join(f"{line}\n" for line in lines))
 
 
-def in_threads(work: Callable[[int], None], items: range) -> None:
-    """Call work(item) for all items on the machine's cores; the first exception is raised."""
-    with ThreadPoolExecutor(max_workers=min(8, os.cpu_count() or 1)) as pool:
-        list(pool.map(work, items))
-
-
-def write_once(root: str | Path, kind: str, parameters: Mapping[str, Any], write: Callable[[Path], None]) -> Path:
-    """Have `write` fill a new folder and move it to `root` when it is complete, unless it is there already.
+def generate(
+    root: str | Path,
+    kind: str,
+    parameters: Mapping[str, Any],
+    count: int,
+    one: Callable[[Path, int], None],
+    finish: Callable[[Path], None] = lambda folder: None,
+) -> Path:
+    """Make a set of videos in a new folder and move it to `root` when it is complete, unless it is there already.
 
     A marker file holds the parameters. A folder with the same marker is taken as it is, one with another marker is
     replaced, and one without a marker is not ours and refused.
+
+    Args:
+        root: folder of the set.
+        kind: of the set.
+        parameters: all that the set depends on.
+        count: number of videos.
+        one: writes a video, given the folder and its number; called by several threads.
+        finish: writes what is not of one video, given the folder.
 
     Returns:
         root, with `~` expanded.
@@ -178,13 +182,13 @@ def write_once(root: str | Path, kind: str, parameters: Mapping[str, Any], write
         if (root / MARKER).read_text() == marker:
             return root
     root.parent.mkdir(parents=True, exist_ok=True)
-
-    def write_and_mark(folder: Path) -> None:
-        write(folder)
-        (folder / MARKER).write_text(marker)
-
     try:
-        write_folder(root, write_and_mark)
+        with unfinished(root) as folder:
+            folder.mkdir()
+            with ThreadPoolExecutor(max_workers=min(8, os.cpu_count() or 1)) as pool:
+                list(pool.map(lambda i: one(folder, i), range(count)))
+            finish(folder)
+            (folder / MARKER).write_text(marker)
     except OSError:  # another process was faster
         if not (root / MARKER).is_file() or (root / MARKER).read_text() != marker:
             raise

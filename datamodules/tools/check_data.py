@@ -26,6 +26,7 @@ from .parallel import Failure, in_processes, with_progress
 Kind = Literal["unreadable", "too short", "duplicate"]
 
 _SAVE_EVERY = 60.0  # seconds
+_SHOWN = 20  # unusable videos that are printed
 _ENDS = 2**16  # bytes of a file's head and of its tail that its digest covers
 
 
@@ -266,24 +267,19 @@ def _problems(reports: Sequence[VideoReport], min_frames: int) -> Iterator[Probl
             yield None
 
 
-def _print(rows: Sequence[tuple[VideoReport, Problem | None]], output: Path, most: int = 20) -> None:
-    from rich.console import Console
-
-    console = Console(soft_wrap=True, highlight=False, markup=False)
+def _print(rows: Sequence[tuple[VideoReport, Problem | None]], output: Path) -> None:
     readable = [report for report, _ in rows if report.error is None]
     unusable = [(report, problem) for report, problem in rows if problem is not None]
     for name, text in _summary(readable).items():
-        console.print(f"{name:>12}  {text}")
+        print(f"{name:>12}  {text}")
     kinds = Counter(problem.kind for _, problem in unusable)
     detail = f": {', '.join(f'{count} {kind}' for kind, count in kinds.most_common())}" if kinds else ""
-    console.print(f"{'unusable':>12}  {len(unusable)} of {len(rows)} ({len(unusable) / len(rows):.1%}){detail}")
-    for report, problem in unusable[:most]:
-        console.print(f"  {report.path}: {problem.reason}")
-    if len(unusable) > most:
-        console.print(f"  … and {len(unusable) - most} more in {output / 'report.json'}")
-    console.print(
-        f"{'written':>12}  {output / 'report.json'}; {output / 'clean.txt'}: {len(rows) - len(unusable)} videos"
-    )
+    print(f"{'unusable':>12}  {len(unusable)} of {len(rows)} ({len(unusable) / len(rows):.1%}){detail}")
+    for report, problem in unusable[:_SHOWN]:
+        print(f"  {report.path}: {problem.reason}")
+    if len(unusable) > _SHOWN:
+        print(f"  … and {len(unusable) - _SHOWN} more in {output / 'report.json'}")
+    print(f"{'written':>12}  {output / 'report.json'}; {output / 'clean.txt'}: {len(rows) - len(unusable)} videos")
 
 
 def _summary(reports: Sequence[VideoReport]) -> dict[str, str]:

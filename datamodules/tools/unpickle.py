@@ -8,6 +8,7 @@ import numpy as np
 
 from ..datasets.tap_vid import PointSequence, TapVid
 from ..reading.errors import DataError
+from ..reading.writing import unfinished
 
 
 def unpickle(source: str | Path, destination: str | Path) -> list[Path]:
@@ -34,13 +35,8 @@ def unpickle(source: str | Path, destination: str | Path) -> list[Path]:
 
 
 def _write(sequence: PointSequence, path: Path) -> Path:
-    unfinished = path.with_name(f".{path.name}")
-    try:
-        with unfinished.open("wb") as file:
-            np.savez(file, video=sequence.stored_frames(), points=sequence.points, occluded=sequence.occluded)
-        unfinished.replace(path)
-    finally:
-        unfinished.unlink(missing_ok=True)
+    with unfinished(path) as place, place.open("wb") as file:
+        np.savez(file, video=sequence.stored_frames(), points=sequence.points, occluded=sequence.occluded)
     return path
 
 

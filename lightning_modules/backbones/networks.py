@@ -123,15 +123,15 @@ def shared_copy(module: M) -> M:
     return copy.deepcopy(module, {id(tensor): tensor for tensor in tensors})
 
 
-def pooled_width(network: nn.Module, size: int = 64) -> int:
-    """Return the number of channels `C` of a network's pooled feature, by one pass of a blank `size` × `size` image.
+def pooled_width(network: nn.Module) -> int:
+    """Return the number of channels `C` of a network's pooled feature, by one pass of a blank 64 × 64 image.
 
     Raises:
         ValueError: if the network's output is not `(N, C)`.
     """
     probe = shared_copy(network).eval()
     with torch.inference_mode():
-        output = probe(torch.zeros(1, 3, size, size))
+        output = probe(torch.zeros(1, 3, 64, 64))
     if not isinstance(output, Tensor) or output.ndim != 2:
         raise ValueError(f"{type(network).__name__}: expected pooled features (N, C), got {describe_output(output)}")
     return output.shape[1]

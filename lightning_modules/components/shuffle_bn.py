@@ -13,8 +13,8 @@ from ..functional.transfer import to_device
 from .distributed import gather, ranks_and_rank
 from .grouped_norm import batch_norm_groups
 
-Encode = Callable[[Tensor], Tensor]
-"""Images `(N, 3, H, W)` → embeddings `(N, D)`."""
+Encode = Callable[[nn.Module, Tensor], Tensor]
+"""Network and images `(N, 3, H, W)` → embeddings `(N, D)`."""
 
 
 def encode_groups(network: nn.Module, frames: Tensor, groups: int, encode: Encode | None = None) -> Tensor:
@@ -24,7 +24,7 @@ def encode_groups(network: nn.Module, frames: Tensor, groups: int, encode: Encod
         network: the encoder, with all BatchNorms that groups are normalised apart in; see `batch_norm_groups`.
         frames: `(B, m, 3, H, W)`.
         groups: number of groups, in the order of the videos.
-        encode: called in place of `network`, where more is done to images or embeddings; it calls `network`.
+        encode: how images pass through the network, where more is done to them or to the embeddings.
 
     Returns:
         `(B, m, D)`.
@@ -34,7 +34,7 @@ def encode_groups(network: nn.Module, frames: Tensor, groups: int, encode: Encod
     """
     _check_groups(frames, groups)
     with batch_norm_groups(network, groups):
-        return (encode or network)(frames.flatten(0, 1)).unflatten(0, frames.shape[:2])
+        return (encode or nn.Module.__call__)(network, frames.flatten(0, 1)).unflatten(0, frames.shape[:2])
 
 
 def encode_shuffled(

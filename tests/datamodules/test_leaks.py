@@ -56,6 +56,6 @@ def test_a_video_that_fails_while_it_is_read_is_closed(tmp_path):
     clips = module._dataset([0], lambda frames, generator: torch.zeros(1), 1, None, 0)
     before = descriptors()
     for epoch in range(30):
-        with pytest.raises(DataError, match=f"10 videos in a row could not be decoded: {video}: not decoded within"):
+        with pytest.raises(DataError, match=f"10 videos in a row could not be used: {video}: not decoded within"):
             clips[epoch, 0]
     assert descriptors() == before

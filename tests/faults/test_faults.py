@@ -83,7 +83,7 @@ def test_no_readable_video_is_one_line(tmp_path):
         path.write_bytes(b"no video")
     command = words("VFSSimSiam", source, tmp_path, num_workers=1, samples_per_epoch=None)
     line = the_line(run(command, tmp_path))
-    assert line.startswith("vidcorr: 10 videos in a row could not be decoded: ")
+    assert line.startswith("vidcorr: 10 videos in a row could not be used: ")
     assert "Original" not in line
 
 

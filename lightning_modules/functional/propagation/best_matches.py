@@ -15,6 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from .products import tile_dot_products
+from .screened_search import MOST_MATCHES, SketchedKeys
 from .tiles import Neighbourhood, Tile, on_device, tiles
 
 WORKSPACE = 64 * 2**20  # bytes of a tile's products
@@ -27,6 +28,7 @@ def best_matches(
     neighbourhood: Neighbourhood,
     topk: int,
     workspace: int = WORKSPACE,
+    sketches: SketchedKeys | None = None,
 ) -> tuple[Tensor, Tensor]:
     """Return the largest dot products of each query over a neighbourhood in all references, exactly.
 
@@ -40,11 +42,14 @@ def best_matches(
         neighbourhood: of each query place.
         topk: matches to keep; fewer come back where there are fewer places and references.
         workspace: bytes for the products of a tile.
+        sketches: of the keys, by which compiled code finds the same matches on a CPU.
 
     Returns:
         (h, w, k) products in no order, −inf where the neighbourhood has no more places on the map; and their places,
         long (h, w, k): (y · w + x) · S + s.
     """
+    if sketches is not None and sketches.pay and topk <= MOST_MATCHES:
+        return sketches.search(query, references, neighbourhood, topk)
     height, width, slots, _ = keys.shape
     different = sorted(set(references))
     used, listed = on_device(different, keys.device), on_device(references, keys.device)

@@ -176,8 +176,7 @@ class LabelPropagator:
             shape = labels.new_empty(labels.shape[3], height, width, device=device)
             lasting, recent = kept_frames(self.protocol) if number < 0 else ((number,), 0)
             memory = self._room(lasting, recent, query, shape, number)
-            memory.keys.copy_(keys)
-            memory.labels.copy_(labels)
+            memory.load(keys, labels)
             if number < 0:
                 self._memory, self._label_dtype = memory, labels.dtype
             else:
@@ -236,7 +235,7 @@ class LabelPropagator:
         found = []
         for number, (memory, frames, neighbourhood) in enumerate(sources):
             references = memory.slots(frames)
-            search = partial(self._search, query, memory.keys, references, neighbourhood)
+            search = partial(self._search, query, memory, references, neighbourhood)
             if self._shared is None:
                 found.append(search(count))
             else:
@@ -248,9 +247,9 @@ class LabelPropagator:
         return found, products, top.amin(1).clamp_min(torch.finfo(top.dtype).min)
 
     def _search(
-        self, query: Tensor, keys: Tensor, references: list[int], neighbourhood: Neighbourhood, topk: int
+        self, query: Tensor, memory: ReferenceMemory, references: list[int], neighbourhood: Neighbourhood, topk: int
     ) -> tuple[Tensor, Tensor]:
-        return best_matches(query, keys, references, neighbourhood, topk, self.workspace)
+        return best_matches(query, memory.keys, references, neighbourhood, topk, self.workspace, memory.sketches)
 
     def _average_all(self, query: Tensor) -> Tensor:
         """Average labels (h, w, L) for queries (h, w, C) by the softmax over all neighbours in all references."""
@@ -301,7 +300,7 @@ class LabelPropagator:
     ) -> ReferenceMemory:
         """Return a new memory, over the keys of the group's memory of this number where matches are shared."""
         keys = None if self._shared is None else self._shared.keys.get(number)
-        memory = ReferenceMemory(lasting, recent, query, labels, keys)
+        memory = ReferenceMemory(lasting, recent, query, labels, keys, sketched=self.protocol.topk is not None)
         if self._shared is not None:
             self._shared.keys[number] = memory.keys
         return memory

@@ -7,6 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from .protocol import PropagationProtocol
+from .screened_search import SketchedKeys, can_screen
 
 
 def reference_frames(protocol: PropagationProtocol, frame: int, start: int = 0) -> list[int]:
@@ -48,29 +49,49 @@ class ReferenceMemory:
         features: (h, w, C) of a frame, for its shape and type.
         labels: (L, h, w) of a frame, for their shape and type.
         keys: those of another memory of the same frames, which alone writes them; None: keys of its own.
+        sketched: keep sketches of its own keys too, where `best_matches` is faster with them.
 
     Attributes:
         keys: (h, w, S, C).
+        sketches: of the keys, or None.
         labels: (h, w, S, L).
     """
 
     def __init__(
-        self, lasting: tuple[int, ...], recent: int, features: Tensor, labels: Tensor, keys: Tensor | None = None
+        self,
+        lasting: tuple[int, ...],
+        recent: int,
+        features: Tensor,
+        labels: Tensor,
+        keys: Tensor | None = None,
+        sketched: bool = False,
     ) -> None:
         self._lasting = sorted(set(lasting))
         self._recent = recent
         height, width, channels = features.shape
         size = len(self._lasting) + recent
         self._owns_keys = keys is None
-        self.keys = features.new_empty(height, width, size, channels) if keys is None else keys
+        self.keys = features.new_zeros(height, width, size, channels) if keys is None else keys
         self.labels = labels.new_empty(height, width, size, len(labels))
+        sketched = sketched and self._owns_keys and can_screen(features)
+        self.sketches = SketchedKeys(self.keys, features) if sketched else None
 
     def write(self, frame: int, features: Tensor, labels: Tensor) -> None:
         """Take a frame's features (h, w, C) and labels (L, h, w), if it can become a reference."""
         if frame in self._lasting or self._recent > 0:
             if self._owns_keys:
                 self.keys[:, :, self._slot(frame)] = features
+            if self.sketches is not None:
+                self.sketches.write(self._slot(frame), features)
             self.labels[:, :, self._slot(frame)] = labels.permute(1, 2, 0)
+
+    def load(self, keys: Tensor, labels: Tensor) -> None:
+        """Copy keys and labels from another memory of the same frames."""
+        self.keys.copy_(keys)
+        self.labels.copy_(labels)
+        if self.sketches is not None:
+            for slot in range(self.keys.shape[2]):
+                self.sketches.write(slot, self.keys[:, :, slot])
 
     def slots(self, frames: list[int]) -> list[int]:
         """Return the places of frames on the third axis."""

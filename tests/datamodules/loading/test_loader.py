@@ -97,16 +97,6 @@ def test_a_batch_that_was_taken_but_not_trained_on_does_not_count():
     assert (loader.state_dict()["epoch"], loader.state_dict()["batches"]) == (0, 2)
 
 
-def test_the_loader_leaves_the_global_generator_alone():
-    before = torch.get_rng_state()
-    for workers in (0, 2):
-        loader = ResumableLoader(
-            Echo(8), sampler=ClipSampler(Echo(8), 4), batch_size=4, num_workers=workers, generator=torch.Generator()
-        )
-        batches(loader)
-    assert torch.equal(torch.get_rng_state(), before)
-
-
 def test_the_fixed_sampler_has_one_order_and_no_empty_rank():
     sampler = FixedSampler(Echo(3))
     sampler.set_epoch(5)

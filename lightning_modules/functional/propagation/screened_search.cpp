@@ -1,0 +1,257 @@
+// Exact top-k dot products of each query with the keys in its neighbourhood: the inner loops of screened_search.py,
+// for processors with AVX-512.
+//
+// Queries are taken in tiles of 4 x 4, one to a lane of a register. The product of the short sketches of a query and a
+// key is an upper bound of their dot product. Where it reaches the k-th largest dot product so far, the dot product
+// itself is computed. Rows of keys are read from the nearest to the farthest, so that the k-th largest soon rules most
+// keys out.
+
+#include <immintrin.h>
+
+#include <algorithm>
+#include <cmath>
+#include <cstdint>
+#include <cstdlib>
+#include <functional>
+#include <limits>
+#include <vector>
+
+namespace {
+
+constexpr int SIDE = 4;            // queries along a side of a tile
+constexpr int LANES = SIDE * SIDE;
+constexpr int ROWS_OF_TILES = 2;   // searched together, so that keys are read from memory half as often
+constexpr int CHUNK = 32;          // numbers of a sketch that lie side by side; screened_search.py has it too
+constexpr int BLOCK = 28;          // keys whose sums fit into the registers
+constexpr float INF = std::numeric_limits<float>::infinity();
+
+struct Lanes {
+    __m512 numbers;
+};
+
+struct Search {                    // the fields of `_Search` in screened_search.py
+    int64_t height, width, slots, channels, chunks, pitch, reach, topk, used;
+    const float *query;            // (height, width, channels)
+    const float *keys;             // (height, width, slots, channels)
+    const float *query_sketches;   // (height, width, chunks * CHUNK)
+    const float *key_sketches;     // (slots, height, chunks, pitch, CHUNK)
+    const int64_t *half_widths;    // of the neighbourhood, 0 to `reach` rows away
+    const int64_t *used_slots;
+    const int64_t *counts;         // how often each used slot counts
+    double margin;                 // rounding error of a bound, relative to the norm of the query
+    float *values;                 // (height, width, topk)
+    int64_t *places;
+};
+
+struct Tile {
+    int64_t top, left;
+    std::vector<Lanes> sketch;
+    float least[LANES];            // products below this are not among the largest
+    float norm[LANES];
+    int64_t found[LANES];
+    __m512 bar;                    // bounds below this are of such products
+    int64_t start, stop;           // columns that the tile meets in the current row of keys
+    std::vector<uint16_t> met;     // queries whose neighbourhood has the key, for each of these columns
+};
+
+float dot(const float *a, const float *b, int64_t length) {
+    __m512 sums[4] = {_mm512_setzero_ps(), _mm512_setzero_ps(), _mm512_setzero_ps(), _mm512_setzero_ps()};
+    int64_t i = 0;
+    for (; i + 64 <= length; i += 64)
+        for (int part = 0; part < 4; ++part) {
+            const int64_t at = i + 16 * part;
+            sums[part] = _mm512_fmadd_ps(_mm512_loadu_ps(a + at), _mm512_loadu_ps(b + at), sums[part]);
+        }
+    for (; i < length; i += 16) {
+        const __mmask16 rest = length - i >= 16 ? 0xffff : (1u << (length - i)) - 1;
+        sums[0] = _mm512_fmadd_ps(_mm512_maskz_loadu_ps(rest, a + i), _mm512_maskz_loadu_ps(rest, b + i), sums[0]);
+    }
+    return _mm512_reduce_add_ps(_mm512_add_ps(_mm512_add_ps(sums[0], sums[1]), _mm512_add_ps(sums[2], sums[3])));
+}
+
+// Multiply the sketches of a tile with those of N keys side by side.
+template <int N>
+void bounds_of(const Lanes *queries, const float *keys, int64_t chunks, int64_t pitch, __m512 *bounds) {
+    __m512 sums[N];
+#pragma GCC unroll 32
+    for (int j = 0; j < N; ++j) sums[j] = _mm512_setzero_ps();
+    for (int64_t chunk = 0; chunk < chunks; ++chunk, keys += pitch * CHUNK)
+        for (int i = 0; i < CHUNK; ++i, ++queries) {
+#pragma GCC unroll 32
+            for (int j = 0; j < N; ++j)
+                sums[j] = _mm512_fmadd_ps(_mm512_set1_ps(keys[j * CHUNK + i]), queries->numbers, sums[j]);
+        }
+#pragma GCC unroll 32
+    for (int j = 0; j < N; ++j) bounds[j] = sums[j];
+}
+
+using Bounds = void (*)(const Lanes *, const float *, int64_t, int64_t, __m512 *);
+constexpr Bounds BOUNDS_OF_PAIRS[] = {bounds_of<2>,  bounds_of<4>,  bounds_of<6>,  bounds_of<8>,  bounds_of<10>,
+                                      bounds_of<12>, bounds_of<14>, bounds_of<16>, bounds_of<18>, bounds_of<20>,
+                                      bounds_of<22>, bounds_of<24>, bounds_of<26>, bounds_of<28>};
+
+void set_bar(const Search &s, Tile &tile) {
+    alignas(64) float bar[LANES];
+    for (int lane = 0; lane < LANES; ++lane) bar[lane] = tile.least[lane] - float(s.margin * tile.norm[lane]);
+    tile.bar = _mm512_load_ps(bar);
+}
+
+// Return the k-th largest product of a query with the keys at its own place, or -inf if they are too few.
+float first_least(const Search &s, int64_t place, std::vector<float> &products) {
+    if (s.used < s.topk) return -INF;
+    for (int64_t i = 0; i < s.used; ++i) {
+        const float *key = s.keys + (place * s.slots + s.used_slots[i]) * s.channels;
+        products[i] = dot(s.query + place * s.channels, key, s.channels);
+        if (std::isnan(products[i])) return -INF;
+    }
+    std::nth_element(products.begin(), products.begin() + s.topk - 1, products.end(), std::greater<float>());
+    return products[s.topk - 1];
+}
+
+void begin(const Search &s, Tile &tile, int64_t top, int64_t left) {
+    const int64_t length = s.chunks * CHUNK;
+    std::vector<float> products(s.used);
+    tile.top = top, tile.left = left;
+    for (int lane = 0; lane < LANES; ++lane) {
+        const int64_t y = top + lane / SIDE, x = left + lane % SIDE, place = y * s.width + x;
+        const bool inside = y < s.height && x < s.width;
+        for (int64_t i = 0; i < length; ++i) {
+            float *numbers = reinterpret_cast<float *>(&tile.sketch[i]);
+            numbers[lane] = inside ? s.query_sketches[place * length + i] : 0;
+        }
+        const float *query = s.query + place * s.channels;
+        tile.found[lane] = 0;
+        tile.norm[lane] = inside ? std::sqrt(dot(query, query, s.channels)) : 0;
+        tile.least[lane] = inside ? first_least(s, place, products) : INF;
+    }
+    set_bar(s, tile);
+}
+
+void meet(const Search &s, Tile &tile, int64_t row) {
+    int64_t widest = -1, half[SIDE];
+    for (int i = 0; i < SIDE; ++i) {
+        const int64_t away = std::abs(tile.top + i - row);
+        half[i] = away <= s.reach && tile.top + i < s.height ? s.half_widths[away] : -1;
+        widest = std::max(widest, half[i]);
+    }
+    const int64_t right = std::min(tile.left + SIDE, s.width);
+    tile.start = std::max<int64_t>(0, tile.left - widest);
+    tile.stop = widest < 0 ? tile.start : std::min(s.width, right + widest);
+    for (int64_t x = tile.start; x < tile.stop; ++x) {
+        unsigned met = 0;
+        for (int lane = 0; lane < LANES; ++lane) {
+            const int64_t column = tile.left + lane % SIDE;
+            met |= unsigned(column < right && std::abs(column - x) <= half[lane / SIDE]) << lane;
+        }
+        tile.met[x - tile.start] = uint16_t(met);
+    }
+}
+
+// Put a product among the largest of a query. A NaN counts as infinite, so that it shows in the labels.
+void take(const Search &s, Tile &tile, int lane, int64_t query, float product, int64_t place, int64_t times) {
+    float *values = s.values + query * s.topk;
+    int64_t *places = s.places + query * s.topk;
+    for (; times > 0; --times) {
+        int64_t to = tile.found[lane];
+        if (to < s.topk) {
+            ++tile.found[lane];
+        } else {
+            float least = INF;
+            to = 0;
+            for (int64_t i = 0; i < s.topk; ++i)
+                if (values[i] < least) least = values[i], to = i;
+            if (product <= least) return;
+        }
+        values[to] = product, places[to] = place;
+    }
+    if (tile.found[lane] < s.topk) return;
+    float least = INF;
+    for (int64_t i = 0; i < s.topk; ++i) least = std::min(least, std::isnan(values[i]) ? INF : values[i]);
+    tile.least[lane] = std::max(tile.least[lane], least);
+}
+
+// Search the part of a row of keys that a tile meets, in one slot; return the number of dot products computed.
+int64_t search(const Search &s, Tile &tile, int64_t row, int64_t number) {
+    const int64_t slot = s.used_slots[number], length = tile.stop - tile.start;
+    if (length <= 0) return 0;
+    const float *sketches = s.key_sketches + (slot * s.height + row) * s.chunks * s.pitch * CHUNK;
+    const int64_t blocks = (length + BLOCK - 1) / BLOCK, step = ((length + blocks - 1) / blocks + 1) / 2 * 2;
+    int64_t computed = 0;
+    for (int64_t from = tile.start; from < tile.stop; from += step) {
+        const int64_t size = std::min(step, tile.stop - from), first = (row * s.width + from) * s.slots + slot;
+        const uint16_t *met = tile.met.data() + from - tile.start;
+        __m512 bounds[BLOCK];
+        uint16_t reached[BLOCK];
+        unsigned any = 0;
+        BOUNDS_OF_PAIRS[(size + 1) / 2 - 1](tile.sketch.data(), sketches + from * CHUNK, s.chunks, s.pitch, bounds);
+        for (int64_t j = 0; j < size; ++j)  // not less: a NaN is let through
+            any |= reached[j] = uint16_t(_mm512_mask_cmp_ps_mask(met[j], bounds[j], tile.bar, _CMP_NLT_UQ));
+        if (!any) continue;
+        for (int64_t j = 0; j < size; ++j)
+            for (int64_t i = 0; reached[j] && i < s.channels; i += 16)
+                _mm_prefetch(s.keys + (first + j * s.slots) * s.channels + i, _MM_HINT_T0);
+        for (int64_t j = 0; j < size; ++j)
+            for (unsigned lanes = reached[j]; lanes; lanes &= lanes - 1, ++computed) {
+                const int lane = __builtin_ctz(lanes);
+                const int64_t query = (tile.top + lane / SIDE) * s.width + tile.left + lane % SIDE;
+                const int64_t place = first + j * s.slots;
+                const float product = dot(s.query + query * s.channels, s.keys + place * s.channels, s.channels);
+                if (!(product < tile.least[lane])) take(s, tile, lane, query, product, place, s.counts[number]);
+            }
+        set_bar(s, tile);
+    }
+    return computed;
+}
+
+// Compute the products that were kept once more, channel after channel as a matrix product adds them up, so that the
+// labels have the digits of other implementations.
+void end(const Search &s, const Tile &tile) {
+    constexpr int TOGETHER = 8;
+    for (int lane = 0; lane < LANES; ++lane) {
+        const int64_t y = tile.top + lane / SIDE, x = tile.left + lane % SIDE, found = tile.found[lane];
+        if (y >= s.height || x >= s.width) continue;
+        const float *query = s.query + (y * s.width + x) * s.channels;
+        float *values = s.values + (y * s.width + x) * s.topk;
+        int64_t *places = s.places + (y * s.width + x) * s.topk;
+        for (int64_t i = 0; i < found; i += TOGETHER) {
+            float sums[TOGETHER] = {};
+            const float *keys[TOGETHER];
+            for (int64_t j = 0; j < TOGETHER; ++j) keys[j] = s.keys + places[std::min(i + j, found - 1)] * s.channels;
+            for (int64_t channel = 0; channel < s.channels; ++channel)
+#pragma GCC unroll 8
+                for (int j = 0; j < TOGETHER; ++j) sums[j] = std::fma(query[channel], keys[j][channel], sums[j]);
+            std::copy_n(sums, std::min<int64_t>(TOGETHER, found - i), values + i);
+        }
+        std::fill(values + found, values + s.topk, -INF);
+        std::fill(places + found, places + s.topk, 0);
+    }
+}
+
+}  // namespace
+
+// Search for the queries of rows `first` to `stop` of the map; return the number of dot products computed.
+extern "C" int64_t vidcorr_screened_search(const Search *pointer, int64_t first, int64_t stop) {
+    const Search &s = *pointer;
+    const int64_t across = (s.width + SIDE - 1) / SIDE;
+    std::vector<Tile> tiles(across * ROWS_OF_TILES);
+    for (Tile &tile : tiles) tile.sketch.resize(s.chunks * CHUNK), tile.met.resize(s.width);
+    int64_t computed = 0;
+    for (int64_t top = first; top < stop; top += SIDE * ROWS_OF_TILES) {
+        const int64_t bottom = std::min(top + SIDE * ROWS_OF_TILES, stop);
+        const int64_t count = (bottom - top + SIDE - 1) / SIDE * across;
+        for (int64_t i = 0; i < count; ++i) begin(s, tiles[i], top + i / across * SIDE, i % across * SIDE);
+        std::vector<int64_t> rows;
+        for (int64_t row = std::max<int64_t>(0, top - s.reach); row < std::min(s.height, bottom + s.reach); ++row)
+            rows.push_back(row);
+        std::stable_sort(rows.begin(), rows.end(), [&](int64_t a, int64_t b) {
+            return std::abs(2 * a - top - bottom + 1) < std::abs(2 * b - top - bottom + 1);
+        });
+        for (int64_t row : rows) {
+            for (int64_t i = 0; i < count; ++i) meet(s, tiles[i], row);
+            for (int64_t number = 0; number < s.used; ++number)
+                for (int64_t i = 0; i < count; ++i) computed += search(s, tiles[i], row, number);
+        }
+        for (int64_t i = 0; i < count; ++i) end(s, tiles[i]);
+    }
+    return computed;
+}

@@ -1,0 +1,168 @@
+"""The search of `best_matches` on a CPU, in compiled code that computes few of the dot products.
+
+A sketch of a vector holds its coordinates along the principal components of the features, and last the norm of what
+is left of the vector. By the Cauchy–Schwarz inequality the product of two sketches is an upper bound of the dot product
+of their vectors. Where the bound is below the k-th largest dot product, the dot product need not be computed.
+"""
+
+import ctypes
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from ..native import library
+from .tiles import Neighbourhood
+
+SOURCE = Path(__file__).with_suffix(".cpp")
+CHUNK = 32  # numbers of a sketch that lie side by side in memory; the C++ file has it too
+FIRST_CHUNKS = 2  # of a sketch: one is less to multiply, but rules out fewer keys
+MOST_MATCHES = 64  # the compiled code looks through the matches of a query one by one
+MANY = 1000  # dot products a query, above which sketches twice as long are worth their time
+TOO_MANY = 3000  # the same while there are fewer references than matches, and so little to rule keys out by
+ROWS = 8  # of queries that the compiled code takes together
+
+
+class _Search(ctypes.Structure):
+    """Arguments of the compiled code: sizes, then addresses."""
+
+    _fields_ = (
+        *((name, ctypes.c_int64) for name in ("height", "width", "slots", "channels", "chunks", "pitch")),
+        *((name, ctypes.c_int64) for name in ("reach", "topk", "used")),
+        *((name, ctypes.c_void_p) for name in ("query", "keys", "query_sketches", "key_sketches")),
+        *((name, ctypes.c_void_p) for name in ("half_widths", "used_slots", "counts")),
+        ("margin", ctypes.c_double),
+        *((name, ctypes.c_void_p) for name in ("values", "places")),
+    )
+
+
+def can_screen(features: Tensor) -> bool:
+    """Return True for float32 on a CPU where the compiled code is to be had."""
+    plain = type(features) is Tensor and features.device.type == "cpu" and features.dtype == torch.float32
+    return plain and library(SOURCE) is not None
+
+
+class SketchedKeys:
+    """Sketches of the keys of a memory, and the search in them.
+
+    Results do not depend on the sketches, only the time does: sketches that let too many keys through are made again,
+    twice as long. Where those of all channels do, `pay` becomes False: most features are equal.
+
+    Args:
+        keys: (h, w, S, C), contiguous float32 on a CPU, where the features of each slot are kept.
+        features: (h, w, C) of a frame, whose principal components are taken.
+    """
+
+    def __init__(self, keys: Tensor, features: Tensor) -> None:
+        self.pay = True
+        self._keys = keys
+        self._chunks = FIRST_CHUNKS
+        self._written: set[int] = set()
+        self._largest = 0.0  # norm of a key
+        self._allocate(features)
+
+    def write(self, slot: int, features: Tensor) -> None:
+        """Make the sketches of a slot, from the features (h, w, C) that were written to its keys."""
+        width = features.shape[1]
+        self._written.add(slot)
+        self._largest = max(self._largest, float(features.square().sum(2).amax().sqrt()))
+        searched, sketches = self._latest
+        sketches = sketches if searched is features else self._sketch(features)
+        self._sketches[slot, :, :, :width] = sketches.unflatten(2, (-1, CHUNK)).transpose(1, 2)
+
+    def search(
+        self, query: Tensor, references: Sequence[int], neighbourhood: Neighbourhood, topk: int
+    ) -> tuple[Tensor, Tensor]:
+        """Return the best matches as `best_matches` does, topk of each query, padded with −inf at place 0.
+
+        Args:
+            query: (h, w, C), contiguous.
+            references: slots that have been written; one that is listed twice counts twice.
+            neighbourhood: of each query place.
+            topk: at most `MOST_MATCHES`.
+        """
+        height, width, slots, channels = self._keys.shape
+        sketches = self._sketch(query)
+        self._latest = query, sketches
+        half_widths = torch.tensor(_half_widths(neighbourhood, height, width))
+        used = sorted(set(references))
+        used_slots, counts = torch.tensor(used), torch.tensor([references.count(slot) for slot in used])
+        values, places = query.new_empty(height, width, topk), torch.empty(height, width, topk, dtype=torch.long)
+        arguments = _Search(
+            *(height, width, slots, channels, self._chunks, self._sketches.shape[3]),
+            *(len(half_widths) - 1, topk, len(used)),
+            *(tensor.data_ptr() for tensor in (query, self._keys, sketches, self._sketches)),
+            *(tensor.data_ptr() for tensor in (half_widths, used_slots, counts)),
+            4 * channels * 2.0**-24 * self._largest,
+            *(tensor.data_ptr() for tensor in (values, places)),
+        )
+        computed = _run(arguments, height) / (height * width)
+        if computed > (TOO_MANY if len(references) < topk else MANY):
+            self._lengthen(query)
+        return values, places
+
+    def _lengthen(self, features: Tensor) -> None:
+        if self._chunks * CHUNK >= features.shape[2]:
+            self.pay = False
+            return
+        self._chunks *= 2
+        self._allocate(features)
+        for slot in sorted(self._written):
+            self.write(slot, self._keys[:, :, slot])
+
+    def _allocate(self, features: Tensor) -> None:
+        height, width, slots, channels = self._keys.shape
+        self._latest = (
+            features.new_empty(0),
+            features.new_empty(0),
+        )  # a query, which is often written next, and its sketches
+        self._basis = None if self._chunks * CHUNK >= channels else _basis(features, self._chunks * CHUNK - 1)
+        self._chunks = min(self._chunks, -(-channels // CHUNK))
+        # Keys are taken in pairs: the last of a row has a neighbour in memory too.
+        self._sketches = features.new_zeros(slots, height, self._chunks, width + 1, CHUNK)
+
+    def _sketch(self, features: Tensor) -> Tensor:
+        """(h, w, C) → (h, w, chunks · CHUNK), contiguous."""
+        length, channels = self._chunks * CHUNK, features.shape[2]
+        if self._basis is None:
+            return F.pad(features, (0, length - channels)).contiguous()
+        coordinates = features @ self._basis
+        squared = features.square().sum(2, keepdim=True)
+        # Rounding must not make the bound too small.
+        left = (squared - coordinates.square().sum(2, keepdim=True)).clamp_min(0) + 2 * channels * 2.0**-24 * squared
+        return torch.cat([coordinates, left.sqrt()], 2)
+
+
+def _basis(features: Tensor, size: int) -> Tensor:
+    """Return the first principal components of (h, w, C), the mean left in: (C, size)."""
+    rows = features.flatten(0, 1)
+    moments = (rows.T @ rows).double().nan_to_num(0, 0, 0)  # NaN is for the search to find
+    return torch.linalg.eigh(moments).eigenvectors.flip(1)[:, :size].to(features).contiguous()
+
+
+def _half_widths(neighbourhood: Neighbourhood, height: int, width: int) -> list[int]:
+    """Return the columns to either side that a neighbourhood has, 0, 1, … rows away."""
+    reach = neighbourhood.reach
+    if reach is None:
+        return [width] * height
+    return [int(row.sum()) // 2 for row in neighbourhood.kept[reach:]]
+
+
+def _run(arguments: _Search, height: int) -> int:
+    """Run the compiled code on as many threads as torch has; return the number of dot products."""
+    loaded = library(SOURCE)
+    if loaded is None:
+        raise RuntimeError("compiled code was there when the sketches were made, and is not any more")
+    function = loaded.vidcorr_screened_search
+    function.argtypes, function.restype = [ctypes.c_void_p, ctypes.c_int64, ctypes.c_int64], ctypes.c_int64
+    pointer = ctypes.addressof(arguments)
+    bands = -(-height // ROWS)
+    threads = min(torch.get_num_threads(), bands)
+    if threads == 1:
+        return int(function(pointer, 0, height))
+    edges = [min(height, ROWS * (i * bands // threads)) for i in range(threads + 1)]
+    with ThreadPoolExecutor(threads) as pool:
+        return sum(pool.map(lambda start, stop: int(function(pointer, start, stop)), edges[:-1], edges[1:]))

@@ -1,0 +1,153 @@
+"""The compiled search finds what the search by torch finds, whatever its sketches rule out."""
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from lightning_modules.functional import LabelPropagator
+from lightning_modules.functional.propagation import screened_search
+from lightning_modules.functional.propagation.best_matches import best_matches
+from lightning_modules.functional.propagation.references import ReferenceMemory
+from lightning_modules.functional.propagation.screened_search import SketchedKeys, can_screen
+from lightning_modules.functional.propagation.tiles import Neighbourhood
+from tests.helpers.propagation import one_hot, protocol, video
+
+pytestmark = pytest.mark.skipif(not can_screen(torch.zeros(1)), reason="needs AVX-512 and a C++ compiler")
+
+
+def features_of(slots: int, channels: int, height: int, width: int, seed: int = 0) -> Tensor:
+    """Smooth maps that differ from frame to frame, of a few strong components: (S, h, w, C), normalised."""
+    generator = torch.Generator().manual_seed(seed)
+    scales = torch.linspace(0, -6, channels).exp()
+    still = torch.randn(1, channels, height, width, generator=generator)
+    noise = torch.randn(slots, channels, height, width, generator=generator) * 0.2
+    maps = F.avg_pool2d(still, 3, 1, 1) + noise
+    return F.normalize(maps.permute(0, 2, 3, 1) * scales, dim=3).contiguous()
+
+
+def sketched(maps: Tensor) -> SketchedKeys:
+    """Return sketches of all slots but the last, which is the query."""
+    keys = maps[:-1].permute(1, 2, 0, 3).contiguous()
+    sketches = SketchedKeys(keys, maps[0])
+    for slot in range(keys.shape[2]):
+        sketches.write(slot, maps[slot])
+    return sketches
+
+
+def assert_same(
+    maps: Tensor, references: list[int], neighbourhood: Neighbourhood, topk: int, sketches: SketchedKeys | None = None
+) -> None:
+    """Compare values and places with the search by torch; places only where products are clearly apart."""
+    keys = maps[:-1].permute(1, 2, 0, 3).contiguous()
+    sketches = sketches or sketched(maps)
+    values, places = sketches.search(maps[-1], references, neighbourhood, topk)
+    plain_values, plain_places = best_matches(maps[-1], keys, references, neighbourhood, topk)
+    missing = topk - plain_values.shape[2]
+    plain_values = F.pad(plain_values, (0, missing), value=-torch.inf)
+    plain_places = F.pad(plain_places, (0, missing))
+    torch.testing.assert_close(values.sort(2).values, plain_values.sort(2).values, atol=2e-6, rtol=0)
+    products = torch.einsum("hwc,hwkc->hwk", maps[-1], keys.flatten(0, 2)[places])
+    torch.testing.assert_close(
+        products.masked_fill(values == -torch.inf, -torch.inf), values, atol=2e-6, rtol=0, msg="a place is not its own"
+    )
+    same = (places.sort(2).values == plain_places.sort(2).values).all(2)
+    assert same.float().mean() > 0.99
+
+
+@pytest.mark.parametrize("shape", ["circle", "disc", "square"])
+@pytest.mark.parametrize("radius", [1.0, 2.5, 6.0, 40.0, None])
+def test_all_neighbourhoods(shape: str, radius: float | None) -> None:
+    assert_same(features_of(5, 96, 13, 22), [0, 1, 2, 3], Neighbourhood(radius, shape), 10)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("size", [(1, 1), (3, 2), (4, 4), (9, 61), (17, 5)])
+@pytest.mark.parametrize("channels", [3, 32, 63, 64, 65, 130])
+def test_all_sizes(size: tuple[int, int], channels: int) -> None:
+    assert_same(features_of(4, channels, *size), [0, 1, 2], Neighbourhood(5.0), 7)
+
+
+def test_a_slot_counts_as_often_as_it_is_listed_and_an_unlisted_one_not_at_all() -> None:
+    assert_same(features_of(6, 80, 12, 15), [4, 1, 4, 4, 2], Neighbourhood(4.0), 10)
+
+
+def test_raw_features_of_any_norm() -> None:
+    maps = features_of(5, 100, 12, 15)
+    norms = torch.rand(5, 12, 15, 1, generator=torch.Generator().manual_seed(3)) * 3
+    keys, neighbourhood = (maps * norms)[:-1].permute(1, 2, 0, 3).contiguous(), Neighbourhood(5.0)
+    values, _ = sketched(maps * norms).search((maps * norms)[-1], range(4), neighbourhood, 10)
+    plain, _ = best_matches((maps * norms)[-1], keys, range(4), neighbourhood, 10)
+    torch.testing.assert_close(values.sort(2).values, plain.sort(2).values, atol=2e-5, rtol=0)
+
+
+def test_sketches_of_other_features_change_nothing_but_the_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    maps, neighbourhood = features_of(5, 200, 12, 15), Neighbourhood(5.0)
+    values, places = sketched(maps).search(maps[-1], range(4), neighbourhood, 10)
+    monkeypatch.setattr(screened_search, "_basis", lambda features, size: torch.eye(200)[:, -size:].contiguous())
+    other = sketched(maps)
+    for _ in range(3):
+        other_values, other_places = other.search(maps[-1], range(4), neighbourhood, 10)
+        assert torch.equal(other_values.sort(2).values, values.sort(2).values)
+        assert torch.equal(other_places.sort(2).values, places.sort(2).values)
+
+
+def test_sketches_that_rule_out_little_are_made_longer(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(screened_search, "TOO_MANY", 0)
+    maps = features_of(5, 150, 12, 15)
+    sketches = sketched(maps)
+    lengths = [sketches._sketches.shape[2]]
+    for _ in range(4):
+        assert_same(maps, [0, 1, 2, 3], Neighbourhood(5.0), 10, sketches)
+        lengths.append(sketches._sketches.shape[2])
+    assert lengths == [2, 4, 5, 5, 5]
+
+
+def test_equal_features_everywhere(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(screened_search, "TOO_MANY", 20)
+    maps = torch.ones(4, 9, 11, 70) / 70**0.5
+    sketches = sketched(maps)
+    for pays in (True, False):
+        values, places = sketches.search(maps[-1], range(3), Neighbourhood(4.0), 10)
+        torch.testing.assert_close(values, torch.ones(9, 11, 10))
+        assert all(len(set(row)) == 10 for row in places.flatten(0, 1).tolist())
+        assert sketches.pay == pays
+
+
+@pytest.mark.parametrize("where", ["query", "key"])
+def test_a_nan_is_found(where: str) -> None:
+    maps = features_of(3, 80, 10, 10)
+    maps[-1 if where == "query" else 0, 5, 5, 3] = torch.nan
+    values, _ = sketched(maps).search(maps[-1], [0, 1], Neighbourhood(3.0), 5)
+    assert values[5, 5].isnan().any()
+    assert values[0, 0].isfinite().all()
+
+
+@pytest.mark.parametrize("threads", [2, 3, 7])
+def test_threads_change_nothing(threads: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    maps = features_of(5, 96, 29, 14)
+    one = sketched(maps).search(maps[-1], range(4), Neighbourhood(6.0), 10)
+    monkeypatch.setattr(torch, "get_num_threads", lambda: threads)
+    several = sketched(maps).search(maps[-1], range(4), Neighbourhood(6.0), 10)
+    assert all(torch.equal(a, b) for a, b in zip(one, several, strict=True))
+
+
+def test_propagators_take_it_and_go_on_from_a_state_with_the_same_digits() -> None:
+    of, features, labels = protocol(), video(), one_hot(3)
+    propagator = LabelPropagator(labels, of)
+    steps = [propagator.step(frame) for frame in features[:3]]
+    assert propagator._memory is not None
+    assert propagator._memory.sketches is not None
+    other = LabelPropagator(labels, of)
+    other.load(propagator.state())
+    for frame in features[3:]:
+        assert torch.equal(propagator.step(frame), other.step(frame))
+    assert len(steps) == 3
+
+
+def test_memories_that_cannot_have_sketches_have_none() -> None:
+    features, labels = torch.rand(4, 5, 8), torch.rand(2, 4, 5)
+    assert ReferenceMemory((0,), 2, features, labels, sketched=True).sketches is not None
+    assert ReferenceMemory((0,), 2, features, labels).sketches is None
+    assert ReferenceMemory((0,), 2, features.double(), labels, sketched=True).sketches is None
+    with_keys = ReferenceMemory((0,), 2, features, labels, torch.rand(4, 5, 3, 8), sketched=True)
+    assert with_keys.sketches is None

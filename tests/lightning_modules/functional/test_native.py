@@ -1,0 +1,77 @@
+"""Compiled code is made once, and its lack is no error."""
+
+import logging
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from lightning_modules.functional import native
+
+SQUARE = 'extern "C" int square(int number) { return number * number; }\n'
+
+needs_compiler = pytest.mark.skipif(
+    not native._serves() or native._compiler() is None, reason="needs AVX-512 and a C++ compiler"
+)
+
+
+@pytest.fixture(autouse=True)
+def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.delenv(native.SWITCH, raising=False)
+    native.library.cache_clear()
+    yield
+    native.library.cache_clear()
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> Path:
+    path = tmp_path / "square.cpp"
+    path.write_text(SQUARE)
+    return path
+
+
+@needs_compiler
+def test_it_is_compiled_once_and_again_when_the_source_changes(
+    source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    runs, run = [], subprocess.run
+    monkeypatch.setattr(subprocess, "run", lambda *words, **options: runs.append(1) or run(*words, **options))
+    for text, result, count in ((SQUARE, 9, 1), (SQUARE, 9, 1), (SQUARE.replace("* number", "+ 1"), 4, 2)):
+        source.write_text(text)
+        native.library.cache_clear()
+        loaded = native.library(source)
+        assert loaded is not None
+        assert loaded.square(3) == result
+        assert len(runs) == count
+    names = [path.suffix for path in (tmp_path / "cache" / "vidcorr").iterdir()]
+    assert names == [".so", ".so"]
+
+
+def test_it_can_be_turned_off(source: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(native.SWITCH, "0")
+    assert native.library(source) is None
+
+
+def test_no_compiler_is_no_error(source: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(native, "_compiler", lambda: None)
+    assert native.library(source) is None
+
+
+@needs_compiler
+def test_a_compiler_that_fails_is_told_of(source: Path, caplog: pytest.LogCaptureFixture) -> None:
+    source.write_text("this is not C++")
+    with caplog.at_level(logging.WARNING):
+        assert native.library(source) is None
+    assert "square.cpp was not compiled" in caplog.text
+    assert native.SWITCH in caplog.text
+
+
+@needs_compiler
+def test_a_cache_that_others_can_write_is_not_used(source: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "cache" / "vidcorr"
+    folder.mkdir(parents=True)
+    folder.chmod(0o777)
+    assert native.library(source) is not None
+    assert list(folder.iterdir()) == []
