@@ -42,7 +42,7 @@ def main(args: Sequence[str] | None = None) -> None:
     words[:] = [word for word in words if word != "--debug"]
     take_own_packages()
     try:
-        run(words[1:])
+        run_command(words[1:])
         sys.stdout.flush()  # here a closed pipe can still be reported
     except BaseException as error:
         status = None if debug else import_module("callbacks.command_line.endings").report(error)
@@ -51,7 +51,7 @@ def main(args: Sequence[str] | None = None) -> None:
         sys.exit(status)
 
 
-def run(words: Sequence[str]) -> None:
+def run_command(words: Sequence[str]) -> None:
     """Run one word with what follows it."""
     first = words[0] if words else "--help"
     if first in ("-h", "--help"):

@@ -23,10 +23,10 @@ from .reading.images import opened_picture
 from .reading.shards import is_sharded
 from .reading.source import VideoEntry, list_videos, open_video
 
-Sample = tuple[Tensor, int]
+LabelledImage = tuple[Tensor, int]
 
 
-class LabelledImages(Dataset[Sample]):
+class LabelledImages(Dataset[LabelledImage]):
     """Pictures with a class; what is drawn is a function of (seed, epoch, index).
 
     In training a random resized crop and a flip; in evaluation the short side is resized to `resize` and the centre
@@ -50,7 +50,7 @@ class LabelledImages(Dataset[Sample]):
     @abstractmethod
     def __len__(self) -> int: ...
 
-    def __getitem__(self, key: Key | int) -> Sample:
+    def __getitem__(self, key: Key | int) -> LabelledImage:
         key = whole_key(key)
         generator = seeded_generator(self.seed, *key)
         picture, label = self.read(key[1], generator)

@@ -320,7 +320,9 @@ class BenchmarkCallback(pl.Callback, ABC):
         return epoch % self.every_n_epochs == 0 or epoch == trainer.max_epochs
 
     def _evaluate_in(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> dict[str, float]:
-        folder, self._tried = self._folder(trainer), trainer.global_step
+        place = Path("benchmarks", self.name, folder_of_epoch(trainer.current_epoch, trainer.global_step))
+        folder = run_folder(trainer) / place if self.output_dir is None else Path(self.output_dir)
+        self._tried = trainer.global_step
         self._past = self._before(trainer.global_step) if trainer.state.fn == "fit" else []
         network = [type(pl_module).__name__, describe_network(pl_module), str(trainer.ckpt_path or "")]
         try:
@@ -345,12 +347,6 @@ class BenchmarkCallback(pl.Callback, ABC):
             for at, epoch in sorted(self._epochs.items())
             if at < step and at in self.history
         ]
-
-    def _folder(self, trainer: pl.Trainer) -> Path:
-        if self.output_dir is not None:
-            return Path(self.output_dir)
-        place = folder_of_epoch(trainer.current_epoch, trainer.global_step)
-        return run_folder(trainer) / "benchmarks" / self.name / place
 
 
 __all__ = ["BenchmarkCallback", "BenchmarkError"]

@@ -42,9 +42,8 @@ NOISE = (
     "Loaded model weights from",
 )
 """Messages of Lightning that are left out; it warns by another one where there is a GPU that is not used."""
-RUNS = "runs"
+DEFAULT_ROOT = "runs"
 """Default of `trainer.default_root_dir`."""
-PACKAGES = ("callbacks", "datamodules", "lightning_modules")
 
 
 class Parser(LightningArgumentParser):
@@ -80,7 +79,7 @@ class VidcorrCLI(LightningCLI):
         self._checkpoint = given.get("--ckpt_path")
         self._model = saved_model(self._checkpoint) if self._checkpoint else None
         if self._checkpoint == "last" and words[:1] != ["fit"]:  # a training names its model
-            last = callbacks.newest_checkpoint(given.get("--trainer.default_root_dir", RUNS))
+            last = callbacks.newest_checkpoint(given.get("--trainer.default_root_dir", DEFAULT_ROOT))
             self._model = saved_model(last) if last else None
         try:
             super().__init__(
@@ -90,7 +89,7 @@ class VidcorrCLI(LightningCLI):
                 seed_everything_default=0,
                 auto_configure_optimizers=False,
                 trainer_defaults={
-                    "default_root_dir": RUNS,
+                    "default_root_dir": DEFAULT_ROOT,
                     "callbacks": callbacks.Safeguards(),
                     "enable_model_summary": False,  # the plan that is printed before training says more
                 },
@@ -226,7 +225,7 @@ def _default_callbacks(named: Sequence[Callback], trainer: Any) -> list[Callback
 
 def _make_names_known() -> None:
     """Import our public classes, so that a config may say `class_path: VFSSimSiam` without the package."""
-    for package in map(import_module, PACKAGES):
+    for package in map(import_module, ("callbacks", "datamodules", "lightning_modules")):
         for name in package.__all__:
             getattr(package, name)
 

@@ -1,6 +1,5 @@
 """Several backbones under the same benchmarks, and the table of their scores."""
 
-import csv
 import hashlib
 import importlib
 import json
@@ -15,7 +14,7 @@ from typing import Any
 import torch
 from rich.table import Table
 
-from datamodules.reading.writing import write_whole
+from datamodules.reading.writing import csv_text, write_whole
 from lightning_modules.backbones import build_encoder
 from lightning_modules.backbones.short_names import SHORT_NAMES
 
@@ -212,11 +211,8 @@ def _run(row: Contestant, benchmarks: Sequence[BenchmarkCallback], folder: Path)
 def _write(output: Path, content: Mapping[str, Mapping[str, Any]]) -> None:
     write_whole(output / "compare.json", json.dumps(content, indent=2) + "\n")
     columns = list(dict.fromkeys(key for row in content.values() for key in row.get("scores", {})))
-    with (output / "compare.csv").open("w", newline="") as file:
-        writer = csv.writer(file)
-        writer.writerow(["name", *columns])
-        for name, row in content.items():
-            writer.writerow([name, *(row.get("scores", {}).get(key, "") for key in columns)])
+    rows = ([name, *(row.get("scores", {}).get(key) for key in columns)] for name, row in content.items())
+    write_whole(output / "compare.csv", csv_text([["name", *columns], *rows]))
 
 
 def _table(scores: Mapping[str, Mapping[str, float]]) -> Table:

@@ -38,7 +38,7 @@ class Grid:
 
 
 @dataclasses.dataclass(frozen=True)
-class Batch:
+class ProtocolBatch:
     """Protocols that share one pass of the network over the frames.
 
     Args:
@@ -98,7 +98,7 @@ def read_grid(base: PropagationProtocol, varied: Sequence[str], most: int = MOST
     return Grid(tuple(dict.fromkeys(protocols)), values, tuple(refused))
 
 
-def read_list(names: Sequence[str], benchmark: str, like: Sequence[str] = ()) -> Grid:
+def named_grid(names: Sequence[str], benchmark: str, like: Sequence[str] = ()) -> Grid:
     """Return named protocols as they are.
 
     Args:
@@ -117,7 +117,7 @@ def read_list(names: Sequence[str], benchmark: str, like: Sequence[str] = ()) ->
 
 def batches(
     grid: Grid, stages: Sequence[str | None], strides: Sequence[int | None], at_once: int = AT_ONCE
-) -> list[Batch]:
+) -> list[ProtocolBatch]:
     """Deal the protocols of each stage and stride into batches whose network sees frames alike.
 
     Args:
@@ -135,7 +135,7 @@ def batches(
             # neighbours share their matches: those that differ in top-k and temperature alone stand together
             ordered = sorted(alike, key=lambda p: (str(p.radius), str(p.context), p.neighbourhood, p.name))
             parts = (ordered[start : start + at_once] for start in range(0, len(ordered), at_once))
-            found += [Batch(stage, stride, tuple(part)) for part in parts]
+            found += [ProtocolBatch(stage, stride, tuple(part)) for part in parts]
     return found
 
 

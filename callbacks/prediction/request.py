@@ -17,11 +17,11 @@ from ..tracking.box_protocol import TrackingProtocol
 from ..tracking.label_tracker import LabelTracker
 from ..tracking.siamfc_tracker import SiamFCTracker
 from ..tracking.stopwatch import Stopwatch
-from .follow import follow_boxes, follow_heat_maps, follow_masks, protocol_for
+from .follow import follow_boxes, follow_masks, propagate_prompted_points, protocol_for
 from .plan import Leg, plan_legs, prompted_frames
 from .unfinished import Bookmark
 
-Rules = PropagationProtocol | TrackingProtocol | PointProtocol
+AnyProtocol = PropagationProtocol | TrackingProtocol | PointProtocol
 R = TypeVar("R", PropagationProtocol, TrackingProtocol, PointProtocol)
 
 Follow = Callable[[int, Iterator[Tensor], Bookmark], Iterator[tuple[Tensor, Any]]]
@@ -42,7 +42,7 @@ class Request:
 
     stream: FrameStream
     prompts: tuple[Prompt, ...]
-    rules: Rules
+    rules: AnyProtocol
     short_side: int | None
 
     @classmethod
@@ -135,10 +135,10 @@ def follower(extractor: nn.Module, request: Request, watch: Stopwatch) -> Follow
     view = tracker.view(request.stream.size, request.short_side)
     if isinstance(request.prompts[0], MaskPrompt):
         return lambda place, frames, mark: follow_masks(tracker, frames, request.mask(place), view, mark)
-    return lambda place, frames, mark: follow_heat_maps(tracker, frames, request.points(place), view, mark)
+    return lambda place, frames, mark: propagate_prompted_points(tracker, frames, request.points(place), view, mark)
 
 
-def _rules(extractor: nn.Module, prompt: Prompt, name: str | None, changes: dict[str, Any] | None) -> Rules:
+def _rules(extractor: nn.Module, prompt: Prompt, name: str | None, changes: dict[str, Any] | None) -> AnyProtocol:
     """Return the protocol of a run, at the extractor's stride."""
     if isinstance(prompt, BoxPrompt):
         if name is not None:

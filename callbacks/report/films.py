@@ -12,7 +12,7 @@ from PIL import Image
 
 from datamodules.reading.mask_files import davis_palette
 
-from ..pictures.film import TRUTH
+from ..pictures.film import TRUTH_SUFFIX
 from ..stored_results import Json
 from .charts import draw_legend, draw_lines
 from .run import ReportedRun
@@ -20,11 +20,11 @@ from .run import ReportedRun
 FILMS_AT_EACH_END = 3
 MOST_BYTES = 5_000_000
 """Of all films of a page; as many again, at most, of the pictures of worst frames."""
-WORST = 3
+WORST_FRAMES = 3
 APART = 2
 """Least distance of two worst frames of a sequence, in frames of its film."""
 
-SWITCH = "".join(
+TRUTH_MODES = "".join(
     f'<label><input type="radio" name="truth" value="{name}"{" checked" if name == "under" else ""}> {name}</label>'
     for name in ("hidden", "under", "beside")
 )
@@ -54,7 +54,9 @@ def films_section(run: ReportedRun) -> str:
     if left_out := len(films) - "".join(parts).count('class="film"'):
         notes.append(f"{left_out} more are in films/.")
     shown = "".join(parts)
-    switch = f'<fieldset class="switch"><legend>Ground truth</legend>{SWITCH}</fieldset>' if " truth" in shown else ""
+    switch = (
+        f'<fieldset class="switch"><legend>Ground truth</legend>{TRUTH_MODES}</fieldset>' if " truth" in shown else ""
+    )
     return f'<p class="note">{escape(" ".join(filter(None, notes)))}</p>{switch}{shown}'
 
 
@@ -102,7 +104,7 @@ def worst_places(film: Json) -> list[tuple[int, float]]:
     }
     chosen: list[int] = []
     for place in sorted(values, key=lambda place: (values[place], place)):
-        if len(chosen) < WORST and all(abs(place - other) >= APART for other in chosen):
+        if len(chosen) < WORST_FRAMES and all(abs(place - other) >= APART for other in chosen):
             chosen.append(place)
     return [(place, values[place]) for place in chosen]
 
@@ -131,7 +133,7 @@ def percent(value: float | None) -> str:
 
 def _sheets(film: Json) -> tuple[Path, Path]:
     """Return the pictures of a film: predictions and ground truth, which may be missing."""
-    return film["path"].with_suffix(".webp"), film["path"].with_suffix(TRUTH)
+    return film["path"].with_suffix(".webp"), film["path"].with_suffix(TRUTH_SUFFIX)
 
 
 def _film(film: Json, sheets: Sequence[Path]) -> str:

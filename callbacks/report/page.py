@@ -19,7 +19,7 @@ from .run import ReportedRun, ScoreLine, overlaid_charts, progress_charts, read_
 TITLES = {"davis": "DAVIS", "youtube_vos": "YouTube-VOS", "jhmdb": "JHMDB", "vip": "VIP", "otb": "OTB"}
 BESIDES = {"benchmark", "scores", "protocol", "protocol_source", "command", "versions", "network", "history"}
 """Fields of results.json that have places of their own."""
-PUBLISHED = ' <span class="tag">published</span>'
+PUBLISHED_TAG = ' <span class="tag">published</span>'
 TEXT_COLUMNS = {"Stage", "Sequence"}
 """Columns of per_sequence.csv that hold no fractions, beside those that the benchmark declares."""
 
@@ -94,7 +94,7 @@ def _scores(lines: Sequence[ScoreLine]) -> str:
     if not columns:
         return '<p class="soft">No ground truth, nothing to score.</p>'
     body = [
-        f'<tr class="{line.kind}"><td>{escape(line.name)}{PUBLISHED if line.kind == "theirs" else ""}</td>'
+        f'<tr class="{line.kind}"><td>{escape(line.name)}{PUBLISHED_TAG if line.kind == "theirs" else ""}</td>'
         + "".join(f"<td>{percent(line.scores.get(column))}</td>" for column in columns)
         + "</tr>"
         for line in lines

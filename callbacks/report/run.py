@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..metrics.uncertainty import video_of
-from ..stored_results import Json, epochs_and_step, misfit, protocols_of, read_json, read_results, read_rows
+from ..stored_results import Json, epochs_and_step, misfit, protocols_of, read_results, read_rows, read_shaped
 from .published import published_beside
 
 # Shapes of the files beside results.json, see `stored_results.misfit`
@@ -45,7 +45,7 @@ def read_run(folder: Path) -> ReportedRun:
     results, rows = read_results(folder / "results.json"), read_rows(folder / "per_sequence.csv")
     material = _material(folder)
     films = [
-        read_json(path, "film of a benchmark", FILM) | {"path": path}
+        read_shaped(path, "film of a benchmark", FILM) | {"path": path}
         for path in sorted((folder / "films").rglob("*.json"))
     ]
     films = [film for film in films if film["sequence"] in set(material["sequences"])]
@@ -74,7 +74,7 @@ def read_beside(run: ReportedRun, path: Path) -> ReportedRun:
 def _material(folder: Path) -> Json:
     path = folder / "report.json"
     empty: Json = {"sequences": [], "ranked_by": [], "shows": "", "charts": []}
-    return read_json(path, "report.json of a benchmark", MATERIAL) if path.is_file() else empty
+    return read_shaped(path, "report.json of a benchmark", MATERIAL) if path.is_file() else empty
 
 
 def scores_by_sequence(
@@ -182,7 +182,7 @@ def _compared(run: ReportedRun) -> dict[str, dict[str, float]]:
     """Return the scores of the other rows of a `vidcorr compare` that this run is a row of."""
     file = run.folder.resolve().parent.parent / "compare.json"
     strip = f"{run.results['benchmark']}/"
-    rows = read_json(file, "compare.json", {str: {}}) if file.is_file() else {}
+    rows = read_shaped(file, "compare.json", {str: {}}) if file.is_file() else {}
     for name, row in rows.items():
         if "scores" in row and (wrong := misfit(row["scores"], {str: float}, f"scores of {name!r}")) is not None:
             raise ValueError(f"{file}: is not a compare.json, or damaged ({wrong})")

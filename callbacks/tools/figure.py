@@ -7,11 +7,11 @@ from pathlib import Path
 
 from ..stored_results import epochs_and_step, read_results
 
-Curve = list[tuple[int, float]]
+TrainingCurve = list[tuple[int, float]]
 """(epochs trained, fraction), in order."""
 
 
-def read_curves(run: str | Path, benchmark: str = "davis", score: str = "J&F-Mean") -> dict[str, Curve]:
+def read_curves(run: str | Path, benchmark: str = "davis", score: str = "J&F-Mean") -> dict[str, TrainingCurve]:
     """Collect a score over the epochs of a run, apart for each stage.
 
     Args:
@@ -97,7 +97,7 @@ def _names(runs: Sequence[Path]) -> list[str]:
     return names
 
 
-def _draw(curves: Mapping[str, Mapping[str, Curve]], output: Path, axis: str, title: str) -> None:
+def _draw(curves: Mapping[str, Mapping[str, TrainingCurve]], output: Path, axis: str, title: str) -> None:
     # the object-oriented interface: no window system, and no state that outlives the picture
     from matplotlib.figure import Figure
 

@@ -12,9 +12,9 @@ from pathlib import Path
 from datamodules.reading.writing import write_whole
 
 from ..command_line.configs import find_config
-from ..experiments.study_plan import Row, Step, Study, read_study
-from ..experiments.study_table import gather, markdown, result_of, table_rows, write_csv
-from ..stored_results import read_json
+from ..experiments.study_plan import Step, Study, StudyRow, read_study
+from ..experiments.study_table import gather_study, result_of, study_markdown, table_rows, write_csv
+from ..stored_results import read_shaped
 
 CLI = Path(__file__).resolve().parents[2] / "cli.py"
 DONE = "trained.json"
@@ -53,7 +53,7 @@ def command(words: Sequence[str]) -> None:
 
 
 def run_missing(
-    study: Study, chosen: Sequence[tuple[Row, int]], output: Path, added: Sequence[Sequence[str]] = ((), ())
+    study: Study, chosen: Sequence[tuple[StudyRow, int]], output: Path, added: Sequence[Sequence[str]] = ((), ())
 ) -> list[str]:
     """Run each step that has left no result yet, one after another; go on with the next row where one fails.
 
@@ -90,7 +90,7 @@ def _is_done(step: Step) -> bool:
     file = step.folder / DONE
     if not file.is_file():
         return False
-    if (before := read_json(file, "record of a training", {"words": [str]})["words"]) != list(step.words):
+    if (before := read_shaped(file, "record of a training", {"words": [str]})["words"]) != list(step.words):
         different = sorted(set(before) ^ set(step.words))
         raise ValueError(
             f"{step.folder} holds a training by other words ({', '.join(different)}): remove the folder or give "
@@ -126,8 +126,8 @@ def _run(step: Step) -> str | None:
 
 def _write_table(study: Study, output: Path) -> None:
     """Print the table and write it beside the runs, as Markdown and CSV."""
-    rows = table_rows(study, gather(study, output))
-    text = markdown(study, rows)
+    rows = table_rows(study, gather_study(study, output))
+    text = study_markdown(study, rows)
     print(text)
     if output.is_dir():
         write_whole(output / "table.md", text + "\n")

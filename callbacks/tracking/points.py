@@ -58,7 +58,7 @@ class PointAnnotation:
         return points_of(heatmaps, protocol, self.view)
 
 
-def track_points(
+def propagate_heatmaps(
     tracker: LabelTracker, frames: Iterable[Tensor], points: Tensor | None, view: View, at_once: int | None = None
 ) -> Iterator[TrackedPoints]:
     """Follow points through a video.

@@ -9,7 +9,7 @@ from pytorch_lightning.utilities import rank_zero_warn
 from torch import Tensor
 from torch.nn.functional import normalize
 
-PUBLISHED = ("positive_similarity", "negative_similarity", "queue_age")
+LOGGED = ("positive_similarity", "negative_similarity", "queue_age")
 
 
 def embedding_spread(embeddings: Tensor) -> Tensor:
@@ -103,7 +103,7 @@ class CollapseMonitor(pl.Callback):
                 f"CollapseMonitor: a training step of {type(pl_module).__name__} publishes no embeddings; "
                 "leave the monitor out"
             )
-        seen = {name: outputs[name] for name in PUBLISHED if name in outputs}
+        seen = {name: outputs[name] for name in LOGGED if name in outputs}
         embeddings = outputs["embeddings"][: self.max_embeddings]
         seen |= {"embedding_std": embedding_spread(embeddings), "effective_rank": effective_rank(embeddings)}
         values = {f"monitor/{name}": value.float() for name, value in seen.items()}

@@ -1,7 +1,6 @@
 """The folder of a run: complete files, one run at a time, and the checkpoint to go on from."""
 
 import csv
-import io
 import os
 import socket
 import warnings
@@ -15,7 +14,7 @@ from pytorch_lightning.loggers import CSVLogger, Logger, TensorBoardLogger
 from pytorch_lightning.loggers.csv_logs import ExperimentWriter
 from pytorch_lightning.plugins.io import TorchCheckpointIO
 
-from datamodules.reading.writing import unfinished, write_whole
+from datamodules.reading.writing import csv_text, unfinished, write_whole
 from lightning_modules.checkpoints import read_content
 
 LOCK = ".in-use"
@@ -209,23 +208,19 @@ def _keep_rows(logger: CSVLogger, step: int) -> None:
         reader = csv.DictReader(file)
         rows = [row for row in reader if int(row["step"]) < step]
         fields = list(reader.fieldnames or ())
-    lines = io.StringIO(newline="")
-    writer = csv.DictWriter(lines, fields)
-    writer.writeheader()
-    writer.writerows(rows)
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Experiment logs directory")
         experiment = logger.experiment
-    write_whole(path, lines.getvalue())
+    write_whole(path, csv_text([fields, *([row[field] for field in fields] for row in rows)]))
     experiment.metrics_keys = fields
 
 
-def newest_checkpoint(root: str | Path, folders: Iterable[str | Path] = ()) -> Path | None:
+def newest_checkpoint(root: str | Path) -> Path | None:
     """Return the newest of `last_checkpoints`, None where there is none.
 
     Lightning's own `ckpt_path="last"` looks only into the folder of the run that begins, which is a new one.
     """
-    found = last_checkpoints(root, folders)
+    found = last_checkpoints(root)
     return found[-1].path if found else None
 
 

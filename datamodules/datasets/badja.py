@@ -19,7 +19,7 @@ from .tap_vid import PointSequence, TapVid
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-JOINTS = {
+BADJA_JOINTS = {
     8: "upper_right_1", 9: "upper_right_2", 10: "upper_right_3", 12: "upper_left_1", 13: "upper_left_2",
     14: "upper_left_3", 15: "neck_lower", 18: "lower_right_1", 19: "lower_right_2", 20: "lower_right_3",
     22: "lower_left_1", 23: "lower_left_2", 24: "lower_left_3", 25: "tail_0", 28: "tail_3", 31: "tail_6", 32: "jaw",
@@ -89,7 +89,7 @@ def _released(root: Path, annotations: Path) -> list[PointSequence]:
 
 def _clip(root: Path, file: Path) -> PointSequence:
     content = read_json(file)
-    numbers = list(JOINTS)
+    numbers = list(BADJA_JOINTS)
     try:
         names = [[str(entry[key]) for entry in content] for key in ("image_path", "segmentation_path")]
         places = np.array([np.array(entry["joints"], np.float64)[numbers] for entry in content])
@@ -118,7 +118,7 @@ def _clip(root: Path, file: Path) -> PointSequence:
         points=points[:, seen].swapaxes(0, 1).copy(),
         occluded=~visible[:, seen].T,
         pictures=_Pictures(frames, size),
-        tracks=tuple(name for name, is_seen in zip(JOINTS.values(), seen.tolist(), strict=True) if is_seen),
+        tracks=tuple(name for name, is_seen in zip(BADJA_JOINTS.values(), seen.tolist(), strict=True) if is_seen),
         masks=tuple(masks),
     )
 

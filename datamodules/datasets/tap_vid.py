@@ -25,7 +25,7 @@ from .records import FrameSequence, Reader
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-KEYS = ("video", "points", "occluded")
+ENTRY_KEYS = ("video", "points", "occluded")
 COLUMNS = ("track", "frame", "x", "y", "occluded")
 
 EXPECTED = (
@@ -151,7 +151,7 @@ def _sequences(file: Path, root: Path) -> Iterator[PointSequence]:
     content = read_pickle(file)
     if not isinstance(content, dict | list) or not content:
         raise DataError(f"{file}: holds no videos; {EXPECTED}")
-    if isinstance(content, dict) and set(KEYS) <= set(content):
+    if isinstance(content, dict) and set(ENTRY_KEYS) <= set(content):
         content = [content]
     if isinstance(content, list):
         shard = "" if root == file or file.stem.startswith("tapvid_") else f"{file.stem}-"
@@ -170,7 +170,7 @@ def _checked_name(file: Path, name: Any) -> str:
 def _from_element(file: Path, name: str, element: Any) -> PointSequence:
     """Check the three arrays of one video; `file` and `name` go into messages."""
     where = f"{file}, {name}"
-    if not isinstance(element, dict) or (missing := [key for key in KEYS if key not in element]):
+    if not isinstance(element, dict) or (missing := [key for key in ENTRY_KEYS if key not in element]):
         lacking = ", ".join(missing) if isinstance(element, dict) else "video, points and occluded"
         raise DataError(f"{where}: has no {lacking}; a video of TAP-Vid is a dictionary of video, points and occluded")
     points, occluded = (_array(where, key, element[key]) for key in ("points", "occluded"))

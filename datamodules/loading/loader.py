@@ -12,7 +12,7 @@ from ..reading.errors import DataError
 from .sampling import seeded_generator
 
 Key = tuple[int, int]  # epoch, number of the sample in it
-Batch = TypeVar("Batch")
+BatchT = TypeVar("BatchT")
 
 
 def whole_key(key: Key | int) -> Key:
@@ -69,7 +69,7 @@ class FixedSampler(DistributedSampler[Key]):
             yield 0, index  # type: ignore[misc]
 
 
-class ResumableLoader(DataLoader[Batch]):
+class ResumableLoader(DataLoader[BatchT]):
     """A loader over a `ClipSampler` whose state is the number of batches that were taken from it in the epoch.
 
     Batches that workers have made ahead do not count, so a run that goes on from the state starts at the next batch,
@@ -141,7 +141,7 @@ def worker_died(reason: str) -> DataError:
     )
 
 
-def _with_advice(batches: Iterator[Batch]) -> Iterator[Batch]:
+def _with_advice(batches: Iterator[BatchT]) -> Iterator[BatchT]:
     """Raise `worker_died` in place of torch's own error."""
     try:
         yield from batches

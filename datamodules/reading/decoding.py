@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Self
 import numpy as np
 
 from .errors import DecodingError
-from .frame_table import FrameTable, can_seek, count_packets, remembered, starts_afresh
+from .frame_table import FrameTable, cached_packet_count, can_seek, count_packets, starts_afresh
 from .images import Reformatter
 from .orientation import orientation_of
 from .video_header import open_container, read_header
@@ -251,7 +251,7 @@ class VideoFile:
             self._reopen()
             return packets
 
-        return remembered(self.path, count) if self._content is None else count()
+        return cached_packet_count(self.path, count) if self._content is None else count()
 
     def _failure(self, error: Exception) -> DecodingError:
         if isinstance(error, DecodingError):

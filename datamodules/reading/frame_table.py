@@ -136,7 +136,7 @@ def count_packets(container: Any, stream: Any, check_time: Callable[[], None]) -
     return count
 
 
-def remembered(path: Path, count: Callable[[], int]) -> int:
+def cached_packet_count(path: Path, count: Callable[[], int]) -> int:
     """Return the count of a file that has not changed since it was counted in this process; else count it."""
     about = os.stat(path)
     key = (str(path), about.st_size, about.st_mtime_ns)

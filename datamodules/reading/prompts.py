@@ -17,7 +17,7 @@ from .guards import read_json
 from .images import pixels
 from .mask_files import VOID, davis_palette
 from .part import Moment, VideoPart
-from .prompt_files import Row, read_boxes, read_mask_picture, read_points, separated
+from .prompt_files import PromptRow, read_box_prompts, read_mask_picture, read_point_prompts, separated
 from .source import natural_order, pictures_of
 
 if TYPE_CHECKING:
@@ -139,13 +139,13 @@ class BoxPrompt:
 
     @classmethod
     def each(cls, box: Any) -> Iterator[BoxPrompt]:
-        """Make as many as a file holds, see `read_boxes`; one from anything else, see `of`.
+        """Make as many as a file holds, see `read_box_prompts`; one from anything else, see `of`.
 
         Raises:
             DataError: see `of`.
         """
         if isinstance(box, str | Path) and Path(box).suffix.lower() in {".txt", ".csv", ".json"}:
-            for row in read_boxes(Path(box)):
+            for row in read_box_prompts(Path(box)):
                 yield cls._made(row["box"], str(box), row.get("frame"), str(row.get("name", "")))
             return
         name, mark, rest = box.rpartition("=") if isinstance(box, str) else ("", "", box)
@@ -210,7 +210,7 @@ class PointPrompt:
 
     @classmethod
     def each(cls, points: Any) -> Iterator[PointPrompt]:
-        """Make one for each frame that a file names, see `read_points`; one from anything else, see `of`.
+        """Make one for each frame that a file names, see `read_point_prompts`; one from anything else, see `of`.
 
         Raises:
             DataError: see `of`.
@@ -222,8 +222,8 @@ class PointPrompt:
             pairs = points.items() if isinstance(points, Mapping) else enumerate(points, start=1)
             yield cls._made([(str(name), place) for name, place in pairs], "points", None, points)
             return
-        rows = read_points(Path(points))
-        by_frame: dict[Moment | None, list[Row]] = {}
+        rows = read_point_prompts(Path(points))
+        by_frame: dict[Moment | None, list[PromptRow]] = {}
         for row in rows:
             by_frame.setdefault(row.get("frame"), []).append(row)
         for frame, members in by_frame.items() or [(None, [])]:

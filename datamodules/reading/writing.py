@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import csv
 import hashlib
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from io import StringIO
 from pathlib import Path
 
 
@@ -52,6 +54,13 @@ def write_whole(path: Path, content: str | bytes) -> None:
     data = content.encode("utf-8", "surrogateescape") if isinstance(content, str) else content
     with unfinished(path) as place:
         place.write_bytes(data)
+
+
+def csv_text(rows: Iterable[Iterable[object]], line_end: str = "\r\n") -> str:
+    """Return rows as the text of a CSV file, for `write_whole`; None is empty."""
+    text = StringIO(newline="")
+    csv.writer(text, lineterminator=line_end).writerows(rows)
+    return text.getvalue()
 
 
 def partial_path(path: Path, process: int | None = None) -> Path:

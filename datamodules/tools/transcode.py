@@ -17,7 +17,7 @@ from ..reading.errors import DataError, DecodingError
 from ..reading.guards import raise_limit, read_json
 from ..reading.source import FrameFolder, VideoEntry, list_line, list_videos, open_video, pictures_of, stamp
 from ..reading.writing import partial_path, remove, unfinished, write_whole
-from .encoding import Format, write_pictures, write_video
+from .encoding import OutputFormat, write_pictures, write_video
 from .parallel import Failure, in_processes, with_progress
 
 _SAME_TIME = 2 * 10**9  # ns; file systems round
@@ -48,7 +48,7 @@ class Made(NamedTuple):
 def transcode(
     source: str | os.PathLike[str],
     destination: str | os.PathLike[str],
-    form: Format | None = None,
+    form: OutputFormat | None = None,
     workers: int | None = None,
     timeout: float = 3600.0,
 ) -> tuple[list[Made], dict[Path, str]]:
@@ -76,7 +76,7 @@ def transcode(
         DataError: before any work, if two videos would get the same name, or the destination is of another make.
         OSError: if the destination cannot be written.
     """
-    form = form or Format()
+    form = form or OutputFormat()
     source, destination = Path(source).expanduser(), Path(destination).expanduser()
     entries = list_videos(source, strict=False)
     jobs = plan(source, entries, destination, form.frames)
@@ -159,7 +159,7 @@ def command(words: Sequence[str]) -> None:
     flags = parser.parse_args(list(words))
     raise_limit(flags.max_megapixels)
     del flags.max_megapixels
-    form = Format(flags.short_side, flags.key_interval, flags.crf, flags.frames, flags.quality)
+    form = OutputFormat(flags.short_side, flags.key_interval, flags.crf, flags.frames, flags.quality)
     try:
         made, failed = transcode(flags.source, flags.destination, form, flags.workers, flags.timeout)
     except KeyboardInterrupt as stopped:
@@ -174,7 +174,7 @@ def command(words: Sequence[str]) -> None:
         )
 
 
-def _run(form: Format, job: Job) -> Made:
+def _run(form: OutputFormat, job: Job) -> Made:
     """Do one job, unless it is done; runs in a process of its own."""
     size, changed = stamp(job.source)
     if len(os.fsencode(job.output.name)) > 255:
@@ -198,7 +198,7 @@ def _run(form: Format, job: Job) -> Made:
     return Made(True, size, after)
 
 
-def _claim(destination: Path, form: Format) -> None:
+def _claim(destination: Path, form: OutputFormat) -> None:
     """Claim the folder, or check that it is ours and of the same format.
 
     Raises:

@@ -25,7 +25,7 @@ from .weights import check_fit
 OURS = "lightning_modules"
 OWN_NETWORKS = frozenset({f"{OURS}.backbones:crw_resnet18", f"{OURS}.backbones:crw_training_resnet18", "raw_colour"})
 """Encoders of this project that a file may name, beside those of timm and torchvision."""
-LIBRARIES = ("timm:", "torchvision:")
+LIBRARY_PREFIXES = ("timm:", "torchvision:")
 LIBRARY_NAME = re.compile(r"(timm|torchvision):\w+(\.\w+)?", re.ASCII)
 """A name of one of them; timm also takes addresses (`timm:hf-hub:USER/MODEL`, `timm:local-dir:PATH`)."""
 NETWORK_ARGUMENTS = ("spec", "backbone")
@@ -195,7 +195,7 @@ def check_network(spec: str, source: str | Path) -> bool:
     """
     if LIBRARY_NAME.fullmatch(spec) or spec in OWN_NETWORKS:
         return True
-    if spec.startswith(LIBRARIES):
+    if spec.startswith(LIBRARY_PREFIXES):
         raise ValueError(f"{source}: its encoder is {_quote(spec)}, which is not the name of a network of that library")
     if ":" not in spec:
         raise ValueError(

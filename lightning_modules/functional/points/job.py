@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..transfer import Arriving, to_device
-from .matching import WORKSPACE, chunks, decode_places, sample_features, similarity_maps
+from .matching import POINTS_WORKSPACE, chunks, decode_places, sample_features, similarity_maps
 from .protocol import PointProtocol
 
 KEPT_MAPS = 256 * 2**20
@@ -48,7 +48,7 @@ class TrackingJob:
     covered: tuple[float, float]
     protocol: PointProtocol
     both_directions: bool = True
-    workspace: int = WORKSPACE
+    workspace: int = POINTS_WORKSPACE
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
     starts: Tensor = field(init=False)
     origins: Tensor = field(init=False)

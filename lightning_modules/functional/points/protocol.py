@@ -7,7 +7,7 @@ from typing import Literal
 from ..evaluation_protocol import Source
 from ..propagation.protocol import PropagationProtocol
 from ..propagation.sizing import NetworkInput
-from .sources import SOURCES
+from .sources import POINT_SOURCES
 
 
 @dataclasses.dataclass(frozen=True)
@@ -72,7 +72,7 @@ class PointProtocol(NetworkInput):
     @classmethod
     def sources(cls) -> Mapping[str, Source]:
         """Return the named protocols: name → source."""
-        return SOURCES
+        return POINT_SOURCES
 
     def propagation(self) -> PropagationProtocol:
         """Return the rules by which heat-maps are carried, for "propagation"."""

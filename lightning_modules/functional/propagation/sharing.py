@@ -10,7 +10,7 @@ from .protocol import PropagationProtocol
 AFTER_MATCHING = ("label_", "decoding_", "keypoint_")
 """Beginnings of the names of fields that say what happens after features are matched."""
 ALSO_AFTER = frozenset({"name", "topk", "temperature", "normalise_labels", "foreground_gain", "first_frame"})
-Matches = tuple[Tensor, Tensor]
+FoundMatches = tuple[Tensor, Tensor]
 """Products and places, as `best_matches` gives them."""
 
 
@@ -29,9 +29,9 @@ class SharedMatches:
         self.topk = max(protocol.topk or 0 for protocol in protocols)
         self.keys: dict[int, Tensor] = {}
         self._frame = -1
-        self._found: dict[tuple[int, int], Matches] = {}
+        self._found: dict[tuple[int, int], FoundMatches] = {}
 
-    def find(self, frame: int, place: tuple[int, int], search: Callable[[int], Matches]) -> Matches:
+    def find(self, frame: int, place: tuple[int, int], search: Callable[[int], FoundMatches]) -> FoundMatches:
         """Return the matches in one of the frame's sources.
 
         Args:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from datamodules.reading.writing import partial_path, remove, unfinished, write_whole
+from datamodules.reading.writing import csv_text, partial_path, remove, unfinished, write_whole
 
 
 def test_bytes_are_those_of_the_text(tmp_path):
@@ -23,6 +23,11 @@ def test_what_cannot_be_written_leaves_what_was_there(tmp_path):
         write_whole(path, "half" * 10_000 + "\ud800")
     assert path.read_text() == "before"
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_rows_become_csv():
+    assert csv_text([["a", "b"], ['x, "y"', None]]) == 'a,b\r\n"x, ""y""",\r\n'
+    assert csv_text([[1, 0.5]], "\n") == "1,0.5\n"
 
 
 def test_a_folder_appears_complete_or_not_at_all(tmp_path: Path) -> None:
