@@ -13,7 +13,9 @@ from rich.table import Table
 from datamodules.reading.writing import csv_text, write_whole
 
 from ..tracking.record import provenance
-from .evaluation import Row
+
+Row = dict[str, Any]
+"""Column → value of a sequence (or object): a row of per_sequence.csv."""
 
 
 @dataclass

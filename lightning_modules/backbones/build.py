@@ -1,5 +1,6 @@
 """Feature extractors from whatever a user has: a module, a checkpoint or a name."""
 
+from abc import abstractmethod
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
@@ -34,6 +35,7 @@ Stage = str | list[str] | None
 class HasFeatureExtractor(Protocol):
     """The method of a module that benchmarks call."""
 
+    @abstractmethod
     def feature_extractor(self, stage: Stage = None, stride: int | None = None, **options: Any) -> nn.Module: ...
 
 

@@ -8,7 +8,7 @@ from .families.library import TIMM, TORCHVISION
 from .families.liir import LIIR, MAST
 from .families.moco import MOCO
 from .families.vfs import VFS
-from .mapping import Converted, Family
+from .mapping import Family
 from .reading import ForeignFile, read_foreign
 
 FAMILIES = {family.name: family for family in (VFS, CRW, LIIR, MAST, MOCO, DINO, DINOV2, TORCHVISION, TIMM)}
@@ -51,4 +51,4 @@ def family_of(file: ForeignFile, kind: str = "auto", architecture: str | None = 
     )
 
 
-__all__ = ["FAMILIES", "Converted", "Family", "ForeignFile", "family_of", "read_foreign"]
+__all__ = ["FAMILIES", "ForeignFile", "family_of", "read_foreign"]
