@@ -40,7 +40,7 @@ class HasFeatureExtractor(Protocol):
 
 
 class Encoder(nn.Module):
-    """A raw network with the normalisation it was trained with, and nothing that learns beside it.
+    """A raw network with the normalisation it was trained with, and no other trainable part.
 
     Args:
         network: one that `extractor_of` takes.

@@ -43,7 +43,7 @@ def family_of(file: ForeignFile, kind: str = "auto", architecture: str | None = 
             return family
     if "patch_embed.proj.weight" in file.state:
         raise ValueError(
-            f"{file.path}: a vision transformer whose keys do not tell how images were normalised; say --kind dino, "
+            f"{file.path}: a vision transformer whose keys do not show how images were normalised; give --kind dino, "
             "or --kind timm --architecture timm:NAME"
         )
     raise ValueError(

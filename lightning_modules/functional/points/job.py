@@ -38,7 +38,7 @@ class TrackingJob:
         origins: x, y `(N, 2)` float64 of each query.
         places: x, y `(N, T, 2)` float64 in pixels of the scored size.
         similarity: `(N, T)` cosine of what is found with the query.
-        misses: `(N, T)` pixels by which tracking back misses, as the tracking defines it.
+        misses: `(N, T)` error in pixels of tracking back, as the tracking defines it.
         doubtful: `(N, T)` bool, hidden according to the anchors.
     """
 
@@ -119,7 +119,7 @@ class TrackingJob:
         return torch.cat(found) if found else descriptors.new_empty(0, 2)
 
     def compare(self, queries: Tensor, t: int, descriptors: Tensor, found: Tensor) -> None:
-        """Note the cosine of what queries found in frame `t` with what they look for, both `(n, C)`."""
+        """Record the cosine between features found in frame `t` and those searched for, both `(n, C)`."""
         self.similarity[self.rows(queries), t] = F.cosine_similarity(descriptors, found, dim=1).to(self.similarity)
 
     def track_back(self, queries: Tensor, t: int, found: Tensor, first: Tensor) -> None:
