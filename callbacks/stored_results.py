@@ -13,8 +13,8 @@ PROTOCOL: Json = {"name": str, "digest": str}
 PAST: Json = {"epoch": int, "step": int, "scores": {str: float}}
 OPTIONAL: Json = {"command": [str], "versions": {str: str}, "protocol_source": {str: str}, "history": [PAST]}
 """Fields of results.json that may be missing. A shape is a type; a list of items (of one of several shapes); a tuple,
-for a list of that length; a dictionary from one type to a shape; or a dictionary with these fields, beside others that
-may have any shape."""
+for a list of that length; a dictionary from one type to a shape; or a dictionary with these fields, in addition to
+others that may have any shape."""
 
 MOST_LEVELS = 40
 """Levels of lists and objects within each other."""
@@ -36,7 +36,7 @@ def epochs_and_step(folder: Path) -> tuple[int, int] | None:
     return epoch + 1 if step else 0, step  # step 0 is before training
 
 
-def read_json(path: Path, kind: str, shape: Any) -> Json:
+def read_shaped(path: Path, kind: str, shape: Any) -> Json:
     """Read a JSON file of a shape.
 
     Args:
@@ -64,7 +64,7 @@ def read_results(path: Path) -> Json:
         ValueError: if it is damaged or not one of a benchmark; the message names it.
     """
     kind = "results.json of a benchmark"
-    content = read_json(path, kind, RESULTS)
+    content = read_shaped(path, kind, RESULTS)
     for name, shape in OPTIONAL.items():
         if name in content and (wrong := misfit(content[name], shape, name)) is not None:
             raise ValueError(f"{path}: is not a {kind}, or damaged ({wrong})")
@@ -103,7 +103,7 @@ def read_sequences(folder: Path) -> list[str]:
         ValueError: if the file is damaged; the message names it.
     """
     path = folder / "report.json"
-    return read_json(path, "report.json of a benchmark", {"sequences": [str]})["sequences"] if path.is_file() else []
+    return read_shaped(path, "report.json of a benchmark", {"sequences": [str]})["sequences"] if path.is_file() else []
 
 
 def protocols_of(results: Json) -> list[Json]:

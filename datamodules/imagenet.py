@@ -1,6 +1,5 @@
 """Labelled pictures for the linear probe: folders of images, one a class, and single frames of folders of videos."""
 
-import hashlib
 import os
 from abc import abstractmethod
 from collections import defaultdict
@@ -17,17 +16,17 @@ from torch.utils.data.distributed import DistributedSampler
 from .loading.clips import draw_frames
 from .loading.loader import Key, ResumableLoader, whole_key
 from .loading.module import SampledDataModule
-from .loading.sampling import seeded_generator
+from .loading.sampling import hashed_rank, seeded_generator
 from .loading.transforms import RandomResizedCrop
 from .reading.errors import DataError
 from .reading.images import opened_picture
 from .reading.shards import is_sharded
 from .reading.source import VideoEntry, list_videos, open_video
 
-Sample = tuple[Tensor, int]
+LabelledImage = tuple[Tensor, int]
 
 
-class LabelledImages(Dataset[Sample]):
+class LabelledImages(Dataset[LabelledImage]):
     """Pictures with a class; what is drawn is a function of (seed, epoch, index).
 
     In training a random resized crop and a flip; in evaluation the short side is resized to `resize` and the centre
@@ -51,7 +50,7 @@ class LabelledImages(Dataset[Sample]):
     @abstractmethod
     def __len__(self) -> int: ...
 
-    def __getitem__(self, key: Key | int) -> Sample:
+    def __getitem__(self, key: Key | int) -> LabelledImage:
         key = whole_key(key)
         generator = seeded_generator(self.seed, *key)
         picture, label = self.read(key[1], generator)
@@ -109,17 +108,15 @@ class FramesOfVideos(LabelledImages):
 
     def read(self, index: int, generator: torch.Generator) -> tuple[np.ndarray, int]:
         """Read a picture and its class, as `LabelledImages` describes."""
+
+        def sample(num_frames: int, generator: torch.Generator) -> Tensor:
+            return (
+                torch.randint(num_frames, (1,), generator=generator) if self.crop else torch.tensor([num_frames // 2])
+            )
+
         with open_video(self.entries[index].path) as video:
-            _, frames, _ = draw_frames(video, _any_frame if self.crop else _middle_frame, generator)
+            _, frames, _ = draw_frames(video, sample, generator)
             return frames[0], self.labels[index]
-
-
-def _any_frame(num_frames: int, generator: torch.Generator) -> Tensor:
-    return torch.randint(num_frames, (1,), generator=generator)
-
-
-def _middle_frame(num_frames: int, generator: torch.Generator) -> Tensor:
-    return torch.tensor([num_frames // 2])
 
 
 class _InOrder(DistributedSampler[Key]):
@@ -263,7 +260,8 @@ class VideoFrameDataModule(_LabelledDataModule):
                 raise DataError(
                     f"{self.source}: one video of class {name} leaves none to train on; expected at least 2 a class"
                 )
-            ranked = sorted(videos[name], key=self._rank)
+            root = self.source.parent if self.source.is_file() else self.source
+            ranked = sorted(videos[name], key=lambda entry: hashed_rank(self.seed, os.path.relpath(entry.path, root)))
             count = min(max(1, round(self.holdout * len(ranked))), len(ranked) - 1)
             held_out += [(entry, label) for entry in ranked[:count]]
             training += [(entry, label) for entry in ranked[count:]]
@@ -291,8 +289,3 @@ class VideoFrameDataModule(_LabelledDataModule):
     def _frames(self, videos: Sequence[tuple[VideoEntry, int]], area: tuple[float, float] | None) -> FramesOfVideos:
         entries, labels = zip(*videos, strict=True)
         return FramesOfVideos(entries, labels, self.size, self.resize, area, self.seed)
-
-    def _rank(self, entry: VideoEntry) -> bytes:
-        root = self.source.parent if self.source.is_file() else self.source
-        name = f"{self.seed} {os.path.relpath(entry.path, root)}"
-        return hashlib.blake2b(name.encode(errors="surrogateescape")).digest()

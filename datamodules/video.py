@@ -1,6 +1,5 @@
 """Clips of unlabelled videos for training: any folder or list of video files or of folders of frames."""
 
-import hashlib
 import os
 import warnings
 from collections import Counter
@@ -20,7 +19,7 @@ from .loading.clips import ClipDataset, Sampling, Transform, collate_clips
 from .loading.colour_augmentation import ColourAugmentation
 from .loading.loader import ResumableLoader
 from .loading.module import SampledDataModule
-from .loading.sampling import continuous_indices, distant_indices, seeded_generator
+from .loading.sampling import continuous_indices, distant_indices, hashed_rank, seeded_generator
 from .loading.skipped import SkippedVideos, too_many
 from .loading.transforms import CentreCrop, RandomResizedCrop, WholeFrame
 from .reading.errors import DataError
@@ -75,7 +74,7 @@ class VideoDataModule(SampledDataModule):
         seed: of every draw.
         timeout: seconds after which the decoding of a video is given up.
         max_megapixels: largest frame that is decoded (89 by default); a video with larger ones is unusable.
-        max_unusable: fraction of the clips that may have to be replaced by those of other videos before a warning tells
+        max_unusable: fraction of the clips that may have to be replaced by those of other videos before a warning says
             how to find the bad ones.
 
     Raises:
@@ -208,7 +207,7 @@ class VideoDataModule(SampledDataModule):
         def rank(number: int) -> bytes:
             path = self.videos[number].path
             name = str(path) if self._shards else os.path.relpath(path, root)  # names in shards are relative
-            return hashlib.blake2b(f"{self.seed} {name}".encode(errors="surrogateescape")).digest()
+            return hashed_rank(self.seed, name)
 
         held_out = sorted(sorted(range(len(self.videos)), key=rank)[:count])
         return sorted(set(range(len(self.videos))) - set(held_out)), held_out

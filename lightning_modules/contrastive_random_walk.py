@@ -14,7 +14,7 @@ from .base import Batch, CorrespondenceModule
 from .components.distributed import ranks_and_rank
 from .components.schedules import scheduled
 from .functional.losses import contrastive_random_walk_loss, drop_edges
-from .functional.patches import crop_and_resize, grid_patches, random_boxes
+from .functional.patches import crop_and_resize, grid_patches, random_patch_boxes
 
 MEAN, STD = (0.4914, 0.4822, 0.4465), (0.2023, 0.1994, 0.2010)
 """The public code's normalisation in training (CIFAR-10's); its evaluation, like our extractors, takes ImageNet's."""
@@ -88,7 +88,7 @@ class ContrastiveRandomWalk(CorrespondenceModule):
         if not self.training:
             return patches
         generator = self.generator(ranks_and_rank()[1])
-        return crop_and_resize(patches, random_boxes(len(patches), size, self.hparams["patch_area"], generator))
+        return crop_and_resize(patches, random_patch_boxes(len(patches), size, self.hparams["patch_area"], generator))
 
     def embed(self, maps: Tensor, batch: int, frames: int) -> Tensor:
         """Turn maps `(B · T · n, C, h, w)` into nodes `(B, D, T, N)`: one a map, or one a cell, row by row."""

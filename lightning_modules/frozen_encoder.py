@@ -4,7 +4,7 @@ from typing import Any
 
 from torch import nn
 
-from .backbones import FeatureExtractor, HeadExtractor, build_encoder, build_head, remembered
+from .backbones import FeatureExtractor, HeadExtractor, build_encoder, build_head, encoder_hparams
 from .backbones.build import Encoder, Stage
 from .base import ExtractorModule
 
@@ -47,7 +47,7 @@ class FrozenEncoder(ExtractorModule):
                 raise ValueError(f"{spec}: normalises RGB in its own way; mean and std are for networks by name")
             self.encoder.mean, self.encoder.std = tuple(mean or self.encoder.mean), tuple(std or self.encoder.std)
         self.head = build_head(head) if head else None
-        self.hparams.update(remembered(self.encoder))
+        self.hparams.update(encoder_hparams(self.encoder))
 
     def feature_extractor(self, stage: Stage = None, stride: int | None = None, **options: Any) -> nn.Module:
         """Return a view of the encoder, see `CorrespondenceModule.feature_extractor`; defaults are this module's."""

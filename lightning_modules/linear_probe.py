@@ -10,7 +10,7 @@ from torch.optim import SGD, Optimizer
 from torch.optim.lr_scheduler import MultiStepLR
 from torchmetrics.classification import MulticlassAccuracy
 
-from .backbones import build_encoder, remembered
+from .backbones import build_encoder, encoder_hparams
 from .base import Batch, CorrespondenceModule
 from .components.schedules import scaled_lr, scheduled, sgd_with_cosine
 
@@ -63,7 +63,7 @@ class LinearProbe(CorrespondenceModule):
             raise ValueError(f"protocol must be 'moco' or 'simsiam', got {protocol!r}")
         self.base_lr = base_lr if base_lr is not None else {"moco": 30.0, "simsiam": 0.1}[protocol]
         whole = build_encoder(backbone, pretrained, encoder)
-        self.hparams.update(remembered(whole))
+        self.hparams.update(encoder_hparams(whole))
         self.backbone = whole.feature_extractor(stage, stride).requires_grad_(False).eval()
         self.classifier = nn.Linear(self.features(torch.zeros(1, 3, 64, 64)).shape[1], num_classes)
         nn.init.normal_(self.classifier.weight, std=0.01)
@@ -127,12 +127,12 @@ class LinearProbe(CorrespondenceModule):
         return scheduled(optimizer, MultiStepLR(optimizer, [round(0.6 * steps), round(0.8 * steps)]))
 
     def feature_extractor(self, *args: Any, **kwargs: Any) -> nn.Module:
-        """Refuse: a probe has no features of its own.
+        """Refuse: a probe's features are those of its encoder.
 
         Raises:
             ValueError: always.
         """
-        raise ValueError("LinearProbe: benchmarks look at the encoder itself; give them its checkpoint")
+        raise ValueError("LinearProbe: benchmarks evaluate the encoder itself; give them its checkpoint")
 
 
 @torch.no_grad()

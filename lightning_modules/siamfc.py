@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch.optim import Adam
 from torch.optim.lr_scheduler import LambdaLR
 
-from .backbones import build_encoder, remembered, shared_copy
+from .backbones import build_encoder, encoder_hparams, shared_copy
 from .backbones.build import Stage
 from .backbones.extractor import UNDILATED, Dilated, refuse_options
 from .base import Batch, CorrespondenceModule
@@ -76,7 +76,7 @@ class SiamFC(CorrespondenceModule):
             raise ValueError(f"stage must be one name, got {stage}")
         self.save_hyperparameters()
         whole = build_encoder(backbone, pretrained, encoder)
-        self.hparams.update(remembered(whole))
+        self.hparams.update(encoder_hparams(whole))
         self.backbone = whole.feature_extractor(stage, stride, dilated=dilated).requires_grad_(False).eval()
         self.stride = int(self.backbone.stride)  # type: ignore[arg-type]
         with torch.inference_mode():
@@ -145,7 +145,7 @@ class SiamFC(CorrespondenceModule):
             wanted = f"{stage or own.stage} at {stride or self.stride}" + (", dilated," if dilated else "")
             raise ValueError(
                 f"SiamFC: it was made for {own.stage} at stride {self.stride}, {wanted} was asked for; {UNDILATED}; "
-                "benchmarks other than tracking look at the encoder itself, give them its checkpoint"
+                "benchmarks other than tracking evaluate the encoder itself; give them its checkpoint"
             )
         return SiameseExtractor(
             shared_copy(self.backbone), shared_copy(self.exemplar_conv), shared_copy(self.search_conv)

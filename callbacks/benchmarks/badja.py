@@ -13,7 +13,7 @@ class BadjaBenchmark(TapVidBenchmark):
     """Score the joints of BADJA's animals, followed without training, by PCK and by TAP-Vid's measures.
 
     Logs, as fractions, `badja/PCK@0.2` where the masks are at hand: joints within 0.2 times the square root of the
-    animal's area (see `area_pck`); and what `TapVidBenchmark` logs: `badja/average_pts_within_thresh` (δ_avg), … Each
+    animal's area (see `area_counts`); and what `TapVidBenchmark` logs: `badja/average_pts_within_thresh`, … Each
     joint is followed from the first frame in which it is visible. Files as for `TapVidBenchmark`.
 
     Paper: Biggs et al., Creatures Great and SMAL (ACCV 2018).

@@ -11,11 +11,10 @@ from ..pictures.film import Film
 from ..report import Chart
 from ..tracking.record import Draw, PredictionFile, SequenceRecord
 from .ranks import Ranks
+from .results import Row
 
-OVERLAYS = 8
+MAX_OVERLAYS = 8
 """Sequences whose overlays go to the logger."""
-
-Row = dict[str, Any]
 
 
 @dataclass
@@ -23,7 +22,7 @@ class Run:
     """One run of a benchmark, on one rank.
 
     Attributes:
-        ranks: over which the sequences are dealt.
+        ranks: among which the sequences are distributed.
         folder: where files go; None: nothing is written.
         overlays: name → overlay of the first few sequences, for the logger.
     """
@@ -39,7 +38,7 @@ class Run:
 
     def keep(self, name: str, overlay: Picture | None) -> None:
         """Keep an overlay for the logger, of the first few sequences."""
-        if overlay is not None and len(self.overlays) < OVERLAYS:
+        if overlay is not None and len(self.overlays) < MAX_OVERLAYS:
             self.overlays[name] = overlay
 
 

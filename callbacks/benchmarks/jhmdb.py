@@ -17,12 +17,12 @@ from ..pictures import overlay_joints
 from ..pictures.film import Curve
 from ..report import Chart
 from ..tracking.label_tracker import LabelTracker
-from ..tracking.points import PointAnnotation, track_points
+from ..tracking.points import PointAnnotation, propagate_heatmaps
 from ..tracking.record import PredictionTable, fixed
 from .base import BenchmarkCallback
 from .evaluation import Evaluation, Outcome, Row, Run, by_stage
 
-SHOWN = (0.1, 0.2)
+CURVE_THRESHOLDS = (0.1, 0.2)
 """Thresholds in the report, the first ones of the metric."""
 
 
@@ -104,7 +104,7 @@ class JointEvaluation(Evaluation):
 
         found: list[list[Tensor]] = []
         with self.record(sequence, overlay_joints, table) as record:
-            for t, tracked in enumerate(track_points(self.tracker, sequence.read(), first, view)):
+            for t, tracked in enumerate(propagate_heatmaps(self.tracker, sequence.read(), first, view)):
                 joints = tracked.points
                 if t == 0:  # read from the annotation's own heat-map, as VFS does
                     given = PointAnnotation(first, view)
@@ -127,7 +127,7 @@ class JointEvaluation(Evaluation):
             with metric.sync_context():
                 rows, of_joints = list(metric.rows()), metric.per_joint()
                 found.append((metric.compute() if rows else {}, rows))
-            measures = [f"PCK@{threshold:g}" for threshold in SHOWN]
+            measures = [f"PCK@{threshold:g}" for threshold in CURVE_THRESHOLDS]
             bars = {name: (range(len(JOINTS)), row.tolist()) for name, row in zip(measures, of_joints, strict=False)}
             charts = [Chart("Each joint", "joint", ", ".join(bars), bars, JOINTS, "bars")] if rows else []
         joined = by_stage(self.tracker.stages, found)
@@ -137,7 +137,7 @@ class JointEvaluation(Evaluation):
         """Return the fraction of a frame's joints within each threshold."""
         distances = keypoint_distances(prediction, sequence.points, self.counting, sequence.size)
         curves: dict[str, Curve] = {}
-        for threshold in SHOWN:
+        for threshold in CURVE_THRESHOLDS:
             near = (distances <= threshold).double().where(~distances.isnan(), torch.nan)
             curves[f"PCK@{threshold:g}"] = range(sequence.num_frames), near.nanmean(1).tolist()
         return curves

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from datamodules.datasets import MaskSequence
 from datamodules.reading.errors import DataError
-from datamodules.reading.mask_files import VOID
+from datamodules.reading.mask_files import object_ids
 
 from ..metrics import RegionBoundary, SequenceScore, object_outlines
 from ..pictures import Picture, overlay_masks
@@ -193,11 +193,10 @@ class ObjectScorer:
         """
         present = tuple(i for i in self.objects if self.sequence.starts[i] < t)
         self.frames.append(t)
-        known = {0, VOID, *self.sequence.objects}
-        if unknown := [i for i in truth.flatten().bincount().nonzero().flatten().tolist() if i not in known]:
+        if unknown := set(object_ids(truth.numpy())) - set(self.sequence.objects):
             raise DataError(
-                f"{self.sequence.masks[t]}: holds id {unknown[0]}, which no mask introduces; take it out of the mask, "
-                "or score these videos by VosBenchmark, where objects may enter later"
+                f"{self.sequence.masks[t]}: holds id {min(unknown)}, which no mask introduces; take it out of the "
+                "mask, or score these videos by VosBenchmark, where objects may enter later"
             )
         target = object_outlines(truth, present)
         for score, mask in zip(self.scores, tracked.masks, strict=True):
@@ -239,7 +238,7 @@ def annotated_frames(sequence: MaskSequence) -> Iterator[tuple[Tensor, Tensor | 
     for t, frame in enumerate(sequence.read()):
         entering = [number for number, start in sequence.starts.items() if start == t]
         mask = sequence.mask(t) if entering else None
-        if mask is not None and (absent := set(entering) - set(mask.unique().tolist())):
+        if mask is not None and (absent := set(entering) - set(object_ids(mask.numpy()))):
             raise DataError(f"{sequence.masks[t]}: does not hold object {min(absent)}, which is to start in this frame")
         yield frame, mask
 

@@ -61,7 +61,8 @@ class Ranks:
             if self.size == 1:
                 raise
             error = raised
-        if stops := [number for number in self.gather(_signal_of(error)) if number]:
+        stopped_by = error.number if isinstance(error, signals.Stopped) else None
+        if stops := [number for number in self.gather(stopped_by) if number]:
             raise signals.Stopped(stops[0]) from error
         messages = self.gather(None if error is None else f"{type(error).__name__}: {error}")
         failed = [(rank, message) for rank, message in enumerate(messages) if message is not None]
@@ -72,18 +73,13 @@ class Ranks:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
-    def close(self) -> None:
+    def close(self, *_: object) -> None:
         """Destroy the process group."""
         if self.group is not None and dist.is_initialized():
             dist.destroy_process_group(self.group)
         self.group = None
 
-
-def _signal_of(error: BaseException | None) -> int | None:
-    return error.number if isinstance(error, signals.Stopped) else None
+    __exit__ = close
 
 
 def distribute(lengths: Sequence[int], size: int) -> list[list[int]]:

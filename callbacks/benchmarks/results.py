@@ -1,6 +1,5 @@
 """Results of a benchmark: results.json, a CSV with a row per sequence, and a table on the console."""
 
-import csv
 import json
 import tempfile
 from collections.abc import Mapping, Sequence
@@ -11,11 +10,12 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from datamodules.reading.writing import write_whole
+from datamodules.reading.writing import csv_text, write_whole
 
 from ..tracking.record import provenance
 
 Row = dict[str, Any]
+"""Column → value of a sequence (or object): a row of per_sequence.csv."""
 
 
 @dataclass
@@ -55,14 +55,12 @@ class Results:
         }
         write_whole(folder / "results.json", json.dumps(content, indent=2) + "\n")
         if self.rows:
-            lines = _Lines()
-            writer = csv.DictWriter(lines, fieldnames=list(self.rows[0]))
-            writer.writeheader()
-            writer.writerows(self.rows)
-            write_whole(folder / "per_sequence.csv", "".join(lines))
+            columns = list(self.rows[0])
+            lines = ([row.get(column, "") for column in columns] for row in self.rows)
+            write_whole(folder / "per_sequence.csv", csv_text([columns, *lines]))
 
     def print(self, console: Console | None = None) -> None:
-        """Print the network, the feature grid where the benchmark tells it, and one line per stage with the scores."""
+        """Print the network, the feature grid if the benchmark reports it, and one line per stage with the scores."""
         console = console or wide_console()
         if network := self.about.get("network"):
             grid = self.about.get("grid")
@@ -106,7 +104,3 @@ def scores_table(runs: Mapping[str, Mapping[str, float]]) -> Table:
     for name, scores in runs.items():
         table.add_row(name, *(f"{100 * scores[key]:.1f}" if key in scores else "" for key in columns))
     return table
-
-
-class _Lines(list[str]):
-    write = list.append

@@ -1,10 +1,8 @@
 """Point tracking on TAP-Vid by the features of an extractor."""
 
-import csv
 import logging
 from collections.abc import Sequence
 from contextlib import ExitStack
-from io import StringIO
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +11,11 @@ from numpy.typing import NDArray
 from torch import nn
 
 from datamodules.datasets import PointSequence, TapVid
-from datamodules.reading.writing import write_whole
+from datamodules.reading.writing import csv_text, write_whole
 from lightning_modules.functional.points import PointProtocol, PointTracks
 
 from ..metrics.area_pck import AreaPCK
-from ..metrics.point_tracking import METRICS, THRESHOLDS, PointQueries, TapVidMetrics, sample_queries
+from ..metrics.point_tracking import METRICS, PIXEL_THRESHOLDS, PointQueries, TapVidMetrics, sample_queries
 from ..pictures.film import Curve, Film
 from ..pictures.tracks import overlay_tracks, rainbow
 from ..report import Chart
@@ -31,7 +29,7 @@ log = logging.getLogger(__name__)
 DRAWN = 40
 """Tracks in a picture, evenly taken from all."""
 
-WORST = 5
+WORST_SHOWN = 5
 """Tracks in the film of the worst."""
 
 WITHOUT_OCCLUSION = tuple(key for key in METRICS if key.startswith(("pts_within", "average_pts")))
@@ -48,7 +46,7 @@ class TapVidBenchmark(BenchmarkCallback):
     """Points followed on TAP-Vid (DAVIS, RGB-Stacking, Kinetics, RoboTAP, or one's own videos) without training.
 
     Logs, as fractions, `tap_vid/average_pts_within_thresh` (δ_avg), `tap_vid/pts_within_1` … `_16`, and where the
-    protocol has an occlusion rule `tap_vid/average_jaccard` (AJ) and `tap_vid/occlusion_accuracy` (OA); beside them
+    protocol has an occlusion rule `tap_vid/average_jaccard` (AJ) and `tap_vid/occlusion_accuracy` (OA); in addition
     `tap_vid/grid_limit`, the δ_avg that the feature grid allows an argmax.
     A measure that is 0/0 in a video is left out of its mean; results.json names the video. Files: results.json,
     per_sequence.csv, per_track.csv, `predictions/<video>.npz` (what the official function takes), overlays and films.
@@ -117,7 +115,7 @@ class TapVidEvaluation(Evaluation):
         self._limits = [TapVidMetrics(mode, **run.gathering) for _ in stages]
         self._by_area = [AreaPCK(mode, **run.gathering) for _ in stages] if with_areas else []
         self._undefined: dict[str, Any] = {}
-        self._over_time = np.zeros((2 + len(THRESHOLDS), 0), np.int64)
+        self._over_time = np.zeros((2 + len(PIXEL_THRESHOLDS), 0), np.int64)
 
     @property
     def _protocol(self) -> PointProtocol:
@@ -166,7 +164,7 @@ class TapVidEvaluation(Evaluation):
         )
 
     def _draw(self, sequence: PointSequence, queries: PointQueries, found: PointTracks) -> None:
-        """Count errors over time, and film the tracks, and the worst ones beside their truth."""
+        """Count errors over time, and film the tracks, the worst ones together with their ground truth."""
         points, occluded = found.points.numpy(), found.occluded.numpy()
         errors = np.linalg.norm(points - queries.tracks, axis=-1)
         since = np.arange(sequence.num_frames) - queries.points[:, :1].round()
@@ -178,7 +176,7 @@ class TapVidEvaluation(Evaluation):
         own = np.array(sequence.size[::-1]) / self._protocol.scored_size
         chosen = np.unique(np.linspace(0, len(queries) - 1, DRAWN).round().astype(int))
         mean = np.where(scored, np.minimum(errors, self._protocol.scored_size), 0).sum(1) / scored.sum(1).clip(1)
-        worst = np.sort(np.argsort(-mean, kind="stable")[:WORST])
+        worst = np.sort(np.argsort(-mean, kind="stable")[:WORST_SHOWN])
         curves = over_frames(errors, scored)
         with ExitStack() as stack:
             records = [
@@ -218,7 +216,7 @@ class TapVidEvaluation(Evaluation):
         """Add up, by the distance in time from the query, the points that were scored and those within thresholds."""
         longest = max(int(since.max(initial=0)) + 1, self._over_time.shape[1])
         counts = [np.bincount(since, minlength=longest)]
-        counts += [np.bincount(since[errors < threshold], minlength=longest) for threshold in THRESHOLDS]
+        counts += [np.bincount(since[errors < threshold], minlength=longest) for threshold in PIXEL_THRESHOLDS]
         before = np.pad(self._over_time, ((0, 0), (0, longest - self._over_time.shape[1])))
         self._over_time = before + np.stack([*counts, np.zeros(longest, np.int64)])
 
@@ -271,7 +269,7 @@ class TapVidEvaluation(Evaluation):
         frames = np.flatnonzero(total[0])
         curves: dict[str, Curve] = {
             f"within {threshold} px": (frames.tolist(), (total[1 + i, frames] / total[0, frames]).tolist())
-            for i, threshold in enumerate(THRESHOLDS)
+            for i, threshold in enumerate(PIXEL_THRESHOLDS)
         }
         return Chart("Error over time", "frames from the query", "visible points", curves)
 
@@ -305,12 +303,10 @@ def over_frames(errors: NDArray[np.float64], scored: NDArray[np.bool_]) -> dict[
 
 def write_tracks(path: Path, tracks: dict[str, dict[str, NDArray[np.float64]]], keys: Sequence[str]) -> None:
     """Write the scores of each query as CSV, videos in order and the worst queries of each first; 0/0 is empty."""
-    text = StringIO(newline="")
-    writer = csv.writer(text)
-    writer.writerow(["Sequence", "Query", *keys])
+    rows: list[list[Any]] = [["Sequence", "Query", *keys]]
     for name, scores in tracks.items():
         for query in np.argsort(scores["average_pts_within_thresh"], kind="stable"):
             values = (scores[key][query] for key in keys)
-            writer.writerow([name, int(query), *("" if np.isnan(value) else float(value) for value in values)])
+            rows.append([name, int(query), *("" if np.isnan(value) else float(value) for value in values)])
     path.parent.mkdir(parents=True, exist_ok=True)
-    write_whole(path, text.getvalue())
+    write_whole(path, csv_text(rows))

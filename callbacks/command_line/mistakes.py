@@ -22,8 +22,8 @@ class UsageError(Exception):
 def explain(words: Sequence[str], message: str, options: Sequence[str], model: str | None = None) -> str:
     """Return one line that says why a command line was refused; of a prediction without a model, lines of advice.
 
-    The classes that the words name are looked up; the first unknown class, unknown or missing argument, or value that
-    does not fit its argument's type is named with what was expected. Everything else stays as the parser said it.
+    The classes that the arguments name are looked up; the first unknown class, unknown or missing argument, or value
+    that does not fit its argument's type is named with what was expected. Everything else stays as the parser said it.
 
     Args:
         words: of the command line; a `--config` is followed by an existing file.
@@ -81,7 +81,7 @@ def _mistake_in(choice: ClassChoice) -> str | None:
 
 
 def _is_plain(annotation: Any) -> bool:
-    """Tell whether a type consists of numbers, texts, choices and paths only, so that a value can be judged by it."""
+    """Return whether a type consists of numbers, texts, choices and paths only, so that a value can be judged by it."""
     origin = typing.get_origin(annotation)
     if origin is Literal:
         return True

@@ -42,9 +42,8 @@ NOISE = (
     "Loaded model weights from",
 )
 """Messages of Lightning that are left out; it warns by another one where there is a GPU that is not used."""
-RUNS = "runs"
+DEFAULT_ROOT = "runs"
 """Default of `trainer.default_root_dir`."""
-PACKAGES = ("callbacks", "datamodules", "lightning_modules")
 
 
 class Parser(LightningArgumentParser):
@@ -80,7 +79,7 @@ class VidcorrCLI(LightningCLI):
         self._checkpoint = given.get("--ckpt_path")
         self._model = saved_model(self._checkpoint) if self._checkpoint else None
         if self._checkpoint == "last" and words[:1] != ["fit"]:  # a training names its model
-            last = callbacks.newest_checkpoint(given.get("--trainer.default_root_dir", RUNS))
+            last = callbacks.newest_checkpoint(given.get("--trainer.default_root_dir", DEFAULT_ROOT))
             self._model = saved_model(last) if last else None
         try:
             super().__init__(
@@ -90,7 +89,7 @@ class VidcorrCLI(LightningCLI):
                 seed_everything_default=0,
                 auto_configure_optimizers=False,
                 trainer_defaults={
-                    "default_root_dir": RUNS,
+                    "default_root_dir": DEFAULT_ROOT,
                     "callbacks": callbacks.Safeguards(),
                     "enable_model_summary": False,  # the plan that is printed before training says more
                 },
@@ -124,7 +123,7 @@ class VidcorrCLI(LightningCLI):
             parser.set_defaults({"model": self._model.defaults()})
 
     def before_instantiate_classes(self) -> None:
-        """Make a model over an encoder from a checkpoint by what its own checkpoint notes of it."""
+        """Take the encoder's recipe from `--ckpt_path` for a model that wraps an encoder of another checkpoint."""
         if self.subcommand is None:
             return
         config = self.config[self.subcommand]
@@ -145,7 +144,7 @@ class VidcorrCLI(LightningCLI):
         return super().instantiate_trainer(**kwargs, callbacks=named)
 
     def before_fit(self) -> None:
-        """Go on in the folder of the run that is resumed (`--ckpt_path last`: the newest one), or claim a new one."""
+        """Continue in the folder of the resumed run (`--ckpt_path last`: the newest one), or claim a new one."""
         self._find_last("fit")
         if self.trainer.is_global_zero and (path := self.config_init["fit"].get("ckpt_path")):
             callbacks.go_on_in_folder(self.trainer.loggers, path)
@@ -192,14 +191,14 @@ class VidcorrCLI(LightningCLI):
         given["ckpt_path"] = found[-1].path if found else None
         if found:
             newest = f", the newest of {len(found)} runs" if len(found) > 1 else ""
-            rank_zero_info(f"going on from {found[-1].path}: step {found[-1].step}, epoch {found[-1].epoch}{newest}")
+            rank_zero_info(f"resuming from {found[-1].path}: step {found[-1].step}, epoch {found[-1].epoch}{newest}")
         elif word == "fit":
-            rank_zero_info(f"no last.ckpt in {self.trainer.default_root_dir}: beginning")
+            rank_zero_info(f"no last.ckpt in {self.trainer.default_root_dir}: starting a new run")
         else:
             raise ValueError(f"--ckpt_path last: no last.ckpt in {self.trainer.default_root_dir}")
 
     def _parse_ckpt_path(self) -> None:
-        """Do nothing: Lightning would let the checkpoint win over flags; here it gave the defaults already."""
+        """Disable Lightning's merge, where the checkpoint overrides flags; its values are parser defaults already."""
 
 
 def run(words: Sequence[str]) -> None:
@@ -226,7 +225,7 @@ def _default_callbacks(named: Sequence[Callback], trainer: Any) -> list[Callback
 
 def _make_names_known() -> None:
     """Import our public classes, so that a config may say `class_path: VFSSimSiam` without the package."""
-    for package in map(import_module, PACKAGES):
+    for package in map(import_module, ("callbacks", "datamodules", "lightning_modules")):
         for name in package.__all__:
             getattr(package, name)
 

@@ -1,6 +1,5 @@
 """Several backbones under the same benchmarks, and the table of their scores."""
 
-import csv
 import hashlib
 import importlib
 import json
@@ -15,7 +14,7 @@ from typing import Any
 import torch
 from rich.table import Table
 
-from datamodules.reading.writing import write_whole
+from datamodules.reading.writing import csv_text, write_whole
 from lightning_modules.backbones import build_encoder
 from lightning_modules.backbones.short_names import SHORT_NAMES
 
@@ -76,10 +75,10 @@ def contestants(
 def compare(
     rows: Sequence[Contestant], benchmarks: Sequence[BenchmarkCallback], output: str | Path = "comparison"
 ) -> dict[str, dict[str, float]]:
-    """Run benchmarks for several backbones and print one table; a row that fails is told and left out.
+    """Run benchmarks for several backbones and print one table; a row that fails is reported and skipped.
 
     Files, complete after each row: compare.json (scores, protocol, seconds), compare.csv, and those of each run in a
-    folder of its own.
+    separate folder.
 
     Args:
         rows: the backbones.
@@ -114,7 +113,7 @@ def compare(
         _write(output, content)
     scores = {name: row["scores"] for name, row in content.items() if "scores" in row}
     if not scores:
-        raise ValueError(f"compare: every backbone failed; {output / 'compare.json'} tells how")
+        raise ValueError(f"compare: every backbone failed; {output / 'compare.json'} holds the reasons")
     console.print(_table(scores))
     for line in _tested(found, benchmarks):
         console.print(line, markup=False, highlight=False)
@@ -212,11 +211,8 @@ def _run(row: Contestant, benchmarks: Sequence[BenchmarkCallback], folder: Path)
 def _write(output: Path, content: Mapping[str, Mapping[str, Any]]) -> None:
     write_whole(output / "compare.json", json.dumps(content, indent=2) + "\n")
     columns = list(dict.fromkeys(key for row in content.values() for key in row.get("scores", {})))
-    with (output / "compare.csv").open("w", newline="") as file:
-        writer = csv.writer(file)
-        writer.writerow(["name", *columns])
-        for name, row in content.items():
-            writer.writerow([name, *(row.get("scores", {}).get(key, "") for key in columns)])
+    rows = ([name, *(row.get("scores", {}).get(key) for key in columns)] for name, row in content.items())
+    write_whole(output / "compare.csv", csv_text([["name", *columns], *rows]))
 
 
 def _table(scores: Mapping[str, Mapping[str, float]]) -> Table:
@@ -230,7 +226,7 @@ def _table(scores: Mapping[str, Mapping[str, float]]) -> Table:
 
 
 def _folders(names: Sequence[str]) -> dict[str, str]:
-    """Return name → folder; a hash tells names apart that would come to one folder (`p/last.ckpt`, `p_last.ckpt`)."""
+    """Return name → folder; a hash separates names that would share a folder (`p/last.ckpt`, `p_last.ckpt`)."""
     plain = {name: re.sub(r"[^\w.-]", "_", name) for name in names}
     taken = Counter(folder.casefold() for folder in plain.values())
     return {

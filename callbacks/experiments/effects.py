@@ -17,7 +17,10 @@ from ..metrics.uncertainty import values_by_sequence
 from ..stored_results import protocols_of, read_results, read_rows, read_sequences
 from ..tracking.label_tracker import at_stride
 
-Videos = dict[str, list[float]]
+TOP = 20
+"""Protocols in the table."""
+
+ScoresByVideo = dict[str, list[float]]
 """Video → scores of its objects, in [0, 1]."""
 
 
@@ -37,7 +40,7 @@ class Scored:
     fields: Mapping[str, Any]
     digest: str
     score: float
-    videos: Videos
+    videos: ScoresByVideo
 
     def mean(self, names: Sequence[str]) -> float:
         """Return the mean over the objects of some videos."""
@@ -158,7 +161,7 @@ def effects(scored: Sequence[Scored], fields: Collection[str] | None = None) -> 
 
     Args:
         scored: of `read_scores`.
-        fields: to look at; None is every field. Those of named protocols differ together, so that no effect is theirs.
+        fields: to analyse; None is every field. Those of named protocols differ together, so that no effect is theirs.
     """
     found = []
     for field in scored[0].fields if fields is None else fields:
@@ -171,11 +174,10 @@ def effects(scored: Sequence[Scored], fields: Collection[str] | None = None) -> 
     return sorted(found, key=lambda effect: -effect.size)
 
 
-def markdown(
+def grid_markdown(
     scored: Sequence[Scored],
     score: str,
     choice: Selection | None,
-    top: int = 20,
     fields: Collection[str] | None = None,
 ) -> str:
     """Return the best protocols, the choice and the effects as Markdown, scores in per cent.
@@ -184,14 +186,13 @@ def markdown(
         scored: of `read_scores`.
         score: its key.
         choice: of `choose`.
-        top: number of protocols in the table.
         fields: whose effect is shown, see `effects`.
     """
     out = io.StringIO()
-    print(f"## Best {min(top, len(scored))} of {len(scored)} protocols, {score}\n", file=out)
+    print(f"## Best {min(TOP, len(scored))} of {len(scored)} protocols, {score}\n", file=out)
     head = "| protocol | digest | stage | stride | all sequences | 95 % interval |"
     print(f"{head}\n|---|---|---|---|---:|---|", file=out)
-    for one in scored[:top]:
+    for one in scored[:TOP]:
         stage, stride = one.fields["stage"] or "", one.fields["stride"]
         low, high = (100 * end for end in bootstrap_interval(list(one.videos.values())))
         shown = (

@@ -19,7 +19,7 @@ from ..tracking.label_tracker import seen_by
 MOST = 500
 """Largest number of protocols in a sweep, over all stages and strides; more are taken for a mistake."""
 AT_ONCE = 40
-"""Largest number of protocols in a batch: each keeps labels of its own, a few megabytes at 480p."""
+"""Largest number of protocols in a batch: each keeps its own labels, a few megabytes at 480p."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -29,7 +29,7 @@ class Grid:
     Args:
         protocols: every combination that is valid, named by what differs from the base.
         varied: field → its values.
-        refused: combinations that a protocol cannot have, a line each.
+        refused: invalid combinations, one line each.
     """
 
     protocols: tuple[PropagationProtocol, ...]
@@ -38,7 +38,7 @@ class Grid:
 
 
 @dataclasses.dataclass(frozen=True)
-class Batch:
+class ProtocolBatch:
     """Protocols that share one pass of the network over the frames.
 
     Args:
@@ -98,7 +98,7 @@ def read_grid(base: PropagationProtocol, varied: Sequence[str], most: int = MOST
     return Grid(tuple(dict.fromkeys(protocols)), values, tuple(refused))
 
 
-def read_list(names: Sequence[str], benchmark: str, like: Sequence[str] = ()) -> Grid:
+def named_grid(names: Sequence[str], benchmark: str, like: Sequence[str] = ()) -> Grid:
     """Return named protocols as they are.
 
     Args:
@@ -117,8 +117,8 @@ def read_list(names: Sequence[str], benchmark: str, like: Sequence[str] = ()) ->
 
 def batches(
     grid: Grid, stages: Sequence[str | None], strides: Sequence[int | None], at_once: int = AT_ONCE
-) -> list[Batch]:
-    """Deal the protocols of each stage and stride into batches whose network sees frames alike.
+) -> list[ProtocolBatch]:
+    """Group the protocols of each stage and stride into batches that prepare frames in the same way.
 
     Args:
         grid: its protocols.
@@ -135,7 +135,7 @@ def batches(
             # neighbours share their matches: those that differ in top-k and temperature alone stand together
             ordered = sorted(alike, key=lambda p: (str(p.radius), str(p.context), p.neighbourhood, p.name))
             parts = (ordered[start : start + at_once] for start in range(0, len(ordered), at_once))
-            found += [Batch(stage, stride, tuple(part)) for part in parts]
+            found += [ProtocolBatch(stage, stride, tuple(part)) for part in parts]
     return found
 
 

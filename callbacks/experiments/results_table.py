@@ -11,7 +11,7 @@ from ..metrics.intervals import Difference, bootstrap_interval
 from ..metrics.uncertainty import difference_of, mean_over_runs, score_intervals, values_by_sequence
 from ..stored_results import protocol_of, read_results, read_rows, read_sequences
 
-Videos = Mapping[str, Sequence[float]]
+ScoresBySequence = Mapping[str, Sequence[float]]
 """Sequence → scores of its objects, in [0, 1]."""
 
 SEED_FLAGS = ("--seed_everything", "--seed", "--seeds", "--model.seed", "--data.seed")
@@ -58,7 +58,7 @@ class StoredScore:
     label: str
     column: Column
     value: float
-    videos: Videos | None
+    videos: ScoresBySequence | None
     seed: int | None
     command: tuple[str, ...]
     folder: Path
@@ -76,7 +76,7 @@ class Cell:
     """
 
     scores: tuple[float, ...]
-    videos: Videos | None = None
+    videos: ScoresBySequence | None = None
     interval: tuple[float, float] | None = None
     difference: Difference | None = None
 
@@ -151,7 +151,7 @@ def tabulate(found: Iterable[StoredScore], base: str = "") -> Table:
     """Line up scores: those of one row that differ in their seed alone become one cell.
 
     Without a label, scores are seeds of one row where network and command are the same but for distinct seeds;
-    otherwise each has a row of its own, named by its folder too.
+    otherwise each has its own row, whose name includes its folder.
 
     Args:
         found: of `read_scores_of`.

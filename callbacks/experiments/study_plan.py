@@ -1,4 +1,4 @@
-"""A study as data: its rows, and the commands that each row and seed comes to."""
+"""A study as data: its rows, and the commands for each row and seed."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ KEYS = {
 
 
 @dataclass(frozen=True)
-class Row:
+class StudyRow:
     """One row of a study.
 
     Args:
@@ -73,7 +73,7 @@ class Study:
         title: of the table.
         source: table or figure of the paper; empty where there is none.
         rows: in the table's order.
-        seeds: of every row that names none of its own.
+        seeds: of every row that does not name its own.
         seed_flags: words added to every training, with `{seed}` in them.
         evaluations: name → words after `validate --ckpt_path …`; the last file named in them ends with its benchmark.
         score: key in `results.json`, for example `J&F-Mean`.
@@ -82,14 +82,14 @@ class Study:
 
     title: str
     source: str
-    rows: tuple[Row, ...]
+    rows: tuple[StudyRow, ...]
     seeds: tuple[int, ...]
     seed_flags: tuple[str, ...]
     evaluations: Mapping[str, tuple[str, ...]]
     score: str
     base: str
 
-    def row(self, name: str) -> Row:
+    def row(self, name: str) -> StudyRow:
         """Return a row by name.
 
         Raises:
@@ -100,12 +100,12 @@ class Study:
                 return row
         raise ValueError(f"there is no row {name!r}; the rows are {', '.join(row.name for row in self.rows)}")
 
-    def seeds_of(self, row: Row) -> tuple[int, ...]:
+    def seeds_of(self, row: StudyRow) -> tuple[int, ...]:
         """Return the seeds of a row."""
         return row.seeds or (self.seeds_of(self.row(row.of)) if row.of else self.seeds)
 
     def steps(
-        self, row: Row, seed: int, output: Path, train: Sequence[str] = (), evaluate: Sequence[str] = ()
+        self, row: StudyRow, seed: int, output: Path, train: Sequence[str] = (), evaluate: Sequence[str] = ()
     ) -> list[Step]:
         """Return the commands of a row and seed, in order: training, where the row trains, then each evaluation.
 
@@ -186,7 +186,7 @@ def _study(content: Any) -> Study:
     return study
 
 
-def _row(content: Any, train: tuple[str, ...] | None) -> Row:
+def _row(content: Any, train: tuple[str, ...] | None) -> StudyRow:
     _check_keys(content, "row")
     name, own = str(content["name"]), _words(content.get("train", ()))
     model, of = _words(content.get("model", ())), content.get("of")
@@ -194,7 +194,7 @@ def _row(content: Any, train: tuple[str, ...] | None) -> Row:
         raise ValueError(f"row {name!r} trains nothing: give the study `train`, or the row `model` or `of`")
     if of is not None and (own or model or content.get("flags")):
         raise ValueError(f"row {name!r} is of {of!r}: `train`, `flags` and `model` belong to that row")
-    return Row(
+    return StudyRow(
         name=name,
         train=None if model or of else (own or train),
         flags=_words(content.get("flags", ())),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import io
 import math
 from collections.abc import Mapping, Sequence
@@ -11,11 +10,11 @@ from pathlib import Path
 from statistics import fmean
 from typing import TYPE_CHECKING
 
-from datamodules.reading.writing import write_whole
+from datamodules.reading.writing import csv_text, write_whole
 
 from ..metrics.intervals import Difference
 from ..metrics.uncertainty import difference_of, mean_over_runs, values_by_sequence
-from ..stored_results import protocols_of, read_json, read_results, read_rows, read_sequences
+from ..stored_results import protocols_of, read_results, read_rows, read_sequences, read_shaped
 
 if TYPE_CHECKING:
     from .study_plan import Study
@@ -24,7 +23,7 @@ PAPER = " The column of the paper's numbers is the paper's own, at its own scale
 
 
 @dataclass(frozen=True)
-class Result:
+class StudyResult:
     """The outcome of one evaluation of a row and seed.
 
     Args:
@@ -68,13 +67,13 @@ class StudyLine:
     minutes: float | None
 
 
-Results = dict[tuple[str, str], dict[int, Result]]
+StudyResults = dict[tuple[str, str], dict[int, StudyResult]]
 """(row, evaluation) → seed → result."""
 
 
-def gather(study: Study, output: Path) -> Results:
+def gather_study(study: Study, output: Path) -> StudyResults:
     """Read the results that the steps of a study have left below its folder; what has not run is left out."""
-    found: Results = {}
+    found: StudyResults = {}
     for row in study.rows:
         for seed in study.seeds_of(row):
             for step in study.steps(row, seed, output):
@@ -93,7 +92,7 @@ def result_of(folder: Path, benchmark: str) -> Path | None:
     return max(files, key=lambda file: file.stat().st_mtime_ns, default=None)
 
 
-def table_rows(study: Study, results: Results) -> list[StudyLine]:
+def table_rows(study: Study, results: StudyResults) -> list[StudyLine]:
     """Summarise results over seeds, a line for each row and evaluation in the study's order."""
     lines = []
     for row in study.rows:
@@ -118,7 +117,7 @@ def table_rows(study: Study, results: Results) -> list[StudyLine]:
     return lines
 
 
-def markdown(study: Study, lines: Sequence[StudyLine]) -> str:
+def study_markdown(study: Study, lines: Sequence[StudyLine]) -> str:
     """Return the table as Markdown, scores in per cent."""
     out = io.StringIO()
     several, published = len(study.evaluations) > 1, any(line.published is not None for line in lines)
@@ -157,17 +156,16 @@ def write_csv(lines: Sequence[StudyLine], file: Path) -> None:
     Raises:
         OSError: if the file cannot be written.
     """
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(("row", "evaluation", "seed", "score", "protocol", "published"))
-    for line in lines:
-        for seed, score in line.scores.items():
-            published = "" if line.published is None else line.published
-            writer.writerow((line.row, line.evaluation, seed, score, line.protocol, published))
-    write_whole(file, text.getvalue())
+    rows = [
+        (line.row, line.evaluation, seed, score, line.protocol, line.published)
+        for line in lines
+        for seed, score in line.scores.items()
+    ]
+    head = ("row", "evaluation", "seed", "score", "protocol", "published")
+    write_whole(file, csv_text([head, *rows], "\n"))
 
 
-def _result(file: Path, score: str, seconds: float | None) -> Result:
+def _result(file: Path, score: str, seconds: float | None) -> StudyResult:
     content = read_results(file)
     scores = content["scores"]
     if score not in scores:
@@ -175,10 +173,10 @@ def _result(file: Path, score: str, seconds: float | None) -> Result:
     protocols = protocols_of(content)
     named = ", ".join(f"{protocol['name']} ({protocol['digest']})" for protocol in protocols) or "no protocol"
     videos = values_by_sequence(read_rows(file.with_name("per_sequence.csv")), score, read_sequences(file.parent))
-    return Result(float(scores[score]), videos, named, seconds)
+    return StudyResult(float(scores[score]), videos, named, seconds)
 
 
-def _difference(own: Mapping[int, Result], base: Mapping[int, Result]) -> Difference | None:
+def _difference(own: Mapping[int, StudyResult], base: Mapping[int, StudyResult]) -> Difference | None:
     """Compare two rows over sequences; every seed of either counts, since rows need not share seeds."""
     if len({result.protocol for side in (own, base) for result in side.values()}) != 1:
         return None
@@ -187,9 +185,9 @@ def _difference(own: Mapping[int, Result], base: Mapping[int, Result]) -> Differ
 
 def _training_seconds(folder: Path) -> float | None:
     file, kind = folder / "trained.json", "record of a training"
-    if not file.is_file() or "seconds" not in read_json(file, kind, {}):
+    if not file.is_file() or "seconds" not in read_shaped(file, kind, {}):
         return None
-    return float(read_json(file, kind, {"seconds": float})["seconds"])
+    return float(read_shaped(file, kind, {"seconds": float})["seconds"])
 
 
 def _percent(value: float | None) -> str:

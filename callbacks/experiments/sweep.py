@@ -22,8 +22,8 @@ from ..benchmarks.results import require_writable
 from ..command_line.configs import find_config
 from ..stored_results import read_results
 from .comparison import benchmarks_of
-from .effects import choose, draw, markdown, read_scores
-from .grid import AT_ONCE, MOST, Batch, Grid, batches, read_grid, read_list
+from .effects import choose, draw, grid_markdown, read_scores
+from .grid import AT_ONCE, MOST, Grid, ProtocolBatch, batches, named_grid, read_grid
 
 
 def sweep(flags: argparse.Namespace) -> None:
@@ -46,7 +46,7 @@ def sweep(flags: argparse.Namespace) -> None:
         benchmark.protocol = benchmark.propagation_protocol(flags.protocol)
     base = benchmark.protocol
     if flags.protocols:
-        grid = read_list(flags.protocols, type(benchmark).name, benchmark.protocols_like)
+        grid = named_grid(flags.protocols, type(benchmark).name, benchmark.protocols_like)
     else:
         grid = read_grid(base, flags.vary, flags.most or MOST)
     planned = batches(grid, flags.stages, flags.strides, flags.at_once or AT_ONCE)
@@ -55,7 +55,7 @@ def sweep(flags: argparse.Namespace) -> None:
         if rank == 0:
             require_writable(flags.output)
             _announce(grid, len(planned), len(benchmark.sequences))
-        folders = run(planned, part, benchmark, flags, rank)
+        folders = run_batches(planned, part, benchmark, flags, rank)
     if rank == 0 and len(folders) < len(planned):
         print(f"{len(folders)} of {len(planned)} batches are done; the table comes when all are")
     elif rank == 0:
@@ -77,7 +77,9 @@ def process_group() -> Iterator[int]:
         dist.destroy_process_group()
 
 
-def run(planned: Sequence[Batch], mine: range, benchmark: Any, flags: argparse.Namespace, rank: int = 0) -> list[Path]:
+def run_batches(
+    planned: Sequence[ProtocolBatch], mine: range, benchmark: Any, flags: argparse.Namespace, rank: int = 0
+) -> list[Path]:
     """Run the batches that have left no results yet; return the folders of all that have.
 
     Args:
@@ -137,7 +139,7 @@ def _write_table(
     folders: Sequence[Path], base: PropagationProtocol, fields: Collection[str], flags: argparse.Namespace
 ) -> None:
     scored = read_scores(folders, flags.score)
-    text = markdown(scored, flags.score, choose(scored, base, flags.select_on), fields=fields)
+    text = grid_markdown(scored, flags.score, choose(scored, base, flags.select_on), fields=fields)
     write_whole(flags.output / "sweep.md", text + "\n")
     drawn = draw(scored, flags.score, flags.output / "sweep.png", fields)
     print(f"{text}\n\n{flags.output / 'sweep.md'}" + (f", {flags.output / 'sweep.png'}" if drawn else ""))

@@ -1,6 +1,6 @@
 """Metrics of the benchmarks: torchmetrics classes over pure functions."""
 
-from .area_pck import AreaPCK, area_pck
+from .area_pck import AreaPCK, area_counts
 from .box_tracking import TrackingSuccess, box_iou, centre_error, precision_curve, success_curve
 from .categories import seen_and_unseen
 from .keypoints import PCK, keypoint_distances, pck
@@ -20,7 +20,7 @@ __all__ = [
     "SequenceScore",
     "TapVidMetrics",
     "TrackingSuccess",
-    "area_pck",
+    "area_counts",
     "average_precision",
     "boundary_accuracy",
     "boundary_score",

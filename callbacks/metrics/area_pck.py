@@ -13,7 +13,7 @@ FRACTION = 0.2
 """Of the square root of the area, within which a point is correct."""
 
 
-def area_pck(
+def area_counts(
     query_points: Array,
     target_occluded: Array,
     target_tracks: Array,
@@ -21,10 +21,10 @@ def area_pck(
     areas: Array,
     query_mode: QueryMode = "first",
     fraction: float = FRACTION,
-) -> float:
-    """Compute the fraction of truly visible points that lie within `fraction` of the square root of the object's area.
+) -> tuple[int, int]:
+    """Count the truly visible points of a video within `fraction` of the square root of the object's area, and all.
 
-    All points of all scored frames of a video count the same; the frames are those of `tapvid_metrics`.
+    All points of all scored frames count the same; the frames are those of `tapvid_metrics`.
     Paper: Biggs et al., Creatures Great and SMAL (ACCV 2018); the count is that of aharley/pips, test_on_badja.py.
     Difference: there frames are brought to 320 x 512 px first, which changes their aspect, and only joints that are
     visible in the first frame are followed.
@@ -39,7 +39,7 @@ def area_pck(
         fraction: above 0; the distance is strictly below fraction · √area.
 
     Returns:
-        A fraction, NaN where no point counts.
+        Number of correct points, and number of points that count.
 
     Raises:
         ValueError: if the shapes do not fit together or the mode is unknown.
@@ -47,24 +47,9 @@ def area_pck(
     Example:
         >>> track = np.array([[[8.0, 8.0], [9.0, 8.0], [10.0, 8.0]]])
         >>> seen = np.zeros((1, 3), bool)
-        >>> area_pck(np.array([[0, 8, 8]]), seen, track, track + [3.0, 0.0], np.array([100.0, 100.0, 400.0]))
-        0.5
+        >>> area_counts(np.array([[0, 8, 8]]), seen, track, track + [3.0, 0.0], np.array([100.0, 100.0, 400.0]))
+        (1, 2)
     """
-    correct, counted = _counts(
-        query_points, target_occluded, target_tracks, predicted_tracks, areas, query_mode, fraction
-    )
-    return correct / counted if counted else float("nan")
-
-
-def _counts(
-    query_points: Array,
-    target_occluded: Array,
-    target_tracks: Array,
-    predicted_tracks: Array,
-    areas: Array,
-    query_mode: QueryMode,
-    fraction: float,
-) -> tuple[int, int]:
     queries, hidden, truth, places, area = (
         as_array(x) for x in (query_points, target_occluded, target_tracks, predicted_tracks, areas)
     )
@@ -80,7 +65,7 @@ def _counts(
 
 
 class AreaPCK(RowMetric):
-    """Mean over videos of `area_pck`, under the key `PCK@0.2`.
+    """Mean over videos of the fraction that `area_counts` gives, under the key `PCK@0.2`.
 
     The state is one row of counts per video, so that the score does not depend on how the videos are spread over ranks.
     A video in which no point counts is left out of the mean.
@@ -112,8 +97,8 @@ class AreaPCK(RowMetric):
         *,
         name: str | None = None,
     ) -> None:
-        """Add one video; arguments and errors of `area_pck`."""
-        counts = _counts(
+        """Add one video; arguments and errors of `area_counts`."""
+        counts = area_counts(
             query_points, target_occluded, target_tracks, predicted_tracks, areas, self.query_mode, self.fraction
         )
         self.add_row(self.name_or_number(name), counts)

@@ -39,13 +39,12 @@ class Difference(NamedTuple):
 
 
 def bootstrap_interval(
-    groups: Sequence[Sequence[float]], confidence: float = 0.95, resamples: int = RESAMPLES, seed: int = 0
+    groups: Sequence[Sequence[float]], resamples: int = RESAMPLES, seed: int = 0
 ) -> tuple[float, float]:
-    """Compute the percentile bootstrap interval of a mean over objects, resampling sequences with replacement.
+    """Compute the 95 % percentile bootstrap interval of a mean over objects, resampling sequences with replacement.
 
     Args:
         groups: a sequence of videos, each with the scores of its objects; NaN is left out.
-        confidence: probability that the interval aims at, in (0, 1).
         resamples: number of bootstrap samples.
         seed: of the generator; the same seed gives the same interval.
 
@@ -58,23 +57,16 @@ def bootstrap_interval(
     sums, counts = _sums(groups)
     drawn = np.random.default_rng(seed).integers(len(sums), size=(resamples, len(sums)))
     means = sums[drawn].sum(1) / counts[drawn].sum(1)
-    low, high = np.quantile(means, ((1 - confidence) / 2, (1 + confidence) / 2))
+    low, high = np.quantile(means, (0.025, 0.975))
     return float(low), float(high)
 
 
-def paired_difference(
-    first: Mapping[str, Sequence[float]],
-    second: Mapping[str, Sequence[float]],
-    resamples: int = RESAMPLES,
-    seed: int = 0,
-) -> Difference:
+def paired_difference(first: Mapping[str, Sequence[float]], second: Mapping[str, Sequence[float]]) -> Difference:
     """Compare two methods that were scored on the same sequences.
 
     Args:
         first: sequence → scores of its objects.
         second: the same sequences, with as many objects each, in the same order.
-        resamples: number of bootstrap samples, and of random sign patterns beyond `EXACT` sequences.
-        seed: of the generator.
 
     Returns:
         Difference of the means over all objects, its 95 % percentile bootstrap interval over sequences, and the
@@ -90,14 +82,14 @@ def paired_difference(
     sums, counts = _sums(differences)
     total = counts.sum()
     mean = float(sums.sum() / total)
-    low, high = bootstrap_interval(differences, resamples=resamples, seed=seed)
+    low, high = bootstrap_interval(differences)
     if len(sums) <= EXACT:
         signs = np.array(list(product((1.0, -1.0), repeat=len(sums))))
         p = float((np.abs(signs @ sums / total) >= abs(mean) - 1e-12).mean())
     else:
-        signs = np.random.default_rng(seed).choice((1.0, -1.0), size=(resamples, len(sums)))
+        signs = np.random.default_rng(0).choice((1.0, -1.0), size=(RESAMPLES, len(sums)))
         extreme = (np.abs(signs @ sums / total) >= abs(mean) - 1e-12).sum()
-        p = float((extreme + 1) / (resamples + 1))
+        p = float((extreme + 1) / (RESAMPLES + 1))
     return Difference(mean, low, high, p)
 
 

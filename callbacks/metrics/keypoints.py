@@ -14,7 +14,7 @@ from .rows import RowMetric
 
 Counting = Literal["prediction-visible", "crw", "ground-truth"]
 
-THRESHOLDS = (0.1, 0.2, 0.3, 0.4, 0.5)
+PCK_THRESHOLDS = (0.1, 0.2, 0.3, 0.4, 0.5)
 
 Points = Tensor | NDArray[Any]
 
@@ -58,7 +58,7 @@ def keypoint_distances(
     return torch.from_numpy(np.where(counted, distances, np.nan))
 
 
-def pck(distances: Tensor, thresholds: Sequence[float] = THRESHOLDS) -> Tensor:
+def pck(distances: Tensor, thresholds: Sequence[float] = PCK_THRESHOLDS) -> Tensor:
     """Compute the fraction of joints within each threshold, per kind of joint, then averaged over the kinds.
 
     Args:
@@ -98,7 +98,7 @@ class PCK(RowMetric):
 
     def __init__(
         self,
-        thresholds: Sequence[float] = THRESHOLDS,
+        thresholds: Sequence[float] = PCK_THRESHOLDS,
         counting: Counting = "prediction-visible",
         joints: int = 15,
         **kwargs: Any,

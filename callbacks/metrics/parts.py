@@ -18,14 +18,13 @@ IGNORED = 255
 AP_THRESHOLDS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
 
 
-def class_areas(prediction: Masks, target: Masks, classes: int = 20, ignored: int = IGNORED) -> Tensor:
+def class_areas(prediction: Masks, target: Masks, classes: int = 20) -> Tensor:
     """Count the pixels of each class: shared, in either map, predicted, annotated.
 
     Args:
         prediction: integer classes of any shape, frames or whole videos.
-        target: the same shape; pixels of the value `ignored` count neither way.
+        target: the same shape; pixels of the value 255 count neither way.
         classes: C, background included.
-        ignored: value of the target that is not a class.
 
     Returns:
         (4, C) int64, which may be added up over frames and videos.
@@ -36,7 +35,7 @@ def class_areas(prediction: Masks, target: Masks, classes: int = 20, ignored: in
     predicted, wanted = as_array(prediction), as_array(target)
     if predicted.shape != wanted.shape:
         raise ValueError(f"prediction is {predicted.shape}, target is {wanted.shape}")
-    known = wanted != ignored
+    known = wanted != IGNORED
     pairs = []
     for label, values in (("prediction", predicted), ("target", wanted)):
         values = values[known]
@@ -57,7 +56,6 @@ class SemanticIoU(RowMetric):
 
     Args:
         classes: C, background included; VIP has 20.
-        ignored: value of the target that is not a class.
         kwargs: those of torchmetrics.Metric, see `RowMetric` for `process_group`.
 
     Example:
@@ -69,9 +67,9 @@ class SemanticIoU(RowMetric):
 
     higher_is_better = True
 
-    def __init__(self, classes: int = 20, ignored: int = IGNORED, **kwargs: Any) -> None:
+    def __init__(self, classes: int = 20, **kwargs: Any) -> None:
         super().__init__(width=4 * classes, **kwargs)
-        self.classes, self.ignored = classes, ignored
+        self.classes = classes
 
     def update(self, prediction: Masks, target: Masks | None = None, *, name: str | None = None) -> None:
         """Add one video.
@@ -85,7 +83,7 @@ class SemanticIoU(RowMetric):
         try:
             areas = as_array(prediction)
             if target is not None:
-                areas = as_array(class_areas(prediction, target, self.classes, self.ignored))
+                areas = as_array(class_areas(prediction, target, self.classes))
             if areas.shape != (4, self.classes):
                 raise ValueError(f"without a target, expected areas (4, {self.classes}), got {areas.shape}")
         except ValueError as error:
@@ -125,7 +123,7 @@ def match_instances(
     Returns:
         Detections (N, 4) float64, one row for each predicted instance with a pixel: class; score; IoU with the
         annotated instance of its class that it overlaps most; largest such IoU among the detections of higher score
-        that overlap the same one most, or −1 (which tells double detections).  Then the classes (M,) int64 of the
+        that overlap the same one most, or −1 (which reveals double detections). Then the classes (M,) int64 of the
         annotated instances with a pixel.
 
     Raises:

@@ -17,19 +17,19 @@ from .rows import RowMetric
 
 QueryMode = Literal["first", "strided"]
 
-THRESHOLDS = (1, 2, 4, 8, 16)
+PIXEL_THRESHOLDS = (1, 2, 4, 8, 16)
 """Pixels of a 256 × 256 picture."""
 
 METRICS = (
     "average_jaccard",
     "average_pts_within_thresh",
     "occlusion_accuracy",
-    *(f"jaccard_{threshold}" for threshold in THRESHOLDS),
-    *(f"pts_within_{threshold}" for threshold in THRESHOLDS),
+    *(f"jaccard_{threshold}" for threshold in PIXEL_THRESHOLDS),
+    *(f"pts_within_{threshold}" for threshold in PIXEL_THRESHOLDS),
 )
 """Keys of the official code."""
 
-COUNTS = 3 + 3 * len(THRESHOLDS)
+COUNTS = 3 + 3 * len(PIXEL_THRESHOLDS)
 
 Array = Tensor | NDArray[Any]
 
@@ -172,7 +172,7 @@ def tapvid_counts(
     visible, said_visible = ~hidden & scored, ~said_hidden & scored
     squared = np.sum(np.square(places - truth), axis=-1)
     counts = [scored, (hidden == said_hidden) & scored, visible]
-    for threshold in THRESHOLDS:
+    for threshold in PIXEL_THRESHOLDS:
         within = squared < threshold**2
         counts += [visible & within, visible & within & said_visible, said_visible & (hidden | ~within)]
     return np.stack([count.sum(axis=1) for count in counts], axis=1).astype(np.int64)
@@ -297,8 +297,8 @@ def fractions_of(counts: NDArray[Any]) -> dict[str, NDArray[np.float64]]:
         "average_jaccard": jaccard.mean(axis=-1),
         "average_pts_within_thresh": points.mean(axis=-1),
         "occlusion_accuracy": accuracy,
-        **{f"jaccard_{threshold}": jaccard[..., i] for i, threshold in enumerate(THRESHOLDS)},
-        **{f"pts_within_{threshold}": points[..., i] for i, threshold in enumerate(THRESHOLDS)},
+        **{f"jaccard_{threshold}": jaccard[..., i] for i, threshold in enumerate(PIXEL_THRESHOLDS)},
+        **{f"pts_within_{threshold}": points[..., i] for i, threshold in enumerate(PIXEL_THRESHOLDS)},
     }
     return {key: np.asarray(found[key], dtype=np.float64) for key in METRICS}
 

@@ -47,7 +47,7 @@ class RowMetric(Metric):
         self.values.append(torch.tensor([list(values)], dtype=torch.float64, device=self.device))
 
     def scores_of(self, row: Tensor) -> dict[str, float]:
-        """Return the scores that the values (width,) of a row, or of several together, come to."""
+        """Return the scores computed from the values (width,) of a row, or of several rows combined."""
         raise NotImplementedError(f"{type(self).__name__} defines neither scores_of nor rows")
 
     def rows(self) -> list[dict[str, Any]]:

@@ -138,7 +138,7 @@ class SequenceScore:
         objects: ids to score.
         bound: as for `boundary_accuracy`.
         ends_scored: False leaves out the first and the last frame that is added (DAVIS, semi-supervised).
-        pool: where the frames are scored while the caller goes on (who leaves them unchanged, then); without it `add`
+        pool: scores the frames while the caller continues (and must leave them unchanged); without it `add`
             scores at once.  Errors then come out of `frames`.
     """
 

@@ -7,7 +7,7 @@ import numpy as np
 
 from .intervals import Difference, bootstrap_interval, paired_difference
 
-Row = Mapping[str, Any]
+ScoreRow = Mapping[str, Any]
 
 
 def columns_of(score: str) -> tuple[str, ...]:
@@ -30,7 +30,7 @@ def video_of(name: str, videos: Collection[str] = ()) -> str:
     return name if name in videos or not video or (not videos and not number.isdigit()) else video
 
 
-def values_by_sequence(rows: Sequence[Row], score: str, sequences: Sequence[str]) -> dict[str, list[float]] | None:
+def values_by_sequence(rows: Sequence[ScoreRow], score: str, sequences: Sequence[str]) -> dict[str, list[float]] | None:
     """Return the values that a score is the mean of, sequence by sequence.
 
     Args:
@@ -77,7 +77,7 @@ def difference_of(
 
 
 def score_intervals(
-    scores: Mapping[str, float], rows: Sequence[Row], sequences: Sequence[str]
+    scores: Mapping[str, float], rows: Sequence[ScoreRow], sequences: Sequence[str]
 ) -> dict[str, tuple[float, float]]:
     """Compute the 95 % interval of each score that is the mean of its rows, by bootstrap over sequences.
 
@@ -103,7 +103,7 @@ def score_intervals(
 
 
 def rows_difference(
-    first: Sequence[Row], second: Sequence[Row], score: str, sequences: Sequence[str]
+    first: Sequence[ScoreRow], second: Sequence[ScoreRow], score: str, sequences: Sequence[str]
 ) -> Difference | None:
     """Test the difference of two runs in a score, paired by sequence.
 

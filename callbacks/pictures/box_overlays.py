@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from .clip_sheets import rasterise
-from .overlays import Picture
+from .overlays import Picture, as_picture
 
 TRUTH, FOUND = (255, 255, 255), (230, 40, 40)
 
@@ -26,7 +26,7 @@ def overlay_boxes(frame: Tensor, found: NDArray[np.float64], truth: NDArray[np.f
     """
     import cv2
 
-    picture = np.array(frame.permute(1, 2, 0).cpu().numpy(), order="C")
+    picture = as_picture(frame)
     limit = 4 * max(picture.shape)  # OpenCV draws in 32 bits
     for box, colour in ((truth, TRUTH), (found, FOUND)):
         if box is not None and np.isfinite(box).all():

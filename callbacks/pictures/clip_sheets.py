@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 HALVES = ((31, 119, 180), (214, 108, 14))
-PLAIN = (235, 235, 235)
+NEUTRAL = (235, 235, 235)
 
 
 def clip_sheet(clip: Tensor, frame_index: Tensor | None = None, rows: int = 8, width: int = 112) -> Picture:
@@ -20,7 +20,7 @@ def clip_sheet(clip: Tensor, frame_index: Tensor | None = None, rows: int = 8, w
     Args:
         clip: `(B, T, 3, H, W)`, uint8 or float in [0, 1].
         frame_index: `(B, T)`, numbers of the frames in their videos; None: their places in the clip.
-        rows: at most so many clips.
+        rows: largest number of clips.
         width: of a frame, pixels.
 
     Returns:
@@ -36,7 +36,7 @@ def clip_sheet(clip: Tensor, frame_index: Tensor | None = None, rows: int = 8, w
     for number, frames in enumerate(clip[:rows]):
         for place, picture in enumerate(as_pictures(frames)):
             text = str(place if frame_index is None else int(frame_index[number, place]))
-            colour = HALVES[2 * place // length] if even else PLAIN
+            colour = HALVES[2 * place // length] if even else NEUTRAL
             panels.append(captioned(resized(picture, width), text, colour))
     sheet = contact_sheet(panels, columns=length, width=width)
     halves = "; blue: first half, orange: second half" if even else ""

@@ -79,7 +79,6 @@ def feature_sheet(
     features: Tensor,
     covered: Size | None = None,
     names: Sequence[str] | None = None,
-    opacity: float = 0.85,
     width: int = 240,
 ) -> Picture:
     """Draw frames, and below each of them the principal components of its features, laid over it.
@@ -89,7 +88,6 @@ def feature_sheet(
         features: `(T, C, h, w)`, see `frame_features`.
         covered: what the feature map covers, in pixels of the frame; None is the frame.
         names: of the frames; by default their numbers.
-        opacity: of the colours, 0 to 1.
         width: of one picture, pixels.
 
     Returns:
@@ -106,7 +104,7 @@ def feature_sheet(
     pictures = frames.cpu() if frames.is_floating_point() else frames.cpu().float() / 255
     grey = pictures.float().mean(1, keepdim=True)
     names = names or [f"frame {number}" for number in range(len(frames))]
-    pairs = zip(as_pictures(frames), as_pictures(opacity * colours + (1 - opacity) * grey), strict=True)
+    pairs = zip(as_pictures(frames), as_pictures(0.85 * colours + 0.15 * grey), strict=True)
     stacked = [np.concatenate([resized(item, width) for item in pair]) for pair in pairs]
     panels = [captioned(picture, name) for picture, name in zip(stacked, names, strict=True)]
     return contact_sheet(panels, columns=len(panels), width=width)

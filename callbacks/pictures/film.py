@@ -15,7 +15,7 @@ from datamodules.reading.writing import write_whole
 from .overlays import Picture, contact_sheet, evenly_spaced, resized
 
 FRAMES, COLUMNS, WIDTH = 32, 8, 320
-TRUTH = ".truth.webp"
+TRUTH_SUFFIX = ".truth.webp"
 """Suffix of the picture with the ground truth."""
 
 Curve = tuple[Sequence[float], Sequence[float]]
@@ -25,7 +25,7 @@ Curve = tuple[Sequence[float], Sequence[float]]
 class Film:
     """Up to 32 frames of a sequence, side by side in one picture that the report plays, and its curves.
 
-    Files: `films/[<kind>/]<sequence>.webp`, `.json` beside it, and `.truth.webp` with the ground truth of the same
+    Files: `films/[<kind>/]<sequence>.webp`, `.json` next to it, and `.truth.webp` with the ground truth of the same
     frames, where it is given.
 
     Args:
@@ -56,7 +56,7 @@ class Film:
         self._path.parent.mkdir(parents=True, exist_ok=True)
         self._save(self._pictures, self._path)
         if len(self._truths) == len(self._pictures):
-            self._save(self._truths, self._path.with_suffix(TRUTH))
+            self._save(self._truths, self._path.with_suffix(TRUTH_SUFFIX))
         size = [WIDTH, self._pictures[0].shape[0]]
         about = self._about | {"frames": self.chosen, "size": size, "curves": plain_curves(curves or {})}
         write_whole(self._path.with_suffix(".json"), json.dumps(about) + "\n")
@@ -66,9 +66,9 @@ class Film:
         Image.fromarray(sheet).save(path, quality=70, method=2)
 
 
-def reduced(frame: Tensor, mask: Tensor, width: int = WIDTH) -> tuple[Tensor, Tensor]:
+def reduced(frame: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
     """Return a frame, uint8 `(3, H, W)`, and its ids `(H, W)` at a film's width, so that little is drawn."""
-    size = (round(frame.shape[1] * width / frame.shape[2]), width)
+    size = (round(frame.shape[1] * WIDTH / frame.shape[2]), WIDTH)
     small = F.interpolate(frame[None].cpu(), size, mode="bilinear", antialias=True)[0]
     return small, F.interpolate(mask[None, None].cpu(), size, mode="nearest-exact")[0, 0]
 

@@ -1,4 +1,4 @@
-"""Frames with objects, boxes and points drawn to be looked at: a colour and a label for each."""
+"""Frames with objects, boxes and points drawn for viewing, a colour and a label for each."""
 
 from collections.abc import Mapping, Sequence
 
@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from .colours import Colour
-from .overlays import Picture
+from .overlays import Picture, as_picture
 
 DARK, LIGHT = (0, 0, 0), (255, 255, 255)
 
@@ -39,7 +39,7 @@ def draw_masks(
     """
     import cv2
 
-    picture, ids = _writable(frame), mask.cpu().numpy()
+    picture, ids = as_picture(frame), mask.cpu().numpy()
     present = [number for number in np.unique(ids).tolist() if number]
     table = np.zeros((256, 3), np.float32)
     for number in present:
@@ -76,7 +76,7 @@ def draw_boxes(frame: Tensor, boxes: NDArray[np.float64], colours: Sequence[Colo
     """
     import cv2
 
-    picture = _writable(frame)
+    picture = as_picture(frame)
     (bright, dark), limit = _line(thickness_of(picture.shape)), 4 * max(picture.shape)  # OpenCV draws in 32 bits
     corners = np.concatenate([boxes[:, :2], boxes[:, :2] + boxes[:, 2:] - 1], 1)
     shown = np.isfinite(corners).all(1)
@@ -92,7 +92,7 @@ def draw_boxes(frame: Tensor, boxes: NDArray[np.float64], colours: Sequence[Colo
 
 
 def draw_points(frame: Tensor, found: Tensor, names: Sequence[str], colours: Sequence[Colour] | None = None) -> Picture:
-    """Draw a dot for each point, in a colour of its own, with its name.
+    """Draw a dot for each point, each in its own colour, with its name.
 
     Args:
         frame: uint8 RGB `(3, H, W)`.
@@ -105,7 +105,7 @@ def draw_points(frame: Tensor, found: Tensor, names: Sequence[str], colours: Seq
     """
     import cv2
 
-    picture = _writable(frame)
+    picture = as_picture(frame)
     unit = thickness_of(picture.shape)
     for number, (name, (x, y, _)) in enumerate(zip(names, found.tolist(), strict=True)):
         if x == x:
@@ -172,7 +172,3 @@ def _place_of_text(picture: Picture, text: str, place: tuple[int, int]) -> tuple
         left = max(0, min(place[0] - 2 * unit, picture.shape[1]) - width)
     up = max(height + 1, min(place[1] - 2 * unit, picture.shape[0] - below))
     return (max(0, left), up), (width, height), below
-
-
-def _writable(frame: Tensor) -> Picture:
-    return np.array(frame.permute(1, 2, 0).cpu().numpy(), order="C")

@@ -12,18 +12,16 @@ from lightning_modules.functional.propagation.sizing import Size
 
 from .overlays import Picture, as_pictures, captioned, contact_sheet, resized
 
-COLOURS = (
+POINT_COLOURS = (
     (230, 25, 75), (60, 180, 75), (255, 225, 25), (0, 130, 200), (245, 130, 48), (240, 50, 230), (70, 240, 240),
     (170, 110, 40), (191, 239, 69),
 )  # fmt: skip
-"""One for each point; nine that can be told apart."""
+"""One for each point; nine that are easy to distinguish."""
 
 
-def grid_points(size: Size, rows: int = 3, columns: int = 3) -> Tensor:
-    """Return evenly spaced cells of a map (h, w), away from its border: long `(rows · columns, 2)`, y and x."""
-    ys, xs = (
-        ((torch.arange(count) + 0.5) * side / count).long() for side, count in zip(size, (rows, columns), strict=True)
-    )
+def grid_points(size: Size) -> Tensor:
+    """Return nine evenly spaced cells of a map (h, w), away from its border: long `(9, 2)`, y and x."""
+    ys, xs = (((torch.arange(3) + 0.5) * side / 3).long() for side in size)
     return torch.cartesian_prod(ys, xs)
 
 
@@ -42,7 +40,7 @@ def match_sheet(
     """Draw query points in a frame, and in its reference frames the places that they would take their labels from.
 
     Each point has a colour. In a reference frame a ring marks where the point is in the query frame, and lines lead
-    from it to its matches: the larger and the less transparent a dot, the more weight it has. A caption tells what
+    from it to its matches: the larger and the less transparent a dot, the more weight it has. A caption states what
     fraction of all weights is in the frame. The frames have lost half of their colour.
 
     Args:
@@ -131,4 +129,4 @@ def _fixed(x: float, y: float) -> tuple[int, int]:
 
 
 def _colours(count: int) -> list[tuple[int, int, int]]:
-    return [COLOURS[number % len(COLOURS)] for number in range(count)]
+    return [POINT_COLOURS[number % len(POINT_COLOURS)] for number in range(count)]

@@ -12,7 +12,7 @@ from datamodules.reading.images import REPEATABLE_X264, Reformatter
 
 from .overlays import Picture
 
-FRAME_RATE = 30
+OVERLAY_FRAME_RATE = 30
 MOST_PICTURES, WIDEST = 150, 480
 """Pictures of an animation, and their width in pixels: it is kept in memory until it is complete."""
 
@@ -27,7 +27,7 @@ class OverlayVideo:
         rate: frames per second.
     """
 
-    def __init__(self, path: Path, rate: float = FRAME_RATE) -> None:
+    def __init__(self, path: Path, rate: float = OVERLAY_FRAME_RATE) -> None:
         import av
 
         path.parent.mkdir(parents=True, exist_ok=True)

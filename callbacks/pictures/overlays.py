@@ -22,6 +22,11 @@ LIMBS = (
 """Pairs of JHMDB's joints that a line connects."""
 
 
+def as_picture(frame: Tensor) -> Picture:
+    """Return a frame, uint8 `(3, H, W)`, as a picture `(H, W, 3)` of its own, to be drawn into."""
+    return np.array(frame.permute(1, 2, 0).cpu().numpy(), order="C")
+
+
 def overlay_masks(
     frame: Tensor, mask: Tensor, opacity: float = 0.5, palette: NDArray[np.uint8] | None = None
 ) -> Picture:
@@ -64,7 +69,7 @@ def overlay_joints(frame: Tensor, points: Tensor) -> Picture:
     """
     import cv2
 
-    picture = np.ascontiguousarray(frame.permute(1, 2, 0).cpu().numpy())
+    picture = as_picture(frame)
     places = points.round().int().tolist()
     drawn = (points >= 0).all(1).tolist()
     colours = DAVIS_COLOURS[1:].tolist()

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from .overlays import Picture
+from .overlays import Picture, as_picture
 
 TAIL = 12
 """Frames of a track that are drawn behind its point."""
@@ -18,7 +18,7 @@ TRUTH = (255, 255, 255)
 
 
 def rainbow(places: NDArray[np.float64]) -> list[tuple[int, int, int]]:
-    """Return a colour for each point, RGB, by its height in the picture: neighbours look alike, and stay so.
+    """Return a colour for each point, RGB, by its height in the picture: neighbours keep similar colours.
 
     Args:
         places: x, y `(N, 2)`, where the points begin.
@@ -57,7 +57,7 @@ def overlay_tracks(
     """
     import cv2
 
-    picture = np.array(frame.permute(1, 2, 0).cpu().numpy(), order="C")
+    picture = as_picture(frame)
     mean = picture.reshape(-1, 3).mean(0)
     unit = max(1, round(min(picture.shape[:2]) / 120))
     limit = 4 * max(picture.shape)

@@ -10,7 +10,7 @@ from datamodules.reading.prompts import BoxPrompt, Prompt
 from lightning_modules.backbones import build_encoder
 
 from .follow import SHORT_SIDE
-from .output_files import OURS, Overlay
+from .output_files import OUTPUTS, Overlay
 from .predict import predict_video
 
 
@@ -90,7 +90,7 @@ class VideoPrediction(pl.Callback):
             about=about,
             **self.settings,
         )
-        files = ", ".join(name for name in OURS if (self.output_dir / name).exists())
+        files = ", ".join(name for name in OUTPUTS if (self.output_dir / name).exists())
         print(f"{content['frames']} frames, {content['seconds_per_frame']:.3f} s each; {self.output_dir}: {files}")
 
 

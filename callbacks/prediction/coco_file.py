@@ -16,7 +16,7 @@ from datamodules.reading.writing import unfinished
 
 from .point_queries import FollowedPoints
 
-CHUNK = 2**20
+COPIED_AT_ONCE = 2**20
 
 
 class CocoFile:
@@ -72,7 +72,7 @@ class CocoFile:
             for head, body in (('{"images": [', self._images), ('], "annotations": [', self._annotations)):
                 file.write(head)
                 body.seek(0)
-                while part := body.read(CHUNK):
+                while part := body.read(COPIED_AT_ONCE):
                     file.write(part)
                 body.close()
             file.write(f'], "categories": {json.dumps(categories)}}}\n')
@@ -86,7 +86,7 @@ class CocoFile:
 
 
 def _append(file: IO[str], item: Any, before: int) -> None:
-    """Add an item to a list of which `before` items are written."""
+    """Add an item to a list that has `before` items already."""
     file.write((",\n" if before else "") + json.dumps(item))
 
 

@@ -25,7 +25,7 @@ from .. import signals
 from ..tracking.box_protocol import TrackingProtocol
 from ..tracking.label_tracker import LabelTracker, at_stride
 from ..tracking.masks import track_masks
-from ..tracking.points import track_points
+from ..tracking.points import propagate_heatmaps
 from ..tracking.siamfc_tracker import SiamFCTracker, Track, image_of
 from ..tracking.view import View
 from .unfinished import Bookmark
@@ -103,7 +103,7 @@ def propagate_points(
     prompt, tracker = PointPrompt.of(points), LabelTracker(extractor, protocol_for(extractor, "jhmdb", protocol))
     frames, size = _opened(video)
     prompt.check(size)
-    return follow_heat_maps(tracker, frames, prompt, tracker.view(size, short_side), Bookmark())
+    return propagate_prompted_points(tracker, frames, prompt, tracker.view(size, short_side), Bookmark())
 
 
 def track_box(
@@ -186,7 +186,7 @@ def _warn_of_lost(labels: Tensor, prompt: MaskPrompt, protocol: PropagationProto
 
 
 @torch.inference_mode()
-def follow_heat_maps(
+def propagate_prompted_points(
     tracker: LabelTracker, frames: Iterator[Tensor], prompt: PointPrompt, view: View, bookmark: Bookmark
 ) -> Iterator[tuple[Tensor, Tensor]]:
     """Yield frames and x, y, score `(K, 3)`: from the prompt's frame on, or from the bookmark."""
@@ -196,7 +196,7 @@ def follow_heat_maps(
         first, peaks = None, bookmark.start["peaks"]
         tracker.load(bookmark.start["labels"])
     bookmark.state = lambda: {"labels": tracker.state(), "peaks": peaks}
-    for t, tracked in enumerate(track_points(tracker, frames, first, view, at_once=1)):
+    for t, tracked in enumerate(propagate_heatmaps(tracker, frames, first, view, at_once=1)):
         heights, places = tracked.heatmaps[0].flatten(1).amax(1), tracked.points[0].double()
         if t == 0 and first is not None:
             peaks = heights.clamp_min(1e-12)

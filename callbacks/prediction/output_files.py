@@ -1,4 +1,4 @@
-"""The files of `predict`: masks, boxes or points of each frame, an overlay to look at, and exports."""
+"""The files of `predict`: masks, boxes or points of each frame, an overlay video, and exports."""
 
 import itertools
 import json
@@ -19,6 +19,7 @@ from lightning_modules.functional import PointProtocol
 from ..pictures import OverlayAnimation, OverlayVideo, Picture
 from ..pictures.colours import Colour, distinct_colours
 from ..pictures.labelled import draw_boxes, draw_masks, draw_points
+from ..pictures.overlays import as_picture
 from ..tracking.record import Draw, IndexedMasks, PredictionFile, PredictionTable, SequenceRecord, fixed
 from .coco_file import CocoFile, object_box
 from .point_queries import draw_followed, point_rows
@@ -29,12 +30,12 @@ Overlay = Literal["mp4", "gif", "webp", "none"]
 Export = Literal["coco", "csv"]
 RECORD = "prediction.json"
 OVERLAYS = tuple(f"overlay.{kind}" for kind in get_args(Overlay) if kind != "none")
-OURS = (RECORD, UNFINISHED, "masks", "boxes.csv", "points.csv", *OVERLAYS, "coco.json", "objects.csv")
+OUTPUTS = (RECORD, UNFINISHED, "masks", "boxes.csv", "points.csv", *OVERLAYS, "coco.json", "objects.csv")
 """All that `predict` ever writes into its folder."""
 
 
 def look_for_earlier(folder: Path, overlay: Overlay, overwrite: bool = False, exports: Sequence[str] = ()) -> bool:
-    """Return whether a folder holds an unfinished prediction that may be gone on with.
+    """Return whether a folder holds an unfinished prediction that can be resumed.
 
     Args:
         folder: of the prediction.
@@ -50,7 +51,7 @@ def look_for_earlier(folder: Path, overlay: Overlay, overwrite: bool = False, ex
         raise ValueError(f"overlay must be one of {', '.join(get_args(Overlay))}, got {overlay!r}")
     if wrong := [each for each in exports if each not in get_args(Export)]:
         raise ValueError(f"exports may hold {' and '.join(get_args(Export))}, got {wrong[0]!r}")
-    found = [folder / name for name in OURS if (folder / name).exists()]
+    found = [folder / name for name in OUTPUTS if (folder / name).exists()]
     if not found:
         return False
     if found[0].name not in (RECORD, UNFINISHED):  # a folder of masks may be the user's own, even the prompt's
@@ -67,7 +68,7 @@ def look_for_earlier(folder: Path, overlay: Overlay, overwrite: bool = False, ex
 
 def clear(folder: Path, keep: Sequence[str] = ()) -> None:
     """Make a folder for a prediction, and remove an earlier one but for the names in `keep`."""
-    for path in (folder / name for name in OURS if name not in keep):
+    for path in (folder / name for name in OUTPUTS if name not in keep):
         remove(path)
     folder.mkdir(parents=True, exist_ok=True)
 
@@ -137,7 +138,7 @@ def _mask_colours(request: Request, palette: NDArray[np.uint8]) -> dict[int, Col
 def _picture(request: Request) -> Picture:
     """Return the first frame of the stream `(H, W, 3)`."""
     frames = request.stream.forwards()
-    return np.ascontiguousarray(next(frames).permute(1, 2, 0).numpy())
+    return as_picture(next(frames))
 
 
 def _object_rows(stem: str, ids: Tensor) -> list[list[str]]:

@@ -1,4 +1,4 @@
-"""Prompts for a video, and the rules by which they are followed."""
+"""Prompts for a video, and the protocol by which they are tracked."""
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -17,21 +17,21 @@ from ..tracking.box_protocol import TrackingProtocol
 from ..tracking.label_tracker import LabelTracker
 from ..tracking.siamfc_tracker import SiamFCTracker
 from ..tracking.stopwatch import Stopwatch
-from .follow import follow_boxes, follow_heat_maps, follow_masks, protocol_for
+from .follow import follow_boxes, follow_masks, propagate_prompted_points, protocol_for
 from .plan import Leg, plan_legs, prompted_frames
 from .unfinished import Bookmark
 
-Rules = PropagationProtocol | TrackingProtocol | PointProtocol
+AnyProtocol = PropagationProtocol | TrackingProtocol | PointProtocol
 R = TypeVar("R", PropagationProtocol, TrackingProtocol, PointProtocol)
 
 Follow = Callable[[int, Iterator[Tensor], Bookmark], Iterator[tuple[Tensor, Any]]]
-"""Place of a prompted frame, frames from it on in either direction, and where to go on → frames and what is found: ids
+"""Index of a prompted frame, frames from it on in either direction, and where to resume → frames and what is found: ids
 `(H, W)`, boxes `(N, 4)` or x, y, score `(K, 3)` of the objects of that prompt."""
 
 
 @dataclass(frozen=True)
 class Request:
-    """Prompts for frames of a video, and the rules by which they are followed.
+    """Prompts for frames of a video, and the protocol by which they are tracked.
 
     Attributes:
         stream: the video.
@@ -42,7 +42,7 @@ class Request:
 
     stream: FrameStream
     prompts: tuple[Prompt, ...]
-    rules: Rules
+    rules: AnyProtocol
     short_side: int | None
 
     @classmethod
@@ -55,7 +55,7 @@ class Request:
         changes: dict[str, Any] | None,
         short_side: int | None,
     ) -> "Request":
-        """Make it from the arguments of `predict_video`, which has their errors."""
+        """Build a request from the arguments of `predict_video`; raises as it does."""
         placed = placed_prompts(prompts, stream)
         return cls(stream, placed, _rules(extractor, placed[0], protocol, changes), short_side)
 
@@ -135,10 +135,10 @@ def follower(extractor: nn.Module, request: Request, watch: Stopwatch) -> Follow
     view = tracker.view(request.stream.size, request.short_side)
     if isinstance(request.prompts[0], MaskPrompt):
         return lambda place, frames, mark: follow_masks(tracker, frames, request.mask(place), view, mark)
-    return lambda place, frames, mark: follow_heat_maps(tracker, frames, request.points(place), view, mark)
+    return lambda place, frames, mark: propagate_prompted_points(tracker, frames, request.points(place), view, mark)
 
 
-def _rules(extractor: nn.Module, prompt: Prompt, name: str | None, changes: dict[str, Any] | None) -> Rules:
+def _rules(extractor: nn.Module, prompt: Prompt, name: str | None, changes: dict[str, Any] | None) -> AnyProtocol:
     """Return the protocol of a run, at the extractor's stride."""
     if isinstance(prompt, BoxPrompt):
         if name is not None:

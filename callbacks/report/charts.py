@@ -10,19 +10,13 @@ MOST_POINTS = 400
 LEFT, RIGHT, TOP, BOTTOM = 38, 8, 8, 30
 
 
-def draw_chart(chart: Json, width: int = 560, height: int = 260) -> str:
-    """Draw a chart of report.json as a figure.
-
-    Args:
-        chart: the fields of `Chart`.
-        width: in units of the drawing; it scales with the page.
-        height: of lines; bars take what they need.
-    """
+def draw_chart(chart: Json) -> str:
+    """Draw a chart of report.json, the fields of `Chart`, as a figure."""
     draw = draw_bars if chart["kind"] == "bars" else draw_lines
     legend = draw_legend(list(chart["curves"])) if len(chart["curves"]) > 1 else ""
     return (
         f'<figure class="chart"><figcaption><strong>{escape(chart["title"])}</strong>{legend}</figcaption>'
-        f"{draw(chart, width, height)}</figure>"
+        f"{draw(chart)}</figure>"
     )
 
 
@@ -85,8 +79,8 @@ def draw_lines(chart: Json, width: int = 560, height: int = 260, cursor: bool = 
     return f'<svg viewBox="0 0 {width} {height}" role="img" aria-label="{label}" {ends}>{"".join(parts)}</svg>'
 
 
-def draw_bars(chart: Json, width: int = 560, height: int = 260) -> str:
-    """Draw horizontal bars, a group for each label; `height` is not used."""
+def draw_bars(chart: Json, width: int = 560) -> str:
+    """Draw horizontal bars, a group for each label."""
     names, curves = list(chart["labels"]), list(chart["curves"].values())
     bar, gap, left = (14, 8, 110) if len(curves) == 1 else (9, 8, 110)
     row = bar * len(curves) + gap
@@ -107,7 +101,7 @@ def draw_bars(chart: Json, width: int = 560, height: int = 260) -> str:
 
 
 def ticks(low: float, high: float, about: int, least: float = 0) -> list[float]:
-    """Return round numbers from low to high, some `about` intervals, at least `least` apart.
+    """Return round numbers from low to high, roughly `about` intervals, at least `least` apart.
 
     Example:
         >>> ticks(0, 100, 4), ticks(1, 88, 4)

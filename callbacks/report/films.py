@@ -12,7 +12,7 @@ from PIL import Image
 
 from datamodules.reading.mask_files import davis_palette
 
-from ..pictures.film import TRUTH
+from ..pictures.film import TRUTH_SUFFIX
 from ..stored_results import Json
 from .charts import draw_legend, draw_lines
 from .run import ReportedRun
@@ -20,11 +20,11 @@ from .run import ReportedRun
 FILMS_AT_EACH_END = 3
 MOST_BYTES = 5_000_000
 """Of all films of a page; as many again, at most, of the pictures of worst frames."""
-WORST = 3
+WORST_FRAMES = 3
 APART = 2
 """Least distance of two worst frames of a sequence, in frames of its film."""
 
-SWITCH = "".join(
+TRUTH_MODES = "".join(
     f'<label><input type="radio" name="truth" value="{name}"{" checked" if name == "under" else ""}> {name}</label>'
     for name in ("hidden", "under", "beside")
 )
@@ -50,11 +50,13 @@ def films_section(run: ReportedRun) -> str:
         return ""
     shows, ranked_by = run.material["shows"], run.material["ranked_by"]
     by = ("the mean of " if len(ranked_by) > 1 else "") + " and ".join(ranked_by)
-    notes = [shows and f"{shows[0].upper()}{shows[1:]}.", by and f"The number beside a name is {by}."]
+    notes = [shows and f"{shows[0].upper()}{shows[1:]}.", by and f"The number next to a name is {by}."]
     if left_out := len(films) - "".join(parts).count('class="film"'):
         notes.append(f"{left_out} more are in films/.")
     shown = "".join(parts)
-    switch = f'<fieldset class="switch"><legend>Ground truth</legend>{SWITCH}</fieldset>' if " truth" in shown else ""
+    switch = (
+        f'<fieldset class="switch"><legend>Ground truth</legend>{TRUTH_MODES}</fieldset>' if " truth" in shown else ""
+    )
     return f'<p class="note">{escape(" ".join(filter(None, notes)))}</p>{switch}{shown}'
 
 
@@ -73,7 +75,7 @@ def worst_section(run: ReportedRun) -> str:
     if not rows:
         return ""
     with_truth = any(_sheets(film)[1].is_file() for film in run.films)
-    beside = ", beside its ground truth" if with_truth else ""
+    beside = ", next to its ground truth" if with_truth else ""
     note = (
         f'<p class="note">Of the frames that the films show, by the mean of the curves. A click enlarges{beside}.</p>'
     )
@@ -89,7 +91,7 @@ def ranked(run: ReportedRun) -> list[Json]:
 def worst_places(film: Json) -> list[tuple[int, float]]:
     """Return the places in a film of its worst frames, at most three, and the mean of their curves.
 
-    Frames without a value on every curve do not count; two are at least two places apart.
+    Frames without a value on every curve do not count; two are at least two positions apart.
     """
     curves = [
         {t: value for t, value in zip(*curve, strict=True) if t is not None and value is not None}
@@ -102,7 +104,7 @@ def worst_places(film: Json) -> list[tuple[int, float]]:
     }
     chosen: list[int] = []
     for place in sorted(values, key=lambda place: (values[place], place)):
-        if len(chosen) < WORST and all(abs(place - other) >= APART for other in chosen):
+        if len(chosen) < WORST_FRAMES and all(abs(place - other) >= APART for other in chosen):
             chosen.append(place)
     return [(place, values[place]) for place in chosen]
 
@@ -131,7 +133,7 @@ def percent(value: float | None) -> str:
 
 def _sheets(film: Json) -> tuple[Path, Path]:
     """Return the pictures of a film: predictions and ground truth, which may be missing."""
-    return film["path"].with_suffix(".webp"), film["path"].with_suffix(TRUTH)
+    return film["path"].with_suffix(".webp"), film["path"].with_suffix(TRUTH_SUFFIX)
 
 
 def _film(film: Json, sheets: Sequence[Path]) -> str:
@@ -184,7 +186,7 @@ def _objects(film: Json) -> str:
 
 
 def _shot(film: Json, place: int) -> bytes:
-    """Return one frame of a film as WebP, beside its ground truth where there is one."""
+    """Return one frame of a film as WebP, next to its ground truth where there is one."""
     (width, height), columns = film["size"], film["columns"]
     x, y = place % columns * width, place // columns * height
     parts = []

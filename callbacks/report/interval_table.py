@@ -1,4 +1,4 @@
-"""The table of intervals and paired tests of a report: this run, and the runs beside it."""
+"""The table of intervals and paired tests of a report: this run, and the runs compared with it."""
 
 from collections.abc import Iterable, Sequence
 from html import escape
@@ -6,7 +6,7 @@ from html import escape
 from ..metrics.uncertainty import rows_difference, score_intervals
 from .run import ReportedRun, read_beside, same_protocols
 
-NOTE = (
+TABLE_NOTE = (
     "95 % intervals by bootstrap over sequences, the objects of one together; differences are this run minus the "
     "other, paired by sequence, p by sign flips. Runs under another protocol are not tested."
 )
@@ -17,7 +17,7 @@ def uncertainty_table(run: ReportedRun, beside: Sequence[ReportedRun] = ()) -> s
 
     Args:
         run: the run of the report.
-        beside: runs to test against, beside the other rows of a `vidcorr compare`.
+        beside: runs to test against, in addition to the other rows of a `vidcorr compare`.
     """
     intervals = score_intervals(run.results["scores"], run.rows, run.material["sequences"])
     if not intervals:
@@ -29,7 +29,7 @@ def uncertainty_table(run: ReportedRun, beside: Sequence[ReportedRun] = ()) -> s
     others = {other.folder.resolve(): other for other in (*_compared(run), *beside)}
     body += [_row(run, other, keys) for other in others.values()]
     table = f"<table><thead><tr>{head}</tr></thead><tbody>{''.join(body)}</tbody></table>"
-    return f'<div class="scroll">{table}</div><p class="note">{NOTE}</p>'
+    return f'<div class="scroll">{table}</div><p class="note">{TABLE_NOTE}</p>'
 
 
 def _row(run: ReportedRun, other: ReportedRun, keys: Iterable[str]) -> str:

@@ -7,12 +7,12 @@ from pathlib import Path
 
 from ..stored_results import epochs_and_step, read_results
 
-Curve = list[tuple[int, float]]
+TrainingCurve = list[tuple[int, float]]
 """(epochs trained, fraction), in order."""
 
 
-def read_curves(run: str | Path, benchmark: str = "davis", score: str = "J&F-Mean") -> dict[str, Curve]:
-    """Collect a score over the epochs of a run, apart for each stage.
+def read_curves(run: str | Path, benchmark: str = "davis", score: str = "J&F-Mean") -> dict[str, TrainingCurve]:
+    """Collect a score over the epochs of a run, separately for each stage.
 
     Args:
         run: folder of a run, anywhere below which lies `benchmarks/<benchmark>/epoch=…-step=…/results.json`.
@@ -20,7 +20,7 @@ def read_curves(run: str | Path, benchmark: str = "davis", score: str = "J&F-Mea
         score: its key, without the stage.
 
     Returns:
-        Stage (empty where the benchmark looked at one only) → curve.
+        Stage (empty where the benchmark evaluated only one) → curve.
 
     Raises:
         ValueError: if there are no such results, they are of several runs, or they have no such score.
@@ -88,7 +88,7 @@ def command(words: Sequence[str]) -> None:
 
 
 def _names(runs: Sequence[Path]) -> list[str]:
-    """The shortest ends of the paths that tell the runs apart."""
+    """Return the shortest ends of the paths that distinguish the runs."""
     parts = [run.resolve().parts for run in runs]
     for length in range(1, max(map(len, parts)) + 1):
         names = ["/".join(part[-length:]) for part in parts]
@@ -97,7 +97,7 @@ def _names(runs: Sequence[Path]) -> list[str]:
     return names
 
 
-def _draw(curves: Mapping[str, Mapping[str, Curve]], output: Path, axis: str, title: str) -> None:
+def _draw(curves: Mapping[str, Mapping[str, TrainingCurve]], output: Path, axis: str, title: str) -> None:
     # the object-oriented interface: no window system, and no state that outlives the picture
     from matplotlib.figure import Figure
 

@@ -2,7 +2,6 @@
 
 import argparse
 from collections.abc import Sequence
-from functools import partial
 from itertools import islice
 from pathlib import Path
 
@@ -14,7 +13,7 @@ from torch import Tensor, nn
 from datamodules.progress import ProgressReport
 from datamodules.prompted_video import FrameStream
 from datamodules.reading.source import list_videos
-from datamodules.reading.writing import write_folder, write_whole
+from datamodules.reading.writing import unfinished, write_whole
 from lightning_modules.backbones import build_feature_extractor
 from lightning_modules.checkpoints import allow_named
 
@@ -44,15 +43,15 @@ def pseudo_boxes(
 ) -> int:
     """Draw a box in the first frame of each video, follow it, and write frames and boxes in GOT-10k's layout.
 
-    Boxes are drawn anywhere, so many hold background; a frame whose mask has scattered, or whose area has more than
-    doubled or halved, is marked as hidden (`cover.label` 0), so that `Got10kDataModule` does not learn from it. Videos
-    in `output/train` already are left out: an interrupted call goes on.
+    Boxes are drawn anywhere, and many contain background only; a frame whose mask has scattered, or whose area has more
+    than doubled or halved, is marked as hidden (`cover.label` 0), so that `Got10kDataModule` does not learn from it.
+    Videos in `output/train` already are skipped, so an interrupted call resumes.
 
     Args:
         extractor: features that carry the boxes, see `build_feature_extractor`.
         source: folder or list of videos, see `list_videos`.
         output: root for `Got10kDataModule`.
-        videos: the first so many; None takes all.
+        videos: number of videos to use, the first ones; None takes all.
         frames: of each video, from its start.
         short_side: the extractor sees frames reduced to this, pixels.
         seed: of the drawn boxes.
@@ -78,7 +77,9 @@ def pseudo_boxes(
                 box = draw_box(stream.size, np.random.default_rng((seed, number)))
                 pictures = list(islice(stream, frames))
                 boxes, cover = follow_box(extractor, pictures, box, short_side)
-                write_folder(folder / name, partial(_write, pictures, boxes, cover))
+                with unfinished(folder / name) as place:
+                    place.mkdir()
+                    _write(pictures, boxes, cover, place)
             progress.advance(to=number + 1)
             signals.check()
     write_whole(folder / "list.txt", "".join(f"{name}\n" for name in names))

@@ -9,14 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from datamodules.datasets.layout_files import list_pictures, read_names
 from datamodules.datasets.youtube_vos import read_meta
 from datamodules.reading.cores import usable_cores
 from datamodules.reading.errors import DataError
-from datamodules.reading.mask_files import VOID, read_mask
+from datamodules.reading.mask_files import VOID, object_ids, read_mask
 
 from ..benchmarks.results import Results, require_writable
 from ..metrics import RegionBoundary, SequenceScore, object_outlines, seen_and_unseen
@@ -28,8 +27,8 @@ RULES_HELP = (
 
 
 @dataclass(frozen=True)
-class Rules:
-    """The rules by which masks are scored.
+class ScoringRules:
+    """The rules for scoring masks.
 
     Attributes:
         first_scored: the mask that introduces an object counts, although it is what a method is given.
@@ -46,10 +45,10 @@ class Rules:
 
 
 RULES = {
-    "davis-2017": Rules(),
-    "davis-2016": Rules(merged=True),
-    "youtube-vos": Rules(last_scored=True, entering=True),
-    "mose": Rules(entering=True),
+    "davis-2017": ScoringRules(),
+    "davis-2016": ScoringRules(merged=True),
+    "youtube-vos": ScoringRules(last_scored=True, entering=True),
+    "mose": ScoringRules(entering=True),
 }
 """Named rules: those of davis2017-evaluation (semi-supervised), of DAVIS-2016, of YouTube-VOS's paper, and of MOSE.
 
@@ -62,7 +61,7 @@ in hkchengrex/vos-benchmark @ 0c21008 (README.md, Technical Details 4).
 def score(
     truth: str | Path,
     predictions: str | Path,
-    rules: Rules | str = "davis-2017",
+    rules: ScoringRules | str = "davis-2017",
     sequences: Sequence[str] | None = None,
     workers: int | None = None,
 ) -> RegionBoundary:
@@ -109,14 +108,14 @@ def score(
     return metric
 
 
-def score_sequence(name: str, truth: Path, predictions: Path, rules: Rules) -> SequenceScore:
+def score_sequence(name: str, truth: Path, predictions: Path, rules: ScoringRules) -> SequenceScore:
     """Score one sequence; see `score`.
 
     Args:
         name: of the sequence, for rows and errors.
         truth: folder of its masks.
         predictions: folder of the predictions.
-        rules: see `Rules`.
+        rules: see `ScoringRules`.
     """
     files = {path.stem: path for path in list_pictures(truth)}
     found = {path.stem: path for path in list_pictures(predictions)}
@@ -130,16 +129,16 @@ def score_sequence(name: str, truth: Path, predictions: Path, rules: Rules) -> S
     scored = [t for t in frames if present[t]]
     objects = tuple(number for number in starts if any(number in present[t] for t in scored))
     if not objects:
-        raise DataError(f"{truth}: {len(files)} masks, of which none is left to score an object on")
+        raise DataError(f"{truth}: {len(files)} masks, none of which is left to score an object on")
     if missing := [stems[t] for t in scored if stems[t] not in found]:
         raise DataError(f"{predictions}: {len(missing)} of {len(scored)} masks are missing, first {missing[0]}.png")
     result = SequenceScore(name, objects, ends_scored=True)
     for t in scored:
         target = masks[stems[t]] if masks else _ids(files[stems[t]], rules)
         predicted = _ids(found[stems[t]], rules)
-        if late := _unknown(target, starts):
+        if late := set(object_ids(target)) - starts.keys():
             raise DataError(
-                f"{files[stems[t]]}: holds id {late[0]}, which the first mask does not; rules youtube-vos and mose "
+                f"{files[stems[t]]}: holds id {min(late)}, which the first mask does not; rules youtube-vos and mose "
                 "score objects that enter later"
             )
         _check(predicted, target, found[stems[t]], starts)
@@ -147,12 +146,12 @@ def score_sequence(name: str, truth: Path, predictions: Path, rules: Rules) -> S
     return result
 
 
-def _present(starts: Mapping[int, int], t: int, rules: Rules) -> tuple[int, ...]:
+def _present(starts: Mapping[int, int], t: int, rules: ScoringRules) -> tuple[int, ...]:
     """Return the objects that are scored in frame t."""
     return tuple(number for number, start in starts.items() if start < t or (rules.first_scored and start == t))
 
 
-def _ids(path: Path, rules: Rules) -> NDArray[np.uint8]:
+def _ids(path: Path, rules: ScoringRules) -> NDArray[np.uint8]:
     ids = read_mask(path)
     return (ids > 0).astype(np.uint8) if rules.merged else ids
 
@@ -166,9 +165,8 @@ def _starts(masks: Mapping[str, NDArray[np.uint8]]) -> dict[int, int]:
     """Return object id → number of the first mask that holds it."""
     starts: dict[int, int] = {}
     for t, mask in enumerate(masks.values()):
-        for number in np.unique(mask):
-            if 0 < number < VOID:
-                starts.setdefault(int(number), t)
+        for number in object_ids(mask):
+            starts.setdefault(number, t)
     return dict(sorted(starts.items()))
 
 
@@ -176,14 +174,8 @@ def _check(predicted: NDArray[np.uint8], target: NDArray[np.uint8], path: Path, 
     if predicted.shape != target.shape:
         sizes = (" × ".join(map(str, mask.shape)) for mask in (predicted, target))
         raise DataError("{}: is {} px, the annotation {}".format(path, *sizes))
-    if unknown := _unknown(predicted, objects):
-        raise DataError(f"{path}: holds id {unknown[0]}; the sequence has the objects {', '.join(map(str, objects))}")
-
-
-def _unknown(mask: NDArray[np.uint8], objects: Mapping[int, int]) -> list[int]:
-    """Return the ids of a mask that are no objects; counted, which takes a tenth of the time of sorting."""
-    found = torch.from_numpy(mask).flatten().bincount().nonzero().flatten().tolist()
-    return [number for number in found if number not in (0, VOID) and number not in objects]
+    if unknown := set(object_ids(predicted)) - objects.keys():
+        raise DataError(f"{path}: holds id {min(unknown)}; the sequence has the objects {', '.join(map(str, objects))}")
 
 
 def by_category(
@@ -195,7 +187,7 @@ def by_category(
         rows: of each object, named VIDEO_ID.
         meta: meta.json of the scored split, which gives the category of each object.
         trained: meta.json of the training split; categories that it lacks are unseen.
-        unseen: names of unseen categories, in place of `trained` or beside it.
+        unseen: names of unseen categories, instead of `trained` or in addition to it.
 
     Returns:
         Scores (`Overall`, `J-Seen`, …), and the rows with `Category` and `Unseen`.
@@ -271,7 +263,9 @@ def _sequences(truth: Path, listed: Path | None) -> tuple[str, ...]:
     return tuple(sorted(path.name for path in truth.iterdir() if path.is_dir())) if truth.is_dir() else ()
 
 
-def _changed(rules: Rules, ends: str | None, first: str | None, last: str | None) -> tuple[Rules, list[str]]:
+def _changed(
+    rules: ScoringRules, ends: str | None, first: str | None, last: str | None
+) -> tuple[ScoringRules, list[str]]:
     """Return the rules with the frames that flags count in or out, and what differs in words."""
     wanted = {"first_scored": first or ends, "last_scored": last or ends}
     given = {field: value == "in" for field, value in wanted.items() if value is not None}

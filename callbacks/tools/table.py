@@ -1,12 +1,10 @@
 """Gather results.json files into one table: Markdown, CSV or LaTeX, one column a benchmark and protocol."""
 
 import argparse
-import csv
-import io
 from collections.abc import Sequence
 from pathlib import Path
 
-from datamodules.reading.writing import write_whole
+from datamodules.reading.writing import csv_text, write_whole
 
 from ..experiments.results_table import Cell, Column, StoredScore, Table, read_scores_of, tabulate
 from ..report.published import published_beside
@@ -23,12 +21,14 @@ LATEX = {letter: f"\\{letter}" for letter in "&%$#_{}"} | {
 }
 
 
-def gather(folders: Sequence[str | Path], scores: Sequence[str] = (), published: bool = False, base: str = "") -> Table:
+def gather_results(
+    folders: Sequence[str | Path], scores: Sequence[str] = (), published: bool = False, base: str = ""
+) -> Table:
     """Read the results in folders and line up the numbers that compare.
 
     A row is a network (and a stage, where there are several), over its seeds. A column holds numbers of one benchmark,
     one protocol with all its values (its digest), and the same number of sequences of the same split. Two results that
-    are no seeds of each other never meet in a cell: each has a row of its own, named by its folder too.
+    are not seeds of one row never meet in a cell: each has its own row, whose name includes its folder.
 
     Args:
         folders: of benchmark runs, or any folders above them; `NAME=FOLDER` names the row, and several folders of one
@@ -65,10 +65,10 @@ def render(table: Table, format: str) -> str:
 
     Markdown and LaTeX give per cent with one digit: the mean over the seeds, each seed and their spread where there
     are several, the 95 % interval over sequences, and the difference from the base row. CSV gives fractions with all
-    digits, in columns of their own.
+    digits, in separate columns.
 
     Args:
-        table: of `gather`.
+        table: of `gather_results`.
         format: `md`, `csv` or `tex` (LaTeX with booktabs).
     """
     if format == "csv":
@@ -102,7 +102,7 @@ def command(words: Sequence[str]) -> None:
     flags = parser.parse_args(list(words))
     if wrong := [path for path in flags.output if path.suffix.removeprefix(".") not in FORMATS]:
         raise ValueError(f"--output {wrong[0]}: the name has to end in .md, .csv or .tex")
-    table = gather(flags.folders, flags.score, flags.published, flags.base)
+    table = gather_results(flags.folders, flags.score, flags.published, flags.base)
     for path in flags.output:
         path.parent.mkdir(parents=True, exist_ok=True)
         write_whole(path, render(table, path.suffix.removeprefix(".")))
@@ -178,16 +178,14 @@ def _percent(value: float) -> str:
 
 def _csv(table: Table) -> str:
     """Write a line for each row; the columns of a score are as many as any row needs."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
     parts = {column: _parts(column, table) for column in table.columns}
     heads = [_head(column) + (f" {part}" if part else "") for column in table.columns for part in parts[column]]
-    writer.writerow(["", *heads])
+    rows: list[list[object]] = [["", *heads]]
     for name, row in table.rows.items():
         values = [_fields(row.get(column)) for column in table.columns]
-        cells = [own.get(part, "") for column, own in zip(table.columns, values, strict=True) for part in parts[column]]
-        writer.writerow([name, *cells])
-    return text.getvalue()
+        cells = [own.get(part) for column, own in zip(table.columns, values, strict=True) for part in parts[column]]
+        rows.append([name, *cells])
+    return csv_text(rows, "\n")
 
 
 def _parts(column: Column, table: Table) -> list[str]:

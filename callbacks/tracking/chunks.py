@@ -44,6 +44,9 @@ def in_chunks(items: Iterable[T], size: int, begin: Callable[[list[T]], U]) -> I
         >>> list(in_chunks(range(5), 2, sum))
         [1, 5, 4]
     """
+    if size == 1:
+        yield from (begin([item]) for item in items)
+        return
     iterator, begun = iter(items), deque[U]()
     ended = False
     while not ended:
@@ -51,7 +54,7 @@ def in_chunks(items: Iterable[T], size: int, begin: Callable[[list[T]], U]) -> I
         if chunk:
             begun.append(begin(chunk))
         ended = error is not None or len(chunk) < size
-        while len(begun) > (0 if ended or size == 1 else 1):
+        while len(begun) > (0 if ended else 1):
             yield begun.popleft()
         if error is not None:
             try:

@@ -58,7 +58,7 @@ class PointAnnotation:
         return points_of(heatmaps, protocol, self.view)
 
 
-def track_points(
+def propagate_heatmaps(
     tracker: LabelTracker, frames: Iterable[Tensor], points: Tensor | None, view: View, at_once: int | None = None
 ) -> Iterator[TrackedPoints]:
     """Follow points through a video.
@@ -66,7 +66,7 @@ def track_points(
     Args:
         tracker: carries the labels.
         frames: uint8 RGB `(3, H, W)` each.
-        points: x, y `(K, 2)` of frame 0, pixels; 0 is the centre of the first pixel. None: the tracker goes on from a
+        points: x, y `(K, 2)` of frame 0, pixels; 0 is the centre of the first pixel. None: the tracker resumes from a
             state, see `LabelTracker.load`.
         view: that of the tracker for frames of this size.
         at_once: see `track_masks`.

@@ -1,13 +1,11 @@
 """Record of one sequence while it is tracked: predictions, overlays, a film and its curves."""
 
-import csv
 import os
 import platform
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from importlib.metadata import version
-from io import StringIO
 from itertools import cycle
 from pathlib import Path
 from types import TracebackType
@@ -19,7 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from datamodules.reading.mask_files import davis_palette, write_ids
-from datamodules.reading.writing import write_whole
+from datamodules.reading.writing import csv_text, write_whole
 
 from ..pictures import OverlayAnimation, OverlayVideo, Picture, contact_sheet, evenly_spaced, write_picture
 from ..pictures.film import Curve, Film
@@ -27,7 +25,7 @@ from ..pictures.film import Curve, Film
 OVERLAY_FRAMES = 5
 
 Draw = Callable[..., Picture]
-"""Frame, uint8 `(3, H, W)`, and what was found in it (and what is drawn beside it) → picture `(H, W, 3)`."""
+"""Frame, uint8 `(3, H, W)`, and what was found in it (and what is drawn with it) → picture `(H, W, 3)`."""
 
 
 class PredictionFile(Protocol):
@@ -190,14 +188,12 @@ class PredictionTable:
         if not self._lines:
             return
         self._path.parent.mkdir(parents=True, exist_ok=True)
-        text = StringIO(newline="")
-        writer = csv.writer(text, lineterminator=self._line_end)
-        writer.writerows([self._columns, *self._lines] if self._columns else self._lines)
-        write_whole(self._path, text.getvalue())
+        rows = [self._columns, *self._lines] if self._columns else self._lines
+        write_whole(self._path, csv_text(rows, self._line_end))
 
 
 def fixed(values: Iterable[float], digits: int) -> list[str]:
-    """Return numbers as text with so many digits after the point; NaN is empty."""
+    """Return numbers as text with a fixed number of decimals; NaN is empty."""
     return [f"{value:.{digits}f}" if value == value else "" for value in values]
 
 

@@ -1,4 +1,4 @@
-"""Sums over an epoch that Lightning keeps of what is logged, for a run that goes on within the epoch."""
+"""Sums over an epoch that Lightning keeps of what is logged, for a run that resumes within the epoch."""
 
 from operator import attrgetter
 from typing import Any
@@ -13,7 +13,7 @@ Sums = dict[str, dict[str, Any]]
 """Key of a logged value → how it is logged, and its state so far."""
 
 REDUCTIONS: dict[str, Any] = {"mean": torch.mean, "sum": torch.sum, "max": torch.max, "min": torch.min}
-PLAIN = ("fx", "name", "prog_bar", "logger", "on_step", "on_epoch", "enable_graph", "add_dataloader_idx")
+META_FIELDS = ("fx", "name", "prog_bar", "logger", "on_step", "on_epoch", "enable_graph", "add_dataloader_idx")
 """Arguments of `log` that are compared, at its next call, with those of the call before."""
 
 
@@ -48,7 +48,7 @@ class EpochMeans:
         Args:
             trainer: of the run.
             pl_module: whose metric objects are restored.
-            more_batches: whether the epoch that goes on has batches left, which log first; None if none goes on.
+            more_batches: whether the resumed epoch has batches left, which log first; None if no epoch is resumed.
         """
         if more_batches is None:
             self._waiting = {}
@@ -92,7 +92,7 @@ def _saved(result: _ResultMetric) -> dict[str, Any]:
     meta, states = result.meta, result if result.is_tensor else result.value
     reductions = {"mean": meta.is_mean_reduction, "max": meta.is_max_reduction, "min": meta.is_min_reduction}
     return {
-        "logged": {name: getattr(meta, name) for name in PLAIN},
+        "logged": {name: getattr(meta, name) for name in META_FIELDS},
         "reduction": next((name for name, used in reductions.items() if used), "sum"),
         "sync": {"_should": meta.sync.should, "rank_zero_only": meta.sync.rank_zero_only},
         "attribute": meta.metric_attribute,

@@ -19,7 +19,7 @@ from .tap_vid import PointSequence, TapVid
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-JOINTS = {
+BADJA_JOINTS = {
     8: "upper_right_1", 9: "upper_right_2", 10: "upper_right_3", 12: "upper_left_1", 13: "upper_left_2",
     14: "upper_left_3", 15: "neck_lower", 18: "lower_right_1", 19: "lower_right_2", 20: "lower_right_3",
     22: "lower_left_1", 23: "lower_left_2", 24: "lower_left_3", 25: "tail_0", 28: "tail_3", 31: "tail_6", 32: "jaw",
@@ -37,15 +37,15 @@ class Badja(Reader[PointSequence]):
     Reads the released layout: `joint_annotations/<clip>.json`, each a list of `image_path`, `segmentation_path`,
     `joints` (row, column) and `visibility` of an annotated frame, and the files that they name: DAVIS-2017 at full
     resolution in `DAVIS/`, two more clips in `extra_videos/`. Frames that are not annotated are left out. A joint that
-    is never visible is left out; a clip of which not all frames are there is refused, but for cat_jump and tiger,
-    whose frames were never released. Or reads BADJA in a layout of `TapVid`, with the masks in a folder beside it.
+    is never visible is left out; a clip with missing frames is refused, except cat_jump and tiger,
+    whose frames were never released. Or reads BADJA in a layout of `TapVid`, with the masks in a folder next to it.
     Paper: Biggs et al., Creatures Great and SMAL (ACCV 2018).
 
     Args:
         root: the folder that holds joint_annotations; or what `TapVid` reads.
         masks: for what `TapVid` reads, `<masks>/<clip>/*.png`, animal above 0: as many as the clip has frames; or more,
-            named by frame numbers (DAVIS's `Annotations/480p`), where a JSON with the name of the root's file beside it
-            tells those of the clip, `{"<clip>": {"frames": [0, 5, …]}}`.
+            named by frame numbers (DAVIS's `Annotations/480p`), where a JSON next to it with the name of the root's
+            file lists those of the clip, `{"<clip>": {"frames": [0, 5, …]}}`.
 
     Raises:
         DataError: one line naming the file: a missing folder or file, a JSON of another kind, masks that do not fit.
@@ -62,7 +62,9 @@ class Badja(Reader[PointSequence]):
             self._sequences = tuple(TapVid(self.root))
             if masks is not None:
                 folder = require_folder(Path(masks).expanduser(), "give the folder that holds a folder for each clip")
-                numbers = _frame_numbers(self.root.with_suffix(".json"))
+                file = self.root.with_suffix(".json")
+                content = read_json(file) if file.is_file() else {}
+                numbers = content if isinstance(content, dict) else {}
                 self._sequences = tuple(_with_masks(one, folder, numbers) for one in self._sequences)
 
 
@@ -87,7 +89,7 @@ def _released(root: Path, annotations: Path) -> list[PointSequence]:
 
 def _clip(root: Path, file: Path) -> PointSequence:
     content = read_json(file)
-    numbers = list(JOINTS)
+    numbers = list(BADJA_JOINTS)
     try:
         names = [[str(entry[key]) for entry in content] for key in ("image_path", "segmentation_path")]
         places = np.array([np.array(entry["joints"], np.float64)[numbers] for entry in content])
@@ -100,7 +102,7 @@ def _clip(root: Path, file: Path) -> PointSequence:
         raise DataError(f"{file}: has joints {places.shape} and visibility {visible.shape}; get the file again")
     frames, masks = ([_inside(root, file, name) for name in of_kind] for of_kind in names)
     remedy = (
-        "unpack DAVIS-2017 trainval Full-Resolution as DAVIS/ and BADJA's extra_videos.zip beside joint_annotations"
+        "unpack DAVIS-2017 trainval Full-Resolution as DAVIS/ and BADJA's extra_videos.zip next to joint_annotations"
     )
     if missing := next((path for path in (*frames, *masks) if not path.is_file()), None):
         raise DataError(f"{missing}: no such file; {remedy}")
@@ -116,7 +118,7 @@ def _clip(root: Path, file: Path) -> PointSequence:
         points=points[:, seen].swapaxes(0, 1).copy(),
         occluded=~visible[:, seen].T,
         pictures=_Pictures(frames, size),
-        tracks=tuple(name for name, is_seen in zip(JOINTS.values(), seen.tolist(), strict=True) if is_seen),
+        tracks=tuple(name for name, is_seen in zip(BADJA_JOINTS.values(), seen.tolist(), strict=True) if is_seen),
         masks=tuple(masks),
     )
 
@@ -127,11 +129,6 @@ def _inside(root: Path, file: Path, named: str) -> Path:
     if path.is_absolute() or ".." in path.parts:
         raise DataError(f"{file}: names {named!r:.80}, which lies outside {root}")
     return root / path
-
-
-def _frame_numbers(file: Path) -> Mapping[str, Any]:
-    content = read_json(file) if file.is_file() else {}
-    return content if isinstance(content, dict) else {}
 
 
 def _with_masks(sequence: PointSequence, folder: Path, numbers: Mapping[str, Any]) -> PointSequence:
@@ -148,6 +145,6 @@ def _with_masks(sequence: PointSequence, folder: Path, numbers: Mapping[str, Any
     if len(files) != count:
         raise DataError(
             f"{own}: {len(files)} masks for {count} frames; give one for each, or the numbers of the annotated frames "
-            f'in a JSON beside the annotation, {{"{sequence.name}": {{"frames": [0, 5, …]}}}}'
+            f'in a JSON next to the annotation, {{"{sequence.name}": {{"frames": [0, 5, …]}}}}'
         )
     return dataclasses.replace(sequence, masks=tuple(files))

@@ -25,7 +25,7 @@ from .records import FrameSequence, Reader
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-KEYS = ("video", "points", "occluded")
+ENTRY_KEYS = ("video", "points", "occluded")
 COLUMNS = ("track", "frame", "x", "y", "occluded")
 
 EXPECTED = (
@@ -94,7 +94,7 @@ class TapVid(Reader[PointSequence]):
 
     Reads the released pickles of TAP-Vid-DAVIS, RGB-Stacking, Kinetics and RoboTAP without running anything that they
     hold, see `read_pickle`; what `vidcorr unpickle` made of them; or a folder of videos (files, or folders of frames)
-    each with a CSV of its name beside it. Frames stay on disk until they are asked for, one at a time.
+    each with a CSV of the same name next to it. Frames stay on disk until they are asked for, one at a time.
 
     A video of a released set that is not named there is called by its number, `007`, and by its shard,
     `0003_of_0010-007`. A CSV has the columns `track,frame,x,y,occluded`: x and y in raster pixels of the video's own
@@ -137,7 +137,7 @@ def _files(root: Path) -> list[Path]:
     if not found:
         raise DataError(f"{root}: nothing of TAP-Vid here; {EXPECTED}")
     if len(found) > 1:
-        raise DataError(f"{root}: holds {' and '.join(found)} files; put those of one kind into a folder of their own")
+        raise DataError(f"{root}: holds {' and '.join(found)} files; put those of one kind into a separate folder")
     return kinds[found[0]]
 
 
@@ -151,7 +151,7 @@ def _sequences(file: Path, root: Path) -> Iterator[PointSequence]:
     content = read_pickle(file)
     if not isinstance(content, dict | list) or not content:
         raise DataError(f"{file}: holds no videos; {EXPECTED}")
-    if isinstance(content, dict) and set(KEYS) <= set(content):
+    if isinstance(content, dict) and set(ENTRY_KEYS) <= set(content):
         content = [content]
     if isinstance(content, list):
         shard = "" if root == file or file.stem.startswith("tapvid_") else f"{file.stem}-"
@@ -170,7 +170,7 @@ def _checked_name(file: Path, name: Any) -> str:
 def _from_element(file: Path, name: str, element: Any) -> PointSequence:
     """Check the three arrays of one video; `file` and `name` go into messages."""
     where = f"{file}, {name}"
-    if not isinstance(element, dict) or (missing := [key for key in KEYS if key not in element]):
+    if not isinstance(element, dict) or (missing := [key for key in ENTRY_KEYS if key not in element]):
         lacking = ", ".join(missing) if isinstance(element, dict) else "video, points and occluded"
         raise DataError(f"{where}: has no {lacking}; a video of TAP-Vid is a dictionary of video, points and occluded")
     points, occluded = (_array(where, key, element[key]) for key in ("points", "occluded"))
@@ -292,14 +292,14 @@ class _VideoFrames:
 
 
 def _from_csv(file: Path) -> PointSequence:
-    """A user's video and the CSV beside it."""
+    """A user's video and the CSV next to it."""
     beside = [path for path in file.parent.iterdir() if path.stem == file.stem and path != file]
     videos = [path for path in beside if path.is_dir() or path.suffix.lower() in VIDEO_SUFFIXES]
     if file.with_suffix("").is_dir() and file.with_suffix("") not in videos:
         videos.append(file.with_suffix(""))
     if len(videos) != 1:
         raise DataError(
-            f"{file}: {len(videos)} videos of this name beside it; expected one, {file.stem}.mp4 or a folder of frames "
+            f"{file}: {len(videos)} videos of the same name; expected one, {file.stem}.mp4 or a folder of frames "
             f"{file.stem}"
         )
     rows = _rows(file)

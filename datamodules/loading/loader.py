@@ -12,7 +12,7 @@ from ..reading.errors import DataError
 from .sampling import seeded_generator
 
 Key = tuple[int, int]  # epoch, number of the sample in it
-Batch = TypeVar("Batch")
+BatchT = TypeVar("BatchT")
 
 
 def whole_key(key: Key | int) -> Key:
@@ -53,7 +53,7 @@ class ClipSampler(DistributedSampler[Key]):
 
 
 class FixedSampler(DistributedSampler[Key]):
-    """Yields (0, index) in order, the same in every epoch; ranks without a sample of their own repeat one.
+    """Sampler of (0, index) in order, the same in every epoch; ranks without a sample repeat one.
 
     Args:
         dataset: anything with a length.
@@ -69,10 +69,10 @@ class FixedSampler(DistributedSampler[Key]):
             yield 0, index  # type: ignore[misc]
 
 
-class ResumableLoader(DataLoader[Batch]):
+class ResumableLoader(DataLoader[BatchT]):
     """A loader over a `ClipSampler` whose state is the number of batches that were taken from it in the epoch.
 
-    Batches that workers have made ahead do not count, so a run that goes on from the state starts at the next batch,
+    Batches that workers have made ahead do not count, so a run that resumes from the state starts at the next batch,
     whatever its number of workers. Lightning keeps the state in its checkpoints.
 
     Attributes:
@@ -137,11 +137,11 @@ def worker_died(reason: str) -> DataError:
     """Return the error for a worker that ended before its time, with torch's reason."""
     return DataError(
         f"a worker of the data loader died ({reason.partition('. ')[0]}), most often because the machine ran out of "
-        "memory: lower data.num_workers, and go on with --ckpt_path last"
+        "memory: lower data.num_workers, and resume with --ckpt_path last"
     )
 
 
-def _with_advice(batches: Iterator[Batch]) -> Iterator[Batch]:
+def _with_advice(batches: Iterator[BatchT]) -> Iterator[BatchT]:
     """Raise `worker_died` in place of torch's own error."""
     try:
         yield from batches

@@ -10,7 +10,7 @@ from torch import Tensor
 _ATTEMPTS = 10
 
 
-def random_boxes(
+def random_crops(
     height: int,
     width: int,
     count: int,
@@ -85,7 +85,7 @@ class RandomResizedCrop:
             (T, 3, size, size) uint8.
         """
         height, width = frames[0].shape[:2]
-        boxes = random_boxes(height, width, len(frames), self.area, self.ratio, generator)
+        boxes = random_crops(height, width, len(frames), self.area, self.ratio, generator)
         flips = torch.rand(len(frames), generator=generator) < self.flip
         return _crops(frames, boxes, flips.tolist(), (self.size, self.size))
 

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Self
 import numpy as np
 
 from .errors import DecodingError
-from .frame_table import FrameTable, can_seek, count_packets, remembered, starts_afresh
+from .frame_table import FrameTable, cached_packet_count, can_seek, count_packets, starts_afresh
 from .images import Reformatter
 from .orientation import orientation_of
 from .video_header import open_container, read_header
@@ -190,8 +190,8 @@ class VideoFile:
     def number_at(self, seconds: float) -> int:
         """Return the number of the first frame shown `seconds` or later after the first one.
 
-        It is that of the frames' own times where the file tells them, else by the frame rate; after the last frame it
-        is the number of frames.
+        It is computed from the frames' time stamps where the file has them, else from the frame rate; after the last
+        frame it is the number of frames.
         """
         table, base = self._table, self._stream.time_base
         if table is None or base is None:
@@ -251,7 +251,7 @@ class VideoFile:
             self._reopen()
             return packets
 
-        return remembered(self.path, count) if self._content is None else count()
+        return cached_packet_count(self.path, count) if self._content is None else count()
 
     def _failure(self, error: Exception) -> DecodingError:
         if isinstance(error, DecodingError):

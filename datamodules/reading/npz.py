@@ -11,7 +11,7 @@ import numpy as np
 from .errors import DataError
 from .restricted_pickle import StoredArray, StoredBytes
 
-AGAIN = "write it again by numpy.savez"
+REMEDY = "write it again by numpy.savez"
 
 
 def read_npz(path: Path) -> dict[str, StoredArray]:
@@ -33,7 +33,7 @@ def read_npz(path: Path) -> dict[str, StoredArray]:
             for entry in archive.infolist():
                 name = entry.filename.removesuffix(".npy")
                 if entry.compress_type != zipfile.ZIP_STORED:
-                    raise DataError(f"{path}: {name} is compressed, which hides its size; {AGAIN}")
+                    raise DataError(f"{path}: {name} is compressed, which hides its size; {REMEDY}")
                 file.seek(entry.header_offset + 26)
                 start = entry.header_offset + 30 + sum(struct.unpack("<HH", file.read(4)))
                 file.seek(start)
@@ -44,11 +44,11 @@ def read_npz(path: Path) -> dict[str, StoredArray]:
     except (zipfile.BadZipFile, struct.error, ValueError, SyntaxError, KeyError, TypeError, MemoryError) as error:
         if isinstance(error, DataError):
             raise
-        raise DataError(f"{path}: not an .npz file, or a damaged one; {AGAIN}") from error
+        raise DataError(f"{path}: not an .npz file, or a damaged one; {REMEDY}") from error
 
 
 def _array(path: Path, name: str, head: bytes, start: int, size: int) -> StoredArray:
-    """Take apart the header of an .npy, see numpy.lib.format."""
+    """Parse the header of an .npy, see numpy.lib.format."""
     if head[:6] != b"\x93NUMPY" or head[6] not in (1, 2):
         raise ValueError
     form = "<H" if head[6] == 1 else "<I"
@@ -62,6 +62,6 @@ def _array(path: Path, name: str, head: bytes, start: int, size: int) -> StoredA
         raise DataError(f"{path}: {name} holds {code!r:.40}; arrays hold numbers, bool or byte strings here")
     dtype, content = np.dtype(code), size - begin - length
     if any(type(side) is not int or side < 0 for side in shape) or math.prod(shape) * dtype.itemsize != content:
-        raise DataError(f"{path}: {name} claims {shape} {dtype} and has {content} bytes; {AGAIN}")
+        raise DataError(f"{path}: {name} claims {shape} {dtype} and has {content} bytes; {REMEDY}")
     stored = StoredBytes(path, start + begin + length, content)
     return StoredArray(dtype, shape, bool(header["fortran_order"]), stored)

@@ -19,9 +19,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 MOST_COLOURS = 32
-"""Colours of a painted mask beside the background; more mean that its edges are smoothed."""
+"""Largest number of colours of a painted mask without the background; more mean that its edges are smoothed."""
 
-Row = Mapping[str, Any]
+PromptRow = Mapping[str, Any]
 """One box or point of a file: its numbers, and `frame` and `name` where the file gives them."""
 
 
@@ -78,7 +78,7 @@ def _ids_of_colours(path: Path, picture: NDArray[np.uint8]) -> tuple[NDArray[np.
     found, numbers = np.unique(flat, return_inverse=True)
     if len(found) > MOST_COLOURS + 1:
         raise DataError(
-            f"{path}: {len(found)} colours; a mask is painted in flat ones, at most {MOST_COLOURS} beside black: "
+            f"{path}: {len(found)} colours; a mask is painted in flat ones, at most {MOST_COLOURS} besides black: "
             "save it as a PNG without smoothed edges"
         )
     if found[0] != 0:
@@ -93,7 +93,7 @@ def _ids_of_colours(path: Path, picture: NDArray[np.uint8]) -> tuple[NDArray[np.
     return ids[numbers].reshape(flat.shape), palette
 
 
-def read_boxes(path: Path) -> list[Row]:
+def read_box_prompts(path: Path) -> list[PromptRow]:
     """Read the boxes of a text, CSV or JSON file.
 
     Four numbers are one box. A table whose heading names a column `frame` or `name` has one in each line; JSON may be a
@@ -112,11 +112,11 @@ def read_boxes(path: Path) -> list[Row]:
     return [{"box": ",".join(rows[0]) if rows else ""}]
 
 
-def _boxes_of_json(content: Any) -> list[Row]:
+def _boxes_of_json(content: Any) -> list[PromptRow]:
     if isinstance(content, Mapping) and isinstance(content.get("boxes"), list):
         content = content["boxes"]
     several = isinstance(content, list) and bool(content) and all(isinstance(i, Mapping | list) for i in content)
-    found: list[Row] = []
+    found: list[PromptRow] = []
     for item in content if several else [content]:
         about: dict[str, Any] = {}
         if isinstance(item, Mapping):
@@ -128,7 +128,7 @@ def _boxes_of_json(content: Any) -> list[Row]:
     return found
 
 
-def read_points(path: Path) -> list[Row]:
+def read_point_prompts(path: Path) -> list[PromptRow]:
     """Read the points of a CSV or JSON file: rows with `name`, `x`, `y`, and `frame` where the file gives it.
 
     CSV has lines `name,x,y`; below a heading it may have a column `frame` too, and others, which are left out.
@@ -152,11 +152,11 @@ def read_points(path: Path) -> list[Row]:
     return found
 
 
-def _points_of_json(path: Path, content: Any) -> list[Row]:
+def _points_of_json(path: Path, content: Any) -> list[PromptRow]:
     pairs = (
         content.items() if isinstance(content, Mapping) else enumerate(content, 1) if isinstance(content, list) else ()
     )
-    found: list[Row] = []
+    found: list[PromptRow] = []
     for name, item in pairs:
         if isinstance(item, Mapping):
             found.append({"name": str(name), **item})
@@ -175,7 +175,7 @@ def _table(path: Path) -> list[list[str]]:
     return [row for row in rows if any(row)]
 
 
-def _records(path: Path, rows: Sequence[Sequence[str]], wanted: Iterable[str]) -> list[Row]:
+def _records(path: Path, rows: Sequence[Sequence[str]], wanted: Iterable[str]) -> list[PromptRow]:
     """Return the lines below a heading by its columns."""
     heading, *lines = rows
     if missing := [column for column in wanted if column not in heading]:

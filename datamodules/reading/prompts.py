@@ -17,7 +17,7 @@ from .guards import read_json
 from .images import pixels
 from .mask_files import VOID, davis_palette
 from .part import Moment, VideoPart
-from .prompt_files import Row, read_boxes, read_mask_picture, read_points, separated
+from .prompt_files import PromptRow, read_box_prompts, read_mask_picture, read_point_prompts, separated
 from .source import natural_order, pictures_of
 
 if TYPE_CHECKING:
@@ -61,11 +61,11 @@ class MaskPrompt:
 
     @classmethod
     def of(cls, mask: Any) -> MaskPrompt:
-        """Make it from a picture's path, or from an array or tensor of integer ids (H, W).
+        """Build a prompt from a picture's path, or from an array or tensor of integer ids (H, W).
 
-        An indexed PNG holds ids and a palette; 255 beside other ids is void, as in DAVIS, and becomes background. In
-        a grey or RGB picture, or an indexed one whose black is another id than 0 (as quantising leaves it), black (or
-        transparent) is background and each other colour an object, numbered from dark to light.
+        An indexed PNG holds ids and a palette; 255 together with other ids is void, as in DAVIS, and becomes
+        background. In a grey or RGB picture, or an indexed one whose black is another id than 0 (as quantising leaves
+        it), black (or transparent) is background and each other colour an object, numbered from dark to light.
 
         Raises:
             DataError: if there is no object, no background colour, or the picture is not a mask.
@@ -128,7 +128,7 @@ class BoxPrompt:
 
     @classmethod
     def of(cls, box: Any) -> BoxPrompt:
-        """Make it from four numbers, from text such as `10,20,64,48` or `car=10,20,64,48`, or from a file.
+        """Build a prompt from four numbers, from text such as `10,20,64,48` or `car=10,20,64,48`, or from a file.
 
         A file is text or CSV, with or without a heading, or JSON: four numbers, or an object with x, y, width, height.
 
@@ -139,13 +139,13 @@ class BoxPrompt:
 
     @classmethod
     def each(cls, box: Any) -> Iterator[BoxPrompt]:
-        """Make as many as a file holds, see `read_boxes`; one from anything else, see `of`.
+        """Make as many as a file holds, see `read_box_prompts`; one from anything else, see `of`.
 
         Raises:
             DataError: see `of`.
         """
         if isinstance(box, str | Path) and Path(box).suffix.lower() in {".txt", ".csv", ".json"}:
-            for row in read_boxes(Path(box)):
+            for row in read_box_prompts(Path(box)):
                 yield cls._made(row["box"], str(box), row.get("frame"), str(row.get("name", "")))
             return
         name, mark, rest = box.rpartition("=") if isinstance(box, str) else ("", "", box)
@@ -198,7 +198,8 @@ class PointPrompt:
 
     @classmethod
     def of(cls, points: Any) -> PointPrompt:
-        """Make it from the path of a CSV of `name,x,y` or of JSON, from a dictionary of x, y by name, or from (K, 2).
+        """Build a prompt from the path of a CSV of `name,x,y` or of JSON, from a dictionary of x, y by name, or from
+        (K, 2).
 
         JSON is `{"name": [x, y], …}` or `[[x, y], …]`; points without a name are numbered from 1. `grid:16` is a
         grid of 16 × 16 points over the frame, see `placed`.
@@ -210,7 +211,7 @@ class PointPrompt:
 
     @classmethod
     def each(cls, points: Any) -> Iterator[PointPrompt]:
-        """Make one for each frame that a file names, see `read_points`; one from anything else, see `of`.
+        """Make one for each frame that a file names, see `read_point_prompts`; one from anything else, see `of`.
 
         Raises:
             DataError: see `of`.
@@ -222,8 +223,8 @@ class PointPrompt:
             pairs = points.items() if isinstance(points, Mapping) else enumerate(points, start=1)
             yield cls._made([(str(name), place) for name, place in pairs], "points", None, points)
             return
-        rows = read_points(Path(points))
-        by_frame: dict[Moment | None, list[Row]] = {}
+        rows = read_point_prompts(Path(points))
+        by_frame: dict[Moment | None, list[PromptRow]] = {}
         for row in rows:
             by_frame.setdefault(row.get("frame"), []).append(row)
         for frame, members in by_frame.items() or [(None, [])]:

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import csv
 import hashlib
 import os
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from io import StringIO
 from pathlib import Path
 
 
 @contextmanager
 def unfinished(path: Path, place: Path | None = None) -> Iterator[Path]:
-    """Offer a place beside `path` to write to, and move what is there to `path` when the context ends without error.
+    """Give a temporary path next to `path`, and move what is written there to `path` when the context ends without
+    error.
 
     What was at `path` stays until then; a folder there is replaced by what was written. After an error nothing but
     `path` as it was is left; a killed process leaves the hidden place.
@@ -39,7 +42,7 @@ def unfinished(path: Path, place: Path | None = None) -> Iterator[Path]:
 
 
 def write_whole(path: Path, content: str | bytes) -> None:
-    """Write a file under another name beside its place, and move it there when it is complete.
+    """Write a file under a temporary name in the same folder, and rename it when it is complete.
 
     Args:
         path: the file; its folder exists. What was there before stays until then.
@@ -54,15 +57,11 @@ def write_whole(path: Path, content: str | bytes) -> None:
         place.write_bytes(data)
 
 
-def write_folder(path: Path, write: Callable[[Path], None]) -> None:
-    """Have `write` fill a new folder, and move it to `path` when it is complete.
-
-    Raises:
-        OSError: if it cannot be written or moved.
-    """
-    with unfinished(path) as place:
-        place.mkdir()
-        write(place)
+def csv_text(rows: Iterable[Iterable[object]], line_end: str = "\r\n") -> str:
+    """Return rows as the text of a CSV file, for `write_whole`; None is empty."""
+    text = StringIO(newline="")
+    csv.writer(text, lineterminator=line_end).writerows(rows)
+    return text.getvalue()
 
 
 def partial_path(path: Path, process: int | None = None) -> Path:

@@ -13,7 +13,7 @@ from ..datasets.vip import PARTS
 from .motion import Motion, Wave
 from .scene import Scene
 from .sprites import OVERSAMPLING, paste
-from .textures import FAMILIES, draw_texture, palette
+from .textures import TEXTURE_FAMILIES, draw_texture, palette
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -31,7 +31,7 @@ class Limb(NamedTuple):
     texture: int
 
 
-LIMBS = (
+FIGURE_LIMBS = (
     Limb("left shoulder", "left elbow", 0.075, "left-arm", 0),
     Limb("left elbow", "left wrist", 0.065, "left-arm", 0),
     Limb("left hip", "left knee", 0.1, "left-leg", 1),
@@ -89,7 +89,7 @@ class Figure:
     ) -> None:
         """Draw the limbs of frame t; ids become person · 20 + class."""
         growth = np.exp(self.motion.growth(t))
-        for limb, patch in zip(LIMBS, self.patches, strict=True):
+        for limb, patch in zip(FIGURE_LIMBS, self.patches, strict=True):
             start, end = joints[JOINTS.index(limb.start)], joints[JOINTS.index(limb.end)]
             along = growth * (end - start) / np.linalg.norm(end - start)
             matrix = np.column_stack([along, [-along[1], along[0]], (start + end) / 2])
@@ -117,7 +117,7 @@ def render_figures(
         background; joints (P, T, 15, 2) float64 x, y in pixels, zero-based, hidden ones included.
     """
     rng = np.random.default_rng([seed, index, people])
-    scene = Scene.draw(rng, str(rng.choice(sorted(FAMILIES))), size, palette(rng))
+    scene = Scene.draw(rng, str(rng.choice(sorted(TEXTURE_FAMILIES))), size, palette(rng))
     cast = [_draw_figure(rng, size, palette(rng), (p + 0.5) / people) for p in range(people)]
     video = np.empty((frames, *size, 3), np.uint8)
     ids = np.zeros((frames, *size), np.uint8)
@@ -134,10 +134,10 @@ def render_figures(
 def _draw_figure(rng: Generator, size: tuple[int, int], colours: NDArray[np.float32], place: float) -> Figure:
     height, width = size
     tall = rng.uniform(0.55, 0.7) * height
-    families = rng.permutation(sorted(FAMILIES)).tolist()
+    families = rng.permutation(sorted(TEXTURE_FAMILIES)).tolist()
     skeleton = {name: length for name, _, length, _ in SKELETON}
     patches = []
-    for limb in LIMBS:
+    for limb in FIGURE_LIMBS:
         length = skeleton["neck" if limb.end == "neck" else limb.end] * tall
         patches.append(_capsule(rng, families[limb.texture], length, limb.width * tall, colours))
     still = Wave(0.0, 1.0, 0.0)

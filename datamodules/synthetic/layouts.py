@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,7 +25,7 @@ def write_youtube_vos(root: str | Path, count: int, valid: int = 2, frames: int 
 
     Sprites appear up to the middle of a video, and their texture is their category. Every fifth frame is in
     `<split>/JPEGImages`, all are in `<split>_all_frames/JPEGImages`. The training masks hold all objects, the
-    validation masks only those that start there, and the validation's meta.json tells no categories.
+    validation masks only those that start there, and the validation's meta.json has no categories.
     Other arguments and errors as in `write_videos`.
     """
     of = Scenes(frames=frames, **scenes)
@@ -61,27 +61,30 @@ def write_youtube_vos(root: str | Path, count: int, valid: int = 2, frames: int 
     return generate(root, "youtube_vos", {"count": count, "valid": valid, **asdict(of)}, count + valid, one, finish)
 
 
-def write_jhmdb(
-    root: str | Path,
-    count: int,
-    seed: int = 0,
-    first: int = 0,
-    frames: int = 40,
-    size: tuple[int, int] = (240, 320),
-) -> Path:
+@dataclass(frozen=True)
+class Figures:
+    """Arguments common to the writers of stick figures, as those of `Scenes`."""
+
+    seed: int = 0
+    first: int = 0
+    frames: int = 40
+    size: tuple[int, int] = (240, 320)
+
+
+def write_jhmdb(root: str | Path, count: int, **figures: Any) -> Path:
     """Write `count` clips of one stick figure in JHMDB's layout, all of them in the test part of split 1.
 
-    Other arguments and errors as in `write_videos`.
+    Other arguments are those of `Figures`, errors as in `write_videos`.
     """
-    parameters = {k: v for k, v in locals().items() if k != "root"}
+    of = Figures(**figures)
     clips = [(ACTIONS[i % len(ACTIONS)], f"synthetic_{ACTIONS[i % len(ACTIONS)]}_{i}") for i in range(count)]
 
     def one(folder: Path, i: int) -> None:
         from scipy.io import savemat
 
-        video, _, joints = render_figures(seed, first + i, frames, size)
+        video, _, joints = render_figures(of.seed, of.first + i, of.frames, of.size)
         action, clip = clips[i]
-        write_frames(folder / "Rename_Images" / action / clip, video, (f"{t + 1:05d}.png" for t in range(frames)))
+        write_frames(folder / "Rename_Images" / action / clip, video, (f"{t + 1:05d}.png" for t in range(of.frames)))
         positions = folder / "joint_positions" / action / clip / "joint_positions.mat"
         positions.parent.mkdir(parents=True)
         savemat(positions, {"pos_img": joints[0].transpose(2, 1, 0) + 1})
@@ -91,19 +94,10 @@ def write_jhmdb(
             if lines := [f"{clip}.avi 2" for its, clip in clips if its == action]:
                 write_text(folder / "splits" / f"{action}_test_split1.txt", lines)
 
-    return generate(root, "jhmdb", parameters, count, one, finish)
+    return generate(root, "jhmdb", {"count": count, **asdict(of)}, count, one, finish)
 
 
-def write_vip(
-    root: str | Path,
-    count: int,
-    seed: int = 0,
-    first: int = 0,
-    frames: int = 10,
-    size: tuple[int, int] = (240, 320),
-    people: int = 2,
-    step: int = 3,
-) -> Path:
+def write_vip(root: str | Path, count: int, frames: int = 10, people: int = 2, step: int = 3, **figures: Any) -> Path:
     """Write `count` videos of several stick figures in VIP_Fine's layout, all of them in the list val.
 
     Frames are called 000000000001, 000000000026, … as in VIP, whose frames are 25 apart.
@@ -113,21 +107,22 @@ def write_vip(
         people: per video.
         step: rendered frames from one written frame to the next.
 
-    Other arguments and errors as in `write_videos`.
+    Other arguments are those of `Figures`, errors as in `write_videos`.
     """
-    parameters = {k: v for k, v in locals().items() if k != "root"}
+    of = Figures(frames=frames, **figures)
+    parameters = {"count": count, "people": people, "step": step, **asdict(of)}
     names = [f"videos{i + 1}" for i in range(count)]
 
     def one(folder: Path, i: int) -> None:
         base = folder / "VIP_Fine"
-        video, ids, _ = render_figures(seed, first + i, (frames - 1) * step + 1, size, people)
+        video, ids, _ = render_figures(of.seed, of.first + i, (frames - 1) * step + 1, of.size, people)
         video, ids = video[::step], ids[::step]
         stems = [f"{1 + 25 * t:012d}" for t in range(frames)]
         write_frames(base / "Images" / names[i], video, (f"{stem}.jpg" for stem in stems))
         masks: dict[str, NDArray[np.uint8]] = {"Category_ids": ids % NUM_PARTS, "Human_ids": ids // NUM_PARTS}
         instances = base / "Annotations" / "Instance_ids" / names[i]
         numbered = [np.unique(frame, return_inverse=True) for frame in ids]
-        masks["Instance_ids"] = np.stack([inverse.reshape(size) for _, inverse in numbered]).astype(np.uint8)
+        masks["Instance_ids"] = np.stack([inverse.reshape(of.size) for _, inverse in numbered]).astype(np.uint8)
         for kind, frames_of_kind in masks.items():
             write_masks(base / "Annotations" / kind / names[i], dict(zip(stems, frames_of_kind, strict=True)))
         for stem, (found, _) in zip(stems, numbered, strict=True):

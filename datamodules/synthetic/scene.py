@@ -9,7 +9,7 @@ import numpy as np
 
 from .motion import Wave
 from .sprites import Sprite, draw_sprites
-from .textures import FAMILIES, draw_texture, palette
+from .textures import TEXTURE_FAMILIES, draw_texture, palette
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -139,7 +139,7 @@ def draw_video(
     """Return the scene and the sprites of `render_video`, which has the same arguments."""
     rng = np.random.default_rng([seed, index])
     colours = palette(rng)
-    families = [str(family) for family in rng.permutation(sorted(FAMILIES))]
+    families = [str(family) for family in rng.permutation(sorted(TEXTURE_FAMILIES))]
     scene = Scene.draw(rng, families.pop(), size, colours)
     cast = draw_sprites(rng, families[: int(rng.integers(sprites[0], sprites[1] + 1))], size, colours)
     if camouflage < 1:

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     Field = NDArray[np.float32]
     Generator = np.random.Generator
 
-COLOURS = 3
+PALETTE_SIZE = 3
 
 
 def palette(rng: Generator) -> Field:
@@ -29,11 +29,11 @@ def draw_texture(rng: Generator, family: str, side: int, period: float, colours:
     """Draw a square of one texture.
 
     The field of a family is cut into three levels of equal area, one colour each, so that all textures of one palette
-    have the same mean colour and only their structure tells them apart.
+    have the same mean colour and differ only in structure.
 
     Args:
         rng: the source of every draw.
-        family: a key of `FAMILIES`.
+        family: a key of `TEXTURE_FAMILIES`.
         side: height and width, pixels.
         period: size of the texture's elements, pixels.
         colours: (3, 3) RGB, 0..255.
@@ -43,11 +43,11 @@ def draw_texture(rng: Generator, family: str, side: int, period: float, colours:
     """
     import cv2
 
-    field = FAMILIES[family](rng, side, period)
+    field = TEXTURE_FAMILIES[family](rng, side, period)
     order = np.argsort(field, axis=None, kind="stable")
     level = np.empty(field.size, np.int64)
-    level[order] = np.arange(field.size) * COLOURS // field.size
-    picture = cv2.GaussianBlur(colours[rng.permutation(COLOURS)][level.reshape(field.shape)], (0, 0), 0.6)
+    level[order] = np.arange(field.size) * PALETTE_SIZE // field.size
+    picture = cv2.GaussianBlur(colours[rng.permutation(PALETTE_SIZE)][level.reshape(field.shape)], (0, 0), 0.6)
     grain = cv2.GaussianBlur(rng.normal(0, 22, (side, side)).astype(np.float32), (0, 0), 0.8)
     return np.clip(picture + grain[..., None], 0, 255)
 
@@ -124,7 +124,7 @@ def _rings(rng: Generator, side: int, period: float) -> Field:
     return np.sin(2 * np.pi * cv2.distanceTransform(seeds, cv2.DIST_L2, 5) / period)
 
 
-FAMILIES: dict[str, Callable[[Generator, int, float], Field]] = {
+TEXTURE_FAMILIES: dict[str, Callable[[Generator, int, float], Field]] = {
     "blobs": smooth_noise,
     "bricks": _bricks,
     "cells": _cells,

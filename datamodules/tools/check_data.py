@@ -26,6 +26,7 @@ from .parallel import Failure, in_processes, with_progress
 Kind = Literal["unreadable", "too short", "duplicate"]
 
 _SAVE_EVERY = 60.0  # seconds
+_SHOWN = 20  # unusable videos that are printed
 _ENDS = 2**16  # bytes of a file's head and of its tail that its digest covers
 
 
@@ -36,7 +37,7 @@ class VideoReport:
     Attributes:
         path: absolute.
         bytes: size on disk.
-        modified: time of the last change, ns; with path and bytes it tells whether a video has to be read again.
+        modified: time of the last change, ns; with path and bytes it decides whether a video has to be read again.
         digest: of its size, its first and its last 64 KiB; of a folder, of the sizes of all pictures and of the first
             and last one. Videos with the same digest are taken for duplicates.
         frames: number.
@@ -78,7 +79,7 @@ def check_data(
 ) -> list[tuple[VideoReport, Problem | None]]:
     """Check the videos of a source in parallel; files: report.json (all videos) and clean.txt (a list of the usable).
 
-    What an earlier report.json in `output` tells of a readable video that has not changed since is taken from there.
+    The rows of an earlier report.json in `output` are reused for readable videos that have not changed since.
     An interrupted run leaves what it has found in report.json.
 
     Args:
@@ -122,7 +123,7 @@ def check_data(
     usable = [entry for entry, (_, problem) in zip(entries, rows, strict=True) if problem is None]
     if not usable:
         (output / "clean.txt").unlink(missing_ok=True)  # of an earlier run
-        raise DataError(f"{source}: none of {len(rows)} videos can be used; {output / 'report.json'} tells why")
+        raise DataError(f"{source}: none of {len(rows)} videos can be used; {output / 'report.json'} holds the reasons")
     lines = (list_line(os.path.abspath(entry.path), entry.label) for entry in usable)
     write_whole(output / "clean.txt", "".join(f"{line}\n" for line in lines))
     return rows
@@ -159,13 +160,13 @@ def command(words: Sequence[str]) -> None:
     try:
         rows = check_data(**vars(flags))
     except KeyboardInterrupt as stopped:
-        stopped.args = (f"{flags.output / 'report.json'} keeps what is done, run it again to go on",)
+        stopped.args = (f"{flags.output / 'report.json'} keeps what is done; run the same command again to resume",)
         raise
     _print(rows, flags.output)
 
 
 def _inspect(timeout: float, item: tuple[str, VideoReport | None]) -> VideoReport:
-    """Read a video, unless the earlier report on it still holds; runs in a process of its own."""
+    """Read a video, unless the earlier report on it still holds; runs in a separate process."""
     path, earlier = item
     size, modified = stamp(path)
     if earlier is not None and earlier.error is None and (earlier.bytes, earlier.modified) == (size, modified):
@@ -173,7 +174,7 @@ def _inspect(timeout: float, item: tuple[str, VideoReport | None]) -> VideoRepor
     with open_video(path, timeout) as video:
         last = video.num_frames - 1
         frame = video.read([round(part * last / 4) for part in range(5)])[0]
-        frames = video.num_frames  # exact now, as the end has been looked for
+        frames = video.num_frames  # exact now, as the end has been read
         about: dict[str, Any] = {"codec": "frames", "height": frame.shape[0], "width": frame.shape[1]}
         if isinstance(video, VideoFile):
             info = video.info
@@ -266,24 +267,19 @@ def _problems(reports: Sequence[VideoReport], min_frames: int) -> Iterator[Probl
             yield None
 
 
-def _print(rows: Sequence[tuple[VideoReport, Problem | None]], output: Path, most: int = 20) -> None:
-    from rich.console import Console
-
-    console = Console(soft_wrap=True, highlight=False, markup=False)
+def _print(rows: Sequence[tuple[VideoReport, Problem | None]], output: Path) -> None:
     readable = [report for report, _ in rows if report.error is None]
     unusable = [(report, problem) for report, problem in rows if problem is not None]
     for name, text in _summary(readable).items():
-        console.print(f"{name:>12}  {text}")
+        print(f"{name:>12}  {text}")
     kinds = Counter(problem.kind for _, problem in unusable)
     detail = f": {', '.join(f'{count} {kind}' for kind, count in kinds.most_common())}" if kinds else ""
-    console.print(f"{'unusable':>12}  {len(unusable)} of {len(rows)} ({len(unusable) / len(rows):.1%}){detail}")
-    for report, problem in unusable[:most]:
-        console.print(f"  {report.path}: {problem.reason}")
-    if len(unusable) > most:
-        console.print(f"  … and {len(unusable) - most} more in {output / 'report.json'}")
-    console.print(
-        f"{'written':>12}  {output / 'report.json'}; {output / 'clean.txt'}: {len(rows) - len(unusable)} videos"
-    )
+    print(f"{'unusable':>12}  {len(unusable)} of {len(rows)} ({len(unusable) / len(rows):.1%}){detail}")
+    for report, problem in unusable[:_SHOWN]:
+        print(f"  {report.path}: {problem.reason}")
+    if len(unusable) > _SHOWN:
+        print(f"  … and {len(unusable) - _SHOWN} more in {output / 'report.json'}")
+    print(f"{'written':>12}  {output / 'report.json'}; {output / 'clean.txt'}: {len(rows) - len(unusable)} videos")
 
 
 def _summary(reports: Sequence[VideoReport]) -> dict[str, str]:

@@ -22,7 +22,7 @@ _RGB = 0  # AVCOL_SPC_RGB, which no encoder takes for yuv420p
 
 
 @dataclass(frozen=True)
-class Format:
+class OutputFormat:
     """Format of the output.
 
     Attributes:
@@ -46,7 +46,7 @@ class Format:
                 raise ValueError(f"{name} must be from {least} to {most}, got {getattr(self, name)}")
 
 
-def write_video(video: VideoFile | FrameFolder, path: Path, form: Format) -> int:
+def write_video(video: VideoFile | FrameFolder, path: Path, form: OutputFormat) -> int:
     """Encode all frames; return their number."""
     import av
 
@@ -99,11 +99,11 @@ class _Clock:
         return following, self.base
 
 
-def _options(form: Format) -> dict[str, str]:
+def _options(form: OutputFormat) -> dict[str, str]:
     return {"crf": str(form.crf), "preset": "veryfast", "tune": "fastdecode", "x264-params": "b-pyramid=none"}
 
 
-def write_pictures(video: VideoFile | FrameFolder, folder: Path, form: Format) -> int:
+def write_pictures(video: VideoFile | FrameFolder, folder: Path, form: OutputFormat) -> int:
     """Write all frames as 00000.jpg, 00001.jpg, …; return their number."""
     import cv2
 

@@ -14,8 +14,8 @@ from typing import Any, Generic, TypeVar
 from ..progress import ProgressReport
 from ..reading.errors import DataError, DecodingError
 
-Item = TypeVar("Item")
-Result = TypeVar("Result")
+ItemT = TypeVar("ItemT")
+ResultT = TypeVar("ResultT")
 
 
 @dataclass(frozen=True)
@@ -26,8 +26,8 @@ class Failure:
 
 
 def in_processes(
-    function: Callable[[Item], Result], items: Sequence[Item], workers: int, timeout: float
-) -> Generator[tuple[Item, Result | Failure]]:
+    function: Callable[[ItemT], ResultT], items: Sequence[ItemT], workers: int, timeout: float
+) -> Generator[tuple[ItemT, ResultT | Failure]]:
     """Call a function with each item in a few processes; results are yielded as they are ready.
 
     An item whose process dies, or is still at it after the time limit, fails; a new process takes its place. When the
@@ -47,8 +47,8 @@ def in_processes(
         RuntimeError: any other error in the function, with its traceback.
     """
     waiting = iter(items)
-    busy: list[_Worker[Item, Result]] = []
-    idle: list[_Worker[Item, Result]] = []
+    busy: list[_Worker[ItemT, ResultT]] = []
+    idle: list[_Worker[ItemT, ResultT]] = []
     try:
         while True:
             while len(busy) < max(workers, 1):
@@ -80,25 +80,25 @@ def in_processes(
             worker.end()
 
 
-class _Worker(Generic[Item, Result]):
+class _Worker(Generic[ItemT, ResultT]):
     """A process that calls the function with one item at a time."""
 
-    item: Item
+    item: ItemT
     deadline = 0.0
 
-    def __init__(self, function: Callable[[Item], Result]) -> None:
+    def __init__(self, function: Callable[[ItemT], ResultT]) -> None:
         self.pipe, end = Pipe()
         self.process = Process(target=_serve, args=(function, end, self.pipe), daemon=True)
         self.process.start()
         end.close()  # held by the process alone: its death closes the pipe
 
-    def give(self, item: Item, timeout: float) -> None:
+    def give(self, item: ItemT, timeout: float) -> None:
         self.item, self.deadline = item, time.monotonic() + timeout
         self.pipe.send(item)
 
-    def take(self) -> Result | Failure:
+    def take(self) -> ResultT | Failure:
         try:
-            outcome: Result | Failure | OSError | RuntimeError = self.pipe.recv()
+            outcome: ResultT | Failure | OSError | RuntimeError = self.pipe.recv()
         except EOFError:
             self.process.join()
             code = self.process.exitcode or 0
@@ -145,7 +145,7 @@ def _end_with_parent() -> None:
         os._exit(1)
 
 
-def with_progress(outcomes: Iterator[Result], total: int, title: str) -> Iterator[Result]:
+def with_progress(outcomes: Iterator[ResultT], total: int, title: str) -> Iterator[ResultT]:
     """Yield what is given, and show on stderr how far it is."""
     with ProgressReport(title, total) as progress:
         for outcome in outcomes:

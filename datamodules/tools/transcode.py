@@ -17,7 +17,7 @@ from ..reading.errors import DataError, DecodingError
 from ..reading.guards import raise_limit, read_json
 from ..reading.source import FrameFolder, VideoEntry, list_line, list_videos, open_video, pictures_of, stamp
 from ..reading.writing import partial_path, remove, unfinished, write_whole
-from .encoding import Format, write_pictures, write_video
+from .encoding import OutputFormat, write_pictures, write_video
 from .parallel import Failure, in_processes, with_progress
 
 _SAME_TIME = 2 * 10**9  # ns; file systems round
@@ -48,15 +48,15 @@ class Made(NamedTuple):
 def transcode(
     source: str | os.PathLike[str],
     destination: str | os.PathLike[str],
-    form: Format | None = None,
+    form: OutputFormat | None = None,
     workers: int | None = None,
     timeout: float = 3600.0,
 ) -> tuple[list[Made], dict[Path, str]]:
     """Encode the videos of a source anew, in parallel, with the same folders and names.
 
     An output appears complete or not at all, and has its source's time of change: one that has it already is left as it
-    is, so that a run that was stopped goes on. Rotation is applied, sound left out, uneven times are kept. Where the
-    source is a list, one with the new paths and the same labels is written beside the outputs. `failed.txt` names
+    is, so that a stopped run resumes. Rotation is applied, sound left out, uneven times are kept. Where the
+    source is a list, one with the new paths and the same labels is written next to the outputs. `failed.txt` names
     what could not be read.
 
     H.264 is written for quick decoding (x264's `fastdecode`: one and a half times as many clips/s for a tenth more
@@ -76,7 +76,7 @@ def transcode(
         DataError: before any work, if two videos would get the same name, or the destination is of another make.
         OSError: if the destination cannot be written.
     """
-    form = form or Format()
+    form = form or OutputFormat()
     source, destination = Path(source).expanduser(), Path(destination).expanduser()
     entries = list_videos(source, strict=False)
     jobs = plan(source, entries, destination, form.frames)
@@ -159,11 +159,11 @@ def command(words: Sequence[str]) -> None:
     flags = parser.parse_args(list(words))
     raise_limit(flags.max_megapixels)
     del flags.max_megapixels
-    form = Format(flags.short_side, flags.key_interval, flags.crf, flags.frames, flags.quality)
+    form = OutputFormat(flags.short_side, flags.key_interval, flags.crf, flags.frames, flags.quality)
     try:
         made, failed = transcode(flags.source, flags.destination, form, flags.workers, flags.timeout)
     except KeyboardInterrupt as stopped:
-        stopped.args = ("run it again to go on",)
+        stopped.args = ("run the same command again to resume",)
         raise
     before, after = sum(each.before for each in made), sum(each.after for each in made)
     new = sum(each.is_new for each in made)
@@ -174,8 +174,8 @@ def command(words: Sequence[str]) -> None:
         )
 
 
-def _run(form: Format, job: Job) -> Made:
-    """Do one job, unless it is done; runs in a process of its own."""
+def _run(form: OutputFormat, job: Job) -> Made:
+    """Do one job, unless it is done; runs in a separate process."""
     size, changed = stamp(job.source)
     if len(os.fsencode(job.output.name)) > 255:
         raise DecodingError(job.source, f"its name is too long to end in {job.output.suffix}; shorten it")
@@ -198,7 +198,7 @@ def _run(form: Format, job: Job) -> Made:
     return Made(True, size, after)
 
 
-def _claim(destination: Path, form: Format) -> None:
+def _claim(destination: Path, form: OutputFormat) -> None:
     """Claim the folder, or check that it is ours and of the same format.
 
     Raises:

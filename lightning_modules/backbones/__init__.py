@@ -3,9 +3,9 @@
 from .build import (
     build_encoder,
     build_feature_extractor,
+    encoder_hparams,
     extractor_of,
     module_from_checkpoint,
-    remembered,
     trainable_network,
 )
 from .crw import crw_resnet18, crw_training_resnet18
@@ -30,10 +30,10 @@ __all__ = [
     "crw_resnet18",
     "crw_training_resnet18",
     "describe_network",
+    "encoder_hparams",
     "extractor_of",
     "module_from_checkpoint",
     "pooled_width",
-    "remembered",
     "shared_copy",
     "trainable_network",
 ]

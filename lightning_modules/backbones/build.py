@@ -1,5 +1,6 @@
 """Feature extractors from whatever a user has: a module, a checkpoint or a name."""
 
+from abc import abstractmethod
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
@@ -34,11 +35,12 @@ Stage = str | list[str] | None
 class HasFeatureExtractor(Protocol):
     """The method of a module that benchmarks call."""
 
+    @abstractmethod
     def feature_extractor(self, stage: Stage = None, stride: int | None = None, **options: Any) -> nn.Module: ...
 
 
 class Encoder(nn.Module):
-    """A raw network with the normalisation it was trained with, and nothing that learns beside it.
+    """A raw network with the normalisation it was trained with, and no other trainable part.
 
     Args:
         network: one that `extractor_of` takes.
@@ -56,20 +58,17 @@ class Encoder(nn.Module):
         return extractor_of(self.network, stage, stride, self.mean, self.std, **options)
 
 
-Recipe = dict
-"""Class and arguments of an encoder from a checkpoint, to make it without that file; bare, so that jsonargparse makes
-nothing of it."""
-
-
 def build_encoder(
-    spec: str | Path | nn.Module, pretrained: bool = False, recipe: Recipe | None = None
+    spec: str | Path | nn.Module,
+    pretrained: bool = False,
+    recipe: dict | None = None,  # a bare `dict`: jsonargparse would parse a typed one
 ) -> HasFeatureExtractor:
     """Turn a module, a checkpoint or a name into something that gives feature extractors.
 
     Args:
         spec: one that `build_feature_extractor` takes.
         pretrained: the library's own weights, for names of timm and torchvision.
-        recipe: make the encoder by this instead, without trained weights; see `remembered`.
+        recipe: class and arguments to make the encoder by instead, without its weights; of `encoder_hparams`.
 
     Returns:
         An `nn.Module` with a method `feature_extractor(stage, stride)`.
@@ -95,8 +94,8 @@ def build_encoder(
     return Encoder(network, config.get("mean", IMAGENET_MEAN), config.get("std", IMAGENET_STD))
 
 
-def remembered(encoder: HasFeatureExtractor) -> dict[str, Any]:
-    """Return hyper-parameters for a module that holds an encoder, so that its checkpoint is all that loading it takes.
+def encoder_hparams(encoder: HasFeatureExtractor) -> dict[str, Any]:
+    """Return the hyper-parameters that make a checkpoint self-contained: the encoder's recipe and `pretrained=False`.
 
     Args:
         encoder: of `build_encoder`.

@@ -1,4 +1,4 @@
-"""Networks by name, for modules to train and benchmarks to look into."""
+"""Networks by name, for modules to train and benchmarks to evaluate."""
 
 import copy
 from typing import Any, TypeVar
@@ -68,7 +68,7 @@ def _timm(name: str, pretrained: bool) -> nn.Module:
 
 
 def _options_for_any_size(name: str) -> dict[str, Any]:
-    """Return what a network of timm has to be told to take images of any size, where it takes them at all."""
+    """Return the arguments with which a network of timm takes images of any size, if it can."""
     from timm.models import model_entrypoint
 
     file = model_entrypoint(name).__module__.removeprefix("timm.models.")

@@ -7,7 +7,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-SHOWN = 6
+LISTED = 6
 """Names in a message; more are counted."""
 
 
@@ -83,7 +83,7 @@ def check_digest(state: Mapping[str, Tensor], noted: object, source: str | Path)
         )
 
 
-def listed(names: Iterable[str], limit: int = SHOWN) -> str:
+def listed(names: Iterable[str], limit: int = LISTED) -> str:
     """Return the first names in alphabetical order and the number of those left out.
 
     Example:

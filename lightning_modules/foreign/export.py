@@ -14,7 +14,7 @@ from ..backbones.resnet import ResNetExtractor
 from ..checkpoints import written_completely
 from ..checkpoints.weights import listed
 
-Format = Literal["torchvision", "timm", "own"]
+ExportFormat = Literal["torchvision", "timm", "own"]
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ class Backbone:
     """`mean` and `std` of RGB in [0, 1]; empty where the network takes Lab."""
 
 
-def export(checkpoint: str | Path, output: str | Path, format: Format | None = None) -> str:
+def export(checkpoint: str | Path, output: str | Path, format: ExportFormat | None = None) -> str:
     """Write the backbone of any checkpoint of ours under a library's names, without heads and classifier.
 
     Metadata of the file: `method`, `vidcorr` (version), `architecture`, `mean` and `std` of RGB in [0, 1], and `load`,
@@ -92,7 +92,7 @@ def _normalisation(module: Any) -> dict[str, tuple[float, ...]]:
     }
 
 
-def _target(backbone: Backbone, format: Format | None, output: Path) -> tuple[str, str]:
+def _target(backbone: Backbone, format: ExportFormat | None, output: Path) -> tuple[str, str]:
     """Return the architecture that the file is for and the Python that loads it; refuse weights that would not fit."""
     library, _, name = backbone.architecture.partition(":")
     known = library in ("torchvision", "timm")

@@ -1,4 +1,4 @@
-"""Rules that rename a foreign state dict, and cover every key or say which they do not."""
+"""RenameRules that rename a foreign state dict, and cover every key or say which they do not."""
 
 import re
 from collections.abc import Callable, Mapping
@@ -8,7 +8,7 @@ from typing import Any
 from ..checkpoints.weights import listed
 from .reading import State
 
-Rules = Mapping[str, str]
+RenameRules = Mapping[str, str]
 """Regular expression over a complete foreign key → our name (`\\1` is its first group), or why it is left out."""
 
 DAVIS = "--config configs/benchmarks/davis.yaml"
@@ -40,13 +40,13 @@ class Family:
     """Convert weights; the architecture is given where the user or the file names it."""
 
 
-def rename(state: State, taken: Rules, left: Rules) -> tuple[State, dict[str, str]]:
+def rename(state: State, taken: RenameRules, left: RenameRules) -> tuple[State, dict[str, str]]:
     """Give every key its name in our module, or a reason to leave it out.
 
     Args:
         state: foreign weights.
         taken: rules for keys that have a place.
-        left: rules for keys that have none; these are looked at first.
+        left: rules for keys that have none; these are tried first.
 
     Returns:
         Weights under our names, and foreign key → why it is left out.
@@ -78,7 +78,9 @@ def rename(state: State, taken: Rules, left: Rules) -> tuple[State, dict[str, st
     return renamed, unused
 
 
-def frozen(spec: str, state: State, taken: Rules, left: Rules, note: str = "", measured_by: str = DAVIS) -> Converted:
+def frozen(
+    spec: str, state: State, taken: RenameRules, left: RenameRules, note: str = "", measured_by: str = DAVIS
+) -> Converted:
     """Return a network that is measured as it is.
 
     Args:

@@ -24,7 +24,7 @@ def grid_patches(images: Tensor, size: int, stride: int) -> Tensor:
     return patches.movedim(-5, -3).flatten(-5, -4)
 
 
-def random_boxes(
+def random_patch_boxes(
     count: int,
     side: int,
     area: tuple[float, float],

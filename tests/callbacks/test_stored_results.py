@@ -8,9 +8,9 @@ import pytest
 
 from callbacks.experiments.effects import read_scores
 from callbacks.experiments.study_plan import read_study
-from callbacks.experiments.study_table import gather as gather_study
+from callbacks.experiments.study_table import gather_study
 from callbacks.stored_results import protocol_of, read_results, read_rows
-from callbacks.tools.table import gather
+from callbacks.tools.table import gather_results
 from cli import main
 
 GOOD: dict[str, Any] = {
@@ -152,7 +152,7 @@ def test_each_stage_stands_under_its_own_protocol(tmp_path: Path) -> None:
     several = GOOD | {"scores": scores, "stage": ["res3", "res4"], "protocol": protocols}
     put(tmp_path / "several/results.json", several)
     put(tmp_path / "one/results.json", GOOD | {"protocol": protocols[1], "network": "other"})
-    table = gather([tmp_path])
+    table = gather_results([tmp_path])
     columns = {column.digest: column for column in table.columns}
     assert set(columns) == {"d4", "d8"}
     assert {name: {column: cell.scores for column, cell in row.items()} for name, row in table.rows.items()} == {

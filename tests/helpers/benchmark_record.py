@@ -42,7 +42,7 @@ from tests.helpers.tap_vid import write_badja
 
 SHARED = Path(__file__).resolve().parents[3] / "shared" / "data"
 REAL_FRAMES = 4
-CHANGING = {"date", "machine", "command", "versions", "seconds", "seconds_of_rank_0", "seconds_per_frame"}
+CHANGING = {"date", "machine", "command", "versions", "seconds", "seconds_of_rank_0", "seconds_per_frame", "seconds_of"}
 """Entries of a JSON file that differ from run to run."""
 
 
@@ -142,11 +142,13 @@ def runs(root: Path) -> Iterator[tuple[str, Callable[[Path], Any]]]:
         yield f"predict_{name}", follow
 
 
-def record(data: Path) -> dict[str, Any]:
-    """Scores, rows, and the hash of each prediction, overlay and film."""
+def record(data: Path, only: str = "") -> dict[str, Any]:
+    """Return scores, rows, and the hash of each file of every run whose name begins with `only`."""
     make_data(data)
     found: dict[str, Any] = {}
     for name, run in runs(data):
+        if not name.startswith(only):
+            continue
         with TemporaryDirectory() as place:
             folder = Path(place) / "run"
             run(folder)
@@ -210,9 +212,10 @@ if __name__ == "__main__":
     parser.add_argument("data", type=Path)
     parser.add_argument("output", type=Path)
     parser.add_argument("--against", type=Path)
+    parser.add_argument("--only", default="", help="beginning of the names of the runs, for example predict")
     flags = parser.parse_args()
     torch.set_num_threads(1)
-    result = record(flags.data.resolve())
+    result = record(flags.data.resolve(), flags.only)
     flags.output.write_text(json.dumps(result, indent=1) + "\n")
     if flags.against is not None:
         moved = differences(json.loads(flags.against.read_text()), result)

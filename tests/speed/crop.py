@@ -18,11 +18,11 @@ from torchvision.transforms import v2
 
 from datamodules.loading.colour_augmentation import ColourAugmentation
 from datamodules.loading.sampling import seeded_generator
-from datamodules.loading.transforms import RandomResizedCrop, random_boxes
+from datamodules.loading.transforms import RandomResizedCrop, random_crops
 
 
 def pillow(frames: list[np.ndarray], generator: torch.Generator) -> torch.Tensor:
-    boxes = random_boxes(*frames[0].shape[:2], len(frames), (0.2, 1.0), (3 / 4, 4 / 3), generator)
+    boxes = random_crops(*frames[0].shape[:2], len(frames), (0.2, 1.0), (3 / 4, 4 / 3), generator)
     crops = []
     for frame, (top, left, height, width) in zip(frames, boxes, strict=True):
         box = (left, top, left + width, top + height)

@@ -16,7 +16,7 @@ import torch
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from lightning_modules.functional.points import PointProtocol, track_points
-from lightning_modules.functional.points.sources import SOURCES
+from lightning_modules.functional.points.sources import POINT_SOURCES
 from tests.helpers.memory import peak_of
 
 
@@ -26,7 +26,7 @@ def main() -> None:
     parser.add_argument("--cells", type=int, default=32)
     parser.add_argument("--channels", type=int, default=256)
     parser.add_argument("--points", type=int, nargs="+", default=[5, 100, 1000])
-    parser.add_argument("--protocols", nargs="+", default=list(SOURCES))
+    parser.add_argument("--protocols", nargs="+", default=list(POINT_SOURCES))
     options = parser.parse_args()
     generator = torch.Generator().manual_seed(0)
     shape = (2 * options.frames, options.channels, options.cells, options.cells)

@@ -18,7 +18,7 @@ import av
 
 from datamodules.loading.sampling import distant_indices, seeded_generator
 from datamodules.reading.source import open_video, stamp
-from datamodules.tools.transcode import Format, transcode
+from datamodules.tools.transcode import OutputFormat, transcode
 
 DEFAULT = Path(__file__).parents[3] / "shared/data/clips/cutie_example.mp4"
 FRAMES = 300
@@ -49,7 +49,7 @@ def main() -> None:
         start = time.process_time(), time.perf_counter()
         transcode(original.parent, folder / "transcoded", workers=1)
         seconds = time.perf_counter() - start[1]
-        transcode(original.parent, folder / "jpeg", Format(frames=True), workers=1)
+        transcode(original.parent, folder / "jpeg", OutputFormat(frames=True), workers=1)
         paths = dict(zip(KINDS, (original, folder / "transcoded/v.mp4", folder / "jpeg/v"), strict=True))
         size = stamp(original)[0]
         print(f"transcoded in {seconds:.1f} s: {FRAMES / seconds:.0f} frames/s by the clock")

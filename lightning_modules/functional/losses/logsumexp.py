@@ -10,9 +10,9 @@ from torch.autograd.function import once_differentiable
 
 from ..cpu_products import dot_products, onednn_pays, weighted_sums
 
-CHUNK = 1 << 21
+PRODUCTS_AT_ONCE = 1 << 21
 """Number of products held at a time: 8 MB in float32."""
-ROWS = 512
+QUERIES_AT_ONCE = 512
 """Number of queries that pass over the keys together."""
 NOTHING = -80
 """Exponent below which weights are clamped: exp of less is ten times slower on a CPU, and below 1e-34."""
@@ -44,7 +44,7 @@ class _DotLogSumExp(Function):
         result = rows.new_empty(len(rows), 1)
         mean = torch.zeros_like(rows) if query.requires_grad else None
         fast = onednn_pays(rows, keys)
-        for block in _slices(len(rows), ROWS):
+        for block in _slices(len(rows), QUERIES_AT_ONCE):
             largest = rows.new_full((block.stop - block.start, 1), torch.finfo(rows.dtype).min)
             total = torch.zeros_like(largest)
             for logits, _, chunk in _products(rows, block, keys, excluded, query.shape[1]):
@@ -72,7 +72,7 @@ class _DotLogSumExp(Function):
         upstream = grad.reshape(-1, 1) * rows
         result = result.clamp_min(torch.finfo(rows.dtype).min)  # −∞ − (−∞) would be NaN
         of_keys = torch.zeros_like(keys)
-        for block in _slices(len(rows), ROWS):
+        for block in _slices(len(rows), QUERIES_AT_ONCE):
             for logits, place, _ in _products(rows, block, keys, excluded, query.shape[1]):
                 weights = logits.sub_(result[block]).clamp_(min=NOTHING).exp_()
                 of_keys[place] += weights.mT @ upstream[block]
@@ -88,7 +88,7 @@ def _products(
     if excluded is not None:
         of_rows = torch.arange(block.start, block.stop, device=rows.device) // rows_per_sample
     fast = onednn_pays(rows, keys)
-    length = max(64, CHUNK // len(queries))
+    length = max(64, PRODUCTS_AT_ONCE // len(queries))
     if fast:
         length = max(64, length // 2)  # oneDNN holds a second copy
     buffer = rows.new_empty(0 if fast else len(queries) * min(length, len(keys)))

@@ -4,14 +4,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from .matching import WORKSPACE, cell_centres, chunks
+from .matching import POINTS_WORKSPACE, cell_centres, chunks
 
 QUADS = 24
-"""Squares between four cell centres whose pixels are looked at first."""
+"""Squares between four cell centres whose pixels are evaluated first."""
 
 
 def best_pixels(
-    heatmaps: Tensor, height: int, width: int, topk: int, workspace: int = WORKSPACE
+    heatmaps: Tensor, height: int, width: int, topk: int, workspace: int = POINTS_WORKSPACE
 ) -> tuple[Tensor, Tensor]:
     """Return the largest values of heat-maps enlarged bilinearly, and the centres of their pixels.
 

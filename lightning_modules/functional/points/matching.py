@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-WORKSPACE = 64 * 2**20
+POINTS_WORKSPACE = 64 * 2**20
 """Bytes of the similarities that exist at a time; no result depends on it."""
 
 Decoding = Literal["argmax", "soft_argmax", "expectation", "topk"]
@@ -99,7 +99,7 @@ def decode_places(
     return logits.softmax(1) @ centres
 
 
-def chunks(count: int, bytes_each: int, workspace: int = WORKSPACE) -> list[slice]:
+def chunks(count: int, bytes_each: int, workspace: int = POINTS_WORKSPACE) -> list[slice]:
     """Return slices of `count` items whose intermediate values fit into the workspace, at least one item each."""
     size = max(1, workspace // max(bytes_each, 1))
     return [slice(start, min(start + size, count)) for start in range(0, count, size)]

@@ -7,7 +7,7 @@ from typing import Literal
 from ..evaluation_protocol import Source
 from ..propagation.protocol import PropagationProtocol
 from ..propagation.sizing import NetworkInput
-from .sources import SOURCES
+from .sources import POINT_SOURCES
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,7 +41,7 @@ class PointProtocol(NetworkInput):
         query_stride: frames from one set of queries to the next, for "strided".
         scored_size: height and width in which distances are measured, pixels.
         feature_stride: pixels per feature cell.
-        context: preceding frames beside the query's, for "propagation".
+        context: preceding frames in addition to the query's, for "propagation".
         matches: matches kept of a cell over all reference frames, for "propagation".
         radius: of the neighbourhood in which matches are sought, cells, for "propagation"; None: everywhere.
         sigma: standard deviation of a point's heat-map, pixels of the scored size, for "propagation".
@@ -72,10 +72,10 @@ class PointProtocol(NetworkInput):
     @classmethod
     def sources(cls) -> Mapping[str, Source]:
         """Return the named protocols: name → source."""
-        return SOURCES
+        return POINT_SOURCES
 
     def propagation(self) -> PropagationProtocol:
-        """Return the rules by which heat-maps are carried, for "propagation"."""
+        """Return the protocol that propagates the heat-maps, for "propagation"."""
         return PropagationProtocol(
             name="points",
             context=self.context,

@@ -5,7 +5,7 @@ from ..evaluation_protocol import Source
 _LANCZOS = {"input_size": (256, 256), "input_filter": "pillow-lanczos"}
 """The official resizing: mediapy's, which is Pillow's LANCZOS on 8 bits, aspect not kept."""
 
-SOURCES: dict[str, Source] = {
+POINT_SOURCES: dict[str, Source] = {
     "fomo": Source(
         code="gorkaydemir/fomo_point_tracking: zero_shot.py, models/vits.py",
         values={"tap_vid": {"tracking": "direct", "decoding": "argmax", "temperature": 1.0, **_LANCZOS}},

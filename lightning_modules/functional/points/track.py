@@ -9,7 +9,7 @@ from .anchors import compare_with_anchors
 from .chained import track_by_chaining
 from .direct import track_directly
 from .job import Features, TrackingJob
-from .matching import WORKSPACE
+from .matching import POINTS_WORKSPACE
 from .propagated import track_by_propagation
 from .protocol import PointProtocol
 
@@ -40,7 +40,7 @@ def track_points(
     covered: tuple[float, float] | None = None,
     size: tuple[int, int] | None = None,
     both_directions: bool = True,
-    workspace: int = WORKSPACE,
+    workspace: int = POINTS_WORKSPACE,
 ) -> PointTracks:
     """Follow points from any frame of a video, forward and backward in time, each independently of the others.
 

@@ -10,7 +10,7 @@ from .protocol import PropagationProtocol
 AFTER_MATCHING = ("label_", "decoding_", "keypoint_")
 """Beginnings of the names of fields that say what happens after features are matched."""
 ALSO_AFTER = frozenset({"name", "topk", "temperature", "normalise_labels", "foreground_gain", "first_frame"})
-Matches = tuple[Tensor, Tensor]
+FoundMatches = tuple[Tensor, Tensor]
 """Products and places, as `best_matches` gives them."""
 
 
@@ -29,15 +29,15 @@ class SharedMatches:
         self.topk = max(protocol.topk or 0 for protocol in protocols)
         self.keys: dict[int, Tensor] = {}
         self._frame = -1
-        self._found: dict[tuple[int, int], Matches] = {}
+        self._found: dict[tuple[int, int], FoundMatches] = {}
 
-    def find(self, frame: int, place: tuple[int, int], search: Callable[[int], Matches]) -> Matches:
+    def find(self, frame: int, place: tuple[int, int], search: Callable[[int], FoundMatches]) -> FoundMatches:
         """Return the matches in one of the frame's sources.
 
         Args:
             frame: number of the query frame.
             place: start frame and number of the source.
-            search: finds so many matches, for the first that asks.
+            search: finds N matches, called by the first that asks.
         """
         if frame != self._frame:
             self._frame, self._found = frame, {}
@@ -47,7 +47,7 @@ class SharedMatches:
 
 
 def matching_groups(protocols: Sequence[PropagationProtocol]) -> list[list[int]]:
-    """Group protocols that look for matches in the same places of the same features.
+    """Group protocols that search for matches in the same cells of the same features.
 
     Within a group only top-k, temperature and the coding of labels differ. Protocols without a top-k, and those that
     keep ties, stand alone: they need every match.

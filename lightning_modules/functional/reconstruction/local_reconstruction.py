@@ -14,7 +14,7 @@ from ..losses.logsumexp import NOTHING
 from ..transfer import Arriving, to_device
 from .window_tiles import TILE, Border, Part, WindowTiles, channels_last, check_features
 
-WORKSPACE = {"cpu": 1 << 20, "cuda": 1 << 26}
+PRODUCTS_BUDGET = {"cpu": 1 << 20, "cuda": 1 << 26}
 """Number of products held at a time: what fits a CPU's cache, or keeps a GPU busy."""
 
 
@@ -157,7 +157,7 @@ class _Work:
         self.channels = values.shape[-1] // self.references
         self.queries = tiles.queries(query)
         self.keys, self.values = tiles.windows(tiles.pad(keys)), tiles.windows(tiles.pad(values))
-        budget = WORKSPACE.get(query.device.type, WORKSPACE["cpu"])
+        budget = PRODUCTS_BUDGET.get(query.device.type, PRODUCTS_BUDGET["cpu"])
         self.parts = list(tiles.parts(len(query), self.references, budget))
         self._buffers: list[Tensor] = []
         self._addresses = tiles.addresses(self.references, query.device)

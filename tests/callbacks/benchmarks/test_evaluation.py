@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from callbacks.benchmarks.evaluation import OVERLAYS, Evaluation, Outcome, Run, by_stage
+from callbacks.benchmarks.evaluation import MAX_OVERLAYS, Evaluation, Outcome, Run, by_stage
 from callbacks.benchmarks.ranks import Ranks
 from callbacks.tracking.stopwatch import Stopwatch
 from lightning_modules.functional import PropagationProtocol
@@ -64,6 +64,6 @@ def test_names_of_stages_lead_keys_and_rows_where_there_are_several() -> None:
 def test_only_the_first_overlays_are_kept_for_the_logger() -> None:
     run = Run(Ranks())
     run.keep("none", None)
-    for number in range(OVERLAYS + 3):
+    for number in range(MAX_OVERLAYS + 3):
         run.keep(str(number), np.zeros((2, 2, 3), np.uint8))
-    assert list(run.overlays) == [str(number) for number in range(OVERLAYS)]
+    assert list(run.overlays) == [str(number) for number in range(MAX_OVERLAYS)]

@@ -2,7 +2,7 @@
 
 import pytest
 
-from callbacks.experiments.grid import batches, read_grid, read_list
+from callbacks.experiments.grid import batches, named_grid, read_grid
 from lightning_modules.functional import PropagationProtocol
 
 THIRTY = ",".join(map(str, range(1, 31)))
@@ -65,9 +65,9 @@ def test_a_batch_sees_frames_alike() -> None:
 
 
 def test_all_named_protocols_of_a_benchmark() -> None:
-    assert len(read_list(["all"], "davis").protocols) == 17
-    assert {protocol.name for protocol in read_list(["all"], "vip").protocols} >= {"vfs", "cropmae", "spa-then-temp"}
+    assert len(named_grid(["all"], "davis").protocols) == 17
+    assert {protocol.name for protocol in named_grid(["all"], "vip").protocols} >= {"vfs", "cropmae", "spa-then-temp"}
     with pytest.raises(ValueError, match="unknown protocol 'fvs'"):
-        read_list(["fvs"], "davis")
+        named_grid(["fvs"], "davis")
     with pytest.raises(ValueError, match="'rsp' defines no values for 'vip'"):
-        read_list(["rsp"], "vip")
+        named_grid(["rsp"], "vip")

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from callbacks.experiments.study_plan import read_study
-from callbacks.experiments.study_table import gather, markdown, table_rows, write_csv
+from callbacks.experiments.study_table import gather_study, study_markdown, table_rows, write_csv
 
 STUDY = """
 title: a trial
@@ -50,7 +50,7 @@ def output(tmp_path: Path) -> Path:
 
 def test_scores_spread_and_difference(output: Path) -> None:
     study = read_study(output / "study.yaml")
-    base, better, missing = table_rows(study, gather(study, output))
+    base, better, missing = table_rows(study, gather_study(study, output))
     assert base.scores == pytest.approx({0: 0.55, 1: 0.57})
     assert (base.mean, base.spread) == pytest.approx((0.56, 0.02))
     assert base.difference is None
@@ -65,15 +65,15 @@ def test_scores_spread_and_difference(output: Path) -> None:
 def test_rows_of_different_protocols_are_not_compared(output: Path) -> None:
     study = read_study(output / "study.yaml")
     leave_result(output / "missing/seed-0", "missing-davis", 0.3, digest="d2")
-    lines = table_rows(study, gather(study, output))
+    lines = table_rows(study, gather_study(study, output))
     assert lines[2].difference is None
-    assert "Rows scored by different protocols do not compare" in markdown(study, lines)
+    assert "Rows scored by different protocols do not compare" in study_markdown(study, lines)
 
 
 def test_markdown_and_csv(output: Path) -> None:
     study = read_study(output / "study.yaml")
-    lines = table_rows(study, gather(study, output))
-    text = markdown(study, lines)
+    lines = table_rows(study, gather_study(study, output))
+    text = study_markdown(study, lines)
     assert "| base | 2 | 55.0 / 57.0 | 56.0 | 2.0 |  | 65.0 | 10 |" in text
     assert "| better | 2 | 65.0 / 67.0 | 66.0 | 2.0 | +10.0 [+10.0, +10.0], p 0.12 |  |  |" in text
     write_csv(lines, output / "table.csv")
@@ -91,4 +91,4 @@ def test_a_score_that_is_not_there_is_named(output: Path) -> None:
     (output / "study.yaml").write_text(STUDY.replace("J&F-Mean", "PCK@0.1"))
     study = read_study(output / "study.yaml")
     with pytest.raises(ValueError, match=r"has no score 'PCK@0.1'; it has J&F-Mean"):
-        gather(study, output)
+        gather_study(study, output)

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from callbacks.metrics import AreaPCK, area_pck
+from callbacks.metrics import AreaPCK, area_counts
 
 
 def made(seed, tracks=6, frames=7):
@@ -25,7 +25,7 @@ def test_equal_to_a_loop(mode):
             if scored and not hidden[n, t]:
                 found.append(np.hypot(*(places[n, t] - truth[n, t])) < 0.2 * areas[t] ** 0.5)
     assert 0 < sum(found) < len(found)
-    assert area_pck(queries, hidden, truth, places, areas, mode) == sum(found) / len(found)
+    assert area_counts(queries, hidden, truth, places, areas, mode) == (sum(found), len(found))
 
 
 def test_the_mean_over_videos_leaves_out_what_has_no_point():
@@ -34,7 +34,7 @@ def test_the_mean_over_videos_leaves_out_what_has_no_point():
         metric.update(*made(seed), name=name)
     queries, hidden, *rest = made(3)
     metric.update(queries, np.ones_like(hidden), *rest, name="c")
-    of_video = [area_pck(*made(seed)) for seed in (1, 2)]
+    of_video = [correct / counted for correct, counted in (area_counts(*made(seed)) for seed in (1, 2))]
     assert metric.compute() == {"PCK@0.2": sum(of_video) / 2}
     assert np.isnan(metric.by_video()["c"])
 
@@ -43,11 +43,11 @@ def test_the_distance_is_strictly_below_and_nan_is_never_correct():
     queries, hidden = np.array([[0, 0, 0]]), np.zeros((1, 3), bool)
     truth = np.zeros((1, 3, 2))
     places = np.array([[[0, 0], [2.0, 0], [1.999, 0]]])
-    assert area_pck(queries, hidden, truth, places, np.full(3, 100.0)) == 0.5
-    assert area_pck(queries, hidden, truth, places * np.nan, np.full(3, 100.0)) == 0
+    assert area_counts(queries, hidden, truth, places, np.full(3, 100.0)) == (1, 2)
+    assert area_counts(queries, hidden, truth, places * np.nan, np.full(3, 100.0)) == (0, 2)
 
 
 def test_shapes_that_do_not_fit():
     queries, hidden, truth, places, areas = made(0)
     with pytest.raises(ValueError, match=r"areas \(T,\)"):
-        area_pck(queries, hidden, truth, places, areas[1:])
+        area_counts(queries, hidden, truth, places, areas[1:])

@@ -9,7 +9,7 @@ from callbacks.pictures import (
     gap_histogram,
     rasterise,
 )
-from callbacks.pictures.clip_sheets import HALVES, PLAIN
+from callbacks.pictures.clip_sheets import HALVES, NEUTRAL
 
 
 def has(picture: np.ndarray, colour: tuple[int, int, int], tolerance: int = 12) -> np.ndarray:
@@ -23,7 +23,7 @@ def test_each_row_is_a_clip_whose_halves_are_marked() -> None:
     for place in range(4):
         assert has(sheet, HALVES[place // 2])[22 + 17, place * 24 + 18]
         assert has(sheet, (round(255 * (4 + place) / 11),) * 3, 1)[22 + 42 + 18 + 5, place * 24 + 5]
-    assert has(clip_sheet(clip[:, :3], width=20), PLAIN)[22 + 17, 18]
+    assert has(clip_sheet(clip[:, :3], width=20), NEUTRAL)[22 + 17, 18]
     with pytest.raises(ValueError, match=r"clips \(B, T, 3, H, W\)"):
         clip_sheet(clip[0])
 

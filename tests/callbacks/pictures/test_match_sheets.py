@@ -8,7 +8,7 @@ from callbacks.pictures import (
     grid_points,
     match_sheet,
 )
-from callbacks.pictures.match_sheets import COLOURS
+from callbacks.pictures.match_sheets import POINT_COLOURS
 from lightning_modules.backbones import build_feature_extractor
 from lightning_modules.functional import PropagationProtocol
 
@@ -26,7 +26,7 @@ def test_a_match_is_drawn_where_the_place_went() -> None:
     point = torch.tensor([[8, 10]])  # it was at 4, 6
     sheet = match_sheet(frames, features, EVERYWHERE, point, width=64)
     query, reference = sheet[18:82, :64], sheet[18:82, 68:132]
-    (colour,) = COLOURS[:1]
+    (colour,) = POINT_COLOURS[:1]
     assert has(query, colour)[34, 42]  # cells are 4 pixels
     assert has(reference, colour)[18, 26]
     assert has(reference, (100, 100, 100))[:9].all()

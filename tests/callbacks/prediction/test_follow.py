@@ -10,7 +10,7 @@ from torch import nn
 
 from callbacks import propagate_masks, propagate_points, track_box
 from callbacks.metrics import region_similarity
-from callbacks.prediction.follow import follow_heat_maps, follow_masks, protocol_for
+from callbacks.prediction.follow import follow_masks, propagate_prompted_points, protocol_for
 from callbacks.prediction.unfinished import Bookmark
 from callbacks.tracking.label_tracker import LabelTracker
 from datamodules.reading.prompts import MaskPrompt, PointPrompt
@@ -155,7 +155,7 @@ def test_between_frames_the_state_is_that_of_the_frames_so_far(scene, colour, fo
         found = follow_masks(tracker, frames, MaskPrompt.of(masks[0]), tracker.view(size), bookmark)
     else:
         tracker = LabelTracker(colour, protocol_for(colour, "jhmdb"), at_once=4)
-        found = follow_heat_maps(tracker, frames, PointPrompt.of([[20, 20]]), tracker.view(size), bookmark)
+        found = propagate_prompted_points(tracker, frames, PointPrompt.of([[20, 20]]), tracker.view(size), bookmark)
     for t, _ in enumerate(found):
         state = bookmark.state()
         assert (state if follow == "masks" else state["labels"])[0]["frame"] == t + 1

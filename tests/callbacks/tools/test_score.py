@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from callbacks import DavisBenchmark, YoutubeVosBenchmark
-from callbacks.tools.score import RULES, Rules, command, score
+from callbacks.tools.score import RULES, ScoringRules, command, score
 from datamodules.reading.errors import DataError
 from datamodules.reading.mask_files import davis_palette, write_ids
 from datamodules.synthetic import write_youtube_vos
@@ -138,7 +138,7 @@ def test_an_object_that_enters_later_counts_from_the_frame_that_the_rules_say(tm
     write_masks(tmp_path / "truth" / "a", "1100", "1120", "1120", "1120")
     write_masks(tmp_path / "mine" / "a", "1100", "1120", "1100", "1120")
     for first, expected in ((False, 0.5), (True, 2 / 3)):
-        rules = Rules(first_scored=first, last_scored=True, entering=True)
+        rules = ScoringRules(first_scored=first, last_scored=True, entering=True)
         rows = score(tmp_path / "truth", tmp_path / "mine", rules).rows()
         assert [row["J-Mean"] for row in rows] == pytest.approx([1.0, expected])
 

@@ -7,7 +7,7 @@ import pytest
 
 from callbacks.metrics.intervals import bootstrap_interval, paired_difference
 from callbacks.report.published import PUBLISHED, SEQUENCES, published_beside
-from callbacks.tools.table import gather, render
+from callbacks.tools.table import gather_results, render
 from cli import main
 from lightning_modules.functional import PropagationProtocol
 
@@ -40,7 +40,7 @@ def test_digests_and_data_are_never_mixed(tmp_path):
     write(tmp_path / "d", "D", {"J&F-Mean": 0.8})
     write(tmp_path / "e", "A", {"mIoU": 0.3}, benchmark="vip")
     write(tmp_path / "f", "F", {"J&F-Mean": 0.9}, year=2016, split="val")
-    table = gather([tmp_path])
+    table = gather_results([tmp_path])
     assert [(column.benchmark, column.digest, column.data, column.sequences) for column in table.columns] == [
         ("davis", "d1", "", 8),
         ("davis", "d2", "", 8),
@@ -57,7 +57,7 @@ def test_digests_and_data_are_never_mixed(tmp_path):
 def test_rows_of_one_name_are_told_apart_and_stages_are_rows(tmp_path):
     for run in (0, 1):
         write(tmp_path / f"run{run}", "A", {"res4/J&F-Mean": run / 10, "res5/J&F-Mean": run / 5, "res4/J-Mean": 1})
-    rows = gather([tmp_path / "run0", tmp_path], ["J&F-Mean"]).rows
+    rows = gather_results([tmp_path / "run0", tmp_path], ["J&F-Mean"]).rows
     assert [name.replace(str(tmp_path), "") for name in rows] == [
         "A, res4 (/run0)", "A, res4 (/run1)", "A, res5 (/run0)", "A, res5 (/run1)"
     ]  # fmt: skip
@@ -77,7 +77,7 @@ def test_seeds_of_one_command_are_one_row_with_their_spread(tmp_path):
         folder = write(tmp_path / f"s{seed}", "A", {"J-Mean": 0.625 + seed / 10}, command=command)
         write_rows(folder, shifted(seed / 10))
     other = write(tmp_path / "x", "A", {"J-Mean": 0.2}, command=["cli.py", "fit", "--config", "b.yaml", "--seed", "3"])
-    table = gather([tmp_path])
+    table = gather_results([tmp_path])
     name, apart = table.rows
     (cell,) = table.rows[name].values()
     assert apart == f"A ({other})"
@@ -90,7 +90,7 @@ def test_seeds_of_one_command_are_one_row_with_their_spread(tmp_path):
 def test_one_seed_twice_is_two_rows(tmp_path):
     for run in "ab":
         write(tmp_path / run, "A", {"J-Mean": 0.5}, command=["cli.py", "fit", "--seed_everything", "0"])
-    assert len(gather([tmp_path]).rows) == 2
+    assert len(gather_results([tmp_path]).rows) == 2
 
 
 def test_named_folders_are_the_seeds_of_a_row_and_differences_are_paired(tmp_path):
@@ -98,7 +98,7 @@ def test_named_folders_are_the_seeds_of_a_row_and_differences_are_paired(tmp_pat
     base = write_rows(write(tmp_path / "base", "B", {"J-Mean": 0.625}), SCORES)
     another = write(tmp_path / "another", "C", {"J-Mean": 0.4}, digest="d2")
     words = [f"ours={ours[0]}", f"ours={ours[1]}", str(base), str(another)]
-    table = gather(words, base="B")
+    table = gather_results(words, base="B")
     (cell,) = table.rows["ours"].values()
     assert cell.scores == (0.725, 0.725)
     assert cell.difference == paired_difference(shifted(0.1), SCORES)
@@ -114,14 +114,14 @@ def test_named_folders_are_the_seeds_of_a_row_and_differences_are_paired(tmp_pat
 
 def test_a_score_that_is_no_mean_of_its_rows_has_no_interval(tmp_path):
     write_rows(write(tmp_path / "a", "A", {"J-Mean": 0.7}), SCORES)
-    (cell,) = gather([tmp_path]).rows["A"].values()
+    (cell,) = gather_results([tmp_path]).rows["A"].values()
     assert (cell.interval, cell.videos) == (None, None)
 
 
 def test_protocols_of_a_sweep_are_columns(tmp_path):
     protocols = [{"name": name, "digest": f"d{name}"} for name in ("vfs", "crw")]
     write(tmp_path / "a", "A", {"vfs/J-Mean": 0.1, "crw/J-Mean": 0.2}, protocol=protocols)
-    table = gather([tmp_path])
+    table = gather_results([tmp_path])
     assert [column.protocol for column in table.columns] == ["vfs", "crw"]
     assert list(table.rows) == ["A"]
 
@@ -148,22 +148,22 @@ def named(protocol, **changes):
 
 def test_published_rows_stand_beside_their_own_protocol_only(tmp_path):
     ours = write(tmp_path / "a", "A", {"J&F-Mean": 0.5}, sequences=30, protocol=named("vfs"))
-    rows = gather([ours], published=True).rows
+    rows = gather_results([ours], published=True).rows
     assert {cell.scores for name, row in rows.items() if name != "A" for cell in row.values()} == {(0.667,), (0.679,)}
-    assert "Table 7" in render(gather([ours], published=True), "md")
+    assert "Table 7" in render(gather_results([ours], published=True), "md")
     older = {"name": "vfs", "digest": "of another version"}
     for name, protocol in (("b", named("vfs", radius=6)), ("c", older)):
         other = write(tmp_path / name, "B", {"J&F-Mean": 0.5}, sequences=30, protocol=protocol)
-        assert list(gather([other], published=True).rows) == ["B"]
+        assert list(gather_results([other], published=True).rows) == ["B"]
     few = write(tmp_path / "d", "D", {"J&F-Mean": 0.5}, protocol=named("vfs"))
-    assert list(gather([few], published=True).rows) == ["D"]
+    assert list(gather_results([few], published=True).rows) == ["D"]
 
 
 def test_a_vits_own_patch_has_its_own_published_rows(tmp_path):
     for stride, name in ((8, "DINO, ViT-S/8"), (16, "DINO, ViT-S/16")):
         protocol = named("dino", feature_stride=stride)
         folder = write(tmp_path / str(stride), "A", {"J&F-Mean": 0.5}, sequences=30, protocol=protocol)
-        found = [row for row in gather([folder], published=True).rows if row.startswith("DINO, ViT-S")]
+        found = [row for row in gather_results([folder], published=True).rows if row.startswith("DINO, ViT-S")]
         assert found == [f"{name} [DINO (arXiv 2104.14294), Table 5]"]
 
 

@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from datamodules.datasets import Badja
-from datamodules.datasets.badja import JOINTS
+from datamodules.datasets.badja import BADJA_JOINTS
 from datamodules.reading.errors import DataError
 from tests.helpers.tap_vid import write_badja, write_points
 
@@ -113,7 +113,7 @@ def test_the_real_clips(shared_points, shared_data):
     with (shared_points / "real" / "badja.pkl").open("rb") as file:
         content = pickle.load(file)
     assert [clip.name for clip in clips] == list(content)
-    assert len(JOINTS) == 20
+    assert len(BADJA_JOINTS) == 20
     for clip in clips:
         mask = np.array(Image.open(clip.masks[1])) > 0
         assert clip.area(1) == mask.sum()

@@ -1,5 +1,7 @@
 """The batched colour augmentation equals torchvision's, frame by frame."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 from torchvision.transforms.v2 import functional as tv
@@ -84,8 +86,9 @@ def test_the_draws():
 
 def test_nothing_drawn_changes_nothing():
     frames = pictures(3)
-    never = ColourAugmentation(jitter_probability=0, grey_probability=0, blur_probability=0)
-    assert torch.equal(never(frames, torch.Generator()), frames)
+    augment, never = ColourAugmentation(), torch.zeros(3, dtype=torch.bool)
+    draws = replace(augment.draw(3, torch.Generator()), jitter=never, grey=never, blur=never)
+    assert torch.equal(augment.apply(frames, draws), frames)
 
 
 def test_bad_input():

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from datamodules.loading.sampling import seeded_generator
-from datamodules.loading.transforms import CentreCrop, RandomResizedCrop, WholeFrame, random_boxes
+from datamodules.loading.transforms import CentreCrop, RandomResizedCrop, WholeFrame, random_crops
 
 
 def noise(count: int, height: int, width: int) -> list[np.ndarray]:
@@ -37,7 +37,7 @@ def test_flips_are_drawn_for_each_frame():
 
 
 def test_boxes_keep_to_area_ratio_and_frame():
-    boxes = np.array(random_boxes(256, 340, 2000, (0.2, 1.0), (3 / 4, 4 / 3), seeded_generator(0)))
+    boxes = np.array(random_crops(256, 340, 2000, (0.2, 1.0), (3 / 4, 4 / 3), seeded_generator(0)))
     top, left, height, width = boxes.T
     assert (boxes >= 0).all()
     assert (top + height).max() <= 256
@@ -56,9 +56,9 @@ def test_boxes_keep_to_area_ratio_and_frame():
 
 
 def test_boxes_of_frames_that_no_ratio_fits():
-    assert random_boxes(10, 1000, 1, (1.0, 1.0), (3 / 4, 4 / 3), torch.Generator()) == [(0, 493, 10, 13)]
-    assert random_boxes(1000, 10, 1, (1.0, 1.0), (3 / 4, 4 / 3), torch.Generator()) == [(493, 0, 13, 10)]
-    assert random_boxes(1, 1, 1, (0.2, 1.0), (3 / 4, 4 / 3), torch.Generator()) == [(0, 0, 1, 1)]
+    assert random_crops(10, 1000, 1, (1.0, 1.0), (3 / 4, 4 / 3), torch.Generator()) == [(0, 493, 10, 13)]
+    assert random_crops(1000, 10, 1, (1.0, 1.0), (3 / 4, 4 / 3), torch.Generator()) == [(493, 0, 13, 10)]
+    assert random_crops(1, 1, 1, (0.2, 1.0), (3 / 4, 4 / 3), torch.Generator()) == [(0, 0, 1, 1)]
 
 
 def test_the_draws_are_a_function_of_the_generator():
@@ -74,7 +74,7 @@ def test_crops_equal_a_plain_loop():
     generator = seeded_generator(5)
     clip = RandomResizedCrop(48)(frames, generator)
     generator = seeded_generator(5)
-    boxes = random_boxes(90, 120, 6, (0.2, 1.0), (3 / 4, 4 / 3), generator)
+    boxes = random_crops(90, 120, 6, (0.2, 1.0), (3 / 4, 4 / 3), generator)
     flips = torch.rand(6, generator=generator) < 0.5
     for out, frame, (top, left, height, width), flip in zip(clip, frames, boxes, flips, strict=True):
         patch = torch.from_numpy(frame)[top : top + height, left : left + width].permute(2, 0, 1)[None].double()

@@ -9,7 +9,7 @@ import pytest
 from datamodules.reading.decoding import VideoFile
 from datamodules.reading.orientation import nearest_orientation
 from datamodules.synthetic.writers import write_mp4
-from datamodules.tools.transcode import Format, transcode
+from datamodules.tools.transcode import OutputFormat, transcode
 
 ONE = 1 << 16
 MATRICES = {  # (a, b, c, d): the shown picture from the stored one
@@ -56,7 +56,7 @@ def test_display_matrices(tmp_path: Path, name: str) -> None:
 def test_transcoded_videos_are_upright(tmp_path: Path) -> None:
     (tmp_path / "in").mkdir()
     write(tmp_path / "in" / "a.mp4", MATRICES["vflip"][0])
-    transcode(tmp_path / "in", tmp_path / "out", Format(short_side=48, crf=1), workers=1)
+    transcode(tmp_path / "in", tmp_path / "out", OutputFormat(short_side=48, crf=1), workers=1)
     with VideoFile(tmp_path / "in" / "a.mp4") as source, VideoFile(tmp_path / "out" / "a.mp4") as made:
         difference = np.abs(source.read([1])[0].astype(int) - made.read([1])[0])
     assert difference.mean() < 3

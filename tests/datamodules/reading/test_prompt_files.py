@@ -9,7 +9,7 @@ from PIL import Image
 from datamodules import FrameStream
 from datamodules.reading.coco import encode_rle
 from datamodules.reading.errors import DataError
-from datamodules.reading.prompt_files import read_boxes, read_points, separated
+from datamodules.reading.prompt_files import read_box_prompts, read_point_prompts, separated
 from datamodules.reading.prompts import BoxPrompt, MaskPrompt, PointPrompt, placed_prompts, read_prompts
 from datamodules.synthetic.writers import write_frames
 
@@ -42,7 +42,7 @@ def test_several_values_each_with_its_frame(tmp_path, monkeypatch):
 )  # fmt: skip
 def test_boxes_of_a_file(name, text, expected, tmp_path):
     (tmp_path / name).write_text(text)
-    found = read_boxes(tmp_path / name)
+    found = read_box_prompts(tmp_path / name)
     assert [(row["box"], row.get("frame"), row.get("name")) for row in found] == expected
     assert len(list(BoxPrompt.each(tmp_path / name))) == len(expected)
 
@@ -58,7 +58,7 @@ def test_boxes_of_a_file(name, text, expected, tmp_path):
 )
 def test_points_of_a_file(name, text, expected, tmp_path):
     (tmp_path / name).write_text(text)
-    found = read_points(tmp_path / name)
+    found = read_point_prompts(tmp_path / name)
     assert [(row["name"], row["x"], row["y"], row.get("frame")) for row in found] == expected
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from datamodules.reading.writing import partial_path, remove, write_folder, write_whole
+from datamodules.reading.writing import csv_text, partial_path, remove, unfinished, write_whole
 
 
 def test_bytes_are_those_of_the_text(tmp_path):
@@ -25,18 +25,27 @@ def test_what_cannot_be_written_leaves_what_was_there(tmp_path):
     assert list(tmp_path.iterdir()) == [path]
 
 
+def test_rows_become_csv():
+    assert csv_text([["a", "b"], ['x, "y"', None]]) == 'a,b\r\n"x, ""y""",\r\n'
+    assert csv_text([[1, 0.5]], "\n") == "1,0.5\n"
+
+
 def test_a_folder_appears_complete_or_not_at_all(tmp_path: Path) -> None:
     (tmp_path / "made").mkdir()
     (tmp_path / "made" / "old").write_text("old")
 
-    def fails(folder: Path) -> None:
-        (folder / "half").write_text("half")
-        raise OSError("disk full")
+    def fail() -> None:
+        with unfinished(tmp_path / "made") as folder:
+            folder.mkdir()
+            (folder / "half").write_text("half")
+            raise OSError("disk full")
 
     with pytest.raises(OSError, match="disk full"):
-        write_folder(tmp_path / "made", fails)
+        fail()
     assert [path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*")] == ["made", "made/old"]
-    write_folder(tmp_path / "made", lambda folder: (folder / "new").write_text("new") and None)
+    with unfinished(tmp_path / "made") as folder:
+        folder.mkdir()
+        (folder / "new").write_text("new")
     assert sorted(path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*")) == ["made", "made/new"]
 
 

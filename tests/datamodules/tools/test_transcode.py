@@ -18,13 +18,13 @@ from datamodules.reading.decoding import VideoFile
 from datamodules.reading.errors import DataError
 from datamodules.reading.source import VideoEntry, list_videos, open_video
 from datamodules.tools import transcode as module
-from datamodules.tools.transcode import Format, Job, command, plan, transcode
+from datamodules.tools.transcode import Job, OutputFormat, command, plan, transcode
 from tests.helpers.numbered_videos import write_folder, write_video
 
 
 def run(source: Path, output: Path, **form) -> VideoFile:
     """One video in this process."""
-    module._run(Format(**form), Job(source, output))
+    module._run(OutputFormat(**form), Job(source, output))
     return open_video(output)
 
 
@@ -57,7 +57,7 @@ def test_a_list_its_labels_its_failures_and_a_second_run(tmp_path, capsys):
         assert video.num_frames == 9
     assert not list(out.rglob(".*"))
     with pytest.raises(DataError, match=r"out: was made with crf 23; give another folder, or the same flags"):
-        transcode(source, out, Format(crf=20))
+        transcode(source, out, OutputFormat(crf=20))
 
 
 def test_a_folder_of_frames_replaces_an_older_one(tmp_path):
@@ -65,11 +65,11 @@ def test_a_folder_of_frames_replaces_an_older_one(tmp_path):
     for frames in (8, 5):
         write_video(tmp_path / "in/a.mp4", frames)
         os.utime(tmp_path / "in/a.mp4", (frames * 1e6, frames * 1e6))
-        made, failed = transcode(tmp_path / "in", tmp_path / "out", Format(frames=True), workers=1)
+        made, failed = transcode(tmp_path / "in", tmp_path / "out", OutputFormat(frames=True), workers=1)
         assert (made[0].is_new, failed) == (True, {})
         with open_video(tmp_path / "out/a") as video:
             assert video.num_frames == frames
-    made, _ = transcode(tmp_path / "in", tmp_path / "out", Format(frames=True), workers=1)
+    made, _ = transcode(tmp_path / "in", tmp_path / "out", OutputFormat(frames=True), workers=1)
     assert not made[0].is_new
 
 
@@ -151,7 +151,7 @@ def test_what_is_refused_before_any_work(tmp_path):
         with pytest.raises(DataError, match=r"transcode\.json: is damaged"):
             transcode(root, tmp_path / "out")
     with pytest.raises(ValueError, match="crf must be from 0 to 51, got 60"):
-        Format(crf=60)
+        OutputFormat(crf=60)
 
 
 def test_a_full_disk_ends_the_run(tmp_path, monkeypatch):
@@ -204,7 +204,7 @@ def test_an_emptied_output_is_made_again(tmp_path, frames):
     (tmp_path / "in").mkdir()
     write_video(tmp_path / "in" / "a.mp4", 3)
     for _ in range(2):
-        [made], _ = transcode(tmp_path / "in", tmp_path / "out", Format(frames=frames), workers=1)
+        [made], _ = transcode(tmp_path / "in", tmp_path / "out", OutputFormat(frames=frames), workers=1)
         assert made.is_new
         [output] = [path for path in (tmp_path / "out").iterdir() if path.stem == "a"]
         emptied = sorted(output.iterdir())[1] if frames else output

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from lightning_modules.functional.patches import crop_and_resize, grid_patches, random_boxes
+from lightning_modules.functional.patches import crop_and_resize, grid_patches, random_patch_boxes
 
 
 def as_images(pictures: np.ndarray) -> torch.Tensor:
@@ -28,7 +28,7 @@ def test_the_released_grid(golden: Any) -> None:
 
 
 def test_boxes_have_the_area_and_aspect_that_were_asked_for() -> None:
-    boxes = random_boxes(4000, 64, (0.7, 0.9), torch.Generator().manual_seed(0)).double()
+    boxes = random_patch_boxes(4000, 64, (0.7, 0.9), torch.Generator().manual_seed(0)).double()
     top, left, height, width = boxes.T
     assert min(top.min(), left.min()) == 0
     assert max((top + height).max(), (left + width).max()) == 64
@@ -39,4 +39,4 @@ def test_boxes_have_the_area_and_aspect_that_were_asked_for() -> None:
     assert abs(aspect.log().mean()) < 0.01
     assert aspect.max() < 4 / 3 + 0.03
     assert len({tuple(box) for box in boxes.tolist()}) > 1000
-    assert random_boxes(3, 8, (4.0, 5.0), torch.Generator()).tolist() == [[0, 0, 8, 8]] * 3
+    assert random_patch_boxes(3, 8, (4.0, 5.0), torch.Generator()).tolist() == [[0, 0, 8, 8]] * 3

@@ -48,7 +48,7 @@ def test_by_hand() -> None:
 @pytest.mark.parametrize("with_excluded", [False, True])
 @pytest.mark.parametrize("chunk", [1, 700, 1 << 21])
 def test_equals_the_plain_form(monkeypatch: pytest.MonkeyPatch, chunk: int, with_excluded: bool) -> None:
-    monkeypatch.setattr(logsumexp, "CHUNK", chunk)
+    monkeypatch.setattr(logsumexp, "PRODUCTS_AT_ONCE", chunk)
     query, target, queue = (unit(3, 4, 16).double(), unit(3, 4, 16).double(), unit(203, 16).double())
     excluded = torch.rand(3, 203) < 0.3 if with_excluded else None
     gradients = []

@@ -3,11 +3,11 @@
 import pytest
 
 from lightning_modules.functional.points import PointProtocol
-from lightning_modules.functional.points.sources import SOURCES
+from lightning_modules.functional.points.sources import POINT_SOURCES
 
 
 def test_digests_differ_and_changes_are_named():
-    rules = [PointProtocol.named(name, "tap_vid") for name in SOURCES]
+    rules = [PointProtocol.named(name, "tap_vid") for name in POINT_SOURCES]
     assert len({one.digest() for one in rules}) == len(rules)
     changed = rules[0].with_changes(query_mode="strided", decoding_radius=3)
     assert changed.name == "fomo+decoding_radius=3+query_mode=strided"

@@ -3,7 +3,7 @@
 import pytest
 
 from lightning_modules.functional.points import PointProtocol
-from lightning_modules.functional.points.sources import SOURCES
+from lightning_modules.functional.points.sources import POINT_SOURCES
 
 
 @pytest.mark.parametrize(
@@ -20,4 +20,4 @@ def test_named_protocols(name, tracking, decoding, occlusion, mode):
     rules = PointProtocol.named(name, "tap_vid")
     assert (rules.tracking, rules.decoding, rules.occlusion, rules.query_mode) == (tracking, decoding, occlusion, mode)
     assert (rules.input_size, rules.input_filter, rules.scored_size) == ((256, 256), "pillow-lanczos", 256)
-    assert SOURCES[name].code
+    assert POINT_SOURCES[name].code

@@ -19,7 +19,7 @@ from tests.helpers.reconstruction import BORDERS, maps
 @pytest.mark.parametrize("workspace", [1, 1 << 14, 1 << 30])
 @pytest.mark.parametrize("border", BORDERS)
 def test_tiles_equal_the_stored_affinity(monkeypatch: pytest.MonkeyPatch, border: Any, workspace: int) -> None:
-    monkeypatch.setitem(local_reconstruction.WORKSPACE, "cpu", workspace)
+    monkeypatch.setitem(local_reconstruction.PRODUCTS_BUDGET, "cpu", workspace)
     inputs = [tensor.requires_grad_() for tensor in maps(3, 2, 4, 11, 18)]
     query, references, values = inputs
     prior = CompactnessPrior(2, 0.4, "moments")
