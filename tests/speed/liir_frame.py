@@ -54,7 +54,9 @@ def main() -> None:
             timed("encoder, float32", lambda: encode(pictures[-1], False))
             timed("encoder, bfloat16", lambda: encode(pictures[-1], True))
             timed("propagation", lambda: propagator.step(features[-1]))
-    print(f"{torch.get_num_threads()} thread(s), torch {torch.__version__}, {args.protocol}, {tuple(features[0].shape)}")
+    print(
+        f"{torch.get_num_threads()} thread(s), torch {torch.__version__}, {args.protocol}, {tuple(features[0].shape)}"
+    )
     for name, times in seconds.items():
         print(f"{name:18} min {min(times):7.1f}   median {median(times):7.1f} ms")
 
