@@ -34,10 +34,10 @@ class Got10kDataModule(SampledDataModule):
 
     A batch is a dictionary:
 
-    - ``exemplar``: (B, 3, 120, 120) uint8 as the loader gives it; float RGB in [0, 1] on the device;
-    - ``search``: (B, 3, 239, 239), in the same types;
-    - ``video_index``: (B,) long, number of the sequence in the list;
-    - ``failures``: one line for each sequence that was replaced by another, since it could not be read or has no two
+    - `exemplar`: (B, 3, 120, 120) uint8 as the loader gives it; float RGB in [0, 1] on the device;
+    - `search`: (B, 3, 239, 239), in the same types;
+    - `video_index`: (B,) long, number of the sequence in the list;
+    - `failures`: one line for each sequence that was replaced by another, since it could not be read or has no two
       usable frames near each other.
 
     Each crop is shifted by up to 4 px, stretched by up to 5 % and resized by a random method. Without a `val` list

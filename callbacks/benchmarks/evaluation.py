@@ -92,8 +92,7 @@ class Evaluation(ABC):
         draw_film: Draw | None = None,
         video: bool = False,
     ) -> SequenceRecord:
-        """Return the record of a sequence: predictions of each map, overlay and film of the last; of no files where
-        the run has no folder.
+        """Open the output files of a sequence; none if the run has no folder.
 
         Args:
             sequence: its name and number of frames count.

@@ -15,7 +15,7 @@ class RowMetric(Metric):
     """Keep rows `(name, values)` and give them back sorted by name, whatever rank they came from.
 
     Averages taken over `table()` therefore do not depend, to the last digit, on how the sequences were distributed.
-    Ranks without a row take part in the gather with an empty table.  Rows live on the CPU unless the metric is moved,
+    Ranks without a row take part in the gather with an empty table. Rows live on the CPU unless the metric is moved,
     so with NCCL as the default backend pass a gloo group:
     `RegionBoundary(process_group=torch.distributed.new_group(backend="gloo"))`.
 

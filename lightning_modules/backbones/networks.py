@@ -18,7 +18,7 @@ def build_network(spec: str, pretrained: bool = False) -> nn.Module:
     """Build the network that a name stands for, without its classifier.
 
     `timm:NAME` and `torchvision:NAME` take a name of that library; `package.module:callable` is imported and called
-    without arguments. Residual blocks of the ResNets start at zero (VFS, design note 3; SimSiam, section 4).
+    without arguments. Residual blocks of the ResNets start at zero (SimSiam, section 4).
 
     Args:
         spec: the name, for example `torchvision:resnet18` or `timm:vit_small_patch16_224`.

@@ -17,7 +17,11 @@ Encode = Callable[[nn.Module, Tensor], Tensor]
 """Network and images `(N, 3, H, W)` → embeddings `(N, D)`."""
 
 
-def encode_groups(network: nn.Module, frames: Tensor, groups: int, encode: Encode | None = None) -> Tensor:
+def _forward(network: nn.Module, images: Tensor) -> Tensor:
+    return network(images)
+
+
+def encode_groups(network: nn.Module, frames: Tensor, groups: int, encode: Encode = _forward) -> Tensor:
     """Encode videos in one pass in which BatchNorm takes its statistics from one group of them at a time.
 
     Args:
@@ -34,11 +38,11 @@ def encode_groups(network: nn.Module, frames: Tensor, groups: int, encode: Encod
     """
     _check_groups(frames, groups)
     with batch_norm_groups(network, groups):
-        return (encode or nn.Module.__call__)(network, frames.flatten(0, 1)).unflatten(0, frames.shape[:2])
+        return encode(network, frames.flatten(0, 1)).unflatten(0, frames.shape[:2])
 
 
 def encode_shuffled(
-    network: nn.Module, frames: Tensor, groups: int, generator: torch.Generator | None, encode: Encode | None = None
+    network: nn.Module, frames: Tensor, groups: int, generator: torch.Generator | None, encode: Encode = _forward
 ) -> Tensor:
     """Encode videos in other BatchNorm groups than `encode_groups`, over all ranks, and return them in order.
 

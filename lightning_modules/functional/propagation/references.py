@@ -106,8 +106,9 @@ class ReferenceMemory:
     def _slot(self, frame: int) -> int:
         if frame in self._lasting:
             return self._lasting.index(frame)
-        # Frames are counted from the first that does not last, so that the slots fill up in order.
-        return len(self._lasting) + (frame - (self._lasting == [0])) % self._recent
+        # Count frames from the first that does not last, so that the slots fill up in order.
+        first = 1 if self._lasting == [0] else 0
+        return len(self._lasting) + (frame - first) % self._recent
 
 
 def average_of_matches(
