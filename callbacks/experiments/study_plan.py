@@ -24,11 +24,11 @@ class StudyRow:
 
     Args:
         name: unique in the study.
-        train: words after `fit`, without the row's own flags; None where nothing is trained.
-        flags: words added to `train`.
-        model: words that name a model to evaluate without training, for example `--model FrozenEncoder …`.
+        train: arguments after `fit`, without the row's own flags; None where nothing is trained.
+        flags: arguments added to `train`.
+        model: arguments that name a model to evaluate without training, for example `--model FrozenEncoder …`.
         of: name of the row whose checkpoints this one evaluates, where only inference differs.
-        evaluate: evaluation → words added to those of the study's evaluation of that name.
+        evaluate: evaluation → arguments added to those of the study's evaluation of that name.
         published: the paper's scores, evaluation → value in per cent.
         seeds: in place of the study's; a model without randomness needs one.
     """
@@ -74,8 +74,9 @@ class Study:
         source: table or figure of the paper; empty where there is none.
         rows: in the table's order.
         seeds: of every row that does not name its own.
-        seed_flags: words added to every training, with `{seed}` in them.
-        evaluations: name → words after `validate --ckpt_path …`; the last file named in them ends with its benchmark.
+        seed_flags: arguments added to every training, with `{seed}` in them.
+        evaluations: name → arguments after `validate --ckpt_path …`; the last file named in them ends with its
+            benchmark.
         score: key in `results.json`, for example `J&F-Mean`.
         base: name of the row that differences are taken from.
     """
@@ -111,10 +112,10 @@ class Study:
 
         Args:
             row: of this study.
-            seed: takes the place of `{seed}` in the words.
+            seed: replaces `{seed}` in the arguments.
             output: folder of the runs.
-            train: words added to the training, for example where its data lie.
-            evaluate: words added to every evaluation.
+            train: arguments added to the training, for example where its data lie.
+            evaluate: arguments added to every evaluation.
         """
         trained = self.row(row.of) if row.of else row
         folder = output / slug(trained.name) / f"seed-{seed}"
@@ -219,4 +220,4 @@ def _words(value: Any) -> tuple[str, ...]:
         return tuple(shlex.split(value))
     if isinstance(value, list | tuple):
         return tuple(word for each in value for word in _words(each))
-    raise ValueError(f"expected words as on a command line, got {value!r:.80}")
+    raise ValueError(f"expected arguments as on a command line, got {value!r:.80}")

@@ -22,7 +22,7 @@ DONE = "trained.json"
 
 
 def command(words: Sequence[str]) -> None:
-    """Run `vidcorr study` with the words after it.
+    """Run `vidcorr study` with its arguments.
 
     Raises:
         ValueError: for a user's mistake, or if a row failed; one line.
@@ -61,7 +61,7 @@ def run_missing(
         study: its steps.
         chosen: rows and seeds, in order.
         output: folder of the runs.
-        added: words added to every training, and to every evaluation.
+        added: arguments added to every training, and to every evaluation.
 
     Returns:
         A line for each row and seed that failed.
@@ -83,7 +83,7 @@ def _is_done(step: Step) -> bool:
     """Return whether a step has ended well before.
 
     Raises:
-        ValueError: if its folder holds a training by other words.
+        ValueError: if its folder holds a training with other arguments.
     """
     if step.benchmark is not None:
         return result_of(step.folder, step.benchmark) is not None
@@ -93,7 +93,7 @@ def _is_done(step: Step) -> bool:
     if (before := read_shaped(file, "record of a training", {"words": [str]})["words"]) != list(step.words):
         different = sorted(set(before) ^ set(step.words))
         raise ValueError(
-            f"{step.folder} holds a training by other words ({', '.join(different)}): remove the folder or give "
+            f"{step.folder} holds a training with other arguments ({', '.join(different)}): remove the folder or give "
             "another --output"
         )
     return True

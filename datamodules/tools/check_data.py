@@ -130,7 +130,7 @@ def check_data(
 
 
 def command(words: Sequence[str]) -> None:
-    """Run `vidcorr check-data` with the words after it.
+    """Run `vidcorr check-data` with its arguments.
 
     Raises:
         ValueError, OSError: for a user's mistake, one line.

@@ -26,7 +26,7 @@ MOST_FRAMES = 120
 
 
 def command(words: Sequence[str]) -> None:
-    """Run `vidcorr prompt` with the words after it.
+    """Run `vidcorr prompt` with its arguments.
 
     Raises:
         DataError: if the video or a frame cannot be read; one line.

@@ -52,9 +52,9 @@ def transcode(
     workers: int | None = None,
     timeout: float = 3600.0,
 ) -> tuple[list[Made], dict[Path, str]]:
-    """Encode the videos of a source anew, in parallel, with the same folders and names.
+    """Re-encode the videos of a source in parallel, with the same folders and names.
 
-    An output appears complete or not at all, and has its source's time of change: one that has it already is left as it
+    An output is written atomically and has its source's modification time: one that has it already is left as it
     is, so that a stopped run resumes. Rotation is applied, sound left out, uneven times are kept. Where the
     source is a list, one with the new paths and the same labels is written next to the outputs. `failed.txt` names
     what could not be read.
@@ -139,7 +139,7 @@ def plan(source: Path, entries: Sequence[VideoEntry], destination: Path, frames:
 
 
 def command(words: Sequence[str]) -> None:
-    """Run `vidcorr transcode` with the words after it.
+    """Run `vidcorr transcode` with its arguments.
 
     Raises:
         SystemExit: with status 1 if a video failed.

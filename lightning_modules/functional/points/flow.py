@@ -5,6 +5,8 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from ..transfer import to_device
+
 FlowAt = Callable[[Tensor], Tensor]
 """Places x, y `(N, 2)` in cells → displacement `(N, 2)` in cells."""
 
@@ -25,7 +27,7 @@ def look_up_flow(flow: Tensor, places: Tensor) -> Tensor:
 
 def bilinear_corners(places: Tensor, height: int, width: int) -> tuple[Tensor, Tensor]:
     """Return the four cells around each place, numbers in rows `(N, 4)`, and their bilinear weights `(N, 4)`."""
-    limits = places.new_tensor([width - 1, height - 1])
+    limits = to_device([width - 1, height - 1], places.device).to(places.dtype)
     inner = (places - 0.5).clamp(min=0).minimum(limits)
     low = inner.floor().minimum((limits - 1).clamp(min=0))
     part = inner - low
