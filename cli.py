@@ -39,6 +39,7 @@ def main(args: Sequence[str] | None = None) -> None:
     """
     words = sys.argv if args is None else ["vidcorr", *args]
     debug = "--debug" in words
+    # in place, also in sys.argv: the ranks that Lightning starts run the same command line again
     words[:] = [word for word in words if word != "--debug"]
     take_own_packages()
     try:

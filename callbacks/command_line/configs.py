@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from difflib import get_close_matches
 from pathlib import Path
 
+from .classes import is_yaml
 from .mistakes import UsageError
 
 PACKAGE = Path(__file__).resolve().parents[1]
@@ -42,6 +43,6 @@ def with_found_configs(words: Sequence[str]) -> list[str]:
     found = []
     for word in words:
         flag, _, value = word.partition("=")
-        is_name = flag == "--config" and value and not ("\n" in value or ": " in value or value.startswith("{"))
-        found.append(f"--config={find_config(value)}" if is_name else word)
+        named = flag == "--config" and value and not is_yaml(value)
+        found.append(f"--config={find_config(value)}" if named else word)
     return found
