@@ -13,7 +13,8 @@ from rich.table import Table
 from datamodules.reading.writing import csv_text, write_whole
 
 from ..tracking.record import provenance
-from .evaluation import Row
+
+Row = dict[str, Any]
 
 
 @dataclass

@@ -27,7 +27,7 @@ from .short_models import with_short_names
 
 FIT_CALLBACKS: tuple[type[Callback], ...] = (LearningRateMonitor, callbacks.LastCheckpoint, callbacks.Throughput)
 """Callbacks of every `fit`, unless files or flags name one of their class."""
-USAGE = "vidcorr WORD [--config FILE ...] [--model ...] [--data ...] [--trainer.OPTION ...] [--ckpt_path FILE]"
+USAGE = "vidcorr COMMAND [--config FILE ...] [--model ...] [--data ...] [--trainer.OPTION ...] [--ckpt_path FILE]"
 PREDICT = str(shipped_configs() / "predict.yaml")
 """Config that `predict` reads by itself."""
 NOISE = (
@@ -205,10 +205,10 @@ def run(words: Sequence[str]) -> None:
     """Run `fit`, `validate` or `predict`.
 
     Args:
-        words: of the command line, from the first on.
+        words: command and arguments.
 
     Raises:
-        UsageError: if the words cannot be understood; one line.
+        UsageError: if the arguments cannot be understood; one line.
     """
     _quiet()
     set_parsing_settings(add_print_completion_argument=True)

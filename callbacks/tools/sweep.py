@@ -7,8 +7,8 @@ from pathlib import Path
 from .compare import positive
 
 
-def command(words: Sequence[str]) -> None:
-    """Run `vidcorr sweep` with the words after it; a user's mistake is a ValueError or OSError of one line."""
+def command(args: Sequence[str]) -> None:
+    """Run `vidcorr sweep` with its arguments; a user's mistake is a ValueError or OSError of one line."""
     parser = argparse.ArgumentParser(prog="vidcorr sweep", description=__doc__)
     parser.add_argument("spec", help="checkpoint, dino-b8 or another short name, timm:NAME, raw_colour, …")
     parser.add_argument("--config", default="benchmarks/davis.yaml", help="a benchmark's config")
@@ -30,11 +30,11 @@ def command(words: Sequence[str]) -> None:
     parser.add_argument("--part", default="1/1", metavar="K/N", help="run every Nth batch only, for several machines")
     parser.add_argument("--output", type=Path, default=Path("sweep"))
     parser.add_argument("--allow", action="append", metavar="NAME", help="your own class that a checkpoint may name")
-    flags = parser.parse_args(list(words))
+    flags = parser.parse_args(list(args))
 
     from lightning_modules.checkpoints import allow_named
 
     from ..experiments.sweep import sweep
 
-    allow_named(words)
+    allow_named(args)
     sweep(flags)

@@ -1,4 +1,4 @@
-"""Seconds and processor seconds until a word of the command line answers, beside the imports that it needs.
+"""Seconds and processor seconds until a command answers, beside the imports that it needs.
 
     python tests/speed/startup.py [--repeats 3]
 
