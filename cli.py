@@ -88,7 +88,7 @@ def _terminate(number: int, frame: object) -> None:
 
 
 def load(name: str) -> ModuleType:
-    """Import a module with the garbage collector off: it would look again and again through what stays anyway.
+    """Import a module with the garbage collector off, which would scan objects that are kept anyway again and again.
 
     That is a sixth of the processor time of Lightning's import.
     """
@@ -119,7 +119,7 @@ def overview() -> str:
             "",
             "vidcorr COMMAND --help shows its options; vidcorr fit --model.help VFSSimSiam those of a class.",
             "Files add up, later ones and flags win: --config METHOD.yaml --config TRAINER.yaml --config DATA.yaml.",
-            "--print_config shows what they come to. --debug shows where an error was raised. --version.",
+            "--print_config shows the result. --debug shows where an error was raised. --version.",
             "Completion: pip install shtab; vidcorr --print_completion shtab-bash (or -zsh, -tcsh).",
         )
     )
@@ -129,7 +129,7 @@ def take_own_packages() -> None:
     """Make sure that `callbacks`, `datamodules` and `lightning_modules` are ours; the user's own come after them.
 
     A folder of the user's with one of these names may stand first on the path (PYTHONPATH, `python -m`): its parent
-    moves behind ours, and one line says so. The working directory comes last, for `module:callable` of the user's own.
+    moves behind ours, and one line reports it. The working directory comes last, for the user's own `module:callable`.
     """
     for name in PACKAGES:
         while name not in sys.modules and (spec := find_spec(name)) is not None:

@@ -1,4 +1,4 @@
-"""Requests to stop, by SIGTERM or Ctrl-C: what is under way is finished before the process ends."""
+"""Requests to stop, by SIGTERM or Ctrl-C: the current unit of work is finished before the process ends."""
 
 import os
 import signal
@@ -23,7 +23,7 @@ class Stopped(SIGTERMException):
 
 
 class _Requests:
-    """State of the process: the first signal that arrived, and whether work is under way that is finished first."""
+    """State of the process: the first signal that arrived, and whether a block is running that is finished first."""
 
     def __init__(self) -> None:
         self.reset()
@@ -36,7 +36,7 @@ class _Requests:
         self.forward: Callable[[int], None] | None = None
 
     def handle(self, number: int, frame: Any) -> None:
-        if os.getpid() != self.owner:  # a forked worker, in the moment before it sets handlers of its own
+        if os.getpid() != self.owner:  # a forked worker, before it has set its own handlers
             os._exit(1)
         first = self.received is None
         self.received = self.received or number
@@ -46,7 +46,7 @@ class _Requests:
         if not self.deferring or self.interrupts > 1:
             raise Stopped(number)
         if first and number == signal.SIGINT:
-            print("\nfinishing what is under way; press Ctrl-C again to stop at once", file=sys.stderr)
+            print("\nfinishing the current step; press Ctrl-C again to stop at once", file=sys.stderr)
 
 
 _requests = _Requests()
@@ -68,12 +68,12 @@ def name_of(number: int | None) -> str:
 
 
 def requested() -> bool:
-    """Return whether a signal has asked the block that is under way to stop; for work that closes its files first."""
+    """Return whether a signal has asked the running block to stop; for work that closes its files first."""
     return bool(_requests.depth and _requests.received is not None)
 
 
 def at_once() -> bool:
-    """Return whether Ctrl-C was pressed again, which ends what is under way in its midst."""
+    """Return whether Ctrl-C was pressed a second time, which aborts immediately."""
     return _requests.interrupts > 1
 
 
@@ -111,7 +111,7 @@ def deferred(forward: Callable[[int], None] | None = None) -> Iterator[None]:
     """Defer a signal that arrives in the block until it calls `check`; a second Ctrl-C ends it at once.
 
     Args:
-        forward: is called with SIGTERM's number when it arrives, to tell the other processes of the run.
+        forward: called with SIGTERM's number when it arrives, to notify the other processes of the run.
     """
     with handled():
         before, _requests.forward = _requests.forward, forward

@@ -13,8 +13,8 @@ PROTOCOL: Json = {"name": str, "digest": str}
 PAST: Json = {"epoch": int, "step": int, "scores": {str: float}}
 OPTIONAL: Json = {"command": [str], "versions": {str: str}, "protocol_source": {str: str}, "history": [PAST]}
 """Fields of results.json that may be missing. A shape is a type; a list of items (of one of several shapes); a tuple,
-for a list of that length; a dictionary from one type to a shape; or a dictionary with these fields, beside others that
-may have any shape."""
+for a list of that length; a dictionary from one type to a shape; or a dictionary with these fields, in addition to
+others that may have any shape."""
 
 MOST_LEVELS = 40
 """Levels of lists and objects within each other."""

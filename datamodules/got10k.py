@@ -34,10 +34,10 @@ class Got10kDataModule(SampledDataModule):
 
     A batch is a dictionary:
 
-    - ``exemplar``: (B, 3, 120, 120) uint8 as the loader gives it; float RGB in [0, 1] on the device;
-    - ``search``: (B, 3, 239, 239), in the same types;
-    - ``video_index``: (B,) long, number of the sequence in the list;
-    - ``failures``: one line for each sequence that was replaced by another, since it could not be read or has no two
+    - `exemplar`: (B, 3, 120, 120) uint8 as the loader gives it; float RGB in [0, 1] on the device;
+    - `search`: (B, 3, 239, 239), in the same types;
+    - `video_index`: (B,) long, number of the sequence in the list;
+    - `failures`: one line for each sequence that was replaced by another, since it could not be read or has no two
       usable frames near each other.
 
     Each crop is shifted by up to 4 px, stretched by up to 5 % and resized by a random method. Without a `val` list
@@ -152,11 +152,11 @@ class TargetPairs(ReplacingDataset):
 def usable_boxes(
     boxes: NDArray[np.float64], size: tuple[int, int], cover: NDArray[np.float64] | None = None
 ) -> NDArray[np.bool_]:
-    """Tell which boxes are worth learning from: finite, in the picture, of sensible size and shape, not hidden.
+    """Return which boxes are usable for training: finite, in the picture, of sensible size and shape, not hidden.
 
     Part of the box must lie in the picture; sides are 20 to 500 px and 1 to 50 % of the frame's, width / height is
     between 1/4 and 4, and where GOT-10k gives the visible part (0 to 8), it is more than 1 and more than 0.3 of the
-    sequence's best. Source: SiamFC code of VFS, which does not look where the box lies.
+    sequence's best. Source: SiamFC code of VFS, which does not check the position of the box.
 
     Args:
         boxes: (T, 4) x, y, width, height.

@@ -40,7 +40,7 @@ class FrameStream:
         frame_rate: frames per second of the video; None is the file's own, 24 for a folder.
         start: frame at which the part begins, by its number or its time, see `Moment`; None: the first.
         end: frame before which it ends; None: the end of the video.
-        every: take every so many-th frame.
+        every: take every N-th frame.
 
     Attributes:
         size: (height, width) of the frames, pixels.
@@ -208,7 +208,7 @@ class PromptedVideoDataModule(pl.LightningDataModule):
         frame_rate: frames per second of the overlay; None is the video's own, 24 for a folder.
         start: frame at which to begin, by its number (`120`) or its time (`4.5s`); None: the first.
         end: frame before which to end; None: the end of the video.
-        every: take every so many-th frame.
+        every: take every N-th frame.
 
     Raises:
         DataError: from `setup`, unless there is a readable video, and prompts of exactly one kind that fit its frames.
@@ -233,7 +233,7 @@ class PromptedVideoDataModule(pl.LightningDataModule):
     def setup(self, stage: str) -> None:
         """Read the prompts and the first frame."""
         if self.video is None:
-            raise DataError("name the video to look at: --data.video clip.mp4, or a folder of frames")
+            raise DataError("name the video: --data.video clip.mp4, or a folder of frames")
         prompts = read_prompts(**self.given)
         self.prompted = PromptedVideo(FrameStream(self.video, **self.reading), prompts)
 

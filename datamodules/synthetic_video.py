@@ -18,7 +18,7 @@ class GeneratedVideos(LightningDataModule):
     Args:
         frames_per_video: frames in each.
         video_size: height and width of the frames, pixels, an even number.
-        camouflage: 1: sprites have the background's colours; 0: each has one plain colour of its own.
+        camouflage: 1: sprites have the background's colours; 0: each has its own plain colour.
         generator_seed: another seed gives other videos.
         kwargs: of the DataModule.
     """
@@ -41,7 +41,7 @@ class GeneratedVideos(LightningDataModule):
 
 
 class SyntheticVideoDataModule(GeneratedVideos, VideoDataModule):
-    """`VideoDataModule` over generated videos, with a DAVIS-layout benchmark of unseen ones beside them.
+    """`VideoDataModule` over generated videos, with a DAVIS-layout benchmark of unseen ones.
 
     `prepare_data` makes `root/videos/*.mp4`, `root/davis` and, where asked for, `root/tap_vid`, unless they are there
     with the same parameters, so that `DavisBenchmark(root="<root>/davis")` and `TapVidBenchmark(root="<root>/tap_vid")`
@@ -77,7 +77,7 @@ class SyntheticVideoDataModule(GeneratedVideos, VideoDataModule):
 
 
 class SyntheticTrackingDataModule(GeneratedVideos, Got10kDataModule):
-    """`Got10kDataModule` over generated videos, with an OTB-layout benchmark of unseen ones beside them.
+    """`Got10kDataModule` over generated videos, with an OTB-layout benchmark of unseen ones.
 
     `prepare_data` makes `root/got10k` and `root/otb`, unless they are there with the same parameters, so that
     `OtbBenchmark(root="<root>/otb", version=None)` runs in the same fit.

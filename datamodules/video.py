@@ -35,12 +35,12 @@ class VideoDataModule(SampledDataModule):
 
     A batch is a dictionary:
 
-    - ``clip``: (B, T, 3, size, size) uint8 as the loader gives it; float RGB in [0, 1] on the device;
-    - ``video_index``: (B,) long, number of the video in the source;
-    - ``frame_index``: (B, T) long, zero-based;
-    - ``label``: (B,) long, where a list file gives labels;
-    - ``failures``: one line for each video that could not be decoded while this batch was made and had to be replaced;
-    - ``redrawn``, only where there are any: one line for each clip that was drawn again, as its video ends before its
+    - `clip`: (B, T, 3, size, size) uint8 as the loader gives it; float RGB in [0, 1] on the device;
+    - `video_index`: (B,) long, number of the video in the source;
+    - `frame_index`: (B, T) long, zero-based;
+    - `label`: (B,) long, where a list file gives labels;
+    - `failures`: one line for each video that could not be decoded while this batch was made and had to be replaced;
+    - `redrawn`, only where there are any: one line for each clip that was drawn again, as its video ends before its
       header says so.
 
     Without held-out videos the validation loader gives one empty dictionary, so that validation hooks run. What a
@@ -74,7 +74,7 @@ class VideoDataModule(SampledDataModule):
         seed: of every draw.
         timeout: seconds after which the decoding of a video is given up.
         max_megapixels: largest frame that is decoded (89 by default); a video with larger ones is unusable.
-        max_unusable: fraction of the clips that may have to be replaced by those of other videos before a warning tells
+        max_unusable: fraction of the clips that may have to be replaced by those of other videos before a warning says
             how to find the bad ones.
 
     Raises:

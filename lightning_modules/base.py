@@ -37,7 +37,7 @@ class ExtractorModule(SavedModule):
         """Return `features`, `(B, T, C, h, w)`, of the frames of `clip`.
 
         A batch that only names its video, as those of `PromptedVideoDataModule`, gives nothing here: a callback follows
-        the video at a stage of its own choice.
+        the video at a stage that it chooses.
         """
         if "clip" not in batch:
             return {}
@@ -58,7 +58,7 @@ class CorrespondenceModule(ExtractorModule):
     A method defines
 
     - `step(batch)`, which returns at least `loss`, and detached whatever callbacks may want to see (`embeddings`
-      `(N, D)`, for example, is what `CollapseMonitor` looks at). A training step returns the same dict;
+      `(N, D)`, for example, is what `CollapseMonitor` measures). A training step returns the same dict;
     - `configure_optimizers()`;
     - `batch_size(batch)`, where its batches hold no `clip`.
     """
@@ -69,7 +69,7 @@ class CorrespondenceModule(ExtractorModule):
     synchronises_batch_norm: ClassVar[bool] = False
     """Training on several GPUs takes BatchNorm statistics over all of them (SyncBatchNorm)."""
     logged: ClassVar[tuple[str, ...]] = ()
-    """Scalars of a training step that are logged beside the loss, as `train/NAME`, where a step has them."""
+    """Scalars of a training step that are logged in addition to the loss, as `train/NAME`, where a step has them."""
 
     def __init__(self) -> None:
         super().__init__()

@@ -47,15 +47,15 @@ class Liir(MomentumMethod):
         mixture_threshold: only windows whose largest affinity is above it are compared with the prior.
         mixture_width: see `compact_affinity`.
         compactness_weight: weight of the compactness loss.
-        radius: of the window, in cells of 4 px.
+        radius: radius of the window, in cells of 4 px.
         border: "exclude" leaves cells outside the map out; "zero": see `local_affinity`.
         warmup_epochs: epochs of reconstruction within videos alone.
         warmup_accumulation: batches per optimiser step in them; afterwards 1.
         warmup_lr: learning rate in them; not scaled with the batch.
         lr: learning rate of later epochs.
-        warmup_decay_samples: samples after which the first rate has fallen to 1/16.
-        decay_samples: samples after which the second has.
-        seed: seed of the dropped channels, displacements and places.
+        warmup_decay_samples: samples over which `warmup_lr` decays to 1/16.
+        decay_samples: samples over which `lr` decays to 1/16.
+        seed: seed of the dropped channels, displacements and sampled cells.
         compile: compile the encoder with torch.compile when training starts.
         stages: residual stages of the encoder, 3 or 4.
 
@@ -95,8 +95,9 @@ class Liir(MomentumMethod):
         self.save_hyperparameters()
         if modulation not in (*DISPLACEMENTS, "none"):
             raise ValueError(f"modulation must be shift, shuffle or none, got {modulation!r}")
-        for name in ("bank_frames", "warmup_epochs", "points_per_frame", "warmup_accumulation"):
-            if self.hparams[name] < (least := int(name in ("points_per_frame", "warmup_accumulation"))):
+        lowest = {"bank_frames": 0, "warmup_epochs": 0, "points_per_frame": 1, "warmup_accumulation": 1}
+        for name, least in lowest.items():
+            if self.hparams[name] < least:
                 raise ValueError(f"{name} must be {least} or more, got {self.hparams[name]}")
         self.backbone: LiirEncoder = LiirEncoder(position, position_size, stages=stages)
         width = self.backbone.affinity.out_channels

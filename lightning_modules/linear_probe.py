@@ -127,12 +127,12 @@ class LinearProbe(CorrespondenceModule):
         return scheduled(optimizer, MultiStepLR(optimizer, [round(0.6 * steps), round(0.8 * steps)]))
 
     def feature_extractor(self, *args: Any, **kwargs: Any) -> nn.Module:
-        """Refuse: a probe has no features of its own.
+        """Refuse: a probe's features are those of its encoder.
 
         Raises:
             ValueError: always.
         """
-        raise ValueError("LinearProbe: benchmarks look at the encoder itself; give them its checkpoint")
+        raise ValueError("LinearProbe: benchmarks evaluate the encoder itself; give them its checkpoint")
 
 
 @torch.no_grad()

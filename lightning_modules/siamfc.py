@@ -145,7 +145,7 @@ class SiamFC(CorrespondenceModule):
             wanted = f"{stage or own.stage} at {stride or self.stride}" + (", dilated," if dilated else "")
             raise ValueError(
                 f"SiamFC: it was made for {own.stage} at stride {self.stride}, {wanted} was asked for; {UNDILATED}; "
-                "benchmarks other than tracking look at the encoder itself, give them its checkpoint"
+                "benchmarks other than tracking evaluate the encoder itself; give them its checkpoint"
             )
         return SiameseExtractor(
             shared_copy(self.backbone), shared_copy(self.exemplar_conv), shared_copy(self.search_conv)

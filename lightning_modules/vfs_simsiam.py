@@ -61,7 +61,7 @@ class VFSSimSiam(CorrespondenceModule):
         return rearrange(p, "(b t) d -> b t d", b=batch), rearrange(z, "(b t) d -> b t d", b=batch)
 
     def step(self, batch: Batch) -> dict[str, Tensor]:
-        """Compute the loss (Eq. 5); each view has BatchNorm statistics of its own, as in SimSiam."""
+        """Compute the loss (Eq. 5); each view has separate BatchNorm statistics, as in SimSiam."""
         views = torch.cat(split_views(batch["clip"]))
         with batch_norm_groups(self, 2 if self.training else 1):
             (p1, p2), (z1, z2) = (views_of.chunk(2) for views_of in self(views))

@@ -34,23 +34,23 @@ log = logging.getLogger(__name__)
 class BenchmarkCallback(pl.Callback, ABC):
     """Run a benchmark in validation, every few epochs of `fit` and in `validate`, or by `evaluate` alone.
 
-    A benchmark defines `name`, `read` and `start`, and declares `score_names`. Its sequences are dealt to the ranks by
-    length; an error on one rank ends the benchmark on all: `validate` fails with its message, `fit` logs it and goes
-    on. The module that trains is left as it was: features come from its `feature_extractor`, the random state is put
-    back.
+    A benchmark defines `name`, `read` and `start`, and declares `score_names`. Its sequences are distributed over the
+    ranks by length; an error on one rank ends the benchmark on all: `validate` fails with its message, `fit` logs it
+    and continues. The module that trains is left as it was: features come from its `feature_extractor`, the random
+    state is put back.
 
     Args:
         every_n_epochs: of `fit`; it also runs after the last step.
         before_training: also run before the first step of `fit`.
-        limit_sequences: only the first so many, for a quick look; results.json says so.
+        limit_sequences: only the first N, for a quick check; results.json records it.
         output_dir: where files go; None is `benchmarks/<name>/` in the folder of the run.
         fatal: an error ends `fit` too.
         predictions: write what was predicted, where the benchmark writes files of it.
-        changes: fields of the protocol to change; the protocol's name then says so.
-        name: in keys and folders, where two benchmarks of a kind run beside each other; None is the kind's own.
-        stage: of the encoder, or several, whose scores are then logged apart; None is the encoder's own choice.
+        changes: fields of the protocol to change; the protocol's name then shows them.
+        name: in keys and folders, needed where two benchmarks of a kind run together; None is the kind's own.
+        stage: of the encoder, or several, whose scores are then logged separately; None is the encoder's own choice.
         stride: pixels per feature cell; None takes the backbone's own choice, 8 for a ResNet and the patch of a ViT.
-            Where it is not the protocol's, the protocol's name says so.
+            Where it differs from the protocol's, the protocol's name shows it.
 
     Attributes:
         history: optimiser step → logged scores, of each run in `fit` or `validate` that succeeded.
@@ -127,7 +127,7 @@ class BenchmarkCallback(pl.Callback, ABC):
     def propagation_protocol(
         self, protocol: str | PropagationProtocol, changes: dict[str, Any] | None = None
     ) -> PropagationProtocol:
-        """Return the protocol that a name stands for on this benchmark, with fields changed; its name then says so.
+        """Return the protocol that a name stands for on this benchmark, with fields changed, which its name then shows.
 
         Args:
             protocol: name of a protocol, or a protocol, which is taken as it is.
@@ -168,8 +168,8 @@ class BenchmarkCallback(pl.Callback, ABC):
             extractor: of `feature_extractor(stage, stride)` or `build_feature_extractor`; or a module, of which the
                 features are taken that the benchmark wants.
             folder: where results, predictions and pictures go; None writes nothing.
-            network: what is evaluated, in words, for console and results; None is what the extractor tells of its
-                network and weights.
+            network: description of what is evaluated, for console and results; None is the extractor's description of
+                its network and weights.
 
         Returns:
             Scores as fractions, for example `J&F-Mean`; with several stages `res4/J&F-Mean`.
@@ -268,7 +268,7 @@ class BenchmarkCallback(pl.Callback, ABC):
             raise ValueError(f"{self.name} would score weights that are not averaged: name WeightAveraging after it")
         stops = (o.monitor.startswith(f"{self.name}/") for o in others if isinstance(o, EarlyStopping))
         if stage == "fit" and self.every_n_epochs > 1 and any(stops):
-            raise ValueError(f"EarlyStopping looks at {self.name} every epoch: set its every_n_epochs to 1")
+            raise ValueError(f"EarlyStopping checks {self.name} every epoch: set its every_n_epochs to 1")
         if stage == "validate" and trainer.limit_val_batches == 0:
             raise ValueError(f"{self.name} needs a pass of validation: leave trainer.limit_val_batches out")
 
@@ -330,7 +330,7 @@ class BenchmarkCallback(pl.Callback, ABC):
         except Exception as error:
             if self.fatal or trainer.state.fn != "fit":
                 raise
-            log.error("%s failed and the training goes on: %s", self.name, error)
+            log.error("%s failed; the training continues: %s", self.name, error)
             return {}
         if trainer.is_global_zero:
             for name, picture in (self._plots | self.overlays).items():
@@ -340,7 +340,7 @@ class BenchmarkCallback(pl.Callback, ABC):
         return self.history[trainer.global_step]
 
     def _before(self, step: int) -> list[dict[str, Any]]:
-        """Return the results of this training before a step, those of the run that it goes on from included."""
+        """Return the results of this training before a step, including those of the run that it resumed."""
         strip = len(self.name) + 1
         return [
             {"epoch": epoch, "step": at, "scores": {key[strip:]: value for key, value in self.history[at].items()}}

@@ -70,7 +70,7 @@ class DavisBenchmark(BenchmarkCallback):
         for sequence in sequences:
             if sequence.ground_truth and sequence.num_frames < 3:
                 raise DataError(
-                    f"{sequence.frames[0].parent}: {sequence.num_frames} frames, of which neither the first nor the "
+                    f"{sequence.frames[0].parent}: {sequence.num_frames} frames, but neither the first nor the "
                     "last is scored; take the sequence out of the list"
                 )
         return sequences

@@ -22,7 +22,7 @@ class Run:
     """One run of a benchmark, on one rank.
 
     Attributes:
-        ranks: over which the sequences are dealt.
+        ranks: among which the sequences are distributed.
         folder: where files go; None: nothing is written.
         overlays: name → overlay of the first few sequences, for the logger.
     """
@@ -92,8 +92,7 @@ class Evaluation(ABC):
         draw_film: Draw | None = None,
         video: bool = False,
     ) -> SequenceRecord:
-        """Return the record of a sequence: predictions of each map, overlay and film of the last; of no files where
-        the run has no folder.
+        """Open the output files of a sequence; none if the run has no folder.
 
         Args:
             sequence: its name and number of frames count.

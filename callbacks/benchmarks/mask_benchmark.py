@@ -145,7 +145,7 @@ class ObjectScoring:
         return ObjectScorer(sequence, self.metrics, pool) if sequence.ground_truth else None
 
     def compute(self, stage: int) -> tuple[dict[str, float], list[Row]]:
-        """Return scores and rows of one stage; see `MaskScoring`."""
+        """Return scores and rows of one stage, gathered over the ranks."""
         scores, rows = over_ranks(self.metrics[stage])
         if self.columns is not None:
             rows = [row | self.columns[row["Sequence"]] for row in rows]

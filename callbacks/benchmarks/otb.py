@@ -44,7 +44,7 @@ class OtbBenchmark(BenchmarkCallback):
         stage: of the encoder, one name; None is res5 of a ResNet, and of other networks their own choice.
         stride: pixels per feature cell, where `dilated` is False; None is the encoder's own choice.
         dilated: SiamFC's dilations, for ResNets, see `ResNetExtractor`; False for other networks.
-        sequences_at_once: sequences that share a pass of the backbone, each in a video of its own. It is faster on a
+        sequences_at_once: sequences per pass of the backbone, each in a separate video. It is faster on a
             GPU; the last digits may then depend on which sequences met.
         video: write an overlay video of each sequence.
         kwargs: those of `BenchmarkCallback`: changes (fields of `TrackingProtocol` that differ from VFS's; `stride` and

@@ -15,6 +15,7 @@ from datamodules.reading.writing import csv_text, write_whole
 from ..tracking.record import provenance
 
 Row = dict[str, Any]
+"""Column → value of a sequence (or object): a row of per_sequence.csv."""
 
 
 @dataclass
@@ -59,7 +60,7 @@ class Results:
             write_whole(folder / "per_sequence.csv", csv_text([columns, *lines]))
 
     def print(self, console: Console | None = None) -> None:
-        """Print the network, the feature grid where the benchmark tells it, and one line per stage with the scores."""
+        """Print the network, the feature grid if the benchmark reports it, and one line per stage with the scores."""
         console = console or wide_console()
         if network := self.about.get("network"):
             grid = self.about.get("grid")

@@ -46,7 +46,7 @@ class TapVidBenchmark(BenchmarkCallback):
     """Points followed on TAP-Vid (DAVIS, RGB-Stacking, Kinetics, RoboTAP, or one's own videos) without training.
 
     Logs, as fractions, `tap_vid/average_pts_within_thresh` (δ_avg), `tap_vid/pts_within_1` … `_16`, and where the
-    protocol has an occlusion rule `tap_vid/average_jaccard` (AJ) and `tap_vid/occlusion_accuracy` (OA); beside them
+    protocol has an occlusion rule `tap_vid/average_jaccard` (AJ) and `tap_vid/occlusion_accuracy` (OA); in addition
     `tap_vid/grid_limit`, the δ_avg that the feature grid allows an argmax.
     A measure that is 0/0 in a video is left out of its mean; results.json names the video. Files: results.json,
     per_sequence.csv, per_track.csv, `predictions/<video>.npz` (what the official function takes), overlays and films.
@@ -164,7 +164,7 @@ class TapVidEvaluation(Evaluation):
         )
 
     def _draw(self, sequence: PointSequence, queries: PointQueries, found: PointTracks) -> None:
-        """Count errors over time, and film the tracks, and the worst ones beside their truth."""
+        """Count errors over time, and film the tracks, the worst ones together with their ground truth."""
         points, occluded = found.points.numpy(), found.occluded.numpy()
         errors = np.linalg.norm(points - queries.tracks, axis=-1)
         since = np.arange(sequence.num_frames) - queries.points[:, :1].round()

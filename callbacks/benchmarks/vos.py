@@ -64,12 +64,12 @@ class VosBenchmark(BenchmarkCallback):
         self.one_object, self.size_tolerance, self.ends_scored = one_object, size_tolerance, ends_scored
 
     def read(self) -> Sequence[MaskSequence]:
-        """Open the folders; a video with ground truth of which no frame would be scored is refused."""
+        """Open the folders; a video with ground truth but no frame to score is refused."""
         videos = Vos(self.root, self.split, self.frames, self.masks, self.one_object, self.size_tolerance)
         for video in videos:
             if video.ground_truth and not scored_objects(video, self.ends_scored):
                 raise DataError(
-                    f"{video.masks[0].parent}: {len(video.masks)} masks, of which ends_scored: false leaves none to "
+                    f"{video.masks[0].parent}: {len(video.masks)} masks, and ends_scored: false leaves none of them to "
                     "score an object on; take the video out of the list, or count the last frame"
                 )
         return videos

@@ -18,7 +18,7 @@ from .mask_benchmark import FILMS_SHOW, MaskEvaluation, ObjectScoring
 
 
 class YoutubeVosBenchmark(BenchmarkCallback):
-    """Score propagated masks on YouTube-VOS: J and F, apart for categories that training has seen and has not seen.
+    """Score propagated masks on YouTube-VOS: J and F, separately for categories seen and not seen in training.
 
     An object enters with its first annotation, at any frame, and is scored on the annotated frames after that one.
     J and F are means over the frames of an object, then over the objects; `Overall` is the mean of the four. Where
@@ -74,7 +74,7 @@ class YoutubeVosBenchmark(BenchmarkCallback):
         return YoutubeVos(self.root, self.split, self.all_frames, self.holdout, self.unseen, self.seed)
 
     def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Refuse to train on what is scored as held out; a data module with `include_holdout` has been told to."""
+        """Refuse to train on held-out videos that are scored, unless the data module sets `include_holdout`."""
         super().on_fit_start(trainer, pl_module)
         data: Any = getattr(trainer, "datamodule", None)
         if self.split != "holdout" or getattr(data, "include_holdout", True):

@@ -10,7 +10,7 @@ PACKAGE = Path(__file__).resolve().parents[1]
 
 
 def shipped_configs() -> Path:
-    """Return the folder of the project's own configs: in the package of a wheel, else beside `cli.py` in a checkout."""
+    """Return the folder of the project's configs: in the package of a wheel, else next to `cli.py` in a checkout."""
     inside = PACKAGE / "configs"
     return inside if inside.is_dir() else PACKAGE.parent / "configs"
 

@@ -40,7 +40,7 @@ def report(error: BaseException) -> str | int | None:
         status = getattr(error, "exit_code", 1)
         return status if status in (130, 143) else "vidcorr: a process of this run has ended, see what it said"
     if isinstance(error, RuntimeError) and LOST_RANK.search(str(error)):
-        return "vidcorr: another process of this run has ended, see what it said; go on with --ckpt_path last"
+        return "vidcorr: another process of this run has ended, see its message; resume with --ckpt_path last"
     if isinstance(error, RuntimeError) and "stateful callback" in str(error):
         same = str(error).partition("`")[2].partition("`")[0]
         return f"vidcorr: two {same} have the same settings; leave one out or give it another monitor"
@@ -48,7 +48,7 @@ def report(error: BaseException) -> str | int | None:
 
 
 def _one_line(error: BaseException) -> str:
-    """Return what a user has to know; the parser wraps a constructor's error in pages of its own."""
+    """Return the message for the user; the parser wraps a constructor's error in pages of its own text."""
     if "\nOriginal Traceback" in str(error):  # raised in a worker of a loader: after the last indented line it is named
         lines = str(error).strip().splitlines()
         said = " ".join(lines[max(number for number, line in enumerate(lines) if line.startswith(" ")) + 1 :])

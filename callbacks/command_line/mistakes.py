@@ -81,7 +81,7 @@ def _mistake_in(choice: ClassChoice) -> str | None:
 
 
 def _is_plain(annotation: Any) -> bool:
-    """Tell whether a type consists of numbers, texts, choices and paths only, so that a value can be judged by it."""
+    """Return whether a type consists of numbers, texts, choices and paths only, so that a value can be judged by it."""
     origin = typing.get_origin(annotation)
     if origin is Literal:
         return True

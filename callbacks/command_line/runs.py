@@ -123,7 +123,7 @@ class VidcorrCLI(LightningCLI):
             parser.set_defaults({"model": self._model.defaults()})
 
     def before_instantiate_classes(self) -> None:
-        """Make a model over an encoder from a checkpoint by what its own checkpoint notes of it."""
+        """Take the encoder's recipe from `--ckpt_path` for a model that wraps an encoder of another checkpoint."""
         if self.subcommand is None:
             return
         config = self.config[self.subcommand]
@@ -144,7 +144,7 @@ class VidcorrCLI(LightningCLI):
         return super().instantiate_trainer(**kwargs, callbacks=named)
 
     def before_fit(self) -> None:
-        """Go on in the folder of the run that is resumed (`--ckpt_path last`: the newest one), or claim a new one."""
+        """Continue in the folder of the resumed run (`--ckpt_path last`: the newest one), or claim a new one."""
         self._find_last("fit")
         if self.trainer.is_global_zero and (path := self.config_init["fit"].get("ckpt_path")):
             callbacks.go_on_in_folder(self.trainer.loggers, path)
@@ -191,14 +191,14 @@ class VidcorrCLI(LightningCLI):
         given["ckpt_path"] = found[-1].path if found else None
         if found:
             newest = f", the newest of {len(found)} runs" if len(found) > 1 else ""
-            rank_zero_info(f"going on from {found[-1].path}: step {found[-1].step}, epoch {found[-1].epoch}{newest}")
+            rank_zero_info(f"resuming from {found[-1].path}: step {found[-1].step}, epoch {found[-1].epoch}{newest}")
         elif word == "fit":
-            rank_zero_info(f"no last.ckpt in {self.trainer.default_root_dir}: beginning")
+            rank_zero_info(f"no last.ckpt in {self.trainer.default_root_dir}: starting a new run")
         else:
             raise ValueError(f"--ckpt_path last: no last.ckpt in {self.trainer.default_root_dir}")
 
     def _parse_ckpt_path(self) -> None:
-        """Do nothing: Lightning would let the checkpoint win over flags; here it gave the defaults already."""
+        """Disable Lightning's merge, where the checkpoint overrides flags; its values are parser defaults already."""
 
 
 def run(words: Sequence[str]) -> None:

@@ -75,10 +75,10 @@ def contestants(
 def compare(
     rows: Sequence[Contestant], benchmarks: Sequence[BenchmarkCallback], output: str | Path = "comparison"
 ) -> dict[str, dict[str, float]]:
-    """Run benchmarks for several backbones and print one table; a row that fails is told and left out.
+    """Run benchmarks for several backbones and print one table; a row that fails is reported and skipped.
 
     Files, complete after each row: compare.json (scores, protocol, seconds), compare.csv, and those of each run in a
-    folder of its own.
+    separate folder.
 
     Args:
         rows: the backbones.
@@ -113,7 +113,7 @@ def compare(
         _write(output, content)
     scores = {name: row["scores"] for name, row in content.items() if "scores" in row}
     if not scores:
-        raise ValueError(f"compare: every backbone failed; {output / 'compare.json'} tells how")
+        raise ValueError(f"compare: every backbone failed; {output / 'compare.json'} holds the reasons")
     console.print(_table(scores))
     for line in _tested(found, benchmarks):
         console.print(line, markup=False, highlight=False)
@@ -226,7 +226,7 @@ def _table(scores: Mapping[str, Mapping[str, float]]) -> Table:
 
 
 def _folders(names: Sequence[str]) -> dict[str, str]:
-    """Return name → folder; a hash tells names apart that would come to one folder (`p/last.ckpt`, `p_last.ckpt`)."""
+    """Return name → folder; a hash separates names that would share a folder (`p/last.ckpt`, `p_last.ckpt`)."""
     plain = {name: re.sub(r"[^\w.-]", "_", name) for name in names}
     taken = Counter(folder.casefold() for folder in plain.values())
     return {

@@ -161,7 +161,7 @@ def effects(scored: Sequence[Scored], fields: Collection[str] | None = None) -> 
 
     Args:
         scored: of `read_scores`.
-        fields: to look at; None is every field. Those of named protocols differ together, so that no effect is theirs.
+        fields: to analyse; None is every field. Those of named protocols differ together, so that no effect is theirs.
     """
     found = []
     for field in scored[0].fields if fields is None else fields:

@@ -19,7 +19,7 @@ from ..tracking.label_tracker import seen_by
 MOST = 500
 """Largest number of protocols in a sweep, over all stages and strides; more are taken for a mistake."""
 AT_ONCE = 40
-"""Largest number of protocols in a batch: each keeps labels of its own, a few megabytes at 480p."""
+"""Largest number of protocols in a batch: each keeps its own labels, a few megabytes at 480p."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -29,7 +29,7 @@ class Grid:
     Args:
         protocols: every combination that is valid, named by what differs from the base.
         varied: field → its values.
-        refused: combinations that a protocol cannot have, a line each.
+        refused: invalid combinations, one line each.
     """
 
     protocols: tuple[PropagationProtocol, ...]
@@ -118,7 +118,7 @@ def named_grid(names: Sequence[str], benchmark: str, like: Sequence[str] = ()) -
 def batches(
     grid: Grid, stages: Sequence[str | None], strides: Sequence[int | None], at_once: int = AT_ONCE
 ) -> list[ProtocolBatch]:
-    """Deal the protocols of each stage and stride into batches whose network sees frames alike.
+    """Group the protocols of each stage and stride into batches that prepare frames in the same way.
 
     Args:
         grid: its protocols.

@@ -151,7 +151,7 @@ def tabulate(found: Iterable[StoredScore], base: str = "") -> Table:
     """Line up scores: those of one row that differ in their seed alone become one cell.
 
     Without a label, scores are seeds of one row where network and command are the same but for distinct seeds;
-    otherwise each has a row of its own, named by its folder too.
+    otherwise each has its own row, whose name includes its folder.
 
     Args:
         found: of `read_scores_of`.

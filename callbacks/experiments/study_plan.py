@@ -1,4 +1,4 @@
-"""A study as data: its rows, and the commands that each row and seed comes to."""
+"""A study as data: its rows, and the commands for each row and seed."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ class Study:
         title: of the table.
         source: table or figure of the paper; empty where there is none.
         rows: in the table's order.
-        seeds: of every row that names none of its own.
+        seeds: of every row that does not name its own.
         seed_flags: arguments added to every training, with `{seed}` in them.
         evaluations: name → arguments after `validate --ckpt_path …`; the last file named in them ends with its
             benchmark.

@@ -1,4 +1,4 @@
-"""YouTube-VOS's averages of object scores, apart for categories that training has seen and has not seen."""
+"""YouTube-VOS's averages of object scores, separately for categories seen and not seen in training."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any

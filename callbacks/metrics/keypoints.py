@@ -1,4 +1,4 @@
-"""Percentage of correct keypoints on JHMDB, with the normalisers of the two public codes and a sane one."""
+"""Percentage of correct keypoints on JHMDB, with the normalisers of two public codes and one by visibility."""
 
 import math
 from collections.abc import Sequence
@@ -27,7 +27,7 @@ def keypoint_distances(
 ) -> Tensor:
     """Compute distances of predicted joints, as fractions of the person's size in that frame.
 
-    The size is 0.6 times the diagonal of the box around the annotated joints that count.  Which joints count:
+    The size is 0.6 times the diagonal of the box around the annotated joints that count. Which joints count:
     "prediction-visible" (VFS): predicted x > 0, whatever the annotation says; "crw": predicted x ≥ 0, frame 0 left out;
     "ground-truth": annotated inside the picture, frame 0 left out, and a joint that was not found is infinitely far.
 

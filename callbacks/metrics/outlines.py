@@ -182,8 +182,8 @@ def _radius(bound: float, shape: Sequence[int]) -> int:
 def _disk(radius: int) -> list[tuple[NDArray[np.uint8], NDArray[np.uint8]]]:
     """Return the disk x² + y² ≤ radius² in small steps: rows to widen by, columns to raise what was narrower by.
 
-    The disk is a union of boxes, the wider the lower.  Starting from a point, each step widens the row to that of the
-    next box and raises the boxes so far by what they are higher than it.  Faster than one kernel of the whole disk.
+    The disk is a union of boxes, the wider the lower. Starting from a point, each step widens the row to that of the
+    next box and raises the boxes so far by what they are higher than it. Faster than one kernel of the whole disk.
     """
     height = {math.isqrt(radius * radius - y * y): y for y in range(radius + 1)}
     boxes = sorted(height.items())

@@ -51,7 +51,7 @@ class SemanticIoU(RowMetric):
     """Mean intersection over union of classes, areas summed over the data set before they are divided.
 
     A class that is neither predicted nor annotated is left out of the mean; one that is only predicted scores 0.
-    The state is one row of areas per video.  Predictions outside the classes raise: VFS's histogram silently counted
+    The state is one row of areas per video. Predictions outside the classes raise: VFS's histogram silently counted
     the value 20 as class 19.
 
     Args:
@@ -123,7 +123,7 @@ def match_instances(
     Returns:
         Detections (N, 4) float64, one row for each predicted instance with a pixel: class; score; IoU with the
         annotated instance of its class that it overlaps most; largest such IoU among the detections of higher score
-        that overlap the same one most, or −1 (which tells double detections).  Then the classes (M,) int64 of the
+        that overlap the same one most, or −1 (which reveals double detections). Then the classes (M,) int64 of the
         annotated instances with a pixel.
 
     Raises:
@@ -179,8 +179,8 @@ class InstanceAP(Metric):
     AP of regions after SDS (Hariharan et al., ECCV 2014), averaged over thresholds as in "Holistic, Instance-level
     Human Parsing" (Li et al., BMVC 2017), as ATEN does on VIP (Zhou et al., ACM MM 2018): detections of one class are
     ranked by score over the whole data set; one is right when its IoU with the annotated instance of its class that
-    it overlaps most is above the threshold, strictly.  The published evaluation script of ATEN lets several detections
-    claim one instance, SDS counts all but the best-scored as wrong; `one_to_one` chooses.  A class that is neither
+    it overlaps most is above the threshold, strictly. The published evaluation script of ATEN lets several detections
+    claim one instance, SDS counts all but the best-scored as wrong; `one_to_one` chooses. A class that is neither
     predicted nor annotated is left out, where that script gives it 0: the same wherever every class occurs.
     Propagated labels bring no detector's confidence, so others may have ranked them otherwise.
 

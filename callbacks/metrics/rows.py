@@ -15,7 +15,7 @@ class RowMetric(Metric):
     """Keep rows `(name, values)` and give them back sorted by name, whatever rank they came from.
 
     Averages taken over `table()` therefore do not depend, to the last digit, on how the sequences were distributed.
-    Ranks without a row take part in the gather with an empty table.  Rows live on the CPU unless the metric is moved,
+    Ranks without a row take part in the gather with an empty table. Rows live on the CPU unless the metric is moved,
     so with NCCL as the default backend pass a gloo group:
     `RegionBoundary(process_group=torch.distributed.new_group(backend="gloo"))`.
 
@@ -47,7 +47,7 @@ class RowMetric(Metric):
         self.values.append(torch.tensor([list(values)], dtype=torch.float64, device=self.device))
 
     def scores_of(self, row: Tensor) -> dict[str, float]:
-        """Return the scores that the values (width,) of a row, or of several together, come to."""
+        """Return the scores computed from the values (width,) of a row, or of several rows combined."""
         raise NotImplementedError(f"{type(self).__name__} defines neither scores_of nor rows")
 
     def rows(self) -> list[dict[str, Any]]:

@@ -101,7 +101,7 @@ def boundary_accuracy(
 def sequence_statistics(values: ArrayLike) -> tuple[float, float, float]:
     """Return mean, recall and decay of a measure over the frames of one sequence.
 
-    Recall is the fraction of frames above 0.5, strictly; NaN is a miss there and left out of the means.  Decay is the
+    Recall is the fraction of frames above 0.5, strictly; NaN is a miss there and left out of the means. Decay is the
     mean of the first quarter less the mean of the last, the quarters sharing their end frames as in the official code.
     That code holds frame numbers in 8 bits, so its decay wraps from 256 frames on; here it does not.
 
@@ -138,8 +138,8 @@ class SequenceScore:
         objects: ids to score.
         bound: as for `boundary_accuracy`.
         ends_scored: False leaves out the first and the last frame that is added (DAVIS, semi-supervised).
-        pool: where the frames are scored while the caller goes on (who leaves them unchanged, then); without it `add`
-            scores at once.  Errors then come out of `frames`.
+        pool: scores the frames while the caller continues (and must leave them unchanged); without it `add`
+            scores at once. Errors then come out of `frames`.
     """
 
     def __init__(

@@ -25,7 +25,7 @@ Curve = tuple[Sequence[float], Sequence[float]]
 class Film:
     """Up to 32 frames of a sequence, side by side in one picture that the report plays, and its curves.
 
-    Files: `films/[<kind>/]<sequence>.webp`, `.json` beside it, and `.truth.webp` with the ground truth of the same
+    Files: `films/[<kind>/]<sequence>.webp`, `.json` next to it, and `.truth.webp` with the ground truth of the same
     frames, where it is given.
 
     Args:

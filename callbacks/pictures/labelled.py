@@ -1,4 +1,4 @@
-"""Frames with objects, boxes and points drawn to be looked at: a colour and a label for each."""
+"""Frames with objects, boxes and points drawn for viewing, a colour and a label for each."""
 
 from collections.abc import Mapping, Sequence
 
@@ -92,7 +92,7 @@ def draw_boxes(frame: Tensor, boxes: NDArray[np.float64], colours: Sequence[Colo
 
 
 def draw_points(frame: Tensor, found: Tensor, names: Sequence[str], colours: Sequence[Colour] | None = None) -> Picture:
-    """Draw a dot for each point, in a colour of its own, with its name.
+    """Draw a dot for each point, each in its own colour, with its name.
 
     Args:
         frame: uint8 RGB `(3, H, W)`.

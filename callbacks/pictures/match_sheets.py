@@ -16,7 +16,7 @@ POINT_COLOURS = (
     (230, 25, 75), (60, 180, 75), (255, 225, 25), (0, 130, 200), (245, 130, 48), (240, 50, 230), (70, 240, 240),
     (170, 110, 40), (191, 239, 69),
 )  # fmt: skip
-"""One for each point; nine that can be told apart."""
+"""One for each point; nine that are easy to distinguish."""
 
 
 def grid_points(size: Size) -> Tensor:
@@ -40,7 +40,7 @@ def match_sheet(
     """Draw query points in a frame, and in its reference frames the places that they would take their labels from.
 
     Each point has a colour. In a reference frame a ring marks where the point is in the query frame, and lines lead
-    from it to its matches: the larger and the less transparent a dot, the more weight it has. A caption tells what
+    from it to its matches: the larger and the less transparent a dot, the more weight it has. A caption states what
     fraction of all weights is in the frame. The frames have lost half of their colour.
 
     Args:

@@ -18,7 +18,7 @@ TRUTH = (255, 255, 255)
 
 
 def rainbow(places: NDArray[np.float64]) -> list[tuple[int, int, int]]:
-    """Return a colour for each point, RGB, by its height in the picture: neighbours look alike, and stay so.
+    """Return a colour for each point, RGB, by its height in the picture: neighbours keep similar colours.
 
     Args:
         places: x, y `(N, 2)`, where the points begin.

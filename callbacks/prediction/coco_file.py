@@ -86,7 +86,7 @@ class CocoFile:
 
 
 def _append(file: IO[str], item: Any, before: int) -> None:
-    """Add an item to a list of which `before` items are written."""
+    """Add an item to a list that has `before` items already."""
     file.write((",\n" if before else "") + json.dumps(item))
 
 

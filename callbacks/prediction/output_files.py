@@ -1,4 +1,4 @@
-"""The files of `predict`: masks, boxes or points of each frame, an overlay to look at, and exports."""
+"""The files of `predict`: masks, boxes or points of each frame, an overlay video, and exports."""
 
 import itertools
 import json
@@ -35,7 +35,7 @@ OUTPUTS = (RECORD, UNFINISHED, "masks", "boxes.csv", "points.csv", *OVERLAYS, "c
 
 
 def look_for_earlier(folder: Path, overlay: Overlay, overwrite: bool = False, exports: Sequence[str] = ()) -> bool:
-    """Return whether a folder holds an unfinished prediction that may be gone on with.
+    """Return whether a folder holds an unfinished prediction that can be resumed.
 
     Args:
         folder: of the prediction.

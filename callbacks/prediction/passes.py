@@ -116,12 +116,12 @@ def run_passes(
         request: the prompts.
         follow: carries those of one frame in one direction.
         folder: of the prediction; masks are kept in its `masks`.
-        unfinished: says where to go on, and is saved now and then and after each pass.
+        unfinished: holds where to resume; it is saved now and then and after each pass.
         watch: its seconds are saved too.
         began: when the prediction did, `time.perf_counter()`.
 
     Raises:
-        Stopped: if a signal asks for it, after the frame under way.
+        Stopped: if a signal asks for it, after the current frame.
     """
     stream, legs = request.stream, request.legs
     kept: KeptMasks | KeptNumbers = KeptNumbers(unfinished.found, request.objects)

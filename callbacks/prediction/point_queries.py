@@ -24,7 +24,7 @@ from .unfinished import Bookmark
 
 
 class FollowedPoints(NamedTuple):
-    """The points of a video, and the frame that is looked at.
+    """The points of a video, and the current frame.
 
     Attributes:
         t: place of the frame in the video.
@@ -64,7 +64,7 @@ def follow_points(
         short_side: with `input_size` None the extractor sees larger frames reduced to this, pixels; None: at their own
             size.
         stopwatch: counts the seconds of "decode", "backbone" and "track".
-        bookmark: where the tracks are known already they are not looked for again; its `state` is set.
+        bookmark: tracks that it already holds are not computed again; its `state` is set.
 
     Returns:
         Iterator of frame `(3, H, W)` uint8 and the points.
@@ -109,7 +109,7 @@ def _tracks(tracker: PointTracker, stream: FrameStream, prompts: Sequence[Prompt
         (tracks,) = tracker.track(lambda t: view.reduce(frames(t)), count, queries.numpy(), max(starts) > 0)
     except signals.Stopped:
         print(
-            f"{stream.name}: stopped while its points were tracked, of which nothing is kept: "
+            f"{stream.name}: stopped while its points were tracked; their tracks are lost: "
             "the same command begins again"
         )
         raise

@@ -61,7 +61,7 @@ def predict_video(
         output_dir: where the files go.
         protocol: name of a propagation protocol; None chooses by the extractor. For points also that of a point
             protocol (`fomo`, `tapir-matching`, `gmrw-chained`, `fgvc`, `vidcorr`), see `follow_points`.
-        changes: fields of the protocol to change; of `TrackingProtocol` for a box. The protocol's name then says so.
+        changes: fields of the protocol to change; of `TrackingProtocol` for a box. The protocol's name then shows them.
         short_side: see `propagate_masks`.
         overlay: how the overlay is written; GIF and WebP are small, and leave out frames of long videos.
         overwrite: replace an earlier prediction in the folder.
@@ -77,8 +77,8 @@ def predict_video(
         ValueError: if the protocol, the overlay or an export does not exist, a field of the protocol does not, or the
             folder holds a prediction.
         OSError: if the folder cannot be written.
-        Stopped: if a signal asks for it, after the frame under way: the files of a single pass then hold the frames so
-            far, and `complete` in prediction.json is false. The same call goes on from there; so it does after a kill,
+        Stopped: if a signal asks for it, after the current frame: the files of a single pass then hold the frames so
+            far, and `complete` in prediction.json is false. The same call resumes from there; it does after a kill too,
             from the last save, one a minute.
     """
     began, watch, folder = time.perf_counter(), Stopwatch(), Path(output_dir)
@@ -92,7 +92,7 @@ def predict_video(
     found = _found(extractor, request, folder, unfinished, watch, began)
     clear(folder, keep=("masks", UNFINISHED) if goes_on else ())
     if goes_on and (unfinished.bookmark.start is not None or unfinished.bookmark.leg):
-        print(f"{folder}: going on at {_place(request, unfinished)}")
+        print(f"{folder}: resuming at {_place(request, unfinished)}")
     elif not goes_on:
         unfinished.save(0, 0.0, {})
     with open_record(folder, request, overlay, exports) as record:
@@ -145,7 +145,7 @@ def _write(
     began: float,
     watch: Stopwatch,
 ) -> bool:
-    """Write frame by frame, save now and then what it takes to go on, and return whether a signal ended it.
+    """Write frame by frame, save the state to resume from now and then, and return whether a signal ended it.
 
     Raises:
         Stopped: before the first frame is written.
@@ -212,7 +212,7 @@ def _seconds(seconds: float, frames: int, watch: Stopwatch) -> dict[str, Any]:
 
 
 def _place(request: Request, unfinished: Unfinished) -> str:
-    """Return where a prediction goes on, in words."""
+    """Return a description of where a prediction resumes."""
     mark, stream = unfinished.bookmark, request.stream
     if request.in_one_pass:
         return f"frame {stream.part.number(mark.frame)}"

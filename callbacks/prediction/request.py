@@ -1,4 +1,4 @@
-"""Prompts for a video, and the rules by which they are followed."""
+"""Prompts for a video, and the protocol by which they are tracked."""
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -25,13 +25,13 @@ AnyProtocol = PropagationProtocol | TrackingProtocol | PointProtocol
 R = TypeVar("R", PropagationProtocol, TrackingProtocol, PointProtocol)
 
 Follow = Callable[[int, Iterator[Tensor], Bookmark], Iterator[tuple[Tensor, Any]]]
-"""Place of a prompted frame, frames from it on in either direction, and where to go on → frames and what is found: ids
+"""Index of a prompted frame, frames from it on in either direction, and where to resume → frames and what is found: ids
 `(H, W)`, boxes `(N, 4)` or x, y, score `(K, 3)` of the objects of that prompt."""
 
 
 @dataclass(frozen=True)
 class Request:
-    """Prompts for frames of a video, and the rules by which they are followed.
+    """Prompts for frames of a video, and the protocol by which they are tracked.
 
     Attributes:
         stream: the video.
@@ -55,7 +55,7 @@ class Request:
         changes: dict[str, Any] | None,
         short_side: int | None,
     ) -> "Request":
-        """Make it from the arguments of `predict_video`, which has their errors."""
+        """Build a request from the arguments of `predict_video`; raises as it does."""
         placed = placed_prompts(prompts, stream)
         return cls(stream, placed, _rules(extractor, placed[0], protocol, changes), short_side)
 

@@ -1,4 +1,4 @@
-"""State from which an interrupted `predict` goes on: kept beside its files until the video has ended."""
+"""State from which an interrupted `predict` resumes, kept next to its files until the video has ended."""
 
 import hashlib
 import io
@@ -31,8 +31,8 @@ class Bookmark:
     """The place up to which a video has been followed.
 
     Attributes:
-        leg: number of the pass that is under way, see `plan_legs`.
-        frame: place in that pass of the frame to go on with.
+        leg: number of the current pass, see `plan_legs`.
+        frame: index, in that pass, of the frame to resume at.
         start: what the frames before it left behind; None at the beginning.
         state: gives the same of the frames that have been followed by now; set by what follows them.
     """
@@ -79,14 +79,14 @@ def _bytes_of(prompt: Prompt) -> bytes:
 
 
 class Unfinished:
-    """The file of a prediction that has not come to its end.
+    """The file of an unfinished prediction.
 
     Args:
         path: of the file.
         identity: of the command, see `identify`.
 
     Attributes:
-        bookmark: where to go on.
+        bookmark: where to resume.
         found: place of a frame → what was found in it, for boxes and points.
         seconds: that they took.
         seconds_of: the same by kind of work.
@@ -122,7 +122,7 @@ class Unfinished:
         if differing and not overwrite:
             raise ValueError(
                 f"{self.path.parent}: holds an unfinished prediction of another command (another "
-                f"{', '.join(differing)}); repeat that command to go on with it, {remedy}"
+                f"{', '.join(differing)}); repeat that command to resume it, {remedy}"
             )
         return not differing
 
@@ -134,7 +134,7 @@ class Unfinished:
         """Write the file, all of it or nothing.
 
         Args:
-            frame: place, in the pass, of the frame to go on with.
+            frame: index, in the pass, of the frame to resume at.
             seconds: of the run so far.
             seconds_of: the same by kind of work.
             leg: number of the pass.

@@ -101,7 +101,7 @@ def draw_bars(chart: Json, width: int = 560) -> str:
 
 
 def ticks(low: float, high: float, about: int, least: float = 0) -> list[float]:
-    """Return round numbers from low to high, some `about` intervals, at least `least` apart.
+    """Return round numbers from low to high, roughly `about` intervals, at least `least` apart.
 
     Example:
         >>> ticks(0, 100, 4), ticks(1, 88, 4)

@@ -50,7 +50,7 @@ def films_section(run: ReportedRun) -> str:
         return ""
     shows, ranked_by = run.material["shows"], run.material["ranked_by"]
     by = ("the mean of " if len(ranked_by) > 1 else "") + " and ".join(ranked_by)
-    notes = [shows and f"{shows[0].upper()}{shows[1:]}.", by and f"The number beside a name is {by}."]
+    notes = [shows and f"{shows[0].upper()}{shows[1:]}.", by and f"The number next to a name is {by}."]
     if left_out := len(films) - "".join(parts).count('class="film"'):
         notes.append(f"{left_out} more are in films/.")
     shown = "".join(parts)
@@ -75,7 +75,7 @@ def worst_section(run: ReportedRun) -> str:
     if not rows:
         return ""
     with_truth = any(_sheets(film)[1].is_file() for film in run.films)
-    beside = ", beside its ground truth" if with_truth else ""
+    beside = ", next to its ground truth" if with_truth else ""
     note = (
         f'<p class="note">Of the frames that the films show, by the mean of the curves. A click enlarges{beside}.</p>'
     )
@@ -91,7 +91,7 @@ def ranked(run: ReportedRun) -> list[Json]:
 def worst_places(film: Json) -> list[tuple[int, float]]:
     """Return the places in a film of its worst frames, at most three, and the mean of their curves.
 
-    Frames without a value on every curve do not count; two are at least two places apart.
+    Frames without a value on every curve do not count; two are at least two positions apart.
     """
     curves = [
         {t: value for t, value in zip(*curve, strict=True) if t is not None and value is not None}
@@ -186,7 +186,7 @@ def _objects(film: Json) -> str:
 
 
 def _shot(film: Json, place: int) -> bytes:
-    """Return one frame of a film as WebP, beside its ground truth where there is one."""
+    """Return one frame of a film as WebP, next to its ground truth where there is one."""
     (width, height), columns = film["size"], film["columns"]
     x, y = place % columns * width, place // columns * height
     parts = []

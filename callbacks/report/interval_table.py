@@ -1,4 +1,4 @@
-"""The table of intervals and paired tests of a report: this run, and the runs beside it."""
+"""The table of intervals and paired tests of a report: this run, and the runs compared with it."""
 
 from collections.abc import Iterable, Sequence
 from html import escape
@@ -17,7 +17,7 @@ def uncertainty_table(run: ReportedRun, beside: Sequence[ReportedRun] = ()) -> s
 
     Args:
         run: the run of the report.
-        beside: runs to test against, beside the other rows of a `vidcorr compare`.
+        beside: runs to test against, in addition to the other rows of a `vidcorr compare`.
     """
     intervals = score_intervals(run.results["scores"], run.rows, run.material["sequences"])
     if not intervals:

@@ -42,7 +42,7 @@ def write_material(
     charts: Sequence[Chart] = (),
     text_columns: Sequence[str] = (),
 ) -> None:
-    """Write report.json: what the page needs beside results.json, per_sequence.csv and the films.
+    """Write report.json: what the page needs in addition to results.json, per_sequence.csv and the films.
 
     Args:
         folder: of the run.

@@ -18,10 +18,10 @@ from .run import ReportedRun, ScoreLine, overlaid_charts, progress_charts, read_
 
 TITLES = {"davis": "DAVIS", "youtube_vos": "YouTube-VOS", "jhmdb": "JHMDB", "vip": "VIP", "otb": "OTB"}
 BESIDES = {"benchmark", "scores", "protocol", "protocol_source", "command", "versions", "network", "history"}
-"""Fields of results.json that have places of their own."""
+"""Fields of results.json that the page shows elsewhere."""
 PUBLISHED_TAG = ' <span class="tag">published</span>'
 TEXT_COLUMNS = {"Stage", "Sequence"}
-"""Columns of per_sequence.csv that hold no fractions, beside those that the benchmark declares."""
+"""Columns of per_sequence.csv that hold no fractions, in addition to those that the benchmark declares."""
 
 
 def write_report(folder: str | Path, beside: Sequence[str | Path] = ()) -> Path:
@@ -38,7 +38,7 @@ def write_report(folder: str | Path, beside: Sequence[str | Path] = ()) -> Path:
         The page.
 
     Raises:
-        ValueError: if a folder holds no results of a benchmark, or those beside it are another benchmark's.
+        ValueError: if a folder holds no results of a benchmark, or the runs to compare are another benchmark's.
     """
     run = read_run(Path(folder))
     others = [read_beside(run, Path(path)) for path in beside]
@@ -157,7 +157,7 @@ def _origin(run: ReportedRun) -> str:
     own = {name: value for name, value in results.items() if name not in BESIDES}
     facts = network | own | results.get("versions", {})
     shown = f"<pre>{escape(shlex.join(command))}</pre>" if command else ""
-    note = "Made from results.json, per_sequence.csv, report.json and films/ beside this page; "
+    note = "Made from results.json, per_sequence.csv, report.json and films/ next to this page; "
     again = "<code>vidcorr report FOLDER</code> makes it again."
     return f'{shown}{_facts(facts)}<footer class="note">{note}{again}</footer>'
 

@@ -1,4 +1,4 @@
-"""Scores that publications print, as data: shown beside a result only on the same test set and by the same protocol."""
+"""Published scores as data: shown next to a result only on the same test set and under the same protocol."""
 
 import csv
 from collections.abc import Mapping
@@ -25,7 +25,7 @@ class Published:
         protocol: our name of the protocol that it was scored by.
         changes: fields of that protocol that differ, whole numbers, such as the stride of the network's own patches.
         source: paper and table, or repository and commit.
-        doubt: why the protocol is not certain; a row in doubt stands beside no result.
+        doubt: why the protocol is not certain; a row in doubt is shown next to no result.
         scores: key → fraction.
     """
 
@@ -39,7 +39,7 @@ class Published:
 
     @property
     def certain(self) -> bool:
-        """Tell whether code or text say by which protocol the row was scored."""
+        """Return whether code or text state the protocol under which the row was scored."""
         return not self.doubt
 
     def evaluated_by(self) -> EvaluationProtocol:

@@ -1,4 +1,4 @@
-"""Content of a benchmark run's folder, and the scores that stand beside it in its report."""
+"""Content of a benchmark run's folder, and the scores shown next to it in its report."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -8,7 +8,7 @@ from ..metrics.uncertainty import video_of
 from ..stored_results import Json, epochs_and_step, misfit, protocols_of, read_results, read_rows, read_shaped
 from .published import published_beside
 
-# Shapes of the files beside results.json, see `stored_results.misfit`
+# Shapes of the files next to results.json, see `stored_results.misfit`
 NUMBERS = [None, float]
 CURVES = {str: (NUMBERS, NUMBERS)}
 FILM: Json = {"sequence": str, "kind": str, "columns": int, "frames": [int], "size": (int, int), "curves": CURVES}
@@ -103,7 +103,7 @@ def scores_by_sequence(
 
 
 def score_lines(run: ReportedRun, beside: Sequence[ReportedRun] = ()) -> list[ScoreLine]:
-    """Return the lines of the table: this run, those found near it, those beside it, those printed in papers."""
+    """Return the lines of the table: this run, those found near it, those to compare with, those printed in papers."""
     lines = _by_stage("this run", run.results["scores"], "this")
     for epoch, step, scores in _epochs(run):
         if scores is not run.results["scores"]:
@@ -123,7 +123,7 @@ def progress_charts(run: ReportedRun, beside: Sequence[ReportedRun] = ()) -> lis
 
     Args:
         run: its training; one that was resumed is one curve.
-        beside: other runs, whose trainings are drawn over it.
+        beside: other runs, whose trainings are drawn in the same chart.
     """
     own = _epochs(run)
     measure = next((key.rpartition("/")[2] for _, _, scores in own for key in scores), "")
@@ -150,7 +150,7 @@ def _curves_of(results: Sequence[tuple[int, int, Mapping[str, float]]], measure:
 
 
 def overlaid_charts(run: ReportedRun, beside: Sequence[ReportedRun] = ()) -> list[Json]:
-    """Return the run's charts, with the curves of those runs beside it that have the same chart and protocol."""
+    """Return the run's charts, with the curves of compared runs that have the same chart and protocol."""
     charts: list[Json] = [dict(chart, curves=dict(chart["curves"])) for chart in run.material["charts"]]
     for other in beside:
         if same_protocols(other, run):
@@ -165,7 +165,7 @@ def overlaid_charts(run: ReportedRun, beside: Sequence[ReportedRun] = ()) -> lis
 def _epochs(run: ReportedRun) -> list[tuple[int, int, Mapping[str, float]]]:
     """Return epochs trained, step and scores of this run and of those of the same training, in order.
 
-    They lie beside it; of a run that was resumed in another folder, results.json holds those from before.
+    They lie next to it; for a run that was resumed in another folder, results.json holds the earlier ones.
     """
     past = run.results.get("history", [])
     found = {result["step"]: (result["epoch"], result["step"], result["scores"]) for result in past}

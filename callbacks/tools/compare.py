@@ -1,4 +1,4 @@
-"""Compare several backbones under one benchmark in one table, beside baselines without training."""
+"""Compare several backbones under one benchmark in one table, together with baselines without training."""
 
 import argparse
 from collections.abc import Sequence
@@ -24,7 +24,7 @@ def command(args: Sequence[str]) -> None:
     parser.add_argument("--pretrained", action="store_true", help="the libraries' own weights for timm and torchvision")
     parser.add_argument("--seeds", type=int, nargs="*", default=[0, 1], help="of the untrained baseline (default: 0 1)")
     parser.add_argument("--no-baselines", action="store_true")
-    parser.add_argument("--limit", type=positive, metavar="N", help="only so many sequences")
+    parser.add_argument("--limit", type=positive, metavar="N", help="only the first N sequences")
     parser.add_argument("--output", type=Path, default=Path("comparison"))
     parser.add_argument("--allow", action="append", metavar="NAME", help="your own class that a checkpoint may name")
     flags = parser.parse_args(list(args))
@@ -45,7 +45,7 @@ def command(args: Sequence[str]) -> None:
     scores = compare(rows, benchmarks, flags.output)
     if failed := [row.name for row in rows if row.name not in scores]:
         told = f"{len(failed)} of {len(rows)} backbones failed ({', '.join(failed)})"
-        raise ValueError(f"compare: {told}; {flags.output / 'compare.json'} says why")
+        raise ValueError(f"compare: {told}; {flags.output / 'compare.json'} holds the reasons")
 
 
 def positive(text: str) -> int:

@@ -12,7 +12,7 @@ TrainingCurve = list[tuple[int, float]]
 
 
 def read_curves(run: str | Path, benchmark: str = "davis", score: str = "J&F-Mean") -> dict[str, TrainingCurve]:
-    """Collect a score over the epochs of a run, apart for each stage.
+    """Collect a score over the epochs of a run, separately for each stage.
 
     Args:
         run: folder of a run, anywhere below which lies `benchmarks/<benchmark>/epoch=…-step=…/results.json`.
@@ -20,7 +20,7 @@ def read_curves(run: str | Path, benchmark: str = "davis", score: str = "J&F-Mea
         score: its key, without the stage.
 
     Returns:
-        Stage (empty where the benchmark looked at one only) → curve.
+        Stage (empty where the benchmark evaluated only one) → curve.
 
     Raises:
         ValueError: if there are no such results, they are of several runs, or they have no such score.
@@ -88,7 +88,7 @@ def command(args: Sequence[str]) -> None:
 
 
 def _names(runs: Sequence[Path]) -> list[str]:
-    """The shortest ends of the paths that tell the runs apart."""
+    """Return the shortest ends of the paths that distinguish the runs."""
     parts = [run.resolve().parts for run in runs]
     for length in range(1, max(map(len, parts)) + 1):
         names = ["/".join(part[-length:]) for part in parts]

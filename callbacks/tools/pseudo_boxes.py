@@ -43,15 +43,15 @@ def pseudo_boxes(
 ) -> int:
     """Draw a box in the first frame of each video, follow it, and write frames and boxes in GOT-10k's layout.
 
-    Boxes are drawn anywhere, so many hold background; a frame whose mask has scattered, or whose area has more than
-    doubled or halved, is marked as hidden (`cover.label` 0), so that `Got10kDataModule` does not learn from it. Videos
-    in `output/train` already are left out: an interrupted call goes on.
+    Boxes are drawn anywhere, and many contain background only; a frame whose mask has scattered, or whose area has more
+    than doubled or halved, is marked as hidden (`cover.label` 0), so that `Got10kDataModule` does not learn from it.
+    Videos in `output/train` already are skipped, so an interrupted call resumes.
 
     Args:
         extractor: features that carry the boxes, see `build_feature_extractor`.
         source: folder or list of videos, see `list_videos`.
         output: root for `Got10kDataModule`.
-        videos: the first so many; None takes all.
+        videos: number of videos to use, the first ones; None takes all.
         frames: of each video, from its start.
         short_side: the extractor sees frames reduced to this, pixels.
         seed: of the drawn boxes.

@@ -1,4 +1,4 @@
-"""Write the page of every benchmark run in a folder anew, beside other runs if wanted."""
+"""Write the page of every benchmark run in a folder again, with other runs for comparison if wanted."""
 
 import argparse
 from collections.abc import Sequence
@@ -26,7 +26,7 @@ def command(args: Sequence[str]) -> None:
             own = _benchmark(folder)
             beside = [other for other, benchmark in others if benchmark == own and other != folder]
             if others and not beside:
-                raise ValueError(f"none of the runs beside it is a result of {own}")
+                raise ValueError(f"none of the runs of --beside is a result of {own}")
             print(write_report(folder, beside))
         except (OSError, ValueError, ArithmeticError) as error:  # the last: numbers that no chart can show
             failed.append(str(error) if str(folder) in str(error) else f"{folder}: {error}")

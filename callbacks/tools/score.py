@@ -28,7 +28,7 @@ RULES_HELP = (
 
 @dataclass(frozen=True)
 class ScoringRules:
-    """The rules by which masks are scored.
+    """The rules for scoring masks.
 
     Attributes:
         first_scored: the mask that introduces an object counts, although it is what a method is given.
@@ -129,7 +129,7 @@ def score_sequence(name: str, truth: Path, predictions: Path, rules: ScoringRule
     scored = [t for t in frames if present[t]]
     objects = tuple(number for number in starts if any(number in present[t] for t in scored))
     if not objects:
-        raise DataError(f"{truth}: {len(files)} masks, of which none is left to score an object on")
+        raise DataError(f"{truth}: {len(files)} masks, none of which is left to score an object on")
     if missing := [stems[t] for t in scored if stems[t] not in found]:
         raise DataError(f"{predictions}: {len(missing)} of {len(scored)} masks are missing, first {missing[0]}.png")
     result = SequenceScore(name, objects, ends_scored=True)
@@ -187,7 +187,7 @@ def by_category(
         rows: of each object, named VIDEO_ID.
         meta: meta.json of the scored split, which gives the category of each object.
         trained: meta.json of the training split; categories that it lacks are unseen.
-        unseen: names of unseen categories, in place of `trained` or beside it.
+        unseen: names of unseen categories, instead of `trained` or in addition to it.
 
     Returns:
         Scores (`Overall`, `J-Seen`, …), and the rows with `Category` and `Unseen`.

@@ -32,7 +32,7 @@ def command(args: Sequence[str]) -> None:
     parser.add_argument("--output", type=Path, default=None, help="folder of the runs (default: studies/NAME)")
     parser.add_argument("--only", nargs="+", default=[], metavar="ROW", help="rows to run (default: all)")
     parser.add_argument("--seeds", nargs="+", type=int, default=None, help="in place of the study's")
-    parser.add_argument("--print", action="store_true", help="print the plain commands, a line a row and seed")
+    parser.add_argument("--print", action="store_true", help="print the plain commands, one line per row and seed")
     parser.add_argument("--table", action="store_true", help="gather what is there, run nothing")
     parser.add_argument("--train-flags", default="", metavar="FLAGS", help="added to every training, as one text")
     parser.add_argument("--evaluate-flags", default="", metavar="FLAGS", help="added to every evaluation, as one text")
@@ -55,7 +55,7 @@ def command(args: Sequence[str]) -> None:
 def run_missing(
     study: Study, chosen: Sequence[tuple[StudyRow, int]], output: Path, added: Sequence[Sequence[str]] = ((), ())
 ) -> list[str]:
-    """Run each step that has left no result yet, one after another; go on with the next row where one fails.
+    """Run each step that has left no result yet, one after another; continue with the next row where one fails.
 
     Args:
         study: its steps.
@@ -100,7 +100,7 @@ def _is_done(step: Step) -> bool:
 
 
 def _run(step: Step) -> str | None:
-    """Run a step in a process of its own; return where its log lies if it failed."""
+    """Run a step in a separate process; return the path of its log if it failed."""
     step.folder.mkdir(parents=True, exist_ok=True)
     log = step.folder / f"{step.benchmark or 'train'}.log"
     resumed, start = log.is_file(), time.monotonic()
@@ -111,10 +111,10 @@ def _run(step: Step) -> str | None:
         except KeyboardInterrupt as stopped:
             process.terminate()  # it finishes its step and saves; after Ctrl-C it is at it already
             process.wait()
-            stopped.args = ("run it again to go on",)
+            stopped.args = ("run the same command again to resume",)
             raise
     if status in (130, -2, 143, -15):
-        raise KeyboardInterrupt("a run of the study was; run it again to go on")
+        raise KeyboardInterrupt("a training or evaluation of the study was stopped; run the same command to resume")
     if status:
         last = [line for line in log.read_text(errors="replace").splitlines() if line.strip()][-1:]
         return f"{log}: {last[0] if last else f'status {status}'}"
@@ -125,7 +125,7 @@ def _run(step: Step) -> str | None:
 
 
 def _write_table(study: Study, output: Path) -> None:
-    """Print the table and write it beside the runs, as Markdown and CSV."""
+    """Print the table and write it next to the runs, as Markdown and CSV."""
     rows = table_rows(study, gather_study(study, output))
     text = study_markdown(study, rows)
     print(text)

@@ -24,7 +24,7 @@ def command(args: Sequence[str]) -> None:
     )
     parser.add_argument("--pretrained", action="store_true", help="the library's own weights for timm and torchvision")
     parser.add_argument("--seed", type=int, default=0, help="of the weights of a backbone that comes without")
-    parser.add_argument("--limit", type=positive, metavar="N", help="only so many sequences")
+    parser.add_argument("--limit", type=positive, metavar="N", help="only the first N sequences")
     parser.add_argument("--most", type=positive, metavar="N", help="protocols; more than 500 are taken for a mistake")
     parser.add_argument("--at-once", type=positive, metavar="N", help="protocols that share one pass of the network")
     parser.add_argument("--part", default="1/1", metavar="K/N", help="run every Nth batch only, for several machines")

@@ -28,7 +28,7 @@ def gather_results(
 
     A row is a network (and a stage, where there are several), over its seeds. A column holds numbers of one benchmark,
     one protocol with all its values (its digest), and the same number of sequences of the same split. Two results that
-    are no seeds of each other never meet in a cell: each has a row of its own, named by its folder too.
+    are not seeds of one row never meet in a cell: each has its own row, whose name includes its folder.
 
     Args:
         folders: of benchmark runs, or any folders above them; `NAME=FOLDER` names the row, and several folders of one
@@ -65,7 +65,7 @@ def render(table: Table, format: str) -> str:
 
     Markdown and LaTeX give per cent with one digit: the mean over the seeds, each seed and their spread where there
     are several, the 95 % interval over sequences, and the difference from the base row. CSV gives fractions with all
-    digits, in columns of their own.
+    digits, in separate columns.
 
     Args:
         table: of `gather_results`.

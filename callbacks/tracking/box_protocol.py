@@ -33,7 +33,7 @@ class TrackingProtocol(EvaluationProtocol):
         scale_penalty: factor on the responses of all scales but the middle one.
         penalty_lowers: a response below 0 is multiplied by 2 - scale_penalty instead, so that a change of scale always
             costs. VFS's code multiplies by scale_penalty there too: a change then pays, and boxes shrink frame by frame
-            until they vanish, which a fine-tune of few steps may come to.
+            until they vanish, which can happen after a short fine-tune.
         window_influence: weight of the cosine window in the response.
         stride: pixels of the search crop from one place of the response to the next.
         dilated: whether the network's res4 and res5 have SiamFC's dilations in place of their strides; "released": as

@@ -1,4 +1,4 @@
-"""The network's pass over frames: the extractor as a protocol wants it, several frames at a time, beside other work."""
+"""The network's pass over frames, as a protocol prepares them: several at a time, in parallel with other work."""
 
 from collections.abc import Callable, Sequence
 from itertools import chain
@@ -113,7 +113,7 @@ def device_of(extractor: nn.Module) -> torch.device:
 def view_for(extractor: nn.Module, protocol: NetworkInput) -> nn.Module:
     """Return the extractor as a protocol wants it: with the protocol's RGB normalisation, and BatchNorms folded.
 
-    The extractor itself stays as it is. A folded view has weights of its own.
+    The extractor itself stays as it is. A folded view has its own copy of the weights.
 
     Args:
         extractor: see `build_feature_extractor`.

@@ -53,10 +53,10 @@ class LabelTracker:
 
     Args:
         extractor: see `build_feature_extractor`; it may give several maps a frame.
-        protocol: taken at the stride of each map; where that is not its own stride, its name says so. Several protocols
-            that see frames alike share the features, and the matches where they can, see `matching_groups`.
+        protocol: taken at the stride of each map; where that differs from its own stride, its name shows it. Several
+            protocols that see frames alike share the features, and the matches where they can, see `matching_groups`.
         stopwatch: counts the seconds of "decode", "backbone" and "propagate".
-        at_once: frames that share a pass of the network, the next of which are encoded ahead; None: as the device
+        at_once: frames per pass of the network, the next of which are encoded ahead; None: as the device
             wants, see `frames_at_once`.
 
     Attributes:
@@ -104,7 +104,7 @@ class LabelTracker:
         return [propagator.state() for propagator in self._propagators]
 
     def load(self, states: Sequence[Mapping[str, Any]]) -> None:
-        """Let the next `track` go on from a `state`: its first frame is then the one after, and gives no annotation."""
+        """Let the next `track` resume from a `state`: its first frame is then the one after, without annotation."""
         self._propagators = self._begin([state["first_labels"].to(self.device) for state in states])
         for propagator, state in zip(self._propagators, states, strict=True):
             propagator.load(state)
@@ -122,7 +122,7 @@ class LabelTracker:
     def track(self, frames: Iterable[tuple[Tensor, A | None]], view: View) -> Iterator[LabelledFrame[A]]:
         """Carry labels through a video of any length; memory holds the protocol's window, never the video.
 
-        On a GPU frames are encoded in chunks, the next one beside the propagation of the one at hand.
+        On a GPU frames are encoded in chunks, the next one in parallel with the propagation of the current one.
 
         Args:
             frames: uint8 RGB `(3, H, W)` each, all of one size, with the annotation that each gives; the first must
@@ -173,7 +173,7 @@ class LabelTracker:
                 yield frame, annotation, maps
 
     def _check_size(self, seen: Size, maps: Maps) -> None:
-        """Refuse maps on which no place can be told from the next."""
+        """Raise `ValueError` for feature maps smaller than 4 × 4 cells."""
         for stage, features in zip(self._map_names, maps, strict=True):
             if min(features.shape[-2:]) < LEAST_CELLS:
                 size = " × ".join(map(str, features.shape[-2:]))
@@ -207,5 +207,5 @@ def seen_by(protocol: PropagationProtocol) -> tuple[object, ...]:
 
 
 def at_stride(protocol: PropagationProtocol, stride: int) -> PropagationProtocol:
-    """Return the protocol for features of a stride; where that is not its own stride, its name says so."""
+    """Return the protocol for features of a stride; where that differs from its own stride, its name shows it."""
     return protocol if stride == protocol.feature_stride else protocol.with_changes(feature_stride=stride)

@@ -26,7 +26,7 @@ class PointTracker:
 
     Args:
         extractor: see `build_feature_extractor`; it may give several maps a frame.
-        protocol: taken at the stride of each map; where that is not its own stride, its name says so.
+        protocol: taken at the stride of each map; where that differs from its own stride, its name shows it.
         stopwatch: counts the seconds of "decode", "backbone" and "track".
         kept: bytes of features that are kept of a video.
         at_once: frames that share a pass of the network; None: as the device wants, see `frames_at_once`.

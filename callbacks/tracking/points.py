@@ -66,7 +66,7 @@ def propagate_heatmaps(
     Args:
         tracker: carries the labels.
         frames: uint8 RGB `(3, H, W)` each.
-        points: x, y `(K, 2)` of frame 0, pixels; 0 is the centre of the first pixel. None: the tracker goes on from a
+        points: x, y `(K, 2)` of frame 0, pixels; 0 is the centre of the first pixel. None: the tracker resumes from a
             state, see `LabelTracker.load`.
         view: that of the tracker for frames of this size.
         at_once: see `track_masks`.

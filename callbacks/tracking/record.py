@@ -25,7 +25,7 @@ from ..pictures.film import Curve, Film
 OVERLAY_FRAMES = 5
 
 Draw = Callable[..., Picture]
-"""Frame, uint8 `(3, H, W)`, and what was found in it (and what is drawn beside it) → picture `(H, W, 3)`."""
+"""Frame, uint8 `(3, H, W)`, and what was found in it (and what is drawn with it) → picture `(H, W, 3)`."""
 
 
 class PredictionFile(Protocol):
@@ -193,7 +193,7 @@ class PredictionTable:
 
 
 def fixed(values: Iterable[float], digits: int) -> list[str]:
-    """Return numbers as text with so many digits after the point; NaN is empty."""
+    """Return numbers as text with a fixed number of decimals; NaN is empty."""
     return [f"{value:.{digits}f}" if value == value else "" for value in values]
 
 

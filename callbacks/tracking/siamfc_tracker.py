@@ -60,7 +60,7 @@ class TrackedBox(NamedTuple, Generic[K]):
 
 
 def track_boxes(tracker: "SiamFCTracker", targets: Iterable[Target[K]], at_once: int = 1) -> Iterator[TrackedBox[K]]:
-    """Follow targets, each in a video of its own, some of them in one pass of the backbone.
+    """Track targets, each in a separate video, several of them in one pass of the backbone.
 
     Args:
         tracker: finds the targets.
@@ -131,7 +131,8 @@ class Track:
 
 
 class SiamFCTracker:
-    """Follows any number of targets, each in a video of its own, with one pass of the backbone for all and all scales.
+    """Tracker of any number of targets, each in a separate video, with one pass of the backbone for all targets and
+    scales.
 
     Args:
         extractor: float RGB (N, 3, H, W) in [0, 1] → (N, C, h, w); a fine-tuned one also has `exemplar(crops)` for the

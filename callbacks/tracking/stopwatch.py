@@ -27,7 +27,7 @@ class Stopwatch:
 
     @property
     def seconds(self) -> dict[str, float]:
-        """Kind of work → seconds so far, to read and to change; waits for a GPU that has not come to its last mark."""
+        """Kind of work → seconds so far, to read and to change; waits for a GPU that has not reached its last mark."""
         for work, first, last in self._marks:
             last.synchronize()
             self._seconds[work] += first.elapsed_time(last) / 1000

@@ -33,7 +33,7 @@ class View:
         Args:
             extractor: see `build_feature_extractor`.
             size: (H, W) of the frames, pixels.
-            protocol: gives the sizing; one that brings frames to a size of its own sees them at their own size.
+            protocol: gives the sizing; one with an input size reads them at their original size.
             short_side: larger frames are reduced to this, pixels; None leaves them at their own size.
 
         Raises:

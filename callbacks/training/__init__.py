@@ -1,4 +1,4 @@
-"""Callbacks that serve `fit` beside the benchmarks: checkpoints, folders, safeguards, monitors."""
+"""Callbacks for `fit` other than the benchmarks: checkpoints, folders, safeguards, monitors."""
 
 from .checkpoint import BestCheckpoint, LastCheckpoint
 from .monitors import CollapseMonitor

@@ -25,7 +25,7 @@ log = logging.getLogger(__name__)
 
 
 class LastCheckpoint(ModelCheckpoint):
-    """Keep `last.ckpt`, from which a run goes on by `--ckpt_path last` exactly as if it had not been interrupted.
+    """Keep `last.ckpt`, from which `--ckpt_path last` resumes a run exactly as if it had not been interrupted.
 
     It is written every few steps, at the end of each epoch and of the run, and when the run is stopped by SIGTERM,
     Ctrl-C or an error, always between two optimiser steps: where an error falls within one, the checkpoint before it
@@ -39,7 +39,7 @@ class LastCheckpoint(ModelCheckpoint):
         dirpath: folder; None is `checkpoints/` in the folder of the run.
 
     Raises:
-        ValueError: if `every_n_steps` is below 1; at the start of `fit`, if the checkpoint to go on from was written
+        ValueError: if `every_n_steps` is below 1; at the start of `fit`, if the checkpoint to resume from was written
             within an optimiser step, or with another batch size.
     """
 
@@ -80,7 +80,7 @@ class LastCheckpoint(ModelCheckpoint):
         if place.in_window:
             raise ValueError(
                 f"{trainer.ckpt_path} was written within an optimiser step, between two accumulated batches: no run "
-                f"can go on from it; name a {LAST}"
+                f"can resume from it; name a {LAST}"
             )
         self._keeper.on_load_checkpoint(trainer, place, checkpoint["loops"]["fit_loop"], checkpoint["global_step"])
         self._sizes.on_load_checkpoint(note["sizes"])
@@ -151,7 +151,7 @@ class LastCheckpoint(ModelCheckpoint):
         self._save(trainer)
 
     def on_exception(self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException) -> None:
-        """Save what a run can go on from."""
+        """Save a checkpoint that a run can resume from."""
         if waits_for_ranks(trainer):
             return
         stopped = isinstance(exception, TrainingStopped)
@@ -167,7 +167,7 @@ class LastCheckpoint(ModelCheckpoint):
 
     def _tell(self, trainer: pl.Trainer) -> None:
         if self._saved is None:
-            rank_zero_info("no step was completed since the run began or went on: nothing is saved")
+            rank_zero_info("no step was completed since the run began or resumed: nothing is saved")
         elif self._saved[0] == trainer.global_step:
             rank_zero_info(f"step {trainer.global_step} is saved in {self._last_checkpoint_saved}")
         else:
@@ -192,7 +192,7 @@ class LastCheckpoint(ModelCheckpoint):
 
 @contextmanager
 def _full_folder_expected() -> Iterator[None]:
-    """Leave out Lightning's warning of a folder with checkpoints: a resumed run goes on in its own, locked by us."""
+    """Leave out Lightning's warning of a folder with checkpoints: a resumed run continues in its own, locked by us."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Checkpoint directory .* exists and is not empty")
         yield
@@ -206,7 +206,7 @@ def _flush(trainer: pl.Trainer) -> None:
 
 
 class BestCheckpoint(ModelCheckpoint):
-    """Keep the checkpoint with the best score of a benchmark, and look only when that benchmark has just run.
+    """Keep the checkpoint with the best score of a benchmark, and compare only when that benchmark has just run.
 
     Lightning's `ModelCheckpoint` raises before the first score is there and later takes a stale one for a new one.
 
@@ -271,7 +271,7 @@ class BestCheckpoint(ModelCheckpoint):
         if isinstance(stages, list) and str(self.monitor).split("/")[1] not in stages:
             score = str(self.monitor).rpartition("/")[2]
             raise ValueError(
-                f"BestCheckpoint(monitor={self.monitor!r}): {name} looks at several stages ({', '.join(stages)}); name "
+                f"BestCheckpoint(monitor={self.monitor!r}): {name} scores several stages ({', '.join(stages)}); name "
                 f"one, for example {name}/{stages[0]}/{score}"
             )
         keys = getattr(self.benchmark, "score_keys", ())  # empty: a user's benchmark that declares none
@@ -281,7 +281,7 @@ class BestCheckpoint(ModelCheckpoint):
             raise ValueError(f"BestCheckpoint(monitor={self.monitor!r}): {name} logs no such score; {hint}")
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Go on from the best so far, whose file stays in the folder of the run that was resumed."""
+        """Restore the best score so far, whose file stays in the folder of the resumed run."""
         super().load_state_dict(state_dict | {"dirpath": self.dirpath})
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:

@@ -33,7 +33,7 @@ def closing_lines(trainer: Trainer) -> list[str]:
 
 
 def _score(benchmark: BenchmarkCallback) -> str:
-    """Return the first score of the last run, beside that of the first run of a training."""
+    """Return the first score of the last run, and of the first run of a training for comparison."""
     if len(benchmark.history) < 2:
         return ""  # the table of the one run stands right above, as it does in `validate`
     first, last = min(benchmark.history), max(benchmark.history)

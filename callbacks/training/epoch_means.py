@@ -1,4 +1,4 @@
-"""Sums over an epoch that Lightning keeps of what is logged, for a run that goes on within the epoch."""
+"""Sums over an epoch that Lightning keeps of what is logged, for a run that resumes within the epoch."""
 
 from operator import attrgetter
 from typing import Any
@@ -48,7 +48,7 @@ class EpochMeans:
         Args:
             trainer: of the run.
             pl_module: whose metric objects are restored.
-            more_batches: whether the epoch that goes on has batches left, which log first; None if none goes on.
+            more_batches: whether the resumed epoch has batches left, which log first; None if no epoch is resumed.
         """
         if more_batches is None:
             self._waiting = {}

@@ -25,7 +25,7 @@ def call_on_exception(trainer: pl.Trainer, together: tuple[type[BaseException], 
     """Let an exception in a forked or spawned rank reach `on_exception` of the callbacks.
 
     Lightning 2.6 handles exceptions in the process that has forked, whose callbacks know nothing of the training: in
-    the rank itself none is told, nothing is saved, and a rank that a signal stops would end with status 0, after
+    the rank itself none is notified, nothing is saved, and a rank that a signal stops would end with status 0, after
     which the waiting process waits for a result for ever.
 
     Args:

@@ -64,13 +64,13 @@ class CollapseMonitor(pl.Callback):
 
     Logs `monitor/embedding_std` (`embedding_spread`), `monitor/effective_rank`, and where a step publishes them
     `monitor/positive_similarity`, `monitor/negative_similarity`, `monitor/queue_age` (optimiser steps since the oldest
-    key was made). Each rank looks at its own embeddings; what is logged is the mean.
+    key was made). Each rank measures its own embeddings; the mean over ranks is logged.
 
     Args:
-        every_n_steps: optimiser steps from one look to the next.
+        every_n_steps: optimiser steps between checks.
         warn_below: spread that counts as collapsed.
-        patience: looks in a row that must find it; a network that has just begun may be there for a moment.
-        max_embeddings: only the first so many of a step are looked at.
+        patience: consecutive checks that must find it; a network may pass through this state early in training.
+        max_embeddings: only the first N embeddings of a step are measured.
     """
 
     def __init__(
@@ -115,7 +115,7 @@ class CollapseMonitor(pl.Callback):
         if self._collapsed == self.patience:
             rank_zero_warn(
                 f"step {step}: the embeddings have collapsed: their spread is {spread:.3f} (1 is even, 0 is one point) "
-                f"and was below {self.warn_below} at {self.patience} looks in a row; a lower learning rate, BatchNorm "
+                f"and was below {self.warn_below} at {self.patience} checks in a row; a lower learning rate, BatchNorm "
                 "in the heads or larger batches may help"
             )
 

@@ -1,4 +1,4 @@
-"""The place that a training has reached, and how Lightning's loops go on from there.
+"""Progress of a training, and how Lightning's loops resume from it.
 
 Lightning 2.6 infers from its counters at which hook a checkpoint was written. That goes wrong where the checkpoint fell
 on the last batch of an epoch (batches are repeated, the epoch's validation is left out) and where `max_steps` is set.
@@ -131,7 +131,7 @@ class PlaceKeeper:
         """Put back what Lightning's counters do not hold.
 
         Returns:
-            Whether the epoch that goes on has batches left; None if no epoch goes on.
+            Whether the resumed epoch has batches left; None if no epoch is resumed.
         """
         loop, place = trainer.fit_loop, self._resumed
         if place is None:
@@ -146,7 +146,7 @@ class PlaceKeeper:
             self._restore_limits(trainer)
             return None
         for callback in trainer.callbacks:  # type: ignore[attr-defined]
-            if isinstance(callback, GradientAccumulationScheduler):  # it looks at the start of an epoch only
+            if isinstance(callback, GradientAccumulationScheduler):  # it acts at the start of an epoch only
                 callback.on_train_epoch_start(trainer)
         more_batches = not (place.last or reached)
         if more_batches:
@@ -167,13 +167,13 @@ def starts_an_epoch(place: Place, steps_reached: bool) -> bool:
     Args:
         place: of the checkpoint.
         steps_reached: whether the run is at its `max_steps`, which may end it within an epoch. Its last hooks then
-            still have to run; where they have run, `max_steps` has been raised and the epoch goes on.
+            still have to run; where they have run, `max_steps` has been raised and the epoch continues.
     """
     return place.epoch_ended and (place.last or (steps_reached and not place.run_ended))
 
 
 def rewrite(counters: Counters, place: Place, steps_reached: bool) -> None:
-    """Set the counters of Lightning's fit loop so that it goes on from a place.
+    """Set the counters of Lightning's fit loop so that it resumes from recorded progress.
 
     Args:
         counters: of a checkpoint; changed in place.
@@ -201,7 +201,7 @@ def rewrite(counters: Counters, place: Place, steps_reached: bool) -> None:
                 validation["total"], validation["current"] = _begun(), _begun()
                 logged -= 1
         else:
-            # the last batch's hooks not completed: Lightning counts its step and goes on with the next batch
+            # the last batch's hooks not completed: Lightning counts its step and continues with the next batch
             logged -= 1
             total, inner = _tracker(seen), _tracker(place.batches)
             total["completed"] -= 1
@@ -228,7 +228,7 @@ def _reached(max_steps: int, global_step: int) -> bool:
 
 
 class BatchSizes:
-    """Refuse to go on with another batch size than the checkpoint's.
+    """Refuse to resume with a batch size other than the checkpoint's.
 
     The place in an epoch, the learning rate and its schedule all count in batches of that size.
     """
@@ -238,7 +238,7 @@ class BatchSizes:
         self._expected: dict[str, Any] | None = None
 
     def state(self, trainer: pl.Trainer) -> dict[str, Any]:
-        """Return the samples of a batch over all devices, None where the loader does not tell, and the accumulation."""
+        """Return the samples per batch over all devices (None if the loader does not know) and the accumulation."""
         size = getattr(trainer.train_dataloader, "batch_size", None)
         return {"batch": size and size * trainer.world_size, "accumulated": self._accumulated}
 
@@ -263,5 +263,5 @@ class BatchSizes:
         raise ValueError(
             f"{trainer.ckpt_path} was written with batches of {wanted} accumulated, this run has {given}: its order of "
             "samples and its learning rate hold for the first only. Set data.batch_size, trainer.devices and "
-            "trainer.accumulate_grad_batches to the same product, or begin a new run"
+            "trainer.accumulate_grad_batches to the same product, or start a new run"
         )

@@ -48,7 +48,7 @@ def refuse_unsupported(trainer: pl.Trainer, pl_module: pl.LightningModule) -> No
         if isinstance(callback, ModelCheckpoint) and (benchmark := _monitored(callback, callbacks)):
             raise ValueError(
                 f"{name}(monitor={callback.monitor!r}): {benchmark.name} runs every {benchmark.every_n_epochs} epochs, "
-                f"{name} looks after each; use BestCheckpoint(monitor={callback.monitor!r}, mode={callback.mode!r})"
+                f"{name} checks after each; use BestCheckpoint(monitor={callback.monitor!r}, mode={callback.mode!r})"
             )
 
 

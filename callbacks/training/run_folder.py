@@ -1,4 +1,4 @@
-"""The folder of a run: complete files, one run at a time, and the checkpoint to go on from."""
+"""The folder of a run: complete files, one run at a time, and the checkpoint to resume from."""
 
 import csv
 import os
@@ -24,7 +24,7 @@ RESUME = "resume"
 
 
 class AtomicCheckpointIO(TorchCheckpointIO):
-    """Write a checkpoint beside its place, and move it there when all of it is on the disk.
+    """Write a checkpoint under a temporary name, and rename it once it is completely on disk.
 
     Lightning's own class writes to the machine's temporary folder; where that is another disk, its move is a copy, and
     a run that is killed or a disk that is full in the middle of it leaves half a file in the place of a whole one.
@@ -51,12 +51,12 @@ class AtomicCheckpointIO(TorchCheckpointIO):
                 raise
             before = "; the one before is as it was" if path.exists() else ""
             raise OSError(
-                f"{path} could not be written: {reason.strerror}{before}; make room and go on with --ckpt_path last"
+                f"{path} could not be written: {reason.strerror}{before}; make room and resume with --ckpt_path last"
             ) from error
         return None
 
     def load_checkpoint(self, path: str | Path, map_location: Any = None, weights_only: bool | None = None) -> Any:
-        """Read a checkpoint as data: no code that it names runs, and a damaged file is told in one line.
+        """Read a checkpoint as data: no code that it names runs, and a damaged file is reported in one line.
 
         Args:
             path: the file, or an address such as `s3://…`, which is read by Lightning.
@@ -85,7 +85,7 @@ class FolderLock:
         folder: is made where it is missing.
 
     Raises:
-        OSError: if another process holds it, also one on another machine where the file system can tell.
+        OSError: if another process holds it, including one on another machine where the file system supports locks.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -97,7 +97,7 @@ class FolderLock:
             self._file.close()
             raise OSError(
                 f"{folder} is in use by another run ({holder}), whose checkpoints this one would overwrite; "
-                "give this run a folder of its own: --trainer.default_root_dir"
+                "give this run its own folder: --trainer.default_root_dir"
             )
         self._file.truncate(0)
         self._file.write(f"process {os.getpid()} on {socket.gethostname()}")
@@ -146,7 +146,7 @@ class LastCheckpointFile(NamedTuple):
     """A `last.ckpt`, by what it says of itself; later tuples are newer.
 
     Attributes:
-        run: number of the run, counted over the runs of a folder in the order in which they began or went on; −1 where
+        run: number of the run, counted over the runs of a folder in the order in which they began or resumed; −1 where
             the file does not say.
         step: optimiser steps.
         version: number of the folder, −1 where it has none.
@@ -164,7 +164,7 @@ class LastCheckpointFile(NamedTuple):
 def last_checkpoints(root: str | Path, folders: Iterable[str | Path] = ()) -> list[LastCheckpointFile]:
     """Find the `last.ckpt` of the runs below a folder, or in others, where callbacks write checkpoints.
 
-    Runs that are still going on are left out. Which one is the newest is read from the files: the times that a file
+    Runs that are still in progress are left out. Which one is the newest is read from the files: the times that a file
     system gives them are wrong where a clock was, and after copying.
 
     Returns:
@@ -180,7 +180,7 @@ def go_on_in_folder(loggers: Iterable[Logger], path: str | Path) -> None:
     """Make loggers continue in the folder of the run that is resumed.
 
     What was logged after the checkpoint will be logged again; it is dropped. A logger that does not write below the
-    folder of that run, or another checkpoint than a `last.ckpt`, begins a folder of its own.
+    folder of that run, or a checkpoint other than a `last.ckpt`, gets a new folder.
     """
     path = Path(path).resolve()
     if path.name != LAST or path.parent.name != "checkpoints":
@@ -218,7 +218,7 @@ def _keep_rows(logger: CSVLogger, step: int) -> None:
 def newest_checkpoint(root: str | Path) -> Path | None:
     """Return the newest of `last_checkpoints`, None where there is none.
 
-    Lightning's own `ckpt_path="last"` looks only into the folder of the run that begins, which is a new one.
+    Lightning's own `ckpt_path="last"` searches only the folder of the new run, which is empty.
     """
     found = last_checkpoints(root)
     return found[-1].path if found else None
@@ -251,4 +251,4 @@ def _read(path: Path) -> LastCheckpointFile:
         step, epoch = int(content["global_step"]), int(content["epoch"])
         return LastCheckpointFile(int(run), step, int(version) if version.isdecimal() else -1, epoch, path)
     except Exception as error:
-        raise ValueError(f"{path} is damaged ({error}): remove it, or name the checkpoint to go on from") from error
+        raise ValueError(f"{path} is damaged ({error}): remove it, or name the checkpoint to resume from") from error

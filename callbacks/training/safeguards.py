@@ -69,8 +69,8 @@ class Safeguards(pl.Callback):
       talks to the other ranks from within the signal, which can block them for good; here they agree after each step.
       `validate` and `predict` finish their frame. SLURM's requeue signal (USR1 by default, see `SLURMEnvironment`)
       stays with Lightning, which saves `hpc_ckpt_N.ckpt` and requeues the job.
-    - **A non-finite loss** stops the run with the step and the videos of its batch. One CPU process looks before the
-      weights change. A GPU is not waited for: its loss is looked at one step later, and once more before anything is
+    - **A non-finite loss** stops the run with the step and the videos of its batch. A single CPU process checks before
+      the weights change. A GPU is not waited for: its loss is checked one step later, and once more before anything is
       saved, with the weights, so that nothing replaces a good checkpoint.
     - **A worker that dies** stops the run after its batch; what is saved is the last complete optimiser step.
     - **Files**: checkpoints are written completely or not at all (`AtomicCheckpointIO`), two runs never use a folder
@@ -90,7 +90,7 @@ class Safeguards(pl.Callback):
         self._signals = ExitStack()
 
     def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
-        """Look at the other callbacks; let checkpoints be written completely or not at all."""
+        """Check the other callbacks; let checkpoints be written atomically."""
         if stage == "fit":
             refuse_unsupported(trainer, pl_module)
         put_late(trainer)
@@ -136,7 +136,7 @@ class Safeguards(pl.Callback):
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        """Agree over all ranks whether to go on."""
+        """Agree over all ranks whether to continue."""
         loss, worker = self._bad_loss(trainer, wait=False), self._workers.tell()
         status = NOT_FINITE if loss else WORKER_DIED if worker else STOP_REQUESTED if signals.received() else GOOD
         worst = self._ranks.worst(status) if self._ranks is not None else status
@@ -160,11 +160,11 @@ class Safeguards(pl.Callback):
             signals.check()
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Agree over all ranks whether to go on."""
+        """Agree over all ranks whether to continue."""
         self._agree_to_stop(trainer)
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Agree over all ranks whether to go on."""
+        """Agree over all ranks whether to continue."""
         self._agree_to_stop(trainer)
 
     def on_save_checkpoint(
@@ -179,7 +179,7 @@ class Safeguards(pl.Callback):
             self._stop(worst, bad)
 
     def on_exception(self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException) -> None:
-        """Report a stop by a signal, which has no message of its own, and release the locks of the folders."""
+        """Report a stop by a signal, which has no other message, and release the locks of the folders."""
         self._workers.tell()
         if waits_for_ranks(trainer):
             if isinstance(exception, SIGTERMException):

@@ -36,7 +36,7 @@ class TrainingPictures(pl.Callback):
 
     The clip is the first held-out one, or the first of the first batch where none is held out; it stays the same
     through the run. Pictures go to each logger that takes pictures and as PNGs to `pictures/` in the
-    folder of the run. Only the first rank draws. The module is looked at through its `feature_extractor` and left as
+    folder of the run. Only the first rank draws. The module is used through its `feature_extractor` only and left as
     it was, random state included.
 
     Args:

@@ -37,15 +37,15 @@ class Badja(Reader[PointSequence]):
     Reads the released layout: `joint_annotations/<clip>.json`, each a list of `image_path`, `segmentation_path`,
     `joints` (row, column) and `visibility` of an annotated frame, and the files that they name: DAVIS-2017 at full
     resolution in `DAVIS/`, two more clips in `extra_videos/`. Frames that are not annotated are left out. A joint that
-    is never visible is left out; a clip of which not all frames are there is refused, but for cat_jump and tiger,
-    whose frames were never released. Or reads BADJA in a layout of `TapVid`, with the masks in a folder beside it.
+    is never visible is left out; a clip with missing frames is refused, except cat_jump and tiger,
+    whose frames were never released. Or reads BADJA in a layout of `TapVid`, with the masks in a folder next to it.
     Paper: Biggs et al., Creatures Great and SMAL (ACCV 2018).
 
     Args:
         root: the folder that holds joint_annotations; or what `TapVid` reads.
         masks: for what `TapVid` reads, `<masks>/<clip>/*.png`, animal above 0: as many as the clip has frames; or more,
-            named by frame numbers (DAVIS's `Annotations/480p`), where a JSON with the name of the root's file beside it
-            tells those of the clip, `{"<clip>": {"frames": [0, 5, …]}}`.
+            named by frame numbers (DAVIS's `Annotations/480p`), where a JSON next to it with the name of the root's
+            file lists those of the clip, `{"<clip>": {"frames": [0, 5, …]}}`.
 
     Raises:
         DataError: one line naming the file: a missing folder or file, a JSON of another kind, masks that do not fit.
@@ -102,7 +102,7 @@ def _clip(root: Path, file: Path) -> PointSequence:
         raise DataError(f"{file}: has joints {places.shape} and visibility {visible.shape}; get the file again")
     frames, masks = ([_inside(root, file, name) for name in of_kind] for of_kind in names)
     remedy = (
-        "unpack DAVIS-2017 trainval Full-Resolution as DAVIS/ and BADJA's extra_videos.zip beside joint_annotations"
+        "unpack DAVIS-2017 trainval Full-Resolution as DAVIS/ and BADJA's extra_videos.zip next to joint_annotations"
     )
     if missing := next((path for path in (*frames, *masks) if not path.is_file()), None):
         raise DataError(f"{missing}: no such file; {remedy}")
@@ -145,6 +145,6 @@ def _with_masks(sequence: PointSequence, folder: Path, numbers: Mapping[str, Any
     if len(files) != count:
         raise DataError(
             f"{own}: {len(files)} masks for {count} frames; give one for each, or the numbers of the annotated frames "
-            f'in a JSON beside the annotation, {{"{sequence.name}": {{"frames": [0, 5, …]}}}}'
+            f'in a JSON next to the annotation, {{"{sequence.name}": {{"frames": [0, 5, …]}}}}'
         )
     return dataclasses.replace(sequence, masks=tuple(files))

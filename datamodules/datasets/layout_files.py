@@ -81,7 +81,7 @@ def read_list(path: Path, remedy: str) -> tuple[str, ...]:
 
 
 def read_names(path: Path, remedy: str) -> tuple[str, ...]:
-    """Return the names of a list file, each of which can only stand for an entry of one folder.
+    """Return the names of a list file, each of which must be the plain name of an entry of one folder.
 
     Raises:
         DataError: as `read_list` and `plain_name`.

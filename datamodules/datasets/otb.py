@@ -53,14 +53,14 @@ class Otb(Reader[BoxSequence]):
 
     Reads `<Sequence>/img/*.jpg` and `<Sequence>/groundtruth_rect.txt`, or `groundtruth_rect.1.txt` and `.2.txt` where a
     video has two targets (`Jogging-1`, `Jogging-2`; an empty file is none, so Human4 has `Human4-2` only); other
-    files are left alone. Numbers may be apart by commas, tabs or spaces. Of David, Football1, Freeman3, Freeman4 and
-    Diving the annotated part is taken.
+    files are left alone. Numbers may be separated by commas, tabs or spaces. Of David, Football1, Freeman3, Freeman4
+    and Diving the annotated part is taken.
     Paper: Wu, Lim and Yang, Object Tracking Benchmark (TPAMI 2015).
 
     Args:
         root: the folder that holds the sequences' folders.
         version: "tb100" (OTB-100, also called OTB-2015), "tb50", "otb2013", or None for every sequence that is here.
-        allow_missing: go on without the sequences of the version that are not here; a warning names them.
+        allow_missing: continue without the sequences of the version that are missing; a warning names them.
 
     Attributes:
         missing: sequences of the version that are not here.

@@ -27,7 +27,7 @@ S = TypeVar("S", bound="FrameSequence")
 
 
 class Reader(Sequence[S]):
-    """The sequences of a benchmark's split, in the order of its list; all that headers can tell has been checked."""
+    """The sequences of a benchmark's split, in the order of its list; everything that headers show has been checked."""
 
     _sequences: tuple[S, ...]
 

@@ -94,7 +94,7 @@ class TapVid(Reader[PointSequence]):
 
     Reads the released pickles of TAP-Vid-DAVIS, RGB-Stacking, Kinetics and RoboTAP without running anything that they
     hold, see `read_pickle`; what `vidcorr unpickle` made of them; or a folder of videos (files, or folders of frames)
-    each with a CSV of its name beside it. Frames stay on disk until they are asked for, one at a time.
+    each with a CSV of the same name next to it. Frames stay on disk until they are asked for, one at a time.
 
     A video of a released set that is not named there is called by its number, `007`, and by its shard,
     `0003_of_0010-007`. A CSV has the columns `track,frame,x,y,occluded`: x and y in raster pixels of the video's own
@@ -137,7 +137,7 @@ def _files(root: Path) -> list[Path]:
     if not found:
         raise DataError(f"{root}: nothing of TAP-Vid here; {EXPECTED}")
     if len(found) > 1:
-        raise DataError(f"{root}: holds {' and '.join(found)} files; put those of one kind into a folder of their own")
+        raise DataError(f"{root}: holds {' and '.join(found)} files; put those of one kind into a separate folder")
     return kinds[found[0]]
 
 
@@ -292,14 +292,14 @@ class _VideoFrames:
 
 
 def _from_csv(file: Path) -> PointSequence:
-    """A user's video and the CSV beside it."""
+    """A user's video and the CSV next to it."""
     beside = [path for path in file.parent.iterdir() if path.stem == file.stem and path != file]
     videos = [path for path in beside if path.is_dir() or path.suffix.lower() in VIDEO_SUFFIXES]
     if file.with_suffix("").is_dir() and file.with_suffix("") not in videos:
         videos.append(file.with_suffix(""))
     if len(videos) != 1:
         raise DataError(
-            f"{file}: {len(videos)} videos of this name beside it; expected one, {file.stem}.mp4 or a folder of frames "
+            f"{file}: {len(videos)} videos of the same name; expected one, {file.stem}.mp4 or a folder of frames "
             f"{file.stem}"
         )
     rows = _rows(file)

@@ -40,7 +40,7 @@ class YoutubeVos(Reader[MaskSequence]):
     Args:
         root: the folder that holds train and valid.
         split: "valid", "train", "test" or "holdout".
-        all_frames: follow objects through every frame of the video (`<split>_all_frames/JPEGImages`, also looked for
+        all_frames: follow objects through every frame of the video (`<split>_all_frames/JPEGImages`, also searched for
             under `all_frames`); what is asked for stays every fifth.
         holdout: fraction of the training videos without unseen categories that is held out.
         unseen: number of held-out categories.

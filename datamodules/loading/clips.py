@@ -24,7 +24,7 @@ ATTEMPTS = 10
 
 
 class ReplacingDataset(Dataset[Sample]):
-    """Samples of which each is made from an item, or from another item where that cannot be used.
+    """Data set that replaces an unusable item by another one.
 
     The item in its place, and every draw, is a function of (seed, epoch, index, attempt). A sample's `failures` has one
     line for each item that was replaced.
@@ -40,7 +40,7 @@ class ReplacingDataset(Dataset[Sample]):
 
     @abstractmethod
     def choose(self, index: int, attempt: int, generator: torch.Generator) -> int:
-        """Return the number of the item for a sample; that of the first attempt is 0."""
+        """Return the item's index for a sample; `attempt` counts from 0."""
 
     @abstractmethod
     def read(self, item: int, generator: torch.Generator) -> Sample:
@@ -78,7 +78,7 @@ class ClipDataset(ReplacingDataset):
         weights: where given, the video of each sample is drawn with these weights instead.
         seed: of all draws.
         timeout: seconds for the decoding of one clip.
-        opened_by: opens the video of a number, given a timeout, where it has no file of its own.
+        opened_by: opens the video of a number, given a timeout, where it is not a separate file.
     """
 
     def __init__(

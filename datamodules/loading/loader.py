@@ -53,7 +53,7 @@ class ClipSampler(DistributedSampler[Key]):
 
 
 class FixedSampler(DistributedSampler[Key]):
-    """Yields (0, index) in order, the same in every epoch; ranks without a sample of their own repeat one.
+    """Sampler of (0, index) in order, the same in every epoch; ranks without a sample repeat one.
 
     Args:
         dataset: anything with a length.
@@ -72,7 +72,7 @@ class FixedSampler(DistributedSampler[Key]):
 class ResumableLoader(DataLoader[BatchT]):
     """A loader over a `ClipSampler` whose state is the number of batches that were taken from it in the epoch.
 
-    Batches that workers have made ahead do not count, so a run that goes on from the state starts at the next batch,
+    Batches that workers have made ahead do not count, so a run that resumes from the state starts at the next batch,
     whatever its number of workers. Lightning keeps the state in its checkpoints.
 
     Attributes:
@@ -137,7 +137,7 @@ def worker_died(reason: str) -> DataError:
     """Return the error for a worker that ended before its time, with torch's reason."""
     return DataError(
         f"a worker of the data loader died ({reason.partition('. ')[0]}), most often because the machine ran out of "
-        "memory: lower data.num_workers, and go on with --ckpt_path last"
+        "memory: lower data.num_workers, and resume with --ckpt_path last"
     )
 
 

@@ -23,7 +23,7 @@ class SkippedVideos(pl.Callback):
 
     Args:
         counts: path → number of times that it was replaced.
-        max_unusable: fraction of the clips, replaced ones among them, above which a warning tells what to do.
+        max_unusable: fraction of the clips, replaced ones among them, above which a warning says what to do.
         source: the videos, for that warning.
     """
 
@@ -69,7 +69,7 @@ def too_many(amount: str, source: str) -> str:
             "`vidcorr shard`, and train on those shards."
         )
     else:
-        remedy = f"Run `vidcorr check-data {source}`, look at its report, and train on the clean.txt that it writes."
+        remedy = f"Run `vidcorr check-data {source}`, read its report, and train on the clean.txt that it writes."
     found = f"{amount} had to be replaced or left out, more than max_unusable allows"
     return f"TOO MANY UNUSABLE VIDEOS: {found}. {remedy}"
 

@@ -30,7 +30,7 @@ def read_boxes(path: Path) -> NDArray[np.float64]:
 
 
 def read_numbers(path: Path, columns: Sequence[str]) -> NDArray[np.float64]:
-    """Read a table of numbers: UTF-8, a row a line, apart by commas, tabs or spaces; empty lines are left out.
+    """Read a table of numbers: UTF-8, one row per line, separated by commas, tabs or spaces; empty lines are skipped.
 
     Args:
         path: the file.

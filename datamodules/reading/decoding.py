@@ -190,8 +190,8 @@ class VideoFile:
     def number_at(self, seconds: float) -> int:
         """Return the number of the first frame shown `seconds` or later after the first one.
 
-        It is that of the frames' own times where the file tells them, else by the frame rate; after the last frame it
-        is the number of frames.
+        It is computed from the frames' time stamps where the file has them, else from the frame rate; after the last
+        frame it is the number of frames.
         """
         table, base = self._table, self._stream.time_base
         if table is None or base is None:

@@ -1,4 +1,4 @@
-"""Errors of a user's data, told in one line."""
+"""Errors of a user's data, reported in one line."""
 
 
 class DataError(ValueError):

@@ -19,7 +19,7 @@ _KEY, _DISCARD = 1, 2  # flags of an index entry
 
 
 def can_seek(container: Any, stream: Any) -> bool:
-    """Tell whether a time stamp leads to its frame in this kind of file."""
+    """Return whether a time stamp leads to its frame in this kind of file."""
     codec = stream.codec_context
     if codec.name not in _CODECS or not container.format.name.startswith(_CONTAINERS):
         return False
@@ -72,7 +72,7 @@ class FrameTable:
 
     @classmethod
     def from_packets(cls, container: Any, stream: Any) -> Self | None:
-        """Make the table from all packets of the file; None where they do not tell the frames' times."""
+        """Build the table from all packets of the file; None where they do not give the frames' times."""
         times: list[int] = []
         keys: list[int] = []
         for packet in container.demux(stream):
@@ -94,7 +94,7 @@ class FrameTable:
 
 
 def starts_afresh(packet: Any) -> bool:
-    """Tell whether nothing that is shown after this packet's frame refers to what was before it.
+    """Return whether nothing that is shown after this packet's frame refers to what was before it.
 
     That is true of a key frame, except in H.264, where a key frame may be a mere recovery point.
     """
@@ -103,7 +103,7 @@ def starts_afresh(packet: Any) -> bool:
 
 
 def _is_idr(packet: bytes, length_size: int) -> bool:
-    """Tell whether an H.264 packet cuts all references to what was before it; a mere recovery point need not."""
+    """Return whether an H.264 packet cuts all references to what was before it; a mere recovery point need not."""
     place = 0
     while place + length_size < len(packet):
         kind = packet[place + length_size] & 31

@@ -59,7 +59,7 @@ def read_mask(path: Path, size: tuple[int, int] | None = None) -> NDArray[np.uin
     Args:
         path: the PNG.
         size: (height, width) to bring it to by nearest pixel where it differs; readers refuse such masks unless
-            told to tolerate them.
+            asked to tolerate them.
 
     Raises:
         DecodingError: if the file cannot be decoded or exceeds the limits of `guards`.

@@ -48,7 +48,7 @@ def read_npz(path: Path) -> dict[str, StoredArray]:
 
 
 def _array(path: Path, name: str, head: bytes, start: int, size: int) -> StoredArray:
-    """Take apart the header of an .npy, see numpy.lib.format."""
+    """Parse the header of an .npy, see numpy.lib.format."""
     if head[:6] != b"\x93NUMPY" or head[6] not in (1, 2):
         raise ValueError
     form = "<H" if head[6] == 1 else "<I"

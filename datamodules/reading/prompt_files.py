@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 MOST_COLOURS = 32
-"""Colours of a painted mask beside the background; more mean that its edges are smoothed."""
+"""Largest number of colours of a painted mask without the background; more mean that its edges are smoothed."""
 
 PromptRow = Mapping[str, Any]
 """One box or point of a file: its numbers, and `frame` and `name` where the file gives them."""
@@ -78,7 +78,7 @@ def _ids_of_colours(path: Path, picture: NDArray[np.uint8]) -> tuple[NDArray[np.
     found, numbers = np.unique(flat, return_inverse=True)
     if len(found) > MOST_COLOURS + 1:
         raise DataError(
-            f"{path}: {len(found)} colours; a mask is painted in flat ones, at most {MOST_COLOURS} beside black: "
+            f"{path}: {len(found)} colours; a mask is painted in flat ones, at most {MOST_COLOURS} besides black: "
             "save it as a PNG without smoothed edges"
         )
     if found[0] != 0:

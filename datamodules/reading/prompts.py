@@ -61,11 +61,11 @@ class MaskPrompt:
 
     @classmethod
     def of(cls, mask: Any) -> MaskPrompt:
-        """Make it from a picture's path, or from an array or tensor of integer ids (H, W).
+        """Build a prompt from a picture's path, or from an array or tensor of integer ids (H, W).
 
-        An indexed PNG holds ids and a palette; 255 beside other ids is void, as in DAVIS, and becomes background. In
-        a grey or RGB picture, or an indexed one whose black is another id than 0 (as quantising leaves it), black (or
-        transparent) is background and each other colour an object, numbered from dark to light.
+        An indexed PNG holds ids and a palette; 255 together with other ids is void, as in DAVIS, and becomes
+        background. In a grey or RGB picture, or an indexed one whose black is another id than 0 (as quantising leaves
+        it), black (or transparent) is background and each other colour an object, numbered from dark to light.
 
         Raises:
             DataError: if there is no object, no background colour, or the picture is not a mask.
@@ -128,7 +128,7 @@ class BoxPrompt:
 
     @classmethod
     def of(cls, box: Any) -> BoxPrompt:
-        """Make it from four numbers, from text such as `10,20,64,48` or `car=10,20,64,48`, or from a file.
+        """Build a prompt from four numbers, from text such as `10,20,64,48` or `car=10,20,64,48`, or from a file.
 
         A file is text or CSV, with or without a heading, or JSON: four numbers, or an object with x, y, width, height.
 
@@ -198,7 +198,8 @@ class PointPrompt:
 
     @classmethod
     def of(cls, points: Any) -> PointPrompt:
-        """Make it from the path of a CSV of `name,x,y` or of JSON, from a dictionary of x, y by name, or from (K, 2).
+        """Build a prompt from the path of a CSV of `name,x,y` or of JSON, from a dictionary of x, y by name, or from
+        (K, 2).
 
         JSON is `{"name": [x, y], …}` or `[[x, y], …]`; points without a name are numbered from 1. `grid:16` is a
         grid of 16 × 16 points over the frame, see `placed`.

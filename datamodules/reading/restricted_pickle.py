@@ -1,9 +1,9 @@
 """Pickles of arrays, lists and dictionaries, read without running anything and without loading the arrays.
 
 The pickle module is not used: an interpreter of the few instructions that arrays, text and numbers need walks through
-the file. The only names that a file may ask for are those by which numpy writes arrays; each stands for a function of
-this module, and nothing is imported. Large byte strings stay in the file and are read when they are wanted, so a file
-of several GB costs no more memory than its list of contents.
+the file. The only names that a file may ask for are those that numpy uses to write arrays; each stands for a function
+of this module, and nothing is imported. Large byte strings stay in the file and are read when they are wanted, so a
+file of several GB costs no more memory than its list of contents.
 """
 
 import io

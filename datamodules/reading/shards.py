@@ -1,7 +1,7 @@
 """Training videos packed in shards: a few hundred in a file, on a disk or in an object store.
 
 A shard has litdata's layout (the number of items, where each begins, the items), and an item is a video file as it is.
-Beside what litdata keeps in it, `index.json` says each video's name, label and size. A video is read by its place, in
+In addition to litdata's fields, `index.json` holds each video's name, label and size. A video is read by its index, in
 the order of our own sampler: the batches are those of the files, whatever the number of ranks, workers and restarts.
 litdata's streaming order would save requests where samples are small; a request for an encoded video is mostly the
 video. So each rank asks for its own samples only, each by one request, and keeps nothing on a disk.
@@ -29,12 +29,12 @@ _PAUSES = (1.0, 5.0)  # seconds before a store that failed is asked again
 
 
 def is_url(source: str | os.PathLike[str]) -> bool:
-    """Tell whether a source is in an object store (`s3://…`, `gs://…`, `r2://…`)."""
+    """Return whether a source is in an object store (`s3://…`, `gs://…`, `r2://…`)."""
     return "://" in str(source)
 
 
 def is_sharded(source: str | os.PathLike[str]) -> bool:
-    """Tell whether a source is a folder of shards, or a URL, which can be nothing else."""
+    """Return whether a source is a folder of shards, or a URL, which can be nothing else."""
     return is_url(source) or (Path(source, INDEX).is_file() and any(Path(source).glob("*.bin")))
 
 

@@ -117,7 +117,7 @@ def list_videos(source: str | os.PathLike[str], strict: bool = True) -> tuple[Vi
 
     Args:
         source: a folder, searched through for video files and for folders that directly hold pictures (each such
-            folder is one video, unless video files lie beside the pictures; links are followed, no folder is entered
+            folder is one video, unless it also holds video files; links are followed, no folder is entered
             twice), or a list file (.txt, .csv): one path a line, absolute or relative to the list, with an optional
             class number after a space, a tab or a comma. Empty lines and lines that start with # are left out.
         strict: check that listed files exist and that folders of frames hold at least two pictures of one kind.
@@ -195,7 +195,7 @@ def _list_folder(root: Path, strict: bool) -> list[VideoEntry]:
         paths += videos
     if not paths:
         kinds = " ".join(sorted(VIDEO_SUFFIXES))
-        raise DataError(f"{root}: no videos here; looked for {kinds} files and for folders of jpg or png frames")
+        raise DataError(f"{root}: no videos here; expected {kinds} files or folders of jpg or png frames")
     if unread:
         kinds = ", ".join(f"{count} {suffix}" for suffix, count in sorted(unread.items()))
         warnings.warn(f"{root}: not read, by their names: {kinds} (`ffmpeg -i` makes mp4 files of them)", stacklevel=3)
@@ -229,7 +229,7 @@ def _folders(root: Path) -> Iterator[tuple[str, list[str]]]:
 
 
 def _is_file(entry: "os.DirEntry[str]") -> bool:
-    """Tell files (and broken links, which fail when they are opened) from folders; refuse pipes called like videos."""
+    """Return whether a path is a file (or a broken link, which fails when opened); refuse pipes named like videos."""
     if entry.is_dir():
         return False
     if not (entry.is_file() or entry.is_symlink()) and (_is_video(entry.name) or _is_picture(entry.name)):

@@ -44,7 +44,7 @@ class VideoInfo:
     duration: float
 
     def is_cut(self, frames: int, last_time: float | None) -> bool:
-        """Tell whether a file that holds so many frames lacks its end.
+        """Return whether a file that holds this many frames is truncated.
 
         Frames and time have to be less than the header says by a tenth: headers count frames that were dropped.
 
@@ -108,7 +108,7 @@ def read_header(container: InputContainer) -> VideoInfo:
 
 
 def _named(content: bytes, name: str) -> io.BytesIO:
-    """Wrap a file's bytes with its name, whose ending tells the decoder as much as that of a file on a disk."""
+    """Wrap a file's bytes with its name, whose suffix serves the decoder as that of a file on disk does."""
     file = io.BytesIO(content)
     file.name = name
     return file

@@ -14,7 +14,8 @@ from pathlib import Path
 
 @contextmanager
 def unfinished(path: Path, place: Path | None = None) -> Iterator[Path]:
-    """Offer a place beside `path` to write to, and move what is there to `path` when the context ends without error.
+    """Give a temporary path next to `path`, and move what is written there to `path` when the context ends without
+    error.
 
     What was at `path` stays until then; a folder there is replaced by what was written. After an error nothing but
     `path` as it was is left; a killed process leaves the hidden place.
@@ -41,7 +42,7 @@ def unfinished(path: Path, place: Path | None = None) -> Iterator[Path]:
 
 
 def write_whole(path: Path, content: str | bytes) -> None:
-    """Write a file under another name beside its place, and move it there when it is complete.
+    """Write a file under a temporary name in the same folder, and rename it when it is complete.
 
     Args:
         path: the file; its folder exists. What was there before stays until then.

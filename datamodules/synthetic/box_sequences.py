@@ -21,9 +21,9 @@ UNSEEN = 1_000_000
 def write_otb(root: str | Path, count: int, **scenes: Any) -> Path:
     """Write `count` videos in OTB's layout; the target is the sprite in front of all others.
 
-    As in OTB the numbers in groundtruth_rect.txt are apart by commas in one video, by tabs or spaces in others. Every
-    third video has two targets. `Otb(root, version=None)` reads it. Arguments and errors as in `write_videos`; there
-    are at least two sprites.
+    As in OTB the numbers in groundtruth_rect.txt are separated by commas in one video, by tabs or spaces in others.
+    Every third video has two targets. `Otb(root, version=None)` reads it. Arguments and errors as in `write_videos`;
+    there are at least two sprites.
     """
     of = Scenes(**scenes)
     shown = replace(of, sprites=(max(of.sprites[0], 2), max(of.sprites[1], 2)))

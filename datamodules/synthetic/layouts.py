@@ -25,7 +25,7 @@ def write_youtube_vos(root: str | Path, count: int, valid: int = 2, frames: int 
 
     Sprites appear up to the middle of a video, and their texture is their category. Every fifth frame is in
     `<split>/JPEGImages`, all are in `<split>_all_frames/JPEGImages`. The training masks hold all objects, the
-    validation masks only those that start there, and the validation's meta.json tells no categories.
+    validation masks only those that start there, and the validation's meta.json has no categories.
     Other arguments and errors as in `write_videos`.
     """
     of = Scenes(frames=frames, **scenes)

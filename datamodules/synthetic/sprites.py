@@ -105,7 +105,7 @@ def paste(
 def draw_sprites(
     rng: Generator, families: list[str], size: tuple[int, int], colours: NDArray[np.float32]
 ) -> list[Sprite]:
-    """Draw one sprite of each texture family, apart from one another in frame 0 as far as the frame has room."""
+    """Draw one sprite of each texture family, not overlapping in frame 0 as far as the frame has room."""
     height, width = size
     count = len(families)
     diameters = rng.uniform(42, 96, count) * min(size) / 256

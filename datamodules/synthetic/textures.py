@@ -29,7 +29,7 @@ def draw_texture(rng: Generator, family: str, side: int, period: float, colours:
     """Draw a square of one texture.
 
     The field of a family is cut into three levels of equal area, one colour each, so that all textures of one palette
-    have the same mean colour and only their structure tells them apart.
+    have the same mean colour and differ only in structure.
 
     Args:
         rng: the source of every draw.

@@ -37,7 +37,7 @@ class Scenes:
         frames: per video.
         size: (height, width), pixels; even numbers for mp4 files.
         sprites: fewest and most per video.
-        camouflage: see `render_video`; below 1 the sprites are easier to tell from the background.
+        camouflage: see `render_video`; below 1 the sprites are easier to distinguish from the background.
     """
 
     seed: int = 0

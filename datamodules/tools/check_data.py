@@ -37,7 +37,7 @@ class VideoReport:
     Attributes:
         path: absolute.
         bytes: size on disk.
-        modified: time of the last change, ns; with path and bytes it tells whether a video has to be read again.
+        modified: time of the last change, ns; with path and bytes it decides whether a video has to be read again.
         digest: of its size, its first and its last 64 KiB; of a folder, of the sizes of all pictures and of the first
             and last one. Videos with the same digest are taken for duplicates.
         frames: number.
@@ -79,7 +79,7 @@ def check_data(
 ) -> list[tuple[VideoReport, Problem | None]]:
     """Check the videos of a source in parallel; files: report.json (all videos) and clean.txt (a list of the usable).
 
-    What an earlier report.json in `output` tells of a readable video that has not changed since is taken from there.
+    The rows of an earlier report.json in `output` are reused for readable videos that have not changed since.
     An interrupted run leaves what it has found in report.json.
 
     Args:
@@ -123,7 +123,7 @@ def check_data(
     usable = [entry for entry, (_, problem) in zip(entries, rows, strict=True) if problem is None]
     if not usable:
         (output / "clean.txt").unlink(missing_ok=True)  # of an earlier run
-        raise DataError(f"{source}: none of {len(rows)} videos can be used; {output / 'report.json'} tells why")
+        raise DataError(f"{source}: none of {len(rows)} videos can be used; {output / 'report.json'} holds the reasons")
     lines = (list_line(os.path.abspath(entry.path), entry.label) for entry in usable)
     write_whole(output / "clean.txt", "".join(f"{line}\n" for line in lines))
     return rows
@@ -160,13 +160,13 @@ def command(args: Sequence[str]) -> None:
     try:
         rows = check_data(**vars(flags))
     except KeyboardInterrupt as stopped:
-        stopped.args = (f"{flags.output / 'report.json'} keeps what is done, run it again to go on",)
+        stopped.args = (f"{flags.output / 'report.json'} keeps what is done; run the same command again to resume",)
         raise
     _print(rows, flags.output)
 
 
 def _inspect(timeout: float, item: tuple[str, VideoReport | None]) -> VideoReport:
-    """Read a video, unless the earlier report on it still holds; runs in a process of its own."""
+    """Read a video, unless the earlier report on it still holds; runs in a separate process."""
     path, earlier = item
     size, modified = stamp(path)
     if earlier is not None and earlier.error is None and (earlier.bytes, earlier.modified) == (size, modified):
@@ -174,7 +174,7 @@ def _inspect(timeout: float, item: tuple[str, VideoReport | None]) -> VideoRepor
     with open_video(path, timeout) as video:
         last = video.num_frames - 1
         frame = video.read([round(part * last / 4) for part in range(5)])[0]
-        frames = video.num_frames  # exact now, as the end has been looked for
+        frames = video.num_frames  # exact now, as the end has been read
         about: dict[str, Any] = {"codec": "frames", "height": frame.shape[0], "width": frame.shape[1]}
         if isinstance(video, VideoFile):
             info = video.info

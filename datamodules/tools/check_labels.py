@@ -131,7 +131,7 @@ def _remarks(
         remarks.append(f"objects that enter later: {', '.join(f'{i} at {order[starts[i]]}' for i in sorted(late))}")
     both = [t for t, values in seen.items() if VOID in values and len(values) > 1]
     if both:
-        remarks.append(f"255 (void, not scored) beside other ids in {len(both)} masks, the first is {order[min(both)]}")
+        remarks.append(f"255 (void, not scored) with other ids in {len(both)} masks, the first is {order[min(both)]}")
     used = max([0, *starts]) + 1
     kinds = {palette[: 3 * used] for palette in palettes.values()}
     if len(kinds) > 1:

@@ -56,7 +56,7 @@ def write_page(video: Path, output: Path, frames: Sequence[Moment] = (0,), every
         video: file or folder of frames.
         output: the page.
         frames: those in it, by their numbers or times.
-        every: every so many-th frame instead.
+        every: every N-th frame instead.
 
     Returns:
         `output`.

@@ -94,7 +94,7 @@ def write_shards(
     return len(jobs)
 
 
-# What litdata writes beside items that are plain bytes, neither compressed nor encrypted.
+# What litdata writes for items that are plain bytes, neither compressed nor encrypted.
 _CONFIG: dict[str, Any] = {
     "chunk_size": None,
     "compression": None,

@@ -55,8 +55,8 @@ def transcode(
     """Encode the videos of a source anew, in parallel, with the same folders and names.
 
     An output appears complete or not at all, and has its source's time of change: one that has it already is left as it
-    is, so that a run that was stopped goes on. Rotation is applied, sound left out, uneven times are kept. Where the
-    source is a list, one with the new paths and the same labels is written beside the outputs. `failed.txt` names
+    is, so that a stopped run resumes. Rotation is applied, sound left out, uneven times are kept. Where the
+    source is a list, one with the new paths and the same labels is written next to the outputs. `failed.txt` names
     what could not be read.
 
     H.264 is written for quick decoding (x264's `fastdecode`: one and a half times as many clips/s for a tenth more
@@ -163,7 +163,7 @@ def command(args: Sequence[str]) -> None:
     try:
         made, failed = transcode(flags.source, flags.destination, form, flags.workers, flags.timeout)
     except KeyboardInterrupt as stopped:
-        stopped.args = ("run it again to go on",)
+        stopped.args = ("run the same command again to resume",)
         raise
     before, after = sum(each.before for each in made), sum(each.after for each in made)
     new = sum(each.is_new for each in made)
@@ -175,7 +175,7 @@ def command(args: Sequence[str]) -> None:
 
 
 def _run(form: OutputFormat, job: Job) -> Made:
-    """Do one job, unless it is done; runs in a process of its own."""
+    """Do one job, unless it is done; runs in a separate process."""
     size, changed = stamp(job.source)
     if len(os.fsencode(job.output.name)) > 255:
         raise DecodingError(job.source, f"its name is too long to end in {job.output.suffix}; shorten it")

@@ -1,5 +1,6 @@
 """Feature extractors from whatever a user has: a module, a checkpoint or a name."""
 
+from abc import abstractmethod
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
@@ -34,11 +35,12 @@ Stage = str | list[str] | None
 class HasFeatureExtractor(Protocol):
     """The method of a module that benchmarks call."""
 
+    @abstractmethod
     def feature_extractor(self, stage: Stage = None, stride: int | None = None, **options: Any) -> nn.Module: ...
 
 
 class Encoder(nn.Module):
-    """A raw network with the normalisation it was trained with, and nothing that learns beside it.
+    """A raw network with the normalisation it was trained with, and no other trainable part.
 
     Args:
         network: one that `extractor_of` takes.

@@ -32,7 +32,7 @@ def refuse_options(network: str, options: Mapping[str, Any]) -> None:
 
 
 def check_map(features: Tensor, frame: Sequence[int], name: str) -> None:
-    """Refuse a map that is too coarse to tell places of a frame apart.
+    """Refuse a map that is too coarse to distinguish positions in a frame.
 
     Args:
         features: `(…, h, w)`.
@@ -45,8 +45,8 @@ def check_map(features: Tensor, frame: Sequence[int], name: str) -> None:
     height, width = features.shape[-2:]
     if min(height, width) < MIN_CELLS:
         raise ValueError(
-            f"{name}: its map of a frame of {frame[0]} x {frame[1]} px has {height} x {width} cells, which cannot tell "
-            f"places apart ({MIN_CELLS} x {MIN_CELLS} at least): take an earlier stage or a smaller stride"
+            f"{name}: its map of a frame of {frame[0]} x {frame[1]} px has {height} x {width} cells, too few to "
+            f"distinguish positions ({MIN_CELLS} x {MIN_CELLS} at least): take an earlier stage or a smaller stride"
         )
 
 
@@ -96,7 +96,7 @@ class FeatureExtractor(nn.Module, ABC):
 
     @property
     def positions(self) -> PositionRule:
-        """Rule by which a position embedding is interpolated."""
+        """Rule for interpolating a position embedding."""
         return self._positions
 
     @positions.setter
@@ -174,7 +174,7 @@ class WrappedExtractor(FeatureExtractor):
 
     @property
     def positions(self) -> PositionRule:
-        """Rule by which a position embedding is interpolated."""
+        """Rule for interpolating a position embedding."""
         return self.inner.positions
 
     @positions.setter

@@ -131,7 +131,7 @@ class LiirEncoder(nn.Module):
 
         Args:
             lab: of `functional.colour.normalised_lab`.
-            modulate: gives each frame a position map of its own.
+            modulate: gives each frame its own position map.
         """
         lab = lab.to(self.affinity.weight.dtype).contiguous(memory_format=torch.channels_last)
         x = self.bn1(self.conv1(lab)).relu_()
@@ -159,7 +159,7 @@ class LiirExtractor(FeatureExtractor):
         options: those of other networks' extractors, which are refused.
 
     Raises:
-        ValueError: if a stage does not exist or the stride is not a multiple of its own.
+        ValueError: if a stage does not exist or the stride is not a multiple of the stage's.
     """
 
     multiple = 4

@@ -9,7 +9,7 @@ from .extractor import FeatureExtractor, check_map
 from .networks import describe_output
 
 PROBE = (256, 320)
-"""Height and width of the blank image that tells strides; not square, and of no network's own size."""
+"""Height and width of the blank image for measuring strides; not square, and no network's default size."""
 
 OUTPUT = "features"
 """Stage name of a network's own last map."""

@@ -1,4 +1,4 @@
-"""Networks by name, for modules to train and benchmarks to look into."""
+"""Networks by name, for modules to train and benchmarks to evaluate."""
 
 import copy
 from typing import Any, TypeVar
@@ -18,7 +18,7 @@ def build_network(spec: str, pretrained: bool = False) -> nn.Module:
     """Build the network that a name stands for, without its classifier.
 
     `timm:NAME` and `torchvision:NAME` take a name of that library; `package.module:callable` is imported and called
-    without arguments. Residual blocks of the ResNets start at zero (VFS, design note 3; SimSiam, section 4).
+    without arguments. Residual blocks of the ResNets start at zero (SimSiam, section 4).
 
     Args:
         spec: the name, for example `torchvision:resnet18` or `timm:vit_small_patch16_224`.
@@ -68,7 +68,7 @@ def _timm(name: str, pretrained: bool) -> nn.Module:
 
 
 def _options_for_any_size(name: str) -> dict[str, Any]:
-    """Return what a network of timm has to be told to take images of any size, where it takes them at all."""
+    """Return the arguments with which a network of timm takes images of any size, if it can."""
     from timm.models import model_entrypoint
 
     file = model_entrypoint(name).__module__.removeprefix("timm.models.")

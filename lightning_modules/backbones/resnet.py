@@ -23,7 +23,7 @@ SIAMFC_DILATION = {"res4": 2, "res5": 4}
 
 
 def is_resnet(network: nn.Module) -> bool:
-    """Tell whether a network has a ResNet's parts under the names that torchvision and timm both use."""
+    """Return whether a network has a ResNet's parts under the names that torchvision and timm both use."""
     return all(hasattr(network, part) for part in ("conv1", "bn1", "maxpool", *LAYER_OF_STAGE.values()))
 
 
@@ -117,7 +117,7 @@ class ResNetExtractor(FeatureExtractor):
     def folded(self) -> "ResNetExtractor":
         """Return a copy with each BatchNorm folded into the convolution before it: the same maps to rounding, faster.
 
-        The copy has weights of its own: take a new one when the network has learned.
+        The copy has its own weights: make a new one after the network was trained.
         """
         return folded_copy(self)
 

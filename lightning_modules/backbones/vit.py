@@ -12,7 +12,7 @@ from .extractor import FeatureExtractor
 
 
 def is_vit(network: nn.Module) -> bool:
-    """Tell whether a network is a transformer of timm over one grid of patches."""
+    """Return whether a network is a transformer of timm over one grid of patches."""
     grid = hasattr(getattr(network, "patch_embed", None), "feat_ratio")
     return grid and hasattr(network, "forward_intermediates") and hasattr(network, "blocks")
 

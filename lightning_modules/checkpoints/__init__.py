@@ -1,24 +1,21 @@
 """Checkpoints of this project: their note, how they are read safely, and what they may have made."""
 
-from .command_line import SavedModel, allow_named, saved_model
+from .command_line import allow_named, saved_model
 from .note import ForeignCheckpoint
-from .reading import SUFFIXES, module_from_checkpoint, read_checkpoint, read_content
+from .reading import SUFFIXES, module_from_checkpoint, read_content
 from .saved_module import SavedModule
 from .trust import allow
-from .weights import check_fit, load_strictly
+from .weights import load_strictly
 from .writing import write_checkpoint, written_completely
 
 __all__ = [
     "SUFFIXES",
     "ForeignCheckpoint",
-    "SavedModel",
     "SavedModule",
     "allow",
     "allow_named",
-    "check_fit",
     "load_strictly",
     "module_from_checkpoint",
-    "read_checkpoint",
     "read_content",
     "saved_model",
     "write_checkpoint",

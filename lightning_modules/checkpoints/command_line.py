@@ -37,7 +37,7 @@ class SavedModel:
         its path.
 
         Args:
-            chosen: `class_path` and `init_args` that flags, files and `defaults` came to.
+            chosen: `class_path` and `init_args` that result from flags, files and `defaults`.
 
         Raises:
             ValueError: if another backbone is named than the one that the checkpoint holds.
@@ -52,7 +52,7 @@ class SavedModel:
             arguments[trust.RECIPE] = self.arguments[trust.RECIPE]
         elif arguments[trust.RECIPE] is not None:
             raise ValueError(
-                f"--ckpt_path {self.path} is over {noted}, but {arguments[key]} is named as its {key}: say "
+                f"--ckpt_path {self.path} is over {noted}, but {arguments[key]} is named as its {key}: set "
                 f"--model.{key} {noted} or leave it out"
             )
 
@@ -136,7 +136,7 @@ def _values_of(args: Iterable[str], name: str) -> Iterator[str]:
 
 
 def _texts_in(path: Path) -> Iterator[str]:
-    """Yield the texts of a YAML file; one that cannot be read is told by the parser later."""
+    """Yield the texts of a YAML file; the parser reports one that cannot be read later."""
     if path.suffix in (".yaml", ".yml", ".json") and path.is_file():
         with suppress(OSError, ValueError):
             yield from _texts(path.read_text())

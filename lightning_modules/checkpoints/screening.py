@@ -15,7 +15,7 @@ from typing import Any, BinaryIO, NoReturn
 import torch
 
 PICKLE_LIMIT = 16 * 2**20
-"""Largest size in bytes of a checkpoint's pickle, which holds names, shapes and plain values; weights lie beside it."""
+"""Largest size in bytes of a checkpoint's pickle, which holds names, shapes and plain values; weights are separate."""
 
 ZIP = b"PK\x03\x04"
 """First bytes of the zip files that torch writes since 1.6."""
@@ -33,7 +33,7 @@ GLOBALS = frozenset(
         "torch.device",
     }
 )
-"""Functions and classes that a checkpoint may name, beside torch's storages and dtypes."""
+"""Functions and classes that a checkpoint may name, in addition to torch's storages and dtypes."""
 
 STORAGES: dict[str, int] = {
     f"{module}.{name}": dtype.itemsize
@@ -76,7 +76,7 @@ def screen(path: Path, extra_globals: Collection[str] = (), checksums: bool = Tr
 
     Args:
         path: a zip file of `torch.save`, or the older form of one pickle after another.
-        extra_globals: names that are allowed beside `GLOBALS`.
+        extra_globals: names that are allowed in addition to `GLOBALS`.
         checksums: verify those of the tensors, which reads the complete file; that of the pickle is always verified.
 
     Raises:

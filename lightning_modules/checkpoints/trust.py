@@ -24,7 +24,7 @@ from .weights import check_fit
 
 OURS = "lightning_modules"
 OWN_NETWORKS = frozenset({f"{OURS}.backbones:crw_resnet18", f"{OURS}.backbones:crw_training_resnet18", "raw_colour"})
-"""Encoders of this project that a file may name, beside those of timm and torchvision."""
+"""Encoders of this project that a file may name, in addition to those of timm and torchvision."""
 LIBRARY_PREFIXES = ("timm:", "torchvision:")
 LIBRARY_NAME = re.compile(r"(timm|torchvision):\w+(\.\w+)?", re.ASCII)
 """A name of one of them; timm also takes addresses (`timm:hf-hub:USER/MODEL`, `timm:local-dir:PATH`)."""
@@ -96,7 +96,7 @@ def make(recipe: Recipe, source: str | Path) -> nn.Module:
         ValueError: if its constructor refuses the arguments.
     """
     try:
-        # a context of its own: within LightningCLI, Lightning gives a module inside another the arguments of the outer
+        # a separate context: within LightningCLI, Lightning gives a module inside another the arguments of the outer
         return contextvars.Context().run(recipe.kind, **recipe.arguments)
     except MemoryError:
         raise
@@ -214,7 +214,7 @@ def _require_allowed(name: str, what: str, source: str) -> None:
 
 
 def is_plain(value: object) -> bool:
-    """Tell whether a value is made of None, bool, int, float, str, list, tuple and dict only, and of moderate size."""
+    """Return whether a value is made of None, bool, int, float, str, list, tuple and dict, and of moderate size."""
     waiting: list[Any] = [value]
     for _ in range(MAX_VALUES):
         if not waiting:
@@ -230,7 +230,7 @@ def is_plain(value: object) -> bool:
 
 
 def accepts(hint: Any, value: object) -> bool:
-    """Tell whether an annotation admits a value of plain types.
+    """Return whether an annotation admits a value of plain types.
 
     Lists pass as tuples, and integers as floats, as YAML and JSON write them.
 

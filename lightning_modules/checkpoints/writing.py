@@ -12,7 +12,7 @@ from .note import note_of
 
 @contextmanager
 def written_completely(path: Path) -> Iterator[Path]:
-    """Give a temporary name beside a file; it takes the file's place when the block ends without an error.
+    """Give a temporary name next to a file; the temporary file replaces it when the block ends without an error.
 
     Args:
         path: the file; its folder is made.

@@ -12,17 +12,17 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 @contextmanager
 def batch_norm_groups(network: nn.Module, groups: int) -> Iterator[None]:
-    """Normalise groups of a batch apart while the context lasts; all other layers see the batch as one.
+    """Normalise groups of a batch separately while the context lasts; all other layers see one batch.
 
     The outputs are those of a pass of each group, one after the other, to rounding; gradients too. Each BatchNorm moves
     its running statistics once for each group, in the order of the batch. Convolutions of a large batch are faster than
     those of its parts, and weights are converted to half precision once.
 
     Only torch's BatchNorm and classes derived from it (SyncBatchNorm, those of timm) are split: another layer that
-    looks at the batch would see all groups together.
+    depends on the batch would see all groups together.
 
     Args:
-        network: in which BatchNorms are looked for.
+        network: whose BatchNorms are affected.
         groups: number of consecutive parts of equal length; it must divide the length of a batch.
     """
     norms = [module for module in network.modules() if isinstance(module, _BatchNorm)] if groups > 1 else []

@@ -38,7 +38,7 @@ class MomentumEncoder(FullPrecision):
     def update(self, encoder: nn.Module, momentum: float) -> None:
         """Move the average towards an encoder: `ξ ← m ξ + (1 − m) θ`.
 
-        Buffers stay the average's own: its BatchNorm statistics are those of its own passes, as in MoCo.
+        Buffers are not averaged: BatchNorm statistics are those of the average's own passes, as in MoCo.
 
         Args:
             encoder: the encoder that learns, of the same structure.

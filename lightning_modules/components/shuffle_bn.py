@@ -17,11 +17,15 @@ Encode = Callable[[nn.Module, Tensor], Tensor]
 """Network and images `(N, 3, H, W)` → embeddings `(N, D)`."""
 
 
-def encode_groups(network: nn.Module, frames: Tensor, groups: int, encode: Encode | None = None) -> Tensor:
+def _forward(network: nn.Module, images: Tensor) -> Tensor:
+    return network(images)
+
+
+def encode_groups(network: nn.Module, frames: Tensor, groups: int, encode: Encode = _forward) -> Tensor:
     """Encode videos in one pass in which BatchNorm takes its statistics from one group of them at a time.
 
     Args:
-        network: the encoder, with all BatchNorms that groups are normalised apart in; see `batch_norm_groups`.
+        network: the encoder, with all BatchNorms that normalise groups separately; see `batch_norm_groups`.
         frames: `(B, m, 3, H, W)`.
         groups: number of groups, in the order of the videos.
         encode: how images pass through the network, where more is done to them or to the embeddings.
@@ -34,33 +38,34 @@ def encode_groups(network: nn.Module, frames: Tensor, groups: int, encode: Encod
     """
     _check_groups(frames, groups)
     with batch_norm_groups(network, groups):
-        return (encode or nn.Module.__call__)(network, frames.flatten(0, 1)).unflatten(0, frames.shape[:2])
+        return encode(network, frames.flatten(0, 1)).unflatten(0, frames.shape[:2])
 
 
 def encode_shuffled(
-    network: nn.Module, frames: Tensor, groups: int, generator: torch.Generator | None, encode: Encode | None = None
+    network: nn.Module, frames: Tensor, groups: int, generator: torch.Generator | None, encode: Encode = _forward
 ) -> Tensor:
     """Encode videos in other BatchNorm groups than `encode_groups`, over all ranks, and return them in order.
 
-    If a query and its key were normalised with the same videos, batch statistics alone would tell the pair from the
-    keys of the queue. So each group of videos is dealt out evenly to all groups of all ranks for this pass. Videos move
-    with all of their frames: single frames would spread every video over every group.
+    If a query and its key were normalised with the same videos, batch statistics alone would distinguish the pair from
+    the keys of the queue. So each group of videos is distributed evenly over all groups of all ranks for this pass.
+    Videos move with all of their frames: single frames would spread every video over every group.
 
     Each rank must call it with as many videos and a generator in the same state.
 
     Papers: MoCo (He et al., CVPR 2020), section 3.3; VFS, section 4.1. MoCo permutes the batch at random, which leaves
-    small groups together now and then; an even deal never does.
+    small groups together now and then; an even shuffle never does.
 
     Args:
         network: see `encode_groups`.
         frames: `(B, m, 3, H, W)`, the videos of this rank.
         groups: number of groups on each rank.
-        generator: generator of the deal, on the CPU; None deals nothing and takes no other rank's videos, as in
-            evaluation, where BatchNorm does not look at the batch.
+        generator: generator of the shuffle, on the CPU; None shuffles nothing and takes no other rank's videos, as in
+            evaluation, where BatchNorm does not depend on the batch.
         encode: see `encode_groups`.
 
     Returns:
-        `(ranks · B, m, D)`: the embeddings of all ranks, in the order of ranks and videos; `(B, m, D)` without a deal.
+        `(ranks · B, m, D)`: the embeddings of all ranks, in the order of ranks and videos; `(B, m, D)` without a
+        shuffle.
 
     Raises:
         ValueError: if the number of groups does not divide B, or several groups hold one video each.
@@ -77,9 +82,9 @@ def encode_shuffled(
 
 
 def deal_videos(groups: int, videos: int, generator: torch.Generator) -> Tensor:
-    """Deal the videos of each group out to all groups, evenly and at random.
+    """Shuffle the videos of each group evenly into all groups, at random.
 
-    With at least two videos a group, no group is the same after the deal as before it.
+    With at least two videos per group, no group is the same after the shuffle as before it.
 
     Args:
         groups: number of groups over all ranks.
@@ -87,7 +92,8 @@ def deal_videos(groups: int, videos: int, generator: torch.Generator) -> Tensor:
         generator: on the CPU.
 
     Returns:
-        `(groups, videos)` long, the videos of each group after the deal; video v of group g has number g · videos + v.
+        `(groups, videos)` long, the videos of each group after the shuffle; video v of group g has index g · videos +
+        v.
 
     Raises:
         ValueError: if there are several groups of one video each: alone in its group, a video is normalised by itself
@@ -143,14 +149,14 @@ class ShuffleBNChecks(pl.Callback):
         groups = groups_on_this_rank(pl_module.hparams["groups"], pl_module.videos_per_device())
         if groups * trainer.world_size == 1:
             rank_zero_warn(
-                f"{type(pl_module).__name__}: all videos of a batch are normalised together, which tells positives "
+                f"{type(pl_module).__name__}: all videos of a batch are normalised together, which reveals positives "
                 "from the queue's keys; set model.groups to 2 or more (Shuffle BN)"
             )
 
 
 def _check_groups(frames: Tensor, groups: int) -> None:
     if groups < 1 or len(frames) % groups:
-        raise ValueError(f"{groups} groups that are normalised apart do not divide a batch of {len(frames)} videos")
+        raise ValueError(f"{groups} separately normalised groups do not divide a batch of {len(frames)} videos")
 
 
 def _exchange(frames: Tensor, deal: Tensor, rank: int) -> Tensor:

@@ -8,7 +8,7 @@ from .families.library import TIMM, TORCHVISION
 from .families.liir import LIIR, MAST
 from .families.moco import MOCO
 from .families.vfs import VFS
-from .mapping import Converted, Family
+from .mapping import Family
 from .reading import ForeignFile, read_foreign
 
 FAMILIES = {family.name: family for family in (VFS, CRW, LIIR, MAST, MOCO, DINO, DINOV2, TORCHVISION, TIMM)}
@@ -43,7 +43,7 @@ def family_of(file: ForeignFile, kind: str = "auto", architecture: str | None = 
             return family
     if "patch_embed.proj.weight" in file.state:
         raise ValueError(
-            f"{file.path}: a vision transformer whose keys do not tell how images were normalised; say --kind dino, "
+            f"{file.path}: a vision transformer whose keys do not show how images were normalised; give --kind dino, "
             "or --kind timm --architecture timm:NAME"
         )
     raise ValueError(
@@ -51,4 +51,4 @@ def family_of(file: ForeignFile, kind: str = "auto", architecture: str | None = 
     )
 
 
-__all__ = ["FAMILIES", "Converted", "Family", "ForeignFile", "family_of", "read_foreign"]
+__all__ = ["FAMILIES", "ForeignFile", "family_of", "read_foreign"]

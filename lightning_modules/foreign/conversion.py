@@ -33,7 +33,7 @@ class Report:
         rows += [(part, f"{tensors} tensors, {n / 1e6:.2f} M numbers") for part, (tensors, n) in self.counts.items()]
         rows += [("not used", f"{names} ({why})") for why, names in _unused(self.converted.unused).items()]
         if self.file.beside:
-            rows.append(("not used", f"{', '.join(self.file.beside)} (beside the weights)"))
+            rows.append(("not used", f"{', '.join(self.file.beside)} (stored with the weights)"))
         if self.converted.note:
             rows.append(("note", self.converted.note))
         rows.append(("measure", f"python cli.py validate --ckpt_path {self.output} {self.converted.measured_by}"))
@@ -53,7 +53,7 @@ def convert(
         foreign: `.safetensors`, or what `torch.save` wrote.
         output: the checkpoint to write, `.ckpt`.
         kind: a family of `FAMILIES`, or "auto" to go by the keys.
-        architecture: `torchvision:NAME` or `timm:NAME`, where the keys do not tell.
+        architecture: `torchvision:NAME` or `timm:NAME`, where the keys do not determine it.
         trust: unpickle whatever the file holds, which may run code.
 
     Returns:

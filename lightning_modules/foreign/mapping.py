@@ -46,7 +46,7 @@ def rename(state: State, taken: RenameRules, left: RenameRules) -> tuple[State, 
     Args:
         state: foreign weights.
         taken: rules for keys that have a place.
-        left: rules for keys that have none; these are looked at first.
+        left: rules for keys that have none; these are tried first.
 
     Returns:
         Weights under our names, and foreign key → why it is left out.

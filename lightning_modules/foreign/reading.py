@@ -40,7 +40,7 @@ class ForeignFile:
 def read_foreign(path: str | Path, trust: bool = False) -> ForeignFile:
     """Read a `.safetensors` file or whatever `torch.save` wrote.
 
-    Plain types are read, and what official files hold beside them: `argparse.Namespace` and numpy's scalars.
+    Plain types are read, and what official files hold in addition: `argparse.Namespace` and numpy's scalars.
 
     Args:
         path: the file.

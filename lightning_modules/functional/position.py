@@ -41,9 +41,9 @@ def resized_position(position: Tensor, size: tuple[int, int]) -> Tensor:
 
 
 def shifted_position(position: Tensor, shifts: Tensor) -> Tensor:
-    """Shift the position map around by a step of its own for each frame.
+    """Shift the position map cyclically, by a separate step for each frame.
 
-    Neighbouring places stay neighbours, but a place's embedding no longer tells where it lies.
+    Neighbouring cells stay neighbours, but a cell's embedding no longer reveals its position.
     Paper: Liir, section 3.2, Figure 4.
 
     Args:
@@ -61,7 +61,7 @@ def shifted_position(position: Tensor, shifts: Tensor) -> Tensor:
 
 
 def shuffled_position(position: Tensor, order: Tensor) -> Tensor:
-    """Permute the places of the position map by an order of its own for each frame.
+    """Permute the cells of the position map, in a separate order for each frame.
 
     Paper: Liir, Table 5c, the alternative to shifting.
 

@@ -22,7 +22,7 @@ def command(args: Sequence[str]) -> None:
     parser.add_argument("output", type=Path, metavar="OUT", help="checkpoint to write, .ckpt")
     parser.add_argument("--kind", default="auto", choices=KINDS, help="default: by the keys")
     parser.add_argument(
-        "--architecture", metavar="SPEC", help="torchvision:NAME or timm:NAME, where the keys do not tell"
+        "--architecture", metavar="SPEC", help="torchvision:NAME or timm:NAME, where the keys do not determine it"
     )
     parser.add_argument("--trust", action="store_true", help="unpickle whatever the file holds, which may run code")
     flags = parser.parse_args(list(args))

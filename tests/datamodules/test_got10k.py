@@ -59,16 +59,6 @@ def test_draws_are_a_function_of_seed_epoch_and_sample(root: Path) -> None:
     assert not torch.equal(pairs[(1, 2)]["search"], pairs[(2, 2)]["search"])
 
 
-def test_the_place_in_an_epoch_is_resumed(root: Path) -> None:
-    whole = [batch["exemplar"] for batch in loader(root, repeat=2)]
-    resumed = loader(root, repeat=2)
-    resumed.load_state_dict({"epoch": 0, "batches": 3})
-    rest = [batch["exemplar"] for batch in resumed]
-    assert len(whole) == 5
-    assert len(rest) == 2
-    assert all(torch.equal(a, b) for a, b in zip(rest, whole[3:], strict=True))
-
-
 def test_usable_boxes_by_hand() -> None:
     size = (400, 1000)  # height, width
     sides = {(20, 20): True, (19.9, 30): False, (500, 200): True, (501, 150): False, (40, 201): False, (25, 101): False,

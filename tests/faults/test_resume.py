@@ -39,7 +39,7 @@ def test_a_run_that_is_killed_twice(method, whole, video_folder, tmp_path):
         assert run(words(method, video_folder, tmp_path, *more, callbacks=(blow,)), tmp_path).status == -9
     ended = run(words(method, video_folder, tmp_path, "--ckpt_path=last"), tmp_path)
     assert ended.status == 0, ended.said
-    assert f"going on from {tmp_path}/lightning_logs/version_" in ended.said
+    assert f"resuming from {tmp_path}/lightning_logs/version_" in ended.said
     expect_the_same(tmp_path, whole[method])
 
 
@@ -72,7 +72,7 @@ def test_ctrl_c_within_a_step_finishes_and_saves_it(whole, video_folder, tmp_pat
     assert last(tmp_path)["global_step"] == 8
     ended = run(words("VFSSimSiam", video_folder, tmp_path, "--ckpt_path=last"), tmp_path)
     assert ended.status == 0, ended.said
-    assert f"going on from {tmp_path}/lightning_logs/version_0/checkpoints/last.ckpt: step 8, epoch 1\n" in ended.said
+    assert f"resuming from {tmp_path}/lightning_logs/version_0/checkpoints/last.ckpt: step 8, epoch 1\n" in ended.said
     assert "UserWarning" not in ended.said
     assert [path.name for path in (tmp_path / "lightning_logs").iterdir()] == ["version_0"]
     expect_the_same(tmp_path, whole["VFSSimSiam"])
@@ -85,7 +85,7 @@ def test_where_rank_0_is_killed_the_other_ends_with_one_line(video_folder, tmp_p
     assert ended.status == -9
     assert "Traceback" not in ended.said
     said = [line for line in ended.said.splitlines() if line.startswith("vidcorr: ") or "gloo" in line]
-    assert said[1:] == ["vidcorr: another process of this run has ended, see what it said; go on with --ckpt_path last"]
+    assert said[1:] == ["vidcorr: another process of this run has ended, see its message; resume with --ckpt_path last"]
 
 
 def test_two_ranks_killed_at_random(video_folder, tmp_path):
@@ -135,4 +135,4 @@ def test_what_was_logged_up_to_a_checkpoint_survives(video_folder, tmp_path):
 def test_last_without_an_earlier_run_begins(video_folder, tmp_path):
     ended = run(words("VFSSimSiam", video_folder, tmp_path, "--ckpt_path=last", "--trainer.max_steps=1"), tmp_path)
     assert ended.status == 0
-    assert f"no last.ckpt in {tmp_path}: beginning" in ended.said
+    assert f"no last.ckpt in {tmp_path}: starting a new run" in ended.said

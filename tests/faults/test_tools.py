@@ -174,7 +174,7 @@ def test_study_lets_its_training_save(
 
     threading.Thread(target=strike).start()
     said = stopped(f"study {tmp_path / 'study.yaml'} --output {tmp_path / 'out'}", capsys)
-    assert said == "vidcorr: interrupted: run it again to go on"
+    assert said == "vidcorr: interrupted: run the same command again to resume"
     assert len(list((tmp_path / "out").rglob("saved"))) == 1
 
 

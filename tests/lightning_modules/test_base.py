@@ -6,8 +6,7 @@ import torch
 from torch.utils.data import DataLoader
 
 from lightning_modules import Liir, VFSMoCo, VFSSimSiam
-from lightning_modules.backbones import module_from_checkpoint
-from tests.helpers.tiny import TINY, fit, loader
+from tests.helpers.tiny import TINY, loader
 
 
 def test_odd_clip_is_refused():
@@ -23,23 +22,9 @@ def test_validation_skips_the_empty_batch_and_logs_the_loss_of_a_real_one(tmp_pa
     assert 0 <= scores["val/loss"] <= 4
 
 
-def test_a_checkpoint_of_something_else_is_refused(tmp_path):
-    torch.save({"state_dict": {}}, tmp_path / "foreign.ckpt")
-    with pytest.raises(ValueError, match="no checkpoint of vidcorr"):
-        module_from_checkpoint(tmp_path / "foreign.ckpt")
-
-
 @pytest.mark.parametrize("kind", [VFSSimSiam, VFSMoCo, Liir])
 def test_bytes_of_a_loader_of_ones_own_are_refused(kind, tmp_path):
     clips = [{"clip": torch.zeros(4, 3, 32, 32, dtype=torch.uint8), "video_index": i} for i in range(4)]
     trainer = pl.Trainer(default_root_dir=tmp_path, max_steps=1, accelerator="cpu", logger=False)
     with pytest.raises(ValueError, match=r"clip is uint8: give float RGB in \[0, 1\]"):
         trainer.fit(kind(), DataLoader(clips, batch_size=4))
-
-
-def test_a_checkpoint_of_another_size_is_told_in_one_line(tmp_path):
-    trainer = fit(VFSSimSiam(**TINY), tmp_path)
-    trainer.save_checkpoint(tmp_path / "tiny.ckpt")
-    other = VFSSimSiam(**TINY | {"projector_dim": 8})
-    with pytest.raises(ValueError, match=r"the checkpoint: does not fit VFSSimSiam; of another shape: .*16"):
-        pl.Trainer(accelerator="cpu", logger=False).fit(other, loader(), ckpt_path=tmp_path / "tiny.ckpt")

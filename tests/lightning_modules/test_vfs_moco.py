@@ -111,14 +111,6 @@ def test_a_run_killed_within_an_epoch_goes_on_the_same_to_the_bit(tmp_path: Path
         assert torch.equal(one, other), name
 
 
-def test_bfloat16_keeps_queue_and_average_in_float32() -> None:
-    module = tiny()
-    quiet_trainer(max_steps=2, precision="bf16-mixed").fit(module, loader(videos=8, batch_size=4))
-    assert module.queue.keys.dtype == torch.float32
-    torch.testing.assert_close(module.queue.keys.norm(dim=1), torch.ones(16))
-    assert module.queue.video_ids.min() >= 0
-
-
 def test_a_queue_that_keys_do_not_divide_is_refused() -> None:
     with pytest.raises(ValueError, match=r"queue_size 20: a step brings 8 keys.*nearest are 16 and 24"):
         quiet_trainer(max_steps=1).fit(tiny(20), loader(videos=8, batch_size=4))

@@ -2,7 +2,7 @@
 
 Run: python tests/speed/region_boundary.py [--repeats 7]
 
-The plain method works on the whole picture: boundary by shifts, both boundaries dilated, counts.  The masks are the
+The plain method works on the whole picture: boundary by shifts, both boundaries dilated, counts. The masks are the
 12 frames of 3 objects at 480 × 854 of the golden file, or two moving blobs where that is missing.
 """
 

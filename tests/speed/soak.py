@@ -50,7 +50,7 @@ def main() -> int:
 
 
 def sample(root: int, seconds: float) -> dict[str, float]:
-    """Sums over ``root`` and all its living descendants; processes that end meanwhile are left out.
+    """Sums over `root` and all its living descendants; processes that end meanwhile are left out.
 
     Resident memory is the proportional set size: pages shared by several processes count once.
     """
@@ -73,7 +73,7 @@ def sample(root: int, seconds: float) -> dict[str, float]:
 
 
 def descendants(root: int) -> list[int]:
-    """``root`` and the processes under it, from the kernel's lists of children."""
+    """`root` and the processes under it, from the kernel's lists of children."""
     found = [root]
     for pid in found:
         for children in Path(f"/proc/{pid}/task").glob("*/children"):

@@ -13,7 +13,7 @@ LEFT = {
     r"encoder\.model\.fc\..+": "classifier",
 }
 
-NOTE = "taken as of model_type scratch, whose convolutions pad by reflection; the keys do not tell"
+NOTE = "taken as of model_type scratch, whose convolutions pad by reflection; the keys do not show it"
 MEASURED_BY = f"{DAVIS} --trainer.callbacks.protocol crw"
 
 

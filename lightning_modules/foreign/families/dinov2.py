@@ -58,13 +58,13 @@ def _architecture(state: State, third: bool) -> str:
 
 
 def _has_bias(state: State) -> bool:
-    """Tell whether the queries or values have a bias; that of the keys is always zero, and some models have none."""
+    """Return whether the queries or values have a bias; that of the keys is always zero, and some models have none."""
     biases = (tensor for name, tensor in state.items() if name.endswith("attn.qkv.bias"))
     return any(bool((part != 0).any()) for bias in biases for part in bias.tensor_split(3)[::2])
 
 
 def _split_biases(state: State) -> State:
-    """Return the biases of queries and values, as timm holds them apart."""
+    """Return the biases of queries and values, which timm stores separately."""
     split: State = {}
     for name, bias in state.items():
         if name.endswith("attn.qkv.bias"):

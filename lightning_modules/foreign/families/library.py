@@ -25,7 +25,7 @@ def _convert(library: str, state: State, architecture: str | None) -> Converted:
 def _resnet(library: str, state: State) -> str:
     if "conv1.weight" not in state:
         raise ValueError(
-            "the keys do not tell which network this is, nor how its images were normalised; name it by "
+            "the keys do not show which network this is, nor how its images were normalised; name it by "
             f"--architecture, for example {library}:vit_small_patch16_224.dino"
         )
     return resnet_name(state)

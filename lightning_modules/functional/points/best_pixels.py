@@ -7,7 +7,7 @@ from torch import Tensor
 from .matching import POINTS_WORKSPACE, cell_centres, chunks
 
 QUADS = 24
-"""Squares between four cell centres whose pixels are looked at first."""
+"""Squares between four cell centres whose pixels are evaluated first."""
 
 
 def best_pixels(

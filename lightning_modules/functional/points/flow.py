@@ -1,4 +1,4 @@
-"""Flow from cell to cell, looked up at the places of points, and its consistency forward and backward."""
+"""Flow from cell to cell, interpolated at the positions of points, and its forward-backward consistency."""
 
 from collections.abc import Callable
 

@@ -35,7 +35,7 @@ class TrackingJob:
         starts: long `(N,)`, the frame of each query.
         places: x, y `(N, T, 2)` float64 in pixels of the scored size, on the CPU.
         similarity: `(N, T)` cosine of what is found with the query.
-        misses: `(N, T)` pixels by which tracking back misses, as the tracking defines it.
+        misses: `(N, T)` error in pixels of tracking back, as the tracking defines it.
         doubtful: `(N, T)` bool, hidden according to the anchors.
     """
 
@@ -103,7 +103,7 @@ class TrackingJob:
         return torch.cat(found) if found else descriptors.new_empty(0, 2)
 
     def compare(self, queries: Tensor, t: int, descriptors: Tensor, found: Tensor) -> None:
-        """Note the cosine of what queries found in frame `t` with what they look for, both `(n, C)`."""
+        """Record the cosine between features found in frame `t` and those searched for, both `(n, C)`."""
         self.similarity[queries, t] = F.cosine_similarity(descriptors, found, dim=1).cpu()
 
     def track_back(self, queries: Tensor, t: int, found: Tensor, first: Tensor) -> None:

@@ -41,7 +41,7 @@ class PointProtocol(NetworkInput):
         query_stride: frames from one set of queries to the next, for "strided".
         scored_size: height and width in which distances are measured, pixels.
         feature_stride: pixels per feature cell.
-        context: preceding frames beside the query's, for "propagation".
+        context: preceding frames in addition to the query's, for "propagation".
         matches: matches kept of a cell over all reference frames, for "propagation".
         radius: of the neighbourhood in which matches are sought, cells, for "propagation"; None: everywhere.
         sigma: standard deviation of a point's heat-map, pixels of the scored size, for "propagation".
@@ -75,7 +75,7 @@ class PointProtocol(NetworkInput):
         return POINT_SOURCES
 
     def propagation(self) -> PropagationProtocol:
-        """Return the rules by which heat-maps are carried, for "propagation"."""
+        """Return the protocol that propagates the heat-maps, for "propagation"."""
         return PropagationProtocol(
             name="points",
             context=self.context,

@@ -171,7 +171,7 @@ def _addresses(tile: Tile, neighbourhood: Neighbourhood, topk: int, device: torc
     places = addresses.shape[1]
     if device.type != "cpu" or not topk < places < 64 * topk:
         return addresses
-    # From 64 k values on torch sorts partially, which takes half the time.
+    # With at least 64 · topk values torch sorts partially, in half the time.
     end = len(tile.frame[0]) * len(tile.frame[1]) * tile.queries
     return F.pad(addresses, (0, 64 * topk - places), value=end)
 

@@ -89,7 +89,7 @@ def encode_masks(
     if mask.ndim != 2 or mask.is_floating_point() or mask.is_complex():
         raise ValueError(f"mask must be (H, W) integer ids, got {tuple(mask.shape)} {mask.dtype}")
     if len(objects) > 254:
-        raise ValueError(f"at most 254 objects fit beside the background, got {len(objects)}")
+        raise ValueError(f"at most 254 objects fit in addition to the background, got {len(objects)}")
     if len(set(objects)) < len(objects) or 0 in objects:
         raise ValueError(f"objects must be different ids other than 0 (background), got {list(objects)}")
     if via is not None:

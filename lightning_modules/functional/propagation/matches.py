@@ -1,4 +1,4 @@
-"""Best matches of a few chosen places in the reference frames, to look at."""
+"""Best matches of a few chosen cells in the reference frames, for pictures."""
 
 from typing import NamedTuple
 

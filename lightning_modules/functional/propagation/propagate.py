@@ -44,7 +44,7 @@ def propagate_labels(
             where the object is.
 
     Returns:
-        Iterator of (L, h, w) float32 on the features' device, one per frame, of which the first is `first_labels`.
+        Iterator of (L, h, w) float32 on the features' device, one per frame; the first is `first_labels`.
 
     Raises:
         ValueError: for shapes that do not fit, features that are not finite, or an entering frame that the video does
@@ -110,7 +110,7 @@ class LabelPropagator:
         self._finite: list[Tensor] = []  # of the frames that are not checked yet
         self._checked = 0
         self._neighbourhood = Neighbourhood(protocol.radius, protocol.neighbourhood)
-        self._memory: ReferenceMemory | None = None  # made when the first features tell their size
+        self._memory: ReferenceMemory | None = None  # made when the size of the first features is known
         self._everywhere: dict[int, ReferenceMemory] = {}  # start frames that no neighbourhood restricts
         self._starting: dict[int, Tensor] = {}  # start frame → which channels start there, with "own-context"
 
@@ -162,7 +162,7 @@ class LabelPropagator:
         }
 
     def load(self, state: Mapping[str, Any]) -> None:
-        """Go on from the `state` of a propagator with the same protocol and first labels: the next frame is its next.
+        """Resume from the `state` of a propagator with the same protocol and first labels: the next frame is its next.
 
         Args:
             state: its tensors are copied to the device of the first labels.

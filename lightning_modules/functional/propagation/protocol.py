@@ -21,7 +21,7 @@ class PropagationProtocol(NetworkInput):
         resized_data: (height, width) to which frames and annotations are brought first, by Pillow's nearest pixel, the
             frames then saved as JPEG (quality 75) and read again; masks are decoded and scored at this size. None: the
             data are taken as they are.
-        context: number of preceding frames that are references beside the first one; 0 or more.
+        context: number of preceding frames that are references in addition to the first one; 0 or more.
         topk: matches kept per query over all reference frames together; the softmax is over these. None: all.
         temperature: divides the dot products before the softmax; above 0.
         radius: of the neighbourhood, in feature cells; None: everywhere.
@@ -43,7 +43,7 @@ class PropagationProtocol(NetworkInput):
         feature_stride: input pixels per feature cell.
         precision: data type of features and labels while they propagate.
         entering: labels of objects that start later "overwrite" what was propagated; or, with "own-context", each start
-            frame has references of its own, from itself on, and what they give is added up (HVC).
+            frame has its own references, from itself on, and their labels are added up (HVC).
         label_encoding: annotation to feature grid: "nearest" (Pillow's pixel), "nearest-exact" (under the cell's
             centre), "bilinear" and "bilinear-aligned" (of the one-hot map, between pixel centres or corners), or
             "strided" (every feature_stride-th pixel from the corner).

@@ -36,7 +36,7 @@ def kept_frames(protocol: PropagationProtocol) -> tuple[tuple[int, ...], int]:
 
 
 def looks_everywhere(protocol: PropagationProtocol) -> bool:
-    """Tell if the lasting copy of frame 0 is searched everywhere, and so is kept by itself."""
+    """Return whether the lasting copy of frame 0 is searched everywhere, and so is kept separately."""
     return protocol.references is None and not protocol.first_frame_masked and protocol.radius is not None
 
 
@@ -48,7 +48,7 @@ class ReferenceMemory:
         recent: number of others.
         features: (h, w, C) of a frame, for its shape and type.
         labels: (L, h, w) of a frame, for their shape and type.
-        keys: those of another memory of the same frames, which alone writes them; None: keys of its own.
+        keys: those of another memory of the same frames, which alone writes them; None: its own keys.
         sketched: keep sketches of its own keys too, where `best_matches` is faster with them.
 
     Attributes:
@@ -106,8 +106,9 @@ class ReferenceMemory:
     def _slot(self, frame: int) -> int:
         if frame in self._lasting:
             return self._lasting.index(frame)
-        # Frames are counted from the first that does not last, so that the slots fill up in order.
-        return len(self._lasting) + (frame - (self._lasting == [0])) % self._recent
+        # Count frames from the first that does not last, so that the slots fill up in order.
+        first = 1 if self._lasting == [0] else 0
+        return len(self._lasting) + (frame - first) % self._recent
 
 
 def average_of_matches(

@@ -37,7 +37,7 @@ class SharedMatches:
         Args:
             frame: number of the query frame.
             place: start frame and number of the source.
-            search: finds so many matches, for the first that asks.
+            search: finds N matches, called by the first that asks.
         """
         if frame != self._frame:
             self._frame, self._found = frame, {}
@@ -47,7 +47,7 @@ class SharedMatches:
 
 
 def matching_groups(protocols: Sequence[PropagationProtocol]) -> list[list[int]]:
-    """Group protocols that look for matches in the same places of the same features.
+    """Group protocols that search for matches in the same cells of the same features.
 
     Within a group only top-k, temperature and the coding of labels differ. Protocols without a top-k, and those that
     keep ties, stand alone: they need every match.

@@ -126,7 +126,7 @@ def fit_input(images: Tensor, rules: NetworkInput, multiple: int = 1, device: to
 
 
 def covered_size(size: Size, rules: NetworkInput, multiple: int = 1) -> Size:
-    """Return what the network's input covers, in the picture's own pixels: the picture, and the padding beside it.
+    """Return the extent of the network's input in pixels of the picture: the picture and its padding.
 
     Labels are coded at this size: an annotation is padded with background to it, and what is decoded at it is cut.
 

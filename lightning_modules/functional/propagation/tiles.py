@@ -139,7 +139,7 @@ def on_device(values: Any, device: torch.device) -> Tensor:
 def tiles(height: int, width: int, reach: int | None, references: int, budget: int, slide: bool) -> Iterator[Tile]:
     """Yield tiles that cover a (height, width) map, strip after strip, each with at most `budget` products.
 
-    A single query that exceeds the budget is a tile of its own. With `slide`, a tile is as high as the budget allows;
+    A single query that exceeds the budget is a separate tile. With `slide`, a tile is as high as the budget allows;
     otherwise it is at most as high as a strip is wide.
     """
     rows, columns = tile_size(height, width, reach, references, budget, slide)

@@ -1,9 +1,9 @@
 """Square tiles of queries, and the windows of reference cells that they see, for a whole batch.
 
 Maps are channels last, `(B, h, w, D)`. A tile's queries all look into one window of `TILE + 2 · radius` cells a side,
-so that attention to a neighbourhood is a matrix product per tile, of which each query keeps its own square.
+so that attention to a neighbourhood is one matrix product per tile, from which each query keeps its own square.
 
-Propagation has tiles of its own (`propagation.tiles`). Training takes batches, all tiles of which have one shape and
+Propagation has separate tiles (`propagation.tiles`). Training takes batches, all tiles of which have one shape and
 pass through one `bmm`, and goes back through them: most of this file (`add_windows`, `bias`, `parts`, the zero padding)
 serves batches and the backward pass. Propagation takes one map at a time without gradient, needs no padding, slides
 tall tiles along strips of columns so that a row of keys meets only the queries near it, and selects the top-k. Forward,

@@ -80,7 +80,7 @@ def no_object(root):
         (many_objects, f"{MASKS}/00002.png: 16-bit mask; ids above 254 cannot be followed"),
         (mask_without_frame, f"{MASKS}/00005.png: mask without its frame"),
         (one_frame, "JPEGImages/480p/synthetic-001: 1 frames"),
-        (two_frames, "JPEGImages/480p/synthetic-001: 2 frames, of which neither the first nor the last is scored"),
+        (two_frames, "JPEGImages/480p/synthetic-001: 2 frames, but neither the first nor the last is scored"),
         (no_object, f"{MASKS}/00000.png: no object in the first frame's mask"),
     ],
 )

@@ -180,7 +180,7 @@ def test_a_failure_ends_validate_but_fit_only_where_it_is_fatal(davis_root, tmp_
     benchmark, best = Failing(davis_root, stage="res4"), BestCheckpoint(dirpath=tmp_path / "none")
     with caplog.at_level(logging.ERROR):
         trainer(tmp_path, benchmark, best, max_epochs=1).fit(VFSSimSiam(**TINY), loader(), empty)
-    assert "davis failed and the training goes on: synthetic-000: broken" in caplog.text
+    assert "davis failed; the training continues: synthetic-000: broken" in caplog.text
     assert not benchmark.history
     assert not (tmp_path / "none").exists()
     with pytest.raises(ValueError, match="broken"):

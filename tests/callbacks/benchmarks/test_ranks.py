@@ -134,4 +134,4 @@ def test_two_lightning_processes_go_on_after_a_failure_and_leave_validate_with_i
     assert list(first["history"]) == ["4"]
     assert first["checkpoints"] == ["best-epoch=001-step=000004.ckpt"]
     assert "rank 1 of 2: ValueError: synthetic-00" in first["error"]
-    assert "davis failed and the training goes on: rank 1 of 2" in done.stderr + done.stdout
+    assert "davis failed; the training continues: rank 1 of 2" in done.stderr + done.stdout

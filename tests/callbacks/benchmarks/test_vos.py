@@ -70,7 +70,7 @@ def test_the_last_frame_left_out_scores_as_the_rules_of_mose(sparse, tmp_path):
     for mask in masks[2:]:
         mask.unlink()
     short = VosBenchmark(root, None, "frames", "masks", ends_scored=False)
-    with pytest.raises(DataError, match="2 masks, of which ends_scored: false leaves none to score"):
+    with pytest.raises(DataError, match="2 masks, and ends_scored: false leaves none of them to score"):
         _ = short.sequences
 
 

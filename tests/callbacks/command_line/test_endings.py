@@ -19,7 +19,7 @@ from callbacks.command_line.endings import Terminated, report
         ),
         (
             RuntimeError("[../third_party/gloo/transport/tcp/pair.cc:534] Connection closed by peer [127.0.0.1]:1"),
-            "vidcorr: another process of this run has ended, see what it said; go on with --ckpt_path last",
+            "vidcorr: another process of this run has ended, see its message; resume with --ckpt_path last",
         ),
         (RuntimeError("mat1 and mat2 shapes cannot be multiplied"), None),
         (AssertionError(), None),

@@ -236,7 +236,7 @@ def test_passes_that_are_interrupted_go_on_to_the_same_files(
         assert follow(tmp_path / str(stop))["complete"]
         assert files(tmp_path / str(stop)) == files(tmp_path / "all")
         assert len(looks) == total
-        assert "going on at" in capsys.readouterr().out
+        assert "resuming at" in capsys.readouterr().out
 
 
 def test_by_the_command_line(folder, scene, tmp_path):

@@ -89,7 +89,7 @@ def test_interrupted_at_any_frame_it_goes_on_to_the_same_files(
         assert record_of(out) == record_of(tmp_path / "all")
         assert not (out / "unfinished.pt").exists()
         assert len(looks) == passes  # no frame is looked at twice
-        assert f"going on at frame {0 if kind == 'queried points' else frame}" in capsys.readouterr().out
+        assert f"resuming at frame {0 if kind == 'queried points' else frame}" in capsys.readouterr().out
 
 
 def test_it_may_be_interrupted_again_and_again(asked, folder, colour, tmp_path, stop_at):

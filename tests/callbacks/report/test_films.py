@@ -99,7 +99,7 @@ def test_without_ground_truth_there_is_no_switch(run: Any, tmp_path: Path) -> No
     page = Page(write_report(folder))
     assert "switch" not in page.counts
     assert page.counts["film"] == 3
-    assert "beside its ground truth" not in page.text
+    assert "next to its ground truth" not in page.text
 
 
 @pytest.mark.slow

@@ -34,7 +34,7 @@ def test_beside_takes_any_folder_above_and_only_the_same_benchmark(tmp_path, wri
 def test_beside_without_anything_that_fits_is_refused(tmp_path, written):
     own = results(tmp_path / "own", "davis")
     results(tmp_path / "other", "vip")
-    with pytest.raises(ValueError, match="none of the runs beside it is a result of davis"):
+    with pytest.raises(ValueError, match="none of the runs of --beside is a result of davis"):
         report.command([str(own), "--beside", str(tmp_path / "other")])
     with pytest.raises(ValueError, match=r"no results\.json"):
         report.command([str(own), "--beside", str(tmp_path / "nowhere")])

@@ -136,22 +136,11 @@ def test_missing_sequences(root: Path) -> None:
     assert "1 more" in message
 
 
-def test_sequence_of_one_frame(root: Path) -> None:
-    for path in sorted((root / "JPEGImages/480p/synthetic-000").iterdir())[1:]:
-        path.unlink()
-    assert "synthetic-000: 1 frames" in refused(root)
-
-
 def test_fewer_masks_than_frames(root: Path) -> None:
     mask_path(root, 3).unlink()
     message = refused(root)
     assert "4 masks for 5 frames" in message
     assert "00003.jpg" in message
-
-
-def test_annotation_without_its_frame(root: Path) -> None:
-    mask_path(root).with_name("00007.png").write_bytes(mask_path(root).read_bytes())
-    assert "00007.png: mask without its frame" in refused(root)
 
 
 def test_first_frame_without_mask(root: Path) -> None:

@@ -102,9 +102,3 @@ def test_missing_clip_list_and_folders(root: Path) -> None:
 
 def test_no_clip_of_the_subset(root: Path) -> None:
     assert "no clip of the train subset" in refused(root, subset="train")
-
-
-def test_clip_of_one_frame(root: Path) -> None:
-    for path in sorted((root / "Rename_Images/walk/synthetic_walk_0").iterdir())[1:]:
-        path.unlink()
-    assert "synthetic_walk_0: 1 frames" in refused(root)

@@ -4,7 +4,15 @@ from pathlib import Path
 
 import pytest
 
-from datamodules.datasets.layout_files import list_pictures, read_list, read_names, require_sequences
+from datamodules.datasets.layout_files import (
+    list_frames,
+    list_pictures,
+    match_masks,
+    read_list,
+    read_names,
+    require_all_masks,
+    require_sequences,
+)
 from datamodules.reading.errors import DataError
 
 
@@ -34,3 +42,20 @@ def test_missing_sequences_are_counted(tmp_path: Path) -> None:
     require_sequences(tmp_path, ["bear"], "val.txt")
     with pytest.raises(DataError, match=r"swing: sequence listed in val\.txt has no folder \(and 1 more\)"):
         require_sequences(tmp_path, ["bear", "swing", "walk"], "val.txt")
+
+
+def test_a_sequence_has_frames_and_masks_named_after_them(tmp_path: Path) -> None:
+    for name in ("f/00000.jpg", "f/00005.jpg", "m/00005.png"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    frames = list_frames(tmp_path / "f")
+    masks = match_masks(tmp_path / "m", frames)
+    assert masks == {1: tmp_path / "m/00005.png"}
+    with pytest.raises(DataError, match=r"m: 1 masks for 2 frames, the first without one is 00000\.jpg; unpack them"):
+        require_all_masks(tmp_path / "m", masks, frames, "unpack them")
+    (tmp_path / "m/00003.png").touch()
+    with pytest.raises(DataError, match=r"00003\.png: mask without its frame in .*f; add the frame or remove the mask"):
+        match_masks(tmp_path / "m", frames)
+    frames[0].unlink()
+    with pytest.raises(DataError, match="f: 1 frames; a sequence needs at least 2"):
+        list_frames(tmp_path / "f")

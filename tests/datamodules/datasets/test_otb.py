@@ -65,16 +65,6 @@ def test_stray_files_are_no_targets(tmp_path: Path) -> None:
         Otb(tmp_path, None)
 
 
-def test_a_byte_order_mark_is_read_over_and_other_encodings_are_refused(tmp_path: Path) -> None:
-    path = write(tmp_path, "Crossing", 3)
-    text = path.read_text()
-    path.write_text(text, encoding="utf-8-sig")
-    assert Otb(tmp_path, None)[0].boxes[0].tolist() == [1, 1, 2, 2]
-    path.write_text(text, encoding="utf-16")
-    with pytest.raises(DataError, match=r"groundtruth_rect.txt: not text in UTF-8 .*save it as UTF-8"):
-        Otb(tmp_path, None)
-
-
 @pytest.mark.parametrize(
     ("name", "frames", "first", "last"),
     [("David", 770, 300, 770), ("Football1", 80, 1, 74), ("Freeman3", 470, 1, 460), ("Freeman4", 290, 1, 283),

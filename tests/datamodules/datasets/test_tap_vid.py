@@ -178,7 +178,7 @@ def test_a_csv_that_is_not_as_it_should_be(annotated, line, message):
 
 def test_a_csv_without_a_video_or_columns(annotated):
     (annotated.parent / "dog.csv").write_text("a,b\n")
-    with pytest.raises(DataError, match=r"dog.csv: 0 videos of this name beside it"):
+    with pytest.raises(DataError, match=r"dog.csv: 0 videos of the same name"):
         TapVid(annotated.parent)
     annotated.write_text("a,b\n")
     (annotated.parent / "dog.csv").unlink()

@@ -104,17 +104,6 @@ def test_missing_and_stray_masks(root: Path) -> None:
     assert "2 masks for 3 frames, the first without one is 000000000026" in refused(root, parts="instance")
 
 
-def test_mask_of_another_size(root: Path) -> None:
-    Image.fromarray(np.ones((96, 100), np.uint8)).save(annotations(root, "Category_ids") / "000000000051.png")
-    assert "mask is 100 × 96 px" in refused(root)
-
-
 def test_first_frame_without_parts(root: Path) -> None:
     Image.fromarray(np.zeros(SIZE, np.uint8)).save(annotations(root, "Category_ids") / "000000000001.png")
     assert "0 semantic parts in the first frame" in refused(root)
-
-
-def test_video_of_one_frame(root: Path) -> None:
-    for path in sorted((root / "VIP_Fine/Images/videos1").iterdir())[1:]:
-        path.unlink()
-    assert "videos1: 1 frames" in refused(root)

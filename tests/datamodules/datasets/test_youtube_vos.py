@@ -151,12 +151,6 @@ def test_annotation_without_its_frame(root: Path) -> None:
     assert f"Annotations/{name}/00000.png: mask without its frame" in refused(root)
 
 
-def test_mask_of_another_size(root: Path) -> None:
-    name = YoutubeVos(root)[0].name
-    Image.fromarray(np.ones((48, 60), np.uint8)).save(root / "valid/Annotations" / name / "00000.png")
-    assert "mask is 60 × 48 px" in refused(root)
-
-
 def test_video_of_one_frame(root: Path) -> None:
     name = YoutubeVos(root)[0].name
     for path in (root / "valid/JPEGImages" / name).iterdir():

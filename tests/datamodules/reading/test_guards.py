@@ -121,12 +121,6 @@ def test_sizes_in_headers_are_those_of_the_pictures(tmp_path: Path) -> None:
     assert header_size(b"") is None
 
 
-def test_videos_with_too_many_pixels_are_refused(video_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv(guards.LIMIT_VARIABLE, "0.004")
-    with pytest.raises(DecodingError, match="claims 64 × 64 px"):
-        open_video(video_folder / "00000.mp4")
-
-
 def test_a_mat_file_that_grows_is_refused_before_it_does(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(guards.LIMIT_VARIABLE, "1")  # 4 MB
     path = tmp_path / "joint_positions.mat"

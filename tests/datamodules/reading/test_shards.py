@@ -7,10 +7,8 @@ import shutil
 import sys
 
 import pytest
-import torch
 
 from cli import main
-from datamodules import VideoDataModule
 from datamodules.reading.decoding import VideoFile
 from datamodules.reading.errors import DataError, DecodingError
 from datamodules.reading.shards import ShardedVideos, StoreUnreachable
@@ -62,15 +60,6 @@ def test_what_a_list_elsewhere_names_is_held_out_alike(videos, tmp_path, monkeyp
     write_shards(listing, tmp_path / "shards")
     monkeypatch.chdir("/")  # nearer to the root than the names reach up
     assert make(tmp_path / "shards", holdout=0.5)._held_out == make(listing, holdout=0.5)._held_out
-
-
-def test_two_ranks_see_each_sample_once(shards, monkeypatch):
-    seen = []
-    for rank in range(2):
-        monkeypatch.setattr(VideoDataModule, "ranks_and_rank", lambda module, rank=rank: (2, rank))
-        seen.append(torch.cat([batch["video_index"] for batch in batches(make(shards, batch_size=1, holdout=0))]))
-    assert len(seen[0]) == len(seen[1]) == VIDEOS // 2
-    assert len(torch.cat(seen).unique()) == VIDEOS // 2 * 2
 
 
 def test_a_run_goes_on_in_the_middle_of_an_epoch(shards):

@@ -132,7 +132,7 @@ def test_an_interrupted_run_keeps_what_is_done(tmp_path, monkeypatch):
 
     with monkeypatch.context() as patched:
         patched.setattr(module, "with_progress", two_then_ctrl_c)
-        with pytest.raises(KeyboardInterrupt, match="keeps what is done, run it again to go on"):
+        with pytest.raises(KeyboardInterrupt, match="keeps what is done; run the same command again to resume"):
             command([str(tmp_path / "videos"), "--output", str(tmp_path / "out"), "--workers", "1"])
     report = json.loads((tmp_path / "out/report.json").read_text())
     assert (len(report["videos"]), report["complete"]) == (2, False)
@@ -144,7 +144,7 @@ def test_an_interrupted_run_keeps_what_is_done(tmp_path, monkeypatch):
 
 def test_nothing_usable(tmp_path):
     write_video(tmp_path / "videos/a.mp4", 3)
-    with pytest.raises(DataError, match=r"none of 1 videos can be used; .*report\.json tells why"):
+    with pytest.raises(DataError, match=r"none of 1 videos can be used; .*report\.json holds the reasons"):
         check_data(tmp_path / "videos", tmp_path / "out", workers=1)
     assert json.loads((tmp_path / "out/report.json").read_text())["videos"][0]["problem"]["kind"] == "too short"
     with pytest.raises(DataError, match="no such folder"):

@@ -69,7 +69,7 @@ def test_oddities_that_may_be_right_are_noted(root: Path) -> None:
     text = "\n".join(report.remarks)
     for expected in (
         "1 of 6 frames have no mask, the first is 00005", "ids have gaps: 1, 2, 9", "enter later: 9 at 00003",
-        "255 (void, not scored) beside other ids in 1 masks", "2 palettes",
+        "255 (void, not scored) with other ids in 1 masks", "2 palettes",
     ):  # fmt: skip
         assert expected in text
 

@@ -20,5 +20,5 @@ def test_moco_takes_the_query_encoder_of_a_whole_checkpoint(tmp_path):
     own = module_from_checkpoint(tmp_path / "ours.ckpt").encoder.network.state_dict()
     assert all(torch.equal(own[name], value) for name, value in state.items())
     assert {"queue", "encoder_k.conv1.weight"} <= report.converted.unused.keys()
-    for told in ("encoder_k", "moving average", "optimizer, arch (beside the weights)"):
+    for told in ("encoder_k", "moving average", "optimizer, arch (stored with the weights)"):
         assert told in str(report)
