@@ -118,7 +118,7 @@ def overview() -> str:
             *(f"  {command:{width}}{text}" for command, text in commands.items()),
             "",
             "vidcorr COMMAND --help shows its options; vidcorr fit --model.help VFSSimSiam those of a class.",
-            "Files add up, later ones and flags win: --config METHOD.yaml --config TRAINER.yaml --config DATA.yaml.",
+            "Files combine; later files and flags win: --config METHOD.yaml --config TRAINER.yaml --config DATA.yaml.",
             "--print_config shows the result. --debug shows where an error was raised. --version.",
             "Completion: pip install shtab; vidcorr --print_completion shtab-bash (or -zsh, -tcsh).",
         )

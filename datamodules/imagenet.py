@@ -1,4 +1,4 @@
-"""Labelled pictures for the linear probe: folders of images, one a class, and single frames of folders of videos."""
+"""Labelled pictures for the linear probe: folders of images, one per class, and single frames of folders of videos."""
 
 import os
 from abc import abstractmethod

@@ -202,7 +202,7 @@ class PromptedVideoDataModule(pl.LightningDataModule):
     Args:
         video: file, or folder of frames.
         mask: indexed, grey or RGB picture of a frame's objects, see `MaskPrompt`; a folder of such pictures that are
-            named after their frames; or JSON as COCO has it.
+            named after their frames; or JSON in COCO's format.
         box: `x,y,width,height` in pixels, or a file that holds boxes, see `BoxPrompt`.
         points: CSV of `name,x,y`, JSON, or `grid:16`, see `PointPrompt`.
         frame_rate: frames per second of the overlay; None is the video's own, 24 for a folder.

@@ -211,7 +211,7 @@ class BenchmarkCallback(pl.Callback, ABC):
         return outcome.scores
 
     def _origin(self) -> dict[str, Any]:
-        """Return what the source of the protocol says of it, for results.json."""
+        """Return the source of the protocol and what it states, for results.json."""
         protocol = getattr(self, "protocol", None)
         if not isinstance(protocol, EvaluationProtocol):
             return {}
@@ -246,7 +246,7 @@ class BenchmarkCallback(pl.Callback, ABC):
     # Hooks
 
     def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
-        """Open the data set and the folder before any training, so that an error in them shows at once."""
+        """Open the data set and the folder before any training, so that a mistake in them is reported at once."""
         if stage == "fit":
             self.history, self._epochs, self._tried = {}, {}, None  # those of another fit, in a notebook
         if stage in ("fit", "validate"):
@@ -257,7 +257,7 @@ class BenchmarkCallback(pl.Callback, ABC):
                     require_writable(Path(self.output_dir))
 
     def _check_neighbours(self, trainer: pl.Trainer, stage: str) -> None:
-        """Raise where the other callbacks or the Trainer would make scores wrong or leave them out."""
+        """Raise if other callbacks or the Trainer would make scores wrong or skip them."""
         others: list[Any] = trainer.callbacks  # type: ignore[attr-defined]
         if any(isinstance(other, BenchmarkCallback) and other.name == self.name for other in others if other != self):
             raise ValueError(
@@ -275,7 +275,7 @@ class BenchmarkCallback(pl.Callback, ABC):
     def on_save_checkpoint(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
     ) -> None:
-        """Note the scores so far, so that a resumed run has those from before."""
+        """Record the scores so far, so that a resumed run has those from before."""
         # not by `state_dict`: Lightning refuses two equal state keys before `setup` can name the remedy
         state = {
             "history": {step: dict(scores) for step, scores in self.history.items()},
@@ -287,7 +287,7 @@ class BenchmarkCallback(pl.Callback, ABC):
     def on_load_checkpoint(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
     ) -> None:
-        """Take up the scores of the run that is resumed."""
+        """Restore the scores of the resumed run."""
         state = checkpoint.get("benchmarks", {}).get(self.name, {})
         history = state.get("history", {})
         self.history = {int(step): {str(k): float(v) for k, v in scores.items()} for step, scores in history.items()}

@@ -75,7 +75,7 @@ class Evaluation(ABC):
         self.tracker, self.output, self.predictions = tracker, output, predictions
 
     def run(self, sequences: Iterable[Any]) -> None:
-        """Evaluate the sequences of this rank: each one by `follow`, unless a benchmark says otherwise."""
+        """Evaluate the sequences of this rank: each one by `follow`, unless a benchmark overrides it."""
         for sequence in sequences:
             self.follow(sequence)
 

@@ -48,7 +48,7 @@ class Ranks:
 
     @contextmanager
     def together(self) -> Iterator[None]:
-        """Run a block on all ranks; where it fails on one, all leave it with that rank's error.
+        """Run a block on all ranks; if it fails on one, all raise that rank's error.
 
         Raises:
             BenchmarkError: on every rank, where several ranks run; a single rank raises what was raised.

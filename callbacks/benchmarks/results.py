@@ -41,7 +41,7 @@ class Results:
         return [protocol["digest"] for protocol in ([found] if isinstance(found, dict) else found)]
 
     def write(self, folder: Path) -> None:
-        """Write results.json and per_sequence.csv; each appears whole or not at all.
+        """Write results.json and per_sequence.csv; each is written atomically.
 
         Raises:
             OSError: if the folder cannot be written.

@@ -43,7 +43,8 @@ LIMIT = "grid_limit"
 
 
 class TapVidBenchmark(BenchmarkCallback):
-    """Points followed on TAP-Vid (DAVIS, RGB-Stacking, Kinetics, RoboTAP, or one's own videos) without training.
+    """Track points on TAP-Vid (DAVIS, RGB-Stacking, Kinetics, RoboTAP, or one's own videos) without training, and score
+    them.
 
     Logs, as fractions, `tap_vid/average_pts_within_thresh` (δ_avg), `tap_vid/pts_within_1` … `_16`, and where the
     protocol has an occlusion rule `tap_vid/average_jaccard` (AJ) and `tap_vid/occlusion_accuracy` (OA); in addition
@@ -221,7 +222,7 @@ class TapVidEvaluation(Evaluation):
         self._over_time = before + np.stack([*counts, np.zeros(longest, np.int64)])
 
     def compute(self) -> Outcome:
-        """Return the facts that the scores depend on, as `Evaluation` asks."""
+        """Gather the metrics and chart the error over time; see `Evaluation`."""
         found = [self._of_stage(number, stage) for number, stage in enumerate(self.tracker.stages)]
         outcome = by_stage(self.tracker.stages, found)
         chart = self._chart(self.output.ranks.gather(self._over_time))

@@ -1,4 +1,4 @@
-"""Configs by name: those that come with the project are found from any folder; a user's own file of that path wins."""
+"""Configs by name: the project's are found from any folder; a user's own file at that path takes precedence."""
 
 from collections.abc import Sequence
 from difflib import get_close_matches

@@ -29,7 +29,7 @@ FIT_CALLBACKS: tuple[type[Callback], ...] = (LearningRateMonitor, callbacks.Last
 """Callbacks of every `fit`, unless files or flags name one of their class."""
 USAGE = "vidcorr COMMAND [--config FILE ...] [--model ...] [--data ...] [--trainer.OPTION ...] [--ckpt_path FILE]"
 PREDICT = str(shipped_configs() / "predict.yaml")
-"""Config that `predict` reads by itself."""
+"""Config that `predict` reads by default."""
 NOISE = (
     "litlogger",
     "litmodels",

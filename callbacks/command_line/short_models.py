@@ -12,7 +12,7 @@ WITHOUT_WEIGHTS = "--model FrozenEncoder --model.spec raw_colour"
 def with_short_names(args: Sequence[str]) -> list[str]:
     """Return the arguments of `joined` with `FrozenEncoder` and its arguments in place of `--model=SHORT_NAME`.
 
-    Flags behind it win, so that `--model dino-b8 --model.stage block9` takes another stage.
+    Flags after it override its arguments, so that `--model dino-b8 --model.stage block9` takes another stage.
     """
     found: list[str] = []
     for arg in args:

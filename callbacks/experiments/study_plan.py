@@ -24,7 +24,7 @@ class StudyRow:
 
     Args:
         name: unique in the study.
-        train: arguments of `vidcorr fit`, without the row's own flags; None where nothing is trained.
+        train: arguments after `fit`, without the row's own flags; None where nothing is trained.
         flags: arguments added to `train`.
         model: arguments that name a model to evaluate without training, for example `--model FrozenEncoder …`.
         of: name of the row whose checkpoints this one evaluates, where only inference differs.
@@ -112,7 +112,7 @@ class Study:
 
         Args:
             row: of this study.
-            seed: takes the place of `{seed}` in the arguments.
+            seed: replaces `{seed}` in the arguments.
             output: folder of the runs.
             train: arguments added to the training, for example where its data lie.
             evaluate: arguments added to every evaluation.

@@ -52,7 +52,7 @@ class Film:
             self._truths.append(resized(truth, WIDTH))
 
     def close(self, curves: Mapping[str, Curve] | None = None) -> None:
-        """Write the picture, and the curves over the frames of the whole sequence."""
+        """Write the picture, and the curves over all frames of the sequence."""
         self._path.parent.mkdir(parents=True, exist_ok=True)
         self._save(self._pictures, self._path)
         if len(self._truths) == len(self._pictures):

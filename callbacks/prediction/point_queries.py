@@ -1,4 +1,4 @@
-"""Follow points of a user's own video by a point protocol: sub-pixel, and hidden or not."""
+"""Track points of a user's own video by a point protocol: sub-pixel, with occlusion."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Follow prompts through a video, and write what is found."""
+"""Track prompts through a video, and write the results."""
 
 import itertools
 import json
@@ -43,7 +43,7 @@ def predict_video(
     about: dict[str, Any] | None = None,
     exports: Sequence[str] = (),
 ) -> dict[str, Any]:
-    """Follow prompts through a video, forwards and backwards, and write what is found.
+    """Track prompts through a video, forwards and backwards, and write the results.
 
     Each object is followed from each of its prompts in both directions, and is in every frame where the nearest of them
     in time has it, the earlier of two equally near. Where objects of different prompts claim a pixel, the one whose

@@ -28,7 +28,7 @@ SECONDS = 60.0
 
 @dataclass
 class Bookmark:
-    """The place up to which a video has been followed.
+    """The position up to which a video has been tracked.
 
     Attributes:
         leg: number of the current pass, see `plan_legs`.
@@ -50,7 +50,7 @@ def identify(
     protocol: EvaluationProtocol,
     short_side: int | None,
 ) -> dict[str, Any]:
-    """Return everything that a prediction depends on, by the word that a user knows it by."""
+    """Return everything that a prediction depends on, keyed by the name that users know."""
     pointed_at = hashlib.sha256()
     for prompt in prompts:
         pointed_at.update(_bytes_of(prompt))
@@ -99,7 +99,7 @@ class Unfinished:
         self._saved, self._took = time.perf_counter(), 0.0
 
     def read(self, overwrite: bool) -> bool:
-        """Take up what the file holds, and return whether the same command has left it.
+        """Restore the state in the file, and return whether the same command wrote it.
 
         Args:
             overwrite: let the file of another command be replaced.
@@ -131,7 +131,7 @@ class Unfinished:
         return time.perf_counter() - self._saved >= max(SECONDS, 20 * self._took)
 
     def save(self, frame: int, seconds: float, seconds_of: dict[str, float], leg: int = 0) -> None:
-        """Write the file, all of it or nothing.
+        """Write the file atomically.
 
         Args:
             frame: index, in the pass, of the frame to resume at.

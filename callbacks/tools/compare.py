@@ -8,7 +8,7 @@ from ..command_line.configs import find_config
 
 
 def command(args: Sequence[str]) -> None:
-    """Run `vidcorr compare` with its arguments; a user's mistake is a ValueError or OSError of one line."""
+    """Run `vidcorr compare` with its arguments; a user's mistake raises a one-line ValueError or OSError."""
     parser = argparse.ArgumentParser(prog="vidcorr compare", description=__doc__)
     parser.add_argument(
         "specs",

@@ -77,7 +77,7 @@ def figure(
 
 
 def command(args: Sequence[str]) -> None:
-    """Run `vidcorr figure` with its arguments; a user's mistake is a ValueError or OSError of one line."""
+    """Run `vidcorr figure` with its arguments; a user's mistake raises a one-line ValueError or OSError."""
     parser = argparse.ArgumentParser(prog="vidcorr figure", description=__doc__)
     parser.add_argument("runs", nargs="+", type=Path, metavar="RUN", help="folder of a run")
     parser.add_argument("--output", type=Path, default=Path("figure.png"), help="png, pdf or svg (default: figure.png)")

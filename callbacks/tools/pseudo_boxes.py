@@ -137,7 +137,7 @@ def _write(frames: Sequence[Tensor], boxes: NDArray[np.float64], cover: NDArray[
 
 
 def command(args: Sequence[str]) -> None:
-    """Run `vidcorr pseudo-boxes` with its arguments; a user's mistake is a ValueError or OSError of one line."""
+    """Run `vidcorr pseudo-boxes` with its arguments; a user's mistake raises a one-line ValueError or OSError."""
     parser = argparse.ArgumentParser(prog="vidcorr pseudo-boxes", description=__doc__)
     parser.add_argument("source", help="folder of videos, or a .txt or .csv list of them")
     parser.add_argument("output", help="root for Got10kDataModule")

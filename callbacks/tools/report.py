@@ -8,7 +8,7 @@ from ..stored_results import read_results
 
 
 def command(args: Sequence[str]) -> None:
-    """Run `vidcorr report` with its arguments; a user's mistake is a ValueError or OSError of one line."""
+    """Run `vidcorr report` with its arguments; a user's mistake raises a one-line ValueError or OSError."""
     parser = argparse.ArgumentParser(prog="vidcorr report", description=__doc__)
     parser.add_argument("folder", type=Path, help="of a benchmark run, or any folder above it")
     parser.add_argument(

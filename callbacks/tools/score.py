@@ -218,7 +218,7 @@ def by_category(
 
 
 def command(args: Sequence[str]) -> None:
-    """Run `vidcorr score` with its arguments; a user's mistake is a ValueError or OSError of one line."""
+    """Run `vidcorr score` with its arguments; a user's mistake raises a one-line ValueError or OSError."""
     parser = argparse.ArgumentParser(prog="vidcorr score", description=__doc__)
     parser.add_argument("truth", type=Path, metavar="TRUTH", help="folder with a folder of masks for each sequence")
     parser.add_argument("predictions", type=Path, metavar="PREDICTIONS", help="the same for the predictions")
@@ -229,7 +229,7 @@ def command(args: Sequence[str]) -> None:
     parser.add_argument("--meta", type=Path, metavar="FILE", help="meta.json of YouTube-VOS: averages by category")
     parser.add_argument("--trained-meta", type=Path, metavar="FILE", help="that of train: what it lacks is unseen")
     parser.add_argument("--unseen", nargs="+", default=[], metavar="CATEGORY", help="categories that are unseen")
-    parser.add_argument("--list", type=Path, metavar="FILE", help="names of the sequences, one a line")
+    parser.add_argument("--list", type=Path, metavar="FILE", help="names of the sequences, one per line")
     parser.add_argument("--output", type=Path, metavar="FOLDER", help="write results.json and per_sequence.csv")
     parser.add_argument("--workers", type=int, help="threads (default: one for each core)")
     flags = parser.parse_args(list(args))

@@ -83,7 +83,7 @@ def _is_done(step: Step) -> bool:
     """Return whether a step has ended well before.
 
     Raises:
-        ValueError: if its folder holds a training by other arguments.
+        ValueError: if its folder holds a training with other arguments.
     """
     if step.benchmark is not None:
         return result_of(step.folder, step.benchmark) is not None
@@ -93,7 +93,7 @@ def _is_done(step: Step) -> bool:
     if (before := read_shaped(file, "record of a training", {"words": [str]})["words"]) != list(step.arguments):
         different = sorted(set(before) ^ set(step.arguments))
         raise ValueError(
-            f"{step.folder} holds a training by other arguments ({', '.join(different)}): remove the folder or give "
+            f"{step.folder} holds a training with other arguments ({', '.join(different)}): remove the folder or give "
             "another --output"
         )
     return True

@@ -8,7 +8,7 @@ from .compare import positive
 
 
 def command(args: Sequence[str]) -> None:
-    """Run `vidcorr sweep` with its arguments; a user's mistake is a ValueError or OSError of one line."""
+    """Run `vidcorr sweep` with its arguments; a user's mistake raises a one-line ValueError or OSError."""
     parser = argparse.ArgumentParser(prog="vidcorr sweep", description=__doc__)
     parser.add_argument("spec", help="checkpoint, dino-b8 or another short name, timm:NAME, raw_colour, …")
     parser.add_argument("--config", default="benchmarks/davis.yaml", help="a benchmark's config")

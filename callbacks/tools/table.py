@@ -86,7 +86,7 @@ def render(table: Table, format: str) -> str:
 
 
 def command(args: Sequence[str]) -> None:
-    """Run `vidcorr table` with its arguments; a user's mistake is a ValueError or OSError of one line."""
+    """Run `vidcorr table` with its arguments; a user's mistake raises a one-line ValueError or OSError."""
     parser = argparse.ArgumentParser(prog="vidcorr table", description=__doc__)
     parser.add_argument(
         "folders",

@@ -1,4 +1,4 @@
-"""Frames in chunks, as a GPU wants them: the next chunk is begun before the one at hand is used."""
+"""Frames in chunks, for a GPU: the next chunk is started before the current one is used."""
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence

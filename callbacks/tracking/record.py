@@ -157,7 +157,7 @@ class IndexedMasks:
 
 
 class PredictionTable:
-    """Rows of numbers as CSV, written when it is closed: it appears complete or not at all, and never empty.
+    """Rows of numbers as CSV, written atomically when it is closed, and never empty.
 
     Args:
         path: of the file; its folder is made.

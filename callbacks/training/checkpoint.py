@@ -89,7 +89,7 @@ class LastCheckpoint(ModelCheckpoint):
     def on_save_checkpoint(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
     ) -> None:
-        """Note the place, and which run this is."""
+        """Record the place, and which run this is."""
         if trainer.state.fn == "fit":
             checkpoint[RESUME] = {
                 "place": self._keeper.place(trainer).state(),
@@ -114,7 +114,7 @@ class LastCheckpoint(ModelCheckpoint):
         self._means.on_train_start(trainer, pl_module, self._keeper.on_train_start(trainer))
 
     def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Note that an epoch begins."""
+        """Record that an epoch begins."""
         self._keeper.on_train_epoch_start()
 
     def on_train_batch_start(
@@ -136,7 +136,7 @@ class LastCheckpoint(ModelCheckpoint):
             self._save(trainer)
 
     def on_validation_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Note that a validation is complete."""
+        """Record that a validation is complete."""
         self._keeper.on_validation_epoch_end(trainer)
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:

@@ -1,4 +1,4 @@
-"""The end of a run: what was scored, where it is, what comes next; and no empty folders behind a run that failed."""
+"""End of a run: its scores, paths and next command, and the removal of a failed run's empty folders."""
 
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -62,7 +62,7 @@ def _checkpoint(callbacks: Iterable[Any]) -> str:
 
 
 def remove_empty_folders(trainer: Trainer) -> None:
-    """Remove what a run that failed before its first step has made: its folder, and empty folders for results."""
+    """Remove what a run created that failed before its first step: its folder, and empty folders for results."""
     if not trainer.is_global_zero:
         return
     callbacks: list[Any] = trainer.callbacks  # type: ignore[attr-defined]

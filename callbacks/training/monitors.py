@@ -1,4 +1,4 @@
-"""Monitors of collapse and of the negatives, from the tensors that a training step publishes."""
+"""Monitors of collapse and of the negatives, from the tensors that a training step returns."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -60,7 +60,7 @@ def effective_rank(embeddings: Tensor) -> Tensor:
 
 
 class CollapseMonitor(pl.Callback):
-    """Log how spread the embeddings of a step are, and warn when they collapse to one point.
+    """Log the spread of a step's embeddings, and warn when they collapse to one point.
 
     Logs `monitor/embedding_std` (`embedding_spread`), `monitor/effective_rank`, and where a step publishes them
     `monitor/positive_similarity`, `monitor/negative_similarity`, `monitor/queue_age` (optimiser steps since the oldest

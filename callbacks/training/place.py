@@ -60,33 +60,33 @@ class PlaceKeeper:
         self._run_ended = False
 
     def on_train_epoch_start(self) -> None:
-        """Note that an epoch begins: there is no place before its first batch but the end of the epoch before."""
+        """Record that an epoch begins: there is no place before its first batch but the end of the epoch before."""
         self._complete = -1
 
     def on_train_batch_start(self, trainer: pl.Trainer) -> None:
-        """Note what has been logged before the batch."""
+        """Record what has been logged before the batch."""
         loop = trainer.fit_loop.epoch_loop
         if self._resumed is not None:
             loop._batches_that_stepped, self._resumed = self._resumed.logged_steps, None
         self._logged_before = loop._batches_that_stepped
 
     def on_train_batch_end(self, trainer: pl.Trainer) -> None:
-        """Note that all callbacks have seen the end of the batch."""
+        """Record that all callbacks have seen the end of the batch."""
         self._complete = _batches(trainer)
 
     def on_validation_epoch_end(self, trainer: pl.Trainer) -> None:
-        """Note that the validation is complete."""
+        """Record that the validation is complete."""
         if not trainer.sanity_checking:
             self._validated = _batches(trainer)
 
     def on_train_epoch_end(self, trainer: pl.Trainer) -> None:
-        """Note that the epoch is complete."""
+        """Record that the epoch is complete."""
         self._restore_limits(trainer)
         trainer.fit_loop._restarting = False  # else schedules that watch a score leave this epoch out
         self._ended, self._resumed = _batches(trainer), None
 
     def on_train_end(self) -> None:
-        """Note that the run is complete."""
+        """Record that the run is complete."""
         self._run_ended = True
 
     def at_a_place(self, trainer: pl.Trainer) -> bool:
@@ -247,7 +247,7 @@ class BatchSizes:
         self._expected = state
 
     def on_fit_start(self, trainer: pl.Trainer) -> None:
-        """Note the user's own accumulation, which methods and schedules may change later."""
+        """Record the user's own accumulation, which methods and schedules may change later."""
         self._accumulated = trainer.accumulate_grad_batches
 
     def on_train_start(self, trainer: pl.Trainer) -> None:

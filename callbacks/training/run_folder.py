@@ -131,7 +131,7 @@ def _in_use(folder: Path) -> bool:
 
 
 def claim_version(logger: Logger) -> None:
-    """Make the next free `version_N` folder this run's own, before anything asks the logger for its version.
+    """Claim the next free `version_N` folder for this run, before anything asks the logger for its version.
 
     Lightning takes the next number and makes the folder later: two runs that start together would share one.
     """
@@ -143,7 +143,7 @@ def claim_version(logger: Logger) -> None:
 
 
 class LastCheckpointFile(NamedTuple):
-    """A `last.ckpt`, by what it says of itself; later tuples are newer.
+    """A `last.ckpt` with the progress that it records; later tuples are newer.
 
     Attributes:
         run: number of the run, counted over the runs of a folder in the order in which they began or resumed; −1 where

@@ -1,4 +1,4 @@
-"""A training that ends in good order: on a signal, a non-finite loss, a dead worker, or a folder in use."""
+"""Orderly end of a training: on a signal, a non-finite loss, a dead worker, or a folder in use."""
 
 import math
 import signal
@@ -62,7 +62,7 @@ class Look(NamedTuple):
 
 
 class Safeguards(pl.Callback):
-    """End a run in good order, a training on all ranks at the same step; the command line always has it.
+    """End a run cleanly, a training at the same step on all ranks; the command line always adds it.
 
     - **SIGTERM** (preemption, `docker stop`, torchrun) and **Ctrl-C**: the optimiser step is finished, `LastCheckpoint`
       saves it, and the process ends with status 143 or 130; a second Ctrl-C ends it at once. Lightning's own handler
@@ -73,7 +73,7 @@ class Safeguards(pl.Callback):
       the weights change. A GPU is not waited for: its loss is checked one step later, and once more before anything is
       saved, with the weights, so that nothing replaces a good checkpoint.
     - **A worker that dies** stops the run after its batch; what is saved is the last complete optimiser step.
-    - **Files**: checkpoints are written completely or not at all (`AtomicCheckpointIO`), two runs never use a folder
+    - **Files**: checkpoints are written atomically (`AtomicCheckpointIO`), two runs never use a folder
       together.
     - **Callbacks of Lightning's** that would spoil a run are refused before it begins (`refuse_unsupported`).
     """
@@ -108,17 +108,17 @@ class Safeguards(pl.Callback):
                 self._locks = [FolderLock(Path(folder)) for folder in folders if folder and "://" not in str(folder)]
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Take the signals over; Lightning puts back what was there when the fit ends."""
+        """Install the signal handlers; Lightning restores the earlier ones when the fit ends."""
         self._defer_signals(trainer)
 
     def on_predict_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Take the signals over."""
+        """Install the signal handlers."""
         self._defer_signals(trainer)
 
     def on_train_batch_start(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, batch_idx: int
     ) -> None:
-        """Note which batch this is."""
+        """Record which batch this is."""
         videos = batch.get("video_index") if isinstance(batch, dict) else None
         self._batch = (trainer.current_epoch, batch_idx, videos)
         self._workers.hold_back()
@@ -243,7 +243,7 @@ class _DeadWorkers:
         self._handler: Callable[[int, Any], None] | None = None
 
     def hold_back(self) -> None:
-        """Hold such exceptions back until `tell`."""
+        """Hold back such exceptions until `tell`."""
         if threading.current_thread() is threading.main_thread() and hasattr(signal, "SIGCHLD"):
             handler = signal.getsignal(signal.SIGCHLD)
             if callable(handler):

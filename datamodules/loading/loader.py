@@ -1,4 +1,4 @@
-"""The order of the samples and the loader's place in it; both survive a restart."""
+"""Order of the samples and the loader's position in it; both survive a restart."""
 
 import time
 from collections.abc import Callable, Iterator, Sized

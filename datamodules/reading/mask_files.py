@@ -37,7 +37,7 @@ def davis_palette() -> NDArray[np.uint8]:
 
 
 def write_ids(path: Path, ids: NDArray[np.uint8], palette: NDArray[np.uint8]) -> None:
-    """Write ids `(H, W)` as an indexed PNG, all of it or nothing.
+    """Write ids `(H, W)` as an indexed PNG, atomically.
 
     Args:
         path: the file; its folder exists.

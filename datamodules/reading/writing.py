@@ -1,4 +1,4 @@
-"""Files and folders that appear complete or not at all."""
+"""Atomic writing of files and folders."""
 
 from __future__ import annotations
 

@@ -42,7 +42,7 @@ def write_shards(
 ) -> int:
     """Pack the video files of a source, in their order.
 
-    The index is written last: a folder that a killed run left behind is not a source, and the next run begins it anew.
+    The index is written last: a folder that a killed run left behind is not a source, and the next run starts it again.
 
     Args:
         source: folder or list of video files, see `list_videos`.

@@ -52,9 +52,9 @@ def transcode(
     workers: int | None = None,
     timeout: float = 3600.0,
 ) -> tuple[list[Made], dict[Path, str]]:
-    """Encode the videos of a source anew, in parallel, with the same folders and names.
+    """Re-encode the videos of a source in parallel, with the same folders and names.
 
-    An output appears complete or not at all, and has its source's time of change: one that has it already is left as it
+    An output is written atomically and has its source's modification time: one that has it already is left as it
     is, so that a stopped run resumes. Rotation is applied, sound left out, uneven times are kept. Where the
     source is a list, one with the new paths and the same labels is written next to the outputs. `failed.txt` names
     what could not be read.

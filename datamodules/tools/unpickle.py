@@ -21,7 +21,7 @@ def unpickle(source: str | Path, destination: str | Path) -> list[Path]:
         destination: folder; it must not hold .npz files yet.
 
     Returns:
-        The files. A file appears complete or not at all.
+        The files, each written atomically.
 
     Raises:
         DataError: if the source is not as described, or the destination holds .npz files.

@@ -132,7 +132,7 @@ def groups_on_this_rank(wanted: int | None, videos: int) -> int:
 
 
 class ShuffleBNChecks(pl.Callback):
-    """Refuse or warn of settings under which Shuffle BN would not do its work; `VFSMoCo` attaches it by itself."""
+    """Refuse, or warn about, settings that defeat Shuffle BN; attached by `VFSMoCo`."""
 
     def on_fit_start(self, trainer: pl.Trainer, pl_module: Any) -> None:
         """Refuse a BatchNorm that is synchronised over ranks: all videos would be one group.

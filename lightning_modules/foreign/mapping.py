@@ -26,7 +26,7 @@ class Converted:
     note: str = ""
     """Remark for the user."""
     measured_by: str = DAVIS
-    """The words after `validate --ckpt_path FILE` that come nearest to the source's own evaluation."""
+    """Arguments after `validate --ckpt_path FILE` that come closest to the source's own evaluation."""
 
 
 @dataclass(frozen=True)
@@ -89,7 +89,7 @@ def frozen(
         taken: rules to the network's own names.
         left: rules for keys that have no place, see `rename`.
         note: remark for the user.
-        measured_by: words of a command line, see `Converted`.
+        measured_by: arguments of a command line, see `Converted`.
 
     Returns:
         Weights of a `FrozenEncoder`.

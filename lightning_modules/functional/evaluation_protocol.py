@@ -1,4 +1,4 @@
-"""Protocols: frozen records of every number and rule that moves a score, and the sources that publish their values."""
+"""Protocols: frozen records of every number and rule that affects a score, and the sources of their values."""
 
 import dataclasses
 import hashlib
@@ -99,7 +99,7 @@ class EvaluationProtocol:
         )
 
     def with_changes(self, **fields: Any) -> Self:
-        """Return this protocol with other values, under a name that says what changed: `vfs+radius=6+topk=5`.
+        """Return this protocol with other values, under a name that shows the changes: `vfs+radius=6+topk=5`.
 
         A change back to the source's value leaves the name again. Pass `name` to give a name of your own.
 
@@ -126,7 +126,7 @@ class EvaluationProtocol:
         return json.loads(json.dumps(dataclasses.asdict(self)))
 
     def origin(self, benchmark: str, like: Sequence[str] = ()) -> dict[str, str]:
-        """Return what the source of this protocol says of it, for results and reports.
+        """Return the source of this protocol and what it states, for results and reports.
 
         Args:
             benchmark: name of the benchmark.

@@ -1,4 +1,4 @@
-"""Occlusion by anchors: frames in which a point is surely seen, towards which it is tracked again from every frame."""
+"""Occlusion by anchors: frames in which a point is reliably visible, to which it is tracked again from every frame."""
 
 import torch
 from torch import Tensor
@@ -7,7 +7,7 @@ from .job import TrackingJob
 
 
 def compare_with_anchors(job: TrackingJob) -> None:
-    """Track every place of a track again to the track's anchors, and note which frames miss them most.
+    """Track every position of a track again to the track's anchors, and record which frames miss them most.
 
     Anchors of a track are its frames whose cosine with the query is at least the protocol's `anchor_similarity`; the
     query's own frame is one. The error of a frame is the median over the anchors of the distance between the track

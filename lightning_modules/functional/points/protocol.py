@@ -1,4 +1,4 @@
-"""The protocol of point tracking by features: every number and rule that moves a score, as one frozen record."""
+"""The protocol of point tracking by features: every number and rule that affects a score, as one frozen record."""
 
 import dataclasses
 from collections.abc import Mapping

@@ -81,7 +81,7 @@ class LabelPropagator:
 
     Args:
         first_labels: (L, h, w) float, the labels of frame 0.
-        protocol: every number that moves the result.
+        protocol: every number that affects the result.
         workspace: bytes for intermediate products, which no result depends on.
         shared: matches in common with other propagators of the same features, see `SharedMatches`.
 
