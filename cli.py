@@ -39,6 +39,7 @@ def main(args: Sequence[str] | None = None) -> None:
     """
     argv = sys.argv if args is None else ["vidcorr", *args]
     debug = "--debug" in argv
+    # in place, also in sys.argv: the ranks that Lightning starts run the same command line again
     argv[:] = [arg for arg in argv if arg != "--debug"]
     take_own_packages()
     try:

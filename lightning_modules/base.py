@@ -15,9 +15,10 @@ from .checkpoints import SavedModule
 from .components.distributed import gather, ranks_and_rank
 from .components.key_queue import KeyQueue
 from .components.momentum_encoder import MomentumEncoder
-from .components.run_plan import run_plan
+from .components.run_plan import average_row, queue_row, run_plan
 from .components.sample_mean import SampleMean
 from .components.schedules import SampleLR, scaled_lr, sgd_with_cosine
+from .components.seeding import keyed_generator
 
 Batch = dict[str, Any]
 """A batch of a video DataModule: `clip` float RGB `(B, T, 3, H, W)` in [0, 1], `video_index` long `(B,)`, …
@@ -178,10 +179,10 @@ class CorrespondenceModule(ExtractorModule):
             more: further numbers that the draws depend on, such as the rank.
         """
         key = (self.hparams["seed"], *(self._place if self.training else ()), *more)
-        return torch.Generator().manual_seed(hash(key) % 2**63)
+        return keyed_generator(*key)
 
     def plan(self) -> dict[str, str]:
-        """Return the plan that is printed before training: row → text."""
+        """Return the plan that is printed before training, row → text; a method adds its own rows to these."""
         return run_plan(self)
 
     def compiled_networks(self) -> list[nn.Module]:
@@ -276,8 +277,16 @@ class MomentumMethod(CorrespondenceModule):
 
     def step_generator(self) -> torch.Generator:
         """Return a CPU generator of (seed, optimiser step, batch of the step), in the same state on all ranks."""
-        place = hash((self.hparams["seed"], self.global_step, len(self._pending)))
-        return torch.Generator().manual_seed(place % 2**63)
+        return keyed_generator(self.hparams["seed"], self.global_step, len(self._pending))
+
+    def plan(self) -> dict[str, str]:
+        """Return the plan with the queue of negatives and the momentum encoder."""
+        rows = super().plan()
+        for queue in self._queues().values():
+            rows["negatives"] = queue_row(queue)
+        if isinstance(self.target_encoder, MomentumEncoder):
+            rows["momentum encoder"] = average_row(self.hparams["encoder_momentum"], self.total_steps())
+        return rows
 
     def _queues(self) -> dict[str, KeyQueue]:
         return {name: module for name, module in self.named_children() if isinstance(module, KeyQueue)}

@@ -96,6 +96,13 @@ class VFSMoCo(MomentumMethod):
         """Check before training that Shuffle BN does its work."""
         return [ShuffleBNChecks()]
 
+    def plan(self) -> dict[str, str]:
+        """Return the plan with the groups of Shuffle BN."""
+        videos = self.videos_per_device()
+        groups = groups_on_this_rank(self.hparams["groups"], videos)
+        over_all = groups * self.trainer.world_size
+        return super().plan() | {"BatchNorm": f"Shuffle BN: {over_all} group(s) of {videos // groups} videos"}
+
     def compiled_networks(self) -> list[nn.Module]:
         """Return the backbone that learns and its moving average."""
         return [self.backbone, self.target_encoder.average.get_submodule("0")]

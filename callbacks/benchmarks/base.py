@@ -16,7 +16,6 @@ from torch import nn
 
 from datamodules.progress import ProgressReport
 from lightning_modules.backbones import build_feature_extractor, describe_network
-from lightning_modules.functional import PropagationProtocol
 from lightning_modules.functional.evaluation_protocol import EvaluationProtocol
 
 from .. import signals
@@ -123,22 +122,6 @@ class BenchmarkCallback(pl.Callback, ABC):
     def extractor(self, encoder: nn.Module) -> nn.Module:
         """Return the view of an encoder that is evaluated; of a LightningModule or of what `build_encoder` gives."""
         return build_feature_extractor(encoder, self.stage, self.stride)
-
-    def propagation_protocol(
-        self, protocol: str | PropagationProtocol, changes: dict[str, Any] | None = None
-    ) -> PropagationProtocol:
-        """Return the protocol that a name stands for on this benchmark, with fields changed, which its name then shows.
-
-        Args:
-            protocol: name of a protocol, or a protocol, which is taken as it is.
-            changes: fields to change.
-
-        Raises:
-            ValueError: if the source of the protocol defines no values for the benchmark, or a value is out of range.
-        """
-        if isinstance(protocol, str):
-            protocol = PropagationProtocol.named(protocol, type(self).name, self.protocols_like)
-        return protocol.with_changes(**changes) if changes else protocol
 
     def about(self) -> dict[str, Any]:
         """Return the choices that the scores depend on, for results.json."""

@@ -60,7 +60,7 @@ class DavisBenchmark(BenchmarkCallback):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        self.protocol = self.propagation_protocol(protocol, self.changes)
+        self.protocol = PropagationProtocol.of(protocol, type(self).name, self.protocols_like, self.changes)
         self.root, self.year, self.split, self.resolution = root, year, split, resolution
         self.annotations, self.size_tolerance = annotations, size_tolerance
 

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
-import torch
 from torch import Tensor, nn
 
 from datamodules.datasets import MaskSequence
@@ -92,12 +91,10 @@ class MaskEvaluation(Evaluation):
             scorer = self.scoring.scorer(sequence, pool)
             for t, tracked in enumerate(track_masks(self.tracker, frames, sequence.starts, view)):
                 truth = None
-                if scorer is not None:
+                if scorer is not None and t in sequence.masks:
                     with watch("score"):
-                        annotated = t in sequence.masks
-                        truth = sequence.mask(t) if annotated else torch.zeros(sequence.size, dtype=torch.uint8)
-                        if annotated:
-                            scorer.add(t, tracked, truth)
+                        truth = sequence.mask(t)
+                        scorer.add(t, tracked, truth)
                 with watch("write"):
                     record.add(tracked.frame, tracked.masks, truth=truth)
             if scorer is not None:

@@ -78,9 +78,7 @@ class TapVidBenchmark(BenchmarkCallback):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        if isinstance(protocol, str):
-            protocol = PointProtocol.named(protocol, "tap_vid")
-        self.root, self.protocol = root, protocol.with_changes(**self.changes) if self.changes else protocol
+        self.root, self.protocol = root, PointProtocol.of(protocol, changes=self.changes)
 
     def read(self) -> Sequence[PointSequence]:
         """Open the data set; see `BenchmarkCallback`."""
@@ -116,7 +114,7 @@ class TapVidEvaluation(Evaluation):
         self._limits = [TapVidMetrics(mode, **run.gathering) for _ in stages]
         self._by_area = [AreaPCK(mode, **run.gathering) for _ in stages] if with_areas else []
         self._undefined: dict[str, Any] = {}
-        self._over_time = np.zeros((2 + len(PIXEL_THRESHOLDS), 0), np.int64)
+        self._over_time = np.zeros((1 + len(PIXEL_THRESHOLDS), 0), np.int64)
 
     @property
     def _protocol(self) -> PointProtocol:
@@ -140,7 +138,12 @@ class TapVidEvaluation(Evaluation):
             self._score_by_area(sequence, queries, found)
         for stage, tracks in zip(self.tracker.stages, found, strict=True):
             self._write(sequence, queries, tracks, stage)
-        self._draw(sequence, queries, found[-1])
+        errors = np.linalg.norm(found[-1].points.numpy() - queries.tracks, axis=-1)
+        since = np.arange(sequence.num_frames) - queries.points[:, :1].round()
+        scored = ~queries.occluded & ((since != 0) if both else (since > 0))
+        self._count(np.abs(since[scored]).astype(int), errors[scored])
+        if self.output.folder is not None and len(queries):
+            self._draw(sequence, queries, found[-1], errors, scored)
 
     def _score_by_area(self, sequence: PointSequence, queries: PointQueries, found: Sequence[PointTracks]) -> None:
         own = np.array(sequence.size[::-1]) / self._protocol.scored_size
@@ -164,16 +167,16 @@ class TapVidEvaluation(Evaluation):
             trackgroup=queries.track,
         )
 
-    def _draw(self, sequence: PointSequence, queries: PointQueries, found: PointTracks) -> None:
-        """Count errors over time, and film the tracks, the worst ones together with their ground truth."""
+    def _draw(
+        self,
+        sequence: PointSequence,
+        queries: PointQueries,
+        found: PointTracks,
+        errors: NDArray[np.float64],
+        scored: NDArray[np.bool_],
+    ) -> None:
+        """Film the tracks, the worst ones together with their ground truth."""
         points, occluded = found.points.numpy(), found.occluded.numpy()
-        errors = np.linalg.norm(points - queries.tracks, axis=-1)
-        since = np.arange(sequence.num_frames) - queries.points[:, :1].round()
-        scored = ~queries.occluded & ((since > 0) if self._protocol.query_mode == "first" else (since != 0))
-        self._count(np.abs(since[scored]).astype(int), errors[scored])
-        folder = self.output.folder
-        if folder is None or not len(queries):
-            return
         own = np.array(sequence.size[::-1]) / self._protocol.scored_size
         chosen = np.unique(np.linspace(0, len(queries) - 1, DRAWN).round().astype(int))
         mean = np.where(scored, np.minimum(errors, self._protocol.scored_size), 0).sum(1) / scored.sum(1).clip(1)
@@ -219,7 +222,7 @@ class TapVidEvaluation(Evaluation):
         counts = [np.bincount(since, minlength=longest)]
         counts += [np.bincount(since[errors < threshold], minlength=longest) for threshold in PIXEL_THRESHOLDS]
         before = np.pad(self._over_time, ((0, 0), (0, longest - self._over_time.shape[1])))
-        self._over_time = before + np.stack([*counts, np.zeros(longest, np.int64)])
+        self._over_time = before + np.stack(counts)
 
     def compute(self) -> Outcome:
         """Gather the metrics and chart the error over time; see `Evaluation`."""
@@ -308,6 +311,6 @@ def write_tracks(path: Path, tracks: dict[str, dict[str, NDArray[np.float64]]], 
     for name, scores in tracks.items():
         for query in np.argsort(scores["average_pts_within_thresh"], kind="stable"):
             values = (scores[key][query] for key in keys)
-            rows.append([name, int(query), *("" if np.isnan(value) else float(value) for value in values)])
+            rows.append([name, int(query), *(None if np.isnan(value) else float(value) for value in values)])
     path.parent.mkdir(parents=True, exist_ok=True)
     write_whole(path, csv_text(rows))

@@ -62,6 +62,8 @@ class VipBenchmark(BenchmarkCallback):
         root: VIP_Fine, or the folder that holds it.
         split: "val", "train", or the path of a list.
         parts: what to follow.
+        one_to_one: AP counts one detection at most as right for an annotated instance, as SDS defines it; by default
+            any number, as the published script of ATEN does.
         protocol: name of a protocol for VIP, or a protocol.
         kwargs: those of `BenchmarkCallback`: changes, predictions, stage, stride, every_n_epochs, output_dir, …
 
@@ -81,14 +83,16 @@ class VipBenchmark(BenchmarkCallback):
         root: str | Path,
         split: str = "val",
         parts: Sequence[Parts] = ("semantic", "instance"),
+        one_to_one: bool = False,
         protocol: str | PropagationProtocol = "vfs",
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
         if not parts or not set(parts) <= {"semantic", "instance"}:
             raise ValueError(f"VipBenchmark: parts is {parts!r}; name 'semantic', 'instance' or both in a list")
-        self.protocol = self.propagation_protocol(protocol, self.changes)
+        self.protocol = PropagationProtocol.of(protocol, type(self).name, self.protocols_like, self.changes)
         self.root, self.split, self.parts = root, split, tuple(parts)
+        self.one_to_one = one_to_one
 
     def read(self) -> Sequence[PartVideo]:
         """Open the data set, once for each kind of labels."""
@@ -98,11 +102,12 @@ class VipBenchmark(BenchmarkCallback):
     def start(self, extractor: nn.Module, run: Run) -> MaskEvaluation:
         """Begin a run; see `BenchmarkCallback`."""
         tracker = LabelTracker(extractor, self.protocol)
-        return PartEvaluation(tracker, PartScoring(run, tracker, self.parts), run, self.predictions)
+        return PartEvaluation(tracker, PartScoring(run, tracker, self.parts, self.one_to_one), run, self.predictions)
 
     def about(self) -> dict[str, Any]:
         """Return the split, and what AP means here, for results.json."""
-        return {"split": self.split, **({AP: RANKING} if "instance" in self.parts else {})}
+        ranking = RANKING + ("; one detection at most is right for an instance" if self.one_to_one else "")
+        return {"split": self.split, **({AP: ranking} if "instance" in self.parts else {})}
 
 
 class PartEvaluation(MaskEvaluation):
@@ -122,12 +127,13 @@ class PartScoring:
         run: over whose ranks the metrics gather.
         tracker: says the stages, and what its maps cover.
         parts: kinds of labels that are followed.
+        one_to_one: see `InstanceAP`.
     """
 
-    def __init__(self, run: Run, tracker: LabelTracker, parts: Sequence[Parts]) -> None:
+    def __init__(self, run: Run, tracker: LabelTracker, parts: Sequence[Parts], one_to_one: bool) -> None:
         self.tracker, self.parts = tracker, parts
         self.semantic = [SemanticIoU(**run.gathering) for _ in tracker.stages]
-        self.instance = [InstanceAP(**run.gathering) for _ in tracker.stages]
+        self.instance = [InstanceAP(one_to_one, **run.gathering) for _ in tracker.stages]
 
     def scorer(self, sequence: PartSequence, pool: Executor) -> SequenceScorer:
         """Return what scores a sequence; see `MaskScoring`."""

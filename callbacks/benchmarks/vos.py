@@ -59,7 +59,7 @@ class VosBenchmark(BenchmarkCallback):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        self.protocol = self.propagation_protocol(protocol, self.changes)
+        self.protocol = PropagationProtocol.of(protocol, type(self).name, self.protocols_like, self.changes)
         self.root, self.split, self.frames, self.masks = root, split, frames, masks
         self.one_object, self.size_tolerance, self.ends_scored = one_object, size_tolerance, ends_scored
 

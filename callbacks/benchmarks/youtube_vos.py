@@ -65,7 +65,7 @@ class YoutubeVosBenchmark(BenchmarkCallback):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        self.protocol = self.propagation_protocol(protocol, self.changes)
+        self.protocol = PropagationProtocol.of(protocol, type(self).name, self.protocols_like, self.changes)
         self.root, self.split, self.all_frames = root, split, all_frames
         self.holdout, self.unseen, self.seed = holdout, unseen, seed
 

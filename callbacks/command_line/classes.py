@@ -103,10 +103,10 @@ def with_callback_flags_in_place(args: Sequence[str]) -> list[str]:
     behind: dict[int, list[str]] = {place: [] for place in range(len(args))}
     stay: dict[int, str] = {}
     for place, arg in enumerate(args):
-        section, _, name = arg.partition("=")[0].rpartition("--trainer.callbacks.")
+        before, _, name = arg.partition("=")[0].rpartition("--trainer.callbacks.")
         argument = name.removesuffix("+").removeprefix("init_args.").partition(".")[0]
         takers = [taker for taker in taken if argument in taken[taker]]
-        if name and not section and takers:
+        if name and not before and takers:
             behind[max((taker for taker in takers if taker < place), default=min(takers))].append(arg)
         else:
             stay[place] = arg
@@ -160,15 +160,45 @@ def parameters_of(kind: type) -> dict[str, inspect.Parameter]:
     return found
 
 
-def _classes_of(config: str) -> Iterator[tuple[str, str | None, dict[str, Any]]]:
-    """Yield (section, class, arguments) of a config; nothing where it has another form."""
+def option_of(args: Sequence[str], name: str) -> Any:
+    """Return the value of an option of the run such as `ckpt_path`, as the last flag or file that sets it says.
+
+    Args:
+        args: as of `joined`.
+        name: of the option, without dashes.
+
+    Returns:
+        None where nothing sets it, or where it is set to null.
+    """
+    found = None
+    for arg in args:
+        flag, given, value = arg.partition("=")
+        if flag == "--config":
+            found = _content_of(value).get(name, found)
+        elif flag == f"--{name}" and given:
+            found = None if value == "null" else value
+    return found
+
+
+def is_yaml(config: str) -> bool:
+    """Return whether the value of `--config` is YAML itself, and not the name of a file."""
+    return "\n" in config or ": " in config or config.startswith("{")
+
+
+def _content_of(config: str) -> dict[str, Any]:
+    """Return the content of a config, a file or YAML itself; an empty dict where it cannot be read."""
     import yaml  # type: ignore[import-untyped]
 
     try:
-        content = yaml.safe_load(Path(config).read_text())
+        content = yaml.safe_load(config if is_yaml(config) else Path(config).read_text())
     except (OSError, ValueError, yaml.YAMLError):
-        return
-    content = content if isinstance(content, dict) else {}
+        return {}
+    return content if isinstance(content, dict) else {}
+
+
+def _classes_of(config: str) -> Iterator[tuple[str, str | None, dict[str, Any]]]:
+    """Yield (section, class, arguments) of a config; nothing where it has another form."""
+    content = _content_of(config)
     trainer = content.get("trainer")
     trainer = trainer if isinstance(trainer, dict) else {}
     entries = [(section, content.get(section)) for section in ("model", "data")]

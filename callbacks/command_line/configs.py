@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from difflib import get_close_matches
 from pathlib import Path
 
+from .classes import is_yaml
 from .mistakes import UsageError
 
 PACKAGE = Path(__file__).resolve().parents[1]
@@ -42,6 +43,6 @@ def with_found_configs(args: Sequence[str]) -> list[str]:
     found = []
     for arg in args:
         flag, _, value = arg.partition("=")
-        is_name = flag == "--config" and value and not ("\n" in value or ": " in value or value.startswith("{"))
-        found.append(f"--config={find_config(value)}" if is_name else arg)
+        named = flag == "--config" and value and not is_yaml(value)
+        found.append(f"--config={find_config(value)}" if named else arg)
     return found

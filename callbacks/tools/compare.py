@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ..command_line.configs import find_config
+from ..command_line.flags import positive
 
 
 def command(args: Sequence[str]) -> None:
@@ -46,14 +47,3 @@ def command(args: Sequence[str]) -> None:
     if failed := [row.name for row in rows if row.name not in scores]:
         told = f"{len(failed)} of {len(rows)} backbones failed ({', '.join(failed)})"
         raise ValueError(f"compare: {told}; {flags.output / 'compare.json'} holds the reasons")
-
-
-def positive(text: str) -> int:
-    """Return the number of a flag.
-
-    Raises:
-        argparse.ArgumentTypeError: if it is none, or less than 1.
-    """
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"expected a number, 1 or more, got {text!r}")
-    return int(text)

@@ -4,7 +4,7 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from .compare import positive
+from ..command_line.flags import positive
 
 
 def command(args: Sequence[str]) -> None:
@@ -33,8 +33,44 @@ def command(args: Sequence[str]) -> None:
     flags = parser.parse_args(list(args))
 
     from lightning_modules.checkpoints import allow_named
+    from lightning_modules.functional import PropagationProtocol
 
-    from ..experiments.sweep import sweep
+    from ..experiments.grid import AT_ONCE, MOST, named_grid, read_grid
+    from ..experiments.sweep import sweep, sweep_benchmark
 
     allow_named(args)
-    sweep(flags)
+    if flags.protocols and (flags.vary or flags.protocol):
+        raise ValueError("--protocols: a list of named protocols takes neither --vary nor --protocol")
+    benchmark = sweep_benchmark(flags.config, flags.root, flags.limit)
+    if flags.protocol is not None:
+        benchmark.protocol = PropagationProtocol.named(flags.protocol, type(benchmark).name, benchmark.protocols_like)
+    if flags.protocols:
+        grid = named_grid(flags.protocols, type(benchmark).name, benchmark.protocols_like)
+    else:
+        grid = read_grid(benchmark.protocol, flags.vary, flags.most or MOST)
+    sweep(
+        flags.spec,
+        benchmark,
+        grid,
+        flags.output,
+        flags.stages,
+        flags.strides,
+        flags.score,
+        flags.select_on,
+        flags.pretrained,
+        flags.seed,
+        flags.at_once or AT_ONCE,
+        part(flags.part),
+    )
+
+
+def part(text: str) -> tuple[int, int]:
+    """Return K and N of `K/N`.
+
+    Raises:
+        ValueError: for another text; one line.
+    """
+    number, _, parts = text.partition("/")
+    if not (number.isdecimal() and parts.isdecimal() and 1 <= int(number) <= int(parts)):
+        raise ValueError(f"--part {text}: write K/N with K from 1 to N")
+    return int(number), int(parts)

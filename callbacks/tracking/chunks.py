@@ -84,6 +84,11 @@ def on_cpu(found: Iterable[Found], at_once: int) -> Iterator[Found]:
         found: frame, labels and what is decoded from them, one tensor for each result, on any one device.
         at_once: frames of a chunk.
     """
+    if at_once == 1:
+        for frame, *kinds in found:
+            labels, decoded = ([each.cpu() for each in kind] for kind in kinds)
+            yield frame, labels, decoded
+        return
     for chunk, arriving in in_chunks(found, at_once, _begin_copies):
         labels, decoded = ([each.wait() for each in kind] for kind in arriving)
         for number, (frame, _, _) in enumerate(chunk):

@@ -18,6 +18,7 @@ from .. import signals
 from .box_protocol import TrackingProtocol
 from .frame_encoder import device_of
 from .stopwatch import Stopwatch
+from .view import stride_of
 
 Image = NDArray[np.uint8]
 """A frame, (H, W, 3) uint8 RGB."""
@@ -149,9 +150,7 @@ class SiamFCTracker:
         self, extractor: nn.Module, protocol: TrackingProtocol | None = None, stopwatch: Stopwatch | None = None
     ) -> None:
         protocol = protocol or TrackingProtocol()
-        stride: Any = getattr(extractor, "stride", protocol.stride)
-        if not isinstance(stride, int):
-            raise ValueError("tracking needs one map of features; name one stage, not several")
+        stride = stride_of(extractor) if hasattr(extractor, "stride") else protocol.stride
         self.protocol = protocol.at_features(stride, getattr(extractor, "dilated", False))
         self.protocols, self.stages = [self.protocol], [""]  # of each map, as other trackers have them
         view: Any = extractor

@@ -164,6 +164,7 @@ class LastCheckpointFile(NamedTuple):
 def last_checkpoints(root: str | Path, folders: Iterable[str | Path] = ()) -> list[LastCheckpointFile]:
     """Find the `last.ckpt` of the runs below a folder, or in others, where callbacks write checkpoints.
 
+    Lightning's own `ckpt_path="last"` searches only the folder of the new run, which is empty.
     Runs that are still in progress are left out. Which one is the newest is read from the files: the times that a file
     system gives them are wrong where a clock was, and after copying.
 
@@ -213,15 +214,6 @@ def _keep_rows(logger: CSVLogger, step: int) -> None:
         experiment = logger.experiment
     write_whole(path, csv_text([fields, *([row[field] for field in fields] for row in rows)]))
     experiment.metrics_keys = fields
-
-
-def newest_checkpoint(root: str | Path) -> Path | None:
-    """Return the newest of `last_checkpoints`, None where there is none.
-
-    Lightning's own `ckpt_path="last"` searches only the folder of the new run, which is empty.
-    """
-    found = last_checkpoints(root)
-    return found[-1].path if found else None
 
 
 def newest_run(root: str | Path, folders: Iterable[str | Path] = ()) -> int:

@@ -6,10 +6,11 @@ import csv
 import hashlib
 import os
 import shutil
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from io import StringIO
 from pathlib import Path
+from typing import Any
 
 
 @contextmanager
@@ -62,6 +63,17 @@ def csv_text(rows: Iterable[Iterable[object]], line_end: str = "\r\n") -> str:
     text = StringIO(newline="")
     csv.writer(text, lineterminator=line_end).writerows(rows)
     return text.getvalue()
+
+
+def csv_of_records(records: Sequence[Mapping[str, Any]], line_end: str = "\r\n") -> str:
+    """Return records as CSV, below the names of all their columns, in the order in which they first appear.
+
+    Args:
+        records: column → value; a column that a record lacks is empty.
+        line_end: after each row.
+    """
+    columns = list(dict.fromkeys(column for record in records for column in record))
+    return csv_text([columns, *([record.get(column) for column in columns] for record in records)], line_end)
 
 
 def partial_path(path: Path, process: int | None = None) -> Path:

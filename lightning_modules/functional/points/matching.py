@@ -10,6 +10,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from ..transfer import to_device
+
 POINTS_WORKSPACE = 64 * 2**20
 """Bytes of the similarities that exist at a time; no result depends on it."""
 
@@ -34,7 +36,7 @@ def sample_features(features: Tensor, places: Tensor) -> Tensor:
     Returns:
         `(N, C)`.
     """
-    size = places.new_tensor([features.shape[2], features.shape[1]])
+    size = to_device([features.shape[2], features.shape[1]], places.device)
     grid = (places / size * 2 - 1).to(features)
     found = F.grid_sample(features[None], grid[None, None], align_corners=False, padding_mode="border")
     return found[0, :, 0].T.contiguous()

@@ -2,7 +2,7 @@
 
 import dataclasses
 from collections.abc import Mapping
-from typing import Literal
+from typing import ClassVar, Literal
 
 from ..evaluation_protocol import Source
 from ..propagation.protocol import PropagationProtocol
@@ -68,6 +68,8 @@ class PointProtocol(NetworkInput):
     matches: int = 10
     radius: float | None = 15.0
     sigma: float = 6.0
+
+    default_benchmark: ClassVar[str] = "tap_vid"
 
     @classmethod
     def sources(cls) -> Mapping[str, Source]:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from datamodules.reading.writing import csv_text, partial_path, remove, unfinished, write_whole
+from datamodules.reading.writing import csv_of_records, csv_text, partial_path, remove, unfinished, write_whole
 
 
 def test_bytes_are_those_of_the_text(tmp_path):
@@ -14,6 +14,12 @@ def test_bytes_are_those_of_the_text(tmp_path):
     write_whole(path, "é\r\n" + os.fsdecode(b"\xff\n"))
     assert path.read_bytes() == b"\xc3\xa9\r\n\xff\n"
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_csv_has_the_columns_of_all_records():
+    records = [{"name": "a", "one": 0.5}, {"name": 'b "2", c', "two": None, "one": 1}]
+    assert csv_of_records(records) == 'name,one,two\r\na,0.5,\r\n"b ""2"", c",1,\r\n'
+    assert csv_text([("a", None), (1, 2.5)], "\n") == "a,\n1,2.5\n"
 
 
 def test_what_cannot_be_written_leaves_what_was_there(tmp_path):
