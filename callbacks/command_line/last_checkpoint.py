@@ -13,7 +13,7 @@ DEFAULT_ROOT = "runs"
 
 
 def with_last_checkpoint(args: Sequence[str]) -> list[str]:
-    """Return the args with the path of the newest checkpoint in place of `last`, as a last flag, which wins.
+    """Return the arguments with the path of the newest checkpoint in place of `last`, as a last flag, which wins.
 
     It is searched for below `trainer.default_root_dir` and in each `dirpath` of the callbacks, whether flags or files
     give them. A `fit` that finds none begins a new run.

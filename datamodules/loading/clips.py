@@ -66,7 +66,7 @@ class ReplacingDataset(Dataset[Sample]):
 class ClipDataset(ReplacingDataset):
     """Decode, sample and crop one clip.
 
-    Where a drawn frame does not exist, since a video ends before its header says so,
+    Where a drawn frame does not exist, since the video is shorter than its header claims,
     the clip is drawn again from the frames that are there; the sample's `redrawn` names it.
 
     Args:

@@ -1,8 +1,8 @@
 """A GPU that computes shapes only: what would wait for it, or stand on the wrong device, raises `Waits` there.
 
 Tensors of the CPU keep their values. Those of the device have none (torch's `FakeTensorMode`), so an operation that
-needs one, such as `.item()` or `if tensor.any()`, cannot go on; on a GPU it waits until all queued work is done. So do
-copies that are not `non_blocking`, in either direction, and indexing by a mask or by numbers of the CPU.
+needs one, such as `.item()` or `if tensor.any()`, cannot continue; on a GPU it waits until all queued work is done. So
+do copies that are not `non_blocking`, in either direction, and indexing by a mask or by numbers of the CPU.
 """
 
 from collections.abc import Iterator

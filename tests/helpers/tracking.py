@@ -106,7 +106,7 @@ class OracleTracker(SiamFCTracker):
 
 
 class OracleEvaluation(BoxEvaluation):
-    """Track each sequence by an oracle of its own."""
+    """Track each sequence by its own oracle."""
 
     def run(self, sequences: Any) -> None:
         for sequence in sequences:

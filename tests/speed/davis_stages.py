@@ -1,4 +1,4 @@
-"""One DAVIS frame stage by stage beside the plain official method, then whole sequences end to end.
+"""One DAVIS frame stage by stage against the plain official method, then whole sequences end to end.
 
 python tests/speed/davis_stages.py                      # ../shared/data/davis, R18 at stride 8, protocol vfs
 python tests/speed/davis_stages.py --limit 1 --only-whole  # the first sequence end to end, nothing else

@@ -1,4 +1,4 @@
-"""J and F per frame and object: ours beside the plain method on one thread, then the frames shared over threads.
+"""J and F per frame and object: ours against the plain method on one thread, then the frames divided over threads.
 
 Run: python tests/speed/region_boundary.py [--repeats 7]
 

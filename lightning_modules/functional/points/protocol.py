@@ -28,11 +28,11 @@ class PointProtocol(NetworkInput):
         feature_normalisation: "l2": similarities are cosines; "raw": dot products.
         decoding_radius: of "soft_argmax", cells; the distance is strictly below it.
         topk: cells of "topk", or pixels for "propagation".
-        occlusion: "none": every point is said to be visible, so AJ and OA mean little; "similarity": hidden where the
-            cosine with the query is below `similarity_threshold`; "cycle": hidden where tracking back misses by
+        occlusion: "none": every point is predicted to be visible, so AJ and OA mean little; "similarity": hidden where
+            the cosine with the query is below `similarity_threshold`; "cycle": hidden where tracking back misses by
             `cycle_threshold` or more; "anchors": hidden where tracking again to the frames that resemble the query
             misses by more than from those frames (DINO-Tracker, see `compare_with_anchors`); with "+": where either
-            says so. But for "none", a point outside the picture is hidden.
+            rule holds. Except for "none", a point outside the picture is hidden.
         similarity_threshold: cosine.
         cycle_threshold: pixels of the scored size. "chained": the error of the step to a frame and of the step from
             it; otherwise the distance from the query of what is found in its frame for the place that was found.

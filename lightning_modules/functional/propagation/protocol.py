@@ -12,10 +12,10 @@ from .sources import SOURCES
 
 @dataclasses.dataclass(frozen=True)
 class PropagationProtocol(NetworkInput):
-    """Every number and rule that moves a label-propagation score.
+    """Every number and rule that affects a label-propagation score.
 
-    Named ones (`vfs`, `crw`, `dino`, …) are data: see `sources`. Where a source defines no values for a benchmark,
-    `named` says so; `vidcorr` holds this project's own choices, for every benchmark.
+    Named protocols (`vfs`, `crw`, `dino`, …) are data: see `sources`. Where a source defines no values for a benchmark,
+    `named` raises; `vidcorr` holds this project's own choices, for every benchmark.
 
     Attributes:
         resized_data: (height, width) to which frames and annotations are brought first, by Pillow's nearest pixel, the

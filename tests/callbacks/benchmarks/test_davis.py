@@ -59,7 +59,7 @@ def test_files_name_what_the_scores_depend_on(davis_root, tmp_path):
 
 
 def test_a_still_video_is_propagated_perfectly(davis_root, tmp_path):
-    """Every frame is the first one and each place has a colour of its own: labels stay, but for what the grid loses."""
+    """Every frame is the first one and each cell has its own colour: labels stay, but for what the grid loses."""
     source = Davis(davis_root)[0]
     still = tmp_path / "davis"
     picture = np.stack([*np.meshgrid(np.arange(64) * 4, np.arange(64) * 4), np.full((64, 64), 128)], -1).astype(

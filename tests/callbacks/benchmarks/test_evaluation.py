@@ -1,4 +1,4 @@
-"""Evaluations of one run: what they share, and how stages are told apart."""
+"""Evaluations of one run: their common part, and the keys of several stages."""
 
 from types import SimpleNamespace
 from typing import Any

@@ -1,4 +1,4 @@
-"""J and F: the official numbers, the definition by brute force, and mistakes that must be told."""
+"""J and F: the official numbers, the definition by brute force, and mistakes that must be reported."""
 
 import math
 from concurrent.futures import ThreadPoolExecutor

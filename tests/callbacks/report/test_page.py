@@ -25,7 +25,7 @@ from tests.helpers.page import SMALL, Page, lines, write_results
 
 
 def test_the_source_of_the_protocol_is_named(run: Any, tmp_path: Path) -> None:
-    """VFS's input size on VIP is not in its code, and results.json and the page say so."""
+    """VFS's input size on VIP is not in its code, and results.json and the page state this."""
     source = json.loads((run[2] / "results.json").read_text())["protocol_source"]
     assert source["code"].startswith("xvjiarui/VFS @ 8e055cc")
     assert source["code"] in Page(run[2] / "report.html").text

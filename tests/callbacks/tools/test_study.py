@@ -1,4 +1,4 @@
-"""`vidcorr study`: it runs what is missing, goes on after failures and interruptions, and prints plain commands."""
+"""`vidcorr study`: it runs what is missing, continues after failures and interruptions, and prints plain commands."""
 
 import json
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Half a file is never where a whole one is looked for."""
+"""A partial file never stands under the name of a complete one."""
 
 import os
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Chained flow beside GMRW's numbers."""
+"""Chained flow against GMRW's numbers."""
 
 import numpy as np
 import pytest
