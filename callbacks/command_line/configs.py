@@ -38,11 +38,11 @@ def find_config(name: str) -> Path:
     raise UsageError(f"--config: there is no file {name}" + (f"; did you mean {near[0]}?" if near else ""))
 
 
-def with_found_configs(words: Sequence[str]) -> list[str]:
-    """Return the words of `joined` with the path of each `--config` in place of its name; YAML itself stays."""
+def with_found_configs(args: Sequence[str]) -> list[str]:
+    """Return the arguments of `joined` with the path of each `--config` in place of its name; YAML itself stays."""
     found = []
-    for word in words:
-        flag, _, value = word.partition("=")
+    for arg in args:
+        flag, _, value = arg.partition("=")
         named = flag == "--config" and value and not is_yaml(value)
-        found.append(f"--config={find_config(value)}" if named else word)
+        found.append(f"--config={find_config(value)}" if named else arg)
     return found

@@ -29,7 +29,7 @@ from .short_models import with_short_names
 
 FIT_CALLBACKS: tuple[type[Callback], ...] = (LearningRateMonitor, LastCheckpoint, Throughput)
 """Callbacks of every `fit`, unless files or flags name one of their class."""
-USAGE = "vidcorr WORD [--config FILE ...] [--model ...] [--data ...] [--trainer.OPTION ...] [--ckpt_path FILE]"
+USAGE = "vidcorr COMMAND [--config FILE ...] [--model ...] [--data ...] [--trainer.OPTION ...] [--ckpt_path FILE]"
 PREDICT = str(shipped_configs() / "predict.yaml")
 """Config that `predict` reads by default."""
 NOISE = (
@@ -74,10 +74,10 @@ class VidcorrCLI(LightningCLI):
 
     def __init__(self, args: list[str], run: bool = True) -> None:
         _make_names_known()
-        words = with_callback_flags_in_place(with_short_names(allow_named(with_found_configs(joined(args)))))
-        resumed = option_of(words, "ckpt_path") == "last" and words[0] == "fit"
-        words = with_last_checkpoint(words)
-        checkpoint = option_of(words, "ckpt_path")
+        args = with_callback_flags_in_place(with_short_names(allow_named(with_found_configs(joined(args)))))
+        resumed = option_of(args, "ckpt_path") == "last" and args[0] == "fit"
+        args = with_last_checkpoint(args)
+        checkpoint = option_of(args, "ckpt_path")
         self._saved = saved_model(checkpoint) if checkpoint else None
         self._model = None if resumed else self._saved  # a training that is resumed by `last` names its model
         try:
@@ -99,21 +99,21 @@ class VidcorrCLI(LightningCLI):
                     "description": __doc__,
                     "predict": {"default_config_files": [PREDICT]},
                 },
-                args=words,
+                args=args,
                 run=run,
             )
         except UsageError as error:
             parsers = getattr(self, "_subcommand_parsers", {}).values() or [self.parser]
             known = [option for each in parsers for option in each._option_string_actions]
             model = self._model.class_path if self._model else None
-            if words[:1] == ["predict"]:
-                words[1:1] = [f"--config={PREDICT}"]
-            raise UsageError(explain(words, str(error), known, model)) from error
+            if args[:1] == ["predict"]:
+                args[1:1] = [f"--config={PREDICT}"]
+            raise UsageError(explain(args, str(error), known, model)) from error
 
     @staticmethod
     def subcommands() -> dict[str, set[str]]:
         """Leave out `test`: benchmarks run in `validate`."""
-        return {word: names for word, names in LightningCLI.subcommands().items() if word != "test"}
+        return {command: names for command, names in LightningCLI.subcommands().items() if command != "test"}
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
         """Make the checkpoint's model the default."""
@@ -182,19 +182,19 @@ class VidcorrCLI(LightningCLI):
         """Disable Lightning's merge, where the checkpoint overrides flags; its values are parser defaults already."""
 
 
-def run(words: Sequence[str]) -> None:
+def run(args: Sequence[str]) -> None:
     """Run `fit`, `validate` or `predict`.
 
     Args:
-        words: of the command line, from the first on.
+        args: command and arguments.
 
     Raises:
-        UsageError: if the words cannot be understood; one line.
+        UsageError: if the arguments cannot be understood; one line.
     """
     _quiet()
     set_parsing_settings(add_print_completion_argument=True)
     with signals.handled():
-        VidcorrCLI(list(words))
+        VidcorrCLI(list(args))
 
 
 def _default_callbacks(named: Sequence[Callback], trainer: Any) -> list[Callback]:

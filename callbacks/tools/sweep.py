@@ -7,7 +7,7 @@ from pathlib import Path
 from ..command_line.flags import positive
 
 
-def command(words: Sequence[str]) -> None:
+def command(args: Sequence[str]) -> None:
     """Run `vidcorr sweep` with its arguments; a user's mistake raises a one-line ValueError or OSError."""
     parser = argparse.ArgumentParser(prog="vidcorr sweep", description=__doc__)
     parser.add_argument("spec", help="checkpoint, dino-b8 or another short name, timm:NAME, raw_colour, …")
@@ -30,7 +30,7 @@ def command(words: Sequence[str]) -> None:
     parser.add_argument("--part", default="1/1", metavar="K/N", help="run every Nth batch only, for several machines")
     parser.add_argument("--output", type=Path, default=Path("sweep"))
     parser.add_argument("--allow", action="append", metavar="NAME", help="your own class that a checkpoint may name")
-    flags = parser.parse_args(list(words))
+    flags = parser.parse_args(list(args))
 
     from lightning_modules.checkpoints import allow_named
     from lightning_modules.functional import PropagationProtocol
@@ -38,7 +38,7 @@ def command(words: Sequence[str]) -> None:
     from ..experiments.grid import AT_ONCE, MOST, named_grid, read_grid
     from ..experiments.sweep import sweep, sweep_benchmark
 
-    allow_named(words)
+    allow_named(args)
     if flags.protocols and (flags.vary or flags.protocol):
         raise ValueError("--protocols: a list of named protocols takes neither --vary nor --protocol")
     benchmark = sweep_benchmark(flags.config, flags.root, flags.limit)

@@ -129,7 +129,7 @@ def check_data(
     return rows
 
 
-def command(words: Sequence[str]) -> None:
+def command(args: Sequence[str]) -> None:
     """Run `vidcorr check-data` with its arguments.
 
     Raises:
@@ -145,7 +145,7 @@ def command(words: Sequence[str]) -> None:
     parser.add_argument("--labels", action="store_true", help="SOURCE holds folders of frames and of masks: check both")
     parser.add_argument("--frames", default="JPEGImages", help="with --labels: folder of frames (default: JPEGImages)")
     parser.add_argument("--masks", default="Annotations", help="with --labels: folder of masks (default: Annotations)")
-    flags = parser.parse_args(list(words))
+    flags = parser.parse_args(list(args))
     raise_limit(flags.max_megapixels)
     if flags.labels:
         from .check_labels import check_labels, print_labels  # its readers import torch

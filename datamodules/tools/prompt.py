@@ -25,7 +25,7 @@ QUALITY = 95
 MOST_FRAMES = 120
 
 
-def command(words: Sequence[str]) -> None:
+def command(args: Sequence[str]) -> None:
     """Run `vidcorr prompt` with its arguments.
 
     Raises:
@@ -39,7 +39,7 @@ def command(words: Sequence[str]) -> None:
         "--frames", nargs="+", default=["0"], metavar="FRAME", help="numbers from 0 on, or times as 4.5s (default: 0)"
     )
     chosen.add_argument("--every", type=int, metavar="N", help=f"every N-th frame, {MOST_FRAMES} at most")
-    flags = parser.parse_args(list(words))
+    flags = parser.parse_args(list(args))
     output = flags.output or Path(f"{flags.video.resolve().stem}_prompt.html")
     write_page(flags.video, output, flags.frames, flags.every)
     print(f"{output}: open it in a browser, draw, save; the page then shows the command that follows what was drawn")

@@ -21,7 +21,7 @@ _LARGEST = 2**32 - 2**20  # bytes: places in a shard are 32-bit numbers
 _MB = 2**20
 
 
-def command(words: Sequence[str]) -> None:
+def command(args: Sequence[str]) -> None:
     """Run `vidcorr shard` with its arguments.
 
     Raises:
@@ -32,7 +32,7 @@ def command(words: Sequence[str]) -> None:
     parser.add_argument("destination", metavar="DESTINATION", help="folder for the shards")
     parser.add_argument("--workers", type=int, default=4, metavar="N", help="files copied at once (default: 4)")
     parser.add_argument("--chunk-mb", type=int, default=64, metavar="MB", help="size of a shard (default: 64)")
-    given = parser.parse_args(list(words))
+    given = parser.parse_args(list(args))
     count = write_shards(given.source, given.destination, given.workers, given.chunk_mb)
     print(f"{given.destination}: {count} shards; train with --data.source {given.destination}")
 

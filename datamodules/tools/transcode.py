@@ -138,7 +138,7 @@ def plan(source: Path, entries: Sequence[VideoEntry], destination: Path, frames:
     return jobs
 
 
-def command(words: Sequence[str]) -> None:
+def command(args: Sequence[str]) -> None:
     """Run `vidcorr transcode` with its arguments.
 
     Raises:
@@ -156,7 +156,7 @@ def command(words: Sequence[str]) -> None:
     parser.add_argument("--workers", type=int, help="processes (default: one per core)")
     parser.add_argument("--timeout", type=float, default=3600.0, help="seconds for one video (default: 3600)")
     parser.add_argument("--max-megapixels", type=float, help="largest frame that is decoded (default: 89)")
-    flags = parser.parse_args(list(words))
+    flags = parser.parse_args(list(args))
     raise_limit(flags.max_megapixels)
     del flags.max_megapixels
     form = OutputFormat(flags.short_side, flags.key_interval, flags.crf, flags.frames, flags.quality)
