@@ -1,4 +1,4 @@
-"""Pages that the site has beside the files of docs/: README.md, configs/README.md, the command line, the reference."""
+"""Pages that the site has in addition to the files of docs/: README.md, configs/README.md, the command line, the reference."""
 
 import ast
 import contextlib
