@@ -2,7 +2,7 @@
 
 Lightning 2.6 infers from its counters at which hook a checkpoint was written. That goes wrong where the checkpoint fell
 on the last batch of an epoch (batches are repeated, the epoch's validation is left out) and where `max_steps` is set.
-Here a checkpoint notes the place itself, and the counters are rewritten from it when it is loaded.
+Here a checkpoint records the progress itself, and the counters are rewritten from it when it is loaded.
 """
 
 from dataclasses import asdict, dataclass
