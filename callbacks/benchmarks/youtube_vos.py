@@ -98,7 +98,7 @@ class YoutubeVosBenchmark(BenchmarkCallback):
             for number in sequence.objects
         }
         tracker = LabelTracker(extractor, self.protocol)
-        scoring = ObjectMetrics(
+        metrics = ObjectMetrics(
             context, len(tracker.stages), ends_scored=True, columns=columns, summary=seen_and_unseen
         )
         archive = "Annotations" if self.split in ("valid", "test") else None

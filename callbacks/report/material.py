@@ -19,7 +19,7 @@ class Chart:
         title: above it.
         x: what runs along; for bars, what they are.
         y: the measure, a fraction that is printed in per cent.
-        curves: name → curve; for bars the places are the labels' numbers.
+        curves: name → curve; for bars x is the index of the label.
         labels: of the bars.
         kind: "lines" or "bars".
         span: least and largest value of the axis; None fits it to the values.

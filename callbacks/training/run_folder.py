@@ -20,7 +20,7 @@ from lightning_modules.checkpoints import read_content
 LOCK = ".in-use"
 LAST = "last.ckpt"
 RESUME = "resume"
-"""Key of a checkpoint under which it notes its place and its run, see `LastCheckpoint`."""
+"""Key of a checkpoint for its progress and its run, see `LastCheckpoint`."""
 
 
 class AtomicCheckpointIO(TorchCheckpointIO):

@@ -26,7 +26,7 @@ ATTEMPTS = 10
 class ReplacingDataset(Dataset[Sample]):
     """Data set that replaces an unusable item by another one.
 
-    The item in its place, and every draw, is a function of (seed, epoch, index, attempt). A sample's `failures` has one
+    The replacement, and every draw, is a function of (seed, epoch, index, attempt). A sample's `failures` has one
     line for each item that was replaced.
 
     Attributes:

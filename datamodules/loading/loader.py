@@ -122,7 +122,7 @@ class ResumableLoader(DataLoader[BatchT]):
         """Set where the next pass starts; it holds if that pass is in the same epoch.
 
         Raises:
-            DataError: if the samples or their order are not those of the state, so that its place means nothing.
+            DataError: if the samples or their order are not those of the state, so that its position means nothing.
         """
         order = self._order().items()
         if changed := [f"{name} {state[name]}, now {now}" for name, now in order if state.get(name, now) != now]:

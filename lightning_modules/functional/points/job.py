@@ -1,4 +1,4 @@
-"""State of one video's queries: places in cells, and the evidence that a point is hidden."""
+"""State of one video's queries: positions in cells, and the evidence that a point is hidden."""
 
 import math
 from collections.abc import Callable
@@ -129,7 +129,7 @@ class TrackingJob:
         self.misses[rows, t] = (back - self.origins[rows]).norm(dim=1).float()
 
     def sample(self, features: Tensor, places: Tensor) -> Tensor:
-        """Return the features `(N, C)` at places in pixels of the scored size."""
+        """Return the features `(N, C)` at positions in pixels of the scored size."""
         return sample_features(features, self.to_cells(places, features))
 
     def _cell(self, features: Tensor) -> Tensor:

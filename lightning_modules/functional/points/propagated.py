@@ -119,7 +119,7 @@ class _Pass:
             yield average.permute(2, 0, 1).contiguous()
 
     def _note(self, group: _Group, t: int, before: int, features: Tensor, heatmaps: Tensor) -> None:
-        """Read the places of a group's points in frame `t`, and compare what is there with the queries."""
+        """Decode the positions of a group's points in frame `t`, and compare the features there with the queries."""
         job, queries = self._job, group.queries
         self._finite.append((t, heatmaps.isfinite().all()))
         if heatmaps.device.type == "cpu":

@@ -37,10 +37,10 @@ def propagate_labels(
     Args:
         features: (T, C, h, w), or an iterable of (C, h, w), read one frame at a time.
         first_labels: (L, h, w) float, L <= 255: soft labels or heat-maps on the feature grid.
-        protocol: says which frames are references, which places are searched, and how matches are weighted.
+        protocol: defines which frames are references, which cells are searched, and how matches are weighted.
         entering: frame number → (L, h, w): labels of objects that start at that frame. The channels that hold a value
             above 0 are theirs. The given labels replace what was propagated in these channels; the other channels are
-            multiplied by 1 − s, where s in [0, 1] is the sum of the given labels at the place, so that they are zero
+            multiplied by 1 − s, where s in [0, 1] is the sum of the given labels at the cell, so that they are zero
             where the object is.
 
     Returns:
@@ -67,7 +67,7 @@ def _frames(propagator: "LabelPropagator", features: Iterable[Tensor], entering:
 
 
 class SearchedMemory(NamedTuple):
-    """References in a memory, and the places around a query that are searched in them."""
+    """References in a memory, and the cells around a query that are searched in them."""
 
     memory: ReferenceMemory
     frames: list[int]
@@ -340,7 +340,7 @@ def _enter(labels: Tensor, entering: Tensor) -> Tensor:
 
 
 def _enter_softly(labels: Tensor, entering: Tensor) -> Tensor:
-    """Blend entering labels in by HVC's rule, weighted by their own sum at the place: soft edges are squared."""
+    """Blend entering labels in by HVC's rule, weighted by their own sum at the cell: soft edges are squared."""
     total = entering.sum(0)
     return labels * (1 - total) + entering * total
 
