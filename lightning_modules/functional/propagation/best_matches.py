@@ -1,9 +1,10 @@
-"""Attention of each place of a feature map to a neighbourhood in several reference maps, without the dense matrix.
+"""Attention of each cell of a feature map to a neighbourhood in several reference maps, without the dense matrix.
 
-Queries are taken in tiles: a strip of columns, and as many rows as the workspace holds. Each row of keys beside the
-strip is multiplied with just those query rows whose neighbourhood it can meet: one matrix product over all references,
-since keys are stored as (h, w, S, C). The products of a tile form one block (key rows, key columns, references,
-queries of a key row), in which the neighbourhood of a query is its own address plus a fixed list of offsets.
+Queries are taken in tiles: a strip of columns, and as many rows as the workspace holds. Each row of keys within reach
+of the strip is multiplied with just those query rows whose neighbourhood contains it: one matrix product over all
+references, since keys are stored as (h, w, S, C). The products of a tile form one block (key rows, key columns,
+references, queries of a key row), in which the neighbourhood of a query is its own address plus a fixed list of
+offsets.
 """
 
 import math
