@@ -159,7 +159,7 @@ class VideoDataModule(SampledDataModule):
         return kept
 
     def train_dataloader(self) -> ResumableLoader[Batch]:
-        """Return a loader of clips in an order that is a function of (seed, epoch); its state is the place in it."""
+        """Return a loader of clips in an order that is a function of (seed, epoch); its state is the position in it."""
         length = self.samples_per_epoch or len(self._training) * self.repeat
         dataset = self._dataset(self._training, self.transform, length, self._weights, self.seed)
         return self.training_loader(

@@ -1,4 +1,4 @@
-"""Pages that the site has beside the files of docs/: README.md, configs/README.md, the command line, the reference."""
+"""Pages of the site in addition to docs/: README.md, configs/README.md, the command line, the reference."""
 
 import ast
 import contextlib

@@ -50,7 +50,7 @@ class StoredScore:
         value: fraction.
         videos: the values that the score is the mean of; None where it is no such mean.
         seed: None where neither name nor command says it.
-        command: that it was made by, without seed and place.
+        command: that produced it, without its seed and output folder.
         folder: of the run.
     """
 
@@ -192,7 +192,7 @@ def _column(results: Mapping[str, Any], stage: str, score: str) -> Column:
 
 
 def _without_seed(command: Sequence[str]) -> tuple[tuple[str, ...], int | None]:
-    """Return a command without the flags of seed and place, and the seed that it names first."""
+    """Return a command without the flags of seed and output folder, and the seed that it names first."""
     kept: list[str] = []
     seeds: list[str] = []
     arguments = iter(command[1:])

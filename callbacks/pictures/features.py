@@ -27,10 +27,10 @@ def principal_colours(features: Tensor, normalise: bool = True) -> Tensor:
         Float32 `(T, 3, h, w)` in [0, 1]; 0.5 in components that do not vary.
 
     Raises:
-        ValueError: for another shape, or fewer than two places.
+        ValueError: for another shape, or fewer than two cells.
     """
     if features.ndim != 4 or features[:, 0].numel() < 2:
-        raise ValueError(f"features must be (T, C, h, w) with two places or more, got {tuple(features.shape)}")
+        raise ValueError(f"features must be (T, C, h, w) with two cells or more, got {tuple(features.shape)}")
     frames, channels, height, width = features.shape
     if normalise:
         features = F.normalize(features.float(), dim=1)

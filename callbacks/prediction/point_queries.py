@@ -140,7 +140,7 @@ def nearest_tracks(names: Sequence[str], starts: Sequence[int], frames: int) -> 
 
 
 class AnyFrame:
-    """Frames of a video by their place; those asked for in order, forwards or backwards, are decoded once.
+    """Frames of a video by their index; those asked for in order, forwards or backwards, are decoded once.
 
     Args:
         stream: the video.

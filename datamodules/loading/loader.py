@@ -15,7 +15,7 @@ Key = tuple[int, int]  # epoch, number of the sample in it
 BatchT = TypeVar("BatchT")
 
 
-def whole_key(key: Key | int) -> Key:
+def epoch_and_index(key: Key | int) -> Key:
     """Return a key as our samplers give it; a plain number, from another sampler, becomes one of epoch 0."""
     return (0, key) if isinstance(key, int) else key
 
@@ -122,7 +122,7 @@ class ResumableLoader(DataLoader[BatchT]):
         """Set where the next pass starts; it holds if that pass is in the same epoch.
 
         Raises:
-            DataError: if the samples or their order are not those of the state, so that its place means nothing.
+            DataError: if the samples or their order are not those of the state, so that its position means nothing.
         """
         order = self._order().items()
         if changed := [f"{name} {state[name]}, now {now}" for name, now in order if state.get(name, now) != now]:

@@ -12,7 +12,7 @@ FlowAt = Callable[[Tensor], Tensor]
 
 
 def bilinear_corners(places: Tensor, height: int, width: int) -> tuple[Tensor, Tensor]:
-    """Return the four cells around each place, numbers in rows `(N, 4)`, and their bilinear weights `(N, 4)`."""
+    """Return the four cells around each position, numbers in rows `(N, 4)`, and their bilinear weights `(N, 4)`."""
     limits = to_device([width - 1, height - 1], places.device).to(places.dtype)
     inner = (places - 0.5).clamp(min=0).minimum(limits)
     low = inner.floor().minimum((limits - 1).clamp(min=0))

@@ -21,7 +21,7 @@ class PointProtocol(NetworkInput):
     Attributes:
         tracking: "direct": each frame is matched with the query's frame; "chained": from frame to frame, forward and
             backward from the query; "propagation": a heat-map is carried by label propagation.
-        decoding: of a similarity map to a place: "argmax": centre of the best cell; "soft_argmax": mean of the cells
+        decoding: of a similarity map to a position: "argmax": centre of the best cell; "soft_argmax": mean of the cells
             around it, weighted by the softmax; "expectation": the same over all cells; "topk": over the best `topk`.
             For "propagation", "topk" is the mean of the best pixels of the up-sampled heat-map.
         temperature: divides the similarities before the softmax; None: the square root of the number of channels.
@@ -35,7 +35,7 @@ class PointProtocol(NetworkInput):
             rule holds. Except for "none", a point outside the picture is hidden.
         similarity_threshold: cosine.
         cycle_threshold: pixels of the scored size. "chained": the error of the step to a frame and of the step from
-            it; otherwise the distance from the query of what is found in its frame for the place that was found.
+            it; otherwise the distance between the query and the match in its frame of the position that was found.
         anchor_similarity: cosine with the query from which on a frame is an anchor, for "anchors".
         query_mode: "first" or "strided", see `sample_queries`.
         query_stride: frames from one set of queries to the next, for "strided".
