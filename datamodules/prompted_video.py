@@ -32,7 +32,7 @@ HELD = 2**28
 class FrameStream:
     """A video, or a part of it, that is read in order, however long it is; each pass opens it afresh.
 
-    Its t-th frame is frame `part.number(t)` of the video. A file that ends long before its header says so is read as
+    Its t-th frame is frame `part.number(t)` of the video. A file that is much shorter than its header claims is read as
     far as it goes, with a warning.
 
     Args:

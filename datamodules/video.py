@@ -40,8 +40,8 @@ class VideoDataModule(SampledDataModule):
     - `frame_index`: (B, T) long, zero-based;
     - `label`: (B,) long, where a list file gives labels;
     - `failures`: one line for each video that could not be decoded while this batch was made and had to be replaced;
-    - `redrawn`, only where there are any: one line for each clip that was drawn again, as its video ends before its
-      header says so.
+    - `redrawn`, only where there are any: one line for each clip that was drawn again, as its video is shorter than its
+      header claims.
 
     Without held-out videos the validation loader gives one empty dictionary, so that validation hooks run. What a
     worker draws is a function of (seed, epoch, sample), what the device draws of (seed, epoch, batch, rank).
@@ -159,7 +159,7 @@ class VideoDataModule(SampledDataModule):
         return kept
 
     def train_dataloader(self) -> ResumableLoader[Batch]:
-        """Return a loader of clips in an order that is a function of (seed, epoch); its state is the place in it."""
+        """Return a loader of clips in an order that is a function of (seed, epoch); its state is the position in it."""
         length = self.samples_per_epoch or len(self._training) * self.repeat
         dataset = self._dataset(self._training, self.transform, length, self._weights, self.seed)
         return self.training_loader(

@@ -16,7 +16,6 @@ from torch import nn
 
 from datamodules.progress import ProgressReport
 from lightning_modules.backbones import build_feature_extractor, describe_network
-from lightning_modules.functional import PropagationProtocol
 from lightning_modules.functional.evaluation_protocol import EvaluationProtocol
 
 from .. import signals
@@ -24,7 +23,7 @@ from ..loggers import log_picture, log_scores, run_folder
 from ..pictures import Picture, write_picture
 from ..report import write_material, write_report
 from ..stored_results import folder_of_epoch
-from .evaluation import Evaluation, Outcome, Run
+from .evaluation import Evaluation, Outcome, RunContext
 from .ranks import BenchmarkError, Ranks, distribute
 from .results import Results, require_writable
 
@@ -117,28 +116,12 @@ class BenchmarkCallback(pl.Callback, ABC):
         """
 
     @abstractmethod
-    def start(self, extractor: nn.Module, run: Run) -> Evaluation:
+    def start(self, extractor: nn.Module, context: RunContext) -> Evaluation:
         """Begin a run: return what tracks and scores its sequences, with metrics that gather over its ranks."""
 
     def extractor(self, encoder: nn.Module) -> nn.Module:
         """Return the view of an encoder that is evaluated; of a LightningModule or of what `build_encoder` gives."""
         return build_feature_extractor(encoder, self.stage, self.stride)
-
-    def propagation_protocol(
-        self, protocol: str | PropagationProtocol, changes: dict[str, Any] | None = None
-    ) -> PropagationProtocol:
-        """Return the protocol that a name stands for on this benchmark, with fields changed, which its name then shows.
-
-        Args:
-            protocol: name of a protocol, or a protocol, which is taken as it is.
-            changes: fields to change.
-
-        Raises:
-            ValueError: if the source of the protocol defines no values for the benchmark, or a value is out of range.
-        """
-        if isinstance(protocol, str):
-            protocol = PropagationProtocol.named(protocol, type(self).name, self.protocols_like)
-        return protocol.with_changes(**changes) if changes else protocol
 
     def about(self) -> dict[str, Any]:
         """Return the choices that the scores depend on, for results.json."""
@@ -182,12 +165,12 @@ class BenchmarkCallback(pl.Callback, ABC):
             network, extractor = network or describe_network(extractor), self.extractor(extractor)
         began = time.perf_counter()
         with Ranks() as ranks:
-            run = Run(ranks, None if folder is None else Path(folder))
+            context = RunContext(ranks, None if folder is None else Path(folder))
             with isolate_rng(), torch.inference_mode():
                 with ranks.together():
-                    if run.folder is not None and ranks.rank == 0:
-                        require_writable(run.folder)
-                    evaluation = self.start(extractor, run)
+                    if context.folder is not None and ranks.rank == 0:
+                        require_writable(context.folder)
+                    evaluation = self.start(extractor, context)
                     evaluation.run(self._dealt(ranks))
                 outcome = evaluation.compute()
             with ranks.together():
@@ -205,9 +188,9 @@ class BenchmarkCallback(pl.Callback, ABC):
                     **evaluation.about(),
                 }
                 self.results = Results(self.name, outcome.scores, outcome.rows, about)
-                self.overlays, self._plots = run.overlays, dict(outcome.plots)
+                self.overlays, self._plots = context.overlays, dict(outcome.plots)
                 if ranks.rank == 0:
-                    self._report(self.results, outcome, evaluation, run.folder)
+                    self._report(self.results, outcome, evaluation, context.folder)
         return outcome.scores
 
     def _origin(self) -> dict[str, Any]:
@@ -261,8 +244,8 @@ class BenchmarkCallback(pl.Callback, ABC):
         others: list[Any] = trainer.callbacks  # type: ignore[attr-defined]
         if any(isinstance(other, BenchmarkCallback) and other.name == self.name for other in others if other != self):
             raise ValueError(
-                f"two benchmarks are called {self.name}: their scores would be logged as one. Give one of them a name "
-                f"of its own in a file, under init_args: name: {self.name}_2"
+                f"two benchmarks are called {self.name}: their scores would be logged as one. Give one of them "
+                f"another name in a file, under init_args: name: {self.name}_2"
             )
         if stage == "fit" and any(isinstance(o, WeightAveraging) for o in others[: others.index(self)]):
             raise ValueError(f"{self.name} would score weights that are not averaged: name WeightAveraging after it")

@@ -15,6 +15,7 @@ from .. import signals
 from .chunks import frames_at_once
 from .frame_encoder import FrameEncoder, Maps
 from .stopwatch import Stopwatch
+from .view import at_stride, maps_of
 
 KEPT_FEATURES = 512 * 2**20
 """Bytes of a video's features that are kept; those of further frames are computed each time they are needed."""
@@ -49,16 +50,9 @@ class PointTracker:
         kept: int = KEPT_FEATURES,
         at_once: int | None = None,
     ) -> None:
-        stride: Any = getattr(extractor, "stride", None)
-        strides = stride if isinstance(stride, list) else [stride]
-        if not all(isinstance(item, int) for item in strides):
-            raise ValueError(f"point tracking needs the stride of each feature map, got {stride}")
-        names = getattr(extractor, "stage", None)
-        self.stages: list[str] = names if isinstance(names, list) else [""] * len(strides)
-        self.protocols = [
-            protocol if item == protocol.feature_stride else protocol.with_changes(feature_stride=item)
-            for item in strides
-        ]
+        maps = maps_of(extractor)
+        self.stages = [stage for stage, _ in maps]
+        self.protocols = [at_stride(protocol, stride) for _, stride in maps]
         self.watch, self.kept, self.at_once = stopwatch or Stopwatch(), kept, at_once
         self.encoder = FrameEncoder(extractor, protocol, self.watch)
         self.device = self.encoder.device

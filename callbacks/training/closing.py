@@ -15,8 +15,14 @@ LEFT_BY_ANY_RUN = ("config.yaml", "hparams.yaml", "events.out.tfevents.*", "metr
 """Files that a run has written before its first step."""
 
 
-def closing_lines(trainer: Trainer) -> list[str]:
-    """Return at most three lines: scores in per cent, the path of the report, the checkpoint and the next command."""
+def closing_lines(trainer: Trainer, configs: Path) -> list[str]:
+    """Return at most three lines: scores in per cent, the path of the report, the checkpoint and the next command.
+
+    Args:
+        trainer: after its run.
+        configs: folder of the project's configs; the next command names one of its benchmarks, and is left out after a
+            user's own benchmark.
+    """
     callbacks: list[Any] = trainer.callbacks  # type: ignore[attr-defined]
     benchmarks = [callback for callback in callbacks if isinstance(callback, BenchmarkCallback)]
     lines, fitted = [], trainer.state.fn == "fit"
@@ -27,8 +33,9 @@ def closing_lines(trainer: Trainer) -> list[str]:
     if pages := list(_pages(trainer, benchmarks)):
         lines.append(f"report: {max(pages, key=lambda page: page.stat().st_mtime_ns)}")
     if fitted and (checkpoint := _checkpoint(callbacks)):
-        config = f"--config benchmarks/{benchmarks[-1].name}.yaml" if benchmarks else "--config benchmarks/davis.yaml"
-        lines.append(f"checkpoint: {checkpoint}; next: vidcorr validate --ckpt_path {checkpoint} {config}")
+        config = f"benchmarks/{type(benchmarks[-1]).name if benchmarks else 'davis'}.yaml"
+        command = f"vidcorr validate --ckpt_path {checkpoint} --config {config}"
+        lines.append(f"checkpoint: {checkpoint}" + f"; next: {command}" * (configs / config).is_file())
     return lines
 
 

@@ -46,7 +46,7 @@ class Place:
 
 
 class PlaceKeeper:
-    """Follow a training from hook to hook, and bring it back to a place.
+    """Follow a training from hook to hook, and restore its progress when it resumes.
 
     `LastCheckpoint`, the last callback of all but `Safeguards`, passes its hooks on to the methods of the same name.
     """
@@ -60,7 +60,7 @@ class PlaceKeeper:
         self._run_ended = False
 
     def on_train_epoch_start(self) -> None:
-        """Record that an epoch begins: there is no place before its first batch but the end of the epoch before."""
+        """Record that an epoch begins; before its first batch the progress is that of the end of the epoch before."""
         self._complete = -1
 
     def on_train_batch_start(self, trainer: pl.Trainer) -> None:
@@ -94,7 +94,7 @@ class PlaceKeeper:
         return self._complete == _batches(trainer)
 
     def place(self, trainer: pl.Trainer) -> Place:
-        """Return the place that the training has reached; it holds between two batches."""
+        """Return the progress of the training; it is valid between two batches."""
         loop, batches = trainer.fit_loop.epoch_loop, _batches(trainer)
         in_window, fetcher = loop._should_accumulate(), trainer.fit_loop._data_fetcher
         completed = batches in (self._validated, self._ended)
@@ -162,7 +162,7 @@ class PlaceKeeper:
 
 
 def starts_an_epoch(place: Place, steps_reached: bool) -> bool:
-    """Return whether what comes after a place is the start of an epoch, or the end of the run.
+    """Return whether the progress is that before the start of an epoch, or at the end of the run.
 
     Args:
         place: of the checkpoint.
@@ -230,7 +230,7 @@ def _reached(max_steps: int, global_step: int) -> bool:
 class BatchSizes:
     """Refuse to resume with a batch size other than the checkpoint's.
 
-    The place in an epoch, the learning rate and its schedule all count in batches of that size.
+    The position in an epoch, the learning rate and its schedule all count in batches of that size.
     """
 
     def __init__(self) -> None:

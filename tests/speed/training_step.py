@@ -1,4 +1,4 @@
-"""One training step of each method beside the bare passes of its backbone, in one process, one after the other.
+"""One training step of each method against the bare passes of its backbone, in one process, one after the other.
 
     OMP_NUM_THREADS=1 python tests/speed/training_step.py --repeats 20
 

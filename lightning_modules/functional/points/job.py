@@ -1,4 +1,4 @@
-"""State of one video's queries: places in cells, and the evidence that a point is hidden."""
+"""State of one video's queries: positions in cells, and the evidence that a point is hidden."""
 
 import math
 from collections.abc import Callable
@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..transfer import Arriving, to_device
+from ..transfer import PendingCopy, to_device
 from .matching import POINTS_WORKSPACE, chunks, decode_places, sample_features, similarity_maps
 from .protocol import PointProtocol
 
@@ -67,7 +67,7 @@ class TrackingJob:
 
     def collect(self) -> None:
         """Bring what was found to the CPU."""
-        arriving = {name: Arriving(getattr(self, name)) for name in ("places", "similarity", "misses", "doubtful")}
+        arriving = {name: PendingCopy(getattr(self, name)) for name in ("places", "similarity", "misses", "doubtful")}
         for name, tensor in arriving.items():
             setattr(self, name, tensor.wait())
 
@@ -129,7 +129,7 @@ class TrackingJob:
         self.misses[rows, t] = (back - self.origins[rows]).norm(dim=1).float()
 
     def sample(self, features: Tensor, places: Tensor) -> Tensor:
-        """Return the features `(N, C)` at places in pixels of the scored size."""
+        """Return the features `(N, C)` at positions in pixels of the scored size."""
         return sample_features(features, self.to_cells(places, features))
 
     def _cell(self, features: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""Similarity of points with the cells of a feature map, and places read from it, in cells.
+"""Similarity of points with the cells of a feature map, and positions decoded from it, in cells.
 
 Places are x, y in cells: the first cell spans 0 to 1, and its centre is at 0.5.
 """
@@ -27,7 +27,7 @@ def cell_centres(height: int, width: int, device: torch.device | None = None) ->
 
 
 def sample_features(features: Tensor, places: Tensor) -> Tensor:
-    """Return the features at places between cells, bilinearly; beyond the outermost centres those of the border.
+    """Return the features at positions between cells, bilinearly; beyond the outermost centres those of the border.
 
     Args:
         features: `(C, h, w)`.
@@ -66,7 +66,7 @@ def decode_places(
     radius: float = 5.0,
     topk: int = 5,
 ) -> Tensor:
-    """Read a place from each similarity map.
+    """Decode a position from each similarity map.
 
     Args:
         similarities: `(N, h, w)`.

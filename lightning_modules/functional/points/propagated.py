@@ -12,7 +12,7 @@ from ..propagation.best_matches import best_matches
 from ..propagation.propagate import full_precision
 from ..propagation.references import ReferenceMemory, average_of_matches
 from ..propagation.tiles import Neighbourhood
-from ..transfer import Arriving, to_device
+from ..transfer import PendingCopy, to_device
 from .best_pixels import best_pixels
 from .job import TrackingJob
 from .matching import cell_centres
@@ -119,7 +119,7 @@ class _Pass:
             yield average.permute(2, 0, 1).contiguous()
 
     def _note(self, group: _Group, t: int, before: int, features: Tensor, heatmaps: Tensor) -> None:
-        """Read the places of a group's points in frame `t`, and compare what is there with the queries."""
+        """Decode the positions of a group's points in frame `t`, and compare the features there with the queries."""
         job, queries = self._job, group.queries
         self._finite.append((t, heatmaps.isfinite().all()))
         if heatmaps.device.type == "cpu":
@@ -137,7 +137,7 @@ class _Pass:
             return
         frames, flags = zip(*self._finite, strict=True)
         self._finite.clear()
-        good = Arriving(torch.stack(flags)).wait().tolist()
+        good = PendingCopy(torch.stack(flags)).wait().tolist()
         if not all(good):
             frame = frames[good.index(False)]
             raise ValueError(f"the heat-maps of frame {frame} are not finite: look for NaN in the features")

@@ -112,7 +112,7 @@ class WindowTiles:
                 target[:, :, : piece.shape[2], column : column + self.columns, : piece.shape[4]] += piece
 
     def addresses(self, references: int, device: torch.device) -> Tensor:
-        """Return each query's places in its window `(side, side, references)`, long `(TILE², references · P²)`."""
+        """Return each query's cells in its window `(side, side, references)`, long `(TILE², references · P²)`."""
         axis, offset = torch.arange(TILE, device=device), torch.arange(2 * self.radius + 1, device=device)
         y = (axis[:, None, None, None, None] + offset[:, None]) * self.side
         x = axis[:, None, None, None] + offset
