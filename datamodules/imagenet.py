@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from .loading.clips import draw_frames
-from .loading.loader import Key, ResumableLoader, whole_key
+from .loading.loader import Key, ResumableLoader, epoch_and_index
 from .loading.module import SampledDataModule
 from .loading.sampling import hashed_rank, seeded_generator
 from .loading.transforms import RandomResizedCrop
@@ -50,7 +50,7 @@ class LabelledImages(Dataset[LabelledImage]):
     def __len__(self) -> int: ...
 
     def __getitem__(self, key: Key | int) -> LabelledImage:
-        key = whole_key(key)
+        key = epoch_and_index(key)
         generator = seeded_generator(self.seed, *key)
         picture, label = self.read(key[1], generator)
         return (self.crop([picture], generator)[0] if self.crop else self._centre(picture)), label

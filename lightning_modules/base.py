@@ -104,11 +104,11 @@ class CorrespondenceModule(ExtractorModule):
         self._place, size = (self.current_epoch, batch_index), self.batch_size(batch)
         if isinstance(schedule := self.lr_schedulers(), SampleLR):
             schedule.count(size * ranks_and_rank()[0])
-        published = self.step(batch)
-        self.log("train/loss", published["loss"], prog_bar=True, batch_size=size)
-        shown = {f"train/{name}": published[name] for name in self.logged if name in published}
+        outputs = self.step(batch)
+        self.log("train/loss", outputs["loss"], prog_bar=True, batch_size=size)
+        shown = {f"train/{name}": outputs[name] for name in self.logged if name in outputs}
         self.log_dict(shown, batch_size=size)
-        return published
+        return outputs
 
     def validation_step(self, batch: Batch, batch_index: int) -> dict[str, Tensor] | None:
         """Compute the objective on held-out data; log `val/loss`, its mean over all samples of all ranks.
@@ -117,10 +117,10 @@ class CorrespondenceModule(ExtractorModule):
         """
         if not (size := self.batch_size(batch)):
             return None
-        published = self.step(batch)
-        self.validation_loss.update(published["loss"], size)
+        outputs = self.step(batch)
+        self.validation_loss.update(outputs["loss"], size)
         self.log("val/loss", self.validation_loss, prog_bar=True, batch_size=size)
-        return published
+        return outputs
 
     def feature_extractor(self, stage: Stage = None, stride: int | None = None, **options: Any) -> nn.Module:
         """Return a view of the backbone for benchmarks; it shares the weights and leaves this module as it is.
@@ -140,16 +140,16 @@ class CorrespondenceModule(ExtractorModule):
 
     def global_batch(self) -> int:
         """Return the number of samples per optimiser step over all devices and accumulated batches."""
+        return self.samples_per_device() * self.trainer.world_size * self.trainer.accumulate_grad_batches
+
+    def samples_per_device(self) -> int:
+        """Return the number of samples that a device sees at a time."""
         self.trainer.fit_loop.setup_data()
         loader = self.trainer.train_dataloader
         size = getattr(loader, "batch_size", None)
         if size is None:
             raise ValueError(f"{type(loader).__name__} has no batch_size: the learning rate is scaled with it")
-        return int(size * self.trainer.world_size * self.trainer.accumulate_grad_batches)
-
-    def videos_per_device(self) -> int:
-        """Return the number of samples that a device sees at a time."""
-        return self.global_batch() // self.trainer.world_size // self.trainer.accumulate_grad_batches
+        return int(size)
 
     def total_steps(self) -> int:
         """Return the number of optimiser steps of the run, over which learning rates are scheduled.
@@ -304,16 +304,16 @@ class MomentumMethod(CorrespondenceModule):
         Raises:
             ValueError: if the keys of an optimiser step must divide the queue and do not.
         """
-        published = super().training_step(batch, batch_index)
-        if (keys := published.pop("keys", None)) is None:
-            return published
+        outputs = super().training_step(batch, batch_index)
+        if (keys := outputs.pop("keys", None)) is None:
+            return outputs
         per_step = keys.shape[:2].numel() * self.trainer.accumulate_grad_batches
         for queue in self._queues().values():
             if self.keys_divide_queue:
                 queue.require_divisor(per_step)
-            published["queue_age"] = (queue.video_ids >= 0).sum() / per_step
+            outputs["queue_age"] = (queue.video_ids >= 0).sum() / per_step
         self._pending.append((keys.flatten(0, 1), gather(batch["video_index"]).repeat_interleave(keys.shape[1])))
-        return published
+        return outputs
 
     def optimizer_step(self, *args: Any, **kwargs: Any) -> None:
         """Take one optimiser step, then move the average and fill the queue."""

@@ -132,18 +132,18 @@ class Liir(MomentumMethod):
 
         prior, settings = None if self.warming_up else self.prior, self.hparams
         local = reconstruct_locally(q, r, colours[:, :-1, :, ::4, ::4], settings["radius"], settings["border"], prior)
-        published = {"compactness": local.compactness, "embeddings": features.float().mean((3, 4)).flatten(0, 1)}
+        outputs = {"compactness": local.compactness, "embeddings": features.float().mean((3, 4)).flatten(0, 1)}
         reconstructed = local.values
         if self.bank is not None and not self.warming_up:
             unusable = self.bank.own(batch["video_index"]) | (self.bank.video_ids < 0)
             positive = positive_mass(q, local.logsumexp, self.bank.keys, unusable)
             reconstructed = reconstructed * positive.unsqueeze(1)
-            published["negative_mass"] = 1 - positive.mean()
+            outputs["negative_mass"] = 1 - positive.mean()
             if generator is not None:
-                published["keys"] = gather(self.keys(seen[:, -1].to(features.dtype), generator))
-        published["reconstruction"] = reconstruction_loss(reconstructed, colours[:, -1])
-        loss = published["reconstruction"] + settings["compactness_weight"] * local.compactness
-        return {"loss": loss} | {name: tensor.detach() for name, tensor in published.items()}
+                outputs["keys"] = gather(self.keys(seen[:, -1].to(features.dtype), generator))
+        outputs["reconstruction"] = reconstruction_loss(reconstructed, colours[:, -1])
+        loss = outputs["reconstruction"] + settings["compactness_weight"] * local.compactness
+        return {"loss": loss} | {name: tensor.detach() for name, tensor in outputs.items()}
 
     @torch.no_grad()
     def keys(self, frames: Tensor, generator: torch.Generator) -> Tensor:

@@ -23,7 +23,7 @@ from ..loggers import log_picture, log_scores, run_folder
 from ..pictures import Picture, write_picture
 from ..report import write_material, write_report
 from ..stored_results import folder_of_epoch
-from .evaluation import Evaluation, Outcome, Run
+from .evaluation import Evaluation, Outcome, RunContext
 from .ranks import BenchmarkError, Ranks, distribute
 from .results import Results, require_writable
 
@@ -116,7 +116,7 @@ class BenchmarkCallback(pl.Callback, ABC):
         """
 
     @abstractmethod
-    def start(self, extractor: nn.Module, run: Run) -> Evaluation:
+    def start(self, extractor: nn.Module, context: RunContext) -> Evaluation:
         """Begin a run: return what tracks and scores its sequences, with metrics that gather over its ranks."""
 
     def extractor(self, encoder: nn.Module) -> nn.Module:
@@ -165,12 +165,12 @@ class BenchmarkCallback(pl.Callback, ABC):
             network, extractor = network or describe_network(extractor), self.extractor(extractor)
         began = time.perf_counter()
         with Ranks() as ranks:
-            run = Run(ranks, None if folder is None else Path(folder))
+            context = RunContext(ranks, None if folder is None else Path(folder))
             with isolate_rng(), torch.inference_mode():
                 with ranks.together():
-                    if run.folder is not None and ranks.rank == 0:
-                        require_writable(run.folder)
-                    evaluation = self.start(extractor, run)
+                    if context.folder is not None and ranks.rank == 0:
+                        require_writable(context.folder)
+                    evaluation = self.start(extractor, context)
                     evaluation.run(self._dealt(ranks))
                 outcome = evaluation.compute()
             with ranks.together():
@@ -188,9 +188,9 @@ class BenchmarkCallback(pl.Callback, ABC):
                     **evaluation.about(),
                 }
                 self.results = Results(self.name, outcome.scores, outcome.rows, about)
-                self.overlays, self._plots = run.overlays, dict(outcome.plots)
+                self.overlays, self._plots = context.overlays, dict(outcome.plots)
                 if ranks.rank == 0:
-                    self._report(self.results, outcome, evaluation, run.folder)
+                    self._report(self.results, outcome, evaluation, context.folder)
         return outcome.scores
 
     def _origin(self) -> dict[str, Any]:

@@ -11,8 +11,8 @@ from datamodules.reading.errors import DataError
 from lightning_modules.functional import PropagationProtocol
 
 from .base import BenchmarkCallback
-from .evaluation import Run
-from .mask_benchmark import FILMS_SHOW, OBJECT_SCORES, MaskEvaluation, object_evaluation
+from .evaluation import RunContext
+from .mask_evaluation import FILMS_SHOW, OBJECT_SCORES, MaskEvaluation, object_evaluation
 
 
 class DavisBenchmark(BenchmarkCallback):
@@ -75,9 +75,9 @@ class DavisBenchmark(BenchmarkCallback):
                 )
         return sequences
 
-    def start(self, extractor: nn.Module, run: Run) -> MaskEvaluation:
+    def start(self, extractor: nn.Module, context: RunContext) -> MaskEvaluation:
         """Begin a run; see `BenchmarkCallback`."""
-        return object_evaluation(self, extractor, run)
+        return object_evaluation(self, extractor, context)
 
     def about(self) -> dict[str, Any]:
         """Return the part of the data set, for results.json."""

@@ -38,7 +38,7 @@ class Ranks:
         dist.all_gather_object(values, value, group=self.group)
         return values
 
-    def worst(self, value: int) -> int:
+    def largest(self, value: int) -> int:
         """Return the largest number of all ranks, on every rank."""
         if self.size == 1:
             return value

@@ -10,7 +10,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from datamodules.reading.writing import csv_of_records, write_whole
+from datamodules.reading.writing import csv_of_records, write_atomically
 
 from ..tracking.record import provenance
 
@@ -53,9 +53,9 @@ class Results:
             **self.about,
             **provenance(),
         }
-        write_whole(folder / "results.json", json.dumps(content, indent=2) + "\n")
+        write_atomically(folder / "results.json", json.dumps(content, indent=2) + "\n")
         if self.rows:
-            write_whole(folder / "per_sequence.csv", csv_of_records(self.rows))
+            write_atomically(folder / "per_sequence.csv", csv_of_records(self.rows))
 
     def print(self, console: Console | None = None) -> None:
         """Print the network, the feature grid if the benchmark reports it, and one line per stage with the scores."""

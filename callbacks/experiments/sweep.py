@@ -10,7 +10,7 @@ from typing import Any
 import torch
 import torch.distributed as dist
 
-from datamodules.reading.writing import write_whole
+from datamodules.reading.writing import write_atomically
 from lightning_modules.backbones import build_encoder
 from lightning_modules.backbones.short_names import SHORT_NAMES
 
@@ -81,7 +81,7 @@ def sweep(
     elif rank == 0:
         scored, fields = read_scores(folders, score), (*grid.varied, "stage", "stride")
         text = grid_markdown(scored, score, choose(scored, base, select_on), fields=fields)
-        write_whole(output / "sweep.md", text + "\n")
+        write_atomically(output / "sweep.md", text + "\n")
         drawn = draw(scored, score, output / "sweep.png", fields)
         print(f"{text}\n\n{output / 'sweep.md'}" + (f", {output / 'sweep.png'}" if drawn else ""))
 

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor
 
-from datamodules.reading.writing import write_whole
+from datamodules.reading.writing import write_atomically
 
 from .overlays import Picture, contact_sheet, evenly_spaced, resized
 
@@ -60,7 +60,7 @@ class Film:
             self._save(truths, self._path.with_suffix(TRUTH_SUFFIX))
         size = [WIDTH, self._pictures[0].shape[0]]
         about = self._about | {"frames": self.chosen, "size": size, "curves": plain_curves(curves or {})}
-        write_whole(self._path.with_suffix(".json"), json.dumps(about) + "\n")
+        write_atomically(self._path.with_suffix(".json"), json.dumps(about) + "\n")
 
     def _save(self, pictures: Sequence[Picture], path: Path) -> None:
         sheet = contact_sheet(pictures, columns=self._about["columns"], width=WIDTH, gap=0)

@@ -14,7 +14,7 @@ from datamodules.progress import ProgressReport
 from datamodules.prompted_video import FrameStream
 from datamodules.reading.mask_files import read_mask
 from datamodules.reading.prompts import MaskPrompt, Prompt
-from datamodules.reading.writing import write_whole
+from datamodules.reading.writing import write_atomically
 from lightning_modules.functional import PointProtocol
 
 from .. import signals
@@ -107,7 +107,7 @@ def predict_video(
         **_seconds(time.perf_counter() - began, record.written, watch),
         **provenance(),
     }
-    write_whole(folder / RECORD, json.dumps(content, indent=2) + "\n")
+    write_atomically(folder / RECORD, json.dumps(content, indent=2) + "\n")
     signals.check()
     unfinished.path.unlink()
     return content

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from datamodules.prompted_video import FrameStream
 from datamodules.reading.prompts import BoxPrompt, MaskPrompt, Prompt, objects_of
 from datamodules.reading.source import stamp
-from datamodules.reading.writing import write_whole
+from datamodules.reading.writing import write_atomically
 from lightning_modules.checkpoints.reading import read_content
 from lightning_modules.checkpoints.weights import digest_of
 from lightning_modules.functional.evaluation_protocol import EvaluationProtocol
@@ -152,6 +152,6 @@ class Unfinished:
         }
         buffer = io.BytesIO()
         torch.save(content, buffer)
-        write_whole(self.path, buffer.getvalue())
+        write_atomically(self.path, buffer.getvalue())
         self._saved = time.perf_counter()
         self._took = self._saved - began

@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal
 
-from datamodules.reading.writing import write_whole
+from datamodules.reading.writing import write_atomically
 
 from ..pictures.film import Curve, plain_curves
 
@@ -55,4 +55,4 @@ def write_material(
     plain = [asdict(chart) | {"curves": plain_curves(chart.curves)} for chart in charts]
     content = {"sequences": list(sequences), "ranked_by": list(ranked_by), "shows": shows, "charts": plain}
     content["text_columns"] = list(text_columns)
-    write_whole(folder / "report.json", json.dumps(content) + "\n")
+    write_atomically(folder / "report.json", json.dumps(content) + "\n")

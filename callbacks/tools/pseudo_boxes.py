@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from datamodules.progress import ProgressReport
 from datamodules.prompted_video import FrameStream
 from datamodules.reading.source import list_videos
-from datamodules.reading.writing import unfinished, write_whole
+from datamodules.reading.writing import unfinished, write_atomically
 from lightning_modules.backbones import build_feature_extractor
 from lightning_modules.checkpoints import allow_named
 
@@ -82,7 +82,7 @@ def pseudo_boxes(
                     _write(pictures, boxes, cover, place)
             progress.advance(to=number + 1)
             signals.check()
-    write_whole(folder / "list.txt", "".join(f"{name}\n" for name in names))
+    write_atomically(folder / "list.txt", "".join(f"{name}\n" for name in names))
     return len(names)
 
 

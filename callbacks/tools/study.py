@@ -9,7 +9,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from datamodules.reading.writing import write_whole
+from datamodules.reading.writing import write_atomically
 
 from ..command_line.configs import find_config
 from ..experiments.study_plan import Step, Study, StudyRow, read_study
@@ -120,7 +120,7 @@ def _run(step: Step) -> str | None:
         return f"{log}: {last[0] if last else f'status {status}'}"
     if step.evaluation is None:
         cost = {} if resumed else {"seconds": round(time.monotonic() - start, 1)}
-        write_whole(step.folder / DONE, json.dumps({"words": step.arguments} | cost) + "\n")
+        write_atomically(step.folder / DONE, json.dumps({"words": step.arguments} | cost) + "\n")
     return None
 
 
@@ -130,6 +130,6 @@ def _write_table(study: Study, output: Path) -> None:
     text = study_markdown(study, rows)
     print(text)
     if output.is_dir():
-        write_whole(output / "table.md", text + "\n")
+        write_atomically(output / "table.md", text + "\n")
         write_csv(rows, output / "table.csv")
         print(f"{output / 'table.md'}, {output / 'table.csv'}")

@@ -4,7 +4,7 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from datamodules.reading.writing import csv_text, write_whole
+from datamodules.reading.writing import csv_text, write_atomically
 
 from ..experiments.results_table import Cell, Column, StoredScore, Table, read_scores_of, tabulate
 from ..report.published import published_beside
@@ -105,7 +105,7 @@ def command(args: Sequence[str]) -> None:
     table = gather_results(flags.folders, flags.score, flags.published, flags.base)
     for path in flags.output:
         path.parent.mkdir(parents=True, exist_ok=True)
-        write_whole(path, render(table, path.suffix.removeprefix(".")))
+        write_atomically(path, render(table, path.suffix.removeprefix(".")))
     print(render(table, flags.format), end="")
 
 

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from lightning_modules.functional.propagation.sizing import Size
-from lightning_modules.functional.transfer import Arriving
+from lightning_modules.functional.transfer import PendingCopy
 
 T = TypeVar("T")
 U = TypeVar("U")
@@ -95,9 +95,9 @@ def on_cpu(found: Iterable[Found], at_once: int) -> Iterator[Found]:
             yield frame, [each[number] for each in labels], [each[number] for each in decoded]
 
 
-def _begin_copies(chunk: list[Found]) -> tuple[list[Found], list[list[Arriving]]]:
+def _begin_copies(chunk: list[Found]) -> tuple[list[Found], list[list[PendingCopy]]]:
     _, *kinds = zip(*chunk, strict=True)
-    return chunk, [[Arriving(_stacked(each)) for each in zip(*kind, strict=True)] for kind in kinds]
+    return chunk, [[PendingCopy(_stacked(each)) for each in zip(*kind, strict=True)] for kind in kinds]
 
 
 def _stacked(tensors: Sequence[Tensor]) -> Tensor:

@@ -15,7 +15,7 @@ from lightning_modules.functional.propagation.sizing import NetworkInput, Size, 
 
 from .. import signals
 from .chunks import frames_at_once, in_chunks
-from .frame_encoder import Encoded, FrameEncoder, SideStream, device_of
+from .frame_encoder import FrameEncoder, PendingMaps, SideStream, device_of
 from .stopwatch import Stopwatch
 from .view import View, at_stride, maps_of
 
@@ -157,7 +157,7 @@ class LabelTracker:
         """Yield frames with the annotation that each gives and its features, `(C, h, w)` for each map."""
         encoder, beside = self._encoder, SideStream(self.device)
 
-        def begin(chunk: list[tuple[Tensor, A | None]]) -> tuple[list[tuple[Tensor, A | None]], Encoded]:
+        def begin(chunk: list[tuple[Tensor, A | None]]) -> tuple[list[tuple[Tensor, A | None]], PendingMaps]:
             return chunk, beside.start(lambda: encoder([view.reduce(frame) for frame, _ in chunk]))
 
         for chunk, encoded in in_chunks(frames, self.at_once(view), begin):

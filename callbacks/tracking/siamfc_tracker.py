@@ -12,7 +12,7 @@ from torch.nn.functional import interpolate
 
 from datamodules.reading.boxes import centred, context_side, one_based, square_crop
 from lightning_modules.functional.siamese import siamese_correlation
-from lightning_modules.functional.transfer import Arriving, to_device
+from lightning_modules.functional.transfer import PendingCopy, to_device
 
 from .. import signals
 from .box_protocol import TrackingProtocol
@@ -196,7 +196,7 @@ class SiamFCTracker:
         protocol, factors = self.protocol, self.protocol.factors
         responses = self.responses(tracks, pictures)
         with self.watch("respond", self.device):
-            best, place, finite = Arriving(self._peaks(responses)).wait().tolist()  # the one wait for the device
+            best, place, finite = PendingCopy(self._peaks(responses)).wait().tolist()  # the one wait for the device
         if not all(finite):
             raise ValueError("tracking: the response is not finite; has the network diverged?")
         width = responses.shape[-1]

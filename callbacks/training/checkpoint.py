@@ -19,7 +19,7 @@ from .epoch_means import EpochMeans
 from .forked import waits_for_ranks
 from .place import BatchSizes, Place, PlaceKeeper
 from .run_folder import LAST, RESUME, newest_run
-from .safeguards import TrainingStopped, put_late
+from .safeguards import TrainingStopped, order_callbacks
 
 log = logging.getLogger(__name__)
 
@@ -43,8 +43,8 @@ class LastCheckpoint(ModelCheckpoint):
             within an optimiser step, or with another batch size.
     """
 
-    late = 1
-    """Place in the order of callbacks, see `put_late`."""
+    callback_order = 1
+    """Place in the order of callbacks, see `order_callbacks`."""
 
     def __init__(self, every_n_steps: int = 500, dirpath: str | Path | None = None) -> None:
         if every_n_steps < 1:
@@ -64,7 +64,7 @@ class LastCheckpoint(ModelCheckpoint):
         """Find the folder, and follow all callbacks whose state is to be saved."""
         with _full_folder_expected():
             super().setup(trainer, pl_module, stage)
-        put_late(trainer)
+        order_callbacks(trainer)
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Take nothing over: Lightning's own state names the file that this run writes anyway."""

@@ -14,7 +14,7 @@ from pytorch_lightning.loggers import CSVLogger, Logger, TensorBoardLogger
 from pytorch_lightning.loggers.csv_logs import ExperimentWriter
 from pytorch_lightning.plugins.io import TorchCheckpointIO
 
-from datamodules.reading.writing import csv_text, unfinished, write_whole
+from datamodules.reading.writing import csv_text, unfinished, write_atomically
 from lightning_modules.checkpoints import read_content
 
 LOCK = ".in-use"
@@ -212,7 +212,7 @@ def _keep_rows(logger: CSVLogger, step: int) -> None:
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Experiment logs directory")
         experiment = logger.experiment
-    write_whole(path, csv_text([fields, *([row[field] for field in fields] for row in rows)]))
+    write_atomically(path, csv_text([fields, *([row[field] for field in fields] for row in rows)]))
     experiment.metrics_keys = fields
 
 

@@ -13,7 +13,7 @@ from torch.utils.data import Dataset
 from ..reading.decoding import VideoFile
 from ..reading.errors import DataError
 from ..reading.source import FrameFolder, VideoEntry, open_video
-from .loader import Key, whole_key
+from .loader import Key, epoch_and_index
 from .sampling import seeded_generator
 
 Sample = dict[str, Any]
@@ -51,7 +51,7 @@ class ReplacingDataset(Dataset[Sample]):
         """
 
     def __getitem__(self, key: Key | int) -> Sample:
-        key = whole_key(key)
+        key = epoch_and_index(key)
         failures: list[str] = []
         for attempt in range(ATTEMPTS):
             generator = seeded_generator(self.seed, *key, attempt)

@@ -15,7 +15,7 @@ Key = tuple[int, int]  # epoch, number of the sample in it
 BatchT = TypeVar("BatchT")
 
 
-def whole_key(key: Key | int) -> Key:
+def epoch_and_index(key: Key | int) -> Key:
     """Return a key as our samplers give it; a plain number, from another sampler, becomes one of epoch 0."""
     return (0, key) if isinstance(key, int) else key
 

@@ -42,7 +42,7 @@ def unfinished(path: Path, place: Path | None = None) -> Iterator[Path]:
         remove(place)
 
 
-def write_whole(path: Path, content: str | bytes) -> None:
+def write_atomically(path: Path, content: str | bytes) -> None:
     """Write a file under a temporary name in the same folder, and rename it when it is complete.
 
     Args:
@@ -59,7 +59,7 @@ def write_whole(path: Path, content: str | bytes) -> None:
 
 
 def csv_text(rows: Iterable[Iterable[object]], line_end: str = "\r\n") -> str:
-    """Return rows as the text of a CSV file, for `write_whole`; None is empty."""
+    """Return rows as the text of a CSV file, for `write_atomically`; None is empty."""
     text = StringIO(newline="")
     csv.writer(text, lineterminator=line_end).writerows(rows)
     return text.getvalue()

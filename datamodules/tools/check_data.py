@@ -20,7 +20,7 @@ from ..reading.errors import DataError
 from ..reading.guards import raise_limit, read_json
 from ..reading.shards import is_sharded
 from ..reading.source import VideoEntry, list_line, list_videos, natural_order, open_video, pictures_of, stamp
-from ..reading.writing import write_whole
+from ..reading.writing import write_atomically
 from .parallel import Failure, in_processes, with_progress
 
 Kind = Literal["unreadable", "too short", "duplicate"]
@@ -125,7 +125,7 @@ def check_data(
         (output / "clean.txt").unlink(missing_ok=True)  # of an earlier run
         raise DataError(f"{source}: none of {len(rows)} videos can be used; {output / 'report.json'} holds the reasons")
     lines = (list_line(os.path.abspath(entry.path), entry.label) for entry in usable)
-    write_whole(output / "clean.txt", "".join(f"{line}\n" for line in lines))
+    write_atomically(output / "clean.txt", "".join(f"{line}\n" for line in lines))
     return rows
 
 
@@ -245,7 +245,7 @@ def _write_report(
         for (entry, report), problem in zip(known, problems, strict=True)
     ]
     content = {"source": os.fspath(source), "videos": rows, "complete": len(rows) == len(entries)}
-    write_whole(output / "report.json", json.dumps(content, indent=1) + "\n")
+    write_atomically(output / "report.json", json.dumps(content, indent=1) + "\n")
     return [(report, problem) for (_, report), problem in zip(known, problems, strict=True)]
 
 

@@ -18,7 +18,7 @@ from ..reading.errors import DataError
 from ..reading.mask_files import davis_palette
 from ..reading.part import Moment, frame_number
 from ..reading.source import FrameFolder, open_video
-from ..reading.writing import write_whole
+from ..reading.writing import write_atomically
 
 PAGE = Path(__file__).with_suffix(".html")
 QUALITY = 95
@@ -83,7 +83,7 @@ def write_page(video: Path, output: Path, frames: Sequence[Moment] = (0,), every
     }
     page = re.sub(r"\{\{(\w+)\}\}", lambda found: values[found[1]], PAGE.read_text(encoding="utf-8"))
     output.parent.mkdir(parents=True, exist_ok=True)
-    write_whole(output, page)
+    write_atomically(output, page)
     return output
 
 

@@ -14,7 +14,7 @@ import numpy as np
 from ..reading.errors import DataError
 from ..reading.shards import INDEX, places
 from ..reading.source import list_videos
-from ..reading.writing import write_whole
+from ..reading.writing import write_atomically
 from .parallel import with_progress
 
 _LARGEST = 2**32 - 2**20  # bytes: places in a shard are 32-bit numbers
@@ -90,7 +90,7 @@ def write_shards(
             "sizes": sizes,
         },
     }
-    write_whole(folder / INDEX, json.dumps(index))
+    write_atomically(folder / INDEX, json.dumps(index))
     return len(jobs)
 
 

@@ -16,7 +16,7 @@ from ..reading.decoding import VideoFile
 from ..reading.errors import DataError, DecodingError
 from ..reading.guards import raise_limit, read_json
 from ..reading.source import FrameFolder, VideoEntry, list_line, list_videos, open_video, pictures_of, stamp
-from ..reading.writing import partial_path, remove, unfinished, write_whole
+from ..reading.writing import partial_path, remove, unfinished, write_atomically
 from .encoding import OutputFormat, write_pictures, write_video
 from .parallel import Failure, in_processes, with_progress
 
@@ -99,13 +99,13 @@ def transcode(
                 remove(partial_path(job.output))
     (destination / "failed.txt").unlink(missing_ok=True)
     if failed:
-        write_whole(destination / "failed.txt", "".join(f"{path}: {reason}\n" for path, reason in failed.items()))
+        write_atomically(destination / "failed.txt", "".join(f"{path}: {reason}\n" for path, reason in failed.items()))
     if source.is_file():
         pairs = [pair for pair in zip(jobs, entries, strict=True) if pair[0].source in made]
         lines = (
             list_line(os.path.join(".", os.path.relpath(job.output, destination)), entry.label) for job, entry in pairs
         )
-        write_whole(destination / source.name, "".join(f"{line}\n" for line in lines))
+        write_atomically(destination / source.name, "".join(f"{line}\n" for line in lines))
     return list(made.values()), failed
 
 
@@ -217,7 +217,7 @@ def _claim(destination: Path, form: OutputFormat) -> None:
     elif any(destination.iterdir()):
         raise DataError(f"{destination}: holds files that were not made by transcode; give another folder or empty it")
     else:
-        write_whole(marker, json.dumps(wanted, indent=1) + "\n")
+        write_atomically(marker, json.dumps(wanted, indent=1) + "\n")
 
 
 def _is_complete(output: Path) -> bool:

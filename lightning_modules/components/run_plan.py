@@ -16,7 +16,7 @@ def run_plan(module: Any) -> dict[str, str]:
     rows = {
         "method": type(module).__name__,
         "backbone": f"{backbone}, {millions(module.backbone)} of {millions(module)} M parameters",
-        "global batch": f"{batch} videos = {module.videos_per_device()} per device × {devices} device(s) × "
+        "global batch": f"{batch} videos = {module.samples_per_device()} per device × {devices} device(s) × "
         f"{accumulated} accumulated",
         "learning rate": f"{', '.join(rates)} at the start",
         "length": f"{steps} steps" + (f" in {trainer.max_epochs} epochs" if (trainer.max_epochs or 0) > 0 else ""),

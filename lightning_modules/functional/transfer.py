@@ -14,7 +14,7 @@ def to_device(values: Any, device: torch.device) -> Tensor:
     return tensor.to(device, non_blocking=True)
 
 
-class Arriving:
+class PendingCopy:
     """A tensor on its way to the CPU: a GPU copies it when it has computed it, and works on meanwhile.
 
     Args:

@@ -23,7 +23,7 @@ from torch._subclasses.fake_tensor import (
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from lightning_modules.functional.transfer import Arriving
+from lightning_modules.functional.transfer import PendingCopy
 
 aten = torch.ops.aten
 COPIES = {aten._to_copy.default, aten.copy_.default}
@@ -40,7 +40,7 @@ class FakeGpu:
 
     Attributes:
         device: CUDA's.
-        reads: number of tensors that were waited for, by `Arriving`, the one way to values: each is 1.
+        reads: number of tensors that were waited for, by `PendingCopy`, the one way to values: each is 1.
     """
 
     device: torch.device
@@ -135,7 +135,7 @@ def fake_gpu() -> Iterator[FakeGpu]:
             "torch.nn.Module._apply": _apply,
         }.items():
             stack.enter_context(patch(name, stand_in))
-        stack.enter_context(patch.object(Arriving, "wait", wait))
+        stack.enter_context(patch.object(PendingCopy, "wait", wait))
         stack.enter_context(FakeTensorMode(allow_non_fake_inputs=True))
         stack.enter_context(NoWaits())
         yield gpu

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from ..transfer import Arriving
+from ..transfer import PendingCopy
 from .job import TrackingJob
 
 
@@ -22,7 +22,7 @@ def compare_with_anchors(job: TrackingJob) -> None:
     for queries in torch.arange(len(job.queries)).split(at_once):
         tracked = job.tracked(queries)
         rows = job.rows(queries)
-        anchors = tracked & (Arriving(job.similarity[rows]).wait() >= job.protocol.anchor_similarity)
+        anchors = tracked & (PendingCopy(job.similarity[rows]).wait() >= job.protocol.anchor_similarity)
         medians = median_distances(_distances(job, queries, anchors))
         job.doubtful[rows] = job.rows(tracked) & beyond_anchors(medians, job.rows(anchors))
 

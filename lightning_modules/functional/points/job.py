@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..transfer import Arriving, to_device
+from ..transfer import PendingCopy, to_device
 from .matching import POINTS_WORKSPACE, chunks, decode_places, sample_features, similarity_maps
 from .protocol import PointProtocol
 
@@ -67,7 +67,7 @@ class TrackingJob:
 
     def collect(self) -> None:
         """Bring what was found to the CPU."""
-        arriving = {name: Arriving(getattr(self, name)) for name in ("places", "similarity", "misses", "doubtful")}
+        arriving = {name: PendingCopy(getattr(self, name)) for name in ("places", "similarity", "misses", "doubtful")}
         for name, tensor in arriving.items():
             setattr(self, name, tensor.wait())
 

@@ -12,7 +12,7 @@ from ..propagation.best_matches import best_matches
 from ..propagation.propagate import full_precision
 from ..propagation.references import ReferenceMemory, average_of_matches
 from ..propagation.tiles import Neighbourhood
-from ..transfer import Arriving, to_device
+from ..transfer import PendingCopy, to_device
 from .best_pixels import best_pixels
 from .job import TrackingJob
 from .matching import cell_centres
@@ -137,7 +137,7 @@ class _Pass:
             return
         frames, flags = zip(*self._finite, strict=True)
         self._finite.clear()
-        good = Arriving(torch.stack(flags)).wait().tolist()
+        good = PendingCopy(torch.stack(flags)).wait().tolist()
         if not all(good):
             frame = frames[good.index(False)]
             raise ValueError(f"the heat-maps of frame {frame} are not finite: look for NaN in the features")

@@ -12,7 +12,7 @@ from PIL import Image
 from torch.utils.data import DataLoader
 
 from callbacks import BenchmarkError, BestCheckpoint, DavisBenchmark
-from callbacks.benchmarks.mask_benchmark import MaskEvaluation, ObjectScoring
+from callbacks.benchmarks.mask_evaluation import MaskEvaluation, ObjectMetrics
 from callbacks.metrics import RegionBoundary
 from callbacks.tracking.label_tracker import LabelTracker
 from datamodules.datasets import Davis
@@ -168,9 +168,9 @@ class FailingEvaluation(MaskEvaluation):
 
 
 class Failing(DavisBenchmark):
-    def start(self, extractor, run):
+    def start(self, extractor, context):
         tracker = LabelTracker(extractor, self.protocol)
-        return FailingEvaluation(tracker, ObjectScoring(run, 1), run)
+        return FailingEvaluation(tracker, ObjectMetrics(context, 1), context)
 
 
 def test_a_failure_ends_validate_but_fit_only_where_it_is_fatal(davis_root, tmp_path, caplog):

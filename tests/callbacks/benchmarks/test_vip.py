@@ -10,7 +10,7 @@ from PIL import Image
 
 from callbacks import VipBenchmark
 from callbacks.benchmarks import vip
-from callbacks.benchmarks.mask_benchmark import annotated_frames
+from callbacks.benchmarks.mask_evaluation import annotated_frames
 from callbacks.benchmarks.vip import instance_scores
 from callbacks.metrics import InstanceAP, SemanticIoU
 from callbacks.tracking.label_tracker import LabelTracker

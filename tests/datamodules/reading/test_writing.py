@@ -5,13 +5,13 @@ from pathlib import Path
 
 import pytest
 
-from datamodules.reading.writing import csv_of_records, csv_text, partial_path, remove, unfinished, write_whole
+from datamodules.reading.writing import csv_of_records, csv_text, partial_path, remove, unfinished, write_atomically
 
 
 def test_bytes_are_those_of_the_text(tmp_path):
     path = tmp_path / "list.txt"
     path.write_text("before")
-    write_whole(path, "é\r\n" + os.fsdecode(b"\xff\n"))
+    write_atomically(path, "é\r\n" + os.fsdecode(b"\xff\n"))
     assert path.read_bytes() == b"\xc3\xa9\r\n\xff\n"
     assert list(tmp_path.iterdir()) == [path]
 
@@ -26,7 +26,7 @@ def test_what_cannot_be_written_leaves_what_was_there(tmp_path):
     path = tmp_path / "list.txt"
     path.write_text("before")
     with pytest.raises(UnicodeEncodeError):
-        write_whole(path, "half" * 10_000 + "\ud800")
+        write_atomically(path, "half" * 10_000 + "\ud800")
     assert path.read_text() == "before"
     assert list(tmp_path.iterdir()) == [path]
 
@@ -65,5 +65,5 @@ def test_the_unfinished_place_has_a_permitted_name(tmp_path: Path, length: int) 
         place.write_text("")
         remove(place)
         assert partial_path(path.with_name(path.name[:-1] + "y"), process) != place
-    write_whole(path, b"bytes")
+    write_atomically(path, b"bytes")
     assert path.read_bytes() == b"bytes"
