@@ -1,6 +1,6 @@
 """The entry point: `fit`, `validate`, `predict` and the tools, by `python cli.py` or the command `vidcorr`.
 
-Nothing heavy is imported before the first word is known: each word imports what it needs.
+Nothing heavy is imported before the command is known: each command imports what it needs.
 """
 
 import ast
@@ -23,26 +23,27 @@ RUNS = {
     "validate": "Measure a checkpoint, or any backbone, on benchmarks.",
     "predict": "Carry a mask, a box or points through a video of your own.",
 }
-"""Words that Lightning's Trainer runs, with one line for the overview."""
+"""Commands that Lightning's Trainer runs, with one line for `--help`."""
 
 
 def main(args: Sequence[str] | None = None) -> None:
     """Run the command line.
 
     Args:
-        args: words after `vidcorr`; None takes those of the process.
+        args: command and arguments after `vidcorr`; None takes those of the process.
 
     Raises:
-        SystemExit: with one line for a user's mistake (`--debug` shows the traceback instead): status 2 where the words
-            cannot be understood, 1 where what they ask for cannot be done; 130 after Ctrl-C, 143 after SIGTERM, 141
-            where the reader of our output has closed it.
+        SystemExit: with one line for a user's mistake (`--debug` shows the traceback instead): status 2 where the
+            arguments cannot be understood, 1 where what they ask for cannot be done; 130 after Ctrl-C, 143 after
+            SIGTERM, 141 where the reader of our output has closed it.
     """
-    words = sys.argv if args is None else ["vidcorr", *args]
-    debug = "--debug" in words
-    words[:] = [word for word in words if word != "--debug"]
+    argv = sys.argv if args is None else ["vidcorr", *args]
+    debug = "--debug" in argv
+    # in place, also in sys.argv: the ranks that Lightning starts run the same command line again
+    argv[:] = [arg for arg in argv if arg != "--debug"]
     take_own_packages()
     try:
-        run_command(words[1:])
+        run_command(argv[1:])
         sys.stdout.flush()  # here a closed pipe can still be reported
     except BaseException as error:
         status = None if debug else import_module("callbacks.command_line.endings").report(error)
@@ -51,32 +52,32 @@ def main(args: Sequence[str] | None = None) -> None:
         sys.exit(status)
 
 
-def run_command(words: Sequence[str]) -> None:
-    """Run one word with what follows it."""
-    first = words[0] if words else "--help"
+def run_command(args: Sequence[str]) -> None:
+    """Run one command with its arguments."""
+    first = args[0] if args else "--help"
     if first in ("-h", "--help"):
         print(overview())
     elif first == "--version":
         parts = ", ".join(f"{name} {version(name)}" for name in ("torch", "pytorch-lightning", "av", "timm"))
         print(f"vidcorr {version('vidcorr')} ({parts}, Python {sys.version.split()[0]})")
     elif first in RUNS or first.startswith("--print_completion"):
-        load("callbacks.command_line.runs").run(words)
+        load("callbacks.command_line.runs").run(args)
     elif (tool := tools().get(first)) is not None:
-        run_tool(f"{tool.parent.parent.name}.tools.{tool.stem}", words[1:])
+        run_tool(f"{tool.parent.parent.name}.tools.{tool.stem}", args[1:])
     else:
         known = [*RUNS, *tools()]
         near = get_close_matches(first, known, 1)
         meant = f"did you mean {near[0]}? " if near else ""
-        print(f"vidcorr: there is no word {first!r}; {meant}The words are {', '.join(known)}", file=sys.stderr)
+        print(f"vidcorr: unknown command {first!r}; {meant}Commands: {', '.join(known)}", file=sys.stderr)
         sys.exit(2)
 
 
-def run_tool(module: str, words: Sequence[str]) -> None:
+def run_tool(module: str, args: Sequence[str]) -> None:
     """Run a tool; SIGTERM raises in it what Ctrl-C would, so that it leaves nothing half done."""
     in_main = threading.current_thread() is threading.main_thread()
     previous = signal.signal(signal.SIGTERM, _terminate) if in_main else None
     try:
-        import_module(module).command(words)
+        import_module(module).command(args)
     finally:
         if in_main:
             signal.signal(signal.SIGTERM, previous)
@@ -100,7 +101,7 @@ def load(name: str) -> ModuleType:
 
 
 def tools() -> dict[str, Path]:
-    """Return word → file of each tool: a file in a `tools` folder of our packages that defines `command`."""
+    """Return command → file of each tool: a file in a `tools` folder of our packages that defines `command`."""
     files = [file for package in PACKAGES for file in (HOME / package / "tools").glob("*.py")]
     found = {file.stem.replace("_", "-"): file for file in files if "\ndef command(" in file.read_text("utf-8")}
     return dict(sorted(found.items()))
@@ -108,17 +109,17 @@ def tools() -> dict[str, Path]:
 
 def overview() -> str:
     """Return what `vidcorr --help` shows."""
-    texts = {word: ast.get_docstring(ast.parse(file.read_text("utf-8"))) or "" for word, file in tools().items()}
-    words = RUNS | {word: text.partition("\n")[0] for word, text in texts.items()}
-    width = max(map(len, words)) + 2
+    texts = {command: ast.get_docstring(ast.parse(file.read_text("utf-8"))) or "" for command, file in tools().items()}
+    commands = RUNS | {command: text.partition("\n")[0] for command, text in texts.items()}
+    width = max(map(len, commands)) + 2
     return "\n".join(
         (
-            "usage: vidcorr WORD [options]       (python cli.py WORD is the same)",
+            "usage: vidcorr COMMAND [options]    (python cli.py COMMAND is the same)",
             "",
-            *(f"  {word:{width}}{text}" for word, text in words.items()),
+            *(f"  {command:{width}}{text}" for command, text in commands.items()),
             "",
-            "vidcorr WORD --help shows the options of a word; vidcorr fit --model.help VFSSimSiam those of a class.",
-            "Files add up, later ones and flags win: --config METHOD.yaml --config TRAINER.yaml --config DATA.yaml.",
+            "vidcorr COMMAND --help shows its options; vidcorr fit --model.help VFSSimSiam those of a class.",
+            "Files combine; later files and flags win: --config METHOD.yaml --config TRAINER.yaml --config DATA.yaml.",
             "--print_config shows the result. --debug shows where an error was raised. --version.",
             "Completion: pip install shtab; vidcorr --print_completion shtab-bash (or -zsh, -tcsh).",
         )

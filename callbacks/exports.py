@@ -33,10 +33,6 @@ from .training import (
     Throughput,
     TrainingPictures,
     TrainingStopped,
-    claim_version,
-    go_on_in_folder,
-    last_checkpoints,
-    newest_checkpoint,
 )
 
 __all__ = [
@@ -63,13 +59,9 @@ __all__ = [
     "VipBenchmark",
     "VosBenchmark",
     "YoutubeVosBenchmark",
-    "claim_version",
     "compare",
     "figure",
     "follow_points",
-    "go_on_in_folder",
-    "last_checkpoints",
-    "newest_checkpoint",
     "predict_video",
     "propagate_masks",
     "propagate_points",

@@ -87,7 +87,7 @@ class Got10kDataModule(SampledDataModule):
         SkippedVideos(Counter()).join(self.trainer)
 
     def train_dataloader(self) -> ResumableLoader[Any]:
-        """Return a loader of pairs in an order that is a function of (seed, epoch); its state is the place in it."""
+        """Return a loader of pairs in an order that is a function of (seed, epoch); its state is the position in it."""
         dataset = TargetPairs(self.training, len(self.training) * self.repeat, self.max_gap, self.seed)
         samples = f"{self.root / self.subset}: {len(dataset)} pairs an epoch"
         return self.training_loader(dataset, samples, "lower batch_size or raise repeat")

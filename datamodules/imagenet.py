@@ -1,9 +1,9 @@
-"""Labelled pictures for the linear probe: folders of images, one a class, and single frames of folders of videos."""
+"""Labelled pictures for the linear probe: folders of images, one per class, and single frames of folders of videos."""
 
 import os
 from abc import abstractmethod
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +11,9 @@ import numpy as np
 import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
-from torch.utils.data.distributed import DistributedSampler
 
 from .loading.clips import draw_frames
-from .loading.loader import Key, ResumableLoader, whole_key
+from .loading.loader import Key, ResumableLoader, epoch_and_index
 from .loading.module import SampledDataModule
 from .loading.sampling import hashed_rank, seeded_generator
 from .loading.transforms import RandomResizedCrop
@@ -51,7 +50,7 @@ class LabelledImages(Dataset[LabelledImage]):
     def __len__(self) -> int: ...
 
     def __getitem__(self, key: Key | int) -> LabelledImage:
-        key = whole_key(key)
+        key = epoch_and_index(key)
         generator = seeded_generator(self.seed, *key)
         picture, label = self.read(key[1], generator)
         return (self.crop([picture], generator)[0] if self.crop else self._centre(picture)), label
@@ -119,20 +118,6 @@ class FramesOfVideos(LabelledImages):
             return frames[0], self.labels[index]
 
 
-class _InOrder(DistributedSampler[Key]):
-    """(0, index) of each sample once: none is repeated to give each rank as many."""
-
-    def __init__(self, dataset: LabelledImages, ranks: int, rank: int) -> None:
-        super().__init__(dataset, num_replicas=ranks, rank=rank, shuffle=False)
-        self.indices = range(rank, len(dataset), ranks)
-
-    def __iter__(self) -> Iterator[Key]:
-        return ((0, index) for index in self.indices)
-
-    def __len__(self) -> int:
-        return len(self.indices)
-
-
 class _LabelledDataModule(SampledDataModule):
     """Loaders over two `LabelledImages`; a subclass makes them in `setup`."""
 
@@ -160,7 +145,7 @@ class _LabelledDataModule(SampledDataModule):
 
     def val_dataloader(self) -> DataLoader[Any]:
         """Return a loader of each held-out picture once."""
-        return self.fixed_loader(self.held_out, _InOrder)
+        return self.fixed_loader(self.held_out)
 
     def on_after_batch_transfer(self, batch: list[Tensor], dataloader_idx: int) -> dict[str, Tensor]:
         """Return `image` float `(B, 3, size, size)` in [0, 1] and `label` long `(B,)`."""

@@ -32,7 +32,7 @@ HELD = 2**28
 class FrameStream:
     """A video, or a part of it, that is read in order, however long it is; each pass opens it afresh.
 
-    Its t-th frame is frame `part.number(t)` of the video. A file that ends long before its header says so is read as
+    Its t-th frame is frame `part.number(t)` of the video. A file that is much shorter than its header claims is read as
     far as it goes, with a warning.
 
     Args:
@@ -202,7 +202,7 @@ class PromptedVideoDataModule(pl.LightningDataModule):
     Args:
         video: file, or folder of frames.
         mask: indexed, grey or RGB picture of a frame's objects, see `MaskPrompt`; a folder of such pictures that are
-            named after their frames; or JSON as COCO has it.
+            named after their frames; or JSON in COCO's format.
         box: `x,y,width,height` in pixels, or a file that holds boxes, see `BoxPrompt`.
         points: CSV of `name,x,y`, JSON, or `grid:16`, see `PointPrompt`.
         frame_rate: frames per second of the overlay; None is the video's own, 24 for a folder.

@@ -1,4 +1,4 @@
-"""Pages that the site has beside the files of docs/: README.md, configs/README.md, the command line, the reference."""
+"""Pages of the site in addition to docs/: README.md, configs/README.md, the command line, the reference."""
 
 import ast
 import contextlib
@@ -82,18 +82,20 @@ def reference(module: str, imported_from: str) -> str:
 
 
 def command_line() -> str:
-    """Return the page of the command line: what `vidcorr --help` shows, and `vidcorr WORD --help` of each tool."""
+    """Return the page of the command line: what `vidcorr --help` shows, and `vidcorr COMMAND --help` of each tool."""
     sys.path.insert(0, str(ROOT))
     from cli import RUNS, load, overview, tools
 
     os.environ["COLUMNS"] = "80"  # of what argparse writes
     shown = {"": overview()}
-    for word, file in tools().items():
+    for command, file in tools().items():
         text = io.StringIO()
         with contextlib.redirect_stdout(text), contextlib.suppress(SystemExit):
             load(f"{file.parent.parent.name}.tools.{file.stem}").command(["--help"])
-        shown[word] = text.getvalue()
-    runs = ", ".join(f"`vidcorr {word} --help`" for word in RUNS)
-    head = f"# Command line\n\nThe words of training, measuring and predicting have Lightning's options; see {runs}.\n"
-    parts = [f"{f'## {word}' if word else ''}\n\n```text\n{text.rstrip()}\n```\n" for word, text in shown.items()]
+        shown[command] = text.getvalue()
+    runs = ", ".join(f"`vidcorr {command} --help`" for command in RUNS)
+    head = f"# Command line\n\nThe commands that train, validate and predict have Lightning's options; see {runs}.\n"
+    parts = [
+        f"{f'## {command}' if command else ''}\n\n```text\n{text.rstrip()}\n```\n" for command, text in shown.items()
+    ]
     return head + "\n".join(parts)

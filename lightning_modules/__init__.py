@@ -1,4 +1,4 @@
-"""Methods as LightningModules, one a file.
+"""Methods as LightningModules, one per file.
 
 The names are those of `exports.py`, imported when one is asked for (PEP 562): a tool that needs neither torch nor
 Lightning imports neither.

@@ -15,9 +15,10 @@ from .checkpoints import SavedModule
 from .components.distributed import gather, ranks_and_rank
 from .components.key_queue import KeyQueue
 from .components.momentum_encoder import MomentumEncoder
-from .components.run_plan import run_plan
+from .components.run_plan import average_row, queue_row, run_plan
 from .components.sample_mean import SampleMean
 from .components.schedules import SampleLR, scaled_lr, sgd_with_cosine
+from .components.seeding import keyed_generator
 
 Batch = dict[str, Any]
 """A batch of a video DataModule: `clip` float RGB `(B, T, 3, H, W)` in [0, 1], `video_index` long `(B,)`, …
@@ -57,7 +58,7 @@ class CorrespondenceModule(ExtractorModule):
 
     A method defines
 
-    - `step(batch)`, which returns at least `loss`, and detached whatever callbacks may want to see (`embeddings`
+    - `step(batch)`, which returns at least `loss`, and, detached, what callbacks use (`embeddings`
       `(N, D)`, for example, is what `CollapseMonitor` measures). A training step returns the same dict;
     - `configure_optimizers()`;
     - `batch_size(batch)`, where its batches hold no `clip`.
@@ -103,11 +104,11 @@ class CorrespondenceModule(ExtractorModule):
         self._place, size = (self.current_epoch, batch_index), self.batch_size(batch)
         if isinstance(schedule := self.lr_schedulers(), SampleLR):
             schedule.count(size * ranks_and_rank()[0])
-        published = self.step(batch)
-        self.log("train/loss", published["loss"], prog_bar=True, batch_size=size)
-        shown = {f"train/{name}": published[name] for name in self.logged if name in published}
+        outputs = self.step(batch)
+        self.log("train/loss", outputs["loss"], prog_bar=True, batch_size=size)
+        shown = {f"train/{name}": outputs[name] for name in self.logged if name in outputs}
         self.log_dict(shown, batch_size=size)
-        return published
+        return outputs
 
     def validation_step(self, batch: Batch, batch_index: int) -> dict[str, Tensor] | None:
         """Compute the objective on held-out data; log `val/loss`, its mean over all samples of all ranks.
@@ -116,10 +117,10 @@ class CorrespondenceModule(ExtractorModule):
         """
         if not (size := self.batch_size(batch)):
             return None
-        published = self.step(batch)
-        self.validation_loss.update(published["loss"], size)
+        outputs = self.step(batch)
+        self.validation_loss.update(outputs["loss"], size)
         self.log("val/loss", self.validation_loss, prog_bar=True, batch_size=size)
-        return published
+        return outputs
 
     def feature_extractor(self, stage: Stage = None, stride: int | None = None, **options: Any) -> nn.Module:
         """Return a view of the backbone for benchmarks; it shares the weights and leaves this module as it is.
@@ -139,16 +140,16 @@ class CorrespondenceModule(ExtractorModule):
 
     def global_batch(self) -> int:
         """Return the number of samples per optimiser step over all devices and accumulated batches."""
+        return self.samples_per_device() * self.trainer.world_size * self.trainer.accumulate_grad_batches
+
+    def samples_per_device(self) -> int:
+        """Return the number of samples that a device sees at a time."""
         self.trainer.fit_loop.setup_data()
         loader = self.trainer.train_dataloader
         size = getattr(loader, "batch_size", None)
         if size is None:
             raise ValueError(f"{type(loader).__name__} has no batch_size: the learning rate is scaled with it")
-        return int(size * self.trainer.world_size * self.trainer.accumulate_grad_batches)
-
-    def videos_per_device(self) -> int:
-        """Return the number of samples that a device sees at a time."""
-        return self.global_batch() // self.trainer.world_size // self.trainer.accumulate_grad_batches
+        return int(size)
 
     def total_steps(self) -> int:
         """Return the number of optimiser steps of the run, over which learning rates are scheduled.
@@ -178,10 +179,10 @@ class CorrespondenceModule(ExtractorModule):
             more: further numbers that the draws depend on, such as the rank.
         """
         key = (self.hparams["seed"], *(self._place if self.training else ()), *more)
-        return torch.Generator().manual_seed(hash(key) % 2**63)
+        return keyed_generator(*key)
 
     def plan(self) -> dict[str, str]:
-        """Return the plan that is printed before training: row → text."""
+        """Return the plan that is printed before training, row → text; a method adds its own rows to these."""
         return run_plan(self)
 
     def compiled_networks(self) -> list[nn.Module]:
@@ -276,8 +277,16 @@ class MomentumMethod(CorrespondenceModule):
 
     def step_generator(self) -> torch.Generator:
         """Return a CPU generator of (seed, optimiser step, batch of the step), in the same state on all ranks."""
-        place = hash((self.hparams["seed"], self.global_step, len(self._pending)))
-        return torch.Generator().manual_seed(place % 2**63)
+        return keyed_generator(self.hparams["seed"], self.global_step, len(self._pending))
+
+    def plan(self) -> dict[str, str]:
+        """Return the plan with the queue of negatives and the momentum encoder."""
+        rows = super().plan()
+        for queue in self._queues().values():
+            rows["negatives"] = queue_row(queue)
+        if isinstance(self.target_encoder, MomentumEncoder):
+            rows["momentum encoder"] = average_row(self.hparams["encoder_momentum"], self.total_steps())
+        return rows
 
     def _queues(self) -> dict[str, KeyQueue]:
         return {name: module for name, module in self.named_children() if isinstance(module, KeyQueue)}
@@ -295,16 +304,16 @@ class MomentumMethod(CorrespondenceModule):
         Raises:
             ValueError: if the keys of an optimiser step must divide the queue and do not.
         """
-        published = super().training_step(batch, batch_index)
-        if (keys := published.pop("keys", None)) is None:
-            return published
+        outputs = super().training_step(batch, batch_index)
+        if (keys := outputs.pop("keys", None)) is None:
+            return outputs
         per_step = keys.shape[:2].numel() * self.trainer.accumulate_grad_batches
         for queue in self._queues().values():
             if self.keys_divide_queue:
                 queue.require_divisor(per_step)
-            published["queue_age"] = (queue.video_ids >= 0).sum() / per_step
+            outputs["queue_age"] = (queue.video_ids >= 0).sum() / per_step
         self._pending.append((keys.flatten(0, 1), gather(batch["video_index"]).repeat_interleave(keys.shape[1])))
-        return published
+        return outputs
 
     def optimizer_step(self, *args: Any, **kwargs: Any) -> None:
         """Take one optimiser step, then move the average and fill the queue."""

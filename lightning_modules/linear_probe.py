@@ -62,9 +62,9 @@ class LinearProbe(CorrespondenceModule):
         if protocol not in ("moco", "simsiam"):
             raise ValueError(f"protocol must be 'moco' or 'simsiam', got {protocol!r}")
         self.base_lr = base_lr if base_lr is not None else {"moco": 30.0, "simsiam": 0.1}[protocol]
-        whole = build_encoder(backbone, pretrained, encoder)
-        self.hparams.update(encoder_hparams(whole))
-        self.backbone = whole.feature_extractor(stage, stride).requires_grad_(False).eval()
+        built = build_encoder(backbone, pretrained, encoder)
+        self.hparams.update(encoder_hparams(built))
+        self.backbone = built.feature_extractor(stage, stride).requires_grad_(False).eval()
         self.classifier = nn.Linear(self.features(torch.zeros(1, 3, 64, 64)).shape[1], num_classes)
         nn.init.normal_(self.classifier.weight, std=0.01)
         nn.init.zeros_(self.classifier.bias)
@@ -97,11 +97,11 @@ class LinearProbe(CorrespondenceModule):
 
     def validation_step(self, batch: Batch, batch_index: int) -> dict[str, Tensor] | None:
         """Log `val/loss`, `val/top1` and `val/top5`, over the images of all ranks."""
-        if (published := super().validation_step(batch, batch_index)) is not None:
+        if (outputs := super().validation_step(batch, batch_index)) is not None:
             for name, metric in (("val/top1", self.top1), ("val/top5", self.top5)):
-                metric(published["logits"], batch["label"])
+                metric(outputs["logits"], batch["label"])
                 self.log(name, metric, prog_bar=True, batch_size=self.batch_size(batch))
-        return published
+        return outputs
 
     def on_fit_start(self) -> None:
         """Refuse data with another number of classes."""

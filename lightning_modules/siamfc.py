@@ -75,9 +75,9 @@ class SiamFC(CorrespondenceModule):
         if isinstance(stage, list):
             raise ValueError(f"stage must be one name, got {stage}")
         self.save_hyperparameters()
-        whole = build_encoder(backbone, pretrained, encoder)
-        self.hparams.update(encoder_hparams(whole))
-        self.backbone = whole.feature_extractor(stage, stride, dilated=dilated).requires_grad_(False).eval()
+        built = build_encoder(backbone, pretrained, encoder)
+        self.hparams.update(encoder_hparams(built))
+        self.backbone = built.feature_extractor(stage, stride, dilated=dilated).requires_grad_(False).eval()
         self.stride = int(self.backbone.stride)  # type: ignore[arg-type]
         with torch.inference_mode():
             width = self.backbone(torch.zeros(1, 3, 64, 64)).shape[1]

@@ -85,8 +85,8 @@ class VFSMoCo(MomentumMethod):
         q, keys = self(view1), self.keys(view2)  # B x n/2 x D; the keys of all ranks
         k, queue = own_rows(keys, len(q)), self.queue.keys  # B x n/2 x D; K x D
         loss = info_nce_loss(q, k, queue, self.hparams["temperature"], self.queue.own(batch["video_index"]))
-        published = {"loss": loss, "embeddings": q.detach().flatten(0, 1), "keys": keys}
-        return published | pair_similarities(q, k, queue)
+        outputs = {"loss": loss, "embeddings": q.detach().flatten(0, 1), "keys": keys}
+        return outputs | pair_similarities(q, k, queue)
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
         """SGD with a cosine decay to 0 by step (VFS, section 4.1)."""
@@ -95,6 +95,13 @@ class VFSMoCo(MomentumMethod):
     def configure_callbacks(self) -> list[pl.Callback]:
         """Check before training that Shuffle BN does its work."""
         return [ShuffleBNChecks()]
+
+    def plan(self) -> dict[str, str]:
+        """Return the plan with the groups of Shuffle BN."""
+        videos = self.samples_per_device()
+        groups = groups_on_this_rank(self.hparams["groups"], videos)
+        over_all = groups * self.trainer.world_size
+        return super().plan() | {"BatchNorm": f"Shuffle BN: {over_all} group(s) of {videos // groups} videos"}
 
     def compiled_networks(self) -> list[nn.Module]:
         """Return the backbone that learns and its moving average."""

@@ -1,4 +1,4 @@
-"""Fixtures that every test may use: the golden numbers and the real videos beside the checkout."""
+"""Fixtures that every test may use: the golden numbers and the real videos in ../shared."""
 
 import os
 from collections.abc import Callable, Iterator

@@ -1,4 +1,4 @@
-"""The first character: a word imports what it needs and no more (timed by tests/speed/startup.py)."""
+"""The first character: a command imports what it needs and no more (timed by tests/speed/startup.py)."""
 
 import subprocess
 import sys

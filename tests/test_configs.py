@@ -59,7 +59,7 @@ def test_no_two_pieces_set_the_same_value():
     families = {"": [], "trainer": [], "data": [], "benchmarks": []}
     for config in EVERY:
         families[Path(config).parent.as_posix().removeprefix(".")].append(config)
-    combine = [config for config in families[""] if "data" not in content(config)]  # the others are runs of their own
+    combine = [config for config in families[""] if "data" not in content(config)]  # the others are complete runs
     for first, second in combinations([combine, *list(families.values())[1:]], 2):
         for one in first:
             for other in second:

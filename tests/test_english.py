@@ -29,6 +29,14 @@ AVOIDED = {
     r"\b(?:loss|weights?) that (?:is|are) no\b": "non-finite",
     r"\bin different company\b": "in different BatchNorm groups",
     r"\bnothing is told\b": "nothing is reported",
+    r"\b(?:go|goes|going|gone|went) on\b": "continue, or resume",
+    r"\bTell (?:whether|if)\b": "Return whether",
+    r"\bso many\b": "N, or the number itself",
+    r"\bsays? so\b": "name what is said and where it shows",
+    r"\b(?:colour|file|folder|process|row)(?:es|s)? of (?:its|their) own\b": "its own, or separate",
+    r"\bone a (?:class|file|line|row)\b": "one per",
+    r"\bor not at all\b|\ball of it or nothing\b": "atomically",
+    r"[a-z)`]\.  [a-z]": "one space after a full stop",
 }
 
 

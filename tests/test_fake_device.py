@@ -10,16 +10,18 @@ import torch
 from callbacks import (
     DavisBenchmark,
     JhmdbBenchmark,
+    OtbBenchmark,
+    TapVidBenchmark,
     VipBenchmark,
     VosBenchmark,
     YoutubeVosBenchmark,
 )
 from callbacks.tracking import chunks
 from datamodules.loading.colour_augmentation import ColourAugmentation
-from datamodules.synthetic import write_davis, write_jhmdb, write_vip, write_youtube_vos
+from datamodules.synthetic import write_davis, write_jhmdb, write_otb, write_tap_vid, write_vip, write_youtube_vos
 from lightning_modules import ContrastiveRandomWalk, Liir, LinearProbe, SiamFC, VFSMoCo, VFSSimSiam
-from lightning_modules.backbones import build_feature_extractor
-from lightning_modules.functional import LabelPropagator, PropagationProtocol
+from lightning_modules.backbones import build_encoder, build_feature_extractor
+from lightning_modules.functional import LabelPropagator, PointProtocol, PropagationProtocol
 from tests.helpers.fake_device import Waits, fake_gpu, moved
 
 R18 = "torchvision:resnet18"
@@ -200,3 +202,31 @@ def test_benchmarks_wait_once_for_several_frames(
         benchmark.evaluate(moved(extractor, gpu.device), tmp_path / "out")
     assert gpu.reads == 3 * 2 + 1
     assert (tmp_path / "out/results.json").is_file()
+
+
+@pytest.mark.parametrize(
+    ("name", "changes", "more"),
+    [
+        *((name, {}, 2 if name == "fgvc" else 0) for name in PointProtocol.sources()),
+        ("vidcorr", {"occlusion": "similarity+anchors"}, 1),  # which frames are anchors
+    ],
+)
+def test_points_are_read_once_a_video(name: str, changes: dict[str, Any], more: int, tmp_path: Path) -> None:
+    """Places, similarities, misses and doubts; and for heat-maps, once a pass, if all were finite."""
+    rules = PointProtocol.named(name, "tap_vid").with_changes(input_size=(64, 64), query_mode="strided", **changes)
+    benchmark = TapVidBenchmark(write_tap_vid(tmp_path / "tap_vid", 1, frames=7), protocol=rules)
+    extractor = build_feature_extractor("tests.helpers.encoders:TinyResNet", "res4", 8)
+    with fake_gpu() as gpu:
+        benchmark.evaluate(moved(extractor, gpu.device), tmp_path / "out")
+    assert gpu.reads == 4 + more
+    assert (tmp_path / "out/results.json").is_file()
+
+
+@pytest.mark.parametrize("at_once", [1, 2])
+def test_siamfc_waits_once_a_frame(at_once: int, tmp_path: Path) -> None:
+    """For the places of the peaks, without which the next regions cannot be cut out; once for all targets."""
+    benchmark = OtbBenchmark(write_otb(tmp_path / "otb", 2, frames=4), version=None, sequences_at_once=at_once)
+    extractor = benchmark.extractor(build_encoder("tests.helpers.encoders:TinyResNet"))
+    with fake_gpu() as gpu:
+        benchmark.evaluate(moved(extractor, gpu.device), tmp_path / "out")
+    assert gpu.reads == 2 * 3 / at_once

@@ -16,7 +16,7 @@ FRAMES = 5
 
 
 def commands() -> list[list[str]]:
-    """Return the words of each command of the document."""
+    """Return the arguments of each command of the document."""
     text = "".join(re.findall(r"^```bash\n(.*?)^```", DOCUMENT.read_text(), re.MULTILINE | re.DOTALL))
     return [shlex.split(line) for line in text.replace("\\\n", " ").splitlines()]
 

@@ -109,10 +109,13 @@ def test_the_metadata_is_complete(vidcorr, folder):
     script = (
         "from importlib.metadata import metadata, files; m = metadata('vidcorr'); "
         "print(m['Summary'], m['Requires-Python'], m['Description-Content-Type'], *m.get_all('Classifier')); "
+        "print(*(f for f in files('vidcorr') if f.suffix == '.cpp')); "
         "print(*sorted({str(f).split('/')[0] for f in files('vidcorr')}))"
     )
     said = run(str(Path(vidcorr).with_name("python")), "-c", script, cwd=folder)
     assert "Self-supervised video correspondence" in said
     assert "text/markdown" in said
+    compiled = {str(path.relative_to(ROOT)) for package in PACKAGES for path in (ROOT / package).rglob("*.cpp")}
+    assert set(said.splitlines()[-2].split()) == compiled
     tops = set(said.splitlines()[-1].split()) - {".."}
     assert {name for name in tops if not name.endswith(".dist-info")} <= {*PACKAGES, "cli.py", "__pycache__"}

@@ -1,1 +1,1 @@
-"""Benchmarks as Lightning callbacks, one a file."""
+"""Benchmarks as Lightning callbacks, one per file."""

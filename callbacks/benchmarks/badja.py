@@ -1,4 +1,4 @@
-"""Joints of animals on BADJA, followed by the features of an extractor."""
+"""Joints of animals on BADJA, tracked by the features of an extractor."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,7 +10,7 @@ from .tap_vid import TapVidBenchmark
 
 
 class BadjaBenchmark(TapVidBenchmark):
-    """Score the joints of BADJA's animals, followed without training, by PCK and by TAP-Vid's measures.
+    """Track the joints of BADJA's animals without training, and score them by PCK and TAP-Vid's metrics.
 
     Logs, as fractions, `badja/PCK@0.2` where the masks are at hand: joints within 0.2 times the square root of the
     animal's area (see `area_counts`); and what `TapVidBenchmark` logs: `badja/average_pts_within_thresh`, … Each

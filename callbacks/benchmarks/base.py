@@ -16,7 +16,6 @@ from torch import nn
 
 from datamodules.progress import ProgressReport
 from lightning_modules.backbones import build_feature_extractor, describe_network
-from lightning_modules.functional import PropagationProtocol
 from lightning_modules.functional.evaluation_protocol import EvaluationProtocol
 
 from .. import signals
@@ -24,7 +23,7 @@ from ..loggers import log_picture, log_scores, run_folder
 from ..pictures import Picture, write_picture
 from ..report import write_material, write_report
 from ..stored_results import folder_of_epoch
-from .evaluation import Evaluation, Outcome, Run
+from .evaluation import Evaluation, Outcome, RunContext
 from .ranks import BenchmarkError, Ranks, distribute
 from .results import Results, require_writable
 
@@ -36,26 +35,28 @@ class BenchmarkCallback(pl.Callback, ABC):
 
     A benchmark defines `name`, `read` and `start`, and declares `score_names`. Its sequences are distributed over the
     ranks by length; an error on one rank ends the benchmark on all: `validate` fails with its message, `fit` logs it
-    and continues. The module that trains is left as it was: features come from its `feature_extractor`, the random
-    state is put back.
+    and continues. The module in training is left unchanged: features come from its `feature_extractor`, and the random
+    state is restored.
 
     Args:
-        every_n_epochs: of `fit`; it also runs after the last step.
+        every_n_epochs: epochs of `fit` between runs; it also runs after the last step.
         before_training: also run before the first step of `fit`.
         limit_sequences: only the first N, for a quick check; results.json records it.
         output_dir: where files go; None is `benchmarks/<name>/` in the folder of the run.
-        fatal: an error ends `fit` too.
-        predictions: write what was predicted, where the benchmark writes files of it.
+        fatal: let an error end `fit` too.
+        predictions: write the predictions, where the benchmark has files for them.
         changes: fields of the protocol to change; the protocol's name then shows them.
-        name: in keys and folders, needed where two benchmarks of a kind run together; None is the kind's own.
-        stage: of the encoder, or several, whose scores are then logged separately; None is the encoder's own choice.
+        name: prefix of keys and name of folders, needed where two benchmarks of a kind run together; None is the
+            kind's.
+        stage: stage of the encoder, or several, whose scores are then logged separately; None is the encoder's own
+            choice.
         stride: pixels per feature cell; None takes the backbone's own choice, 8 for a ResNet and the patch of a ViT.
             Where it differs from the protocol's, the protocol's name shows it.
 
     Attributes:
         history: optimiser step → logged scores, of each run in `fit` or `validate` that succeeded.
-        results: of the last run; None before the first.
-        overlays: sequence → its overlay, of the last run's first few sequences.
+        results: results of the last run; None before the first.
+        overlays: sequence → its overlay, for the first few sequences of the last run.
 
     Raises:
         ValueError: for a number out of range; at the start of a run that could not give the right scores.
@@ -117,28 +118,12 @@ class BenchmarkCallback(pl.Callback, ABC):
         """
 
     @abstractmethod
-    def start(self, extractor: nn.Module, run: Run) -> Evaluation:
+    def start(self, extractor: nn.Module, context: RunContext) -> Evaluation:
         """Begin a run: return what tracks and scores its sequences, with metrics that gather over its ranks."""
 
     def extractor(self, encoder: nn.Module) -> nn.Module:
         """Return the view of an encoder that is evaluated; of a LightningModule or of what `build_encoder` gives."""
         return build_feature_extractor(encoder, self.stage, self.stride)
-
-    def propagation_protocol(
-        self, protocol: str | PropagationProtocol, changes: dict[str, Any] | None = None
-    ) -> PropagationProtocol:
-        """Return the protocol that a name stands for on this benchmark, with fields changed, which its name then shows.
-
-        Args:
-            protocol: name of a protocol, or a protocol, which is taken as it is.
-            changes: fields to change.
-
-        Raises:
-            ValueError: if the source of the protocol defines no values for the benchmark, or a value is out of range.
-        """
-        if isinstance(protocol, str):
-            protocol = PropagationProtocol.named(protocol, type(self).name, self.protocols_like)
-        return protocol.with_changes(**changes) if changes else protocol
 
     def about(self) -> dict[str, Any]:
         """Return the choices that the scores depend on, for results.json."""
@@ -182,12 +167,12 @@ class BenchmarkCallback(pl.Callback, ABC):
             network, extractor = network or describe_network(extractor), self.extractor(extractor)
         began = time.perf_counter()
         with Ranks() as ranks:
-            run = Run(ranks, None if folder is None else Path(folder))
+            context = RunContext(ranks, None if folder is None else Path(folder))
             with isolate_rng(), torch.inference_mode():
                 with ranks.together():
-                    if run.folder is not None and ranks.rank == 0:
-                        require_writable(run.folder)
-                    evaluation = self.start(extractor, run)
+                    if context.folder is not None and ranks.rank == 0:
+                        require_writable(context.folder)
+                    evaluation = self.start(extractor, context)
                     evaluation.run(self._dealt(ranks))
                 outcome = evaluation.compute()
             with ranks.together():
@@ -205,13 +190,13 @@ class BenchmarkCallback(pl.Callback, ABC):
                     **evaluation.about(),
                 }
                 self.results = Results(self.name, outcome.scores, outcome.rows, about)
-                self.overlays, self._plots = run.overlays, dict(outcome.plots)
+                self.overlays, self._plots = context.overlays, dict(outcome.plots)
                 if ranks.rank == 0:
-                    self._report(self.results, outcome, evaluation, run.folder)
+                    self._report(self.results, outcome, evaluation, context.folder)
         return outcome.scores
 
     def _origin(self) -> dict[str, Any]:
-        """Return what the source of the protocol says of it, for results.json."""
+        """Return the source of the protocol and what it states, for results.json."""
         protocol = getattr(self, "protocol", None)
         if not isinstance(protocol, EvaluationProtocol):
             return {}
@@ -246,7 +231,7 @@ class BenchmarkCallback(pl.Callback, ABC):
     # Hooks
 
     def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
-        """Open the data set and the folder before any training, so that an error in them shows at once."""
+        """Open the data set and the folder before any training, so that a mistake in them is reported at once."""
         if stage == "fit":
             self.history, self._epochs, self._tried = {}, {}, None  # those of another fit, in a notebook
         if stage in ("fit", "validate"):
@@ -257,12 +242,12 @@ class BenchmarkCallback(pl.Callback, ABC):
                     require_writable(Path(self.output_dir))
 
     def _check_neighbours(self, trainer: pl.Trainer, stage: str) -> None:
-        """Raise where the other callbacks or the Trainer would make scores wrong or leave them out."""
+        """Raise if other callbacks or the Trainer would make scores wrong or skip them."""
         others: list[Any] = trainer.callbacks  # type: ignore[attr-defined]
         if any(isinstance(other, BenchmarkCallback) and other.name == self.name for other in others if other != self):
             raise ValueError(
-                f"two benchmarks are called {self.name}: their scores would be logged as one. Give one of them a name "
-                f"of its own in a file, under init_args: name: {self.name}_2"
+                f"two benchmarks are called {self.name}: their scores would be logged as one. Give one of them "
+                f"another name in a file, under init_args: name: {self.name}_2"
             )
         if stage == "fit" and any(isinstance(o, WeightAveraging) for o in others[: others.index(self)]):
             raise ValueError(f"{self.name} would score weights that are not averaged: name WeightAveraging after it")
@@ -275,7 +260,7 @@ class BenchmarkCallback(pl.Callback, ABC):
     def on_save_checkpoint(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
     ) -> None:
-        """Note the scores so far, so that a resumed run has those from before."""
+        """Record the scores so far, so that a resumed run has those from before."""
         # not by `state_dict`: Lightning refuses two equal state keys before `setup` can name the remedy
         state = {
             "history": {step: dict(scores) for step, scores in self.history.items()},
@@ -287,7 +272,7 @@ class BenchmarkCallback(pl.Callback, ABC):
     def on_load_checkpoint(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
     ) -> None:
-        """Take up the scores of the run that is resumed."""
+        """Restore the scores of the resumed run."""
         state = checkpoint.get("benchmarks", {}).get(self.name, {})
         history = state.get("history", {})
         self.history = {int(step): {str(k): float(v) for k, v in scores.items()} for step, scores in history.items()}

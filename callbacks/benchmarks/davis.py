@@ -11,8 +11,8 @@ from datamodules.reading.errors import DataError
 from lightning_modules.functional import PropagationProtocol
 
 from .base import BenchmarkCallback
-from .evaluation import Run
-from .mask_benchmark import FILMS_SHOW, OBJECT_SCORES, MaskEvaluation, object_evaluation
+from .evaluation import RunContext
+from .mask_evaluation import FILMS_SHOW, OBJECT_SCORES, MaskEvaluation, object_evaluation
 
 
 class DavisBenchmark(BenchmarkCallback):
@@ -60,7 +60,7 @@ class DavisBenchmark(BenchmarkCallback):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        self.protocol = self.propagation_protocol(protocol, self.changes)
+        self.protocol = PropagationProtocol.of(protocol, type(self).name, self.protocols_like, self.changes)
         self.root, self.year, self.split, self.resolution = root, year, split, resolution
         self.annotations, self.size_tolerance = annotations, size_tolerance
 
@@ -75,9 +75,9 @@ class DavisBenchmark(BenchmarkCallback):
                 )
         return sequences
 
-    def start(self, extractor: nn.Module, run: Run) -> MaskEvaluation:
+    def start(self, extractor: nn.Module, context: RunContext) -> MaskEvaluation:
         """Begin a run; see `BenchmarkCallback`."""
-        return object_evaluation(self, extractor, run)
+        return object_evaluation(self, extractor, context)
 
     def about(self) -> dict[str, Any]:
         """Return the part of the data set, for results.json."""

@@ -18,7 +18,7 @@ MAX_OVERLAYS = 8
 
 
 @dataclass
-class Run:
+class RunContext:
     """One run of a benchmark, on one rank.
 
     Attributes:
@@ -65,17 +65,17 @@ class Evaluation(ABC):
     Args:
         tracker: carries labels, points or boxes, by its `protocols`, and counts seconds in its `watch`; None where
             nothing is tracked.
-        output: ranks, and where files go.
+        context: ranks, and where files go.
         predictions: write what was predicted.
     """
 
     tracker: Any = None
 
-    def __init__(self, tracker: Any, output: Run, predictions: bool = True) -> None:
-        self.tracker, self.output, self.predictions = tracker, output, predictions
+    def __init__(self, tracker: Any, context: RunContext, predictions: bool = True) -> None:
+        self.tracker, self.context, self.predictions = tracker, context, predictions
 
     def run(self, sequences: Iterable[Any]) -> None:
-        """Evaluate the sequences of this rank: each one by `follow`, unless a benchmark says otherwise."""
+        """Evaluate the sequences of this rank: each one by `follow`, unless a benchmark overrides it."""
         for sequence in sequences:
             self.follow(sequence)
 
@@ -102,7 +102,7 @@ class Evaluation(ABC):
             draw_film: see `SequenceRecord`.
             video: also write an overlay of every frame.
         """
-        folder = self.output.folder
+        folder = self.context.folder
         if folder is None:
             return SequenceRecord(sequence.num_frames, draw)
         folders = [folder / stage / kind for stage in self.tracker.stages]

@@ -20,7 +20,7 @@ from ..tracking.label_tracker import LabelTracker
 from ..tracking.points import PointAnnotation, propagate_heatmaps
 from ..tracking.record import PredictionTable, fixed
 from .base import BenchmarkCallback
-from .evaluation import Evaluation, Outcome, Row, Run, by_stage
+from .evaluation import Evaluation, Outcome, Row, RunContext, by_stage
 
 CURVE_THRESHOLDS = (0.1, 0.2)
 """Thresholds in the report, the first ones of the metric."""
@@ -64,16 +64,16 @@ class JhmdbBenchmark(BenchmarkCallback):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        self.protocol = self.propagation_protocol(protocol, self.changes)
+        self.protocol = PropagationProtocol.of(protocol, type(self).name, self.protocols_like, self.changes)
         self.root, self.split, self.subset = root, split, subset
 
     def read(self) -> Sequence[KeypointSequence]:
         """Open the data set."""
         return Jhmdb(self.root, self.split, self.subset)
 
-    def start(self, extractor: nn.Module, run: Run) -> "JointEvaluation":
+    def start(self, extractor: nn.Module, context: RunContext) -> "JointEvaluation":
         """Begin a run; see `BenchmarkCallback`."""
-        return JointEvaluation(LabelTracker(extractor, self.protocol), run, self.predictions)
+        return JointEvaluation(LabelTracker(extractor, self.protocol), context, self.predictions)
 
     def about(self) -> dict[str, Any]:
         """Return split and subset, for results.json."""
@@ -85,14 +85,14 @@ class JointEvaluation(Evaluation):
 
     Args:
         tracker: carries the heat-maps.
-        run: says where files go.
+        context: says where files go.
         predictions: write the predicted joints.
     """
 
-    def __init__(self, tracker: LabelTracker, run: Run, predictions: bool = True) -> None:
-        super().__init__(tracker, run, predictions)
+    def __init__(self, tracker: LabelTracker, context: RunContext, predictions: bool = True) -> None:
+        super().__init__(tracker, context, predictions)
         self.counting = tracker.protocols[0].keypoint_counting
-        self.metrics = [PCK(counting=self.counting, **run.gathering) for _ in tracker.stages]
+        self.metrics = [PCK(counting=self.counting, **context.gathering) for _ in tracker.stages]
 
     def follow(self, sequence: KeypointSequence) -> None:
         """Follow and score one clip; see `Evaluation`."""
@@ -114,7 +114,7 @@ class JointEvaluation(Evaluation):
                 record.add(tracked.frame, joints, truth=torch.from_numpy(sequence.points[t]))
             predictions = [torch.stack(of_stage) for of_stage in zip(*found, strict=True)]
             record.close(self._curves(predictions[-1], sequence))
-        self.output.keep(sequence.name, record.sheet)
+        self.context.keep(sequence.name, record.sheet)
         target = torch.from_numpy(sequence.points)
         for metric, prediction in zip(self.metrics, predictions, strict=True):
             metric.update(prediction, target, name=sequence.name, size=sequence.size)

@@ -23,7 +23,7 @@ from ..tracking.box_protocol import TrackingProtocol
 from ..tracking.record import PredictionTable, SequenceRecord, fixed
 from ..tracking.siamfc_tracker import SiamFCTracker, Target, track_boxes
 from .base import BenchmarkCallback
-from .evaluation import Evaluation, Outcome, Run
+from .evaluation import Evaluation, Outcome, RunContext
 
 
 class OtbBenchmark(BenchmarkCallback):
@@ -101,10 +101,10 @@ class OtbBenchmark(BenchmarkCallback):
         view: nn.Module = built.feature_extractor(stage, self.stride, dilated=self.dilated)
         return view
 
-    def start(self, extractor: nn.Module, run: Run) -> "BoxEvaluation":
+    def start(self, extractor: nn.Module, context: RunContext) -> "BoxEvaluation":
         """Begin a run; see `BenchmarkCallback`."""
         tracker = SiamFCTracker(extractor, self.protocol)
-        return BoxEvaluation(tracker, run, self.sequences_at_once, self.predictions, self.video)
+        return BoxEvaluation(tracker, context, self.sequences_at_once, self.predictions, self.video)
 
     def about(self) -> dict[str, Any]:
         """Return version and missing sequences, for results.json."""
@@ -116,18 +116,23 @@ class BoxEvaluation(Evaluation):
 
     Args:
         tracker: finds the targets.
-        run: says where files go.
+        context: says where files go.
         at_once: sequences that are tracked together.
         predictions: write the predicted boxes.
         video: write an overlay video of each sequence.
     """
 
     def __init__(
-        self, tracker: SiamFCTracker, run: Run, at_once: int = 1, predictions: bool = True, video: bool = False
+        self,
+        tracker: SiamFCTracker,
+        context: RunContext,
+        at_once: int = 1,
+        predictions: bool = True,
+        video: bool = False,
     ) -> None:
-        super().__init__(tracker, run, predictions)
+        super().__init__(tracker, context, predictions)
         self.at_once, self.video = at_once, video
-        self.metric = TrackingSuccess(**run.gathering)
+        self.metric = TrackingSuccess(**context.gathering)
         self.frames = 0
 
     def run(self, sequences: Iterable[BoxSequence]) -> None:
@@ -156,7 +161,7 @@ class BoxEvaluation(Evaluation):
         with self.metric.sync_context():
             rows, curves = list(self.metric.rows()), self.metric.curves()  # compute() ends the synchronisation
             scores = self.metric.compute()
-        if self.output.ranks.rank != 0 or not rows or self.output.folder is None:
+        if self.context.ranks.rank != 0 or not rows or self.context.folder is None:
             return Outcome(scores, rows)
         success, precision = (curve.tolist() for curve in curves)
         charts = [
@@ -172,7 +177,7 @@ class BoxEvaluation(Evaluation):
     def _finish(self, sequence: BoxSequence, boxes: NDArray[np.float64], record: SequenceRecord) -> None:
         overlaps = box_iou(boxes, sequence.boxes)
         record.close({"overlap": (range(len(boxes)), overlaps.tolist())})
-        self.output.keep(sequence.name, record.sheet)
+        self.context.keep(sequence.name, record.sheet)
         self.metric.update(boxes, sequence.boxes, name=sequence.name)
 
     def _open(self, sequence: BoxSequence) -> SequenceRecord:

@@ -38,7 +38,7 @@ class Ranks:
         dist.all_gather_object(values, value, group=self.group)
         return values
 
-    def worst(self, value: int) -> int:
+    def largest(self, value: int) -> int:
         """Return the largest number of all ranks, on every rank."""
         if self.size == 1:
             return value
@@ -48,7 +48,7 @@ class Ranks:
 
     @contextmanager
     def together(self) -> Iterator[None]:
-        """Run a block on all ranks; where it fails on one, all leave it with that rank's error.
+        """Run a block on all ranks; if it fails on one, all raise that rank's error.
 
         Raises:
             BenchmarkError: on every rank, where several ranks run; a single rank raises what was raised.

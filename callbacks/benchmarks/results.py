@@ -10,7 +10,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from datamodules.reading.writing import csv_text, write_whole
+from datamodules.reading.writing import csv_of_records, write_atomically
 
 from ..tracking.record import provenance
 
@@ -41,7 +41,7 @@ class Results:
         return [protocol["digest"] for protocol in ([found] if isinstance(found, dict) else found)]
 
     def write(self, folder: Path) -> None:
-        """Write results.json and per_sequence.csv; each appears whole or not at all.
+        """Write results.json and per_sequence.csv; each is written atomically.
 
         Raises:
             OSError: if the folder cannot be written.
@@ -53,11 +53,9 @@ class Results:
             **self.about,
             **provenance(),
         }
-        write_whole(folder / "results.json", json.dumps(content, indent=2) + "\n")
+        write_atomically(folder / "results.json", json.dumps(content, indent=2) + "\n")
         if self.rows:
-            columns = list(self.rows[0])
-            lines = ([row.get(column, "") for column in columns] for row in self.rows)
-            write_whole(folder / "per_sequence.csv", csv_text([columns, *lines]))
+            write_atomically(folder / "per_sequence.csv", csv_of_records(self.rows))
 
     def print(self, console: Console | None = None) -> None:
         """Print the network, the feature grid if the benchmark reports it, and one line per stage with the scores."""

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from datamodules.datasets import PointSequence, TapVid
-from datamodules.reading.writing import csv_text, write_whole
+from datamodules.reading.writing import csv_text, write_atomically
 from lightning_modules.functional.points import PointProtocol, PointTracks
 
 from ..metrics.area_pck import AreaPCK
@@ -22,7 +22,7 @@ from ..report import Chart
 from ..tracking.point_tracker import PointTracker
 from ..tracking.record import SequenceRecord
 from .base import BenchmarkCallback
-from .evaluation import Evaluation, Outcome, Run, by_stage
+from .evaluation import Evaluation, Outcome, RunContext, by_stage
 
 log = logging.getLogger(__name__)
 
@@ -43,7 +43,8 @@ LIMIT = "grid_limit"
 
 
 class TapVidBenchmark(BenchmarkCallback):
-    """Points followed on TAP-Vid (DAVIS, RGB-Stacking, Kinetics, RoboTAP, or one's own videos) without training.
+    """Track points on TAP-Vid (DAVIS, RGB-Stacking, Kinetics, RoboTAP, or one's own videos) without training, and score
+    them.
 
     Logs, as fractions, `tap_vid/average_pts_within_thresh` (δ_avg), `tap_vid/pts_within_1` … `_16`, and where the
     protocol has an occlusion rule `tap_vid/average_jaccard` (AJ) and `tap_vid/occlusion_accuracy` (OA); in addition
@@ -77,20 +78,18 @@ class TapVidBenchmark(BenchmarkCallback):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        if isinstance(protocol, str):
-            protocol = PointProtocol.named(protocol, "tap_vid")
-        self.root, self.protocol = root, protocol.with_changes(**self.changes) if self.changes else protocol
+        self.root, self.protocol = root, PointProtocol.of(protocol, changes=self.changes)
 
     def read(self) -> Sequence[PointSequence]:
         """Open the data set; see `BenchmarkCallback`."""
         return TapVid(self.root)
 
-    def start(self, extractor: nn.Module, run: Run) -> Evaluation:
+    def start(self, extractor: nn.Module, context: RunContext) -> Evaluation:
         """Begin a run; see `BenchmarkCallback`."""
         positions = {sequence.name: position for position, sequence in enumerate(self.sequences)}
         tracker = PointTracker(extractor, self.protocol)
         with_areas = all(sequence.masks for sequence in self.sequences)
-        return TapVidEvaluation(tracker, run, positions, self.predictions, with_areas)
+        return TapVidEvaluation(tracker, context, positions, self.predictions, with_areas)
 
 
 class TapVidEvaluation(Evaluation):
@@ -98,24 +97,29 @@ class TapVidEvaluation(Evaluation):
 
     Args:
         tracker: with the protocols.
-        run: where files go.
+        context: where files go.
         positions: name of a video → its number in the data set.
         predictions: write the predicted tracks.
         with_areas: also score by the areas of the objects, which all videos know.
     """
 
     def __init__(
-        self, tracker: PointTracker, run: Run, positions: dict[str, int], predictions: bool, with_areas: bool = False
+        self,
+        tracker: PointTracker,
+        context: RunContext,
+        positions: dict[str, int],
+        predictions: bool,
+        with_areas: bool = False,
     ) -> None:
-        super().__init__(tracker, run, predictions)
+        super().__init__(tracker, context, predictions)
         self._positions = positions
         mode = self._protocol.query_mode
         stages = tracker.stages
-        self._metrics = [TapVidMetrics(mode, **run.gathering) for _ in stages]
-        self._limits = [TapVidMetrics(mode, **run.gathering) for _ in stages]
-        self._by_area = [AreaPCK(mode, **run.gathering) for _ in stages] if with_areas else []
+        self._metrics = [TapVidMetrics(mode, **context.gathering) for _ in stages]
+        self._limits = [TapVidMetrics(mode, **context.gathering) for _ in stages]
+        self._by_area = [AreaPCK(mode, **context.gathering) for _ in stages] if with_areas else []
         self._undefined: dict[str, Any] = {}
-        self._over_time = np.zeros((2 + len(PIXEL_THRESHOLDS), 0), np.int64)
+        self._over_time = np.zeros((1 + len(PIXEL_THRESHOLDS), 0), np.int64)
 
     @property
     def _protocol(self) -> PointProtocol:
@@ -139,7 +143,12 @@ class TapVidEvaluation(Evaluation):
             self._score_by_area(sequence, queries, found)
         for stage, tracks in zip(self.tracker.stages, found, strict=True):
             self._write(sequence, queries, tracks, stage)
-        self._draw(sequence, queries, found[-1])
+        errors = np.linalg.norm(found[-1].points.numpy() - queries.tracks, axis=-1)
+        since = np.arange(sequence.num_frames) - queries.points[:, :1].round()
+        scored = ~queries.occluded & ((since != 0) if both else (since > 0))
+        self._count(np.abs(since[scored]).astype(int), errors[scored])
+        if self.context.folder is not None and len(queries):
+            self._draw(sequence, queries, found[-1], errors, scored)
 
     def _score_by_area(self, sequence: PointSequence, queries: PointQueries, found: Sequence[PointTracks]) -> None:
         own = np.array(sequence.size[::-1]) / self._protocol.scored_size
@@ -149,9 +158,9 @@ class TapVidEvaluation(Evaluation):
             metric.update(queries.points, queries.occluded, queries.tracks * own, places, areas, name=sequence.name)
 
     def _write(self, sequence: PointSequence, queries: PointQueries, found: PointTracks, stage: str) -> None:
-        if self.output.folder is None or not self.predictions:
+        if self.context.folder is None or not self.predictions:
             return
-        folder = self.output.folder / stage / "predictions"
+        folder = self.context.folder / stage / "predictions"
         folder.mkdir(parents=True, exist_ok=True)
         np.savez(
             folder / f"{sequence.name}.npz",
@@ -163,16 +172,16 @@ class TapVidEvaluation(Evaluation):
             trackgroup=queries.track,
         )
 
-    def _draw(self, sequence: PointSequence, queries: PointQueries, found: PointTracks) -> None:
-        """Count errors over time, and film the tracks, the worst ones together with their ground truth."""
+    def _draw(
+        self,
+        sequence: PointSequence,
+        queries: PointQueries,
+        found: PointTracks,
+        errors: NDArray[np.float64],
+        scored: NDArray[np.bool_],
+    ) -> None:
+        """Film the tracks, the worst ones together with their ground truth."""
         points, occluded = found.points.numpy(), found.occluded.numpy()
-        errors = np.linalg.norm(points - queries.tracks, axis=-1)
-        since = np.arange(sequence.num_frames) - queries.points[:, :1].round()
-        scored = ~queries.occluded & ((since > 0) if self._protocol.query_mode == "first" else (since != 0))
-        self._count(np.abs(since[scored]).astype(int), errors[scored])
-        folder = self.output.folder
-        if folder is None or not len(queries):
-            return
         own = np.array(sequence.size[::-1]) / self._protocol.scored_size
         chosen = np.unique(np.linspace(0, len(queries) - 1, DRAWN).round().astype(int))
         mean = np.where(scored, np.minimum(errors, self._protocol.scored_size), 0).sum(1) / scored.sum(1).clip(1)
@@ -189,7 +198,7 @@ class TapVidEvaluation(Evaluation):
                     record.add(frame, [t])
             for record in records:
                 record.close(curves)
-        self.output.keep(sequence.name, records[0].sheet)
+        self.context.keep(sequence.name, records[0].sheet)
 
     def _record(
         self,
@@ -207,9 +216,9 @@ class TapVidEvaluation(Evaluation):
         def draw(frame: Any, t: int) -> NDArray[np.uint8]:
             return overlay_tracks(frame, points[shown], occluded[shown], t, colours, truth, queries.occluded[shown])
 
-        assert self.output.folder is not None
-        overlay = None if kind else self.output.folder / "overlays" / f"{sequence.name}.png"
-        film = Film(self.output.folder, sequence.name, sequence.num_frames, kind)
+        assert self.context.folder is not None
+        overlay = None if kind else self.context.folder / "overlays" / f"{sequence.name}.png"
+        film = Film(self.context.folder, sequence.name, sequence.num_frames, kind)
         return SequenceRecord(sequence.num_frames, draw, overlay=overlay, film=film)
 
     def _count(self, since: NDArray[np.int64], errors: NDArray[np.float64]) -> None:
@@ -218,13 +227,13 @@ class TapVidEvaluation(Evaluation):
         counts = [np.bincount(since, minlength=longest)]
         counts += [np.bincount(since[errors < threshold], minlength=longest) for threshold in PIXEL_THRESHOLDS]
         before = np.pad(self._over_time, ((0, 0), (0, longest - self._over_time.shape[1])))
-        self._over_time = before + np.stack([*counts, np.zeros(longest, np.int64)])
+        self._over_time = before + np.stack(counts)
 
     def compute(self) -> Outcome:
-        """Return the facts that the scores depend on, as `Evaluation` asks."""
+        """Gather the metrics and chart the error over time; see `Evaluation`."""
         found = [self._of_stage(number, stage) for number, stage in enumerate(self.tracker.stages)]
         outcome = by_stage(self.tracker.stages, found)
-        chart = self._chart(self.output.ranks.gather(self._over_time))
+        chart = self._chart(self.context.ranks.gather(self._over_time))
         return Outcome(outcome.scores, outcome.rows, [chart] if chart else [])
 
     def _of_stage(self, number: int, stage: str) -> tuple[dict[str, float], list[dict[str, Any]]]:
@@ -235,11 +244,11 @@ class TapVidEvaluation(Evaluation):
         with limit.sync_context():
             bound = limit.compute()["average_pts_within_thresh"] if rows else 0.0
         kept = WITHOUT_OCCLUSION if self._protocol.occlusion == "none" else METRICS
-        if undefined and self.output.ranks.rank == 0:
+        if undefined and self.context.ranks.rank == 0:
             self._tell_undefined(undefined)
         self._undefined[stage] = {key: list(names) for key, names in undefined.items()}
-        if self.output.folder is not None and self.output.ranks.rank == 0:
-            write_tracks(self.output.folder / stage / "per_track.csv", tracks, kept)
+        if self.context.folder is not None and self.context.ranks.rank == 0:
+            write_tracks(self.context.folder / stage / "per_track.csv", tracks, kept)
         rows = [{key: row[key] for key in ("Sequence", "Queries", *kept)} for row in rows]
         found = {key: scores[key] for key in SCORES if key in kept} | {LIMIT: bound} if scores else {}
         for by_area in self._by_area[number : number + 1]:
@@ -307,6 +316,6 @@ def write_tracks(path: Path, tracks: dict[str, dict[str, NDArray[np.float64]]], 
     for name, scores in tracks.items():
         for query in np.argsort(scores["average_pts_within_thresh"], kind="stable"):
             values = (scores[key][query] for key in keys)
-            rows.append([name, int(query), *("" if np.isnan(value) else float(value) for value in values)])
+            rows.append([name, int(query), *(None if np.isnan(value) else float(value) for value in values)])
     path.parent.mkdir(parents=True, exist_ok=True)
-    write_whole(path, csv_text(rows))
+    write_atomically(path, csv_text(rows))

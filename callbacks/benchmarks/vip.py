@@ -20,8 +20,8 @@ from ..pictures.film import Curve
 from ..tracking.label_tracker import LabelTracker
 from ..tracking.masks import TrackedMasks
 from .base import BenchmarkCallback
-from .evaluation import Row, Run, over_ranks
-from .mask_benchmark import FILMS_SHOW, MaskEvaluation, SequenceScorer
+from .evaluation import Row, RunContext, over_ranks
+from .mask_evaluation import FILMS_SHOW, MaskEvaluation, SequenceScorer
 
 Parts = Literal["semantic", "instance"]
 AP = "AP-unofficial"
@@ -62,6 +62,8 @@ class VipBenchmark(BenchmarkCallback):
         root: VIP_Fine, or the folder that holds it.
         split: "val", "train", or the path of a list.
         parts: what to follow.
+        one_to_one: AP counts one detection at most as right for an annotated instance, as SDS defines it; by default
+            any number, as the published script of ATEN does.
         protocol: name of a protocol for VIP, or a protocol.
         kwargs: those of `BenchmarkCallback`: changes, predictions, stage, stride, every_n_epochs, output_dir, …
 
@@ -81,28 +83,33 @@ class VipBenchmark(BenchmarkCallback):
         root: str | Path,
         split: str = "val",
         parts: Sequence[Parts] = ("semantic", "instance"),
+        one_to_one: bool = False,
         protocol: str | PropagationProtocol = "vfs",
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
         if not parts or not set(parts) <= {"semantic", "instance"}:
             raise ValueError(f"VipBenchmark: parts is {parts!r}; name 'semantic', 'instance' or both in a list")
-        self.protocol = self.propagation_protocol(protocol, self.changes)
+        self.protocol = PropagationProtocol.of(protocol, type(self).name, self.protocols_like, self.changes)
         self.root, self.split, self.parts = root, split, tuple(parts)
+        self.one_to_one = one_to_one
 
     def read(self) -> Sequence[PartVideo]:
         """Open the data set, once for each kind of labels."""
         readers = [Vip(self.root, self.split, parts) for parts in self.parts]
         return [PartVideo(dict(zip(self.parts, video, strict=True))) for video in zip(*readers, strict=True)]
 
-    def start(self, extractor: nn.Module, run: Run) -> MaskEvaluation:
+    def start(self, extractor: nn.Module, context: RunContext) -> MaskEvaluation:
         """Begin a run; see `BenchmarkCallback`."""
         tracker = LabelTracker(extractor, self.protocol)
-        return PartEvaluation(tracker, PartScoring(run, tracker, self.parts), run, self.predictions)
+        return PartEvaluation(
+            tracker, PartMetrics(context, tracker, self.parts, self.one_to_one), context, self.predictions
+        )
 
     def about(self) -> dict[str, Any]:
         """Return the split, and what AP means here, for results.json."""
-        return {"split": self.split, **({AP: RANKING} if "instance" in self.parts else {})}
+        ranking = RANKING + ("; one detection at most is right for an instance" if self.one_to_one else "")
+        return {"split": self.split, **({AP: ranking} if "instance" in self.parts else {})}
 
 
 class PartEvaluation(MaskEvaluation):
@@ -115,28 +122,29 @@ class PartEvaluation(MaskEvaluation):
                 self.follow(sequence, parts)
 
 
-class PartScoring:
+class PartMetrics:
     """IoU of the classes and AP of the instances, for each stage.
 
     Args:
-        run: over whose ranks the metrics gather.
+        context: over whose ranks the metrics gather.
         tracker: says the stages, and what its maps cover.
         parts: kinds of labels that are followed.
+        one_to_one: see `InstanceAP`.
     """
 
-    def __init__(self, run: Run, tracker: LabelTracker, parts: Sequence[Parts]) -> None:
+    def __init__(self, context: RunContext, tracker: LabelTracker, parts: Sequence[Parts], one_to_one: bool) -> None:
         self.tracker, self.parts = tracker, parts
-        self.semantic = [SemanticIoU(**run.gathering) for _ in tracker.stages]
-        self.instance = [InstanceAP(**run.gathering) for _ in tracker.stages]
+        self.semantic = [SemanticIoU(**context.gathering) for _ in tracker.stages]
+        self.instance = [InstanceAP(one_to_one, **context.gathering) for _ in tracker.stages]
 
     def scorer(self, sequence: PartSequence, pool: Executor) -> SequenceScorer:
-        """Return what scores a sequence; see `MaskScoring`."""
+        """Return what scores a sequence; see `MaskMetrics`."""
         if sequence.humans:
             return _InstanceScorer(sequence, self.instance, self.tracker.view(sequence.size).covered)
         return _SemanticScorer(sequence, self.semantic)
 
     def compute(self, stage: int) -> tuple[dict[str, float], list[Row]]:
-        """Return scores and rows of one stage; see `MaskScoring`."""
+        """Return scores and rows of one stage; see `MaskMetrics`."""
         scores: dict[str, float] = {}
         rows: list[Row] = []
         if "semantic" in self.parts:

@@ -11,8 +11,8 @@ from datamodules.reading.errors import DataError
 from lightning_modules.functional import PropagationProtocol
 
 from .base import BenchmarkCallback
-from .evaluation import Run
-from .mask_benchmark import FILMS_SHOW, OBJECT_SCORES, MaskEvaluation, object_evaluation, scored_objects
+from .evaluation import RunContext
+from .mask_evaluation import FILMS_SHOW, OBJECT_SCORES, MaskEvaluation, object_evaluation, scored_objects
 
 
 class VosBenchmark(BenchmarkCallback):
@@ -59,7 +59,7 @@ class VosBenchmark(BenchmarkCallback):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        self.protocol = self.propagation_protocol(protocol, self.changes)
+        self.protocol = PropagationProtocol.of(protocol, type(self).name, self.protocols_like, self.changes)
         self.root, self.split, self.frames, self.masks = root, split, frames, masks
         self.one_object, self.size_tolerance, self.ends_scored = one_object, size_tolerance, ends_scored
 
@@ -74,9 +74,9 @@ class VosBenchmark(BenchmarkCallback):
                 )
         return videos
 
-    def start(self, extractor: nn.Module, run: Run) -> MaskEvaluation:
+    def start(self, extractor: nn.Module, context: RunContext) -> MaskEvaluation:
         """Begin a run; see `BenchmarkCallback`."""
-        return object_evaluation(self, extractor, run, self.ends_scored)
+        return object_evaluation(self, extractor, context, self.ends_scored)
 
     def about(self) -> dict[str, Any]:
         """Return split and rules, for results.json."""

@@ -13,8 +13,8 @@ from lightning_modules.functional import PropagationProtocol
 from ..metrics import seen_and_unseen
 from ..tracking.label_tracker import LabelTracker
 from .base import BenchmarkCallback
-from .evaluation import Run
-from .mask_benchmark import FILMS_SHOW, MaskEvaluation, ObjectScoring
+from .evaluation import RunContext
+from .mask_evaluation import FILMS_SHOW, MaskEvaluation, ObjectMetrics
 
 
 class YoutubeVosBenchmark(BenchmarkCallback):
@@ -65,7 +65,7 @@ class YoutubeVosBenchmark(BenchmarkCallback):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        self.protocol = self.propagation_protocol(protocol, self.changes)
+        self.protocol = PropagationProtocol.of(protocol, type(self).name, self.protocols_like, self.changes)
         self.root, self.split, self.all_frames = root, split, all_frames
         self.holdout, self.unseen, self.seed = holdout, unseen, seed
 
@@ -87,7 +87,7 @@ class YoutubeVosBenchmark(BenchmarkCallback):
                 "of YouTube-VOS; take the others out of data.source, or train on them with --data.include_holdout true"
             )
 
-    def start(self, extractor: nn.Module, run: Run) -> MaskEvaluation:
+    def start(self, extractor: nn.Module, context: RunContext) -> MaskEvaluation:
         """Begin a run; a row also gives the object's category, and whether training has not seen it."""
         columns = {
             f"{sequence.name}_{number}": {
@@ -98,9 +98,11 @@ class YoutubeVosBenchmark(BenchmarkCallback):
             for number in sequence.objects
         }
         tracker = LabelTracker(extractor, self.protocol)
-        scoring = ObjectScoring(run, len(tracker.stages), ends_scored=True, columns=columns, summary=seen_and_unseen)
+        metrics = ObjectMetrics(
+            context, len(tracker.stages), ends_scored=True, columns=columns, summary=seen_and_unseen
+        )
         archive = "Annotations" if self.split in ("valid", "test") else None
-        return MaskEvaluation(tracker, scoring, run, self.predictions, archive)
+        return MaskEvaluation(tracker, metrics, context, self.predictions, archive)
 
     def about(self) -> dict[str, Any]:
         """Return split and hold-out, for results.json."""

@@ -19,7 +19,7 @@ class ClassChoice:
         section: one of `SECTIONS`.
         name: of the class, as it was given.
         arguments: name → value; a string where a flag gave it.
-        place: number of the word that names it.
+        place: index of the argument that names it.
         sources: name of an argument → "FILE: " where a file gave it, else empty.
     """
 
@@ -30,8 +30,8 @@ class ClassChoice:
     sources: dict[str, str] = field(default_factory=dict)
 
 
-def named_classes(words: Sequence[str], model: str | None = None) -> Iterator[ClassChoice]:
-    """Collect the classes that files and flags name, in their order, each with its arguments; words as of `joined`."""
+def named_classes(args: Sequence[str], model: str | None = None) -> Iterator[ClassChoice]:
+    """Collect the classes that files and flags name, in their order, each with its arguments; `args` as of `joined`."""
     current = {"trainer": ClassChoice("trainer", "pytorch_lightning.Trainer")}
     if model is not None:
         current["model"] = ClassChoice("model", model)
@@ -47,10 +47,10 @@ def named_classes(words: Sequence[str], model: str | None = None) -> Iterator[Cl
             current[section].arguments |= arguments
             current[section].sources |= dict.fromkeys(arguments, source)
 
-    for place, word in enumerate(words):
-        flag, given, value = word.removeprefix("--").partition("=")
+    for place, arg in enumerate(args):
+        flag, given, value = arg.removeprefix("--").partition("=")
         flag = flag.removesuffix("+")
-        if not word.startswith("--") or not given:
+        if not arg.startswith("--") or not given:
             continue
         if flag == "config":
             for section, name, arguments in _classes_of(value):
@@ -67,24 +67,24 @@ def named_classes(words: Sequence[str], model: str | None = None) -> Iterator[Cl
     yield from (*done, *current.values())
 
 
-def joined(words: Sequence[str]) -> list[str]:
-    """Return the words with each flag and its value as one word, `--name=value`: the form that all else here reads.
+def joined(args: Sequence[str]) -> list[str]:
+    """Return the arguments with each flag joined to its value, `--name=value`: the form that all else here reads.
 
-    A word behind a flag is its value unless it begins with two dashes.
+    An argument behind a flag is its value unless it begins with two dashes.
     """
     found: list[str] = []
-    waits = False  # the word before is a flag without a value
-    for word in words:
-        if waits and not word.startswith("--"):
-            found[-1] += f"={word}"
+    waits = False  # the argument before is a flag without a value
+    for arg in args:
+        if waits and not arg.startswith("--"):
+            found[-1] += f"={arg}"
         else:
-            found.append(word)
+            found.append(arg)
         waits = found[-1].startswith("--") and "=" not in found[-1]
     return found
 
 
-def with_callback_flags_in_place(words: Sequence[str]) -> list[str]:
-    """Return the words with each `--trainer.callbacks.NAME` right behind a callback that has such an argument.
+def with_callback_flags_in_place(args: Sequence[str]) -> list[str]:
+    """Return the arguments with each `--trainer.callbacks.NAME` right behind a callback that has such an argument.
 
     The parser gives such a flag to the callback named last, whichever that is, so that a file of callbacks behind a
     benchmark's would take the benchmark's flags away. Here it goes to the last callback before the flag that has the
@@ -92,24 +92,24 @@ def with_callback_flags_in_place(words: Sequence[str]) -> list[str]:
     callback takes stays where it is, and is refused by the parser.
 
     Args:
-        words: see `joined`.
+        args: see `joined`.
     """
-    last_at = {choice.place: choice for choice in named_classes(words) if choice.section == "trainer.callbacks"}
+    last_at = {choice.place: choice for choice in named_classes(args) if choice.section == "trainer.callbacks"}
     taken = {
         place: parameters_of(kind)
         for place, choice in last_at.items()
         if (kind := class_named(choice.name, choice.section)) is not None
     }
-    behind: dict[int, list[str]] = {place: [] for place in range(len(words))}
+    behind: dict[int, list[str]] = {place: [] for place in range(len(args))}
     stay: dict[int, str] = {}
-    for place, word in enumerate(words):
-        section, _, name = word.partition("=")[0].rpartition("--trainer.callbacks.")
+    for place, arg in enumerate(args):
+        before, _, name = arg.partition("=")[0].rpartition("--trainer.callbacks.")
         argument = name.removesuffix("+").removeprefix("init_args.").partition(".")[0]
         takers = [taker for taker in taken if argument in taken[taker]]
-        if name and not section and takers:
-            behind[max((taker for taker in takers if taker < place), default=min(takers))].append(word)
+        if name and not before and takers:
+            behind[max((taker for taker in takers if taker < place), default=min(takers))].append(arg)
         else:
-            stay[place] = word
+            stay[place] = arg
     return [each for place in behind for each in ([stay[place]] if place in stay else []) + behind[place]]
 
 
@@ -160,15 +160,45 @@ def parameters_of(kind: type) -> dict[str, inspect.Parameter]:
     return found
 
 
-def _classes_of(config: str) -> Iterator[tuple[str, str | None, dict[str, Any]]]:
-    """Yield (section, class, arguments) of a config; nothing where it has another form."""
+def option_of(args: Sequence[str], name: str) -> Any:
+    """Return the value of an option of the run such as `ckpt_path`, as the last flag or file that sets it says.
+
+    Args:
+        args: as of `joined`.
+        name: of the option, without dashes.
+
+    Returns:
+        None where nothing sets it, or where it is set to null.
+    """
+    found = None
+    for arg in args:
+        flag, given, value = arg.partition("=")
+        if flag == "--config":
+            found = _content_of(value).get(name, found)
+        elif flag == f"--{name}" and given:
+            found = None if value == "null" else value
+    return found
+
+
+def is_yaml(config: str) -> bool:
+    """Return whether the value of `--config` is YAML itself, and not the name of a file."""
+    return "\n" in config or ": " in config or config.startswith("{")
+
+
+def _content_of(config: str) -> dict[str, Any]:
+    """Return the content of a config, a file or YAML itself; an empty dict where it cannot be read."""
     import yaml  # type: ignore[import-untyped]
 
     try:
-        content = yaml.safe_load(Path(config).read_text())
+        content = yaml.safe_load(config if is_yaml(config) else Path(config).read_text())
     except (OSError, ValueError, yaml.YAMLError):
-        return
-    content = content if isinstance(content, dict) else {}
+        return {}
+    return content if isinstance(content, dict) else {}
+
+
+def _classes_of(config: str) -> Iterator[tuple[str, str | None, dict[str, Any]]]:
+    """Yield (section, class, arguments) of a config; nothing where it has another form."""
+    content = _content_of(config)
     trainer = content.get("trainer")
     trainer = trainer if isinstance(trainer, dict) else {}
     entries = [(section, content.get(section)) for section in ("model", "data")]

@@ -1,9 +1,10 @@
-"""Configs by name: those that come with the project are found from any folder; a user's own file of that path wins."""
+"""Configs by name: the project's are found from any folder; a user's own file at that path takes precedence."""
 
 from collections.abc import Sequence
 from difflib import get_close_matches
 from pathlib import Path
 
+from .classes import is_yaml
 from .mistakes import UsageError
 
 PACKAGE = Path(__file__).resolve().parents[1]
@@ -37,11 +38,11 @@ def find_config(name: str) -> Path:
     raise UsageError(f"--config: there is no file {name}" + (f"; did you mean {near[0]}?" if near else ""))
 
 
-def with_found_configs(words: Sequence[str]) -> list[str]:
-    """Return the words of `joined` with the path of each `--config` in place of its name; YAML itself stays."""
+def with_found_configs(args: Sequence[str]) -> list[str]:
+    """Return the arguments of `joined` with the path of each `--config` in place of its name; YAML itself stays."""
     found = []
-    for word in words:
-        flag, _, value = word.partition("=")
-        is_name = flag == "--config" and value and not ("\n" in value or ": " in value or value.startswith("{"))
-        found.append(f"--config={find_config(value)}" if is_name else word)
+    for arg in args:
+        flag, _, value = arg.partition("=")
+        named = flag == "--config" and value and not is_yaml(value)
+        found.append(f"--config={find_config(value)}" if named else arg)
     return found

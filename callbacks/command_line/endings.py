@@ -25,7 +25,7 @@ def report(error: BaseException) -> str | int | None:
     if isinstance(error, KeyboardInterrupt):
         print(": ".join(["vidcorr: interrupted", *map(str, error.args)]), file=sys.stderr)
         return 143 if isinstance(error, Terminated) else 130
-    if isinstance(error, BrokenPipeError):  # of `vidcorr … | head`, which has read enough
+    if isinstance(error, BrokenPipeError) and _stdout_is_closed():  # by `vidcorr … | head`, which has read enough
         sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115 (Python flushes it when it ends)
         return 141
     signals = sys.modules.get("callbacks.signals")
@@ -45,6 +45,15 @@ def report(error: BaseException) -> str | int | None:
         same = str(error).partition("`")[2].partition("`")[0]
         return f"vidcorr: two {same} have the same settings; leave one out or give it another monitor"
     return None
+
+
+def _stdout_is_closed() -> bool:
+    """Return whether the reader of our output has closed it; another pipe may be what broke."""
+    try:
+        sys.stdout.flush()
+    except (BrokenPipeError, ValueError):  # a ValueError once it is closed on our side too
+        return True
+    return False
 
 
 def _one_line(error: BaseException) -> str:

@@ -19,23 +19,23 @@ class UsageError(Exception):
     """Error for a command line that cannot be parsed."""
 
 
-def explain(words: Sequence[str], message: str, options: Sequence[str], model: str | None = None) -> str:
+def explain(args: Sequence[str], message: str, options: Sequence[str], model: str | None = None) -> str:
     """Return one line that says why a command line was refused; of a prediction without a model, lines of advice.
 
     The classes that the arguments name are looked up; the first unknown class, unknown or missing argument, or value
     that does not fit its argument's type is named with what was expected. Everything else stays as the parser said it.
 
     Args:
-        words: of the command line; a `--config` is followed by an existing file.
+        args: of the command line; a `--config` is followed by an existing file.
         message: of the parser.
         options: that the parser knows, such as `--trainer.max_epochs`.
         model: class of the checkpoint that `--ckpt_path` names, for flags that change its arguments.
     """
-    choices = list(named_classes(words, model))
+    choices = list(named_classes(args, model))
     for choice in choices:
         if mistake := _mistake_in(choice):
             return mistake
-    flags = [word.partition("=")[0] for word in words if word.startswith("--")]
+    flags = [arg.partition("=")[0] for arg in args if arg.startswith("--")]
     for flag in flags:
         if flag.rstrip("+") not in options and not any(flag.startswith(f"--{section}.") for section in SECTIONS):
             return f"there is no option {flag}" + _near(flag, options)
@@ -44,7 +44,7 @@ def explain(words: Sequence[str], message: str, options: Sequence[str], model: s
         if first is not None and not any(choice.section == section for choice in choices):
             return f"{first}: nothing before it names the class; add --{section} CLASS or a file such as {example}"
     if not any(choice.section == "model" for choice in choices) and "--ckpt_path" not in flags:
-        if words[:1] == ["predict"]:
+        if args[:1] == ["predict"]:
             from .short_models import advice  # imports torch, which a tool that finds a config need not
 
             return advice()

@@ -12,24 +12,26 @@ from pytorch_lightning import Callback, LightningModule, Trainer
 from pytorch_lightning.callbacks import LearningRateMonitor, ProgressBar
 from pytorch_lightning.cli import LightningArgumentParser, LightningCLI, SaveConfigCallback
 from pytorch_lightning.loggers import TensorBoardLogger
-from pytorch_lightning.utilities import rank_zero_info
 
-import callbacks
-from callbacks import signals
 from lightning_modules.checkpoints import allow_named, saved_model
 
+from .. import signals
+from ..benchmarks.base import BenchmarkCallback
 from ..loggers import run_folder
+from ..training import LastCheckpoint, RunProgress, Safeguards, Throughput
 from ..training.closing import closing_lines, remove_empty_folders
-from .classes import joined, with_callback_flags_in_place
+from ..training.run_folder import claim_version, go_on_in_folder
+from .classes import joined, option_of, with_callback_flags_in_place
 from .configs import shipped_configs, with_found_configs
+from .last_checkpoint import DEFAULT_ROOT, with_last_checkpoint
 from .mistakes import UsageError, explain
 from .short_models import with_short_names
 
-FIT_CALLBACKS: tuple[type[Callback], ...] = (LearningRateMonitor, callbacks.LastCheckpoint, callbacks.Throughput)
+FIT_CALLBACKS: tuple[type[Callback], ...] = (LearningRateMonitor, LastCheckpoint, Throughput)
 """Callbacks of every `fit`, unless files or flags name one of their class."""
-USAGE = "vidcorr WORD [--config FILE ...] [--model ...] [--data ...] [--trainer.OPTION ...] [--ckpt_path FILE]"
+USAGE = "vidcorr COMMAND [--config FILE ...] [--model ...] [--data ...] [--trainer.OPTION ...] [--ckpt_path FILE]"
 PREDICT = str(shipped_configs() / "predict.yaml")
-"""Config that `predict` reads by itself."""
+"""Config that `predict` reads by default."""
 NOISE = (
     "litlogger",
     "litmodels",
@@ -42,8 +44,6 @@ NOISE = (
     "Loaded model weights from",
 )
 """Messages of Lightning that are left out; it warns by another one where there is a GPU that is not used."""
-DEFAULT_ROOT = "runs"
-"""Default of `trainer.default_root_dir`."""
 
 
 class Parser(LightningArgumentParser):
@@ -74,13 +74,12 @@ class VidcorrCLI(LightningCLI):
 
     def __init__(self, args: list[str], run: bool = True) -> None:
         _make_names_known()
-        words = with_callback_flags_in_place(with_short_names(allow_named(with_found_configs(joined(args)))))
-        given = dict(word.split("=", 1) for word in words if word.startswith("--") and "=" in word)
-        self._checkpoint = given.get("--ckpt_path")
-        self._model = saved_model(self._checkpoint) if self._checkpoint else None
-        if self._checkpoint == "last" and words[:1] != ["fit"]:  # a training names its model
-            last = callbacks.newest_checkpoint(given.get("--trainer.default_root_dir", DEFAULT_ROOT))
-            self._model = saved_model(last) if last else None
+        args = with_callback_flags_in_place(with_short_names(allow_named(with_found_configs(joined(args)))))
+        resumed = option_of(args, "ckpt_path") == "last" and args[0] == "fit"
+        args = with_last_checkpoint(args)
+        checkpoint = option_of(args, "ckpt_path")
+        self._saved = saved_model(checkpoint) if checkpoint else None
+        self._model = None if resumed else self._saved  # a training that is resumed by `last` names its model
         try:
             super().__init__(
                 LightningModule,
@@ -90,7 +89,7 @@ class VidcorrCLI(LightningCLI):
                 auto_configure_optimizers=False,
                 trainer_defaults={
                     "default_root_dir": DEFAULT_ROOT,
-                    "callbacks": callbacks.Safeguards(),
+                    "callbacks": Safeguards(),
                     "enable_model_summary": False,  # the plan that is printed before training says more
                 },
                 save_config_callback=SaveConfig,
@@ -100,21 +99,21 @@ class VidcorrCLI(LightningCLI):
                     "description": __doc__,
                     "predict": {"default_config_files": [PREDICT]},
                 },
-                args=words,
+                args=args,
                 run=run,
             )
         except UsageError as error:
             parsers = getattr(self, "_subcommand_parsers", {}).values() or [self.parser]
             known = [option for each in parsers for option in each._option_string_actions]
             model = self._model.class_path if self._model else None
-            if words[:1] == ["predict"]:
-                words[1:1] = [f"--config={PREDICT}"]
-            raise UsageError(explain(words, str(error), known, model)) from error
+            if args[:1] == ["predict"]:
+                args[1:1] = [f"--config={PREDICT}"]
+            raise UsageError(explain(args, str(error), known, model)) from error
 
     @staticmethod
     def subcommands() -> dict[str, set[str]]:
         """Leave out `test`: benchmarks run in `validate`."""
-        return {word: names for word, names in LightningCLI.subcommands().items() if word != "test"}
+        return {command: names for command, names in LightningCLI.subcommands().items() if command != "test"}
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
         """Make the checkpoint's model the default."""
@@ -127,10 +126,8 @@ class VidcorrCLI(LightningCLI):
         if self.subcommand is None:
             return
         config = self.config[self.subcommand]
-        if self._checkpoint == "last" and (last := callbacks.newest_checkpoint(config.trainer.default_root_dir)):
-            self._model = saved_model(last)
-        if self._model and config.get("model"):
-            self._model.reconcile(config.model)
+        if self._saved and config.get("model"):
+            self._saved.reconcile(config.model)
 
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
         """Add to `fit` the callbacks that every training wants, where no file names one of their class."""
@@ -140,33 +137,30 @@ class VidcorrCLI(LightningCLI):
         if self.subcommand in (None, "fit"):
             named += _default_callbacks(named, trainer)
         if trainer.enable_progress_bar is not False and not any(isinstance(each, ProgressBar) for each in named):
-            named.append(callbacks.RunProgress())
+            named.append(RunProgress())
         return super().instantiate_trainer(**kwargs, callbacks=named)
 
     def before_fit(self) -> None:
         """Continue in the folder of the resumed run (`--ckpt_path last`: the newest one), or claim a new one."""
-        self._find_last("fit")
         if self.trainer.is_global_zero and (path := self.config_init["fit"].get("ckpt_path")):
-            callbacks.go_on_in_folder(self.trainer.loggers, path)
+            go_on_in_folder(self.trainer.loggers, path)
         if self.trainer.is_global_zero:
             for logger in self.trainer.loggers:
-                callbacks.claim_version(logger)
+                claim_version(logger)
                 if isinstance(logger, TensorBoardLogger):
                     logger._default_hp_metric = False  # a curve of one point that says nothing
 
     def before_validate(self) -> None:
-        """Refuse a run that measures nothing, and find the checkpoint of `--ckpt_path last`."""
-        measured = any(isinstance(callback, callbacks.BenchmarkCallback) for callback in self.trainer.callbacks)  # type: ignore[attr-defined]
+        """Refuse a run that measures nothing."""
+        measured = any(isinstance(callback, BenchmarkCallback) for callback in self.trainer.callbacks)  # type: ignore[attr-defined]
         if self.datamodule is None and not measured:
             raise ValueError("nothing to measure: add a benchmark, for example --config benchmarks/davis.yaml")
         self.config_init["validate"]["verbose"] = False  # each benchmark prints its own table
-        self._find_last("validate")
 
     def before_predict(self) -> None:
-        """Refuse a limit on batches, since a video is one batch, and find the checkpoint of `--ckpt_path last`."""
+        """Refuse a limit on batches, since a video is one batch."""
         if self.config["predict"]["trainer"].get("limit_predict_batches") is not None:
             raise ValueError("--trainer.limit_predict_batches does nothing: a video is one batch; leave it out")
-        self._find_last("predict")
 
     def _run_subcommand(self, subcommand: str) -> None:
         """Run, and end with where things are; leave no empty folders behind a failure."""
@@ -175,50 +169,37 @@ class VidcorrCLI(LightningCLI):
         except BaseException:
             remove_empty_folders(self.trainer)
             raise
-        lines = closing_lines(self.trainer)  # on every rank: a run's folder is asked of the first one
+        lines = closing_lines(
+            self.trainer, shipped_configs()
+        )  # on every rank: a run's folder is asked of the first one
         if self.trainer.is_global_zero:
             print(*lines, sep="\n", end="\n" if lines else "")
         if torch.distributed.is_available() and torch.distributed.is_initialized():
             # A thread of gloo that releases a tensor of the last broadcast while Python ends aborts the process.
             torch.distributed.destroy_process_group()
 
-    def _find_last(self, word: str) -> None:
-        given = self.config_init[word]
-        if given.get("ckpt_path") != "last":
-            return
-        folders = [getattr(callback, "dirpath", None) for callback in self.trainer.checkpoint_callbacks]
-        found = callbacks.last_checkpoints(self.trainer.default_root_dir, filter(None, folders))
-        given["ckpt_path"] = found[-1].path if found else None
-        if found:
-            newest = f", the newest of {len(found)} runs" if len(found) > 1 else ""
-            rank_zero_info(f"resuming from {found[-1].path}: step {found[-1].step}, epoch {found[-1].epoch}{newest}")
-        elif word == "fit":
-            rank_zero_info(f"no last.ckpt in {self.trainer.default_root_dir}: starting a new run")
-        else:
-            raise ValueError(f"--ckpt_path last: no last.ckpt in {self.trainer.default_root_dir}")
-
     def _parse_ckpt_path(self) -> None:
         """Disable Lightning's merge, where the checkpoint overrides flags; its values are parser defaults already."""
 
 
-def run(words: Sequence[str]) -> None:
+def run(args: Sequence[str]) -> None:
     """Run `fit`, `validate` or `predict`.
 
     Args:
-        words: of the command line, from the first on.
+        args: command and arguments.
 
     Raises:
-        UsageError: if the words cannot be understood; one line.
+        UsageError: if the arguments cannot be understood; one line.
     """
     _quiet()
     set_parsing_settings(add_print_completion_argument=True)
     with signals.handled():
-        VidcorrCLI(list(words))
+        VidcorrCLI(list(args))
 
 
 def _default_callbacks(named: Sequence[Callback], trainer: Any) -> list[Callback]:
     left_out: list[type[Callback]] = [LearningRateMonitor] if trainer.logger is False else []
-    left_out += [callbacks.LastCheckpoint] if trainer.enable_checkpointing is False else []
+    left_out += [LastCheckpoint] if trainer.enable_checkpointing is False else []
     given = (*left_out, *map(type, named))
     return [kind() for kind in FIT_CALLBACKS if not any(issubclass(each, kind) for each in given)]
 

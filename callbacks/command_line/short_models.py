@@ -9,19 +9,19 @@ from ..report.published import PUBLISHED
 WITHOUT_WEIGHTS = "--model FrozenEncoder --model.spec raw_colour"
 
 
-def with_short_names(words: Sequence[str]) -> list[str]:
-    """Return the words of `joined` with `FrozenEncoder` and its arguments in place of `--model=SHORT_NAME`.
+def with_short_names(args: Sequence[str]) -> list[str]:
+    """Return the arguments of `joined` with `FrozenEncoder` and its arguments in place of `--model=SHORT_NAME`.
 
-    Flags behind it win, so that `--model dino-b8 --model.stage block9` takes another stage.
+    Flags after it override its arguments, so that `--model dino-b8 --model.stage block9` takes another stage.
     """
     found: list[str] = []
-    for word in words:
-        flag, _, name = word.partition("=")
+    for arg in args:
+        flag, _, name = arg.partition("=")
         if flag == "--model" and (network := SHORT_NAMES.get(name)):
             found += ["--model=FrozenEncoder", f"--model.spec={network.spec}", "--model.pretrained=true"]
             found.append(f"--model.stage={network.stage}")
         else:
-            found.append(word)
+            found.append(arg)
     return found
 
 

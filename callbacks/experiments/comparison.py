@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from rich.table import Table
 
-from datamodules.reading.writing import csv_text, write_whole
+from datamodules.reading.writing import csv_of_records, write_atomically
 from lightning_modules.backbones import build_encoder
 from lightning_modules.backbones.short_names import SHORT_NAMES
 
@@ -209,10 +209,9 @@ def _run(row: Contestant, benchmarks: Sequence[BenchmarkCallback], folder: Path)
 
 
 def _write(output: Path, content: Mapping[str, Mapping[str, Any]]) -> None:
-    write_whole(output / "compare.json", json.dumps(content, indent=2) + "\n")
-    columns = list(dict.fromkeys(key for row in content.values() for key in row.get("scores", {})))
-    rows = ([name, *(row.get("scores", {}).get(key) for key in columns)] for name, row in content.items())
-    write_whole(output / "compare.csv", csv_text([["name", *columns], *rows]))
+    write_atomically(output / "compare.json", json.dumps(content, indent=2) + "\n")
+    records = [{"name": name, **row.get("scores", {})} for name, row in content.items()]
+    write_atomically(output / "compare.csv", csv_of_records(records))
 
 
 def _table(scores: Mapping[str, Mapping[str, float]]) -> Table:

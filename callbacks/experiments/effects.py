@@ -15,7 +15,7 @@ from lightning_modules.functional import PropagationProtocol
 from ..metrics.intervals import Difference, bootstrap_interval, paired_difference
 from ..metrics.uncertainty import values_by_sequence
 from ..stored_results import protocols_of, read_results, read_rows, read_sequences
-from ..tracking.label_tracker import at_stride
+from ..tracking.view import at_stride
 
 TOP = 20
 """Protocols in the table."""

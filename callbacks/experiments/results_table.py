@@ -50,7 +50,7 @@ class StoredScore:
         value: fraction.
         videos: the values that the score is the mean of; None where it is no such mean.
         seed: None where neither name nor command says it.
-        command: that it was made by, without seed and place.
+        command: that produced it, without its seed and output folder.
         folder: of the run.
     """
 
@@ -192,16 +192,16 @@ def _column(results: Mapping[str, Any], stage: str, score: str) -> Column:
 
 
 def _without_seed(command: Sequence[str]) -> tuple[tuple[str, ...], int | None]:
-    """Return a command without the flags of seed and place, and the seed that it names first."""
+    """Return a command without the flags of seed and output folder, and the seed that it names first."""
     kept: list[str] = []
     seeds: list[str] = []
-    words = iter(command[1:])
-    for word in words:
-        flag, equals, value = word.partition("=")
+    arguments = iter(command[1:])
+    for argument in arguments:
+        flag, equals, value = argument.partition("=")
         if flag not in (*SEED_FLAGS, *PLACE_FLAGS):
-            kept.append(word)
+            kept.append(argument)
             continue
-        value = value if equals else next(words, "")
+        value = value if equals else next(arguments, "")
         if flag in SEED_FLAGS:
             seeds.append(value)
     return tuple(kept), int(seeds[0]) if seeds and seeds[0].isdecimal() else None

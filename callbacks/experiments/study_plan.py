@@ -24,11 +24,11 @@ class StudyRow:
 
     Args:
         name: unique in the study.
-        train: words after `fit`, without the row's own flags; None where nothing is trained.
-        flags: words added to `train`.
-        model: words that name a model to evaluate without training, for example `--model FrozenEncoder …`.
+        train: arguments after `fit`, without the row's own flags; None where nothing is trained.
+        flags: arguments added to `train`.
+        model: arguments that name a model to evaluate without training, for example `--model FrozenEncoder …`.
         of: name of the row whose checkpoints this one evaluates, where only inference differs.
-        evaluate: evaluation → words added to those of the study's evaluation of that name.
+        evaluate: evaluation → arguments added to those of the study's evaluation of that name.
         published: the paper's scores, evaluation → value in per cent.
         seeds: in place of the study's; a model without randomness needs one.
     """
@@ -48,13 +48,13 @@ class Step:
     """One command of a row and seed.
 
     Args:
-        words: after `vidcorr`.
+        arguments: after `vidcorr`.
         folder: `trainer.default_root_dir` of the command.
         evaluation: name of the evaluation; None where the step trains.
         benchmark: `name` that the benchmark of the evaluation is given, unique in `folder`.
     """
 
-    words: tuple[str, ...]
+    arguments: tuple[str, ...]
     folder: Path
     evaluation: str | None = None
     benchmark: str | None = None
@@ -62,7 +62,7 @@ class Step:
     @property
     def line(self) -> str:
         """The command as a shell takes it."""
-        return shlex.join(("vidcorr", *self.words))
+        return shlex.join(("vidcorr", *self.arguments))
 
 
 @dataclass(frozen=True)
@@ -74,8 +74,9 @@ class Study:
         source: table or figure of the paper; empty where there is none.
         rows: in the table's order.
         seeds: of every row that does not name its own.
-        seed_flags: words added to every training, with `{seed}` in them.
-        evaluations: name → words after `validate --ckpt_path …`; the last file named in them ends with its benchmark.
+        seed_flags: arguments added to every training, with `{seed}` in them.
+        evaluations: name → arguments after `validate --ckpt_path …`; the last file named in them ends with its
+            benchmark.
         score: key in `results.json`, for example `J&F-Mean`.
         base: name of the row that differences are taken from.
     """
@@ -111,23 +112,23 @@ class Study:
 
         Args:
             row: of this study.
-            seed: takes the place of `{seed}` in the words.
+            seed: replaces `{seed}` in the arguments.
             output: folder of the runs.
-            train: words added to the training, for example where its data lie.
-            evaluate: words added to every evaluation.
+            train: arguments added to the training, for example where its data lie.
+            evaluate: arguments added to every evaluation.
         """
         trained = self.row(row.of) if row.of else row
         folder = output / slug(trained.name) / f"seed-{seed}"
         root = ("--trainer.default_root_dir", str(folder))
         steps = []
         if row.train is not None and row.of is None:
-            words = (*row.train, *row.flags, *self.seed_flags, *train)
-            seeded = (word.replace("{seed}", str(seed)) for word in words)
+            arguments = (*row.train, *row.flags, *self.seed_flags, *train)
+            seeded = (argument.replace("{seed}", str(seed)) for argument in arguments)
             steps.append(Step(("fit", *seeded, *root, "--ckpt_path", "last"), folder))
         model = (*row.model, "--seed_everything", str(seed)) if row.model else ("--ckpt_path", "last")
-        for name, words in self.evaluations.items():
+        for name, arguments in self.evaluations.items():
             benchmark = f"{slug(row.name)}-{slug(name)}"
-            chosen = (*model, *words, *evaluate, *row.evaluate.get(name, ()), "--trainer.callbacks.name", benchmark)
+            chosen = (*model, *arguments, *evaluate, *row.evaluate.get(name, ()), "--trainer.callbacks.name", benchmark)
             steps.append(Step(("validate", *chosen, *root), folder, name, benchmark))
         return steps
 
@@ -157,8 +158,8 @@ def slug(name: str) -> str:
 
 def _study(content: Any) -> Study:
     _check_keys(content, "study")
-    evaluations = {str(name): _words(words) for name, words in content["evaluate"].items()}
-    train = None if content.get("train") is None else _words(content["train"])
+    evaluations = {str(name): _arguments(arguments) for name, arguments in content["evaluate"].items()}
+    train = None if content.get("train") is None else _arguments(content["train"])
     rows = tuple(_row(row, train) for row in content["rows"])
     for name in {slug(row.name) for row in rows}:
         same = [row.name for row in rows if slug(row.name) == name]
@@ -169,7 +170,7 @@ def _study(content: Any) -> Study:
         source=str(content.get("source", "")),
         rows=rows,
         seeds=tuple(int(seed) for seed in content["seeds"]),
-        seed_flags=_words(content.get("seed", "--seed_everything {seed}")),
+        seed_flags=_arguments(content.get("seed", "--seed_everything {seed}")),
         evaluations=evaluations,
         score=str(content["score"]),
         base=str(content.get("base", rows[0].name)),
@@ -188,8 +189,8 @@ def _study(content: Any) -> Study:
 
 def _row(content: Any, train: tuple[str, ...] | None) -> StudyRow:
     _check_keys(content, "row")
-    name, own = str(content["name"]), _words(content.get("train", ()))
-    model, of = _words(content.get("model", ())), content.get("of")
+    name, own = str(content["name"]), _arguments(content.get("train", ()))
+    model, of = _arguments(content.get("model", ())), content.get("of")
     if not (own or train or model or of):
         raise ValueError(f"row {name!r} trains nothing: give the study `train`, or the row `model` or `of`")
     if of is not None and (own or model or content.get("flags")):
@@ -197,10 +198,10 @@ def _row(content: Any, train: tuple[str, ...] | None) -> StudyRow:
     return StudyRow(
         name=name,
         train=None if model or of else (own or train),
-        flags=_words(content.get("flags", ())),
+        flags=_arguments(content.get("flags", ())),
         model=model,
         of=None if of is None else str(of),
-        evaluate={str(key): _words(words) for key, words in content.get("evaluate", {}).items()},
+        evaluate={str(key): _arguments(arguments) for key, arguments in content.get("evaluate", {}).items()},
         published={str(key): float(value) for key, value in content.get("published", {}).items()},
         seeds=tuple(int(seed) for seed in content.get("seeds", ())),
     )
@@ -213,10 +214,10 @@ def _check_keys(content: Any, kind: str) -> None:
         raise ValueError(f"there is no key {unknown[0]!r} of a {kind}; the keys are {', '.join(sorted(KEYS[kind]))}")
 
 
-def _words(value: Any) -> tuple[str, ...]:
+def _arguments(value: Any) -> tuple[str, ...]:
     """Split text as a shell does; a list of texts is split one by one."""
     if isinstance(value, str):
         return tuple(shlex.split(value))
     if isinstance(value, list | tuple):
-        return tuple(word for each in value for word in _words(each))
-    raise ValueError(f"expected words as on a command line, got {value!r:.80}")
+        return tuple(argument for each in value for argument in _arguments(each))
+    raise ValueError(f"expected arguments as on a command line, got {value!r:.80}")

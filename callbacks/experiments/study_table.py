@@ -10,7 +10,7 @@ from pathlib import Path
 from statistics import fmean
 from typing import TYPE_CHECKING
 
-from datamodules.reading.writing import csv_text, write_whole
+from datamodules.reading.writing import csv_text, write_atomically
 
 from ..metrics.intervals import Difference
 from ..metrics.uncertainty import difference_of, mean_over_runs, values_by_sequence
@@ -162,7 +162,7 @@ def write_csv(lines: Sequence[StudyLine], file: Path) -> None:
         for seed, score in line.scores.items()
     ]
     head = ("row", "evaluation", "seed", "score", "protocol", "published")
-    write_whole(file, csv_text([head, *rows], "\n"))
+    write_atomically(file, csv_text([head, *rows], "\n"))
 
 
 def _result(file: Path, score: str, seconds: float | None) -> StudyResult:

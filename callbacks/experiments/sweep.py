@@ -1,9 +1,8 @@
 """One backbone under a grid or list of protocols, stages and strides, and the score of each."""
 
-import argparse
 import os
 import time
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -11,10 +10,9 @@ from typing import Any
 import torch
 import torch.distributed as dist
 
-from datamodules.reading.writing import write_whole
+from datamodules.reading.writing import write_atomically
 from lightning_modules.backbones import build_encoder
 from lightning_modules.backbones.short_names import SHORT_NAMES
-from lightning_modules.functional import PropagationProtocol
 
 from ..benchmarks.base import BenchmarkCallback
 from ..benchmarks.ranks import Ranks
@@ -23,43 +21,69 @@ from ..command_line.configs import find_config
 from ..stored_results import read_results
 from .comparison import benchmarks_of
 from .effects import choose, draw, grid_markdown, read_scores
-from .grid import AT_ONCE, MOST, Grid, ProtocolBatch, batches, named_grid, read_grid
+from .grid import AT_ONCE, Grid, ProtocolBatch, batches
 
 
-def sweep(flags: argparse.Namespace) -> None:
+def sweep(
+    spec: str,
+    benchmark: BenchmarkCallback,
+    grid: Grid,
+    output: str | Path = "sweep",
+    stages: Sequence[str | None] = (None,),
+    strides: Sequence[int | None] = (None,),
+    score: str = "J&F-Mean",
+    select_on: float = 0.5,
+    pretrained: bool = False,
+    seed: int = 0,
+    at_once: int = AT_ONCE,
+    part: tuple[int, int] = (1, 1),
+) -> None:
     """Score every protocol of a grid or list, write and print the table; what has left results is not run again.
 
     All processes that torchrun has started divide the sequences of every pass; the first of them speaks and writes.
 
     Args:
-        flags: those of `vidcorr sweep`.
+        spec: the backbone, see `build_encoder`, or a short name such as `dino-b8`.
+        benchmark: by label propagation; the protocol that it has is the one that the table compares with.
+        grid: see `read_grid` and `named_grid`.
+        output: folder.
+        stages: of the features; None is the backbone's own choice.
+        strides: of the features; None is the backbone's own choice.
+        score: what is compared.
+        select_on: fraction of the sequences on which a protocol is chosen, in (0, 1); it is reported on the others.
+        pretrained: the library's own weights for timm and torchvision.
+        seed: of the weights of a backbone that comes without.
+        at_once: protocols that share one pass of the network.
+        part: (k, n): run every n-th batch only, from the k-th on.
 
     Raises:
         ValueError, OSError: for a user's mistake; one line.
     """
-    if not 0 < flags.select_on < 1:
-        raise ValueError(f"--select-on {flags.select_on:g}: give a fraction between 0 and 1")
-    if flags.protocols and (flags.vary or flags.protocol):
-        raise ValueError("--protocols: a list of named protocols takes neither --vary nor --protocol")
-    benchmark: Any = _benchmark(flags.config, flags.root, flags.limit)
-    if flags.protocol is not None:
-        benchmark.protocol = benchmark.propagation_protocol(flags.protocol)
-    base = benchmark.protocol
-    if flags.protocols:
-        grid = named_grid(flags.protocols, type(benchmark).name, benchmark.protocols_like)
-    else:
-        grid = read_grid(base, flags.vary, flags.most or MOST)
-    planned = batches(grid, flags.stages, flags.strides, flags.at_once or AT_ONCE)
-    part = _part(flags.part, len(planned))
+    if not 0 < select_on < 1:
+        raise ValueError(f"--select-on {select_on:g}: give a fraction between 0 and 1")
+    target: Any = benchmark
+    base, output = target.protocol, Path(output)
+    planned = batches(grid, stages, strides, at_once)
+    mine = range(part[0] - 1, len(planned), part[1])
+    short = SHORT_NAMES.get(spec)
+
+    def encoder() -> Any:
+        torch.manual_seed(seed)
+        return build_encoder(short.spec if short else spec, bool(short) or pretrained)
+
     with process_group() as rank:
         if rank == 0:
-            require_writable(flags.output)
+            require_writable(output)
             _announce(grid, len(planned), len(benchmark.sequences))
-        folders = run_batches(planned, part, benchmark, flags, rank)
+        folders = _run(planned, mine, target, output, spec, encoder, rank)
     if rank == 0 and len(folders) < len(planned):
         print(f"{len(folders)} of {len(planned)} batches are done; the table comes when all are")
     elif rank == 0:
-        _write_table(folders, base, (*grid.varied, "stage", "stride"), flags)
+        scored, fields = read_scores(folders, score), (*grid.varied, "stage", "stride")
+        text = grid_markdown(scored, score, choose(scored, base, select_on), fields=fields)
+        write_atomically(output / "sweep.md", text + "\n")
+        drawn = draw(scored, score, output / "sweep.png", fields)
+        print(f"{text}\n\n{output / 'sweep.md'}" + (f", {output / 'sweep.png'}" if drawn else ""))
 
 
 @contextmanager
@@ -77,48 +101,54 @@ def process_group() -> Iterator[int]:
         dist.destroy_process_group()
 
 
-def run_batches(
-    planned: Sequence[ProtocolBatch], mine: range, benchmark: Any, flags: argparse.Namespace, rank: int = 0
+def _run(
+    planned: Sequence[ProtocolBatch],
+    mine: range,
+    benchmark: Any,
+    output: Path,
+    spec: str,
+    encoder: Callable[[], Any],
+    rank: int,
 ) -> list[Path]:
-    """Run the batches that have left no results yet; return the folders of all that have.
-
-    Args:
-        planned: all batches.
-        mine: numbers of those to run here.
-        benchmark: gets the protocols of each batch in turn.
-        flags: of the command.
-        rank: of this process.
+    """Run those of my batches that have left no results yet; return the folders of all batches that have.
 
     Raises:
         ValueError: if a batch is there of another backbone or of other sequences; one line.
     """
-    folders = [flags.output / batch.name for batch in planned]
+    folders = [output / batch.name for batch in planned]
     with Ranks() as ranks:
         with ranks.together():
             for folder in folders:
-                _require_same(folder, flags.spec, len(benchmark.sequences))
+                _require_same(folder, spec, len(benchmark.sequences))
             waiting = [number for number in mine if not (folders[number] / "results.json").is_file()]
         waiting = ranks.gather(waiting)[0]
-    if waiting:
-        torch.manual_seed(flags.seed)
-        short = SHORT_NAMES.get(flags.spec)
-        encoder: Any = build_encoder(short.spec if short else flags.spec, bool(short) or flags.pretrained)
+    network = encoder() if waiting else None
     for count, number in enumerate(waiting, start=1):
         batch = planned[number]
         if rank == 0:
             print(f"[{count}/{len(waiting)}] {batch.name}: {len(batch.protocols)} protocols", flush=True)
         benchmark.stage, benchmark.stride, benchmark.protocol = batch.stage, batch.stride, batch.protocols
-        extractor = benchmark.extractor(encoder)
+        extractor = benchmark.extractor(network)
         if torch.cuda.is_available():
             extractor = extractor.cuda()
         began = time.perf_counter()
-        benchmark.evaluate(extractor, folders[number], flags.spec)
+        benchmark.evaluate(extractor, folders[number], spec)
         if rank == 0:
             print(f"{time.perf_counter() - began:.0f} s", flush=True)
     return [folder for folder in folders if (folder / "results.json").is_file()]
 
 
-def _benchmark(config: str, root: str | None, limit: int | None) -> BenchmarkCallback:
+def sweep_benchmark(config: str, root: str | None = None, limit: int | None = None) -> Any:
+    """Return the benchmark by label propagation that a config names, for `sweep`.
+
+    Args:
+        config: a file, or a name such as `benchmarks/davis.yaml`.
+        root: of the data, in place of the config's.
+        limit: largest number of sequences.
+
+    Raises:
+        ValueError: if the config names several benchmarks, or one without label propagation; one line.
+    """
     found = benchmarks_of(find_config(config), root, limit)
     if len(found) > 1 or not hasattr(found[0], "protocols_like") or not hasattr(found[0], "protocol"):
         raise ValueError(f"{config}: a sweep takes one benchmark by label propagation")
@@ -135,16 +165,6 @@ def _announce(grid: Grid, passes: int, sequences: int) -> None:
     print(f"{len(grid.protocols)} protocols, {passes} passes of the network over {sequences} sequences", flush=True)
 
 
-def _write_table(
-    folders: Sequence[Path], base: PropagationProtocol, fields: Collection[str], flags: argparse.Namespace
-) -> None:
-    scored = read_scores(folders, flags.score)
-    text = grid_markdown(scored, flags.score, choose(scored, base, flags.select_on), fields=fields)
-    write_whole(flags.output / "sweep.md", text + "\n")
-    drawn = draw(scored, flags.score, flags.output / "sweep.png", fields)
-    print(f"{text}\n\n{flags.output / 'sweep.md'}" + (f", {flags.output / 'sweep.png'}" if drawn else ""))
-
-
 def _require_same(folder: Path, spec: str, sequences: int) -> None:
     """Raise where a finished batch is another backbone's, or over another number of sequences."""
     if not (folder / "results.json").is_file():
@@ -155,11 +175,3 @@ def _require_same(folder: Path, spec: str, sequences: int) -> None:
             f"{folder}: holds results of {found[0]} over {found[1]} sequences, this sweep is of {spec} over "
             f"{sequences}; give another --output"
         )
-
-
-def _part(text: str, number: int) -> range:
-    """Return the numbers of the batches of `K/N`."""
-    part, _, parts = text.partition("/")
-    if not (part.isdecimal() and parts.isdecimal() and 1 <= int(part) <= int(parts)):
-        raise ValueError(f"--part {text}: write K/N with K from 1 to N")
-    return range(int(part) - 1, number, int(parts))

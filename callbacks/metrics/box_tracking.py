@@ -19,14 +19,12 @@ ERRORS = np.arange(51)
 """Thresholds of the precision curve, pixels."""
 
 
-def box_iou(prediction: Boxes, target: Boxes, bound: tuple[float, float] | None = None) -> Tensor:
+def box_iou(prediction: Boxes, target: Boxes) -> Tensor:
     """Compute the intersection over union of boxes, pair by pair.
 
     Args:
         prediction: (N, 4) x, y, width, height.
         target: (N, 4).
-        bound: (width, height) of the picture that boxes are clipped to first; as in the toolkit a corner moved inside
-            takes the whole width and height along, as far as the picture reaches.
 
     Returns:
         (N,) float64 in [0, 1]; NaN where a box is.
@@ -35,8 +33,6 @@ def box_iou(prediction: Boxes, target: Boxes, bound: tuple[float, float] | None 
         ValueError: if the boxes are not (N, 4) each.
     """
     a, b = _boxes(prediction, target)
-    if bound is not None:
-        a, b = _clipped(a, bound), _clipped(b, bound)
     corner = np.maximum(a[:, :2], b[:, :2])
     sides = np.maximum(np.minimum(a[:, :2] + a[:, 2:], b[:, :2] + b[:, 2:]) - corner, 0)
     shared = sides.prod(axis=1)
@@ -130,8 +126,3 @@ def _boxes(prediction: Boxes, target: Boxes) -> tuple[NDArray[np.float64], NDArr
     if a.shape != b.shape or a.ndim != 2 or a.shape[1] != 4:
         raise ValueError(f"boxes must be (N, 4), got prediction {a.shape} and target {b.shape}")
     return a, b
-
-
-def _clipped(boxes: NDArray[np.float64], bound: tuple[float, float]) -> NDArray[np.float64]:
-    corner = np.clip(boxes[:, :2], 0, bound)
-    return np.concatenate([corner, np.clip(boxes[:, 2:], 0, bound - corner)], axis=1)

@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Iterable, Sequence
-from concurrent.futures import Executor
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from itertools import pairwise
@@ -72,13 +71,11 @@ class Outline:
         return near
 
 
-def mask_outlines(
-    masks: Masks, bound: float = BOUND, void: Masks | None = None, pool: Executor | None = None
-) -> list[Outline]:
+def mask_outlines(masks: Masks, bound: float = BOUND, void: Masks | None = None) -> list[Outline]:
     """Find the outlines of (N, H, W) binary masks, to be scored by `region_score` and `boundary_score`."""
     binary = binary_masks(masks, masks, void)[0]
     radius = _radius(bound, binary.shape[1:])
-    return list((pool.map if pool else map)(lambda mask: _outline(mask, radius), binary))
+    return [_outline(mask, radius) for mask in binary]
 
 
 def object_outlines(

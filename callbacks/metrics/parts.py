@@ -283,7 +283,7 @@ class InstanceAP(Metric):
 
 
 def _compact(ids: NDArray[Any], classes: Mapping[int, int]) -> tuple[list[int], NDArray[np.int64], NDArray[np.int32]]:
-    """Return the ids with a class, their classes, and the map with their place from 1 on, 0 elsewhere."""
+    """Return the ids with a class, their classes, and the map with their index from 1 on, 0 elsewhere."""
     known = sorted(k for k in classes if k >= 0)
     top = max(int(ids.max(initial=0)), *known, 0)
     if ids.min(initial=0) < 0:

@@ -2,8 +2,7 @@
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from concurrent.futures import Executor, Future, ThreadPoolExecutor
-from contextlib import nullcontext
+from concurrent.futures import Executor, Future
 from typing import Any
 
 import numpy as np
@@ -65,7 +64,6 @@ def boundary_accuracy(
     target: Masks | Sequence[Outline],
     bound: float = BOUND,
     void: Masks | None = None,
-    workers: int = 1,
 ) -> Tensor:
     """Compute boundary accuracy F: harmonic mean of the precision and recall of the masks' boundary pixels.
 
@@ -79,7 +77,6 @@ def boundary_accuracy(
             predictions can then be scored against one target without finding its boundary again.
         bound: radius in pixels if ≥ 1 (a whole number), else a fraction of the diagonal, rounded up to pixels.
         void: (T, H, W) bool, pixels that are background in both masks.
-        workers: threads over which the frames are divided (OpenCV and numpy release the interpreter's lock).
 
     Returns:
         (T,) float64 in [0, 1].
@@ -87,15 +84,13 @@ def boundary_accuracy(
     Raises:
         ValueError: if the shapes differ, the masks are not binary or `bound` is not a radius.
     """
-    with _pool(workers) as pool:
-        spread = pool.map if pool else map
-        if isinstance(target, Tensor | np.ndarray):
-            prediction, target = binary_masks(prediction, target, void)
-            void, target = None, mask_outlines(target, bound, pool=pool)
-        predicted, wanted = mask_outlines(prediction, bound, void, pool), list(target)
-        if len(wanted) != len(predicted):
-            raise ValueError(f"prediction has {len(predicted)} frames, target has {len(wanted)}")
-        return torch.tensor(list(spread(boundary_score, predicted, wanted)), dtype=torch.float64)
+    if isinstance(target, Tensor | np.ndarray):
+        prediction, target = binary_masks(prediction, target, void)
+        void, target = None, mask_outlines(target, bound)
+    predicted, wanted = mask_outlines(prediction, bound, void), list(target)
+    if len(wanted) != len(predicted):
+        raise ValueError(f"prediction has {len(predicted)} frames, target has {len(wanted)}")
+    return torch.tensor([boundary_score(*pair) for pair in zip(predicted, wanted, strict=True)], dtype=torch.float64)
 
 
 def sequence_statistics(values: ArrayLike) -> tuple[float, float, float]:
@@ -212,12 +207,10 @@ class RegionBoundary(RowMetric):
     """J, F and J&F over sequences: mean, recall and decay of each object, averaged over the objects.
 
     The state is one row per object; rows are gathered over ranks, sorted and then averaged in float64.
-    `frames` holds J and F per frame of the sequences that this rank scored; it is not gathered.
 
     Args:
         bound: as for `boundary_accuracy`.
         ends_scored: False leaves out the first and last frame of a sequence (DAVIS, semi-supervised).
-        workers: threads over which `update` divides the frames.
         kwargs: those of torchmetrics.Metric, see `RowMetric` for `process_group`.
 
     Example:
@@ -233,10 +226,9 @@ class RegionBoundary(RowMetric):
     higher_is_better = True
     columns = ("J-Mean", "J-Recall", "J-Decay", "F-Mean", "F-Recall", "F-Decay")
 
-    def __init__(self, bound: float = BOUND, ends_scored: bool = False, workers: int = 1, **kwargs: Any) -> None:
+    def __init__(self, bound: float = BOUND, ends_scored: bool = False, **kwargs: Any) -> None:
         super().__init__(width=len(self.columns), **kwargs)
-        self.bound, self.ends_scored, self.workers = bound, ends_scored, workers
-        self.frames: dict[str, tuple[NDArray[np.float64], NDArray[np.float64]]] = {}
+        self.bound, self.ends_scored = bound, ends_scored
 
     def update(
         self,
@@ -275,11 +267,10 @@ class RegionBoundary(RowMetric):
         if objects is None:
             first = wanted[0]
             objects = range(1, int(first.max(where=first != VOID, initial=0)) + 1)
-        with _pool(self.workers) as pool:
-            score = SequenceScore(name, objects, bound=self.bound, ends_scored=self.ends_scored, pool=pool)
-            for t in range(len(wanted)):
-                score.add(predicted[t], wanted[t], void=None if ignored is None else ignored[t])
-            self._append(score)
+        score = SequenceScore(name, objects, bound=self.bound, ends_scored=self.ends_scored)
+        for t in range(len(wanted)):
+            score.add(predicted[t], wanted[t], void=None if ignored is None else ignored[t])
+        self._append(score)
 
     def compute(self) -> dict[str, float]:
         """Return scores under the official toolkit's names, as fractions; NaN where nothing was scored."""
@@ -293,11 +284,6 @@ class RegionBoundary(RowMetric):
         """Return the six statistics of an object, whose row is called as by the official code, "bike_1"."""
         return dict(zip(self.columns, row.tolist(), strict=True))
 
-    def reset(self) -> None:
-        """Reset the metric."""
-        super().reset()
-        self.frames = {}
-
     def _append(self, score: SequenceScore) -> None:
         if not score.objects:
             raise ValueError(f"{score.name}: no object to score")
@@ -308,13 +294,8 @@ class RegionBoundary(RowMetric):
             except ValueError as error:
                 raise ValueError(f"{row}: {error}") from error
             self.add_row(row, statistics)
-            self.frames[row] = (region, boundary)
 
 
 def _mean(values: NDArray[np.float64]) -> float:
     known = ~np.isnan(values)  # zeros in the place of NaN, as numpy's nanmean adds up
     return float(np.where(known, values, 0.0).sum() / known.sum()) if known.any() else math.nan
-
-
-def _pool(workers: int) -> Any:
-    return ThreadPoolExecutor(workers) if workers > 1 else nullcontext()

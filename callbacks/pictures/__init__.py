@@ -2,7 +2,7 @@
 
 from .box_overlays import overlay_boxes, plot_curves
 from .clip_sheets import clip_sheet, gap_histogram, rasterise
-from .features import feature_sheet, frame_features, principal_colours
+from .features import feature_sheet, principal_colours
 from .match_sheets import grid_points, match_sheet
 from .overlay_video import OverlayAnimation, OverlayVideo
 from .overlays import (
@@ -29,7 +29,6 @@ __all__ = [
     "contact_sheet",
     "evenly_spaced",
     "feature_sheet",
-    "frame_features",
     "gap_histogram",
     "grid_points",
     "match_sheet",

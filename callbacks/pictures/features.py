@@ -1,40 +1,15 @@
-"""Features of frames, and their principal components as colours."""
+"""The principal components of features as colours."""
 
 from collections.abc import Sequence
 
 import numpy as np
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
-from lightning_modules.functional import PropagationProtocol
-from lightning_modules.functional.propagation.sizing import Size, backbone_autocast, covered_size, fit_input
+from lightning_modules.functional.propagation.sizing import Size
 
 from .overlays import Picture, as_pictures, captioned, contact_sheet, resized
-
-
-@torch.no_grad()
-def frame_features(extractor: nn.Module, frames: Tensor, protocol: PropagationProtocol) -> tuple[Tensor, Size]:
-    """Return features of frames as label propagation takes them, and what their map covers of a frame.
-
-    Args:
-        extractor: see `build_feature_extractor`; of several maps the last is taken.
-        frames: `(T, 3, H, W)`, uint8 or float in [0, 1].
-        protocol: says at which size the extractor sees the frames.
-
-    Returns:
-        Float32 `(T, C, h, w)` on the extractor's device, and `covered_size` of a frame.
-    """
-    device = next(extractor.parameters(), next(extractor.buffers(), torch.zeros(()))).device
-    multiple = getattr(extractor, "multiple", 1)
-    maps = []
-    for frame in frames.to(device):
-        image = frame[None].float() if frame.is_floating_point() else frame[None].float() / 255
-        with backbone_autocast(protocol, device):
-            output = extractor(fit_input(image, protocol, multiple))
-        maps.append((output if isinstance(output, Tensor) else output[-1])[0].float())
-    height, width = frames.shape[-2:]
-    return torch.stack(maps), covered_size((height, width), protocol, multiple)
 
 
 def principal_colours(features: Tensor, normalise: bool = True) -> Tensor:
@@ -52,10 +27,10 @@ def principal_colours(features: Tensor, normalise: bool = True) -> Tensor:
         Float32 `(T, 3, h, w)` in [0, 1]; 0.5 in components that do not vary.
 
     Raises:
-        ValueError: for another shape, or fewer than two places.
+        ValueError: for another shape, or fewer than two cells.
     """
     if features.ndim != 4 or features[:, 0].numel() < 2:
-        raise ValueError(f"features must be (T, C, h, w) with two places or more, got {tuple(features.shape)}")
+        raise ValueError(f"features must be (T, C, h, w) with two cells or more, got {tuple(features.shape)}")
     frames, channels, height, width = features.shape
     if normalise:
         features = F.normalize(features.float(), dim=1)
@@ -85,7 +60,7 @@ def feature_sheet(
 
     Args:
         frames: `(T, 3, H, W)`, uint8 or float in [0, 1].
-        features: `(T, C, h, w)`, see `frame_features`.
+        features: `(T, C, h, w)`, see `callbacks.tracking.features.frame_features`.
         covered: what the feature map covers, in pixels of the frame; None is the frame.
         names: of the frames; by default their numbers.
         width: of one picture, pixels.

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor
 
-from datamodules.reading.writing import write_whole
+from datamodules.reading.writing import write_atomically
 
 from .overlays import Picture, contact_sheet, evenly_spaced, resized
 
@@ -26,7 +26,7 @@ class Film:
     """Up to 32 frames of a sequence, side by side in one picture that the report plays, and its curves.
 
     Files: `films/[<kind>/]<sequence>.webp`, `.json` next to it, and `.truth.webp` with the ground truth of the same
-    frames, where it is given.
+    frames, where it is given for any; a frame without it is plain grey there.
 
     Args:
         folder: of the run.
@@ -43,23 +43,24 @@ class Film:
         self._about: dict[str, Any] = {"sequence": sequence, "kind": kind, "columns": min(COLUMNS, num_frames)}
         self.chosen = evenly_spaced(num_frames, FRAMES)
         self._pictures: list[Picture] = []
-        self._truths: list[Picture] = []
+        self._truths: list[Picture | None] = []
 
     def add(self, picture: Picture, truth: Picture | None = None) -> None:
-        """Take the next chosen frame, uint8 `(H, W, 3)`, and its ground truth."""
+        """Take the next chosen frame, uint8 `(H, W, 3)`, and its ground truth; None where it is not known."""
         self._pictures.append(resized(picture, WIDTH))
-        if truth is not None:
-            self._truths.append(resized(truth, WIDTH))
+        self._truths.append(None if truth is None else resized(truth, WIDTH))
 
     def close(self, curves: Mapping[str, Curve] | None = None) -> None:
-        """Write the picture, and the curves over the frames of the whole sequence."""
+        """Write the picture, and the curves over all frames of the sequence."""
         self._path.parent.mkdir(parents=True, exist_ok=True)
         self._save(self._pictures, self._path)
-        if len(self._truths) == len(self._pictures):
-            self._save(self._truths, self._path.with_suffix(TRUTH_SUFFIX))
+        if any(truth is not None for truth in self._truths):
+            unknown = np.full_like(self._pictures[0], 128)
+            truths = [unknown if truth is None else truth for truth in self._truths]
+            self._save(truths, self._path.with_suffix(TRUTH_SUFFIX))
         size = [WIDTH, self._pictures[0].shape[0]]
         about = self._about | {"frames": self.chosen, "size": size, "curves": plain_curves(curves or {})}
-        write_whole(self._path.with_suffix(".json"), json.dumps(about) + "\n")
+        write_atomically(self._path.with_suffix(".json"), json.dumps(about) + "\n")
 
     def _save(self, pictures: Sequence[Picture], path: Path) -> None:
         sheet = contact_sheet(pictures, columns=self._about["columns"], width=WIDTH, gap=0)

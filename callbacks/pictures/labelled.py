@@ -118,7 +118,8 @@ def draw_points(frame: Tensor, found: Tensor, names: Sequence[str], colours: Seq
 
 
 def write_label(picture: Picture, text: str, place: tuple[int, int], colour: Colour) -> None:
-    """Write a text in black or white on a ground of a colour, above and right of a place or where it is not cut off.
+    """Write a text in black or white on a ground of a colour, above and right of a position, shifted if it would be cut
+    off.
 
     Args:
         picture: uint8 RGB `(H, W, 3)`; it is written into.
@@ -139,7 +140,7 @@ def write_label(picture: Picture, text: str, place: tuple[int, int], colour: Col
 
 
 def write_name(picture: Picture, text: str, place: tuple[int, int]) -> None:
-    """Write a text in white within black, above and right of a place or where it is not cut off.
+    """Write a text in white within black, above and right of a position, shifted if it would be cut off.
 
     Args:
         picture: uint8 RGB `(H, W, 3)`; it is written into.

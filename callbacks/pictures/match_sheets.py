@@ -1,4 +1,4 @@
-"""Pictures of where a few places of a frame are found in the frames before it."""
+"""Pictures of the matches of a few cells of a frame in the frames before it."""
 
 from collections.abc import Sequence
 
@@ -37,7 +37,7 @@ def match_sheet(
     most: int = 5,
     width: int = 400,
 ) -> Picture:
-    """Draw query points in a frame, and in its reference frames the places that they would take their labels from.
+    """Draw query points in a frame, and in its reference frames the cells that they would take their labels from.
 
     Each point has a colour. In a reference frame a ring marks where the point is in the query frame, and lines lead
     from it to its matches: the larger and the less transparent a dot, the more weight it has. A caption states what
@@ -45,7 +45,7 @@ def match_sheet(
 
     Args:
         frames: `(T, 3, H, W)`, uint8 or float in [0, 1].
-        features: `(T, C, h, w)`, see `frame_features`.
+        features: `(T, C, h, w)`, see `callbacks.tracking.features.frame_features`.
         protocol: see `match_places`.
         points: long `(N, 2)`, y and x in feature cells; None is a grid of nine.
         frame: the query; None is the last.
@@ -121,7 +121,7 @@ def _draw_matches(picture: Picture, starts: np.ndarray, ends: np.ndarray, weight
 
 
 SHIFT = 4
-"""OpenCV takes places in whole numbers of 2^-SHIFT pixels."""
+"""OpenCV takes positions in integer multiples of 2^-SHIFT pixels."""
 
 
 def _fixed(x: float, y: float) -> tuple[int, int]:

@@ -23,7 +23,7 @@ LIMBS = (
 
 
 def as_picture(frame: Tensor) -> Picture:
-    """Return a frame, uint8 `(3, H, W)`, as a picture `(H, W, 3)` of its own, to be drawn into."""
+    """Return a frame, uint8 `(3, H, W)`, as a new picture `(H, W, 3)`, to be drawn into."""
     return np.array(frame.permute(1, 2, 0).cpu().numpy(), order="C")
 
 

@@ -1,4 +1,4 @@
-"""`predict`: what a user points at in a video, followed and written down."""
+"""`predict`: track a user's prompts through a video, and write the results."""
 
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ from .predict import predict_video
 
 
 class VideoPrediction(pl.Callback):
-    """Follow what `PromptedVideoDataModule` is pointed at, by the features of the module, in `predict`.
+    """Track the prompts of `PromptedVideoDataModule` by the features of the module, in `predict`.
 
     Args:
         output_dir: see `predict_video`.

@@ -23,11 +23,11 @@ from lightning_modules.functional.propagation.sizing import Size
 
 from .. import signals
 from ..tracking.box_protocol import TrackingProtocol
-from ..tracking.label_tracker import LabelTracker, at_stride
+from ..tracking.label_tracker import LabelTracker
 from ..tracking.masks import track_masks
 from ..tracking.points import propagate_heatmaps
 from ..tracking.siamfc_tracker import SiamFCTracker, Track, image_of
-from ..tracking.view import View
+from ..tracking.view import View, at_stride, stride_of
 from .unfinished import Bookmark
 
 VideoSource = str | Path | FrameStream | Iterable[Tensor]
@@ -146,9 +146,7 @@ def protocol_for(
     Raises:
         ValueError: if there is no such protocol, or the extractor gives several maps.
     """
-    stride: Any = getattr(extractor, "stride", None)
-    if not isinstance(stride, int):
-        raise ValueError(f"label propagation needs one map of features and its stride, got {stride}; name one stage")
+    stride = stride_of(extractor)
     if not isinstance(protocol, PropagationProtocol):
         default = "liir" if isinstance(extractor, LiirExtractor) and benchmark == "davis" else "vidcorr"
         protocol = PropagationProtocol.named(protocol or default, benchmark).with_changes(resized_data=None)

@@ -1,4 +1,4 @@
-"""Passes of the engine over a video, forwards and backwards, and what they find, kept until all have ended."""
+"""Passes of the engine over a video, forwards and backwards, and their results, kept until all passes have finished."""
 
 import itertools
 import time

@@ -1,4 +1,4 @@
-"""Follow points of a user's own video by a point protocol: sub-pixel, and hidden or not."""
+"""Track points of a user's own video by a point protocol: sub-pixel, with occlusion."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
@@ -18,7 +18,7 @@ from ..pictures.tracks import overlay_tracks, rainbow
 from ..tracking.point_tracker import PointTracker
 from ..tracking.record import fixed
 from ..tracking.stopwatch import Stopwatch
-from ..tracking.view import View
+from ..tracking.view import View, stride_of
 from .plan import nearest_prompt
 from .unfinished import Bookmark
 
@@ -77,9 +77,8 @@ def follow_points(
     given = [points] if isinstance(points, PointPrompt) else points
     several = isinstance(given, Sequence) and all(isinstance(prompt, PointPrompt) for prompt in given)
     prompts = placed_prompts(given if several else PointPrompt.each(points), stream)
-    rules = PointProtocol.named(protocol, "tap_vid") if isinstance(protocol, str) else protocol
-    if not isinstance(getattr(extractor, "stride", None), int):
-        raise ValueError(f"points need one map of features and its stride, got {getattr(extractor, 'stride', None)}")
+    rules = PointProtocol.of(protocol)
+    stride_of(extractor)  # of one map
     tracker = PointTracker(extractor, rules, stopwatch)
     view = View.of(extractor, stream.size, rules, short_side)
     return _follow(tracker, stream, prompts, view, bookmark or Bookmark())
@@ -141,7 +140,7 @@ def nearest_tracks(names: Sequence[str], starts: Sequence[int], frames: int) -> 
 
 
 class AnyFrame:
-    """Frames of a video by their place; those asked for in order, forwards or backwards, are decoded once.
+    """Frames of a video by their index; those asked for in order, forwards or backwards, are decoded once.
 
     Args:
         stream: the video.

@@ -1,4 +1,4 @@
-"""Follow prompts through a video, and write what is found."""
+"""Track prompts through a video, and write the results."""
 
 import itertools
 import json
@@ -14,7 +14,7 @@ from datamodules.progress import ProgressReport
 from datamodules.prompted_video import FrameStream
 from datamodules.reading.mask_files import read_mask
 from datamodules.reading.prompts import MaskPrompt, Prompt
-from datamodules.reading.writing import write_whole
+from datamodules.reading.writing import write_atomically
 from lightning_modules.functional import PointProtocol
 
 from .. import signals
@@ -43,7 +43,7 @@ def predict_video(
     about: dict[str, Any] | None = None,
     exports: Sequence[str] = (),
 ) -> dict[str, Any]:
-    """Follow prompts through a video, forwards and backwards, and write what is found.
+    """Track prompts through a video, forwards and backwards, and write the results.
 
     Each object is followed from each of its prompts in both directions, and is in every frame where the nearest of them
     in time has it, the earlier of two equally near. Where objects of different prompts claim a pixel, the one whose
@@ -107,7 +107,7 @@ def predict_video(
         **_seconds(time.perf_counter() - began, record.written, watch),
         **provenance(),
     }
-    write_whole(folder / RECORD, json.dumps(content, indent=2) + "\n")
+    write_atomically(folder / RECORD, json.dumps(content, indent=2) + "\n")
     signals.check()
     unfinished.path.unlink()
     return content

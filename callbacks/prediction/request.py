@@ -148,7 +148,7 @@ def _rules(extractor: nn.Module, prompt: Prompt, name: str | None, changes: dict
             getattr(extractor, "dilated", False),
         )
     if isinstance(prompt, PointPrompt) and name is not None and name in PointProtocol.sources():
-        points = PointProtocol.named(name, "tap_vid").with_changes(feature_stride=extractor.stride)
+        points = PointProtocol.named(name).with_changes(feature_stride=extractor.stride)
         return _changed(points.with_changes, changes)
     protocol = protocol_for(extractor, "davis" if isinstance(prompt, MaskPrompt) else "jhmdb", name)
     return _changed(protocol.with_changes, changes) if changes else protocol

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from datamodules.prompted_video import FrameStream
 from datamodules.reading.prompts import BoxPrompt, MaskPrompt, Prompt, objects_of
 from datamodules.reading.source import stamp
-from datamodules.reading.writing import write_whole
+from datamodules.reading.writing import write_atomically
 from lightning_modules.checkpoints.reading import read_content
 from lightning_modules.checkpoints.weights import digest_of
 from lightning_modules.functional.evaluation_protocol import EvaluationProtocol
@@ -28,7 +28,7 @@ SECONDS = 60.0
 
 @dataclass
 class Bookmark:
-    """The place up to which a video has been followed.
+    """The position up to which a video has been tracked.
 
     Attributes:
         leg: number of the current pass, see `plan_legs`.
@@ -50,7 +50,7 @@ def identify(
     protocol: EvaluationProtocol,
     short_side: int | None,
 ) -> dict[str, Any]:
-    """Return everything that a prediction depends on, by the word that a user knows it by."""
+    """Return everything that a prediction depends on, keyed by the name that users know."""
     pointed_at = hashlib.sha256()
     for prompt in prompts:
         pointed_at.update(_bytes_of(prompt))
@@ -99,7 +99,7 @@ class Unfinished:
         self._saved, self._took = time.perf_counter(), 0.0
 
     def read(self, overwrite: bool) -> bool:
-        """Take up what the file holds, and return whether the same command has left it.
+        """Restore the state in the file, and return whether the same command wrote it.
 
         Args:
             overwrite: let the file of another command be replaced.
@@ -131,7 +131,7 @@ class Unfinished:
         return time.perf_counter() - self._saved >= max(SECONDS, 20 * self._took)
 
     def save(self, frame: int, seconds: float, seconds_of: dict[str, float], leg: int = 0) -> None:
-        """Write the file, all of it or nothing.
+        """Write the file atomically.
 
         Args:
             frame: index, in the pass, of the frame to resume at.
@@ -152,6 +152,6 @@ class Unfinished:
         }
         buffer = io.BytesIO()
         torch.save(content, buffer)
-        write_whole(self.path, buffer.getvalue())
+        write_atomically(self.path, buffer.getvalue())
         self._saved = time.perf_counter()
         self._took = self._saved - began

@@ -89,7 +89,7 @@ def ranked(run: ReportedRun) -> list[Json]:
 
 
 def worst_places(film: Json) -> list[tuple[int, float]]:
-    """Return the places in a film of its worst frames, at most three, and the mean of their curves.
+    """Return the indices in a film of its worst frames, at most three, and the mean of their curves.
 
     Frames without a value on every curve do not count; two are at least two positions apart.
     """

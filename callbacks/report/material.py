@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal
 
-from datamodules.reading.writing import write_whole
+from datamodules.reading.writing import write_atomically
 
 from ..pictures.film import Curve, plain_curves
 
@@ -19,7 +19,7 @@ class Chart:
         title: above it.
         x: what runs along; for bars, what they are.
         y: the measure, a fraction that is printed in per cent.
-        curves: name → curve; for bars the places are the labels' numbers.
+        curves: name → curve; for bars x is the index of the label.
         labels: of the bars.
         kind: "lines" or "bars".
         span: least and largest value of the axis; None fits it to the values.
@@ -55,4 +55,4 @@ def write_material(
     plain = [asdict(chart) | {"curves": plain_curves(chart.curves)} for chart in charts]
     content = {"sequences": list(sequences), "ranked_by": list(ranked_by), "shows": shows, "charts": plain}
     content["text_columns"] = list(text_columns)
-    write_whole(folder / "report.json", json.dumps(content) + "\n")
+    write_atomically(folder / "report.json", json.dumps(content) + "\n")

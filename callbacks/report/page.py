@@ -8,7 +8,7 @@ from pathlib import Path
 from string import Template
 from typing import Any
 
-from datamodules.reading.writing import write_whole
+from datamodules.reading.writing import write_atomically
 
 from ..stored_results import Json, protocols_of
 from .charts import draw_chart, draw_legend
@@ -59,7 +59,7 @@ def write_report(folder: str | Path, beside: Sequence[str | Path] = ()) -> Path:
     ]
     page = Template((files(__package__) / "page.html").read_text())
     path = run.folder / "report.html"
-    write_whole(path, page.substitute(title=escape(title), body="\n".join(filter(None, body))))
+    write_atomically(path, page.substitute(title=escape(title), body="\n".join(filter(None, body))))
     return path
 
 

@@ -5,10 +5,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ..command_line.configs import find_config
+from ..command_line.flags import positive
 
 
-def command(words: Sequence[str]) -> None:
-    """Run `vidcorr compare` with the words after it; a user's mistake is a ValueError or OSError of one line."""
+def command(args: Sequence[str]) -> None:
+    """Run `vidcorr compare` with its arguments; a user's mistake raises a one-line ValueError or OSError."""
     parser = argparse.ArgumentParser(prog="vidcorr compare", description=__doc__)
     parser.add_argument(
         "specs",
@@ -27,14 +28,14 @@ def command(words: Sequence[str]) -> None:
     parser.add_argument("--limit", type=positive, metavar="N", help="only the first N sequences")
     parser.add_argument("--output", type=Path, default=Path("comparison"))
     parser.add_argument("--allow", action="append", metavar="NAME", help="your own class that a checkpoint may name")
-    flags = parser.parse_args(list(words))
+    flags = parser.parse_args(list(args))
 
     from lightning_modules.checkpoints import allow_named
 
     from ..benchmarks.davis import DavisBenchmark
     from ..experiments.comparison import benchmarks_of, compare, contestants
 
-    allow_named(words)
+    allow_named(args)
     if flags.config is not None:
         benchmarks = benchmarks_of(find_config(flags.config), flags.root, flags.limit)
     else:
@@ -46,14 +47,3 @@ def command(words: Sequence[str]) -> None:
     if failed := [row.name for row in rows if row.name not in scores]:
         told = f"{len(failed)} of {len(rows)} backbones failed ({', '.join(failed)})"
         raise ValueError(f"compare: {told}; {flags.output / 'compare.json'} holds the reasons")
-
-
-def positive(text: str) -> int:
-    """Return the number of a flag.
-
-    Raises:
-        argparse.ArgumentTypeError: if it is none, or less than 1.
-    """
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"expected a number, 1 or more, got {text!r}")
-    return int(text)

@@ -76,15 +76,15 @@ def figure(
     return Path(output)
 
 
-def command(words: Sequence[str]) -> None:
-    """Run `vidcorr figure` with the words after it; a user's mistake is a ValueError or OSError of one line."""
+def command(args: Sequence[str]) -> None:
+    """Run `vidcorr figure` with its arguments; a user's mistake raises a one-line ValueError or OSError."""
     parser = argparse.ArgumentParser(prog="vidcorr figure", description=__doc__)
     parser.add_argument("runs", nargs="+", type=Path, metavar="RUN", help="folder of a run")
     parser.add_argument("--output", type=Path, default=Path("figure.png"), help="png, pdf or svg (default: figure.png)")
     parser.add_argument("--benchmark", default="davis")
     parser.add_argument("--score", default="J&F-Mean")
     parser.add_argument("--title", default="")
-    print(figure(**vars(parser.parse_args(list(words)))))
+    print(figure(**vars(parser.parse_args(list(args)))))
 
 
 def _names(runs: Sequence[Path]) -> list[str]:

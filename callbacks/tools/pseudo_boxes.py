@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from datamodules.progress import ProgressReport
 from datamodules.prompted_video import FrameStream
 from datamodules.reading.source import list_videos
-from datamodules.reading.writing import unfinished, write_whole
+from datamodules.reading.writing import unfinished, write_atomically
 from lightning_modules.backbones import build_feature_extractor
 from lightning_modules.checkpoints import allow_named
 
@@ -82,7 +82,7 @@ def pseudo_boxes(
                     _write(pictures, boxes, cover, place)
             progress.advance(to=number + 1)
             signals.check()
-    write_whole(folder / "list.txt", "".join(f"{name}\n" for name in names))
+    write_atomically(folder / "list.txt", "".join(f"{name}\n" for name in names))
     return len(names)
 
 
@@ -136,8 +136,8 @@ def _write(frames: Sequence[Tensor], boxes: NDArray[np.float64], cover: NDArray[
     np.savetxt(place / "cover.label", cover, fmt="%d")
 
 
-def command(words: Sequence[str]) -> None:
-    """Run `vidcorr pseudo-boxes` with the words after it; a user's mistake is a ValueError or OSError of one line."""
+def command(args: Sequence[str]) -> None:
+    """Run `vidcorr pseudo-boxes` with its arguments; a user's mistake raises a one-line ValueError or OSError."""
     parser = argparse.ArgumentParser(prog="vidcorr pseudo-boxes", description=__doc__)
     parser.add_argument("source", help="folder of videos, or a .txt or .csv list of them")
     parser.add_argument("output", help="root for Got10kDataModule")
@@ -148,7 +148,7 @@ def command(words: Sequence[str]) -> None:
     parser.add_argument("--frames", type=int, default=16, metavar="N", help="of each video (default: 16)")
     parser.add_argument("--short-side", type=int, default=240, metavar="PX", help="the model sees (default: 240)")
     parser.add_argument("--seed", type=int, default=0, help="of the drawn boxes (default: 0)")
-    given = vars(parser.parse_args(allow_named(list(words))))
+    given = vars(parser.parse_args(allow_named(list(args))))
     extractor = build_feature_extractor(given.pop("model"), stage=given.pop("stage"), stride=given.pop("stride"))
     count = pseudo_boxes(extractor, **given)
     print(f"{given['output']}: {count} sequences; train with --data Got10kDataModule --data.root {given['output']}")

@@ -7,14 +7,14 @@ from pathlib import Path
 from ..stored_results import read_results
 
 
-def command(words: Sequence[str]) -> None:
-    """Run `vidcorr report` with the words after it; a user's mistake is a ValueError or OSError of one line."""
+def command(args: Sequence[str]) -> None:
+    """Run `vidcorr report` with its arguments; a user's mistake raises a one-line ValueError or OSError."""
     parser = argparse.ArgumentParser(prog="vidcorr report", description=__doc__)
     parser.add_argument("folder", type=Path, help="of a benchmark run, or any folder above it")
     parser.add_argument(
         "--beside", nargs="+", default=[], type=Path, metavar="FOLDER", help="other runs, or any folder above them"
     )
-    flags = parser.parse_args(list(words))
+    flags = parser.parse_args(list(args))
 
     from ..report import write_report
 

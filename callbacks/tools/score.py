@@ -217,8 +217,8 @@ def by_category(
     return seen_and_unseen(named), named
 
 
-def command(words: Sequence[str]) -> None:
-    """Run `vidcorr score` with the words after it; a user's mistake is a ValueError or OSError of one line."""
+def command(args: Sequence[str]) -> None:
+    """Run `vidcorr score` with its arguments; a user's mistake raises a one-line ValueError or OSError."""
     parser = argparse.ArgumentParser(prog="vidcorr score", description=__doc__)
     parser.add_argument("truth", type=Path, metavar="TRUTH", help="folder with a folder of masks for each sequence")
     parser.add_argument("predictions", type=Path, metavar="PREDICTIONS", help="the same for the predictions")
@@ -229,10 +229,10 @@ def command(words: Sequence[str]) -> None:
     parser.add_argument("--meta", type=Path, metavar="FILE", help="meta.json of YouTube-VOS: averages by category")
     parser.add_argument("--trained-meta", type=Path, metavar="FILE", help="that of train: what it lacks is unseen")
     parser.add_argument("--unseen", nargs="+", default=[], metavar="CATEGORY", help="categories that are unseen")
-    parser.add_argument("--list", type=Path, metavar="FILE", help="names of the sequences, one a line")
+    parser.add_argument("--list", type=Path, metavar="FILE", help="names of the sequences, one per line")
     parser.add_argument("--output", type=Path, metavar="FOLDER", help="write results.json and per_sequence.csv")
     parser.add_argument("--workers", type=int, help="threads (default: one for each core)")
-    flags = parser.parse_args(list(words))
+    flags = parser.parse_args(list(args))
     if flags.workers is not None and flags.workers < 1:
         raise ValueError(f"score: --workers is {flags.workers}, it must be at least 1")
     if flags.meta is None and (flags.trained_meta is not None or flags.unseen):

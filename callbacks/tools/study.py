@@ -9,7 +9,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from datamodules.reading.writing import write_whole
+from datamodules.reading.writing import write_atomically
 
 from ..command_line.configs import find_config
 from ..experiments.study_plan import Step, Study, StudyRow, read_study
@@ -18,11 +18,11 @@ from ..stored_results import read_shaped
 
 CLI = Path(__file__).resolve().parents[2] / "cli.py"
 DONE = "trained.json"
-"""File that a training leaves in its folder when it has ended well: its words, and its seconds if it ran in one go."""
+"""File that a training leaves in its folder when it ends well: its arguments, and its seconds if it ran in one go."""
 
 
-def command(words: Sequence[str]) -> None:
-    """Run `vidcorr study` with the words after it.
+def command(args: Sequence[str]) -> None:
+    """Run `vidcorr study` with its arguments.
 
     Raises:
         ValueError: for a user's mistake, or if a row failed; one line.
@@ -36,7 +36,7 @@ def command(words: Sequence[str]) -> None:
     parser.add_argument("--table", action="store_true", help="gather what is there, run nothing")
     parser.add_argument("--train-flags", default="", metavar="FLAGS", help="added to every training, as one text")
     parser.add_argument("--evaluate-flags", default="", metavar="FLAGS", help="added to every evaluation, as one text")
-    flags = parser.parse_args(list(words))
+    flags = parser.parse_args(list(args))
     path = find_config(flags.study)
     study, output = read_study(path), flags.output or Path("studies") / path.stem
     rows = [study.row(name) for name in flags.only] or list(study.rows)
@@ -61,7 +61,7 @@ def run_missing(
         study: its steps.
         chosen: rows and seeds, in order.
         output: folder of the runs.
-        added: words added to every training, and to every evaluation.
+        added: arguments added to every training, and to every evaluation.
 
     Returns:
         A line for each row and seed that failed.
@@ -71,7 +71,7 @@ def run_missing(
         for step in study.steps(row, seed, output, *added):
             if _is_done(step):
                 continue
-            kind = step.words[0] if step.evaluation is None else f"{step.words[0]} {step.evaluation}"
+            kind = step.arguments[0] if step.evaluation is None else f"{step.arguments[0]} {step.evaluation}"
             print(f"[{number}/{len(chosen)}] {row.name}, seed {seed}: {kind}", flush=True)
             if (log := _run(step)) is not None:
                 failed.append(f"{row.name}, seed {seed}: {kind}, {log}")
@@ -83,17 +83,17 @@ def _is_done(step: Step) -> bool:
     """Return whether a step has ended well before.
 
     Raises:
-        ValueError: if its folder holds a training by other words.
+        ValueError: if its folder holds a training with other arguments.
     """
     if step.benchmark is not None:
         return result_of(step.folder, step.benchmark) is not None
     file = step.folder / DONE
     if not file.is_file():
         return False
-    if (before := read_shaped(file, "record of a training", {"words": [str]})["words"]) != list(step.words):
-        different = sorted(set(before) ^ set(step.words))
+    if (before := read_shaped(file, "record of a training", {"words": [str]})["words"]) != list(step.arguments):
+        different = sorted(set(before) ^ set(step.arguments))
         raise ValueError(
-            f"{step.folder} holds a training by other words ({', '.join(different)}): remove the folder or give "
+            f"{step.folder} holds a training with other arguments ({', '.join(different)}): remove the folder or give "
             "another --output"
         )
     return True
@@ -105,7 +105,7 @@ def _run(step: Step) -> str | None:
     log = step.folder / f"{step.benchmark or 'train'}.log"
     resumed, start = log.is_file(), time.monotonic()
     with log.open("a") as file:
-        process = subprocess.Popen([sys.executable, str(CLI), *step.words], stdout=file, stderr=file)
+        process = subprocess.Popen([sys.executable, str(CLI), *step.arguments], stdout=file, stderr=file)
         try:
             status = process.wait()
         except KeyboardInterrupt as stopped:
@@ -120,7 +120,7 @@ def _run(step: Step) -> str | None:
         return f"{log}: {last[0] if last else f'status {status}'}"
     if step.evaluation is None:
         cost = {} if resumed else {"seconds": round(time.monotonic() - start, 1)}
-        write_whole(step.folder / DONE, json.dumps({"words": step.words} | cost) + "\n")
+        write_atomically(step.folder / DONE, json.dumps({"words": step.arguments} | cost) + "\n")
     return None
 
 
@@ -130,6 +130,6 @@ def _write_table(study: Study, output: Path) -> None:
     text = study_markdown(study, rows)
     print(text)
     if output.is_dir():
-        write_whole(output / "table.md", text + "\n")
+        write_atomically(output / "table.md", text + "\n")
         write_csv(rows, output / "table.csv")
         print(f"{output / 'table.md'}, {output / 'table.csv'}")

@@ -4,11 +4,11 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from .compare import positive
+from ..command_line.flags import positive
 
 
-def command(words: Sequence[str]) -> None:
-    """Run `vidcorr sweep` with the words after it; a user's mistake is a ValueError or OSError of one line."""
+def command(args: Sequence[str]) -> None:
+    """Run `vidcorr sweep` with its arguments; a user's mistake raises a one-line ValueError or OSError."""
     parser = argparse.ArgumentParser(prog="vidcorr sweep", description=__doc__)
     parser.add_argument("spec", help="checkpoint, dino-b8 or another short name, timm:NAME, raw_colour, …")
     parser.add_argument("--config", default="benchmarks/davis.yaml", help="a benchmark's config")
@@ -30,11 +30,47 @@ def command(words: Sequence[str]) -> None:
     parser.add_argument("--part", default="1/1", metavar="K/N", help="run every Nth batch only, for several machines")
     parser.add_argument("--output", type=Path, default=Path("sweep"))
     parser.add_argument("--allow", action="append", metavar="NAME", help="your own class that a checkpoint may name")
-    flags = parser.parse_args(list(words))
+    flags = parser.parse_args(list(args))
 
     from lightning_modules.checkpoints import allow_named
+    from lightning_modules.functional import PropagationProtocol
 
-    from ..experiments.sweep import sweep
+    from ..experiments.grid import AT_ONCE, MOST, named_grid, read_grid
+    from ..experiments.sweep import sweep, sweep_benchmark
 
-    allow_named(words)
-    sweep(flags)
+    allow_named(args)
+    if flags.protocols and (flags.vary or flags.protocol):
+        raise ValueError("--protocols: a list of named protocols takes neither --vary nor --protocol")
+    benchmark = sweep_benchmark(flags.config, flags.root, flags.limit)
+    if flags.protocol is not None:
+        benchmark.protocol = PropagationProtocol.named(flags.protocol, type(benchmark).name, benchmark.protocols_like)
+    if flags.protocols:
+        grid = named_grid(flags.protocols, type(benchmark).name, benchmark.protocols_like)
+    else:
+        grid = read_grid(benchmark.protocol, flags.vary, flags.most or MOST)
+    sweep(
+        flags.spec,
+        benchmark,
+        grid,
+        flags.output,
+        flags.stages,
+        flags.strides,
+        flags.score,
+        flags.select_on,
+        flags.pretrained,
+        flags.seed,
+        flags.at_once or AT_ONCE,
+        part(flags.part),
+    )
+
+
+def part(text: str) -> tuple[int, int]:
+    """Return K and N of `K/N`.
+
+    Raises:
+        ValueError: for another text; one line.
+    """
+    number, _, parts = text.partition("/")
+    if not (number.isdecimal() and parts.isdecimal() and 1 <= int(number) <= int(parts)):
+        raise ValueError(f"--part {text}: write K/N with K from 1 to N")
+    return int(number), int(parts)

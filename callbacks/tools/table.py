@@ -4,7 +4,7 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from datamodules.reading.writing import csv_text, write_whole
+from datamodules.reading.writing import csv_text, write_atomically
 
 from ..experiments.results_table import Cell, Column, StoredScore, Table, read_scores_of, tabulate
 from ..report.published import published_beside
@@ -85,8 +85,8 @@ def render(table: Table, format: str) -> str:
     return "\n".join([*rows, *(f"% {note}" for note in _notes(table)), ""])
 
 
-def command(words: Sequence[str]) -> None:
-    """Run `vidcorr table` with the words after it; a user's mistake is a ValueError or OSError of one line."""
+def command(args: Sequence[str]) -> None:
+    """Run `vidcorr table` with its arguments; a user's mistake raises a one-line ValueError or OSError."""
     parser = argparse.ArgumentParser(prog="vidcorr table", description=__doc__)
     parser.add_argument(
         "folders",
@@ -99,13 +99,13 @@ def command(words: Sequence[str]) -> None:
     parser.add_argument("--published", action="store_true", help="add papers' rows of the same data and protocol")
     parser.add_argument("--format", choices=FORMATS, default="md", help="of what is printed (default: md)")
     parser.add_argument("--output", type=Path, nargs="+", default=[], help="files to write: .md, .csv or .tex")
-    flags = parser.parse_args(list(words))
+    flags = parser.parse_args(list(args))
     if wrong := [path for path in flags.output if path.suffix.removeprefix(".") not in FORMATS]:
         raise ValueError(f"--output {wrong[0]}: the name has to end in .md, .csv or .tex")
     table = gather_results(flags.folders, flags.score, flags.published, flags.base)
     for path in flags.output:
         path.parent.mkdir(parents=True, exist_ok=True)
-        write_whole(path, render(table, path.suffix.removeprefix(".")))
+        write_atomically(path, render(table, path.suffix.removeprefix(".")))
     print(render(table, flags.format), end="")
 
 

@@ -64,6 +64,7 @@ class TrackingProtocol(EvaluationProtocol):
     precision: Literal["float32", "bfloat16"] = "float32"
 
     unnamed: ClassVar[str] = "vfs"
+    default_benchmark: ClassVar[str] = "otb"
 
     @classmethod
     def sources(cls) -> Mapping[str, Source]:

@@ -1,4 +1,4 @@
-"""Frames in chunks, as a GPU wants them: the next chunk is begun before the one at hand is used."""
+"""Frames in chunks, for a GPU: the next chunk is started before the current one is used."""
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from lightning_modules.functional.propagation.sizing import Size
-from lightning_modules.functional.transfer import Arriving
+from lightning_modules.functional.transfer import PendingCopy
 
 T = TypeVar("T")
 U = TypeVar("U")
@@ -84,15 +84,20 @@ def on_cpu(found: Iterable[Found], at_once: int) -> Iterator[Found]:
         found: frame, labels and what is decoded from them, one tensor for each result, on any one device.
         at_once: frames of a chunk.
     """
+    if at_once == 1:
+        for frame, *kinds in found:
+            labels, decoded = ([each.cpu() for each in kind] for kind in kinds)
+            yield frame, labels, decoded
+        return
     for chunk, arriving in in_chunks(found, at_once, _begin_copies):
         labels, decoded = ([each.wait() for each in kind] for kind in arriving)
         for number, (frame, _, _) in enumerate(chunk):
             yield frame, [each[number] for each in labels], [each[number] for each in decoded]
 
 
-def _begin_copies(chunk: list[Found]) -> tuple[list[Found], list[list[Arriving]]]:
+def _begin_copies(chunk: list[Found]) -> tuple[list[Found], list[list[PendingCopy]]]:
     _, *kinds = zip(*chunk, strict=True)
-    return chunk, [[Arriving(_stacked(each)) for each in zip(*kind, strict=True)] for kind in kinds]
+    return chunk, [[PendingCopy(_stacked(each)) for each in zip(*kind, strict=True)] for kind in kinds]
 
 
 def _stacked(tensors: Sequence[Tensor]) -> Tensor:

@@ -15,7 +15,7 @@ from .stopwatch import Stopwatch
 Maps = list[Tensor]
 """Features of a frame, `(C, h, w)` float32 for each of the extractor's maps."""
 
-Encoded = Callable[[], list[Maps]]
+PendingMaps = Callable[[], list[Maps]]
 """Function that gives the maps of the frames of a chunk."""
 
 
@@ -81,7 +81,7 @@ class SideStream:
         self._device = device
         self._stream = torch.cuda.Stream(device) if device.type == "cuda" else None
 
-    def start(self, work: Encoded) -> Encoded:
+    def start(self, work: PendingMaps) -> PendingMaps:
         """Queue work that begins when all that the current stream has by now is done.
 
         Returns:

@@ -8,15 +8,16 @@ from typing import Any, Generic, NamedTuple, Protocol, TypeVar
 import torch
 from torch import Tensor, nn
 
+from lightning_modules.backbones.extractor import check_map
 from lightning_modules.functional import LabelPropagator, PropagationProtocol
 from lightning_modules.functional.propagation.sharing import SharedMatches, matching_groups
 from lightning_modules.functional.propagation.sizing import NetworkInput, Size, resized_size
 
 from .. import signals
 from .chunks import frames_at_once, in_chunks
-from .frame_encoder import Encoded, FrameEncoder, Maps, SideStream, device_of
+from .frame_encoder import FrameEncoder, PendingMaps, SideStream, device_of
 from .stopwatch import Stopwatch
-from .view import View
+from .view import View, at_stride, maps_of
 
 
 class Annotation(Protocol):
@@ -25,9 +26,6 @@ class Annotation(Protocol):
     def encode(self, grid: Size, protocol: PropagationProtocol) -> Tensor:
         """Return the labels `(L, h, w)` on a feature grid of size (h, w)."""
 
-
-LEAST_CELLS = 4
-"""Smallest side of a feature map, in cells; smaller maps, such as the pooled vector of a classifier, are refused."""
 
 A = TypeVar("A", bound=Annotation)
 
@@ -77,20 +75,15 @@ class LabelTracker:
         stopwatch: Stopwatch | None = None,
         at_once: int | None = None,
     ) -> None:
-        stride: Any = getattr(extractor, "stride", None)
-        strides = stride if isinstance(stride, list) else [stride]
-        if not all(isinstance(item, int) for item in strides):
-            raise ValueError(f"label propagation needs the stride of each feature map, got {stride}")
-        names = getattr(extractor, "stage", None)
-        self._map_names: list[str] = names if isinstance(names, list) else [""] * len(strides)
+        self._maps = maps_of(extractor)
         chosen = [protocol] if isinstance(protocol, PropagationProtocol) else list(protocol)
         if len({seen_by(each) for each in chosen}) > 1:
             raise ValueError("protocols that see frames differently cannot share one pass of the network")
-        self._map_of = [number for number in range(len(strides)) for _ in chosen]
-        self.protocols = [at_stride(each, stride) for stride in strides for each in chosen]
+        self._map_of = [number for number in range(len(self._maps)) for _ in chosen]
+        self.protocols = [at_stride(each, stride) for _, stride in self._maps for each in chosen]
         several = len(chosen) > 1
         self.stages: list[str] = [
-            "/".join(filter(None, (m, several * p.name))) for m in self._map_names for p in chosen
+            "/".join(filter(None, (stage, several * p.name))) for stage, _ in self._maps for p in chosen
         ]
         self.watch = stopwatch or Stopwatch()
         self.device = device_of(extractor)
@@ -164,24 +157,14 @@ class LabelTracker:
         """Yield frames with the annotation that each gives and its features, `(C, h, w)` for each map."""
         encoder, beside = self._encoder, SideStream(self.device)
 
-        def begin(chunk: list[tuple[Tensor, A | None]]) -> tuple[list[tuple[Tensor, A | None]], Encoded]:
+        def begin(chunk: list[tuple[Tensor, A | None]]) -> tuple[list[tuple[Tensor, A | None]], PendingMaps]:
             return chunk, beside.start(lambda: encoder([view.reduce(frame) for frame, _ in chunk]))
 
         for chunk, encoded in in_chunks(frames, self.at_once(view), begin):
             for (frame, annotation), maps in zip(chunk, encoded(), strict=True):
-                self._check_size(view.seen, maps)
+                for features, (stage, _) in zip(maps, self._maps, strict=True):
+                    check_map(features, view.seen, stage or "the extractor")
                 yield frame, annotation, maps
-
-    def _check_size(self, seen: Size, maps: Maps) -> None:
-        """Raise `ValueError` for feature maps smaller than 4 × 4 cells."""
-        for stage, features in zip(self._map_names, maps, strict=True):
-            if min(features.shape[-2:]) < LEAST_CELLS:
-                size = " × ".join(map(str, features.shape[-2:]))
-                raise ValueError(
-                    f"the features{f' of {stage}' if stage else ''} have {size} cells for a frame of "
-                    f"{seen[0]} × {seen[1]} px: labels need at least {LEAST_CELLS} × {LEAST_CELLS}; "
-                    "name an earlier stage or a smaller stride"
-                )
 
     def _begin(self, given: Sequence[Tensor | None]) -> list[LabelPropagator]:
         """Return a propagator for each result; those of one map and one group share their matches."""
@@ -204,8 +187,3 @@ def seen_by(protocol: PropagationProtocol) -> tuple[object, ...]:
     """Return the fields that say what the network sees; protocols that agree in them can share its features."""
     names = [field.name for field in dataclasses.fields(NetworkInput) if field.name != "name"]
     return tuple(getattr(protocol, name) for name in (*names, "resized_data"))
-
-
-def at_stride(protocol: PropagationProtocol, stride: int) -> PropagationProtocol:
-    """Return the protocol for features of a stride; where that differs from its own stride, its name shows it."""
-    return protocol if stride == protocol.feature_stride else protocol.with_changes(feature_stride=stride)

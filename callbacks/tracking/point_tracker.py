@@ -1,5 +1,6 @@
 """Points queried at any frame of a video, followed by the features of an extractor."""
 
+import itertools
 from collections.abc import Callable
 from typing import Any
 
@@ -14,6 +15,7 @@ from .. import signals
 from .chunks import frames_at_once
 from .frame_encoder import FrameEncoder, Maps
 from .stopwatch import Stopwatch
+from .view import at_stride, maps_of
 
 KEPT_FEATURES = 512 * 2**20
 """Bytes of a video's features that are kept; those of further frames are computed each time they are needed."""
@@ -48,16 +50,9 @@ class PointTracker:
         kept: int = KEPT_FEATURES,
         at_once: int | None = None,
     ) -> None:
-        stride: Any = getattr(extractor, "stride", None)
-        strides = stride if isinstance(stride, list) else [stride]
-        if not all(isinstance(item, int) for item in strides):
-            raise ValueError(f"point tracking needs the stride of each feature map, got {stride}")
-        names = getattr(extractor, "stage", None)
-        self.stages: list[str] = names if isinstance(names, list) else [""] * len(strides)
-        self.protocols = [
-            protocol if item == protocol.feature_stride else protocol.with_changes(feature_stride=item)
-            for item in strides
-        ]
+        maps = maps_of(extractor)
+        self.stages = [stage for stage, _ in maps]
+        self.protocols = [at_stride(protocol, stride) for _, stride in maps]
         self.watch, self.kept, self.at_once = stopwatch or Stopwatch(), kept, at_once
         self.encoder = FrameEncoder(extractor, protocol, self.watch)
         self.device = self.encoder.device
@@ -118,7 +113,7 @@ class _Features:
         self._kept: dict[int, Maps] = {}
         self._newest: dict[int, Maps] = {}
         self._room = tracker.kept
-        self._asked = 0  # the first frame that no pass has seen
+        self._seen: set[int] = set()
         self.padding = (1.0, 1.0)
 
     def of(self, number: int) -> Callable[[int], Tensor]:
@@ -133,16 +128,17 @@ class _Features:
         return self._kept[t] if t in self._kept else self._newest[t]
 
     def _encode(self, t: int) -> None:
-        """Encode frame `t`, and in the same pass frames after it that were not asked for yet."""
+        """Encode frame `t`, and in the same pass the frames after it, up to the first that was encoded before."""
         tracker = self._tracker
         with tracker.watch("decode"):
             frames = [self._frame(t)]
             size = resized_size((frames[0].shape[1], frames[0].shape[2]), tracker.protocols[0])
             at_once = tracker.at_once or frames_at_once(tracker.device, size)
-            new = range(t + 1, min(t + at_once, self._frames)) if t == self._asked else ()
+            later = range(t + 1, min(t + at_once, self._frames))
+            new = list(itertools.takewhile(lambda number: number not in self._seen, later))
             frames += [self._frame(number) for number in new]
         self._newest = dict(zip((t, *new), tracker.encoder(frames), strict=True))
-        self._asked = max(self._asked, t + len(frames))
+        self._seen |= self._newest.keys()
         self.padding = tracker.encoder.input_size[0] / size[0], tracker.encoder.input_size[1] / size[1]
         for number, maps in self._newest.items():
             self._room -= sum(item.numel() * item.element_size() for item in maps)

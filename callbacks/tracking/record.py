@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from datamodules.reading.mask_files import davis_palette, write_ids
-from datamodules.reading.writing import csv_text, write_whole
+from datamodules.reading.writing import csv_text, write_atomically
 
 from ..pictures import OverlayAnimation, OverlayVideo, Picture, contact_sheet, evenly_spaced, write_picture
 from ..pictures.film import Curve, Film
@@ -157,7 +157,7 @@ class IndexedMasks:
 
 
 class PredictionTable:
-    """Rows of numbers as CSV, written when it is closed: it appears complete or not at all, and never empty.
+    """Rows of numbers as CSV, written atomically when it is closed, and never empty.
 
     Args:
         path: of the file; its folder is made.
@@ -189,7 +189,7 @@ class PredictionTable:
             return
         self._path.parent.mkdir(parents=True, exist_ok=True)
         rows = [self._columns, *self._lines] if self._columns else self._lines
-        write_whole(self._path, csv_text(rows, self._line_end))
+        write_atomically(self._path, csv_text(rows, self._line_end))
 
 
 def fixed(values: Iterable[float], digits: int) -> list[str]:

@@ -12,12 +12,13 @@ from torch.nn.functional import interpolate
 
 from datamodules.reading.boxes import centred, context_side, one_based, square_crop
 from lightning_modules.functional.siamese import siamese_correlation
-from lightning_modules.functional.transfer import Arriving, to_device
+from lightning_modules.functional.transfer import PendingCopy, to_device
 
 from .. import signals
 from .box_protocol import TrackingProtocol
 from .frame_encoder import device_of
 from .stopwatch import Stopwatch
+from .view import stride_of
 
 Image = NDArray[np.uint8]
 """A frame, (H, W, 3) uint8 RGB."""
@@ -149,9 +150,7 @@ class SiamFCTracker:
         self, extractor: nn.Module, protocol: TrackingProtocol | None = None, stopwatch: Stopwatch | None = None
     ) -> None:
         protocol = protocol or TrackingProtocol()
-        stride: Any = getattr(extractor, "stride", protocol.stride)
-        if not isinstance(stride, int):
-            raise ValueError("tracking needs one map of features; name one stage, not several")
+        stride = stride_of(extractor) if hasattr(extractor, "stride") else protocol.stride
         self.protocol = protocol.at_features(stride, getattr(extractor, "dilated", False))
         self.protocols, self.stages = [self.protocol], [""]  # of each map, as other trackers have them
         view: Any = extractor
@@ -197,7 +196,7 @@ class SiamFCTracker:
         protocol, factors = self.protocol, self.protocol.factors
         responses = self.responses(tracks, pictures)
         with self.watch("respond", self.device):
-            best, place, finite = Arriving(self._peaks(responses)).wait().tolist()  # the one wait for the device
+            best, place, finite = PendingCopy(self._peaks(responses)).wait().tolist()  # the one wait for the device
         if not all(finite):
             raise ValueError("tracking: the response is not finite; has the network diverged?")
         width = responses.shape[-1]

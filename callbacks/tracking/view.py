@@ -1,15 +1,63 @@
-"""The size at which an extractor sees a video, and the part of the plane that its maps cover."""
+"""The maps that an extractor gives, the size at which it sees a video, and the part of the plane that they cover."""
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Self
+from typing import Any, NamedTuple, Self, TypeVar
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from lightning_modules.functional import PropagationProtocol
+from lightning_modules.functional.points import PointProtocol
 from lightning_modules.functional.propagation.sizing import NetworkInput, Size, covered_size
 from lightning_modules.functional.transfer import to_device
+
+P = TypeVar("P", PropagationProtocol, PointProtocol)
+
+
+class MapInfo(NamedTuple):
+    """A feature map of an extractor.
+
+    Attributes:
+        stage: its name; empty for an extractor of one map.
+        stride: pixels per cell.
+    """
+
+    stage: str
+    stride: int
+
+
+def maps_of(extractor: nn.Module) -> list[MapInfo]:
+    """Return the feature maps that an extractor gives, in their order.
+
+    Raises:
+        ValueError: if it does not name the stride of each.
+    """
+    stride: Any = getattr(extractor, "stride", None)
+    strides = stride if isinstance(stride, list) else [stride]
+    if not all(isinstance(item, int) for item in strides):
+        raise ValueError(f"tracking needs the stride of each feature map of {type(extractor).__name__}, got {stride}")
+    stages: Any = getattr(extractor, "stage", None)
+    names = stages if isinstance(stages, list) else [""] * len(strides)
+    return [MapInfo(*pair) for pair in zip(names, strides, strict=True)]
+
+
+def stride_of(extractor: nn.Module) -> int:
+    """Return the stride of an extractor that gives one map.
+
+    Raises:
+        ValueError: if it gives several, or does not name its stride.
+    """
+    stride: Any = getattr(extractor, "stride", None)
+    if not isinstance(stride, int):
+        raise ValueError(f"tracking needs one map of features and its stride, got {stride}; name one stage")
+    return stride
+
+
+def at_stride(protocol: P, stride: int) -> P:
+    """Return the protocol for features of a stride; where that differs from its own stride, its name shows it."""
+    return protocol if stride == protocol.feature_stride else protocol.with_changes(feature_stride=stride)
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,7 @@
 
 from .checkpoint import BestCheckpoint, LastCheckpoint
 from .monitors import CollapseMonitor
-from .run_folder import AtomicCheckpointIO, claim_version, go_on_in_folder, last_checkpoints, newest_checkpoint
+from .run_folder import AtomicCheckpointIO
 from .run_progress import RunProgress
 from .safeguards import Safeguards, TrainingStopped
 from .throughput import Throughput
@@ -18,8 +18,4 @@ __all__ = [
     "Throughput",
     "TrainingPictures",
     "TrainingStopped",
-    "claim_version",
-    "go_on_in_folder",
-    "last_checkpoints",
-    "newest_checkpoint",
 ]

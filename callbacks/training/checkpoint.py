@@ -19,7 +19,7 @@ from .epoch_means import EpochMeans
 from .forked import waits_for_ranks
 from .place import BatchSizes, Place, PlaceKeeper
 from .run_folder import LAST, RESUME, newest_run
-from .safeguards import TrainingStopped, put_late
+from .safeguards import TrainingStopped, order_callbacks
 
 log = logging.getLogger(__name__)
 
@@ -31,7 +31,7 @@ class LastCheckpoint(ModelCheckpoint):
     Ctrl-C or an error, always between two optimiser steps: where an error falls within one, the checkpoint before it
     stays. Nothing is saved after a non-finite loss. What was logged up to the checkpoint is on disk with it.
 
-    A checkpoint notes the place that the training has reached (`Place`): a resumed run repeats no batch and leaves out
+    A checkpoint records the progress of the training (`Place`): a resumed run repeats no batch and leaves out
     none, and a validation that was due and not completed is made up for.
 
     Args:
@@ -43,8 +43,8 @@ class LastCheckpoint(ModelCheckpoint):
             within an optimiser step, or with another batch size.
     """
 
-    late = 1
-    """Place in the order of callbacks, see `put_late`."""
+    callback_order = 1
+    """Place in the order of callbacks, see `order_callbacks`."""
 
     def __init__(self, every_n_steps: int = 500, dirpath: str | Path | None = None) -> None:
         if every_n_steps < 1:
@@ -64,7 +64,7 @@ class LastCheckpoint(ModelCheckpoint):
         """Find the folder, and follow all callbacks whose state is to be saved."""
         with _full_folder_expected():
             super().setup(trainer, pl_module, stage)
-        put_late(trainer)
+        order_callbacks(trainer)
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Take nothing over: Lightning's own state names the file that this run writes anyway."""
@@ -89,7 +89,7 @@ class LastCheckpoint(ModelCheckpoint):
     def on_save_checkpoint(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
     ) -> None:
-        """Note the place, and which run this is."""
+        """Record the progress, and which run this is."""
         if trainer.state.fn == "fit":
             checkpoint[RESUME] = {
                 "place": self._keeper.place(trainer).state(),
@@ -114,7 +114,7 @@ class LastCheckpoint(ModelCheckpoint):
         self._means.on_train_start(trainer, pl_module, self._keeper.on_train_start(trainer))
 
     def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Note that an epoch begins."""
+        """Record that an epoch begins."""
         self._keeper.on_train_epoch_start()
 
     def on_train_batch_start(
@@ -136,7 +136,7 @@ class LastCheckpoint(ModelCheckpoint):
             self._save(trainer)
 
     def on_validation_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Note that a validation is complete."""
+        """Record that a validation is complete."""
         self._keeper.on_validation_epoch_end(trainer)
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
@@ -176,7 +176,7 @@ class LastCheckpoint(ModelCheckpoint):
             )
 
     def _save(self, trainer: pl.Trainer) -> None:
-        """Save the place that has been reached, unless it is saved already or within an optimiser step."""
+        """Save the progress, unless it is saved already or within an optimiser step."""
         if trainer.fast_dev_run or trainer.sanity_checking or not self._keeper.at_a_place(trainer):  # type: ignore[attr-defined]
             return
         reached = (trainer.global_step, self._keeper.place(trainer))

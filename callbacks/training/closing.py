@@ -1,4 +1,4 @@
-"""The end of a run: what was scored, where it is, what comes next; and no empty folders behind a run that failed."""
+"""End of a run: its scores, paths and next command, and the removal of a failed run's empty folders."""
 
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -15,8 +15,14 @@ LEFT_BY_ANY_RUN = ("config.yaml", "hparams.yaml", "events.out.tfevents.*", "metr
 """Files that a run has written before its first step."""
 
 
-def closing_lines(trainer: Trainer) -> list[str]:
-    """Return at most three lines: scores in per cent, the path of the report, the checkpoint and the next command."""
+def closing_lines(trainer: Trainer, configs: Path) -> list[str]:
+    """Return at most three lines: scores in per cent, the path of the report, the checkpoint and the next command.
+
+    Args:
+        trainer: after its run.
+        configs: folder of the project's configs; the next command names one of its benchmarks, and is left out after a
+            user's own benchmark.
+    """
     callbacks: list[Any] = trainer.callbacks  # type: ignore[attr-defined]
     benchmarks = [callback for callback in callbacks if isinstance(callback, BenchmarkCallback)]
     lines, fitted = [], trainer.state.fn == "fit"
@@ -27,8 +33,9 @@ def closing_lines(trainer: Trainer) -> list[str]:
     if pages := list(_pages(trainer, benchmarks)):
         lines.append(f"report: {max(pages, key=lambda page: page.stat().st_mtime_ns)}")
     if fitted and (checkpoint := _checkpoint(callbacks)):
-        config = f"--config benchmarks/{benchmarks[-1].name}.yaml" if benchmarks else "--config benchmarks/davis.yaml"
-        lines.append(f"checkpoint: {checkpoint}; next: vidcorr validate --ckpt_path {checkpoint} {config}")
+        config = f"benchmarks/{type(benchmarks[-1]).name if benchmarks else 'davis'}.yaml"
+        command = f"vidcorr validate --ckpt_path {checkpoint} --config {config}"
+        lines.append(f"checkpoint: {checkpoint}" + f"; next: {command}" * (configs / config).is_file())
     return lines
 
 
@@ -62,7 +69,7 @@ def _checkpoint(callbacks: Iterable[Any]) -> str:
 
 
 def remove_empty_folders(trainer: Trainer) -> None:
-    """Remove what a run that failed before its first step has made: its folder, and empty folders for results."""
+    """Remove what a run created that failed before its first step: its folder, and empty folders for results."""
     if not trainer.is_global_zero:
         return
     callbacks: list[Any] = trainer.callbacks  # type: ignore[attr-defined]

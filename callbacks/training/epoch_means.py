@@ -37,7 +37,7 @@ class EpochMeans:
         return sums
 
     def on_load_checkpoint(self, trainer: pl.Trainer, state: list[Sums]) -> None:
-        """Take the sums of this rank; another number of ranks begins the means anew."""
+        """Restore the sums of this rank; with another number of ranks the means start again."""
         self._waiting = dict(state[trainer.global_rank]) if len(state) == trainer.world_size else {}
 
     def on_train_start(

@@ -1,4 +1,4 @@
-"""Ranks that Lightning forks or spawns (`ddp_fork`, `ddp_notebook`, `ddp_spawn`), and what waits for them."""
+"""Ranks that Lightning forks or spawns (`ddp_fork`, `ddp_notebook`, `ddp_spawn`), and their parent process."""
 
 import signal
 from typing import Any

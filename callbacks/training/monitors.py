@@ -1,4 +1,4 @@
-"""Monitors of collapse and of the negatives, from the tensors that a training step publishes."""
+"""Monitors of collapse and of the negatives, from the tensors that a training step returns."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -60,9 +60,9 @@ def effective_rank(embeddings: Tensor) -> Tensor:
 
 
 class CollapseMonitor(pl.Callback):
-    """Log how spread the embeddings of a step are, and warn when they collapse to one point.
+    """Log the spread of a step's embeddings, and warn when they collapse to one point.
 
-    Logs `monitor/embedding_std` (`embedding_spread`), `monitor/effective_rank`, and where a step publishes them
+    Logs `monitor/embedding_std` (`embedding_spread`), `monitor/effective_rank`, and where a step returns them
     `monitor/positive_similarity`, `monitor/negative_similarity`, `monitor/queue_age` (optimiser steps since the oldest
     key was made). Each rank measures its own embeddings; the mean over ranks is logged.
 
@@ -100,7 +100,7 @@ class CollapseMonitor(pl.Callback):
         self._last_step = step
         if not isinstance(outputs, Mapping) or "embeddings" not in outputs:
             raise ValueError(
-                f"CollapseMonitor: a training step of {type(pl_module).__name__} publishes no embeddings; "
+                f"CollapseMonitor: a training step of {type(pl_module).__name__} returns no embeddings; "
                 "leave the monitor out"
             )
         seen = {name: outputs[name] for name in LOGGED if name in outputs}

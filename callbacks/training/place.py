@@ -2,7 +2,7 @@
 
 Lightning 2.6 infers from its counters at which hook a checkpoint was written. That goes wrong where the checkpoint fell
 on the last batch of an epoch (batches are repeated, the epoch's validation is left out) and where `max_steps` is set.
-Here a checkpoint notes the place itself, and the counters are rewritten from it when it is loaded.
+Here a checkpoint records the progress itself, and the counters are rewritten from it when it is loaded.
 """
 
 from dataclasses import asdict, dataclass
@@ -46,7 +46,7 @@ class Place:
 
 
 class PlaceKeeper:
-    """Follow a training from hook to hook, and bring it back to a place.
+    """Follow a training from hook to hook, and restore its progress when it resumes.
 
     `LastCheckpoint`, the last callback of all but `Safeguards`, passes its hooks on to the methods of the same name.
     """
@@ -60,33 +60,33 @@ class PlaceKeeper:
         self._run_ended = False
 
     def on_train_epoch_start(self) -> None:
-        """Note that an epoch begins: there is no place before its first batch but the end of the epoch before."""
+        """Record that an epoch begins; before its first batch the progress is that of the end of the epoch before."""
         self._complete = -1
 
     def on_train_batch_start(self, trainer: pl.Trainer) -> None:
-        """Note what has been logged before the batch."""
+        """Record what has been logged before the batch."""
         loop = trainer.fit_loop.epoch_loop
         if self._resumed is not None:
             loop._batches_that_stepped, self._resumed = self._resumed.logged_steps, None
         self._logged_before = loop._batches_that_stepped
 
     def on_train_batch_end(self, trainer: pl.Trainer) -> None:
-        """Note that all callbacks have seen the end of the batch."""
+        """Record that all callbacks have seen the end of the batch."""
         self._complete = _batches(trainer)
 
     def on_validation_epoch_end(self, trainer: pl.Trainer) -> None:
-        """Note that the validation is complete."""
+        """Record that the validation is complete."""
         if not trainer.sanity_checking:
             self._validated = _batches(trainer)
 
     def on_train_epoch_end(self, trainer: pl.Trainer) -> None:
-        """Note that the epoch is complete."""
+        """Record that the epoch is complete."""
         self._restore_limits(trainer)
         trainer.fit_loop._restarting = False  # else schedules that watch a score leave this epoch out
         self._ended, self._resumed = _batches(trainer), None
 
     def on_train_end(self) -> None:
-        """Note that the run is complete."""
+        """Record that the run is complete."""
         self._run_ended = True
 
     def at_a_place(self, trainer: pl.Trainer) -> bool:
@@ -94,7 +94,7 @@ class PlaceKeeper:
         return self._complete == _batches(trainer)
 
     def place(self, trainer: pl.Trainer) -> Place:
-        """Return the place that the training has reached; it holds between two batches."""
+        """Return the progress of the training; it is valid between two batches."""
         loop, batches = trainer.fit_loop.epoch_loop, _batches(trainer)
         in_window, fetcher = loop._should_accumulate(), trainer.fit_loop._data_fetcher
         completed = batches in (self._validated, self._ended)
@@ -162,7 +162,7 @@ class PlaceKeeper:
 
 
 def starts_an_epoch(place: Place, steps_reached: bool) -> bool:
-    """Return whether what comes after a place is the start of an epoch, or the end of the run.
+    """Return whether the progress is that before the start of an epoch, or at the end of the run.
 
     Args:
         place: of the checkpoint.
@@ -230,7 +230,7 @@ def _reached(max_steps: int, global_step: int) -> bool:
 class BatchSizes:
     """Refuse to resume with a batch size other than the checkpoint's.
 
-    The place in an epoch, the learning rate and its schedule all count in batches of that size.
+    The position in an epoch, the learning rate and its schedule all count in batches of that size.
     """
 
     def __init__(self) -> None:
@@ -247,7 +247,7 @@ class BatchSizes:
         self._expected = state
 
     def on_fit_start(self, trainer: pl.Trainer) -> None:
-        """Note the user's own accumulation, which methods and schedules may change later."""
+        """Record the user's own accumulation, which methods and schedules may change later."""
         self._accumulated = trainer.accumulate_grad_batches
 
     def on_train_start(self, trainer: pl.Trainer) -> None:

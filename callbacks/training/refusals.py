@@ -1,4 +1,4 @@
-"""Lightning's own callbacks that would spoil a training of ours, refused before it begins."""
+"""Refusal, before a training starts, of Lightning callbacks that would break it."""
 
 from typing import Any
 
@@ -16,7 +16,7 @@ from ..benchmarks.base import BenchmarkCallback
 
 
 def refuse_unsupported(trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-    """Refuse callbacks that would end a run late, or give other weights than their names promise.
+    """Refuse callbacks that would end a run late, or produce weights other than their names promise.
 
     Raises:
         ValueError: in one line, naming the callback and what to do.

@@ -14,13 +14,13 @@ from pytorch_lightning.loggers import CSVLogger, Logger, TensorBoardLogger
 from pytorch_lightning.loggers.csv_logs import ExperimentWriter
 from pytorch_lightning.plugins.io import TorchCheckpointIO
 
-from datamodules.reading.writing import csv_text, unfinished, write_whole
+from datamodules.reading.writing import csv_text, unfinished, write_atomically
 from lightning_modules.checkpoints import read_content
 
 LOCK = ".in-use"
 LAST = "last.ckpt"
 RESUME = "resume"
-"""Key of a checkpoint under which it notes its place and its run, see `LastCheckpoint`."""
+"""Key of a checkpoint for its progress and its run, see `LastCheckpoint`."""
 
 
 class AtomicCheckpointIO(TorchCheckpointIO):
@@ -131,7 +131,7 @@ def _in_use(folder: Path) -> bool:
 
 
 def claim_version(logger: Logger) -> None:
-    """Make the next free `version_N` folder this run's own, before anything asks the logger for its version.
+    """Claim the next free `version_N` folder for this run, before anything asks the logger for its version.
 
     Lightning takes the next number and makes the folder later: two runs that start together would share one.
     """
@@ -143,7 +143,7 @@ def claim_version(logger: Logger) -> None:
 
 
 class LastCheckpointFile(NamedTuple):
-    """A `last.ckpt`, by what it says of itself; later tuples are newer.
+    """A `last.ckpt` with the progress that it records; later tuples are newer.
 
     Attributes:
         run: number of the run, counted over the runs of a folder in the order in which they began or resumed; −1 where
@@ -164,6 +164,7 @@ class LastCheckpointFile(NamedTuple):
 def last_checkpoints(root: str | Path, folders: Iterable[str | Path] = ()) -> list[LastCheckpointFile]:
     """Find the `last.ckpt` of the runs below a folder, or in others, where callbacks write checkpoints.
 
+    Lightning's own `ckpt_path="last"` searches only the folder of the new run, which is empty.
     Runs that are still in progress are left out. Which one is the newest is read from the files: the times that a file
     system gives them are wrong where a clock was, and after copying.
 
@@ -211,17 +212,8 @@ def _keep_rows(logger: CSVLogger, step: int) -> None:
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Experiment logs directory")
         experiment = logger.experiment
-    write_whole(path, csv_text([fields, *([row[field] for field in fields] for row in rows)]))
+    write_atomically(path, csv_text([fields, *([row[field] for field in fields] for row in rows)]))
     experiment.metrics_keys = fields
-
-
-def newest_checkpoint(root: str | Path) -> Path | None:
-    """Return the newest of `last_checkpoints`, None where there is none.
-
-    Lightning's own `ckpt_path="last"` searches only the folder of the new run, which is empty.
-    """
-    found = last_checkpoints(root)
-    return found[-1].path if found else None
 
 
 def newest_run(root: str | Path, folders: Iterable[str | Path] = ()) -> int:

@@ -1,4 +1,4 @@
-"""A training that ends in good order: on a signal, a non-finite loss, a dead worker, or a folder in use."""
+"""Orderly end of a training: on a signal, a non-finite loss, a dead worker, or a folder in use."""
 
 import math
 import signal
@@ -41,16 +41,16 @@ class TrainingStopped(RuntimeError):
         self.resumable = resumable
 
 
-def put_late(trainer: pl.Trainer) -> None:
-    """Move callbacks with an attribute `late` behind all others, the largest last.
+def order_callbacks(trainer: pl.Trainer) -> None:
+    """Move callbacks with an attribute `callback_order` behind all others, the largest last.
 
     What saves the state of the others comes after them, and what ends the run comes after what saves. The list is
     replaced, not changed: Lightning may be walking through it.
     """
-    trainer.callbacks = sorted(trainer.callbacks, key=lambda callback: getattr(callback, "late", 0))  # type: ignore[attr-defined]
+    trainer.callbacks = sorted(trainer.callbacks, key=lambda callback: getattr(callback, "callback_order", 0))  # type: ignore[attr-defined]
 
 
-class Look(NamedTuple):
+class PendingLoss(NamedTuple):
     """A loss that is being copied to the CPU, and its batch."""
 
     step: int
@@ -62,7 +62,7 @@ class Look(NamedTuple):
 
 
 class Safeguards(pl.Callback):
-    """End a run in good order, a training on all ranks at the same step; the command line always has it.
+    """End a run cleanly, a training at the same step on all ranks; the command line always adds it.
 
     - **SIGTERM** (preemption, `docker stop`, torchrun) and **Ctrl-C**: the optimiser step is finished, `LastCheckpoint`
       saves it, and the process ends with status 143 or 130; a second Ctrl-C ends it at once. Lightning's own handler
@@ -73,18 +73,18 @@ class Safeguards(pl.Callback):
       the weights change. A GPU is not waited for: its loss is checked one step later, and once more before anything is
       saved, with the weights, so that nothing replaces a good checkpoint.
     - **A worker that dies** stops the run after its batch; what is saved is the last complete optimiser step.
-    - **Files**: checkpoints are written completely or not at all (`AtomicCheckpointIO`), two runs never use a folder
+    - **Files**: checkpoints are written atomically (`AtomicCheckpointIO`), two runs never use a folder
       together.
     - **Callbacks of Lightning's** that would spoil a run are refused before it begins (`refuse_unsupported`).
     """
 
-    late = 2
-    """Place in the order of callbacks, see `put_late`."""
+    callback_order = 2
+    """Place in the order of callbacks, see `order_callbacks`."""
 
     def __init__(self) -> None:
         self._ranks: Ranks | None = None
         self._locks: list[FolderLock] = []
-        self._looks: deque[Look] = deque()
+        self._pending_losses: deque[PendingLoss] = deque()
         self._batch: tuple[int, int, Tensor | None] = (0, 0, None)
         self._workers = _DeadWorkers()
         self._signals = ExitStack()
@@ -93,7 +93,7 @@ class Safeguards(pl.Callback):
         """Check the other callbacks; let checkpoints be written atomically."""
         if stage == "fit":
             refuse_unsupported(trainer, pl_module)
-        put_late(trainer)
+        order_callbacks(trainer)
         call_on_exception(trainer, together=(TrainingStopped,))
         if type(trainer.strategy.checkpoint_io) is TorchCheckpointIO:
             trainer.strategy.checkpoint_io = AtomicCheckpointIO()
@@ -101,24 +101,24 @@ class Safeguards(pl.Callback):
     def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Keep other runs out of the folders of the checkpoints."""
         self._ranks = Ranks()
-        self._looks.clear()
+        self._pending_losses.clear()
         with self._ranks.together():
             if trainer.is_global_zero and not trainer.fast_dev_run:  # type: ignore[attr-defined]
                 folders = {getattr(callback, "dirpath", None) for callback in trainer.checkpoint_callbacks}
                 self._locks = [FolderLock(Path(folder)) for folder in folders if folder and "://" not in str(folder)]
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Take the signals over; Lightning puts back what was there when the fit ends."""
+        """Install the signal handlers; Lightning restores the earlier ones when the fit ends."""
         self._defer_signals(trainer)
 
     def on_predict_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Take the signals over."""
+        """Install the signal handlers."""
         self._defer_signals(trainer)
 
     def on_train_batch_start(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, batch_idx: int
     ) -> None:
-        """Note which batch this is."""
+        """Record which batch this is."""
         videos = batch.get("video_index") if isinstance(batch, dict) else None
         self._batch = (trainer.current_epoch, batch_idx, videos)
         self._workers.hold_back()
@@ -129,7 +129,7 @@ class Safeguards(pl.Callback):
         if value.is_cuda:
             value, ready = value.to("cpu", non_blocking=True), torch.cuda.Event()
             ready.record()
-        self._looks.append(Look(trainer.global_step, *self._batch, value.cpu(), ready))
+        self._pending_losses.append(PendingLoss(trainer.global_step, *self._batch, value.cpu(), ready))
         if ready is None and (self._ranks is None or self._ranks.size == 1) and (bad := self._bad_loss(trainer)):
             self._stop(NOT_FINITE, bad)
 
@@ -139,7 +139,7 @@ class Safeguards(pl.Callback):
         """Agree over all ranks whether to continue."""
         loss, worker = self._bad_loss(trainer, wait=False), self._workers.tell()
         status = NOT_FINITE if loss else WORKER_DIED if worker else STOP_REQUESTED if signals.received() else GOOD
-        worst = self._ranks.worst(status) if self._ranks is not None else status
+        worst = self._ranks.largest(status) if self._ranks is not None else status
         if worst == STOP_REQUESTED and not trainer.fit_loop._should_accumulate():  # not with half of the gradients
             trainer._signal_connector.received_sigterm = True  # Lightning leaves once the step is logged
         if worst > STOP_REQUESTED:
@@ -174,7 +174,7 @@ class Safeguards(pl.Callback):
         bad = self._bad_loss(trainer) or _broken_weights(trainer.global_step, pl_module)
         worst = NOT_FINITE if bad else GOOD
         if self._ranks is not None:
-            worst = self._ranks.worst(worst)
+            worst = self._ranks.largest(worst)
         if worst:
             self._stop(worst, bad)
 
@@ -201,7 +201,7 @@ class Safeguards(pl.Callback):
     def _agree_to_stop(self, trainer: pl.Trainer) -> None:
         if trainer.state.fn != "fit" or trainer.sanity_checking or self._ranks is None:
             return
-        if self._ranks.worst(STOP_REQUESTED if signals.received() else GOOD):
+        if self._ranks.largest(STOP_REQUESTED if signals.received() else GOOD):
             trainer._signal_connector.received_sigterm = True
 
     def _defer_signals(self, trainer: pl.Trainer) -> None:
@@ -216,16 +216,17 @@ class Safeguards(pl.Callback):
 
     def _bad_loss(self, trainer: pl.Trainer, wait: bool = True) -> str | None:
         """Describe the first non-finite loss, if any; without `wait` the newest may still be on its way."""
-        while self._looks:
-            look = self._looks[0]
-            if look.ready is not None:
-                if not wait and len(self._looks) == 1:
+        while self._pending_losses:
+            pending = self._pending_losses[0]
+            if pending.ready is not None:
+                if not wait and len(self._pending_losses) == 1:
                     return None
-                look.ready.synchronize()
-            if not math.isfinite(look.loss):
-                place = f"step {look.step} (epoch {look.epoch}, batch {look.batch})"
-                return f"{place}: the loss is {float(look.loss)}; videos of the batch: {_names(trainer, look.videos)}"
-            self._looks.popleft()
+                pending.ready.synchronize()
+            if not math.isfinite(pending.loss):
+                place = f"step {pending.step} (epoch {pending.epoch}, batch {pending.batch})"
+                videos = _names(trainer, pending.videos)
+                return f"{place}: the loss is {float(pending.loss)}; videos of the batch: {videos}"
+            self._pending_losses.popleft()
         return None
 
     def _stop(self, status: int, reason: str | None) -> None:
@@ -243,7 +244,7 @@ class _DeadWorkers:
         self._handler: Callable[[int, Any], None] | None = None
 
     def hold_back(self) -> None:
-        """Hold such exceptions back until `tell`."""
+        """Hold back such exceptions until `tell`."""
         if threading.current_thread() is threading.main_thread() and hasattr(signal, "SIGCHLD"):
             handler = signal.getsignal(signal.SIGCHLD)
             if callable(handler):

@@ -18,12 +18,13 @@ from ..pictures import (
     Picture,
     clip_sheet,
     feature_sheet,
-    frame_features,
     gap_histogram,
     match_sheet,
     rasterise,
     write_picture,
 )
+from ..tracking.features import frame_features
+from ..tracking.frame_encoder import view_for
 
 
 class TrainingPictures(pl.Callback):
@@ -65,8 +66,7 @@ class TrainingPictures(pl.Callback):
             raise ValueError(
                 f"TrainingPictures: every_n_epochs and clips must be at least 1, got {every_n_epochs} and {clips}"
             )
-        protocol = PropagationProtocol.named(protocol) if isinstance(protocol, str) else protocol
-        self.protocol = protocol.with_changes(**changes) if changes else protocol
+        self.protocol = PropagationProtocol.of(protocol, changes=changes)
         self.every_n_epochs, self.clips = every_n_epochs, clips
         self.stage, self.stride = stage, stride
         self._clip: Tensor | None = None
@@ -76,11 +76,11 @@ class TrainingPictures(pl.Callback):
         self._begun = False
 
     def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Find the folder, on all ranks; refuse a stage that the module does not have before any training."""
+        """Find the folder, on all ranks; refuse a stage or normalisation that the module lacks before any training."""
         self._folder = run_folder(trainer) / "pictures"
         self._begun, self._clip, self._drawn = False, None, None
         with isolate_rng():
-            build_feature_extractor(pl_module, self.stage, self.stride)
+            view_for(build_feature_extractor(pl_module, self.stage, self.stride), self.protocol)
 
     def on_validation_batch_start(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, batch_idx: int, dataloader_idx: int = 0

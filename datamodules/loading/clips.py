@@ -13,7 +13,7 @@ from torch.utils.data import Dataset
 from ..reading.decoding import VideoFile
 from ..reading.errors import DataError
 from ..reading.source import FrameFolder, VideoEntry, open_video
-from .loader import Key, whole_key
+from .loader import Key, epoch_and_index
 from .sampling import seeded_generator
 
 Sample = dict[str, Any]
@@ -26,7 +26,7 @@ ATTEMPTS = 10
 class ReplacingDataset(Dataset[Sample]):
     """Data set that replaces an unusable item by another one.
 
-    The item in its place, and every draw, is a function of (seed, epoch, index, attempt). A sample's `failures` has one
+    The replacement, and every draw, is a function of (seed, epoch, index, attempt). A sample's `failures` has one
     line for each item that was replaced.
 
     Attributes:
@@ -51,7 +51,7 @@ class ReplacingDataset(Dataset[Sample]):
         """
 
     def __getitem__(self, key: Key | int) -> Sample:
-        key = whole_key(key)
+        key = epoch_and_index(key)
         failures: list[str] = []
         for attempt in range(ATTEMPTS):
             generator = seeded_generator(self.seed, *key, attempt)
@@ -66,7 +66,7 @@ class ReplacingDataset(Dataset[Sample]):
 class ClipDataset(ReplacingDataset):
     """Decode, sample and crop one clip.
 
-    Where a drawn frame does not exist, since a video ends before its header says so,
+    Where a drawn frame does not exist, since the video is shorter than its header claims,
     the clip is drawn again from the frames that are there; the sample's `redrawn` names it.
 
     Args:

@@ -1,4 +1,4 @@
-"""The order of the samples and the loader's place in it; both survive a restart."""
+"""Order of the samples and the loader's position in it; both survive a restart."""
 
 import time
 from collections.abc import Callable, Iterator, Sized
@@ -15,7 +15,7 @@ Key = tuple[int, int]  # epoch, number of the sample in it
 BatchT = TypeVar("BatchT")
 
 
-def whole_key(key: Key | int) -> Key:
+def epoch_and_index(key: Key | int) -> Key:
     """Return a key as our samplers give it; a plain number, from another sampler, becomes one of epoch 0."""
     return (0, key) if isinstance(key, int) else key
 
@@ -53,7 +53,11 @@ class ClipSampler(DistributedSampler[Key]):
 
 
 class FixedSampler(DistributedSampler[Key]):
-    """Sampler of (0, index) in order, the same in every epoch; ranks without a sample repeat one.
+    """Sampler of (0, index) of each sample once over all ranks, in order, the same in every epoch.
+
+    torch's own sampler repeats samples until all ranks have as many; they would count twice in a mean. Here ranks may
+    have one sample more than others. Only a rank that would have none repeats sample 0, because Lightning runs no
+    validation without a batch.
 
     Args:
         dataset: anything with a length.
@@ -63,10 +67,13 @@ class FixedSampler(DistributedSampler[Key]):
 
     def __init__(self, dataset: Sized, ranks: int = 1, rank: int = 0) -> None:
         super().__init__(dataset, num_replicas=ranks, rank=rank, shuffle=False)  # type: ignore[arg-type]
+        self.indices = range(rank, len(dataset), ranks) or range(1)
 
     def __iter__(self) -> Iterator[Key]:
-        for index in super().__iter__():
-            yield 0, index  # type: ignore[misc]
+        return ((0, index) for index in self.indices)
+
+    def __len__(self) -> int:
+        return len(self.indices)
 
 
 class ResumableLoader(DataLoader[BatchT]):
@@ -115,7 +122,7 @@ class ResumableLoader(DataLoader[BatchT]):
         """Set where the next pass starts; it holds if that pass is in the same epoch.
 
         Raises:
-            DataError: if the samples or their order are not those of the state, so that its place means nothing.
+            DataError: if the samples or their order are not those of the state, so that its position means nothing.
         """
         order = self._order().items()
         if changed := [f"{name} {state[name]}, now {now}" for name, now in order if state.get(name, now) != now]:

@@ -6,12 +6,11 @@ from typing import Any, cast
 
 import pytorch_lightning as pl
 import torch
-from torch.utils.data import DataLoader, Dataset, Sampler
-from torch.utils.data.distributed import DistributedSampler
+from torch.utils.data import DataLoader, Dataset
 
 from ..reading.cores import usable_cores
 from ..reading.errors import DataError
-from .loader import ClipSampler, FixedSampler, Key, ResumableLoader
+from .loader import ClipSampler, FixedSampler, ResumableLoader
 
 
 class SampledDataModule(pl.LightningDataModule):
@@ -60,18 +59,15 @@ class SampledDataModule(pl.LightningDataModule):
             loader.processed = lambda: progress.current.processed  # type: ignore[attr-defined]
         return loader
 
-    def fixed_loader(
-        self, dataset: Dataset[Any] | None, sampler: type[DistributedSampler[Key]] = FixedSampler
-    ) -> DataLoader[Any]:
-        """Return a loader over held-out samples, the same in every epoch; over one empty batch where there are none.
+    def fixed_loader(self, dataset: Dataset[Any] | None) -> DataLoader[Any]:
+        """Return a loader of each held-out sample once, the same in every epoch; of one empty batch if there are none.
 
         Without a batch Lightning runs no validation hooks.
         """
         if dataset is None:
             return DataLoader([{}], batch_size=None)  # type: ignore[arg-type]
         ranks, rank = self.ranks_and_rank()
-        order: Sampler[Key] = sampler(dataset, ranks, rank)
-        return DataLoader(dataset, sampler=order, **self._arguments())
+        return DataLoader(dataset, sampler=FixedSampler(cast(Sized, dataset), ranks, rank), **self._arguments())
 
     def _arguments(self) -> dict[str, Any]:
         return {

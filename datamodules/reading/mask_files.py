@@ -11,7 +11,7 @@ import numpy as np
 
 from .errors import DataError
 from .images import opened_picture, picture_header, pixels
-from .writing import write_whole
+from .writing import write_atomically
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -37,7 +37,7 @@ def davis_palette() -> NDArray[np.uint8]:
 
 
 def write_ids(path: Path, ids: NDArray[np.uint8], palette: NDArray[np.uint8]) -> None:
-    """Write ids `(H, W)` as an indexed PNG, all of it or nothing.
+    """Write ids `(H, W)` as an indexed PNG, atomically.
 
     Args:
         path: the file; its folder exists.
@@ -50,7 +50,7 @@ def write_ids(path: Path, ids: NDArray[np.uint8], palette: NDArray[np.uint8]) ->
     image.putpalette(palette.ravel().tolist())
     content = io.BytesIO()
     image.save(content, "PNG", compress_level=1)
-    write_whole(path, content.getvalue())
+    write_atomically(path, content.getvalue())
 
 
 def read_mask(path: Path, size: tuple[int, int] | None = None) -> NDArray[np.uint8]:

@@ -52,7 +52,7 @@ class VideoPart:
         return len(range(self.start, end, self.every))
 
     def index(self, number: int) -> int:
-        """Return the place in the part of the video's frame `number`.
+        """Return the index in the part of the video's frame `number`.
 
         Raises:
             DataError: if the part leaves it out; the message names the nearest frame that it holds.

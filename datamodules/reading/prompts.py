@@ -289,7 +289,7 @@ def read_prompts(mask: Any = None, box: Any = None, points: Any = None) -> list[
 
     Args:
         mask: one, or several with their frames, see `separated`; a file, a folder of pictures that are named after
-            their frames, JSON as COCO has it, or an array.
+            their frames, JSON in COCO's format, or an array.
         box: one or several, see `BoxPrompt.each`.
         points: of one or several frames, see `PointPrompt.each`.
 

@@ -1,4 +1,4 @@
-"""Files and folders that appear complete or not at all."""
+"""Atomic writing of files and folders."""
 
 from __future__ import annotations
 
@@ -6,10 +6,11 @@ import csv
 import hashlib
 import os
 import shutil
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from io import StringIO
 from pathlib import Path
+from typing import Any
 
 
 @contextmanager
@@ -41,7 +42,7 @@ def unfinished(path: Path, place: Path | None = None) -> Iterator[Path]:
         remove(place)
 
 
-def write_whole(path: Path, content: str | bytes) -> None:
+def write_atomically(path: Path, content: str | bytes) -> None:
     """Write a file under a temporary name in the same folder, and rename it when it is complete.
 
     Args:
@@ -58,10 +59,21 @@ def write_whole(path: Path, content: str | bytes) -> None:
 
 
 def csv_text(rows: Iterable[Iterable[object]], line_end: str = "\r\n") -> str:
-    """Return rows as the text of a CSV file, for `write_whole`; None is empty."""
+    """Return rows as the text of a CSV file, for `write_atomically`; None is empty."""
     text = StringIO(newline="")
     csv.writer(text, lineterminator=line_end).writerows(rows)
     return text.getvalue()
+
+
+def csv_of_records(records: Sequence[Mapping[str, Any]], line_end: str = "\r\n") -> str:
+    """Return records as CSV, below the names of all their columns, in the order in which they first appear.
+
+    Args:
+        records: column → value; a column that a record lacks is empty.
+        line_end: after each row.
+    """
+    columns = list(dict.fromkeys(column for record in records for column in record))
+    return csv_text([columns, *([record.get(column) for column in columns] for record in records)], line_end)
 
 
 def partial_path(path: Path, process: int | None = None) -> Path:

@@ -113,6 +113,6 @@ def _bends(sprite: Sprite, t: int) -> tuple[float, float, float, float]:
 
 
 def _shows(mask: NDArray[np.uint8], place: Places, layer: int) -> bool:
-    """Return whether a layer is what is seen at the pixel of a place."""
+    """Return whether a layer is visible at the pixel of a position."""
     x, y = np.floor(place + 0.5).astype(int)
     return 0 <= x < mask.shape[1] and 0 <= y < mask.shape[0] and mask[y, x] == layer

@@ -20,7 +20,7 @@ from ..reading.errors import DataError
 from ..reading.guards import raise_limit, read_json
 from ..reading.shards import is_sharded
 from ..reading.source import VideoEntry, list_line, list_videos, natural_order, open_video, pictures_of, stamp
-from ..reading.writing import write_whole
+from ..reading.writing import write_atomically
 from .parallel import Failure, in_processes, with_progress
 
 Kind = Literal["unreadable", "too short", "duplicate"]
@@ -125,12 +125,12 @@ def check_data(
         (output / "clean.txt").unlink(missing_ok=True)  # of an earlier run
         raise DataError(f"{source}: none of {len(rows)} videos can be used; {output / 'report.json'} holds the reasons")
     lines = (list_line(os.path.abspath(entry.path), entry.label) for entry in usable)
-    write_whole(output / "clean.txt", "".join(f"{line}\n" for line in lines))
+    write_atomically(output / "clean.txt", "".join(f"{line}\n" for line in lines))
     return rows
 
 
-def command(words: Sequence[str]) -> None:
-    """Run `vidcorr check-data` with the words after it.
+def command(args: Sequence[str]) -> None:
+    """Run `vidcorr check-data` with its arguments.
 
     Raises:
         ValueError, OSError: for a user's mistake, one line.
@@ -145,7 +145,7 @@ def command(words: Sequence[str]) -> None:
     parser.add_argument("--labels", action="store_true", help="SOURCE holds folders of frames and of masks: check both")
     parser.add_argument("--frames", default="JPEGImages", help="with --labels: folder of frames (default: JPEGImages)")
     parser.add_argument("--masks", default="Annotations", help="with --labels: folder of masks (default: Annotations)")
-    flags = parser.parse_args(list(words))
+    flags = parser.parse_args(list(args))
     raise_limit(flags.max_megapixels)
     if flags.labels:
         from .check_labels import check_labels, print_labels  # its readers import torch
@@ -245,7 +245,7 @@ def _write_report(
         for (entry, report), problem in zip(known, problems, strict=True)
     ]
     content = {"source": os.fspath(source), "videos": rows, "complete": len(rows) == len(entries)}
-    write_whole(output / "report.json", json.dumps(content, indent=1) + "\n")
+    write_atomically(output / "report.json", json.dumps(content, indent=1) + "\n")
     return [(report, problem) for (_, report), problem in zip(known, problems, strict=True)]
 
 

@@ -16,7 +16,7 @@ from ..reading.cores import usable_cores
 from ..reading.errors import DataError
 from ..reading.images import opened_picture, picture_header, pixels, read_picture
 from ..reading.mask_files import VOID, check_mask_mode, object_ids
-from ..reading.writing import write_whole
+from ..reading.writing import write_atomically
 
 
 @dataclass(frozen=True)
@@ -72,7 +72,7 @@ def check_labels(
     if output is not None:
         Path(output).mkdir(parents=True, exist_ok=True)
         content = {"root": str(base), "videos": [asdict(report) for report in reports]}
-        write_whole(Path(output) / "labels.json", json.dumps(content, indent=1) + "\n")
+        write_atomically(Path(output) / "labels.json", json.dumps(content, indent=1) + "\n")
     return reports
 
 

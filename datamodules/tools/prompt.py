@@ -18,15 +18,15 @@ from ..reading.errors import DataError
 from ..reading.mask_files import davis_palette
 from ..reading.part import Moment, frame_number
 from ..reading.source import FrameFolder, open_video
-from ..reading.writing import write_whole
+from ..reading.writing import write_atomically
 
 PAGE = Path(__file__).with_suffix(".html")
 QUALITY = 95
 MOST_FRAMES = 120
 
 
-def command(words: Sequence[str]) -> None:
-    """Run `vidcorr prompt` with the words after it.
+def command(args: Sequence[str]) -> None:
+    """Run `vidcorr prompt` with its arguments.
 
     Raises:
         DataError: if the video or a frame cannot be read; one line.
@@ -39,7 +39,7 @@ def command(words: Sequence[str]) -> None:
         "--frames", nargs="+", default=["0"], metavar="FRAME", help="numbers from 0 on, or times as 4.5s (default: 0)"
     )
     chosen.add_argument("--every", type=int, metavar="N", help=f"every N-th frame, {MOST_FRAMES} at most")
-    flags = parser.parse_args(list(words))
+    flags = parser.parse_args(list(args))
     output = flags.output or Path(f"{flags.video.resolve().stem}_prompt.html")
     write_page(flags.video, output, flags.frames, flags.every)
     print(f"{output}: open it in a browser, draw, save; the page then shows the command that follows what was drawn")
@@ -83,7 +83,7 @@ def write_page(video: Path, output: Path, frames: Sequence[Moment] = (0,), every
     }
     page = re.sub(r"\{\{(\w+)\}\}", lambda found: values[found[1]], PAGE.read_text(encoding="utf-8"))
     output.parent.mkdir(parents=True, exist_ok=True)
-    write_whole(output, page)
+    write_atomically(output, page)
     return output
 
 

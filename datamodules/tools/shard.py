@@ -14,15 +14,15 @@ import numpy as np
 from ..reading.errors import DataError
 from ..reading.shards import INDEX, places
 from ..reading.source import list_videos
-from ..reading.writing import write_whole
+from ..reading.writing import write_atomically
 from .parallel import with_progress
 
 _LARGEST = 2**32 - 2**20  # bytes: places in a shard are 32-bit numbers
 _MB = 2**20
 
 
-def command(words: Sequence[str]) -> None:
-    """Run `vidcorr shard` with the words after it.
+def command(args: Sequence[str]) -> None:
+    """Run `vidcorr shard` with its arguments.
 
     Raises:
         ValueError, OSError: for a user's mistake; one line.
@@ -32,7 +32,7 @@ def command(words: Sequence[str]) -> None:
     parser.add_argument("destination", metavar="DESTINATION", help="folder for the shards")
     parser.add_argument("--workers", type=int, default=4, metavar="N", help="files copied at once (default: 4)")
     parser.add_argument("--chunk-mb", type=int, default=64, metavar="MB", help="size of a shard (default: 64)")
-    given = parser.parse_args(list(words))
+    given = parser.parse_args(list(args))
     count = write_shards(given.source, given.destination, given.workers, given.chunk_mb)
     print(f"{given.destination}: {count} shards; train with --data.source {given.destination}")
 
@@ -42,7 +42,7 @@ def write_shards(
 ) -> int:
     """Pack the video files of a source, in their order.
 
-    The index is written last: a folder that a killed run left behind is not a source, and the next run begins it anew.
+    The index is written last: a folder that a killed run left behind is not a source, and the next run starts it again.
 
     Args:
         source: folder or list of video files, see `list_videos`.
@@ -90,7 +90,7 @@ def write_shards(
             "sizes": sizes,
         },
     }
-    write_whole(folder / INDEX, json.dumps(index))
+    write_atomically(folder / INDEX, json.dumps(index))
     return len(jobs)
 
 

@@ -16,7 +16,7 @@ from ..reading.decoding import VideoFile
 from ..reading.errors import DataError, DecodingError
 from ..reading.guards import raise_limit, read_json
 from ..reading.source import FrameFolder, VideoEntry, list_line, list_videos, open_video, pictures_of, stamp
-from ..reading.writing import partial_path, remove, unfinished, write_whole
+from ..reading.writing import partial_path, remove, unfinished, write_atomically
 from .encoding import OutputFormat, write_pictures, write_video
 from .parallel import Failure, in_processes, with_progress
 
@@ -52,9 +52,9 @@ def transcode(
     workers: int | None = None,
     timeout: float = 3600.0,
 ) -> tuple[list[Made], dict[Path, str]]:
-    """Encode the videos of a source anew, in parallel, with the same folders and names.
+    """Re-encode the videos of a source in parallel, with the same folders and names.
 
-    An output appears complete or not at all, and has its source's time of change: one that has it already is left as it
+    An output is written atomically and has its source's modification time: one that has it already is left as it
     is, so that a stopped run resumes. Rotation is applied, sound left out, uneven times are kept. Where the
     source is a list, one with the new paths and the same labels is written next to the outputs. `failed.txt` names
     what could not be read.
@@ -99,13 +99,13 @@ def transcode(
                 remove(partial_path(job.output))
     (destination / "failed.txt").unlink(missing_ok=True)
     if failed:
-        write_whole(destination / "failed.txt", "".join(f"{path}: {reason}\n" for path, reason in failed.items()))
+        write_atomically(destination / "failed.txt", "".join(f"{path}: {reason}\n" for path, reason in failed.items()))
     if source.is_file():
         pairs = [pair for pair in zip(jobs, entries, strict=True) if pair[0].source in made]
         lines = (
             list_line(os.path.join(".", os.path.relpath(job.output, destination)), entry.label) for job, entry in pairs
         )
-        write_whole(destination / source.name, "".join(f"{line}\n" for line in lines))
+        write_atomically(destination / source.name, "".join(f"{line}\n" for line in lines))
     return list(made.values()), failed
 
 
@@ -138,8 +138,8 @@ def plan(source: Path, entries: Sequence[VideoEntry], destination: Path, frames:
     return jobs
 
 
-def command(words: Sequence[str]) -> None:
-    """Run `vidcorr transcode` with the words after it.
+def command(args: Sequence[str]) -> None:
+    """Run `vidcorr transcode` with its arguments.
 
     Raises:
         SystemExit: with status 1 if a video failed.
@@ -156,7 +156,7 @@ def command(words: Sequence[str]) -> None:
     parser.add_argument("--workers", type=int, help="processes (default: one per core)")
     parser.add_argument("--timeout", type=float, default=3600.0, help="seconds for one video (default: 3600)")
     parser.add_argument("--max-megapixels", type=float, help="largest frame that is decoded (default: 89)")
-    flags = parser.parse_args(list(words))
+    flags = parser.parse_args(list(args))
     raise_limit(flags.max_megapixels)
     del flags.max_megapixels
     form = OutputFormat(flags.short_side, flags.key_interval, flags.crf, flags.frames, flags.quality)
@@ -217,7 +217,7 @@ def _claim(destination: Path, form: OutputFormat) -> None:
     elif any(destination.iterdir()):
         raise DataError(f"{destination}: holds files that were not made by transcode; give another folder or empty it")
     else:
-        write_whole(marker, json.dumps(wanted, indent=1) + "\n")
+        write_atomically(marker, json.dumps(wanted, indent=1) + "\n")
 
 
 def _is_complete(output: Path) -> bool:

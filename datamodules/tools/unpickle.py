@@ -21,7 +21,7 @@ def unpickle(source: str | Path, destination: str | Path) -> list[Path]:
         destination: folder; it must not hold .npz files yet.
 
     Returns:
-        The files. A file appears complete or not at all.
+        The files, each written atomically.
 
     Raises:
         DataError: if the source is not as described, or the destination holds .npz files.
@@ -40,8 +40,8 @@ def _write(sequence: PointSequence, path: Path) -> Path:
     return path
 
 
-def command(words: Sequence[str]) -> None:
-    """Run `vidcorr unpickle` with the words after it.
+def command(args: Sequence[str]) -> None:
+    """Run `vidcorr unpickle` with its arguments.
 
     Raises:
         DataError: for a user's mistake, one line.
@@ -49,6 +49,6 @@ def command(words: Sequence[str]) -> None:
     parser = argparse.ArgumentParser(prog="vidcorr unpickle", description=__doc__)
     parser.add_argument("source", metavar="SOURCE", help="a .pkl of TAP-Vid, or the folder of its shards")
     parser.add_argument("destination", metavar="DESTINATION", help="folder for the .npz files, one a video")
-    options = parser.parse_args(list(words))
+    options = parser.parse_args(list(args))
     written = unpickle(options.source, options.destination)
     print(f"{len(written)} videos in {options.destination}: tap_vid reads that folder in place of {options.source}")

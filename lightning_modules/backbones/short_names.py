@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 
 class ShortName(NamedTuple):
-    """A pretrained network that one word stands for.
+    """A pretrained network with a short name.
 
     Attributes:
         spec: the name that `build_feature_extractor` takes; the weights are the library's own.

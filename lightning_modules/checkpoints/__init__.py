@@ -1,4 +1,4 @@
-"""Checkpoints of this project: their note, how they are read safely, and what they may have made."""
+"""Checkpoints of this project: their metadata, safe reading, and the classes that they may construct."""
 
 from .command_line import allow_named, saved_model
 from .note import ForeignCheckpoint

@@ -92,47 +92,47 @@ def saved_model(path: str | Path) -> SavedModel | None:
     return SavedModel(path, recipe.class_path, recipe.arguments)
 
 
-def allow_named(words: Sequence[str]) -> list[str]:
+def allow_named(args: Sequence[str]) -> list[str]:
     """Allow files to name the code that a command line names.
 
-    Counted as named is every word and every value of an option (`--model my_methods.Mine`,
+    Counted as named is every argument and every value of an option (`--model my_methods.Mine`,
     `--model.backbone=my_networks:small`, also within JSON), every text in a YAML file given by `--config`, and
     `--allow NAME`.
 
     Args:
-        words: of the command line.
+        args: of the command line.
 
     Returns:
-        The words without `--allow NAME`.
+        The arguments without `--allow NAME`.
 
     Raises:
         ValueError: if `--allow` has no name.
     """
     rest: list[str] = []
-    given = iter(words)
-    for word in given:
-        option, _, value = word.partition("=")
+    given = iter(args)
+    for arg in given:
+        option, _, value = arg.partition("=")
         if option == "--allow":
             value = value or next(given, "")
             if not value or value.startswith("-"):
                 raise ValueError("--allow: name the class or callable, package.module.Class or package.module:callable")
             trust.allow(value)
         else:
-            rest.append(word)
-            trust.allow(*_texts(value or word))
+            rest.append(arg)
+            trust.allow(*_texts(value or arg))
     trust.allow(*(text for file in _values_of(rest, "--config") for text in _texts_in(Path(file))))
     return rest
 
 
-def _values_of(words: Iterable[str], name: str) -> Iterator[str]:
+def _values_of(args: Iterable[str], name: str) -> Iterator[str]:
     before = ""
-    for word in words:
-        option, equals, value = word.partition("=")
+    for arg in args:
+        option, equals, value = arg.partition("=")
         if before == name:
-            yield word
+            yield arg
         elif option == name and equals:
             yield value
-        before = word
+        before = arg
 
 
 def _texts_in(path: Path) -> Iterator[str]:

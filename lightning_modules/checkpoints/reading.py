@@ -64,7 +64,7 @@ def read_content(path: str | Path, mapped: bool = True, checksums: bool = True) 
 
 
 def recipe_of(checkpoint: Mapping[str, Any], source: str | Path) -> Recipe:
-    """Return the class and arguments that a checkpoint names, passed by the gate.
+    """Return the class and arguments that a checkpoint names, after the gate has checked them.
 
     Args:
         checkpoint: of `read_checkpoint`.
@@ -83,7 +83,7 @@ def module_from_checkpoint(path: str | Path, **overrides: Any) -> Any:
 
     Args:
         path: a checkpoint written by this project.
-        overrides: arguments of the caller's that win over the saved ones.
+        overrides: the caller's arguments, which override the saved ones.
 
     Returns:
         The module on the CPU, in eval mode.

@@ -33,7 +33,7 @@ class SavedModule(pl.LightningModule):
             hparams_file: not taken; a checkpoint holds its arguments.
             strict: not taken; weights always have to fit.
             weights_only: not taken; code is never unpickled.
-            overrides: arguments that win over the saved ones.
+            overrides: arguments that override the saved ones.
 
         Raises:
             ValueError: if the file cannot be loaded, see `module_from_checkpoint`, or holds another class.
@@ -47,7 +47,7 @@ class SavedModule(pl.LightningModule):
     """File that the weights were loaded from; None before."""
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Note the class and the digest of the weights, so that a checkpoint can be loaded by its path alone."""
+        """Record the class and the digest of the weights, so that a checkpoint can be loaded by its path alone."""
         checkpoint[NOTE] = note_of(self, checkpoint.get("state_dict", {}))
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:

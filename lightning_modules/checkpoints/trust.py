@@ -73,7 +73,7 @@ def allow(*names: str) -> None:
 
 
 def pass_gate(class_path: Any, arguments: Any, source: str | Path) -> Recipe:
-    """Check what a file wants to have made, without importing anything that is not allowed.
+    """Check the class and arguments that a file names, without importing anything that is not allowed.
 
     Args:
         class_path: the class that the file names.
@@ -90,7 +90,7 @@ def pass_gate(class_path: Any, arguments: Any, source: str | Path) -> Recipe:
 
 
 def make(recipe: Recipe, source: str | Path) -> nn.Module:
-    """Make the module of a recipe, with fresh weights.
+    """Build the module of a recipe, with fresh weights.
 
     Raises:
         ValueError: if its constructor refuses the arguments.
@@ -181,7 +181,7 @@ def _class_of(class_path: str, source: str) -> type[nn.Module]:
 
 
 def check_network(spec: str, source: str | Path) -> bool:
-    """Refuse the name of an encoder that a file may not have made.
+    """Refuse an encoder that a file may not name.
 
     Args:
         spec: a name that `build_network` takes.

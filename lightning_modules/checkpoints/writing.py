@@ -1,4 +1,4 @@
-"""Checkpoint files that appear complete or not at all."""
+"""Atomic writing of checkpoint files."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -31,7 +31,7 @@ def write_checkpoint(module: pl.LightningModule, output: Path) -> None:
 
     Args:
         module: a module of this project.
-        output: the file; it appears complete or not at all.
+        output: the file, written atomically.
     """
     state = module.state_dict()
     checkpoint = {

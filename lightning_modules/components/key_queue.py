@@ -54,7 +54,7 @@ class KeyQueue(FullPrecision):
             video_ids: `(N,)` long.
 
         Raises:
-            ValueError: if there are more keys than places, or not one video id per key.
+            ValueError: if there are more keys than slots, or not one video id per key.
         """
         if len(keys) > len(self) or video_ids.shape != keys.shape[:1]:
             raise ValueError(

@@ -6,7 +6,7 @@ import pytorch_lightning as pl
 
 
 class PhaseAccumulation(pl.Callback):
-    """Set the number of batches per optimiser step by the phase; `Liir` attaches it by itself.
+    """Set the number of batches per optimiser step by the phase; attached by `Liir`.
 
     Lightning's GradientAccumulationScheduler sets it at the start of an epoch only, so not in a run that is resumed
     within one.

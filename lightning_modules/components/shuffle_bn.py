@@ -132,7 +132,7 @@ def groups_on_this_rank(wanted: int | None, videos: int) -> int:
 
 
 class ShuffleBNChecks(pl.Callback):
-    """Refuse or warn of settings under which Shuffle BN would not do its work; `VFSMoCo` attaches it by itself."""
+    """Refuse, or warn about, settings that defeat Shuffle BN; attached by `VFSMoCo`."""
 
     def on_fit_start(self, trainer: pl.Trainer, pl_module: Any) -> None:
         """Refuse a BatchNorm that is synchronised over ranks: all videos would be one group.
@@ -146,7 +146,7 @@ class ShuffleBNChecks(pl.Callback):
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: Any) -> None:
         """Warn where all videos are normalised together."""
-        groups = groups_on_this_rank(pl_module.hparams["groups"], pl_module.videos_per_device())
+        groups = groups_on_this_rank(pl_module.hparams["groups"], pl_module.samples_per_device())
         if groups * trainer.world_size == 1:
             rank_zero_warn(
                 f"{type(pl_module).__name__}: all videos of a batch are normalised together, which reveals positives "

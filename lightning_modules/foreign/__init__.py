@@ -1,4 +1,4 @@
-"""Checkpoints of other projects, converted to modules of ours. One family a file; a new one is listed in `FAMILIES`."""
+"""Conversion of other projects' checkpoints to our modules. One family per file; `FAMILIES` lists them."""
 
 from ..backbones.liir_encoder import LiirEncoder
 from .families.crw import CRW

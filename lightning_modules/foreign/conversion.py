@@ -46,7 +46,7 @@ def convert(
 ) -> Report:
     """Convert a foreign checkpoint to one of ours.
 
-    Every tensor of the file finds its place, or a rule that says why it is not needed; every tensor of our module is
+    Every tensor of the file is mapped, or a rule states why it is not needed; every tensor of our module is
     found in the file.
 
     Args:

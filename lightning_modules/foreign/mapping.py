@@ -26,7 +26,7 @@ class Converted:
     note: str = ""
     """Remark for the user."""
     measured_by: str = DAVIS
-    """The words after `validate --ckpt_path FILE` that come nearest to the source's own evaluation."""
+    """Arguments after `validate --ckpt_path FILE` that come closest to the source's own evaluation."""
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ def rename(state: State, taken: RenameRules, left: RenameRules) -> tuple[State, 
 
     Args:
         state: foreign weights.
-        taken: rules for keys that have a place.
+        taken: rules for keys that are mapped.
         left: rules for keys that have none; these are tried first.
 
     Returns:
@@ -87,9 +87,9 @@ def frozen(
         spec: a name that `build_network` takes.
         state: foreign weights.
         taken: rules to the network's own names.
-        left: rules for keys that have no place, see `rename`.
+        left: rules for keys that are left out, see `rename`.
         note: remark for the user.
-        measured_by: words of a command line, see `Converted`.
+        measured_by: arguments of a command line, see `Converted`.
 
     Returns:
         Weights of a `FrozenEncoder`.

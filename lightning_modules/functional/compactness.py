@@ -49,7 +49,7 @@ def compact_affinity(
         components: K, number of Gaussians in each window.
         threshold: only windows whose largest affinity is above it are replaced.
         width: "fixed": full width at half maximum of 1 cell; "moments": the second moment of the affinity around each
-            peak over the places nearest to it, and not below the fixed one.
+            peak over the cells nearest to it, and not below the fixed one.
 
     Returns:
         The same shape, without gradient.
@@ -108,7 +108,7 @@ def compact_windows(windows: Tensor, components: int, threshold: float, width: W
 
 
 def _second_moment(windows: Tensor, dy: Tensor, dx: Tensor) -> Tensor:
-    """Return the variance per axis of the affinity around each peak, over the places nearest to it: `(…, K)`."""
+    """Return the variance per axis of the affinity around each peak, over the cells nearest to it: `(…, K)`."""
     distance = (dy[..., :, None] + dx[..., None, :]).flatten(-2)  # (…, K, P · P)
     nearest = torch.zeros_like(distance).scatter_(-2, distance.argmin(-2, keepdim=True), 1.0)
     mass = nearest * windows[..., None, :]

@@ -1,4 +1,4 @@
-"""Protocols: frozen records of every number and rule that moves a score, and the sources that publish their values."""
+"""Protocols: frozen records of every number and rule that affects a score, and the sources of their values."""
 
 import dataclasses
 import hashlib
@@ -48,6 +48,8 @@ class EvaluationProtocol:
 
     unnamed: ClassVar[str] = ""
     """The source whose name, with what differs from it, a protocol takes that is built without a name."""
+    default_benchmark: ClassVar[str] = "davis"
+    """The benchmark whose values `named` returns where none is given."""
 
     def __post_init__(self) -> None:
         for field in dataclasses.fields(self):
@@ -68,19 +70,19 @@ class EvaluationProtocol:
         return {}
 
     @classmethod
-    def named(cls, name: str, benchmark: str = "davis", like: Sequence[str] = ()) -> Self:
+    def named(cls, name: str, benchmark: str | None = None, like: Sequence[str] = ()) -> Self:
         """Return the protocol that a source defines for a benchmark.
 
         Args:
             name: a key of `sources()`.
-            benchmark: name of the benchmark.
+            benchmark: name of the benchmark; None is `default_benchmark`.
             like: benchmarks whose values stand in, in this order, where the source has none for `benchmark`; a
                 benchmark declares them, so that one under a new name works with the protocols of its kind.
 
         Raises:
             ValueError: for an unknown name, and where the source defines no values for the benchmark.
         """
-        sources = cls.sources()
+        sources, benchmark = cls.sources(), benchmark or cls.default_benchmark
         if name not in sources:
             raise ValueError(f"unknown protocol {name!r}: expected one of {', '.join(sources)}")
         values = sources[name].values
@@ -98,8 +100,31 @@ class EvaluationProtocol:
             f"(only for {', '.join(values)}); {advice}"
         )
 
+    @classmethod
+    def of(
+        cls,
+        protocol: str | Self,
+        benchmark: str | None = None,
+        like: Sequence[str] = (),
+        changes: Mapping[str, Any] | None = None,
+    ) -> Self:
+        """Return the protocol that a name stands for on a benchmark, with fields changed, which its name then shows.
+
+        Args:
+            protocol: a key of `sources()`; or a protocol, which is taken as it is.
+            benchmark: see `named`.
+            like: see `named`.
+            changes: fields to change, see `with_changes`.
+
+        Raises:
+            TypeError: for a field that does not exist.
+            ValueError: as `named` and `with_changes` do.
+        """
+        found = cls.named(protocol, benchmark, like) if isinstance(protocol, str) else protocol
+        return found.with_changes(**changes) if changes else found
+
     def with_changes(self, **fields: Any) -> Self:
-        """Return this protocol with other values, under a name that says what changed: `vfs+radius=6+topk=5`.
+        """Return this protocol with other values, under a name that shows the changes: `vfs+radius=6+topk=5`.
 
         A change back to the source's value leaves the name again. Pass `name` to give a name of your own.
 
@@ -126,10 +151,10 @@ class EvaluationProtocol:
         return json.loads(json.dumps(dataclasses.asdict(self)))
 
     def origin(self, benchmark: str, like: Sequence[str] = ()) -> dict[str, str]:
-        """Return what the source of this protocol says of it, for results and reports.
+        """Return the source of this protocol and what it states, for results and reports.
 
         Args:
-            benchmark: name of the benchmark.
+            benchmark: name of the benchmark; None is `default_benchmark`.
             like: benchmarks whose values may stand in, see `named`.
 
         Returns:

@@ -66,15 +66,12 @@ def _by_spectra(exemplar: Tensor, search: Tensor) -> Tensor:
     return response[..., : rows - height + 1, : columns - width + 1].flatten(0, 1)[:, None]
 
 
-def response_labels(
-    size: tuple[int, int], radius: float, ignored: float = 0.0, device: torch.device | None = None
-) -> Tensor:
+def response_labels(size: tuple[int, int], radius: float, device: torch.device | None = None) -> Tensor:
     """Return the target of a response: 1 where |dx| + |dy| from the centre is at most `radius`, else 0.
 
     Args:
         size: (h, w) of the response.
         radius: of the positive places, in cells.
-        ignored: places beyond `radius` and nearer than this, in cells, get 0.5, which `balanced_loss` leaves out.
         device: of the result.
 
     Returns:
@@ -85,26 +82,24 @@ def response_labels(
         13
     """
     y, x = (torch.arange(length, device=device) - (length - 1) / 2 for length in size)
-    distance = y.abs()[:, None] + x.abs()
-    return torch.where(distance <= radius, 1.0, torch.where(distance < ignored, 0.5, 0.0))
+    return (y.abs()[:, None] + x.abs() <= radius).float()
 
 
-def balanced_loss(logits: Tensor, labels: Tensor, negative_weight: float = 1.0) -> Tensor:
+def balanced_loss(logits: Tensor, labels: Tensor) -> Tensor:
     """Compute cross-entropy in which the positive and the negative places of the batch weigh the same in all.
 
     Paper: SiamFC, Eq. 4 and section 3.1.
 
     Args:
         logits: `(N, 1, h, w)`.
-        labels: 0 or 1, of a shape that broadcasts; places of other values are left out.
-        negative_weight: total weight of the negatives relative to that of the positives.
+        labels: 0 or 1, of a shape that broadcasts.
 
     Returns:
         Scalar.
     """
     labels = labels.expand_as(logits)
     positive, negative = labels == 1, labels == 0
-    weight = positive / positive.sum() + negative_weight * negative / negative.sum()
+    weight = positive / positive.sum() + negative / negative.sum()
     return binary_cross_entropy_with_logits(logits, labels, weight / weight.sum(), reduction="sum")
 
 

@@ -1,17 +1,20 @@
 """Copies between the CPU and a GPU for which the CPU does not wait until the GPU has done all that is queued."""
 
+from typing import Any
+
 import torch
 from torch import Tensor
 
 
-def to_device(tensor: Tensor, device: torch.device) -> Tensor:
-    """Copy a tensor to a device; to a GPU by way of pinned memory, and without waiting for it."""
+def to_device(values: Any, device: torch.device) -> Tensor:
+    """Copy a tensor or numbers to a device; to a GPU by way of pinned memory, and without waiting for it."""
+    tensor = torch.as_tensor(values)
     if device.type == "cuda" and tensor.device.type == "cpu":
         tensor = tensor.pin_memory()
     return tensor.to(device, non_blocking=True)
 
 
-class Arriving:
+class PendingCopy:
     """A tensor on its way to the CPU: a GPU copies it when it has computed it, and works on meanwhile.
 
     Args:

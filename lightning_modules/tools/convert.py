@@ -8,11 +8,11 @@ KINDS = ("auto", "vfs", "crw", "liir", "mast", "moco", "dino", "dinov2", "torchv
 """Families of foreign checkpoints; known here so that `--help` need not import their converters."""
 
 
-def command(words: Sequence[str]) -> None:
+def command(args: Sequence[str]) -> None:
     """Run `vidcorr convert`.
 
     Args:
-        words: of the command line after `convert`.
+        args: of the command line after `convert`.
 
     Raises:
         ValueError: for a user's mistake, one line.
@@ -25,7 +25,7 @@ def command(words: Sequence[str]) -> None:
         "--architecture", metavar="SPEC", help="torchvision:NAME or timm:NAME, where the keys do not determine it"
     )
     parser.add_argument("--trust", action="store_true", help="unpickle whatever the file holds, which may run code")
-    flags = parser.parse_args(list(words))
+    flags = parser.parse_args(list(args))
 
     from ..foreign.conversion import convert
 

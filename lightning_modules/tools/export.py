@@ -5,11 +5,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 
-def command(words: Sequence[str]) -> None:
+def command(args: Sequence[str]) -> None:
     """Run `vidcorr export`.
 
     Args:
-        words: of the command line after `export`.
+        args: of the command line after `export`.
 
     Raises:
         ValueError: for a user's mistake, one line.
@@ -19,10 +19,10 @@ def command(words: Sequence[str]) -> None:
     parser.add_argument("output", type=Path, metavar="OUT", help="file to write, .safetensors")
     parser.add_argument("--format", choices=["torchvision", "timm", "own"], help="default: the network's own library")
     parser.add_argument("--allow", action="append", metavar="NAME", help="your own class that a checkpoint may name")
-    flags = parser.parse_args(list(words))
+    flags = parser.parse_args(list(args))
 
     from ..checkpoints import allow_named
     from ..foreign.export import export
 
-    allow_named(words)
+    allow_named(args)
     print(export(flags.checkpoint, flags.output, flags.format))

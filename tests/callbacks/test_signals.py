@@ -1,4 +1,4 @@
-"""A signal ends a block at once, or lets it finish what is under way; handlers are put back."""
+"""A signal ends a block at once, or lets it finish its work; handlers are restored."""
 
 import os
 import signal

@@ -12,8 +12,8 @@ import pytest
 import pytorch_lightning as pl
 import torch
 
-from callbacks import LastCheckpoint, Safeguards, TrainingStopped, claim_version, newest_checkpoint
-from callbacks.training.run_folder import FolderLock
+from callbacks import LastCheckpoint, Safeguards, TrainingStopped
+from callbacks.training.run_folder import FolderLock, claim_version, last_checkpoints
 from tests.helpers.faults import HERE, last, run, spoil, words
 from tests.helpers.spoiled import Training, fit, the_line
 
@@ -120,4 +120,4 @@ def test_a_folder_in_use_is_refused(video_folder, tmp_path):
     assert f"{tmp_path}/checkpoints is in use by another run (process {os.getpid()} on " in line
     lock.release()
     assert run([*command, "--trainer.max_epochs=1"], tmp_path).status == 0
-    assert newest_checkpoint(tmp_path) == tmp_path / "checkpoints/last.ckpt"
+    assert last_checkpoints(tmp_path)[-1].path == tmp_path / "checkpoints/last.ckpt"

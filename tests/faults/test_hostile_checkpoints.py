@@ -1,4 +1,4 @@
-"""Hostile and damaged checkpoints through every word that reads a file: one line each, and nothing of theirs runs."""
+"""Hostile and damaged checkpoints through every command that reads a file: one line each; none of their code runs."""
 
 import json
 import random
@@ -80,7 +80,7 @@ FAULTS = {
     "loops as text": {"loops": "x"},
     "edited weights": {"note": {"digest": "0" * 64}},
 }
-WORDS = {
+COMMANDS = {
     "validate": lambda path, davis: ["validate", f"--ckpt_path={path}", *davis],
     "predict": lambda path, davis: ["predict", "--ckpt_path", str(path), "--data=PromptedVideoDataModule"],
     "fit": lambda path, davis: ["fit", f"--ckpt_path={path}", "--data=SyntheticVideoDataModule"],
@@ -108,12 +108,12 @@ def refusal(words):
     return line
 
 
-@pytest.mark.parametrize("word", WORDS)
-def test_no_word_runs_what_a_file_names(word, davis, tmp_path):
+@pytest.mark.parametrize("command", COMMANDS)
+def test_no_command_runs_what_a_file_names(command, davis, tmp_path):
     for name, changes in (ATTACKS | FAULTS).items():
         path = checkpoint(tmp_path / "a.ckpt", **{key: dict(v) if type(v) is dict else v for key, v in changes.items()})
-        line = refusal(WORDS[word](path, davis))
-        if word not in ("convert", "compare"):
+        line = refusal(COMMANDS[command](path, davis))
+        if command not in ("convert", "compare"):
             assert "a.ckpt" in line, (name, line)
 
 
@@ -202,15 +202,15 @@ def test_150_damaged_files_are_told_in_one_line_each(davis, tmp_path):
     assert told == 150
 
 
-@pytest.mark.parametrize("word", WORDS)
-def test_damaged_files_end_each_word_in_one_line(word, davis, tmp_path):
+@pytest.mark.parametrize("command", COMMANDS)
+def test_damaged_files_end_each_command_in_one_line(command, davis, tmp_path):
     path, draw = tmp_path / "a.ckpt", random.Random(1)
     write_checkpoint(FrozenEncoder("torchvision:resnet18"), path)
     correct = path.read_bytes()
     for kind in (correct[: len(correct) // 2], correct[:-1], b"", correct[:9000] + draw.randbytes(len(correct) - 9000)):
         path.write_bytes(kind)
-        refusal(WORDS[word](path, davis))
+        refusal(COMMANDS[command](path, davis))
     flipped = bytearray(correct)
     flipped[len(correct) // 2] ^= 1
     path.write_bytes(flipped)
-    refusal(WORDS[word](path, davis))
+    refusal(COMMANDS[command](path, davis))

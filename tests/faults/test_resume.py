@@ -1,4 +1,4 @@
-"""A run that is killed or preempted goes on as if it had not been: real signals, in processes of their own."""
+"""A run that is killed or preempted resumes as if it had not been: real signals, in separate processes."""
 
 import random
 from functools import partial

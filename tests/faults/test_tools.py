@@ -28,7 +28,7 @@ class Case(NamedTuple):
         words: of the command line; `{videos}`, `{davis}` and `{out}` are folders.
         strikes: items that are done when the signal comes.
         left: items that the second call has to do.
-        result: file of a run that came to its end.
+        result: file of a finished run.
     """
 
     words: str
@@ -51,12 +51,12 @@ CASES = {
     ),
 }
 WITHOUT = {"score", "study"} | {"convert", "export", "figure", "prompt", "report", "table", "unpickle"}
-"""Tools with a test of their own, and those that are done in seconds and write one file after the other as a unit."""
+"""Tools with a separate test, and those that are done in seconds and write one file after the other as a unit."""
 
 
 @pytest.fixture
 def struck(monkeypatch: pytest.MonkeyPatch) -> Callable[[int | None], list[int]]:
-    """A function that has SIGTERM sent after so many items, and returns what was counted since."""
+    """A function that has SIGTERM sent after N items, and returns the count since."""
 
     def strike(after: int | None) -> list[int]:
         counted: list[int] = []

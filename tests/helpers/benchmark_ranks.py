@@ -87,6 +87,6 @@ def work(rank: int, size: int, root: str, folder: str, kind: str) -> None:
     dist.init_process_group("gloo", init_method=store, rank=rank, world_size=size, timeout=limit)
     results = evaluate(root, kind, f"{folder}/out")
     alive = torch.tensor(1.0)
-    dist.all_reduce(alive)  # the training's own group goes on
+    dist.all_reduce(alive)  # the training's own group continues
     Path(folder, f"rank{rank}.json").write_text(json.dumps({"results": results, "alive": alive.item()}))
     dist.destroy_process_group()

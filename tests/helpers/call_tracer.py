@@ -96,7 +96,7 @@ def entered(begins_round: str = "") -> Iterator[Entered]:
 
 
 def counts(functions: set[Function]) -> str:
-    """Return the number of files and functions, and that of functions with a name of their own."""
+    """Return the number of files and functions, and the number of functions with a name."""
     named = sum(not re.search(r"<(listcomp|setcomp|dictcomp|genexpr|lambda)>", name) for _, name in functions)
     return f"{len({file for file, _ in functions})} files, {len(functions)} functions ({named} without comprehensions)"
 

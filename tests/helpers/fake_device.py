@@ -1,8 +1,8 @@
 """A GPU that computes shapes only: what would wait for it, or stand on the wrong device, raises `Waits` there.
 
 Tensors of the CPU keep their values. Those of the device have none (torch's `FakeTensorMode`), so an operation that
-needs one, such as `.item()` or `if tensor.any()`, cannot go on; on a GPU it waits until all queued work is done. So do
-copies that are not `non_blocking`, in either direction, and indexing by a mask or by numbers of the CPU.
+needs one, such as `.item()` or `if tensor.any()`, cannot continue; on a GPU it waits until all queued work is done. So
+do copies that are not `non_blocking`, in either direction, and indexing by a mask or by numbers of the CPU.
 """
 
 from collections.abc import Iterator
@@ -23,7 +23,7 @@ from torch._subclasses.fake_tensor import (
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from lightning_modules.functional.transfer import Arriving
+from lightning_modules.functional.transfer import PendingCopy
 
 aten = torch.ops.aten
 COPIES = {aten._to_copy.default, aten.copy_.default}
@@ -40,7 +40,7 @@ class FakeGpu:
 
     Attributes:
         device: CUDA's.
-        reads: number of tensors that were waited for, by `Arriving`, the one way to values: each is 1.
+        reads: number of tensors that were waited for, by `PendingCopy`, the one way to values: each is 1.
     """
 
     device: torch.device
@@ -135,7 +135,7 @@ def fake_gpu() -> Iterator[FakeGpu]:
             "torch.nn.Module._apply": _apply,
         }.items():
             stack.enter_context(patch(name, stand_in))
-        stack.enter_context(patch.object(Arriving, "wait", wait))
+        stack.enter_context(patch.object(PendingCopy, "wait", wait))
         stack.enter_context(FakeTensorMode(allow_non_fake_inputs=True))
         stack.enter_context(NoWaits())
         yield gpu

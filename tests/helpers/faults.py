@@ -31,7 +31,7 @@ class Curve(pl.Callback):
         self.path = path
 
     def on_train_batch_end(self, trainer: pl.Trainer, pl_module: Any, outputs: Any, *args: Any) -> None:
-        if not trainer.is_global_zero:  # each rank has a loss of its own
+        if not trainer.is_global_zero:  # each rank has its own loss
             return
         with open(self.path, "a") as file:
             file.write(f"{trainer.global_step} {trainer.current_epoch} {float(outputs['loss']).hex()}\n")
@@ -164,7 +164,7 @@ class Ended(NamedTuple):
 
 
 def run(command: list[str], folder: Path, file_limit: int | None = None) -> Ended:
-    """`vidcorr` in a process of its own, and in a process group of its own.
+    """`vidcorr` in a separate process and process group.
 
     Args:
         command: words after `vidcorr`.

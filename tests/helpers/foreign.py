@@ -109,7 +109,7 @@ class Mast(nn.Module):
 
 
 def reflecting_resnet18() -> ResNet:
-    """CRW's encoder as its released weights have it: padding as a layer of its own, res4 without stride, no res5."""
+    """CRW's encoder as its released weights have it: padding as a separate layer, res4 without stride, no res5."""
     network = lively_resnet18()
     network.layer4 = nn.Sequential()
     for module in network.layer3.modules():

@@ -1,8 +1,10 @@
 """Features that move by whole cells, and points whose tracks in them are known."""
 
 import torch
+from torch import Tensor
 
 from lightning_modules.functional.points import PointProtocol
+from lightning_modules.functional.points.flow import bilinear_corners
 
 FRAMES, CELLS, CELL = 6, 16, 8
 
@@ -34,3 +36,17 @@ def queries_and_truth(times):
     places = cells[:, None] + since[..., None] * torch.tensor([STEP[1], STEP[0]])
     queries = torch.cat([torch.tensor(times)[:, None], cells.flip(1) * CELL], dim=1)
     return queries.double(), places.double() * CELL
+
+
+def look_up_flow(flow: Tensor, places: Tensor) -> Tensor:
+    """Return the flow between cells, bilinearly; beyond the outermost centres that of the border.
+
+    Args:
+        flow: `(2, h, w)`, dx, dy in cells at the centre of each cell.
+        places: x, y `(N, 2)` in cells.
+
+    Returns:
+        `(N, 2)`.
+    """
+    corners, weights = bilinear_corners(places, flow.shape[1], flow.shape[2])
+    return torch.einsum("nk,nkd->nd", weights, flow.flatten(1).T[corners].to(weights))

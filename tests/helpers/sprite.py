@@ -1,4 +1,4 @@
-"""The tests of `predict` look at one short scene."""
+"""One short scene for the tests of `predict`."""
 
 import numpy as np
 import torch

@@ -1,4 +1,4 @@
-"""Videos in which nothing moves and every place has a colour of its own, so that labels stay where they are."""
+"""Videos in which nothing moves and every position has its own colour, so that labels stay where they are."""
 
 from pathlib import Path
 

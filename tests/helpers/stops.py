@@ -1,4 +1,4 @@
-"""Short trainings in memory that are stopped at a named position and go on from what was saved."""
+"""Short trainings in memory that are stopped at a named position and resume from what was saved."""
 
 import os
 import signal
@@ -147,13 +147,13 @@ def go(
     module: pl.LightningModule | None = None,
     **options: Any,
 ) -> tuple[list[Any], bool]:
-    """Train, and return what happened and whether the run came to its end.
+    """Train, and return what happened and whether the run finished.
 
     Args:
         method: name of the module.
         folder: of `last.ckpt`.
         accumulated: batches per optimiser step.
-        start: checkpoint to go on from.
+        start: checkpoint to resume from.
         stop: position of the stop.
         kill: save nothing at the stop.
         every: of `LastCheckpoint`.

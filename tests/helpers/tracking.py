@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn.functional import conv2d
 
 from callbacks import OtbBenchmark, SiamFCTracker
-from callbacks.benchmarks.evaluation import Run
+from callbacks.benchmarks.evaluation import RunContext
 from callbacks.benchmarks.otb import BoxEvaluation
 from callbacks.tracking.siamfc_tracker import Track
 from datamodules.reading.boxes import centred
@@ -106,7 +106,7 @@ class OracleTracker(SiamFCTracker):
 
 
 class OracleEvaluation(BoxEvaluation):
-    """Track each sequence by an oracle of its own."""
+    """Track each sequence by its own oracle."""
 
     def run(self, sequences: Any) -> None:
         for sequence in sequences:
@@ -118,8 +118,8 @@ class OracleEvaluation(BoxEvaluation):
 class OracleBenchmark(OtbBenchmark):
     """OTB by the oracle."""
 
-    def start(self, extractor: nn.Module, run: Run) -> BoxEvaluation:
-        return OracleEvaluation(OracleTracker(extractor, self.protocol), run)
+    def start(self, extractor: nn.Module, context: RunContext) -> BoxEvaluation:
+        return OracleEvaluation(OracleTracker(extractor, self.protocol), context)
 
 
 def score_on_ranks(rank: int, ranks: int, root: str, folder: str) -> None:

@@ -1,4 +1,4 @@
-"""CRW: nodes and encoder beside the golden ones, its draws, its rate, its extractor, and that it learns."""
+"""CRW: nodes and encoder against the golden ones, its draws, its rate, its extractor, and that it learns."""
 
 from typing import Any
 from zlib import crc32

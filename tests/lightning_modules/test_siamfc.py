@@ -235,7 +235,7 @@ def test_fine_tune_and_track_by_the_command_line(trained: bool, tmp_path: Path) 
     run = tmp_path / "lightning_logs" / "version_0"
     (checkpoint,) = run.glob("checkpoints/best-*.ckpt")
     (tmp_path / "vfs.ckpt").unlink(missing_ok=True)
-    if trained:  # over an encoder whose file is gone: by its own config and by `last` it goes on, another is refused
+    if trained:  # over an encoder whose file is gone: by its own config and by `last` it resumes, another is refused
         again = ["--trainer.logger=false", f"--trainer.default_root_dir={tmp_path}"]
         main(["validate", f"--config={run / 'config.yaml'}", f"--ckpt_path={checkpoint}", *again])
         with pytest.raises(SystemExit, match=r"is over .*vfs.ckpt, but torchvision:resnet18 is named as its backbone"):

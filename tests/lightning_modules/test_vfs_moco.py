@@ -144,7 +144,7 @@ def test_two_ranks_hold_the_same_queue_after_every_step(tmp_path: Path) -> None:
                 if "running" not in name and "batches" not in name:  # each rank has its own BatchNorm statistics
                     assert torch.equal(tensor, other[part][name]), f"step {step}: {part}.{name}"
         assert one["queue"]["pointer"] == 16 * step % 32
-    # 2 ranks × 4 videos × 2 frames a step: the last two steps fill the queue, each with 8 videos of its own
+    # 2 ranks × 4 videos × 2 frames a step: the last two steps fill the queue, each with 8 new videos
     assert sorted(Counter(one["queue"]["video_ids"].tolist()).values()) == [2] * 16
 
 

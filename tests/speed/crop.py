@@ -1,4 +1,4 @@
-"""Crop and flip of the 8 frames of a clip, and colour augmentation of a batch: ours beside the plain ways.
+"""Crop and flip of the 8 frames of a clip, and colour augmentation of a batch: ours against the plain ways.
 
     python tests/speed/crop.py
 

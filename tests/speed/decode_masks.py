@@ -1,4 +1,4 @@
-"""Soft labels to a mask beside the plain way: up-sample all labels, rescale each, argmax.
+"""Soft labels to a mask against the plain way: up-sample all labels, rescale each, argmax.
 
 python tests/speed/decode_masks.py [--labels 3] [--size 480 854]
 """

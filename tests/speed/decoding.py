@@ -1,4 +1,4 @@
-"""Decoding of distant frames: ours beside the plain ways, one thread, in one process.
+"""Decoding of distant frames: ours against the plain ways, one thread, in one process.
 
     python tests/speed/decoding.py [video ...]
 

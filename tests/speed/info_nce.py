@@ -1,4 +1,4 @@
-"""Time and memory of InfoNCE, forward and backward, beside the plain form that stores all logits, in one process.
+"""Time and memory of InfoNCE, forward and backward, against the plain form that stores all logits, in one process.
 
 python tests/speed/info_nce.py
 python tests/speed/info_nce.py --videos 32 --frames 4      # as on each of 8 devices, n = 8

@@ -1,4 +1,4 @@
-"""Time and memory of Liir's negatives, forward and backward, beside the form that stores all products, in one process.
+"""Time and memory of Liir's negatives, forward and backward, against the form that stores all products, in one process.
 
 python tests/speed/liir_negatives.py                       # 64 × 64 queries, C 64, 5,760 negatives, batch 2
 python tests/speed/liir_negatives.py --batch 12 --repeats 1

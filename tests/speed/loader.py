@@ -1,4 +1,4 @@
-"""Clips per second of the training loader, and what a GPU that takes so many would wait.
+"""Clips per second of the training loader, and the time that a GPU of a given speed would wait.
 
     OMP_NUM_THREADS=1 python tests/speed/loader.py [source ...] [--frames 8] [--size 224] [--seconds 10] [--gpu 100 400]
 

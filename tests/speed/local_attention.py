@@ -1,4 +1,4 @@
-"""Time and memory of Liir's reconstruction, forward and backward, beside two plain forms, in one process.
+"""Time and memory of Liir's reconstruction, forward and backward, against two plain forms, in one process.
 
 python tests/speed/local_attention.py                       # 64 × 64, C 64, R 6, 3 references, batch 2
 python tests/speed/local_attention.py --batch 12 --only tiles --repeats 1
@@ -90,7 +90,7 @@ def main() -> None:
     parser.add_argument("--radius", type=int, default=6)
     parser.add_argument("--references", type=int, default=3)
     parser.add_argument("--repeats", type=int, default=5)
-    parser.add_argument("--forward", action="store_true", help="forward passes beside the tiles of propagation")
+    parser.add_argument("--forward", action="store_true", help="forward passes against the tiles of propagation")
     parser.add_argument("--only", nargs="+", default=["unfold", "shifts", "tiles", "tiles, compactness"])
     options = parser.parse_args()
     device = "cuda" if torch.cuda.is_available() else "cpu"

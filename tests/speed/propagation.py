@@ -1,4 +1,4 @@
-"""Time and memory of one propagation step beside the dense method, in one process.
+"""Time and memory of one propagation step against the dense method, in one process.
 
 python tests/speed/propagation.py                   # stride 8: 60 x 107 cells
 python tests/speed/propagation.py --scale           # over map size, channels, references, radius

@@ -1,4 +1,4 @@
-"""J and F per frame and object: ours beside the plain method on one thread, then the frames shared over threads.
+"""J and F per frame and object: ours against the plain method on one thread, then the frames divided over threads.
 
 Run: python tests/speed/region_boundary.py [--repeats 7]
 
@@ -12,6 +12,7 @@ import statistics
 import sys
 import time
 from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import cv2
@@ -21,7 +22,7 @@ from numpy.typing import NDArray
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))
 
-from callbacks.metrics import Outline, RegionBoundary, boundary_score, object_outlines, region_score  # noqa: E402
+from callbacks.metrics import Outline, SequenceScore, boundary_score, object_outlines, region_score  # noqa: E402
 from tests.helpers.plain_masks import plain_boundary_score, plain_region  # noqa: E402
 
 GOLDEN = ROOT.parent / "shared" / "golden" / "davis_metrics.npz"
@@ -61,9 +62,11 @@ def ours(predictions: IdMaps, targets: IdMaps | list[dict[int, Outline]], object
 
 
 def pooled(predictions: IdMaps, targets: IdMaps, objects: range, workers: int) -> Scores:
-    metric = RegionBoundary(ends_scored=True, workers=workers)
-    metric.update(predictions, targets, name="sequence", objects=objects)
-    return [(j[t], f[t]) for t in range(len(targets)) for j, f in metric.frames.values()]
+    with ThreadPoolExecutor(workers) as pool:
+        score = SequenceScore("sequence", objects, ends_scored=True, pool=pool)
+        for prediction, target in zip(predictions, targets, strict=True):
+            score.add(prediction, target)
+        return [(j[t], f[t]) for t in range(len(targets)) for j, f in score.frames().values()]
 
 
 def main() -> None:

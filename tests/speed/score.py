@@ -1,4 +1,4 @@
-"""Seconds of `vidcorr score` beside a plain scorer, on real masks scored against themselves, one frame late.
+"""Seconds of `vidcorr score` against a plain scorer, on real masks scored against themselves, one frame late.
 
     python tests/speed/score.py [--truth ../shared/data/davis/Annotations/480p] [--rules davis-2017]
 

@@ -1,4 +1,4 @@
-"""A frame of SiamFC tracking: ours beside the plain loop on the same weights, in one process, interleaved.
+"""A frame of SiamFC tracking: ours against the plain loop on the same weights, in one process, interleaved.
 
 Run: OMP_NUM_THREADS=1 python tests/speed/siamfc.py [--backbone torchvision:resnet18] [--repeats 3] [--targets 2]
 

@@ -1,8 +1,8 @@
-"""Seconds and processor seconds until a word of the command line answers, beside the imports that it needs.
+"""Seconds and processor seconds until a command answers, and those of the imports that it needs.
 
     python tests/speed/startup.py [--repeats 3]
 
-Prints the minimum of each over the repeats, children included, each in a process of its own.
+Prints the minimum of each over the repeats, children included, each in a separate process.
 """
 
 import argparse

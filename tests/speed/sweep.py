@@ -1,4 +1,4 @@
-"""Time a sweep of 40 protocols beside as many single evaluations of one benchmark.
+"""Time a sweep of 40 protocols against 40 single evaluations of one benchmark.
 
 OMP_NUM_THREADS=1 python tests/speed/sweep.py --root ../shared/data/davis --limit 1
 """

@@ -47,20 +47,30 @@ TINY = {"VFSSimSiam": {}, "VFSMoCo": {"queue_size": 64}, "Liir": {"position_size
 
 
 class InMemory(pl.LightningDataModule):
-    """One batch of noise, again and again: the loader costs nothing."""
+    """One batch, of noise where none is given, again and again: the loader costs nothing."""
 
-    def __init__(self, batch_size: int, frames: int, size: int = 224, **_: Any) -> None:
+    def __init__(
+        self,
+        batch_size: int = 0,
+        frames: int = 0,
+        size: int = 224,
+        batch: dict[str, torch.Tensor] | None = None,
+        **_: Any,
+    ) -> None:
         super().__init__()
-        clip = torch.randint(256, (batch_size, frames, 3, size, size), dtype=torch.uint8)
-        self.batch = {"clip": clip, "video_index": torch.arange(batch_size)}
+        if batch is None:
+            clip = torch.randint(256, (batch_size, frames, 3, size, size), dtype=torch.uint8)
+            batch = {"clip": clip, "video_index": torch.arange(batch_size)}
+        self.batch = batch
 
     def train_dataloader(self) -> DataLoader[Any]:
-        size = len(self.batch["video_index"])
+        size = len(next(iter(self.batch.values())))
         pinned = torch.cuda.is_available()
         return DataLoader(range(size * 10**6), size, collate_fn=lambda _: self.batch, pin_memory=pinned)  # type: ignore[arg-type]
 
     def on_after_batch_transfer(self, batch: dict[str, Any], dataloader_idx: int) -> dict[str, Any]:
-        return batch | {"clip": batch["clip"].float().div_(255)} if "clip" in batch else batch
+        pictures = {name: item for name, item in batch.items() if item.dtype == torch.uint8}
+        return batch | {name: item.float().div_(255) for name, item in pictures.items()}
 
 
 class Stopwatch(pl.Callback):

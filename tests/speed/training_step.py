@@ -1,4 +1,4 @@
-"""One training step of each method beside the bare passes of its backbone, in one process, one after the other.
+"""One training step of each method against the bare passes of its backbone, in one process, one after the other.
 
     OMP_NUM_THREADS=1 python tests/speed/training_step.py --repeats 20
 
@@ -24,7 +24,7 @@ import pytorch_lightning as pl
 import torch
 from torch import Tensor, nn
 
-from lightning_modules import Liir, VFSMoCo, VFSSimSiam
+from lightning_modules import ContrastiveRandomWalk, Liir, VFSMoCo, VFSSimSiam
 from lightning_modules.backbones import Normalise
 from lightning_modules.functional.colour import normalised_lab
 from tests.speed.training import InMemory
@@ -38,27 +38,42 @@ RUNS: dict[str, tuple[type[pl.LightningModule], dict[str, Any], dict[str, int]]]
 
 
 class BarePasses:
-    """Passes of a method's backbone on the frames of a batch, and nothing else."""
+    """Passes of a method's backbone on the frames of a batch, and nothing else.
 
-    def __init__(self, module: pl.LightningModule, clip: Tensor, precision: str) -> None:
+    Frames that only a momentum encoder sees, or a backbone that does not learn, pass forward alone.
+    """
+
+    def __init__(self, module: Any, batch: dict[str, Tensor], precision: str) -> None:
         self.half = precision == "bf16-mixed"
-        self.backbone: nn.Module = copy.deepcopy(module.backbone).train()  # type: ignore[arg-type, union-attr]
-        self.average = copy.deepcopy(self.backbone).requires_grad_(False) if hasattr(module, "target_encoder") else None
+        self.backbone: nn.Module = copy.deepcopy(module.backbone)
+        self.average = copy.deepcopy(self.backbone).requires_grad_(False)
+        normalise = Normalise().to(module.device)
+        if "clip" not in batch:  # a frozen backbone, which normalises by itself
+            self.learned: list[Tensor] = []
+            self.averaged = [batch[name] for name in ("exemplar", "search", "image") if name in batch]
+            return
+        clip = batch["clip"]
         learned, averaged = clip, clip[:, :0]
-        if self.average is not None:
-            learned, averaged = (clip, clip[:, -1:]) if isinstance(module, Liir) else clip.chunk(2, dim=1)
-        normalise = normalised_lab if isinstance(module, Liir) else Normalise()
-        both = (normalise(frames.flatten(0, 1)) if frames.numel() else frames for frames in (learned, averaged))
-        self.learned, self.averaged = both
+        if isinstance(module, Liir):
+            normalise, averaged = normalised_lab, clip[:, -1:]  # type: ignore[assignment]
+        elif hasattr(module, "target_encoder"):
+            learned, averaged = clip.chunk(2, dim=1)
+        frames = learned.flatten(0, 1)
+        if isinstance(module, ContrastiveRandomWalk) and module.hparams["nodes"] == "patches":
+            frames = module.patches(frames)
+        self.learned = [normalise(frames)]
+        self.averaged = [normalise(averaged.flatten(0, 1))] if averaged.numel() else []
 
     def __call__(self) -> None:
         self.backbone.zero_grad()
-        with torch.autocast("cpu", torch.bfloat16, enabled=self.half):
-            if self.average is not None:
-                with torch.no_grad():
-                    self.average(self.averaged)
-            output = self.backbone(self.learned)
-        output.float().mean().backward()
+        kind = (self.learned + self.averaged)[0].device.type
+        with torch.autocast(kind, torch.bfloat16, enabled=self.half):
+            with torch.no_grad():
+                for frames in self.averaged:
+                    self.average(frames)
+            outputs = [self.backbone(frames) for frames in self.learned]
+        for output in outputs:
+            output.float().mean().backward()
 
 
 class Beside(pl.Callback):
@@ -74,7 +89,7 @@ class Beside(pl.Callback):
     def on_train_batch_end(self, trainer: pl.Trainer, pl_module: Any, outputs: Any, batch: Any, *_: Any) -> None:
         ended = now()
         if self.passes is None:
-            self.passes = BarePasses(pl_module, batch["clip"], self.precision)
+            self.passes = BarePasses(pl_module, batch, self.precision)
         before = now()
         self.passes()
         after = now()
@@ -85,6 +100,9 @@ class Beside(pl.Callback):
 
 
 def now() -> tuple[float, float]:
+    """Return the clock and the processor's time, when a GPU has done what it was given."""
+    if torch.cuda.is_available():
+        torch.cuda.synchronize()
     return time.perf_counter(), time.process_time()
 
 

@@ -1,1 +1,1 @@
-"""Families of foreign checkpoints, one a file."""
+"""Families of foreign checkpoints, one per file."""

@@ -82,7 +82,7 @@ class _DotLogSumExp(Function):
 def _products(
     rows: Tensor, block: slice, keys: Tensor, excluded: Tensor | None, rows_per_sample: int
 ) -> Iterator[tuple[Tensor, slice, Tensor]]:
-    """Yield products of a block of rows with each chunk of keys, which may be overwritten; its place; the chunk."""
+    """Yield products of a block of rows with each chunk of keys, which may be overwritten; its slice; the chunk."""
     queries = rows[block]
     of_rows = None
     if excluded is not None:

@@ -63,7 +63,7 @@ def contrastive_random_walk_loss(
 
 
 def drop_edges(nodes: Tensor, rate: float, generator: torch.Generator) -> tuple[Tensor, Tensor] | None:
-    """Draw the masks of `contrastive_random_walk_loss`, each edge of each way by itself.
+    """Draw the masks of `contrastive_random_walk_loss`, independently for each edge and direction.
 
     Args:
         nodes: `(B, C, T, N)`.

@@ -1,13 +1,14 @@
-"""Occlusion by anchors: frames in which a point is surely seen, towards which it is tracked again from every frame."""
+"""Occlusion by anchors: frames in which a point is reliably visible, to which it is tracked again from every frame."""
 
 import torch
 from torch import Tensor
 
+from ..transfer import PendingCopy
 from .job import TrackingJob
 
 
 def compare_with_anchors(job: TrackingJob) -> None:
-    """Track every place of a track again to the track's anchors, and note which frames miss them most.
+    """Track every position of a track again to the track's anchors, and record which frames miss them most.
 
     Anchors of a track are its frames whose cosine with the query is at least the protocol's `anchor_similarity`; the
     query's own frame is one. The error of a frame is the median over the anchors of the distance between the track
@@ -20,9 +21,10 @@ def compare_with_anchors(job: TrackingJob) -> None:
     at_once = max(1, job.workspace // (4 * job.frames * (channels + job.frames)))
     for queries in torch.arange(len(job.queries)).split(at_once):
         tracked = job.tracked(queries)
-        anchors = tracked & (job.similarity[queries] >= job.protocol.anchor_similarity)
+        rows = job.rows(queries)
+        anchors = tracked & (PendingCopy(job.similarity[rows]).wait() >= job.protocol.anchor_similarity)
         medians = median_distances(_distances(job, queries, anchors))
-        job.doubtful[queries] = tracked & beyond_anchors(medians, anchors)
+        job.doubtful[rows] = job.rows(tracked) & beyond_anchors(medians, job.rows(anchors))
 
 
 def median_distances(distances: Tensor) -> Tensor:
@@ -46,11 +48,12 @@ def beyond_anchors(medians: Tensor, anchors: Tensor) -> Tensor:
 
 def _distances(job: TrackingJob, queries: Tensor, anchors: Tensor) -> Tensor:
     """Return how far off each anchor what is found for the place in each frame lies, `(n, T, T)` cells."""
-    descriptors = torch.stack([job.sample(job.features(t), job.places[queries, t]) for t in range(job.frames)], dim=1)
-    distances = torch.full((len(queries), job.frames, job.frames), torch.nan)
+    rows = job.rows(queries)
+    descriptors = torch.stack([job.sample(job.features(t), job.places[rows, t]) for t in range(job.frames)], dim=1)
+    distances = torch.full((len(queries), job.frames, job.frames), torch.nan, device=job.device)
     for t in anchors.any(0).nonzero()[:, 0].tolist():
-        features, here = job.features(t), anchors[:, t]
-        found = job.match(descriptors[here.to(descriptors.device)].flatten(0, 1), features)
-        own = job.to_cells(job.places[queries[here], t], features)
-        distances[here, t] = (found.unflatten(0, (-1, job.frames)) - own[:, None]).norm(dim=-1).cpu()
+        features, here = job.features(t), job.rows(anchors[:, t].nonzero()[:, 0])
+        found = job.match(descriptors[here].flatten(0, 1), features)
+        own = job.to_cells(job.places[rows[here], t], features)
+        distances[here, t] = (found.unflatten(0, (-1, job.frames)) - own[:, None]).norm(dim=-1).to(distances)
     return distances

@@ -31,7 +31,9 @@ def best_pixels(
     """
     rows, columns = heatmaps.shape[1:]
     topk, side = min(topk, height * width), height // rows
-    if side % 2 or (height, width) != (side * rows, side * columns) or (rows + 1) * (columns + 1) <= 2 * QUADS:
+    # whether squares are left to look at would be a question to a GPU, which enlarges maps in no time
+    fits = side % 2 == 0 and (height, width) == (side * rows, side * columns)
+    if heatmaps.device.type != "cpu" or not fits or (rows + 1) * (columns + 1) <= 2 * QUADS:
         return _of_enlarged(heatmaps, height, width, topk, workspace)
     # QUADS squares give as many pixels even at a corner of the map, where a quarter of a square lies inside
     parts = [_of_quads(heatmaps[part], side, topk) for part in chunks(len(heatmaps), 32 * QUADS * side**2, workspace)]

@@ -16,9 +16,9 @@ def track_by_chaining(job: TrackingJob) -> None:
     step that leaves it. Memory holds two frames.
     Source: GMRW (Shrivastava and Owens, ECCV 2024); ayshrv/gmrw, utils/tracking_utils.py.
     """
-    errors = torch.zeros(len(job.queries), max(job.frames - 1, 0))
+    errors = torch.zeros(len(job.queries), max(job.frames - 1, 0), device=job.device)
     channels = len(job.features(0)) if job.frames else 0
-    descriptors = torch.zeros(len(job.queries), channels)
+    descriptors = torch.zeros(len(job.queries), channels, device=job.device)
     _pass(job, range(job.frames), errors, descriptors)
     if job.both_directions:
         _pass(job, range(job.frames - 1, -1, -1), errors, descriptors)
@@ -34,15 +34,17 @@ def _pass(job: TrackingJob, order: range, errors: Tensor, descriptors: Tensor) -
         moving = ((job.starts - t) * order.step < 0).nonzero()[:, 0]
         if before is not None and len(moving):
             last = t - order.step
-            places = job.to_cells(job.places[moving, last], before)
+            rows = job.rows(moving)
+            places = job.to_cells(job.places[rows, last], before)
             moved, error = chain_step(places, _flow(job, before, features), _flow(job, features, before))
-            job.places[moving, t] = job.to_pixels(moved, features)
-            errors[moving, min(t, last)] = job.to_pixels(error, features).norm(dim=1).float()
-            looked_for = descriptors[moving].to(features)
-            job.compare(moving, t, looked_for, job.sample(features, job.places[moving, t]))
+            job.places[rows, t] = job.to_pixels(moved, features)
+            errors[rows, min(t, last)] = job.to_pixels(error, features).norm(dim=1).float()
+            looked_for = descriptors[rows].to(features)
+            job.compare(moving, t, looked_for, job.sample(features, job.places[rows, t]))
         begins = (job.starts == t).nonzero()[:, 0]
         if len(begins):
-            descriptors[begins] = job.sample(features, job.places[begins, t]).cpu()
+            rows = job.rows(begins)
+            descriptors[rows] = job.sample(features, job.places[rows, t]).to(descriptors)
 
 
 def _flow(job: TrackingJob, here: Tensor, there: Tensor) -> FlowAt:
@@ -51,9 +53,20 @@ def _flow(job: TrackingJob, here: Tensor, there: Tensor) -> FlowAt:
 
     def at(places: Tensor) -> Tensor:
         corners, weights = bilinear_corners(places, height, width)
-        cells, where = corners.unique(return_inverse=True)
+        cells, where = _different(corners)
         found = job.match(here.flatten(1)[:, cells].T, there)
         flow = found - cell_centres(height, width, here.device)[cells]
         return torch.einsum("nk,nkd->nd", weights, flow[where])
 
     return at
+
+
+def _different(cells: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the cells that are asked for, and where each is among them.
+
+    Their number would be a question to a GPU, which matches each as often as it is asked for.
+    """
+    if cells.device.type == "cpu":
+        different, where = cells.unique(return_inverse=True)
+        return different, where
+    return cells.flatten(), torch.arange(cells.numel(), device=cells.device).view(cells.shape)

@@ -17,19 +17,19 @@ def track_directly(job: TrackingJob) -> None:
             wanted = job.needs(t)
             wanted = wanted[torch.isin(wanted, queries)]
             if len(wanted):
-                _one_frame(job, t, wanted, descriptors[torch.searchsorted(queries, wanted)], maps)
+                _one_frame(job, t, wanted, descriptors[job.rows(torch.searchsorted(queries, wanted))], maps)
 
 
 def _one_frame(job: TrackingJob, t: int, queries: Tensor, descriptors: Tensor, maps: dict[int, Tensor]) -> None:
     features = job.features(t)
     places = job.to_pixels(job.match(descriptors, features), features)
-    job.places[queries, t] = places
+    job.places[job.rows(queries), t] = places
     found = job.sample(features, places)
     job.compare(queries, t, descriptors, found)
     for start, first in maps.items():
-        here = job.starts[queries] == start
-        if here.any():
-            job.track_back(queries[here], t, found[here.to(found.device)], first)
+        here = (job.starts[queries] == start).nonzero()[:, 0]
+        if len(here):
+            job.track_back(queries[here], t, found[job.rows(here)], first)
 
 
 def _descriptors(job: TrackingJob, queries: Tensor) -> tuple[Tensor, dict[int, Tensor]]:
@@ -39,11 +39,11 @@ def _descriptors(job: TrackingJob, queries: Tensor) -> tuple[Tensor, dict[int, T
     maps: dict[int, Tensor] = {}
     for start in starts.unique().tolist():
         features = job.features(start)
-        found.append(job.sample(features, job.queries[queries[starts == start]][:, [2, 1]]))
+        found.append(job.sample(features, job.origins[job.rows(queries[starts == start])]))
         if job.wants_cycle:
             maps[start] = features
     order = torch.cat([(starts == start).nonzero()[:, 0] for start in starts.unique().tolist()])
-    return torch.cat(found)[order.argsort().to(found[0].device)], maps
+    return torch.cat(found)[job.rows(order.argsort())], maps
 
 
 def _blocks(job: TrackingJob) -> list[Tensor]:

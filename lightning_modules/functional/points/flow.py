@@ -1,31 +1,19 @@
-"""Flow from cell to cell, interpolated at the positions of points, and its forward-backward consistency."""
+"""Flow of points from frame to frame: the cells around a point, and the forward-backward consistency."""
 
 from collections.abc import Callable
 
 import torch
 from torch import Tensor
 
+from ..transfer import to_device
+
 FlowAt = Callable[[Tensor], Tensor]
 """Places x, y `(N, 2)` in cells → displacement `(N, 2)` in cells."""
 
 
-def look_up_flow(flow: Tensor, places: Tensor) -> Tensor:
-    """Return the flow at places between cells, bilinearly; beyond the outermost centres that of the border.
-
-    Args:
-        flow: `(2, h, w)`, dx, dy in cells at the centre of each cell.
-        places: x, y `(N, 2)` in cells.
-
-    Returns:
-        `(N, 2)`.
-    """
-    corners, weights = bilinear_corners(places, flow.shape[1], flow.shape[2])
-    return torch.einsum("nk,nkd->nd", weights, flow.flatten(1).T[corners].to(weights))
-
-
 def bilinear_corners(places: Tensor, height: int, width: int) -> tuple[Tensor, Tensor]:
-    """Return the four cells around each place, numbers in rows `(N, 4)`, and their bilinear weights `(N, 4)`."""
-    limits = places.new_tensor([width - 1, height - 1])
+    """Return the four cells around each position, numbers in rows `(N, 4)`, and their bilinear weights `(N, 4)`."""
+    limits = to_device([width - 1, height - 1], places.device).to(places.dtype)
     inner = (places - 0.5).clamp(min=0).minimum(limits)
     low = inner.floor().minimum((limits - 1).clamp(min=0))
     part = inner - low

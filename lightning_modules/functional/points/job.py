@@ -1,4 +1,4 @@
-"""State of one video's queries: places in cells, and the evidence that a point is hidden."""
+"""State of one video's queries: positions in cells, and the evidence that a point is hidden."""
 
 import math
 from collections.abc import Callable
@@ -8,6 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from ..transfer import PendingCopy, to_device
 from .matching import POINTS_WORKSPACE, chunks, decode_places, sample_features, similarity_maps
 from .protocol import PointProtocol
 
@@ -30,10 +31,12 @@ class TrackingJob:
         protocol: the rules.
         both_directions: also track from a query back to frame 0.
         workspace: bytes for similarities, which no result depends on.
+        device: of the features, where the attributes are gathered until `collect`; nothing is read from it before.
 
     Attributes:
-        starts: long `(N,)`, the frame of each query.
-        places: x, y `(N, T, 2)` float64 in pixels of the scored size, on the CPU.
+        starts: long `(N,)`, the frame of each query, on the CPU.
+        origins: x, y `(N, 2)` float64 of each query.
+        places: x, y `(N, T, 2)` float64 in pixels of the scored size.
         similarity: `(N, T)` cosine of what is found with the query.
         misses: `(N, T)` error in pixels of tracking back, as the tracking defines it.
         doubtful: `(N, T)` bool, hidden according to the anchors.
@@ -46,7 +49,9 @@ class TrackingJob:
     protocol: PointProtocol
     both_directions: bool = True
     workspace: int = POINTS_WORKSPACE
+    device: torch.device = field(default_factory=lambda: torch.device("cpu"))
     starts: Tensor = field(init=False)
+    origins: Tensor = field(init=False)
     places: Tensor = field(init=False)
     similarity: Tensor = field(init=False)
     misses: Tensor = field(init=False)
@@ -54,10 +59,21 @@ class TrackingJob:
 
     def __post_init__(self) -> None:
         self.starts = self.queries[:, 0].round().long()
-        self.places = self.queries[:, None, [2, 1]].double().repeat(1, self.frames, 1)
-        self.similarity = torch.ones(len(self.queries), self.frames)
-        self.misses = torch.zeros(len(self.queries), self.frames)
-        self.doubtful = torch.zeros(len(self.queries), self.frames, dtype=torch.bool)
+        self.origins = to_device(self.queries[:, [2, 1]].double(), self.device)
+        self.places = self.origins[:, None].repeat(1, self.frames, 1)
+        self.similarity = torch.ones(len(self.queries), self.frames, device=self.device)
+        self.misses = torch.zeros(len(self.queries), self.frames, device=self.device)
+        self.doubtful = torch.zeros(len(self.queries), self.frames, dtype=torch.bool, device=self.device)
+
+    def collect(self) -> None:
+        """Bring what was found to the CPU."""
+        arriving = {name: PendingCopy(getattr(self, name)) for name in ("places", "similarity", "misses", "doubtful")}
+        for name, tensor in arriving.items():
+            setattr(self, name, tensor.wait())
+
+    def rows(self, queries: Tensor) -> Tensor:
+        """Bring numbers of queries to the device, to index what is found there."""
+        return to_device(queries, self.device)
 
     @property
     def wants_cycle(self) -> bool:
@@ -79,12 +95,12 @@ class TrackingJob:
         return max(1, KEPT_MAPS // (features.numel() * features.element_size()))
 
     def to_cells(self, places: Tensor, features: Tensor) -> Tensor:
-        """Convert x, y `(N, 2)` from pixels of the scored size to cells, on the features' device."""
-        return (places.double() / self._cell(features)).to(features.device, torch.float32)
+        """Convert x, y `(N, 2)` from pixels of the scored size to cells."""
+        return (places.double() / to_device(self._cell(features), places.device)).float()
 
     def to_pixels(self, places: Tensor, features: Tensor) -> Tensor:
-        """Convert x, y `(N, 2)` from cells to pixels of the scored size, on the CPU."""
-        return places.cpu().double() * self._cell(features)
+        """Convert x, y `(N, 2)` from cells to pixels of the scored size."""
+        return places.double() * to_device(self._cell(features), places.device)
 
     def match(self, descriptors: Tensor, features: Tensor) -> Tensor:
         """Return where descriptors `(N, C)` are found in a frame: x, y `(N, 2)` in cells."""
@@ -104,16 +120,16 @@ class TrackingJob:
 
     def compare(self, queries: Tensor, t: int, descriptors: Tensor, found: Tensor) -> None:
         """Record the cosine between features found in frame `t` and those searched for, both `(n, C)`."""
-        self.similarity[queries, t] = F.cosine_similarity(descriptors, found, dim=1).cpu()
+        self.similarity[self.rows(queries), t] = F.cosine_similarity(descriptors, found, dim=1).to(self.similarity)
 
     def track_back(self, queries: Tensor, t: int, found: Tensor, first: Tensor) -> None:
         """Match what queries of one frame found in frame `t`, `(n, C)`, with the features of their own frame."""
         back = self.to_pixels(self.match(found, first), first)
-        own = self.queries[queries][:, [2, 1]].double()
-        self.misses[queries, t] = (back - own).norm(dim=1).float()
+        rows = self.rows(queries)
+        self.misses[rows, t] = (back - self.origins[rows]).norm(dim=1).float()
 
     def sample(self, features: Tensor, places: Tensor) -> Tensor:
-        """Return the features `(N, C)` at places in pixels of the scored size."""
+        """Return the features `(N, C)` at positions in pixels of the scored size."""
         return sample_features(features, self.to_cells(places, features))
 
     def _cell(self, features: Tensor) -> Tensor:

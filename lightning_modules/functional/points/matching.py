@@ -1,6 +1,6 @@
-"""Similarity of points with the cells of a feature map, and places read from it, in cells.
+"""Similarity of points with the cells of a feature map, and positions decoded from it, in cells.
 
-Places are x, y in cells: the first cell spans 0 to 1, and its centre is at 0.5.
+Positions are x, y in cells: the first cell spans 0 to 1, and its centre is at 0.5.
 """
 
 import math
@@ -9,6 +9,8 @@ from typing import Literal
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+
+from ..transfer import to_device
 
 POINTS_WORKSPACE = 64 * 2**20
 """Bytes of the similarities that exist at a time; no result depends on it."""
@@ -25,7 +27,7 @@ def cell_centres(height: int, width: int, device: torch.device | None = None) ->
 
 
 def sample_features(features: Tensor, places: Tensor) -> Tensor:
-    """Return the features at places between cells, bilinearly; beyond the outermost centres those of the border.
+    """Return the features at positions between cells, bilinearly; beyond the outermost centres those of the border.
 
     Args:
         features: `(C, h, w)`.
@@ -34,7 +36,7 @@ def sample_features(features: Tensor, places: Tensor) -> Tensor:
     Returns:
         `(N, C)`.
     """
-    size = places.new_tensor([features.shape[2], features.shape[1]])
+    size = to_device([features.shape[2], features.shape[1]], places.device)
     grid = (places / size * 2 - 1).to(features)
     found = F.grid_sample(features[None], grid[None, None], align_corners=False, padding_mode="border")
     return found[0, :, 0].T.contiguous()
@@ -64,7 +66,7 @@ def decode_places(
     radius: float = 5.0,
     topk: int = 5,
 ) -> Tensor:
-    """Read a place from each similarity map.
+    """Decode a position from each similarity map.
 
     Args:
         similarities: `(N, h, w)`.

@@ -12,6 +12,7 @@ from ..propagation.best_matches import best_matches
 from ..propagation.propagate import full_precision
 from ..propagation.references import ReferenceMemory, average_of_matches
 from ..propagation.tiles import Neighbourhood
+from ..transfer import PendingCopy, to_device
 from .best_pixels import best_pixels
 from .job import TrackingJob
 from .matching import cell_centres
@@ -71,6 +72,7 @@ class _Pass:
         self._rules = job.protocol.propagation()
         self._near = Neighbourhood(self._rules.radius, self._rules.neighbourhood)
         self._groups: list[_Group] = []
+        self._finite: list[tuple[int, Tensor]] = []  # of frames that are not checked yet
 
     def run(self, queries: Tensor, order: range) -> None:
         """Carry queries along the frames of `order`; each joins at its own."""
@@ -89,6 +91,7 @@ class _Pass:
             if len(begins):
                 self._groups.append(self._begin(begins, step, features, cells, window))
             window.write(step, cells, no_maps)
+        self._check_finite()
 
     def _begin(self, queries: Tensor, step: int, features: Tensor, cells: Tensor, window: ReferenceMemory) -> _Group:
         heatmaps = _draw(self._job, queries, features)
@@ -96,7 +99,7 @@ class _Pass:
         own.write(step, cells, heatmaps)
         recent = ReferenceMemory((), self._rules.context, cells, heatmaps, window.keys)
         recent.write(step, cells, heatmaps)
-        descriptors = self._job.sample(features, self._job.queries[queries][:, [2, 1]])
+        descriptors = self._job.sample(features, self._job.origins[self._job.rows(queries)])
         return _Group(queries, step, features, descriptors, own, recent)
 
     def _propagate(self, window: ReferenceMemory, step: int, cells: Tensor) -> Iterator[Tensor]:
@@ -116,15 +119,28 @@ class _Pass:
             yield average.permute(2, 0, 1).contiguous()
 
     def _note(self, group: _Group, t: int, before: int, features: Tensor, heatmaps: Tensor) -> None:
-        """Read the places of a group's points in frame `t`, and compare what is there with the queries."""
+        """Decode the positions of a group's points in frame `t`, and compare the features there with the queries."""
         job, queries = self._job, group.queries
-        if not heatmaps.isfinite().all():
-            raise ValueError(f"the heat-maps of frame {t} are not finite: look for NaN in the features")
-        job.places[queries, t] = _read(job, heatmaps, job.places[queries, before])
-        found = job.sample(features, job.places[queries, t])
+        self._finite.append((t, heatmaps.isfinite().all()))
+        if heatmaps.device.type == "cpu":
+            self._check_finite()
+        rows = job.rows(queries)
+        job.places[rows, t] = _read(job, heatmaps, job.places[rows, before])
+        found = job.sample(features, job.places[rows, t])
         job.compare(queries, t, group.descriptors, found)
         if job.wants_cycle:
             job.track_back(queries, t, found, group.features)
+
+    def _check_finite(self) -> None:
+        """Refuse heat-maps that are not finite; a GPU is asked once, at the end of the pass."""
+        if not self._finite:
+            return
+        frames, flags = zip(*self._finite, strict=True)
+        self._finite.clear()
+        good = PendingCopy(torch.stack(flags)).wait().tolist()
+        if not all(good):
+            frame = frames[good.index(False)]
+            raise ValueError(f"the heat-maps of frame {frame} are not finite: look for NaN in the features")
 
 
 def _draw(job: TrackingJob, queries: Tensor, features: Tensor) -> Tensor:
@@ -132,15 +148,16 @@ def _draw(job: TrackingJob, queries: Tensor, features: Tensor) -> Tensor:
     height, width = features.shape[1:]
     centres = job.to_pixels(cell_centres(height, width), features)
     squared = (centres - job.queries[queries][:, None, [2, 1]].double()).square().sum(-1)
-    return (-squared / (2 * job.protocol.sigma**2)).exp().float().unflatten(1, (height, width)).to(features.device)
+    heatmaps = (-squared / (2 * job.protocol.sigma**2)).exp().float().unflatten(1, (height, width))
+    return to_device(heatmaps, features.device)
 
 
 def _read(job: TrackingJob, heatmaps: Tensor, last: Tensor) -> Tensor:
     """Return the weighted mean of the best pixels of each heat-map, pixels of the scored size `(n, 2)`."""
     height, width = round(job.covered[0]), round(job.covered[1])  # pixels of the scored size, in round numbers
     values, centres = best_pixels(heatmaps, height, width, job.protocol.topk, job.workspace)
-    weights = values.clamp_min(0).cpu().double()
+    weights = values.clamp_min(0).double()
     total = weights.sum(1, keepdim=True)
     pixel = torch.tensor([job.covered[1] / width, job.covered[0] / height], dtype=torch.float64)
-    mean = torch.einsum("nk,nkd->nd", weights, centres.cpu().double() * pixel) / total
+    mean = torch.einsum("nk,nkd->nd", weights, centres.double() * to_device(pixel, centres.device)) / total
     return torch.where(total > 0, mean, last)

@@ -1,8 +1,8 @@
-"""The protocol of point tracking by features: every number and rule that moves a score, as one frozen record."""
+"""The protocol of point tracking by features: every number and rule that affects a score, as one frozen record."""
 
 import dataclasses
 from collections.abc import Mapping
-from typing import Literal
+from typing import ClassVar, Literal
 
 from ..evaluation_protocol import Source
 from ..propagation.protocol import PropagationProtocol
@@ -21,21 +21,21 @@ class PointProtocol(NetworkInput):
     Attributes:
         tracking: "direct": each frame is matched with the query's frame; "chained": from frame to frame, forward and
             backward from the query; "propagation": a heat-map is carried by label propagation.
-        decoding: of a similarity map to a place: "argmax": centre of the best cell; "soft_argmax": mean of the cells
+        decoding: of a similarity map to a position: "argmax": centre of the best cell; "soft_argmax": mean of the cells
             around it, weighted by the softmax; "expectation": the same over all cells; "topk": over the best `topk`.
             For "propagation", "topk" is the mean of the best pixels of the up-sampled heat-map.
         temperature: divides the similarities before the softmax; None: the square root of the number of channels.
         feature_normalisation: "l2": similarities are cosines; "raw": dot products.
         decoding_radius: of "soft_argmax", cells; the distance is strictly below it.
         topk: cells of "topk", or pixels for "propagation".
-        occlusion: "none": every point is said to be visible, so AJ and OA mean little; "similarity": hidden where the
-            cosine with the query is below `similarity_threshold`; "cycle": hidden where tracking back misses by
+        occlusion: "none": every point is predicted to be visible, so AJ and OA mean little; "similarity": hidden where
+            the cosine with the query is below `similarity_threshold`; "cycle": hidden where tracking back misses by
             `cycle_threshold` or more; "anchors": hidden where tracking again to the frames that resemble the query
             misses by more than from those frames (DINO-Tracker, see `compare_with_anchors`); with "+": where either
-            says so. But for "none", a point outside the picture is hidden.
+            rule holds. Except for "none", a point outside the picture is hidden.
         similarity_threshold: cosine.
         cycle_threshold: pixels of the scored size. "chained": the error of the step to a frame and of the step from
-            it; otherwise the distance from the query of what is found in its frame for the place that was found.
+            it; otherwise the distance between the query and the match in its frame of the position that was found.
         anchor_similarity: cosine with the query from which on a frame is an anchor, for "anchors".
         query_mode: "first" or "strided", see `sample_queries`.
         query_stride: frames from one set of queries to the next, for "strided".
@@ -68,6 +68,8 @@ class PointProtocol(NetworkInput):
     matches: int = 10
     radius: float | None = 15.0
     sigma: float = 6.0
+
+    default_benchmark: ClassVar[str] = "tap_vid"
 
     @classmethod
     def sources(cls) -> Mapping[str, Source]:

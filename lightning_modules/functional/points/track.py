@@ -66,11 +66,14 @@ def track_points(
     if ((queries[:, 0].round() < 0) | (queries[:, 0].round() >= frames)).any():
         raise ValueError(f"queries must lie in frames 0 to {frames - 1}, got {queries[:, 0].tolist()}")
     side = protocol.scored_size
-    job = TrackingJob(features, frames, queries.cpu(), covered or (side, side), protocol, both_directions, workspace)
+    device = features(int(queries[0, 0].round())).device if len(queries) else torch.device("cpu")
+    around = covered or (side, side)
+    job = TrackingJob(features, frames, queries.cpu(), around, protocol, both_directions, workspace, device)
     if len(queries):
         TRACKINGS[protocol.tracking](job)
         if "anchors" in protocol.occlusion:
             compare_with_anchors(job)
+    job.collect()
     occluded = _hidden(job, size or (side, side))
     occluded |= ~job.tracked(torch.arange(len(queries)))
     return PointTracks(job.places, occluded, job.similarity)

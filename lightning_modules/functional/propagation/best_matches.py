@@ -1,9 +1,10 @@
-"""Attention of each place of a feature map to a neighbourhood in several reference maps, without the dense matrix.
+"""Attention of each cell of a feature map to a neighbourhood in several reference maps, without the dense matrix.
 
-Queries are taken in tiles: a strip of columns, and as many rows as the workspace holds. Each row of keys beside the
-strip is multiplied with just those query rows whose neighbourhood it can meet: one matrix product over all references,
-since keys are stored as (h, w, S, C). The products of a tile form one block (key rows, key columns, references,
-queries of a key row), in which the neighbourhood of a query is its own address plus a fixed list of offsets.
+Queries are taken in tiles: a strip of columns, and as many rows as the workspace holds. Each row of keys within reach
+of the strip is multiplied with just those query rows whose neighbourhood contains it: one matrix product over all
+references, since keys are stored as (h, w, S, C). The products of a tile form one block (key rows, key columns,
+references, queries of a key row), in which the neighbourhood of a query is its own address plus a fixed list of
+offsets.
 """
 
 import math
@@ -32,20 +33,20 @@ def best_matches(
 ) -> tuple[Tensor, Tensor]:
     """Return the largest dot products of each query over a neighbourhood in all references, exactly.
 
-    Two levels find them: the maximum over the references at each place, its top-k places, and the top-k of the products
-    at those places. A product that belongs to the top-k lies at one of these places, so none is lost.
+    Two levels find them: the maximum over the references at each cell, its top-k cells, and the top-k of the products
+    at those places. A product that belongs to the top-k lies at one of these cells, so none is lost.
 
     Args:
         query: (h, w, C).
         keys: (h, w, S, C), contiguous.
         references: indices into S; one that is listed twice counts twice.
-        neighbourhood: of each query place.
-        topk: matches to keep; fewer come back where there are fewer places and references.
+        neighbourhood: of each query cell.
+        topk: matches to keep; fewer where there are fewer cells and references.
         workspace: bytes for the products of a tile.
         sketches: of the keys, by which compiled code finds the same matches on a CPU.
 
     Returns:
-        (h, w, k) products in no order, −inf where the neighbourhood has no more places on the map; and their places,
+        (h, w, k) products in no order, −inf where the neighbourhood has no more cells on the map; and their places,
         long (h, w, k): (y · w + x) · S + s.
     """
     if sketches is not None and sketches.pay and topk <= MOST_MATCHES:
@@ -118,9 +119,9 @@ def window_average(
         keys: (h, w, S, C), contiguous.
         values: (h, w, S, L).
         references: indices into S; one that is listed twice counts twice.
-        neighbourhood: of each query place.
+        neighbourhood: of each query cell.
         temperature: divides the products.
-        border: "zero": places outside the map take softmax mass with product 0 and give no value (squares only).
+        border: "zero": cells outside the map take softmax mass with product 0 and give no value (squares only).
         adjust: replaces the weights of all windows: (queries, references, D · D) to the same shape (squares only).
         workspace: bytes for a tile.
 

@@ -101,7 +101,7 @@ def encode_masks(
         mask = mask[:: -(-height // size[0]), :: -(-width // size[1])]
         if mask.shape != tuple(size):
             raise ValueError(
-                f"no stride samples a mask of {height} x {width} at {size[0]} x {size[1]} places; "
+                f"no stride samples a mask of {height} x {width} at {size[0]} x {size[1]} points; "
                 f"the nearest gives {mask.shape[0]} x {mask.shape[1]}"
             )
     elif method not in ("bilinear", "bilinear-aligned"):
@@ -204,14 +204,14 @@ def decode_keypoints(
     topk: int = 5,
     grid: Literal["input", "feature"] = "input",
 ) -> Tensor:
-    """Return joint positions: the mean of the best places of each heat-map, weighted by their values.
+    """Return joint positions: the mean of the best positions of each heat-map, weighted by their values.
 
     Args:
         heatmaps: (K, h, w), 0 or more.
         frame_size: (H, W) of the frame.
-        topk: number of places.
-        grid: "input": places are pixels of the heat-map up-sampled to the frame (VFS, topk 5); "feature": cells, whose
-            position is scaled by H / h and W / w (CRW, topk 3).
+        topk: number of positions.
+        grid: "input": positions are pixels of the heat-map up-sampled to the frame (VFS, topk 5); "feature": cells,
+            whose position is scaled by H / h and W / w (CRW, topk 3).
 
     Returns:
         (K, 2) x, y in pixels of the frame; (−1, −1) where a heat-map is zero everywhere.

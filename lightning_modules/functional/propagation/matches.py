@@ -12,12 +12,12 @@ from .tiles import Neighbourhood
 
 
 class Matches(NamedTuple):
-    """Best places of N query points, k each, by descending weight.
+    """Best matching cells of N query points, k each, by descending weight.
 
     Attributes:
         frames: long (N, k), numbers of the reference frames.
         places: long (N, k, 2), y and x in feature cells.
-        weights: (N, k), of each place in the average of labels.
+        weights: (N, k), of each cell in the average of labels.
     """
 
     frames: Tensor
@@ -29,7 +29,7 @@ class Matches(NamedTuple):
 def match_places(
     features: Tensor, points: Tensor, protocol: PropagationProtocol, frame: int | None = None, count: int | None = None
 ) -> Matches:
-    """Return the places whose labels `propagate_labels` averages, and their weights.
+    """Return the cells whose labels `propagate_labels` averages, and their weights.
 
     References, window, top-k, temperature and normalisation are the protocol's. A frame that counts twice is found
     twice. Liir's mixture (Eq. 7) is left out: these are the weights that it starts from.
@@ -37,9 +37,9 @@ def match_places(
     Args:
         features: (T, C, h, w) of the frames of a video.
         points: long (N, 2), y and x in feature cells, in the query frame.
-        protocol: says which frames are references, which places are searched, and how matches are weighted.
+        protocol: defines which frames are references, which cells are searched, and how matches are weighted.
         frame: number of the query frame; None is the last.
-        count: most places returned for a point; None is the protocol's top-k, or 10 where it has none.
+        count: largest number of cells returned for a point; None is the protocol's top-k, or 10 where it has none.
 
     Raises:
         ValueError: for shapes that do not fit, a point outside the map or a frame without references.
@@ -80,7 +80,7 @@ def match_places(
 
 
 def _windows(points: Tensor, height: int, width: int, neighbourhood: Neighbourhood) -> Tensor:
-    """Return the places around each point that are searched, bool (N, h, w)."""
+    """Return the cells around each point that are searched, bool (N, h, w)."""
     reach = neighbourhood.reach
     if reach is None:
         return torch.ones(len(points), height, width, dtype=torch.bool, device=points.device)

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..compactness import compact_windows
-from ..transfer import Arriving, to_device
+from ..transfer import PendingCopy, to_device
 from .best_matches import WORKSPACE, best_matches, window_average
 from .label_coding import decode_masks
 from .protocol import PropagationProtocol
@@ -37,10 +37,10 @@ def propagate_labels(
     Args:
         features: (T, C, h, w), or an iterable of (C, h, w), read one frame at a time.
         first_labels: (L, h, w) float, L <= 255: soft labels or heat-maps on the feature grid.
-        protocol: says which frames are references, which places are searched, and how matches are weighted.
+        protocol: defines which frames are references, which cells are searched, and how matches are weighted.
         entering: frame number → (L, h, w): labels of objects that start at that frame. The channels that hold a value
             above 0 are theirs. The given labels replace what was propagated in these channels; the other channels are
-            multiplied by 1 − s, where s in [0, 1] is the sum of the given labels at the place, so that they are zero
+            multiplied by 1 − s, where s in [0, 1] is the sum of the given labels at the cell, so that they are zero
             where the object is.
 
     Returns:
@@ -66,8 +66,8 @@ def _frames(propagator: "LabelPropagator", features: Iterable[Tensor], entering:
     _check_entering(entering, propagator.frame)
 
 
-class Searched(NamedTuple):
-    """References in a memory, and the places around a query that are searched in them."""
+class SearchedMemory(NamedTuple):
+    """References in a memory, and the cells around a query that are searched in them."""
 
     memory: ReferenceMemory
     frames: list[int]
@@ -81,7 +81,7 @@ class LabelPropagator:
 
     Args:
         first_labels: (L, h, w) float, the labels of frame 0.
-        protocol: every number that moves the result.
+        protocol: every number that affects the result.
         workspace: bytes for intermediate products, which no result depends on.
         shared: matches in common with other propagators of the same features, see `SharedMatches`.
 
@@ -192,7 +192,7 @@ class LabelPropagator:
         """
         if not self._finite:
             return
-        finite, self._finite = Arriving(torch.stack(self._finite)).wait().tolist(), []
+        finite, self._finite = PendingCopy(torch.stack(self._finite)).wait().tolist(), []
         if not all(finite):
             frame = self._checked + finite.index(False)
             raise ValueError(f"the labels of frame {frame} are not finite: look for NaN in features and labels")
@@ -217,23 +217,23 @@ class LabelPropagator:
     def _average_best(self, query: Tensor, start: int = 0) -> Tensor:
         """Average labels (h, w, L) for queries (h, w, C) by the softmax over the top-k of all references together."""
         ties = self.protocol.topk_ties == "kept"
-        sources, count = self._sources(start), (self.protocol.topk or 0) + ties
-        found, products, last = self._best(query, sources, count, start)
+        searches, count = self._searches(start), (self.protocol.topk or 0) + ties
+        found, products, last = self._best(query, searches, count, start)
         while ties and any(v.shape[2] == count and (v.amin(2).flatten() >= last).any() for v, _ in found):
             count *= 2  # all that were found are tied with the last of the top-k: there may be more
-            found, products, last = self._best(query, sources, count, start)
+            found, products, last = self._best(query, searches, count, start)
         logits = products.masked_fill(products < last[:, None], -torch.inf) if ties else products
-        memories = [memory for memory, _, _ in sources]
+        memories = [memory for memory, _, _ in searches]
         return average_of_matches(
             memories, found, count if ties else self.protocol.topk or 0, self.protocol.temperature, logits
         )
 
     def _best(
-        self, query: Tensor, sources: list[Searched], count: int, start: int
+        self, query: Tensor, searches: list[SearchedMemory], count: int, start: int
     ) -> tuple[list[tuple[Tensor, Tensor]], Tensor, Tensor]:
         """Return `count` matches in each source, all their products (h · w, n), and the top-k's last one (h · w,)."""
         found = []
-        for number, (memory, frames, neighbourhood) in enumerate(sources):
+        for number, (memory, frames, neighbourhood) in enumerate(searches):
             references = memory.slots(frames)
             search = partial(self._search, query, memory, references, neighbourhood)
             if self._shared is None:
@@ -262,7 +262,7 @@ class LabelPropagator:
                 threshold=protocol.mixture_threshold,
                 width=protocol.mixture_width,
             )
-        ((memory, frames, neighbourhood),) = self._sources()
+        ((memory, frames, neighbourhood),) = self._searches()
         return window_average(
             query,
             memory.keys,
@@ -275,15 +275,17 @@ class LabelPropagator:
             self.workspace,
         )
 
-    def _sources(self, start: int = 0) -> list[Searched]:
+    def _searches(self, start: int = 0) -> list[SearchedMemory]:
         """Return what the current frame searches in the context of a start frame."""
         if self._memory is None:
             raise ValueError("step has not seen frame 0")
         frames = reference_frames(self.protocol, self.frame, start)
         if start not in self._everywhere:
-            return [Searched(self._memory, frames, self._neighbourhood)]
-        everywhere = Searched(self._everywhere[start], frames[:1], Neighbourhood(None))
-        return [everywhere, Searched(self._memory, frames[1:], self._neighbourhood)] if frames[1:] else [everywhere]
+            return [SearchedMemory(self._memory, frames, self._neighbourhood)]
+        everywhere = SearchedMemory(self._everywhere[start], frames[:1], Neighbourhood(None))
+        return (
+            [everywhere, SearchedMemory(self._memory, frames[1:], self._neighbourhood)] if frames[1:] else [everywhere]
+        )
 
     def _remember(self, query: Tensor, labels: Tensor) -> None:
         protocol = self.protocol
@@ -338,7 +340,7 @@ def _enter(labels: Tensor, entering: Tensor) -> Tensor:
 
 
 def _enter_softly(labels: Tensor, entering: Tensor) -> Tensor:
-    """Blend entering labels in by HVC's rule, weighted by their own sum at the place: soft edges are squared."""
+    """Blend entering labels in by HVC's rule, weighted by their own sum at the cell: soft edges are squared."""
     total = entering.sum(0)
     return labels * (1 - total) + entering * total
 

@@ -1,4 +1,4 @@
-"""The protocol of label propagation: every number and rule that moves a score, as one frozen record."""
+"""The protocol of label propagation: every number and rule that affects a score, as one frozen record."""
 
 import dataclasses
 from collections.abc import Mapping
@@ -12,10 +12,10 @@ from .sources import SOURCES
 
 @dataclasses.dataclass(frozen=True)
 class PropagationProtocol(NetworkInput):
-    """Every number and rule that moves a label-propagation score.
+    """Every number and rule that affects a label-propagation score.
 
-    Named ones (`vfs`, `crw`, `dino`, …) are data: see `sources`. Where a source defines no values for a benchmark,
-    `named` says so; `vidcorr` holds this project's own choices, for every benchmark.
+    Named protocols (`vfs`, `crw`, `dino`, …) are data: see `sources`. Where a source defines no values for a benchmark,
+    `named` raises; `vidcorr` holds this project's own choices, for every benchmark.
 
     Attributes:
         resized_data: (height, width) to which frames and annotations are brought first, by Pillow's nearest pixel, the
@@ -36,7 +36,7 @@ class PropagationProtocol(NetworkInput):
         mixture_components: number of Gaussians that replace each reference's window (Liir, Eq. 7); None: off.
         mixture_threshold: only windows whose largest weight is above it are replaced.
         mixture_width: "fixed": full width at half maximum of 1 cell; "moments": second moment of the affinity.
-        normalise_labels: divide propagated labels by their sum over the channels at each place.
+        normalise_labels: divide propagated labels by their sum over the channels at each cell.
         foreground_gain: factor on the propagated channels 1…; 1 is off.
         border: of the window outside the map: "exclude" leaves it out, "zero" gives it logit 0 and no label.
         feature_normalisation: "l2" over the channels (eps 1e-12) or "raw".
@@ -61,8 +61,9 @@ class PropagationProtocol(NetworkInput):
         first_frame: the mask of frame 0 that comes out: the one "given", or the "decoded" labels.
         keypoint_sigma: standard deviation of a joint's Gaussian.
         keypoint_unit: of keypoint_sigma: "pixel" of the input or "cell" of the feature map.
-        keypoint_topk: number of best places whose weighted mean is the joint.
-        keypoint_grid: where these places are sought: the "input" size (up-sampled bilinearly) or the "feature" map.
+        keypoint_topk: number of best positions whose weighted mean is the joint.
+        keypoint_grid: where these positions are searched: the "input" size (up-sampled bilinearly) or the "feature"
+            map.
         keypoint_counting: which joints count: "prediction-visible" (VFS: predicted x > 0, frame 0 included), "crw"
             (predicted x >= 0, frame 0 excluded), "ground-truth" (annotated inside the picture, frame 0 excluded).
 

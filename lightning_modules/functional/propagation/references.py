@@ -41,7 +41,7 @@ def looks_everywhere(protocol: PropagationProtocol) -> bool:
 
 
 class ReferenceMemory:
-    """Features and labels of lasting frames and of the latest `recent` others, place by place.
+    """Features and labels of lasting frames and of the latest `recent` others, cell by cell.
 
     Args:
         lasting: numbers of the lasting frames.
@@ -94,7 +94,7 @@ class ReferenceMemory:
                 self.sketches.write(slot, self.keys[:, :, slot])
 
     def slots(self, frames: list[int]) -> list[int]:
-        """Return the places of frames on the third axis."""
+        """Return the slots of frames on the third axis."""
         return [self._slot(frame) for frame in frames]
 
     def weighted_labels(self, places: Tensor, weights: Tensor) -> Tensor:
@@ -122,7 +122,7 @@ def average_of_matches(
 
     Args:
         memories: with the labels.
-        found: in each memory, products (h, w, k) and places, as `best_matches` gives them.
+        found: in each memory, products (h, w, k) and cells, as `best_matches` returns them.
         topk: matches that count.
         temperature: divides the products before the softmax.
         logits: (h · w, n), in place of the products of all memories.

@@ -21,11 +21,11 @@ lies between two."""
 
 @functools.lru_cache(maxsize=256)
 def nearest_index(source: int, target: int, rule: Nearest = "pillow") -> Tensor:
-    """Return the source index of each target place along one axis.
+    """Return the source index of each target index along one axis.
 
     Args:
-        source: number of places.
-        target: number of places that are asked for.
+        source: source length.
+        target: target length.
         rule: see `Nearest`.
 
     Returns:

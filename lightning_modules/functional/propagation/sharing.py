@@ -11,7 +11,7 @@ AFTER_MATCHING = ("label_", "decoding_", "keypoint_")
 """Beginnings of the names of fields that say what happens after features are matched."""
 ALSO_AFTER = frozenset({"name", "topk", "temperature", "normalise_labels", "foreground_gain", "first_frame"})
 FoundMatches = tuple[Tensor, Tensor]
-"""Products and places, as `best_matches` gives them."""
+"""Products and cells, as `best_matches` returns them."""
 
 
 class SharedMatches:

@@ -166,7 +166,7 @@ DIFT_ADM = Source(
     code=DIFT_SD.code,
     values={"davis": _DIFT | {"context": 28, "topk": 10, "temperature": 0.1, "radius": 15}},
     note="The values of the README (t 51, up_ft_index 7, ensemble of 4), which eval_davis.py extracts at stride 8. No "
-    "run of its own is among the golden references: it is dift-sd's script with another top-k and temperature. "
+    "separate run is among the golden references: it is dift-sd's script with another top-k and temperature. "
     + _DINO_NOTE,
 )
 

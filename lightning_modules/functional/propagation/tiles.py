@@ -16,7 +16,7 @@ STRIP = 8  # query columns of a tile: wider wastes products, narrower starves th
 
 @dataclasses.dataclass(frozen=True)
 class Neighbourhood:
-    """Key places within `radius` feature cells of a query place; all places if `radius` is None.
+    """Key cells within `radius` of a query cell; all cells if `radius` is None.
 
     "circle" keeps Euclidean distance < radius, "disc" distance <= radius, "square" |dy| <= radius and |dx| <= radius.
     """
@@ -117,7 +117,7 @@ class Tile:
         """Return each query's addresses within reach, in a flat block (frame rows, frame columns, queries).
 
         Returns:
-            Long (queries of the tile, places of the neighbourhood).
+            Long (queries of the tile, cells of the neighbourhood).
         """
         _, columns = self.frame
         reach = self.reach or 0

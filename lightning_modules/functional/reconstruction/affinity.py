@@ -16,7 +16,7 @@ from .window_tiles import Border, WindowTiles, channels_last, check_features
 
 
 def local_affinity(query: Tensor, references: Tensor, radius: int, border: Border = "exclude") -> Tensor:
-    """Return the softmax of dot products of each place with a square window, over all reference frames together.
+    """Return the softmax of dot products of each cell with a square window, over all reference frames together.
 
     Features are taken without normalisation or temperature.
     Paper: Liir, Eq. 1.

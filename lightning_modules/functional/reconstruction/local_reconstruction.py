@@ -11,7 +11,7 @@ from torch.autograd.function import once_differentiable
 
 from ..compactness import SHARPNESS, CompactnessPrior, compact_windows
 from ..losses.logsumexp import NOTHING
-from ..transfer import Arriving, to_device
+from ..transfer import PendingCopy, to_device
 from .window_tiles import TILE, Border, Part, WindowTiles, channels_last, check_features
 
 PRODUCTS_BUDGET = {"cpu": 1 << 20, "cuda": 1 << 26}
@@ -88,7 +88,7 @@ class _LocalReconstruction(Function):
         border: Border,
         prior: CompactnessPrior | None,
     ) -> tuple[Tensor, Tensor, Tensor]:
-        work = _Work(query, keys, values, radius, border)
+        work = _BatchParts(query, keys, values, radius, border)
         found = query.new_empty(*work.queries.shape[:-1], work.channels + 1)  # values and logsumexp
         compactness = query.new_zeros(())
         ctx.rows = []
@@ -114,7 +114,7 @@ class _LocalReconstruction(Function):
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
         query, keys, values, colours, logsumexp = ctx.saved_tensors
         of_colours, of_logsumexp, of_compactness = gradients
-        work = _Work(query, keys, values, ctx.radius, ctx.border)
+        work = _BatchParts(query, keys, values, ctx.radius, ctx.border)
         tiles, prior = work.tiles, ctx.prior
         constant = of_logsumexp - (of_colours * colours).sum(-1)  # the softmax subtracts it from all weights
         upstream = tiles.queries(torch.cat([of_colours, constant.unsqueeze(-1)], dim=-1))
@@ -143,7 +143,7 @@ class _LocalReconstruction(Function):
         return tiles.from_queries(d_query), tiles.crop(d_keys), d_values, None, None, None
 
 
-class _Work:
+class _BatchParts:
     """Iterator over the parts of a batch: queries, windows of keys and values, and their products.
 
     Each item is a part, its logits `(n, TILE², side² · R)` in a buffer that the next part overwrites, its queries
@@ -190,7 +190,7 @@ class _Work:
         """Return indices into `(n, TILE²)` of queries whose largest weight, 1 / total, is above a threshold."""
         inside = self._inside[:, part[1]].expand(part[0].stop - part[0].start, -1, -1, -1, -1)
         wanted = ((total * threshold < 1) & inside.flatten(0, 2)).flatten()
-        return to_device(Arriving(wanted).wait().nonzero().squeeze(1), wanted.device)  # the one wait of a part
+        return to_device(PendingCopy(wanted).wait().nonzero().squeeze(1), wanted.device)  # the one wait of a part
 
     def sharpened(
         self, weights: Tensor, total: Tensor | None, rows: Tensor, prior: CompactnessPrior

@@ -1,4 +1,4 @@
-"""BADJA from files to scores: PCK by the written predictions and masks, δ beside it."""
+"""BADJA from files to scores: PCK by the written predictions and masks, and δ."""
 
 import csv
 

@@ -12,7 +12,7 @@ from PIL import Image
 from torch.utils.data import DataLoader
 
 from callbacks import BenchmarkError, BestCheckpoint, DavisBenchmark
-from callbacks.benchmarks.mask_benchmark import MaskEvaluation, ObjectScoring
+from callbacks.benchmarks.mask_evaluation import MaskEvaluation, ObjectMetrics
 from callbacks.metrics import RegionBoundary
 from callbacks.tracking.label_tracker import LabelTracker
 from datamodules.datasets import Davis
@@ -59,7 +59,7 @@ def test_files_name_what_the_scores_depend_on(davis_root, tmp_path):
 
 
 def test_a_still_video_is_propagated_perfectly(davis_root, tmp_path):
-    """Every frame is the first one and each place has a colour of its own: labels stay, but for what the grid loses."""
+    """Every frame is the first one and each cell has its own colour: labels stay, but for what the grid loses."""
     source = Davis(davis_root)[0]
     still = tmp_path / "davis"
     picture = np.stack([*np.meshgrid(np.arange(64) * 4, np.arange(64) * 4), np.full((64, 64), 128)], -1).astype(
@@ -168,9 +168,9 @@ class FailingEvaluation(MaskEvaluation):
 
 
 class Failing(DavisBenchmark):
-    def start(self, extractor, run):
+    def start(self, extractor, context):
         tracker = LabelTracker(extractor, self.protocol)
-        return FailingEvaluation(tracker, ObjectScoring(run, 1), run)
+        return FailingEvaluation(tracker, ObjectMetrics(context, 1), context)
 
 
 def test_a_failure_ends_validate_but_fit_only_where_it_is_fatal(davis_root, tmp_path, caplog):

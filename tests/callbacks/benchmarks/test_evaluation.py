@@ -1,4 +1,4 @@
-"""Evaluations of one run: what they share, and how stages are told apart."""
+"""Evaluations of one run: their common part, and the keys of several stages."""
 
 from types import SimpleNamespace
 from typing import Any
@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from callbacks.benchmarks.evaluation import MAX_OVERLAYS, Evaluation, Outcome, Run, by_stage
+from callbacks.benchmarks.evaluation import MAX_OVERLAYS, Evaluation, Outcome, RunContext, by_stage
 from callbacks.benchmarks.ranks import Ranks
 from callbacks.tracking.stopwatch import Stopwatch
 from lightning_modules.functional import PropagationProtocol
@@ -16,7 +16,7 @@ class Counting(Evaluation):
     """Collects the sequences that it is given."""
 
     def __init__(self, tracker: Any = None) -> None:
-        super().__init__(tracker, Run(Ranks()))
+        super().__init__(tracker, RunContext(Ranks()))
         self.seen: list[str] = []
 
     def follow(self, sequence: str) -> None:
@@ -38,7 +38,7 @@ def test_an_evaluation_that_follows_nothing_says_so() -> None:
             return Outcome({}, [])
 
     with pytest.raises(NotImplementedError, match="Empty defines neither follow nor run"):
-        Empty(None, Run(Ranks())).run(["a"])
+        Empty(None, RunContext(Ranks())).run(["a"])
 
 
 def test_results_name_the_protocol_of_each_map() -> None:
@@ -62,8 +62,8 @@ def test_names_of_stages_lead_keys_and_rows_where_there_are_several() -> None:
 
 
 def test_only_the_first_overlays_are_kept_for_the_logger() -> None:
-    run = Run(Ranks())
-    run.keep("none", None)
+    context = RunContext(Ranks())
+    context.keep("none", None)
     for number in range(MAX_OVERLAYS + 3):
-        run.keep(str(number), np.zeros((2, 2, 3), np.uint8))
-    assert list(run.overlays) == [str(number) for number in range(MAX_OVERLAYS)]
+        context.keep(str(number), np.zeros((2, 2, 3), np.uint8))
+    assert list(context.overlays) == [str(number) for number in range(MAX_OVERLAYS)]

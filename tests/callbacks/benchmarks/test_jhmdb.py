@@ -1,4 +1,4 @@
-"""JHMDB from files to scores, beside a plain reimplementation of the whole chain, and on the two real clips."""
+"""JHMDB from files to scores, against a plain reimplementation of the complete chain, and on the two real clips."""
 
 import csv
 import json

@@ -31,6 +31,12 @@ def test_files_hold_scores_rows_and_where_they_come_from(tmp_path: Path) -> None
     assert Results("davis", {}, [], {"protocol": protocols[0]}).digests == ["1"]
 
 
+def test_a_row_may_have_a_column_that_the_first_lacks(tmp_path: Path) -> None:
+    Results("davis", {}, [{"Sequence": "a"}, {"Sequence": "b", "F-Mean": 0.5}]).write(tmp_path)
+    with (tmp_path / "per_sequence.csv").open(newline="") as file:
+        assert [row["F-Mean"] for row in csv.DictReader(file)] == ["", "0.5"]
+
+
 def test_the_table_is_in_per_cent_and_says_where_there_is_nothing_to_score() -> None:
     text = shown(Results("davis", {"J-Mean": 0.5, "F-Mean": 0.1234}, [], {"network": "a [bold] one"}))
     assert "davis: a [bold] one" in text

@@ -9,7 +9,8 @@ import torch
 from PIL import Image
 
 from callbacks import VipBenchmark
-from callbacks.benchmarks.mask_benchmark import annotated_frames
+from callbacks.benchmarks import vip
+from callbacks.benchmarks.mask_evaluation import annotated_frames
 from callbacks.benchmarks.vip import instance_scores
 from callbacks.metrics import InstanceAP, SemanticIoU
 from callbacks.tracking.label_tracker import LabelTracker
@@ -110,3 +111,20 @@ def test_masks_of_another_size_are_told_before_any_work(tmp_path):
     Image.fromarray(np.zeros((40, 64), np.uint8)).save(path)
     with pytest.raises(DataError, match=f"{path.name}: mask is 64 × 40 px"):
         VipBenchmark(root).evaluate(build_feature_extractor("raw_colour"))
+
+
+def test_ap_may_count_one_detection_for_an_instance(root, monkeypatch):
+    made = []
+
+    class Recorded(InstanceAP):
+        def __init__(self, *arguments, **options):
+            super().__init__(*arguments, **options)
+            made.append(self.one_to_one)
+
+    monkeypatch.setattr(vip, "InstanceAP", Recorded)
+    several, one = (VipBenchmark(root, parts=["instance"], one_to_one=each, changes=SMALL) for each in (False, True))
+    for benchmark in (several, one):
+        benchmark.evaluate(build_feature_extractor("raw_colour", stride=4))
+    assert made == [False, True]
+    assert one.about()["AP-unofficial"].startswith(several.about()["AP-unofficial"])
+    assert "one detection at most" in one.about()["AP-unofficial"]

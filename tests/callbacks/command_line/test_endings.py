@@ -1,6 +1,7 @@
 """Exit statuses and lines that an error ends a command with."""
 
 import sys
+from io import StringIO
 
 import pytest
 
@@ -42,8 +43,20 @@ def test_an_error_of_a_loaders_worker_is_its_last_line():
     assert report(ValueError(text)) == "vidcorr: no pair (--debug shows where)"
 
 
+class ClosedPipe(StringIO):
+    """An output whose reader has gone."""
+
+    def flush(self):
+        raise BrokenPipeError(32, "Broken pipe")
+
+
 def test_a_closed_pipe_is_silent(monkeypatch, capsys):
-    monkeypatch.setattr(sys, "stdout", sys.stdout)  # put back afterwards
+    monkeypatch.setattr(sys, "stdout", ClosedPipe())
     assert report(BrokenPipeError()) == 141
     print("nobody reads this")
     assert capsys.readouterr().err == ""
+
+
+def test_another_pipe_that_breaks_is_reported():
+    line = "vidcorr: [Errno 32] Broken pipe (--debug shows where)"
+    assert report(BrokenPipeError(32, "Broken pipe")) == line

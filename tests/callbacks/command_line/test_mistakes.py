@@ -114,7 +114,7 @@ def test_an_unknown_word_lists_the_words(capsys):
         main(["fti"])
     assert ended.value.code == 2
     said = capsys.readouterr().err
-    assert said.startswith("vidcorr: there is no word 'fti'; did you mean fit? The words are fit, validate, predict, ")
+    assert said.startswith("vidcorr: unknown command 'fti'; did you mean fit? Commands: fit, validate, predict, ")
     assert said.count("\n") == 1
     assert all(word in said for word in tools())
 

@@ -38,7 +38,7 @@ def test_a_row_trains_once_and_is_evaluated_by_every_evaluation(tmp_path: Path) 
         "vidcorr fit --config demo.yaml --data.frames 4 --seed_everything 3 --data.source 'x y' "
         f"--trainer.default_root_dir {folder} --ckpt_path last"
     )
-    assert davis.words[:3] == ("validate", "--ckpt_path", "last")
+    assert davis.arguments[:3] == ("validate", "--ckpt_path", "last")
     assert (davis.benchmark, small.benchmark) == ("four-frames-davis", "four-frames-240p")
     assert {str(step.folder) for step in (train, davis, small)} == {folder}
 
@@ -47,8 +47,8 @@ def test_a_row_of_another_evaluates_its_checkpoints(tmp_path: Path) -> None:
     study = read_study(written(tmp_path))
     davis, small = study.steps(study.row("soft"), 0, Path("out"))
     assert str(davis.folder) == "out/base/seed-0"
-    assert "{topk: 5}" in davis.words
-    assert "{topk: 5}" not in small.words
+    assert "{topk: 5}" in davis.arguments
+    assert "{topk: 5}" not in small.arguments
     assert davis.benchmark == "soft-davis"
 
 
@@ -56,7 +56,9 @@ def test_a_model_is_evaluated_without_training(tmp_path: Path) -> None:
     study = read_study(written(tmp_path))
     row = study.row("colour")
     assert study.seeds_of(row) == (0,)
-    assert all(step.words[:3] == ("validate", "--model", "FrozenEncoder") for step in study.steps(row, 0, Path("out")))
+    assert all(
+        step.arguments[:3] == ("validate", "--model", "FrozenEncoder") for step in study.steps(row, 0, Path("out"))
+    )
 
 
 @pytest.mark.parametrize(

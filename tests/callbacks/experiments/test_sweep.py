@@ -13,6 +13,8 @@ import torch
 
 from callbacks import DavisBenchmark
 from callbacks.experiments.effects import read_scores
+from callbacks.experiments.grid import read_grid
+from callbacks.experiments.sweep import sweep
 from callbacks.tools.sweep import command
 from lightning_modules.backbones import build_feature_extractor
 
@@ -47,6 +49,14 @@ def test_one_pass_of_the_network_serves_all(swept: Path) -> None:
     assert all(f"## {field}" in text for field in ("radius", "topk", "temperature"))
     assert "Chosen on one part of the sequences" in text
     assert (swept / "sweep.png").stat().st_size > 10_000
+
+
+def test_a_sweep_from_python_writes_what_the_command_writes(swept: Path, davis_root: Path, tmp_path: Path) -> None:
+    benchmark = DavisBenchmark(davis_root, predictions=False)
+    sweep("torchvision:resnet18", benchmark, read_grid(benchmark.protocol, VARIED), tmp_path)
+    assert (tmp_path / "sweep.md").read_text() == (swept / "sweep.md").read_text()
+    with pytest.raises(ValueError, match="--select-on 1: give a fraction"):
+        sweep("raw_colour", benchmark, read_grid(DavisBenchmark(davis_root).protocol, ()), tmp_path, select_on=1.0)
 
 
 def test_what_is_done_is_not_run_again(

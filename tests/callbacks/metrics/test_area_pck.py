@@ -1,4 +1,4 @@
-"""PCK by the object's area beside a loop over frames and points."""
+"""PCK by the object's area against a loop over frames and points."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""PCK: the two public codes to the digit, the sane rule by hand, and mistakes that must be told."""
+"""PCK: the two public codes to the digit, the sane rule by hand, and mistakes that must be reported."""
 
 import math
 from typing import Any

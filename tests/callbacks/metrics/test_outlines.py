@@ -27,7 +27,6 @@ def test_equal_to_the_definition_over_the_whole_picture(seed: int, bound: float)
     torch.testing.assert_close(
         boundary_accuracy(prediction, mask_outlines(target, bound), bound), boundary, rtol=0, atol=0
     )
-    torch.testing.assert_close(boundary_accuracy(prediction, target, bound, workers=2), boundary, rtol=0, atol=0)
 
 
 @pytest.mark.parametrize("radius", range(1, 21))

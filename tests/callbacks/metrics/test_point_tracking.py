@@ -1,4 +1,4 @@
-"""TAP-Vid's metrics and samplers beside the official code's numbers, by hand, and over ranks."""
+"""TAP-Vid's metrics and samplers against the official code's numbers, by hand, and over ranks."""
 
 import json
 import math

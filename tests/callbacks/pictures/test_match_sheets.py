@@ -4,11 +4,11 @@ import numpy as np
 import torch
 
 from callbacks.pictures import (
-    frame_features,
     grid_points,
     match_sheet,
 )
 from callbacks.pictures.match_sheets import POINT_COLOURS
+from callbacks.tracking.features import frame_features
 from lightning_modules.backbones import build_feature_extractor
 from lightning_modules.functional import PropagationProtocol
 

@@ -147,7 +147,7 @@ def test_several_maps_are_refused(scene):
 
 @pytest.mark.parametrize("follow", ["masks", "points"])
 def test_between_frames_the_state_is_that_of_the_frames_so_far(scene, colour, follow):
-    """However many frames a pass of the network encodes ahead: an interrupted `predict` goes on from there."""
+    """However many frames a pass of the network encodes ahead: an interrupted `predict` resumes from there."""
     video, masks = scene
     bookmark, frames, size = Bookmark(), iter(tensors(video[:6])), masks[0].shape
     if follow == "masks":

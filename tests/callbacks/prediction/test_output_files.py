@@ -1,4 +1,4 @@
-"""The folder of a prediction: an earlier one is kept, gone on with or removed, and nothing else is touched."""
+"""The folder of a prediction: an earlier one is kept, resumed or removed, and nothing else is touched."""
 
 import json
 from pathlib import Path

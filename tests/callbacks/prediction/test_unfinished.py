@@ -1,4 +1,4 @@
-"""A prediction that is interrupted anywhere goes on to the files of the uninterrupted one."""
+"""A prediction that is interrupted anywhere resumes, and ends with the files of the uninterrupted one."""
 
 import json
 import os

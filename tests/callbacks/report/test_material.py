@@ -1,4 +1,4 @@
-"""Material of the report beside results.json."""
+"""Material of the report in addition to results.json."""
 
 import json
 from pathlib import Path

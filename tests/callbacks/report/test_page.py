@@ -8,12 +8,11 @@ from typing import Any
 
 import numpy as np
 import pytest
-import torch
 from PIL import Image
 
 from callbacks import DavisBenchmark, JhmdbBenchmark, OtbBenchmark, VipBenchmark, YoutubeVosBenchmark
 from callbacks.benchmarks import base
-from callbacks.metrics import RegionBoundary
+from callbacks.metrics import SequenceScore
 from callbacks.pictures import overlay_masks
 from callbacks.pictures.film import reduced
 from callbacks.report import write_report
@@ -26,7 +25,7 @@ from tests.helpers.page import SMALL, Page, lines, write_results
 
 
 def test_the_source_of_the_protocol_is_named(run: Any, tmp_path: Path) -> None:
-    """VFS's input size on VIP is not in its code, and results.json and the page say so."""
+    """VFS's input size on VIP is not in its code, and results.json and the page state this."""
     source = json.loads((run[2] / "results.json").read_text())["protocol_source"]
     assert source["code"].startswith("xvjiarui/VFS @ 8e055cc")
     assert source["code"] in Page(run[2] / "report.html").text
@@ -60,11 +59,11 @@ def test_curves_are_those_of_the_metric_averaged_over_objects(run: Any) -> None:
     benchmark, _, folder = run
     for sequence in Davis(benchmark.root):
         about = json.loads((folder / "films" / f"{sequence.name}.json").read_text())
-        metric, files = RegionBoundary(), [frame.stem for frame in sequence.frames]
-        masks = [np.array(Image.open(folder / "predictions" / sequence.name / f"{stem}.png")) for stem in files]
-        target = torch.stack([sequence.mask(t) for t in range(sequence.num_frames)])
-        metric.update(torch.from_numpy(np.stack(masks)), target, name=sequence.name)
-        frames = [metric.frames[f"{sequence.name}_{k}"] for k in sequence.objects]
+        score = SequenceScore(sequence.name, sequence.objects)
+        for t, frame in enumerate(sequence.frames):
+            with Image.open(folder / "predictions" / sequence.name / f"{frame.stem}.png") as mask:
+                score.add(np.array(mask), sequence.mask(t))
+        frames = list(score.frames().values())
         for number, name in enumerate("JF"):
             places, values = about["curves"][name]
             assert places == list(range(1, sequence.num_frames - 1))

@@ -1,4 +1,4 @@
-"""Content of a run's folder, and the scores that stand beside it."""
+"""Content of a run's folder, and the scores shown next to it."""
 
 import json
 import shutil
@@ -53,7 +53,7 @@ def test_films_of_an_earlier_run_in_the_same_folder_are_left_out(run: Any, tmp_p
 
 
 def test_a_run_that_was_resumed_elsewhere_is_one_curve(tmp_path: Path) -> None:
-    """The results of the run that it goes on from are in its own; those in its folder win."""
+    """A run's results include those of the run that it resumed; those in its folder take precedence."""
     parent = tmp_path / "version_1" / "benchmarks" / "davis"
     past = [
         {"epoch": 0, "step": 0, "scores": {"J&F-Mean": 0.1, "J-Mean": 0.2}},

@@ -1,4 +1,4 @@
-"""`vidcorr study`: it runs what is missing, goes on after failures and interruptions, and prints plain commands."""
+"""`vidcorr study`: it runs what is missing, continues after failures and interruptions, and prints plain commands."""
 
 import json
 from pathlib import Path
@@ -79,10 +79,10 @@ def test_a_row_that_fails_is_named_and_the_others_run(folder: Path) -> None:
     assert ["seconds" in cost for cost in costs] == [False, True]  # the first ran in two parts
 
 
-def test_a_folder_of_other_words_is_refused(folder: Path) -> None:
+def test_a_folder_of_other_arguments_is_refused(folder: Path) -> None:
     run(folder, "--only", "base", "--seeds", "0")
     (folder / "study.yaml").write_text(STUDY.replace("demo.yaml", "other.yaml"))
-    with pytest.raises(ValueError, match=r"base/seed-0 holds a training by other words \(demo.yaml, other.yaml\)"):
+    with pytest.raises(ValueError, match=r"base/seed-0 .* with other arguments \(demo.yaml, other.yaml\)"):
         run(folder)
 
 
@@ -108,7 +108,7 @@ def test_every_command_of_a_shipped_study_is_understood(
     monkeypatch.chdir(tool.CLI.parent)
     for row in study.rows:
         for step in study.steps(row, study.seeds_of(row)[0], Path("out")):
-            words = [word for word in step.words if word not in ("--ckpt_path", "last")]
+            words = [word for word in step.arguments if word not in ("--ckpt_path", "last")]
             model = [] if "--model" in words or step.evaluation is None else ["--model", "FrozenEncoder"]
             model += ["--model.spec", "raw_colour"] if model else []
             with pytest.raises(SystemExit) as ended:

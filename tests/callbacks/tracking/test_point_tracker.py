@@ -1,4 +1,4 @@
-"""Points followed through pictures: features are kept as far as they fit, and maps are told apart."""
+"""Points followed through pictures: features are kept as far as they fit, and maps are kept separate."""
 
 import numpy as np
 import pytest

@@ -4,8 +4,9 @@ import pytest
 import torch
 from torch import nn
 
-from callbacks.tracking.view import View
+from callbacks.tracking.view import View, at_stride, maps_of, stride_of
 from lightning_modules.functional import PropagationProtocol
+from lightning_modules.functional.points import PointProtocol
 
 VFS = PropagationProtocol.named("vfs")
 
@@ -44,3 +45,27 @@ def test_a_protocol_with_a_size_of_its_own_sees_frames_at_their_own_size() -> No
     assert View.of(nn.Identity(), (80, 120), protocol, 40).seen == (80, 120)
     with pytest.raises(ValueError, match="short_side must be at least 1 px"):
         View.of(nn.Identity(), (80, 120), VFS, 0)
+
+
+class Maps(nn.Module):
+    def __init__(self, **attributes: object) -> None:
+        super().__init__()
+        for name, value in attributes.items():
+            setattr(self, name, value)
+
+
+def test_an_extractor_names_its_maps_and_their_strides() -> None:
+    assert maps_of(Maps(stride=8, stage="res4")) == [("", 8)]
+    assert maps_of(Maps(stride=[4, 8], stage=["res2", "res3"])) == [("res2", 4), ("res3", 8)]
+    assert stride_of(Maps(stride=8)) == 8
+    for one in (Maps(), Maps(stride=[8])):
+        with pytest.raises(ValueError, match=r"one map of features and its stride, got .*name one stage"):
+            stride_of(one)
+    with pytest.raises(ValueError, match="the stride of each feature map of Maps, got None"):
+        maps_of(Maps())
+
+
+def test_the_name_of_a_protocol_says_a_stride_that_is_not_its_own() -> None:
+    assert at_stride(VFS, VFS.feature_stride) is VFS
+    assert at_stride(VFS, 4).name == "vfs+feature_stride=4"
+    assert at_stride(PointProtocol.named("fomo"), 4).feature_stride == 4

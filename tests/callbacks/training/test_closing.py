@@ -1,7 +1,12 @@
 """The end of a run: at most three closing lines, and no empty folders after a failure."""
 
 import pytest
+from pytorch_lightning import Trainer
+from pytorch_lightning.trainer.states import TrainerFn
 
+from callbacks import BestCheckpoint, DavisBenchmark
+from callbacks.command_line.configs import shipped_configs
+from callbacks.training.closing import closing_lines
 from cli import main
 
 TINY = [
@@ -49,6 +54,25 @@ def test_a_validation_prints_its_score_once_in_per_cent(davis_root, tmp_path, ca
     assert said.splitlines()[-1] == f"report: {tmp_path / 'out/report.html'}"
     assert "Validate metric" not in said
     assert "hp_metric" not in said
+
+
+class TimeOrder(DavisBenchmark):
+    """A user's own benchmark."""
+
+    name = "time_order"
+
+
+def test_the_next_command_names_a_config_that_is_there(davis_root, tmp_path):
+    best = BestCheckpoint("davis/J&F-Mean")
+    best.best_model_path = "best.ckpt"
+    trainer = Trainer(logger=False, accelerator="cpu", callbacks=[best], default_root_dir=tmp_path)
+    trainer.state.fn = TrainerFn.FITTING
+    said = {}
+    for benchmark in (DavisBenchmark(davis_root, name="davis_2"), TimeOrder(davis_root)):
+        trainer.callbacks = [best, benchmark]
+        said[benchmark.name] = closing_lines(trainer, shipped_configs())
+    command = "vidcorr validate --ckpt_path best.ckpt --config benchmarks/davis.yaml"
+    assert said == {"davis_2": [f"checkpoint: best.ckpt; next: {command}"], "time_order": ["checkpoint: best.ckpt"]}
 
 
 @pytest.mark.parametrize("wrong", ["--model.backbone=torchvision:resnet1", "--trainer.callbacks.root=nowhere"])

@@ -96,5 +96,5 @@ def test_it_warns_once_after_some_patience() -> None:
 
 
 def test_a_module_without_embeddings_is_refused() -> None:
-    with pytest.raises(ValueError, match="Publishes publishes no embeddings"):
+    with pytest.raises(ValueError, match="Publishes returns no embeddings"):
         quiet_trainer(max_steps=2, callbacks=[CollapseMonitor(1)]).fit(Publishes("other"), loader(8, 4))

@@ -1,4 +1,4 @@
-"""A training that is stopped anywhere, any number of times, goes on as if it had not been: to the last bit.
+"""A training that is stopped anywhere, any number of times, resumes as if it had not been, to the last bit.
 
 What is stopped and resumed here are trainings of nine tiny batches in this process; real signals and kills are in
 tests/faults/test_resume.py.

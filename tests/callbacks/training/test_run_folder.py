@@ -10,8 +10,12 @@ import torch
 from pytorch_lightning.loggers import CSVLogger, TensorBoardLogger
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from callbacks import claim_version, go_on_in_folder, last_checkpoints, newest_checkpoint
-from callbacks.training.run_folder import newest_run
+from callbacks.training.run_folder import (
+    claim_version,
+    go_on_in_folder,
+    last_checkpoints,
+    newest_run,
+)
 
 
 def write(root: Path, version: int, step: int, **note: Any) -> Path:
@@ -24,9 +28,9 @@ def write(root: Path, version: int, step: int, **note: Any) -> Path:
 def test_the_clock_does_not_choose(tmp_path):
     far, near = write(tmp_path, 0, 9), write(tmp_path, 1, 3)
     os.utime(far, (1, 1))  # as by a clock that was wrong
-    assert newest_checkpoint(tmp_path) == far
+    assert last_checkpoints(tmp_path)[-1].path == far
     os.utime(near, (0, 0))
-    assert newest_checkpoint(tmp_path) == far
+    assert last_checkpoints(tmp_path)[-1].path == far
 
 
 def test_a_run_that_began_later_is_newer_than_one_with_more_steps(tmp_path):
@@ -34,7 +38,7 @@ def test_a_run_that_began_later_is_newer_than_one_with_more_steps(tmp_path):
     later = write(tmp_path, 1, 3, run=5)
     os.utime(later, (1, 1))
     assert [found.step for found in last_checkpoints(tmp_path)] == [9, 3]
-    assert newest_checkpoint(tmp_path) == later
+    assert last_checkpoints(tmp_path)[-1].path == later
     assert newest_run(tmp_path) == 5
 
 
@@ -42,9 +46,9 @@ def test_a_damaged_file_is_named_and_does_not_hinder_a_new_run(tmp_path):
     write(tmp_path, 0, 9, run=2)
     write(tmp_path, 1, 3).write_bytes(b"PK no checkpoint")
     with pytest.raises(ValueError, match=r"version_1/checkpoints/last\.ckpt is damaged \(.*remove it, or name"):
-        newest_checkpoint(tmp_path)
+        last_checkpoints(tmp_path)
     assert newest_run(tmp_path) == 2
-    assert newest_checkpoint(tmp_path / "empty") is None
+    assert last_checkpoints(tmp_path / "empty") == []
 
 
 def test_tensorboard_goes_on_in_its_folder(tmp_path):

@@ -97,12 +97,14 @@ def test_a_batch_that_was_taken_but_not_trained_on_does_not_count():
     assert (loader.state_dict()["epoch"], loader.state_dict()["batches"]) == (0, 2)
 
 
-def test_the_fixed_sampler_has_one_order_and_no_empty_rank():
+def test_the_fixed_sampler_takes_each_sample_once_and_leaves_no_rank_empty():
     sampler = FixedSampler(Echo(3))
     sampler.set_epoch(5)
     assert list(sampler) == [(0, 0), (0, 1), (0, 2)]
-    shares = [list(FixedSampler(Echo(3), ranks=2, rank=rank)) for rank in range(2)]
-    assert shares == [[(0, 0), (0, 2)], [(0, 1), (0, 0)]]
+    for samples, ranks in ((3, 2), (7, 4), (8, 4), (4, 4)):
+        parts = [FixedSampler(Echo(samples), ranks=ranks, rank=rank) for rank in range(ranks)]
+        assert sorted(index for part in parts for _, index in part) == list(range(samples))
+        assert [len(part) for part in parts] == [len(list(part)) for part in parts]
     assert [list(FixedSampler(Echo(1), ranks=2, rank=rank)) for rank in range(2)] == [[(0, 0)], [(0, 0)]]
 
 

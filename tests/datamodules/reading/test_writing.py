@@ -1,26 +1,32 @@
-"""Half a file is never where a whole one is looked for."""
+"""A partial file never stands under the name of a complete one."""
 
 import os
 from pathlib import Path
 
 import pytest
 
-from datamodules.reading.writing import csv_text, partial_path, remove, unfinished, write_whole
+from datamodules.reading.writing import csv_of_records, csv_text, partial_path, remove, unfinished, write_atomically
 
 
 def test_bytes_are_those_of_the_text(tmp_path):
     path = tmp_path / "list.txt"
     path.write_text("before")
-    write_whole(path, "é\r\n" + os.fsdecode(b"\xff\n"))
+    write_atomically(path, "é\r\n" + os.fsdecode(b"\xff\n"))
     assert path.read_bytes() == b"\xc3\xa9\r\n\xff\n"
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_csv_has_the_columns_of_all_records():
+    records = [{"name": "a", "one": 0.5}, {"name": 'b "2", c', "two": None, "one": 1}]
+    assert csv_of_records(records) == 'name,one,two\r\na,0.5,\r\n"b ""2"", c",1,\r\n'
+    assert csv_text([("a", None), (1, 2.5)], "\n") == "a,\n1,2.5\n"
 
 
 def test_what_cannot_be_written_leaves_what_was_there(tmp_path):
     path = tmp_path / "list.txt"
     path.write_text("before")
     with pytest.raises(UnicodeEncodeError):
-        write_whole(path, "half" * 10_000 + "\ud800")
+        write_atomically(path, "half" * 10_000 + "\ud800")
     assert path.read_text() == "before"
     assert list(tmp_path.iterdir()) == [path]
 
@@ -59,5 +65,5 @@ def test_the_unfinished_place_has_a_permitted_name(tmp_path: Path, length: int) 
         place.write_text("")
         remove(place)
         assert partial_path(path.with_name(path.name[:-1] + "y"), process) != place
-    write_whole(path, b"bytes")
+    write_atomically(path, b"bytes")
     assert path.read_bytes() == b"bytes"

@@ -1,4 +1,4 @@
-"""Files that appear complete or not at all."""
+"""Checkpoint files are written atomically."""
 
 import pytest
 

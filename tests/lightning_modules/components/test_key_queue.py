@@ -1,4 +1,4 @@
-"""The queue of keys beside a plain deque, and what it refuses."""
+"""The queue of keys against a plain deque, and its refusals."""
 
 from collections import deque
 

@@ -1,4 +1,4 @@
-"""The momentum encoder beside the closed form of its average, in every precision; names, gradients, statistics."""
+"""The momentum encoder against the closed form of its average, in every precision; names, gradients, statistics."""
 
 import pytest
 import torch

@@ -4,8 +4,11 @@ from typing import Any
 
 import pytest
 import pytorch_lightning as pl
+import torch
+from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
+from lightning_modules.base import CorrespondenceModule
 from tests.helpers.contrast import Clips, loader, quiet_trainer
 from tests.helpers.liir import tiny as tiny_liir
 from tests.helpers.moco import tiny
@@ -40,3 +43,32 @@ def test_plan_tells_of_negatives_that_join_before_the_average_has_followed() -> 
     quiet_trainer(max_epochs=9, callbacks=[look]).fit(module, DataLoader(Clips(8, 2, 16), batch_size=2))
     expected = "average with m = 0.8; 41% of it is still its start when negatives join after 4 steps"
     assert look.plan["momentum encoder"] == f"{expected}: lower encoder_momentum"
+    assert look.plan["length"] == "9 epochs"
+    assert look.plan["phases"] == "2 epochs within videos, then all; 4 batches an epoch"
+    assert look.plan["negatives"] == "12 points of 6 frames, from epoch 2 on"
+
+
+class GroupNorms(CorrespondenceModule):
+    """A user's method with words of ours for things of its own."""
+
+    warming_up = True
+
+    def __init__(self, groups: int) -> None:
+        super().__init__()
+        self.save_hyperparameters()
+        self.backbone = nn.Sequential(nn.Conv2d(3, 8, 3), nn.GroupNorm(groups, 8))
+
+    def step(self, batch: dict[str, Any]) -> dict[str, Tensor]:
+        return {"loss": self.backbone(batch["clip"].flatten(0, 1)).mean()}
+
+    def configure_optimizers(self) -> torch.optim.Optimizer:
+        return torch.optim.SGD(self.parameters(), 0.1)
+
+
+def test_a_method_of_a_users_own_has_the_rows_of_every_method() -> None:
+    look = Look()
+    quiet_trainer(max_epochs=1, callbacks=[look]).fit(GroupNorms(2), loader(videos=8, batch_size=8))
+    rows = ["method", "backbone", "global batch", "learning rate", "length", "BatchNorm", "precision"]
+    assert list(look.plan) == rows
+    assert look.plan["BatchNorm"] == "none"
+    assert look.plan["length"] == "1 steps in 1 epochs"

@@ -8,7 +8,10 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 import pytest
 
+from callbacks import TrackingProtocol
+from lightning_modules.functional import PropagationProtocol
 from lightning_modules.functional.evaluation_protocol import EvaluationProtocol, Source
+from lightning_modules.functional.points import PointProtocol
 
 PAPER = Source(code="lab/code @ 0123abc: eval.py", values={"first": {}, "second": {"side": 5, "window": (3.0, 4.0)}})
 
@@ -92,6 +95,19 @@ def test_a_benchmark_declares_whose_values_it_takes() -> None:
         Rules.named("paper", "my_videos")
     with pytest.raises(ValueError, match="unknown protocol 'papers': expected one of paper"):
         Rules.named("papers", "first")
+
+
+def test_a_protocol_may_be_given_or_named() -> None:
+    paper = Rules.named("paper", "first")
+    assert Rules.of("paper", "my_videos", like=("first",)) == Rules.of(paper) == paper
+    assert Rules.of("paper", "first", changes={"side": 9}) == Rules.of(paper, changes={"side": 9})
+    assert Rules.of(paper, changes={"side": 9}).name == "paper+side=9"
+
+
+def test_each_kind_of_protocol_is_named_for_its_own_benchmark() -> None:
+    assert PropagationProtocol.named("vfs") == PropagationProtocol.named("vfs", "davis")
+    assert PointProtocol.named("vidcorr") == PointProtocol.named("vidcorr", "tap_vid")
+    assert TrackingProtocol.named("vfs") == TrackingProtocol.named("vfs", "otb")
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Patches and their random crops beside the golden ones of CRW, and the distribution of the boxes."""
+"""Patches and their random crops against the golden ones of CRW, and the distribution of the boxes."""
 
 from typing import Any
 

@@ -12,7 +12,6 @@ from lightning_modules.functional.siamese import balanced_loss, focal_loss, resp
 
 LOSSES = {
     "balanced": balanced_loss,
-    "balanced_neg2": lambda logits, labels: balanced_loss(logits, labels, 2),
     "focal": focal_loss,
 }
 
@@ -88,14 +87,6 @@ def test_golden_labels_and_losses(golden: Any, size: int) -> None:
         value.backward()
         assert value.item() == pytest.approx(expected[f"{name}_{size}"].item(), abs=1e-5)
         np.testing.assert_allclose(logits.grad, expected[f"{name}_{size}_grad"], rtol=0, atol=1e-6)
-
-
-def test_golden_labels_with_an_ignored_ring(golden: Any) -> None:
-    labels = response_labels((17, 17), 2, ignored=6)
-    assert np.array_equal(labels, golden("siamfc_loss")["labels_17_rpos16_rneg48"][0, 0])
-    logits = torch.randn(1, 1, 17, 17)
-    changed = torch.where(labels == 0.5, 9.0, logits)
-    assert balanced_loss(logits, labels) == balanced_loss(changed, labels)
 
 
 def test_losses_of_confident_answers() -> None:

@@ -3,13 +3,13 @@
 import pytest
 import torch
 
-from lightning_modules.functional.transfer import Arriving, to_device
+from lightning_modules.functional.transfer import PendingCopy, to_device
 
 
 def test_on_a_cpu_nothing_is_copied():
     tensor = torch.rand(3)
     assert to_device(tensor, torch.device("cpu")) is tensor
-    assert Arriving(tensor).wait() is tensor
+    assert PendingCopy(tensor).wait() is tensor
 
 
 @pytest.mark.gpu
@@ -17,6 +17,6 @@ def test_on_a_cpu_nothing_is_copied():
 def test_there_and_back_through_pinned_memory():
     tensor = torch.rand(1 << 20)
     there = to_device(tensor, torch.device("cuda"))
-    arriving = Arriving(there * 2)
+    arriving = PendingCopy(there * 2)
     assert arriving.tensor.is_pinned()
     assert torch.equal(arriving.wait(), tensor * 2)

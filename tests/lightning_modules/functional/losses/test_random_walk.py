@@ -1,4 +1,4 @@
-"""The contrastive random walk beside the golden losses and gradients, and beside a loop over all paths."""
+"""The contrastive random walk against the golden losses and gradients, and against a loop over all paths."""
 
 import itertools
 from typing import Any

@@ -1,4 +1,4 @@
-"""The best pixels of enlarged heat-maps beside those of maps that are enlarged in full."""
+"""The best pixels of enlarged heat-maps against those of maps that are enlarged in full."""
 
 import pytest
 import torch

@@ -1,4 +1,4 @@
-"""Chained flow beside GMRW's numbers."""
+"""Chained flow against GMRW's numbers."""
 
 import numpy as np
 import pytest
@@ -6,8 +6,9 @@ import torch
 import torch.nn.functional as F
 
 from lightning_modules.functional.points import PointProtocol, chained, track_points
-from lightning_modules.functional.points.flow import bilinear_corners, chain_step, look_up_flow
+from lightning_modules.functional.points.flow import bilinear_corners, chain_step
 from lightning_modules.functional.points.job import TrackingJob
+from tests.helpers.points import look_up_flow
 
 
 @pytest.fixture(scope="module")

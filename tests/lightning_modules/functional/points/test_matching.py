@@ -1,4 +1,4 @@
-"""Similarity and decoding beside the peers' numbers and beside loops."""
+"""Similarity and decoding against the peers' numbers and against loops."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""Propagation of the queries of all frames together beside one `LabelPropagator` for each frame."""
+"""Propagation of the queries of all frames together against one `LabelPropagator` for each frame."""
 
 import pytest
 import torch
@@ -18,7 +18,7 @@ def features():
 
 
 def one_by_one(features, queries, rules):
-    """Tracks of each query by a propagation of its own: the centres of the heat-maps."""
+    """Tracks of each query by a separate propagation: the centres of the heat-maps."""
     tracks = queries[:, None, [2, 1]].repeat(1, FRAMES, 1)
     at = (torch.arange(CELLS) + 0.5) * CELL
     for number, (t, y, x) in enumerate(queries.tolist()):

@@ -39,7 +39,7 @@ def test_a_query_does_not_depend_on_the_others_nor_on_the_workspace(moving, name
 
 @pytest.mark.parametrize("name", POINT_SOURCES)
 def test_memory_does_not_grow_with_the_video(name):
-    """Frames are made when they are asked for; at most so many exist at a time."""
+    """Frames are made when they are asked for; only a limited number exist at a time."""
     alive = []
     most = 0
 

@@ -1,4 +1,4 @@
-"""Both ways of searching for matches."""
+"""The search for matches by torch alone."""
 
 import pytest
 
@@ -9,10 +9,3 @@ from lightning_modules.functional.propagation import references
 def torch_search(monkeypatch: pytest.MonkeyPatch) -> None:
     """Search by torch alone, as on machines without a compiler."""
     monkeypatch.setattr(references, "can_screen", lambda features: False)
-
-
-@pytest.fixture(params=["compiled", "torch"])
-def either_search(request: pytest.FixtureRequest) -> None:
-    """Search in compiled code where it is to be had, and by torch alone."""
-    if request.param == "torch":
-        request.getfixturevalue("torch_search")

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
-import torch
 from torch import Tensor, nn
 
 from datamodules.datasets import MaskSequence
@@ -20,7 +19,7 @@ from ..pictures.film import Curve, reduced
 from ..tracking.label_tracker import LabelTracker
 from ..tracking.masks import TrackedMasks, track_masks
 from ..tracking.record import IndexedMasks
-from .evaluation import Evaluation, Outcome, Row, Run, by_stage, over_ranks
+from .evaluation import Evaluation, Outcome, Row, RunContext, by_stage, over_ranks
 from .resized import at_size_of_data
 
 OBJECT_SCORES = ("J&F-Mean", "J-Mean", "J-Recall", "J-Decay", "F-Mean", "F-Recall", "F-Decay")
@@ -40,7 +39,7 @@ class SequenceScorer(Protocol):
         """Return measures over the frames, of the last stage, for the report; asked for after `close`."""
 
 
-class MaskScoring(Protocol):
+class MaskMetrics(Protocol):
     """The metrics of a run."""
 
     def scorer(self, sequence: Any, pool: Executor) -> SequenceScorer | None:
@@ -56,7 +55,7 @@ class MaskEvaluation(Evaluation):
     Args:
         tracker: carries the labels.
         scoring: the metrics.
-        run: says where files go.
+        context: says where files go.
         predictions: write the predicted masks.
         archive: folder inside predictions.zip that holds the sequences ("" is its top); None: no archive.
     """
@@ -64,12 +63,12 @@ class MaskEvaluation(Evaluation):
     def __init__(
         self,
         tracker: LabelTracker,
-        scoring: MaskScoring,
-        run: Run,
+        scoring: MaskMetrics,
+        context: RunContext,
         predictions: bool = True,
         archive: str | None = None,
     ) -> None:
-        super().__init__(tracker, run, predictions)
+        super().__init__(tracker, context, predictions)
         self.scoring, self.archive = scoring, archive
 
     def follow(self, sequence: MaskSequence, kind: str = "") -> None:
@@ -92,19 +91,17 @@ class MaskEvaluation(Evaluation):
             scorer = self.scoring.scorer(sequence, pool)
             for t, tracked in enumerate(track_masks(self.tracker, frames, sequence.starts, view)):
                 truth = None
-                if scorer is not None:
+                if scorer is not None and t in sequence.masks:
                     with watch("score"):
-                        annotated = t in sequence.masks
-                        truth = sequence.mask(t) if annotated else torch.zeros(sequence.size, dtype=torch.uint8)
-                        if annotated:
-                            scorer.add(t, tracked, truth)
+                        truth = sequence.mask(t)
+                        scorer.add(t, tracked, truth)
                 with watch("write"):
                     record.add(tracked.frame, tracked.masks, truth=truth)
             if scorer is not None:
                 with watch("score"):
                     scorer.close()
             record.close(scorer.curves() if scorer else None)
-        self.output.keep(f"{kind}/{sequence.name}" if kind else sequence.name, record.sheet)
+        self.context.keep(f"{kind}/{sequence.name}" if kind else sequence.name, record.sheet)
 
     def compute(self) -> Outcome:
         """Gather the metrics; see `Evaluation`."""
@@ -118,11 +115,11 @@ class MaskEvaluation(Evaluation):
                 zip_predictions(folder / stage, self.archive)
 
 
-class ObjectScoring:
+class ObjectMetrics:
     """J and F of each object, by `RegionBoundary`.
 
     Args:
-        run: over whose ranks the metrics gather.
+        context: over whose ranks the metrics gather.
         stages: number of stages.
         ends_scored: the last frame of an object counts.
         columns: row's name → more columns of the row.
@@ -131,13 +128,13 @@ class ObjectScoring:
 
     def __init__(
         self,
-        run: Run,
+        context: RunContext,
         stages: int,
         ends_scored: bool = False,
         columns: Mapping[str, Row] | None = None,
         summary: Callable[[Sequence[Row]], dict[str, float]] | None = None,
     ) -> None:
-        self.metrics = [RegionBoundary(ends_scored=ends_scored, **run.gathering) for _ in range(stages)]
+        self.metrics = [RegionBoundary(ends_scored=ends_scored, **context.gathering) for _ in range(stages)]
         self.columns, self.summary = columns, summary
 
     def scorer(self, sequence: MaskSequence, pool: Executor) -> "ObjectScorer | None":
@@ -152,19 +149,21 @@ class ObjectScoring:
         return (self.summary(rows) if self.summary else scores), rows
 
 
-def object_evaluation(benchmark: Any, extractor: nn.Module, run: Run, ends_scored: bool = False) -> MaskEvaluation:
+def object_evaluation(
+    benchmark: Any, extractor: nn.Module, context: RunContext, ends_scored: bool = False
+) -> MaskEvaluation:
     """Return what a benchmark of objects begins a run with; without ground truth, predictions are packed for a server.
 
     Args:
         benchmark: its `protocol`, `sequences` and `predictions` say what is done.
         extractor: of the features.
-        run: says where files go.
+        context: says where files go.
         ends_scored: the last frame of an object counts.
     """
     tracker = LabelTracker(extractor, benchmark.protocol)
-    scoring = ObjectScoring(run, len(tracker.stages), ends_scored)
+    scoring = ObjectMetrics(context, len(tracker.stages), ends_scored)
     archive = None if all(sequence.ground_truth for sequence in benchmark.sequences) else ""
-    return MaskEvaluation(tracker, scoring, run, benchmark.predictions, archive)
+    return MaskEvaluation(tracker, scoring, context, benchmark.predictions, archive)
 
 
 class ObjectScorer:

@@ -12,7 +12,7 @@ import torch
 from PIL import Image
 
 from callbacks import DavisBenchmark
-from callbacks.benchmarks.mask_benchmark import ObjectScorer, annotated_frames, zip_predictions
+from callbacks.benchmarks.mask_evaluation import ObjectScorer, annotated_frames, zip_predictions
 from callbacks.metrics import RegionBoundary
 from callbacks.tracking.masks import TrackedMasks
 from datamodules.datasets import Davis

@@ -1,0 +1,14 @@
+"""Types of the flags of tools; imports nothing heavy."""
+
+import argparse
+
+
+def positive(text: str) -> int:
+    """Return the number of a flag.
+
+    Raises:
+        argparse.ArgumentTypeError: if it is none, or less than 1.
+    """
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"expected a number, 1 or more, got {text!r}")
+    return int(text)
