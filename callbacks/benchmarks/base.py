@@ -150,8 +150,8 @@ class BenchmarkCallback(pl.Callback, ABC):
         """Run the benchmark, with or without a Trainer.
 
         Args:
-            extractor: of `feature_extractor(stage, stride)` or `build_feature_extractor`; or a module, of which the
-                features are taken that the benchmark wants.
+            extractor: result of `feature_extractor(stage, stride)` or `build_feature_extractor`; or a module, whose
+                features are taken at the stage and stride of the benchmark.
             folder: where results, predictions and pictures go; None writes nothing.
             network: description of what is evaluated, for console and results; None is the extractor's description of
                 its network and weights.

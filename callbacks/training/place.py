@@ -176,7 +176,7 @@ def rewrite(counters: Counters, place: Place, steps_reached: bool) -> None:
     """Set the counters of Lightning's fit loop so that it resumes from recorded progress.
 
     Args:
-        counters: of a checkpoint; changed in place.
+        counters: counters of a checkpoint; changed in place.
         place: of the same checkpoint.
         steps_reached: see `starts_an_epoch`.
     """
