@@ -36,7 +36,7 @@ def library(source: Path) -> ctypes.CDLL | None:
         source: the file.
 
     Returns:
-        The library, or None without Linux, AVX-512 or a compiler (`$CXX`, `c++`, `g++` or `clang++`), or if the compiler
+        The library, or None without Linux, AVX-512 or a compiler (`$CXX`, `c++`, `g++`, `clang++`), or if the compiler
         fails, which is logged. Callers then take their way without it.
     """
     compiler = _compiler()
