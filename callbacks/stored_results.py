@@ -40,7 +40,7 @@ def read_shaped(path: Path, kind: str, shape: Any) -> Json:
     """Read a JSON file of a shape.
 
     Args:
-        path: of the file.
+        path: path of the file.
         kind: its name in an error, for example "results.json of a benchmark".
         shape: see `OPTIONAL`.
 

@@ -54,7 +54,7 @@ class Got10kDataModule(SampledDataModule):
         max_gap: frames between the two must be fewer.
         batch_size: pairs per rank.
         num_workers: processes that decode, per rank; by default the usable cores, at most 8.
-        seed: of every draw.
+        seed: seed of every draw.
         max_megapixels: largest picture that is decoded (89 by default).
 
     Raises:
@@ -113,10 +113,10 @@ class TargetPairs(ReplacingDataset):
     """Pairs of crops of one sequence.
 
     Args:
-        folders: of the sequences.
+        folders: folders of the sequences.
         length: pairs in an epoch; pair i is of sequence i modulo their number.
         max_gap: frames between the two of a pair are fewer.
-        seed: of all draws.
+        seed: seed of all draws.
     """
 
     def __init__(self, folders: Sequence[Path], length: int, max_gap: int, seed: int) -> None:

@@ -34,8 +34,8 @@ class LabelledImages(Dataset[LabelledImage]):
     Args:
         size: side of the pictures that come out, pixels.
         resize: short side before the centre crop.
-        area: of the random crop; None is evaluation.
-        seed: of all draws.
+        area: area of the random crop; None is evaluation.
+        seed: seed of all draws.
     """
 
     def __init__(self, size: int, resize: int, area: tuple[float, float] | None, seed: int) -> None:
@@ -165,7 +165,7 @@ class ImageFolderDataModule(_LabelledDataModule):
         area: fraction of a picture that a random crop takes, least and largest.
         batch_size: pictures per rank.
         num_workers: processes that decode, per rank; by default the usable cores, at most 8.
-        seed: of every draw.
+        seed: seed of every draw.
 
     Raises:
         DataError: from `setup`, if the folders are not as described.
@@ -209,7 +209,7 @@ class VideoFrameDataModule(_LabelledDataModule):
         repeat: frames of each video in an epoch.
         batch_size: pictures per rank.
         num_workers: processes that decode, per rank; by default the usable cores, at most 8.
-        seed: of every draw and of the split.
+        seed: seed of every draw and of the split.
 
     Raises:
         DataError: from `setup`, if the source has no classes or only one, or a class fewer than two videos.

@@ -17,9 +17,9 @@ class ProgressReport:
     Rate and remaining time are over the work since it began, pauses such as a benchmark within a training included.
 
     Args:
-        name: of the work.
+        name: name of the work.
         total: number of items; None where it is not known.
-        unit: of the items, plural.
+        unit: unit of the items, plural.
         done: items that an earlier run has done.
         every: seconds from one line to the next where there is no terminal.
         silent: report nothing, as on ranks other than the first.

@@ -45,7 +45,7 @@ class FrameStream:
     Attributes:
         size: (height, width) of the frames, pixels.
         part: frames that are read.
-        num_frames: of the part, by the file's header an estimate; exact for a folder.
+        num_frames: number of frames of the part, by the file's header an estimate; exact for a folder.
         frame_rate: frames of the part per second.
 
     Raises:

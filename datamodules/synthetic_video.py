@@ -20,7 +20,7 @@ class GeneratedVideos(LightningDataModule):
         video_size: height and width of the frames, pixels, an even number.
         camouflage: 1: sprites have the background's colours; 0: each has its own plain colour.
         generator_seed: another seed gives other videos.
-        kwargs: of the DataModule.
+        kwargs: arguments of the DataModule.
     """
 
     def __init__(

@@ -53,16 +53,17 @@ class VideoDataModule(SampledDataModule):
         frames: T, frames in a clip.
         sampling: "distant", one frame from each of T equal segments, or "continuous", every `interval` frames
             (VFS, Table 1).
-        interval: of continuous sampling, frames; of several, one is drawn for each clip. 0 repeats one frame.
+        interval: frames from one to the next in continuous sampling; of several, one is drawn per clip. 0 repeats one
+            frame.
         interval_weights: probabilities of several intervals; equal where not given.
         size: side of the frames, pixels.
         spatial: True for a random resized crop and flip of each frame, False for a centre crop, "whole" for the
-            whole frame squeezed into the square (Liir).
-        area: fraction of the frame's area that a random crop takes, least and largest.
+            complete frame squeezed into the square (Liir).
+        area: smallest and largest fraction of the frame's area that a random crop takes.
         flip: probability of a horizontal flip.
         colour: jitter, grey and blur each frame (training only, on the device).
-        blur_sigma: least and largest standard deviation of that blur, pixels. The default is VFS's released value,
-            which is hardly a blur; its paper follows MoCo v2, which has (0.1, 2.0).
+        blur_sigma: smallest and largest standard deviation of that blur, in pixels. The default is VFS's released
+            value, which is hardly a blur; its paper follows MoCo v2, which has (0.1, 2.0).
         batch_size: clips per rank.
         num_workers: processes that decode, per rank; by default the usable cores, at most 8.
         holdout: fraction of the videos that is kept for validation, at least one video unless 0.
@@ -71,7 +72,7 @@ class VideoDataModule(SampledDataModule):
         samples_per_epoch: clips in an epoch, drawn with replacement from all frames of all videos; without it an
             epoch takes one clip from each video.
         repeat: number of times that an epoch goes through the videos.
-        seed: of every draw.
+        seed: seed of every draw.
         timeout: seconds after which the decoding of a video is given up.
         max_megapixels: largest frame that is decoded (89 by default); a video with larger ones is unusable.
         max_unusable: fraction of the clips that may have to be replaced by those of other videos before a warning says

@@ -58,7 +58,7 @@ class CorrespondenceModule(ExtractorModule):
 
     A method defines
 
-    - `step(batch)`, which returns at least `loss`, and detached whatever callbacks may want to see (`embeddings`
+    - `step(batch)`, which returns at least `loss`, and, detached, what callbacks use (`embeddings`
       `(N, D)`, for example, is what `CollapseMonitor` measures). A training step returns the same dict;
     - `configure_optimizers()`;
     - `batch_size(batch)`, where its batches hold no `clip`.

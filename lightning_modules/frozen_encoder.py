@@ -19,8 +19,8 @@ class FrozenEncoder(ExtractorModule):
         stride: default in pixels per cell, where a benchmark names none.
         pretrained: the library's own weights, for names of timm and torchvision.
         encoder: class and arguments of an encoder that came from a checkpoint; written into checkpoints of this module.
-        mean: of RGB in [0, 1], where a network by name was trained with another than its library says.
-        std: of RGB in [0, 1], for the same case.
+        mean: mean of RGB in [0, 1], where a network by name was trained with another than its library says.
+        std: standard deviation of RGB in [0, 1], for the same case.
         head: `package.module:callable` of a module over the features, such as an up-sampler; see `build_head`.
 
     Raises:

@@ -35,26 +35,28 @@ class BenchmarkCallback(pl.Callback, ABC):
 
     A benchmark defines `name`, `read` and `start`, and declares `score_names`. Its sequences are distributed over the
     ranks by length; an error on one rank ends the benchmark on all: `validate` fails with its message, `fit` logs it
-    and continues. The module that trains is left as it was: features come from its `feature_extractor`, the random
-    state is put back.
+    and continues. The module in training is left unchanged: features come from its `feature_extractor`, and the random
+    state is restored.
 
     Args:
-        every_n_epochs: of `fit`; it also runs after the last step.
+        every_n_epochs: epochs of `fit` between runs; it also runs after the last step.
         before_training: also run before the first step of `fit`.
         limit_sequences: only the first N, for a quick check; results.json records it.
         output_dir: where files go; None is `benchmarks/<name>/` in the folder of the run.
-        fatal: an error ends `fit` too.
-        predictions: write what was predicted, where the benchmark writes files of it.
+        fatal: let an error end `fit` too.
+        predictions: write the predictions, where the benchmark has files for them.
         changes: fields of the protocol to change; the protocol's name then shows them.
-        name: in keys and folders, needed where two benchmarks of a kind run together; None is the kind's own.
-        stage: of the encoder, or several, whose scores are then logged separately; None is the encoder's own choice.
+        name: prefix of keys and name of folders, needed where two benchmarks of a kind run together; None is the
+            kind's.
+        stage: stage of the encoder, or several, whose scores are then logged separately; None is the encoder's own
+            choice.
         stride: pixels per feature cell; None takes the backbone's own choice, 8 for a ResNet and the patch of a ViT.
             Where it differs from the protocol's, the protocol's name shows it.
 
     Attributes:
         history: optimiser step → logged scores, of each run in `fit` or `validate` that succeeded.
-        results: of the last run; None before the first.
-        overlays: sequence → its overlay, of the last run's first few sequences.
+        results: results of the last run; None before the first.
+        overlays: sequence → its overlay, for the first few sequences of the last run.
 
     Raises:
         ValueError: for a number out of range; at the start of a run that could not give the right scores.
@@ -148,8 +150,8 @@ class BenchmarkCallback(pl.Callback, ABC):
         """Run the benchmark, with or without a Trainer.
 
         Args:
-            extractor: of `feature_extractor(stage, stride)` or `build_feature_extractor`; or a module, of which the
-                features are taken that the benchmark wants.
+            extractor: result of `feature_extractor(stage, stride)` or `build_feature_extractor`; or a module, whose
+                features are taken at the stage and stride of the benchmark.
             folder: where results, predictions and pictures go; None writes nothing.
             network: description of what is evaluated, for console and results; None is the extractor's description of
                 its network and weights.

@@ -156,7 +156,7 @@ def object_evaluation(
 
     Args:
         benchmark: its `protocol`, `sequences` and `predictions` say what is done.
-        extractor: of the features.
+        extractor: extractor of the features.
         context: says where files go.
         ends_scored: the last frame of an object counts.
     """
@@ -250,7 +250,7 @@ def zip_predictions(folder: Path, inside: str = "") -> Path:
     """Put `folder/predictions` into `folder/predictions.zip`.
 
     Args:
-        folder: of the run.
+        folder: folder of the run.
         inside: folder of the archive that holds the sequences; "" is its top (DAVIS), "Annotations" is YouTube-VOS's.
 
     Returns:

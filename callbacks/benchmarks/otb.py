@@ -41,7 +41,7 @@ class OtbBenchmark(BenchmarkCallback):
         root: folder with the sequences' folders.
         version: see `Otb`; None is every sequence that is here.
         allow_missing: see `Otb`; results.json names what was missing.
-        stage: of the encoder, one name; None is res5 of a ResNet, and of other networks their own choice.
+        stage: stage of the encoder, one name; None is res5 of a ResNet, and of other networks their own choice.
         stride: pixels per feature cell, where `dilated` is False; None is the encoder's own choice.
         dilated: SiamFC's dilations, for ResNets, see `ResNetExtractor`; False for other networks.
         sequences_at_once: sequences per pass of the backbone, each in a separate video. It is faster on a

@@ -17,7 +17,7 @@ class ClassChoice:
 
     Attributes:
         section: one of `SECTIONS`.
-        name: of the class, as it was given.
+        name: name of the class, as it was given.
         arguments: name → value; a string where a flag gave it.
         index: position of the argument that names it.
         sources: name of an argument → "FILE: " where a file gave it, else empty.
@@ -165,7 +165,7 @@ def option_of(args: Sequence[str], name: str) -> Any:
 
     Args:
         args: as of `joined`.
-        name: of the option, without dashes.
+        name: name of the option, without dashes.
 
     Returns:
         None where nothing sets it, or where it is set to null.

@@ -26,8 +26,8 @@ def explain(args: Sequence[str], message: str, options: Sequence[str], model: st
     that does not fit its argument's type is named with what was expected. Everything else stays as the parser said it.
 
     Args:
-        args: of the command line; a `--config` is followed by an existing file.
-        message: of the parser.
+        args: arguments of the command line; a `--config` is followed by an existing file.
+        message: message of the parser.
         options: that the parser knows, such as `--trainer.max_epochs`.
         model: class of the checkpoint that `--ckpt_path` names, for flags that change its arguments.
     """

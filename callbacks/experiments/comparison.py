@@ -36,7 +36,7 @@ class Contestant:
             SiamFC's dilated res5 for tracking.
         stride: pixels per feature cell; None is the stride that a benchmark wants.
         pretrained: the library's own weights.
-        seed: of the weights of a backbone that comes without.
+        seed: seed of the weights of a backbone that comes without.
     """
 
     name: str
@@ -56,7 +56,7 @@ def contestants(
         specs: `SPEC`, `SPEC@STAGE` or `SPEC@STAGE/STRIDE`, where SPEC is one of `build_feature_extractor` or of
             `SHORT_NAMES`.
         pretrained: the library's own weights, for names of timm and torchvision.
-        seeds: of the untrained baseline.
+        seeds: seeds of the untrained baseline.
         baselines: add an untrained ResNet-18, once for each seed, and raw colour.
 
     Raises:

@@ -29,10 +29,10 @@ class Scored:
     """One protocol on the features of one stage and stride.
 
     Args:
-        name: of the protocol, with its stage in front where there are several.
-        fields: of the protocol, with `stage` and `stride`.
-        digest: of the protocol.
-        score: of the whole set, as the benchmark gives it.
+        name: name of the protocol, with its stage in front where there are several.
+        fields: fields of the protocol, with `stage` and `stride`.
+        digest: digest of the protocol.
+        score: score over all sequences, as the benchmark gives it.
         videos: scores of single videos.
     """
 
@@ -90,7 +90,7 @@ def read_scores(folders: Sequence[Path], score: str) -> list[Scored]:
     """Read what the batches of a sweep left.
 
     Args:
-        folders: of the batches, each with results.json and per_sequence.csv.
+        folders: folders of the batches, each with results.json and per_sequence.csv.
         score: key, for example `J&F-Mean`.
 
     Raises:
@@ -135,7 +135,7 @@ def choose(scored: Sequence[Scored], base: PropagationProtocol, selection: float
     """Choose the protocol that is best on every second sequence or so, and report it on the others.
 
     Args:
-        scored: of `read_scores`, all over the same sequences.
+        scored: result of `read_scores`, all over the same sequences.
         base: protocol that the sweep began from.
         selection: fraction of the sequences to choose on, in (0, 1).
 
@@ -160,7 +160,7 @@ def effects(scored: Sequence[Scored], fields: Collection[str] | None = None) -> 
     """Return the effect of each field that takes several values, the largest first.
 
     Args:
-        scored: of `read_scores`.
+        scored: result of `read_scores`.
         fields: to analyse; None is every field. Those of named protocols differ together, so that no effect is theirs.
     """
     found = []
@@ -183,9 +183,9 @@ def grid_markdown(
     """Return the best protocols, the choice and the effects as Markdown, scores in per cent.
 
     Args:
-        scored: of `read_scores`.
+        scored: result of `read_scores`.
         score: its key.
-        choice: of `choose`.
+        choice: result of `choose`.
         fields: whose effect is shown, see `effects`.
     """
     out = io.StringIO()

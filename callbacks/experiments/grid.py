@@ -42,8 +42,8 @@ class ProtocolBatch:
     """Protocols that share one pass of the network over the frames.
 
     Args:
-        stage: of the features; None: the backbone's own choice.
-        stride: of the features; None: the backbone's own choice.
+        stage: stage of the features; None: the backbone's own choice.
+        stride: stride of the features; None: the backbone's own choice.
         protocols: at most `AT_ONCE`.
     """
 
@@ -102,7 +102,7 @@ def named_grid(names: Sequence[str], benchmark: str, like: Sequence[str] = ()) -
     """Return named protocols as they are.
 
     Args:
-        names: of sources; `all` is every source that defines values for the benchmark.
+        names: names of sources; `all` is every source that defines values for the benchmark.
         benchmark: name of the benchmark.
         like: benchmarks whose values may stand in, see `PropagationProtocol.named`.
 
@@ -122,8 +122,8 @@ def batches(
 
     Args:
         grid: its protocols.
-        stages: of the features.
-        strides: of the features.
+        stages: stages of the features.
+        strides: strides of the features.
         at_once: most protocols of a batch; fewer take less memory and encode frames more often.
     """
     found = []

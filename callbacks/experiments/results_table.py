@@ -25,7 +25,7 @@ class Column(NamedTuple):
     Attributes:
         benchmark: its name.
         protocol: its name; empty where the benchmark has none.
-        digest: of the protocol.
+        digest: digest of the protocol.
         data: split, subset and rules, in words.
         sequences: their number; None where the file does not say.
         score: key of the score, without the stage.
@@ -44,14 +44,14 @@ class StoredScore:
     """One score of one results.json.
 
     Attributes:
-        name: of the network, and of the stage where there are several; without its seed.
+        name: name of the network, and of the stage where there are several; without its seed.
         label: the row that the user names; empty: none.
         column: that it belongs to.
         value: fraction.
         videos: the values that the score is the mean of; None where it is no such mean.
         seed: None where neither name nor command says it.
         command: that produced it, without its seed and output folder.
-        folder: of the run.
+        folder: folder of the run.
     """
 
     name: str

@@ -70,10 +70,10 @@ class Study:
     """A table to fill: rows over seeds, each scored by the same evaluations.
 
     Args:
-        title: of the table.
+        title: title of the table.
         source: table or figure of the paper; empty where there is none.
         rows: in the table's order.
-        seeds: of every row that does not name its own.
+        seeds: seeds of every row that does not name its own.
         seed_flags: arguments added to every training, with `{seed}` in them.
         evaluations: name → arguments after `validate --ckpt_path …`; the last file named in them ends with its
             benchmark.
@@ -111,7 +111,7 @@ class Study:
         """Return the commands of a row and seed, in order: training, where the row trains, then each evaluation.
 
         Args:
-            row: of this study.
+            row: row of this study.
             seed: replaces `{seed}` in the arguments.
             output: folder of the runs.
             train: arguments added to the training, for example where its data lie.

@@ -30,7 +30,7 @@ class StudyResult:
         score: in [0, 1].
         videos: sequence → scores of its objects; None where the benchmark writes none by this name.
         protocol: name and digest of its protocol.
-        seconds: of the training, None where nothing was trained, it ran elsewhere or it was interrupted.
+        seconds: duration of the training, None where nothing was trained, it ran elsewhere or it was interrupted.
     """
 
     score: float
@@ -53,7 +53,7 @@ class StudyLine:
         difference: from the base row over sequences, each the mean over the seeds of its row; None for the base row
             itself, or where the protocols or sequences differ.
         published: the paper's score, in [0, 1].
-        minutes: of training, mean over seeds.
+        minutes: minutes of training, mean over seeds.
     """
 
     row: str

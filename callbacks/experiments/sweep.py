@@ -47,12 +47,12 @@ def sweep(
         benchmark: by label propagation; the protocol that it has is the one that the table compares with.
         grid: see `read_grid` and `named_grid`.
         output: folder.
-        stages: of the features; None is the backbone's own choice.
-        strides: of the features; None is the backbone's own choice.
+        stages: stages of the features; None is the backbone's own choice.
+        strides: strides of the features; None is the backbone's own choice.
         score: what is compared.
         select_on: fraction of the sequences on which a protocol is chosen, in (0, 1); it is reported on the others.
         pretrained: the library's own weights for timm and torchvision.
-        seed: of the weights of a backbone that comes without.
+        seed: seed of the weights of a backbone that comes without.
         at_once: protocols that share one pass of the network.
         part: (k, n): run every n-th batch only, from the k-th on.
 
@@ -143,7 +143,7 @@ def sweep_benchmark(config: str, root: str | None = None, limit: int | None = No
 
     Args:
         config: a file, or a name such as `benchmarks/davis.yaml`.
-        root: of the data, in place of the config's.
+        root: root of the data, in place of the config's.
         limit: largest number of sequences.
 
     Raises:

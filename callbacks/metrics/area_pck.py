@@ -72,7 +72,7 @@ class AreaPCK(RowMetric):
 
     Args:
         query_mode: "first" or "strided".
-        fraction: of the square root of the area.
+        fraction: fraction of the square root of the area.
         kwargs: those of torchmetrics.Metric, see `RowMetric` for `process_group`.
     """
 

@@ -46,7 +46,7 @@ def bootstrap_interval(
     Args:
         groups: a sequence of videos, each with the scores of its objects; NaN is left out.
         resamples: number of bootstrap samples.
-        seed: of the generator; the same seed gives the same interval.
+        seed: seed of the generator; the same seed gives the same interval.
 
     Returns:
         Lower and upper end.

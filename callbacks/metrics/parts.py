@@ -187,7 +187,7 @@ class InstanceAP(Metric):
     Args:
         one_to_one: one detection at most is right for an annotated instance.
         classes: C, background included.
-        thresholds: of IoU.
+        thresholds: thresholds of IoU.
         kwargs: those of torchmetrics.Metric, see `RowMetric` for `process_group`.
     """
 

@@ -228,7 +228,7 @@ class TapVidMetrics(RowMetric):
         """Add one video; arguments and errors of `tapvid_metrics`.
 
         Args:
-            name: of the video, once over all ranks.
+            name: name of the video, once over all ranks.
             position: in the data set. Values are summed in order of position and then of name, so that the last digit
                 of a mean is that of the official code.
         """

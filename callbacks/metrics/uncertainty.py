@@ -19,7 +19,7 @@ def video_of(name: str, videos: Collection[str] = ()) -> str:
     """Return the video of a row that is called VIDEO or VIDEO_ID.
 
     Args:
-        name: of the row.
+        name: name of the row.
         videos: names of the videos; without them, a number at the end is an object's.
 
     Example:

@@ -21,7 +21,7 @@ def clip_sheet(clip: Tensor, frame_index: Tensor | None = None, rows: int = 8, w
         clip: `(B, T, 3, H, W)`, uint8 or float in [0, 1].
         frame_index: `(B, T)`, numbers of the frames in their videos; None: their indices in the clip.
         rows: largest number of clips.
-        width: of a frame, pixels.
+        width: width of a frame, pixels.
 
     Returns:
         uint8 `(H', W', 3)`.

@@ -62,8 +62,8 @@ def feature_sheet(
         frames: `(T, 3, H, W)`, uint8 or float in [0, 1].
         features: `(T, C, h, w)`, see `callbacks.tracking.features.frame_features`.
         covered: what the feature map covers, in pixels of the frame; None is the frame.
-        names: of the frames; by default their numbers.
-        width: of one picture, pixels.
+        names: names of the frames; by default their numbers.
+        width: width of one picture, pixels.
 
     Returns:
         uint8 `(H', W', 3)`.

@@ -29,9 +29,9 @@ class Film:
     frames, where it is given for any; a frame without it is plain grey there.
 
     Args:
-        folder: of the run.
+        folder: folder of the run.
         sequence: its name.
-        num_frames: of the sequence; the frames shown are evenly spaced.
+        num_frames: number of frames of the sequence; the frames shown are evenly spaced.
         kind: where a sequence is followed in several ways.
 
     Attributes:

@@ -31,8 +31,8 @@ def draw_masks(
     Args:
         frame: uint8 RGB `(3, H, W)`.
         mask: ids `(H, W)` uint8, 0 is background.
-        colours: of each object.
-        labels: of the objects; None: their ids.
+        colours: colour of each object.
+        labels: labels of the objects; None: their ids.
 
     Returns:
         uint8 RGB `(H, W, 3)`.
@@ -68,8 +68,8 @@ def draw_boxes(frame: Tensor, boxes: NDArray[np.float64], colours: Sequence[Colo
         frame: uint8 RGB `(3, H, W)`.
         boxes: left, top, width, height `(N, 4)`, where (0, 0) is the corner of the first pixel; they may leave the
             frame; those that are not finite are left out.
-        colours: of each.
-        labels: of each; an empty one is not drawn.
+        colours: colour of each.
+        labels: label of each; an empty one is not drawn.
 
     Returns:
         uint8 RGB `(H, W, 3)`.
@@ -97,8 +97,8 @@ def draw_points(frame: Tensor, found: Tensor, names: Sequence[str], colours: Seq
     Args:
         frame: uint8 RGB `(3, H, W)`.
         found: x, y, score `(K, 3)`; points whose x is NaN are left out.
-        names: of the points.
-        colours: of the points; None: white.
+        names: names of the points.
+        colours: colours of the points; None: white.
 
     Returns:
         uint8 RGB `(H, W, 3)`.
@@ -125,7 +125,7 @@ def write_label(picture: Picture, text: str, place: tuple[int, int], colour: Col
         picture: uint8 RGB `(H, W, 3)`; it is written into.
         text: the label.
         place: x, y of what is labelled, pixels.
-        colour: of the ground.
+        colour: colour of the ground.
     """
     import cv2
 

@@ -51,9 +51,9 @@ def match_sheet(
         frame: the query; None is the last.
         count: matches of each point; None is the protocol's top-k.
         covered: what the feature map covers, in pixels of the frame; None is the frame.
-        names: of the frames; by default their numbers.
+        names: names of the frames; by default their numbers.
         most: reference frames to show, those with most weight.
-        width: of one frame, pixels.
+        width: width of one frame, pixels.
 
     Returns:
         uint8 `(H', W', 3)`: the query, then references in time order.

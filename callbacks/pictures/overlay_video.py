@@ -23,7 +23,7 @@ class OverlayVideo:
     The same pictures give the same bytes.
 
     Args:
-        path: of the mp4; its folder is made.
+        path: path of the mp4; its folder is made.
         rate: frames per second.
     """
 

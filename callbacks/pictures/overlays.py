@@ -35,7 +35,7 @@ def overlay_masks(
     Args:
         frame: uint8 RGB `(3, H, W)`.
         mask: uint8 ids `(H, W)`, 0 is background.
-        opacity: of the tint, 0 to 1.
+        opacity: opacity of the tint, 0 to 1.
         palette: `(256, 3)` RGB of each id; None is DAVIS's.
 
     Returns:
@@ -88,7 +88,7 @@ def contact_sheet(pictures: Sequence[Picture], columns: int, width: int = 320, g
     Args:
         pictures: uint8 `(H, W, 3)` each.
         columns: pictures in a row.
-        width: of one picture in the sheet, pixels.
+        width: width of one picture in the sheet, pixels.
         gap: between pictures, pixels.
 
     Returns:
@@ -111,7 +111,7 @@ def captioned(picture: Picture, text: str, colour: tuple[int, int, int] = (255, 
         picture: uint8 `(H, W, 3)`.
         text: what does not fit the picture's width is cut.
         colour: RGB behind the text, which is black or white, whichever can be read.
-        height: of the line, pixels.
+        height: height of the line, pixels.
 
     Returns:
         uint8 `(H + height, W, 3)`.

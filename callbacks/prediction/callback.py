@@ -21,8 +21,8 @@ class VideoPrediction(pl.Callback):
         output_dir: see `predict_video`.
         protocol: see `predict_video`.
         changes: see `predict_video`.
-        stage: of the encoder; None is the module's, else the encoder's own choice, and SiamFC's dilated res5 for a box
-            where there is one.
+        stage: stage of the encoder; None is the module's, else the encoder's own choice, and SiamFC's dilated res5 for
+            a box where there is one.
         stride: pixels per feature cell; None is the module's, else the encoder's own choice.
         short_side: see `predict_video`.
         overlay: see `predict_video`.

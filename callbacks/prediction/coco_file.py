@@ -30,10 +30,10 @@ class CocoFile:
     Source: the data format of the COCO API (cocodataset.org), as pycocotools reads it.
 
     Args:
-        path: of the file.
+        path: path of the file.
         stream: numbers the frames.
-        names: of the objects.
-        kind: of the prompts.
+        names: names of the objects.
+        kind: kind of the prompts.
     """
 
     def __init__(

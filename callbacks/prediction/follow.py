@@ -118,7 +118,7 @@ def track_box(
         extractor: see `SiamFCTracker`.
         video: see `VideoSource`.
         box: left, top, width, height in pixels of the first frame, or a file's path, see `BoxPrompt.of`.
-        protocol: of the tracker; None is VFS's.
+        protocol: protocol of the tracker; None is VFS's.
 
     Returns:
         Iterator of frame `(3, H, W)` uint8 and left, top, width, height `(4,)`; the box may leave the frame.

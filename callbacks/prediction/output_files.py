@@ -38,7 +38,7 @@ def look_for_earlier(folder: Path, overlay: Overlay, overwrite: bool = False, ex
     """Return whether a folder holds an unfinished prediction that can be resumed.
 
     Args:
-        folder: of the prediction.
+        folder: folder of the prediction.
         overlay: the kind of overlay that will be in it.
         overwrite: let an earlier prediction be removed; one that was stopped by a signal may be in any case.
         exports: further files.
@@ -85,7 +85,7 @@ def open_record(folder: Path, request: Request, overlay: Overlay, exports: Seque
     """Return what writes a prediction: `masks/<frame>.png`, `boxes.csv` or `points.csv`, the overlay and exports.
 
     Args:
-        folder: of the prediction.
+        folder: folder of the prediction.
         request: what is followed; its kind says which files.
         overlay: kind of the overlay.
         exports: further files.

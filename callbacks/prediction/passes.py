@@ -27,7 +27,7 @@ class KeptMasks:
     """Masks of all passes, in the files that predict writes: a later pass adds its objects to what is there.
 
     Args:
-        folder: of the masks.
+        folder: folder of the masks.
         stream: names the files.
         palette: `(256, 3)` RGB of each id.
         objects: prompted frame → ids of its objects.
@@ -91,7 +91,7 @@ def merged(
     Args:
         below: ids `(H, W)`.
         found: ids `(H, W)`.
-        distance: of each object to its prompt.
+        distance: distance of each object to its prompt.
     """
     order = np.zeros(256, np.int64)
     for rank, number in enumerate(sorted(distance, key=lambda number: distance[number])):
@@ -115,7 +115,7 @@ def run_passes(
     Args:
         request: the prompts.
         follow: carries those of one frame in one direction.
-        folder: of the prediction; masks are kept in its `masks`.
+        folder: folder of the prediction; masks are kept in its `masks`.
         unfinished: holds where to resume; it is saved now and then and after each pass.
         watch: its seconds are saved too.
         began: when the prediction did, `time.perf_counter()`.

@@ -125,7 +125,7 @@ def nearest_tracks(names: Sequence[str], starts: Sequence[int], frames: int) -> 
     """Return which track each point takes in each frame: of those with its name the one that starts nearest.
 
     Args:
-        names: of the tracks.
+        names: names of the tracks.
         starts: frame in which each starts.
         frames: number of frames T.
 

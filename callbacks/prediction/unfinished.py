@@ -82,8 +82,8 @@ class Unfinished:
     """The file of an unfinished prediction.
 
     Args:
-        path: of the file.
-        identity: of the command, see `identify`.
+        path: path of the file.
+        identity: identity of the command, see `identify`.
 
     Attributes:
         bookmark: where to resume.
@@ -135,7 +135,7 @@ class Unfinished:
 
         Args:
             frame: index, in the pass, of the frame to resume at.
-            seconds: of the run so far.
+            seconds: seconds of the run so far.
             seconds_of: the same by kind of work.
             leg: number of the pass.
         """

@@ -31,8 +31,8 @@ def draw_lines(chart: Json, width: int = 560, height: int = 260, cursor: bool = 
 
     Args:
         chart: the fields of `Chart`.
-        width: of the drawing.
-        height: of the drawing.
+        width: width of the drawing.
+        height: height of the drawing.
         cursor: add a line that a film moves along.
     """
     points = {

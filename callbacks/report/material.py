@@ -20,7 +20,7 @@ class Chart:
         x: what runs along; for bars, what they are.
         y: the measure, a fraction that is printed in per cent.
         curves: name → curve; for bars x is the index of the label.
-        labels: of the bars.
+        labels: labels of the bars.
         kind: "lines" or "bars".
         span: least and largest value of the axis; None fits it to the values.
     """
@@ -45,7 +45,7 @@ def write_material(
     """Write report.json: what the page needs in addition to results.json, per_sequence.csv and the films.
 
     Args:
-        folder: of the run.
+        folder: folder of the run.
         sequences: names of those that were evaluated.
         ranked_by: columns of a row whose mean says how well a sequence went.
         shows: what is drawn over the frames of films.

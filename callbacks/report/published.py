@@ -57,8 +57,8 @@ def published_beside(benchmark: str, digest: str, sequences: int | None) -> list
     """Return the rows that compare with a result: the same benchmark, all its sequences, certainly the same protocol.
 
     Args:
-        benchmark: of the result.
-        digest: of the protocol that the result was scored by.
+        benchmark: benchmark of the result.
+        digest: digest of the protocol that the result was scored by.
         sequences: number of sequences that the result is over.
     """
     if sequences is None or sequences != SEQUENCES.get(benchmark):

@@ -85,7 +85,7 @@ def scores_by_sequence(
     A score is the mean of some columns, over the rows of the last stage.
 
     Args:
-        rows: of per_sequence.csv; "Sequence" is a sequence's name, or that and "_" and an object's number.
+        rows: rows of per_sequence.csv; "Sequence" is a sequence's name, or that and "_" and an object's number.
         ranked_by: the columns.
         sequences: names.
     """

@@ -52,9 +52,9 @@ def pseudo_boxes(
         source: folder or list of videos, see `list_videos`.
         output: root for `Got10kDataModule`.
         videos: number of videos to use, the first ones; None takes all.
-        frames: of each video, from its start.
+        frames: number of frames from the start of each video.
         short_side: the extractor sees frames reduced to this, pixels.
-        seed: of the drawn boxes.
+        seed: seed of the drawn boxes.
 
     Returns:
         Number of sequences in `output/train`.

@@ -112,7 +112,7 @@ def score_sequence(name: str, truth: Path, predictions: Path, rules: ScoringRule
     """Score one sequence; see `score`.
 
     Args:
-        name: of the sequence, for rows and errors.
+        name: name of the sequence, for rows and errors.
         truth: folder of its masks.
         predictions: folder of the predictions.
         rules: see `ScoringRules`.
@@ -184,7 +184,7 @@ def by_category(
     """Average scores as YouTube-VOS does: J and F of seen and of unseen categories, and the mean of the four.
 
     Args:
-        rows: of each object, named VIDEO_ID.
+        rows: rows of each object, named VIDEO_ID.
         meta: meta.json of the scored split, which gives the category of each object.
         trained: meta.json of the training split; categories that it lacks are unseen.
         unseen: names of unseen categories, instead of `trained` or in addition to it.

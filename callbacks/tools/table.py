@@ -31,8 +31,8 @@ def gather_results(
     are not seeds of one row never meet in a cell: each has its own row, whose name includes its folder.
 
     Args:
-        folders: of benchmark runs, or any folders above them; `NAME=FOLDER` names the row, and several folders of one
-            name are its seeds.
+        folders: folders of benchmark runs, or any folders above them; `NAME=FOLDER` names the row, and several folders
+            of one name are its seeds.
         scores: keys without their stage, such as `J&F-Mean`; none takes the first score of each benchmark.
         published: add the rows that papers print for the same benchmark, sequences and protocol.
         base: row that differences are from; empty: none.
@@ -68,7 +68,7 @@ def render(table: Table, format: str) -> str:
     digits, in separate columns.
 
     Args:
-        table: of `gather_results`.
+        table: result of `gather_results`.
         format: `md`, `csv` or `tex` (LaTeX with booktabs).
     """
     if format == "csv":

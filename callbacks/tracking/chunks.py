@@ -37,7 +37,7 @@ def in_chunks(items: Iterable[T], size: int, begin: Callable[[list[T]], U]) -> I
 
     Args:
         items: read one by one.
-        size: of a chunk; 1 reads and begins nothing ahead.
+        size: size of a chunk; 1 reads and begins nothing ahead.
         begin: starts the work on a chunk.
 
     Example:

@@ -74,7 +74,7 @@ class SideStream:
     """A second queue of work on a GPU; on another device work is done where it stands.
 
     Args:
-        device: of the work.
+        device: device of the work.
     """
 
     def __init__(self, device: torch.device) -> None:

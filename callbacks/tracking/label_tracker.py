@@ -60,7 +60,7 @@ class LabelTracker:
     Attributes:
         stages: a name for each result: that of the map (empty for an extractor of one map), and with several protocols
             that of the protocol.
-        protocols: of each result.
+        protocols: protocols of each result.
         device: that of the extractor.
 
     Raises:

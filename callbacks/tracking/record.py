@@ -44,7 +44,7 @@ class SequenceRecord:
     Use it as a context: a video is finished also when tracking fails.
 
     Args:
-        num_frames: of the sequence.
+        num_frames: number of frames of the sequence.
         draw: how a frame is drawn with what was found in it.
         predictions: one for each of the extractor's maps; of one map also several.
         overlay: PNG with five frames side by side, drawn for the last map.
@@ -160,7 +160,7 @@ class PredictionTable:
     """Rows of numbers as CSV, written atomically when it is closed, and never empty.
 
     Args:
-        path: of the file; its folder is made.
+        path: path of the file; its folder is made.
         stems: names of the frames.
         rows: name of a frame and what was found in it → its lines.
         columns: the heading; empty: none.

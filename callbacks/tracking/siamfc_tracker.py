@@ -36,8 +36,8 @@ class Target(NamedTuple, Generic[K]):
         key: identifies it among the others; it comes back with each of its boxes.
         frames: uint8 RGB `(3, H, W)` each, from the one that `box` belongs to.
         box: one-based x, y, width, height `(4,)`, pixels.
-        track: of `SiamFCTracker.start` and any number of steps, where the target is followed already: `frames` then
-            begin with the frame after.
+        track: result of `SiamFCTracker.start` and any number of steps, where the target is followed already: `frames`
+            then begin with the frame after.
     """
 
     key: K
@@ -108,7 +108,7 @@ class Track:
 
     Attributes:
         target: zero-based centre y, x, height, width, pixels.
-        side: of the square that the exemplar shows, pixels; it grows and shrinks with the target.
+        side: side of the square that the exemplar shows, pixels; it grows and shrinks with the target.
         exemplar: features of the first frame, (C, a, a).
     """
 
@@ -184,7 +184,7 @@ class SiamFCTracker:
         """Find each target in its next frame.
 
         Args:
-            tracks: of `start`; they are moved.
+            tracks: result of `start`; they are moved.
             pictures: the next frame of each, (H, W, 3) uint8 RGB.
 
         Returns:

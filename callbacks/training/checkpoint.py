@@ -214,7 +214,7 @@ class BestCheckpoint(ModelCheckpoint):
         monitor: a logged score, `<benchmark>/<key>`.
         mode: `max` or `min`.
         save_top_k: how many to keep.
-        filename: of the checkpoint, without `.ckpt`.
+        filename: filename of the checkpoint, without `.ckpt`.
         dirpath: folder; None is `checkpoints/` in the folder of the run.
 
     Raises:

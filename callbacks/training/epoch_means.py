@@ -46,7 +46,7 @@ class EpochMeans:
         """Put back what no batch has to come before: metric objects, and all sums where the epoch has no more batches.
 
         Args:
-            trainer: of the run.
+            trainer: trainer of the run.
             pl_module: whose metric objects are restored.
             more_batches: whether the resumed epoch has batches left, which log first; None if no epoch is resumed.
         """

@@ -29,7 +29,7 @@ def call_on_exception(trainer: pl.Trainer, together: tuple[type[BaseException], 
     which the waiting process waits for a result for ever.
 
     Args:
-        trainer: of a rank; others stay as they are.
+        trainer: trainer of a rank; others stay as they are.
         together: exceptions that all ranks raise at the same step; after them no rank leaves before the others.
     """
     if not isinstance(trainer.strategy.launcher, _MultiProcessingLauncher):

@@ -2,7 +2,7 @@
 
 Lightning 2.6 infers from its counters at which hook a checkpoint was written. That goes wrong where the checkpoint fell
 on the last batch of an epoch (batches are repeated, the epoch's validation is left out) and where `max_steps` is set.
-Here a checkpoint holds the progress itself, and the counters are rewritten from it when it is loaded.
+Here a checkpoint records the progress itself, and the counters are rewritten from it when it is loaded.
 """
 
 from dataclasses import asdict, dataclass
@@ -178,7 +178,7 @@ def rewrite(counters: Counters, progress: TrainingProgress, steps_reached: bool)
     """Set the counters of Lightning's fit loop so that it resumes from recorded progress.
 
     Args:
-        counters: of a checkpoint; changed in place.
+        counters: counters of a checkpoint; changed in place.
         progress: of the same checkpoint.
         steps_reached: see `starts_an_epoch`.
     """

@@ -60,7 +60,7 @@ class AtomicCheckpointIO(TorchCheckpointIO):
 
         Args:
             path: the file, or an address such as `s3://…`, which is read by Lightning.
-            map_location: of an address; a file is read to the CPU.
+            map_location: device for what is read from an address; a file is read to the CPU.
             weights_only: not taken; code is never unpickled.
 
         Raises:
@@ -150,7 +150,7 @@ class LastCheckpointFile(NamedTuple):
             the file does not say.
         step: optimiser steps.
         version: number of the folder, −1 where it has none.
-        epoch: of the last step.
+        epoch: epoch of the last step.
         path: the file.
     """
 

@@ -43,11 +43,11 @@ class TrainingPictures(pl.Callback):
     Args:
         every_n_epochs: between pictures of the features; the first ones are made before the first step, the last ones
             at the end.
-        protocol: of the matches, a name of DAVIS's protocols or a protocol.
+        protocol: protocol of the matches, a name of DAVIS's protocols or a protocol.
         changes: fields of the protocol to change.
-        stage: of `feature_extractor`; of several the last is drawn.
-        stride: of `feature_extractor`.
-        clips: of the first batch, at most.
+        stage: argument of `feature_extractor`; of several stages the last is drawn.
+        stride: argument of `feature_extractor`.
+        clips: largest number of clips of the first batch to draw.
 
     Raises:
         ValueError: for a bad argument; in `fit`, where a batch has no `clip`.

@@ -48,7 +48,8 @@ class PointSequence(FrameSequence):
         occluded: (N, T) bool, True where a point is hidden.
         pictures: the frames.
         tracks: names of the points; numbers where the data set has no names.
-        masks: of the object that the points lie on, one for each frame, above 0 where it is; none where not known.
+        masks: masks of the object that the points lie on, one for each frame, above 0 where it is; none where not
+            known.
     """
 
     frames: tuple[Path, ...] = ()

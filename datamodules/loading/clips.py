@@ -30,7 +30,7 @@ class ReplacingDataset(Dataset[Sample]):
     line for each item that was replaced.
 
     Attributes:
-        seed: of all draws; data sets whose draws should differ need different seeds.
+        seed: seed of all draws; data sets whose draws should differ need different seeds.
 
     Raises:
         DataError: from an item, if ten in a row could not be used.
@@ -76,7 +76,7 @@ class ClipDataset(ReplacingDataset):
         transform: from (frames, generator) to a (T, 3, H, W) uint8 tensor.
         length: samples in an epoch; sample i is of video i modulo their number.
         weights: where given, the video of each sample is drawn with these weights instead.
-        seed: of all draws.
+        seed: seed of all draws.
         timeout: seconds for the decoding of one clip.
         opened_by: opens the video of a number, given a timeout, where it is not a separate file.
     """

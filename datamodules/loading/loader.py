@@ -29,10 +29,10 @@ class ClipSampler(DistributedSampler[Key]):
 
     Args:
         dataset: anything with a length.
-        batch_size: of one rank.
+        batch_size: batch size of one rank.
         ranks: number of processes.
-        rank: of this process.
-        seed: of the permutation.
+        rank: rank of this process.
+        seed: seed of the permutation.
     """
 
     def __init__(self, dataset: Sized, batch_size: int, ranks: int = 1, rank: int = 0, seed: int = 0) -> None:
@@ -62,7 +62,7 @@ class FixedSampler(DistributedSampler[Key]):
     Args:
         dataset: anything with a length.
         ranks: number of processes.
-        rank: of this process.
+        rank: rank of this process.
     """
 
     def __init__(self, dataset: Sized, ranks: int = 1, rank: int = 0) -> None:

@@ -24,8 +24,8 @@ def random_crops(
     into the frame, then the largest centred box with a permitted ratio.
 
     Args:
-        height: of the frame, pixels.
-        width: of the frame, pixels.
+        height: height of the frame, pixels.
+        width: width of the frame, pixels.
         count: number of boxes.
         area: least and largest fraction of the frame's area, in (0, 1].
         ratio: least and largest width / height.

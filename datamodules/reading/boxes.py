@@ -103,7 +103,7 @@ def square_crop(
     Args:
         picture: (H, W, 3) uint8.
         centre: (y, x), pixels, zero-based; it may lie outside.
-        side: of the square in the frame, pixels; below 2 it is 2.
+        side: side of the square in the frame, pixels; below 2 it is 2.
         size: side of the crop, pixels.
         interpolation: OpenCV's; 1 is bilinear.
         out: (size, size, 3) uint8, contiguous, where to put the crop.

@@ -2,9 +2,9 @@
 
 The times of the frames and the key frames are known from the file's index, or else from reading its packets without
 decoding them. Then one seek for each group of pictures that holds a wanted frame; frames that no other frame refers to
-are skipped unless wanted, and the decoder is drained at the last wanted one. What is met on the way has to agree with
-the table; a file that does not is decoded from its start. In files that have no index and are too large to be read
-through, frame k is the one shown at k divided by the frame rate.
+are skipped unless wanted, and the decoder is drained at the last wanted one. The decoded frames have to agree with the
+table; a file that does not is decoded from its start. In files that have no index and are too large to be read through,
+frame k is the one shown at k divided by the frame rate.
 """
 
 import time

@@ -83,7 +83,7 @@ def opened_picture(path: str | os.PathLike[str], kind: str = "picture") -> Itera
 
     Args:
         path: the file.
-        kind: of picture, for messages.
+        kind: kind of picture, for messages.
 
     Yields:
         The picture, not decoded yet; decoding happens inside the context.

@@ -74,7 +74,7 @@ def frame_number(moment: Moment, name: str, at: Callable[[float], int]) -> int:
 
     Args:
         moment: see `Moment`.
-        name: of the value in an error.
+        name: name of the value in an error.
         at: seconds → number of the first frame that is shown then or later.
 
     Raises:

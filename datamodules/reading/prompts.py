@@ -115,7 +115,7 @@ class BoxPrompt:
         height: above 0.
         source: where it comes from.
         frame: that it belongs to; None: the first that is read.
-        name: of the target; boxes of one name are one target, seen in several frames.
+        name: name of the target; boxes of one name are one target, seen in several frames.
     """
 
     x: float
@@ -291,7 +291,7 @@ def read_prompts(mask: Any = None, box: Any = None, points: Any = None) -> list[
         mask: one, or several with their frames, see `separated`; a file, a folder of pictures that are named after
             their frames, JSON in COCO's format, or an array.
         box: one or several, see `BoxPrompt.each`.
-        points: of one or several frames, see `PointPrompt.each`.
+        points: points of one or several frames, see `PointPrompt.each`.
 
     Raises:
         DataError: if none or several kinds are given, or one is not as it should be.

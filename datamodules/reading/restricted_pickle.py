@@ -39,7 +39,7 @@ class StoredBytes:
 
     Args:
         path: the file.
-        offset: of its first byte.
+        offset: offset of its first byte.
         length: bytes in the file.
         is_text: stored as UTF-8 text of Latin-1 characters, as protocol 2 does.
     """
@@ -76,7 +76,7 @@ class StoredArray:
     """A numpy array that lies in a file.
 
     Attributes:
-        dtype: of numbers, bool or byte strings.
+        dtype: type of numbers, bool or byte strings.
         shape: as the file claims.
         is_fortran: the first axis is the fastest.
         content: its bytes.

@@ -106,8 +106,8 @@ def render_figures(
     """Render one video of people; the same arguments give the same arrays.
 
     Args:
-        seed: of the set.
-        index: of the video in it.
+        seed: seed of the set.
+        index: index of the video in it.
         frames: number of frames T.
         size: (height, width), pixels.
         people: number of persons P, at most 11.

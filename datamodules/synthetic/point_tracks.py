@@ -27,7 +27,7 @@ def write_tap_vid(root: str | Path, count: int, frames: int = 24, tracks: int = 
     outside the picture, where it may lie anywhere.
 
     Args:
-        tracks: of each video.
+        tracks: tracks of each video.
 
     Other arguments and errors as in `write_videos`.
     """
@@ -51,8 +51,8 @@ def video_tracks(
     """Return exact tracks through the video that `render_video` draws with these arguments.
 
     Args:
-        seed: of the set.
-        index: of the video.
+        seed: seed of the set.
+        index: index of the video.
         masks: (T, H, W), of the video.
         sprites: fewest and most sprites.
         count: number of tracks.

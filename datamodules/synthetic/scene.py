@@ -105,8 +105,8 @@ def render_video(
     light, and covers one another.
 
     Args:
-        seed: of the set.
-        index: of the video in it.
+        seed: seed of the set.
+        index: index of the video in it.
         frames: number of frames T.
         size: (height, width), pixels.
         sprites: fewest and most sprites, at most 7.

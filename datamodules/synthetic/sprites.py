@@ -30,7 +30,7 @@ class Sprite:
     """A textured shape.
 
     Args:
-        family: of its texture.
+        family: family of its texture.
         patch: (S, S, 4) float32, RGB and opacity, 0..255.
         motion: where it is.
         bends: waves that bend it, as fractions of its size.

@@ -32,7 +32,7 @@ class Scenes:
     """Arguments common to all writers of sprites: which videos are rendered, and how.
 
     Args:
-        seed: of the set.
+        seed: seed of the set.
         first: index of the first video; another range of indices has other scenes.
         frames: per video.
         size: (height, width), pixels; even numbers for mp4 files.
@@ -162,7 +162,7 @@ def generate(
 
     Args:
         root: folder of the set.
-        kind: of the set.
+        kind: kind of the set.
         parameters: all that the set depends on.
         count: number of videos.
         one: writes a video, given the folder and its number; called by several threads.

@@ -38,8 +38,8 @@ class VideoReport:
         path: absolute.
         bytes: size on disk.
         modified: time of the last change, ns; with path and bytes it decides whether a video has to be read again.
-        digest: of its size, its first and its last 64 KiB; of a folder, of the sizes of all pictures and of the first
-            and last one. Videos with the same digest are taken for duplicates.
+        digest: digest of its size, its first and its last 64 KiB; of a folder, of the sizes of all pictures and of the
+            first and last one. Videos with the same digest are taken for duplicates.
         frames: number.
         seconds: duration, 0 where unknown.
         fps: average frame rate, 0 where unknown.

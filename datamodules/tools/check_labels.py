@@ -24,7 +24,7 @@ class LabelReport:
     """Findings on one labelled video.
 
     Attributes:
-        name: of the video.
+        name: name of the video.
         frames: number of frames.
         masks: number of masks.
         objects: ids, ascending.

@@ -30,7 +30,7 @@ class OutputFormat:
         key_interval: most frames from one key frame to the next.
         crf: x264's constant rate factor; more is smaller and worse.
         frames: folders of JPEGs in place of mp4 files.
-        quality: of the JPEGs.
+        quality: quality of the JPEGs.
     """
 
     short_side: int = 256

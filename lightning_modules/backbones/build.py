@@ -44,8 +44,8 @@ class Encoder(nn.Module):
 
     Args:
         network: one that `extractor_of` takes.
-        mean: of RGB in [0, 1].
-        std: of RGB in [0, 1].
+        mean: mean of RGB in [0, 1].
+        std: standard deviation of RGB in [0, 1].
     """
 
     def __init__(self, network: nn.Module, mean: Sequence[float], std: Sequence[float]) -> None:
@@ -98,7 +98,7 @@ def encoder_hparams(encoder: HasFeatureExtractor) -> dict[str, Any]:
     """Return the hyper-parameters that make a checkpoint self-contained: the encoder's recipe and `pretrained=False`.
 
     Args:
-        encoder: of `build_encoder`.
+        encoder: result of `build_encoder`.
 
     Returns:
         `encoder`: its recipe, None where its name says it all; `pretrained`: False, as the weights are in the
@@ -152,8 +152,8 @@ def extractor_of(
             itself.
         stage: a name, a combination such as `block9+block12` (see `CombinedExtractor`), or a list of them.
         stride: pixels per cell.
-        mean: of RGB in [0, 1], for all but the last.
-        std: of RGB in [0, 1], for all but the last.
+        mean: mean of RGB in [0, 1], for all but the last.
+        std: standard deviation of RGB in [0, 1], for all but the last.
         options: further options of the network's extractor, such as `dilated` of `ResNetExtractor`.
 
     Returns:

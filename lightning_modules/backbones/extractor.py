@@ -37,7 +37,7 @@ def check_map(features: Tensor, frame: Sequence[int], name: str) -> None:
     Args:
         features: `(…, h, w)`.
         frame: height and width of the frame in pixels.
-        name: of the network, for the message.
+        name: name of the network, for the message.
 
     Raises:
         ValueError: if the map has fewer than 4 × 4 cells.
@@ -54,8 +54,8 @@ class Normalise(nn.Module):
     """Subtract a mean and divide by a deviation, channel by channel; the constants stay out of checkpoints.
 
     Args:
-        mean: of the channels of RGB in [0, 1].
-        std: of the channels of RGB in [0, 1].
+        mean: mean of the channels of RGB in [0, 1].
+        std: standard deviation of the channels of RGB in [0, 1].
     """
 
     mean: Tensor

@@ -29,7 +29,7 @@ class HeadExtractor(WrappedExtractor):
 
     Args:
         inner: the view of the encoder.
-        head: of `build_head`.
+        head: result of `build_head`.
 
     Raises:
         ValueError: if the head's output is not a map of at least 4 × 4 cells with one stride in both directions.

@@ -30,7 +30,7 @@ class PositionMap(nn.Module):
     Args:
         kind: "1dape": a free parameter for each place and channel; "2dape": a learned embedding of the column in the
             first half of the channels and of the row in the second; "2dspe": the same with fixed sines; "none": zero.
-        channels: of the map.
+        channels: number of channels of the map.
         size: cells along each side of a learned map; it is interpolated (bicubic) to others.
 
     Raises:
@@ -93,7 +93,7 @@ class LiirEncoder(nn.Module):
         stages: 4; 3 leaves out the last.
 
     Attributes:
-        arguments: of the constructor.
+        arguments: arguments of the constructor.
 
     Raises:
         ValueError: for an unknown position map or another number of stages.
@@ -130,7 +130,7 @@ class LiirEncoder(nn.Module):
         """Encode normalised Lab `(N, 3, H, W)` by the first layer, `(N, 64, H/2, W/2)`, and add the position map.
 
         Args:
-            lab: of `functional.colour.normalised_lab`.
+            lab: result of `functional.colour.normalised_lab`.
             modulate: gives each frame its own position map.
         """
         lab = lab.to(self.affinity.weight.dtype).contiguous(memory_format=torch.channels_last)

@@ -8,7 +8,7 @@ class ShortName(NamedTuple):
 
     Attributes:
         spec: the name that `build_feature_extractor` takes; the weights are the library's own.
-        stage: of the features: that of the published evaluation, or the last block where there is none.
+        stage: stage of the features: that of the published evaluation, or the last block where there is none.
         about: method, network and pretraining, for people.
     """
 

@@ -18,8 +18,8 @@ class SavedModel:
 
     Attributes:
         path: the checkpoint.
-        class_path: of its module.
-        arguments: of its module, plain types.
+        class_path: class path of its module.
+        arguments: arguments of its module, plain types.
     """
 
     path: str
@@ -100,7 +100,7 @@ def allow_named(args: Sequence[str]) -> list[str]:
     `--allow NAME`.
 
     Args:
-        args: of the command line.
+        args: arguments of the command line.
 
     Returns:
         The arguments without `--allow NAME`.

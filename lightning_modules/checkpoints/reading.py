@@ -67,7 +67,7 @@ def recipe_of(checkpoint: Mapping[str, Any], source: str | Path) -> Recipe:
     """Return the class and arguments that a checkpoint names, after the gate has checked them.
 
     Args:
-        checkpoint: of `read_checkpoint`.
+        checkpoint: result of `read_checkpoint`.
         source: the file, for messages.
 
     Raises:

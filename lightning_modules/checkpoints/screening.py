@@ -147,7 +147,7 @@ class _Screening:
 
     Args:
         allowed: globals that may be named.
-        size: of the file, which bounds all tensors together.
+        size: size of the file, which bounds all tensors together.
     """
 
     def __init__(self, allowed: Collection[str], size: int) -> None:

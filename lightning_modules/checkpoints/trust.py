@@ -47,7 +47,7 @@ class Recipe:
     Attributes:
         kind: the class.
         class_path: its import path.
-        arguments: of its constructor, plain types only.
+        arguments: arguments of its constructor, plain types only.
         ours: made of nothing but code of this project and of timm and torchvision.
     """
 
@@ -77,7 +77,7 @@ def pass_gate(class_path: Any, arguments: Any, source: str | Path) -> Recipe:
 
     Args:
         class_path: the class that the file names.
-        arguments: of its constructor.
+        arguments: arguments of its constructor.
         source: the file, for messages.
 
     Returns:

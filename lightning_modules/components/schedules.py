@@ -32,7 +32,7 @@ def step_factor(fraction: float, steps: Mapping[float, float]) -> float:
     """Return the factor of the learning rate after a fraction of the samples.
 
     Args:
-        fraction: of the samples, 0 at the start.
+        fraction: fraction of the samples, 0 at the start.
         steps: fraction → factor beyond it, ascending; before the first the factor is 1.
 
     Example:
@@ -59,8 +59,8 @@ def sgd_with_cosine(
     Args:
         module: the module whose parameters learn.
         lr: learning rate of the first step.
-        momentum: of SGD.
-        weight_decay: of every parameter, biases and norms included (as in the VFS code).
+        momentum: momentum of SGD.
+        weight_decay: weight decay of every parameter, biases and norms included (as in the VFS code).
         total_steps: optimiser steps of the run.
 
     Returns:

@@ -18,7 +18,7 @@ def family_of(file: ForeignFile, kind: str = "auto", architecture: str | None = 
     """Return the family that a file belongs to.
 
     Args:
-        file: of `read_foreign`.
+        file: result of `read_foreign`.
         kind: its name in `FAMILIES`, or "auto" to go by the keys.
         architecture: what the user says the network is; its library decides where the keys leave it open.
 

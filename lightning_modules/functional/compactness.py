@@ -45,7 +45,7 @@ def compact_affinity(
 
     Args:
         affinity: `(B, R · P · P, h, w)` in [0, 1], P = 2 · radius + 1, after the softmax over all references.
-        radius: of the window, in cells.
+        radius: radius of the window, in cells.
         components: K, number of Gaussians in each window.
         threshold: only windows whose largest affinity is above it are replaced.
         width: "fixed": full width at half maximum of 1 cell; "moments": the second moment of the affinity around each
@@ -77,7 +77,7 @@ def compactness_loss(affinity: Tensor, radius: int, prior: CompactnessPrior) -> 
 
     Args:
         affinity: `(B, R · P · P, h, w)`, see `compact_affinity`.
-        radius: of the window, in cells.
+        radius: radius of the window, in cells.
         prior: the arguments of the mixture.
 
     Returns:

@@ -39,7 +39,7 @@ def random_patch_boxes(
 
     Args:
         count: number of boxes.
-        side: of the picture, pixels.
+        side: side of the picture, pixels.
         area: least and largest fraction of the area.
         generator: on the CPU.
         aspect: least and largest width / height.

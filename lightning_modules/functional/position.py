@@ -17,8 +17,8 @@ def sinusoidal_position(channels: int, height: int, width: int) -> Tensor:
 
     Args:
         channels: C, divisible by 4.
-        height: of the map.
-        width: of the map.
+        height: height of the map.
+        width: width of the map.
 
     Returns:
         `(C, height, width)` float32 in [−1, 1].

@@ -71,8 +71,8 @@ def response_labels(size: tuple[int, int], radius: float, device: torch.device |
 
     Args:
         size: (h, w) of the response.
-        radius: of the positive places, in cells.
-        device: of the result.
+        radius: radius of the positive places, in cells.
+        device: device of the result.
 
     Returns:
         `(h, w)` float32.

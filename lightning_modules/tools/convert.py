@@ -12,7 +12,7 @@ def command(args: Sequence[str]) -> None:
     """Run `vidcorr convert`.
 
     Args:
-        args: of the command line after `convert`.
+        args: arguments of the command line after `convert`.
 
     Raises:
         ValueError: for a user's mistake, one line.

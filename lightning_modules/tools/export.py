@@ -9,7 +9,7 @@ def command(args: Sequence[str]) -> None:
     """Run `vidcorr export`.
 
     Args:
-        args: of the command line after `export`.
+        args: arguments of the command line after `export`.
 
     Raises:
         ValueError: for a user's mistake, one line.

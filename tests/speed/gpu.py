@@ -341,7 +341,7 @@ def scores(given: argparse.Namespace, folder: Path) -> dict[str, float]:
 def run_tests(given: argparse.Namespace) -> Iterator[Row]:
     """The tests marked gpu; without one they are skipped."""
     began = time.perf_counter()
-    command = [sys.executable, "-m", "pytest", "-q", "-m", "gpu", "--disable-warnings", "tests"]
+    command = [sys.executable, "-m", "pytest", "-v", "-m", "gpu", "--disable-warnings", "tests"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     lines = done.stdout.strip().splitlines() or [f"pytest ended with {done.returncode}"]
     counts = next((line for line in reversed(lines) if re.search(r"\d+ (passed|failed|skipped)", line)), lines[-1])

@@ -21,8 +21,8 @@ def best_pixels(
 
     Args:
         heatmaps: `(N, h, w)`.
-        height: of the enlarged maps, pixels.
-        width: of the enlarged maps, pixels.
+        height: height of the enlarged maps, pixels.
+        width: width of the enlarged maps, pixels.
         topk: pixels to return of each map; all there are if they are fewer.
         workspace: bytes for enlarged maps, which no result depends on.
 

@@ -24,14 +24,15 @@ class TrackingJob:
     """Queries of a video while they are tracked.
 
     Args:
-        features: of each frame.
+        features: features of each frame.
         frames: number of frames.
         queries: `(N, 3)` t, y, x in pixels of the scored size.
         covered: (height, width) that a feature map covers, pixels of the scored size.
         protocol: the rules.
         both_directions: also track from a query back to frame 0.
         workspace: bytes for similarities, which no result depends on.
-        device: of the features, where the attributes are gathered until `collect`; nothing is read from it before.
+        device: device of the features, where the attributes are gathered until `collect`; nothing is read from it
+            before.
 
     Attributes:
         starts: long `(N,)`, the frame of each query, on the CPU.

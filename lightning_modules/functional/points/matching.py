@@ -1,6 +1,6 @@
 """Similarity of points with the cells of a feature map, and positions decoded from it, in cells.
 
-Places are x, y in cells: the first cell spans 0 to 1, and its centre is at 0.5.
+Positions are x, y in cells: the first cell spans 0 to 1, and its centre is at 0.5.
 """
 
 import math

@@ -50,7 +50,7 @@ class _Group:
     Attributes:
         queries: their numbers.
         begun: number of the step that saw their frame.
-        features: of their frame, `(C, h, w)`.
+        features: features of their frame, `(C, h, w)`.
         descriptors: features at the queries, `(n, C)`.
         own: features and heat-maps of their frame.
         recent: heat-maps of the frames in the window.

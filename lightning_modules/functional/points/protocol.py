@@ -26,7 +26,7 @@ class PointProtocol(NetworkInput):
             For "propagation", "topk" is the mean of the best pixels of the up-sampled heat-map.
         temperature: divides the similarities before the softmax; None: the square root of the number of channels.
         feature_normalisation: "l2": similarities are cosines; "raw": dot products.
-        decoding_radius: of "soft_argmax", cells; the distance is strictly below it.
+        decoding_radius: radius of "soft_argmax", cells; the distance is strictly below it.
         topk: cells of "topk", or pixels for "propagation".
         occlusion: "none": every point is predicted to be visible, so AJ and OA mean little; "similarity": hidden where
             the cosine with the query is below `similarity_threshold`; "cycle": hidden where tracking back misses by
@@ -43,7 +43,7 @@ class PointProtocol(NetworkInput):
         feature_stride: pixels per feature cell.
         context: preceding frames in addition to the query's, for "propagation".
         matches: matches kept of a cell over all reference frames, for "propagation".
-        radius: of the neighbourhood in which matches are sought, cells, for "propagation"; None: everywhere.
+        radius: radius of the neighbourhood in which matches are sought, cells, for "propagation"; None: everywhere.
         sigma: standard deviation of a point's heat-map, pixels of the scored size, for "propagation".
 
     Raises:

@@ -40,10 +40,10 @@ def best_matches(
         query: (h, w, C).
         keys: (h, w, S, C), contiguous.
         references: indices into S; one that is listed twice counts twice.
-        neighbourhood: of each query cell.
+        neighbourhood: neighbourhood of each query cell.
         topk: matches to keep; fewer where there are fewer cells and references.
         workspace: bytes for the products of a tile.
-        sketches: of the keys, by which compiled code finds the same matches on a CPU.
+        sketches: sketches of the keys, by which compiled code finds the same matches on a CPU.
 
     Returns:
         (h, w, k) products in no order, −inf where the neighbourhood has no more cells on the map; and their places,
@@ -119,7 +119,7 @@ def window_average(
         keys: (h, w, S, C), contiguous.
         values: (h, w, S, L).
         references: indices into S; one that is listed twice counts twice.
-        neighbourhood: of each query cell.
+        neighbourhood: neighbourhood of each query cell.
         temperature: divides the products.
         border: "zero": cells outside the map take softmax mass with product 0 and give no value (squares only).
         adjust: replaces the weights of all windows: (queries, references, D · D) to the same shape (squares only).

@@ -133,8 +133,8 @@ def decode_masks(
         rescale: first map each up-sampled channel from its [min, max] to [0, 1] (VFS, DINO).
         floor: only channels with a maximum above this are rescaled, and, unless it is 0, the background only if an
             object is: a trace that an object has left behind then stays one.
-        method: of up-sampling: "bilinear" (align_corners False), "bilinear-aligned" (align_corners True; HVC), or
-            "nearest" cell (torch's "nearest"; DINOv3).
+        method: method of up-sampling: "bilinear" (align_corners False), "bilinear-aligned" (align_corners True; HVC),
+            or "nearest" cell (torch's "nearest"; DINOv3).
         argmax_size: take the argmax at this size and resize the result to `size` by the nearest pixel (DINO).
         nearest: whose nearest pixel that is, see `Nearest`.
         objects: ids of the channels from 1 on; None: the channels' own numbers.

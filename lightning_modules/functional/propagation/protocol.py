@@ -24,7 +24,7 @@ class PropagationProtocol(NetworkInput):
         context: number of preceding frames that are references in addition to the first one; 0 or more.
         topk: matches kept per query over all reference frames together; the softmax is over these. None: all.
         temperature: divides the dot products before the softmax; above 0.
-        radius: of the neighbourhood, in feature cells; None: everywhere.
+        radius: radius of the neighbourhood, in feature cells; None: everywhere.
         neighbourhood: "circle" keeps Euclidean distance < radius, "disc" distance <= radius, "square" |dy| and |dx| <=
             radius.
         topk_ties: "cut": exactly topk matches, of equal ones any; "kept": all that equal the last of them too (DINO).
@@ -38,7 +38,7 @@ class PropagationProtocol(NetworkInput):
         mixture_width: "fixed": full width at half maximum of 1 cell; "moments": second moment of the affinity.
         normalise_labels: divide propagated labels by their sum over the channels at each cell.
         foreground_gain: factor on the propagated channels 1…; 1 is off.
-        border: of the window outside the map: "exclude" leaves it out, "zero" gives it logit 0 and no label.
+        border: treatment of the window outside the map: "exclude" leaves it out, "zero" gives it logit 0 and no label.
         feature_normalisation: "l2" over the channels (eps 1e-12) or "raw".
         feature_stride: input pixels per feature cell.
         precision: data type of features and labels while they propagate.
@@ -60,7 +60,7 @@ class PropagationProtocol(NetworkInput):
         decoding_nearest: whose nearest pixel the argmax at the input size is resized by, see `Nearest`.
         first_frame: the mask of frame 0 that comes out: the one "given", or the "decoded" labels.
         keypoint_sigma: standard deviation of a joint's Gaussian.
-        keypoint_unit: of keypoint_sigma: "pixel" of the input or "cell" of the feature map.
+        keypoint_unit: unit of keypoint_sigma: "pixel" of the input or "cell" of the feature map.
         keypoint_topk: number of best positions whose weighted mean is the joint.
         keypoint_grid: where these positions are searched: the "input" size (up-sampled bilinearly) or the "feature"
             map.

@@ -53,7 +53,7 @@ class ReferenceMemory:
 
     Attributes:
         keys: (h, w, S, C).
-        sketches: of the keys, or None.
+        sketches: sketches of the keys, or None.
         labels: (h, w, S, L).
     """
 

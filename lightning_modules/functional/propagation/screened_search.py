@@ -81,7 +81,7 @@ class SketchedKeys:
         Args:
             query: (h, w, C), contiguous.
             references: slots that have been written; one that is listed twice counts twice.
-            neighbourhood: of each query place.
+            neighbourhood: neighbourhood of each query place.
             topk: at most `MOST_MATCHES`.
         """
         height, width, slots, channels = self._keys.shape

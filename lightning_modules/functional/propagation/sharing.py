@@ -22,7 +22,7 @@ class SharedMatches:
     the next.
 
     Args:
-        protocols: of the group, see `matching_groups`.
+        protocols: protocols of the group, see `matching_groups`.
     """
 
     def __init__(self, protocols: Sequence[PropagationProtocol]) -> None:

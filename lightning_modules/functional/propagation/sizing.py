@@ -104,7 +104,7 @@ def fit_input(images: Tensor, rules: NetworkInput, multiple: int = 1, device: to
         images: RGB `(N, 3, H, W)`, uint8 or float in [0, 1].
         rules: see `NetworkInput`.
         multiple: pad to a multiple of this too, for a network that needs complete patches.
-        device: of the result; None: that of `images`.
+        device: device of the result; None: that of `images`.
 
     Returns:
         Float RGB `(N, 3, H', W')` in [0, 1].

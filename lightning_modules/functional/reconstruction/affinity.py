@@ -24,7 +24,7 @@ def local_affinity(query: Tensor, references: Tensor, radius: int, border: Borde
     Args:
         query: `(B, C, h, w)`.
         references: `(B, R, C, h, w)`.
-        radius: of the window, in cells.
+        radius: radius of the window, in cells.
         border: "exclude" leaves cells outside the map out; "zero" gives them dot product 0 and so a part of the
             softmax, as in the public code.
 
@@ -59,7 +59,7 @@ def reconstruct(affinity: Tensor, values: Tensor, radius: int) -> Tensor:
     Args:
         affinity: `(B, R · P · P, h, w)` of `local_affinity`.
         values: `(B, R, V, h, w)`, colours or labels of the references.
-        radius: of the window, in cells.
+        radius: radius of the window, in cells.
 
     Returns:
         `(B, V, h, w)`.
@@ -98,7 +98,7 @@ def reconstruct_with_negatives(
         references: `(B, R, C, h, w)`.
         values: `(B, R, V, h, w)`.
         negatives: `(N, C)` points of other videos.
-        radius: of the window, in cells.
+        radius: radius of the window, in cells.
         border: see `local_affinity`.
         excluded: `(B, N)` bool, negatives left out for a sample; None excludes none.
 

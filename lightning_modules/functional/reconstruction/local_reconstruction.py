@@ -50,7 +50,7 @@ def reconstruct_locally(
         query: `(B, C, h, w)`.
         references: `(B, R, C, h, w)`.
         values: `(B, R, V, h, w)`, colours of the references.
-        radius: of the window, in cells.
+        radius: radius of the window, in cells.
         border: see `local_affinity`.
         prior: shape that the affinity is compared with; None leaves `compactness` at 0.
 

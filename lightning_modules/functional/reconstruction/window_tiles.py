@@ -1,15 +1,15 @@
 """Square tiles of queries, and the windows of reference cells that they see, for a whole batch.
 
-Maps are channels last, `(B, h, w, D)`. A tile's queries all look into one window of `TILE + 2 · radius` cells a side,
+Maps are channels last, `(B, h, w, D)`. A tile's queries all attend to one window of `TILE + 2 · radius` cells a side,
 so that attention to a neighbourhood is one matrix product per tile, from which each query keeps its own square.
 
 Propagation has separate tiles (`propagation.tiles`). Training takes batches, all tiles of which have one shape and
-pass through one `bmm`, and goes back through them: most of this file (`add_windows`, `bias`, `parts`, the zero padding)
+pass through one `bmm`, and needs the gradient: most of this file (`add_windows`, `bias`, `parts`, the zero padding)
 serves batches and the backward pass. Propagation takes one map at a time without gradient, needs no padding, slides
 tall tiles along strips of columns so that a row of keys meets only the queries near it, and selects the top-k. Forward,
 at Liir's training size (64 × 64 cells, 64 channels, radius 6), propagation's tiles take 0.71 of the time of these with
 three references and 0.90 with one (`OMP_NUM_THREADS=1 python tests/speed/local_attention.py --forward`, and with
-`--references 1 --batch 6`; a busy CPU, best of 5), but have no backward pass, whose tiles would have to be these.
+`--references 1 --batch 6`; a busy CPU, best of 5), but they have no backward pass, which would need these tiles.
 """
 
 import dataclasses

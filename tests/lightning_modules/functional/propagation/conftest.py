@@ -1,4 +1,4 @@
-"""Both ways of searching for matches."""
+"""The search for matches: by torch alone, or by both ways."""
 
 import pytest
 
@@ -12,7 +12,7 @@ def torch_search(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture(params=["compiled", "torch"])
-def either_search(request: pytest.FixtureRequest) -> None:
-    """Search in compiled code where it is to be had, and by torch alone."""
+def each_search(request: pytest.FixtureRequest) -> None:
+    """Run the test twice: by the compiled search where this machine has it, and by torch."""
     if request.param == "torch":
         request.getfixturevalue("torch_search")

@@ -25,6 +25,7 @@ def check_golden(case: dict[str, np.ndarray], prefix: str, of: PropagationProtoc
 
 
 @pytest.mark.parametrize("number", range(9))
+@pytest.mark.usefixtures("each_search")
 def test_equals_vfs(golden: Golden, number: int) -> None:
     case = golden("propagation")
     context, topk, temperature, radius, masked = case[f"c{number}_params"].tolist()
@@ -38,6 +39,7 @@ def test_equals_vfs(golden: Golden, number: int) -> None:
     check_golden(case, f"c{number}", of)
 
 
+@pytest.mark.usefixtures("each_search")
 def test_equals_vfs_without_the_first_frame(golden: Golden) -> None:
     case = golden("propagation")
     context, topk, temperature, radius, _ = case["nf0_params"].tolist()
@@ -46,6 +48,7 @@ def test_equals_vfs_without_the_first_frame(golden: Golden) -> None:
 
 
 @pytest.mark.parametrize("number", range(3))
+@pytest.mark.usefixtures("each_search")
 def test_equals_crw(golden: Golden, number: int) -> None:
     case = golden("propagation_crw")
     context, topk, temperature, radius, _ = case[f"c{number}_params"].tolist()
@@ -55,6 +58,7 @@ def test_equals_crw(golden: Golden, number: int) -> None:
 
 
 @pytest.mark.parametrize("number", range(2))
+@pytest.mark.usefixtures("each_search")
 def test_equals_dino(golden: Golden, number: int) -> None:
     case = golden("propagation_dino")
     context, topk, temperature, radius, _ = case[f"c{number}_params"].tolist()
@@ -63,6 +67,7 @@ def test_equals_dino(golden: Golden, number: int) -> None:
     check_golden(case, f"c{number}", of)
 
 
+@pytest.mark.usefixtures("each_search")
 def test_equals_vfs_from_mask_to_masks(golden: Golden) -> None:
     case = golden("propagation")
     context, topk, temperature, radius, _ = case["hard0_params"].tolist()
@@ -100,6 +105,7 @@ def test_by_hand() -> None:
         {"context": 9, "temperature": 1.0, "feature_normalisation": "raw"},
     ],
 )
+@pytest.mark.usefixtures("each_search")
 def test_equals_the_dense_method(fields: dict[str, Any], masked: bool, repeat_first: str) -> None:
     if fields.get("context") == 0 and repeat_first == "padding":
         pytest.skip("no window to pad")

@@ -85,12 +85,14 @@ def check_masks(case: Case, protocol: PropagationProtocol, masks: str = "masks",
         *(("dinov3_notebook", case, "dinov3", "davis") for case in ("c0", "c1", "tie")),
     ],
 )
+@pytest.mark.usefixtures("each_search")
 def test_masks_of_the_original_codes(golden: Golden, file: str, case: str, name: str, benchmark: str) -> None:
     this = Case(golden, file, case)
     check_masks(this, this.protocol(name, benchmark))
 
 
 @pytest.mark.parametrize(("case", "name"), [("s16", "catmae-16"), ("s8", "catmae-8"), ("c1", "catmae-16")])
+@pytest.mark.usefixtures("each_search")
 def test_masks_of_catmae_at_the_size_of_its_data(golden: Golden, case: str, name: str) -> None:
     this = Case(golden, "catmae_davis", case)
     check_masks(this, this.protocol(name, "davis"), "masks_net")
@@ -101,6 +103,7 @@ def test_masks_of_catmae_at_the_size_of_its_data(golden: Golden, case: str, name
     ("file", "name"),
     [("rsp_davis", "rsp"), ("dino_davis", "dino"), ("dift_davis", "dift-sd"), ("dift_davis", "dift-adm")],
 )
+@pytest.mark.usefixtures("each_search")
 def test_masks_of_dinos_family(golden: Golden, file: str, name: str, case: str, lost: bool) -> None:
     """In c1 object 3 vanishes when labels are made small: the codes lose its channel, here it stays and is empty.
 
@@ -110,17 +113,20 @@ def test_masks_of_dinos_family(golden: Golden, file: str, name: str, case: str, 
     check_masks(this, this.protocol(name, "davis", feature_stride=int(this.params[4])), labels_lost=lost)
 
 
+@pytest.mark.usefixtures("each_search")
 def test_masks_of_dinov3_with_a_square_and_fewer_keys_than_topk(golden: Golden) -> None:
     this = Case(golden, "dinov3_notebook", "c2")
     check_masks(this, this.protocol("dinov3", "davis", neighbourhood="square"))
 
 
 @pytest.mark.parametrize("case", ["davis0", "davis1"])
+@pytest.mark.usefixtures("each_search")
 def test_masks_of_spa_then_temp(golden: Golden, case: str) -> None:
     this = Case(golden, "spa_then_temp", case)
     check_masks(this, this.protocol("spa-then-temp", "davis", radius=this.params[3] // 2))
 
 
+@pytest.mark.usefixtures("each_search")
 def test_heat_maps_of_spa_then_temp(golden: Golden) -> None:
     this = Case(golden, "spa_then_temp", "jhmdb0")
     first = resize_maps(this.tensor("heat0"), this.grid)
@@ -130,6 +136,7 @@ def test_heat_maps_of_spa_then_temp(golden: Golden) -> None:
 
 
 @pytest.mark.parametrize("case", ["c0", "c1"])
+@pytest.mark.usefixtures("each_search")
 def test_hvc_follows_objects_that_enter_later(golden: Golden, case: str) -> None:
     this = Case(golden, "hvc_davis", case)
     *_, merged, factor = this.params
@@ -169,6 +176,7 @@ def test_an_object_that_enters_gets_a_context_of_its_own() -> None:
         ("crw", "jhmdb0", "crw"),
     ],
 )
+@pytest.mark.usefixtures("each_search")
 def test_joints_of_the_original_codes(golden: Golden, file: str, case: str, name: str) -> None:
     arrays = golden(f"protocols/protocol_{file}")
     video = case.partition("_")[0]
