@@ -126,7 +126,7 @@ def test_sync_batchnorm_is_refused() -> None:
 def test_groups_that_do_not_fit_are_refused_and_one_group_is_warned_of() -> None:
     with pytest.raises(ValueError, match="4 groups of 1 video cannot be mixed"):
         quiet_trainer(max_steps=1).fit(tiny(groups=4), loader(videos=8, batch_size=4))
-    with pytest.raises(ValueError, match="3 groups"):
+    with pytest.raises(ValueError, match="3 separately normalised groups do not divide a batch of 4"):
         quiet_trainer(max_steps=1).fit(tiny(groups=3), loader(videos=8, batch_size=4))
     with pytest.warns(UserWarning, match=r"set model\.groups"):
         quiet_trainer(max_steps=1).fit(tiny(groups=1), loader(videos=8, batch_size=4))
