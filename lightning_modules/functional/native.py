@@ -15,9 +15,14 @@ import torch
 
 FLAGS = ("-std=c++17", "-O3", "-march=native", "-fPIC", "-shared")
 SWITCH = "VIDCORR_NATIVE"
-"""Environment variable that turns compiled code off if it is 0."""
+"""Environment variable that turns compiled code on if it is 1."""
 
 log = logging.getLogger(__name__)
+
+
+def switched_on() -> bool:
+    """Return True if the user asks for compiled code by `VIDCORR_NATIVE=1`."""
+    return os.environ.get(SWITCH) == "1"
 
 
 @functools.cache
@@ -31,11 +36,11 @@ def library(source: Path) -> ctypes.CDLL | None:
         source: the file.
 
     Returns:
-        The library, or None without Linux, AVX-512 or a compiler (`$CXX`, `c++`, `g++` or `clang++`), with
-        `VIDCORR_NATIVE=0`, or if the compiler fails, which is logged. Callers then take their way without it.
+        The library, or None without Linux, AVX-512 or a compiler (`$CXX`, `c++`, `g++`, `clang++`), or if the compiler
+        fails, which is logged. Callers then take their way without it.
     """
     compiler = _compiler()
-    if os.environ.get(SWITCH) == "0" or not _serves() or compiler is None:
+    if not _serves() or compiler is None:
         return None
     try:
         folder = _cache()
@@ -45,7 +50,9 @@ def library(source: Path) -> ctypes.CDLL | None:
         return ctypes.CDLL(str(made))
     except (OSError, subprocess.SubprocessError) as error:
         said = getattr(error, "stderr", None) or str(error)
-        log.warning(f"{source.name} was not compiled, slower code runs in its place ({SWITCH}=0 avoids this): {said}")
+        log.warning(
+            f"{source.name} was not compiled, slower code runs in its place (unset {SWITCH} to do without): {said}"
+        )
         return None
 
 

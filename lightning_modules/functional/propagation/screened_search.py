@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..native import library
+from ..native import library, switched_on
 from .tiles import Neighbourhood
 
 SOURCE = Path(__file__).with_suffix(".cpp")
@@ -40,9 +40,9 @@ class _Search(ctypes.Structure):
 
 
 def can_screen(features: Tensor) -> bool:
-    """Return True for float32 on a CPU where the compiled code is to be had."""
+    """Return True for float32 on a CPU where compiled code is asked for (`VIDCORR_NATIVE=1`) and can be had."""
     plain = type(features) is Tensor and features.device.type == "cpu" and features.dtype == torch.float32
-    return plain and library(SOURCE) is not None
+    return plain and switched_on() and library(SOURCE) is not None
 
 
 class SketchedKeys:

@@ -19,7 +19,6 @@ needs_compiler = pytest.mark.skipif(
 @pytest.fixture(autouse=True)
 def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    monkeypatch.delenv(native.SWITCH, raising=False)
     native.library.cache_clear()
     yield
     native.library.cache_clear()
@@ -49,9 +48,12 @@ def test_it_is_compiled_once_and_again_when_the_source_changes(
     assert names == [".so", ".so"]
 
 
-def test_it_can_be_turned_off(source: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv(native.SWITCH, "0")
-    assert native.library(source) is None
+@pytest.mark.parametrize(("value", "on"), [(None, False), ("0", False), ("1", True)])
+def test_it_is_off_unless_asked_for(value: str | None, on: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv(native.SWITCH, raising=False)
+    if value is not None:
+        monkeypatch.setenv(native.SWITCH, value)
+    assert native.switched_on() is on
 
 
 def test_no_compiler_is_no_error(source: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,18 +1,17 @@
-"""The search for matches: by torch alone, or by both ways."""
+"""The search for matches: by torch, or by compiled code."""
 
 import pytest
 
-from lightning_modules.functional.propagation import references
+from lightning_modules.functional.native import SWITCH
 
 
 @pytest.fixture
-def torch_search(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Search by torch alone, as on machines without a compiler."""
-    monkeypatch.setattr(references, "can_screen", lambda features: False)
+def compiled_search(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Search by compiled code, where this machine can."""
+    monkeypatch.setenv(SWITCH, "1")
 
 
-@pytest.fixture(params=["compiled", "torch"])
-def each_search(request: pytest.FixtureRequest) -> None:
-    """Run the test twice: by the compiled search where this machine has it, and by torch."""
-    if request.param == "torch":
-        request.getfixturevalue("torch_search")
+@pytest.fixture(params=["torch", "compiled"])
+def each_search(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Run the test twice: by torch, and by compiled code where this machine can."""
+    monkeypatch.setenv(SWITCH, str(int(request.param == "compiled")))

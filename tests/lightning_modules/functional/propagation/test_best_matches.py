@@ -18,7 +18,6 @@ from tests.helpers.propagation import MEMORY, one_hot, protocol, run, video
     "fields",
     [{}, {"topk": None}, {"radius": None}, {"first_frame_masked": False}, {"neighbourhood": "square", "radius": 1}],
 )
-@pytest.mark.usefixtures("torch_search")
 def test_no_result_depends_on_the_workspace(fields: dict[str, Any]) -> None:
     of = protocol(**fields)
     features, labels = video(), one_hot(3)
@@ -37,7 +36,6 @@ def test_the_work_grows_with_the_map_and_not_with_its_square() -> None:
     assert products_per_place(240, 428) < 1.3 * products_per_place(120, 214)
 
 
-@pytest.mark.usefixtures("torch_search")
 @pytest.mark.parametrize("of", MEMORY)
 def test_a_smaller_workspace_takes_less_memory_and_changes_nothing(of: PropagationProtocol) -> None:
     features, labels = video(3, 24, 40, 54), one_hot(5, 40, 54)

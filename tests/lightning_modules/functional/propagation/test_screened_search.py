@@ -6,14 +6,18 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from lightning_modules.functional import LabelPropagator
+from lightning_modules.functional.native import library
 from lightning_modules.functional.propagation import screened_search
 from lightning_modules.functional.propagation.best_matches import best_matches
 from lightning_modules.functional.propagation.references import ReferenceMemory
-from lightning_modules.functional.propagation.screened_search import SketchedKeys, can_screen
+from lightning_modules.functional.propagation.screened_search import SOURCE, SketchedKeys
 from lightning_modules.functional.propagation.tiles import Neighbourhood
 from tests.helpers.propagation import one_hot, protocol, video
 
-pytestmark = pytest.mark.skipif(not can_screen(torch.zeros(1)), reason="needs AVX-512 and a C++ compiler")
+pytestmark = [
+    pytest.mark.skipif(library(SOURCE) is None, reason="needs AVX-512 and a C++ compiler"),
+    pytest.mark.usefixtures("compiled_search"),
+]
 
 
 def features_of(slots: int, channels: int, height: int, width: int, seed: int = 0) -> Tensor:
