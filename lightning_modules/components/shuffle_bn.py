@@ -156,7 +156,7 @@ class ShuffleBNChecks(pl.Callback):
 
 def _check_groups(frames: Tensor, groups: int) -> None:
     if groups < 1 or len(frames) % groups:
-        raise ValueError(f"{groups} separately normalised groups do not divide a batch of {len(frames)} videos")
+        raise ValueError(f"{groups} groups normalised separately do not divide a batch of {len(frames)} videos")
 
 
 def _exchange(frames: Tensor, deal: Tensor, rank: int) -> Tensor:
