@@ -29,10 +29,10 @@ def folder_of_epoch(epoch: int, step: int) -> str:
 
 def epochs_and_step(folder: Path) -> tuple[int, int] | None:
     """Return the epochs trained and the optimiser steps that `folder_of_epoch` named a folder by; None for others."""
-    place = re.fullmatch(r"epoch=(\d+)-step=(\d+)", folder.name)
-    if place is None:
+    match = re.fullmatch(r"epoch=(\d+)-step=(\d+)", folder.name)
+    if match is None:
         return None
-    epoch, step = int(place[1]), int(place[2])
+    epoch, step = int(match[1]), int(match[2])
     return epoch + 1 if step else 0, step  # step 0 is before training
 
 

@@ -76,7 +76,7 @@ class CorrespondenceModule(ExtractorModule):
         super().__init__()
         self.normalise = Normalise()
         self.validation_loss = SampleMean()
-        self._place = (0, 0)  # epoch and batch, which draws are a function of
+        self._batch_position = (0, 0)  # epoch and batch, which draws are a function of
 
     def network_to_train(self, spec: str) -> nn.Module:
         """Return the network of a spec, see `trainable_network`, and note its name in place of a checkpoint's path.
@@ -101,7 +101,7 @@ class CorrespondenceModule(ExtractorModule):
 
     def training_step(self, batch: Batch, batch_index: int) -> dict[str, Tensor]:
         """Compute the loss of a batch; log it as `train/loss`, and the scalars of `logged`."""
-        self._place, size = (self.current_epoch, batch_index), self.batch_size(batch)
+        self._batch_position, size = (self.current_epoch, batch_index), self.batch_size(batch)
         if isinstance(schedule := self.lr_schedulers(), SampleLR):
             schedule.count(size * ranks_and_rank()[0])
         outputs = self.step(batch)
@@ -178,7 +178,7 @@ class CorrespondenceModule(ExtractorModule):
         Args:
             more: further numbers that the draws depend on, such as the rank.
         """
-        key = (self.hparams["seed"], *(self._place if self.training else ()), *more)
+        key = (self.hparams["seed"], *(self._batch_position if self.training else ()), *more)
         return keyed_generator(*key)
 
     def plan(self) -> dict[str, str]:

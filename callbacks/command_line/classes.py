@@ -19,13 +19,13 @@ class ClassChoice:
         section: one of `SECTIONS`.
         name: name of the class, as it was given.
         arguments: name → value; a string where a flag gave it.
-        place: index of the argument that names it.
+        index: position of the argument that names it.
         sources: name of an argument → "FILE: " where a file gave it, else empty.
     """
 
     section: str
     name: str
-    place: int = 0
+    index: int = 0
     arguments: dict[str, Any] = field(default_factory=dict)
     sources: dict[str, str] = field(default_factory=dict)
 
@@ -37,17 +37,17 @@ def named_classes(args: Sequence[str], model: str | None = None) -> Iterator[Cla
         current["model"] = ClassChoice("model", model)
     done: list[ClassChoice] = []
 
-    def choose(section: str, name: str, place: int) -> None:
+    def choose(section: str, name: str, index: int) -> None:
         if section == "trainer.callbacks" and section in current:
             done.append(current[section])
-        current[section] = ClassChoice(section, name, place)
+        current[section] = ClassChoice(section, name, index)
 
     def give(section: str, arguments: Mapping[str, Any], source: str = "") -> None:
         if section in current:
             current[section].arguments |= arguments
             current[section].sources |= dict.fromkeys(arguments, source)
 
-    for place, arg in enumerate(args):
+    for index, arg in enumerate(args):
         flag, given, value = arg.removeprefix("--").partition("=")
         flag = flag.removesuffix("+")
         if not arg.startswith("--") or not given:
@@ -55,10 +55,10 @@ def named_classes(args: Sequence[str], model: str | None = None) -> Iterator[Cla
         if flag == "config":
             for section, name, arguments in _classes_of(value):
                 if name is not None:
-                    choose(section, name, place)
+                    choose(section, name, index)
                 give(section, arguments, f"{value}: ")
         elif flag in SECTIONS:
-            choose(flag, value, place)
+            choose(flag, value, index)
         else:
             section = max((each for each in SECTIONS if flag.startswith(f"{each}.")), key=len, default="")
             name = flag.removeprefix(f"{section}.").removeprefix("init_args.")
@@ -94,23 +94,23 @@ def with_callback_flags_in_place(args: Sequence[str]) -> list[str]:
     Args:
         args: see `joined`.
     """
-    last_at = {choice.place: choice for choice in named_classes(args) if choice.section == "trainer.callbacks"}
+    last_at = {choice.index: choice for choice in named_classes(args) if choice.section == "trainer.callbacks"}
     taken = {
-        place: parameters_of(kind)
-        for place, choice in last_at.items()
+        index: parameters_of(kind)
+        for index, choice in last_at.items()
         if (kind := class_named(choice.name, choice.section)) is not None
     }
-    behind: dict[int, list[str]] = {place: [] for place in range(len(args))}
+    behind: dict[int, list[str]] = {index: [] for index in range(len(args))}
     stay: dict[int, str] = {}
-    for place, arg in enumerate(args):
+    for index, arg in enumerate(args):
         before, _, name = arg.partition("=")[0].rpartition("--trainer.callbacks.")
         argument = name.removesuffix("+").removeprefix("init_args.").partition(".")[0]
         takers = [taker for taker in taken if argument in taken[taker]]
         if name and not before and takers:
-            behind[max((taker for taker in takers if taker < place), default=min(takers))].append(arg)
+            behind[max((taker for taker in takers if taker < index), default=min(takers))].append(arg)
         else:
-            stay[place] = arg
-    return [each for place in behind for each in ([stay[place]] if place in stay else []) + behind[place]]
+            stay[index] = arg
+    return [each for index in behind for each in ([stay[index]] if index in stay else []) + behind[index]]
 
 
 def known_classes(section: str) -> list[type]:

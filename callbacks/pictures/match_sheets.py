@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from lightning_modules.functional import PropagationProtocol
-from lightning_modules.functional.propagation.matches import Matches, match_places
+from lightning_modules.functional.propagation.matches import Matches, matches_of_cells
 from lightning_modules.functional.propagation.sizing import Size
 
 from .overlays import Picture, as_pictures, captioned, contact_sheet, resized
@@ -46,7 +46,7 @@ def match_sheet(
     Args:
         frames: `(T, 3, H, W)`, uint8 or float in [0, 1].
         features: `(T, C, h, w)`, see `callbacks.tracking.features.frame_features`.
-        protocol: see `match_places`.
+        protocol: see `matches_of_cells`.
         points: long `(N, 2)`, y and x in feature cells; None is a grid of nine.
         frame: the query; None is the last.
         count: matches of each point; None is the protocol's top-k.
@@ -59,13 +59,13 @@ def match_sheet(
         uint8 `(H', W', 3)`: the query, then references in time order.
 
     Raises:
-        ValueError: as of `match_places`.
+        ValueError: as of `matches_of_cells`.
     """
     height, right = frames.shape[-2:]
     grid = features.shape[-2], features.shape[-1]
     query = len(frames) - 1 if frame is None else frame
     points = grid_points(grid) if points is None else points
-    matches = Matches(*(item.cpu() for item in match_places(features, points, protocol, query, count)))
+    matches = Matches(*(item.cpu() for item in matches_of_cells(features, points, protocol, query, count)))
     names = names or [f"frame {number}" for number in range(len(frames))]
     cell = torch.tensor(covered or (height, right)) / torch.tensor(grid) * width / right
     starts = ((points.cpu() + 0.5) * cell).numpy()

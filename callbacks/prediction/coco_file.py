@@ -68,7 +68,7 @@ class CocoFile:
         ]
         if self._kind is PointPrompt:
             categories = [{"id": 1, "name": "points", "keypoints": self._names, "skeleton": []}]
-        with unfinished(self._path) as place, place.open("w") as file:
+        with unfinished(self._path) as temporary, temporary.open("w") as file:
             for head, body in (('{"images": [', self._images), ('], "annotations": [', self._annotations)):
                 file.write(head)
                 body.seek(0)

@@ -92,7 +92,7 @@ def predict_video(
     found = _found(extractor, request, folder, unfinished, watch, began)
     clear(folder, keep=("masks", UNFINISHED) if goes_on else ())
     if goes_on and (unfinished.bookmark.start is not None or unfinished.bookmark.leg):
-        print(f"{folder}: resuming at {_place(request, unfinished)}")
+        print(f"{folder}: resuming at {_resume_position(request, unfinished)}")
     elif not goes_on:
         unfinished.save(0, 0.0, {})
     with open_record(folder, request, overlay, exports) as record:
@@ -211,7 +211,7 @@ def _seconds(seconds: float, frames: int, watch: Stopwatch) -> dict[str, Any]:
     }
 
 
-def _place(request: Request, unfinished: Unfinished) -> str:
+def _resume_position(request: Request, unfinished: Unfinished) -> str:
     """Return a description of where a prediction resumes."""
     mark, stream = unfinished.bookmark, request.stream
     if request.in_one_pass:

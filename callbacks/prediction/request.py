@@ -60,7 +60,7 @@ class Request:
         return cls(stream, placed, _rules(extractor, placed[0], protocol, changes), short_side)
 
     @cached_property
-    def by_place(self) -> dict[int, list[Prompt]]:
+    def by_frame(self) -> dict[int, list[Prompt]]:
         """Place of a frame in the stream → its prompts."""
         found: dict[int, list[Prompt]] = {}
         for prompt in self.prompts:
@@ -70,7 +70,7 @@ class Request:
     @cached_property
     def objects(self) -> dict[int, list[int | str]]:
         """Place of a prompted frame → its objects."""
-        return {place: [name for each in given for name in objects_of(each)] for place, given in self.by_place.items()}
+        return {place: [name for each in given for name in objects_of(each)] for place, given in self.by_frame.items()}
 
     @property
     def names(self) -> list[int | str]:
@@ -89,7 +89,7 @@ class Request:
 
     def mask(self, place: int) -> MaskPrompt:
         """Return the masks of a frame as one."""
-        first, *others = (prompt for prompt in self.by_place[place] if isinstance(prompt, MaskPrompt))
+        first, *others = (prompt for prompt in self.by_frame[place] if isinstance(prompt, MaskPrompt))
         ids, palette = first.ids.copy(), first.palette
         for other in others:
             ids[other.ids > 0] = other.ids[other.ids > 0]
@@ -97,11 +97,11 @@ class Request:
 
     def boxes(self, place: int) -> list[BoxPrompt]:
         """Return the boxes of a frame."""
-        return [prompt for prompt in self.by_place[place] if isinstance(prompt, BoxPrompt)]
+        return [prompt for prompt in self.by_frame[place] if isinstance(prompt, BoxPrompt)]
 
     def points(self, place: int) -> PointPrompt:
         """Return the points of a frame as one prompt."""
-        given = [prompt for prompt in self.by_place[place] if isinstance(prompt, PointPrompt)]
+        given = [prompt for prompt in self.by_frame[place] if isinstance(prompt, PointPrompt)]
         names = tuple(name for prompt in given for name in prompt.names)
         return PointPrompt(names, np.concatenate([p.points for p in given]), given[0].source, frame=given[0].frame)
 

@@ -77,9 +77,9 @@ def pseudo_boxes(
                 box = draw_box(stream.size, np.random.default_rng((seed, number)))
                 pictures = list(islice(stream, frames))
                 boxes, cover = follow_box(extractor, pictures, box, short_side)
-                with unfinished(folder / name) as place:
-                    place.mkdir()
-                    _write(pictures, boxes, cover, place)
+                with unfinished(folder / name) as temporary:
+                    temporary.mkdir()
+                    _write(pictures, boxes, cover, temporary)
             progress.advance(to=number + 1)
             signals.check()
     write_atomically(folder / "list.txt", "".join(f"{name}\n" for name in names))

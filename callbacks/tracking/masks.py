@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from lightning_modules.functional import PropagationProtocol
-from lightning_modules.functional.propagation.label_coding import labels_of, masks_of
+from lightning_modules.functional.propagation.label_coding import decode_masks_by, encode_masks_by
 from lightning_modules.functional.propagation.sizing import Size
 from lightning_modules.functional.transfer import to_device
 
@@ -56,7 +56,7 @@ class MaskAnnotation:
 
     def encode(self, grid: Size, protocol: PropagationProtocol) -> Tensor:
         """Return `(1 + objects, h, w)`, background first; after frame 0 all channels but `starting` are zero."""
-        labels = labels_of(self.view.reduce_ids(self.ids), self.objects, grid, protocol)
+        labels = encode_masks_by(self.view.reduce_ids(self.ids), self.objects, grid, protocol)
         return labels if self.first else labels * self.channels
 
 
@@ -105,11 +105,11 @@ def _decode(
     labels: Tensor, given: MaskAnnotation | None, objects: Sequence[int], protocol: PropagationProtocol, view: View
 ) -> Tensor:
     if given is None or protocol.first_frame == "decoded":
-        return masks_of(labels, objects, protocol, view.covered_of_own, view.own)
+        return decode_masks_by(labels, objects, protocol, view.covered_of_own, view.own)
     ids = to_device(given.ids, labels.device)
     if given.first:
         return ids
     labels = labels * to_device(~given.channels, labels.device)
-    mask = masks_of(labels, objects, protocol, view.covered_of_own, view.own)
+    mask = decode_masks_by(labels, objects, protocol, view.covered_of_own, view.own)
     starts_here = torch.isin(given.ids, given.ids.new_tensor(given.starting))
     return torch.where(to_device(starts_here, labels.device), ids, mask)

@@ -17,7 +17,7 @@ from pytorch_lightning.utilities.exceptions import SIGTERMException
 from ..benchmarks.base import BenchmarkCallback
 from .epoch_means import EpochMeans
 from .forked import waits_for_ranks
-from .place import BatchSizes, Place, PlaceKeeper
+from .progress import BatchSizes, ProgressKeeper, TrainingProgress
 from .run_folder import LAST, RESUME, newest_run
 from .safeguards import TrainingStopped, order_callbacks
 
@@ -31,8 +31,8 @@ class LastCheckpoint(ModelCheckpoint):
     Ctrl-C or an error, always between two optimiser steps: where an error falls within one, the checkpoint before it
     stays. Nothing is saved after a non-finite loss. What was logged up to the checkpoint is on disk with it.
 
-    A checkpoint records the progress of the training (`Place`): a resumed run repeats no batch and leaves out
-    none, and a validation that was due and not completed is made up for.
+    A checkpoint records the progress of the training (`TrainingProgress`): a resumed run repeats no batch and leaves
+    out none, and a validation that was due and not completed is made up for.
 
     Args:
         every_n_steps: optimiser steps from one checkpoint to the next; a `kill -9` costs at most these.
@@ -44,7 +44,7 @@ class LastCheckpoint(ModelCheckpoint):
     """
 
     callback_order = 1
-    """Place in the order of callbacks, see `order_callbacks`."""
+    """Position in the order of callbacks, see `order_callbacks`."""
 
     def __init__(self, every_n_steps: int = 500, dirpath: str | Path | None = None) -> None:
         if every_n_steps < 1:
@@ -55,8 +55,8 @@ class LastCheckpoint(ModelCheckpoint):
             every_n_train_steps=every_n_steps,
             enable_version_counter=False,
         )
-        self._keeper, self._sizes, self._means = PlaceKeeper(), BatchSizes(), EpochMeans()
-        self._saved: tuple[int, Place] | None = None
+        self._keeper, self._sizes, self._means = ProgressKeeper(), BatchSizes(), EpochMeans()
+        self._saved: tuple[int, TrainingProgress] | None = None
         self._run = 0
         self._flush_due = False
 
@@ -72,17 +72,17 @@ class LastCheckpoint(ModelCheckpoint):
     def on_load_checkpoint(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
     ) -> None:
-        """Take the place of the checkpoint."""
+        """Take the progress from the checkpoint."""
         note = checkpoint.get(RESUME)
         if trainer.state.fn != "fit" or note is None:
             return
-        place = Place(**note["place"])
-        if place.in_window:
+        progress = TrainingProgress(**note["place"])
+        if progress.in_window:
             raise ValueError(
                 f"{trainer.ckpt_path} was written within an optimiser step, between two accumulated batches: no run "
                 f"can resume from it; name a {LAST}"
             )
-        self._keeper.on_load_checkpoint(trainer, place, checkpoint["loops"]["fit_loop"], checkpoint["global_step"])
+        self._keeper.on_load_checkpoint(trainer, progress, checkpoint["loops"]["fit_loop"], checkpoint["global_step"])
         self._sizes.on_load_checkpoint(note["sizes"])
         self._means.on_load_checkpoint(trainer, note.get("means", []))
 
@@ -92,7 +92,7 @@ class LastCheckpoint(ModelCheckpoint):
         """Record the progress, and which run this is."""
         if trainer.state.fn == "fit":
             checkpoint[RESUME] = {
-                "place": self._keeper.place(trainer).state(),
+                "place": self._keeper.progress(trainer).state(),
                 "sizes": self._sizes.state(trainer),
                 "means": self._means.state(trainer),
                 "run": self._run,
@@ -108,7 +108,7 @@ class LastCheckpoint(ModelCheckpoint):
             self._run = newest_run(trainer.default_root_dir, [self.dirpath] if self.dirpath else []) + 1
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Restore the place of the checkpoint in the training."""
+        """Restore the progress of the checkpoint."""
         super().on_train_start(trainer, pl_module)
         self._sizes.on_train_start(trainer)
         self._means.on_train_start(trainer, pl_module, self._keeper.on_train_start(trainer))
@@ -177,9 +177,9 @@ class LastCheckpoint(ModelCheckpoint):
 
     def _save(self, trainer: pl.Trainer) -> None:
         """Save the progress, unless it is saved already or within an optimiser step."""
-        if trainer.fast_dev_run or trainer.sanity_checking or not self._keeper.at_a_place(trainer):  # type: ignore[attr-defined]
+        if trainer.fast_dev_run or trainer.sanity_checking or not self._keeper.between_batches(trainer):  # type: ignore[attr-defined]
             return
-        reached = (trainer.global_step, self._keeper.place(trainer))
+        reached = (trainer.global_step, self._keeper.progress(trainer))
         if reached[1].in_window or reached == self._saved:
             return
         self._save_topk_checkpoint(trainer, self._monitor_candidates(trainer))

@@ -41,7 +41,10 @@ class AtomicCheckpointIO(TorchCheckpointIO):
         path = Path(path)
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
-            with unfinished(path, path.with_name(f".{path.name}.unfinished")) as place, place.open("wb") as file:
+            with (
+                unfinished(path, path.with_name(f".{path.name}.unfinished")) as temporary,
+                temporary.open("wb") as file,
+            ):
                 torch.save(checkpoint, file)
                 file.flush()
                 os.fsync(file.fileno())

@@ -79,7 +79,7 @@ class Safeguards(pl.Callback):
     """
 
     callback_order = 2
-    """Place in the order of callbacks, see `order_callbacks`."""
+    """Position in the order of callbacks, see `order_callbacks`."""
 
     def __init__(self) -> None:
         self._ranks: Ranks | None = None
@@ -223,9 +223,9 @@ class Safeguards(pl.Callback):
                     return None
                 pending.ready.synchronize()
             if not math.isfinite(pending.loss):
-                place = f"step {pending.step} (epoch {pending.epoch}, batch {pending.batch})"
+                where = f"step {pending.step} (epoch {pending.epoch}, batch {pending.batch})"
                 videos = _names(trainer, pending.videos)
-                return f"{place}: the loss is {float(pending.loss)}; videos of the batch: {videos}"
+                return f"{where}: the loss is {float(pending.loss)}; videos of the batch: {videos}"
             self._pending_losses.popleft()
         return None
 

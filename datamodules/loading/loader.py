@@ -91,7 +91,7 @@ class ResumableLoader(DataLoader[BatchT]):
     sampler: ClipSampler
     waited: float = 0.0
     processed: Callable[[], int] | None = None
-    _place: tuple[int, int] = (0, 0)  # epoch, batches taken
+    _batch_position: tuple[int, int] = (0, 0)  # epoch, batches taken
     _resume: tuple[int, int] | None = None
 
     def __iter__(self) -> Iterator[Any]:  # type: ignore[override]
@@ -101,19 +101,19 @@ class ResumableLoader(DataLoader[BatchT]):
             return
         epoch = self.sampler.epoch
         taken = self._resume[1] if self._resume and self._resume[0] == epoch else 0
-        self._place, self._resume = (epoch, taken), None
+        self._batch_position, self._resume = (epoch, taken), None
         self.sampler.first_batch = taken
         began = time.perf_counter()
         for batch in _with_advice(super().__iter__()):
             self.waited += time.perf_counter() - began
             taken += 1
-            self._place = (epoch, taken)
+            self._batch_position = (epoch, taken)
             yield batch
             began = time.perf_counter()
 
     def state_dict(self) -> dict[str, int]:
         """Return epoch, number of batches taken in it, and what the order of samples depends on."""
-        epoch, taken = self._place
+        epoch, taken = self._batch_position
         if self.processed is not None:
             taken = min(taken, self.processed())
         return {"epoch": epoch, "batches": taken} | self._order()
@@ -130,7 +130,7 @@ class ResumableLoader(DataLoader[BatchT]):
                 f"the checkpoint was written within an epoch of other data ({'; '.join(changed)}): give this run the "
                 "data that it began with, or a checkpoint from the end of an epoch"
             )
-        self._place = self._resume = (state["epoch"], state["batches"])
+        self._batch_position = self._resume = (state["epoch"], state["batches"])
         if isinstance(self.sampler, ClipSampler):
             self.sampler.set_epoch(state["epoch"])
 

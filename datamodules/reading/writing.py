@@ -54,8 +54,8 @@ def write_atomically(path: Path, content: str | bytes) -> None:
         OSError: if it cannot be written.
     """
     data = content.encode("utf-8", "surrogateescape") if isinstance(content, str) else content
-    with unfinished(path) as place:
-        place.write_bytes(data)
+    with unfinished(path) as temporary:
+        temporary.write_bytes(data)
 
 
 def csv_text(rows: Iterable[Iterable[object]], line_end: str = "\r\n") -> str:

@@ -35,7 +35,7 @@ def unpickle(source: str | Path, destination: str | Path) -> list[Path]:
 
 
 def _write(sequence: PointSequence, path: Path) -> Path:
-    with unfinished(path) as place, place.open("wb") as file:
+    with unfinished(path) as temporary, temporary.open("wb") as file:
         np.savez(file, video=sequence.stored_frames(), points=sequence.points, occluded=sequence.occluded)
     return path
 

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
-PositionRule = Literal["timm", "dino"]
+PositionRule = Literal["network", "dino"]
 """Interpolation of a transformer's position embedding: with antialiasing to the new size, or as DINO's code does it."""
 MIN_CELLS = 4
 """Cells along each side of a frame's map; less is a pooled feature, not a map."""
@@ -88,7 +88,7 @@ class FeatureExtractor(nn.Module, ABC):
 
     stride: int | list[int]
     multiple: int = 1
-    _positions: PositionRule = "timm"
+    _positions: PositionRule = "network"
 
     def __init__(self, stage: str | list[str]) -> None:
         super().__init__()

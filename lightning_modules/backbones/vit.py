@@ -24,7 +24,8 @@ class ViTExtractor(FeatureExtractor):
     multiple of the stride, so the map has `ceil(H / stride) × ceil(W / stride)` cells. The model's final norm is
     applied to each map (as in DINO's evaluation); class and register tokens are left out.
 
-    `positions` chooses how the position embedding is interpolated: "timm" antialiases, "dino" see `dino_positions`.
+    `positions` chooses how the position embedding is interpolated: "network" as timm, which antialiases, "dino" see
+    `dino_positions`.
 
     A stride below the patch makes patches overlap (DINO-Tracker, Tumanyan et al., ECCV 2024): the convolution over
     patches moves by the stride. The image is padded by zeros, the mean colour, so that a patch stays centred on its

@@ -1,7 +1,7 @@
 """Checkpoints of this project: their metadata, safe reading, and the classes that they may construct."""
 
 from .command_line import allow_named, saved_model
-from .note import ForeignCheckpoint
+from .metadata import ForeignCheckpoint
 from .reading import SUFFIXES, module_from_checkpoint, read_content
 from .saved_module import SavedModule
 from .trust import allow

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from . import trust
-from .note import NOTE, ForeignCheckpoint, check_note
+from .metadata import METADATA_KEY, ForeignCheckpoint, check_metadata
 from .reading import read_content, recipe_of
 from .weights import check_digest
 
@@ -81,14 +81,14 @@ def saved_model(path: str | Path) -> SavedModel | None:
         raise FileNotFoundError(f"--ckpt_path: there is no file {path}")
     content = read_content(path)
     try:
-        check_note(content, path)
+        check_metadata(content, path)
     except ForeignCheckpoint:
         if isinstance(content, dict) and "pytorch-lightning_version" in content:
             return None
         raise
     recipe = recipe_of(content, path)
     trust.check_fit_of(recipe, content["state_dict"], path)
-    check_digest(content["state_dict"], content[NOTE].get("digest"), path)
+    check_digest(content["state_dict"], content[METADATA_KEY].get("digest"), path)
     return SavedModel(path, recipe.class_path, recipe.arguments)
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from .note import NOTE, ForeignCheckpoint, check_note, convert_line
+from .metadata import METADATA_KEY, ForeignCheckpoint, check_metadata, convert_line
 from .screening import ZIP, DamagedFile, UnsafeContent, screen
 from .trust import Recipe, check_fit_of, make, pass_gate
 from .weights import check_digest, load_strictly
@@ -30,7 +30,7 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
         ValueError: if the file is missing, damaged, or of a newer format.
     """
     content = read_content(path)
-    check_note(content, path)
+    check_metadata(content, path)
     checkpoint: dict[str, Any] = content
     return checkpoint
 
@@ -75,7 +75,7 @@ def recipe_of(checkpoint: Mapping[str, Any], source: str | Path) -> Recipe:
     """
     noted = checkpoint.get("hyper_parameters", {})  # Lightning leaves them out where there are none
     arguments = {name: value for name, value in noted.items() if not str(name).startswith("_")}
-    return pass_gate(checkpoint[NOTE]["class_path"], arguments, source)
+    return pass_gate(checkpoint[METADATA_KEY]["class_path"], arguments, source)
 
 
 def module_from_checkpoint(path: str | Path, **overrides: Any) -> Any:
@@ -99,7 +99,7 @@ def module_from_checkpoint(path: str | Path, **overrides: Any) -> Any:
     check_fit_of(recipe, state, path)
     module: nn.Module = make(recipe, path)
     load_strictly(module, state, path)
-    check_digest(state, checkpoint[NOTE].get("digest"), path)
+    check_digest(state, checkpoint[METADATA_KEY].get("digest"), path)
     module.weights_from = Path(path).name  # type: ignore[assignment]
     return module.eval()
 

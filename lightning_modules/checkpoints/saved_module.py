@@ -6,7 +6,7 @@ from typing import Any
 
 import pytorch_lightning as pl
 
-from .note import NOTE, check_note, note_of
+from .metadata import METADATA_KEY, check_metadata, metadata_of
 from .reading import module_from_checkpoint
 from .trust import NETWORK_ARGUMENTS
 from .weights import check_digest, check_fit
@@ -48,7 +48,7 @@ class SavedModule(pl.LightningModule):
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Record the class and the digest of the weights, so that a checkpoint can be loaded by its path alone."""
-        checkpoint[NOTE] = note_of(self, checkpoint.get("state_dict", {}))
+        checkpoint[METADATA_KEY] = metadata_of(self, checkpoint.get("state_dict", {}))
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Check that a checkpoint is ours, of such a module, and undamaged.
@@ -57,12 +57,12 @@ class SavedModule(pl.LightningModule):
             ValueError: if it is not, in one line.
         """
         source = "the checkpoint"
-        check_note(checkpoint, source)
+        check_metadata(checkpoint, source)
         try:
             check_fit(self, checkpoint["state_dict"], source)
         except ValueError as error:
             raise ValueError(f"{error}{_networks(self.hparams, checkpoint.get('hyper_parameters', {}))}") from error
-        check_digest(checkpoint["state_dict"], checkpoint[NOTE].get("digest"), source)
+        check_digest(checkpoint["state_dict"], checkpoint[METADATA_KEY].get("digest"), source)
         self.weights_from = Path(getattr(self._trainer, "ckpt_path", None) or source).name
 
 

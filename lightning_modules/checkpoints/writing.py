@@ -7,7 +7,7 @@ from pathlib import Path
 import pytorch_lightning as pl
 import torch
 
-from .note import note_of
+from .metadata import metadata_of
 
 
 @contextmanager
@@ -40,7 +40,7 @@ def write_checkpoint(module: pl.LightningModule, output: Path) -> None:
         "pytorch-lightning_version": pl.__version__,
         "state_dict": state,
         "hyper_parameters": dict(module.hparams),
-        "vidcorr": note_of(module, state),
+        "vidcorr": metadata_of(module, state),
     }
     with written_completely(output) as unfinished:
         torch.save(checkpoint, unfinished)

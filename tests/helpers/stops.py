@@ -12,7 +12,7 @@ from pytorch_lightning.utilities.exceptions import SIGTERMException
 from torch.utils.data import DataLoader
 
 from callbacks import BenchmarkCallback, BestCheckpoint, LastCheckpoint, Safeguards, TrainingStopped, signals
-from callbacks.training.place import Place, rewrite
+from callbacks.training.progress import TrainingProgress, rewrite
 from datamodules.loading.loader import ClipSampler, ResumableLoader
 from lightning_modules import VFSMoCo, VFSSimSiam
 from tests.helpers import liir
@@ -190,7 +190,7 @@ def go(
 def content(folder: Path) -> dict[str, Any]:
     """Return the content of a `last.ckpt` that has to agree: Lightning's counters as they are read, and no paths."""
     found = torch.load(folder / "last.ckpt", weights_only=True)
-    place = Place(**found["resume"]["place"])
+    place = TrainingProgress(**found["resume"]["place"])
     counters = found["loops"]["fit_loop"]
     rewrite(counters, place, steps_reached=False)
     assert not (place.last and place.epoch_ended and "combined_loader" in counters["state_dict"])

@@ -77,7 +77,7 @@ def test_patches_are_cropped_and_edges_dropped_in_training_only() -> None:
     assert moved.shape == still.shape == (2 * 4 * 9, 3, 16, 16)
     assert (moved - still).abs().flatten(1).amax(1).min() > 0.01
     assert torch.equal(module.patches(images), moved)  # draws are a function of seed, epoch and batch
-    module._place = (0, 1)
+    module._batch_position = (0, 1)
     assert not torch.equal(module.patches(images), moved)
 
 

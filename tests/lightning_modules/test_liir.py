@@ -156,7 +156,7 @@ def test_training_drops_one_channel_a_batch() -> None:
     alone = [module.objective(batch, dropped)["loss"].item() for dropped in (1, 2)]
     found = set()
     for place in range(8):
-        module._place = (0, place)
+        module._batch_position = (0, place)
         found.add(module.step(batch)["loss"].item())
     assert found == set(alone)
 
@@ -165,7 +165,7 @@ def test_draws_are_a_function_of_seed_epoch_and_batch() -> None:
     module = tiny().train()
     draws = []
     for place in ((0, 0), (0, 1), (1, 0), (0, 0)):
-        module._place = place
+        module._batch_position = place
         draws.append(torch.rand(4, generator=module.generator()).tolist())
     assert draws[0] == draws[3]
     assert len({tuple(draw) for draw in draws}) == 3

@@ -22,7 +22,7 @@ from datamodules.datasets import Davis, MaskSequence
 from lightning_modules.backbones import build_encoder
 from lightning_modules.checkpoints import module_from_checkpoint
 from lightning_modules.functional import PropagationProtocol, propagate_labels
-from lightning_modules.functional.propagation.label_coding import labels_of, masks_of
+from lightning_modules.functional.propagation.label_coding import decode_masks_by, encode_masks_by
 
 FLOORS = (0.0, 0.01, 0.02, 0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.4, 0.5)
 WINDOW = (240, 320)
@@ -52,14 +52,16 @@ def measure(
     pictures, truths = panned(video, min(frames, video.num_frames), start=2, moving=8)
     with torch.inference_mode():
         features = torch.cat([extractor(F.avg_pool2d(picture[None], reduce)) for picture in pictures])
-        first = labels_of(truths[0], [1], (features.shape[2], features.shape[3]), protocol)
+        first = encode_masks_by(truths[0], [1], (features.shape[2], features.shape[3]), protocol)
         soft = list(propagate_labels(features, first, protocol))
     rows = []
     for labels, truth in zip(soft[1:], truths[1:].bool(), strict=True):
         peak = F.interpolate(labels[None], size=WINDOW, mode="bilinear")[0, 1].max()
         row = [truth.sum(), peak]
         for floor in FLOORS:
-            mask = masks_of(labels, [1], protocol.with_changes(label_rescaling_floor=floor), WINDOW, WINDOW).bool()
+            mask = decode_masks_by(
+                labels, [1], protocol.with_changes(label_rescaling_floor=floor), WINDOW, WINDOW
+            ).bool()
             row += [mask.sum(), (mask & truth).sum() / (mask | truth).sum().clamp_min(1)]
         rows.append(torch.tensor([float(value) for value in row]))
     return torch.stack(rows)

@@ -13,7 +13,7 @@ from .resampling import Filter, Nearest, resize_ids, resize_maps
 from .sizing import Size
 
 
-def labels_of(mask: Tensor, objects: Sequence[int], grid: Size, protocol: PropagationProtocol) -> Tensor:
+def encode_masks_by(mask: Tensor, objects: Sequence[int], grid: Size, protocol: PropagationProtocol) -> Tensor:
     """Return the labels that a mask gives, by the protocol.
 
     Args:
@@ -30,7 +30,7 @@ def labels_of(mask: Tensor, objects: Sequence[int], grid: Size, protocol: Propag
     return encode_masks(mask, objects, grid, protocol.label_encoding, via)
 
 
-def masks_of(
+def decode_masks_by(
     labels: Tensor, objects: Sequence[int], protocol: PropagationProtocol, covered: Size, size: Size
 ) -> Tensor:
     """Return the mask that propagated labels give, by the protocol.

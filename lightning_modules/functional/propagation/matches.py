@@ -26,7 +26,7 @@ class Matches(NamedTuple):
 
 
 @torch.no_grad()
-def match_places(
+def matches_of_cells(
     features: Tensor, points: Tensor, protocol: PropagationProtocol, frame: int | None = None, count: int | None = None
 ) -> Matches:
     """Return the cells whose labels `propagate_labels` averages, and their weights.
@@ -47,7 +47,7 @@ def match_places(
     Example:
         >>> features = torch.eye(4).view(1, 4, 2, 2).repeat(2, 1, 1, 1)  # two equal frames of four places
         >>> protocol = PropagationProtocol("best", context=0, topk=1, temperature=1.0, radius=None)
-        >>> match_places(features, torch.tensor([[1, 0]]), protocol).places
+        >>> matches_of_cells(features, torch.tensor([[1, 0]]), protocol).places
         tensor([[[1, 0]]])
     """
     if features.ndim != 4 or not features.is_floating_point():

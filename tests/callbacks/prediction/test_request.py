@@ -46,7 +46,7 @@ def test_objects_keep_the_colour_of_the_mask_that_brings_them(folder, colour):
 def test_places_are_those_of_the_part(folder, colour):
     prompts = read_prompts(points="grid:1@7;grid:2@3")
     asked = request(colour, folder, prompts, start=1, every=2)
-    assert sorted(asked.by_place) == [1, 3]
+    assert sorted(asked.by_frame) == [1, 3]
     assert asked.names == ["1-1", "1-2", "2-1", "2-2"]
     assert asked.points(1).names == ("1-1", "1-2", "2-1", "2-2")
     assert [each["frame"] for each in asked.about()] == [3, 7]

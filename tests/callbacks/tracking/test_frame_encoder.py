@@ -51,7 +51,7 @@ def test_dinos_positions_reach_the_view_and_nothing_else(golden, stage):
     assert not torch.allclose(own[0, :192].flatten(1).T, seen, atol=1e-3)
     with torch.inference_mode():
         assert torch.equal(extractor(images), before)
-    assert extractor.positions == "timm"
+    assert extractor.positions == "network"
 
 
 def test_rgb_std_needs_an_extractor_that_normalises():

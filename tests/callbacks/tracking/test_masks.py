@@ -8,7 +8,7 @@ from callbacks.tracking.label_tracker import LabelTracker
 from callbacks.tracking.masks import track_masks
 from lightning_modules.backbones import build_feature_extractor
 from lightning_modules.functional import PropagationProtocol
-from lightning_modules.functional.propagation.label_coding import labels_of, masks_of
+from lightning_modules.functional.propagation.label_coding import decode_masks_by, encode_masks_by
 
 SIZE = (48, 64)
 
@@ -28,7 +28,7 @@ def test_the_first_mask_is_given_or_decoded(first_frame: str) -> None:
     tracker = LabelTracker(build_feature_extractor("raw_colour"), protocol)
     view = tracker.view(SIZE)
     first, *_ = track_masks(tracker, zip(frames, [ids, None, None], strict=True), {1: 0}, view)
-    decoded = masks_of(labels_of(ids, [1], (6, 8), protocol), [1], protocol, SIZE, SIZE)
+    decoded = decode_masks_by(encode_masks_by(ids, [1], (6, 8), protocol), [1], protocol, SIZE, SIZE)
     assert not torch.equal(decoded, ids)
     assert torch.equal(first.masks[0], ids if first_frame == "given" else decoded)
 
@@ -43,7 +43,7 @@ def test_masks_are_coded_at_the_size_the_protocol_names() -> None:
         tracker = LabelTracker(build_feature_extractor("raw_colour"), protocol)
         tracked = list(track_masks(tracker, zip(frames, [ids, None, None], strict=True), {1: 0}, tracker.view(SIZE)))
         found[size] = tracked[0].labels[0]
-        expected = labels_of(ids, [1], (5, 10), protocol)
+        expected = encode_masks_by(ids, [1], (5, 10), protocol)
         torch.testing.assert_close(found[size], expected)
         assert tracked[0].masks[0].shape == SIZE
     assert not torch.equal(found["annotation"], found["input"])

@@ -16,7 +16,7 @@ def test_a_users_upsampler_works_over_any_encoder(tmp_path):
     extractor = module.feature_extractor("block3")
     extractor.positions = "dino"
     assert (extractor.stride, extractor.stage, extractor.inner.positions) == (8, "block3", "dino")
-    extractor.positions = "timm"
+    extractor.positions = "network"
     with torch.inference_mode():
         plain, found = module.encoder.feature_extractor("block3")(images), extractor(images)
     assert found.shape == (1, 195, 12, 16)

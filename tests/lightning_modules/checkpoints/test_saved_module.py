@@ -1,9 +1,9 @@
-"""The side of a module that checkpoints see: its note, and what it takes back."""
+"""The side of a module that checkpoints see: its metadata, and what it takes back."""
 
 import pytest
 
 from lightning_modules import VFSSimSiam
-from lightning_modules.checkpoints.note import FORMAT, note_of
+from lightning_modules.checkpoints.metadata import FORMAT, metadata_of
 from lightning_modules.checkpoints.weights import digest_of
 
 
@@ -16,10 +16,10 @@ def saved(module):
 
 def test_a_note_holds_class_format_and_digest():
     module = VFSSimSiam(projector_dim=8, predictor_dim=4)
-    note = saved(module)["vidcorr"]
-    assert note == note_of(module, module.state_dict())
-    assert note["class_path"] == "lightning_modules.vfs_simsiam.VFSSimSiam"
-    assert (note["format"], note["digest"]) == (FORMAT, digest_of(module.state_dict()))
+    metadata = saved(module)["vidcorr"]
+    assert metadata == metadata_of(module, module.state_dict())
+    assert metadata["class_path"] == "lightning_modules.vfs_simsiam.VFSSimSiam"
+    assert (metadata["format"], metadata["digest"]) == (FORMAT, digest_of(module.state_dict()))
 
 
 def test_changed_weights_are_not_taken_back():

@@ -14,7 +14,7 @@ from lightning_modules.functional import (
     encode_masks,
     propagate_labels,
 )
-from lightning_modules.functional.propagation.label_coding import labels_of, masks_of
+from lightning_modules.functional.propagation.label_coding import decode_masks_by, encode_masks_by
 
 Golden = Callable[[str], dict[str, np.ndarray]]
 
@@ -192,9 +192,9 @@ def test_an_object_that_has_left_leaves_false_pixels_under_vfs_and_none_under_vi
     masks = {}
     for name in ("vfs", "vidcorr"):
         protocol = PropagationProtocol.named(name)
-        first = labels_of(ids[0], [1], (16, 24), protocol)
+        first = encode_masks_by(ids[0], [1], (16, 24), protocol)
         soft = propagate_labels(features, first, protocol)
-        masks[name] = torch.stack([masks_of(labels, [1], protocol, (128, 192), (128, 192)) for labels in soft])
+        masks[name] = torch.stack([decode_masks_by(labels, [1], protocol, (128, 192), (128, 192)) for labels in soft])
     assert torch.equal(masks["vfs"][:6], masks["vidcorr"][:6])
     assert ((masks["vidcorr"][:6] == ids[:6]).float().mean((1, 2)) > 0.98).all()
     assert (masks["vfs"][6:].sum((1, 2)) > 20).all()

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from lightning_modules.functional import PropagationProtocol, propagate_labels
-from lightning_modules.functional.propagation.matches import match_places
+from lightning_modules.functional.propagation.matches import matches_of_cells
 
 NAMES = ["vfs", "crw", "dino", "liir", "liir-reference"]
 
@@ -21,7 +21,7 @@ def test_the_weighted_labels_of_the_places_are_what_is_propagated(name: str) -> 
     labels = torch.stack(list(propagate_labels(features, first, protocol)))
     points = torch.tensor([[0, 0], [3, 4], [6, 8], [2, 7]])
     for frame in (1, 3, 5):
-        matches = match_places(features, points, protocol, frame, count=10**6)
+        matches = matches_of_cells(features, points, protocol, frame, count=10**6)
         places = matches.places.unbind(2)
         found = labels.movedim(1, -1)[matches.frames, places[0], places[1]]
         expected = labels[frame][:, points[:, 0], points[:, 1]].T
@@ -32,14 +32,14 @@ def test_a_moved_picture_is_found_where_it_went() -> None:
     picture = torch.randn(1, 16, 12, 12)
     features = torch.cat([picture, picture.roll((2, -1), (2, 3))])
     protocol = PropagationProtocol.named("vfs").with_changes(radius=4, temperature=0.01)
-    matches = match_places(features, torch.tensor([[6, 5], [8, 3]]), protocol, count=1)
+    matches = matches_of_cells(features, torch.tensor([[6, 5], [8, 3]]), protocol, count=1)
     assert matches.places.squeeze(1).tolist() == [[4, 6], [6, 4]]
     assert matches.frames.flatten().tolist() == [0, 0]
 
 
 def test_the_window_keeps_others_out_and_weights_fall() -> None:
     features = torch.randn(3, 4, 9, 9)
-    matches = match_places(features, torch.tensor([[4, 4]]), small("vfs"))
+    matches = matches_of_cells(features, torch.tensor([[4, 4]]), small("vfs"))
     offsets = (matches.places - 4).square().sum(2)
     assert offsets.max() < 9
     assert (matches.weights.diff(dim=1) <= 0).all()
@@ -49,8 +49,8 @@ def test_the_window_keeps_others_out_and_weights_fall() -> None:
 def test_bad_arguments_are_named() -> None:
     protocol = small("vfs")
     with pytest.raises(ValueError, match=r"float \(T, C, h, w\)"):
-        match_places(torch.zeros(3, 4, 4), torch.zeros(1, 2, dtype=torch.long), protocol)
+        matches_of_cells(torch.zeros(3, 4, 4), torch.zeros(1, 2, dtype=torch.long), protocol)
     with pytest.raises(ValueError, match="inside the map of 4 x 5"):
-        match_places(torch.zeros(2, 3, 4, 5), torch.tensor([[4, 0]]), protocol)
+        matches_of_cells(torch.zeros(2, 3, 4, 5), torch.tensor([[4, 0]]), protocol)
     with pytest.raises(ValueError, match="frame must be 1 to 1"):
-        match_places(torch.zeros(2, 3, 4, 5), torch.tensor([[0, 0]]), protocol, frame=0)
+        matches_of_cells(torch.zeros(2, 3, 4, 5), torch.tensor([[0, 0]]), protocol, frame=0)

@@ -1,4 +1,4 @@
-"""The note of this project in a checkpoint: which class it is of, who wrote it, and the digest of its weights."""
+"""The metadata of this project in a checkpoint: which class it is of, who wrote it, and the digest of its weights."""
 
 from collections.abc import Mapping
 from importlib.metadata import version
@@ -10,7 +10,7 @@ from torch import Tensor, nn, strided
 from . import trust
 from .weights import digest_of
 
-NOTE = "vidcorr"
+METADATA_KEY = "vidcorr"
 FORMAT = 1
 """Format of the checkpoints that this release writes; it grows when arguments or weights change their names."""
 
@@ -30,7 +30,7 @@ class ForeignCheckpoint(ValueError):
     """A checkpoint that was not written by this project."""
 
 
-def note_of(module: nn.Module, state: Mapping[str, Tensor]) -> dict[str, Any]:
+def metadata_of(module: nn.Module, state: Mapping[str, Tensor]) -> dict[str, Any]:
     """Return what a checkpoint holds under `vidcorr`.
 
     Args:
@@ -47,7 +47,7 @@ def import_path(kind: type) -> str:
     return f"{kind.__module__}.{kind.__qualname__}"
 
 
-def check_note(checkpoint: Any, source: str | Path) -> None:
+def check_metadata(checkpoint: Any, source: str | Path) -> None:
     """Refuse what is not a checkpoint of ours, or whose fields are of other types than those we write.
 
     Args:
@@ -55,20 +55,20 @@ def check_note(checkpoint: Any, source: str | Path) -> None:
         source: the file, for messages.
 
     Raises:
-        ForeignCheckpoint: if it has no note of this project.
+        ForeignCheckpoint: if it has no metadata of this project.
         ValueError: if it is of a newer format, or a field is of another type.
     """
-    note = checkpoint.get(NOTE) if isinstance(checkpoint, dict) else None
-    if note is not None and not (isinstance(note, dict) and "class_path" in note):
-        raise ValueError(f"{source}: is damaged: its note of vidcorr names no class")
-    if note is None:
+    metadata = checkpoint.get(METADATA_KEY) if isinstance(checkpoint, dict) else None
+    if metadata is not None and not (isinstance(metadata, dict) and "class_path" in metadata):
+        raise ValueError(f"{source}: is damaged: its metadata of vidcorr name no class")
+    if metadata is None:
         raise ForeignCheckpoint(f"{source}: no checkpoint of vidcorr; {convert_line(source)}")
-    form = note.get("format", 1)
+    form = metadata.get("format", 1)
     if type(form) is not int or form < 1:
         raise ValueError(f"{source}: is damaged: its format must be a number from 1, got {str(form)[:40]!r}")
     if form > FORMAT:
         raise ValueError(
-            f"{source}: written by vidcorr {str(note.get('version'))[:40]} in format {form}; "
+            f"{source}: written by vidcorr {str(metadata.get('version'))[:40]} in format {form}; "
             f"this is vidcorr {version('vidcorr')}, which reads formats up to {FORMAT}: update it"
         )
     state = checkpoint.get("state_dict")

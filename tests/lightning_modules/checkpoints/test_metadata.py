@@ -1,4 +1,4 @@
-"""The note of a checkpoint: foreign and damaged files are told apart from ours."""
+"""The metadata of a checkpoint: foreign and damaged files are told apart from ours."""
 
 import pytest
 import torch

@@ -17,7 +17,7 @@ Counters = dict[str, Any]
 
 
 @dataclass(frozen=True)
-class Place:
+class TrainingProgress:
     """A moment between two batches of a training.
 
     Attributes:
@@ -45,14 +45,14 @@ class Place:
         return asdict(self)
 
 
-class PlaceKeeper:
+class ProgressKeeper:
     """Follow a training from hook to hook, and restore its progress when it resumes.
 
     `LastCheckpoint`, the last callback of all but `Safeguards`, passes its hooks on to the methods of the same name.
     """
 
     def __init__(self) -> None:
-        self._resumed: Place | None = None
+        self._resumed: TrainingProgress | None = None
         self._global_step = 0
         self._limits: tuple[int, int | None] | None = None
         self._logged_before = 0
@@ -89,16 +89,16 @@ class PlaceKeeper:
         """Record that the run is complete."""
         self._run_ended = True
 
-    def at_a_place(self, trainer: pl.Trainer) -> bool:
+    def between_batches(self, trainer: pl.Trainer) -> bool:
         """Return whether the last batch that was begun is complete: all callbacks have seen its end."""
         return self._complete == _batches(trainer)
 
-    def place(self, trainer: pl.Trainer) -> Place:
+    def progress(self, trainer: pl.Trainer) -> TrainingProgress:
         """Return the progress of the training; it is valid between two batches."""
         loop, batches = trainer.fit_loop.epoch_loop, _batches(trainer)
         in_window, fetcher = loop._should_accumulate(), trainer.fit_loop._data_fetcher
         completed = batches in (self._validated, self._ended)
-        return Place(
+        return TrainingProgress(
             epoch=trainer.fit_loop.epoch_progress.current.ready - 1,
             batches=loop.batch_progress.current.ready,
             last=loop._num_ready_batches_reached(),
@@ -109,23 +109,25 @@ class PlaceKeeper:
             logged_steps=self._logged_before + (not in_window),
         )
 
-    def on_load_checkpoint(self, trainer: pl.Trainer, place: Place, counters: Counters, global_step: int) -> None:
+    def on_load_checkpoint(
+        self, trainer: pl.Trainer, progress: TrainingProgress, counters: Counters, global_step: int
+    ) -> None:
         """Rewrite the counters of a checkpoint before Lightning reads them."""
-        self._resumed, self._global_step = place, global_step
-        rewrite(counters, place, _reached(trainer.fit_loop.max_steps, global_step))
+        self._resumed, self._global_step = progress, global_step
+        rewrite(counters, progress, _reached(trainer.fit_loop.max_steps, global_step))
 
     def on_fit_start(self, trainer: pl.Trainer) -> None:
         """Raise the limits of a run that reached them but not its end, which Lightning would skip."""
         self._complete = self._validated = self._ended = -1
         self._run_ended, self._limits = False, None
-        loop, place = trainer.fit_loop, self._resumed
-        if place is None or place.run_ended:
+        loop, progress = trainer.fit_loop, self._resumed
+        if progress is None or progress.run_ended:
             return
         limits = loop.max_steps, loop.max_epochs
         if _reached(loop.max_steps, self._global_step):
             loop.epoch_loop.max_steps, self._limits = self._global_step + 1, limits
-        if loop.max_epochs not in (None, -1) and place.epoch_ended and place.epoch + 1 >= loop.max_epochs:
-            loop.max_epochs, self._limits = place.epoch + 2, limits
+        if loop.max_epochs not in (None, -1) and progress.epoch_ended and progress.epoch + 1 >= loop.max_epochs:
+            loop.max_epochs, self._limits = progress.epoch + 2, limits
 
     def on_train_start(self, trainer: pl.Trainer) -> bool | None:
         """Put back what Lightning's counters do not hold.
@@ -133,14 +135,14 @@ class PlaceKeeper:
         Returns:
             Whether the resumed epoch has batches left; None if no epoch is resumed.
         """
-        loop, place = trainer.fit_loop, self._resumed
-        if place is None:
+        loop, progress = trainer.fit_loop, self._resumed
+        if progress is None:
             return None
-        self._logged_before, self._complete = place.logged_steps - 1, _batches(trainer)
+        self._logged_before, self._complete = progress.logged_steps - 1, _batches(trainer)
         # Lightning forgets the loader's state where something, as a schedule, has asked for the loader before.
         loop._load_combined_loader_states()
         reached = self._limits is not None and _reached(self._limits[0], self._global_step)
-        if starts_an_epoch(place, reached):
+        if starts_an_epoch(progress, reached):
             _Loop.restarting.fset(loop, False)  # type: ignore[attr-defined]  # the loop's own setter keeps it set
             self._ended = _batches(trainer)
             self._restore_limits(trainer)
@@ -148,10 +150,10 @@ class PlaceKeeper:
         for callback in trainer.callbacks:  # type: ignore[attr-defined]
             if isinstance(callback, GradientAccumulationScheduler):  # it acts at the start of an epoch only
                 callback.on_train_epoch_start(trainer)
-        more_batches = not (place.last or reached)
+        more_batches = not (progress.last or reached)
         if more_batches:
             self._restore_limits(trainer)
-        elif not place.validation_due:
+        elif not progress.validation_due:
             loop.epoch_loop.val_loop._has_run = True
         return more_batches
 
@@ -161,49 +163,49 @@ class PlaceKeeper:
             self._limits = None
 
 
-def starts_an_epoch(place: Place, steps_reached: bool) -> bool:
+def starts_an_epoch(progress: TrainingProgress, steps_reached: bool) -> bool:
     """Return whether the progress is that before the start of an epoch, or at the end of the run.
 
     Args:
-        place: of the checkpoint.
+        progress: of the checkpoint.
         steps_reached: whether the run is at its `max_steps`, which may end it within an epoch. Its last hooks then
             still have to run; where they have run, `max_steps` has been raised and the epoch continues.
     """
-    return place.epoch_ended and (place.last or (steps_reached and not place.run_ended))
+    return progress.epoch_ended and (progress.last or (steps_reached and not progress.run_ended))
 
 
-def rewrite(counters: Counters, place: Place, steps_reached: bool) -> None:
+def rewrite(counters: Counters, progress: TrainingProgress, steps_reached: bool) -> None:
     """Set the counters of Lightning's fit loop so that it resumes from recorded progress.
 
     Args:
         counters: counters of a checkpoint; changed in place.
-        place: of the same checkpoint.
+        progress: of the same checkpoint.
         steps_reached: see `starts_an_epoch`.
     """
     batches, validation = counters["epoch_loop.batch_progress"], counters["epoch_loop.val_loop.batch_progress"]
     seen = batches["total"]["processed"]
-    begun = place.epoch + 1
+    begun = progress.epoch + 1
     validation["total"], validation["current"] = _tracker(0), _tracker(0)
-    logged = place.logged_steps
-    if starts_an_epoch(place, steps_reached):
+    logged = progress.logged_steps
+    if starts_an_epoch(progress, steps_reached):
         counters["epoch_progress"] = {"total": _tracker(begun), "current": _tracker(begun)}
-        batches |= {"total": _tracker(seen), "current": _tracker(place.batches), "is_last_batch": place.last}
-        if place.last:
+        batches |= {"total": _tracker(seen), "current": _tracker(progress.batches), "is_last_batch": progress.last}
+        if progress.last:
             counters["state_dict"].pop("combined_loader", None)  # of an epoch that is over
     else:
         current = {"ready": begun, "started": begun, "processed": begun - 1, "completed": begun - 1}
         counters["epoch_progress"] = {"total": current, "current": dict(current)}
-        last = place.last or (steps_reached and not place.run_ended)
-        if last or place.validation_due:
+        last = progress.last or (steps_reached and not progress.run_ended)
+        if last or progress.validation_due:
             # all batches completed: Lightning trains on nothing before the validation
-            batches |= {"total": _tracker(seen), "current": _tracker(place.batches), "is_last_batch": last}
-            if place.validation_due:  # begun and not completed: Lightning repeats it
+            batches |= {"total": _tracker(seen), "current": _tracker(progress.batches), "is_last_batch": last}
+            if progress.validation_due:  # begun and not completed: Lightning repeats it
                 validation["total"], validation["current"] = _begun(), _begun()
                 logged -= 1
         else:
             # the last batch's hooks not completed: Lightning counts its step and continues with the next batch
             logged -= 1
-            total, inner = _tracker(seen), _tracker(place.batches)
+            total, inner = _tracker(seen), _tracker(progress.batches)
             total["completed"] -= 1
             inner["completed"] -= 1
             batches |= {"total": total, "current": inner, "is_last_batch": False}
