@@ -15,7 +15,7 @@ from .checkpoints import SavedModule
 from .components.distributed import gather, ranks_and_rank
 from .components.key_queue import KeyQueue
 from .components.momentum_encoder import MomentumEncoder
-from .components.run_plan import average_row, queue_row, run_plan
+from .components.run_plan import momentum_rows, run_plan
 from .components.sample_mean import SampleMean
 from .components.schedules import SampleLR, scaled_lr, sgd_with_cosine
 from .components.seeding import keyed_generator
@@ -182,8 +182,12 @@ class CorrespondenceModule(ExtractorModule):
         return keyed_generator(*key)
 
     def plan(self) -> dict[str, str]:
-        """Return the plan that is printed before training, row → text; a method adds its own rows to these."""
-        return run_plan(self)
+        """Return the plan that is printed before training, row → text."""
+        return run_plan(self) | self.plan_rows()
+
+    def plan_rows(self) -> dict[str, str]:
+        """Return a method's own rows of the plan, in addition to or in place of those of every method."""
+        return {}
 
     def compiled_networks(self) -> list[nn.Module]:
         """Return the networks that the hyper-parameter `compile` compiles."""
@@ -279,14 +283,7 @@ class MomentumMethod(CorrespondenceModule):
         """Return a CPU generator of (seed, optimiser step, batch of the step), in the same state on all ranks."""
         return keyed_generator(self.hparams["seed"], self.global_step, len(self._pending))
 
-    def plan(self) -> dict[str, str]:
-        """Return the plan with the queue of negatives and the momentum encoder."""
-        rows = super().plan()
-        for queue in self._queues().values():
-            rows["negatives"] = queue_row(queue)
-        if isinstance(self.target_encoder, MomentumEncoder):
-            rows["momentum encoder"] = average_row(self.hparams["encoder_momentum"], self.total_steps())
-        return rows
+    plan_rows = momentum_rows
 
     def _queues(self) -> dict[str, KeyQueue]:
         return {name: module for name, module in self.named_children() if isinstance(module, KeyQueue)}

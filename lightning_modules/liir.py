@@ -17,7 +17,7 @@ from .components.distributed import gather, own_rows, ranks_and_rank
 from .components.key_queue import KeyQueue
 from .components.momentum_encoder import MomentumEncoder
 from .components.phases import PhaseAccumulation
-from .components.run_plan import average_row, millions
+from .components.run_plan import liir_rows
 from .components.schedules import SampleLR, liir_factor, scheduled
 from .functional.colour import drop_channel, normalised_lab
 from .functional.compactness import compactness_prior
@@ -67,6 +67,7 @@ class Liir(MomentumMethod):
     logged = ("reconstruction", "compactness", "negative_mass")
     keys_divide_queue = False
     synchronises_batch_norm = True
+    plan_rows = liir_rows
 
     def __init__(
         self,
@@ -129,7 +130,6 @@ class Liir(MomentumMethod):
         seen, colours = drop_channel(lab, dropped), lab[:, :, dropped, None]
         features = self.backbone(seen.flatten(0, 1)).unflatten(0, lab.shape[:2])  # B x T x 64 x h x w
         q, r = features[:, -1], features[:, :-1]
-
         prior, settings = None if self.warming_up else self.prior, self.hparams
         local = reconstruct_locally(q, r, colours[:, :-1, :, ::4, ::4], settings["radius"], settings["border"], prior)
         outputs = {"compactness": local.compactness, "embeddings": features.float().mean((3, 4)).flatten(0, 1)}
@@ -165,25 +165,6 @@ class Liir(MomentumMethod):
     def configure_callbacks(self) -> list[pl.Callback]:
         """Accumulate batches by the phase."""
         return [PhaseAccumulation(self.hparams["warmup_accumulation"])]
-
-    def plan(self) -> dict[str, str]:
-        """Return the plan with what differs between the phases: first within videos, then all terms."""
-        rows, settings, trainer, pairs = super().plan(), self.hparams, self.trainer, self.global_batch()
-        epochs, batches = settings["warmup_epochs"], int(trainer.num_training_batches)
-        later = f", from epoch {epochs} on" if epochs else ""
-        if epochs and self.target_encoder is not None:
-            steps = min(self.total_steps(), epochs * batches // settings["warmup_accumulation"])
-            rows["momentum encoder"] = average_row(settings["encoder_momentum"], steps, joining=True)
-        bank = f"{len(self.bank)} points of {settings['bank_frames']} frames{later}" if self.bank is not None else ""
-        return rows | {
-            "backbone": f"ResNet-18, stride 4, position {settings['position']}, {millions(self.backbone)} M parameters",
-            "global batch": f"{pairs * settings['warmup_accumulation']} clips, then " * bool(epochs) + f"{pairs} clips",
-            "learning rate": f"{settings['warmup_lr']:.6g}, then " * bool(epochs) + f"{settings['lr']:.6g}",
-            "length": f"{trainer.max_steps} steps" if trainer.max_epochs == -1 else f"{trainer.max_epochs} epochs",
-            "phases": f"{epochs} epochs within videos, then all; {batches} batches an epoch",
-            "negatives": bank or "none",
-            "compactness": f"{self.prior}{later}" if self.prior else "none",
-        }
 
     def feature_extractor(self, stage: Stage = None, stride: int | None = None, **options: Any) -> nn.Module:
         """Return a view of the encoder for benchmarks, see `LiirExtractor`."""

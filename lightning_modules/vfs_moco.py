@@ -12,6 +12,7 @@ from .components.distributed import own_rows
 from .components.heads import mlp
 from .components.key_queue import KeyQueue
 from .components.momentum_encoder import MomentumEncoder
+from .components.run_plan import moco_rows
 from .components.shuffle_bn import ShuffleBNChecks, encode_groups, encode_shuffled, groups_on_this_rank
 from .functional.losses import info_nce_loss, pair_similarities
 
@@ -41,6 +42,8 @@ class VFSMoCo(MomentumMethod):
     Raises:
         ValueError: if the backbone is unknown, or in training queue, groups and batch do not fit each other.
     """
+
+    plan_rows = moco_rows
 
     def __init__(
         self,
@@ -95,13 +98,6 @@ class VFSMoCo(MomentumMethod):
     def configure_callbacks(self) -> list[pl.Callback]:
         """Check before training that Shuffle BN does its work."""
         return [ShuffleBNChecks()]
-
-    def plan(self) -> dict[str, str]:
-        """Return the plan with the groups of Shuffle BN."""
-        videos = self.samples_per_device()
-        groups = groups_on_this_rank(self.hparams["groups"], videos)
-        over_all = groups * self.trainer.world_size
-        return super().plan() | {"BatchNorm": f"Shuffle BN: {over_all} group(s) of {videos // groups} videos"}
 
     def compiled_networks(self) -> list[nn.Module]:
         """Return the backbone that learns and its moving average."""
