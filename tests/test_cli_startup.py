@@ -1,5 +1,6 @@
 """The first character: a command imports what it needs and no more (timed by tests/speed/startup.py)."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -42,10 +43,14 @@ def test_nothing_heavy_is_imported(words):
     assert imported_by(words) == "imported:"
 
 
-def test_a_pipe_that_closes_early_ends_quietly():
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+def test_a_pipe_that_closes_early_ends_quietly(unbuffered):
     """`vidcorr --help | true`."""
     command = [sys.executable, "cli.py", "--help"]
-    process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    environment = {**os.environ, "PYTHONUNBUFFERED": unbuffered}
+    process = subprocess.Popen(
+        command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
     process.stdout.close()
     assert process.stderr.read() == ""
     assert process.wait() == 141

@@ -1,7 +1,9 @@
 """One line for a mistake, and the exit status of a command; imports nothing heavy."""
 
+import io
 import os
 import re
+import select
 import sys
 
 MISTAKES = {
@@ -50,10 +52,14 @@ def report(error: BaseException) -> str | int | None:
 def _stdout_is_closed() -> bool:
     """Return whether the reader of our output has closed it; another pipe may be what broke."""
     try:
-        sys.stdout.flush()
+        sys.stdout.flush()  # may have nothing left to write, as under PYTHONUNBUFFERED
+        poll = select.poll()
+        poll.register(sys.stdout.fileno(), 0)  # errors and hang-ups are always reported
+    except io.UnsupportedOperation:  # not a file, as in a notebook
+        return False
     except (BrokenPipeError, ValueError):  # a ValueError once it is closed on our side too
         return True
-    return False
+    return bool(poll.poll(0))
 
 
 def _one_line(error: BaseException) -> str:
