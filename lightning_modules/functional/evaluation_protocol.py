@@ -7,7 +7,7 @@ import math
 import numbers
 import types
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar, Literal, Self, Union, get_args, get_origin
+from typing import Annotated, Any, ClassVar, Literal, Self, Union, get_args, get_origin
 
 import numpy as np
 
@@ -29,11 +29,37 @@ class Source:
     inferred: Mapping[str, str] = dataclasses.field(default_factory=dict)
 
 
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Range:
+    """Range of a number, in the type of a field: `Annotated[int, Range(at_least=1)] | None`."""
+
+    at_least: float = -math.inf
+    above: float = -math.inf
+    at_most: float = math.inf
+    below: float = math.inf
+
+    def __contains__(self, value: float) -> bool:
+        return self.at_least <= value <= self.at_most and self.above < value < self.below
+
+    def __str__(self) -> str:
+        bounds = ((field.name.replace("_", " "), getattr(self, field.name)) for field in dataclasses.fields(self))
+        return " and ".join(f"{words} {bound:g}" for words, bound in bounds if math.isfinite(bound))
+
+
+PositiveInt = Annotated[int, Range(at_least=1)]
+NonNegativeInt = Annotated[int, Range(at_least=0)]
+PositiveFloat = Annotated[float, Range(above=0)]
+NonNegativeFloat = Annotated[float, Range(at_least=0)]
+UnitInterval = Annotated[float, Range(at_least=0, at_most=1)]
+Cosine = Annotated[float, Range(at_least=-1, at_most=1)]
+
+
 @dataclasses.dataclass(frozen=True)
 class EvaluationProtocol:
     """Base of all protocols: a frozen dataclass of plain types with a name, a digest and checked values.
 
-    A subclass adds its fields, returns its sources from `sources()` and the ranges of its numbers from `_ranges()`.
+    A subclass adds its fields and returns its sources from `sources()`. The type of a field says what it may hold, the
+    `Range` of its numbers included; `_conditions()` has the rules that tie fields to each other.
     The name of a source belongs to the values of that source: the constructor refuses it with any other values.
     `with_changes` names what was changed (`vfs+topk=5`).
 
@@ -57,11 +83,11 @@ class EvaluationProtocol:
         if not self.name and self.unnamed:
             object.__setattr__(self, "name", self._name_of_changes(self.unnamed))
         for field in dataclasses.fields(self):
-            if not _fits(value := getattr(self, field.name), field.type):
-                raise self._error(f"{field.name} must be {_in_words(field.type)}, got {value!r}")
-        for field_name, (holds, expected) in {"name": (bool(self.name), "not empty"), **self._ranges()}.items():
+            if not _fits(getattr(self, field.name), field.type):
+                raise self._error(field.name, _in_words(field.type))
+        for field_name, (holds, expected) in {"name": (bool(self.name), "not empty"), **self._conditions()}.items():
             if not holds:
-                raise self._error(f"{field_name} must be {expected}, got {getattr(self, field_name)!r}")
+                raise self._error(field_name, expected)
         self._check_name()
 
     @classmethod
@@ -154,7 +180,7 @@ class EvaluationProtocol:
         """Return the source of this protocol and what it states, for results and reports.
 
         Args:
-            benchmark: name of the benchmark; None is `default_benchmark`.
+            benchmark: name of the benchmark.
             like: benchmarks whose values may stand in, see `named`.
 
         Returns:
@@ -179,10 +205,11 @@ class EvaluationProtocol:
             for field in dataclasses.fields(self)
             if field.name == "name" or getattr(self, field.name) != field.default
         }
-        return hashlib.sha256(json.dumps(_numbers_alike(changed), sort_keys=True).encode()).hexdigest()[:12]
+        numbers_alike = json.loads(json.dumps(changed), parse_int=float)
+        return hashlib.sha256(json.dumps(numbers_alike, sort_keys=True).encode()).hexdigest()[:12]
 
-    def _ranges(self) -> dict[str, tuple[bool, str]]:
-        """Return field → whether its value is in range, and the range in words."""
+    def _conditions(self) -> dict[str, tuple[bool, str]]:
+        """Return field → whether its value fits those of other fields, and what would fit, in words."""
         return {}
 
     def _values(self) -> dict[str, Any]:
@@ -210,8 +237,8 @@ class EvaluationProtocol:
                 "take `with_changes(…)`, which names what it changes, or choose another name"
             )
 
-    def _error(self, words: str) -> ValueError:
-        return ValueError(f"protocol {self.name!r}: {words}")
+    def _error(self, field: str, expected: str) -> ValueError:
+        return ValueError(f"protocol {self.name!r}: {field} must be {expected}, got {getattr(self, field)!r}")
 
 
 def _differences(values: Mapping[str, Any], own: Mapping[str, Any]) -> set[str]:
@@ -241,19 +268,13 @@ def _as_plain_type(value: Any) -> Any:
     return value.item() if isinstance(value, np.generic) else value
 
 
-def _numbers_alike(value: Any) -> Any:
-    """Spell equal values equally: 12 and 12.0 are the same radius."""
-    if isinstance(value, dict):
-        return {key: _numbers_alike(item) for key, item in value.items()}
-    if isinstance(value, tuple):
-        return [_numbers_alike(item) for item in value]
-    return float(value) if isinstance(value, int) and not isinstance(value, bool) else value
-
-
 def _fits(value: Any, kind: Any) -> bool:
-    """Return whether a value is of an annotation's type: a plain type, None, Literal, tuple, or a union of these."""
+    """Return whether a value is of an annotation's type: plain, with a `Range`, Literal, a tuple or union of these."""
     if get_origin(kind) in (Union, types.UnionType):
         return any(_fits(value, one) for one in get_args(kind))
+    if get_origin(kind) is Annotated:
+        plain, within = get_args(kind)
+        return _fits(value, plain) and value in within
     if get_origin(kind) is Literal:
         return value in get_args(kind)
     if get_origin(kind) is tuple:
@@ -270,6 +291,9 @@ def _fits(value: Any, kind: Any) -> bool:
 def _in_words(kind: Any) -> str:
     if get_origin(kind) in (Union, types.UnionType):
         return " or ".join(_in_words(one) for one in get_args(kind))
+    if get_origin(kind) is Annotated:
+        plain, within = get_args(kind)
+        return f"{_in_words(plain)} ({within})"
     if get_origin(kind) is Literal:
         return f"one of {', '.join(map(str, get_args(kind)))}"
     if get_origin(kind) is tuple:

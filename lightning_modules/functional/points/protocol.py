@@ -4,7 +4,7 @@ import dataclasses
 from collections.abc import Mapping
 from typing import ClassVar, Literal
 
-from ..evaluation_protocol import Source
+from ..evaluation_protocol import Cosine, PositiveFloat, PositiveInt, Source
 from ..propagation.protocol import PropagationProtocol
 from ..propagation.sizing import NetworkInput
 from .sources import POINT_SOURCES
@@ -52,22 +52,22 @@ class PointProtocol(NetworkInput):
 
     tracking: Literal["direct", "chained", "propagation"]
     decoding: Literal["argmax", "soft_argmax", "expectation", "topk"]
-    temperature: float | None = 0.05
+    temperature: PositiveFloat | None = 0.05
     feature_normalisation: Literal["l2", "raw"] = "l2"
-    decoding_radius: float = 5.0
-    topk: int = 5
+    decoding_radius: PositiveFloat = 5.0
+    topk: PositiveInt = 5
     occlusion: Literal["none", "similarity", "cycle", "similarity+cycle", "anchors", "similarity+anchors"] = "none"
-    similarity_threshold: float = 0.5
-    cycle_threshold: float = 3.0
-    anchor_similarity: float = 0.7
+    similarity_threshold: Cosine = 0.5
+    cycle_threshold: PositiveFloat = 3.0
+    anchor_similarity: Cosine = 0.7
     query_mode: Literal["first", "strided"] = "first"
-    query_stride: int = 5
-    scored_size: int = 256
-    feature_stride: int = 8
-    context: int = 5
-    matches: int = 10
-    radius: float | None = 15.0
-    sigma: float = 6.0
+    query_stride: PositiveInt = 5
+    scored_size: PositiveInt = 256
+    feature_stride: PositiveInt = 8
+    context: PositiveInt = 5
+    matches: PositiveInt = 10
+    radius: PositiveFloat | None = 15.0
+    sigma: PositiveFloat = 6.0
 
     default_benchmark: ClassVar[str] = "tap_vid"
 
@@ -87,24 +87,9 @@ class PointProtocol(NetworkInput):
             feature_normalisation=self.feature_normalisation,
         )
 
-    def _ranges(self) -> dict[str, tuple[bool, str]]:
+    def _conditions(self) -> dict[str, tuple[bool, str]]:
         propagated = self.tracking == "propagation"
-        return super()._ranges() | {
-            "temperature": (
-                self.temperature > 0 if self.temperature is not None else not propagated,
-                "above 0, or None for the square root of the channels (not for propagation)",
-            ),
-            "decoding": (not propagated or self.decoding == "topk", "'topk' for propagation"),
-            "decoding_radius": (self.decoding_radius > 0, "above 0 cells"),
-            "topk": (self.topk >= 1, "1 or more"),
-            "similarity_threshold": (-1 <= self.similarity_threshold <= 1, "a cosine, in [-1, 1]"),
-            "anchor_similarity": (-1 <= self.anchor_similarity <= 1, "a cosine, in [-1, 1]"),
-            "cycle_threshold": (self.cycle_threshold > 0, "above 0 px"),
-            "query_stride": (self.query_stride >= 1, "1 or more frames"),
-            "scored_size": (self.scored_size >= 1, "1 or more pixels"),
-            "feature_stride": (self.feature_stride >= 1, "1 or more pixels"),
-            "context": (self.context >= 1, "1 or more frames"),
-            "matches": (self.matches >= 1, "1 or more"),
-            "radius": (self.radius is None or self.radius > 0, "above 0 cells, or None"),
-            "sigma": (self.sigma > 0, "above 0 px"),
+        return {
+            "temperature": (self.temperature is not None or not propagated, "a number for propagation"),
+            "decoding": (self.decoding == "topk" or not propagated, "'topk' for propagation"),
         }

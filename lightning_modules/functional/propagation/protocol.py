@@ -2,9 +2,17 @@
 
 import dataclasses
 from collections.abc import Mapping
-from typing import Literal
+from typing import Annotated, Literal
 
-from ..evaluation_protocol import Source
+from ..evaluation_protocol import (
+    NonNegativeFloat,
+    NonNegativeInt,
+    PositiveFloat,
+    PositiveInt,
+    Range,
+    Source,
+    UnitInterval,
+)
 from .resampling import Filter, Nearest
 from .sizing import NetworkInput
 from .sources import SOURCES
@@ -71,61 +79,52 @@ class PropagationProtocol(NetworkInput):
         ValueError: for a value out of range, or a source's name with other values than the source's.
     """
 
-    context: int
-    topk: int | None
-    temperature: float
-    radius: float | None
+    context: NonNegativeInt
+    topk: PositiveInt | None
+    temperature: PositiveFloat
+    radius: NonNegativeFloat | None
     neighbourhood: Literal["circle", "disc", "square"] = "circle"
     topk_ties: Literal["cut", "kept"] = "cut"
     first_frame_masked: bool = True
     repeat_first: Literal["in_window", "padding", "never"] = "in_window"
     references: tuple[int, ...] | None = None
-    mixture_components: int | None = None
-    mixture_threshold: float = 0.1
+    mixture_components: PositiveInt | None = None
+    mixture_threshold: UnitInterval = 0.1
     mixture_width: Literal["fixed", "moments"] = "fixed"
     normalise_labels: bool = False
-    foreground_gain: float = 1.0
+    foreground_gain: PositiveFloat = 1.0
     border: Literal["exclude", "zero"] = "exclude"
     feature_normalisation: Literal["l2", "raw"] = "l2"
-    feature_stride: int = 8
+    feature_stride: PositiveInt = 8
     precision: Literal["float32", "float64", "float16", "bfloat16"] = "float32"
     entering: Literal["overwrite", "own-context"] = "overwrite"
     label_encoding: Literal["nearest", "nearest-exact", "bilinear", "bilinear-aligned", "strided"] = "nearest"
     label_size: Literal["annotation", "input"] = "annotation"
     label_feedback: Literal["soft", "hard"] = "soft"
     label_rescaling: bool = True
-    label_rescaling_floor: float = 0.0
+    label_rescaling_floor: Annotated[float, Range(at_least=0, below=1)] = 0.0
     decoding_size: Literal["annotation", "input"] = "annotation"
     decoding_filter: Filter = "bilinear"
     decoding_nearest: Nearest = "pillow"
     first_frame: Literal["given", "decoded"] = "given"
-    keypoint_sigma: float = 4.0
+    keypoint_sigma: PositiveFloat = 4.0
     keypoint_unit: Literal["pixel", "cell"] = "pixel"
-    keypoint_topk: int = 5
+    keypoint_topk: PositiveInt = 5
     keypoint_grid: Literal["input", "feature"] = "input"
     keypoint_counting: Literal["prediction-visible", "crw", "ground-truth"] = "prediction-visible"
-    resized_data: tuple[int, int] | None = None
+    resized_data: tuple[PositiveInt, PositiveInt] | None = None
 
     @classmethod
     def sources(cls) -> Mapping[str, Source]:
         """Return the named protocols: name → source."""
         return SOURCES
 
-    def _ranges(self) -> dict[str, tuple[bool, str]]:
-        circle = self.neighbourhood == "circle"
-        from_one_frame = not self.first_frame_masked and self.repeat_first == "padding" and self.references is None
+    def _conditions(self) -> dict[str, tuple[bool, str]]:
+        padded = self.repeat_first == "padding" and self.references is None
         everything_in_square = self.topk is None and self.radius is not None and self.neighbourhood == "square"
-        return super()._ranges() | {
-            "context": (
-                self.context >= (self.repeat_first == "padding" and self.references is None),
-                "0 or more frames; 1 or more with repeat_first='padding'",
-            ),
-            "topk": (self.topk is None or self.topk >= 1, "1 or more, or None for all"),
-            "temperature": (self.temperature > 0, "above 0"),
-            "radius": (
-                self.radius is None or (self.radius > 0 if circle else self.radius >= 0),
-                f"{'above 0' if circle else '0 or more'} feature cells for a {self.neighbourhood}, or None",
-            ),
+        return {
+            "context": (self.context >= padded, "1 or more frames with repeat_first='padding'"),
+            "radius": (self.radius != 0 or self.neighbourhood != "circle", "above 0 feature cells for a circle"),
             "references": (
                 self.references is None or bool({0, -1} & set(self.references)),
                 "frame numbers with 0 or -1 among them, or None",
@@ -135,23 +134,16 @@ class PropagationProtocol(NetworkInput):
                 "True without a topk",
             ),
             "mixture_components": (
-                self.mixture_components is None or (self.mixture_components >= 1 and everything_in_square),
-                "1 or more with topk=None and a square neighbourhood, or None",
+                self.mixture_components is None or everything_in_square,
+                "None unless the neighbourhood is a square with topk=None",
             ),
             "border": (
                 self.border == "exclude" or everything_in_square,
                 "'exclude' unless the neighbourhood is a square with topk=None",
             ),
             "entering": (
-                self.entering == "overwrite" or (from_one_frame and self.topk is not None),
+                self.entering == "overwrite" or (padded and not self.first_frame_masked and self.topk is not None),
                 "'overwrite' unless repeat_first is 'padding', the first frame is not masked and topk is a number",
             ),
-            "resized_data": (self.resized_data is None or min(self.resized_data) >= 1, "(height, width), or None"),
             "topk_ties": (self.topk_ties == "cut" or self.topk is not None, "'cut' without a topk"),
-            "mixture_threshold": (0 <= self.mixture_threshold <= 1, "in [0, 1]"),
-            "foreground_gain": (self.foreground_gain > 0, "above 0"),
-            "feature_stride": (self.feature_stride >= 1, "1 or more pixels"),
-            "label_rescaling_floor": (0 <= self.label_rescaling_floor < 1, "in [0, 1)"),
-            "keypoint_sigma": (self.keypoint_sigma > 0, "above 0"),
-            "keypoint_topk": (self.keypoint_topk >= 1, "1 or more"),
         }

@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..evaluation_protocol import EvaluationProtocol
+from ..evaluation_protocol import EvaluationProtocol, PositiveFloat, PositiveInt
 from ..transfer import to_device
 
 Size = tuple[int, int]
@@ -42,27 +42,18 @@ class NetworkInput(EvaluationProtocol):
             that has it; it moves features by a few thousandths, and scores a little.
     """
 
-    input_size: int | tuple[int, int] | None = None
+    input_size: PositiveInt | tuple[PositiveInt, PositiveInt] | None = None
     input_side: Literal["short", "long"] = "short"
-    input_multiple: int = 1
+    input_multiple: PositiveInt = 1
     input_rounding: Literal["nearest", "floor", "ceil"] = "nearest"
-    input_padding: int = 1
+    input_padding: PositiveInt = 1
     input_filter: Literal[
         "bilinear", "bilinear-antialias", "opencv-linear", "opencv-linear-float", "pillow-bicubic", "pillow-lanczos"
     ] = "bilinear"
     position_embedding: Literal["network", "dino"] = "network"
     rgb_mean: tuple[float, float, float] | None = None
-    rgb_std: tuple[float, float, float] | None = None
+    rgb_std: tuple[PositiveFloat, PositiveFloat, PositiveFloat] | None = None
     backbone_precision: Literal["float32", "bfloat16"] = "float32"
-
-    def _ranges(self) -> dict[str, tuple[bool, str]]:
-        size = (self.input_size,) if isinstance(self.input_size, int) else self.input_size
-        return super()._ranges() | {
-            "input_size": (size is None or min(size) >= 1, "1 or more pixels, (height, width), or None"),
-            "input_multiple": (self.input_multiple >= 1, "1 or more pixels"),
-            "input_padding": (self.input_padding >= 1, "1 or more pixels"),
-            "rgb_std": (self.rgb_std is None or min(self.rgb_std) > 0, "three positive numbers, or None"),
-        }
 
 
 def backbone_autocast(rules: NetworkInput, device: torch.device) -> torch.autocast:

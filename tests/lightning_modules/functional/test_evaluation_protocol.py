@@ -3,14 +3,14 @@
 import dataclasses
 import json
 from collections.abc import Mapping
-from typing import Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 import numpy as np
 import pytest
 
 from callbacks import TrackingProtocol
 from lightning_modules.functional import PropagationProtocol
-from lightning_modules.functional.evaluation_protocol import EvaluationProtocol, Source
+from lightning_modules.functional.evaluation_protocol import EvaluationProtocol, PositiveInt, Range, Source
 from lightning_modules.functional.points import PointProtocol
 
 PAPER = Source(code="lab/code @ 0123abc: eval.py", values={"first": {}, "second": {"side": 5, "window": (3.0, 4.0)}})
@@ -18,19 +18,21 @@ PAPER = Source(code="lab/code @ 0123abc: eval.py", values={"first": {}, "second"
 
 @dataclasses.dataclass(frozen=True)
 class Rules(EvaluationProtocol):
-    side: int = 8
+    side: PositiveInt = 8
     factor: float = 0.5
     smooth: bool = False
     kind: Literal["a", "b"] | None = "a"
     window: tuple[float, float] | None = None
     frames: tuple[int, ...] = ()
+    rate: Annotated[float, Range(at_least=0, below=1)] | None = None
+    pair: tuple[PositiveInt, PositiveInt] = (1, 1)
 
     @classmethod
     def sources(cls) -> Mapping[str, Source]:
         return {"paper": PAPER}
 
-    def _ranges(self) -> dict[str, tuple[bool, str]]:
-        return {"side": (self.side >= 1, "1 or more pixels")}
+    def _conditions(self) -> dict[str, tuple[bool, str]]:
+        return {"smooth": (not self.smooth or self.kind is not None, "False without a kind")}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -113,8 +115,12 @@ def test_each_kind_of_protocol_is_named_for_its_own_benchmark() -> None:
 @pytest.mark.parametrize(
     ("fields", "words"),
     [
-        ({"side": 0}, "side must be 1 or more pixels, got 0"),
-        ({"side": 1.5}, "side must be an integer, got 1.5"),
+        ({"side": 0}, r"side must be an integer \(at least 1\), got 0"),
+        ({"smooth": True, "kind": None}, "smooth must be False without a kind, got True"),
+        ({"rate": 1}, r"rate must be a finite number \(at least 0 and below 1\) or None, got 1"),
+        ({"rate": "1"}, r"rate must be a finite number \(at least 0 and below 1\) or None, got '1'"),
+        ({"pair": (1, 0)}, r"pair must be \(an integer \(at least 1\), an integer \(at least 1\)\), got \(1, 0\)"),
+        ({"side": 1.5}, r"side must be an integer \(at least 1\), got 1.5"),
         ({"side": True}, "side must be an integer"),
         ({"factor": "0.5"}, "factor must be a finite number, got '0.5'"),
         ({"factor": float("nan")}, "factor must be a finite number"),

@@ -25,10 +25,10 @@ def test_propagation_takes_its_numbers_from_the_protocol():
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"temperature": 0.0}, "temperature must be above 0"),
-        ({"decoding_radius": 0.0}, "decoding_radius must be above 0"),
-        ({"similarity_threshold": 2.0}, "similarity_threshold must be a cosine"),
-        ({"query_stride": 0}, "query_stride must be 1 or more"),
+        ({"temperature": 0.0}, r"temperature must be a finite number \(above 0\) or None, got 0"),
+        ({"decoding_radius": 0.0}, "decoding_radius must be a finite number .above 0."),
+        ({"similarity_threshold": 2.0}, "similarity_threshold must be .* .at least -1 and at most 1., got 2"),
+        ({"query_stride": 0}, "query_stride must be an integer .at least 1."),
         ({"occlusion": "guess"}, "occlusion must be one of"),
         ({"tracking": "propagation"}, "decoding must be 'topk' for propagation"),
     ],

@@ -156,13 +156,13 @@ def test_fields_go_through_json() -> None:
 @pytest.mark.parametrize(
     ("fields", "words"),
     [
-        ({"context": -1}, "context must be 0 or more frames; .* got -1"),
+        ({"context": -1}, r"context must be an integer \(at least 0\), got -1"),
         ({"topk": 0}, "topk"),
         ({"temperature": 0.0}, "temperature"),
         ({"radius": 0}, "above 0 feature cells for a circle"),
-        ({"radius": -1, "neighbourhood": "square"}, "0 or more feature cells for a square"),
+        ({"radius": -1, "neighbourhood": "square"}, r"radius must be a finite number \(at least 0\) or None, got -1"),
         ({"neighbourhood": "round"}, "circle, disc, square"),
-        ({"repeat_first": "padding", "context": 0}, "padding"),
+        ({"repeat_first": "padding", "context": 0}, "context must be 1 or more frames with .*padding"),
         ({"references": ()}, "references"),
         ({"references": (-3,)}, "0 or -1"),
         ({"mixture_components": 2}, "mixture_components"),
