@@ -41,7 +41,7 @@ def sweep(
 ) -> None:
     """Score every protocol of a grid or list, write and print the table; what has left results is not run again.
 
-    All processes that torchrun has started divide the sequences of every pass; only the first of them prints and writes files.
+    All processes that torchrun has started divide the sequences of every pass; only the first one prints and writes.
 
     Args:
         spec: the backbone, see `build_encoder`, or a short name such as `dino-b8`.
