@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from ..reading.guards import plain_name
-from ..reading.images import read_picture
+from ..reading.images import read_picture, require_size
 from ..reading.mask_files import VOID, read_mask
 
 if TYPE_CHECKING:
@@ -69,11 +69,12 @@ class FrameSequence:
         """Read frame number `t` (zero-based): uint8 RGB (3, H, W); grey pictures become RGB.
 
         Raises:
-            DecodingError: if the file is missing, truncated or no picture.
+            DecodingError: if the file is missing, truncated or no picture, or has another size than `size`.
         """
         import cv2
 
         picture = read_picture(self.frames[t])
+        require_size(self.frames[t], picture.shape, self.size)
         planes = np.empty((3, *picture.shape[:2]), np.uint8)
         for channel in range(3):
             cv2.extractChannel(picture, channel, planes[channel])

@@ -126,7 +126,7 @@ def test_a_frame_of_another_size_is_named_when_it_is_read(tmp_path):
     pictures = [encoded(np.zeros((8, 8 + 2 * (t == 3), 3), np.uint8)) for t in range(5)]
     (video,) = TapVid(written(tmp_path, {"goat": element() | {"video": pictures}}))
     assert video.frame(2).shape == (3, 8, 8)
-    with pytest.raises(DataError, match="goat, frame 3: is 10 × 8 px, the first 8 × 8"):
+    with pytest.raises(DataError, match="goat, frame 3: is 10 × 8 px, other frames 8 × 8"):
         video.frame(3)
 
 
@@ -149,6 +149,15 @@ def test_a_csv_beside_a_video(annotated):
     np.testing.assert_allclose(video.points[0], [[0.5, 0.5], [0.025, 0.05]])
     assert video.occluded.tolist() == [[False, False], [False, True]]
     assert [int(video.frame(t)[0, 0, 0]) for t in (0, 1, 0)] == [0, 80, 0]
+
+
+def test_a_frame_of_another_size_beside_a_csv_is_named_when_it_is_read(annotated):
+    Image.fromarray(np.zeros((10, 19, 3), np.uint8)).save(annotated.parent / "cat" / "2.png")
+    (video,) = TapVid(annotated.parent)
+    assert video.frame(0).shape == (3, 10, 20)
+    for read in (lambda: video.frame(1), video.stored_frames):
+        with pytest.raises(DataError, match="cat: frame 2 is 19 × 10 px, other frames 20 × 10"):
+            read()
 
 
 @pytest.mark.parametrize(

@@ -220,4 +220,4 @@ def test_frames_of_several_sizes_are_refused(tmp_path):
     cv2.imwrite(str(last), np.zeros((50, 40, 3), np.uint8))
     made, failed = transcode(tmp_path / "in", tmp_path / "out", workers=1)
     assert not made
-    assert "frame 2 is 40 × 50 px, the first 160 × 32 px" in failed[folder]
+    assert "frame 2 is 40 × 50 px, other frames 160 × 32 px" in failed[folder]
