@@ -24,6 +24,9 @@ class SampledDataModule(pl.LightningDataModule):
     Attributes:
         collate: list of samples → batch; None is torch's own.
         worker_timeout: seconds after which a worker that gives nothing ends the run; 0 is never.
+
+    Raises:
+        ValueError: if the batch size is below 1.
     """
 
     collate: Callable[[list[Any]], Any] | None = None
@@ -31,6 +34,7 @@ class SampledDataModule(pl.LightningDataModule):
 
     def __init__(self, batch_size: int, num_workers: int | None, seed: int) -> None:
         super().__init__()
+        require_at_least(1, batch_size=batch_size)
         self.batch_size, self.seed = batch_size, seed
         self.num_workers = min(8, usable_cores()) if num_workers is None else num_workers
 
@@ -80,6 +84,17 @@ class SampledDataModule(pl.LightningDataModule):
             "worker_init_fn": _start_worker,
             "generator": torch.Generator(),  # the loader draws a seed for its workers: not from the global generator
         }
+
+
+def require_at_least(least: int, **numbers: int) -> None:
+    """Check arguments that are whole numbers from `least` on.
+
+    Raises:
+        ValueError: naming the first that is less.
+    """
+    for name, number in numbers.items():
+        if number < least:
+            raise ValueError(f"{name} must be at least {least}, got {number}")
 
 
 def _start_worker(worker: int) -> None:
