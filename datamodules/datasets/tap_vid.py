@@ -220,7 +220,9 @@ def _frames(where: str, video: Any) -> tuple[Frames, int, tuple[int, int]]:
         if video.dtype.itemsize == 1 and channels == 3 and height and width:
             return _ArrayFrames(video), length, (height, width)
     is_bytes = isinstance(video, StoredArray) and video.dtype.kind == "S" and len(video.shape) == 1
-    if is_bytes or (isinstance(video, list) and video and all(isinstance(v, bytes | StoredBytes) for v in video)):
+    if (is_bytes and video.shape[0]) or (
+        isinstance(video, list) and video and all(isinstance(v, bytes | StoredBytes) for v in video)
+    ):
         frames = _JpegFrames(where, video)
         return frames, len(frames), frames.size
     told = f"{video.shape} {video.dtype}" if isinstance(video, StoredArray) else type(video).__name__

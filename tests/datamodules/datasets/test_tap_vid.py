@@ -87,6 +87,8 @@ def test_bad_files_are_refused_in_one_line(shared_points, name):
         ({"video": np.zeros((5, 12, 16, 3), np.float32)}, "video is .* float32"),
         ({"video": np.zeros((4, 12, 16, 3), np.uint8)}, "2 tracks of 5 frames for a video of 4"),
         ({"video": "no frames"}, "video is str"),
+        ({"video": np.zeros(0, "S10")}, r"video is \(0,\) .S10; expected"),
+        ({"video": np.zeros((0, 12, 16, 3), np.uint8)}, "2 tracks of 5 frames for a video of 0"),
         ({"video": [b"\xff\xd8 no picture \xff\xd9"] * 5}, "frame 0: is not a picture"),
         ({"points": np.zeros((2, 5, 3), np.float32)}, r"points are \(2, 5, 3\)"),
         ({"points": np.zeros((2, 5, 2), np.int64)}, "points are .* int64"),
