@@ -103,7 +103,7 @@ def read_box_prompts(path: Path) -> list[PromptRow]:
         DataError: if it cannot be read, or holds a heading alone.
     """
     if path.suffix.lower() == ".json":
-        return _boxes_of_json(read_json(path))
+        return _boxes_of_json(read_json(path, "correct it"))
     rows = _table(path)
     if rows and {"frame", "name"} & set(rows[0]):
         if found := _records(path, rows, ("x", "y", "width", "height")):
@@ -139,7 +139,7 @@ def read_point_prompts(path: Path) -> list[PromptRow]:
         DataError: if it cannot be read, or two points of one frame have the same name.
     """
     if path.suffix.lower() == ".json":
-        return _points_of_json(path, read_json(path))
+        return _points_of_json(path, read_json(path, "correct it"))
     rows = _table(path)
     if rows and {"x", "y", "name"} <= set(rows[0]):
         found = _records(path, rows, ("name", "x", "y"))

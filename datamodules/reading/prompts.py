@@ -322,7 +322,7 @@ def _each_mask(mask: Any) -> Iterator[MaskPrompt]:
             yield replace(MaskPrompt.of(path / name), frame=Path(name).stem)
     elif path is not None and path.suffix.lower() == ".json":
         try:
-            found = masks_by_frame(read_json(path))
+            found = masks_by_frame(read_json(path, "correct it"))
         except DataError as error:
             raise DataError(str(error) if str(path) in str(error) else f"{path}: {error}") from error
         if not found:

@@ -71,6 +71,7 @@ def test_points_of_a_file(name, text, expected, tmp_path):
         ("box", "b.json", "[[1, 2, 3], [1, 2]]", "expected four numbers"),
         ("points", "p.csv", "frame,name,x,y\n1,a,2,3\n1,a,4,5", "two points have the same name"),
         ("points", "p.json", '{"a": [1, 2, 3]}', "expected a name, x and y for each point"),
+        ("mask", "m.json", "{", r"m\.json: is not JSON .*; correct it$"),
         ("mask", "m.json", "[]", "expected COCO's images and annotations"),
         ("mask", "m.json", '{"images": [], "annotations": []}', "holds no mask"),
     ],

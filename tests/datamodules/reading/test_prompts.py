@@ -182,7 +182,7 @@ def test_what_are_no_points_is_refused(tmp_path, text, message):
 def test_hostile_json_is_one_line(tmp_path, text, prompt):
     path = tmp_path / "prompt.json"
     path.write_text(text)
-    with pytest.raises(DataError, match=r"prompt\.json: is not JSON"):
+    with pytest.raises(DataError, match=r"prompt\.json: is not JSON \(.*\); correct it$"):
         prompt.of(path)
 
 
