@@ -15,12 +15,12 @@ from torch.utils.data import DataLoader, Dataset
 from .loading.clips import draw_frames
 from .loading.loader import Key, ResumableLoader, epoch_and_index
 from .loading.module import SampledDataModule, require_at_least
-from .loading.sampling import hashed_rank, seeded_generator
+from .loading.sampling import seeded_generator
 from .loading.transforms import RandomResizedCrop
 from .reading.errors import DataError
 from .reading.images import opened_picture
 from .reading.shards import is_sharded
-from .reading.source import VideoEntry, list_videos, open_video
+from .reading.source import VideoEntry, hashed_rank, list_videos, open_video
 
 LabelledImage = tuple[Tensor, int]
 

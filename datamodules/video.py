@@ -19,13 +19,13 @@ from .loading.clips import ClipDataset, Sampling, Transform, collate_clips
 from .loading.colour_augmentation import ColourAugmentation
 from .loading.loader import ResumableLoader
 from .loading.module import SampledDataModule, require_at_least
-from .loading.sampling import continuous_indices, distant_indices, hashed_rank, seeded_generator
+from .loading.sampling import continuous_indices, distant_indices, seeded_generator
 from .loading.skipped import SkippedVideos, too_many
 from .loading.transforms import CentreCrop, RandomResizedCrop, WholeFrame
 from .reading.errors import DataError
 from .reading.guards import raise_limit
 from .reading.shards import ShardedVideos, is_sharded, is_url
-from .reading.source import VideoEntry, list_videos, open_video
+from .reading.source import VideoEntry, hashed_rank, list_videos, open_video
 
 Batch = dict[str, Any]
 
