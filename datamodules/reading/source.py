@@ -18,7 +18,7 @@ from .images import read_picture, require_size
 from .video_header import VIDEO_SUFFIXES
 
 FRAME_RATE = 24.0
-"""Frames per second of a folder of pictures, which has no times."""
+"""Frames per second of a folder of pictures, which has no times, and of a video file that states no rate."""
 IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png"})
 UNREAD_SUFFIXES = frozenset({".yuv", ".rgb", ".rm", ".rmvb", ".swf", ".r3d", ".braw", ".gif", ".webp", ".avif", ".bik"})
 """Endings of videos that are not read: they lack a size, need closed decoders, or are mostly pictures."""
