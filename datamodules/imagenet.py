@@ -145,7 +145,7 @@ class _LabelledDataModule(SampledDataModule):
         return self.training_loader(self.training, f"{len(self.training)} pictures", "lower batch_size")
 
     def val_dataloader(self) -> DataLoader[Any]:
-        """Return a loader of each held-out picture once."""
+        """Return a loader of the held-out pictures, as `fixed_loader` describes it."""
         return self.fixed_loader(self.held_out)
 
     def on_after_batch_transfer(self, batch: list[Tensor], dataloader_idx: int) -> dict[str, Tensor]:
