@@ -48,8 +48,7 @@ class PartVideo:
 
 
 class VipBenchmark(BenchmarkCallback):
-    """Score propagated human parts on VIP: `vip/mIoU` of the 20 classes, `vip/AP-unofficial` of one part of
-    one person.
+    """Score propagated human parts on VIP: `vip/mIoU` of classes, `vip/AP-unofficial` of parts of single persons.
 
     The two follow different labels, so each video is propagated twice unless `parts` names one. mIoU counts the first
     frame, as VFS does; AP, whose ranking score is the mean propagated label inside an instance, does not.
