@@ -15,7 +15,9 @@ if TYPE_CHECKING:
 def __getattr__(name: str) -> Any:
     # the import system finds the package's own modules; `exports` would import them in a circle
     if name == "__all__" or not (name.startswith("_") or find_spec(f"{__name__}.{name}")):
-        return getattr(import_module(".exports", __name__), name)
+        exports = import_module(".exports", __name__)
+        if hasattr(exports, name):
+            return getattr(exports, name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 

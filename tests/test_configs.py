@@ -87,9 +87,10 @@ def test_every_order_comes_to_the_same_run(method, trainer):
 
 
 def parsed(parser, words):
-    from callbacks.command_line.classes import joined, with_callback_flags_in_place
+    from callbacks.command_line.arguments import read_arguments
+    from callbacks.command_line.classes import with_callback_flags_in_place
 
-    return parser.parse_args(with_callback_flags_in_place(joined(words))).as_dict()
+    return parser.parse_args([str(each) for each in with_callback_flags_in_place(read_arguments(words))]).as_dict()
 
 
 def test_each_of_two_benchmarks_takes_the_flags_behind_it():

@@ -1,11 +1,9 @@
 """Configs by name: the project's are found from any folder; a user's own file at that path takes precedence."""
 
-from collections.abc import Sequence
 from difflib import get_close_matches
 from pathlib import Path
 
-from .classes import is_yaml
-from .mistakes import UsageError
+from .endings import UsageError
 
 PACKAGE = Path(__file__).resolve().parents[1]
 
@@ -36,13 +34,3 @@ def find_config(name: str) -> Path:
         config for config in known if Path(config).name == Path(name).name
     ]
     raise UsageError(f"--config: there is no file {name}" + (f"; did you mean {near[0]}?" if near else ""))
-
-
-def with_found_configs(args: Sequence[str]) -> list[str]:
-    """Return the arguments of `joined` with the path of each `--config` in place of its name; YAML itself stays."""
-    found = []
-    for arg in args:
-        flag, _, value = arg.partition("=")
-        named = flag == "--config" and value and not is_yaml(value)
-        found.append(f"--config={find_config(value)}" if named else arg)
-    return found

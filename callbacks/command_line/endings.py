@@ -17,6 +17,10 @@ LOST_RANK = re.compile(r"gloo/transport|[Cc]onnection (closed|reset) by peer|NCC
 """Messages of torch.distributed when another rank has exited."""
 
 
+class UsageError(Exception):
+    """Error for a command line that cannot be parsed."""
+
+
 class Terminated(KeyboardInterrupt):
     """SIGTERM in a tool, which ends it as Ctrl-C does."""
 
@@ -33,7 +37,7 @@ def report(error: BaseException) -> str | int | None:
     signals = sys.modules.get("callbacks.signals")
     if signals is not None and isinstance(error, signals.SIGTERMException):
         return int(signals.status())
-    if type(error).__name__ == "UsageError":
+    if isinstance(error, UsageError):
         print(f"vidcorr: {error}", file=sys.stderr)
         return 2
     if isinstance(error, (ValueError, OSError, *kinds)):

@@ -6,28 +6,26 @@ from pathlib import Path
 from pytorch_lightning.utilities import rank_zero_info
 
 from ..training.run_folder import last_checkpoints
-from .classes import named_classes, option_of
+from .arguments import Argument, option_of
+from .classes import named_classes
 
 DEFAULT_ROOT = "runs"
 """Default of `trainer.default_root_dir`."""
 
 
-def with_last_checkpoint(args: Sequence[str]) -> list[str]:
+def with_last_checkpoint(arguments: Sequence[Argument]) -> list[Argument]:
     """Return the arguments with the path of the newest checkpoint in place of `last`, as a last flag, which wins.
 
     It is searched for below `trainer.default_root_dir` and in each `dirpath` of the callbacks, whether flags or files
     give them. A `fit` that finds none begins a new run.
 
-    Args:
-        args: as of `joined`, with the path of each `--config`.
-
     Raises:
         ValueError: if there is none to validate or predict with, or one of them cannot be read.
     """
-    if option_of(args, "ckpt_path") != "last":
-        return list(args)
+    if option_of(arguments, "ckpt_path") != "last":
+        return list(arguments)
     root, folders = DEFAULT_ROOT, []
-    for choice in named_classes(args):
+    for choice in named_classes(arguments):
         if choice.section == "trainer":
             root = choice.arguments.get("default_root_dir") or root
         elif choice.section == "trainer.callbacks" and (folder := choice.arguments.get("dirpath")):
@@ -36,8 +34,8 @@ def with_last_checkpoint(args: Sequence[str]) -> list[str]:
     if found:
         newest = f", the newest of {len(found)} runs" if len(found) > 1 else ""
         rank_zero_info(f"resuming from {found[-1].path}: step {found[-1].step}, epoch {found[-1].epoch}{newest}")
-    elif args[0] == "fit":
+    elif arguments[0].flag == "fit":
         rank_zero_info(f"no last.ckpt in {root}: starting a new run")
     else:
         raise ValueError(f"--ckpt_path last: no last.ckpt in {root}")
-    return [*args, f"--ckpt_path={found[-1].path if found else 'null'}"]
+    return [*arguments, Argument("--ckpt_path", str(found[-1].path) if found else "null")]

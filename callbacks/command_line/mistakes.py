@@ -8,34 +8,34 @@ from pathlib import Path
 from types import NoneType, UnionType
 from typing import Any, Literal, Union
 
+from lightning_modules.backbones.short_names import SHORT_NAMES
+
+from .arguments import Argument
 from .classes import SECTIONS, ClassChoice, class_named, known_classes, named_classes, parameters_of
+from .model_advice import advice
 
 PLAIN = (bool, int, float, str, NoneType)
 MEANT = ("callbacks.", "datamodules.", "lightning_modules.", "pytorch_lightning.")
 """Packages whose classes a mistyped name may have meant; not what else happens to be imported."""
 
 
-class UsageError(Exception):
-    """Error for a command line that cannot be parsed."""
-
-
-def explain(args: Sequence[str], message: str, options: Sequence[str], model: str | None = None) -> str:
+def explain(arguments: Sequence[Argument], message: str, options: Sequence[str], model: str | None = None) -> str:
     """Return one line that says why a command line was refused; of a prediction without a model, lines of advice.
 
     The classes that the arguments name are looked up; the first unknown class, unknown or missing argument, or value
     that does not fit its argument's type is named with what was expected. Everything else stays as the parser said it.
 
     Args:
-        args: arguments of the command line; a `--config` is followed by an existing file.
+        arguments: of the command line.
         message: message of the parser.
         options: that the parser knows, such as `--trainer.max_epochs`.
         model: class of the checkpoint that `--ckpt_path` names, for flags that change its arguments.
     """
-    choices = list(named_classes(args, model))
+    choices = named_classes(arguments, model)
     for choice in choices:
         if mistake := _mistake_in(choice):
             return mistake
-    flags = [arg.partition("=")[0] for arg in args if arg.startswith("--")]
+    flags = [argument.flag for argument in arguments if argument.flag.startswith("--")]
     for flag in flags:
         if flag.rstrip("+") not in options and not any(flag.startswith(f"--{section}.") for section in SECTIONS):
             return f"there is no option {flag}" + _near(flag, options)
@@ -44,9 +44,7 @@ def explain(args: Sequence[str], message: str, options: Sequence[str], model: st
         if first is not None and not any(choice.section == section for choice in choices):
             return f"{first}: nothing before it names the class; add --{section} CLASS or a file such as {example}"
     if not any(choice.section == "model" for choice in choices) and "--ckpt_path" not in flags:
-        if args[:1] == ["predict"]:
-            from .short_models import advice  # imports torch, which a tool that finds a config need not
-
+        if arguments[0].flag == "predict":
             return advice()
         return "give --model, a --config with a model, or --ckpt_path FILE"
     return " ".join(message.split())
@@ -57,8 +55,6 @@ def _mistake_in(choice: ClassChoice) -> str | None:
     if kind is None:
         known = [each.__name__ for each in known_classes(choice.section) if each.__module__.startswith(MEANT)]
         if choice.section == "model":
-            from lightning_modules.backbones.short_names import SHORT_NAMES
-
             known += SHORT_NAMES
         return f"{choice.section}: there is no class {choice.name!r}" + _near(choice.name.rpartition(".")[2], known)
     parameters = parameters_of(kind)

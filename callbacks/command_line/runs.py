@@ -21,11 +21,12 @@ from ..loggers import run_folder
 from ..training import LastCheckpoint, RunProgress, Safeguards, Throughput
 from ..training.closing import closing_lines, remove_empty_folders
 from ..training.run_folder import claim_version, go_on_in_folder
-from .classes import joined, option_of, with_callback_flags_in_place
-from .configs import shipped_configs, with_found_configs
+from .arguments import option_of, read_arguments
+from .classes import with_callback_flags_in_place
+from .configs import shipped_configs
+from .endings import UsageError
 from .last_checkpoint import DEFAULT_ROOT, with_last_checkpoint
-from .mistakes import UsageError, explain
-from .short_models import with_short_names
+from .mistakes import explain
 
 FIT_CALLBACKS: tuple[type[Callback], ...] = (LearningRateMonitor, LastCheckpoint, Throughput)
 """Callbacks of every `fit`, unless files or flags name one of their class."""
@@ -74,10 +75,10 @@ class VidcorrCLI(LightningCLI):
 
     def __init__(self, args: list[str], run: bool = True) -> None:
         _make_names_known()
-        args = with_callback_flags_in_place(with_short_names(allow_named(with_found_configs(joined(args)))))
-        resumed = option_of(args, "ckpt_path") == "last" and args[0] == "fit"
-        args = with_last_checkpoint(args)
-        checkpoint = option_of(args, "ckpt_path")
+        arguments = with_callback_flags_in_place(read_arguments(allow_named(args)))
+        resumed = option_of(arguments, "ckpt_path") == "last" and args[0] == "fit"
+        arguments = with_last_checkpoint(arguments)
+        checkpoint = option_of(arguments, "ckpt_path")
         self._saved = saved_model(checkpoint) if checkpoint else None
         self._model = None if resumed else self._saved  # a training that is resumed by `last` names its model
         try:
@@ -99,16 +100,16 @@ class VidcorrCLI(LightningCLI):
                     "description": __doc__,
                     "predict": {"default_config_files": [PREDICT]},
                 },
-                args=args,
+                args=[str(argument) for argument in arguments],
                 run=run,
             )
         except UsageError as error:
             parsers = getattr(self, "_subcommand_parsers", {}).values() or [self.parser]
             known = [option for each in parsers for option in each._option_string_actions]
             model = self._model.class_path if self._model else None
-            if args[:1] == ["predict"]:
-                args[1:1] = [f"--config={PREDICT}"]
-            raise UsageError(explain(args, str(error), known, model)) from error
+            if args[0] == "predict":
+                arguments[1:1] = read_arguments(["--config", PREDICT])
+            raise UsageError(explain(arguments, str(error), known, model)) from error
 
     @staticmethod
     def subcommands() -> dict[str, set[str]]:

@@ -20,6 +20,7 @@ from datamodules.reading.writing import write_atomically
 from lightning_modules.checkpoints.reading import read_content
 from lightning_modules.checkpoints.weights import digest_of
 from lightning_modules.functional.evaluation_protocol import EvaluationProtocol
+from lightning_modules.functional.propagation.screened_search import compiled_search_runs
 
 UNFINISHED = "unfinished.pt"
 SECONDS = 60.0
@@ -62,6 +63,7 @@ def identify(
         "prompt": pointed_at.hexdigest(),
         "protocol": protocol.digest(),
         "short_side": short_side,
+        "VIDCORR_NATIVE": compiled_search_runs(),
         "network": f"{type(extractor).__name__} {view} {digest_of(extractor.state_dict())}",
     }
 

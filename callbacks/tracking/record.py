@@ -18,6 +18,7 @@ from torch import Tensor
 
 from datamodules.reading.mask_files import davis_palette, write_ids
 from datamodules.reading.writing import csv_text, write_atomically
+from lightning_modules.functional.propagation.screened_search import compiled_search_runs
 
 from ..pictures import OverlayAnimation, OverlayVideo, Picture, contact_sheet, evenly_spaced, write_picture
 from ..pictures.film import Curve, Film
@@ -206,6 +207,7 @@ def provenance() -> dict[str, Any]:
             "system": platform.platform(),
             "python": platform.python_version(),
             "cores": os.cpu_count(),
+            "compiled_search": compiled_search_runs(),
             "gpus": [torch.cuda.get_device_name(number) for number in range(torch.cuda.device_count())] if cuda else [],
         },
         "command": sys.argv,

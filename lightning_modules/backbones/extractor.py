@@ -102,7 +102,7 @@ class FeatureExtractor(nn.Module, ABC):
     @positions.setter
     def positions(self, rule: PositionRule) -> None:
         if rule not in get_args(PositionRule):
-            raise ValueError(f"positions must be timm or dino, got {rule!r}")
+            raise ValueError(f"positions must be {' or '.join(get_args(PositionRule))}, got {rule!r}")
         self._positions = rule
 
     @property

@@ -1,7 +1,6 @@
 """The model that `--ckpt_path` stands for on a command line."""
 
-from collections.abc import Iterable, Iterator, Mapping, MutableMapping, Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -109,46 +108,34 @@ def allow_named(args: Sequence[str]) -> list[str]:
         ValueError: if `--allow` has no name.
     """
     rest: list[str] = []
-    given = iter(args)
-    for arg in given:
-        option, _, value = arg.partition("=")
-        if option == "--allow":
-            value = value or next(given, "")
-            if not value or value.startswith("-"):
-                raise ValueError("--allow: name the class or callable, package.module.Class or package.module:callable")
-            trust.allow(value)
-        else:
+    named: list[str] = []
+    before = ""  # a flag that waits for its value
+    for arg in args:
+        is_value = before == "--allow" or not arg.startswith("--")
+        flag, given, value = (before, "=", arg) if is_value else arg.partition("=")
+        before = "" if given else arg
+        if flag != "--allow":
             rest.append(arg)
-            trust.allow(*_texts(value or arg))
-    trust.allow(*(text for file in _values_of(rest, "--config") for text in _texts_in(Path(file))))
+            trust.allow(*_texts(value, is_file=flag == "--config"))
+        elif given:
+            named.append(value)
+    if before == "--allow" or any(not name or name.startswith("-") for name in named):
+        raise ValueError("--allow: name the class or callable, package.module.Class or package.module:callable")
+    trust.allow(*named)
     return rest
 
 
-def _values_of(args: Iterable[str], name: str) -> Iterator[str]:
-    before = ""
-    for arg in args:
-        option, equals, value = arg.partition("=")
-        if before == name:
-            yield arg
-        elif option == name and equals:
-            yield value
-        before = arg
+def _texts(source: str, is_file: bool = False) -> Iterator[str]:
+    """Yield the texts of YAML or JSON, as a file or the value of an option holds it; of plain text, itself.
 
-
-def _texts_in(path: Path) -> Iterator[str]:
-    """Yield the texts of a YAML file; the parser reports one that cannot be read later."""
-    if path.suffix in (".yaml", ".yml", ".json") and path.is_file():
-        with suppress(OSError, ValueError):
-            yield from _texts(path.read_text())
-
-
-def _texts(source: str) -> Iterator[str]:
-    """Yield the texts of YAML or JSON, as a file or the value of an option holds it; of plain text, itself."""
+    The parser reports a file that cannot be read later.
+    """
     import yaml  # type: ignore[import-untyped]
 
     try:
-        waiting = [yaml.safe_load(source)]
-    except (ValueError, yaml.YAMLError):
+        named = is_file and Path(source).suffix in (".yaml", ".yml", ".json") and Path(source).is_file()
+        waiting = [yaml.safe_load(Path(source).read_text() if named else source)]
+    except (OSError, ValueError, yaml.YAMLError):
         waiting = [source]
     while waiting:
         value = waiting.pop()

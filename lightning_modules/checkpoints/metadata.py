@@ -60,7 +60,7 @@ def check_metadata(checkpoint: Any, source: str | Path) -> None:
     """
     metadata = checkpoint.get(METADATA_KEY) if isinstance(checkpoint, dict) else None
     if metadata is not None and not (isinstance(metadata, dict) and "class_path" in metadata):
-        raise ValueError(f"{source}: is damaged: its metadata of vidcorr name no class")
+        raise ValueError(f"{source}: is damaged: its vidcorr metadata names no class")
     if metadata is None:
         raise ForeignCheckpoint(f"{source}: no checkpoint of vidcorr; {convert_line(source)}")
     form = metadata.get("format", 1)

@@ -52,7 +52,7 @@ def liir_rows(module: Any) -> dict[str, str]:
     epochs, batches = settings["warmup_epochs"], int(trainer.num_training_batches)
     later = f", from epoch {epochs} on" if epochs else ""
     if epochs and module.target_encoder is not None:
-        steps = min(module.total_steps(), epochs * batches // settings["warmup_accumulation"])
+        steps = min(module.total_steps(), epochs * -(-batches // settings["warmup_accumulation"]))
         rows["momentum encoder"] = _average(settings["encoder_momentum"], steps, joining=True)
     bank = f"{len(module.bank)} points of {settings['bank_frames']} frames{later}" if module.bank is not None else ""
     return rows | {

@@ -1,4 +1,4 @@
-"""RenameRules that rename a foreign state dict, and cover every key or say which they do not."""
+"""Rules that rename the keys of a foreign state dict, and cover every key or say which they do not."""
 
 import re
 from collections.abc import Callable, Mapping

@@ -180,7 +180,7 @@ class EvaluationProtocol:
         """Return the source of this protocol and what it states, for results and reports.
 
         Args:
-            benchmark: name of the benchmark; None is `default_benchmark`.
+            benchmark: name of the benchmark.
             like: benchmarks whose values may stand in, see `named`.
 
         Returns:

@@ -9,6 +9,8 @@ import platform
 import shutil
 import subprocess
 import tempfile
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 import torch
@@ -37,26 +39,27 @@ def library(source: Path) -> ctypes.CDLL | None:
 
     Returns:
         The library, or None without Linux, AVX-512 or a compiler (`$CXX`, `c++`, `g++`, `clang++`), or if the compiler
-        fails, which is logged. Callers then take their way without it.
+        fails. Both are logged; callers then fall back to torch.
     """
     compiler = _compiler()
-    if not _serves() or compiler is None:
+    if not _is_supported() or compiler is None:
+        log.warning(f"{SWITCH}=1 has no effect: compiled code needs Linux, AVX-512 and a C++ compiler")
         return None
     try:
-        folder = _cache()
-        made = folder / f"{source.stem}-{_digest(source, compiler)}.so"
-        if not made.exists():
-            _compile(compiler, source, made)
-        return ctypes.CDLL(str(made))
+        with _cache_folder() as folder:
+            path = folder / f"{source.stem}-{_digest(source, compiler)}.so"
+            if path.exists():
+                with suppress(OSError):  # a damaged file is compiled again
+                    return ctypes.CDLL(str(path))
+            _compile(compiler, source, path)
+            return ctypes.CDLL(str(path))
     except (OSError, subprocess.SubprocessError) as error:
-        said = getattr(error, "stderr", None) or str(error)
-        log.warning(
-            f"{source.name} was not compiled, slower code runs in its place (unset {SWITCH} to do without): {said}"
-        )
+        output = getattr(error, "stderr", None) or str(error)
+        log.warning(f"{source.name}: not compiled, torch runs in its place (unset {SWITCH} to do without): {output}")
         return None
 
 
-def _serves() -> bool:
+def _is_supported() -> bool:
     linux = platform.system() == "Linux" and platform.machine() == "x86_64"
     return linux and torch.backends.cpu.get_cpu_capability() == "AVX512"
 
@@ -66,17 +69,22 @@ def _compiler() -> str | None:
     return next((found for name in names if name and (found := shutil.which(name))), None)
 
 
-def _cache() -> Path:
-    """Return a folder that only this user can write: libraries in it are run."""
-    folder = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "vidcorr"
-    try:
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        state = folder.stat()
-        if state.st_uid == os.getuid() and not state.st_mode & 0o022 and os.access(folder, os.W_OK):
-            return folder
-    except (OSError, RuntimeError):
-        pass
-    return Path(tempfile.mkdtemp(prefix="vidcorr-"))
+@contextmanager
+def _cache_folder() -> Iterator[Path]:
+    """Give a folder that only this user can write, as libraries in it are run; a temporary one where there is none."""
+    with ExitStack() as stack:
+        try:
+            folder = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "vidcorr"
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            state = folder.stat()
+            safe = state.st_uid == os.getuid() and not state.st_mode & 0o022 and os.access(folder, os.W_OK)
+            reason = "" if safe else f"{folder} is not a folder that you alone can write"
+        except (OSError, RuntimeError) as error:
+            reason = str(error)
+        if reason:
+            log.info(f"compiled code is not kept: {reason}")
+            folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="vidcorr-")))
+        yield folder
 
 
 def _digest(source: Path, compiler: str) -> str:
@@ -86,12 +94,13 @@ def _digest(source: Path, compiler: str) -> str:
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:16]
 
 
-def _compile(compiler: str, source: Path, made: Path) -> None:
-    """Write the library under another name first, so that processes side by side never load half of one."""
-    unfinished = made.with_suffix(f".{os.getpid()}")
+def _compile(compiler: str, source: Path, path: Path) -> None:
+    """Write the library under another name first, so that no process loads half of one."""
+    descriptor, unfinished = tempfile.mkstemp(dir=path.parent, prefix=path.stem)
+    os.close(descriptor)
     try:
-        command = [compiler, *FLAGS, str(source), "-o", str(unfinished)]
+        command = [compiler, *FLAGS, str(source), "-o", unfinished]
         subprocess.run(command, check=True, capture_output=True, text=True, timeout=120)
-        os.replace(unfinished, made)
+        os.replace(unfinished, path)
     finally:
-        unfinished.unlink(missing_ok=True)
+        Path(unfinished).unlink(missing_ok=True)

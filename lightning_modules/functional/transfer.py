@@ -7,11 +7,11 @@ from torch import Tensor
 
 
 def to_device(values: Any, device: torch.device) -> Tensor:
-    """Copy a tensor or numbers to a device; to a GPU by way of pinned memory, and without waiting for it."""
+    """Return a tensor or numbers on a device; to a GPU by way of pinned memory, and without waiting for it."""
     tensor = torch.as_tensor(values)
     if device.type == "cuda" and tensor.device.type == "cpu":
         tensor = tensor.pin_memory()
-    return tensor.to(device, non_blocking=True)
+    return tensor.to(device, non_blocking=device.type == "cuda")  # to the CPU it would return before the copy is there
 
 
 class PendingCopy:
@@ -19,13 +19,12 @@ class PendingCopy:
 
     Args:
         tensor: on any device; one of the CPU is there already.
-
-    Attributes:
-        tensor: the copy, which may not be read before `wait`.
     """
 
     def __init__(self, tensor: Tensor) -> None:
-        self.tensor = tensor.to("cpu", non_blocking=True)  # in pinned memory
+        self._tensor = tensor.to(
+            "cpu", non_blocking=tensor.device.type == "cuda"
+        )  # in pinned memory, not to be read yet
         self._copied: torch.cuda.Event | None = None
         if tensor.device.type == "cuda":
             self._copied = torch.cuda.Event()
@@ -35,4 +34,4 @@ class PendingCopy:
         """Return the tensor, on the CPU, once it is there."""
         if self._copied is not None:
             self._copied.synchronize()
-        return self.tensor
+        return self._tensor

@@ -115,7 +115,7 @@ def fake_gpu() -> Iterator[FakeGpu]:
     gpu = FakeGpu(torch.device("cuda"))
 
     def wait(arriving: Any) -> Tensor:
-        if isinstance(found := arriving.tensor, FakeTensor):
+        if isinstance(found := arriving._tensor, FakeTensor):
             gpu.reads += 1
             with unset_fake_temporarily():
                 return torch.ones(found.shape, dtype=found.dtype)

@@ -31,8 +31,7 @@ class TrackingJob:
         protocol: the rules.
         both_directions: also track from a query back to frame 0.
         workspace: bytes for similarities, which no result depends on.
-        device: device of the features, where the attributes are gathered until `collect`; nothing is read from it
-            before.
+        device: device of the features, where the attributes are gathered until `collect`.
 
     Attributes:
         starts: long `(N,)`, the frame of each query, on the CPU.

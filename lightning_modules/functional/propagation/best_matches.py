@@ -49,7 +49,7 @@ def best_matches(
         (h, w, k) products in no order, −inf where the neighbourhood has no more cells on the map; and their places,
         long (h, w, k): (y · w + x) · S + s.
     """
-    if sketches is not None and sketches.pay and topk <= MOST_MATCHES:
+    if sketches is not None and topk <= MOST_MATCHES:
         return sketches.search(query, references, neighbourhood, topk)
     height, width, slots, _ = keys.shape
     different = sorted(set(references))

@@ -132,16 +132,16 @@ class LabelPropagator:
             if self.protocol.feature_normalisation == "l2":
                 features = features / features.square().sum(0).sqrt().clamp_min(1e-12)
             query = features.to(dtype).permute(1, 2, 0).contiguous()
-            labels = _brought(self._first_labels, features) if self.frame == 0 else self._propagate(query)
+            labels = _like(self._first_labels, features) if self.frame == 0 else self._propagate(query)
         hard = self.protocol.label_feedback == "hard" and self.frame > 0
         fed_back = _harden(labels, self.protocol.feature_stride) if hard else labels
         own_context = self.protocol.entering == "own-context"
         if own_context and (self.frame == 0 or entering is not None):
-            mask = labels if entering is None else _brought(entering, labels)
+            mask = labels if entering is None else _like(entering, labels)
             self._starting[self.frame] = (mask > 0).flatten(1).any(1).to(mask)
         if entering is not None:
             enter = _enter_softly if own_context else _enter
-            entering = _brought(entering, labels)
+            entering = _like(entering, labels)
             labels, fed_back = enter(labels, entering), enter(fed_back, entering)
         self._finite.append(labels.isfinite().all())
         if labels.device.type == "cpu" or len(self._finite) == CHECKED_TOGETHER:
@@ -171,9 +171,7 @@ class LabelPropagator:
         self.frame = self._checked = state["frame"]
         self._starting = {start: channels.to(device) for start, channels in state["starting"].items()}
         for number, (keys, labels) in state["memories"].items():
-            height, width, _, channels = keys.shape
-            query = keys.new_empty(height, width, channels, device=device)
-            shape = labels.new_empty(labels.shape[3], height, width, device=device)
+            query, shape = keys[:, :, 0].to(device), labels[:, :, 0].permute(2, 0, 1).to(device)
             lasting, recent = kept_frames(self.protocol) if number < 0 else ((number,), 0)
             memory = self._room(lasting, recent, query, shape, number)
             memory.load(keys, labels)
@@ -328,9 +326,9 @@ class LabelPropagator:
             )
 
 
-def _brought(labels: Tensor, to: Tensor) -> Tensor:
-    """Bring given labels to the device and type of others."""
-    return to_device(labels, to.device).to(to.dtype)
+def _like(labels: Tensor, other: Tensor) -> Tensor:
+    """Return labels on the device and of the type of other labels."""
+    return to_device(labels, other.device).to(other.dtype)
 
 
 def _enter(labels: Tensor, entering: Tensor) -> Tensor:

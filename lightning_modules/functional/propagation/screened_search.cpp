@@ -49,9 +49,9 @@ struct Tile {
     float least[LANES];            // products below this are not among the largest
     float norm[LANES];
     int64_t found[LANES];
-    __m512 bar;                    // bounds below this are of such products
-    int64_t start, stop;           // columns that the tile meets in the current row of keys
-    std::vector<uint16_t> met;     // queries whose neighbourhood has the key, for each of these columns
+    __m512 threshold;              // bounds below this are of such products
+    int64_t start, stop;           // columns of the current row of keys that its neighbourhoods reach
+    std::vector<uint16_t> in_window;  // queries whose neighbourhood has the key, for each of these columns
 };
 
 float dot(const float *a, const float *b, int64_t length) {
@@ -90,10 +90,10 @@ constexpr Bounds BOUNDS_OF_PAIRS[] = {bounds_of<2>,  bounds_of<4>,  bounds_of<6>
                                       bounds_of<12>, bounds_of<14>, bounds_of<16>, bounds_of<18>, bounds_of<20>,
                                       bounds_of<22>, bounds_of<24>, bounds_of<26>, bounds_of<28>};
 
-void set_bar(const Search &s, Tile &tile) {
-    alignas(64) float bar[LANES];
-    for (int lane = 0; lane < LANES; ++lane) bar[lane] = tile.least[lane] - float(s.margin * tile.norm[lane]);
-    tile.bar = _mm512_load_ps(bar);
+void set_threshold(const Search &s, Tile &tile) {
+    alignas(64) float threshold[LANES];
+    for (int lane = 0; lane < LANES; ++lane) threshold[lane] = tile.least[lane] - float(s.margin * tile.norm[lane]);
+    tile.threshold = _mm512_load_ps(threshold);
 }
 
 // Return the k-th largest product of a query with the keys at its own place, or -inf if they are too few.
@@ -108,7 +108,7 @@ float first_least(const Search &s, int64_t place, std::vector<float> &products) 
     return products[s.topk - 1];
 }
 
-void begin(const Search &s, Tile &tile, int64_t top, int64_t left) {
+void start_tile(const Search &s, Tile &tile, int64_t top, int64_t left) {
     const int64_t length = s.chunks * CHUNK;
     std::vector<float> products(s.used);
     tile.top = top, tile.left = left;
@@ -124,10 +124,10 @@ void begin(const Search &s, Tile &tile, int64_t top, int64_t left) {
         tile.norm[lane] = inside ? std::sqrt(dot(query, query, s.channels)) : 0;
         tile.least[lane] = inside ? first_least(s, place, products) : INF;
     }
-    set_bar(s, tile);
+    set_threshold(s, tile);
 }
 
-void meet(const Search &s, Tile &tile, int64_t row) {
+void mark_columns(const Search &s, Tile &tile, int64_t row) {
     int64_t widest = -1, half[SIDE];
     for (int i = 0; i < SIDE; ++i) {
         const int64_t away = std::abs(tile.top + i - row);
@@ -138,17 +138,17 @@ void meet(const Search &s, Tile &tile, int64_t row) {
     tile.start = std::max<int64_t>(0, tile.left - widest);
     tile.stop = widest < 0 ? tile.start : std::min(s.width, right + widest);
     for (int64_t x = tile.start; x < tile.stop; ++x) {
-        unsigned met = 0;
+        unsigned in_window = 0;
         for (int lane = 0; lane < LANES; ++lane) {
             const int64_t column = tile.left + lane % SIDE;
-            met |= unsigned(column < right && std::abs(column - x) <= half[lane / SIDE]) << lane;
+            in_window |= unsigned(column < right && std::abs(column - x) <= half[lane / SIDE]) << lane;
         }
-        tile.met[x - tile.start] = uint16_t(met);
+        tile.in_window[x - tile.start] = uint16_t(in_window);
     }
 }
 
 // Put a product among the largest of a query. A NaN counts as infinite, so that it shows in the labels.
-void take(const Search &s, Tile &tile, int lane, int64_t query, float product, int64_t place, int64_t times) {
+void insert(const Search &s, Tile &tile, int lane, int64_t query, float product, int64_t place, int64_t times) {
     float *values = s.values + query * s.topk;
     int64_t *places = s.places + query * s.topk;
     for (; times > 0; --times) {
@@ -170,7 +170,7 @@ void take(const Search &s, Tile &tile, int lane, int64_t query, float product, i
     tile.least[lane] = std::max(tile.least[lane], least);
 }
 
-// Search the part of a row of keys that a tile meets, in one slot; return the number of dot products computed.
+// Search the part of a row of keys that a tile reaches, in one slot; return the number of dot products computed.
 int64_t search(const Search &s, Tile &tile, int64_t row, int64_t number) {
     const int64_t slot = s.used_slots[number], length = tile.stop - tile.start;
     if (length <= 0) return 0;
@@ -179,13 +179,13 @@ int64_t search(const Search &s, Tile &tile, int64_t row, int64_t number) {
     int64_t computed = 0;
     for (int64_t from = tile.start; from < tile.stop; from += step) {
         const int64_t size = std::min(step, tile.stop - from), first = (row * s.width + from) * s.slots + slot;
-        const uint16_t *met = tile.met.data() + from - tile.start;
+        const uint16_t *in_window = tile.in_window.data() + from - tile.start;
         __m512 bounds[BLOCK];
         uint16_t reached[BLOCK];
         unsigned any = 0;
         BOUNDS_OF_PAIRS[(size + 1) / 2 - 1](tile.sketch.data(), sketches + from * CHUNK, s.chunks, s.pitch, bounds);
         for (int64_t j = 0; j < size; ++j)  // not less: a NaN is let through
-            any |= reached[j] = uint16_t(_mm512_mask_cmp_ps_mask(met[j], bounds[j], tile.bar, _CMP_NLT_UQ));
+            any |= reached[j] = uint16_t(_mm512_mask_cmp_ps_mask(in_window[j], bounds[j], tile.threshold, _CMP_NLT_UQ));
         if (!any) continue;
         for (int64_t j = 0; j < size; ++j)
             for (int64_t i = 0; reached[j] && i < s.channels; i += 16)
@@ -196,16 +196,16 @@ int64_t search(const Search &s, Tile &tile, int64_t row, int64_t number) {
                 const int64_t query = (tile.top + lane / SIDE) * s.width + tile.left + lane % SIDE;
                 const int64_t place = first + j * s.slots;
                 const float product = dot(s.query + query * s.channels, s.keys + place * s.channels, s.channels);
-                if (!(product < tile.least[lane])) take(s, tile, lane, query, product, place, s.counts[number]);
+                if (!(product < tile.least[lane])) insert(s, tile, lane, query, product, place, s.counts[number]);
             }
-        set_bar(s, tile);
+        set_threshold(s, tile);
     }
     return computed;
 }
 
 // Compute the products that were kept once more, channel after channel as a matrix product adds them up, so that the
 // labels have the digits of other implementations.
-void end(const Search &s, const Tile &tile) {
+void finish_tile(const Search &s, const Tile &tile) {
     constexpr int TOGETHER = 8;
     for (int lane = 0; lane < LANES; ++lane) {
         const int64_t y = tile.top + lane / SIDE, x = tile.left + lane % SIDE, found = tile.found[lane];
@@ -234,12 +234,12 @@ extern "C" int64_t vidcorr_screened_search(const Search *pointer, int64_t first,
     const Search &s = *pointer;
     const int64_t across = (s.width + SIDE - 1) / SIDE;
     std::vector<Tile> tiles(across * ROWS_OF_TILES);
-    for (Tile &tile : tiles) tile.sketch.resize(s.chunks * CHUNK), tile.met.resize(s.width);
+    for (Tile &tile : tiles) tile.sketch.resize(s.chunks * CHUNK), tile.in_window.resize(s.width);
     int64_t computed = 0;
     for (int64_t top = first; top < stop; top += SIDE * ROWS_OF_TILES) {
         const int64_t bottom = std::min(top + SIDE * ROWS_OF_TILES, stop);
         const int64_t count = (bottom - top + SIDE - 1) / SIDE * across;
-        for (int64_t i = 0; i < count; ++i) begin(s, tiles[i], top + i / across * SIDE, i % across * SIDE);
+        for (int64_t i = 0; i < count; ++i) start_tile(s, tiles[i], top + i / across * SIDE, i % across * SIDE);
         std::vector<int64_t> rows;
         for (int64_t row = std::max<int64_t>(0, top - s.reach); row < std::min(s.height, bottom + s.reach); ++row)
             rows.push_back(row);
@@ -247,11 +247,11 @@ extern "C" int64_t vidcorr_screened_search(const Search *pointer, int64_t first,
             return std::abs(2 * a - top - bottom + 1) < std::abs(2 * b - top - bottom + 1);
         });
         for (int64_t row : rows) {
-            for (int64_t i = 0; i < count; ++i) meet(s, tiles[i], row);
+            for (int64_t i = 0; i < count; ++i) mark_columns(s, tiles[i], row);
             for (int64_t number = 0; number < s.used; ++number)
                 for (int64_t i = 0; i < count; ++i) computed += search(s, tiles[i], row, number);
         }
-        for (int64_t i = 0; i < count; ++i) end(s, tiles[i]);
+        for (int64_t i = 0; i < count; ++i) finish_tile(s, tiles[i]);
     }
     return computed;
 }

@@ -39,17 +39,22 @@ class _Search(ctypes.Structure):
     )
 
 
+def compiled_search_runs() -> bool:
+    """Return True where compiled code is asked for (`VIDCORR_NATIVE=1`) and available."""
+    return switched_on() and library(SOURCE) is not None
+
+
 def can_screen(features: Tensor) -> bool:
-    """Return True for float32 on a CPU where compiled code is asked for (`VIDCORR_NATIVE=1`) and can be had."""
+    """Return True for float32 on a CPU where the compiled search runs."""
     plain = type(features) is Tensor and features.device.type == "cpu" and features.dtype == torch.float32
-    return plain and switched_on() and library(SOURCE) is not None
+    return plain and compiled_search_runs()
 
 
 class SketchedKeys:
     """Sketches of the keys of a memory, and the search in them.
 
     Results do not depend on the sketches, only the time does: sketches that let too many keys through are made again,
-    twice as long. Where those of all channels do, `pay` becomes False: most features are equal.
+    twice as long, up to all channels.
 
     Args:
         keys: (h, w, S, C), contiguous float32 on a CPU, where the features of each slot are kept.
@@ -57,7 +62,6 @@ class SketchedKeys:
     """
 
     def __init__(self, keys: Tensor, features: Tensor) -> None:
-        self.pay = True
         self._keys = keys
         self._chunks = FIRST_CHUNKS
         self._written: set[int] = set()
@@ -68,7 +72,8 @@ class SketchedKeys:
         """Make the sketches of a slot, from the features (h, w, C) that were written to its keys."""
         width = features.shape[1]
         self._written.add(slot)
-        self._largest = max(self._largest, float(features.square().sum(2).amax().sqrt()))
+        norms = features.square().sum(2).sqrt()
+        self._largest = max(self._largest, float(norms.nan_to_num(0.0, posinf=torch.inf).amax()))
         searched, sketches = self._latest
         sketches = sketches if searched is features else self._sketch(features)
         self._sketches[slot, :, :, :width] = sketches.unflatten(2, (-1, CHUNK)).transpose(1, 2)
@@ -106,8 +111,7 @@ class SketchedKeys:
 
     def _lengthen(self, features: Tensor) -> None:
         if self._chunks * CHUNK >= features.shape[2]:
-            self.pay = False
-            return
+            return  # most features are equal: no sketch rules keys out
         self._chunks *= 2
         self._allocate(features)
         for slot in sorted(self._written):
@@ -115,10 +119,8 @@ class SketchedKeys:
 
     def _allocate(self, features: Tensor) -> None:
         height, width, slots, channels = self._keys.shape
-        self._latest = (
-            features.new_empty(0),
-            features.new_empty(0),
-        )  # a query, which is often written next, and its sketches
+        # A query, which is often written next, and its sketches.
+        self._latest = features.new_empty(0), features.new_empty(0)
         self._basis = None if self._chunks * CHUNK >= channels else _basis(features, self._chunks * CHUNK - 1)
         self._chunks = min(self._chunks, -(-channels // CHUNK))
         # Keys are taken in pairs: the last of a row has a neighbour in memory too.
@@ -154,8 +156,7 @@ def _half_widths(neighbourhood: Neighbourhood, height: int, width: int) -> list[
 def _run(arguments: _Search, height: int) -> int:
     """Run the compiled code on as many threads as torch has; return the number of dot products."""
     loaded = library(SOURCE)
-    if loaded is None:
-        raise RuntimeError("compiled code was there when the sketches were made, and is not any more")
+    assert loaded is not None  # by `can_screen`
     function = loaded.vidcorr_screened_search
     function.argtypes, function.restype = [ctypes.c_void_p, ctypes.c_int64, ctypes.c_int64], ctypes.c_int64
     pointer = ctypes.addressof(arguments)

@@ -37,7 +37,7 @@ class SharedMatches:
         Args:
             frame: number of the query frame.
             place: start frame and number of the source.
-            search: finds N matches, called by the first that asks.
+            search: called by the first that asks, with the number of matches to find.
         """
         if frame != self._frame:
             self._frame, self._found = frame, {}

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from callbacks.command_line.classes import option_of
+from callbacks.command_line.arguments import option_of, read_arguments
 from callbacks.command_line.last_checkpoint import with_last_checkpoint
 from cli import main
 from lightning_modules import VFSSimSiam
@@ -66,19 +66,19 @@ def test_it_is_searched_for_where_flags_and_files_say(runs, tmp_path):
         (config(tmp_path / "last.yaml", "ckpt_path: last"), root): "demo",
     }
     for words, run in expected.items():
-        found = with_last_checkpoint(["validate", *words])
-        assert found[1:-1] == list(words)
+        found = with_last_checkpoint(read_arguments(["validate", *words]))
+        assert [str(argument) for argument in found[1:-1]] == list(words)
         assert option_of(found, "ckpt_path") == runs[run], words
 
 
 def test_without_one_a_training_begins_and_nothing_else_does(runs):
     words = ["--ckpt_path=last", "--trainer.default_root_dir=elsewhere"]
-    assert option_of(with_last_checkpoint(["fit", *words]), "ckpt_path") is None
+    assert option_of(with_last_checkpoint(read_arguments(["fit", *words])), "ckpt_path") is None
     for word in ("validate", "predict"):
         with pytest.raises(ValueError, match=r"^--ckpt_path last: no last\.ckpt in elsewhere$"):
-            with_last_checkpoint([word, *words])
+            with_last_checkpoint(read_arguments([word, *words]))
 
 
 def test_another_checkpoint_stays(runs):
-    words = ["validate", "--ckpt_path=last", f"--ckpt_path={runs['demo']}"]
-    assert with_last_checkpoint(words) == words
+    arguments = read_arguments(["validate", "--ckpt_path=last", f"--ckpt_path={runs['demo']}"])
+    assert with_last_checkpoint(arguments) == arguments

@@ -12,8 +12,9 @@ from torch import nn
 from callbacks import predict_video, signals
 from callbacks.prediction import unfinished
 from callbacks.tracking.record import SequenceRecord
-from datamodules import BoxPrompt, MaskPrompt, PointPrompt
+from datamodules import BoxPrompt, FrameStream, MaskPrompt, PointPrompt
 from lightning_modules.backbones import build_feature_extractor
+from lightning_modules.functional import PropagationProtocol
 from tests.helpers.sprite import FRAMES, bounds
 
 KINDS = ["mask", "hvc mask", "box", "points", "queried points"]
@@ -157,6 +158,14 @@ def test_another_command_is_refused(other, named, asked, folder, colour, tmp_pat
     shutil.rmtree(tmp_path / "out")
     shutil.copytree(tmp_path / "copy", tmp_path / "out")
     assert predict(**given)["frames"] == FRAMES
+
+
+@pytest.mark.parametrize("runs", [False, True])
+def test_the_search_belongs_to_a_prediction(runs, asked, folder, colour, monkeypatch):
+    """Compiled code may choose otherwise among equal products, so a half of each would be no one's prediction."""
+    monkeypatch.setattr(unfinished, "compiled_search_runs", lambda: runs)
+    stream, rules = FrameStream(folder / "clip.mp4"), PropagationProtocol.named("vfs")
+    assert unfinished.identify(colour, stream, [asked["mask"][0]], rules, None)["VIDCORR_NATIVE"] is runs
 
 
 def test_a_damaged_file_is_refused(asked, folder, colour, tmp_path, stop_at):

@@ -22,7 +22,7 @@ def test_dinos_positions_equal_those_of_its_code(golden):
         antialiased = extractor(images)
         extractor.positions = "dino"
         assert not torch.allclose(extractor(images), antialiased, atol=1e-3)
-    with pytest.raises(ValueError, match="positions must be timm or dino"):
+    with pytest.raises(ValueError, match="positions must be network or dino"):
         extractor.positions = "nearest"
 
 

@@ -12,7 +12,7 @@ from lightning_modules.functional import native
 SQUARE = 'extern "C" int square(int number) { return number * number; }\n'
 
 needs_compiler = pytest.mark.skipif(
-    not native._serves() or native._compiler() is None, reason="needs AVX-512 and a C++ compiler"
+    not native._is_supported() or native._compiler() is None, reason="needs AVX-512 and a C++ compiler"
 )
 
 
@@ -56,9 +56,23 @@ def test_it_is_off_unless_asked_for(value: str | None, on: bool, monkeypatch: py
     assert native.switched_on() is on
 
 
-def test_no_compiler_is_no_error(source: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_compiler_is_a_warning(
+    source: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
     monkeypatch.setattr(native, "_compiler", lambda: None)
     assert native.library(source) is None
+    assert caplog.messages == ["VIDCORR_NATIVE=1 has no effect: compiled code needs Linux, AVX-512 and a C++ compiler"]
+
+
+@needs_compiler
+def test_a_damaged_file_is_compiled_again(source: Path, tmp_path: Path) -> None:
+    kept = tmp_path / f"cache/vidcorr/square-{native._digest(source, native._compiler() or '')}.so"
+    kept.parent.mkdir(mode=0o700, parents=True)
+    kept.touch()
+    loaded = native.library(source)
+    assert loaded is not None
+    assert loaded.square(3) == 9
+    assert kept.stat().st_size > 0
 
 
 @needs_compiler
@@ -66,14 +80,25 @@ def test_a_compiler_that_fails_is_told_of(source: Path, caplog: pytest.LogCaptur
     source.write_text("this is not C++")
     with caplog.at_level(logging.WARNING):
         assert native.library(source) is None
-    assert "square.cpp was not compiled" in caplog.text
+    assert "square.cpp: not compiled" in caplog.text
     assert native.SWITCH in caplog.text
 
 
 @needs_compiler
-def test_a_cache_that_others_can_write_is_not_used(source: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("home", ["writable by others", "none"])
+def test_without_a_safe_cache_nothing_is_kept(
+    home: str, source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     folder = tmp_path / "cache" / "vidcorr"
     folder.mkdir(parents=True)
     folder.chmod(0o777)
-    assert native.library(source) is not None
-    assert list(folder.iterdir()) == []
+    if home == "none":
+        monkeypatch.delenv("XDG_CACHE_HOME")
+        monkeypatch.setattr(Path, "home", lambda: (_ for _ in ()).throw(RuntimeError("no home directory")))
+    temporary = tmp_path / "temporary"
+    temporary.mkdir()
+    monkeypatch.setattr(native.tempfile, "tempdir", str(temporary))
+    loaded = native.library(source)
+    assert loaded is not None
+    assert loaded.square(3) == 9
+    assert list(folder.iterdir()) == list(temporary.iterdir()) == []

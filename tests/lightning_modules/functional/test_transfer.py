@@ -18,5 +18,5 @@ def test_there_and_back_through_pinned_memory():
     tensor = torch.rand(1 << 20)
     there = to_device(tensor, torch.device("cuda"))
     arriving = PendingCopy(there * 2)
-    assert arriving.tensor.is_pinned()
+    assert arriving._tensor.is_pinned()
     assert torch.equal(arriving.wait(), tensor * 2)

@@ -3,7 +3,7 @@
 import pytest
 
 from callbacks.command_line import runs
-from callbacks.command_line.short_models import advice, with_short_names
+from callbacks.command_line.model_advice import advice
 from callbacks.experiments.comparison import contestants
 from callbacks.report.published import PUBLISHED
 from cli import main
@@ -31,11 +31,6 @@ def test_a_short_name_becomes_a_frozen_encoder(words):
 def test_a_flag_behind_it_wins():
     model = Parsed(["validate", "--model", "dino-b8", "--model.stage", "block9"]).config["validate"].model
     assert model.init_args.stage == "block9"
-
-
-def test_other_models_stay_as_they_are():
-    words = ["fit", "--model=VFSSimSiam", "--model.backbone=torchvision:resnet18", "--config=x.yaml", "--model"]
-    assert with_short_names(words) == words
 
 
 def test_compare_takes_it_with_its_weights_and_stage():

@@ -1,28 +1,10 @@
-"""Short names of models on the command line, and advice where a prediction names none."""
-
-from collections.abc import Sequence
+"""Advice where a prediction names no model."""
 
 from lightning_modules.backbones.short_names import SHORT_NAMES
 
 from ..report.published import PUBLISHED
 
 WITHOUT_WEIGHTS = "--model FrozenEncoder --model.spec raw_colour"
-
-
-def with_short_names(args: Sequence[str]) -> list[str]:
-    """Return the arguments of `joined` with `FrozenEncoder` and its arguments in place of `--model=SHORT_NAME`.
-
-    Flags after it override its arguments, so that `--model dino-b8 --model.stage block9` takes another stage.
-    """
-    found: list[str] = []
-    for arg in args:
-        flag, _, name = arg.partition("=")
-        if flag == "--model" and (network := SHORT_NAMES.get(name)):
-            found += ["--model=FrozenEncoder", f"--model.spec={network.spec}", "--model.pretrained=true"]
-            found.append(f"--model.stage={network.stage}")
-        else:
-            found.append(arg)
-    return found
 
 
 def advice() -> str:
