@@ -1,5 +1,6 @@
 """One backbone under a grid or list of protocols, stages and strides, and the score of each."""
 
+import copy
 import os
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -40,7 +41,7 @@ def sweep(
 ) -> None:
     """Score every protocol of a grid or list, write and print the table; what has left results is not run again.
 
-    All processes that torchrun has started divide the sequences of every pass; the first of them speaks and writes.
+    All processes that torchrun has started divide the sequences of every pass; only the first one prints and writes.
 
     Args:
         spec: the backbone, see `build_encoder`, or a short name such as `dino-b8`.
@@ -60,8 +61,10 @@ def sweep(
         ValueError, OSError: for a user's mistake; one line.
     """
     if not 0 < select_on < 1:
-        raise ValueError(f"--select-on {select_on:g}: give a fraction between 0 and 1")
-    target: Any = benchmark
+        raise ValueError(f"select_on {select_on:g}: give a fraction between 0 and 1")
+    if not 1 <= part[0] <= part[1]:
+        raise ValueError(f"part {part[0]}/{part[1]}: give K/N with K from 1 to N")
+    target: Any = copy.copy(benchmark)  # whose protocol changes from pass to pass
     base, output = target.protocol, Path(output)
     planned = batches(grid, stages, strides, at_once)
     mine = range(part[0] - 1, len(planned), part[1])

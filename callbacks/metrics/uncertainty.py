@@ -57,7 +57,7 @@ def values_by_sequence(rows: Sequence[ScoreRow], score: str, sequences: Sequence
 
 
 def mean_over_runs(runs: Sequence[Mapping[str, Sequence[float]] | None]) -> dict[str, list[float]] | None:
-    """Return the mean over runs of each value of `values_by_sequence`; None where they have not the same objects."""
+    """Return the mean over runs of each value of `values_by_sequence`; None unless they have the same objects."""
     known = [values for values in runs if values]
     shapes = {tuple(sorted((name, len(values)) for name, values in run.items())) for run in known}
     if len(known) < len(runs) or len(shapes) != 1:
@@ -68,7 +68,7 @@ def mean_over_runs(runs: Sequence[Mapping[str, Sequence[float]] | None]) -> dict
 def difference_of(
     first: Mapping[str, Sequence[float]] | None, second: Mapping[str, Sequence[float]] | None
 ) -> Difference | None:
-    """Return first minus second, paired by sequence; None where they have not the same objects."""
+    """Return first minus second, paired by sequence; None unless they have the same objects."""
     if not first or not second:
         return None
     if {name: len(values) for name, values in first.items()} != {name: len(values) for name, values in second.items()}:

@@ -61,7 +61,7 @@ class Request:
 
     @cached_property
     def by_frame(self) -> dict[int, list[Prompt]]:
-        """Place of a frame in the stream → its prompts."""
+        """Index of a frame in the stream → its prompts."""
         found: dict[int, list[Prompt]] = {}
         for prompt in self.prompts:
             found.setdefault(self.stream.part.index(int(prompt.frame or 0)), []).append(prompt)
@@ -69,8 +69,8 @@ class Request:
 
     @cached_property
     def objects(self) -> dict[int, list[int | str]]:
-        """Place of a prompted frame → its objects."""
-        return {place: [name for each in given for name in objects_of(each)] for place, given in self.by_frame.items()}
+        """Index of a prompted frame → its objects."""
+        return {index: [name for each in given for name in objects_of(each)] for index, given in self.by_frame.items()}
 
     @property
     def names(self) -> list[int | str]:

@@ -32,7 +32,7 @@ def write_report(folder: str | Path, beside: Sequence[str | Path] = ()) -> Path:
 
     Args:
         folder: with results.json, and per_sequence.csv, report.json and films/ where the benchmark has them.
-        beside: results.json files of other runs, or their folders, for the table of scores.
+        beside: results.json files of other runs, or their folders, for the tables and the charts.
 
     Returns:
         The page.

@@ -63,7 +63,7 @@ def read_beside(run: ReportedRun, path: Path) -> ReportedRun:
     Raises:
         ValueError: if it is damaged, or another benchmark's.
     """
-    folder = path if path.is_dir() else path.parent
+    folder = path.parent if path.name == "results.json" else path
     results = read_results(folder / "results.json")
     if results["benchmark"] != run.results["benchmark"]:
         benchmarks = f"{results['benchmark']}, the report is of {run.results['benchmark']}"

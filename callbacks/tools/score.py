@@ -2,9 +2,10 @@
 
 import argparse
 import dataclasses
-from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Generator, Iterator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +17,13 @@ from datamodules.datasets.youtube_vos import read_meta
 from datamodules.reading.cores import usable_cores
 from datamodules.reading.errors import DataError
 from datamodules.reading.mask_files import VOID, object_ids, read_mask
+from datamodules.tools.parallel import Failure, in_processes
 
 from ..benchmarks.results import Results, require_writable
 from ..metrics import RegionBoundary, SequenceScore, object_outlines, seen_and_unseen
+
+A_DAY = 86400.0
+"""Seconds that a process may take for a sequence."""
 
 RULES_HELP = (
     "(default: davis-2017); inferred, since the servers publish no code: that youtube-vos counts the last frame, and "
@@ -72,7 +77,8 @@ def score(
         predictions: the same for the predictions; every scored frame needs one, of the same name.
         rules: name in `RULES`, or rules of your own.
         sequences: names; None is every folder of `truth`.
-        workers: threads; None is one for each core.
+        workers: processes, which divide the sequences; None is one for each core. The scores are the same to the last
+            digit, and of several bad sequences the same one is reported, whatever their number.
 
     Returns:
         The metric: `compute()` gives the scores, `rows()` those of each object.
@@ -98,13 +104,9 @@ def score(
     if not names:
         raise DataError(f"{truth}: no folders of masks; name the folder that holds one for each sequence")
     metric = RegionBoundary(ends_scored=True)  # which frames count is decided below
-    with ThreadPoolExecutor(workers or usable_cores()) as pool:
-        scored = [pool.submit(score_sequence, name, truth / name, predictions / name, rules) for name in names]
-        try:
-            for future in scored:
-                metric.update(future.result())
-        finally:
-            pool.shutdown(cancel_futures=True)
+    longest_first = sorted(names, key=lambda name: -len(list_pictures(truth / name)))
+    for sequence in _scored(longest_first, truth, predictions, rules, workers or usable_cores()):
+        metric.update(sequence)
     return metric
 
 
@@ -144,6 +146,38 @@ def score_sequence(name: str, truth: Path, predictions: Path, rules: ScoringRule
         _check(predicted, target, found[stems[t]], starts)
         result.add(predicted, object_outlines(target, present[t]), objects=present[t])
     return result
+
+
+def _scored(
+    names: Sequence[str], truth: Path, predictions: Path, rules: ScoringRules, workers: int
+) -> Iterator[SequenceScore]:
+    """Yield the sequences in the order of their names, scored in processes where there are several workers."""
+    items = list(enumerate(names))
+    workers = min(workers, len(items))
+    work = partial(_scored_or_refused, truth, predictions, rules)
+    outcomes: Generator[tuple[tuple[int, str], SequenceScore | DataError | Failure]]
+    outcomes = ((item, work(item)) for item in items) if workers == 1 else in_processes(work, items, workers, A_DAY)
+    arrived: dict[tuple[int, str], SequenceScore | DataError | Failure] = {}
+    with closing(outcomes):
+        for item in items:
+            while item not in arrived:
+                arrived.update([next(outcomes)])
+            outcome = arrived.pop(item)
+            if isinstance(outcome, Failure):
+                raise DataError(f"{predictions / item[1]}: {outcome.reason}")
+            if isinstance(outcome, DataError):
+                raise outcome
+            yield outcome
+
+
+def _scored_or_refused(
+    truth: Path, predictions: Path, rules: ScoringRules, item: tuple[int, str]
+) -> SequenceScore | DataError:
+    """Score a sequence; an error of the data comes back as a value, with its message as it is."""
+    try:
+        return score_sequence(item[1], truth / item[1], predictions / item[1], rules)
+    except DataError as error:
+        return DataError(str(error))
 
 
 def _present(starts: Mapping[int, int], t: int, rules: ScoringRules) -> tuple[int, ...]:
@@ -231,7 +265,7 @@ def command(args: Sequence[str]) -> None:
     parser.add_argument("--unseen", nargs="+", default=[], metavar="CATEGORY", help="categories that are unseen")
     parser.add_argument("--list", type=Path, metavar="FILE", help="names of the sequences, one per line")
     parser.add_argument("--output", type=Path, metavar="FOLDER", help="write results.json and per_sequence.csv")
-    parser.add_argument("--workers", type=int, help="threads (default: one for each core)")
+    parser.add_argument("--workers", type=int, help="processes (default: one for each core)")
     flags = parser.parse_args(list(args))
     if flags.workers is not None and flags.workers < 1:
         raise ValueError(f"score: --workers is {flags.workers}, it must be at least 1")

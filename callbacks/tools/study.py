@@ -103,7 +103,7 @@ def _run(step: Step) -> str | None:
     """Run a step in a separate process; return the path of its log if it failed."""
     step.folder.mkdir(parents=True, exist_ok=True)
     log = step.folder / f"{step.benchmark or 'train'}.log"
-    resumed, start = log.is_file(), time.monotonic()
+    tried_before, start = log.is_file(), time.monotonic()
     with log.open("a") as file:
         process = subprocess.Popen([sys.executable, str(CLI), *step.arguments], stdout=file, stderr=file)
         try:
@@ -119,7 +119,7 @@ def _run(step: Step) -> str | None:
         last = [line for line in log.read_text(errors="replace").splitlines() if line.strip()][-1:]
         return f"{log}: {last[0] if last else f'status {status}'}"
     if step.evaluation is None:
-        cost = {} if resumed else {"seconds": round(time.monotonic() - start, 1)}
+        cost = {} if tried_before else {"seconds": round(time.monotonic() - start, 1)}
         write_atomically(step.folder / DONE, json.dumps({"words": step.arguments} | cost) + "\n")
     return None
 

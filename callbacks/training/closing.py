@@ -33,9 +33,10 @@ def closing_lines(trainer: Trainer, configs: Path) -> list[str]:
     if pages := list(_pages(trainer, benchmarks)):
         lines.append(f"report: {max(pages, key=lambda page: page.stat().st_mtime_ns)}")
     if fitted and (checkpoint := _checkpoint(callbacks)):
-        config = f"benchmarks/{type(benchmarks[-1]).name if benchmarks else 'davis'}.yaml"
-        command = f"vidcorr validate --ckpt_path {checkpoint} --config {config}"
-        lines.append(f"checkpoint: {checkpoint}" + f"; next: {command}" * (configs / config).is_file())
+        names = [benchmarks[-1].name, type(benchmarks[-1]).name] if benchmarks else ["davis"]
+        config = next((name for each in names if (configs / (name := f"benchmarks/{each}.yaml")).is_file()), None)
+        command = f"; next: vidcorr validate --ckpt_path {checkpoint} --config {config}" if config else ""
+        lines.append(f"checkpoint: {checkpoint}{command}")
     return lines
 
 

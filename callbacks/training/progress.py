@@ -164,7 +164,7 @@ class ProgressKeeper:
 
 
 def starts_an_epoch(progress: TrainingProgress, steps_reached: bool) -> bool:
-    """Return whether the progress is that before the start of an epoch, or at the end of the run.
+    """Return whether the start of an epoch, or the end of the run, comes next.
 
     Args:
         progress: of the checkpoint.

@@ -1,4 +1,4 @@
-"""J and F per frame and object: ours against the plain method on one thread, then the frames divided over threads.
+"""J and F per frame and object: ours against the plain method on one thread.
 
 Run: python tests/speed/region_boundary.py [--repeats 7]
 
@@ -7,12 +7,10 @@ The plain method works on the whole picture: boundary by shifts, both boundaries
 """
 
 import argparse
-import os
 import statistics
 import sys
 import time
 from collections.abc import Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import cv2
@@ -22,7 +20,7 @@ from numpy.typing import NDArray
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))
 
-from callbacks.metrics import Outline, SequenceScore, boundary_score, object_outlines, region_score  # noqa: E402
+from callbacks.metrics import Outline, boundary_score, object_outlines, region_score  # noqa: E402
 from tests.helpers.plain_masks import plain_boundary_score, plain_region  # noqa: E402
 
 GOLDEN = ROOT.parent / "shared" / "golden" / "davis_metrics.npz"
@@ -61,14 +59,6 @@ def ours(predictions: IdMaps, targets: IdMaps | list[dict[int, Outline]], object
     return scores
 
 
-def pooled(predictions: IdMaps, targets: IdMaps, objects: range, workers: int) -> Scores:
-    with ThreadPoolExecutor(workers) as pool:
-        score = SequenceScore("sequence", objects, ends_scored=True, pool=pool)
-        for prediction, target in zip(predictions, targets, strict=True):
-            score.add(prediction, target)
-        return [(j[t], f[t]) for t in range(len(targets)) for j, f in score.frames().values()]
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--repeats", type=int, default=7)
@@ -76,12 +66,10 @@ def main() -> None:
     cv2.setNumThreads(1)
     predictions, targets, objects = id_maps()
     kept = [object_outlines(target, objects) for target in targets]
-    workers = os.cpu_count() or 1
     methods: dict[str, Callable[[], Scores]] = {
         "plain": lambda: plain(predictions, targets, objects),
         "ours": lambda: ours(predictions, targets, objects),
         "ours, target kept": lambda: ours(predictions, kept, objects),
-        f"ours, {workers} workers": lambda: pooled(predictions, targets, objects, workers),
     }
     scores = [method() for method in methods.values()]
     assert all(other == scores[0] for other in scores), "the scores differ"

@@ -13,6 +13,7 @@ import copy
 import statistics
 import sys
 import time
+from collections import defaultdict
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,7 @@ ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))
 
 from callbacks import SiamFCTracker, TrackingProtocol  # noqa: E402
+from callbacks.tracking.siamfc_tracker import Track  # noqa: E402
 from callbacks.tracking.stopwatch import Stopwatch  # noqa: E402
 from datamodules.reading.boxes import centred, context_side  # noqa: E402
 from lightning_modules.backbones import build_encoder  # noqa: E402
@@ -103,6 +105,22 @@ def video(frames: int) -> list[Picture]:
     return pictures
 
 
+def necessary(tracker: SiamFCTracker, track: Track, picture: Picture, seconds: dict[str, list[float]]) -> None:
+    """Add the seconds of a frame's crops, of its correlation's convolution and of its up-sampling, after a backbone."""
+
+    def timed(name: str, work: Callable[[], Any]) -> Any:
+        began = time.perf_counter()
+        result = work()
+        seconds[name].append(time.perf_counter() - began)
+        return result
+
+    crops = timed("crops", lambda: tracker._search_crops([track], [picture]))
+    search, matrix = tracker._features(crops, tracker.extractor), tracker._upsampling(18)
+    kernels = track.exemplar.transpose(0, 1).unsqueeze(2)
+    rows = timed("convolution", lambda: nn.functional.conv2d(search, kernels))
+    timed("up-sampling", lambda: matrix @ rows[:, :1, :18] @ matrix.T)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--backbone", default="torchvision:resnet18")
@@ -152,6 +170,12 @@ def main() -> None:
         print(f"  {name:16} {times}   {ratio:.2f} x as fast as plain")
     parts = {work: 1e3 * total / arguments.repeats for work, total in watch.seconds.items()}
     print("  ours, of which   " + "   ".join(f"{work} {value:.2f}" for work, value in parts.items()))
+    alone: dict[str, list[float]] = defaultdict(list)
+    for picture in pictures[1:]:
+        necessary(ours, track, picture, alone)
+    if device.type == "cpu":  # on a GPU the times above would be those of the launches
+        lowest = {work: 1e3 * min(values) for work, values in alone.items()}
+        print("  necessary, min   " + "   ".join(f"{work} {value:.2f}" for work, value in lowest.items()))
     if device.type == "cuda":
         print(f"  peak memory      {torch.cuda.max_memory_allocated() / 2**20:.0f} MiB, all methods together")
 

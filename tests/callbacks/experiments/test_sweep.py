@@ -55,8 +55,12 @@ def test_a_sweep_from_python_writes_what_the_command_writes(swept: Path, davis_r
     benchmark = DavisBenchmark(davis_root, predictions=False)
     sweep("torchvision:resnet18", benchmark, read_grid(benchmark.protocol, VARIED), tmp_path)
     assert (tmp_path / "sweep.md").read_text() == (swept / "sweep.md").read_text()
-    with pytest.raises(ValueError, match="--select-on 1: give a fraction"):
-        sweep("raw_colour", benchmark, read_grid(DavisBenchmark(davis_root).protocol, ()), tmp_path, select_on=1.0)
+    grid = read_grid(benchmark.protocol, ())  # the benchmark is as it was
+    with pytest.raises(ValueError, match="select_on 1: give a fraction"):
+        sweep("raw_colour", benchmark, grid, tmp_path, select_on=1.0)
+    for part in ((0, 2), (3, 2)):
+        with pytest.raises(ValueError, match=rf"part {part[0]}/2: give K/N with K from 1 to N"):
+            sweep("raw_colour", benchmark, grid, tmp_path, part=part)
 
 
 def test_what_is_done_is_not_run_again(

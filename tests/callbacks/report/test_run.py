@@ -91,6 +91,8 @@ def test_charts_of_other_runs_are_drawn_over_it_where_the_protocol_is_the_same(t
     run = read_run(tmp_path / "a" / "otb")
     beside = [tmp_path / "b" / "otb", tmp_path / "c" / "otb" / "results.json"]
     charts = overlaid_charts(run, [read_beside(run, path) for path in beside])
+    with pytest.raises(ValueError, match="no_such_run"):  # not the run of the folder above
+        read_beside(run, tmp_path / "a" / "otb" / "no_such_run")
     assert charts[0]["curves"] == {"success": [[0, 1], [1.0, 0.5]], "b/otb, success": [[0, 1], [1.0, 0.7]]}
     assert list(charts[1]["curves"]) == ["success"]
     assert list(run.material["charts"][0]["curves"]) == ["success"]

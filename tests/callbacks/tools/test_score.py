@@ -2,7 +2,9 @@
 
 import dataclasses
 import json
+import os
 import shutil
+import signal
 from pathlib import Path
 
 import numpy as np
@@ -207,6 +209,7 @@ def blank(size, value=0):
     return lambda path: write_ids(path, np.full(size, value, np.uint8), davis_palette())
 
 
+@pytest.mark.parametrize("workers", [1, 2])
 @pytest.mark.parametrize(
     ("file", "spoil", "message"),
     [
@@ -217,11 +220,42 @@ def blank(size, value=0):
         ("", shutil.rmtree, "4 of 4 masks are missing"),
     ],
 )
-def test_a_bad_prediction_is_named(davis_root, predicted, tmp_path, file, spoil, message):
+def test_a_bad_prediction_is_named(davis_root, predicted, tmp_path, file, spoil, message, workers):
     shutil.copytree(predicted[1], tmp_path / "mine")
     spoil(tmp_path / "mine" / "synthetic-000" / file)
-    with pytest.raises(DataError, match=message):
-        score(davis_root / "Annotations" / "480p", tmp_path / "mine")
+    with pytest.raises(DataError, match=rf"mine/synthetic-000\S*: .*{message}|synthetic-000/{message}") as caught:
+        score(davis_root / "Annotations" / "480p", tmp_path / "mine", workers=workers)
+    assert "\n" not in str(caught.value)
+
+
+def several(folder):
+    """Write five sequences, of which longer ones come later in the alphabet, and predictions one pixel off."""
+    for number, name in enumerate("abcde"):
+        write_masks(folder / "truth" / name, *["11000", "11100", "01110", "00110"] * (number + 1))
+        write_masks(folder / "mine" / name, *["11000", "01100", "00110", "00110"] * (number + 1))
+    return folder / "truth", folder / "mine"
+
+
+def test_workers_change_no_digit(tmp_path):
+    metrics = [score(*several(tmp_path), workers=workers) for workers in (1, 2, 9)]
+    assert metrics[0].compute() == metrics[1].compute() == metrics[2].compute()
+    assert metrics[0].rows() == metrics[1].rows() == metrics[2].rows()
+
+
+@pytest.mark.parametrize("workers", [1, 2, 9])
+def test_the_longest_of_several_bad_sequences_is_named_by_any_number_of_workers(tmp_path, workers):
+    truth, mine = several(tmp_path)
+    for name in "bda":
+        (mine / name / "00001.png").write_bytes(b"no picture")
+    with pytest.raises(DataError, match=r"mine/d/00001\.png: "):
+        score(truth, mine, workers=workers)
+
+
+def test_a_worker_that_dies_is_named_by_its_sequence(tmp_path, monkeypatch):
+    truth, mine = several(tmp_path)
+    monkeypatch.setattr("callbacks.tools.score.score_sequence", lambda *_: os.kill(os.getpid(), signal.SIGKILL))
+    with pytest.raises(DataError, match=r"mine/e: crashed the decoder \(Killed\)"):
+        score(truth, mine, workers=2)
 
 
 def test_an_id_without_a_first_appearance_is_named(tmp_path):

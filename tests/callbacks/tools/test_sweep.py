@@ -17,7 +17,7 @@ def test_parts_share_out_the_batches(davis_root: Path, tmp_path: Path, capsys: p
 
 
 def test_a_part_that_is_none_is_one_line(davis_root: Path, tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="--part 3/2: write K/N"):
+    with pytest.raises(ValueError, match="part 3/2: give K/N"):
         command(["raw_colour", "--root", str(davis_root), "--part", "3/2", "--output", str(tmp_path)])
 
 

@@ -68,11 +68,16 @@ def test_the_next_command_names_a_config_that_is_there(davis_root, tmp_path):
     trainer = Trainer(logger=False, accelerator="cpu", callbacks=[best], default_root_dir=tmp_path)
     trainer.state.fn = TrainerFn.FITTING
     said = {}
-    for benchmark in (DavisBenchmark(davis_root, name="davis_2"), TimeOrder(davis_root)):
+    named = [DavisBenchmark(davis_root, name=name) for name in ("davis_2", "davis_2016")]
+    for benchmark in (*named, TimeOrder(davis_root)):
         trainer.callbacks = [best, benchmark]
         said[benchmark.name] = closing_lines(trainer, shipped_configs())
-    command = "vidcorr validate --ckpt_path best.ckpt --config benchmarks/davis.yaml"
-    assert said == {"davis_2": [f"checkpoint: best.ckpt; next: {command}"], "time_order": ["checkpoint: best.ckpt"]}
+    command = "vidcorr validate --ckpt_path best.ckpt --config benchmarks"
+    assert said == {
+        "davis_2": [f"checkpoint: best.ckpt; next: {command}/davis.yaml"],
+        "davis_2016": [f"checkpoint: best.ckpt; next: {command}/davis_2016.yaml"],
+        "time_order": ["checkpoint: best.ckpt"],
+    }
 
 
 @pytest.mark.parametrize("wrong", ["--model.backbone=torchvision:resnet1", "--trainer.callbacks.root=nowhere"])
