@@ -11,19 +11,14 @@ LEFT, RIGHT, TOP, BOTTOM = 38, 8, 8, 30
 
 
 def draw_chart(chart: Json) -> str:
-    """Draw a chart of report.json, the fields of `Chart`, as a figure."""
-    draw = draw_bars if chart["kind"] == "bars" else draw_lines
-    legend = draw_legend(list(chart["curves"])) if len(chart["curves"]) > 1 else ""
-    return (
-        f'<figure class="chart"><figcaption><strong>{escape(chart["title"])}</strong>{legend}</figcaption>'
-        f"{draw(chart)}</figure>"
-    )
+    """Draw a chart of report.json, the fields of `Chart`, as SVG."""
+    return draw_bars(chart) if chart["kind"] == "bars" else draw_lines(chart)
 
 
-def draw_legend(names: Sequence[str]) -> str:
-    """Draw the names of curves, each after a dash of its colour."""
-    items = (f'<span class="key c{number % 6}">{escape(name)}</span>' for number, name in enumerate(names))
-    return f'<span class="legend">{"".join(items)}</span>'
+def draw_film_curves(film: Json, cursor: bool = False) -> str:
+    """Draw the curves of a film as SVG; `cursor` adds a line that it moves along."""
+    chart = {"x": "frame", "y": ", ".join(film["curves"]), "curves": film["curves"], "span": (0, 1)}
+    return draw_lines(chart, 330, 120, cursor)
 
 
 def draw_lines(chart: Json, width: int = 560, height: int = 260, cursor: bool = False) -> str:

@@ -1,19 +1,21 @@
-"""The table of intervals and paired tests of a report: this run, and the runs compared with it."""
+"""The rows of intervals and paired tests of a report: this run, and the runs compared with it."""
 
-from collections.abc import Iterable, Sequence
-from html import escape
+from collections.abc import Sequence
+from typing import NamedTuple
 
 from ..metrics.uncertainty import rows_difference, score_intervals
 from .run import ReportedRun, read_beside, same_protocols
 
-TABLE_NOTE = (
-    "95 % intervals by bootstrap over sequences, the objects of one together; differences are this run minus the "
-    "other, paired by sequence, p by sign flips. Runs under another protocol are not tested."
-)
+
+class Uncertainty(NamedTuple):
+    """The table of intervals: scores, and rows of kind ("this", "ours"), name and a cell for each score."""
+
+    columns: list[str]
+    rows: list[tuple[str, str, list[str]]]
 
 
-def uncertainty_table(run: ReportedRun, beside: Sequence[ReportedRun] = ()) -> str:
-    """Return the table as HTML; empty where no score is the mean of rows per sequence.
+def uncertainty_of(run: ReportedRun, beside: Sequence[ReportedRun] = ()) -> Uncertainty | None:
+    """Return the table; None where no score is the mean of rows per sequence.
 
     Args:
         run: the run of the report.
@@ -21,24 +23,17 @@ def uncertainty_table(run: ReportedRun, beside: Sequence[ReportedRun] = ()) -> s
     """
     intervals = score_intervals(run.results["scores"], run.rows, run.material["sequences"])
     if not intervals:
-        return ""
-    keys = list(intervals)[:3]
-    head = "".join(f"<th>{escape(key)}</th>" for key in ("", *keys))
-    own = "".join(f"<td>[{100 * low:.1f}, {100 * high:.1f}]</td>" for low, high in (intervals[key] for key in keys))
-    body = [f'<tr class="this"><td>this run</td>{own}</tr>']
-    others = {other.folder.resolve(): other for other in (*_compared(run), *beside)}
-    body += [_row(run, other, keys) for other in others.values()]
-    table = f"<table><thead><tr>{head}</tr></thead><tbody>{''.join(body)}</tbody></table>"
-    return f'<div class="scroll">{table}</div><p class="note">{TABLE_NOTE}</p>'
-
-
-def _row(run: ReportedRun, other: ReportedRun, keys: Iterable[str]) -> str:
-    name = str(other.results.get("network") or other.folder.resolve().name)
-    cells = ["another protocol" for _ in keys]
-    if same_protocols(other, run):
-        found = [rows_difference(run.rows, other.rows, key, run.material["sequences"]) for key in keys]
-        cells = ["other sequences" if each is None else each.in_points for each in found]
-    return f'<tr class="ours"><td>{escape(name)}</td>{"".join(f"<td>{cell}</td>" for cell in cells)}</tr>'
+        return None
+    columns = list(intervals)[:3]
+    own = [f"[{100 * low:.1f}, {100 * high:.1f}]" for low, high in map(intervals.__getitem__, columns)]
+    rows = [("this", "this run", own)]
+    for other in {other.folder.resolve(): other for other in (*_compared(run), *beside)}.values():
+        cells = ["another protocol"] * len(columns)
+        if same_protocols(other, run):
+            found = [rows_difference(run.rows, other.rows, key, run.material["sequences"]) for key in columns]
+            cells = ["other sequences" if each is None else each.in_points for each in found]
+        rows.append(("ours", str(other.results.get("network") or other.folder.resolve().name), cells))
+    return Uncertainty(columns, rows)
 
 
 def _compared(run: ReportedRun) -> list[ReportedRun]:

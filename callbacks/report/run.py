@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..metrics.uncertainty import video_of
+from ..pictures.film import TRUTH_SUFFIX
 from ..stored_results import Json, epochs_and_step, misfit, protocols_of, read_results, read_rows, read_shaped
 from .published import published_beside
 
@@ -18,7 +19,7 @@ MATERIAL: Json = {"sequences": [str], "ranked_by": [str], "shows": str, "charts"
 
 @dataclass(frozen=True)
 class ReportedRun:
-    """Content of a run's folder: its files, and films with their scores."""
+    """Content of a run's folder: its files, and films with their scores, the sequence with the lowest score first."""
 
     folder: Path
     results: Json
@@ -44,16 +45,16 @@ def read_run(folder: Path) -> ReportedRun:
     """
     results, rows = read_results(folder / "results.json"), read_rows(folder / "per_sequence.csv")
     material = _material(folder)
-    films = [
-        read_shaped(path, "film of a benchmark", FILM) | {"path": path}
-        for path in sorted((folder / "films").rglob("*.json"))
-    ]
-    films = [film for film in films if film["sequence"] in set(material["sequences"])]
-    films = [film for film in films if film["path"].with_suffix(".webp").is_file()]
     ranks, objects = scores_by_sequence(rows, material["ranked_by"], material["sequences"])
-    films = [
-        film | {"score": ranks.get(film["sequence"]), "objects": objects.get(film["sequence"], {})} for film in films
-    ]
+    films = []
+    for path in sorted((folder / "films").rglob("*.json")):
+        film = read_shaped(path, "film of a benchmark", FILM)
+        name, kind = film["sequence"], film["kind"]
+        picture, truth = path.with_suffix(".webp"), path.with_suffix(TRUTH_SUFFIX)
+        if name in material["sequences"] and picture.is_file():
+            film |= {"name": f"{name} ({kind})" if kind else name, "sheets": [picture, truth][: 1 + truth.is_file()]}
+            films.append(film | {"score": ranks.get(name), "objects": objects.get(name, {})})
+    films.sort(key=lambda film: (film["score"] is None, film["score"] or 0, str(film["sheets"][0])))
     return ReportedRun(folder, results, rows, material, films)
 
 

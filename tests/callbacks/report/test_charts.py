@@ -4,7 +4,9 @@ import re
 
 import pytest
 
-from callbacks.report.charts import BOTTOM, LEFT, RIGHT, TOP, draw_bars, draw_chart, draw_lines, ticks
+from callbacks.report import Chart, write_material, write_report
+from callbacks.report.charts import BOTTOM, LEFT, RIGHT, TOP, draw_bars, draw_lines, ticks
+from tests.helpers.page import write_results
 
 
 def chart(**fields):
@@ -44,10 +46,16 @@ def test_bars_are_as_long_as_their_values():
     assert gap.count("<rect") == 1
 
 
-def test_names_are_escaped_and_one_curve_needs_no_legend():
-    assert "J &amp; F" in draw_chart(chart())
-    assert "legend" not in draw_chart(chart())
-    assert draw_chart(chart(curves={"J": [[0, 1], [0, 1]], "F": [[0, 1], [0, 1]]})).count('class="key') == 2
+def test_names_are_escaped_and_one_curve_needs_no_legend(tmp_path):
+    both = {name: ([0, 1], [0.0, 1.0]) for name in ("J & F", "F")}
+    one = {"J & F": both["J & F"]}
+    for curves, keys in ((one, 0), (both, 2)):
+        write_results(folder := tmp_path / str(keys), 0.5)
+        write_material(folder, [], charts=[Chart("J & F <b>", "frame", "J", curves)])
+        source = write_report(folder).read_text()
+        assert source.count('class="key') == keys
+        assert "J &amp; F &lt;b&gt;" in source
+        assert "<title>J &amp; F</title>" in source
 
 
 @pytest.mark.parametrize(("low", "high", "expected"), [(0, 1, [0, 0.2, 0.4, 0.6, 0.8, 1]), (1, 48, [10, 20, 30, 40])])

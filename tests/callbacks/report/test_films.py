@@ -15,7 +15,7 @@ from PIL import Image
 from callbacks.pictures import overlay_masks
 from callbacks.pictures.film import Film, reduced
 from callbacks.report import write_report
-from callbacks.report.films import worst_places
+from callbacks.report.films import worst_indices
 from tests.helpers.browser import as_phone, chromium, in_dark_mode
 from tests.helpers.page import Page
 
@@ -40,10 +40,10 @@ def test_the_worst_frames_are_apart_and_have_the_lowest_means(seed: int) -> None
         if not free:
             break
         expected.append(min(free, key=lambda place: values[place]))
-    found_places = worst_places({"frames": frames, "curves": curves})
+    found_places = worst_indices({"frames": frames, "curves": curves})
     assert [place for place, _ in found_places] == expected
     assert [value for _, value in found_places] == pytest.approx([values[place] for place in expected])
-    assert worst_places({"frames": frames, "curves": {}}) == []
+    assert worst_indices({"frames": frames, "curves": {}}) == []
 
 
 def test_ground_truth_lies_beside_the_film(run: Any) -> None:
