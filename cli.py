@@ -13,6 +13,7 @@ from difflib import get_close_matches
 from importlib import import_module
 from importlib.metadata import version
 from importlib.util import find_spec
+from io import TextIOWrapper
 from pathlib import Path
 from types import ModuleType
 
@@ -42,6 +43,8 @@ def main(args: Sequence[str] | None = None) -> None:
     # in place, also in sys.argv: the ranks that Lightning starts run the same command line again
     argv[:] = [arg for arg in argv if arg != "--debug"]
     take_own_packages()
+    if isinstance(sys.stdout, TextIOWrapper) and sys.stdout.errors == "strict":
+        sys.stdout.reconfigure(errors="surrogateescape")  # the name of a file need not be UTF-8
     try:
         run_command(argv[1:])
         sys.stdout.flush()  # here a closed pipe can still be reported

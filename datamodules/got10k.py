@@ -15,7 +15,7 @@ from torch.utils.data import DataLoader, default_collate
 from .datasets.layout_files import list_pictures, read_names, require_folder, require_sequences
 from .loading.clips import ReplacingDataset
 from .loading.loader import ResumableLoader
-from .loading.module import SampledDataModule
+from .loading.module import SampledDataModule, require_at_least
 from .loading.skipped import SkippedVideos
 from .reading.boxes import centred, context_side, read_boxes, read_numbers, square_crop
 from .reading.errors import DataError
@@ -74,9 +74,8 @@ class Got10kDataModule(SampledDataModule):
     ) -> None:
         super().__init__(batch_size, num_workers, seed)
         raise_limit(max_megapixels)
-        for name, value in {"repeat": repeat, "max_gap": max_gap - 1, "batch_size": batch_size}.items():
-            if value < 1:
-                raise ValueError(f"{name} is too small, got {value}")
+        require_at_least(1, repeat=repeat)
+        require_at_least(2, max_gap=max_gap)
         self.root, self.subset, self.repeat, self.max_gap = Path(root).expanduser(), subset, repeat, max_gap
 
     def setup(self, stage: str) -> None:

@@ -14,13 +14,13 @@ from torch.utils.data import DataLoader, Dataset
 
 from .loading.clips import draw_frames
 from .loading.loader import Key, ResumableLoader, epoch_and_index
-from .loading.module import SampledDataModule
-from .loading.sampling import hashed_rank, seeded_generator
+from .loading.module import SampledDataModule, require_at_least
+from .loading.sampling import seeded_generator
 from .loading.transforms import RandomResizedCrop
 from .reading.errors import DataError
 from .reading.images import opened_picture
 from .reading.shards import is_sharded
-from .reading.source import VideoEntry, list_videos, open_video
+from .reading.source import VideoEntry, hashed_rank, list_videos, open_video
 
 LabelledImage = tuple[Tensor, int]
 
@@ -135,6 +135,7 @@ class _LabelledDataModule(SampledDataModule):
         seed: int,
     ) -> None:
         super().__init__(batch_size, num_workers, seed)
+        require_at_least(1, size=size)
         if size > resize:
             raise ValueError(f"size {size} is cut from pictures whose short side is resize {resize}: it cannot be more")
         self.size, self.resize, self.area = size, resize, area
@@ -144,7 +145,7 @@ class _LabelledDataModule(SampledDataModule):
         return self.training_loader(self.training, f"{len(self.training)} pictures", "lower batch_size")
 
     def val_dataloader(self) -> DataLoader[Any]:
-        """Return a loader of each held-out picture once."""
+        """Return a loader of the held-out pictures, as `fixed_loader` describes it."""
         return self.fixed_loader(self.held_out)
 
     def on_after_batch_transfer(self, batch: list[Tensor], dataloader_idx: int) -> dict[str, Tensor]:
@@ -228,6 +229,7 @@ class VideoFrameDataModule(_LabelledDataModule):
         seed: int = 0,
     ) -> None:
         super().__init__(size, resize, area, batch_size, num_workers, seed)
+        require_at_least(1, repeat=repeat)
         if not 0 < holdout < 1:
             raise ValueError(f"holdout must be a fraction in (0, 1), got {holdout}")
         self.source, self.holdout, self.repeat = Path(source).expanduser(), holdout, repeat

@@ -18,14 +18,14 @@ from .datasets.youtube_vos import held_out_among
 from .loading.clips import ClipDataset, Sampling, Transform, collate_clips
 from .loading.colour_augmentation import ColourAugmentation
 from .loading.loader import ResumableLoader
-from .loading.module import SampledDataModule
-from .loading.sampling import continuous_indices, distant_indices, hashed_rank, seeded_generator
+from .loading.module import SampledDataModule, require_at_least
+from .loading.sampling import continuous_indices, distant_indices, seeded_generator
 from .loading.skipped import SkippedVideos, too_many
 from .loading.transforms import CentreCrop, RandomResizedCrop, WholeFrame
 from .reading.errors import DataError
 from .reading.guards import raise_limit
 from .reading.shards import ShardedVideos, is_sharded, is_url
-from .reading.source import VideoEntry, list_videos, open_video
+from .reading.source import VideoEntry, hashed_rank, list_videos, open_video
 
 Batch = dict[str, Any]
 
@@ -110,7 +110,8 @@ class VideoDataModule(SampledDataModule):
     ) -> None:
         super().__init__(batch_size, num_workers, seed)
         intervals = [interval] if isinstance(interval, int) else list(interval)
-        _check_arguments(frames, sampling, intervals, interval_weights, size, area, batch_size, holdout, repeat)
+        require_at_least(1, frames=frames, size=size, repeat=repeat)
+        _check_arguments(sampling, intervals, interval_weights, area, holdout)
         self.source = str(source) if is_url(source) else Path(source).expanduser()
         self.timeout = timeout
         self.worker_timeout = 20 * timeout  # ends even what hangs inside a decoder
@@ -249,19 +250,8 @@ def _continuous(
 
 
 def _check_arguments(
-    frames: int,
-    sampling: str,
-    intervals: Sequence[int],
-    weights: Sequence[float] | None,
-    size: int,
-    area: tuple[float, float],
-    batch_size: int,
-    holdout: float,
-    repeat: int,
+    sampling: str, intervals: Sequence[int], weights: Sequence[float] | None, area: tuple[float, float], holdout: float
 ) -> None:
-    for name, value in {"frames": frames, "size": size, "batch_size": batch_size, "repeat": repeat}.items():
-        if value < 1:
-            raise ValueError(f"{name} must be at least 1, got {value}")
     if sampling not in ("distant", "continuous"):
         raise ValueError(f"sampling must be 'distant' or 'continuous', got {sampling!r}")
     if not intervals or min(intervals) < 0:

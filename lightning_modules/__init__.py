@@ -13,9 +13,11 @@ if TYPE_CHECKING:
 
 
 def __getattr__(name: str) -> Any:
-    # the import system finds the package's own modules; `exports` would import them in a circle
-    if name == "__all__" or not (name.startswith("_") or find_spec(f"{__name__}.{name}")):
-        exports = import_module(".exports", __name__)
+    # the package's own modules first: `exports` imports from them
+    if not name.startswith("_") and find_spec(f"{__name__}.{name}"):
+        return import_module(f"{__name__}.{name}")
+    if name == "__all__" or not name.startswith("_"):
+        exports = import_module(f"{__name__}.exports")
         if hasattr(exports, name):
             return getattr(exports, name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,6 +1,10 @@
 """The door: from files on disk to scores, by command line alone."""
 
+import io
 import json
+import os
+import shutil
+import sys
 
 import numpy as np
 import pytest
@@ -100,6 +104,15 @@ def test_a_users_mistake_is_one_line(video_folder, davis_root, tmp_path, change,
     assert line.startswith("vidcorr: ")
     assert message in line
     assert "\n" not in line
+
+
+def test_a_file_name_that_is_not_utf8_is_printed_as_it_is(video_folder, tmp_path, monkeypatch):
+    source, printed = tmp_path / "videos", io.BytesIO()
+    shutil.copytree(video_folder, source)
+    (source / os.fsdecode(b"bad\xff.mp4")).write_bytes(b"no video")
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(printed, "utf-8", errors="strict"))
+    main(["check-data", str(source), "--output", str(tmp_path / "checked"), "--workers", "1"])
+    assert b"bad\xff.mp4: Invalid data" in printed.getvalue()
 
 
 def test_debug_shows_the_traceback(tmp_path):

@@ -309,8 +309,8 @@ class BenchmarkCallback(pl.Callback, ABC):
         folder = run_folder(trainer) / subfolder if self.output_dir is None else Path(self.output_dir)
         self._tried = trainer.global_step
         self._past = self._before(trainer.global_step) if trainer.state.fn == "fit" else []
-        network = [type(pl_module).__name__, describe_network(pl_module), str(trainer.ckpt_path or "")]
         try:
+            network = [type(pl_module).__name__, describe_network(pl_module), str(trainer.ckpt_path or "")]
             scores = self.evaluate(self.extractor(pl_module), folder, ", ".join(filter(None, network)))
         except Exception as error:
             if self.fatal or trainer.state.fn != "fit":

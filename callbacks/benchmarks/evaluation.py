@@ -95,7 +95,7 @@ class Evaluation(ABC):
         """Open the output files of a sequence; none if the run has no folder.
 
         Args:
-            sequence: its name and number of frames count.
+            sequence: only its name and number of frames are used.
             draw: see `SequenceRecord`.
             prediction: folder of a map's predictions → its file, where predictions are written.
             kind: folder of the sequence's files, where a benchmark follows it in several ways.

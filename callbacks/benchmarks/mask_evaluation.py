@@ -29,8 +29,8 @@ FILMS_SHOW = "propagated masks; the first frame's are the annotation, where the 
 class SequenceScorer(Protocol):
     """Score the predictions of one sequence, for all stages."""
 
-    def add(self, t: int, tracked: TrackedMasks, truth: Tensor) -> None:
-        """Score frame `t`, whose ground truth is ids `(H, W)`; frames without any are left out."""
+    def add(self, t: int, tracked: TrackedMasks) -> Tensor:
+        """Score frame `t`, which has ground truth, and return it: ids `(H, W)`, for the films."""
 
     def close(self) -> None:
         """Put the sequence into the metrics."""
@@ -93,8 +93,7 @@ class MaskEvaluation(Evaluation):
                 truth = None
                 if scorer is not None and t in sequence.masks:
                     with watch("score"):
-                        truth = sequence.mask(t)
-                        scorer.add(t, tracked, truth)
+                        truth = scorer.add(t, tracked)
                 with watch("write"):
                     record.add(tracked.frame, tracked.masks, truth=truth)
             if scorer is not None:
@@ -184,12 +183,13 @@ class ObjectScorer:
             for metric in metrics
         ]
 
-    def add(self, t: int, tracked: TrackedMasks, truth: Tensor) -> None:
-        """Score an annotated frame.
+    def add(self, t: int, tracked: TrackedMasks) -> Tensor:
+        """Score an annotated frame; see `SequenceScorer`.
 
         Raises:
             DataError: if its mask holds an id that no mask introduces.
         """
+        truth = self.sequence.mask(t)
         present = tuple(i for i in self.objects if self.sequence.starts[i] < t)
         self.frames.append(t)
         if unknown := set(object_ids(truth.numpy())) - set(self.sequence.objects):
@@ -200,6 +200,7 @@ class ObjectScorer:
         target = object_outlines(truth, present)
         for score, mask in zip(self.scores, tracked.masks, strict=True):
             score.add(mask, target, objects=present)
+        return truth
 
     def close(self) -> None:
         """Put the sequence into the metrics."""
@@ -235,7 +236,7 @@ def annotated_frames(sequence: MaskSequence) -> Iterator[tuple[Tensor, Tensor | 
             perfect match.
     """
     for t, frame in enumerate(sequence.read()):
-        entering = [number for number, start in sequence.starts.items() if start == t]
+        entering = sequence.entering(t)
         mask = sequence.mask(t) if entering else None
         if mask is not None and (absent := set(entering) - set(object_ids(mask.numpy()))):
             raise DataError(f"{sequence.masks[t]}: does not hold object {min(absent)}, which is to start in this frame")

@@ -43,8 +43,7 @@ LIMIT = "grid_limit"
 
 
 class TapVidBenchmark(BenchmarkCallback):
-    """Track points on TAP-Vid (DAVIS, RGB-Stacking, Kinetics, RoboTAP, or one's own videos) without training, and score
-    them.
+    """Score points that are tracked without training on TAP-Vid: DAVIS, RGB-Stacking, Kinetics, RoboTAP, own videos.
 
     Logs, as fractions, `tap_vid/average_pts_within_thresh` (δ_avg), `tap_vid/pts_within_1` … `_16`, and where the
     protocol has an occlusion rule `tap_vid/average_jaccard` (AJ) and `tap_vid/occlusion_accuracy` (OA); in addition

@@ -48,8 +48,7 @@ class PartVideo:
 
 
 class VipBenchmark(BenchmarkCallback):
-    """Score propagated human parts on VIP: `vip/mIoU` of the 20 classes, `vip/AP-unofficial` of one part of
-    one person.
+    """Score propagated human parts on VIP: `vip/mIoU` of classes, `vip/AP-unofficial` of parts of single persons.
 
     The two follow different labels, so each video is propagated twice unless `parts` names one. mIoU counts the first
     frame, as VFS does; AP, whose ranking score is the mean propagated label inside an instance, does not.
@@ -164,7 +163,8 @@ class _SemanticScorer:
         self.areas = [torch.zeros(4, metric.classes, dtype=torch.int64) for metric in metrics]
         self.over_frames: list[float] = []
 
-    def add(self, t: int, tracked: TrackedMasks, truth: Tensor) -> None:
+    def add(self, t: int, tracked: TrackedMasks) -> Tensor:
+        truth = self.sequence.mask(t)
         for areas, mask in zip(self.areas, tracked.masks, strict=True):
             try:
                 found = class_areas(mask, truth)
@@ -172,6 +172,7 @@ class _SemanticScorer:
                 raise ValueError(f"{self.sequence.masks[t]}: {error}") from error
             areas += found
         self.over_frames.append((found[0] / found[1]).nanmean().item())  # of the last stage
+        return truth
 
     def close(self) -> None:
         for metric, areas in zip(self.metrics, self.areas, strict=True):
@@ -187,11 +188,10 @@ class _InstanceScorer:
     def __init__(self, sequence: PartSequence, metrics: Sequence[InstanceAP], covered: Size) -> None:
         self.sequence, self.metrics, self.covered = sequence, metrics, covered
 
-    def add(self, t: int, tracked: TrackedMasks, truth: Tensor) -> None:
-        if t == 0:
-            return
+    def add(self, t: int, tracked: TrackedMasks) -> Tensor:
         target, target_classes = self.sequence.instances(t)
-        for metric, labels, mask in zip(self.metrics, tracked.labels, tracked.masks, strict=True):
+        results = zip(self.metrics, tracked.labels, tracked.masks, strict=True) if t > 0 else ()
+        for metric, labels, mask in results:
             metric.update(
                 mask,
                 target,
@@ -200,6 +200,7 @@ class _InstanceScorer:
                 scores=instance_scores(labels, mask, self.sequence.objects, self.covered),
                 target_classes=target_classes,
             )
+        return self.sequence.followed(target)
 
     def close(self) -> None:
         """Do nothing: the metrics hold all results already."""

@@ -11,6 +11,9 @@ from lightning_modules.backbones.short_names import SHORT_NAMES
 
 from .configs import find_config
 
+SECTIONS = ("model", "data", "trainer", "trainer.callbacks")
+"""Parts of the configuration in which classes are named."""
+
 
 @dataclass(frozen=True)
 class Argument:
@@ -19,7 +22,8 @@ class Argument:
     Attributes:
         flag: with its dashes; an argument that is no flag, such as the command, stands here alone.
         value: as text; None: the flag has none.
-        content: of a `--config`; empty where it cannot be read, which the parser reports.
+        content: configuration of a `--config`, or of a section that is given as YAML or by a file, such as
+            `--trainer.callbacks+ '{class_path: …}'`; empty where it cannot be read, which the parser reports.
     """
 
     flag: str
@@ -40,7 +44,7 @@ def read_arguments(args: Sequence[str]) -> list[Argument]:
         UsageError: for a config that does not exist.
     """
     found: list[Argument] = []
-    left = list(reversed(args))
+    left = ["--config" if arg == "-c" else arg for arg in reversed(args)]
     while left:
         arg = left.pop()
         flag, given, value = arg.partition("=")
@@ -54,18 +58,33 @@ def read_arguments(args: Sequence[str]) -> list[Argument]:
 
 
 def _arguments(flag: str, value: str | None) -> list[Argument]:
+    section = flag.removeprefix("--").removesuffix("+")
     if flag == "--config" and value:
-        is_yaml = "\n" in value or ": " in value or value.startswith("{")  # YAML itself, not the name of a file
-        path = value if is_yaml else str(find_config(value))
-        try:
-            content = yaml.safe_load(value if is_yaml else Path(path).read_text())
-        except (OSError, ValueError, yaml.YAMLError):
-            content = None
+        path = value if _is_yaml(value) else str(find_config(value))
+        content = _content(path)
         return [Argument(flag, path, content if isinstance(content, dict) else {})]
+    if section in SECTIONS and value and (_is_yaml(value) or value.endswith((".yaml", ".yml", ".json"))):
+        content = _content(value)
+        for key in reversed(section.split(".")):
+            content = {key: content}
+        return [Argument(flag, value, content)]
     if flag == "--model" and (network := SHORT_NAMES.get(value or "")):
         given = {"": "FrozenEncoder", ".spec": network.spec, ".pretrained": "true", ".stage": network.stage}
         return [Argument(flag + name, text) for name, text in given.items()]
     return [Argument(flag, value)]
+
+
+def _is_yaml(value: str) -> bool:
+    """Return whether a value is YAML itself, and not the name of a file or a class."""
+    return "\n" in value or ": " in value or value.startswith(("{", "["))
+
+
+def _content(value: str) -> Any:
+    """Return the content of YAML or of a file; None where it cannot be read."""
+    try:
+        return yaml.safe_load(value if _is_yaml(value) else Path(value).read_text())
+    except (OSError, ValueError, yaml.YAMLError):
+        return None
 
 
 def option_of(arguments: Sequence[Argument], name: str) -> Any:

@@ -7,9 +7,7 @@ from dataclasses import dataclass, field
 from importlib import import_module
 from typing import Any
 
-from .arguments import Argument
-
-SECTIONS = ("model", "data", "trainer", "trainer.callbacks")
+from .arguments import SECTIONS, Argument
 
 
 @dataclass
@@ -54,8 +52,8 @@ def named_classes(arguments: Sequence[Argument], model: str | None = None) -> li
 def _given_by(argument: Argument) -> Iterator[tuple[str, str | None, dict[str, Any], str]]:
     """Yield what a file or a flag gives: section, class (None: the one named before), arguments, and the source."""
     flag = argument.flag.removeprefix("--").removesuffix("+")
-    if flag == "config":
-        content, source = argument.content, f"{argument.value}: "
+    if argument.content:
+        content, source = argument.content, f"{argument.value}: " if flag == "config" else ""
         trainer = content.get("trainer")
         trainer = trainer if isinstance(trainer, dict) else {}
         entries = [(section, content.get(section)) for section in ("model", "data")]

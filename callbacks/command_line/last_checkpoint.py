@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+from pytorch_lightning import Trainer
 from pytorch_lightning.utilities import rank_zero_info
 
 from ..training.run_folder import last_checkpoints
@@ -39,3 +40,23 @@ def with_last_checkpoint(arguments: Sequence[Argument]) -> list[Argument]:
     else:
         raise ValueError(f"--ckpt_path last: no last.ckpt in {root}")
     return [*arguments, Argument("--ckpt_path", str(found[-1].path) if found else "null")]
+
+
+def require_last_checkpoint(trainer: Trainer, path: str | None) -> None:
+    """Check that the checkpoint in place of `last` is the newest of the runs that a trainer writes to.
+
+    Args:
+        trainer: before its run, on rank 0.
+        path: the checkpoint, None where a new run begins.
+
+    Raises:
+        ValueError: if it is another one: the command line was read in two ways.
+    """
+    folders = [folder for callback in trainer.callbacks if (folder := getattr(callback, "dirpath", None))]  # type: ignore[attr-defined]
+    found = last_checkpoints(trainer.default_root_dir, folders)
+    newest = str(found[-1].path.resolve()) if found else None
+    if newest != (str(Path(path).resolve()) if path else None):
+        raise ValueError(
+            f"--ckpt_path last: would resume {path or 'nothing'}, but the newest run where this one writes is "
+            f"{newest or 'none'}; give the path of a checkpoint"
+        )

@@ -25,7 +25,7 @@ from .arguments import option_of, read_arguments
 from .classes import with_callback_flags_in_place
 from .configs import shipped_configs
 from .endings import UsageError
-from .last_checkpoint import DEFAULT_ROOT, with_last_checkpoint
+from .last_checkpoint import DEFAULT_ROOT, require_last_checkpoint, with_last_checkpoint
 from .mistakes import explain
 
 FIT_CALLBACKS: tuple[type[Callback], ...] = (LearningRateMonitor, LastCheckpoint, Throughput)
@@ -76,10 +76,11 @@ class VidcorrCLI(LightningCLI):
     def __init__(self, args: list[str], run: bool = True) -> None:
         _make_names_known()
         arguments = with_callback_flags_in_place(read_arguments(allow_named(args)))
-        resumed = option_of(arguments, "ckpt_path") == "last" and args[0] == "fit"
+        self._asks_for_last = option_of(arguments, "ckpt_path") == "last"
         arguments = with_last_checkpoint(arguments)
-        checkpoint = option_of(arguments, "ckpt_path")
-        self._saved = saved_model(checkpoint) if checkpoint else None
+        self._checkpoint = option_of(arguments, "ckpt_path")
+        self._saved = saved_model(self._checkpoint) if self._checkpoint else None
+        resumed = self._asks_for_last and args[0] == "fit"
         self._model = None if resumed else self._saved  # a training that is resumed by `last` names its model
         try:
             super().__init__(
@@ -165,14 +166,15 @@ class VidcorrCLI(LightningCLI):
 
     def _run_subcommand(self, subcommand: str) -> None:
         """Run, and end with where things are; leave no empty folders behind a failure."""
+        if self._asks_for_last and self.trainer.is_global_zero:
+            require_last_checkpoint(self.trainer, self._checkpoint)
+            self.config[subcommand]["ckpt_path"] = "last"  # so that a run by its config.yaml resumes too
         try:
             super()._run_subcommand(subcommand)
         except BaseException:
             remove_empty_folders(self.trainer)
             raise
-        lines = closing_lines(
-            self.trainer, shipped_configs()
-        )  # on every rank: a run's folder is asked of the first one
+        lines = closing_lines(self.trainer, shipped_configs())  # on every rank: they ask the first for the folder
         if self.trainer.is_global_zero:
             print(*lines, sep="\n", end="\n" if lines else "")
         if torch.distributed.is_available() and torch.distributed.is_initialized():

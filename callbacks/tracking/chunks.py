@@ -17,7 +17,7 @@ Found = tuple[Tensor, list[Tensor], list[Tensor]]
 """A frame, its labels and what is decoded from them, one tensor for each result."""
 
 PIXELS_AT_ONCE = 8 * 480 * 854
-"""Pixels of the frames that share a pass of the network on a GPU: 8 frames of DAVIS."""
+"""Pixels of the frames of one pass of the network on a GPU: 8 frames of DAVIS."""
 MOST_AT_ONCE = 16
 
 

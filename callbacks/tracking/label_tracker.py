@@ -107,8 +107,8 @@ class LabelTracker:
         """Return the sizes at which frames of size (H, W) are seen; see `View.of`."""
         return View.of(self.extractor, size, self.protocols[0], short_side)
 
-    def at_once(self, view: View) -> int:
-        """Return how many frames of a video share a pass of the network."""
+    def frames_per_pass(self, view: View) -> int:
+        """Return how many frames of a video pass through the network together."""
         return self._at_once or frames_at_once(self.device, resized_size(view.seen, self.protocols[0]))
 
     @torch.inference_mode()
@@ -155,12 +155,12 @@ class LabelTracker:
         self, frames: Iterable[tuple[Tensor, A | None]], view: View
     ) -> Iterator[tuple[Tensor, A | None, list[Tensor]]]:
         """Yield frames with the annotation that each gives and its features, `(C, h, w)` for each map."""
-        encoder, beside = self._encoder, SideStream(self.device)
+        encoder, side_stream = self._encoder, SideStream(self.device)
 
         def begin(chunk: list[tuple[Tensor, A | None]]) -> tuple[list[tuple[Tensor, A | None]], PendingMaps]:
-            return chunk, beside.start(lambda: encoder([view.reduce(frame) for frame, _ in chunk]))
+            return chunk, side_stream.start(lambda: encoder([view.reduce(frame) for frame, _ in chunk]))
 
-        for chunk, encoded in in_chunks(frames, self.at_once(view), begin):
+        for chunk, encoded in in_chunks(frames, self.frames_per_pass(view), begin):
             for (frame, annotation), maps in zip(chunk, encoded(), strict=True):
                 for features, (stage, _) in zip(maps, self._maps, strict=True):
                     check_map(features, view.seen, stage or "the extractor")

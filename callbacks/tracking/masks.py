@@ -80,7 +80,7 @@ def track_masks(
     Yields:
         The objects of each frame; frame 0 has the given mask, unless the protocol decodes it.
     """
-    for found in on_cpu(_decoded(tracker, frames, starts, view), at_once or tracker.at_once(view)):
+    for found in on_cpu(_decoded(tracker, frames, starts, view), at_once or tracker.frames_per_pass(view)):
         yield TrackedMasks(*found)
 
 

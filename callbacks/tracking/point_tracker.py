@@ -31,7 +31,7 @@ class PointTracker:
         protocol: taken at the stride of each map; where that differs from its own stride, its name shows it.
         stopwatch: counts the seconds of "decode", "backbone" and "track".
         kept: bytes of features that are kept of a video.
-        at_once: frames that share a pass of the network; None: as the device wants, see `frames_at_once`.
+        at_once: frames per pass of the network; None: as the device wants, see `frames_at_once`.
 
     Attributes:
         stages: names of the maps; one empty name for an extractor of one map.

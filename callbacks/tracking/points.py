@@ -74,7 +74,7 @@ def propagate_heatmaps(
     Yields:
         The points of each frame; frame 0 has the given ones.
     """
-    for found in on_cpu(_decoded(tracker, frames, points, view), at_once or tracker.at_once(view)):
+    for found in on_cpu(_decoded(tracker, frames, points, view), at_once or tracker.frames_per_pass(view)):
         yield TrackedPoints(*found)
 
 

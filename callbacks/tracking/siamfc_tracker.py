@@ -132,8 +132,7 @@ class Track:
 
 
 class SiamFCTracker:
-    """Tracker of any number of targets, each in a separate video, with one pass of the backbone for all targets and
-    scales.
+    """Tracker of targets, each in a separate video, with one pass of the backbone for all of them and their scales.
 
     Args:
         extractor: float RGB (N, 3, H, W) in [0, 1] → (N, C, h, w); a fine-tuned one also has `exemplar(crops)` for the

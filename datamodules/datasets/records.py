@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from ..reading.guards import plain_name
-from ..reading.images import read_picture
+from ..reading.images import read_picture, require_size
 from ..reading.mask_files import VOID, read_mask
 
 if TYPE_CHECKING:
@@ -69,11 +69,12 @@ class FrameSequence:
         """Read frame number `t` (zero-based): uint8 RGB (3, H, W); grey pictures become RGB.
 
         Raises:
-            DecodingError: if the file is missing, truncated or no picture.
+            DecodingError: if the file is missing, truncated or no picture, or has another size than `size`.
         """
         import cv2
 
         picture = read_picture(self.frames[t])
+        require_size(self.frames[t], picture.shape, self.size)
         planes = np.empty((3, *picture.shape[:2]), np.uint8)
         for channel in range(3):
             cv2.extractChannel(picture, channel, planes[channel])
@@ -158,22 +159,21 @@ class PartSequence(MaskSequence):
 
     def mask(self, t: int) -> Tensor:
         """Read the mask as `MaskSequence.mask` does; 0 where a pair is not one of the first frame."""
-        if not self.humans:
-            return super().mask(t)
-        instances = self._instances(t)
-        table = np.zeros(int(instances.max(initial=0)) + 1, dtype=np.uint8)
-        for i, (person, part) in enumerate(self.pairs, start=1):
-            if person * NUM_PARTS + part < len(table):
-                table[person * NUM_PARTS + part] = i
-        return torch.from_numpy(table[instances])
+        return self.followed(self.instances(t)[0]) if self.humans else super().mask(t)
 
     def instances(self, t: int) -> tuple[Tensor, dict[int, int]]:
         """Return all annotated instances of frame `t`: int32 ids (H, W), and the class of each id but 0."""
-        instances = self._instances(t)
+        instances = part_instances(read_mask(self.masks[t], self.size), read_mask(self.humans[t], self.size))
         return torch.from_numpy(instances), {int(i): int(i) % NUM_PARTS for i in np.unique(instances) if i}
 
-    def _instances(self, t: int) -> NDArray[np.int32]:
-        return part_instances(read_mask(self.masks[t], self.size), read_mask(self.humans[t], self.size))
+    def followed(self, instances: Tensor) -> Tensor:
+        """Return the ids that `mask` gives where `instances` gives these: uint8 (H, W)."""
+        ids = instances.numpy()
+        table = np.zeros(int(ids.max(initial=0)) + 1, dtype=np.uint8)
+        for i, (person, part) in enumerate(self.pairs, start=1):
+            if person * NUM_PARTS + part < len(table):
+                table[person * NUM_PARTS + part] = i
+        return torch.from_numpy(table[ids])
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

@@ -35,7 +35,7 @@ EXPECTED = (
 
 
 Frames = Callable[[int], "NDArray[np.uint8]"]
-"""Number of a frame → the frame, (H, W, 3) uint8 RGB, decoded when it is asked for."""
+"""Number of a frame → the frame, (H, W, 3) uint8 RGB, decoded when it is asked for; an error where its size differs."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -65,10 +65,10 @@ class PointSequence(FrameSequence):
         return int(self.occluded.shape[1])
 
     def frame(self, t: int) -> Tensor:
-        """Frame number `t` (zero-based): uint8 RGB (3, H, W).
+        """Return frame number `t` (zero-based): uint8 RGB (3, H, W).
 
         Raises:
-            DecodingError: if the frame is not a whole picture, or has another size than the first.
+            DecodingError: if the frame is truncated or no picture, or has another size than the others.
         """
         return torch.from_numpy(np.ascontiguousarray(self.pictures(t).transpose(2, 0, 1)))
 
@@ -220,7 +220,9 @@ def _frames(where: str, video: Any) -> tuple[Frames, int, tuple[int, int]]:
         if video.dtype.itemsize == 1 and channels == 3 and height and width:
             return _ArrayFrames(video), length, (height, width)
     is_bytes = isinstance(video, StoredArray) and video.dtype.kind == "S" and len(video.shape) == 1
-    if is_bytes or (isinstance(video, list) and video and all(isinstance(v, bytes | StoredBytes) for v in video)):
+    if (is_bytes and video.shape[0]) or (
+        isinstance(video, list) and video and all(isinstance(v, bytes | StoredBytes) for v in video)
+    ):
         frames = _JpegFrames(where, video)
         return frames, len(frames), frames.size
     told = f"{video.shape} {video.dtype}" if isinstance(video, StoredArray) else type(video).__name__
@@ -274,8 +276,15 @@ class _VideoFrames:
         self.path, self.numbers = path, numbers
         self._video: Iterator[NDArray[np.uint8]] = iter(())
         self._next = math.inf
+        height, width = self._read(0).shape[:2]
+        self.size = height, width
 
     def __call__(self, t: int) -> NDArray[np.uint8]:
+        picture = self._read(t)
+        require_size(self.path, picture.shape, self.size, self.numbers[t])
+        return picture
+
+    def _read(self, t: int) -> NDArray[np.uint8]:
         wanted = self.numbers[t]
         if wanted < self._next:
             self._video, self._next = self._open(), 0
@@ -313,14 +322,11 @@ def _from_csv(file: Path) -> PointSequence:
             "where the point is hidden"
         )
     pictures = _VideoFrames(videos[0], frames)
-    height, width = pictures(0).shape[:2]
     values = np.array([[rows[track, frame] for frame in frames] for track in names])
-    places, hidden = values[..., :2] / np.array([width, height]), values[..., 2] == 1
-    _check_places(f"{file}, {file.stem}", places, hidden, (height, width))
+    places, hidden = values[..., :2] / np.array(pictures.size[::-1]), values[..., 2] == 1
+    _check_places(f"{file}, {file.stem}", places, hidden, pictures.size)
     name = _checked_name(file, file.stem)
-    return PointSequence(
-        name=name, size=(height, width), points=places, occluded=hidden, pictures=pictures, tracks=names
-    )
+    return PointSequence(name=name, size=pictures.size, points=places, occluded=hidden, pictures=pictures, tracks=names)
 
 
 def _rows(file: Path) -> dict[tuple[str, int], tuple[float, float, int]]:

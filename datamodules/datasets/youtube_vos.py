@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import hashlib
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -14,6 +13,7 @@ from ..reading.errors import DataError
 from ..reading.guards import plain_name, read_json
 from ..reading.images import picture_header
 from ..reading.mask_files import check_introductions, check_masks
+from ..reading.source import hashed_rank
 from .layout_files import list_pictures, require_folder, require_sequences
 from .records import MaskSequence, Reader
 
@@ -170,9 +170,7 @@ def _hold_out(
 ) -> tuple[tuple[str, ...], frozenset[str]]:
     """Return the held-out videos and the categories that only they show; () and none where that is not possible."""
 
-    def rank(name: str) -> bytes:
-        return hashlib.blake2b(f"{seed} {name}".encode()).digest()
-
+    rank = partial(hashed_rank, seed)
     categories = {name: {category for category, _ in objects.values()} for name, objects in videos.items()}
     ranked = sorted(set().union(*categories.values()), key=rank)
     if not 0 <= unseen < len(ranked):
@@ -203,7 +201,7 @@ def read_meta(path: Path) -> dict[str, Objects]:
         DataError: if it is missing or not one; one line.
     """
     if not path.is_file():
-        raise DataError(f"{path}: no such file; unpack the split's archive whole")
+        raise DataError(f"{path}: no such file; unpack the complete archive of the split")
     try:
         content: dict[str, Any] = read_json(path)["videos"]
         return {

@@ -24,6 +24,9 @@ class SampledDataModule(pl.LightningDataModule):
     Attributes:
         collate: list of samples → batch; None is torch's own.
         worker_timeout: seconds after which a worker that gives nothing ends the run; 0 is never.
+
+    Raises:
+        ValueError: if the batch size is below 1.
     """
 
     collate: Callable[[list[Any]], Any] | None = None
@@ -31,10 +34,11 @@ class SampledDataModule(pl.LightningDataModule):
 
     def __init__(self, batch_size: int, num_workers: int | None, seed: int) -> None:
         super().__init__()
+        require_at_least(1, batch_size=batch_size)
         self.batch_size, self.seed = batch_size, seed
         self.num_workers = min(8, usable_cores()) if num_workers is None else num_workers
 
-    def ranks_and_rank(self) -> tuple[int, int]:
+    def world_size_and_rank(self) -> tuple[int, int]:
         """Return the number of processes that train together and the rank of this one; (1, 0) without a Trainer."""
         return (self.trainer.world_size, self.trainer.global_rank) if self.trainer is not None else (1, 0)
 
@@ -49,7 +53,7 @@ class SampledDataModule(pl.LightningDataModule):
         Raises:
             DataError: if the samples do not fill a batch on each rank.
         """
-        ranks, rank = self.ranks_and_rank()
+        ranks, rank = self.world_size_and_rank()
         sampler = ClipSampler(cast(Sized, dataset), self.batch_size, ranks, rank, self.seed)
         if not sampler.num_batches:
             raise DataError(f"{samples} do not fill a batch of {self.batch_size} on {ranks} rank(s); {remedy}")
@@ -60,13 +64,14 @@ class SampledDataModule(pl.LightningDataModule):
         return loader
 
     def fixed_loader(self, dataset: Dataset[Any] | None) -> DataLoader[Any]:
-        """Return a loader of each held-out sample once, the same in every epoch; of one empty batch if there are none.
+        """Return a loader of the held-out samples, the same in every epoch; of one empty batch if there are none.
 
+        Each sample comes once, unless there are fewer than ranks: a rank that would have none gets the first one.
         Without a batch Lightning runs no validation hooks.
         """
         if dataset is None:
             return DataLoader([{}], batch_size=None)  # type: ignore[arg-type]
-        ranks, rank = self.ranks_and_rank()
+        ranks, rank = self.world_size_and_rank()
         return DataLoader(dataset, sampler=FixedSampler(cast(Sized, dataset), ranks, rank), **self._arguments())
 
     def _arguments(self) -> dict[str, Any]:
@@ -80,6 +85,17 @@ class SampledDataModule(pl.LightningDataModule):
             "worker_init_fn": _start_worker,
             "generator": torch.Generator(),  # the loader draws a seed for its workers: not from the global generator
         }
+
+
+def require_at_least(least: int, **numbers: int) -> None:
+    """Check arguments that are whole numbers from `least` on.
+
+    Raises:
+        ValueError: naming the first that is less.
+    """
+    for name, number in numbers.items():
+        if number < least:
+            raise ValueError(f"{name} must be at least {least}, got {number}")
 
 
 def _start_worker(worker: int) -> None:

@@ -18,11 +18,6 @@ def seeded_generator(*key: int) -> torch.Generator:
     return torch.Generator().manual_seed(int.from_bytes(digest, "little"))
 
 
-def hashed_rank(seed: int, name: str) -> bytes:
-    """Return a key that sorts names in an order that is a function of the seed and of each name alone."""
-    return hashlib.blake2b(f"{seed} {name}".encode(errors="surrogateescape")).digest()
-
-
 def distant_indices(num_frames: int, n: int, generator: torch.Generator) -> Tensor:
     """Draw one frame from each of n equal segments of the video.
 

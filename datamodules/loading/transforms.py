@@ -105,7 +105,7 @@ class CentreCrop:
 
 
 class WholeFrame:
-    """The whole frame, resized without regard to its proportions (Liir, section 4.1: 256 x 256)."""
+    """The complete frame, resized without regard to its proportions (Liir, section 4.1: 256 x 256)."""
 
     def __init__(self, size: int) -> None:
         self.size = size

@@ -155,8 +155,12 @@ def read_text(path: str | os.PathLike[str]) -> str:
         raise DataError(f"{path}: not text in UTF-8 ({error.reason}); save it as UTF-8") from error
 
 
-def read_json(path: str | os.PathLike[str]) -> Any:
+def read_json(path: str | os.PathLike[str], remedy: str = "get the file again") -> Any:
     """Read a JSON file, as `read_text`.
+
+    Args:
+        path: the file.
+        remedy: what to do where it is not JSON.
 
     Raises:
         DataError: if it cannot be read or is not JSON.
@@ -165,7 +169,7 @@ def read_json(path: str | os.PathLike[str]) -> Any:
     try:
         return json.loads(text)
     except (ValueError, RecursionError) as error:
-        raise DataError(f"{path}: is not JSON ({error}); get the file again") from error
+        raise DataError(f"{path}: is not JSON ({error}); {remedy}") from error
 
 
 def header_size(content: bytes) -> tuple[int, int] | None:

@@ -119,15 +119,15 @@ def pixels(shape: Sequence[int]) -> str:
     return f"{shape[1]} × {shape[0]} px"
 
 
-def require_size(where: object, shape: Sequence[int], first: Sequence[int], number: int | None = None) -> None:
-    """Refuse a frame of another size than the first, both (height, width, …).
+def require_size(where: object, shape: Sequence[int], others: Sequence[int], number: int | None = None) -> None:
+    """Refuse a frame of another size than other frames of its video, both (height, width, …).
 
     Raises:
         DecodingError: naming `where`, the frame; or the video, and the frame's number.
     """
-    if tuple(shape[:2]) != tuple(first[:2]):
+    if tuple(shape[:2]) != tuple(others[:2]):
         named = "" if number is None else f"frame {number} "
-        raise DecodingError(where, f"{named}is {pixels(shape)}, the first {pixels(first)}; give frames of one size")
+        raise DecodingError(where, f"{named}is {pixels(shape)}, other frames {pixels(others)}; give frames of one size")
 
 
 def picture_header(path: str | os.PathLike[str]) -> tuple[tuple[int, int], str]:

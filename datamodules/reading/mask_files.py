@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from .errors import DataError
-from .images import opened_picture, picture_header, pixels
+from .images import opened_picture, picture_header, pixels, require_size
 from .writing import write_atomically
 
 if TYPE_CHECKING:
@@ -103,7 +103,7 @@ def check_masks(
     tolerance: int = 0,
     remedy: str = "take frames and masks from the same resolution",
 ) -> None:
-    """Check by their headers that masks can hold ids and are as large as their frames.
+    """Check by their headers that masks can hold ids and are as large as their frames, and these of one size.
 
     Args:
         masks: frame number → mask.
@@ -112,13 +112,15 @@ def check_masks(
         remedy: what to do about another size.
 
     Raises:
-        DataError: naming the first mask that fails the check.
+        DataError: naming the first mask that fails the check, or the frame.
     """
+    first, _ = picture_header(frames[0])
     for t, mask in masks.items():
         with opened_picture(mask, "mask") as image:
             check_mask_mode(mask, image)
             size = image.height, image.width
         expected, _ = picture_header(frames[t])
+        require_size(frames[t], expected, first)
         if max(abs(size[0] - expected[0]), abs(size[1] - expected[1])) > tolerance:
             raise DataError(f"{mask}: mask is {pixels(size)}, its frame {frames[t].name} {pixels(expected)}; {remedy}")
 

@@ -100,13 +100,15 @@ def read_box_prompts(path: Path) -> list[PromptRow]:
     list of objects with x, y, width (or w), height (or h), and frame and name.
 
     Raises:
-        DataError: if it cannot be read.
+        DataError: if it cannot be read, or holds a heading alone.
     """
     if path.suffix.lower() == ".json":
-        return _boxes_of_json(read_json(path))
+        return _boxes_of_json(read_json(path, "correct it"))
     rows = _table(path)
     if rows and {"frame", "name"} & set(rows[0]):
-        return _records(path, rows, ("x", "y", "width", "height"))
+        if found := _records(path, rows, ("x", "y", "width", "height")):
+            return found
+        raise DataError(f"{path}: holds no box; write one in a line below the heading")
     if len(rows) > 1 and any(letter.isalpha() and letter not in "eE" for cell in rows[0] for letter in cell):
         rows.pop(0)  # a heading; 1e2 is none
     return [{"box": ",".join(rows[0]) if rows else ""}]
@@ -137,7 +139,7 @@ def read_point_prompts(path: Path) -> list[PromptRow]:
         DataError: if it cannot be read, or two points of one frame have the same name.
     """
     if path.suffix.lower() == ".json":
-        return _points_of_json(path, read_json(path))
+        return _points_of_json(path, read_json(path, "correct it"))
     rows = _table(path)
     if rows and {"x", "y", "name"} <= set(rows[0]):
         found = _records(path, rows, ("name", "x", "y"))

@@ -21,7 +21,6 @@ from .prompt_files import PromptRow, read_box_prompts, read_mask_picture, read_p
 from .source import natural_order, pictures_of
 
 if TYPE_CHECKING:
-    from abc import abstractmethod
     from typing import Protocol
 
     from numpy.typing import NDArray
@@ -32,10 +31,8 @@ if TYPE_CHECKING:
         size: tuple[int, int]
         part: VideoPart
 
-        @abstractmethod
         def number_of(self, moment: Moment) -> int: ...
 
-        @abstractmethod
         def holds(self, number: int) -> bool: ...
 
 
@@ -135,7 +132,7 @@ class BoxPrompt:
         Raises:
             DataError: if these are not four numbers, the box has no area, or the file holds several boxes.
         """
-        return box if isinstance(box, BoxPrompt) else _only(list(cls.each(box)), "one box")
+        return box if isinstance(box, BoxPrompt) else _only(list(cls.each(box)), "{} boxes; give one")
 
     @classmethod
     def each(cls, box: Any) -> Iterator[BoxPrompt]:
@@ -198,16 +195,19 @@ class PointPrompt:
 
     @classmethod
     def of(cls, points: Any) -> PointPrompt:
-        """Build a prompt from the path of a CSV of `name,x,y` or of JSON, from a dictionary of x, y by name, or from
-        (K, 2).
+        """Build a prompt from a file, from a dictionary of x, y by name, or from an array (K, 2).
 
-        JSON is `{"name": [x, y], …}` or `[[x, y], …]`; points without a name are numbered from 1. `grid:16` is a
-        grid of 16 × 16 points over the frame, see `placed`.
+        A file is CSV of `name,x,y`, or JSON: `{"name": [x, y], …}` or `[[x, y], …]`; points without a name are
+        numbered from 1. `grid:16` is a grid of 16 × 16 points over the frame, see `placed`.
 
         Raises:
             DataError: if these are no points, or two have one name.
         """
-        return points if isinstance(points, PointPrompt) else _only(list(cls.each(points)), "points of one frame")
+        return (
+            points
+            if isinstance(points, PointPrompt)
+            else _only(list(cls.each(points)), "points of {} frames; give those of one")
+        )
 
     @classmethod
     def each(cls, points: Any) -> Iterator[PointPrompt]:
@@ -322,7 +322,7 @@ def _each_mask(mask: Any) -> Iterator[MaskPrompt]:
             yield replace(MaskPrompt.of(path / name), frame=Path(name).stem)
     elif path is not None and path.suffix.lower() == ".json":
         try:
-            found = masks_by_frame(read_json(path))
+            found = masks_by_frame(read_json(path, "correct it"))
         except DataError as error:
             raise DataError(str(error) if str(path) in str(error) else f"{path}: {error}") from error
         if not found:
@@ -377,9 +377,10 @@ def objects_of(prompt: Prompt) -> tuple[int | str, ...]:
     return (prompt.name,) if isinstance(prompt, BoxPrompt) else prompt.names
 
 
-def _only(found: list[P], expected: str) -> P:
+def _only(found: list[P], several: str) -> P:
+    """Return the only prompt of a file, or refuse `several`, in whose text {} is their number."""
     if len(found) > 1:
-        raise DataError(f"{found[0].source}: expected {expected}, found {len(found)}")
+        raise DataError(f"{found[0].source}: holds {several.format(len(found))}")
     return found[0]
 
 

@@ -88,7 +88,7 @@ class StoredArray:
     content: StoredBytes | bytes = b""
 
     def read(self) -> "NDArray[Any]":
-        """Read the whole array.
+        """Read the array.
 
         Raises:
             DataError: if the file does not hold as many bytes as the shape says.

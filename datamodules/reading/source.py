@@ -1,5 +1,6 @@
 """Sources of training videos: files and folders of frames, in a stable order."""
 
+import hashlib
 import os
 import re
 import warnings
@@ -17,7 +18,7 @@ from .images import read_picture, require_size
 from .video_header import VIDEO_SUFFIXES
 
 FRAME_RATE = 24.0
-"""Frames per second of a folder of pictures, which has no times."""
+"""Frames per second of a folder of pictures, which has no times, and of a video file that states no rate."""
 IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png"})
 UNREAD_SUFFIXES = frozenset({".yuv", ".rgb", ".rm", ".rmvb", ".swf", ".r3d", ".braw", ".gif", ".webp", ".avif", ".bik"})
 """Endings of videos that are not read: they lack a size, need closed decoders, or are mostly pictures."""
@@ -182,6 +183,11 @@ def natural_order(name: str) -> list[tuple[int, int, str]]:
     return [
         (0, int(part), "") if part[0] in "0123456789" else (1, 0, part) for part in re.findall(r"[0-9]+|[^0-9]+", name)
     ]
+
+
+def hashed_rank(seed: int, name: str) -> bytes:
+    """Return a key that sorts names in an order that is a function of the seed and of each name alone."""
+    return hashlib.blake2b(f"{seed} {name}".encode(errors="surrogateescape")).digest()
 
 
 def _list_folder(root: Path, strict: bool) -> list[VideoEntry]:

@@ -15,8 +15,7 @@ from typing import Any
 
 @contextmanager
 def unfinished(path: Path, place: Path | None = None) -> Iterator[Path]:
-    """Give a temporary path next to `path`, and move what is written there to `path` when the context ends without
-    error.
+    """Give a temporary path, and move what is written there to `path` if the context ends without error.
 
     What was at `path` stays until then; a folder there is replaced by what was written. After an error nothing but
     `path` as it was is left; a killed process leaves the hidden place.
@@ -65,15 +64,14 @@ def csv_text(rows: Iterable[Iterable[object]], line_end: str = "\r\n") -> str:
     return text.getvalue()
 
 
-def csv_of_records(records: Sequence[Mapping[str, Any]], line_end: str = "\r\n") -> str:
+def csv_of_records(records: Sequence[Mapping[str, Any]]) -> str:
     """Return records as CSV, below the names of all their columns, in the order in which they first appear.
 
     Args:
         records: column → value; a column that a record lacks is empty.
-        line_end: after each row.
     """
     columns = list(dict.fromkeys(column for record in records for column in record))
-    return csv_text([columns, *([record.get(column) for column in columns] for record in records)], line_end)
+    return csv_text([columns, *([record.get(column) for column in columns] for record in records)])
 
 
 def partial_path(path: Path, process: int | None = None) -> Path:

@@ -17,7 +17,7 @@ from typing import Any, Literal
 from ..reading.cores import usable_cores
 from ..reading.decoding import VideoFile
 from ..reading.errors import DataError
-from ..reading.guards import raise_limit, read_json
+from ..reading.guards import raise_limit
 from ..reading.shards import is_sharded
 from ..reading.source import VideoEntry, list_line, list_videos, natural_order, open_video, pictures_of, stamp
 from ..reading.writing import write_atomically
@@ -223,9 +223,9 @@ def _earlier(file: Path) -> dict[str, VideoReport]:
     """Map each path to what an earlier run found; empty where there is no report of this form."""
     names = VideoReport.__dataclass_fields__
     try:
-        rows = read_json(file)["videos"]
+        rows = json.loads(file.read_text(encoding="utf-8"))["videos"]  # our own: of any size
         reports = [VideoReport(**{name: row[name] for name in names}) for row in rows]
-    except (ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return {}
     return {report.path: report for report in reports}
 

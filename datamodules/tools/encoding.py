@@ -12,12 +12,12 @@ from ..reading.decoding import VideoFile
 from ..reading.errors import DataError
 from ..reading.images import Reformatter, require_size
 from ..reading.orientation import orientation_of
-from ..reading.source import FrameFolder
+from ..reading.source import FRAME_RATE, FrameFolder
 
 if TYPE_CHECKING:
     import av
 
-_FOLDER_RATE = Fraction(25)  # frames/s of a video made from a folder of pictures, which has no times
+_UNSTATED_RATE = Fraction(FRAME_RATE)
 _RGB = 0  # AVCOL_SPC_RGB, which no encoder takes for yuv420p
 
 
@@ -79,9 +79,9 @@ class _Clock:
     """
 
     def __init__(self, video: VideoFile | FrameFolder) -> None:
-        even = video.steady_rate if isinstance(video, VideoFile) else _FOLDER_RATE
+        even = video.steady_rate if isinstance(video, VideoFile) else _UNSTATED_RATE
         known = video.info.fps if isinstance(video, VideoFile) else 0
-        self.rate = even or Fraction(known).limit_denominator(1001) or Fraction(25)
+        self.rate = even or Fraction(known).limit_denominator(1001) or _UNSTATED_RATE
         self.base = 1 / self.rate
         self._is_even, self._first, self._last = even is not None, 0, -1
 
@@ -138,7 +138,7 @@ def _upright(video: VideoFile | FrameFolder) -> Iterator["av.VideoFrame"]:
             size = size or picture.shape
             require_size(video.path, picture.shape, size, number)
             frame = av.VideoFrame.from_ndarray(picture, format="rgb24")
-            frame.pts, frame.time_base = number, 1 / _FOLDER_RATE
+            frame.pts, frame.time_base = number, 1 / _UNSTATED_RATE
             yield frame
 
 

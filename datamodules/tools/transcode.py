@@ -204,13 +204,12 @@ def _claim(destination: Path, form: OutputFormat) -> None:
     Raises:
         DataError: if it is not.
     """
-    marker, wanted = destination / "transcode.json", asdict(form)
+    marker, wanted, remedy = destination / "transcode.json", asdict(form), "give another folder or empty this one"
     destination.mkdir(parents=True, exist_ok=True)
     if marker.is_file():
-        try:
-            there = dict(read_json(marker))
-        except (ValueError, TypeError) as error:
-            raise DataError(f"{marker}: is damaged ({error}); give another folder or empty this one") from error
+        there = read_json(marker, remedy)
+        if not isinstance(there, dict):
+            raise DataError(f"{marker}: is damaged; {remedy}")
         if there != wanted:
             other = ", ".join(f"{name} {there.get(name)}" for name in wanted if there.get(name) != wanted[name])
             raise DataError(f"{destination}: was made with {other}; give another folder, or the same flags")

@@ -8,7 +8,7 @@ import numpy as np
 
 from ..datasets.tap_vid import PointSequence, TapVid
 from ..reading.errors import DataError
-from ..reading.writing import unfinished
+from ..reading.writing import partial_path, unfinished
 
 
 def unpickle(source: str | Path, destination: str | Path) -> list[Path]:
@@ -35,7 +35,7 @@ def unpickle(source: str | Path, destination: str | Path) -> list[Path]:
 
 
 def _write(sequence: PointSequence, path: Path) -> Path:
-    with unfinished(path) as temporary, temporary.open("wb") as file:
+    with unfinished(path, partial_path(path)) as temporary, temporary.open("wb") as file:
         np.savez(file, video=sequence.stored_frames(), points=sequence.points, occluded=sequence.occluded)
     return path
 

@@ -104,6 +104,11 @@ def test_mistakes_are_named(folders: Path, videos: Path, tmp_path: Path) -> None
         ImageFolderDataModule(folders).setup("fit")
     with pytest.raises(ValueError, match="size 300"):
         ImageFolderDataModule(folders, size=300)
+    for name in ("size", "batch_size"):
+        with pytest.raises(ValueError, match=f"{name} must be at least 1, got 0"):
+            ImageFolderDataModule(folders, **{name: 0})
+    with pytest.raises(ValueError, match="repeat must be at least 1, got 0"):
+        VideoFrameDataModule(videos, repeat=0)
     with pytest.raises(ValueError, match="holdout"):
         VideoFrameDataModule(videos, holdout=1.0)
 

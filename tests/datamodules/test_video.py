@@ -218,6 +218,7 @@ def test_what_can_be_known_before_training(videos, tmp_path):
         make(tmp_path, holdout=0.1)
     for arguments, message in [
         ({"frames": 0}, "frames must be at least 1"),
+        ({"batch_size": 0}, "batch_size must be at least 1"),
         ({"sampling": "dense"}, "got 'dense'"),
         ({"interval": [2, -1]}, "interval must be 0 or more"),
         ({"interval": [2, 5], "interval_weights": [1.0]}, "do not fit the intervals"),

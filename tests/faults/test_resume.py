@@ -136,3 +136,4 @@ def test_last_without_an_earlier_run_begins(video_folder, tmp_path):
     ended = run(words("VFSSimSiam", video_folder, tmp_path, "--ckpt_path=last", "--trainer.max_steps=1"), tmp_path)
     assert ended.status == 0
     assert f"no last.ckpt in {tmp_path}: starting a new run" in ended.said
+    assert "\nckpt_path: last\n" in (tmp_path / "lightning_logs/version_0/config.yaml").read_text()  # to be run again

@@ -17,7 +17,7 @@ from torch import Tensor
 from ..native import library, switched_on
 from .tiles import Neighbourhood
 
-SOURCE = Path(__file__).with_suffix(".cpp")
+CPP_FILE = Path(__file__).with_suffix(".cpp")
 CHUNK = 32  # numbers of a sketch that lie side by side in memory; the C++ file has it too
 FIRST_CHUNKS = 2  # of a sketch: one is less to multiply, but rules out fewer keys
 MOST_MATCHES = 64  # the compiled code looks through the matches of a query one by one
@@ -41,7 +41,7 @@ class _Search(ctypes.Structure):
 
 def compiled_search_runs() -> bool:
     """Return True where compiled code is asked for (`VIDCORR_NATIVE=1`) and available."""
-    return switched_on() and library(SOURCE) is not None
+    return switched_on() and library(CPP_FILE) is not None
 
 
 def can_screen(features: Tensor) -> bool:
@@ -155,7 +155,7 @@ def _half_widths(neighbourhood: Neighbourhood, height: int, width: int) -> list[
 
 def _run(arguments: _Search, height: int) -> int:
     """Run the compiled code on as many threads as torch has; return the number of dot products."""
-    loaded = library(SOURCE)
+    loaded = library(CPP_FILE)
     assert loaded is not None  # by `can_screen`
     function = loaded.vidcorr_screened_search
     function.argtypes, function.restype = [ctypes.c_void_p, ctypes.c_int64, ctypes.c_int64], ctypes.c_int64

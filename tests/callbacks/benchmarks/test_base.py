@@ -108,6 +108,20 @@ def test_a_stage_that_the_backbone_does_not_have_is_told_before_training(davis_r
     assert trainer.global_step == 0
 
 
+def test_a_network_that_cannot_be_described_ends_no_training(davis_root, tmp_path, monkeypatch, caplog):
+    def odd(module):
+        raise RuntimeError("no network here")
+
+    monkeypatch.setattr("callbacks.benchmarks.base.describe_network", odd)
+    benchmark = DavisBenchmark(davis_root, changes={"radius": 3, "context": 2})
+    callbacks = {"callbacks": [benchmark], "logger": False, "enable_progress_bar": False}
+    trainer = pl.Trainer(default_root_dir=tmp_path, max_epochs=1, accelerator="cpu", **callbacks)
+    clips = DataLoader([{"clip": torch.rand(2, 3, 32, 32)}] * 2, batch_size=2)
+    trainer.fit(VFSSimSiam(**TINY), clips, DataLoader([{}], batch_size=None))
+    assert trainer.global_step == 1
+    assert "davis failed; the training continues: no network here" in caplog.text
+
+
 def test_a_frame_that_breaks_while_it_runs_names_itself(davis_root, tmp_path):
     root = tmp_path / "davis"
     shutil.copytree(davis_root, root)

@@ -28,7 +28,7 @@ def test_the_true_masks_score_one_on_every_frame_between_the_ends(davis_root: Pa
         for t in range(sequence.num_frames):
             mask = sequence.mask(t)
             found = mask if t != 2 else torch.zeros_like(mask)
-            scorer.add(t, TrackedMasks(sequence.frame(t), [], [found]), mask)
+            assert torch.equal(scorer.add(t, TrackedMasks(sequence.frame(t), [], [found])), mask)
         scorer.close()
     curves = scorer.curves()
     assert {name: list(places) for name, (places, _) in curves.items()} == {"J": [1, 2, 3, 4], "F": [1, 2, 3, 4]}

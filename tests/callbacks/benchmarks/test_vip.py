@@ -2,6 +2,7 @@
 
 import csv
 import json
+from collections import Counter
 
 import numpy as np
 import pytest
@@ -17,6 +18,7 @@ from callbacks.tracking.label_tracker import LabelTracker
 from callbacks.tracking.masks import track_masks
 from datamodules.datasets import Vip
 from datamodules.reading.errors import DataError
+from datamodules.reading.mask_files import read_mask
 from datamodules.synthetic import write_vip
 from lightning_modules.backbones import build_feature_extractor
 
@@ -95,6 +97,23 @@ def test_one_kind_of_parts_alone(root, run):
     assert scores == {key: run[0][key] for key in ("mIoU", "mAcc", "aAcc")}
     with pytest.raises(ValueError, match=r"parts is \['both'\]"):
         VipBenchmark(root, parts=["both"])
+
+
+def test_each_mask_is_decoded_once(root, monkeypatch):
+    read = Counter()
+
+    def counting(path, *arguments):
+        read[path] += 1
+        return read_mask(path, *arguments)
+
+    monkeypatch.setattr("datamodules.datasets.records.read_mask", counting)
+    benchmark = VipBenchmark(root, parts=["instance"], changes=SMALL, limit_sequences=1)
+    benchmark.evaluate(build_feature_extractor("raw_colour", stride=4))
+    (sequence,) = Vip(root, parts="instance")[:1]
+    for of_frame in zip(sequence.masks.items(), sequence.humans.items(), strict=True):
+        for t, path in of_frame:
+            assert read.pop(path) == (2 if t == 0 else 1)  # the first is also what is followed
+    assert not read
 
 
 def test_a_class_out_of_range_names_its_file(tmp_path):

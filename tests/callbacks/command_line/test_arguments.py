@@ -12,6 +12,8 @@ def test_a_flag_and_its_value_are_one_argument():
     joined = ["fit", "--print_config", "--model=Liir", "--data.box=-1", "--x=a b", "c", "--z+=T", "--y="]
     assert [str(argument) for argument in read_arguments(words)] == joined
     assert read_arguments(["--print_config"]) == [Argument("--print_config")]
+    short = read_arguments(["fit", "--print_config", "-c", "data: {class_path: X}"])
+    assert [str(argument) for argument in short] == ["fit", "--print_config", "--config=data: {class_path: X}"]
 
 
 def test_a_config_is_found_and_read(tmp_path):

@@ -5,9 +5,10 @@ from pathlib import Path
 
 import pytest
 import torch
+from pytorch_lightning import Trainer
 
 from callbacks.command_line.arguments import option_of, read_arguments
-from callbacks.command_line.last_checkpoint import with_last_checkpoint
+from callbacks.command_line.last_checkpoint import require_last_checkpoint, with_last_checkpoint
 from cli import main
 from lightning_modules import VFSSimSiam
 
@@ -54,6 +55,7 @@ def test_it_is_searched_for_where_flags_and_files_say(runs, tmp_path):
         tmp_path / "kept.yaml",
         "trainer: {callbacks+: [{class_path: LastCheckpoint, init_args: {dirpath: kept/checkpoints}}]}",
     )
+    (trainer := tmp_path / "trainer.yaml").write_text("default_root_dir: demo")
     last = "--ckpt_path=last"
     expected = {
         (last,): "runs",
@@ -63,6 +65,13 @@ def test_it_is_searched_for_where_flags_and_files_say(runs, tmp_path):
         (last, "--trainer.default_root_dir=runs", root): "demo",
         (last, root, kept): "kept",
         (last, root, "--trainer.callbacks+=LastCheckpoint", "--trainer.callbacks.dirpath=kept/checkpoints"): "kept",
+        (
+            last,
+            root,
+            '--trainer.callbacks+={"class_path": "LastCheckpoint", "init_args": {"dirpath": "kept/checkpoints"}}',
+        ): "kept",
+        (last, '--trainer={"default_root_dir": "demo"}'): "demo",
+        (last, f"--trainer={trainer}"): "demo",
         (config(tmp_path / "last.yaml", "ckpt_path: last"), root): "demo",
     }
     for words, run in expected.items():
@@ -77,6 +86,22 @@ def test_without_one_a_training_begins_and_nothing_else_does(runs):
     for word in ("validate", "predict"):
         with pytest.raises(ValueError, match=r"^--ckpt_path last: no last\.ckpt in elsewhere$"):
             with_last_checkpoint(read_arguments([word, *words]))
+
+
+def test_a_run_that_writes_elsewhere_is_refused(runs, tmp_path):
+    """However the command line was misread, no checkpoint is written over."""
+    elsewhere = Trainer(default_root_dir=tmp_path / "elsewhere", logger=False, accelerator="cpu")
+    require_last_checkpoint(elsewhere, None)
+    with pytest.raises(
+        ValueError, match=r"would resume .*last\.ckpt, but the newest run where this one writes is none"
+    ):
+        require_last_checkpoint(elsewhere, runs["demo"])
+    there = Trainer(default_root_dir=tmp_path / "demo", logger=False, accelerator="cpu")
+    require_last_checkpoint(there, runs["demo"])
+    with pytest.raises(
+        ValueError, match=r"would resume nothing, but the newest run .* is .*demo/checkpoints/last\.ckpt;"
+    ):
+        require_last_checkpoint(there, None)
 
 
 def test_another_checkpoint_stays(runs):

@@ -26,6 +26,22 @@ def test_frames_are_channel_first_and_grey_becomes_rgb(tmp_path: Path) -> None:
     assert np.array_equal(clip.frame(1), np.broadcast_to(picture[..., 0], (3, 5, 7)))
 
 
+def test_a_narrower_frame_is_refused_by_name(root: Path) -> None:
+    """On a GPU several frames are stacked; on a CPU its features would not fit the labels."""
+    path = root / "JPEGImages/480p/synthetic-000/00002.jpg"
+    Image.fromarray(np.zeros((64, 79, 3), np.uint8)).save(path)
+    message = r"00002\.jpg: is 79 × 64 px, other frames 80 × 64 px; give frames of one size"
+    frames = Davis(root, annotations="first")[0].read()
+    assert next(frames).shape == next(frames).shape
+    with pytest.raises(DecodingError, match=message):
+        next(frames)
+    Image.fromarray(np.zeros((64, 79), np.uint8)).save(
+        str(path.with_suffix(".png")).replace("JPEGImages", "Annotations")
+    )
+    with pytest.raises(DecodingError, match=message):  # before any work, where each frame has its mask
+        Davis(root)
+
+
 def test_error_of_a_frame_comes_in_its_turn(root: Path) -> None:
     path = root / "JPEGImages/480p/synthetic-000/00002.jpg"
     path.write_bytes(path.read_bytes()[:-200])

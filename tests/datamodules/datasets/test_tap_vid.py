@@ -87,6 +87,8 @@ def test_bad_files_are_refused_in_one_line(shared_points, name):
         ({"video": np.zeros((5, 12, 16, 3), np.float32)}, "video is .* float32"),
         ({"video": np.zeros((4, 12, 16, 3), np.uint8)}, "2 tracks of 5 frames for a video of 4"),
         ({"video": "no frames"}, "video is str"),
+        ({"video": np.zeros(0, "S10")}, r"video is \(0,\) .S10; expected"),
+        ({"video": np.zeros((0, 12, 16, 3), np.uint8)}, "2 tracks of 5 frames for a video of 0"),
         ({"video": [b"\xff\xd8 no picture \xff\xd9"] * 5}, "frame 0: is not a picture"),
         ({"points": np.zeros((2, 5, 3), np.float32)}, r"points are \(2, 5, 3\)"),
         ({"points": np.zeros((2, 5, 2), np.int64)}, "points are .* int64"),
@@ -126,7 +128,7 @@ def test_a_frame_of_another_size_is_named_when_it_is_read(tmp_path):
     pictures = [encoded(np.zeros((8, 8 + 2 * (t == 3), 3), np.uint8)) for t in range(5)]
     (video,) = TapVid(written(tmp_path, {"goat": element() | {"video": pictures}}))
     assert video.frame(2).shape == (3, 8, 8)
-    with pytest.raises(DataError, match="goat, frame 3: is 10 × 8 px, the first 8 × 8"):
+    with pytest.raises(DataError, match="goat, frame 3: is 10 × 8 px, other frames 8 × 8"):
         video.frame(3)
 
 
@@ -149,6 +151,15 @@ def test_a_csv_beside_a_video(annotated):
     np.testing.assert_allclose(video.points[0], [[0.5, 0.5], [0.025, 0.05]])
     assert video.occluded.tolist() == [[False, False], [False, True]]
     assert [int(video.frame(t)[0, 0, 0]) for t in (0, 1, 0)] == [0, 80, 0]
+
+
+def test_a_frame_of_another_size_beside_a_csv_is_named_when_it_is_read(annotated):
+    Image.fromarray(np.zeros((10, 19, 3), np.uint8)).save(annotated.parent / "cat" / "2.png")
+    (video,) = TapVid(annotated.parent)
+    assert video.frame(0).shape == (3, 10, 20)
+    for read in (lambda: video.frame(1), video.stored_frames):
+        with pytest.raises(DataError, match="cat: frame 2 is 19 × 10 px, other frames 20 × 10"):
+            read()
 
 
 @pytest.mark.parametrize(

@@ -29,6 +29,11 @@ def test_loaders_leave_the_global_generator_alone(workers):
     assert held_out[:, 1].tolist() == list(range(13))
 
 
+def test_a_batch_holds_a_sample():
+    with pytest.raises(ValueError, match="batch_size must be at least 1, got 0"):
+        SampledDataModule(0, 0, 0)
+
+
 def test_without_held_out_samples_there_is_one_empty_batch():
     assert list(SampledDataModule(4, 0, 0).fixed_loader(None)) == [{}]
 

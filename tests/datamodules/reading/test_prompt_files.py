@@ -67,9 +67,11 @@ def test_points_of_a_file(name, text, expected, tmp_path):
     [
         ("box", "b.csv", "frame,x,y,width\n1,2,3,4", "the heading has no column height, only frame, x, y, width"),
         ("box", "b.csv", "frame,x,y,width,height\n1,2,3", "expected frame,x,y,width,height in each line, got '1,2,3'"),
+        ("box", "b.csv", "x,y,width,height,name", r"b\.csv: holds no box; write one in a line below the heading"),
         ("box", "b.json", "[[1, 2, 3], [1, 2]]", "expected four numbers"),
         ("points", "p.csv", "frame,name,x,y\n1,a,2,3\n1,a,4,5", "two points have the same name"),
         ("points", "p.json", '{"a": [1, 2, 3]}', "expected a name, x and y for each point"),
+        ("mask", "m.json", "{", r"m\.json: is not JSON .*; correct it$"),
         ("mask", "m.json", "[]", "expected COCO's images and annotations"),
         ("mask", "m.json", '{"images": [], "annotations": []}', "holds no mask"),
     ],

@@ -135,6 +135,15 @@ def test_what_is_no_box_is_refused(box, message):
         BoxPrompt.of(box)
 
 
+def test_one_prompt_of_a_file_with_several_is_refused(tmp_path):
+    (tmp_path / "b.json").write_text("[[1, 2, 3, 4], [5, 6, 7, 8]]")
+    with pytest.raises(DataError, match=r"b\.json: holds 2 boxes; give one"):
+        BoxPrompt.of(tmp_path / "b.json")
+    (tmp_path / "p.csv").write_text("frame,name,x,y\n3,a,1,2\n9,a,3,4\n9,b,3,4\n")
+    with pytest.raises(DataError, match=r"p\.csv: holds points of 2 frames; give those of one"):
+        PointPrompt.of(tmp_path / "p.csv")
+
+
 def test_a_box_outside_the_frame_is_refused():
     BoxPrompt.of([0, 0, 8, 6]).check((6, 8))
     with pytest.raises(DataError, match=r"spans x 1 to 9 and y 0 to 6, outside the video's first frame of 8 × 6 px"):
@@ -173,7 +182,7 @@ def test_what_are_no_points_is_refused(tmp_path, text, message):
 def test_hostile_json_is_one_line(tmp_path, text, prompt):
     path = tmp_path / "prompt.json"
     path.write_text(text)
-    with pytest.raises(DataError, match=r"prompt\.json: is not JSON"):
+    with pytest.raises(DataError, match=r"prompt\.json: is not JSON \(.*\); correct it$"):
         prompt.of(path)
 
 

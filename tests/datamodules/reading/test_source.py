@@ -6,7 +6,7 @@ import pytest
 
 from datamodules.reading.errors import DataError, DecodingError
 from datamodules.reading.images import read_picture
-from datamodules.reading.source import FrameFolder, list_videos, natural_order, open_video
+from datamodules.reading.source import FrameFolder, hashed_rank, list_videos, natural_order, open_video
 from tests.helpers.numbered_videos import numbered_frame, read_number, write_folder, write_video
 
 
@@ -23,6 +23,12 @@ def test_a_folder_is_searched_in_natural_order(tmp_path):
     entries = list_videos(tmp_path)
     assert names(tmp_path, entries) == ["a.webm", "b/clip9.MP4", "b/clip10.mp4", "frames/x", "frames/y/z"]
     assert all(entry.label is None for entry in entries)
+
+
+def test_the_order_by_hashes_is_for_ever():
+    """It decides which videos are held out."""
+    assert hashed_rank(3, "a/b.mp4").hex().startswith("6aa946b960d35f60")
+    assert len({hashed_rank(seed, name) for seed in (0, 1) for name in ("a", "b", "\udcff.mp4")}) == 6
 
 
 def test_pictures_beside_videos_are_no_video(tmp_path):
@@ -126,7 +132,7 @@ def test_pictures_that_cannot_be_used(tmp_path):
     cv2.imwrite(str(folder / "1.png"), numbered_frame(1)[:16])
     with (
         open_video(folder) as video,
-        pytest.raises(DecodingError, match=r"1\.png: is 160 × 16 px, the first 160 × 32 px"),
+        pytest.raises(DecodingError, match=r"1\.png: is 160 × 16 px, other frames 160 × 32 px"),
     ):
         video.read([0, 1])
     with pytest.raises(DecodingError, match=r"gone\.png: cannot be read \(No such file"):

@@ -10,6 +10,7 @@ import pytest
 
 from datamodules.reading.decoding import VideoFile
 from datamodules.reading.errors import DataError
+from datamodules.reading.guards import LIMIT_VARIABLE
 from datamodules.reading.source import list_videos
 from datamodules.reading.video_header import VideoInfo
 from datamodules.tools import check_data as module
@@ -138,6 +139,9 @@ def test_an_interrupted_run_keeps_what_is_done(tmp_path, monkeypatch):
     assert (len(report["videos"]), report["complete"]) == (2, False)
     assert not (tmp_path / "out/clean.txt").exists()
     monkeypatch.setattr(module, "open_video", _Recorder(tmp_path / "opened"))
+    with (tmp_path / "out/report.json").open("a") as file:
+        file.write(" " * 30_000)
+    monkeypatch.setenv(LIMIT_VARIABLE, "0.006")  # of pictures and of data sets' files: 24 kB, less than the report
     assert len(check_data(tmp_path / "videos", tmp_path / "out", workers=1)) == 4
     assert (tmp_path / "opened").read_text() == "2.mp4\n3.mp4\n"
 

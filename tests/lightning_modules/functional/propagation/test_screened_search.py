@@ -10,12 +10,12 @@ from lightning_modules.functional.native import library
 from lightning_modules.functional.propagation import screened_search
 from lightning_modules.functional.propagation.best_matches import best_matches
 from lightning_modules.functional.propagation.references import ReferenceMemory
-from lightning_modules.functional.propagation.screened_search import SOURCE, SketchedKeys
+from lightning_modules.functional.propagation.screened_search import CPP_FILE, SketchedKeys
 from lightning_modules.functional.propagation.tiles import Neighbourhood
 from tests.helpers.propagation import one_hot, protocol, video
 
 pytestmark = [
-    pytest.mark.skipif(library(SOURCE) is None, reason="needs AVX-512 and a C++ compiler"),
+    pytest.mark.skipif(library(CPP_FILE) is None, reason="needs AVX-512 and a C++ compiler"),
     pytest.mark.usefixtures("compiled_search"),
 ]
 
