@@ -7,15 +7,7 @@ from typing import Any
 import pytest
 import torch
 
-from callbacks import (
-    DavisBenchmark,
-    JhmdbBenchmark,
-    OtbBenchmark,
-    TapVidBenchmark,
-    VipBenchmark,
-    VosBenchmark,
-    YoutubeVosBenchmark,
-)
+import callbacks
 from callbacks.tracking import chunks
 from datamodules.loading.colour_augmentation import ColourAugmentation
 from datamodules.synthetic import write_davis, write_jhmdb, write_otb, write_tap_vid, write_vip, write_youtube_vos
@@ -169,19 +161,22 @@ def test_colours_are_augmented_without_a_wait() -> None:
 
 
 BENCHMARKS: dict[str, tuple[Any, Any]] = {
-    "davis": (lambda at: write_davis(at, 1, frames=9, size=(64, 64)), lambda at: DavisBenchmark(at, split=None)),
+    "davis": (
+        lambda at: write_davis(at, 1, frames=9, size=(64, 64)),
+        lambda at: callbacks.DavisBenchmark(at, split=None),
+    ),
     "youtube_vos": (
         lambda at: write_youtube_vos(at, 1, valid=1, frames=41, size=(64, 64)),
-        lambda at: YoutubeVosBenchmark(at),
+        lambda at: callbacks.YoutubeVosBenchmark(at),
     ),
     "vos": (
         lambda at: write_davis(at, 1, frames=9, size=(64, 64)),
-        lambda at: VosBenchmark(at, frames="JPEGImages/480p", masks="Annotations/480p"),
+        lambda at: callbacks.VosBenchmark(at, frames="JPEGImages/480p", masks="Annotations/480p"),
     ),
-    "jhmdb": (lambda at: write_jhmdb(at, 1, frames=9), lambda at: JhmdbBenchmark(at)),
+    "jhmdb": (lambda at: write_jhmdb(at, 1, frames=9), lambda at: callbacks.JhmdbBenchmark(at)),
     "vip": (
         lambda at: write_vip(at, 1, frames=9, size=(64, 64), people=1),
-        lambda at: VipBenchmark(at, parts=["instance"]),
+        lambda at: callbacks.VipBenchmark(at, parts=["instance"]),
     ),
 }
 
@@ -214,7 +209,7 @@ def test_benchmarks_wait_once_for_several_frames(
 def test_points_are_read_once_a_video(name: str, changes: dict[str, Any], more: int, tmp_path: Path) -> None:
     """Places, similarities, misses and doubts; and for heat-maps, once a pass, if all were finite."""
     rules = PointProtocol.named(name, "tap_vid").with_changes(input_size=(64, 64), query_mode="strided", **changes)
-    benchmark = TapVidBenchmark(write_tap_vid(tmp_path / "tap_vid", 1, frames=7), protocol=rules)
+    benchmark = callbacks.TapVidBenchmark(write_tap_vid(tmp_path / "tap_vid", 1, frames=7), protocol=rules)
     extractor = build_feature_extractor("tests.helpers.encoders:TinyResNet", "res4", 8)
     with fake_gpu() as gpu:
         benchmark.evaluate(moved(extractor, gpu.device), tmp_path / "out")
@@ -224,8 +219,10 @@ def test_points_are_read_once_a_video(name: str, changes: dict[str, Any], more: 
 
 @pytest.mark.parametrize("at_once", [1, 2])
 def test_siamfc_waits_once_a_frame(at_once: int, tmp_path: Path) -> None:
-    """For the places of the peaks, without which the next regions cannot be cut out; once for all targets."""
-    benchmark = OtbBenchmark(write_otb(tmp_path / "otb", 2, frames=4), version=None, sequences_at_once=at_once)
+    """For the positions of the peaks, without which the next regions cannot be cut out; once for all targets."""
+    benchmark = callbacks.OtbBenchmark(
+        write_otb(tmp_path / "otb", 2, frames=4), version=None, sequences_at_once=at_once
+    )
     extractor = benchmark.extractor(build_encoder("tests.helpers.encoders:TinyResNet"))
     with fake_gpu() as gpu:
         benchmark.evaluate(moved(extractor, gpu.device), tmp_path / "out")

@@ -23,17 +23,7 @@ import torch
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from callbacks import (
-    BadjaBenchmark,
-    DavisBenchmark,
-    JhmdbBenchmark,
-    OtbBenchmark,
-    TapVidBenchmark,
-    VipBenchmark,
-    VosBenchmark,
-    YoutubeVosBenchmark,
-    predict_video,
-)
+import callbacks
 from callbacks.report import write_report
 from datamodules.reading.prompts import BoxPrompt, MaskPrompt, PointPrompt
 from datamodules.synthetic import write_davis, write_jhmdb, write_otb, write_tap_vid, write_vip, write_youtube_vos
@@ -82,21 +72,29 @@ def runs(root: Path) -> Iterator[tuple[str, Callable[[Path], Any]]]:
     strided = {"query_mode": "strided"}
     entering = {"split": None, "annotations": "entering", "size_tolerance": 1, "limit_sequences": 1}
     cases: list[tuple[str, Any, dict[str, Any]]] = [
-        ("davis", DavisBenchmark, {"root": root / "davis"}),
-        ("davis_crw", DavisBenchmark, {"root": root / "davis", "protocol": "crw"}),
-        ("davis_dino", DavisBenchmark, {"root": root / "davis", "protocol": "dino"}),
-        ("youtube_vos", YoutubeVosBenchmark, {"root": root / "youtube_vos", **held_out}),
-        ("youtube_vos_valid", YoutubeVosBenchmark, {"root": root / "youtube_vos", "all_frames": True}),
-        ("jhmdb", JhmdbBenchmark, {"root": root / "jhmdb"}),
-        ("vip", VipBenchmark, {"root": root / "vip"}),
-        ("vos", VosBenchmark, {"root": root / "davis", "frames": "JPEGImages/480p", "masks": "Annotations/480p"}),
-        ("tap_vid", TapVidBenchmark, {"root": root / "tap_vid"}),
-        ("tap_vid_strided", TapVidBenchmark, {"root": root / "tap_vid", "protocol": "fgvc", "changes": strided}),
-        ("tap_vid_chained", TapVidBenchmark, {"root": root / "tap_vid", "protocol": "gmrw-chained"}),
-        ("badja", BadjaBenchmark, {"root": root / "badja", "protocol": "fomo"}),
-        ("real_davis", DavisBenchmark, {"root": root / "real_davis", "split": None}),
-        ("real_davis_multi", DavisBenchmark, {"root": SHARED / "davis_multi_first", **entering}),
-        ("real_jhmdb", JhmdbBenchmark, {"root": SHARED / "jhmdb", "limit_sequences": 1}),
+        ("davis", callbacks.DavisBenchmark, {"root": root / "davis"}),
+        ("davis_crw", callbacks.DavisBenchmark, {"root": root / "davis", "protocol": "crw"}),
+        ("davis_dino", callbacks.DavisBenchmark, {"root": root / "davis", "protocol": "dino"}),
+        ("youtube_vos", callbacks.YoutubeVosBenchmark, {"root": root / "youtube_vos", **held_out}),
+        ("youtube_vos_valid", callbacks.YoutubeVosBenchmark, {"root": root / "youtube_vos", "all_frames": True}),
+        ("jhmdb", callbacks.JhmdbBenchmark, {"root": root / "jhmdb"}),
+        ("vip", callbacks.VipBenchmark, {"root": root / "vip"}),
+        (
+            "vos",
+            callbacks.VosBenchmark,
+            {"root": root / "davis", "frames": "JPEGImages/480p", "masks": "Annotations/480p"},
+        ),
+        ("tap_vid", callbacks.TapVidBenchmark, {"root": root / "tap_vid"}),
+        (
+            "tap_vid_strided",
+            callbacks.TapVidBenchmark,
+            {"root": root / "tap_vid", "protocol": "fgvc", "changes": strided},
+        ),
+        ("tap_vid_chained", callbacks.TapVidBenchmark, {"root": root / "tap_vid", "protocol": "gmrw-chained"}),
+        ("badja", callbacks.BadjaBenchmark, {"root": root / "badja", "protocol": "fomo"}),
+        ("real_davis", callbacks.DavisBenchmark, {"root": root / "real_davis", "split": None}),
+        ("real_davis_multi", callbacks.DavisBenchmark, {"root": SHARED / "davis_multi_first", **entering}),
+        ("real_jhmdb", callbacks.JhmdbBenchmark, {"root": SHARED / "jhmdb", "limit_sequences": 1}),
     ]
     for name, kind, arguments in cases:
         for network in ("resnet18", "raw_colour", "two_stages"):
@@ -116,7 +114,7 @@ def runs(root: Path) -> Iterator[tuple[str, Callable[[Path], Any]]]:
     for name in ("otb", "real_otb"):
 
         def track(folder: Path, name: str = name) -> None:
-            benchmark = OtbBenchmark(root / name, version=None, video=name == "otb", sequences_at_once=2)
+            benchmark = callbacks.OtbBenchmark(root / name, version=None, video=name == "otb", sequences_at_once=2)
             benchmark.evaluate(benchmark.extractor(resnet), folder, "resnet18")
 
         yield f"{name}/resnet18", track
@@ -137,7 +135,7 @@ def runs(root: Path) -> Iterator[tuple[str, Callable[[Path], Any]]]:
     ):
 
         def follow(folder: Path, extractor: Any = extractor, prompt: Any = prompt, settings: Any = settings) -> None:
-            predict_video(extractor, clip, prompt, folder, **settings)
+            callbacks.predict_video(extractor, clip, prompt, folder, **settings)
 
         yield f"predict_{name}", follow
 
