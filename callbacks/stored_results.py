@@ -131,9 +131,9 @@ def protocol_of(results: Json, stage: str) -> Json:
     return (named or protocols or [{}])[0]
 
 
-def misfit(value: Any, shape: Any, place: str = "") -> str | None:
+def misfit(value: Any, shape: Any, where: str = "") -> str | None:
     """Return where a value differs from a shape, in words; None where it fits."""
-    at = place or "its content"
+    at = where or "its content"
     if isinstance(shape, type):
         accepted: Any = (int, float) if shape is float else shape
         fits = isinstance(value, accepted) and (shape is bool or not isinstance(value, bool))
@@ -155,7 +155,7 @@ def misfit(value: Any, shape: Any, place: str = "") -> str | None:
     else:
         missing = [name for name in shape if name not in value]
         if missing:
-            return f"{place or 'it'} lacks {', '.join(missing)}"
+            return f"{where or 'it'} lacks {', '.join(missing)}"
         found = (misfit(value[name], kind, f"{name}") for name, kind in shape.items())
     return next(filter(None, found), None)
 

@@ -125,7 +125,7 @@ class BenchmarkCallback(pl.Callback, ABC):
         """Return the view of an encoder that is evaluated; of a LightningModule or of what `build_encoder` gives."""
         return build_feature_extractor(encoder, self.stage, self.stride)
 
-    def about(self) -> dict[str, Any]:
+    def metadata(self) -> dict[str, Any]:
         """Return the choices that the scores depend on, for results.json."""
         return {}
 
@@ -176,7 +176,7 @@ class BenchmarkCallback(pl.Callback, ABC):
                     evaluation.run(self._dealt(ranks))
                 outcome = evaluation.compute()
             with ranks.together():
-                about = {
+                metadata = {
                     "network": network or describe_network(extractor),
                     "seconds": round(time.perf_counter() - began, 2),
                     "stage": getattr(extractor, "stage", None),
@@ -186,10 +186,10 @@ class BenchmarkCallback(pl.Callback, ABC):
                     "ranks": ranks.size,
                     **self._origin(),
                     **({"history": self._past} if self._past else {}),
-                    **self.about(),
-                    **evaluation.about(),
+                    **self.metadata(),
+                    **evaluation.metadata(),
                 }
-                self.results = Results(self.name, outcome.scores, outcome.rows, about)
+                self.results = Results(self.name, outcome.scores, outcome.rows, metadata)
                 self.overlays, self._plots = context.overlays, dict(outcome.plots)
                 if ranks.rank == 0:
                     self._report(self.results, outcome, evaluation, context.folder)
@@ -305,8 +305,8 @@ class BenchmarkCallback(pl.Callback, ABC):
         return epoch % self.every_n_epochs == 0 or epoch == trainer.max_epochs
 
     def _evaluate_in(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> dict[str, float]:
-        place = Path("benchmarks", self.name, folder_of_epoch(trainer.current_epoch, trainer.global_step))
-        folder = run_folder(trainer) / place if self.output_dir is None else Path(self.output_dir)
+        subfolder = Path("benchmarks", self.name, folder_of_epoch(trainer.current_epoch, trainer.global_step))
+        folder = run_folder(trainer) / subfolder if self.output_dir is None else Path(self.output_dir)
         self._tried = trainer.global_step
         self._past = self._before(trainer.global_step) if trainer.state.fn == "fit" else []
         try:

@@ -79,6 +79,6 @@ class DavisBenchmark(BenchmarkCallback):
         """Begin a run; see `BenchmarkCallback`."""
         return object_evaluation(self, extractor, context)
 
-    def about(self) -> dict[str, Any]:
+    def metadata(self) -> dict[str, Any]:
         """Return the part of the data set, for results.json."""
         return {"year": self.year, "split": self.split, "resolution": self.resolution}

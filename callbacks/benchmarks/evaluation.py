@@ -121,7 +121,7 @@ class Evaluation(ABC):
     def compute(self) -> Outcome:
         """Compute the metrics over all ranks; every rank calls it."""
 
-    def about(self) -> dict[str, Any]:
+    def metadata(self) -> dict[str, Any]:
         """Return what the scores depend on, for results.json: the protocol of each map, and seconds."""
         if self.tracker is None:
             return {}

@@ -75,7 +75,7 @@ class JhmdbBenchmark(BenchmarkCallback):
         """Begin a run; see `BenchmarkCallback`."""
         return JointEvaluation(LabelTracker(extractor, self.protocol), context, self.predictions)
 
-    def about(self) -> dict[str, Any]:
+    def metadata(self) -> dict[str, Any]:
         """Return split and subset, for results.json."""
         return {"split": self.split, "subset": self.subset}
 

@@ -106,7 +106,7 @@ class OtbBenchmark(BenchmarkCallback):
         tracker = SiamFCTracker(extractor, self.protocol)
         return BoxEvaluation(tracker, context, self.sequences_at_once, self.predictions, self.video)
 
-    def about(self) -> dict[str, Any]:
+    def metadata(self) -> dict[str, Any]:
         """Return version and missing sequences, for results.json."""
         return {"version": self.version, "missing": list(self.missing), "sequences_at_once": self.sequences_at_once}
 
@@ -170,9 +170,9 @@ class BoxEvaluation(Evaluation):
         ]
         return Outcome(scores, rows, charts, plot_curves(curves, self.tracker.protocol.name))
 
-    def about(self) -> dict[str, Any]:
+    def metadata(self) -> dict[str, Any]:
         """Return the protocol, what the network was, frames and seconds; see `Evaluation`."""
-        return {"dilated": self.tracker.protocol.dilated, "frames_of_rank_0": self.frames, **super().about()}
+        return {"dilated": self.tracker.protocol.dilated, "frames_of_rank_0": self.frames, **super().metadata()}
 
     def _finish(self, sequence: BoxSequence, boxes: NDArray[np.float64], record: SequenceRecord) -> None:
         overlaps = box_iou(boxes, sequence.boxes)

@@ -26,18 +26,18 @@ class Results:
         benchmark: its name.
         scores: key → value, fractions, as they are logged.
         rows: one per sequence (and object); the columns are the keys of the first.
-        about: what the scores depend on: protocol with name, fields and hash, stage, stride, sequences, seconds.
+        metadata: what the scores depend on: protocol with name, fields and hash, stage, stride, sequences, seconds.
     """
 
     benchmark: str
     scores: Mapping[str, float]
     rows: Sequence[Row]
-    about: dict[str, Any] = field(default_factory=dict)
+    metadata: dict[str, Any] = field(default_factory=dict)
 
     @property
     def digests(self) -> list[str]:
         """Digests of the protocols, one for each stage."""
-        found = self.about.get("protocol") or []
+        found = self.metadata.get("protocol") or []
         return [protocol["digest"] for protocol in ([found] if isinstance(found, dict) else found)]
 
     def write(self, folder: Path) -> None:
@@ -50,7 +50,7 @@ class Results:
         content = {
             "benchmark": self.benchmark,
             "scores": dict(self.scores),
-            **self.about,
+            **self.metadata,
             **provenance(),
         }
         write_atomically(folder / "results.json", json.dumps(content, indent=2) + "\n")
@@ -60,10 +60,10 @@ class Results:
     def print(self, console: Console | None = None) -> None:
         """Print the network, the feature grid if the benchmark reports it, and one line per stage with the scores."""
         console = console or wide_console()
-        if network := self.about.get("network"):
-            grid = self.about.get("grid")
-            told = f"; {', '.join([grid] if isinstance(grid, str) else grid)}" if grid else ""
-            console.print(f"{self.benchmark}: {network}{told}", markup=False, highlight=False)
+        if network := self.metadata.get("network"):
+            grid = self.metadata.get("grid")
+            grids = f"; {', '.join([grid] if isinstance(grid, str) else grid)}" if grid else ""
+            console.print(f"{self.benchmark}: {network}{grids}", markup=False, highlight=False)
         lines: dict[str, dict[str, float]] = {}
         for key, score in self.scores.items():
             stage, _, name = key.rpartition("/")

@@ -153,8 +153,8 @@ class TapVidEvaluation(Evaluation):
         own = np.array(sequence.size[::-1]) / self._protocol.scored_size
         areas = np.array([sequence.area(t) for t in range(sequence.num_frames)])
         for metric, tracks in zip(self._by_area, found, strict=True):
-            places = tracks.points.numpy() * own
-            metric.update(queries.points, queries.occluded, queries.tracks * own, places, areas, name=sequence.name)
+            positions = tracks.points.numpy() * own
+            metric.update(queries.points, queries.occluded, queries.tracks * own, positions, areas, name=sequence.name)
 
     def _write(self, sequence: PointSequence, queries: PointQueries, found: PointTracks, stage: str) -> None:
         if self.context.folder is None or not self.predictions:
@@ -281,7 +281,7 @@ class TapVidEvaluation(Evaluation):
         }
         return Chart("Error over time", "frames from the query", "visible points", curves)
 
-    def about(self) -> dict[str, Any]:
+    def metadata(self) -> dict[str, Any]:
         """Return the protocol, the feature grid and the videos with 0/0; see `Evaluation`."""
         side = self._protocol.scored_size
         grids = [
@@ -289,7 +289,7 @@ class TapVidEvaluation(Evaluation):
             for rows, columns in self.tracker.grids
         ]
         undefined = self._undefined if any(self.tracker.stages) else self._undefined.get("", {})
-        return {"grid": grids[0] if len(grids) == 1 else grids, "undefined": undefined, **super().about()}
+        return {"grid": grids[0] if len(grids) == 1 else grids, "undefined": undefined, **super().metadata()}
 
 
 def nearest_centres(tracks: NDArray[Any], grid: tuple[int, int], side: int) -> NDArray[np.float64]:

@@ -105,7 +105,7 @@ class VipBenchmark(BenchmarkCallback):
             tracker, PartMetrics(context, tracker, self.parts, self.one_to_one), context, self.predictions
         )
 
-    def about(self) -> dict[str, Any]:
+    def metadata(self) -> dict[str, Any]:
         """Return the split, and what AP means here, for results.json."""
         ranking = RANKING + ("; one detection at most is right for an instance" if self.one_to_one else "")
         return {"split": self.split, **({AP: ranking} if "instance" in self.parts else {})}

@@ -78,6 +78,6 @@ class VosBenchmark(BenchmarkCallback):
         """Begin a run; see `BenchmarkCallback`."""
         return object_evaluation(self, extractor, context, self.ends_scored)
 
-    def about(self) -> dict[str, Any]:
+    def metadata(self) -> dict[str, Any]:
         """Return split and rules, for results.json."""
         return {"split": self.split, "one_object": self.one_object, "ends_scored": self.ends_scored}

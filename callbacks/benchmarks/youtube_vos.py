@@ -104,7 +104,7 @@ class YoutubeVosBenchmark(BenchmarkCallback):
         archive = "Annotations" if self.split in ("valid", "test") else None
         return MaskEvaluation(tracker, metrics, context, self.predictions, archive)
 
-    def about(self) -> dict[str, Any]:
+    def metadata(self) -> dict[str, Any]:
         """Return split and hold-out, for results.json."""
         held_out = {"holdout": self.holdout, "unseen": self.unseen, "seed": self.seed}
         return {

@@ -10,7 +10,7 @@ WITHOUT_WEIGHTS = "--model FrozenEncoder --model.spec raw_colour"
 def advice() -> str:
     """Return lines that name the models that would do best in `predict`, by their papers' scores, best first."""
     rows = {row.name: 100 * row.scores["J&F-Mean"] for row in PUBLISHED if row.benchmark == "davis"}
-    short = {", ".join(network.about.split(", ")[:2]): name for name, network in SHORT_NAMES.items()}
+    short = {", ".join(network.description.split(", ")[:2]): name for name, network in SHORT_NAMES.items()}
     choices = [(score, row, f"--model {short[row]}") for row, score in rows.items() if row in short]
     trained = max(((score, row) for row, score in rows.items() if row.startswith(("Liir", "VFS"))), default=None)
     if trained is not None:

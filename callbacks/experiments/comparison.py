@@ -161,8 +161,8 @@ def benchmarks_of(config: Path, root: str | None = None, limit: int | None = Non
     for kind, arguments in _callbacks(config):
         left = {key: arguments[key] for key in ("stage", "stride") if arguments.get(key) is not None}
         if left:
-            told = " and ".join(f"{key} {value}" for key, value in left.items())
-            print(f"compare leaves out {told} of {config}; write SPEC@STAGE or SPEC@STAGE/STRIDE")
+            options = " and ".join(f"{key} {value}" for key, value in left.items())
+            print(f"compare leaves out {options} of {config}; write SPEC@STAGE or SPEC@STAGE/STRIDE")
         given = {key: value for key, value in arguments.items() if key not in ("stage", "stride")}
         given |= {key: value for key, value in (("root", root), ("limit_sequences", limit)) if value is not None}
         try:
@@ -175,8 +175,8 @@ def benchmarks_of(config: Path, root: str | None = None, limit: int | None = Non
 
 
 def _read(text: str, pretrained: bool) -> Contestant:
-    spec, _, place = text.partition("@")
-    stage, _, stride = place.partition("/")
+    spec, _, view = text.partition("@")
+    stage, _, stride = view.partition("/")
     if stride and not stride.isdigit():
         raise ValueError(f"compare: {text}: the stride {stride!r} is not a number; write SPEC@STAGE/STRIDE")
     if spec in SHORT_NAMES:
@@ -201,11 +201,11 @@ def _run(row: Contestant, benchmarks: Sequence[BenchmarkCallback], folder: Path)
         scores |= {f"{benchmark.name}/{key}": value for key, value in found.items()}
         dilated = ", dilated" if getattr(extractor, "dilated", False) else ""
         features[benchmark.name] = f"{extractor.stage} at stride {extractor.stride}{dilated}"
-        named = protocols_of(benchmark.results.about) if benchmark.results else []
+        named = protocols_of(benchmark.results.metadata) if benchmark.results else []
         if named:
             protocols[benchmark.name] = ", ".join(f"{protocol['name']} {protocol['digest']}" for protocol in named)
-    about = {"spec": row.spec, "features": features, "seed": row.seed, "pretrained": row.pretrained}
-    return {"scores": scores, **about, "protocol": protocols}
+    metadata = {"spec": row.spec, "features": features, "seed": row.seed, "pretrained": row.pretrained}
+    return {"scores": scores, **metadata, "protocol": protocols}
 
 
 def _write(output: Path, content: Mapping[str, Mapping[str, Any]]) -> None:

@@ -200,9 +200,9 @@ def grid_markdown(
         )
         print(f"| {one.name} | {one.digest} | {stage} | {stride} | {shown} |", file=out)
     if choice is not None:
-        place, (low, high) = choice.best.fields, (100 * end for end in choice.interval)
+        setting, (low, high) = choice.best.fields, (100 * end for end in choice.interval)
         print("\n## Chosen on one part of the sequences, reported on the other\n", file=out)
-        print(f"{choice.best.name}, stage {place['stage']}, stride {place['stride']}:", file=out)
+        print(f"{choice.best.name}, stage {setting['stage']}, stride {setting['stride']}:", file=out)
         print(f"{100 * choice.selected:.1f} where it was chosen,", end=" ", file=out)
         print(f"{100 * choice.reported:.1f} ({low:.1f} … {high:.1f}) on the others", end="", file=out)
         if choice.gain is not None:
@@ -231,8 +231,8 @@ def draw(scored: Sequence[Scored], score: str, file: Path, fields: Collection[st
     for panel, effect in zip(panels, found, strict=True):
         values = list(effect.means)
         for one in scored:
-            place = values.index(json.dumps(one.fields[effect.field]).strip('"'))
-            panel.plot(place, 100 * one.score, ".", color="C0", alpha=0.4)
+            across = values.index(json.dumps(one.fields[effect.field]).strip('"'))
+            panel.plot(across, 100 * one.score, ".", color="C0", alpha=0.4)
         panel.plot(range(len(values)), [100 * mean for mean in effect.means.values()], "o-", color="C1")
         panel.set_xticks(range(len(values)), values, rotation=45 if max(map(len, values)) > 6 else 0)
         panel.set_title(effect.field)

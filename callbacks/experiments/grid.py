@@ -55,8 +55,8 @@ class ProtocolBatch:
     def name(self) -> str:
         """Name of its folder: stage, stride and a hash of the protocols."""
         digests = " ".join(protocol.digest() for protocol in self.protocols)
-        place = f"{self.stage or 'default'}-stride-{self.stride or 'default'}".replace("/", "_")
-        return f"{place}-{hashlib.sha256(digests.encode()).hexdigest()[:8]}"
+        features = f"{self.stage or 'default'}-stride-{self.stride or 'default'}".replace("/", "_")
+        return f"{features}-{hashlib.sha256(digests.encode()).hexdigest()[:8]}"
 
 
 def read_grid(base: PropagationProtocol, varied: Sequence[str], most: int = MOST) -> Grid:

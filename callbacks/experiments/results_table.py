@@ -131,11 +131,11 @@ def read_scores_of(folder: Path, label: str = "", scores: Sequence[str] = ()) ->
             value = float(results["scores"][key])
             videos = values_by_sequence(rows, key, names) if score_intervals({key: value}, rows, names) else None
             column = _column(results, stage, score)
-            place = stage.removesuffix(column.protocol).rstrip("/") if column.protocol else stage
+            suffix = stage.removesuffix(column.protocol).rstrip("/") if column.protocol else stage
             found.append(
                 StoredScore(
-                    name=", ".join(filter(None, (NAMED_SEED.sub("", network), place))),
-                    label=", ".join((label, place)) if label and place else label,
+                    name=", ".join(filter(None, (NAMED_SEED.sub("", network), suffix))),
+                    label=", ".join((label, suffix)) if label and suffix else label,
                     column=column,
                     value=value,
                     videos=videos,

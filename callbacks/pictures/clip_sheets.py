@@ -34,9 +34,9 @@ def clip_sheet(clip: Tensor, frame_index: Tensor | None = None, rows: int = 8, w
     length, even = clip.shape[1], clip.shape[1] % 2 == 0
     panels = []
     for number, frames in enumerate(clip[:rows]):
-        for place, picture in enumerate(as_pictures(frames)):
-            text = str(place if frame_index is None else int(frame_index[number, place]))
-            colour = HALVES[2 * place // length] if even else NEUTRAL
+        for column, picture in enumerate(as_pictures(frames)):
+            text = str(column if frame_index is None else int(frame_index[number, column]))
+            colour = HALVES[2 * column // length] if even else NEUTRAL
             panels.append(captioned(resized(picture, width), text, colour))
     sheet = contact_sheet(panels, columns=length, width=width)
     halves = "; blue: first half, orange: second half" if even else ""

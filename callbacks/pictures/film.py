@@ -40,7 +40,7 @@ class Film:
 
     def __init__(self, folder: Path, sequence: str, num_frames: int, kind: str = "") -> None:
         self._path = folder / "films" / kind / f"{sequence}.webp"
-        self._about: dict[str, Any] = {"sequence": sequence, "kind": kind, "columns": min(COLUMNS, num_frames)}
+        self._metadata: dict[str, Any] = {"sequence": sequence, "kind": kind, "columns": min(COLUMNS, num_frames)}
         self.chosen = evenly_spaced(num_frames, FRAMES)
         self._pictures: list[Picture] = []
         self._truths: list[Picture | None] = []
@@ -59,11 +59,11 @@ class Film:
             truths = [unknown if truth is None else truth for truth in self._truths]
             self._save(truths, self._path.with_suffix(TRUTH_SUFFIX))
         size = [WIDTH, self._pictures[0].shape[0]]
-        about = self._about | {"frames": self.chosen, "size": size, "curves": plain_curves(curves or {})}
-        write_atomically(self._path.with_suffix(".json"), json.dumps(about) + "\n")
+        metadata = self._metadata | {"frames": self.chosen, "size": size, "curves": plain_curves(curves or {})}
+        write_atomically(self._path.with_suffix(".json"), json.dumps(metadata) + "\n")
 
     def _save(self, pictures: Sequence[Picture], path: Path) -> None:
-        sheet = contact_sheet(pictures, columns=self._about["columns"], width=WIDTH, gap=0)
+        sheet = contact_sheet(pictures, columns=self._metadata["columns"], width=WIDTH, gap=0)
         Image.fromarray(sheet).save(path, quality=70, method=2)
 
 
@@ -76,7 +76,7 @@ def reduced(frame: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
 
 def plain_curves(curves: Mapping[str, Curve]) -> dict[str, list[list[float | None]]]:
     """Return curves as JSON holds them, NaN as null."""
-    return {name: [_plain(places), _plain(values)] for name, (places, values) in curves.items()}
+    return {name: [_plain(xs), _plain(values)] for name, (xs, values) in curves.items()}
 
 
 def _plain(values: Sequence[float]) -> list[float | None]:

@@ -80,12 +80,12 @@ def draw_boxes(frame: Tensor, boxes: NDArray[np.float64], colours: Sequence[Colo
     (bright, dark), limit = _line(thickness_of(picture.shape)), 4 * max(picture.shape)  # OpenCV draws in 32 bits
     corners = np.concatenate([boxes[:, :2], boxes[:, :2] + boxes[:, 2:] - 1], 1)
     shown = np.isfinite(corners).all(1)
-    places = np.clip(np.nan_to_num(corners), -limit, limit).round().astype(int).tolist()
-    for (left, top, right, bottom), colour, drawn in zip(places, colours, shown, strict=True):
+    pixels = np.clip(np.nan_to_num(corners), -limit, limit).round().astype(int).tolist()
+    for (left, top, right, bottom), colour, drawn in zip(pixels, colours, shown, strict=True):
         if drawn:
             cv2.rectangle(picture, (left, top), (right, bottom), DARK, dark, cv2.LINE_AA)
             cv2.rectangle(picture, (left, top), (right, bottom), colour, bright, cv2.LINE_AA)
-    for (left, top, _, _), colour, label, drawn in zip(places, colours, labels, shown, strict=True):
+    for (left, top, _, _), colour, label, drawn in zip(pixels, colours, labels, shown, strict=True):
         if drawn and label:
             write_label(picture, label, (left, top), colour)
     return picture
@@ -109,27 +109,27 @@ def draw_points(frame: Tensor, found: Tensor, names: Sequence[str], colours: Seq
     unit = thickness_of(picture.shape)
     for number, (name, (x, y, _)) in enumerate(zip(names, found.tolist(), strict=True)):
         if x == x:
-            place, colour = (round(x), round(y)), colours[number] if colours else LIGHT
-            cv2.circle(picture, place, unit + 2, DARK, -1, cv2.LINE_AA)
-            cv2.circle(picture, place, unit + 1, LIGHT, -1, cv2.LINE_AA)
-            cv2.circle(picture, place, unit, colour, -1, cv2.LINE_AA)
-            write_name(picture, name, place)
+            position, colour = (round(x), round(y)), colours[number] if colours else LIGHT
+            cv2.circle(picture, position, unit + 2, DARK, -1, cv2.LINE_AA)
+            cv2.circle(picture, position, unit + 1, LIGHT, -1, cv2.LINE_AA)
+            cv2.circle(picture, position, unit, colour, -1, cv2.LINE_AA)
+            write_name(picture, name, position)
     return picture
 
 
-def write_label(picture: Picture, text: str, place: tuple[int, int], colour: Colour) -> None:
+def write_label(picture: Picture, text: str, position: tuple[int, int], colour: Colour) -> None:
     """Write a text in black or white on a ground of a colour, above and right of a position, shifted if it would be cut
     off.
 
     Args:
         picture: uint8 RGB `(H, W, 3)`; it is written into.
         text: the label.
-        place: x, y of what is labelled, pixels.
+        position: x, y of what is labelled, pixels.
         colour: colour of the ground.
     """
     import cv2
 
-    (left, up), (width, height), below = _place_of_text(picture, text, place)
+    (left, up), (width, height), below = _position_of_text(picture, text, position)
     edge = max(1, thickness_of(picture.shape) // 2)
     corners = (left - edge, up - height - edge), (left + width + edge, up + below)
     cv2.rectangle(picture, *corners, colour, -1)
@@ -139,17 +139,17 @@ def write_label(picture: Picture, text: str, place: tuple[int, int], colour: Col
     cv2.putText(picture, text, (left, up), cv2.FONT_HERSHEY_SIMPLEX, scale, ink, bold, cv2.LINE_AA)
 
 
-def write_name(picture: Picture, text: str, place: tuple[int, int]) -> None:
+def write_name(picture: Picture, text: str, position: tuple[int, int]) -> None:
     """Write a text in white within black, above and right of a position, shifted if it would be cut off.
 
     Args:
         picture: uint8 RGB `(H, W, 3)`; it is written into.
         text: the name.
-        place: x, y of what is named, pixels.
+        position: x, y of what is named, pixels.
     """
     import cv2
 
-    at, _, _ = _place_of_text(picture, text, place)
+    at, _, _ = _position_of_text(picture, text, position)
     scale, bold = _letters(picture)
     for shade, thickness in ((DARK, bold + 2), (LIGHT, bold)):
         cv2.putText(picture, text, at, cv2.FONT_HERSHEY_SIMPLEX, scale, shade, thickness, cv2.LINE_AA)
@@ -161,15 +161,17 @@ def _letters(picture: Picture) -> tuple[float, int]:
     return max(0.4, unit / 8), max(1, unit // 3)
 
 
-def _place_of_text(picture: Picture, text: str, place: tuple[int, int]) -> tuple[tuple[int, int], tuple[int, int], int]:
+def _position_of_text(
+    picture: Picture, text: str, position: tuple[int, int]
+) -> tuple[tuple[int, int], tuple[int, int], int]:
     """Return where a text begins, its size, and how far it reaches below."""
     import cv2
 
     unit = thickness_of(picture.shape)
     scale, bold = _letters(picture)
     (width, height), below = cv2.getTextSize(text, cv2.FONT_HERSHEY_SIMPLEX, scale, bold + 2)
-    left = place[0] + 2 * unit
+    left = position[0] + 2 * unit
     if left + width > picture.shape[1]:
-        left = max(0, min(place[0] - 2 * unit, picture.shape[1]) - width)
-    up = max(height + 1, min(place[1] - 2 * unit, picture.shape[0] - below))
+        left = max(0, min(position[0] - 2 * unit, picture.shape[1]) - width)
+    up = max(height + 1, min(position[1] - 2 * unit, picture.shape[0] - below))
     return (max(0, left), up), (width, height), below

@@ -70,15 +70,15 @@ def overlay_joints(frame: Tensor, points: Tensor) -> Picture:
     import cv2
 
     picture = as_picture(frame)
-    places = points.round().int().tolist()
+    positions = points.round().int().tolist()
     drawn = (points >= 0).all(1).tolist()
     colours = DAVIS_COLOURS[1:].tolist()
     for colour, (a, b) in zip(colours, LIMBS, strict=False):
         if drawn[a] and drawn[b]:
-            cv2.line(picture, places[a], places[b], colour, 2, cv2.LINE_AA)
-    for place, shown in zip(places, drawn, strict=True):
+            cv2.line(picture, positions[a], positions[b], colour, 2, cv2.LINE_AA)
+    for position, shown in zip(positions, drawn, strict=True):
         if shown:
-            cv2.circle(picture, place, 3, (255, 255, 255), -1, cv2.LINE_AA)
+            cv2.circle(picture, position, 3, (255, 255, 255), -1, cv2.LINE_AA)
     return picture
 
 

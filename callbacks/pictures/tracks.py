@@ -17,13 +17,13 @@ JUMP = 0.15
 TRUTH = (255, 255, 255)
 
 
-def rainbow(places: NDArray[np.float64]) -> list[tuple[int, int, int]]:
+def rainbow(positions: NDArray[np.float64]) -> list[tuple[int, int, int]]:
     """Return a colour for each point, RGB, by its height in the picture: neighbours keep similar colours.
 
     Args:
-        places: x, y `(N, 2)`, where the points begin.
+        positions: x, y `(N, 2)`, where the points begin.
     """
-    order = np.argsort(np.argsort(places[:, 1], kind="stable"), kind="stable") / max(len(places), 1)
+    order = np.argsort(np.argsort(positions[:, 1], kind="stable"), kind="stable") / max(len(positions), 1)
     return [
         (round(255 * red), round(255 * green), round(255 * blue))
         for red, green, blue in (colorsys.hsv_to_rgb(0.85 * float(hue), 0.9, 1.0) for hue in order)
@@ -61,24 +61,24 @@ def overlay_tracks(
     mean = picture.reshape(-1, 3).mean(0)
     unit = max(1, round(min(picture.shape[:2]) / 120))
     limit = 4 * max(picture.shape)
-    places = np.clip(np.nan_to_num(points - 0.5, nan=-limit), -limit, limit).round().astype(int)
+    positions = np.clip(np.nan_to_num(points - 0.5, nan=-limit), -limit, limit).round().astype(int)
     for number, colour in enumerate(colours):
         for before in range(max(1, t - TAIL + 1), t + 1):
-            step = np.abs(places[number, before] - places[number, before - 1]).max()
+            step = np.abs(positions[number, before] - positions[number, before - 1]).max()
             if step <= JUMP * max(picture.shape) and not occluded[number, before - 1 : before + 1].any():
-                ends = places[number, before - 1].tolist(), places[number, before].tolist()
+                ends = positions[number, before - 1].tolist(), positions[number, before].tolist()
                 cv2.line(picture, *ends, _faded(colour, mean, (t - before) / TAIL), unit, cv2.LINE_AA)
     for number, colour in enumerate(colours):
-        place = places[number, t].tolist()
+        position = positions[number, t].tolist()
         if truth is not None and truth_occluded is not None and not truth_occluded[number, t]:
             true = np.clip(truth[number, t] - 0.5, -limit, limit).round().astype(int).tolist()
-            cv2.line(picture, place, true, TRUTH, 1, cv2.LINE_AA)
+            cv2.line(picture, position, true, TRUTH, 1, cv2.LINE_AA)
             cv2.circle(picture, true, 2 * unit + 1, TRUTH, 1, cv2.LINE_AA)
         if occluded[number, t]:
             size = 4 * unit + 1
-            cv2.drawMarker(picture, place, colour, cv2.MARKER_TILTED_CROSS, size, unit, cv2.LINE_AA)
+            cv2.drawMarker(picture, position, colour, cv2.MARKER_TILTED_CROSS, size, unit, cv2.LINE_AA)
         else:
-            cv2.circle(picture, place, unit + 1, colour, -1, cv2.LINE_AA)
+            cv2.circle(picture, position, unit + 1, colour, -1, cv2.LINE_AA)
     return picture
 
 

@@ -77,7 +77,7 @@ class VideoPrediction(pl.Callback):
         if not trainer.is_global_zero or "video" not in batch:
             return
         video = batch["video"]
-        about = {
+        metadata = {
             "model": type(pl_module).__name__,
             "checkpoint": trainer.ckpt_path,
             "spec": pl_module.hparams.get("spec"),
@@ -87,7 +87,7 @@ class VideoPrediction(pl.Callback):
             video.frames,
             video.prompts,
             self.output_dir,
-            about=about,
+            metadata=metadata,
             **self.settings,
         )
         files = ", ".join(name for name in OUTPUTS if (self.output_dir / name).exists())

@@ -55,8 +55,8 @@ class CocoFile:
         image = {"id": number, "frame": number, "file_name": self._stream.stem(t), "height": height, "width": width}
         _append(self._images, image, t)
         for annotation in self._found(found):
-            about = {"id": self._count + 1, "image_id": number, "iscrowd": 0, **annotation}
-            _append(self._annotations, about, self._count)
+            metadata = {"id": self._count + 1, "image_id": number, "iscrowd": 0, **annotation}
+            _append(self._annotations, metadata, self._count)
             self._count += 1
         self._frames += 1
 
@@ -127,17 +127,17 @@ def _box(number: int, box: list[float]) -> dict[str, Any]:
 def _points(found: Any) -> dict[str, Any]:
     """Return all points of a frame as one annotation."""
     if isinstance(found, FollowedPoints):
-        places = found.points[:, found.t].tolist()
+        positions = found.points[:, found.t].tolist()
         seen = (2 - found.occluded[:, found.t].int()).tolist()
     else:
-        places = [[x, y] for x, y, _ in found.tolist()]
-        seen = [2 if x == x else 0 for x, _ in places]
-    flat = [[round(x, 2), round(y, 2), v] if v else [0, 0, 0] for (x, y), v in zip(places, seen, strict=True)]
-    known = np.array([place[:2] for place in flat if place[2]]).reshape(-1, 2)
+        positions = [[x, y] for x, y, _ in found.tolist()]
+        seen = [2 if x == x else 0 for x, _ in positions]
+    flat = [[round(x, 2), round(y, 2), v] if v else [0, 0, 0] for (x, y), v in zip(positions, seen, strict=True)]
+    known = np.array([point[:2] for point in flat if point[2]]).reshape(-1, 2)
     low, high = (known.min(0), known.max(0)) if len(known) else (np.zeros(2), np.zeros(2))
     return {
         "category_id": 1,
-        "keypoints": [value for place in flat for value in place],
+        "keypoints": [value for point in flat for value in point],
         "num_keypoints": len(known),
         "bbox": [*low.tolist(), *(high - low).tolist()],
         "area": float(np.prod(high - low)),

@@ -195,12 +195,12 @@ def propagate_prompted_points(
         tracker.load(bookmark.start["labels"])
     bookmark.state = lambda: {"labels": tracker.state(), "peaks": peaks}
     for t, tracked in enumerate(propagate_heatmaps(tracker, frames, first, view, at_once=1)):
-        heights, places = tracked.heatmaps[0].flatten(1).amax(1), tracked.points[0].double()
+        heights, positions = tracked.heatmaps[0].flatten(1).amax(1), tracked.points[0].double()
         if t == 0 and first is not None:
             peaks = heights.clamp_min(1e-12)
         else:
-            places[heights <= 0] = torch.nan
-        yield tracked.frame, torch.cat([places, (heights / peaks)[:, None].double()], dim=1)
+            positions[heights <= 0] = torch.nan
+        yield tracked.frame, torch.cat([positions, (heights / peaks)[:, None].double()], dim=1)
 
 
 @torch.inference_mode()

@@ -161,7 +161,7 @@ def _box_rows(names: Sequence[str], stem: str, boxes: Any) -> list[list[str]]:
 def _point_rows(names: Sequence[str], stem: str, found: Tensor) -> list[list[str]]:
     """Return one line for each point; x and y are empty where it is lost."""
     points = zip(names, found.tolist(), strict=True)
-    return [[stem, name, *fixed(place, 2), *fixed([score], 4)] for name, (*place, score) in points]
+    return [[stem, name, *fixed(position, 2), *fixed([score], 4)] for name, (*position, score) in points]
 
 
 def _draw_kept_boxes(frame: Tensor, boxes: Any, colours: Sequence[Colour], labels: Sequence[str]) -> Picture:

@@ -44,11 +44,11 @@ class KeptMasks:
         """Keep ids `(H, W)` that the pass from the prompted frame `start` found in frame `t`, of its objects."""
         nearest = {int(number): nearest_prompt(frames, t) for number, frames in self._frames.items()}
         wanted = np.zeros(256, np.uint8)
-        for number, place in nearest.items():
-            wanted[number] = number if place == start else 0
+        for number, frame in nearest.items():
+            wanted[number] = number if frame == start else 0
         ids, path = wanted[found.numpy()], self._folder / f"{self._stream.stem(t)}.png"
         if path.is_file():
-            distance = {number: (abs(t - place), place) for number, place in nearest.items()}
+            distance = {number: (abs(t - frame), frame) for number, frame in nearest.items()}
             ids = merged(read_mask(path), ids, distance)
         write_ids(path, ids, self._palette)
 
@@ -61,7 +61,7 @@ class KeptNumbers:
     """Boxes or points of all passes.
 
     Args:
-        found: place of a frame → one row for each object; it is filled.
+        found: index of a frame → one row for each object; it is filled.
         objects: prompted frame → its objects, in the order in which its pass gives them.
     """
 

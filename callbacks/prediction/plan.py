@@ -8,9 +8,9 @@ class Leg(NamedTuple):
     """One pass of the engine: from a prompted frame in one direction.
 
     Attributes:
-        start: place of the prompted frame.
+        start: index of the prompted frame.
         step: 1 forwards, -1 backwards.
-        last: place of the last frame that is wanted; None: the video's end.
+        last: index of the last frame that is wanted; None: the video's end.
     """
 
     start: int
@@ -25,7 +25,7 @@ def nearest_prompt(prompted: Sequence[int], t: int) -> int:
         >>> nearest_prompt([0, 120], 60), nearest_prompt([0, 120], 61), nearest_prompt([40], 0)
         (0, 120, 40)
     """
-    return min(prompted, key=lambda place: (abs(t - place), place))
+    return min(prompted, key=lambda frame: (abs(t - frame), frame))
 
 
 def prompted_frames(objects: Mapping[int, Iterable[int | str]]) -> dict[int | str, list[int]]:
@@ -35,9 +35,9 @@ def prompted_frames(objects: Mapping[int, Iterable[int | str]]) -> dict[int | st
         objects: prompted frame → the objects that it shows.
     """
     frames: dict[int | str, list[int]] = {}
-    for place in sorted(objects):
-        for name in objects[place]:
-            frames.setdefault(name, []).append(place)
+    for frame in sorted(objects):
+        for name in objects[frame]:
+            frames.setdefault(name, []).append(frame)
     return frames
 
 
@@ -56,16 +56,16 @@ def plan_legs(objects: Mapping[int, Iterable[int | str]]) -> list[Leg]:
     """
     frames = prompted_frames(objects)
     legs: list[Leg] = []
-    for place in sorted(objects):
+    for frame in sorted(objects):
         ends: list[int | None] = []
         starts: list[int] = []
-        for name in objects[place]:
-            number = frames[name].index(place)
+        for name in objects[frame]:
+            number = frames[name].index(frame)
             later, earlier = frames[name][number + 1 :], frames[name][:number]
-            ends.append((place + later[0]) // 2 if later else None)
-            starts.append((place + earlier[-1]) // 2 + 1 if earlier else 0)
+            ends.append((frame + later[0]) // 2 if later else None)
+            starts.append((frame + earlier[-1]) // 2 + 1 if earlier else 0)
         known = [end for end in ends if end is not None]
-        legs.append(Leg(place, 1, max(known) if len(known) == len(ends) else None))
-        if min(starts) < place:
-            legs.append(Leg(place, -1, min(starts)))
+        legs.append(Leg(frame, 1, max(known) if len(known) == len(ends) else None))
+        if min(starts) < frame:
+            legs.append(Leg(frame, -1, min(starts)))
     return legs

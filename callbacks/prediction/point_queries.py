@@ -27,7 +27,7 @@ class FollowedPoints(NamedTuple):
     """The points of a video, and the current frame.
 
     Attributes:
-        t: place of the frame in the video.
+        t: index of the frame in the video.
         points: x, y `(K, T, 2)` in pixels of the frames, where (0, 0) is the centre of the first pixel.
         occluded: `(K, T)` bool, True where a point is said to be hidden.
         similarity: `(K, T)` cosine of the feature at each point with that in the frame of its prompt.
@@ -101,8 +101,8 @@ def _tracks(tracker: PointTracker, stream: FrameStream, prompts: Sequence[Prompt
     starts = [stream.part.index(int(prompt.frame or 0)) for prompt in points for _ in prompt.names]
     names = [name for prompt in points for name in prompt.names]
     scale = torch.tensor(stream.size[::-1], dtype=torch.float64) / tracker.protocols[0].scored_size
-    places = (torch.from_numpy(np.concatenate([prompt.points for prompt in points])) + 0.5) / scale
-    queries = torch.cat([torch.tensor(starts, dtype=torch.float64)[:, None], places.flip(1)], dim=1)
+    positions = (torch.from_numpy(np.concatenate([prompt.points for prompt in points])) + 0.5) / scale
+    queries = torch.cat([torch.tensor(starts, dtype=torch.float64)[:, None], positions.flip(1)], dim=1)
     frames = AnyFrame(stream, count)
     try:
         (tracks,) = tracker.track(lambda t: view.reduce(frames(t)), count, queries.numpy(), max(starts) > 0)
@@ -170,7 +170,9 @@ def point_rows(names: Iterable[str], stem: str, found: FollowedPoints) -> list[l
         found.occluded[:, found.t].tolist(),
         strict=True,
     )
-    return [[stem, name, *fixed(place, 3), *fixed([score], 4), str(int(hidden))] for name, place, score, hidden in now]
+    return [
+        [stem, name, *fixed(position, 3), *fixed([score], 4), str(int(hidden))] for name, position, score, hidden in now
+    ]
 
 
 def draw_followed(frame: Tensor, found: FollowedPoints) -> Picture:

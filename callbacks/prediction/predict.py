@@ -40,7 +40,7 @@ def predict_video(
     short_side: int | None = SHORT_SIDE,
     overlay: Overlay = "mp4",
     overwrite: bool = False,
-    about: dict[str, Any] | None = None,
+    metadata: dict[str, Any] | None = None,
     exports: Sequence[str] = (),
 ) -> dict[str, Any]:
     """Track prompts through a video, forwards and backwards, and write the results.
@@ -65,7 +65,7 @@ def predict_video(
         short_side: see `propagate_masks`.
         overlay: how the overlay is written; GIF and WebP are small, and leave out frames of long videos.
         overwrite: replace an earlier prediction in the folder.
-        about: more for prediction.json.
+        metadata: more for prediction.json.
         exports: further files: "coco", `coco.json` with masks as run lengths, boxes or points as keypoints; "csv", for
             masks, `objects.csv` with the box and the area of each object.
 
@@ -99,8 +99,8 @@ def predict_video(
         stopped = _write(record, found, request, unfinished, began, watch)
     content = {
         "video": str(stream.path),
-        "prompt": request.about(),
-        **(about or {}),
+        "prompt": request.metadata(),
+        **(metadata or {}),
         **_facts(extractor, request),
         "frames": record.written,
         "complete": not stopped,
@@ -155,8 +155,8 @@ def _write(
 
     def save() -> None:
         if request.in_one_pass and record.written > before:  # else the file holds all there is
-            place = 0 if isinstance(request.rules, PointProtocol) else record.written
-            unfinished.save(place, time.perf_counter() - began, watch.seconds)
+            position = 0 if isinstance(request.rules, PointProtocol) else record.written
+            unfinished.save(position, time.perf_counter() - began, watch.seconds)
 
     with ProgressReport(stream.name, stream.num_frames, "frames") as progress:
         try:

@@ -87,21 +87,21 @@ class Request:
         """True if one pass finds all, in the order of the frames."""
         return isinstance(self.rules, PointProtocol) or self.legs == [Leg(0, 1, None)]
 
-    def mask(self, place: int) -> MaskPrompt:
+    def mask(self, index: int) -> MaskPrompt:
         """Return the masks of a frame as one."""
-        first, *others = (prompt for prompt in self.by_frame[place] if isinstance(prompt, MaskPrompt))
+        first, *others = (prompt for prompt in self.by_frame[index] if isinstance(prompt, MaskPrompt))
         ids, palette = first.ids.copy(), first.palette
         for other in others:
             ids[other.ids > 0] = other.ids[other.ids > 0]
         return MaskPrompt(ids, palette, first.source, first.frame)
 
-    def boxes(self, place: int) -> list[BoxPrompt]:
+    def boxes(self, index: int) -> list[BoxPrompt]:
         """Return the boxes of a frame."""
-        return [prompt for prompt in self.by_frame[place] if isinstance(prompt, BoxPrompt)]
+        return [prompt for prompt in self.by_frame[index] if isinstance(prompt, BoxPrompt)]
 
-    def points(self, place: int) -> PointPrompt:
+    def points(self, index: int) -> PointPrompt:
         """Return the points of a frame as one prompt."""
-        given = [prompt for prompt in self.by_frame[place] if isinstance(prompt, PointPrompt)]
+        given = [prompt for prompt in self.by_frame[index] if isinstance(prompt, PointPrompt)]
         names = tuple(name for prompt in given for name in prompt.names)
         return PointPrompt(names, np.concatenate([p.points for p in given]), given[0].source, frame=given[0].frame)
 
@@ -114,9 +114,9 @@ class Request:
             palette[brought] = mask.palette[brought]
         return palette
 
-    def about(self) -> Any:
+    def metadata(self) -> Any:
         """Return the prompts for the record: one, or a list."""
-        found = [prompt.about() for prompt in self.prompts]
+        found = [prompt.metadata() for prompt in self.prompts]
         return found[0] if len(found) == 1 else found
 
 
@@ -129,13 +129,13 @@ def follower(extractor: nn.Module, request: Request, watch: Stopwatch) -> Follow
     rules = request.rules
     if isinstance(rules, TrackingProtocol):
         targets = SiamFCTracker(extractor, rules, watch)
-        return lambda place, frames, mark: follow_boxes(targets, frames, request.boxes(place), mark)
+        return lambda index, frames, mark: follow_boxes(targets, frames, request.boxes(index), mark)
     assert isinstance(rules, PropagationProtocol)
     tracker = LabelTracker(extractor, rules, watch)
     view = tracker.view(request.stream.size, request.short_side)
     if isinstance(request.prompts[0], MaskPrompt):
-        return lambda place, frames, mark: follow_masks(tracker, frames, request.mask(place), view, mark)
-    return lambda place, frames, mark: propagate_prompted_points(tracker, frames, request.points(place), view, mark)
+        return lambda index, frames, mark: follow_masks(tracker, frames, request.mask(index), view, mark)
+    return lambda index, frames, mark: propagate_prompted_points(tracker, frames, request.points(index), view, mark)
 
 
 def _rules(extractor: nn.Module, prompt: Prompt, name: str | None, changes: dict[str, Any] | None) -> AnyProtocol:

@@ -76,8 +76,8 @@ def _bytes_of(prompt: Prompt) -> bytes:
         given = np.array([prompt.x, prompt.y, prompt.width, prompt.height])
     else:
         given = prompt.points
-    about = (type(prompt).__name__, prompt.frame, given.shape, objects_of(prompt))
-    return repr(about).encode() + given.tobytes()
+    metadata = (type(prompt).__name__, prompt.frame, given.shape, objects_of(prompt))
+    return repr(metadata).encode() + given.tobytes()
 
 
 class Unfinished:
@@ -89,7 +89,7 @@ class Unfinished:
 
     Attributes:
         bookmark: where to resume.
-        found: place of a frame → what was found in it, for boxes and points.
+        found: index of a frame → what was found in it, for boxes and points.
         seconds: that they took.
         seconds_of: the same by kind of work.
     """

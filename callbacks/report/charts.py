@@ -41,28 +41,28 @@ def draw_lines(chart: Json, width: int = 560, height: int = 260, cursor: bool = 
     y_low, y_high = chart.get("span") or _fitted([y for _, y in every])
     x_high = x_high if x_high > x_low else x_low + 1
 
-    def place(x: float, y: float) -> tuple[float, float]:
+    def position(x: float, y: float) -> tuple[float, float]:
         across = LEFT + (x - x_low) / (x_high - x_low) * (width - LEFT - RIGHT)
         return across, TOP + (y_high - y) / (y_high - y_low) * (height - TOP - BOTTOM)
 
     parts = []
     for y in ticks(100 * y_low, 100 * y_high, 4 if height > 150 else 2):
-        _, up = place(x_low, y / 100)
+        _, up = position(x_low, y / 100)
         parts.append(f'<line class="grid" x1="{LEFT}" x2="{width - RIGHT}" y1="{up:.1f}" y2="{up:.1f}"/>')
         parts.append(f'<text x="{LEFT - 5}" y="{up + 4:.1f}" text-anchor="end">{y:g}</text>')
     whole = all(float(x).is_integer() for x, _ in every)
     for x in ticks(x_low, x_high, 8 if width > 400 else 4, least=1 if whole else 0):
-        across, _ = place(x, y_low)
+        across, _ = position(x, y_low)
         parts.append(f'<text x="{across:.1f}" y="{height - BOTTOM + 14}" text-anchor="middle">{x:g}</text>')
     middle = (LEFT + width - RIGHT) / 2
     parts.append(f'<text class="axis" x="{middle}" y="{height - 2}" text-anchor="middle">{escape(chart["x"])}</text>')
     for number, (name, curve) in enumerate(points.items()):
         step = -(-len(curve) // MOST_POINTS) or 1
-        path = " ".join(f"{a:.1f},{b:.1f}" for a, b in (place(*point) for point in curve[::step]))
+        path = " ".join(f"{a:.1f},{b:.1f}" for a, b in (position(*point) for point in curve[::step]))
         parts.append(f'<polyline class="c{number % 6}" points="{path}"><title>{escape(name)}</title></polyline>')
         if len(curve) <= 12:
             for x, y in curve:
-                a, b = place(x, y)
+                a, b = position(x, y)
                 label = f"{escape(name)}: {100 * y:.1f} at {x:g}"
                 parts.append(
                     f'<circle class="c{number % 6}" cx="{a:.1f}" cy="{b:.1f}" r="3"><title>{label}</title></circle>'
@@ -85,25 +85,27 @@ def draw_bars(chart: Json, width: int = 560) -> str:
         parts.append(
             f'<text x="{left - 6}" y="{top + (row - gap) / 2 + 4:.1f}" text-anchor="end">{escape(name)}</text>'
         )
-        for place, (_, values) in enumerate(curves):
+        for series, (_, values) in enumerate(curves):
             if (value := values[number]) is None:
                 continue
-            length, y = value * (width - left - 44), top + place * bar
-            parts.append(f'<rect class="c{place % 6}" x="{left}" y="{y}" width="{length:.1f}" height="{bar - 1}"/>')
+            length, y = value * (width - left - 44), top + series * bar
+            parts.append(f'<rect class="c{series % 6}" x="{left}" y="{y}" width="{length:.1f}" height="{bar - 1}"/>')
             parts.append(f'<text class="value" x="{left + length + 4:.1f}" y="{y + bar - 2}">{100 * value:.1f}</text>')
     label = escape(f"{chart['y']} in per cent of each {chart['x']}", quote=True)
     return f'<svg viewBox="0 0 {width} {len(names) * row}" role="img" aria-label="{label}">{"".join(parts)}</svg>'
 
 
-def ticks(low: float, high: float, about: int, least: float = 0) -> list[float]:
-    """Return round numbers from low to high, roughly `about` intervals, at least `least` apart.
+def ticks(low: float, high: float, intervals: int, least: float = 0) -> list[float]:
+    """Return round numbers from low to high, roughly `intervals` intervals, at least `least` apart.
 
     Example:
         >>> ticks(0, 100, 4), ticks(1, 88, 4)
         ([0.0, 25.0, 50.0, 75.0, 100.0], [25.0, 50.0, 75.0])
     """
-    power = 10.0 ** math.floor(math.log10((high - low) / about))
-    step = next(power * factor for factor in (1, 2, 2.5, 5, 10, 20) if (high - low) / (power * factor) <= about + 0.01)
+    power = 10.0 ** math.floor(math.log10((high - low) / intervals))
+    step = next(
+        power * factor for factor in (1, 2, 2.5, 5, 10, 20) if (high - low) / (power * factor) <= intervals + 0.01
+    )
     step = max(step, least)
     first = math.ceil(low / step - 1e-9)
     return [round(number * step, 9) for number in range(first, math.floor(high / step + 1e-9) + 1)]

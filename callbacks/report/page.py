@@ -20,7 +20,7 @@ BESIDES = {"benchmark", "scores", "protocol", "protocol_source", "command", "ver
 """Fields of results.json that the page shows elsewhere."""
 TEXT_COLUMNS = {"Stage", "Sequence"}
 """Columns of per_sequence.csv that hold no fractions, in addition to those that the benchmark declares."""
-SOURCE = {"code": "Source", "note": "Note", "inferred": "Not stated by the source"}
+SOURCE_TITLES = {"code": "Source", "note": "Note", "inferred": "Not stated by the source"}
 
 
 def write_report(folder: str | Path, beside: Sequence[str | Path] = ()) -> Path:
@@ -65,7 +65,7 @@ def write_report(folder: str | Path, beside: Sequence[str | Path] = ()) -> Path:
         text_columns=TEXT_COLUMNS | set(run.material.get("text_columns", ())),
         curves=list(dict.fromkeys(name for film in run.films for name in film["curves"])),
         protocols=protocols_of(results),
-        source={SOURCE.get(field, field): text for field, text in results.get("protocol_source", {}).items()},
+        source={SOURCE_TITLES.get(field, field): text for field, text in results.get("protocol_source", {}).items()},
         origin=network | own | results.get("versions", {}),
     )
     path = run.folder / "report.html"

@@ -129,7 +129,7 @@ def progress_charts(run: ReportedRun, beside: Sequence[ReportedRun] = ()) -> lis
     own = _epochs(run)
     measure = next((key.rpartition("/")[2] for _, _, scores in own for key in scores), "")
     curves = _curves_of(own, measure)
-    if not any(len(places) > 1 for places, _ in curves.values()):
+    if not any(len(epochs) > 1 for epochs, _ in curves.values()):
         return []
     for other in beside:
         name = _name_beside(other, run)
@@ -144,8 +144,8 @@ def _curves_of(results: Sequence[tuple[int, int, Mapping[str, float]]], measure:
     for epoch, _, scores in results:
         for key, value in scores.items():
             if key.rpartition("/")[2] == measure:
-                places, values = curves.setdefault(key, [[], []])
-                places.append(epoch)
+                epochs, values = curves.setdefault(key, [[], []])
+                epochs.append(epoch)
                 values.append(value)
     return curves
 
@@ -173,9 +173,9 @@ def _epochs(run: ReportedRun) -> list[tuple[int, int, Mapping[str, float]]]:
     own = run.folder.resolve()
     if epochs_and_step(own) is not None:
         for file in own.parent.glob("epoch=*-step=*/results.json"):
-            if place := epochs_and_step(file.parent):
+            if trained := epochs_and_step(file.parent):
                 scores = run.results["scores"] if file.parent == own else read_results(file)["scores"]
-                found[place[1]] = (*place, scores)
+                found[trained[1]] = (*trained, scores)
     return [found[step] for step in sorted(found)]
 
 

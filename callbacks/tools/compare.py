@@ -45,5 +45,5 @@ def command(args: Sequence[str]) -> None:
         raise ValueError("compare: name at least one backbone, or leave the baselines in")
     scores = compare(rows, benchmarks, flags.output)
     if failed := [row.name for row in rows if row.name not in scores]:
-        told = f"{len(failed)} of {len(rows)} backbones failed ({', '.join(failed)})"
-        raise ValueError(f"compare: {told}; {flags.output / 'compare.json'} holds the reasons")
+        summary = f"{len(failed)} of {len(rows)} backbones failed ({', '.join(failed)})"
+        raise ValueError(f"compare: {summary}; {flags.output / 'compare.json'} holds the reasons")

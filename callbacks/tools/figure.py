@@ -33,12 +33,12 @@ def read_curves(run: str | Path, benchmark: str = "davis", score: str = "J&F-Mea
         raise ValueError(f"{run} holds {len(runs)} runs: name one or several ({few})")
     points: dict[str, dict[int, float]] = defaultdict(dict)
     for file in files:
-        if (place := epochs_and_step(file.parent)) is None:
+        if (trained := epochs_and_step(file.parent)) is None:
             continue
         for key, value in read_results(file)["scores"].items():
             stage, _, name = key.rpartition("/")
             if name == score:
-                points[stage][place[0]] = value
+                points[stage][trained[0]] = value
     if not points:
         known = ", ".join(sorted({key.rpartition("/")[2] for key in read_results(files[0])["scores"]}))
         raise ValueError(f"{files[0]}: has no score {score!r}; it has {known}")

@@ -115,7 +115,7 @@ def follow_box(
     areas = np.array([w * h for _, _, w, h, _ in boxes], np.float64)
     filled = np.array([part for *_, part in boxes])
     kept = (areas >= areas[0] / GROWTH) & (areas <= areas[0] * GROWTH) & (filled >= FILLED)
-    return np.array([place for *place, _ in boxes], np.float64), np.where(kept, FULLY_VISIBLE, 0)
+    return np.array([corners for *corners, _ in boxes], np.float64), np.where(kept, FULLY_VISIBLE, 0)
 
 
 def box_of(mask: NDArray[np.uint8]) -> tuple[float, float, float, float, float]:
@@ -123,17 +123,17 @@ def box_of(mask: NDArray[np.uint8]) -> tuple[float, float, float, float, float]:
     rows, columns = np.nonzero(mask)
     if not len(rows):
         return 0.0, 0.0, 0.0, 0.0, 0.0
-    (left, right), (top, bottom) = (np.quantile(places, (TRIMMED, 1 - TRIMMED)) for places in (columns, rows))
+    (left, right), (top, bottom) = (np.quantile(coordinates, (TRIMMED, 1 - TRIMMED)) for coordinates in (columns, rows))
     width, height = right - left + 1, bottom - top + 1
     return left, top, width, height, len(rows) / (width * height)
 
 
-def _write(frames: Sequence[Tensor], boxes: NDArray[np.float64], cover: NDArray[np.int64], place: Path) -> None:
+def _write(frames: Sequence[Tensor], boxes: NDArray[np.float64], cover: NDArray[np.int64], path: Path) -> None:
     for number, frame in enumerate(frames, start=1):
-        Image.fromarray(frame.permute(1, 2, 0).numpy()).save(place / f"{number:08d}.jpg", quality=95)
+        Image.fromarray(frame.permute(1, 2, 0).numpy()).save(path / f"{number:08d}.jpg", quality=95)
     from_one = boxes + np.array([1, 1, 0, 0])  # GOT-10k counts pixels from 1
-    np.savetxt(place / "groundtruth.txt", from_one, fmt="%.2f", delimiter=",")
-    np.savetxt(place / "cover.label", cover, fmt="%d")
+    np.savetxt(path / "groundtruth.txt", from_one, fmt="%.2f", delimiter=",")
+    np.savetxt(path / "cover.label", cover, fmt="%d")
 
 
 def command(args: Sequence[str]) -> None:

@@ -279,12 +279,12 @@ def command(args: Sequence[str]) -> None:
     names = _sequences(flags.truth, flags.list)
     metric = score(flags.truth, flags.predictions, rules, names, flags.workers)
     folders = {"truth": str(flags.truth), "predictions": str(flags.predictions)}
-    about: dict[str, Any] = {"rules": ", ".join((flags.rules, *changed)), **folders}
+    metadata: dict[str, Any] = {"rules": ", ".join((flags.rules, *changed)), **folders}
     scores, rows = metric.compute(), metric.rows()
     if flags.meta is not None:
         scores, rows = by_category(rows, flags.meta, flags.trained_meta, flags.unseen)
-        about |= {"meta": str(flags.meta), "unseen": sorted({row["Category"] for row in rows if row["Unseen"]})}
-    results = Results(flags.rules, scores, rows, {**about, "sequences": len(names)})
+        metadata |= {"meta": str(flags.meta), "unseen": sorted({row["Category"] for row in rows if row["Unseen"]})}
+    results = Results(flags.rules, scores, rows, {**metadata, "sequences": len(names)})
     results.print()
     if flags.output is not None:
         results.write(flags.output)

@@ -138,8 +138,8 @@ def count_packets(container: Any, stream: Any, check_time: Callable[[], None]) -
 
 def cached_packet_count(path: Path, count: Callable[[], int]) -> int:
     """Return the count of a file that has not changed since it was counted in this process; else count it."""
-    about = os.stat(path)
-    key = (str(path), about.st_size, about.st_mtime_ns)
+    status = os.stat(path)
+    key = (str(path), status.st_size, status.st_mtime_ns)
     if key not in _counts:
         if len(_counts) >= _MOST_REMEMBERED:
             _counts.clear()

@@ -111,11 +111,11 @@ def require_regular(path: str | os.PathLike[str]) -> os.stat_result:
         DecodingError: if there is none, or it is a named pipe, a device or a socket, which may never end.
     """
     try:
-        about = os.stat(path)
+        status = os.stat(path)
     except (OSError, ValueError) as error:  # ValueError: a NUL byte in the path
         raise DecodingError(path, f"cannot be read ({getattr(error, 'strerror', None) or error})") from error
-    _check_regular(path, about)
-    return about
+    _check_regular(path, status)
+    return status
 
 
 def read_bytes(path: str | os.PathLike[str]) -> bytes:
@@ -129,12 +129,12 @@ def read_bytes(path: str | os.PathLike[str]) -> bytes:
     except (OSError, ValueError) as error:
         raise DecodingError(path, f"cannot be read ({getattr(error, 'strerror', None) or error})") from error
     with open(handle, "rb") as file:
-        about = os.fstat(handle)
-        _check_regular(path, about)
-        if about.st_size > max_bytes():
+        status = os.fstat(handle)
+        _check_regular(path, status)
+        if status.st_size > max_bytes():
             raise DecodingError(
                 path,
-                f"has {about.st_size / 1e6:.0f} MB, more than the {max_bytes() / 1e6:.0f} MB that are read; raise the "
+                f"has {status.st_size / 1e6:.0f} MB, more than the {max_bytes() / 1e6:.0f} MB that are read; raise the "
                 f"limit with {LIMIT_VARIABLE}",
             )
         try:
@@ -216,11 +216,11 @@ def _unpacked_bytes(packed: bytes, limit: int) -> int:
     return count
 
 
-def _check_regular(path: str | os.PathLike[str], about: os.stat_result) -> None:
-    if stat.S_ISREG(about.st_mode):
+def _check_regular(path: str | os.PathLike[str], status: os.stat_result) -> None:
+    if stat.S_ISREG(status.st_mode):
         return
     kinds = {stat.S_IFIFO: "a named pipe", stat.S_IFSOCK: "a socket", stat.S_IFDIR: "a folder"}
-    kind = kinds.get(stat.S_IFMT(about.st_mode), "a device")
+    kind = kinds.get(stat.S_IFMT(status.st_mode), "a device")
     raise DecodingError(path, f"is {kind}, not a regular file; give a file")
 
 

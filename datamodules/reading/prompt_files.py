@@ -120,13 +120,13 @@ def _boxes_of_json(content: Any) -> list[PromptRow]:
     several = isinstance(content, list) and bool(content) and all(isinstance(i, Mapping | list) for i in content)
     found: list[PromptRow] = []
     for item in content if several else [content]:
-        about: dict[str, Any] = {}
+        extra: dict[str, Any] = {}
         if isinstance(item, Mapping):
-            about = {key: item[key] for key in ("frame", "name") if item.get(key) is not None}
+            extra = {key: item[key] for key in ("frame", "name") if item.get(key) is not None}
             item = item.get("box", item)
         if isinstance(item, Mapping):
             item = [item.get(key, item.get(key[0])) for key in ("x", "y", "width", "height")]
-        found.append({"box": item, **about})
+        found.append({"box": item, **extra})
     return found
 
 

@@ -91,7 +91,7 @@ class MaskPrompt:
                 "mask on that frame at its own size"
             )
 
-    def about(self) -> dict[str, Any]:
+    def metadata(self) -> dict[str, Any]:
         """Return a description for the record."""
         return {"kind": "mask", "source": self.source, "objects": list(self.objects), **_at(self.frame)}
 
@@ -168,7 +168,7 @@ class BoxPrompt:
                 f"{self.y + self.height:g}, outside {_called(self.frame)} of {pixels(size)}"
             )
 
-    def about(self) -> dict[str, Any]:
+    def metadata(self) -> dict[str, Any]:
         """Return a description for the record."""
         box = [self.x, self.y, self.width, self.height]
         named = {"name": self.name} if self.name else {}
@@ -270,7 +270,7 @@ class PointPrompt:
                 f"{self.source}: point {name} at {x:g},{y:g} lies outside {_called(self.frame)} of {pixels(size)}"
             )
 
-    def about(self) -> dict[str, Any]:
+    def metadata(self) -> dict[str, Any]:
         """Return a description for the record."""
         return {
             "kind": "points",
@@ -344,7 +344,7 @@ def placed_prompts(prompts: Prompt | Iterable[Prompt], video: Video) -> tuple[Pr
     """
     given: Sequence[Prompt] = [prompts] if isinstance(prompts, Prompt) else list(prompts)
     if len({type(prompt) for prompt in given}) != 1:
-        kinds = " and ".join(dict.fromkeys(prompt.about()["kind"] for prompt in given)) or "none"
+        kinds = " and ".join(dict.fromkeys(prompt.metadata()["kind"] for prompt in given)) or "none"
         raise DataError(f"expected prompts of one kind, got {kinds}")
     numbers = itertools.count(1)
     placed: list[Prompt] = []

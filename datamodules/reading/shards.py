@@ -60,11 +60,11 @@ class ShardedVideos:
         where = f"{self.source}/{INDEX}"
         try:
             index = json.loads(content)
-            about = [index["vidcorr"][key] for key in ("names", "labels", "sizes")]
+            columns = [index["vidcorr"][key] for key in ("names", "labels", "sizes")]
             self._shards = [plain_name(chunk["filename"], where) for chunk in index["chunks"]]
             counts = [_count(chunk["chunk_size"]) for chunk in index["chunks"]]
-            self.videos = tuple(VideoEntry(Path(name), _label(label)) for name, label, _ in zip(*about, strict=True))
-            self._sizes = np.array([_count(size) for size in about[2]], dtype=np.int64)
+            self.videos = tuple(VideoEntry(Path(name), _label(label)) for name, label, _ in zip(*columns, strict=True))
+            self._sizes = np.array([_count(size) for size in columns[2]], dtype=np.int64)
         except DataError:
             raise
         except (KeyError, TypeError, ValueError, AttributeError, OverflowError, RecursionError) as error:

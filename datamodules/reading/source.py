@@ -163,13 +163,13 @@ def stamp(path: str | os.PathLike[str]) -> tuple[int, int]:
         DecodingError: if it is not there.
     """
     try:
-        about = os.stat(path)
+        status = os.stat(path)
         if not os.path.isdir(path):
-            return about.st_size, about.st_mtime_ns
+            return status.st_size, status.st_mtime_ns
         pictures = [picture.stat() for picture in pictures_of(path)]
     except OSError as error:
         raise DecodingError(path, error.strerror or str(error)) from error
-    changed = max([about.st_mtime_ns, *(picture.st_mtime_ns for picture in pictures)])
+    changed = max([status.st_mtime_ns, *(picture.st_mtime_ns for picture in pictures)])
     return sum(picture.st_size for picture in pictures), changed
 
 
@@ -218,10 +218,10 @@ def _folders(root: Path) -> Iterator[tuple[str, list[str]]]:
         waiting = [start]
         while waiting:
             folder = waiting.pop()
-            about = os.stat(folder)
-            if (about.st_dev, about.st_ino) in seen:
+            status = os.stat(folder)
+            if (status.st_dev, status.st_ino) in seen:
                 continue
-            seen.add((about.st_dev, about.st_ino))
+            seen.add((status.st_dev, status.st_ino))
             try:
                 with os.scandir(folder) as entries:
                     found = sorted(entries, key=lambda entry: entry.name)

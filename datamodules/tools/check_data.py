@@ -175,16 +175,16 @@ def _inspect(timeout: float, item: tuple[str, VideoReport | None]) -> VideoRepor
         last = video.num_frames - 1
         frame = video.read([round(part * last / 4) for part in range(5)])[0]
         frames = video.num_frames  # exact now, as the end has been read
-        about: dict[str, Any] = {"codec": "frames", "height": frame.shape[0], "width": frame.shape[1]}
+        properties: dict[str, Any] = {"codec": "frames", "height": frame.shape[0], "width": frame.shape[1]}
         if isinstance(video, VideoFile):
             info = video.info
             if video.is_cut:
                 raise DataError(f"ends early: {frames} of {info.num_frames} frames; copy it again")
             if size < (whole := _riff_size(path)) * 0.9:
                 raise DataError(f"ends early: {size} of {whole} bytes; copy it again")
-            about = {"codec": info.codec, "height": info.height, "width": info.width, "fps": round(info.fps, 3)}
-            about["seconds"] = round(info.duration or (frames / info.fps if info.fps else 0.0), 3)
-    return VideoReport(path, size, modified, _digest(path), frames, **about)
+            properties = {"codec": info.codec, "height": info.height, "width": info.width, "fps": round(info.fps, 3)}
+            properties["seconds"] = round(info.duration or (frames / info.fps if info.fps else 0.0), 3)
+    return VideoReport(path, size, modified, _digest(path), frames, **properties)
 
 
 def _unreadable(path: str, failure: Failure) -> VideoReport:

@@ -215,5 +215,5 @@ def trainable_network(spec: str) -> nn.Module:
     network = path_to_network(module)[-1]
     if isinstance(network, FeatureExtractor | LiirEncoder):
         raise ValueError(f"{spec}: {type(module).__name__} has no full network to train")
-    network.weights_from = Path(spec).name  # type: ignore[assignment]
+    network.weights_origin = f"weights of {Path(spec).name}"  # type: ignore[assignment]
     return network.requires_grad_(True).train()

@@ -30,13 +30,10 @@ def describe_network(module: nn.Module) -> str:
         path = [getattr(held, "network", held)]
     network: Any = path[-1]
     name = _title(getattr(network, "architecture", None) or type(network).__name__)
-    sources = [source for part in path if (source := getattr(part, "weights_from", None))]
-    if sources:
-        return f"{name}, weights of {sources[0]}"
-    if steps := _steps(module):
-        return f"{name}, {steps} steps of training"
-    weights = getattr(network, "weights_origin", None)
-    return f"{name}, {weights}" if isinstance(weights, str) else name
+    *loaded, own = (getattr(part, "weights_origin", None) for part in path)
+    steps = _steps(module)
+    trained = f"{steps} steps of training" if steps else None
+    return ", ".join([name, *[text for text in (*loaded, trained, own) if isinstance(text, str)][:1]])
 
 
 def _title(architecture: str) -> str:

@@ -9,12 +9,12 @@ class ShortName(NamedTuple):
     Attributes:
         spec: the name that `build_feature_extractor` takes; the weights are the library's own.
         stage: stage of the features: that of the published evaluation, or the last block where there is none.
-        about: method, network and pretraining, for people.
+        description: method, network and pretraining, for people.
     """
 
     spec: str
     stage: str
-    about: str
+    description: str
 
 
 SHORT_NAMES = {

@@ -100,7 +100,7 @@ def module_from_checkpoint(path: str | Path, **overrides: Any) -> Any:
     module: nn.Module = make(recipe, path)
     load_strictly(module, state, path)
     check_digest(state, checkpoint[METADATA_KEY].get("digest"), path)
-    module.weights_from = Path(path).name  # type: ignore[assignment]
+    module.weights_origin = f"weights of {Path(path).name}"  # type: ignore[assignment]
     return module.eval()
 
 

@@ -43,8 +43,8 @@ class SavedModule(pl.LightningModule):
             raise ValueError(f"{checkpoint_path}: holds {type(module).__name__}, not {cls.__name__}")
         return module if map_location is None else module.to(map_location)
 
-    weights_from: str | None = None
-    """File that the weights were loaded from; None before."""
+    weights_origin: str | None = None
+    """Source of the weights, "weights of FILE", once they are loaded."""
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Record the class and the digest of the weights, so that a checkpoint can be loaded by its path alone."""
@@ -63,7 +63,7 @@ class SavedModule(pl.LightningModule):
         except ValueError as error:
             raise ValueError(f"{error}{_networks(self.hparams, checkpoint.get('hyper_parameters', {}))}") from error
         check_digest(checkpoint["state_dict"], checkpoint[METADATA_KEY].get("digest"), source)
-        self.weights_from = Path(getattr(self._trainer, "ckpt_path", None) or source).name
+        self.weights_origin = f"weights of {Path(getattr(self._trainer, 'ckpt_path', None) or source).name}"
 
 
 def _networks(own: Mapping[str, Any], saved: Mapping[str, Any]) -> str:

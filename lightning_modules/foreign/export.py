@@ -58,8 +58,13 @@ def export(checkpoint: str | Path, output: str | Path, format: ExportFormat | No
     except ValueError as error:
         raise ValueError(f"{checkpoint}: {error}") from error
     numbers = {name: ", ".join(f"{value:.6g}" for value in values) for name, values in backbone.normalisation.items()}
-    about = {"method": type(module).__name__, "vidcorr": version("vidcorr"), "architecture": architecture, "load": load}
-    _write(backbone.state, {"format": "pt"} | about | numbers, output)
+    header = {
+        "method": type(module).__name__,
+        "vidcorr": version("vidcorr"),
+        "architecture": architecture,
+        "load": load,
+    }
+    _write(backbone.state, {"format": "pt"} | header | numbers, output)
     return load
 
 

@@ -79,7 +79,7 @@ def test_the_datamodule_gives_one_batch(folder, tmp_path):
     data.setup("predict")
     (batch,) = data.predict_dataloader()
     assert batch["video"].frames.frame_rate == 5
-    assert batch["video"].prompt.about()["box"] == [1, 2, 30, 40]
+    assert batch["video"].prompt.metadata()["box"] == [1, 2, 30, 40]
 
 
 @pytest.mark.parametrize(

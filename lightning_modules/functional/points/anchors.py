@@ -49,11 +49,11 @@ def beyond_anchors(medians: Tensor, anchors: Tensor) -> Tensor:
 def _distances(job: TrackingJob, queries: Tensor, anchors: Tensor) -> Tensor:
     """Return how far off each anchor what is found for the place in each frame lies, `(n, T, T)` cells."""
     rows = job.rows(queries)
-    descriptors = torch.stack([job.sample(job.features(t), job.places[rows, t]) for t in range(job.frames)], dim=1)
+    descriptors = torch.stack([job.sample(job.features(t), job.positions[rows, t]) for t in range(job.frames)], dim=1)
     distances = torch.full((len(queries), job.frames, job.frames), torch.nan, device=job.device)
     for t in anchors.any(0).nonzero()[:, 0].tolist():
         features, here = job.features(t), job.rows(anchors[:, t].nonzero()[:, 0])
         found = job.match(descriptors[here].flatten(0, 1), features)
-        own = job.to_cells(job.places[rows[here], t], features)
+        own = job.to_cells(job.positions[rows[here], t], features)
         distances[here, t] = (found.unflatten(0, (-1, job.frames)) - own[:, None]).norm(dim=-1).to(distances)
     return distances

@@ -35,24 +35,24 @@ def _pass(job: TrackingJob, order: range, errors: Tensor, descriptors: Tensor) -
         if before is not None and len(moving):
             last = t - order.step
             rows = job.rows(moving)
-            places = job.to_cells(job.places[rows, last], before)
-            moved, error = chain_step(places, _flow(job, before, features), _flow(job, features, before))
-            job.places[rows, t] = job.to_pixels(moved, features)
+            positions = job.to_cells(job.positions[rows, last], before)
+            moved, error = chain_step(positions, _flow(job, before, features), _flow(job, features, before))
+            job.positions[rows, t] = job.to_pixels(moved, features)
             errors[rows, min(t, last)] = job.to_pixels(error, features).norm(dim=1).float()
             looked_for = descriptors[rows].to(features)
-            job.compare(moving, t, looked_for, job.sample(features, job.places[rows, t]))
+            job.compare(moving, t, looked_for, job.sample(features, job.positions[rows, t]))
         begins = (job.starts == t).nonzero()[:, 0]
         if len(begins):
             rows = job.rows(begins)
-            descriptors[rows] = job.sample(features, job.places[rows, t]).to(descriptors)
+            descriptors[rows] = job.sample(features, job.positions[rows, t]).to(descriptors)
 
 
 def _flow(job: TrackingJob, here: Tensor, there: Tensor) -> FlowAt:
     """Return the flow from the cells of one frame to another, computed where it is asked for."""
     height, width = here.shape[1:]
 
-    def at(places: Tensor) -> Tensor:
-        corners, weights = bilinear_corners(places, height, width)
+    def at(positions: Tensor) -> Tensor:
+        corners, weights = bilinear_corners(positions, height, width)
         cells, where = _different(corners)
         found = job.match(here.flatten(1)[:, cells].T, there)
         flow = found - cell_centres(height, width, here.device)[cells]

@@ -22,9 +22,9 @@ def track_directly(job: TrackingJob) -> None:
 
 def _one_frame(job: TrackingJob, t: int, queries: Tensor, descriptors: Tensor, maps: dict[int, Tensor]) -> None:
     features = job.features(t)
-    places = job.to_pixels(job.match(descriptors, features), features)
-    job.places[job.rows(queries), t] = places
-    found = job.sample(features, places)
+    positions = job.to_pixels(job.match(descriptors, features), features)
+    job.positions[job.rows(queries), t] = positions
+    found = job.sample(features, positions)
     job.compare(queries, t, descriptors, found)
     for start, first in maps.items():
         here = (job.starts[queries] == start).nonzero()[:, 0]

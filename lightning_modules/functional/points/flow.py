@@ -11,10 +11,10 @@ FlowAt = Callable[[Tensor], Tensor]
 """Places x, y `(N, 2)` in cells → displacement `(N, 2)` in cells."""
 
 
-def bilinear_corners(places: Tensor, height: int, width: int) -> tuple[Tensor, Tensor]:
+def bilinear_corners(positions: Tensor, height: int, width: int) -> tuple[Tensor, Tensor]:
     """Return the four cells around each position, numbers in rows `(N, 4)`, and their bilinear weights `(N, 4)`."""
-    limits = to_device([width - 1, height - 1], places.device).to(places.dtype)
-    inner = (places - 0.5).clamp(min=0).minimum(limits)
+    limits = to_device([width - 1, height - 1], positions.device).to(positions.dtype)
+    inner = (positions - 0.5).clamp(min=0).minimum(limits)
     low = inner.floor().minimum((limits - 1).clamp(min=0))
     part = inner - low
     x, y = (low[:, axis, None].long() for axis in (0, 1))
@@ -25,17 +25,17 @@ def bilinear_corners(places: Tensor, height: int, width: int) -> tuple[Tensor, T
     return corners, weights
 
 
-def chain_step(places: Tensor, there: FlowAt, back: FlowAt) -> tuple[Tensor, Tensor]:
+def chain_step(positions: Tensor, there: FlowAt, back: FlowAt) -> tuple[Tensor, Tensor]:
     """Move points by the flow to the next frame, and measure how far the flow back misses them.
 
     Args:
-        places: x, y `(N, 2)` in cells.
+        positions: x, y `(N, 2)` in cells.
         there: flow to the next frame.
         back: flow from the next frame to this one.
 
     Returns:
         x, y `(N, 2)` in the next frame, and `(N, 2)` the sum of both displacements, zero for a closed cycle; cells.
     """
-    forward = there(places)
-    moved = places + forward
+    forward = there(positions)
+    moved = positions + forward
     return moved, forward + back(moved)

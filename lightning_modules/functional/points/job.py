@@ -36,7 +36,7 @@ class TrackingJob:
     Attributes:
         starts: long `(N,)`, the frame of each query, on the CPU.
         origins: x, y `(N, 2)` float64 of each query.
-        places: x, y `(N, T, 2)` float64 in pixels of the scored size.
+        positions: x, y `(N, T, 2)` float64 in pixels of the scored size.
         similarity: `(N, T)` cosine of what is found with the query.
         misses: `(N, T)` error in pixels of tracking back, as the tracking defines it.
         doubtful: `(N, T)` bool, hidden according to the anchors.
@@ -52,7 +52,7 @@ class TrackingJob:
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
     starts: Tensor = field(init=False)
     origins: Tensor = field(init=False)
-    places: Tensor = field(init=False)
+    positions: Tensor = field(init=False)
     similarity: Tensor = field(init=False)
     misses: Tensor = field(init=False)
     doubtful: Tensor = field(init=False)
@@ -60,14 +60,16 @@ class TrackingJob:
     def __post_init__(self) -> None:
         self.starts = self.queries[:, 0].round().long()
         self.origins = to_device(self.queries[:, [2, 1]].double(), self.device)
-        self.places = self.origins[:, None].repeat(1, self.frames, 1)
+        self.positions = self.origins[:, None].repeat(1, self.frames, 1)
         self.similarity = torch.ones(len(self.queries), self.frames, device=self.device)
         self.misses = torch.zeros(len(self.queries), self.frames, device=self.device)
         self.doubtful = torch.zeros(len(self.queries), self.frames, dtype=torch.bool, device=self.device)
 
     def collect(self) -> None:
         """Bring what was found to the CPU."""
-        arriving = {name: PendingCopy(getattr(self, name)) for name in ("places", "similarity", "misses", "doubtful")}
+        arriving = {
+            name: PendingCopy(getattr(self, name)) for name in ("positions", "similarity", "misses", "doubtful")
+        }
         for name, tensor in arriving.items():
             setattr(self, name, tensor.wait())
 
@@ -94,13 +96,13 @@ class TrackingJob:
         features = self.features(int(self.starts[0]))
         return max(1, KEPT_MAPS // (features.numel() * features.element_size()))
 
-    def to_cells(self, places: Tensor, features: Tensor) -> Tensor:
+    def to_cells(self, positions: Tensor, features: Tensor) -> Tensor:
         """Convert x, y `(N, 2)` from pixels of the scored size to cells."""
-        return (places.double() / to_device(self._cell(features), places.device)).float()
+        return (positions.double() / to_device(self._cell(features), positions.device)).float()
 
-    def to_pixels(self, places: Tensor, features: Tensor) -> Tensor:
+    def to_pixels(self, positions: Tensor, features: Tensor) -> Tensor:
         """Convert x, y `(N, 2)` from cells to pixels of the scored size."""
-        return places.double() * to_device(self._cell(features), places.device)
+        return positions.double() * to_device(self._cell(features), positions.device)
 
     def match(self, descriptors: Tensor, features: Tensor) -> Tensor:
         """Return where descriptors `(N, C)` are found in a frame: x, y `(N, 2)` in cells."""
@@ -128,9 +130,9 @@ class TrackingJob:
         rows = self.rows(queries)
         self.misses[rows, t] = (back - self.origins[rows]).norm(dim=1).float()
 
-    def sample(self, features: Tensor, places: Tensor) -> Tensor:
+    def sample(self, features: Tensor, positions: Tensor) -> Tensor:
         """Return the features `(N, C)` at positions in pixels of the scored size."""
-        return sample_features(features, self.to_cells(places, features))
+        return sample_features(features, self.to_cells(positions, features))
 
     def _cell(self, features: Tensor) -> Tensor:
         """Return width and height of a cell, pixels of the scored size."""

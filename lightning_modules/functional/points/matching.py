@@ -26,18 +26,18 @@ def cell_centres(height: int, width: int, device: torch.device | None = None) ->
     return torch.stack([x, y], dim=-1).view(-1, 2)
 
 
-def sample_features(features: Tensor, places: Tensor) -> Tensor:
+def sample_features(features: Tensor, positions: Tensor) -> Tensor:
     """Return the features at positions between cells, bilinearly; beyond the outermost centres those of the border.
 
     Args:
         features: `(C, h, w)`.
-        places: x, y `(N, 2)` in cells.
+        positions: x, y `(N, 2)` in cells.
 
     Returns:
         `(N, C)`.
     """
-    size = to_device([features.shape[2], features.shape[1]], places.device)
-    grid = (places / size * 2 - 1).to(features)
+    size = to_device([features.shape[2], features.shape[1]], positions.device)
+    grid = (positions / size * 2 - 1).to(features)
     found = F.grid_sample(features[None], grid[None, None], align_corners=False, padding_mode="border")
     return found[0, :, 0].T.contiguous()
 

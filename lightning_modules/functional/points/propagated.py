@@ -125,8 +125,8 @@ class _Pass:
         if heatmaps.device.type == "cpu":
             self._check_finite()
         rows = job.rows(queries)
-        job.places[rows, t] = _read(job, heatmaps, job.places[rows, before])
-        found = job.sample(features, job.places[rows, t])
+        job.positions[rows, t] = _read(job, heatmaps, job.positions[rows, before])
+        found = job.sample(features, job.positions[rows, t])
         job.compare(queries, t, group.descriptors, found)
         if job.wants_cycle:
             job.track_back(queries, t, found, group.features)

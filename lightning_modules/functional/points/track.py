@@ -76,7 +76,7 @@ def track_points(
     job.collect()
     occluded = _hidden(job, size or (side, side))
     occluded |= ~job.tracked(torch.arange(len(queries)))
-    return PointTracks(job.places, occluded, job.similarity)
+    return PointTracks(job.positions, occluded, job.similarity)
 
 
 def _hidden(job: TrackingJob, size: tuple[int, int]) -> Tensor:
@@ -91,5 +91,5 @@ def _hidden(job: TrackingJob, size: tuple[int, int]) -> Tensor:
         hidden |= ~(job.misses < protocol.cycle_threshold)
     hidden |= job.doubtful
     limits = torch.tensor([size[1], size[0]])
-    hidden |= ((job.places < 0) | (job.places >= limits)).any(-1)
+    hidden |= ((job.positions < 0) | (job.positions >= limits)).any(-1)
     return hidden & (torch.arange(job.frames) != job.starts[:, None])

@@ -45,12 +45,12 @@ def test_results_name_the_protocol_of_each_map() -> None:
     protocols = [PropagationProtocol.named(name) for name in ("vfs", "crw")]
     watch = Stopwatch()
     watch.seconds["backbone"] = 1.234
-    assert Counting().about() == {}
-    about = Counting(SimpleNamespace(protocols=protocols[:1], watch=watch)).about()
-    assert about["protocol"]["name"] == "vfs"
-    assert about["seconds_of_rank_0"] == {"backbone": 1.23}
-    about = Counting(SimpleNamespace(protocols=protocols, watch=watch)).about()
-    assert [each["digest"] for each in about["protocol"]] == [each.digest() for each in protocols]
+    assert Counting().metadata() == {}
+    metadata = Counting(SimpleNamespace(protocols=protocols[:1], watch=watch)).metadata()
+    assert metadata["protocol"]["name"] == "vfs"
+    assert metadata["seconds_of_rank_0"] == {"backbone": 1.23}
+    metadata = Counting(SimpleNamespace(protocols=protocols, watch=watch)).metadata()
+    assert [each["digest"] for each in metadata["protocol"]] == [each.digest() for each in protocols]
 
 
 def test_names_of_stages_lead_keys_and_rows_where_there_are_several() -> None:

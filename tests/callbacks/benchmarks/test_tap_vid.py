@@ -91,7 +91,7 @@ def test_without_an_occlusion_rule_only_delta_is_reported(root, protocol):
     benchmark = TapVidBenchmark(root, protocol, limit_sequences=1)
     scores = benchmark.evaluate(build_feature_extractor("raw_colour", stride=16))
     assert set(scores) == {DELTA, "grid_limit", *(f"pts_within_{d}" for d in (1, 2, 4, 8, 16))}
-    assert benchmark.results.about["protocol"]["name"] == f"{protocol}+feature_stride=16"
+    assert benchmark.results.metadata["protocol"]["name"] == f"{protocol}+feature_stride=16"
 
 
 def test_several_stages_are_scored_apart_and_as_alone(root):

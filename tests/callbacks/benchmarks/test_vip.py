@@ -145,5 +145,5 @@ def test_ap_may_count_one_detection_for_an_instance(root, monkeypatch):
     for benchmark in (several, one):
         benchmark.evaluate(build_feature_extractor("raw_colour", stride=4))
     assert made == [False, True]
-    assert one.about()["AP-unofficial"].startswith(several.about()["AP-unofficial"])
-    assert "one detection at most" in one.about()["AP-unofficial"]
+    assert one.metadata()["AP-unofficial"].startswith(several.metadata()["AP-unofficial"])
+    assert "one detection at most" in one.metadata()["AP-unofficial"]

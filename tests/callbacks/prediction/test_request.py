@@ -49,5 +49,5 @@ def test_places_are_those_of_the_part(folder, colour):
     assert sorted(asked.by_frame) == [1, 3]
     assert asked.names == ["1-1", "1-2", "2-1", "2-2"]
     assert asked.points(1).names == ("1-1", "1-2", "2-1", "2-2")
-    assert [each["frame"] for each in asked.about()] == [3, 7]
+    assert [each["frame"] for each in asked.metadata()] == [3, 7]
     assert not asked.in_one_pass

@@ -123,7 +123,7 @@ def test_a_box_from_a_file(tmp_path, name, text):
 
 def test_a_box_as_it_is_typed():
     for typed in ("1.5,2,30,4", "[1.5, 2, 30, 4]", [1.5, 2, 30, 4]):
-        assert BoxPrompt.of(typed).about()["box"] == [1.5, 2, 30, 4]
+        assert BoxPrompt.of(typed).metadata()["box"] == [1.5, 2, 30, 4]
 
 
 @pytest.mark.parametrize(

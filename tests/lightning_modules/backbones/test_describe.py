@@ -1,5 +1,7 @@
 """One description of a network: which, and where its weights are from."""
 
+from types import SimpleNamespace
+
 import torch
 
 from lightning_modules import FrozenEncoder, Liir, LinearProbe, VFSSimSiam
@@ -27,6 +29,8 @@ def test_weights_of_a_file_are_named(tmp_path):
     assert describe_network(FrozenEncoder(str(tmp_path / "vfs_r18.ckpt"))) == expected
     started = VFSSimSiam(str(tmp_path / "vfs_r18.ckpt"), projector_dim=8, predictor_dim=4)
     assert describe_network(started) == expected
+    started._trainer = SimpleNamespace(global_step=3)
+    assert describe_network(started) == "ResNet-18, 3 steps of training"  # no longer those of the file
 
 
 def test_a_frozen_encoder_is_called_by_what_it_holds() -> None:

@@ -55,8 +55,8 @@ def test_equal_to_a_loop(features, both_directions, workspace):
     rules = PointProtocol.named("tapir-matching", "tap_vid").with_changes(
         scored_size=CELLS * CELL, occlusion="similarity+anchors", similarity_threshold=0.3, anchor_similarity=0.75
     )
-    places = torch.rand(12, 2, generator=torch.Generator().manual_seed(2)) * CELLS * CELL
-    queries = torch.cat([torch.tensor([0.0, 3, 7, 1] * 3)[:, None], places], dim=1).double()
+    positions = torch.rand(12, 2, generator=torch.Generator().manual_seed(2)) * CELLS * CELL
+    queries = torch.cat([torch.tensor([0.0, 3, 7, 1] * 3)[:, None], positions], dim=1).double()
     tracks = track_points(features.__getitem__, FRAMES, queries, rules, None, None, both_directions, workspace)
     expected = torch.zeros(len(queries), FRAMES, dtype=torch.bool)
     for number, start in enumerate(queries[:, 0].long().tolist()):

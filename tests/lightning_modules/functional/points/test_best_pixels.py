@@ -11,9 +11,9 @@ from lightning_modules.functional.points.best_pixels import best_pixels
 def peaks(count, cells, width):
     """Gaussians at random places, some of them outside the map."""
     generator = torch.Generator().manual_seed(cells)
-    places = torch.rand(count, 2, generator=generator) * (cells + 4) - 2
+    positions = torch.rand(count, 2, generator=generator) * (cells + 4) - 2
     at = torch.arange(cells) + 0.5
-    squared = (at[:, None] - places[:, None, None, 1]) ** 2 + (at - places[:, None, None, 0]) ** 2
+    squared = (at[:, None] - positions[:, None, None, 1]) ** 2 + (at - positions[:, None, None, 0]) ** 2
     return (-squared / (2 * width**2)).exp()
 
 
@@ -29,7 +29,7 @@ def test_they_are_those_of_the_enlarged_map(cells, pixels):
     y, x = (centres[..., axis].long() for axis in (1, 0))
     assert (centres % 1 == 0.5).all()
     torch.testing.assert_close(enlarged[torch.arange(len(maps))[:, None], y, x], values, atol=2e-6, rtol=1e-5)
-    assert all(len(set(places)) == 5 for places in (y * pixels + x).tolist())
+    assert all(len(set(positions)) == 5 for positions in (y * pixels + x).tolist())
 
 
 def test_only_maps_that_need_it_are_enlarged(monkeypatch):

@@ -25,7 +25,7 @@ def test_tracks_and_visibility_are_gmrws(gmrw, monkeypatch):
     def flow(job, here, there):
         t, other = int(here[0, 0, 0]), int(there[0, 0, 0])
         table = forward[t] if other > t else backward[other]
-        return lambda places: look_up_flow(table, places)
+        return lambda positions: look_up_flow(table, positions)
 
     monkeypatch.setattr(chained, "_flow", flow)
     queries = torch.from_numpy(gmrw["queries_tyx"]) + torch.tensor([0, 0.5, 0.5])
@@ -33,7 +33,7 @@ def test_tracks_and_visibility_are_gmrws(gmrw, monkeypatch):
     job = TrackingJob(lambda t: torch.full((1, height, width), float(t)), frames, queries, (height, width), protocol)
     chained.track_by_chaining(job)
     expected = gmrw["tracks_xy"].transpose(1, 0, 2)
-    np.testing.assert_allclose(job.places - 0.5, expected, atol=1e-4)
+    np.testing.assert_allclose(job.positions - 0.5, expected, atol=1e-4)
     inside = ((expected >= 0) & (expected < [width, height])).all(-1)
     own = np.arange(frames) == gmrw["queries_tyx"][:, :1]
     visible = (inside & (job.misses < protocol.cycle_threshold).numpy()) | own
@@ -43,20 +43,20 @@ def test_tracks_and_visibility_are_gmrws(gmrw, monkeypatch):
 
 def test_look_up_equals_grid_sample_with_a_border():
     flow = torch.randn(2, 5, 7)
-    places = torch.rand(50, 2) * torch.tensor([9.0, 7.0]) - 1
-    grid = places / torch.tensor([7.0, 5.0]) * 2 - 1
+    positions = torch.rand(50, 2) * torch.tensor([9.0, 7.0]) - 1
+    grid = positions / torch.tensor([7.0, 5.0]) * 2 - 1
     expected = F.grid_sample(flow[None], grid[None, None], padding_mode="border", align_corners=False)[0, :, 0].T
-    torch.testing.assert_close(look_up_flow(flow, places), expected)
-    corners, weights = bilinear_corners(places, 1, 1)
+    torch.testing.assert_close(look_up_flow(flow, positions), expected)
+    corners, weights = bilinear_corners(positions, 1, 1)
     assert not corners.any()
     torch.testing.assert_close(weights.sum(1), torch.ones(50))
 
 
 def test_a_closed_cycle_misses_nothing():
     there, back = torch.full((2, 4, 4), 0.25), torch.full((2, 4, 4), -0.25)
-    places = torch.rand(6, 2) * 4
-    moved, miss = chain_step(places, lambda p: look_up_flow(there, p), lambda p: look_up_flow(back, p))
-    torch.testing.assert_close(moved, places + 0.25)
+    positions = torch.rand(6, 2) * 4
+    moved, miss = chain_step(positions, lambda p: look_up_flow(there, p), lambda p: look_up_flow(back, p))
+    torch.testing.assert_close(moved, positions + 0.25)
     assert not miss.any()
 
 
@@ -68,7 +68,7 @@ def test_flow_is_computed_only_where_points_are_and_equals_the_dense_one():
     dense = chained._flow(job, features[0], features[1])
     own = torch.stack(torch.meshgrid(torch.arange(6) + 0.5, torch.arange(6) + 0.5, indexing="xy"), -1).view(-1, 2)
     table = dense(own).T.unflatten(1, (6, 6))
-    place = torch.tensor([[17.9, 10.3]]) / 8
-    torch.testing.assert_close(dense(place), look_up_flow(table, place))
+    position = torch.tensor([[17.9, 10.3]]) / 8
+    torch.testing.assert_close(dense(position), look_up_flow(table, position))
     tracks = track_points(lambda t: features[t], 3, queries, protocol)
-    torch.testing.assert_close(tracks.points[0, 1].float(), ((place + dense(place)) * 8)[0])
+    torch.testing.assert_close(tracks.points[0, 1].float(), ((position + dense(position)) * 8)[0])

@@ -17,7 +17,7 @@ def job(features: torch.Tensor, both_directions: bool = True) -> TrackingJob:
 def test_places_begin_at_the_queries_and_queries_need_all_other_frames() -> None:
     features = torch.randn(4, 8, 8, 16)
     both, forward = job(features), job(features, both_directions=False)
-    assert both.places[:, 3].tolist() == [[20, 12], [60, 4]]  # x, y
+    assert both.positions[:, 3].tolist() == [[20, 12], [60, 4]]  # x, y
     assert [both.needs(t).tolist() for t in range(4)] == [[1], [0, 1], [0], [0, 1]]
     assert [forward.needs(t).tolist() for t in range(4)] == [[], [0], [0], [0, 1]]
 
@@ -25,9 +25,9 @@ def test_places_begin_at_the_queries_and_queries_need_all_other_frames() -> None
 def test_cells_are_pixels_divided_by_the_size_of_a_cell() -> None:
     features = torch.randn(1, 8, 8, 16)
     state = job(features)
-    places = torch.tensor([[20.0, 12.0], [60.0, 4.0]])
-    assert state.to_cells(places, features[0]).tolist() == [[5, 1.5], [15, 0.5]]
-    torch.testing.assert_close(state.to_pixels(state.to_cells(places, features[0]), features[0]), places.double())
+    positions = torch.tensor([[20.0, 12.0], [60.0, 4.0]])
+    assert state.to_cells(positions, features[0]).tolist() == [[5, 1.5], [15, 0.5]]
+    torch.testing.assert_close(state.to_pixels(state.to_cells(positions, features[0]), features[0]), positions.double())
 
 
 def test_a_descriptor_is_found_where_it_was_taken_and_tracking_back_misses_by_the_distance() -> None:

@@ -30,14 +30,14 @@ def peers(shared_points):
     ],
 )
 def test_places_are_those_of_the_peers(peers, expected, arguments):
-    places = decode_places(torch.from_numpy(peers["cosine"]), **arguments)
-    np.testing.assert_allclose(places.numpy(), peers[expected], atol=2e-5)
+    positions = decode_places(torch.from_numpy(peers["cosine"]), **arguments)
+    np.testing.assert_allclose(positions.numpy(), peers[expected], atol=2e-5)
 
 
 def test_dino_trackers_inclusive_radius_is_a_strict_one_slightly_larger(peers):
     """Its cells lie 7 px apart from 7 px on; a distance of exactly 5 cells belongs to its disk."""
-    places = decode_places(torch.from_numpy(peers["dino_tracker_relu_cosine"]), "soft_argmax", 1.0, 5.05)
-    np.testing.assert_allclose((places * 7 + 3.5).numpy(), peers["dino_tracker_pixels"], atol=2e-4)
+    positions = decode_places(torch.from_numpy(peers["dino_tracker_relu_cosine"]), "soft_argmax", 1.0, 5.05)
+    np.testing.assert_allclose((positions * 7 + 3.5).numpy(), peers["dino_tracker_pixels"], atol=2e-4)
     apart = decode_places(torch.from_numpy(peers["dino_tracker_relu_cosine"]), "soft_argmax", 1.0, 5.0)
     assert (apart * 7 + 3.5 - torch.from_numpy(peers["dino_tracker_pixels"])).abs().max() > 0.01
 
@@ -50,8 +50,8 @@ def test_cosines_and_sampling_are_fomos(peers):
     height, width = peers["fomo_sample_input_hw"]
     for (t, x, y), expected in zip(peers["fomo_sample_queries_txy"][0], peers["fomo_sample_features"][0], strict=True):
         features = tokens[int(t)]
-        places = torch.tensor([[x / width * features.shape[2], y / height * features.shape[1]]])
-        np.testing.assert_allclose(sample_features(features, places)[0], expected, atol=1e-6)
+        positions = torch.tensor([[x / width * features.shape[2], y / height * features.shape[1]]])
+        np.testing.assert_allclose(sample_features(features, positions)[0], expected, atol=1e-6)
 
 
 def test_an_expectation_less_the_own_centre_is_gmrws_flow(peers):
