@@ -112,7 +112,7 @@ def read_scores_of(folder: Path, label: str = "", scores: Sequence[str] = ()) ->
     Args:
         folder: with results.json and, for intervals, per_sequence.csv.
         label: row that the user names.
-        scores: keys without their stage; none takes the first score of the benchmark.
+        scores: keys, with or without their stage; none takes the first score of the benchmark.
 
     Raises:
         ValueError: if a file is damaged; one line.
@@ -127,7 +127,7 @@ def read_scores_of(folder: Path, label: str = "", scores: Sequence[str] = ()) ->
     found = []
     for key in keys:
         stage, _, score = key.rpartition("/")
-        if score in wanted:
+        if score in wanted or key in wanted:
             value = float(results["scores"][key])
             videos = values_by_sequence(rows, key, names) if score_intervals({key: value}, rows, names) else None
             column = _column(results, stage, score)
@@ -165,11 +165,11 @@ def tabulate(found: Iterable[StoredScore], base: str = "") -> Table:
     for name, members in _rows_of(found).items():
         for one in members:
             cells.setdefault(name, {}).setdefault(one.column, []).append(one)
-    rows = {name: {column: _cell(ones) for column, ones in row.items()} for name, row in cells.items()}
+    rows = {name: {column: cell_of(ones) for column, ones in row.items()} for name, row in cells.items()}
     base = _base_row(rows, base) if base else ""
     for name, row in rows.items() if base else ():
         if name != base:
-            rows[name] = {column: _compared(cell, rows[base].get(column)) for column, cell in row.items()}
+            rows[name] = {column: compared(cell, rows[base].get(column)) for column, cell in row.items()}
     return Table(tuple(dict.fromkeys(one.column for one in found)), rows, base)
 
 
@@ -243,7 +243,8 @@ def _are_seeds(members: Sequence[StoredScore]) -> bool:
     return all(len(seeds) == 1 or (None not in seeds and len(set(seeds)) == len(seeds)) for seeds in by_column.values())
 
 
-def _cell(ones: Sequence[StoredScore]) -> Cell:
+def cell_of(ones: Sequence[StoredScore]) -> Cell:
+    """Summarise the scores of the seeds of one row, at least one."""
     videos = mean_over_runs([one.videos for one in ones])
     interval = bootstrap_interval([list(values) for values in videos.values()]) if videos else None
     return Cell(tuple(one.value for one in ones), videos, interval)
@@ -256,5 +257,6 @@ def _base_row(rows: Mapping[str, Any], base: str) -> str:
     return named[0]
 
 
-def _compared(cell: Cell, base: Cell | None) -> Cell:
+def compared(cell: Cell, base: Cell | None) -> Cell:
+    """Return a cell with its difference from the base row's, where there is one."""
     return cell if base is None else replace(cell, difference=difference_of(cell.videos, base.videos))

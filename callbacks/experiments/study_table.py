@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import io
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from datamodules.reading.writing import csv_text, write_atomically
 
-from ..metrics.intervals import Difference
-from ..metrics.uncertainty import difference_of, mean_over_runs, values_by_sequence
-from ..stored_results import protocols_of, read_results, read_rows, read_sequences, read_shaped
+from ..stored_results import read_results, read_shaped
+from .results_table import Cell, StoredScore, cell_of, compared, read_scores_of
 
 if TYPE_CHECKING:
     from .study_plan import Study
@@ -22,20 +20,15 @@ if TYPE_CHECKING:
 PAPER = " The column of the paper's numbers is the paper's own, at its own scale."
 
 
-@dataclass(frozen=True)
-class StudyResult:
+class StudyScore(NamedTuple):
     """The outcome of one evaluation of a row and seed.
 
-    Args:
-        score: in [0, 1].
-        videos: sequence → scores of its objects; None where the benchmark writes none by this name.
-        protocol: name and digest of its protocol.
+    Attributes:
+        stored: its score.
         seconds: duration of the training, None where nothing was trained, it ran elsewhere or it was interrupted.
     """
 
-    score: float
-    videos: Mapping[str, Sequence[float]] | None
-    protocol: str
+    stored: StoredScore
     seconds: float | None
 
 
@@ -47,11 +40,8 @@ class StudyLine:
         row: name of the row.
         evaluation: name of the evaluation.
         protocol: name and digest; several where seeds were scored by different ones.
-        scores: one a seed that has run, by seed.
-        mean: over seeds, NaN where none has run.
-        spread: largest minus smallest.
-        difference: from the base row over sequences, each the mean over the seeds of its row; None for the base row
-            itself, or where the protocols or sequences differ.
+        scores: one a seed that has run, by seed, fractions.
+        cell: mean, spread, and difference from the base row where one protocol scored both; None where none has run.
         published: the paper's score, in [0, 1].
         minutes: minutes of training, mean over seeds.
     """
@@ -60,20 +50,18 @@ class StudyLine:
     evaluation: str
     protocol: str
     scores: Mapping[int, float]
-    mean: float
-    spread: float
-    difference: Difference | None
+    cell: Cell | None
     published: float | None
     minutes: float | None
 
 
-StudyResults = dict[tuple[str, str], dict[int, StudyResult]]
-"""(row, evaluation) → seed → result."""
+StudyScores = dict[tuple[str, str], dict[int, StudyScore]]
+"""(row, evaluation) → seed → score."""
 
 
-def gather_study(study: Study, output: Path) -> StudyResults:
+def gather_study(study: Study, output: Path) -> StudyScores:
     """Read the results that the steps of a study have left below its folder; what has not run is left out."""
-    found: StudyResults = {}
+    found: StudyScores = {}
     for row in study.rows:
         for seed in study.seeds_of(row):
             for step in study.steps(row, seed, output):
@@ -82,7 +70,9 @@ def gather_study(study: Study, output: Path) -> StudyResults:
                 file = result_of(step.folder, step.benchmark)
                 if file is not None:
                     seconds = _training_seconds(step.folder) if row.train is not None else None
-                    found.setdefault((row.name, step.evaluation), {})[seed] = _result(file, study.score, seconds)
+                    found.setdefault((row.name, step.evaluation), {})[seed] = StudyScore(
+                        _score_of(file, study.score), seconds
+                    )
     return found
 
 
@@ -92,24 +82,27 @@ def result_of(folder: Path, benchmark: str) -> Path | None:
     return max(files, key=lambda file: file.stat().st_mtime_ns, default=None)
 
 
-def table_rows(study: Study, results: StudyResults) -> list[StudyLine]:
+def table_rows(study: Study, results: StudyScores) -> list[StudyLine]:
     """Summarise results over seeds, a line for each row and evaluation in the study's order."""
     lines = []
     for row in study.rows:
         for evaluation in study.evaluations:
-            own, base = results.get((row.name, evaluation), {}), results.get((study.base, evaluation), {})
-            scores = {seed: result.score for seed, result in sorted(own.items())}
-            seconds = [result.seconds for result in own.values() if result.seconds is not None]
+            own, base = (dict(sorted(results.get((name, evaluation), {}).items())) for name in (row.name, study.base))
+            protocols, base_protocols = ({_protocol(found) for found in side.values()} for side in (own, base))
+            cell, base_cell = (
+                cell_of([each.stored for each in side.values()]) if side else None for side in (own, base)
+            )
+            if cell is not None and row.name != study.base and len(protocols | base_protocols) == 1:
+                cell = compared(cell, base_cell)
+            seconds = [found.seconds for found in own.values() if found.seconds is not None]
             published = row.published.get(evaluation)
             lines.append(
                 StudyLine(
                     row=row.name,
                     evaluation=evaluation,
-                    protocol=", ".join(sorted({result.protocol for result in own.values()})),
-                    scores=scores,
-                    mean=fmean(scores.values()) if scores else math.nan,
-                    spread=max(scores.values()) - min(scores.values()) if scores else math.nan,
-                    difference=None if row.name == study.base else _difference(own, base),
+                    protocol=", ".join(sorted(protocols)),
+                    scores={seed: found.stored.value for seed, found in own.items()},
+                    cell=cell,
                     published=None if published is None else published / 100,
                     minutes=fmean(seconds) / 60 if seconds else None,
                 )
@@ -133,9 +126,13 @@ def study_markdown(study: Study, lines: Sequence[StudyLine]) -> str:
     print(f"| {' | '.join(head)} |\n|{'---|' * len(head)}", file=out)
     for line in lines:
         cells = [line.row, *([line.evaluation] if several else []), str(len(line.scores))]
-        cells += [" / ".join(_percent(score) for score in line.scores.values()), _percent(line.mean)]
-        cells.append(_percent(line.spread) if len(line.scores) > 1 else "")
-        cells.append(line.difference.in_points if line.difference else "")
+        cells += [" / ".join(_percent(score) for score in line.scores.values())]
+        cells += (
+            [_percent(line.cell.mean), _percent(line.cell.spread if len(line.scores) > 1 else None)]
+            if line.cell
+            else ["", ""]
+        )
+        cells.append(line.cell.difference.in_points if line.cell and line.cell.difference else "")
         cells += [_percent(line.published)] if published else []
         cells.append("" if line.minutes is None else f"{line.minutes:.0f}")
         print(f"| {' | '.join(cells)} |", file=out)
@@ -165,22 +162,16 @@ def write_csv(lines: Sequence[StudyLine], file: Path) -> None:
     write_atomically(file, csv_text([head, *rows], "\n"))
 
 
-def _result(file: Path, score: str, seconds: float | None) -> StudyResult:
-    content = read_results(file)
-    scores = content["scores"]
+def _score_of(file: Path, score: str) -> StoredScore:
+    scores = read_results(file)["scores"]
     if score not in scores:
         raise ValueError(f"{file}: has no score {score!r}; it has {', '.join(scores)}")
-    protocols = protocols_of(content)
-    named = ", ".join(f"{protocol['name']} ({protocol['digest']})" for protocol in protocols) or "no protocol"
-    videos = values_by_sequence(read_rows(file.with_name("per_sequence.csv")), score, read_sequences(file.parent))
-    return StudyResult(float(scores[score]), videos, named, seconds)
+    return read_scores_of(file.parent, scores=[score])[0]
 
 
-def _difference(own: Mapping[int, StudyResult], base: Mapping[int, StudyResult]) -> Difference | None:
-    """Compare two rows over sequences; every seed of either counts, since rows need not share seeds."""
-    if len({result.protocol for side in (own, base) for result in side.values()}) != 1:
-        return None
-    return difference_of(*(mean_over_runs([result.videos for result in side.values()]) for side in (own, base)))
+def _protocol(found: StudyScore) -> str:
+    column = found.stored.column
+    return f"{column.protocol} ({column.digest})" if column.digest else "no protocol"
 
 
 def _training_seconds(folder: Path) -> float | None:
@@ -191,4 +182,4 @@ def _training_seconds(folder: Path) -> float | None:
 
 
 def _percent(value: float | None) -> str:
-    return "" if value is None or math.isnan(value) else f"{100 * value:.1f}"
+    return "" if value is None else f"{100 * value:.1f}"

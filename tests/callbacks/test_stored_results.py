@@ -8,7 +8,7 @@ import pytest
 
 from callbacks.experiments.effects import read_scores
 from callbacks.experiments.study_plan import read_study
-from callbacks.experiments.study_table import gather_study
+from callbacks.experiments.study_table import gather_study, table_rows
 from callbacks.stored_results import protocol_of, read_results, read_rows
 from callbacks.tools.table import gather_results
 from cli import main
@@ -166,8 +166,8 @@ def test_each_stage_stands_under_its_own_protocol(tmp_path: Path) -> None:
     }
     study = put(tmp_path / "study.yaml", STUDY)
     put(tmp_path / "base/seed-0/benchmarks/base-davis/x/results.json", several | {"scores": {"J&F-Mean": 0.5}})
-    found = gather_study(read_study(study), tmp_path)
-    assert found["base", "davis"][0].protocol == "vfs+feature_stride=4 (d4), vfs (d8)"
+    lines = table_rows(read_study(study), gather_study(read_study(study), tmp_path))
+    assert lines[0].protocol == "vfs+feature_stride=4 and vfs (d4 and d8)"
 
 
 def test_names_are_one_line_of_a_table(run: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -2,7 +2,6 @@
 
 import csv
 import json
-import math
 from pathlib import Path
 
 import pytest
@@ -51,22 +50,25 @@ def output(tmp_path: Path) -> Path:
 def test_scores_spread_and_difference(output: Path) -> None:
     study = read_study(output / "study.yaml")
     base, better, missing = table_rows(study, gather_study(study, output))
+    assert base.cell is not None
+    assert better.cell is not None
+    assert better.cell.difference is not None
     assert base.scores == pytest.approx({0: 0.55, 1: 0.57})
-    assert (base.mean, base.spread) == pytest.approx((0.56, 0.02))
-    assert base.difference is None
+    assert (base.cell.mean, base.cell.spread) == pytest.approx((0.56, 0.02))
+    assert base.cell.difference is None
     assert base.minutes == pytest.approx(10)
-    assert better.difference is not None
-    assert better.difference[:3] == pytest.approx((0.1, 0.1, 0.1))
-    assert better.difference.p == pytest.approx(2 / 2**4)  # four videos: objects stay with theirs
+    assert better.cell.difference[:3] == pytest.approx((0.1, 0.1, 0.1))
+    assert better.cell.difference.p == pytest.approx(2 / 2**4)  # four videos: objects stay with theirs
     assert not missing.scores
-    assert math.isnan(missing.mean)
+    assert missing.cell is None
 
 
 def test_rows_of_different_protocols_are_not_compared(output: Path) -> None:
     study = read_study(output / "study.yaml")
     leave_result(output / "missing/seed-0", "missing-davis", 0.3, digest="d2")
     lines = table_rows(study, gather_study(study, output))
-    assert lines[2].difference is None
+    assert lines[2].cell is not None
+    assert lines[2].cell.difference is None
     assert "Rows scored by different protocols do not compare" in study_markdown(study, lines)
 
 
