@@ -92,7 +92,7 @@ class ContrastiveRandomWalk(CorrespondenceModule):
 
     def embed(self, maps: Tensor, batch: int, frames: int) -> Tensor:
         """Turn maps `(B · T · n, C, h, w)` into nodes `(B, D, T, N)`: one a map, or one a cell, row by row."""
-        cells = maps.flatten(2).mT  # places before channels
+        cells = maps.flatten(2).mT  # cells before channels
         nodes = cells if self.hparams["nodes"] == "cells" else cells.mean(1, keepdim=True)
         nodes = normalize(self.head(nodes).float(), dim=-1)
         return nodes.reshape(batch, frames, -1, nodes.shape[-1]).permute(0, 3, 1, 2)

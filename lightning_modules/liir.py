@@ -1,4 +1,4 @@
-"""Liir: reconstruct a frame from similar places of another frame, with places of other videos as negatives."""
+"""Liir: reconstruct a frame from similar cells of another frame, with cells of other videos as negatives."""
 
 from functools import partial
 from typing import Any, Literal
@@ -30,7 +30,7 @@ class Liir(MomentumMethod):
     """Locality-aware inter- and intra-video reconstruction.
 
     The last frame of a clip is the query, those before it are its references. The encoder sees Lab without a or b; the
-    missing channel of the query is reconstructed from the references within a window around each place, weighted by the
+    missing channel of the query is reconstructed from the references within a window around each cell, weighted by the
     affinity of features. The first epochs train on that alone. Then points of other videos, encoded by the momentum
     encoder with displaced positions, join the softmax as negatives, and the affinity is drawn towards a few compact
     peaks. With `position="none"`, `bank_frames=0` and `mixture_components=None` this is MAST's objective.
@@ -40,9 +40,9 @@ class Liir(MomentumMethod):
     Args:
         position: kind of the map that is added to the features of the first layer, see `PositionMap`.
         position_size: cells along each side of a learned map; half the frames' size.
-        modulation: displacement of the map for the bank: "shift" by a random step, "shuffle" its places, or "none".
+        modulation: displacement of the map for the bank: "shift" by a random step, "shuffle" its cells, or "none".
         bank_frames: number of frames of other videos; 0 leaves inter-video reconstruction out.
-        points_per_frame: number of random places of each of these frames.
+        points_per_frame: number of random cells of each of these frames.
         encoder_momentum: m of the moving average.
         mixture_components: K of the compactness prior in training; None leaves it out.
         mixture_threshold: only windows whose largest affinity is above it are compared with the prior.
@@ -152,9 +152,9 @@ class Liir(MomentumMethod):
         count, own = ranks_and_rank()[0] * len(frames), partial(own_rows, rows=len(frames))
         displace = displacement(self.hparams["modulation"], count, generator, own)
         features = self.target_encoder(frames, displace).flatten(2).float()
-        places = own(torch.randint(features.shape[2], (count, self.hparams["points_per_frame"]), generator=generator))
-        places = to_device(places, features.device)[:, None].expand(-1, features.shape[1], -1)
-        return features.gather(2, places).mT.contiguous()
+        cells = own(torch.randint(features.shape[2], (count, self.hparams["points_per_frame"]), generator=generator))
+        cells = to_device(cells, features.device)[:, None].expand(-1, features.shape[1], -1)
+        return features.gather(2, cells).mT.contiguous()
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
         """Adam, its rate a function of the samples seen (section 3.3), see `liir_factor`."""

@@ -42,7 +42,7 @@ class SiamFC(CorrespondenceModule):
             that of the frozen features, for budgets far below the paper's 50 epochs of GOT-10k. A frozen response is
             large: combine it with a `response_scale` of 1e-4 or less.
         response_scale: factor on the correlation, 1e-3 for ResNet-18 and 1e-5 for ResNet-50.
-        positive_radius: radius of the label's positive places, in pixels of the search crop.
+        positive_radius: radius of the label's positive cells, in pixels of the search crop.
         lr: learning rate of Adam in the first epoch.
         last_lr: learning rate after the last epoch; the rate falls by a constant ratio, 0.912 an epoch over 50 epochs
             as in the released configuration (the paper's appendix says 0.9, which ends at 5e-6).

@@ -107,7 +107,7 @@ def extractor_for(module: Any, prompt: Prompt, stage: str | None = None, stride:
     encoder = build_encoder(module)
     own = getattr(module, "hparams", {})
     named = [stage, stride, own.get("stage"), own.get("stride")]
-    if isinstance(prompt, BoxPrompt) and all(place is None for place in named):
+    if isinstance(prompt, BoxPrompt) and all(index is None for index in named):
         try:
             return encoder.feature_extractor("res5", dilated=True)
         except ValueError:

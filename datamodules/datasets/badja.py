@@ -92,14 +92,14 @@ def _clip(root: Path, file: Path) -> PointSequence:
     numbers = list(BADJA_JOINTS)
     try:
         names = [[str(entry[key]) for entry in content] for key in ("image_path", "segmentation_path")]
-        places = np.array([np.array(entry["joints"], np.float64)[numbers] for entry in content])
+        positions = np.array([np.array(entry["joints"], np.float64)[numbers] for entry in content])
         visible = np.array([np.array(entry["visibility"], bool)[numbers] for entry in content])
     except (KeyError, TypeError, ValueError, IndexError) as error:
         raise DataError(
             f"{file}: expected a list of frames with image_path, segmentation_path, joints and visibility of 37 joints"
         ) from error
-    if places.shape != (len(content), len(numbers), 2) or visible.shape != places.shape[:2] or not len(content):
-        raise DataError(f"{file}: has joints {places.shape} and visibility {visible.shape}; get the file again")
+    if positions.shape != (len(content), len(numbers), 2) or visible.shape != positions.shape[:2] or not len(content):
+        raise DataError(f"{file}: has joints {positions.shape} and visibility {visible.shape}; get the file again")
     frames, masks = ([_inside(root, file, name) for name in of_kind] for of_kind in names)
     remedy = (
         "unpack DAVIS-2017 trainval Full-Resolution as DAVIS/ and BADJA's extra_videos.zip next to joint_annotations"
@@ -107,7 +107,7 @@ def _clip(root: Path, file: Path) -> PointSequence:
     if missing := next((path for path in (*frames, *masks) if not path.is_file()), None):
         raise DataError(f"{missing}: no such file; {remedy}")
     height, width = size = picture_header(frames[0])[0]
-    points = (places[..., ::-1] + 0.5) / [width, height]  # the annotation names pixels
+    points = (positions[..., ::-1] + 0.5) / [width, height]  # the annotation names pixels
     inside = ((points >= 0) & (points <= 1)).all(-1)
     if (outside := np.argwhere(visible & ~inside)).size:
         raise DataError(f"{file}: a visible joint of frame {outside[0, 0]} lies outside the picture of {pixels(size)}")

@@ -188,10 +188,10 @@ def _from_element(file: Path, name: str, element: Any) -> PointSequence:
     tracks, count = occluded.shape
     if length != count or not tracks or not count:
         raise DataError(f"{where}: {tracks} tracks of {count} frames for a video of {length}; get the file again")
-    places, hidden = points.read(), occluded.read().astype(bool)
-    _check_places(where, places, hidden, size)
+    positions, hidden = points.read(), occluded.read().astype(bool)
+    _check_positions(where, positions, hidden, size)
     names = tuple(map(str, range(tracks)))
-    return PointSequence(name=name, size=size, points=places, occluded=hidden, pictures=frames, tracks=names)
+    return PointSequence(name=name, size=size, points=positions, occluded=hidden, pictures=frames, tracks=names)
 
 
 def _array(where: str, key: str, value: Any) -> StoredArray:
@@ -200,10 +200,10 @@ def _array(where: str, key: str, value: Any) -> StoredArray:
     return value
 
 
-def _check_places(where: str, places: NDArray[Any], hidden: NDArray[np.bool_], size: tuple[int, int]) -> None:
+def _check_positions(where: str, positions: NDArray[Any], hidden: NDArray[np.bool_], size: tuple[int, int]) -> None:
     """Check that visible points lie in the picture, or within a pixel of it (rounding, Kinetics' half pixel)."""
     margin = 1 / np.array(size[::-1])
-    seen = places[~hidden]
+    seen = positions[~hidden]
     outside = ~((seen >= -margin) & (seen <= 1 + margin)).all(axis=1)
     if outside.any():
         x, y = seen[outside.argmax()]
@@ -323,10 +323,12 @@ def _from_csv(file: Path) -> PointSequence:
         )
     pictures = _VideoFrames(videos[0], frames)
     values = np.array([[rows[track, frame] for frame in frames] for track in names])
-    places, hidden = values[..., :2] / np.array(pictures.size[::-1]), values[..., 2] == 1
-    _check_places(f"{file}, {file.stem}", places, hidden, pictures.size)
+    positions, hidden = values[..., :2] / np.array(pictures.size[::-1]), values[..., 2] == 1
+    _check_positions(f"{file}, {file.stem}", positions, hidden, pictures.size)
     name = _checked_name(file, file.stem)
-    return PointSequence(name=name, size=pictures.size, points=places, occluded=hidden, pictures=pictures, tracks=names)
+    return PointSequence(
+        name=name, size=pictures.size, points=positions, occluded=hidden, pictures=pictures, tracks=names
+    )
 
 
 def _rows(file: Path) -> dict[tuple[str, int], tuple[float, float, int]]:

@@ -78,8 +78,8 @@ class Vos(Reader[MaskSequence]):
     def _list_file(self, split: str) -> Path:
         if split.endswith(".txt"):
             return self.root / split
-        places = [self.root / f"{split}.txt", self.root / "ImageSets" / f"{split}.txt"]
-        return next((place for place in places if place.is_file()), places[0])
+        lists = [self.root / f"{split}.txt", self.root / "ImageSets" / f"{split}.txt"]
+        return next((place for place in lists if place.is_file()), lists[0])
 
     def _sequence(self, name: str) -> MaskSequence:
         frames = list_frames(self.frames / name)

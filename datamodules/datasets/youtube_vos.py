@@ -99,8 +99,8 @@ class YoutubeVos(Reader[MaskSequence]):
         return chosen, hidden
 
     def _all_frames(self, folder: str) -> Path:
-        places = [self.root / f"{folder}_all_frames", self.root / "all_frames" / f"{folder}_all_frames"]
-        found = next((place for place in places if place.is_dir()), places[0])
+        folders = [self.root / f"{folder}_all_frames", self.root / "all_frames" / f"{folder}_all_frames"]
+        found = next((each for each in folders if each.is_dir()), folders[0])
         return require_folder(found / "JPEGImages", "unpack it, or set all_frames to False")
 
     def _sequence(self, name: str, root: Path) -> MaskSequence:
@@ -119,11 +119,11 @@ class YoutubeVos(Reader[MaskSequence]):
         numbers = [n for n in sorted(pictures) if n >= begin]
         if len(numbers) < 2:
             raise DataError(f"{root / name}: {len(numbers)} frames from the first object on; a video needs at least 2")
-        place = {n: t for t, n in enumerate(numbers)}
+        index_of = {n: t for t, n in enumerate(numbers)}
         frames = tuple(pictures[n] for n in numbers)
-        at = {place[n]: mask for n, mask in sorted(masks.items()) if n in place}
+        at = {index_of[n]: mask for n, mask in sorted(masks.items()) if n in index_of}
         check_masks(at, frames)
-        starts = {i: place[start] for i, (_, start) in objects.items()}
+        starts = {i: index_of[start] for i, (_, start) in objects.items()}
         check_introductions(at, starts, f"correct it, or take the object out of {self.folder / 'meta.json'}")
         size, _ = picture_header(frames[0])
         return MaskSequence(
@@ -136,7 +136,7 @@ class YoutubeVos(Reader[MaskSequence]):
             ground_truth=self.split in ("train", "holdout"),
             categories={i: category for i, (category, _) in objects.items() if category},
             unseen=frozenset(i for i, (category, _) in objects.items() if category in self.unseen_categories),
-            reported=tuple(place[n] for n in _numbered(self.folder / "JPEGImages" / name) if n in place),
+            reported=tuple(index_of[n] for n in _numbered(self.folder / "JPEGImages" / name) if n in index_of),
         )
 
 

@@ -104,12 +104,12 @@ def starts_afresh(packet: Any) -> bool:
 
 def _is_idr(packet: bytes, length_size: int) -> bool:
     """Return whether an H.264 packet cuts all references to what was before it; a mere recovery point need not."""
-    place = 0
-    while place + length_size < len(packet):
-        kind = packet[place + length_size] & 31
+    offset = 0
+    while offset + length_size < len(packet):
+        kind = packet[offset + length_size] & 31
         if 1 <= kind <= 5:
             return kind == 5
-        place += length_size + int.from_bytes(packet[place : place + length_size], "big")
+        offset += length_size + int.from_bytes(packet[offset : offset + length_size], "big")
     return False
 
 

@@ -190,18 +190,18 @@ def check_unpacked(path: Path, content: bytes) -> None:
     Raises:
         DecodingError: if they do.
     """
-    place, unpacked = 128, 0
-    while place + 8 <= len(content):
-        kind, length = struct.unpack("<II", content[place : place + 8])
+    offset, unpacked = 128, 0
+    while offset + 8 <= len(content):
+        kind, length = struct.unpack("<II", content[offset : offset + 8])
         if kind == 15:  # miCOMPRESSED
-            unpacked += _unpacked_bytes(content[place + 8 : place + 8 + length], max_bytes() - unpacked)
+            unpacked += _unpacked_bytes(content[offset + 8 : offset + 8 + length], max_bytes() - unpacked)
         if unpacked > max_bytes():
             raise DecodingError(
                 path,
                 f"its {len(content) / 1e6:.1f} MB unpack to more than {max_bytes() / 1e6:.0f} MB; get it again, or "
                 f"raise the limit with {LIMIT_VARIABLE}",
             )
-        place += 8 + length
+        offset += 8 + length
 
 
 def _unpacked_bytes(packed: bytes, limit: int) -> int:
@@ -225,14 +225,14 @@ def _check_regular(path: str | os.PathLike[str], status: os.stat_result) -> None
 
 
 def _jpeg_size(content: bytes) -> tuple[int, int] | None:
-    place = 2
-    while place + 4 <= len(content) and content[place] == 0xFF:
-        marker = content[place + 1]
+    offset = 2
+    while offset + 4 <= len(content) and content[offset] == 0xFF:
+        marker = content[offset + 1]
         if marker == 0xFF or marker in _JPEG_BARE:  # fill byte, or a marker that stands alone
-            place += 1 if marker == 0xFF else 2
+            offset += 1 if marker == 0xFF else 2
             continue
-        if marker in _JPEG_FRAME and place + 9 <= len(content):
-            height, width = struct.unpack(">HH", content[place + 5 : place + 9])
+        if marker in _JPEG_FRAME and offset + 9 <= len(content):
+            height, width = struct.unpack(">HH", content[offset + 5 : offset + 9])
             return width, height
-        place += 2 + int.from_bytes(content[place + 2 : place + 4], "big")
+        offset += 2 + int.from_bytes(content[offset + 2 : offset + 4], "big")
     return None

@@ -58,7 +58,7 @@ def nearest_orientation(matrix: np.ndarray) -> Orientation:
         >>> nearest_orientation(np.array([-65536, 0, 0, 0, 65536, 0, 0, 0, 1 << 30]))
         Orientation(transposed=False, mirrored=True, flipped=False)
     """
-    a, b, c, d = (float(matrix[place]) / _ONE for place in (0, 1, 3, 4))
+    a, b, c, d = (float(matrix[index]) / _ONE for index in (0, 1, 3, 4))
     if abs(a * d - b * c) < 1e-6:
         return Orientation()
     if abs(a) + abs(d) >= abs(b) + abs(c):

@@ -221,7 +221,7 @@ class PointPrompt:
             return
         if not isinstance(points, str | Path):
             pairs = points.items() if isinstance(points, Mapping) else enumerate(points, start=1)
-            yield cls._made([(str(name), place) for name, place in pairs], "points", None, points)
+            yield cls._made([(str(name), position) for name, position in pairs], "points", None, points)
             return
         rows = read_point_prompts(Path(points))
         by_frame: dict[Moment | None, list[PromptRow]] = {}
@@ -232,9 +232,9 @@ class PointPrompt:
 
     @classmethod
     def _made(cls, pairs: Iterable[tuple[str, Any]], source: str, frame: Moment | None, given: Any) -> PointPrompt:
-        names, places = zip(*pairs, strict=True) if pairs else ((), ())
+        names, positions = zip(*pairs, strict=True) if pairs else ((), ())
         try:
-            points = np.array([[float(x), float(y)] for x, y in places])
+            points = np.array([[float(x), float(y)] for x, y in positions])
         except (TypeError, ValueError) as error:
             raise DataError(f"{source}: expected a name, x and y for each point, got {given!r:.120}") from error
         if not len(points) or not np.isfinite(points).all():

@@ -207,13 +207,13 @@ class _Interpreter:
         return self.push(StoredBytes(self.path, offset, length, is_text))
 
     def since_mark(self) -> list[Any]:
-        place = len(self.stack) - 1
-        while self.stack[place] is not _MARK:
-            place -= 1
-            if place < 0:
+        mark = len(self.stack) - 1
+        while self.stack[mark] is not _MARK:
+            mark -= 1
+            if mark < 0:
                 raise _Refused("an instruction without its mark")
-        values = self.stack[place + 1 :]
-        del self.stack[place:]
+        values = self.stack[mark + 1 :]
+        del self.stack[mark:]
         return values
 
     def push_tuple(self, length: int) -> None:

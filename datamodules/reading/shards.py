@@ -86,7 +86,7 @@ class ShardedVideos:
         shard = int(np.searchsorted(self._first, number, side="right")) - 1
         try:
             first, following = self._first[shard : shard + 2]
-            begin = places(self._sizes[first:following])[number - first] + WORD
+            begin = offsets_of(self._sizes[first:following])[number - first] + WORD
             return self._storage.read(self._shards[shard], int(begin), int(self._sizes[number]))
         except StoreUnreachable:
             raise
@@ -169,7 +169,7 @@ class _Store:
         return self._clients[os.getpid()]
 
 
-def places(sizes: Sequence[int] | np.ndarray) -> np.ndarray:
+def offsets_of(sizes: Sequence[int] | np.ndarray) -> np.ndarray:
     """Return where each item of a shard begins, its size before its bytes, and where the last one ends."""
     return WORD * (len(sizes) + 2) + np.append(0, np.cumsum(np.asarray(sizes) + WORD))
 

@@ -14,15 +14,15 @@ from typing import Any
 
 
 @contextmanager
-def unfinished(path: Path, place: Path | None = None) -> Iterator[Path]:
+def unfinished(path: Path, temporary: Path | None = None) -> Iterator[Path]:
     """Give a temporary path, and move what is written there to `path` if the context ends without error.
 
     What was at `path` stays until then; a folder there is replaced by what was written. After an error nothing but
-    `path` as it was is left; a killed process leaves the hidden place.
+    `path` as it was is left; a killed process leaves the hidden file.
 
     Args:
         path: file or folder to make; its folder exists.
-        place: where to write; by default one of this process's own, `partial_path(path, os.getpid())`.
+        temporary: where to write; by default one of this process's own, `partial_path(path, os.getpid())`.
 
     Yields:
         A path that does not exist yet, on the same file system.
@@ -30,15 +30,15 @@ def unfinished(path: Path, place: Path | None = None) -> Iterator[Path]:
     Raises:
         OSError: if it cannot be written or moved.
     """
-    place = place or partial_path(path, os.getpid())
-    remove(place)
+    temporary = temporary or partial_path(path, os.getpid())
+    remove(temporary)
     try:
-        yield place
+        yield temporary
         if path.is_dir() and not path.is_symlink():
             shutil.rmtree(path)
-        place.replace(path)
+        temporary.replace(path)
     finally:
-        remove(place)
+        remove(temporary)
 
 
 def write_atomically(path: Path, content: str | bytes) -> None:

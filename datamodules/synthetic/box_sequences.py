@@ -30,13 +30,13 @@ def write_otb(root: str | Path, count: int, **scenes: Any) -> Path:
 
     def one(folder: Path, i: int) -> None:
         video, masks = shown.render(i)
-        place = folder / f"Synthetic{i:03d}"
-        write_frames(place / "img", video, (f"{t + 1:04d}.jpg" for t in range(of.frames)))
+        sequence_folder = folder / f"Synthetic{i:03d}"
+        write_frames(sequence_folder / "img", video, (f"{t + 1:04d}.jpg" for t in range(of.frames)))
         *behind, front = np.unique(masks[0]).tolist()
         targets = {".1": front, ".2": behind[-1]} if i % 3 == 2 and behind[-1] else {"": front}
         for suffix, number in targets.items():
             lines = [SEPARATORS[i % 3].join(str(int(x)) for x in box) for box in boxes_of(masks, number)]
-            write_text(place / f"groundtruth_rect{suffix}.txt", lines)
+            write_text(sequence_folder / f"groundtruth_rect{suffix}.txt", lines)
 
     return generate(root, "otb", {"count": count, **asdict(of)}, count, one)
 
@@ -52,17 +52,17 @@ def write_got10k(root: str | Path, count: int, valid: int = 0, **scenes: Any) ->
 
     def one(folder: Path, i: int) -> None:
         video, masks = of.render(i)
-        place = folder / ("train" if i < count else "val") / names[i]
-        write_frames(place, video, (f"{t + 1:08d}.jpg" for t in range(of.frames)))
+        sequence_folder = folder / ("train" if i < count else "val") / names[i]
+        write_frames(sequence_folder, video, (f"{t + 1:08d}.jpg" for t in range(of.frames)))
         front = int(masks[0].max())
         boxes = boxes_of(masks, front)
         seen = [bool((mask == front).any()) for mask in masks]
         height, width = of.size
         cut = [min(x, y) <= 1 or x + w > width or y + h > height for x, y, w, h in boxes.tolist()]
-        write_text(place / "groundtruth.txt", (",".join(f"{x:.4f}" for x in box) for box in boxes))
-        write_text(place / "cover.label", (str(8 * int(is_seen)) for is_seen in seen))
-        write_text(place / "absence.label", (str(int(not is_seen)) for is_seen in seen))
-        write_text(place / "cut_by_image.label", (str(int(is_cut)) for is_cut in cut))
+        write_text(sequence_folder / "groundtruth.txt", (",".join(f"{x:.4f}" for x in box) for box in boxes))
+        write_text(sequence_folder / "cover.label", (str(8 * int(is_seen)) for is_seen in seen))
+        write_text(sequence_folder / "absence.label", (str(int(not is_seen)) for is_seen in seen))
+        write_text(sequence_folder / "cut_by_image.label", (str(int(is_cut)) for is_cut in cut))
 
     def finish(folder: Path) -> None:
         write_text(folder / "train" / "list.txt", names[:count])

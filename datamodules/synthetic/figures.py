@@ -78,11 +78,11 @@ class Figure:
         """Return (15, 2) x, y of frame t in JHMDB's order, pixels, zero-based."""
         scale = self.height * np.exp(self.motion.growth(t))
         lean = self.motion.turn(t)
-        places = {"belly": np.array(self.motion.centre(t)) + shift}
+        positions = {"belly": np.array(self.motion.centre(t)) + shift}
         for name, parent, length, rest in SKELETON:
             angle = rest + lean + (self.swings[name](t) if name in self.swings else 0.0)
-            places[name] = places[parent] + length * scale * np.array([-np.sin(angle), np.cos(angle)])
-        return np.array([places[name] for name in JOINTS])
+            positions[name] = positions[parent] + length * scale * np.array([-np.sin(angle), np.cos(angle)])
+        return np.array([positions[name] for name in JOINTS])
 
     def paste(
         self, image: NDArray[np.float32], ids: NDArray[np.uint8], person: int, t: float, joints: NDArray[np.float64]
@@ -131,7 +131,7 @@ def render_figures(
     return video, ids, joints
 
 
-def _draw_figure(rng: Generator, size: tuple[int, int], colours: NDArray[np.float32], place: float) -> Figure:
+def _draw_figure(rng: Generator, size: tuple[int, int], colours: NDArray[np.float32], across: float) -> Figure:
     height, width = size
     tall = rng.uniform(0.55, 0.7) * height
     families = rng.permutation(sorted(TEXTURE_FAMILIES)).tolist()
@@ -142,7 +142,7 @@ def _draw_figure(rng: Generator, size: tuple[int, int], colours: NDArray[np.floa
         patches.append(_capsule(rng, families[limb.texture], length, limb.width * tall, colours))
     still = Wave(0.0, 1.0, 0.0)
     motion = Motion(
-        start=(place * width, 0.48 * height),
+        start=(across * width, 0.48 * height),
         velocity=(rng.uniform(-1.5, 1.5), 0.0),
         box=(0.2 * width, 0.4 * height, 0.8 * width, 0.6 * height),
         sway=(Wave.draw(rng, 0.06 * width), Wave.draw(rng, 0.03 * height)),

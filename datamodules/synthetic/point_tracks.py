@@ -16,7 +16,7 @@ from .writers import Scenes, generate
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    Places = NDArray[np.float64]
+    Position = NDArray[np.float64]
 
 
 def write_tap_vid(root: str | Path, count: int, frames: int = 24, tracks: int = 24, **scenes: Any) -> Path:
@@ -72,32 +72,32 @@ def video_tracks(
             continue
         start = int(rng.choice(seen))
         pixels = np.argwhere(masks[start] == layer)
-        place = rng.choice(pixels)[::-1].astype(np.float64)
+        position = rng.choice(pixels)[::-1].astype(np.float64)
         sprite = cast[layer - 1] if layer else None
-        track = np.array([_moved(scene, sprite, place, start, t) for t in range(length)])
+        track = np.array([_moved(scene, sprite, position, start, t) for t in range(length)])
         points.append((track + 0.5) / (width, height))
         hidden.append([not _shows(masks[t], track[t], layer) for t in range(length)])
     return np.array(points, np.float32).reshape(-1, length, 2), np.array(hidden, bool).reshape(-1, length)
 
 
-def _moved(scene: Scene, sprite: Sprite | None, place: Places, start: int, t: int) -> Places:
-    """Return where the point at `place` of frame `start` is in frame `t`; pixels, centres at whole numbers."""
+def _moved(scene: Scene, sprite: Sprite | None, position: Position, start: int, t: int) -> Position:
+    """Return where the point at `position` of frame `start` is in frame `t`; pixels, centres at whole numbers."""
     if sprite is None:
         there = scene.to_background(t)
-        material = scene.to_background(start) @ [*place, 1]
+        material = scene.to_background(start) @ [*position, 1]
         return np.asarray(np.linalg.solve(there[:, :2], material - there[:, 2]))
-    return _place_of(scene, sprite, _material_of(scene, sprite, place, start), t)
+    return _position_of(scene, sprite, _material_of(scene, sprite, position, start), t)
 
 
-def _material_of(scene: Scene, sprite: Sprite, place: Places, t: int) -> Places:
-    """Return the point of a sprite, as offset from its centre before bending, that is drawn at a place of frame t."""
+def _material_of(scene: Scene, sprite: Sprite, position: Position, t: int) -> Position:
+    """Return the point of a sprite that is drawn at a position in frame t, as offset from its centre before bending."""
     matrix = sprite.motion.matrix(t)
-    u, v = np.linalg.solve(matrix[:, :2], place - matrix[:, 2] - scene.shift(t))
+    u, v = np.linalg.solve(matrix[:, :2], position - matrix[:, 2] - scene.shift(t))
     bend_u, bend_v, side_x, side_y = _bends(sprite, t)
     return np.array([u + bend_u * np.sin(5 * v / side_y), v + bend_v * np.sin(5 * u / side_x)])
 
 
-def _place_of(scene: Scene, sprite: Sprite, material: Places, t: int) -> Places:
+def _position_of(scene: Scene, sprite: Sprite, material: Position, t: int) -> Position:
     """Invert `_material_of`: by iteration, since the bend has no closed inverse; it gains a digit in two rounds."""
     bend_u, bend_v, side_x, side_y = _bends(sprite, t)
     u, v = material
@@ -112,7 +112,7 @@ def _bends(sprite: Sprite, t: int) -> tuple[float, float, float, float]:
     return sprite.bends[0](t) * side_x, sprite.bends[1](t) * side_y, side_x, side_y
 
 
-def _shows(mask: NDArray[np.uint8], place: Places, layer: int) -> bool:
+def _shows(mask: NDArray[np.uint8], position: Position, layer: int) -> bool:
     """Return whether a layer is visible at the pixel of a position."""
-    x, y = np.floor(place + 0.5).astype(int)
+    x, y = np.floor(position + 0.5).astype(int)
     return 0 <= x < mask.shape[1] and 0 <= y < mask.shape[0] and mask[y, x] == layer

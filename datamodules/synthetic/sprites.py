@@ -110,18 +110,18 @@ def draw_sprites(
     count = len(families)
     diameters = rng.uniform(42, 96, count) * min(size) / 256
     touching = (diameters[:, None] + diameters[None]) / 2
-    places, gap = np.empty((count, 2)), -np.inf
+    centres, gap = np.empty((count, 2)), -np.inf
     for _ in range(64):
         draw = rng.uniform(0.18, 0.82, (count, 2)) * (width, height)
         apart = np.linalg.norm(draw[:, None] - draw[None], axis=-1) - touching
         smallest = float(apart[~np.eye(count, dtype=bool)].min(initial=np.inf))
         if smallest > gap:
-            places, gap = draw, smallest
+            centres, gap = draw, smallest
         if gap > 0:
             break
     return [
         _draw_sprite(rng, family, diameter, (x, y), size, colours)
-        for family, diameter, (x, y) in zip(families, diameters.tolist(), places.tolist(), strict=True)
+        for family, diameter, (x, y) in zip(families, diameters.tolist(), centres.tolist(), strict=True)
     ]
 
 

@@ -213,8 +213,8 @@ def _digest(path: str) -> str:
         with open(path, "rb") as file:
             size = file.seek(0, os.SEEK_END)
             digest.update(str(size).encode())
-            for place in (0, max(size - _ENDS, 0)):
-                file.seek(place)
+            for offset in (0, max(size - _ENDS, 0)):
+                file.seek(offset)
                 digest.update(file.read(_ENDS))
     return digest.hexdigest()
 

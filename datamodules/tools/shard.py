@@ -12,12 +12,12 @@ from typing import Any
 import numpy as np
 
 from ..reading.errors import DataError
-from ..reading.shards import INDEX, places
+from ..reading.shards import INDEX, offsets_of
 from ..reading.source import list_videos
 from ..reading.writing import write_atomically
 from .parallel import with_progress
 
-_LARGEST = 2**32 - 2**20  # bytes: places in a shard are 32-bit numbers
+_LARGEST = 2**32 - 2**20  # bytes: offsets in a shard are 32-bit numbers
 _MB = 2**20
 
 
@@ -125,7 +125,7 @@ def _plan(sizes: Sequence[int], limit: int) -> Iterator[slice]:
 
 def _write_shard(path: Path, files: Sequence[Path], sizes: Sequence[int]) -> None:
     with path.open("wb") as shard:
-        shard.write(np.array([len(files), *places(sizes)], dtype="<u4").tobytes())
+        shard.write(np.array([len(files), *offsets_of(sizes)], dtype="<u4").tobytes())
         for file, size in zip(files, sizes, strict=True):
             content = file.read_bytes()
             if len(content) != size:

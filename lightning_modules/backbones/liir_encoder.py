@@ -28,7 +28,7 @@ class PositionMap(nn.Module):
     Paper: Liir, section 3.2.
 
     Args:
-        kind: "1dape": a free parameter for each place and channel; "2dape": a learned embedding of the column in the
+        kind: "1dape": a free parameter for each cell and channel; "2dape": a learned embedding of the column in the
             first half of the channels and of the row in the second; "2dspe": the same with fixed sines; "none": zero.
         channels: number of channels of the map.
         size: cells along each side of a learned map; it is interpolated (bicubic) to others.

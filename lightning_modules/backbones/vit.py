@@ -133,8 +133,8 @@ def dino_positions(embedding: Tensor, grid: tuple[int, int], size: tuple[int, in
     Returns:
         `(1, prefix + size[0] · size[1], C)`.
     """
-    places = embedding[:, prefix:].unflatten(1, grid).permute(0, 3, 1, 2)
+    patches = embedding[:, prefix:].unflatten(1, grid).permute(0, 3, 1, 2)
     scale = tuple((wanted + 0.1) / known for wanted, known in zip(size, grid, strict=True))
-    resized = interpolate(places.float(), scale_factor=scale, mode="bicubic", recompute_scale_factor=False)
+    resized = interpolate(patches.float(), scale_factor=scale, mode="bicubic", recompute_scale_factor=False)
     rows = resized.to(embedding.dtype).permute(0, 2, 3, 1).flatten(1, 2)
     return torch.cat([embedding[:, :prefix], rows], dim=1)

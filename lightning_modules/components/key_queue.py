@@ -23,7 +23,7 @@ class KeyQueue(FullPrecision):
     Attributes:
         keys: `(K, dim)` float32.
         video_ids: `(K,)` long.
-        pointer: long scalar, the place of the oldest key, which the next key replaces.
+        pointer: long scalar, the slot of the oldest key, which the next key replaces.
 
     Raises:
         ValueError: if `size` is below 1.
@@ -60,9 +60,9 @@ class KeyQueue(FullPrecision):
             raise ValueError(
                 f"a queue of {len(self)} cannot take {len(keys)} keys with {tuple(video_ids.shape)} video ids"
             )
-        places = (self.pointer + torch.arange(len(keys), device=self.pointer.device)) % len(self)
-        self.keys.index_copy_(0, places, keys.to(self.keys.dtype))
-        self.video_ids.index_copy_(0, places, video_ids)
+        slots = (self.pointer + torch.arange(len(keys), device=self.pointer.device)) % len(self)
+        self.keys.index_copy_(0, slots, keys.to(self.keys.dtype))
+        self.video_ids.index_copy_(0, slots, video_ids)
         self.pointer.add_(len(keys)).remainder_(len(self))
 
     def own(self, video_index: Tensor) -> Tensor:
