@@ -16,6 +16,9 @@ MISTAKES = {
 LOST_RANK = re.compile(r"gloo/transport|[Cc]onnection (closed|reset) by peer|NCCL (error|watchdog)|DistBackendError")
 """Messages of torch.distributed when another rank has exited."""
 
+REASON_OF_ONE_TYPE = re.compile(r"^  - (?!Expected a |Does not validate |Not a valid subclass )(.+)$", re.MULTILINE)
+"""Line of the parser's message for a value that may be of several types: why a type's own constructor refused it."""
+
 
 class UsageError(Exception):
     """Error for a command line that cannot be parsed."""
@@ -72,6 +75,9 @@ def _one_line(error: BaseException) -> str:
         lines = str(error).strip().splitlines()
         said = " ".join(lines[max(number for number, line in enumerate(lines) if line.startswith(" ")) + 1 :])
         return said.partition(": ")[2] or said
+    reasons: list[str] = []
     while "\n" in str(error) and (cause := error.__cause__ or error.__context__) is not None:
+        reasons = REASON_OF_ONE_TYPE.findall(str(error))
         error = cause
-    return " ".join(str(error).split())
+    said = reasons[-1] if reasons and str(error).startswith("Expected a ") else str(error)
+    return " ".join(said.split())

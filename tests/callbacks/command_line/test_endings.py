@@ -37,6 +37,13 @@ def test_a_parsers_pages_are_one_line():
     assert report(error) == "vidcorr: radius must be above 0, got -1 (--debug shows where)"
 
 
+def test_of_a_value_of_several_types_the_constructors_own_reason_is_reported():
+    reason = "protocol 'x': radius must be a finite number (at least 0) or None, got -2.0"
+    error = ValueError(f"Does not validate\nErrors:\n  - Expected a <class 'str'>\n  - {reason}\nGiven value: 3")
+    error.__cause__ = ValueError("Expected a <class 'str'>. Got value: Namespace(name='x')")
+    assert report(error) == f"vidcorr: {reason} (--debug shows where)"
+
+
 def test_an_error_of_a_loaders_worker_is_its_last_line():
     trace = 'Original Traceback (most recent call last):\n  File "a"\nDataError: no pair'
     text = f"Caught DataError in DataLoader worker process 0.\n{trace}"

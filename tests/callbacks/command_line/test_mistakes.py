@@ -93,6 +93,14 @@ def test_words_that_cannot_be_understood(words, line, capsys):
     [
         (["validate", "--ckpt_path", "nowhere.ckpt"], "--ckpt_path: there is no file nowhere.ckpt"),
         (["validate", *BENCHMARK, "--trainer.callbacks.protocol=fvs"], "unknown protocol 'fvs'"),
+        (
+            [
+                "validate",
+                *BENCHMARK,
+                "--trainer.callbacks.protocol={name: x, context: 0, topk: 0, temperature: 1, radius: 1}",
+            ],
+            "protocol 'x': topk must be an integer (at least 1) or None, got 0 (--debug",
+        ),
         (["figure", "nowhere"], "nowhere"),
         (["validate", *BENCHMARK[:2], "--trainer.logger=false"], "nothing to measure: add a benchmark"),
         (["validate", *BENCHMARK, "--config=benchmarks/davis.yaml"], "two BestCheckpoint have the same settings"),
