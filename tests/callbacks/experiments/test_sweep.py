@@ -74,6 +74,7 @@ def test_what_is_done_is_not_run_again(
     assert "Best 8 of 8 protocols" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_parts_and_ranks_give_the_scores_of_one_run(davis_root: Path, tmp_path: Path) -> None:
     """Two parts, and two ranks by the variables that torchrun sets, against one process."""
     words = ["raw_colour", "--root", str(davis_root), "--vary", "topk=2,10", "--at-once", "1", "--output"]
