@@ -163,10 +163,10 @@ def write_csv(lines: Sequence[StudyLine], file: Path) -> None:
 
 
 def _score_of(file: Path, score: str) -> StoredScore:
-    scores = read_results(file)["scores"]
-    if score not in scores:
-        raise ValueError(f"{file}: has no score {score!r}; it has {', '.join(scores)}")
-    return read_scores_of(file.parent, scores=[score])[0]
+    found = read_scores_of(file.parent, scores=[score])
+    if not found:
+        raise ValueError(f"{file}: has no score {score!r}; it has {', '.join(read_results(file)['scores'])}")
+    return found[0]
 
 
 def _protocol(found: StudyScore) -> str:
