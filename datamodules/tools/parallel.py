@@ -17,6 +17,9 @@ from ..reading.errors import DataError, DecodingError
 ItemT = TypeVar("ItemT")
 ResultT = TypeVar("ResultT")
 
+STOPS = {signal.SIGINT, signal.SIGTERM}
+"""Signals that end a run."""
+
 
 @dataclass(frozen=True)
 class Failure:
@@ -89,7 +92,11 @@ class _Worker(Generic[ItemT, ResultT]):
     def __init__(self, function: Callable[[ItemT], ResultT]) -> None:
         self.pipe, end = Pipe()
         self.process = Process(target=_serve, args=(function, end, self.pipe), daemon=True)
-        self.process.start()
+        unblocked = signal.pthread_sigmask(signal.SIG_BLOCK, STOPS)
+        try:  # Python swallows what a handler raises amid a fork
+            self.process.start()
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, unblocked)
         end.close()  # held by the process alone: its death closes the pipe
 
     def give(self, item: ItemT, timeout: float) -> None:
@@ -103,7 +110,8 @@ class _Worker(Generic[ItemT, ResultT]):
             self.process.join()
             code = self.process.exitcode or 0
             self.end()
-            return Failure(f"crashed the decoder ({signal.strsignal(-code) if code < 0 else f'exit status {code}'})")
+            how = signal.strsignal(-code) if code < 0 else f"exit status {code}"
+            return Failure(f"crashed the process that read it ({how})")
         if isinstance(outcome, OSError | RuntimeError):
             raise outcome
         return outcome
@@ -121,6 +129,7 @@ def _serve(function: Callable[[Any], Any], pipe: Connection, other_end: Connecti
     Thread(target=_end_with_parent, daemon=True).start()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent
     signal.signal(signal.SIGTERM, signal.SIG_DFL)  # not the parent's handler, which a fork inherits
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, STOPS)
     cv2.setNumThreads(0)
     while True:
         try:

@@ -117,15 +117,20 @@ def test_a_tool_ends_with_143_and_a_second_call_completes_it(
     expect_nothing_half_written(out)
 
 
+@pytest.mark.parametrize("workers", [1, 2])
 def test_score_ends_with_143(
-    davis_root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    workers: int,
+    davis_root: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     truth = davis_root / "Annotations" / "480p"
-    words = f"score {truth} {truth} --output {tmp_path / 'scores'}"
-    one = score_module.score_sequence
+    words = f"score {truth} {truth} --output {tmp_path / 'scores'} --workers {workers}"
+    one, main = score_module.score_sequence, os.getpid()
 
-    def then_strike(*args: object) -> object:
-        os.kill(os.getpid(), signal.SIGTERM)
+    def then_strike(*args: object) -> object:  # in this process or in a worker
+        os.kill(main, signal.SIGTERM)
         return one(*args)  # type: ignore[arg-type]
 
     with monkeypatch.context() as patched:

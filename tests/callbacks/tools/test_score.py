@@ -254,7 +254,7 @@ def test_the_longest_of_several_bad_sequences_is_named_by_any_number_of_workers(
 def test_a_worker_that_dies_is_named_by_its_sequence(tmp_path, monkeypatch):
     truth, mine = several(tmp_path)
     monkeypatch.setattr("callbacks.tools.score.score_sequence", lambda *_: os.kill(os.getpid(), signal.SIGKILL))
-    with pytest.raises(DataError, match=r"mine/e: crashed the decoder \(Killed\)"):
+    with pytest.raises(DataError, match=r"mine/e: crashed the process that read it \(Killed\)"):
         score(truth, mine, workers=2)
 
 

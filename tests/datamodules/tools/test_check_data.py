@@ -119,7 +119,7 @@ def test_a_file_that_kills_its_process_is_unreadable(tmp_path, monkeypatch):
         write_video(tmp_path / f"videos/{name}.mp4", 8, video=number)
     monkeypatch.setattr(module, "open_video", _Killer(tmp_path / "opened"))
     rows = check_data(tmp_path / "videos", tmp_path / "out", workers=2)
-    assert [report.error for report, _ in rows] == [None, "crashed the decoder (Segmentation fault)", None]
+    assert [report.error for report, _ in rows] == [None, "crashed the process that read it (Segmentation fault)", None]
 
 
 def test_an_interrupted_run_keeps_what_is_done(tmp_path, monkeypatch):

@@ -49,8 +49,8 @@ def test_each_item_gives_its_result_or_its_failure(workers):
     bad = {
         ("wrong", 0): Failure("is wrong"),
         ("wrong", 1): Failure("is broken"),
-        ("crash", 0): Failure("crashed the decoder (Segmentation fault)"),
-        ("exit", 0): Failure("crashed the decoder (exit status 3)"),
+        ("crash", 0): Failure("crashed the process that read it (Segmentation fault)"),
+        ("exit", 0): Failure("crashed the process that read it (exit status 3)"),
         ("hang", 0): Failure("not done within 1 s"),
     }
     items = [*good[:10], *bad, *good[10:]]
