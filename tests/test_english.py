@@ -53,6 +53,30 @@ def test_docstrings_open_with_a_verb_or_a_noun(path):
     assert not found
 
 
+FRAGMENTS = re.compile(r"(?:of|that|which|the same|both|in place|default)\b", re.IGNORECASE)
+"""Openings of a flag's help that leave out what the flag gives."""
+
+
+def test_the_help_of_each_flag_says_what_it_gives():
+    calls = [
+        (
+            f"{path.relative_to(ROOT)}: {ast.unparse(node.args[0])}",
+            next((k.value for k in node.keywords if k.arg == "help"), None),
+        )
+        for path in CODE
+        if path.parent.name == "tools"
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Call) and ast.unparse(node.func).endswith(".add_argument")
+    ]
+    assert len(calls) > 80
+    assert [flag for flag, text in calls if text is None] == []
+    assert [
+        flag
+        for flag, text in calls
+        if FRAGMENTS.match(getattr(text, "value", "") if isinstance(text, ast.Constant) else "")
+    ] == []
+
+
 WRITTEN = [path for path in (*CODE, *DOCUMENTS) if path != Path(__file__).resolve()]
 """All but this file, which names the words."""
 

@@ -19,7 +19,7 @@ TRUTH_SUFFIX = ".truth.webp"
 """Suffix of the picture with the ground truth."""
 
 Curve = tuple[Sequence[float], Sequence[float]]
-"""Places along the axis, and the value at each of them; a value that is not known is NaN."""
+"""Positions along the axis, and the value at each of them; a value that is not known is NaN."""
 
 
 class Film:

@@ -92,12 +92,14 @@ def command(args: Sequence[str]) -> None:
         "folders",
         nargs="+",
         metavar="[NAME=]FOLDER",
-        help="of benchmark runs, or any folder above them; folders of one NAME are the seeds of one row",
+        help="folders of benchmark runs, or any folder above them; those with one NAME are the seeds of one row",
     )
-    parser.add_argument("--score", action="append", default=[], metavar="KEY", help="such as J-Mean; may be repeated")
-    parser.add_argument("--base", default="", metavar="ROW", help="add each row's difference from this one")
-    parser.add_argument("--published", action="store_true", help="add papers' rows of the same data and protocol")
-    parser.add_argument("--format", choices=FORMATS, default="md", help="of what is printed (default: md)")
+    parser.add_argument(
+        "--score", action="append", default=[], metavar="KEY", help="score to show, for example J-Mean; may be repeated"
+    )
+    parser.add_argument("--base", default="", metavar="ROW", help="row from which to show each row's difference")
+    parser.add_argument("--published", action="store_true", help="add published rows of the same data and protocol")
+    parser.add_argument("--format", choices=FORMATS, default="md", help="format of the printed table (default: md)")
     parser.add_argument("--output", type=Path, nargs="+", default=[], help="files to write: .md, .csv or .tex")
     flags = parser.parse_args(list(args))
     if wrong := [path for path in flags.output if path.suffix.removeprefix(".") not in FORMATS]:

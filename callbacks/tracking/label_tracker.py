@@ -176,9 +176,9 @@ class LabelTracker:
             of_map = [index for index, of in enumerate(self._map_of) if of == number]
             for group in matching_groups([self.protocols[index] for index in of_map]):
                 if len(group) > 1:
-                    matches = SharedMatches([self.protocols[of_map[place]] for place in group])
-                    for place in group:
-                        shared[of_map[place]] = matches
+                    matches = SharedMatches([self.protocols[of_map[index]] for index in group])
+                    for index in group:
+                        shared[of_map[index]] = matches
         pairs = zip(labels, self.protocols, shared, strict=True)
         return [LabelPropagator(first, protocol, shared=matches) for first, protocol, matches in pairs]
 

@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..transfer import PendingCopy, to_device
-from .matching import POINTS_WORKSPACE, chunks, decode_places, sample_features, similarity_maps
+from .matching import POINTS_WORKSPACE, chunks, decode_positions, sample_features, similarity_maps
 from .protocol import PointProtocol
 
 KEPT_MAPS = 256 * 2**20
@@ -109,7 +109,7 @@ class TrackingJob:
         protocol, size = self.protocol, features[0].numel()
         temperature = protocol.temperature or math.sqrt(len(features))
         found = [
-            decode_places(
+            decode_positions(
                 similarity_maps(descriptors[part], features, protocol.feature_normalisation == "l2"),
                 protocol.decoding,
                 temperature,
