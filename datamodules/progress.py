@@ -12,7 +12,7 @@ _CLEAR = "\r\x1b[K"
 
 
 class ProgressReport:
-    """Report how far some work is, its rate and the time that remains; a context manager.
+    """Report the progress of long work, its rate and the remaining time; a context manager.
 
     Rate and remaining time are over the work since it began, pauses such as a benchmark within a training included.
 
@@ -55,7 +55,7 @@ class ProgressReport:
             print(_CLEAR, end="", file=sys.stderr, flush=True)
 
     def advance(self, note: Callable[[], str] = str, to: int | None = None) -> None:
-        """Count one more item, or say how many are done.
+        """Count one more item, or set the number of items done.
 
         Args:
             note: makes what is shown behind, for example the loss or the item's name; called only when it is shown.

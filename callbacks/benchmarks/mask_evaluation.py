@@ -43,14 +43,14 @@ class MaskMetrics(Protocol):
     """The metrics of a run."""
 
     def scorer(self, sequence: Any, pool: Executor) -> SequenceScorer | None:
-        """Return what scores a sequence, with a thread to do it in; None where there is no ground truth."""
+        """Return the scorer of a sequence and its thread; None where there is no ground truth."""
 
     def compute(self, stage: int) -> tuple[dict[str, float], list[Row]]:
         """Return scores and rows of one stage, gathered over the ranks."""
 
 
 class MaskEvaluation(Evaluation):
-    """Follow the objects of each sequence by label propagation; frames are scored while the next are propagated.
+    """Follow the objects of each sequence by label propagation; frames are scored while the next ones are propagated.
 
     Args:
         tracker: carries the labels.
@@ -222,7 +222,7 @@ class ObjectScorer:
 
 
 def scored_objects(sequence: MaskSequence, ends_scored: bool) -> tuple[int, ...]:
-    """Return the objects of a sequence that a frame is left to score on, after the one that introduces them."""
+    """Return the objects of a sequence with a frame to score after the one that introduces them."""
     annotated = sorted(sequence.masks)
     last = annotated[-1] if ends_scored else annotated[-2] if len(annotated) > 1 else -1
     return tuple(i for i in sequence.objects if sequence.starts[i] < last)

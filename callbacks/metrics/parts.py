@@ -154,7 +154,7 @@ def match_instances(
 
 
 def average_precision(correct: NDArray[np.bool_], scores: NDArray[np.float64], annotated: int) -> float:
-    """Compute the area under the precision envelope over recall; detections of equal score enter together, in no order.
+    """Compute the area under the precision envelope over recall; detections of equal score enter together.
 
     Args:
         correct: (N,) whether each detection is right.

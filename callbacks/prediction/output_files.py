@@ -74,7 +74,7 @@ def clear(folder: Path, keep: Sequence[str] = ()) -> None:
 
 
 def _complete(record: Path) -> bool:
-    """Return whether a prediction reached the end of its video; so did those that do not say."""
+    """Return whether a prediction reached the end of its video; True where its record does not state it."""
     try:
         return bool(json.loads(record.read_text()).get("complete", True))
     except (ValueError, AttributeError, RecursionError):

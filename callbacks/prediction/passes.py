@@ -86,7 +86,7 @@ class KeptNumbers:
 def merged(
     below: NDArray[np.uint8], found: NDArray[np.uint8], distance: Mapping[int, tuple[int, int]]
 ) -> NDArray[np.uint8]:
-    """Return the ids of two masks together; where both claim a pixel, the object with the smaller distance has it.
+    """Return the ids of two masks together; where both claim a pixel, it goes to the object with the smaller distance.
 
     Args:
         below: ids `(H, W)`.

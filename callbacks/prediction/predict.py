@@ -116,7 +116,7 @@ def predict_video(
 def _found(
     extractor: nn.Module, request: Request, folder: Path, unfinished: Unfinished, watch: Stopwatch, began: float
 ) -> Iterator[tuple[Tensor, Any]]:
-    """Return the frames in order with what is found in each; what the arguments lack shows before the first."""
+    """Return the frames in order with the results in each; faulty arguments raise before the first."""
     stream, bookmark = request.stream, unfinished.bookmark
     if isinstance(request.rules, PointProtocol):
         return follow_points(extractor, stream, request.prompts, request.rules, request.short_side, watch, bookmark)
@@ -181,7 +181,7 @@ def _write(
 
 
 def _numbers(what: Any) -> Tensor | None:
-    """Return a frame's boxes or points; None for what is kept elsewhere: masks in their files, tracks in the state."""
+    """Return a frame's boxes or points; None for masks, kept in their files, and tracks, kept in the state."""
     if isinstance(what, FollowedPoints) or (isinstance(what, Tensor) and what.dtype == torch.uint8):
         return None
     return torch.as_tensor(what)

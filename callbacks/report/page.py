@@ -103,7 +103,7 @@ def _headline(run: ReportedRun) -> list[str]:
 
 
 def _number(text: str) -> float | None:
-    """Return the number that a text is; None where it is none, as in a column that its benchmark did not declare."""
+    """Parse a number; None for other text, as in a text column that its benchmark did not declare."""
     try:
         return float(text)
     except ValueError:

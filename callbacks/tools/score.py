@@ -26,8 +26,8 @@ A_DAY = 86400.0
 """Seconds that a process may take for a sequence."""
 
 RULES_HELP = (
-    "rules to score by (default: davis-2017); that youtube-vos counts the last frame, and mose neither the first nor the "
-    "last, is inferred: their servers' code is not published"
+    "rules to score by (default: davis-2017); that youtube-vos counts the last frame, and mose neither the first nor "
+    "the last, is inferred: their servers' code is not published"
 )
 
 
@@ -302,7 +302,7 @@ def command(args: Sequence[str]) -> None:
 def _sequences(truth: Path, listed: Path | None) -> tuple[str, ...]:
     """Return the names of a list, or of every folder of the truth."""
     if listed is not None:
-        return tuple(read_names(listed, "name a file with one sequence a line"))
+        return tuple(read_names(listed, "name a file with one sequence per line"))
     return tuple(sorted(path.name for path in truth.iterdir() if path.is_dir())) if truth.is_dir() else ()
 
 

@@ -1,4 +1,4 @@
-"""Gather results.json files into one table: Markdown, CSV or LaTeX, one column a benchmark and protocol."""
+"""Gather results.json files into one table: Markdown, CSV or LaTeX, one column per benchmark and protocol."""
 
 import argparse
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""Every number that moves a box-tracking score, as one frozen record."""
+"""The protocol of box tracking: every number that affects a score, as one frozen record."""
 
 import dataclasses
 from collections.abc import Mapping

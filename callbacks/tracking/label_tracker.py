@@ -93,7 +93,7 @@ class LabelTracker:
         self._loaded = False
 
     def state(self) -> list[dict[str, Any]]:
-        """Return what the newest `track` keeps of its frames so far, in tensors and plain numbers, for `load`."""
+        """Return the state of the newest `track` in tensors and plain numbers, the input of `load`."""
         return [propagator.state() for propagator in self._propagators]
 
     def load(self, states: Sequence[Mapping[str, Any]]) -> None:

@@ -117,7 +117,7 @@ class Track:
     exemplar: Tensor
 
     def state(self) -> dict[str, Any]:
-        """Return it as tensors and plain numbers, for `of`."""
+        """Return the track as tensors and plain numbers, the input of `of`."""
         return {"target": torch.from_numpy(self.target.copy()), "side": float(self.side), "exemplar": self.exemplar}
 
     @classmethod
@@ -160,7 +160,7 @@ class SiamFCTracker:
         self._windows: dict[int, Tensor] = {}
 
     def start(self, picture: Image, box: NDArray[np.float64]) -> Track:
-        """Take up a target.
+        """Start to track a target.
 
         Args:
             picture: the first frame, (H, W, 3) uint8 RGB.
@@ -287,5 +287,5 @@ def _next(tracker: SiamFCTracker, target: Target[Any]) -> Tensor | None:
 
 
 def image_of(frame: Tensor) -> Image:
-    """Return a frame, uint8 `(3, H, W)`, as crops are cut out of it: `(H, W, 3)`, rows together in memory."""
+    """Return a frame, uint8 `(3, H, W)`, as a contiguous picture `(H, W, 3)` to crop from."""
     return np.ascontiguousarray(frame.permute(1, 2, 0).numpy())

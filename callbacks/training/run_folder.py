@@ -112,7 +112,7 @@ class FolderLock:
 
 
 def _lock(file: IO[str]) -> bool:
-    """Lock a file; return whether it is ours now, as it is too where the file system knows no locks."""
+    """Lock a file; return whether this process holds it, True also on file systems without locks."""
     import fcntl
 
     try:

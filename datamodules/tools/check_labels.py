@@ -57,7 +57,7 @@ def check_labels(
         output: folder for `labels.json`, made where it is missing.
 
     Returns:
-        One report a video, in natural order of the names.
+        One report per video, in natural order of the names.
 
     Raises:
         DataError: if a folder is missing, or holds no videos.

@@ -155,7 +155,7 @@ def _end_with_parent() -> None:
 
 
 def with_progress(outcomes: Iterator[ResultT], total: int, title: str) -> Iterator[ResultT]:
-    """Yield what is given, and show on stderr how far it is."""
+    """Yield the items, and show the progress on stderr."""
     with ProgressReport(title, total) as progress:
         for outcome in outcomes:
             yield outcome

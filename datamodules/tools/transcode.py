@@ -25,7 +25,7 @@ _TIMEOUT = 60.0  # seconds for one frame
 
 
 class Job(NamedTuple):
-    """A video and what becomes of it."""
+    """A video and its output."""
 
     source: Path
     output: Path

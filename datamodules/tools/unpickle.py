@@ -1,4 +1,4 @@
-"""Rewrite a TAP-Vid set without pickle: one .npz a video, read without running anything."""
+"""Rewrite a TAP-Vid set without pickle: one .npz per video, read without running anything."""
 
 import argparse
 from collections.abc import Sequence

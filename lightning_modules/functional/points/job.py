@@ -66,7 +66,7 @@ class TrackingJob:
         self.doubtful = torch.zeros(len(self.queries), self.frames, dtype=torch.bool, device=self.device)
 
     def collect(self) -> None:
-        """Bring what was found to the CPU."""
+        """Bring the results to the CPU."""
         arriving = {
             name: PendingCopy(getattr(self, name)) for name in ("positions", "similarity", "misses", "doubtful")
         }
@@ -74,7 +74,7 @@ class TrackingJob:
             setattr(self, name, tensor.wait())
 
     def rows(self, queries: Tensor) -> Tensor:
-        """Bring numbers of queries to the device, to index what is found there."""
+        """Bring indices of queries to the device, to index results there."""
         return to_device(queries, self.device)
 
     @property
@@ -87,7 +87,7 @@ class TrackingJob:
         return torch.arange(self.frames) >= (self.starts[queries, None] * (not self.both_directions))
 
     def needs(self, t: int) -> Tensor:
-        """Return the numbers of the queries that are tracked to frame `t`, long `(n,)`."""
+        """Return the indices of the queries that are tracked to frame `t`, long `(n,)`."""
         others = self.starts != t if self.both_directions else self.starts < t
         return others.nonzero()[:, 0]
 

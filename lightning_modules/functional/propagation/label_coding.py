@@ -168,7 +168,7 @@ def encode_keypoints(
 ) -> Tensor:
     """Return a Gaussian with peak 1 for each joint, on the feature grid.
 
-    The window spans the whole numbers trunc(p − 3σ) … trunc(p + 3σ) and the Gaussian sits on its middle, so that the
+    The window spans the integers trunc(p − 3σ) … trunc(p + 3σ) and the Gaussian sits on its middle, so that the
     fraction of a position is lost, as in the original codes. A joint whose window misses the picture gives zeros.
 
     Args:
