@@ -9,7 +9,7 @@ from pathlib import Path
 from statistics import fmean
 from typing import TYPE_CHECKING, NamedTuple
 
-from datamodules.reading.writing import csv_text, write_atomically
+from datamodules.reading.atomic_writing import csv_text, write_atomically
 
 from ..stored_results import read_results, read_shaped
 from .results_table import Cell, StoredScore, cell_of, compared, read_scores_of

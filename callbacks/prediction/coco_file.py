@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from datamodules.prompted_video import FrameStream
+from datamodules.reading.atomic_writing import unfinished
 from datamodules.reading.coco import encode_rle
 from datamodules.reading.prompts import BoxPrompt, MaskPrompt, PointPrompt
-from datamodules.reading.writing import unfinished
 
 from .point_queries import FollowedPoints
 

@@ -10,11 +10,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from datamodules.progress import ProgressReport
+from datamodules.progress_report import ProgressReport
 from datamodules.prompted_video import FrameStream
+from datamodules.reading.atomic_writing import write_atomically
 from datamodules.reading.mask_files import read_mask
 from datamodules.reading.prompts import MaskPrompt, Prompt
-from datamodules.reading.writing import write_atomically
 from lightning_modules.functional import PointProtocol
 
 from .. import signals

@@ -7,7 +7,7 @@ from typing import Any
 
 from jinja2 import Environment, FileSystemLoader
 
-from datamodules.reading.writing import write_atomically
+from datamodules.reading.atomic_writing import write_atomically
 
 from ..stored_results import protocols_of
 from .charts import draw_chart, draw_film_curves

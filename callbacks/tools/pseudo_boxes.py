@@ -10,10 +10,10 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor, nn
 
-from datamodules.progress import ProgressReport
+from datamodules.progress_report import ProgressReport
 from datamodules.prompted_video import FrameStream
+from datamodules.reading.atomic_writing import unfinished, write_atomically
 from datamodules.reading.source import list_videos
-from datamodules.reading.writing import unfinished, write_atomically
 from lightning_modules.backbones import build_feature_extractor
 from lightning_modules.checkpoints import allow_named
 

@@ -16,8 +16,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from datamodules.reading.atomic_writing import csv_text, write_atomically
 from datamodules.reading.mask_files import davis_palette, write_ids
-from datamodules.reading.writing import csv_text, write_atomically
 from lightning_modules.functional.propagation.screened_search import compiled_search_runs
 
 from ..pictures import OverlayAnimation, OverlayVideo, Picture, contact_sheet, evenly_spaced, write_picture

@@ -11,7 +11,7 @@ from multiprocessing.connection import Connection, wait
 from threading import Thread
 from typing import Any, Generic, TypeVar
 
-from ..progress import ProgressReport
+from ..progress_report import ProgressReport
 from ..reading.errors import DataError, DecodingError
 
 ItemT = TypeVar("ItemT")

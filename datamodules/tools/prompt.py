@@ -13,12 +13,12 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from ..reading.atomic_writing import write_atomically
 from ..reading.decoding import VideoFile
 from ..reading.errors import DataError
 from ..reading.mask_files import davis_palette
 from ..reading.part import Moment, frame_number
 from ..reading.source import FrameFolder, open_video
-from ..reading.writing import write_atomically
 
 PAGE = Path(__file__).with_suffix(".html")
 QUALITY = 95

@@ -11,10 +11,10 @@ from typing import Any
 
 import numpy as np
 
+from ..reading.atomic_writing import write_atomically
 from ..reading.errors import DataError
 from ..reading.shards import INDEX, offsets_of
 from ..reading.source import list_videos
-from ..reading.writing import write_atomically
 from .parallel import with_progress
 
 _LARGEST = 2**32 - 2**20  # bytes: offsets in a shard are 32-bit numbers

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ..checkpoints.weights import listed
-from .reading import State
+from .foreign_file import State
 
 RenameRules = Mapping[str, str]
 """Regular expression over a complete foreign key → our name (`\\1` is its first group), or why it is left out."""

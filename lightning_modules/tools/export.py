@@ -24,7 +24,7 @@ def command(args: Sequence[str]) -> None:
     flags = parser.parse_args(list(args))
 
     from ..checkpoints import allow_named
-    from ..foreign.export import export
+    from ..foreign.safetensors_export import export
 
     allow_named(args)
     print(export(flags.checkpoint, flags.output, flags.format))

@@ -1,7 +1,7 @@
 """DINO's checkpoints, complete (teacher and student) or the backbone alone: a ViT in timm's names, or a ResNet."""
 
+from ..foreign_file import State
 from ..mapping import DAVIS, Converted, Family, frozen, resnet_name
-from ..reading import State
 
 TAKEN = {r"(?:backbone\.)?((?:cls_token|pos_embed|patch_embed|blocks|norm|conv1|bn1|layer\d).*)": r"\1"}
 LEFT = {

@@ -5,8 +5,8 @@ Sources: facebookresearch/dinov2 and facebookresearch/dinov3, `hubconf.py` and `
 
 import torch
 
+from ..foreign_file import State
 from ..mapping import Converted, Family, frozen
-from ..reading import State
 
 SIZES = {384: "small", 768: "base", 1024: "large", 1280: "huge_plus", 1536: "giant"}
 TAKEN = {
