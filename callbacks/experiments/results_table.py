@@ -1,7 +1,7 @@
 """A table of results: rows are networks, each over its seeds; a column holds only numbers that compare."""
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import fmean
@@ -260,3 +260,10 @@ def _base_row(rows: Mapping[str, Any], base: str) -> str:
 def compared(cell: Cell, base: Cell | None) -> Cell:
     """Return a cell with its difference from the base row's, where there is one."""
     return cell if base is None else replace(cell, difference=difference_of(cell.videos, base.videos))
+
+
+def markdown_table(head: Sequence[str], rows: Sequence[Sequence[str]], right: Collection[int] = ()) -> str:
+    """Return a table as Markdown, its cells escaped; `right` holds the indices of columns that are aligned right."""
+    rule = ["---:" if index in right else "---" for index in range(len(head))]
+    lines = ([" ".join(cell.split()).replace("|", r"\|") for cell in line] for line in (head, rule, *rows))
+    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
