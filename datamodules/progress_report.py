@@ -36,7 +36,7 @@ class ProgressReport:
     ) -> None:
         self.name, self.total, self.unit, self.every = name, total, unit, every
         self.done = self._first = done
-        self._began = self._told = time.monotonic()
+        self._began = self._printed = time.monotonic()
         self._silent = silent
         self._redraws = sys.stderr.isatty()
         self._end = "" if self._redraws else "\n"
@@ -62,9 +62,9 @@ class ProgressReport:
             to: items done so far.
         """
         self.done = self.done + 1 if to is None else to
-        if self._silent or time.monotonic() - self._told < (_REFRESH if self._redraws else self.every):
+        if self._silent or time.monotonic() - self._printed < (_REFRESH if self._redraws else self.every):
             return
-        self._told = time.monotonic()
+        self._printed = time.monotonic()
         line = self.line(note())
         print(f"{_CLEAR}{self._bar()}{line}" if self._redraws else line, file=sys.stderr, flush=True, end=self._end)
 

@@ -86,7 +86,10 @@ class MaskEvaluation(Evaluation):
             stems = [frame.stem for frame in sequence.frames]
             return IndexedMasks(folder / sequence.name, stems, sequence.reported)
 
-        record = self.record(sequence, overlay_masks, masks, kind, draw_film=_draw_small)
+        def draw_small(frame: Tensor, mask: Tensor) -> Picture:
+            return overlay_masks(*reduced(frame, mask))
+
+        record = self.record(sequence, overlay_masks, masks, kind, draw_film=draw_small)
         with ThreadPoolExecutor(max_workers=1) as pool, record:
             scorer = self.scoring.scorer(sequence, pool)
             for t, tracked in enumerate(track_masks(self.tracker, frames, sequence.starts, view)):
@@ -241,10 +244,6 @@ def annotated_frames(sequence: MaskSequence) -> Iterator[tuple[Tensor, Tensor | 
         if mask is not None and (absent := set(entering) - set(object_ids(mask.numpy()))):
             raise DataError(f"{sequence.masks[t]}: does not hold object {min(absent)}, which is to start in this frame")
         yield frame, mask
-
-
-def _draw_small(frame: Tensor, mask: Tensor) -> Picture:
-    return overlay_masks(*reduced(frame, mask))
 
 
 def zip_predictions(folder: Path, inside: str = "") -> Path:

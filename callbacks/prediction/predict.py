@@ -86,17 +86,18 @@ def predict_video(
     request = Request.of(extractor, stream, prompt, protocol, changes, short_side)
     identity = identify(extractor, stream, request.prompts, request.rules, short_side)
     unfinished = Unfinished(folder / UNFINISHED, identity)
-    goes_on = look_for_earlier(folder, overlay, overwrite, exports) and unfinished.read(overwrite)
+    resumes = look_for_earlier(folder, overlay, overwrite, exports) and unfinished.read(overwrite)
     began -= unfinished.seconds
     watch.seconds.update(unfinished.seconds_of)
     found = _found(extractor, request, folder, unfinished, watch, began)
-    clear(folder, keep=("masks", UNFINISHED) if goes_on else ())
-    if goes_on and (unfinished.bookmark.start is not None or unfinished.bookmark.leg):
+    clear(folder, keep=("masks", UNFINISHED) if resumes else ())
+    if resumes and (unfinished.bookmark.start is not None or unfinished.bookmark.leg):
         print(f"{folder}: resuming at {_resume_position(request, unfinished)}")
-    elif not goes_on:
+    elif not resumes:
         unfinished.save(0, 0.0, {})
     with open_record(folder, request, overlay, exports) as record:
         stopped = _write(record, found, request, unfinished, began, watch)
+    seconds = time.perf_counter() - began
     content = {
         "video": str(stream.path),
         "prompt": request.metadata(),
@@ -104,7 +105,9 @@ def predict_video(
         **_facts(extractor, request),
         "frames": record.written,
         "complete": not stopped,
-        **_seconds(time.perf_counter() - began, record.written, watch),
+        "seconds": round(seconds, 2),
+        "seconds_per_frame": round(seconds / record.written, 4),
+        "seconds_of": watch.rounded(),
         **provenance(),
     }
     write_atomically(folder / RECORD, json.dumps(content, indent=2) + "\n")
@@ -201,14 +204,6 @@ def _facts(extractor: nn.Module, request: Request) -> dict[str, Any]:
     if not isinstance(rules, TrackingProtocol):
         facts["seen_at"] = list(View.of(extractor, stream.size, rules, request.short_side).seen)
     return facts
-
-
-def _seconds(seconds: float, frames: int, watch: Stopwatch) -> dict[str, Any]:
-    return {
-        "seconds": round(seconds, 2),
-        "seconds_per_frame": round(seconds / frames, 4),
-        "seconds_of": watch.rounded(),
-    }
 
 
 def _resume_position(request: Request, unfinished: Unfinished) -> str:

@@ -162,10 +162,10 @@ class LastCheckpoint(ModelCheckpoint):
             except (OSError, TrainingStopped) as error:
                 log.error("not saved: %s", error)
             else:
-                self._tell(trainer)
+                self._report(trainer)
         _flush(trainer)
 
-    def _tell(self, trainer: pl.Trainer) -> None:
+    def _report(self, trainer: pl.Trainer) -> None:
         if self._saved is None:
             rank_zero_info("no step was completed since the run began or resumed: nothing is saved")
         elif self._saved[0] == trainer.global_step:

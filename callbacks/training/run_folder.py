@@ -180,7 +180,7 @@ def last_checkpoints(root: str | Path, folders: Iterable[str | Path] = ()) -> li
     return sorted(_read(path) for path in _paths(root, folders) if not _in_use(path.parent))
 
 
-def go_on_in_folder(loggers: Iterable[Logger], path: str | Path) -> None:
+def continue_in_folder(loggers: Iterable[Logger], path: str | Path) -> None:
     """Make loggers continue in the folder of the run that is resumed.
 
     What was logged after the checkpoint will be logged again; it is dropped. A logger that does not write below the
