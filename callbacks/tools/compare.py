@@ -15,7 +15,7 @@ def command(args: Sequence[str]) -> None:
         "specs",
         nargs="*",
         metavar="SPEC[@STAGE[/STRIDE]]",
-        help="backbone: a checkpoint, a short name such as dino-b8, timm:NAME, …",
+        help="checkpoint, short name such as dino-b8, timm:NAME, …",
     )
     where = parser.add_mutually_exclusive_group(required=True)
     where.add_argument("--config", help="a benchmark's config, such as benchmarks/davis.yaml")
@@ -26,9 +26,7 @@ def command(args: Sequence[str]) -> None:
     parser.add_argument("--seeds", type=int, nargs="*", default=[0, 1], help="seeds of the untrained baseline")
     parser.add_argument("--no-baselines", action="store_true", help="leave out raw colour and untrained networks")
     parser.add_argument("--limit", type=positive, metavar="N", help="evaluate only the first N sequences")
-    parser.add_argument(
-        "--output", type=Path, default=Path("comparison"), help="folder of results (default: comparison)"
-    )
+    parser.add_argument("--output", type=Path, default=Path("comparison"), help="folder of results")
     parser.add_argument("--allow", action="append", metavar="NAME", help="class of yours that a checkpoint may name")
     flags = parser.parse_args(list(args))
 

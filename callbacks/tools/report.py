@@ -17,7 +17,7 @@ def command(args: Sequence[str]) -> None:
         default=[],
         type=Path,
         metavar="FOLDER",
-        help="runs to compare with, or any folder above them",
+        help="runs to compare, or folders above them",
     )
     flags = parser.parse_args(list(args))
 

@@ -32,18 +32,14 @@ def command(args: Sequence[str]) -> None:
     parser.add_argument("--output", type=Path, default=None, help="folder of the runs (default: studies/NAME)")
     parser.add_argument("--only", nargs="+", default=[], metavar="ROW", help="rows to run (default: all)")
     parser.add_argument("--seeds", nargs="+", type=int, default=None, help="seeds to run, instead of the study's")
-    parser.add_argument(
-        "--print", action="store_true", help="print the commands, one line per row and seed, and run nothing"
-    )
+    parser.add_argument("--print", action="store_true", help="print one command line per row and seed, run nothing")
     parser.add_argument("--table", action="store_true", help="write the table from existing results, and run nothing")
-    parser.add_argument(
-        "--train-flags", default="", metavar="FLAGS", help="flags appended to every training command, as one string"
-    )
+    parser.add_argument("--train-flags", default="", metavar="FLAGS", help="flags for every training, as one string")
     parser.add_argument(
         "--evaluate-flags",
         default="",
         metavar="FLAGS",
-        help="flags appended to every evaluation command, as one string",
+        help="flags for every evaluation, as one string",
     )
     flags = parser.parse_args(list(args))
     path = find_config(flags.study)

@@ -19,7 +19,7 @@ from .sampling import seeded_generator
 Sample = dict[str, Any]
 Sampling = Callable[[int, torch.Generator], Tensor]
 Transform = Callable[[Sequence[np.ndarray], torch.Generator], Tensor]
-Video = VideoFile | FrameFolder
+OpenedVideo = VideoFile | FrameFolder
 ATTEMPTS = 10
 
 
@@ -91,7 +91,7 @@ class ClipDataset(ReplacingDataset):
         weights: Sequence[int] | None = None,
         seed: int = 0,
         timeout: float = 60.0,
-        opened_by: Callable[[int, float], Video] | None = None,
+        opened_by: Callable[[int, float], OpenedVideo] | None = None,
     ) -> None:
         # arrays, not lists of objects: workers are forks, and counting references would copy the pages of a long list
         self._paths = np.array([os.fsencode(entry.path) for entry in entries])
@@ -129,14 +129,14 @@ class ClipDataset(ReplacingDataset):
             sample["label"] = int(self._labels[video])
         return sample
 
-    def _open(self, video: int) -> Video:
+    def _open(self, video: int) -> OpenedVideo:
         if self._opened_by is not None:
             return self._opened_by(int(self._numbers[video]), self._timeout)
         return open_video(os.fsdecode(self._paths[video]), self._timeout)
 
 
 def draw_frames(
-    video: Video, sampling: Sampling, generator: torch.Generator
+    video: OpenedVideo, sampling: Sampling, generator: torch.Generator
 ) -> tuple[Tensor, list[np.ndarray], str | None]:
     """Draw and decode frames of a video; where one of them does not exist, draw again from those that do.
 

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    class Video(Protocol):
+    class PromptedFrames(Protocol):
         """The frames that prompts are for; `FrameStream` is one."""
 
         size: tuple[int, int]
@@ -333,7 +333,7 @@ def _each_mask(mask: Any) -> Iterator[MaskPrompt]:
         yield MaskPrompt.of(mask)
 
 
-def placed_prompts(prompts: Prompt | Iterable[Prompt], video: Video) -> tuple[Prompt, ...]:
+def placed_prompts(prompts: Prompt | Iterable[Prompt], video: PromptedFrames) -> tuple[Prompt, ...]:
     """Return prompts in the order of their frames, each with the number of its frame in the video, if they fit it.
 
     Points of a grid are placed. Of several boxes, those without a name are numbered from 1.

@@ -140,7 +140,7 @@ def command(args: Sequence[str]) -> None:
     parser.add_argument("--output", type=Path, default=Path("checked"), help="folder of the report (default: checked)")
     parser.add_argument("--workers", type=int, help="number of processes (default: one per core)")
     parser.add_argument("--min-frames", type=int, default=8, help="smallest usable number of frames (default: 8)")
-    parser.add_argument("--timeout", type=float, default=60.0, help="time limit per video, in seconds (default: 60)")
+    parser.add_argument("--timeout", type=float, default=60.0, help="seconds allowed per video (default: 60)")
     parser.add_argument("--max-megapixels", type=float, help="largest frame to decode (default: 89)")
     parser.add_argument("--labels", action="store_true", help="check the folders of frames and masks in SOURCE")
     parser.add_argument("--frames", default="JPEGImages", help="with --labels: folder of frames (default: JPEGImages)")

@@ -147,22 +147,14 @@ def command(args: Sequence[str]) -> None:
     """
     parser = argparse.ArgumentParser(prog="vidcorr transcode", description=__doc__)
     parser.add_argument("source", metavar="SOURCE", help="folder of videos, or a .txt or .csv list of them")
-    parser.add_argument(
-        "destination", metavar="DESTINATION", help="folder to write: a new one, or that of an interrupted run"
-    )
-    parser.add_argument(
-        "--short-side", type=int, default=256, help="short side in pixels; videos are never enlarged (default: 256)"
-    )
+    parser.add_argument("destination", metavar="DESTINATION", help="folder, new or left by an interrupted run")
+    parser.add_argument("--short-side", type=int, default=256, help="pixels; never enlarged (default: 256)")
     parser.add_argument("--key-interval", type=int, default=12, help="frames between key frames (default: 12)")
-    parser.add_argument(
-        "--crf", type=int, default=23, help="x264's constant rate factor; higher is smaller (default: 23)"
-    )
+    parser.add_argument("--crf", type=int, default=23, help="x264's rate factor; more is smaller (default: 23)")
     parser.add_argument("--frames", action="store_true", help="write folders of JPEGs instead of mp4 files")
     parser.add_argument("--quality", type=int, default=90, help="JPEG quality (default: 90)")
     parser.add_argument("--workers", type=int, help="number of processes (default: one per core)")
-    parser.add_argument(
-        "--timeout", type=float, default=3600.0, help="time limit per video, in seconds (default: 3600)"
-    )
+    parser.add_argument("--timeout", type=float, default=3600.0, help="seconds allowed per video (default: 3600)")
     parser.add_argument("--max-megapixels", type=float, help="largest frame to decode (default: 89)")
     flags = parser.parse_args(list(args))
     raise_limit(flags.max_megapixels)
