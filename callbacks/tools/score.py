@@ -255,12 +255,7 @@ def command(args: Sequence[str]) -> None:
     """Run `vidcorr score` with its arguments; a user's mistake raises a one-line ValueError or OSError."""
     parser = argparse.ArgumentParser(prog="vidcorr score", description=__doc__)
     parser.add_argument("truth", type=Path, metavar="TRUTH", help="folder with a folder of masks for each sequence")
-    parser.add_argument(
-        "predictions",
-        type=Path,
-        metavar="PREDICTIONS",
-        help="folder of the same form with predictions",
-    )
+    parser.add_argument("predictions", type=Path, metavar="PREDICTIONS", help="folder of predictions of this form")
     parser.add_argument("--rules", choices=list(RULES), default="davis-2017", help=RULES_HELP)
     for flag, frame in (("--first-frame", "the frame that introduces an object"), ("--last-frame", "the last frame")):
         parser.add_argument(flag, choices=["in", "out"], help=f"count {frame} or not (default: by the rules)")

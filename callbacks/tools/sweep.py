@@ -14,16 +14,8 @@ def command(args: Sequence[str]) -> None:
     parser.add_argument("--config", default="benchmarks/davis.yaml", help="config of a benchmark (default: DAVIS)")
     parser.add_argument("--root", help="folder of the data, instead of the config's")
     parser.add_argument("--protocol", help="base protocol of the grid, instead of the config's")
-    parser.add_argument(
-        "--protocols", nargs="+", default=[], metavar="NAME", help="protocols instead of a grid, or all"
-    )
-    parser.add_argument(
-        "--vary",
-        nargs="+",
-        default=[],
-        metavar="FIELD=V,V",
-        help="grid, such as radius=6,12 topk=5,10",
-    )
+    parser.add_argument("--protocols", nargs="+", default=[], metavar="NAME", help="named protocols, or all")
+    parser.add_argument("--vary", nargs="+", default=[], metavar="FIELD=V,V", help="grid, e.g. radius=6,12 topk=5,10")
     parser.add_argument("--stages", nargs="+", default=[None], help="stages (default: the backbone's own)")
     parser.add_argument("--strides", nargs="+", type=positive, default=[None], help="strides of the features")
     parser.add_argument("--score", default="J&F-Mean", help="score to compare (default: J&F-Mean)")
@@ -32,7 +24,7 @@ def command(args: Sequence[str]) -> None:
         type=float,
         default=0.5,
         metavar="FRACTION",
-        help="part of the sequences (default: 0.5)",
+        help="part to select on (default: 0.5)",
     )
     parser.add_argument("--pretrained", action="store_true", help="load the pretrained weights of timm and torchvision")
     parser.add_argument("--seed", type=int, default=0, help="seed of untrained weights (default: 0)")

@@ -189,8 +189,10 @@ def continue_in_folder(loggers: Iterable[Logger], path: str | Path) -> None:
     path = Path(path).resolve()
     if path.name != LAST or path.parent.name != "checkpoints":
         return
-    run, note = path.parent.parent, _content(path).get(RESUME, {})
-    step = _read(path).step + bool(note.get("place", {}).get("run_ended"))  # the last scores of a run are logged there
+    run, content = path.parent.parent, _content(path)
+    note = content.get(RESUME, {})
+    # the last scores of a run are logged at its last step
+    step = int(content["global_step"]) + bool(note.get("place", {}).get("run_ended"))
     local = [logger for logger in loggers if logger.save_dir and "://" not in str(logger.save_dir)]
     versions = note.get("versions", ())
     if not local or Path(getattr(local[0], "root_dir", "")).resolve() != run.parent or len(versions) != len(local):

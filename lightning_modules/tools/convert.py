@@ -21,9 +21,7 @@ def command(args: Sequence[str]) -> None:
     parser.add_argument("foreign", type=Path, metavar="FOREIGN", help="checkpoint of another project")
     parser.add_argument("output", type=Path, metavar="OUT", help="checkpoint to write, .ckpt")
     parser.add_argument("--kind", default="auto", choices=KINDS, help="family of the checkpoint (default: by its keys)")
-    parser.add_argument(
-        "--architecture", metavar="SPEC", help="torchvision:NAME or timm:NAME, if the keys do not show it"
-    )
+    parser.add_argument("--architecture", metavar="SPEC", help="torchvision:NAME or timm:NAME, if keys do not show it")
     parser.add_argument("--trust", action="store_true", help="unpickle all that it holds, which may run code")
     flags = parser.parse_args(list(args))
 
