@@ -205,7 +205,7 @@ def test_average_follows_the_encoder() -> None:
 
 
 @pytest.mark.parametrize("step", [1, 3])  # within the warm-up; within the second phase
-def test_a_run_killed_in_either_phase_goes_on_the_same(tmp_path: Path, step: int) -> None:
+def test_a_run_killed_in_either_phase_resumes_the_same(tmp_path: Path, step: int) -> None:
     def train(callbacks: list[Any], resume: Path | None = None) -> Liir:
         module = tiny(warmup_epochs=1)
         options: dict[str, Any] = {"max_epochs": 2, "enable_checkpointing": bool(callbacks), "callbacks": callbacks}

@@ -93,7 +93,7 @@ def test_validation_leaves_the_queue_alone() -> None:
 
 
 @pytest.mark.parametrize(("accumulated", "step"), [(1, 4), (2, 2), (2, 5)])
-def test_a_run_killed_within_an_epoch_goes_on_the_same_to_the_bit(tmp_path: Path, accumulated: int, step: int) -> None:
+def test_a_run_killed_within_an_epoch_resumes_the_same_to_the_bit(tmp_path: Path, accumulated: int, step: int) -> None:
     def train(seed: int, callbacks: list[pl.Callback], resume: Path | None = None) -> VFSMoCo:
         torch.manual_seed(seed)
         module = tiny(32, base_lr=5.0)

@@ -291,7 +291,7 @@ def test_callbacks_that_would_score_otherwise_are_refused(root: Path, tmp_path: 
         trainer(tmp_path, benchmark, limit_val_batches=0).validate(VFSSimSiam(**TINY), clips(), verbose=False)
 
 
-def test_a_run_that_goes_on_knows_the_best_so_far(root: Path, tmp_path: Path) -> None:
+def test_a_resumed_run_knows_the_best_so_far(root: Path, tmp_path: Path) -> None:
     def run(folder: str, epochs: int, start: Path | None = None) -> BestCheckpoint:
         best = BestCheckpoint("otb/success", dirpath=tmp_path / folder)
         keep = LastCheckpoint(dirpath=tmp_path / folder)

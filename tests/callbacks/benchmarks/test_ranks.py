@@ -124,7 +124,7 @@ def test_a_benchmark_may_take_longer_than_the_process_group_waits(davis_root, tm
 
 
 @pytest.mark.slow
-def test_two_lightning_processes_go_on_after_a_failure_and_leave_validate_with_it(davis_root, tmp_path):
+def test_two_lightning_processes_continue_after_a_failure_and_leave_validate_with_it(davis_root, tmp_path):
     script = Path(benchmark_ranks.__file__).with_name("ddp_run.py")
     command = [sys.executable, str(script), str(davis_root), str(tmp_path)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)

@@ -59,7 +59,7 @@ def test_the_truth_is_a_ring_with_a_line_from_the_point():
     assert not changed(drawn([(60, 60)], truth=truth, truth_occluded=np.array([[True]])), 60, 40)
 
 
-def test_places_that_are_no_numbers_or_far_away_are_drawn_nowhere():
+def test_points_that_are_not_finite_or_far_away_are_not_drawn():
     assert not (drawn([(np.nan, np.nan)]) != 60).any()
     assert not (drawn([(1e9, -1e9)]) != 60).any()
 

@@ -203,7 +203,7 @@ def files(out):
 
 @pytest.mark.parametrize("number", [1, 9, 14, pytest.param(0, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("kind", KINDS)
-def test_passes_that_are_interrupted_go_on_to_the_same_files(
+def test_passes_that_are_interrupted_resume_to_the_same_files(
     kind, number, at, scene, folder, colour, tmp_path, monkeypatch, capsys
 ):
     """Stopped after any frame of any pass, without looking at a frame twice."""

@@ -72,7 +72,7 @@ def looks(colour):
 
 @pytest.mark.parametrize("frames", [(1, 7), pytest.param(range(1, FRAMES + 1), marks=pytest.mark.slow)], ids=str)
 @pytest.mark.parametrize("kind", KINDS)
-def test_interrupted_at_any_frame_it_goes_on_to_the_same_files(
+def test_interrupted_at_any_frame_it_resumes_to_the_same_files(
     kind, frames, asked, folder, colour, tmp_path, stop_at, looks, capsys
 ):
     stop_at(0)
@@ -106,7 +106,7 @@ def test_it_may_be_interrupted_again_and_again(asked, folder, colour, tmp_path, 
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_after_a_kill_it_goes_on_from_the_last_save(kind, asked, folder, colour, tmp_path, monkeypatch, stop_at):
+def test_after_a_kill_it_resumes_from_the_last_save(kind, asked, folder, colour, tmp_path, monkeypatch, stop_at):
     stop_at(0)
     begin(colour, folder, tmp_path / "all", asked, kind)
     monkeypatch.setattr(unfinished.Unfinished, "is_due", lambda self: True)

@@ -53,7 +53,7 @@ def test_drawn_boxes_lie_in_the_frame():
     assert len(np.unique(boxes[:, 0])) > 50
 
 
-def test_pairs_come_out_and_an_interrupted_call_goes_on(tmp_path):
+def test_pairs_come_out_and_an_interrupted_call_resumes(tmp_path):
     for name in "ab":
         (tmp_path / "videos" / name).mkdir(parents=True)
         still = np.random.default_rng(ord(name)).integers(0, 256, (15, 20, 3), np.uint8).repeat(8, 0).repeat(8, 1)

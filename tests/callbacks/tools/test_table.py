@@ -112,7 +112,7 @@ def test_named_folders_are_the_seeds_of_a_row_and_differences_are_paired(tmp_pat
     assert fields["davis J-Mean (vfs d1, 8 sequences) seeds"] == "2"
 
 
-def test_a_score_that_is_no_mean_of_its_rows_has_no_interval(tmp_path):
+def test_a_score_that_is_not_the_mean_of_its_rows_has_no_interval(tmp_path):
     write_rows(write(tmp_path / "a", "A", {"J-Mean": 0.7}), SCORES)
     (cell,) = gather_results([tmp_path]).rows["A"].values()
     assert (cell.interval, cell.videos) == (None, None)

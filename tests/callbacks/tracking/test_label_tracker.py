@@ -133,8 +133,8 @@ def test_a_video_whose_first_frame_gives_nothing_is_refused():
         next(tracker.track([(torch.zeros(3, 32, 32, dtype=torch.uint8), None)], tracker.view((32, 32))))
 
 
-def test_a_map_that_is_no_picture_is_refused(davis_root):
-    """The last stage of a classifier at 64 px: 2 × 2 cells, which would score next to nothing without a word."""
+def test_a_map_of_too_few_cells_is_refused(davis_root):
+    """The last stage of a classifier at 64 px: 2 × 2 cells, which would score next to nothing, without a message."""
     extractor = build_feature_extractor("raw_colour", stride=32)
     with pytest.raises(ValueError, match="its map of a frame of 64 x 64 px has 2 x 2 cells"):
         DavisBenchmark(davis_root).evaluate(extractor)

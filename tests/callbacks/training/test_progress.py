@@ -173,7 +173,7 @@ def test_a_file_from_within_a_window_is_refused(tmp_path):
     assert go("VFSSimSiam", tmp_path, 2, start=tmp_path / "1.ckpt")[1]
 
 
-def test_accumulation_by_a_schedule_goes_on_within_an_epoch(tmp_path):
+def test_accumulation_by_a_schedule_resumes_within_an_epoch(tmp_path):
     def run(folder, **options):
         schedule = GradientAccumulationScheduler({0: 1, 1: 2})
         return go("VFSSimSiam", folder, more=[schedule], **options)

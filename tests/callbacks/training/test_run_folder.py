@@ -51,7 +51,7 @@ def test_a_damaged_file_is_named_and_does_not_hinder_a_new_run(tmp_path):
     assert last_checkpoints(tmp_path / "empty") == []
 
 
-def test_tensorboard_goes_on_in_its_folder(tmp_path):
+def test_tensorboard_continues_in_its_folder(tmp_path):
     def scalars() -> dict[int, float]:
         events = EventAccumulator(str(tmp_path / "lightning_logs/version_0")).Reload()
         return {event.step: event.value for event in events.Scalars("loss")}
@@ -71,7 +71,7 @@ def test_tensorboard_goes_on_in_its_folder(tmp_path):
     assert scalars() == {0: 0, 1: 1, 2: 2, 3: 30}  # what was logged after the checkpoint is dropped
 
 
-def test_a_csv_goes_on_in_its_file(tmp_path, recwarn):
+def test_a_csv_continues_in_its_file(tmp_path, recwarn):
     first = CSVLogger(tmp_path)
     claim_version(first)
     for step in range(5):

@@ -85,7 +85,7 @@ def test_black_and_white_masks_are_object_one(root: Path) -> None:
     assert sequence.mask(3).unique().tolist() == [0, 1]
 
 
-def test_void_is_kept_and_is_no_object(root: Path) -> None:
+def test_void_is_kept_and_is_not_an_object(root: Path) -> None:
     ids = np.array(Image.open(mask_path(root)))
     ids[0] = 255
     Image.fromarray(ids).save(mask_path(root))

@@ -34,7 +34,7 @@ def test_separators(tmp_path: Path, separator: str) -> None:
 
 
 @pytest.mark.parametrize("line", ["1,2,3", "1,2,3,4,5", "a,b,c,d", "1,2,three,4", ","])
-def test_a_line_that_is_no_box_is_named(tmp_path: Path, line: str) -> None:
+def test_a_line_that_is_not_a_box_is_named(tmp_path: Path, line: str) -> None:
     path = tmp_path / "groundtruth_rect.txt"
     path.write_text(f"1,2,3,4\n\n{line}\n")
     with pytest.raises(DataError, match=f"groundtruth_rect.txt: line 3 is '{line}'"):

@@ -94,7 +94,7 @@ def test_pycocotools_reads_and_writes_the_same():
         None,
     ],
 )
-def test_what_is_no_mask_is_refused(segmentation):
+def test_anything_but_a_mask_is_refused(segmentation):
     with pytest.raises(DataError):
         decode_rle(segmentation)
 

@@ -89,7 +89,7 @@ def test_readers_refuse_names_that_lead_elsewhere(
     assert str(error.value).isprintable()
 
 
-def test_otb_refuses_a_folder_whose_name_is_no_plain_one(tmp_path: Path) -> None:
+def test_otb_refuses_a_folder_whose_name_is_not_plain(tmp_path: Path) -> None:
     root = write_otb(tmp_path / "otb", 1, **SMALL)
     (root / "Synthetic000").rename(root / "a\\b")
     with pytest.raises(DataError, match="is not the plain name"):

@@ -81,7 +81,7 @@ def test_what_is_transparent_is_background(tmp_path):
         (np.full((4, 4), 1000, np.uint16), "mode I;16; save the mask as an 8-bit PNG"),
     ],
 )
-def test_what_is_no_mask_is_refused(tmp_path, array, message):
+def test_anything_but_a_mask_is_refused(tmp_path, array, message):
     path = save(tmp_path / "mask.png", array)
     with pytest.raises(DataError, match=message) as refused:
         MaskPrompt.of(path)
@@ -130,7 +130,7 @@ def test_a_box_as_it_is_typed():
     ("box", "message"),
     [("1,2,3", "expected four numbers"), ([1, 2, 0, 4], "width and a height above 0"), ("a,b,c,d", "four numbers")],
 )
-def test_what_is_no_box_is_refused(box, message):
+def test_anything_but_a_box_is_refused(box, message):
     with pytest.raises(DataError, match=message):
         BoxPrompt.of(box)
 

@@ -62,7 +62,7 @@ def test_what_a_list_elsewhere_names_is_held_out_alike(videos, tmp_path, monkeyp
     assert make(tmp_path / "shards", holdout=0.5)._held_out == make(listing, holdout=0.5)._held_out
 
 
-def test_a_run_goes_on_in_the_middle_of_an_epoch(shards):
+def test_a_run_resumes_in_the_middle_of_an_epoch(shards):
     whole = batches(make(shards), epoch=1)
     first = make(shards).train_dataloader()
     first.sampler.set_epoch(1)

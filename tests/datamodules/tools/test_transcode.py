@@ -90,7 +90,7 @@ transcode.transcode(Path(sys.argv[1]), Path(sys.argv[2]), workers=1)
 
 
 @pytest.mark.slow
-def test_a_killed_run_leaves_no_half_file_and_the_next_goes_on(shared_data, tmp_path):
+def test_a_killed_run_leaves_no_half_file_and_the_next_resumes(shared_data, tmp_path):
     (tmp_path / "in").mkdir()
     for number in range(4):
         shutil.copy(shared_data / "clips/sam2_01_dog.mp4", tmp_path / f"in/{number}.mp4")

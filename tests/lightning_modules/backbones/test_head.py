@@ -46,6 +46,6 @@ def test_heads_that_give_no_map_are_refused(head, message):
 
 
 @pytest.mark.parametrize("spec", ["Doubling", "timm:resnet18", "nowhere:head", "os:getcwd"])
-def test_what_is_no_head_is_told(spec):
+def test_anything_but_a_head_is_refused(spec):
     with pytest.raises(ValueError, match=r"head|cannot import it|expected a torch\.nn\.Module"):
         build_head(spec)
