@@ -13,14 +13,9 @@ if TYPE_CHECKING:
 
 
 def __getattr__(name: str) -> Any:
-    # the package's own modules first: `exports` imports from them
-    if not name.startswith("_") and find_spec(f"{__name__}.{name}"):
-        return import_module(f"{__name__}.{name}")
-    if name == "__all__" or not name.startswith("_"):
-        exports = import_module(f"{__name__}.exports")
-        if hasattr(exports, name):
-            return getattr(exports, name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    if find_spec(f"{__name__}.{name}"):
+        return import_module(f"{__name__}.{name}")  # a module of the package, which `exports` may be importing
+    return getattr(import_module(f"{__name__}.exports"), name)
 
 
 def __dir__() -> list[str]:

@@ -77,7 +77,7 @@ class ImagesOfFolders(LabelledImages):
         try:
             self.folder = ImageFolder(folder, loader=_picture)
         except OSError as error:
-            raise DataError(f"{folder}: {error}; expected one folder of pictures a class") from error
+            raise DataError(f"{folder}: {error}; expected one folder of pictures per class") from error
         self.classes = self.folder.classes
 
     def __len__(self) -> int:
@@ -245,7 +245,7 @@ class VideoFrameDataModule(_LabelledDataModule):
         for label, name in enumerate(self.classes):
             if len(videos[name]) < 2:
                 raise DataError(
-                    f"{self.source}: one video of class {name} leaves none to train on; expected at least 2 a class"
+                    f"{self.source}: one video of class {name} leaves none to train on; expected at least 2 per class"
                 )
             root = self.source.parent if self.source.is_file() else self.source
             ranked = sorted(videos[name], key=lambda entry: hashed_rank(self.seed, os.path.relpath(entry.path, root)))

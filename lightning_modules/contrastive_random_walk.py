@@ -91,7 +91,7 @@ class ContrastiveRandomWalk(CorrespondenceModule):
         return crop_and_resize(patches, random_patch_boxes(len(patches), size, self.hparams["patch_area"], generator))
 
     def embed(self, maps: Tensor, batch: int, frames: int) -> Tensor:
-        """Turn maps `(B · T · n, C, h, w)` into nodes `(B, D, T, N)`: one a map, or one a cell, row by row."""
+        """Turn maps `(B · T · n, C, h, w)` into nodes `(B, D, T, N)`: one per map, or one per cell, row by row."""
         cells = maps.flatten(2).mT  # cells before channels
         nodes = cells if self.hparams["nodes"] == "cells" else cells.mean(1, keepdim=True)
         nodes = normalize(self.head(nodes).float(), dim=-1)

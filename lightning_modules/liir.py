@@ -153,8 +153,7 @@ class Liir(MomentumMethod):
         displace = displacement(self.hparams["modulation"], count, generator, own)
         features = self.target_encoder(frames, displace).flatten(2).float()
         cells = own(torch.randint(features.shape[2], (count, self.hparams["points_per_frame"]), generator=generator))
-        cells = to_device(cells, features.device)[:, None].expand(-1, features.shape[1], -1)
-        return features.gather(2, cells).mT.contiguous()
+        return features.take_along_dim(to_device(cells, features.device)[:, None], 2).mT.contiguous()
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
         """Adam, its rate a function of the samples seen (section 3.3), see `liir_factor`."""

@@ -34,7 +34,9 @@ AVOIDED = {
     r"\bso many\b": "N, or the number itself",
     r"\bsays? so\b": "name what is said and where it shows",
     r"\b(?:colour|file|folder|process|row)(?:es|s)? of (?:its|their) own\b": "its own, or separate",
-    r"\bone a (?:class|file|line|row)\b": "one per",
+    r"\bone (?:(?!as|by|if|in|is|of|on|that|with)\.?\w+ )?a (?:class|file|line|name|row|video)\b": "one per",
+    r"\bis (?:(?-i:no [A-Z])|none of)": "is not a, or unlike any of",
+    r"(?<!of )\bwhole numbers?\b": "integer",
     r"\bor not at all\b|\ball of it or nothing\b": "atomically",
     r"[a-z)`]\.  [a-z]": "one space after a full stop",
 }
@@ -51,6 +53,21 @@ def docstrings(path):
 def test_docstrings_open_with_a_verb_or_a_noun(path):
     found = [(line, text.splitlines()[0]) for line, text in docstrings(path) if text.split(" ")[0] in OPENINGS]
     assert not found
+
+
+FRAGMENTS = re.compile(r"(?:of|that|which|the same|both|in place|default)\b", re.IGNORECASE)
+"""Openings of a flag's help that leave out what the flag gives."""
+
+
+def test_the_help_of_each_flag_says_what_it_gives():
+    trees = [ast.parse(path.read_text()) for path in CODE if path.parent.name == "tools"]
+    calls = [node for tree in trees for node in ast.walk(tree) if isinstance(node, ast.Call)]
+    flags = [node for node in calls if isinstance(node.func, ast.Attribute) and node.func.attr == "add_argument"]
+    texts = {ast.unparse(flag): [k.value for k in flag.keywords if k.arg == "help"] for flag in flags}
+    assert len(texts) > 80
+    assert [
+        flag for flag, text in texts.items() if not text or FRAGMENTS.match(ast.unparse(text[0]).strip("f'\""))
+    ] == []
 
 
 WRITTEN = [path for path in (*CODE, *DOCUMENTS) if path != Path(__file__).resolve()]

@@ -1,7 +1,7 @@
 """The house: rooms import downwards only, and each source file has its tests where a reader looks for them."""
 
 import ast
-from collections import defaultdict
+from collections import Counter, defaultdict
 from pathlib import Path
 
 import pytest
@@ -24,6 +24,16 @@ IN_SEVERAL_FILES = {
     **dict.fromkeys(("LEFT", "MEASURED_BY", "SIZES", "TAKEN"), "the same table of each checkpoint family"),
 }
 """Name → why several files may define it."""
+DATA_SETS = [f"{name}.py" for name in ("badja", "davis", "jhmdb", "otb", "tap_vid", "vip", "vos", "youtube_vos")]
+FILES_OF_ONE_NAME = {
+    "__init__.py": "packages",
+    "exports.py": "the public names of each package",
+    "base.py": "the base class of the methods, and of the benchmarks",
+    **dict.fromkeys(DATA_SETS, "a reader and its benchmark"),
+    **dict.fromkeys(("crw.py", "liir.py"), "a network or method, and the checkpoints of its publication"),
+    **dict.fromkeys(("protocol.py", "sources.py"), "the protocols of label propagation, and of point tracking"),
+}
+"""Name of a file → what the files of this name have in common."""
 
 
 @pytest.mark.parametrize("package", PACKAGES)
@@ -48,6 +58,12 @@ def test_a_name_has_one_meaning() -> None:
     assert len(homes) > 1000
     assert {name: found for name, found in homes.items() if len(found) > 1 and name not in IN_SEVERAL_FILES} == {}
     assert [name for name in IN_SEVERAL_FILES if len(homes[name]) < 2] == []
+
+
+def test_a_file_has_a_name_of_its_own() -> None:
+    files = [file for package in PACKAGES for file in (ROOT / package).rglob("*.py")]
+    homes = Counter(file.name for file in files)
+    assert {name for name, count in homes.items() if count > 1} == FILES_OF_ONE_NAME.keys()
 
 
 def top_level_names(module: ast.Module) -> set[str]:

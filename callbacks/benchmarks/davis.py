@@ -30,7 +30,7 @@ class DavisBenchmark(BenchmarkCallback):
 
     Args:
         root: folder with JPEGImages, Annotations, ImageSets.
-        year: 2017, or 2016 for one object a sequence.
+        year: 2017, or 2016 for one object per sequence.
         split: list under ImageSets/<year>, or the path of a list; None is every sequence.
         resolution: folder of that name under JPEGImages and Annotations.
         annotations: see `Davis`.

@@ -144,4 +144,4 @@ class JointEvaluation(Evaluation):
 
 
 def _rows(stem: str, joints: Tensor) -> list[list[str]]:
-    return [[stem, name, *fixed(place, 3)] for name, place in zip(JOINTS, joints.tolist(), strict=True)]
+    return [[stem, name, *fixed(position, 3)] for name, position in zip(JOINTS, joints.tolist(), strict=True)]

@@ -43,14 +43,14 @@ class MaskMetrics(Protocol):
     """The metrics of a run."""
 
     def scorer(self, sequence: Any, pool: Executor) -> SequenceScorer | None:
-        """Return what scores a sequence, with a thread to do it in; None where there is no ground truth."""
+        """Return the scorer of a sequence and its thread; None where there is no ground truth."""
 
     def compute(self, stage: int) -> tuple[dict[str, float], list[Row]]:
         """Return scores and rows of one stage, gathered over the ranks."""
 
 
 class MaskEvaluation(Evaluation):
-    """Follow the objects of each sequence by label propagation; frames are scored while the next are propagated.
+    """Follow the objects of each sequence by label propagation; frames are scored while the next ones are propagated.
 
     Args:
         tracker: carries the labels.
@@ -86,7 +86,10 @@ class MaskEvaluation(Evaluation):
             stems = [frame.stem for frame in sequence.frames]
             return IndexedMasks(folder / sequence.name, stems, sequence.reported)
 
-        record = self.record(sequence, overlay_masks, masks, kind, draw_film=_draw_small)
+        def draw_small(frame: Tensor, mask: Tensor) -> Picture:
+            return overlay_masks(*reduced(frame, mask))
+
+        record = self.record(sequence, overlay_masks, masks, kind, draw_film=draw_small)
         with ThreadPoolExecutor(max_workers=1) as pool, record:
             scorer = self.scoring.scorer(sequence, pool)
             for t, tracked in enumerate(track_masks(self.tracker, frames, sequence.starts, view)):
@@ -222,7 +225,7 @@ class ObjectScorer:
 
 
 def scored_objects(sequence: MaskSequence, ends_scored: bool) -> tuple[int, ...]:
-    """Return the objects of a sequence that a frame is left to score on, after the one that introduces them."""
+    """Return the objects of a sequence with a frame to score after the one that introduces them."""
     annotated = sorted(sequence.masks)
     last = annotated[-1] if ends_scored else annotated[-2] if len(annotated) > 1 else -1
     return tuple(i for i in sequence.objects if sequence.starts[i] < last)
@@ -241,10 +244,6 @@ def annotated_frames(sequence: MaskSequence) -> Iterator[tuple[Tensor, Tensor | 
         if mask is not None and (absent := set(entering) - set(object_ids(mask.numpy()))):
             raise DataError(f"{sequence.masks[t]}: does not hold object {min(absent)}, which is to start in this frame")
         yield frame, mask
-
-
-def _draw_small(frame: Tensor, mask: Tensor) -> Picture:
-    return overlay_masks(*reduced(frame, mask))
 
 
 def zip_predictions(folder: Path, inside: str = "") -> Path:

@@ -4,11 +4,11 @@ import argparse
 
 
 def positive(text: str) -> int:
-    """Return the number of a flag.
+    """Return the positive integer that a flag gives.
 
     Raises:
-        argparse.ArgumentTypeError: if the text is not a whole number of at least 1.
+        argparse.ArgumentTypeError: if the text is not an integer of at least 1.
     """
     if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"expected a number, 1 or more, got {text!r}")
+        raise argparse.ArgumentTypeError(f"expected an integer of at least 1, got {text!r}")
     return int(text)

@@ -20,7 +20,7 @@ from ..benchmarks.base import BenchmarkCallback
 from ..loggers import run_folder
 from ..training import LastCheckpoint, RunProgress, Safeguards, Throughput
 from ..training.closing import closing_lines, remove_empty_folders
-from ..training.run_folder import claim_version, go_on_in_folder
+from ..training.run_folder import claim_version, continue_in_folder
 from .arguments import option_of, read_arguments
 from .classes import with_callback_flags_in_place
 from .configs import shipped_configs
@@ -145,7 +145,7 @@ class VidcorrCLI(LightningCLI):
     def before_fit(self) -> None:
         """Continue in the folder of the resumed run (`--ckpt_path last`: the newest one), or claim a new one."""
         if self.trainer.is_global_zero and (path := self.config_init["fit"].get("ckpt_path")):
-            go_on_in_folder(self.trainer.loggers, path)
+            continue_in_folder(self.trainer.loggers, path)
         if self.trainer.is_global_zero:
             for logger in self.trainer.loggers:
                 claim_version(logger)

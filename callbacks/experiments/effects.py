@@ -14,8 +14,10 @@ from lightning_modules.functional import PropagationProtocol
 
 from ..metrics.intervals import Difference, bootstrap_interval, paired_difference
 from ..metrics.uncertainty import values_by_sequence
+from ..report.films import percent
 from ..stored_results import protocols_of, read_results, read_rows, read_sequences
 from ..tracking.view import at_stride
+from .results_table import markdown_table
 
 TOP = 20
 """Protocols in the table."""
@@ -190,15 +192,14 @@ def grid_markdown(
     """
     out = io.StringIO()
     print(f"## Best {min(TOP, len(scored))} of {len(scored)} protocols, {score}\n", file=out)
-    head = "| protocol | digest | stage | stride | all sequences | 95 % interval |"
-    print(f"{head}\n|---|---|---|---|---:|---|", file=out)
+    rows = []
     for one in scored[:TOP]:
-        stage, stride = one.fields["stage"] or "", one.fields["stride"]
         low, high = (100 * end for end in bootstrap_interval(list(one.videos.values())))
-        shown = (
-            f"{100 * one.score:.1f} | {low:.1f} … {high:.1f}" if len(one.videos) > 1 else f"{100 * one.score:.1f} | "
-        )
-        print(f"| {one.name} | {one.digest} | {stage} | {stride} | {shown} |", file=out)
+        interval = f"{low:.1f} … {high:.1f}" if len(one.videos) > 1 else ""
+        features = [str(one.fields["stage"] or ""), str(one.fields["stride"])]
+        rows.append([one.name, one.digest, *features, percent(one.score), interval])
+    head = ["protocol", "digest", "stage", "stride", "all sequences", "95 % interval"]
+    print(markdown_table(head, rows, right=[4]), end="", file=out)
     if choice is not None:
         setting, (low, high) = choice.best.fields, (100 * end for end in choice.interval)
         print("\n## Chosen on one part of the sequences, reported on the other\n", file=out)
@@ -209,9 +210,8 @@ def grid_markdown(
             print(f"; over the base protocol {choice.gain.in_points}", end="", file=out)
         print(".", file=out)
     for effect in effects(scored, fields):
-        print(f"\n## {effect.field}\n\n| value | mean | best |\n|---|---|---|", file=out)
-        for value, mean in effect.means.items():
-            print(f"| {value} | {100 * mean:.1f} | {100 * effect.best[value]:.1f} |", file=out)
+        rows = [[name, percent(mean), percent(effect.best[name])] for name, mean in effect.means.items()]
+        print(f"\n## {effect.field}\n\n{markdown_table(['value', 'mean', 'best'], rows)}", end="", file=out)
     return out.getvalue().rstrip()
 
 

@@ -1,7 +1,8 @@
 """A table of results: rows are networks, each over its seeds; a column holds only numbers that compare."""
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import fmean
@@ -213,7 +214,8 @@ def _rows_of(found: Sequence[StoredScore]) -> dict[str, list[StoredScore]]:
     for one in found:
         groups.setdefault((one.label,) if one.label else (one.name, one.command), []).append(one)
     rows: dict[str, list[StoredScore]] = {}
-    several = {name for name in {one.name for one in found if not one.label} if _clash(name, found)}
+    columns = Counter((one.name, one.column) for one in found if not one.label)
+    several = {name for (name, _), count in columns.items() if count > 1}
     for members in groups.values():
         if label := members[0].label:
             rows.setdefault(label, []).extend(members)
@@ -225,11 +227,6 @@ def _rows_of(found: Sequence[StoredScore]) -> dict[str, list[StoredScore]]:
             for one in members:
                 rows.setdefault(f"{one.name} ({one.folder})" if one.name in several else one.name, []).append(one)
     return rows
-
-
-def _clash(name: str, found: Sequence[StoredScore]) -> bool:
-    columns = [one.column for one in found if one.name == name and not one.label]
-    return len(columns) > len(set(columns))
 
 
 def _only_group(name: str, groups: Mapping[tuple[Any, ...], Sequence[StoredScore]]) -> bool:
@@ -260,3 +257,10 @@ def _base_row(rows: Mapping[str, Any], base: str) -> str:
 def compared(cell: Cell, base: Cell | None) -> Cell:
     """Return a cell with its difference from the base row's, where there is one."""
     return cell if base is None else replace(cell, difference=difference_of(cell.videos, base.videos))
+
+
+def markdown_table(head: Sequence[str], rows: Sequence[Sequence[str]], right: Collection[int] = ()) -> str:
+    """Return a table as Markdown, its cells escaped; `right` holds the indices of columns that are aligned right."""
+    rule = ["---:" if index in right else "---" for index in range(len(head))]
+    lines = ([" ".join(cell.split()).replace("|", r"\|") for cell in line] for line in (head, rule, *rows))
+    return "".join(f"| {' | '.join(line)} |\n" for line in lines)

@@ -94,7 +94,7 @@ class Study:
         """Return a row by name.
 
         Raises:
-            ValueError: if there is none of this name.
+            ValueError: if no row has this name.
         """
         for row in self.rows:
             if row.name == name:

@@ -9,10 +9,11 @@ from pathlib import Path
 from statistics import fmean
 from typing import TYPE_CHECKING, NamedTuple
 
-from datamodules.reading.writing import csv_text, write_atomically
+from datamodules.reading.atomic_writing import csv_text, write_atomically
 
+from ..report.films import percent
 from ..stored_results import read_results, read_shaped
-from .results_table import Cell, StoredScore, cell_of, compared, read_scores_of
+from .results_table import Cell, StoredScore, cell_of, compared, markdown_table, read_scores_of
 
 if TYPE_CHECKING:
     from .study_plan import Study
@@ -123,19 +124,20 @@ def study_markdown(study: Study, lines: Sequence[StudyLine]) -> str:
     )
     head = ["row", *(["evaluation"] if several else []), "seeds", "each", "mean", "spread", "difference"]
     head += [*(["paper"] if published else []), "minutes"]
-    print(f"| {' | '.join(head)} |\n|{'---|' * len(head)}", file=out)
+    rows = []
     for line in lines:
         cells = [line.row, *([line.evaluation] if several else []), str(len(line.scores))]
-        cells += [" / ".join(_percent(score) for score in line.scores.values())]
+        cells += [" / ".join(percent(score) for score in line.scores.values())]
         cells += (
-            [_percent(line.cell.mean), _percent(line.cell.spread if len(line.scores) > 1 else None)]
+            [percent(line.cell.mean), percent(line.cell.spread if len(line.scores) > 1 else None)]
             if line.cell
             else ["", ""]
         )
         cells.append(line.cell.difference.in_points if line.cell and line.cell.difference else "")
-        cells += [_percent(line.published)] if published else []
+        cells += [percent(line.published)] if published else []
         cells.append("" if line.minutes is None else f"{line.minutes:.0f}")
-        print(f"| {' | '.join(cells)} |", file=out)
+        rows.append(cells)
+    print(markdown_table(head, rows), end="", file=out)
     by_evaluation: dict[str, set[str]] = {}
     for line in lines:
         if line.protocol:
@@ -179,7 +181,3 @@ def _training_seconds(folder: Path) -> float | None:
     if not file.is_file() or "seconds" not in read_shaped(file, kind, {}):
         return None
     return float(read_shaped(file, kind, {"seconds": float})["seconds"])
-
-
-def _percent(value: float | None) -> str:
-    return "" if value is None else f"{100 * value:.1f}"

@@ -50,16 +50,16 @@ def area_counts(
         >>> area_counts(np.array([[0, 8, 8]]), seen, track, track + [3.0, 0.0], np.array([100.0, 100.0, 400.0]))
         (1, 2)
     """
-    queries, hidden, truth, places, area = (
+    queries, hidden, truth, predicted, area = (
         as_array(x) for x in (query_points, target_occluded, target_tracks, predicted_tracks, areas)
     )
-    if truth.shape != places.shape or truth.shape != (*hidden.shape, 2) or area.shape != hidden.shape[1:]:
+    if truth.shape != predicted.shape or truth.shape != (*hidden.shape, 2) or area.shape != hidden.shape[1:]:
         raise ValueError(
-            f"expected tracks (N, T, 2), occlusion (N, T) and areas (T,), got {truth.shape}, {places.shape}, "
+            f"expected tracks (N, T, 2), occlusion (N, T) and areas (T,), got {truth.shape}, {predicted.shape}, "
             f"{hidden.shape} and {area.shape}"
         )
     counted = ~hidden.astype(bool) & scored_frames(queries, hidden.shape[1], query_mode)
-    distance = np.linalg.norm(places.astype(np.float64) - truth, axis=-1)
+    distance = np.linalg.norm(predicted.astype(np.float64) - truth, axis=-1)
     correct = counted & (distance < fraction * np.sqrt(area.astype(np.float64)))
     return int(correct.sum()), int(counted.sum())
 

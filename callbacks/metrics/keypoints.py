@@ -54,7 +54,7 @@ def keypoint_distances(
         distances = np.sqrt(((points - truth) ** 2).sum(axis=2)) / scale
     distances[~(scale[:, 0] > 0)] = np.inf
     if counting == "ground-truth":
-        distances[~_found(points)] = np.inf
+        distances[~np.all(np.isfinite(points) & (points >= 0), axis=2)] = np.inf
     return torch.from_numpy(np.where(counted, distances, np.nan))
 
 
@@ -138,10 +138,6 @@ class PCK(RowMetric):
 def _check(counting: str) -> None:
     if counting not in get_args(Counting):
         raise ValueError(f"counting must be one of {', '.join(get_args(Counting))}, got {counting!r}")
-
-
-def _found(points: NDArray[np.float64]) -> Any:
-    return np.all(np.isfinite(points) & (points >= 0), axis=2)
 
 
 def _counted(

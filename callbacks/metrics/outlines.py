@@ -171,7 +171,9 @@ def _overlap(
 
 def _radius(bound: float, shape: Sequence[int]) -> int:
     if bound <= 0 or (bound >= 1 and bound != int(bound)):
-        raise ValueError(f"bound must be a fraction of the diagonal below 1 or a whole number of pixels, got {bound}")
+        raise ValueError(
+            f"bound must be a fraction of the diagonal below 1 or an integer number of pixels, got {bound}"
+        )
     return int(bound) if bound >= 1 else math.ceil(bound * float(np.linalg.norm(shape)))
 
 

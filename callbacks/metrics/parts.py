@@ -154,7 +154,7 @@ def match_instances(
 
 
 def average_precision(correct: NDArray[np.bool_], scores: NDArray[np.float64], annotated: int) -> float:
-    """Compute the area under the precision envelope over recall; detections of equal score enter together, in no order.
+    """Compute the area under the precision envelope over recall; detections of equal score enter together.
 
     Args:
         correct: (N,) whether each detection is right.
@@ -288,9 +288,9 @@ def _compact(ids: NDArray[Any], classes: Mapping[int, int]) -> tuple[list[int], 
     top = max(int(ids.max(initial=0)), *known, 0)
     if ids.min(initial=0) < 0:
         raise ValueError(f"instance ids must not be negative, got {ids.min()}")
-    places = np.zeros(top + 1, dtype=np.int32)
-    places[known] = np.arange(1, len(known) + 1)
-    return known, np.array([classes[k] for k in known], dtype=np.int64), places[ids]
+    index = np.zeros(top + 1, dtype=np.int32)
+    index[known] = np.arange(1, len(known) + 1)
+    return known, np.array([classes[k] for k in known], dtype=np.int64), index[ids]
 
 
 def _span(values: NDArray[Any]) -> str:

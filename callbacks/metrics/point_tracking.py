@@ -81,10 +81,11 @@ def sample_queries(occluded: Array, tracks: Array, query_mode: QueryMode = "firs
         (array([1., 0.]), array([0, 1]))
     """
     _check_mode(query_mode)
-    hidden, places = as_array(occluded), as_array(tracks)
-    if hidden.dtype != bool or places.shape != (*hidden.shape, 2) or hidden.ndim != 2:
+    hidden, positions = as_array(occluded), as_array(tracks)
+    if hidden.dtype != bool or positions.shape != (*hidden.shape, 2) or hidden.ndim != 2:
         raise ValueError(
-            f"expected occluded (N, T) bool and tracks (N, T, 2), got {hidden.shape} {hidden.dtype} and {places.shape}"
+            f"expected occluded (N, T) bool and tracks (N, T, 2), "
+            f"got {hidden.shape} {hidden.dtype} and {positions.shape}"
         )
     if stride < 1:
         raise ValueError(f"the stride of queries must be at least 1, got {stride}")
@@ -95,9 +96,9 @@ def sample_queries(occluded: Array, tracks: Array, query_mode: QueryMode = "firs
         asked = np.arange(0, hidden.shape[1], stride)
         number, track = np.nonzero(~hidden[:, asked].T)
         frame = asked[number]
-    xy = places[track, frame].astype(np.float64).reshape(-1, 2)
+    xy = positions[track, frame].astype(np.float64).reshape(-1, 2)
     points = np.column_stack([frame.astype(np.float64), xy[:, 1], xy[:, 0]])
-    return PointQueries(points, places[track], hidden[track], track.astype(np.int64))
+    return PointQueries(points, positions[track], hidden[track], track.astype(np.int64))
 
 
 def tapvid_metrics(
@@ -160,21 +161,21 @@ def tapvid_counts(
         thresholds visible points within it, true positives and false positives.
     """
     _check_mode(query_mode)
-    queries, hidden, truth, said_hidden, places = (
+    queries, hidden, truth, predicted_hidden, positions = (
         as_array(x) for x in (query_points, target_occluded, target_tracks, predicted_occluded, predicted_tracks)
     )
-    _check_shapes(queries, hidden, truth, said_hidden, places)
+    _check_shapes(queries, hidden, truth, predicted_hidden, positions)
     frames = hidden.shape[1]
     asked = np.round(queries[:, 0])
     if not ((asked >= 0) & (asked < max(frames, 1))).all():
         raise ValueError(f"queries must lie in frames 0 to {frames - 1}, got {queries[:, 0].tolist()}")
     scored = scored_frames(queries, frames, query_mode)
-    visible, said_visible = ~hidden & scored, ~said_hidden & scored
-    squared = np.sum(np.square(places - truth), axis=-1)
-    counts = [scored, (hidden == said_hidden) & scored, visible]
+    visible, predicted_visible = ~hidden & scored, ~predicted_hidden & scored
+    squared = np.sum(np.square(positions - truth), axis=-1)
+    counts = [scored, (hidden == predicted_hidden) & scored, visible]
     for threshold in PIXEL_THRESHOLDS:
         within = squared < threshold**2
-        counts += [visible & within, visible & within & said_visible, said_visible & (hidden | ~within)]
+        counts += [visible & within, visible & within & predicted_visible, predicted_visible & (hidden | ~within)]
     return np.stack([count.sum(axis=1) for count in counts], axis=1).astype(np.int64)
 
 
@@ -319,19 +320,23 @@ def _check_mode(query_mode: str) -> None:
 
 
 def _check_shapes(
-    queries: NDArray[Any], hidden: NDArray[Any], truth: NDArray[Any], said_hidden: NDArray[Any], places: NDArray[Any]
+    queries: NDArray[Any],
+    hidden: NDArray[Any],
+    truth: NDArray[Any],
+    predicted_hidden: NDArray[Any],
+    positions: NDArray[Any],
 ) -> None:
     if queries.ndim != 2 or queries.shape[1] != 3:
         raise ValueError(f"queries must be (N, 3) t, y, x, got {queries.shape}")
     shape = (len(queries), *truth.shape[1:2])
     for name, array, expected in (
         ("true tracks", truth, (*shape, 2)),
-        ("predicted tracks", places, (*shape, 2)),
+        ("predicted tracks", positions, (*shape, 2)),
         ("true occlusion", hidden, shape),
-        ("predicted occlusion", said_hidden, shape),
+        ("predicted occlusion", predicted_hidden, shape),
     ):
         if array.shape != expected:
             raise ValueError(f"{name}: expected {expected} for {len(queries)} queries, got {array.shape}")
-    for name, array in (("true", hidden), ("predicted", said_hidden)):
+    for name, array in (("true", hidden), ("predicted", predicted_hidden)):
         if array.dtype != bool:
             raise ValueError(f"{name} occlusion must be bool, True where a point is hidden, got {array.dtype}")

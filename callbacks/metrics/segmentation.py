@@ -75,7 +75,7 @@ def boundary_accuracy(
         prediction: (T, H, W) bool, at the annotation's own size.
         target: (T, H, W) bool, or what `mask_outlines` made of it with the same `bound` and `void`: several
             predictions can then be scored against one target without finding its boundary again.
-        bound: radius in pixels if ≥ 1 (a whole number), else a fraction of the diagonal, rounded up to pixels.
+        bound: radius in pixels if ≥ 1 (an integer), else a fraction of the diagonal, rounded up to pixels.
         void: (T, H, W) bool, pixels that are background in both masks.
 
     Returns:

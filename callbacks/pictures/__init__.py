@@ -2,7 +2,7 @@
 
 from .box_overlays import overlay_boxes, plot_curves
 from .clip_sheets import clip_sheet, gap_histogram, rasterise
-from .features import feature_sheet, principal_colours
+from .feature_sheets import feature_sheet, principal_colours
 from .match_sheets import grid_points, match_sheet
 from .overlay_video import OverlayAnimation, OverlayVideo
 from .overlays import (

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor
 
-from datamodules.reading.writing import write_atomically
+from datamodules.reading.atomic_writing import write_atomically
 
 from .overlays import Picture, contact_sheet, evenly_spaced, resized
 
@@ -19,7 +19,7 @@ TRUTH_SUFFIX = ".truth.webp"
 """Suffix of the picture with the ground truth."""
 
 Curve = tuple[Sequence[float], Sequence[float]]
-"""Places along the axis, and the value at each of them; a value that is not known is NaN."""
+"""Positions along the axis, and the value at each of them; a value that is not known is NaN."""
 
 
 class Film:

@@ -69,7 +69,7 @@ def match_sheet(
     names = names or [f"frame {number}" for number in range(len(frames))]
     cell = torch.tensor(covered or (height, right)) / torch.tensor(grid) * width / right
     starts = ((points.cpu() + 0.5) * cell).numpy()
-    ends = ((matches.places + 0.5) * cell).numpy()
+    ends = ((matches.cells + 0.5) * cell).numpy()
     fractions = torch.zeros(len(frames)).index_add_(0, matches.frames.flatten(), matches.weights.flatten().float())
     fractions /= fractions.sum()
     shown = sorted(number for number in fractions.argsort(descending=True)[:most].tolist() if fractions[number] > 0)
@@ -103,11 +103,11 @@ def _draw_matches(picture: Picture, starts: np.ndarray, ends: np.ndarray, weight
 
     picture = picture.copy()
     colours = _colours(len(starts))
-    for point, place in zip(*np.unravel_index(weights.argsort(axis=None), weights.shape), strict=True):
-        weight = float(weights[point, place])
+    for point, match in zip(*np.unravel_index(weights.argsort(axis=None), weights.shape), strict=True):
+        weight = float(weights[point, match])
         if weight < 0.005:
             continue
-        (y0, x0), (y, x) = starts[point].tolist(), ends[point, place].tolist()
+        (y0, x0), (y, x) = starts[point].tolist(), ends[point, match].tolist()
         drawn = picture.copy()
         cv2.line(drawn, _fixed(x0, y0), _fixed(x, y), colours[point], 1, cv2.LINE_AA, SHIFT)
         radius = round((2 + 6 * weight**0.5) * (1 << SHIFT))

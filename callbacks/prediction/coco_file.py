@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from datamodules.prompted_video import FrameStream
+from datamodules.reading.atomic_writing import unfinished
 from datamodules.reading.coco import encode_rle
 from datamodules.reading.prompts import BoxPrompt, MaskPrompt, PointPrompt
-from datamodules.reading.writing import unfinished
 
 from .point_queries import FollowedPoints
 
@@ -24,7 +24,7 @@ class CocoFile:
 
     An image has its frame's number in the video as `id` and `frame`. Masks are run lengths, compressed; an annotation's
     `track_id` and `category_id` are the object's id, its `bbox` and `area` those of its pixels. Boxes are `bbox`,
-    points the `keypoints` of one annotation a frame: x, y and 2 where visible, 1 where hidden, 0 where lost.
+    points the `keypoints` of one annotation per frame: x, y and 2 where visible, 1 where hidden, 0 where lost.
     Annotations wait in a file without a name until the end, so that memory does not grow with the video.
 
     Source: the data format of the COCO API (cocodataset.org), as pycocotools reads it.
@@ -49,7 +49,7 @@ class CocoFile:
         self._frames = self._count = 0
 
     def add(self, found: Any) -> None:
-        """Take what was found in the next frame."""
+        """Add the results of the next frame."""
         t, (height, width) = self._frames, self._stream.size
         number = self._stream.part.number(t)
         image = {"id": number, "frame": number, "file_name": self._stream.stem(t), "height": height, "width": width}

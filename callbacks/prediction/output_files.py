@@ -11,9 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
+from datamodules.reading.atomic_writing import remove
 from datamodules.reading.mask_files import davis_palette
 from datamodules.reading.prompts import BoxPrompt, MaskPrompt
-from datamodules.reading.writing import remove
 from lightning_modules.functional import PointProtocol
 
 from ..pictures import OverlayAnimation, OverlayVideo, Picture
@@ -74,7 +74,7 @@ def clear(folder: Path, keep: Sequence[str] = ()) -> None:
 
 
 def _complete(record: Path) -> bool:
-    """Return whether a prediction reached the end of its video; so did those that do not say."""
+    """Return whether a prediction reached the end of its video; True where its record does not state it."""
     try:
         return bool(json.loads(record.read_text()).get("complete", True))
     except (ValueError, AttributeError, RecursionError):

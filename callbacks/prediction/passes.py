@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from datamodules.progress import ProgressReport
+from datamodules.progress_report import ProgressReport
 from datamodules.prompted_video import FrameStream
 from datamodules.reading.mask_files import read_mask, write_ids
 from datamodules.reading.prompts import MaskPrompt
@@ -86,7 +86,7 @@ class KeptNumbers:
 def merged(
     below: NDArray[np.uint8], found: NDArray[np.uint8], distance: Mapping[int, tuple[int, int]]
 ) -> NDArray[np.uint8]:
-    """Return the ids of two masks together; where both claim a pixel, the object with the smaller distance has it.
+    """Return the ids of two masks together; where both claim a pixel, it goes to the object with the smaller distance.
 
     Args:
         below: ids `(H, W)`.

@@ -10,11 +10,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from datamodules.progress import ProgressReport
+from datamodules.progress_report import ProgressReport
 from datamodules.prompted_video import FrameStream
+from datamodules.reading.atomic_writing import write_atomically
 from datamodules.reading.mask_files import read_mask
 from datamodules.reading.prompts import MaskPrompt, Prompt
-from datamodules.reading.writing import write_atomically
 from lightning_modules.functional import PointProtocol
 
 from .. import signals
@@ -86,17 +86,18 @@ def predict_video(
     request = Request.of(extractor, stream, prompt, protocol, changes, short_side)
     identity = identify(extractor, stream, request.prompts, request.rules, short_side)
     unfinished = Unfinished(folder / UNFINISHED, identity)
-    goes_on = look_for_earlier(folder, overlay, overwrite, exports) and unfinished.read(overwrite)
+    resumes = look_for_earlier(folder, overlay, overwrite, exports) and unfinished.read(overwrite)
     began -= unfinished.seconds
     watch.seconds.update(unfinished.seconds_of)
     found = _found(extractor, request, folder, unfinished, watch, began)
-    clear(folder, keep=("masks", UNFINISHED) if goes_on else ())
-    if goes_on and (unfinished.bookmark.start is not None or unfinished.bookmark.leg):
+    clear(folder, keep=("masks", UNFINISHED) if resumes else ())
+    if resumes and (unfinished.bookmark.start is not None or unfinished.bookmark.leg):
         print(f"{folder}: resuming at {_resume_position(request, unfinished)}")
-    elif not goes_on:
+    elif not resumes:
         unfinished.save(0, 0.0, {})
     with open_record(folder, request, overlay, exports) as record:
         stopped = _write(record, found, request, unfinished, began, watch)
+    seconds = time.perf_counter() - began
     content = {
         "video": str(stream.path),
         "prompt": request.metadata(),
@@ -104,7 +105,9 @@ def predict_video(
         **_facts(extractor, request),
         "frames": record.written,
         "complete": not stopped,
-        **_seconds(time.perf_counter() - began, record.written, watch),
+        "seconds": round(seconds, 2),
+        "seconds_per_frame": round(seconds / record.written, 4),
+        "seconds_of": watch.rounded(),
         **provenance(),
     }
     write_atomically(folder / RECORD, json.dumps(content, indent=2) + "\n")
@@ -116,7 +119,7 @@ def predict_video(
 def _found(
     extractor: nn.Module, request: Request, folder: Path, unfinished: Unfinished, watch: Stopwatch, began: float
 ) -> Iterator[tuple[Tensor, Any]]:
-    """Return the frames in order with what is found in each; what the arguments lack shows before the first."""
+    """Return the frames in order with the results in each; faulty arguments raise before the first."""
     stream, bookmark = request.stream, unfinished.bookmark
     if isinstance(request.rules, PointProtocol):
         return follow_points(extractor, stream, request.prompts, request.rules, request.short_side, watch, bookmark)
@@ -181,7 +184,7 @@ def _write(
 
 
 def _numbers(what: Any) -> Tensor | None:
-    """Return a frame's boxes or points; None for what is kept elsewhere: masks in their files, tracks in the state."""
+    """Return a frame's boxes or points; None for masks, kept in their files, and tracks, kept in the state."""
     if isinstance(what, FollowedPoints) or (isinstance(what, Tensor) and what.dtype == torch.uint8):
         return None
     return torch.as_tensor(what)
@@ -201,14 +204,6 @@ def _facts(extractor: nn.Module, request: Request) -> dict[str, Any]:
     if not isinstance(rules, TrackingProtocol):
         facts["seen_at"] = list(View.of(extractor, stream.size, rules, request.short_side).seen)
     return facts
-
-
-def _seconds(seconds: float, frames: int, watch: Stopwatch) -> dict[str, Any]:
-    return {
-        "seconds": round(seconds, 2),
-        "seconds_per_frame": round(seconds / frames, 4),
-        "seconds_of": watch.rounded(),
-    }
 
 
 def _resume_position(request: Request, unfinished: Unfinished) -> str:

@@ -121,7 +121,7 @@ class Request:
 
 
 def follower(extractor: nn.Module, request: Request, watch: Stopwatch) -> Follow:
-    """Return what carries the prompts of one frame in one direction.
+    """Return the function that carries the prompts of one frame in one direction.
 
     Raises:
         ValueError: if the extractor does not suit the rules.
@@ -155,7 +155,7 @@ def _rules(extractor: nn.Module, prompt: Prompt, name: str | None, changes: dict
 
 
 def _changed(make: Callable[..., R], changes: dict[str, Any] | None) -> R:
-    """Return what is made with the changes; raise ValueError for a field or a type that does not fit."""
+    """Call a constructor with the changes; raise ValueError for a field or a type that does not fit."""
     try:
         return make(**(changes or {}))
     except TypeError as error:

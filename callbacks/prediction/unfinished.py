@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from datamodules.prompted_video import FrameStream
+from datamodules.reading.atomic_writing import write_atomically
 from datamodules.reading.prompts import BoxPrompt, MaskPrompt, Prompt, objects_of
 from datamodules.reading.source import stamp
-from datamodules.reading.writing import write_atomically
 from lightning_modules.checkpoints.reading import read_content
 from lightning_modules.checkpoints.weights import digest_of
 from lightning_modules.functional.evaluation_protocol import EvaluationProtocol

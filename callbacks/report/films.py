@@ -49,7 +49,7 @@ def played_films(run: ReportedRun) -> dict[str, list[Json]]:
 
 
 def films_note(run: ReportedRun, played: Mapping[str, list[Json]]) -> str:
-    """Return what the films show, what the number next to a name is, and how many more there are."""
+    """Return the note under the films: their content, the number next to a name, and how many more there are."""
     shows, ranked_by = run.material["shows"], run.material["ranked_by"]
     by = ("the mean of " if len(ranked_by) > 1 else "") + " and ".join(ranked_by)
     notes = [shows and f"{shows[0].upper()}{shows[1:]}.", by and f"The number next to a name is {by}."]

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from ..metrics.uncertainty import rows_difference, score_intervals
-from .run import ReportedRun, read_beside, same_protocols
+from .run import ReportedRun, same_protocols
 
 
 class Uncertainty(NamedTuple):
@@ -19,7 +19,7 @@ def uncertainty_of(run: ReportedRun, beside: Sequence[ReportedRun] = ()) -> Unce
 
     Args:
         run: the run of the report.
-        beside: runs to test against, in addition to the other rows of a `vidcorr compare`.
+        beside: runs to test against.
     """
     intervals = score_intervals(run.results["scores"], run.rows, run.material["sequences"])
     if not intervals:
@@ -27,18 +27,10 @@ def uncertainty_of(run: ReportedRun, beside: Sequence[ReportedRun] = ()) -> Unce
     columns = list(intervals)[:3]
     own = [f"[{100 * low:.1f}, {100 * high:.1f}]" for low, high in map(intervals.__getitem__, columns)]
     rows = [("this", "this run", own)]
-    for other in {other.folder.resolve(): other for other in (*_compared(run), *beside)}.values():
+    for other in {other.folder.resolve(): other for other in beside}.values():
         cells = ["another protocol"] * len(columns)
         if same_protocols(other, run):
             found = [rows_difference(run.rows, other.rows, key, run.material["sequences"]) for key in columns]
             cells = ["other sequences" if each is None else each.in_points for each in found]
         rows.append(("ours", str(other.results.get("network") or other.folder.resolve().name), cells))
     return Uncertainty(columns, rows)
-
-
-def _compared(run: ReportedRun) -> list[ReportedRun]:
-    """Return the other rows of a `vidcorr compare` that this run is a row of."""
-    own = run.folder.resolve()
-    above = own.parent.parent
-    files = sorted(above.glob(f"*/{own.name}/results.json")) if (above / "compare.json").is_file() else []
-    return [read_beside(run, file) for file in files if file.parent != own]

@@ -7,13 +7,13 @@ from typing import Any
 
 from jinja2 import Environment, FileSystemLoader
 
-from datamodules.reading.writing import write_atomically
+from datamodules.reading.atomic_writing import write_atomically
 
 from ..stored_results import protocols_of
 from .charts import draw_chart, draw_film_curves
 from .films import films_note, percent, played_films, worst_frames
 from .interval_table import uncertainty_of
-from .run import ReportedRun, overlaid_charts, progress_charts, read_beside, read_run, score_lines
+from .run import ReportedRun, compared_rows, overlaid_charts, progress_charts, read_beside, read_run, score_lines
 
 TITLES = {"davis": "DAVIS", "youtube_vos": "YouTube-VOS", "jhmdb": "JHMDB", "vip": "VIP", "otb": "OTB"}
 BESIDES = {"benchmark", "scores", "protocol", "protocol_source", "command", "versions", "network", "history"}
@@ -41,7 +41,8 @@ def write_report(folder: str | Path, beside: Sequence[str | Path] = ()) -> Path:
     """
     run = read_run(Path(folder))
     others = [read_beside(run, Path(path)) for path in beside]
-    results, lines, played = run.results, score_lines(run, others), played_films(run)
+    rows = compared_rows(run)
+    results, lines, played = run.results, score_lines(run, rows, others), played_films(run)
     scores, ranked_by = results["scores"], run.material["ranked_by"]
     name = TITLES.get(results["benchmark"], str(results["benchmark"]))
     own = {field: value for field, value in results.items() if field not in BESIDES}
@@ -54,7 +55,7 @@ def write_report(folder: str | Path, beside: Sequence[str | Path] = ()) -> Path:
         results=results,
         lines=lines,
         columns=list(dict.fromkeys(key for line in lines if line.kind == "this" for key in line.scores)),
-        uncertainty=uncertainty_of(run, others),
+        uncertainty=uncertainty_of(run, [*rows, *others]),
         charts=[*progress_charts(run, others), *overlaid_charts(run, others)],
         films=run.films,
         films_note=films_note(run, played),
@@ -103,7 +104,7 @@ def _headline(run: ReportedRun) -> list[str]:
 
 
 def _number(text: str) -> float | None:
-    """Return the number that a text is; None where it is none, as in a column that its benchmark did not declare."""
+    """Parse a number; None for other text, as in a text column that its benchmark did not declare."""
     try:
         return float(text)
     except ValueError:

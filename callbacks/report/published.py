@@ -23,7 +23,7 @@ class Published:
         name: method and network.
         benchmark: that it was scored on.
         protocol: our name of the protocol that it was scored by.
-        changes: fields of that protocol that differ, whole numbers, such as the stride of the network's own patches.
+        changes: fields of that protocol that differ, integers, such as the stride of the network's own patches.
         source: paper and table, or repository and commit.
         doubt: why the protocol is not certain; a row in doubt is shown next to no result.
         scores: key → fraction.

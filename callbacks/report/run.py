@@ -6,7 +6,7 @@ from pathlib import Path
 
 from ..metrics.uncertainty import video_of
 from ..pictures.film import TRUTH_SUFFIX
-from ..stored_results import Json, epochs_and_step, misfit, protocols_of, read_results, read_rows, read_shaped
+from ..stored_results import Json, epochs_and_step, protocols_of, read_results, read_rows, read_shaped
 from .published import published_beside
 
 # Shapes of the files next to results.json, see `stored_results.misfit`
@@ -103,19 +103,27 @@ def scores_by_sequence(
     return {name: sum(found) / len(found) for name, found in values.items()}, objects
 
 
-def score_lines(run: ReportedRun, beside: Sequence[ReportedRun] = ()) -> list[ScoreLine]:
-    """Return the lines of the table: this run, those found near it, those to compare with, those printed in papers."""
+def score_lines(
+    run: ReportedRun, rows: Sequence[ReportedRun] = (), beside: Sequence[ReportedRun] = ()
+) -> list[ScoreLine]:
+    """Return the lines of the table: this run, its other epochs, other runs, and those printed in papers.
+
+    Args:
+        run: the run of the report.
+        rows: result of `compared_rows`.
+        beside: runs to compare with.
+    """
     lines = _by_stage("this run", run.results["scores"], "this")
     for epoch, step, scores in _epochs(run):
         if scores is not run.results["scores"]:
             lines += _by_stage(f"epoch {epoch}, step {step}" if step else "before training", scores)
-    for name, scores in _compared(run).items():
-        lines += _by_stage(name, scores)
+    for row in rows:
+        lines += _by_stage(row.results["network"], row.results["scores"])
     for other in beside:
         lines += _by_stage(_name_beside(other, run), other.results["scores"])
     for protocol in protocols_of(run.results):
-        for row in published_beside(run.results["benchmark"], protocol["digest"], run.results.get("sequences")):
-            lines.append(ScoreLine(f"{row.name} ({row.source})", dict(row.scores), "theirs"))
+        for paper in published_beside(run.results["benchmark"], protocol["digest"], run.results.get("sequences")):
+            lines.append(ScoreLine(f"{paper.name} ({paper.source})", dict(paper.scores), "theirs"))
     return lines
 
 
@@ -179,19 +187,15 @@ def _epochs(run: ReportedRun) -> list[tuple[int, int, Mapping[str, float]]]:
     return [found[step] for step in sorted(found)]
 
 
-def _compared(run: ReportedRun) -> dict[str, dict[str, float]]:
-    """Return the scores of the other rows of a `vidcorr compare` that this run is a row of."""
-    file = run.folder.resolve().parent.parent / "compare.json"
-    strip = f"{run.results['benchmark']}/"
-    rows = read_shaped(file, "compare.json", {str: {}}) if file.is_file() else {}
-    for name, row in rows.items():
-        if "scores" in row and (wrong := misfit(row["scores"], {str: float}, f"scores of {name!r}")) is not None:
-            raise ValueError(f"{file}: is not a compare.json, or damaged ({wrong})")
-    return {
-        name: {key[len(strip) :]: value for key, value in row["scores"].items() if key.startswith(strip)}
-        for name, row in rows.items()
-        if "scores" in row and name != run.results.get("network")
-    }
+def compared_rows(run: ReportedRun) -> list[ReportedRun]:
+    """Return the other rows of a `vidcorr compare` that this run is a row of, in its order."""
+    own = run.folder.resolve()
+    file = own.parent.parent / "compare.json"
+    names = list(read_shaped(file, "compare.json", {str: {}})) if file.is_file() else []
+    files = own.parent.parent.glob(f"*/{own.name}/results.json") if names else ()
+    others = [read_beside(run, other) for other in files if other.parent != own]
+    named = {other.results.get("network"): other for other in others}
+    return [named[name] for name in names if name in named]
 
 
 def same_protocols(one: ReportedRun, other: ReportedRun) -> bool:

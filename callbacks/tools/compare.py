@@ -15,19 +15,21 @@ def command(args: Sequence[str]) -> None:
         "specs",
         nargs="*",
         metavar="SPEC[@STAGE[/STRIDE]]",
-        help="checkpoint, dino-b8, timm:NAME, …",
+        help="backbone: a checkpoint, a short name such as dino-b8, timm:NAME, …",
     )
     where = parser.add_mutually_exclusive_group(required=True)
     where.add_argument("--config", help="a benchmark's config, such as benchmarks/davis.yaml")
-    where.add_argument("--davis", metavar="ROOT", help="DAVIS-2017 val in this folder")
-    parser.add_argument("--root", help="with --config: the folder of the data, in place of the config's")
-    parser.add_argument("--protocol", default="vfs", help="with --davis: a named protocol (default: vfs)")
-    parser.add_argument("--pretrained", action="store_true", help="the libraries' own weights for timm and torchvision")
-    parser.add_argument("--seeds", type=int, nargs="*", default=[0, 1], help="of the untrained baseline (default: 0 1)")
-    parser.add_argument("--no-baselines", action="store_true")
-    parser.add_argument("--limit", type=positive, metavar="N", help="only the first N sequences")
-    parser.add_argument("--output", type=Path, default=Path("comparison"))
-    parser.add_argument("--allow", action="append", metavar="NAME", help="your own class that a checkpoint may name")
+    where.add_argument("--davis", metavar="ROOT", help="evaluate on DAVIS-2017 val in this folder")
+    parser.add_argument("--root", help="with --config: folder of the data, instead of the config's")
+    parser.add_argument("--protocol", default="vfs", help="with --davis: named protocol (default: vfs)")
+    parser.add_argument("--pretrained", action="store_true", help="load the pretrained weights of timm and torchvision")
+    parser.add_argument("--seeds", type=int, nargs="*", default=[0, 1], help="seeds of the untrained baseline")
+    parser.add_argument("--no-baselines", action="store_true", help="leave out raw colour and untrained networks")
+    parser.add_argument("--limit", type=positive, metavar="N", help="evaluate only the first N sequences")
+    parser.add_argument(
+        "--output", type=Path, default=Path("comparison"), help="folder of results (default: comparison)"
+    )
+    parser.add_argument("--allow", action="append", metavar="NAME", help="class of yours that a checkpoint may name")
     flags = parser.parse_args(list(args))
 
     from lightning_modules.checkpoints import allow_named

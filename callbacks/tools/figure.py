@@ -80,10 +80,15 @@ def command(args: Sequence[str]) -> None:
     """Run `vidcorr figure` with its arguments; a user's mistake raises a one-line ValueError or OSError."""
     parser = argparse.ArgumentParser(prog="vidcorr figure", description=__doc__)
     parser.add_argument("runs", nargs="+", type=Path, metavar="RUN", help="folder of a run")
-    parser.add_argument("--output", type=Path, default=Path("figure.png"), help="png, pdf or svg (default: figure.png)")
-    parser.add_argument("--benchmark", default="davis")
-    parser.add_argument("--score", default="J&F-Mean")
-    parser.add_argument("--title", default="")
+    parser.add_argument(
+        "--output",
+        type=Path,
+        default=Path("figure.png"),
+        help="picture to write: png, pdf or svg (default: figure.png)",
+    )
+    parser.add_argument("--benchmark", default="davis", help="name of the benchmark (default: davis)")
+    parser.add_argument("--score", default="J&F-Mean", help="score on the y axis (default: J&F-Mean)")
+    parser.add_argument("--title", default="", help="title above the axes")
     print(figure(**vars(parser.parse_args(list(args)))))
 
 

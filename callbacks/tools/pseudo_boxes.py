@@ -10,10 +10,10 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor, nn
 
-from datamodules.progress import ProgressReport
+from datamodules.progress_report import ProgressReport
 from datamodules.prompted_video import FrameStream
+from datamodules.reading.atomic_writing import unfinished, write_atomically
 from datamodules.reading.source import list_videos
-from datamodules.reading.writing import unfinished, write_atomically
 from lightning_modules.backbones import build_feature_extractor
 from lightning_modules.checkpoints import allow_named
 
@@ -140,14 +140,16 @@ def command(args: Sequence[str]) -> None:
     """Run `vidcorr pseudo-boxes` with its arguments; a user's mistake raises a one-line ValueError or OSError."""
     parser = argparse.ArgumentParser(prog="vidcorr pseudo-boxes", description=__doc__)
     parser.add_argument("source", help="folder of videos, or a .txt or .csv list of them")
-    parser.add_argument("output", help="root for Got10kDataModule")
-    parser.add_argument("--model", required=True, help="checkpoint or backbone that carries the boxes")
-    parser.add_argument("--stage", help="of its features (default: the backbone's own)")
+    parser.add_argument("output", help="folder to write, the root of Got10kDataModule")
+    parser.add_argument("--model", required=True, help="checkpoint or backbone whose features carry the boxes")
+    parser.add_argument("--stage", help="stage of the features (default: the backbone's own)")
     parser.add_argument("--stride", type=int, help="pixels per feature cell")
-    parser.add_argument("--videos", type=int, metavar="N", help="the first N videos (default: all)")
-    parser.add_argument("--frames", type=int, default=16, metavar="N", help="of each video (default: 16)")
-    parser.add_argument("--short-side", type=int, default=240, metavar="PX", help="the model sees (default: 240)")
-    parser.add_argument("--seed", type=int, default=0, help="of the drawn boxes (default: 0)")
+    parser.add_argument("--videos", type=int, metavar="N", help="use only the first N videos")
+    parser.add_argument("--frames", type=int, default=16, metavar="N", help="frames per video (default: 16)")
+    parser.add_argument(
+        "--short-side", type=int, default=240, metavar="PX", help="short side of the model's input (default: 240)"
+    )
+    parser.add_argument("--seed", type=int, default=0, help="seed of the random boxes (default: 0)")
     given = vars(parser.parse_args(allow_named(list(args))))
     extractor = build_feature_extractor(given.pop("model"), stage=given.pop("stage"), stride=given.pop("stride"))
     count = pseudo_boxes(extractor, **given)

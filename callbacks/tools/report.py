@@ -10,9 +10,14 @@ from ..stored_results import read_results
 def command(args: Sequence[str]) -> None:
     """Run `vidcorr report` with its arguments; a user's mistake raises a one-line ValueError or OSError."""
     parser = argparse.ArgumentParser(prog="vidcorr report", description=__doc__)
-    parser.add_argument("folder", type=Path, help="of a benchmark run, or any folder above it")
+    parser.add_argument("folder", type=Path, help="folder of a benchmark run, or any folder above it")
     parser.add_argument(
-        "--beside", nargs="+", default=[], type=Path, metavar="FOLDER", help="other runs, or any folder above them"
+        "--beside",
+        nargs="+",
+        default=[],
+        type=Path,
+        metavar="FOLDER",
+        help="runs to compare with, or any folder above them",
     )
     flags = parser.parse_args(list(args))
 

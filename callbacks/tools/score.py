@@ -26,8 +26,8 @@ A_DAY = 86400.0
 """Seconds that a process may take for a sequence."""
 
 RULES_HELP = (
-    "(default: davis-2017); inferred, since the servers publish no code: that youtube-vos counts the last frame, and "
-    "mose neither the first nor the last"
+    "rules to score by (default: davis-2017); that youtube-vos counts the last frame, and mose neither the first nor "
+    "the last, is inferred: their servers' code is not published"
 )
 
 
@@ -255,17 +255,26 @@ def command(args: Sequence[str]) -> None:
     """Run `vidcorr score` with its arguments; a user's mistake raises a one-line ValueError or OSError."""
     parser = argparse.ArgumentParser(prog="vidcorr score", description=__doc__)
     parser.add_argument("truth", type=Path, metavar="TRUTH", help="folder with a folder of masks for each sequence")
-    parser.add_argument("predictions", type=Path, metavar="PREDICTIONS", help="the same for the predictions")
+    parser.add_argument(
+        "predictions",
+        type=Path,
+        metavar="PREDICTIONS",
+        help="folder with a folder of predicted masks for each sequence",
+    )
     parser.add_argument("--rules", choices=list(RULES), default="davis-2017", help=RULES_HELP)
     for flag, frame in (("--first-frame", "the frame that introduces an object"), ("--last-frame", "the last frame")):
         parser.add_argument(flag, choices=["in", "out"], help=f"count {frame} or not (default: by the rules)")
-    parser.add_argument("--ends", choices=["in", "out"], help="both of them")
-    parser.add_argument("--meta", type=Path, metavar="FILE", help="meta.json of YouTube-VOS: averages by category")
-    parser.add_argument("--trained-meta", type=Path, metavar="FILE", help="that of train: what it lacks is unseen")
-    parser.add_argument("--unseen", nargs="+", default=[], metavar="CATEGORY", help="categories that are unseen")
-    parser.add_argument("--list", type=Path, metavar="FILE", help="names of the sequences, one per line")
-    parser.add_argument("--output", type=Path, metavar="FOLDER", help="write results.json and per_sequence.csv")
-    parser.add_argument("--workers", type=int, help="processes (default: one for each core)")
+    parser.add_argument("--ends", choices=["in", "out"], help="set --first-frame and --last-frame together")
+    parser.add_argument(
+        "--meta", type=Path, metavar="FILE", help="YouTube-VOS meta.json, to average seen and unseen categories"
+    )
+    parser.add_argument(
+        "--trained-meta", type=Path, metavar="FILE", help="meta.json of the training set; other categories are unseen"
+    )
+    parser.add_argument("--unseen", nargs="+", default=[], metavar="CATEGORY", help="unseen categories, by name")
+    parser.add_argument("--list", type=Path, metavar="FILE", help="file of sequence names, one per line")
+    parser.add_argument("--output", type=Path, metavar="FOLDER", help="folder for results.json and per_sequence.csv")
+    parser.add_argument("--workers", type=int, help="number of processes (default: one per core)")
     flags = parser.parse_args(list(args))
     if flags.workers is not None and flags.workers < 1:
         raise ValueError(f"score: --workers is {flags.workers}, it must be at least 1")
@@ -293,7 +302,7 @@ def command(args: Sequence[str]) -> None:
 def _sequences(truth: Path, listed: Path | None) -> tuple[str, ...]:
     """Return the names of a list, or of every folder of the truth."""
     if listed is not None:
-        return tuple(read_names(listed, "name a file with one sequence a line"))
+        return tuple(read_names(listed, "name a file with one sequence per line"))
     return tuple(sorted(path.name for path in truth.iterdir() if path.is_dir())) if truth.is_dir() else ()
 
 

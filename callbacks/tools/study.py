@@ -9,7 +9,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from datamodules.reading.writing import write_atomically
+from datamodules.reading.atomic_writing import write_atomically
 
 from ..command_line.configs import find_config
 from ..experiments.study_plan import Step, Study, StudyRow, read_study
@@ -31,11 +31,20 @@ def command(args: Sequence[str]) -> None:
     parser.add_argument("study", help="YAML file, or the name of one that comes with vidcorr (studies/…)")
     parser.add_argument("--output", type=Path, default=None, help="folder of the runs (default: studies/NAME)")
     parser.add_argument("--only", nargs="+", default=[], metavar="ROW", help="rows to run (default: all)")
-    parser.add_argument("--seeds", nargs="+", type=int, default=None, help="in place of the study's")
-    parser.add_argument("--print", action="store_true", help="print the plain commands, one line per row and seed")
-    parser.add_argument("--table", action="store_true", help="gather what is there, run nothing")
-    parser.add_argument("--train-flags", default="", metavar="FLAGS", help="added to every training, as one text")
-    parser.add_argument("--evaluate-flags", default="", metavar="FLAGS", help="added to every evaluation, as one text")
+    parser.add_argument("--seeds", nargs="+", type=int, default=None, help="seeds to run, instead of the study's")
+    parser.add_argument(
+        "--print", action="store_true", help="print the commands, one line per row and seed, and run nothing"
+    )
+    parser.add_argument("--table", action="store_true", help="write the table from existing results, and run nothing")
+    parser.add_argument(
+        "--train-flags", default="", metavar="FLAGS", help="flags appended to every training command, as one string"
+    )
+    parser.add_argument(
+        "--evaluate-flags",
+        default="",
+        metavar="FLAGS",
+        help="flags appended to every evaluation command, as one string",
+    )
     flags = parser.parse_args(list(args))
     path = find_config(flags.study)
     study, output = read_study(path), flags.output or Path("studies") / path.stem

@@ -1,12 +1,13 @@
-"""Gather results.json files into one table: Markdown, CSV or LaTeX, one column a benchmark and protocol."""
+"""Gather results.json files into one table: Markdown, CSV or LaTeX, one column per benchmark and protocol."""
 
 import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from datamodules.reading.writing import csv_text, write_atomically
+from datamodules.reading.atomic_writing import csv_text, write_atomically
 
-from ..experiments.results_table import Cell, Column, StoredScore, Table, read_scores_of, tabulate
+from ..experiments.results_table import Cell, Column, StoredScore, Table, markdown_table, read_scores_of, tabulate
+from ..report.films import percent
 from ..report.published import published_beside
 from ..stored_results import read_results
 from .report import results_below
@@ -76,9 +77,7 @@ def render(table: Table, format: str) -> str:
     lines = [[name, *(_shown(row.get(column)) for column in table.columns)] for name, row in table.rows.items()]
     head = ["", *map(_head, table.columns)]
     if format == "md":
-        rule = ["---", *("---:" for _ in table.columns)]
-        text = "".join(f"| {' | '.join(map(_markdown, line))} |\n" for line in [head, rule, *lines])
-        return text + "".join(f"\n{note}\n" for note in _notes(table))
+        return markdown_table(head, lines, range(1, len(head))) + "".join(f"\n{note}\n" for note in _notes(table))
     body = [" & ".join(map(_latex, line)) + r" \\" for line in [head, *lines]]
     begin = rf"\begin{{tabular}}{{l{'r' * len(table.columns)}}}"
     rows = [begin, r"\toprule", body[0], r"\midrule", *body[1:], r"\bottomrule", r"\end{tabular}"]
@@ -92,12 +91,14 @@ def command(args: Sequence[str]) -> None:
         "folders",
         nargs="+",
         metavar="[NAME=]FOLDER",
-        help="of benchmark runs, or any folder above them; folders of one NAME are the seeds of one row",
+        help="folders of benchmark runs, or any folder above them; those with one NAME are the seeds of one row",
     )
-    parser.add_argument("--score", action="append", default=[], metavar="KEY", help="such as J-Mean; may be repeated")
-    parser.add_argument("--base", default="", metavar="ROW", help="add each row's difference from this one")
-    parser.add_argument("--published", action="store_true", help="add papers' rows of the same data and protocol")
-    parser.add_argument("--format", choices=FORMATS, default="md", help="of what is printed (default: md)")
+    parser.add_argument(
+        "--score", action="append", default=[], metavar="KEY", help="score to show, for example J-Mean; may be repeated"
+    )
+    parser.add_argument("--base", default="", metavar="ROW", help="row from which to show each row's difference")
+    parser.add_argument("--published", action="store_true", help="add published rows of the same data and protocol")
+    parser.add_argument("--format", choices=FORMATS, default="md", help="format of the printed table (default: md)")
     parser.add_argument("--output", type=Path, nargs="+", default=[], help="files to write: .md, .csv or .tex")
     flags = parser.parse_args(list(args))
     if wrong := [path for path in flags.output if path.suffix.removeprefix(".") not in FORMATS]:
@@ -148,11 +149,11 @@ def _head(column: Column) -> str:
 def _shown(cell: Cell | None) -> str:
     if cell is None:
         return ""
-    text = _percent(cell.mean)
+    text = percent(cell.mean)
     if len(cell.scores) > 1:
-        text += f" ({' / '.join(map(_percent, cell.scores))}; spread {_percent(cell.spread)})"
+        text += f" ({' / '.join(map(percent, cell.scores))}; spread {percent(cell.spread)})"
     if cell.interval is not None:
-        text += f" [{_percent(cell.interval[0])}, {_percent(cell.interval[1])}]"
+        text += f" [{percent(cell.interval[0])}, {percent(cell.interval[1])}]"
     if (difference := cell.difference) is not None:
         text += f"; {difference.in_points}"
     return text.replace("-", "−")
@@ -170,10 +171,6 @@ def _notes(table: Table) -> list[str]:
     elif table.base:
         notes.append(f"No row has the same sequences under the same protocol as {table.base}.")
     return [" ".join(" ".join(notes).split())] if len(notes) > 1 else []
-
-
-def _percent(value: float) -> str:
-    return f"{100 * value:.1f}"
 
 
 def _csv(table: Table) -> str:
@@ -206,10 +203,6 @@ def _fields(cell: Cell | None) -> dict[str, str | float]:
     if (found := cell.difference) is not None:
         fields |= {"difference": found.mean, "difference low": found.low, "difference high": found.high, "p": found.p}
     return fields
-
-
-def _markdown(text: str) -> str:
-    return " ".join(text.split()).replace("|", r"\|")
 
 
 def _latex(text: str) -> str:

@@ -1,4 +1,4 @@
-"""Every number that moves a box-tracking score, as one frozen record."""
+"""The protocol of box tracking: every number that affects a score, as one frozen record."""
 
 import dataclasses
 from collections.abc import Mapping
@@ -42,11 +42,11 @@ class TrackingProtocol(EvaluationProtocol):
             costs. VFS's code multiplies by scale_penalty there too: a change then pays, and boxes shrink frame by frame
             until they vanish, which can happen after a short fine-tune.
         window_influence: weight of the cosine window in the response.
-        stride: pixels of the search crop from one place of the response to the next.
+        stride: pixels of the search crop from one cell of the response to the next.
         dilated: whether the network's res4 and res5 have SiamFC's dilations in place of their strides; "released": as
             VFS's released code dilates, see `ResNetExtractor`. A tracker takes stride and dilation from its extractor.
-        upsampling: places of the up-sampled response for one place of the response.
-        response_size: places along a side that are up-sampled to response_size · upsampling. VFS's 17 is SiamFC's; its
+        upsampling: cells of the up-sampled response for one cell of the response.
+        response_size: cells along a side that are up-sampled to response_size · upsampling. VFS's 17 is SiamFC's; its
             response has 18 in fact, so that its displacements are 17/18 of what they should be. None: the true number.
         precision: data type of the backbone's arithmetic.
 

@@ -75,7 +75,7 @@ def _next_chunk(items: Iterator[T], size: int) -> tuple[list[T], BaseException |
 
 
 def on_cpu(found: Iterable[Found], at_once: int) -> Iterator[Found]:
-    """Yield what is found in frames with its tensors on the CPU.
+    """Yield the results of frames with their tensors on the CPU.
 
     On a GPU those of a chunk of frames travel together, while the next chunk is worked on; `found` is then read that
     far ahead, see `in_chunks`.

@@ -71,7 +71,7 @@ class FrameEncoder:
 
 
 class SideStream:
-    """A second queue of work on a GPU; on another device work is done where it stands.
+    """A second queue of work on a GPU; on another device work is done in order.
 
     Args:
         device: device of the work.

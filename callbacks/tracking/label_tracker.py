@@ -93,7 +93,7 @@ class LabelTracker:
         self._loaded = False
 
     def state(self) -> list[dict[str, Any]]:
-        """Return what the newest `track` keeps of its frames so far, in tensors and plain numbers, for `load`."""
+        """Return the state of the newest `track` in tensors and plain numbers, the input of `load`."""
         return [propagator.state() for propagator in self._propagators]
 
     def load(self, states: Sequence[Mapping[str, Any]]) -> None:
@@ -176,9 +176,9 @@ class LabelTracker:
             of_map = [index for index, of in enumerate(self._map_of) if of == number]
             for group in matching_groups([self.protocols[index] for index in of_map]):
                 if len(group) > 1:
-                    matches = SharedMatches([self.protocols[of_map[place]] for place in group])
-                    for place in group:
-                        shared[of_map[place]] = matches
+                    matches = SharedMatches([self.protocols[of_map[index]] for index in group])
+                    for index in group:
+                        shared[of_map[index]] = matches
         pairs = zip(labels, self.protocols, shared, strict=True)
         return [LabelPropagator(first, protocol, shared=matches) for first, protocol, matches in pairs]
 

@@ -16,8 +16,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from datamodules.reading.atomic_writing import csv_text, write_atomically
 from datamodules.reading.mask_files import davis_palette, write_ids
-from datamodules.reading.writing import csv_text, write_atomically
 from lightning_modules.functional.propagation.screened_search import compiled_search_runs
 
 from ..pictures import OverlayAnimation, OverlayVideo, Picture, contact_sheet, evenly_spaced, write_picture
@@ -30,10 +30,10 @@ Draw = Callable[..., Picture]
 
 
 class PredictionFile(Protocol):
-    """A file or folder that takes what was found, frame by frame."""
+    """A file or folder that takes results frame by frame."""
 
     def add(self, found: Any) -> None:
-        """Take the next frame's."""
+        """Add the results of the next frame."""
 
     def close(self) -> None:
         """Finish the file."""
@@ -113,7 +113,7 @@ class SequenceRecord:
             write_picture(self._overlay, self.sheet)
 
     def abandon(self) -> None:
-        """Finish what is open, where tracking has failed: a video plays as far as it goes."""
+        """Close the open files after a failure: a video plays up to that frame."""
         if self._video is not None:
             self._video.close()
             self._video = None
@@ -181,7 +181,7 @@ class PredictionTable:
         self._columns, self._line_end = columns, line_end
 
     def add(self, found: Any) -> None:
-        """Take what was found in the next frame."""
+        """Add the results of the next frame."""
         self._lines.extend(self._rows(next(self._stems), found))
 
     def close(self) -> None:

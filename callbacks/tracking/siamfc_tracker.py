@@ -117,7 +117,7 @@ class Track:
     exemplar: Tensor
 
     def state(self) -> dict[str, Any]:
-        """Return it as tensors and plain numbers, for `of`."""
+        """Return the track as tensors and plain numbers, the input of `of`."""
         return {"target": torch.from_numpy(self.target.copy()), "side": float(self.side), "exemplar": self.exemplar}
 
     @classmethod
@@ -160,7 +160,7 @@ class SiamFCTracker:
         self._windows: dict[int, Tensor] = {}
 
     def start(self, picture: Image, box: NDArray[np.float64]) -> Track:
-        """Take up a target.
+        """Start to track a target.
 
         Args:
             picture: the first frame, (H, W, 3) uint8 RGB.
@@ -195,11 +195,11 @@ class SiamFCTracker:
         protocol, factors = self.protocol, self.protocol.factors
         responses = self.responses(tracks, pictures)
         with self.watch("respond", self.device):
-            best, place, finite = PendingCopy(self._peaks(responses)).wait().tolist()  # the one wait for the device
+            best, peak, finite = PendingCopy(self._peaks(responses)).wait().tolist()  # the one wait for the device
         if not all(finite):
             raise ValueError("tracking: the response is not finite; has the network diverged?")
         width = responses.shape[-1]
-        for track, scale, index in zip(tracks, factors[best], place, strict=True):
+        for track, scale, index in zip(tracks, factors[best], peak, strict=True):
             offset = np.array(divmod(index, width)) - (width - 1) / 2
             in_crop = offset * protocol.stride / protocol.upsampling
             track.target[:2] += in_crop * track.side / protocol.exemplar_size * scale
@@ -211,7 +211,7 @@ class SiamFCTracker:
     def responses(self, tracks: Sequence[Track], pictures: Sequence[Image]) -> Tensor:
         """Correlation of each target with the region around where it was, up-sampled: (N, scales, U, U).
 
-        Bicubic, to U = response_size · upsampling places a side; as two products, since that is linear and separable.
+        Bicubic, to U = response_size · upsampling cells a side; as two products, since that is linear and separable.
         """
         raw = self.correlate(tracks, pictures)
         with self.watch("respond", self.device):
@@ -247,23 +247,23 @@ class SiamFCTracker:
             features: Tensor = look(images.float().div_(255))
         return features.float()
 
-    def _upsampling(self, places: int) -> Tensor:
-        """(U, places): the bicubic weights of one axis."""
-        if places not in self._bicubic:
-            wanted = (self.protocol.response_size or places) * self.protocol.upsampling
-            unit = torch.eye(places, device=self.device)[None, None]
-            self._bicubic[places] = interpolate(unit, size=(wanted, places), mode="bicubic")[0, 0]
-        return self._bicubic[places]
+    def _upsampling(self, cells: int) -> Tensor:
+        """(U, cells): the bicubic weights of one axis."""
+        if cells not in self._bicubic:
+            wanted = (self.protocol.response_size or cells) * self.protocol.upsampling
+            unit = torch.eye(cells, device=self.device)[None, None]
+            self._bicubic[cells] = interpolate(unit, size=(wanted, cells), mode="bicubic")[0, 0]
+        return self._bicubic[cells]
 
-    def _window(self, places: int) -> Tensor:
-        """Cosine window over places × places, flat, of sum 1."""
-        if places not in self._windows:
-            window = torch.hann_window(places, periodic=False, dtype=torch.float64, device=self.device)
-            self._windows[places] = (window.outer(window) / window.sum() ** 2).flatten()
-        return self._windows[places]
+    def _window(self, cells: int) -> Tensor:
+        """Cosine window over cells × cells, flat, of sum 1."""
+        if cells not in self._windows:
+            window = torch.hann_window(cells, periodic=False, dtype=torch.float64, device=self.device)
+            self._windows[cells] = (window.outer(window) / window.sum() ** 2).flatten()
+        return self._windows[cells]
 
     def _peaks(self, responses: Tensor) -> Tensor:
-        """Return for each target the best scale, the best place in it, and 1 if all is finite, as numbers: (3, N)."""
+        """Return for each target the best scale, the best peak in it, and 1 if all is finite, as numbers: (3, N)."""
         protocol, middle = self.protocol, self.protocol.scales // 2
         penalty = torch.full((protocol.scales,), protocol.scale_penalty, device=responses.device)
         penalty[middle] = 1
@@ -277,8 +277,8 @@ class SiamFCTracker:
         total = chosen.sum(1, keepdim=True, dtype=torch.float64) - chosen.shape[1] * low.double()
         flat = high - low <= FLAT * torch.maximum(high.abs(), low.abs())
         weight = torch.where(flat, 0, (1 - protocol.window_influence) / (total + 1e-16))
-        place = torch.addcmul(protocol.window_influence * self._window(responses.shape[-1]), weight, chosen).argmax(1)
-        return torch.stack([best, place, peaks.isfinite().all(1).long()])
+        peak = torch.addcmul(protocol.window_influence * self._window(responses.shape[-1]), weight, chosen).argmax(1)
+        return torch.stack([best, peak, peaks.isfinite().all(1).long()])
 
 
 def _next(tracker: SiamFCTracker, target: Target[Any]) -> Tensor | None:
@@ -287,5 +287,5 @@ def _next(tracker: SiamFCTracker, target: Target[Any]) -> Tensor | None:
 
 
 def image_of(frame: Tensor) -> Image:
-    """Return a frame, uint8 `(3, H, W)`, as crops are cut out of it: `(H, W, 3)`, rows together in memory."""
+    """Return a frame, uint8 `(3, H, W)`, as a contiguous picture `(H, W, 3)` to crop from."""
     return np.ascontiguousarray(frame.permute(1, 2, 0).numpy())

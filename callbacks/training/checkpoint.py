@@ -61,13 +61,13 @@ class LastCheckpoint(ModelCheckpoint):
         self._flush_due = False
 
     def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
-        """Find the folder, and follow all callbacks whose state is to be saved."""
+        """Find the folder, and run after all callbacks whose state is to be saved."""
         with _full_folder_expected():
             super().setup(trainer, pl_module, stage)
         order_callbacks(trainer)
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Take nothing over: Lightning's own state names the file that this run writes anyway."""
+        """Restore nothing: Lightning's state would name the file that this run writes anyway."""
 
     def on_load_checkpoint(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
@@ -162,10 +162,10 @@ class LastCheckpoint(ModelCheckpoint):
             except (OSError, TrainingStopped) as error:
                 log.error("not saved: %s", error)
             else:
-                self._tell(trainer)
+                self._report(trainer)
         _flush(trainer)
 
-    def _tell(self, trainer: pl.Trainer) -> None:
+    def _report(self, trainer: pl.Trainer) -> None:
         if self._saved is None:
             rank_zero_info("no step was completed since the run began or resumed: nothing is saved")
         elif self._saved[0] == trainer.global_step:

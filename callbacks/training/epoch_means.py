@@ -18,7 +18,7 @@ META_FIELDS = ("fx", "name", "prog_bar", "logger", "on_step", "on_epoch", "enabl
 
 
 class EpochMeans:
-    """Save the partial sums of values that are logged with `on_epoch=True`, and put them back.
+    """Save and restore the partial sums of values that are logged with `on_epoch=True`.
 
     Without it, the mean of an epoch in which a run was resumed covers the batches after the resume only. Metric objects
     of the module are kept too, if all their states are tensors.
@@ -43,7 +43,7 @@ class EpochMeans:
     def on_train_start(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, more_batches: bool | None = None
     ) -> None:
-        """Put back what no batch has to come before: metric objects, and all sums where the epoch has no more batches.
+        """Restore metric objects; where the epoch has no batches left, restore all sums.
 
         Args:
             trainer: trainer of the run.
@@ -68,7 +68,7 @@ class EpochMeans:
             _add(results[key], self._waiting.pop(key))
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Put back what no batch after the resume has logged."""
+        """Restore the sums that no batch has logged since the resume."""
         for key, saved in self._waiting.items():
             result = trainer.fit_loop.epoch_loop._results[key] = _result(trainer, saved)
             if saved["attribute"] is not None:
@@ -101,7 +101,7 @@ def _saved(result: _ResultMetric) -> dict[str, Any]:
 
 
 def _result(trainer: pl.Trainer, saved: dict[str, Any]) -> _ResultMetric:
-    """Return a value as Lightning keeps it, with nothing in it."""
+    """Return an empty accumulator as Lightning keeps it."""
     meta = _Metadata(**saved["logged"], reduce_fx=REDUCTIONS[saved["reduction"]], metric_attribute=saved["attribute"])
     meta.sync = _Sync(fn=trainer.strategy.reduce, **saved["sync"])
     result = _ResultMetric(meta, saved["attribute"] is None)

@@ -117,7 +117,7 @@ class ProgressKeeper:
         rewrite(counters, progress, _reached(trainer.fit_loop.max_steps, global_step))
 
     def on_fit_start(self, trainer: pl.Trainer) -> None:
-        """Raise the limits of a run that reached them but not its end, which Lightning would skip."""
+        """Raise the limits of a run that reached them, so that Lightning does not skip its end."""
         self._complete = self._validated = self._ended = -1
         self._run_ended, self._limits = False, None
         loop, progress = trainer.fit_loop, self._resumed
@@ -130,7 +130,7 @@ class ProgressKeeper:
             loop.max_epochs, self._limits = progress.epoch + 2, limits
 
     def on_train_start(self, trainer: pl.Trainer) -> bool | None:
-        """Put back what Lightning's counters do not hold.
+        """Restore what Lightning's counters do not hold.
 
         Returns:
             Whether the resumed epoch has batches left; None if no epoch is resumed.

@@ -40,7 +40,8 @@ def refuse_unsupported(trainer: pl.Trainer, pl_module: pl.LightningModule) -> No
                 f"{name}: its last pass, for BatchNorm, makes no optimiser steps, which the queue or moving average of "
                 f"{method} needs; use EMAWeightAveraging with use_buffers: false"
             )
-        if isinstance(callback, WeightAveraging) and (memory := _memory(pl_module)) and _averages_buffers(callback):
+        averages_buffers = isinstance(callback, WeightAveraging) and getattr(callback, "_use_buffers", False)
+        if averages_buffers and (memory := _memory(pl_module)):
             raise ValueError(
                 f"{name}: it would average {memory[0]} of {method}, whose entries are replaced and not learned; set "
                 "use_buffers: false"
@@ -56,10 +57,6 @@ def _memory(pl_module: pl.LightningModule) -> list[str]:
     """Return the names of buffers that a module fills itself on all ranks alike, as a queue of keys."""
     ignored = set(getattr(pl_module, "_ddp_params_and_buffers_to_ignore", ()))
     return [name for name, _ in pl_module.named_buffers() if name in ignored]
-
-
-def _averages_buffers(callback: WeightAveraging) -> bool:
-    return bool(getattr(callback, "_use_buffers", False))
 
 
 def _monitored(callback: ModelCheckpoint, callbacks: list[Any]) -> BenchmarkCallback | None:

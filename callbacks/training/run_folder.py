@@ -14,7 +14,7 @@ from pytorch_lightning.loggers import CSVLogger, Logger, TensorBoardLogger
 from pytorch_lightning.loggers.csv_logs import ExperimentWriter
 from pytorch_lightning.plugins.io import TorchCheckpointIO
 
-from datamodules.reading.writing import csv_text, unfinished, write_atomically
+from datamodules.reading.atomic_writing import csv_text, unfinished, write_atomically
 from lightning_modules.checkpoints import read_content
 
 LOCK = ".in-use"
@@ -112,7 +112,7 @@ class FolderLock:
 
 
 def _lock(file: IO[str]) -> bool:
-    """Lock a file; return whether it is ours now, as it is too where the file system knows no locks."""
+    """Lock a file; return whether this process holds it, True also on file systems without locks."""
     import fcntl
 
     try:
@@ -180,7 +180,7 @@ def last_checkpoints(root: str | Path, folders: Iterable[str | Path] = ()) -> li
     return sorted(_read(path) for path in _paths(root, folders) if not _in_use(path.parent))
 
 
-def go_on_in_folder(loggers: Iterable[Logger], path: str | Path) -> None:
+def continue_in_folder(loggers: Iterable[Logger], path: str | Path) -> None:
     """Make loggers continue in the folder of the run that is resumed.
 
     What was logged after the checkpoint will be logged again; it is dropped. A logger that does not write below the

@@ -7,7 +7,7 @@ from typing import Any
 import pytorch_lightning as pl
 from pytorch_lightning.callbacks import ProgressBar
 
-from datamodules.progress import ProgressReport
+from datamodules.progress_report import ProgressReport
 
 
 class RunProgress(ProgressBar):
@@ -52,7 +52,7 @@ class RunProgress(ProgressBar):
             self._report.advance(lambda: "" if loss is None else f"loss {float(loss):.3f}", trainer.global_step)
 
     def on_validation_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Begin, where validation is the run itself; a benchmark alone has one stand-in batch and shows its own."""
+        """Start the bar in `validate`; a benchmark alone has one stand-in batch and its own bar."""
         if self._report is not None:
             self._report.clear()
         batches = sum(trainer.num_val_batches)
@@ -66,16 +66,16 @@ class RunProgress(ProgressBar):
             self._report.advance()
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Take the bar of a validation away."""
+        """Remove the bar of a validation."""
         if trainer.state.fn == "validate":
             self._end()
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Take the bar away."""
+        """Remove the bar."""
         self._end()
 
     def on_exception(self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException) -> None:
-        """Take the bar away, so that the message stands alone."""
+        """Remove the bar, so that the message stands alone."""
         self._end()
 
     def print(self, *args: Any, **kwargs: Any) -> None:

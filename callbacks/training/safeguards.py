@@ -99,7 +99,7 @@ class Safeguards(pl.Callback):
             trainer.strategy.checkpoint_io = AtomicCheckpointIO()
 
     def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Keep other runs out of the folders of the checkpoints."""
+        """Lock the folders of the checkpoints against other runs."""
         self._ranks = Ranks()
         self._pending_losses.clear()
         with self._ranks.together():
@@ -137,7 +137,7 @@ class Safeguards(pl.Callback):
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         """Agree over all ranks whether to continue."""
-        loss, worker = self._bad_loss(trainer, wait=False), self._workers.tell()
+        loss, worker = self._bad_loss(trainer, wait=False), self._workers.release()
         status = NOT_FINITE if loss else WORKER_DIED if worker else STOP_REQUESTED if signals.received() else GOOD
         worst = self._ranks.largest(status) if self._ranks is not None else status
         if worst == STOP_REQUESTED and not trainer.fit_loop._should_accumulate():  # not with half of the gradients
@@ -146,7 +146,7 @@ class Safeguards(pl.Callback):
             self._stop(worst, loss or worker)
 
     def on_validation_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Begin no validation in a run that has to stop."""
+        """Skip validation in a run that has to stop."""
         if trainer.state.fn != "fit":
             self._defer_signals(trainer)
         elif trainer.received_sigterm:
@@ -180,7 +180,7 @@ class Safeguards(pl.Callback):
 
     def on_exception(self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException) -> None:
         """Report a stop by a signal, which has no other message, and release the locks of the folders."""
-        self._workers.tell()
+        self._workers.release()
         if waits_for_ranks(trainer):
             if isinstance(exception, SIGTERMException):
                 stop_ranks(trainer)
@@ -244,15 +244,15 @@ class _DeadWorkers:
         self._handler: Callable[[int, Any], None] | None = None
 
     def hold_back(self) -> None:
-        """Hold back such exceptions until `tell`."""
+        """Hold back such exceptions until `release`."""
         if threading.current_thread() is threading.main_thread() and hasattr(signal, "SIGCHLD"):
             handler = signal.getsignal(signal.SIGCHLD)
             if callable(handler):
                 self._handler = handler
                 signal.signal(signal.SIGCHLD, signal.SIG_DFL)
 
-    def tell(self) -> str | None:
-        """Return why a worker died since `hold_back`, None if none did; torch raises again from here on."""
+    def release(self) -> str | None:
+        """Return why a worker died since `hold_back`, None if none did; from now on torch raises again."""
         handler, self._handler = self._handler, None
         if handler is None:
             return None

@@ -31,7 +31,7 @@ class Davis(Reader[MaskSequence]):
 
     Args:
         root: the folder that holds JPEGImages and Annotations.
-        year: 2017, or 2016 for one object a sequence (all ids are merged into object 1).
+        year: 2017, or 2016 for one object per sequence (all ids are merged into object 1).
         split: name of a list under ImageSets, path of a list file, or None for every folder of JPEGImages.
         resolution: folder under JPEGImages and Annotations.
         annotations: "dense": each frame has its ground truth; "first": the first frame's mask only, nothing to

@@ -200,7 +200,7 @@ class BoxSequence(FrameSequence):
     boxes: NDArray[np.float64]
 
     def frame(self, t: int) -> Tensor:
-        """Read a frame as `FrameSequence.frame` does, with rows of pixels together in memory, as crops want them."""
+        """Read a frame as `FrameSequence.frame` does, contiguous in `(H, W, 3)` order, as cropping needs it."""
         return torch.from_numpy(read_picture(self.frames[t])).permute(2, 0, 1)
 
 

@@ -337,7 +337,7 @@ def _rows(file: Path) -> dict[tuple[str, int], tuple[float, float, int]]:
     try:
         columns, lines = list(reader.fieldnames or ()), list(reader)
     except csv.Error as error:
-        raise DataError(f"{file}: is no CSV ({error})") from error
+        raise DataError(f"{file}: is not a CSV file ({error})") from error
     if sorted(columns) != sorted(COLUMNS):
         raise DataError(f"{file}: the first line must name the columns {','.join(COLUMNS)}")
     rows: dict[tuple[str, int], tuple[float, float, int]] = {}

@@ -79,7 +79,7 @@ class Vos(Reader[MaskSequence]):
         if split.endswith(".txt"):
             return self.root / split
         lists = [self.root / f"{split}.txt", self.root / "ImageSets" / f"{split}.txt"]
-        return next((place for place in lists if place.is_file()), lists[0])
+        return next((path for path in lists if path.is_file()), lists[0])
 
     def _sequence(self, name: str) -> MaskSequence:
         frames = list_frames(self.frames / name)

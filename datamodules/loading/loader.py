@@ -141,7 +141,7 @@ class ResumableLoader(DataLoader[BatchT]):
 
 
 def worker_died(reason: str) -> DataError:
-    """Return the error for a worker that ended before its time, with torch's reason."""
+    """Return the error for a worker that died, with torch's reason."""
     return DataError(
         f"a worker of the data loader died ({reason.partition('. ')[0]}), most often because the machine ran out of "
         "memory: lower data.num_workers, and resume with --ckpt_path last"

@@ -88,7 +88,7 @@ class SampledDataModule(pl.LightningDataModule):
 
 
 def require_at_least(least: int, **numbers: int) -> None:
-    """Check arguments that are whole numbers from `least` on.
+    """Check integer arguments against their smallest value.
 
     Raises:
         ValueError: naming the first that is less.

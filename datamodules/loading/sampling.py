@@ -21,7 +21,7 @@ def seeded_generator(*key: int) -> torch.Generator:
 def distant_indices(num_frames: int, n: int, generator: torch.Generator) -> Tensor:
     """Draw one frame from each of n equal segments of the video.
 
-    Segment i is [i L/n, (i + 1) L/n); the draw is uniform over the whole numbers in it. Where the video is shorter than
+    Segment i is [i L/n, (i + 1) L/n); the draw is uniform over the integers in it. Where the video is shorter than
     the clip some segments hold none: they give floor(i L/n), so frames repeat. Source: VFS, section 3.2 and Table 1.
     The original code cuts segments of floor((L + 1)/n) frames, which leave out the end of the video or wrap to frame 0.
 
@@ -41,7 +41,7 @@ def distant_indices(num_frames: int, n: int, generator: torch.Generator) -> Tens
         tensor([0, 1, 2, 3, 4, 5, 6, 7])
     """
     _check(num_frames, n)
-    edges = -(-torch.arange(n + 1) * num_frames // n)  # first whole number at or after each segment's start
+    edges = -(-torch.arange(n + 1) * num_frames // n)  # first integer at or after each segment's start
     first, count = edges[:-1], edges.diff()
     offset = (torch.rand(n, dtype=torch.float64, generator=generator) * count).long()
     return torch.where(count > 0, first + offset, first - 1)

@@ -21,7 +21,7 @@ SMALLEST_SIDE = 2.0
 
 
 def read_boxes(path: Path) -> NDArray[np.float64]:
-    """Read one box a line: (T, 4) float64 as in the file: x, y, width, height, one-based in OTB and GOT-10k.
+    """Read one box per line: (T, 4) float64 as in the file: x, y, width, height, one-based in OTB and GOT-10k.
 
     Raises:
         DataError: as `read_numbers`.

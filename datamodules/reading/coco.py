@@ -41,7 +41,7 @@ def mask_of(counts: Sequence[int], size: tuple[int, int]) -> NDArray[np.bool_]:
     """
     lengths = np.asarray(counts, dtype=np.int64)
     if lengths.ndim != 1 or (lengths < 0).any() or lengths.sum() != size[0] * size[1]:
-        raise DataError(f"run lengths: expected whole numbers of 0 or more that add up to {size[0]} · {size[1]}")
+        raise DataError(f"run lengths: expected non-negative integers that add up to {size[0]} · {size[1]}")
     values = np.arange(len(lengths)) % 2 == 1
     return np.repeat(values, lengths).reshape(size, order="F")
 

@@ -161,7 +161,7 @@ class VideoFile:
         return map(self.to_rgb, islice(self.decode(start), 0, None, every))
 
     def decode(self, start: int = 0) -> Iterator["av.VideoFrame"]:
-        """Iterate over the frames from number `start` on as the decoder leaves them: neither turned nor converted."""
+        """Iterate over the frames from number `start` on as the decoder returns them: neither rotated nor converted."""
         self._reopen()
         decoded, number = self._decoder_at(start)
         frame = None

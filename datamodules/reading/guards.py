@@ -26,7 +26,7 @@ _JPEG_BARE = frozenset({0x01, *range(0xD0, 0xD8)})  # markers without a length
 
 
 def plain_name(name: str, listed_in: object) -> str:
-    """Return a name from a data set's own file, if it can only stand for an entry of one folder.
+    """Return a name that a data set's file gives, if it can only be an entry of one folder.
 
     Names become parts of paths, also of the files that a benchmark writes, so a list must not lead out of its folder.
 

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from .atomic_writing import write_atomically
 from .errors import DataError
 from .images import opened_picture, picture_header, pixels, require_size
-from .writing import write_atomically
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -173,7 +173,7 @@ def _table(path: Path) -> list[list[str]]:
     try:
         rows = [[cell.strip() for cell in row] for row in csv.reader(read_text(path).splitlines())]
     except csv.Error as error:
-        raise DataError(f"{path}: is no CSV ({error})") from error
+        raise DataError(f"{path}: is not a CSV file ({error})") from error
     return [row for row in rows if any(row)]
 
 

@@ -136,7 +136,7 @@ class BoxPrompt:
 
     @classmethod
     def each(cls, box: Any) -> Iterator[BoxPrompt]:
-        """Make as many as a file holds, see `read_box_prompts`; one from anything else, see `of`.
+        """Build the prompts of a file, see `read_box_prompts`, or one from anything else, see `of`.
 
         Raises:
             DataError: see `of`.
@@ -211,7 +211,7 @@ class PointPrompt:
 
     @classmethod
     def each(cls, points: Any) -> Iterator[PointPrompt]:
-        """Make one for each frame that a file names, see `read_point_prompts`; one from anything else, see `of`.
+        """Build a prompt for each frame of a file, see `read_point_prompts`, or one from anything else, see `of`.
 
         Raises:
             DataError: see `of`.
@@ -371,7 +371,7 @@ def placed_prompts(prompts: Prompt | Iterable[Prompt], video: Video) -> tuple[Pr
 
 
 def objects_of(prompt: Prompt) -> tuple[int | str, ...]:
-    """Return what a prompt is for: ids of a mask, the name of a box, names of points."""
+    """Return the objects of a prompt: ids of a mask, the name of a box, names of points."""
     if isinstance(prompt, MaskPrompt):
         return prompt.objects
     return (prompt.name,) if isinstance(prompt, BoxPrompt) else prompt.names

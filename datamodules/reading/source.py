@@ -119,7 +119,7 @@ def list_videos(source: str | os.PathLike[str], strict: bool = True) -> tuple[Vi
     Args:
         source: a folder, searched through for video files and for folders that directly hold pictures (each such
             folder is one video, unless it also holds video files; links are followed, no folder is entered
-            twice), or a list file (.txt, .csv): one path a line, absolute or relative to the list, with an optional
+            twice), or a list file (.txt, .csv): one path per line, absolute or relative to the list, with an optional
             class number after a space, a tab or a comma. Empty lines and lines that start with # are left out.
         strict: check that listed files exist and that folders of frames hold at least two pictures of one kind.
 

@@ -81,7 +81,7 @@ def video_tracks(
 
 
 def _moved(scene: Scene, sprite: Sprite | None, position: Position, start: int, t: int) -> Position:
-    """Return where the point at `position` of frame `start` is in frame `t`; pixels, centres at whole numbers."""
+    """Return where the point at `position` of frame `start` is in frame `t`; pixels, centres at integers."""
     if sprite is None:
         there = scene.to_background(t)
         material = scene.to_background(start) @ [*position, 1]

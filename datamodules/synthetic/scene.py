@@ -46,7 +46,7 @@ class Scene:
         return np.asarray(drawn, np.float32)
 
     def to_background(self, t: float) -> NDArray[np.float64]:
-        """Return the map from pixels of frame t to pixels of the background, (2, 3); centres at whole numbers."""
+        """Return the map from pixels of frame t to pixels of the background, (2, 3); centres at integers."""
         height, width = self.size
         side = self.background.shape[0]
         scale = np.exp(self.zoom(t))

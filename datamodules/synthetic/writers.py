@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ..reading.atomic_writing import unfinished
 from ..reading.errors import DataError
 from ..reading.images import REPEATABLE_X264, Reformatter
 from ..reading.mask_files import davis_palette, write_ids
-from ..reading.writing import unfinished
 from .scene import render_video
 
 if TYPE_CHECKING:

@@ -14,13 +14,13 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
+from ..reading.atomic_writing import write_atomically
 from ..reading.cores import usable_cores
 from ..reading.decoding import VideoFile
 from ..reading.errors import DataError
 from ..reading.guards import raise_limit
 from ..reading.shards import is_sharded
 from ..reading.source import VideoEntry, list_line, list_videos, natural_order, open_video, pictures_of, stamp
-from ..reading.writing import write_atomically
 from .parallel import Failure, in_processes, with_progress
 
 Kind = Literal["unreadable", "too short", "duplicate"]
@@ -137,12 +137,12 @@ def command(args: Sequence[str]) -> None:
     """
     parser = argparse.ArgumentParser(prog="vidcorr check-data", description=__doc__)
     parser.add_argument("source", metavar="SOURCE", help="folder of videos, or a .txt or .csv list of them")
-    parser.add_argument("--output", type=Path, default=Path("checked"), help="folder (default: checked)")
-    parser.add_argument("--workers", type=int, help="processes (default: one per core)")
-    parser.add_argument("--min-frames", type=int, default=8, help="fewer are too short (default: 8)")
-    parser.add_argument("--timeout", type=float, default=60.0, help="seconds for one video (default: 60)")
-    parser.add_argument("--max-megapixels", type=float, help="largest frame that is decoded (default: 89)")
-    parser.add_argument("--labels", action="store_true", help="SOURCE holds folders of frames and of masks: check both")
+    parser.add_argument("--output", type=Path, default=Path("checked"), help="folder of the report (default: checked)")
+    parser.add_argument("--workers", type=int, help="number of processes (default: one per core)")
+    parser.add_argument("--min-frames", type=int, default=8, help="smallest usable number of frames (default: 8)")
+    parser.add_argument("--timeout", type=float, default=60.0, help="time limit per video, in seconds (default: 60)")
+    parser.add_argument("--max-megapixels", type=float, help="largest frame to decode (default: 89)")
+    parser.add_argument("--labels", action="store_true", help="check the folders of frames and masks in SOURCE")
     parser.add_argument("--frames", default="JPEGImages", help="with --labels: folder of frames (default: JPEGImages)")
     parser.add_argument("--masks", default="Annotations", help="with --labels: folder of masks (default: Annotations)")
     flags = parser.parse_args(list(args))

@@ -12,11 +12,11 @@ import numpy as np
 
 from ..datasets.layout_files import list_pictures, require_folder
 from ..datasets.vos import first_appearances, labelled_names
+from ..reading.atomic_writing import write_atomically
 from ..reading.cores import usable_cores
 from ..reading.errors import DataError
 from ..reading.images import opened_picture, picture_header, pixels, read_picture
 from ..reading.mask_files import VOID, check_mask_mode, object_ids
-from ..reading.writing import write_atomically
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,7 @@ def check_labels(
         output: folder for `labels.json`, made where it is missing.
 
     Returns:
-        One report a video, in natural order of the names.
+        One report per video, in natural order of the names.
 
     Raises:
         DataError: if a folder is missing, or holds no videos.

@@ -11,7 +11,7 @@ from multiprocessing.connection import Connection, wait
 from threading import Thread
 from typing import Any, Generic, TypeVar
 
-from ..progress import ProgressReport
+from ..progress_report import ProgressReport
 from ..reading.errors import DataError, DecodingError
 
 ItemT = TypeVar("ItemT")
@@ -155,7 +155,7 @@ def _end_with_parent() -> None:
 
 
 def with_progress(outcomes: Iterator[ResultT], total: int, title: str) -> Iterator[ResultT]:
-    """Yield what is given, and show on stderr how far it is."""
+    """Yield the items, and show the progress on stderr."""
     with ProgressReport(title, total) as progress:
         for outcome in outcomes:
             yield outcome

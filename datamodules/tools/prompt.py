@@ -13,12 +13,12 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from ..reading.atomic_writing import write_atomically
 from ..reading.decoding import VideoFile
 from ..reading.errors import DataError
 from ..reading.mask_files import davis_palette
 from ..reading.part import Moment, frame_number
 from ..reading.source import FrameFolder, open_video
-from ..reading.writing import write_atomically
 
 PAGE = Path(__file__).with_suffix(".html")
 QUALITY = 95
@@ -33,12 +33,16 @@ def command(args: Sequence[str]) -> None:
     """
     parser = argparse.ArgumentParser(prog="vidcorr prompt", description=__doc__)
     parser.add_argument("video", type=Path, help="video file, or folder of frames")
-    parser.add_argument("--output", type=Path, default=None, help="the page (default: VIDEO_prompt.html here)")
+    parser.add_argument("--output", type=Path, default=None, help="page to write (default: VIDEO_prompt.html here)")
     chosen = parser.add_mutually_exclusive_group()
     chosen.add_argument(
-        "--frames", nargs="+", default=["0"], metavar="FRAME", help="numbers from 0 on, or times as 4.5s (default: 0)"
+        "--frames",
+        nargs="+",
+        default=["0"],
+        metavar="FRAME",
+        help="frames to show: numbers from 0, or times such as 4.5s (default: 0)",
     )
-    chosen.add_argument("--every", type=int, metavar="N", help=f"every N-th frame, {MOST_FRAMES} at most")
+    chosen.add_argument("--every", type=int, metavar="N", help=f"show every N-th frame, at most {MOST_FRAMES}")
     flags = parser.parse_args(list(args))
     output = flags.output or Path(f"{flags.video.resolve().stem}_prompt.html")
     write_page(flags.video, output, flags.frames, flags.every)

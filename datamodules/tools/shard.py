@@ -11,10 +11,10 @@ from typing import Any
 
 import numpy as np
 
+from ..reading.atomic_writing import write_atomically
 from ..reading.errors import DataError
 from ..reading.shards import INDEX, offsets_of
 from ..reading.source import list_videos
-from ..reading.writing import write_atomically
 from .parallel import with_progress
 
 _LARGEST = 2**32 - 2**20  # bytes: offsets in a shard are 32-bit numbers
@@ -30,8 +30,10 @@ def command(args: Sequence[str]) -> None:
     parser = argparse.ArgumentParser(prog="vidcorr shard", description=__doc__)
     parser.add_argument("source", metavar="SOURCE", help="folder of video files, or a .txt or .csv list of them")
     parser.add_argument("destination", metavar="DESTINATION", help="folder for the shards")
-    parser.add_argument("--workers", type=int, default=4, metavar="N", help="files copied at once (default: 4)")
-    parser.add_argument("--chunk-mb", type=int, default=64, metavar="MB", help="size of a shard (default: 64)")
+    parser.add_argument(
+        "--workers", type=int, default=4, metavar="N", help="number of files to copy at once (default: 4)"
+    )
+    parser.add_argument("--chunk-mb", type=int, default=64, metavar="MB", help="size of a shard, in MB (default: 64)")
     given = parser.parse_args(list(args))
     count = write_shards(given.source, given.destination, given.workers, given.chunk_mb)
     print(f"{given.destination}: {count} shards; train with --data.source {given.destination}")

@@ -11,12 +11,12 @@ from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
+from ..reading.atomic_writing import partial_path, remove, unfinished, write_atomically
 from ..reading.cores import usable_cores
 from ..reading.decoding import VideoFile
 from ..reading.errors import DataError, DecodingError
 from ..reading.guards import raise_limit, read_json
 from ..reading.source import FrameFolder, VideoEntry, list_line, list_videos, open_video, pictures_of, stamp
-from ..reading.writing import partial_path, remove, unfinished, write_atomically
 from .encoding import OutputFormat, write_pictures, write_video
 from .parallel import Failure, in_processes, with_progress
 
@@ -25,7 +25,7 @@ _TIMEOUT = 60.0  # seconds for one frame
 
 
 class Job(NamedTuple):
-    """A video and what becomes of it."""
+    """A video and its output."""
 
     source: Path
     output: Path
@@ -147,15 +147,23 @@ def command(args: Sequence[str]) -> None:
     """
     parser = argparse.ArgumentParser(prog="vidcorr transcode", description=__doc__)
     parser.add_argument("source", metavar="SOURCE", help="folder of videos, or a .txt or .csv list of them")
-    parser.add_argument("destination", metavar="DESTINATION", help="folder, new or left by an earlier run")
-    parser.add_argument("--short-side", type=int, default=256, help="pixels, never enlarged (default: 256)")
+    parser.add_argument(
+        "destination", metavar="DESTINATION", help="folder to write: a new one, or that of an interrupted run"
+    )
+    parser.add_argument(
+        "--short-side", type=int, default=256, help="short side in pixels; videos are never enlarged (default: 256)"
+    )
     parser.add_argument("--key-interval", type=int, default=12, help="frames between key frames (default: 12)")
-    parser.add_argument("--crf", type=int, default=23, help="x264's rate factor; more is smaller (default: 23)")
-    parser.add_argument("--frames", action="store_true", help="folders of JPEGs in place of mp4 files")
-    parser.add_argument("--quality", type=int, default=90, help="of the JPEGs (default: 90)")
-    parser.add_argument("--workers", type=int, help="processes (default: one per core)")
-    parser.add_argument("--timeout", type=float, default=3600.0, help="seconds for one video (default: 3600)")
-    parser.add_argument("--max-megapixels", type=float, help="largest frame that is decoded (default: 89)")
+    parser.add_argument(
+        "--crf", type=int, default=23, help="x264's constant rate factor; higher is smaller (default: 23)"
+    )
+    parser.add_argument("--frames", action="store_true", help="write folders of JPEGs instead of mp4 files")
+    parser.add_argument("--quality", type=int, default=90, help="JPEG quality (default: 90)")
+    parser.add_argument("--workers", type=int, help="number of processes (default: one per core)")
+    parser.add_argument(
+        "--timeout", type=float, default=3600.0, help="time limit per video, in seconds (default: 3600)"
+    )
+    parser.add_argument("--max-megapixels", type=float, help="largest frame to decode (default: 89)")
     flags = parser.parse_args(list(args))
     raise_limit(flags.max_megapixels)
     del flags.max_megapixels

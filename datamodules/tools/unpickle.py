@@ -1,4 +1,4 @@
-"""Rewrite a TAP-Vid set without pickle: one .npz a video, read without running anything."""
+"""Rewrite a TAP-Vid set without pickle: one .npz per video, read without running anything."""
 
 import argparse
 from collections.abc import Sequence
@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 
 from ..datasets.tap_vid import PointSequence, TapVid
+from ..reading.atomic_writing import partial_path, unfinished
 from ..reading.errors import DataError
-from ..reading.writing import partial_path, unfinished
 
 
 def unpickle(source: str | Path, destination: str | Path) -> list[Path]:
@@ -47,8 +47,8 @@ def command(args: Sequence[str]) -> None:
         DataError: for a user's mistake, one line.
     """
     parser = argparse.ArgumentParser(prog="vidcorr unpickle", description=__doc__)
-    parser.add_argument("source", metavar="SOURCE", help="a .pkl of TAP-Vid, or the folder of its shards")
-    parser.add_argument("destination", metavar="DESTINATION", help="folder for the .npz files, one a video")
+    parser.add_argument("source", metavar="SOURCE", help=".pkl file of TAP-Vid, or the folder of its shards")
+    parser.add_argument("destination", metavar="DESTINATION", help="folder for the .npz files, one per video")
     options = parser.parse_args(list(args))
     written = unpickle(options.source, options.destination)
     print(f"{len(written)} videos in {options.destination}: tap_vid reads that folder in place of {options.source}")

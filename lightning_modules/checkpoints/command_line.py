@@ -95,8 +95,8 @@ def allow_named(args: Sequence[str]) -> list[str]:
     """Allow files to name the code that a command line names.
 
     Counted as named is every argument and every value of an option (`--model my_methods.Mine`,
-    `--model.backbone=my_networks:small`, also within JSON), every text in a YAML file given by `--config`, and
-    `--allow NAME`.
+    `--model.backbone=my_networks:small`, also within JSON), every text in a YAML file given by `--config` or
+    `-c`, and `--allow NAME`.
 
     Args:
         args: arguments of the command line.
@@ -111,12 +111,12 @@ def allow_named(args: Sequence[str]) -> list[str]:
     named: list[str] = []
     before = ""  # a flag that waits for its value
     for arg in args:
-        is_value = before == "--allow" or not arg.startswith("--")
+        is_value = before == "--allow" or not (arg.startswith("--") or arg == "-c")
         flag, given, value = (before, "=", arg) if is_value else arg.partition("=")
         before = "" if given else arg
         if flag != "--allow":
             rest.append(arg)
-            trust.allow(*_texts(value, is_file=flag == "--config"))
+            trust.allow(*_texts(value, is_file=flag in ("--config", "-c")))
         elif given:
             named.append(value)
     if before == "--allow" or any(not name or name.startswith("-") for name in named):

@@ -5,8 +5,9 @@ shape exceeds its storage makes torch enlarge the storage. Here the pickle is re
 """
 
 import pickletools
+import re
 import zipfile
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
@@ -91,7 +92,9 @@ def screen(path: Path, extra_globals: Collection[str] = (), checksums: bool = Tr
             if zipped:
                 pickled, records = _read_zip(file, size, checksums)
                 storages = _Screening(GLOBALS | set(extra_globals), size).run(BytesIO(pickled))
-                _check_records(storages, records)
+                for storage in storages:
+                    if storage.numel * storage.itemsize > records.get(storage.key, -1):
+                        _damaged(f"storage {storage.key!r} is missing or shorter than declared")
             else:
                 _screen_legacy(file, GLOBALS | set(extra_globals), size)
     except (DamagedFile, UnsafeContent, PermissionError):
@@ -110,7 +113,7 @@ def _read_zip(file: BinaryIO, size: int, checksums: bool) -> tuple[bytes, dict[s
             _damaged("it is compressed or encrypted, which torch.save never does")
         if sum(member.file_size for member in members) > size or len(set(names)) < len(names):
             _damaged("its parts are larger than the file, or named twice")
-        pickles = [member for member in members if member.filename.count("/") == 1 and _last(member) == "data.pkl"]
+        pickles = [member for member in members if re.fullmatch("[^/]*/data.pkl", member.filename)]
         if len(pickles) != 1:
             _damaged("it holds no data.pkl")
         if pickles[0].file_size > PICKLE_LIMIT:
@@ -120,16 +123,6 @@ def _read_zip(file: BinaryIO, size: int, checksums: bool) -> tuple[bytes, dict[s
         folder = pickles[0].filename.partition("/")[0] + "/data/"
         records = {name.removeprefix(folder): m.file_size for name, m in zip(names, members, strict=True)}
         return archive.read(pickles[0]), records
-
-
-def _last(member: zipfile.ZipInfo) -> str:
-    return member.filename.rpartition("/")[2]
-
-
-def _check_records(storages: Iterable[Storage], records: dict[str, int]) -> None:
-    for storage in storages:
-        if storage.numel * storage.itemsize > records.get(storage.key, -1):
-            _damaged(f"storage {storage.key!r} is missing or shorter than declared")
 
 
 def _screen_legacy(file: BinaryIO, allowed: Collection[str], size: int) -> None:

@@ -19,7 +19,7 @@ class PhaseAccumulation(pl.Callback):
         self.warmup = warmup
 
     def on_fit_start(self, trainer: pl.Trainer, pl_module: Any) -> None:
-        """Refuse a number of the trainer's own.
+        """Refuse accumulation that the trainer sets itself.
 
         Raises:
             ValueError: one line that names the flag to take instead.
@@ -32,5 +32,5 @@ class PhaseAccumulation(pl.Callback):
         trainer.accumulate_grad_batches = self.warmup if pl_module.warming_up else 1
 
     def on_fit_end(self, trainer: pl.Trainer, pl_module: Any) -> None:
-        """Leave the trainer as it was."""
+        """Restore the trainer's accumulation."""
         trainer.accumulate_grad_batches = 1

@@ -8,8 +8,8 @@ from .families.library import TIMM, TORCHVISION
 from .families.liir import LIIR, MAST
 from .families.moco import MOCO
 from .families.vfs import VFS
+from .foreign_file import ForeignFile, read_foreign
 from .mapping import Family
-from .reading import ForeignFile, read_foreign
 
 FAMILIES = {family.name: family for family in (VFS, CRW, LIIR, MAST, MOCO, DINO, DINOV2, TORCHVISION, TIMM)}
 

@@ -11,8 +11,8 @@ from torch import Tensor
 from ..checkpoints import SUFFIXES, allow, load_strictly, write_checkpoint
 from ..checkpoints.trust import check_fit_of, make, pass_gate
 from . import family_of
+from .foreign_file import ForeignFile, State, read_foreign
 from .mapping import Converted
-from .reading import ForeignFile, State, read_foreign
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ..checkpoints.weights import listed
-from .reading import State
+from .foreign_file import State
 
 RenameRules = Mapping[str, str]
 """Regular expression over a complete foreign key → our name (`\\1` is its first group), or why it is left out."""
@@ -81,7 +81,7 @@ def rename(state: State, taken: RenameRules, left: RenameRules) -> tuple[State, 
 def frozen(
     spec: str, state: State, taken: RenameRules, left: RenameRules, note: str = "", measured_by: str = DAVIS
 ) -> Converted:
-    """Return a network that is measured as it is.
+    """Return the conversion to a `FrozenEncoder`.
 
     Args:
         spec: a name that `build_network` takes.
@@ -136,7 +136,7 @@ def resnet_name(state: State, prefix: str = "") -> str:
     name = RESNETS.get((convolutions, blocks, outputs, inputs))
     if name is None:
         raise ValueError(
-            f"a ResNet of {blocks} blocks of {convolutions} convolutions, which is none of torchvision's; "
+            f"a ResNet of {blocks} blocks of {convolutions} convolutions, unlike any of torchvision's; "
             "name it by --architecture"
         )
     return name

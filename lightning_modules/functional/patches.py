@@ -56,9 +56,9 @@ def random_patch_boxes(
     fits = (width > 0) & (height > 0) & (width <= side) & (height <= side)
     chosen = fits.int().argmax(dim=1, keepdim=True)
     boxes = []
-    for length, place in ((height, draws[2]), (width, draws[3])):
+    for length, fraction in ((height, draws[2]), (width, draws[3])):
         length = length.gather(1, chosen).squeeze(1).where(fits.any(1), torch.tensor(side))
-        start = (place.gather(1, chosen).squeeze(1) * (side - length + 1)).long().clamp(max=side - length)
+        start = (fraction.gather(1, chosen).squeeze(1) * (side - length + 1)).long().clamp(max=side - length)
         boxes.append((start, length))
     (top, height), (left, width) = boxes
     return torch.stack([top, left, height, width], dim=1)
@@ -79,9 +79,9 @@ def crop_and_resize(images: Tensor, boxes: Tensor) -> Tensor:
     axes, on_device = [], to_device(boxes, images.device)
     for axis, size in ((0, images.shape[2]), (1, images.shape[3])):
         start, length = on_device[:, axis, None], on_device[:, axis + 2, None]
-        place = (torch.arange(size, device=images.device) + 0.5) * length / size - 0.5
-        place = start + place.clamp(min=0).minimum(length - 1)
-        axes.append(((2 * place + 1) / size - 1).to(images.dtype))  # −1 and 1 are the picture's outer edges
+        position = (torch.arange(size, device=images.device) + 0.5) * length / size - 0.5
+        position = start + position.clamp(min=0).minimum(length - 1)
+        axes.append(((2 * position + 1) / size - 1).to(images.dtype))  # −1 and 1 are the picture's outer edges
     y, x = axes
     grid = torch.stack([x[:, None, :].expand(-1, y.shape[1], -1), y[:, :, None].expand(-1, -1, x.shape[1])], dim=-1)
     return grid_sample(images, grid, mode="bilinear", padding_mode="border", align_corners=False)

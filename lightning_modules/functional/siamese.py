@@ -6,7 +6,7 @@ from torch.nn.functional import binary_cross_entropy_with_logits, conv2d, logsig
 
 
 def siamese_correlation(exemplar: Tensor, search: Tensor) -> Tensor:
-    """Correlate each exemplar with its search map: dot products over channels and places at every offset.
+    """Correlate each exemplar with its search map: dot products over channels and cells at every offset.
 
     On a CPU without gradients it convolves with the exemplar's rows, in an eighth of the time of a plain convolution;
     with gradients, and on a GPU, it takes fast Fourier transforms.
@@ -71,7 +71,7 @@ def response_labels(size: tuple[int, int], radius: float, device: torch.device |
 
     Args:
         size: (h, w) of the response.
-        radius: radius of the positive places, in cells.
+        radius: radius of the positive cells.
         device: device of the result.
 
     Returns:
@@ -86,7 +86,7 @@ def response_labels(size: tuple[int, int], radius: float, device: torch.device |
 
 
 def balanced_loss(logits: Tensor, labels: Tensor) -> Tensor:
-    """Compute cross-entropy in which the positive and the negative places of the batch weigh the same in all.
+    """Compute cross-entropy in which the positive and the negative cells of the batch weigh the same in all.
 
     Paper: SiamFC, Eq. 4 and section 3.1.
 
@@ -104,7 +104,7 @@ def balanced_loss(logits: Tensor, labels: Tensor) -> Tensor:
 
 
 def focal_loss(logits: Tensor, labels: Tensor, gamma: float = 2.0) -> Tensor:
-    """Compute cross-entropy weighted by each place's error, divided by the mean weight.
+    """Compute cross-entropy weighted by the error at each cell, divided by the mean weight.
 
     The gradient flows through the weights and their mean, as in the code of VFS.
     Paper: Lin et al., Focal Loss for Dense Object Detection (ICCV 2017), Eq. 4.
@@ -120,5 +120,5 @@ def focal_loss(logits: Tensor, labels: Tensor, gamma: float = 2.0) -> Tensor:
     probability = logits.sigmoid()
     positive, negative = labels * (1 - probability) ** gamma, (1 - labels) * probability**gamma
     loss = -(positive * logsigmoid(logits) + negative * logsigmoid(-logits)).mean()
-    # all weights are 0 where every place is right with full confidence
+    # all weights are 0 where every cell is right with full confidence
     return loss / (positive + negative).mean().clamp_min(torch.finfo(logits.dtype).tiny)

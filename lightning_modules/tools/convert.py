@@ -20,11 +20,15 @@ def command(args: Sequence[str]) -> None:
     parser = argparse.ArgumentParser(prog="vidcorr convert", description=__doc__)
     parser.add_argument("foreign", type=Path, metavar="FOREIGN", help="checkpoint of another project")
     parser.add_argument("output", type=Path, metavar="OUT", help="checkpoint to write, .ckpt")
-    parser.add_argument("--kind", default="auto", choices=KINDS, help="default: by the keys")
     parser.add_argument(
-        "--architecture", metavar="SPEC", help="torchvision:NAME or timm:NAME, where the keys do not determine it"
+        "--kind", default="auto", choices=KINDS, help="family of the checkpoint (default: recognised by its keys)"
     )
-    parser.add_argument("--trust", action="store_true", help="unpickle whatever the file holds, which may run code")
+    parser.add_argument(
+        "--architecture", metavar="SPEC", help="torchvision:NAME or timm:NAME, needed if the keys do not determine it"
+    )
+    parser.add_argument(
+        "--trust", action="store_true", help="unpickle the file without restrictions, which may run code"
+    )
     flags = parser.parse_args(list(args))
 
     from ..foreign.conversion import convert

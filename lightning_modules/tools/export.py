@@ -17,12 +17,14 @@ def command(args: Sequence[str]) -> None:
     parser = argparse.ArgumentParser(prog="vidcorr export", description=__doc__)
     parser.add_argument("checkpoint", type=Path, metavar="CHECKPOINT", help="any checkpoint of this project")
     parser.add_argument("output", type=Path, metavar="OUT", help="file to write, .safetensors")
-    parser.add_argument("--format", choices=["torchvision", "timm", "own"], help="default: the network's own library")
-    parser.add_argument("--allow", action="append", metavar="NAME", help="your own class that a checkpoint may name")
+    parser.add_argument(
+        "--format", choices=["torchvision", "timm", "own"], help="library to export for (default: the network's own)"
+    )
+    parser.add_argument("--allow", action="append", metavar="NAME", help="class of yours that a checkpoint may name")
     flags = parser.parse_args(list(args))
 
     from ..checkpoints import allow_named
-    from ..foreign.export import export
+    from ..foreign.safetensors_export import export
 
     allow_named(args)
     print(export(flags.checkpoint, flags.output, flags.format))

@@ -117,14 +117,6 @@ def test_damaged_rows_are_named(run: Path, damage: str) -> None:
         read_scores([run], "J&F-Mean")
 
 
-@pytest.mark.parametrize(
-    "scores", [[1], {"davis/J&F-Mean": "x"}, {"davis/J&F-Mean": float("inf")}], ids=["list", "text", "infinite"]
-)
-def test_a_damaged_comparison_is_named(run: Path, scores: Any) -> None:
-    put(run.parents[1] / "compare.json", {"other": {"scores": scores}})
-    assert "compare.json: is not a compare.json, or damaged (scores of 'other'" in line_of("report", run)
-
-
 def test_numbers_that_no_chart_can_show_are_one_line(run: Path) -> None:
     chart = {"title": "t", "x": "x", "y": "y", "kind": "lines", "labels": [], "curves": {"a": [[0, 1], [0, 1]]}}
     material = {"sequences": [], "ranked_by": [], "shows": "", "charts": [chart | {"span": [5, 5]}]}

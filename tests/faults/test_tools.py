@@ -18,7 +18,7 @@ import cli
 from callbacks.tools import score as score_module
 from callbacks.tools import study as study_module
 from datamodules.datasets import Davis
-from datamodules.progress import ProgressReport
+from datamodules.progress_report import ProgressReport
 
 
 class Case(NamedTuple):

@@ -5,7 +5,7 @@ from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
-from callbacks.report.run import read_beside, read_run, score_lines
+from callbacks.report.run import compared_rows, read_beside, read_run, score_lines
 
 VOID = {"meta", "link", "input", "br", "img"}
 
@@ -47,7 +47,7 @@ def write_results(folder: Path, value: float, **about: Any) -> Path:
 def lines(folder: Path, *beside: Path) -> list[tuple[str, float]]:
     run = read_run(folder)
     others = [read_beside(run, path) for path in beside]
-    return [(line.name, line.scores["J&F-Mean"]) for line in score_lines(run, others)]
+    return [(line.name, line.scores["J&F-Mean"]) for line in score_lines(run, compared_rows(run), others)]
 
 
 SMALL = {"radius": 3, "context": 2}

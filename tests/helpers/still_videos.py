@@ -11,7 +11,7 @@ from lightning_modules.backbones import FeatureExtractor
 
 
 class Patches(FeatureExtractor):
-    """Mean colour of whole patches, as a ViT sees an image; refuses one that is not a whole number of them."""
+    """Mean colour of whole patches, as a ViT sees an image; refuses a size that is no multiple of a patch."""
 
     def __init__(self, patch: int = 16) -> None:
         super().__init__("patches")

@@ -15,7 +15,7 @@ from tests.helpers.contrast import quiet_trainer
 
 
 def pictures(count: int, classes: int = 3, batch_size: int = 6) -> DataLoader[Any]:
-    """One colour a class, and noise."""
+    """One colour per class, and noise."""
     colours = torch.eye(3)[:classes]
     generator = torch.Generator().manual_seed(0)
     items = []

@@ -1,7 +1,7 @@
 """Checkpoints of the contrastive random walk (CRW, videowalk)."""
 
+from ..foreign_file import State
 from ..mapping import DAVIS, Converted, Family, frozen
-from ..reading import State
 
 TAKEN = {
     r"encoder\.model\.((?:layer\d\.\d+\.)?conv\d)\.1\.(weight)": r"\1.\2",  # released weights: padding as a layer, .0

@@ -1,7 +1,7 @@
 """DINO's checkpoints, complete (teacher and student) or the backbone alone: a ViT in timm's names, or a ResNet."""
 
+from ..foreign_file import State
 from ..mapping import DAVIS, Converted, Family, frozen, resnet_name
-from ..reading import State
 
 TAKEN = {r"(?:backbone\.)?((?:cls_token|pos_embed|patch_embed|blocks|norm|conv1|bn1|layer\d).*)": r"\1"}
 LEFT = {
@@ -24,7 +24,7 @@ def _architecture(state: State) -> str:
         return f"torchvision:{resnet_name(state)}"
     width, _, patch, _ = patches.shape
     if width not in SIZES:
-        raise ValueError(f"a transformer of width {width} is none of DINO's; name it by --architecture timm:NAME")
+        raise ValueError(f"no transformer of DINO has width {width}; name it by --architecture timm:NAME")
     # of timm's weights of this form, `.dino` were trained with ImageNet's mean and deviation, as these
     return f"timm:vit_{SIZES[width]}_patch{patch}_224.dino"
 

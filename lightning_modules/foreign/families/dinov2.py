@@ -5,8 +5,8 @@ Sources: facebookresearch/dinov2 and facebookresearch/dinov3, `hubconf.py` and `
 
 import torch
 
+from ..foreign_file import State
 from ..mapping import Converted, Family, frozen
-from ..reading import State
 
 SIZES = {384: "small", 768: "base", 1024: "large", 1280: "huge_plus", 1536: "giant"}
 TAKEN = {
@@ -50,7 +50,7 @@ def _convert(state: State, architecture: str | None) -> Converted:
 def _architecture(state: State, third: bool) -> str:
     width, _, patch, _ = state["patch_embed.proj.weight"].shape
     if width not in SIZES:
-        raise ValueError(f"a transformer of width {width} is none of DINOv2's; name it by --architecture timm:NAME")
+        raise ValueError(f"no transformer of DINOv2 has width {width}; name it by --architecture timm:NAME")
     if third:
         return f"timm:vit_{SIZES[width]}_patch{patch}_dinov3{'_qkvb' * _has_bias(state)}"
     registers = state.get("register_tokens")

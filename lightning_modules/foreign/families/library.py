@@ -5,8 +5,8 @@ import re
 import torch
 
 from ...backbones.networks import build_network
+from ..foreign_file import State
 from ..mapping import DAVIS, Converted, Family, frozen, resnet_name
-from ..reading import State
 
 CLASSIFIER = re.compile(r"(fc|head|heads|classifier)\..+")
 

@@ -1,7 +1,7 @@
 """Checkpoints of Liir's public reproduction and of MAST, whose encoders have one form."""
 
+from ..foreign_file import State
 from ..mapping import DAVIS, Converted, Family, rename
-from ..reading import State
 
 CLASS = "lightning_modules.liir.Liir"
 ENCODER = {

@@ -1,7 +1,7 @@
 """MoCo's checkpoints: the query encoder, in torchvision's names."""
 
+from ..foreign_file import State
 from ..mapping import Converted, Family, frozen, resnet_name
-from ..reading import State
 
 TAKEN = {r"encoder_q\.((?:conv1|bn1|layer\d)\..+)": r"\1"}
 LEFT = {

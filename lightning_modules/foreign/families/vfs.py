@@ -1,7 +1,7 @@
 """VFS's official checkpoints: the names of mm-style ConvModules."""
 
+from ..foreign_file import State
 from ..mapping import DAVIS, Converted, Family, frozen, rename, resnet_name
-from ..reading import State
 
 BACKBONE = {
     r"backbone\.conv1\.conv\.(\w+)": r"conv1.\1",

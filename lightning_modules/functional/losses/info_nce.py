@@ -47,7 +47,7 @@ def info_nce_loss(
 
 @torch.no_grad()
 def pair_similarities(predicted: Tensor, target: Tensor, queue: Tensor) -> dict[str, Tensor]:
-    """Return the mean dot products of positive pairs and of frames with the queue, to watch a training by.
+    """Return the mean dot products of positive pairs and of frames with the queue, to monitor training.
 
     Args:
         predicted: `(B, n/2, D)` of unit length.

@@ -73,9 +73,9 @@ class _DotLogSumExp(Function):
         result = result.clamp_min(torch.finfo(rows.dtype).min)  # −∞ − (−∞) would be NaN
         of_keys = torch.zeros_like(keys)
         for block in _slices(len(rows), QUERIES_AT_ONCE):
-            for logits, place, _ in _products(rows, block, keys, excluded, query.shape[1]):
+            for logits, part, _ in _products(rows, block, keys, excluded, query.shape[1]):
                 weights = logits.sub_(result[block]).clamp_(min=NOTHING).exp_()
-                of_keys[place] += weights.mT @ upstream[block]
+                of_keys[part] += weights.mT @ upstream[block]
         return of_query, of_keys, None
 
 
@@ -92,15 +92,15 @@ def _products(
     if fast:
         length = max(64, length // 2)  # oneDNN holds a second copy
     buffer = rows.new_empty(0 if fast else len(queries) * min(length, len(keys)))
-    for place in _slices(len(keys), length):
-        chunk = keys[place].to(rows.dtype).contiguous()
+    for part in _slices(len(keys), length):
+        chunk = keys[part].to(rows.dtype).contiguous()
         if fast:
             logits = dot_products(queries, chunk)
         else:
             logits = torch.mm(queries, chunk.mT, out=buffer[: len(queries) * len(chunk)].view(len(queries), len(chunk)))
         if excluded is not None:
-            logits.masked_fill_(excluded[:, place][of_rows], -torch.inf)
-        yield logits, place, chunk
+            logits.masked_fill_(excluded[:, part][of_rows], -torch.inf)
+        yield logits, part, chunk
 
 
 def _slices(length: int, size: int) -> Iterator[slice]:

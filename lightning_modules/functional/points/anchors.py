@@ -12,8 +12,10 @@ def compare_with_anchors(job: TrackingJob) -> None:
 
     Anchors of a track are its frames whose cosine with the query is at least the protocol's `anchor_similarity`; the
     query's own frame is one. The error of a frame is the median over the anchors of the distance between the track
-    there and what is found there for the place in the frame, in cells. A frame is doubtful if its error is above the
-    largest error of an anchor. Memory holds two frames and the features and distances of as many tracks as fit.
+    there and the match in the anchor of the track's position in the frame, in cells. A frame is doubtful if its error
+    is above the largest error of an anchor. Memory holds two frames, and features and distances of as many tracks as
+    fit.
+
     Source: DINO-Tracker (Tumanyan et al., ECCV 2024); AssafSinger94/dino-tracker, models/model_inference.py. There
     distances are in pixels of 854 x 476, where cells are square too, and the query's frame is tracked like any other.
     """
@@ -47,7 +49,7 @@ def beyond_anchors(medians: Tensor, anchors: Tensor) -> Tensor:
 
 
 def _distances(job: TrackingJob, queries: Tensor, anchors: Tensor) -> Tensor:
-    """Return how far off each anchor what is found for the place in each frame lies, `(n, T, T)` cells."""
+    """Return the distance in each anchor of the match of each frame's position, `(n, T, T)` cells."""
     rows = job.rows(queries)
     descriptors = torch.stack([job.sample(job.features(t), job.positions[rows, t]) for t in range(job.frames)], dim=1)
     distances = torch.full((len(queries), job.frames, job.frames), torch.nan, device=job.device)

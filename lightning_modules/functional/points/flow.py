@@ -8,7 +8,7 @@ from torch import Tensor
 from ..transfer import to_device
 
 FlowAt = Callable[[Tensor], Tensor]
-"""Places x, y `(N, 2)` in cells → displacement `(N, 2)` in cells."""
+"""Positions x, y `(N, 2)` in cells → displacement `(N, 2)` in cells."""
 
 
 def bilinear_corners(positions: Tensor, height: int, width: int) -> tuple[Tensor, Tensor]:

@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..transfer import PendingCopy, to_device
-from .matching import POINTS_WORKSPACE, chunks, decode_places, sample_features, similarity_maps
+from .matching import POINTS_WORKSPACE, chunks, decode_positions, sample_features, similarity_maps
 from .protocol import PointProtocol
 
 KEPT_MAPS = 256 * 2**20
@@ -66,7 +66,7 @@ class TrackingJob:
         self.doubtful = torch.zeros(len(self.queries), self.frames, dtype=torch.bool, device=self.device)
 
     def collect(self) -> None:
-        """Bring what was found to the CPU."""
+        """Bring the results to the CPU."""
         arriving = {
             name: PendingCopy(getattr(self, name)) for name in ("positions", "similarity", "misses", "doubtful")
         }
@@ -74,7 +74,7 @@ class TrackingJob:
             setattr(self, name, tensor.wait())
 
     def rows(self, queries: Tensor) -> Tensor:
-        """Bring numbers of queries to the device, to index what is found there."""
+        """Bring indices of queries to the device, to index results there."""
         return to_device(queries, self.device)
 
     @property
@@ -87,7 +87,7 @@ class TrackingJob:
         return torch.arange(self.frames) >= (self.starts[queries, None] * (not self.both_directions))
 
     def needs(self, t: int) -> Tensor:
-        """Return the numbers of the queries that are tracked to frame `t`, long `(n,)`."""
+        """Return the indices of the queries that are tracked to frame `t`, long `(n,)`."""
         others = self.starts != t if self.both_directions else self.starts < t
         return others.nonzero()[:, 0]
 
@@ -109,7 +109,7 @@ class TrackingJob:
         protocol, size = self.protocol, features[0].numel()
         temperature = protocol.temperature or math.sqrt(len(features))
         found = [
-            decode_places(
+            decode_positions(
                 similarity_maps(descriptors[part], features, protocol.feature_normalisation == "l2"),
                 protocol.decoding,
                 temperature,

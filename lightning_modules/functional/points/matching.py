@@ -59,7 +59,7 @@ def similarity_maps(descriptors: Tensor, features: Tensor, normalise: bool = Tru
     return (descriptors @ cells).unflatten(1, features.shape[1:])
 
 
-def decode_places(
+def decode_positions(
     similarities: Tensor,
     decoding: Decoding,
     temperature: float = 0.05,
@@ -81,7 +81,7 @@ def decode_places(
         x, y `(N, 2)` in cells.
 
     Example:
-        >>> decode_places(torch.eye(6).view(6, 2, 3)[4:5], "argmax")
+        >>> decode_positions(torch.eye(6).view(6, 2, 3)[4:5], "argmax")
         tensor([[1.5000, 1.5000]])
     """
     _, height, width = similarities.shape

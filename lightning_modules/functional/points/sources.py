@@ -1,4 +1,4 @@
-"""The point-tracking protocols that publications define, as data: an entry a name."""
+"""The point-tracking protocols that publications define, as data: one entry per name."""
 
 from ..evaluation_protocol import Source
 

@@ -51,8 +51,8 @@ def track_points(
         protocol: the rules.
         covered: (height, width) that a feature map covers, in pixels of the scored size; None: the scored size.
         size: (height, width) of the picture, outside which a point is hidden; None: the scored size.
-        both_directions: also track from a query back to frame 0; otherwise the frames before a query hold the query's
-            place and are hidden.
+        both_directions: also track from a query back to frame 0; otherwise the frames before a query hold its
+            position and are hidden.
         workspace: bytes for similarities, which no result depends on.
 
     Returns:

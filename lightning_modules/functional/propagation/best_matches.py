@@ -34,7 +34,7 @@ def best_matches(
     """Return the largest dot products of each query over a neighbourhood in all references, exactly.
 
     Two levels find them: the maximum over the references at each cell, its top-k cells, and the top-k of the products
-    at those places. A product that belongs to the top-k lies at one of these cells, so none is lost.
+    at those cells. A product that belongs to the top-k lies at one of these cells, so none is lost.
 
     Args:
         query: (h, w, C).
@@ -46,7 +46,7 @@ def best_matches(
         sketches: sketches of the keys, by which compiled code finds the same matches on a CPU.
 
     Returns:
-        (h, w, k) products in no order, −inf where the neighbourhood has no more cells on the map; and their places,
+        (h, w, k) products in no order, −inf where the neighbourhood has no more cells on the map; and their indices,
         long (h, w, k): (y · w + x) · S + s.
     """
     if sketches is not None and topk <= MOST_MATCHES:
@@ -59,7 +59,7 @@ def best_matches(
     cover = list(tiles(height, width, neighbourhood.reach, len(used), budget, slide=True))
     room = keys.new_empty(max((tile.products for tile in cover if tile.slides), default=0) * len(used))
     addresses: dict[tuple[int, int], Tensor] = {}
-    values = places = query.new_empty(0)
+    values = indices = query.new_empty(0)
     for tile in cover:
         shape = (len(tile.rows), len(tile.columns))
         if tile.reach is not None and shape not in addresses:
@@ -67,13 +67,13 @@ def best_matches(
         top, y, x, choice = _tile_matches(
             tile, query, _part(tile, keys, used), copies, topk, addresses.get(shape), room
         )
-        place = ((y * width + x) * slots + listed[choice]).masked_fill_(top == -torch.inf, 0)
+        index = ((y * width + x) * slots + listed[choice]).masked_fill_(top == -torch.inf, 0)
         if len(values) == 0:
             values = top.new_empty(height, width, top.shape[1])
-            places = place.new_empty(height, width, top.shape[1])
-        values[tile.place] = top.view(*shape, -1)
-        places[tile.place] = place.view(*shape, -1)
-    return values, places
+            indices = index.new_empty(height, width, top.shape[1])
+        values[tile.query_slices] = top.view(*shape, -1)
+        indices[tile.query_slices] = index.view(*shape, -1)
+    return values, indices
 
 
 def _tile_matches(
@@ -155,7 +155,7 @@ def window_average(
             windows = _windows(tile, weights)
             windows.copy_(adjust(windows.flatten(3).flatten(0, 1)).view(windows.shape))
         average = _part(tile, values, used).flatten(0, 2).T @ weights[inner].reshape(-1, tile.queries)
-        result[tile.place] = average.T.unflatten(0, (len(tile.rows), -1))
+        result[tile.query_slices] = average.T.unflatten(0, (len(tile.rows), -1))
     return result
 
 
@@ -167,14 +167,14 @@ def _part(tile: Tile, maps: Tensor, used: Tensor) -> Tensor:
 
 
 def _addresses(tile: Tile, neighbourhood: Neighbourhood, topk: int, device: torch.device) -> Tensor:
-    """Return each query's addresses in `best`, (queries, places), padded with the address of its last value."""
+    """Return each query's addresses in `best`, (queries, n), padded with the address of its last value."""
     addresses = tile.addresses(neighbourhood, device)
-    places = addresses.shape[1]
-    if device.type != "cpu" or not topk < places < 64 * topk:
+    count = addresses.shape[1]
+    if device.type != "cpu" or not topk < count < 64 * topk:
         return addresses
     # With at least 64 · topk values torch sorts partially, in half the time.
     end = len(tile.frame[0]) * len(tile.frame[1]) * tile.queries
-    return F.pad(addresses, (0, 64 * topk - places), value=end)
+    return F.pad(addresses, (0, 64 * topk - count), value=end)
 
 
 def _largest(scores: Tensor, topk: int) -> tuple[Tensor, Tensor]:

@@ -168,7 +168,7 @@ def encode_keypoints(
 ) -> Tensor:
     """Return a Gaussian with peak 1 for each joint, on the feature grid.
 
-    The window spans the whole numbers trunc(p − 3σ) … trunc(p + 3σ) and the Gaussian sits on its middle, so that the
+    The window spans the integers trunc(p − 3σ) … trunc(p + 3σ) and the Gaussian sits on its middle, so that the
     fraction of a position is lost, as in the original codes. A joint whose window misses the picture gives zeros.
 
     Args:
@@ -226,10 +226,10 @@ def decode_keypoints(
         raise ValueError(f"grid must be input or feature, got {grid!r}")
     maps = resize_maps(heatmaps.float(), frame_size) if grid == "input" else heatmaps.float()
     _, height, width = maps.shape
-    values, places = maps.flatten(1).topk(min(topk, height * width), dim=1)
+    values, indices = maps.flatten(1).topk(min(topk, height * width), dim=1)
     weights = values / values.sum(1, keepdim=True)
-    x = (places % width * weights).sum(1) * (frame_size[1] / width)
-    y = (places // width * weights).sum(1) * (frame_size[0] / height)
+    x = (indices % width * weights).sum(1) * (frame_size[1] / width)
+    y = (indices // width * weights).sum(1) * (frame_size[0] / height)
     empty = maps.flatten(1).amax(1) <= 0
     return torch.stack([x, y], dim=1).masked_fill(empty[:, None], -1.0)
 
@@ -260,10 +260,10 @@ def _gaussians(points: Tensor, size: tuple[int, int], sigma: float) -> Tensor:
     axes = []
     for coordinate, extent in zip(points.T, reversed(size), strict=True):
         start, stop = (coordinate - 3 * sigma).trunc(), (coordinate + 3 * sigma + 1).trunc()
-        places = torch.arange(extent, dtype=points.dtype, device=points.device)
+        positions = torch.arange(extent, dtype=points.dtype, device=points.device)
         centre = start + (6 * sigma + 1) // 2
-        inside = (places >= start[:, None]) & (places < stop[:, None])
-        axes.append(torch.exp(-((places - centre[:, None]) ** 2) / (2 * sigma**2)) * inside)
+        inside = (positions >= start[:, None]) & (positions < stop[:, None])
+        axes.append(torch.exp(-((positions - centre[:, None]) ** 2) / (2 * sigma**2)) * inside)
     return axes[1][:, :, None] * axes[0][:, None, :]
 
 

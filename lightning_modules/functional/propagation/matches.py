@@ -16,12 +16,12 @@ class Matches(NamedTuple):
 
     Attributes:
         frames: long (N, k), numbers of the reference frames.
-        places: long (N, k, 2), y and x in feature cells.
+        cells: long (N, k, 2), y and x in feature cells.
         weights: (N, k), of each cell in the average of labels.
     """
 
     frames: Tensor
-    places: Tensor
+    cells: Tensor
     weights: Tensor
 
 
@@ -45,9 +45,9 @@ def matches_of_cells(
         ValueError: for shapes that do not fit, a point outside the map or a frame without references.
 
     Example:
-        >>> features = torch.eye(4).view(1, 4, 2, 2).repeat(2, 1, 1, 1)  # two equal frames of four places
+        >>> features = torch.eye(4).view(1, 4, 2, 2).repeat(2, 1, 1, 1)  # two equal frames of four cells
         >>> protocol = PropagationProtocol("best", context=0, topk=1, temperature=1.0, radius=None)
-        >>> matches_of_cells(features, torch.tensor([[1, 0]]), protocol).places
+        >>> matches_of_cells(features, torch.tensor([[1, 0]]), protocol).cells
         tensor([[[1, 0]]])
     """
     if features.ndim != 4 or not features.is_floating_point():
@@ -87,7 +87,7 @@ def _windows(points: Tensor, height: int, width: int, neighbourhood: Neighbourho
     mask = F.pad(neighbourhood.mask(points.device), (width, width, height, height))
     rows = torch.arange(height, device=points.device) + height + reach - points[:, :1]
     columns = torch.arange(width, device=points.device) + width + reach - points[:, 1:]
-    rows, columns = (places.clamp(0, side - 1) for places, side in zip((rows, columns), mask.shape, strict=True))
+    rows, columns = (axis.clamp(0, side - 1) for axis, side in zip((rows, columns), mask.shape, strict=True))
     return mask[rows[:, :, None], columns[:, None, :]]
 
 

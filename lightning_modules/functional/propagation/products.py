@@ -26,7 +26,7 @@ def tile_dot_products(
     """
     rows, columns, references, channels = keys.shape
     shape = (rows, columns, references, tile.queries)
-    queries = query[tile.place].contiguous()
+    queries = query[tile.query_slices].contiguous()
     if not tile.slides:
         block = _dot(keys.reshape(-1, channels), queries.view(-1, channels)).view(shape)
         if best is not None:

@@ -151,7 +151,7 @@ class LabelPropagator:
         return labels
 
     def state(self) -> dict[str, Any]:
-        """Return what the frames so far left behind, in tensors and plain numbers, for `load`."""
+        """Return the state after the frames so far, in tensors and plain numbers, the input of `load`."""
         self.check_finite()
         memories = self._everywhere if self._memory is None else {-1: self._memory, **self._everywhere}
         return {

@@ -97,11 +97,11 @@ class ReferenceMemory:
         """Return the slots of frames on the third axis."""
         return [self._slot(frame) for frame in frames]
 
-    def weighted_labels(self, places: Tensor, weights: Tensor) -> Tensor:
-        """Return the weighted sum of labels (h, w, L) at places (h, w, k) in (h · w · S), by weights (h · w, k)."""
+    def weighted_labels(self, indices: Tensor, weights: Tensor) -> Tensor:
+        """Return the weighted sum of labels (h, w, L) at indices (h, w, k) in (h · w · S), by weights (h · w, k)."""
         table = self.labels.flatten(0, 2)
-        summed = F.embedding_bag(places.flatten(0, 1), table, per_sample_weights=weights, mode="sum")
-        return summed.unflatten(0, places.shape[:2])
+        summed = F.embedding_bag(indices.flatten(0, 1), table, per_sample_weights=weights, mode="sum")
+        return summed.unflatten(0, indices.shape[:2])
 
     def _slot(self, frame: int) -> int:
         if frame in self._lasting:
@@ -137,6 +137,6 @@ def average_of_matches(
     weights = torch.zeros_like(logits).scatter_(1, choice, (top / temperature).softmax(1))
     average = torch.zeros_like(table[:, :, 0])
     parts = weights.split([values.shape[2] for values, _ in found], 1)
-    for memory, (_, places), part in zip(memories, found, parts, strict=True):
-        average += memory.weighted_labels(places, part)
+    for memory, (_, indices), part in zip(memories, found, parts, strict=True):
+        average += memory.weighted_labels(indices, part)
     return average

@@ -32,8 +32,8 @@ def nearest_index(source: int, target: int, rule: Nearest = "pillow") -> Tensor:
         Long (target,), on the CPU.
     """
     if rule == "torch-exact":
-        places = torch.arange(source, dtype=torch.float64)[None, None]
-        return F.interpolate(places, size=target, mode="nearest-exact")[0, 0].long()
+        pixels = torch.arange(source, dtype=torch.float64)[None, None]
+        return F.interpolate(pixels, size=target, mode="nearest-exact")[0, 0].long()
     if rule == "pillow":  # positions are summed up in double precision
         step = source / target
         positions = np.add.accumulate(np.array([step * 0.5] + [step] * (target - 1)))

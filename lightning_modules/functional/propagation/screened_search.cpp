@@ -40,7 +40,7 @@ struct Search {                    // the fields of `_Search` in screened_search
     const int64_t *counts;         // how often each used slot counts
     double margin;                 // rounding error of a bound, relative to the norm of the query
     float *values;                 // (height, width, topk)
-    int64_t *places;
+    int64_t *indices;
 };
 
 struct Tile {
@@ -96,12 +96,12 @@ void set_threshold(const Search &s, Tile &tile) {
     tile.threshold = _mm512_load_ps(threshold);
 }
 
-// Return the k-th largest product of a query with the keys at its own place, or -inf if they are too few.
-float first_least(const Search &s, int64_t place, std::vector<float> &products) {
+// Return the k-th largest product of a query with the keys at its own cell, or -inf if they are too few.
+float first_least(const Search &s, int64_t index, std::vector<float> &products) {
     if (s.used < s.topk) return -INF;
     for (int64_t i = 0; i < s.used; ++i) {
-        const float *key = s.keys + (place * s.slots + s.used_slots[i]) * s.channels;
-        products[i] = dot(s.query + place * s.channels, key, s.channels);
+        const float *key = s.keys + (index * s.slots + s.used_slots[i]) * s.channels;
+        products[i] = dot(s.query + index * s.channels, key, s.channels);
         if (std::isnan(products[i])) return -INF;
     }
     std::nth_element(products.begin(), products.begin() + s.topk - 1, products.end(), std::greater<float>());
@@ -113,16 +113,16 @@ void start_tile(const Search &s, Tile &tile, int64_t top, int64_t left) {
     std::vector<float> products(s.used);
     tile.top = top, tile.left = left;
     for (int lane = 0; lane < LANES; ++lane) {
-        const int64_t y = top + lane / SIDE, x = left + lane % SIDE, place = y * s.width + x;
+        const int64_t y = top + lane / SIDE, x = left + lane % SIDE, index = y * s.width + x;
         const bool inside = y < s.height && x < s.width;
         for (int64_t i = 0; i < length; ++i) {
             float *numbers = reinterpret_cast<float *>(&tile.sketch[i]);
-            numbers[lane] = inside ? s.query_sketches[place * length + i] : 0;
+            numbers[lane] = inside ? s.query_sketches[index * length + i] : 0;
         }
-        const float *query = s.query + place * s.channels;
+        const float *query = s.query + index * s.channels;
         tile.found[lane] = 0;
         tile.norm[lane] = inside ? std::sqrt(dot(query, query, s.channels)) : 0;
-        tile.least[lane] = inside ? first_least(s, place, products) : INF;
+        tile.least[lane] = inside ? first_least(s, index, products) : INF;
     }
     set_threshold(s, tile);
 }
@@ -148,9 +148,9 @@ void mark_columns(const Search &s, Tile &tile, int64_t row) {
 }
 
 // Put a product among the largest of a query. A NaN counts as infinite, so that it shows in the labels.
-void insert(const Search &s, Tile &tile, int lane, int64_t query, float product, int64_t place, int64_t times) {
+void insert(const Search &s, Tile &tile, int lane, int64_t query, float product, int64_t index, int64_t times) {
     float *values = s.values + query * s.topk;
-    int64_t *places = s.places + query * s.topk;
+    int64_t *indices = s.indices + query * s.topk;
     for (; times > 0; --times) {
         int64_t to = tile.found[lane];
         if (to < s.topk) {
@@ -162,7 +162,7 @@ void insert(const Search &s, Tile &tile, int lane, int64_t query, float product,
                 if (values[i] < least) least = values[i], to = i;
             if (product <= least) return;
         }
-        values[to] = product, places[to] = place;
+        values[to] = product, indices[to] = index;
     }
     if (tile.found[lane] < s.topk) return;
     float least = INF;
@@ -194,9 +194,9 @@ int64_t search(const Search &s, Tile &tile, int64_t row, int64_t number) {
             for (unsigned lanes = reached[j]; lanes; lanes &= lanes - 1, ++computed) {
                 const int lane = __builtin_ctz(lanes);
                 const int64_t query = (tile.top + lane / SIDE) * s.width + tile.left + lane % SIDE;
-                const int64_t place = first + j * s.slots;
-                const float product = dot(s.query + query * s.channels, s.keys + place * s.channels, s.channels);
-                if (!(product < tile.least[lane])) insert(s, tile, lane, query, product, place, s.counts[number]);
+                const int64_t index = first + j * s.slots;
+                const float product = dot(s.query + query * s.channels, s.keys + index * s.channels, s.channels);
+                if (!(product < tile.least[lane])) insert(s, tile, lane, query, product, index, s.counts[number]);
             }
         set_threshold(s, tile);
     }
@@ -212,18 +212,18 @@ void finish_tile(const Search &s, const Tile &tile) {
         if (y >= s.height || x >= s.width) continue;
         const float *query = s.query + (y * s.width + x) * s.channels;
         float *values = s.values + (y * s.width + x) * s.topk;
-        int64_t *places = s.places + (y * s.width + x) * s.topk;
+        int64_t *indices = s.indices + (y * s.width + x) * s.topk;
         for (int64_t i = 0; i < found; i += TOGETHER) {
             float sums[TOGETHER] = {};
             const float *keys[TOGETHER];
-            for (int64_t j = 0; j < TOGETHER; ++j) keys[j] = s.keys + places[std::min(i + j, found - 1)] * s.channels;
+            for (int64_t j = 0; j < TOGETHER; ++j) keys[j] = s.keys + indices[std::min(i + j, found - 1)] * s.channels;
             for (int64_t channel = 0; channel < s.channels; ++channel)
 #pragma GCC unroll 8
                 for (int j = 0; j < TOGETHER; ++j) sums[j] = std::fma(query[channel], keys[j][channel], sums[j]);
             std::copy_n(sums, std::min<int64_t>(TOGETHER, found - i), values + i);
         }
         std::fill(values + found, values + s.topk, -INF);
-        std::fill(places + found, places + s.topk, 0);
+        std::fill(indices + found, indices + s.topk, 0);
     }
 }
 

@@ -35,7 +35,7 @@ class _Search(ctypes.Structure):
         *((name, ctypes.c_void_p) for name in ("query", "keys", "query_sketches", "key_sketches")),
         *((name, ctypes.c_void_p) for name in ("half_widths", "used_slots", "counts")),
         ("margin", ctypes.c_double),
-        *((name, ctypes.c_void_p) for name in ("values", "places")),
+        *((name, ctypes.c_void_p) for name in ("values", "indices")),
     )
 
 
@@ -81,12 +81,12 @@ class SketchedKeys:
     def search(
         self, query: Tensor, references: Sequence[int], neighbourhood: Neighbourhood, topk: int
     ) -> tuple[Tensor, Tensor]:
-        """Return the best matches as `best_matches` does, topk of each query, padded with −inf at place 0.
+        """Return the best matches as `best_matches` does, topk of each query, padded with −inf at index 0.
 
         Args:
             query: (h, w, C), contiguous.
             references: slots that have been written; one that is listed twice counts twice.
-            neighbourhood: neighbourhood of each query place.
+            neighbourhood: neighbourhood of each query cell.
             topk: at most `MOST_MATCHES`.
         """
         height, width, slots, channels = self._keys.shape
@@ -95,19 +95,19 @@ class SketchedKeys:
         half_widths = torch.tensor(_half_widths(neighbourhood, height, width))
         used = sorted(set(references))
         used_slots, counts = torch.tensor(used), torch.tensor([references.count(slot) for slot in used])
-        values, places = query.new_empty(height, width, topk), torch.empty(height, width, topk, dtype=torch.long)
+        values, indices = query.new_empty(height, width, topk), torch.empty(height, width, topk, dtype=torch.long)
         arguments = _Search(
             *(height, width, slots, channels, self._chunks, self._sketches.shape[3]),
             *(len(half_widths) - 1, topk, len(used)),
             *(tensor.data_ptr() for tensor in (query, self._keys, sketches, self._sketches)),
             *(tensor.data_ptr() for tensor in (half_widths, used_slots, counts)),
             4 * channels * 2.0**-24 * self._largest,
-            *(tensor.data_ptr() for tensor in (values, places)),
+            *(tensor.data_ptr() for tensor in (values, indices)),
         )
         computed = _run(arguments, height) / (height * width)
         if computed > (TOO_MANY if len(references) < topk else MANY):
             self._lengthen(query)
-        return values, places
+        return values, indices
 
     def _lengthen(self, features: Tensor) -> None:
         if self._chunks * CHUNK >= features.shape[2]:

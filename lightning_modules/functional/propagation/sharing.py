@@ -31,19 +31,19 @@ class SharedMatches:
         self._frame = -1
         self._found: dict[tuple[int, int], FoundMatches] = {}
 
-    def find(self, frame: int, place: tuple[int, int], search: Callable[[int], FoundMatches]) -> FoundMatches:
+    def find(self, frame: int, source: tuple[int, int], search: Callable[[int], FoundMatches]) -> FoundMatches:
         """Return the matches in one of the frame's sources.
 
         Args:
             frame: number of the query frame.
-            place: start frame and number of the source.
+            source: start frame and number of the source.
             search: called by the first that asks, with the number of matches to find.
         """
         if frame != self._frame:
             self._frame, self._found = frame, {}
-        if place not in self._found:
-            self._found[place] = search(self.topk)
-        return self._found[place]
+        if source not in self._found:
+            self._found[source] = search(self.topk)
+        return self._found[source]
 
 
 def matching_groups(protocols: Sequence[PropagationProtocol]) -> list[list[int]]:

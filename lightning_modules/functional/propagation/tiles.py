@@ -83,7 +83,7 @@ class Tile:
         )
 
     @property
-    def place(self) -> tuple[slice, slice]:
+    def query_slices(self) -> tuple[slice, slice]:
         """Slices of the map that hold the queries."""
         return slice(self.rows.start, self.rows.stop), slice(self.columns.start, self.columns.stop)
 

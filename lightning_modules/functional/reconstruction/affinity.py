@@ -1,4 +1,4 @@
-"""Affinity of each place of a frame to windows of its reference frames, and the reconstruction by it.
+"""Affinity of each cell of a frame to windows of its reference frames, and the reconstruction by it.
 
 `local_affinity` and `reconstruct` follow the equations and store the affinity; `reconstruct_locally` gives the same
 without storing it. Negatives only scale a reconstruction: Eq. 4 is
@@ -126,8 +126,8 @@ def positive_mass(query: Tensor, logsumexp: Tensor, negatives: Tensor, excluded:
     """
     if not len(negatives):
         return torch.ones_like(logsumexp)
-    places = query.flatten(2).mT.to(logsumexp.dtype)
-    return torch.sigmoid(logsumexp - dot_logsumexp(places, negatives, excluded).view_as(logsumexp))
+    queries = query.flatten(2).mT.to(logsumexp.dtype)
+    return torch.sigmoid(logsumexp - dot_logsumexp(queries, negatives, excluded).view_as(logsumexp))
 
 
 def reconstruction_loss(reconstructed: Tensor, target: Tensor) -> Tensor:

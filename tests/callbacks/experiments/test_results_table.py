@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from callbacks.experiments.results_table import read_scores_of, tabulate
+from callbacks.experiments.results_table import markdown_table, read_scores_of, tabulate
 
 
 def run(folder: Path, value: float, network: str = "A", command: str = "vidcorr validate", **more: Any) -> Path:
@@ -39,3 +39,8 @@ def test_runs_of_other_commands_are_rows_of_their_own(tmp_path: Path) -> None:
     assert len(tabulate([*one, *other]).rows) == 2
     labelled = [read_scores_of(tmp_path / name, "mine")[0] for name in "ab"]
     assert list(tabulate(labelled).rows) == ["mine"]
+
+
+def test_a_bar_in_a_name_does_not_end_its_cell() -> None:
+    table = markdown_table(["row", "score"], [["a | b\nc", "1.0"]], right=[1])
+    assert table == "| row | score |\n| --- | ---: |\n| a \\| b c | 1.0 |\n"

@@ -14,13 +14,16 @@ from tests.helpers.page import Page, lines, write_results
 
 def test_rows_of_a_comparison_and_named_runs_stand_beside_it(tmp_path: Path) -> None:
     run = write_results(tmp_path / "cmp/mine/davis", 0.5, protocol={"name": "vfs", "digest": "1"})
-    rows = {"VFS": {"scores": {"davis/J&F-Mean": 0.5}}, "raw": {"scores": {"davis/J&F-Mean": 0.3, "otb/success": 1}}}
+    for name, value in (("a_row", 0.4), ("raw", 0.3), ("of_an_earlier_comparison", 0.2)):
+        write_results(tmp_path / "cmp" / name / "davis", value, network=name.replace("_", " "))
+    rows: dict[str, Any] = {name: {"scores": {}} for name in ("VFS", "raw", "a row")}
     (tmp_path / "cmp/compare.json").write_text(json.dumps(rows | {"broken": {"error": "no such stage"}}))
     same = write_results(tmp_path / "a/davis", 0.6, protocol={"name": "vfs", "digest": "1"})
     other = write_results(tmp_path / "b/davis", 0.7, protocol={"name": "crw", "digest": "2"})
     assert lines(run, same, other / "results.json") == [
         ("this run", 0.5),
         ("raw", 0.3),
+        ("a row", 0.4),
         ("a/davis", 0.6),
         ("b/davis (another protocol: crw)", 0.7),
     ]

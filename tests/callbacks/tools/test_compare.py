@@ -64,7 +64,7 @@ def test_a_limit_is_at_least_one(limit, capsys):
     with pytest.raises(SystemExit) as stopped:
         command([BLOCKY, "--davis", "nowhere", f"--limit={limit}"])
     assert stopped.value.code == 2
-    assert f"argument --limit: expected a number, 1 or more, got '{limit}'" in capsys.readouterr().err
+    assert f"argument --limit: expected an integer of at least 1, got '{limit}'" in capsys.readouterr().err
 
 
 def test_mistakes_are_told_before_any_work(davis_root, tmp_path):

@@ -25,4 +25,4 @@ def test_a_part_that_is_none_is_one_line(davis_root: Path, tmp_path: Path) -> No
 def test_a_number_below_one_is_refused(flag: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         command(["raw_colour", flag, "0"])
-    assert f"argument {flag}: expected a number, 1 or more, got '0'" in capsys.readouterr().err
+    assert f"argument {flag}: expected an integer of at least 1, got '0'" in capsys.readouterr().err

@@ -12,7 +12,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from callbacks.training.run_folder import (
     claim_version,
-    go_on_in_folder,
+    continue_in_folder,
     last_checkpoints,
     newest_run,
 )
@@ -63,7 +63,7 @@ def test_tensorboard_goes_on_in_its_folder(tmp_path):
     first.finalize("success")
     path = write(tmp_path, 0, 3, versions=[0])
     second = TensorBoardLogger(tmp_path)
-    go_on_in_folder([second], path)
+    continue_in_folder([second], path)
     claim_version(second)
     assert second.version == 0
     second.log_metrics({"loss": 30.0}, 3)
@@ -80,7 +80,7 @@ def test_a_csv_goes_on_in_its_file(tmp_path, recwarn):
     first.save()
     path = write(tmp_path, 0, 3, versions=[0])
     second = CSVLogger(tmp_path)
-    go_on_in_folder([second], path)
+    continue_in_folder([second], path)
     second.log_metrics({"loss": 30.0, "more": 1.0}, 3)
     second.finalize("success")
     with (tmp_path / "lightning_logs/version_0/metrics.csv").open() as file:
@@ -97,6 +97,6 @@ def test_another_checkpoint_begins_a_folder_of_its_own(tmp_path):
     elsewhere = write(tmp_path / "elsewhere", 0, 3, versions=[0])
     for path in (best, elsewhere):
         logger = TensorBoardLogger(tmp_path)
-        go_on_in_folder([logger], path)
+        continue_in_folder([logger], path)
         claim_version(logger)
         assert logger.version > 0

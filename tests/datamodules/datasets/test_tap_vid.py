@@ -172,7 +172,7 @@ def test_a_frame_of_another_size_beside_a_csv_is_named_when_it_is_read(annotated
         ("nose,1,,1,0", "line 6: expected"),
         ("nose,1,1,1,maybe", "line 6: expected"),
         ("nose,1,90,1,0\ntail,1,1,1,0", "visible points lie outside"),
-        ("n" * 200_000 + ",1,1,1,0", "is no CSV"),
+        ("n" * 200_000 + ",1,1,1,0", "is not a CSV file"),
     ],
 )
 def test_a_csv_that_is_not_as_it_should_be(annotated, line, message):

@@ -167,7 +167,7 @@ def test_points_from_files_and_arrays(tmp_path):
         ("nose,1,2\nnose,3,4\n", "two points have the same name"),
         ("nose,left,2\n", "expected a name, x and y"),
         ("", "at least one point"),
-        ("n" * 200_000 + ",1,2\n", "is no CSV"),
+        ("n" * 200_000 + ",1,2\n", "is not a CSV file"),
     ],
 )
 def test_what_are_no_points_is_refused(tmp_path, text, message):

@@ -13,11 +13,13 @@ def _nothing_allowed(monkeypatch):
     monkeypatch.setattr(trust, "_allowed", set())
 
 
-def test_names_on_a_command_line_and_in_its_configs_are_allowed(tmp_path):
+@pytest.mark.parametrize("flag", ["--config={}", "--config {}", "-c {}"])
+def test_names_on_a_command_line_and_in_its_configs_are_allowed(tmp_path, flag):
     config = tmp_path / "a.yaml"
     config.write_text("model:\n  class_path: mine.Method\n  init_args:\n    names: [a:b, {deep: c:d}]\n    n: 3\n")
-    words = ["fit", "--model", "x.Y", "--model.backbone=e:f", "--allow", "g:h", f"--config={config}", "--allow=i:j"]
-    assert allow_named(words) == ["fit", "--model", "x.Y", "--model.backbone=e:f", f"--config={config}"]
+    given = flag.format(config).split(" ")
+    args = ["fit", "--model", "x.Y", "--model.backbone=e:f", "--allow", "g:h", *given, "--allow=i:j"]
+    assert allow_named(args) == ["fit", "--model", "x.Y", "--model.backbone=e:f", *given]
     assert {"x.Y", "e:f", "g:h", "i:j", "mine.Method", "a:b", "c:d"} <= trust._allowed
     for wrong in (["--allow"], ["--allow", "--config"], ["--allow="]):
         with pytest.raises(ValueError, match="--allow: name the class or callable"):

@@ -15,7 +15,7 @@ def test_dino_is_the_teacher_with_its_own_normalisation(tmp_path):
     teacher |= {"head.mlp.0.weight": torch.rand(2, 192), "head.last_layer.weight_g": torch.rand(2, 1)}
     student = {f"module.{name}": -value for name, value in teacher.items()}
     torch.save({"student": student, "teacher": teacher, "args": argparse.Namespace()}, tmp_path / "dino.pth")
-    with pytest.raises(ValueError, match="width 192 is none of DINO's"):
+    with pytest.raises(ValueError, match="no transformer of DINO has width 192"):
         convert(tmp_path / "dino.pth", tmp_path / "ours.ckpt")
     report = convert(tmp_path / "dino.pth", tmp_path / "ours.ckpt", architecture="timm:vit_tiny_patch16_224")
     assert report.family == "dino"

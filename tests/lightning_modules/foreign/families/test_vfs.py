@@ -8,7 +8,7 @@ from lightning_modules import FrozenEncoder
 from lightning_modules.backbones import module_from_checkpoint
 from lightning_modules.foreign import FAMILIES, read_foreign
 from lightning_modules.foreign.conversion import convert
-from lightning_modules.foreign.export import export
+from lightning_modules.foreign.safetensors_export import export
 from tests.helpers.foreign import (
     features,
     keys_of,

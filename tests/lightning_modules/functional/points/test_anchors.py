@@ -7,7 +7,7 @@ import torch.nn.functional as F
 
 from lightning_modules.functional.points import PointProtocol, track_points
 from lightning_modules.functional.points.anchors import beyond_anchors, median_distances
-from lightning_modules.functional.points.matching import decode_places, sample_features, similarity_maps
+from lightning_modules.functional.points.matching import decode_positions, sample_features, similarity_maps
 
 FRAMES, CELLS, CELL = 8, 10, 8
 
@@ -36,7 +36,7 @@ def doubtful_frames(features, track, similarity, begin, rules):
 
     def place_of(t, descriptor):
         scores = similarity_maps(descriptor[None], features[t])
-        return decode_places(scores, rules.decoding, rules.temperature, rules.decoding_radius)[0]
+        return decode_positions(scores, rules.decoding, rules.temperature, rules.decoding_radius)[0]
 
     frames = range(begin, FRAMES)
     anchors = [t for t in frames if similarity[t] >= rules.anchor_similarity]

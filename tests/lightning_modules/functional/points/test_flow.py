@@ -18,7 +18,7 @@ def gmrw(shared_points):
 
 
 def test_tracks_and_visibility_are_gmrws(gmrw, monkeypatch):
-    """Its pixel centres are at whole numbers, ours half a pixel further."""
+    """Its pixel centres are at integers, ours half a pixel further."""
     forward, backward = torch.from_numpy(gmrw["forward_flows"]), torch.from_numpy(gmrw["backward_flows"])
     frames, (height, width) = len(forward) + 1, forward.shape[2:]
 

@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from lightning_modules.functional.points.matching import (
     cell_centres,
     chunks,
-    decode_places,
+    decode_positions,
     sample_features,
     similarity_maps,
 )
@@ -30,15 +30,15 @@ def peers(shared_points):
     ],
 )
 def test_places_are_those_of_the_peers(peers, expected, arguments):
-    positions = decode_places(torch.from_numpy(peers["cosine"]), **arguments)
+    positions = decode_positions(torch.from_numpy(peers["cosine"]), **arguments)
     np.testing.assert_allclose(positions.numpy(), peers[expected], atol=2e-5)
 
 
 def test_dino_trackers_inclusive_radius_is_a_strict_one_slightly_larger(peers):
     """Its cells lie 7 px apart from 7 px on; a distance of exactly 5 cells belongs to its disk."""
-    positions = decode_places(torch.from_numpy(peers["dino_tracker_relu_cosine"]), "soft_argmax", 1.0, 5.05)
+    positions = decode_positions(torch.from_numpy(peers["dino_tracker_relu_cosine"]), "soft_argmax", 1.0, 5.05)
     np.testing.assert_allclose((positions * 7 + 3.5).numpy(), peers["dino_tracker_pixels"], atol=2e-4)
-    apart = decode_places(torch.from_numpy(peers["dino_tracker_relu_cosine"]), "soft_argmax", 1.0, 5.0)
+    apart = decode_positions(torch.from_numpy(peers["dino_tracker_relu_cosine"]), "soft_argmax", 1.0, 5.0)
     assert (apart * 7 + 3.5 - torch.from_numpy(peers["dino_tracker_pixels"])).abs().max() > 0.01
 
 
@@ -60,7 +60,7 @@ def test_an_expectation_less_the_own_centre_is_gmrws_flow(peers):
     logits = affinity.flatten(0, 1).log()
     own = cell_centres(height, width)
     for decoding, name in (("expectation", "weighted_sum"), ("argmax", "argmax")):
-        flow = (decode_places(logits, decoding, 1.0) - own).view(height, width, 2)
+        flow = (decode_positions(logits, decoding, 1.0) - own).view(height, width, 2)
         np.testing.assert_allclose(flow.numpy(), peers[f"gmrw_flow_{name}"][0], atol=1e-4)
 
 
@@ -75,10 +75,10 @@ def test_decodings_beside_loops():
         for decoding, kept in (("soft_argmax", near.nonzero()[:, 0]), ("expectation", range(35)), ("topk", top)):
             kept = [int(i) for i in kept]
             expected = sum(weights[i] * centres[i] for i in kept) / weights[kept].sum()
-            found = decode_places(similarities, decoding, 0.3, 2.0, 4)[number]
+            found = decode_positions(similarities, decoding, 0.3, 2.0, 4)[number]
             torch.testing.assert_close(found, expected)
     with pytest.raises(ValueError, match="decoding must be"):
-        decode_places(similarities, "median")
+        decode_positions(similarities, "median")
 
 
 def test_sampling_at_a_centre_gives_the_cell_and_beyond_the_border_its_nearest():

@@ -1,4 +1,4 @@
-"""Matched places carry the very weights that the propagation averages labels with."""
+"""Matched cells carry the very weights that the propagation averages labels with."""
 
 import pytest
 import torch
@@ -22,8 +22,8 @@ def test_the_weighted_labels_of_the_places_are_what_is_propagated(name: str) -> 
     points = torch.tensor([[0, 0], [3, 4], [6, 8], [2, 7]])
     for frame in (1, 3, 5):
         matches = matches_of_cells(features, points, protocol, frame, count=10**6)
-        places = matches.places.unbind(2)
-        found = labels.movedim(1, -1)[matches.frames, places[0], places[1]]
+        cells = matches.cells.unbind(2)
+        found = labels.movedim(1, -1)[matches.frames, cells[0], cells[1]]
         expected = labels[frame][:, points[:, 0], points[:, 1]].T
         torch.testing.assert_close((matches.weights[..., None] * found).sum(1), expected, atol=1e-5, rtol=1e-4)
 
@@ -33,14 +33,14 @@ def test_a_moved_picture_is_found_where_it_went() -> None:
     features = torch.cat([picture, picture.roll((2, -1), (2, 3))])
     protocol = PropagationProtocol.named("vfs").with_changes(radius=4, temperature=0.01)
     matches = matches_of_cells(features, torch.tensor([[6, 5], [8, 3]]), protocol, count=1)
-    assert matches.places.squeeze(1).tolist() == [[4, 6], [6, 4]]
+    assert matches.cells.squeeze(1).tolist() == [[4, 6], [6, 4]]
     assert matches.frames.flatten().tolist() == [0, 0]
 
 
 def test_the_window_keeps_others_out_and_weights_fall() -> None:
     features = torch.randn(3, 4, 9, 9)
     matches = matches_of_cells(features, torch.tensor([[4, 4]]), small("vfs"))
-    offsets = (matches.places - 4).square().sum(2)
+    offsets = (matches.cells - 4).square().sum(2)
     assert offsets.max() < 9
     assert (matches.weights.diff(dim=1) <= 0).all()
     assert matches.weights.sum().item() == pytest.approx(1)

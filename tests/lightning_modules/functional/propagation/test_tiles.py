@@ -21,7 +21,7 @@ def test_every_query_is_in_one_tile_and_its_neighbours_are_among_the_keys(
     height, width = size
     covered = np.zeros(size, int)
     for tile in tiles(height, width, reach, 3, budget, slide):
-        covered[tile.place] += 1
+        covered[tile.query_slices] += 1
         rows, columns = tile.keys
         if reach is None:
             assert (len(rows), len(columns)) == size

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 import torch.distributed as dist
 
-from datamodules.reading.writing import write_atomically
+from datamodules.reading.atomic_writing import write_atomically
 from lightning_modules.backbones import build_encoder
 from lightning_modules.backbones.short_names import SHORT_NAMES
 

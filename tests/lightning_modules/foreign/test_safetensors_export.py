@@ -9,7 +9,7 @@ from lightning_modules import FrozenEncoder, Liir, LinearProbe, SiamFC, VFSMoCo,
 from lightning_modules.backbones import build_network, module_from_checkpoint
 from lightning_modules.checkpoints import write_checkpoint
 from lightning_modules.foreign.conversion import convert
-from lightning_modules.foreign.export import export
+from lightning_modules.foreign.safetensors_export import export
 from tests.helpers.foreign import features
 
 

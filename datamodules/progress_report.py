@@ -12,7 +12,7 @@ _CLEAR = "\r\x1b[K"
 
 
 class ProgressReport:
-    """Report how far some work is, its rate and the time that remains; a context manager.
+    """Report the progress of long work, its rate and the remaining time; a context manager.
 
     Rate and remaining time are over the work since it began, pauses such as a benchmark within a training included.
 
@@ -36,7 +36,7 @@ class ProgressReport:
     ) -> None:
         self.name, self.total, self.unit, self.every = name, total, unit, every
         self.done = self._first = done
-        self._began = self._told = time.monotonic()
+        self._began = self._printed = time.monotonic()
         self._silent = silent
         self._redraws = sys.stderr.isatty()
         self._end = "" if self._redraws else "\n"
@@ -55,16 +55,16 @@ class ProgressReport:
             print(_CLEAR, end="", file=sys.stderr, flush=True)
 
     def advance(self, note: Callable[[], str] = str, to: int | None = None) -> None:
-        """Count one more item, or say how many are done.
+        """Count one more item, or set the number of items done.
 
         Args:
             note: makes what is shown behind, for example the loss or the item's name; called only when it is shown.
             to: items done so far.
         """
         self.done = self.done + 1 if to is None else to
-        if self._silent or time.monotonic() - self._told < (_REFRESH if self._redraws else self.every):
+        if self._silent or time.monotonic() - self._printed < (_REFRESH if self._redraws else self.every):
             return
-        self._told = time.monotonic()
+        self._printed = time.monotonic()
         line = self.line(note())
         print(f"{_CLEAR}{self._bar()}{line}" if self._redraws else line, file=sys.stderr, flush=True, end=self._end)
 

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import torch
+from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from ..backbones import LiirEncoder, build_network, module_from_checkpoint
@@ -64,7 +65,9 @@ def export(checkpoint: str | Path, output: str | Path, format: ExportFormat | No
         "architecture": architecture,
         "load": load,
     }
-    _write(backbone.state, {"format": "pt"} | header | numbers, output)
+    with written_completely(output) as unfinished:
+        tensors = {name: tensor.detach().contiguous() for name, tensor in backbone.state.items()}
+        save_file(tensors, unfinished, {"format": "pt"} | header | numbers)
     return load
 
 
@@ -142,10 +145,3 @@ def _classifier(name: str) -> str:
     with torch.device("meta"):
         network = models.get_model(name)
     return next(part for part in ("fc", "classifier", "heads", "head") if hasattr(network, part))
-
-
-def _write(state: dict[str, Tensor], metadata: dict[str, str], output: Path) -> None:
-    from safetensors.torch import save_file
-
-    with written_completely(output) as unfinished:
-        save_file({name: tensor.detach().contiguous() for name, tensor in state.items()}, unfinished, metadata)

@@ -14,7 +14,7 @@ import torch
 from callbacks import DavisBenchmark
 from callbacks.experiments.effects import read_scores
 from callbacks.experiments.grid import read_grid
-from callbacks.experiments.sweep import sweep
+from callbacks.experiments.protocol_sweep import sweep
 from callbacks.tools.sweep import command
 from lightning_modules.backbones import build_feature_extractor
 

@@ -2,13 +2,13 @@
 
 import re
 
-from datamodules import progress
-from datamodules.progress import ProgressReport, duration
+from datamodules import progress_report
+from datamodules.progress_report import ProgressReport, duration
 
 
 def test_a_line_every_so_often(monkeypatch, capsys):
     now = [100.0]
-    monkeypatch.setattr(progress.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(progress_report.time, "monotonic", lambda: now[0])
     called = []
     with ProgressReport("training", 100, "steps", done=20, every=30) as report:
         for step in range(21, 81):
@@ -22,7 +22,7 @@ def test_a_line_every_so_often(monkeypatch, capsys):
 
 def test_an_unknown_total_and_slow_items(monkeypatch, capsys):
     now = [0.0]
-    monkeypatch.setattr(progress.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(progress_report.time, "monotonic", lambda: now[0])
     with ProgressReport("predict", None, "frames", every=1) as report:
         now[0] += 40
         report.advance()
