@@ -18,13 +18,14 @@ from callbacks import BestCheckpoint
 from tests.helpers.stops import BATCHES, EPOCHS, Counted, Stop, content, expect_equal, go, positions
 
 METHODS = ("VFSSimSiam", "VFSMoCo", "Liir")
+EXHAUSTIVE = [pytest.mark.exhaustive, pytest.mark.timeout(3600)]
 LAST = "last.ckpt"
 
 
 def combinations(slow: list[tuple[str, int]]) -> list[Any]:
     """Return each method with 1 and 2 accumulated batches; those that are not in `slow` are left to `exhaustive`."""
     pairs = [(method, accumulated) for method in METHODS for accumulated in (1, 2)]
-    return [pair if pair in slow else pytest.param(*pair, marks=pytest.mark.exhaustive) for pair in pairs]
+    return [pair if pair in slow else pytest.param(*pair, marks=EXHAUSTIVE) for pair in pairs]
 
 
 def found(events: list[Any], kind: str) -> list[Any]:
