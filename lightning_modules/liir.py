@@ -123,8 +123,8 @@ class Liir(MomentumMethod):
     def objective(self, batch: Batch, dropped: int, generator: torch.Generator | None = None) -> dict[str, Tensor]:
         """Compute L_rec + λ L_compact (Eqs. 3, 5 and 8) with one channel dropped.
 
-        Returned are also both parts, `embeddings`, the fraction of the softmax that negatives take, and with a
-        generator new points for the bank.
+        Also returned: both parts, `embeddings`, the fraction of the softmax that negatives take, and with a generator
+        new points for the bank.
         """
         lab = normalised_lab(batch["clip"])
         seen, colours = drop_channel(lab, dropped), lab[:, :, dropped, None]

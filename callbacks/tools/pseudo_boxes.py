@@ -147,7 +147,7 @@ def command(args: Sequence[str]) -> None:
     parser.add_argument("--videos", type=int, metavar="N", help="use only the first N videos")
     parser.add_argument("--frames", type=int, default=16, metavar="N", help="frames per video (default: 16)")
     parser.add_argument(
-        "--short-side", type=int, default=240, metavar="PX", help="its input's short side (default: 240)"
+        "--short-side", type=int, default=240, metavar="PX", help="short side of the model's input (default: 240)"
     )
     parser.add_argument("--seed", type=int, default=0, help="seed of the random boxes (default: 0)")
     given = vars(parser.parse_args(allow_named(list(args))))

@@ -255,13 +255,15 @@ def command(args: Sequence[str]) -> None:
     """Run `vidcorr score` with its arguments; a user's mistake raises a one-line ValueError or OSError."""
     parser = argparse.ArgumentParser(prog="vidcorr score", description=__doc__)
     parser.add_argument("truth", type=Path, metavar="TRUTH", help="folder with a folder of masks for each sequence")
-    parser.add_argument("predictions", type=Path, metavar="PREDICTIONS", help="folder of predictions of this form")
+    parser.add_argument("predictions", type=Path, metavar="PREDICTIONS", help="folder of predictions in the same form")
     parser.add_argument("--rules", choices=list(RULES), default="davis-2017", help=RULES_HELP)
     for flag, frame in (("--first-frame", "the frame that introduces an object"), ("--last-frame", "the last frame")):
         parser.add_argument(flag, choices=["in", "out"], help=f"count {frame} or not (default: by the rules)")
     parser.add_argument("--ends", choices=["in", "out"], help="set --first-frame and --last-frame together")
     parser.add_argument("--meta", type=Path, metavar="FILE", help="meta.json of YouTube-VOS: average by category")
-    parser.add_argument("--trained-meta", type=Path, metavar="FILE", help="meta.json of train; what it lacks is unseen")
+    parser.add_argument(
+        "--trained-meta", type=Path, metavar="FILE", help="meta.json of the training set; other categories are unseen"
+    )
     parser.add_argument("--unseen", nargs="+", default=[], metavar="CATEGORY", help="unseen categories, by name")
     parser.add_argument("--list", type=Path, metavar="FILE", help="file of sequence names, one per line")
     parser.add_argument("--output", type=Path, metavar="FOLDER", help="folder for results.json and per_sequence.csv")

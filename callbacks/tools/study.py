@@ -34,8 +34,12 @@ def command(args: Sequence[str]) -> None:
     parser.add_argument("--seeds", nargs="+", type=int, default=None, help="seeds to run, instead of the study's")
     parser.add_argument("--print", action="store_true", help="print one command line per row and seed, run nothing")
     parser.add_argument("--table", action="store_true", help="write the table from existing results, and run nothing")
-    parser.add_argument("--train-flags", default="", metavar="FLAGS", help="flags for trainings, in one string")
-    parser.add_argument("--evaluate-flags", default="", metavar="FLAGS", help="flags for evaluations, in one string")
+    parser.add_argument(
+        "--train-flags", default="", metavar="FLAGS", help="flags added to every training, as one string"
+    )
+    parser.add_argument(
+        "--evaluate-flags", default="", metavar="FLAGS", help="flags added to every evaluation, as one string"
+    )
     flags = parser.parse_args(list(args))
     path = find_config(flags.study)
     study, output = read_study(path), flags.output or Path("studies") / path.stem

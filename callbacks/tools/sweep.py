@@ -14,9 +14,15 @@ def command(args: Sequence[str]) -> None:
     parser.add_argument("--config", default="benchmarks/davis.yaml", help="config of a benchmark (default: DAVIS)")
     parser.add_argument("--root", help="folder of the data, instead of the config's")
     parser.add_argument("--protocol", help="base protocol of the grid, instead of the config's")
-    parser.add_argument("--protocols", nargs="+", default=[], metavar="NAME", help="named protocols, or all")
-    parser.add_argument("--vary", nargs="+", default=[], metavar="FIELD=V,V", help="grid, e.g. radius=6,12 topk=5,10")
-    parser.add_argument("--stages", nargs="+", default=[None], help="stages (default: the backbone's own)")
+    parser.add_argument(
+        "--protocols", nargs="+", default=[], metavar="NAME", help="named protocols instead of a grid; all: every one"
+    )
+    parser.add_argument(
+        "--vary", nargs="+", default=[], metavar="FIELD=V,V", help="values of fields, such as radius=6,12 topk=5,10,20"
+    )
+    parser.add_argument(
+        "--stages", nargs="+", default=[None], help="stages of the features (default: the backbone's own)"
+    )
     parser.add_argument("--strides", nargs="+", type=positive, default=[None], help="strides of the features")
     parser.add_argument("--score", default="J&F-Mean", help="score to compare (default: J&F-Mean)")
     parser.add_argument(
@@ -24,12 +30,12 @@ def command(args: Sequence[str]) -> None:
         type=float,
         default=0.5,
         metavar="FRACTION",
-        help="part to select on (default: 0.5)",
+        help="fraction of the sequences to select on (default: 0.5)",
     )
     parser.add_argument("--pretrained", action="store_true", help="load the pretrained weights of timm and torchvision")
     parser.add_argument("--seed", type=int, default=0, help="seed of untrained weights (default: 0)")
     parser.add_argument("--limit", type=positive, metavar="N", help="evaluate only the first N sequences")
-    parser.add_argument("--most", type=positive, metavar="N", help="most protocols to accept (default: 500)")
+    parser.add_argument("--most", type=positive, metavar="N", help="largest grid to accept (default: 500)")
     parser.add_argument("--at-once", type=positive, metavar="N", help="number of protocols per pass of the network")
     parser.add_argument("--part", default="1/1", metavar="K/N", help="run every Nth batch only, for several machines")
     parser.add_argument("--output", type=Path, default=Path("sweep"), help="folder of results (default: sweep)")

@@ -94,7 +94,7 @@ def command(args: Sequence[str]) -> None:
         help="folders of benchmark runs, or any folder above them; those with one NAME are the seeds of one row",
     )
     parser.add_argument(
-        "--score", action="append", default=[], metavar="KEY", help="score, e.g. J-Mean; may be repeated"
+        "--score", action="append", default=[], metavar="KEY", help="score to show, such as J-Mean; may be repeated"
     )
     parser.add_argument("--base", default="", metavar="ROW", help="row from which to show each row's difference")
     parser.add_argument("--published", action="store_true", help="add published rows of the same data and protocol")

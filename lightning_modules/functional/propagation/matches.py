@@ -15,7 +15,7 @@ class Matches(NamedTuple):
     """Best matching cells of N query points, k each, by descending weight.
 
     Attributes:
-        frames: long (N, k), numbers of the reference frames.
+        frames: long (N, k), indices of the reference frames.
         cells: long (N, k, 2), y and x in feature cells.
         weights: (N, k), of each cell in the average of labels.
     """
