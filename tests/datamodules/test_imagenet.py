@@ -97,7 +97,7 @@ def test_evaluation_takes_the_middle_frame(videos: Path) -> None:
 
 
 def test_mistakes_are_named(folders: Path, videos: Path, tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="one folder of pictures a class"):
+    with pytest.raises(DataError, match="one folder of pictures per class"):
         ImageFolderDataModule(tmp_path / "nowhere").setup("fit")
     picture(folders / "val" / "bird" / "0.png", 0)
     with pytest.raises(DataError, match="other classes: bird"):
@@ -120,7 +120,7 @@ def test_video_sets_that_cannot_be_split_are_refused(tmp_path: Path) -> None:
         VideoFrameDataModule(tmp_path).setup("fit")
     picture(tmp_path / "sit" / "a" / "0.png", 0)
     picture(tmp_path / "sit" / "a" / "1.png", 0)
-    with pytest.raises(DataError, match="at least 2 a class"):
+    with pytest.raises(DataError, match="at least 2 per class"):
         VideoFrameDataModule(tmp_path).setup("fit")
     picture(tmp_path / "0.png", 0)
     picture(tmp_path / "1.png", 0)
