@@ -97,7 +97,6 @@ def predict_video(
         unfinished.save(0, 0.0, {})
     with open_record(folder, request, overlay, exports) as record:
         stopped = _write(record, found, request, unfinished, began, watch)
-    seconds = time.perf_counter() - began
     content = {
         "video": str(stream.path),
         "prompt": request.metadata(),
@@ -105,9 +104,7 @@ def predict_video(
         **_facts(extractor, request),
         "frames": record.written,
         "complete": not stopped,
-        "seconds": round(seconds, 2),
-        "seconds_per_frame": round(seconds / record.written, 4),
-        "seconds_of": watch.rounded(),
+        **_seconds(time.perf_counter() - began, record.written, watch),
         **provenance(),
     }
     write_atomically(folder / RECORD, json.dumps(content, indent=2) + "\n")
@@ -204,6 +201,11 @@ def _facts(extractor: nn.Module, request: Request) -> dict[str, Any]:
     if not isinstance(rules, TrackingProtocol):
         facts["seen_at"] = list(View.of(extractor, stream.size, rules, request.short_side).seen)
     return facts
+
+
+def _seconds(seconds: float, frames: int, watch: Stopwatch) -> dict[str, Any]:
+    per_frame = round(seconds / frames, 4)
+    return {"seconds": round(seconds, 2), "seconds_per_frame": per_frame, "seconds_of": watch.rounded()}
 
 
 def _resume_position(request: Request, unfinished: Unfinished) -> str:
