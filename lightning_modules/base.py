@@ -13,6 +13,7 @@ from .backbones import Normalise, extractor_of, trainable_network
 from .backbones.build import Stage
 from .checkpoints import SavedModule
 from .components.distributed import gather, ranks_and_rank
+from .components.freed_memory import hand_back_freed_memory, keep_freed_memory
 from .components.key_queue import KeyQueue
 from .components.momentum_encoder import MomentumEncoder
 from .components.run_plan import momentum_rows, run_plan
@@ -202,7 +203,7 @@ class CorrespondenceModule(ExtractorModule):
                 setattr(self, name, nn.SyncBatchNorm.convert_sync_batchnorm(child))
 
     def on_fit_start(self) -> None:
-        """Refuse what cannot work; compile the networks if `compile` is set.
+        """Refuse what cannot work; compile the networks if `compile` is set; on a CPU keep memory between steps.
 
         Raises:
             ValueError: if BatchNorm is to be synchronised on CPUs.
@@ -215,6 +216,13 @@ class CorrespondenceModule(ExtractorModule):
             # in place, so that names in checkpoints stay and extractors, which are copies, are not compiled
             for network in self.compiled_networks():
                 network.compile(**self.compile_options)
+        if self.device.type == "cpu":
+            keep_freed_memory()
+
+    def on_fit_end(self) -> None:
+        """Hand back the memory that was kept."""
+        if self.device.type == "cpu":
+            hand_back_freed_memory()
 
     def on_train_start(self) -> None:
         """Print the plan."""
