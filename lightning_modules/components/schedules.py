@@ -9,8 +9,6 @@ from torch import nn
 from torch.optim import SGD, Optimizer
 from torch.optim.lr_scheduler import LambdaLR, LRScheduler
 
-from .fused_sgd import FusedSGD
-
 LIIR_WARMUP_STEPS = {0.4: 1 / 2, 0.6: 1 / 4, 0.8: 1 / 8, 1.0: 1 / 16}
 """Liir's first phase: fraction of its decay samples → factor beyond it (1 M samples in the public code)."""
 LIIR_STEPS = {55 / 300: 0.9, 85 / 300: 0.75, 135 / 300: 1 / 2, 175 / 300: 1 / 4, 250 / 300: 1 / 8, 1.0: 1 / 16}
@@ -69,8 +67,7 @@ def sgd_with_cosine(
         A configuration in the form that `configure_optimizers` returns.
     """
     parameters = [parameter for parameter in module.parameters() if parameter.requires_grad]
-    kind = FusedSGD if all(parameter.device.type == "cpu" for parameter in parameters) else SGD
-    optimizer = kind(parameters, lr=lr, momentum=momentum, weight_decay=weight_decay)
+    optimizer = SGD(parameters, lr=lr, momentum=momentum, weight_decay=weight_decay)
     return scheduled(optimizer, LambdaLR(optimizer, lambda step: cosine_factor(step, total_steps)))
 
 
