@@ -18,16 +18,16 @@ def keep_freed_memory() -> bool:
     """Keep what the process frees in its heap, in blocks of up to 1 GiB.
 
     By default glibc hands freed tensors back to the kernel and fetches them again at the next step, page by page, each
-    cleared by the kernel. The memory in use at the peak is the same.
+    cleared by the kernel. Memory at the peak is about the same.
 
     Returns:
-        False where nothing was changed: without glibc, or with either variable of `ENVIRONMENT` set.
+        True if both thresholds were set; False without glibc, or with either variable of `ENVIRONMENT` set.
     """
     return _set(WHILE_TRAINING)
 
 
 def hand_back_freed_memory() -> None:
-    """Return free memory to the kernel, and from now on as usual; undoes `keep_freed_memory`."""
+    """Return free memory to the kernel, now and from now on."""
     if _set(AFTERWARDS):
         ctypes.CDLL(None).malloc_trim(0)
 
