@@ -12,10 +12,11 @@ from typing import Any
 import yaml  # type: ignore[import-untyped]
 
 KEYS = {
-    "study": {"title", "source", "train", "seed", "seeds", "evaluate", "score", "base", "rows"},
-    "row": {"name", "flags", "train", "model", "of", "evaluate", "published", "seeds"},
+    "study": {"title", "source", "train", "seed", "seeds", "evaluate", "score", "base", "rows", "small"},
+    "row": {"name", "flags", "train", "model", "of", "evaluate", "published", "seeds", "small"},
+    "small scale": {"train", "seeds", "evaluate"},
 }
-"""Keys that a study and its rows may have."""
+"""Keys that a study, its rows and its small scale may have."""
 
 
 @dataclass(frozen=True)
@@ -133,19 +134,23 @@ class Study:
         return steps
 
 
-def read_study(path: Path) -> Study:
+def read_study(path: Path, *, small: bool = False) -> Study:
     """Read a study from YAML (`docs/studies.md` describes the keys).
 
+    Args:
+        path: its file.
+        small: read it at its small scale: `small` of the study replaces its keys, and `small` of a row its `train`.
+
     Raises:
-        ValueError: for an unknown or missing key, a row named twice, or a row that refers to one that is not there; one
-            line that names the file.
+        ValueError: for an unknown or missing key, a row named twice, a row that refers to one that is not there, or a
+            study without a small scale where that is asked for; one line that names the file.
     """
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise ValueError(f"{path}: cannot be read as YAML ({' '.join(str(error).split())})") from error
     try:
-        return _study(content)
+        return _study(_at_small_scale(content) if small else content)
     except (KeyError, TypeError, ValueError) as error:
         said = f"needs {error}" if isinstance(error, KeyError) else str(error)
         raise ValueError(f"{path}: {said}") from error
@@ -185,6 +190,21 @@ def _study(content: Any) -> Study:
             if name not in evaluations:
                 raise ValueError(f"row {row.name!r}: there is no evaluation {name!r} ({', '.join(evaluations)})")
     return study
+
+
+def _at_small_scale(content: Any) -> Any:
+    """Return the content of a study with the values of its small scale in place of the others."""
+    _check_keys(content, "study")
+    if "small" not in content:
+        raise ValueError("has no small scale (key `small`); run it without --small")
+    _check_keys(content["small"], "small scale")
+    rows = []
+    for row in content["rows"]:
+        _check_keys(row, "row")
+        if "train" in row and "small" not in row:
+            raise ValueError(f"row {row['name']!r} has its own `train`; give it `small`, the same at the small scale")
+        rows.append(row | {"train": row["small"]} if "small" in row else row)
+    return content | content["small"] | {"title": f"{content['title']}, at a small scale", "rows": rows}
 
 
 def _row(content: Any, train: tuple[str, ...] | None) -> StudyRow:

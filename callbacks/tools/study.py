@@ -29,7 +29,8 @@ def command(args: Sequence[str]) -> None:
     """
     parser = argparse.ArgumentParser(prog="vidcorr study", description=__doc__)
     parser.add_argument("study", help="YAML file, or the name of one that comes with vidcorr (studies/…)")
-    parser.add_argument("--output", type=Path, default=None, help="folder of the runs (default: studies/NAME)")
+    parser.add_argument("--output", type=Path, default=None, help="folder of the runs (default: studies/NAME[-small])")
+    parser.add_argument("--small", action="store_true", help="use the small scale: minutes per row on a CPU")
     parser.add_argument("--only", nargs="+", default=[], metavar="ROW", help="rows to run (default: all)")
     parser.add_argument("--seeds", nargs="+", type=int, default=None, help="seeds to run, instead of the study's")
     parser.add_argument("--print", action="store_true", help="print one command line per row and seed, run nothing")
@@ -42,7 +43,8 @@ def command(args: Sequence[str]) -> None:
     )
     flags = parser.parse_args(list(args))
     path = find_config(flags.study)
-    study, output = read_study(path), flags.output or Path("studies") / path.stem
+    study = read_study(path, small=flags.small)
+    output = flags.output or Path("studies") / (f"{path.stem}-small" if flags.small else path.stem)
     rows = [study.row(name) for name in flags.only] or list(study.rows)
     chosen = [(row, seed) for row in rows for seed in (flags.seeds or study.seeds_of(row))]
     added = shlex.split(flags.train_flags), shlex.split(flags.evaluate_flags)

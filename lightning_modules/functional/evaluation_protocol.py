@@ -7,6 +7,7 @@ import math
 import numbers
 import types
 from collections.abc import Mapping, Sequence
+from difflib import get_close_matches
 from typing import Annotated, Any, ClassVar, Literal, Self, Union, get_args, get_origin
 
 import numpy as np
@@ -100,21 +101,24 @@ class EvaluationProtocol:
         """Return the protocol that a source defines for a benchmark.
 
         Args:
-            name: a key of `sources()`.
+            name: a key of `sources()`; or one with changes, as results and tables show it: `vfs+radius=6+topk=5`.
             benchmark: name of the benchmark; None is `default_benchmark`.
             like: benchmarks whose values stand in, in this order, where the source has none for `benchmark`; a
                 benchmark declares them, so that one under a new name works with the protocols of its kind.
 
         Raises:
-            ValueError: for an unknown name, and where the source defines no values for the benchmark.
+            ValueError: for an unknown name or field, a value that does not fit its field, and where the source defines
+                no values for the benchmark.
         """
         sources, benchmark = cls.sources(), benchmark or cls.default_benchmark
-        if name not in sources:
-            raise ValueError(f"unknown protocol {name!r}: expected one of {', '.join(sources)}")
-        values = sources[name].values
+        base, changes = _split_name(name)
+        if base not in sources:
+            raise ValueError(f"unknown protocol {base!r}: expected one of {', '.join(sources)}")
+        values = sources[base].values
         for known in (benchmark, *like):
             if known in values:
-                return cls(name=name, **values[known])
+                found = cls(name=base, **values[known])
+                return found.with_changes(**cls._read_changes(name, changes)) if changes else found
         others = [other for other, source in sources.items() if {benchmark, *like} & source.values.keys()]
         advice = (
             f"use one of {', '.join(others)}"
@@ -122,7 +126,7 @@ class EvaluationProtocol:
             else "a benchmark of your own names one of these that it is like"
         )
         raise ValueError(
-            f"the source of protocol {name!r} defines no values for {benchmark!r} "
+            f"the source of protocol {base!r} defines no values for {benchmark!r} "
             f"(only for {', '.join(values)}); {advice}"
         )
 
@@ -137,7 +141,7 @@ class EvaluationProtocol:
         """Return the protocol that a name stands for on a benchmark, with fields changed, which its name then shows.
 
         Args:
-            protocol: a key of `sources()`; or a protocol, which is taken as it is.
+            protocol: a name, see `named`; or a protocol, which is taken as it is.
             benchmark: see `named`.
             like: see `named`.
             changes: fields to change, see `with_changes`.
@@ -208,6 +212,23 @@ class EvaluationProtocol:
         numbers_alike = json.loads(json.dumps(changed), parse_int=float)
         return hashlib.sha256(json.dumps(numbers_alike, sort_keys=True).encode()).hexdigest()[:12]
 
+    @classmethod
+    def _read_changes(cls, name: str, changes: Mapping[str, str]) -> dict[str, Any]:
+        """Return the values of the fields that a name changes; see `_as_text` for their form."""
+        types_of = {field.name: field.type for field in dataclasses.fields(cls) if field.name != "name"}
+        found = {}
+        for field, text in changes.items():
+            if field not in types_of:
+                near = get_close_matches(field, types_of, 1)
+                advice = f"; did you mean {near[0]}?" if near else ""
+                raise ValueError(f"protocol {name!r}: a protocol has no field {field!r}{advice}")
+            readings = (_as_value(text), text, tuple(map(_as_value, text.split(",") if text else ())))
+            fitting = [value for value in readings if _fits(value, types_of[field])]
+            if not fitting:
+                raise ValueError(f"protocol {name!r}: {field} must be {_in_words(types_of[field])}, got {text!r}")
+            found[field] = fitting[0]
+        return found
+
     def _conditions(self) -> dict[str, tuple[bool, str]]:
         """Return field → whether its value fits those of other fields, and what would fit, in words."""
         return {}
@@ -259,6 +280,19 @@ def _join_name(base: str, changes: dict[str, str]) -> str:
 
 def _as_text(value: Any) -> str:
     return ",".join(map(_as_text, value)) if isinstance(value, tuple) else str(value).lower()
+
+
+def _as_value(text: str) -> Any:
+    """Read a plain value as `_as_text` writes it, or YAML does: `none`, `true`, `6`, `0.07`; other text stays text."""
+    words = {"none": None, "null": None, "true": True, "false": False}
+    if text in words:
+        return words[text]
+    for number in (int, float):
+        try:
+            return number(text)
+        except ValueError:
+            continue
+    return text
 
 
 def _as_plain_type(value: Any) -> Any:

@@ -88,9 +88,40 @@ def test_a_missing_key_is_named(tmp_path: Path) -> None:
         read_study(path)
 
 
+def test_the_small_scale_replaces_training_seeds_and_evaluations(tmp_path: Path) -> None:
+    rows = [{"name": "base"}, {"name": "negatives", "train": "--config moco.yaml", "small": "--config moco_small.yaml"}]
+    small = {"train": "--config small.yaml", "seeds": [0, 1, 2], "evaluate": {"davis": "--config own.yaml"}}
+    path = written(tmp_path, rows=[rows[0] | {"flags": "--data.frames 4"}, rows[1]], small=small)
+    study = read_study(path, small=True)
+    assert (study.title, study.seeds, list(study.evaluations)) == ("a trial, at a small scale", (0, 1, 2), ["davis"])
+    base, negatives = study.rows
+    assert (base.train, base.flags) == (("--config", "small.yaml"), ("--data.frames", "4"))
+    assert negatives.train == ("--config", "moco_small.yaml")
+    full = read_study(path)
+    assert [row.train for row in full.rows] == [("--config", "demo.yaml"), ("--config", "moco.yaml")]
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({}, "has no small scale"),
+        ({"small": {"rows": []}}, "there is no key 'rows' of a small scale"),
+        ({"small": {"train": "x"}, "rows": [{"name": "a", "train": "y"}]}, "row 'a' has its own `train`"),
+    ],
+)
+def test_a_mistake_at_the_small_scale_is_one_line(tmp_path: Path, changes: dict[str, object], said: str) -> None:
+    with pytest.raises(ValueError, match=r"study\.yaml") as raised:
+        read_study(written(tmp_path, **changes), small=True)
+    assert said in str(raised.value)
+
+
 @pytest.mark.parametrize("path", sorted(CONFIGS.glob("*.yaml")), ids=lambda path: path.stem)
-def test_shipped_studies_are_read(path: Path) -> None:
-    study = read_study(path)
-    for row in study.rows:
-        for seed in study.seeds_of(row):
-            assert study.steps(row, seed, Path("out"))
+def test_shipped_studies_are_read_at_each_scale(path: Path) -> None:
+    studies = [read_study(path)]
+    if path.stem != "vfs_small":  # that one is small throughout
+        studies.append(read_study(path, small=True))
+        assert [row.name for row in studies[0].rows] == [row.name for row in studies[1].rows]
+    for study in studies:
+        for row in study.rows:
+            for seed in study.seeds_of(row):
+                assert study.steps(row, seed, Path("out"))

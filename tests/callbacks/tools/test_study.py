@@ -94,17 +94,29 @@ def test_plain_commands(folder: Path, capsys: pytest.CaptureFixture[str]) -> Non
     assert " && vidcorr validate --ckpt_path last --config benchmarks/davis.yaml " in lines[1]
 
 
+def test_the_small_scale_has_a_folder_of_its_own(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with (folder / "study.yaml").open("a") as file:
+        file.write("small: {train: --config small.yaml, seeds: [2]}\n")
+    tool.command([str(folder / "study.yaml"), "--only", "base", "--small", "--print"])
+    (line,) = capsys.readouterr().out.splitlines()
+    assert line.startswith("vidcorr fit --config small.yaml --seed_everything 2 ")
+    assert " --trainer.default_root_dir studies/study-small/base/seed-2 " in line
+
+
 def test_an_unknown_row_is_one_line(folder: Path) -> None:
     with pytest.raises(ValueError, match="there is no row 'nothing'; the rows are base, other"):
         tool.command([str(folder / "study.yaml"), "--only", "nothing"])
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("small", [False, True], ids=["full", "small"])
 @pytest.mark.parametrize("name", [path.stem for path in sorted((tool.CLI.parent / "configs/studies").glob("*.yaml"))])
 def test_every_command_of_a_shipped_study_is_understood(
-    name: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    name: str, small: bool, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    study = tool.read_study(tool.CLI.parent / "configs/studies" / f"{name}.yaml")
+    if small and name == "vfs_small":
+        pytest.skip("small throughout")
+    study = tool.read_study(tool.CLI.parent / "configs/studies" / f"{name}.yaml", small=small)
     monkeypatch.chdir(tool.CLI.parent)
     for row in study.rows:
         for step in study.steps(row, study.seeds_of(row)[0], Path("out")):

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import re
 from collections.abc import Mapping
 from typing import Annotated, Any, ClassVar, Literal
 
@@ -80,6 +81,49 @@ def test_a_name_says_what_was_changed() -> None:
         dataclasses.replace(paper, side=6)
     with pytest.raises(ValueError, match="belongs to other values"):
         Rules("paper+side=7", side=6)
+
+
+CHANGES: list[dict[str, Any]] = [
+    {"side": 4}, {"side": 4, "factor": 1e-05}, {"factor": 2}, {"smooth": True}, {"kind": "b"}, {"kind": None},
+    {"window": [1, 2.5]}, {"window": None}, {"frames": [0]}, {"frames": [0, 5, -1]}, {"rate": 0.25}, {"pair": [3, 2]},
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("changes", CHANGES, ids=str)
+def test_a_name_with_changes_is_read_back(changes: dict[str, Any]) -> None:
+    for benchmark in ("first", "second"):
+        protocol = Rules.of("paper", benchmark, changes=changes)
+        assert Rules.named(protocol.name, benchmark) == protocol
+        assert Rules.of(protocol.name, benchmark).digest() == protocol.digest()
+
+
+def test_every_name_of_a_real_protocol_is_read_back() -> None:
+    changes = {"resized_data": [480, 854], "context": 3, "temperature": 0.3, "precision": "float16"}
+    for name, source in PropagationProtocol.sources().items():
+        for benchmark in source.values:
+            protocol = PropagationProtocol.of(name, benchmark, changes=changes)
+            assert PropagationProtocol.named(protocol.name, benchmark) == protocol
+    assert PropagationProtocol.named("liir+references=0,-1").references == (0, -1)
+    assert PropagationProtocol.named("vfs+radius=12") == PropagationProtocol.named("vfs")
+    assert PropagationProtocol.named("vfs+topk=null+radius=null").topk is None
+    assert PropagationProtocol.of("vfs+radius=6", changes={"topk": 5}).name == "vfs+radius=6+topk=5"
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("paper+sid=4", "protocol 'paper+sid=4': a protocol has no field 'sid'; did you mean side?"),
+        ("paper+side=0", "side must be an integer (at least 1), got '0'"),
+        ("paper+smooth=maybe", "smooth must be true or false, got 'maybe'"),
+        ("papers+side=4", "unknown protocol 'papers': expected one of paper"),
+        ("paper+side", "unknown protocol 'paper+side'"),
+        ("paper+name=x", "a protocol has no field 'name'"),
+    ],
+)
+def test_a_mistake_in_a_name_is_one_line(name: str, said: str) -> None:
+    with pytest.raises(ValueError, match=re.escape(said)) as raised:
+        Rules.named(name, "first")
+    assert "\n" not in str(raised.value)
 
 
 def test_without_a_name_it_is_named_by_what_differs() -> None:
