@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import io
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import fmean
 from typing import TYPE_CHECKING, NamedTuple
 
 from datamodules.reading.atomic_writing import csv_text, write_atomically
 
+from ..metrics.intervals import Difference
+from ..metrics.uncertainty import difference_of
 from ..report.films import percent
 from ..stored_results import read_results, read_shaped
-from .results_table import Cell, StoredScore, cell_of, compared, markdown_table, read_scores_of
+from .results_table import Cell, StoredScore, cell_of, markdown_table, read_scores_of
 
 if TYPE_CHECKING:
     from .study_plan import Study
@@ -89,12 +91,10 @@ def table_rows(study: Study, results: StudyScores) -> list[StudyLine]:
     for row in study.rows:
         for evaluation in study.evaluations:
             own, base = (dict(sorted(results.get((name, evaluation), {}).items())) for name in (row.name, study.base))
-            protocols, base_protocols = ({_protocol(found) for found in side.values()} for side in (own, base))
-            cell, base_cell = (
-                cell_of([each.stored for each in side.values()]) if side else None for side in (own, base)
-            )
-            if cell is not None and row.name != study.base and len(protocols | base_protocols) == 1:
-                cell = compared(cell, base_cell)
+            protocols = {_protocol(found) for found in own.values()}
+            cell = cell_of([found.stored for found in own.values()]) if own else None
+            if cell is not None and row.name != study.base and len(protocols | set(map(_protocol, base.values()))) == 1:
+                cell = replace(cell, difference=_difference(own, base, same_seeds=not row.model))
             seconds = [found.seconds for found in own.values() if found.seconds is not None]
             published = row.published.get(evaluation)
             lines.append(
@@ -118,10 +118,8 @@ def study_markdown(study: Study, lines: Sequence[StudyLine]) -> str:
     print(f"## {study.title}\n", file=out)
     if study.source:
         print(f"{study.source}.{PAPER if published else ''}\n", file=out)
-    print(
-        f"{study.score} in per cent. Difference: from “{study.base}”, 95 % bootstrap interval over sequences.\n",
-        file=out,
-    )
+    how = f"Difference: from “{study.base}” by the seeds that both have, 95 % bootstrap interval over sequences."
+    print(f"{study.score} in per cent. {how}\n", file=out)
     head = ["row", *(["evaluation"] if several else []), "seeds", "each", "mean", "spread", "difference"]
     head += [*(["paper"] if published else []), "minutes"]
     rows = []
@@ -162,6 +160,19 @@ def write_csv(lines: Sequence[StudyLine], file: Path) -> None:
     ]
     head = ("row", "evaluation", "seed", "score", "protocol", "published")
     write_atomically(file, csv_text([head, *rows], "\n"))
+
+
+def _difference(
+    own: Mapping[int, StudyScore], base: Mapping[int, StudyScore], *, same_seeds: bool
+) -> Difference | None:
+    """Return the difference of two rows by the seeds that both have; a model that is not trained has none to share."""
+    if same_seeds:
+        shared = sorted(own.keys() & base.keys())
+        own, base = ({seed: side[seed] for seed in shared} for side in (own, base))
+    if not own or not base:
+        return None
+    mine, theirs = (cell_of([found.stored for found in side.values()]) for side in (own, base))
+    return difference_of(mine.videos, theirs.videos)
 
 
 def _score_of(file: Path, score: str) -> StoredScore:

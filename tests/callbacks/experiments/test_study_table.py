@@ -63,6 +63,30 @@ def test_scores_spread_and_difference(output: Path) -> None:
     assert missing.cell is None
 
 
+def test_a_difference_is_of_the_seeds_that_both_have(output: Path) -> None:
+    study = read_study(output / "study.yaml")
+    leave_result(output / "missing/seed-1", "missing-davis", 0.05)
+    missing = table_rows(study, gather_study(study, output))[2]
+    assert missing.cell is not None
+    assert missing.cell.difference is not None
+    assert missing.cell.difference.mean == pytest.approx(0.03)  # base: 0.02 at this seed, 0.01 in the mean
+    (output / "base/seed-1/lightning_logs/version_0/benchmarks/base-davis/epoch=000-step=000010/results.json").unlink()
+    missing = table_rows(study, gather_study(study, output))[2]
+    assert missing.cell is not None
+    assert missing.cell.difference is None
+
+
+def test_a_model_that_is_not_trained_is_compared_with_every_seed(output: Path) -> None:
+    row = "  - {name: raw colour, model: --model FrozenEncoder, seeds: [0]}\n"
+    (output / "study.yaml").write_text(STUDY + row)
+    study = read_study(output / "study.yaml")
+    leave_result(output / "raw-colour/seed-0", "raw-colour-davis", 0.0)
+    colour = table_rows(study, gather_study(study, output))[-1]
+    assert colour.cell is not None
+    assert colour.cell.difference is not None
+    assert colour.cell.difference.mean == pytest.approx(-0.01)
+
+
 def test_rows_of_different_protocols_are_not_compared(output: Path) -> None:
     study = read_study(output / "study.yaml")
     leave_result(output / "missing/seed-0", "missing-davis", 0.3, digest="d2")
