@@ -65,6 +65,11 @@ class Step:
         """The command as a shell takes it."""
         return shlex.join(("vidcorr", *self.arguments))
 
+    @property
+    def kind(self) -> str:
+        """`fit`, or `validate` and the name of the evaluation."""
+        return " ".join(filter(None, (self.arguments[0], self.evaluation)))
+
 
 @dataclass(frozen=True)
 class Study:
@@ -102,14 +107,28 @@ class Study:
                 return row
         raise ValueError(f"there is no row {name!r}; the rows are {', '.join(row.name for row in self.rows)}")
 
+    def trained(self, row: StudyRow) -> StudyRow:
+        """Return the row whose checkpoints a row evaluates: itself, or the one that it is `of`."""
+        return self.row(row.of) if row.of else row
+
+    def own_seeds(self, row: StudyRow) -> tuple[int, ...]:
+        """Return the seeds that a row, or the one that it is `of`, names in place of the study's; mostly none."""
+        return row.seeds or self.trained(row).seeds
+
     def seeds_of(self, row: StudyRow) -> tuple[int, ...]:
         """Return the seeds of a row."""
-        return row.seeds or (self.seeds_of(self.row(row.of)) if row.of else self.seeds)
+        return self.own_seeds(row) or self.seeds
+
+    def folder_of(self, row: StudyRow, output: Path) -> Path:
+        """Return the folder of a row's checkpoints, with a folder `seed-N` for each seed."""
+        return output / slug(self.trained(row).name)
 
     def steps(
         self, row: StudyRow, seed: int, output: Path, train: Sequence[str] = (), evaluate: Sequence[str] = ()
     ) -> list[Step]:
-        """Return the commands of a row and seed, in order: training, where the row trains, then each evaluation.
+        """Return the commands of a row and seed, in order: the training of its checkpoints, then each evaluation.
+
+        A row that is `of` another begins with the training of that one; a model that is not trained has none.
 
         Args:
             row: row of this study.
@@ -118,12 +137,11 @@ class Study:
             train: arguments added to the training, for example where its data lie.
             evaluate: arguments added to every evaluation.
         """
-        trained = self.row(row.of) if row.of else row
-        folder = output / slug(trained.name) / f"seed-{seed}"
+        trained, folder = self.trained(row), self.folder_of(row, output) / f"seed-{seed}"
         root = ("--trainer.default_root_dir", str(folder))
         steps = []
-        if row.train is not None and row.of is None:
-            arguments = (*row.train, *row.flags, *self.seed_flags, *train)
+        if trained.train is not None:
+            arguments = (*trained.train, *trained.flags, *self.seed_flags, *train)
             seeded = (argument.replace("{seed}", str(seed)) for argument in arguments)
             steps.append(Step(("fit", *seeded, *root, "--ckpt_path", "last"), folder))
         model = (*row.model, "--seed_everything", str(seed)) if row.model else ("--ckpt_path", "last")

@@ -49,8 +49,7 @@ def command(args: Sequence[str]) -> None:
     chosen = [(row, seed) for row in rows for seed in (flags.seeds or study.seeds_of(row))]
     added = shlex.split(flags.train_flags), shlex.split(flags.evaluate_flags)
     if flags.print:
-        for row, seed in chosen:
-            print(" && ".join(step.line for step in study.steps(row, seed, output, *added)))
+        print("\n".join(plain_commands(study, chosen, output, added)))
         return
     failed = [] if flags.table else run_missing(study, chosen, output, added)
     _write_table(study, output)
@@ -58,10 +57,27 @@ def command(args: Sequence[str]) -> None:
         raise ValueError(f"{len(failed)} of {len(chosen)} runs failed: {'; '.join(failed)}")
 
 
+def plain_commands(
+    study: Study, chosen: Sequence[tuple[StudyRow, int]], output: Path, added: Sequence[Sequence[str]] = ((), ())
+) -> list[str]:
+    """Return a shell line for each training: `fit`, its row's evaluations, then those of the rows that are `of` it.
+
+    No line needs another to have ended, so a scheduler may run them in any order or together. A model that is not
+    trained has a line of its own. The arguments are those of `run_missing`.
+    """
+    lines: dict[Path, dict[str, None]] = {}
+    for row, seed in sorted(chosen, key=lambda one: one[0].of is not None):
+        for step in study.steps(row, seed, output, *added):
+            lines.setdefault(step.folder, {})[step.line] = None
+    return [" && ".join(line) for line in lines.values()]
+
+
 def run_missing(
     study: Study, chosen: Sequence[tuple[StudyRow, int]], output: Path, added: Sequence[Sequence[str]] = ((), ())
 ) -> list[str]:
     """Run each step that has left no result yet, one after another; continue with the next row where one fails.
+
+    A training that failed is not tried again for the rows that evaluate its checkpoints; these fail too.
 
     Args:
         study: its steps.
@@ -72,17 +88,26 @@ def run_missing(
     Returns:
         A line for each row and seed that failed.
     """
+    failures: dict[str, str] = {}
     failed = []
     for number, (row, seed) in enumerate(chosen, start=1):
         for step in study.steps(row, seed, output, *added):
-            if _is_done(step):
-                continue
-            kind = step.arguments[0] if step.evaluation is None else f"{step.arguments[0]} {step.evaluation}"
-            print(f"[{number}/{len(chosen)}] {row.name}, seed {seed}: {kind}", flush=True)
-            if (log := _run(step)) is not None:
-                failed.append(f"{row.name}, seed {seed}: {kind}, {log}")
+            heading = f"[{number}/{len(chosen)}] {row.name}, seed {seed}: {step.kind}"
+            failure = failures.get(step.line) or _run_if_missing(step, heading)
+            if failure is not None:
+                failures[step.line] = failure
+                failed.append(f"{row.name}, seed {seed}: {failure}")
                 break
     return failed
+
+
+def _run_if_missing(step: Step, heading: str) -> str | None:
+    """Run a step that has not ended well before, under a heading; return what is wrong if it failed."""
+    if _is_done(step):
+        return None
+    print(heading, flush=True)
+    log = _run(step)
+    return None if log is None else f"{step.kind}, {log}"
 
 
 def _is_done(step: Step) -> bool:

@@ -45,7 +45,8 @@ def test_a_row_trains_once_and_is_evaluated_by_every_evaluation(tmp_path: Path) 
 
 def test_a_row_of_another_evaluates_its_checkpoints(tmp_path: Path) -> None:
     study = read_study(written(tmp_path))
-    davis, small = study.steps(study.row("soft"), 0, Path("out"))
+    train, davis, small = study.steps(study.row("soft"), 0, Path("out"))
+    assert train == study.steps(study.row("base"), 0, Path("out"))[0]
     assert str(davis.folder) == "out/base/seed-0"
     assert "{topk: 5}" in davis.arguments
     assert "{topk: 5}" not in small.arguments
