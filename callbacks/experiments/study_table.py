@@ -85,6 +85,15 @@ def result_of(folder: Path, benchmark: str) -> Path | None:
     return max(files, key=lambda file: file.stat().st_mtime_ns, default=None)
 
 
+def record_name(benchmark: str | None) -> str:
+    """Return the name of the file that a training (None) or an evaluation leaves in its folder.
+
+    It has the `state` ("started" or "done"; only a training has one before it ends), the arguments (`words`) and, of a
+    training that ran in one go, the `seconds`.
+    """
+    return f"{benchmark or 'trained'}.json"
+
+
 def table_rows(study: Study, results: StudyScores) -> list[StudyLine]:
     """Summarise results over seeds, a line for each row and evaluation in the study's order."""
     lines = []
@@ -188,7 +197,7 @@ def _protocol(found: StudyScore) -> str:
 
 
 def _training_seconds(folder: Path) -> float | None:
-    file, kind = folder / "trained.json", "record of a training"
+    file, kind = folder / record_name(None), "record of a study"
     if not file.is_file() or "seconds" not in read_shaped(file, kind, {}):
         return None
     return float(read_shaped(file, kind, {"seconds": float})["seconds"])

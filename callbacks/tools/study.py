@@ -6,6 +6,7 @@ import shlex
 import subprocess
 import sys
 import time
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -13,12 +14,11 @@ from datamodules.reading.atomic_writing import write_atomically
 
 from ..command_line.configs import find_config
 from ..experiments.study_plan import Step, Study, StudyRow, read_study
-from ..experiments.study_table import gather_study, result_of, study_markdown, table_rows, write_csv
+from ..experiments.study_table import gather_study, record_name, result_of, study_markdown, table_rows, write_csv
 from ..stored_results import read_shaped
 
 CLI = Path(__file__).resolve().parents[2] / "cli.py"
-DONE = "trained.json"
-"""File that a training leaves in its folder when it ends well: its arguments, and its seconds if it ran in one go."""
+PLACE = "--trainer.default_root_dir"
 
 
 def command(args: Sequence[str]) -> None:
@@ -102,39 +102,63 @@ def run_missing(
 
 
 def _run_if_missing(step: Step, heading: str) -> str | None:
-    """Run a step that has not ended well before, under a heading; return what is wrong if it failed."""
-    if _is_done(step):
-        return None
+    """Run a step that has not ended well before, under a heading; return what is wrong if it failed or is refused."""
+    try:
+        if _is_done(step):
+            return None
+    except ValueError as error:
+        return str(error)
     print(heading, flush=True)
     log = _run(step)
     return None if log is None else f"{step.kind}, {log}"
 
 
 def _is_done(step: Step) -> bool:
-    """Return whether a step has ended well before.
+    """Return whether a step has ended well before; a result without a record of it ran elsewhere, and is taken.
 
     Raises:
-        ValueError: if its folder holds a training with other arguments.
+        ValueError: if it has a checkpoint or a result by other arguments, or a damaged record; one line.
     """
-    if step.benchmark is not None:
-        return result_of(step.folder, step.benchmark) is not None
-    file = step.folder / DONE
-    if not file.is_file():
-        return False
-    if (before := read_shaped(file, "record of a training", {"words": [str]})["words"]) != list(step.arguments):
-        different = sorted(set(before) ^ set(step.arguments))
-        raise ValueError(
-            f"{step.folder} holds a training with other arguments ({', '.join(different)}): remove the folder or give "
-            "another --output"
-        )
-    return True
+    file = step.folder / record_name(step.benchmark)
+    record = read_shaped(file, "record of a study", {"words": [str]}) if file.is_file() else None
+    if step.benchmark is None:
+        done = record is not None and record.get("state", "done") == "done"
+        to_keep, what, where = done or _has_checkpoint(step), "a training", "the folder"
+    else:
+        done = to_keep = result_of(step.folder, step.benchmark) is not None
+        what, where = f"a result of {step.benchmark}", f"each folder benchmarks/{step.benchmark} in it"
+    if record and to_keep and (difference := _difference(record["words"], step.arguments)):
+        raise ValueError(f"{step.folder} holds {what} {difference}: remove {where} or give another --output")
+    return done
+
+
+def _difference(before: Sequence[str], now: Sequence[str]) -> str:
+    """Return how the arguments of two runs differ, in words; empty if only their folder does."""
+    before, now = (_without_place(words) for words in (before, now))
+    if before == now:
+        return ""
+    counts = Counter(before), Counter(now)
+    different = sorted({*(counts[0] - counts[1]), *(counts[1] - counts[0])})
+    return f"with other arguments ({', '.join(different)})" if different else "with its arguments in another order"
+
+
+def _without_place(words: Sequence[str]) -> list[str]:
+    at = words.index(PLACE) if PLACE in words else len(words)
+    return [*words[:at], *words[at + 2 :]]
+
+
+def _has_checkpoint(step: Step) -> bool:
+    return next(step.folder.rglob("*.ckpt"), None) is not None
 
 
 def _run(step: Step) -> str | None:
     """Run a step in a separate process; return the path of its log if it failed."""
     step.folder.mkdir(parents=True, exist_ok=True)
     log = step.folder / f"{step.benchmark or 'train'}.log"
-    tried_before, start = log.is_file(), time.monotonic()
+    record = step.folder / record_name(step.benchmark)
+    one_go, start = step.evaluation is None and not _has_checkpoint(step), time.monotonic()
+    if step.evaluation is None:
+        write_atomically(record, json.dumps({"state": "started", "words": step.arguments}) + "\n")
     with log.open("a") as file:
         process = subprocess.Popen([sys.executable, str(CLI), *step.arguments], stdout=file, stderr=file)
         try:
@@ -149,9 +173,8 @@ def _run(step: Step) -> str | None:
     if status:
         last = [line for line in log.read_text(errors="replace").splitlines() if line.strip()][-1:]
         return f"{log}: {last[0] if last else f'status {status}'}"
-    if step.evaluation is None:
-        cost = {} if tried_before else {"seconds": round(time.monotonic() - start, 1)}
-        write_atomically(step.folder / DONE, json.dumps({"words": step.arguments} | cost) + "\n")
+    cost = {"seconds": round(time.monotonic() - start, 1)} if one_go else {}
+    write_atomically(record, json.dumps({"state": "done", "words": step.arguments} | cost) + "\n")
     return None
 
 

@@ -1,6 +1,7 @@
 """`vidcorr study`: it runs what is missing, continues after failures and interruptions, and prints plain commands."""
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -98,11 +99,68 @@ def test_a_row_of_another_waits_for_its_training(folder: Path, only: list[str]) 
     assert run(folder, "--seeds", "0", *only) == ["fit base seed-0", *validations]
 
 
-def test_a_folder_of_other_arguments_is_refused(folder: Path) -> None:
+def test_a_folder_of_other_arguments_is_refused_and_the_others_run(folder: Path) -> None:
     run(folder, "--only", "base", "--seeds", "0")
     (folder / "study.yaml").write_text(STUDY.replace("demo.yaml", "other.yaml"))
-    with pytest.raises(ValueError, match=r"base/seed-0 .* with other arguments \(demo.yaml, other.yaml\)"):
-        run(folder)
+    refused = r"1 of 2 runs failed: base, seed 0: .*base/seed-0 .* with other arguments \(demo.yaml, other.yaml\)"
+    with pytest.raises(ValueError, match=refused):
+        run(folder, "--seeds", "0")
+    calls = (folder / "out/calls.txt").read_text().splitlines()
+    assert calls[2:] == ["fit other seed-0", "validate other seed-0"]
+
+
+def test_a_training_that_broke_off_is_not_resumed_with_other_arguments(folder: Path) -> None:
+    (folder / "out").mkdir()
+    (folder / "out/fail-base").touch()
+    with pytest.raises(ValueError, match="no such data"):
+        run(folder, "--only", "base", "--seeds", "0")
+    (folder / "out/fail-base").unlink()
+    other = ["--only", "base", "--seeds", "0", "--train-flags", "--data.frames 4"]
+    with pytest.raises(ValueError, match=r"holds a training with other arguments \(--data.frames, 4\): remove"):
+        run(folder, *other)
+    (folder / "out/base/seed-0/last.ckpt").unlink()  # it failed before its first checkpoint: nothing to mix
+    assert run(folder, *other) == ["fit base seed-0", "validate base seed-0"]
+
+
+def test_a_result_of_other_arguments_is_refused(folder: Path) -> None:
+    run(folder, "--only", "base", "--seeds", "0")
+    other = ["--only", "base", "--seeds", "0", "--evaluate-flags", "--trainer.callbacks.root elsewhere"]
+    refused = r"base/seed-0 holds a result of base-davis with other .*elsewhere\): remove each folder .*base-davis in it"
+    with pytest.raises(ValueError, match=refused):
+        run(folder, *other)
+    assert run(folder, "--table") == []
+    (folder / "out/base/seed-0/base-davis.json").unlink()  # a printed line leaves none
+    assert run(folder, *other) == []
+    shutil.rmtree(folder / "out/base/seed-0/lightning_logs")
+    assert run(folder, *other) == ["validate base seed-0"]
+    assert run(folder, *other) == []
+
+
+def test_another_order_is_said_and_another_place_is_none(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    chosen = ["--only", "base", "--seeds", "0", "--train-flags"]
+    run(folder, *chosen, "--a 1 --b 2")
+    with pytest.raises(ValueError, match="holds a training with its arguments in another order: remove the folder"):
+        run(folder, *chosen, "--b 2 --a 1")
+    monkeypatch.chdir(folder)
+    tool.command(["study.yaml", "--output", "out", *chosen, "--a 1 --b 2"])
+    assert len((folder / "out/calls.txt").read_text().splitlines()) == 2
+
+
+def test_an_old_record_has_no_state(folder: Path) -> None:
+    run(folder, "--only", "base", "--seeds", "0")
+    record = folder / "out/base/seed-0/trained.json"
+    content = json.loads(record.read_text())
+    assert content.pop("state") == "done"
+    record.write_text(json.dumps(content))
+    assert run(folder, "--only", "base", "--seeds", "0") == []
+
+
+def test_a_training_that_began_elsewhere_has_no_seconds(folder: Path) -> None:
+    (folder / "out/base/seed-0/checkpoints").mkdir(parents=True)
+    (folder / "out/base/seed-0/checkpoints/last.ckpt").touch()
+    run(folder, "--only", "base")
+    costs = [json.loads((folder / f"out/base/seed-{seed}/trained.json").read_text()) for seed in (0, 1)]
+    assert ["seconds" in cost for cost in costs] == [False, True]
 
 
 def test_plain_commands(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
