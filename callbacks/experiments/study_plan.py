@@ -112,7 +112,7 @@ class Study:
         return self.row(row.of) if row.of else row
 
     def own_seeds(self, row: StudyRow) -> tuple[int, ...]:
-        """Return the seeds that a row, or the one that it is `of`, names in place of the study's; mostly none."""
+        """Return the seeds that a row, or the one that it is `of`, names in place of the study's; empty if none."""
         return row.seeds or self.trained(row).seeds
 
     def seeds_of(self, row: StudyRow) -> tuple[int, ...]:

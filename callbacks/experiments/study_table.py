@@ -18,7 +18,7 @@ from ..stored_results import read_results, read_shaped
 from .results_table import Cell, StoredScore, cell_of, markdown_table, read_scores_of
 
 if TYPE_CHECKING:
-    from .study_plan import Study
+    from .study_plan import Study, StudyRow
 
 PAPER = " The column of the paper's numbers is the paper's own, at its own scale."
 
@@ -42,9 +42,10 @@ class StudyLine:
     Args:
         row: name of the row.
         evaluation: name of the evaluation.
-        protocol: name and digest; several where seeds were scored by different ones.
+        protocol: all that two scores must agree in to be compared: the name and digest of the protocol, the data and the
+            number of sequences; several where seeds differ in it.
         scores: one a seed that has run, by seed, fractions.
-        cell: mean, spread, and difference from the base row where one protocol scored both; None where none has run.
+        cell: mean, spread, and difference from the base row where `protocol` is that of both; None where none has run.
         published: the paper's score, in [0, 1].
         minutes: minutes of training, mean over seeds.
     """
@@ -66,7 +67,7 @@ def gather_study(study: Study, output: Path) -> StudyScores:
     """Read the results that the steps of a study have left below its folder; what has not run is left out."""
     found: StudyScores = {}
     for row in study.rows:
-        for seed in study.seeds_of(row):
+        for seed in _seeds_of(study, row, output):
             for step in study.steps(row, seed, output):
                 if step.evaluation is None or step.benchmark is None:
                     continue
@@ -77,6 +78,12 @@ def gather_study(study: Study, output: Path) -> StudyScores:
                         _score_of(file, study.score), seconds
                     )
     return found
+
+
+def _seeds_of(study: Study, row: StudyRow, output: Path) -> list[int]:
+    """Return the seeds of a row, those that the study does not list but that have a folder included."""
+    names = (folder.name.removeprefix("seed-") for folder in study.folder_of(row, output).glob("seed-*"))
+    return sorted({*study.seeds_of(row), *(int(name) for name in names if name.isdecimal())})
 
 
 def result_of(folder: Path, benchmark: str) -> Path | None:
@@ -98,19 +105,20 @@ def table_rows(study: Study, results: StudyScores) -> list[StudyLine]:
     """Summarise results over seeds, a line for each row and evaluation in the study's order."""
     lines = []
     for row in study.rows:
+        by_seed = not (row.model or study.row(study.base).model)
         for evaluation in study.evaluations:
             own, base = (dict(sorted(results.get((name, evaluation), {}).items())) for name in (row.name, study.base))
-            protocols = {_protocol(found) for found in own.values()}
+            scored_by, base_by = ({_scored_by(found) for found in side.values()} for side in (own, base))
             cell = cell_of([found.stored for found in own.values()]) if own else None
-            if cell is not None and row.name != study.base and len(protocols | set(map(_protocol, base.values()))) == 1:
-                cell = replace(cell, difference=_difference(own, base, same_seeds=not row.model))
+            if cell is not None and row.name != study.base and len(scored_by | base_by) == 1:
+                cell = replace(cell, difference=_difference(own, base, same_seeds=by_seed))
             seconds = [found.seconds for found in own.values() if found.seconds is not None]
             published = row.published.get(evaluation)
             lines.append(
                 StudyLine(
                     row=row.name,
                     evaluation=evaluation,
-                    protocol=", ".join(sorted(protocols)),
+                    protocol="; ".join(sorted(scored_by)),
                     scores={seed: found.stored.value for seed, found in own.items()},
                     cell=cell,
                     published=None if published is None else published / 100,
@@ -150,9 +158,9 @@ def study_markdown(study: Study, lines: Sequence[StudyLine]) -> str:
         if line.protocol:
             by_evaluation.setdefault(line.evaluation, set()).add(line.protocol)
     for evaluation, protocols in by_evaluation.items():
-        print(f"\n{evaluation}: {', '.join(sorted(protocols))}.", file=out)
+        print(f"\n{evaluation}: {'; '.join(sorted(protocols))}.", file=out)
         if len(protocols) > 1:
-            print("Rows scored by different protocols do not compare.", file=out)
+            print("Rows scored by different protocols or on different data are not compared.", file=out)
     return out.getvalue().rstrip()
 
 
@@ -191,9 +199,12 @@ def _score_of(file: Path, score: str) -> StoredScore:
     return found[0]
 
 
-def _protocol(found: StudyScore) -> str:
+def _scored_by(found: StudyScore) -> str:
+    """Return, in words, all of a score's column but the benchmark's name, which the study makes unique."""
     column = found.stored.column
-    return f"{column.protocol} ({column.digest})" if column.digest else "no protocol"
+    protocol = f"{column.protocol} ({column.digest})" if column.digest else "no protocol"
+    sequences = "" if column.sequences is None else f"{column.sequences} sequences"
+    return ", ".join(filter(None, (protocol, column.data, sequences)))
 
 
 def _training_seconds(folder: Path) -> float | None:

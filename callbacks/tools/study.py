@@ -46,7 +46,7 @@ def command(args: Sequence[str]) -> None:
     study = read_study(path, small=flags.small)
     output = flags.output or Path("studies") / (f"{path.stem}-small" if flags.small else path.stem)
     rows = [study.row(name) for name in flags.only] or list(study.rows)
-    chosen = [(row, seed) for row in rows for seed in (flags.seeds or study.seeds_of(row))]
+    chosen = [(row, seed) for row in rows for seed in _chosen_seeds(study, row, flags.seeds)]
     added = shlex.split(flags.train_flags), shlex.split(flags.evaluate_flags)
     if flags.print:
         print("\n".join(plain_commands(study, chosen, output, added)))
@@ -55,6 +55,15 @@ def command(args: Sequence[str]) -> None:
     _write_table(study, output)
     if failed:
         raise ValueError(f"{len(failed)} of {len(chosen)} runs failed: {'; '.join(failed)}")
+
+
+def _chosen_seeds(study: Study, row: StudyRow, wanted: Sequence[int] | None) -> list[int]:
+    """Return the seeds of a row to run: those wanted, but of a row with its own seeds only these."""
+    own = study.own_seeds(row)
+    seeds = [seed for seed in wanted or study.seeds_of(row) if not own or seed in own]
+    if not seeds:
+        print(f"{row.name}: left out, it has the seeds {', '.join(map(str, own))} only", file=sys.stderr)
+    return list(dict.fromkeys(seeds))
 
 
 def plain_commands(

@@ -23,7 +23,7 @@ rows:
 """
 
 
-def leave_result(folder: Path, benchmark: str, gain: float, digest: str = "d1") -> None:
+def leave_result(folder: Path, benchmark: str, gain: float, digest: str = "d1", **more: object) -> None:
     """Write what a benchmark leaves: four videos, one of them with two objects."""
     run = folder / "lightning_logs/version_0/benchmarks" / benchmark / "epoch=000-step=000010"
     run.mkdir(parents=True)
@@ -34,7 +34,7 @@ def leave_result(folder: Path, benchmark: str, gain: float, digest: str = "d1") 
         writer.writerows((name, value + gain, value + gain + 0.1) for name, value in rows.items())
     score = sum(rows.values()) / 5 + gain + 0.05
     content = {"benchmark": benchmark, "scores": {"J&F-Mean": score}, "protocol": {"name": "vfs", "digest": digest}}
-    (run / "results.json").write_text(json.dumps(content))
+    (run / "results.json").write_text(json.dumps(content | more))
 
 
 @pytest.fixture
@@ -93,7 +93,37 @@ def test_rows_of_different_protocols_are_not_compared(output: Path) -> None:
     lines = table_rows(study, gather_study(study, output))
     assert lines[2].cell is not None
     assert lines[2].cell.difference is None
-    assert "Rows scored by different protocols do not compare" in study_markdown(study, lines)
+    assert "Rows scored by different protocols or on different data are not compared" in study_markdown(study, lines)
+
+
+@pytest.mark.parametrize("more", [{"resolution": "1080p"}, {"sequences": 3}, {"year": 2016}, {"split": 2}], ids=str)
+def test_rows_of_different_data_are_not_compared(output: Path, more: dict[str, object]) -> None:
+    study = read_study(output / "study.yaml")
+    leave_result(output / "missing/seed-0", "missing-davis", 0.3, **more)
+    lines = table_rows(study, gather_study(study, output))
+    assert lines[2].cell is not None
+    assert lines[2].cell.difference is None
+    assert "on different data are not compared" in study_markdown(study, lines)
+
+
+def test_seeds_that_are_on_disk_are_gathered(output: Path) -> None:
+    (output / "study.yaml").write_text(STUDY + "  - {name: of it, of: base}\n")
+    study = read_study(output / "study.yaml")
+    leave_result(output / "base/seed-12", "base-davis", 0.3)
+    leave_result(output / "base/seed-12", "of-it-davis", 0.2)
+    lines = table_rows(study, gather_study(study, output))
+    assert [list(line.scores) for line in lines] == [[0, 1, 12], [0, 1], [], [12]]
+
+
+def test_a_base_that_is_not_trained_is_compared_with_every_seed(output: Path) -> None:
+    rows = "  - {name: raw colour, model: --model FrozenEncoder, seeds: [0]}\nbase: raw colour\n"
+    (output / "study.yaml").write_text(STUDY + rows)
+    study = read_study(output / "study.yaml")
+    leave_result(output / "raw-colour/seed-0", "raw-colour-davis", 0.0)
+    better = table_rows(study, gather_study(study, output))[1]
+    assert better.cell is not None
+    assert better.cell.difference is not None
+    assert better.cell.difference.mean == pytest.approx(0.11)  # 0.10 and 0.12
 
 
 def test_markdown_and_csv(output: Path) -> None:

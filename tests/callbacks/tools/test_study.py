@@ -146,6 +146,22 @@ def test_another_order_is_said_and_another_place_is_none(folder: Path, monkeypat
     assert len((folder / "out/calls.txt").read_text().splitlines()) == 2
 
 
+def test_seeds_of_the_command_line_are_in_the_table(folder: Path) -> None:
+    run(folder, "--only", "base", "--seeds", "0", "5")
+    assert "| base | 2 | 50.0 / 50.0 |" in (folder / "out/table.md").read_text()
+
+
+def test_a_row_with_its_own_seeds_has_no_others(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    rows = "rows: [{name: raw, model: --model FrozenEncoder, seeds: [0]}, {name: short, seeds: [1]}, "
+    (folder / "study.yaml").write_text(STUDY.replace("rows: [", rows + "{name: soft, of: short}, "))
+    only = ["--only", "raw", "soft", "base", "--seeds"]
+    assert run(folder, *only, "0", "5", "0") == [
+        "validate raw seed-0",
+        *("fit base seed-0", "validate base seed-0", "fit base seed-5", "validate base seed-5"),
+    ]
+    assert capsys.readouterr().err == "soft: left out, it has the seeds 1 only\n"
+
+
 def test_an_old_record_has_no_state(folder: Path) -> None:
     run(folder, "--only", "base", "--seeds", "0")
     record = folder / "out/base/seed-0/trained.json"
