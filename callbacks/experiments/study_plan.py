@@ -15,8 +15,9 @@ KEYS = {
     "study": {"title", "source", "train", "seed", "seeds", "evaluate", "score", "base", "rows", "small"},
     "row": {"name", "flags", "train", "model", "of", "evaluate", "published", "seeds", "small"},
     "small scale": {"train", "seeds", "evaluate"},
+    "row's small scale": {"train", "evaluate"},
 }
-"""Keys that a study, its rows and its small scale may have."""
+"""Keys that a study, its rows and their small scales may have."""
 
 
 @dataclass(frozen=True)
@@ -157,11 +158,12 @@ def read_study(path: Path, *, small: bool = False) -> Study:
 
     Args:
         path: its file.
-        small: read it at its small scale: `small` of the study replaces its keys, and `small` of a row its `train`.
+        small: read it at its small scale: `small` of the study and of a row replace their keys.
 
     Raises:
-        ValueError: for an unknown or missing key, a row named twice, a row that refers to one that is not there, or a
-            study without a small scale where that is asked for; one line that names the file.
+        ValueError: for an unknown or missing key, a value of another type, two rows or evaluations that would use one
+            folder, a row that refers to one that is not there, or a study without a small scale where that is asked
+            for; one line that names the file.
     """
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
@@ -181,33 +183,44 @@ def slug(name: str) -> str:
 
 def _study(content: Any) -> Study:
     _check_keys(content, "study")
-    evaluations = {str(name): _arguments(arguments) for name, arguments in content["evaluate"].items()}
     train = None if content.get("train") is None else _arguments(content["train"])
-    rows = tuple(_row(row, train) for row in content["rows"])
-    for name in {slug(row.name) for row in rows}:
-        same = [row.name for row in rows if slug(row.name) == name]
-        if len(same) > 1:
-            raise ValueError(f"rows {same[0]!r} and {same[1]!r} would have the same folder, {name}; rename one")
+    rows = tuple(_row(row, train) for row in _rows(content))
     study = Study(
         title=str(content["title"]),
         source=str(content.get("source", "")),
         rows=rows,
-        seeds=tuple(int(seed) for seed in content["seeds"]),
+        seeds=_seeds(content["seeds"], "the study"),
         seed_flags=_arguments(content.get("seed", "--seed_everything {seed}")),
-        evaluations=evaluations,
+        evaluations=_evaluations(content["evaluate"], "the study"),
         score=str(content["score"]),
         base=str(content.get("base", rows[0].name)),
     )
+    _check_study(study)
+    return study
+
+
+def _check_study(study: Study) -> None:
+    """Raise if rows refer to what is not there, or would leave their results in one place."""
     study.row(study.base)
-    if not study.seeds or not evaluations:
-        raise ValueError("needs at least one seed and one evaluation")
-    for row in rows:
-        if row.of is not None and study.row(row.of).of is not None:
+    for name in {slug(row.name) for row in study.rows}:
+        same = [row.name for row in study.rows if slug(row.name) == name]
+        if len(same) > 1:
+            raise ValueError(f"rows {same[0]!r} and {same[1]!r} would have the same folder, {name}; rename one")
+    for row in study.rows:
+        if row.of is not None and study.row(row.of).train is None:
             raise ValueError(f"row {row.name!r} is of {row.of!r}, which trains nothing itself")
         for name in (*row.evaluate, *row.published):
-            if name not in evaluations:
-                raise ValueError(f"row {row.name!r}: there is no evaluation {name!r} ({', '.join(evaluations)})")
-    return study
+            if name not in study.evaluations:
+                known = ", ".join(study.evaluations)
+                raise ValueError(f"row {row.name!r}: there is no evaluation {name!r} ({known})")
+    users: dict[tuple[Path, str], str] = {}
+    for row in study.rows:
+        for step in study.steps(row, 0, Path()):
+            if step.benchmark is not None:
+                user = f"{step.evaluation!r} of row {row.name!r}"
+                other = users.setdefault((step.folder, step.benchmark), user)
+                if other != user:
+                    raise ValueError(f"{other} and {user} would have the same results, {step.benchmark}; rename one")
 
 
 def _at_small_scale(content: Any) -> Any:
@@ -216,13 +229,31 @@ def _at_small_scale(content: Any) -> Any:
     if "small" not in content:
         raise ValueError("has no small scale (key `small`); run it without --small")
     _check_keys(content["small"], "small scale")
-    rows = []
-    for row in content["rows"]:
-        _check_keys(row, "row")
-        if "train" in row and "small" not in row:
-            raise ValueError(f"row {row['name']!r} has its own `train`; give it `small`, the same at the small scale")
-        rows.append(row | {"train": row["small"]} if "small" in row else row)
+    rows = [_row_at_small_scale(row) for row in _rows(content)]
+    users = [row["name"] for row in rows if not {"train", "model", "of"} & row.keys()]
+    if users and "train" in content and "train" not in content["small"]:
+        raise ValueError(f"row {users[0]!r} has the `train` of the study; give `small` one too")
     return content | content["small"] | {"title": f"{content['title']}, at a small scale", "rows": rows}
+
+
+def _row_at_small_scale(row: Any) -> dict[str, Any]:
+    _check_keys(row, "row")
+    small = row.get("small", {})
+    if isinstance(small, str | list):
+        small = {"train": small}
+    _check_keys(small, "row's small scale")
+    if "train" in row and "train" not in small:
+        raise ValueError(f"row {row['name']!r} has its own `train`; give it `small`, the same at the small scale")
+    row = row | small
+    if row.get("evaluate") == {}:
+        del row["evaluate"]
+    return row
+
+
+def _rows(content: Any) -> list[Any]:
+    if not isinstance(content["rows"], list) or not content["rows"]:
+        raise ValueError("`rows` must be a list of at least one row")
+    return content["rows"]
 
 
 def _row(content: Any, train: tuple[str, ...] | None) -> StudyRow:
@@ -233,16 +264,36 @@ def _row(content: Any, train: tuple[str, ...] | None) -> StudyRow:
         raise ValueError(f"row {name!r} trains nothing: give the study `train`, or the row `model` or `of`")
     if of is not None and (own or model or content.get("flags")):
         raise ValueError(f"row {name!r} is of {of!r}: `train`, `flags` and `model` belong to that row")
+    if model and (own or content.get("flags")):
+        raise ValueError(f"row {name!r} evaluates a `model`, which is not trained: it takes no `train` and no `flags`")
     return StudyRow(
         name=name,
         train=None if model or of else (own or train),
         flags=_arguments(content.get("flags", ())),
         model=model,
         of=None if of is None else str(of),
-        evaluate={str(key): _arguments(arguments) for key, arguments in content.get("evaluate", {}).items()},
-        published={str(key): float(value) for key, value in content.get("published", {}).items()},
-        seeds=tuple(int(seed) for seed in content.get("seeds", ())),
+        evaluate=_evaluations(content["evaluate"], f"row {name!r}") if "evaluate" in content else {},
+        published=_published(content.get("published", {}), name),
+        seeds=_seeds(content["seeds"], f"row {name!r}") if "seeds" in content else (),
     )
+
+
+def _evaluations(value: Any, user: str) -> dict[str, tuple[str, ...]]:
+    if not isinstance(value, dict) or not value:
+        raise ValueError(f"`evaluate` of {user} must be a mapping from a name to arguments, got {value!r:.80}")
+    return {str(name): _arguments(arguments) for name, arguments in value.items()}
+
+
+def _published(value: Any, row: str) -> dict[str, float]:
+    if not isinstance(value, dict) or not all(type(score) in (int, float) for score in value.values()):
+        raise ValueError(f"`published` of row {row!r} must be a mapping from evaluations to numbers, got {value!r:.80}")
+    return {str(name): float(score) for name, score in value.items()}
+
+
+def _seeds(value: Any, user: str) -> tuple[int, ...]:
+    if not isinstance(value, list) or not value or not all(type(seed) is int for seed in value):
+        raise ValueError(f"`seeds` of {user} must be a list of at least one integer, got {value!r:.80}")
+    return tuple(dict.fromkeys(value))
 
 
 def _check_keys(content: Any, kind: str) -> None:

@@ -42,8 +42,8 @@ class StudyLine:
     Args:
         row: name of the row.
         evaluation: name of the evaluation.
-        protocol: all that two scores must agree in to be compared: the name and digest of the protocol, the data and the
-            number of sequences; several where seeds differ in it.
+        protocol: name and digest of the protocol, the data and the number of sequences: all that two scores must agree
+            in to be compared; several where seeds differ in it.
         scores: one a seed that has run, by seed, fractions.
         cell: mean, spread, and difference from the base row where `protocol` is that of both; None where none has run.
         published: the paper's score, in [0, 1].

@@ -47,7 +47,7 @@ def command(args: Sequence[str]) -> None:
     output = flags.output or Path("studies") / (f"{path.stem}-small" if flags.small else path.stem)
     rows = [study.row(name) for name in flags.only] or list(study.rows)
     chosen = [(row, seed) for row in rows for seed in _chosen_seeds(study, row, flags.seeds)]
-    added = shlex.split(flags.train_flags), shlex.split(flags.evaluate_flags)
+    added = _words("--train-flags", flags.train_flags), _words("--evaluate-flags", flags.evaluate_flags)
     if flags.print:
         print("\n".join(plain_commands(study, chosen, output, added)))
         return
@@ -55,6 +55,13 @@ def command(args: Sequence[str]) -> None:
     _write_table(study, output)
     if failed:
         raise ValueError(f"{len(failed)} of {len(chosen)} runs failed: {'; '.join(failed)}")
+
+
+def _words(flag: str, text: str) -> list[str]:
+    try:
+        return shlex.split(text)
+    except ValueError as error:
+        raise ValueError(f"{flag}: {error}: {text}") from error
 
 
 def _chosen_seeds(study: Study, row: StudyRow, wanted: Sequence[int] | None) -> list[int]:

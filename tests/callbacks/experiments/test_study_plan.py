@@ -72,7 +72,35 @@ def test_a_model_is_evaluated_without_training(tmp_path: Path) -> None:
         ({"rows": [{"name": "a", "flag": "x"}]}, "there is no key 'flag' of a row"),
         ({"rows": [{"name": "a", "published": {"vip": 1}}]}, "there is no evaluation 'vip'"),
         ({"rows": [{"name": "a"}], "train": None}, "trains nothing"),
-        ({"seeds": []}, "at least one seed"),
+        ({"seeds": []}, "`seeds` of the study must be a list of at least one integer, got []"),
+        ({"seeds": 3}, "`seeds` of the study must be a list"),
+        ({"seeds": "10"}, "`seeds` of the study must be a list"),
+        ({"seeds": [0, True]}, "`seeds` of the study must be a list"),
+        ({"seeds": [0, 1.0]}, "`seeds` of the study must be a list"),
+        ({"seeds": [0, "1"]}, "`seeds` of the study must be a list"),
+        ({"rows": [{"name": "a", "seeds": "12"}]}, "`seeds` of row 'a' must be a list"),
+        ({"rows": []}, "`rows` must be a list of at least one row"),
+        ({"rows": {"a": {}}}, "`rows` must be a list of at least one row"),
+        ({"evaluate": "--config a.yaml"}, "`evaluate` of the study must be a mapping"),
+        ({"evaluate": None}, "`evaluate` of the study must be a mapping"),
+        ({"evaluate": {}}, "`evaluate` of the study must be a mapping"),
+        ({"rows": [{"name": "a", "evaluate": "--x 1"}]}, "`evaluate` of row 'a' must be a mapping"),
+        ({"rows": [{"name": "a", "evaluate": {}}]}, "`evaluate` of row 'a' must be a mapping"),
+        ({"rows": [{"name": "a", "published": 65}]}, "`published` of row 'a' must be a mapping"),
+        ({"rows": [{"name": "a", "published": {"davis": "65"}}]}, "`published` of row 'a' must be a mapping"),
+        ({"rows": [{"name": "a", "published": {"davis": True}}]}, "`published` of row 'a' must be a mapping"),
+        ({"rows": [{"name": "a", "model": "--model X", "flags": "--x 1"}]}, "takes no `train` and no `flags`"),
+        ({"rows": [{"name": "a", "model": "--model X", "train": "--x 1"}]}, "takes no `train` and no `flags`"),
+        ({"rows": [{"name": "a", "model": "--model X"}, {"name": "b", "of": "a"}]}, "'a', which trains nothing itself"),
+        ({"rows": [{"name": "a"}, {"name": "b", "of": "a"}, {"name": "c", "of": "b"}]}, "which trains nothing itself"),
+        (
+            {"evaluate": {"x 1": "--a", "x-1": "--b"}, "rows": [{"name": "a"}]},
+            "'x 1' of row 'a' and 'x-1' of row 'a' would have the same results, a-x-1; rename one",
+        ),
+        (
+            {"evaluate": {"x": "--a", "b-x": "--b"}, "rows": [{"name": "a"}, {"name": "a b", "of": "a"}]},
+            "'b-x' of row 'a' and 'x' of row 'a b' would have the same results, a-b-x; rename one",
+        ),
     ],
 )
 def test_a_mistake_is_one_line_that_names_the_file(tmp_path: Path, changes: dict[str, object], said: str) -> None:
@@ -102,10 +130,40 @@ def test_the_small_scale_replaces_training_seeds_and_evaluations(tmp_path: Path)
     assert [row.train for row in full.rows] == [("--config", "demo.yaml"), ("--config", "moco.yaml")]
 
 
+def test_the_small_scale_of_a_row_replaces_its_training_and_its_evaluations(tmp_path: Path) -> None:
+    soft = {"davis": "--trainer.callbacks.protocol soft"}
+    rows = [
+        {"name": "own", "train": "x", "evaluate": soft, "small": {"train": "y", "evaluate": {}}},
+        {"name": "other", "evaluate": soft, "small": {"evaluate": {"davis": "--trainer.callbacks.protocol hard"}}},
+        {"name": "kept", "train": "x", "evaluate": soft, "small": "y"},
+    ]
+    path = written(tmp_path, rows=rows, small={"train": "z"})
+    own, other, kept = read_study(path, small=True).rows
+    assert [row.train for row in (own, other, kept)] == [("y",), ("z",), ("y",)]
+    davis = ("--trainer.callbacks.protocol",)
+    assert [row.evaluate for row in (own, other, kept)] == [
+        {},
+        {"davis": (*davis, "hard")},
+        {"davis": (*davis, "soft")},
+    ]
+    assert all(row.evaluate == {"davis": (*davis, "soft")} for row in read_study(path).rows)
+
+
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
         ({}, "has no small scale"),
+        ({"small": {"seeds": [7]}}, "row 'base' has the `train` of the study; give `small` one too"),
+        (
+            {"small": {"train": "x"}, "rows": [{"name": "a", "train": "y", "small": {"evaluate": {"davis": "--z 1"}}}]},
+            "row 'a' has its own `train`; give it `small`",
+        ),
+        (
+            {"small": {"train": "x"}, "rows": [{"name": "a", "small": {"seeds": [1]}}]},
+            "no key 'seeds' of a row's small",
+        ),
+        ({"small": {"train": "x"}, "rows": [{"name": "a", "small": None}]}, "a row's small scale is a mapping"),
+        ({"small": {"train": "x"}, "rows": None}, "`rows` must be a list of at least one row"),
         ({"small": {"rows": []}}, "there is no key 'rows' of a small scale"),
         ({"small": {"train": "x"}, "rows": [{"name": "a", "train": "y"}]}, "row 'a' has its own `train`"),
     ],
@@ -114,6 +172,17 @@ def test_a_mistake_at_the_small_scale_is_one_line(tmp_path: Path, changes: dict[
     with pytest.raises(ValueError, match=r"study\.yaml") as raised:
         read_study(written(tmp_path, **changes), small=True)
     assert said in str(raised.value)
+
+
+@pytest.mark.parametrize("name", ["vfs_table5", "vfs_figures"])
+def test_r50_has_the_protocol_of_r18_at_the_small_scale(name: str) -> None:
+    for small in (False, True):
+        study = read_study(CONFIGS / f"{name}.yaml", small=small)
+        rows = [row for row in study.rows if row.name.startswith(("R50", "ResNet-50"))]
+        assert rows
+        assert all(bool(row.evaluate) != small for row in rows)
+        assert any("vfs_simsiam_r50.yaml" in (row.train or ()) for row in rows)
+        assert all(("trainer/cpu.yaml" in (row.train or ())) == small for row in rows)
 
 
 @pytest.mark.parametrize("path", sorted(CONFIGS.glob("*.yaml")), ids=lambda path: path.stem)

@@ -90,7 +90,7 @@ def test_a_row_of_another_waits_for_its_training(folder: Path, only: list[str]) 
     (folder / "study.yaml").write_text(SOFT)
     (folder / "out").mkdir()
     (folder / "out/fail-base").touch()
-    with pytest.raises(ValueError, match="soft, seed 0: fit, .*no such data"):
+    with pytest.raises(ValueError, match=r"soft, seed 0: fit, .*no such data"):
         run(folder, "--seeds", "0", *only)
     calls = (folder / "out/calls.txt").read_text().splitlines()
     assert [call for call in calls if "base" in call] == ["fit base seed-0"]  # once for both rows
@@ -125,7 +125,9 @@ def test_a_training_that_broke_off_is_not_resumed_with_other_arguments(folder: P
 def test_a_result_of_other_arguments_is_refused(folder: Path) -> None:
     run(folder, "--only", "base", "--seeds", "0")
     other = ["--only", "base", "--seeds", "0", "--evaluate-flags", "--trainer.callbacks.root elsewhere"]
-    refused = r"base/seed-0 holds a result of base-davis with other .*elsewhere\): remove each folder .*base-davis in it"
+    refused = (
+        r"base/seed-0 holds a result of base-davis with other .*elsewhere\): remove each folder .*base-davis in it"
+    )
     with pytest.raises(ValueError, match=refused):
         run(folder, *other)
     assert run(folder, "--table") == []
@@ -217,6 +219,12 @@ def test_the_small_scale_has_a_folder_of_its_own(folder: Path, capsys: pytest.Ca
 def test_an_unknown_row_is_one_line(folder: Path) -> None:
     with pytest.raises(ValueError, match="there is no row 'nothing'; the rows are base, other"):
         tool.command([str(folder / "study.yaml"), "--only", "nothing"])
+
+
+@pytest.mark.parametrize("flag", ["--train-flags", "--evaluate-flags"])
+def test_flags_with_an_open_quote_are_named(folder: Path, flag: str) -> None:
+    with pytest.raises(ValueError, match=f"{flag}: No closing quotation: --x 'a"):
+        run(folder, flag, "--x 'a")
 
 
 @pytest.mark.slow
