@@ -5,6 +5,7 @@ import hashlib
 import json
 import math
 import numbers
+import re
 import types
 from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
@@ -168,13 +169,10 @@ class EvaluationProtocol:
             return dataclasses.replace(self, **fields)
         fields = {field: _as_plain_type(value) for field, value in fields.items()}
         base, changes = _split_name(self.name)
-        changes |= {field: _as_text(value) for field, value in fields.items() if value != getattr(self, field)}
-        values = self._values() | fields
-        for own in self._own_tables(base):
-            if _differences(values, own) <= changes.keys():
-                changes = {field: changes[field] for field in _differences(values, own)}
-                break
-        return dataclasses.replace(self, name=_join_name(base, changes), **fields)
+        texts = changes | {field: _as_text(value) for field, value in fields.items() if value != getattr(self, field)}
+        if (table := self._table(base, changes)) is not None:
+            texts = {field: texts[field] for field in _differences(self._values() | fields, table)}
+        return dataclasses.replace(self, name=_join_name(base, texts), **fields)
 
     def fields(self) -> dict[str, Any]:
         """Return all fields as plain JSON types, for results.json."""
@@ -242,6 +240,14 @@ class EvaluationProtocol:
         defaults = {f.name: f.default for f in dataclasses.fields(self) if f.name != "name"}
         return [{**defaults, **values} for values in source.values.values()] if source else []
 
+    def _table(self, base: str, changes: Mapping[str, str]) -> dict[str, Any] | None:
+        """Return the values of the source's benchmark from which the changes in a name lead to these values.
+
+        Where several do, because they differ in changed fields alone, it is the source's first.
+        """
+        values = self._values()
+        return next((own for own in self._own_tables(base) if _differences(values, own) == changes.keys()), None)
+
     def _name_of_changes(self, base: str) -> str:
         values = self._values()
         own = min(self._own_tables(base), key=lambda table: len(_differences(values, table)))
@@ -250,9 +256,9 @@ class EvaluationProtocol:
     def _check_name(self) -> None:
         """Raise if a source's name, with the changes that it lists, does not belong to these values."""
         base, changes = _split_name(self.name)
-        values, tables = self._values(), self._own_tables(base)
+        values = self._values()
         wrong = [field for field, text in changes.items() if field not in values or _as_text(values[field]) != text]
-        if wrong or (tables and not any(_differences(values, own) == changes.keys() for own in tables)):
+        if wrong or (self._own_tables(base) and self._table(base, changes) is None):
             raise ValueError(
                 f"the name {self.name!r} belongs to other values than those given; "
                 "take `with_changes(…)`, which names what it changes, or choose another name"
@@ -267,11 +273,9 @@ def _differences(values: Mapping[str, Any], own: Mapping[str, Any]) -> set[str]:
 
 
 def _split_name(name: str) -> tuple[str, dict[str, str]]:
-    """`vfs+topk=5` → (`vfs`, {`topk`: `5`}); a name of another form is all base."""
-    base, *pieces = name.split("+")
-    if all("=" in piece for piece in pieces):
-        return base, dict(piece.split("=", 1) for piece in pieces)
-    return name, {}
+    """`vfs+topk=5` → (`vfs`, {`topk`: `5`}); a plus that no `field=` follows belongs to what stands before it."""
+    base, *pieces = re.split(r"\+(?=[^\W\d]\w*=)", name)
+    return base, dict(piece.split("=", 1) for piece in pieces)
 
 
 def _join_name(base: str, changes: dict[str, str]) -> str:

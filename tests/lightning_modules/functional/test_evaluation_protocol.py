@@ -3,8 +3,10 @@
 import dataclasses
 import json
 import re
-from collections.abc import Mapping
-from typing import Annotated, Any, ClassVar, Literal
+import types
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from typing import Annotated, Any, ClassVar, Literal, Union, get_args, get_origin
 
 import numpy as np
 import pytest
@@ -107,6 +109,56 @@ def test_every_name_of_a_real_protocol_is_read_back() -> None:
     assert PropagationProtocol.named("vfs+radius=12") == PropagationProtocol.named("vfs")
     assert PropagationProtocol.named("vfs+topk=null+radius=null").topk is None
     assert PropagationProtocol.of("vfs+radius=6", changes={"topk": 5}).name == "vfs+radius=6+topk=5"
+
+
+def values_of(kind: Any) -> set[Any]:
+    """Return values of a field's type: each that it names, two numbers, tuples."""
+    if get_origin(kind) in (Union, types.UnionType):
+        return {value for one in get_args(kind) for value in values_of(one)}
+    if get_origin(kind) is Literal:
+        return set(get_args(kind))
+    if get_origin(kind) is tuple:
+        return {(0, -1)} if Ellipsis in get_args(kind) else {(3, 5, 7)[: len(get_args(kind))]}
+    plain = get_args(kind)[0] if get_origin(kind) is Annotated else kind
+    return {bool: {True, False}, int: {5, 240}, float: {0.25, 1.5}, types.NoneType: {None}}[plain]
+
+
+def single_changes(kind: type[EvaluationProtocol]) -> Iterator[tuple[str, EvaluationProtocol]]:
+    """Yield benchmark and protocol with a field changed: to the values of the source's benchmarks, and to others.
+
+    Of the benchmarks for which a source has the same values, there is only the last.
+    """
+    named = [(source, benchmark) for source, found in kind.sources().items() for benchmark in found.values]
+    protocols = {kind.named(source, benchmark): benchmark for source, benchmark in named}
+    for field in (field for field in dataclasses.fields(kind) if field.name != "name"):
+        others = values_of(field.type)
+        for protocol, benchmark in protocols.items():
+            near = {getattr(one, field.name) for one in protocols if one.name == protocol.name}
+            for value in (near | others) - {getattr(protocol, field.name)}:
+                with suppress(ValueError):  # out of range, or it does not go with the values of other fields
+                    yield benchmark, protocol.with_changes(**{field.name: value})
+
+
+@pytest.mark.parametrize("kind", [PropagationProtocol, PointProtocol, TrackingProtocol])
+def test_a_change_of_any_field_is_read_back_on_every_benchmark(kind: type[EvaluationProtocol]) -> None:
+    for benchmark, changed in single_changes(kind):
+        assert kind.named(changed.name, benchmark) == changed, benchmark
+        assert changed.name.count("=") == 1
+
+
+def test_changes_count_from_the_benchmark_of_the_protocol() -> None:
+    assert PropagationProtocol.of("liir", "davis", changes={"input_size": None}).name == "liir"
+    whole = PropagationProtocol.of("liir", "vip", changes={"input_size": None})
+    assert whole.name == "liir+input_size=none"
+    assert PropagationProtocol.named(whole.name, "vip") == whole
+
+
+def test_a_value_with_a_plus_is_one_value() -> None:
+    both = PointProtocol.of("fomo", changes={"occlusion": "similarity+cycle"})
+    more = both.with_changes(feature_stride=4)
+    assert more.name == "fomo+feature_stride=4+occlusion=similarity+cycle"
+    assert PointProtocol.named(more.name) == more
+    assert both.origin("tap_vid") == PointProtocol.named("fomo").origin("tap_vid")
 
 
 @pytest.mark.parametrize(
