@@ -33,7 +33,7 @@ def command(args: Sequence[str]) -> None:
     parser.add_argument("--small", action="store_true", help="use the small scale: minutes per row on a CPU")
     parser.add_argument("--only", nargs="+", default=[], metavar="ROW", help="rows to run (default: all)")
     parser.add_argument("--seeds", nargs="+", type=int, default=None, help="seeds to run, instead of the study's")
-    parser.add_argument("--print", action="store_true", help="print one command line per row and seed, run nothing")
+    parser.add_argument("--print", action="store_true", help="print one shell line per training, and run nothing")
     parser.add_argument("--table", action="store_true", help="write the table from existing results, and run nothing")
     parser.add_argument(
         "--train-flags", default="", metavar="FLAGS", help="flags added to every training, as one string"
@@ -49,7 +49,8 @@ def command(args: Sequence[str]) -> None:
     chosen = [(row, seed) for row in rows for seed in _chosen_seeds(study, row, flags.seeds)]
     added = _words("--train-flags", flags.train_flags), _words("--evaluate-flags", flags.evaluate_flags)
     if flags.print:
-        print("\n".join(plain_commands(study, chosen, output, added)))
+        for line in plain_commands(study, chosen, output, added):
+            print(line)
         return
     failed = [] if flags.table else run_missing(study, chosen, output, added)
     _write_table(study, output)
@@ -93,7 +94,8 @@ def run_missing(
 ) -> list[str]:
     """Run each step that has left no result yet, one after another; continue with the next row where one fails.
 
-    A training that failed is not tried again for the rows that evaluate its checkpoints; these fail too.
+    A training that failed is not tried again for the rows that evaluate its checkpoints; these fail too. A row and seed
+    that another process is running is left to it.
 
     Args:
         study: its steps.
@@ -104,27 +106,53 @@ def run_missing(
     Returns:
         A line for each row and seed that failed.
     """
+    from ..training.run_folder import FolderInUse, FolderLock  # with Lightning, which --print and --table do without
+
     failures: dict[str, str] = {}
     failed = []
     for number, (row, seed) in enumerate(chosen, start=1):
-        for step in study.steps(row, seed, output, *added):
-            heading = f"[{number}/{len(chosen)}] {row.name}, seed {seed}: {step.kind}"
-            failure = failures.get(step.line) or _run_if_missing(step, heading)
-            if failure is not None:
-                failures[step.line] = failure
-                failed.append(f"{row.name}, seed {seed}: {failure}")
-                break
+        heading = f"[{number}/{len(chosen)}] {row.name}, seed {seed}"
+        steps = study.steps(row, seed, output, *added)
+        try:
+            lock = FolderLock(steps[0].folder)
+        except FolderInUse:
+            print(f"{heading}: running elsewhere", flush=True)
+            continue
+        try:
+            failure = _run_steps(steps, heading, failures)
+        finally:
+            lock.release()
+        if failure is not None:
+            failed.append(f"{row.name}, seed {seed}: {failure}")
     return failed
 
 
+def _run_steps(steps: Sequence[Step], heading: str, failures: dict[str, str]) -> str | None:
+    """Run those steps that have not ended well before, until one fails or is refused.
+
+    Args:
+        steps: of a row and seed.
+        heading: is printed before each step that runs.
+        failures: command → why it failed; such a command is not run again, and a new failure is added.
+
+    Returns:
+        Why the last step failed; None if none did.
+    """
+    for step in steps:
+        failure = failures.get(step.line) or _run_if_missing(step, heading)
+        if failure is not None:
+            failures[step.line] = failure
+            return failure
+    return None
+
+
 def _run_if_missing(step: Step, heading: str) -> str | None:
-    """Run a step that has not ended well before, under a heading; return what is wrong if it failed or is refused."""
     try:
         if _is_done(step):
             return None
     except ValueError as error:
         return str(error)
-    print(heading, flush=True)
+    print(f"{heading}: {step.kind}", flush=True)
     log = _run(step)
     return None if log is None else f"{step.kind}, {log}"
 

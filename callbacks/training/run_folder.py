@@ -81,6 +81,10 @@ def _os_error(error: BaseException | None) -> OSError | None:
     return error
 
 
+class FolderInUse(OSError):
+    """Another process holds a folder."""
+
+
 class FolderLock:
     """Hold a folder for one process, until `release` or the end of the process, however it ends.
 
@@ -88,7 +92,7 @@ class FolderLock:
         folder: is made where it is missing.
 
     Raises:
-        OSError: if another process holds it, including one on another machine where the file system supports locks.
+        FolderInUse: if another process holds it, including one on another machine where the file system supports locks.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -98,7 +102,7 @@ class FolderLock:
             self._file.seek(0)
             holder = self._file.read().strip() or "another process"
             self._file.close()
-            raise OSError(
+            raise FolderInUse(
                 f"{folder} is in use by another run ({holder}), whose checkpoints this one would overwrite; "
                 "give this run its own folder: --trainer.default_root_dir"
             )
