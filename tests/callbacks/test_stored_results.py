@@ -134,7 +134,7 @@ def test_a_study_names_damaged_files(run: Path, monkeypatch: pytest.MonkeyPatch)
         put(root / "base/seed-0/trained.json", record)
         for more in (["--table"], []):
             line = line_of("study", root / "study.yaml", "--output", root, *more)
-            assert "trained.json: is not a record of a training" in line
+            assert "trained.json: is not a record of a study" in line
 
 
 def test_each_stage_stands_under_its_own_protocol(tmp_path: Path) -> None:
@@ -159,7 +159,7 @@ def test_each_stage_stands_under_its_own_protocol(tmp_path: Path) -> None:
     study = put(tmp_path / "study.yaml", STUDY)
     put(tmp_path / "base/seed-0/benchmarks/base-davis/x/results.json", several | {"scores": {"J&F-Mean": 0.5}})
     lines = table_rows(read_study(study), gather_study(read_study(study), tmp_path))
-    assert lines[0].protocol == "vfs+feature_stride=4 and vfs (d4 and d8)"
+    assert lines[0].protocol == "vfs+feature_stride=4 and vfs (d4 and d8), 2 sequences"
 
 
 def test_names_are_one_line_of_a_table(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
