@@ -73,7 +73,8 @@ def test_ctrl_c_within_a_step_finishes_and_saves_it(whole, video_folder, tmp_pat
     ended = run(words("VFSSimSiam", video_folder, tmp_path, "--ckpt_path=last"), tmp_path)
     assert ended.status == 0, ended.said
     assert f"resuming from {tmp_path}/lightning_logs/version_0/checkpoints/last.ckpt: step 8, epoch 1\n" in ended.said
-    assert "UserWarning" not in ended.said
+    warned = [line for line in ended.said.splitlines() if "UserWarning" in line]
+    assert all("waiting for data" in line for line in warned), warned  # that one depends on the machine's load
     assert [path.name for path in (tmp_path / "lightning_logs").iterdir()] == ["version_0"]
     expect_the_same(tmp_path, whole["VFSSimSiam"])
 
