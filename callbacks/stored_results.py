@@ -36,19 +36,22 @@ def epochs_and_step(folder: Path) -> tuple[int, int] | None:
     return epoch + 1 if step else 0, step  # step 0 is before training
 
 
-def read_shaped(path: Path, kind: str, shape: Any) -> Json:
+def read_shaped(path: Path, kind: str, shape: Any, optional: Json | None = None) -> Json:
     """Read a JSON file of a shape.
 
     Args:
         path: path of the file.
         kind: its name in an error, for example "results.json of a benchmark".
         shape: see `OPTIONAL`.
+        optional: shapes of fields that may be missing, where the shape is a dictionary with fields.
 
     Raises:
         ValueError: if it cannot be read or has another shape; the message names the file and the field.
     """
     try:
         content: Json = json.loads(path.read_text(encoding="utf-8"))
+        if optional and isinstance(content, dict):
+            shape = shape | {name: kind for name, kind in optional.items() if name in content}
         wrong = misfit(content, shape) if _levels(content) <= MOST_LEVELS else "too many levels"
     except (OSError, ValueError, RecursionError) as error:
         raise ValueError(f"{path}: is not a {kind}, or damaged ({error})") from error
@@ -64,10 +67,7 @@ def read_results(path: Path) -> Json:
         ValueError: if it is damaged or not one of a benchmark; the message names it.
     """
     kind = "results.json of a benchmark"
-    content = read_shaped(path, kind, RESULTS)
-    for name, shape in OPTIONAL.items():
-        if name in content and (wrong := misfit(content[name], shape, name)) is not None:
-            raise ValueError(f"{path}: is not a {kind}, or damaged ({wrong})")
+    content = read_shaped(path, kind, RESULTS, OPTIONAL)
     found = content.get("protocol") or []
     wrong = misfit([found] if isinstance(found, dict) else found, [PROTOCOL])
     if wrong is not None:

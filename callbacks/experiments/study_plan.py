@@ -19,6 +19,9 @@ KEYS = {
 }
 """Keys that a study, its rows and their small scales may have."""
 
+FOLDER = "--trainer.default_root_dir"
+"""Flag of the folder that a command writes to."""
+
 
 @dataclass(frozen=True)
 class StudyRow:
@@ -139,7 +142,7 @@ class Study:
             evaluate: arguments added to every evaluation.
         """
         trained, folder = self.trained(row), self.folder_of(row, output) / f"seed-{seed}"
-        root = ("--trainer.default_root_dir", str(folder))
+        root = (FOLDER, str(folder))
         steps = []
         if trained.train is not None:
             arguments = (*trained.train, *trained.flags, *self.seed_flags, *train)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -14,7 +15,7 @@ from datamodules.reading.atomic_writing import csv_text, write_atomically
 from ..metrics.intervals import Difference
 from ..metrics.uncertainty import difference_of
 from ..report.films import percent
-from ..stored_results import read_results, read_shaped
+from ..stored_results import Json, read_results, read_shaped
 from .results_table import Cell, StoredScore, cell_of, markdown_table, read_scores_of
 
 if TYPE_CHECKING:
@@ -92,13 +93,27 @@ def result_of(folder: Path, benchmark: str) -> Path | None:
     return max(files, key=lambda file: file.stat().st_mtime_ns, default=None)
 
 
-def record_name(benchmark: str | None) -> str:
-    """Return the name of the file that a training (None) or an evaluation leaves in its folder.
+def read_record(folder: Path, benchmark: str | None) -> Json | None:
+    """Read what `write_record` has written; None if there is no such file.
 
-    It has the `state` ("started" or "done"; only a training has one before it ends), the arguments (`words`) and, of a
-    training that ran in one go, the `seconds`.
+    Raises:
+        ValueError: if it is damaged; the message names it.
     """
-    return f"{benchmark or 'trained'}.json"
+    file, more = _record_file(folder, benchmark), {"state": str, "seconds": float}
+    return read_shaped(file, "record of a study", {"words": [str]}, more) if file.is_file() else None
+
+
+def write_record(folder: Path, benchmark: str | None, state: str, words: Sequence[str], **more: float) -> None:
+    """Write what a training or an evaluation was.
+
+    Args:
+        folder: its folder.
+        benchmark: name of the benchmark; None for a training.
+        state: "started", which only a training has, or "done".
+        words: its arguments.
+        more: `seconds` of a training that ran in one go.
+    """
+    write_atomically(_record_file(folder, benchmark), json.dumps({"state": state, "words": words} | more) + "\n")
 
 
 def table_rows(study: Study, results: StudyScores) -> list[StudyLine]:
@@ -207,8 +222,9 @@ def _scored_by(found: StudyScore) -> str:
     return ", ".join(filter(None, (protocol, column.data, sequences)))
 
 
+def _record_file(folder: Path, benchmark: str | None) -> Path:
+    return folder / f"{benchmark or 'trained'}.json"
+
+
 def _training_seconds(folder: Path) -> float | None:
-    file, kind = folder / record_name(None), "record of a study"
-    if not file.is_file() or "seconds" not in read_shaped(file, kind, {}):
-        return None
-    return float(read_shaped(file, kind, {"seconds": float})["seconds"])
+    return (read_record(folder, None) or {}).get("seconds")

@@ -1,7 +1,6 @@
 """Run a table of trainings and evaluations that differ by a few flags, over seeds, and gather its scores."""
 
 import argparse
-import json
 import shlex
 import subprocess
 import sys
@@ -13,12 +12,18 @@ from pathlib import Path
 from datamodules.reading.atomic_writing import write_atomically
 
 from ..command_line.configs import find_config
-from ..experiments.study_plan import Step, Study, StudyRow, read_study
-from ..experiments.study_table import gather_study, record_name, result_of, study_markdown, table_rows, write_csv
-from ..stored_results import read_shaped
+from ..experiments.study_plan import FOLDER, Step, Study, StudyRow, read_study
+from ..experiments.study_table import (
+    gather_study,
+    read_record,
+    result_of,
+    study_markdown,
+    table_rows,
+    write_csv,
+    write_record,
+)
 
 CLI = Path(__file__).resolve().parents[2] / "cli.py"
-PLACE = "--trainer.default_root_dir"
 
 
 def command(args: Sequence[str]) -> None:
@@ -163,8 +168,7 @@ def _is_done(step: Step) -> bool:
     Raises:
         ValueError: if it has a checkpoint or a result by other arguments, or a damaged record; one line.
     """
-    file = step.folder / record_name(step.benchmark)
-    record = read_shaped(file, "record of a study", {"words": [str]}) if file.is_file() else None
+    record = read_record(step.folder, step.benchmark)
     if step.benchmark is None:
         done = record is not None and record.get("state", "done") == "done"
         to_keep, what, where = done or _has_checkpoint(step), "a training", "the folder"
@@ -178,7 +182,7 @@ def _is_done(step: Step) -> bool:
 
 def _difference(before: Sequence[str], now: Sequence[str]) -> str:
     """Return how the arguments of two runs differ, in words; empty if only their folder does."""
-    before, now = (_without_place(words) for words in (before, now))
+    before, now = (_without_folder(words) for words in (before, now))
     if before == now:
         return ""
     counts = Counter(before), Counter(now)
@@ -186,8 +190,8 @@ def _difference(before: Sequence[str], now: Sequence[str]) -> str:
     return f"with other arguments ({', '.join(different)})" if different else "with its arguments in another order"
 
 
-def _without_place(words: Sequence[str]) -> list[str]:
-    at = words.index(PLACE) if PLACE in words else len(words)
+def _without_folder(words: Sequence[str]) -> list[str]:
+    at = words.index(FOLDER) if FOLDER in words else len(words)
     return [*words[:at], *words[at + 2 :]]
 
 
@@ -199,10 +203,9 @@ def _run(step: Step) -> str | None:
     """Run a step in a separate process; return the path of its log if it failed."""
     step.folder.mkdir(parents=True, exist_ok=True)
     log = step.folder / f"{step.benchmark or 'train'}.log"
-    record = step.folder / record_name(step.benchmark)
     one_go, start = step.evaluation is None and not _has_checkpoint(step), time.monotonic()
     if step.evaluation is None:
-        write_atomically(record, json.dumps({"state": "started", "words": step.arguments}) + "\n")
+        write_record(step.folder, None, "started", step.arguments)
     with log.open("a") as file:
         process = subprocess.Popen([sys.executable, str(CLI), *step.arguments], stdout=file, stderr=file)
         try:
@@ -218,7 +221,7 @@ def _run(step: Step) -> str | None:
         last = [line for line in log.read_text(errors="replace").splitlines() if line.strip()][-1:]
         return f"{log}: {last[0] if last else f'status {status}'}"
     cost = {"seconds": round(time.monotonic() - start, 1)} if one_go else {}
-    write_atomically(record, json.dumps({"state": "done", "words": step.arguments} | cost) + "\n")
+    write_record(step.folder, step.benchmark, "done", step.arguments, **cost)
     return None
 
 
