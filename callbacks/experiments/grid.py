@@ -6,7 +6,6 @@ import dataclasses
 import hashlib
 import math
 from collections.abc import Mapping, Sequence
-from difflib import get_close_matches
 from itertools import product
 from typing import Any
 
@@ -72,14 +71,10 @@ def read_grid(base: PropagationProtocol, varied: Sequence[str], most: int = MOST
             combinations than `most`; one line.
     """
     values: dict[str, tuple[Any, ...]] = {}
-    known = [field.name for field in dataclasses.fields(base) if field.name != "name"]
     for text in varied:
         field, equals, listed = text.partition("=")
-        if field not in known:
-            near = get_close_matches(field, known, 1)
-            raise ValueError(
-                f"--vary {text}: a protocol has no field {field!r}" + (f"; did you mean {near[0]}?" if near else "")
-            )
+        if problem := base.misnamed(field):
+            raise ValueError(f"--vary {text}: {problem}")
         if field in values or not equals or not listed.strip():
             raise ValueError(f"--vary {text}: write each field once, as {field}=value,value,…")
         values[field] = _values(text, listed)

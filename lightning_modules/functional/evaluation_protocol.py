@@ -170,7 +170,7 @@ class EvaluationProtocol:
         fields = {field: _as_plain_type(value) for field, value in fields.items()}
         base, changes = _split_name(self.name)
         texts = changes | {field: _as_text(value) for field, value in fields.items() if value != getattr(self, field)}
-        if (table := self._table(base, changes)) is not None:
+        if (table := _table(self._own_tables(base), self._values(), changes)) is not None:
             texts = {field: texts[field] for field in _differences(self._values() | fields, table)}
         return dataclasses.replace(self, name=_join_name(base, texts), **fields)
 
@@ -211,15 +211,22 @@ class EvaluationProtocol:
         return hashlib.sha256(json.dumps(numbers_alike, sort_keys=True).encode()).hexdigest()[:12]
 
     @classmethod
+    def misnamed(cls, field: str) -> str:
+        """Return what is wrong with the name of a field to change, with the nearest field; empty if there is one."""
+        known = [known.name for known in dataclasses.fields(cls) if known.name != "name"]
+        if field in known:
+            return ""
+        near = get_close_matches(field, known, 1)
+        return f"a protocol has no field {field!r}" + (f"; did you mean {near[0]}?" if near else "")
+
+    @classmethod
     def _read_changes(cls, name: str, changes: Mapping[str, str]) -> dict[str, Any]:
         """Return the values of the fields that a name changes; see `_as_text` for their form."""
-        types_of = {field.name: field.type for field in dataclasses.fields(cls) if field.name != "name"}
+        types_of = {field.name: field.type for field in dataclasses.fields(cls)}
         found = {}
         for field, text in changes.items():
-            if field not in types_of:
-                near = get_close_matches(field, types_of, 1)
-                advice = f"; did you mean {near[0]}?" if near else ""
-                raise ValueError(f"protocol {name!r}: a protocol has no field {field!r}{advice}")
+            if problem := cls.misnamed(field):
+                raise ValueError(f"protocol {name!r}: {problem}")
             readings = (_as_value(text), text, tuple(map(_as_value, text.split(",") if text else ())))
             fitting = [value for value in readings if _fits(value, types_of[field])]
             if not fitting:
@@ -240,14 +247,6 @@ class EvaluationProtocol:
         defaults = {f.name: f.default for f in dataclasses.fields(self) if f.name != "name"}
         return [{**defaults, **values} for values in source.values.values()] if source else []
 
-    def _table(self, base: str, changes: Mapping[str, str]) -> dict[str, Any] | None:
-        """Return the values of the source's benchmark from which the changes in a name lead to these values.
-
-        Where several do, because they differ in changed fields alone, it is the source's first.
-        """
-        values = self._values()
-        return next((own for own in self._own_tables(base) if _differences(values, own) == changes.keys()), None)
-
     def _name_of_changes(self, base: str) -> str:
         values = self._values()
         own = min(self._own_tables(base), key=lambda table: len(_differences(values, table)))
@@ -256,9 +255,9 @@ class EvaluationProtocol:
     def _check_name(self) -> None:
         """Raise if a source's name, with the changes that it lists, does not belong to these values."""
         base, changes = _split_name(self.name)
-        values = self._values()
+        values, tables = self._values(), self._own_tables(base)
         wrong = [field for field, text in changes.items() if field not in values or _as_text(values[field]) != text]
-        if wrong or (self._own_tables(base) and self._table(base, changes) is None):
+        if wrong or (tables and _table(tables, values, changes) is None):
             raise ValueError(
                 f"the name {self.name!r} belongs to other values than those given; "
                 "take `with_changes(…)`, which names what it changes, or choose another name"
@@ -270,6 +269,16 @@ class EvaluationProtocol:
 
 def _differences(values: Mapping[str, Any], own: Mapping[str, Any]) -> set[str]:
     return {field for field, value in values.items() if value != own[field]}
+
+
+def _table(
+    tables: Sequence[dict[str, Any]], values: Mapping[str, Any], changes: Mapping[str, str]
+) -> dict[str, Any] | None:
+    """Return the benchmark's values, of those of a source, from which the changes in a name lead to `values`.
+
+    Where several do, because they differ in changed fields alone, it is the source's first.
+    """
+    return next((own for own in tables if _differences(values, own) == changes.keys()), None)
 
 
 def _split_name(name: str) -> tuple[str, dict[str, str]]:
