@@ -70,11 +70,11 @@ def test_ctrl_c_within_a_step_finishes_and_saves_it(whole, video_folder, tmp_pat
     assert "stopped by Ctrl-C after step 8\n" in ended.said
     assert "Traceback" not in ended.said
     assert last(tmp_path)["global_step"] == 8
-    ended = run(words("VFSSimSiam", video_folder, tmp_path, "--ckpt_path=last"), tmp_path)
+    unhurried = {"class_path": "Throughput", "init_args": {"warn_above": 1.0}}  # its hint depends on the machine's load
+    ended = run(words("VFSSimSiam", video_folder, tmp_path, "--ckpt_path=last", callbacks=(unhurried,)), tmp_path)
     assert ended.status == 0, ended.said
     assert f"resuming from {tmp_path}/lightning_logs/version_0/checkpoints/last.ckpt: step 8, epoch 1\n" in ended.said
-    warned = [line for line in ended.said.splitlines() if "UserWarning" in line]
-    assert all("waiting for data" in line for line in warned), warned  # that one depends on the machine's load
+    assert "UserWarning" not in ended.said
     assert [path.name for path in (tmp_path / "lightning_logs").iterdir()] == ["version_0"]
     expect_the_same(tmp_path, whole["VFSSimSiam"])
 
