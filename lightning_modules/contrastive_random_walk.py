@@ -116,14 +116,14 @@ class ContrastiveRandomWalk(CorrespondenceModule):
         """Compute the mean cross-entropy of all walks; return also `embeddings`, `(B · T · N, D)`.
 
         Raises:
-            ValueError: for clips whose loss is 0 whatever the network: of fewer than 3 frames, or of one node per frame.
+            ValueError: for clips whose loss is 0 whatever the network: fewer than 3 frames, or one node per frame.
         """
         nodes = self(batch["clip"])  # B x D x T x N
         frames, count = nodes.shape[2:]
         if frames < 3 or count < 2:
             raise ValueError(
-                f"clips of {frames} frame(s) with {count} node(s) each leave nothing to learn: CRW needs 3 frames and 2 "
-                "nodes at least; raise data.frames, or data.size"
+                f"clips of {frames} frame(s) with {count} node(s) each leave nothing to learn: CRW needs 3 frames and "
+                "2 nodes at least; raise data.frames, or data.size"
             )
         generator = self.generator(ranks_and_rank()[1], 1)
         dropped = drop_edges(nodes, self.hparams["edge_dropout"], generator) if self.training else None
