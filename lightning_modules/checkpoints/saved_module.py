@@ -74,13 +74,14 @@ class SavedModule(pl.LightningModule):
 
 
 def _networks(own: Mapping[str, Any], saved: Mapping[str, Any]) -> str:
-    """Name both networks where a checkpoint is of another one, which says more than a list of weights.
-
-    A path is no name: the same checkpoint may lie elsewhere.
-    """
+    """Name both networks where a checkpoint is of another one, which says more than a list of weights."""
     for name in NETWORK_ARGUMENTS:
         ours, theirs = own.get(name), saved.get(name)
-        named = [each for each in (ours, theirs) if isinstance(each, str) and not each.endswith(SUFFIXES)]
-        if len(named) == 2 and ours != theirs:
+        if isinstance(ours, str) and isinstance(theirs, str) and ours != theirs and not _is_path(ours, theirs):
             return f"; it is of {theirs[:80]}, this model of {ours}: say --model.{name} {theirs[:80]}"
     return ""
+
+
+def _is_path(*names: str) -> bool:
+    """Return whether one of the names is a checkpoint's path, which says nothing: the same file may lie elsewhere."""
+    return any(name.endswith(SUFFIXES) for name in names)
