@@ -131,7 +131,9 @@ def _claim(output: Path, settings: dict[str, Any], videos: list[str]) -> None:
     """
     path, remedy = output / RECORD, "give another folder, or remove this one"
     wanted = {**settings, "videos": videos}
-    if path.is_file():
+    if (output / "train").is_dir() and any((output / "train").iterdir()):
+        if not path.is_file():
+            raise DataError(f"{output / 'train'}: holds what pseudo-boxes did not make; {remedy}")
         there = read_json(path, remedy)
         if not isinstance(there, dict) or set(there) != set(wanted) or not isinstance(there["videos"], list):
             raise DataError(f"{path}: is damaged; {remedy}")
@@ -139,10 +141,8 @@ def _claim(output: Path, settings: dict[str, Any], videos: list[str]) -> None:
         if any(before != now for before, now in zip(there["videos"], videos, strict=False)):
             other.append("videos")
         if other:
-            raise DataError(f"{output}: was made with another {', another '.join(other)}; {remedy}")
+            raise DataError(f"{output}: was made from something else ({', '.join(other)}); {remedy}")
         wanted["videos"] = max(videos, there["videos"], key=len)
-    elif (output / "train").is_dir() and any((output / "train").iterdir()):
-        raise DataError(f"{output / 'train'}: holds what pseudo-boxes did not make; {remedy}")
     output.mkdir(parents=True, exist_ok=True)
     write_atomically(path, json.dumps(wanted, indent=1) + "\n")
 

@@ -117,16 +117,18 @@ def test_a_signal_ends_it_and_nothing_half_done_is_left(source, tmp_path, monkey
 def test_an_output_of_another_make_is_refused(source, tmp_path):
     """It would keep the sequences that are there, and so mix two kinds or repeat the first one."""
     extractor, got = build_feature_extractor("raw_colour"), tmp_path / "got"
-    pseudo_boxes(extractor, source, got, frames=4)
+    with pytest.raises(ValueError, match="short_side must be at least 1 px"):
+        pseudo_boxes(extractor, source, got, frames=4, short_side=0)
+    pseudo_boxes(extractor, source, got, frames=4)  # nothing had been made
     pseudo_boxes(extractor, source, got, frames=4, videos=1)  # fewer of the same
     assert (got / "train/list.txt").read_text() == "000000\n"
     for change, named in (({"frames": 3}, "frames"), ({"seed": 1}, "seed"), ({"short_side": 64}, "short_side")):
-        with pytest.raises(ValueError, match=f"got: was made with another {named}; give another folder"):
+        with pytest.raises(ValueError, match=rf"got: was made from something else \({named}\); give another folder"):
             pseudo_boxes(extractor, source, got, **({"frames": 4} | change))
-    with pytest.raises(ValueError, match="another network"):
+    with pytest.raises(ValueError, match=r"something else \(network\)"):
         pseudo_boxes(build_feature_extractor("torchvision:resnet18"), source, got, frames=4)
     still_video(source / "a/first", 3)
-    with pytest.raises(ValueError, match="another videos"):
+    with pytest.raises(ValueError, match=r"something else \(videos\)"):
         pseudo_boxes(extractor, source, got, frames=4)
     (got / RECORD).write_text("[]")
     with pytest.raises(ValueError, match=r"pseudo_boxes\.json: is damaged"):
