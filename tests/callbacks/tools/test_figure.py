@@ -46,7 +46,7 @@ def test_the_picture_shows_a_curve_for_each_stage_and_run(tmp_path: Path) -> Non
 
 
 def colours_in(path: Path, pixels: int) -> set[tuple[int, int, int]]:
-    """The colours, other than greys, of at least so many pixels of the left 1,050 columns."""
+    """The colours, other than greys, of at least `pixels` of the left 1,050 columns."""
     picture = np.asarray(Image.open(path).convert("RGB"))[:, :1050]
     found, counts = np.unique(picture.reshape(-1, 3), axis=0, return_counts=True)
     vivid = np.ptp(found.astype(int), axis=1) > 60
