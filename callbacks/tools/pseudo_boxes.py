@@ -42,7 +42,7 @@ TRIMMED = 0.02
 """Part of a mask's pixels that lies outside its box on each side, so that strays do not widen it."""
 
 
-RECORD = "pseudo_boxes.json"
+MADE_FROM = "pseudo_boxes.json"
 """File in the output that says what it was made from, so that a repeated call adds nothing of another kind."""
 
 
@@ -129,7 +129,7 @@ def _claim(output: Path, settings: dict[str, Any], videos: list[str]) -> None:
     Raises:
         DataError: if it does not, or the folder holds sequences without a record.
     """
-    path, remedy = output / RECORD, "give another folder, or remove this one"
+    path, remedy = output / MADE_FROM, "give another folder, or remove this one"
     wanted = {**settings, "videos": videos}
     if (output / "train").is_dir() and any((output / "train").iterdir()):
         if not path.is_file():

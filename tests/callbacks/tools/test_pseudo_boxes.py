@@ -11,7 +11,7 @@ from PIL import Image
 
 from callbacks import signals
 from callbacks.tools import pseudo_boxes as tool
-from callbacks.tools.pseudo_boxes import RECORD, box_of, command, draw_box, follow_box, pseudo_boxes
+from callbacks.tools.pseudo_boxes import MADE_FROM, box_of, command, draw_box, follow_box, pseudo_boxes
 from datamodules import Got10kDataModule
 from lightning_modules.backbones import build_feature_extractor
 
@@ -130,10 +130,10 @@ def test_an_output_of_another_make_is_refused(source, tmp_path):
     still_video(source / "a/first", 3)
     with pytest.raises(ValueError, match=r"something else \(videos\)"):
         pseudo_boxes(extractor, source, got, frames=4)
-    (got / RECORD).write_text("[]")
+    (got / MADE_FROM).write_text("[]")
     with pytest.raises(ValueError, match=r"pseudo_boxes\.json: is damaged"):
         pseudo_boxes(extractor, source, got, frames=4)
-    (got / RECORD).unlink()  # as the folder of GOT-10k itself, whose list.txt must stay
+    (got / MADE_FROM).unlink()  # as the folder of GOT-10k itself, whose list.txt must stay
     with pytest.raises(ValueError, match="train: holds what pseudo-boxes did not make"):
         pseudo_boxes(extractor, source, got, frames=4)
     with pytest.raises(ValueError, match="pairs: lies in the source"):
