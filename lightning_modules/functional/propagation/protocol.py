@@ -1,6 +1,7 @@
 """The protocol of label propagation: every number and rule that affects a score, as one frozen record."""
 
 import dataclasses
+import math
 from collections.abc import Mapping
 from typing import Annotated, Literal
 
@@ -122,6 +123,7 @@ class PropagationProtocol(NetworkInput):
     def _conditions(self) -> dict[str, tuple[bool, str]]:
         padded = self.repeat_first == "padding" and self.references is None
         everything_in_square = self.topk is None and self.radius is not None and self.neighbourhood == "square"
+        window = (2 * math.floor(self.radius or 0) + 1) ** 2
         return {
             "context": (self.context >= padded, "1 or more frames with repeat_first='padding'"),
             "radius": (self.radius != 0 or self.neighbourhood != "circle", "above 0 feature cells for a circle"),
@@ -134,8 +136,8 @@ class PropagationProtocol(NetworkInput):
                 "True without a topk",
             ),
             "mixture_components": (
-                self.mixture_components is None or everything_in_square,
-                "None unless the neighbourhood is a square with topk=None",
+                self.mixture_components is None or (everything_in_square and self.mixture_components <= window),
+                "None unless the neighbourhood is a square with topk=None, and at most its number of cells",
             ),
             "border": (
                 self.border == "exclude" or everything_in_square,

@@ -172,6 +172,10 @@ def test_fields_go_through_json() -> None:
         ({"references": ()}, "references"),
         ({"references": (-3,)}, "0 or -1"),
         ({"mixture_components": 2}, "mixture_components"),
+        (
+            {"topk": None, "neighbourhood": "square", "radius": 0.5, "mixture_components": 2},
+            "mixture_components must be .* at most its number of cells",
+        ),
         ({"border": "zero"}, "border"),
         ({"topk": None, "first_frame_masked": False}, "first_frame_masked"),
         ({"rgb_std": (1.0, 0.0, 1.0)}, "rgb_std"),
