@@ -20,8 +20,8 @@ from lightning_modules.backbones.short_names import SHORT_NAMES
 
 from ..benchmarks.base import BenchmarkCallback
 from ..benchmarks.results import Results, require_writable, scores_table, wide_console
-from ..metrics.uncertainty import rows_difference, score_intervals
 from ..report import write_report
+from ..statistics.uncertainty import rows_difference, score_intervals
 from ..stored_results import protocols_of
 
 

@@ -12,9 +12,9 @@ from typing import Any
 
 from lightning_modules.functional import PropagationProtocol
 
-from ..metrics.intervals import Difference, bootstrap_interval, paired_difference
-from ..metrics.uncertainty import values_by_sequence
-from ..report.films import percent
+from ..statistics.intervals import Difference, bootstrap_interval, paired_difference
+from ..statistics.text import percent
+from ..statistics.uncertainty import values_by_sequence
 from ..stored_results import protocols_of, read_results, read_rows, read_sequences
 from ..tracking.view import at_stride
 from .results_table import markdown_table

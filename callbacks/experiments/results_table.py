@@ -8,8 +8,8 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any, NamedTuple
 
-from ..metrics.intervals import Difference, bootstrap_interval
-from ..metrics.uncertainty import difference_of, mean_over_runs, score_intervals, values_by_sequence
+from ..statistics.intervals import Difference, bootstrap_interval
+from ..statistics.uncertainty import difference_of, mean_over_runs, score_intervals, values_by_sequence
 from ..stored_results import protocol_of, read_results, read_rows, read_sequences
 
 ScoresBySequence = Mapping[str, Sequence[float]]

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from datamodules.reading.atomic_writing import csv_text, write_atomically
 
-from ..metrics.intervals import Difference
-from ..metrics.uncertainty import difference_of
-from ..report.films import percent
+from ..statistics.intervals import Difference
+from ..statistics.text import percent
+from ..statistics.uncertainty import difference_of
 from ..stored_results import Json, read_results, read_shaped
 from .results_table import Cell, StoredScore, cell_of, markdown_table, read_scores_of
 

@@ -3,7 +3,6 @@
 import io
 from base64 import b64encode
 from collections.abc import Mapping
-from math import isnan
 
 import numpy as np
 from PIL import Image
@@ -91,11 +90,6 @@ def worst_indices(film: Json) -> list[tuple[int, float]]:
         if len(chosen) < WORST_FRAMES and all(abs(index - other) >= APART for other in chosen):
             chosen.append(index)
     return [(index, values[index]) for index in chosen]
-
-
-def percent(value: float | None) -> str:
-    """Return a fraction in per cent with one digit; a dash for one that is not defined."""
-    return "" if value is None else "–" if isnan(value) else f"{100 * value:.1f}"
 
 
 def _shot(film: Json, index: int) -> bytes:

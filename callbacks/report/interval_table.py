@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from ..metrics.uncertainty import rows_difference, score_intervals
+from ..statistics.uncertainty import rows_difference, score_intervals
 from .run import ReportedRun, same_protocols
 
 

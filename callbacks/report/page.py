@@ -9,9 +9,10 @@ from jinja2 import Environment, FileSystemLoader
 
 from datamodules.reading.atomic_writing import write_atomically
 
+from ..statistics.text import percent
 from ..stored_results import protocols_of
 from .charts import draw_chart, draw_film_curves
-from .films import films_note, percent, played_films, worst_frames
+from .films import films_note, played_films, worst_frames
 from .interval_table import uncertainty_of
 from .run import ReportedRun, compared_rows, overlaid_charts, progress_charts, read_beside, read_run, score_lines
 

@@ -4,8 +4,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..metrics.uncertainty import video_of
 from ..pictures.film import TRUTH_SUFFIX
+from ..statistics.uncertainty import video_of
 from ..stored_results import Json, epochs_and_step, protocols_of, read_results, read_rows, read_shaped
 from .published import published_beside
 

@@ -7,8 +7,8 @@ from pathlib import Path
 from datamodules.reading.atomic_writing import csv_text, write_atomically
 
 from ..experiments.results_table import Cell, Column, StoredScore, Table, markdown_table, read_scores_of, tabulate
-from ..report.films import percent
 from ..report.published import published_beside
+from ..statistics.text import percent
 from ..stored_results import read_results
 from .report import results_below
 

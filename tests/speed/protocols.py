@@ -19,7 +19,7 @@ sys.path.insert(0, str(Path(__file__).parents[2]))
 
 from callbacks import DavisBenchmark
 from callbacks.experiments.effects import Scored, read_scores
-from callbacks.metrics.intervals import bootstrap_interval, paired_difference
+from callbacks.statistics.intervals import bootstrap_interval, paired_difference
 from callbacks.tracking.label_tracker import seen_by
 from lightning_modules.backbones import build_feature_extractor
 from lightning_modules.functional import PropagationProtocol

@@ -5,8 +5,8 @@ import json
 
 import pytest
 
-from callbacks.metrics.intervals import bootstrap_interval, paired_difference
 from callbacks.report.published import PUBLISHED, SEQUENCES, published_beside
+from callbacks.statistics.intervals import bootstrap_interval, paired_difference
 from callbacks.tools.table import gather_results, render
 from cli import main
 from lightning_modules.functional import PropagationProtocol

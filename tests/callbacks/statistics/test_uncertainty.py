@@ -2,8 +2,8 @@
 
 import pytest
 
-from callbacks.metrics.intervals import bootstrap_interval, paired_difference
-from callbacks.metrics.uncertainty import rows_difference, score_intervals, values_by_sequence
+from callbacks.statistics.intervals import bootstrap_interval, paired_difference
+from callbacks.statistics.uncertainty import rows_difference, score_intervals, values_by_sequence
 
 SEQUENCES = ("bike", "two_dogs")
 ROWS = [

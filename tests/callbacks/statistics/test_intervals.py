@@ -5,7 +5,7 @@ from itertools import product
 import numpy as np
 import pytest
 
-from callbacks.metrics.intervals import bootstrap_interval, paired_difference
+from callbacks.statistics.intervals import bootstrap_interval, paired_difference
 
 
 def test_interval_of_equal_scores_has_no_width() -> None:
