@@ -134,11 +134,7 @@ class TargetPairs(ReplacingDataset):
     def read(self, number: int, generator: torch.Generator) -> dict[str, Any]:
         """Draw two frames of a sequence and cut their crops."""
         folder = Path(os.fsdecode(self._folders[number]))
-        frames, boxes = list_pictures(folder), read_boxes(folder / "groundtruth.txt")
-        if not frames or len(frames) != len(boxes):
-            raise DataError(f"{folder}: {len(boxes)} boxes for {len(frames)} frames; unpack the sequence again")
-        visible = _read_cover(folder / "cover.label", len(boxes))
-        usable = np.flatnonzero(usable_boxes(boxes, picture_header(frames[0])[0], visible))
+        frames, boxes, usable = read_sequence(folder)
         pair = draw_pair(usable, self._max_gap, generator)
         if pair is None:
             raise DataError(f"{folder}: no two usable boxes less than {self._max_gap} frames apart")
@@ -146,6 +142,20 @@ class TargetPairs(ReplacingDataset):
         crops = (training_crop(read_picture(frames[t]), boxes[t], size, generator) for t, size in chosen)
         exemplar, search = (torch.from_numpy(crop).permute(2, 0, 1).contiguous() for crop in crops)
         return {"exemplar": exemplar, "search": search, "video_index": number}
+
+
+def read_sequence(folder: Path) -> tuple[tuple[Path, ...], NDArray[np.float64], NDArray[np.int64]]:
+    """List a sequence's frames, its boxes (T, 4), and the numbers of those that are usable, see `usable_boxes`.
+
+    Raises:
+        DataError: if there is not one box for each frame, or one of its files cannot be read.
+    """
+    frames, boxes = list_pictures(folder), read_boxes(folder / "groundtruth.txt")
+    if not frames or len(frames) != len(boxes):
+        raise DataError(f"{folder}: {len(boxes)} boxes for {len(frames)} frames; unpack the sequence again")
+    visible = _read_cover(folder / "cover.label", len(boxes))
+    usable: NDArray[np.int64] = np.flatnonzero(usable_boxes(boxes, picture_header(frames[0])[0], visible))
+    return frames, boxes, usable
 
 
 def usable_boxes(

@@ -70,6 +70,8 @@ class CorrespondenceModule(ExtractorModule):
     """Arguments of `torch.compile` for methods whose `compile` is set."""
     synchronises_batch_norm: ClassVar[bool] = False
     """Training on several GPUs takes BatchNorm statistics over all of them (SyncBatchNorm)."""
+    suited_benchmark: ClassVar[str | None] = "davis"
+    """Benchmark that a run without one names for its checkpoint; None where none evaluates such a module."""
     logged: ClassVar[tuple[str, ...]] = ()
     """Scalars of a training step that are logged in addition to the loss, as `train/NAME`, where a step has them."""
 

@@ -9,7 +9,7 @@ from torch.optim import Adam
 from torch.optim.lr_scheduler import MultiStepLR
 
 from .backbones import Normalise, pooled_width
-from .backbones.resnet import LAYER_OF_STAGE, resnet_maps
+from .backbones.resnet import LAYER_OF_STAGE, is_resnet, resnet_maps
 from .base import Batch, CorrespondenceModule
 from .components.distributed import ranks_and_rank
 from .components.schedules import scheduled
@@ -46,7 +46,8 @@ class ContrastiveRandomWalk(CorrespondenceModule):
         compile: compile the backbone with torch.compile when training starts.
 
     Raises:
-        ValueError: if the backbone or the kind of nodes is unknown; in training, if frames are smaller than a patch.
+        ValueError: if the backbone is unknown or no ResNet, the kind of nodes is unknown, or a number is out of range;
+            in training, if clips have fewer than 3 frames, frames are smaller than a patch or have a single node.
     """
 
     def __init__(
@@ -67,7 +68,21 @@ class ContrastiveRandomWalk(CorrespondenceModule):
         self.save_hyperparameters()
         if nodes not in ("patches", "cells"):
             raise ValueError(f"nodes must be 'patches' or 'cells', got {nodes!r}")
+        for name in ("embedding_dim", "patch_size", "patch_stride"):
+            if self.hparams[name] < 1:
+                raise ValueError(f"{name} must be 1 or more, got {self.hparams[name]}")
+        if not 0 < patch_area[0] <= patch_area[1] <= 1:
+            raise ValueError(f"patch_area must be two ascending fractions in (0, 1], got {patch_area}")
+        if not temperature > 0:
+            raise ValueError(f"temperature must be above 0, got {temperature}")
+        if not 0 <= edge_dropout < 1:
+            raise ValueError(f"edge_dropout must be a probability in [0, 1), got {edge_dropout}")
         self.backbone = self.network_to_train(backbone)
+        if not is_resnet(self.backbone):
+            name = self.hparams["backbone"]
+            raise ValueError(
+                f"backbone {name}: ContrastiveRandomWalk trains a ResNet, this is a {type(self.backbone).__name__}"
+            )
         self.normalise = Normalise(MEAN, STD)
         self.head = nn.Linear(pooled_width(self.backbone), embedding_dim)
 
@@ -98,8 +113,18 @@ class ContrastiveRandomWalk(CorrespondenceModule):
         return nodes.reshape(batch, frames, -1, nodes.shape[-1]).permute(0, 3, 1, 2)
 
     def step(self, batch: Batch) -> dict[str, Tensor]:
-        """Compute the mean cross-entropy of all walks; return also `embeddings`, `(B · T · N, D)`."""
+        """Compute the mean cross-entropy of all walks; return also `embeddings`, `(B · T · N, D)`.
+
+        Raises:
+            ValueError: for clips whose loss is 0 whatever the network: fewer than 3 frames, or one node per frame.
+        """
         nodes = self(batch["clip"])  # B x D x T x N
+        frames, count = nodes.shape[2:]
+        if frames < 3 or count < 2:
+            raise ValueError(
+                f"clips of {frames} frame(s) with {count} node(s) each leave nothing to learn: CRW needs 3 frames and "
+                "2 nodes at least; raise data.frames, or data.size"
+            )
         generator = self.generator(ranks_and_rank()[1], 1)
         dropped = drop_edges(nodes, self.hparams["edge_dropout"], generator) if self.training else None
         loss = contrastive_random_walk_loss(nodes, self.hparams["temperature"], dropped)

@@ -44,6 +44,8 @@ class LinearProbe(CorrespondenceModule):
             classes.
     """
 
+    suited_benchmark = None
+
     def __init__(
         self,
         backbone: str,

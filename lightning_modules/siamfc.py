@@ -52,6 +52,8 @@ class SiamFC(CorrespondenceModule):
         ValueError: if the backbone's name has another form, it has no such stage, or the loss or start is unknown.
     """
 
+    suited_benchmark = "otb"
+
     def __init__(
         self,
         backbone: str,

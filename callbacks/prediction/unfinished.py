@@ -55,7 +55,6 @@ def identify(
     pointed_at = hashlib.sha256()
     for prompt in prompts:
         pointed_at.update(_bytes_of(prompt))
-    view = [getattr(extractor, name, None) for name in ("stage", "stride", "dilated", "multiple")]
     part = stream.part
     return {
         "video": [*stamp(stream.path), *stream.size],
@@ -64,8 +63,14 @@ def identify(
         "protocol": protocol.digest(),
         "short_side": short_side,
         "VIDCORR_NATIVE": compiled_search_runs(),
-        "network": f"{type(extractor).__name__} {view} {digest_of(extractor.state_dict())}",
+        "network": identify_network(extractor),
     }
+
+
+def identify_network(extractor: nn.Module) -> str:
+    """Return a text that is the same for extractors of equal features alone: class, view and digest of the weights."""
+    view = [getattr(extractor, name, None) for name in ("stage", "stride", "dilated", "multiple")]
+    return f"{type(extractor).__name__} {view} {digest_of(extractor.state_dict())}"
 
 
 def _bytes_of(prompt: Prompt) -> bytes:

@@ -4,11 +4,20 @@ import argparse
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
+
+import numpy as np
 
 from ..stored_results import epochs_and_step, read_results
 
 TrainingCurve = list[tuple[int, float]]
 """(epochs trained, fraction), in order."""
+MARKERS = "os^DvPX*<>"
+STYLES: tuple[Any, ...] = ("-", "--", ":", "-.", (0, (6, 1, 1, 1, 1, 1)), (0, (1, 4)), (0, (8, 4)))
+INSIDE = 8
+"""Most curves whose legend stands within the axes; that of more stands on their right."""
+IN_A_COLUMN = 30
+"""Most names in a column of that legend."""
 
 
 def read_curves(run: str | Path, benchmark: str = "davis", score: str = "J&F-Mean") -> dict[str, TrainingCurve]:
@@ -53,6 +62,8 @@ def figure(
     title: str = "",
 ) -> Path:
     """Draw a benchmark's score over the epochs, a curve for each stage of each run.
+
+    Of curves that coincide one is the border of the other, see `nesting`.
 
     Args:
         runs: folders of runs.
@@ -100,19 +111,77 @@ def _names(runs: Sequence[Path]) -> list[str]:
 def _draw(curves: Mapping[str, Mapping[str, TrainingCurve]], output: Path, axis: str, title: str) -> None:
     # the object-oriented interface: no window system, and no state that outlives the picture
     from matplotlib.figure import Figure
+    from matplotlib.ticker import MaxNLocator
 
-    picture = Figure(figsize=(7, 4.5), layout="constrained")
+    drawn = [(run, stage, curve) for run, of_run in curves.items() for stage, curve in sorted(of_run.items())]
+    runs, stages = list(curves), sorted({stage for _, stage, _ in drawn})
+    kinds = stages if len(stages) > 1 else runs  # by colour and marker; runs of several stages by their line
+    colours = _colours(len(kinds))
+    columns = 0 if len(drawn) <= INSIDE else -(-len(drawn) // IN_A_COLUMN)
+    height = max(4.5, 0.5 + 0.18 * -(-len(drawn) // max(columns, 1))) if columns else 4.5
+    picture = Figure(figsize=(7 + 2 * columns, height), layout="constrained")
     axes = picture.add_subplot(xlabel="epoch", ylabel=axis, title=title)
-    stages = sorted({stage for of_run in curves.values() for stage in of_run})
-    styles = ("-", "--", ":", "-.")
-    for number, (run, of_run) in enumerate(curves.items()):
-        for stage, curve in sorted(of_run.items()):
-            name = " ".join(part for part in (run if len(curves) > 1 or not stage else "", stage) if part)
-            # stages by colour and runs by line, or runs by colour where there is one stage
-            colour = f"C{(stages.index(stage) if len(stages) > 1 else number) % 10}"
-            style = styles[number % len(styles)] if len(stages) > 1 else "-"
-            epochs, values = zip(*curve, strict=True)
-            axes.plot(epochs, [100 * value for value in values], style, color=colour, marker="o", ms=3, label=name)
+    below = nesting([curve for *_, curve in drawn])
+    step = min(2.0, 12 / max(1, *below))
+    for (run, stage, curve), depth in zip(drawn, below, strict=True):
+        name = " ".join(part for part in (run if len(runs) > 1 or not stage else "", stage) if part)
+        kind = kinds.index(stage if len(stages) > 1 else run)
+        style = STYLES[runs.index(run) % len(STYLES)] if len(stages) > 1 else "-"
+        epochs, values = zip(*curve, strict=True)
+        axes.plot(
+            epochs,
+            [100 * value for value in values],
+            linestyle=style,
+            linewidth=1.5 + step * depth,
+            marker=MARKERS[kind % len(MARKERS)],
+            markersize=4 + 1.5 * step * depth,
+            color=colours[kind],
+            zorder=2 - depth / len(drawn),
+            label=name,
+        )
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
     axes.grid(alpha=0.3)
-    axes.legend(fontsize="small")
+    if columns:
+        picture.legend(fontsize="small", loc="outside right upper", ncols=columns)
+    else:
+        axes.legend(fontsize="small")
     picture.savefig(output, dpi=150)
+
+
+def nesting(curves: Sequence[TrainingCurve]) -> list[int]:
+    """Return how many levels each curve lies below those that are drawn after it and would hide it.
+
+    Two curves coincide where they differ by at most 0.5 % of the range of all values, about the width of a line, from
+    one epoch to the next, or in the only point of one. Drawn wider by a step per level, each one shows as a border.
+
+    Args:
+        curves: in the order in which they are drawn.
+
+    Example:
+        >>> rising, falling = [(0, 0.1), (1, 0.2)], [(0, 0.2), (1, 0.1)]
+        >>> nesting([rising, falling, rising, rising])
+        [2, 0, 1, 0]
+    """
+    values = [value for curve in curves for _, value in curve]
+    tolerance = 0.005 * (max(values) - min(values))
+    levels: list[int] = []
+    for number in reversed(range(len(curves))):
+        later = zip(curves[number + 1 :], levels, strict=True)
+        above = [level for curve, level in later if _coincide(curves[number], curve, tolerance)]
+        levels.insert(0, 1 + max(above, default=-1))
+    return levels
+
+
+def _coincide(curve: TrainingCurve, other: TrainingCurve, tolerance: float) -> bool:
+    (x, y), (other_x, other_y) = (np.array(each).T for each in (curve, other))
+    epochs = np.union1d(x, other_x)
+    epochs = epochs[(epochs >= max(x[0], other_x[0])) & (epochs <= min(x[-1], other_x[-1]))]
+    close = np.abs(np.interp(epochs, x, y) - np.interp(epochs, other_x, other_y)) <= tolerance
+    return bool((close[1:] & close[:-1]).any() or (min(len(x), len(other_x)) == 1 and close.any()))
+
+
+def _colours(count: int) -> list[Any]:
+    """Return distinct colours: matplotlib's ten, or more of them in the order of a rainbow."""
+    from matplotlib import colormaps
+
+    return [f"C{number}" if count <= 10 else colormaps["turbo"]((number + 0.5) / count) for number in range(count)]

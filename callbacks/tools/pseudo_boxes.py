@@ -1,24 +1,34 @@
 """Make tracking pairs from unlabelled videos: drawn boxes, carried by label propagation, in GOT-10k's layout."""
 
 import argparse
+import json
+import os
+import shlex
+import sys
+import warnings
 from collections.abc import Sequence
 from itertools import islice
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor, nn
 
+from datamodules.got10k import read_sequence
 from datamodules.progress_report import ProgressReport
 from datamodules.prompted_video import FrameStream
 from datamodules.reading.atomic_writing import unfinished, write_atomically
+from datamodules.reading.errors import DataError
+from datamodules.reading.guards import read_json
 from datamodules.reading.source import list_videos
 from lightning_modules.backbones import build_feature_extractor
 from lightning_modules.checkpoints import allow_named
 
 from .. import signals
 from ..prediction.follow import propagate_masks
+from ..prediction.unfinished import identify_network
 
 FULLY_VISIBLE = 8
 """GOT-10k's visible part of a target that nothing hides; 0 is a hidden one."""
@@ -32,6 +42,24 @@ TRIMMED = 0.02
 """Part of a mask's pixels that lies outside its box on each side, so that strays do not widen it."""
 
 
+RECORD = "pseudo_boxes.json"
+"""File in the output that says what it was made from, so that a repeated call adds nothing of another kind."""
+
+
+class Sequences(NamedTuple):
+    """Outcome of `pseudo_boxes`.
+
+    Attributes:
+        written: names in `output/train/list.txt`.
+        without_pairs: those of them with fewer than two usable boxes, which training replaces.
+        left_out: videos that could not be read.
+    """
+
+    written: list[str]
+    without_pairs: list[str]
+    left_out: list[Path]
+
+
 def pseudo_boxes(
     extractor: nn.Module,
     source: str | Path,
@@ -40,50 +68,101 @@ def pseudo_boxes(
     frames: int = 16,
     short_side: int = 240,
     seed: int = 0,
-) -> int:
+) -> Sequences:
     """Draw a box in the first frame of each video, follow it, and write frames and boxes in GOT-10k's layout.
 
     Boxes are drawn anywhere, and many contain background only; a frame whose mask has scattered, or whose area has more
     than doubled or halved, is marked as hidden (`cover.label` 0), so that `Got10kDataModule` does not learn from it.
-    Videos in `output/train` already are skipped, so an interrupted call resumes.
+    Videos in `output/train` already are skipped, so an interrupted call resumes; one with other settings is refused.
 
     Args:
         extractor: features that carry the boxes, see `build_feature_extractor`.
         source: folder or list of videos, see `list_videos`.
-        output: root for `Got10kDataModule`.
+        output: root for `Got10kDataModule`, outside of the source.
         videos: number of videos to use, the first ones; None takes all.
-        frames: number of frames from the start of each video.
+        frames: number of frames from the start of each video, as far as it has them.
         short_side: the extractor sees frames reduced to this, pixels.
         seed: seed of the drawn boxes.
 
-    Returns:
-        Number of sequences in `output/train`.
-
     Raises:
-        DataError: if there is no such source, or a video cannot be read.
-        ValueError: if `videos` or `frames` is too small.
+        DataError: if there is no such source, none of its videos can be read, or the output is of another make.
+        ValueError: if `videos`, `frames` or `seed` is too small.
         Stopped: between two frames, if a signal asks for it.
+
+    Warns:
+        Of a video that cannot be read, or has a single frame: it is left out.
     """
     if frames < 2 or (videos is not None and videos < 1):
         raise ValueError(f"pseudo-boxes needs 1 video and 2 frames of each at least, got {videos} and {frames}")
-    folder = Path(output) / "train"
-    folder.mkdir(parents=True, exist_ok=True)
+    if seed < 0:
+        raise ValueError(f"pseudo-boxes: seed must be 0 or more, got {seed}")
     entries = list_videos(source)[:videos]
-    names = [f"{number:06d}" for number in range(len(entries))]
+    root = Path(os.path.abspath(Path(source).expanduser()))
+    if root.is_dir() and Path(os.path.abspath(output)).is_relative_to(root):
+        raise DataError(f"{output}: lies in the source, whose videos would then include it; give a folder outside")
+    base = root if root.is_dir() else root.parent
+    settings = {"frames": frames, "short_side": short_side, "seed": seed, "network": identify_network(extractor)}
+    _claim(Path(output), settings, [os.path.relpath(entry.path, base) for entry in entries])
+    folder = Path(output) / "train"
+    folder.mkdir(exist_ok=True)
+    names = {f"{number:06d}": entry.path for number, entry in enumerate(entries)}
     with signals.deferred(), ProgressReport("pseudo-boxes", len(entries), "videos") as progress:
-        for number, (entry, name) in enumerate(zip(entries, names, strict=True)):
+        for number, (name, path) in enumerate(names.items()):
             if not (folder / name).exists():
-                stream = FrameStream(entry.path)
-                box = draw_box(stream.size, np.random.default_rng((seed, number)))
-                pictures = list(islice(stream, frames))
-                boxes, cover = follow_box(extractor, pictures, box, short_side)
-                with unfinished(folder / name) as temporary:
-                    temporary.mkdir()
-                    _write(pictures, boxes, cover, temporary)
+                try:
+                    _make(extractor, path, folder / name, frames, short_side, np.random.default_rng((seed, number)))
+                except DataError as error:
+                    warnings.warn(f"left out: {error}", stacklevel=2)
             progress.advance(to=number + 1)
             signals.check()
-    write_atomically(folder / "list.txt", "".join(f"{name}\n" for name in names))
-    return len(names)
+    written = [name for name in names if (folder / name).exists()]
+    if not written:
+        raise DataError(f"{source}: none of {len(entries)} videos can be read")
+    write_atomically(folder / "list.txt", "".join(f"{name}\n" for name in written))
+    without = [name for name in written if len(read_sequence(folder / name)[2]) < 2]
+    return Sequences(written, without, [path for name, path in names.items() if name not in written])
+
+
+def _claim(output: Path, settings: dict[str, Any], videos: list[str]) -> None:
+    """Record what the output is made from, or check that it agrees with the record; it may hold more or fewer videos.
+
+    Raises:
+        DataError: if it does not, or the folder holds sequences without a record.
+    """
+    path, remedy = output / RECORD, "give another folder, or remove this one"
+    wanted = {**settings, "videos": videos}
+    if (output / "train").is_dir() and any((output / "train").iterdir()):
+        if not path.is_file():
+            raise DataError(f"{output / 'train'}: holds what pseudo-boxes did not make; {remedy}")
+        there = read_json(path, remedy)
+        if not isinstance(there, dict) or set(there) != set(wanted) or not isinstance(there["videos"], list):
+            raise DataError(f"{path}: is damaged; {remedy}")
+        other = [name for name, value in settings.items() if there[name] != value]
+        if any(before != now for before, now in zip(there["videos"], videos, strict=False)):
+            other.append("videos")
+        if other:
+            raise DataError(f"{output}: was made from something else ({', '.join(other)}); {remedy}")
+        wanted["videos"] = max(videos, there["videos"], key=len)
+    output.mkdir(parents=True, exist_ok=True)
+    write_atomically(path, json.dumps(wanted, indent=1) + "\n")
+
+
+def _make(
+    extractor: nn.Module, video: Path, folder: Path, frames: int, short_side: int, generator: np.random.Generator
+) -> None:
+    """Write the sequence of one video.
+
+    Raises:
+        DataError: if the video cannot be read, or has one frame only.
+    """
+    stream = FrameStream(video)
+    pictures = list(islice(stream, frames))
+    if len(pictures) < 2:
+        raise DataError(f"{video}: has one frame only, a pair needs 2")
+    boxes, cover = follow_box(extractor, pictures, draw_box(stream.size, generator), short_side)
+    with unfinished(folder) as temporary:
+        temporary.mkdir()
+        _write(pictures, boxes, cover, temporary)
 
 
 def draw_box(size: tuple[int, int], generator: np.random.Generator) -> tuple[int, int, int, int]:
@@ -152,5 +231,15 @@ def command(args: Sequence[str]) -> None:
     parser.add_argument("--seed", type=int, default=0, help="seed of the random boxes (default: 0)")
     given = vars(parser.parse_args(allow_named(list(args))))
     extractor = build_feature_extractor(given.pop("model"), stage=given.pop("stage"), stride=given.pop("stride"))
-    count = pseudo_boxes(extractor, **given)
-    print(f"{given['output']}: {count} sequences; train with --data Got10kDataModule --data.root {given['output']}")
+    try:
+        found = pseudo_boxes(extractor, **given)
+    except signals.Stopped:
+        print("pseudo-boxes: interrupted; run the same command again to resume", file=sys.stderr)
+        raise
+    notes = [f"{len(found.written)} sequences"]
+    if found.without_pairs:
+        notes.append(f"{len(found.without_pairs)} of them without two usable boxes, which training replaces by others")
+    if found.left_out:
+        notes.append(f"{len(found.left_out)} videos left out")
+    output = given["output"]
+    print(f"{output}: {', '.join(notes)}; train with --data Got10kDataModule --data.root {shlex.quote(output)}")

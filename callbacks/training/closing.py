@@ -16,24 +16,27 @@ LEFT_BY_ANY_RUN = ("config.yaml", "hparams.yaml", "events.out.tfevents.*", "metr
 
 
 def closing_lines(trainer: Trainer, configs: Path) -> list[str]:
-    """Return at most three lines: scores in per cent, the path of the report, the checkpoint and the next command.
+    """Return at most three lines: scores, the path of the report, the checkpoint and the next command.
+
+    Scores of benchmarks are in per cent; without a benchmark they are whatever the method has logged as `val/…`.
 
     Args:
         trainer: after its run.
-        configs: folder of the project's configs; the next command names one of its benchmarks, and is left out after a
-            user's own benchmark.
+        configs: folder of the project's configs; the next command names one of its benchmarks: that of the run, else
+            the one that suits the method. It is left out after a user's own benchmark, and where no benchmark suits.
     """
     callbacks: list[Any] = trainer.callbacks  # type: ignore[attr-defined]
     benchmarks = [callback for callback in callbacks if isinstance(callback, BenchmarkCallback)]
     lines, fitted = [], trainer.state.fn == "fit"
     if fitted and (scores := "; ".join(filter(None, map(_score, benchmarks)))):
         lines.append(scores)
-    elif not benchmarks and "val/loss" in trainer.callback_metrics:
-        lines.append(f"val/loss {float(trainer.callback_metrics['val/loss']):.4f}")
+    elif not benchmarks and (logged := {k: v for k, v in trainer.callback_metrics.items() if k.startswith("val/")}):
+        lines.append(", ".join(f"{name} {float(value):.4f}" for name, value in logged.items()))
     if pages := list(_pages(trainer, benchmarks)):
         lines.append(f"report: {max(pages, key=lambda page: page.stat().st_mtime_ns)}")
     if fitted and (checkpoint := _checkpoint(callbacks)):
-        names = [benchmarks[-1].name, type(benchmarks[-1]).name] if benchmarks else ["davis"]
+        suited = getattr(trainer.lightning_module, "suited_benchmark", "davis")
+        names = [benchmarks[-1].name, type(benchmarks[-1]).name] if benchmarks else [suited]
         config = next((name for each in names if (configs / (name := f"benchmarks/{each}.yaml")).is_file()), None)
         command = f"; next: vidcorr validate --ckpt_path {checkpoint} --config {config}" if config else ""
         lines.append(f"checkpoint: {checkpoint}{command}")

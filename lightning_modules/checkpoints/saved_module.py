@@ -5,9 +5,10 @@ from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
+from pytorch_lightning.utilities import rank_zero_warn
 
 from .metadata import METADATA_KEY, check_metadata, metadata_of
-from .reading import module_from_checkpoint
+from .reading import SUFFIXES, module_from_checkpoint
 from .trust import NETWORK_ARGUMENTS
 from .weights import check_digest, check_fit
 
@@ -55,13 +56,19 @@ class SavedModule(pl.LightningModule):
 
         Raises:
             ValueError: if it is not, in one line.
+
+        Warns:
+            If its weights fit, but it names another network, whose strides or padding may differ.
         """
         source = "the checkpoint"
         check_metadata(checkpoint, source)
+        networks = _networks(self.hparams, checkpoint.get("hyper_parameters", {}))
         try:
             check_fit(self, checkpoint["state_dict"], source)
         except ValueError as error:
-            raise ValueError(f"{error}{_networks(self.hparams, checkpoint.get('hyper_parameters', {}))}") from error
+            raise ValueError(f"{error}{networks}") from error
+        if networks:
+            rank_zero_warn(f"{source}: its weights fit, but its strides or padding may be others{networks}")
         check_digest(checkpoint["state_dict"], checkpoint[METADATA_KEY].get("digest"), source)
         self.weights_origin = f"weights of {Path(getattr(self._trainer, 'ckpt_path', None) or source).name}"
 
@@ -70,6 +77,11 @@ def _networks(own: Mapping[str, Any], saved: Mapping[str, Any]) -> str:
     """Name both networks where a checkpoint is of another one, which says more than a list of weights."""
     for name in NETWORK_ARGUMENTS:
         ours, theirs = own.get(name), saved.get(name)
-        if isinstance(ours, str) and isinstance(theirs, str) and ours != theirs:
+        if isinstance(ours, str) and isinstance(theirs, str) and ours != theirs and not _is_path(ours, theirs):
             return f"; it is of {theirs[:80]}, this model of {ours}: say --model.{name} {theirs[:80]}"
     return ""
+
+
+def _is_path(*names: str) -> bool:
+    """Return whether one of the names is a checkpoint's path, which says nothing: the same file may lie elsewhere."""
+    return any(name.endswith(SUFFIXES) for name in names)

@@ -21,7 +21,7 @@ def run_plan(module: Any) -> dict[str, str]:
         "global batch": f"{batch} videos = {module.samples_per_device()} per device × {devices} device(s) × "
         f"{accumulated} accumulated",
         "learning rate": f"{', '.join(rates)} at the start",
-        "length": f"{steps} steps" + (f" in {trainer.max_epochs} epochs" if (trainer.max_epochs or 0) > 0 else ""),
+        "length": f"{steps} steps" + ("" if steps == trainer.max_steps else f" in {trainer.max_epochs} epochs"),
         "BatchNorm": _batch_norm(module, devices),
         "precision": f"{trainer.precision}{', backbone compiled' * bool(module.hparams.get('compile'))}",
     }
@@ -59,7 +59,11 @@ def liir_rows(module: Any) -> dict[str, str]:
         "backbone": f"ResNet-18, stride 4, position {settings['position']}, {_millions(module.backbone)} M parameters",
         "global batch": f"{pairs * settings['warmup_accumulation']} clips, then " * bool(epochs) + f"{pairs} clips",
         "learning rate": f"{settings['warmup_lr']:.6g}, then " * bool(epochs) + f"{settings['lr']:.6g}",
-        "length": f"{trainer.max_steps} steps" if trainer.max_epochs == -1 else f"{trainer.max_epochs} epochs",
+        "length": ", at most ".join(
+            f"{limit} {unit}"
+            for limit, unit in ((trainer.max_epochs, "epochs"), (trainer.max_steps, "steps"))
+            if limit != -1
+        ),
         "phases": f"{epochs} epochs within videos, then all; {batches} batches an epoch",
         "negatives": bank or "none",
         "compactness": f"{module.prior}{later}" if module.prior else "none",

@@ -77,11 +77,13 @@ def crop_and_resize(images: Tensor, boxes: Tensor) -> Tensor:
         `(N, C, H, W)`.
     """
     axes, on_device = [], to_device(boxes, images.device)
+    fine = torch.promote_types(images.dtype, torch.float32)  # bfloat16 cannot tell neighbouring positions apart
     for axis, size in ((0, images.shape[2]), (1, images.shape[3])):
         start, length = on_device[:, axis, None], on_device[:, axis + 2, None]
-        position = (torch.arange(size, device=images.device) + 0.5) * length / size - 0.5
+        position = (torch.arange(size, device=images.device, dtype=fine) + 0.5) * length / size - 0.5
         position = start + position.clamp(min=0).minimum(length - 1)
-        axes.append(((2 * position + 1) / size - 1).to(images.dtype))  # −1 and 1 are the picture's outer edges
+        axes.append((2 * position + 1) / size - 1)  # −1 and 1 are the picture's outer edges
     y, x = axes
     grid = torch.stack([x[:, None, :].expand(-1, y.shape[1], -1), y[:, :, None].expand(-1, -1, x.shape[1])], dim=-1)
-    return grid_sample(images, grid, mode="bilinear", padding_mode="border", align_corners=False)
+    sampled = grid_sample(images.to(fine), grid, mode="bilinear", padding_mode="border", align_corners=False)
+    return sampled.to(images.dtype)

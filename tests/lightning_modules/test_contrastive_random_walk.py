@@ -84,8 +84,43 @@ def test_patches_are_cropped_and_edges_dropped_in_training_only() -> None:
 def test_mistakes_are_named() -> None:
     with pytest.raises(ValueError, match="nodes must be 'patches' or 'cells', got 'pixels'"):
         ContrastiveRandomWalk(**TINY, nodes="pixels")  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="Blocky: ContrastiveRandomWalk trains a ResNet, this is a Blocky"):
+        ContrastiveRandomWalk("tests.helpers.encoders:Blocky")
     with pytest.raises(ValueError, match="patch_size 16 is larger than the frames, 8 x 12"):
         ContrastiveRandomWalk(**TINY)(torch.rand(1, 4, 3, 8, 12))
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"embedding_dim": 0}, "embedding_dim must be 1 or more, got 0"),
+        ({"patch_size": 0}, "patch_size must be 1 or more, got 0"),
+        ({"patch_stride": 0}, "patch_stride must be 1 or more, got 0"),
+        ({"patch_area": (0.9, 0.7)}, r"patch_area must be two ascending fractions in \(0, 1\], got \(0.9, 0.7\)"),
+        ({"patch_area": (0.7, 90.0)}, "patch_area must be two ascending fractions"),
+        ({"temperature": 0.0}, "temperature must be above 0, got 0.0"),
+        ({"edge_dropout": 1.0}, r"edge_dropout must be a probability in \[0, 1\), got 1.0"),
+        ({"edge_dropout": 10.0}, "edge_dropout must be a probability"),
+    ],
+)
+def test_a_number_out_of_range_is_refused_when_the_module_is_made(change: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        ContrastiveRandomWalk(**(TINY | change))
+
+
+def test_clips_from_which_nothing_can_be_learned_are_refused() -> None:
+    """The loss of two frames, or of one node per frame, is 0 for any network."""
+    patches, cells = ContrastiveRandomWalk(**TINY), ContrastiveRandomWalk(**TINY, nodes="cells")
+    for module in (patches.train(), patches.eval()):
+        for frames in (1, 2):
+            with pytest.raises(ValueError, match=rf"clips of {frames} frame\(s\) with 9 node\(s\) each leave nothing"):
+                module.step({"clip": torch.rand(1, frames, 3, 32, 32)})
+    for module in (patches, cells):
+        with pytest.raises(
+            ValueError, match=r"clips of 3 frame\(s\) with 1 node\(s\).*raise data\.frames, or data\.size"
+        ):
+            module.step({"clip": torch.rand(1, 3, 3, 16, 16)})
+    assert patches.step({"clip": torch.rand(1, 3, 3, 16, 24)})["loss"] > 0
 
 
 class Moving(torch.utils.data.Dataset[dict[str, Any]]):

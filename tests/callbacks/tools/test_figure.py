@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from callbacks.benchmarks.results import Results
-from callbacks.tools.figure import command, figure, read_curves
+from callbacks.tools.figure import command, figure, nesting, read_curves
 
 
 def write_run(folder: Path, scores: dict[tuple[int, int], dict[str, float]]) -> Path:
@@ -43,6 +43,42 @@ def test_the_picture_shows_a_curve_for_each_stage_and_run(tmp_path: Path) -> Non
     colourful = [(np.ptp(picture.astype(int), axis=2) > 60).sum() for picture in pictures]
     assert colourful[0] > 500  # lines are there
     assert colourful[1] != colourful[0]
+
+
+def colours_in(path: Path, pixels: int) -> set[tuple[int, int, int]]:
+    """The colours, other than greys, of at least `pixels` of the left 1,050 columns."""
+    picture = np.asarray(Image.open(path).convert("RGB"))[:, :1050]
+    found, counts = np.unique(picture.reshape(-1, 3), axis=0, return_counts=True)
+    vivid = np.ptp(found.astype(int), axis=1) > 60
+    return {(int(r), int(g), int(b)) for r, g, b in found[vivid & (counts >= pixels)]}
+
+
+def test_curves_that_coincide_all_show(tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib")
+    blue, orange, green = (31, 119, 180), (255, 127, 14), (44, 160, 44)
+    values = {(0, 0): 0.4, (0, 4): 0.5, (1, 8): 0.45}
+    equal = {when: {f"res{stage}/J&F-Mean": value for stage in (3, 4, 5)} for when, value in values.items()}
+    path = figure([write_run(tmp_path / "run", equal)], tmp_path / "equal.png")
+    assert colours_in(path, 600) >= {blue, orange, green}  # the legend's samples are smaller
+
+
+def test_nesting() -> None:
+    rising, falling = [(0, 0.1), (1, 0.2), (2, 0.3)], [(0, 0.3), (1, 0.2), (2, 0.1)]
+    assert nesting([rising, falling]) == [0, 0]  # they cross in one point
+    assert nesting([rising, rising, falling, rising]) == [2, 1, 0, 0]
+    assert nesting([rising, [(0, 0.1), (2, 0.3)]]) == [1, 0]  # a point is missing in between
+    assert nesting([rising, [(0, 0.1), (1, 0.2), (2, 0.1)]]) == [1, 0]  # for a part
+    assert nesting([[(1, 0.2)], rising]) == [1, 0]  # a single point
+    assert nesting([[(1, 0.2)], [(1, 0.2)]]) == [1, 0]
+    assert nesting([[(1, 0.2)], [(2, 0.2)]]) == [0, 0]
+
+
+def test_many_curves_have_colours_of_their_own_and_a_legend_beside_them(tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib")
+    scores = {(0, 4 * t): {f"res4.b{b}/J&F-Mean": 0.1 + 0.02 * b + 0.1 * t for b in range(1, 24)} for t in range(2)}
+    path = figure([write_run(tmp_path / "run", scores)], tmp_path / "many.png")
+    assert Image.open(path).width > 1050
+    assert len(colours_in(path, 100)) == 23
 
 
 def test_what_is_missing_is_named(tmp_path: Path) -> None:

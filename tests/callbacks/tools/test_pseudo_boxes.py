@@ -1,11 +1,17 @@
 """Boxes carried through unlabelled videos, read back as GOT-10k's sequences."""
 
+import os
+import shutil
+import signal
+
 import numpy as np
 import pytest
 import torch
 from PIL import Image
 
-from callbacks.tools.pseudo_boxes import box_of, draw_box, follow_box, pseudo_boxes
+from callbacks import signals
+from callbacks.tools import pseudo_boxes as tool
+from callbacks.tools.pseudo_boxes import RECORD, box_of, command, draw_box, follow_box, pseudo_boxes
 from datamodules import Got10kDataModule
 from lightning_modules.backbones import build_feature_extractor
 
@@ -53,17 +59,29 @@ def test_drawn_boxes_lie_in_the_frame():
     assert len(np.unique(boxes[:, 0])) > 50
 
 
-def test_pairs_come_out_and_an_interrupted_call_resumes(tmp_path):
-    for name in "ab":
-        (tmp_path / "videos" / name).mkdir(parents=True)
-        still = np.random.default_rng(ord(name)).integers(0, 256, (15, 20, 3), np.uint8).repeat(8, 0).repeat(8, 1)
-        for t in range(4):
-            Image.fromarray(still).save(tmp_path / "videos" / name / f"{t}.png")
+def still_video(folder, blue, frames=4, height=120):
+    """A folder of equal frames, whose red and green tell the place, so that raw colour can follow any box."""
+    folder.mkdir(parents=True)
+    y, x = np.mgrid[:height, : height * 4 // 3]
+    still = np.stack([x * 250 // x.max(), y * 250 // y.max(), np.full_like(x, blue)], axis=2).astype(np.uint8)
+    for t in range(frames):
+        Image.fromarray(still).save(folder / f"{t}.png")
+    return folder
+
+
+@pytest.fixture
+def source(tmp_path):
+    for number, name in enumerate(("a b/clip", "c/clip")):
+        still_video(tmp_path / "videos" / name, 50 * number)
+    return tmp_path / "videos"
+
+
+def test_pairs_come_out_and_an_interrupted_call_resumes(source, tmp_path):
     extractor = build_feature_extractor("raw_colour")
-    assert pseudo_boxes(extractor, tmp_path / "videos", tmp_path / "got", videos=1, frames=4) == 1
+    assert pseudo_boxes(extractor, source, tmp_path / "got", videos=1, frames=4).written == ["000000"]
     first = tmp_path / "got/train/000000/groundtruth.txt"
     before = first.stat().st_mtime_ns
-    assert pseudo_boxes(extractor, tmp_path / "videos", tmp_path / "got", frames=4) == 2
+    assert pseudo_boxes(extractor, source, tmp_path / "got", frames=4) == (["000000", "000001"], [], [])
     assert first.stat().st_mtime_ns == before
     data = Got10kDataModule(tmp_path / "got", batch_size=2, num_workers=0)
     data.setup("fit")
@@ -71,4 +89,74 @@ def test_pairs_come_out_and_an_interrupted_call_resumes(tmp_path):
     assert sample["exemplar"].shape == (3, 120, 120)
     assert sample["failures"] == []
     with pytest.raises(ValueError, match="2 frames"):
-        pseudo_boxes(extractor, tmp_path / "videos", tmp_path / "other", frames=1)
+        pseudo_boxes(extractor, source, tmp_path / "other", frames=1)
+    with pytest.raises(ValueError, match="seed must be 0 or more, got -1"):
+        pseudo_boxes(extractor, source, tmp_path / "other", seed=-1)
+    assert not (tmp_path / "other").exists()
+
+
+def test_a_signal_ends_it_and_nothing_half_done_is_left(source, tmp_path, monkeypatch, capsys):
+    make = tool._make
+
+    def interrupted(extractor, video, folder, *settings):
+        if folder.name == "000001":
+            os.kill(os.getpid(), signal.SIGINT)
+        make(extractor, video, folder, *settings)
+
+    words = [str(source), str(tmp_path / "got"), "--model", "raw_colour", "--frames", "4"]
+    with monkeypatch.context() as patch:
+        patch.setattr(tool, "_make", interrupted)
+        with pytest.raises(signals.Stopped):
+            command(words)
+    assert "run the same command again to resume" in capsys.readouterr().err
+    assert [path.name for path in (tmp_path / "got/train").iterdir()] == ["000000"]
+    command(words)
+    assert "2 sequences; train with" in capsys.readouterr().out
+
+
+def test_an_output_of_another_make_is_refused(source, tmp_path):
+    """It would keep the sequences that are there, and so mix two kinds or repeat the first one."""
+    extractor, got = build_feature_extractor("raw_colour"), tmp_path / "got"
+    with pytest.raises(ValueError, match="short_side must be at least 1 px"):
+        pseudo_boxes(extractor, source, got, frames=4, short_side=0)
+    pseudo_boxes(extractor, source, got, frames=4)  # nothing had been made
+    pseudo_boxes(extractor, source, got, frames=4, videos=1)  # fewer of the same
+    assert (got / "train/list.txt").read_text() == "000000\n"
+    for change, named in (({"frames": 3}, "frames"), ({"seed": 1}, "seed"), ({"short_side": 64}, "short_side")):
+        with pytest.raises(ValueError, match=rf"got: was made from something else \({named}\); give another folder"):
+            pseudo_boxes(extractor, source, got, **({"frames": 4} | change))
+    with pytest.raises(ValueError, match=r"something else \(network\)"):
+        pseudo_boxes(build_feature_extractor("torchvision:resnet18"), source, got, frames=4)
+    still_video(source / "a/first", 3)
+    with pytest.raises(ValueError, match=r"something else \(videos\)"):
+        pseudo_boxes(extractor, source, got, frames=4)
+    (got / RECORD).write_text("[]")
+    with pytest.raises(ValueError, match=r"pseudo_boxes\.json: is damaged"):
+        pseudo_boxes(extractor, source, got, frames=4)
+    (got / RECORD).unlink()  # as the folder of GOT-10k itself, whose list.txt must stay
+    with pytest.raises(ValueError, match="train: holds what pseudo-boxes did not make"):
+        pseudo_boxes(extractor, source, got, frames=4)
+    with pytest.raises(ValueError, match="pairs: lies in the source"):
+        pseudo_boxes(extractor, source, source / "pairs", frames=4)
+
+
+def test_a_video_that_cannot_be_read_is_left_out(source, tmp_path, capsys):
+    (source / "b.mp4").write_bytes(b"no video")
+    words = [str(source), str(tmp_path / "my pairs"), "--model", "raw_colour", "--frames", "4"]
+    with pytest.warns(UserWarning, match=r"left out: .*b\.mp4"):
+        command(words)
+    assert "2 sequences, 1 videos left out; train with" in (said := capsys.readouterr().out)
+    assert said.endswith("my pairs'\n")
+    assert (tmp_path / "my pairs/train/list.txt").read_text() == "000000\n000002\n"
+    shutil.rmtree(source / "c")
+    shutil.rmtree(source / "a b")
+    with pytest.warns(UserWarning, match="left out"), pytest.raises(ValueError, match="none of 1 videos can be read"):
+        pseudo_boxes(build_feature_extractor("raw_colour"), source, tmp_path / "none", frames=4)
+
+
+def test_sequences_that_give_no_pair_are_counted(tmp_path, capsys):
+    """Boxes of at most 0.45 · 40 px are smaller than the 20 px that the fine-tune takes."""
+    still_video(tmp_path / "videos/small", 0, height=40)
+    still_video(tmp_path / "videos/usual", 0)
+    command([str(tmp_path / "videos"), str(tmp_path / "got"), "--model", "raw_colour", "--frames", "4"])
+    assert "2 sequences, 1 of them without two usable boxes" in capsys.readouterr().out

@@ -1,13 +1,16 @@
 """The end of a run: at most three closing lines, and no empty folders after a failure."""
 
 import pytest
+import torch
 from pytorch_lightning import Trainer
 from pytorch_lightning.trainer.states import TrainerFn
 
 from callbacks import BestCheckpoint, DavisBenchmark
 from callbacks.command_line.configs import shipped_configs
+from callbacks.training.checkpoint import LastCheckpoint
 from callbacks.training.closing import closing_lines
 from cli import main
+from lightning_modules import FrozenEncoder, LinearProbe, SiamFC
 
 TINY = [
     "--model=VFSSimSiam",
@@ -78,6 +81,32 @@ def test_the_next_command_names_a_config_that_is_there(davis_root, tmp_path):
         "davis_2016": [f"checkpoint: best.ckpt; next: {command}/davis_2016.yaml"],
         "time_order": ["checkpoint: best.ckpt"],
     }
+
+
+@pytest.mark.parametrize(
+    ("module", "command"),
+    [
+        (LinearProbe("raw_colour", 3, stage=None, stride=None), ""),
+        (SiamFC("raw_colour", stage=None, dilated=False), " --config benchmarks/otb.yaml"),
+        (FrozenEncoder("raw_colour"), " --config benchmarks/davis.yaml"),
+    ],
+)
+def test_the_next_command_is_one_that_can_run(module, command, tmp_path):
+    last = LastCheckpoint()
+    last.last_model_path = "last.ckpt"
+    trainer = Trainer(logger=False, accelerator="cpu", callbacks=[last], default_root_dir=tmp_path)
+    trainer.state.fn = TrainerFn.FITTING
+    trainer.strategy.connect(module)
+    said = "checkpoint: last.ckpt" + (f"; next: vidcorr validate --ckpt_path last.ckpt{command}" if command else "")
+    assert closing_lines(trainer, shipped_configs()) == [said]
+
+
+def test_a_run_without_a_benchmark_ends_with_all_that_its_method_measured(tmp_path):
+    trainer = Trainer(logger=False, accelerator="cpu", callbacks=[], default_root_dir=tmp_path)
+    trainer.state.fn = TrainerFn.VALIDATING
+    measured = {"val/loss": torch.tensor(1.05), "val/top1": torch.tensor(0.25), "train/loss": torch.tensor(2.0)}
+    trainer.callback_metrics.update(measured)
+    assert closing_lines(trainer, shipped_configs()) == ["val/loss 1.0500, val/top1 0.2500"]
 
 
 @pytest.mark.parametrize("wrong", ["--model.backbone=torchvision:resnet1", "--trainer.callbacks.root=nowhere"])

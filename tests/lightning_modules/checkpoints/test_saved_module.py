@@ -1,5 +1,7 @@
 """The side of a module that checkpoints see: its metadata, and what it takes back."""
 
+import warnings
+
 import pytest
 
 from lightning_modules import VFSSimSiam
@@ -36,3 +38,22 @@ def test_a_checkpoint_of_another_backbone_says_so():
     message = r"does not fit VFSSimSiam; .*; it is of torchvision:resnet34, this model of torchvision:resnet18"
     with pytest.raises(ValueError, match=message):
         VFSSimSiam(projector_dim=8, predictor_dim=4).on_load_checkpoint(checkpoint)
+
+
+def test_weights_of_a_network_with_other_strides_fit_with_a_warning():
+    """CRW's ResNet-18 has torchvision's parameters, but neither its strides nor its padding."""
+    checkpoint = saved(
+        VFSSimSiam("lightning_modules.backbones:crw_training_resnet18", projector_dim=8, predictor_dim=4)
+    )
+    message = r"strides or padding may be others; it is of .*:crw_training_resnet18, this model of torchvision:resnet18"
+    with pytest.warns(UserWarning, match=message):
+        VFSSimSiam(projector_dim=8, predictor_dim=4).on_load_checkpoint(checkpoint)
+
+
+def test_a_path_of_a_checkpoint_is_no_name_of_a_network(tmp_path):
+    module = VFSSimSiam(projector_dim=8, predictor_dim=4)
+    checkpoint = saved(module)
+    checkpoint["hyper_parameters"]["backbone"] = str(tmp_path / "moved.ckpt")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        module.on_load_checkpoint(checkpoint)

@@ -72,3 +72,10 @@ def test_a_method_of_a_users_own_has_the_rows_of_every_method() -> None:
     assert list(look.plan) == rows
     assert look.plan["BatchNorm"] == "none"
     assert look.plan["length"] == "1 steps in 1 epochs"
+
+
+@pytest.mark.parametrize(("made", "length"), [(GroupNorms(2), "2 steps"), (tiny_liir(), "5 epochs, at most 2 steps")])
+def test_plan_promises_no_more_than_the_steps_that_a_run_may_take(made: Any, length: str) -> None:
+    look = Look()
+    quiet_trainer(max_epochs=5, max_steps=2, callbacks=[look]).fit(made, DataLoader(Clips(8, 2, 16), batch_size=2))
+    assert look.plan["length"] == length
