@@ -22,7 +22,7 @@ from .loading.module import SampledDataModule, require_at_least
 from .loading.sampling import continuous_indices, distant_indices, seeded_generator
 from .loading.skipped import SkippedVideos, too_many
 from .loading.transforms import CentreCrop, RandomResizedCrop, WholeFrame
-from .reading.errors import DataError
+from .reading.errors import DataError, require_one_of
 from .reading.guards import raise_limit
 from .reading.shards import ShardedVideos, is_sharded, is_url
 from .reading.source import VideoEntry, hashed_rank, list_videos, open_video
@@ -111,7 +111,10 @@ class VideoDataModule(SampledDataModule):
         super().__init__(batch_size, num_workers, seed)
         intervals = [interval] if isinstance(interval, int) else list(interval)
         require_at_least(1, frames=frames, size=size, repeat=repeat)
-        _check_arguments(sampling, intervals, interval_weights, area, holdout)
+        require_at_least(1, samples_per_epoch=1 if samples_per_epoch is None else samples_per_epoch)
+        require_one_of(("distant", "continuous"), sampling=sampling)
+        require_one_of((True, False, "whole"), spatial=spatial)
+        _check_arguments(intervals, interval_weights, area, flip, holdout, timeout)
         self.source = str(source) if is_url(source) else Path(source).expanduser()
         self.timeout = timeout
         self.worker_timeout = 20 * timeout  # ends even what hangs inside a decoder
@@ -250,15 +253,22 @@ def _continuous(
 
 
 def _check_arguments(
-    sampling: str, intervals: Sequence[int], weights: Sequence[float] | None, area: tuple[float, float], holdout: float
+    intervals: Sequence[int],
+    weights: Sequence[float] | None,
+    area: tuple[float, float],
+    flip: float,
+    holdout: float,
+    timeout: float,
 ) -> None:
-    if sampling not in ("distant", "continuous"):
-        raise ValueError(f"sampling must be 'distant' or 'continuous', got {sampling!r}")
     if not intervals or min(intervals) < 0:
         raise ValueError(f"interval must be 0 or more frames, got {intervals}")
     if weights is not None and (len(weights) != len(intervals) or min(weights) < 0 or not sum(weights)):
         raise ValueError(f"interval_weights {weights} do not fit the intervals {intervals}")
     if not 0 < area[0] <= area[1] <= 1:
         raise ValueError(f"area must be two ascending fractions in (0, 1], got {area}")
+    if not 0 <= flip <= 1:
+        raise ValueError(f"flip must be a probability in [0, 1], got {flip}")
+    if timeout <= 0:
+        raise ValueError(f"timeout must be above 0 seconds, got {timeout}")
     if not 0 <= holdout < 1:
         raise ValueError(f"holdout must be a fraction in [0, 1), got {holdout}")

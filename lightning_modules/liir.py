@@ -1,7 +1,7 @@
 """Liir: reconstruct a frame from similar cells of another frame, with cells of other videos as negatives."""
 
 from functools import partial
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import pytorch_lightning as pl
 import torch
@@ -97,10 +97,14 @@ class Liir(MomentumMethod):
         self.save_hyperparameters()
         if modulation not in (*DISPLACEMENTS, "none"):
             raise ValueError(f"modulation must be shift, shuffle or none, got {modulation!r}")
-        lowest = {"bank_frames": 0, "warmup_epochs": 0, "points_per_frame": 1, "warmup_accumulation": 1}
+        lowest = {"bank_frames": 0, "warmup_epochs": 0, "points_per_frame": 1, "warmup_accumulation": 1, "radius": 0}
         for name, least in lowest.items():
             if self.hparams[name] < least:
                 raise ValueError(f"{name} must be {least} or more, got {self.hparams[name]}")
+        if border not in get_args(Border):
+            raise ValueError(f"border must be {' or '.join(get_args(Border))}, got {border!r}")
+        if (mixture_components or 0) > (2 * radius + 1) ** 2:
+            raise ValueError(f"mixture_components {mixture_components} do not fit a window of radius {radius}")
         self.backbone: LiirEncoder = LiirEncoder(position, position_size, stages=stages)
         width = self.backbone.affinity.out_channels
         self.bank = KeyQueue(bank_frames * points_per_frame, width, seed) if bank_frames else None

@@ -123,9 +123,10 @@ def binary_masks(prediction: Masks, target: Masks, void: Masks | None) -> tuple[
     shape = arrays["prediction"].shape
     for label, mask in arrays.items():
         if mask.ndim != 3 or mask.shape != shape:
-            raise ValueError(f"masks must be (T, H, W) of one shape, got {label} {mask.shape}, prediction {shape}")
+            shapes = ", ".join(f"{name} {array.shape}" for name, array in arrays.items())
+            raise ValueError(f"masks must be (T, H, W) of one shape, got {shapes}")
         if mask.dtype != bool and not (mask.dtype.kind in "iu" and np.isin(mask, (0, 1)).all()):
-            raise ValueError(f"{label} must be bool, got {mask.dtype} with values other than 0 and 1")
+            raise ValueError(f"{label} must be bool, or integers 0 and 1, got {value_span(mask)}")
     binary = [mask.astype(bool, copy=False) for mask in arrays.values()]
     return tuple(binary) if void is None else tuple(mask & ~binary[2] for mask in binary[:2])
 
@@ -137,6 +138,11 @@ def integer_ids(ids: Masks, label: str, ndim: int) -> NDArray[Any]:
         shape = "(T, H, W)" if ndim == 3 else "(H, W)"
         raise ValueError(f"{label} must be {shape} integer ids, got {array.dtype} {array.shape}")
     return array
+
+
+def value_span(values: NDArray[Any]) -> str:
+    """Return the type of an array and the values that it spans, for error messages."""
+    return f"{values.dtype}" + (f" from {values.min()} to {values.max()}" if values.size else "")
 
 
 def ratio(intersection: float, union: float) -> float:

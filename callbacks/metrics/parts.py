@@ -11,7 +11,7 @@ from torch import Tensor
 from torchmetrics import Metric
 from torchmetrics.utilities import dim_zero_cat
 
-from .outlines import Masks, as_array, integer_ids
+from .outlines import Masks, as_array, integer_ids, value_span
 from .rows import RowMetric
 
 IGNORED = 255
@@ -40,7 +40,7 @@ def class_areas(prediction: Masks, target: Masks, classes: int = 20) -> Tensor:
     for label, values in (("prediction", predicted), ("target", wanted)):
         values = values[known]
         if values.dtype.kind not in "iu" or (values.size and not 0 <= values.min() <= values.max() < classes):
-            raise ValueError(f"{label} must hold classes 0 to {classes - 1}, got {_span(values)}")
+            raise ValueError(f"{label} must hold classes 0 to {classes - 1}, got {value_span(values)}")
         pairs.append(values.astype(np.int64))
     table = np.bincount(pairs[1] * classes + pairs[0], minlength=classes * classes).reshape(classes, classes)
     shared, found, there = table.diagonal(), table.sum(axis=0), table.sum(axis=1)
@@ -291,7 +291,3 @@ def _compact(ids: NDArray[Any], classes: Mapping[int, int]) -> tuple[list[int], 
     index = np.zeros(top + 1, dtype=np.int32)
     index[known] = np.arange(1, len(known) + 1)
     return known, np.array([classes[k] for k in known], dtype=np.int64), index[ids]
-
-
-def _span(values: NDArray[Any]) -> str:
-    return f"{values.dtype}" + (f" from {values.min()} to {values.max()}" if values.size else "")

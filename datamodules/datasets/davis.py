@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
 
-from ..reading.errors import DataError
+from ..reading.errors import DataError, require_one_of
 from ..reading.guards import plain_name
 from ..reading.images import picture_header
 from ..reading.mask_files import VOID, check_masks, read_mask
@@ -41,6 +41,7 @@ class Davis(Reader[MaskSequence]):
             to the frame's size by nearest pixel.
 
     Raises:
+        ValueError: for other annotations.
         DataError: one line naming the file: a missing folder, list or sequence, a sequence of one frame, masks whose
             count, names or size differ from the frames', a first frame without mask or object, RGB or 16-bit masks.
     """
@@ -56,6 +57,7 @@ class Davis(Reader[MaskSequence]):
     ) -> None:
         self.root = Path(root).expanduser()
         self.year, self.split, self.resolution = year, split, resolution
+        require_one_of((None, *get_args(Annotations)), annotations=annotations)
         if annotations is None:
             annotations = "first" if str(split).startswith("test") else "dense"
         self.annotations: Annotations = annotations

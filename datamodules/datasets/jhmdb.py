@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from ..reading.errors import DataError
+from ..reading.errors import DataError, require_one_of
 from ..reading.guards import check_unpacked, max_bytes, plain_name, read_bytes
 from ..reading.images import picture_header
 from .layout_files import list_frames, read_list, require_folder, require_sequences
@@ -39,6 +39,7 @@ class Jhmdb(Reader[KeypointSequence]):
         subset: "test" or "train".
 
     Raises:
+        ValueError: for another split or subset.
         DataError: one line naming the file: a missing folder, list or clip, a clip of one frame, a .mat that cannot be
             read, has no joints, or joints of more frames than there are.
     """
@@ -46,6 +47,8 @@ class Jhmdb(Reader[KeypointSequence]):
     def __init__(
         self, root: str | Path, split: Literal[1, 2, 3] = 1, subset: Literal["test", "train"] = "test"
     ) -> None:
+        require_one_of((1, 2, 3), split=split)
+        require_one_of(SUBSETS, subset=subset)
         self.root = Path(root).expanduser()
         self.split, self.subset = split, subset
         self._sequences = tuple(self._sequence(action, clip) for action, clip in self._clips())

@@ -8,7 +8,7 @@ from typing import Literal
 
 import numpy as np
 
-from ..reading.errors import DataError
+from ..reading.errors import DataError, require_one_of
 from ..reading.guards import plain_name
 from ..reading.images import picture_header
 from ..reading.mask_files import check_masks, read_mask
@@ -40,6 +40,7 @@ class Vip(Reader[PartSequence]):
             one person, for AP.
 
     Raises:
+        ValueError: for other parts.
         DataError: one line naming the file: a missing folder, list or video, a video of one frame, masks whose
             count, names or size differ from the frames', a first frame without parts, RGB or 16-bit masks.
     """
@@ -50,6 +51,7 @@ class Vip(Reader[PartSequence]):
         split: str | Path = "val",
         parts: Literal["semantic", "instance"] = "semantic",
     ) -> None:
+        require_one_of(("semantic", "instance"), parts=parts)
         root = Path(root).expanduser()
         self.root = root / "VIP_Fine" if (root / "VIP_Fine").is_dir() else root
         self.split, self.parts = split, parts

@@ -9,7 +9,7 @@ from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, Literal
 
-from ..reading.errors import DataError
+from ..reading.errors import DataError, require_one_of
 from ..reading.guards import plain_name, read_json
 from ..reading.images import picture_header
 from ..reading.mask_files import check_introductions, check_masks
@@ -60,8 +60,7 @@ class YoutubeVos(Reader[MaskSequence]):
         unseen: int = UNSEEN,
         seed: int = SEED,
     ) -> None:
-        if split not in ("valid", "train", "test", "holdout"):
-            raise ValueError(f"split must be 'valid', 'train', 'test' or 'holdout', got {split!r}")
+        require_one_of(("valid", "train", "test", "holdout"), split=split)
         self.root = Path(root).expanduser()
         self.split = split
         self.seed = seed

@@ -26,7 +26,7 @@ class SampledDataModule(pl.LightningDataModule):
         worker_timeout: seconds after which a worker that gives nothing ends the run; 0 is never.
 
     Raises:
-        ValueError: if the batch size is below 1.
+        ValueError: if the batch size is below 1, or the number of workers below 0.
     """
 
     collate: Callable[[list[Any]], Any] | None = None
@@ -37,6 +37,7 @@ class SampledDataModule(pl.LightningDataModule):
         require_at_least(1, batch_size=batch_size)
         self.batch_size, self.seed = batch_size, seed
         self.num_workers = min(8, usable_cores()) if num_workers is None else num_workers
+        require_at_least(0, num_workers=self.num_workers)
 
     def world_size_and_rank(self) -> tuple[int, int]:
         """Return the number of processes that train together and the rank of this one; (1, 0) without a Trainer."""

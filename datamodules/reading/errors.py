@@ -1,4 +1,7 @@
-"""Errors of a user's data, reported in one line."""
+"""Errors of a user's data and arguments, reported in one line."""
+
+from collections.abc import Collection
+from typing import Any
 
 
 class DataError(ValueError):
@@ -20,3 +23,14 @@ class DecodingError(DataError):
 
     def __str__(self) -> str:
         return f"{self.path}: {self.reason}"
+
+
+def require_one_of(choices: Collection[Any], **arguments: Any) -> None:
+    """Check arguments against the values that they may have.
+
+    Raises:
+        ValueError: naming the first that has another.
+    """
+    for name, value in arguments.items():
+        if value not in choices:
+            raise ValueError(f"{name} must be one of {', '.join(map(repr, choices))}, got {value!r}")

@@ -43,7 +43,12 @@ class MomentumEncoder(FullPrecision):
         Args:
             encoder: the encoder that learns, of the same structure.
             momentum: m in [0, 1].
+
+        Raises:
+            ValueError: for a momentum outside [0, 1], which would not average.
         """
+        if not 0 <= momentum <= 1:
+            raise ValueError(f"encoder_momentum must be in [0, 1], got {momentum}")
         average: list[Tensor] = list(self.parameters())
         moved = [theta.to(xi.dtype) for xi, theta in zip(average, encoder.parameters(), strict=True)]
         torch._foreach_lerp_(average, moved, 1 - momentum)

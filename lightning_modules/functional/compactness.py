@@ -2,7 +2,7 @@
 
 import dataclasses
 import math
-from typing import Literal
+from typing import Literal, get_args
 
 import torch
 from torch import Tensor
@@ -19,11 +19,20 @@ Width = Literal["fixed", "moments"]
 
 @dataclasses.dataclass(frozen=True)
 class CompactnessPrior:
-    """Shape that affinities are drawn towards in training; the fields are the arguments of `compact_affinity`."""
+    """Shape that affinities are drawn towards in training; the fields are the arguments of `compact_affinity`.
+
+    Raises:
+        ValueError: for fewer components than 1, or an unknown width.
+    """
 
     components: int = 2
     threshold: float = 0.5
     width: Width = "fixed"
+
+    def __post_init__(self) -> None:
+        if self.components < 1:
+            raise ValueError(f"components must be 1 or more, got {self.components}")
+        _check_width(self.width)
 
 
 def compactness_prior(components: int | None, threshold: float, width: Width) -> CompactnessPrior | None:
@@ -90,8 +99,7 @@ def compactness_loss(affinity: Tensor, radius: int, prior: CompactnessPrior) -> 
 @torch.no_grad()
 def compact_windows(windows: Tensor, components: int, threshold: float, width: Width) -> Tensor:
     """Replace windows `(…, P · P)` as `compact_affinity` does."""
-    if width not in ("fixed", "moments"):
-        raise ValueError(f"width must be fixed or moments, got {width!r}")
+    _check_width(width)
     side = math.isqrt(windows.shape[-1])
     peaks, index = windows.topk(components, dim=-1)
     axis = torch.arange(side, device=windows.device)
@@ -113,3 +121,8 @@ def _second_moment(windows: Tensor, dy: Tensor, dx: Tensor) -> Tensor:
     nearest = torch.zeros_like(distance).scatter_(-2, distance.argmin(-2, keepdim=True), 1.0)
     mass = nearest * windows[..., None, :]
     return (mass * distance).sum(-1) / (2 * mass.sum(-1)).clamp_min(torch.finfo(windows.dtype).tiny)
+
+
+def _check_width(width: str) -> None:
+    if width not in get_args(Width):
+        raise ValueError(f"width must be {' or '.join(get_args(Width))}, got {width!r}")

@@ -26,10 +26,10 @@ def siamese_correlation(exemplar: Tensor, search: Tensor) -> Tensor:
         >>> siamese_correlation(torch.ones(2, 3, 4, 4), torch.ones(2, 3, 6, 6)).shape
         torch.Size([2, 1, 3, 3])
     """
-    count, channels, height, width = exemplar.shape
-    rows, columns = search.shape[-2:]
-    if search.ndim != 4 or search.shape[1] != channels or not count or len(search) % count:
+    fits = exemplar.ndim == search.ndim == 4 and search.shape[1] == exemplar.shape[1]
+    if not fits or not len(exemplar) or len(search) % len(exemplar):
         raise ValueError(f"exemplars {tuple(exemplar.shape)} do not fit search maps {tuple(search.shape)}")
+    (height, width), (rows, columns) = exemplar.shape[-2:], search.shape[-2:]
     if rows < height or columns < width:
         raise ValueError(f"search maps {rows} x {columns} are smaller than the exemplars {height} x {width}")
     real = torch.promote_types(search.dtype, torch.float32)

@@ -225,6 +225,11 @@ def test_what_can_be_known_before_training(videos, tmp_path):
         ({"area": (0.5, 0.2)}, "ascending fractions"),
         ({"holdout": 1.0}, "holdout must be"),
         ({"max_unusable": 5.0}, "max_unusable must be a fraction"),
+        ({"flip": 2.0}, r"flip must be a probability in \[0, 1\], got 2.0"),
+        ({"num_workers": -1}, "num_workers must be at least 0, got -1"),
+        ({"samples_per_epoch": 0}, "samples_per_epoch must be at least 1, got 0"),
+        ({"spatial": "Whole"}, "spatial must be one of True, False, 'whole', got 'Whole'"),
+        ({"timeout": 0.0}, "timeout must be above 0 seconds"),
     ]:
         with pytest.raises(ValueError, match=message):
             make(videos, **arguments)

@@ -257,3 +257,18 @@ def test_bad_choices() -> None:
         Liir(modulation="roll")  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="points_per_frame must be 1 or more, got 0"):
         Liir(points_per_frame=0)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"border": "wrap"}, "border must be exclude or zero, got 'wrap'"),
+        ({"radius": -1}, "radius must be 0 or more, got -1"),
+        ({"mixture_components": 0}, "components must be 1 or more, got 0"),
+        ({"mixture_components": 10, "radius": 1}, "mixture_components 10 do not fit a window of radius 1"),
+        ({"mixture_width": "auto"}, "width must be fixed or moments, got 'auto'"),
+    ],
+)
+def test_bad_choices_are_refused_before_the_epochs_that_do_without_them(options: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        Liir(**options)

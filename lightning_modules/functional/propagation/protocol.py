@@ -1,6 +1,7 @@
 """The protocol of label propagation: every number and rule that affects a score, as one frozen record."""
 
 import dataclasses
+import math
 from collections.abc import Mapping
 from typing import Annotated, Literal
 
@@ -35,7 +36,6 @@ class PropagationProtocol(NetworkInput):
         radius: radius of the neighbourhood, in feature cells; None: everywhere.
         neighbourhood: "circle" keeps Euclidean distance < radius, "disc" distance <= radius, "square" |dy| and |dx| <=
             radius.
-        topk_ties: "cut": exactly topk matches, of equal ones any; "kept": all that equal the last of them too (DINO).
         first_frame_masked: the neighbourhood also restricts the lasting copy of frame 0.
         repeat_first: "in_window": frame 0 counts once more while it is among the preceding frames (VFS); "padding":
             also once more for every preceding frame before the start of the video (CRW); "never": once (DINO).
@@ -44,6 +44,7 @@ class PropagationProtocol(NetworkInput):
         mixture_components: number of Gaussians that replace each reference's window (Liir, Eq. 7); None: off.
         mixture_threshold: only windows whose largest weight is above it are replaced.
         mixture_width: "fixed": full width at half maximum of 1 cell; "moments": second moment of the affinity.
+        topk_ties: "cut": exactly topk matches, of equal ones any; "kept": all that equal the last of them too (DINO).
         normalise_labels: divide propagated labels by their sum over the channels at each cell.
         foreground_gain: factor on the propagated channels 1…; 1 is off.
         border: treatment of the window outside the map: "exclude" leaves it out, "zero" gives it logit 0 and no label.
@@ -84,13 +85,13 @@ class PropagationProtocol(NetworkInput):
     temperature: PositiveFloat
     radius: NonNegativeFloat | None
     neighbourhood: Literal["circle", "disc", "square"] = "circle"
-    topk_ties: Literal["cut", "kept"] = "cut"
     first_frame_masked: bool = True
     repeat_first: Literal["in_window", "padding", "never"] = "in_window"
     references: tuple[int, ...] | None = None
     mixture_components: PositiveInt | None = None
     mixture_threshold: UnitInterval = 0.1
     mixture_width: Literal["fixed", "moments"] = "fixed"
+    topk_ties: Literal["cut", "kept"] = "cut"
     normalise_labels: bool = False
     foreground_gain: PositiveFloat = 1.0
     border: Literal["exclude", "zero"] = "exclude"
@@ -122,6 +123,7 @@ class PropagationProtocol(NetworkInput):
     def _conditions(self) -> dict[str, tuple[bool, str]]:
         padded = self.repeat_first == "padding" and self.references is None
         everything_in_square = self.topk is None and self.radius is not None and self.neighbourhood == "square"
+        window = (2 * math.floor(self.radius or 0) + 1) ** 2
         return {
             "context": (self.context >= padded, "1 or more frames with repeat_first='padding'"),
             "radius": (self.radius != 0 or self.neighbourhood != "circle", "above 0 feature cells for a circle"),
@@ -134,8 +136,8 @@ class PropagationProtocol(NetworkInput):
                 "True without a topk",
             ),
             "mixture_components": (
-                self.mixture_components is None or everything_in_square,
-                "None unless the neighbourhood is a square with topk=None",
+                self.mixture_components is None or (everything_in_square and self.mixture_components <= window),
+                "None unless the neighbourhood is a square with topk=None, and at most its number of cells",
             ),
             "border": (
                 self.border == "exclude" or everything_in_square,

@@ -179,3 +179,8 @@ def test_more_objects_than_a_byte_holds(root: Path) -> None:
 def test_broken_mask(root: Path) -> None:
     mask_path(root, 4).write_bytes(b"not a picture")
     assert "00004.png: cannot be decoded as a mask" in refused(root)
+
+
+def test_unknown_annotations_are_refused(root: Path) -> None:
+    with pytest.raises(ValueError, match="annotations must be one of None, 'dense', 'first', 'entering', got 'sparse'"):
+        Davis(root, annotations="sparse")  # type: ignore[arg-type]

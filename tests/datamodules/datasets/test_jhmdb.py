@@ -102,3 +102,10 @@ def test_missing_clip_list_and_folders(root: Path) -> None:
 
 def test_no_clip_of_the_subset(root: Path) -> None:
     assert "no clip of the train subset" in refused(root, subset="train")
+
+
+def test_unknown_splits_and_subsets_are_refused(root: Path) -> None:
+    with pytest.raises(ValueError, match="split must be one of 1, 2, 3, got 4"):
+        Jhmdb(root, split=4)  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="subset must be one of 'train', 'test', got 'val'"):
+        Jhmdb(root, subset="val")  # type: ignore[arg-type]

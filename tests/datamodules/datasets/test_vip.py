@@ -107,3 +107,8 @@ def test_missing_and_stray_masks(root: Path) -> None:
 def test_first_frame_without_parts(root: Path) -> None:
     Image.fromarray(np.zeros(SIZE, np.uint8)).save(annotations(root, "Category_ids") / "000000000001.png")
     assert "0 semantic parts in the first frame" in refused(root)
+
+
+def test_unknown_parts_are_refused(root: Path) -> None:
+    with pytest.raises(ValueError, match="parts must be one of 'semantic', 'instance', got 'Instance'"):
+        Vip(root, parts="Instance")  # type: ignore[arg-type]

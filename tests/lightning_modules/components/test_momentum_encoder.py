@@ -64,3 +64,10 @@ def test_a_state_dict_has_the_encoders_names_both_ways() -> None:
     other.target = MomentumEncoder(Tiny())
     other.load_state_dict(state)
     assert torch.equal(other.target.average.conv.weight, module.conv.weight)
+
+
+@pytest.mark.parametrize("momentum", [-0.1, 1.5])
+def test_a_momentum_that_would_not_average_is_refused(momentum: float) -> None:
+    encoder = nn.Linear(2, 2)
+    with pytest.raises(ValueError, match=rf"encoder_momentum must be in \[0, 1\], got {momentum}"):
+        MomentumEncoder(encoder).update(encoder, momentum)

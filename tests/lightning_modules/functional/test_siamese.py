@@ -68,6 +68,7 @@ def test_correlation_has_gradients_and_wide_types() -> None:
         ((2, 3, 4, 4), (3, 3, 8, 8), "do not fit"),
         ((2, 3, 4, 4), (2, 5, 8, 8), "do not fit"),
         ((1, 3, 9, 9), (1, 3, 8, 8), "smaller"),
+        ((3, 4, 4), (1, 3, 8, 8), r"exemplars \(3, 4, 4\) do not fit"),
     ],
 )
 def test_shapes_that_do_not_fit(exemplar: Any, search: Any, message: str) -> None:

@@ -31,6 +31,12 @@ def test_the_numbers_of_the_sources(name: str, benchmark: str, numbers: tuple[An
     assert tuple(getattr(protocol, field) for field in fields) == numbers
 
 
+def test_fields_may_be_given_in_their_documented_order() -> None:
+    given = PropagationProtocol("x", 4, 5, 0.07, 4, "square", False, "padding", (0, -1), None)
+    names = ("neighbourhood", "first_frame_masked", "repeat_first", "references", "mixture_components")
+    assert [getattr(given, name) for name in names] == ["square", False, "padding", (0, -1), None]
+
+
 def test_what_else_the_sources_do() -> None:
     vfs, crw, dino = (PropagationProtocol.named(name) for name in ("vfs", "crw", "dino"))
     assert (vfs.label_encoding, vfs.label_rescaling, vfs.decoding_size) == ("nearest", True, "annotation")
@@ -166,6 +172,10 @@ def test_fields_go_through_json() -> None:
         ({"references": ()}, "references"),
         ({"references": (-3,)}, "0 or -1"),
         ({"mixture_components": 2}, "mixture_components"),
+        (
+            {"topk": None, "neighbourhood": "square", "radius": 0.5, "mixture_components": 2},
+            "mixture_components must be .* at most its number of cells",
+        ),
         ({"border": "zero"}, "border"),
         ({"topk": None, "first_frame_masked": False}, "first_frame_masked"),
         ({"rgb_std": (1.0, 0.0, 1.0)}, "rgb_std"),

@@ -138,3 +138,9 @@ def test_bad_inputs() -> None:
         reconstruct_locally(query, references, values[:, :1], 1)
     with pytest.raises(ValueError, match=r"need an affinity \(1, 18, 4, 5\), got \(1, 50, 4, 5\)"):
         reconstruct(local_affinity(query, references, 2), values, 1)
+    for negatives in (torch.zeros(6, 5), torch.zeros(3), torch.zeros(6, 3, dtype=torch.long)):
+        with pytest.raises(ValueError, match=r"negatives must be float \(N, 3\)"):
+            reconstruct_with_negatives(query, references, values, negatives, 1)
+    for excluded in (torch.zeros(1, 6), torch.zeros(6, dtype=torch.bool)):
+        with pytest.raises(ValueError, match=r"excluded must be bool \(1, 6\)"):
+            reconstruct_with_negatives(query, references, values, torch.zeros(6, 3), 1, excluded=excluded)
