@@ -15,10 +15,10 @@ from torch.utils.data import DataLoader, default_collate
 from .datasets.layout_files import list_pictures, read_names, require_folder, require_sequences
 from .loading.clips import ReplacingDataset
 from .loading.loader import ResumableLoader
-from .loading.module import SampledDataModule, require_at_least
+from .loading.module import SampledDataModule
 from .loading.skipped import SkippedVideos
 from .reading.boxes import centred, context_side, read_boxes, read_numbers, square_crop
-from .reading.errors import DataError
+from .reading.errors import DataError, require_at_least
 from .reading.guards import raise_limit
 from .reading.images import picture_header, read_picture
 

@@ -14,10 +14,10 @@ from torch.utils.data import DataLoader, Dataset
 
 from .loading.clips import draw_frames
 from .loading.loader import Key, ResumableLoader, epoch_and_index
-from .loading.module import SampledDataModule, require_at_least
+from .loading.module import SampledDataModule
 from .loading.sampling import seeded_generator
 from .loading.transforms import RandomResizedCrop
-from .reading.errors import DataError
+from .reading.errors import DataError, require_at_least
 from .reading.images import opened_picture
 from .reading.shards import is_sharded
 from .reading.source import VideoEntry, hashed_rank, list_videos, open_video

@@ -18,11 +18,11 @@ from .datasets.youtube_vos import held_out_among
 from .loading.clips import ClipDataset, Sampling, Transform, collate_clips
 from .loading.colour_augmentation import ColourAugmentation
 from .loading.loader import ResumableLoader
-from .loading.module import SampledDataModule, require_at_least
+from .loading.module import SampledDataModule
 from .loading.sampling import continuous_indices, distant_indices, seeded_generator
 from .loading.skipped import SkippedVideos, too_many
 from .loading.transforms import CentreCrop, RandomResizedCrop, WholeFrame
-from .reading.errors import DataError, require_one_of
+from .reading.errors import DataError, require_at_least, require_one_of
 from .reading.guards import raise_limit
 from .reading.shards import ShardedVideos, is_sharded, is_url
 from .reading.source import VideoEntry, hashed_rank, list_videos, open_video
@@ -111,7 +111,8 @@ class VideoDataModule(SampledDataModule):
         super().__init__(batch_size, num_workers, seed)
         intervals = [interval] if isinstance(interval, int) else list(interval)
         require_at_least(1, frames=frames, size=size, repeat=repeat)
-        require_at_least(1, samples_per_epoch=1 if samples_per_epoch is None else samples_per_epoch)
+        if samples_per_epoch is not None:
+            require_at_least(1, samples_per_epoch=samples_per_epoch)
         require_one_of(("distant", "continuous"), sampling=sampling)
         require_one_of((True, False, "whole"), spatial=spatial)
         _check_arguments(intervals, interval_weights, area, flip, holdout, timeout)

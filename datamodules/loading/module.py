@@ -9,7 +9,7 @@ import torch
 from torch.utils.data import DataLoader, Dataset
 
 from ..reading.cores import usable_cores
-from ..reading.errors import DataError
+from ..reading.errors import DataError, require_at_least
 from .loader import ClipSampler, FixedSampler, ResumableLoader
 
 
@@ -86,17 +86,6 @@ class SampledDataModule(pl.LightningDataModule):
             "worker_init_fn": _start_worker,
             "generator": torch.Generator(),  # the loader draws a seed for its workers: not from the global generator
         }
-
-
-def require_at_least(least: int, **numbers: int) -> None:
-    """Check integer arguments against their smallest value.
-
-    Raises:
-        ValueError: naming the first that is less.
-    """
-    for name, number in numbers.items():
-        if number < least:
-            raise ValueError(f"{name} must be at least {least}, got {number}")
 
 
 def _start_worker(worker: int) -> None:

@@ -34,3 +34,14 @@ def require_one_of(choices: Collection[Any], **arguments: Any) -> None:
     for name, value in arguments.items():
         if value not in choices:
             raise ValueError(f"{name} must be one of {', '.join(map(repr, choices))}, got {value!r}")
+
+
+def require_at_least(least: int, **numbers: int) -> None:
+    """Check integer arguments against their smallest value.
+
+    Raises:
+        ValueError: naming the first that is less.
+    """
+    for name, number in numbers.items():
+        if number < least:
+            raise ValueError(f"{name} must be at least {least}, got {number}")
