@@ -51,7 +51,7 @@ def read_shaped(path: Path, kind: str, shape: Any, optional: Json | None = None)
     try:
         content: Json = json.loads(path.read_text(encoding="utf-8"))
         if optional and isinstance(content, dict):
-            shape = shape | {name: kind for name, kind in optional.items() if name in content}
+            shape = shape | {name: optional[name] for name in optional if name in content}
         wrong = misfit(content, shape) if _levels(content) <= MOST_LEVELS else "too many levels"
     except (OSError, ValueError, RecursionError) as error:
         raise ValueError(f"{path}: is not a {kind}, or damaged ({error})") from error

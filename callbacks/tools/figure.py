@@ -118,7 +118,7 @@ def _draw(curves: Mapping[str, Mapping[str, TrainingCurve]], output: Path, axis:
     kinds = stages if len(stages) > 1 else runs  # by colour and marker; runs of several stages by their line
     colours = _colours(len(kinds))
     columns = 0 if len(drawn) <= INSIDE else -(-len(drawn) // IN_A_COLUMN)
-    height = max(4.5, 0.5 + 0.18 * -(-len(drawn) // max(columns, 1))) if columns else 4.5
+    height = max(4.5, 0.5 + 0.18 * -(-len(drawn) // columns)) if columns else 4.5
     picture = Figure(figsize=(7 + 2 * columns, height), layout="constrained")
     axes = picture.add_subplot(xlabel="epoch", ylabel=axis, title=title)
     below = nesting([curve for *_, curve in drawn])
