@@ -138,10 +138,10 @@ def _stem(network: Any) -> Iterator[nn.Module]:
 
 
 def remove_strides(blocks: nn.Module) -> None:
-    """Set the strides of all convolutions and poolings of a stage to 1, in place."""
+    """Set the strides of a stage's convolutions and poolings, timm's blurred ones among them, to 1, in place."""
     for module in blocks.modules():
-        if isinstance(module, nn.Conv2d | nn.AvgPool2d | nn.MaxPool2d):
-            module.stride = 1 if isinstance(module.stride, int) else (1, 1)
+        if isinstance(stride := getattr(module, "stride", None), int | tuple):
+            module.stride = 1 if isinstance(stride, int) else (1,) * len(stride)  # type: ignore[assignment]
             if isinstance(module, nn.AvgPool2d):
                 module.kernel_size, module.padding = 1, 0
 

@@ -13,6 +13,8 @@ SPECS = [
     ("torchvision:resnet50", 1024, 8),
     ("timm:resnet18", 256, 8),
     ("timm:resnet26d", 1024, 8),  # average-pooled shortcuts
+    ("timm:resnetblur18", 256, 8),  # strides in its blurred poolings
+    ("timm:ecaresnet26t", 1024, 8),  # one-dimensional convolutions
     ("timm:vit_tiny_patch16_224", 192, 16),
     ("raw_colour", 3, 8),
 ]
