@@ -33,6 +33,7 @@ print("imported:", *[name for name in {heavy!r} if name in sys.modules])
         ["prompt", "--help"],
         ["figure", "--help"],
         ["report", "--help"],
+        ["score", "--help"],
         ["study", "studies/vfs_small.yaml", "--print"],
         ["compare", "--help"],
         ["sweep", "--help"],

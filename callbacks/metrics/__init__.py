@@ -1,43 +1,21 @@
-"""Metrics of the benchmarks: torchmetrics classes over pure functions."""
+"""Metrics of the benchmarks: torchmetrics classes over pure functions.
 
-from .area_pck import AreaPCK, area_counts
-from .box_tracking import TrackingSuccess, box_iou, centre_error, precision_curve, success_curve
-from .categories import seen_and_unseen
-from .keypoints import PCK, keypoint_distances, pck
-from .outlines import Outline, boundary_score, mask_outlines, object_outlines, region_score
-from .parts import InstanceAP, SemanticIoU, average_precision, class_areas, match_instances
-from .point_tracking import PointQueries, TapVidMetrics, sample_queries, tapvid_metrics
-from .segmentation import RegionBoundary, SequenceScore, boundary_accuracy, region_similarity, sequence_statistics
+The names are those of `exports.py`, imported when one is asked for (PEP 562): a tool that needs no torch imports none.
+"""
 
-__all__ = [
-    "PCK",
-    "AreaPCK",
-    "InstanceAP",
-    "Outline",
-    "PointQueries",
-    "RegionBoundary",
-    "SemanticIoU",
-    "SequenceScore",
-    "TapVidMetrics",
-    "TrackingSuccess",
-    "area_counts",
-    "average_precision",
-    "boundary_accuracy",
-    "boundary_score",
-    "box_iou",
-    "centre_error",
-    "class_areas",
-    "keypoint_distances",
-    "mask_outlines",
-    "match_instances",
-    "object_outlines",
-    "pck",
-    "precision_curve",
-    "region_score",
-    "region_similarity",
-    "sample_queries",
-    "seen_and_unseen",
-    "sequence_statistics",
-    "success_curve",
-    "tapvid_metrics",
-]
+from importlib import import_module
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .exports import *  # noqa: F403
+
+
+def __getattr__(name: str) -> Any:
+    if find_spec(f"{__name__}.{name}"):
+        return import_module(f"{__name__}.{name}")  # a module of the package, which `exports` may be importing
+    return getattr(import_module(f"{__name__}.exports"), name)
+
+
+def __dir__() -> list[str]:
+    return [*globals(), *__getattr__("__all__")]

@@ -1,15 +1,19 @@
 """A mask cut down to its bounding box, with its boundary: J and F of two masks cost what the objects cover."""
 
+from __future__ import annotations
+
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from itertools import pairwise
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
-from torch import Tensor
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 BOUND = 0.008
 """Tolerance of F as a fraction of the picture's diagonal."""
@@ -17,7 +21,7 @@ BOUND = 0.008
 VOID = 255
 """Value of an id map that is never an object."""
 
-Masks = Tensor | NDArray[Any]
+Masks: TypeAlias = "Tensor | NDArray[Any]"
 
 
 @dataclass(frozen=True, eq=False)
@@ -112,7 +116,7 @@ def boundary_score(prediction: Outline, target: Outline) -> float:
 
 def as_array(masks: Masks) -> NDArray[Any]:
     """Return a tensor of any device, or an array, as an array."""
-    return masks.detach().cpu().numpy() if isinstance(masks, Tensor) else np.asarray(masks)
+    return masks.detach().cpu().numpy() if hasattr(masks, "detach") else np.asarray(masks)
 
 
 def binary_masks(prediction: Masks, target: Masks, void: Masks | None) -> tuple[NDArray[np.bool_], ...]:

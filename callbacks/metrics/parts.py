@@ -1,5 +1,7 @@
 """Semantic parts (mIoU) and instance parts (AP over IoU 0.1 … 0.9) of VIP."""
 
+from __future__ import annotations
+
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any

@@ -18,8 +18,9 @@ from datamodules.reading.prompts import MaskPrompt, Prompt
 from lightning_modules.functional import PointProtocol
 
 from .. import signals
+from ..provenance import provenance
 from ..tracking.box_protocol import TrackingProtocol
-from ..tracking.record import SequenceRecord, provenance
+from ..tracking.record import SequenceRecord
 from ..tracking.stopwatch import Stopwatch
 from ..tracking.view import View
 from .follow import SHORT_SIDE

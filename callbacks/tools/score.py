@@ -2,6 +2,7 @@
 
 import argparse
 import dataclasses
+from collections import Counter
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
@@ -13,14 +14,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from datamodules.datasets.layout_files import list_pictures, read_names
-from datamodules.datasets.youtube_vos import read_meta
+from datamodules.datasets.youtube_vos_meta import read_meta
 from datamodules.reading.cores import usable_cores
 from datamodules.reading.errors import DataError
 from datamodules.reading.mask_files import VOID, object_ids, read_mask
 from datamodules.tools.parallel import Failure, in_processes
 
 from ..benchmarks.results import Results, require_writable
-from ..metrics import RegionBoundary, SequenceScore, object_outlines, seen_and_unseen
+from ..metrics.categories import seen_and_unseen
+from ..metrics.outlines import object_outlines
+from ..metrics.sequence_score import OBJECT_COLUMNS, SequenceScore, mean_over_objects, object_statistics
 
 A_DAY = 86400.0
 """Seconds that a process may take for a sequence."""
@@ -63,13 +66,35 @@ in hkchengrex/vos-benchmark @ 0c21008 (README.md, Technical Details 4).
 """
 
 
+class ScoredMasks:
+    """The scores of masks on disk.
+
+    Args:
+        objects: official row name ("bike_1") → the values of `OBJECT_COLUMNS`.
+    """
+
+    def __init__(self, objects: Mapping[str, Sequence[float]]) -> None:
+        self.objects = dict(sorted(objects.items()))
+
+    def compute(self) -> dict[str, float]:
+        """Return means over the objects under the official toolkit's names, as fractions."""
+        return mean_over_objects(list(self.objects.values()))
+
+    def rows(self) -> list[dict[str, Any]]:
+        """Return one dictionary per object, for a CSV."""
+        return [
+            {"Sequence": name, **dict(zip(OBJECT_COLUMNS, values, strict=True))}
+            for name, values in self.objects.items()
+        ]
+
+
 def score(
     truth: str | Path,
     predictions: str | Path,
     rules: ScoringRules | str = "davis-2017",
     sequences: Sequence[str] | None = None,
     workers: int | None = None,
-) -> RegionBoundary:
+) -> ScoredMasks:
     """Score masks on disk; no network is involved.
 
     Args:
@@ -81,12 +106,12 @@ def score(
             digit, and of several bad sequences the same one is reported, whatever their number.
 
     Returns:
-        The metric: `compute()` gives the scores, `rows()` those of each object.
+        The scores: `compute()` gives the means, `rows()` those of each object.
 
     Raises:
         DataError: one line that names the file, for a missing or damaged mask, one of another size, an id that the
             sequence does not have or that never starts, or a sequence with nothing to score.
-        ValueError: if there are no such rules.
+        ValueError: if there are no such rules, or a sequence is named twice.
 
     Example:
         >>> score("DAVIS/Annotations/480p", "prediction", "davis-2017").compute()  # doctest: +SKIP
@@ -103,11 +128,13 @@ def score(
     names = sequences or sorted(path.name for path in truth.iterdir() if path.is_dir())
     if not names:
         raise DataError(f"{truth}: no folders of masks; name the folder that holds one for each sequence")
-    metric = RegionBoundary(ends_scored=True)  # which frames count is decided below
+    if twice := [name for name, times in Counter(names).items() if times > 1]:
+        raise ValueError(f"sequence {twice[0]} is named more than once")
     longest_first = sorted(names, key=lambda name: -len(list_pictures(truth / name)))
+    objects: dict[str, list[float]] = {}
     for sequence in _scored(longest_first, truth, predictions, rules, workers or usable_cores()):
-        metric.update(sequence)
-    return metric
+        objects |= object_statistics(sequence)
+    return ScoredMasks(objects)
 
 
 def score_sequence(name: str, truth: Path, predictions: Path, rules: ScoringRules) -> SequenceScore:
@@ -279,10 +306,10 @@ def command(args: Sequence[str]) -> None:
     if flags.output is not None:
         require_writable(flags.output)
     names = _sequences(flags.truth, flags.list)
-    metric = score(flags.truth, flags.predictions, rules, names, flags.workers)
+    scored = score(flags.truth, flags.predictions, rules, names, flags.workers)
     folders = {"truth": str(flags.truth), "predictions": str(flags.predictions)}
     metadata: dict[str, Any] = {"rules": ", ".join((flags.rules, *changed)), **folders}
-    scores, rows = metric.compute(), metric.rows()
+    scores, rows = scored.compute(), scored.rows()
     if flags.meta is not None:
         scores, rows = by_category(rows, flags.meta, flags.trained_meta, flags.unseen)
         metadata |= {"meta": str(flags.meta), "unseen": sorted({row["Category"] for row in rows if row["Unseen"]})}

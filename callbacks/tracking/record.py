@@ -1,24 +1,17 @@
 """Record of one sequence while it is tracked: predictions, overlays, a film and its curves."""
 
-import os
-import platform
-import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from datetime import datetime
-from importlib.metadata import version
 from itertools import cycle
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Protocol, Self
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
 from datamodules.reading.atomic_writing import csv_text, write_atomically
 from datamodules.reading.mask_files import davis_palette, write_ids
-from lightning_modules.functional.propagation.screened_search import compiled_search_runs
 
 from ..pictures import OverlayAnimation, OverlayVideo, Picture, contact_sheet, evenly_spaced, write_picture
 from ..pictures.film import Curve, Film
@@ -196,20 +189,3 @@ class PredictionTable:
 def fixed(values: Iterable[float], digits: int) -> list[str]:
     """Return numbers as text with a fixed number of decimals; NaN is empty."""
     return [f"{value:.{digits}f}" if value == value else "" for value in values]
-
-
-def provenance() -> dict[str, Any]:
-    """Return where a file of results comes from: date, command, machine and versions."""
-    cuda = torch.cuda.is_available()
-    return {
-        "date": datetime.now().astimezone().isoformat(timespec="seconds"),
-        "machine": {
-            "system": platform.platform(),
-            "python": platform.python_version(),
-            "cores": os.cpu_count(),
-            "compiled_search": compiled_search_runs(),
-            "gpus": [torch.cuda.get_device_name(number) for number in range(torch.cuda.device_count())] if cuda else [],
-        },
-        "command": sys.argv,
-        "versions": {name: version(name) for name in ("vidcorr", "torch", "pytorch-lightning")},
-    }

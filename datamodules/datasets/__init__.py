@@ -1,29 +1,21 @@
-"""Readers of the benchmarks' layouts on disk."""
+"""Readers of the benchmarks' layouts on disk.
 
-from .badja import Badja
-from .davis import Davis
-from .jhmdb import Jhmdb
-from .otb import Otb
-from .records import BoxSequence, FrameSequence, KeypointSequence, MaskSequence, PartSequence, Reader
-from .tap_vid import PointSequence, TapVid
-from .vip import Vip
-from .vos import Vos
-from .youtube_vos import YoutubeVos
+The names are those of `exports.py`, imported when one is asked for (PEP 562): a tool that needs no torch imports none.
+"""
 
-__all__ = [
-    "Badja",
-    "BoxSequence",
-    "Davis",
-    "FrameSequence",
-    "Jhmdb",
-    "KeypointSequence",
-    "MaskSequence",
-    "Otb",
-    "PartSequence",
-    "PointSequence",
-    "Reader",
-    "TapVid",
-    "Vip",
-    "Vos",
-    "YoutubeVos",
-]
+from importlib import import_module
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .exports import *  # noqa: F403
+
+
+def __getattr__(name: str) -> Any:
+    if find_spec(f"{__name__}.{name}"):
+        return import_module(f"{__name__}.{name}")  # a module of the package, which `exports` may be importing
+    return getattr(import_module(f"{__name__}.exports"), name)
+
+
+def __dir__() -> list[str]:
+    return [*globals(), *__getattr__("__all__")]

@@ -7,18 +7,15 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from functools import cached_property, partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from ..reading.errors import DataError, require_one_of
-from ..reading.guards import plain_name, read_json
 from ..reading.images import picture_header
 from ..reading.mask_files import check_introductions, check_masks
 from ..reading.source import hashed_rank
 from .layout_files import list_pictures, require_folder, require_sequences
 from .records import MaskSequence, Reader
-
-Objects = Mapping[int, tuple[str, int]]
-"""Object id → its category ("" where the split hides it) and the number of its first frame."""
+from .youtube_vos_meta import Objects, read_meta
 
 HOLDOUT, UNSEEN, SEED = 0.05, 5, 0
 """The hold-out split by default: fraction of the videos without unseen categories, unseen categories, seed."""
@@ -188,30 +185,3 @@ def _numbered(folder: Path) -> dict[int, Path]:
     if odd := [path for path in paths if not re.fullmatch("[0-9]+", path.stem)]:
         raise DataError(f"{odd[0]}: name is not a frame number; remove it")
     return {int(path.stem): path for path in paths}
-
-
-def read_meta(path: Path) -> dict[str, Objects]:
-    """Read the videos of a meta.json; objects without frames are left out.
-
-    Returns:
-        Video → object id → its category and the number of its first frame.
-
-    Raises:
-        DataError: if it is missing or not one; one line.
-    """
-    if not path.is_file():
-        raise DataError(f"{path}: no such file; unpack the complete archive of the split")
-    try:
-        content: dict[str, Any] = read_json(path)["videos"]
-        return {
-            plain_name(name, path): {
-                int(i): (str(thing.get("category", "")), min(int(frame) for frame in thing["frames"]))
-                for i, thing in video["objects"].items()
-                if thing["frames"]
-            }
-            for name, video in content.items()
-        }
-    except DataError:
-        raise
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise DataError(f"{path}: not a YouTube-VOS meta.json ({type(error).__name__}: {error})") from error

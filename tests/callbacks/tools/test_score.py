@@ -81,6 +81,13 @@ def test_the_predictions_of_a_benchmark_score_as_it_scored_them(davis_root, pred
     assert json.loads((tmp_path / "results.json").read_text())["scores"] == scores
 
 
+def test_a_sequence_that_is_named_twice_is_refused(davis_root):
+    truth = davis_root / "Annotations" / "480p"
+    name = next(truth.iterdir()).name
+    with pytest.raises(ValueError, match=f"sequence {name} is named more than once"):
+        score(truth, truth, sequences=[name, name])
+
+
 def test_davis_2016_merges_the_objects(davis_root, tmp_path):
     truth = davis_root / "Annotations" / "480p"
     alone = DavisBenchmark(davis_root, year=2016, split=None, changes=SMALL)

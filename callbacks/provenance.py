@@ -1,0 +1,37 @@
+"""Where a file of results comes from."""
+
+import os
+import platform
+import sys
+from datetime import datetime
+from importlib.metadata import version
+from typing import Any
+
+
+def provenance() -> dict[str, Any]:
+    """Return the date, command, machine and versions behind a file of results.
+
+    GPUs and the compiled search are reported by processes that have imported torch; others can have used neither.
+    """
+    gpus: list[str] = []
+    compiled = False
+    if "torch" in sys.modules:
+        import torch
+
+        from lightning_modules.functional.propagation.screened_search import compiled_search_runs
+
+        compiled = compiled_search_runs()
+        if torch.cuda.is_available():
+            gpus = [torch.cuda.get_device_name(number) for number in range(torch.cuda.device_count())]
+    return {
+        "date": datetime.now().astimezone().isoformat(timespec="seconds"),
+        "machine": {
+            "system": platform.platform(),
+            "python": platform.python_version(),
+            "cores": os.cpu_count(),
+            "compiled_search": compiled,
+            "gpus": gpus,
+        },
+        "command": sys.argv,
+        "versions": {name: version(name) for name in ("vidcorr", "torch", "pytorch-lightning")},
+    }
