@@ -32,6 +32,8 @@ COMMANDS = {
             "predict --help",
             "compare --help",
             "sweep --help",
+            "score --help",
+            "study --help",
             "figure --help",
             "report --help",
             "convert --help",
