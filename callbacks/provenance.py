@@ -1,4 +1,4 @@
-"""Where a file of results comes from."""
+"""Provenance of a file of results: date, command, machine and versions."""
 
 import os
 import platform

@@ -1,6 +1,5 @@
 """J and F: the official numbers, the definition by brute force, and mistakes that must be reported."""
 
-import math
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -15,7 +14,6 @@ from callbacks.metrics import (
     mask_outlines,
     object_outlines,
     region_similarity,
-    sequence_statistics,
 )
 from tests.helpers.masks import random_masks
 
@@ -132,16 +130,6 @@ def test_streaming_two_stages_over_one_target(davis: dict[str, np.ndarray]) -> N
     assert stages[1].frames()[1][0].max() == 0.0
 
 
-def test_objects_that_enter_late_and_ends_that_count() -> None:
-    ids = torch.zeros(4, 9, 9, dtype=torch.uint8)
-    ids[:, :4, :4] = 1
-    ids[2:, 5:, 5:] = 2
-    score = SequenceScore("late", (1, 2), ends_scored=True)
-    for t in range(4):
-        score.add(ids[t], ids[t], objects=(1,) if t < 3 else (1, 2))
-    assert {k: len(j) for k, (j, _) in score.frames().items()} == {1: 4, 2: 1}
-
-
 def test_hand_computed() -> None:
     target = torch.zeros(1, 12, 12, dtype=torch.bool)
     target[0, 4:8, 4:8] = True
@@ -154,27 +142,6 @@ def test_hand_computed() -> None:
     assert region_similarity(empty, empty).item() == 1.0
     assert boundary_accuracy(empty, full).item() == 1.0, "a mask that fills the picture has an empty boundary"
     assert boundary_accuracy(empty, target).item() == 0.0
-
-
-def test_statistics_equal_golden(davis: dict[str, np.ndarray]) -> None:
-    for k in range(12):
-        np.testing.assert_array_equal(sequence_statistics(davis[f"s{k}_vals"]), davis[f"s{k}_MRD"])
-
-
-def test_decay_does_not_wrap_beyond_255_frames(davis: dict[str, np.ndarray]) -> None:
-    mean, recall, decay = sequence_statistics(davis["sLong_vals"])
-    wrapped = davis["sLong_MRD_uint8wrap"]
-    assert (mean, recall) == (wrapped[0], wrapped[1])
-    assert decay == davis["sLong_D_nowrap"]
-    assert abs(decay - wrapped[2]) > 1e-3
-    falling = np.linspace(1, 0, 1000)
-    assert sequence_statistics(falling)[2] == pytest.approx(0.75, abs=1e-3)
-
-
-def test_statistics_by_hand() -> None:
-    assert sequence_statistics([0.5, 0.6, float("nan"), 0.4]) == (0.5, 0.25, pytest.approx(0.55 - 0.4))
-    assert sequence_statistics([1.0]) == (1.0, 1.0, 0.0)
-    assert all(math.isnan(value) for value in sequence_statistics([float("nan")])[::2])
 
 
 def test_void_pixels_of_id_maps() -> None:
@@ -248,8 +215,6 @@ def test_other_mistakes() -> None:
         boundary_accuracy(mask, mask_outlines(mask[:2]))
     with pytest.raises(ValueError, match="differ in size"):
         boundary_accuracy(mask, mask_outlines(torch.ones(3, 5, 4, dtype=torch.bool)))
-    with pytest.raises(ValueError, match="at least one scored frame"):
-        sequence_statistics([])
     ids = torch.ones(3, 4, 4, dtype=torch.uint8)
     metric = RegionBoundary()
     with pytest.raises(ValueError, match="needs a prediction and a target"):
@@ -264,6 +229,3 @@ def test_other_mistakes() -> None:
         metric.update(ids, ids * 0, name="car")
     with pytest.raises(ValueError, match=r"car_1: .*at least one scored frame"):
         metric.update(ids[:2], ids[:2], name="car")
-    score = SequenceScore("car", (1,), ends_scored=True)
-    with pytest.raises(ValueError, match="car: prediction and target differ in size"):
-        score.add(ids[0], ids[0, :3])
