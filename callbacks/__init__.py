@@ -4,19 +4,11 @@ The names are those of `exports.py`, imported when one is asked for (PEP 562): a
 Lightning imports neither.
 """
 
-from importlib import import_module
-from importlib.util import find_spec
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from datamodules.lazy_exports import lazy_exports
 
 if TYPE_CHECKING:
     from .exports import *  # noqa: F403
 
-
-def __getattr__(name: str) -> Any:
-    if find_spec(f"{__name__}.{name}"):
-        return import_module(f"{__name__}.{name}")  # a module of the package, which `exports` may be importing
-    return getattr(import_module(f"{__name__}.exports"), name)
-
-
-def __dir__() -> list[str]:
-    return [*globals(), *__getattr__("__all__")]
+__getattr__, __dir__ = lazy_exports(__name__)

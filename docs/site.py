@@ -18,10 +18,10 @@ REFERENCE = {
     "backbones": ("lightning_modules.backbones", "lightning_modules.backbones"),
     "functional": ("lightning_modules.functional", "lightning_modules.functional"),
     "callbacks": ("callbacks.exports", "callbacks"),
-    "metrics": ("callbacks.metrics", "callbacks.metrics"),
+    "metrics": ("callbacks.metrics.exports", "callbacks.metrics"),
     "pictures": ("callbacks.pictures", "callbacks.pictures"),
     "datamodules": ("datamodules.exports", "datamodules"),
-    "datasets": ("datamodules.datasets", "datamodules.datasets"),
+    "datasets": ("datamodules.datasets.exports", "datamodules.datasets"),
 }
 """Page → module whose `__all__` it documents, and where a user imports the names from."""
 MOVED = {"configs/README.md": "results.md", "README.md": "index.md"}
