@@ -1,4 +1,4 @@
-"""J and F of a sequence and over sequences from masks on the CPU, by NumPy alone: no torch is imported."""
+"""J and F of a sequence, and their means over objects, by NumPy and OpenCV: torch is not imported."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class SequenceScore:
 
     The outlines of an annotation are found once for several predictions, by `object_outlines`:
 
-        >>> target = torch.tensor([[0, 1, 2], [0, 1, 2]], dtype=torch.uint8)
+        >>> target = np.array([[0, 1, 2], [0, 1, 2]], dtype=np.uint8)
         >>> scores = [SequenceScore(stage, (1, 2)) for stage in ("res3", "res4")]
         >>> for _ in range(4):
         ...     outlines = object_outlines(target, (1, 2))
