@@ -2,6 +2,7 @@
 
 import torch
 import torch.nn.functional as F
+from torch.testing import assert_close
 
 from lightning_modules.functional.points import job as job_module
 from lightning_modules.functional.points import track_points
@@ -21,7 +22,7 @@ def test_query_frames_that_do_not_fit_take_several_passes(moving, monkeypatch):
 
     several = track_points(features, FRAMES, queries, rules)
     assert asked.count(1) == 3
-    assert (one.points == several.points).all()
+    assert_close(several.points, one.points, rtol=0, atol=1e-3)  # pixels: sums differ with the queries in a product
     assert (one.occluded == several.occluded).all()
 
 
