@@ -24,11 +24,13 @@ from datamodules.reading.errors import DataError
 from datamodules.reading.guards import read_json
 from datamodules.reading.source import list_videos
 from lightning_modules.backbones import build_feature_extractor
+from lightning_modules.backbones.extractor import MIN_CELLS
 from lightning_modules.checkpoints import allow_named
 
 from .. import signals
 from ..prediction.follow import propagate_masks
 from ..prediction.unfinished import identify_network
+from ..tracking.view import stride_of
 
 FULLY_VISIBLE = 8
 """GOT-10k's visible part of a target that nothing hides; 0 is a hidden one."""
@@ -90,7 +92,7 @@ def pseudo_boxes(
         Stopped: between two frames, if a signal asks for it.
 
     Warns:
-        Of a video that cannot be read, or has a single frame: it is left out.
+        Of a video that cannot be read, has a single frame or is too small for the features: it is left out.
     """
     if frames < 2 or (videos is not None and videos < 1):
         raise ValueError(f"pseudo-boxes needs 1 video and 2 frames of each at least, got {videos} and {frames}")
@@ -153,9 +155,13 @@ def _make(
     """Write the sequence of one video.
 
     Raises:
-        DataError: if the video cannot be read, or has one frame only.
+        DataError: if the video cannot be read, has one frame only, or is too small for the features.
     """
     stream = FrameStream(video)
+    least = MIN_CELLS * stride_of(extractor)
+    if min(stream.size) < least:
+        height, width = stream.size
+        raise DataError(f"{video}: is {width} x {height} px; both sides must have {least} for these features")
     pictures = list(islice(stream, frames))
     if len(pictures) < 2:
         raise DataError(f"{video}: has one frame only, a pair needs 2")

@@ -41,7 +41,7 @@ class Davis(Reader[MaskSequence]):
             to the frame's size by nearest pixel.
 
     Raises:
-        ValueError: for other annotations.
+        ValueError: for other years or annotations.
         DataError: one line naming the file: a missing folder, list or sequence, a sequence of one frame, masks whose
             count, names or size differ from the frames', a first frame without mask or object, RGB or 16-bit masks.
     """
@@ -57,6 +57,7 @@ class Davis(Reader[MaskSequence]):
     ) -> None:
         self.root = Path(root).expanduser()
         self.year, self.split, self.resolution = year, split, resolution
+        require_one_of((2016, 2017), year=year)
         require_one_of((None, *get_args(Annotations)), annotations=annotations)
         if annotations is None:
             annotations = "first" if str(split).startswith("test") else "dense"

@@ -154,6 +154,13 @@ def test_a_video_that_cannot_be_read_is_left_out(source, tmp_path, capsys):
         pseudo_boxes(build_feature_extractor("raw_colour"), source, tmp_path / "none", frames=4)
 
 
+def test_a_video_that_is_too_small_is_left_out(source, tmp_path):
+    still_video(source / "b", 0, height=24)
+    with pytest.warns(UserWarning, match=r"left out: .*b: is 32 x 24 px; both sides must have 32 for these features"):
+        found = pseudo_boxes(build_feature_extractor("raw_colour"), source, tmp_path / "got", frames=4)
+    assert found == (["000000", "000002"], [], [source / "b"])
+
+
 def test_sequences_that_give_no_pair_are_counted(tmp_path, capsys):
     """Boxes of at most 0.45 · 40 px are smaller than the 20 px that the fine-tune takes."""
     still_video(tmp_path / "videos/small", 0, height=40)

@@ -181,6 +181,8 @@ def test_broken_mask(root: Path) -> None:
     assert "00004.png: cannot be decoded as a mask" in refused(root)
 
 
-def test_unknown_annotations_are_refused(root: Path) -> None:
+def test_unknown_years_and_annotations_are_refused(root: Path) -> None:
+    with pytest.raises(ValueError, match="year must be one of 2016, 2017, got 2018"):
+        Davis(root, year=2018, split=None)  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="annotations must be one of None, 'dense', 'first', 'entering', got 'sparse'"):
         Davis(root, annotations="sparse")  # type: ignore[arg-type]

@@ -67,6 +67,7 @@ def test_a_convolutional_network_of_timm_is_seen_before_its_pooling():
         ("timm:beit_base_patch16_224", None, None, "Beit: takes images of 224 x 224 px only; take a transformer"),
         ("timm:mixer_s32_224", None, None, "MlpMixer: takes images of one size only"),
         ("nowhere.ckpt", None, None, "no such checkpoint"),
+        (None, None, None, "spec must be a module, a checkpoint's path or a name, got None"),
     ],
 )
 def test_mistakes_are_named(spec, stage, stride, message):
