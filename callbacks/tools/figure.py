@@ -4,14 +4,16 @@ import argparse
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, get_args
 
 import numpy as np
 
 from ..stored_results import epochs_and_step, read_results
 
 TrainingCurve = list[tuple[int, float]]
-"""(epochs trained, fraction), in order."""
+"""(epochs or steps trained, fraction), in order."""
+Unit = Literal["epoch", "step"]
+"""What training is counted in."""
 MARKERS = "os^DvPX*<>"
 STYLES: tuple[Any, ...] = ("-", "--", ":", "-.", (0, (6, 1, 1, 1, 1, 1)), (0, (1, 4)), (0, (8, 4)))
 INSIDE = 8
@@ -20,13 +22,16 @@ IN_A_COLUMN = 30
 """Most names in a column of that legend."""
 
 
-def read_curves(run: str | Path, benchmark: str = "davis", score: str = "J&F-Mean") -> dict[str, TrainingCurve]:
-    """Collect a score over the epochs of a run, separately for each stage.
+def read_curves(
+    run: str | Path, benchmark: str = "davis", score: str = "J&F-Mean", unit: Unit = "epoch"
+) -> dict[str, TrainingCurve]:
+    """Collect a score over a run, separately for each stage.
 
     Args:
         run: folder of a run, anywhere below which lies `benchmarks/<benchmark>/epoch=…-step=…/results.json`.
         benchmark: its name.
         score: its key, without the stage.
+        unit: of the curve; of several evaluations within an epoch "epoch" takes the last.
 
     Returns:
         Stage (empty where the benchmark evaluated only one) → curve.
@@ -34,24 +39,29 @@ def read_curves(run: str | Path, benchmark: str = "davis", score: str = "J&F-Mea
     Raises:
         ValueError: if there are no such results, they are of several runs, or they have no such score.
     """
-    files = sorted(Path(run).glob(f"**/benchmarks/{benchmark}/epoch=*-step=*/results.json"))
-    if not files:
-        raise ValueError(f"{run}: no benchmarks/{benchmark}/epoch=…-step=…/results.json below it")
-    if len(runs := sorted({file.parents[3] for file in files})) > 1:
-        few = ", ".join(map(str, runs[:3])) + (", …" if len(runs) > 3 else "")
-        raise ValueError(f"{run} holds {len(runs)} runs: name one or several ({few})")
+    files = _evaluations(run, benchmark)
     points: dict[str, dict[int, float]] = defaultdict(dict)
-    for file in files:
-        if (trained := epochs_and_step(file.parent)) is None:
-            continue
+    for trained, file in files:
         for key, value in read_results(file)["scores"].items():
             stage, _, name = key.rpartition("/")
             if name == score:
-                points[stage][trained[0]] = value
+                points[stage][trained[unit == "step"]] = value
     if not points:
-        known = ", ".join(sorted({key.rpartition("/")[2] for key in read_results(files[0])["scores"]}))
-        raise ValueError(f"{files[0]}: has no score {score!r}; it has {known}")
-    return {stage: sorted(curve.items()) for stage, curve in points.items()}
+        known = ", ".join(sorted({key.rpartition("/")[2] for key in read_results(files[0][1])["scores"]}))
+        raise ValueError(f"{files[0][1]}: has no score {score!r}; it has {known}")
+    return {stage: list(curve.items()) for stage, curve in points.items()}
+
+
+def _evaluations(run: str | Path, benchmark: str) -> list[tuple[tuple[int, int], Path]]:
+    """Return epochs and steps trained, and results.json, of each evaluation, in order."""
+    pattern = f"**/benchmarks/{benchmark}/epoch=*-step=*/results.json"
+    files = sorted((when, file) for file in Path(run).glob(pattern) if (when := epochs_and_step(file.parent)))
+    if not files:
+        raise ValueError(f"{run}: no benchmarks/{benchmark}/epoch=…-step=…/results.json below it")
+    if len(runs := sorted({file.parents[3] for _, file in files})) > 1:
+        few = ", ".join(map(str, runs[:3])) + (", …" if len(runs) > 3 else "")
+        raise ValueError(f"{run} holds {len(runs)} runs: name one or several ({few})")
+    return files
 
 
 def figure(
@@ -60,8 +70,9 @@ def figure(
     benchmark: str = "davis",
     score: str = "J&F-Mean",
     title: str = "",
+    unit: Unit | None = None,
 ) -> Path:
-    """Draw a benchmark's score over the epochs, a curve for each stage of each run.
+    """Draw a benchmark's score over training, a curve for each stage of each run.
 
     Of curves that coincide one is the border of the other, see `nesting`.
 
@@ -71,6 +82,7 @@ def figure(
         benchmark: its name.
         score: its key, without the stage.
         title: above the curves.
+        unit: of the x axis; None takes epochs, or steps where a run was evaluated several times within an epoch.
 
     Returns:
         `output`.
@@ -81,10 +93,16 @@ def figure(
     if not runs:
         raise ValueError("figure: name at least one folder of a run")
     names = _names([Path(run) for run in runs])
-    curves = {name: read_curves(run, benchmark, score) for name, run in zip(names, runs, strict=True)}
+    unit = unit or ("step" if any(_within_an_epoch(run, benchmark) for run in runs) else "epoch")
+    curves = {name: read_curves(run, benchmark, score, unit) for name, run in zip(names, runs, strict=True)}
     Path(output).parent.mkdir(parents=True, exist_ok=True)
-    _draw(curves, Path(output), f"{benchmark} {score} (%)", title)
+    _draw(curves, Path(output), (unit, f"{benchmark} {score} (%)"), title)
     return Path(output)
+
+
+def _within_an_epoch(run: Path, benchmark: str) -> bool:
+    epochs = [epochs for (epochs, _), _ in _evaluations(run, benchmark)]
+    return len(set(epochs)) < len(epochs)
 
 
 def command(args: Sequence[str]) -> None:
@@ -95,6 +113,11 @@ def command(args: Sequence[str]) -> None:
     parser.add_argument("--benchmark", default="davis", help="name of the benchmark (default: davis)")
     parser.add_argument("--score", default="J&F-Mean", help="score on the y axis (default: J&F-Mean)")
     parser.add_argument("--title", default="", help="title above the axes")
+    parser.add_argument(
+        "--unit",
+        choices=get_args(Unit),
+        help="unit of the x axis (default: epoch, or step where a run was scored several times within an epoch)",
+    )
     print(figure(**vars(parser.parse_args(list(args)))))
 
 
@@ -108,7 +131,9 @@ def _names(runs: Sequence[Path]) -> list[str]:
     return names
 
 
-def _draw(curves: Mapping[str, Mapping[str, TrainingCurve]], output: Path, axis: str, title: str) -> None:
+def _draw(
+    curves: Mapping[str, Mapping[str, TrainingCurve]], output: Path, axes_names: tuple[str, str], title: str
+) -> None:
     # the object-oriented interface: no window system, and no state that outlives the picture
     from matplotlib.figure import Figure
     from matplotlib.ticker import MaxNLocator
@@ -120,16 +145,16 @@ def _draw(curves: Mapping[str, Mapping[str, TrainingCurve]], output: Path, axis:
     columns = 0 if len(drawn) <= INSIDE else -(-len(drawn) // IN_A_COLUMN)
     height = max(4.5, 0.5 + 0.18 * -(-len(drawn) // columns)) if columns else 4.5
     picture = Figure(figsize=(7 + 2 * columns, height), layout="constrained")
-    axes = picture.add_subplot(xlabel="epoch", ylabel=axis, title=title)
+    axes = picture.add_subplot(xlabel=axes_names[0], ylabel=axes_names[1], title=title)
     below = nesting([curve for *_, curve in drawn])
     step = min(2.0, 12 / max(1, *below))
     for (run, stage, curve), depth in zip(drawn, below, strict=True):
         name = " ".join(part for part in (run if len(runs) > 1 or not stage else "", stage) if part)
         kind = kinds.index(stage if len(stages) > 1 else run)
         style = STYLES[runs.index(run) % len(STYLES)] if len(stages) > 1 else "-"
-        epochs, values = zip(*curve, strict=True)
+        trained, values = zip(*curve, strict=True)
         axes.plot(
-            epochs,
+            trained,
             [100 * value for value in values],
             linestyle=style,
             linewidth=1.5 + step * depth,
@@ -152,7 +177,7 @@ def nesting(curves: Sequence[TrainingCurve]) -> list[int]:
     """Return how many levels each curve lies below those that are drawn after it and would hide it.
 
     Two curves coincide where they differ by at most 0.5 % of the range of all values, about the width of a line, from
-    one epoch to the next, or in the only point of one. Drawn wider by a step per level, each one shows as a border.
+    one evaluation to the next, or in the only point of one. Drawn wider by a step per level, each shows as a border.
 
     Args:
         curves: in the order in which they are drawn.
@@ -174,9 +199,9 @@ def nesting(curves: Sequence[TrainingCurve]) -> list[int]:
 
 def _coincide(curve: TrainingCurve, other: TrainingCurve, tolerance: float) -> bool:
     (x, y), (other_x, other_y) = (np.array(each).T for each in (curve, other))
-    epochs = np.union1d(x, other_x)
-    epochs = epochs[(epochs >= max(x[0], other_x[0])) & (epochs <= min(x[-1], other_x[-1]))]
-    close = np.abs(np.interp(epochs, x, y) - np.interp(epochs, other_x, other_y)) <= tolerance
+    trained = np.union1d(x, other_x)
+    trained = trained[(trained >= max(x[0], other_x[0])) & (trained <= min(x[-1], other_x[-1]))]
+    close = np.abs(np.interp(trained, x, y) - np.interp(trained, other_x, other_y)) <= tolerance
     return bool((close[1:] & close[:-1]).any() or (min(len(x), len(other_x)) == 1 and close.any()))
 
 

@@ -32,6 +32,22 @@ def test_curves_of_each_stage(tmp_path: Path) -> None:
     assert read_curves(single) == {"": [(2, 0.5)]}
 
 
+def test_evaluations_within_an_epoch_are_drawn_over_steps(tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib")
+    scores = {(0, 4): 0.2, (0, 8): 0.6, (1, 12): 0.3}
+    often = write_run(tmp_path / "often", {when: {"J&F-Mean": value} for when, value in scores.items()})
+    assert read_curves(often) == {"": [(1, 0.6), (2, 0.3)]}
+    assert read_curves(often, unit="step") == {"": [(4, 0.2), (8, 0.6), (12, 0.3)]}
+    once = write_run(tmp_path / "once", {when: {"J&F-Mean": scores[when]} for when in ((0, 8), (1, 12))})
+    pictures = {
+        (run, unit): figure([run], tmp_path / f"{run.name}-{unit}.png", unit=unit).read_bytes()
+        for run in (often, once)
+        for unit in ("epoch", "step", None)
+    }
+    assert pictures[often, None] == pictures[often, "step"] != pictures[often, "epoch"]
+    assert pictures[once, None] == pictures[once, "epoch"] != pictures[once, "step"]
+
+
 def test_the_picture_shows_a_curve_for_each_stage_and_run(tmp_path: Path) -> None:
     pytest.importorskip("matplotlib")
     runs = [write_run(tmp_path / name, {(0, 4): blocks(0.4), (1, 8): blocks(0.5)}) for name in ("one", "two")]
