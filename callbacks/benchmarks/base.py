@@ -36,7 +36,7 @@ class BenchmarkCallback(pl.Callback, ABC):
     A benchmark defines `name`, `read` and `start`, and declares `score_names`. Its sequences are distributed over the
     ranks by length; an error on one rank ends the benchmark on all: `validate` fails with its message, `fit` logs it
     and continues. The module in training is left unchanged: features come from its `feature_extractor`, and the random
-    state is restored.
+    state is restored. In Lightning's `fast_dev_run` it takes as many sequences as batches and writes nothing.
 
     Args:
         every_n_epochs: epochs of `fit` between runs; it also runs after the last step.
@@ -106,6 +106,7 @@ class BenchmarkCallback(pl.Callback, ABC):
         self._plots: dict[str, Picture] = {}
         self._tried: int | None = None
         self._sequences: Sequence[Any] | None = None
+        self._fast_dev_run: int | None = None  # sequences of one
 
     # What a benchmark defines
 
@@ -142,7 +143,7 @@ class BenchmarkCallback(pl.Callback, ABC):
         """The sequences of a run, read once."""
         if self._sequences is None:
             self._sequences = self.read()[: self.limit_sequences]
-        return self._sequences
+        return self._sequences[: self._fast_dev_run]
 
     def evaluate(
         self, extractor: nn.Module, folder: str | Path | None = None, network: str | None = None
@@ -236,10 +237,15 @@ class BenchmarkCallback(pl.Callback, ABC):
             self.history, self._epochs, self._tried = {}, {}, None  # those of another fit, in a notebook
         if stage in ("fit", "validate"):
             self._check_neighbours(trainer, stage)
+            self._fast_dev_run = int(trainer.fast_dev_run) or None  # type: ignore[attr-defined]
             with Ranks() as ranks, ranks.together():
                 _ = self.sequences
                 if self.output_dir is not None and ranks.rank == 0:
                     require_writable(Path(self.output_dir))
+
+    def teardown(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
+        """Give `evaluate` all sequences again after a `fast_dev_run`."""
+        self._fast_dev_run = None
 
     def _check_neighbours(self, trainer: pl.Trainer, stage: str) -> None:
         """Raise if other callbacks or the Trainer would make scores wrong or skip them."""
@@ -306,7 +312,8 @@ class BenchmarkCallback(pl.Callback, ABC):
 
     def _evaluate_in(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> dict[str, float]:
         subfolder = Path("benchmarks", self.name, folder_of_epoch(trainer.current_epoch, trainer.global_step))
-        folder = run_folder(trainer) / subfolder if self.output_dir is None else Path(self.output_dir)
+        folder: Path | None = run_folder(trainer) / subfolder if self.output_dir is None else Path(self.output_dir)
+        folder = None if trainer.fast_dev_run else folder  # type: ignore[attr-defined]
         self._tried = trainer.global_step
         self._past = self._before(trainer.global_step) if trainer.state.fn == "fit" else []
         try:

@@ -23,6 +23,8 @@ from lightning_modules.functional.position import displacement
 from lightning_modules.functional.reconstruction import reconstruct_locally
 
 SIZES = (960, 1920, 5760)
+MAX_KEYS = 27_648
+"""Cells of 48 frames of 96 px; larger frames give as many, drawn at random."""
 
 
 def main() -> None:
@@ -72,6 +74,7 @@ def measure(module: Liir, encoder, seen, colours, others, displace) -> list[floa
     settings = module.hparams
     local = reconstruct_locally(query, reference, colours[:, :1, :, ::4, ::4], settings["radius"], settings["border"])
     keys = encoder(others, displace).float().flatten(2).mT.flatten(0, 1)
+    keys = keys[torch.randperm(len(keys), generator=torch.Generator().manual_seed(0))[:MAX_KEYS]]
     products = query.flatten(2).mT @ keys.T  # B x hw x N
     mean_key = products.logsumexp(2) - torch.tensor(len(keys)).log()  # of one key drawn at random
     window = local.logsumexp.flatten(1)

@@ -108,6 +108,15 @@ def test_a_stage_that_the_backbone_does_not_have_is_told_before_training(davis_r
     assert trainer.global_step == 0
 
 
+def test_fast_dev_run_scores_a_sequence_per_batch_and_writes_nothing(davis_root, tmp_path):
+    benchmark = DavisBenchmark(davis_root)
+    trainer = pl.Trainer(default_root_dir=tmp_path, callbacks=[benchmark], fast_dev_run=True, accelerator="cpu")
+    trainer.fit(VFSSimSiam(**TINY), DataLoader([{"clip": torch.rand(2, 3, 32, 32)}] * 4, batch_size=2))
+    assert {row["Sequence"].rpartition("_")[0] for row in benchmark.results.rows} == {"synthetic-000"}
+    assert list(tmp_path.iterdir()) == []
+    assert len(benchmark.sequences) == 3
+
+
 def test_a_network_that_cannot_be_described_ends_no_training(davis_root, tmp_path, monkeypatch, caplog):
     def odd(module):
         raise RuntimeError("no network here")
