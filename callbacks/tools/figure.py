@@ -13,7 +13,7 @@ from ..stored_results import epochs_and_step, read_results
 TrainingCurve = list[tuple[int, float]]
 """(epochs or steps trained, fraction), in order."""
 Unit = Literal["epoch", "step"]
-"""What training is counted in."""
+"""Epochs or optimiser steps."""
 MARKERS = "os^DvPX*<>"
 STYLES: tuple[Any, ...] = ("-", "--", ":", "-.", (0, (6, 1, 1, 1, 1, 1)), (0, (1, 4)), (0, (8, 4)))
 INSIDE = 8

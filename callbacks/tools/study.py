@@ -22,6 +22,7 @@ from ..experiments.study_table import (
     write_csv,
     write_record,
 )
+from ..folder_lock import FolderInUse, FolderLock
 
 CLI = Path(__file__).resolve().parents[2] / "cli.py"
 
@@ -111,8 +112,6 @@ def run_missing(
     Returns:
         A line for each row and seed that failed.
     """
-    from ..training.run_folder import FolderInUse, FolderLock  # with Lightning, which --print and --table do without
-
     failures: dict[str, str] = {}
     failed = []
     for number, (row, seed) in enumerate(chosen, start=1):

@@ -2,12 +2,11 @@
 
 import csv
 import os
-import socket
 import warnings
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import IO, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from pytorch_lightning.loggers import CSVLogger, Logger, TensorBoardLogger
@@ -17,7 +16,8 @@ from pytorch_lightning.plugins.io import TorchCheckpointIO
 from datamodules.reading.atomic_writing import csv_text, unfinished, write_atomically
 from lightning_modules.checkpoints import read_content
 
-LOCK = ".in-use"
+from ..folder_lock import in_use
+
 LAST = "last.ckpt"
 RESUME = "resume"
 """Key of a checkpoint for its progress and its run, see `LastCheckpoint`."""
@@ -81,62 +81,6 @@ def _os_error(error: BaseException | None) -> OSError | None:
     return error
 
 
-class FolderInUse(OSError):
-    """Another process holds a folder."""
-
-
-class FolderLock:
-    """Hold a folder for one process, until `release` or the end of the process, however it ends.
-
-    Args:
-        folder: is made where it is missing.
-
-    Raises:
-        FolderInUse: if another process holds it, including one on another machine where the file system supports locks.
-    """
-
-    def __init__(self, folder: Path) -> None:
-        folder.mkdir(parents=True, exist_ok=True)
-        self._file: IO[str] = (folder / LOCK).open("a+")
-        if not _lock(self._file):
-            self._file.seek(0)
-            holder = self._file.read().strip() or "another process"
-            self._file.close()
-            raise FolderInUse(
-                f"{folder} is in use by another run ({holder}), whose checkpoints this one would overwrite; "
-                "give this run its own folder: --trainer.default_root_dir"
-            )
-        self._file.truncate(0)
-        self._file.write(f"process {os.getpid()} on {socket.gethostname()}")
-        self._file.flush()
-
-    def release(self) -> None:
-        """Release the lock of the folder."""
-        self._file.close()
-
-
-def _lock(file: IO[str]) -> bool:
-    """Lock a file; return whether this process holds it, True also on file systems without locks."""
-    import fcntl
-
-    try:
-        # Of the process, not of the open file: workers, which are forks, do not hold it when the run is gone.
-        fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except (BlockingIOError, PermissionError):
-        return False
-    except OSError:
-        return True
-    return True
-
-
-def _in_use(folder: Path) -> bool:
-    lock = folder / LOCK
-    if not lock.exists():
-        return False
-    with lock.open("a+") as file:
-        return not _lock(file)
-
-
 def claim_version(logger: Logger) -> None:
     """Claim the next free `version_N` folder for this run, before anything asks the logger for its version.
 
@@ -181,7 +125,7 @@ def last_checkpoints(root: str | Path, folders: Iterable[str | Path] = ()) -> li
     Raises:
         ValueError: if one of them cannot be read.
     """
-    return sorted(_read(path) for path in _paths(root, folders) if not _in_use(path.parent))
+    return sorted(_read(path) for path in _paths(root, folders) if not in_use(path.parent))
 
 
 def continue_in_folder(loggers: Iterable[Logger], path: str | Path) -> None:

@@ -20,9 +20,10 @@ from datamodules.loading.loader import worker_died
 
 from .. import signals
 from ..benchmarks.ranks import Ranks
+from ..folder_lock import FolderLock
 from .forked import call_on_exception, stop_ranks, waits_for_ranks
 from .refusals import refuse_unsupported
-from .run_folder import AtomicCheckpointIO, FolderLock
+from .run_folder import AtomicCheckpointIO
 
 MOST_VIDEOS = 32
 GOOD, STOP_REQUESTED, WORKER_DIED, NOT_FINITE = range(4)

@@ -13,7 +13,8 @@ import pytorch_lightning as pl
 import torch
 
 from callbacks import LastCheckpoint, Safeguards, TrainingStopped
-from callbacks.training.run_folder import FolderLock, claim_version, last_checkpoints
+from callbacks.folder_lock import FolderLock
+from callbacks.training.run_folder import claim_version, last_checkpoints
 from tests.helpers.faults import HERE, last, run, spoil, words
 from tests.helpers.spoiled import Training, fit, the_line
 
