@@ -108,7 +108,8 @@ class VipBenchmark(BenchmarkCallback):
     def metadata(self) -> dict[str, Any]:
         """Return the split, and what AP means here, for results.json."""
         ranking = RANKING + ("; one detection at most is right for an instance" if self.one_to_one else "")
-        return {"split": self.split, **({AP: ranking} if "instance" in self.parts else {})}
+        instances = {AP: ranking, "one_to_one": self.one_to_one} if "instance" in self.parts else {}
+        return {"split": self.split, **instances}
 
 
 class PartEvaluation(MaskEvaluation):

@@ -146,13 +146,19 @@ def _tested(found: Mapping[str, Mapping[str, Results]], benchmarks: Sequence[Ben
             yield text
 
 
-def benchmarks_of(config: Path, root: str | None = None, limit: int | None = None) -> list[BenchmarkCallback]:
+def benchmarks_of(
+    config: Path,
+    root: str | None = None,
+    limit: int | None = None,
+    advice: str = "write SPEC@STAGE or SPEC@STAGE/STRIDE",
+) -> list[BenchmarkCallback]:
     """Build the benchmarks of a config of `configs/benchmarks/`; its stage and stride are dropped, with a message.
 
     Args:
         config: YAML with `trainer.callbacks+` or `trainer.callbacks`.
         root: replaces that of each benchmark.
         limit: replaces `limit_sequences` of each.
+        advice: how to set stage and stride instead, for the message.
 
     Raises:
         ValueError: if the file is missing, is not such a config, names no benchmark, or gives one a wrong argument.
@@ -162,7 +168,7 @@ def benchmarks_of(config: Path, root: str | None = None, limit: int | None = Non
         left = {key: arguments[key] for key in ("stage", "stride") if arguments.get(key) is not None}
         if left:
             options = " and ".join(f"{key} {value}" for key, value in left.items())
-            print(f"compare leaves out {options} of {config}; write SPEC@STAGE or SPEC@STAGE/STRIDE")
+            print(f"{options} of {config} left out; {advice}")
         given = {key: value for key, value in arguments.items() if key not in ("stage", "stride")}
         given |= {key: value for key, value in (("root", root), ("limit_sequences", limit)) if value is not None}
         try:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean
@@ -44,9 +44,14 @@ class Scored:
     score: float
     videos: ScoresByVideo
 
-    def mean(self, names: Sequence[str]) -> float:
+    def mean(self, names: Iterable[str]) -> float:
         """Return the mean over the objects of some videos."""
         return fmean(score for name in names for score in self.videos[name])
+
+    @property
+    def pooled(self) -> bool:
+        """Return whether the score is another statistic than the mean over objects, such as an IoU over all pixels."""
+        return abs(self.mean(self.videos) - self.score) >= 1e-6
 
 
 @dataclass(frozen=True)
@@ -93,10 +98,10 @@ def read_scores(folders: Sequence[Path], score: str) -> list[Scored]:
 
     Args:
         folders: folders of the batches, each with results.json and per_sequence.csv.
-        score: key, for example `J&F-Mean`.
+        score: key, for example `J&F-Mean`; where a benchmark gives it for single sequences only, their mean counts.
 
     Raises:
-        ValueError: if a batch has no such score, or its rows do not hold it for single sequences.
+        ValueError: if the rows of a batch do not hold the score for single sequences.
     """
     found = []
     for folder in folders:
@@ -107,21 +112,21 @@ def read_scores(folders: Sequence[Path], score: str) -> list[Scored]:
         for protocol in protocols:
             column = protocol["name"] if several else ""
             key = f"{column}/{score}" if column else score
-            if key not in content["scores"]:
-                known = sorted({name.rpartition("/")[2] for name in content["scores"]})
-                raise ValueError(f"{folder / 'results.json'}: has no score {score!r}; it has {', '.join(known)}")
             fields = {
                 name: value for name, value in protocol.items() if name not in ("name", "digest", "feature_stride")
             }
             videos = values_by_sequence(rows, key, read_sequences(folder))
             if videos is None:
-                raise ValueError(f"{folder / 'per_sequence.csv'}: has no column {score!r}: choose another --score")
+                known = [name for name in (rows[0] if rows else {}) if name not in ("Stage", "Sequence")]
+                have = f"{score!r}; it has {', '.join(known)}: choose another --score"
+                raise ValueError(f"{folder / 'per_sequence.csv'}: has no column {have}")
+            mean = fmean(value for values in videos.values() for value in values)
             found.append(
                 Scored(
                     name=protocol["name"],
                     fields=fields | {"stage": stage, "stride": content.get("stride")},
                     digest=protocol["digest"],
-                    score=content["scores"][key],
+                    score=content["scores"].get(key, mean),
                     videos=videos,
                 )
             )
@@ -168,12 +173,18 @@ def effects(scored: Sequence[Scored], fields: Collection[str] | None = None) -> 
     found = []
     for field in scored[0].fields if fields is None else fields:
         by_value: dict[str, list[float]] = {}
-        for one in scored:
+        for one in sorted(scored, key=lambda one: _in_order(one.fields[field])):
             by_value.setdefault(json.dumps(one.fields[field]).strip('"'), []).append(one.score)
         if len(by_value) > 1:
             means = {value: fmean(scores) for value, scores in by_value.items()}
             found.append(Effect(field, means, {value: max(scores) for value, scores in by_value.items()}))
     return sorted(found, key=lambda effect: -effect.size)
+
+
+def _in_order(value: Any) -> tuple[bool, bool, float, str]:
+    """Return a key that puts numbers first, in ascending order, and None last."""
+    number = isinstance(value, int | float)
+    return value is None, not number, value if number else 0.0, str(value)
 
 
 def grid_markdown(
@@ -195,7 +206,7 @@ def grid_markdown(
     rows = []
     for one in scored[:TOP]:
         low, high = (100 * end for end in bootstrap_interval(list(one.videos.values())))
-        interval = f"{low:.1f} … {high:.1f}" if len(one.videos) > 1 else ""
+        interval = f"{low:.1f} … {high:.1f}" if len(one.videos) > 1 and not one.pooled else ""
         features = [str(one.fields["stage"] or ""), str(one.fields["stride"])]
         rows.append([one.name, one.digest, *features, percent(one.score), interval])
     head = ["protocol", "digest", "stage", "stride", "all sequences", "95 % interval"]
@@ -208,7 +219,7 @@ def grid_markdown(
         print(f"{100 * choice.reported:.1f} ({low:.1f} … {high:.1f}) on the others", end="", file=out)
         if choice.gain is not None:
             print(f"; over the base protocol {choice.gain.in_points}", end="", file=out)
-        print(".", file=out)
+        print("." + (" These are means over the sequences, unlike the score." if choice.best.pooled else ""), file=out)
     for effect in effects(scored, fields):
         rows = [[name, percent(mean), percent(effect.best[name])] for name, mean in effect.means.items()]
         print(f"\n## {effect.field}\n\n{markdown_table(['value', 'mean', 'best'], rows)}", end="", file=out)

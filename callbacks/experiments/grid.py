@@ -75,6 +75,8 @@ def read_grid(base: PropagationProtocol, varied: Sequence[str], most: int = MOST
         field, equals, listed = text.partition("=")
         if problem := base.misnamed(field):
             raise ValueError(f"--vary {text}: {problem}")
+        if field == "feature_stride":
+            raise ValueError(f"--vary {text}: features have the strides of --strides")
         if field in values or not equals or not listed.strip():
             raise ValueError(f"--vary {text}: write each field once, as {field}=value,value,…")
         values[field] = _values(text, listed)

@@ -1,6 +1,8 @@
 """One backbone under a grid or list of protocols, stages and strides, and the score of each."""
 
 import copy
+import hashlib
+import json
 import os
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -12,6 +14,7 @@ import torch
 import torch.distributed as dist
 
 from datamodules.reading.atomic_writing import write_atomically
+from datamodules.reading.guards import read_json
 from lightning_modules.backbones import build_encoder
 from lightning_modules.backbones.short_names import SHORT_NAMES
 
@@ -19,10 +22,13 @@ from ..benchmarks.base import BenchmarkCallback
 from ..benchmarks.ranks import Ranks
 from ..benchmarks.results import require_writable
 from ..command_line.configs import find_config
-from ..stored_results import read_results
+from ..statistics.uncertainty import columns_of
 from .comparison import benchmarks_of
 from .effects import choose, draw, grid_markdown, read_scores
 from .grid import AT_ONCE, Grid, ProtocolBatch, batches
+
+SWEPT = "sweep.json"
+"""File in the output that says which network and data its results are of."""
 
 
 def sweep(
@@ -64,21 +70,24 @@ def sweep(
         raise ValueError(f"select_on {select_on:g}: give a fraction between 0 and 1")
     if not 1 <= part[0] <= part[1]:
         raise ValueError(f"part {part[0]}/{part[1]}: give K/N with K from 1 to N")
+    _require_score(benchmark, score)
     target: Any = copy.copy(benchmark)  # whose protocol changes from pass to pass
     base, output = target.protocol, Path(output)
     planned = batches(grid, stages, strides, at_once)
     mine = range(part[0] - 1, len(planned), part[1])
     short = SHORT_NAMES.get(spec)
+    pretrained = bool(short) or pretrained
 
     def encoder() -> Any:
         torch.manual_seed(seed)
-        return build_encoder(short.spec if short else spec, bool(short) or pretrained)
+        return build_encoder(short.spec if short else spec, pretrained)
 
     with process_group() as rank:
         if rank == 0:
             require_writable(output)
             _announce(grid, len(planned), len(benchmark.sequences))
-        folders = _run(planned, mine, target, output, spec, encoder, rank)
+        _claim(output, planned, {"network": _weights(spec, pretrained, seed), **_data(benchmark)})
+        folders = _run(planned, mine, target, output, spec, encoder, score)
     if rank == 0 and len(folders) < len(planned):
         print(f"{len(folders)} of {len(planned)} batches are done; the table comes when all are")
     elif rank == 0:
@@ -111,19 +120,17 @@ def _run(
     output: Path,
     spec: str,
     encoder: Callable[[], Any],
-    rank: int,
+    score: str,
 ) -> list[Path]:
     """Run those of my batches that have left no results yet; return the folders of all batches that have.
 
     Raises:
-        ValueError: if a batch is there of another backbone or of other sequences; one line.
+        ValueError: if the first batch does not give the score for single sequences; one line.
     """
     folders = [output / batch.name for batch in planned]
     with Ranks() as ranks:
-        with ranks.together():
-            for folder in folders:
-                _require_same(folder, spec, len(benchmark.sequences))
-            waiting = [number for number in mine if not (folders[number] / "results.json").is_file()]
+        rank = ranks.rank
+        waiting = [number for number in mine if not (folders[number] / "results.json").is_file()]
         waiting = ranks.gather(waiting)[0]
     network = encoder() if waiting else None
     for count, number in enumerate(waiting, start=1):
@@ -138,6 +145,9 @@ def _run(
         benchmark.evaluate(extractor, folders[number], spec)
         if rank == 0:
             print(f"{time.perf_counter() - began:.0f} s", flush=True)
+        if count == 1:
+            with Ranks() as ranks, ranks.together():
+                read_scores([folders[number]], score)
     return [folder for folder in folders if (folder / "results.json").is_file()]
 
 
@@ -152,7 +162,7 @@ def sweep_benchmark(config: str, root: str | None = None, limit: int | None = No
     Raises:
         ValueError: if the config names several benchmarks, or one without label propagation; one line.
     """
-    found = benchmarks_of(find_config(config), root, limit)
+    found = benchmarks_of(find_config(config), root, limit, "set --stages and --strides")
     if len(found) > 1 or not hasattr(found[0], "protocols_like") or not hasattr(found[0], "protocol"):
         raise ValueError(f"{config}: a sweep takes one benchmark by label propagation")
     if hasattr(found[0], "predictions"):
@@ -168,13 +178,44 @@ def _announce(grid: Grid, passes: int, sequences: int) -> None:
     print(f"{len(grid.protocols)} protocols, {passes} passes of the network over {sequences} sequences", flush=True)
 
 
-def _require_same(folder: Path, spec: str, sequences: int) -> None:
-    """Raise where a finished batch is another backbone's, or over another number of sequences."""
-    if not (folder / "results.json").is_file():
-        return
-    results = read_results(folder / "results.json")
-    if (found := (results.get("network"), results.get("sequences"))) != (spec, sequences):
-        raise ValueError(
-            f"{folder}: holds results of {found[0]} over {found[1]} sequences, this sweep is of {spec} over "
-            f"{sequences}; give another --output"
-        )
+def _require_score(benchmark: BenchmarkCallback, score: str) -> None:
+    """Raise where a benchmark is known not to give a score."""
+    by_sequence = set(columns_of(score)) <= set(benchmark.ranked_by)
+    if benchmark.score_names and score not in benchmark.score_names and not by_sequence:
+        known = dict.fromkeys((*benchmark.ranked_by, *benchmark.score_names))
+        raise ValueError(f"--score {score}: {type(benchmark).__name__} has {', '.join(known)}")
+
+
+def _weights(spec: str, pretrained: bool, seed: int) -> dict[str, Any]:
+    """Return what tells two networks apart without building them: the content of a file, or name and seed."""
+    path = Path(spec)
+    if path.is_file():
+        with path.open("rb") as file:
+            return {"file": path.name, "sha256": hashlib.file_digest(file, "sha256").hexdigest()}
+    return {"name": spec, "pretrained": pretrained, "seed": None if pretrained else seed}
+
+
+def _data(benchmark: BenchmarkCallback) -> dict[str, Any]:
+    names = [sequence.name for sequence in benchmark.sequences]
+    return {"benchmark": benchmark.name, "data": benchmark.metadata(), "sequences": names}
+
+
+def _claim(output: Path, planned: Sequence[ProtocolBatch], made_from: dict[str, Any]) -> None:
+    """Record what a sweep is made from in its folder, or check that it agrees with the record.
+
+    Raises:
+        ValueError: if the folder holds results of something else; one line.
+    """
+    record = output / SWEPT
+    text = json.dumps(made_from, indent=1, default=str)
+    with Ranks() as ranks:
+        with ranks.together():
+            there = read_json(record, "remove the folder, or give another --output") if record.is_file() else None
+            unknown = [batch for batch in planned if (output / batch.name / "results.json").is_file() and not there]
+            if unknown:
+                raise ValueError(f"{output}: holds results without a {SWEPT}; give another --output")
+            if there is not None and there != (wanted := json.loads(text)):
+                of = [key for key in wanted if not isinstance(there, dict) or there.get(key) != wanted[key]]
+                raise ValueError(f"{output}: holds a sweep of another {' and '.join(of)}; give another --output")
+        if ranks.rank == 0:
+            write_atomically(record, text + "\n")

@@ -17,6 +17,8 @@ ScoresBySequence = Mapping[str, Sequence[float]]
 
 SEED_FLAGS = ("--seed_everything", "--seed", "--seeds", "--model.seed", "--data.seed")
 PLACE_FLAGS = ("--output", "--trainer.default_root_dir", "--trainer.logger.save_dir", "--trainer.callbacks.output_dir")
+SWITCHES = {"one_object": "one object", "all_frames": "all frames", "one_to_one": "one detection per instance"}
+"""Switches of benchmarks that change a score, as they are named in the head of a column."""
 NAMED_SEED = re.compile(r", seed (\d+)$")
 
 
@@ -184,8 +186,7 @@ def _column(results: Mapping[str, Any], stage: str, score: str) -> Column:
         parts.append(str(results["resolution"]))
     if results.get("holdout") is not None:
         parts.append(f"holdout {results['holdout']}, {results.get('unseen')} unseen, drawn by {results.get('seed')}")
-    if results.get("one_object"):
-        parts.append("one object")
+    parts += [words for key, words in SWITCHES.items() if results.get(key)]
     if results.get("ends_scored") is not None:
         parts.append("first and last frame in" if results["ends_scored"] else "first and last frame out")
     named = str(protocol.get("name", "")), str(protocol.get("digest", ""))

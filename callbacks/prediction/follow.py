@@ -102,6 +102,7 @@ def propagate_points(
     """
     prompt, tracker = PointPrompt.of(points), LabelTracker(extractor, protocol_for(extractor, "jhmdb", protocol))
     frames, size = _opened(video)
+    prompt = prompt.placed(size)
     prompt.check(size)
     return propagate_prompted_points(tracker, frames, prompt, tracker.view(size, short_side), Bookmark())
 

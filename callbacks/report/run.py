@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..pictures.film import TRUTH_SUFFIX
-from ..statistics.uncertainty import video_of
+from ..statistics.uncertainty import videos_of
 from ..stored_results import Json, epochs_and_step, protocols_of, read_results, read_rows, read_shaped
 from .published import published_beside
 
@@ -92,10 +92,11 @@ def scores_by_sequence(
     """
     values: dict[str, list[float]] = {}
     objects: dict[str, dict[int, float]] = {}
+    videos = videos_of([row["Sequence"] for row in rows], sequences)
     for row in rows:
         own = [float(row[column]) for column in ranked_by if row.get(column)]
         if own and row.get("Stage", "") == rows[-1].get("Stage", ""):
-            name = video_of(row["Sequence"], sequences)
+            name = videos[row["Sequence"]]
             values.setdefault(name, []).extend(own)
             number = row["Sequence"][len(name) + 1 :]
             if number.isdecimal():

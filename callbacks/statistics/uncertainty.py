@@ -15,19 +15,29 @@ def columns_of(score: str) -> tuple[str, ...]:
     return ("J-Mean", "F-Mean") if score == "J&F-Mean" else (score,)
 
 
-def video_of(name: str, videos: Collection[str] = ()) -> str:
-    """Return the video of a row that is called VIDEO or VIDEO_ID.
+def videos_of(rows: Collection[str], videos: Collection[str] = ()) -> dict[str, str]:
+    """Return name of a row → its video, of rows that are called VIDEO or VIDEO_ID.
+
+    Where every row has the name of a video, the rows are videos; otherwise they are objects.
 
     Args:
-        name: name of the row.
+        rows: their names.
         videos: names of the videos; without them, a number at the end is an object's.
 
     Example:
-        >>> video_of("catch_med_2"), video_of("catch_med_2", ["catch_med_2", "catch_med_0"])
-        ('catch_med', 'catch_med_2')
+        >>> videos_of(["catch_med_2"], ["catch_med_2", "catch_med_0"])
+        {'catch_med_2': 'catch_med_2'}
+        >>> videos_of(["dog_1", "dog_1_1"], ["dog", "dog_1"])
+        {'dog_1': 'dog', 'dog_1_1': 'dog_1'}
     """
-    video, _, number = name.rpartition("_")
-    return name if name in videos or not video or (not videos and not number.isdigit()) else video
+    if set(rows) <= set(videos):
+        return {name: name for name in rows}
+    found = {}
+    for name in rows:
+        video, _, number = name.rpartition("_")
+        of_object = video in videos if videos else bool(video) and number.isdigit()
+        found[name] = video if of_object else name
+    return found
 
 
 def values_by_sequence(rows: Sequence[ScoreRow], score: str, sequences: Sequence[str]) -> dict[str, list[float]] | None:
@@ -37,22 +47,21 @@ def values_by_sequence(rows: Sequence[ScoreRow], score: str, sequences: Sequence
         rows: one for each sequence or object, with "Sequence": a sequence's name, or that, "_" and an object's number;
             "Stage" where there are several.
         score: key; with several stages `res4/J&F-Mean`. J&F is the mean of J and F.
-        sequences: names of the sequences; none where they are not at hand, see `video_of`.
+        sequences: names of the sequences; none where they are not at hand, see `videos_of`.
 
     Returns:
         Sequence → values of its objects; None where the rows have no such column.
     """
     stage, _, measure = score.rpartition("/")
     columns = columns_of(measure)
-    names, found = set(sequences), dict[str, list[float]]()
+    rows = [row for row in rows if str(row.get("Stage", "")) == stage]
+    videos, found = videos_of([str(row["Sequence"]) for row in rows], set(sequences)), dict[str, list[float]]()
     for row in rows:
-        if str(row.get("Stage", "")) == stage:
-            name = str(row["Sequence"])
-            try:
-                value = float(np.mean([float(row[column]) for column in columns]))
-            except (KeyError, ValueError, TypeError):
-                return None
-            found.setdefault(video_of(name, names), []).append(value)
+        try:
+            value = float(np.mean([float(row[column]) for column in columns]))
+        except (KeyError, ValueError, TypeError):
+            return None
+        found.setdefault(videos[str(row["Sequence"])], []).append(value)
     return found or None
 
 

@@ -21,7 +21,7 @@ def command(args: Sequence[str]) -> None:
     where.add_argument("--config", help="a benchmark's config, such as benchmarks/davis.yaml")
     where.add_argument("--davis", metavar="ROOT", help="evaluate on DAVIS-2017 val in this folder")
     parser.add_argument("--root", help="with --config: folder of the data, instead of the config's")
-    parser.add_argument("--protocol", default="vfs", help="with --davis: named protocol (default: vfs)")
+    parser.add_argument("--protocol", help="with --davis: named protocol (default: vfs)")
     parser.add_argument("--pretrained", action="store_true", help="load the pretrained weights of timm and torchvision")
     parser.add_argument("--seeds", type=int, nargs="*", default=[0, 1], help="seeds of the untrained baseline")
     parser.add_argument("--no-baselines", action="store_true", help="leave out raw colour and untrained networks")
@@ -29,6 +29,10 @@ def command(args: Sequence[str]) -> None:
     parser.add_argument("--output", type=Path, default=Path("comparison"), help="folder of results")
     parser.add_argument("--allow", action="append", metavar="NAME", help="class of yours that a checkpoint may name")
     flags = parser.parse_args(list(args))
+    if flags.config is not None and flags.protocol is not None:
+        raise ValueError(f"--protocol is for --davis; {flags.config} names its own")
+    if flags.davis is not None and flags.root is not None:
+        raise ValueError("--root is for --config; --davis names the folder itself")
 
     from lightning_modules.checkpoints import allow_named
 
@@ -39,7 +43,7 @@ def command(args: Sequence[str]) -> None:
     if flags.config is not None:
         benchmarks = benchmarks_of(find_config(flags.config), flags.root, flags.limit)
     else:
-        benchmarks = [DavisBenchmark(flags.davis, protocol=flags.protocol, limit_sequences=flags.limit)]
+        benchmarks = [DavisBenchmark(flags.davis, protocol=flags.protocol or "vfs", limit_sequences=flags.limit)]
     rows = contestants(flags.specs, flags.pretrained, flags.seeds, not flags.no_baselines)
     if not rows:
         raise ValueError("compare: name at least one backbone, or leave the baselines in")

@@ -83,7 +83,8 @@ class LabelTracker:
         self.protocols = [at_stride(each, stride) for _, stride in self._maps for each in chosen]
         several = len(chosen) > 1
         self.stages: list[str] = [
-            "/".join(filter(None, (stage, several * p.name))) for stage, _ in self._maps for p in chosen
+            "/".join(filter(None, (self._maps[number].stage, several * rules.name)))
+            for number, rules in zip(self._map_of, self.protocols, strict=True)
         ]
         self.watch = stopwatch or Stopwatch()
         self.device = device_of(extractor)

@@ -139,19 +139,22 @@ def read_point_prompts(path: Path) -> list[PromptRow]:
         DataError: if it cannot be read, or two points of one frame have the same name.
     """
     if path.suffix.lower() == ".json":
-        return _points_of_json(path, read_json(path, "correct it"))
-    rows = _table(path)
-    if rows and {"x", "y", "name"} <= set(rows[0]):
-        found = _records(path, rows, ("name", "x", "y"))
+        found = _points_of_json(path, read_json(path, "correct it"))
     else:
-        if rows and rows[0][-2:] == ["x", "y"]:
-            rows.pop(0)
-        if wrong := [row for row in rows if len(row) != 3]:
-            raise DataError(f"{path}: expected name,x,y in each line, got {','.join(wrong[0])!r}")
-        found = [dict(zip(("name", "x", "y"), row, strict=True)) for row in rows]
+        found = _points_of_csv(path, _table(path))
     if len({(row.get("frame"), row["name"]) for row in found}) < len(found):
         raise DataError(f"{path}: two points have the same name")
     return found
+
+
+def _points_of_csv(path: Path, rows: list[list[str]]) -> list[PromptRow]:
+    if rows and {"x", "y", "name"} <= set(rows[0]):
+        return _records(path, rows, ("name", "x", "y"))
+    if rows and rows[0][-2:] == ["x", "y"]:
+        rows.pop(0)
+    if wrong := [row for row in rows if len(row) != 3]:
+        raise DataError(f"{path}: expected name,x,y in each line, got {','.join(wrong[0])!r}")
+    return [dict(zip(("name", "x", "y"), row, strict=True)) for row in rows]
 
 
 def _points_of_json(path: Path, content: Any) -> list[PromptRow]:
@@ -160,8 +163,9 @@ def _points_of_json(path: Path, content: Any) -> list[PromptRow]:
     )
     found: list[PromptRow] = []
     for name, item in pairs:
-        if isinstance(item, Mapping):
-            found.append({"name": str(name), **item})
+        if isinstance(item, Mapping) and {"x", "y"} <= item.keys():
+            own = item.get("name")
+            found.append({**item, "name": str(name if own is None else own)})
         elif isinstance(item, list) and len(item) == 2:
             found.append({"name": str(name), "x": item[0], "y": item[1]})
         else:

@@ -336,7 +336,8 @@ def _each_mask(mask: Any) -> Iterator[MaskPrompt]:
 def placed_prompts(prompts: Prompt | Iterable[Prompt], video: PromptedFrames) -> tuple[Prompt, ...]:
     """Return prompts in the order of their frames, each with the number of its frame in the video, if they fit it.
 
-    Points of a grid are placed. Of several boxes, those without a name are numbered from 1.
+    Points of a grid are placed. Of several boxes, those without a name are numbered from 1, by numbers that are not
+    names of others.
 
     Raises:
         DataError: if there is none, they are of several kinds, one names a frame that is not read or does not fit it,
@@ -346,7 +347,8 @@ def placed_prompts(prompts: Prompt | Iterable[Prompt], video: PromptedFrames) ->
     if len({type(prompt) for prompt in given}) != 1:
         kinds = " and ".join(dict.fromkeys(prompt.metadata()["kind"] for prompt in given)) or "none"
         raise DataError(f"expected prompts of one kind, got {kinds}")
-    numbers = itertools.count(1)
+    taken = {prompt.name for prompt in given if isinstance(prompt, BoxPrompt)}
+    numbers = (number for number in map(str, itertools.count(1)) if number not in taken)
     placed: list[Prompt] = []
     for prompt in given:
         frame = video.part.start if prompt.frame is None else video.number_of(prompt.frame)
@@ -357,7 +359,7 @@ def placed_prompts(prompts: Prompt | Iterable[Prompt], video: PromptedFrames) ->
         if frame != video.part.start and not video.holds(frame):
             raise DataError(f"{prompt.source}: frame {frame} lies beyond the end of the video")
         if isinstance(prompt, BoxPrompt) and len(given) > 1:
-            prompt = replace(prompt, name=prompt.name or str(next(numbers)))
+            prompt = replace(prompt, name=prompt.name or next(numbers))
         if isinstance(prompt, PointPrompt):
             prompt = prompt.placed(video.size)
         prompt = replace(prompt, frame=frame)

@@ -69,7 +69,7 @@ def test_benchmarks_of_a_config(tmp_path, capsys):
     assert isinstance(davis, DavisBenchmark)
     assert (davis.root, davis.stage, davis.limit_sequences) == ("b", None, 3)
     told = capsys.readouterr().out.splitlines()
-    assert told == [f"compare leaves out stage res4 of {config}; write SPEC@STAGE or SPEC@STAGE/STRIDE"]
+    assert told == [f"stage res4 of {config} left out; write SPEC@STAGE or SPEC@STAGE/STRIDE"]
 
 
 def test_whatever_one_row_raises_the_others_are_there(davis_root, tmp_path, monkeypatch):

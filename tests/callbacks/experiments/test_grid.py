@@ -41,6 +41,7 @@ def test_combinations_that_cannot_be_are_told() -> None:
         (["radius=6", "radius=7"], "write each field once"),
         (["radius"], "write each field once"),
         (["radius=[6"], "cannot be read as YAML"),
+        (["feature_stride=4,8"], "features have the strides of --strides"),
         (["radius=-1"], "no combination of the grid is a protocol"),
         (
             ["radius=" + ",".join(map(str, range(1, 31))), "context=" + ",".join(map(str, range(1, 31)))],

@@ -11,11 +11,13 @@ from typing import Any
 import pytest
 import torch
 
-from callbacks import DavisBenchmark
+from callbacks import DavisBenchmark, YoutubeVosBenchmark
 from callbacks.experiments.effects import read_scores
 from callbacks.experiments.grid import read_grid
 from callbacks.experiments.protocol_sweep import sweep
 from callbacks.tools.sweep import command
+from datamodules.synthetic import write_youtube_vos
+from lightning_modules import FrozenEncoder
 from lightning_modules.backbones import build_feature_extractor
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -120,13 +122,51 @@ def test_named_protocols_are_swept_as_they_are(
         assert alone.evaluate(build_feature_extractor("raw_colour"))["J&F-Mean"] == pytest.approx(one.score, abs=1e-9)
 
 
-def test_a_sweep_of_another_backbone_in_the_folder_is_one_line(swept: Path, davis_root: Path) -> None:
+def test_a_sweep_of_something_else_in_the_folder_is_one_line(swept: Path, davis_root: Path, tmp_path: Path) -> None:
     words = ["--root", str(davis_root), "--vary", *VARIED, "--output", str(swept)]
-    with pytest.raises(
-        ValueError, match="holds results of torchvision:resnet18 over 3 sequences, this sweep is of raw"
-    ):
-        command(["raw_colour", *words])
-    with pytest.raises(ValueError, match="over 2; give another --output"):
+    for other in (["raw_colour"], ["torchvision:resnet18", "--seed", "1"]):
+        with pytest.raises(ValueError, match="holds a sweep of another network; give another --output"):
+            command([*other, *words])
+    with pytest.raises(ValueError, match="holds a sweep of another sequences; give another --output"):
         command(["torchvision:resnet18", *words, "--limit", "2"])
-    with pytest.raises(ValueError, match="takes neither --vary nor --protocol"):
-        command(["raw_colour", *words, "--protocols", "vfs"])
+    weights = tmp_path / "encoder.ckpt"
+    alone = ["--root", str(davis_root), "--limit", "2", "--output", str(tmp_path / "out")]
+    checkpoint_of(0, weights)
+    command([str(weights), *alone])
+    checkpoint_of(1, weights)
+    with pytest.raises(ValueError, match="holds a sweep of another network"):
+        command([str(weights), *alone])
+
+
+def checkpoint_of(seed: int, path: Path) -> None:
+    torch.manual_seed(seed)
+    model = FrozenEncoder("torchvision:resnet18")
+    content: dict[str, Any] = {"state_dict": model.state_dict(), "hyper_parameters": dict(model.hparams)}
+    model.on_save_checkpoint(content)
+    torch.save(content, path)
+
+
+def test_protocols_at_another_stride_than_their_own_have_their_scores(davis_root: Path, tmp_path: Path) -> None:
+    words = ["--vary", "topk=2,10", "--strides", "16", "--output", str(tmp_path)]
+    command(["raw_colour", "--root", str(davis_root), *words])
+    scored = read_scores([path.parent for path in tmp_path.glob("*/results.json")], "J&F-Mean")
+    extractor = build_feature_extractor("raw_colour", stride=16)
+    for one in scored:
+        assert one.name.startswith("vfs+feature_stride=16")
+        benchmark = DavisBenchmark(davis_root, changes={"topk": one.fields["topk"]})
+        assert benchmark.evaluate(extractor)["J&F-Mean"] == pytest.approx(one.score, abs=1e-9)
+
+
+def test_scores_that_rows_alone_have_are_their_means(tmp_path: Path) -> None:
+    """YouTube-VOS has J-Seen and the like over all sequences, and J-Mean in its rows."""
+    root = write_youtube_vos(tmp_path / "data", 3, valid=1, frames=16, size=(64, 64), sprites=(2, 2))
+    benchmark = YoutubeVosBenchmark(root, split="train", predictions=False)
+    grid = read_grid(benchmark.protocol, ["topk=2,10"])
+    sweep("raw_colour", benchmark, grid, tmp_path / "out", score="J&F-Mean")
+    for one in read_scores([path.parent for path in tmp_path.glob("out/*/results.json")], "J&F-Mean"):
+        assert one.score == pytest.approx(one.mean(one.videos))
+        assert not one.pooled
+    with pytest.raises(ValueError, match="--score PCK: YoutubeVosBenchmark has J-Mean, F-Mean, Overall"):
+        sweep("raw_colour", benchmark, grid, tmp_path, score="PCK")
+    with pytest.raises(ValueError, match=r"has no column 'Overall'; it has J-Mean, .*: choose another --score"):
+        sweep("raw_colour", benchmark, grid, tmp_path / "overall", score="Overall")

@@ -41,6 +41,15 @@ def test_runs_of_other_commands_are_rows_of_their_own(tmp_path: Path) -> None:
     assert list(tabulate(labelled).rows) == ["mine"]
 
 
+@pytest.mark.parametrize(("key", "words"), [("all_frames", "all frames"), ("one_to_one", "one detection per instance")])
+def test_scores_by_other_rules_are_columns_of_their_own(tmp_path: Path, key: str, words: str) -> None:
+    plain, other = (read_scores_of(run(tmp_path / str(on), 0.4, **{key: on})) for on in (False, True))
+    columns = tabulate([*plain, *other]).columns
+    assert len(columns) == 2
+    assert words in str(columns[1])
+    assert words not in str(columns[0])
+
+
 def test_a_bar_in_a_name_does_not_end_its_cell() -> None:
     table = markdown_table(["row", "score"], [["a | b\nc", "1.0"]], right=[1])
     assert table == "| row | score |\n| --- | ---: |\n| a \\| b c | 1.0 |\n"

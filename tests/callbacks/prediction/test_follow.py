@@ -118,6 +118,14 @@ def test_points_move_with_what_they_are_on():
     assert ((found[..., 2] > 0.5) & (found[..., 2] <= 1 + 1e-6)).all()
 
 
+def test_a_grid_of_points_is_placed_in_the_first_frame():
+    patches, video = build_feature_extractor(Patches()), panned()
+    _, found = next(propagate_points(patches, video, "grid:2"))
+    height, width = video[0].shape[1:]
+    corners = [[x * width / 4 - 0.5, y * height / 4 - 0.5] for y in (1, 3) for x in (1, 3)]
+    assert found[:, :2].tolist() == corners
+
+
 def test_points_of_reduced_frames_are_pixels_of_the_frame():
     first, patches = np.array([[9.0, 13.0]]), build_feature_extractor(Patches())
     small = torch.stack([points for _, points in propagate_points(patches, panned(), first)])

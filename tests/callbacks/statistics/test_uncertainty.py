@@ -20,6 +20,13 @@ def test_objects_of_a_sequence_stay_together():
     assert values_by_sequence(ROWS, "PCK@0.1", SEQUENCES) is None
 
 
+def test_an_object_is_not_taken_for_a_video_with_such_a_name():
+    rows = [{"Sequence": name, "J-Mean": 0.5} for name in ("dog_1", "dog_1_1", "cat_1")]
+    assert list(values_by_sequence(rows, "J-Mean", ["dog", "dog_1", "cat"])) == ["dog", "dog_1", "cat"]
+    clips = [{"Sequence": name, "PCK": 0.5} for name in ("dog", "dog_1")]
+    assert list(values_by_sequence(clips, "PCK", ["dog", "dog_1"])) == ["dog", "dog_1"]
+
+
 def test_a_stage_takes_its_own_rows():
     rows = [{"Stage": stage, "Sequence": "bike", "success": value} for stage, value in (("res3", 1.0), ("res4", 0.0))]
     assert values_by_sequence(rows, "res4/success", ["bike"]) == {"bike": [0.0]}

@@ -74,6 +74,10 @@ def test_mistakes_are_told_before_any_work(davis_root, tmp_path):
         compare(contestants(["nonsense"], baselines=False), [DavisBenchmark(davis_root)], tmp_path / "out")
     with pytest.raises(SystemExit, match="name at least one backbone"):
         main(["compare", "--davis", str(davis_root), "--no-baselines"])
+    with pytest.raises(SystemExit, match=r"--protocol is for --davis; benchmarks/davis\.yaml names its own"):
+        main(["compare", "raw_colour", "--config", "benchmarks/davis.yaml", "--protocol", "dino"])
+    with pytest.raises(SystemExit, match="--root is for --config"):
+        main(["compare", "raw_colour", "--davis", str(davis_root), "--root", str(davis_root)])
     (tmp_path / "file").write_text("")
     with pytest.raises(OSError, match="file"):
         compare(contestants([BLOCKY]), [DavisBenchmark(davis_root)], tmp_path / "file" / "out")

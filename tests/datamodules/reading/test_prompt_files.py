@@ -54,6 +54,7 @@ def test_boxes_of_a_file(name, text, expected, tmp_path):
         ("p.csv", "frame,name,x,y,score\n3,a,1,2,.5\n9,a,3,4,.5", [("a", "1", "2", "3"), ("a", "3", "4", "9")]),
         ("p.json", '{"a": [1, 2], "b": {"x": 3, "y": 4, "frame": 7}}', [("a", 1, 2, None), ("b", 3, 4, 7)]),
         ("p.json", "[[1, 2], [3, 4]]", [("1", 1, 2, None), ("2", 3, 4, None)]),
+        ("p.json", '[{"x": 1, "y": 2}, {"x": 3, "y": 4, "name": 7}]', [("1", 1, 2, None), ("7", 3, 4, None)]),
     ],
 )
 def test_points_of_a_file(name, text, expected, tmp_path):
@@ -70,6 +71,13 @@ def test_points_of_a_file(name, text, expected, tmp_path):
         ("box", "b.csv", "x,y,width,height,name", r"b\.csv: holds no box; write one in a line below the heading"),
         ("box", "b.json", "[[1, 2, 3], [1, 2]]", "expected four numbers"),
         ("points", "p.csv", "frame,name,x,y\n1,a,2,3\n1,a,4,5", "two points have the same name"),
+        (
+            "points",
+            "p.json",
+            '[{"name": "a", "x": 1, "y": 2}, {"name": "a", "x": 3, "y": 4}]',
+            "two points have the same",
+        ),
+        ("points", "p.json", '{"a": {"X": 1, "y": 2}}', "expected a name, x and y for each point, got {'X': 1"),
         ("points", "p.json", '{"a": [1, 2, 3]}', "expected a name, x and y for each point"),
         ("mask", "m.json", "{", r"m\.json: is not JSON .*; correct it$"),
         ("mask", "m.json", "[]", "expected COCO's images and annotations"),
@@ -118,6 +126,8 @@ def test_masks_of_a_coco_file_belong_to_its_images(stream, tmp_path):
 def test_prompts_are_placed_in_the_order_of_their_frames_and_named(stream):
     boxes = placed_prompts(read_prompts(box="car=0,0,2,2@4;1,1,2,2;2,2,3,3@0.1s"), stream)
     assert [(box.name, box.frame) for box in boxes] == [("1", 1), ("2", 3), ("car", 4)]
+    boxes = placed_prompts(read_prompts(box="1,1,2,2;1=0,0,2,2@4;2,2,3,3@0.1s"), stream)
+    assert [(box.name, box.frame) for box in boxes] == [("2", 1), ("3", 3), ("1", 4)]
     (alone,) = placed_prompts(BoxPrompt.of([0, 0, 2, 2]), stream)
     assert (alone.name, alone.frame) == ("", 1)
     with pytest.raises(DataError, match="expected prompts of one kind, got box and points"):
