@@ -175,7 +175,8 @@ class BenchmarkCallback(pl.Callback, ABC):
                         require_writable(context.folder)
                     evaluation = self.start(extractor, context)
                     evaluation.run(self._dealt(ranks))
-                outcome = evaluation.compute()
+                with ranks.together():
+                    outcome = evaluation.compute()
             with ranks.together():
                 metadata = {
                     "network": network or describe_network(extractor),
@@ -324,6 +325,8 @@ class BenchmarkCallback(pl.Callback, ABC):
                 raise
             log.error("%s failed; the training continues: %s", self.name, error)
             return {}
+        finally:
+            self._past = []  # of this training, not of what `evaluate` gets next
         if trainer.is_global_zero:
             for name, picture in (self._plots | self.overlays).items():
                 log_picture(trainer, f"{self.name}/{name}", picture)

@@ -118,6 +118,7 @@ class TapVidEvaluation(Evaluation):
         self._limits = [TapVidMetrics(mode, **context.gathering) for _ in stages]
         self._by_area = [AreaPCK(mode, **context.gathering) for _ in stages] if with_areas else []
         self._undefined: dict[str, Any] = {}
+        self._tracks: dict[str, tuple[Any, Sequence[str]]] = {}  # stage → rows and measures of per_track.csv
         self._over_time = np.zeros((1 + len(PIXEL_THRESHOLDS), 0), np.int64)
 
     @property
@@ -246,8 +247,7 @@ class TapVidEvaluation(Evaluation):
         if undefined and self.context.ranks.rank == 0:
             self._tell_undefined(undefined)
         self._undefined[stage] = {key: list(names) for key, names in undefined.items()}
-        if self.context.folder is not None and self.context.ranks.rank == 0:
-            write_tracks(self.context.folder / stage / "per_track.csv", tracks, kept)
+        self._tracks[stage] = tracks, kept
         rows = [{key: row[key] for key in ("Sequence", "Queries", *kept)} for row in rows]
         found = {key: scores[key] for key in SCORES if key in kept} | {LIMIT: bound} if scores else {}
         for by_area in self._by_area[number : number + 1]:
@@ -257,6 +257,11 @@ class TapVidEvaluation(Evaluation):
             for row in rows:
                 row[by_area.key] = of_video[row["Sequence"]]
         return found, rows
+
+    def pack(self, folder: Path) -> None:
+        """Write per_track.csv; see `Evaluation`."""
+        for stage, (tracks, kept) in self._tracks.items():
+            write_tracks(folder / stage / "per_track.csv", tracks, kept)
 
     def _tell_undefined(self, undefined: dict[str, tuple[str, ...]]) -> None:
         names = sorted({name for videos in undefined.values() for name in videos})

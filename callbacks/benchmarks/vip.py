@@ -92,6 +92,9 @@ class VipBenchmark(BenchmarkCallback):
         self.protocol = PropagationProtocol.of(protocol, type(self).name, self.protocols_like, self.changes)
         self.root, self.split, self.parts = root, split, tuple(parts)
         self.one_to_one = one_to_one
+        of_parts = {"semantic": lambda name: not name.startswith(AP), "instance": lambda name: name.startswith(AP)}
+        names = type(self).score_names
+        self.score_names = tuple(name for name in names if any(of_parts[part](name) for part in self.parts))
 
     def read(self) -> Sequence[PartVideo]:
         """Open the data set, once for each kind of labels."""

@@ -8,6 +8,7 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any, NamedTuple
 
+from ..report.published import on_test_set
 from ..statistics.intervals import Difference, bootstrap_interval
 from ..statistics.uncertainty import difference_of, mean_over_runs, score_intervals, values_by_sequence
 from ..stored_results import protocol_of, read_results, read_rows, read_sequences
@@ -32,6 +33,7 @@ class Column(NamedTuple):
         data: split, subset and rules, in words.
         sequences: their number; None where the file does not say.
         score: key of the score, without the stage.
+        on_test_set: whether it is over the test set that papers report.
     """
 
     benchmark: str
@@ -40,6 +42,7 @@ class Column(NamedTuple):
     data: str
     sequences: int | None
     score: str
+    on_test_set: bool
 
 
 @dataclass(frozen=True)
@@ -190,7 +193,7 @@ def _column(results: Mapping[str, Any], stage: str, score: str) -> Column:
     if results.get("ends_scored") is not None:
         parts.append("first and last frame in" if results["ends_scored"] else "first and last frame out")
     named = str(protocol.get("name", "")), str(protocol.get("digest", ""))
-    return Column(results["benchmark"], *named, ", ".join(parts), results.get("sequences"), score)
+    return Column(results["benchmark"], *named, ", ".join(parts), results.get("sequences"), score, on_test_set(results))
 
 
 def _without_seed(command: Sequence[str]) -> tuple[tuple[str, ...], int | None]:

@@ -4,15 +4,22 @@ import csv
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.resources import files
+from typing import Any
 
 from lightning_modules.functional import PropagationProtocol
 from lightning_modules.functional.evaluation_protocol import EvaluationProtocol
 
 from ..tracking.box_protocol import TrackingProtocol
 
-SEQUENCES = {"davis": 30, "davis_2016": 20, "jhmdb": 268, "vip": 50, "otb": 100}
-"""Number of sequences in the test set that papers report: val of DAVIS-2017 and 2016, split 1 of JHMDB, val of VIP,
-OTB-100. Other test sets are scored by servers."""
+TEST_SETS: dict[str, dict[str, Any]] = {
+    "davis": {"sequences": 30, "year": 2017, "split": "val", "resolution": "480p"},
+    "davis_2016": {"sequences": 20, "year": 2016, "split": "val", "resolution": "480p"},
+    "jhmdb": {"sequences": 268, "split": 1, "subset": "test"},
+    "vip": {"sequences": 50, "split": "val"},
+    "otb": {"sequences": 100},
+}
+"""Entries of results.json where a benchmark ran on the test set that papers report, as far as they are there. Other
+test sets are scored by servers."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,16 +60,21 @@ class Published:
         return PropagationProtocol.named(self.protocol, self.benchmark, ("davis",)).with_changes(**self.changes)
 
 
-def published_beside(benchmark: str, digest: str, sequences: int | None) -> list[Published]:
-    """Return the rows that compare with a result: the same benchmark, all its sequences, certainly the same protocol.
+def on_test_set(results: Mapping[str, Any]) -> bool:
+    """Return whether results are over the whole test set that papers report, see `TEST_SETS`."""
+    wanted = TEST_SETS.get(results["benchmark"])
+    if wanted is None or "sequences" not in results or results.get("limit_sequences") is not None:
+        return False
+    return all(results.get(key, value) == value for key, value in wanted.items())
+
+
+def published_beside(benchmark: str, digest: str) -> list[Published]:
+    """Return the rows that compare with a result on the test set: certainly the same protocol.
 
     Args:
         benchmark: benchmark of the result.
         digest: digest of the protocol that the result was scored by.
-        sequences: number of sequences that the result is over.
     """
-    if sequences is None or sequences != SEQUENCES.get(benchmark):
-        return []
     rows = (row for row in PUBLISHED if row.certain and row.benchmark == benchmark)
     return [row for row in rows if row.evaluated_by().digest() == digest]
 

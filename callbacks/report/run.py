@@ -7,7 +7,7 @@ from pathlib import Path
 from ..pictures.film import TRUTH_SUFFIX
 from ..statistics.uncertainty import videos_of
 from ..stored_results import Json, epochs_and_step, protocols_of, read_results, read_rows, read_shaped
-from .published import published_beside
+from .published import on_test_set, published_beside
 
 # Shapes of the files next to results.json, see `stored_results.misfit`
 NUMBERS = [None, float]
@@ -122,8 +122,9 @@ def score_lines(
         lines += _by_stage(row.results["network"], row.results["scores"])
     for other in beside:
         lines += _by_stage(_name_beside(other, run), other.results["scores"])
-    for protocol in protocols_of(run.results):
-        for paper in published_beside(run.results["benchmark"], protocol["digest"], run.results.get("sequences")):
+    digests = dict.fromkeys(protocol["digest"] for protocol in protocols_of(run.results))
+    for digest in digests if on_test_set(run.results) else ():
+        for paper in published_beside(run.results["benchmark"], digest):
             lines.append(ScoreLine(f"{paper.name} ({paper.source})", dict(paper.scores), "theirs"))
     return lines
 

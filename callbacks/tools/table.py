@@ -133,7 +133,7 @@ def _require_one_a_column(label: str, folder: Path, found: Sequence[StoredScore]
 def _with_published(table: Table) -> Table:
     rows = {name: dict(row) for name, row in table.rows.items()}
     for column in table.columns:
-        for published in published_beside(column.benchmark, column.digest, column.sequences):
+        for published in published_beside(column.benchmark, column.digest) if column.on_test_set else ():
             if column.score in published.scores:
                 name = f"{published.name} [{published.source}]"
                 rows.setdefault(name, {})[column] = Cell((published.scores[column.score],))

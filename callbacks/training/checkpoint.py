@@ -285,9 +285,20 @@ class BestCheckpoint(ModelCheckpoint):
         super().load_state_dict(state_dict | {"dirpath": self.dirpath})
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Save if the benchmark ran in this validation and succeeded."""
-        if self.benchmark is not None and trainer.global_step in self.benchmark.history:
-            super().on_validation_end(trainer, pl_module)
+        """Save if the benchmark ran in this validation and succeeded.
+
+        Raises:
+            ValueError: if it did not give the score that `monitor` names.
+        """
+        scores = None if self.benchmark is None else self.benchmark.history.get(trainer.global_step)
+        if self.benchmark is None or scores is None:
+            return
+        if self.monitor not in scores:
+            gave = ", ".join(scores) or "no score"
+            raise ValueError(
+                f"BestCheckpoint(monitor={self.monitor!r}): {self.benchmark.name} gave {gave} on these data"
+            )
+        super().on_validation_end(trainer, pl_module)
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Save where the benchmark ran after the last step."""

@@ -45,7 +45,7 @@ def effective_rank(embeddings: Tensor) -> Tensor:
         embeddings: `(N, D)`.
 
     Returns:
-        Scalar in [1, min(N, D)].
+        Scalar in [1, min(N, D)]; NaN where an embedding is not finite.
 
     Raises:
         ValueError: if the embeddings are not `(N, D)` with N ≥ 2.
@@ -55,8 +55,9 @@ def effective_rank(embeddings: Tensor) -> Tensor:
         tensor(4.)
     """
     _check(embeddings)
-    values = torch.linalg.svdvals(normalize(embeddings.float(), dim=1))
-    return torch.special.entr(values / values.sum()).sum().exp()
+    finite = embeddings.isfinite().all()
+    values = torch.linalg.svdvals(normalize(embeddings.float().where(finite, 0.0), dim=1))
+    return torch.special.entr(values / values.sum()).sum().exp().where(finite, torch.nan)
 
 
 class CollapseMonitor(pl.Callback):

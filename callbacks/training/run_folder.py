@@ -154,13 +154,14 @@ def continue_in_folder(loggers: Iterable[Logger], path: str | Path) -> None:
 
 
 def _keep_rows(logger: CSVLogger, step: int) -> None:
-    """Begin a CSV logger with the rows of its file up to a step; Lightning deletes the file."""
+    """Begin a CSV logger with the complete rows of its file up to a step; Lightning deletes the file."""
     path = Path(logger.log_dir, ExperimentWriter.NAME_METRICS_FILE)
     if not path.is_file():
         return
     with path.open(newline="") as file:
         reader = csv.DictReader(file)
-        rows = [row for row in reader if int(row["step"]) < step]
+        complete = [row for row in reader if None not in row.values() and row["step"].isdecimal()]
+        rows = [row for row in complete if int(row["step"]) < step]
         fields = list(reader.fieldnames or ())
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Experiment logs directory")

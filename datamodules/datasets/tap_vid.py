@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -274,9 +274,10 @@ class _VideoFrames:
 
     def __init__(self, path: Path, numbers: Sequence[int]) -> None:
         self.path, self.numbers = path, numbers
-        self._video: Iterator[NDArray[np.uint8]] = iter(())
+        self._video: Generator[NDArray[np.uint8], None, None] | None = None
         self._next = math.inf
         height, width = self._read(0).shape[:2]
+        self._close()
         self.size = height, width
 
     def __call__(self, t: int) -> NDArray[np.uint8]:
@@ -286,7 +287,8 @@ class _VideoFrames:
 
     def _read(self, t: int) -> NDArray[np.uint8]:
         wanted = self.numbers[t]
-        if wanted < self._next:
+        if self._video is None or wanted < self._next:
+            self._close()
             self._video, self._next = self._open(), 0
         picture = None
         while self._next <= wanted:
@@ -294,9 +296,17 @@ class _VideoFrames:
             self._next += 1
         if picture is None:
             raise DecodingError(self.path, f"has no frame {wanted}, which its CSV annotates")
+        if t == len(self.numbers) - 1:
+            self._close()
         return picture
 
-    def _open(self) -> Iterator[NDArray[np.uint8]]:
+    def _close(self) -> None:
+        """Close the file, so that a set of many videos holds one at a time."""
+        if self._video is not None:
+            self._video.close()
+            self._video = None
+
+    def _open(self) -> Generator[NDArray[np.uint8], None, None]:
         with open_video(self.path, table=False) as video:
             yield from video.frames()
 

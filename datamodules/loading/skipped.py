@@ -55,7 +55,7 @@ class SkippedVideos(pl.Callback):
             rank_zero_warn(too_many(f"{self._replaced} of {self._clips} clips so far", self._source))
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Log both counts since the run began, summed over the ranks."""
+        """Log both counts since the process began, summed over the ranks."""
         for name, counts in (("data/skipped_videos", self._counts), ("data/redrawn_clips", self._redrawn)):
             total = torch.tensor(float(counts.total()), device=pl_module.device)
             pl_module.log(name, total, sync_dist=True, reduce_fx="sum")

@@ -13,16 +13,17 @@ class DecodingError(DataError):
 
     Args:
         path: the file.
-        reason: what the decoder found, without the path.
+        reason: what the decoder found, without the path. Empty where `path` is the whole message: a DataLoader raises
+            an error of its worker again with a single text.
     """
 
-    def __init__(self, path: object, reason: str) -> None:
+    def __init__(self, path: object, reason: str = "") -> None:
         super().__init__(str(path), reason)
         self.path = str(path)
         self.reason = reason
 
     def __str__(self) -> str:
-        return f"{self.path}: {self.reason}"
+        return f"{self.path}: {self.reason}" if self.reason else self.path
 
 
 def require_one_of(choices: Collection[Any], **arguments: Any) -> None:

@@ -78,8 +78,9 @@ def check_mask_mode(path: Path, image: Image.Image) -> None:
     """Refuse a picture that cannot hold object ids: expected are palette, 8-bit grey and 1-bit PNGs.
 
     Raises:
-        DataError: naming the mode and what to do.
+        DataError: naming the mode or format and what to do.
     """
+    refuse_jpeg(path, image)
     if image.mode in ("P", "L", "1"):
         return
     if image.mode.startswith("I"):
@@ -95,6 +96,16 @@ def check_mask_mode(path: Path, image: Image.Image) -> None:
     raise DataError(
         f"{path}: mask of mode {image.mode}; expected an indexed or 8-bit grey PNG whose values are object ids"
     )
+
+
+def refuse_jpeg(path: Path, image: Image.Image) -> None:
+    """Refuse a JPEG as a mask: its compression changes the values.
+
+    Raises:
+        DataError: for a JPEG.
+    """
+    if image.format == "JPEG":
+        raise DataError(f"{path}: a JPEG does not keep the values of a mask; save it as a PNG")
 
 
 def check_masks(

@@ -12,7 +12,7 @@ import numpy as np
 from .errors import DataError
 from .guards import read_json, read_text
 from .images import opened_picture
-from .mask_files import VOID, davis_palette
+from .mask_files import VOID, davis_palette, refuse_jpeg
 from .part import Moment
 
 if TYPE_CHECKING:
@@ -56,6 +56,7 @@ def read_mask_picture(path: Path) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]
     """Read the ids (H, W) and the palette (256, 3) of a picture; see `MaskPrompt.of`."""
     with opened_picture(path, "mask") as image:
         image.load()
+    refuse_jpeg(path, image)
     if image.mode == "P":
         ids = np.array(image, dtype=np.uint8)
         if len(np.setdiff1d(ids, (0, VOID))):

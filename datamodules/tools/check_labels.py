@@ -113,6 +113,10 @@ def _check_video(name: str, frame_folder: Path, mask_folder: Path) -> LabelRepor
         problems.append(f"{mask_folder}: no mask holds an object")
     if not masks:
         problems.append(f"{mask_folder}: holds no masks")
+    entries = starts.values() or [t for t, values in seen.items() if VOID in values]  # a mask of 0 and 255: one object
+    if entries and len(order) - min(entries) < 2:
+        few = f"{len(order) - min(entries)} frames from the first object on"
+        problems.append(f"{frame_folder}: {few}; needs at least 2")
     remarks = _remarks(order, seen, starts, palettes)
     named = {i: order[t] for i, t in sorted(starts.items())}
     return LabelReport(name, len(frames), len(masks), tuple(sorted(starts)), named, tuple(problems), tuple(remarks))

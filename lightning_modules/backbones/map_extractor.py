@@ -59,7 +59,13 @@ class MapExtractor(FeatureExtractor):
                 )
             check_map(output, PROBE, f"{kind}, {name}")
             found = {round(side / cells) for side, cells in zip(PROBE, output.shape[2:], strict=True)}
-            if len(found) > 1 or stride not in (None, *found):
+            if len(found) > 1:
+                cells = " x ".join(map(str, output.shape[2:]))
+                raise ValueError(
+                    f"{kind}: the map of {name} has {cells} cells for a {PROBE[0]} x {PROBE[1]} image, two strides; "
+                    "pad its convolutions"
+                )
+            if stride not in (None, *found):
                 raise ValueError(f"{kind}: the stride of {name} is {max(found)}, {stride} was asked for")
             strides.append(found.pop())
         self.stride = self._in_form_of_stage(strides)

@@ -82,6 +82,8 @@ def _torchvision(name: str, pretrained: bool) -> nn.Module:
 
     if name not in models.list_models():
         raise ValueError(f"backbone torchvision:{name}: torchvision has no such model")
+    if name.startswith("regnet_"):  # it cannot be made without weights, as the check of a checkpoint does
+        raise ValueError(f"backbone torchvision:{name}: take timm's RegNets, such as timm:regnety_004")
     options = {"zero_init_residual": True} if models.get_model_builder(name).__module__.endswith("resnet") else {}
     network = models.get_model(name, weights="DEFAULT" if pretrained else None, **options)
     for classifier in ("fc", "classifier", "heads", "head"):

@@ -11,6 +11,13 @@ class Blocky(nn.Module):
         return nn.functional.avg_pool2d(images, 4)
 
 
+class Unpadded(nn.Sequential):
+    """Convolutions without padding, whose map has one stride in height and another in width."""
+
+    def __init__(self) -> None:
+        super().__init__(nn.Conv2d(3, 4, 7, 4), nn.Conv2d(4, 4, 5, 2), nn.Conv2d(4, 4, 5, 2))
+
+
 class TinyResNet(nn.Module):
     """A network with a ResNet's names, small enough to train within a test."""
 

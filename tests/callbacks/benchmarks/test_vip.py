@@ -99,6 +99,12 @@ def test_one_kind_of_parts_alone(root, run):
         VipBenchmark(root, parts=["both"])
 
 
+def test_only_scores_of_the_parts_are_declared(root):
+    assert VipBenchmark(root, parts=["semantic"]).score_keys == ("vip/mIoU", "vip/mAcc", "vip/aAcc")
+    assert all("AP-unofficial" in key for key in VipBenchmark(root, parts=["instance"]).score_keys)
+    assert len(VipBenchmark(root).score_keys) == 13
+
+
 def test_each_mask_is_decoded_once(root, monkeypatch):
     read = Counter()
 

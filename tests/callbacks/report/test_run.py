@@ -9,6 +9,7 @@ import pytest
 
 from callbacks.report import Chart, write_material, write_report
 from callbacks.report.run import overlaid_charts, progress_charts, read_beside, read_run, scores_by_sequence
+from lightning_modules.functional import PropagationProtocol
 from tests.helpers.page import Page, lines, write_results
 
 
@@ -31,6 +32,14 @@ def test_rows_of_a_comparison_and_named_runs_stand_beside_it(tmp_path: Path) -> 
     (otb / "results.json").write_text(json.dumps({"benchmark": "otb", "scores": {}}))
     with pytest.raises(ValueError, match="is a result of otb, the report is of davis"):
         lines(run, otb)
+
+
+def test_published_rows_are_there_once_for_all_stages(tmp_path: Path) -> None:
+    protocol = {"name": "vfs", "digest": PropagationProtocol.named("vfs", "davis").digest()}
+    run = write_results(tmp_path / "davis", 0.5, protocol=[protocol, protocol], sequences=30)
+    names = [name for name, _ in lines(run)]
+    assert sum(name.startswith("VFS, ResNet-18 (") for name in names) == 1
+    assert len(names) == len(set(names))
 
 
 def test_sequences_and_objects_have_the_means_of_the_last_stage() -> None:

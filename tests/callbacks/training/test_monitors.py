@@ -26,6 +26,7 @@ def test_rank_counts_directions() -> None:
     assert math.isclose(effective_rank(torch.randn(1, 16).expand(20, -1)).item(), 1, abs_tol=1e-3)
     three = torch.eye(16)[:3].repeat(10, 1)
     assert math.isclose(effective_rank(three).item(), 3, abs_tol=1e-3)
+    assert effective_rank(three * torch.nan).isnan()  # and no error: Safeguards ends the run by its loss
     two_to_one = torch.eye(4)[[0, 0, 0, 0, 1]]  # singular values 2 and 1
     entropy = -(2 / 3 * math.log(2 / 3) + 1 / 3 * math.log(1 / 3))
     assert math.isclose(effective_rank(two_to_one).item(), math.exp(entropy), rel_tol=1e-5)

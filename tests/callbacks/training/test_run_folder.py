@@ -78,6 +78,8 @@ def test_a_csv_continues_in_its_file(tmp_path, recwarn):
         first.log_metrics({"loss": float(step)}, step)
     first.log_metrics({"score": 0.5}, 2)
     first.save()
+    with (tmp_path / "lightning_logs/version_0/metrics.csv").open("a") as file:
+        file.write("9.0")  # the process was killed in the middle of a line
     path = write(tmp_path, 0, 3, versions=[0])
     second = CSVLogger(tmp_path)
     continue_in_folder([second], path)

@@ -1,6 +1,7 @@
 """TAP-Vid's layouts from files to sequences: released pickles, npz, CSV beside videos; and what is refused."""
 
 import json
+import os
 
 import numpy as np
 import pytest
@@ -9,6 +10,7 @@ from PIL import Image
 from callbacks.metrics import TapVidMetrics, sample_queries
 from datamodules.datasets import TapVid
 from datamodules.reading.errors import DataError
+from tests.helpers.numbered_videos import write_video
 from tests.helpers.tap_vid_files import element, encoded, written
 
 SETS = (
@@ -151,6 +153,17 @@ def test_a_csv_beside_a_video(annotated):
     np.testing.assert_allclose(video.points[0], [[0.5, 0.5], [0.025, 0.05]])
     assert video.occluded.tolist() == [[False, False], [False, True]]
     assert [int(video.frame(t)[0, 0, 0]) for t in (0, 1, 0)] == [0, 80, 0]
+
+
+def test_no_video_stays_open(annotated):
+    write_video(annotated.parent / "dog.mp4", 4)
+    (annotated.parent / "dog.csv").write_text("track,frame,x,y,occluded\nnose,0,1,1,0\nnose,2,1,1,0\n")
+    before = len(os.listdir("/proc/self/fd"))
+    _, dog = TapVid(annotated.parent)
+    assert len(os.listdir("/proc/self/fd")) == before
+    dog.frame(0)
+    dog.frame(1)
+    assert len(os.listdir("/proc/self/fd")) == before
 
 
 def test_a_frame_of_another_size_beside_a_csv_is_named_when_it_is_read(annotated):

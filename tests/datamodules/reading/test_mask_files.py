@@ -8,6 +8,7 @@ from PIL import Image
 
 from datamodules.reading.errors import DataError
 from datamodules.reading.mask_files import check_introductions, davis_palette, object_ids, read_mask, write_ids
+from datamodules.reading.prompt_files import read_mask_picture
 
 
 def written(path: Path, *values: int) -> Path:
@@ -22,6 +23,14 @@ def test_ids_are_written_and_read(tmp_path: Path) -> None:
     assert object_ids(read_mask(path)) == (3, 254)
     assert read_mask(path, (4, 8)).shape == (4, 8)
     assert [file.name for file in tmp_path.iterdir()] == ["mask.png"]  # nothing unfinished is left
+
+
+def test_a_jpeg_is_no_mask(tmp_path: Path) -> None:
+    path = tmp_path / "mask.jpg"
+    Image.fromarray(np.eye(16, dtype=np.uint8) * 255).save(path)
+    for read in (read_mask, read_mask_picture):
+        with pytest.raises(DataError, match=r"mask\.jpg: a JPEG does not keep the values of a mask; save it as a PNG"):
+            read(path)
 
 
 def test_every_object_is_in_the_mask_that_introduces_it(tmp_path: Path) -> None:

@@ -58,6 +58,15 @@ def test_all_problems_of_a_video_are_found_at_once(root: Path, tmp_path: Path) -
         command([str(root), *FLAGS, "--output", str(tmp_path / "checked")])
 
 
+@pytest.mark.parametrize("value", [1, 255])
+def test_an_object_without_a_frame_to_follow_it_in_is_a_problem(root: Path, value: int) -> None:
+    for t in range(6):
+        Image.fromarray(np.full((40, 56), value * (t == 5), np.uint8)).save(mask(root, t))
+    assert check(root).problems == (
+        f"{root}/JPEGImages/480p/synthetic-000: 1 frames from the first object on; needs at least 2",
+    )
+
+
 def test_oddities_that_may_be_right_are_noted(root: Path) -> None:
     mask(root, 5).unlink()
     values = np.array(Image.open(mask(root, 3)))

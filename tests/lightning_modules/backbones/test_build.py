@@ -56,6 +56,7 @@ def test_a_convolutional_network_of_timm_is_seen_before_its_pooling():
     [
         ("resnet18", None, None, "torchvision:resnet18"),
         ("timm:resnet_18", None, None, "timm has no such model"),
+        ("torchvision:regnet_y_400mf", None, None, "take timm's RegNets"),
         ("torchvision:resnet19", None, None, "torchvision has no such model"),
         ("nowhere:encoder", None, None, "cannot import"),
         ("torch.nn:Parameter", None, None, "expected a torch.nn.Module"),

@@ -38,6 +38,12 @@ def test_staged_networks_offer_their_stages(spec, widths, strides):
         ("timm:convnext_atto", "stage1+res4", None, "stage 'res4'"),
         ("timm:convnext_atto", "stage1+stage2", None, r"different strides, \[4, 8\]"),
         ("timm:convnext_atto", "stage2", 4, "the stride of stage2 is 8, 4 was asked for"),
+        (
+            "tests.helpers.encoders:Unpadded",
+            None,
+            None,
+            "map of features has .* cells for a 256 x 320 image, two strides",
+        ),
         ("tests.helpers.encoders:Blocky", "res4", None, "stage 'res4': Blocky has features"),
         ("raw_colour", "res4", None, "raw colour has one stage, colour"),
         ("timm:mixer_s32_224", None, None, "takes images of one size only"),
