@@ -3,6 +3,7 @@
 import csv
 import json
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,15 @@ MOST_LEVELS = 40
 """Levels of lists and objects within each other."""
 LARGEST = 1e300
 """Numbers beyond it, infinity too, are no scores and cannot be drawn; NaN is a score that is not defined."""
+TEST_SETS: dict[str, dict[str, Any]] = {
+    "davis": {"sequences": 30, "year": 2017, "split": "val", "resolution": "480p"},
+    "davis_2016": {"sequences": 20, "year": 2016, "split": "val", "resolution": "480p"},
+    "jhmdb": {"sequences": 268, "split": 1, "subset": "test"},
+    "vip": {"sequences": 50, "split": "val"},
+    "otb": {"sequences": 100},
+}
+"""Entries of results.json where a benchmark ran on the test set that papers report, as far as they are there. Other
+test sets are scored by servers."""
 
 
 def folder_of_epoch(epoch: int, step: int) -> str:
@@ -34,6 +44,14 @@ def epochs_and_step(folder: Path) -> tuple[int, int] | None:
         return None
     epoch, step = int(match[1]), int(match[2])
     return epoch + 1 if step else 0, step  # step 0 is before training
+
+
+def on_test_set(results: Mapping[str, Any]) -> bool:
+    """Return whether results are over the whole test set that papers report, see `TEST_SETS`."""
+    wanted = TEST_SETS.get(results["benchmark"])
+    if wanted is None or "sequences" not in results or results.get("limit_sequences") is not None:
+        return False
+    return all(results.get(key, value) == value for key, value in wanted.items())
 
 
 def read_shaped(path: Path, kind: str, shape: Any, optional: Json | None = None) -> Json:

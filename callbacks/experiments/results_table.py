@@ -8,10 +8,9 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any, NamedTuple
 
-from ..report.published import on_test_set
 from ..statistics.intervals import Difference, bootstrap_interval
 from ..statistics.uncertainty import difference_of, mean_over_runs, score_intervals, values_by_sequence
-from ..stored_results import protocol_of, read_results, read_rows, read_sequences
+from ..stored_results import on_test_set, protocol_of, read_results, read_rows, read_sequences
 
 ScoresBySequence = Mapping[str, Sequence[float]]
 """Sequence → scores of its objects, in [0, 1]."""

@@ -4,22 +4,11 @@ import csv
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.resources import files
-from typing import Any
 
 from lightning_modules.functional import PropagationProtocol
 from lightning_modules.functional.evaluation_protocol import EvaluationProtocol
 
 from ..tracking.box_protocol import TrackingProtocol
-
-TEST_SETS: dict[str, dict[str, Any]] = {
-    "davis": {"sequences": 30, "year": 2017, "split": "val", "resolution": "480p"},
-    "davis_2016": {"sequences": 20, "year": 2016, "split": "val", "resolution": "480p"},
-    "jhmdb": {"sequences": 268, "split": 1, "subset": "test"},
-    "vip": {"sequences": 50, "split": "val"},
-    "otb": {"sequences": 100},
-}
-"""Entries of results.json where a benchmark ran on the test set that papers report, as far as they are there. Other
-test sets are scored by servers."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,14 +47,6 @@ class Published:
         if self.benchmark == "otb":
             return TrackingProtocol.named(self.protocol, "otb").with_changes(**self.changes)
         return PropagationProtocol.named(self.protocol, self.benchmark, ("davis",)).with_changes(**self.changes)
-
-
-def on_test_set(results: Mapping[str, Any]) -> bool:
-    """Return whether results are over the whole test set that papers report, see `TEST_SETS`."""
-    wanted = TEST_SETS.get(results["benchmark"])
-    if wanted is None or "sequences" not in results or results.get("limit_sequences") is not None:
-        return False
-    return all(results.get(key, value) == value for key, value in wanted.items())
 
 
 def published_beside(benchmark: str, digest: str) -> list[Published]:

@@ -6,8 +6,8 @@ from pathlib import Path
 
 from ..pictures.film import TRUTH_SUFFIX
 from ..statistics.uncertainty import videos_of
-from ..stored_results import Json, epochs_and_step, protocols_of, read_results, read_rows, read_shaped
-from .published import on_test_set, published_beside
+from ..stored_results import Json, epochs_and_step, on_test_set, protocols_of, read_results, read_rows, read_shaped
+from .published import published_beside
 
 # Shapes of the files next to results.json, see `stored_results.misfit`
 NUMBERS = [None, float]

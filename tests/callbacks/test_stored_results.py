@@ -9,7 +9,7 @@ import pytest
 from callbacks.experiments.effects import read_scores
 from callbacks.experiments.study_plan import read_study
 from callbacks.experiments.study_table import gather_study, table_rows
-from callbacks.stored_results import protocol_of, read_results, read_rows
+from callbacks.stored_results import on_test_set, protocol_of, read_results, read_rows
 from callbacks.tools.table import gather_results
 from cli import main
 
@@ -178,3 +178,11 @@ def test_good_files_are_read(run: Path) -> None:
     assert read_rows(run / "nothing.csv") == []
     undefined = put(run / "results.json", GOOD | {"scores": {"J-Decay": float("nan")}})
     assert read_results(undefined)["scores"]["J-Decay"] != 0
+
+
+def test_other_data_of_as_many_sequences_are_not_the_test_set():
+    val = {"benchmark": "davis", "sequences": 30, "year": 2017, "split": "val", "resolution": "480p"}
+    assert on_test_set(val)
+    others = {"sequences": 29, "year": 2016, "split": "train", "resolution": "Full-Resolution", "limit_sequences": 30}
+    assert not any(on_test_set(val | {key: value}) for key, value in others.items())
+    assert not on_test_set(val | {"benchmark": "mose"})

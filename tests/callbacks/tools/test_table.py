@@ -5,8 +5,9 @@ import json
 
 import pytest
 
-from callbacks.report.published import PUBLISHED, TEST_SETS, on_test_set, published_beside
+from callbacks.report.published import PUBLISHED, published_beside
 from callbacks.statistics.intervals import bootstrap_interval, paired_difference
+from callbacks.stored_results import TEST_SETS
 from callbacks.tools.table import gather_results, render
 from cli import main
 from lightning_modules.functional import PropagationProtocol
@@ -179,14 +180,6 @@ def test_published_rows_have_sources_and_uncertain_ones_stay_away():
     assert len(shown) == sum(row.certain for row in PUBLISHED) > 20
     assert all(row in shown for row in PUBLISHED if row.certain)
     assert any(not row.certain for row in PUBLISHED)
-
-
-def test_other_data_of_as_many_sequences_are_not_the_test_set():
-    val = {"benchmark": "davis", "sequences": 30, "year": 2017, "split": "val", "resolution": "480p"}
-    assert on_test_set(val)
-    others = {"sequences": 29, "year": 2016, "split": "train", "resolution": "Full-Resolution", "limit_sequences": 30}
-    assert not any(on_test_set(val | {key: value}) for key, value in others.items())
-    assert not on_test_set(val | {"benchmark": "mose"})
 
 
 def test_a_protocol_with_inferred_values_has_no_certain_row():
