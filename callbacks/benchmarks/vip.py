@@ -26,6 +26,11 @@ from .mask_evaluation import FILMS_SHOW, MaskEvaluation, SequenceScorer
 Parts = Literal["semantic", "instance"]
 AP = "AP-unofficial"
 """Key of the AP: it says that no public code defines how propagated labels are ranked."""
+SCORES_OF_PARTS: dict[Parts, tuple[str, ...]] = {
+    "semantic": ("mIoU", "mAcc", "aAcc"),
+    "instance": (AP, *(f"{AP}@0.{tenth}" for tenth in range(1, 10))),
+}
+"""Kind of labels → keys of its scores."""
 RANKING = (
     "AP of part instances by ATEN's definition, ranked by the mean propagated label inside an instance, the first "
     "frame left out; no script for propagated labels is public, so equality with other reports is not promised"
@@ -72,7 +77,7 @@ class VipBenchmark(BenchmarkCallback):
     """
 
     name = "vip"
-    score_names = ("mIoU", "mAcc", "aAcc", AP, *(f"{AP}@0.{tenth}" for tenth in range(1, 10)))
+    score_names = (*SCORES_OF_PARTS["semantic"], *SCORES_OF_PARTS["instance"])
     protocols_like = ("vip",)
     ranked_by = ("mIoU",)
     films_show = FILMS_SHOW
@@ -92,9 +97,9 @@ class VipBenchmark(BenchmarkCallback):
         self.protocol = PropagationProtocol.of(protocol, type(self).name, self.protocols_like, self.changes)
         self.root, self.split, self.parts = root, split, tuple(parts)
         self.one_to_one = one_to_one
-        of_parts = {"semantic": lambda name: not name.startswith(AP), "instance": lambda name: name.startswith(AP)}
-        names = type(self).score_names
-        self.score_names = tuple(name for name in names if any(of_parts[part](name) for part in self.parts))
+        self.score_names = tuple(
+            name for part, names in SCORES_OF_PARTS.items() if part in self.parts for name in names
+        )
 
     def read(self) -> Sequence[PartVideo]:
         """Open the data set, once for each kind of labels."""

@@ -147,7 +147,8 @@ def _run(
             print(f"{time.perf_counter() - began:.0f} s", flush=True)
         if count == 1:
             with Ranks() as ranks, ranks.together():
-                read_scores([folders[number]], score)
+                if rank == 0:
+                    read_scores([folders[number]], score)
     return [folder for folder in folders if (folder / "results.json").is_file()]
 
 

@@ -290,10 +290,9 @@ class BestCheckpoint(ModelCheckpoint):
         Raises:
             ValueError: if it did not give the score that `monitor` names.
         """
-        scores = None if self.benchmark is None else self.benchmark.history.get(trainer.global_step)
-        if self.benchmark is None or scores is None:
+        if self.benchmark is None or trainer.global_step not in self.benchmark.history:
             return
-        if self.monitor not in scores:
+        if self.monitor not in (scores := self.benchmark.history[trainer.global_step]):
             gave = ", ".join(scores) or "no score"
             raise ValueError(
                 f"BestCheckpoint(monitor={self.monitor!r}): {self.benchmark.name} gave {gave} on these data"

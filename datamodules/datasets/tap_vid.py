@@ -275,7 +275,7 @@ class _VideoFrames:
     def __init__(self, path: Path, numbers: Sequence[int]) -> None:
         self.path, self.numbers = path, numbers
         self._video: Generator[NDArray[np.uint8], None, None] | None = None
-        self._next = math.inf
+        self._next = 0
         height, width = self._read(0).shape[:2]
         self._close()
         self.size = height, width

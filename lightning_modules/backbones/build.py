@@ -86,10 +86,10 @@ def build_encoder(
         return Encoder(spec, IMAGENET_MEAN, IMAGENET_STD)
     if spec == "raw_colour":
         return Encoder(RawColour(), IMAGENET_MEAN, IMAGENET_STD)
-    if isinstance(spec, Path) or (isinstance(spec, str) and spec.endswith(SUFFIXES)):
-        return module_from_checkpoint(spec)
-    if not isinstance(spec, str):
+    if not isinstance(spec, str | Path):
         raise ValueError(f"spec must be a module, a checkpoint's path or a name, got {spec!r}")
+    if isinstance(spec, Path) or spec.endswith(SUFFIXES):
+        return module_from_checkpoint(spec)
     network = build_network(spec, pretrained)
     # A timm model says how it was trained; the rest is ImageNet's custom.
     config = getattr(network, "pretrained_cfg", None) or {}
