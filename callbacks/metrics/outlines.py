@@ -115,8 +115,11 @@ def boundary_score(prediction: Outline, target: Outline) -> float:
 
 
 def as_array(masks: Masks) -> NDArray[Any]:
-    """Return a tensor of any device, or an array, as an array."""
-    return masks.detach().cpu().numpy() if hasattr(masks, "detach") else np.asarray(masks)
+    """Return a tensor of any device, or an array, as an array; bfloat16 as float32, since NumPy has none."""
+    if not hasattr(masks, "detach"):  # torch is not imported here, for the start of `vidcorr score`
+        return np.asarray(masks)
+    tensor = masks.detach().cpu()
+    return (tensor.float() if str(tensor.dtype) == "torch.bfloat16" else tensor).numpy()
 
 
 def binary_masks(prediction: Masks, target: Masks, void: Masks | None) -> tuple[NDArray[np.bool_], ...]:

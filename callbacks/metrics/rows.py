@@ -1,14 +1,20 @@
 """A torchmetrics base whose state is one row of numbers per name, gathered over ranks bit for bit."""
 
+import re
 from collections.abc import Sequence
+from itertools import count
 from typing import Any
+from uuid import uuid4
 
 import torch
 from torch import Tensor
 from torchmetrics import Metric
 from torchmetrics.utilities import dim_zero_cat
 
-NAME_BYTES = 128
+NAME_BYTES = 256
+"""Bytes of a stored name: those of a sequence's, 200 at most, and what a metric appends."""
+UNNAMED = re.compile(r"sequence-(\d+)~[0-9a-f]{8}")
+"""Stored in place of a name that was not given, so that it is unique over ranks and merged metrics."""
 
 
 class RowMetric(Metric):
@@ -31,11 +37,12 @@ class RowMetric(Metric):
     def __init__(self, width: int, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.width = width
+        self._unnamed = 0  # sequences without a name; `forward` resets the states and the count of updates
         self.add_state("names", default=[], dist_reduce_fx="cat")
         self.add_state("values", default=[], dist_reduce_fx="cat")
 
     def add_row(self, name: str, values: Sequence[float]) -> None:
-        """Append one row; the name must be unique over all ranks, at most 128 bytes of UTF-8 and without NUL."""
+        """Append one row; the name must be unique over all ranks, at most 256 bytes of UTF-8 and without NUL."""
         code = name.encode()
         if not code or len(code) > NAME_BYTES or 0 in code:
             raise ValueError(f"a row needs a name of 1 to {NAME_BYTES} bytes without NUL, got {name!r}")
@@ -55,8 +62,11 @@ class RowMetric(Metric):
         return [{"Sequence": name, **self.scores_of(row)} for name, row in self.table().items()]
 
     def name_or_number(self, name: str | None) -> str:
-        """Return the name of the sequence that is being added; its number on this rank where it has none."""
-        return name or f"sequence-{self.update_count:04d}"
+        """Return the name of the sequence that is being added; where it has none, one that `table` will number."""
+        if name:
+            return name
+        self._unnamed += 1
+        return f"sequence-{self._unnamed:04d}~{uuid4().hex[:8]}"
 
     def sync(self, *args: Any, **kwargs: Any) -> None:
         """Gather over ranks; torchmetrics alone would send a one-dimensional float32 for a rank without rows."""
@@ -68,14 +78,15 @@ class RowMetric(Metric):
     def table(self) -> dict[str, Tensor]:
         """Return rows by name, sorted; the values are (width,) float64 on the CPU.
 
-        Inside `compute` the rows of all ranks, outside it those of this rank.
+        Inside `compute` the rows of all ranks, outside it those of this rank. Sequences without a name are called
+        "sequence-0001" and so on, in the order in which they were added.
 
         Raises:
             ValueError: if a name came twice, as it does when a sampler pads the ranks with repeated sequences.
         """
         if not len(self.names):
             return {}
-        names = [bytes(code.tolist()).rstrip(b"\0").decode() for code in dim_zero_cat(self.names).cpu()]
+        names = _numbered([bytes(code.tolist()).rstrip(b"\0").decode() for code in dim_zero_cat(self.names).cpu()])
         values = dim_zero_cat(self.values).cpu()
         if len(set(names)) < len(names):
             twice = sorted({name for name in names if names.count(name) > 1})
@@ -83,3 +94,12 @@ class RowMetric(Metric):
                 f"scored more than once: {', '.join(twice[:5])}; name= each sequence, reset() between runs"
             )
         return {names[i]: values[i] for i in sorted(range(len(names)), key=names.__getitem__)}
+
+
+def _numbered(names: list[str]) -> list[str]:
+    """Replace what stands for missing names by numbers, passing over those that a name already has."""
+    stored = sorted({(int(found[1]), found[0]) for name in names if (found := UNNAMED.match(name))})
+    taken = {found[0] for name in names if (found := re.match(r"sequence-\d+(?![\d~])", name))}
+    free = (number for k in count(1) if (number := f"sequence-{k:04d}") not in taken)
+    numbers = {code: next(free) for _, code in stored}
+    return [UNNAMED.sub(lambda found: numbers[found[0]], name, count=1) for name in names]

@@ -105,3 +105,8 @@ def test_mistakes() -> None:
         PCK(counting="vfs")  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="needs the picture's size"):
         keypoint_distances(points, points, "ground-truth")
+
+
+def test_bfloat16_is_taken() -> None:
+    points = (torch.rand(3, 15, 2, generator=torch.Generator().manual_seed(0)) * 100).bfloat16()
+    torch.testing.assert_close(pck(points, points), pck(points.float(), points.float()))

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from callbacks.metrics import TrackingSuccess
 from callbacks.metrics.rows import RowMetric
 from tests.helpers import metric_ranks
 
@@ -35,8 +36,8 @@ def test_rows_are_sorted_and_kept_in_full() -> None:
 
 def test_rows_that_do_not_fit() -> None:
     metric = Sums(width=1)
-    for name in ("", "x" * 129, "a\0b"):
-        with pytest.raises(ValueError, match="a row needs a name of 1 to 128 bytes"):
+    for name in ("", "x" * 257, "a\0b"):
+        with pytest.raises(ValueError, match="a row needs a name of 1 to 256 bytes"):
             metric.update(name, [1.0])
     with pytest.raises(ValueError, match="a: a row needs 1 values, got 2"):
         metric.update("a", [1.0, 2.0])
@@ -44,6 +45,28 @@ def test_rows_that_do_not_fit() -> None:
     metric.update("a", [1.0])
     with pytest.raises(ValueError, match="scored more than once: a"):
         metric.compute()
+
+
+def _unnamed(*updates: torch.Tensor) -> TrackingSuccess:
+    metric = TrackingSuccess()
+    for boxes in updates:
+        metric(boxes, boxes)
+    return metric
+
+
+def test_sequences_without_a_name_are_numbered_through_forward_and_merging() -> None:
+    boxes = torch.tensor([[1.0, 2.0, 3.0, 4.0]] * 3)
+    metric = _unnamed(boxes, boxes)
+    assert [row["Sequence"] for row in metric.rows()] == ["sequence-0001", "sequence-0002"]
+    other = _unnamed(boxes)
+    other.update(boxes + 50, boxes, name="sequence-0002")
+    metric.merge_state(other)
+    names = [row["Sequence"] for row in metric.rows()]
+    assert sorted(names) == ["sequence-0001", "sequence-0002", "sequence-0003", "sequence-0004"]
+    assert metric.compute()["success"] == pytest.approx((3 * 20 / 21 + 1 / 63 * 20) / 4, abs=0.01)
+    metric.reset()
+    metric.update(boxes, boxes)
+    assert [row["Sequence"] for row in metric.rows()] == ["sequence-0001"]
 
 
 def test_scores_do_not_depend_on_the_number_of_ranks(tmp_path: Path) -> None:
