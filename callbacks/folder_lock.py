@@ -2,10 +2,15 @@
 
 import os
 import socket
+import time
 from pathlib import Path
 from typing import IO
 
 LOCK = ".in-use"
+ATTEMPTS, PAUSE = 20, 0.05
+"""Tries to take a lock, and the seconds between them: a process that only looks holds it for a moment."""
+_held: list[Path] = []
+"""Folders that this process holds: its locks would be released if it opened and closed their files again."""
 
 
 class FolderInUse(OSError):
@@ -24,8 +29,9 @@ class FolderLock:
 
     def __init__(self, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
+        self._folder = folder.resolve()
         self._file: IO[str] = (folder / LOCK).open("a+")
-        if not _lock(self._file):
+        if not _lock(self._file, ATTEMPTS):
             self._file.seek(0)
             holder = self._file.read().strip() or "another process"
             self._file.close()
@@ -33,6 +39,7 @@ class FolderLock:
                 f"{folder} is in use by another run ({holder}), whose checkpoints this one would overwrite; "
                 "give this run its own folder: --trainer.default_root_dir"
             )
+        _held.append(self._folder)
         self._file.truncate(0)
         self._file.write(f"process {os.getpid()} on {socket.gethostname()}")
         self._file.flush()
@@ -40,26 +47,39 @@ class FolderLock:
     def release(self) -> None:
         """Release the lock of the folder."""
         self._file.close()
+        _held.remove(self._folder)
 
 
 def in_use(folder: Path) -> bool:
-    """Return whether a process holds a folder, by a `FolderLock`."""
+    """Return whether a process, this one included, holds a folder, by a `FolderLock`."""
     lock = folder / LOCK
+    if folder.resolve() in _held:
+        return True
     if not lock.exists():
         return False
     with lock.open("a+") as file:
-        return not _lock(file)
+        return not _lock(file, shared=True)
 
 
-def _lock(file: IO[str]) -> bool:
-    """Lock a file; return whether this process holds it, True also on file systems without locks."""
+def _lock(file: IO[str], attempts: int = 1, shared: bool = False) -> bool:
+    """Lock a file; return whether this process holds it, True also on file systems without locks.
+
+    Args:
+        file: open for reading and writing.
+        attempts: tries, with a pause between them.
+        shared: leave room for other processes that share the lock.
+    """
     import fcntl  # Windows has none
 
-    try:
-        # Of the process, not of the open file: workers, which are forks, do not hold it when the run is gone.
-        fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except (BlockingIOError, PermissionError):
-        return False
-    except OSError:
+    for attempt in range(attempts):
+        if attempt:
+            time.sleep(PAUSE)
+        try:
+            # Of the process, not of the open file: workers, which are forks, do not hold it when the run is gone.
+            fcntl.lockf(file, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
+        except (BlockingIOError, PermissionError):
+            continue
+        except OSError:
+            return True
         return True
-    return True
+    return False

@@ -33,5 +33,31 @@ def test_one_process_holds_a_folder_until_it_ends(tmp_path: Path) -> None:
         other.kill()
         other.wait()
         assert not in_use(folder)
-    FolderLock(folder).release()
+    lock = FolderLock(folder)
+    assert in_use(folder)
+    lock.release()
     assert not in_use(folder)
+
+
+LOOKS = """
+import sys
+from pathlib import Path
+from callbacks.folder_lock import in_use
+print(sum(in_use(Path(sys.argv[1])) for _ in range(2000)))
+"""
+
+
+def test_processes_that_look_at_a_free_folder_do_not_take_it_from_each_other(tmp_path: Path) -> None:
+    FolderLock(tmp_path).release()
+    command = [sys.executable, "-c", LOOKS, str(tmp_path)]
+    looking = [subprocess.Popen(command, stdout=subprocess.PIPE) for _ in range(3)]
+    assert [process.communicate()[0] for process in looking] == [b"0\n"] * 3
+    FolderLock(tmp_path).release()
+
+
+def test_a_process_that_looks_at_its_own_folder_keeps_it(tmp_path: Path) -> None:
+    lock = FolderLock(tmp_path)
+    assert in_use(tmp_path)
+    looks = subprocess.run([sys.executable, "-c", LOOKS, str(tmp_path)], stdout=subprocess.PIPE, check=True)
+    assert looks.stdout == b"2000\n"
+    lock.release()
