@@ -57,7 +57,7 @@ def best_matches(
     copies = on_device([different.index(number) for number in references], keys.device)
     budget = workspace // keys.element_size()
     cover = list(tiles(height, width, neighbourhood.reach, len(used), budget, slide=True))
-    room = keys.new_empty(max((tile.products for tile in cover if tile.slides), default=0) * len(used))
+    buffer = keys.new_empty(max((tile.products for tile in cover if tile.slides), default=0) * len(used))
     addresses: dict[tuple[int, int], Tensor] = {}
     values = indices = query.new_empty(0)
     for tile in cover:
@@ -65,7 +65,7 @@ def best_matches(
         if tile.reach is not None and shape not in addresses:
             addresses[shape] = _addresses(tile, neighbourhood, topk, keys.device)
         top, y, x, choice = _tile_matches(
-            tile, query, _part(tile, keys, used), copies, topk, addresses.get(shape), room
+            tile, query, _part(tile, keys, used), copies, topk, addresses.get(shape), buffer
         )
         index = ((y * width + x) * slots + listed[choice]).masked_fill_(top == -torch.inf, 0)
         if len(values) == 0:
@@ -77,12 +77,12 @@ def best_matches(
 
 
 def _tile_matches(
-    tile: Tile, query: Tensor, keys: Tensor, copies: Tensor, topk: int, addresses: Tensor | None, room: Tensor
+    tile: Tile, query: Tensor, keys: Tensor, copies: Tensor, topk: int, addresses: Tensor | None, buffer: Tensor
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Return the best matches of one tile: products, key rows, key columns, indices of `copies`, (queries, k) each."""
     frame = [len(axis) for axis in tile.frame]
     best = keys.new_full((math.prod(frame) * tile.queries + 1,), -torch.inf)  # the last number pads `addresses`
-    block = tile_dot_products(tile, query, keys, room, best[:-1].view(*frame, tile.queries)[tile.inner])
+    block = tile_dot_products(tile, query, keys, buffer, best[:-1].view(*frame, tile.queries)[tile.inner])
     if addresses is None:
         top, cell = _largest(best[:-1].view(-1, tile.queries).T.contiguous(), topk)
         last = torch.arange(tile.queries, device=cell.device)[:, None].expand_as(cell)
@@ -110,6 +110,7 @@ def window_average(
     temperature: float,
     border: Literal["exclude", "zero"] = "exclude",
     adjust: Callable[[Tensor], Tensor] | None = None,
+    normalise: bool = False,
     workspace: int = WORKSPACE,
 ) -> Tensor:
     """Return the average of all values in a neighbourhood, weighted by the softmax of dot products / temperature.
@@ -123,6 +124,7 @@ def window_average(
         temperature: divides the products.
         border: "zero": cells outside the map take softmax mass with product 0 and give no value (squares only).
         adjust: replaces the weights of all windows: (queries, references, D · D) to the same shape (squares only).
+        normalise: divide by the sum of the weights inside the map, which is 1 until they are adjusted.
         workspace: bytes for a tile.
 
     Returns:
@@ -138,7 +140,7 @@ def window_average(
     cover = list(tiles(height, width, neighbourhood.reach, len(used), budget, slide=False))
     for tile in cover:
         block = tile_dot_products(tile, query, _part(tile, keys, used))
-        logits = block.to(values.dtype).div_(temperature).add_(counts.log()[:, None])
+        logits = block.to(values.dtype).div_(temperature).add_(counts.to(values.dtype).log()[:, None])
         inner = tile.inner
         if tile.reach is not None:
             shape = (len(tile.rows), len(tile.columns))
@@ -154,7 +156,10 @@ def window_average(
         if adjust is not None:
             windows = _windows(tile, weights)
             windows.copy_(adjust(windows.flatten(3).flatten(0, 1)).view(windows.shape))
-        average = _part(tile, values, used).flatten(0, 2).T @ weights[inner].reshape(-1, tile.queries)
+        inside = weights[inner].reshape(-1, tile.queries)
+        average = _part(tile, values, used).flatten(0, 2).T @ inside
+        if normalise:
+            average /= inside.sum(0).clamp_min(1e-12)
         result[tile.query_slices] = average.T.unflatten(0, (len(tile.rows), -1))
     return result
 

@@ -9,7 +9,7 @@ from .tiles import Tile
 
 
 def tile_dot_products(
-    tile: Tile, query: Tensor, keys: Tensor, room: Tensor | None = None, best: Tensor | None = None
+    tile: Tile, query: Tensor, keys: Tensor, buffer: Tensor | None = None, best: Tensor | None = None
 ) -> Tensor:
     """Dot products of each key with the queries that its row meets.
 
@@ -17,7 +17,7 @@ def tile_dot_products(
         tile: where queries and keys lie.
         query: (h, w, C): of the whole map.
         keys: (key rows, key columns, R, C): of the tile; dense from the third axis on, and along a row.
-        room: flat, where the products of a tile that slides go.
+        buffer: flat, where the products of a tile that slides go.
         best: (key rows, key columns, queries): receives the maxima over the references where a row of keys meets
             queries.
 
@@ -32,9 +32,9 @@ def tile_dot_products(
         if best is not None:
             torch.amax(block, 2, out=best)
         return block
-    if room is None or best is None:
-        raise ValueError("a tile that slides needs room for its products and their maxima")
-    block = room[: rows * columns * references * tile.queries].view(shape)
+    if buffer is None or best is None:
+        raise ValueError("a tile that slides needs buffers for its products and their maxima")
+    block = buffer[: rows * columns * references * tile.queries].view(shape)
     if not onednn_serves(keys):
         torch.bmm(keys.flatten(1, 2), _queries_per_key_row(tile, queries).mT, out=block.flatten(1, 2))
         torch.amax(block, 2, out=best)

@@ -173,7 +173,7 @@ class LabelPropagator:
         for number, (keys, labels) in state["memories"].items():
             query, shape = keys[:, :, 0].to(device), labels[:, :, 0].permute(2, 0, 1).to(device)
             lasting, recent = kept_frames(self.protocol) if number < 0 else ((number,), 0)
-            memory = self._room(lasting, recent, query, shape, number)
+            memory = self._new_memory(lasting, recent, query, shape, number)
             memory.load(keys, labels)
             if number < 0:
                 self._memory, self._label_dtype = memory, labels.dtype
@@ -206,7 +206,7 @@ class LabelPropagator:
         else:
             average = self._average_best(query)
         labels = average.permute(2, 0, 1).contiguous()
-        if protocol.normalise_labels:
+        if protocol.normalise_labels and protocol.normalise_by == "labels":
             labels = labels / labels.sum(0, keepdim=True).clamp_min(1e-12)
         if protocol.foreground_gain != 1:
             labels[1:] *= protocol.foreground_gain
@@ -270,6 +270,7 @@ class LabelPropagator:
             protocol.temperature,
             protocol.border,
             adjust,
+            protocol.normalise_labels and protocol.normalise_by == "weights",
             self.workspace,
         )
 
@@ -289,13 +290,13 @@ class LabelPropagator:
         protocol = self.protocol
         if self._memory is None:
             self._label_dtype = labels.dtype
-            self._memory = self._room(*kept_frames(protocol), query, labels, -1)
+            self._memory = self._new_memory(*kept_frames(protocol), query, labels, -1)
         if looks_everywhere(protocol) and (self.frame == 0 or self.frame in self._starting):
-            self._everywhere[self.frame] = self._room((self.frame,), 0, query, labels, self.frame)
+            self._everywhere[self.frame] = self._new_memory((self.frame,), 0, query, labels, self.frame)
             self._everywhere[self.frame].write(self.frame, query, labels)
         self._memory.write(self.frame, query, labels)
 
-    def _room(
+    def _new_memory(
         self, lasting: tuple[int, ...], recent: int, query: Tensor, labels: Tensor, number: int
     ) -> ReferenceMemory:
         """Return a new memory, over the keys of the group's memory of this number where matches are shared."""
@@ -358,10 +359,28 @@ def _check_entering(entering: Mapping[int, Tensor], frames: int) -> None:
 @contextmanager
 def full_precision(device: torch.device) -> Iterator[None]:
     """Turn off autocast and TF32 or bfloat16 products, whatever the training around it has set."""
-    precision = torch.get_float32_matmul_precision()
-    torch.set_float32_matmul_precision("highest")
+    with _exact_products(), torch.autocast(device.type, enabled=False):
+        yield
+
+
+@contextmanager
+def _exact_products() -> Iterator[None]:
+    """Set products to float32, and restore the setting by the API that it was made with: torch refuses a mix."""
     try:
-        with torch.autocast(device.type, enabled=False):
+        precision = torch.get_float32_matmul_precision()
+    except RuntimeError:  # set by fp32_precision of torch.backends
+        backends = torch.backends.cuda.matmul, torch.backends.mkldnn.matmul  # type: ignore[attr-defined]
+        own = [backend.fp32_precision for backend in backends]
+        try:
+            for backend in backends:
+                backend.fp32_precision = "ieee"
             yield
-    finally:
-        torch.set_float32_matmul_precision(precision)
+        finally:
+            for backend, value in zip(backends, own, strict=True):
+                backend.fp32_precision = value
+    else:
+        torch.set_float32_matmul_precision("highest")
+        try:
+            yield
+        finally:
+            torch.set_float32_matmul_precision(precision)

@@ -45,7 +45,9 @@ class PropagationProtocol(NetworkInput):
         mixture_threshold: only windows whose largest weight is above it are replaced.
         mixture_width: "fixed": full width at half maximum of 1 cell; "moments": second moment of the affinity.
         topk_ties: "cut": exactly topk matches, of equal ones any; "kept": all that equal the last of them too (DINO).
-        normalise_labels: divide propagated labels by their sum over the channels at each cell.
+        normalise_labels: divide propagated labels at each cell by what `normalise_by` names.
+        normalise_by: "labels": their sum over the channels (masks, whose labels sum to 1); "weights": the sum of the
+            references' weights (joints, whose labels sum to anything), which is 1 with a topk.
         foreground_gain: factor on the propagated channels 1…; 1 is off.
         border: treatment of the window outside the map: "exclude" leaves it out, "zero" gives it logit 0 and no label.
         feature_normalisation: "l2" over the channels (eps 1e-12) or "raw".
@@ -77,7 +79,7 @@ class PropagationProtocol(NetworkInput):
             (predicted x >= 0, frame 0 excluded), "ground-truth" (annotated inside the picture, frame 0 excluded).
 
     Raises:
-        ValueError: for a value out of range, or a source's name with other values than the source's.
+        ValueError: for a value out of range.
     """
 
     context: NonNegativeInt
@@ -93,6 +95,7 @@ class PropagationProtocol(NetworkInput):
     mixture_width: Literal["fixed", "moments"] = "fixed"
     topk_ties: Literal["cut", "kept"] = "cut"
     normalise_labels: bool = False
+    normalise_by: Literal["labels", "weights"] = "labels"
     foreground_gain: PositiveFloat = 1.0
     border: Literal["exclude", "zero"] = "exclude"
     feature_normalisation: Literal["l2", "raw"] = "l2"

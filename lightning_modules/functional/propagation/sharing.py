@@ -9,7 +9,9 @@ from .protocol import PropagationProtocol
 
 AFTER_MATCHING = ("label_", "decoding_", "keypoint_")
 """Beginnings of the names of fields that say what happens after features are matched."""
-ALSO_AFTER = frozenset({"name", "topk", "temperature", "normalise_labels", "foreground_gain", "first_frame"})
+ALSO_AFTER = frozenset(
+    {"name", "topk", "temperature", "normalise_labels", "normalise_by", "foreground_gain", "first_frame"}
+)
 FoundMatches = tuple[Tensor, Tensor]
 """Products and cells, as `best_matches` returns them."""
 

@@ -93,13 +93,14 @@ LIIR = Source(
         "davis": _LIIR_NUMBERS,
         "youtube_vos": _LIIR_NUMBERS | {"input_size": 480, "input_filter": "bilinear-antialias"},
         "vip": _LIIR_NUMBERS | {"input_size": (560, 560)},
-        "jhmdb": _LIIR_NUMBERS | {"input_size": (320, 320)},
+        "jhmdb": _LIIR_NUMBERS | {"input_size": (320, 320), "normalise_by": "weights"},
     },
     note="All data sets are tested with the setting of DAVIS, 'without any adaptation' (section 3.3).",
     inferred={
         "youtube_vos": "input_size: not stated; short side 480, as on DAVIS",
         "vip": "input_size: not stated; that of VFS",
-        "jhmdb": "input_size and how joints are coded: not stated; those of VFS",
+        "jhmdb": "input_size and how joints are coded: not stated; those of VFS; normalise_by: the paper is silent on "
+        "it, and the maps of joints do not sum to one",
     },
 )
 

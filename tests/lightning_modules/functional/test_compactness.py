@@ -13,6 +13,8 @@ from lightning_modules.functional import (
     PropagationProtocol,
     compact_affinity,
     compactness_loss,
+    decode_keypoints,
+    encode_keypoints,
     encode_masks,
     propagate_labels,
 )
@@ -182,3 +184,27 @@ def test_liir_frame_by_frame(name: str) -> None:
         expected.append(labels)
     found = torch.stack(list(propagate_labels(features, first, of)))
     torch.testing.assert_close(found, torch.stack(expected), atol=1e-5, rtol=0)
+
+
+def test_labels_are_divided_by_the_sum_of_their_weights_or_of_themselves() -> None:
+    features = 2 * torch.randn(7, 16, 9, 11, generator=torch.Generator().manual_seed(0))
+    plain = PropagationProtocol.named("liir").with_changes(normalise_labels=False, radius=3)
+    by_labels = plain.with_changes(normalise_labels=True)
+    by_weights = by_labels.with_changes(normalise_by="weights")
+    masks = F.one_hot(torch.arange(99).view(9, 11) % 3).permute(2, 0, 1).float()
+    found = [torch.stack(list(propagate_labels(features, masks, way))) for way in (by_labels, by_weights)]
+    torch.testing.assert_close(found[0], found[1], atol=1e-5, rtol=1e-5)
+
+    joints = torch.rand(5, 9, 11, generator=torch.Generator().manual_seed(1)) ** 8
+    divided = list(propagate_labels(features[:2], joints, by_weights))[1]
+    *averages, mass = list(propagate_labels(features[:2], torch.cat([joints, torch.ones(1, 9, 11)]), plain))[1]
+    assert (mass - 1).abs().max() > 0.1
+    torch.testing.assert_close(divided, torch.stack(averages) / mass, atol=1e-5, rtol=1e-5)
+
+
+def test_joints_of_liir_stay_where_nothing_moves() -> None:
+    protocol, generator = PropagationProtocol.named("liir", "jhmdb"), torch.Generator().manual_seed(0)
+    points = 40 + 80 * torch.rand(15, 2, generator=generator)
+    features = 2 * torch.randn(1, 16, 40, 40, generator=generator).expand(4, -1, -1, -1)
+    *_, last = propagate_labels(features, encode_keypoints(points, (160, 160), (40, 40), 4.0, "pixel"), protocol)
+    assert (decode_keypoints(last, (160, 160), 5, "input") - points).norm(dim=1).mean() < 3

@@ -1,3 +1,5 @@
+import subprocess
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -227,6 +229,24 @@ def test_the_training_around_it_does_not_move_it() -> None:
     finally:
         torch.set_float32_matmul_precision("highest")
     assert torch.equal(result, expected)
+
+
+NEW_API = """
+import torch
+from lightning_modules.functional import PropagationProtocol, propagate_labels
+features, labels = torch.randn(3, 64, 5, 5), torch.rand(2, 5, 5)
+protocol = PropagationProtocol("x", 2, 5, 0.07, 3)
+expected = list(propagate_labels(features, labels, protocol))
+torch.backends.fp32_precision = "tf32"
+torch.backends.mkldnn.matmul.fp32_precision = "bf16"
+found = list(propagate_labels(features, labels, protocol))
+assert all(map(torch.equal, expected, found))
+assert torch.backends.mkldnn.matmul.fp32_precision == "bf16", torch.backends.mkldnn.matmul.fp32_precision
+"""
+
+
+def test_a_precision_set_by_the_newer_api_does_not_move_it() -> None:
+    subprocess.run([sys.executable, "-c", NEW_API], check=True)  # in a process of its own: torch cannot unset it
 
 
 def test_gives_no_gradient() -> None:

@@ -121,11 +121,13 @@ def test_what_a_source_does_not_state_is_said_to_be_inferred() -> None:
         assert source.code, name
 
 
-def test_liir_is_the_same_on_all_data_sets_but_for_the_size() -> None:
+def test_liir_is_the_same_on_all_data_sets_but_for_size_and_joints() -> None:
     liir = PropagationProtocol.named("liir").with_changes(name="x", input_size=None, input_filter="bilinear")
     for benchmark in ("youtube_vos", "vip", "jhmdb"):
         other = PropagationProtocol.named("liir", benchmark)
-        assert other.with_changes(name="x", input_size=None, input_filter="bilinear") == liir
+        assert other.normalise_by == ("weights" if benchmark == "jhmdb" else "labels")
+        same = {"input_size": None, "input_filter": "bilinear", "normalise_by": "labels"}
+        assert other.with_changes(name="x", **same) == liir
 
 
 def test_every_rule_is_in_the_digest() -> None:
@@ -134,7 +136,8 @@ def test_every_rule_is_in_the_digest() -> None:
         "name": "y", "context": 3, "topk": None, "topk_ties": "kept", "temperature": 0.08,
         "radius": None, "neighbourhood": "square",
         "first_frame_masked": False, "repeat_first": "never", "references": [0, -1], "mixture_threshold": 0.2,
-        "mixture_width": "moments", "normalise_labels": True, "foreground_gain": 1.05, "feature_normalisation": "raw",
+        "mixture_width": "moments", "normalise_labels": True, "normalise_by": "weights",
+        "foreground_gain": 1.05, "feature_normalisation": "raw",
         "feature_stride": 4, "precision": "bfloat16", "label_encoding": "strided", "label_feedback": "hard",
         "label_rescaling": False, "label_rescaling_floor": 0.1, "decoding_size": "input", "decoding_filter": "nearest",
         "decoding_nearest": "opencv", "first_frame": "decoded", "label_size": "input", "resized_data": [4, 4],
