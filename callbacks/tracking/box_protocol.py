@@ -30,7 +30,7 @@ class TrackingProtocol(EvaluationProtocol):
     Paper: SiamFC, section 3.2 and 4.1; VFS, section 4.2, and its code.
 
     Attributes:
-        name: without one, `vfs` and what differs from it: `vfs+stride=4`.
+        name: `vfs` and what differs from it: `vfs+stride=4`.
         exemplar_size: side of the exemplar crop, pixels.
         instance_size: side of the search crop, pixels.
         context: margin around the target, as a fraction of height + width.
@@ -54,7 +54,7 @@ class TrackingProtocol(EvaluationProtocol):
         ValueError: for a value out of range.
     """
 
-    name: str = ""
+    name: str = "vfs"
     exemplar_size: PositiveInt = 120
     instance_size: PositiveInt = 255
     context: NonNegativeFloat = 0.5
@@ -70,7 +70,6 @@ class TrackingProtocol(EvaluationProtocol):
     response_size: PositiveInt | None = 17
     precision: Literal["float32", "bfloat16"] = "float32"
 
-    unnamed: ClassVar[str] = "vfs"
     default_benchmark: ClassVar[str] = "otb"
 
     @classmethod

@@ -62,35 +62,31 @@ class EvaluationProtocol:
 
     A subclass adds its fields and returns its sources from `sources()`. The type of a field says what it may hold, the
     `Range` of its numbers included; `_conditions()` has the rules that tie fields to each other.
-    The name of a source belongs to the values of that source: the constructor refuses it with any other values.
-    `with_changes` names what was changed (`vfs+topk=5`).
+    The name of a source belongs to the values of that source: with other values it is completed by what differs, so
+    that `dataclasses.replace(vfs, topk=5)` is `vfs+topk=5`, as `with_changes` names it.
 
     Attributes:
-        name: free, except for the names of the sources and what `with_changes` makes of them.
+        name: of a source or any other; after it, `+field=value` for each field that was changed.
 
     Raises:
-        ValueError: for a value of another type or out of range, or a source's name with other values than its own.
+        ValueError: for a value of another type or out of range, or a name that changes a field that there is not.
     """
 
     name: str
 
-    unnamed: ClassVar[str] = ""
-    """The source whose name, with what differs from it, a protocol takes that is built without a name."""
     default_benchmark: ClassVar[str] = "davis"
     """The benchmark whose values `named` returns where none is given."""
 
     def __post_init__(self) -> None:
         for field in dataclasses.fields(self):
             object.__setattr__(self, field.name, _as_plain_type(getattr(self, field.name)))
-        if not self.name and self.unnamed:
-            object.__setattr__(self, "name", self._name_of_changes(self.unnamed))
         for field in dataclasses.fields(self):
             if not _fits(getattr(self, field.name), field.type):
                 raise self._error(field.name, _in_words(field.type))
         for field_name, (holds, expected) in {"name": (bool(self.name), "not empty"), **self._conditions()}.items():
             if not holds:
                 raise self._error(field_name, expected)
-        self._check_name()
+        object.__setattr__(self, "name", self._name_of_values())
 
     @classmethod
     def sources(cls) -> Mapping[str, Source]:
@@ -247,21 +243,19 @@ class EvaluationProtocol:
         defaults = {f.name: f.default for f in dataclasses.fields(self) if f.name != "name"}
         return [{**defaults, **values} for values in source.values.values()] if source else []
 
-    def _name_of_changes(self, base: str) -> str:
-        values = self._values()
-        own = min(self._own_tables(base), key=lambda table: len(_differences(values, table)))
-        return _join_name(base, {field: _as_text(values[field]) for field in _differences(values, own)})
+    def _name_of_values(self) -> str:
+        """Return the name, with the changes that lead from a source, or from an own name, to these values.
 
-    def _check_name(self) -> None:
-        """Raise if a source's name, with the changes that it lists, does not belong to these values."""
+        Raises:
+            ValueError: for a change of a field that there is not.
+        """
         base, changes = _split_name(self.name)
-        values, tables = self._values(), self._own_tables(base)
-        wrong = [field for field, text in changes.items() if field not in values or _as_text(values[field]) != text]
-        if wrong or (tables and _table(tables, values, changes) is None):
-            raise ValueError(
-                f"the name {self.name!r} belongs to other values than those given; "
-                "take `with_changes(…)`, which names what it changes, or choose another name"
-            )
+        if problem := next(filter(None, map(self.misnamed, changes)), ""):
+            raise ValueError(f"protocol {self.name!r}: {problem}")
+        values, tables, changed = self._values(), self._own_tables(base), set(changes)
+        if tables and _table(tables, values, changes) is None:
+            changed = min((_differences(values, table) for table in tables), key=lambda fields: len(fields))
+        return _join_name(base, {field: _as_text(values[field]) for field in changed})
 
     def _error(self, field: str, expected: str) -> ValueError:
         return ValueError(f"protocol {self.name!r}: {field} must be {expected}, got {getattr(self, field)!r}")

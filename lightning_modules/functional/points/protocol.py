@@ -47,7 +47,7 @@ class PointProtocol(NetworkInput):
         sigma: standard deviation of a point's heat-map, pixels of the scored size, for "propagation".
 
     Raises:
-        ValueError: for a value out of range, or a source's name with other values than the source's.
+        ValueError: for a value out of range.
     """
 
     tracking: Literal["direct", "chained", "propagation"]
@@ -82,7 +82,7 @@ class PointProtocol(NetworkInput):
             name="points",
             context=self.context,
             topk=self.matches,
-            temperature=self.temperature or 1.0,
+            temperature=self.temperature,  # type: ignore[arg-type]  # a number for propagation, see `_conditions`
             radius=self.radius,
             feature_normalisation=self.feature_normalisation,
         )

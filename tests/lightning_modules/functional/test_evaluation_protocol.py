@@ -6,7 +6,7 @@ import re
 import types
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
-from typing import Annotated, Any, ClassVar, Literal, Union, get_args, get_origin
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 import numpy as np
 import pytest
@@ -36,12 +36,6 @@ class Rules(EvaluationProtocol):
 
     def _conditions(self) -> dict[str, tuple[bool, str]]:
         return {"smooth": (not self.smooth or self.kind is not None, "False without a kind")}
-
-
-@dataclasses.dataclass(frozen=True)
-class NamedByItsChanges(Rules):
-    name: str = ""
-    unnamed: ClassVar[str] = "paper"
 
 
 def test_equal_protocols_have_equal_digests_and_others_have_others() -> None:
@@ -79,10 +73,17 @@ def test_a_name_says_what_was_changed() -> None:
     assert changed.with_changes(name="mine").name == "mine"
     with pytest.raises(TypeError, match="no field sides"):
         paper.with_changes(sides=4)
-    with pytest.raises(ValueError, match="belongs to other values"):
-        dataclasses.replace(paper, side=6)
-    with pytest.raises(ValueError, match="belongs to other values"):
-        Rules("paper+side=7", side=6)
+    with pytest.raises(ValueError, match="no field 'sidee'; did you mean side"):
+        Rules("paper+sidee=7")
+
+
+def test_a_name_is_completed_by_the_values_that_are_not_its_own() -> None:
+    paper = Rules.named("paper", "second")
+    assert dataclasses.replace(paper, side=6) == paper.with_changes(side=6)
+    assert dataclasses.replace(paper.with_changes(side=6, factor=2), side=5) == paper.with_changes(factor=2)
+    assert Rules("paper+side=7", side=6).name == "paper+side=6"
+    own = Rules("mine").with_changes(side=7)
+    assert dataclasses.replace(own, side=8).name == own.with_changes(side=8).name == "mine+side=8"
 
 
 CHANGES: list[dict[str, Any]] = [
@@ -178,10 +179,10 @@ def test_a_mistake_in_a_name_is_one_line(name: str, said: str) -> None:
     assert "\n" not in str(raised.value)
 
 
-def test_without_a_name_it_is_named_by_what_differs() -> None:
-    assert NamedByItsChanges().name == "paper"
-    assert NamedByItsChanges(factor=2).name == "paper+factor=2"
-    assert NamedByItsChanges(side=5, window=(3, 4), smooth=True).name == "paper+smooth=true"
+def test_it_is_named_by_what_differs_from_the_nearest_benchmark() -> None:
+    assert Rules("paper").name == "paper"
+    assert Rules("paper", factor=2).name == "paper+factor=2"
+    assert Rules("paper", side=5, window=(3, 4), smooth=True).name == "paper+smooth=true"
     with pytest.raises(ValueError, match="name must be not empty"):
         Rules("")
 
