@@ -1,5 +1,6 @@
 """The objective of VFS without negatives."""
 
+import torch
 from torch import Tensor
 from torch.nn.functional import normalize
 
@@ -41,6 +42,7 @@ def simsiam_loss(p1: Tensor, z1: Tensor, p2: Tensor, z2: Tensor) -> Tensor:
 
 def _mean_similarity(prediction: Tensor, target: Tensor) -> Tensor:
     """Return the mean cosine over all pairs of a video and over the videos, without gradient into the target."""
-    query = normalize(prediction.float(), dim=-1).mean(dim=1)
-    key = normalize(target.detach().float(), dim=-1).mean(dim=1)
+    dtype = torch.promote_types(prediction.dtype, torch.float32)
+    query = normalize(prediction.to(dtype), dim=-1).mean(dim=1)
+    key = normalize(target.detach().to(dtype), dim=-1).mean(dim=1)
     return (query * key).sum(dim=-1).mean()

@@ -1,5 +1,6 @@
 """Reconstruction of a frame from windows of its references, tile by tile, without storing the affinity."""
 
+import math
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
@@ -14,6 +15,8 @@ from ..losses.logsumexp import NOTHING
 from ..transfer import PendingCopy, to_device
 from .window_tiles import TILE, Border, Part, WindowTiles, channels_last, check_features
 
+CLAMPED = 2 * math.exp(NOTHING)
+"""Weight that only clamped exponents are below."""
 PRODUCTS_BUDGET = {"cpu": 1 << 20, "cuda": 1 << 26}
 """Number of products held at a time: what fits a CPU's cache, or keeps a GPU busy."""
 
@@ -199,6 +202,7 @@ class _BatchParts:
         squares = self._addresses.unflatten(1, (self.references, -1))[rows % TILE**2]
         addresses = squares + (rows * weights.shape[-1])[:, None, None]
         windows = weights.view(-1)[addresses]
+        windows[windows < CLAMPED] = 0  # or cells outside the map would count in the second moment
         if total is not None:
             windows /= total.view(-1, 1, 1)[rows]
         compact = compact_windows(windows, prior.components, prior.threshold, prior.width)
