@@ -89,8 +89,9 @@ class BenchmarkCallback(pl.Callback, ABC):
     ) -> None:
         if name is not None:
             self.name = name
-        if every_n_epochs < 1:
-            raise ValueError(f"{type(self).__name__}: every_n_epochs is {every_n_epochs}, it must be at least 1")
+        for argument, number in (("every_n_epochs", every_n_epochs), ("limit_sequences", limit_sequences)):
+            if number is not None and number < 1:
+                raise ValueError(f"{type(self).__name__}: {argument} is {number}, it must be at least 1")
         self.every_n_epochs = every_n_epochs
         self.before_training = before_training
         self.limit_sequences = limit_sequences
@@ -318,7 +319,8 @@ class BenchmarkCallback(pl.Callback, ABC):
         self._tried = trainer.global_step
         self._past = self._before(trainer.global_step) if trainer.state.fn == "fit" else []
         try:
-            network = [type(pl_module).__name__, describe_network(pl_module), str(trainer.ckpt_path or "")]
+            loaded = "" if trainer.state.fn == "fit" else str(trainer.ckpt_path or "")
+            network = [type(pl_module).__name__, describe_network(pl_module), loaded]
             scores = self.evaluate(self.extractor(pl_module), folder, ", ".join(filter(None, network)))
         except Exception as error:
             if self.fatal or trainer.state.fn != "fit":

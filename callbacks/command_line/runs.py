@@ -19,7 +19,7 @@ from .. import signals
 from ..benchmarks.base import BenchmarkCallback
 from ..loggers import run_folder
 from ..training import LastCheckpoint, RunProgress, Safeguards, Throughput
-from ..training.closing import closing_lines, remove_empty_folders
+from ..training.closing import closing_lines, earlier_folders, remove_empty_folders
 from ..training.run_folder import claim_version, continue_in_folder
 from .arguments import option_of, read_arguments
 from .classes import with_callback_flags_in_place
@@ -169,10 +169,11 @@ class VidcorrCLI(LightningCLI):
         if self._asks_for_last and self.trainer.is_global_zero:
             require_last_checkpoint(self.trainer, self._checkpoint)
             self.config[subcommand]["ckpt_path"] = "last"  # so that a run by its config.yaml resumes too
+        earlier = earlier_folders(self.trainer)
         try:
             super()._run_subcommand(subcommand)
         except BaseException:
-            remove_empty_folders(self.trainer)
+            remove_empty_folders(self.trainer, earlier)
             raise
         lines = closing_lines(self.trainer, shipped_configs())  # on every rank: they ask the first for the folder
         if self.trainer.is_global_zero:

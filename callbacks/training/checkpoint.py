@@ -268,8 +268,8 @@ class BestCheckpoint(ModelCheckpoint):
                 f" ({', '.join(benchmarks) or 'there is none'})"
             )
         stages = getattr(self.benchmark, "stage", None)
-        if isinstance(stages, list) and str(self.monitor).split("/")[1] not in stages:
-            score = str(self.monitor).rpartition("/")[2]
+        if isinstance(stages, list) and str(self.monitor).partition("/")[2].partition("/")[0] not in stages:
+            score = str(self.monitor).partition("/")[2].rpartition("/")[2] or self.benchmark.score_names[0]
             raise ValueError(
                 f"BestCheckpoint(monitor={self.monitor!r}): {name} scores several stages ({', '.join(stages)}); name "
                 f"one, for example {name}/{stages[0]}/{score}"
@@ -290,7 +290,7 @@ class BestCheckpoint(ModelCheckpoint):
         Raises:
             ValueError: if it did not give the score that `monitor` names.
         """
-        if self.benchmark is None or trainer.global_step not in self.benchmark.history:
+        if trainer.state.fn != "fit" or self.benchmark is None or trainer.global_step not in self.benchmark.history:
             return
         if self.monitor not in (scores := self.benchmark.history[trainer.global_step]):
             gave = ", ".join(scores) or "no score"

@@ -1,6 +1,6 @@
 """End of a run: its scores, paths and next command, and the removal of a failed run's empty folders."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Set
 from pathlib import Path
 from typing import Any
 
@@ -72,8 +72,19 @@ def _checkpoint(callbacks: Iterable[Any]) -> str:
     return next((str(path) for path in paths if path), "")
 
 
-def remove_empty_folders(trainer: Trainer) -> None:
-    """Remove what a run created that failed before its first step: its folder, and empty folders for results."""
+def earlier_folders(trainer: Trainer) -> set[Path]:
+    """Return the folders of loggers that are there before a run, because the user has named them."""
+    named = (logger for logger in trainer.loggers if getattr(logger, "_version", None) is not None)
+    return {folder for logger in named if logger.log_dir and (folder := Path(logger.log_dir)).is_dir()}
+
+
+def remove_empty_folders(trainer: Trainer, earlier: Set[Path] = frozenset()) -> None:
+    """Remove what a run created that failed before its first step: its folder, and empty folders for results.
+
+    Args:
+        trainer: after the failure.
+        earlier: folders whose files are kept, see `earlier_folders`.
+    """
     if not trainer.is_global_zero:
         return
     callbacks: list[Any] = trainer.callbacks  # type: ignore[attr-defined]
@@ -82,7 +93,8 @@ def remove_empty_folders(trainer: Trainer) -> None:
             _remove_if_empty(Path(folder))
     for run in {Path(logger.log_dir) for logger in trainer.loggers if logger.log_dir is not None}:
         files = [path for path in run.rglob("*") if path.is_file()]
-        if trainer.global_step == 0 and all(any(path.match(known) for known in LEFT_BY_ANY_RUN) for path in files):
+        own = run not in earlier and trainer.global_step == 0
+        if own and all(any(path.match(known) for known in LEFT_BY_ANY_RUN) for path in files):
             for path in files:
                 path.unlink(missing_ok=True)
         _remove_if_empty(run)

@@ -17,6 +17,7 @@ from pytorch_lightning.utilities.exceptions import SIGTERMException
 from torch import Tensor
 
 from datamodules.loading.loader import worker_died
+from lightning_modules.functional.transfer import PendingCopy
 
 from .. import signals
 from ..benchmarks.ranks import Ranks
@@ -58,8 +59,7 @@ class PendingLoss(NamedTuple):
     epoch: int
     batch: int
     videos: Tensor | None
-    loss: Tensor
-    ready: torch.cuda.Event | None
+    loss: PendingCopy
 
 
 class Safeguards(pl.Callback):
@@ -126,12 +126,10 @@ class Safeguards(pl.Callback):
 
     def on_before_backward(self, trainer: pl.Trainer, pl_module: pl.LightningModule, loss: Tensor) -> None:
         """Check the loss, or start its copy to the CPU."""
-        value, ready = loss.detach(), None
-        if value.is_cuda:
-            value, ready = value.to("cpu", non_blocking=True), torch.cuda.Event()
-            ready.record()
-        self._pending_losses.append(PendingLoss(trainer.global_step, *self._batch, value.cpu(), ready))
-        if ready is None and (self._ranks is None or self._ranks.size == 1) and (bad := self._bad_loss(trainer)):
+        value = PendingCopy(loss.detach())
+        self._pending_losses.append(PendingLoss(trainer.global_step, *self._batch, value))
+        alone = self._ranks is None or self._ranks.size == 1
+        if alone and not value.of_gpu and (bad := self._bad_loss(trainer)):
             self._stop(NOT_FINITE, bad)
 
     def on_train_batch_end(
@@ -219,14 +217,13 @@ class Safeguards(pl.Callback):
         """Describe the first non-finite loss, if any; without `wait` the newest may still be on its way."""
         while self._pending_losses:
             pending = self._pending_losses[0]
-            if pending.ready is not None:
-                if not wait and len(self._pending_losses) == 1:
-                    return None
-                pending.ready.synchronize()
-            if not math.isfinite(pending.loss):
+            if pending.loss.of_gpu and not wait and len(self._pending_losses) == 1:
+                return None
+            loss = float(pending.loss.wait())
+            if not math.isfinite(loss):
                 where = f"step {pending.step} (epoch {pending.epoch}, batch {pending.batch})"
                 videos = _names(trainer, pending.videos)
-                return f"{where}: the loss is {float(pending.loss)}; videos of the batch: {videos}"
+                return f"{where}: the loss is {loss}; videos of the batch: {videos}"
             self._pending_losses.popleft()
         return None
 

@@ -21,7 +21,7 @@ class SavedModule(pl.LightningModule):
         cls,
         checkpoint_path: str | Path,
         map_location: Any = None,
-        hparams_file: None = None,
+        hparams_file: str | Path | None = None,
         strict: bool = True,
         weights_only: bool = True,
         **overrides: Any,
@@ -31,14 +31,21 @@ class SavedModule(pl.LightningModule):
         Args:
             checkpoint_path: the file.
             map_location: device; None is the CPU.
-            hparams_file: not taken; a checkpoint holds its arguments.
-            strict: not taken; weights always have to fit.
-            weights_only: not taken; code is never unpickled.
+            hparams_file: must be None; a checkpoint holds its arguments.
+            strict: must be True; weights always have to fit.
+            weights_only: must be True; code is never unpickled.
             overrides: arguments that override the saved ones.
 
         Raises:
-            ValueError: if the file cannot be loaded, see `module_from_checkpoint`, or holds another class.
+            ValueError: if the file cannot be loaded, see `module_from_checkpoint`, or holds another class; and for an
+                argument that would load it otherwise.
         """
+        refused = {"hparams_file": hparams_file is not None, "strict": not strict, "weights_only": not weights_only}
+        if wrong := [name for name, given in refused.items() if given]:
+            raise ValueError(
+                f"{checkpoint_path}: a checkpoint of vidcorr holds its own arguments and loads strictly, as data; "
+                f"leave {', '.join(wrong)} out"
+            )
         module = module_from_checkpoint(checkpoint_path, **overrides)
         if not isinstance(module, cls):
             raise ValueError(f"{checkpoint_path}: holds {type(module).__name__}, not {cls.__name__}")
@@ -70,7 +77,9 @@ class SavedModule(pl.LightningModule):
         if networks:
             rank_zero_warn(f"{source}: its weights fit, but its strides or padding may be others{networks}")
         check_digest(checkpoint["state_dict"], checkpoint[METADATA_KEY].get("digest"), source)
-        self.weights_origin = f"weights of {Path(getattr(self._trainer, 'ckpt_path', None) or source).name}"
+        trainer = self._trainer
+        if trainer is None or trainer.state.fn != "fit":  # a resumed training counts its own steps
+            self.weights_origin = f"weights of {Path(getattr(trainer, 'ckpt_path', None) or source).name}"
 
 
 def _networks(own: Mapping[str, Any], saved: Mapping[str, Any]) -> str:

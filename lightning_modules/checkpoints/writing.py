@@ -1,5 +1,6 @@
 """Atomic writing of checkpoint files."""
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,7 +19,7 @@ def written_completely(path: Path) -> Iterator[Path]:
         path: the file; its folder is made.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_name(path.name + ".part")
+    unfinished = path.with_name(f".{path.name}.partial-{os.getpid()}")
     try:
         yield unfinished
         unfinished.replace(path)

@@ -30,6 +30,11 @@ class PendingCopy:
             self._copied = torch.cuda.Event()
             self._copied.record(torch.cuda.current_stream(tensor.device))
 
+    @property
+    def of_gpu(self) -> bool:
+        """Whether a GPU copies it, so that `wait` may have to wait."""
+        return self._copied is not None
+
     def wait(self) -> Tensor:
         """Return the tensor, on the CPU, once it is there."""
         if self._copied is not None:

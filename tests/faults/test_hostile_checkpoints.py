@@ -151,6 +151,8 @@ def test_lightnings_own_loading_takes_the_same_way(tmp_path):
     assert FrozenEncoder.load_from_checkpoint(path, map_location="cpu", stride=4).hparams["stride"] == 4
     with pytest.raises(ValueError, match="holds FrozenEncoder, not VFSSimSiam"):
         VFSSimSiam.load_from_checkpoint(path)
+    with pytest.raises(ValueError, match=r"a\.ckpt: .* loads strictly, as data; leave strict out"):
+        FrozenEncoder.load_from_checkpoint(path, strict=False)
 
 
 @pytest.mark.parametrize("architecture", ["os:abort", f"{CANARY}:sing", "x.ckpt", "nothing"])

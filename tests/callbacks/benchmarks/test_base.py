@@ -138,3 +138,28 @@ def test_a_frame_that_breaks_while_it_runs_names_itself(davis_root, tmp_path):
     path.write_bytes(path.read_bytes()[:-200])
     with pytest.raises(DataError, match=re.escape(f"{path}: truncated JPEG")):
         validate(DavisBenchmark(root, changes={"radius": 3, "context": 2}), tmp_path)
+
+
+@pytest.mark.parametrize("count", [0, -1])
+def test_a_limit_of_no_sequence_is_refused(count, davis_root):
+    with pytest.raises(ValueError, match=f"DavisBenchmark: limit_sequences is {count}, it must be at least 1"):
+        DavisBenchmark(davis_root, limit_sequences=count)
+
+
+def test_a_resumed_training_is_described_by_its_steps_and_a_validation_by_its_file(davis_root, tmp_path, capsys):
+    def trainer(**more):
+        benchmark = DavisBenchmark(davis_root, changes={"radius": 3, "context": 2}, limit_sequences=1)
+        quiet = {"logger": False, "enable_progress_bar": False, "enable_model_summary": False}
+        return pl.Trainer(default_root_dir=tmp_path, accelerator="cpu", callbacks=[benchmark], **quiet, **more)
+
+    clips = DataLoader([{"clip": torch.rand(2, 3, 32, 32)}] * 2, batch_size=2)
+    first = trainer(max_epochs=1)
+    first.fit(VFSSimSiam(**TINY), clips)
+    first.save_checkpoint(path := tmp_path / "one.ckpt")
+    resumed, validated = trainer(max_epochs=2), trainer()
+    resumed.fit(VFSSimSiam(**TINY), clips, ckpt_path=path)
+    validated.validate(VFSSimSiam(**TINY), ckpt_path=path, verbose=False)
+    networks = [line for line in capsys.readouterr().out.splitlines() if line.startswith("davis: ")]
+    assert networks[0].endswith("1 steps of training")
+    assert networks[1].endswith("2 steps of training")
+    assert networks[2].endswith(f"weights of one.ckpt, {path}")

@@ -4,11 +4,15 @@ import errno
 import os
 
 import pytest
+import pytorch_lightning as pl
 import torch
+from torch.utils.data import DataLoader
 
-from callbacks import AtomicCheckpointIO, LastCheckpoint, Safeguards, TrainingStopped
+from callbacks import AtomicCheckpointIO, BestCheckpoint, DavisBenchmark, LastCheckpoint, Safeguards, TrainingStopped
+from lightning_modules import VFSSimSiam
 from tests.helpers.faults import run, words
 from tests.helpers.spoiled import Training, fit, the_line
+from tests.helpers.tiny import TINY
 
 
 def test_non_finite_weights_are_not_saved(tmp_path):
@@ -46,3 +50,15 @@ def test_a_failed_write_names_the_file_and_keeps_the_old_one(tmp_path, monkeypat
     monkeypatch.undo()
     assert AtomicCheckpointIO().load_checkpoint(path, weights_only=True) == {"a": 1}
     assert os.listdir(tmp_path) == ["x.ckpt"]
+
+
+def test_a_monitor_without_a_stage_is_refused_in_a_training_and_heeded_nowhere_else(davis_root, tmp_path):
+    for monitor in ("davis", "davis/J&F-Mean"):
+        benchmark = DavisBenchmark(davis_root, stage=["res4", "res5"], changes={"radius": 2, "context": 1})
+        more = {"logger": False, "enable_progress_bar": False, "callbacks": [benchmark, BestCheckpoint(monitor)]}
+        trainer = pl.Trainer(default_root_dir=tmp_path, accelerator="cpu", max_epochs=1, **more)
+        with pytest.raises(ValueError, match=r"scores several stages \(res4, res5\); .* davis/res4/J&F-Mean"):
+            trainer.fit(VFSSimSiam(**TINY), DataLoader([{"clip": torch.rand(2, 3, 32, 32)}], batch_size=1))
+    benchmark.limit_sequences = 1
+    trainer.validate(VFSSimSiam(**TINY), verbose=False)
+    assert "davis/res5/J&F-Mean" in benchmark.history[0]

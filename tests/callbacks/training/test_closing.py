@@ -127,3 +127,14 @@ def test_a_failed_run_keeps_what_was_there(video_folder, davis_root, tmp_path):
         main(["fit", *words, *benchmark(davis_root, "--trainer.callbacks.stage=res9")])
     assert kept.read_text() == "another run's"
     assert [path.name for path in (tmp_path / "runs/lightning_logs").iterdir()] == ["version_0"]
+
+
+def test_a_failed_run_keeps_the_logs_of_an_earlier_one_under_its_name(tmp_path):
+    logs = tmp_path / "logs/mine"
+    logs.mkdir(parents=True)
+    (logs / "events.out.tfevents.1").write_text("earlier")
+    words = ["--trainer.accelerator=cpu", "--trainer.logger=TensorBoardLogger", f"--trainer.logger.save_dir={tmp_path}",
+             "--trainer.logger.name=logs", "--trainer.logger.version=mine"]  # fmt: skip
+    with pytest.raises(SystemExit):
+        main(["validate", "--model=FrozenEncoder", "--model.spec=raw_colour", *words, *benchmark(tmp_path / "nowhere")])
+    assert (logs / "events.out.tfevents.1").read_text() == "earlier"
