@@ -12,7 +12,7 @@ from torch.utils.data import DataLoader, Dataset
 from .backbones import Normalise, extractor_of, trainable_network
 from .backbones.build import Stage
 from .checkpoints import SavedModule
-from .components.distributed import gather, ranks_and_rank
+from .components.distributed import gather, world_size_and_rank
 from .components.freed_memory import hand_back_freed_memory, keep_freed_memory
 from .components.key_queue import KeyQueue
 from .components.momentum_encoder import MomentumEncoder
@@ -72,6 +72,8 @@ class CorrespondenceModule(ExtractorModule):
     """Training on several GPUs takes BatchNorm statistics over all of them (SyncBatchNorm)."""
     suited_benchmark: ClassVar[str | None] = "davis"
     """Benchmark that a run without one names for its checkpoint; None where none evaluates such a module."""
+    samples: ClassVar[str] = "videos"
+    """What a batch holds, in the plan that is printed before training."""
     logged: ClassVar[tuple[str, ...]] = ()
     """Scalars of a training step that are logged in addition to the loss, as `train/NAME`, where a step has them."""
 
@@ -106,7 +108,7 @@ class CorrespondenceModule(ExtractorModule):
         """Compute the loss of a batch; log it as `train/loss`, and the scalars of `logged`."""
         self._batch_position, size = (self.current_epoch, batch_index), self.batch_size(batch)
         if isinstance(schedule := self.lr_schedulers(), SampleLR):
-            schedule.count(size * ranks_and_rank()[0])
+            schedule.count(size * world_size_and_rank()[0])
         outputs = self.step(batch)
         self.log("train/loss", outputs["loss"], prog_bar=True, batch_size=size)
         shown = {f"train/{name}": outputs[name] for name in self.logged if name in outputs}

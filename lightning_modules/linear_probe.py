@@ -45,6 +45,7 @@ class LinearProbe(CorrespondenceModule):
     """
 
     suited_benchmark = None
+    samples = "images"
 
     def __init__(
         self,

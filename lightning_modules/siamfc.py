@@ -53,6 +53,7 @@ class SiamFC(CorrespondenceModule):
     """
 
     suited_benchmark = "otb"
+    samples = "pairs"
 
     def __init__(
         self,
@@ -117,7 +118,7 @@ class SiamFC(CorrespondenceModule):
         """Adam without weight decay; the rate falls epoch by epoch, or step by step where the run counts steps."""
         settings, trainer = self.hparams, self.trainer
         optimizer = Adam([p for p in self.parameters() if p.requires_grad], lr=settings["lr"])
-        by_epoch = (trainer.max_epochs or 0) > 0
+        by_epoch = (trainer.max_epochs or 0) > 0 and trainer.max_steps == -1
         total = int(trainer.max_epochs) if by_epoch else self.total_steps()  # type: ignore[arg-type]
         last = settings["last_lr"] / settings["lr"]
         schedule = LambdaLR(optimizer, lambda passed: exponential_factor(passed, total, last))

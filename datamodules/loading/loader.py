@@ -155,4 +155,9 @@ def _with_advice(batches: Iterator[BatchT]) -> Iterator[BatchT]:
     except RuntimeError as error:
         if not str(error).startswith("DataLoader"):
             raise
+        if "timed out" in str(error):
+            raise DataError(
+                f"{str(error).rstrip('.')}: a video hangs its decoder, or the disk is stalled; run `vidcorr check-data "
+                "SOURCE`, or raise data.timeout, and resume with --ckpt_path last"
+            ) from error
         raise worker_died(str(error)) from error

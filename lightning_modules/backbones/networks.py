@@ -1,6 +1,8 @@
 """Networks by name, for modules to train and benchmarks to evaluate."""
 
 import copy
+from collections.abc import Sequence
+from difflib import get_close_matches
 from typing import Any, TypeVar
 
 import torch
@@ -62,9 +64,13 @@ def _timm(name: str, pretrained: bool) -> nn.Module:
     import timm
 
     if not timm.is_model(name):
-        close = ", ".join(timm.list_models(f"*{name[:8]}*")[:5])
-        raise ValueError(f"backbone timm:{name}: timm has no such model" + (f"; near it: {close}" if close else ""))
+        raise _unknown("timm", name, timm.list_models())
     return timm.create_model(name, pretrained=pretrained, num_classes=0, **_options_for_any_size(name))
+
+
+def _unknown(library: str, name: str, models: Sequence[str]) -> ValueError:
+    near = ", ".join(get_close_matches(name, models, 3)) or "none of its names is near"
+    return ValueError(f"backbone {library}:{name}: {library} has no such model; near it: {near}")
 
 
 def _options_for_any_size(name: str) -> dict[str, Any]:
@@ -81,7 +87,7 @@ def _torchvision(name: str, pretrained: bool) -> nn.Module:
     from torchvision import models
 
     if name not in models.list_models():
-        raise ValueError(f"backbone torchvision:{name}: torchvision has no such model")
+        raise _unknown("torchvision", name, models.list_models())
     if name.startswith("regnet_"):  # it cannot be made without weights, as the check of a checkpoint does
         raise ValueError(f"backbone torchvision:{name}: take timm's RegNets, such as timm:regnety_004")
     options = {"zero_init_residual": True} if models.get_model_builder(name).__module__.endswith("resnet") else {}

@@ -18,7 +18,7 @@ def run_plan(module: Any) -> dict[str, str]:
     return {
         "method": type(module).__name__,
         "backbone": f"{backbone}, {_millions(module.backbone)} of {_millions(module)} M parameters",
-        "global batch": f"{batch} videos = {module.samples_per_device()} per device × {devices} device(s) × "
+        "global batch": f"{batch} {module.samples} = {module.samples_per_device()} per device × {devices} device(s) × "
         f"{accumulated} accumulated",
         "learning rate": f"{', '.join(rates)} at the start",
         "length": f"{steps} steps" + ("" if steps == trainer.max_steps else f" in {trainer.max_epochs} epochs"),

@@ -123,6 +123,9 @@ def test_a_run_that_counts_steps_decays_by_steps() -> None:
     module.on_train_batch_start = lambda *_: rates.append(module.optimizers().param_groups[0]["lr"])  # type: ignore
     quiet_trainer(max_epochs=-1, max_steps=4).fit(module, pairs(8))
     np.testing.assert_allclose(rates, 1e-3 * 0.01 ** (np.arange(4) / 4))
+    rates.clear()
+    quiet_trainer(max_epochs=50, max_steps=4).fit(module, pairs(8))
+    np.testing.assert_allclose(rates, 1e-3 * 0.01 ** (np.arange(4) / 4))
 
 
 def test_its_extractor_shares_the_weights_and_has_exemplar() -> None:

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch.utils.data import Dataset
 
-from datamodules.loading.loader import ClipSampler, FixedSampler, ResumableLoader
+from datamodules.loading.loader import ClipSampler, FixedSampler, ResumableLoader, _with_advice
 from datamodules.reading.errors import DataError
 
 
@@ -115,3 +115,12 @@ def test_a_place_in_another_order_is_refused(length, seed, line):
     other = make(length, 2, seed=seed)
     with pytest.raises(DataError, match=rf"within an epoch of other data \({line}\)"):
         other.load_state_dict(state)
+
+
+def test_a_worker_that_hangs_is_not_called_dead():
+    def hanging():
+        raise RuntimeError("DataLoader timed out after 20.0 seconds")
+        yield
+
+    with pytest.raises(DataError, match=r"timed out after 20\.0 seconds: a video hangs .* raise data\.timeout"):
+        next(_with_advice(hanging()))
