@@ -12,7 +12,7 @@ from torch.optim.lr_scheduler import MultiStepLR
 from .backbones import Normalise, pooled_width
 from .backbones.resnet import LAYER_OF_STAGE, is_resnet, resnet_maps
 from .base import Batch, CorrespondenceModule
-from .components.distributed import ranks_and_rank
+from .components.distributed import world_size_and_rank
 from .components.schedules import scheduled
 from .functional.losses import contrastive_random_walk_loss, drop_edges
 from .functional.patches import crop_and_resize, grid_patches, random_patch_boxes
@@ -114,7 +114,7 @@ class ContrastiveRandomWalk(CorrespondenceModule):
         patches = grid_patches(images, size, self.hparams["patch_stride"]).flatten(0, 1)
         if not self.training:
             return patches
-        generator = self.generator(ranks_and_rank()[1])
+        generator = self.generator(world_size_and_rank()[1])
         return crop_and_resize(patches, random_patch_boxes(len(patches), size, self.hparams["patch_area"], generator))
 
     def embed(self, maps: Tensor, batch: int, frames: int) -> Tensor:
@@ -137,7 +137,7 @@ class ContrastiveRandomWalk(CorrespondenceModule):
                 f"clips of {frames} frame(s) with {count} node(s) each leave nothing to learn: CRW needs 3 frames and "
                 "2 nodes at least; raise data.frames, or data.size"
             )
-        generator = self.generator(ranks_and_rank()[1], 1)
+        generator = self.generator(world_size_and_rank()[1], 1)
         dropped = drop_edges(nodes, self.hparams["edge_dropout"], generator) if self.training else None
         loss = contrastive_random_walk_loss(nodes, self.hparams["temperature"], dropped)
         return {"loss": loss, "embeddings": nodes.detach().permute(0, 2, 3, 1).flatten(0, 2)}

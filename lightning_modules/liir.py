@@ -13,7 +13,7 @@ from .backbones import LiirEncoder, LiirExtractor, shared_copy
 from .backbones.build import Stage
 from .backbones.liir_encoder import Position
 from .base import Batch, MomentumMethod
-from .components.distributed import gather, own_rows, ranks_and_rank
+from .components.distributed import gather, own_rows, world_size_and_rank
 from .components.key_queue import KeyQueue
 from .components.momentum_encoder import MomentumEncoder
 from .components.phases import PhaseAccumulation
@@ -139,7 +139,7 @@ class Liir(MomentumMethod):
         outputs = {"compactness": local.compactness, "embeddings": features.float().mean((3, 4)).flatten(0, 1)}
         reconstructed = local.values
         if self.bank is not None and not self.warming_up:
-            unusable = self.bank.own(batch["video_index"]) | (self.bank.video_ids < 0)
+            unusable = self.bank.of_same_video(batch["video_index"]) | (self.bank.video_ids < 0)
             positive = positive_mass(q, local.logsumexp, self.bank.keys, unusable)
             reconstructed = reconstructed * positive.unsqueeze(1)
             outputs["negative_mass"] = 1 - positive.mean()
@@ -153,7 +153,7 @@ class Liir(MomentumMethod):
     def keys(self, frames: Tensor, generator: torch.Generator) -> Tensor:
         """Return points for the bank: normalised Lab `(B, 3, H, W)` → `(B, points, 64)`, by the momentum encoder."""
         assert self.target_encoder is not None
-        count, own = ranks_and_rank()[0] * len(frames), partial(own_rows, rows=len(frames))
+        count, own = world_size_and_rank()[0] * len(frames), partial(own_rows, rows=len(frames))
         displace = displacement(self.hparams["modulation"], count, generator, own)
         features = self.target_encoder(frames, displace).flatten(2).float()
         cells = own(torch.randint(features.shape[2], (count, self.hparams["points_per_frame"]), generator=generator))

@@ -87,7 +87,7 @@ class VFSMoCo(MomentumMethod):
         view1, view2 = split_views(batch["clip"])
         q, keys = self(view1), self.keys(view2)  # B x n/2 x D; the keys of all ranks
         k, queue = own_rows(keys, len(q)), self.queue.keys  # B x n/2 x D; K x D
-        loss = info_nce_loss(q, k, queue, self.hparams["temperature"], self.queue.own(batch["video_index"]))
+        loss = info_nce_loss(q, k, queue, self.hparams["temperature"], self.queue.of_same_video(batch["video_index"]))
         outputs = {"loss": loss, "embeddings": q.detach().flatten(0, 1), "keys": keys}
         return outputs | pair_similarities(q, k, queue)
 

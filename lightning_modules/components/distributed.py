@@ -5,7 +5,7 @@ import torch.distributed as dist
 from torch import Tensor
 
 
-def ranks_and_rank() -> tuple[int, int]:
+def world_size_and_rank() -> tuple[int, int]:
     """Return the number of processes that train together and the rank of this one."""
     if dist.is_available() and dist.is_initialized():
         return dist.get_world_size(), dist.get_rank()
@@ -14,7 +14,7 @@ def ranks_and_rank() -> tuple[int, int]:
 
 def gather(tensor: Tensor) -> Tensor:
     """Concatenate the tensors of all ranks, which have one shape, in rank order: `(N, …)` → `(ranks · N, …)`."""
-    ranks, _ = ranks_and_rank()
+    ranks, _ = world_size_and_rank()
     if ranks == 1:
         return tensor
     parts = [torch.empty_like(tensor, memory_format=torch.contiguous_format) for _ in range(ranks)]
@@ -29,5 +29,5 @@ def own_rows(gathered: Tensor, rows: int) -> Tensor:
         gathered: `(ranks · rows, …)`; or `(rows, …)`, which is returned as it is.
         rows: number of rows per rank.
     """
-    first = ranks_and_rank()[1] * rows if len(gathered) > rows else 0
+    first = world_size_and_rank()[1] * rows if len(gathered) > rows else 0
     return gathered[first : first + rows]

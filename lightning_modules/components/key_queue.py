@@ -65,7 +65,7 @@ class KeyQueue(FullPrecision):
         self.video_ids.index_copy_(0, slots, video_ids)
         self.pointer.add_(len(keys)).remainder_(len(self))
 
-    def own(self, video_index: Tensor) -> Tensor:
+    def of_same_video(self, video_index: Tensor) -> Tensor:
         """Mark the keys that come from each sample's own video: `(B,)` long → `(B, K)` bool."""
         return video_index[:, None] == self.video_ids
 

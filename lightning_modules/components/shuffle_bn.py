@@ -10,7 +10,7 @@ from pytorch_lightning.utilities import rank_zero_warn
 from torch import Tensor, nn
 
 from ..functional.transfer import to_device
-from .distributed import gather, ranks_and_rank
+from .distributed import gather, world_size_and_rank
 from .grouped_norm import batch_norm_groups
 
 Encode = Callable[[nn.Module, Tensor], Tensor]
@@ -73,7 +73,7 @@ def encode_shuffled(
     if generator is None:
         return encode_groups(network, frames, groups, encode)
     _check_groups(frames, groups)
-    ranks, rank = ranks_and_rank()
+    ranks, rank = world_size_and_rank()
     deal = deal_videos(ranks * groups, len(frames) // groups, generator).view(ranks, -1)
     shuffled = gather(encode_groups(network, _exchange(frames, deal, rank), groups, encode))
     in_order = torch.empty_like(shuffled)
@@ -126,7 +126,7 @@ def groups_on_this_rank(wanted: int | None, videos: int) -> int:
     """
     if wanted is not None:
         return wanted
-    if ranks_and_rank()[0] > 1:
+    if world_size_and_rank()[0] > 1:
         return 1
     return max(groups for groups in (1, 2, 4) if groups == 1 or (videos % groups == 0 and videos >= 2 * groups))
 

@@ -53,12 +53,12 @@ def contrastive_random_walk_loss(
             out, back = dropped
             forward, backward = forward.masked_fill(out, DROPPED), backward.masked_fill(back | out.mT, DROPPED)
         forward, backward = (forward / temperature).softmax(-1), (backward / temperature).softmax(-1)
-        there, home = forward[:, 0], backward[:, 0]  # B x N x N, of one step each
+        forward_walk, return_walk = forward[:, 0], backward[:, 0]  # B x N x N, of one step each
         own = torch.arange(count, device=nodes.device).repeat(len(nodes))
         terms = []
         for step in range(1, forward.shape[1]):
-            there, home = there @ forward[:, step], backward[:, step] @ home
-            terms.append(cross_entropy((there @ home + EPSILON).log().flatten(0, 1), own))
+            forward_walk, return_walk = forward_walk @ forward[:, step], backward[:, step] @ return_walk
+            terms.append(cross_entropy((forward_walk @ return_walk + EPSILON).log().flatten(0, 1), own))
     return torch.stack(terms).mean() if terms else nodes.sum() * 0
 
 

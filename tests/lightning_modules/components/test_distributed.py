@@ -5,11 +5,11 @@ import torch
 import torch.distributed as dist
 
 from lightning_modules.components import distributed
-from lightning_modules.components.distributed import gather, own_rows, ranks_and_rank
+from lightning_modules.components.distributed import gather, own_rows, world_size_and_rank
 
 
 def test_a_process_alone_is_rank_0_of_1() -> None:
-    assert ranks_and_rank() == (1, 0)
+    assert world_size_and_rank() == (1, 0)
     tensor = torch.rand(3, 2)
     assert gather(tensor) is tensor
     assert own_rows(tensor, 3) is not None
@@ -26,7 +26,7 @@ def test_parts_come_in_the_order_of_the_ranks(monkeypatch: pytest.MonkeyPatch, r
         for place, part in zip(into, parts, strict=True):
             place.copy_(part)
 
-    monkeypatch.setattr(distributed, "ranks_and_rank", lambda: (3, rank))
+    monkeypatch.setattr(distributed, "world_size_and_rank", lambda: (3, rank))
     monkeypatch.setattr(dist, "all_gather", all_gather)
     gathered = gather(parts[rank].T.contiguous().T)
     assert gathered[:, 0].tolist() == [0, 0, 1, 1, 2, 2]

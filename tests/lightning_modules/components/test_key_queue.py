@@ -37,7 +37,7 @@ def test_queue_is_written_in_place_from_the_pointer_on() -> None:
 def test_queue_marks_a_videos_own_keys() -> None:
     queue = KeyQueue(10, 2)
     queue.enqueue(torch.zeros(3, 2), torch.tensor([1, 2, 1]))
-    assert queue.own(torch.tensor([1, 3])).nonzero().tolist() == [[0, 0], [0, 2]]
+    assert queue.of_same_video(torch.tensor([1, 3])).nonzero().tolist() == [[0, 0], [0, 2]]
 
 
 def test_queue_refuses() -> None:
