@@ -20,9 +20,10 @@ class Vos(Reader[MaskSequence]):
     """Videos with masks of one or many objects, on any of their frames, from one layout that needs no list.
 
     Reads `<root>/<frames>/<video>/*.jpg` (or .png) and `<root>/<masks>/<video>/*.png`. A mask is called as its frame.
-    Masks are indexed or 8-bit grey PNGs: 0 is background, 255 together with other ids is void, ids need not be
-    consecutive. Where a video's masks hold no other values than 0 and 255, its one object is number 1. An object starts
-    with the first mask that holds it; frames before a video's first object are left out, as there is nothing to follow.
+    Masks are indexed or 8-bit grey PNGs: 0 is background, 255 together with other ids is void (scored as background, as
+    by DAVIS's official code), ids need not be consecutive. Where a video's masks hold no other values than 0 and 255,
+    its one object is number 1. An object starts with the first mask that holds it; frames before a video's first object
+    are left out, as there is nothing to follow.
 
     A video is scored where it has a mask that could be scored: one that shows an object introduced by an earlier mask,
     or that comes after all are introduced. Where masks only introduce objects, as in the validation splits whose

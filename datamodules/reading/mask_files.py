@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from PIL import Image
 
 VOID = 255
-"""Pixel value that is neither background nor an object."""
+"""Pixel value that is no object; scored as background, as DAVIS's official code does in the semi-supervised task."""
 
 
 def davis_palette() -> NDArray[np.uint8]:
