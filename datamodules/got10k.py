@@ -9,11 +9,10 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
-from torch.utils.data import DataLoader, default_collate
+from torch.utils.data import DataLoader
 
 from .datasets.layout_files import list_pictures, read_names, require_folder, require_sequences
-from .loading.clips import ReplacingDataset
+from .loading.clips import ReplacingDataset, collate_with_failures
 from .loading.loader import ResumableLoader
 from .loading.module import SampledDataModule
 from .loading.skipped import SkippedVideos
@@ -73,6 +72,7 @@ class Got10kDataModule(SampledDataModule):
         max_megapixels: float | None = None,
     ) -> None:
         super().__init__(batch_size, num_workers, seed)
+        self.collate = collate_with_failures
         raise_limit(max_megapixels)
         require_at_least(1, repeat=repeat)
         require_at_least(2, max_gap=max_gap)
@@ -100,12 +100,6 @@ class Got10kDataModule(SampledDataModule):
         """Convert the crops to float in [0, 1], on the device."""
         crops = {name: batch[name].float().div_(255) for name in ("exemplar", "search") if name in batch}
         return batch | crops
-
-    @staticmethod
-    def collate(samples: Sequence[dict[str, Any]]) -> dict[str, Any]:
-        """Stack pairs into the batch that the class describes."""
-        tensors: dict[str, Tensor] = default_collate([{k: v for k, v in s.items() if k != "failures"} for s in samples])
-        return tensors | {"failures": [line for sample in samples for line in sample["failures"]]}
 
 
 class TargetPairs(ReplacingDataset):

@@ -2,7 +2,7 @@
 
 import os
 from abc import abstractmethod
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -10,26 +10,26 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader
 
-from .loading.clips import draw_frames
+from .loading.clips import ReplacingDataset, collate_with_failures, draw_frames
 from .loading.loader import Key, ResumableLoader, epoch_and_index
 from .loading.module import SampledDataModule
 from .loading.sampling import seeded_generator
+from .loading.skipped import SkippedVideos
 from .loading.transforms import RandomResizedCrop
 from .reading.errors import DataError, require_at_least
 from .reading.images import opened_picture
 from .reading.shards import is_sharded
 from .reading.source import VideoEntry, hashed_rank, list_videos, open_video
 
-LabelledImage = tuple[Tensor, int]
 
-
-class LabelledImages(Dataset[LabelledImage]):
+class LabelledImages(ReplacingDataset):
     """Pictures with a class; what is drawn is a function of (seed, epoch, index).
 
-    In training a random resized crop and a flip; in evaluation the short side is resized to `resize` and the centre
-    `size` × `size` taken, as in the usual evaluation on ImageNet.
+    A picture that cannot be used is replaced by another one in training; in evaluation it ends the run. In training a
+    random resized crop and a flip; in evaluation the short side is resized to `resize` and the centre `size` × `size`
+    taken, as in the usual evaluation on ImageNet.
 
     Args:
         size: side of the pictures that come out, pixels.
@@ -43,17 +43,31 @@ class LabelledImages(Dataset[LabelledImage]):
         self.crop = None if area is None else RandomResizedCrop(size, area)
 
     @abstractmethod
-    def read(self, index: int, generator: torch.Generator) -> tuple[np.ndarray, int]:
+    def read_labelled(self, index: int, generator: torch.Generator) -> tuple[np.ndarray, int]:
         """Read a picture `(H, W, 3)` uint8 and its class."""
 
     @abstractmethod
     def __len__(self) -> int: ...
 
-    def __getitem__(self, key: Key | int) -> LabelledImage:
+    def choose(self, index: int, attempt: int, generator: torch.Generator) -> int:
+        """Return the index itself, then those of other pictures."""
+        others = max(len(self) - 1, 1)
+        return (index + 1 + int(torch.randint(others, (), generator=generator))) % len(self) if attempt else index
+
+    def draws(self, key: Key, attempt: int) -> torch.Generator:
+        """Return the generator of all draws of an attempt at a sample."""
+        return seeded_generator(self.seed, *key, *([attempt] if attempt else []))
+
+    def read(self, item: int, generator: torch.Generator) -> dict[str, Any]:
+        """Read a picture, and cut out what the network sees."""
+        picture, label = self.read_labelled(item, generator)
+        return {"image": self.crop([picture], generator)[0] if self.crop else self._centre(picture), "label": label}
+
+    def __getitem__(self, key: Key | int) -> dict[str, Any]:
+        if self.crop is not None:
+            return super().__getitem__(key)
         key = epoch_and_index(key)
-        generator = seeded_generator(self.seed, *key)
-        picture, label = self.read(key[1], generator)
-        return (self.crop([picture], generator)[0] if self.crop else self._centre(picture)), label
+        return self.read(key[1], self.draws(key, 0))
 
     def _centre(self, picture: np.ndarray) -> Tensor:
         from PIL import Image
@@ -83,7 +97,7 @@ class ImagesOfFolders(LabelledImages):
     def __len__(self) -> int:
         return len(self.folder)
 
-    def read(self, index: int, generator: torch.Generator) -> tuple[np.ndarray, int]:
+    def read_labelled(self, index: int, generator: torch.Generator) -> tuple[np.ndarray, int]:
         """Read a picture and its class, as `LabelledImages` describes."""
         picture, label = self.folder[index]
         return picture, label
@@ -105,7 +119,7 @@ class FramesOfVideos(LabelledImages):
     def __len__(self) -> int:
         return len(self.entries)
 
-    def read(self, index: int, generator: torch.Generator) -> tuple[np.ndarray, int]:
+    def read_labelled(self, index: int, generator: torch.Generator) -> tuple[np.ndarray, int]:
         """Read a picture and its class, as `LabelledImages` describes."""
 
         def sample(num_frames: int, generator: torch.Generator) -> Tensor:
@@ -135,6 +149,7 @@ class _LabelledDataModule(SampledDataModule):
         seed: int,
     ) -> None:
         super().__init__(batch_size, num_workers, seed)
+        self.collate = collate_with_failures
         require_at_least(1, size=size)
         if size > resize:
             raise ValueError(f"size {size} is cut from pictures whose short side is resize {resize}: it cannot be more")
@@ -148,16 +163,16 @@ class _LabelledDataModule(SampledDataModule):
         """Return a loader of the held-out pictures, as `fixed_loader` describes it."""
         return self.fixed_loader(self.held_out)
 
-    def on_after_batch_transfer(self, batch: list[Tensor], dataloader_idx: int) -> dict[str, Tensor]:
-        """Return `image` float `(B, 3, size, size)` in [0, 1] and `label` long `(B,)`."""
-        images, labels = batch
-        return {"image": images.float().div_(255), "label": labels}
+    def on_after_batch_transfer(self, batch: dict[str, Any], dataloader_idx: int) -> dict[str, Any]:
+        """Convert the images to float in [0, 1], on the device."""
+        return batch | {"image": batch["image"].float().div_(255)}
 
 
 class ImageFolderDataModule(_LabelledDataModule):
     """ImageNet, or any folders of images: `<root>/train/<class>/…` and `<root>/val/<class>/…`.
 
-    A batch is a dictionary: `image` float RGB `(B, 3, size, size)` in [0, 1] and `label` long `(B,)`.
+    A batch is a dictionary: `image` float RGB `(B, 3, size, size)` in [0, 1] and `label` long `(B,)`; `failures` has a
+    line for each picture that had to be replaced in training.
 
     Args:
         root: folder with `train` and `val`.
@@ -193,6 +208,7 @@ class ImageFolderDataModule(_LabelledDataModule):
             only = sorted(set(training.classes) ^ set(held_out.classes))[:3]
             raise DataError(f"{self.root}: train and val have other classes: {', '.join(only)} is in one of them only")
         self.training, self.held_out, self.classes = training, held_out, training.classes
+        SkippedVideos(Counter()).join(self.trainer)
 
 
 class VideoFrameDataModule(_LabelledDataModule):
@@ -254,6 +270,7 @@ class VideoFrameDataModule(_LabelledDataModule):
             training += [(entry, label) for entry in ranked[count:]]
         self.training = self._frames(training * self.repeat, self.area)
         self.held_out = self._frames(held_out, None)
+        SkippedVideos(Counter()).join(self.trainer)
 
     def _videos_of_classes(self) -> dict[str, list[VideoEntry]]:
         if is_sharded(self.source):

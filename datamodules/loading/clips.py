@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
-from torch.utils.data import Dataset
+from torch.utils.data import Dataset, default_collate
 
 from ..reading.decoding import VideoFile
 from ..reading.errors import DataError
@@ -50,11 +50,15 @@ class ReplacingDataset(Dataset[Sample]):
             DataError: if the item cannot be used.
         """
 
+    def draws(self, key: Key, attempt: int) -> torch.Generator:
+        """Return the generator of all draws of an attempt at a sample."""
+        return seeded_generator(self.seed, *key, attempt)
+
     def __getitem__(self, key: Key | int) -> Sample:
         key = epoch_and_index(key)
         failures: list[str] = []
         for attempt in range(ATTEMPTS):
-            generator = seeded_generator(self.seed, *key, attempt)
+            generator = self.draws(key, attempt)
             item = self.choose(key[1], attempt, generator)
             try:
                 return self.read(item, generator) | {"failures": failures}
@@ -163,6 +167,12 @@ def draw_frames(
     indices = sampling(video.num_frames, generator)
     frames = video.read(indices.tolist())
     return indices, frames, f"{video.path}: {claimed} frames expected, {video.num_frames} can be decoded"
+
+
+def collate_with_failures(samples: Sequence[Sample]) -> dict[str, Any]:
+    """Stack samples of a `ReplacingDataset` by torch's own rules; `failures` are the lines of all of them."""
+    batch: dict[str, Any] = default_collate([{k: v for k, v in s.items() if k != "failures"} for s in samples])
+    return batch | {"failures": [line for sample in samples for line in sample.get("failures", ())]}
 
 
 def collate_clips(samples: Sequence[Sample]) -> dict[str, Any]:

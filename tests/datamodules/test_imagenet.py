@@ -1,5 +1,6 @@
 """Labelled pictures: classes, splits, the usual evaluation crop, draws that depend on nothing else."""
 
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,8 @@ from torchvision.transforms import CenterCrop, PILToTensor, Resize
 
 from datamodules import ImageFolderDataModule, VideoFrameDataModule
 from datamodules.reading.errors import DataError
+from lightning_modules import LinearProbe
+from tests.helpers.contrast import quiet_trainer
 
 
 def picture(path: Path, seed: int, size: tuple[int, int] = (60, 40)) -> None:
@@ -45,14 +48,14 @@ def test_images_and_labels(folders: Path) -> None:
     assert batches[0]["image"].shape == (4, 3, 16, 16)
     assert batches[0]["image"].dtype == torch.float32
     assert 0.5 < batches[0]["image"].max() <= 1
-    labels = torch.cat([labels for _, labels in data.val_dataloader()])
+    labels = torch.cat([batch["label"] for batch in data.val_dataloader()])
     assert labels.tolist() == [0, 0, 0, 1, 1, 1]
 
 
 def test_evaluation_is_the_usual_resize_and_centre_crop(folders: Path) -> None:
     data = ImageFolderDataModule(folders, size=16, resize=20, batch_size=6, num_workers=0)
     data.setup("fit")
-    images, _ = next(iter(data.val_dataloader()))
+    images = next(iter(data.val_dataloader()))["image"]
     original = Image.open(folders / "val" / "dog" / "1.png")
     assert torch.equal(images[4], PILToTensor()(CenterCrop(16)(Resize(20)(original))))
 
@@ -64,7 +67,7 @@ def test_draws_are_a_function_of_seed_epoch_and_index(folders: Path) -> None:
         torch.rand(3)  # the global generator plays no part
         loader = data.train_dataloader()
         loader.sampler.set_epoch(epoch)
-        return next(iter(loader))[0]
+        return next(iter(loader))["image"]
 
     assert torch.equal(first(0, 0), first(0, 0))
     assert not torch.equal(first(0, 0), first(0, 1))
@@ -91,7 +94,7 @@ def test_videos_are_split_within_each_class(videos: Path) -> None:
 def test_evaluation_takes_the_middle_frame(videos: Path) -> None:
     data = VideoFrameDataModule(videos, size=16, resize=20, batch_size=3, num_workers=0)
     data.setup("fit")
-    images, _ = next(iter(data.val_dataloader()))
+    images = next(iter(data.val_dataloader()))["image"]
     middle = Image.open(data.held_out.entries[0].path / "2.png")
     assert torch.equal(images[0], PILToTensor()(CenterCrop(16)(Resize(20)(middle))))
 
@@ -144,3 +147,27 @@ def test_a_list_gives_classes_by_its_labels_and_what_has_none_is_refused(videos:
         (videos / "shards" / name).touch()
     with pytest.raises(DataError, match="or a list with labels, not shards"):
         VideoFrameDataModule(videos / "shards").setup("fit")
+
+
+def test_a_damaged_picture_is_replaced_in_training_and_ends_an_evaluation(folders: Path) -> None:
+    data = ImageFolderDataModule(folders, size=16, resize=20, batch_size=10, num_workers=0)
+    data.setup("fit")
+    whole = next(iter(data.train_dataloader()))
+    damaged = folders / "train" / "dog" / "2.png"
+    damaged.write_bytes(damaged.read_bytes()[:200])
+    batch = next(iter(data.train_dataloader()))
+    assert len(batch["failures"]) == 1
+    assert batch["failures"][0].startswith(f"{damaged}: ")
+    assert (batch["image"] != whole["image"]).flatten(1).any(1).sum() == 1
+    shutil.copy(damaged, folders / "val" / "dog" / "2.png")
+    with pytest.raises(DataError, match=r"val/dog/2\.png"):
+        list(data.val_dataloader())
+
+
+def test_a_linear_probe_counts_the_pictures_that_it_replaced(folders: Path, tmp_path: Path) -> None:
+    (folders / "train" / "dog" / "2.png").write_bytes(b"no picture")
+    data = ImageFolderDataModule(folders, size=16, resize=20, batch_size=5, num_workers=0)
+    trainer = quiet_trainer(max_epochs=1, default_root_dir=tmp_path)
+    with pytest.warns(UserWarning, match=r"replaced by another video: .*dog/2\.png"):
+        trainer.fit(LinearProbe("raw_colour", 2, stage=None, stride=None), datamodule=data)
+    assert trainer.callback_metrics["data/skipped_videos"] == 1
