@@ -45,9 +45,10 @@ class FolderLock:
         self._file.flush()
 
     def release(self) -> None:
-        """Release the lock of the folder."""
-        self._file.close()
-        _held.remove(self._folder)
+        """Release the lock of the folder; harmless when it is released already."""
+        if not self._file.closed:
+            self._file.close()
+            _held.remove(self._folder)
 
 
 def in_use(folder: Path) -> bool:

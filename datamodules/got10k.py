@@ -60,6 +60,8 @@ class Got10kDataModule(SampledDataModule):
         DataError: from `setup`, if the layout is not as described.
     """
 
+    collate = staticmethod(collate_with_failures)
+
     def __init__(
         self,
         root: str | os.PathLike[str],
@@ -72,7 +74,6 @@ class Got10kDataModule(SampledDataModule):
         max_megapixels: float | None = None,
     ) -> None:
         super().__init__(batch_size, num_workers, seed)
-        self.collate = collate_with_failures
         raise_limit(max_megapixels)
         require_at_least(1, repeat=repeat)
         require_at_least(2, max_gap=max_gap)

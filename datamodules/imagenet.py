@@ -138,6 +138,7 @@ class _LabelledDataModule(SampledDataModule):
     training: LabelledImages
     held_out: LabelledImages
     classes: list[str]
+    collate = staticmethod(collate_with_failures)
 
     def __init__(
         self,
@@ -149,7 +150,6 @@ class _LabelledDataModule(SampledDataModule):
         seed: int,
     ) -> None:
         super().__init__(batch_size, num_workers, seed)
-        self.collate = collate_with_failures
         require_at_least(1, size=size)
         if size > resize:
             raise ValueError(f"size {size} is cut from pictures whose short side is resize {resize}: it cannot be more")
