@@ -73,7 +73,7 @@ class CorrespondenceModule(ExtractorModule):
     suited_benchmark: ClassVar[str | None] = "davis"
     """Benchmark that a run without one names for its checkpoint; None where none evaluates such a module."""
     samples: ClassVar[str] = "videos"
-    """What a batch holds, in the plan that is printed before training."""
+    """Noun for the samples of a batch, in the plan that is printed before training."""
     logged: ClassVar[tuple[str, ...]] = ()
     """Scalars of a training step that are logged in addition to the loss, as `train/NAME`, where a step has them."""
 

@@ -32,7 +32,7 @@ class PendingCopy:
 
     @property
     def of_gpu(self) -> bool:
-        """Whether a GPU copies it, so that `wait` may have to wait."""
+        """True if a GPU copies it, so that `wait` may block."""
         return self._copied is not None
 
     def wait(self) -> Tensor:

@@ -246,7 +246,7 @@ assert torch.backends.mkldnn.matmul.fp32_precision == "bf16", torch.backends.mkl
 
 
 def test_a_precision_set_by_the_newer_api_does_not_move_it() -> None:
-    subprocess.run([sys.executable, "-c", NEW_API], check=True)  # in a process of its own: torch cannot unset it
+    subprocess.run([sys.executable, "-c", NEW_API], check=True)  # in a separate process: torch cannot unset it
 
 
 def test_gives_no_gradient() -> None:
