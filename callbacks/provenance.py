@@ -5,7 +5,10 @@ import platform
 import sys
 from datetime import datetime
 from importlib.metadata import version
+from pathlib import Path
 from typing import Any
+
+CPU_INFO = Path("/proc/cpuinfo")
 
 
 def provenance() -> dict[str, Any]:
@@ -28,6 +31,7 @@ def provenance() -> dict[str, Any]:
         "machine": {
             "system": platform.platform(),
             "python": platform.python_version(),
+            "processor": processor(),
             "cores": os.cpu_count(),
             "compiled_search": compiled,
             "gpus": gpus,
@@ -35,3 +39,10 @@ def provenance() -> dict[str, Any]:
         "command": sys.argv,
         "versions": {name: version(name) for name in ("vidcorr", "torch", "pytorch-lightning")},
     }
+
+
+def processor() -> str:
+    """Return the name of the processor; its architecture where the system does not tell the name."""
+    lines = CPU_INFO.read_text(errors="replace").splitlines() if CPU_INFO.is_file() else []
+    names = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    return next(filter(None, names), "") or platform.processor() or platform.machine()

@@ -12,7 +12,13 @@ Json = dict[str, Any]
 RESULTS: Json = {"benchmark": str, "scores": {str: float}}
 PROTOCOL: Json = {"name": str, "digest": str}
 PAST: Json = {"epoch": int, "step": int, "scores": {str: float}}
-OPTIONAL: Json = {"command": [str], "versions": {str: str}, "protocol_source": {str: str}, "history": [PAST]}
+OPTIONAL: Json = {
+    "command": [str],
+    "versions": {str: str},
+    "protocol_source": {str: str},
+    "history": [PAST],
+    "machine": {},
+}
 """Fields of results.json that may be missing. A shape is a type; a list of items (of one of several shapes); a tuple,
 for a list of that length; a dictionary from one type to a shape; or a dictionary with these fields, in addition to
 others that may have any shape."""
@@ -147,6 +153,16 @@ def protocol_of(results: Json, stage: str) -> Json:
     if len(protocols) > 1 and len(named) != 1:
         return {key: " and ".join(dict.fromkeys(protocol[key] for protocol in protocols)) for key in PROTOCOL}
     return (named or protocols or [{}])[0]
+
+
+def machine_of(results: Json) -> str:
+    """Return the GPUs, else the processor, and the torch that a run used; empty where its file does not say."""
+    machine = results.get("machine", {})
+    gpus = machine.get("gpus")
+    names = sorted({str(name) for name in gpus}) if isinstance(gpus, list) else []
+    device = ", ".join(names) or str(machine.get("processor", ""))
+    torch = results.get("versions", {}).get("torch")
+    return f"{device}, torch {torch}" if device and torch else device
 
 
 def misfit(value: Any, shape: Any, where: str = "") -> str | None:

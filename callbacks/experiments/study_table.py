@@ -15,7 +15,7 @@ from datamodules.reading.atomic_writing import csv_text, write_atomically
 from ..statistics.intervals import Difference
 from ..statistics.text import percent
 from ..statistics.uncertainty import difference_of
-from ..stored_results import Json, read_results, read_shaped
+from ..stored_results import Json, machine_of, read_results, read_shaped
 from .results_table import Cell, StoredScore, cell_of, markdown_table, read_scores_of
 
 if TYPE_CHECKING:
@@ -30,10 +30,12 @@ class StudyScore(NamedTuple):
     Attributes:
         stored: its score.
         seconds: duration of the training, None where nothing was trained, it ran elsewhere or it was interrupted.
+        machine: processor or GPUs that scored it, and torch; empty where its results do not say.
     """
 
     stored: StoredScore
     seconds: float | None
+    machine: str
 
 
 @dataclass(frozen=True)
@@ -46,6 +48,7 @@ class StudyLine:
         protocol: name and digest of the protocol, the data and the number of sequences: all that two scores must agree
             in to be compared; several where seeds differ in it.
         scores: one a seed that has run, by seed, fractions.
+        machines: see `StudyScore`, by seed.
         cell: mean, spread, and difference from the base row where `protocol` is that of both; None where none has run.
         published: the paper's score, in [0, 1].
         minutes: minutes of training, mean over seeds.
@@ -55,6 +58,7 @@ class StudyLine:
     evaluation: str
     protocol: str
     scores: Mapping[int, float]
+    machines: Mapping[int, str]
     cell: Cell | None
     published: float | None
     minutes: float | None
@@ -76,7 +80,7 @@ def gather_study(study: Study, output: Path) -> StudyScores:
                 if file is not None:
                     seconds = _training_seconds(step.folder) if row.train is not None else None
                     found.setdefault((row.name, step.evaluation), {})[seed] = StudyScore(
-                        _score_of(file, study.score), seconds
+                        _score_of(file, study.score), seconds, machine_of(read_results(file))
                     )
     return found
 
@@ -135,6 +139,7 @@ def table_rows(study: Study, results: StudyScores) -> list[StudyLine]:
                     evaluation=evaluation,
                     protocol="; ".join(sorted(scored_by)),
                     scores={seed: found.stored.value for seed, found in own.items()},
+                    machines={seed: found.machine for seed, found in own.items()},
                     cell=cell,
                     published=None if published is None else published / 100,
                     minutes=fmean(seconds) / 60 if seconds else None,
@@ -176,6 +181,10 @@ def study_markdown(study: Study, lines: Sequence[StudyLine]) -> str:
         print(f"\n{evaluation}: {'; '.join(sorted(protocols))}.", file=out)
         if len(protocols) > 1:
             print("Rows scored by different protocols or on different data are not compared.", file=out)
+    machines = sorted({machine for line in lines for machine in line.machines.values() if machine})
+    if len(machines) > 1:
+        print(f"\nRun on different machines: {'; '.join(machines)}.", file=out)
+        print("A seed trains to another score on another machine; table.csv names that of each score.", file=out)
     return out.getvalue().rstrip()
 
 
@@ -186,11 +195,11 @@ def write_csv(lines: Sequence[StudyLine], file: Path) -> None:
         OSError: if the file cannot be written.
     """
     rows = [
-        (line.row, line.evaluation, seed, score, line.protocol, line.published)
+        (line.row, line.evaluation, seed, score, line.protocol, line.published, line.machines[seed])
         for line in lines
         for seed, score in line.scores.items()
     ]
-    head = ("row", "evaluation", "seed", "score", "protocol", "published")
+    head = ("row", "evaluation", "seed", "score", "protocol", "published", "machine")
     write_atomically(file, csv_text([head, *rows], "\n"))
 
 

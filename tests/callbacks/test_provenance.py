@@ -4,10 +4,11 @@ import json
 import subprocess
 import sys
 from importlib.metadata import version
+from pathlib import Path
 
 import pytest
 
-from callbacks.provenance import provenance
+from callbacks.provenance import processor, provenance
 
 
 def test_command_and_versions(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -15,7 +16,7 @@ def test_command_and_versions(monkeypatch: pytest.MonkeyPatch) -> None:
     found = provenance()
     assert found["command"] == ["vidcorr", "score"]
     assert found["versions"]["torch"] == version("torch")
-    assert list(found["machine"]) == ["system", "python", "cores", "compiled_search", "gpus"]
+    assert list(found["machine"]) == ["system", "python", "processor", "cores", "compiled_search", "gpus"]
     json.dumps(found)
 
 
@@ -35,3 +36,21 @@ print(machine["gpus"], machine["compiled_search"], "torch" in sys.modules)
 """
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[] False False"
+
+
+@pytest.mark.parametrize("content", [None, "flags: fpu\n", "model name\t:\n"])
+def test_a_processor_without_a_name_is_its_architecture(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, content: str | None
+) -> None:
+    monkeypatch.setattr("platform.processor", lambda: "")
+    monkeypatch.setattr("platform.machine", lambda: "riscv64")
+    monkeypatch.setattr("callbacks.provenance.CPU_INFO", tmp_path / "cpuinfo")
+    if content is not None:
+        (tmp_path / "cpuinfo").write_text(content)
+    assert processor() == "riscv64"
+
+
+def test_the_processor_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr("callbacks.provenance.CPU_INFO", tmp_path / "cpuinfo")
+    (tmp_path / "cpuinfo").write_text("processor\t: 0\nmodel name\t: EPYC: 64-Core\nprocessor\t: 1\n")
+    assert processor() == "EPYC: 64-Core"

@@ -40,6 +40,7 @@ DAMAGED: dict[str, Any] = {
     "command as a number": GOOD | {"command": 5},
     "words as numbers": GOOD | {"command": [1]},
     "versions as a list": GOOD | {"versions": [1]},
+    "a machine as a list": GOOD | {"machine": [1]},
 }
 DAMAGED_ROWS = {
     "a short row": ROWS + "c_1\n",

@@ -143,6 +143,20 @@ def test_markdown_and_csv(output: Path) -> None:
     ]
 
 
+def test_rows_of_several_machines_are_pointed_out(output: Path) -> None:
+    study = read_study(output / "study.yaml")
+    here = {"machine": {"processor": "EPYC", "gpus": []}, "versions": {"torch": "2.11"}}
+    leave_result(output / "missing/seed-0", "missing-davis", 0.3, **here)
+    assert "different machines" not in study_markdown(study, table_rows(study, gather_study(study, output)))
+    leave_result(output / "missing/seed-1", "missing-davis", 0.3, machine={"gpus": ["H200", "H200"]})
+    lines = table_rows(study, gather_study(study, output))
+    assert "Run on different machines: EPYC, torch 2.11; H200.\n" in study_markdown(study, lines)
+    write_csv(lines, output / "table.csv")
+    with (output / "table.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert [row["machine"] for row in rows if row["row"] != "better"] == ["", "", "EPYC, torch 2.11", "H200"]
+
+
 def test_a_score_that_is_not_there_is_named(output: Path) -> None:
     (output / "study.yaml").write_text(STUDY.replace("J&F-Mean", "PCK@0.1"))
     study = read_study(output / "study.yaml")
