@@ -34,8 +34,8 @@ the machine, and its macroblock tree reads memory that it has not written."""
 def read_picture(path: str | os.PathLike[str]) -> NDArray[np.uint8]:
     """Decode a JPEG or PNG.
 
-    Grey becomes RGB; orientation tags are ignored, as masks and boxes have none. OpenCV 4
-    fills what a truncated JPEG lacks with grey and continues, so the end marker is checked.
+    Grey becomes RGB; orientation tags are ignored, as masks and boxes have none. OpenCV 4 fills what a truncated JPEG
+    lacks with grey and continues, so the end marker is checked.
 
     Returns:
         (H, W, 3) uint8 RGB.
