@@ -25,7 +25,7 @@ from .errors import DecodingError
 from .frame_table import FrameTable, cached_packet_count, can_seek, count_packets, starts_afresh
 from .images import Reformatter
 from .orientation import orientation_of
-from .video_header import open_container, read_header
+from .video_header import as_fraction, open_container, read_header
 
 if TYPE_CHECKING:
     import av
@@ -107,7 +107,7 @@ class VideoFile:
     def steady_rate(self) -> Fraction | None:
         """Frames per second, where all have equal distances in time but for the rounding of time stamps."""
         stream, table = self._stream, self._table
-        rate, base = stream.average_rate, stream.time_base
+        rate, base = as_fraction(stream.average_rate), as_fraction(stream.time_base)
         if not table or not rate or not base:
             return None
         step = float(1 / (rate * base))
@@ -194,7 +194,7 @@ class VideoFile:
         frame it is the number of frames.
         """
         table, base = self._table, self._stream.time_base
-        if table is None or base is None:
+        if table is None or not base:
             return max(0, ceil(seconds * self.info.fps - 1e-3))
         return bisect_left(table.times, table.times[0] + seconds / float(base) - 0.5)
 
@@ -337,9 +337,10 @@ class VideoFile:
     def _read_by_time(self, indices: Sequence[int]) -> dict[int, np.ndarray] | None:
         """Decode frames by number, taken as time; the last frame stands in for times beyond the end."""
         stream = self._stream
-        assert stream.average_rate is not None
-        assert stream.time_base is not None
-        ticks = 1 / (stream.average_rate * stream.time_base)
+        rate, base = as_fraction(stream.average_rate), as_fraction(stream.time_base)
+        assert rate is not None
+        assert base is not None
+        ticks = 1 / (rate * base)
         frames: dict[int, np.ndarray] = {}
         for number in sorted(set(indices)):
             due = (stream.start_time or 0) + (number - 0.5) * float(ticks)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import io
 from dataclasses import dataclass
+from fractions import Fraction
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from .errors import DecodingError
 from .guards import check_pixels, max_pixels, require_regular
@@ -78,7 +79,9 @@ def open_container(path: Path, content: bytes | None, timeout: float) -> InputCo
     if content is None:
         require_regular(path)
     source = f"file:{path}" if content is None else _named(content, path.name)
-    container = av.open(source, "r", timeout=timeout, metadata_errors="replace")
+    # Tags in other encodings than UTF-8 are an error before PyAV 19, which keeps them as surrogates.
+    tags: dict[str, Any] = {"metadata_errors": "replace"} if int(av.__version__.partition(".")[0]) < 19 else {}
+    container = av.open(source, "r", timeout=timeout, **tags)
     try:
         if not container.streams.video:
             raise DecodingError(path, "no video stream")
@@ -94,12 +97,17 @@ def open_container(path: Path, content: bytes | None, timeout: float) -> InputCo
     return container
 
 
+def as_fraction(value: Fraction | None) -> Fraction | None:
+    """Return a rate or a unit of time of PyAV as a fraction; None where it is not set, which is 0 from PyAV 19 on."""
+    return Fraction(value.numerator, value.denominator) if value else None
+
+
 def read_header(container: InputContainer) -> VideoInfo:
     """Return what the header of an open file states of its first video stream."""
     stream = container.streams.video[0]
     rate = float(stream.average_rate or stream.guessed_rate or 0)
-    if stream.duration and stream.time_base:
-        duration = float(stream.duration * stream.time_base)
+    if stream.duration and (base := as_fraction(stream.time_base)):
+        duration = float(stream.duration * base)
     else:
         duration = (container.duration or 0) / 1e6
     codec = stream.codec_context

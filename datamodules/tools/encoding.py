@@ -13,6 +13,7 @@ from ..reading.errors import DataError
 from ..reading.images import Reformatter, require_size
 from ..reading.orientation import orientation_of
 from ..reading.source import FRAME_RATE, FrameFolder
+from ..reading.video_header import as_fraction
 
 if TYPE_CHECKING:
     import av
@@ -90,7 +91,7 @@ class _Clock:
         step = 1
         if not self._is_even:
             if self._last < 0:
-                self.base, self._first = frame.time_base or self.base, frame.pts or 0
+                self.base, self._first = as_fraction(frame.time_base) or self.base, frame.pts or 0
             step = max(round(1 / (self.rate * self.base)), 1)
         following = self._last + (step if self._last >= 0 else 1)
         if not self._is_even and frame.pts is not None:

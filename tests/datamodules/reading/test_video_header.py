@@ -1,12 +1,14 @@
 """Headers of video files: what they state, and the files that are refused by them."""
 
+from fractions import Fraction
 from pathlib import Path
 
+import av
 import pytest
 
 from datamodules.reading.errors import DecodingError
 from datamodules.reading.guards import LIMIT_VARIABLE
-from datamodules.reading.video_header import VIDEO_SUFFIXES, VideoInfo, open_container, read_header
+from datamodules.reading.video_header import VIDEO_SUFFIXES, VideoInfo, as_fraction, open_container, read_header
 from tests.helpers.numbered_videos import write_video
 
 
@@ -26,6 +28,37 @@ def test_a_header_is_the_same_of_a_file_and_of_its_bytes(video: Path) -> None:
     assert headers[0].num_frames == 12
     assert headers[0].duration == pytest.approx(12 / headers[0].fps)
     assert video.suffix in VIDEO_SUFFIXES
+
+
+def test_a_title_in_another_encoding_does_not_keep_a_file_from_opening(video: Path, tmp_path: Path) -> None:
+    titled = tmp_path / "titled.mp4"
+    with av.open(str(video)) as source, av.open(str(titled), "w") as container:
+        container.metadata["title"] = "a title"
+        stream = container.add_stream_from_template(source.streams.video[0])
+        for packet in source.demux(source.streams.video[0]):
+            if packet.dts is not None:
+                packet.stream = stream
+                container.mux(packet)
+    content = titled.read_bytes()
+    assert content.count(b"a title") == 1
+    titled.write_bytes(content.replace(b"a title", b"a t\xeetr\xe9"))  # Latin-1
+    with open_container(titled, None, timeout=10) as opened:
+        assert read_header(opened).num_frames == 12
+
+
+class Unset:
+    """A rate that is not set, as PyAV 19 gives it."""
+
+    numerator, denominator = 0, 1
+
+    def __bool__(self) -> bool:
+        return False
+
+
+def test_rates_of_every_pyav_are_fractions() -> None:
+    assert as_fraction(None) is None
+    assert as_fraction(Unset()) is None  # type: ignore[arg-type]
+    assert as_fraction(Fraction(30000, 1001)) == Fraction(30000, 1001)
 
 
 def test_a_picture_larger_than_permitted_is_refused(video: Path, monkeypatch: pytest.MonkeyPatch) -> None:
