@@ -202,7 +202,7 @@ class _BatchParts:
         squares = self._addresses.unflatten(1, (self.references, -1))[rows % TILE**2]
         addresses = squares + (rows * weights.shape[-1])[:, None, None]
         windows = weights.view(-1)[addresses]
-        windows[windows < CLAMPED] = 0  # or cells outside the map would count in the second moment
+        windows.masked_fill_(windows < CLAMPED, 0)  # or cells outside the map would count in the second moment
         if total is not None:
             windows /= total.view(-1, 1, 1)[rows]
         compact = compact_windows(windows, prior.components, prior.threshold, prior.width)
