@@ -1,7 +1,6 @@
 """Pairs of crops around a target for the tracking fine-tune, from GOT-10k's layout."""
 
 import os
-from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -84,7 +83,7 @@ class Got10kDataModule(SampledDataModule):
         self.training = list_sequences(self.root, self.subset)
         held_out = self.root / "val" / "list.txt"
         self.held_out = list_sequences(self.root, "val") if self.subset != "val" and held_out.is_file() else ()
-        SkippedVideos(Counter()).join(self.trainer)
+        SkippedVideos().join(self.trainer)
 
     def train_dataloader(self) -> ResumableLoader[Any]:
         """Return a loader of pairs in an order that is a function of (seed, epoch); its state is the position in it."""

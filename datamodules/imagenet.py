@@ -2,7 +2,7 @@
 
 import os
 from abc import abstractmethod
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -55,7 +55,7 @@ class LabelledImages(ReplacingDataset):
         return (index + 1 + int(torch.randint(others, (), generator=generator))) % len(self) if attempt else index
 
     def draws(self, key: Key, attempt: int) -> torch.Generator:
-        """Return the generator of all draws of an attempt at a sample."""
+        """Return the generator of an attempt; that of the first is of (seed, epoch, index) alone."""
         return seeded_generator(self.seed, *key, *([attempt] if attempt else []))
 
     def read(self, item: int, generator: torch.Generator) -> dict[str, Any]:
@@ -208,7 +208,7 @@ class ImageFolderDataModule(_LabelledDataModule):
             only = sorted(set(training.classes) ^ set(held_out.classes))[:3]
             raise DataError(f"{self.root}: train and val have other classes: {', '.join(only)} is in one of them only")
         self.training, self.held_out, self.classes = training, held_out, training.classes
-        SkippedVideos(Counter()).join(self.trainer)
+        SkippedVideos().join(self.trainer)
 
 
 class VideoFrameDataModule(_LabelledDataModule):
@@ -270,7 +270,7 @@ class VideoFrameDataModule(_LabelledDataModule):
             training += [(entry, label) for entry in ranked[count:]]
         self.training = self._frames(training * self.repeat, self.area)
         self.held_out = self._frames(held_out, None)
-        SkippedVideos(Counter()).join(self.trainer)
+        SkippedVideos().join(self.trainer)
 
     def _videos_of_classes(self) -> dict[str, list[VideoEntry]]:
         if is_sharded(self.source):

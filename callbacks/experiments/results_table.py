@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 from ..statistics.intervals import Difference, bootstrap_interval
 from ..statistics.uncertainty import difference_of, mean_over_runs, score_intervals, values_by_sequence
-from ..stored_results import on_test_set, protocol_of, read_results, read_rows, read_sequences
+from ..stored_results import machine_of, on_test_set, protocol_of, read_results, read_rows, read_sequences
 
 ScoresBySequence = Mapping[str, Sequence[float]]
 """Sequence → scores of its objects, in [0, 1]."""
@@ -57,6 +57,7 @@ class StoredScore:
         seed: None where neither name nor command says it.
         command: that produced it, without its seed and output folder.
         folder: folder of the run.
+        machine: GPUs or processor that scored it, and torch; empty where its file does not say.
     """
 
     name: str
@@ -67,6 +68,7 @@ class StoredScore:
     seed: int | None
     command: tuple[str, ...]
     folder: Path
+    machine: str
 
 
 @dataclass(frozen=True)
@@ -147,6 +149,7 @@ def read_scores_of(folder: Path, label: str = "", scores: Sequence[str] = ()) ->
                     seed=int(named[1]) if named else seed,
                     command=command,
                     folder=folder,
+                    machine=machine_of(results),
                 )
             )
     return found

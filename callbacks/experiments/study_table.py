@@ -15,7 +15,7 @@ from datamodules.reading.atomic_writing import csv_text, write_atomically
 from ..statistics.intervals import Difference
 from ..statistics.text import percent
 from ..statistics.uncertainty import difference_of
-from ..stored_results import Json, machine_of, read_results, read_shaped
+from ..stored_results import Json, read_results, read_shaped
 from .results_table import Cell, StoredScore, cell_of, markdown_table, read_scores_of
 
 if TYPE_CHECKING:
@@ -30,12 +30,10 @@ class StudyScore(NamedTuple):
     Attributes:
         stored: its score.
         seconds: duration of the training, None where nothing was trained, it ran elsewhere or it was interrupted.
-        machine: processor or GPUs that scored it, and torch; empty where its results do not say.
     """
 
     stored: StoredScore
     seconds: float | None
-    machine: str
 
 
 @dataclass(frozen=True)
@@ -48,7 +46,7 @@ class StudyLine:
         protocol: name and digest of the protocol, the data and the number of sequences: all that two scores must agree
             in to be compared; several where seeds differ in it.
         scores: one a seed that has run, by seed, fractions.
-        machines: see `StudyScore`, by seed.
+        machines: see `StoredScore`, by seed.
         cell: mean, spread, and difference from the base row where `protocol` is that of both; None where none has run.
         published: the paper's score, in [0, 1].
         minutes: minutes of training, mean over seeds.
@@ -80,7 +78,7 @@ def gather_study(study: Study, output: Path) -> StudyScores:
                 if file is not None:
                     seconds = _training_seconds(step.folder) if row.train is not None else None
                     found.setdefault((row.name, step.evaluation), {})[seed] = StudyScore(
-                        _score_of(file, study.score), seconds, machine_of(read_results(file))
+                        _score_of(file, study.score), seconds
                     )
     return found
 
@@ -139,7 +137,7 @@ def table_rows(study: Study, results: StudyScores) -> list[StudyLine]:
                     evaluation=evaluation,
                     protocol="; ".join(sorted(scored_by)),
                     scores={seed: found.stored.value for seed, found in own.items()},
-                    machines={seed: found.machine for seed, found in own.items()},
+                    machines={seed: found.stored.machine for seed, found in own.items()},
                     cell=cell,
                     published=None if published is None else published / 100,
                     minutes=fmean(seconds) / 60 if seconds else None,

@@ -268,8 +268,9 @@ class BestCheckpoint(ModelCheckpoint):
                 f" ({', '.join(benchmarks) or 'there is none'})"
             )
         stages = getattr(self.benchmark, "stage", None)
-        if isinstance(stages, list) and str(self.monitor).partition("/")[2].partition("/")[0] not in stages:
-            score = str(self.monitor).partition("/")[2].rpartition("/")[2] or self.benchmark.score_names[0]
+        key = str(self.monitor).partition("/")[2]
+        if isinstance(stages, list) and key.partition("/")[0] not in stages:
+            score = key.rpartition("/")[2] or self.benchmark.score_names[0]
             raise ValueError(
                 f"BestCheckpoint(monitor={self.monitor!r}): {name} scores several stages ({', '.join(stages)}); name "
                 f"one, for example {name}/{stages[0]}/{score}"

@@ -22,13 +22,14 @@ class SkippedVideos(pl.Callback):
     A batch names them in `failures` and `redrawn`, one line each, `PATH: reason`.
 
     Args:
-        counts: path → number of times that it was replaced.
+        counts: path → number of times that it was replaced; None begins an own count.
         max_unusable: fraction of the clips, replaced ones among them, above which a warning says what to do.
         source: the videos, for that warning.
     """
 
-    def __init__(self, counts: Counter[str], max_unusable: float = 1.0, source: str = "") -> None:
-        self._counts, self._max_unusable, self._source = counts, max_unusable, source
+    def __init__(self, counts: Counter[str] | None = None, max_unusable: float = 1.0, source: str = "") -> None:
+        self._counts: Counter[str] = Counter() if counts is None else counts
+        self._max_unusable, self._source = max_unusable, source
         self._clips = self._replaced = 0
         self._redrawn: Counter[str] = Counter()
         self._warned = False

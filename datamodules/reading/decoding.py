@@ -107,12 +107,17 @@ class VideoFile:
     def steady_rate(self) -> Fraction | None:
         """Frames per second, where all have equal distances in time but for the rounding of time stamps."""
         stream, table = self._stream, self._table
-        rate, base = as_fraction(stream.average_rate), as_fraction(stream.time_base)
-        if not table or not rate or not base:
+        ticks = self._ticks_per_frame
+        if not table or ticks is None:
             return None
-        step = float(1 / (rate * base))
-        is_steady = all(abs(at - table.times[0] - n * step) < 1.01 for n, at in enumerate(table.times))
-        return rate if is_steady else None
+        is_steady = all(abs(at - table.times[0] - n * ticks) < 1.01 for n, at in enumerate(table.times))
+        return as_fraction(stream.average_rate) if is_steady else None
+
+    @property
+    def _ticks_per_frame(self) -> float | None:
+        """Distance of two frames at the average rate, in units of the time stamps; None where either is not stated."""
+        rate, base = as_fraction(self._stream.average_rate), as_fraction(self._stream.time_base)
+        return float(1 / (rate * base)) if rate and base else None
 
     def read(self, indices: Sequence[int]) -> list[np.ndarray]:
         """Decode frames by number.
@@ -337,13 +342,11 @@ class VideoFile:
     def _read_by_time(self, indices: Sequence[int]) -> dict[int, np.ndarray] | None:
         """Decode frames by number, taken as time; the last frame stands in for times beyond the end."""
         stream = self._stream
-        rate, base = as_fraction(stream.average_rate), as_fraction(stream.time_base)
-        assert rate is not None
-        assert base is not None
-        ticks = 1 / (rate * base)
+        ticks = self._ticks_per_frame
+        assert ticks is not None
         frames: dict[int, np.ndarray] = {}
         for number in sorted(set(indices)):
-            due = (stream.start_time or 0) + (number - 0.5) * float(ticks)
+            due = (stream.start_time or 0) + (number - 0.5) * ticks
             self._container.seek(int(due), stream=stream)
             frame = None
             for frame in self._container.decode(stream):

@@ -254,7 +254,7 @@ class EvaluationProtocol:
             raise ValueError(f"protocol {self.name!r}: {problem}")
         values, tables, changed = self._values(), self._own_tables(base), set(changes)
         if tables and _table(tables, values, changes) is None:
-            changed = min((_differences(values, table) for table in tables), key=lambda fields: len(fields))
+            changed = min((_differences(values, table) for table in tables), key=len)
         return _join_name(base, {field: _as_text(values[field]) for field in changed})
 
     def _error(self, field: str, expected: str) -> ValueError:
