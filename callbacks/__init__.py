@@ -1,14 +1,8 @@
 """Benchmarks, checkpoints and predictions as Lightning callbacks.
 
-The names are those of `exports.py`, imported when one is asked for (PEP 562): a tool that needs neither torch nor
-Lightning imports neither.
+`__init__.pyi` lists the public names. Each is imported on first use, so tools that need no torch start at once.
 """
 
-from typing import TYPE_CHECKING
+import lazy_loader
 
-from datamodules.lazy_exports import lazy_exports
-
-if TYPE_CHECKING:
-    from .exports import *  # noqa: F403
-
-__getattr__, __dir__ = lazy_exports(__name__)
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -14,16 +14,16 @@ from mkdocs.structure.files import File, Files
 
 ROOT = Path(__file__).resolve().parents[1]
 REFERENCE = {
-    "lightning_modules": ("lightning_modules.exports", "lightning_modules"),
-    "backbones": ("lightning_modules.backbones", "lightning_modules.backbones"),
-    "functional": ("lightning_modules.functional", "lightning_modules.functional"),
-    "callbacks": ("callbacks.exports", "callbacks"),
-    "metrics": ("callbacks.metrics.exports", "callbacks.metrics"),
-    "pictures": ("callbacks.pictures", "callbacks.pictures"),
-    "datamodules": ("datamodules.exports", "datamodules"),
-    "datasets": ("datamodules.datasets.exports", "datamodules.datasets"),
+    "lightning_modules": "lightning_modules",
+    "backbones": "lightning_modules.backbones",
+    "functional": "lightning_modules.functional",
+    "callbacks": "callbacks",
+    "metrics": "callbacks.metrics",
+    "pictures": "callbacks.pictures",
+    "datamodules": "datamodules",
+    "datasets": "datamodules.datasets",
 }
-"""Page → module whose `__all__` it documents, and where a user imports the names from."""
+"""Page → package whose public names it documents."""
 MOVED = {"configs/README.md": "results.md", "README.md": "index.md"}
 """File of the checkout → page of the site."""
 
@@ -41,7 +41,7 @@ def on_files(files: Files, config: Any) -> Files:
     """Add the pages that are not files of docs/."""
     pages = {page: (ROOT / file).read_text("utf-8") for file, page in MOVED.items()}
     pages["command_line.md"] = command_line()
-    pages |= {f"reference/{page}.md": reference(*named) for page, named in REFERENCE.items()}
+    pages |= {f"reference/{page}.md": reference(package) for page, package in REFERENCE.items()}
     for path, content in pages.items():
         files.append(File.generated(config, path, content=content))
     return files
@@ -64,19 +64,20 @@ def on_page_markdown(markdown: str, page: Any, config: Any, files: Files) -> str
     return re.sub(r"^```(\w+) +(?:run|file=\S+)$", r"```\1", linked, flags=re.MULTILINE)  # marks of tests/test_docs.py
 
 
-def reference(module: str, imported_from: str) -> str:
-    """Return the page of a module: each public name by its docstring, in the order of the alphabet."""
-    path = ROOT.joinpath(*module.split("."))
-    file = path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
-    package = module.split(".") if path.is_dir() else module.split(".")[:-1]
+def reference(package: str) -> str:
+    """Return the page of a package: each public name by its docstring, in alphabetical order."""
+    folder = ROOT.joinpath(*package.split("."))
+    stub = folder / "__init__.pyi"
     found = {}
-    for node in ast.parse(file.read_text("utf-8")).body:
+    public: list[str] = []
+    for node in ast.parse((stub if stub.is_file() else folder / "__init__.py").read_text("utf-8")).body:
         if isinstance(node, ast.ImportFrom):
-            base = package[: len(package) - node.level + 1]
+            base = package.split(".")[: len(package.split(".")) - node.level + 1]
             found |= {name.name: ".".join([*base, *filter(None, [node.module]), name.name]) for name in node.names}
         elif isinstance(node, ast.Assign) and getattr(node.targets[0], "id", "") == "__all__":
             public = ast.literal_eval(node.value)
-    parts = [f"# {imported_from}", f"```python\nfrom {imported_from} import NAME\n```"]
+    public = public or list(found)
+    parts = [f"# {package}", f"```python\nfrom {package} import NAME\n```"]
     parts += [f"::: {found[name]}" for name in sorted(public, key=str.casefold) if name in found]
     return "\n\n".join(parts) + "\n"
 

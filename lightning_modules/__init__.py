@@ -1,22 +1,8 @@
 """Methods as LightningModules, one per file.
 
-The names are those of `exports.py`, imported when one is asked for (PEP 562): a tool that needs neither torch nor
-Lightning imports neither.
+`__init__.pyi` lists the public names. Each is imported on first use, so tools that need no torch start at once.
 """
 
-from importlib import import_module
-from importlib.util import find_spec
-from typing import TYPE_CHECKING, Any
+import lazy_loader
 
-if TYPE_CHECKING:
-    from .exports import *  # noqa: F403
-
-
-def __getattr__(name: str) -> Any:
-    if find_spec(f"{__name__}.{name}"):
-        return import_module(f"{__name__}.{name}")  # a module of the package, which `exports` may be importing
-    return getattr(import_module(f"{__name__}.exports"), name)
-
-
-def __dir__() -> list[str]:
-    return [*globals(), *__getattr__("__all__")]
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

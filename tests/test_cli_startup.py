@@ -75,7 +75,7 @@ def test_each_public_name_is_there_and_others_are_not():
         for name in package.__all__:
             assert getattr(package, name) is not None
             assert name in dir(package)
-        with pytest.raises(AttributeError, match=f"'{package.__name__}.exports' has no attribute 'Nothing'"):
+        with pytest.raises(AttributeError, match=f"No {package.__name__} attribute Nothing"):
             _ = package.Nothing
 
 

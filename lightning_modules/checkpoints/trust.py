@@ -59,8 +59,8 @@ class Recipe:
 
 def own_classes() -> dict[str, type[nn.Module]]:
     """Return the classes of this project that a file may name: the public modules of `lightning_modules`."""
-    exports = importlib.import_module(f"{OURS}.exports")
-    return {name: getattr(exports, name) for name in exports.__all__}
+    package = importlib.import_module(OURS)
+    return {name: getattr(package, name) for name in package.__all__}
 
 
 def allow(*names: str) -> None:

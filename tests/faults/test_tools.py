@@ -15,8 +15,7 @@ import pytest
 from PIL import Image
 
 import cli
-from callbacks.tools import score as score_module
-from callbacks.tools import study as study_module
+from callbacks.tools import score as score_module, study as study_module
 from datamodules.datasets import Davis
 from datamodules.progress_report import ProgressReport
 

@@ -173,8 +173,7 @@ def run(command: list[str], folder: Path, file_limit: int | None = None) -> Ende
     """
     context = multiprocessing.get_context("forkserver")
     # imports take longer than all the rest, and are wanted once; `cli` itself imports what a word needs
-    exports = [f"{package}.exports" for package in ("callbacks", "datamodules", "lightning_modules")]
-    context.set_forkserver_preload(["cli", "callbacks.command_line.runs", *exports])
+    context.set_forkserver_preload(["cli", "callbacks.command_line.runs", "callbacks.training"])
     said = folder / "said.txt"
     process = context.Process(target=_main, args=(command, str(said), file_limit))
     process.start()

@@ -4,8 +4,7 @@ import torch
 import torch.nn.functional as F
 from torch.testing import assert_close
 
-from lightning_modules.functional.points import job as job_module
-from lightning_modules.functional.points import track_points
+from lightning_modules.functional.points import job as job_module, track_points
 from tests.helpers.points import CELL, CELLS, FRAMES, protocol, queries_and_truth
 
 

@@ -1,0 +1,37 @@
+from .benchmarks.badja import BadjaBenchmark as BadjaBenchmark
+from .benchmarks.base import (
+    BenchmarkCallback as BenchmarkCallback,
+    BenchmarkError as BenchmarkError,
+)
+from .benchmarks.davis import DavisBenchmark as DavisBenchmark
+from .benchmarks.jhmdb import JhmdbBenchmark as JhmdbBenchmark
+from .benchmarks.otb import OtbBenchmark as OtbBenchmark
+from .benchmarks.tap_vid import TapVidBenchmark as TapVidBenchmark
+from .benchmarks.vip import VipBenchmark as VipBenchmark
+from .benchmarks.vos import VosBenchmark as VosBenchmark
+from .benchmarks.youtube_vos import YoutubeVosBenchmark as YoutubeVosBenchmark
+from .experiments.comparison import compare as compare
+from .prediction import (
+    VideoPrediction as VideoPrediction,
+    follow_points as follow_points,
+    predict_video as predict_video,
+    propagate_masks as propagate_masks,
+    propagate_points as propagate_points,
+    track_box as track_box,
+)
+from .report import write_report as write_report
+from .tools.figure import figure as figure
+from .tracking.box_protocol import TrackingProtocol as TrackingProtocol
+from .tracking.label_tracker import LabelTracker as LabelTracker
+from .tracking.siamfc_tracker import SiamFCTracker as SiamFCTracker
+from .training import (
+    AtomicCheckpointIO as AtomicCheckpointIO,
+    BestCheckpoint as BestCheckpoint,
+    CollapseMonitor as CollapseMonitor,
+    LastCheckpoint as LastCheckpoint,
+    RunProgress as RunProgress,
+    Safeguards as Safeguards,
+    Throughput as Throughput,
+    TrainingPictures as TrainingPictures,
+    TrainingStopped as TrainingStopped,
+)

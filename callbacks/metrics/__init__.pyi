@@ -1,0 +1,46 @@
+from .area_pck import (
+    AreaPCK as AreaPCK,
+    area_counts as area_counts,
+)
+from .box_tracking import (
+    TrackingSuccess as TrackingSuccess,
+    box_iou as box_iou,
+    centre_error as centre_error,
+    precision_curve as precision_curve,
+    success_curve as success_curve,
+)
+from .categories import seen_and_unseen as seen_and_unseen
+from .keypoints import (
+    PCK as PCK,
+    keypoint_distances as keypoint_distances,
+    pck as pck,
+)
+from .outlines import (
+    Outline as Outline,
+    boundary_score as boundary_score,
+    mask_outlines as mask_outlines,
+    object_outlines as object_outlines,
+    region_score as region_score,
+)
+from .parts import (
+    InstanceAP as InstanceAP,
+    SemanticIoU as SemanticIoU,
+    average_precision as average_precision,
+    class_areas as class_areas,
+    match_instances as match_instances,
+)
+from .point_tracking import (
+    PointQueries as PointQueries,
+    TapVidMetrics as TapVidMetrics,
+    sample_queries as sample_queries,
+    tapvid_metrics as tapvid_metrics,
+)
+from .segmentation import (
+    RegionBoundary as RegionBoundary,
+    boundary_accuracy as boundary_accuracy,
+    region_similarity as region_similarity,
+)
+from .sequence_score import (
+    SequenceScore as SequenceScore,
+    sequence_statistics as sequence_statistics,
+)
