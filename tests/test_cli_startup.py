@@ -1,6 +1,5 @@
 """The first character: a command imports what it needs and no more (timed by tests/speed/startup.py)."""
 
-import importlib
 import os
 import subprocess
 import sys
@@ -77,13 +76,6 @@ def test_each_public_name_is_there_and_others_are_not():
             assert name in dir(package)
         with pytest.raises(AttributeError, match=f"No {package.__name__} attribute Nothing"):
             _ = package.Nothing
-
-
-@pytest.mark.parametrize("name", ["callbacks.metrics", "datamodules.datasets", "lightning_modules.functional"])
-def test_a_room_is_an_attribute_of_its_package_whatever_was_imported_before(name, monkeypatch):
-    room, package = importlib.import_module(name), importlib.import_module(name.partition(".")[0])
-    monkeypatch.delattr(package, name.partition(".")[2])
-    assert getattr(package, name.partition(".")[2]) is room
 
 
 @pytest.mark.slow
