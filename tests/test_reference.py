@@ -1,0 +1,94 @@
+"""docs/reference/davis.py, the evaluation in one plain file, and the engine give the same labels and scores."""
+
+import ast
+import importlib.util
+from pathlib import Path
+from types import ModuleType
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from callbacks import DavisBenchmark
+from lightning_modules.backbones import build_feature_extractor
+from lightning_modules.functional import PropagationProtocol, propagate_labels
+
+FILE = Path(__file__).parents[1] / "docs" / "reference" / "davis.py"
+REAL = Path(__file__).parents[2] / "shared" / "data" / "davis"
+
+pytestmark = pytest.mark.skipif(not REAL.is_dir(), reason=f"no real sequences at {REAL}")
+
+
+@pytest.fixture(scope="module")
+def reference() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("davis_reference", FILE)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture
+def davis(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
+    """The first frames of two real sequences, cut to a part around the objects: (frames, height, width)."""
+    count, height, width = request.param
+    for name, (top, left) in {"car-shadow": (120, 240), "dog": (150, 300)}.items():
+        for part in ("JPEGImages", "Annotations"):
+            folder = tmp_path / part / "480p" / name
+            folder.mkdir(parents=True)
+            for file in sorted((REAL / part / "480p" / name).iterdir())[:count]:
+                Image.open(file).crop((left, top, left + width, top + height)).save(folder / file.name, quality=95)
+    (tmp_path / "ImageSets" / "2017").mkdir(parents=True)
+    (tmp_path / "ImageSets" / "2017" / "val.txt").write_text("car-shadow\ndog\n")
+    return tmp_path
+
+
+def test_it_imports_torch_numpy_and_pillow_only_and_has_at_most_200_lines():
+    text = FILE.read_text("utf-8")
+    imported = [node for node in ast.walk(ast.parse(text)) if isinstance(node, ast.Import | ast.ImportFrom)]
+    names = {getattr(node, "module", None) or node.names[0].name for node in imported}
+    ours = {name.split(".")[0] for name in names} - {"argparse", "importlib", "math", "pathlib"}
+    assert ours == {"numpy", "torch", "PIL"}
+    assert len(text.splitlines()) <= 200
+
+
+@pytest.mark.parametrize("davis", [(6, 160, 208)], indirect=True)
+@pytest.mark.parametrize("protocol", ["vfs", "dino"])
+def test_labels_are_those_of_the_engine(protocol, davis, reference):
+    rules = reference.PROTOCOLS[protocol] | {"short_side": None}
+    frames = sorted((davis / "JPEGImages" / "480p" / "dog").iterdir())
+    mask = np.array(Image.open(davis / "Annotations" / "480p" / "dog" / "00000.png"))
+    filters = torch.randn(32, 3, 16, 16, generator=torch.Generator().manual_seed(0))
+
+    def encode(frame: torch.Tensor) -> torch.Tensor:
+        return torch.nn.functional.conv2d(frame, filters, stride=8, padding=4)
+
+    labels = [labels for labels, _ in reference.segment(frames, mask, encode, rules)]
+    features = torch.cat([encode(reference.read_frame(frame, rules)) for frame in frames])
+    ours = propagate_labels(features, labels[0], PropagationProtocol.named(protocol, benchmark="davis"))
+    torch.testing.assert_close(torch.stack(list(ours)), torch.stack(labels), rtol=0, atol=1e-5)
+    assert labels[-1].std() > 0.1
+
+
+@pytest.mark.parametrize(
+    ("davis", "protocol"),
+    [
+        ((5, 160, 208), "vfs"),
+        pytest.param((4, 330, 520), "vfs", marks=pytest.mark.slow),
+        pytest.param((3, 330, 520), "dino", marks=pytest.mark.slow),
+    ],
+    indirect=["davis"],
+)
+def test_scores_are_those_of_the_engine(davis, protocol, reference):
+    """Both in float64, so that no pixel between two labels is decided by rounding."""
+    scores = reference.evaluate(
+        davis, lambda frame: reference.mean_colour(frame).double(), reference.PROTOCOLS[protocol]
+    )
+    region, contour = np.mean([means for objects in scores.values() for means in objects.values()], axis=0)
+    benchmark = DavisBenchmark(davis, protocol=protocol, changes={"precision": "float64"})
+    ours = benchmark.evaluate(build_feature_extractor("raw_colour"))
+    assert ours["J-Mean"] == pytest.approx(region, abs=1e-9)
+    assert ours["F-Mean"] == pytest.approx(contour, abs=1e-9)
+    assert 0.3 < region < 0.99
