@@ -14,7 +14,7 @@ from pytorch_lightning.callbacks import EarlyStopping, WeightAveraging
 from pytorch_lightning.utilities.seed import isolate_rng
 from torch import nn
 
-from datamodules.progress_report import ProgressReport
+from datamodules.reading.files import ProgressReport
 from lightning_modules.backbones import build_feature_extractor, describe_network
 from lightning_modules.functional.evaluation_protocol import EvaluationProtocol
 

@@ -10,7 +10,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from datamodules.reading.atomic_writing import csv_of_records, write_atomically
+from datamodules.reading.files import csv_of_records, write_atomically
 
 from ..provenance import provenance
 

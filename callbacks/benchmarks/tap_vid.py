@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from datamodules.datasets import PointSequence, TapVid
-from datamodules.reading.atomic_writing import csv_text, write_atomically
+from datamodules.reading.files import csv_text, write_atomically
 from lightning_modules.functional.points import PointProtocol, PointTracks
 
 from ..metrics.area_pck import AreaPCK

@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from rich.table import Table
 
-from datamodules.reading.atomic_writing import csv_of_records, write_atomically
+from datamodules.reading.files import csv_of_records, write_atomically
 from lightning_modules.backbones import build_encoder
 from lightning_modules.backbones.short_names import SHORT_NAMES
 

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 import torch.distributed as dist
 
-from datamodules.reading.atomic_writing import write_atomically
+from datamodules.reading.files import write_atomically
 from datamodules.reading.guards import read_json
 from lightning_modules.backbones import build_encoder
 from lightning_modules.backbones.short_names import SHORT_NAMES

@@ -10,7 +10,7 @@ from pathlib import Path
 from statistics import fmean
 from typing import TYPE_CHECKING, NamedTuple
 
-from datamodules.reading.atomic_writing import csv_text, write_atomically
+from datamodules.reading.files import csv_text, write_atomically
 
 from ..statistics.intervals import Difference
 from ..statistics.text import percent

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor
 
-from datamodules.reading.atomic_writing import write_atomically
+from datamodules.reading.files import write_atomically
 
 from .overlays import Picture, contact_sheet, evenly_spaced, resized
 

@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from datamodules.prompted_video import FrameStream
-from datamodules.reading.atomic_writing import unfinished
 from datamodules.reading.coco import encode_rle
+from datamodules.reading.files import unfinished
 from datamodules.reading.prompts import BoxPrompt, MaskPrompt, PointPrompt
 
 from .point_queries import FollowedPoints

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from datamodules.reading.atomic_writing import remove
+from datamodules.reading.files import remove
 from datamodules.reading.mask_files import davis_palette
 from datamodules.reading.prompts import BoxPrompt, MaskPrompt
 from lightning_modules.functional import PointProtocol

@@ -11,8 +11,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from datamodules.progress_report import ProgressReport
 from datamodules.prompted_video import FrameStream
+from datamodules.reading.files import ProgressReport
 from datamodules.reading.mask_files import read_mask, write_ids
 from datamodules.reading.prompts import MaskPrompt
 

@@ -10,9 +10,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from datamodules.progress_report import ProgressReport
 from datamodules.prompted_video import FrameStream
-from datamodules.reading.atomic_writing import write_atomically
+from datamodules.reading.files import ProgressReport, write_atomically
 from datamodules.reading.mask_files import read_mask
 from datamodules.reading.prompts import MaskPrompt, Prompt
 from lightning_modules.functional import PointProtocol

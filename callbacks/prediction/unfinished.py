@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from datamodules.prompted_video import FrameStream
-from datamodules.reading.atomic_writing import write_atomically
+from datamodules.reading.files import write_atomically
 from datamodules.reading.prompts import BoxPrompt, MaskPrompt, Prompt, objects_of
 from datamodules.reading.source import stamp
 from lightning_modules.checkpoints.reading import read_content

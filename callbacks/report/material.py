@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal
 
-from datamodules.reading.atomic_writing import write_atomically
+from datamodules.reading.files import write_atomically
 
 from ..pictures.film import Curve, plain_curves
 

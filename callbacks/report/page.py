@@ -7,7 +7,7 @@ from typing import Any
 
 from jinja2 import Environment, FileSystemLoader
 
-from datamodules.reading.atomic_writing import write_atomically
+from datamodules.reading.files import write_atomically
 
 from ..statistics.text import percent
 from ..stored_results import protocols_of

@@ -17,10 +17,9 @@ from PIL import Image
 from torch import Tensor, nn
 
 from datamodules.got10k import read_sequence
-from datamodules.progress_report import ProgressReport
 from datamodules.prompted_video import FrameStream
-from datamodules.reading.atomic_writing import unfinished, write_atomically
 from datamodules.reading.errors import DataError
+from datamodules.reading.files import ProgressReport, unfinished, write_atomically
 from datamodules.reading.guards import read_json
 from datamodules.reading.source import list_videos
 from lightning_modules.backbones import build_feature_extractor

@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 
 from datamodules.datasets.layout_files import list_pictures, read_names
 from datamodules.datasets.youtube_vos_meta import read_meta
-from datamodules.reading.cores import usable_cores
 from datamodules.reading.errors import DataError
+from datamodules.reading.files import usable_cores
 from datamodules.reading.mask_files import VOID, object_ids, read_mask
 from datamodules.tools.parallel import Failure, in_processes
 

@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
-from datamodules.reading.atomic_writing import write_atomically
+from datamodules.reading.files import write_atomically
 
 from ..command_line.configs import find_config
 from ..experiments.study_plan import FOLDER, Step, Study, StudyRow, read_study

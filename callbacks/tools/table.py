@@ -4,7 +4,7 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from datamodules.reading.atomic_writing import csv_text, write_atomically
+from datamodules.reading.files import csv_text, write_atomically
 
 from ..experiments.results_table import Cell, Column, StoredScore, Table, markdown_table, read_scores_of, tabulate
 from ..report.published import published_beside

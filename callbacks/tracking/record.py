@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from datamodules.reading.atomic_writing import csv_text, write_atomically
+from datamodules.reading.files import csv_text, write_atomically
 from datamodules.reading.mask_files import davis_palette, write_ids
 
 from ..pictures import OverlayAnimation, OverlayVideo, Picture, contact_sheet, evenly_spaced, write_picture

@@ -13,7 +13,7 @@ from pytorch_lightning.loggers import CSVLogger, Logger, TensorBoardLogger
 from pytorch_lightning.loggers.csv_logs import ExperimentWriter
 from pytorch_lightning.plugins.io import TorchCheckpointIO
 
-from datamodules.reading.atomic_writing import csv_text, unfinished, write_atomically
+from datamodules.reading.files import csv_text, unfinished, write_atomically
 from lightning_modules.checkpoints import read_content
 
 from ..folder_lock import in_use

@@ -7,7 +7,7 @@ from typing import Any
 import pytorch_lightning as pl
 from pytorch_lightning.callbacks import ProgressBar
 
-from datamodules.progress_report import ProgressReport
+from datamodules.reading.files import ProgressReport
 
 
 class RunProgress(ProgressBar):

@@ -6,8 +6,8 @@ from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from ..reading.cores import usable_cores
 from ..reading.errors import DataError
+from ..reading.files import usable_cores
 from ..reading.guards import plain_name
 from ..reading.images import picture_header
 from ..reading.mask_files import VOID, check_masks, object_ids, read_mask

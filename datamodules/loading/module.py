@@ -8,8 +8,8 @@ import pytorch_lightning as pl
 import torch
 from torch.utils.data import DataLoader, Dataset
 
-from ..reading.cores import usable_cores
 from ..reading.errors import DataError, require_at_least
+from ..reading.files import usable_cores
 from .loader import ClipSampler, FixedSampler, ResumableLoader
 
 

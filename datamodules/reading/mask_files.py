@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from .atomic_writing import write_atomically
 from .errors import DataError
+from .files import write_atomically
 from .images import opened_picture, picture_header, pixels, require_size
 
 if TYPE_CHECKING:

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..reading.atomic_writing import unfinished
 from ..reading.errors import DataError
+from ..reading.files import unfinished
 from ..reading.images import REPEATABLE_X264, Reformatter
 from ..reading.mask_files import davis_palette, write_ids
 from .scene import render_video

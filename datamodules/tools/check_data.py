@@ -14,10 +14,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
-from ..reading.atomic_writing import write_atomically
-from ..reading.cores import usable_cores
 from ..reading.decoding import VideoFile
 from ..reading.errors import DataError
+from ..reading.files import usable_cores, write_atomically
 from ..reading.guards import raise_limit
 from ..reading.shards import is_sharded
 from ..reading.source import VideoEntry, list_line, list_videos, natural_order, open_video, pictures_of, stamp

@@ -12,9 +12,8 @@ import numpy as np
 
 from ..datasets.layout_files import list_pictures, require_folder
 from ..datasets.vos import first_appearances, labelled_names
-from ..reading.atomic_writing import write_atomically
-from ..reading.cores import usable_cores
 from ..reading.errors import DataError
+from ..reading.files import usable_cores, write_atomically
 from ..reading.images import opened_picture, picture_header, pixels, read_picture
 from ..reading.mask_files import VOID, check_mask_mode, object_ids
 

@@ -11,8 +11,8 @@ from multiprocessing.connection import Connection, wait
 from threading import Thread
 from typing import Any, Generic, TypeVar
 
-from ..progress_report import ProgressReport
 from ..reading.errors import DataError, DecodingError
+from ..reading.files import ProgressReport
 
 ItemT = TypeVar("ItemT")
 ResultT = TypeVar("ResultT")

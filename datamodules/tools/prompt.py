@@ -13,9 +13,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from ..reading.atomic_writing import write_atomically
 from ..reading.decoding import VideoFile
 from ..reading.errors import DataError
+from ..reading.files import write_atomically
 from ..reading.mask_files import davis_palette
 from ..reading.part import Moment, frame_number
 from ..reading.source import FrameFolder, open_video

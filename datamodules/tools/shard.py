@@ -11,8 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from ..reading.atomic_writing import write_atomically
 from ..reading.errors import DataError
+from ..reading.files import write_atomically
 from ..reading.shards import INDEX, offsets_of
 from ..reading.source import list_videos
 from .parallel import with_progress

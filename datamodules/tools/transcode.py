@@ -11,10 +11,9 @@ from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
-from ..reading.atomic_writing import partial_path, remove, unfinished, write_atomically
-from ..reading.cores import usable_cores
 from ..reading.decoding import VideoFile
 from ..reading.errors import DataError, DecodingError
+from ..reading.files import partial_path, remove, unfinished, usable_cores, write_atomically
 from ..reading.guards import raise_limit, read_json
 from ..reading.source import FrameFolder, VideoEntry, list_line, list_videos, open_video, pictures_of, stamp
 from .encoding import OutputFormat, write_pictures, write_video

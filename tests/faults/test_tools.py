@@ -17,7 +17,7 @@ from PIL import Image
 import cli
 from callbacks.tools import score as score_module, study as study_module
 from datamodules.datasets import Davis
-from datamodules.progress_report import ProgressReport
+from datamodules.reading.files import ProgressReport
 
 
 class Case(NamedTuple):

@@ -24,7 +24,7 @@ ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))
 
 from callbacks.tools.score import RULES, score  # noqa: E402
-from datamodules.reading.cores import usable_cores  # noqa: E402
+from datamodules.reading.files import usable_cores  # noqa: E402
 from tests.helpers.plain_masks import plain_score  # noqa: E402
 
 Scores = dict[str, tuple[float, float]]

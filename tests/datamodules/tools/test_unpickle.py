@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from datamodules.datasets import TapVid
-from datamodules.reading.atomic_writing import partial_path
 from datamodules.reading.errors import DataError
+from datamodules.reading.files import partial_path
 from datamodules.tools.unpickle import unpickle
 from tests.helpers.tap_vid_files import element, written
 

@@ -1,0 +1,194 @@
+"""Plain helpers that readers, tools and callbacks share: whole-or-nothing writing, CSV text, progress, cores."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import os
+import shutil
+import sys
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from io import StringIO
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+_REFRESH = 0.5  # seconds from one picture of the line to the next
+_CELLS = 20  # of the bar
+_CLEAR = "\r\x1b[K"
+
+
+@contextmanager
+def unfinished(path: Path, temporary: Path | None = None) -> Iterator[Path]:
+    """Give a temporary path, and move what is written there to `path` if the context ends without error.
+
+    What was at `path` stays until then; a folder there is replaced by what was written. After an error nothing but
+    `path` as it was is left; a killed process leaves the hidden file.
+
+    Args:
+        path: file or folder to make; its folder exists.
+        temporary: where to write; by default one of this process's own, `partial_path(path, os.getpid())`.
+
+    Yields:
+        A path that does not exist yet, on the same file system.
+
+    Raises:
+        OSError: if it cannot be written or moved.
+    """
+    temporary = temporary or partial_path(path, os.getpid())
+    remove(temporary)
+    try:
+        yield temporary
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)
+        temporary.replace(path)
+    finally:
+        remove(temporary)
+
+
+def write_atomically(path: Path, content: str | bytes) -> None:
+    """Write a file under a temporary name in the same folder, and rename it when it is complete.
+
+    Args:
+        path: the file; its folder exists. What was there before stays until then.
+        content: bytes, or text that becomes UTF-8 with its line ends as they are; file names that are not UTF-8 keep
+            their bytes.
+
+    Raises:
+        OSError: if it cannot be written.
+    """
+    data = content.encode("utf-8", "surrogateescape") if isinstance(content, str) else content
+    with unfinished(path) as temporary:
+        temporary.write_bytes(data)
+
+
+def csv_text(rows: Iterable[Iterable[object]], line_end: str = "\r\n") -> str:
+    """Return rows as the text of a CSV file, for `write_atomically`; None is empty."""
+    text = StringIO(newline="")
+    csv.writer(text, lineterminator=line_end).writerows(rows)
+    return text.getvalue()
+
+
+def csv_of_records(records: Sequence[Mapping[str, Any]]) -> str:
+    """Return records as CSV, below the names of all their columns, in the order in which they first appear.
+
+    Args:
+        records: column → value; a column that a record lacks is empty.
+    """
+    columns = list(dict.fromkeys(column for record in records for column in record))
+    return csv_text([columns, *([record.get(column) for column in columns] for record in records)])
+
+
+def partial_path(path: Path, process: int | None = None) -> Path:
+    """Return where an unfinished `path` is written: `.NAME.partial`, with the process where several may write it.
+
+    A name that would not fit into the 255 bytes that file systems take is replaced by its digest.
+    """
+    ending = ".partial" if process is None else f".partial-{process}"
+    name = path.name
+    if len(os.fsencode(name)) + len(ending) + 1 > 255:
+        name = hashlib.blake2b(os.fsencode(name), digest_size=16).hexdigest()
+    return path.with_name(f".{name}{ending}")
+
+
+def remove(path: Path) -> None:
+    """Remove a file or a folder with all that is in it; harmless where there is none."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
+
+
+def usable_cores() -> int:
+    """Return the number of processor cores that this process may run on."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+class ProgressReport:
+    """Report the progress of long work, its rate and the remaining time; a context manager.
+
+    Rate and remaining time are over the work since it began, pauses such as a benchmark within a training included.
+
+    Args:
+        name: name of the work.
+        total: number of items; None where it is not known.
+        unit: unit of the items, plural.
+        done: items that an earlier run has done.
+        every: seconds from one line to the next where there is no terminal.
+        silent: report nothing, as on ranks other than the first.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        total: int | None,
+        unit: str = "items",
+        done: int = 0,
+        every: float = 30.0,
+        silent: bool = False,
+    ) -> None:
+        self.name, self.total, self.unit, self.every = name, total, unit, every
+        self.done = self._first = done
+        self._began = self._printed = time.monotonic()
+        self._silent = silent
+        self._redraws = sys.stderr.isatty()
+        self._end = "" if self._redraws else "\n"
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.clear()
+
+    def clear(self) -> None:
+        """Take the line off the terminal, before something else is printed; the next `advance` draws it again."""
+        if self._redraws and not self._silent:
+            print(_CLEAR, end="", file=sys.stderr, flush=True)
+
+    def advance(self, note: Callable[[], str] = str, to: int | None = None) -> None:
+        """Count one more item, or set the number of items done.
+
+        Args:
+            note: makes what is shown behind, for example the loss or the item's name; called only when it is shown.
+            to: items done so far.
+        """
+        self.done = self.done + 1 if to is None else to
+        if self._silent or time.monotonic() - self._printed < (_REFRESH if self._redraws else self.every):
+            return
+        self._printed = time.monotonic()
+        line = self.line(note())
+        print(f"{_CLEAR}{self._bar()}{line}" if self._redraws else line, file=sys.stderr, flush=True, end=self._end)
+
+    def rate(self) -> float:
+        """Return items per second since the work began."""
+        return (self.done - self._first) / max(time.monotonic() - self._began, 1e-9)
+
+    def _bar(self) -> str:
+        full = round(_CELLS * self.done / self.total) if self.total else 0
+        return f"{'━' * full}{'·' * (_CELLS - full)} " if self.total else ""
+
+    def line(self, note: str = "") -> str:
+        """Return one line: items done, rate, remaining time, note."""
+        parts = [f"{self.name}: {self.done}" + (f"/{self.total}" if self.total else "") + f" {self.unit}"]
+        if rate := self.rate():
+            parts.append(f"{rate:.2f} {self.unit}/s" if rate >= 0.1 else f"{1 / rate:.0f} s each")
+            if self.total:
+                parts.append(f"{duration((self.total - self.done) / rate)} left")
+        return ", ".join([*parts, *([note] if note else [])])
+
+
+def duration(seconds: float) -> str:
+    """Return a duration in words of its two largest units.
+
+    Example:
+        >>> duration(95), duration(7200), duration(12)
+        ('2 min', '2 h 00 min', '12 s')
+    """
+    if seconds < 60:
+        return f"{seconds:.0f} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 60 else f"{minutes // 60} h {minutes % 60:02} min"
