@@ -21,9 +21,8 @@ from .prediction import (
 )
 from .report import write_report as write_report
 from .tools.figure import figure as figure
-from .tracking.box_protocol import TrackingProtocol as TrackingProtocol
 from .tracking.label_tracker import LabelTracker as LabelTracker
-from .tracking.siamfc_tracker import SiamFCTracker as SiamFCTracker
+from .tracking.siamfc_tracker import SiamFCTracker as SiamFCTracker, TrackingProtocol as TrackingProtocol
 from .training import (
     AtomicCheckpointIO as AtomicCheckpointIO,
     BestCheckpoint as BestCheckpoint,

@@ -14,12 +14,12 @@ from datamodules.datasets.otb import Version
 from lightning_modules.backbones import build_encoder
 from lightning_modules.backbones.extractor import Dilated
 from lightning_modules.backbones.resnet import is_resnet
+from lightning_modules.functional.box_protocol import TrackingProtocol
 
 from ..metrics import TrackingSuccess
 from ..metrics.box_tracking import ERRORS, OVERLAPS, box_iou
 from ..pictures import overlay_boxes, plot_curves
 from ..report import Chart
-from ..tracking.box_protocol import TrackingProtocol
 from ..tracking.record import PredictionTable, SequenceRecord, fixed
 from ..tracking.siamfc_tracker import SiamFCTracker, Target, track_boxes
 from .base import BenchmarkCallback

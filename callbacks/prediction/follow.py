@@ -19,10 +19,10 @@ from datamodules.prompted_video import FrameStream
 from datamodules.reading.prompts import BoxPrompt, MaskPrompt, PointPrompt
 from lightning_modules.backbones import LiirExtractor
 from lightning_modules.functional import PropagationProtocol
+from lightning_modules.functional.box_protocol import TrackingProtocol
 from lightning_modules.functional.propagation.sizing import Size
 
 from .. import signals
-from ..tracking.box_protocol import TrackingProtocol
 from ..tracking.label_tracker import LabelTracker
 from ..tracking.masks import track_masks
 from ..tracking.points import propagate_heatmaps

@@ -15,10 +15,10 @@ from datamodules.reading.files import ProgressReport, write_atomically
 from datamodules.reading.mask_files import read_mask
 from datamodules.reading.prompts import MaskPrompt, Prompt
 from lightning_modules.functional import PointProtocol
+from lightning_modules.functional.box_protocol import TrackingProtocol
 
 from .. import signals
 from ..provenance import provenance
-from ..tracking.box_protocol import TrackingProtocol
 from ..tracking.record import SequenceRecord
 from ..tracking.stopwatch import Stopwatch
 from ..tracking.view import View

@@ -12,8 +12,8 @@ from torch import Tensor, nn
 from datamodules.prompted_video import FrameStream
 from datamodules.reading.prompts import BoxPrompt, MaskPrompt, PointPrompt, Prompt, objects_of, placed_prompts
 from lightning_modules.functional import PointProtocol, PropagationProtocol
+from lightning_modules.functional.box_protocol import TrackingProtocol
 
-from ..tracking.box_protocol import TrackingProtocol
 from ..tracking.label_tracker import LabelTracker
 from ..tracking.siamfc_tracker import SiamFCTracker
 from ..tracking.stopwatch import Stopwatch

@@ -6,9 +6,8 @@ from dataclasses import dataclass
 from importlib.resources import files
 
 from lightning_modules.functional import PropagationProtocol
+from lightning_modules.functional.box_protocol import TrackingProtocol
 from lightning_modules.functional.evaluation_protocol import EvaluationProtocol
-
-from ..tracking.box_protocol import TrackingProtocol
 
 
 @dataclass(frozen=True, kw_only=True)

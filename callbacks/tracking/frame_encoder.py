@@ -139,5 +139,5 @@ def view_for(extractor: nn.Module, protocol: NetworkInput) -> nn.Module:
         for module in found:
             for field, constant in wanted.items():
                 buffer = field.removeprefix("rgb_")
-                setattr(module, buffer, torch.tensor(constant).view(-1, 1, 1).to(getattr(module, buffer)))
+                setattr(module, buffer, getattr(module, buffer).new_tensor(constant).view(-1, 1, 1))
     return extractor.folded() if isinstance(extractor, CanFold) else extractor

@@ -11,11 +11,11 @@ from torch import Tensor, nn
 from torch.nn.functional import interpolate
 
 from datamodules.reading.boxes import centred, context_side, one_based, square_crop
+from lightning_modules.functional.box_protocol import TrackingProtocol as TrackingProtocol  # also in callbacks
 from lightning_modules.functional.siamese import siamese_correlation
 from lightning_modules.functional.transfer import PendingCopy, to_device
 
 from .. import signals
-from .box_protocol import TrackingProtocol
 from .frame_encoder import device_of
 from .stopwatch import Stopwatch
 from .view import stride_of
@@ -251,7 +251,7 @@ class SiamFCTracker:
         """(U, cells): the bicubic weights of one axis."""
         if cells not in self._bicubic:
             wanted = (self.protocol.response_size or cells) * self.protocol.upsampling
-            unit = torch.eye(cells, device=self.device)[None, None]
+            unit = torch.eye(cells, dtype=torch.float32, device=self.device)[None, None]
             self._bicubic[cells] = interpolate(unit, size=(wanted, cells), mode="bicubic")[0, 0]
         return self._bicubic[cells]
 
@@ -265,7 +265,7 @@ class SiamFCTracker:
     def _peaks(self, responses: Tensor) -> Tensor:
         """Return for each target the best scale, the best peak in it, and 1 if all is finite, as numbers: (3, N)."""
         protocol, middle = self.protocol, self.protocol.scales // 2
-        penalty = torch.full((protocol.scales,), protocol.scale_penalty, device=responses.device)
+        penalty = responses.new_full((protocol.scales,), protocol.scale_penalty)
         penalty[middle] = 1
         peaks = responses.amax((-2, -1))
         if protocol.penalty_lowers:

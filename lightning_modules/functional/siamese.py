@@ -81,7 +81,7 @@ def response_labels(size: tuple[int, int], radius: float, device: torch.device |
         >>> int(response_labels((17, 17), 2).sum())
         13
     """
-    y, x = (torch.arange(length, device=device) - (length - 1) / 2 for length in size)
+    y, x = (torch.arange(length, dtype=torch.float32, device=device) - (length - 1) / 2 for length in size)
     return (y.abs()[:, None] + x.abs() <= radius).float()
 
 

@@ -52,7 +52,7 @@ def _distances(job: TrackingJob, queries: Tensor, anchors: Tensor) -> Tensor:
     """Return the distance in each anchor of the match of each frame's position, `(n, T, T)` cells."""
     rows = job.rows(queries)
     descriptors = torch.stack([job.sample(job.features(t), job.positions[rows, t]) for t in range(job.frames)], dim=1)
-    distances = torch.full((len(queries), job.frames, job.frames), torch.nan, device=job.device)
+    distances = job.misses.new_full((len(queries), job.frames, job.frames), torch.nan)
     for t in anchors.any(0).nonzero()[:, 0].tolist():
         features, here = job.features(t), job.rows(anchors[:, t].nonzero()[:, 0])
         found = job.match(descriptors[here].flatten(0, 1), features)

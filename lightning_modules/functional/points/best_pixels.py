@@ -66,11 +66,11 @@ def _of_quads(heatmaps: Tensor, side: int, topk: int) -> tuple[Tensor, Tensor, T
         torch.stack([table.gather(1, corner + row * (columns + 2) + column) for column in (0, 1)], dim=2)
         for row in (0, 1)
     )
-    part = (torch.arange(side, device=device) + 0.5) / side
+    inner = torch.arange(side, dtype=torch.float32, device=device) + 0.5
+    part = inner / side
     left, right = (above[:, :, [at]] * (1 - part) + below[:, :, [at]] * part for at in (0, 1))  # (N, QUADS, side)
     pixels = left[..., None] * (1 - part) + right[..., None] * part  # (N, QUADS, side, side)
-    inner = torch.arange(side, device=device) + 0.5 - side / 2
-    py, px = (start[:, :, None] * side + inner for start in (y, x))
+    py, px = (start[:, :, None] * side + inner - side / 2 for start in (y, x))
     outside_y, outside_x = (py < 0) | (py > rows * side), (px < 0) | (px > columns * side)
     pixels = pixels.masked_fill(outside_y[..., None] | outside_x[:, :, None], -torch.inf)
     values, best = pixels.flatten(1).topk(topk, dim=1)

@@ -16,9 +16,9 @@ def track_by_chaining(job: TrackingJob) -> None:
     step that leaves it. Memory holds two frames.
     Source: GMRW (Shrivastava and Owens, ECCV 2024); ayshrv/gmrw, utils/tracking_utils.py.
     """
-    errors = torch.zeros(len(job.queries), max(job.frames - 1, 0), device=job.device)
+    errors = job.misses.new_zeros(len(job.queries), max(job.frames - 1, 0))
     channels = len(job.features(0)) if job.frames else 0
-    descriptors = torch.zeros(len(job.queries), channels, device=job.device)
+    descriptors = job.misses.new_zeros(len(job.queries), channels)
     _pass(job, range(job.frames), errors, descriptors)
     if job.both_directions:
         _pass(job, range(job.frames - 1, -1, -1), errors, descriptors)

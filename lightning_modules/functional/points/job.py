@@ -61,9 +61,9 @@ class TrackingJob:
         self.starts = self.queries[:, 0].round().long()
         self.origins = to_device(self.queries[:, [2, 1]].double(), self.device)
         self.positions = self.origins[:, None].repeat(1, self.frames, 1)
-        self.similarity = torch.ones(len(self.queries), self.frames, device=self.device)
-        self.misses = torch.zeros(len(self.queries), self.frames, device=self.device)
-        self.doubtful = torch.zeros(len(self.queries), self.frames, dtype=torch.bool, device=self.device)
+        self.similarity = torch.ones(len(self.queries), self.frames, dtype=torch.float32, device=self.device)
+        self.misses = torch.zeros_like(self.similarity)
+        self.doubtful = torch.zeros_like(self.similarity, dtype=torch.bool)
 
     def collect(self) -> None:
         """Bring the results to the CPU."""

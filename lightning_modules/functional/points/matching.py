@@ -20,9 +20,8 @@ Decoding = Literal["argmax", "soft_argmax", "expectation", "topk"]
 
 def cell_centres(height: int, width: int, device: torch.device | None = None) -> Tensor:
     """Return the centres of all cells in rows, x, y `(h * w, 2)`."""
-    y, x = torch.meshgrid(
-        torch.arange(height, device=device) + 0.5, torch.arange(width, device=device) + 0.5, indexing="ij"
-    )
+    rows, columns = (torch.arange(side, dtype=torch.float32, device=device) + 0.5 for side in (height, width))
+    y, x = torch.meshgrid(rows, columns, indexing="ij")
     return torch.stack([x, y], dim=-1).view(-1, 2)
 
 

@@ -236,7 +236,7 @@ def decode_keypoints(
 
 def _argmax_of_upsampled(labels: Tensor, size: tuple[int, int], floor: float | None, method: Filter) -> Tensor:
     """Return the argmax (H, W) uint8 of (L, h, w) by a running maximum: faster than an argmax over a strided axis."""
-    best, scaled = torch.full(size, -torch.inf, device=labels.device), torch.empty(size, device=labels.device)
+    best, scaled = labels.new_full(size, -torch.inf), labels.new_empty(size)
     winner = torch.zeros(size, dtype=torch.uint8, device=labels.device)
     rescaled = labels.flatten(1).amax(1) > (floor or 0.0)
     if floor:

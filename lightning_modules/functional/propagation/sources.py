@@ -88,14 +88,15 @@ _LIIR_NUMBERS = {
 }
 
 LIIR = Source(
-    code="paper, sections 3.3 and 4.1",
+    code="paper, section 3.3, for the references and the compactness prior; the public code, LIIR_pytorch @ 21c7ba5, "
+    "for the other numbers",
     values={
         "davis": _LIIR_NUMBERS,
         "youtube_vos": _LIIR_NUMBERS | {"input_size": 480, "input_filter": "bilinear-antialias"},
         "vip": _LIIR_NUMBERS | {"input_size": (560, 560)},
         "jhmdb": _LIIR_NUMBERS | {"input_size": (320, 320), "normalise_by": "weights"},
     },
-    note="All data sets are tested with the setting of DAVIS, 'without any adaptation' (section 3.3).",
+    note="All data sets are tested with the setting of DAVIS, 'without any adaptation' (abstract).",
     inferred={
         "youtube_vos": "input_size: not stated; short side 480, as on DAVIS",
         "vip": "input_size: not stated; that of VFS",

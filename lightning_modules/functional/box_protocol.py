@@ -7,7 +7,7 @@ from typing import Annotated, Any, ClassVar, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from lightning_modules.functional.evaluation_protocol import (
+from .evaluation_protocol import (
     EvaluationProtocol,
     NonNegativeFloat,
     PositiveInt,
@@ -38,9 +38,10 @@ class TrackingProtocol(EvaluationProtocol):
         scale_step: factor from one scale to the next.
         scale_rate: weight of the found scale in the target's new size.
         scale_penalty: factor on the responses of all scales but the middle one.
-        penalty_lowers: a response below 0 is multiplied by 2 - scale_penalty instead, so that a change of scale always
-            costs. VFS's code multiplies by scale_penalty there too: a change then pays, and boxes shrink frame by frame
-            until they vanish, which can happen after a short fine-tune.
+        penalty_lowers: whether a response below 0 is multiplied by 2 - scale_penalty instead, so that a change of scale
+            always costs. The default, False, is what VFS's released code does (golden file siamfc_tracking.npz): it
+            multiplies the responses of the changed scales by scale_penalty whatever their sign. Where all of them are
+            negative a change then pays, and a box can shrink frame by frame until it vanishes.
         window_influence: weight of the cosine window in the response.
         stride: pixels of the search crop from one cell of the response to the next.
         dilated: whether the network's res4 and res5 have SiamFC's dilations in place of their strides; "released": as

@@ -1,0 +1,70 @@
+"""No result depends on torch's default type, which `precision: bf16-true` and user code may set to bfloat16."""
+
+from collections.abc import Callable, Mapping
+
+import pytest
+import torch
+from torch import Tensor
+
+from lightning_modules.functional import (
+    decode_keypoints,
+    decode_masks,
+    encode_keypoints,
+    encode_masks,
+    local_affinity,
+    reconstruct_locally,
+    siamese_correlation,
+    track_points,
+)
+from lightning_modules.functional.points import PointProtocol
+from lightning_modules.functional.position import sinusoidal_position
+from lightning_modules.functional.propagation.protocol import PropagationProtocol
+from lightning_modules.functional.siamese import response_labels
+from tests.helpers.propagation import protocol, run
+
+FEATURES = torch.randn(4, 16, 12, 17, generator=torch.Generator().manual_seed(0))
+MASK = torch.arange(4).repeat_interleave(24 * 34).view(96, 34).repeat(1, 4)
+QUERIES = torch.tensor([[0.0, 30.0, 41.0], [2.0, 60.0, 17.0]], dtype=torch.float64)
+
+
+def propagated(of: PropagationProtocol) -> Tensor:
+    return run(FEATURES, encode_masks(MASK, [1, 2, 3], (12, 17)), of)
+
+
+def points(name: str) -> tuple[Tensor, Tensor, Tensor]:
+    rules = PointProtocol.named(name).with_changes(occlusion="similarity+anchors")
+    tracks = track_points(FEATURES.__getitem__, len(FEATURES), QUERIES, rules)
+    return tracks.points, tracks.occluded, tracks.similarity
+
+
+def reconstructed() -> tuple[Tensor, Tensor]:
+    maps = FEATURES[:1], FEATURES[None, 1:3]
+    return local_affinity(*maps, 2), reconstruct_locally(*maps, maps[1][:, :, :3], 2).values
+
+
+CASES: Mapping[str, Callable[[], Tensor | tuple[Tensor, ...]]] = {
+    "top-k": lambda: propagated(protocol()),
+    "ties": lambda: propagated(protocol(topk_ties="kept", neighbourhood="square")),
+    "hard": lambda: propagated(protocol(label_feedback="hard", feature_stride=4)),
+    "liir": lambda: propagated(PropagationProtocol.named("liir").with_changes(radius=3, mixture_width="moments")),
+    "masks": lambda: decode_masks(FEATURES[0].softmax(0), (96, 136)),
+    "joints": lambda: decode_keypoints(encode_keypoints(QUERIES[:, 1:], (96, 136), (12, 17)), (96, 136)),
+    "direct": lambda: points("tapir-matching"),
+    "chained": lambda: points("gmrw-chained"),
+    "carried": lambda: points("fgvc"),
+    "position": lambda: sinusoidal_position(16, 33, 40),
+    "labels": lambda: response_labels((18, 18), 2),
+    "correlation": lambda: siamese_correlation(FEATURES[:1, :, :4, :4], FEATURES[:2]),
+    "reconstruction": reconstructed,
+}
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_a_default_type_of_bfloat16_changes_nothing(name: str) -> None:
+    expected = CASES[name]()
+    torch.set_default_dtype(torch.bfloat16)
+    try:
+        found = CASES[name]()
+    finally:
+        torch.set_default_dtype(torch.float32)
+    torch.testing.assert_close(found, expected, atol=0, rtol=0, equal_nan=True)
