@@ -1,10 +1,14 @@
-"""Put the configs into the wheel, as data of `callbacks`; everything else is in pyproject.toml."""
+"""Compile the search of label propagation, and put the configs into the wheel; all else is in pyproject.toml."""
 
+import platform
 import shutil
 from pathlib import Path
 
-from setuptools import setup
+from setuptools import Extension, setup
 from setuptools.command.build_py import build_py
+
+PACKAGE = "lightning_modules.functional.propagation"
+VARIANTS = {"avx512": ["-march=x86-64-v4"], "avx2": ["-march=x86-64-v3"]}
 
 
 class BuildWithConfigs(build_py):
@@ -22,4 +26,18 @@ class BuildWithConfigs(build_py):
             )
 
 
-setup(cmdclass={"build_py": BuildWithConfigs})
+def compiled_search() -> list[Extension]:
+    """Return the C++ file once for each kind of processor; without a compiler none is built, and torch searches."""
+    flags = VARIANTS if platform.machine().lower() in ("x86_64", "amd64") else {"other": []}
+    return [
+        Extension(
+            f"{PACKAGE}.compiled_{variant}",
+            [f"{PACKAGE.replace('.', '/')}/screened_search.cpp"],
+            extra_compile_args=["-std=c++17", "-O3", *machine],
+            optional=True,
+        )
+        for variant, machine in flags.items()
+    ]
+
+
+setup(cmdclass={"build_py": BuildWithConfigs}, ext_modules=compiled_search())

@@ -19,7 +19,7 @@ from torch import Tensor
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
 from lightning_modules.functional.compactness import CompactnessPrior
-from lightning_modules.functional.propagation.best_matches import window_average
+from lightning_modules.functional.propagation.attention import LocalAttention
 from lightning_modules.functional.propagation.tiles import Neighbourhood
 from lightning_modules.functional.reconstruction import reconstruct_locally
 from tests.helpers.memory import peak_of
@@ -53,11 +53,11 @@ def by_shifts(query: Tensor, references: Tensor, values: Tensor, radius: int) ->
 
 def by_propagation(query: Tensor, references: Tensor, values: Tensor, radius: int) -> Tensor:
     """The tiles of propagation, which take one sample at a time and no gradient."""
-    neighbourhood, count = Neighbourhood(radius, "square"), references.shape[1]
+    attention, count = LocalAttention(Neighbourhood(radius, "square")), references.shape[1]
     found = []
     for q, r, v in zip(query, references, values, strict=True):
         maps = (each.permute(2, 3, 0, 1).contiguous() for each in (r, v))
-        found.append(window_average(q.movedim(0, -1), *maps, torch.arange(count), neighbourhood, 1.0))
+        found.append(attention.average(q.movedim(0, -1), *maps, range(count), 1.0))
     return torch.stack(found).movedim(-1, 1)
 
 

@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..propagation.best_matches import best_matches
+from ..propagation.attention import LocalAttention
 from ..propagation.propagate import full_precision
 from ..propagation.references import ReferenceMemory, average_of_matches
 from ..propagation.tiles import Neighbourhood
@@ -70,7 +70,7 @@ class _Pass:
     def __init__(self, job: TrackingJob) -> None:
         self._job = job
         self._rules = job.protocol.propagation()
-        self._near = Neighbourhood(self._rules.radius, self._rules.neighbourhood)
+        self._nearby = LocalAttention(Neighbourhood(self._rules.radius, self._rules.neighbourhood))
         self._groups: list[_Group] = []
         self._finite: list[tuple[int, Tensor]] = []  # of frames that are not checked yet
 
@@ -104,7 +104,7 @@ class _Pass:
 
     def _propagate(self, window: ReferenceMemory, step: int, cells: Tensor) -> Iterator[Tensor]:
         """Yield each group's heat-maps `(n, h, w)` of the frame of a step."""
-        search = partial(best_matches, cells, neighbourhood=self._near, topk=self._rules.topk or 0)
+        search = partial(self._nearby.best_matches, cells, topk=self._rules.topk or 0)
         frames = list(range(max(step - self._rules.context, 0), step))
         common = None
         for group in self._groups:

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from ..compactness import compact_windows
 from ..transfer import PendingCopy, to_device
-from .best_matches import WORKSPACE, best_matches, window_average
+from .attention import WORKSPACE, LocalAttention
 from .label_coding import decode_masks
 from .protocol import PropagationProtocol
 from .references import ReferenceMemory, average_of_matches, kept_frames, looks_everywhere, reference_frames
@@ -66,12 +66,12 @@ def _frames(propagator: "LabelPropagator", features: Iterable[Tensor], entering:
     _check_entering(entering, propagator.frame)
 
 
-class SearchedMemory(NamedTuple):
-    """References in a memory, and the cells around a query that are searched in them."""
+class _Source(NamedTuple):
+    """Where a frame looks for matches: frames in a memory, and the neighbourhood that is searched in them."""
 
+    attention: LocalAttention
     memory: ReferenceMemory
     frames: list[int]
-    neighbourhood: Neighbourhood
 
 
 class LabelPropagator:
@@ -103,13 +103,13 @@ class LabelPropagator:
         if not 1 <= len(first_labels) <= 255:
             raise ValueError(f"first_labels must have 1 to 255 channels, got {len(first_labels)}")
         self.protocol = protocol
-        self.workspace = workspace
         self.frame = 0
         self._first_labels = first_labels
         self._shared = shared
         self._finite: list[Tensor] = []  # of the frames that are not checked yet
         self._checked = 0
-        self._neighbourhood = Neighbourhood(protocol.radius, protocol.neighbourhood)
+        self._nearby = LocalAttention(Neighbourhood(protocol.radius, protocol.neighbourhood), workspace)
+        self._anywhere = LocalAttention(Neighbourhood(None), workspace)
         self._memory: ReferenceMemory | None = None  # made when the size of the first features is known
         self._everywhere: dict[int, ReferenceMemory] = {}  # start frames that no neighbourhood restricts
         self._starting: dict[int, Tensor] = {}  # start frame → which channels start there, with "own-context"
@@ -197,6 +197,7 @@ class LabelPropagator:
         self._checked += len(finite)
 
     def _propagate(self, query: Tensor) -> Tensor:
+        """Return labels (L, h, w) for queries (h, w, C)."""
         protocol = self.protocol
         if protocol.topk is None:
             average = self._average_all(query)
@@ -213,46 +214,31 @@ class LabelPropagator:
         return labels
 
     def _average_best(self, query: Tensor, start: int = 0) -> Tensor:
-        """Average labels (h, w, L) for queries (h, w, C) by the softmax over the top-k of all references together."""
-        ties = self.protocol.topk_ties == "kept"
-        searches, count = self._searches(start), (self.protocol.topk or 0) + ties
-        found, products, last = self._best(query, searches, count, start)
-        while ties and any(v.shape[2] == count and (v.amin(2).flatten() >= last).any() for v, _ in found):
+        """Average labels (h, w, L) by the softmax over the top-k of all references together."""
+        sources, topk, ties = self._sources(start), self.protocol.topk or 0, self.protocol.topk_ties == "kept"
+        count = topk + ties
+        while True:
+            found = []
+            for number, (attention, memory, frames) in enumerate(sources):
+                references = memory.slots(frames)
+                search = partial(attention.best_matches, query, memory.keys, references, sketches=memory.sketches)
+                shared = self._shared
+                found.append(search(count) if shared is None else shared.find(self.frame, (start, number), search))
+            logits = torch.cat([values for values, _ in found], dim=2).flatten(0, 1).to(self._label_dtype)
+            if not ties:
+                break
+            top = logits.topk(min(topk, logits.shape[1]), dim=1).values
+            last = top.amin(1, keepdim=True).clamp_min(torch.finfo(top.dtype).min)
+            if not any(v.shape[2] == count and (v.amin(2).view(-1, 1) >= last).any() for v, _ in found):
+                logits.masked_fill_(logits < last, -torch.inf)
+                break
             count *= 2  # all that were found are tied with the last of the top-k: there may be more
-            found, products, last = self._best(query, searches, count, start)
-        logits = products.masked_fill(products < last[:, None], -torch.inf) if ties else products
-        memories = [memory for memory, _, _ in searches]
-        return average_of_matches(
-            memories, found, count if ties else self.protocol.topk or 0, self.protocol.temperature, logits
-        )
-
-    def _best(
-        self, query: Tensor, searches: list[SearchedMemory], count: int, start: int
-    ) -> tuple[list[tuple[Tensor, Tensor]], Tensor, Tensor]:
-        """Return `count` matches in each source, all their products (h · w, n), and the top-k's last one (h · w,)."""
-        found = []
-        for number, (memory, frames, neighbourhood) in enumerate(searches):
-            references = memory.slots(frames)
-            search = partial(self._search, query, memory, references, neighbourhood)
-            if self._shared is None:
-                found.append(search(count))
-            else:
-                found.append(self._shared.find(self.frame, (start, number), search))
-        products = torch.cat([values for values, _ in found], dim=2).flatten(0, 1).to(self._label_dtype)
-        if self.protocol.topk_ties == "cut":
-            return found, products, products.new_empty(0)
-        top = products.topk(min(self.protocol.topk or 0, products.shape[1]), dim=1).values
-        return found, products, top.amin(1).clamp_min(torch.finfo(top.dtype).min)
-
-    def _search(
-        self, query: Tensor, memory: ReferenceMemory, references: list[int], neighbourhood: Neighbourhood, topk: int
-    ) -> tuple[Tensor, Tensor]:
-        return best_matches(query, memory.keys, references, neighbourhood, topk, self.workspace, memory.sketches)
+        memories = [source.memory for source in sources]
+        return average_of_matches(memories, found, count if ties else topk, self.protocol.temperature, logits)
 
     def _average_all(self, query: Tensor) -> Tensor:
-        """Average labels (h, w, L) for queries (h, w, C) by the softmax over all neighbours in all references."""
-        protocol = self.protocol
-        adjust = None
+        """Average labels (h, w, L) by the softmax over all neighbours in all references."""
+        protocol, adjust = self.protocol, None
         if protocol.mixture_components is not None:
             adjust = partial(
                 compact_windows,
@@ -260,31 +246,28 @@ class LabelPropagator:
                 threshold=protocol.mixture_threshold,
                 width=protocol.mixture_width,
             )
-        ((memory, frames, neighbourhood),) = self._searches()
-        return window_average(
+        ((attention, memory, frames),) = self._sources()
+        by_weights = protocol.normalise_labels and protocol.normalise_by == "weights"
+        return attention.average(
             query,
             memory.keys,
             memory.labels,
             memory.slots(frames),
-            neighbourhood,
             protocol.temperature,
             protocol.border,
             adjust,
-            protocol.normalise_labels and protocol.normalise_by == "weights",
-            self.workspace,
+            by_weights,
         )
 
-    def _searches(self, start: int = 0) -> list[SearchedMemory]:
+    def _sources(self, start: int = 0) -> list[_Source]:
         """Return what the current frame searches in the context of a start frame."""
         if self._memory is None:
             raise ValueError("step has not seen frame 0")
         frames = reference_frames(self.protocol, self.frame, start)
         if start not in self._everywhere:
-            return [SearchedMemory(self._memory, frames, self._neighbourhood)]
-        everywhere = SearchedMemory(self._everywhere[start], frames[:1], Neighbourhood(None))
-        return (
-            [everywhere, SearchedMemory(self._memory, frames[1:], self._neighbourhood)] if frames[1:] else [everywhere]
-        )
+            return [_Source(self._nearby, self._memory, frames)]
+        lasting = _Source(self._anywhere, self._everywhere[start], frames[:1])
+        return [lasting, _Source(self._nearby, self._memory, frames[1:])] if frames[1:] else [lasting]
 
     def _remember(self, query: Tensor, labels: Tensor) -> None:
         protocol = self.protocol

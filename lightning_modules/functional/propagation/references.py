@@ -49,7 +49,7 @@ class ReferenceMemory:
         features: (h, w, C) of a frame, for its shape and type.
         labels: (L, h, w) of a frame, for their shape and type.
         keys: those of another memory of the same frames, which alone writes them; None: its own keys.
-        sketched: keep sketches of its own keys too, where `best_matches` is faster with them.
+        sketched: keep sketches of its own keys too, where the search is faster with them.
 
     Attributes:
         keys: (h, w, S, C).
@@ -122,7 +122,7 @@ def average_of_matches(
 
     Args:
         memories: with the labels.
-        found: in each memory, products (h, w, k) and cells, as `best_matches` returns them.
+        found: in each memory, products (h, w, k) and cells, as `LocalAttention.best_matches` returns them.
         topk: matches that count.
         temperature: divides the products before the softmax.
         logits: (h · w, n), in place of the products of all memories.

@@ -1,20 +1,23 @@
 // Exact top-k dot products of each query with the keys in its neighbourhood: the inner loops of screened_search.py,
-// for processors with AVX-512.
+// in the compiler's vectors. setup.py compiles it for AVX-512 and for AVX2, or for what else the processor has.
 //
 // Queries are taken in tiles of 4 x 4, one to a lane of a register. The product of the short sketches of a query and a
 // key is an upper bound of their dot product. Where it reaches the k-th largest dot product so far, the dot product
 // itself is computed. Rows of keys are read from the nearest to the farthest, so that the k-th largest soon rules most
 // keys out.
 
-#include <immintrin.h>
-
 #include <algorithm>
 #include <cmath>
 #include <cstdint>
 #include <cstdlib>
+#include <cstring>
 #include <functional>
 #include <limits>
 #include <vector>
+
+#ifdef __AVX2__
+#include <immintrin.h>
+#endif
 
 namespace {
 
@@ -22,11 +25,22 @@ constexpr int SIDE = 4;            // queries along a side of a tile
 constexpr int LANES = SIDE * SIDE;
 constexpr int ROWS_OF_TILES = 2;   // searched together, so that keys are read from memory half as often
 constexpr int CHUNK = 32;          // numbers of a sketch that lie side by side; screened_search.py has it too
-constexpr int BLOCK = 28;          // keys whose sums fit into the registers
+#if defined(__AVX512F__)           // numbers in a register; keys whose sums fit into the registers
+constexpr int WIDTH = 16, BLOCK = 28;
+#elif defined(__AVX2__)
+constexpr int WIDTH = 8, BLOCK = 6;
+#else
+constexpr int WIDTH = 4, BLOCK = 6;
+#endif
+constexpr int PARTS = LANES / WIDTH;
 constexpr float INF = std::numeric_limits<float>::infinity();
 
-struct Lanes {
-    __m512 numbers;
+typedef float Numbers __attribute__((vector_size(4 * WIDTH)));
+typedef int32_t Flags __attribute__((vector_size(4 * WIDTH)));
+
+struct Lanes {                     // one number for each query of a tile
+    Numbers parts[PARTS];
+    float &operator[](int lane) { return reinterpret_cast<float *>(parts)[lane]; }
 };
 
 struct Search {                    // the fields of `_Search` in screened_search.py
@@ -49,51 +63,74 @@ struct Tile {
     float least[LANES];            // products below this are not among the largest
     float norm[LANES];
     int64_t found[LANES];
-    __m512 threshold;              // bounds below this are of such products
+    Lanes threshold;               // bounds below this are of such products
     int64_t start, stop;           // columns of the current row of keys that its neighbourhoods reach
     std::vector<uint16_t> in_window;  // queries whose neighbourhood has the key, for each of these columns
 };
 
+inline Numbers load(const float *from) {
+    Numbers numbers;
+    std::memcpy(&numbers, from, sizeof numbers);
+    return numbers;
+}
+
 float dot(const float *a, const float *b, int64_t length) {
-    __m512 sums[4] = {_mm512_setzero_ps(), _mm512_setzero_ps(), _mm512_setzero_ps(), _mm512_setzero_ps()};
+    Numbers sums[4] = {};
     int64_t i = 0;
-    for (; i + 64 <= length; i += 64)
-        for (int part = 0; part < 4; ++part) {
-            const int64_t at = i + 16 * part;
-            sums[part] = _mm512_fmadd_ps(_mm512_loadu_ps(a + at), _mm512_loadu_ps(b + at), sums[part]);
-        }
-    for (; i < length; i += 16) {
-        const __mmask16 rest = length - i >= 16 ? 0xffff : (1u << (length - i)) - 1;
-        sums[0] = _mm512_fmadd_ps(_mm512_maskz_loadu_ps(rest, a + i), _mm512_maskz_loadu_ps(rest, b + i), sums[0]);
+    for (; i + 4 * WIDTH <= length; i += 4 * WIDTH)
+        for (int part = 0; part < 4; ++part) sums[part] += load(a + i + WIDTH * part) * load(b + i + WIDTH * part);
+    for (; i + WIDTH <= length; i += WIDTH) sums[0] += load(a + i) * load(b + i);
+    const Numbers last = sums[0] + sums[1] + (sums[2] + sums[3]);
+    float sum = 0;
+    for (int number = 0; number < WIDTH; ++number) sum += last[number];
+    for (; i < length; ++i) sum += a[i] * b[i];
+    return sum;
+}
+
+// Return the lanes, one bit each, in which a number is not less than the other; a NaN is not less.
+inline unsigned not_less(const Lanes &numbers, const Lanes &others) {
+    unsigned lanes = 0;
+    for (int part = 0; part < PARTS; ++part) {
+        const Flags less = numbers.parts[part] < others.parts[part];
+#if defined(__AVX512F__)  // compilers do not make one instruction of the loop
+        lanes = _mm512_movepi32_mask((__m512i)less);
+#elif defined(__AVX2__)
+        lanes |= unsigned(_mm256_movemask_ps((__m256)less)) << part * WIDTH;
+#else
+        for (int number = 0; number < WIDTH; ++number) lanes |= (less[number] & 1u) << (part * WIDTH + number);
+#endif
     }
-    return _mm512_reduce_add_ps(_mm512_add_ps(_mm512_add_ps(sums[0], sums[1]), _mm512_add_ps(sums[2], sums[3])));
+    return ~lanes;
 }
 
 // Multiply the sketches of a tile with those of N keys side by side.
 template <int N>
-void bounds_of(const Lanes *queries, const float *keys, int64_t chunks, int64_t pitch, __m512 *bounds) {
-    __m512 sums[N];
-#pragma GCC unroll 32
-    for (int j = 0; j < N; ++j) sums[j] = _mm512_setzero_ps();
+void bounds_of(const Lanes *queries, const float *keys, int64_t chunks, int64_t pitch, Lanes *bounds) {
+    Numbers sums[N][PARTS] = {};
     for (int64_t chunk = 0; chunk < chunks; ++chunk, keys += pitch * CHUNK)
         for (int i = 0; i < CHUNK; ++i, ++queries) {
 #pragma GCC unroll 32
             for (int j = 0; j < N; ++j)
-                sums[j] = _mm512_fmadd_ps(_mm512_set1_ps(keys[j * CHUNK + i]), queries->numbers, sums[j]);
+#pragma GCC unroll 4
+                for (int part = 0; part < PARTS; ++part) sums[j][part] += keys[j * CHUNK + i] * queries->parts[part];
         }
 #pragma GCC unroll 32
-    for (int j = 0; j < N; ++j) bounds[j] = sums[j];
+    for (int j = 0; j < N; ++j)
+#pragma GCC unroll 4
+        for (int part = 0; part < PARTS; ++part) bounds[j].parts[part] = sums[j][part];
 }
 
-using Bounds = void (*)(const Lanes *, const float *, int64_t, int64_t, __m512 *);
-constexpr Bounds BOUNDS_OF_PAIRS[] = {bounds_of<2>,  bounds_of<4>,  bounds_of<6>,  bounds_of<8>,  bounds_of<10>,
-                                      bounds_of<12>, bounds_of<14>, bounds_of<16>, bounds_of<18>, bounds_of<20>,
-                                      bounds_of<22>, bounds_of<24>, bounds_of<26>, bounds_of<28>};
+using Bounds = void (*)(const Lanes *, const float *, int64_t, int64_t, Lanes *);
+constexpr Bounds BOUNDS_OF_PAIRS[] = {
+    bounds_of<2>,  bounds_of<4>,  bounds_of<6>,
+#if defined(__AVX512F__)
+    bounds_of<8>,  bounds_of<10>, bounds_of<12>, bounds_of<14>, bounds_of<16>, bounds_of<18>,
+    bounds_of<20>, bounds_of<22>, bounds_of<24>, bounds_of<26>, bounds_of<28>,
+#endif
+};
 
 void set_threshold(const Search &s, Tile &tile) {
-    alignas(64) float threshold[LANES];
-    for (int lane = 0; lane < LANES; ++lane) threshold[lane] = tile.least[lane] - float(s.margin * tile.norm[lane]);
-    tile.threshold = _mm512_load_ps(threshold);
+    for (int lane = 0; lane < LANES; ++lane) tile.threshold[lane] = tile.least[lane] - float(s.margin * tile.norm[lane]);
 }
 
 // Return the k-th largest product of a query with the keys at its own cell, or -inf if they are too few.
@@ -116,8 +153,7 @@ void start_tile(const Search &s, Tile &tile, int64_t top, int64_t left) {
         const int64_t y = top + lane / SIDE, x = left + lane % SIDE, index = y * s.width + x;
         const bool inside = y < s.height && x < s.width;
         for (int64_t i = 0; i < length; ++i) {
-            float *numbers = reinterpret_cast<float *>(&tile.sketch[i]);
-            numbers[lane] = inside ? s.query_sketches[index * length + i] : 0;
+            tile.sketch[i][lane] = inside ? s.query_sketches[index * length + i] : 0;
         }
         const float *query = s.query + index * s.channels;
         tile.found[lane] = 0;
@@ -180,16 +216,16 @@ int64_t search(const Search &s, Tile &tile, int64_t row, int64_t number) {
     for (int64_t from = tile.start; from < tile.stop; from += step) {
         const int64_t size = std::min(step, tile.stop - from), first = (row * s.width + from) * s.slots + slot;
         const uint16_t *in_window = tile.in_window.data() + from - tile.start;
-        __m512 bounds[BLOCK];
+        Lanes bounds[BLOCK];
         uint16_t reached[BLOCK];
         unsigned any = 0;
         BOUNDS_OF_PAIRS[(size + 1) / 2 - 1](tile.sketch.data(), sketches + from * CHUNK, s.chunks, s.pitch, bounds);
         for (int64_t j = 0; j < size; ++j)  // not less: a NaN is let through
-            any |= reached[j] = uint16_t(_mm512_mask_cmp_ps_mask(in_window[j], bounds[j], tile.threshold, _CMP_NLT_UQ));
+            any |= reached[j] = uint16_t(not_less(bounds[j], tile.threshold) & in_window[j]);
         if (!any) continue;
         for (int64_t j = 0; j < size; ++j)
             for (int64_t i = 0; reached[j] && i < s.channels; i += 16)
-                _mm_prefetch(s.keys + (first + j * s.slots) * s.channels + i, _MM_HINT_T0);
+                __builtin_prefetch(s.keys + (first + j * s.slots) * s.channels + i);
         for (int64_t j = 0; j < size; ++j)
             for (unsigned lanes = reached[j]; lanes; lanes &= lanes - 1, ++computed) {
                 const int lane = __builtin_ctz(lanes);

@@ -1,4 +1,4 @@
-"""The search of `best_matches` on a CPU, in compiled code that computes few of the dot products.
+"""The search of `LocalAttention.best_matches` on a CPU, in compiled code that computes few of the dot products.
 
 A sketch of a vector holds its coordinates along the principal components of the features, and last the norm of what
 is left of the vector. By the Cauchy–Schwarz inequality the product of two sketches is an upper bound of the dot product
@@ -6,18 +6,20 @@ of their vectors. Where the bound is below the k-th largest dot product, the dot
 """
 
 import ctypes
+import functools
+import importlib.util
+import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..native import library, switched_on
 from .tiles import Neighbourhood
 
-CPP_FILE = Path(__file__).with_suffix(".cpp")
+SWITCH = "VIDCORR_NATIVE"
+"""Environment variable that turns the compiled search off if it is 0."""
 CHUNK = 32  # numbers of a sketch that lie side by side in memory; the C++ file has it too
 FIRST_CHUNKS = 2  # of a sketch: one is less to multiply, but rules out fewer keys
 MOST_MATCHES = 64  # the compiled code looks through the matches of a query one by one
@@ -39,9 +41,17 @@ class _Search(ctypes.Structure):
     )
 
 
+@functools.cache
+def library() -> ctypes.CDLL | None:
+    """Return the search that setup.py compiled for this processor, or None where there is none."""
+    variant = {"AVX512": "avx512", "AVX2": "avx2"}.get(torch.backends.cpu.get_cpu_capability(), "other")
+    spec = importlib.util.find_spec(f"lightning_modules.functional.propagation.compiled_{variant}")
+    return None if spec is None or spec.origin is None else ctypes.CDLL(spec.origin)
+
+
 def compiled_search_runs() -> bool:
-    """Return True where compiled code is asked for (`VIDCORR_NATIVE=1`) and available."""
-    return switched_on() and library(CPP_FILE) is not None
+    """Return True where the installation compiled the search and `VIDCORR_NATIVE=0` does not turn it off."""
+    return os.environ.get(SWITCH) != "0" and library() is not None
 
 
 def can_screen(features: Tensor) -> bool:
@@ -81,7 +91,7 @@ class SketchedKeys:
     def search(
         self, query: Tensor, references: Sequence[int], neighbourhood: Neighbourhood, topk: int
     ) -> tuple[Tensor, Tensor]:
-        """Return the best matches as `best_matches` does, topk of each query, padded with −inf at index 0.
+        """Return best matches as `LocalAttention` does, topk of each query, padded with −inf at index 0.
 
         Args:
             query: (h, w, C), contiguous.
@@ -155,7 +165,7 @@ def _half_widths(neighbourhood: Neighbourhood, height: int, width: int) -> list[
 
 def _run(arguments: _Search, height: int) -> int:
     """Run the compiled code on as many threads as torch has; return the number of dot products."""
-    loaded = library(CPP_FILE)
+    loaded = library()
     assert loaded is not None  # by `can_screen`
     function = loaded.vidcorr_screened_search
     function.argtypes, function.restype = [ctypes.c_void_p, ctypes.c_int64, ctypes.c_int64], ctypes.c_int64

@@ -13,7 +13,7 @@ ALSO_AFTER = frozenset(
     {"name", "topk", "temperature", "normalise_labels", "normalise_by", "foreground_gain", "first_frame"}
 )
 FoundMatches = tuple[Tensor, Tensor]
-"""Products and cells, as `best_matches` returns them."""
+"""Products and cells, as `LocalAttention.best_matches` returns them."""
 
 
 class SharedMatches:

@@ -4,6 +4,7 @@ import dataclasses
 import itertools
 import math
 from collections.abc import Iterator
+from functools import cached_property
 from typing import Any, Literal
 
 import numpy as np
@@ -53,7 +54,7 @@ class Tile:
 
     Keys are numbered in a frame of reach cells around the queries, part of which may lie outside the map; without a
     reach that frame is the map. If the rectangle `slides`, a row of keys meets the 2 · reach + 1 query rows around it;
-    otherwise it meets them all.
+    otherwise it meets them all. Properties are cached, because a tile serves all frames of a video.
     """
 
     rows: range
@@ -63,7 +64,7 @@ class Tile:
     reach: int | None
     slides: bool
 
-    @property
+    @cached_property
     def frame(self) -> tuple[range, range]:
         """Rows and columns of the frame, in map coordinates."""
         if self.reach is None:
@@ -73,7 +74,13 @@ class Tile:
             range(self.columns.start - self.reach, self.columns.stop + self.reach),
         )
 
-    @property
+    @cached_property
+    def frame_size(self) -> tuple[int, int]:
+        """Number of rows and columns of the frame."""
+        rows, columns = self.frame
+        return len(rows), len(columns)
+
+    @cached_property
     def keys(self) -> tuple[range, range]:
         """Rows and columns of the frame that lie on the map."""
         rows, columns = self.frame
@@ -82,12 +89,12 @@ class Tile:
             range(max(columns.start, 0), min(columns.stop, self.width)),
         )
 
-    @property
+    @cached_property
     def query_slices(self) -> tuple[slice, slice]:
         """Slices of the map that hold the queries."""
         return slice(self.rows.start, self.rows.stop), slice(self.columns.start, self.columns.stop)
 
-    @property
+    @cached_property
     def inner(self) -> tuple[slice, slice]:
         """Part of the frame that lies on the map."""
         (rows, columns), (key_rows, key_columns) = self.frame, self.keys
@@ -96,22 +103,25 @@ class Tile:
             slice(key_columns.start - columns.start, key_columns.stop - columns.start),
         )
 
-    @property
+    @cached_property
     def queries(self) -> int:
         """Number of queries that a row of keys meets, those beyond the rectangle included."""
         rows = 2 * self.reach + 1 if self.slides and self.reach is not None else len(self.rows)
         return rows * len(self.columns)
 
-    @property
+    @cached_property
     def products(self) -> int:
         """Number of products of the tile with one reference."""
         return len(self.keys[0]) * len(self.keys[1]) * self.queries
 
-    def query_rows(self, key_row: int) -> tuple[range, int]:
-        """Return the query rows within reach of a row of keys, and their start on the last axis of a sliding block."""
-        reach = self.reach or 0
-        rows = range(max(key_row - reach, self.rows.start), min(key_row + reach + 1, self.rows.stop))
-        return rows, (rows.start - key_row + reach) * len(self.columns)
+    @cached_property
+    def rows_met(self) -> list[tuple[slice, int]]:
+        """For each row of keys the tile's rows within reach, and their start on the last axis of a sliding block."""
+        reach, top, found = self.reach or 0, self.rows.start, []
+        for key_row in self.keys[0]:
+            start, stop = max(key_row - reach, top), min(key_row + reach + 1, self.rows.stop)
+            found.append((slice(start - top, stop - top), (start - key_row + reach) * len(self.columns)))
+        return found
 
     def addresses(self, neighbourhood: Neighbourhood, device: torch.device) -> Tensor:
         """Return each query's addresses within reach, in a flat block (frame rows, frame columns, queries).

@@ -19,7 +19,7 @@ from lightning_modules.functional import (
     propagate_labels,
 )
 from lightning_modules.functional.compactness import compact_windows
-from lightning_modules.functional.propagation.best_matches import window_average
+from lightning_modules.functional.propagation.attention import LocalAttention
 from lightning_modules.functional.propagation.references import reference_frames
 from lightning_modules.functional.propagation.tiles import Neighbourhood
 
@@ -52,9 +52,8 @@ def test_plain_window_average_equals_mast(golden: Golden, name: str) -> None:
         keys = case[f"{name}_k"][:, number].permute(2, 3, 0, 1).contiguous()
         colours = case[f"{name}_color_full"][:, number, :, ::4, ::4].permute(2, 3, 0, 1)
         every = range(keys.shape[2])
-        found = window_average(
-            query.permute(1, 2, 0), keys, colours, every, Neighbourhood(6, "square"), 1.0, border="zero"
-        )
+        attention = LocalAttention(Neighbourhood(6, "square"))
+        found = attention.average(query.permute(1, 2, 0), keys, colours, every, 1.0, border="zero")
         torch.testing.assert_close(found.permute(2, 0, 1), case[f"{name}_out"][number], atol=1e-4, rtol=0)
 
 
@@ -65,8 +64,8 @@ def liir_labels(case: dict[str, np.ndarray], radius: int, compact: bool) -> Tens
     values = torch.stack(masks).permute(2, 3, 0, 1)
     query = torch.from_numpy(case["test_q"][0]).permute(1, 2, 0)
     adjust = partial(compact_windows, components=2, threshold=0.1, width="fixed") if compact else None
-    square = Neighbourhood(radius, "square")
-    return window_average(query, keys, values, range(3), square, 1.0, "zero", adjust).permute(2, 0, 1)
+    attention = LocalAttention(Neighbourhood(radius, "square"))
+    return attention.average(query, keys, values, range(3), 1.0, "zero", adjust).permute(2, 0, 1)
 
 
 def test_test_labels_equal_mast(golden: Golden) -> None:

@@ -2,16 +2,16 @@
 
 import pytest
 
-from lightning_modules.functional.native import SWITCH
+from lightning_modules.functional.propagation.screened_search import SWITCH
 
 
 @pytest.fixture
-def compiled_search(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Search by compiled code, where this machine can."""
-    monkeypatch.setenv(SWITCH, "1")
+def torch_search(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Search by torch."""
+    monkeypatch.setenv(SWITCH, "0")
 
 
 @pytest.fixture(params=["torch", "compiled"])
 def each_search(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Run the test twice: by torch, and by compiled code where this machine can."""
+    """Run the test twice: by torch, and by compiled code where there is any."""
     monkeypatch.setenv(SWITCH, str(int(request.param == "compiled")))

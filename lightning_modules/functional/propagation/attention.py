@@ -1,0 +1,273 @@
+"""Attention of each cell of a feature map to a neighbourhood in several reference maps, without the dense matrix.
+
+Queries are taken in tiles: a strip of columns, and as many rows as the workspace holds. Each row of keys within reach
+of the strip is multiplied with just those query rows whose neighbourhood contains it: one matrix product over all
+references, since keys are stored as (h, w, S, C). The products of a tile form one block (key rows, key columns,
+references, queries of a key row), in which the neighbourhood of a query is its own address plus a fixed list of
+offsets.
+"""
+
+import math
+from collections.abc import Callable, Sequence
+from typing import Literal, NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from ..cpu_products import dot_products, onednn_pays, onednn_serves
+from .screened_search import MOST_MATCHES, SketchedKeys
+from .tiles import Neighbourhood, Tile, on_device, tiles
+
+WORKSPACE = 64 * 2**20  # bytes of a tile's products
+
+
+class _PlannedTile(NamedTuple):
+    """A tile, and where the neighbourhoods of its queries lie; None where all keys are in them.
+
+    Attributes:
+        tile: the tile.
+        neighbours: for `best_matches`, each query's addresses; for `average`, a bias of the logits.
+    """
+
+    tile: Tile
+    neighbours: Tensor | None
+
+
+class LocalAttention:
+    """Attention to the neighbourhood of each cell, whose tiles are planned once for a size of maps.
+
+    Args:
+        neighbourhood: neighbourhood of each query cell.
+        workspace: bytes for intermediate products, which no result depends on.
+    """
+
+    def __init__(self, neighbourhood: Neighbourhood, workspace: int = WORKSPACE) -> None:
+        self._neighbourhood = neighbourhood
+        self._workspace = workspace
+        self._plans: dict[tuple[object, ...], list[_PlannedTile]] = {}
+
+    def best_matches(
+        self, query: Tensor, keys: Tensor, references: Sequence[int], topk: int, sketches: SketchedKeys | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """Return the largest dot products of each query over its neighbourhood in all references, exactly.
+
+        Two levels find them: the maximum over the references at each cell, its top-k cells, and the top-k of the
+        products at those cells. A product that belongs to the top-k lies at one of these cells, so none is lost.
+
+        Args:
+            query: (h, w, C).
+            keys: (h, w, S, C), contiguous.
+            references: indices into S; one that is listed twice counts twice.
+            topk: matches to keep; fewer where there are fewer cells and references.
+            sketches: sketches of the keys, by which compiled code finds the same matches on a CPU.
+
+        Returns:
+            (h, w, k) products in no order, −inf where the neighbourhood has no more cells on the map; and their
+            indices, long (h, w, k): (y · w + x) · S + s.
+        """
+        if sketches is not None and topk <= MOST_MATCHES:
+            return sketches.search(query, references, self._neighbourhood, topk)
+        height, width, slots, _ = keys.shape
+        different = sorted(set(references))
+        used, listed = on_device(different, keys.device), on_device(references, keys.device)
+        copies = on_device([different.index(number) for number in references], keys.device)
+        plan = self._search_plan(keys, len(different), topk)
+        buffer = keys.new_empty(max((tile.products for tile, _ in plan if tile.slides), default=0) * len(different))
+        cells = height * width if plan[0].neighbours is None else plan[0].neighbours.shape[1]
+        values = query.new_empty(height, width, min(topk, min(topk, cells) * len(references)))
+        indices = listed.new_empty(values.shape)
+        for tile, addresses in plan:
+            part, frame = _part(tile, keys, used), tile.frame_size
+            # The last number pads `addresses`.
+            best = keys.new_full((math.prod(frame) * tile.queries + 1,), -torch.inf)
+            block = _products(tile, query, part, buffer, best[:-1].view(*frame, tile.queries)[tile.inner])
+            if addresses is None:
+                top, cell = _largest(best[:-1].view(-1, tile.queries).T.contiguous(), topk)
+                last = torch.arange(tile.queries, device=cell.device)[:, None].expand_as(cell)
+            else:
+                top, choice = _largest(best.index_select(0, addresses.view(-1)).view(addresses.shape), topk)
+                address = addresses.gather(1, choice)
+                cell, last = address // tile.queries, address % tile.queries
+            (rows, columns), (key_rows, key_columns) = tile.frame, tile.keys
+            y, x = cell // len(columns) + rows.start, cell % len(columns) + columns.start
+            start = (y - key_rows.start) * len(key_columns) + x - key_columns.start
+            outside = top == -torch.inf
+            first = (start * len(different) * tile.queries + last).masked_fill_(outside, 0)
+            candidates = first[:, :, None] + copies * tile.queries
+            products = block.view(-1).index_select(0, candidates.view(-1)).view(candidates.shape)
+            top, choice = _largest(products.masked_fill_(outside[:, :, None], -torch.inf).flatten(1), topk)
+            at, reference = choice // len(copies), listed[choice % len(copies)]
+            index = ((y.gather(1, at) * width + x.gather(1, at)) * slots + reference).masked_fill_(top == -torch.inf, 0)
+            values[tile.query_slices] = top.view(len(tile.rows), len(tile.columns), -1)
+            indices[tile.query_slices] = index.view(len(tile.rows), len(tile.columns), -1)
+        return values, indices
+
+    def average(
+        self,
+        query: Tensor,
+        keys: Tensor,
+        values: Tensor,
+        references: Sequence[int],
+        temperature: float,
+        border: Literal["exclude", "zero"] = "exclude",
+        adjust: Callable[[Tensor], Tensor] | None = None,
+        normalise: bool = False,
+    ) -> Tensor:
+        """Return the average of all values in a neighbourhood, weighted by the softmax of dot products / temperature.
+
+        Args:
+            query: (h, w, C).
+            keys: (h, w, S, C), contiguous.
+            values: (h, w, S, L).
+            references: indices into S; one that is listed twice counts twice.
+            temperature: divides the products.
+            border: "zero": cells outside the map take softmax mass with product 0 and give no value (squares only).
+            adjust: replaces the weights of all windows: (queries, references, D · D) to the same shape (squares only).
+            normalise: divide by the sum of the weights inside the map, which is 1 until they are adjusted.
+
+        Returns:
+            (h, w, L).
+        """
+        height, width, _, _ = keys.shape
+        different = sorted(set(references))
+        used = on_device(different, keys.device)
+        counts = on_device([references.count(number) for number in different], keys.device)
+        result = values.new_empty(height, width, values.shape[-1])
+        for tile, bias in self._average_plan(keys, values, len(different)):
+            logits = _products(tile, query, _part(tile, keys, used)).to(values.dtype).div_(temperature)
+            logits += counts.to(values.dtype).log()[:, None]
+            if bias is not None:
+                if logits.shape[:2] != tile.frame_size:
+                    beyond = -torch.inf if border == "exclude" else 0.0
+                    framed = logits.new_full((*tile.frame_size, *logits.shape[2:]), beyond)
+                    framed[tile.inner] = logits
+                    logits = framed
+                logits += bias
+            weights = logits.view(-1, tile.queries).softmax(0).view(logits.shape)
+            if adjust is not None:
+                windows = _windows(tile, weights)
+                windows.copy_(adjust(windows.flatten(3).flatten(0, 1)).view(windows.shape))
+            inside = weights[tile.inner].reshape(-1, tile.queries)
+            average = _part(tile, values, used).flatten(0, 2).T @ inside
+            if normalise:
+                average /= inside.sum(0).clamp_min(1e-12)
+            result[tile.query_slices] = average.T.unflatten(0, (len(tile.rows), -1))
+        return result
+
+    def _search_plan(self, keys: Tensor, references: int, topk: int) -> list[_PlannedTile]:
+        (height, width), reach = keys.shape[:2], self._neighbourhood.reach
+        plan = self._plans.setdefault((keys.shape[:2], keys.dtype, keys.device, references, topk), [])
+        if not plan:
+            budget = self._workspace // keys.element_size()
+            addresses: dict[tuple[int, int], Tensor] = {}
+            for tile in tiles(height, width, reach, references, budget, slide=True):
+                shape = (len(tile.rows), len(tile.columns))
+                if reach is not None and shape not in addresses:
+                    addresses[shape] = _padded_addresses(tile, self._neighbourhood, topk, keys.device)
+                plan.append(_PlannedTile(tile, addresses.get(shape)))
+        return plan
+
+    def _average_plan(self, keys: Tensor, values: Tensor, references: int) -> list[_PlannedTile]:
+        (height, width), reach = keys.shape[:2], self._neighbourhood.reach
+        plan = self._plans.setdefault((keys.shape[:2], keys.dtype, values.dtype, keys.device, references), [])
+        if not plan:
+            budget = self._workspace // (4 * keys.element_size())  # for products, logits, weights and windows
+            biases: dict[tuple[int, int], Tensor] = {}
+            for tile in tiles(height, width, reach, references, budget, slide=False):
+                shape = (len(tile.rows), len(tile.columns))
+                if reach is not None and shape not in biases:
+                    biases[shape] = _window_bias(tile, self._neighbourhood, values)
+                plan.append(_PlannedTile(tile, biases.get(shape)))
+        return plan
+
+
+def _products(
+    tile: Tile, query: Tensor, keys: Tensor, buffer: Tensor | None = None, best: Tensor | None = None
+) -> Tensor:
+    """Return the dot products of each key with the queries that its row meets.
+
+    Args:
+        tile: where queries and keys lie.
+        query: (h, w, C): of the whole map.
+        keys: (key rows, key columns, R, C): of the tile; dense from the third axis on, and along a row.
+        buffer: flat, where the products of a tile that slides go.
+        best: (key rows, key columns, queries): receives the maxima over the references where a row of keys meets
+            queries.
+
+    Returns:
+        (key rows, key columns, R, queries of a key row), undefined where a row of keys meets no query.
+    """
+    rows, columns, references, channels = keys.shape
+    shape = (rows, columns, references, tile.queries)
+    queries = query[tile.query_slices].contiguous()
+    if not tile.slides:
+        block = _dot(keys.reshape(-1, channels), queries.view(-1, channels)).view(shape)
+        if best is not None:
+            torch.amax(block, 2, out=best)
+        return block
+    if buffer is None or best is None:
+        raise ValueError("a tile that slides needs buffers for its products and their maxima")
+    block = buffer[: rows * columns * references * tile.queries].view(shape)
+    if not onednn_serves(keys):
+        torch.bmm(keys.flatten(1, 2), _queries_per_key_row(tile, queries).mT, out=block.flatten(1, 2))
+        torch.amax(block, 2, out=best)
+        return block
+    for i, (met, start) in enumerate(tile.rows_met):
+        products = _dot(keys[i].flatten(0, 1), queries[met].flatten(0, 1)).view(columns, references, -1)
+        stop = start + products.shape[2]
+        block[i, :, :, start:stop] = products
+        best[i, :, start:stop] = products.amax(1)  # while the row is still in the cache
+    return block
+
+
+def _dot(keys: Tensor, queries: Tensor) -> Tensor:
+    """Return products of rows, contiguous: (n, C), (m, C) → (n, m)."""
+    return dot_products(queries, keys).mT.contiguous() if onednn_pays(queries, keys) else keys @ queries.T
+
+
+def _queries_per_key_row(tile: Tile, queries: Tensor) -> Tensor:
+    """(rows, columns, C) → (key rows, queries of a key row, C), without a copy per key row; zero beyond the tile."""
+    reach, channels = tile.reach or 0, queries.shape[-1]
+    padded = F.pad(queries, (0, 0, 0, 0, 2 * reach, 2 * reach))[tile.keys[0].start - tile.rows.start + reach :]
+    return padded.as_strided((len(tile.keys[0]), tile.queries, channels), (queries.stride(0), channels, 1))
+
+
+def _part(tile: Tile, maps: Tensor, used: Tensor) -> Tensor:
+    """Cut a tile's keys out of (h, w, S, ·): (key rows, key columns, used references, ·), a view if all are used."""
+    rows, columns = tile.keys
+    part = maps[rows.start : rows.stop, columns.start : columns.stop]
+    return part if len(used) == maps.shape[2] else part.index_select(2, used)
+
+
+def _padded_addresses(tile: Tile, neighbourhood: Neighbourhood, topk: int, device: torch.device) -> Tensor:
+    """Return each query's addresses in `best`, (queries, n), padded with the address of its last value."""
+    addresses = tile.addresses(neighbourhood, device)
+    count = addresses.shape[1]
+    if device.type != "cpu" or not topk < count < 64 * topk:
+        return addresses
+    # With at least 64 · topk values torch sorts partially, in half the time.
+    return F.pad(addresses, (0, 64 * topk - count), value=math.prod(tile.frame_size) * tile.queries)
+
+
+def _largest(scores: Tensor, topk: int) -> tuple[Tensor, Tensor]:
+    """Return values and indices of the top-k of (Q, n), (Q, min(k, n)) each, in no order."""
+    top, index = scores.topk(min(topk, scores.shape[1]), dim=1, sorted=False)
+    return top, index
+
+
+def _window_bias(tile: Tile, neighbourhood: Neighbourhood, like: Tensor) -> Tensor:
+    """Return a bias (frame rows, frame columns, 1, queries): 0 in a query's neighbourhood, −inf elsewhere."""
+    bias = like.new_full((*tile.frame_size, 1, tile.queries), -torch.inf)
+    _windows(tile, bias).masked_fill_(neighbourhood.mask(like.device), 0.0)
+    return bias
+
+
+def _windows(tile: Tile, block: Tensor) -> Tensor:
+    """View a block (frame rows, frame columns, R, queries) as squares (rows, columns, R, D, D), D = 2 · reach + 1."""
+    if tile.reach is None or tile.slides:
+        raise ValueError("windows need a reach and a tile that is not higher than a neighbourhood")
+    rows, columns, side = len(tile.rows), len(tile.columns), 2 * tile.reach + 1
+    row, column, reference, last = block.stride()
+    strides = (row + columns * last, column + last, reference, row, column)
+    return block.as_strided((rows, columns, block.shape[2], side, side), strides)
