@@ -67,7 +67,7 @@ def _frames(propagator: "LabelPropagator", features: Iterable[Tensor], entering:
 
 
 class _Source(NamedTuple):
-    """Where a frame looks for matches: frames in a memory, and the neighbourhood that is searched in them."""
+    """Reference frames in a memory, and the attention that searches them."""
 
     attention: LocalAttention
     memory: ReferenceMemory

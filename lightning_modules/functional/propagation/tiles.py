@@ -116,7 +116,7 @@ class Tile:
 
     @cached_property
     def rows_met(self) -> list[tuple[slice, int]]:
-        """For each row of keys the tile's rows within reach, and their start on the last axis of a sliding block."""
+        """Rows of the tile within reach of each row of keys, and their start on the last axis of a sliding block."""
         reach, top, found = self.reach or 0, self.rows.start, []
         for key_row in self.keys[0]:
             start, stop = max(key_row - reach, top), min(key_row + reach + 1, self.rows.stop)
