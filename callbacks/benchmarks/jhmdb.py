@@ -53,7 +53,9 @@ class JhmdbBenchmark(BenchmarkCallback):
     score_names = ("PCK@0.1", "PCK@0.2", "PCK@0.3", "PCK@0.4", "PCK@0.5")
     protocols_like = ("jhmdb",)
     ranked_by = ("PCK@0.1",)
-    films_show = "propagated joints; the first frame's are the annotation"
+    films_show = (
+        "propagated joints; those of the first frame are its annotation as read from the heat-maps, up to 1 px away"
+    )
 
     def __init__(
         self,

@@ -12,12 +12,7 @@ def command(args: Sequence[str]) -> None:
     parser = argparse.ArgumentParser(prog="vidcorr report", description=__doc__)
     parser.add_argument("folder", type=Path, help="folder of a benchmark run, or any folder above it")
     parser.add_argument(
-        "--beside",
-        nargs="+",
-        default=[],
-        type=Path,
-        metavar="FOLDER",
-        help="runs to compare, or folders above them",
+        "--beside", nargs="+", default=[], type=Path, metavar="FOLDER", help="runs to compare, or folders above them"
     )
     flags = parser.parse_args(list(args))
 
@@ -33,7 +28,7 @@ def command(args: Sequence[str]) -> None:
             if others and not beside:
                 raise ValueError(f"none of the runs of --beside is a result of {own}")
             print(write_report(folder, beside))
-        except (OSError, ValueError, ArithmeticError) as error:  # the last: numbers that no chart can show
+        except (OSError, ValueError, LookupError, TypeError) as error:  # the last two: a file of another shape
             failed.append(str(error) if str(folder) in str(error) else f"{folder}: {error}")
     if failed:
         raise ValueError(f"report: {len(failed)} of {len(found)} pages could not be written: {'; '.join(failed)}")

@@ -114,7 +114,7 @@ def test_masks_propagated_at_each_run_of_a_benchmark_are_there_too(davis_root: P
     assert [event.step for event in events.Images("davis/synthetic-000")] == [0, 1]
     pages = sorted(path.parent.name for path in Path(logger.log_dir).glob("benchmarks/davis/*/report.html"))
     assert pages == ["epoch=000-step=000000", "epoch=000-step=000001"]
-    assert "before training" in (Path(logger.log_dir) / "benchmarks/davis" / pages[1] / "report.html").read_text()
+    assert '"epoch": 0, "step": 0' in (Path(logger.log_dir) / "benchmarks/davis" / pages[1] / "report.html").read_text()
 
 
 def test_what_cannot_be_drawn_is_told(tmp_path: Path) -> None:
