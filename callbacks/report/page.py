@@ -229,7 +229,7 @@ def _films(run: Run) -> list[Json]:
     films: list[tuple[Json, Path]] = []
     for path in sorted((run.folder / "films").rglob("*.json")):
         film = read_object(path)
-        name, kind = film.get("sequence"), film.get("kind")
+        name, kind = str(film.get("sequence")), film.get("kind")
         if name in run.material["sequences"] and path.with_suffix(".webp").is_file():
             of_objects = sorted(objects.get(name, {}).items())
             film["objects"] = [(number, palette[number % 256], score) for number, score in of_objects]
