@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch.utils.data import DataLoader
 
-from .datasets.layout_files import list_pictures, read_names, require_folder, require_sequences
+from .datasets.layout_files import read_names, require_folder, require_sequences
 from .loading.clips import ReplacingDataset, collate_with_failures
 from .loading.loader import ResumableLoader
 from .loading.module import SampledDataModule
@@ -19,6 +19,7 @@ from .reading.boxes import centred, context_side, read_boxes, read_numbers, squa
 from .reading.errors import DataError, require_at_least
 from .reading.guards import raise_limit
 from .reading.images import picture_header, read_picture
+from .reading.source import list_pictures
 
 EXEMPLAR, INSTANCE = 120, 255
 """Sides of the crops of SiamFC's tracker in VFS, pixels."""

@@ -16,13 +16,13 @@ from pytorch_lightning.utilities import rank_zero_warn
 from torch import Tensor
 from torch.utils.data import DataLoader
 
+from .reading.container import VIDEO_SUFFIXES
 from .reading.decoding import VideoFile
 from .reading.errors import DataError, DecodingError
 from .reading.images import require_size
 from .reading.part import Moment, VideoPart, frame_number
 from .reading.prompts import Prompt, placed_prompts, read_prompts
 from .reading.source import FRAME_RATE, FrameFolder, open_video
-from .reading.video_header import VIDEO_SUFFIXES
 
 AHEAD = 4
 HELD = 2**28

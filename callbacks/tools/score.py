@@ -13,11 +13,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from datamodules.datasets.layout_files import list_pictures, read_names
+from datamodules.datasets.layout_files import read_names
 from datamodules.datasets.youtube_vos_meta import read_meta
 from datamodules.reading.errors import DataError
 from datamodules.reading.files import usable_cores
 from datamodules.reading.mask_files import VOID, object_ids, read_mask
+from datamodules.reading.source import list_pictures
 from datamodules.tools.parallel import Failure, in_processes
 
 from ..benchmarks.results import Results, require_writable

@@ -12,7 +12,8 @@ import numpy as np
 from ..reading.errors import DataError
 from ..reading.guards import plain_name, read_json
 from ..reading.images import picture_header, pixels, read_picture, require_size
-from .layout_files import list_pictures, require_folder
+from ..reading.source import list_pictures
+from .layout_files import require_folder
 from .records import Reader
 from .tap_vid import PointSequence, TapVid
 

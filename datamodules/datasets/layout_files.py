@@ -7,7 +7,7 @@ from pathlib import Path
 
 from ..reading.errors import DataError
 from ..reading.guards import plain_name, read_text
-from ..reading.source import IMAGE_SUFFIXES, natural_order
+from ..reading.source import list_pictures
 
 
 def require_folder(path: Path, remedy: str) -> Path:
@@ -19,14 +19,6 @@ def require_folder(path: Path, remedy: str) -> Path:
     if not path.is_dir():
         raise DataError(f"{path}: no such folder; {remedy}")
     return path
-
-
-def list_pictures(folder: Path) -> tuple[Path, ...]:
-    """Return a folder's JPEG and PNG files in natural order without hidden ones; () where there is no such folder."""
-    if not folder.is_dir():
-        return ()
-    found = (path for path in folder.iterdir() if path.suffix.lower() in IMAGE_SUFFIXES and path.name[0] != ".")
-    return tuple(sorted(found, key=lambda path: natural_order(path.name)))
 
 
 def list_frames(folder: Path) -> tuple[Path, ...]:

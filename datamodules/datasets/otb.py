@@ -13,7 +13,8 @@ from ..reading.boxes import read_boxes
 from ..reading.errors import DataError
 from ..reading.guards import plain_name, read_bytes
 from ..reading.images import picture_header
-from .layout_files import list_pictures, require_folder
+from ..reading.source import list_pictures
+from .layout_files import require_folder
 from .records import BoxSequence, Reader
 
 log = logging.getLogger(__name__)

@@ -13,13 +13,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ..reading.container import VIDEO_SUFFIXES
 from ..reading.errors import DataError, DecodingError
 from ..reading.guards import check_pixels, header_size, read_text
 from ..reading.images import AGAIN, decode_picture, opened_picture, require_size
 from ..reading.npz import read_npz
 from ..reading.restricted_pickle import StoredArray, StoredBytes, read_pickle
 from ..reading.source import natural_order, open_video
-from ..reading.video_header import VIDEO_SUFFIXES
 from .records import FrameSequence, Reader
 
 if TYPE_CHECKING:

@@ -12,8 +12,8 @@ from typing import Literal
 from ..reading.errors import DataError, require_one_of
 from ..reading.images import picture_header
 from ..reading.mask_files import check_introductions, check_masks
-from ..reading.source import hashed_rank
-from .layout_files import list_pictures, require_folder, require_sequences
+from ..reading.source import hashed_rank, list_pictures
+from .layout_files import require_folder, require_sequences
 from .records import MaskSequence, Reader
 from .youtube_vos_meta import Objects, read_meta
 

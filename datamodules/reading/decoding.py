@@ -21,16 +21,15 @@ from typing import TYPE_CHECKING, Self
 
 import numpy as np
 
+from .container import FrameTable, Orientation, as_fraction, can_seek, open_container, read_header, starts_afresh
 from .errors import DecodingError
-from .frame_table import FrameTable, cached_packet_count, can_seek, count_packets, starts_afresh
 from .images import Reformatter
-from .orientation import orientation_of
-from .video_header import as_fraction, open_container, read_header
 
 if TYPE_CHECKING:
     import av
 
 _LARGE = 32 * 2**20  # bytes; a larger file is not read through
+_packet_counts: dict[tuple[str, int, int] | None, int] = {}  # (path, bytes, time of change): packets
 _SKIPS = frozenset({"h264", "mpeg4"})  # decoders that can leave out frames to which no other frame refers
 
 
@@ -139,6 +138,7 @@ class VideoFile:
         try:
             frames = self._read_by_seeking(indices)
             if frames is None and self._by_index:
+                self._reopen()
                 self._read_packets()
                 frames = self._read_by_seeking(indices)
             if frames is None and self._is_large:
@@ -189,7 +189,7 @@ class VideoFile:
     def to_rgb(self, frame: "av.VideoFrame") -> np.ndarray:
         """Convert a decoded frame to (H, W, 3) uint8 RGB, turned and mirrored as the file says."""
         picture: np.ndarray = self._reformat(frame, format="rgb24").to_ndarray()
-        orientation = orientation_of(frame)
+        orientation = Orientation.of(frame)
         return np.ascontiguousarray(orientation.apply(picture)) if orientation else picture
 
     def number_at(self, seconds: float) -> int:
@@ -231,32 +231,44 @@ class VideoFile:
         return self.path.stat().st_size if self._content is None else len(self._content)
 
     def _read_packets(self) -> None:
-        """Make the table from the packets where that is possible and not too long."""
+        """Make the table from the packets of a file just opened, where that is possible and not too long.
+
+        A seek to the start would skip packets that have no time, as Matroska's may be before time 0.
+        """
         import av
 
         self._table = None
         if self._can_seek and not self._is_large:
             try:
-                self._container.seek(0, stream=self._stream)
+                self._table = FrameTable.from_packets(self._container, self._stream)
             except av.FFmpegError:  # the end is cut off, and an index with it
-                return
-            self._table = FrameTable.from_packets(self._container, self._stream)
+                self._reopen()
 
     def _count_packets(self) -> int:
         """Count the packets that hold a frame; 0 where the file is too large to be read through.
 
         Counts in headers cannot be trusted: those of JHMDB's AVIs are a sixth too high.
         """
+        import av
+
         if self._bytes > _LARGE:
             return 0
-
-        def count() -> int:
-            self._reopen()
-            packets = count_packets(self._container, self._stream, self._check_time)
-            self._reopen()
-            return packets
-
-        return cached_packet_count(self.path, count) if self._content is None else count()
+        status = self.path.stat() if self._content is None else None
+        key = (str(self.path), status.st_size, status.st_mtime_ns) if status else None
+        if key in _packet_counts:
+            return _packet_counts[key]
+        packets = 0
+        self._reopen()
+        try:
+            for packet in self._container.demux(self._stream):
+                self._check_time()
+                packets += packet.size > 0 and not packet.is_discard
+        except av.FFmpegError:  # the end is cut off: it counts as far as it can be read
+            pass
+        self._reopen()
+        if key is not None:
+            _packet_counts[key] = packets
+        return packets
 
     def _failure(self, error: Exception) -> DecodingError:
         if isinstance(error, DecodingError):

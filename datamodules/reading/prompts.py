@@ -18,7 +18,7 @@ from .images import pixels
 from .mask_files import VOID, davis_palette
 from .part import Moment, VideoPart
 from .prompt_files import PromptRow, read_box_prompts, read_mask_picture, read_point_prompts, separated
-from .source import natural_order, pictures_of
+from .source import list_pictures
 
 if TYPE_CHECKING:
     from typing import Protocol
@@ -315,11 +315,11 @@ def _each_mask(mask: Any) -> Iterator[MaskPrompt]:
     """Return the masks of a folder or of a JSON file; one of anything else."""
     path = Path(mask) if isinstance(mask, str | Path) else None
     if path is not None and path.is_dir():
-        names = sorted((picture.name for picture in pictures_of(path)), key=natural_order)
-        if not names:
+        masks = list_pictures(path)
+        if not masks:
             raise DataError(f"{path}: no picture in this folder; name masks after their frames, such as 00120.png")
-        for name in names:
-            yield replace(MaskPrompt.of(path / name), frame=Path(name).stem)
+        for file in masks:
+            yield replace(MaskPrompt.of(file), frame=file.stem)
     elif path is not None and path.suffix.lower() == ".json":
         try:
             found = masks_by_frame(read_json(path, "correct it"))

@@ -12,10 +12,10 @@ from pathlib import Path
 
 import numpy as np
 
+from .container import VIDEO_SUFFIXES
 from .decoding import VideoFile
 from .errors import DataError, DecodingError
 from .images import read_picture, require_size
-from .video_header import VIDEO_SUFFIXES
 
 FRAME_RATE = 24.0
 """Frames per second of a folder of pictures, which has no times, and of a video file that states no rate."""
@@ -46,12 +46,12 @@ class FrameFolder:
         path: folder that directly holds jpg or png files.
 
     Raises:
-        DataError: if the folder does not hold at least two pictures, all of one kind.
+        DataError: if the folder does not hold at least two pictures, all of one kind, each with a stem of its own.
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self.path = Path(path)
-        self._files = sorted((picture.name for picture in pictures_of(path)), key=natural_order)
+        self._files = [picture.name for picture in list_pictures(path)]
         kinds = {Path(name).suffix.lower().replace("jpeg", "jpg") for name in self._files}
         if len(kinds) > 1:
             raise DataError(
@@ -150,10 +150,22 @@ def list_videos(source: str | os.PathLike[str], strict: bool = True) -> tuple[Vi
     return tuple(entries)
 
 
-def pictures_of(folder: str | os.PathLike[str]) -> list["os.DirEntry[str]"]:
-    """Return the pictures that a folder directly holds, in no order."""
-    with os.scandir(folder) as entries:
-        return [entry for entry in entries if _is_picture(entry.name)]
+def list_pictures(folder: str | os.PathLike[str]) -> tuple[Path, ...]:
+    """Return a folder's JPEG and PNG files in natural order, without hidden ones; () where there is no such folder.
+
+    Raises:
+        DataError: naming two files of one stem, such as `00000.jpg` and `00000.png`: which of them is the frame (or its
+            mask) cannot be known.
+    """
+    if not os.path.isdir(folder):
+        return ()
+    names = sorted(filter(_is_picture, os.listdir(folder)), key=natural_order)
+    by_stem: dict[str, str] = {}
+    for name in names:
+        other = by_stem.setdefault(os.path.splitext(name)[0], name)
+        if other != name:
+            raise DataError(f"{folder}: {other} and {name} have the same stem; remove one, or use a folder of its own")
+    return tuple(Path(folder, name) for name in names)
 
 
 def stamp(path: str | os.PathLike[str]) -> tuple[int, int]:
@@ -166,7 +178,7 @@ def stamp(path: str | os.PathLike[str]) -> tuple[int, int]:
         status = os.stat(path)
         if not os.path.isdir(path):
             return status.st_size, status.st_mtime_ns
-        pictures = [picture.stat() for picture in pictures_of(path)]
+        pictures = [picture.stat() for picture in list_pictures(path)]
     except OSError as error:
         raise DecodingError(path, error.strerror or str(error)) from error
     changed = max([status.st_mtime_ns, *(picture.st_mtime_ns for picture in pictures)])
@@ -228,19 +240,31 @@ def _folders(root: Path) -> Iterator[tuple[str, list[str]]]:
             except OSError as error:
                 warnings.warn(f"{folder}: left out, cannot be listed ({error.strerror})", stacklevel=4)
                 continue
-            folders = [entry for entry in found if entry.is_dir() and not entry.name.startswith(".")]
+            folders: list[os.DirEntry[str]] = []
+            files: list[str] = []
+            for entry in found:
+                if not _is_folder(entry):
+                    _refuse_pipe(entry)
+                    files.append(entry.name)
+                elif not entry.name.startswith("."):
+                    folders.append(entry)
             starts += [entry.path for entry in folders if entry.is_symlink()]
             waiting += [entry.path for entry in reversed(folders) if not entry.is_symlink()]
-            yield folder, [entry.name for entry in found if _is_file(entry)]
+            yield folder, files
 
 
-def _is_file(entry: "os.DirEntry[str]") -> bool:
-    """Return whether a path is a file (or a broken link, which fails when opened); refuse pipes named like videos."""
-    if entry.is_dir():
+def _is_folder(entry: "os.DirEntry[str]") -> bool:
+    try:
+        return entry.is_dir()
+    except OSError as error:  # a link that leads to itself; called like a video, it is one that cannot be opened
+        warnings.warn(f"{entry.path}: cannot be opened ({error.strerror})", stacklevel=2)
         return False
-    if not (entry.is_file() or entry.is_symlink()) and (_is_video(entry.name) or _is_picture(entry.name)):
+
+
+def _refuse_pipe(entry: "os.DirEntry[str]") -> None:
+    """Refuse a named pipe or device that is called like a video; a broken link fails when it is opened."""
+    if not (entry.is_symlink() or entry.is_file()) and (_is_video(entry.name) or _is_picture(entry.name)):
         raise DataError(f"{entry.path}: is a named pipe or a device; a source holds regular files: remove it")
-    return True
 
 
 def _list_file(path: Path, strict: bool) -> list[VideoEntry]:

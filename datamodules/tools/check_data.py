@@ -19,7 +19,7 @@ from ..reading.errors import DataError
 from ..reading.files import usable_cores, write_atomically
 from ..reading.guards import raise_limit
 from ..reading.shards import is_sharded
-from ..reading.source import VideoEntry, list_line, list_videos, natural_order, open_video, pictures_of, stamp
+from ..reading.source import VideoEntry, list_line, list_pictures, list_videos, open_video, stamp
 from .parallel import Failure, in_processes, with_progress
 
 Kind = Literal["unreadable", "too short", "duplicate"]
@@ -204,10 +204,10 @@ def _riff_size(path: str) -> int:
 def _digest(path: str) -> str:
     digest = hashlib.blake2b(digest_size=16)
     if os.path.isdir(path):
-        pictures = sorted(pictures_of(path), key=lambda picture: natural_order(picture.name))
+        pictures = list_pictures(path)
         digest.update(repr([picture.stat().st_size for picture in pictures]).encode())
         for picture in (pictures[0], pictures[-1]):
-            digest.update(Path(picture.path).read_bytes())
+            digest.update(picture.read_bytes())
     else:
         with open(path, "rb") as file:
             size = file.seek(0, os.SEEK_END)

@@ -10,12 +10,13 @@ from pathlib import Path
 
 import numpy as np
 
-from ..datasets.layout_files import list_pictures, require_folder
+from ..datasets.layout_files import require_folder
 from ..datasets.vos import first_appearances, labelled_names
 from ..reading.errors import DataError
 from ..reading.files import usable_cores, write_atomically
 from ..reading.images import opened_picture, picture_header, pixels, read_picture
 from ..reading.mask_files import VOID, check_mask_mode, object_ids
+from ..reading.source import list_pictures
 
 
 @dataclass(frozen=True)
@@ -77,7 +78,10 @@ def check_labels(
 
 def _check_video(name: str, frame_folder: Path, mask_folder: Path) -> LabelReport:
     problems: list[str] = []
-    frames, masks = list_pictures(frame_folder), list_pictures(mask_folder)
+    try:
+        frames, masks = list_pictures(frame_folder), list_pictures(mask_folder)
+    except DataError as error:
+        return LabelReport(name, 0, 0, (), {}, (str(error),), ())
     sizes: dict[str, tuple[int, int]] = {}
     if len(frames) < 2:
         problems.append(f"{frame_folder}: {len(frames)} frames; a video needs at least 2")

@@ -8,12 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ..reading.container import Orientation, as_fraction
 from ..reading.decoding import VideoFile
 from ..reading.errors import DataError
 from ..reading.images import Reformatter, require_size
-from ..reading.orientation import orientation_of
 from ..reading.source import FRAME_RATE, FrameFolder
-from ..reading.video_header import as_fraction
 
 if TYPE_CHECKING:
     import av
@@ -127,7 +126,7 @@ def _upright(video: VideoFile | FrameFolder) -> Iterator["av.VideoFrame"]:
 
     if isinstance(video, VideoFile):
         for frame in video.decode():
-            if orientation_of(frame):
+            if Orientation.of(frame):
                 turned = av.VideoFrame.from_ndarray(np.ascontiguousarray(video.to_rgb(frame)), format="rgb24")
                 turned.pts, turned.time_base = frame.pts, frame.time_base
                 yield turned

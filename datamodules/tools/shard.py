@@ -4,6 +4,7 @@ import argparse
 import json
 import os
 import time
+import warnings
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -14,7 +15,7 @@ import numpy as np
 from ..reading.errors import DataError
 from ..reading.files import write_atomically
 from ..reading.shards import INDEX, offsets_of
-from ..reading.source import list_videos
+from ..reading.source import VideoEntry, list_videos
 from .parallel import with_progress
 
 _LARGEST = 2**32 - 2**20  # bytes: offsets in a shard are 32-bit numbers
@@ -65,7 +66,7 @@ def write_shards(
     videos = list_videos(root)
     if folders := [entry.path for entry in videos if entry.path.is_dir()]:
         raise DataError(f"{folders[0]}: a folder of frames; shards hold video files: `vidcorr transcode` makes them")
-    sizes = [_size(entry.path) for entry in videos]
+    videos, sizes = _with_sizes(videos)
     folder.mkdir(parents=True, exist_ok=True)
     for left in folder.glob("chunk-0-*.bin"):
         left.unlink()
@@ -105,11 +106,24 @@ _CONFIG: dict[str, Any] = {
 }
 
 
+def _with_sizes(videos: Sequence[VideoEntry]) -> tuple[list[VideoEntry], list[int]]:
+    """Return the videos that are there, and their bytes; warn of broken links."""
+    there, sizes = [], []
+    for entry in videos:
+        try:
+            size = _size(entry.path)
+        except OSError as error:
+            warnings.warn(f"{entry.path}: left out, cannot be read ({error.strerror})", stacklevel=3)
+            continue
+        if size > _LARGEST:
+            raise DataError(f"{entry.path}: has {size / 2**30:.1f} GB, at most 4 fit into a shard; transcode it")
+        there.append(entry)
+        sizes.append(size)
+    return there, sizes
+
+
 def _size(path: Path) -> int:
-    size = path.stat().st_size
-    if size > _LARGEST:
-        raise DataError(f"{path}: has {size / 2**30:.1f} GB, a video in a shard can have 4; cut or transcode it")
-    return size
+    return path.stat().st_size
 
 
 def _plan(sizes: Sequence[int], limit: int) -> Iterator[slice]:

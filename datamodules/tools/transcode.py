@@ -15,7 +15,7 @@ from ..reading.decoding import VideoFile
 from ..reading.errors import DataError, DecodingError
 from ..reading.files import partial_path, remove, unfinished, usable_cores, write_atomically
 from ..reading.guards import raise_limit, read_json
-from ..reading.source import FrameFolder, VideoEntry, list_line, list_videos, open_video, pictures_of, stamp
+from ..reading.source import FrameFolder, VideoEntry, list_line, list_pictures, list_videos, open_video, stamp
 from .encoding import OutputFormat, write_pictures, write_video
 from .parallel import Failure, in_processes, with_progress
 
@@ -224,7 +224,7 @@ def _is_complete(output: Path) -> bool:
         with open_video(output, table=False) as video:
             next(video.frames())
             is_whole = not isinstance(video, FrameFolder) or all(
-                picture.stat().st_size for picture in pictures_of(output)
+                picture.stat().st_size for picture in list_pictures(output)
             )
     except (DataError, StopIteration):
         return False

@@ -6,7 +6,6 @@ import pytest
 
 from datamodules.datasets.layout_files import (
     list_frames,
-    list_pictures,
     match_masks,
     read_list,
     read_names,
@@ -14,13 +13,6 @@ from datamodules.datasets.layout_files import (
     require_sequences,
 )
 from datamodules.reading.errors import DataError
-
-
-def test_pictures_come_in_natural_order_without_hidden_and_other_files(tmp_path: Path) -> None:
-    for name in ("10.jpg", "9.JPG", "2.png", ".3.jpg", "notes.txt"):
-        (tmp_path / name).write_bytes(b"")
-    assert [path.name for path in list_pictures(tmp_path)] == ["2.png", "9.JPG", "10.jpg"]
-    assert list_pictures(tmp_path / "nowhere") == ()
 
 
 def test_lists_are_stripped_and_hold_each_line_once(tmp_path: Path) -> None:

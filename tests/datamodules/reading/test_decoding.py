@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from datamodules.reading import decoding
+from datamodules.reading.container import FrameTable
 from datamodules.reading.decoding import VideoFile
 from datamodules.reading.errors import DecodingError
-from datamodules.reading.frame_table import FrameTable
 from tests.helpers.numbered_videos import numbered_frame, read_number, write_video
 
 SHARED_DATA = Path(__file__).resolve().parents[4] / "shared/data"
@@ -204,3 +204,25 @@ def test_no_file_stays_open(tmp_path):
             with pytest.raises(DecodingError):
                 read(broken, [4])
     assert len(os.listdir("/proc/self/fd")) == before
+
+
+def test_packets_without_a_time_at_the_start_are_frames_too(tmp_path):
+    """Matroska's times are relative to their cluster's; one before 0 is none."""
+    path = write_video(tmp_path / "v.mkv", 36, options={"g": "6", "bf": "0"})
+    content = bytearray(path.read_bytes())
+    with av.open(str(path)) as container:
+        packets = [(packet.pos, packet.pts) for packet in container.demux(video=0) if packet.size]
+    for position, time in packets:  # SimpleBlock: 0xA3, its size (1 or 2 bytes), track 1, time in ms (2 bytes)
+        place = content.index(b"\x81" + time.to_bytes(2, "big"), position)
+        content[place + 1 : place + 3] = (time - 480).to_bytes(2, "big", signed=True)
+    path.write_bytes(content)
+    with VideoFile(path) as video:
+        assert video.num_frames == 36
+        assert [read_number(frame) for frame in video.read([0, 11, 12, 35])] == [0, 11, 12, 35]
+
+
+def test_a_text_that_names_other_files_is_no_video(tmp_path):
+    write_video(tmp_path / "secret.mp4", 3)
+    (tmp_path / "v.mp4").write_text("ffconcat version 1.0\nfile secret.mp4\n")
+    with pytest.raises(DecodingError, match=r"v\.mp4: is not a video of a known format"):
+        VideoFile(tmp_path / "v.mp4")

@@ -2,8 +2,8 @@
 
 import av
 
+from datamodules.reading.container import FrameTable
 from datamodules.reading.decoding import VideoFile
-from datamodules.reading.frame_table import FrameTable
 from tests.helpers.numbered_videos import read_number, write_video
 
 

@@ -1,13 +1,14 @@
 """Display matrices: the eight orientations, in between, and nonsense, through real mp4 files."""
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import av
 import numpy as np
 import pytest
 
+from datamodules.reading.container import Orientation
 from datamodules.reading.decoding import VideoFile
-from datamodules.reading.orientation import nearest_orientation
 from datamodules.synthetic.writers import write_mp4
 from datamodules.tools.transcode import OutputFormat, transcode
 
@@ -66,10 +67,11 @@ def test_odd_angles_go_to_the_nearest_quarter_turn() -> None:
     for degrees in range(0, 360, 10):
         angle = np.deg2rad(degrees)
         a, b, c, d = np.cos(angle), np.sin(angle), -np.sin(angle), np.cos(angle)
-        quarter = round(degrees / 90) % 4
+        matrix = np.array([a * ONE, b * ONE, 0, c * ONE, d * ONE, 0, 0, 0, 1 << 30]).astype(np.int32)
+        frame = SimpleNamespace(side_data={"DISPLAYMATRIX": matrix})
         picture = np.arange(6).reshape(2, 3)
-        matrix = np.array([a * ONE, b * ONE, 0, c * ONE, d * ONE, 0, 0, 0, 1 << 30])
-        assert np.array_equal(nearest_orientation(matrix).apply(picture), np.rot90(picture, -quarter)), degrees
+        expected = np.rot90(picture, -round(degrees / 90) % 4)
+        assert np.array_equal(Orientation.of(frame).apply(picture), expected), degrees  # type: ignore[arg-type]
 
 
 def test_equals_the_decoders_own_idea_of_a_rotation(shared_data: Path) -> None:

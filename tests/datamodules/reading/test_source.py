@@ -4,9 +4,23 @@ import cv2
 import numpy as np
 import pytest
 
+from datamodules.datasets import Davis, Otb
 from datamodules.reading.errors import DataError, DecodingError
 from datamodules.reading.images import read_picture
-from datamodules.reading.source import FrameFolder, hashed_rank, list_videos, natural_order, open_video
+from datamodules.reading.prompts import read_prompts
+from datamodules.reading.source import (
+    FrameFolder,
+    hashed_rank,
+    list_pictures,
+    list_videos,
+    natural_order,
+    open_video,
+)
+from datamodules.synthetic import write_davis, write_otb
+from datamodules.tools.check_data import check_data
+from datamodules.tools.check_labels import check_labels
+from datamodules.tools.shard import write_shards
+from datamodules.tools.transcode import transcode
 from tests.helpers.numbered_videos import numbered_frame, read_number, write_folder, write_video
 
 
@@ -93,7 +107,7 @@ def test_what_is_wrong_with_a_folder_of_frames(tmp_path):
     write_folder(tmp_path / "one", 1)
     with pytest.raises(DataError, match=r"one: 1 frame\(s\); a folder of frames needs at least 2"):
         list_videos(tmp_path)
-    write_folder(tmp_path / "one", 2, suffix=".jpg")
+    write_folder(tmp_path / "one", 2, suffix=".jpg", digits=3)
     with pytest.raises(DataError, match=r"one: frames are of several kinds \(\.jpg, \.png\)"):
         list_videos(tmp_path)
     (tmp_path / "list.txt").write_text("one\n")
@@ -158,3 +172,56 @@ def test_links_are_followed_and_no_folder_is_listed_twice(tmp_path):
         (root / link).symlink_to(target)
     (root / "c").symlink_to(tmp_path / "elsewhere")
     assert names(root, list_videos(root)) == ["a/x.mp4", "b/x.mp4", "z/x.mp4"]
+
+
+def test_pictures_come_in_natural_order_without_hidden_and_other_files(tmp_path):
+    for name in ("10.jpg", "9.JPG", "2.png", ".3.jpg", "notes.txt"):
+        (tmp_path / name).write_bytes(b"")
+    assert [path.name for path in list_pictures(tmp_path)] == ["2.png", "9.JPG", "10.jpg"]
+    assert list_pictures(tmp_path / "nowhere") == ()
+
+
+def test_two_pictures_of_one_stem_are_refused_by_every_reader(tmp_path):
+    both = "00001.jpg and 00001.png have the same stem"
+    davis, otb = write_davis(tmp_path / "davis", 1, frames=3, size=(32, 32)), tmp_path / "otb"
+    write_otb(otb, 1, frames=3, size=(32, 32))
+    frames = next((davis / "JPEGImages/480p").iterdir())
+    masks = davis / "Annotations/480p" / frames.name
+    images = next(otb.glob("*/img"))
+    first = read_picture(next(images.iterdir()))
+    for name in ("00001.jpg", "00001.png"):
+        for folder in (frames, masks, images):
+            cv2.imwrite(str(folder / name), first)
+    for read in (
+        lambda: Davis(davis),
+        lambda: Otb(otb, version=None),
+        lambda: open_video(frames),
+        lambda: list_videos(davis / "JPEGImages"),
+        lambda: read_prompts(mask=str(masks)),
+    ):
+        with pytest.raises(DataError, match=both):
+            read()
+    assert both in check_labels(davis, "JPEGImages/480p", "Annotations/480p")[0].problems[0]
+
+
+def test_a_link_that_leads_to_itself_is_one_more_unusable_file(tmp_path):
+    root = tmp_path / "root"
+    write_video(root / "a.mp4", 12)
+    for loop in ("loop", "loop.mp4"):
+        (root / loop).symlink_to(root / loop)
+    with pytest.warns(UserWarning, match="root/loop: cannot be opened"):
+        entries = list_videos(root)
+    assert names(root, entries) == ["a.mp4", "loop.mp4"]
+    with pytest.raises(DecodingError, match=r"loop\.mp4: cannot be read \(Too many levels"):
+        open_video(entries[1].path)
+    with pytest.warns(UserWarning, match="loop"):
+        (good, _), (bad, problem) = check_data(root, tmp_path / "checked", workers=1)
+    assert good.error is None
+    assert bad.path.endswith("loop.mp4")
+    assert "Too many levels" in problem.reason
+    with pytest.warns(UserWarning, match="loop"):
+        made, failed = transcode(root, tmp_path / "small", workers=1)
+    assert len(made) == 1
+    assert [path.name for path in failed] == ["loop.mp4"]
+    with pytest.warns(UserWarning, match=r"loop\.mp4: left out, cannot be read"):
+        assert write_shards(root, tmp_path / "shards") == 1

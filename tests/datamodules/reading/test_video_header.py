@@ -6,9 +6,9 @@ from pathlib import Path
 import av
 import pytest
 
+from datamodules.reading.container import VIDEO_SUFFIXES, VideoInfo, as_fraction, open_container, read_header
 from datamodules.reading.errors import DecodingError
 from datamodules.reading.guards import LIMIT_VARIABLE
-from datamodules.reading.video_header import VIDEO_SUFFIXES, VideoInfo, as_fraction, open_container, read_header
 from tests.helpers.numbered_videos import write_video
 
 

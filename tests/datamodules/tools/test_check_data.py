@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
+from datamodules.reading.container import VideoInfo
 from datamodules.reading.decoding import VideoFile
 from datamodules.reading.errors import DataError
 from datamodules.reading.guards import LIMIT_VARIABLE
 from datamodules.reading.source import list_videos
-from datamodules.reading.video_header import VideoInfo
 from datamodules.tools import check_data as module
 from datamodules.tools.check_data import check_data, command
 from tests.helpers.numbered_videos import write_folder, write_video
@@ -163,7 +163,7 @@ def test_what_becomes_unusable_leaves_no_list(tmp_path):
         check_data(tmp_path / "videos", tmp_path / "out", workers=1)
     assert not (tmp_path / "out/clean.txt").exists()
     (row,) = json.loads((tmp_path / "out/report.json").read_text())["videos"]
-    assert row["problem"]["reason"].startswith("frames are of several kinds")  # the path is said beside it
+    assert row["problem"]["reason"].startswith("0.jpg and 0.png have the same stem")  # the path is said beside it
 
 
 def test_odd_names_are_read_back_from_the_list(tmp_path):

@@ -1,0 +1,268 @@
+"""Facts that a video file states about itself: its header, its frames' times and key frames, and their orientation."""
+
+from __future__ import annotations
+
+import io
+from bisect import bisect_right
+from collections.abc import Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from itertools import pairwise
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple, Self
+
+import numpy as np
+
+from .errors import DecodingError
+from .guards import check_pixels, max_pixels, require_regular
+
+if TYPE_CHECKING:
+    import av
+    from av.container import InputContainer
+
+# fmt: off
+VIDEO_SUFFIXES = frozenset({
+    ".mp4", ".m4v", ".mov", ".avi", ".mkv", ".webm", ".mpg", ".mpeg", ".ts", ".mts", ".m2ts", ".wmv", ".asf", ".flv",
+    ".f4v", ".3gp", ".3g2", ".ogv", ".vob", ".mxf", ".divx",
+    ".h264", ".264", ".avc", ".h265", ".265", ".hevc", ".m1v", ".m2v", ".mjpeg", ".mjpg", ".ivf", ".obu", ".y4m",
+})  # the last line: raw streams, which have neither times nor an index
+# fmt: on
+
+_DEMUXERS = "mov,matroska,avi,mpeg,mpegts,asf,flv,ogg,mxf,h264,hevc,mpegvideo,m4v,mjpeg,ivf,obu,av1,yuv4mpegpipe"
+"""Formats of these files; FFmpeg's others include texts that make it open further files (ffconcat, HLS)."""
+
+# Containers whose time stamps can be trusted (AVI has none for B-frames), and codecs with one packet per frame
+# (VP8 has packets that show nothing).
+_CONTAINERS = ("mov", "matroska")
+_CODECS = frozenset({"h264", "mpeg4", "hevc", "vp9", "av1", "libdav1d"})
+_KEY, _DISCARD = 1, 2  # flags of an index entry
+
+
+@dataclass(frozen=True)
+class VideoInfo:
+    """Properties of a video that its file's header states.
+
+    Attributes:
+        num_frames: count in the header, else duration times frame rate; an estimate, at least 1, and often wrong: see
+            `VideoFile.num_frames` for what can be decoded.
+        fps: average frame rate.
+        width: pixels as stored, before rotation.
+        height: pixels as stored, before rotation.
+        codec: name of the codec.
+        duration: seconds, 0 where the header is silent.
+    """
+
+    num_frames: int
+    fps: float
+    width: int
+    height: int
+    codec: str
+    duration: float
+
+    def is_cut(self, frames: int, last_time: float | None) -> bool:
+        """Return whether a file that holds this many frames is truncated.
+
+        Frames and time have to be less than the header says by a tenth: headers count frames that were dropped.
+
+        Args:
+            frames: found.
+            last_time: seconds from the start to the last of them, where known.
+        """
+        few = max(2, self.num_frames // 10)
+        is_late = last_time is None or not self.fps or last_time < self.duration - (few + 1) / self.fps
+        return self.num_frames - frames > few and is_late
+
+
+def open_container(path: Path, content: bytes | None, timeout: float) -> InputContainer:
+    """Open a video file with one decoding thread, and check its header.
+
+    Args:
+        path: video file.
+        content: the file's bytes, where it is not on a disk; `path` is then its name.
+        timeout: seconds after which opening or reading is given up.
+
+    Returns:
+        PyAV's container; its first video stream is the one to decode.
+
+    Raises:
+        DecodingError: if it is of another format than `VIDEO_SUFFIXES` say, has no video stream or an unknown codec, is
+            not a regular file, or has more pixels than `guards` permits.
+        av.FFmpegError, OSError: if it cannot be opened.
+    """
+    import av
+
+    if content is None:
+        require_regular(path)
+        source: str | io.BytesIO = f"file:{path}"
+    else:
+        source = io.BytesIO(content)
+        source.name = path.name  # its suffix tells the decoder what a file's does
+    # Tags in other encodings than UTF-8 are an error before PyAV 19, which keeps them as surrogates.
+    tags: dict[str, Any] = {"metadata_errors": "replace"} if int(av.__version__.partition(".")[0]) < 19 else {}
+    try:
+        container = av.open(source, "r", timeout=timeout, options={"format_whitelist": _DEMUXERS}, **tags)
+    except av.error.ArgumentError as error:
+        raise DecodingError(path, "is not a video of a known format") from error
+    try:
+        if not container.streams.video:
+            raise DecodingError(path, "no video stream")
+        codec = container.streams.video[0].codec_context
+        if codec is None:
+            raise DecodingError(path, "unknown codec")
+        codec.thread_count = 1  # the workers are the parallelism
+        codec.options = {"max_pixels": str(max_pixels())}  # for frames that are larger than the header says
+        check_pixels(path, codec.width, codec.height)
+    except DecodingError:
+        container.close()
+        raise
+    return container
+
+
+def as_fraction(value: Fraction | None) -> Fraction | None:
+    """Return a rate or a unit of time of PyAV as a fraction; None where it is not set, which is 0 from PyAV 19 on."""
+    return Fraction(value.numerator, value.denominator) if value else None
+
+
+def read_header(container: InputContainer) -> VideoInfo:
+    """Return what the header of an open file states of its first video stream."""
+    stream = container.streams.video[0]
+    rate = float(stream.average_rate or stream.guessed_rate or 0)
+    if stream.duration and (base := as_fraction(stream.time_base)):
+        duration = float(stream.duration * base)
+    else:
+        duration = (container.duration or 0) / 1e6
+    codec = stream.codec_context
+    count = stream.frames or round(duration * rate)
+    return VideoInfo(max(count, 1), rate, codec.width, codec.height, codec.name, duration)
+
+
+def can_seek(container: Any, stream: Any) -> bool:
+    """Return whether a time stamp leads to its frame in this kind of file."""
+    codec = stream.codec_context
+    if codec.name not in _CODECS or not container.format.name.startswith(_CONTAINERS):
+        return False
+    # H.264: lengths of parts are in avcC only; to decode 4:4:4 needs the first packet, which names the encoder's build
+    return codec.name != "h264" or ((codec.extradata or b"")[:1] == b"\1" and "444" not in (codec.pix_fmt or ""))
+
+
+@dataclass(frozen=True)
+class FrameTable:
+    """Time and key frame of each frame of a file.
+
+    Attributes:
+        times: time stamps, ascending; frame k is the one with the k-th.
+        keys: numbers of key frames, ascending; what is shown from one of them on can be decoded from it.
+    """
+
+    times: Sequence[int]
+    keys: Sequence[int]
+
+    def __len__(self) -> int:
+        return len(self.times)
+
+    @property
+    def is_from_index(self) -> bool:
+        """True if the times were computed, not read from the packets."""
+        return isinstance(self.times, range)
+
+    def key(self, number: int) -> int:
+        """Number of the key frame from which a frame is decoded."""
+        return self.keys[bisect_right(self.keys, number) - 1]
+
+    @classmethod
+    def from_index(cls, stream: Any) -> Self | None:
+        """Make the table from the index in the header; None unless that gives the frames equal distances in time.
+
+        The index has the packets' order and not the frames': it holds for key frames that end all references to what
+        was before them, which the first packet after a seek must confirm.
+        """
+        entries = getattr(stream, "index_entries", ())  # av 14 has none
+        if not entries or len(entries) != stream.frames or stream.start_time is None:
+            return None
+        times, flags = zip(*((entry.timestamp, entry.flags) for entry in entries), strict=True)
+        step = times[1] - times[0] if len(times) > 1 else 1
+        if step <= 0 or any(later - earlier != step for earlier, later in pairwise(times)):
+            return None
+        keys = [number for number, flag in enumerate(flags) if flag & _KEY]
+        if keys[:1] != [0] or any(flag & _DISCARD for flag in flags):
+            return None
+        return cls(range(stream.start_time, stream.start_time + step * len(times), step), keys)
+
+    @classmethod
+    def from_packets(cls, container: Any, stream: Any) -> Self | None:
+        """Build the table from all packets of the file; None where they do not give the frames' times."""
+        times: list[int] = []
+        keys: list[int] = []
+        for packet in container.demux(stream):
+            if packet.pts is None:
+                if packet.size:
+                    return None
+                continue  # the empty packet that ends the stream
+            if packet.is_discard:
+                return None
+            if starts_afresh(packet):
+                keys.append(packet.pts)
+            times.append(packet.pts)
+        first = times[:1]
+        times.sort()
+        number = {time: i for i, time in enumerate(times)}
+        if not keys or keys[:1] != first or len(number) < len(times):
+            return None
+        return cls(times, sorted(number[time] for time in keys))
+
+
+def starts_afresh(packet: Any) -> bool:
+    """Return whether nothing that is shown after this packet's frame refers to what was before it.
+
+    That is true of a key frame, except in H.264, where a key frame may be a mere recovery point.
+    """
+    codec = packet.stream.codec_context
+    return packet.is_keyframe and (codec.name != "h264" or _is_idr(bytes(packet), (codec.extradata[4] & 3) + 1))
+
+
+def _is_idr(packet: bytes, length_size: int) -> bool:
+    """Return whether an H.264 packet cuts all references to what was before it; a mere recovery point need not."""
+    offset = 0
+    while offset + length_size < len(packet):
+        kind = packet[offset + length_size] & 31
+        if 1 <= kind <= 5:
+            return kind == 5
+        offset += length_size + int.from_bytes(packet[offset : offset + length_size], "big")
+    return False
+
+
+class Orientation(NamedTuple):
+    """One of the eight ways to turn and mirror a picture; true unless it leaves the picture as it is.
+
+    Attributes:
+        transposed: rows and columns change places, first of all.
+        mirrored: left and right change places.
+        flipped: top and bottom change places.
+    """
+
+    transposed: bool = False
+    mirrored: bool = False
+    flipped: bool = False
+
+    def __bool__(self) -> bool:
+        return any(self)
+
+    def apply(self, picture: np.ndarray) -> np.ndarray:
+        """Return a view of (H, W, …) as it is to be shown: (H, W, …) or (W, H, …)."""
+        shown = picture.swapaxes(0, 1) if self.transposed else picture
+        return shown[:: -1 if self.flipped else 1, :: -1 if self.mirrored else 1]
+
+    @classmethod
+    def of(cls, frame: av.VideoFrame) -> Self:
+        """Return the orientation that is nearest to a decoded frame's display matrix; none where it has no matrix.
+
+        The matrix [a b u, c d v, x y w] takes a stored pixel (p, q) to (a p + c q + x, b p + d q + y); its translation
+        is what brings the picture back into view and needs no reading.
+        """
+        data = frame.side_data.get("DISPLAYMATRIX")
+        if data is None:
+            return cls()
+        a, b, _, c, d = np.frombuffer(bytes(memoryview(data)), np.int32)[:5].astype(float)  # type: ignore[arg-type]
+        if abs(a) + abs(d) >= abs(b) + abs(c):
+            return cls(False, bool(a < 0), bool(d < 0))
+        return cls(True, bool(c < 0), bool(b < 0))
