@@ -1,35 +1,55 @@
 """Training videos packed in shards: a few hundred in a file, on a disk or in an object store.
 
-A shard has litdata's layout (the number of items, where each begins, the items), and an item is a video file as it is.
-In addition to litdata's fields, `index.json` holds each video's name, label and size. A video is read by its index, in
-the order of our own sampler: the batches are those of the files, whatever the number of ranks, workers and restarts.
-litdata's streaming order would save requests where samples are small; a request for an encoded video is mostly the
-video. So each rank asks for its own samples only, each by one request, and keeps nothing on a disk.
+A shard is as litdata writes it: the number of its items, where each begins, and the items, each a size and a video file
+as it is. `index.json` holds the shards and each video's name, label and size. A video is read by its number, in our own
+sampler's order: the batches are those of the files, whatever the number of ranks, workers and restarts. Each rank asks
+for its own samples only, each by one request, and keeps nothing on a disk.
 """
 
-import json
 import os
-import tempfile
-import time
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated
 
 import numpy as np
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from .decoding import VideoFile
 from .errors import DataError, DecodingError
-from .guards import plain_name, read_bytes
+from .guards import plain_name
 from .source import VideoEntry
 
 INDEX = "index.json"
 WORD = 4  # bytes of a number
-_PAUSES = (1.0, 5.0)  # seconds before a store that failed is asked again
+
+Count = Annotated[int, Field(ge=0, lt=2**32)]
+
+
+class Shard(BaseModel, strict=True):
+    """A file of `chunk_size` videos."""
+
+    filename: str
+    chunk_size: Count
+
+
+class Videos(BaseModel, strict=True):
+    """Columns of all videos."""
+
+    names: list[str]
+    labels: list[Annotated[int, Field(gt=-(2**63), lt=2**63)] | None]
+    sizes: list[Count]
+
+
+class Index(BaseModel, strict=True):
+    """Content of `index.json`, under litdata's names."""
+
+    model_config = ConfigDict(extra="ignore")
+    chunks: list[Shard]
+    vidcorr: Videos
 
 
 def is_url(source: str | os.PathLike[str]) -> bool:
-    """Return whether a source is in an object store (`s3://…`, `gs://…`, `r2://…`)."""
+    """Return whether a source is in an object store (`s3://…`, `gs://…`)."""
     return "://" in str(source)
 
 
@@ -41,7 +61,7 @@ def is_sharded(source: str | os.PathLike[str]) -> bool:
 class ShardedVideos:
     """The videos of a folder of shards or of a URL, by their numbers.
 
-    An object store is read by the clients of litdata, ranges of bytes only; no test of ours has done so.
+    An object store is read by fsspec, ranges of bytes only; no test of ours has done so.
 
     Args:
         source: folder or URL that `vidcorr shard` has written, or a copy of it.
@@ -55,133 +75,63 @@ class ShardedVideos:
 
     def __init__(self, source: str | os.PathLike[str]) -> None:
         self.source = str(source).rstrip("/")
-        self._storage: _Store | _Folder = _Store(self.source) if is_url(source) else _Folder(Path(source))
-        content = self._storage.index()
         where = f"{self.source}/{INDEX}"
         try:
-            index = json.loads(content)
-            columns = [index["vidcorr"][key] for key in ("names", "labels", "sizes")]
-            self._shards = [plain_name(chunk["filename"], where) for chunk in index["chunks"]]
-            counts = [_count(chunk["chunk_size"]) for chunk in index["chunks"]]
-            self.videos = tuple(VideoEntry(Path(name), _label(label)) for name, label, _ in zip(*columns, strict=True))
-            self._sizes = np.array([_count(size) for size in columns[2]], dtype=np.int64)
-        except DataError:
-            raise
-        except (KeyError, TypeError, ValueError, AttributeError, OverflowError, RecursionError) as error:
-            reason = f"{type(error).__name__}: {error}".splitlines()[0]
+            index = Index.model_validate_json(self._bytes(INDEX))
+            columns = zip(index.vidcorr.names, index.vidcorr.labels, index.vidcorr.sizes, strict=True)
+            self.videos = tuple(VideoEntry(Path(name), label) for name, label, _ in columns)
+        except ImportError as error:  # fsspec says which package it lacks
+            raise DataError(f'{self.source}: {error} (pip install "vidcorr[stream]")') from error
+        except ValidationError as error:
+            first = error.errors()[0]
+            reason = f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
             raise DataError(f"{where}: not an index of `vidcorr shard` ({reason}); pack the videos again") from error
-        self._first = np.cumsum([0, *counts])  # number of each shard's first video
+        except Exception as error:  # whatever a store's client may raise
+            raise DataError(f"{where}: cannot be read: {error}") from error
+        self._shards = [plain_name(shard.filename, where) for shard in index.chunks]
+        self._sizes = np.array(index.vidcorr.sizes, dtype=np.int64)
+        self._first = np.cumsum([0, *(shard.chunk_size for shard in index.chunks)])  # number of each one's first video
         if self._first[-1] != len(self.videos):
-            raise DataError(
-                f"{self.source}/{INDEX}: {len(self.videos)} names of {self._first[-1]} videos; pack them again"
-            )
+            raise DataError(f"{where}: {len(self.videos)} names of {self._first[-1]} videos; pack them again")
 
     def read(self, number: int) -> bytes:
         """Return a video as its file was.
 
         Raises:
             DecodingError: if it cannot be read.
-            StoreUnreachable: if the object store does not answer: no flaw of the video, so the run ends.
+            OSError: if an object store does not give it: no flaw of the video, so the run ends.
         """
         shard = int(np.searchsorted(self._first, number, side="right")) - 1
+        first, following = self._first[shard : shard + 2]
+        begin = int(offsets_of(self._sizes[first:following])[number - first]) + WORD
+        path, where = self.videos[number].path, f"{self.source}/{self._shards[shard]}"
         try:
-            first, following = self._first[shard : shard + 2]
-            begin = offsets_of(self._sizes[first:following])[number - first] + WORD
-            return self._storage.read(self._shards[shard], int(begin), int(self._sizes[number]))
-        except StoreUnreachable:
-            raise
-        except (OSError, EOFError) as error:
-            where = f"{self.source}/{self._shards[shard]}"
-            raise DecodingError(self.videos[number].path, f"cannot be read from {where}: {error}") from error
+            content = self._bytes(self._shards[shard], begin, begin + int(self._sizes[number]))
+        except Exception as error:
+            if is_url(self.source):
+                raise OSError(f"{where}: cannot be read: {error}") from error
+            raise DecodingError(path, f"cannot be read from {where}: {error}") from error
+        if len(content) < self._sizes[number]:
+            raise DecodingError(path, f"cannot be read from {where}: the shard is truncated")
+        return content
 
     def open(self, number: int, timeout: float = 60.0) -> VideoFile:
         """Open a video, as `open_video` does."""
         return VideoFile(self.videos[number].path, timeout, content=self.read(number))
 
+    def _bytes(self, name: str, begin: int = 0, end: int | None = None) -> bytes:
+        """Read bytes `begin` to `end` of a file."""
+        if is_url(self.source):
+            from fsspec.core import url_to_fs  # type: ignore[import-untyped]
 
-@dataclass
-class _Folder:
-    folder: Path
-
-    def index(self) -> bytes:
-        return read_bytes(self.folder / INDEX)
-
-    def read(self, name: str, offset: int, length: int) -> bytes:
-        with (self.folder / name).open("rb") as file:
-            file.seek(offset)
-            content = file.read(length)
-        if len(content) < length:
-            raise EOFError("the shard is truncated")
-        return content
-
-
-class StoreUnreachable(OSError):
-    """An object store that does not give what it should hold, after several attempts."""
-
-
-class _Store:
-    """Files in an object store; each process has its own client, as connections do not survive a fork."""
-
-    def __init__(self, url: str) -> None:
-        self._url = url
-        self._clients: dict[int, Any] = {}
-
-    def index(self) -> bytes:
-        with tempfile.TemporaryDirectory() as folder:
-            path = Path(folder, INDEX)
-            try:
-                self._client().download_file(f"{self._url}/{INDEX}", str(path))
-                return path.read_bytes()
-            except DataError:
-                raise
-            except Exception as error:
-                raise DataError(f"{self._url}/{INDEX}: cannot be read: {error}") from error
-
-    def read(self, name: str, offset: int, length: int) -> bytes:
-        for pause in (*_PAUSES, None):
-            try:
-                content: bytes = self._client().download_bytes(f"{self._url}/{name}", offset, length, "")
-                return content
-            except DataError:
-                raise
-            except Exception as error:  # whatever the client may raise
-                if pause is None:
-                    raise StoreUnreachable(f"{self._url}/{name}: cannot be read: {error}") from error
-                time.sleep(pause)
-        raise AssertionError("not reached")
-
-    def __getstate__(self) -> dict[str, Any]:
-        """Drop the clients when pickled: another process makes its own."""
-        return {"_url": self._url, "_clients": {}}
-
-    def _client(self) -> Any:
-        if os.getpid() not in self._clients:
-            os.environ.setdefault("LITDATA_DISABLE_VERSION_CHECK", "1")  # it would ask PyPI
-            try:
-                from litdata.streaming.downloader import Downloader, get_downloader  # type: ignore[import-untyped]
-
-                client = get_downloader(self._url, tempfile.gettempdir(), [])
-            except ImportError as error:
-                raise DataError(f'{self._url}: an object store needs litdata: pip install "vidcorr[stream]"') from error
-            if type(client).download_bytes is Downloader.download_bytes:  # it would copy a shard for each video
-                raise DataError(f"{self._url}: litdata reads no parts of files there; s3://, gs:// and r2:// will do")
-            self._clients = {os.getpid(): client}
-        return self._clients[os.getpid()]
+            store, folder = url_to_fs(self.source)  # fsspec keeps one client for each process
+            content: bytes = store.cat_file(f"{folder}/{name}", begin, end)
+            return content
+        with Path(self.source, name).open("rb") as file:
+            file.seek(begin)
+            return file.read() if end is None else file.read(end - begin)
 
 
 def offsets_of(sizes: Sequence[int] | np.ndarray) -> np.ndarray:
     """Return where each item of a shard begins, its size before its bytes, and where the last one ends."""
     return WORD * (len(sizes) + 2) + np.append(0, np.cumsum(np.asarray(sizes) + WORD))
-
-
-def _count(value: object) -> int:
-    """Check a number of an index that counts videos or bytes."""
-    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value < 2**32:
-        raise ValueError(f"{value!r:.40} is not a count")
-    return value
-
-
-def _label(value: object) -> int | None:
-    if value is not None and (isinstance(value, bool) or not isinstance(value, int) or abs(value) >= 2**63):
-        raise ValueError(f"{value!r:.40} is not a label")
-    return value

@@ -3,20 +3,17 @@
 import argparse
 import json
 import os
-import time
 import warnings
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from ..reading.errors import DataError
-from ..reading.files import write_atomically
+from ..reading.files import ProgressReport, write_atomically
 from ..reading.shards import INDEX, offsets_of
 from ..reading.source import VideoEntry, list_videos
-from .parallel import with_progress
 
 _LARGEST = 2**32 - 2**20  # bytes: offsets in a shard are 32-bit numbers
 _MB = 2**20
@@ -63,28 +60,24 @@ def write_shards(
         raise ValueError(f"a shard must have 1 to {_LARGEST // 2**20} MB, got {megabytes}")
     if (folder / INDEX).exists():
         raise DataError(f"{folder}: holds shards already; remove it, or choose another folder")
-    videos = list_videos(root)
-    if folders := [entry.path for entry in videos if entry.path.is_dir()]:
-        raise DataError(f"{folders[0]}: a folder of frames; shards hold video files: `vidcorr transcode` makes them")
-    videos, sizes = _with_sizes(videos)
+    videos, sizes = _there(list_videos(root))
     folder.mkdir(parents=True, exist_ok=True)
     for left in folder.glob("chunk-0-*.bin"):
         left.unlink()
-    plan = list(_plan(sizes, megabytes * _MB))
-    jobs = [
-        (folder / f"chunk-0-{number}.bin", [entry.path for entry in videos[part]], sizes[part])
-        for number, part in enumerate(plan)
-    ]
-    with ThreadPoolExecutor(max(workers, 1)) as pool:
-        list(with_progress(pool.map(lambda job: _write_shard(*job), jobs), len(jobs), "shards"))
+    parts = list(_plan(sizes, megabytes * _MB))
+    names = [f"chunk-0-{number}.bin" for number in range(len(parts))]
+
+    def write(name: str, part: slice) -> None:
+        _write_shard(folder / name, [entry.path for entry in videos[part]], sizes[part])
+
+    with ThreadPoolExecutor(max(workers, 1)) as pool, ProgressReport("shards", len(parts)) as progress:
+        for _ in pool.map(write, names, parts):
+            progress.advance()
     base = root if root.is_dir() else root.parent
     index = {
         "chunks": [
-            {"filename": path.name, "chunk_size": len(files), "chunk_bytes": path.stat().st_size, "dim": None}
-            for path, files, _ in jobs
+            {"filename": name, "chunk_size": part.stop - part.start} for name, part in zip(names, parts, strict=True)
         ],
-        "config": _CONFIG | {"chunk_bytes": megabytes * _MB},
-        "updated_at": str(time.time()),
         "vidcorr": {
             "names": [os.path.relpath(entry.path, base) for entry in videos],
             "labels": [entry.label for entry in videos],
@@ -92,26 +85,17 @@ def write_shards(
         },
     }
     write_atomically(folder / INDEX, json.dumps(index))
-    return len(jobs)
+    return len(parts)
 
 
-# What litdata writes for items that are plain bytes, neither compressed nor encrypted.
-_CONFIG: dict[str, Any] = {
-    "chunk_size": None,
-    "compression": None,
-    "data_format": ["bytes"],
-    "data_spec": json.dumps([1, {"type": None, "context": None, "children_spec": []}]),
-    "encryption": None,
-    "item_loader": "PyTreeLoader",
-}
-
-
-def _with_sizes(videos: Sequence[VideoEntry]) -> tuple[list[VideoEntry], list[int]]:
-    """Return the videos that are there, and their bytes; warn of broken links."""
+def _there(videos: Sequence[VideoEntry]) -> tuple[list[VideoEntry], list[int]]:
+    """Return the videos that are there, and their bytes; warn of links that lead nowhere."""
     there, sizes = [], []
     for entry in videos:
+        if entry.path.is_dir():
+            raise DataError(f"{entry.path}: a folder of frames; shards hold files, which `vidcorr transcode` makes")
         try:
-            size = _size(entry.path)
+            size = entry.path.stat().st_size
         except OSError as error:
             warnings.warn(f"{entry.path}: left out, cannot be read ({error.strerror})", stacklevel=3)
             continue
@@ -120,10 +104,6 @@ def _with_sizes(videos: Sequence[VideoEntry]) -> tuple[list[VideoEntry], list[in
         there.append(entry)
         sizes.append(size)
     return there, sizes
-
-
-def _size(path: Path) -> int:
-    return path.stat().st_size
 
 
 def _plan(sizes: Sequence[int], limit: int) -> Iterator[slice]:
