@@ -51,6 +51,8 @@ def test_fit_then_validate_gives_the_score_of_the_callback(video_folder, davis_r
     assert (run / "config.yaml").is_file()
     assert list(run.glob("events.out.tfevents.*"))
     (checkpoint,) = (run / "checkpoints").glob("best-*.ckpt")
+    plain = torch.load(checkpoint, weights_only=True)
+    assert plain["vidcorr"]["class_path"] == "lightning_modules.vfs_simsiam.VFSSimSiam"
     main(
         [
             "validate",
@@ -69,37 +71,17 @@ def test_fit_then_validate_gives_the_score_of_the_callback(video_folder, davis_r
     assert again["protocol"] == json.loads(results.read_text())["protocol"]
 
 
-def test_a_flag_wins_over_the_checkpoint_and_the_checkpoint_over_the_default(
-    video_folder, davis_root, tmp_path, capsys
-):
-    main([*arguments(video_folder, davis_root, tmp_path), "--model.weight_decay=0.003"])
-    (checkpoint,) = tmp_path.glob("lightning_logs/version_0/checkpoints/best-*.ckpt")
-    command = ["fit", f"--ckpt_path={checkpoint}", "--model.momentum=0.5", "--print_config"]
-    with pytest.raises(SystemExit):
-        main(command)
-    printed = capsys.readouterr().out
-    assert "weight_decay: 0.003" in printed
-    assert "momentum: 0.5" in printed
-    assert "backbone: tests.helpers.encoders:TinyResNet" in printed
-
-
 @pytest.mark.parametrize(
     ("change", "message"),
     [
         ("--data.source=nowhere", "nowhere"),
-        ("--trainer.callbacks.root=nowhere", "nowhere"),
         ("--data.frames=3", "clip of 3 frames"),
         ("--model.backbone=resnet18", "torchvision:resnet18"),
     ],
 )
 def test_a_users_mistake_is_one_line(video_folder, davis_root, tmp_path, change, message):
-    words = arguments(video_folder, davis_root, tmp_path)
-    if "callbacks" in change:
-        words[words.index(f"--trainer.callbacks.root={davis_root}")] = change
-    else:
-        words.append(change)
     with pytest.raises(SystemExit) as stopped:
-        main(words)
+        main([*arguments(video_folder, davis_root, tmp_path), change])
     line = str(stopped.value)
     assert line.startswith("vidcorr: ")
     assert message in line
@@ -152,11 +134,3 @@ def test_validate_of_a_frozen_encoder_scores_what_it_wrote(davis_root, tmp_path)
 def read_masks(path, beside=False):
     files = sorted((path.parent if beside else path).glob("*.png"))
     return torch.stack([torch.from_numpy(np.asarray(Image.open(file))) for file in files])
-
-
-def test_checkpoints_hold_plain_types(video_folder, davis_root, tmp_path):
-    main(arguments(video_folder, davis_root, tmp_path))
-    (checkpoint,) = tmp_path.glob("lightning_logs/version_0/checkpoints/best-*.ckpt")
-    assert (
-        torch.load(checkpoint, weights_only=True)["vidcorr"]["class_path"] == "lightning_modules.vfs_simsiam.VFSSimSiam"
-    )

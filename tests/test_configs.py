@@ -6,7 +6,6 @@ from pathlib import Path
 import pytest
 import yaml
 
-from callbacks import BestCheckpoint, DavisBenchmark
 from callbacks.command_line.runs import VidcorrCLI
 
 CONFIGS = Path(__file__).resolve().parents[1] / "configs"
@@ -87,10 +86,9 @@ def test_every_order_comes_to_the_same_run(method, trainer):
 
 
 def parsed(parser, words):
-    from callbacks.command_line.arguments import read_arguments
-    from callbacks.command_line.classes import with_callback_flags_in_place
+    from callbacks.command_line.arguments import read_arguments, with_flags_in_place
 
-    return parser.parse_args([str(each) for each in with_callback_flags_in_place(read_arguments(words))]).as_dict()
+    return parser.parse_args([str(each) for each in with_flags_in_place(read_arguments(words))]).as_dict()
 
 
 def test_each_of_two_benchmarks_takes_the_flags_behind_it():
@@ -103,14 +101,6 @@ def test_each_of_two_benchmarks_takes_the_flags_behind_it():
     )
     found = [entry["init_args"] for entry in given["trainer"]["callbacks"] if "root" in entry["init_args"]]
     assert [(entry["root"], entry["limit_sequences"]) for entry in found] == [("0", None), ("1", None), ("2", 3)]
-
-
-def test_liir_runs_on_a_cpu_as_it_stands():
-    for order in (["liir.yaml", "trainer/cpu.yaml"], ["trainer/cpu.yaml", "liir.yaml"]):
-        built = build(*order, "data/clips.yaml", machine=[])
-        assert type(built.trainer.strategy).__name__ == "SingleDeviceStrategy"
-        assert built.trainer.strategy.root_device.type == "cpu"
-        assert built.trainer.max_epochs == 35
 
 
 def test_every_fit_has_what_a_resume_needs_once():
@@ -127,12 +117,19 @@ def test_every_fit_has_what_a_resume_needs_once():
     assert not names(bare) & {"LearningRateMonitor", "LastCheckpoint"}
 
 
-def test_the_papers_run():
-    built = build("vfs_simsiam_r18.yaml", "trainer/gpus.yaml", "data/kinetics.yaml", "benchmarks/davis.yaml")
-    kinds = [type(callback) for callback in built.trainer.callbacks]
-    assert {DavisBenchmark, BestCheckpoint} <= set(kinds)
-    assert built.trainer.max_epochs == 100
-    assert built.datamodule.batch_size * 8 == 256
+def test_davis_2017_alone_chooses_the_checkpoint_and_every_benchmark_runs_as_often():
+    for config in sorted((CONFIGS / "benchmarks").iterdir()):
+        entries = content(config.relative_to(CONFIGS))["trainer"]["callbacks+"]
+        benchmark = entries[-1]["init_args"]
+        chooses = config.name.startswith("davis") and "name" not in benchmark and "before_training" not in benchmark
+        assert [entry["class_path"] for entry in entries[:-1]] == ["BestCheckpoint"] * chooses, config.name
+        assert benchmark["every_n_epochs"] == (5 if config.name == "davis_liir.yaml" else 10), config.name
+
+
+def test_a_config_whose_heading_has_gpus_asks_for_them():
+    for config in CONFIGS.rglob("*.yaml"):
+        text = config.read_text()
+        assert "GPU" not in text or "trainer/gpus.yaml" in text or config.parent.name == "trainer", config
 
 
 def test_every_config_says_what_it_is():

@@ -99,7 +99,7 @@ def test_liir_protocol():
 
 def test_vfs_r50_has_its_released_protocol():
     benchmark = benchmark_of(build("vfs_simsiam_r50.yaml", "benchmarks/davis_vfs_r50.yaml"))
-    assert (benchmark.protocol, benchmark.changes, benchmark.stage) == ("vfs-r50", None, "res4")
+    assert (benchmark.protocol, benchmark.changes, benchmark.stage) == ("vfs-r50", None, None)
     assert PropagationProtocol.named("vfs-r50", "davis").fields()["radius"] == 18
 
 

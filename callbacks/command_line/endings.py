@@ -5,6 +5,7 @@ import os
 import re
 import select
 import sys
+import traceback
 
 MISTAKES = {
     "pytorch_lightning.utilities.exceptions": "MisconfigurationException",
@@ -16,8 +17,9 @@ MISTAKES = {
 LOST_RANK = re.compile(r"gloo/transport|[Cc]onnection (closed|reset) by peer|NCCL (error|watchdog)|DistBackendError")
 """Messages of torch.distributed when another rank has exited."""
 
-REASON_OF_ONE_TYPE = re.compile(r"^  - (?!Expected a |Does not validate |Not a valid subclass )(.+)$", re.MULTILINE)
-"""Line of the parser's message for a value that may be of several types: why a type's own constructor refused it."""
+REASON_OF_PARSER = re.compile(r"^ *- (?!Expected a |Does not validate |Not a valid subclass )(.+)$", re.MULTILINE)
+"""Line of the parser's message for a value that may be of several types: why the type that was meant refused it."""
+OUR_PACKAGES = ("callbacks", "cli", "datamodules", "lightning_modules")
 
 
 class UsageError(Exception):
@@ -44,7 +46,8 @@ def report(error: BaseException) -> str | int | None:
         print(f"vidcorr: {error}", file=sys.stderr)
         return 2
     if isinstance(error, (ValueError, OSError, *kinds)):
-        return f"vidcorr: {_one_line(error)} (--debug shows where)"
+        said, ours = _one_line(error)
+        return f"vidcorr: {said}" + ("" if ours else " (--debug shows where)")
     if type(error).__name__ == "ProcessExitedException":  # of a rank that Lightning forked; it has said why
         status = getattr(error, "exit_code", 1)
         return status if status in (130, 143) else "vidcorr: a process of this run has ended, see what it said"
@@ -69,15 +72,32 @@ def _stdout_is_closed() -> bool:
     return bool(poll.poll(0))
 
 
-def _one_line(error: BaseException) -> str:
-    """Return the message for the user; the parser wraps a constructor's error in pages of its own text."""
+def reason_of_parser(message: str) -> str:
+    """Return the line of the parser's message that says what is wrong, with the option that it is about."""
+    option = re.search(r'Parser key "([^"]+)":', message)
+    reason = REASON_OF_PARSER.search(message)
+    if reason is None:
+        return " ".join(message.split())
+    return f"{option[1]}: {reason[1]}" if option else reason[1]
+
+
+def _is_ours(error: BaseException) -> bool:
+    """Return whether the message was written for a user: it is the system's about a file, or raised by our code."""
+    raised_in = [frame.f_globals.get("__name__", "") for frame, _ in traceback.walk_tb(error.__traceback__)][-1:]
+    names = (type(error).__module__, *raised_in)
+    return isinstance(error, OSError) or any(name.partition(".")[0] in OUR_PACKAGES for name in names)
+
+
+def _one_line(error: BaseException) -> tuple[str, bool]:
+    """Return the message, and whether it was written for a user; the parser wraps a constructor's in pages."""
     if "\nOriginal Traceback" in str(error):  # raised in a worker of a loader: after the last indented line it is named
         lines = str(error).strip().splitlines()
         said = " ".join(lines[max(number for number, line in enumerate(lines) if line.startswith(" ")) + 1 :])
-        return said.partition(": ")[2] or said
+        return said.partition(": ")[2] or said, _is_ours(error)
     reasons: list[str] = []
     while "\n" in str(error) and (cause := error.__cause__ or error.__context__) is not None:
-        reasons = REASON_OF_ONE_TYPE.findall(str(error))
+        reasons = REASON_OF_PARSER.findall(str(error))
         error = cause
-    said = reasons[-1] if reasons and str(error).startswith("Expected a ") else str(error)
-    return " ".join(said.split())
+    if reasons and str(error).startswith("Expected a "):
+        return " ".join(reasons[-1].split()), True
+    return " ".join(str(error).split()), _is_ours(error)

@@ -4,14 +4,17 @@ import logging
 import warnings
 from collections.abc import Sequence
 from importlib import import_module
+from pathlib import Path
 from typing import Any, NoReturn
 
 import torch
 from jsonargparse import set_parsing_settings
-from pytorch_lightning import Callback, LightningModule, Trainer
+from pytorch_lightning import Callback, LightningModule
 from pytorch_lightning.callbacks import LearningRateMonitor, ProgressBar
 from pytorch_lightning.cli import LightningArgumentParser, LightningCLI, SaveConfigCallback
 from pytorch_lightning.loggers import TensorBoardLogger
+from pytorch_lightning.utilities import rank_zero_info
+from pytorch_lightning.utilities.model_helpers import is_overridden
 
 from lightning_modules.checkpoints import allow_named, saved_model
 
@@ -20,17 +23,20 @@ from ..benchmarks.base import BenchmarkCallback
 from ..loggers import run_folder
 from ..training import LastCheckpoint, RunProgress, Safeguards, Throughput
 from ..training.closing import closing_lines, earlier_folders, remove_empty_folders
-from ..training.run_folder import claim_version, continue_in_folder
-from .arguments import option_of, read_arguments
-from .classes import with_callback_flags_in_place
+from ..training.run_folder import claim_version, continue_in_folder, last_checkpoints
+from .arguments import Argument, choices_of, read_arguments, with_flags_in_place, with_one_seed
 from .configs import shipped_configs
 from .endings import UsageError
-from .last_checkpoint import DEFAULT_ROOT, require_last_checkpoint, with_last_checkpoint
 from .mistakes import explain
+from .trainer import Trainer
 
 FIT_CALLBACKS: tuple[type[Callback], ...] = (LearningRateMonitor, LastCheckpoint, Throughput)
 """Callbacks of every `fit`, unless files or flags name one of their class."""
+DEFAULT_ROOT = "runs"
+"""Default of `trainer.default_root_dir`."""
 USAGE = "vidcorr COMMAND [--config FILE ...] [--model ...] [--data ...] [--trainer.OPTION ...] [--ckpt_path FILE]"
+EPILOG = """Also: --debug shows the traceback of an error; --allow NAME lets a checkpoint name code outside vidcorr
+(package.module.Class or package.module:callable)."""
 PREDICT = str(shipped_configs() / "predict.yaml")
 """Config that `predict` reads by default."""
 NOISE = (
@@ -75,11 +81,13 @@ class VidcorrCLI(LightningCLI):
 
     def __init__(self, args: list[str], run: bool = True) -> None:
         _make_names_known()
-        arguments = with_callback_flags_in_place(read_arguments(allow_named(args)))
-        self._asks_for_last = option_of(arguments, "ckpt_path") == "last"
-        arguments = with_last_checkpoint(arguments)
-        self._checkpoint = option_of(arguments, "ckpt_path")
-        self._saved = saved_model(self._checkpoint) if self._checkpoint else None
+        arguments = with_flags_in_place(read_arguments(allow_named(args)))
+        self._asks_for_last = choices_of(arguments)[0].arguments.get("ckpt_path") == "last"
+        if self._asks_for_last:
+            arguments = with_flags_in_place(with_last_checkpoint(arguments))
+        arguments = with_one_seed(arguments)
+        checkpoint = choices_of(arguments)[0].arguments.get("ckpt_path")
+        self._saved = saved_model(checkpoint) if checkpoint else None
         resumed = self._asks_for_last and args[0] == "fit"
         self._model = None if resumed else self._saved  # a training that is resumed by `last` names its model
         try:
@@ -87,6 +95,7 @@ class VidcorrCLI(LightningCLI):
                 LightningModule,
                 subclass_mode_model=True,
                 subclass_mode_data=True,
+                trainer_class=Trainer,
                 seed_everything_default=0,
                 auto_configure_optimizers=False,
                 trainer_defaults={
@@ -114,12 +123,21 @@ class VidcorrCLI(LightningCLI):
 
     @staticmethod
     def subcommands() -> dict[str, set[str]]:
-        """Leave out `test`: benchmarks run in `validate`."""
-        return {command: names for command, names in LightningCLI.subcommands().items() if command != "test"}
+        """Leave out `test`, since benchmarks run in `validate`, and options that do nothing here."""
+        idle = {"verbose", "weights_only", "return_predictions"}
+        return {command: names | idle for command, names in LightningCLI.subcommands().items() if command != "test"}
+
+    def validate(self, **kwargs: Any) -> None:
+        """Validate without Lightning's table: each benchmark prints its own."""
+        self.trainer.validate(verbose=False, **kwargs)
+
+    def predict(self, **kwargs: Any) -> None:
+        """Predict without keeping features: a callback writes what is wanted."""
+        self.trainer.predict(return_predictions=False, **kwargs)
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
         """Make the checkpoint's model the default."""
-        parser.usage = USAGE
+        parser.usage, parser.epilog = USAGE, EPILOG
         if self._model:
             parser.set_defaults({"model": self._model.defaults()})
 
@@ -144,6 +162,9 @@ class VidcorrCLI(LightningCLI):
 
     def before_fit(self) -> None:
         """Continue in the folder of the resumed run (`--ckpt_path last`: the newest one), or claim a new one."""
+        without_data = self.datamodule is None and not is_overridden("train_dataloader", self.model, LightningModule)
+        if without_data:
+            raise ValueError("fit needs data: add a file such as --config data/clips.yaml, or --data CLASS")
         if self.trainer.is_global_zero and (path := self.config_init["fit"].get("ckpt_path")):
             continue_in_folder(self.trainer.loggers, path)
         if self.trainer.is_global_zero:
@@ -157,17 +178,10 @@ class VidcorrCLI(LightningCLI):
         measured = any(isinstance(callback, BenchmarkCallback) for callback in self.trainer.callbacks)  # type: ignore[attr-defined]
         if self.datamodule is None and not measured:
             raise ValueError("nothing to measure: add a benchmark, for example --config benchmarks/davis.yaml")
-        self.config_init["validate"]["verbose"] = False  # each benchmark prints its own table
-
-    def before_predict(self) -> None:
-        """Refuse a limit on batches, since a video is one batch."""
-        if self.config["predict"]["trainer"].get("limit_predict_batches") is not None:
-            raise ValueError("--trainer.limit_predict_batches does nothing: a video is one batch; leave it out")
 
     def _run_subcommand(self, subcommand: str) -> None:
         """Run, and end with where things are; leave no empty folders behind a failure."""
         if self._asks_for_last and self.trainer.is_global_zero:
-            require_last_checkpoint(self.trainer, self._checkpoint)
             self.config[subcommand]["ckpt_path"] = "last"  # so that a run by its config.yaml resumes too
         earlier = earlier_folders(self.trainer)
         try:
@@ -184,6 +198,37 @@ class VidcorrCLI(LightningCLI):
 
     def _parse_ckpt_path(self) -> None:
         """Disable Lightning's merge, where the checkpoint overrides flags; its values are parser defaults already."""
+
+
+def with_last_checkpoint(arguments: Sequence[Argument]) -> list[Argument]:
+    """Return the arguments with the path of the newest checkpoint in place of `last`, as a last flag, which wins.
+
+    It is searched for below `trainer.default_root_dir` and in each `dirpath` of the callbacks, whether flags or files
+    give them. A `fit` that names neither model nor data is the run of that checkpoint again: the `config.yaml` of its
+    folder comes before all other arguments. A `fit` that finds no checkpoint begins a new run.
+
+    Raises:
+        ValueError: if there is none to validate or predict with, or one of them cannot be read.
+    """
+    choices = choices_of(arguments)
+    root = Path(choices[1].arguments.get("default_root_dir") or DEFAULT_ROOT).expanduser()
+    folders = [Path(folder).expanduser() for choice in choices[2:] if (folder := choice.arguments.get("dirpath"))]
+    found, fit = last_checkpoints(root, folders), arguments[0].flag == "fit"
+    if not found and not fit:
+        raise ValueError(f"--ckpt_path last: no last.ckpt in {root}")
+    own: list[Argument] = []
+    if found:
+        last = found[-1]
+        config = last.path.parent.parent / "config.yaml"
+        if fit and not any(choice.section in ("model", "data") for choice in choices) and config.is_file():
+            own = read_arguments(["--config", str(config)])
+        newest = f", the newest of {len(found)} runs" if len(found) > 1 else ""
+        by = f", by {config}" if own else ""
+        rank_zero_info(f"resuming from {last.path}: step {last.step}, epoch {last.epoch}{newest}{by}")
+    else:
+        rank_zero_info(f"no last.ckpt in {root}: starting a new run")
+    path = str(found[-1].path) if found else "null"
+    return [arguments[0], *own, *arguments[1:], Argument("--ckpt_path", path)]
 
 
 def run(args: Sequence[str]) -> None:

@@ -16,7 +16,7 @@ from rich.table import Table
 
 from datamodules.reading.files import csv_of_records, write_atomically
 from lightning_modules.backbones import build_encoder
-from lightning_modules.backbones.short_names import SHORT_NAMES
+from lightning_modules.backbones.short_names import read_spec
 
 from ..benchmarks.base import BenchmarkCallback
 from ..benchmarks.results import Results, require_writable, scores_table, wide_console
@@ -181,15 +181,9 @@ def benchmarks_of(
 
 
 def _read(text: str, pretrained: bool) -> Contestant:
-    spec, _, view = text.partition("@")
-    stage, _, stride = view.partition("/")
-    if stride and not stride.isdigit():
-        raise ValueError(f"compare: {text}: the stride {stride!r} is not a number; write SPEC@STAGE/STRIDE")
-    if spec in SHORT_NAMES:
-        network = SHORT_NAMES[spec]
-        return Contestant(text, network.spec, stage or network.stage, int(stride) if stride else None, True)
-    named = spec.startswith(("timm:", "torchvision:"))
-    return Contestant(text, spec, stage or None, int(stride) if stride else None, pretrained and named)
+    view = read_spec(text)
+    named = view["spec"].startswith(("timm:", "torchvision:"))
+    return Contestant(text, view["spec"], view["stage"], view["stride"], view["pretrained"] or (pretrained and named))
 
 
 def _run(row: Contestant, benchmarks: Sequence[BenchmarkCallback], folder: Path) -> dict[str, Any]:

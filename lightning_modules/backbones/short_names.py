@@ -1,6 +1,6 @@
 """Short names of strong backbones of timm, for the command line: `--model dino-b8`."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 
 class ShortName(NamedTuple):
@@ -33,3 +33,29 @@ SHORT_NAMES = {
     "supervised-r50": ShortName("timm:resnet50.tv_in1k", "res4", "supervised, ResNet-50, ImageNet"),
 }
 """Name → network. Weights come from timm's cache, or over the network when they are first asked for."""
+
+
+def read_spec(text: str) -> dict[str, Any]:
+    """Read a backbone as `compare` and `--model` take it.
+
+    Args:
+        text: `SPEC`, `SPEC@STAGE` or `SPEC@STAGE/STRIDE`; SPEC is one of `build_feature_extractor`, or a short name,
+            which brings its weights and stage.
+
+    Returns:
+        Arguments of `FrozenEncoder`: spec, stage, stride and pretrained; None is its default.
+
+    Raises:
+        ValueError: if the stride is not a number.
+    """
+    spec, _, view = text.partition("@")
+    stage, _, stride = view.partition("/")
+    if stride and not stride.isdecimal():
+        raise ValueError(f"{text}: the stride {stride!r} is not a number; write SPEC@STAGE/STRIDE")
+    network = SHORT_NAMES.get(spec)
+    return {
+        "spec": network.spec if network else spec,
+        "stage": stage or (network.stage if network else None),
+        "stride": int(stride) if stride else None,
+        "pretrained": True if network else None,
+    }

@@ -23,7 +23,8 @@ def run_plan(module: Any) -> dict[str, str]:
         "learning rate": f"{', '.join(rates)} at the start",
         "length": f"{steps} steps" + ("" if steps == trainer.max_steps else f" in {trainer.max_epochs} epochs"),
         "BatchNorm": _batch_norm(module, devices),
-        "precision": f"{trainer.precision}{', backbone compiled' * bool(module.hparams.get('compile'))}",
+        "precision": f"{trainer.precision}{getattr(trainer, 'precision_reason', '')}"
+        + ", backbone compiled" * bool(module.hparams.get("compile")),
     }
 
 

@@ -159,8 +159,8 @@ class EvaluationProtocol:
             TypeError: for a field that does not exist.
             ValueError: for a value out of range.
         """
-        if unknown := sorted(set(fields) - {field.name for field in dataclasses.fields(self)}):
-            raise TypeError(f"a protocol has no field {', '.join(unknown)}")
+        if misnamed := [said for field in fields if field != "name" and (said := self.misnamed(field))]:
+            raise TypeError(misnamed[0])
         if "name" in fields:
             return dataclasses.replace(self, **fields)
         fields = {field: _as_plain_type(value) for field, value in fields.items()}

@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..evaluation_protocol import EvaluationProtocol, PositiveFloat, PositiveInt
+from ..precision import fastest_precision
 from ..transfer import to_device
 
 Size = tuple[int, int]
@@ -39,7 +40,8 @@ class NetworkInput(EvaluationProtocol):
         rgb_mean: mean of the RGB normalisation where the source departs from the module's own.
         rgb_std: standard deviation of the RGB normalisation where the source departs from the module's own.
         backbone_precision: data type of the network's products. "bfloat16" (by autocast) is twice as fast on a CPU
-            that has it; it moves features by a few thousandths, and scores a little.
+            that has it; it moves features by a few thousandths, and scores a little. "auto" becomes the faster of the
+            two on this machine, and stands in the name and the digest as that.
     """
 
     input_size: PositiveInt | tuple[PositiveInt, PositiveInt] | None = None
@@ -53,7 +55,13 @@ class NetworkInput(EvaluationProtocol):
     position_embedding: Literal["network", "dino"] = "network"
     rgb_mean: tuple[float, float, float] | None = None
     rgb_std: tuple[PositiveFloat, PositiveFloat, PositiveFloat] | None = None
-    backbone_precision: Literal["float32", "bfloat16"] = "float32"
+    backbone_precision: Literal["float32", "bfloat16", "auto"] = "float32"
+
+    def __post_init__(self) -> None:
+        if self.backbone_precision == "auto":
+            fastest, _ = fastest_precision("cuda" if torch.cuda.is_available() else "cpu")
+            object.__setattr__(self, "backbone_precision", "bfloat16" if fastest == "bfloat16" else "float32")
+        super().__post_init__()
 
 
 def backbone_autocast(rules: NetworkInput, device: torch.device) -> torch.autocast:

@@ -1,6 +1,7 @@
 """Exit statuses and lines that an error ends a command with."""
 
 import sys
+from importlib import import_module
 from io import StringIO
 
 import pytest
@@ -13,11 +14,8 @@ from callbacks.command_line.endings import Terminated, report
     [
         (KeyboardInterrupt(), 130),
         (Terminated(), 143),
-        (ValueError("frames must be even"), "vidcorr: frames must be even (--debug shows where)"),
-        (
-            FileNotFoundError(2, "No such file", "a.mp4"),
-            "vidcorr: [Errno 2] No such file: 'a.mp4' (--debug shows where)",
-        ),
+        (ValueError("of a library"), "vidcorr: of a library (--debug shows where)"),
+        (FileNotFoundError(2, "No such file", "a.mp4"), "vidcorr: [Errno 2] No such file: 'a.mp4'"),
         (
             RuntimeError("[../third_party/gloo/transport/tcp/pair.cc:534] Connection closed by peer [127.0.0.1]:1"),
             "vidcorr: another process of this run has ended, see its message; resume with --ckpt_path last",
@@ -31,6 +29,14 @@ def test_an_error_ends_with(error, status):
     assert report(error) == status
 
 
+def test_a_message_of_ours_needs_no_hint():
+    with pytest.raises(ValueError, match="stride") as caught:
+        import_module("lightning_modules.backbones.short_names").read_spec("raw_colour@x/none")
+    assert (
+        report(caught.value) == "vidcorr: raw_colour@x/none: the stride 'none' is not a number; write SPEC@STAGE/STRIDE"
+    )
+
+
 def test_a_parsers_pages_are_one_line():
     error = ValueError("Parser key 'trainer':\n  Problem with given class_path\n  …")
     error.__cause__ = ValueError("radius must be above 0, got -1")
@@ -41,7 +47,7 @@ def test_of_a_value_of_several_types_the_constructors_own_reason_is_reported():
     reason = "protocol 'x': radius must be a finite number (at least 0) or None, got -2.0"
     error = ValueError(f"Does not validate\nErrors:\n  - Expected a <class 'str'>\n  - {reason}\nGiven value: 3")
     error.__cause__ = ValueError("Expected a <class 'str'>. Got value: Namespace(name='x')")
-    assert report(error) == f"vidcorr: {reason} (--debug shows where)"
+    assert report(error) == f"vidcorr: {reason}"
 
 
 def test_an_error_of_a_loaders_worker_is_its_last_line():
@@ -65,5 +71,4 @@ def test_a_closed_pipe_is_silent(monkeypatch, capsys):
 
 
 def test_another_pipe_that_breaks_is_reported():
-    line = "vidcorr: [Errno 32] Broken pipe (--debug shows where)"
-    assert report(BrokenPipeError(32, "Broken pipe")) == line
+    assert report(BrokenPipeError(32, "Broken pipe")) == "vidcorr: [Errno 32] Broken pipe"

@@ -71,7 +71,7 @@ def test_a_name_says_what_was_changed() -> None:
     assert changed.name == "paper+smooth=true+window=1,2"
     assert changed.with_changes(smooth=False, window=(3, 4)) == paper
     assert changed.with_changes(name="mine").name == "mine"
-    with pytest.raises(TypeError, match="no field sides"):
+    with pytest.raises(TypeError, match="no field 'sides'; did you mean side"):
         paper.with_changes(sides=4)
     with pytest.raises(ValueError, match="no field 'sidee'; did you mean side"):
         Rules("paper+sidee=7")

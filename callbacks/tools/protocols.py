@@ -1,0 +1,118 @@
+"""List the named protocols, show the fields of one with their source, or the differences of two."""
+
+import argparse
+from collections.abc import Sequence
+from difflib import get_close_matches
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from lightning_modules.functional.evaluation_protocol import EvaluationProtocol
+
+
+def command(args: Sequence[str]) -> None:
+    """Run `vidcorr protocols` with its arguments.
+
+    Raises:
+        ValueError: for an unknown name, or a benchmark for which the source defines no values; one line.
+    """
+    parser = argparse.ArgumentParser(prog="vidcorr protocols", description=__doc__)
+    parser.add_argument("name", nargs="?", help="a protocol, also with changes: vfs+radius=6")
+    parser.add_argument("other", nargs="?", help="a protocol to compare it with")
+    parser.add_argument("--benchmark", help="benchmark of the values (default: the first that the source has)")
+    flags = parser.parse_args(list(args))
+    if flags.name is None:
+        print("\n".join(listing()))
+        return
+    first = find_protocols(flags.name, flags.benchmark)
+    if flags.other is None:
+        print("\n\n".join("\n".join(description(*found)) for found in first.values()))
+        return
+    second = find_protocols(flags.other, flags.benchmark)
+    if not first.keys() & second.keys():
+        raise ValueError(f"{flags.name} is of {', '.join(first)}, {flags.other} of {', '.join(second)}")
+    for kind in first.keys() & second.keys():
+        print("\n".join(differences(first[kind], second[kind])))
+
+
+def kinds() -> "dict[str, type[EvaluationProtocol]]":
+    """Return what is tracked → the class of its protocols."""
+    from lightning_modules.functional.points.protocol import PointProtocol
+    from lightning_modules.functional.propagation.protocol import PropagationProtocol
+
+    from ..tracking.box_protocol import TrackingProtocol
+
+    return {"masks and joints": PropagationProtocol, "points": PointProtocol, "boxes": TrackingProtocol}
+
+
+def listing() -> list[str]:
+    """Return a line for each named protocol: its benchmarks and its source."""
+    lines = []
+    for kind, protocols in kinds().items():
+        lines += ["", f"{kind}:"] if lines else [f"{kind}:"]
+        for name, source in protocols.sources().items():
+            lines.append(f"  {name:16} {', '.join(source.values)}\n{'':19}{source.code}")
+    return lines
+
+
+def find_protocols(name: str, benchmark: str | None) -> "dict[str, tuple[EvaluationProtocol, str]]":
+    """Return kind → the protocol of a name and its benchmark.
+
+    Args:
+        name: see `EvaluationProtocol.named`.
+        benchmark: None: the default one of the kind where the source has it, else the first one of the source.
+
+    Raises:
+        ValueError: for an unknown name, or a benchmark for which the source defines no values.
+    """
+    base = name.partition("+")[0]
+    having = {kind: protocols for kind, protocols in kinds().items() if base in protocols.sources()}
+    if not having:
+        known = {each for protocols in kinds().values() for each in protocols.sources()}
+        near = get_close_matches(base, known, 1)
+        raise ValueError(
+            f"there is no protocol {base}; " + (f"did you mean {near[0]}?" if near else "vidcorr protocols lists them")
+        )
+    found, refusals = {}, []
+    for kind, protocols in having.items():
+        values, chosen = protocols.sources()[base].values, benchmark or protocols.default_benchmark
+        if benchmark is None and chosen not in values:
+            chosen = next(iter(values))
+        try:
+            found[kind] = (protocols.named(name, chosen), chosen)
+        except ValueError as error:  # the name may be of one kind only, as that of a field in it
+            refusals.append(error)
+    if not found:
+        raise refusals[0]
+    return found
+
+
+def description(protocol: "EvaluationProtocol", benchmark: str) -> list[str]:
+    """Return the lines that show a protocol: its source, and each field with where its value comes from."""
+    source = protocol.sources()[protocol.name.partition("+")[0]]
+    stated, values = source.values[benchmark], _values(protocol)
+    named = type(protocol).named(protocol.name.partition("+")[0], benchmark)
+    changed = {field for field, value in values.items() if value != _values(named)[field]}
+    head = [f"{protocol.name}, {benchmark} (digest {protocol.digest()})", f"source: {source.code}"]
+    if others := [other for other in source.values if other != benchmark]:
+        head.append(f"other benchmarks: {', '.join(others)}")
+    if source.note:
+        head.append(f"note: {source.note}")
+    if inferred := source.inferred.get(benchmark):
+        head.append(f"inferred: {inferred}")
+    return head + [
+        f"  {field:24} {value!s:28} {'changed' if field in changed else 'source' if field in stated else 'default'}"
+        for field, value in values.items()
+    ]
+
+
+def differences(first: "tuple[EvaluationProtocol, str]", second: "tuple[EvaluationProtocol, str]") -> list[str]:
+    """Return a heading, and a line for each field in which two protocols differ."""
+    values, others = _values(first[0]), _values(second[0])
+    lines = [f"{'':26}{first[0].name + ', ' + first[1]:28} {second[0].name}, {second[1]}"]
+    different = [field for field in values if values[field] != others[field]]
+    lines += [f"  {field:24}{values[field]!s:28} {others[field]}" for field in different]
+    return lines if different else [f"{first[0].name} and {second[0].name} are the same"]
+
+
+def _values(protocol: "EvaluationProtocol") -> dict[str, Any]:
+    return {field: value for field, value in protocol.fields().items() if field != "name"}

@@ -1,0 +1,48 @@
+"""`vidcorr protocols`: names, fields with their source, differences."""
+
+import pytest
+
+from cli import main
+
+
+def shown(capsys, *words):
+    main(["protocols", *words])
+    return capsys.readouterr().out.splitlines()
+
+
+def test_it_lists_every_name(capsys):
+    from lightning_modules.functional import PointProtocol, PropagationProtocol
+
+    names = {line.split()[0] for line in shown(capsys) if line.startswith("  ") and line[2] != " "}
+    assert names == {*PropagationProtocol.sources(), *PointProtocol.sources(), "vfs"}
+
+
+def test_one_shows_each_field_with_where_its_value_comes_from(capsys):
+    lines = shown(capsys, "vfs+topk=5", "--benchmark=jhmdb")
+    fields = {line.split()[0]: line.split()[1:] for line in lines if line.startswith("  ")}
+    assert lines[1].startswith("source: xvjiarui/VFS @ ")
+    assert fields["context"] == ["4", "source"]
+    assert fields["topk"] == ["5", "changed"]
+    assert fields["border"] == ["exclude", "default"]
+
+
+def test_two_show_what_differs(capsys):
+    lines = shown(capsys, "vfs", "vfs-r50")
+    assert [line.split() for line in lines] == [["vfs,", "davis", "vfs-r50,", "davis"], ["radius", "12", "18"]]
+    assert shown(capsys, "crw", "crw")[-1] == "crw and crw are the same"
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["vsf"], "there is no protocol vsf; did you mean vfs?"),
+        (["dino", "--benchmark=vip"], "the source of protocol 'dino' defines no values for 'vip' (only for davis)"),
+        (["crw+radus=3"], "a protocol has no field 'radus'; did you mean radius?"),
+        (["dino", "fgvc"], "dino is of masks and joints, fgvc of points"),
+    ],
+)
+def test_a_mistake_is_one_line(words, said):
+    with pytest.raises(SystemExit) as ended:
+        main(["protocols", *words])
+    assert said in ended.value.code
+    assert "--debug" not in ended.value.code
