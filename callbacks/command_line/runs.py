@@ -7,6 +7,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any, NoReturn
 
+import pytorch_lightning as pl
 import torch
 from jsonargparse import set_parsing_settings
 from pytorch_lightning import Callback, LightningModule
@@ -64,7 +65,7 @@ class Parser(LightningArgumentParser):
 class SaveConfig(SaveConfigCallback):
     """Write `config.yaml` into the folder of the run, which not every logger gives Lightning; none for a prediction."""
 
-    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+    def setup(self, trainer: pl.Trainer, pl_module: LightningModule, stage: str) -> None:
         """Write the file, once; all ranks call it."""
         if self.already_saved or (stage == "predict" and not trainer.loggers):
             return
@@ -149,7 +150,7 @@ class VidcorrCLI(LightningCLI):
         if self._saved and config.get("model"):
             self._saved.reconcile(config.model)
 
-    def instantiate_trainer(self, **kwargs: Any) -> Trainer:
+    def instantiate_trainer(self, **kwargs: Any) -> pl.Trainer:
         """Add to `fit` the callbacks that every training wants, where no file names one of their class."""
         trainer = self._get(self.config_init, "trainer")
         named = trainer.callbacks if isinstance(trainer.callbacks, list) else [trainer.callbacks]

@@ -39,7 +39,7 @@ class Trainer(pl.Trainer):
             )
         super().__init__(
             accelerator=accelerator,
-            precision=precision,
+            precision=precision,  # type: ignore[arg-type]  # Lightning checks it
             limit_test_batches=None,
             limit_predict_batches=None,
             **kwargs,

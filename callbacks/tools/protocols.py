@@ -36,17 +36,16 @@ def command(args: Sequence[str]) -> None:
 
 def kinds() -> "dict[str, type[EvaluationProtocol]]":
     """Return what is tracked → the class of its protocols."""
+    from lightning_modules.functional.box_protocol import TrackingProtocol
     from lightning_modules.functional.points.protocol import PointProtocol
     from lightning_modules.functional.propagation.protocol import PropagationProtocol
-
-    from ..tracking.box_protocol import TrackingProtocol
 
     return {"masks and joints": PropagationProtocol, "points": PointProtocol, "boxes": TrackingProtocol}
 
 
 def listing() -> list[str]:
     """Return a line for each named protocol: its benchmarks and its source."""
-    lines = []
+    lines: list[str] = []
     for kind, protocols in kinds().items():
         lines += ["", f"{kind}:"] if lines else [f"{kind}:"]
         for name, source in protocols.sources().items():

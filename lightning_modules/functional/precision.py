@@ -42,7 +42,8 @@ def bfloat16_cost() -> float:
     best = {}
     for dtype in (torch.float32, torch.bfloat16):
         left, right = image.to(dtype), weight.to(dtype)
-        times, end = [], time.perf_counter() + 0.025
+        times: list[float] = []
+        end = time.perf_counter() + 0.025
         while len(times) < 3 or time.perf_counter() < end:
             began = time.perf_counter()
             torch.nn.functional.conv2d(left, right, padding=1)
