@@ -32,14 +32,14 @@ class Outline:
         shape: (H, W) of the picture.
         top, left: pixel of the picture at which the crop starts.
         mask: (h, w) uint8 in {0, 1}, the crop: bounding box and one pixel around it, inside the picture.
-        radius: tolerance of F in pixels.
+        radius: tolerance of F in pixels; a fraction is taken as MOSEv2's code does, see `_shifted_disk`.
     """
 
     shape: tuple[int, int]
     top: int
     left: int
     mask: NDArray[np.uint8]
-    radius: int
+    radius: float
 
     @cached_property
     def area(self) -> int:
@@ -60,14 +60,21 @@ class Outline:
         """Pixels of the boundary."""
         return int(np.count_nonzero(self.edge))
 
+    @property
+    def margin(self) -> int:
+        """Pixels by which `near` reaches beyond the crop."""
+        return int(self.radius) if self.radius == int(self.radius) else len(_shifted_disk(self.radius)) // 2
+
     @cached_property
     def near(self) -> NDArray[np.uint8]:
-        """(h + 2·radius, w + 2·radius) in {0, 1}: pixels within `radius` of the boundary."""
+        """(h + 2·margin, w + 2·margin) in {0, 1}: pixels within `radius` of the boundary."""
         import cv2
 
-        r, (h, w) = self.radius, self.edge.shape
+        r, (h, w) = self.margin, self.edge.shape
         framed = np.zeros((h + 2 * r, w + 2 * r), dtype=np.uint8)
         framed[r : r + h, r : r + w] = self.edge
+        if self.radius != r:
+            return np.asarray(cv2.dilate(framed, _shifted_disk(self.radius)))
         near = wide = framed
         for row, column in _disk(r):
             wide = cv2.dilate(wide, row)
@@ -95,9 +102,14 @@ def object_outlines(
 
 def region_score(prediction: Outline, target: Outline) -> float:
     """Compute J of two masks of one picture."""
-    a, b = _overlap(prediction.mask, prediction, target.mask, target)
-    shared = int(np.count_nonzero(a & b))
+    shared = shared_area(prediction, target)
     return ratio(shared, prediction.area + target.area - shared)
+
+
+def shared_area(prediction: Outline, target: Outline) -> int:
+    """Count the pixels of the intersection of two masks of one image."""
+    a, b = _overlap(prediction.mask, prediction, target.mask, target)
+    return int(np.count_nonzero(a & b))
 
 
 def boundary_score(prediction: Outline, target: Outline) -> float:
@@ -107,7 +119,7 @@ def boundary_score(prediction: Outline, target: Outline) -> float:
     if not prediction.length or not target.length:
         _overlap(prediction.mask, prediction, target.mask, target)
         return float(prediction.length == target.length)
-    r = target.radius
+    r = target.margin
     precision = np.count_nonzero(np.bitwise_and(*_overlap(prediction.edge, prediction, target.near, target, r)))
     recall = np.count_nonzero(np.bitwise_and(*_overlap(target.edge, target, prediction.near, prediction, r)))
     p, s = precision / prediction.length, recall / target.length
@@ -203,3 +215,10 @@ def _disk(radius: int) -> list[tuple[NDArray[np.uint8], NDArray[np.uint8]]]:
         (np.ones((1, 2 * (b[0] - a[0]) + 1), dtype=np.uint8), np.ones((2 * (a[1] - b[1]) + 1, 1), dtype=np.uint8))
         for a, b in pairwise(boxes)
     ]
+
+
+@lru_cache(maxsize=16)
+def _shifted_disk(radius: float) -> NDArray[np.uint8]:
+    """Return the disk that results from offsets −radius, −radius + 1, … of a fractional radius, beside its centre."""
+    offsets = np.arange(-radius, radius + 1)
+    return (offsets[:, None] ** 2 + offsets**2 <= radius**2).astype(np.uint8)

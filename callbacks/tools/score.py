@@ -1,118 +1,114 @@
-"""Score predicted masks of any method against a data set's own, by the rules of DAVIS, YouTube-VOS or MOSE."""
+"""Score the masks of any method against a data set's own, by the rules of that data set."""
+
+from __future__ import annotations
 
 import argparse
-import dataclasses
-from collections import Counter
-from collections.abc import Generator, Iterator, Mapping, Sequence
-from contextlib import closing
+import json
+import math
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
-from functools import partial
+from functools import lru_cache, partial
+from multiprocessing import get_context
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
-from datamodules.datasets.layout_files import read_names
-from datamodules.datasets.youtube_vos_meta import read_meta
+from datamodules.datasets.layout_files import read_names, require_folder
 from datamodules.reading.errors import DataError
-from datamodules.reading.files import usable_cores
-from datamodules.reading.mask_files import VOID, object_ids, read_mask
+from datamodules.reading.files import usable_cores, write_atomically
+from datamodules.reading.guards import read_json
+from datamodules.reading.mask_files import object_ids, read_mask
 from datamodules.reading.source import list_pictures
-from datamodules.tools.parallel import Failure, in_processes
 
 from ..benchmarks.results import Results, require_writable
-from ..metrics.categories import seen_and_unseen
 from ..metrics.outlines import object_outlines
-from ..metrics.sequence_score import OBJECT_COLUMNS, SequenceScore, mean_over_objects, object_statistics
+from ..metrics.rules import RULES, Rules, Video
+from ..metrics.rules.base import Ids, Object, Values
 
-A_DAY = 86400.0
-"""Seconds that a process may take for a sequence."""
+MASKS_PER_PROCESS = 400
+"""Masks that are worth a further process: it takes as long to start as these take to score."""
 
-RULES_HELP = (
-    "rules to score by (default: davis-2017); that youtube-vos counts the last frame, and mose neither the first nor "
-    "the last, is inferred: their servers' code is not published"
-)
+
+class Unit(NamedTuple):
+    """A folder of masks that is scored by itself: a video, or an object of a video with a folder per object."""
+
+    video: str
+    folder: str
+    frames: int
+
+    @property
+    def path(self) -> Path:
+        """The folder below the folder of the truth and below that of the predictions."""
+        return Path(self.video, self.folder)
 
 
 @dataclass(frozen=True)
-class ScoringRules:
-    """The rules for scoring masks.
-
-    Attributes:
-        first_scored: the mask that introduces an object counts, although it is what a method is given.
-        last_scored: the last annotated frame of a sequence counts.
-        merged: all ids are one object.
-        entering: an object may start in any annotated frame; else all start in the first, and every number up to its
-            largest id is an object.
-    """
-
-    first_scored: bool = False
-    last_scored: bool = False
-    merged: bool = False
-    entering: bool = False
-
-
-RULES = {
-    "davis-2017": ScoringRules(),
-    "davis-2016": ScoringRules(merged=True),
-    "youtube-vos": ScoringRules(last_scored=True, entering=True),
-    "mose": ScoringRules(entering=True),
-}
-"""Named rules: those of davis2017-evaluation (semi-supervised), of DAVIS-2016, of YouTube-VOS's paper, and of MOSE.
-
-The servers of YouTube-VOS and MOSE do not publish their code. Inferred: for YouTube-VOS, that the last frame counts;
-for MOSE, whose masks are dense as DAVIS's, that neither the first nor the last frame does, as in DAVIS and by default
-in hkchengrex/vos-benchmark @ 0c21008 (README.md, Technical Details 4).
-"""
-
-
-class ScoredMasks:
+class Scored:
     """The scores of masks on disk.
 
-    Args:
-        objects: official row name ("bike_1") → the values of `OBJECT_COLUMNS`.
+    Attributes:
+        rules: what they were scored by.
+        table: scores of the data set.
+        objects: (video, object) → its values.
+        left_out: videos without predictions, which the rules leave out or count as 0.
     """
 
-    def __init__(self, objects: Mapping[str, Sequence[float]]) -> None:
-        self.objects = dict(sorted(objects.items()))
+    rules: Rules
+    table: Values
+    objects: Mapping[tuple[str, Object], Values]
+    left_out: Sequence[str] = ()
 
-    def compute(self) -> dict[str, float]:
-        """Return means over the objects under the official toolkit's names, as fractions."""
-        return mean_over_objects(list(self.objects.values()))
+    def compute(self) -> Values:
+        """Return the scores of the data set, as fractions, under the names of the official code."""
+        return dict(self.table)
 
     def rows(self) -> list[dict[str, Any]]:
         """Return one dictionary per object, for a CSV."""
-        return [
-            {"Sequence": name, **dict(zip(OBJECT_COLUMNS, values, strict=True))}
-            for name, values in self.objects.items()
-        ]
+        return [{"Sequence": f"{video}_{number}", **values} for (video, number), values in self.objects.items()]
+
+    def flat(self) -> dict[str, float | None]:
+        """Return the scores of the data set and of each object (`J/bike/1`) in one dictionary; NaN is None."""
+        of_objects = {
+            f"{name.removesuffix('-Mean')}/{video}/{number}": value
+            for (video, number), values in self.objects.items()
+            for name, value in values.items()
+        }
+        return {name: None if math.isnan(value) else value for name, value in (self.table | of_objects).items()}
 
 
 def score(
     truth: str | Path,
     predictions: str | Path,
-    rules: ScoringRules | str = "davis-2017",
-    sequences: Sequence[str] | None = None,
+    rules: Rules | str = "davis-2017",
+    *,
+    videos: Sequence[str] | None = None,
+    meta: str | Path | None = None,
+    unseen: Collection[str] = (),
+    keep_ends: bool = False,
+    allow_missing: bool = False,
     workers: int | None = None,
-) -> ScoredMasks:
+) -> Scored:
     """Score masks on disk; no network is involved.
 
     Args:
-        truth: folder with a folder of indexed PNGs for each sequence.
+        truth: folder with a folder of indexed PNGs for each video; the root of a data set that holds it as
+            `Annotations` is taken too.
         predictions: the same for the predictions; every scored frame needs one, of the same name.
         rules: name in `RULES`, or rules of your own.
-        sequences: names; None is every folder of `truth`.
-        workers: processes, which divide the sequences; None is one for each core. The scores are the same to the last
-            digit, and of several bad sequences the same one is reported, whatever their number.
-
-    Returns:
-        The scores: `compute()` gives the means, `rows()` those of each object.
+        videos: their names; None is all that the metadata lists, or every folder of `truth`.
+        meta: the data set's metadata file, where the rules need one.
+        unseen: videos (LVOS) or categories (YouTube-VOS) that training has not seen.
+        keep_ends: count the first and the last frame too.
+        allow_missing: where the official code leaves a video without predictions out, or counts it as 0, do so.
+        workers: processes; None is one per core, or fewer for few masks. The scores are the same to the last digit.
 
     Raises:
-        DataError: one line that names the file, for a missing or damaged mask, one of another size, an id that the
-            sequence does not have or that never starts, or a sequence with nothing to score.
-        ValueError: if there are no such rules, or a sequence is named twice.
+        DataError: one line that names the file, for a missing or damaged mask, one of another size, or a video with
+            nothing to score.
+        ValueError: if there are no such rules, or they lack something.
 
     Example:
         >>> score("DAVIS/Annotations/480p", "prediction", "davis-2017").compute()  # doctest: +SKIP
@@ -122,218 +118,219 @@ def score(
         if rules not in RULES:
             raise ValueError(f"rules {rules!r}: expected one of {', '.join(RULES)}")
         rules = RULES[rules]
-    truth, predictions = Path(truth).expanduser(), Path(predictions).expanduser()
-    for folder in (truth, predictions):
-        if not folder.is_dir():
-            raise DataError(f"{folder}: no such folder")
-    names = sequences or sorted(path.name for path in truth.iterdir() if path.is_dir())
+    truth = require_folder(Path(truth).expanduser(), "name the folder that holds the annotations")
+    truth = truth / "Annotations" if (truth / "Annotations").is_dir() else truth
+    predictions = require_folder(Path(predictions).expanduser(), "name the folder that holds the predictions")
+    if rules.needs_meta and meta is None:
+        raise ValueError(f"rules {rules.name} take objects and frames from the data set's metadata: give --meta FILE")
+    entries = _read_meta(Path(meta)) if meta is not None else {}
+    names = videos or sorted(entries if rules.needs_meta else [path.name for path in truth.iterdir() if path.is_dir()])
     if not names:
-        raise DataError(f"{truth}: no folders of masks; name the folder that holds one for each sequence")
-    if twice := [name for name, times in Counter(names).items() if times > 1]:
-        raise ValueError(f"sequence {twice[0]} is named more than once")
-    longest_first = sorted(names, key=lambda name: -len(list_pictures(truth / name)))
-    objects: dict[str, list[float]] = {}
-    for sequence in _scored(longest_first, truth, predictions, rules, workers or usable_cores()):
-        objects |= object_statistics(sequence)
-    return ScoredMasks(objects)
-
-
-def score_sequence(name: str, truth: Path, predictions: Path, rules: ScoringRules) -> SequenceScore:
-    """Score one sequence; see `score`.
-
-    Args:
-        name: name of the sequence, for rows and errors.
-        truth: folder of its masks.
-        predictions: folder of the predictions.
-        rules: see `ScoringRules`.
-    """
-    files = {path.stem: path for path in list_pictures(truth)}
-    found = {path.stem: path for path in list_pictures(predictions)}
-    if not files:
-        raise DataError(f"{truth}: no masks")
-    masks = {stem: _ids(path, rules) for stem, path in files.items()} if rules.entering else {}
-    starts = _starts(masks) if rules.entering else _first_objects(_ids(next(iter(files.values())), rules))
-    stems = list(files)
-    frames = range(len(files) if rules.last_scored else len(files) - 1)
-    present = {t: _present(starts, t, rules) for t in frames}
-    scored = [t for t in frames if present[t]]
-    objects = tuple(number for number in starts if any(number in present[t] for t in scored))
+        raise DataError(f"{truth}: no folders of masks; name the folder that holds one for each video")
+    for name in names:
+        require_folder(truth / name, "the truth lacks this video")
+        if names.count(name) > 1:
+            raise ValueError(f"video {name} is named more than once")
+        if rules.needs_meta and name not in entries:
+            raise DataError(f"{meta}: has no video {name}")
+    missing = [name for name in names if not (predictions / name).is_dir()]
+    if missing and (rules.missing_video == "refused" or not allow_missing):
+        words = {"refused": "", "left out": "leaves such videos out", "zero": "counts such videos as 0"}
+        remedy = words[rules.missing_video] and f"; the official code {words[rules.missing_video]}: --allow-missing"
+        raise DataError(f"{predictions / missing[0]}: {len(missing)} of {len(names)} videos are missing{remedy}")
+    objects: dict[tuple[str, Object], Values] = {}
+    if rules.missing_video == "zero":
+        nothing = np.zeros((0, len(rules.measures)))
+        objects = {(name, int(k)): rules.summarise(nothing) for name in missing for k in entries[name]["objects"]}
+    units = [unit for name in names if name not in missing for unit in _units(truth, name, rules)]
+    work = partial(_score_unit, truth, predictions, rules, entries, keep_ends)
+    enough = 1 + sum(unit.frames for unit in units) // MASKS_PER_PROCESS
+    for unit, values in _results(work, units, workers or min(usable_cores(), enough)):
+        objects |= {(unit.video, unit.folder or number): found for number, found in values.items()}
     if not objects:
-        raise DataError(f"{truth}: {len(files)} masks, none of which is left to score an object on")
-    if missing := [stems[t] for t in scored if stems[t] not in found]:
-        raise DataError(f"{predictions}: {len(missing)} of {len(scored)} masks are missing, first {missing[0]}.png")
-    result = SequenceScore(name, objects, ends_scored=True)
-    for t in scored:
-        target = masks[stems[t]] if masks else _ids(files[stems[t]], rules)
-        predicted = _ids(found[stems[t]], rules)
-        if late := set(object_ids(target)) - starts.keys():
-            raise DataError(
-                f"{files[stems[t]]}: holds id {min(late)}, which the first mask does not; rules youtube-vos and mose "
-                "score objects that enter later"
-            )
-        _check(predicted, target, found[stems[t]], starts)
-        result.add(predicted, object_outlines(target, present[t]), objects=present[t])
-    return result
-
-
-def _scored(
-    names: Sequence[str], truth: Path, predictions: Path, rules: ScoringRules, workers: int
-) -> Iterator[SequenceScore]:
-    """Yield the sequences in the order of their names, scored in processes where there are several workers."""
-    items = list(enumerate(names))
-    workers = min(workers, len(items))
-    work = partial(_scored_or_refused, truth, predictions, rules)
-    outcomes: Generator[tuple[tuple[int, str], SequenceScore | DataError | Failure]]
-    outcomes = ((item, work(item)) for item in items) if workers == 1 else in_processes(work, items, workers, A_DAY)
-    arrived: dict[tuple[int, str], SequenceScore | DataError | Failure] = {}
-    with closing(outcomes):
-        for item in items:
-            while item not in arrived:
-                arrived.update([next(outcomes)])
-            outcome = arrived.pop(item)
-            if isinstance(outcome, Failure):
-                raise DataError(f"{predictions / item[1]}: {outcome.reason}")
-            if isinstance(outcome, DataError):
-                raise outcome
-            yield outcome
-
-
-def _scored_or_refused(
-    truth: Path, predictions: Path, rules: ScoringRules, item: tuple[int, str]
-) -> SequenceScore | DataError:
-    """Score a sequence; an error of the data comes back as a value, with its message as it is."""
+        raise DataError(f"{predictions}: no video to score")
+    ordered = {key: objects[key] for key in sorted(objects, key=lambda key: (key[0], str(key[1]).zfill(9)))}
     try:
-        return score_sequence(item[1], truth / item[1], predictions / item[1], rules)
-    except DataError as error:
-        return DataError(str(error))
+        table = rules.table(ordered, entries, set(unseen))
+    except ValueError as error:
+        raise DataError(f"{meta}: {error}") from error
+    return Scored(rules, table, ordered, missing)
 
 
-def _present(starts: Mapping[int, int], t: int, rules: ScoringRules) -> tuple[int, ...]:
-    """Return the objects that are scored in frame t."""
-    return tuple(number for number, start in starts.items() if start < t or (rules.first_scored and start == t))
+def _units(truth: Path, video: str, rules: Rules) -> list[Unit]:
+    folders = sorted(path.name for path in (truth / video).iterdir() if path.is_dir())
+    names = folders if rules.folder_per_object and folders else [""]
+    return [Unit(video, name, len(list_pictures(truth / video / name))) for name in names]
 
 
-def _ids(path: Path, rules: ScoringRules) -> NDArray[np.uint8]:
+def _results(work: Any, units: Sequence[Unit], workers: int) -> Iterator[tuple[Unit, dict[Object, Values]]]:
+    """Yield each unit with its values; the longest are begun first. An error ends it, whichever process met it."""
+    units = sorted(units, key=lambda unit: -unit.frames)
+    if min(workers, len(units)) == 1:
+        yield from zip(units, map(work, units), strict=True)
+        return
+    # not forked: OpenCV's threads do not survive a fork, and the caller may have used them
+    with ProcessPoolExecutor(min(workers, len(units)), mp_context=get_context("forkserver")) as pool:
+        futures = [pool.submit(work, unit) for unit in units]
+        try:
+            for unit, future in zip(units, futures, strict=True):
+                yield unit, future.result()
+        except BrokenProcessPool as error:
+            raise DataError("a process that scored masks was killed; with --workers 1 less memory is needed") from error
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+
+def _score_unit(
+    truth: Path, predictions: Path, rules: Rules, entries: Mapping[str, Any], keep_ends: bool, unit: Unit
+) -> dict[Object, Values]:
+    """Score one folder of masks: object → its values."""
+    files = {path.stem: path for path in list_pictures(truth / unit.path)}
+    found = {path.stem: path for path in list_pictures(predictions / unit.path)}
+    if not files:
+        raise DataError(f"{truth / unit.path}: no masks")
+
+    @lru_cache(maxsize=256)
+    def annotation(stem: str) -> Ids:
+        if stem not in files:
+            raise DataError(f"{truth / unit.path / stem}.png: the metadata names this frame, but it has no annotation")
+        return _read(files[stem], rules, bool(unit.folder))
+
+    video = Video(unit.video, sorted(files), annotation, entries.get(unit.video, {}), keep_ends)
+    try:
+        plan = rules.plan(video)
+    except (ValueError, KeyError, TypeError) as error:
+        raise error if isinstance(error, DataError) else DataError(f"{truth / unit.path}: {error}") from error
+    if missing := [stem for stem in rules.required(video) if stem not in found]:
+        raise DataError(f"{predictions / unit.path / missing[0]}.png: {len(missing)} predicted masks are missing")
+    places: dict[str, list[Object]] = {}
+    for number, stems in plan.items():
+        for stem in stems:
+            if stem is not None:
+                places.setdefault(stem, []).append(number)
+    measured: dict[tuple[Object, str | None], tuple[float, ...]] = {}
+    for stem in sorted(places):
+        target = rules.ids(annotation(stem))
+        predicted = rules.ids(_read(found[stem], rules, bool(unit.folder)))
+        _check(predicted, target, found[stem], files[stem], plan if rules.refuses_unknown else None)
+        numbers = [int(number) for number in places[stem]]
+        pairs = (object_outlines(ids, numbers) for ids in (predicted, target))
+        for number, prediction, outline in zip(numbers, *(list(pair.values()) for pair in pairs), strict=True):
+            measured[number, stem] = rules.measure(prediction, outline)
+    nothing = (0.0,) * len(rules.measures)
+    width = len(rules.measures)
+    return {
+        number: rules.summarise(
+            np.array([measured.get((number, stem), nothing) for stem in stems], dtype=np.float64).reshape(-1, width)
+        )
+        for number, stems in plan.items()
+    }
+
+
+def _read(path: Path, rules: Rules, one_object: bool) -> Ids:
     ids = read_mask(path)
-    return (ids > 0).astype(np.uint8) if rules.merged else ids
+    if not one_object:
+        return ids
+    if len(np.unique(ids[ids > 0])) > 1:
+        raise DataError(f"{path}: holds more than one object; with a folder per object each mask holds one")
+    return (ids > 0).astype(np.uint8)
 
 
-def _first_objects(first: NDArray[np.uint8]) -> dict[int, int]:
-    """Return every number up to the largest id of the first mask, as davis2017-evaluation counts objects, with 0."""
-    return dict.fromkeys(range(1, int(first.max(where=first != VOID, initial=0)) + 1), 0)
-
-
-def _starts(masks: Mapping[str, NDArray[np.uint8]]) -> dict[int, int]:
-    """Return object id → number of the first mask that holds it."""
-    starts: dict[int, int] = {}
-    for t, mask in enumerate(masks.values()):
-        for number in object_ids(mask):
-            starts.setdefault(number, t)
-    return dict(sorted(starts.items()))
-
-
-def _check(predicted: NDArray[np.uint8], target: NDArray[np.uint8], path: Path, objects: Mapping[int, int]) -> None:
+def _check(predicted: Ids, target: Ids, path: Path, truth: Path, objects: Collection[Object] | None) -> None:
     if predicted.shape != target.shape:
         sizes = (" × ".join(map(str, mask.shape)) for mask in (predicted, target))
         raise DataError("{}: is {} px, the annotation {}".format(path, *sizes))
-    if unknown := set(object_ids(predicted)) - objects.keys():
-        raise DataError(f"{path}: holds id {min(unknown)}; the sequence has the objects {', '.join(map(str, objects))}")
+    if objects is None:
+        return
+    for file, ids in ((truth, target), (path, predicted)):
+        if unknown := set(object_ids(ids)) - set(objects):
+            raise DataError(
+                f"{file}: holds id {min(unknown)}; the video has the objects {', '.join(map(str, objects))}. Rules "
+                "youtube-vos and vos-benchmark score objects that enter later"
+            )
 
 
-def by_category(
-    rows: Sequence[Mapping[str, Any]], meta: str | Path, trained: str | Path | None = None, unseen: Sequence[str] = ()
-) -> tuple[dict[str, float], list[dict[str, Any]]]:
-    """Average scores as YouTube-VOS does: J and F of seen and of unseen categories, and the mean of the four.
+def _read_meta(path: Path) -> dict[str, Any]:
+    content = read_json(path)
+    videos = content.get("videos") if isinstance(content, dict) else None
+    entries = list(videos.values()) if isinstance(videos, dict) else [None]
+    if not all(isinstance(entry, dict) and "objects" in entry for entry in entries):
+        raise DataError(f"{path}: not a metadata file; expected videos, each with its objects")
+    return videos
 
-    Args:
-        rows: rows of each object, named VIDEO_ID.
-        meta: meta.json of the scored split, which gives the category of each object.
-        trained: meta.json of the training split; categories that it lacks are unseen.
-        unseen: names of unseen categories, instead of `trained` or in addition to it.
 
-    Returns:
-        Scores (`Overall`, `J-Seen`, …), and the rows with `Category` and `Unseen`.
-
-    Raises:
-        DataError: for a file that is no meta.json, or an object that it does not have; one line.
-        ValueError: if a category is named that no object has.
-    """
-    categories = {
-        f"{video}_{number}": category
-        for video, objects in read_meta(Path(meta)).items()
-        for number, (category, _) in objects.items()
-    }
-    known = set(categories.values())
-    if strange := sorted(set(unseen) - known):
+def _unseen(rules: str, given: Sequence[str], meta: Path | None, trained: Path | None) -> set[str]:
+    """Return names of videos or categories: those given, of which a file is a list, and those training lacks."""
+    names = {name for word in given for name in (read_names(Path(word), "") if Path(word).is_file() else [word])}
+    if meta is None and (names or trained is not None):
+        raise ValueError("score: --trained-meta and --unseen need --meta, which gives each object's video and category")
+    if rules != "youtube-vos" or meta is None:
+        return names
+    if not names and trained is None:
+        raise ValueError("score: --meta needs --trained-meta or --unseen, which say what training has not seen")
+    known = _categories(meta)
+    if strange := sorted(names - known):
         raise ValueError(f"--unseen {strange[0]}: {meta} has no such category; it has {', '.join(sorted(known))}")
-    new = set(unseen)
-    if trained is not None:
-        shown = {category for objects in read_meta(Path(trained)).values() for category, _ in objects.values()}
-        new |= known - shown
-    lacking = [row["Sequence"] for row in rows if not categories.get(row["Sequence"])]
-    if lacking:
-        raise DataError(f"{meta}: gives no category for object {lacking[0]}, which the masks hold")
-    named = [
-        {**row, "Category": categories[row["Sequence"]], "Unseen": categories[row["Sequence"]] in new} for row in rows
-    ]
-    return seen_and_unseen(named), named
+    return names | (known - _categories(trained) if trained is not None else set())
+
+
+def _categories(meta: Path) -> set[str]:
+    return {str(thing.get("category")) for video in _read_meta(meta).values() for thing in video["objects"].values()}
 
 
 def command(args: Sequence[str]) -> None:
     """Run `vidcorr score` with its arguments; a user's mistake raises a one-line ValueError or OSError."""
     parser = argparse.ArgumentParser(prog="vidcorr score", description=__doc__)
-    parser.add_argument("truth", type=Path, metavar="TRUTH", help="folder with a folder of masks for each sequence")
+    parser.add_argument("truth", type=Path, metavar="TRUTH", help="folder with a folder of masks for each video")
     parser.add_argument("predictions", type=Path, metavar="PREDICTIONS", help="folder of predictions in the same form")
-    parser.add_argument("--rules", choices=list(RULES), default="davis-2017", help=RULES_HELP)
-    for flag, frame in (("--first-frame", "the frame that introduces an object"), ("--last-frame", "the last frame")):
-        parser.add_argument(flag, choices=["in", "out"], help=f"count {frame} or not (default: by the rules)")
-    parser.add_argument("--ends", choices=["in", "out"], help="set --first-frame and --last-frame together")
-    parser.add_argument("--meta", type=Path, metavar="FILE", help="meta.json of YouTube-VOS: average by category")
+    parser.add_argument("--rules", choices=list(RULES), default="davis-2017", help="default: davis-2017")
+    parser.add_argument("--meta", type=Path, metavar="FILE", help="metadata: lvos, mose-v2, youtube-vos's categories")
     parser.add_argument(
-        "--trained-meta", type=Path, metavar="FILE", help="meta.json of the training set; other categories are unseen"
+        "--unseen", nargs="+", default=[], metavar="NAME", help="unseen videos (lvos) or categories, or a file of them"
     )
-    parser.add_argument("--unseen", nargs="+", default=[], metavar="CATEGORY", help="unseen categories, by name")
-    parser.add_argument("--list", type=Path, metavar="FILE", help="file of sequence names, one per line")
+    parser.add_argument(
+        "--trained-meta", type=Path, metavar="FILE", help="meta.json of YouTube-VOS's training set; others are unseen"
+    )
+    parser.add_argument("--list", type=Path, metavar="FILE", help="file of video names, one per line")
+    parser.add_argument("--keep-ends", action="store_true", help="count the first and the last frame too")
+    parser.add_argument(
+        "--allow-missing", action="store_true", help="leave videos without predictions to the official code's rule"
+    )
+    parser.add_argument("--json", type=Path, metavar="FILE", help="all scores in one flat object")
     parser.add_argument("--output", type=Path, metavar="FOLDER", help="folder for results.json and per_sequence.csv")
-    parser.add_argument("--workers", type=int, help="number of processes (default: one per core)")
+    parser.add_argument("--workers", type=int, help="number of processes (default: by the number of masks)")
     flags = parser.parse_args(list(args))
     if flags.workers is not None and flags.workers < 1:
         raise ValueError(f"score: --workers is {flags.workers}, it must be at least 1")
-    if flags.meta is None and (flags.trained_meta is not None or flags.unseen):
-        raise ValueError("score: --trained-meta and --unseen need --meta, which gives each object's category")
-    if flags.meta is not None and flags.trained_meta is None and not flags.unseen:
-        raise ValueError("score: --meta needs --trained-meta or --unseen, which say what training has not seen")
-    rules, changed = _changed(RULES[flags.rules], flags.ends, flags.first_frame, flags.last_frame)
     if flags.output is not None:
         require_writable(flags.output)
-    names = _sequences(flags.truth, flags.list)
-    scored = score(flags.truth, flags.predictions, rules, names, flags.workers)
-    folders = {"truth": str(flags.truth), "predictions": str(flags.predictions)}
-    metadata: dict[str, Any] = {"rules": ", ".join((flags.rules, *changed)), **folders}
-    scores, rows = scored.compute(), scored.rows()
-    if flags.meta is not None:
-        scores, rows = by_category(rows, flags.meta, flags.trained_meta, flags.unseen)
-        metadata |= {"meta": str(flags.meta), "unseen": sorted({row["Category"] for row in rows if row["Unseen"]})}
-    results = Results(flags.rules, scores, rows, {**metadata, "sequences": len(names)})
+    names = read_names(flags.list, "name a file with one video per line") if flags.list else None
+    scored = score(
+        flags.truth,
+        flags.predictions,
+        flags.rules,
+        videos=names,
+        meta=flags.meta,
+        unseen=_unseen(flags.rules, flags.unseen, flags.meta, flags.trained_meta),
+        keep_ends=flags.keep_ends,
+        allow_missing=flags.allow_missing,
+        workers=flags.workers,
+    )
+    metadata: dict[str, Any] = {
+        "rules": {"name": scored.rules.name, "source": scored.rules.source, "digest": scored.rules.digest},
+        "keep_ends": flags.keep_ends,
+        "missing_videos": list(scored.left_out),
+        "truth": str(flags.truth),
+        "predictions": str(flags.predictions),
+        "sequences": len({video for video, _ in scored.objects}),
+    }
+    results = Results(flags.rules, scored.compute(), scored.rows(), metadata)
     results.print()
+    if scored.left_out:
+        treatment = {"left out": "left out of the means", "zero": "counted as 0"}[scored.rules.missing_video]
+        print(f"{len(scored.left_out)} videos without predictions, {treatment}: {', '.join(scored.left_out[:10])}")
+    if flags.json is not None:
+        flags.json.parent.mkdir(parents=True, exist_ok=True)
+        write_atomically(flags.json, json.dumps(scored.flat(), indent=1) + "\n")
     if flags.output is not None:
         results.write(flags.output)
-
-
-def _sequences(truth: Path, listed: Path | None) -> tuple[str, ...]:
-    """Return the names of a list, or of every folder of the truth."""
-    if listed is not None:
-        return tuple(read_names(listed, "name a file with one sequence per line"))
-    return tuple(sorted(path.name for path in truth.iterdir() if path.is_dir())) if truth.is_dir() else ()
-
-
-def _changed(
-    rules: ScoringRules, ends: str | None, first: str | None, last: str | None
-) -> tuple[ScoringRules, list[str]]:
-    """Return the rules with the frames that flags count in or out, and what differs in words."""
-    wanted = {"first_scored": first or ends, "last_scored": last or ends}
-    given = {field: value == "in" for field, value in wanted.items() if value is not None}
-    found = dataclasses.replace(rules, **given)
-    words = {"first_scored": "first frame", "last_scored": "last frame"}
-    different = [field for field in words if getattr(found, field) != getattr(rules, field)]
-    return found, [f"{words[field]} {'in' if getattr(found, field) else 'out'}" for field in different]

@@ -10,8 +10,6 @@ may pack them all on one (`sched_vcpu_pack`).
 """
 
 import argparse
-import dataclasses
-import itertools
 import os
 import shutil
 import sys
@@ -23,9 +21,16 @@ from tempfile import TemporaryDirectory
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))
 
-from callbacks.tools.score import RULES, score  # noqa: E402
+from callbacks.tools.score import score  # noqa: E402
 from datamodules.reading.files import usable_cores  # noqa: E402
 from tests.helpers.plain_masks import plain_score  # noqa: E402
+
+PLAIN: dict[str, dict[str, bool]] = {
+    "davis-2017": {},
+    "davis-2016": {"merged": True},
+    "youtube-vos": {"last_scored": True, "entering": True},
+}
+"""Rules → arguments of the plain scorer."""
 
 Scores = dict[str, tuple[float, float]]
 
@@ -34,9 +39,9 @@ def run(name: str, truth: Path, predictions: Path, rules: str) -> tuple[float, f
     """Return seconds, processor seconds, and mean J and F of each object."""
     began, processor = time.perf_counter(), processor_seconds()
     if name == "plain":
-        found = plain_score(truth, predictions, **dataclasses.asdict(RULES[rules]))
+        found = plain_score(truth, predictions, **PLAIN[rules])
     else:
-        workers = 1 if name == "one process" else None
+        workers = 1 if name == "one process" else usable_cores()
         rows = score(truth, predictions, rules, workers=workers).rows()
         found = {str(row["Sequence"]): (float(row["J-Mean"]), float(row["F-Mean"])) for row in rows}
     return time.perf_counter() - began, processor_seconds() - processor, found
@@ -48,24 +53,14 @@ def processor_seconds() -> float:
     return times.user + times.system + times.children_user + times.children_system
 
 
-def pin_workers() -> None:
-    """Let each process that is forked from here run on the next core."""
-    cores = itertools.cycle(sorted(os.sched_getaffinity(0)))
-    chosen: list[int] = []
-    os.register_at_fork(
-        before=lambda: chosen.append(next(cores)), after_in_child=lambda: os.sched_setaffinity(0, {chosen[-1]})
-    )
-
-
 def main() -> None:
     """Write the late masks, time both scorers and print a line for each."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--truth", type=Path, default=ROOT.parent / "shared/data/davis/Annotations/480p")
-    parser.add_argument("--rules", choices=list(RULES), default="davis-2017")
+    parser.add_argument("--rules", choices=list(PLAIN), default="davis-2017")
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--copies", type=int, default=1, help="of each sequence")
     flags = parser.parse_args()
-    pin_workers()
     with TemporaryDirectory() as folder:
         truth, late = Path(folder) / "truth", Path(folder) / "late"
         for sequence in sorted(flags.truth.iterdir()):

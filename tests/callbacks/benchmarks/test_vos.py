@@ -10,7 +10,6 @@ from callbacks import DavisBenchmark, VosBenchmark
 from callbacks.tools.score import score
 from datamodules.datasets import Vos
 from datamodules.reading.errors import DataError
-from datamodules.reading.mask_files import davis_palette, read_mask, write_ids
 from datamodules.synthetic import write_youtube_vos
 from lightning_modules.backbones import build_feature_extractor
 
@@ -49,29 +48,6 @@ def test_sparse_masks_are_scored_after_an_object_has_entered(sparse, tmp_path):
     results = json.loads((tmp_path / "results.json").read_text())
     assert (results["benchmark"], results["ends_scored"]) == ("vos", True)
     assert {f"vos/{key}" for key in scores} == set(benchmark.score_keys)
-
-
-def test_the_last_frame_left_out_scores_as_the_rules_of_mose(sparse, tmp_path):
-    """An object that enters in the last frame but one has no frame left, and is not scored."""
-    benchmark = VosBenchmark(sparse, None, "frames", "masks", ends_scored=False, changes=SMALL)
-    scores = benchmark.evaluate(colour(), tmp_path)
-    assert score(sparse / "masks", tmp_path / "predictions", "mose").compute() == scores
-    video = next(iter(benchmark.sequences))
-    root = tmp_path / "late"
-    for folder in ("frames", "masks"):
-        shutil.copytree(sparse / folder / video.name, root / folder / video.name)
-    masks = sorted((root / "masks" / video.name).iterdir())
-    ids = read_mask(masks[-2])
-    ids[:5, :5] = 9
-    write_ids(masks[-2], ids, davis_palette())
-    late = VosBenchmark(root, None, "frames", "masks", ends_scored=False, changes=SMALL)
-    late.evaluate(colour())
-    assert f"{video.name}_9" not in {row["Sequence"] for row in late.results.rows}
-    for mask in masks[2:]:
-        mask.unlink()
-    short = VosBenchmark(root, None, "frames", "masks", ends_scored=False)
-    with pytest.raises(DataError, match="2 masks, and ends_scored: false leaves none of them to score"):
-        _ = short.sequences
 
 
 def test_masks_that_only_introduce_objects_are_predicted_and_packed(sparse, tmp_path):

@@ -1,0 +1,122 @@
+"""What all rules for scoring masks have in common: J and F of each frame, means over frames, means over objects."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import math
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..outlines import Outline, boundary_score, region_score
+
+Ids = NDArray[np.uint8]
+Object = int | str
+"""Number of an object, or the name of its folder."""
+Values = dict[str, float]
+Objects = Mapping[tuple[str, Object], Values]
+"""(video, object) → its values."""
+
+
+@dataclass(frozen=True)
+class Video:
+    """What rules may look at before the frames of a video are compared.
+
+    Attributes:
+        name: name of the video.
+        stems: names of the annotated frames without their ending, sorted.
+        truth: returns the annotation `(H, W)` of one of them.
+        meta: the entry of the video in the data set's metadata file; empty without one.
+        keep_ends: count the first and the last frame too, where the rules leave them out by default.
+    """
+
+    name: str
+    stems: Sequence[str]
+    truth: Callable[[str], Ids]
+    meta: Mapping[str, Any] = field(default_factory=dict)
+    keep_ends: bool = False
+
+    def inner(self) -> list[str]:
+        """Return the annotated frames without the first and the last one."""
+        return list(self.stems if self.keep_ends else self.stems[1:-1])
+
+
+@dataclass(frozen=True)
+class Rules:
+    """Rules for scoring masks; the defaults are what DAVIS and its descendants share.
+
+    Attributes:
+        name: name on the command line.
+    """
+
+    name: str
+    source: ClassVar[str]
+    """The publication and code that define the rules, and what is inferred."""
+    measures: ClassVar[tuple[str, ...]] = ("J", "F")
+    """What `measure` returns of a frame."""
+    needs_meta: ClassVar[bool] = False
+    """Objects and frames come from a metadata file of the data set."""
+    refuses_unknown: ClassVar[bool] = False
+    """A number that is no object of the video is an error; otherwise it matches nothing."""
+    missing_video: ClassVar[Literal["refused", "left out", "zero"]] = "refused"
+    """Treatment of a video without predictions by the official code."""
+    folder_per_object: ClassVar[bool] = False
+    """Masks lie in a folder per object, which may overlap; otherwise in one image per frame."""
+
+    @property
+    def digest(self) -> str:
+        """Ten hexadecimal digits that identify the rules."""
+        text = json.dumps([type(self).__name__, self.source, dataclasses.asdict(self)], sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()[:10]
+
+    def ids(self, ids: Ids) -> Ids:
+        """Return a mask as the rules read it."""
+        return ids
+
+    def plan(self, video: Video) -> dict[Object, list[str | None]]:
+        """Return the frames that count for each object; None is one that is never visited and counts 0.
+
+        Raises:
+            ValueError: where the annotations leave nothing to score; one line without the name of the video.
+        """
+        raise NotImplementedError
+
+    def required(self, video: Video) -> list[str]:
+        """Return the frames that must have a prediction, whether they count or not."""
+        return sorted({stem for stems in self.plan(video).values() for stem in stems if stem is not None})
+
+    def measure(self, prediction: Outline, target: Outline) -> tuple[float, ...]:
+        """Return the measures of one object in one frame."""
+        return region_score(prediction, target), boundary_score(prediction, target)
+
+    def summarise(self, frames: NDArray[np.float64]) -> Values:
+        """Return the values of an object from its measures (frames, measures)."""
+        return {f"{name}-Mean": mean(column) for name, column in zip(self.measures, frames.T, strict=True)}
+
+    def table(self, objects: Objects, videos: Mapping[str, Mapping[str, Any]], unseen: Collection[str]) -> Values:
+        """Return the scores of the data set.
+
+        Args:
+            objects: values of each object.
+            videos: metadata of each video, where the rules need them.
+            unseen: videos or categories that training has not seen, where the rules distinguish them.
+        """
+        names = next(iter(objects.values()))
+        columns = {name: np.array([values[name] for values in objects.values()]) for name in names}
+        scores = {name: float(np.mean(column)) for name, column in columns.items()}
+        return {"J&F-Mean": (scores["J-Mean"] + scores["F-Mean"]) / 2, **scores}
+
+
+def mean(values: NDArray[np.float64]) -> float:
+    """Return the mean, NaN of nothing."""
+    return float(np.mean(values)) if values.size else math.nan
+
+
+def largest_id(ids: Ids) -> int:
+    """Return the largest number of a mask that is not 255."""
+    return int(ids.max(where=ids != 255, initial=0))

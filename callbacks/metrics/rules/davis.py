@@ -1,0 +1,89 @@
+"""Rules of DAVIS-2016 and 2017, and of YouTube-VOS."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..categories import seen_and_unseen
+from ..sequence_score import sequence_statistics
+from .base import Ids, Object, Objects, Rules, Values, Video, largest_id
+
+
+@dataclass(frozen=True)
+class DavisRules(Rules):
+    """J and F, their recall and decay, over all frames but the first and the last.
+
+    Objects are the numbers from 1 to the largest of the first mask. A number that is missing between them is an object
+    too: absent everywhere, it scores 1 unless it is predicted.
+
+    Attributes:
+        merged: all numbers are one object (DAVIS-2016).
+    """
+
+    source: ClassVar[str] = "davisvideochallenge/davis2017-evaluation @ ac7c43f, task semi-supervised"
+    refuses_unknown: ClassVar[bool] = True
+    merged: bool = False
+
+    def ids(self, ids: Ids) -> Ids:
+        """Return 1 for each object where they are merged."""
+        return (ids > 0).astype(np.uint8) if self.merged else ids
+
+    def plan(self, video: Video) -> dict[Object, list[str | None]]:
+        """Return all objects of the first mask, in all frames but the first and the last."""
+        objects = range(1, largest_id(self.ids(video.truth(video.stems[0]))) + 1)
+        if not objects or not video.inner():
+            raise ValueError(f"{len(video.stems)} masks, none of which is left to score an object on")
+        return {number: list(video.inner()) for number in objects}
+
+    def summarise(self, frames: NDArray[np.float64]) -> Values:
+        """Return mean, recall and decay of J and F."""
+        return {
+            f"{measure}-{name}": value
+            for measure, column in zip(self.measures, frames.T, strict=True)
+            for name, value in zip(("Mean", "Recall", "Decay"), sequence_statistics(column), strict=True)
+        }
+
+
+@dataclass(frozen=True)
+class YoutubeVosRules(DavisRules):
+    """J and F of objects that may enter with any annotated frame, which itself does not count.
+
+    With a meta.json the scores are averaged by category: J and F of the categories that training has seen and of those
+    that it has not, and the mean of the four.
+    """
+
+    source: ClassVar[str] = (
+        "Xu et al., YouTube-VOS (arXiv:1809.03327), section 5; the server's code is not published: that the last frame "
+        "counts is inferred"
+    )
+
+    def plan(self, video: Video) -> dict[Object, list[str | None]]:
+        """Return each object in the annotated frames after the one that introduces it."""
+        starts: dict[int, int] = {}
+        for t, stem in enumerate(video.stems):
+            for number in np.unique(self.ids(video.truth(stem))):
+                if 0 < number < 255:
+                    starts.setdefault(int(number), t)
+        planned: dict[Object, list[str | None]] = {
+            number: list(video.stems[start + 1 :]) for number, start in sorted(starts.items())
+        }
+        if not any(planned.values()):
+            raise ValueError(f"{len(video.stems)} masks, none of which is left to score an object on")
+        return {number: stems for number, stems in planned.items() if stems}
+
+    def table(self, objects: Objects, videos: Mapping[str, Mapping[str, Any]], unseen: Collection[str]) -> Values:
+        """Return the means over seen and unseen categories; over all objects without metadata."""
+        if not videos:
+            return super().table(objects, videos, unseen)
+        rows = []
+        for (video, number), values in objects.items():
+            category = videos.get(video, {}).get("objects", {}).get(str(number), {}).get("category")
+            if not category:
+                raise ValueError(f"gives no category for object {number} of {video}, which the masks hold")
+            rows.append({**values, "Unseen": category in unseen})
+        return seen_and_unseen(rows)

@@ -1,0 +1,58 @@
+"""Rules of SA-V, and of vos-benchmark, whose code SA-V's descends from."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..outlines import Outline
+from .base import Object, Objects, Rules, Values, Video
+
+
+@dataclass(frozen=True)
+class VosBenchmarkRules(Rules):
+    """J and F of every number that the truth holds in a scored frame, from where truth or prediction first has it.
+
+    The first and the last annotated frame do not count. The frame that introduces a late object does, and a false mask
+    before it costs every frame up to it. 255 is a number like others.
+    """
+
+    source: ClassVar[str] = "hkchengrex/vos-benchmark @ 0c21008 with its defaults, as used for MOSE v1"
+    measures: ClassVar[tuple[str, ...]] = ("J", "F", "present")
+    missing_video: ClassVar[Literal["refused", "left out", "zero"]] = "left out"
+
+    def plan(self, video: Video) -> dict[Object, list[str | None]]:
+        """Return the numbers of the scored frames, in all of them."""
+        numbers = {int(number) for stem in video.inner() for number in np.unique(video.truth(stem))}
+        if not numbers - {0}:
+            raise ValueError(f"{len(video.stems)} masks, none of which is left to score an object on")
+        return {number: list(video.inner()) for number in sorted(numbers - {0})}
+
+    def measure(self, prediction: Outline, target: Outline) -> tuple[float, ...]:
+        """Return J, F, and whether either mask has a pixel."""
+        return *super().measure(prediction, target), float(bool(prediction.area or target.area))
+
+    def summarise(self, frames: NDArray[np.float64]) -> Values:
+        """Return the means from the first frame on in which either mask has a pixel."""
+        first = int(np.argmax(frames[:, 2] > 0))
+        return {f"{name}-Mean": float(np.mean(frames[first:, k])) for k, name in enumerate(("J", "F"))}
+
+    def table(self, objects: Objects, videos: Mapping[str, Mapping[str, Any]], unseen: Collection[str]) -> Values:
+        """Return the means over all objects."""
+        scores = super().table(objects, videos, unseen)
+        return {name.removesuffix("-Mean"): score for name, score in scores.items()}
+
+
+@dataclass(frozen=True)
+class SaVRules(VosBenchmarkRules):
+    """The rules of vos-benchmark with a folder per object, whose own annotated frames count.
+
+    Objects may overlap. The same code takes one image per frame with a number per object, by the same rules.
+    """
+
+    source: ClassVar[str] = "facebookresearch/sam2 @ 2b90b9f, sav_dataset/sav_evaluator.py"
+    folder_per_object: ClassVar[bool] = True
