@@ -32,7 +32,7 @@ MASKS_PER_PROCESS = 400
 """Masks that are worth a further process: it takes as long to start as these take to score."""
 
 
-class Unit(NamedTuple):
+class MaskFolder(NamedTuple):
     """A folder of masks that is scored by itself: a video, or an object of a video with a folder per object."""
 
     video: str
@@ -46,7 +46,7 @@ class Unit(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Scored:
+class ScoredMasks:
     """The scores of masks on disk.
 
     Attributes:
@@ -90,7 +90,7 @@ def score(
     keep_ends: bool = False,
     allow_missing: bool = False,
     workers: int | None = None,
-) -> Scored:
+) -> ScoredMasks:
     """Score masks on disk; no network is involved.
 
     Args:
@@ -154,16 +154,16 @@ def score(
         table = rules.table(ordered, entries, set(unseen))
     except ValueError as error:
         raise DataError(f"{meta}: {error}") from error
-    return Scored(rules, table, ordered, missing)
+    return ScoredMasks(rules, table, ordered, missing)
 
 
-def _units(truth: Path, video: str, rules: Rules) -> list[Unit]:
+def _units(truth: Path, video: str, rules: Rules) -> list[MaskFolder]:
     folders = sorted(path.name for path in (truth / video).iterdir() if path.is_dir())
     names = folders if rules.folder_per_object and folders else [""]
-    return [Unit(video, name, len(list_pictures(truth / video / name))) for name in names]
+    return [MaskFolder(video, name, len(list_pictures(truth / video / name))) for name in names]
 
 
-def _results(work: Any, units: Sequence[Unit], workers: int) -> Iterator[tuple[Unit, dict[Object, Values]]]:
+def _results(work: Any, units: Sequence[MaskFolder], workers: int) -> Iterator[tuple[MaskFolder, dict[Object, Values]]]:
     """Yield each unit with its values; the longest are begun first. An error ends it, whichever process met it."""
     units = sorted(units, key=lambda unit: -unit.frames)
     if min(workers, len(units)) == 1:
@@ -182,7 +182,7 @@ def _results(work: Any, units: Sequence[Unit], workers: int) -> Iterator[tuple[U
 
 
 def _score_unit(
-    truth: Path, predictions: Path, rules: Rules, entries: Mapping[str, Any], keep_ends: bool, unit: Unit
+    truth: Path, predictions: Path, rules: Rules, entries: Mapping[str, Any], keep_ends: bool, unit: MaskFolder
 ) -> dict[Object, Values]:
     """Score one folder of masks: object → its values."""
     files = {path.stem: path for path in list_pictures(truth / unit.path)}
@@ -253,8 +253,7 @@ def _check(predicted: Ids, target: Ids, path: Path, truth: Path, objects: Collec
 def _read_meta(path: Path) -> dict[str, Any]:
     content = read_json(path)
     videos = content.get("videos") if isinstance(content, dict) else None
-    entries = list(videos.values()) if isinstance(videos, dict) else [None]
-    if not all(isinstance(entry, dict) and "objects" in entry for entry in entries):
+    if not isinstance(videos, dict) or not all("objects" in dict(entry) for entry in videos.values()):
         raise DataError(f"{path}: not a metadata file; expected videos, each with its objects")
     return videos
 
@@ -283,7 +282,9 @@ def command(args: Sequence[str]) -> None:
     parser = argparse.ArgumentParser(prog="vidcorr score", description=__doc__)
     parser.add_argument("truth", type=Path, metavar="TRUTH", help="folder with a folder of masks for each video")
     parser.add_argument("predictions", type=Path, metavar="PREDICTIONS", help="folder of predictions in the same form")
-    parser.add_argument("--rules", choices=list(RULES), default="davis-2017", help="default: davis-2017")
+    parser.add_argument(
+        "--rules", choices=list(RULES), default="davis-2017", help="rules of a data set (default: davis-2017)"
+    )
     parser.add_argument("--meta", type=Path, metavar="FILE", help="metadata: lvos, mose-v2, youtube-vos's categories")
     parser.add_argument(
         "--unseen", nargs="+", default=[], metavar="NAME", help="unseen videos (lvos) or categories, or a file of them"

@@ -1,4 +1,4 @@
-"""What all rules for scoring masks have in common: J and F of each frame, means over frames, means over objects."""
+"""The base of all rules for scoring masks: J and F of each frame, means over frames, means over objects."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ Ids = NDArray[np.uint8]
 Object = int | str
 """Number of an object, or the name of its folder."""
 Values = dict[str, float]
-Objects = Mapping[tuple[str, Object], Values]
+ObjectValues = Mapping[tuple[str, Object], Values]
 """(video, object) → its values."""
 
 
 @dataclass(frozen=True)
 class Video:
-    """What rules may look at before the frames of a video are compared.
+    """The part of a video that rules may look at before the frames of a video are compared.
 
     Attributes:
         name: name of the video.
@@ -58,9 +58,9 @@ class Rules:
     source: ClassVar[str]
     """The publication and code that define the rules, and what is inferred."""
     measures: ClassVar[tuple[str, ...]] = ("J", "F")
-    """What `measure` returns of a frame."""
+    """Names of the numbers that `measure` returns."""
     needs_meta: ClassVar[bool] = False
-    """Objects and frames come from a metadata file of the data set."""
+    """ObjectValues and frames come from a metadata file of the data set."""
     refuses_unknown: ClassVar[bool] = False
     """A number that is no object of the video is an error; otherwise it matches nothing."""
     missing_video: ClassVar[Literal["refused", "left out", "zero"]] = "refused"
@@ -98,7 +98,7 @@ class Rules:
         """Return the values of an object from its measures (frames, measures)."""
         return {f"{name}-Mean": mean(column) for name, column in zip(self.measures, frames.T, strict=True)}
 
-    def table(self, objects: Objects, videos: Mapping[str, Mapping[str, Any]], unseen: Collection[str]) -> Values:
+    def table(self, objects: ObjectValues, videos: Mapping[str, Mapping[str, Any]], unseen: Collection[str]) -> Values:
         """Return the scores of the data set.
 
         Args:

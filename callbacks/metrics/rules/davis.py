@@ -11,14 +11,14 @@ from numpy.typing import NDArray
 
 from ..categories import seen_and_unseen
 from ..sequence_score import sequence_statistics
-from .base import Ids, Object, Objects, Rules, Values, Video, largest_id
+from .base import Ids, Object, ObjectValues, Rules, Values, Video, largest_id
 
 
 @dataclass(frozen=True)
 class DavisRules(Rules):
     """J and F, their recall and decay, over all frames but the first and the last.
 
-    Objects are the numbers from 1 to the largest of the first mask. A number that is missing between them is an object
+    ObjectValues are the numbers from 1 to the largest of the first mask. A number that is missing between them is an object
     too: absent everywhere, it scores 1 unless it is predicted.
 
     Attributes:
@@ -76,7 +76,7 @@ class YoutubeVosRules(DavisRules):
             raise ValueError(f"{len(video.stems)} masks, none of which is left to score an object on")
         return {number: stems for number, stems in planned.items() if stems}
 
-    def table(self, objects: Objects, videos: Mapping[str, Mapping[str, Any]], unseen: Collection[str]) -> Values:
+    def table(self, objects: ObjectValues, videos: Mapping[str, Mapping[str, Any]], unseen: Collection[str]) -> Values:
         """Return the means over seen and unseen categories; over all objects without metadata."""
         if not videos:
             return super().table(objects, videos, unseen)

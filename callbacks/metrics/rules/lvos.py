@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from .base import Object, Objects, Rules, Values, Video, mean
+from .base import Object, ObjectValues, Rules, Values, Video, mean
 
 STEP = 5
 """Every fifth frame of an object's range is visited."""
@@ -20,7 +20,7 @@ STEP = 5
 class LvosRules(Rules):
     """J, F and their variation V over each object's own range of frames, averaged over seen and unseen videos.
 
-    Objects and ranges come from the metadata file. Every fifth frame from `start` up to and without `end` is visited.
+    ObjectValues and ranges come from the metadata file. Every fifth frame from `start` up to and without `end` is visited.
     The first one does not count, nor does the one with index `frame_nums` − 1. Frames without the object count.
 
     Attributes:
@@ -52,7 +52,7 @@ class LvosRules(Rules):
         variance = mean((both - mean(both)) ** 2)
         return {**super().summarise(frames), "V-Mean": math.sqrt(round(variance, 4)) if both.size else math.nan}
 
-    def table(self, objects: Objects, videos: Mapping[str, Mapping[str, Any]], unseen: Collection[str]) -> Values:
+    def table(self, objects: ObjectValues, videos: Mapping[str, Mapping[str, Any]], unseen: Collection[str]) -> Values:
         """Return the means over the objects of seen videos, over those of unseen ones, and the means of the two."""
         scores: Values = {}
         for measure in ("J", "F", "V"):

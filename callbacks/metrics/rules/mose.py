@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..outlines import BOUND, Outline, boundary_score, shared_area
-from .base import Object, Objects, Rules, Values, Video, mean
+from .base import Object, ObjectValues, Rules, Values, Video, mean
 
 NEW_BOUND = 0.1
 """Tolerance of F_new as a fraction of the square root of the object's area."""
@@ -63,7 +63,7 @@ class MoseV2Rules(Rules):
                 values[f"{kind}_{name}-Mean"] = mean(np.array([np.mean(frames[run, k]) for run in chosen]))
         return values
 
-    def table(self, objects: Objects, videos: Mapping[str, Mapping[str, Any]], unseen: Collection[str]) -> Values:
+    def table(self, objects: ObjectValues, videos: Mapping[str, Mapping[str, Any]], unseen: Collection[str]) -> Values:
         """Return the means over all objects; over those that have such frames for disappear and reappear."""
 
         def over_objects(name: str) -> float:

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..outlines import Outline
-from .base import Object, Objects, Rules, Values, Video
+from .base import Object, ObjectValues, Rules, Values, Video
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ class VosBenchmarkRules(Rules):
         first = int(np.argmax(frames[:, 2] > 0))
         return {f"{name}-Mean": float(np.mean(frames[first:, k])) for k, name in enumerate(("J", "F"))}
 
-    def table(self, objects: Objects, videos: Mapping[str, Mapping[str, Any]], unseen: Collection[str]) -> Values:
+    def table(self, objects: ObjectValues, videos: Mapping[str, Mapping[str, Any]], unseen: Collection[str]) -> Values:
         """Return the means over all objects."""
         scores = super().table(objects, videos, unseen)
         return {name.removesuffix("-Mean"): score for name, score in scores.items()}
@@ -51,7 +51,7 @@ class VosBenchmarkRules(Rules):
 class SaVRules(VosBenchmarkRules):
     """The rules of vos-benchmark with a folder per object, whose own annotated frames count.
 
-    Objects may overlap. The same code takes one image per frame with a number per object, by the same rules.
+    ObjectValues may overlap. The same code takes one image per frame with a number per object, by the same rules.
     """
 
     source: ClassVar[str] = "facebookresearch/sam2 @ 2b90b9f, sav_dataset/sav_evaluator.py"

@@ -12,14 +12,14 @@ from numpy.typing import NDArray
 
 from ..outlines import Outline, region_score
 from ..sequence_score import sequence_statistics
-from .base import Object, Objects, Rules, Values, Video, largest_id
+from .base import Object, ObjectValues, Rules, Values, Video, largest_id
 
 
 @dataclass(frozen=True)
 class VostRules(Rules):
     """J alone, over all annotated frames but the first and the last, and once more over their last quarter.
 
-    Objects are the numbers from 1 to the largest of the first annotated frame; others count nowhere.
+    ObjectValues are the numbers from 1 to the largest of the first annotated frame; others count nowhere.
     """
 
     source: ClassVar[str] = "TRI-ML/VOST @ fe27457"
@@ -45,7 +45,7 @@ class VostRules(Rules):
             for name, value in zip(("Mean", "Recall", "Decay"), sequence_statistics(part), strict=True)
         }
 
-    def table(self, objects: Objects, videos: Mapping[str, Mapping[str, Any]], unseen: Collection[str]) -> Values:
+    def table(self, objects: ObjectValues, videos: Mapping[str, Mapping[str, Any]], unseen: Collection[str]) -> Values:
         """Return the means over all objects."""
         names = next(iter(objects.values()))
         return {name: float(np.mean([values[name] for values in objects.values()])) for name in names}
