@@ -283,7 +283,7 @@ def command(args: Sequence[str]) -> None:
     parser.add_argument("truth", type=Path, metavar="TRUTH", help="folder with a folder of masks for each video")
     parser.add_argument("predictions", type=Path, metavar="PREDICTIONS", help="folder of predictions in the same form")
     parser.add_argument(
-        "--rules", choices=list(RULES), default="davis-2017", help="rules of a data set (default: davis-2017)"
+        "--rules", choices=list(RULES), default="davis-2017", help="a data set's rules (default: davis-2017)"
     )
     parser.add_argument("--meta", type=Path, metavar="FILE", help="metadata: lvos, mose-v2, youtube-vos's categories")
     parser.add_argument(

@@ -18,7 +18,7 @@ from .base import Ids, Object, ObjectValues, Rules, Values, Video, largest_id
 class DavisRules(Rules):
     """J and F, their recall and decay, over all frames but the first and the last.
 
-    ObjectValues are the numbers from 1 to the largest of the first mask. A number that is missing between them is an object
+    Objects are the numbers from 1 to the largest of the first mask. A number that is missing between them is an object
     too: absent everywhere, it scores 1 unless it is predicted.
 
     Attributes:

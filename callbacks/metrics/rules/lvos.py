@@ -20,7 +20,7 @@ STEP = 5
 class LvosRules(Rules):
     """J, F and their variation V over each object's own range of frames, averaged over seen and unseen videos.
 
-    ObjectValues and ranges come from the metadata file. Every fifth frame from `start` up to and without `end` is visited.
+    Objects and ranges come from the metadata file. Every fifth frame from `start` up to and without `end` is visited.
     The first one does not count, nor does the one with index `frame_nums` − 1. Frames without the object count.
 
     Attributes:
