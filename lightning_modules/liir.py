@@ -21,8 +21,9 @@ from .components.run_plan import liir_rows
 from .components.schedules import SampleLR, liir_factor, scheduled
 from .functional.colour import drop_channel, normalised_lab
 from .functional.compactness import compactness_prior
+from .functional.local_reconstruction import Border, reconstruct_locally
 from .functional.position import DISPLACEMENTS, displacement
-from .functional.reconstruction import Border, positive_mass, reconstruct_locally, reconstruction_loss
+from .functional.reconstruction import positive_mass, reconstruction_loss
 from .functional.transfer import to_device
 
 

@@ -10,8 +10,7 @@ from torch import Tensor
 
 from datamodules.datasets.records import FrameSequence, MaskSequence
 from lightning_modules.functional import PropagationProtocol
-from lightning_modules.functional.propagation.resampling import resize_ids
-from lightning_modules.functional.propagation.sizing import Size, resize_pictures
+from lightning_modules.functional.propagation.sizing import Size, resize_ids, resize_pictures
 
 JPEG_QUALITY = 75
 """Pillow's default, at which the scripts of CatMAE and RSP save what they have resized."""

@@ -2,12 +2,13 @@
 
 from .colour import rgb_to_lab
 from .compactness import CompactnessPrior, compact_affinity, compactness_loss
+from .local_reconstruction import reconstruct_locally
 from .losses import contrastive_random_walk_loss, info_nce_loss, simsiam_loss
 from .points import PointProtocol, PointTracks, track_points
 from .propagation.label_coding import decode_keypoints, decode_masks, encode_keypoints, encode_masks
 from .propagation.propagate import LabelPropagator, propagate_labels
 from .propagation.protocol import PropagationProtocol
-from .reconstruction import local_affinity, reconstruct, reconstruct_locally, reconstruct_with_negatives
+from .reconstruction import local_affinity, reconstruct, reconstruct_with_negatives
 from .siamese import siamese_correlation
 
 __all__ = [

@@ -1,17 +1,17 @@
 """Protocols: frozen records of every number and rule that affects a score, and the sources of their values."""
 
 import dataclasses
+import functools
 import hashlib
 import json
-import math
-import numbers
 import re
-import types
 from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
-from typing import Annotated, Any, ClassVar, Literal, Self, Union, get_args, get_origin
+from typing import Annotated, Any, ClassVar, Self
 
 import numpy as np
+from annotated_types import Ge, Gt, Le
+from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -31,29 +31,12 @@ class Source:
     inferred: Mapping[str, str] = dataclasses.field(default_factory=dict)
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Range:
-    """Range of a number, in the type of a field: `Annotated[int, Range(at_least=1)] | None`."""
-
-    at_least: float = -math.inf
-    above: float = -math.inf
-    at_most: float = math.inf
-    below: float = math.inf
-
-    def __contains__(self, value: float) -> bool:
-        return self.at_least <= value <= self.at_most and self.above < value < self.below
-
-    def __str__(self) -> str:
-        bounds = ((field.name.replace("_", " "), getattr(self, field.name)) for field in dataclasses.fields(self))
-        return " and ".join(f"{words} {bound:g}" for words, bound in bounds if math.isfinite(bound))
-
-
-PositiveInt = Annotated[int, Range(at_least=1)]
-NonNegativeInt = Annotated[int, Range(at_least=0)]
-PositiveFloat = Annotated[float, Range(above=0)]
-NonNegativeFloat = Annotated[float, Range(at_least=0)]
-UnitInterval = Annotated[float, Range(at_least=0, at_most=1)]
-Cosine = Annotated[float, Range(at_least=-1, at_most=1)]
+PositiveInt = Annotated[int, Ge(1)]
+NonNegativeInt = Annotated[int, Ge(0)]
+PositiveFloat = Annotated[float, Gt(0)]
+NonNegativeFloat = Annotated[float, Ge(0)]
+UnitInterval = Annotated[float, Ge(0), Le(1)]
+Cosine = Annotated[float, Ge(-1), Le(1)]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -61,7 +44,7 @@ class EvaluationProtocol:
     """Base of all protocols: a frozen dataclass of plain types with a name, a digest and checked values.
 
     A subclass adds its fields and returns its sources from `sources()`. The type of a field says what it may hold, the
-    `Range` of its numbers included; `_conditions()` has the rules that tie fields to each other.
+    range of its numbers included; `_conditions()` has the rules that tie fields to each other.
     The name of a source belongs to the values of that source: with other values it is completed by what differs, so
     that `dataclasses.replace(vfs, topk=5)` is `vfs+topk=5`, as `with_changes` names it.
 
@@ -81,8 +64,8 @@ class EvaluationProtocol:
         for field in dataclasses.fields(self):
             object.__setattr__(self, field.name, _as_plain_type(getattr(self, field.name)))
         for field in dataclasses.fields(self):
-            if not _fits(getattr(self, field.name), field.type):
-                raise self._error(field.name, _in_words(field.type))
+            if expected := _misfit(getattr(self, field.name), field.type):
+                raise self._error(field.name, expected)
         for field_name, (holds, expected) in {"name": (bool(self.name), "not empty"), **self._conditions()}.items():
             if not holds:
                 raise self._error(field_name, expected)
@@ -224,9 +207,10 @@ class EvaluationProtocol:
             if problem := cls.misnamed(field):
                 raise ValueError(f"protocol {name!r}: {problem}")
             readings = (_as_value(text), text, tuple(map(_as_value, text.split(",") if text else ())))
-            fitting = [value for value in readings if _fits(value, types_of[field])]
+            fitting = [value for value in readings if not _misfit(value, types_of[field])]
             if not fitting:
-                raise ValueError(f"protocol {name!r}: {field} must be {_in_words(types_of[field])}, got {text!r}")
+                expected = _misfit(readings[0], types_of[field])
+                raise ValueError(f"protocol {name!r}: {field} must be {expected}, got {text!r}")
             found[field] = fitting[0]
         return found
 
@@ -309,38 +293,17 @@ def _as_plain_type(value: Any) -> Any:
     return value.item() if isinstance(value, np.generic) else value
 
 
-def _fits(value: Any, kind: Any) -> bool:
-    """Return whether a value is of an annotation's type: plain, with a `Range`, Literal, a tuple or union of these."""
-    if get_origin(kind) in (Union, types.UnionType):
-        return any(_fits(value, one) for one in get_args(kind))
-    if get_origin(kind) is Annotated:
-        plain, within = get_args(kind)
-        return _fits(value, plain) and value in within
-    if get_origin(kind) is Literal:
-        return value in get_args(kind)
-    if get_origin(kind) is tuple:
-        kinds = get_args(kind)
-        kinds = kinds[:1] * len(value) if isinstance(value, tuple) and kinds[-1] is Ellipsis else kinds
-        return isinstance(value, tuple) and len(value) == len(kinds) and all(map(_fits, value, kinds))
-    if kind in (None, types.NoneType):
-        return value is None
-    if kind is float:
-        return isinstance(value, numbers.Real) and not isinstance(value, bool) and math.isfinite(value)
-    return isinstance(value, kind) and (kind is bool or not isinstance(value, bool))
+@functools.cache
+def _adapter(kind: Any) -> TypeAdapter[Any]:
+    return TypeAdapter(kind, config=ConfigDict(strict=True, allow_inf_nan=False))
 
 
-def _in_words(kind: Any) -> str:
-    if get_origin(kind) in (Union, types.UnionType):
-        return " or ".join(_in_words(one) for one in get_args(kind))
-    if get_origin(kind) is Annotated:
-        plain, within = get_args(kind)
-        return f"{_in_words(plain)} ({within})"
-    if get_origin(kind) is Literal:
-        return f"one of {', '.join(map(str, get_args(kind)))}"
-    if get_origin(kind) is tuple:
-        kinds = [_in_words(one) for one in get_args(kind) if one is not Ellipsis]
-        return (
-            f"a tuple of {kinds[0]}" if len(set(kinds)) == 1 and Ellipsis in get_args(kind) else f"({', '.join(kinds)})"
-        )
-    names = {int: "an integer", float: "a finite number", bool: "true or false", str: "text", types.NoneType: "None"}
-    return names.get(kind, str(kind))
+def _misfit(value: Any, kind: Any) -> str:
+    """Return what a value of an annotation's type must be, if this is none; values are not converted."""
+    try:
+        _adapter(kind).validate_python(value)
+    except ValidationError as error:
+        lengths = {"too_long": "of another length", "missing": "of another length"}
+        said = [lengths.get(each["type"], each["msg"].removeprefix("Input should be ")) for each in error.errors()]
+        return " or ".join(dict.fromkeys(said))
+    return ""

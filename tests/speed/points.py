@@ -16,7 +16,7 @@ import torch
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from lightning_modules.functional.points import PointProtocol, track_points
-from lightning_modules.functional.points.sources import POINT_SOURCES
+from lightning_modules.functional.points.protocol import POINT_SOURCES
 from tests.helpers.memory import peak_of
 
 

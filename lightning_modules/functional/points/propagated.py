@@ -13,9 +13,8 @@ from ..propagation.propagate import full_precision
 from ..propagation.references import ReferenceMemory, average_of_matches
 from ..propagation.tiles import Neighbourhood
 from ..transfer import PendingCopy, to_device
-from .best_pixels import best_pixels
 from .job import TrackingJob
-from .matching import cell_centres
+from .matching import best_pixels, cell_centres
 
 
 def track_by_propagation(job: TrackingJob) -> None:

@@ -5,15 +5,12 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from .anchors import compare_with_anchors
+from ..transfer import PendingCopy
 from .chained import track_by_chaining
-from .direct import track_directly
 from .job import Features, TrackingJob
 from .matching import POINTS_WORKSPACE
 from .propagated import track_by_propagation
 from .protocol import PointProtocol
-
-TRACKINGS = {"direct": track_directly, "chained": track_by_chaining, "propagation": track_by_propagation}
 
 
 @dataclass(frozen=True, eq=False)
@@ -93,3 +90,110 @@ def _hidden(job: TrackingJob, size: tuple[int, int]) -> Tensor:
     limits = torch.tensor([size[1], size[0]])
     hidden |= ((job.positions < 0) | (job.positions >= limits)).any(-1)
     return hidden & (torch.arange(job.frames) != job.starts[:, None])
+
+
+def track_directly(job: TrackingJob) -> None:
+    """Find each query in every frame by its feature alone, and fill in the job.
+
+    Memory holds the features of one frame, of the queries, and for tracking back those of some query frames.
+    """
+    for queries in _query_blocks(job):
+        descriptors, maps = _query_descriptors(job, queries)
+        for t in range(job.frames):
+            wanted = job.needs(t)
+            wanted = wanted[torch.isin(wanted, queries)]
+            if len(wanted):
+                _match_frame(job, t, wanted, descriptors[job.rows(torch.searchsorted(queries, wanted))], maps)
+
+
+def _match_frame(job: TrackingJob, t: int, queries: Tensor, descriptors: Tensor, maps: dict[int, Tensor]) -> None:
+    features = job.features(t)
+    positions = job.to_pixels(job.match(descriptors, features), features)
+    job.positions[job.rows(queries), t] = positions
+    found = job.sample(features, positions)
+    job.compare(queries, t, descriptors, found)
+    for start, first in maps.items():
+        here = (job.starts[queries] == start).nonzero()[:, 0]
+        if len(here):
+            job.track_back(queries[here], t, found[job.rows(here)], first)
+
+
+def _query_descriptors(job: TrackingJob, queries: Tensor) -> tuple[Tensor, dict[int, Tensor]]:
+    """Return the features at the queries, `(n, C)`, and the query frames' features if tracking back needs them."""
+    starts = job.starts[queries]
+    found: list[Tensor] = []
+    maps: dict[int, Tensor] = {}
+    for start in starts.unique().tolist():
+        features = job.features(start)
+        found.append(job.sample(features, job.origins[job.rows(queries[starts == start])]))
+        if job.wants_cycle:
+            maps[start] = features
+    order = torch.cat([(starts == start).nonzero()[:, 0] for start in starts.unique().tolist()])
+    return torch.cat(found)[job.rows(order.argsort())], maps
+
+
+def _query_blocks(job: TrackingJob) -> list[Tensor]:
+    """Split the queries by their frames so that the features kept at a time stay bounded; numbers in order."""
+    starts = job.starts.unique()
+    if not len(starts):
+        return []
+    if not job.wants_cycle:
+        return [torch.arange(len(job.queries))]
+    return [torch.isin(job.starts, part).nonzero()[:, 0] for part in starts.split(job.frames_at_once())]
+
+
+TRACKINGS = {"direct": track_directly, "chained": track_by_chaining, "propagation": track_by_propagation}
+
+
+def compare_with_anchors(job: TrackingJob) -> None:
+    """Track every position of a track again to the track's anchors, and record which frames miss them most.
+
+    Anchors of a track are its frames whose cosine with the query is at least the protocol's `anchor_similarity`; the
+    query's own frame is one. The error of a frame is the median over the anchors of the distance between the track
+    there and the match in the anchor of the track's position in the frame, in cells. A frame is doubtful if its error
+    is above the largest error of an anchor. Memory holds two frames, and features and distances of as many tracks as
+    fit.
+
+    Source: DINO-Tracker (Tumanyan et al., ECCV 2024); AssafSinger94/dino-tracker, models/model_inference.py. There
+    distances are in pixels of 854 x 476, where cells are square too, and the query's frame is tracked like any other.
+    """
+    channels = len(job.features(0))
+    at_once = max(1, job.workspace // (4 * job.frames * (channels + job.frames)))
+    for queries in torch.arange(len(job.queries)).split(at_once):
+        tracked = job.tracked(queries)
+        rows = job.rows(queries)
+        anchors = tracked & (PendingCopy(job.similarity[rows]).wait() >= job.protocol.anchor_similarity)
+        medians = median_distances(_anchor_distances(job, queries, anchors))
+        job.doubtful[rows] = job.rows(tracked) & beyond_anchors(medians, job.rows(anchors))
+
+
+def median_distances(distances: Tensor) -> Tensor:
+    """Return the median over the anchors `(N, T)` of distances `(N, anchors, T)`; NaN where a frame is no anchor.
+
+    Of an even number the lower of the two middle values is taken, as torch does.
+    """
+    return distances.nanmedian(dim=1).values
+
+
+def beyond_anchors(medians: Tensor, anchors: Tensor) -> Tensor:
+    """Return which frames have a larger error than every anchor, bool `(N, T)`.
+
+    Args:
+        medians: `(N, T)`.
+        anchors: bool `(N, T)`.
+    """
+    limit = medians.masked_fill(~anchors, -torch.inf).amax(dim=1, keepdim=True)
+    return medians > limit
+
+
+def _anchor_distances(job: TrackingJob, queries: Tensor, anchors: Tensor) -> Tensor:
+    """Return the distance in each anchor of the match of each frame's position, `(n, T, T)` cells."""
+    rows = job.rows(queries)
+    descriptors = torch.stack([job.sample(job.features(t), job.positions[rows, t]) for t in range(job.frames)], dim=1)
+    distances = job.misses.new_full((len(queries), job.frames, job.frames), torch.nan)
+    for t in anchors.any(0).nonzero()[:, 0].tolist():
+        features, here = job.features(t), job.rows(anchors[:, t].nonzero()[:, 0])
+        found = job.match(descriptors[here].flatten(0, 1), features)
+        own = job.to_cells(job.positions[rows[here], t], features)
+        distances[here, t] = (found.unflatten(0, (-1, job.frames)) - own[:, None]).norm(dim=-1).to(distances)
+    return distances

@@ -15,7 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..cpu_products import dot_products, onednn_pays, onednn_serves
+from ..products import dot_products, onednn_pays, onednn_serves
 from .screened_search import MOST_MATCHES, SketchedKeys
 from .tiles import Neighbourhood, Tile, on_device, tiles
 

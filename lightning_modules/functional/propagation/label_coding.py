@@ -9,8 +9,7 @@ from torch import Tensor
 
 from ..transfer import to_device
 from .protocol import PropagationProtocol
-from .resampling import Filter, Nearest, resize_ids, resize_maps
-from .sizing import Size
+from .sizing import Filter, Nearest, Size, resize_ids, resize_maps
 
 
 def encode_masks_by(mask: Tensor, objects: Sequence[int], grid: Size, protocol: PropagationProtocol) -> Tensor:

@@ -5,17 +5,17 @@ import math
 from collections.abc import Mapping
 from typing import Annotated, Literal
 
+from annotated_types import Ge, Lt
+
 from ..evaluation_protocol import (
     NonNegativeFloat,
     NonNegativeInt,
     PositiveFloat,
     PositiveInt,
-    Range,
     Source,
     UnitInterval,
 )
-from .resampling import Filter, Nearest
-from .sizing import NetworkInput
+from .sizing import Filter, Nearest, NetworkInput
 from .sources import SOURCES
 
 
@@ -106,7 +106,7 @@ class PropagationProtocol(NetworkInput):
     label_size: Literal["annotation", "input"] = "annotation"
     label_feedback: Literal["soft", "hard"] = "soft"
     label_rescaling: bool = True
-    label_rescaling_floor: Annotated[float, Range(at_least=0, below=1)] = 0.0
+    label_rescaling_floor: Annotated[float, Ge(0), Lt(1)] = 0.0
     decoding_size: Literal["annotation", "input"] = "annotation"
     decoding_filter: Filter = "bilinear"
     decoding_nearest: Nearest = "pillow"

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from callbacks.metrics import InstanceAP, SemanticIoU, average_precision, class_areas, match_instances
-from lightning_modules.functional.propagation.resampling import resize_ids
+from lightning_modules.functional.propagation.sizing import resize_ids
 
 
 def test_golden_areas_and_scores(golden: Any) -> None:

@@ -17,7 +17,7 @@ from datamodules.reading.errors import DataError
 from datamodules.reading.prompts import PointPrompt
 from lightning_modules.backbones import build_feature_extractor
 from lightning_modules.functional import PointProtocol
-from lightning_modules.functional.points.sources import POINT_SOURCES
+from lightning_modules.functional.points.protocol import POINT_SOURCES
 
 
 @pytest.fixture(scope="module")

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from lightning_modules.functional.cpu_products import SMALLEST, dot_products, onednn_pays, onednn_serves, weighted_sums
+from lightning_modules.functional.products import SMALLEST, dot_products, onednn_pays, onednn_serves, weighted_sums
 
 
 @pytest.mark.parametrize(("n", "keys", "width"), [(1, 1, 1), (7, 33, 5), (64, 300, 128)])

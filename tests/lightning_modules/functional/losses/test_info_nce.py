@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy, normalize
 
 from lightning_modules.functional import info_nce_loss
-from lightning_modules.functional.losses import logsumexp
+from lightning_modules.functional import products
 
 
 def unit(*shape: int, dtype: torch.dtype = torch.float32) -> Tensor:
@@ -48,7 +48,7 @@ def test_by_hand() -> None:
 @pytest.mark.parametrize("with_excluded", [False, True])
 @pytest.mark.parametrize("chunk", [1, 700, 1 << 21])
 def test_equals_the_plain_form(monkeypatch: pytest.MonkeyPatch, chunk: int, with_excluded: bool) -> None:
-    monkeypatch.setattr(logsumexp, "PRODUCTS_AT_ONCE", chunk)
+    monkeypatch.setattr(products, "PRODUCTS_AT_ONCE", chunk)
     query, target, queue = (unit(3, 4, 16).double(), unit(3, 4, 16).double(), unit(203, 16).double())
     excluded = torch.rand(3, 203) < 0.3 if with_excluded else None
     gradients = []

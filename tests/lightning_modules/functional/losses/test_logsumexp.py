@@ -4,21 +4,21 @@ import pytest
 import torch
 from torch import Tensor
 
-from lightning_modules.functional.losses import logsumexp
-from lightning_modules.functional.losses.logsumexp import dot_logsumexp
+from lightning_modules.functional import products
+from lightning_modules.functional.products import dot_logsumexp
 from tests.helpers.memory import peak_of
 
 
 def plain(query: Tensor, keys: Tensor, excluded: Tensor | None) -> Tensor:
-    products = query @ keys.T
-    return (products if excluded is None else products.masked_fill(excluded[:, None], -torch.inf)).logsumexp(-1)
+    stored = query @ keys.T
+    return (stored if excluded is None else stored.masked_fill(excluded[:, None], -torch.inf)).logsumexp(-1)
 
 
 @pytest.mark.parametrize("with_excluded", [False, True])
 @pytest.mark.parametrize(("chunk", "rows"), [(1, 3), (1 << 10, 8), (1 << 21, 512)])
 def test_equals_the_stored_form(monkeypatch: pytest.MonkeyPatch, chunk: int, rows: int, with_excluded: bool) -> None:
-    monkeypatch.setattr(logsumexp, "PRODUCTS_AT_ONCE", chunk)
-    monkeypatch.setattr(logsumexp, "QUERIES_AT_ONCE", rows)
+    monkeypatch.setattr(products, "PRODUCTS_AT_ONCE", chunk)
+    monkeypatch.setattr(products, "QUERIES_AT_ONCE", rows)
     query = (3 * torch.randn(3, 7, 5, dtype=torch.float64)).requires_grad_()
     keys = torch.randn(131, 5, dtype=torch.float64, requires_grad=True)
     excluded = torch.rand(3, 131) < 0.3 if with_excluded else None
@@ -42,7 +42,7 @@ def test_nothing_left() -> None:
 
 
 def test_memory_does_not_grow_with_the_queries(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(logsumexp, "PRODUCTS_AT_ONCE", 1 << 14)
+    monkeypatch.setattr(products, "PRODUCTS_AT_ONCE", 1 << 14)
     keys = torch.randn(3000, 4)
 
     def beyond_the_queries(batch: int) -> int:
@@ -55,12 +55,12 @@ def test_memory_does_not_grow_with_the_queries(monkeypatch: pytest.MonkeyPatch) 
 
 @pytest.mark.parametrize("keys", [400, 5000])  # too small for oneDNN; several chunks of it, the last of them small
 def test_large_products_equal_the_dense_ones(keys: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(logsumexp, "PRODUCTS_AT_ONCE", 1 << 16)
+    monkeypatch.setattr(products, "PRODUCTS_AT_ONCE", 1 << 16)
     query = torch.randn(3, 11, 48).requires_grad_()
     bank = torch.randn(keys, 48).requires_grad_()
     excluded = torch.rand(3, keys) < 0.3
     dense = (query @ bank.T).masked_fill(excluded[:, None], -torch.inf).logsumexp(2)
-    found = logsumexp.dot_logsumexp(query, bank, excluded)
+    found = dot_logsumexp(query, bank, excluded)
     torch.testing.assert_close(found, dense, rtol=1e-5, atol=1e-5)
     upstream = torch.randn_like(found)
     for ours, theirs in zip(

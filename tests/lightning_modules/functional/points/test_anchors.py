@@ -6,8 +6,8 @@ import torch
 import torch.nn.functional as F
 
 from lightning_modules.functional.points import PointProtocol, track_points
-from lightning_modules.functional.points.anchors import beyond_anchors, median_distances
 from lightning_modules.functional.points.matching import decode_positions, sample_features, similarity_maps
+from lightning_modules.functional.points.track import beyond_anchors, median_distances
 
 FRAMES, CELLS, CELL = 8, 10, 8
 

@@ -4,8 +4,8 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from lightning_modules.functional.points import best_pixels as module
-from lightning_modules.functional.points.best_pixels import best_pixels
+from lightning_modules.functional.points import matching as module
+from lightning_modules.functional.points.matching import best_pixels
 
 
 def peaks(count, cells, width):

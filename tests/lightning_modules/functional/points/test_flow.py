@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 
 from lightning_modules.functional.points import PointProtocol, chained, track_points
-from lightning_modules.functional.points.flow import bilinear_corners, chain_step
+from lightning_modules.functional.points.chained import bilinear_corners, chain_step
 from lightning_modules.functional.points.job import TrackingJob
 from tests.helpers.points import look_up_flow
 

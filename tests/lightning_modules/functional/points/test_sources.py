@@ -3,7 +3,7 @@
 import pytest
 
 from lightning_modules.functional.points import PointProtocol
-from lightning_modules.functional.points.sources import POINT_SOURCES
+from lightning_modules.functional.points.protocol import POINT_SOURCES
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from lightning_modules.functional.points import track_points
-from lightning_modules.functional.points.sources import POINT_SOURCES
+from lightning_modules.functional.points.protocol import POINT_SOURCES
 from tests.helpers.points import FRAMES, SHARP, protocol, queries_and_truth
 
 

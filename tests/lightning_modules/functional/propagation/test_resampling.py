@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from PIL import Image
 
-from lightning_modules.functional.propagation.resampling import nearest_index, resize_ids, resize_maps
+from lightning_modules.functional.propagation.sizing import nearest_index, resize_ids, resize_maps
 
 
 @pytest.mark.parametrize("size", [(30, 55), (213, 288), (101, 47), (480, 854)])

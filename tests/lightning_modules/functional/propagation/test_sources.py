@@ -11,7 +11,7 @@ from torch import Tensor
 
 from lightning_modules.functional import PropagationProtocol, decode_keypoints, encode_keypoints, propagate_labels
 from lightning_modules.functional.propagation.label_coding import decode_masks_by, encode_masks_by
-from lightning_modules.functional.propagation.resampling import resize_maps
+from lightning_modules.functional.propagation.sizing import resize_maps
 from lightning_modules.functional.propagation.sources import SOURCES
 
 Golden = Callable[[str], dict[str, np.ndarray]]

@@ -17,7 +17,7 @@ from lightning_modules.functional import (
     reconstruct_locally,
     reconstruct_with_negatives,
 )
-from lightning_modules.functional.reconstruction.affinity import positive_mass, reconstruction_loss
+from lightning_modules.functional.reconstruction import positive_mass, reconstruction_loss
 from tests.helpers.reconstruction import BORDERS, maps
 
 Golden = Callable[[str], dict[str, np.ndarray]]

@@ -12,7 +12,7 @@ from lightning_modules.functional import (
     reconstruct,
     reconstruct_locally,
 )
-from lightning_modules.functional.reconstruction import local_reconstruction
+from lightning_modules.functional import local_reconstruction
 from tests.helpers.reconstruction import BORDERS, maps
 
 

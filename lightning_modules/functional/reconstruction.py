@@ -9,10 +9,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..compactness import SHARPNESS
-from ..losses.logsumexp import dot_logsumexp
-from .local_reconstruction import reconstruct_locally
-from .window_tiles import Border, WindowTiles, channels_last, check_features
+from .compactness import SHARPNESS
+from .local_reconstruction import Border, WindowTiles, channels_last, check_features, reconstruct_locally
+from .products import dot_logsumexp
 
 
 def local_affinity(query: Tensor, references: Tensor, radius: int, border: Border = "exclude") -> Tensor:

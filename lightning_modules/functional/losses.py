@@ -1,0 +1,209 @@
+"""Objectives on embeddings: VFS without negatives, VFS with a queue, and the contrastive random walk."""
+
+import torch
+from torch import Tensor
+from torch.nn.functional import cross_entropy, normalize, softplus
+
+from .products import dot_logsumexp
+from .transfer import to_device
+
+DROPPED = -1e20
+"""Cosine of a dropped edge, as in the public code: a row without any edge left becomes uniform, not NaN."""
+EPSILON = 1e-20
+"""Added to probabilities before the logarithm, as in the public code."""
+
+
+def simsiam_loss(p1: Tensor, z1: Tensor, p2: Tensor, z2: Tensor) -> Tensor:
+    """Compute the distance of two groups of frames of one video, without negatives.
+
+    The loss is the mean over all pairs (i, j) of `2 − 2 p_i·z_j` between l2-normalised vectors, averaged over both
+    directions. The targets `z` receive no gradient. The objective is linear in the affinity, so its mean over
+    n/2 × n/2 pairs is a product of the two groups' mean vectors.
+
+    Paper: VFS, section 3.2, Eqs. 3 and 5.
+
+    Args:
+        p1: `(B, n/2, D)` predictions of the first group.
+        z1: `(B, n/2, D)` projections of the first group.
+        p2: `(B, n/2, D)` predictions of the second group.
+        z2: `(B, n/2, D)` projections of the second group.
+
+    Returns:
+        Scalar in [0, 4].
+
+    Raises:
+        ValueError: if the shapes differ or are not `(B, n/2, D)`.
+
+    Example:
+        >>> import torch
+        >>> frames = torch.eye(4).view(1, 4, 4)
+        >>> simsiam_loss(frames, frames, frames, frames)
+        tensor(1.5000)
+    """
+    if not (p1.shape == z1.shape == p2.shape == z2.shape) or p1.ndim != 3:
+        raise ValueError(
+            "simsiam_loss: expected four tensors of one shape (B, n/2, D), "
+            f"got {[tuple(tensor.shape) for tensor in (p1, z1, p2, z2)]}"
+        )
+    return 2 - _mean_similarity(p1, z2) - _mean_similarity(p2, z1)
+
+
+def _mean_similarity(prediction: Tensor, target: Tensor) -> Tensor:
+    """Return the mean cosine over all pairs of a video and over the videos, without gradient into the target."""
+    dtype = torch.promote_types(prediction.dtype, torch.float32)
+    query = normalize(prediction.to(dtype), dim=-1).mean(dim=1)
+    key = normalize(target.detach().to(dtype), dim=-1).mean(dim=1)
+    return (query * key).sum(dim=-1).mean()
+
+
+def info_nce_loss(
+    predicted: Tensor, target: Tensor, queue: Tensor, temperature: float = 0.2, excluded: Tensor | None = None
+) -> Tensor:
+    """Compute InfoNCE between two groups of frames of one video, against negatives from a queue.
+
+    For each pair (i, j) of a video the term is `−log(e^{p_i·z_j/τ} / (e^{p_i·z_j/τ} + Σ_k e^{p_i·u_k/τ}))`: one
+    positive and the queue's negatives. It equals `softplus(n_i − p_i·z_j/τ)` with `n_i = log Σ_k e^{p_i·u_k/τ}`, so one
+    pass over the queue serves all pairs of a frame. Neither targets nor queue receive a gradient.
+
+    Paper: VFS, section 3.2, Eq. 4.
+
+    Args:
+        predicted: `(B, n/2, D)`, of unit length in the paper; dot products are taken without normalising.
+        target: `(B, n/2, D)` of unit length.
+        queue: `(K, D)` of unit length.
+        temperature: τ.
+        excluded: `(B, K)` bool, keys that do not count as negatives of a video, such as its own; None excludes none.
+
+    Returns:
+        Scalar, the mean over pairs and videos, in float32 or finer.
+
+    Raises:
+        ValueError: if the shapes do not fit or the temperature is not above 0.
+
+    Example:
+        >>> frames = torch.eye(4).view(1, 4, 4)
+        >>> info_nce_loss(frames[:, :2], frames[:, :2], frames[0, 2:], temperature=1.0)
+        tensor(0.8250)
+    """
+    _check_info_nce(predicted, target, queue, temperature, excluded)
+    exact = torch.promote_types(predicted.dtype, torch.float32)
+    with torch.autocast(predicted.device.type, enabled=False):
+        query = predicted.to(exact) / temperature
+        positive = query @ target.detach().to(exact).mT
+        negative = dot_logsumexp(query, queue.detach(), excluded)
+        return softplus(negative.unsqueeze(-1) - positive).mean()
+
+
+@torch.no_grad()
+def pair_similarities(predicted: Tensor, target: Tensor, queue: Tensor) -> dict[str, Tensor]:
+    """Return the mean dot products of positive pairs and of frames with the queue, to monitor training.
+
+    Args:
+        predicted: `(B, n/2, D)` of unit length.
+        target: `(B, n/2, D)` of unit length.
+        queue: `(K, D)` of unit length.
+
+    Returns:
+        `positive_similarity` and `negative_similarity`, scalars in [−1, 1].
+    """
+    return {
+        "positive_similarity": (predicted.mean(dim=1) * target.mean(dim=1)).sum(dim=1).mean(),
+        "negative_similarity": predicted.mean(dim=(0, 1)) @ queue.mean(dim=0).to(predicted.dtype),
+    }
+
+
+def _check_info_nce(
+    predicted: Tensor, target: Tensor, queue: Tensor, temperature: float, excluded: Tensor | None
+) -> None:
+    if predicted.ndim != 3 or predicted.shape != target.shape or queue.ndim != 2:
+        raise ValueError(
+            "info_nce_loss: expected predicted and target (B, n/2, D) and queue (K, D), "
+            f"got {tuple(predicted.shape)}, {tuple(target.shape)}, {tuple(queue.shape)}"
+        )
+    if queue.shape[1] != predicted.shape[2] or not len(queue):
+        raise ValueError(
+            f"info_nce_loss: a queue {tuple(queue.shape)} does not fit embeddings of width {predicted.shape[2]}"
+        )
+    if temperature <= 0:
+        raise ValueError(f"info_nce_loss: temperature must be above 0, got {temperature}")
+    wanted = (len(predicted), len(queue))
+    if excluded is not None and (excluded.shape != wanted or excluded.dtype != torch.bool):
+        raise ValueError(f"info_nce_loss: excluded must be bool {wanted}, got {excluded.dtype} {tuple(excluded.shape)}")
+
+
+def contrastive_random_walk_loss(
+    nodes: Tensor, temperature: float = 0.07, dropped: tuple[Tensor, Tensor] | None = None
+) -> Tensor:
+    """Compute the cycle consistency of random walks from frame 0 to a later frame and back.
+
+    A step from one frame to the next takes the softmax of cosines / temperature; steps back have a softmax of their
+    own. For k = 2 … T − 1 the walk goes k frames forward and k back; the term is the cross-entropy of its
+    transition matrix against the identity, and the loss the mean of the T − 2 terms. The shortest palindrome (k = 1) is
+    left out. Equal to the released code; Algorithm 1 of the paper has one walk of full length, and drops edges of the
+    ways out and back independently.
+
+    Paper: Jabri et al., Space-Time Correspondence as a Contrastive Random Walk (CRW), NeurIPS 2020.
+
+    Args:
+        nodes: `(B, C, T, N)` of unit length along C.
+        temperature: τ.
+        dropped: None, or two bool masks `(B, T − 1, N, N)` of dropped edges: of the steps from frame t (rows) to t + 1,
+            and of those from frame t + 1 (rows) to t. An edge that is dropped on the way out is dropped on the way back
+            too.
+
+    Returns:
+        Scalar in float32 or finer; 0 for T = 2.
+
+    Raises:
+        ValueError: if the shapes do not fit or the temperature is not above 0.
+
+    Example:
+        >>> still = torch.eye(3).view(1, 3, 1, 3).expand(-1, -1, 4, -1)
+        >>> contrastive_random_walk_loss(still, temperature=0.05)
+        tensor(0.)
+    """
+    _check_random_walk(nodes, temperature, dropped)
+    count = nodes.shape[3]
+    nodes = nodes.to(torch.promote_types(nodes.dtype, torch.float32))
+    with torch.autocast(nodes.device.type, enabled=False):
+        cosines = torch.einsum("bctn,bctm->btnm", nodes[:, :, :-1], nodes[:, :, 1:])
+        forward, backward = cosines, cosines.mT
+        if dropped is not None:
+            out, back = dropped
+            forward, backward = forward.masked_fill(out, DROPPED), backward.masked_fill(back | out.mT, DROPPED)
+        forward, backward = (forward / temperature).softmax(-1), (backward / temperature).softmax(-1)
+        forward_walk, return_walk = forward[:, 0], backward[:, 0]  # B x N x N, of one step each
+        own = torch.arange(count, device=nodes.device).repeat(len(nodes))
+        terms = []
+        for step in range(1, forward.shape[1]):
+            forward_walk, return_walk = forward_walk @ forward[:, step], backward[:, step] @ return_walk
+            terms.append(cross_entropy((forward_walk @ return_walk + EPSILON).log().flatten(0, 1), own))
+    return torch.stack(terms).mean() if terms else nodes.sum() * 0
+
+
+def drop_edges(nodes: Tensor, rate: float, generator: torch.Generator) -> tuple[Tensor, Tensor] | None:
+    """Draw the masks of `contrastive_random_walk_loss`, independently for each edge and direction.
+
+    Args:
+        nodes: `(B, C, T, N)`.
+        rate: probability in [0, 1) that an edge is dropped; 0 gives None.
+        generator: on the CPU.
+    """
+    if not rate:
+        return None
+    batch, _, frames, count = nodes.shape
+    draws = torch.rand(2, batch, frames - 1, count, count, generator=generator, dtype=torch.float32) < rate
+    out, back = to_device(draws, nodes.device)
+    return out, back
+
+
+def _check_random_walk(nodes: Tensor, temperature: float, dropped: tuple[Tensor, Tensor] | None) -> None:
+    name = "contrastive_random_walk_loss"
+    if nodes.ndim != 4 or nodes.shape[2] < 2 or not nodes.is_floating_point():
+        raise ValueError(f"{name}: expected float nodes (B, C, T, N) with T >= 2, got {tuple(nodes.shape)}")
+    if temperature <= 0:
+        raise ValueError(f"{name}: temperature must be above 0, got {temperature}")
+    wanted = (len(nodes), nodes.shape[2] - 1, nodes.shape[3], nodes.shape[3])
+    for mask in dropped or ():
+        if mask.shape != wanted or mask.dtype != torch.bool:
+            raise ValueError(f"{name}: dropped must be two bool masks {wanted}, got {mask.dtype} {tuple(mask.shape)}")
