@@ -5,13 +5,13 @@ from collections.abc import Mapping
 from typing import Annotated, Any, ClassVar, Literal
 
 import numpy as np
-from annotated_types import Ge, Gt, Le
 from numpy.typing import NDArray
 
 from .evaluation_protocol import (
     EvaluationProtocol,
     NonNegativeFloat,
     PositiveInt,
+    Range,
     Source,
     UnitInterval,
 )
@@ -60,9 +60,9 @@ class TrackingProtocol(EvaluationProtocol):
     instance_size: PositiveInt = 255
     context: NonNegativeFloat = 0.5
     scales: PositiveInt = 3
-    scale_step: Annotated[float, Ge(1)] = 1.0375
+    scale_step: Annotated[float, Range(ge=1)] = 1.0375
     scale_rate: UnitInterval = 0.59
-    scale_penalty: Annotated[float, Gt(0), Le(1)] = 0.9745
+    scale_penalty: Annotated[float, Range(gt=0, le=1)] = 0.9745
     penalty_lowers: bool = False
     window_influence: UnitInterval = 0.176
     stride: PositiveInt = 8

@@ -5,12 +5,13 @@ import functools
 import hashlib
 import json
 import re
+import types
 from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
-from typing import Annotated, Any, ClassVar, Self
+from typing import Annotated, Any, ClassVar, Self, get_args
 
 import numpy as np
-from annotated_types import Ge, Gt, Le
+from annotated_types import Interval
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 
@@ -31,12 +32,16 @@ class Source:
     inferred: Mapping[str, str] = dataclasses.field(default_factory=dict)
 
 
-PositiveInt = Annotated[int, Ge(1)]
-NonNegativeInt = Annotated[int, Ge(0)]
-PositiveFloat = Annotated[float, Gt(0)]
-NonNegativeFloat = Annotated[float, Ge(0)]
-UnitInterval = Annotated[float, Ge(0), Le(1)]
-Cosine = Annotated[float, Ge(-1), Le(1)]
+class Range(Interval):
+    """Range of a number; a class of ours, so that only protocols check it, and not the parser of the command line."""
+
+
+PositiveInt = Annotated[int, Range(ge=1)]
+NonNegativeInt = Annotated[int, Range(ge=0)]
+PositiveFloat = Annotated[float, Range(gt=0)]
+NonNegativeFloat = Annotated[float, Range(ge=0)]
+UnitInterval = Annotated[float, Range(ge=0, le=1)]
+Cosine = Annotated[float, Range(ge=-1, le=1)]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -305,5 +310,6 @@ def _misfit(value: Any, kind: Any) -> str:
     except ValidationError as error:
         lengths = {"too_long": "of another length", "missing": "of another length"}
         said = [lengths.get(each["type"], each["msg"].removeprefix("Input should be ")) for each in error.errors()]
+        said += ["None"] * (types.NoneType in get_args(kind))
         return " or ".join(dict.fromkeys(said))
     return ""

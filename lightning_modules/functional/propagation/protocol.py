@@ -5,13 +5,12 @@ import math
 from collections.abc import Mapping
 from typing import Annotated, Literal
 
-from annotated_types import Ge, Lt
-
 from ..evaluation_protocol import (
     NonNegativeFloat,
     NonNegativeInt,
     PositiveFloat,
     PositiveInt,
+    Range,
     Source,
     UnitInterval,
 )
@@ -106,7 +105,7 @@ class PropagationProtocol(NetworkInput):
     label_size: Literal["annotation", "input"] = "annotation"
     label_feedback: Literal["soft", "hard"] = "soft"
     label_rescaling: bool = True
-    label_rescaling_floor: Annotated[float, Ge(0), Lt(1)] = 0.0
+    label_rescaling_floor: Annotated[float, Range(ge=0, lt=1)] = 0.0
     decoding_size: Literal["annotation", "input"] = "annotation"
     decoding_filter: Filter = "bilinear"
     decoding_nearest: Nearest = "pillow"

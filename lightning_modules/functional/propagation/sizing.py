@@ -200,15 +200,6 @@ def _padded(size: Size, rules: NetworkInput, multiple: int) -> Size:
     return size[0] + -size[0] % multiple, size[1] + -size[1] % multiple
 
 
-Filter = Literal["bilinear", "bilinear-aligned", "nearest"]
-"""Filters for maps: see `resize_maps`."""
-
-Nearest = Literal["pillow", "opencv", "opencv-exact", "torch-exact"]
-"""Rules for the nearest pixel: Pillow's NEAREST, OpenCV's INTER_NEAREST (the pixel at or before the corner) and
-INTER_NEAREST_EXACT, torch's "nearest-exact". The last two take the pixel under the centre, and differ where the centre
-lies between two."""
-
-
 @functools.lru_cache(maxsize=256)
 def nearest_index(source: int, target: int, rule: Nearest = "pillow") -> Tensor:
     """Return the source index of each target index along one axis.

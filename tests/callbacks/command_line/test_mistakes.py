@@ -82,7 +82,7 @@ def test_words_that_cannot_be_understood(words, line, capsys):
                 *BENCHMARK,
                 "--trainer.callbacks.protocol={name: x, context: 0, topk: 0, temperature: 1, radius: 1}",
             ],
-            "protocol 'x': topk must be an integer (at least 1) or None, got 0",
+            "protocol 'x': topk must be greater than or equal to 1 or None, got 0",
         ),
         (["figure", "nowhere"], "nowhere"),
         (["validate", *BENCHMARK[:2], "--trainer.logger=false"], "nothing to measure: add a benchmark"),

@@ -10,11 +10,10 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 import numpy as np
 import pytest
-from annotated_types import Ge, Lt
 
 from callbacks import TrackingProtocol
 from lightning_modules.functional import PropagationProtocol
-from lightning_modules.functional.evaluation_protocol import EvaluationProtocol, PositiveInt, Source
+from lightning_modules.functional.evaluation_protocol import EvaluationProtocol, PositiveInt, Range, Source
 from lightning_modules.functional.points import PointProtocol
 
 PAPER = Source(code="lab/code @ 0123abc: eval.py", values={"first": {}, "second": {"side": 5, "window": (3.0, 4.0)}})
@@ -28,7 +27,7 @@ class Rules(EvaluationProtocol):
     kind: Literal["a", "b"] | None = "a"
     window: tuple[float, float] | None = None
     frames: tuple[int, ...] = ()
-    rate: Annotated[float, Ge(0), Lt(1)] | None = None
+    rate: Annotated[float, Range(ge=0, lt=1)] | None = None
     pair: tuple[PositiveInt, PositiveInt] = (1, 1)
 
     @classmethod

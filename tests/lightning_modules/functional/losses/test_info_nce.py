@@ -8,8 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy, normalize
 
-from lightning_modules.functional import info_nce_loss
-from lightning_modules.functional import products
+from lightning_modules.functional import info_nce_loss, products
 
 
 def unit(*shape: int, dtype: torch.dtype = torch.float32) -> Tensor:

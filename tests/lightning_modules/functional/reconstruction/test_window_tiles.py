@@ -9,10 +9,10 @@ from lightning_modules.functional import (
     CompactnessPrior,
     compactness_loss,
     local_affinity,
+    local_reconstruction,
     reconstruct,
     reconstruct_locally,
 )
-from lightning_modules.functional import local_reconstruction
 from tests.helpers.reconstruction import BORDERS, maps
 
 
