@@ -1,21 +1,15 @@
 """Generated videos with exact ground truth, so that every test and the demo run without a download."""
 
 from .box_sequences import write_got10k, write_otb
-from .figures import render_figures
-from .layouts import write_jhmdb, write_vip, write_youtube_vos
 from .point_tracks import write_tap_vid
 from .scene import render_video
 from .writers import write_davis, write_videos
 
 __all__ = [
-    "render_figures",
     "render_video",
     "write_davis",
     "write_got10k",
-    "write_jhmdb",
     "write_otb",
     "write_tap_vid",
     "write_videos",
-    "write_vip",
-    "write_youtube_vos",
 ]

@@ -26,8 +26,9 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 import callbacks
 from callbacks.report import write_report
 from datamodules.reading.prompts import BoxPrompt, MaskPrompt, PointPrompt
-from datamodules.synthetic import write_davis, write_jhmdb, write_otb, write_tap_vid, write_vip, write_youtube_vos
+from datamodules.synthetic import write_davis, write_otb, write_tap_vid
 from lightning_modules.backbones import build_encoder, build_feature_extractor
+from tests.helpers.synthetic_layouts import write_jhmdb, write_vip, write_youtube_vos
 from tests.helpers.tap_vid import write_badja
 
 SHARED = Path(__file__).resolve().parents[3] / "shared" / "data"

@@ -45,10 +45,11 @@ from callbacks import (
     VosBenchmark,
     YoutubeVosBenchmark,
 )
-from datamodules.synthetic import write_davis, write_jhmdb, write_otb, write_tap_vid, write_vip, write_youtube_vos
+from datamodules.synthetic import write_davis, write_otb, write_tap_vid
 from lightning_modules import ContrastiveRandomWalk, Liir, LinearProbe, SiamFC, VFSMoCo, VFSSimSiam
 from lightning_modules.backbones import build_encoder, build_feature_extractor
 from lightning_modules.functional import PointProtocol
+from tests.helpers.synthetic_layouts import write_jhmdb, write_vip, write_youtube_vos
 from tests.speed import propagation
 from tests.speed.training import MODES, R18, InMemory
 from tests.speed.training_step import Beside

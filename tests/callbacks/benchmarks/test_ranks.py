@@ -11,8 +11,9 @@ import torch
 import torch.distributed as dist
 
 from callbacks.benchmarks.ranks import BenchmarkError, Ranks, distribute
-from datamodules.synthetic import write_jhmdb, write_tap_vid, write_vip, write_youtube_vos
+from datamodules.synthetic import write_tap_vid
 from tests.helpers import benchmark_ranks
+from tests.helpers.synthetic_layouts import write_jhmdb, write_vip, write_youtube_vos
 
 
 def test_every_sequence_goes_to_one_rank_and_the_ranks_are_even():

@@ -19,8 +19,8 @@ from callbacks.tracking.masks import track_masks
 from datamodules.datasets import Vip
 from datamodules.reading.errors import DataError
 from datamodules.reading.mask_files import read_mask
-from datamodules.synthetic import write_vip
 from lightning_modules.backbones import build_feature_extractor
+from tests.helpers.synthetic_layouts import write_vip
 
 SMALL = {"radius": 4, "context": 2}
 

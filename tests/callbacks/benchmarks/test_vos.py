@@ -10,8 +10,8 @@ from callbacks import DavisBenchmark, VosBenchmark
 from callbacks.tools.score import score
 from datamodules.datasets import Vos
 from datamodules.reading.errors import DataError
-from datamodules.synthetic import write_youtube_vos
 from lightning_modules.backbones import build_feature_extractor
+from tests.helpers.synthetic_layouts import write_youtube_vos
 
 SMALL = {"radius": 3, "context": 2}
 

@@ -15,10 +15,10 @@ from callbacks.metrics import boundary_accuracy, region_similarity, seen_and_uns
 from datamodules import VideoDataModule
 from datamodules.datasets import YoutubeVos
 from datamodules.reading.errors import DataError
-from datamodules.synthetic import write_youtube_vos
 from lightning_modules import FrozenEncoder, VFSSimSiam
 from lightning_modules.backbones import build_feature_extractor
 from tests.helpers.contrast import quiet_trainer
+from tests.helpers.synthetic_layouts import write_youtube_vos
 
 SMALL = {"radius": 3, "context": 2}
 

@@ -16,9 +16,9 @@ from callbacks.experiments.effects import read_scores
 from callbacks.experiments.grid import read_grid
 from callbacks.experiments.protocol_sweep import sweep
 from callbacks.tools.sweep import command
-from datamodules.synthetic import write_youtube_vos
 from lightning_modules import FrozenEncoder
 from lightning_modules.backbones import build_feature_extractor
+from tests.helpers.synthetic_layouts import write_youtube_vos
 
 ROOT = Path(__file__).resolve().parents[3]
 VARIED = ["radius=3,6", "topk=2,10", "temperature=0.05,0.2"]

@@ -20,10 +20,11 @@ from callbacks.pictures.film import reduced
 from callbacks.report import Chart, write_material, write_report
 from callbacks.report.page import scores_by_sequence
 from callbacks.tools.report import command
-from datamodules.synthetic import write_jhmdb, write_otb, write_vip, write_youtube_vos
+from datamodules.synthetic import write_otb
 from lightning_modules.backbones import build_feature_extractor
 from lightning_modules.functional import PropagationProtocol
 from tests.helpers.browser import as_phone, chromium, in_dark_mode
+from tests.helpers.synthetic_layouts import write_jhmdb, write_vip, write_youtube_vos
 
 SMALL = {"radius": 3, "context": 2}
 HOSTILE = "</script><script>window.hit = 1</script><!--<script><img src=x onerror='window.hit = 2'>"

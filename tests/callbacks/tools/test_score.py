@@ -11,9 +11,9 @@ from callbacks import DavisBenchmark, YoutubeVosBenchmark
 from callbacks.tools.score import command, score
 from datamodules.reading.errors import DataError
 from datamodules.reading.mask_files import davis_palette, write_ids
-from datamodules.synthetic import write_youtube_vos
 from lightning_modules.backbones import build_feature_extractor
 from tests.helpers.plain_masks import plain_score
+from tests.helpers.synthetic_layouts import write_youtube_vos
 
 SMALL = {"radius": 3, "context": 2}
 

@@ -10,7 +10,8 @@ from scipy.io import loadmat, savemat
 from datamodules.datasets import Jhmdb
 from datamodules.datasets.jhmdb import JOINTS
 from datamodules.reading.errors import DataError
-from datamodules.synthetic import render_figures, write_jhmdb
+from tests.helpers.synthetic_figures import render_figures
+from tests.helpers.synthetic_layouts import write_jhmdb
 
 
 @pytest.fixture

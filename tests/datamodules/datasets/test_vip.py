@@ -11,7 +11,8 @@ from PIL import Image
 from datamodules.datasets import Vip
 from datamodules.datasets.vip import PARTS
 from datamodules.reading.errors import DataError
-from datamodules.synthetic import render_figures, write_vip
+from tests.helpers.synthetic_figures import render_figures
+from tests.helpers.synthetic_layouts import write_vip
 
 SIZE = (96, 128)
 

@@ -10,7 +10,8 @@ from PIL import Image
 
 from datamodules.datasets import Davis, Vos, YoutubeVos
 from datamodules.reading.errors import DataError
-from datamodules.synthetic import write_davis, write_youtube_vos
+from datamodules.synthetic import write_davis
+from tests.helpers.synthetic_layouts import write_youtube_vos
 
 DAVIS = {"frames": "JPEGImages/480p", "masks": "Annotations/480p"}
 

@@ -12,7 +12,8 @@ from PIL import Image
 from datamodules import VideoDataModule
 from datamodules.datasets import YoutubeVos
 from datamodules.reading.errors import DataError
-from datamodules.synthetic import render_video, write_youtube_vos
+from datamodules.synthetic import render_video
+from tests.helpers.synthetic_layouts import write_youtube_vos
 
 SIZE = (48, 64)
 

@@ -20,7 +20,8 @@ from datamodules.reading.guards import header_size, plain_name, raise_limit
 from datamodules.reading.images import read_picture
 from datamodules.reading.mask_files import read_mask
 from datamodules.reading.source import list_videos, open_video
-from datamodules.synthetic import write_davis, write_got10k, write_jhmdb, write_otb, write_vip, write_youtube_vos
+from datamodules.synthetic import write_davis, write_got10k, write_otb
+from tests.helpers.synthetic_layouts import write_jhmdb, write_vip, write_youtube_vos
 
 HOSTILE = ["../outside", "/etc/passwd", "a/b", "a\\b", "..", "nul\x00byte", "line\tbreak", "C:windows", "x" * 300]
 

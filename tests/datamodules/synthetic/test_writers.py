@@ -14,18 +14,9 @@ import pytest
 from datamodules import SyntheticVideoDataModule
 from datamodules.datasets import Davis, TapVid
 from datamodules.reading.errors import DataError
-from datamodules.synthetic import (
-    render_video,
-    write_davis,
-    write_got10k,
-    write_jhmdb,
-    write_otb,
-    write_tap_vid,
-    write_videos,
-    write_vip,
-    write_youtube_vos,
-)
+from datamodules.synthetic import render_video, write_davis, write_got10k, write_otb, write_tap_vid, write_videos
 from datamodules.synthetic.writers import Scenes, write_mp4
+from tests.helpers.synthetic_layouts import write_jhmdb, write_vip, write_youtube_vos
 
 SMALL: dict[str, Any] = {"frames": 6, "size": (48, 64)}
 

@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from ..datasets.jhmdb import JOINTS
-from ..datasets.records import NUM_PARTS
-from ..datasets.vip import PARTS
-from .motion import Motion, Wave
-from .scene import Scene
-from .sprites import OVERSAMPLING, paste
-from .textures import TEXTURE_FAMILIES, draw_texture, palette
+from datamodules.datasets.jhmdb import JOINTS
+from datamodules.datasets.records import NUM_PARTS
+from datamodules.datasets.vip import PARTS
+from datamodules.synthetic.motion import Motion, Wave
+from datamodules.synthetic.scene import Scene
+from datamodules.synthetic.sprites import OVERSAMPLING, paste
+from datamodules.synthetic.textures import TEXTURE_FAMILIES, draw_texture, palette
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..datasets.records import NUM_PARTS
-from .figures import render_figures
-from .scene import draw_video, render_video
-from .writers import Scenes, generate, write_frames, write_masks, write_text
+from datamodules.datasets.records import NUM_PARTS
+from datamodules.synthetic.scene import draw_video, render_video
+from datamodules.synthetic.writers import Scenes, generate, write_frames, write_masks, write_text
+from tests.helpers.synthetic_figures import render_figures
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
