@@ -22,9 +22,9 @@ class DavisBenchmark(BenchmarkCallback):
     predictions as indexed PNGs that the official toolkit reads, overlays. Sequences without ground truth (test-dev) are
     predicted and packed into predictions.zip.
 
-    The scores are those of the official toolkit to the last bit where the ids of a sequence have no gap. The toolkit
-    counts every id up to the largest, and a missing one as found perfectly (J = F = 1); here only objects that the
-    first frame holds count. DAVIS itself has no gap.
+    The scores are those of the official toolkit to the last bit. As there, every id up to the largest of the first
+    frame counts, and a missing one as found perfectly (J = F = 1); DAVIS itself has no gap, and `VosBenchmark` counts
+    the objects that there are.
 
     Papers: Pont-Tuset et al., The 2017 DAVIS Challenge; VFS, section 4.2.
 
@@ -46,6 +46,7 @@ class DavisBenchmark(BenchmarkCallback):
     name = "davis"
     score_names = OBJECT_SCORES
     ranked_by = ("J-Mean", "F-Mean")
+    recorded = ("year", "split", "resolution")
     films_show = FILMS_SHOW
 
     def __init__(
@@ -77,8 +78,4 @@ class DavisBenchmark(BenchmarkCallback):
 
     def start(self, extractor: nn.Module, context: RunContext) -> MaskEvaluation:
         """Begin a run; see `BenchmarkCallback`."""
-        return object_evaluation(self, extractor, context)
-
-    def metadata(self) -> dict[str, Any]:
-        """Return the part of the data set, for results.json."""
-        return {"year": self.year, "split": self.split, "resolution": self.resolution}
+        return object_evaluation(self, extractor, context, gaps_count=True)

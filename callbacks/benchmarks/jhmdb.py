@@ -16,8 +16,7 @@ from ..metrics.keypoints import keypoint_distances
 from ..pictures import overlay_joints
 from ..pictures.film import Curve
 from ..report import Chart
-from ..tracking.label_tracker import LabelTracker
-from ..tracking.points import PointAnnotation, propagate_heatmaps
+from ..tracking.label_tracker import LabelTracker, PointCoding
 from ..tracking.record import PredictionTable, fixed
 from .base import BenchmarkCallback
 from .evaluation import Evaluation, Outcome, Row, RunContext, by_stage
@@ -53,6 +52,7 @@ class JhmdbBenchmark(BenchmarkCallback):
     score_names = ("PCK@0.1", "PCK@0.2", "PCK@0.3", "PCK@0.4", "PCK@0.5")
     protocols_like = ("jhmdb",)
     ranked_by = ("PCK@0.1",)
+    recorded = ("split", "subset")
     films_show = (
         "propagated joints; those of the first frame are its annotation as read from the heat-maps, up to 1 px away"
     )
@@ -77,10 +77,6 @@ class JhmdbBenchmark(BenchmarkCallback):
         """Begin a run; see `BenchmarkCallback`."""
         return JointEvaluation(LabelTracker(extractor, self.protocol), context, self.predictions)
 
-    def metadata(self) -> dict[str, Any]:
-        """Return split and subset, for results.json."""
-        return {"split": self.split, "subset": self.subset}
-
 
 class JointEvaluation(Evaluation):
     """Follow the joints of each clip by label propagation and score them.
@@ -98,7 +94,7 @@ class JointEvaluation(Evaluation):
 
     def follow(self, sequence: KeypointSequence) -> None:
         """Follow and score one clip; see `Evaluation`."""
-        view, first = self.tracker.view(sequence.size), torch.from_numpy(sequence.points[0])
+        view, annotated = self.tracker.view(sequence.size), torch.from_numpy(sequence.points)
         stems = [frame.stem for frame in sequence.frames]
 
         def table(folder: Path) -> PredictionTable:
@@ -106,20 +102,18 @@ class JointEvaluation(Evaluation):
 
         found: list[list[Tensor]] = []
         with self.record(sequence, overlay_joints, table) as record:
-            for t, tracked in enumerate(propagate_heatmaps(self.tracker, sequence.read(), first, view)):
-                joints = tracked.points
+            for t, tracked in enumerate(self.tracker.track_points(sequence.read(), annotated[0], view)):
+                joints = tracked.decoded
                 if t == 0:  # read from the annotation's own heat-map, as VFS does
-                    given = PointAnnotation(first, view)
-                    pairs = zip(tracked.heatmaps, self.tracker.protocols, strict=True)
-                    joints = [given.read(heatmaps, protocol) for heatmaps, protocol in pairs]
+                    pairs = zip(tracked.labels, self.tracker.protocols, strict=True)
+                    joints = [PointCoding(view).reread(annotated[0], labels, protocol) for labels, protocol in pairs]
                 found.append(joints)
-                record.add(tracked.frame, joints, truth=torch.from_numpy(sequence.points[t]))
+                record.add(tracked.frame, joints, truth=annotated[t])
             predictions = [torch.stack(of_stage) for of_stage in zip(*found, strict=True)]
             record.close(self._curves(predictions[-1], sequence))
         self.context.keep(sequence.name, record.sheet)
-        target = torch.from_numpy(sequence.points)
         for metric, prediction in zip(self.metrics, predictions, strict=True):
-            metric.update(prediction, target, name=sequence.name, size=sequence.size)
+            metric.update(prediction, annotated, name=sequence.name, size=sequence.size)
 
     def compute(self) -> Outcome:
         """Gather the metrics, and the scores of each joint; see `Evaluation`."""

@@ -16,8 +16,7 @@ from datamodules.reading.mask_files import object_ids
 from ..metrics import RegionBoundary, SequenceScore, object_outlines
 from ..pictures import Picture, overlay_masks
 from ..pictures.film import Curve, reduced
-from ..tracking.label_tracker import LabelTracker
-from ..tracking.masks import TrackedMasks, track_masks
+from ..tracking.label_tracker import LabelTracker, TrackedFrame
 from ..tracking.record import IndexedMasks
 from .evaluation import Evaluation, Outcome, Row, RunContext, by_stage, over_ranks
 from .resized import at_size_of_data
@@ -29,7 +28,7 @@ FILMS_SHOW = "propagated masks; the first frame's are the annotation, where the 
 class SequenceScorer(Protocol):
     """Score the predictions of one sequence, for all stages."""
 
-    def add(self, t: int, tracked: TrackedMasks) -> Tensor:
+    def add(self, t: int, tracked: TrackedFrame) -> Tensor:
         """Score frame `t`, which has ground truth, and return it: ids `(H, W)`, for the films."""
 
     def close(self) -> None:
@@ -92,13 +91,13 @@ class MaskEvaluation(Evaluation):
         record = self.record(sequence, overlay_masks, masks, kind, draw_film=draw_small)
         with ThreadPoolExecutor(max_workers=1) as pool, record:
             scorer = self.scoring.scorer(sequence, pool)
-            for t, tracked in enumerate(track_masks(self.tracker, frames, sequence.starts, view)):
+            for t, tracked in enumerate(self.tracker.track_masks(frames, sequence.starts, view)):
                 truth = None
                 if scorer is not None and t in sequence.masks:
                     with watch("score"):
                         truth = scorer.add(t, tracked)
                 with watch("write"):
-                    record.add(tracked.frame, tracked.masks, truth=truth)
+                    record.add(tracked.frame, tracked.decoded, truth=truth)
             if scorer is not None:
                 with watch("score"):
                     scorer.close()
@@ -124,6 +123,7 @@ class ObjectMetrics:
         context: over whose ranks the metrics gather.
         stages: number of stages.
         ends_scored: the last frame of an object counts.
+        gaps_count: see `scored_objects`.
         columns: row's name → more columns of the row.
         summary: rows → scores; None takes those of `RegionBoundary`.
     """
@@ -133,15 +133,19 @@ class ObjectMetrics:
         context: RunContext,
         stages: int,
         ends_scored: bool = False,
+        gaps_count: bool = False,
         columns: Mapping[str, Row] | None = None,
         summary: Callable[[Sequence[Row]], dict[str, float]] | None = None,
     ) -> None:
         self.metrics = [RegionBoundary(ends_scored=ends_scored, **context.gathering) for _ in range(stages)]
-        self.columns, self.summary = columns, summary
+        self.gaps_count, self.columns, self.summary = gaps_count, columns, summary
 
     def scorer(self, sequence: MaskSequence, pool: Executor) -> "ObjectScorer | None":
         """Return what scores a sequence; None where its masks only introduce objects."""
-        return ObjectScorer(sequence, self.metrics, pool) if sequence.ground_truth else None
+        if not sequence.ground_truth:
+            return None
+        objects = scored_objects(sequence, self.metrics[0].ends_scored, self.gaps_count)
+        return ObjectScorer(sequence, objects, self.metrics, pool)
 
     def compute(self, stage: int) -> tuple[dict[str, float], list[Row]]:
         """Return scores and rows of one stage, gathered over the ranks."""
@@ -152,7 +156,7 @@ class ObjectMetrics:
 
 
 def object_evaluation(
-    benchmark: Any, extractor: nn.Module, context: RunContext, ends_scored: bool = False
+    benchmark: Any, extractor: nn.Module, context: RunContext, ends_scored: bool = False, gaps_count: bool = False
 ) -> MaskEvaluation:
     """Return what a benchmark of objects begins a run with; without ground truth, predictions are packed for a server.
 
@@ -161,9 +165,10 @@ def object_evaluation(
         extractor: extractor of the features.
         context: says where files go.
         ends_scored: the last frame of an object counts.
+        gaps_count: see `scored_objects`.
     """
     tracker = LabelTracker(extractor, benchmark.protocol)
-    scoring = ObjectMetrics(context, len(tracker.stages), ends_scored)
+    scoring = ObjectMetrics(context, len(tracker.stages), ends_scored, gaps_count)
     archive = None if all(sequence.ground_truth for sequence in benchmark.sequences) else ""
     return MaskEvaluation(tracker, scoring, context, benchmark.predictions, archive)
 
@@ -173,27 +178,29 @@ class ObjectScorer:
 
     Args:
         sequence: with ground truth.
+        objects: result of `scored_objects`.
         metrics: one for each stage; an object that no later frame annotates is left out.
         pool: where the frames are scored.
     """
 
-    def __init__(self, sequence: MaskSequence, metrics: Sequence[RegionBoundary], pool: Executor) -> None:
-        self.sequence, self.metrics = sequence, metrics
-        self.objects = scored_objects(sequence, metrics[0].ends_scored)
+    def __init__(
+        self, sequence: MaskSequence, objects: tuple[int, ...], metrics: Sequence[RegionBoundary], pool: Executor
+    ) -> None:
+        self.sequence, self.objects, self.metrics = sequence, objects, metrics
         self.frames: list[int] = []
         self.scores = [
             SequenceScore(sequence.name, self.objects, bound=metric.bound, ends_scored=metric.ends_scored, pool=pool)
             for metric in metrics
         ]
 
-    def add(self, t: int, tracked: TrackedMasks) -> Tensor:
+    def add(self, t: int, tracked: TrackedFrame) -> Tensor:
         """Score an annotated frame; see `SequenceScorer`.
 
         Raises:
             DataError: if its mask holds an id that no mask introduces.
         """
         truth = self.sequence.mask(t)
-        present = tuple(i for i in self.objects if self.sequence.starts[i] < t)
+        present = tuple(number for number in self.objects if self._start(number) < t)
         self.frames.append(t)
         if unknown := set(object_ids(truth.numpy())) - set(self.sequence.objects):
             raise DataError(
@@ -201,9 +208,12 @@ class ObjectScorer:
                 "mask, or score these videos by VosBenchmark, where objects may enter later"
             )
         target = object_outlines(truth, present)
-        for score, mask in zip(self.scores, tracked.masks, strict=True):
+        for score, mask in zip(self.scores, tracked.decoded, strict=True):
             score.add(mask, target, objects=present)
         return truth
+
+    def _start(self, number: int) -> int:
+        return self.sequence.starts.get(number, 0)  # 0 for an id in a gap
 
     def close(self) -> None:
         """Put the sequence into the metrics."""
@@ -216,7 +226,7 @@ class ObjectScorer:
         scored = self.frames if self.scores[-1].ends_scored else self.frames[1:-1]
         values: dict[int, list[tuple[float, float]]] = {t: [] for t in scored}
         for k, pair in self.scores[-1].frames().items():
-            later = [t for t in scored if self.sequence.starts[k] < t]
+            later = [t for t in scored if self._start(k) < t]
             for t, of_frame in zip(later, zip(*pair, strict=True), strict=True):
                 values[t].append(of_frame)
         means = {t: np.mean(pairs, axis=0) for t, pairs in values.items() if pairs}
@@ -224,11 +234,21 @@ class ObjectScorer:
         return {"J": (list(means), region), "F": (list(means), boundary)}
 
 
-def scored_objects(sequence: MaskSequence, ends_scored: bool) -> tuple[int, ...]:
-    """Return the objects of a sequence with a frame to score after the one that introduces them."""
+def scored_objects(sequence: MaskSequence, ends_scored: bool, gaps_count: bool = False) -> tuple[int, ...]:
+    """Return the objects of a sequence with a frame to score after the one that introduces them.
+
+    Args:
+        sequence: with ground truth.
+        ends_scored: the last annotated frame counts.
+        gaps_count: every id up to the largest of the first frame is an object, as davis2017-evaluation counts them.
+    """
     annotated = sorted(sequence.masks)
     last = annotated[-1] if ends_scored else annotated[-2] if len(annotated) > 1 else -1
-    return tuple(i for i in sequence.objects if sequence.starts[i] < last)
+    starts = dict(sequence.starts)
+    if gaps_count:
+        largest = max((number for number, start in starts.items() if start == 0), default=0)
+        starts = dict.fromkeys(range(1, largest + 1), 0) | starts
+    return tuple(sorted(number for number, start in starts.items() if start < last))
 
 
 def annotated_frames(sequence: MaskSequence) -> Iterator[tuple[Tensor, Tensor | None]]:

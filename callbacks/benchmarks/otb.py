@@ -58,6 +58,7 @@ class OtbBenchmark(BenchmarkCallback):
     name = "otb"
     score_names = ("success", "precision@20px", "success@0.5")
     ranked_by = ("success",)
+    recorded = ("version", "sequences_at_once")
     films_show = "red: the box that was tracked; white: the annotation"
 
     def __init__(
@@ -108,7 +109,7 @@ class OtbBenchmark(BenchmarkCallback):
 
     def metadata(self) -> dict[str, Any]:
         """Return version and missing sequences, for results.json."""
-        return {"version": self.version, "missing": list(self.missing), "sequences_at_once": self.sequences_at_once}
+        return super().metadata() | {"missing": list(self.missing)}
 
 
 class BoxEvaluation(Evaluation):

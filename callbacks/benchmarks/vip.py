@@ -17,8 +17,7 @@ from lightning_modules.functional.propagation.sizing import Size
 
 from ..metrics import InstanceAP, SemanticIoU, class_areas
 from ..pictures.film import Curve
-from ..tracking.label_tracker import LabelTracker
-from ..tracking.masks import TrackedMasks
+from ..tracking.label_tracker import LabelTracker, TrackedFrame
 from .base import BenchmarkCallback
 from .evaluation import Row, RunContext, over_ranks
 from .mask_evaluation import FILMS_SHOW, MaskEvaluation, SequenceScorer
@@ -80,6 +79,7 @@ class VipBenchmark(BenchmarkCallback):
     score_names = (*SCORES_OF_PARTS["semantic"], *SCORES_OF_PARTS["instance"])
     protocols_like = ("vip",)
     ranked_by = ("mIoU",)
+    recorded = ("split",)
     films_show = FILMS_SHOW
 
     def __init__(
@@ -117,7 +117,7 @@ class VipBenchmark(BenchmarkCallback):
         """Return the split, and what AP means here, for results.json."""
         ranking = RANKING + ("; one detection at most is right for an instance" if self.one_to_one else "")
         instances = {AP: ranking, "one_to_one": self.one_to_one} if "instance" in self.parts else {}
-        return {"split": self.split, **instances}
+        return super().metadata() | instances
 
 
 class PartEvaluation(MaskEvaluation):
@@ -172,9 +172,9 @@ class _SemanticScorer:
         self.areas = [torch.zeros(4, metric.classes, dtype=torch.int64) for metric in metrics]
         self.over_frames: list[float] = []
 
-    def add(self, t: int, tracked: TrackedMasks) -> Tensor:
+    def add(self, t: int, tracked: TrackedFrame) -> Tensor:
         truth = self.sequence.mask(t)
-        for areas, mask in zip(self.areas, tracked.masks, strict=True):
+        for areas, mask in zip(self.areas, tracked.decoded, strict=True):
             try:
                 found = class_areas(mask, truth)
             except ValueError as error:
@@ -197,9 +197,9 @@ class _InstanceScorer:
     def __init__(self, sequence: PartSequence, metrics: Sequence[InstanceAP], covered: Size) -> None:
         self.sequence, self.metrics, self.covered = sequence, metrics, covered
 
-    def add(self, t: int, tracked: TrackedMasks) -> Tensor:
+    def add(self, t: int, tracked: TrackedFrame) -> Tensor:
         target, target_classes = self.sequence.instances(t)
-        results = zip(self.metrics, tracked.labels, tracked.masks, strict=True) if t > 0 else ()
+        results = zip(self.metrics, tracked.labels, tracked.decoded, strict=True) if t > 0 else ()
         for metric, labels, mask in results:
             metric.update(
                 mask,

@@ -44,6 +44,7 @@ class VosBenchmark(BenchmarkCallback):
     name = "vos"
     score_names = OBJECT_SCORES
     ranked_by = ("J-Mean", "F-Mean")
+    recorded = ("split", "one_object", "ends_scored")
     films_show = FILMS_SHOW
 
     def __init__(
@@ -77,7 +78,3 @@ class VosBenchmark(BenchmarkCallback):
     def start(self, extractor: nn.Module, context: RunContext) -> MaskEvaluation:
         """Begin a run; see `BenchmarkCallback`."""
         return object_evaluation(self, extractor, context, self.ends_scored)
-
-    def metadata(self) -> dict[str, Any]:
-        """Return split and rules, for results.json."""
-        return {"split": self.split, "one_object": self.one_object, "ends_scored": self.ends_scored}

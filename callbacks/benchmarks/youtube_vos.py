@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-import pytorch_lightning as pl
 from torch import nn
 
 from datamodules.datasets import MaskSequence, YoutubeVos
@@ -51,6 +50,7 @@ class YoutubeVosBenchmark(BenchmarkCallback):
     protocols_like = ("youtube_vos",)
     ranked_by = ("J-Mean", "F-Mean")
     text_columns = ("Category", "Unseen")
+    recorded = ("split", "all_frames")
     films_show = FILMS_SHOW
 
     def __init__(
@@ -73,10 +73,10 @@ class YoutubeVosBenchmark(BenchmarkCallback):
         """Open the data set."""
         return YoutubeVos(self.root, self.split, self.all_frames, self.holdout, self.unseen, self.seed)
 
-    def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+    def on_fit_start(self, trainer: Any, pl_module: Any) -> None:
         """Refuse to train on held-out videos that are scored, unless the data module sets `include_holdout`."""
         super().on_fit_start(trainer, pl_module)
-        data: Any = getattr(trainer, "datamodule", None)
+        data = getattr(trainer, "datamodule", None)
         if self.split != "holdout" or getattr(data, "include_holdout", True):
             return
         trained = {Path(entry.path).stem for entry in data.videos}
@@ -98,17 +98,11 @@ class YoutubeVosBenchmark(BenchmarkCallback):
             for number in sequence.objects
         }
         tracker = LabelTracker(extractor, self.protocol)
-        metrics = ObjectMetrics(
-            context, len(tracker.stages), ends_scored=True, columns=columns, summary=seen_and_unseen
-        )
+        metrics = ObjectMetrics(context, len(tracker.stages), True, columns=columns, summary=seen_and_unseen)
         archive = "Annotations" if self.split in ("valid", "test") else None
         return MaskEvaluation(tracker, metrics, context, self.predictions, archive)
 
     def metadata(self) -> dict[str, Any]:
         """Return split and hold-out, for results.json."""
         held_out = {"holdout": self.holdout, "unseen": self.unseen, "seed": self.seed}
-        return {
-            "split": self.split,
-            "all_frames": self.all_frames,
-            **(held_out if self.split == "holdout" else {}),
-        }
+        return super().metadata() | (held_out if self.split == "holdout" else {})

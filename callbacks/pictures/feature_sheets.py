@@ -60,7 +60,7 @@ def feature_sheet(
 
     Args:
         frames: `(T, 3, H, W)`, uint8 or float in [0, 1].
-        features: `(T, C, h, w)`, see `callbacks.tracking.features.frame_features`.
+        features: `(T, C, h, w)`, see `callbacks.tracking.frame_encoder.frame_features`.
         covered: what the feature map covers, in pixels of the frame; None is the frame.
         names: names of the frames; by default their numbers.
         width: width of one picture, pixels.

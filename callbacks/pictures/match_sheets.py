@@ -45,7 +45,7 @@ def match_sheet(
 
     Args:
         frames: `(T, 3, H, W)`, uint8 or float in [0, 1].
-        features: `(T, C, h, w)`, see `callbacks.tracking.features.frame_features`.
+        features: `(T, C, h, w)`, see `callbacks.tracking.frame_encoder.frame_features`.
         protocol: see `matches_of_cells`.
         points: long `(N, 2)`, y and x in feature cells; None is a grid of nine.
         frame: the query; None is the last.

@@ -24,8 +24,6 @@ from lightning_modules.functional.propagation.sizing import Size
 
 from .. import signals
 from ..tracking.label_tracker import LabelTracker
-from ..tracking.masks import track_masks
-from ..tracking.points import propagate_heatmaps
 from ..tracking.siamfc_tracker import SiamFCTracker, Track, image_of
 from ..tracking.view import View, at_stride, stride_of
 from .unfinished import Bookmark
@@ -169,10 +167,10 @@ def follow_masks(
         tracker.load(bookmark.start)
     annotated = zip(frames, chain(given, repeat(None)), strict=False)
     starts = dict.fromkeys(prompt.objects, 0 if given else -1)
-    for t, tracked in enumerate(track_masks(tracker, annotated, starts, view, at_once=1)):
+    for t, tracked in enumerate(tracker.track_masks(annotated, starts, view, at_once=1)):
         if t == 0 and given:
             _warn_of_lost(tracked.labels[0], prompt, tracker.protocols[0])
-        yield tracked.frame, tracked.masks[0]
+        yield tracked.frame, tracked.decoded[0]
 
 
 def _warn_of_lost(labels: Tensor, prompt: MaskPrompt, protocol: PropagationProtocol) -> None:
@@ -195,8 +193,8 @@ def propagate_prompted_points(
         first, peaks = None, bookmark.start["peaks"]
         tracker.load(bookmark.start["labels"])
     bookmark.state = lambda: {"labels": tracker.state(), "peaks": peaks}
-    for t, tracked in enumerate(propagate_heatmaps(tracker, frames, first, view, at_once=1)):
-        heights, positions = tracked.heatmaps[0].flatten(1).amax(1), tracked.points[0].double()
+    for t, tracked in enumerate(tracker.track_points(frames, first, view, at_once=1)):
+        heights, positions = tracked.labels[0].flatten(1).amax(1), tracked.decoded[0].double()
         if t == 0 and first is not None:
             peaks = heights.clamp_min(1e-12)
         else:

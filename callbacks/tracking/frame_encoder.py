@@ -1,22 +1,30 @@
-"""The network's pass over frames, as a protocol prepares them: several at a time, in parallel with other work."""
+"""The network's pass over frames, as a protocol prepares them: several at a time on a GPU, ahead of their use."""
 
-from collections.abc import Callable, Sequence
-from itertools import chain
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor, nn
 
-from lightning_modules.backbones import Normalise, shared_copy
-from lightning_modules.functional.propagation.sizing import NetworkInput, Size, backbone_autocast, fit_input
+from lightning_modules.backbones.extractor import Normalise
+from lightning_modules.backbones.networks import shared_copy
+from lightning_modules.functional.propagation.sizing import (
+    NetworkInput,
+    Size,
+    backbone_autocast,
+    covered_size,
+    fit_input,
+)
 
 from .stopwatch import Stopwatch
 
 Maps = list[Tensor]
 """Features of a frame, `(C, h, w)` float32 for each of the extractor's maps."""
 
-PendingMaps = Callable[[], list[Maps]]
-"""Function that gives the maps of the frames of a chunk."""
+PIXELS_AT_ONCE = 8 * 480 * 854
+"""Pixels of the frames of one pass of the network on a GPU: 8 frames of DAVIS."""
+MOST_AT_ONCE = 16
 
 
 @runtime_checkable
@@ -34,7 +42,9 @@ class InterpolatesPositions(Protocol):
 
 
 class FrameEncoder:
-    """An extractor under a protocol, which encodes several frames in a pass.
+    """An extractor under a protocol, which gives one list of maps for each frame of a video, in order.
+
+    The trackers see these maps only. An encoder of whole videos would replace `encode`.
 
     Args:
         extractor: see `build_feature_extractor`; a folded copy is used where it can fold, see `view_for`.
@@ -54,6 +64,7 @@ class FrameEncoder:
         self.input_size: Size = (0, 0)
         self._view, self._rules, self._watch = view_for(extractor, rules), rules, stopwatch
         self._multiple = getattr(extractor, "multiple", 1)
+        self._stream = torch.cuda.Stream(self.device) if self.device.type == "cuda" else None
 
     def __call__(self, frames: Sequence[Tensor]) -> list[Maps]:
         """Return the maps of each frame.
@@ -69,40 +80,75 @@ class FrameEncoder:
             maps = [each.float() for each in ([output] if isinstance(output, Tensor) else output)]
         return [[each[number] for each in maps] for number in range(len(frames))]
 
+    def encode(self, frames: Iterable[Tensor], at_once: int = 1) -> Iterator[Maps]:
+        """Yield the maps of each frame of a video, in order.
 
-class SideStream:
-    """A second queue of work on a GPU; on another device work is done in order.
-
-    Args:
-        device: device of the work.
-    """
-
-    def __init__(self, device: torch.device) -> None:
-        self._device = device
-        self._stream = torch.cuda.Stream(device) if device.type == "cuda" else None
-
-    def start(self, work: PendingMaps) -> PendingMaps:
-        """Queue work that begins when all that the current stream has by now is done.
-
-        Returns:
-            A function that lets the current stream have the result; the stream waits for it, the CPU does not.
+        Args:
+            frames: uint8 RGB `(3, H, W)`, of one size; read one by one.
+            at_once: frames in one pass of the network. With several, the next pass is started before the maps of the
+                current one are used, so that a GPU never waits; frames are read that far ahead.
         """
+        passes, chunk = deque[Callable[[], list[Maps]]](), list[Tensor]()
+        for frame in frames:
+            chunk.append(frame)
+            if len(chunk) == at_once:
+                passes.append(self._begin(chunk))
+                chunk = []
+                if at_once == 1 or len(passes) > 1:
+                    yield from passes.popleft()()
+        if chunk:
+            passes.append(self._begin(chunk))
+        for result in passes:
+            yield from result()
+
+    def _begin(self, frames: Sequence[Tensor]) -> Callable[[], list[Maps]]:
+        """Start a pass, on a GPU in parallel with what the current stream does; return what waits for its maps."""
         if self._stream is None:
-            result = work()
-            return lambda: result
-        current = torch.cuda.current_stream(self._device)
+            encoded = self(frames)
+            return lambda: encoded
+        current = torch.cuda.current_stream(self.device)
         self._stream.wait_stream(current)
         with torch.cuda.stream(self._stream):
-            result, done = work(), torch.cuda.Event()
+            result, done = self(frames), torch.cuda.Event()
             done.record(self._stream)
 
         def hand_over() -> list[Maps]:
-            current.wait_event(done)
-            for tensor in chain.from_iterable(result):
-                tensor.record_stream(current)  # its memory is free when that stream has used it
+            current.wait_event(done)  # the stream waits, the CPU does not
+            for maps in result:
+                for each in maps:
+                    each.record_stream(current)  # its memory is free when that stream has used it
             return result
 
         return hand_over
+
+
+def frames_at_once(device: torch.device, size: Size) -> int:
+    """Return how many frames of size (H, W) a device takes at a time: several on a GPU; elsewhere one after the other.
+
+    On a CPU a second frame in a pass only costs cache, and results are then there frame by frame.
+    """
+    return max(1, min(MOST_AT_ONCE, PIXELS_AT_ONCE // (size[0] * size[1]))) if device.type == "cuda" else 1
+
+
+@torch.no_grad()
+def frame_features(extractor: nn.Module, frames: Tensor, protocol: NetworkInput) -> tuple[Tensor, Size]:
+    """Return the features of frames as a tracker under the protocol takes them, and what their map covers of a frame.
+
+    Args:
+        extractor: see `build_feature_extractor`; of several maps the last is taken.
+        frames: `(T, 3, H, W)`, uint8 or float in [0, 1].
+        protocol: size, padding, normalisation and precision of what the network sees.
+
+    Returns:
+        Float32 `(T, C, h, w)` on the extractor's device, and `covered_size` of a frame.
+
+    Raises:
+        ValueError: if the extractor lacks the normalisation that the protocol changes.
+    """
+    encoder = FrameEncoder(extractor, protocol, Stopwatch())
+    maps = [of_frame[-1] for of_frame in encoder.encode(frames)]
+    height, width = frames.shape[-2:]
+    return torch.stack(maps), covered_size((height, width), protocol, getattr(extractor, "multiple", 1))
 
 
 def device_of(extractor: nn.Module) -> torch.device:
@@ -129,15 +175,15 @@ def view_for(extractor: nn.Module, protocol: NetworkInput) -> nn.Module:
     constants = {"rgb_mean": protocol.rgb_mean, "rgb_std": protocol.rgb_std}
     if wanted := {field: constant for field, constant in constants.items() if constant is not None}:
         extractor = shared_copy(extractor)
-        found = [module for module in extractor.modules() if isinstance(module, Normalise)]
-        if not found:
+        normalisations = [module for module in extractor.modules() if isinstance(module, Normalise)]
+        if not normalisations:
             raise ValueError(
                 f"protocol {protocol.name!r} normalises RGB by {' and '.join(wanted)}, but "
                 f"{type(extractor).__name__} does not normalise RGB; set changes to "
                 f"{{{', '.join(f'{field}: null' for field in wanted)}}}"
             )
-        for module in found:
+        for module in normalisations:
             for field, constant in wanted.items():
-                buffer = field.removeprefix("rgb_")
-                setattr(module, buffer, getattr(module, buffer).new_tensor(constant).view(-1, 1, 1))
+                name = field.removeprefix("rgb_")
+                setattr(module, name, getattr(module, name).new_tensor(constant).view(-1, 1, 1))
     return extractor.folded() if isinstance(extractor, CanFold) else extractor

@@ -1,47 +1,139 @@
-"""The engine: labels given in some frames of a video, carried to every frame by the features of an extractor."""
+"""Labels given in some frames of a video, masks or points, carried to every frame by the features of an extractor."""
 
 import dataclasses
+from abc import ABC, abstractmethod
+from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Generic, NamedTuple, Protocol, TypeVar
+from itertools import chain, repeat
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 from lightning_modules.backbones.extractor import check_map
 from lightning_modules.functional import LabelPropagator, PropagationProtocol
+from lightning_modules.functional.propagation.label_coding import (
+    decode_keypoints,
+    decode_masks_by,
+    encode_keypoints,
+    encode_masks_by,
+)
 from lightning_modules.functional.propagation.sharing import SharedMatches, matching_groups
 from lightning_modules.functional.propagation.sizing import NetworkInput, Size, resized_size
+from lightning_modules.functional.transfer import PendingCopy, to_device
 
 from .. import signals
-from .chunks import frames_at_once, in_chunks
-from .frame_encoder import FrameEncoder, PendingMaps, SideStream, device_of
+from .frame_encoder import FrameEncoder, device_of, frames_at_once
 from .stopwatch import Stopwatch
 from .view import View, at_stride, maps_of
 
 
-class Annotation(Protocol):
-    """Labels that a frame gives: in frame 0 those to carry, later those of objects that start there."""
-
-    def encode(self, grid: Size, protocol: PropagationProtocol) -> Tensor:
-        """Return the labels `(L, h, w)` on a feature grid of size (h, w)."""
-
-
-A = TypeVar("A", bound=Annotation)
-
-
-class LabelledFrame(NamedTuple, Generic[A]):
-    """A frame with its labels.
+class TrackedFrame(NamedTuple):
+    """A frame with what was carried to it, on the CPU; of each kind one tensor for each result of the tracker.
 
     Attributes:
         frame: uint8 RGB `(3, H, W)`, as it came.
-        annotation: the one that came with it, or None.
-        labels: `(L, h, w)` for each of the extractor's maps.
+        labels: soft labels `(L, h, w)`: of masks the background first, of points their heat-maps.
+        decoded: masks as uint8 ids `(H, W)`; or points, x, y `(K, 2)` in pixels of the frame, (−1, −1): not found.
     """
 
     frame: Tensor
-    annotation: A | None
     labels: list[Tensor]
+    decoded: list[Tensor]
+
+
+class LabelCoding(ABC):
+    """The labels of one video: how what is given becomes labels on the feature grid, and is read from them again.
+
+    Attributes:
+        work: name of the decoding in the stopwatch's sums.
+    """
+
+    work: str
+
+    @abstractmethod
+    def encode(self, t: int, given: Tensor, grid: Size, protocol: PropagationProtocol) -> Tensor:
+        """Return the labels `(L, h, w)` that frame `t` gives on a grid (h, w): of objects that start there."""
+
+    @abstractmethod
+    def decode(self, t: int, given: Tensor | None, labels: Tensor, protocol: PropagationProtocol) -> Tensor:
+        """Return what the labels of frame `t` say, on their device."""
+
+
+@dataclass(frozen=True)
+class MaskCoding(LabelCoding):
+    """Object masks as one label for each object, and one for the background.
+
+    Attributes:
+        starts: object id → number of the frame whose mask introduces it.
+        view: sizes of the video.
+    """
+
+    starts: Mapping[int, int]
+    view: View
+    work = "decode masks"
+
+    @cached_property
+    def objects(self) -> list[int]:
+        """Ids of all objects, in the order of the channels."""
+        return sorted(self.starts)
+
+    def encode(self, t: int, given: Tensor, grid: Size, protocol: PropagationProtocol) -> Tensor:
+        """Return `(1 + objects, h, w)`, background first; after frame 0 all channels but those that start are zero."""
+        labels = encode_masks_by(self.view.reduce_ids(given), self.objects, grid, protocol)
+        return labels * self._starting(t) if t else labels
+
+    def decode(self, t: int, given: Tensor | None, labels: Tensor, protocol: PropagationProtocol) -> Tensor:
+        """Return ids `(H, W)` uint8: those given where objects start, unless the protocol decodes them too."""
+        view = self.view
+        if given is None or protocol.first_frame == "decoded":
+            return decode_masks_by(labels, self.objects, protocol, view.covered_of_own, view.own)
+        ids = to_device(given, labels.device)
+        if t == 0:
+            return ids
+        before = labels * to_device(~self._starting(t), labels.device)
+        mask = decode_masks_by(before, self.objects, protocol, view.covered_of_own, view.own)
+        starting = [number for number in self.objects if self.starts[number] == t]
+        return torch.where(torch.isin(ids, to_device(starting, ids.device).to(ids.dtype)), ids, mask)
+
+    def _starting(self, t: int) -> Tensor:
+        """Return the channels of the objects that start in frame `t`, bool `(1 + objects, 1, 1)`."""
+        return torch.tensor([False, *(self.starts[number] == t for number in self.objects)])[:, None, None]
+
+
+@dataclass(frozen=True)
+class PointCoding(LabelCoding):
+    """Points as one heat-map each, a Gaussian by the protocol.
+
+    Attributes:
+        view: sizes of the video.
+    """
+
+    view: View
+    work = "decode points"
+
+    def encode(self, t: int, given: Tensor, grid: Size, protocol: PropagationProtocol) -> Tensor:
+        """Return the heat-maps `(K, h, w)` of points x, y `(K, 2)` in pixels of the frame."""
+        seen = self.view.reduce_points(given)
+        return encode_keypoints(seen, self.view.covered, grid, protocol.keypoint_sigma, protocol.keypoint_unit)
+
+    def decode(self, t: int, given: Tensor | None, labels: Tensor, protocol: PropagationProtocol) -> Tensor:
+        """Return points x, y `(K, 2)` in pixels of the frame: those given, else those read from their heat-maps."""
+        if given is not None:
+            return to_device(given, labels.device)
+        found = decode_keypoints(labels, self.view.covered, protocol.keypoint_topk, protocol.keypoint_grid)
+        return self.view.restore_points(found)
+
+    def reread(self, points: Tensor, heatmaps: Tensor, protocol: PropagationProtocol) -> Tensor:
+        """Return given points as they are read from their own heat-maps, x, y `(K, 2)`.
+
+        With Gaussians in pixels they are drawn at the input's size first, as VFS's code does for frame 0.
+        """
+        if protocol.keypoint_unit == "pixel":
+            heatmaps = self.encode(0, points, self.view.covered, protocol)
+        return self.decode(0, None, heatmaps, protocol)
 
 
 class LabelTracker:
@@ -53,7 +145,7 @@ class LabelTracker:
         extractor: see `build_feature_extractor`; it may give several maps a frame.
         protocol: taken at the stride of each map; where that differs from its own stride, its name shows it. Several
             protocols that see frames alike share the features, and the matches where they can, see `matching_groups`.
-        stopwatch: counts the seconds of "decode", "backbone" and "propagate".
+        stopwatch: counts the seconds of "decode", "backbone", "propagate", "decode masks" and "decode points".
         at_once: frames per pass of the network, the next of which are encoded ahead; None: as the device
             wants, see `frames_at_once`.
 
@@ -108,64 +200,114 @@ class LabelTracker:
         """Return the sizes at which frames of size (H, W) are seen; see `View.of`."""
         return View.of(self.extractor, size, self.protocols[0], short_side)
 
-    def frames_per_pass(self, view: View) -> int:
-        """Return how many frames of a video pass through the network together."""
-        return self._at_once or frames_at_once(self.device, resized_size(view.seen, self.protocols[0]))
+    def track_masks(
+        self,
+        frames: Iterable[tuple[Tensor, Tensor | None]],
+        starts: Mapping[int, int],
+        view: View,
+        at_once: int | None = None,
+    ) -> Iterator[TrackedFrame]:
+        """Follow objects through a video; where an object starts, its mask is the given one.
+
+        Args:
+            frames: uint8 RGB `(3, H, W)`, and ids `(H, W)` uint8 where the frame introduces objects, else None.
+            starts: object id → number of the frame whose ids introduce it.
+            view: see `view`.
+            at_once: see `track`.
+
+        Returns:
+            Iterator of each frame with its labels and masks; frame 0 has the given mask, unless the protocol decodes
+            it.
+        """
+        return self.track(frames, MaskCoding(starts, view), view, at_once)
+
+    def track_points(
+        self, frames: Iterable[Tensor], points: Tensor | None, view: View, at_once: int | None = None
+    ) -> Iterator[TrackedFrame]:
+        """Follow points through a video.
+
+        Args:
+            frames: uint8 RGB `(3, H, W)` each.
+            points: x, y `(K, 2)` of frame 0, pixels; 0 is the centre of the first pixel. None: resume, see `load`.
+            view: see `view`.
+            at_once: see `track`.
+
+        Returns:
+            Iterator of each frame with its heat-maps and points; frame 0 has the given points.
+        """
+        return self.track(zip(frames, chain([points], repeat(None)), strict=False), PointCoding(view), view, at_once)
 
     @torch.inference_mode()
-    def track(self, frames: Iterable[tuple[Tensor, A | None]], view: View) -> Iterator[LabelledFrame[A]]:
+    def track(
+        self,
+        frames: Iterable[tuple[Tensor, Tensor | None]],
+        coding: LabelCoding,
+        view: View,
+        at_once: int | None = None,
+    ) -> Iterator[TrackedFrame]:
         """Carry labels through a video of any length; memory holds the protocol's window, never the video.
 
         On a GPU frames are encoded in chunks, the next one in parallel with the propagation of the current one.
 
         Args:
-            frames: uint8 RGB `(3, H, W)` each, all of one size, with the annotation that each gives; the first must
-                give one.
+            frames: uint8 RGB `(3, H, W)` each, all of one size, with what each gives; the first must give something.
+            coding: makes labels of what is given.
             view: see `view`.
+            at_once: frames that a GPU copies to the CPU while it works on the next ones; None: as many as pass through
+                the network together. Give 1 where the `state` is asked for between frames.
 
         Yields:
-            Each frame with what came with it, and its labels.
+            Each frame with its labels.
 
         Raises:
-            ValueError: if the first frame gives no annotation.
+            ValueError: if the first frame gives nothing.
             Stopped: between two frames, if a signal asks for it.
         """
         propagators, self._loaded = self._propagators if self._loaded else [], False
         self._propagators = propagators
-        for frame, annotation, maps in self._encoded(self.watch.timed("decode", frames), view):
+        per_pass = self._at_once or frames_at_once(self.device, resized_size(view.seen, self.protocols[0]))
+        read, finished = deque[tuple[Tensor, Tensor | None]](), deque[tuple[Tensor, list[PendingCopy]]]()
+
+        def seen() -> Iterator[Tensor]:
+            for frame, given in self.watch.timed("decode", frames):
+                read.append((frame, given))
+                yield view.reduce(frame)
+
+        def arrived() -> TrackedFrame:
+            frame, copies = finished.popleft()
+            tensors = [copy.wait() for copy in copies]
+            return TrackedFrame(frame, tensors[: len(self.stages)], tensors[len(self.stages) :])
+
+        for t, maps in enumerate(self._encoder.encode(seen(), per_pass)):
             signals.check()
+            frame, given = read.popleft()
+            for features, (stage, _) in zip(maps, self._maps, strict=True):
+                check_map(features, view.seen, stage or "the extractor")
+            features_of = [maps[number] for number in self._map_of]
             with self.watch("propagate", self.device):
-                features = [maps[number] for number in self._map_of]
-                given: list[Tensor | None] = [None] * len(features)
-                if annotation is not None:
-                    pairs = zip(features, self.protocols, strict=True)
-                    given = [annotation.encode((m.shape[-2], m.shape[-1]), p) for m, p in pairs]
+                entering: list[Tensor | None] = [None] * len(features_of)
+                if given is not None:
+                    pairs = zip(features_of, self.protocols, strict=True)
+                    entering = [coding.encode(t, given, (m.shape[-2], m.shape[-1]), p) for m, p in pairs]
                 if not propagators:
-                    propagators = self._propagators = self._begin(given)
-                    given = [None] * len(features)
-                labels = [p.step(m, g) for p, m, g in zip(propagators, features, given, strict=True)]
-            yield LabelledFrame(frame, annotation, labels)
+                    propagators = self._propagators = self._begin(entering)
+                    entering = [None] * len(features_of)
+                steps = zip(propagators, features_of, entering, strict=True)
+                labels = [propagator.step(features, new) for propagator, features, new in steps]
+            with self.watch(coding.work, self.device):
+                pairs_of_labels = zip(labels, self.protocols, strict=True)
+                decoded = [coding.decode(t, given, each, protocol) for each, protocol in pairs_of_labels]
+            finished.append((frame, [PendingCopy(each) for each in (*labels, *decoded)]))
+            if len(finished) >= (at_once or per_pass):
+                yield arrived()
+        while finished:
+            yield arrived()
         for propagator in propagators:
             propagator.check_finite()
 
     @cached_property
     def _encoder(self) -> FrameEncoder:
         return FrameEncoder(self.extractor, self.protocols[0], self.watch)
-
-    def _encoded(
-        self, frames: Iterable[tuple[Tensor, A | None]], view: View
-    ) -> Iterator[tuple[Tensor, A | None, list[Tensor]]]:
-        """Yield frames with the annotation that each gives and its features, `(C, h, w)` for each map."""
-        encoder, side_stream = self._encoder, SideStream(self.device)
-
-        def begin(chunk: list[tuple[Tensor, A | None]]) -> tuple[list[tuple[Tensor, A | None]], PendingMaps]:
-            return chunk, side_stream.start(lambda: encoder([view.reduce(frame) for frame, _ in chunk]))
-
-        for chunk, encoded in in_chunks(frames, self.frames_per_pass(view), begin):
-            for (frame, annotation), maps in zip(chunk, encoded(), strict=True):
-                for features, (stage, _) in zip(maps, self._maps, strict=True):
-                    check_map(features, view.seen, stage or "the extractor")
-                yield frame, annotation, maps
 
     def _begin(self, given: Sequence[Tensor | None]) -> list[LabelPropagator]:
         """Return a propagator for each result; those of one map and one group share their matches."""

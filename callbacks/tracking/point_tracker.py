@@ -12,8 +12,7 @@ from lightning_modules.functional.points import PointProtocol, PointTracks, trac
 from lightning_modules.functional.propagation.sizing import resized_size
 
 from .. import signals
-from .chunks import frames_at_once
-from .frame_encoder import FrameEncoder, Maps
+from .frame_encoder import FrameEncoder, Maps, frames_at_once
 from .stopwatch import Stopwatch
 from .view import at_stride, maps_of
 

@@ -23,8 +23,7 @@ from ..pictures import (
     rasterise,
     write_picture,
 )
-from ..tracking.features import frame_features
-from ..tracking.frame_encoder import view_for
+from ..tracking.frame_encoder import frame_features, view_for
 
 
 class TrainingPictures(pl.Callback):

@@ -96,7 +96,8 @@ class Otb(Reader[BoxSequence]):
         self._sequences = tuple(_sequence(name, found[name]) for name in names if name in found)
 
     def _tell_missing(self, expected: int, allowed: bool) -> None:
-        text = f"{self.root}: {len(self.missing)} of {expected} sequences are missing: {', '.join(self.missing)}"
+        named = ", ".join(self.missing[:3]) + (f" and {len(self.missing) - 3} more" if len(self.missing) > 3 else "")
+        text = f"{self.root}: {len(self.missing)} of {expected} sequences are missing: {named}"
         if not allowed:
             raise DataError(f"{text}; unpack them, or set allow_missing, or version to null for those that are here")
         log.warning("%s", text)

@@ -121,7 +121,7 @@ def test_a_network_that_cannot_be_described_ends_no_training(davis_root, tmp_pat
     def odd(module):
         raise RuntimeError("no network here")
 
-    monkeypatch.setattr("callbacks.benchmarks.base.describe_network", odd)
+    monkeypatch.setattr("callbacks.benchmarks.hooks.describe_network", odd)
     benchmark = DavisBenchmark(davis_root, changes={"radius": 3, "context": 2})
     callbacks = {"callbacks": [benchmark], "logger": False, "enable_progress_bar": False}
     trainer = pl.Trainer(default_root_dir=tmp_path, max_epochs=1, accelerator="cpu", **callbacks)

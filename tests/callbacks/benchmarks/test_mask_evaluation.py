@@ -12,9 +12,9 @@ import torch
 from PIL import Image
 
 from callbacks import DavisBenchmark
-from callbacks.benchmarks.mask_evaluation import ObjectScorer, annotated_frames, zip_predictions
+from callbacks.benchmarks.mask_evaluation import ObjectScorer, annotated_frames, scored_objects, zip_predictions
 from callbacks.metrics import RegionBoundary
-from callbacks.tracking.masks import TrackedMasks
+from callbacks.tracking.label_tracker import TrackedFrame
 from datamodules.datasets import Davis
 from datamodules.reading.errors import DataError
 from datamodules.reading.mask_files import davis_palette, read_mask, write_ids
@@ -24,11 +24,11 @@ from lightning_modules.backbones import build_feature_extractor
 def test_the_true_masks_score_one_on_every_frame_between_the_ends(davis_root: Path) -> None:
     sequence, metric = Davis(davis_root)[0], RegionBoundary()
     with ThreadPoolExecutor(1) as pool:
-        scorer = ObjectScorer(sequence, [metric], pool)
+        scorer = ObjectScorer(sequence, scored_objects(sequence, False), [metric], pool)
         for t in range(sequence.num_frames):
             mask = sequence.mask(t)
             found = mask if t != 2 else torch.zeros_like(mask)
-            assert torch.equal(scorer.add(t, TrackedMasks(sequence.frame(t), [], [found])), mask)
+            assert torch.equal(scorer.add(t, TrackedFrame(sequence.frame(t), [], [found])), mask)
         scorer.close()
     curves = scorer.curves()
     assert {name: list(places) for name, (places, _) in curves.items()} == {"J": [1, 2, 3, 4], "F": [1, 2, 3, 4]}

@@ -15,7 +15,6 @@ from callbacks.benchmarks.mask_evaluation import annotated_frames
 from callbacks.benchmarks.vip import instance_scores
 from callbacks.metrics import InstanceAP, SemanticIoU
 from callbacks.tracking.label_tracker import LabelTracker
-from callbacks.tracking.masks import track_masks
 from datamodules.datasets import Vip
 from datamodules.reading.errors import DataError
 from datamodules.reading.mask_files import read_mask
@@ -58,9 +57,9 @@ def test_ap_ranks_instances_by_their_mean_label(root, run):
     metric = InstanceAP()
     for video in Vip(root, parts="instance"):
         with torch.inference_mode():
-            tracked = track_masks(tracker, annotated_frames(video), video.starts, tracker.view(video.size))
+            tracked = tracker.track_masks(annotated_frames(video), video.starts, tracker.view(video.size))
             for t, prediction in enumerate(tracked):
-                labels, mask = prediction.labels[0], prediction.masks[0]
+                labels, mask = prediction.labels[0], prediction.decoded[0]
                 assert torch.equal(read_back(folder / "instance", video)[t], mask)
                 maps = torch.nn.functional.interpolate(labels[None], size=video.size, mode="bilinear")[0]
                 means = {i: float(maps[i][mask == i].mean()) for i in video.objects if (mask == i).any()}

@@ -5,7 +5,7 @@ import torch
 from torch import Tensor, nn
 
 from callbacks.pictures import feature_sheet, principal_colours
-from callbacks.tracking.features import frame_features
+from callbacks.tracking.frame_encoder import frame_features
 from lightning_modules.functional import PropagationProtocol
 
 EVERYWHERE = PropagationProtocol("everywhere", context=1, topk=1, temperature=0.01, radius=None, feature_stride=4)

@@ -4,24 +4,11 @@ import numpy as np
 import pytest
 import torch
 
-from callbacks.tracking.frame_encoder import FrameEncoder, SideStream, view_for
+from callbacks.tracking.frame_encoder import FrameEncoder, frame_features, frames_at_once, view_for
 from callbacks.tracking.stopwatch import Stopwatch
 from lightning_modules.backbones import build_encoder, build_feature_extractor, build_network, extractor_of
 from lightning_modules.functional import PropagationProtocol
 from tests.helpers.regenerated import regenerated
-
-
-def test_rgb_std_replaces_the_deviation_in_a_view_and_nowhere_else():
-    encoder = build_encoder("tests.helpers.encoders:TinyResNet")
-    extractor, image = encoder.feature_extractor("res2", 4), torch.rand(1, 3, 32, 32)
-    before = extractor(image)
-    std = torch.tensor([0.5, 0.25, 0.125])
-    view = view_for(extractor, PropagationProtocol("own", 1, 5, 0.1, 3, rgb_std=std.tolist()))
-    mean = extractor.normalise.mean
-    same_to_the_network = mean + (image - mean) / std[:, None, None] * extractor.normalise.std
-    assert torch.allclose(view(image), extractor(same_to_the_network), atol=1e-5)
-    assert not torch.allclose(view(image), before, atol=1e-3)
-    assert torch.equal(extractor(image), before)
 
 
 def test_the_view_of_a_resnet_is_folded_and_gives_the_same_maps():
@@ -60,7 +47,7 @@ def test_rgb_std_needs_an_extractor_that_normalises():
         view_for(extractor, PropagationProtocol.named("dino"))
 
 
-def test_rgb_mean_replaces_the_mean_in_a_view_and_nowhere_else():
+def test_mean_and_std_are_replaced_in_a_view_and_nowhere_else():
     extractor = build_encoder("tests.helpers.encoders:TinyResNet").feature_extractor("res2", 4)
     protocol = PropagationProtocol("own", 1, 5, 0.1, 3, rgb_mean=(0.5, 0.25, 0.125), rgb_std=(0.5, 0.5, 0.5))
     image, mean = torch.rand(1, 3, 32, 32), torch.tensor([0.5, 0.25, 0.125]).view(3, 1, 1)
@@ -86,19 +73,62 @@ def test_frames_of_a_pass_are_encoded_as_alone(size):
     assert encoder.input_size == (48, 80)
 
 
-def test_on_a_cpu_work_is_done_where_it_stands():
-    done = []
-    hand_over = SideStream(torch.device("cpu")).start(lambda: done.append("encoded") or [[torch.ones(2)]])
-    assert done == ["encoded"]
-    assert torch.equal(hand_over()[0][0], torch.ones(2))
+class Logged(FrameEncoder):
+    """An encoder that notes what it does; a frame is its number."""
+
+    def __init__(self):
+        super().__init__(torch.nn.Identity(), PropagationProtocol.named("vfs"), Stopwatch())
+        self.log = []
+
+    def __call__(self, frames):
+        self.log.append(f"encode {frames}")
+        return [[frame] for frame in frames]
+
+    def read(self, count):
+        for number in range(count):
+            self.log.append(f"read {number}")
+            yield number
+
+
+def test_a_pass_is_started_while_the_one_before_is_used():
+    encoder = Logged()
+    for (number,) in encoder.encode(encoder.read(5), 2):
+        encoder.log.append(f"use {number}")
+    done = [entry for entry in encoder.log if not entry.startswith("read")]
+    assert done == [
+        *("encode [0, 1]", "encode [2, 3]", "use 0", "use 1"),
+        *("encode [4]", "use 2", "use 3", "use 4"),
+    ]
+
+
+def test_one_by_one_nothing_is_read_ahead():
+    encoder = Logged()
+    for (number,) in encoder.encode(encoder.read(2)):
+        encoder.log.append(f"use {number}")
+    assert encoder.log == ["read 0", "encode [0]", "use 0", "read 1", "encode [1]", "use 1"]
+
+
+def test_a_gpu_takes_as_many_frames_as_make_a_full_pass():
+    gpu, cpu = torch.device("cuda"), torch.device("cpu")
+    assert [frames_at_once(gpu, size) for size in ((480, 854), (960, 1708), (2160, 3840), (64, 64))] == [8, 2, 1, 16]
+    assert frames_at_once(cpu, (64, 64)) == 1
+
+
+def test_features_of_frames_are_those_that_a_tracker_sees():
+    frames = torch.rand(2, 3, 16, 16)
+    extractor = build_encoder("tests.helpers.encoders:TinyResNet").feature_extractor("res2", 4)
+    rules = PropagationProtocol("own", 1, 1, 0.1, None, feature_stride=4)
+    found, covered = frame_features(extractor, frames, rules)
+    torch.testing.assert_close(found, extractor(frames), atol=1e-5, rtol=1e-5)
+    assert covered == (16, 16)
 
 
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
-def test_what_a_side_stream_made_may_be_used_at_once():
-    device = torch.device("cuda")
-    noise = torch.randn(2048, 2048, device=device)
-    side = SideStream(device)
-    for _ in range(20):  # memory of one round is given to the next
-        hand_over = side.start(lambda: [[noise @ noise @ noise]])
-        torch.testing.assert_close(hand_over()[0][0], noise @ noise @ noise)
+def test_maps_of_the_second_stream_may_be_used_at_once():
+    extractor = torch.nn.Conv2d(3, 64, 15, padding=7).cuda()
+    encoder = FrameEncoder(extractor, PropagationProtocol.named("vfs"), Stopwatch())
+    frames = torch.randint(256, (40, 3, 256, 256), dtype=torch.uint8)
+    with torch.inference_mode():
+        for frame, (found,) in zip(frames, encoder.encode(frames, 4), strict=True):  # memory goes to later passes
+            torch.testing.assert_close(found, encoder([frame])[0][0], atol=1e-3, rtol=1e-3)

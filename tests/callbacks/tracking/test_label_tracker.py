@@ -9,26 +9,27 @@ import torch.nn.functional as F
 from PIL import Image
 
 from callbacks import DavisBenchmark, YoutubeVosBenchmark
-from callbacks.tracking.label_tracker import LabelTracker
+from callbacks.tracking.label_tracker import LabelTracker, PointCoding
+from callbacks.tracking.view import View
 from cli import main
 from lightning_modules.backbones import build_feature_extractor
 from lightning_modules.functional import PropagationProtocol
-from lightning_modules.functional.propagation.label_coding import decode_masks, encode_masks
+from lightning_modules.functional.propagation.label_coding import (
+    decode_masks,
+    decode_masks_by,
+    encode_masks,
+    encode_masks_by,
+)
 from tests.helpers.still_videos import Patches, write_still_davis
 
 NEAREST = {"topk": 1, "radius": None}
 
 
-class Ones:
-    def encode(self, grid, protocol):
-        return torch.ones(1, *grid)
-
-
-class Halves:
-    def encode(self, grid, protocol):
-        labels = torch.zeros(2, *grid)
-        labels[0, : grid[0] // 2] = labels[1, grid[0] // 2 :] = 1
-        return labels
+def halves(height, width):
+    """Ids of a frame whose lower half is object 1."""
+    ids = torch.zeros(height, width, dtype=torch.uint8)
+    ids[height // 2 :] = 1
+    return ids
 
 
 def predictions(folder):
@@ -56,9 +57,9 @@ def test_the_backbone_runs_in_the_protocols_precision_whatever_surrounds_it(prec
     extractor = Seen()
     protocol = PropagationProtocol.named("vfs").with_changes(backbone_precision=precision)
     tracker = LabelTracker(extractor, protocol)
-    frames = [(torch.randint(256, (3, 32, 40), dtype=torch.uint8), Ones() if t == 0 else None) for t in range(3)]
+    frames = [(torch.randint(256, (3, 32, 40), dtype=torch.uint8), None if t else halves(32, 40)) for t in range(3)]
     with torch.autocast("cpu", torch.bfloat16, enabled=around):
-        labels = [frame.labels[0] for frame in tracker.track(frames, tracker.view((32, 40)))]
+        labels = [frame.labels[0] for frame in tracker.track_masks(frames, {1: 0}, tracker.view((32, 40)))]
     assert extractor.types == [getattr(torch, precision)] * 3
     assert {each.dtype for each in labels} == {torch.float32}
     image = frames[0][0][None].float() / 255
@@ -77,60 +78,91 @@ def test_the_extractor_sees_frames_at_the_protocols_size():
     protocol = PropagationProtocol("own", 1, 1, 1.0, None, input_size=(320, 320))
     frames = torch.randint(0, 256, (2, 3, 24, 32), dtype=torch.uint8)
     tracker = LabelTracker(Spy(), protocol)
-    annotated = zip(frames, [Ones(), None], strict=True)
-    labels = [tracked.labels for tracked in tracker.track(annotated, tracker.view((24, 32)))]
+    annotated = zip(frames, [halves(24, 32), None], strict=True)
+    labels = [tracked.labels for tracked in tracker.track_masks(annotated, {1: 0}, tracker.view((24, 32)))]
     assert [tuple(image.shape) for image in seen] == [(1, 3, 320, 320)] * 2
-    assert labels[1][0].shape == (1, 20, 20)
+    assert labels[1][0].shape == (2, 20, 20)
     resized = F.interpolate(frames[:1].float() / 255, size=(320, 320), mode="bilinear")
     assert torch.allclose(seen[0], resized, atol=1e-6)
 
 
-@pytest.mark.parametrize("at_once", [2, 3, 10])
-@pytest.mark.parametrize(
-    ("spec", "stage"), [("raw_colour", None), ("tests.helpers.encoders:TinyResNet", ["res3", "res4"])]
-)
-def test_frames_in_chunks_give_the_same_labels_and_states(spec, stage, at_once):
-    """Between two frames the state is that of the frames so far, whatever is encoded ahead."""
-    extractor = build_feature_extractor(spec, stage, 8)
+@pytest.mark.parametrize("at_once", [2, 10])
+def test_frames_in_chunks_give_the_same_labels_and_masks(at_once):
+    """Of two maps; an object enters with frame 2, in the middle of a chunk."""
+    extractor = build_feature_extractor("tests.helpers.encoders:TinyResNet", ["res3", "res4"], 8)
     protocol = PropagationProtocol.named("vfs").with_changes(context=2)
-    frames = torch.randint(256, (7, 3, 48, 64), dtype=torch.uint8)
-    given = [Halves(), None, None, Halves(), None, None, None]
+    frames, second = torch.randint(256, (7, 3, 48, 64), dtype=torch.uint8), torch.zeros(48, 64, dtype=torch.uint8)
+    second[30:45, 20:40] = 2
+    given = [halves(48, 64), None, second, None, None, None, None]
     runs = []
     for number in (1, at_once):
         tracker = LabelTracker(extractor, protocol, at_once=number)
-        tracked = tracker.track(zip(frames, given, strict=True), tracker.view((48, 64)))
-        runs.append([(frame, [state["frame"] for state in tracker.state()]) for frame in tracked])
-    for t, ((one, state), (other, same)) in enumerate(zip(*runs, strict=True)):
+        annotated = zip(frames, given, strict=True)
+        runs.append(list(tracker.track_masks(annotated, {1: 0, 2: 2}, tracker.view((48, 64)))))
+    assert torch.equal(runs[0][0].decoded[0], given[0])
+    assert torch.equal(runs[0][2].decoded[0] == 2, second == 2)
+    for one, other in zip(*runs, strict=True):
         assert torch.equal(one.frame, other.frame)
-        assert one.annotation is other.annotation
-        assert state == same == [t + 1] * len(tracker.stages)
-        for labels, chunked in zip(one.labels, other.labels, strict=True):
-            torch.testing.assert_close(labels, chunked, atol=1e-5, rtol=1e-5)
+        for kind in ("labels", "decoded"):
+            for alone, chunked in zip(getattr(one, kind), getattr(other, kind), strict=True):
+                torch.testing.assert_close(alone, chunked, atol=1e-5, rtol=1e-5)
 
 
-def test_frames_come_back_with_their_annotation_and_labels_one_at_a_time():
+def test_frames_come_back_one_at_a_time():
     """Nothing is read ahead: a frame is taken when its labels are asked for."""
     taken = []
 
     def frames():
         for t in range(3):
             taken.append(t)
-            yield torch.full((3, 32, 32), 10 * t, dtype=torch.uint8), given if t == 0 else None
+            yield torch.full((3, 32, 32), 10 * t, dtype=torch.uint8), None if t else halves(32, 32)
 
-    given, tracker = Ones(), LabelTracker(Patches(8), PropagationProtocol("own", 1, 1, 1.0, None))
-    tracked = tracker.track(frames(), tracker.view((32, 32)))
-    first = next(tracked)
+    tracker = LabelTracker(Patches(8), PropagationProtocol("own", 1, 1, 1.0, None))
+    tracked = tracker.track_masks(frames(), {1: 0}, tracker.view((32, 32)))
+    next(tracked)
     assert taken == [0]
-    assert first.annotation is given
-    second = next(tracked)
-    assert (int(second.frame[0, 0, 0]), second.annotation) == (10, None)
+    assert int(next(tracked).frame[0, 0, 0]) == 10
     assert taken == [0, 1]
 
 
 def test_a_video_whose_first_frame_gives_nothing_is_refused():
     tracker = LabelTracker(Patches(8), PropagationProtocol("own", 1, 1, 1.0, None))
+    frames = [(torch.zeros(3, 32, 32, dtype=torch.uint8), None)]
     with pytest.raises(ValueError, match="the first frame gives no annotation"):
-        next(tracker.track([(torch.zeros(3, 32, 32, dtype=torch.uint8), None)], tracker.view((32, 32))))
+        next(tracker.track_masks(frames, {1: 0}, tracker.view((32, 32))))
+
+
+@pytest.mark.parametrize("first_frame", ["given", "decoded"])
+@pytest.mark.parametrize("label_size", ["annotation", "input"])
+def test_the_protocol_says_how_masks_are_coded(first_frame, label_size):
+    """The first mask is given or decoded, with edges that no cell holds, and labels are made at the size it names."""
+    frames, ids = torch.randint(256, (2, 3, 48, 64), dtype=torch.uint8), torch.zeros(48, 64, dtype=torch.uint8)
+    ids[5:29, 11:43] = 1
+    sizes = {"label_size": label_size, "label_encoding": "bilinear", "input_size": (40, 80), "decoding_size": "input"}
+    protocol = PropagationProtocol("x", 2, 5, 0.1, 3, first_frame=first_frame, **sizes)
+    tracker = LabelTracker(build_feature_extractor("raw_colour"), protocol)
+    annotated = zip(frames, [ids, None], strict=True)
+    first, _ = tracker.track_masks(annotated, {1: 0}, tracker.view((48, 64)))
+    labels = encode_masks_by(ids, [1], (5, 10), protocol)
+    torch.testing.assert_close(first.labels[0], labels)
+    decoded = decode_masks_by(labels, [1], protocol, (48, 64), (48, 64))
+    assert not torch.equal(decoded, ids)
+    assert torch.equal(first.decoded[0], ids if first_frame == "given" else decoded)
+
+
+@pytest.mark.parametrize("name", ["vfs", "crw"])
+@pytest.mark.parametrize("short_side", [None, 160])
+def test_points_come_back_to_their_cell(name, short_side):
+    protocol = PropagationProtocol.named(name, "jhmdb").with_changes(input_size=None)
+    view = View.of(torch.nn.Identity(), (320, 320), protocol, short_side)
+    points = torch.tensor([[80.0, 40.0], [250.0, 300.0]], dtype=torch.float64)
+    coding, grid = PointCoding(view), (view.covered[0] // 8, view.covered[1] // 8)
+    heatmaps = coding.encode(0, points, grid, protocol)
+    assert heatmaps.shape == (2, *grid)
+    pixel = 320 / view.seen[0]
+    assert (coding.decode(0, None, heatmaps, protocol) - points).abs().max() <= 8 * pixel
+    reread = coding.reread(points, heatmaps, protocol)
+    assert (reread - points).abs().max() <= (pixel if name == "vfs" else 8 * pixel)
 
 
 def test_a_map_of_too_few_cells_is_refused(davis_root):
