@@ -41,9 +41,7 @@ class BenchmarkHooks(Callback):
     name: str
     sequences: Any
 
-    def __init__(
-        self, every_n_epochs: int, before_training: bool, output_dir: str | Path | None, fatal: bool
-    ) -> None:
+    def __init__(self, every_n_epochs: int, before_training: bool, output_dir: str | Path | None, fatal: bool) -> None:
         self.every_n_epochs, self.before_training = every_n_epochs, before_training
         self.output_dir, self.fatal = output_dir, fatal
         self.history: dict[int, dict[str, float]] = {}

@@ -76,7 +76,7 @@ class YoutubeVosBenchmark(BenchmarkCallback):
     def on_fit_start(self, trainer: Any, pl_module: Any) -> None:
         """Refuse to train on held-out videos that are scored, unless the data module sets `include_holdout`."""
         super().on_fit_start(trainer, pl_module)
-        data = getattr(trainer, "datamodule", None)
+        data: Any = getattr(trainer, "datamodule", None)
         if self.split != "holdout" or getattr(data, "include_holdout", True):
             return
         trained = {Path(entry.path).stem for entry in data.videos}
