@@ -6,6 +6,7 @@ import csv
 import math
 from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,12 +14,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ..reading.arrays import PickledArray, read_npz, read_pickle
 from ..reading.container import VIDEO_SUFFIXES
 from ..reading.errors import DataError, DecodingError
-from ..reading.guards import check_pixels, header_size, read_text
-from ..reading.images import AGAIN, decode_picture, opened_picture, require_size
-from ..reading.npz import read_npz
-from ..reading.restricted_pickle import StoredArray, StoredBytes, read_pickle
+from ..reading.guards import read_text
+from ..reading.images import AGAIN, decode_picture, decoded_size, opened_picture, require_size
 from ..reading.source import natural_order, open_video
 from .records import FrameSequence, Reader
 
@@ -147,7 +147,7 @@ def _sequences(file: Path, root: Path) -> Iterator[PointSequence]:
         yield _from_csv(file)
         return
     if file.suffix.lower() == ".npz":
-        yield _from_element(file, file.stem, read_npz(file))
+        yield _from_element(file, file.stem, read_npz(file), lambda: _latest_npz(file)["video"])
         return
     content = read_pickle(file)
     if not isinstance(content, dict | list) or not content:
@@ -161,6 +161,12 @@ def _sequences(file: Path, root: Path) -> Iterator[PointSequence]:
         yield _from_element(file, _checked_name(file, name), element)
 
 
+@lru_cache(maxsize=1)
+def _latest_npz(file: Path) -> dict[str, NDArray[Any]]:
+    """Keep one file of a set open: each mapped one costs a descriptor."""
+    return read_npz(file)
+
+
 def _checked_name(file: Path, name: Any) -> str:
     name = name if isinstance(name, str) else str(name) if isinstance(name, int) else ""
     if not name or name in (".", "..") or any(letter in "/\\:\0\n\r" for letter in name) or len(name.encode()) > 100:
@@ -168,8 +174,11 @@ def _checked_name(file: Path, name: Any) -> str:
     return name
 
 
-def _from_element(file: Path, name: str, element: Any) -> PointSequence:
-    """Check the three arrays of one video; `file` and `name` go into messages."""
+def _from_element(file: Path, name: str, element: Any, again: Callable[[], Any] | None = None) -> PointSequence:
+    """Check the three arrays of one video; `file` and `name` go into messages.
+
+    With `again`, the video is not kept but given by it whenever a frame is asked for.
+    """
     where = f"{file}, {name}"
     if not isinstance(element, dict) or (missing := [key for key in ENTRY_KEYS if key not in element]):
         lacking = ", ".join(missing) if isinstance(element, dict) else "video, points and occluded"
@@ -184,20 +193,25 @@ def _from_element(file: Path, name: str, element: Any) -> PointSequence:
             f"{where}: points are {points.shape} {points.dtype}, occluded is {occluded.shape}; expected (tracks, "
             "frames, 2) of float for the same tracks and frames"
         )
-    frames, length, size = _frames(where, element["video"])
+    frames, length, size = _frames(where, _plain(element["video"]), again)
     tracks, count = occluded.shape
     if length != count or not tracks or not count:
         raise DataError(f"{where}: {tracks} tracks of {count} frames for a video of {length}; get the file again")
-    positions, hidden = points.read(), occluded.read().astype(bool)
+    positions, hidden = points.copy(), occluded.astype(bool)
     _check_positions(where, positions, hidden, size)
     names = tuple(map(str, range(tracks)))
     return PointSequence(name=name, size=size, points=positions, occluded=hidden, pictures=frames, tracks=names)
 
 
-def _array(where: str, key: str, value: Any) -> StoredArray:
-    if not isinstance(value, StoredArray):
+def _plain(value: Any) -> Any:
+    return value.array if isinstance(value, PickledArray) else value
+
+
+def _array(where: str, key: str, value: Any) -> NDArray[Any]:
+    array = _plain(value)
+    if not isinstance(array, np.ndarray):
         raise DataError(f"{where}: {key} is not an array but {type(value).__name__}; get the file again")
-    return value
+    return array
 
 
 def _check_positions(where: str, positions: NDArray[Any], hidden: NDArray[np.bool_], size: tuple[int, int]) -> None:
@@ -213,47 +227,32 @@ def _check_positions(where: str, positions: NDArray[Any], hidden: NDArray[np.boo
         )
 
 
-def _frames(where: str, video: Any) -> tuple[Frames, int, tuple[int, int]]:
+def _frames(where: str, video: Any, again: Callable[[], Any] | None) -> tuple[Frames, int, tuple[int, int]]:
     """The frames of a video, their number and their size."""
-    if isinstance(video, StoredArray) and video.dtype.kind == "u" and len(video.shape) == 4:
+    kept = again or (lambda: video)
+    if isinstance(video, np.ndarray) and video.dtype == np.uint8 and video.ndim == 4:
         length, height, width, channels = video.shape
-        if video.dtype.itemsize == 1 and channels == 3 and height and width:
-            return _ArrayFrames(video), length, (height, width)
-    is_bytes = isinstance(video, StoredArray) and video.dtype.kind == "S" and len(video.shape) == 1
-    if (is_bytes and video.shape[0]) or (
-        isinstance(video, list) and video and all(isinstance(v, bytes | StoredBytes) for v in video)
-    ):
-        frames = _JpegFrames(where, video)
-        return frames, len(frames), frames.size
-    told = f"{video.shape} {video.dtype}" if isinstance(video, StoredArray) else type(video).__name__
+        if channels == 3 and height and width:
+            return (lambda t: np.asarray(kept()[t])), length, (height, width)
+    is_array = isinstance(video, np.ndarray) and video.dtype.kind == "S" and video.ndim == 1
+    is_list = isinstance(video, list) and all(isinstance(item, bytes | memoryview) for item in video)
+    if (is_array or is_list) and len(video):
+        frames = _JpegFrames(where, video, kept)
+        return frames, len(video), frames.size
+    told = f"{video.shape} {video.dtype}" if isinstance(video, np.ndarray) else type(video).__name__
     raise DataError(f"{where}: video is {told}; expected (frames, height, width, 3) uint8, or JPEG bytes of each frame")
 
 
-class _ArrayFrames:
-    def __init__(self, array: StoredArray) -> None:
-        self.array = array
-
-    def __call__(self, t: int) -> NDArray[np.uint8]:
-        return np.asarray(self.array.read_item(t))
-
-
 class _JpegFrames:
-    """Frames as JPEG bytes: an array padded with zeros to the longest, or a list."""
+    """Frames as JPEG bytes: an array padded with zeros to the longest, or a list; `kept` gives it."""
 
-    def __init__(self, where: str, video: StoredArray | list[bytes | StoredBytes]) -> None:
-        self.where, self.video = where, video
-        for t in range(len(self)):
-            picture = self.encoded(t)
-            if picture[:2] == b"\xff\xd8" and b"\xff\xd9" not in picture[-1024:]:
+    def __init__(self, where: str, video: Any, kept: Callable[[], Any]) -> None:
+        self.where, self.kept = where, kept
+        for t in range(len(video)):
+            content = bytes(video[t])
+            if content[:2] == b"\xff\xd8" and b"\xff\xd9" not in content[-1024:]:
                 raise DecodingError(f"{where}, frame {t}", f"truncated JPEG; {AGAIN}")
-        size = header_size(self.encoded(0))
-        if size is None:
-            raise DecodingError(f"{where}, frame 0", f"is not a picture; {AGAIN}")
-        check_pixels(f"{where}, frame 0", *size)
-        self.size = size[::-1]
-
-    def __len__(self) -> int:
-        return len(self.video) if isinstance(self.video, list) else self.video.shape[0]
+        self.size = decoded_size(f"{where}, frame 0", bytes(video[0]))
 
     def __call__(self, t: int) -> NDArray[np.uint8]:
         where = f"{self.where}, frame {t}"
@@ -263,10 +262,7 @@ class _JpegFrames:
 
     def encoded(self, t: int) -> bytes:
         """Return the JPEG of frame `t`."""
-        if isinstance(self.video, StoredArray):
-            return self.video.read_item(t).tobytes().rstrip(b"\0")
-        item = self.video[t]
-        return item.read() if isinstance(item, StoredBytes) else item
+        return bytes(self.kept()[t])
 
 
 class _VideoFrames:

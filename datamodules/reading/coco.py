@@ -1,14 +1,7 @@
-"""Masks as COCO writes them: run lengths down the columns, as plain counts or as a compressed string.
-
-The string codes each count, less the one two before it (from the fourth on), in groups of five bits, least first; the
-sixth bit of a group says that another follows, and 48 is added to make it printable.
-
-Source: the COCO API (cocodataset/cocoapi, common/maskApi.c: rleEncode, rleToString, rleFrString).
-"""
+"""Masks as COCO writes them: run lengths down the columns, as plain counts or as a compressed string."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -20,94 +13,51 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 
-def run_lengths(mask: NDArray[np.bool_]) -> list[int]:
-    """Return the lengths of runs down the columns of a mask `(H, W)`: of zeros, ones, zeros, …; the first may be 0.
-
-    Example:
-        >>> run_lengths(np.array([[0, 1, 1], [0, 0, 1]], bool))
-        [2, 1, 1, 2]
-    """
-    flat = np.asarray(mask, bool).ravel(order="F")
-    changes = np.flatnonzero(flat[1:] != flat[:-1]) + 1
-    lengths = np.diff(np.concatenate([[0], changes, [flat.size]])).tolist() if flat.size else []
-    return [0, *lengths] if flat.size and flat[0] else lengths
-
-
-def mask_of(counts: Sequence[int], size: tuple[int, int]) -> NDArray[np.bool_]:
-    """Return the mask `(H, W)` of run lengths.
-
-    Raises:
-        DataError: if they are negative or do not add up to H · W.
-    """
-    lengths = np.asarray(counts, dtype=np.int64)
-    if lengths.ndim != 1 or (lengths < 0).any() or lengths.sum() != size[0] * size[1]:
-        raise DataError(f"run lengths: expected non-negative integers that add up to {size[0]} · {size[1]}")
-    values = np.arange(len(lengths)) % 2 == 1
-    return np.repeat(values, lengths).reshape(size, order="F")
-
-
-def compressed(counts: Sequence[int]) -> str:
-    """Return run lengths as the string that COCO's tools write.
-
-    Example:
-        >>> compressed([2, 1, 1, 2]), compressed([0, 6])
-        ('2111', '06')
-    """
-    letters = []
-    for number, count in enumerate(counts):
-        rest = count - counts[number - 2] if number > 2 else count
-        more = True
-        while more:
-            group, rest = rest & 31, rest >> 5
-            more = rest != (-1 if group & 16 else 0)
-            letters.append(chr(48 + group + 32 * more))
-    return "".join(letters)
-
-
-def uncompressed(text: str) -> list[int]:
-    """Return the run lengths of COCO's string.
-
-    Raises:
-        DataError: if it is no such string.
-    """
-    counts: list[int] = []
-    value = shift = 0
-    for letter in text:
-        code = ord(letter) - 48
-        if not 0 <= code < 64 or shift > 60:
-            raise DataError(f"run lengths: not a string of COCO's at {letter!r}")
-        value |= (code & 31) << shift
-        shift += 5
-        if not code & 32:
-            value -= (1 << shift) if code & 16 else 0
-            counts.append(value + (counts[-2] if len(counts) > 2 else 0))
-            value = shift = 0
-    if shift:
-        raise DataError("run lengths: the string of COCO's ends within a number")
-    return counts
-
-
 def encode_rle(mask: NDArray[np.bool_]) -> dict[str, Any]:
-    """Return a mask `(H, W)` as COCO's `segmentation`: its size and the compressed run lengths."""
-    return {"size": [int(length) for length in mask.shape], "counts": compressed(run_lengths(mask))}
+    """Return a mask `(H, W)` as COCO's `segmentation`: its size and the compressed run lengths.
+
+    Raises:
+        DataError: without pycocotools.
+    """
+    counts = _pycocotools().encode(np.asfortranarray(mask, np.uint8))["counts"]
+    return {"size": [int(length) for length in mask.shape], "counts": counts.decode()}
 
 
 def decode_rle(segmentation: Any) -> NDArray[np.bool_]:
     """Return the mask `(H, W)` of a `segmentation` with run lengths, plain or compressed.
 
     Raises:
-        DataError: if it is something else, such as a polygon.
+        DataError: if it is something else, such as a polygon, or without pycocotools.
     """
+    tools = _pycocotools()
     try:
         height, width = (int(length) for length in segmentation["size"])
         counts = segmentation["counts"]
-        lengths = uncompressed(counts) if isinstance(counts, str) else [int(count) for count in counts]
     except (TypeError, ValueError, KeyError, OverflowError) as error:
         raise DataError("segmentation: expected run lengths, {size: [height, width], counts: …}") from error
     if min(height, width) < 1:
         raise DataError(f"segmentation: expected a size of 1 × 1 or more, got {height} × {width}")
     check_pixels("segmentation", width, height)
-    return mask_of(lengths, (height, width))
+    wrong = f"run lengths: expected those of {height} × {width} px in COCO's form, got {counts!r:.60}"
+    if isinstance(counts, list) and (not all(isinstance(n, int) for n in counts) or sum(counts) != height * width):
+        raise DataError(wrong)
+    try:
+        plain = {"size": [height, width], "counts": counts}
+        encoded = plain if isinstance(counts, str) else tools.frPyObjects(plain, height, width)
+        mask: NDArray[np.uint8] = tools.decode(encoded)
+    except (TypeError, ValueError, OverflowError) as error:
+        raise DataError(wrong) from error
+    if isinstance(counts, str) and tools.encode(mask)["counts"].decode() != counts:  # pixels that it leaves out: any
+        raise DataError(wrong)
+    return mask.astype(bool)
+
+
+def _pycocotools() -> Any:
+    try:
+        from pycocotools import mask  # type: ignore[import-untyped]
+    except ImportError as error:
+        raise DataError('COCO\'s masks need pycocotools: pip install "vidcorr[coco]"') from error
+    return mask
 
 
 def masks_by_frame(content: Any) -> dict[int, NDArray[np.uint8]]:

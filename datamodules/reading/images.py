@@ -2,23 +2,16 @@
 
 from __future__ import annotations
 
+import io
 import os
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from .errors import DecodingError
-from .guards import (
-    DEFAULT_MEGAPIXELS,
-    LIMIT_VARIABLE,
-    check_pixels,
-    header_size,
-    max_pixels,
-    read_bytes,
-    require_regular,
-)
+from .guards import DEFAULT_MEGAPIXELS, LIMIT_VARIABLE, check_pixels, max_pixels, read_bytes, require_regular
 
 if TYPE_CHECKING:
     import av
@@ -63,13 +56,11 @@ def decode_picture(data: NDArray[np.uint8], where: object) -> NDArray[np.uint8]:
     import cv2
 
     content = data.tobytes()
-    size = header_size(content)
-    if size is not None:
-        check_pixels(where, *size)
+    decoded_size(where, content)
     if content[:2] == b"\xff\xd8" and b"\xff\xd9" not in content:
         raise DecodingError(where, f"truncated JPEG; {AGAIN}")
     try:
-        picture = cv2.imdecode(data, cv2.IMREAD_COLOR_RGB | cv2.IMREAD_IGNORE_ORIENTATION) if size else None
+        picture = cv2.imdecode(data, cv2.IMREAD_COLOR_RGB | cv2.IMREAD_IGNORE_ORIENTATION)
     except cv2.error as error:
         raise DecodingError(where, f"cannot be decoded as a picture ({error.err or error.msg}); {AGAIN}") from error
     if picture is None:
@@ -77,36 +68,50 @@ def decode_picture(data: NDArray[np.uint8], where: object) -> NDArray[np.uint8]:
     return np.asarray(picture, dtype=np.uint8)
 
 
-@contextmanager
-def opened_picture(path: str | os.PathLike[str], kind: str = "picture") -> Iterator[Image.Image]:
+def decoded_size(where: object, content: bytes) -> tuple[int, int]:
+    """Return (height, width) that the header of a JPEG or PNG claims.
+
+    Raises:
+        DecodingError: if it is neither, or claims more pixels than `guards` permits.
+    """
+    with _opened(where, io.BytesIO(content), "picture", ("JPEG", "PNG")) as image:
+        return image.height, image.width
+
+
+def opened_picture(path: str | os.PathLike[str], kind: str = "picture") -> AbstractContextManager[Image.Image]:
     """Open a picture of any kind with Pillow, once its file and its header are within the limits of `guards`.
 
     Args:
         path: the file.
         kind: kind of picture, for messages.
 
-    Yields:
-        The picture, not decoded yet; decoding happens inside the context.
+    Returns:
+        A context manager that gives the picture, not decoded yet; decoding happens inside the context.
 
     Raises:
         DecodingError: if it is not a picture, cannot be decoded in the context, or exceeds the limits.
     """
+    require_regular(path)
+    return _opened(path, path, kind, None)
+
+
+@contextmanager
+def _opened(where: object, source: Any, kind: str, formats: tuple[str, ...] | None) -> Iterator[Image.Image]:
     from PIL import Image, UnidentifiedImageError
 
-    require_regular(path)
     if max_pixels() > DEFAULT_MEGAPIXELS * 1e6:  # the user has asked for it: Pillow's own limit must not be lower
         Image.MAX_IMAGE_PIXELS = max(Image.MAX_IMAGE_PIXELS or 0, max_pixels())
     try:
-        with Image.open(path) as image:
-            check_pixels(path, *image.size)
+        with Image.open(source, formats=formats) as image:
+            check_pixels(where, *image.size)
             yield image
     except Image.DecompressionBombError as error:
-        raise DecodingError(path, f"too large to decode ({error}); raise the limit with {LIMIT_VARIABLE}") from error
+        raise DecodingError(where, f"too large to decode ({error}); raise the limit with {LIMIT_VARIABLE}") from error
     except UnidentifiedImageError as error:
-        raise DecodingError(path, f"cannot be decoded as a {kind} (of no known format); {AGAIN}") from error
+        raise DecodingError(where, f"cannot be decoded as a {kind} (of no known format); {AGAIN}") from error
     except (OSError, SyntaxError, MemoryError) as error:
         reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
-        raise DecodingError(path, f"cannot be decoded as a {kind} ({reason}); {AGAIN}") from error
+        raise DecodingError(where, f"cannot be decoded as a {kind} ({reason}); {AGAIN}") from error
 
 
 def pixels(shape: Sequence[int]) -> str:

@@ -91,7 +91,7 @@ def test_bad_files_are_refused_in_one_line(shared_points, name):
         ({"video": "no frames"}, "video is str"),
         ({"video": np.zeros(0, "S10")}, r"video is \(0,\) .S10; expected"),
         ({"video": np.zeros((0, 12, 16, 3), np.uint8)}, "2 tracks of 5 frames for a video of 0"),
-        ({"video": [b"\xff\xd8 no picture \xff\xd9"] * 5}, "frame 0: is not a picture"),
+        ({"video": [b"\xff\xd8 no picture \xff\xd9"] * 5}, "frame 0: cannot be decoded as a picture"),
         ({"points": np.zeros((2, 5, 3), np.float32)}, r"points are \(2, 5, 3\)"),
         ({"points": np.zeros((2, 5, 2), np.int64)}, "points are .* int64"),
         ({"points": [0.5]}, "points is not an array but list"),
@@ -122,7 +122,7 @@ def test_a_jpeg_that_claims_a_huge_picture_is_refused_before_it_is_decoded(tmp_p
     picture = encoded(np.zeros((8, 8, 3), np.uint8))
     at = picture.index(b"\xff\xc0") + 5
     huge = picture[:at] + b"\xff\xff\xff\xff" + picture[at + 4 :]
-    with pytest.raises(DataError, match=r"frame 0: its header claims 65535 × 65535 px"):
+    with pytest.raises(DataError, match="frame 0: too large to decode"):
         TapVid(written(tmp_path, {"goat": element() | {"video": [huge] * 5}}))
 
 

@@ -16,7 +16,7 @@ from datamodules.datasets.jhmdb import read_joints
 from datamodules.got10k import list_sequences
 from datamodules.reading import guards
 from datamodules.reading.errors import DataError, DecodingError
-from datamodules.reading.guards import header_size, plain_name, raise_limit
+from datamodules.reading.guards import plain_name, raise_limit
 from datamodules.reading.images import read_picture
 from datamodules.reading.mask_files import read_mask
 from datamodules.reading.source import list_videos, open_video
@@ -113,21 +113,15 @@ def test_the_limit_can_be_raised_and_lowered(tmp_path: Path, monkeypatch: pytest
         guards.max_pixels()
 
 
-def test_sizes_in_headers_are_those_of_the_pictures(tmp_path: Path) -> None:
-    for suffix, options in (("jpg", {}), ("jpg", {"progressive": True}), ("png", {})):
-        path = tmp_path / f"picture.{suffix}"
-        Image.new("RGB", (37, 21)).save(path, **options)
-        assert header_size(path.read_bytes()) == (37, 21)
-        assert header_size(path.read_bytes()[:12]) is None
-    assert header_size(b"") is None
-
-
 def test_a_mat_file_that_grows_is_refused_before_it_does(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv(guards.LIMIT_VARIABLE, "1")  # 4 MB
     path = tmp_path / "joint_positions.mat"
+    monkeypatch.setenv(guards.LIMIT_VARIABLE, "1")  # 4 MB
     savemat(path, {"pos_img": np.zeros((2, 15, 20_000))}, do_compression=True)
     assert path.stat().st_size < 100_000
-    with pytest.raises(DecodingError, match="unpack to more than 4 MB"):
+    with pytest.raises(DataError, match=r"pos_img is \(2, 15, 20000\) of double"):
+        read_joints(path)
+    savemat(path, {"pos_img": np.zeros((2, 15, 9_000))})
+    with pytest.raises(DataError, match="bytes, 1048576 at most are read"):
         read_joints(path)
     savemat(path, {"pos_img": np.zeros((3, 15, 4))})
     with pytest.raises(DataError, match=r"pos_img is \(3, 15, 4\) of double"):
@@ -145,7 +139,7 @@ def test_named_pipes_are_refused_and_not_waited_for(tmp_path: Path, video_folder
     os.mkfifo(folder / "pipe.mp4")
     with pytest.raises(DataError, match=r"pipe\.mp4: is a named pipe"):
         list_videos(folder)
-    with pytest.raises(DecodingError, match=r"pipe\.mp4: is a named pipe"):
+    with pytest.raises(DecodingError, match="a named pipe"):
         open_video(folder / "pipe.mp4")
     (tmp_path / "list.txt").write_text("videos/pipe.mp4\n")
     with pytest.raises(DataError, match="is a named pipe"):
@@ -155,5 +149,5 @@ def test_named_pipes_are_refused_and_not_waited_for(tmp_path: Path, video_folder
         list_videos(tmp_path / "other.txt")
     os.mkfifo(tmp_path / "frame.png")
     for read in (read_picture, read_mask):
-        with pytest.raises(DecodingError, match="is a named pipe"):
+        with pytest.raises(DecodingError, match="a named pipe"):
             read(tmp_path / "frame.png")

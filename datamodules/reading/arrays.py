@@ -1,0 +1,200 @@
+"""Arrays of TAP-Vid's files, pickles and .npz, read without running anything; they are views of the mapped file.
+
+Only the pages that are looked at come into memory, so a file of several GB costs no more than its list of contents.
+"""
+
+import io
+import mmap
+import pickle
+import re
+import struct
+import zipfile
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .errors import DataError
+
+MOST_STEPS = 1_000_000
+"""Reads of one pickle; a shard of TAP-Vid-Kinetics with frames as lists needs some 200,000."""
+
+_KEPT = 256  # bytes; a longer string stays in the file
+_DTYPE = re.compile(r"[fiubS]\d{1,9}")  # numbers, bool and byte strings
+
+
+def read_pickle(path: Path) -> Any:
+    """Read what a pickle holds: dictionaries, lists, tuples, text, numbers, bytes and numpy arrays.
+
+    Nothing is executed, whatever the file holds. Protocols 2 to 5 are known, of numpy 1 and 2.
+
+    Args:
+        path: the file.
+
+    Returns:
+        The content; a long byte string is a memoryview of the file, an array a `PickledArray`.
+
+    Raises:
+        DataError: one line, for a file that is cut off or damaged, asks for any other name, or holds arrays of objects
+            or of claimed sizes that its bytes do not have.
+    """
+    try:
+        return _PlainUnpickler(_Reader(_mapped(path))).load()
+    except _Refused as error:
+        raise DataError(f"{path}: refused: {error}") from error
+    except EOFError as error:
+        raise DataError(f"{path}: the pickle ends too early; copy or download it again") from error
+    except DataError:
+        raise
+    except Exception as error:  # a damaged file makes the instructions fail in every way
+        raise DataError(f"{path}: not a pickle of plain data, or a damaged one ({type(error).__name__})") from error
+
+
+def read_npz(path: Path) -> dict[str, NDArray[Any]]:
+    """Read the arrays of an uncompressed .npz.
+
+    Args:
+        path: what `numpy.savez` wrote.
+
+    Returns:
+        Name → array.
+
+    Raises:
+        DataError: one line, for a file that is damaged, compressed, or holds arrays of objects or of claimed sizes that
+            its bytes do not have.
+    """
+    content = _mapped(path)
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return {entry.filename.removesuffix(".npy"): _npy(content, entry) for entry in archive.infolist()}
+    except Exception as error:  # as above
+        raise DataError(f"{path}: not an .npz file that numpy.savez wrote, or a damaged one ({error})") from error
+
+
+def _mapped(path: Path) -> memoryview:
+    try:
+        with path.open("rb") as file:
+            return memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read ({error.strerror or error})") from error
+    except ValueError as error:
+        raise DataError(f"{path}: is empty; copy or download it again") from error
+
+
+def _npy(content: memoryview, entry: zipfile.ZipInfo) -> NDArray[Any]:
+    if entry.compress_type != zipfile.ZIP_STORED:
+        raise ValueError(f"{entry.filename} is compressed")
+    names = struct.unpack_from("<HH", content, entry.header_offset + 26)
+    begin = entry.header_offset + 30 + sum(names)
+    header = io.BytesIO(content[begin : begin + min(entry.file_size, 4096)])
+    is_first = np.lib.format.read_magic(header) == (1, 0)
+    read = np.lib.format.read_array_header_1_0 if is_first else np.lib.format.read_array_header_2_0
+    shape, is_fortran, dtype = read(header)
+    values = np.frombuffer(content[begin + header.tell() : begin + entry.file_size], dtype)  # refuses objects
+    return values.reshape(shape, order="F" if is_fortran else "C")
+
+
+class _Refused(Exception):
+    """Error for a file that asks for something that this reader does not do."""
+
+
+class _Reader:
+    """A mapped file as the unpickler reads it; long strings are views."""
+
+    def __init__(self, content: memoryview) -> None:
+        self.content, self.position, self.steps = content, 0, 0
+
+    def read(self, count: int) -> bytes | memoryview:
+        self.steps += 1
+        if self.steps > MOST_STEPS:
+            raise _Refused(f"more than {MOST_STEPS} instructions")
+        part = self.content[self.position : self.position + max(count, 0)]
+        if len(part) != count:
+            raise EOFError
+        self.position += count
+        return bytes(part) if count <= _KEPT else part
+
+    def readline(self) -> bytes:
+        line = bytes(self.content[self.position : self.position + _KEPT]).partition(b"\n")[0] + b"\n"
+        return bytes(self.read(len(line)))
+
+
+class PickledArray:
+    """A numpy array between the instruction that makes it and the one that gives its content.
+
+    Attributes:
+        array: the array.
+    """
+
+    array: NDArray[Any]
+
+    def __init__(self, *_: object) -> None:
+        """Take what numpy's pickles say of an empty array."""
+
+    def __setstate__(self, state: Any) -> None:
+        _, shape, dtype, is_fortran, content = state
+        self.array = np.frombuffer(content, dtype.value).reshape(shape, order="F" if is_fortran else "C")
+
+
+class _Dtype:
+    """A dtype between the instruction that makes it and the one that states its byte order."""
+
+    def __init__(self, code: str, *_: object) -> None:
+        if not _DTYPE.fullmatch(code):
+            raise _Refused(f"an array of type {code!r:.40}; arrays hold numbers, bool or byte strings here")
+        self.value = np.dtype(code)
+
+    def __setstate__(self, state: Any) -> None:
+        self.value = self.value.newbyteorder(state[1])
+
+
+def _filled(content: Any, dtype: Any, shape: Any = (), order: str = "C") -> PickledArray:
+    made = PickledArray()
+    made.__setstate__((1, shape, dtype, order == "F", content))
+    return made
+
+
+def _encode(text: str, encoding: str) -> bytes:
+    return text.encode("latin-1")  # bytes of protocol 2
+
+
+_NAMES: dict[tuple[str, str], Any] = {
+    ("numpy", "ndarray"): PickledArray,
+    ("numpy", "dtype"): _Dtype,
+    ("_codecs", "encode"): _encode,
+}
+for _numpy in ("numpy.core", "numpy._core"):  # numpy 1 and 2
+    _NAMES[f"{_numpy}.multiarray", "_reconstruct"] = PickledArray
+    _NAMES[f"{_numpy}.multiarray", "scalar"] = lambda dtype, content: _filled(content, dtype)
+    _NAMES[f"{_numpy}.numeric", "_frombuffer"] = _filled
+
+
+_Unpickler: Any = pickle._Unpickler  # in Python: the one in C cannot read views
+
+
+class _PlainUnpickler(_Unpickler):
+    """Python's unpickler with the instructions of plain data alone."""
+
+    dispatch: ClassVar[dict[int, Any]] = {
+        code: _Unpickler.dispatch[code]
+        for code in b"\x80.(N\x88\x89}])\x85\x86\x87tKMJG\x8a\x8cX\x8d\x43B\x8ec\x93\x94qrhjaesuR"
+    }
+
+    def find_class(self, module: str, name: str) -> Any:
+        if (module, name) not in _NAMES:
+            raise _Refused(f"it asks for {module!s:.60}.{name!s:.60}, which loading a pickle would import and run")
+        return _NAMES[module, name]
+
+    def _build(self) -> None:
+        state = self.stack.pop()
+        if not isinstance(self.stack[-1], PickledArray | _Dtype):
+            raise _Refused("a state for something that is not an array")
+        self.stack[-1].__setstate__(state)
+
+    def _skip_frame(self) -> None:  # which only says how much to read at once
+        self.read(8)
+
+    dispatch[pickle.BUILD[0]] = _build
+    dispatch[pickle.FRAME[0]] = _skip_frame
+    dispatch[pickle.BYTEARRAY8[0]] = dispatch[pickle.BINBYTES8[0]]  # a view, instead of a copy that it may only claim
