@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from itertools import islice
 from os import PathLike
 from pathlib import Path
@@ -19,12 +18,12 @@ from torch.utils.data import DataLoader
 from .reading.container import VIDEO_SUFFIXES
 from .reading.decoding import VideoFile
 from .reading.errors import DataError, DecodingError
+from .reading.files import read_ahead
 from .reading.images import require_size
 from .reading.part import Moment, VideoPart, frame_number
 from .reading.prompts import Prompt, placed_prompts, read_prompts
 from .reading.source import FRAME_RATE, FrameFolder, open_video
 
-AHEAD = 4
 HELD = 2**28
 """Bytes of frames that are held at a time where a video is read backwards."""
 
@@ -120,21 +119,18 @@ class FrameStream:
         """
         start, end = self.part.number(t), self.part.end
         count = None if end is None else len(range(start, end, self.part.every))
-        with self._open(table=start > 0) as video, ThreadPoolExecutor(max_workers=1) as pool:
-            frames = islice(video.frames(start, self.part.every), count)
-            pending = deque(pool.submit(next, frames, None) for _ in range(AHEAD))
-            try:
-                while (picture := pending.popleft().result()) is not None:
-                    pending.append(pool.submit(next, frames, None))
-                    yield self._checked(picture, t)
-                    t += 1
-                if end is None and isinstance(video, VideoFile) and video.is_cut:
-                    rank_zero_warn(
-                        f"{self.path}: has {self.part.number(t)} of the {video.info.num_frames} frames of its header; "
-                        "it may be cut off"
-                    )
-            finally:
-                pool.shutdown(cancel_futures=True)  # the file stays open until the thread has left it
+        with (
+            self._open(table=start > 0) as video,  # stays open until the thread has left it
+            closing(read_ahead(islice(video.frames(start, self.part.every), count))) as pictures,
+        ):
+            for picture in pictures:
+                yield self._checked(picture, t)
+                t += 1
+            if end is None and isinstance(video, VideoFile) and video.is_cut:
+                rank_zero_warn(
+                    f"{self.path}: has {self.part.number(t)} of the {video.info.num_frames} frames of its header; "
+                    "it may be cut off"
+                )
 
     def backwards(self, t: int) -> Iterator[Tensor]:
         """Iterate over frame t and those before it, the last one first; memory holds a bounded number of them.

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Generator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar, overload
@@ -13,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ..reading.files import read_ahead
 from ..reading.guards import plain_name
 from ..reading.images import read_picture, require_size
 from ..reading.mask_files import VOID, read_mask
@@ -81,20 +80,8 @@ class FrameSequence:
         return torch.from_numpy(planes)
 
     def read(self, ahead: int = 4) -> Generator[Tensor]:
-        """Iterate over all frames in time order, decoded by one thread up to `ahead` frames before they are asked for.
-
-        An error in the thread is raised where its frame would have come.
-        """
-        pool = ThreadPoolExecutor(max_workers=1)
-        try:
-            pending = deque(pool.submit(self.frame, t) for t in range(min(ahead, self.num_frames)))
-            for t in range(self.num_frames):
-                frame = pending.popleft().result()
-                if t + ahead < self.num_frames:
-                    pending.append(pool.submit(self.frame, t + ahead))
-                yield frame
-        finally:
-            pool.shutdown(cancel_futures=True)
+        """Iterate over all frames in time order, decoded by one thread, see `read_ahead`."""
+        return read_ahead(map(self.frame, range(self.num_frames)), ahead)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

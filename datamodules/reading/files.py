@@ -1,4 +1,4 @@
-"""Plain helpers that readers, tools and callbacks share: whole-or-nothing writing, CSV text, progress, cores."""
+"""Plain helpers that readers, tools and callbacks share: whole-or-nothing writing, CSV, progress, reading ahead."""
 
 from __future__ import annotations
 
@@ -8,12 +8,16 @@ import os
 import shutil
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections import deque
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from io import StringIO
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, TypeVar, cast
+
+ItemT = TypeVar("ItemT")
 
 _REFRESH = 0.5  # seconds from one picture of the line to the next
 _CELLS = 20  # of the bar
@@ -99,6 +103,22 @@ def remove(path: Path) -> None:
         shutil.rmtree(path)
     else:
         path.unlink(missing_ok=True)
+
+
+def read_ahead(items: Iterable[ItemT], ahead: int = 4) -> Generator[ItemT]:
+    """Iterate over items that one thread makes, up to `ahead` before they are asked for.
+
+    An error in the thread is raised where its item would have come. Closing waits until the thread has left `items`.
+    """
+    source, end = iter(items), object()
+    with ThreadPoolExecutor(max_workers=1) as pool:
+        pending = deque(pool.submit(next, source, end) for _ in range(ahead))
+        try:
+            while (item := pending.popleft().result()) is not end:
+                pending.append(pool.submit(next, source, end))
+                yield cast("ItemT", item)
+        finally:
+            pool.shutdown(cancel_futures=True)
 
 
 def usable_cores() -> int:

@@ -5,7 +5,6 @@ import pytest
 import torch
 
 from datamodules import FrameStream, MaskPrompt, PromptedVideoDataModule
-from datamodules.prompted_video import AHEAD
 from datamodules.reading.decoding import VideoFile
 from datamodules.reading.errors import DataError
 from datamodules.reading.source import FrameFolder
@@ -54,7 +53,7 @@ def test_no_more_than_a_few_frames_are_decoded_ahead(folder, monkeypatch):
     stream = FrameStream(folder)
     decoded.clear()
     for t, _ in enumerate(stream):
-        assert len(decoded) <= t + 1 + AHEAD
+        assert len(decoded) <= t + 1 + 4
         if t == 5:
             break
 
