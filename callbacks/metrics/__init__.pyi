@@ -35,6 +35,10 @@ from .point_tracking import (
     sample_queries as sample_queries,
     tapvid_metrics as tapvid_metrics,
 )
+from .redetection import (
+    redetection_events as redetection_events,
+    redetection_scores as redetection_scores,
+)
 from .segmentation import (
     RegionBoundary as RegionBoundary,
     boundary_accuracy as boundary_accuracy,

@@ -1,4 +1,4 @@
-"""Score the masks of any method against a data set's own, by the rules of that data set."""
+"""Score masks, point tracks or boxes of any method against a data set's own, by the rules of that data set."""
 
 from __future__ import annotations
 
@@ -69,14 +69,14 @@ class ScoredMasks:
         """Return one dictionary per object, for a CSV."""
         return [{"Sequence": f"{video}_{number}", **values} for (video, number), values in self.objects.items()]
 
-    def flat(self) -> dict[str, float | None]:
-        """Return the scores of the data set and of each object (`J/bike/1`) in one dictionary; NaN is None."""
+    def flat(self) -> dict[str, float]:
+        """Return the scores of the data set and of each object (`J/bike/1`) in one dictionary."""
         of_objects = {
             f"{name.removesuffix('-Mean')}/{video}/{number}": value
             for (video, number), values in self.objects.items()
             for name, value in values.items()
         }
-        return {name: None if math.isnan(value) else value for name, value in (self.table | of_objects).items()}
+        return self.table | of_objects
 
 
 def score(
@@ -285,6 +285,8 @@ def command(args: Sequence[str]) -> None:
     parser.add_argument(
         "--rules", choices=list(RULES), default="davis-2017", help="a data set's rules (default: davis-2017)"
     )
+    parser.add_argument("--tracks", choices=["first", "strided"], help="score point tracks by TAP-Vid's rules")
+    parser.add_argument("--boxes", action="store_true", help="score boxes by OTB's rules")
     parser.add_argument("--meta", type=Path, metavar="FILE", help="metadata: lvos, mose-v2, youtube-vos's categories")
     parser.add_argument(
         "--unseen", nargs="+", default=[], metavar="NAME", help="unseen videos (lvos) or categories, or a file of them"
@@ -305,6 +307,16 @@ def command(args: Sequence[str]) -> None:
         raise ValueError(f"score: --workers is {flags.workers}, it must be at least 1")
     if flags.output is not None:
         require_writable(flags.output)
+    if flags.tracks or flags.boxes:
+        from .score_tracks import flat_scores, score_boxes, score_tracks
+
+        results = (
+            score_boxes(flags.truth, flags.predictions)
+            if flags.boxes
+            else score_tracks(flags.truth, flags.predictions, flags.tracks)
+        )
+        _deliver(results, flat_scores(results), flags)
+        return
     names = read_names(flags.list, "name a file with one video per line") if flags.list else None
     scored = score(
         flags.truth,
@@ -325,13 +337,18 @@ def command(args: Sequence[str]) -> None:
         "predictions": str(flags.predictions),
         "sequences": len({video for video, _ in scored.objects}),
     }
-    results = Results(flags.rules, scored.compute(), scored.rows(), metadata)
-    results.print()
+    _deliver(Results(flags.rules, scored.compute(), scored.rows(), metadata), scored.flat(), flags)
     if scored.left_out:
         treatment = {"left out": "left out of the means", "zero": "counted as 0"}[scored.rules.missing_video]
         print(f"{len(scored.left_out)} videos without predictions, {treatment}: {', '.join(scored.left_out[:10])}")
+
+
+def _deliver(results: Results, flat: Mapping[str, float], flags: argparse.Namespace) -> None:
+    """Print the scores, and write the files that were asked for."""
+    results.print()
     if flags.json is not None:
         flags.json.parent.mkdir(parents=True, exist_ok=True)
-        write_atomically(flags.json, json.dumps(scored.flat(), indent=1) + "\n")
+        known = {name: None if math.isnan(value) else value for name, value in flat.items()}
+        write_atomically(flags.json, json.dumps(known, indent=1) + "\n")
     if flags.output is not None:
         results.write(flags.output)

@@ -1,0 +1,62 @@
+"""`vidcorr score --tracks` and `--boxes`: what other methods write, by the official rules."""
+
+import json
+
+import numpy as np
+import pytest
+
+from callbacks.metrics import sample_queries
+from callbacks.tools.score import command
+from callbacks.tools.score_tracks import score_boxes, score_tracks
+from datamodules.datasets import Otb, TapVid
+from datamodules.reading.errors import DataError
+from datamodules.synthetic import write_otb
+
+
+@pytest.mark.parametrize("mode", ["first", "strided"])
+def test_npz_files_score_as_the_official_code_scores_them(shared_points, tmp_path, mode):
+    """Points that stay where their query is, always visible: `static_visible` of the expected scores."""
+    file = shared_points / "generated" / "exact.pkl"
+    for sequence in TapVid(file):
+        queries = sample_queries(sequence.occluded, sequence.points * 256.0, mode)
+        static = np.broadcast_to(queries.points[:, None, :0:-1], queries.tracks.shape)
+        np.savez(tmp_path / f"{sequence.name}.npz", tracks=static, occluded=np.zeros(queries.occluded.shape, bool))
+    found = score_tracks(file, tmp_path, mode)
+    expected = json.loads((shared_points / "expected_scores.json").read_text())
+    official = expected["generated/exact.pkl"][mode]["static_visible"]
+    for key, value in official.items():
+        assert found.scores[key] == pytest.approx(value["mean"], abs=1e-9), key
+        of_videos = {row["Sequence"]: row[key] for row in found.rows}
+        assert of_videos == pytest.approx(value["per_video"], abs=1e-9, nan_ok=True), key
+    assert "AJ_RD" in found.scores
+
+
+def test_a_csv_of_predict_is_read_by_names(shared_points, tmp_path):
+    """The truth itself, as `predict` would write it: every visible point is found."""
+    file = shared_points / "generated" / "exact.pkl"
+    for sequence in TapVid(file):
+        lines = ["frame,name,x,y,score,occluded"]
+        pixels = np.nan_to_num(sequence.points * sequence.size[::-1] - 0.5)
+        for t in range(sequence.num_frames):
+            for k, name in enumerate(sequence.tracks):
+                x, y = pixels[k, t]
+                lines.append(f"{t:05d},{name},{x:.3f},{y:.3f},1.0,{int(sequence.occluded[k, t])}")
+        (tmp_path / sequence.name).mkdir()
+        (tmp_path / sequence.name / "points.csv").write_text("\n".join(lines))
+    command([str(file), str(tmp_path), "--tracks", "first", "--json", str(tmp_path / "scores.json")])
+    scores = json.loads((tmp_path / "scores.json").read_text())
+    assert scores["average_jaccard"] == scores["occlusion_accuracy"] == 1.0
+    assert len(scores) > 20
+    with pytest.raises(DataError, match="strided queries need"):
+        score_tracks(file, tmp_path, "strided")
+
+
+def test_boxes_score_by_the_rules_of_otb(tmp_path):
+    root = write_otb(tmp_path / "otb", 3, frames=8, size=(64, 64))
+    (tmp_path / "mine").mkdir()
+    for sequence in Otb(root, version=None):
+        np.savetxt(tmp_path / "mine" / f"{sequence.name}.txt", sequence.boxes, delimiter=",")
+    assert score_boxes(root, tmp_path / "mine").scores["success"] == pytest.approx(20 / 21)
+    next(iter((tmp_path / "mine").iterdir())).unlink()
+    with pytest.raises(DataError, match=r"\.txt: no such file"):
+        score_boxes(root, tmp_path / "mine")
