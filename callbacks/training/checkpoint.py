@@ -2,37 +2,34 @@
 
 import logging
 import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
 import torch
-from pytorch_lightning.callbacks import ModelCheckpoint
+from pytorch_lightning.callbacks import Checkpoint, GradientAccumulationScheduler, ModelCheckpoint
 from pytorch_lightning.utilities import rank_zero_info
 from pytorch_lightning.utilities.exceptions import SIGTERMException
 
 from ..benchmarks.base import BenchmarkCallback
-from .epoch_means import EpochMeans
-from .forked import waits_for_ranks
-from .progress import BatchSizes, ProgressKeeper, TrainingProgress
+from ..loggers import run_folder
+from .restored import ResumeNote, read_state, with_own_files
 from .run_folder import LAST, RESUME, newest_run
-from .safeguards import TrainingStopped, order_callbacks
+from .safeguards import TrainingStopped, accumulates, order_callbacks, waits_for_ranks
 
 log = logging.getLogger(__name__)
 
 
-class LastCheckpoint(ModelCheckpoint):
+class LastCheckpoint(Checkpoint):
     """Keep `last.ckpt`, from which `--ckpt_path last` resumes a run exactly as if it had not been interrupted.
 
-    It is written every few steps, at the end of each epoch and of the run, and when the run is stopped by SIGTERM,
-    Ctrl-C or an error, always between two optimiser steps: where an error falls within one, the checkpoint before it
-    stays. Nothing is saved after a non-finite loss. What was logged up to the checkpoint is on disk with it.
-
-    A checkpoint records the progress of the training (`TrainingProgress`): a resumed run repeats no batch and leaves
-    out none, and a validation that was due and not completed is made up for.
+    It is written every few steps, before the last step of each epoch, at the end of each epoch and of the run, and when
+    the run is stopped by SIGTERM, Ctrl-C or an error. It always holds a moment between two optimiser steps, or between
+    two epochs, that Lightning resumes from correctly: from a step to the end of a validation or epoch that follows it
+    nothing is saved, and a run that is stopped there repeats that step. Nothing is saved after a non-finite loss. What
+    was logged up to the checkpoint is on disk with it. Means over an epoch in which a run was resumed cover the batches
+    since then.
 
     Args:
         every_n_steps: optimiser steps from one checkpoint to the next; a `kill -9` costs at most these.
@@ -49,79 +46,106 @@ class LastCheckpoint(ModelCheckpoint):
     def __init__(self, every_n_steps: int = 500, dirpath: str | Path | None = None) -> None:
         if every_n_steps < 1:
             raise ValueError(f"LastCheckpoint: every_n_steps is {every_n_steps}, it must be at least 1")
-        super().__init__(
-            dirpath=dirpath,
-            filename=Path(LAST).stem,
-            every_n_train_steps=every_n_steps,
-            enable_version_counter=False,
-        )
-        self._keeper, self._sizes, self._means = ProgressKeeper(), BatchSizes(), EpochMeans()
-        self._saved: tuple[int, TrainingProgress] | None = None
-        self._run = 0
+        self.every_n_steps = every_n_steps
+        self.dirpath = dirpath if dirpath is None or "://" in str(dirpath) else str(Path(dirpath).expanduser().resolve())
+        self.best_model_path = ""
+        """Path of `last.ckpt` once it is written, under the name by which Lightning's Trainer finds it."""
+        self._note = ResumeNote()
+        self._resumed: ResumeNote | None = None
+        self._loader_states: list[dict[str, Any]] = []
+        self._between_epochs = False
+        self._resumable = False
+        self._first_step = self._saved_step = 0
+        self._counters: dict[str, Any] | None = None
         self._flush_due = False
 
     def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
         """Find the folder, and run after all callbacks whose state is to be saved."""
-        with _full_folder_expected():
-            super().setup(trainer, pl_module, stage)
+        if self.dirpath is None and stage == "fit":
+            self.dirpath = str(run_folder(trainer).absolute() / "checkpoints")
         order_callbacks(trainer)
-
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Restore nothing: Lightning's state would name the file that this run writes anyway."""
 
     def on_load_checkpoint(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
     ) -> None:
-        """Take the progress from the checkpoint."""
-        note = checkpoint.get(RESUME)
-        if trainer.state.fn != "fit" or note is None:
+        """Take the place in the training from the checkpoint."""
+        if trainer.state.fn != "fit":
             return
-        progress = TrainingProgress(**note["place"])
-        if progress.in_window:
+        self._resumed = read_state(checkpoint, trainer.ckpt_path).resume
+        if self._resumed.within_step:
             raise ValueError(
                 f"{trainer.ckpt_path} was written within an optimiser step, between two accumulated batches: no run "
                 f"can resume from it; name a {LAST}"
             )
-        self._keeper.on_load_checkpoint(trainer, progress, checkpoint["loops"]["fit_loop"], checkpoint["global_step"])
-        self._sizes.on_load_checkpoint(note["sizes"])
-        self._means.on_load_checkpoint(trainer, note.get("means", []))
+        counters = checkpoint["loops"]["fit_loop"]
+        epochs = counters["epoch_progress"]
+        self._loader_states = counters["state_dict"].get("combined_loader", [])
+        self._between_epochs = epochs["current"]["processed"] == epochs["current"]["started"]
+        if self._between_epochs:  # all hooks of its end have run; with `max_steps` Lightning would repeat some
+            counters["state_dict"].pop("combined_loader", None)
+            for counts in epochs.values():
+                counts.update(dict.fromkeys(counts, counts["processed"]))
 
     def on_save_checkpoint(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
     ) -> None:
-        """Record the progress, and which run this is."""
-        if trainer.state.fn == "fit":
-            checkpoint[RESUME] = {
-                "place": self._keeper.progress(trainer).state(),
-                "sizes": self._sizes.state(trainer),
-                "means": self._means.state(trainer),
-                "run": self._run,
-                "versions": [logger.version for logger in trainer.loggers if logger.save_dir],
-            }
+        """Record what Lightning does not: which run this is, and the sizes of its batches."""
+        if trainer.state.fn != "fit":
+            return
+        entries = [sum(map(len, state["state"].values())) for state in checkpoint.get("optimizer_states", [])]
+        own = {"within_step": accumulates(trainer), "optimizer_entries": entries or None}
+        checkpoint[RESUME] = self._note.model_copy(update=own).model_dump()
+        if self._note.run_ended and self._counters is not None:
+            checkpoint["loops"]["fit_loop"] = self._counters
 
     def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Number the run after all others in its folder."""
-        self._saved, self._flush_due = None, False
-        self._keeper.on_fit_start(trainer)
-        self._sizes.on_fit_start(trainer)
+        self._note = ResumeNote(accumulated=trainer.accumulate_grad_batches)  # methods and schedules may change it later
+        self._resumable, self._flush_due, self._counters = False, False, None
+        self.best_model_path = ""
         if trainer.is_global_zero and not trainer.fast_dev_run:  # type: ignore[attr-defined]
-            self._run = newest_run(trainer.default_root_dir, [self.dirpath] if self.dirpath else []) + 1
+            self._note.run = newest_run(trainer.default_root_dir, [self.dirpath] if self.dirpath else []) + 1
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Restore the progress of the checkpoint."""
-        super().on_train_start(trainer, pl_module)
-        self._sizes.on_train_start(trainer)
-        self._means.on_train_start(trainer, pl_module, self._keeper.on_train_start(trainer))
+        """Continue at the batch of the checkpoint, with batches of its size."""
+        self._first_step = self._saved_step = trainer.global_step
+        size = getattr(trainer.train_dataloader, "batch_size", None)
+        self._note.batch = size and size * trainer.world_size
+        resumed, self._resumed = self._resumed, None
+        if resumed is None:
+            return
+        self._require_equal_batches(trainer, resumed)
+        if self._between_epochs:
+            trainer.fit_loop.epoch_loop.restarting = False
+            return
+        # Lightning forgets the loader's state where something, as a schedule, has asked for the loader before
+        if len(self._loader_states) == 1 and hasattr(trainer.train_dataloader, "load_state_dict"):
+            trainer.train_dataloader.load_state_dict(self._loader_states[0])
+        for callback in trainer.callbacks:  # type: ignore[attr-defined]
+            if isinstance(callback, GradientAccumulationScheduler):  # it acts at the start of an epoch only
+                callback.on_train_epoch_start(trainer)
+
+    def _require_equal_batches(self, trainer: pl.Trainer, resumed: ResumeNote) -> None:
+        """Refuse other batches than the checkpoint's: the place in an epoch and the learning rate count in these."""
+        before, now = ((note.batch, note.accumulated) for note in (resumed, self._note))
+        if resumed.accumulated is not None and before != now:
+            wanted, given = (f"{batch} samples × {accumulated}" for batch, accumulated in (before, now))
+            raise ValueError(
+                f"{trainer.ckpt_path} was written with batches of {wanted} accumulated, this run has {given}: its order "
+                "of samples and its learning rate hold for the first only. Set data.batch_size, trainer.devices and "
+                "trainer.accumulate_grad_batches to the same product, or start a new run"
+            )
 
     def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Record that an epoch begins."""
-        self._keeper.on_train_epoch_start()
+        """Save once all that belongs to the epoch before is done."""
+        if self._resumable and trainer.global_step > self._saved_step:
+            self._save(trainer)
 
     def on_train_batch_start(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, batch_idx: int
     ) -> None:
         """Write out what was logged with the checkpoint; its own step is logged only after it."""
-        self._keeper.on_train_batch_start(trainer)
+        self._resumable = False
         if self._flush_due:
             _flush(trainer)
             self._flush_due = False
@@ -129,25 +153,26 @@ class LastCheckpoint(ModelCheckpoint):
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        """Save every few steps."""
-        self._keeper.on_train_batch_end(trainer)
-        self._means.on_train_batch_end(trainer)
-        if trainer.global_step % self._every_n_train_steps == 0:
+        """Save every few steps, and before a step that ends an epoch or is followed by a validation."""
+        if accumulates(trainer):
+            return
+        done, steps_done = batch_idx + 1, trainer.global_step == trainer.max_steps
+        self._resumable = not steps_done and not _closes(trainer, done)
+        if steps_done and not _closes(trainer, done):  # should the run be made longer, this is where it continues
+            self._counters = trainer.fit_loop.state_dict()
+        window = range(done + 1, done + trainer.accumulate_grad_batches + 1)
+        closing = trainer.global_step + 1 == trainer.max_steps or any(_closes(trainer, number) for number in window)
+        if self._resumable and (closing or trainer.global_step - self._saved_step >= self.every_n_steps):
             self._save(trainer)
 
-    def on_validation_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Record that a validation is complete."""
-        self._keeper.on_validation_epoch_end(trainer)
-
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Save at the end of each epoch."""
-        self._keeper.on_train_epoch_end(trainer)
-        self._means.on_train_epoch_end(trainer, pl_module)
-        self._save(trainer)
+        """Allow to save from here on, unless the end of the run comes next, which is saved as a whole."""
+        ends = trainer.global_step == trainer.max_steps or trainer.current_epoch + 1 == trainer.max_epochs
+        self._resumable = not (ends or trainer.should_stop)
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Save at the end of the run, with the scores of benchmarks that ran after the last step."""
-        self._keeper.on_train_end()
+        self._note.run_ended = True
         self._save(trainer)
 
     def on_exception(self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException) -> None:
@@ -158,7 +183,8 @@ class LastCheckpoint(ModelCheckpoint):
         together = trainer.world_size == 1 or stopped or isinstance(exception, SIGTERMException)
         if trainer.state.fn == "fit" and together and not (stopped and not exception.resumable):  # type: ignore[attr-defined]
             try:
-                self._save(trainer)
+                if self._resumable and trainer.global_step > self._saved_step:
+                    self._save(trainer)
             except (OSError, TrainingStopped) as error:
                 log.error("not saved: %s", error)
             else:
@@ -166,39 +192,35 @@ class LastCheckpoint(ModelCheckpoint):
         _flush(trainer)
 
     def _report(self, trainer: pl.Trainer) -> None:
-        if self._saved is None:
-            rank_zero_info("no step was completed since the run began or resumed: nothing is saved")
-        elif self._saved[0] == trainer.global_step:
-            rank_zero_info(f"step {trainer.global_step} is saved in {self._last_checkpoint_saved}")
-        else:
-            rank_zero_info(
-                f"a step that is not complete is not saved: {self._last_checkpoint_saved} holds step {self._saved[0]}"
-            )
+        if self.best_model_path:
+            rank_zero_info(f"{self.best_model_path} holds step {self._saved_step}; --ckpt_path last resumes from there")
+        elif trainer.global_step > self._first_step and not trainer.fast_dev_run:  # type: ignore[attr-defined]
+            rank_zero_info("nothing is saved: no step since the run began or resumed is one that it could resume from")
 
     def _save(self, trainer: pl.Trainer) -> None:
-        """Save the progress, unless it is saved already or within an optimiser step."""
-        if trainer.fast_dev_run or trainer.sanity_checking or not self._keeper.between_batches(trainer):  # type: ignore[attr-defined]
+        if trainer.fast_dev_run:  # type: ignore[attr-defined]
             return
-        reached = (trainer.global_step, self._keeper.progress(trainer))
-        if reached[1].in_window or reached == self._saved:
-            return
-        self._save_topk_checkpoint(trainer, self._monitor_candidates(trainer))
-        self._saved = reached
-
-    def _save_checkpoint(self, trainer: pl.Trainer, filepath: str) -> None:
-        super()._save_checkpoint(trainer, filepath)
-        self._flush_due = True
+        path = f"{self.dirpath}/{LAST}"
+        trainer.save_checkpoint(path)
+        self.best_model_path, self._saved_step, self._flush_due = path, trainer.global_step, True
 
 
-@contextmanager
-def _full_folder_expected() -> Iterator[None]:
-    """Leave out Lightning's warning of a folder with checkpoints: a resumed run continues in its own, locked by us."""
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="Checkpoint directory .* exists and is not empty")
-        yield
+def _closes(trainer: pl.Trainer, batch: int) -> bool:
+    """Return whether a batch of the epoch, counted from 1, is its last, or followed by a validation.
+
+    Where the length of an epoch is not known, its last batch is known only when it has come.
+    """
+    loop, interval = trainer.fit_loop, trainer.val_check_batch  # type: ignore[attr-defined]
+    known_as_last = batch == loop.batch_idx + 1 and loop.epoch_loop.batch_progress.is_last_batch
+    if known_as_last or batch >= trainer.num_training_batches:
+        return True
+    if trainer.check_val_every_n_epoch is None:  # validations are counted over all epochs
+        batch += loop.total_batch_idx - loop.batch_idx
+    return interval is not None and batch % interval == 0
 
 
 def _flush(trainer: pl.Trainer) -> None:
+    """Write out what loggers buffer; TensorBoard's thread would do so within two minutes."""
     for logger in trainer.loggers if trainer.is_global_zero else ():
         logger.save()
         if (flush := getattr(logger.experiment, "flush", None)) is not None:  # type: ignore[attr-defined]
@@ -244,7 +266,8 @@ class BestCheckpoint(ModelCheckpoint):
 
     def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
         """Find the benchmark."""
-        with _full_folder_expected():
+        with warnings.catch_warnings():  # a resumed run continues in its own folder, which we lock
+            warnings.filterwarnings("ignore", message="Checkpoint directory .* exists and is not empty")
             super().setup(trainer, pl_module, stage)
         benchmarks: dict[str, Any] = {
             callback.name: callback
@@ -283,7 +306,7 @@ class BestCheckpoint(ModelCheckpoint):
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Restore the best score so far, whose file stays in the folder of the resumed run."""
-        super().load_state_dict(state_dict | {"dirpath": self.dirpath})
+        super().load_state_dict(with_own_files(state_dict, self.dirpath))
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Save if the benchmark ran in this validation and succeeded.

@@ -1,0 +1,212 @@
+"""What a training takes from a checkpoint besides weights: checked once, before anything is restored.
+
+A file is never an order. Of paths only names are taken, numbers have to be numbers, and names of attributes have to be
+those that this program would have written.
+"""
+
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any
+
+import pytorch_lightning as pl
+import torch
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pytorch_lightning.callbacks import ModelCheckpoint
+
+Count = Annotated[int, Field(strict=True, ge=0)]
+Number = Annotated[float, Field(strict=True)]
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(arbitrary_types_allowed=True, extra="ignore")
+
+
+class ResumeNote(_Part):
+    """What `LastCheckpoint` records in a checkpoint.
+
+    Attributes:
+        run: number of the run, counted over the runs of a folder in the order in which they began or resumed; −1 where
+            the file does not say.
+        batch: samples per batch over all devices; None if the loader does not know.
+        accumulated: batches per optimiser step that the user asked for.
+        optimizer_entries: number of entries in the state of each optimiser; None where the file does not say.
+        within_step: whether it was written between two batches of one optimiser step.
+        run_ended: whether the hooks of the run's end have run.
+    """
+
+    run: Annotated[int, Field(strict=True, ge=-1)] = -1
+    batch: Count | None = None
+    accumulated: Count | None = None
+    optimizer_entries: list[Count] | None = None
+    within_step: Annotated[bool, Field(strict=True)] = False
+    run_ended: Annotated[bool, Field(strict=True)] = False
+
+
+class _BenchmarkHistory(_Part):
+    history: dict[Count, dict[str, Number]] = {}
+    epochs: dict[Count, Count] = {}
+    tried: Count | None = None
+
+
+class _ParameterGroup(_Part):
+    params: list[Count]
+
+
+class _OptimizerState(_Part):
+    state: dict[Count, dict[str, torch.Tensor | Number | Count | None]]
+    param_groups: list[_ParameterGroup]
+
+
+class CheckpointState(_Part):
+    """A checkpoint of a training, without its weights."""
+
+    global_step: Count
+    epoch: Count
+    resume: ResumeNote = ResumeNote()
+    benchmarks: dict[str, _BenchmarkHistory] = {}
+    callbacks: dict[str, dict[str, Any]] = {}
+    loops: dict[str, dict[str, Any]] = {}
+    optimizer_states: list[_OptimizerState] | None = None
+    lr_schedulers: list[dict[str, Any]] | None = None
+
+
+def read_state(content: Any, path: object) -> CheckpointState:
+    """Return the state that a checkpoint holds.
+
+    Raises:
+        ValueError: in one line, if a part of it is missing or has another form.
+    """
+    try:
+        return CheckpointState.model_validate(content)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"]))
+        raise ValueError(f"{path} is damaged ({where}: {first['msg']}): resume from another checkpoint") from error
+
+
+def check_state(trainer: pl.Trainer, content: dict[str, Any], path: object) -> None:
+    """Check all that Lightning and our callbacks will restore from a checkpoint, and reduce paths to files of the run.
+
+    The state of schedules and optimisers is compared with those of the run once these exist, by `load_schedules` and
+    `check_optimizers`.
+
+    Args:
+        trainer: before it restores anything.
+        content: of the checkpoint; paths in it are changed in place.
+        path: of the checkpoint, for the message.
+
+    Raises:
+        ValueError: in one line, for the first part that is not as this program writes it.
+    """
+    state = read_state(content, path)
+    damaged = f"{path} is damaged"
+    if trainer.state.fn == "fit":
+        missing = [name for name in ("loops", "optimizer_states", "lr_schedulers") if name not in content]
+        if missing:
+            raise ValueError(
+                f"{path} holds weights and no training ({', '.join(missing)} missing): no run can resume from it; "
+                "start from its weights by --model.backbone"
+            )
+        _check_like(state.loops.get("fit_loop"), trainer.fit_loop.state_dict(), f"{damaged}: loops")
+        found = [sum(map(len, optimizer.state.values())) for optimizer in state.optimizer_states or []]
+        if state.resume.optimizer_entries not in (None, found):
+            raise ValueError(f"{damaged}: the state of its optimiser is not complete; resume from another checkpoint")
+    else:
+        content.pop("loops", None)  # of no use to an evaluation
+    for callback in trainer.callbacks:  # type: ignore[attr-defined]
+        saved, made = state.callbacks.get(callback.state_key), callback.state_dict()
+        if saved and made:
+            _check_like(saved, made, f"{damaged}: {type(callback).__name__}")
+        if saved and isinstance(callback, ModelCheckpoint):
+            content["callbacks"][callback.state_key] = with_own_files(saved, callback.dirpath)
+
+
+def with_own_files(state: Mapping[str, Any], folder: str | Path | None) -> dict[str, Any]:
+    """Return the state of a `ModelCheckpoint` whose paths are regular `.ckpt` files directly in a folder.
+
+    Lightning removes files that the state names. So of each path only the name is taken, and what is no such file is
+    dropped.
+
+    Args:
+        state: as a checkpoint holds it.
+        folder: where the callback of this run writes.
+    """
+
+    def own(path: object) -> str:
+        name = Path(str(path)).name
+        if folder is None or Path(name).suffix != ".ckpt":
+            return ""
+        if "://" in str(folder):
+            return f"{str(folder).rstrip('/')}/{name}"
+        return str(Path(folder, name)) if is_checkpoint_file(Path(folder, name)) else ""
+
+    scores = {
+        own(path): torch.as_tensor(score)
+        for path, score in state.get("best_k_models", {}).items()
+        if isinstance(score, float) or (isinstance(score, torch.Tensor) and score.numel() == 1)
+    }
+    paths = {name: own(state.get(name)) for name in ("best_model_path", "kth_best_model_path", "last_model_path")}
+    scores.pop("", None)
+    if scores and paths["kth_best_model_path"] not in scores:
+        worst = min if state.get("mode") != "min" else max
+        paths["kth_best_model_path"] = worst(scores, key=lambda path: float(scores[path]))
+    return {**state, **paths, "best_k_models": scores, "dirpath": folder}
+
+
+def is_checkpoint_file(path: Path) -> bool:
+    """Return whether a path is a regular `.ckpt` file, neither a link nor a folder."""
+    return path.suffix == ".ckpt" and path.is_file() and not path.is_symlink()
+
+
+def load_schedules(trainer: pl.Trainer, states: list[dict[str, Any]]) -> None:
+    """Restore the schedules of the learning rate, in place of Lightning, which would set any attribute.
+
+    Raises:
+        ValueError: if there are more or fewer of them, or one is of another kind.
+    """
+    configs, where = trainer.lr_scheduler_configs, f"{trainer.ckpt_path}: the schedule of the learning rate"
+    if len(states) != len(configs):
+        raise ValueError(f"{where} does not fit: it holds {len(states)}, this run has {len(configs)}")
+    for config, state in zip(configs, states, strict=True):
+        _check_like(state, config.scheduler.state_dict(), where)
+        config.scheduler.load_state_dict(state)
+
+
+def check_optimizers(trainer: pl.Trainer) -> None:
+    """Check that optimisers which were restored can take a step.
+
+    Raises:
+        ValueError: if an option is missing or is no number, or a tensor has another shape than its parameter.
+    """
+    where = f"{trainer.ckpt_path}: the optimiser"
+    for optimizer in trainer.optimizers:
+        for group in optimizer.param_groups:
+            options = {name: float(value) if type(value) is int else value for name, value in optimizer.defaults.items()}
+            _check_like({name: group.get(name, math.nan) for name in options}, options, where)
+        for parameter, entries in optimizer.state.items():
+            shapes = {value.shape for value in entries.values() if isinstance(value, torch.Tensor) and value.ndim}
+            if shapes - {parameter.shape}:
+                raise ValueError(f"{where}'s state does not fit the weights; resume from another checkpoint")
+
+
+def _check_like(state: Any, model: Any, where: str) -> None:
+    """Raise unless a state has the form of another: the same names, and finite numbers where that has numbers."""
+    if isinstance(model, dict) and isinstance(state, dict):
+        # a Counter, as the milestones of a schedule, and what is empty at first have names of their own
+        if type(model) is dict and model and (other := state.keys() ^ model.keys() - {"combined_loader"}):
+            raise ValueError(f"{where}: {sorted(map(str, other))[0]!r} is missing or unknown")
+        for name in state.keys() & model.keys():
+            _check_like(state[name], model[name], f"{where}.{name}")
+    elif isinstance(model, list | tuple) and isinstance(state, list | tuple):
+        if len(state) != len(model):
+            raise ValueError(f"{where}: {len(state)} values, expected {len(model)}")
+        for number, (value, like) in enumerate(zip(state, model, strict=True)):
+            _check_like(value, like, f"{where}.{number}")
+    elif isinstance(model, float) and type(state) in (int, float):
+        if not math.isfinite(state):
+            raise ValueError(f"{where}: {state} is no number that a training can use")
+    elif isinstance(model, torch.Tensor) and state is None:  # a best score, before there is one
+        return
+    elif model is not None and not (type(state) is type(model) and not (type(state) is int and state < 0)):
+        raise ValueError(f"{where}: {str(state)[:40]!r} where a {type(model).__name__} belongs")
