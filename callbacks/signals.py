@@ -1,6 +1,7 @@
 """Requests to stop, by SIGTERM or Ctrl-C: the current unit of work is finished before the process ends."""
 
 import os
+import re
 import signal
 import sys
 import threading
@@ -11,6 +12,8 @@ from typing import Any
 from pytorch_lightning.utilities.exceptions import SIGTERMException
 
 WATCHED = (signal.SIGTERM, signal.SIGINT)
+FOLLOWS = re.compile(r"[Ww]orker .*(died|exited|killed)|gloo/transport|[Cc]onnection (closed|reset) by peer")
+"""Messages for a dead worker of a loader, and of torch.distributed when another rank has exited."""
 NAMES = {signal.SIGTERM: "SIGTERM", signal.SIGINT: "Ctrl-C"}
 
 
@@ -60,6 +63,11 @@ def received() -> int | None:
 def status() -> int:
     """Return the exit status after the newest signal: 130 after Ctrl-C, else 143."""
     return 128 + (_requests.received or signal.SIGTERM)
+
+
+def explains(error: BaseException) -> bool:
+    """Return whether an error is a stop by a signal, or follows from one that reached a worker or another rank too."""
+    return isinstance(error, SIGTERMException) or (_requests.received is not None and bool(FOLLOWS.search(str(error))))
 
 
 def name_of(number: int | None) -> str:

@@ -40,7 +40,7 @@ def report(error: BaseException) -> str | int | None:
         sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115 (Python flushes it when it ends)
         return 141
     signals = sys.modules.get("callbacks.signals")
-    if signals is not None and isinstance(error, signals.SIGTERMException):
+    if signals is not None and signals.explains(error):
         return int(signals.status())
     if isinstance(error, UsageError):
         print(f"vidcorr: {error}", file=sys.stderr)

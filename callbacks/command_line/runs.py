@@ -23,8 +23,14 @@ from .. import signals
 from ..benchmarks.base import BenchmarkCallback
 from ..loggers import run_folder
 from ..training import LastCheckpoint, RunProgress, Safeguards, Throughput
-from ..training.closing import closing_lines, earlier_folders, remove_empty_folders
-from ..training.run_folder import claim_version, continue_in_folder, last_checkpoints
+from ..training.run_folder import (
+    claim_version,
+    closing_lines,
+    continue_in_folder,
+    earlier_folders,
+    last_checkpoints,
+    remove_empty_folders,
+)
 from .arguments import Argument, choices_of, read_arguments, with_flags_in_place, with_one_seed
 from .configs import shipped_configs
 from .endings import UsageError
@@ -63,11 +69,14 @@ class Parser(LightningArgumentParser):
 
 
 class SaveConfig(SaveConfigCallback):
-    """Write `config.yaml` into the folder of the run, which not every logger gives Lightning; none for a prediction."""
+    """Write `config.yaml` into the folder of the run, which not every logger gives Lightning.
+
+    Without a logger only a fit has such a folder.
+    """
 
     def setup(self, trainer: pl.Trainer, pl_module: LightningModule, stage: str) -> None:
         """Write the file, once; all ranks call it."""
-        if self.already_saved or (stage == "predict" and not trainer.loggers):
+        if self.already_saved or (stage != "fit" and not trainer.loggers):
             return
         self.already_saved, folder = True, run_folder(trainer)
         if trainer.is_global_zero:
@@ -169,8 +178,8 @@ class VidcorrCLI(LightningCLI):
         if self.trainer.is_global_zero and (path := self.config_init["fit"].get("ckpt_path")):
             continue_in_folder(self.trainer.loggers, path)
         if self.trainer.is_global_zero:
+            claim_version(self.trainer.loggers)
             for logger in self.trainer.loggers:
-                claim_version(logger)
                 if isinstance(logger, TensorBoardLogger):
                     logger._default_hp_metric = False  # a curve of one point that says nothing
 

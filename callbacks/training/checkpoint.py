@@ -15,7 +15,7 @@ from pytorch_lightning.utilities.exceptions import SIGTERMException
 from ..benchmarks.base import BenchmarkCallback
 from ..loggers import run_folder
 from .restored import ResumeNote, read_state, with_own_files
-from .run_folder import LAST, RESUME, newest_run
+from .run_folder import LAST, newest_run
 from .safeguards import TrainingStopped, accumulates, order_callbacks, waits_for_ranks
 
 log = logging.getLogger(__name__)
@@ -47,7 +47,9 @@ class LastCheckpoint(Checkpoint):
         if every_n_steps < 1:
             raise ValueError(f"LastCheckpoint: every_n_steps is {every_n_steps}, it must be at least 1")
         self.every_n_steps = every_n_steps
-        self.dirpath = dirpath if dirpath is None or "://" in str(dirpath) else str(Path(dirpath).expanduser().resolve())
+        self.dirpath = (
+            dirpath if dirpath is None or "://" in str(dirpath) else str(Path(dirpath).expanduser().resolve())
+        )
         self.best_model_path = ""
         """Path of `last.ckpt` once it is written, under the name by which Lightning's Trainer finds it."""
         self._note = ResumeNote()
@@ -94,13 +96,15 @@ class LastCheckpoint(Checkpoint):
             return
         entries = [sum(map(len, state["state"].values())) for state in checkpoint.get("optimizer_states", [])]
         own = {"within_step": accumulates(trainer), "optimizer_entries": entries or None}
-        checkpoint[RESUME] = self._note.model_copy(update=own).model_dump()
+        checkpoint["resume"] = self._note.model_copy(update=own).model_dump()
         if self._note.run_ended and self._counters is not None:
             checkpoint["loops"]["fit_loop"] = self._counters
 
     def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Number the run after all others in its folder."""
-        self._note = ResumeNote(accumulated=trainer.accumulate_grad_batches)  # methods and schedules may change it later
+        self._note = ResumeNote(
+            accumulated=trainer.accumulate_grad_batches
+        )  # methods and schedules may change it later
         self._resumable, self._flush_due, self._counters = False, False, None
         self.best_model_path = ""
         if trainer.is_global_zero and not trainer.fast_dev_run:  # type: ignore[attr-defined]
@@ -131,9 +135,9 @@ class LastCheckpoint(Checkpoint):
         if resumed.accumulated is not None and before != now:
             wanted, given = (f"{batch} samples × {accumulated}" for batch, accumulated in (before, now))
             raise ValueError(
-                f"{trainer.ckpt_path} was written with batches of {wanted} accumulated, this run has {given}: its order "
-                "of samples and its learning rate hold for the first only. Set data.batch_size, trainer.devices and "
-                "trainer.accumulate_grad_batches to the same product, or start a new run"
+                f"{trainer.ckpt_path} was written with batches of {wanted} accumulated, this run has {given}: its "
+                "order of samples and its learning rate hold for the first only. Set data.batch_size, trainer.devices "
+                "and trainer.accumulate_grad_batches to the same product, or start a new run"
             )
 
     def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
@@ -201,7 +205,7 @@ class LastCheckpoint(Checkpoint):
         if trainer.fast_dev_run:  # type: ignore[attr-defined]
             return
         path = f"{self.dirpath}/{LAST}"
-        trainer.save_checkpoint(path)
+        trainer.save_checkpoint(path, weights_only=False)
         self.best_model_path, self._saved_step, self._flush_due = path, trainer.global_step, True
 
 
@@ -243,8 +247,6 @@ class BestCheckpoint(ModelCheckpoint):
         ValueError: at the start of `fit`, if no callback is the benchmark that `monitor` names, or that benchmark does
             not log this score.
     """
-
-    waits_for_benchmark = True
 
     def __init__(
         self,

@@ -1,13 +1,18 @@
-"""Monitors of collapse and of the negatives, from the tensors that a training step returns."""
+"""What a training shows while it runs: collapse and negatives, its speed, and its progress."""
 
+import math
+import time
 from collections.abc import Mapping
 from typing import Any
 
 import pytorch_lightning as pl
 import torch
+from pytorch_lightning.callbacks import ProgressBar
 from pytorch_lightning.utilities import rank_zero_warn
 from torch import Tensor
 from torch.nn.functional import normalize
+
+from datamodules.reading.files import ProgressReport
 
 LOGGED = ("positive_similarity", "negative_similarity", "queue_age")
 
@@ -124,3 +129,151 @@ class CollapseMonitor(pl.Callback):
 def _check(embeddings: Tensor) -> None:
     if embeddings.ndim != 2 or len(embeddings) < 2:
         raise ValueError(f"expected embeddings (N, D) with N of at least 2, got {tuple(embeddings.shape)}")
+
+
+class Throughput(pl.Callback):
+    """Log the speed of training since the last time it was logged; validation and benchmarks do not count.
+
+    Logs, every `trainer.log_every_n_steps` optimiser steps, `time/step` (seconds per optimiser step), `time/data` (the
+    fraction of them, 0 to 1, spent waiting for the loader; only for loaders that report it, as `VideoDataModule`'s
+    does) and `time/clips_per_second` (over all ranks). The first batch is left out: it waits for workers to start and
+    kernels to be chosen. Nothing here waits for the device.
+
+    Args:
+        warn_above: fraction of the time; when more of it is spent waiting for data twice in a row, one warning says
+            what to do.
+    """
+
+    def __init__(self, warn_above: float = 0.3) -> None:
+        if not 0 < warn_above <= 1:
+            raise ValueError(f"Throughput: warn_above is {warn_above}, it must be a fraction in (0, 1]")
+        self.warn_above = warn_above
+        self._slow_looks = 0
+        self._hinted = False
+        self._since: float | None = None
+        self._paused = 0.0
+        self._waited = 0.0
+        self._batches = self._step = 0
+
+    def on_train_batch_end(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        """Count the batch, and log every few steps."""
+        now, step, loader = time.perf_counter(), trainer.global_step, trainer.train_dataloader
+        if self._since is None:
+            self._begin(now, step, loader)
+            return
+        self._batches += 1
+        if step == self._step or not trainer.log_every_n_steps or step % trainer.log_every_n_steps:  # type: ignore[attr-defined]
+            return
+        seconds = now - self._since
+        per_step = seconds / self._batches * trainer.accumulate_grad_batches
+        pl_module.log("time/step", per_step, on_step=True, on_epoch=False, sync_dist=True)
+        if (size := getattr(loader, "batch_size", None)) is not None:
+            speed = size * self._batches * trainer.world_size / seconds
+            pl_module.log("time/clips_per_second", speed, on_step=True, on_epoch=False, sync_dist=True)
+        if (waited := getattr(loader, "waited", None)) is not None:
+            fraction = (waited - self._waited) / seconds
+            pl_module.log("time/data", fraction, on_step=True, on_epoch=False, sync_dist=True)
+            self._hint(fraction, getattr(loader, "num_workers", 0))
+        self._begin(now, step, loader)
+
+    def on_validation_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Stop the clock."""
+        self._paused = time.perf_counter()
+
+    def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Start the clock again."""
+        if self._since is not None:
+            self._since += time.perf_counter() - self._paused
+
+    def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Reset the state of this run."""
+        self._since, self._slow_looks = None, 0
+
+    def _begin(self, now: float, step: int, loader: Any) -> None:
+        self._since, self._step, self._batches = now, step, 0
+        self._waited = getattr(loader, "waited", 0.0)
+
+    def _hint(self, fraction: float, workers: int) -> None:
+        self._slow_looks = self._slow_looks + 1 if fraction > self.warn_above else 0
+        if self._slow_looks >= 2 and not self._hinted:
+            self._hinted = True
+            rank_zero_warn(
+                f"{fraction:.0%} of the time goes into waiting for data: raise data.num_workers (now {workers}) "
+                "up to the cores there are, or make the videos cheaper to decode: vidcorr transcode SOURCE DESTINATION"
+            )
+
+
+class RunProgress(ProgressBar):
+    """Show one bar for an entire `fit`: optimiser steps done, rate, remaining time, loss; without a terminal, lines.
+
+    Validation and benchmarks count into the rate, hence into the remaining time. Evaluations show their own progress.
+
+    Args:
+        every: seconds from one line to the next where there is no terminal.
+    """
+
+    def __init__(self, every: float = 30.0) -> None:
+        super().__init__()
+        if every <= 0:
+            raise ValueError(f"RunProgress: every is {every} seconds, it must be more than 0")
+        self.every = every
+        self._report: ProgressReport | None = None
+        self._enabled = True
+
+    def enable(self) -> None:
+        """Show progress (Lightning calls it on the first rank)."""
+        self._enabled = True
+
+    def disable(self) -> None:
+        """Show nothing (Lightning calls it on the other ranks)."""
+        self._enabled = False
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Start the bar at the progress of the run."""
+        steps = trainer.estimated_stepping_batches
+        total = None if math.isinf(steps) else int(steps)
+        silent = not self._enabled
+        self._report = ProgressReport("training", total, "steps", trainer.global_step, self.every, silent)
+
+    def on_train_batch_end(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        """Count the optimiser's steps."""
+        if self._report is not None and trainer.global_step != self._report.done:
+            loss = outputs.get("loss") if isinstance(outputs, dict) else outputs
+            # the loss is read only where it is shown: reading it waits for the device
+            self._report.advance(lambda: "" if loss is None else f"loss {float(loss):.3f}", trainer.global_step)
+
+    def on_validation_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Start the bar in `validate`; a benchmark alone has one stand-in batch and its own bar."""
+        if self._report is not None:
+            self._report.clear()
+        batches = sum(trainer.num_val_batches)
+        if trainer.state.fn == "validate" and batches > 1:
+            total = None if math.isinf(batches) else int(batches)
+            self._report = ProgressReport("validating", total, "batches", 0, self.every, not self._enabled)
+
+    def on_validation_batch_end(self, trainer: pl.Trainer, *_: Any, **__: Any) -> None:
+        """Count the batches."""
+        if self._report is not None and trainer.state.fn == "validate":
+            self._report.advance()
+
+    def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Remove the bar of a validation."""
+        if trainer.state.fn == "validate":
+            self._end()
+
+    def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Remove the bar."""
+        self._end()
+
+    def on_exception(self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException) -> None:
+        """Remove the bar, so that the message stands alone."""
+        self._end()
+
+    def _end(self) -> None:
+        if self._report is not None:
+            self._report.clear()
+            self._report = None

@@ -182,7 +182,9 @@ def check_optimizers(trainer: pl.Trainer) -> None:
     where = f"{trainer.ckpt_path}: the optimiser"
     for optimizer in trainer.optimizers:
         for group in optimizer.param_groups:
-            options = {name: float(value) if type(value) is int else value for name, value in optimizer.defaults.items()}
+            options = {
+                name: float(value) if type(value) is int else value for name, value in optimizer.defaults.items()
+            }
             _check_like({name: group.get(name, math.nan) for name in options}, options, where)
         for parameter, entries in optimizer.state.items():
             shapes = {value.shape for value in entries.values() if isinstance(value, torch.Tensor) and value.ndim}

@@ -1,14 +1,16 @@
-"""The folder of a run: complete files, one run at a time, and the checkpoint to resume from."""
+"""The folder of a run: complete files, the checkpoint to resume from, and what is said and removed at its end."""
 
 import csv
+import logging
 import os
 import warnings
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Set
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
+from pytorch_lightning import Trainer
 from pytorch_lightning.loggers import CSVLogger, Logger, TensorBoardLogger
 from pytorch_lightning.loggers.csv_logs import ExperimentWriter
 from pytorch_lightning.plugins.io import TorchCheckpointIO
@@ -16,11 +18,16 @@ from pytorch_lightning.plugins.io import TorchCheckpointIO
 from datamodules.reading.files import csv_text, unfinished, write_atomically
 from lightning_modules.checkpoints import read_content
 
+from ..benchmarks.base import BenchmarkCallback
 from ..folder_lock import in_use
+from ..loggers import run_folder
+from .restored import is_checkpoint_file, read_state
+
+log = logging.getLogger(__name__)
 
 LAST = "last.ckpt"
-RESUME = "resume"
-"""Key of a checkpoint for its progress and its run, see `LastCheckpoint`."""
+LEFT_BY_ANY_RUN = ("config.yaml", "hparams.yaml", "events.out.tfevents.*", "metrics.csv")
+"""Files that a run has written before its first step."""
 
 
 class AtomicCheckpointIO(TorchCheckpointIO):
@@ -28,7 +35,14 @@ class AtomicCheckpointIO(TorchCheckpointIO):
 
     Lightning's own class writes to the machine's temporary folder; where that is another disk, its move is a copy, and
     a run that is killed or a disk that is full in the middle of it leaves half a file in the place of a whole one.
+
+    Args:
+        check: called with the content and the path of each file that is read, before anything is restored from it.
     """
+
+    def __init__(self, check: Callable[[dict[str, Any], str | Path], None] | None = None) -> None:
+        super().__init__()
+        self._check = check
 
     def save_checkpoint(self, checkpoint: Mapping[str, Any], path: str | Path, storage_options: Any = None) -> None:
         """Write a checkpoint; addresses such as `s3://…` are left to Lightning.
@@ -49,7 +63,9 @@ class AtomicCheckpointIO(TorchCheckpointIO):
                 file.flush()
                 os.fsync(file.fileno())
         except (OSError, RuntimeError) as error:  # torch turns some of the first into the second
-            reason = _os_error(error)
+            reason: BaseException | None = error
+            while reason is not None and not isinstance(reason, OSError):
+                reason = reason.__cause__ or reason.__context__
             if reason is None:
                 raise
             before = "; the one before is as it was" if path.exists() else ""
@@ -69,28 +85,51 @@ class AtomicCheckpointIO(TorchCheckpointIO):
         Raises:
             ValueError: if the file is damaged, or holds other than tensors and plain types.
         """
-        if "://" in str(path):
-            return super().load_checkpoint(path, map_location, weights_only=True)
-        return read_content(path, mapped=False)
+        remote = "://" in str(path)
+        content = super().load_checkpoint(path, map_location, True) if remote else read_content(path, mapped=False)
+        if self._check is not None:
+            self._check(content, path)
+        return content
+
+    def remove_checkpoint(self, path: str | Path) -> None:
+        """Remove a checkpoint that a better one replaces; nothing but a regular `.ckpt` file is ever removed."""
+        address = str(path)
+        remote = "://" in address and not address.startswith(("file:", "local:")) and "::" not in address
+        if remote and address.endswith(".ckpt"):
+            super().remove_checkpoint(path)
+        elif is_checkpoint_file(Path(path)):
+            Path(path).unlink()
+        elif remote or Path(path).exists():
+            log.warning("%s is not removed: it is no regular .ckpt file", path)
 
 
-def _os_error(error: BaseException | None) -> OSError | None:
-    """Return the system's error behind another, if there is one."""
-    while error is not None and not isinstance(error, OSError):
-        error = error.__cause__ or error.__context__
-    return error
-
-
-def claim_version(logger: Logger) -> None:
-    """Claim the next free `version_N` folder for this run, before anything asks the logger for its version.
+def claim_version(loggers: Iterable[Logger]) -> None:
+    """Claim the next `version_N` folder that is free for all loggers of a run, before anything asks them for it.
 
     Lightning takes the next number and makes the folder later: two runs that start together would share one.
     """
-    while getattr(logger, "_version", "") is None and "://" not in str(logger.save_dir):
-        try:
-            os.makedirs(str(logger.log_dir))
-        except FileExistsError:
-            logger._version = None  # type: ignore[attr-defined]
+    own: list[Any] = [logger for logger in loggers if _numbers_folders(logger) and logger._version is None]
+    claimed = False
+    while own and not claimed:
+        number = max(logger.version for logger in own)
+        claimed = True
+        for folder in {_folder_of(logger, number) for logger in own}:
+            try:
+                os.makedirs(folder)
+            except FileExistsError:
+                claimed = False
+        for logger in own:
+            logger._version = number if claimed else None
+
+
+def _numbers_folders(logger: Logger) -> bool:
+    """Return whether a logger writes to folders `version_N` of this machine."""
+    return isinstance(logger, CSVLogger | TensorBoardLogger) and "://" not in str(logger.save_dir)
+
+
+def _folder_of(logger: Any, version: int | str) -> str:
+    logger._version = version
+    return str(logger.log_dir)
 
 
 class LastCheckpointFile(NamedTuple):
@@ -129,27 +168,28 @@ def last_checkpoints(root: str | Path, folders: Iterable[str | Path] = ()) -> li
 
 
 def continue_in_folder(loggers: Iterable[Logger], path: str | Path) -> None:
-    """Make loggers continue in the folder of the run that is resumed.
+    """Make loggers continue in the folder of the run that is resumed, which is where its `last.ckpt` lies.
 
     What was logged after the checkpoint will be logged again; it is dropped. A logger that does not write below the
     folder of that run, or a checkpoint other than a `last.ckpt`, gets a new folder.
     """
     path = Path(path).resolve()
-    if path.name != LAST or path.parent.name != "checkpoints":
+    own: list[Any] = [logger for logger in loggers if _numbers_folders(logger)]
+    if path.name != LAST or path.parent.name != "checkpoints" or not own:
         return
-    run, content = path.parent.parent, _content(path)
-    note = content.get(RESUME, {})
+    run = path.parent.parent
+    if Path(own[0].root_dir).resolve() != run.parent:
+        return
+    number = run.name.removeprefix("version_")
+    state = read_state(_content(path), path)
     # the last scores of a run are logged at its last step
-    step = int(content["global_step"]) + bool(note.get("place", {}).get("run_ended"))
-    local = [logger for logger in loggers if logger.save_dir and "://" not in str(logger.save_dir)]
-    versions = note.get("versions", ())
-    if not local or Path(getattr(local[0], "root_dir", "")).resolve() != run.parent or len(versions) != len(local):
-        return
-    for logger, version in zip(local, versions, strict=True):
-        logger._version = version  # type: ignore[attr-defined]
+    step = state.global_step + state.resume.run_ended
+    for logger in own:
+        if logger._version is None:
+            logger._version = int(number) if number.isdecimal() else run.name
         if isinstance(logger, TensorBoardLogger):
             logger._kwargs["purge_step"] = step
-        elif isinstance(logger, CSVLogger):
+        else:
             _keep_rows(logger, step)
 
 
@@ -192,9 +232,87 @@ def _content(path: Path) -> dict[str, Any]:
 
 def _read(path: Path) -> LastCheckpointFile:
     try:
-        content = _content(path)
-        run, version = content.get(RESUME, {}).get("run", -1), path.parent.parent.name.rpartition("version_")[2]
-        step, epoch = int(content["global_step"]), int(content["epoch"])
-        return LastCheckpointFile(int(run), step, int(version) if version.isdecimal() else -1, epoch, path)
+        state = read_state(_content(path), path)
     except Exception as error:
         raise ValueError(f"{path} is damaged ({error}): remove it, or name the checkpoint to resume from") from error
+    version = path.parent.parent.name.rpartition("version_")[2]
+    number = int(version) if version.isdecimal() else -1
+    return LastCheckpointFile(state.resume.run, state.global_step, number, state.epoch, path)
+
+
+def closing_lines(trainer: Trainer, configs: Path) -> list[str]:
+    """Return at most three lines: scores, the path of the report, the checkpoint and the next command.
+
+    Scores of benchmarks are in per cent; without a benchmark they are whatever the method has logged as `val/…`.
+
+    Args:
+        trainer: after its run.
+        configs: folder of the project's configs; the next command names one of its benchmarks: that of the run, else
+            the one that suits the method. It is left out after a user's own benchmark, and where no benchmark suits.
+    """
+    callbacks: list[Any] = trainer.callbacks  # type: ignore[attr-defined]
+    benchmarks = [callback for callback in callbacks if isinstance(callback, BenchmarkCallback)]
+    lines, fitted = [], trainer.state.fn == "fit"
+    if fitted and (scores := "; ".join(filter(None, map(_score, benchmarks)))):
+        lines.append(scores)
+    elif not benchmarks and (logged := {k: v for k, v in trainer.callback_metrics.items() if k.startswith("val/")}):
+        lines.append(", ".join(f"{name} {float(value):.4f}" for name, value in logged.items()))
+    run, pages = run_folder(trainer), list[Path]()
+    for benchmark in benchmarks:
+        given = benchmark.output_dir
+        pages += (
+            run.glob(f"benchmarks/{benchmark.name}/*/report.html") if given is None else [Path(given, "report.html")]
+        )
+    if pages := [page for page in pages if page.is_file()]:
+        lines.append(f"report: {max(pages, key=lambda page: page.stat().st_mtime_ns)}")
+    # one with a monitor, which keeps the best, comes before those that keep the last
+    kept = sorted(trainer.checkpoint_callbacks, key=lambda callback: not getattr(callback, "monitor", None))
+    written = [getattr(callback, name, "") for callback in kept for name in ("best_model_path", "last_model_path")]
+    if fitted and (checkpoint := next(filter(None, written), None)):
+        suited = getattr(trainer.lightning_module, "suited_benchmark", "davis")
+        names = [benchmarks[-1].name, type(benchmarks[-1]).name] if benchmarks else [suited]
+        config = next((name for each in names if (configs / (name := f"benchmarks/{each}.yaml")).is_file()), None)
+        command = f"; next: vidcorr validate --ckpt_path {checkpoint} --config {config}" if config else ""
+        lines.append(f"checkpoint: {checkpoint}{command}")
+    return lines
+
+
+def _score(benchmark: BenchmarkCallback) -> str:
+    """Return the first score of the last run, and of the first run of a training for comparison."""
+    if len(benchmark.history) < 2:
+        return ""  # the table of the one run stands right above, as it does in `validate`
+    first, last = min(benchmark.history), max(benchmark.history)
+    key = next((key for key in benchmark.history[last] if key in benchmark.history[first]), None)
+    if key is None:
+        return ""
+    before, after = (100 * benchmark.history[step][key] for step in (first, last))
+    return f"{key} {before:.1f} % at step {first}, {after:.1f} % at step {last}"
+
+
+def earlier_folders(trainer: Trainer) -> set[Path]:
+    """Return the folders of loggers that are there before a run, because the user has named them."""
+    named = (logger for logger in trainer.loggers if getattr(logger, "_version", None) is not None)
+    return {folder for logger in named if logger.log_dir and (folder := Path(logger.log_dir)).is_dir()}
+
+
+def remove_empty_folders(trainer: Trainer, earlier: Set[Path] = frozenset()) -> None:
+    """Remove what a run created that failed before its first step: its folder, and empty folders for results.
+
+    Args:
+        trainer: after the failure.
+        earlier: folders whose files are kept, see `earlier_folders`.
+    """
+    if not trainer.is_global_zero:
+        return
+    callbacks: list[Any] = trainer.callbacks  # type: ignore[attr-defined]
+    results = [Path(folder) for callback in callbacks if (folder := getattr(callback, "output_dir", None)) is not None]
+    runs = {Path(logger.log_dir) for logger in trainer.loggers if logger.log_dir is not None} - earlier
+    for run in runs if trainer.global_step == 0 else ():
+        paths = sorted(run.rglob("*"), reverse=True)  # what is in a folder before the folder
+        if all(path.is_dir() or any(path.match(known) for known in LEFT_BY_ANY_RUN) for path in paths):
+            for path in paths:
+                path.rmdir() if path.is_dir() and not path.is_symlink() else path.unlink(missing_ok=True)
+        results += [run, run.parent, run.parent.parent]  # version_N, lightning_logs, runs
+    for folder in results:
+        if folder != Path.cwd() and folder.is_dir() and not any(folder.iterdir()):
+            folder.rmdir()

@@ -1,4 +1,4 @@
-"""Orderly end of a training: on a signal, a non-finite loss, a dead worker, or a folder in use."""
+"""Orderly end of a training: on a signal, a non-finite loss, a dead worker, a folder in use, a bad callback."""
 
 import math
 import signal
@@ -6,24 +6,35 @@ import threading
 from collections import deque
 from collections.abc import Callable
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytorch_lightning as pl
 import torch
+from pytorch_lightning.callbacks import (
+    BatchSizeFinder,
+    LearningRateFinder,
+    ModelCheckpoint,
+    StochasticWeightAveraging,
+    WeightAveraging,
+)
 from pytorch_lightning.plugins.io import TorchCheckpointIO
+from pytorch_lightning.strategies.launchers import _MultiProcessingLauncher
+from pytorch_lightning.trainer.call import _interrupt
 from pytorch_lightning.utilities import rank_zero_info
 from pytorch_lightning.utilities.exceptions import SIGTERMException
+from pytorch_lightning.utilities.model_helpers import is_overridden
 from torch import Tensor
 
 from datamodules.loading.loader import worker_died
 from lightning_modules.functional.transfer import PendingCopy
 
 from .. import signals
+from ..benchmarks.base import BenchmarkCallback
 from ..benchmarks.ranks import Ranks
 from ..folder_lock import FolderLock
-from .forked import call_on_exception, stop_ranks, waits_for_ranks
-from .refusals import refuse_unsupported
+from .restored import check_optimizers, check_state, load_schedules
 from .run_folder import AtomicCheckpointIO
 
 MOST_VIDEOS = 32
@@ -52,6 +63,13 @@ def order_callbacks(trainer: pl.Trainer) -> None:
     trainer.callbacks = sorted(trainer.callbacks, key=lambda callback: getattr(callback, "callback_order", 0))  # type: ignore[attr-defined]
 
 
+def accumulates(trainer: pl.Trainer) -> bool:
+    """Return whether more batches follow the newest one before the optimiser's next step."""
+    loop = trainer.fit_loop
+    batches, is_last = loop.batch_idx + 1, loop.epoch_loop.batch_progress.is_last_batch
+    return batches % trainer.accumulate_grad_batches != 0 and not is_last and batches != trainer.num_training_batches
+
+
 class PendingLoss(NamedTuple):
     """A loss that is being copied to the CPU, and its batch."""
 
@@ -74,8 +92,8 @@ class Safeguards(pl.Callback):
       the weights change. A GPU is not waited for: its loss is checked one step later, and once more before anything is
       saved, with the weights, so that nothing replaces a good checkpoint.
     - **A worker that dies** stops the run after its batch; what is saved is the last complete optimiser step.
-    - **Files**: checkpoints are written atomically (`AtomicCheckpointIO`), two runs never use a folder
-      together.
+    - **Files**: checkpoints are written atomically and checked before anything is restored from them
+      (`AtomicCheckpointIO`, `check_state`), two runs never use a folder together.
     - **Callbacks of Lightning's** that would spoil a run are refused before it begins (`refuse_unsupported`).
     """
 
@@ -87,17 +105,25 @@ class Safeguards(pl.Callback):
         self._locks: list[FolderLock] = []
         self._pending_losses: deque[PendingLoss] = deque()
         self._batch: tuple[int, int, Tensor | None] = (0, 0, None)
-        self._workers = _DeadWorkers()
+        self._schedules: list[dict[str, Any]] | None = None
+        self._on_dead_child: Callable[[int, Any], None] | None = None
         self._signals = ExitStack()
 
     def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
-        """Check the other callbacks; let checkpoints be written atomically."""
+        """Check the other callbacks; let checkpoints be written atomically and checked when they are read."""
         if stage == "fit":
             refuse_unsupported(trainer, pl_module)
         order_callbacks(trainer)
-        call_on_exception(trainer, together=(TrainingStopped,))
+        call_on_exception(trainer)
         if type(trainer.strategy.checkpoint_io) is TorchCheckpointIO:
-            trainer.strategy.checkpoint_io = AtomicCheckpointIO()
+            trainer.strategy.checkpoint_io = AtomicCheckpointIO(partial(check_state, trainer))
+
+    def on_load_checkpoint(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
+    ) -> None:
+        """Keep the schedules' states from Lightning; they are restored once they can be compared with the run's."""
+        if trainer.state.fn == "fit":
+            self._schedules, checkpoint["lr_schedulers"] = checkpoint.get("lr_schedulers"), []
 
     def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Lock the folders of the checkpoints against other runs."""
@@ -109,8 +135,12 @@ class Safeguards(pl.Callback):
                 self._locks = [FolderLock(Path(folder)) for folder in folders if folder and "://" not in str(folder)]
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Install the signal handlers; Lightning restores the earlier ones when the fit ends."""
+        """Install the signal handlers, which Lightning restores when the fit ends; restore the schedules."""
         self._defer_signals(trainer)
+        if self._schedules is not None:
+            load_schedules(trainer, self._schedules)
+            check_optimizers(trainer)
+            self._schedules = None
 
     def on_predict_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Install the signal handlers."""
@@ -119,10 +149,17 @@ class Safeguards(pl.Callback):
     def on_train_batch_start(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, batch_idx: int
     ) -> None:
-        """Record which batch this is."""
+        """Record which batch this is; from here to its end torch may not report a dead worker.
+
+        Torch raises that error in whatever runs at that moment, which would leave a step half done.
+        """
         videos = batch.get("video_index") if isinstance(batch, dict) else None
         self._batch = (trainer.current_epoch, batch_idx, videos)
-        self._workers.hold_back()
+        if threading.current_thread() is threading.main_thread() and hasattr(signal, "SIGCHLD"):
+            handler = signal.getsignal(signal.SIGCHLD)
+            if callable(handler):
+                self._on_dead_child = handler
+                signal.signal(signal.SIGCHLD, signal.SIG_DFL)
 
     def on_before_backward(self, trainer: pl.Trainer, pl_module: pl.LightningModule, loss: Tensor) -> None:
         """Check the loss, or start its copy to the CPU."""
@@ -136,10 +173,10 @@ class Safeguards(pl.Callback):
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         """Agree over all ranks whether to continue."""
-        loss, worker = self._bad_loss(trainer, wait=False), self._workers.release()
-        status = NOT_FINITE if loss else WORKER_DIED if worker else STOP_REQUESTED if signals.received() else GOOD
+        loss, worker, asked = self._bad_loss(trainer, wait=False), self._dead_worker(), signals.received()
+        status = NOT_FINITE if loss else STOP_REQUESTED if asked else WORKER_DIED if worker else GOOD
         worst = self._ranks.largest(status) if self._ranks is not None else status
-        if worst == STOP_REQUESTED and not trainer.fit_loop._should_accumulate():  # not with half of the gradients
+        if worst == STOP_REQUESTED and not accumulates(trainer):  # not with half of the gradients
             trainer._signal_connector.received_sigterm = True  # Lightning leaves once the step is logged
         if worst > STOP_REQUESTED:
             self._stop(worst, loss or worker)
@@ -160,11 +197,14 @@ class Safeguards(pl.Callback):
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Agree over all ranks whether to continue."""
-        self._agree_to_stop(trainer)
+        self.on_train_epoch_end(trainer, pl_module)
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Agree over all ranks whether to continue."""
-        self._agree_to_stop(trainer)
+        if trainer.state.fn != "fit" or trainer.sanity_checking or self._ranks is None:
+            return
+        if self._ranks.largest(STOP_REQUESTED if signals.received() else GOOD):
+            trainer._signal_connector.received_sigterm = True
 
     def on_save_checkpoint(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
@@ -179,15 +219,15 @@ class Safeguards(pl.Callback):
 
     def on_exception(self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException) -> None:
         """Report a stop by a signal, which has no other message, and release the locks of the folders."""
-        self._workers.release()
+        self._dead_worker()
         if waits_for_ranks(trainer):
+            if isinstance(exception, SIGTERMException) and trainer.strategy.launcher is not None:
+                trainer.strategy.launcher.kill(signal.SIGTERM)  # multiprocessing waits for them when this process ends
+        elif signals.explains(exception):
             if isinstance(exception, SIGTERMException):
-                stop_ranks(trainer)
-        elif isinstance(exception, SIGTERMException):
-            exception.code = exception.code or signals.status()  # 0 of a forked rank would read as success
-            name = signals.name_of(signals.received())
+                exception.code = exception.code or signals.status()  # 0 of a forked rank would read as success
             after = f" after step {trainer.global_step}" if trainer.state.fn == "fit" else ""
-            rank_zero_info(f"stopped by {name}{after}")
+            rank_zero_info(f"stopped by {signals.name_of(signals.received())}{after}")
         self._release()
 
     def teardown(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
@@ -196,12 +236,6 @@ class Safeguards(pl.Callback):
         if self._ranks is not None:
             self._ranks.close()
             self._ranks = None
-
-    def _agree_to_stop(self, trainer: pl.Trainer) -> None:
-        if trainer.state.fn != "fit" or trainer.sanity_checking or self._ranks is None:
-            return
-        if self._ranks.largest(STOP_REQUESTED if signals.received() else GOOD):
-            trainer._signal_connector.received_sigterm = True
 
     def _defer_signals(self, trainer: pl.Trainer) -> None:
         launcher = trainer.strategy.launcher
@@ -212,6 +246,17 @@ class Safeguards(pl.Callback):
             lock.release()
         self._locks = []
         self._signals.close()
+
+    def _dead_worker(self) -> str | None:
+        """Let torch report dead workers again; return why one died since the batch began, None if none did."""
+        handler, self._on_dead_child = self._on_dead_child, None
+        if handler is not None:
+            signal.signal(signal.SIGCHLD, handler)
+            try:
+                handler(signal.SIGCHLD, None)
+            except RuntimeError as error:
+                return str(worker_died(str(error)))
+        return None
 
     def _bad_loss(self, trainer: pl.Trainer, wait: bool = True) -> str | None:
         """Describe the first non-finite loss, if any; without `wait` the newest may still be on its way."""
@@ -230,36 +275,6 @@ class Safeguards(pl.Callback):
     def _stop(self, status: int, reason: str | None) -> None:
         reasons = [reason] if self._ranks is None else self._ranks.gather(reason)
         raise TrainingStopped(next(text for text in reasons if text), resumable=status == WORKER_DIED)
-
-
-class _DeadWorkers:
-    """Hold back the exception by which torch reports a loader's dead worker until the end of the batch.
-
-    Torch raises it in whatever runs at that moment, which would leave a step half done.
-    """
-
-    def __init__(self) -> None:
-        self._handler: Callable[[int, Any], None] | None = None
-
-    def hold_back(self) -> None:
-        """Hold back such exceptions until `release`."""
-        if threading.current_thread() is threading.main_thread() and hasattr(signal, "SIGCHLD"):
-            handler = signal.getsignal(signal.SIGCHLD)
-            if callable(handler):
-                self._handler = handler
-                signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-
-    def release(self) -> str | None:
-        """Return why a worker died since `hold_back`, None if none did; from now on torch raises again."""
-        handler, self._handler = self._handler, None
-        if handler is None:
-            return None
-        signal.signal(signal.SIGCHLD, handler)
-        try:
-            handler(signal.SIGCHLD, None)
-        except RuntimeError as error:
-            return str(worker_died(str(error)))
-        return None
 
 
 def _broken_weights(step: int, pl_module: pl.LightningModule) -> str | None:
@@ -281,3 +296,76 @@ def _names(trainer: pl.Trainer, numbers: Tensor | None) -> str:
     names = [str(videos[number].path) if videos else f"number {number}" for number in numbers.tolist()]
     more = f" and {len(names) - MOST_VIDEOS} more" if len(names) > MOST_VIDEOS else ""
     return ", ".join(names[:MOST_VIDEOS]) + more
+
+
+def waits_for_ranks(trainer: pl.Trainer) -> bool:
+    """Return whether this process trains nothing itself, but has forked or spawned the ranks that do."""
+    launcher = trainer.strategy.launcher
+    return isinstance(launcher, _MultiProcessingLauncher) and bool(launcher.procs)
+
+
+def call_on_exception(trainer: pl.Trainer) -> None:
+    """Let an exception in a rank that Lightning forked or spawned (`ddp_fork`, `ddp_spawn`) reach its callbacks.
+
+    Lightning 2.6 handles exceptions in the process that has forked, whose callbacks know nothing of the training: in
+    the rank itself none is notified, nothing is saved, and a rank that a signal stops would end with status 0, after
+    which the waiting process waits for a result for ever.
+    """
+    if not isinstance(trainer.strategy.launcher, _MultiProcessingLauncher):
+        return
+    run_stage = trainer._run_stage
+
+    def handled() -> Any:
+        try:
+            return run_stage()
+        except BaseException as exception:
+            _interrupt(trainer, exception)
+            if isinstance(exception, (SIGTERMException, TrainingStopped)):  # which all ranks raise at the same step
+                trainer.strategy.barrier("stopped")  # the first rank that ends takes the others with it
+            raise
+
+    trainer._run_stage = handled  # type: ignore[method-assign]
+
+
+def refuse_unsupported(trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+    """Refuse callbacks of Lightning's that would end a run late, or give weights other than their names promise.
+
+    Raises:
+        ValueError: in one line, naming the callback and what to do.
+    """
+    callbacks: list[Any] = trainer.callbacks  # type: ignore[attr-defined]
+    method = type(pl_module).__name__
+    filled = set(getattr(pl_module, "_ddp_params_and_buffers_to_ignore", ()))
+    memory = [name for name, _ in pl_module.named_buffers() if name in filled]  # as a queue of keys
+    for callback in callbacks:
+        reason = None
+        if isinstance(callback, BatchSizeFinder):
+            reason = (
+                "the learning rate and its schedule are made for the first batch size and would stay; leave it out and "
+                "try sizes by --data.batch_size with --trainer.max_steps=3"
+            )
+        elif isinstance(callback, LearningRateFinder):
+            reason = (
+                f"{method} scales its rate with the batch and schedules it over the run, so a rate found at the start "
+                "is not the run's; leave it out and compare short runs with several rates"
+            )
+        elif isinstance(callback, StochasticWeightAveraging) and is_overridden("optimizer_step", pl_module):
+            reason = (
+                "its last pass, for BatchNorm, makes no optimiser steps, which the queue or moving average of "
+                f"{method} needs; use EMAWeightAveraging with use_buffers: false"
+            )
+        elif isinstance(callback, WeightAveraging) and getattr(callback, "_use_buffers", False) and memory:
+            reason = (
+                f"it would average {memory[0]} of {method}, whose entries are replaced and not learned; set "
+                "use_buffers: false"
+            )
+        elif isinstance(callback, ModelCheckpoint) and callback.monitor and not hasattr(callback, "benchmark"):
+            name, monitor = callback.monitor.partition("/")[0], f"(monitor={callback.monitor!r}"
+            named = (other for other in callbacks if isinstance(other, BenchmarkCallback) and other.name == name)
+            if (benchmark := next(named, None)) is not None and benchmark.every_n_epochs > 1:
+                reason = (
+                    f"{name} runs every {benchmark.every_n_epochs} epochs, {type(callback).__name__}{monitor}) checks "
+                    f"after each; use BestCheckpoint{monitor}, mode={callback.mode!r})"
+                )
+        if reason:
+            raise ValueError(f"{type(callback).__name__}: {reason}")

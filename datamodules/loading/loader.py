@@ -1,5 +1,7 @@
 """Order of the samples and the loader's position in it; both survive a restart."""
 
+import os
+import signal
 import time
 from collections.abc import Callable, Iterator, Sized
 from typing import Any, TypeVar
@@ -11,6 +13,7 @@ from torch.utils.data.distributed import DistributedSampler
 from ..reading.errors import DataError
 from .sampling import seeded_generator
 
+ENDING = (signal.SIGTERM, signal.SIGINT)
 Key = tuple[int, int]  # epoch, number of the sample in it
 BatchT = TypeVar("BatchT")
 
@@ -76,7 +79,34 @@ class FixedSampler(DistributedSampler[Key]):
         return len(self.indices)
 
 
-class ResumableLoader(DataLoader[BatchT]):
+class SteadyLoader(DataLoader[BatchT]):
+    """A loader whose workers start undisturbed by the signals that end a run, which come to the whole process group.
+
+    They wait until the workers are in groups of their own, see `leave_process_group`; then this process acts on them.
+    """
+
+    def __iter__(self) -> Iterator[Any]:  # type: ignore[override]
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, ENDING)
+        try:
+            return super().__iter__()
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def leave_process_group() -> None:
+    """Put this worker into a process group of its own, and forget signals that came to the group before.
+
+    Ctrl-C, SLURM and torchrun signal a whole process group; a worker that died first would take the step along that is
+    to be finished and saved. Workers end with the process that started them.
+    """
+    os.setpgrp()
+    for number in ENDING:
+        signal.signal(number, signal.SIG_IGN)  # forgets one that waits
+        signal.signal(number, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, ENDING)
+
+
+class ResumableLoader(SteadyLoader[BatchT]):
     """A loader over a `ClipSampler` whose state is the number of batches that were taken from it in the epoch.
 
     Batches that workers have made ahead do not count, so a run that resumes from the state starts at the next batch,
@@ -124,6 +154,8 @@ class ResumableLoader(DataLoader[BatchT]):
         Raises:
             DataError: if the samples or their order are not those of the state, so that its position means nothing.
         """
+        if any(type(state.get(name)) is not int or state[name] < 0 for name in ("epoch", "batches")):
+            raise DataError("the checkpoint's place in the data is damaged: resume from another checkpoint")
         order = self._order().items()
         if changed := [f"{name} {state[name]}, now {now}" for name, now in order if state.get(name, now) != now]:
             raise DataError(

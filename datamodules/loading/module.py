@@ -1,6 +1,5 @@
 """Base of the DataModules whose samples are functions of (seed, epoch, index)."""
 
-import os
 from collections.abc import Callable, Sized
 from typing import Any, cast
 
@@ -10,7 +9,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from ..reading.errors import DataError, require_at_least
 from ..reading.files import usable_cores
-from .loader import ClipSampler, FixedSampler, ResumableLoader
+from .loader import ClipSampler, FixedSampler, ResumableLoader, SteadyLoader, leave_process_group
 
 
 class SampledDataModule(pl.LightningDataModule):
@@ -73,7 +72,7 @@ class SampledDataModule(pl.LightningDataModule):
         if dataset is None:
             return DataLoader([{}], batch_size=None)  # type: ignore[arg-type]
         ranks, rank = self.world_size_and_rank()
-        return DataLoader(dataset, sampler=FixedSampler(cast(Sized, dataset), ranks, rank), **self._arguments())
+        return SteadyLoader(dataset, sampler=FixedSampler(cast(Sized, dataset), ranks, rank), **self._arguments())
 
     def _arguments(self) -> dict[str, Any]:
         return {
@@ -89,12 +88,8 @@ class SampledDataModule(pl.LightningDataModule):
 
 
 def _start_worker(worker: int) -> None:
-    """Keep OpenCV to the worker's own thread, and the worker out of the signals that end the run.
-
-    Ctrl-C, SLURM and torchrun signal a whole process group; a worker that died first would take the step along that is
-    to be finished and saved. Workers end with the process that started them.
-    """
+    """Keep OpenCV to the worker's own thread, and the worker out of the signals that end the run."""
     import cv2
 
     cv2.setNumThreads(0)
-    os.setpgrp()
+    leave_process_group()

@@ -2,13 +2,13 @@
 
 import pytest
 import torch
+from callbacks.training.closing import closing_lines
 from pytorch_lightning import Trainer
 from pytorch_lightning.trainer.states import TrainerFn
 
 from callbacks import BestCheckpoint, DavisBenchmark
 from callbacks.command_line.configs import shipped_configs
 from callbacks.training.checkpoint import LastCheckpoint
-from callbacks.training.closing import closing_lines
 from cli import main
 from lightning_modules import FrozenEncoder, LinearProbe, SiamFC
 

@@ -1,6 +1,7 @@
 """Callbacks of Lightning's that would spoil a run end it before any work, in one line."""
 
 import pytest
+from callbacks.training.refusals import refuse_unsupported
 from pytorch_lightning.callbacks import (
     BatchSizeFinder,
     EMAWeightAveraging,
@@ -10,7 +11,6 @@ from pytorch_lightning.callbacks import (
 )
 
 from callbacks import Safeguards
-from callbacks.training.refusals import refuse_unsupported
 from tests.helpers.contrast import quiet_trainer
 from tests.helpers.stops import Stop, go, make
 
