@@ -101,15 +101,16 @@ def test_two_runs_in_the_same_folder(video_folder, tmp_path):
 
 
 def test_versions_are_claimed_not_guessed(tmp_path):
-    loggers = [pl.loggers.TensorBoardLogger(tmp_path), pl.loggers.CSVLogger(tmp_path)]
-    assert [logger.version for logger in loggers] == [0, 0]  # both looked before either had made its folder
-    for logger in loggers:
-        logger._version = None
-        claim_version(logger)
-    assert [logger.version for logger in loggers] == [0, 1]
-    named = pl.loggers.TensorBoardLogger(tmp_path, version="mine")
-    claim_version(named)
-    assert named.version == "mine"
+    loggers = [pl.loggers.TensorBoardLogger(tmp_path), pl.loggers.CSVLogger(tmp_path, name="table")]
+    (tmp_path / "table/version_2").mkdir(parents=True)
+    claim_version(loggers)
+    assert [logger.version for logger in loggers] == [3, 3]  # so that the folder of one tells that of the other
+    late = pl.loggers.TensorBoardLogger(tmp_path)
+    assert late.version == 4
+    (tmp_path / "lightning_logs/version_4").mkdir()  # another run looked at the same time and was faster
+    late._version = None
+    claim_version([late, pl.loggers.TensorBoardLogger(tmp_path, version="mine")])
+    assert late.version == 5
 
 
 @slow

@@ -20,7 +20,25 @@ def test_non_finite_weights_are_not_saved(tmp_path):
     module.weight = float("inf")
     with pytest.raises(TrainingStopped, match=r"step 6: 1 of 4 weights hold .* \(net\.conv\.weight, …\)"):
         fit(tmp_path, module, [Safeguards(), LastCheckpoint(4, tmp_path)])
-    assert torch.load(tmp_path / "last.ckpt", weights_only=True)["global_step"] == 4
+    assert torch.load(tmp_path / "last.ckpt", weights_only=True)["global_step"] == 5  # before the epoch's last step
+
+
+def test_what_is_said_of_the_checkpoint_where_a_run_fails(tmp_path, caplog):
+    class Fail(pl.Callback):
+        def __init__(self, batch):
+            self.batch = batch
+
+        def on_train_batch_start(self, trainer, pl_module, batch, batch_idx):
+            if batch_idx == self.batch:
+                raise RuntimeError("a mistake of the user's")
+
+    caplog.set_level("INFO")
+    for batch, said in ((0, ""), (3, f"{tmp_path}/last.ckpt holds step 3; --ckpt_path last resumes from there")):
+        caplog.clear()
+        with pytest.raises(RuntimeError, match="a mistake"):
+            fit(tmp_path, Training(), [Safeguards(), LastCheckpoint(3, tmp_path), Fail(batch)])
+        lines = [line for line in caplog.messages if "saved" in line or "last.ckpt" in line]
+        assert lines == ([said] if said else [])  # nothing where no step could be lost
 
 
 @pytest.mark.slow

@@ -1,4 +1,4 @@
-"""Spread and rank of embeddings on cases with known answers; when the monitor looks, logs and warns."""
+"""Spread and rank of embeddings on cases with known answers; warnings; speeds by a clock; the bar of a training."""
 
 import math
 import warnings
@@ -8,11 +8,14 @@ import pytest
 import pytorch_lightning as pl
 import torch
 from torch import Tensor, nn
+from torch.utils.data import DataLoader
 
-from callbacks import CollapseMonitor
+from callbacks import CollapseMonitor, RunProgress, Throughput
 from callbacks.training.monitors import effective_rank, embedding_spread
-from lightning_modules import VFSMoCo
-from tests.helpers.contrast import loader, quiet_trainer
+from datamodules.loading.loader import ClipSampler, ResumableLoader
+from lightning_modules import FrozenEncoder, VFSMoCo, VFSSimSiam
+from tests.helpers import tiny
+from tests.helpers.contrast import Clips, Tiny, loader, quiet_trainer
 
 
 def test_spread_is_one_on_the_sphere_and_zero_in_a_point() -> None:
@@ -99,3 +102,114 @@ def test_it_warns_once_after_some_patience() -> None:
 def test_a_module_without_embeddings_is_refused() -> None:
     with pytest.raises(ValueError, match="Publishes returns no embeddings"):
         quiet_trainer(max_steps=2, callbacks=[CollapseMonitor(1)]).fit(Publishes("other"), loader(8, 4))
+
+
+class Clock:
+    """Seconds that pass only where something is said to take them."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def perf_counter(self) -> float:
+        return self.now
+
+
+class SlowClips(Clips):
+    def __init__(self, clock: Clock, seconds: float) -> None:
+        super().__init__(12)
+        self.clock, self.seconds = clock, seconds
+
+    def __getitem__(self, key):
+        self.clock.now += self.seconds
+        return super().__getitem__(key)
+
+
+class Timed(pl.LightningModule):
+    """Each batch takes a second, each validation a hundred."""
+
+    def __init__(self, clock: Clock) -> None:
+        super().__init__()
+        self.net, self.clock, self.logged = Tiny(), clock, {}
+
+    def log(self, name, value, **options):
+        self.logged.setdefault(self.trainer.global_step, {})[name] = value
+        super().log(name, value, **options)
+
+    def training_step(self, batch, batch_index):
+        self.clock.now += 1
+        return self.net(batch["clip"].flatten(0, 1)).square().mean()
+
+    def validation_step(self, batch, batch_index):
+        self.clock.now += 100
+
+    def configure_optimizers(self):
+        return torch.optim.SGD(self.parameters(), 0.01)
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    clock = Clock()
+    monkeypatch.setattr("callbacks.training.monitors.time", clock)
+    monkeypatch.setattr("datamodules.loading.loader.time", clock)
+    return clock
+
+
+def fit(clock, seconds, callback=None, **options):
+    data, module = SlowClips(clock, seconds), Timed(clock)
+    loader = ResumableLoader(data, batch_size=2, sampler=ClipSampler(data, 2))
+    options = {"max_epochs": 2, "log_every_n_steps": 1, "num_sanity_val_steps": 0} | options
+    trainer = quiet_trainer(callbacks=[callback or Throughput()], **options)
+    trainer.fit(module, loader, DataLoader([0], batch_size=None))
+    return module.logged
+
+
+@pytest.mark.parametrize("accumulate", [1, 3])
+def test_what_is_logged(clock, accumulate):
+    logged = fit(clock, 1.5, accumulate_grad_batches=accumulate, log_every_n_steps=2)
+    # a batch of two clips is waited for 3 seconds and trained on for 1
+    expected = {"time/step": 4.0 * accumulate, "time/data": 0.75, "time/clips_per_second": 0.5}
+    assert list(logged) == ([2, 4, 6, 8, 10, 12] if accumulate == 1 else [2, 4])
+    for seen in logged.values():
+        assert seen == pytest.approx(expected)
+
+
+def test_one_hint_when_data_are_slow(clock):
+    with pytest.warns(UserWarning, match=r"75% of the time goes into waiting .*num_workers \(now 0\)") as caught:
+        fit(clock, 1.5)
+    assert sum("waiting for data" in str(warning.message) for warning in caught) == 1
+
+
+def test_no_hint_when_they_are_not(clock):
+    with warnings.catch_warnings(record=True) as caught:
+        fit(clock, 0.2)
+    assert not [warning for warning in caught if "waiting for data" in str(warning.message)]
+
+
+def test_other_loaders_tell_no_share(clock):
+    module = Timed(clock)
+    trainer = quiet_trainer(callbacks=[Throughput()], max_epochs=1, log_every_n_steps=1, limit_val_batches=0)
+    trainer.fit(module, DataLoader(Clips(8), batch_size=2))
+    assert module.logged[4] == {"time/step": 1.0, "time/clips_per_second": 2.0}
+
+
+def test_lines_count_optimiser_steps_and_name_the_loss(tmp_path, capsys):
+    progress = RunProgress(every=1e-6)
+    settings = {"accelerator": "cpu", "logger": False, "enable_model_summary": False, "enable_checkpointing": False}
+    trainer = pl.Trainer(
+        default_root_dir=tmp_path, max_epochs=2, accumulate_grad_batches=2, callbacks=[progress], **settings
+    )
+    trainer.fit(VFSSimSiam(**tiny.TINY), tiny.loader(videos=16))
+    lines = [line for line in capsys.readouterr().err.splitlines() if line.startswith("training: ")]
+    assert [line.split(" steps")[0] for line in lines] == [f"training: {step}/4" for step in range(1, 5)]
+    assert all("loss " in line for line in lines)
+    assert progress._report is None
+
+
+def test_a_stand_in_batch_shows_nothing_and_real_ones_are_counted(tmp_path, capsys):
+    progress = RunProgress(every=1e-6)
+    trainer = pl.Trainer(default_root_dir=tmp_path, accelerator="cpu", logger=False, callbacks=[progress])
+    trainer.validate(FrozenEncoder("raw_colour"), verbose=False)
+    assert "validating" not in capsys.readouterr().err
+    trainer.validate(FrozenEncoder("raw_colour"), DataLoader([{}, {}, {}], batch_size=None), verbose=False)
+    lines = [line for line in capsys.readouterr().err.splitlines() if line.startswith("validating: ")]
+    assert [line.split(" batches")[0] for line in lines] == [f"validating: {number}/3" for number in (1, 2, 3)]

@@ -1,4 +1,4 @@
-"""The newest checkpoint by what the files say, and loggers that write on in the folder of a resumed run."""
+"""The newest checkpoint by what the files say, loggers that continue in the folder of a resumed run, and its end."""
 
 import csv
 import os
@@ -7,15 +7,22 @@ from typing import Any
 
 import pytest
 import torch
+from pytorch_lightning import Trainer
 from pytorch_lightning.loggers import CSVLogger, TensorBoardLogger
+from pytorch_lightning.trainer.states import TrainerFn
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
+from callbacks import BestCheckpoint, DavisBenchmark, LastCheckpoint
+from callbacks.command_line.configs import shipped_configs
 from callbacks.training.run_folder import (
     claim_version,
+    closing_lines,
     continue_in_folder,
     last_checkpoints,
     newest_run,
 )
+from cli import main
+from lightning_modules import FrozenEncoder, LinearProbe, SiamFC
 
 
 def write(root: Path, version: int, step: int, **note: Any) -> Path:
@@ -57,14 +64,14 @@ def test_tensorboard_continues_in_its_folder(tmp_path):
         return {event.step: event.value for event in events.Scalars("loss")}
 
     first = TensorBoardLogger(tmp_path)
-    claim_version(first)
+    claim_version([first])
     for step in range(5):
         first.log_metrics({"loss": float(step)}, step)
     first.finalize("success")
-    path = write(tmp_path, 0, 3, versions=[0])
+    path = write(tmp_path, 0, 3)
     second = TensorBoardLogger(tmp_path)
     continue_in_folder([second], path)
-    claim_version(second)
+    claim_version([second])
     assert second.version == 0
     second.log_metrics({"loss": 30.0}, 3)
     second.finalize("success")
@@ -73,14 +80,14 @@ def test_tensorboard_continues_in_its_folder(tmp_path):
 
 def test_a_csv_continues_in_its_file(tmp_path, recwarn):
     first = CSVLogger(tmp_path)
-    claim_version(first)
+    claim_version([first])
     for step in range(5):
         first.log_metrics({"loss": float(step)}, step)
     first.log_metrics({"score": 0.5}, 2)
     first.save()
     with (tmp_path / "lightning_logs/version_0/metrics.csv").open("a") as file:
         file.write("9.0")  # the process was killed in the middle of a line
-    path = write(tmp_path, 0, 3, versions=[0])
+    path = write(tmp_path, 0, 3)
     second = CSVLogger(tmp_path)
     continue_in_folder([second], path)
     second.log_metrics({"loss": 30.0, "more": 1.0}, 3)
@@ -93,12 +100,140 @@ def test_a_csv_continues_in_its_file(tmp_path, recwarn):
 
 
 def test_another_checkpoint_begins_a_folder_of_its_own(tmp_path):
-    last = write(tmp_path, 0, 3, versions=[0])
+    last = write(tmp_path, 0, 3)
     best = last.with_name("best.ckpt")
     best.write_bytes(last.read_bytes())
-    elsewhere = write(tmp_path / "elsewhere", 0, 3, versions=[0])
+    elsewhere = write(tmp_path / "elsewhere", 0, 3)
     for path in (best, elsewhere):
         logger = TensorBoardLogger(tmp_path)
         continue_in_folder([logger], path)
-        claim_version(logger)
+        claim_version([logger])
         assert logger.version > 0
+
+
+TINY = [
+    "--model=VFSSimSiam",
+    "--model.backbone=tests.helpers.encoders:TinyResNet",
+    "--model.projector_dim=16",
+    "--model.predictor_dim=8",
+    "--data=VideoDataModule",
+    "--data.frames=2",
+    "--data.size=32",
+    "--data.batch_size=2",
+    "--data.num_workers=0",
+    "--trainer.accelerator=cpu",
+    "--trainer.max_epochs=1",
+]
+
+
+def benchmark(davis_root, *more):
+    changes = "--trainer.callbacks.changes={radius: 3, context: 2}"
+    return ["--trainer.callbacks+=DavisBenchmark", f"--trainer.callbacks.root={davis_root}", changes, *more]
+
+
+def test_a_fit_ends_with_score_report_checkpoint(video_folder, davis_root, tmp_path, capsys):
+    more = benchmark(davis_root, "--trainer.callbacks.stage=res4", "--trainer.callbacks.before_training=true")
+    main(["fit", *TINY, f"--data.source={video_folder}", f"--trainer.default_root_dir={tmp_path}", *more])
+    score, report, checkpoint = capsys.readouterr().out.splitlines()[-3:]
+    assert score.startswith("davis/J&F-Mean ")
+    assert score.count(" % at step ") == 2
+    assert (tmp_path / report.removeprefix("report: ")).is_file()
+    path = checkpoint.removeprefix("checkpoint: ").partition(";")[0]
+    assert path.endswith("last.ckpt")
+    assert (tmp_path / path).is_file()
+    assert checkpoint.endswith(f"next: vidcorr validate --ckpt_path {path} --config benchmarks/davis.yaml")
+    again = ["--trainer.accelerator=cpu", f"--trainer.default_root_dir={tmp_path}"]
+    main(["validate", f"--ckpt_path={path}", *again, *benchmark(davis_root, "--trainer.callbacks.stage=res4")])
+    assert capsys.readouterr().out.count("J&F-Mean") == 1  # the checkpoint has the scores of its training too
+
+
+def test_a_validation_prints_its_score_once_in_per_cent(davis_root, tmp_path, capsys):
+    more = benchmark(davis_root, f"--trainer.callbacks.output_dir={tmp_path / 'out'}")
+    main(["validate", "--model=FrozenEncoder", "--model.spec=raw_colour", "--trainer.accelerator=cpu",
+          f"--trainer.default_root_dir={tmp_path}", *more])  # fmt: skip
+    said = capsys.readouterr().out
+    assert said.count("J&F-Mean") == 1
+    assert said.splitlines()[-1] == f"report: {tmp_path / 'out/report.html'}"
+    assert "Validate metric" not in said
+    assert "hp_metric" not in said
+
+
+class TimeOrder(DavisBenchmark):
+    """A user's own benchmark."""
+
+    name = "time_order"
+
+
+def test_the_next_command_names_a_config_that_is_there(davis_root, tmp_path):
+    best = BestCheckpoint("davis/J&F-Mean")
+    best.best_model_path = "best.ckpt"
+    trainer = Trainer(logger=False, accelerator="cpu", callbacks=[best], default_root_dir=tmp_path)
+    trainer.state.fn = TrainerFn.FITTING
+    said = {}
+    named = [DavisBenchmark(davis_root, name=name) for name in ("davis_2", "davis_2016")]
+    for benchmark in (*named, TimeOrder(davis_root)):
+        trainer.callbacks = [best, benchmark]
+        said[benchmark.name] = closing_lines(trainer, shipped_configs())
+    command = "vidcorr validate --ckpt_path best.ckpt --config benchmarks"
+    assert said == {
+        "davis_2": [f"checkpoint: best.ckpt; next: {command}/davis.yaml"],
+        "davis_2016": [f"checkpoint: best.ckpt; next: {command}/davis_2016.yaml"],
+        "time_order": ["checkpoint: best.ckpt"],
+    }
+
+
+@pytest.mark.parametrize(
+    ("module", "command"),
+    [
+        (LinearProbe("raw_colour", 3, stage=None, stride=None), ""),
+        (SiamFC("raw_colour", stage=None, dilated=False), " --config benchmarks/otb.yaml"),
+        (FrozenEncoder("raw_colour"), " --config benchmarks/davis.yaml"),
+    ],
+)
+def test_the_next_command_is_one_that_can_run(module, command, tmp_path):
+    last = LastCheckpoint()
+    last.best_model_path = "last.ckpt"
+    trainer = Trainer(logger=False, accelerator="cpu", callbacks=[last], default_root_dir=tmp_path)
+    trainer.state.fn = TrainerFn.FITTING
+    trainer.strategy.connect(module)
+    said = "checkpoint: last.ckpt" + (f"; next: vidcorr validate --ckpt_path last.ckpt{command}" if command else "")
+    assert closing_lines(trainer, shipped_configs()) == [said]
+
+
+def test_a_run_without_a_benchmark_ends_with_all_that_its_method_measured(tmp_path):
+    trainer = Trainer(logger=False, accelerator="cpu", callbacks=[], default_root_dir=tmp_path)
+    trainer.state.fn = TrainerFn.VALIDATING
+    measured = {"val/loss": torch.tensor(1.05), "val/top1": torch.tensor(0.25), "train/loss": torch.tensor(2.0)}
+    trainer.callback_metrics.update(measured)
+    assert closing_lines(trainer, shipped_configs()) == ["val/loss 1.0500, val/top1 0.2500"]
+
+
+@pytest.mark.parametrize("wrong", ["--model.backbone=torchvision:resnet1", "--trainer.callbacks.root=nowhere"])
+def test_a_failed_run_leaves_no_folder(wrong, video_folder, davis_root, tmp_path):
+    more = benchmark(davis_root, f"--trainer.callbacks.output_dir={tmp_path / 'out'}")
+    words = [*TINY, f"--data.source={video_folder}", f"--trainer.default_root_dir={tmp_path / 'runs'}", *more, wrong]
+    with pytest.raises(SystemExit):
+        main(["fit", *words])
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_failed_run_keeps_what_was_there(video_folder, davis_root, tmp_path):
+    kept = tmp_path / "runs/lightning_logs/version_0/checkpoints/last.ckpt"
+    kept.parent.mkdir(parents=True)
+    kept.write_text("another run's")
+    words = [*TINY, f"--data.source={video_folder}", f"--trainer.default_root_dir={tmp_path / 'runs'}"]
+    with pytest.raises(SystemExit):
+        main(["fit", *words, *benchmark(davis_root, "--trainer.callbacks.stage=res9")])
+    assert kept.read_text() == "another run's"
+    assert [path.name for path in (tmp_path / "runs/lightning_logs").iterdir()] == ["version_0"]
+
+
+def test_a_failed_run_keeps_the_logs_of_an_earlier_one_under_its_name(tmp_path):
+    logs = tmp_path / "logs/mine"
+    logs.mkdir(parents=True)
+    (logs / "events.out.tfevents.1").write_text("earlier")
+    words = ["--trainer.accelerator=cpu", "--trainer.logger=TensorBoardLogger", f"--trainer.logger.save_dir={tmp_path}",
+             "--trainer.logger.name=logs", "--trainer.logger.version=mine"]  # fmt: skip
+    with pytest.raises(SystemExit):
+        main(["validate", "--model=FrozenEncoder", "--model.spec=raw_colour", *words, *benchmark(tmp_path / "nowhere")])
+    assert (logs / "events.out.tfevents.1").read_text() == "earlier"

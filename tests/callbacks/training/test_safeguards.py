@@ -1,15 +1,25 @@
-"""The order of callbacks, and a `validate` that is stopped; losses, workers and folders are in tests/faults."""
+"""The order of callbacks, callbacks that are refused, and stops; losses, workers and folders are in tests/faults."""
 
 import os
 import signal
+from functools import partial
 from typing import Any
 
 import pytest
+from pytorch_lightning.callbacks import (
+    BatchSizeFinder,
+    EMAWeightAveraging,
+    LearningRateFinder,
+    ModelCheckpoint,
+    StochasticWeightAveraging,
+)
 from torch.utils.data import DataLoader
 
 from callbacks import CollapseMonitor, LastCheckpoint, Safeguards, signals
+from callbacks.training.safeguards import refuse_unsupported
 from tests.helpers.contrast import Clips, quiet_trainer
-from tests.helpers.stops import Counted, make
+from tests.helpers.faults import last, run, strike, words
+from tests.helpers.stops import Counted, Stop, go, joined, make
 
 
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
@@ -35,3 +45,56 @@ def test_what_saves_comes_after_all_others_and_what_ends_the_run_last(tmp_path):
     trainer = quiet_trainer(callbacks=callbacks, enable_checkpointing=True, max_steps=1, default_root_dir=tmp_path)
     trainer.fit(make("VFSSimSiam", 1), DataLoader(Clips(4, 2, 16), batch_size=4))
     assert [type(callback) for callback in trainer.callbacks[-2:]] == [LastCheckpoint, Safeguards]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("group", [False, True], ids=["one rank", "all, and the process that waits"])
+def test_preemption_of_forked_ranks(group, video_folder, tmp_path):
+    more = ["--trainer.strategy=ddp_fork", "--trainer.devices=2"]
+    blow = strike("SIGTERM", 3, rank=1, group=group)
+    command = partial(words, "VFSMoCo", video_folder, tmp_path, *more, samples_per_epoch=20)
+    ended = run(command(callbacks=(blow,)), tmp_path)
+    assert ended.status == 143, ended.said
+    assert ended.said.count("stopped by SIGTERM") == 1
+    assert "stopped by SIGTERM after step 4\n" in ended.said
+    assert last(tmp_path)["global_step"] == 4
+
+
+@pytest.mark.parametrize(
+    ("method", "callback", "line"),
+    [
+        ("VFSSimSiam", LearningRateFinder(), "LearningRateFinder: VFSSimSiam scales its rate with the batch"),
+        ("VFSMoCo", StochasticWeightAveraging(1e-3), "the queue or moving average of VFSMoCo needs; use EMAWeight"),
+        ("VFSMoCo", EMAWeightAveraging(), r"would average queue\.\w+ of VFSMoCo, .* set use_buffers: false"),
+    ],
+)
+def test_refused_before_any_work(method, callback, line, tmp_path):
+    with pytest.raises(ValueError, match=line):
+        go(method, tmp_path, more=[callback])
+    assert not list(tmp_path.glob("*.ckpt"))
+
+
+def test_a_batch_size_finder_is_refused():
+    trainer = quiet_trainer(callbacks=[BatchSizeFinder(), Safeguards()])
+    with pytest.raises(ValueError, match="BatchSizeFinder: the learning rate and its schedule are made for the first"):
+        refuse_unsupported(trainer, make("VFSSimSiam", 1))  # Lightning takes the finder with a DataModule only
+
+
+def test_an_average_without_buffers_is_resumed_exactly(tmp_path):
+    def run(folder, **options):
+        average = EMAWeightAveraging(use_buffers=False, decay=0.5)
+        return go("VFSMoCo", folder, more=[average], **options)
+
+    whole, ended = run(tmp_path / "whole")
+    assert ended
+    begun, _ = run(tmp_path / "parts", stop=Stop("step", 4))
+    rest, _ = run(tmp_path / "parts", start=tmp_path / "parts/last.ckpt")
+    assert joined(begun, rest, whole) == whole
+
+
+def test_a_plain_checkpoint_on_a_benchmark_that_pauses_names_best_checkpoint(tmp_path):
+    plain = ModelCheckpoint(tmp_path / "plain", monitor="counted/score", mode="max")
+    line = r"counted runs every 2 epochs, .* use BestCheckpoint\(monitor='counted/score', mode='max'\)"
+    with pytest.raises(ValueError, match=line):
+        go("VFSSimSiam", tmp_path, more=[plain], every_n_epochs=2)
+    assert go("VFSSimSiam", tmp_path, more=[plain])[1]

@@ -1,10 +1,20 @@
 """Order and place: functions of (seed, epoch), the same for any number of workers, disjoint over ranks."""
 
+import multiprocessing
+import os
+import signal
+
 import pytest
 import torch
 from torch.utils.data import Dataset
 
-from datamodules.loading.loader import ClipSampler, FixedSampler, ResumableLoader, _with_advice
+from datamodules.loading.loader import (
+    ClipSampler,
+    FixedSampler,
+    ResumableLoader,
+    _with_advice,
+    leave_process_group,
+)
 from datamodules.reading.errors import DataError
 
 
@@ -124,3 +134,27 @@ def test_a_worker_that_hangs_is_not_called_dead():
 
     with pytest.raises(DataError, match=r"timed out after 20\.0 seconds: a video hangs .* raise data\.timeout"):
         next(_with_advice(hanging()))
+
+
+def _strike_the_group(worker):
+    if worker == 0:
+        os.killpg(os.getpgrp(), signal.SIGTERM)
+    leave_process_group()
+
+
+def _load_under_fire():
+    os.setsid()
+    received = []
+    signal.signal(signal.SIGTERM, lambda number, frame: received.append(number))
+    loader = ResumableLoader(
+        Echo(8), 4, sampler=ClipSampler(Echo(8), 4), num_workers=2, worker_init_fn=_strike_the_group
+    )
+    seen = batches(loader)
+    os._exit(0 if len(seen) == 2 and received == [signal.SIGTERM] else 1)
+
+
+def test_a_signal_to_the_group_while_workers_start_reaches_this_process_only():
+    process = multiprocessing.get_context("fork").Process(target=_load_under_fire)
+    process.start()
+    process.join(60)
+    assert process.exitcode == 0

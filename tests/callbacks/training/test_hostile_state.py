@@ -1,0 +1,151 @@
+"""A checkpoint is data: what its state says is checked before it is restored, and no path in it is ever followed."""
+
+import math
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from callbacks import AtomicCheckpointIO
+from tests.helpers.stops import Stop, go
+
+FIT = ("loops", "fit_loop")
+EPOCH = (*FIT, "epoch_progress", "current")
+STATES = ("optimizer_states", 0)
+BEST = ("callbacks", "BestCheckpoint")
+GONE = object()
+
+DAMAGES: dict[str, tuple[tuple[Any, ...], Any]] = {
+    "no counters": (("loops",), GONE),
+    "counters as a list": (FIT, [1]),
+    "an epoch that is no number": ((*EPOCH, "processed"), math.nan),
+    "an epoch as text": ((*EPOCH, "processed"), "1"),
+    "a negative epoch": ((*EPOCH, "processed"), -1000),
+    "a counter less": ((*EPOCH, "started"), GONE),
+    "a method's name": ((*EPOCH, "reset_on_restart"), 0),
+    "a place in the data before its start": ((*FIT, "state_dict", "combined_loader", 0, "batches"), -1),
+    "a place in the data as text": ((*FIT, "state_dict", "combined_loader", 0, "epoch"), "0"),
+    "optimiser states emptied": ((*STATES, "state"), {}),
+    "one parameter's state emptied": ((*STATES, "state", 0), {}),
+    "no optimiser states": (("optimizer_states",), []),
+    "optimiser states gone": (("optimizer_states",), GONE),
+    "momentum of another shape": ((*STATES, "state", 0, "momentum_buffer"), torch.zeros(3)),
+    "momentum as text": ((*STATES, "state", 0, "momentum_buffer"), "much"),
+    "a learning rate as text": ((*STATES, "param_groups", 0, "lr"), "fast"),
+    "no learning rate": ((*STATES, "param_groups", 0, "lr"), GONE),
+    "a learning rate that is no number": ((*STATES, "param_groups", 0, "lr"), math.inf),
+    "a schedule's method": (("lr_schedulers", 0, "step"), 1),
+    "a schedule without its place": (("lr_schedulers", 0, "last_epoch"), GONE),
+    "a schedule's place that is no number": (("lr_schedulers", 0, "last_epoch"), math.nan),
+    "no schedule": (("lr_schedulers",), []),
+    "scores as a list": (("benchmarks", "counted", "history"), [1]),
+    "scores as text": (("benchmarks", "counted", "history"), {0: {"a": "b"}}),
+    "a step that is no number": (("benchmarks", "counted", "tried"), math.nan),
+    "sizes as text": (("resume", "accumulated"), "one"),
+    "a note as a list": (("resume",), [1]),
+    "steps as text": (("global_step",), "seven"),
+    "best scores as text": ((*BEST, "best_k_models"), "all"),
+    "a callback's state as a list": (BEST, [1]),
+    "a callback's state without a part": ((*BEST, "best_model_path"), GONE),
+}
+
+
+@pytest.fixture(scope="module")
+def stopped(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a run that was stopped within its second epoch."""
+    folder = tmp_path_factory.mktemp("stopped")
+    go("VFSSimSiam", folder, stop=Stop("step", 3))
+    return folder
+
+
+def changed(content: dict[str, Any], place: tuple[Any, ...], value: Any) -> None:
+    """Set, or delete, one part of a nested state; a callback is found by the beginning of its key."""
+    for name in place[:-1]:
+        content = _part(content, name)
+    last = place[-1]
+    key = next((key for key in content if str(key).startswith(last)), last) if isinstance(last, str) else last
+    if value is GONE:
+        del content[key]
+    else:
+        content[key] = value
+
+
+def _part(content: Any, name: Any) -> Any:
+    if isinstance(name, str):
+        name = next(key for key in content if str(key).startswith(name))
+    return content[name]
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_each_damaged_state_ends_in_one_line(damage, stopped, tmp_path):
+    content = torch.load(stopped / "last.ckpt", weights_only=True)
+    changed(content, *DAMAGES[damage])
+    path = tmp_path / "last.ckpt"
+    torch.save(content, path)
+    with pytest.raises(ValueError, match=r"last\.ckpt|place in the data is damaged") as refused:
+        go("VFSSimSiam", tmp_path, start=path)
+    assert "\n" not in str(refused.value)
+
+
+def test_no_path_of_a_checkpoint_is_followed(stopped, tmp_path):
+    other = tmp_path / "other"
+    (other / "folder.ckpt").mkdir(parents=True)
+    (other / "notes.ckpt").write_text("a user's")
+    best = tmp_path / "run/best"
+    best.mkdir(parents=True)
+    (best / "folder.ckpt").mkdir()
+    (best / "linked.ckpt").symlink_to(other / "notes.ckpt")
+    (best / "notes.txt").write_text("a user's")
+    (best / "real.ckpt").write_text("an earlier best one")
+    content = torch.load(stopped / "last.ckpt", weights_only=True)
+    names = [other, f"local://{other}", best / "../../other", other / "notes.ckpt", other / "folder.ckpt"]
+    names += [best / name for name in ("folder.ckpt", "linked.ckpt", "notes.txt")]
+    before = sorted(tmp_path.rglob("*"))
+    for name in map(str, [*names, "/somewhere/real.ckpt"]):
+        low = torch.tensor(-1e9)
+        state = {"best_k_models": {name: low}, "best_model_path": name, "best_model_score": low, "kth_value": low}
+        key = next(key for key in content["callbacks"] if key.startswith("BestCheckpoint"))
+        content["callbacks"][key] |= {
+            **state,
+            "kth_best_model_path": name,
+            "last_model_path": name,
+            "dirpath": str(best),
+        }
+        torch.save(content, tmp_path / "last.ckpt")
+        assert go("VFSSimSiam", tmp_path / "run", start=tmp_path / "last.ckpt")[1]
+        (new,) = best.glob("best-*.ckpt")
+        new.unlink()
+        gone = set(before) - {*tmp_path.rglob("*")}
+        assert gone == ({best / "real.ckpt"} if name.endswith("real.ckpt") else set())  # by its name, in its folder
+
+
+def test_only_a_regular_checkpoint_file_is_removed(tmp_path, caplog):
+    (tmp_path / "folder.ckpt").mkdir()
+    (tmp_path / "notes.txt").write_text("a user's")
+    (tmp_path / "real.ckpt").write_text("")
+    (tmp_path / "linked.ckpt").symlink_to(tmp_path / "real.ckpt")
+    for name in ("folder.ckpt", "notes.txt", "linked.ckpt", "real.ckpt", "gone.ckpt"):
+        AtomicCheckpointIO().remove_checkpoint(tmp_path / name)
+    for prefix in ("local://", "file://", "simplecache::file://"):
+        AtomicCheckpointIO().remove_checkpoint(f"{prefix}{tmp_path}/folder.ckpt")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["folder.ckpt", "linked.ckpt", "notes.txt"]
+    assert caplog.text.count("is not removed: it is no regular .ckpt file") == 3
+
+
+def test_an_evaluation_takes_no_counters_from_a_checkpoint(stopped, tmp_path):
+    content = torch.load(stopped / "last.ckpt", weights_only=True) | {"loops": "any"}
+    with pytest.raises(ValueError, match=r"a\.ckpt is damaged \(loops: "):
+        _validate(content, tmp_path / "a.ckpt")
+    content["loops"] = {"validate_loop": {"epoch_loop.batch_progress": {"total": {"reset": 1}}}}
+    _validate(content, tmp_path / "a.ckpt")
+
+
+def _validate(content: dict[str, Any], path: Path) -> None:
+    from callbacks import Safeguards
+    from tests.helpers.contrast import Clips, quiet_trainer
+    from tests.helpers.stops import make
+
+    torch.save(content, path)
+    batches = torch.utils.data.DataLoader(Clips(2, 2, 16), batch_size=2)
+    quiet_trainer(callbacks=[Safeguards()]).validate(make("VFSSimSiam", 1), batches, str(path), verbose=False)
