@@ -123,8 +123,9 @@ class LastCheckpoint(Checkpoint):
             trainer.fit_loop.epoch_loop.restarting = False
             return
         # Lightning forgets the loader's state where something, as a schedule, has asked for the loader before
-        if len(self._loader_states) == 1 and hasattr(trainer.train_dataloader, "load_state_dict"):
-            trainer.train_dataloader.load_state_dict(self._loader_states[0])
+        loader: Any = trainer.train_dataloader
+        if len(self._loader_states) == 1 and hasattr(loader, "load_state_dict"):
+            loader.load_state_dict(self._loader_states[0])
         for callback in trainer.callbacks:  # type: ignore[attr-defined]
             if isinstance(callback, GradientAccumulationScheduler):  # it acts at the start of an epoch only
                 callback.on_train_epoch_start(trainer)
@@ -214,7 +215,7 @@ def _closes(trainer: pl.Trainer, batch: int) -> bool:
 
     Where the length of an epoch is not known, its last batch is known only when it has come.
     """
-    loop, interval = trainer.fit_loop, trainer.val_check_batch  # type: ignore[attr-defined]
+    loop, interval = trainer.fit_loop, trainer.val_check_batch
     known_as_last = batch == loop.batch_idx + 1 and loop.epoch_loop.batch_progress.is_last_batch
     if known_as_last or batch >= trainer.num_training_batches:
         return True

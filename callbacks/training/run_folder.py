@@ -108,7 +108,8 @@ def claim_version(loggers: Iterable[Logger]) -> None:
 
     Lightning takes the next number and makes the folder later: two runs that start together would share one.
     """
-    own: list[Any] = [logger for logger in loggers if _numbers_folders(logger) and logger._version is None]
+    own: list[Any] = [logger for logger in loggers if _numbers_folders(logger)]
+    own = [logger for logger in own if logger._version is None]
     claimed = False
     while own and not claimed:
         number = max(logger.version for logger in own)
