@@ -10,7 +10,7 @@ from .benchmarks.tap_vid import TapVidBenchmark as TapVidBenchmark
 from .benchmarks.vip import VipBenchmark as VipBenchmark
 from .benchmarks.vos import VosBenchmark as VosBenchmark
 from .benchmarks.youtube_vos import YoutubeVosBenchmark as YoutubeVosBenchmark
-from .experiments.comparison import compare as compare
+from .tools.comparison import compare as compare
 from .prediction import (
     VideoPrediction as VideoPrediction,
     follow_points as follow_points,

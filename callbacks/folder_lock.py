@@ -22,12 +22,15 @@ class FolderLock:
 
     Args:
         folder: is made where it is missing.
+        advice: what a user does where another process holds it.
 
     Raises:
         FolderInUse: if another process holds it, including one on another machine where the file system supports locks.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(
+        self, folder: Path, advice: str = "give this run its own folder: --trainer.default_root_dir"
+    ) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self._folder = folder.resolve()
         self._file: IO[str] = (folder / LOCK).open("a+")
@@ -36,8 +39,7 @@ class FolderLock:
             holder = self._file.read().strip() or "another process"
             self._file.close()
             raise FolderInUse(
-                f"{folder} is in use by another run ({holder}), whose checkpoints this one would overwrite; "
-                "give this run its own folder: --trainer.default_root_dir"
+                f"{folder} is in use by another run ({holder}), whose files this one would overwrite; {advice}"
             )
         _held.append(self._folder)
         self._file.truncate(0)

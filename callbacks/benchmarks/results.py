@@ -12,7 +12,7 @@ from rich.table import Table
 
 from datamodules.reading.files import csv_of_records, write_atomically
 
-from ..provenance import provenance
+from ..results.provenance import provenance
 
 Row = dict[str, Any]
 """Column → value of a sequence (or object): a row of per_sequence.csv."""

@@ -18,7 +18,7 @@ from lightning_modules.functional import PointProtocol
 from lightning_modules.functional.box_protocol import TrackingProtocol
 
 from .. import signals
-from ..provenance import provenance
+from ..results.provenance import provenance
 from ..tracking.record import SequenceRecord
 from ..tracking.stopwatch import Stopwatch
 from ..tracking.view import View

@@ -16,8 +16,8 @@ from datamodules.reading.files import write_atomically
 from datamodules.reading.mask_files import davis_palette
 
 from ..pictures.film import TRUTH_SUFFIX, Curve, plain_curves
-from ..statistics.uncertainty import rows_difference, score_intervals, videos_of
-from ..stored_results import Json, epochs_and_step, on_test_set, protocols_of, read_results, read_rows
+from ..results.statistics import rows_difference, score_intervals, videos_of
+from ..results.stored import Json, epochs_and_step, on_test_set, protocols_of, read_results, read_rows
 from .published import published_beside
 
 TITLES = {"davis": "DAVIS", "youtube_vos": "YouTube-VOS", "jhmdb": "JHMDB", "vip": "VIP", "otb": "OTB"}

@@ -17,37 +17,30 @@ def command(args: Sequence[str]) -> None:
         metavar="SPEC[@STAGE[/STRIDE]]",
         help="checkpoint, short name such as dino-b8, timm:NAME, …",
     )
-    where = parser.add_mutually_exclusive_group(required=True)
-    where.add_argument("--config", help="a benchmark's config, such as benchmarks/davis.yaml")
-    where.add_argument("--davis", metavar="ROOT", help="evaluate on DAVIS-2017 val in this folder")
-    parser.add_argument("--root", help="with --config: folder of the data, instead of the config's")
-    parser.add_argument("--protocol", help="with --davis: named protocol (default: vfs)")
+    parser.add_argument("--config", default="benchmarks/davis.yaml", help="config of a benchmark (default: DAVIS)")
+    parser.add_argument("--root", help="folder of the data, instead of the config's")
+    parser.add_argument("--protocol", help="named protocol, instead of the config's")
+    parser.add_argument("--base", default="", metavar="SPEC", help="row that the others are tested against")
     parser.add_argument("--pretrained", action="store_true", help="load the pretrained weights of timm and torchvision")
     parser.add_argument("--seeds", type=int, nargs="*", default=[0, 1], help="seeds of the untrained baseline")
     parser.add_argument("--no-baselines", action="store_true", help="leave out raw colour and untrained networks")
     parser.add_argument("--limit", type=positive, metavar="N", help="evaluate only the first N sequences")
     parser.add_argument("--output", type=Path, default=Path("comparison"), help="folder of results")
     parser.add_argument("--allow", action="append", metavar="NAME", help="class of yours that a checkpoint may name")
+    if any(argument.partition("=")[0] == "--davis" for argument in args):
+        raise ValueError("--davis ROOT is now --root ROOT")
     flags = parser.parse_args(list(args))
-    if flags.config is not None and flags.protocol is not None:
-        raise ValueError(f"--protocol is for --davis; {flags.config} names its own")
-    if flags.davis is not None and flags.root is not None:
-        raise ValueError("--root is for --config; --davis names the folder itself")
 
     from lightning_modules.checkpoints import allow_named
 
-    from ..benchmarks.davis import DavisBenchmark
-    from ..experiments.comparison import benchmarks_of, compare, contestants
+    from .comparison import benchmarks_of, compare, contestants
 
     allow_named(args)
-    if flags.config is not None:
-        benchmarks = benchmarks_of(find_config(flags.config), flags.root, flags.limit)
-    else:
-        benchmarks = [DavisBenchmark(flags.davis, protocol=flags.protocol or "vfs", limit_sequences=flags.limit)]
+    benchmarks = benchmarks_of(find_config(flags.config), flags.root, flags.limit, protocol=flags.protocol)
     rows = contestants(flags.specs, flags.pretrained, flags.seeds, not flags.no_baselines)
     if not rows:
         raise ValueError("compare: name at least one backbone, or leave the baselines in")
-    scores = compare(rows, benchmarks, flags.output)
+    scores = compare(rows, benchmarks, flags.output, flags.base)
     if failed := [row.name for row in rows if row.name not in scores]:
         summary = f"{len(failed)} of {len(rows)} backbones failed ({', '.join(failed)})"
         raise ValueError(f"compare: {summary}; {flags.output / 'compare.json'} holds the reasons")

@@ -8,7 +8,7 @@ from typing import Any, Literal, get_args
 
 import numpy as np
 
-from ..stored_results import epochs_and_step, read_results
+from ..results.stored import epochs_and_step, read_results
 
 TrainingCurve = list[tuple[int, float]]
 """(epochs or steps trained, fraction), in order."""

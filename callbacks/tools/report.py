@@ -4,7 +4,7 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from ..stored_results import read_results
+from ..results.stored import read_results
 
 
 def command(args: Sequence[str]) -> None:

@@ -12,8 +12,8 @@ from pathlib import Path
 from datamodules.reading.files import write_atomically
 
 from ..command_line.configs import find_config
-from ..experiments.study_plan import FOLDER, Step, Study, StudyRow, read_study
-from ..experiments.study_table import (
+from .study_plan import FOLDER, Step, Study, StudyRow, read_study
+from .study_table import (
     gather_study,
     read_record,
     result_of,

@@ -45,8 +45,8 @@ def command(args: Sequence[str]) -> None:
     from lightning_modules.checkpoints import allow_named
     from lightning_modules.functional import PropagationProtocol
 
-    from ..experiments.grid import AT_ONCE, MOST, named_grid, read_grid
-    from ..experiments.protocol_sweep import sweep, sweep_benchmark
+    from .grid import AT_ONCE, MOST, named_grid, read_grid
+    from .protocol_sweep import sweep, sweep_benchmark
 
     allow_named(args)
     if flags.protocols and (flags.vary or flags.protocol):

@@ -6,20 +6,14 @@ from pathlib import Path
 
 from datamodules.reading.files import csv_text, write_atomically
 
-from ..experiments.results_table import Cell, Column, StoredScore, Table, markdown_table, read_scores_of, tabulate
 from ..report.published import published_beside
-from ..statistics.text import percent
-from ..stored_results import read_results
+from ..results.records import Cell, Column, Record, Table, read_records, tabulate
+from ..results.rendering import latex_table, markdown_table, percent
+from ..results.statistics import FEWEST_SEEDS
+from ..results.stored import read_results
 from .report import results_below
 
 FORMATS = ("md", "csv", "tex")
-LATEX = {letter: f"\\{letter}" for letter in "&%$#_{}"} | {
-    "\\": r"\textbackslash{}",
-    "~": r"\textasciitilde{}",
-    "^": r"\textasciicircum{}",
-    "±": r"$\pm$",
-    "−": "$-$",
-}
 
 
 def gather_results(
@@ -28,7 +22,7 @@ def gather_results(
     """Read the results in folders and line up the numbers that compare.
 
     A row is a network (and a stage, where there are several), over its seeds. A column holds numbers of one benchmark,
-    one protocol with all its values (its digest), and the same number of sequences of the same split. Two results that
+    one protocol with all its values (its digest), and the same sequences of the same split. Two results that
     are not seeds of one row never meet in a cell: each has its own row, whose name includes its folder.
 
     Args:
@@ -42,13 +36,13 @@ def gather_results(
         ValueError: if a folder holds no results, a file is none, no result has one of the scores, there is no such
             base row, or a named folder holds two results of one column; one line.
     """
-    found: dict[tuple[Path, str, Column, str], StoredScore] = {}
+    found: dict[tuple[Path, str, Column, str], Record] = {}
     files: list[Path] = []
     for each in folders:
         label, folder = _labelled(str(each))
         below = results_below(folder)
         files += below
-        own = [one for run in below for one in read_scores_of(run, label, scores)]
+        own = [one for run in below for one in read_records(run, label, scores)]
         if label:
             _require_one_a_column(label, folder, own)
         found |= {(one.folder, one.label, one.column, one.name): one for one in own}
@@ -74,14 +68,11 @@ def render(table: Table, format: str) -> str:
     """
     if format == "csv":
         return _csv(table)
-    lines = [[name, *(_shown(row.get(column)) for column in table.columns)] for name, row in table.rows.items()]
-    head = ["", *map(_head, table.columns)]
+    lines = [[name, *(cell_text(row.get(column)) for column in table.columns)] for name, row in table.rows.items()]
+    head = ["", *_heads(table.columns)]
     if format == "md":
-        return markdown_table(head, lines, range(1, len(head))) + "".join(f"\n{note}\n" for note in _notes(table))
-    body = [" & ".join(map(_latex, line)) + r" \\" for line in [head, *lines]]
-    begin = rf"\begin{{tabular}}{{l{'r' * len(table.columns)}}}"
-    rows = [begin, r"\toprule", body[0], r"\midrule", *body[1:], r"\bottomrule", r"\end{tabular}"]
-    return "\n".join([*rows, *(f"% {note}" for note in _notes(table)), ""])
+        return markdown_table(head, lines, first_right=1) + "".join(f"\n{note}\n" for note in notes(table))
+    return latex_table(head, lines) + "".join(f"% {note}\n" for note in notes(table))
 
 
 def command(args: Sequence[str]) -> None:
@@ -120,7 +111,7 @@ def _scores(folder: Path) -> list[str]:
     return list(read_results(folder / "results.json")["scores"])
 
 
-def _require_one_a_column(label: str, folder: Path, found: Sequence[StoredScore]) -> None:
+def _require_one_a_column(label: str, folder: Path, found: Sequence[Record]) -> None:
     taken: dict[tuple[str, Column], Path] = {}
     for one in found:
         if (other := taken.setdefault((one.label, one.column), one.folder)) != one.folder:
@@ -140,13 +131,17 @@ def _with_published(table: Table) -> Table:
     return Table(table.columns, rows, table.base)
 
 
-def _head(column: Column) -> str:
-    by = f"{column.protocol} {column.digest}".strip()
-    number = f"{'?' if column.sequences is None else column.sequences} sequences"
-    return f"{column.benchmark} {column.score} ({', '.join(filter(None, (by, column.data, number)))})"
+def _heads(columns: Sequence[Column]) -> list[str]:
+    """Return the head of each column; the digest of its sequences stands in those that are alike otherwise."""
+    heads = [f"{column.benchmark} {column.score} ({column.conditions})" for column in columns]
+    return [
+        f"{head[:-1]} {column.names or 'of unknown names'})" if heads.count(head) > 1 else head
+        for head, column in zip(heads, columns, strict=True)
+    ]
 
 
-def _shown(cell: Cell | None) -> str:
+def cell_text(cell: Cell | None) -> str:
+    """Return a cell as text, in per cent; `notes` explains it."""
     if cell is None:
         return ""
     text = percent(cell.mean)
@@ -154,29 +149,34 @@ def _shown(cell: Cell | None) -> str:
         text += f" ({' / '.join(map(percent, cell.scores))}; spread {percent(cell.spread)})"
     if cell.interval is not None:
         text += f" [{percent(cell.interval[0])}, {percent(cell.interval[1])}]"
-    if (difference := cell.difference) is not None:
-        text += f"; {difference.in_points}"
+    if cell.difference is not None:
+        text += f"; {cell.difference.in_points}"
     return text.replace("-", "−")
 
 
-def _notes(table: Table) -> list[str]:
+def notes(table: Table) -> list[str]:
+    """Return what explains the cells of a table: a paragraph, or nothing where they hold plain scores."""
     cells = [cell for row in table.rows.values() for cell in row.values()]
-    notes = ["Per cent."]
+    tested = [cell.difference for cell in cells if cell.difference is not None]
+    found = ["Per cent."]
     if any(len(cell.scores) > 1 for cell in cells):
-        notes.append("Several seeds: mean (each seed; spread = largest − smallest).")
+        found.append("Several seeds: mean (each seed; spread = largest − smallest).")
     if any(cell.interval is not None for cell in cells):
-        notes.append("[Low, high]: 95 % bootstrap interval over sequences, the objects of one together.")
-    if any(cell.difference is not None for cell in cells):
-        notes.append(f"After “;”: difference from {table.base}, paired by sequence, p by sign flips.")
+        found.append(f"[Low, high]: 95 % interval over sequences, and over seeds from {FEWEST_SEEDS} on.")
+    if tested:
+        found.append(f"After “;”: difference from {table.base}, paired by sequence, each row tested by itself.")
+        if any(one.p is not None for one in tested):
+            found.append("The p of rows with one run is about these weights, not about how they were trained.")
     elif table.base:
-        notes.append(f"No row has the same sequences under the same protocol as {table.base}.")
-    return [" ".join(" ".join(notes).split())] if len(notes) > 1 else []
+        found.append(f"No row has the same sequences under the same protocol as {table.base}.")
+    return [" ".join(found)] if len(found) > 1 else []
 
 
 def _csv(table: Table) -> str:
     """Write a line for each row; the columns of a score are as many as any row needs."""
     parts = {column: _parts(column, table) for column in table.columns}
-    heads = [_head(column) + (f" {part}" if part else "") for column in table.columns for part in parts[column]]
+    named = zip(table.columns, _heads(table.columns), strict=True)
+    heads = [f"{head} {part}".rstrip() for column, head in named for part in parts[column]]
     rows: list[list[object]] = [["", *heads]]
     for name, row in table.rows.items():
         values = [_fields(row.get(column)) for column in table.columns]
@@ -201,9 +201,7 @@ def _fields(cell: Cell | None) -> dict[str, str | float]:
     if cell.interval is not None:
         fields |= {"low": cell.interval[0], "high": cell.interval[1]}
     if (found := cell.difference) is not None:
-        fields |= {"difference": found.mean, "difference low": found.low, "difference high": found.high, "p": found.p}
+        fields["difference"] = found.mean
+        if found.low is not None and found.high is not None and found.p is not None:
+            fields |= {"difference low": found.low, "difference high": found.high, "p": found.p}
     return fields
-
-
-def _latex(text: str) -> str:
-    return "".join(LATEX.get(letter, letter) for letter in " ".join(text.split()))

@@ -24,6 +24,10 @@ _CELLS = 20  # of the bar
 _CLEAR = "\r\x1b[K"
 
 
+FORMULA = ("=", "+", "-", "@")
+"""First letters of what a spreadsheet takes for a formula."""
+
+
 @contextmanager
 def unfinished(path: Path, temporary: Path | None = None) -> Iterator[Path]:
     """Give a temporary path, and move what is written there to `path` if the context ends without error.
@@ -69,10 +73,28 @@ def write_atomically(path: Path, content: str | bytes) -> None:
 
 
 def csv_text(rows: Iterable[Iterable[object]], line_end: str = "\r\n") -> str:
-    """Return rows as the text of a CSV file, for `write_atomically`; None is empty."""
+    """Return rows as the text of a CSV file, for `write_atomically`; None is empty.
+
+    Text that a spreadsheet would run as a formula has an apostrophe in front; `from_spreadsheet` removes it.
+    """
     text = StringIO(newline="")
-    csv.writer(text, lineterminator=line_end).writerows(rows)
+    csv.writer(text, lineterminator=line_end).writerows(map(_without_formula, row) for row in rows)
     return text.getvalue()
+
+
+def from_spreadsheet(cell: str) -> str:
+    """Return a cell of a CSV file as it was before `csv_text` wrote it."""
+    return cell[1:] if cell[:1] == "'" and cell[1:2] in FORMULA else cell
+
+
+def _without_formula(cell: object) -> object:
+    if not isinstance(cell, str) or cell[:1] not in FORMULA:
+        return cell
+    try:
+        float(cell)
+    except ValueError:
+        return f"'{cell}"
+    return cell  # a number
 
 
 def csv_of_records(records: Sequence[Mapping[str, Any]]) -> str:

@@ -22,9 +22,10 @@ from ..benchmarks.base import BenchmarkCallback
 from ..benchmarks.ranks import Ranks
 from ..benchmarks.results import require_writable
 from ..command_line.configs import find_config
-from ..statistics.uncertainty import columns_of
+from ..folder_lock import FolderInUse, FolderLock
+from ..results.statistics import columns_of
 from .comparison import benchmarks_of
-from .effects import choose, draw, grid_markdown, read_scores
+from .sweep_findings import choose, draw, grid_markdown, read_scores
 from .grid import AT_ONCE, Grid, ProtocolBatch, batches
 
 SWEPT = "sweep.json"
@@ -135,14 +136,24 @@ def _run(
     network = encoder() if waiting else None
     for count, number in enumerate(waiting, start=1):
         batch = planned[number]
+        with Ranks() as ranks:
+            lock = _lock(folders[number]) if rank == 0 else None
+            mine_to_run = ranks.gather(lock is not None)[0]
         if rank == 0:
-            print(f"[{count}/{len(waiting)}] {batch.name}: {len(batch.protocols)} protocols", flush=True)
+            state = f"{len(batch.protocols)} protocols" if mine_to_run else "running elsewhere"
+            print(f"[{count}/{len(waiting)}] {batch.name}: {state}", flush=True)
+        if not mine_to_run:
+            continue
         benchmark.stage, benchmark.stride, benchmark.protocol = batch.stage, batch.stride, batch.protocols
         extractor = benchmark.extractor(network)
         if torch.cuda.is_available():
             extractor = extractor.cuda()
         began = time.perf_counter()
-        benchmark.evaluate(extractor, folders[number], spec)
+        try:
+            benchmark.evaluate(extractor, folders[number], spec)
+        finally:
+            if lock is not None:
+                lock.release()
         if rank == 0:
             print(f"{time.perf_counter() - began:.0f} s", flush=True)
         if count == 1:
@@ -150,6 +161,18 @@ def _run(
                 if rank == 0:
                     read_scores([folders[number]], score)
     return [folder for folder in folders if (folder / "results.json").is_file()]
+
+
+def _lock(folder: Path) -> FolderLock | None:
+    """Return the lock of a batch; None where another process runs it, or has since it was planned."""
+    try:
+        lock = FolderLock(folder)
+    except FolderInUse:
+        return None
+    if (folder / "results.json").is_file():
+        lock.release()
+        return None
+    return lock
 
 
 def sweep_benchmark(config: str, root: str | None = None, limit: int | None = None) -> Any:
@@ -209,8 +232,11 @@ def _claim(output: Path, planned: Sequence[ProtocolBatch], made_from: dict[str, 
     """
     record = output / SWEPT
     text = json.dumps(made_from, indent=1, default=str)
-    with Ranks() as ranks:
-        with ranks.together():
+    with Ranks() as ranks, ranks.together():
+        if ranks.rank > 0:
+            return
+        lock = FolderLock(output, "give this sweep its own --output")  # two that start at once
+        try:
             there = read_json(record, "remove the folder, or give another --output") if record.is_file() else None
             unknown = [batch for batch in planned if (output / batch.name / "results.json").is_file() and not there]
             if unknown:
@@ -218,5 +244,6 @@ def _claim(output: Path, planned: Sequence[ProtocolBatch], made_from: dict[str, 
             if there is not None and there != (wanted := json.loads(text)):
                 of = [key for key in wanted if not isinstance(there, dict) or there.get(key) != wanted[key]]
                 raise ValueError(f"{output}: holds a sweep of another {' and '.join(of)}; give another --output")
-        if ranks.rank == 0:
             write_atomically(record, text + "\n")
+        finally:
+            lock.release()

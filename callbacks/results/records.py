@@ -1,19 +1,19 @@
-"""A table of results: rows are networks, each over its seeds; a column holds only numbers that compare."""
+"""One frame for all tables: a plain list of records, one for each score of a run, and their cells by row and column.
 
+Rows are networks, each over its seeds; a column holds only numbers that compare.
+"""
+
+import hashlib
 import re
 from collections import Counter
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import fmean
 from typing import Any, NamedTuple
 
-from ..statistics.intervals import Difference, bootstrap_interval
-from ..statistics.uncertainty import difference_of, mean_over_runs, score_intervals, values_by_sequence
-from ..stored_results import machine_of, on_test_set, protocol_of, read_results, read_rows, read_sequences
-
-ScoresBySequence = Mapping[str, Sequence[float]]
-"""Sequence → scores of its objects, in [0, 1]."""
+from .statistics import Difference, ScoresBySequence, difference, interval, mean_score, values_by_sequence
+from .stored import Json, machine_of, on_test_set, protocol_of, read_results, read_rows, read_sequences
 
 SEED_FLAGS = ("--seed_everything", "--seed", "--seeds", "--model.seed", "--data.seed")
 PLACE_FLAGS = ("--output", "--trainer.default_root_dir", "--trainer.logger.save_dir", "--trainer.callbacks.output_dir")
@@ -31,6 +31,7 @@ class Column(NamedTuple):
         digest: digest of the protocol.
         data: split, subset and rules, in words.
         sequences: their number; None where the file does not say.
+        names: digest of the names of the sequences and objects; empty where the run left no rows.
         score: key of the score, without the stage.
         on_test_set: whether it is over the test set that papers report.
     """
@@ -40,12 +41,19 @@ class Column(NamedTuple):
     digest: str
     data: str
     sequences: int | None
+    names: str
     score: str
     on_test_set: bool
 
+    @property
+    def conditions(self) -> str:
+        """Protocol, data and number of sequences in words."""
+        number = f"{'?' if self.sequences is None else self.sequences} sequences"
+        return ", ".join(filter(None, (f"{self.protocol} {self.digest}".strip(), self.data, number)))
+
 
 @dataclass(frozen=True)
-class StoredScore:
+class Record:
     """One score of one results.json.
 
     Attributes:
@@ -53,22 +61,31 @@ class StoredScore:
         label: the row that the user names; empty: none.
         column: that it belongs to.
         value: fraction.
-        videos: the values that the score is the mean of; None where it is no such mean.
+        videos: values of single sequences and objects; empty where the run left none for this score.
         seed: None where neither name nor command says it.
         command: that produced it, without its seed and output folder.
         folder: folder of the run.
         machine: GPUs or processor that scored it, and torch; empty where its file does not say.
+        protocol: name, digest and fields of the protocol; empty where there is none.
+        features: stage and stride of the features, as the file says them.
     """
 
     name: str
     label: str
     column: Column
     value: float
-    videos: ScoresBySequence | None
+    videos: ScoresBySequence
     seed: int | None
     command: tuple[str, ...]
     folder: Path
     machine: str
+    protocol: Json
+    features: Json
+
+    @property
+    def is_mean(self) -> bool:
+        """Whether the score is the mean over objects; others, such as an IoU over all pixels, have no interval."""
+        return bool(self.videos) and abs(mean_score(self.videos) - self.value) < 1e-6
 
 
 @dataclass(frozen=True)
@@ -77,13 +94,15 @@ class Cell:
 
     Attributes:
         scores: one for each seed, fractions.
-        videos: mean over the seeds of each object of each sequence; None where the score is no mean over them.
-        interval: 95 % bootstrap interval of the mean over sequences; None where there is none.
+        runs: values of single sequences and objects for each seed; empty where the score is no mean over them.
+        trained: whether the row stands for a training, of which the seeds are a sample, not for one network.
+        interval: 95 % interval, see `statistics.interval`; None where there is none.
         difference: from the base row, paired by sequence; None for the base itself and where they do not pair.
     """
 
     scores: tuple[float, ...]
-    videos: ScoresBySequence | None = None
+    runs: tuple[ScoresBySequence, ...] = ()
+    trained: bool = False
     interval: tuple[float, float] | None = None
     difference: Difference | None = None
 
@@ -96,6 +115,12 @@ class Cell:
     def spread(self) -> float:
         """Return the largest minus the smallest score of a seed."""
         return max(self.scores) - min(self.scores)
+
+    def against(self, base: "Cell | None") -> "Cell":
+        """Return the cell with its difference from the base row's, where there is one."""
+        if base is None or not self.runs or not base.runs:
+            return self
+        return replace(self, difference=difference(self.runs, base.runs, (self.trained, base.trained)))
 
 
 @dataclass(frozen=True)
@@ -113,76 +138,83 @@ class Table:
     base: str = ""
 
 
-def read_scores_of(folder: Path, label: str = "", scores: Sequence[str] = ()) -> list[StoredScore]:
+def read_records(folder: Path, label: str = "", scores: Sequence[str] = ()) -> list[Record]:
     """Read the scores of one run.
 
     Args:
         folder: with results.json and, for intervals, per_sequence.csv.
         label: row that the user names.
-        scores: keys, with or without their stage; none takes the first score of the benchmark.
+        scores: keys, with or without their stage; none takes the first score of the benchmark. Of a score that the
+            benchmark gives for single sequences only, the mean counts.
 
     Raises:
         ValueError: if a file is damaged; one line.
     """
     results, rows = read_results(folder / "results.json"), read_rows(folder / "per_sequence.csv")
-    names = read_sequences(folder)
-    keys = list(results["scores"])
-    wanted = list(scores) or [key.rpartition("/")[2] for key in keys[:1]]
+    sequences = read_sequences(folder)
+    names = " ".join(sorted({row["Sequence"] for row in rows}))
+    digest = hashlib.sha256(names.encode("utf-8", "surrogateescape")).hexdigest()[:8] if rows else ""
+    wanted = list(scores) or [key.rpartition("/")[2] for key in list(results["scores"])[:1]]
+    chosen = {key: value for key, value in results["scores"].items() if {key, key.rpartition("/")[2]} & set(wanted)}
+    if not chosen:
+        stages = dict.fromkeys(row.get("Stage", "") for row in rows)
+        keys = [f"{stage}/{score}".removeprefix("/") for stage in stages for score in wanted]
+        by_key = {key: values_by_sequence(rows, key, sequences) for key in keys}
+        chosen = {key: mean_score(values) for key, values in by_key.items() if values}
     network = str(results.get("network") or folder)
     command, seed = _without_seed(results.get("command", []))
     named = NAMED_SEED.search(network)
     found = []
-    for key in keys:
+    for key, value in chosen.items():
         stage, _, score = key.rpartition("/")
-        if score in wanted or key in wanted:
-            value = float(results["scores"][key])
-            videos = values_by_sequence(rows, key, names) if score_intervals({key: value}, rows, names) else None
-            column = _column(results, stage, score)
-            suffix = stage.removesuffix(column.protocol).rstrip("/") if column.protocol else stage
-            found.append(
-                StoredScore(
-                    name=", ".join(filter(None, (NAMED_SEED.sub("", network), suffix))),
-                    label=", ".join((label, suffix)) if label and suffix else label,
-                    column=column,
-                    value=value,
-                    videos=videos,
-                    seed=int(named[1]) if named else seed,
-                    command=command,
-                    folder=folder,
-                    machine=machine_of(results),
-                )
+        protocol = protocol_of(results, stage)
+        suffix = stage.removesuffix(protocol.get("name", "")).rstrip("/")
+        found.append(
+            Record(
+                name=", ".join(filter(None, (NAMED_SEED.sub("", network), suffix))),
+                label=", ".join((label, suffix)) if label and suffix else label,
+                column=_column(results, protocol, digest, score),
+                value=float(value),
+                videos=values_by_sequence(rows, key, sequences) or {},
+                seed=int(named[1]) if named else seed,
+                command=command,
+                folder=folder,
+                machine=machine_of(results),
+                protocol=protocol,
+                features={key: results.get(key) for key in ("stage", "stride")},
             )
+        )
     return found
 
 
-def tabulate(found: Iterable[StoredScore], base: str = "") -> Table:
+def tabulate(found: Iterable[Record], base: str = "", trained: bool | None = None) -> Table:
     """Line up scores: those of one row that differ in their seed alone become one cell.
 
     Without a label, scores are seeds of one row where network and command are the same but for distinct seeds;
     otherwise each has its own row, whose name includes its folder.
 
     Args:
-        found: of `read_scores_of`.
+        found: result of `read_records`.
         base: name of the row that differences are from, or a part of it that no other row has.
+        trained: see `cell_of`.
 
     Raises:
         ValueError: if there is no such base row; one line.
     """
     found = list(found)
-    cells: dict[str, dict[Column, list[StoredScore]]] = {}
+    cells: dict[str, dict[Column, list[Record]]] = {}
     for name, members in _rows_of(found).items():
         for one in members:
             cells.setdefault(name, {}).setdefault(one.column, []).append(one)
-    rows = {name: {column: cell_of(ones) for column, ones in row.items()} for name, row in cells.items()}
+    rows = {name: {column: cell_of(ones, trained) for column, ones in row.items()} for name, row in cells.items()}
     base = _base_row(rows, base) if base else ""
     for name, row in rows.items() if base else ():
         if name != base:
-            rows[name] = {column: compared(cell, rows[base].get(column)) for column, cell in row.items()}
+            rows[name] = {column: cell.against(rows[base].get(column)) for column, cell in row.items()}
     return Table(tuple(dict.fromkeys(one.column for one in found)), rows, base)
 
 
-def _column(results: Mapping[str, Any], stage: str, score: str) -> Column:
-    protocol = protocol_of(dict(results), stage)
+def _column(results: Mapping[str, Any], protocol: Json, names: str, score: str) -> Column:
     said = {key: results[key] for key in ("year", "split", "subset", "rules") if results.get(key) is not None}
     parts = [
         f"{key} {value}" if key == "split" and isinstance(value, int) else str(value) for key, value in said.items()
@@ -194,8 +226,16 @@ def _column(results: Mapping[str, Any], stage: str, score: str) -> Column:
     parts += [words for key, words in SWITCHES.items() if results.get(key)]
     if results.get("ends_scored") is not None:
         parts.append("first and last frame in" if results["ends_scored"] else "first and last frame out")
-    named = str(protocol.get("name", "")), str(protocol.get("digest", ""))
-    return Column(results["benchmark"], *named, ", ".join(parts), results.get("sequences"), score, on_test_set(results))
+    return Column(
+        benchmark=results["benchmark"],
+        protocol=str(protocol.get("name", "")),
+        digest=str(protocol.get("digest", "")),
+        data=", ".join(parts),
+        sequences=results.get("sequences"),
+        names=names,
+        score=score,
+        on_test_set=on_test_set(results),
+    )
 
 
 def _without_seed(command: Sequence[str]) -> tuple[tuple[str, ...], int | None]:
@@ -214,12 +254,12 @@ def _without_seed(command: Sequence[str]) -> tuple[tuple[str, ...], int | None]:
     return tuple(kept), int(seeds[0]) if seeds and seeds[0].isdecimal() else None
 
 
-def _rows_of(found: Sequence[StoredScore]) -> dict[str, list[StoredScore]]:
+def _rows_of(found: Sequence[Record]) -> dict[str, list[Record]]:
     """Return row → its scores."""
-    groups: dict[tuple[Any, ...], list[StoredScore]] = {}
+    groups: dict[tuple[Any, ...], list[Record]] = {}
     for one in found:
         groups.setdefault((one.label,) if one.label else (one.name, one.command), []).append(one)
-    rows: dict[str, list[StoredScore]] = {}
+    rows: dict[str, list[Record]] = {}
     columns = Counter((one.name, one.column) for one in found if not one.label)
     several = {name for (name, _), count in columns.items() if count > 1}
     for members in groups.values():
@@ -235,38 +275,35 @@ def _rows_of(found: Sequence[StoredScore]) -> dict[str, list[StoredScore]]:
     return rows
 
 
-def _only_group(name: str, groups: Mapping[tuple[Any, ...], Sequence[StoredScore]]) -> bool:
+def _only_group(name: str, groups: Mapping[tuple[Any, ...], Sequence[Record]]) -> bool:
     return sum(members[0].name == name and not members[0].label for members in groups.values()) == 1
 
 
-def _are_seeds(members: Sequence[StoredScore]) -> bool:
+def _are_seeds(members: Sequence[Record]) -> bool:
     by_column: dict[Column, list[int | None]] = {}
     for one in members:
         by_column.setdefault(one.column, []).append(one.seed)
     return all(len(seeds) == 1 or (None not in seeds and len(set(seeds)) == len(seeds)) for seeds in by_column.values())
 
 
-def cell_of(ones: Sequence[StoredScore]) -> Cell:
-    """Summarise the scores of the seeds of one row, at least one."""
-    videos = mean_over_runs([one.videos for one in ones])
-    interval = bootstrap_interval([list(values) for values in videos.values()]) if videos else None
-    return Cell(tuple(one.value for one in ones), videos, interval)
+def cell_of(ones: Sequence[Record], trained: bool | None = None) -> Cell:
+    """Summarise the scores of the seeds of one row, at least one.
+
+    Args:
+        ones: its records.
+        trained: whether the row stands for a training; None takes it for one where there are several runs, or `fit`
+            made the only one.
+    """
+    runs = tuple(one.videos for one in ones if one.is_mean)
+    if len(runs) < len(ones):
+        runs = ()
+    if trained is None:
+        trained = len(ones) > 1 or ones[0].command[:1] == ("fit",)
+    return Cell(tuple(one.value for one in ones), runs, trained, interval(runs) if runs else None)
 
 
 def _base_row(rows: Mapping[str, Any], base: str) -> str:
     named = [name for name in rows if name == base] or [name for name in rows if base in name]
     if len(named) != 1:
-        raise ValueError(f"table: --base {base!r} names {len(named) or 'no'} rows; the rows are {'; '.join(rows)}")
+        raise ValueError(f"--base {base!r} names {len(named) or 'no'} rows; the rows are {'; '.join(rows)}")
     return named[0]
-
-
-def compared(cell: Cell, base: Cell | None) -> Cell:
-    """Return a cell with its difference from the base row's, where there is one."""
-    return cell if base is None else replace(cell, difference=difference_of(cell.videos, base.videos))
-
-
-def markdown_table(head: Sequence[str], rows: Sequence[Sequence[str]], right: Collection[int] = ()) -> str:
-    """Return a table as Markdown, its cells escaped; `right` holds the indices of columns that are aligned right."""
-    rule = ["---:" if index in right else "---" for index in range(len(head))]
-    lines = ([" ".join(cell.split()).replace("|", r"\|") for cell in line] for line in (head, rule, *rows))
-    return "".join(f"| {' | '.join(line)} |\n" for line in lines)

@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import io
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, Required, TypedDict
 
 from datamodules.reading.files import csv_text, write_atomically
 
-from ..statistics.intervals import Difference
-from ..statistics.text import percent
-from ..statistics.uncertainty import difference_of
-from ..stored_results import Json, read_results, read_shaped
-from .results_table import Cell, StoredScore, cell_of, markdown_table, read_scores_of
+from ..results.records import Cell, Record, cell_of, read_records
+from ..results.rendering import markdown_table, percent
+from ..results.statistics import FEWEST_SEEDS
+from ..results.stored import Json, read_as, read_results
 
 if TYPE_CHECKING:
     from .study_plan import Study, StudyRow
@@ -32,7 +30,7 @@ class StudyScore(NamedTuple):
         seconds: duration of the training, None where nothing was trained, it ran elsewhere or it was interrupted.
     """
 
-    stored: StoredScore
+    stored: Record
     seconds: float | None
 
 
@@ -46,7 +44,7 @@ class StudyLine:
         protocol: name and digest of the protocol, the data and the number of sequences: all that two scores must agree
             in to be compared; several where seeds differ in it.
         scores: one a seed that has run, by seed, fractions.
-        machines: see `StoredScore`, by seed.
+        machines: see `Record`, by seed.
         cell: mean, spread, and difference from the base row where `protocol` is that of both; None where none has run.
         published: the paper's score, in [0, 1].
         minutes: minutes of training, mean over seeds.
@@ -60,6 +58,14 @@ class StudyLine:
     cell: Cell | None
     published: float | None
     minutes: float | None
+
+
+class StepRecord(TypedDict, total=False):
+    """What `write_record` writes."""
+
+    state: str
+    seconds: float
+    words: Required[list[str]]
 
 
 StudyScores = dict[tuple[str, str], dict[int, StudyScore]]
@@ -101,8 +107,8 @@ def read_record(folder: Path, benchmark: str | None) -> Json | None:
     Raises:
         ValueError: if it is damaged; the message names it.
     """
-    file, more = _record_file(folder, benchmark), {"state": str, "seconds": float}
-    return read_shaped(file, "record of a study", {"words": [str]}, more) if file.is_file() else None
+    file = _record_file(folder, benchmark)
+    return read_as(file, "record of a study", StepRecord) if file.is_file() else None
 
 
 def write_record(folder: Path, benchmark: str | None, state: str, words: Sequence[str], **more: float) -> None:
@@ -122,22 +128,22 @@ def table_rows(study: Study, results: StudyScores) -> list[StudyLine]:
     """Summarise results over seeds, a line for each row and evaluation in the study's order."""
     lines = []
     for row in study.rows:
-        by_seed = not (row.model or study.row(study.base).model)
         for evaluation in study.evaluations:
             own, base = (dict(sorted(results.get((name, evaluation), {}).items())) for name in (row.name, study.base))
-            scored_by, base_by = ({_scored_by(found) for found in side.values()} for side in (own, base))
-            cell = cell_of([found.stored for found in own.values()]) if own else None
-            if cell is not None and row.name != study.base and len(scored_by | base_by) == 1:
-                cell = replace(cell, difference=_difference(own, base, same_seeds=by_seed))
-            seconds = [found.seconds for found in own.values() if found.seconds is not None]
+            # each row has its own name of the benchmark, see `Step`
+            columns = {one.stored.column._replace(benchmark="") for one in (*own.values(), *base.values())}
+            cell = _cell(row, own)
+            if cell is not None and row.name != study.base and len(columns) == 1:
+                cell = cell.against(_cell(study.row(study.base), base))
+            seconds = [one.seconds for one in own.values() if one.seconds is not None]
             published = row.published.get(evaluation)
             lines.append(
                 StudyLine(
                     row=row.name,
                     evaluation=evaluation,
-                    protocol="; ".join(sorted(scored_by)),
-                    scores={seed: found.stored.value for seed, found in own.items()},
-                    machines={seed: found.stored.machine for seed, found in own.items()},
+                    protocol="; ".join(sorted({one.stored.column.conditions for one in own.values()})),
+                    scores={seed: one.stored.value for seed, one in own.items()},
+                    machines={seed: one.stored.machine for seed, one in own.items()},
                     cell=cell,
                     published=None if published is None else published / 100,
                     minutes=fmean(seconds) / 60 if seconds else None,
@@ -146,44 +152,51 @@ def table_rows(study: Study, results: StudyScores) -> list[StudyLine]:
     return lines
 
 
+def _cell(row: StudyRow, by_seed: Mapping[int, StudyScore]) -> Cell | None:
+    """Return the cell of a row; one seed of a model that is not trained is that network, all else a sample."""
+    trained = not row.model or len(by_seed) > 1
+    return cell_of([one.stored for one in by_seed.values()], trained) if by_seed else None
+
+
 def study_markdown(study: Study, lines: Sequence[StudyLine]) -> str:
     """Return the table as Markdown, scores in per cent."""
-    out = io.StringIO()
     several, published = len(study.evaluations) > 1, any(line.published is not None for line in lines)
-    print(f"## {study.title}\n", file=out)
+    heading = f"## {study.title}\n\n"
     if study.source:
-        print(f"{study.source}.{PAPER if published else ''}\n", file=out)
-    how = f"Difference: from “{study.base}” by the seeds that both have, 95 % bootstrap interval over sequences."
-    print(f"{study.score} in per cent. {how}\n", file=out)
-    head = ["row", *(["evaluation"] if several else []), "seeds", "each", "mean", "spread", "difference"]
-    head += [*(["paper"] if published else []), "minutes"]
-    rows = []
-    for line in lines:
-        cells = [line.row, *([line.evaluation] if several else []), str(len(line.scores))]
-        cells += [" / ".join(percent(score) for score in line.scores.values())]
-        cells += (
-            [percent(line.cell.mean), percent(line.cell.spread if len(line.scores) > 1 else None)]
-            if line.cell
-            else ["", ""]
-        )
-        cells.append(line.cell.difference.in_points if line.cell and line.cell.difference else "")
-        cells += [percent(line.published)] if published else []
-        cells.append("" if line.minutes is None else f"{line.minutes:.0f}")
-        rows.append(cells)
-    print(markdown_table(head, rows), end="", file=out)
-    by_evaluation: dict[str, set[str]] = {}
-    for line in lines:
-        if line.protocol:
-            by_evaluation.setdefault(line.evaluation, set()).add(line.protocol)
-    for evaluation, protocols in by_evaluation.items():
-        print(f"\n{evaluation}: {'; '.join(sorted(protocols))}.", file=out)
+        heading += f"{study.source}.{PAPER if published else ''}\n\n"
+    heading += f"{study.score} in per cent. Difference: from “{study.base}”, with its 95 % interval over sequences and "
+    heading += f"seeds; not tested with fewer than {FEWEST_SEEDS} seeds. Each row is tested by itself.\n\n"
+    head = ["row", "evaluation", "seeds", "each", "mean", "spread", "difference", "paper", "minutes"]
+    shown = [name for name in head if (name != "evaluation" or several) and (name != "paper" or published)]
+    rows = [[_texts(line)[name] for name in shown] for line in lines]
+    parts = [heading + markdown_table(shown, rows)]
+    for evaluation in study.evaluations:
+        protocols = sorted({line.protocol for line in lines if line.evaluation == evaluation and line.protocol})
+        text = f"{evaluation}: {'; '.join(protocols)}.\n" if protocols else ""
         if len(protocols) > 1:
-            print("Rows scored by different protocols or on different data are not compared.", file=out)
+            text += "Rows scored by different protocols or on different data are not compared.\n"
+        parts += [text] if text else []
     machines = sorted({machine for line in lines for machine in line.machines.values() if machine})
     if len(machines) > 1:
-        print(f"\nRun on different machines: {'; '.join(machines)}.", file=out)
-        print("A seed trains to another score on another machine; table.csv names that of each score.", file=out)
-    return out.getvalue().rstrip()
+        text = f"Run on different machines: {'; '.join(machines)}.\n"
+        parts.append(f"{text}A seed trains to another score on another machine; table.csv names that of each score.\n")
+    return "\n".join(parts).rstrip()
+
+
+def _texts(line: StudyLine) -> dict[str, str]:
+    """Return column → text of a line."""
+    cell = line.cell
+    return {
+        "row": line.row,
+        "evaluation": line.evaluation,
+        "seeds": str(len(line.scores)),
+        "each": " / ".join(map(percent, line.scores.values())),
+        "mean": percent(cell.mean if cell else None),
+        "spread": percent(cell.spread if cell and len(line.scores) > 1 else None),
+        "difference": cell.difference.in_points if cell and cell.difference else "",
+        "paper": percent(line.published),
+        "minutes": "" if line.minutes is None else f"{line.minutes:.0f}",
+    }
 
 
 def write_csv(lines: Sequence[StudyLine], file: Path) -> None:
@@ -201,32 +214,11 @@ def write_csv(lines: Sequence[StudyLine], file: Path) -> None:
     write_atomically(file, csv_text([head, *rows], "\n"))
 
 
-def _difference(
-    own: Mapping[int, StudyScore], base: Mapping[int, StudyScore], *, same_seeds: bool
-) -> Difference | None:
-    """Return the difference of two rows by the seeds that both have; a model that is not trained has none to share."""
-    if same_seeds:
-        shared = sorted(own.keys() & base.keys())
-        own, base = ({seed: side[seed] for seed in shared} for side in (own, base))
-    if not own or not base:
-        return None
-    mine, theirs = (cell_of([found.stored for found in side.values()]) for side in (own, base))
-    return difference_of(mine.videos, theirs.videos)
-
-
-def _score_of(file: Path, score: str) -> StoredScore:
-    found = read_scores_of(file.parent, scores=[score])
+def _score_of(file: Path, score: str) -> Record:
+    found = read_records(file.parent, scores=[score])
     if not found:
         raise ValueError(f"{file}: has no score {score!r}; it has {', '.join(read_results(file)['scores'])}")
     return found[0]
-
-
-def _scored_by(found: StudyScore) -> str:
-    """Return, in words, all of a score's column but the benchmark's name, which the study makes unique."""
-    column = found.stored.column
-    protocol = f"{column.protocol} ({column.digest})" if column.digest else "no protocol"
-    sequences = "" if column.sequences is None else f"{column.sequences} sequences"
-    return ", ".join(filter(None, (protocol, column.data, sequences)))
 
 
 def _record_file(folder: Path, benchmark: str | None) -> Path:

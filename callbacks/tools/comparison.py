@@ -12,17 +12,18 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from rich.table import Table
-
 from datamodules.reading.files import csv_of_records, write_atomically
 from lightning_modules.backbones import build_encoder
 from lightning_modules.backbones.short_names import read_spec
 
 from ..benchmarks.base import BenchmarkCallback
-from ..benchmarks.results import Results, require_writable, scores_table, wide_console
+from ..benchmarks.results import require_writable, wide_console
+from ..folder_lock import FolderLock
 from ..report import write_report
-from ..statistics.uncertainty import rows_difference, score_intervals
-from ..stored_results import protocols_of
+from ..results.records import read_records, tabulate
+from ..results.rendering import console_table, percent
+from ..results.stored import protocols_of
+from .table import cell_text, notes
 
 
 @dataclass(frozen=True)
@@ -73,7 +74,10 @@ def contestants(
 
 
 def compare(
-    rows: Sequence[Contestant], benchmarks: Sequence[BenchmarkCallback], output: str | Path = "comparison"
+    rows: Sequence[Contestant],
+    benchmarks: Sequence[BenchmarkCallback],
+    output: str | Path = "comparison",
+    base: str = "",
 ) -> dict[str, dict[str, float]]:
     """Run benchmarks for several backbones and print one table; a row that fails is reported and skipped.
 
@@ -84,28 +88,40 @@ def compare(
         rows: the backbones.
         benchmarks: the same for all; where a row names neither stage nor stride, each takes the features it wants.
         output: folder.
+        base: name of the row that the others are tested against; empty: no tests.
 
     Returns:
         Name → `<benchmark>/<score>` → fraction, of the rows that succeeded.
 
     Raises:
         DataError: if the data are not as they should be; before any work.
-        ValueError: if every row failed.
-        OSError: if the folder cannot be written; before any work.
+        ValueError: if there is no row `base`, before any work, or if every row failed.
+        OSError: if the folder cannot be written or another process runs in it; before any work.
     """
-    output, console = Path(output), wide_console()
+    output = Path(output)
+    if base and base not in (names := [row.name for row in rows]):
+        raise ValueError(f"compare: --base {base!r} is no row; the rows are {'; '.join(names)}")
     require_writable(output)
     for benchmark in benchmarks:
         _ = benchmark.sequences
+    lock = FolderLock(output, "give this comparison its own --output")
+    try:
+        return _compare(rows, benchmarks, output, base)
+    finally:
+        lock.release()
+
+
+def _compare(
+    rows: Sequence[Contestant], benchmarks: Sequence[BenchmarkCallback], output: Path, base: str
+) -> dict[str, dict[str, float]]:
+    console = wide_console()
     content: dict[str, dict[str, Any]] = {}
-    found: dict[str, dict[str, Results]] = {}
     folders = _folders([row.name for row in rows])
     for number, row in enumerate(rows, start=1):
         console.print(f"[{number}/{len(rows)}] {row.name}", markup=False, highlight=False)
         began = time.perf_counter()
         try:
             content[row.name] = _run(row, benchmarks, output / folders[row.name])
-            found[row.name] = {benchmark.name: benchmark.results for benchmark in benchmarks if benchmark.results}
         except Exception as error:  # whatever a library raises for one network, the other rows are still wanted
             content[row.name] = {"error": f"{type(error).__name__}: {error}"}
             console.print(f"{row.name} failed: {content[row.name]['error']}", style="red", markup=False)
@@ -114,36 +130,37 @@ def compare(
     scores = {name: row["scores"] for name, row in content.items() if "scores" in row}
     if not scores:
         raise ValueError(f"compare: every backbone failed; {output / 'compare.json'} holds the reasons")
-    console.print(_table(scores))
-    for line in _tested(found, benchmarks):
+    runs = {name: [output / folders[name] / benchmark.name for benchmark in benchmarks] for name in scores}
+    keys = list(dict.fromkeys(key for row in scores.values() for key in row))
+    head = [key.removeprefix(f"{benchmarks[0].name}/") if len(benchmarks) == 1 else key for key in keys]
+    lines = [[name, *(percent(row.get(key)) for key in keys)] for name, row in scores.items()]
+    console.print(console_table(["", *head], lines))
+    for line in _uncertainties(runs, base if base in scores else ""):
         console.print(line, markup=False, highlight=False)
-    for name in scores:  # each page has a line for every row, now that all are known
-        for benchmark in benchmarks:
-            write_report(output / folders[name] / benchmark.name)
+    for folder in [folder for row in runs.values() for folder in row]:
+        write_report(folder)  # each page has a line for every row, now that all are known
     return scores
 
 
-def _tested(found: Mapping[str, Mapping[str, Results]], benchmarks: Sequence[BenchmarkCallback]) -> Iterator[str]:
-    """Yield, for each benchmark's first score, every row's 95 % interval and its test against the best row."""
-    for benchmark in benchmarks:
-        names = [sequence.name for sequence in benchmark.sequences]
-        runs = {name: row[benchmark.name] for name, row in found.items() if row[benchmark.name].scores}
-        if len(runs) < 2:
-            continue
-        key = next(iter(next(iter(runs.values())).scores))
-        runs = {name: run for name, run in runs.items() if key in run.scores}
-        best = max(runs, key=lambda name: runs[name].scores[key])
-        for name, run in runs.items():
-            interval = score_intervals({key: run.scores[key]}, run.rows, names).get(key)
-            if interval is None:
-                continue
-            text = f"{benchmark.name}/{key} {name}: {100 * run.scores[key]:.1f}, 95 % interval "
-            text += f"[{100 * interval[0]:.1f}, {100 * interval[1]:.1f}]"
-            if name != best and run.digests != runs[best].digests:
-                text += f"; another protocol than {best}, not tested"
-            elif name != best and (difference := rows_difference(run.rows, runs[best].rows, key, names)):
-                text += f"; against {best}: {difference.in_points}"
-            yield text
+def _uncertainties(runs: Mapping[str, Sequence[Path]], base: str) -> Iterator[str]:
+    """Yield lines with each benchmark's first score: every row's interval, and its difference from the base row.
+
+    Args:
+        runs: row → folders of its results, one for each benchmark.
+        base: name of the base row; empty: none.
+    """
+    records = [record for name, folders in runs.items() for folder in folders for record in read_records(folder, name)]
+    if not records:
+        return
+    table = tabulate(records, base, trained=False)
+    for column in table.columns:
+        cells = {name: row[column] for name, row in table.rows.items() if column in row}
+        if any(cell.interval for cell in cells.values()):
+            yield f"\n{column.benchmark}/{column.score} ({column.conditions})"
+            yield from (f"  {name}: {cell_text(cell)}" for name, cell in cells.items())
+        if base and not any(name.startswith(base) for name in cells):
+            yield f"  not tested: {base} was scored under other conditions"
+    yield from notes(table)
 
 
 def benchmarks_of(
@@ -151,6 +168,7 @@ def benchmarks_of(
     root: str | None = None,
     limit: int | None = None,
     advice: str = "write SPEC@STAGE or SPEC@STAGE/STRIDE",
+    protocol: str | None = None,
 ) -> list[BenchmarkCallback]:
     """Build the benchmarks of a config of `configs/benchmarks/`; its stage and stride are dropped, with a message.
 
@@ -159,6 +177,7 @@ def benchmarks_of(
         root: replaces that of each benchmark.
         limit: replaces `limit_sequences` of each.
         advice: how to set stage and stride instead, for the message.
+        protocol: replaces that of each, with its changes.
 
     Raises:
         ValueError: if the file is missing, is not such a config, names no benchmark, or gives one a wrong argument.
@@ -170,7 +189,10 @@ def benchmarks_of(
             options = " and ".join(f"{key} {value}" for key, value in left.items())
             print(f"{options} of {config} left out; {advice}")
         given = {key: value for key, value in arguments.items() if key not in ("stage", "stride")}
-        given |= {key: value for key, value in (("root", root), ("limit_sequences", limit)) if value is not None}
+        flags = {"root": root, "limit_sequences": limit, "protocol": protocol}
+        given |= {key: value for key, value in flags.items() if value is not None}
+        if protocol is not None:
+            given.pop("changes", None)
         try:
             benchmarks.append(kind(**given))
         except TypeError as error:
@@ -212,16 +234,6 @@ def _write(output: Path, content: Mapping[str, Mapping[str, Any]]) -> None:
     write_atomically(output / "compare.json", json.dumps(content, indent=2) + "\n")
     records = [{"name": name, **row.get("scores", {})} for name, row in content.items()]
     write_atomically(output / "compare.csv", csv_of_records(records))
-
-
-def _table(scores: Mapping[str, Mapping[str, float]]) -> Table:
-    """Build the table of scores; columns leave the benchmark's name out where there is only one."""
-    one = len({key.partition("/")[0] for row in scores.values() for key in row}) == 1
-    table = scores_table(
-        {name: {key.partition("/")[2] if one else key: row[key] for key in row} for name, row in scores.items()}
-    )
-    table.columns[0].no_wrap = True
-    return table
 
 
 def _folders(names: Sequence[str]) -> dict[str, str]:

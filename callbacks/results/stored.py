@@ -5,28 +5,67 @@ import json
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, TypedDict
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, TypeAdapter, ValidationError
+
+from datamodules.reading.files import from_spreadsheet
 
 Json = dict[str, Any]
 
-RESULTS: Json = {"benchmark": str, "scores": {str: float}}
-PROTOCOL: Json = {"name": str, "digest": str}
-PAST: Json = {"epoch": int, "step": int, "scores": {str: float}}
-OPTIONAL: Json = {
-    "command": [str],
-    "versions": {str: str},
-    "protocol_source": {str: str},
-    "history": [PAST],
-    "machine": {},
-}
-"""Fields of results.json that may be missing. A shape is a type; a list of items (of one of several shapes); a tuple,
-for a list of that length; a dictionary from one type to a shape; or a dictionary with these fields, in addition to
-others that may have any shape."""
-
-MOST_LEVELS = 40
-"""Levels of lists and objects within each other."""
 LARGEST = 1e300
 """Numbers beyond it, infinity too, are no scores and cannot be drawn; NaN is a score that is not defined."""
+
+
+def _drawable(value: float) -> float:
+    if abs(value) > LARGEST:
+        raise ValueError("is not a finite number")
+    return value
+
+
+Score = Annotated[float, AfterValidator(_drawable)]
+
+
+class _Checked(BaseModel):
+    """Some fields of a file; the others may hold anything."""
+
+    model_config = ConfigDict(strict=True)
+
+
+class StoredProtocol(_Checked):
+    """The entry `protocol` of a results.json, or one of its list."""
+
+    name: str
+    digest: str
+
+
+class PastScores(_Checked):
+    """An entry of `history` in a results.json."""
+
+    epoch: int
+    step: int
+    scores: dict[str, Score]
+
+
+class StoredResults(_Checked):
+    """What is checked of a results.json."""
+
+    benchmark: str
+    scores: dict[str, Score]
+    protocol: StoredProtocol | list[StoredProtocol] | None = None
+    command: list[str] = []
+    versions: dict[str, str] = {}
+    protocol_source: dict[str, str] = {}
+    history: list[PastScores] = []
+    machine: dict[str, Any] = {}
+
+
+class Sequences(TypedDict):
+    """What is checked of a report.json."""
+
+    sequences: list[str]
+
+
 TEST_SETS: dict[str, dict[str, Any]] = {
     "davis": {"sequences": 30, "year": 2017, "split": "val", "resolution": "480p"},
     "davis_2016": {"sequences": 20, "year": 2016, "split": "val", "resolution": "480p"},
@@ -60,27 +99,26 @@ def on_test_set(results: Mapping[str, Any]) -> bool:
     return all(results.get(key, value) == value for key, value in wanted.items())
 
 
-def read_shaped(path: Path, kind: str, shape: Any, optional: Json | None = None) -> Json:
-    """Read a JSON file of a shape.
+def read_as(path: Path, kind: str, type_: Any) -> Json:
+    """Read a JSON file that fits a type.
 
     Args:
         path: path of the file.
         kind: its name in an error, for example "results.json of a benchmark".
-        shape: see `OPTIONAL`.
-        optional: shapes of fields that may be missing, where the shape is a dictionary with fields.
+        type_: what pydantic checks it against; the content is returned as it is.
 
     Raises:
-        ValueError: if it cannot be read or has another shape; the message names the file and the field.
+        ValueError: if it cannot be read or does not fit; the message names the file and the field.
     """
     try:
         content: Json = json.loads(path.read_text(encoding="utf-8"))
-        if optional and isinstance(content, dict):
-            shape = shape | {name: optional[name] for name in optional if name in content}
-        wrong = misfit(content, shape) if _levels(content) <= MOST_LEVELS else "too many levels"
+        TypeAdapter(type_).validate_python(content)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"])) or "its content"
+        raise ValueError(f"{path}: is not a {kind}, or damaged ({where}: {first['msg']})") from error
     except (OSError, ValueError, RecursionError) as error:
         raise ValueError(f"{path}: is not a {kind}, or damaged ({error})") from error
-    if wrong is not None:
-        raise ValueError(f"{path}: is not a {kind}, or damaged ({wrong})")
     return content
 
 
@@ -90,13 +128,7 @@ def read_results(path: Path) -> Json:
     Raises:
         ValueError: if it is damaged or not one of a benchmark; the message names it.
     """
-    kind = "results.json of a benchmark"
-    content = read_shaped(path, kind, RESULTS, OPTIONAL)
-    found = content.get("protocol") or []
-    wrong = misfit([found] if isinstance(found, dict) else found, [PROTOCOL])
-    if wrong is not None:
-        raise ValueError(f"{path}: is not a {kind}, or damaged (protocol: {wrong})")
-    return content
+    return read_as(path, "results.json of a benchmark", StoredResults)
 
 
 def read_rows(path: Path) -> list[dict[str, str]]:
@@ -117,7 +149,7 @@ def read_rows(path: Path) -> list[dict[str, str]]:
             raise ValueError(f"{path}: is damaged (row {number} has another number of columns than the first)")
     if rows and "Sequence" not in rows[0]:
         raise ValueError(f"{path}: is not the per_sequence.csv of a benchmark (it has no column Sequence)")
-    return rows
+    return [{column: from_spreadsheet(cell) for column, cell in row.items()} for row in rows]
 
 
 def read_sequences(folder: Path) -> list[str]:
@@ -127,7 +159,7 @@ def read_sequences(folder: Path) -> list[str]:
         ValueError: if the file is damaged; the message names it.
     """
     path = folder / "report.json"
-    return read_shaped(path, "report.json of a benchmark", {"sequences": [str]})["sequences"] if path.is_file() else []
+    return read_as(path, "report.json of a benchmark", Sequences)["sequences"] if path.is_file() else []
 
 
 def protocols_of(results: Json) -> list[Json]:
@@ -151,7 +183,7 @@ def protocol_of(results: Json, stage: str) -> Json:
         return protocols[stages.index(stage)]
     named = [protocol for protocol in protocols if protocol["name"] == stage]
     if len(protocols) > 1 and len(named) != 1:
-        return {key: " and ".join(dict.fromkeys(protocol[key] for protocol in protocols)) for key in PROTOCOL}
+        return {key: " and ".join(dict.fromkeys(protocol[key] for protocol in protocols)) for key in ("name", "digest")}
     return (named or protocols or [{}])[0]
 
 
@@ -163,46 +195,3 @@ def machine_of(results: Json) -> str:
     device = ", ".join(names) or str(machine.get("processor", ""))
     torch = results.get("versions", {}).get("torch")
     return f"{device}, torch {torch}" if device and torch else device
-
-
-def misfit(value: Any, shape: Any, where: str = "") -> str | None:
-    """Return where a value differs from a shape, in words; None where it fits."""
-    at = where or "its content"
-    if isinstance(shape, type):
-        accepted: Any = (int, float) if shape is float else shape
-        fits = isinstance(value, accepted) and (shape is bool or not isinstance(value, bool))
-        if fits and shape is float and abs(value) > LARGEST:
-            return f"{at} is not a finite number"
-        return None if fits else f"{at} is not of type {shape.__name__}"
-    if isinstance(shape, list | tuple):
-        if not isinstance(value, list) or (isinstance(shape, tuple) and len(value) != len(shape)):
-            return f"{at} is not a list" + (f" of {len(shape)}" if isinstance(shape, tuple) else "")
-        choices = [[kind] for kind in shape] if isinstance(shape, tuple) else [shape] * len(value)
-        for number, (item, kinds) in enumerate(zip(value, choices, strict=True)):
-            if not any(item is None if kind is None else misfit(item, kind) is None for kind in kinds):
-                return misfit(item, kinds[-1], f"{at}, item {number}")
-        return None
-    if not isinstance(value, dict):
-        return f"{at} is not an object"
-    if list(shape) == [str]:
-        found = (misfit(item, shape[str], f"{at}, {name!r}") for name, item in value.items())
-    else:
-        missing = [name for name in shape if name not in value]
-        if missing:
-            return f"{where or 'it'} lacks {', '.join(missing)}"
-        found = (misfit(value[name], kind, f"{name}") for name, kind in shape.items())
-    return next(filter(None, found), None)
-
-
-def _levels(value: Any) -> int:
-    """Return how many lists and objects lie within each other, up to one more than is allowed."""
-    level, inner = 0, [value]
-    while inner and level <= MOST_LEVELS:
-        inner = [
-            item
-            for one in inner
-            if isinstance(one, dict | list)
-            for item in (one.values() if isinstance(one, dict) else one)
-        ]
-        level += 1
-    return level

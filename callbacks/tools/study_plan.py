@@ -5,29 +5,57 @@ from __future__ import annotations
 import re
 import shlex
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Self
 
 import yaml  # type: ignore[import-untyped]
-
-KEYS = {
-    "study": {"title", "source", "train", "seed", "seeds", "evaluate", "score", "base", "rows", "small"},
-    "row": {"name", "flags", "train", "model", "of", "evaluate", "published", "seeds", "small"},
-    "small scale": {"train", "seeds", "evaluate"},
-    "row's small scale": {"train", "evaluate"},
-}
-"""Keys that a study, its rows and their small scales may have."""
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 FOLDER = "--trainer.default_root_dir"
 """Flag of the folder that a command writes to."""
 
 
-@dataclass(frozen=True)
-class StudyRow:
+def _arguments(value: Any) -> tuple[str, ...]:
+    """Split text as a shell does; a list of texts is split one by one."""
+    if isinstance(value, str):
+        return tuple(shlex.split(value))
+    if isinstance(value, list | tuple):
+        return tuple(argument for each in value for argument in _arguments(each))
+    raise ValueError(f"expected arguments as on a command line, got {value!r:.80}")
+
+
+def _without_repeats(seeds: tuple[int, ...]) -> tuple[int, ...]:
+    return tuple(dict.fromkeys(seeds))
+
+
+Name = Annotated[str, BeforeValidator(str)]
+Arguments = Annotated[tuple[str, ...], BeforeValidator(_arguments)]
+Evaluations = Annotated[dict[Name, Arguments], Field(min_length=1)]
+Seeds = Annotated[
+    tuple[Annotated[int, Field(strict=True)], ...],
+    Field(min_length=1),
+    AfterValidator(_without_repeats),
+]
+
+
+class _Keys(BaseModel):
+    """A mapping of a study, which may have no other keys."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class SmallRow(_Keys):
+    """What replaces keys of a row at the small scale."""
+
+    train: Arguments | None = None
+    evaluate: dict[Name, Arguments] | None = None
+
+
+class StudyRow(_Keys):
     """One row of a study.
 
-    Args:
+    Attributes:
         name: unique in the study.
         train: arguments after `fit`, without the row's own flags; None where nothing is trained.
         flags: arguments added to `train`.
@@ -36,16 +64,30 @@ class StudyRow:
         evaluate: evaluation → arguments added to those of the study's evaluation of that name.
         published: the paper's scores, evaluation → value in per cent.
         seeds: in place of the study's; a model without randomness needs one.
+        small: what replaces `train` and `evaluate` at the small scale; arguments alone replace `train`.
     """
 
-    name: str
-    train: tuple[str, ...] | None
-    flags: tuple[str, ...] = ()
-    model: tuple[str, ...] = ()
-    of: str | None = None
-    evaluate: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-    published: Mapping[str, float] = field(default_factory=dict)
-    seeds: tuple[int, ...] = ()
+    name: Name
+    train: Arguments | None = None
+    flags: Arguments = ()
+    model: Arguments = ()
+    of: Name | None = None
+    evaluate: Evaluations = {}
+    published: dict[Name, Annotated[float, Field(strict=True)]] = {}
+    seeds: Seeds = ()
+    small: Annotated[
+        SmallRow, BeforeValidator(lambda value: {"train": value} if isinstance(value, str | list) else value)
+    ] = SmallRow()
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if self.of is not None and (self.train or self.model or self.flags):
+            raise ValueError(f"row {self.name!r} is of {self.of!r}: `train`, `flags` and `model` belong to that row")
+        if self.model and (self.train or self.flags):
+            raise ValueError(
+                f"row {self.name!r} evaluates a `model`, which is not trained: it takes no `train` and no `flags`"
+            )
+        return self
 
 
 @dataclass(frozen=True)
@@ -75,30 +117,41 @@ class Step:
         return " ".join(filter(None, (self.arguments[0], self.evaluation)))
 
 
-@dataclass(frozen=True)
-class Study:
+class SmallScale(_Keys):
+    """What replaces keys of a study at the small scale."""
+
+    train: Arguments | None = None
+    seeds: Seeds | None = None
+    evaluate: Evaluations | None = None
+
+
+class Study(_Keys):
     """A table to fill: rows over seeds, each scored by the same evaluations.
 
-    Args:
+    Attributes:
         title: title of the table.
         source: table or figure of the paper; empty where there is none.
+        train: arguments after `fit` of every row that does not name its own.
         rows: in the table's order.
         seeds: seeds of every row that does not name its own.
-        seed_flags: arguments added to every training, with `{seed}` in them.
-        evaluations: name → arguments after `validate --ckpt_path …`; the last file named in them ends with its
-            benchmark.
+        seed_flags: key `seed`: arguments added to every training, with `{seed}` in them.
+        evaluations: key `evaluate`: name → arguments after `validate --ckpt_path …`; the last file named in them ends
+            with its benchmark.
         score: key in `results.json`, for example `J&F-Mean`.
-        base: name of the row that differences are taken from.
+        base: name of the row that differences are taken from; empty: the first.
+        small: what replaces `train`, `seeds` and `evaluate` at the small scale.
     """
 
-    title: str
-    source: str
-    rows: tuple[StudyRow, ...]
-    seeds: tuple[int, ...]
-    seed_flags: tuple[str, ...]
-    evaluations: Mapping[str, tuple[str, ...]]
-    score: str
-    base: str
+    title: Name
+    source: Name = ""
+    train: Arguments | None = None
+    rows: Annotated[tuple[StudyRow, ...], Field(min_length=1)]
+    seeds: Seeds
+    seed_flags: Arguments = Field(default=("--seed_everything", "{seed}"), alias="seed")
+    evaluations: Evaluations = Field(alias="evaluate")
+    score: Name
+    base: Name = ""
+    small: SmallScale | None = None
 
     def row(self, name: str) -> StudyRow:
         """Return a row by name.
@@ -173,33 +226,24 @@ def read_study(path: Path, *, small: bool = False) -> Study:
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise ValueError(f"{path}: cannot be read as YAML ({' '.join(str(error).split())})") from error
     try:
-        return _study(_at_small_scale(content) if small else content)
-    except (KeyError, TypeError, ValueError) as error:
-        said = f"needs {error}" if isinstance(error, KeyError) else str(error)
-        raise ValueError(f"{path}: {said}") from error
+        study = Study.model_validate(content)
+        study = _with_trainings(_at_small_scale(study) if small else study)
+        _check_study(study)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"]))
+        said = first["msg"].removeprefix("Value error, ")
+        if first["type"] == "extra_forbidden":
+            said = "there is no such key"
+        raise ValueError(f"{path}: {where}{': ' if where else ''}{said}") from error
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from error
+    return study
 
 
 def slug(name: str) -> str:
     """Return a name as a folder's name: letters, digits, dots and dashes."""
     return re.sub(r"[^\w.]+", "-", name.replace("+", "plus "), flags=re.ASCII).strip("-.").lower() or "row"
-
-
-def _study(content: Any) -> Study:
-    _check_keys(content, "study")
-    train = None if content.get("train") is None else _arguments(content["train"])
-    rows = tuple(_row(row, train) for row in _rows(content))
-    study = Study(
-        title=str(content["title"]),
-        source=str(content.get("source", "")),
-        rows=rows,
-        seeds=_seeds(content["seeds"], "the study"),
-        seed_flags=_arguments(content.get("seed", "--seed_everything {seed}")),
-        evaluations=_evaluations(content["evaluate"], "the study"),
-        score=str(content["score"]),
-        base=str(content.get("base", rows[0].name)),
-    )
-    _check_study(study)
-    return study
 
 
 def _check_study(study: Study) -> None:
@@ -226,90 +270,38 @@ def _check_study(study: Study) -> None:
                     raise ValueError(f"{other} and {user} would have the same results, {step.benchmark}; rename one")
 
 
-def _at_small_scale(content: Any) -> Any:
-    """Return the content of a study with the values of its small scale in place of the others."""
-    _check_keys(content, "study")
-    if "small" not in content:
+def _with_trainings(study: Study) -> Study:
+    """Return a study whose rows hold what trains them, and with the name of its base row."""
+    rows = []
+    for row in study.rows:
+        train = None if row.model or row.of else row.train or study.train
+        if not (train or row.model or row.of):
+            raise ValueError(
+                f"row {row.name!r} trains nothing: give the study `train`, or the row `train`, `model` or `of`"
+            )
+        rows.append(row.model_copy(update={"train": train}))
+    return study.model_copy(update={"rows": tuple(rows), "base": study.base or rows[0].name})
+
+
+def _at_small_scale(study: Study) -> Study:
+    """Return a study with the values of its small scale in place of the others."""
+    if study.small is None:
         raise ValueError("has no small scale (key `small`); run it without --small")
-    _check_keys(content["small"], "small scale")
-    rows = [_row_at_small_scale(row) for row in _rows(content)]
-    users = [row["name"] for row in rows if not {"train", "model", "of"} & row.keys()]
-    if users and "train" in content and "train" not in content["small"]:
+    rows = []
+    for row in study.rows:
+        small = row.small.model_dump(exclude_none=True)
+        if row.train and "train" not in small:
+            raise ValueError(f"row {row.name!r} has its own `train`; give it `small`, the same at the small scale")
+        rows.append(row.model_copy(update=small))
+    users = [row.name for row in rows if not (row.train or row.model or row.of)]
+    if users and study.train and not study.small.train:
         raise ValueError(f"row {users[0]!r} has the `train` of the study; give `small` one too")
-    return content | content["small"] | {"title": f"{content['title']}, at a small scale", "rows": rows}
-
-
-def _row_at_small_scale(row: Any) -> dict[str, Any]:
-    _check_keys(row, "row")
-    small = row.get("small", {})
-    if isinstance(small, str | list):
-        small = {"train": small}
-    _check_keys(small, "row's small scale")
-    if "train" in row and "train" not in small:
-        raise ValueError(f"row {row['name']!r} has its own `train`; give it `small`, the same at the small scale")
-    row = row | small
-    if row.get("evaluate") == {}:
-        del row["evaluate"]
-    return row
-
-
-def _rows(content: Any) -> list[Any]:
-    if not isinstance(content["rows"], list) or not content["rows"]:
-        raise ValueError("`rows` must be a list of at least one row")
-    return content["rows"]
-
-
-def _row(content: Any, train: tuple[str, ...] | None) -> StudyRow:
-    _check_keys(content, "row")
-    name, own = str(content["name"]), _arguments(content.get("train", ()))
-    model, of = _arguments(content.get("model", ())), content.get("of")
-    if not (own or train or model or of):
-        raise ValueError(f"row {name!r} trains nothing: give the study `train`, or the row `model` or `of`")
-    if of is not None and (own or model or content.get("flags")):
-        raise ValueError(f"row {name!r} is of {of!r}: `train`, `flags` and `model` belong to that row")
-    if model and (own or content.get("flags")):
-        raise ValueError(f"row {name!r} evaluates a `model`, which is not trained: it takes no `train` and no `flags`")
-    return StudyRow(
-        name=name,
-        train=None if model or of else (own or train),
-        flags=_arguments(content.get("flags", ())),
-        model=model,
-        of=None if of is None else str(of),
-        evaluate=_evaluations(content["evaluate"], f"row {name!r}") if "evaluate" in content else {},
-        published=_published(content.get("published", {}), name),
-        seeds=_seeds(content["seeds"], f"row {name!r}") if "seeds" in content else (),
-    )
-
-
-def _evaluations(value: Any, user: str) -> dict[str, tuple[str, ...]]:
-    if not isinstance(value, dict) or not value:
-        raise ValueError(f"`evaluate` of {user} must be a mapping from a name to arguments, got {value!r:.80}")
-    return {str(name): _arguments(arguments) for name, arguments in value.items()}
-
-
-def _published(value: Any, row: str) -> dict[str, float]:
-    if not isinstance(value, dict) or not all(type(score) in (int, float) for score in value.values()):
-        raise ValueError(f"`published` of row {row!r} must be a mapping from evaluations to numbers, got {value!r:.80}")
-    return {str(name): float(score) for name, score in value.items()}
-
-
-def _seeds(value: Any, user: str) -> tuple[int, ...]:
-    if not isinstance(value, list) or not value or not all(type(seed) is int for seed in value):
-        raise ValueError(f"`seeds` of {user} must be a list of at least one integer, got {value!r:.80}")
-    return tuple(dict.fromkeys(value))
-
-
-def _check_keys(content: Any, kind: str) -> None:
-    if not isinstance(content, dict):
-        raise ValueError(f"a {kind} is a mapping of {', '.join(sorted(KEYS[kind]))}; got {content!r:.80}")
-    if unknown := sorted(map(str, set(content) - KEYS[kind])):
-        raise ValueError(f"there is no key {unknown[0]!r} of a {kind}; the keys are {', '.join(sorted(KEYS[kind]))}")
-
-
-def _arguments(value: Any) -> tuple[str, ...]:
-    """Split text as a shell does; a list of texts is split one by one."""
-    if isinstance(value, str):
-        return tuple(shlex.split(value))
-    if isinstance(value, list | tuple):
-        return tuple(argument for each in value for argument in _arguments(each))
-    raise ValueError(f"expected arguments as on a command line, got {value!r:.80}")
+    own = study.small
+    changes = {
+        "title": f"{study.title}, at a small scale",
+        "rows": tuple(rows),
+        "train": own.train or study.train,
+        "seeds": own.seeds or study.seeds,
+        "evaluations": own.evaluate or study.evaluations,
+    }
+    return study.model_copy(update=changes)

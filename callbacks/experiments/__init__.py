@@ -1,1 +1,0 @@
-"""Experiments over many runs: studies (commands over seeds), sweeps (one backbone, many protocols), comparisons."""

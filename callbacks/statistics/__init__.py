@@ -1,1 +1,0 @@
-"""Intervals and tests of scores over sequences, without torch."""
