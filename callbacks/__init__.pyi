@@ -10,7 +10,6 @@ from .benchmarks.tap_vid import TapVidBenchmark as TapVidBenchmark
 from .benchmarks.vip import VipBenchmark as VipBenchmark
 from .benchmarks.vos import VosBenchmark as VosBenchmark
 from .benchmarks.youtube_vos import YoutubeVosBenchmark as YoutubeVosBenchmark
-from .tools.comparison import compare as compare
 from .prediction import (
     VideoPrediction as VideoPrediction,
     follow_points as follow_points,
@@ -20,6 +19,7 @@ from .prediction import (
     track_box as track_box,
 )
 from .report import write_report as write_report
+from .tools.comparison import compare as compare
 from .tools.figure import figure as figure
 from .tracking.label_tracker import LabelTracker as LabelTracker
 from .tracking.siamfc_tracker import SiamFCTracker as SiamFCTracker, TrackingProtocol as TrackingProtocol

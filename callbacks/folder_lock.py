@@ -28,9 +28,7 @@ class FolderLock:
         FolderInUse: if another process holds it, including one on another machine where the file system supports locks.
     """
 
-    def __init__(
-        self, folder: Path, advice: str = "give this run its own folder: --trainer.default_root_dir"
-    ) -> None:
+    def __init__(self, folder: Path, advice: str = "give this run its own folder: --trainer.default_root_dir") -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self._folder = folder.resolve()
         self._file: IO[str] = (folder / LOCK).open("a+")

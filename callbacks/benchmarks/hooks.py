@@ -12,7 +12,7 @@ from torch import nn
 from lightning_modules.backbones import describe_network
 
 from ..pictures import Picture
-from ..stored_results import folder_of_epoch
+from ..results.stored import folder_of_epoch
 from .ranks import Ranks
 from .results import require_writable
 

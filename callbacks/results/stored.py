@@ -5,9 +5,9 @@ import json
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, TypedDict
+from typing import Annotated, Any
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, TypeAdapter, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError
 
 from datamodules.reading.files import from_spreadsheet
 
@@ -26,20 +26,20 @@ def _drawable(value: float) -> float:
 Score = Annotated[float, AfterValidator(_drawable)]
 
 
-class _Checked(BaseModel):
+class Checked(BaseModel):
     """Some fields of a file; the others may hold anything."""
 
     model_config = ConfigDict(strict=True)
 
 
-class StoredProtocol(_Checked):
+class StoredProtocol(Checked):
     """The entry `protocol` of a results.json, or one of its list."""
 
     name: str
     digest: str
 
 
-class PastScores(_Checked):
+class PastScores(Checked):
     """An entry of `history` in a results.json."""
 
     epoch: int
@@ -47,7 +47,7 @@ class PastScores(_Checked):
     scores: dict[str, Score]
 
 
-class StoredResults(_Checked):
+class StoredResults(Checked):
     """What is checked of a results.json."""
 
     benchmark: str
@@ -60,7 +60,7 @@ class StoredResults(_Checked):
     machine: dict[str, Any] = {}
 
 
-class Sequences(TypedDict):
+class StoredReport(Checked):
     """What is checked of a report.json."""
 
     sequences: list[str]
@@ -99,20 +99,20 @@ def on_test_set(results: Mapping[str, Any]) -> bool:
     return all(results.get(key, value) == value for key, value in wanted.items())
 
 
-def read_as(path: Path, kind: str, type_: Any) -> Json:
-    """Read a JSON file that fits a type.
+def read_as(path: Path, kind: str, model: type[BaseModel]) -> Json:
+    """Read a JSON file that fits a model.
 
     Args:
         path: path of the file.
         kind: its name in an error, for example "results.json of a benchmark".
-        type_: what pydantic checks it against; the content is returned as it is.
+        model: what it is checked against; the content is returned as it is.
 
     Raises:
         ValueError: if it cannot be read or does not fit; the message names the file and the field.
     """
     try:
         content: Json = json.loads(path.read_text(encoding="utf-8"))
-        TypeAdapter(type_).validate_python(content)
+        model.model_validate(content)
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(map(str, first["loc"])) or "its content"
@@ -159,7 +159,7 @@ def read_sequences(folder: Path) -> list[str]:
         ValueError: if the file is damaged; the message names it.
     """
     path = folder / "report.json"
-    return read_as(path, "report.json of a benchmark", Sequences)["sequences"] if path.is_file() else []
+    return read_as(path, "report.json of a benchmark", StoredReport)["sequences"] if path.is_file() else []
 
 
 def protocols_of(results: Json) -> list[Json]:

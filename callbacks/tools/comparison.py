@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+
 from datamodules.reading.files import csv_of_records, write_atomically
 from lightning_modules.backbones import build_encoder
 from lightning_modules.backbones.short_names import read_spec

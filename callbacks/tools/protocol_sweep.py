@@ -25,8 +25,8 @@ from ..command_line.configs import find_config
 from ..folder_lock import FolderInUse, FolderLock
 from ..results.statistics import columns_of
 from .comparison import benchmarks_of
-from .sweep_findings import choose, draw, grid_markdown, read_scores
 from .grid import AT_ONCE, Grid, ProtocolBatch, batches
+from .sweep_findings import choose, draw, grid_markdown, read_scores
 
 SWEPT = "sweep.json"
 """File in the output that says which network and data its results are of."""

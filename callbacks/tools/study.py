@@ -12,6 +12,7 @@ from pathlib import Path
 from datamodules.reading.files import write_atomically
 
 from ..command_line.configs import find_config
+from ..folder_lock import FolderInUse, FolderLock
 from .study_plan import FOLDER, Step, Study, StudyRow, read_study
 from .study_table import (
     gather_study,
@@ -22,7 +23,6 @@ from .study_table import (
     write_csv,
     write_record,
 )
-from ..folder_lock import FolderInUse, FolderLock
 
 CLI = Path(__file__).resolve().parents[2] / "cli.py"
 

@@ -7,14 +7,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean
-from typing import TYPE_CHECKING, NamedTuple, Required, TypedDict
+from typing import TYPE_CHECKING, NamedTuple
 
 from datamodules.reading.files import csv_text, write_atomically
 
 from ..results.records import Cell, Record, cell_of, read_records
 from ..results.rendering import markdown_table, percent
 from ..results.statistics import FEWEST_SEEDS
-from ..results.stored import Json, read_as, read_results
+from ..results.stored import Checked, Json, read_as, read_results
 
 if TYPE_CHECKING:
     from .study_plan import Study, StudyRow
@@ -60,12 +60,12 @@ class StudyLine:
     minutes: float | None
 
 
-class StepRecord(TypedDict, total=False):
+class StepRecord(Checked):
     """What `write_record` writes."""
 
-    state: str
-    seconds: float
-    words: Required[list[str]]
+    words: list[str]
+    state: str = "done"
+    seconds: float = 0.0
 
 
 StudyScores = dict[tuple[str, str], dict[int, StudyScore]]

@@ -23,7 +23,9 @@ TOP = 20
 
 def fields_of(record: Record) -> dict[str, Any]:
     """Return the fields of a record's protocol, with `stage` and `stride` of the features."""
-    fields = {name: value for name, value in record.protocol.items() if name not in ("name", "digest", "feature_stride")}
+    fields = {
+        name: value for name, value in record.protocol.items() if name not in ("name", "digest", "feature_stride")
+    }
     return fields | record.features
 
 
@@ -85,8 +87,8 @@ def read_scores(folders: Sequence[Path], score: str) -> list[Record]:
             have = f"{score!r}; it has {', '.join(known)}: choose another --score"
             raise ValueError(f"{folder / 'per_sequence.csv'}: has no column {have}")
         found += records
-        first = found[0]
-        if any((one.videos.keys(), fields_of(one).keys()) != (first.videos.keys(), fields_of(first).keys()) for one in records):
+        alike = {(frozenset(one.videos), frozenset(fields_of(one))) for one in found}
+        if len(alike) > 1:
             raise ValueError(f"{folder}: holds other protocols or sequences than this sweep; remove it to run it again")
     return sorted(found, key=lambda one: -one.value)
 

@@ -86,7 +86,7 @@ COMMANDS = {
     "fit": lambda path, davis: ["fit", f"--ckpt_path={path}", "--data=SyntheticVideoDataModule"],
     "backbone": lambda path, davis: ["validate", "--model=VFSSimSiam", f"--model.backbone={path}", *davis],
     "spec": lambda path, davis: ["validate", "--model=FrozenEncoder", f"--model.spec={path}", *davis],
-    "compare": lambda path, davis: ["compare", str(path), "--davis", davis[-1].partition("=")[2], "--no-baselines"],
+    "compare": lambda path, davis: ["compare", str(path), "--root", davis[-1].partition("=")[2], "--no-baselines"],
     "export": lambda path, davis: ["export", str(path), "out.safetensors"],
     "convert": lambda path, davis: ["convert", str(path), "out.ckpt"],
 }

@@ -18,8 +18,9 @@ import torch
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
 from callbacks import DavisBenchmark
-from callbacks.experiments.effects import Scored, read_scores
-from callbacks.statistics.intervals import bootstrap_interval, paired_difference
+from callbacks.results.records import Record
+from callbacks.results.statistics import difference, interval
+from callbacks.tools.sweep_findings import read_scores
 from callbacks.tracking.label_tracker import seen_by
 from lightning_modules.backbones import build_feature_extractor
 from lightning_modules.functional import PropagationProtocol
@@ -58,18 +59,16 @@ def first_frames(data: Path, root: Path, count: int) -> Path:
     return root
 
 
-def table(scored: list[Scored]) -> str:
+def table(scored: list[Record]) -> str:
     """Return a line for each protocol, by score: J&F, its interval, and the paired difference to `vfs`."""
-    base = next(one for one in scored if one.name == "half vfs")
-    lines = ["| protocol | J&F | 95 % interval | minus `vfs` | p |", "|---|---|---|---|---|"]
-    for one in sorted(scored, key=lambda one: -one.score):
-        low, high = bootstrap_interval(list(one.videos.values()))
-        difference = paired_difference(one.videos, base.videos)
-        span = f"{100 * difference.mean:+.1f} ({100 * difference.low:+.1f} … {100 * difference.high:+.1f})"
-        name = one.name.removeprefix("half ")
-        lines.append(
-            f"| `{name}` | {100 * one.score:.1f} | {100 * low:.1f} … {100 * high:.1f} | {span} | {difference.p:.2f} |"
-        )
+    base = next(one for one in scored if one.column.protocol == "half vfs")
+    lines = ["| protocol | J&F | 95 % interval | minus `vfs`, p |", "|---|---|---|---|"]
+    for one in sorted(scored, key=lambda one: -one.value):
+        low, high = interval([one.videos]) or (float("nan"),) * 2
+        found = difference([one.videos], [base.videos])
+        name = one.column.protocol.removeprefix("half ")
+        compared = found.in_points if found else ""
+        lines.append(f"| `{name}` | {100 * one.value:.1f} | {100 * low:.1f} … {100 * high:.1f} | {compared} |")
     return "\n".join(lines)
 
 

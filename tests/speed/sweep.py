@@ -12,7 +12,7 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
 from callbacks import DavisBenchmark
-from callbacks.experiments.grid import read_grid
+from callbacks.tools.grid import read_grid
 from lightning_modules.backbones import build_feature_extractor
 from lightning_modules.functional import PropagationProtocol
 

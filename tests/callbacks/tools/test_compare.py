@@ -5,8 +5,8 @@ import json
 import pytest
 
 from callbacks import DavisBenchmark, TapVidBenchmark
-from callbacks.experiments.comparison import compare, contestants
 from callbacks.tools.compare import command
+from callbacks.tools.comparison import compare, contestants
 from cli import main
 from datamodules.reading.errors import DataError
 from lightning_modules.backbones import build_feature_extractor
@@ -30,7 +30,7 @@ def test_by_the_command_line_with_the_baselines(davis_root, tmp_path, capsys):
     content = json.loads((tmp_path / "out" / "compare.json").read_text())
     assert list(content) == [BLOCKY, "untrained resnet18, seed 3", "raw colour"]
     assert all("davis/J&F-Mean" in row["scores"] for row in content.values())
-    assert "raw colour" in capsys.readouterr().out.splitlines()[-1]
+    assert capsys.readouterr().out.splitlines()[-1].startswith(" raw colour ")
 
 
 def test_points_in_one_table_by_the_released_config(tmp_path, capsys):
@@ -46,7 +46,7 @@ def test_points_in_one_table_by_the_released_config(tmp_path, capsys):
     assert content[BLOCKY]["scores"]["tap_vid/grid_limit"] > content["raw_colour"]["scores"]["tap_vid/grid_limit"]
     told = capsys.readouterr().out
     assert "grid_limit" in told
-    assert "tap_vid/average_jaccard raw_colour: " in told
+    assert "tap_vid/average_jaccard (" in told
 
 
 def test_the_command_fails_when_a_backbone_failed_and_keeps_the_others(davis_root, tmp_path):
@@ -62,7 +62,7 @@ def test_the_command_fails_when_a_backbone_failed_and_keeps_the_others(davis_roo
 @pytest.mark.parametrize("limit", ["0", "-1", "few"])
 def test_a_limit_is_at_least_one(limit, capsys):
     with pytest.raises(SystemExit) as stopped:
-        command([BLOCKY, "--davis", "nowhere", f"--limit={limit}"])
+        command([BLOCKY, "--root", "nowhere", f"--limit={limit}"])
     assert stopped.value.code == 2
     assert f"argument --limit: expected an integer of at least 1, got '{limit}'" in capsys.readouterr().err
 
@@ -73,11 +73,9 @@ def test_mistakes_are_told_before_any_work(davis_root, tmp_path):
     with pytest.raises(ValueError, match="every backbone failed"):
         compare(contestants(["nonsense"], baselines=False), [DavisBenchmark(davis_root)], tmp_path / "out")
     with pytest.raises(SystemExit, match="name at least one backbone"):
-        main(["compare", "--davis", str(davis_root), "--no-baselines"])
-    with pytest.raises(SystemExit, match=r"--protocol is for --davis; benchmarks/davis\.yaml names its own"):
-        main(["compare", "raw_colour", "--config", "benchmarks/davis.yaml", "--protocol", "dino"])
-    with pytest.raises(SystemExit, match="--root is for --config"):
-        main(["compare", "raw_colour", "--davis", str(davis_root), "--root", str(davis_root)])
+        main(["compare", "--root", str(davis_root), "--no-baselines"])
+    with pytest.raises(SystemExit, match="--davis ROOT is now --root ROOT"):
+        main(["compare", "raw_colour", "--davis", str(davis_root)])
     (tmp_path / "file").write_text("")
     with pytest.raises(OSError, match="file"):
         compare(contestants([BLOCKY]), [DavisBenchmark(davis_root)], tmp_path / "file" / "out")

@@ -2,14 +2,13 @@
 
 import json
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 from callbacks.tools import study as tool
 from cli import main
+from tests.helpers.folders import held
 
 STUDY = """
 title: a trial
@@ -166,25 +165,10 @@ def test_a_row_with_its_own_seeds_has_no_others(folder: Path, capsys: pytest.Cap
     assert capsys.readouterr().err == "soft: left out, it has the seeds 1 only\n"
 
 
-HOLD = """
-import fcntl, sys
-file = open(sys.argv[1], "a+")
-fcntl.lockf(file, fcntl.LOCK_EX)
-print("held", flush=True)
-sys.stdin.read()
-"""
-
-
 def test_a_row_that_another_process_runs_is_left_to_it(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    held = folder / "out/base/seed-0/.in-use"
-    held.parent.mkdir(parents=True)
-    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
-    with subprocess.Popen([sys.executable, "-c", HOLD, str(held)], **pipes) as other:
-        assert other.stdout is not None
-        assert other.stdout.readline() == b"held\n"
+    with held(folder / "out/base/seed-0"):
         assert run(folder, "--only", "base") == ["fit base seed-1", "validate base seed-1"]
         assert "[1/2] base, seed 0: running elsewhere" in capsys.readouterr().out
-        other.communicate()
     assert run(folder, "--only", "base") == ["fit base seed-0", "validate base seed-0"]
 
 

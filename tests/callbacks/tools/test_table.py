@@ -6,8 +6,8 @@ import json
 import pytest
 
 from callbacks.report.published import PUBLISHED, published_beside
-from callbacks.statistics.intervals import bootstrap_interval, paired_difference
-from callbacks.stored_results import TEST_SETS
+from callbacks.results.statistics import difference, interval
+from callbacks.results.stored import TEST_SETS
 from callbacks.tools.table import gather_results, render
 from cli import main
 from lightning_modules.functional import PropagationProtocol
@@ -84,7 +84,7 @@ def test_seeds_of_one_command_are_one_row_with_their_spread(tmp_path):
     assert apart == f"A ({other})"
     assert cell.scores == pytest.approx((0.625, 0.725, 0.825))
     assert (cell.mean, cell.spread) == pytest.approx((0.725, 0.2))
-    assert cell.interval == pytest.approx(bootstrap_interval(list(shifted(0.1).values())))
+    assert cell.interval == interval([shifted(seed / 10) for seed in range(3)])
     assert "72.5 (62.5 / 72.5 / 82.5; spread 20.0) [" in render(table, "md")
 
 
@@ -95,28 +95,53 @@ def test_one_seed_twice_is_two_rows(tmp_path):
 
 
 def test_named_folders_are_the_seeds_of_a_row_and_differences_are_paired(tmp_path):
-    ours = [write_rows(write(tmp_path / f"ours{k}", f"x{k}", {"J-Mean": 0.725}), shifted(0.1)) for k in (0, 1)]
+    runs = [{name: [value + 0.1 + k / 50 for value in values] for name, values in SCORES.items()} for k in range(3)]
+    ours = [
+        write_rows(write(tmp_path / f"ours{k}", f"x{k}", {"J-Mean": 0.725 + k / 50}), run) for k, run in enumerate(runs)
+    ]
     base = write_rows(write(tmp_path / "base", "B", {"J-Mean": 0.625}), SCORES)
     another = write(tmp_path / "another", "C", {"J-Mean": 0.4}, digest="d2")
-    words = [f"ours={ours[0]}", f"ours={ours[1]}", str(base), str(another)]
+    words = [*(f"ours={folder}" for folder in ours), str(base), str(another)]
     table = gather_results(words, base="B")
     (cell,) = table.rows["ours"].values()
-    assert cell.scores == (0.725, 0.725)
-    assert cell.difference == paired_difference(shifted(0.1), SCORES)
-    assert cell.difference.mean == pytest.approx(0.1)
+    assert cell.difference == difference(runs, [SCORES], trained=(True, False))
+    assert cell.difference.mean == pytest.approx(0.12)
     assert all(cell.difference is None for name in "BC" for cell in table.rows[name].values())
     text = render(table, "md")
-    assert "; +10.0 [+10.0, +10.0], p 0.25" in text
-    assert "difference from B" in text
+    assert "; +12.0 [+7.0, +17.0], p 0.0091" in text
+    assert "difference from B, paired by sequence, each row tested by itself" in text
     fields = dict(zip(*list(csv.reader(render(table, "csv").splitlines()))[:2], strict=True))
-    assert float(fields["davis J-Mean (vfs d1, 8 sequences) difference"]) == pytest.approx(0.1)
-    assert fields["davis J-Mean (vfs d1, 8 sequences) seeds"] == "2"
+    assert float(fields["davis J-Mean (vfs d1, 8 sequences) difference"]) == pytest.approx(0.12)
+    assert fields["davis J-Mean (vfs d1, 8 sequences) seeds"] == "3"
+    few = render(gather_results(words[1:], base="B"), "md")
+    assert "; +13.0 (fewer than 3 seeds: not tested)" in few
+
+
+def test_as_many_sequences_of_other_names_are_another_column(tmp_path):
+    """`vidcorr score` of two data sets with three videos each: only the names tell them apart."""
+    others = {f"other_{name}": values for name, values in SCORES.items()}
+    for folder, videos in (("a", SCORES), ("b", others)):
+        write_rows(write(tmp_path / folder, folder, {"J-Mean": 0.625}, rules="mose", sequences=3), videos)
+    table = gather_results([tmp_path], base="a")
+    assert len(table.columns) == 2
+    assert all(len(row) == 1 for row in table.rows.values())
+    head = render(table, "md").splitlines()[0]
+    assert all(column.names in head for column in table.columns)
 
 
 def test_a_score_that_is_not_the_mean_of_its_rows_has_no_interval(tmp_path):
     write_rows(write(tmp_path / "a", "A", {"J-Mean": 0.7}), SCORES)
     (cell,) = gather_results([tmp_path]).rows["A"].values()
-    assert (cell.interval, cell.videos) == (None, None)
+    assert (cell.interval, cell.runs) == (None, ())
+
+
+@pytest.mark.parametrize(("key", "words"), [("all_frames", "all frames"), ("one_to_one", "one detection per instance")])
+def test_scores_by_other_rules_are_columns_of_their_own(tmp_path, key, words):
+    for on in (False, True):
+        write(tmp_path / str(on), "A", {"J-Mean": 0.4}, **{key: on})
+    plain, other = gather_results([tmp_path]).columns
+    assert words in other.data
+    assert words not in plain.data
 
 
 def test_protocols_of_a_sweep_are_columns(tmp_path):

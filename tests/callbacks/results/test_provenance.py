@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from callbacks.provenance import processor, provenance
+from callbacks.results.provenance import processor, provenance
 
 
 def test_command_and_versions(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -30,7 +30,7 @@ def test_gpus_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_torch_is_not_imported_for_it() -> None:
     script = """
 import sys
-from callbacks.provenance import provenance
+from callbacks.results.provenance import provenance
 machine = provenance()["machine"]
 print(machine["gpus"], machine["compiled_search"], "torch" in sys.modules)
 """
@@ -44,13 +44,13 @@ def test_a_processor_without_a_name_is_its_architecture(
 ) -> None:
     monkeypatch.setattr("platform.processor", lambda: "")
     monkeypatch.setattr("platform.machine", lambda: "riscv64")
-    monkeypatch.setattr("callbacks.provenance.CPU_INFO", tmp_path / "cpuinfo")
+    monkeypatch.setattr("callbacks.results.provenance.CPU_INFO", tmp_path / "cpuinfo")
     if content is not None:
         (tmp_path / "cpuinfo").write_text(content)
     assert processor() == "riscv64"
 
 
 def test_the_processor_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr("callbacks.provenance.CPU_INFO", tmp_path / "cpuinfo")
+    monkeypatch.setattr("callbacks.results.provenance.CPU_INFO", tmp_path / "cpuinfo")
     (tmp_path / "cpuinfo").write_text("processor\t: 0\nmodel name\t: EPYC: 64-Core\nprocessor\t: 1\n")
     assert processor() == "EPYC: 64-Core"

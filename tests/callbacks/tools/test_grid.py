@@ -2,7 +2,7 @@
 
 import pytest
 
-from callbacks.experiments.grid import batches, named_grid, read_grid
+from callbacks.tools.grid import batches, named_grid, read_grid
 from lightning_modules.functional import PropagationProtocol
 
 THIRTY = ",".join(map(str, range(1, 31)))

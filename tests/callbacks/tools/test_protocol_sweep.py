@@ -12,12 +12,15 @@ import pytest
 import torch
 
 from callbacks import DavisBenchmark, YoutubeVosBenchmark
-from callbacks.experiments.effects import read_scores
-from callbacks.experiments.grid import read_grid
-from callbacks.experiments.protocol_sweep import sweep
+from callbacks.folder_lock import FolderInUse
+from callbacks.results.statistics import mean_score
+from callbacks.tools.grid import read_grid
+from callbacks.tools.protocol_sweep import sweep
 from callbacks.tools.sweep import command
+from callbacks.tools.sweep_findings import read_scores
 from lightning_modules import FrozenEncoder
 from lightning_modules.backbones import build_feature_extractor
+from tests.helpers.folders import held
 from tests.helpers.synthetic_layouts import write_youtube_vos
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -38,10 +41,10 @@ def test_scores_are_those_of_each_protocol_alone(swept: Path, davis_root: Path) 
     torch.manual_seed(0)
     extractor = build_feature_extractor("torchvision:resnet18", stage="res4", stride=8)
     for one in scored[::3]:
-        changes = {field: one.fields[field] for field in ("radius", "topk", "temperature")}
+        changes = {field: one.protocol[field] for field in ("radius", "topk", "temperature")}
         benchmark = DavisBenchmark(davis_root, changes=changes)
-        assert benchmark.evaluate(extractor)["J&F-Mean"] == pytest.approx(one.score, abs=1e-9)
-        assert benchmark.protocol.digest() == one.digest
+        assert benchmark.evaluate(extractor)["J&F-Mean"] == pytest.approx(one.value, abs=1e-9)
+        assert benchmark.protocol.digest() == one.column.digest
 
 
 def test_one_pass_of_the_network_serves_all(swept: Path) -> None:
@@ -105,6 +108,20 @@ def test_parts_and_ranks_give_the_scores_of_one_run(davis_root: Path, tmp_path: 
     assert json.loads(next((tmp_path / "ranks").glob("*/results.json")).read_text())["ranks"] == 2
 
 
+def test_a_batch_that_another_process_runs_is_left_to_it(
+    swept: Path, davis_root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["torchvision:resnet18", "--root", str(davis_root), "--vary", *VARIED, "--output", str(tmp_path)]
+    with held(tmp_path / next(swept.glob("*/results.json")).parent.name):
+        command(words)
+    said = capsys.readouterr().out
+    assert "running elsewhere" in said
+    assert "0 of 1 batches are done" in said
+    assert not list(tmp_path.glob("*/results.json"))
+    with held(tmp_path), pytest.raises(FolderInUse, match=r"in use .* give this sweep its own --output"):
+        command(words)
+
+
 def test_named_protocols_are_swept_as_they_are(
     davis_root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -116,10 +133,9 @@ def test_named_protocols_are_swept_as_they_are(
     assert "## " not in said.split("reported on the other")[1]
     for name in ("vfs", "crw"):
         alone = DavisBenchmark(davis_root, protocol=name)
-        (one,) = (
-            one for one in read_scores([next(tmp_path.glob("*/results.json")).parent], "J&F-Mean") if one.name == name
-        )
-        assert alone.evaluate(build_feature_extractor("raw_colour"))["J&F-Mean"] == pytest.approx(one.score, abs=1e-9)
+        scored = read_scores([next(tmp_path.glob("*/results.json")).parent], "J&F-Mean")
+        (one,) = (one for one in scored if one.column.protocol == name)
+        assert alone.evaluate(build_feature_extractor("raw_colour"))["J&F-Mean"] == pytest.approx(one.value, abs=1e-9)
 
 
 def test_a_sweep_of_something_else_in_the_folder_is_one_line(swept: Path, davis_root: Path, tmp_path: Path) -> None:
@@ -152,9 +168,9 @@ def test_protocols_at_another_stride_than_their_own_have_their_scores(davis_root
     scored = read_scores([path.parent for path in tmp_path.glob("*/results.json")], "J&F-Mean")
     extractor = build_feature_extractor("raw_colour", stride=16)
     for one in scored:
-        assert one.name.startswith("vfs+feature_stride=16")
-        benchmark = DavisBenchmark(davis_root, changes={"topk": one.fields["topk"]})
-        assert benchmark.evaluate(extractor)["J&F-Mean"] == pytest.approx(one.score, abs=1e-9)
+        assert one.column.protocol.startswith("vfs+feature_stride=16")
+        benchmark = DavisBenchmark(davis_root, changes={"topk": one.protocol["topk"]})
+        assert benchmark.evaluate(extractor)["J&F-Mean"] == pytest.approx(one.value, abs=1e-9)
 
 
 def test_scores_that_rows_alone_have_are_their_means(tmp_path: Path) -> None:
@@ -164,8 +180,8 @@ def test_scores_that_rows_alone_have_are_their_means(tmp_path: Path) -> None:
     grid = read_grid(benchmark.protocol, ["topk=2,10"])
     sweep("raw_colour", benchmark, grid, tmp_path / "out", score="J&F-Mean")
     for one in read_scores([path.parent for path in tmp_path.glob("out/*/results.json")], "J&F-Mean"):
-        assert one.score == pytest.approx(one.mean(one.videos))
-        assert not one.pooled
+        assert one.value == pytest.approx(mean_score(one.videos))
+        assert one.is_mean
     with pytest.raises(ValueError, match="--score PCK: YoutubeVosBenchmark has J-Mean, F-Mean, Overall"):
         sweep("raw_colour", benchmark, grid, tmp_path, score="PCK")
     with pytest.raises(ValueError, match=r"has no column 'Overall'; it has J-Mean, .*: choose another --score"):

@@ -1,17 +1,19 @@
 """Damaged and hostile folders of results end every word that reads them in one line, or are read as what they are."""
 
+import csv
 import json
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from callbacks.experiments.effects import read_scores
-from callbacks.experiments.study_plan import read_study
-from callbacks.experiments.study_table import gather_study, table_rows
-from callbacks.stored_results import on_test_set, protocol_of, read_results, read_rows
+from callbacks.results.stored import on_test_set, protocol_of, read_results, read_rows
+from callbacks.tools.study_plan import read_study
+from callbacks.tools.study_table import gather_study, table_rows
+from callbacks.tools.sweep_findings import read_scores
 from callbacks.tools.table import gather_results
 from cli import main
+from datamodules.reading.files import csv_of_records
 
 GOOD: dict[str, Any] = {
     "benchmark": "davis",
@@ -26,7 +28,6 @@ DAMAGED: dict[str, Any] = {
     "list": "[]",
     "null": "null",
     "deep": "[" * 5000 + "]" * 5000,
-    "deep within": json.dumps(GOOD)[:-1] + ', "more": ' + "[" * 600 + "]" * 600 + "}",
     "not text": b"\xff\xfe\x00",
     "scores as a list": GOOD | {"scores": [1]},
     "a score as text": GOOD | {"scores": {"J&F-Mean": "<b>"}},
@@ -118,13 +119,6 @@ def test_damaged_rows_are_named(run: Path, damage: str) -> None:
         read_scores([run], "J&F-Mean")
 
 
-def test_numbers_that_no_chart_can_show_are_one_line(run: Path) -> None:
-    chart = {"title": "t", "x": "x", "y": "y", "kind": "lines", "labels": [], "curves": {"a": [[0, 1], [0, 1]]}}
-    material = {"sequences": [], "ranked_by": [], "shows": "", "charts": [chart | {"span": [5, 5]}]}
-    put(run / "report.json", material)
-    assert "1 of 1 pages could not be written" in line_of("report", run)
-
-
 def test_a_study_names_damaged_files(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     root = run.parents[5]
     put(root / "study.yaml", STUDY)
@@ -160,7 +154,7 @@ def test_each_stage_stands_under_its_own_protocol(tmp_path: Path) -> None:
     study = put(tmp_path / "study.yaml", STUDY)
     put(tmp_path / "base/seed-0/benchmarks/base-davis/x/results.json", several | {"scores": {"J&F-Mean": 0.5}})
     lines = table_rows(read_study(study), gather_study(read_study(study), tmp_path))
-    assert lines[0].protocol == "vfs+feature_stride=4 and vfs (d4 and d8), 2 sequences"
+    assert lines[0].protocol == "vfs+feature_stride=4 and vfs d4 and d8, 2 sequences"
 
 
 def test_names_are_one_line_of_a_table(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -171,6 +165,16 @@ def test_names_are_one_line_of_a_table(run: Path, capsys: pytest.CaptureFixture[
     )
     main(["table", str(run)])
     assert sum(line.startswith("|") for line in capsys.readouterr().out.splitlines()) == 3
+
+
+def test_a_spreadsheet_runs_no_name_and_the_name_is_read_back(tmp_path: Path) -> None:
+    names = ["=1+1", "+cmd|' /C calc'!A0", "-a", "@x", "'quoted", "plain"]
+    file = tmp_path / "per_sequence.csv"
+    file.write_bytes(csv_of_records([{"Sequence": name, "J-Mean": -0.5, "text": "-0.5"} for name in names]).encode())
+    cells = [line[0] for line in csv.reader(file.open(newline=""))][1:]
+    assert cells == ["'=1+1", "'+cmd|' /C calc'!A0", "'-a", "'@x", "'quoted", "plain"]
+    assert [row["Sequence"] for row in read_rows(file)] == names
+    assert {(row["J-Mean"], row["text"]) for row in read_rows(file)} == {("-0.5", "-0.5")}
 
 
 def test_good_files_are_read(run: Path) -> None:

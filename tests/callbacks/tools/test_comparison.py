@@ -3,16 +3,16 @@
 import csv
 import json
 import re
-from types import SimpleNamespace
 
 import pytest
 import torch
 
 from callbacks import DavisBenchmark, YoutubeVosBenchmark
-from callbacks.benchmarks.results import Results
-from callbacks.experiments import comparison
-from callbacks.experiments.comparison import benchmarks_of, compare, contestants
+from callbacks.folder_lock import FolderInUse
+from callbacks.tools import comparison
+from callbacks.tools.comparison import benchmarks_of, compare, contestants
 from lightning_modules.backbones import build_encoder, build_feature_extractor
+from tests.helpers.folders import held
 
 BLOCKY = "tests.helpers.encoders:Blocky"
 
@@ -113,28 +113,23 @@ def test_configs_that_are_none(tmp_path, text, message):
         benchmarks_of(tmp_path / "nowhere.yaml")
 
 
-def test_each_row_has_its_interval_and_a_test_against_the_best_under_the_same_protocol():
-    """Every sequence of "worse" scores 0.1 less than in "best": no resampling can give another difference."""
+def test_rows_have_intervals_and_are_tested_against_the_named_row_under_its_protocol(davis_root, tmp_path, capsys):
+    benchmark = DavisBenchmark(davis_root, changes=SMALL, limit_sequences=2)
+    rows = contestants(["raw_colour", BLOCKY, f"{TINY}@res4/8"], baselines=False)
+    with pytest.raises(ValueError, match="--base 'other' is no row; the rows are raw_colour"):
+        compare(rows, [benchmark], tmp_path, base="other")
+    compare(rows, [benchmark], tmp_path, base="raw_colour")
+    told = capsys.readouterr().out
+    assert re.search(rf"  {TINY}@res4/8: \S+ \[.*\]; \S+ \[.*\], p ", told)
+    assert re.search(rf"  {BLOCKY}: \S+ \[.*\]\n  not tested: raw_colour was scored under other conditions", told)
+    assert "After “;”: difference from raw_colour, paired by sequence, each row tested by itself." in told.replace(
+        "\n", " "
+    )
+    compare(rows[1:2], [benchmark], tmp_path / "alone")
+    assert "; " not in capsys.readouterr().out
 
-    def run(values, digest):
-        rows = [
-            {"Sequence": f"{name}_1", "J-Mean": value, "F-Mean": value}
-            for name, value in zip("abcd", values, strict=True)
-        ]
-        return {"own": Results("own", {"J&F-Mean": sum(values) / 4}, rows, {"protocol": {"digest": digest}})}
 
-    found = {
-        "best": run([0.5, 0.6, 0.7, 0.8], "x"),
-        "worse": run([0.4, 0.5, 0.6, 0.7], "x"),
-        "same everywhere": run([0.3] * 4, "x"),
-        "other": run([0.1, 0.2, 0.3, 0.4], "y"),
-    }
-    benchmark = SimpleNamespace(name="own", sequences=[SimpleNamespace(name=name) for name in "abcd"])
-    best, worse, same, other = comparison._tested(found, [benchmark])
-    low, high = (float(number) for number in re.search(r"\[(.+), (.+)\]", best).groups())
-    assert best.startswith("own/J&F-Mean best: 65.0, 95 % interval [")
-    assert 50 <= low < 65 < high <= 80
-    assert worse.endswith("; against best: -10.0 [-10.0, -10.0], p 0.12")
-    assert same.startswith("own/J&F-Mean same everywhere: 30.0, 95 % interval [30.0, 30.0]; against best: -35.0 [")
-    assert other.endswith("]; another protocol than best, not tested")
-    assert not list(comparison._tested({"best": found["best"]}, [benchmark]))
+def test_a_folder_that_another_comparison_uses_is_one_line(davis_root, tmp_path):
+    with held(tmp_path / "out"), pytest.raises(FolderInUse, match=r"out is in use .*; give this comparison its own"):
+        compare(contestants([BLOCKY]), [DavisBenchmark(davis_root)], tmp_path / "out")
+    assert not (tmp_path / "out/compare.json").exists()

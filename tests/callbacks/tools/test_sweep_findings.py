@@ -1,0 +1,57 @@
+"""The choice of a protocol on one half of the sequences, and its report on the other."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from callbacks.results.records import Column, Record
+from callbacks.tools.sweep_findings import choose, effects, grid_markdown
+from lightning_modules.functional import PropagationProtocol
+
+COLUMN = Column("davis", "vfs", "d1", "", 4, "", "J&F-Mean", False)
+
+
+def record(name: str, values: list[float], score: float | None = None, **fields: Any) -> Record:
+    """Return a record of single-object sequences; its score is their mean unless another is given."""
+    protocol = {"name": name, "digest": "d1", **fields}
+    videos = {f"v{number}": [value] for number, value in enumerate(values)}
+    mean = sum(values) / len(values) if score is None else score
+    features = {"stage": None, "stride": 8}
+    return Record("net", "", COLUMN, mean, videos, None, (), Path(), "", protocol, features)
+
+
+def test_the_choice_has_no_say_over_the_report() -> None:
+    """The best protocol on the sequences for selection is taken even where another is better on the others."""
+    base = PropagationProtocol.named("vfs", "davis")
+    rows = [
+        record("vfs", [0.5, 0.6, 0.5, 0.7], radius=12),
+        record("vfs+radius=6", [0.1, 0.7, 0.1, 0.8], radius=6),
+    ]
+    choice = choose(rows, base)
+    assert choice is not None
+    assert (choice.best, choice.selected, choice.reported) == (rows[1], 0.75, 0.1)
+    assert choice.gain is not None
+    assert choice.gain.mean == pytest.approx(-0.4)
+    (effect,) = effects(rows)
+    assert effect.field == "radius"
+    assert effect.means == pytest.approx({"6": 0.425, "12": 0.575})
+
+
+def test_values_stand_in_their_own_order() -> None:
+    scores = {12: 0.1, None: 0.3, 3: 0.2, 6: 0.9}
+    (effect,) = effects([record(str(radius), [score], radius=radius) for radius, score in scores.items()])
+    assert list(effect.means) == ["3", "6", "12", "null"]
+
+
+def test_a_pooled_score_has_no_interval_of_the_rows() -> None:
+    values = [0.2 * number for number in range(4)]
+    mean, pooled = record("mean", values), record("pooled", values, 0.5)
+    assert (mean.is_mean, pooled.is_mean) == (True, False)
+    base = PropagationProtocol.named("vfs", "davis")
+    of_mean, of_pooled = (grid_markdown([one], "mIoU", choose([one], base)) for one in (mean, pooled))
+    table = "\n\n## Chosen"
+    assert "30.0 | -11.1 … 71.1 |" in of_mean.split(table)[0]
+    assert "50.0 |  |" in of_pooled.split(table)[0]
+    assert "These are means over the sequences, unlike the score." in of_pooled
+    assert "unlike" not in of_mean
