@@ -13,12 +13,12 @@ from datamodules.reading.files import from_spreadsheet
 
 Json = dict[str, Any]
 
-LARGEST = 1e300
+LARGEST_SCORE = 1e300
 """Numbers beyond it, infinity too, are no scores and cannot be drawn; NaN is a score that is not defined."""
 
 
 def _drawable(value: float) -> float:
-    if abs(value) > LARGEST:
+    if abs(value) > LARGEST_SCORE:
         raise ValueError("is not a finite number")
     return value
 

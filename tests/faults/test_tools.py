@@ -46,7 +46,7 @@ CASES = {
     "sweep": Case(SWEEP, 3, 2, "sweep.md"),  # the second of two passes begins anew
     "compare": Case(COMPARE, 1, 2, "compare.csv"),  # begins anew
 }
-WITHOUT = {"score", "study"} | {"convert", "export", "figure", "prompt", "report", "table", "unpickle"}
+WITHOUT = {"score", "study"} | {"convert", "export", "figure", "prompt", "protocols", "report", "table", "unpickle"}
 """Tools with a separate test, and those that are done in seconds and write one file after the other as a unit."""
 
 
