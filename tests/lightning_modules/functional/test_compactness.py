@@ -1,4 +1,3 @@
-import math
 from collections.abc import Callable
 from functools import partial
 
@@ -13,8 +12,6 @@ from lightning_modules.functional import (
     PropagationProtocol,
     compact_affinity,
     compactness_loss,
-    decode_keypoints,
-    encode_keypoints,
     encode_masks,
     propagate_labels,
 )
@@ -82,26 +79,6 @@ def test_compact_labels_equal_liir(golden: Golden, radius: int) -> None:
     np.testing.assert_allclose(labels, case[f"compact_out_R{radius}"][0], atol=1e-4)
 
 
-def test_compact_affinity_equals_liir(golden: Golden) -> None:
-    case = golden("liir_mast")
-    affinity = affinity_of(torch.from_numpy(case["test_q"][0]), torch.from_numpy(case["test_k"][:, 0]), 6)
-    masks = torch.stack([encode_masks(m[0, 0], range(1, 7), (24, 24), "strided") for m in case["test_labels"]])
-    labels = average_of(compact_affinity(affinity, 6, threshold=0.1), masks, 6)
-    labels[1:] *= 1.05
-    np.testing.assert_allclose(labels, case["compact_out_R6"][0], atol=1e-4)
-
-
-def test_one_window_by_hand() -> None:
-    window = torch.zeros(25)
-    window[2 * 5 + 2], window[2 * 5 + 4] = 0.6, 0.3  # peaks in the middle and two places to the right
-    first = math.exp(0.6) / (math.exp(0.6) + math.exp(0.3))
-    compact = compact_affinity(window.view(1, 25, 1, 1), 2).view(5, 5)
-    for (y, x), squares in {(2, 2): (0, 4), (2, 3): (1, 1), (1, 2): (1, 5), (0, 0): (8, 20)}.items():
-        by_hand = first * 0.5 ** (4 * squares[0]) + (1 - first) * 0.5 ** (4 * squares[1])
-        assert compact[y, x].item() == pytest.approx(by_hand, rel=1e-5)
-    assert torch.equal(compact_affinity(window.view(1, 25, 1, 1), 2, threshold=0.6).flatten(), window)
-
-
 def test_moments_by_hand() -> None:
     axis = torch.arange(-5.0, 6.0)
     bump = torch.exp(-(axis[:, None] ** 2 + axis**2) / (2 * 1.5**2))
@@ -143,14 +120,6 @@ def test_loss_by_hand_and_its_gradient() -> None:
     assert window.grad is not None
     assert window.grad[..., 1].eq(0).all()
     assert window.grad[0, 4, 0, 0].item() == pytest.approx(-20 / 18)
-
-
-def test_two_references_are_two_windows() -> None:
-    affinity = torch.rand(2, 50, 3, 4, requires_grad=True)
-    both = compact_affinity(affinity, 2)
-    assert both.shape == affinity.shape
-    assert not both.requires_grad
-    torch.testing.assert_close(both[:, 25:], compact_affinity(affinity[:, 25:], 2))
 
 
 def test_bad_affinity() -> None:
@@ -199,11 +168,3 @@ def test_labels_are_divided_by_the_sum_of_their_weights_or_of_themselves() -> No
     *averages, mass = list(propagate_labels(features[:2], torch.cat([joints, torch.ones(1, 9, 11)]), plain))[1]
     assert (mass - 1).abs().max() > 0.1
     torch.testing.assert_close(divided, torch.stack(averages) / mass, atol=1e-5, rtol=1e-5)
-
-
-def test_joints_of_liir_stay_where_nothing_moves() -> None:
-    protocol, generator = PropagationProtocol.named("liir", "jhmdb"), torch.Generator().manual_seed(0)
-    points = 40 + 80 * torch.rand(15, 2, generator=generator)
-    features = 2 * torch.randn(1, 16, 40, 40, generator=generator).expand(4, -1, -1, -1)
-    *_, last = propagate_labels(features, encode_keypoints(points, (160, 160), (40, 40), 4.0, "pixel"), protocol)
-    assert (decode_keypoints(last, (160, 160), 5, "input") - points).norm(dim=1).mean() < 3

@@ -1,12 +1,9 @@
 """Protocols of any kind: names, digests, changes, types; sources as data."""
 
 import dataclasses
-import json
 import re
-import types
-from collections.abc import Iterator, Mapping
-from contextlib import suppress
-from typing import Annotated, Any, Literal, Union, get_args, get_origin
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
 
 import numpy as np
 import pytest
@@ -59,11 +56,6 @@ def test_a_rule_that_is_added_leaves_the_digests_of_those_who_do_not_use_it() ->
     assert MoreRules("x", side=4, added=2).digest() != Rules("x", side=4).digest()
 
 
-def test_fields_are_plain_json_and_come_back() -> None:
-    rules = Rules("x", window=(1.0, 2.0), frames=(1, -2))
-    assert Rules(**json.loads(json.dumps(rules.fields()))) == rules
-
-
 def test_a_name_says_what_was_changed() -> None:
     paper = Rules.named("paper", "second")
     assert (paper.side, paper.window, paper.name) == (5, (3.0, 4.0), "paper")
@@ -110,41 +102,6 @@ def test_every_name_of_a_real_protocol_is_read_back() -> None:
     assert PropagationProtocol.named("vfs+radius=12") == PropagationProtocol.named("vfs")
     assert PropagationProtocol.named("vfs+topk=null+radius=null").topk is None
     assert PropagationProtocol.of("vfs+radius=6", changes={"topk": 5}).name == "vfs+radius=6+topk=5"
-
-
-def values_of(kind: Any) -> set[Any]:
-    """Return values of a field's type: each that it names, two numbers, tuples."""
-    if get_origin(kind) in (Union, types.UnionType):
-        return {value for one in get_args(kind) for value in values_of(one)}
-    if get_origin(kind) is Literal:
-        return set(get_args(kind))
-    if get_origin(kind) is tuple:
-        return {(0, -1)} if Ellipsis in get_args(kind) else {(3, 5, 7)[: len(get_args(kind))]}
-    plain = get_args(kind)[0] if get_origin(kind) is Annotated else kind
-    return {bool: {True, False}, int: {5, 240}, float: {0.25, 1.5}, types.NoneType: {None}}[plain]
-
-
-def single_changes(kind: type[EvaluationProtocol]) -> Iterator[tuple[str, EvaluationProtocol]]:
-    """Yield benchmark and protocol with a field changed: to the values of the source's benchmarks, and to others.
-
-    Of the benchmarks for which a source has the same values, there is only the last.
-    """
-    named = [(source, benchmark) for source, found in kind.sources().items() for benchmark in found.values]
-    protocols = {kind.named(source, benchmark): benchmark for source, benchmark in named}
-    for field in (field for field in dataclasses.fields(kind) if field.name != "name"):
-        others = values_of(field.type)
-        for protocol, benchmark in protocols.items():
-            near = {getattr(one, field.name) for one in protocols if one.name == protocol.name}
-            for value in (near | others) - {getattr(protocol, field.name)}:
-                with suppress(ValueError):  # out of range, or it does not go with the values of other fields
-                    yield benchmark, protocol.with_changes(**{field.name: value})
-
-
-@pytest.mark.parametrize("kind", [PropagationProtocol, PointProtocol, TrackingProtocol])
-def test_a_change_of_any_field_is_read_back_on_every_benchmark(kind: type[EvaluationProtocol]) -> None:
-    for benchmark, changed in single_changes(kind):
-        assert kind.named(changed.name, benchmark) == changed, benchmark
-        assert changed.name.count("=") == 1
 
 
 def test_changes_count_from_the_benchmark_of_the_protocol() -> None:
@@ -194,13 +151,6 @@ def test_a_benchmark_declares_whose_values_it_takes() -> None:
         Rules.named("paper", "my_videos")
     with pytest.raises(ValueError, match="unknown protocol 'papers': expected one of paper"):
         Rules.named("papers", "first")
-
-
-def test_a_protocol_may_be_given_or_named() -> None:
-    paper = Rules.named("paper", "first")
-    assert Rules.of("paper", "my_videos", like=("first",)) == Rules.of(paper) == paper
-    assert Rules.of("paper", "first", changes={"side": 9}) == Rules.of(paper, changes={"side": 9})
-    assert Rules.of(paper, changes={"side": 9}).name == "paper+side=9"
 
 
 def test_each_kind_of_protocol_is_named_for_its_own_benchmark() -> None:

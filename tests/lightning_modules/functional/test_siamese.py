@@ -36,15 +36,6 @@ def test_correlation_keeps_its_precision_under_autocast(learns: bool) -> None:
         torch.testing.assert_close(siamese_correlation(exemplar, search), expected)
 
 
-def test_correlation_by_hand_and_of_one_place() -> None:
-    exemplar = torch.tensor([[1.0, 2.0], [3.0, 4.0]]).view(1, 1, 2, 2)
-    search = torch.tensor([[1.0, 0.0, 0.0], [0.0, 0.0, 1.0], [0.0, 0.0, 0.0]]).view(1, 1, 3, 3)
-    torch.testing.assert_close(
-        siamese_correlation(exemplar, search), torch.tensor([[1.0, 4.0], [0.0, 2.0]]).view(1, 1, 2, 2)
-    )
-    torch.testing.assert_close(siamese_correlation(exemplar, exemplar), torch.full((1, 1, 1, 1), 30.0))
-
-
 def test_several_search_maps_of_each_exemplar() -> None:
     exemplars, search = torch.randn(2, 3, 4, 4), torch.randn(3 * 2, 3, 8, 8)
     together = siamese_correlation(exemplars, search)

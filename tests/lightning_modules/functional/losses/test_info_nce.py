@@ -1,6 +1,5 @@
 """InfoNCE: the golden numbers, the plain form, and what it keeps."""
 
-import math
 from typing import Any
 
 import pytest
@@ -37,13 +36,6 @@ def test_golden(golden: Any) -> None:
     torch.testing.assert_close(query.grad, g["moco_grad_q_all"], rtol=0, atol=1e-6)
 
 
-def test_by_hand() -> None:
-    query = torch.tensor([[[1.0, 0.0]]])
-    queue = torch.tensor([[0.0, 1.0], [-1.0, 0.0]])
-    loss = info_nce_loss(query, query, queue, temperature=0.5)
-    assert math.isclose(loss.item(), -math.log(math.exp(2) / (math.exp(2) + 1 + math.exp(-2))), rel_tol=1e-6)
-
-
 @pytest.mark.parametrize("with_excluded", [False, True])
 @pytest.mark.parametrize("chunk", [1, 700, 1 << 21])
 def test_equals_the_plain_form(monkeypatch: pytest.MonkeyPatch, chunk: int, with_excluded: bool) -> None:
@@ -59,20 +51,6 @@ def test_equals_the_plain_form(monkeypatch: pytest.MonkeyPatch, chunk: int, with
     torch.testing.assert_close(gradients[0], gradients[1], rtol=1e-9, atol=1e-12)
 
 
-def test_gradient_is_that_of_the_function() -> None:
-    target, queue = unit(2, 2, 5, dtype=torch.float64), unit(9, 5, dtype=torch.float64)
-    query = unit(2, 2, 5, dtype=torch.float64).requires_grad_()
-    assert torch.autograd.gradcheck(lambda q: info_nce_loss(q, target, queue, 0.3), (query,))
-
-
-def test_only_the_prediction_receives_a_gradient() -> None:
-    query, target, queue = (unit(2, 2, 4).requires_grad_(), unit(2, 2, 4).requires_grad_(), unit(6, 4).requires_grad_())
-    info_nce_loss(query, target, queue).backward()
-    assert query.grad is not None
-    assert target.grad is None
-    assert queue.grad is None
-
-
 def test_a_video_without_negatives_has_no_loss() -> None:
     query = unit(2, 2, 4).requires_grad_()
     excluded = torch.tensor([[True] * 5, [False] * 5])
@@ -82,14 +60,6 @@ def test_a_video_without_negatives_has_no_loss() -> None:
     assert query.grad is not None
     assert query.grad[0].abs().max() == 0
     assert query.grad[1].abs().min() > 0
-
-
-def test_low_temperature_does_not_underflow() -> None:
-    query = unit(1, 1, 8)
-    loss = info_nce_loss(query, query, -query[0].expand(3, -1), temperature=0.005)
-    assert loss.item() == 0
-    reverse = info_nce_loss(query, -query, query[0].expand(3, -1), temperature=0.005)
-    assert math.isclose(reverse.item(), 400 + math.log(3), rel_tol=1e-5)
 
 
 def test_half_precision_is_summed_in_float32() -> None:

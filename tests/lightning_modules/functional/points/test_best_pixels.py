@@ -39,15 +39,3 @@ def test_only_maps_that_need_it_are_enlarged(monkeypatch):
     flat = torch.zeros(2, 32, 32)
     best_pixels(torch.cat([peaks(30, 32, 0.75), flat]), 256, 256, 5)
     assert enlarged == [2]
-
-
-def test_no_result_depends_on_the_workspace():
-    maps = torch.cat([peaks(7, 32, 0.75), torch.zeros(2, 32, 32)])
-    for one, other in zip(best_pixels(maps, 256, 256, 5), best_pixels(maps, 256, 256, 5, workspace=1), strict=True):
-        assert (one == other).all()
-
-
-def test_more_pixels_than_the_map_has():
-    values, centres = best_pixels(torch.rand(3, 2, 2), 4, 4, 100)
-    assert values.shape == (3, 16)
-    assert centres.shape == (3, 16, 2)

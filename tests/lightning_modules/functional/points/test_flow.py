@@ -3,10 +3,8 @@
 import numpy as np
 import pytest
 import torch
-import torch.nn.functional as F
 
 from lightning_modules.functional.points import PointProtocol, chained, track_points
-from lightning_modules.functional.points.chained import bilinear_corners, chain_step
 from lightning_modules.functional.points.job import TrackingJob
 from tests.helpers.points import look_up_flow
 
@@ -39,25 +37,6 @@ def test_tracks_and_visibility_are_gmrws(gmrw, monkeypatch):
     visible = (inside & (job.misses < protocol.cycle_threshold).numpy()) | own
     np.testing.assert_array_equal(visible, gmrw["visible"].T)
     assert 5 < visible.sum() < visible.size - 5
-
-
-def test_look_up_equals_grid_sample_with_a_border():
-    flow = torch.randn(2, 5, 7)
-    positions = torch.rand(50, 2) * torch.tensor([9.0, 7.0]) - 1
-    grid = positions / torch.tensor([7.0, 5.0]) * 2 - 1
-    expected = F.grid_sample(flow[None], grid[None, None], padding_mode="border", align_corners=False)[0, :, 0].T
-    torch.testing.assert_close(look_up_flow(flow, positions), expected)
-    corners, weights = bilinear_corners(positions, 1, 1)
-    assert not corners.any()
-    torch.testing.assert_close(weights.sum(1), torch.ones(50))
-
-
-def test_a_closed_cycle_misses_nothing():
-    there, back = torch.full((2, 4, 4), 0.25), torch.full((2, 4, 4), -0.25)
-    positions = torch.rand(6, 2) * 4
-    moved, miss = chain_step(positions, lambda p: look_up_flow(there, p), lambda p: look_up_flow(back, p))
-    torch.testing.assert_close(moved, positions + 0.25)
-    assert not miss.any()
 
 
 def test_flow_is_computed_only_where_points_are_and_equals_the_dense_one():

@@ -7,7 +7,6 @@ import torch.nn.functional as F
 
 from lightning_modules.functional.points.matching import (
     cell_centres,
-    chunks,
     decode_positions,
     sample_features,
     similarity_maps,
@@ -32,14 +31,6 @@ def peers(shared_points):
 def test_places_are_those_of_the_peers(peers, expected, arguments):
     positions = decode_positions(torch.from_numpy(peers["cosine"]), **arguments)
     np.testing.assert_allclose(positions.numpy(), peers[expected], atol=2e-5)
-
-
-def test_dino_trackers_inclusive_radius_is_a_strict_one_slightly_larger(peers):
-    """Its cells lie 7 px apart from 7 px on; a distance of exactly 5 cells belongs to its disk."""
-    positions = decode_positions(torch.from_numpy(peers["dino_tracker_relu_cosine"]), "soft_argmax", 1.0, 5.05)
-    np.testing.assert_allclose((positions * 7 + 3.5).numpy(), peers["dino_tracker_pixels"], atol=2e-4)
-    apart = decode_positions(torch.from_numpy(peers["dino_tracker_relu_cosine"]), "soft_argmax", 1.0, 5.0)
-    assert (apart * 7 + 3.5 - torch.from_numpy(peers["dino_tracker_pixels"])).abs().max() > 0.01
 
 
 def test_cosines_and_sampling_are_fomos(peers):
@@ -93,9 +84,3 @@ def test_sampling_at_a_centre_gives_the_cell_and_beyond_the_border_its_nearest()
     raw = similarity_maps(torch.ones(1, 4), features, normalise=False)
     torch.testing.assert_close(raw[0], features.sum(0))
     assert similarity_maps(torch.ones(1, 4), F.normalize(features, dim=0)).abs().max() <= 1
-
-
-def test_chunks_cover_everything_within_the_workspace():
-    assert [part.stop - part.start for part in chunks(10, 4, 12)] == [3, 3, 3, 1]
-    assert len(chunks(3, 100, 1)) == 3
-    assert chunks(0, 4) == []

@@ -3,16 +3,6 @@
 import pytest
 
 from lightning_modules.functional.points import PointProtocol
-from lightning_modules.functional.points.protocol import POINT_SOURCES
-
-
-def test_digests_differ_and_changes_are_named():
-    rules = [PointProtocol.named(name, "tap_vid") for name in POINT_SOURCES]
-    assert len({one.digest() for one in rules}) == len(rules)
-    changed = rules[0].with_changes(query_mode="strided", decoding_radius=3)
-    assert changed.name == "fomo+decoding_radius=3+query_mode=strided"
-    assert changed.with_changes(query_mode="first", decoding_radius=5.0) == rules[0]
-    assert PointProtocol(name="fomo", tracking="chained", decoding="argmax").name.startswith("fomo+")
 
 
 def test_propagation_takes_its_numbers_from_the_protocol():

@@ -37,13 +37,6 @@ def test_nearest_pixel_is_pillows(height: int) -> None:
         np.testing.assert_array_equal(labels.argmax(0), resized)
 
 
-def test_bilinear_is_the_average_of_the_nearest_two() -> None:
-    mask = torch.tensor([[0, 1, 1, 0, 0, 0, 0, 0]])
-    # Places of a row of 2 in a row of 8: 1.5 and 5.5, each between two pixels.
-    assert encode_masks(mask, [1], (1, 2), "bilinear")[1].tolist() == [[1.0, 0.0]]
-    assert encode_masks(mask, [1], (1, 4), "bilinear")[1].tolist() == [[0.5, 0.5, 0.0, 0.0]]
-
-
 def test_strided_labels_are_those_of_liir(golden: Golden) -> None:
     case = golden("liir_mast")
     labels = encode_masks(case["lab_onehot_in"][0, 0], range(1, 7), (25, 25), "strided")
@@ -94,12 +87,6 @@ def test_masks_of_liir(golden: Golden) -> None:
     np.testing.assert_array_equal(masks, case["test_pred"][0])
 
 
-def test_mask_ids_come_back() -> None:
-    mask = torch.tensor([[0, 0, 7], [3, 3, 7]])
-    labels = encode_masks(mask, [7, 3], (2, 3))
-    assert decode_masks(labels, (2, 3), objects=[7, 3]).tolist() == mask.tolist()
-
-
 @pytest.mark.parametrize(
     ("mask", "objects", "size", "method", "words"),
     [
@@ -115,15 +102,6 @@ def test_mask_ids_come_back() -> None:
 def test_bad_masks(mask: torch.Tensor, objects: list[int], size: tuple[int, int], method: str, words: str) -> None:
     with pytest.raises(ValueError, match=words):
         encode_masks(mask, objects, size, method)  # type: ignore[arg-type]
-
-
-def test_bad_labels() -> None:
-    with pytest.raises(ValueError, match="float"):
-        decode_masks(torch.zeros(2, 3, 3, dtype=torch.long), (6, 6))
-    with pytest.raises(ValueError, match="255"):
-        decode_masks(torch.zeros(256, 3, 3), (6, 6))
-    with pytest.raises(ValueError, match="1 objects expected"):
-        decode_masks(torch.zeros(2, 3, 3), (6, 6), objects=[1, 2])
 
 
 def test_heat_maps_of_vfs(golden: Golden) -> None:
@@ -150,27 +128,10 @@ def test_joints_on_the_grid_by_hand() -> None:
     assert best.tolist() == [[1.75 * 8, 0.0]]
 
 
-def test_joints_up_and_down_stay_in_place() -> None:
-    points = torch.tensor([[33.0, 20.0], [100.0, 70.0]])
-    heatmaps = encode_keypoints(points, (96, 128), (24, 32))
-    assert (decode_keypoints(heatmaps, (96, 128)) - points).abs().max() < 1.5
-
-
 def test_a_joint_off_the_picture_is_nowhere() -> None:
     heatmaps = encode_keypoints(torch.tensor([[-100.0, 5.0]]), (48, 64), (6, 8))
     assert heatmaps.sum() == 0
     assert decode_keypoints(heatmaps, (48, 64)).tolist() == [[-1.0, -1.0]]
-
-
-def test_bad_keypoints() -> None:
-    with pytest.raises(ValueError, match=r"\(K, 2\)"):
-        encode_keypoints(torch.zeros(3), (8, 8), (4, 4))
-    with pytest.raises(ValueError, match="sigma"):
-        encode_keypoints(torch.zeros(3, 2), (8, 8), (4, 4), 0)
-    with pytest.raises(ValueError, match="topk"):
-        decode_keypoints(torch.zeros(3, 4, 4), (8, 8), 0)
-    with pytest.raises(ValueError, match="grid"):
-        decode_keypoints(torch.zeros(3, 4, 4), (8, 8), 5, "both")  # type: ignore[arg-type]
 
 
 def leaving(seed: int, frames: int = 12, leaves: int = 6) -> tuple[torch.Tensor, torch.Tensor]:
@@ -199,17 +160,3 @@ def test_an_object_that_has_left_leaves_false_pixels_under_vfs_and_none_under_vi
     assert ((masks["vidcorr"][:6] == ids[:6]).float().mean((1, 2)) > 0.98).all()
     assert (masks["vfs"][6:].sum((1, 2)) > 20).all()
     assert masks["vidcorr"][6:].sum() == 0
-
-
-def test_a_trace_below_the_floor_never_wins_whatever_the_others_do() -> None:
-    trace = torch.zeros(4, 4)
-    trace[1, 1] = 0.2
-    present = torch.zeros(4, 4)
-    present[3, 3] = 0.45
-    alone = torch.stack([1 - trace, trace])
-    assert decode_masks(alone, (4, 4)).sum() == 1
-    assert decode_masks(alone, (4, 4), floor=0.3).sum() == 0
-    both = torch.stack([1 - trace - present, trace, present])
-    assert set(decode_masks(both, (4, 4)).unique().tolist()) == {0, 1, 2}
-    assert decode_masks(both, (4, 4), floor=0.3).unique().tolist() == [0, 2]
-    assert torch.equal(decode_masks(both, (4, 4), floor=0.1), decode_masks(both, (4, 4)))

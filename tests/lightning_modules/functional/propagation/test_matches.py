@@ -37,15 +37,6 @@ def test_a_moved_picture_is_found_where_it_went() -> None:
     assert matches.frames.flatten().tolist() == [0, 0]
 
 
-def test_the_window_keeps_others_out_and_weights_fall() -> None:
-    features = torch.randn(3, 4, 9, 9)
-    matches = matches_of_cells(features, torch.tensor([[4, 4]]), small("vfs"))
-    offsets = (matches.cells - 4).square().sum(2)
-    assert offsets.max() < 9
-    assert (matches.weights.diff(dim=1) <= 0).all()
-    assert matches.weights.sum().item() == pytest.approx(1)
-
-
 def test_bad_arguments_are_named() -> None:
     protocol = small("vfs")
     with pytest.raises(ValueError, match=r"float \(T, C, h, w\)"):

@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from PIL import Image
 
-from lightning_modules.functional.propagation.sizing import nearest_index, resize_ids, resize_maps
+from lightning_modules.functional.propagation.sizing import resize_ids, resize_maps
 
 
 @pytest.mark.parametrize("size", [(30, 55), (213, 288), (101, 47), (480, 854)])
@@ -33,12 +33,6 @@ def test_masks_are_brought_to_native_size_as_by_the_original_codes(golden: Any) 
     for rule, key in (("opencv", "davis_pred_native"), ("opencv-exact", "davis_pred_native_rvm")):
         found = torch.stack([resize_ids(ids, (480, 854), rule) for ids in masks])  # type: ignore[arg-type]
         np.testing.assert_array_equal(found, content[key])
-
-
-def test_the_rules_differ() -> None:
-    assert nearest_index(4, 2, "opencv").tolist() == [0, 2]
-    assert nearest_index(4, 2, "pillow").tolist() == [1, 3]
-    assert not torch.equal(nearest_index(208, 213, "opencv-exact"), nearest_index(208, 213, "torch-exact"))
 
 
 def test_bilinear_between_centres_and_between_corners() -> None:

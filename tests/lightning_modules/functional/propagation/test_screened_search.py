@@ -95,10 +95,6 @@ def test_it_runs_unless_it_is_turned_off(monkeypatch: pytest.MonkeyPatch) -> Non
     assert not screened_search.compiled_search_runs()
 
 
-def test_a_slot_counts_as_often_as_it_is_listed_and_an_unlisted_one_not_at_all() -> None:
-    assert_same(features_of(6, 80, 12, 15), [4, 1, 4, 4, 2], Neighbourhood(4.0), 10)
-
-
 def test_raw_features_of_any_norm() -> None:
     norms = torch.rand(5, 12, 15, 1, generator=torch.Generator().manual_seed(3)) * 3
     maps, neighbourhood = features_of(5, 100, 12, 15) * norms, Neighbourhood(5.0)
@@ -128,16 +124,6 @@ def test_sketches_that_rule_out_little_are_made_longer(monkeypatch: pytest.Monke
         assert_same(maps, [0, 1, 2, 3], Neighbourhood(5.0), 10, sketches)
         lengths.append(sketches._sketches.shape[2])
     assert lengths == [2, 4, 5, 5, 5]
-
-
-def test_equal_features_everywhere(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(screened_search, "TOO_MANY", 20)
-    maps = torch.ones(4, 9, 11, 70) / 70**0.5
-    sketches = sketched(maps)
-    for _ in range(2):
-        values, places = sketches.search(maps[-1], range(3), Neighbourhood(4.0), 10)
-        torch.testing.assert_close(values, torch.ones(9, 11, 10))
-        assert all(len(set(row)) == 10 for row in places.flatten(0, 1).tolist())
 
 
 @pytest.mark.parametrize("where", ["query", "key"])

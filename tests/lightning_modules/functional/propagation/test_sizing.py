@@ -26,29 +26,6 @@ CEILED = rules(input_size=480, input_multiple=16, input_rounding="ceil")
 LONG_880 = rules(input_size=880, input_side="long", input_multiple=64, input_rounding="floor")
 
 
-@pytest.mark.parametrize(
-    ("size", "sizing", "resized", "padded"),
-    [
-        ((480, 854), NATIVE, (480, 854), (480, 854)),
-        ((480, 854), SHORT_480, (480, 832), (480, 832)),
-        ((854, 480), SHORT_480, (832, 480), (832, 480)),
-        ((240, 320), SHORT_480, (480, 640), (480, 640)),
-        ((480, 480), SHORT_480, (448, 480), (448, 480)),
-        ((480, 854), SHORT_240, (240, 427), (240, 427)),
-        ((720, 1280), SHORT_240, (240, 427), (240, 427)),
-        ((480, 854), CEILED, (480, 864), (480, 864)),
-        ((1080, 1920), LONG_880, (448, 880), (448, 880)),
-        ((1920, 1080), LONG_880, (880, 448), (880, 448)),
-        ((10, 1000), LONG_880, (64, 880), (64, 880)),
-        ((240, 320), SQUARE, (320, 320), (320, 320)),
-        ((477, 854), PAD_4, (477, 854), (480, 856)),
-    ],
-)
-def test_sizes_by_hand(size: Any, sizing: NetworkInput, resized: Any, padded: Any) -> None:
-    assert resized_size(size, sizing) == resized
-    assert fit_input(torch.zeros(1, 3, *size), sizing).shape == (1, 3, *padded)
-
-
 def test_padding_is_grey_and_lies_to_the_right_and_below() -> None:
     image = torch.rand(1, 3, 9, 10)
     fitted = fit_input(image, PAD_4)
@@ -57,47 +34,6 @@ def test_padding_is_grey_and_lies_to_the_right_and_below() -> None:
     assert (fitted[..., 10:] == GREY).all()
     assert fit_input(image, NATIVE) is image
     assert fit_input(image, PAD_4, multiple=6).shape[-2:] == (12, 12)
-
-
-def test_the_grey_is_lab_lightness_50() -> None:
-    linear = ((GREY + 0.055) / 1.055) ** 2.4
-    assert 116 * linear ** (1 / 3) - 16 == pytest.approx(50, abs=1e-3)
-
-
-def test_resizing_is_bilinear_between_pixel_centres() -> None:
-    image = torch.tensor([0.0, 1.0]).repeat(1, 3, 2, 160)
-    fitted = fit_input(image, SQUARE)
-    assert fitted.shape == (1, 3, 320, 320)
-    assert torch.allclose(fitted, image[:, :, :1].expand_as(fitted))
-    ramp = torch.arange(0, 960, dtype=torch.float32).div(960).repeat(1, 3, 480, 1)
-    smaller = fit_input(ramp, SHORT_240)
-    assert torch.allclose(smaller[..., 10:-10], ((torch.arange(480) * 2 + 0.5) / 960)[10:-10], atol=1e-6)
-
-
-@pytest.mark.parametrize(
-    ("method", "smooths", "rounds"),
-    [
-        ("bilinear", False, False),
-        ("bilinear-antialias", True, False),
-        ("opencv-linear", False, True),
-        ("opencv-linear-float", False, False),
-        ("pillow-bicubic", True, True),
-        ("pillow-lanczos", True, True),
-    ],
-)
-def test_filters_smooth_and_round_as_their_names_say(method: Any, smooths: bool, rounds: bool) -> None:
-    stripes = torch.tensor([0.0, 1.0]).repeat(1, 3, 60, 240)
-    fitted = fit_input(stripes, rules(input_size=(20, 160), input_filter=method))
-    assert (fitted.std() < 0.2) == smooths
-    noise = torch.randint(0, 256, (1, 3, 40, 50), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
-    levels = fit_input(noise, rules(input_size=(33, 47), input_filter=method)) * 255
-    assert ((levels - levels.round()).abs().max() < 1e-3) == rounds
-
-
-def test_bytes_and_floats_are_the_same_picture() -> None:
-    picture = torch.randint(0, 256, (2, 3, 20, 30), dtype=torch.uint8)
-    for sizing in (NATIVE, SQUARE, SHORT_480):
-        assert torch.equal(fit_input(picture, sizing), fit_input(picture.float() / 255, sizing))
 
 
 def test_what_the_input_covers_in_pixels_of_the_picture() -> None:
@@ -126,14 +62,6 @@ def test_sizes_are_those_of_the_original_codes(golden: Any, family: str, case: s
     expected = golden("protocols/inputs")
     if f"size_{family}_{case}" in expected:
         assert list(resized_size(sizes[case], sizing)) == expected[f"size_{family}_{case}"].tolist()
-
-
-@pytest.mark.parametrize(
-    "fields", [{"input_size": 0}, {"input_size": (320, 0)}, {"input_multiple": 0}, {"rgb_std": (1.0, 0.0, 1.0)}]
-)
-def test_bad_sizes(fields: dict[str, Any]) -> None:
-    with pytest.raises(ValueError, match=next(iter(fields))):
-        rules(**fields)
 
 
 def first_frame(shared_data: Any, expected: Any) -> torch.Tensor:

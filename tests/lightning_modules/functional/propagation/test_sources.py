@@ -226,37 +226,6 @@ def test_square_pictures_are_not_scrambled() -> None:
     assert torch.equal(decode_masks_by(labels, [1], dino, (480, 480), (480, 480)).long(), mask)
 
 
-def test_the_numbers_of_the_newer_sources() -> None:
-    table = {
-        ("crw", "jhmdb"): (20, 10, 0.07, 12), ("crw", "vip"): (20, 10, 0.07, 12),
-        ("cropmae", "davis"): (20, 7, 0.7, 20), ("cropmae", "vip"): (20, 10, 0.7, 20),
-        ("cropmae", "jhmdb"): (20, 7, 0.7, 20),
-        ("rvm", "davis"): (20, 7, 0.7, 20), ("rvm", "vip"): (20, 10, 0.7, 20), ("rvm", "jhmdb"): (20, 7, 0.7, 20),
-        ("catmae-16", "davis"): (20, 8, 0.7, 18), ("catmae-8", "davis"): (20, 12, 0.5, 32),
-        ("rsp", "davis"): (30, 7, 0.1, 30), ("dift-sd", "davis"): (28, 15, 0.2, 15),
-        ("dift-adm", "davis"): (28, 10, 0.1, 15), ("dinov3", "davis"): (7, 5, 0.2, 12),
-        ("dinov3", "youtube_vos"): (7, 5, 0.2, 12), ("dinov3", "mose"): (7, 5, 0.2, 12),
-        ("hvc", "davis"): (50, 15, 0.1, 12), ("spa-then-temp", "davis"): (20, 10, 0.07, 12),
-        ("spa-then-temp", "jhmdb"): (20, 10, 0.07, 5), ("spa-then-temp", "vip"): (20, 10, 0.07, 16),
-    }  # fmt: skip
-    for (name, benchmark), numbers in table.items():
-        protocol = PropagationProtocol.named(name, benchmark)
-        assert tuple(getattr(protocol, field) for field in WINDOW) == numbers, (name, benchmark)
-
-
-def test_dift_adm_is_dift_sd_with_other_numbers() -> None:
-    """Both run one script; up_ft_index 2 of Stable Diffusion and 7 of ADM have stride 8 there."""
-    adm = PropagationProtocol.named("dift-adm")
-    assert PropagationProtocol.named("dift-sd").with_changes(topk=10, temperature=0.1, name="dift-adm") == adm
-
-
-def test_dinov3_on_youtube_vos_and_mose_up_samples_as_its_paper_says() -> None:
-    notebook, *paper = (PropagationProtocol.named("dinov3", name) for name in ("davis", "youtube_vos", "mose"))
-    assert paper == [notebook.with_changes(decoding_filter="bilinear", name="x").with_changes(name="dinov3")] * 2
-    for name in ("davis", "youtube_vos", "mose"):
-        assert PropagationProtocol.named("dinov3", name).origin(name)["inferred"]
-
-
 def test_every_source_is_cited() -> None:
     for name, source in SOURCES.items():
         if name not in ("liir", "vidcorr"):

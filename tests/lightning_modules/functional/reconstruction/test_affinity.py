@@ -74,22 +74,6 @@ def test_losses_equal_liir(case: dict[str, Tensor]) -> None:
     assert stored.item() == pytest.approx(compact, abs=1e-5)
 
 
-def test_by_hand() -> None:
-    query = torch.tensor([2.0]).view(1, 1, 1, 1).expand(1, 1, 1, 2)
-    references = torch.tensor([0.5, -0.5]).view(1, 1, 1, 1, 2)
-    values = torch.tensor([10.0, 20.0]).view(1, 1, 1, 1, 2)
-    near = math.e / (math.e + 1 / math.e)
-    affinity = local_affinity(query, references, 1)
-    assert affinity[0, :, 0, 0].tolist() == pytest.approx([0, 0, 0, 0, near, 1 - near, 0, 0, 0])
-    assert reconstruct(affinity, values, 1).flatten().tolist() == pytest.approx([10 * near + 20 * (1 - near)] * 2)
-    with_zeros = math.e / (math.e + 1 / math.e + 7)
-    assert local_affinity(query, references, 1, "zero")[0, 4, 0, 0].item() == pytest.approx(with_zeros)
-    negatives = torch.tensor([[0.5], [0.0]])
-    mass = (math.e + 1 / math.e) / (math.e + 1 / math.e + math.e + 1)
-    found = reconstruct_with_negatives(query, references, values, negatives, 1)
-    assert found.flatten().tolist() == pytest.approx([mass * (10 * near + 20 * (1 - near))] * 2)
-
-
 @pytest.mark.parametrize("border", BORDERS)
 @pytest.mark.parametrize(("height", "width", "count", "radius"), [(4, 5, 2, 1), (3, 9, 1, 3), (9, 3, 2, 2)])
 def test_equals_double_loops(height: int, width: int, count: int, radius: int, border: Any) -> None:
@@ -106,14 +90,6 @@ def test_equals_double_loops(height: int, width: int, count: int, radius: int, b
         torch.testing.assert_close(tiled.values[b], average)
         _, average = by_loops(query[b], references[b], values[b], radius, border, negatives[~excluded[b]])
         torch.testing.assert_close(found[b], average)
-
-
-def test_equal_affinities_average_the_window() -> None:
-    values = torch.rand(1, 1, 1, 5, 6)
-    flat = torch.zeros(1, 3, 5, 6), torch.zeros(1, 1, 3, 5, 6)
-    found = reconstruct_locally(*flat, values, 1).values[0, 0]
-    torch.testing.assert_close(found[0, 0], values[0, 0, 0, :2, :2].mean())
-    torch.testing.assert_close(found[2, 3], values[0, 0, 0, 1:4, 2:5].mean())
 
 
 def test_all_negatives_excluded_change_nothing() -> None:

@@ -1,0 +1,32 @@
+"""The named protocols: a number that moves in any of them moves scores, and no other test might see it."""
+
+from callbacks import TrackingProtocol
+from lightning_modules.functional import PointProtocol, PropagationProtocol
+
+DIGESTS = {
+    "vfs davis": "80fa73d00846", "vfs vip": "5d0df9c1bc1c", "vfs jhmdb": "f35162699dcb",
+    "vfs-r50 davis": "5267efc1ddb0", "crw davis": "994cc12d50a0", "crw jhmdb": "910364e82be0",
+    "crw vip": "4832335112d4", "dino davis": "e27499e0ccb7", "liir davis": "b6e29c0781b3",
+    "liir youtube_vos": "7d70fb3fb803", "liir vip": "274b6740e498", "liir jhmdb": "a7ceb6b1b26c",
+    "liir-reference davis": "00a0e09261d2", "cropmae davis": "23b48ac60416", "cropmae vip": "1147bbcd6c1d",
+    "cropmae jhmdb": "a594f02ccad9", "rvm davis": "3b048983da67", "rvm vip": "0142701bd36b",
+    "rvm jhmdb": "2f67bf4e8711", "catmae-16 davis": "dbcd9061e749", "catmae-8 davis": "1b83d359880b",
+    "rsp davis": "268407dc5c92", "dift-sd davis": "c6286a1aca81", "dift-adm davis": "74ad83e46608",
+    "dinov3 davis": "190a568460d0", "dinov3 youtube_vos": "6eefaa4e731a", "dinov3 mose": "6eefaa4e731a",
+    "hvc davis": "c22a80fea754", "spa-then-temp davis": "3d1e14ea6231", "spa-then-temp jhmdb": "5151acb48f93",
+    "spa-then-temp vip": "0d270f2c4dff", "vidcorr davis": "777525fc7890", "vidcorr youtube_vos": "777525fc7890",
+    "vidcorr vip": "80ce7afbf942", "vidcorr jhmdb": "b58d0dfb64bf", "fomo tap_vid": "af8a94e18eaa",
+    "tapir-matching tap_vid": "f63c7348eae1", "gmrw-chained tap_vid": "66aebe39541f", "fgvc tap_vid": "dbd67bce7536",
+    "vidcorr tap_vid": "5de86a10a082", "vfs otb": "c638efa326fa",
+}  # fmt: skip
+"""Source and benchmark → digest. Stored results compare by them: they change only where a source was misread."""
+
+
+def test_no_named_protocol_changes() -> None:
+    found = {
+        f"{name} {benchmark}": kind.named(name, benchmark).digest()
+        for kind in (PropagationProtocol, PointProtocol, TrackingProtocol)
+        for name, source in kind.sources().items()
+        for benchmark in source.values
+    }
+    assert found == DIGESTS
