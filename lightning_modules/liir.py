@@ -48,6 +48,7 @@ class Liir(MomentumMethod):
         mixture_components: K of the compactness prior in training; None leaves it out.
         mixture_threshold: only windows whose largest affinity is above it are compared with the prior.
         mixture_width: see `compact_affinity`.
+        mixture_weights: see `compact_affinity`.
         compactness_weight: weight of the compactness loss.
         radius: radius of the window, in cells of 4 px.
         border: "exclude" leaves cells outside the map out; "zero": see `local_affinity`.
@@ -81,6 +82,7 @@ class Liir(MomentumMethod):
         mixture_components: int | None = 2,
         mixture_threshold: float = 0.5,
         mixture_width: Literal["fixed", "moments"] = "fixed",
+        mixture_weights: Literal["softmax", "mass"] = "softmax",
         compactness_weight: float = 1.0,
         radius: int = 6,
         border: Border = "exclude",
@@ -110,7 +112,7 @@ class Liir(MomentumMethod):
         width = self.backbone.affinity.out_channels
         self.bank = KeyQueue(bank_frames * points_per_frame, width, seed) if bank_frames else None
         self.target_encoder = MomentumEncoder(self.backbone) if bank_frames else None
-        self.prior = compactness_prior(mixture_components, mixture_threshold, mixture_width)
+        self.prior = compactness_prior(mixture_components, mixture_threshold, mixture_width, mixture_weights)
 
     @property
     def warming_up(self) -> bool:

@@ -15,6 +15,7 @@ _FIXED_VARIANCE = 1 / (8 * math.log(2))  # full width at half maximum of 1 cell
 
 
 Width = Literal["fixed", "moments"]
+Weights = Literal["softmax", "mass"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -22,22 +23,25 @@ class CompactnessPrior:
     """Shape that affinities are drawn towards in training; the fields are the arguments of `compact_affinity`.
 
     Raises:
-        ValueError: for fewer components than 1, or an unknown width.
+        ValueError: for fewer components than 1, or an unknown width or kind of weights.
     """
 
     components: int = 2
     threshold: float = 0.5
     width: Width = "fixed"
+    weights: Weights = "softmax"
 
     def __post_init__(self) -> None:
         if self.components < 1:
             raise ValueError(f"components must be 1 or more, got {self.components}")
-        _check_width(self.width)
+        _check_choices(self.width, self.weights)
 
 
-def compactness_prior(components: int | None, threshold: float, width: Width) -> CompactnessPrior | None:
+def compactness_prior(
+    components: int | None, threshold: float, width: Width, weights: Weights = "softmax"
+) -> CompactnessPrior | None:
     """Return a prior of these fields, None where `components` is None."""
-    return None if components is None else CompactnessPrior(components, threshold, width)
+    return None if components is None else CompactnessPrior(components, threshold, width, weights)
 
 
 def compact_affinity(
@@ -46,11 +50,11 @@ def compact_affinity(
     components: int = 2,
     threshold: float = 0.0,
     width: Width = "fixed",
+    weights: Weights = "softmax",
 ) -> Tensor:
     """Replace each reference window by a mixture of Gaussians with peak 1 around its largest affinities.
 
-    Paper: Liir, Eq. 7. The weights of the mixture are the softmax of the peaks' affinities, and the sum is not
-    renormalised, as in the public code.
+    Paper: Liir, Eq. 7. The sum is not renormalised, as in the public code.
 
     Args:
         affinity: `(B, R · P · P, h, w)` in [0, 1], P = 2 · radius + 1, after the softmax over all references.
@@ -59,12 +63,16 @@ def compact_affinity(
         threshold: only windows whose largest affinity is above it are replaced.
         width: "fixed": full width at half maximum of 1 cell; "moments": the second moment of the affinity around each
             peak over the cells nearest to it, and not below the fixed one.
+        weights: of the mixture: "softmax" of the peaks' affinities, as in the public code, which gives the larger of
+            two peaks 0.73 at most; "mass": in proportion to the affinity of the cells nearest to each peak, as the
+            paper estimates them from the affinity.
 
     Returns:
         The same shape, without gradient.
 
     Raises:
-        ValueError: if the affinity does not consist of windows of this radius, or `components` or `width` is not valid.
+        ValueError: if the affinity does not consist of windows of this radius, or for components, width or weights
+            that are not valid.
     """
     side = 2 * radius + 1
     if affinity.ndim != 4 or affinity.shape[1] % side**2:
@@ -74,7 +82,7 @@ def compact_affinity(
     if not 1 <= components <= side**2:
         raise ValueError(f"components must be 1 to {side**2}, got {components}")
     windows = affinity.unflatten(1, (-1, side**2)).movedim(2, -1)
-    return compact_windows(windows, components, threshold, width).movedim(-1, 2).flatten(1, 2)
+    return compact_windows(windows, components, threshold, width, weights).movedim(-1, 2).flatten(1, 2)
 
 
 def compactness_loss(affinity: Tensor, radius: int, prior: CompactnessPrior) -> Tensor:
@@ -92,37 +100,45 @@ def compactness_loss(affinity: Tensor, radius: int, prior: CompactnessPrior) -> 
     Returns:
         Scalar.
     """
-    compact = compact_affinity(affinity, radius, prior.components, prior.threshold, prior.width)
+    compact = compact_affinity(affinity, radius, prior.components, prior.threshold, prior.width, prior.weights)
     return smooth_l1_loss(SHARPNESS * affinity, SHARPNESS * compact)
 
 
 @torch.no_grad()
-def compact_windows(windows: Tensor, components: int, threshold: float, width: Width) -> Tensor:
+def compact_windows(
+    windows: Tensor, components: int, threshold: float, width: Width, weights: Weights = "softmax"
+) -> Tensor:
     """Replace windows `(…, P · P)` as `compact_affinity` does."""
-    _check_width(width)
+    _check_choices(width, weights)
     side = math.isqrt(windows.shape[-1])
     peaks, index = windows.topk(components, dim=-1)
     axis = torch.arange(side, device=windows.device)
     dy = (axis - (index // side)[..., None]).to(windows.dtype) ** 2  # (…, K, P)
     dx = (axis - (index % side)[..., None]).to(windows.dtype) ** 2
-    if width == "fixed":
-        variance = torch.full_like(peaks, _FIXED_VARIANCE)
-    else:
-        variance = _second_moment(windows, dy, dx).clamp_min(_FIXED_VARIANCE)
+    variance, shares = torch.full_like(peaks, _FIXED_VARIANCE), peaks.softmax(-1)
+    if width == "moments" or weights == "mass":
+        mass, moment = _mass_and_moment(windows, dy, dx)
+        tiny = torch.finfo(windows.dtype).tiny
+        if width == "moments":
+            variance = (moment / (2 * mass).clamp_min(tiny)).clamp_min(_FIXED_VARIANCE)
+        if weights == "mass":
+            shares = mass / mass.sum(-1, keepdim=True).clamp_min(tiny)
     falloff = (-0.5 / variance)[..., None]
     rows, columns = ((d * falloff).clamp_min(-80).exp() for d in (dy, dx))  # exp of less than −80 is slow, and 0
-    mixture = ((rows * peaks.softmax(-1)[..., None]).mT @ columns).flatten(-2)  # separable: (P, K) x (K, P)
+    mixture = ((rows * shares[..., None]).mT @ columns).flatten(-2)  # separable: (P, K) x (K, P)
     return torch.where(peaks[..., :1] > threshold, mixture, windows)
 
 
-def _second_moment(windows: Tensor, dy: Tensor, dx: Tensor) -> Tensor:
-    """Return the variance per axis of the affinity around each peak, over the cells nearest to it: `(…, K)`."""
+def _mass_and_moment(windows: Tensor, dy: Tensor, dx: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the sum of the affinity over the cells nearest to each peak, and that of it times distance²: `(…, K)`."""
     distance = (dy[..., :, None] + dx[..., None, :]).flatten(-2)  # (…, K, P · P)
     nearest = torch.zeros_like(distance).scatter_(-2, distance.argmin(-2, keepdim=True), 1.0)
     mass = nearest * windows[..., None, :]
-    return (mass * distance).sum(-1) / (2 * mass.sum(-1)).clamp_min(torch.finfo(windows.dtype).tiny)
+    return mass.sum(-1), (mass * distance).sum(-1)
 
 
-def _check_width(width: str) -> None:
+def _check_choices(width: str, weights: str) -> None:
     if width not in get_args(Width):
         raise ValueError(f"width must be {' or '.join(get_args(Width))}, got {width!r}")
+    if weights not in get_args(Weights):
+        raise ValueError(f"weights must be {' or '.join(get_args(Weights))}, got {weights!r}")

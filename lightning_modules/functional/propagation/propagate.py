@@ -245,6 +245,7 @@ class LabelPropagator:
                 components=protocol.mixture_components,
                 threshold=protocol.mixture_threshold,
                 width=protocol.mixture_width,
+                weights=protocol.mixture_weights,
             )
         ((attention, memory, frames),) = self._sources()
         by_weights = protocol.normalise_labels and protocol.normalise_by == "weights"

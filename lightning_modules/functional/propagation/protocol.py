@@ -43,6 +43,7 @@ class PropagationProtocol(NetworkInput):
         mixture_components: number of Gaussians that replace each reference's window (Liir, Eq. 7); None: off.
         mixture_threshold: only windows whose largest weight is above it are replaced.
         mixture_width: "fixed": full width at half maximum of 1 cell; "moments": second moment of the affinity.
+        mixture_weights: "softmax" of the peaks, or the "mass" around each, see `compact_affinity`.
         topk_ties: "cut": exactly topk matches, of equal ones any; "kept": all that equal the last of them too (DINO).
         normalise_labels: divide propagated labels at each cell by what `normalise_by` names.
         normalise_by: "labels": their sum over the channels (masks, whose labels sum to 1); "weights": the sum of the
@@ -92,6 +93,7 @@ class PropagationProtocol(NetworkInput):
     mixture_components: PositiveInt | None = None
     mixture_threshold: UnitInterval = 0.1
     mixture_width: Literal["fixed", "moments"] = "fixed"
+    mixture_weights: Literal["softmax", "mass"] = "softmax"
     topk_ties: Literal["cut", "kept"] = "cut"
     normalise_labels: bool = False
     normalise_by: Literal["labels", "weights"] = "labels"

@@ -107,6 +107,30 @@ def test_equals_a_double_loop(components: int) -> None:
             assert found[0, 25 * window + cell, y, x].item() == pytest.approx(expected, abs=1e-6)
 
 
+def test_weights_by_mass_raise_no_far_peak() -> None:
+    """A softmax of the peaks gives 0.70 to a peak of 0.90, and 0.30 to one of 0.05."""
+    window = torch.zeros(1, 49, 1, 1)
+    window[0, 8], window[0, 9], window[0, 40] = 0.9, 0.05, 0.05
+    by_softmax, by_mass = (compact_affinity(window, 3, weights=way).flatten() for way in ("softmax", "mass"))
+    assert by_softmax[40] > 0.25
+    torch.testing.assert_close(by_mass[[8, 40]], torch.tensor([0.95, 0.05]), atol=1e-3, rtol=0)
+    windows = torch.rand(200, 49, generator=torch.Generator().manual_seed(0)).pow(6)
+    windows /= windows.sum(1, keepdim=True)
+    peaks = windows.topk(2).indices
+    found = compact_affinity(windows.view(200, 49, 1, 1), 3, weights="mass").view(200, 49).gather(1, peaks)
+    shares = found / (1 + 1e-3)  # but for the tail of the other Gaussian
+    far = ((peaks // 7).diff() ** 2 + (peaks % 7).diff() ** 2).squeeze(1) > 8
+    torch.testing.assert_close(shares[far].sum(1), torch.ones(int(far.sum())), atol=0.01, rtol=0)
+
+
+def test_a_single_peak_stays_whatever_the_weights() -> None:
+    window = torch.zeros(1, 49, 1, 1)
+    window[0, 24] = 1
+    assert compact_affinity(window, 3, weights="mass")[0, 24].item() == 1
+    with pytest.raises(ValueError, match="softmax or mass"):
+        compact_affinity(window, 3, weights="area")  # type: ignore[arg-type]
+
+
 def test_loss_by_hand_and_its_gradient() -> None:
     window = torch.zeros(1, 9, 1, 2)
     window[0, 4] = torch.tensor([0.9, 0.4])  # the second place is not above the threshold
