@@ -1,9 +1,10 @@
 """A prediction as COCO's JSON: images, annotations and categories."""
 
 import json
+import shutil
 from pathlib import Path
 from tempfile import TemporaryFile
-from typing import IO, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,8 +16,6 @@ from datamodules.reading.files import unfinished
 from datamodules.reading.prompts import BoxPrompt, MaskPrompt, PointPrompt
 
 from .point_queries import FollowedPoints
-
-COPIED_AT_ONCE = 2**20
 
 
 class CocoFile:
@@ -44,21 +43,21 @@ class CocoFile:
         kind: type[MaskPrompt] | type[BoxPrompt] | type[PointPrompt],
     ) -> None:
         self._path, self._stream, self._names, self._kind = path, stream, names, kind
-        self._images = TemporaryFile("w+")  # noqa: SIM115 - both until `close`
-        self._annotations = TemporaryFile("w+")  # noqa: SIM115
-        self._frames = self._count = 0
+        self._images: list[dict[str, Any]] = []
+        self._annotations = TemporaryFile("w+")  # noqa: SIM115 - until `close`
+        self._count = 0
 
     def add(self, found: Any) -> None:
         """Add the results of the next frame."""
-        t, (height, width) = self._frames, self._stream.size
+        t, (height, width) = len(self._images), self._stream.size
         number = self._stream.part.number(t)
         image = {"id": number, "frame": number, "file_name": self._stream.stem(t), "height": height, "width": width}
-        _append(self._images, image, t)
-        for annotation in self._found(found):
-            metadata = {"id": self._count + 1, "image_id": number, "iscrowd": 0, **annotation}
-            _append(self._annotations, metadata, self._count)
+        self._images.append(image)
+        annotations = {MaskPrompt: _masks, BoxPrompt: _boxes, PointPrompt: _points}[self._kind](found)
+        for annotation in annotations:
+            self._annotations.write(",\n" if self._count else "")
             self._count += 1
-        self._frames += 1
+            json.dump({"id": self._count, "image_id": number, "iscrowd": 0, **annotation}, self._annotations)
 
     def close(self) -> None:
         """Write the file."""
@@ -68,26 +67,13 @@ class CocoFile:
         ]
         if self._kind is PointPrompt:
             categories = [{"id": 1, "name": "points", "keypoints": self._names, "skeleton": []}]
-        with unfinished(self._path) as temporary, temporary.open("w") as file:
-            for head, body in (('{"images": [', self._images), ('], "annotations": [', self._annotations)):
-                file.write(head)
-                body.seek(0)
-                while part := body.read(COPIED_AT_ONCE):
-                    file.write(part)
-                body.close()
-            file.write(f'], "categories": {json.dumps(categories)}}}\n')
-
-    def _found(self, found: Any) -> list[dict[str, Any]]:
-        if self._kind is MaskPrompt:
-            return _masks(found)
-        if self._kind is BoxPrompt:
-            return [_box(number, box) for number, box in enumerate(np.asarray(found).tolist(), start=1)]
-        return [_points(found)]
-
-
-def _append(file: IO[str], item: Any, before: int) -> None:
-    """Add an item to a list that has `before` items already."""
-    file.write((",\n" if before else "") + json.dumps(item))
+        self._annotations.seek(0)
+        with unfinished(self._path) as temporary, temporary.open("w") as file, self._annotations:
+            file.write(
+                f'{{"images": {json.dumps(self._images)}, "categories": {json.dumps(categories)}, "annotations": [\n'
+            )
+            shutil.copyfileobj(self._annotations, file)
+            file.write("]}\n")
 
 
 def object_box(inside: NDArray[np.bool_]) -> tuple[int, int, int, int]:
@@ -103,42 +89,43 @@ def object_box(inside: NDArray[np.bool_]) -> tuple[int, int, int, int]:
 
 
 def _masks(ids: Tensor) -> list[dict[str, Any]]:
-    mask, annotations = ids.numpy(), []
-    for number in np.unique(mask).tolist():
-        if number:
-            inside = mask == number
-            annotations.append(
-                {
-                    "category_id": number,
-                    "track_id": number,
-                    "segmentation": encode_rle(inside),
-                    "bbox": [float(value) for value in object_box(inside)],
-                    "area": int(inside.sum()),
-                }
-            )
-    return annotations
+    mask = ids.numpy()
+    return [
+        {
+            "category_id": number,
+            "track_id": number,
+            "segmentation": encode_rle(mask == number),
+            "bbox": [float(value) for value in object_box(mask == number)],
+            "area": int((mask == number).sum()),
+        }
+        for number in np.unique(mask[mask > 0]).tolist()
+    ]
 
 
-def _box(number: int, box: list[float]) -> dict[str, Any]:
-    rounded = [round(value, 2) for value in box]
-    return {"category_id": number, "track_id": number, "bbox": rounded, "area": round(box[2] * box[3], 2)}
+def _boxes(boxes: Any) -> list[dict[str, Any]]:
+    return [
+        {
+            "category_id": number,
+            "track_id": number,
+            "bbox": [round(value, 2) for value in box],
+            "area": round(box[2] * box[3], 2),
+        }
+        for number, box in enumerate(np.asarray(boxes).tolist(), start=1)
+    ]
 
 
-def _points(found: Any) -> dict[str, Any]:
+def _points(found: Any) -> list[dict[str, Any]]:
     """Return all points of a frame as one annotation."""
     if isinstance(found, FollowedPoints):
         positions = found.points[:, found.t].tolist()
         seen = (2 - found.occluded[:, found.t].int()).tolist()
     else:
-        positions = [[x, y] for x, y, _ in found.tolist()]
-        seen = [2 if x == x else 0 for x, _ in positions]
+        positions = found[:, :2].tolist()
+        seen = [2 if x == x else 0 for x, _ in positions]  # NaN: lost
     flat = [[round(x, 2), round(y, 2), v] if v else [0, 0, 0] for (x, y), v in zip(positions, seen, strict=True)]
     known = np.array([point[:2] for point in flat if point[2]]).reshape(-1, 2)
     low, high = (known.min(0), known.max(0)) if len(known) else (np.zeros(2), np.zeros(2))
-    return {
-        "category_id": 1,
-        "keypoints": [value for point in flat for value in point],
-        "num_keypoints": len(known),
-        "bbox": [*low.tolist(), *(high - low).tolist()],
-        "area": float(np.prod(high - low)),
-    }
+    keypoints = [value for point in flat for value in point]
+    box = [*low.tolist(), *(high - low).tolist()]
+    area = float(np.prod(high - low))
+    return [{"category_id": 1, "keypoints": keypoints, "num_keypoints": len(known), "bbox": box, "area": area}]

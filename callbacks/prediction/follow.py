@@ -24,9 +24,8 @@ from lightning_modules.functional.propagation.sizing import Size
 
 from .. import signals
 from ..tracking.label_tracker import LabelTracker
-from ..tracking.siamfc_tracker import SiamFCTracker, Track, image_of
+from ..tracking.siamfc_tracker import SiamFCTracker, image_of
 from ..tracking.view import View, at_stride, stride_of
-from .unfinished import Bookmark
 
 VideoSource = str | Path | FrameStream | Iterable[Tensor]
 """A file, a folder of frames, or frames: uint8 RGB `(3, H, W)` each, all of one size."""
@@ -46,7 +45,7 @@ def propagate_masks(
     Args:
         extractor: see `build_feature_extractor`; it gives one map.
         video: see `VideoSource`.
-        mask: a picture's path or ids `(H, W)` of the first frame, see `MaskPrompt.of`.
+        mask: an image's path or ids `(H, W)` of the first frame, see `MaskPrompt.of`.
         protocol: name of a protocol for DAVIS, or a protocol; None is `vidcorr`, `liir` for Liir.
         short_side: the extractor sees larger frames reduced to this, pixels; None: at their own size. Protocols with a
             size of their own see it.
@@ -70,7 +69,7 @@ def propagate_masks(
     prompt, tracker = MaskPrompt.of(mask), LabelTracker(extractor, protocol_for(extractor, "davis", protocol))
     frames, size = _opened(video)
     prompt.check(size)
-    return follow_masks(tracker, frames, prompt, tracker.view(size, short_side), Bookmark())
+    return follow_masks(tracker, frames, prompt, tracker.view(size, short_side))
 
 
 def propagate_points(
@@ -102,7 +101,7 @@ def propagate_points(
     frames, size = _opened(video)
     prompt = prompt.placed(size)
     prompt.check(size)
-    return propagate_prompted_points(tracker, frames, prompt, tracker.view(size, short_side), Bookmark())
+    return follow_points_by_heatmaps(tracker, frames, prompt, tracker.view(size, short_side))
 
 
 def track_box(
@@ -129,7 +128,7 @@ def track_box(
     prompt, tracker = BoxPrompt.of(box), SiamFCTracker(extractor, protocol)
     frames, size = _opened(video)
     prompt.check(size)
-    return ((frame, boxes[0]) for frame, boxes in follow_boxes(tracker, frames, [prompt], Bookmark()))
+    return ((frame, boxes[0]) for frame, boxes in follow_boxes(tracker, frames, [prompt]))
 
 
 def protocol_for(
@@ -158,17 +157,12 @@ def protocol_for(
 
 @torch.inference_mode()
 def follow_masks(
-    tracker: LabelTracker, frames: Iterator[Tensor], prompt: MaskPrompt, view: View, bookmark: Bookmark
+    tracker: LabelTracker, frames: Iterator[Tensor], prompt: MaskPrompt, view: View
 ) -> Iterator[tuple[Tensor, Tensor]]:
-    """Yield frames and ids `(H, W)` uint8: from the prompt's frame on, or from the bookmark."""
-    bookmark.state = tracker.state
-    given: list[Tensor] = [torch.from_numpy(prompt.ids)] if bookmark.start is None else []
-    if bookmark.start is not None:
-        tracker.load(bookmark.start)
-    annotated = zip(frames, chain(given, repeat(None)), strict=False)
-    starts = dict.fromkeys(prompt.objects, 0 if given else -1)
-    for t, tracked in enumerate(tracker.track_masks(annotated, starts, view, at_once=1)):
-        if t == 0 and given:
+    """Yield frames and ids `(H, W)` uint8, from the prompt's frame on."""
+    annotated = zip(frames, chain([torch.from_numpy(prompt.ids)], repeat(None)), strict=False)
+    for t, tracked in enumerate(tracker.track_masks(annotated, dict.fromkeys(prompt.objects, 0), view)):
+        if t == 0:
             _warn_of_lost(tracked.labels[0], prompt, tracker.protocols[0])
         yield tracked.frame, tracked.decoded[0]
 
@@ -183,19 +177,14 @@ def _warn_of_lost(labels: Tensor, prompt: MaskPrompt, protocol: PropagationProto
 
 
 @torch.inference_mode()
-def propagate_prompted_points(
-    tracker: LabelTracker, frames: Iterator[Tensor], prompt: PointPrompt, view: View, bookmark: Bookmark
+def follow_points_by_heatmaps(
+    tracker: LabelTracker, frames: Iterator[Tensor], prompt: PointPrompt, view: View
 ) -> Iterator[tuple[Tensor, Tensor]]:
-    """Yield frames and x, y, score `(K, 3)`: from the prompt's frame on, or from the bookmark."""
-    first: Tensor | None = torch.from_numpy(prompt.points)
+    """Yield frames and x, y, score `(K, 3)`, from the prompt's frame on."""
     peaks = torch.ones(len(prompt.points))
-    if bookmark.start is not None:
-        first, peaks = None, bookmark.start["peaks"]
-        tracker.load(bookmark.start["labels"])
-    bookmark.state = lambda: {"labels": tracker.state(), "peaks": peaks}
-    for t, tracked in enumerate(tracker.track_points(frames, first, view, at_once=1)):
+    for t, tracked in enumerate(tracker.track_points(frames, torch.from_numpy(prompt.points), view)):
         heights, positions = tracked.labels[0].flatten(1).amax(1), tracked.decoded[0].double()
-        if t == 0 and first is not None:
+        if t == 0:
             peaks = heights.clamp_min(1e-12)
         else:
             positions[heights <= 0] = torch.nan
@@ -204,20 +193,15 @@ def propagate_prompted_points(
 
 @torch.inference_mode()
 def follow_boxes(
-    tracker: SiamFCTracker, frames: Iterator[Tensor], prompts: Sequence[BoxPrompt], bookmark: Bookmark
+    tracker: SiamFCTracker, frames: Iterator[Tensor], prompts: Sequence[BoxPrompt]
 ) -> Iterator[tuple[Tensor, NDArray[np.float64]]]:
-    """Yield frames and boxes `(N, 4)`, from the prompts' frame on, or from the bookmark; all in one pass."""
+    """Yield frames and boxes `(N, 4)`, from the prompts' frame on; all in one pass."""
     corner = np.array([1.0, 1.0, 0.0, 0.0])  # the tracker counts pixels from one
-    tracks: list[Track] = []
-    bookmark.state = lambda: [track.state() for track in tracks]
+    boxes = np.array([[prompt.x, prompt.y, prompt.width, prompt.height] for prompt in prompts])
     timed = tracker.watch.timed("decode", frames)
-    if bookmark.start is None:
-        boxes = np.array([[prompt.x, prompt.y, prompt.width, prompt.height] for prompt in prompts])
-        first = next(timed)
-        tracks += [tracker.start(image_of(first), box + corner) for box in boxes]
-        yield first, boxes
-    else:
-        tracks += [Track.of(state, tracker.device) for state in bookmark.start]
+    first = next(timed)
+    tracks = [tracker.start(image_of(first), box + corner) for box in boxes]
+    yield first, boxes
     for frame in timed:
         signals.check()
         yield frame, tracker.step(tracks, [image_of(frame)] * len(tracks)) - corner

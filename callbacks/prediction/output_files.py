@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
+from datamodules.reading.coco import require_pycocotools
 from datamodules.reading.files import remove
 from datamodules.reading.mask_files import davis_palette
 from datamodules.reading.prompts import BoxPrompt, MaskPrompt
@@ -24,52 +25,53 @@ from ..tracking.record import Draw, IndexedMasks, PredictionFile, PredictionTabl
 from .coco_file import CocoFile, object_box
 from .point_queries import draw_followed, point_rows
 from .request import Request
-from .unfinished import UNFINISHED
 
 Overlay = Literal["mp4", "gif", "webp", "none"]
 Export = Literal["coco", "csv"]
 RECORD = "prediction.json"
 OVERLAYS = tuple(f"overlay.{kind}" for kind in get_args(Overlay) if kind != "none")
-OUTPUTS = (RECORD, UNFINISHED, "masks", "boxes.csv", "points.csv", *OVERLAYS, "coco.json", "objects.csv")
+OUTPUTS = (RECORD, "masks", "boxes.csv", "points.csv", *OVERLAYS, "coco.json", "objects.csv")
 """All that `predict` ever writes into its folder."""
 
 
-def look_for_earlier(folder: Path, overlay: Overlay, overwrite: bool = False, exports: Sequence[str] = ()) -> bool:
-    """Return whether a folder holds an unfinished prediction that can be resumed.
+def check_folder(folder: Path, overlay: Overlay, overwrite: bool = False, exports: Sequence[str] = ()) -> bool:
+    """Return whether a folder holds a prediction that was interrupted.
 
     Args:
         folder: folder of the prediction.
         overlay: the kind of overlay that will be in it.
-        overwrite: let an earlier prediction be removed; one that was stopped by a signal may be in any case.
+        overwrite: let an earlier prediction be removed; one that was interrupted may be in any case.
         exports: further files.
 
     Raises:
-        ValueError: for an unknown overlay or export, or if there is an earlier prediction that is not to be
-            overwritten, or something of that name which may not be one.
+        ValueError: for an unknown overlay or export, a file in place of the folder, an earlier prediction that is not
+            to be overwritten, or something of that name which may not be one.
     """
     if overlay not in get_args(Overlay):
         raise ValueError(f"overlay must be one of {', '.join(get_args(Overlay))}, got {overlay!r}")
     if wrong := [each for each in exports if each not in get_args(Export)]:
         raise ValueError(f"exports may hold {' and '.join(get_args(Export))}, got {wrong[0]!r}")
-    found = [folder / name for name in OUTPUTS if (folder / name).exists()]
-    if not found:
+    if "coco" in exports:
+        require_pycocotools()
+    if folder.is_file():
+        raise ValueError(f"{folder}: is a file; output_dir names a folder")
+    earlier = [name for name in OUTPUTS if (folder / name).exists()]
+    if not earlier:
         return False
-    if found[0].name not in (RECORD, UNFINISHED):  # a folder of masks may be the user's own, even the prompt's
+    if earlier[0] != RECORD:  # a folder of masks may be the user's own, even the prompt's
         raise ValueError(
-            f"{folder}: holds {found[0].name} without a {RECORD}, an unfinished prediction or something of yours: "
-            "remove it, or name another output_dir"
+            f"{folder}: holds {earlier[0]} without a {RECORD}: it may be yours; remove it, or name another output_dir"
         )
-    if found[0].name == RECORD and _complete(found[0]):
-        if not overwrite:
-            raise ValueError(f"{folder}: holds a prediction ({RECORD}); name another output_dir or set overwrite=true")
-        return False
-    return (folder / UNFINISHED).exists()
+    complete = _complete(folder / RECORD)
+    if complete and not overwrite:
+        raise ValueError(f"{folder}: holds a prediction ({RECORD}); name another output_dir or set overwrite=true")
+    return not complete
 
 
-def clear(folder: Path, keep: Sequence[str] = ()) -> None:
-    """Make a folder for a prediction, and remove an earlier one but for the names in `keep`."""
-    for path in (folder / name for name in OUTPUTS if name not in keep):
-        remove(path)
+def clear(folder: Path) -> None:
+    """Make a folder for a prediction, and remove an earlier one."""
+    for name in OUTPUTS:
+        remove(folder / name)
     folder.mkdir(parents=True, exist_ok=True)
 
 

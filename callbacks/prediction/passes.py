@@ -1,8 +1,7 @@
 """Passes of the engine over a video, forwards and backwards, and their results, kept until all passes have finished."""
 
 import itertools
-import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +15,9 @@ from datamodules.reading.files import ProgressReport
 from datamodules.reading.mask_files import read_mask, write_ids
 from datamodules.reading.prompts import MaskPrompt
 
-from .. import signals
 from ..tracking.stopwatch import Stopwatch
 from .plan import Leg, nearest_prompt, prompted_frames
 from .request import Follow, Request
-from .unfinished import Bookmark, Unfinished
 
 
 class KeptMasks:
@@ -28,16 +25,12 @@ class KeptMasks:
 
     Args:
         folder: folder of the masks.
-        stream: names the files.
-        palette: `(256, 3)` RGB of each id.
-        objects: prompted frame → ids of its objects.
+        request: its stream names the files, its prompts bring the objects.
     """
 
-    def __init__(
-        self, folder: Path, stream: FrameStream, palette: NDArray[np.uint8], objects: Mapping[int, Sequence[int | str]]
-    ) -> None:
-        self._folder, self._stream, self._palette = folder, stream, palette
-        self._frames = prompted_frames(objects)
+    def __init__(self, folder: Path, request: Request) -> None:
+        self._folder, self._stem, self._palette = folder, request.stream.stem, request.palette()
+        self._frames = prompted_frames(request.objects)
         folder.mkdir(parents=True, exist_ok=True)
 
     def add(self, t: int, start: int, found: Tensor) -> None:
@@ -46,7 +39,7 @@ class KeptMasks:
         wanted = np.zeros(256, np.uint8)
         for number, frame in nearest.items():
             wanted[number] = number if frame == start else 0
-        ids, path = wanted[found.numpy()], self._folder / f"{self._stream.stem(t)}.png"
+        ids, path = wanted[found.numpy()], self._folder / f"{self._stem(t)}.png"
         if path.is_file():
             distance = {number: (abs(t - frame), frame) for number, frame in nearest.items()}
             ids = merged(read_mask(path), ids, distance)
@@ -54,33 +47,32 @@ class KeptMasks:
 
     def at(self, t: int) -> Tensor:
         """Return ids `(H, W)` of frame `t`, of all objects."""
-        return torch.from_numpy(read_mask(self._folder / f"{self._stream.stem(t)}.png"))
+        return torch.from_numpy(read_mask(self._folder / f"{self._stem(t)}.png"))
 
 
 class KeptNumbers:
     """Boxes or points of all passes.
 
     Args:
-        found: index of a frame → one row for each object; it is filled.
-        objects: prompted frame → its objects, in the order in which its pass gives them.
+        request: its prompts bring the objects, in the order in which their passes give them.
     """
 
-    def __init__(self, found: dict[int, Tensor], objects: Mapping[int, Sequence[int | str]]) -> None:
-        self._found, self._objects = found, objects
-        self._frames = prompted_frames(objects)
+    def __init__(self, request: Request) -> None:
+        self._kept: dict[int, Tensor] = {}
+        self._objects, self._frames = request.objects, prompted_frames(request.objects)
         self._rows = {name: row for row, name in enumerate(self._frames)}
 
     def add(self, t: int, start: int, found: Any) -> None:
         """Keep the `(N, …)` rows that the pass from the prompted frame `start` found in frame `t`, of its objects."""
         values = torch.as_tensor(found)
-        rows = self._found.setdefault(t, values.new_full((len(self._rows), values.shape[1]), torch.nan))
+        rows = self._kept.setdefault(t, values.new_full((len(self._rows), values.shape[1]), torch.nan))
         for name, row in zip(self._objects[start], values, strict=True):
             if nearest_prompt(self._frames[name], t) == start:
                 rows[self._rows[name]] = row
 
     def at(self, t: int) -> Tensor:
         """Return one row for each object in frame `t`."""
-        return self._found[t]
+        return self._kept[t]
 
 
 def merged(
@@ -99,57 +91,34 @@ def merged(
     return np.where((found > 0) & ((below == 0) | (order[found] <= order[below])), found, below)
 
 
-def frames_of(stream: FrameStream, leg: Leg, skipped: int = 0) -> Iterator[Tensor]:
-    """Return the frames of a pass in its direction, without its first ones."""
-    start = leg.start + leg.step * skipped
-    frames = stream.forwards(start) if leg.step > 0 else stream.backwards(start)
-    count = None if leg.last is None else max(0, (leg.last - start) * leg.step + 1)
-    return itertools.islice(frames, count)
+def frames_of(stream: FrameStream, leg: Leg) -> Iterator[Tensor]:
+    """Return the frames of a pass in its direction."""
+    frames = stream.forwards(leg.start) if leg.step > 0 else stream.backwards(leg.start)
+    return itertools.islice(frames, None if leg.last is None else (leg.last - leg.start) * leg.step + 1)
 
 
-def run_passes(
-    request: Request, follow: Follow, folder: Path, unfinished: Unfinished, watch: Stopwatch, began: float
-) -> Iterator[tuple[Tensor, Any]]:
+def run_passes(request: Request, follow: Follow, folder: Path, watch: Stopwatch) -> Iterator[tuple[Tensor, Any]]:
     """Follow all prompts, pass after pass, then yield the frames in order with what was found in each.
 
     Args:
         request: the prompts.
         follow: carries those of one frame in one direction.
-        folder: folder of the prediction; masks are kept in its `masks`.
-        unfinished: holds where to resume; it is saved now and then and after each pass.
-        watch: its seconds are saved too.
-        began: when the prediction did, `time.perf_counter()`.
+        folder: folder of the masks, which are kept there meanwhile.
+        watch: counts the seconds of "write".
 
     Raises:
         Stopped: if a signal asks for it, after the current frame.
     """
     stream, legs = request.stream, request.legs
-    kept: KeptMasks | KeptNumbers = KeptNumbers(unfinished.found, request.objects)
-    if isinstance(request.prompts[0], MaskPrompt):
-        kept = KeptMasks(folder / "masks", stream, request.palette(), request.objects)
-
-    def save(leg: int, frame: int) -> None:
-        unfinished.save(frame, time.perf_counter() - began, watch.seconds, leg)
-
+    of_masks = isinstance(request.prompts[0], MaskPrompt)
+    kept = KeptMasks(folder, request) if of_masks else KeptNumbers(request)
     total = sum(abs((stream.num_frames - 1 if leg.last is None else leg.last) - leg.start) + 1 for leg in legs)
     with ProgressReport(stream.name, total, "frames") as progress:
-        for number, leg in enumerate(legs):
-            if number < unfinished.bookmark.leg:
-                continue
-            if number > unfinished.bookmark.leg:
-                unfinished.bookmark = Bookmark(number)
-            skipped = unfinished.bookmark.frame
-            found = follow(leg.start, frames_of(stream, leg, skipped), unfinished.bookmark)
-            for done, (_, what) in enumerate(found, start=skipped):
-                t = leg.start + leg.step * done
-                if leg.step > 0 or done:
+        for leg in legs:
+            for done, (_, found) in enumerate(follow(leg.start, frames_of(stream, leg))):
+                if leg.step > 0 or done:  # the prompted frame itself belongs to the pass forwards
                     with watch("write"):
-                        kept.add(t, leg.start, what)
+                        kept.add(leg.start + leg.step * done, leg.start, found)
                 progress.advance()
-                if signals.requested() or unfinished.is_due():
-                    save(number, done + 1)
-                    signals.check()
-            unfinished.bookmark = Bookmark(number + 1)
-            save(number + 1, 0)
     for t, frame in enumerate(stream):
         yield frame, kept.at(t)

@@ -12,7 +12,6 @@ from datamodules.prompted_video import FrameStream
 from datamodules.reading.prompts import PointPrompt, Prompt, placed_prompts
 from lightning_modules.functional.points import PointProtocol
 
-from .. import signals
 from ..pictures import Picture
 from ..pictures.tracks import overlay_tracks, rainbow
 from ..tracking.point_tracker import PointTracker
@@ -20,7 +19,6 @@ from ..tracking.record import fixed
 from ..tracking.stopwatch import Stopwatch
 from ..tracking.view import View, stride_of
 from .plan import nearest_prompt
-from .unfinished import Bookmark
 
 
 class FollowedPoints(NamedTuple):
@@ -46,7 +44,6 @@ def follow_points(
     protocol: str | PointProtocol = "vidcorr",
     short_side: int | None = 480,
     stopwatch: Stopwatch | None = None,
-    bookmark: Bookmark | None = None,
 ) -> Iterator[tuple[Tensor, FollowedPoints]]:
     """Follow points of any frame, forwards and backwards, each independently of the others.
 
@@ -64,7 +61,6 @@ def follow_points(
         short_side: with `input_size` None the extractor sees larger frames reduced to this, pixels; None: at their own
             size.
         stopwatch: counts the seconds of "decode", "backbone" and "track".
-        bookmark: tracks that it already holds are not computed again; its `state` is set.
 
     Returns:
         Iterator of frame `(3, H, W)` uint8 and the points.
@@ -81,16 +77,15 @@ def follow_points(
     stride_of(extractor)  # of one map
     tracker = PointTracker(extractor, rules, stopwatch)
     view = View.of(extractor, stream.size, rules, short_side)
-    return _follow(tracker, stream, prompts, view, bookmark or Bookmark())
+    return _follow(tracker, stream, prompts, view)
 
 
 def _follow(
-    tracker: PointTracker, stream: FrameStream, prompts: Sequence[Prompt], view: View, bookmark: Bookmark
+    tracker: PointTracker, stream: FrameStream, prompts: Sequence[Prompt], view: View
 ) -> Iterator[tuple[Tensor, FollowedPoints]]:
-    found = bookmark.start or _tracks(tracker, stream, prompts, view)
-    bookmark.state = lambda: found
+    tracks = _tracks(tracker, stream, prompts, view)
     for t, frame in enumerate(stream):
-        yield frame, FollowedPoints(t, **found)
+        yield frame, FollowedPoints(t, **tracks)
 
 
 def _tracks(tracker: PointTracker, stream: FrameStream, prompts: Sequence[Prompt], view: View) -> dict[str, Tensor]:
@@ -104,14 +99,7 @@ def _tracks(tracker: PointTracker, stream: FrameStream, prompts: Sequence[Prompt
     positions = (torch.from_numpy(np.concatenate([prompt.points for prompt in points])) + 0.5) / scale
     queries = torch.cat([torch.tensor(starts, dtype=torch.float64)[:, None], positions.flip(1)], dim=1)
     frames = AnyFrame(stream, count)
-    try:
-        (tracks,) = tracker.track(lambda t: view.reduce(frames(t)), count, queries.numpy(), max(starts) > 0)
-    except signals.Stopped:
-        print(
-            f"{stream.name}: stopped while its points were tracked; their tracks are lost: "
-            "the same command begins again"
-        )
-        raise
+    (tracks,) = tracker.track(lambda t: view.reduce(frames(t)), count, queries.numpy(), max(starts) > 0)
     nearest = nearest_tracks(names, starts, count)
     times = torch.arange(count)
     return {

@@ -17,15 +17,14 @@ from lightning_modules.functional.box_protocol import TrackingProtocol
 from ..tracking.label_tracker import LabelTracker
 from ..tracking.siamfc_tracker import SiamFCTracker
 from ..tracking.stopwatch import Stopwatch
-from .follow import follow_boxes, follow_masks, propagate_prompted_points, protocol_for
+from .follow import follow_boxes, follow_masks, follow_points_by_heatmaps, protocol_for
 from .plan import Leg, plan_legs, prompted_frames
-from .unfinished import Bookmark
 
 AnyProtocol = PropagationProtocol | TrackingProtocol | PointProtocol
 R = TypeVar("R", PropagationProtocol, TrackingProtocol, PointProtocol)
 
-Follow = Callable[[int, Iterator[Tensor], Bookmark], Iterator[tuple[Tensor, Any]]]
-"""Index of a prompted frame, frames from it on in either direction, and where to resume → frames and what is found: ids
+Follow = Callable[[int, Iterator[Tensor]], Iterator[tuple[Tensor, Any]]]
+"""Index of a prompted frame, frames from it on in either direction → frames and what is found: ids
 `(H, W)`, boxes `(N, 4)` or x, y, score `(K, 3)` of the objects of that prompt."""
 
 
@@ -82,11 +81,6 @@ class Request:
         """Passes of the engine."""
         return plan_legs(self.objects)
 
-    @cached_property
-    def in_one_pass(self) -> bool:
-        """True if one pass finds all, in the order of the frames."""
-        return isinstance(self.rules, PointProtocol) or self.legs == [Leg(0, 1, None)]
-
     def mask(self, index: int) -> MaskPrompt:
         """Return the masks of a frame as one."""
         first, *others = (prompt for prompt in self.by_frame[index] if isinstance(prompt, MaskPrompt))
@@ -129,13 +123,13 @@ def follower(extractor: nn.Module, request: Request, watch: Stopwatch) -> Follow
     rules = request.rules
     if isinstance(rules, TrackingProtocol):
         targets = SiamFCTracker(extractor, rules, watch)
-        return lambda index, frames, mark: follow_boxes(targets, frames, request.boxes(index), mark)
+        return lambda index, frames: follow_boxes(targets, frames, request.boxes(index))
     assert isinstance(rules, PropagationProtocol)
     tracker = LabelTracker(extractor, rules, watch)
     view = tracker.view(request.stream.size, request.short_side)
     if isinstance(request.prompts[0], MaskPrompt):
-        return lambda index, frames, mark: follow_masks(tracker, frames, request.mask(index), view, mark)
-    return lambda index, frames, mark: propagate_prompted_points(tracker, frames, request.points(index), view, mark)
+        return lambda index, frames: follow_masks(tracker, frames, request.mask(index), view)
+    return lambda index, frames: follow_points_by_heatmaps(tracker, frames, request.points(index), view)
 
 
 def _rules(extractor: nn.Module, prompt: Prompt, name: str | None, changes: dict[str, Any] | None) -> AnyProtocol:

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import chain, repeat
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -182,19 +182,6 @@ class LabelTracker:
         self.device = device_of(extractor)
         self.extractor = extractor
         self._at_once = at_once
-        self._propagators: list[LabelPropagator] = []
-        self._loaded = False
-
-    def state(self) -> list[dict[str, Any]]:
-        """Return the state of the newest `track` in tensors and plain numbers, the input of `load`."""
-        return [propagator.state() for propagator in self._propagators]
-
-    def load(self, states: Sequence[Mapping[str, Any]]) -> None:
-        """Let the next `track` resume from a `state`: its first frame is then the one after, without annotation."""
-        self._propagators = self._begin([state["first_labels"].to(self.device) for state in states])
-        for propagator, state in zip(self._propagators, states, strict=True):
-            propagator.load(state)
-        self._loaded = True
 
     def view(self, size: Size, short_side: int | None = None) -> View:
         """Return the sizes at which frames of size (H, W) are seen; see `View.of`."""
@@ -205,7 +192,6 @@ class LabelTracker:
         frames: Iterable[tuple[Tensor, Tensor | None]],
         starts: Mapping[int, int],
         view: View,
-        at_once: int | None = None,
     ) -> Iterator[TrackedFrame]:
         """Follow objects through a video; where an object starts, its mask is the given one.
 
@@ -213,29 +199,25 @@ class LabelTracker:
             frames: uint8 RGB `(3, H, W)`, and ids `(H, W)` uint8 where the frame introduces objects, else None.
             starts: object id → number of the frame whose ids introduce it.
             view: see `view`.
-            at_once: see `track`.
 
         Returns:
             Iterator of each frame with its labels and masks; frame 0 has the given mask, unless the protocol decodes
             it.
         """
-        return self.track(frames, MaskCoding(starts, view), view, at_once)
+        return self.track(frames, MaskCoding(starts, view), view)
 
-    def track_points(
-        self, frames: Iterable[Tensor], points: Tensor | None, view: View, at_once: int | None = None
-    ) -> Iterator[TrackedFrame]:
+    def track_points(self, frames: Iterable[Tensor], points: Tensor, view: View) -> Iterator[TrackedFrame]:
         """Follow points through a video.
 
         Args:
             frames: uint8 RGB `(3, H, W)` each.
-            points: x, y `(K, 2)` of frame 0, pixels; 0 is the centre of the first pixel. None: resume, see `load`.
+            points: x, y `(K, 2)` of frame 0, pixels; 0 is the centre of the first pixel.
             view: see `view`.
-            at_once: see `track`.
 
         Returns:
             Iterator of each frame with its heat-maps and points; frame 0 has the given points.
         """
-        return self.track(zip(frames, chain([points], repeat(None)), strict=False), PointCoding(view), view, at_once)
+        return self.track(zip(frames, chain([points], repeat(None)), strict=False), PointCoding(view), view)
 
     @torch.inference_mode()
     def track(
@@ -243,7 +225,6 @@ class LabelTracker:
         frames: Iterable[tuple[Tensor, Tensor | None]],
         coding: LabelCoding,
         view: View,
-        at_once: int | None = None,
     ) -> Iterator[TrackedFrame]:
         """Carry labels through a video of any length; memory holds the protocol's window, never the video.
 
@@ -253,8 +234,6 @@ class LabelTracker:
             frames: uint8 RGB `(3, H, W)` each, all of one size, with what each gives; the first must give something.
             coding: makes labels of what is given.
             view: see `view`.
-            at_once: frames that a GPU copies to the CPU while it works on the next ones; None: as many as pass through
-                the network together. Give 1 where the `state` is asked for between frames.
 
         Yields:
             Each frame with its labels.
@@ -263,8 +242,7 @@ class LabelTracker:
             ValueError: if the first frame gives nothing.
             Stopped: between two frames, if a signal asks for it.
         """
-        propagators, self._loaded = self._propagators if self._loaded else [], False
-        self._propagators = propagators
+        propagators: list[LabelPropagator] = []
         per_pass = self._at_once or frames_at_once(self.device, resized_size(view.seen, self.protocols[0]))
         read, finished = deque[tuple[Tensor, Tensor | None]](), deque[tuple[Tensor, list[PendingCopy]]]()
 
@@ -290,7 +268,7 @@ class LabelTracker:
                     pairs = zip(features_of, self.protocols, strict=True)
                     entering = [coding.encode(t, given, (m.shape[-2], m.shape[-1]), p) for m, p in pairs]
                 if not propagators:
-                    propagators = self._propagators = self._begin(entering)
+                    propagators = self._begin(entering)
                     entering = [None] * len(features_of)
                 steps = zip(propagators, features_of, entering, strict=True)
                 labels = [propagator.step(features, new) for propagator, features, new in steps]
@@ -298,7 +276,7 @@ class LabelTracker:
                 pairs_of_labels = zip(labels, self.protocols, strict=True)
                 decoded = [coding.decode(t, given, each, protocol) for each, protocol in pairs_of_labels]
             finished.append((frame, [PendingCopy(each) for each in (*labels, *decoded)]))
-            if len(finished) >= (at_once or per_pass):
+            if len(finished) >= per_pass:
                 yield arrived()
         while finished:
             yield arrived()

@@ -1,8 +1,8 @@
 """SiamFC tracking: correlate a target's first appearance with a search region, at a few scales."""
 
 import dataclasses
-from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
-from typing import Any, Generic, NamedTuple, Self, TypeVar
+from collections.abc import Generator, Iterable, Iterator, Sequence
+from typing import Any, Generic, NamedTuple, TypeVar
 
 import numpy as np
 import torch
@@ -115,15 +115,6 @@ class Track:
     target: NDArray[np.float64]
     side: float
     exemplar: Tensor
-
-    def state(self) -> dict[str, Any]:
-        """Return the track as tensors and plain numbers, the input of `of`."""
-        return {"target": torch.from_numpy(self.target.copy()), "side": float(self.side), "exemplar": self.exemplar}
-
-    @classmethod
-    def of(cls, state: Mapping[str, Any], device: torch.device) -> Self:
-        """Return the track of a `state`, its exemplar on a device."""
-        return cls(state["target"].numpy().copy(), state["side"], state["exemplar"].to(device))
 
     @property
     def box(self) -> NDArray[np.float64]:

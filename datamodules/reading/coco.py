@@ -19,7 +19,7 @@ def encode_rle(mask: NDArray[np.bool_]) -> dict[str, Any]:
     Raises:
         DataError: without pycocotools.
     """
-    counts = _pycocotools().encode(np.asfortranarray(mask, np.uint8))["counts"]
+    counts = require_pycocotools().encode(np.asfortranarray(mask, np.uint8))["counts"]
     return {"size": [int(length) for length in mask.shape], "counts": counts.decode()}
 
 
@@ -29,7 +29,7 @@ def decode_rle(segmentation: Any) -> NDArray[np.bool_]:
     Raises:
         DataError: if it is something else, such as a polygon, or without pycocotools.
     """
-    tools = _pycocotools()
+    tools = require_pycocotools()
     try:
         height, width = (int(length) for length in segmentation["size"])
         counts = segmentation["counts"]
@@ -52,9 +52,10 @@ def decode_rle(segmentation: Any) -> NDArray[np.bool_]:
     return mask.astype(bool)
 
 
-def _pycocotools() -> Any:
+def require_pycocotools() -> Any:
+    """Return pycocotools' module of masks; raise DataError, one line that says how to get it, where it is missing."""
     try:
-        from pycocotools import mask  # type: ignore[import-untyped]
+        from pycocotools import mask
     except ImportError as error:
         raise DataError('COCO\'s masks need pycocotools: pip install "vidcorr[coco]"') from error
     return mask

@@ -328,7 +328,7 @@ def _each_mask(mask: Any) -> Iterator[MaskPrompt]:
         if not found:
             raise DataError(f"{path}: holds no mask")
         for frame, ids in sorted(found.items()):
-            yield replace(MaskPrompt.of(ids), source=str(path), frame=frame)
+            yield MaskPrompt(ids, davis_palette(), str(path), frame)._checked()
     else:
         yield MaskPrompt.of(mask)
 

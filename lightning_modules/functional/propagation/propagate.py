@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -149,36 +149,6 @@ class LabelPropagator:
         self._remember(query, fed_back)
         self.frame += 1
         return labels
-
-    def state(self) -> dict[str, Any]:
-        """Return the state after the frames so far, in tensors and plain numbers, the input of `load`."""
-        self.check_finite()
-        memories = self._everywhere if self._memory is None else {-1: self._memory, **self._everywhere}
-        return {
-            "frame": self.frame,
-            "first_labels": self._first_labels,
-            "starting": dict(self._starting),
-            "memories": {number: (memory.keys, memory.labels) for number, memory in memories.items()},
-        }
-
-    def load(self, state: Mapping[str, Any]) -> None:
-        """Resume from the `state` of a propagator with the same protocol and first labels: the next frame is its next.
-
-        Args:
-            state: its tensors are copied to the device of the first labels.
-        """
-        device = self._first_labels.device
-        self.frame = self._checked = state["frame"]
-        self._starting = {start: channels.to(device) for start, channels in state["starting"].items()}
-        for number, (keys, labels) in state["memories"].items():
-            query, shape = keys[:, :, 0].to(device), labels[:, :, 0].permute(2, 0, 1).to(device)
-            lasting, recent = kept_frames(self.protocol) if number < 0 else ((number,), 0)
-            memory = self._new_memory(lasting, recent, query, shape, number)
-            memory.load(keys, labels)
-            if number < 0:
-                self._memory, self._label_dtype = memory, labels.dtype
-            else:
-                self._everywhere[number] = memory
 
     def check_finite(self) -> None:
         """Check the labels of the frames since the last check.

@@ -85,14 +85,6 @@ class ReferenceMemory:
                 self.sketches.write(self._slot(frame), features)
             self.labels[:, :, self._slot(frame)] = labels.permute(1, 2, 0)
 
-    def load(self, keys: Tensor, labels: Tensor) -> None:
-        """Copy keys and labels from another memory of the same frames."""
-        self.keys.copy_(keys)
-        self.labels.copy_(labels)
-        if self.sketches is not None:
-            for slot in range(self.keys.shape[2]):
-                self.sketches.write(slot, self.keys[:, :, slot])
-
     def slots(self, frames: list[int]) -> list[int]:
         """Return the slots of frames on the third axis."""
         return [self._slot(frame) for frame in frames]

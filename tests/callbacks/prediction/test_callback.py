@@ -207,7 +207,7 @@ def test_a_signal_leaves_what_is_complete(number, status, folder, colour, tmp_pa
         stopped()
     assert error.value.code == status
     record = json.loads((tmp_path / "out" / "prediction.json").read_text())
-    assert (record["frames"], record["complete"], alone["complete"]) == (3, False, True)
+    assert (record["complete"], alone["complete"]) == (False, True)
     lines = (tmp_path / "out" / "points.csv").read_text().splitlines()
     assert lines == (tmp_path / "alone" / "points.csv").read_text().splitlines()[:4]
     assert FrameStream(tmp_path / "out" / "overlay.mp4").num_frames == 3

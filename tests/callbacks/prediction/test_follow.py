@@ -10,10 +10,6 @@ from torch import nn
 
 from callbacks import propagate_masks, propagate_points, track_box
 from callbacks.metrics import region_similarity
-from callbacks.prediction.follow import follow_masks, propagate_prompted_points, protocol_for
-from callbacks.prediction.unfinished import Bookmark
-from callbacks.tracking.label_tracker import LabelTracker
-from datamodules.reading.prompts import MaskPrompt, PointPrompt
 from lightning_modules.backbones import build_feature_extractor
 from lightning_modules.functional import PropagationProtocol
 from tests.helpers.sprite import FRAMES, bounds, tensors
@@ -151,19 +147,3 @@ def test_several_maps_are_refused(scene):
     extractor = build_feature_extractor("raw_colour", stage=["colour", "colour"])
     with pytest.raises(ValueError, match="one map of features"):
         propagate_masks(extractor, tensors(video), masks[0])
-
-
-@pytest.mark.parametrize("follow", ["masks", "points"])
-def test_between_frames_the_state_is_that_of_the_frames_so_far(scene, colour, follow):
-    """However many frames a pass of the network encodes ahead: an interrupted `predict` resumes from there."""
-    video, masks = scene
-    bookmark, frames, size = Bookmark(), iter(tensors(video[:6])), masks[0].shape
-    if follow == "masks":
-        tracker = LabelTracker(colour, protocol_for(colour, "davis"), at_once=4)
-        found = follow_masks(tracker, frames, MaskPrompt.of(masks[0]), tracker.view(size), bookmark)
-    else:
-        tracker = LabelTracker(colour, protocol_for(colour, "jhmdb"), at_once=4)
-        found = propagate_prompted_points(tracker, frames, PointPrompt.of([[20, 20]]), tracker.view(size), bookmark)
-    for t, _ in enumerate(found):
-        state = bookmark.state()
-        assert (state if follow == "masks" else state["labels"])[0]["frame"] == t + 1

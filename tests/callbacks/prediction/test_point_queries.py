@@ -10,8 +10,8 @@ import torch.nn.functional as F
 from PIL import Image
 from torch import nn
 
-from callbacks import follow_points, predict_video, signals
-from callbacks.tracking.point_tracker import PointTracker, _Features
+from callbacks import follow_points, predict_video
+from callbacks.tracking.point_tracker import PointTracker
 from datamodules.prompted_video import FrameStream, PromptedVideo
 from datamodules.reading.errors import DataError
 from datamodules.reading.prompts import PointPrompt
@@ -85,27 +85,6 @@ def test_a_grid_over_the_first_frame(video, extractor, tmp_path):
     assert record["protocol"]["name"] == "vidcorr+feature_stride=4"
     assert record["protocol"]["tracking"] == "direct"
     assert len(record["prompt"]["points"]) == 9
-
-
-def test_a_stop_within_tracking_is_told_in_one_line(video, extractor, tmp_path, monkeypatch, capsys):
-    frames = iter(range(4))
-
-    def maps(features, t):
-        if next(frames, None) is None:
-            raise signals.Stopped(15)
-        return original(features, t)
-
-    original = _Features.maps
-    monkeypatch.setattr(_Features, "maps", maps)
-    prompt = PointPrompt.of({"a": (30, 20)})
-    with pytest.raises(signals.Stopped):
-        predict_video(extractor, video, prompt, tmp_path / "out", "fomo", overlay="none")
-    told = [line for line in capsys.readouterr().out.splitlines() if "begins again" in line]
-    assert len(told) == 1
-    assert told[0].startswith("pan: stopped while its points were tracked")
-    monkeypatch.setattr(_Features, "maps", original)
-    predict_video(extractor, video, prompt, tmp_path / "out", "fomo", overlay="none")
-    assert len((tmp_path / "out" / "points.csv").read_text().splitlines()) == 6
 
 
 def test_changes_are_named_and_wrong_ones_refused(video, extractor, tmp_path):

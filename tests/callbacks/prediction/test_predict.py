@@ -50,7 +50,6 @@ def test_a_mask_in_the_middle_is_carried_both_ways(scene, folder, colour, tmp_pa
     assert scores.min() > 0.6
     assert (content["frames"], content["complete"], content["prompt"]["frame"]) == (FRAMES, True, 6)
     assert FrameStream(tmp_path / "overlay.mp4").num_frames == FRAMES
-    assert not (tmp_path / "unfinished.pt").exists()
 
     coco = json.loads((tmp_path / "coco.json").read_text())
     assert [image["frame"] for image in coco["images"]] == list(range(FRAMES))
@@ -197,46 +196,49 @@ KINDS = {
 
 def files(out):
     found = {path.relative_to(out).as_posix(): path for path in out.rglob("*") if path.is_file()}
-    kept = {"prediction.json", "unfinished.pt"}
-    return {name: path.read_bytes() for name, path in sorted(found.items()) if name not in kept}
+    return {name: path.read_bytes() for name, path in sorted(found.items()) if name != "prediction.json"}
 
 
-@pytest.mark.parametrize("number", [1, 9, 14, pytest.param(0, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("kind", KINDS)
-def test_passes_that_are_interrupted_resume_to_the_same_files(
-    kind, number, at, scene, folder, colour, tmp_path, monkeypatch, capsys
+def test_passes_that_are_interrupted_begin_again_and_say_so(
+    kind, at, scene, folder, colour, tmp_path, monkeypatch, capsys
 ):
-    """Stopped after any frame of any pass, without looking at a frame twice."""
+    """By a signal or a kill, without being asked to overwrite; nothing of the first attempt is left."""
     prompts = KINDS[kind](at, scene)
-    looks = []
-    colour.register_forward_hook(lambda *_: looks.append(1))
     kept = passes.KeptMasks if kind == "masks" else passes.KeptNumbers
     add = kept.add
 
-    def follow(out):
+    def predict(out):
         with signals.deferred():
             return predict_video(colour, folder / "clip.mp4", prompts, out, overlay="none", exports=["coco"])
 
-    follow(tmp_path / "all")
-    total = len(looks)
-    for stop in [number] if number else range(1, 17):
-        looks.clear()
+    predict(tmp_path / "all")
+
+    def stop():
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    def die():
+        raise RuntimeError("killed")
+
+    for end, error in ((stop, signals.Stopped), (die, RuntimeError)):
         done = []
 
-        def add_and_stop(self, *args, stop=stop, done=done):
+        def add_and_end(self, *args, end=end, done=done):
             add(self, *args)
             done.append(1)
-            if len(done) == stop:
-                os.kill(os.getpid(), signal.SIGTERM)
+            if len(done) == 9:
+                end()
 
         with monkeypatch.context() as patch:
-            patch.setattr(kept, "add", add_and_stop)
-            with pytest.raises(signals.Stopped):
-                follow(tmp_path / str(stop))
-        assert follow(tmp_path / str(stop))["complete"]
-        assert files(tmp_path / str(stop)) == files(tmp_path / "all")
-        assert len(looks) == total
-        assert "resuming at" in capsys.readouterr().out
+            patch.setattr(kept, "add", add_and_end)
+            with pytest.raises(error):
+                predict(tmp_path / "out")
+    told = capsys.readouterr().out
+    assert f"{tmp_path / 'out'}: interrupted; the same command begins again" in told
+    assert json.loads((tmp_path / "out" / "prediction.json").read_text())["complete"] is False
+    assert predict(tmp_path / "out")["complete"]
+    assert "holds a prediction that was interrupted; it begins again" in capsys.readouterr().out
+    assert files(tmp_path / "out") == files(tmp_path / "all")
 
 
 def test_by_the_command_line(folder, scene, tmp_path):

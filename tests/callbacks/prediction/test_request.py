@@ -31,7 +31,7 @@ def test_masks_of_one_frame_are_one(folder, colour):
     asked = request(colour, folder, [mask(square(3, 0), 0), mask(square(5, 4), 0)])
     ids = asked.mask(0).ids
     assert (ids[2, 0], ids[6, 0], ids[11, 0], ids[20, 0]) == (3, 5, 5, 0)
-    assert (asked.names, asked.legs, asked.in_one_pass) == ([3, 5], [Leg(0, 1, None)], True)
+    assert (asked.names, asked.legs) == ([3, 5], [Leg(0, 1, None)])
 
 
 def test_objects_keep_the_colour_of_the_mask_that_brings_them(folder, colour):
@@ -50,4 +50,4 @@ def test_places_are_those_of_the_part(folder, colour):
     assert asked.names == ["1-1", "1-2", "2-1", "2-2"]
     assert asked.points(1).names == ("1-1", "1-2", "2-1", "2-2")
     assert [each["frame"] for each in asked.metadata()] == [3, 7]
-    assert not asked.in_one_pass
+    assert len(asked.legs) > 1

@@ -8,13 +8,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from lightning_modules.functional import LabelPropagator
 from lightning_modules.functional.propagation import screened_search
 from lightning_modules.functional.propagation.attention import LocalAttention
 from lightning_modules.functional.propagation.references import ReferenceMemory
 from lightning_modules.functional.propagation.screened_search import SWITCH, SketchedKeys, library
 from lightning_modules.functional.propagation.tiles import Neighbourhood
-from tests.helpers.propagation import one_hot, protocol, video
 
 pytestmark = pytest.mark.skipif(library() is None, reason="the installation compiled no search")
 
@@ -144,25 +142,6 @@ def test_threads_change_nothing(threads: int, monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(torch, "get_num_threads", lambda: threads)
     several = sketched(maps).search(maps[-1], range(4), Neighbourhood(6.0), 10)
     assert all(torch.equal(a, b) for a, b in zip(one, several, strict=True))
-
-
-@pytest.mark.parametrize("flat", [False, True])
-def test_a_propagator_resumes_with_the_same_digits(flat: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Also where sketches are lengthened on the way, and where most features are equal."""
-    monkeypatch.setattr(screened_search, "MANY", 5)
-    monkeypatch.setattr(screened_search, "TOO_MANY", 5)
-    of, features, labels = protocol(), video(), one_hot(3)
-    if flat:
-        features[:, :, 2:] = 1
-    propagator = LabelPropagator(labels, of)
-    for frame in features[:3]:
-        propagator.step(frame)
-    assert propagator._memory is not None
-    assert propagator._memory.sketches is not None
-    other = LabelPropagator(labels, of)
-    other.load(propagator.state())
-    for frame in features[3:]:
-        assert torch.equal(propagator.step(frame), other.step(frame))
 
 
 def test_memories_that_cannot_have_sketches_have_none() -> None:
