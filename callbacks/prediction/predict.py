@@ -9,7 +9,9 @@ from typing import Any
 from torch import Tensor, nn
 
 from datamodules.prompted_video import FrameStream
+from datamodules.reading.errors import DataError
 from datamodules.reading.files import ProgressReport, write_atomically
+from datamodules.reading.images import pixels
 from datamodules.reading.prompts import Prompt
 from lightning_modules.functional import PointProtocol
 from lightning_modules.functional.box_protocol import TrackingProtocol
@@ -80,6 +82,8 @@ def predict_video(
     began, watch, folder = time.perf_counter(), Stopwatch(), Path(output_dir)
     interrupted = check_folder(folder, overlay, overwrite, exports)
     stream = video if isinstance(video, FrameStream) else FrameStream(video)
+    if min(stream.size) < 2:  # H.264 has even sizes
+        raise DataError(f"{stream.path}: has frames of {pixels(stream.size)}; 2 × 2 px are the least")
     request = Request.of(extractor, stream, prompt, protocol, changes, short_side)
     found = _follow(extractor, request, folder, watch)
     if interrupted:
@@ -102,6 +106,8 @@ def predict_video(
             if record.written and not signals.at_once():
                 record.close()
             raise
+        except ValueError as error:  # for example frames too small for the features
+            raise error if str(stream.path) in str(error) else ValueError(f"{stream.path}: {error}") from error
         record.close()
     seconds = time.perf_counter() - began
     content |= {

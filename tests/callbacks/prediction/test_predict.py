@@ -263,6 +263,29 @@ def test_by_the_command_line(folder, scene, tmp_path):
         assert "\n" not in str(stopped.value)
 
 
+def test_mistakes_with_files_are_one_line_that_names_them(scene, colour, tmp_path):
+    for side, message in (
+        (1, "has frames of 1 × 1 px; 2 × 2 px are the least"),
+        (2, "too few to distinguish positions"),
+    ):
+        (tmp_path / str(side)).mkdir()
+        for t in range(2):
+            Image.new("RGB", (side, side)).save(tmp_path / str(side) / f"{t}.png")
+        mask = MaskPrompt.of(np.ones((side, side), np.uint8))
+        with pytest.raises(ValueError, match=rf"^{tmp_path}/{side}: .*{message}"):
+            predict_video(colour, tmp_path / str(side), mask, tmp_path / "out", overlay="none")
+    (tmp_path / "file").write_text("mine")
+    with pytest.raises(ValueError, match=rf"^{tmp_path}/file: is a file; output_dir names a folder$"):
+        predict_video(colour, tmp_path / "2", mask, tmp_path / "file")
+    assert (tmp_path / "file").read_text() == "mine"
+    background = {"images": [{"id": 0}], "annotations": [
+        {"image_id": 0, "category_id": 1, "segmentation": {"size": [2, 2], "counts": [4]}}
+    ]}  # fmt: skip
+    (tmp_path / "masks.json").write_text(json.dumps(background))
+    with pytest.raises(DataError, match=rf"^{tmp_path}/masks\.json: the mask is empty"):
+        read_prompts(mask=str(tmp_path / "masks.json"))
+
+
 def test_memory_is_bounded_where_a_video_is_followed_backwards(folder, colour, tmp_path, at, monkeypatch):
     monkeypatch.setattr("datamodules.prompted_video.HELD", 3 * 3 * 96 * 130)
     predict_video(colour, folder / "clip.mp4", at(9), tmp_path / "few", overlay="none")
