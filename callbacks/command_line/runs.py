@@ -215,7 +215,7 @@ def with_last_checkpoint(arguments: Sequence[Argument]) -> list[Argument]:
 
     It is searched for below `trainer.default_root_dir` and in each `dirpath` of the callbacks, whether flags or files
     give them. A `fit` that names neither model nor data is the run of that checkpoint again: the `config.yaml` of its
-    folder comes before all other arguments. A `fit` that finds no checkpoint begins a new run.
+    folder comes before all other arguments, and the run stays where it is. A `fit` that finds none begins a new run.
 
     Raises:
         ValueError: if there is none to validate or predict with, or one of them cannot be read.
@@ -231,7 +231,7 @@ def with_last_checkpoint(arguments: Sequence[Argument]) -> list[Argument]:
         last = found[-1]
         config = last.path.parent.parent / "config.yaml"
         if fit and not any(choice.section in ("model", "data") for choice in choices) and config.is_file():
-            own = read_arguments(["--config", str(config)])
+            own = read_arguments(["--config", str(config), "--trainer.default_root_dir", str(root)])
         newest = f", the newest of {len(found)} runs" if len(found) > 1 else ""
         by = f", by {config}" if own else ""
         rank_zero_info(f"resuming from {last.path}: step {last.step}, epoch {last.epoch}{newest}{by}")

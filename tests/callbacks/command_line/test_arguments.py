@@ -161,6 +161,6 @@ def test_last_alone_is_the_run_by_its_own_config(runs):
     own = config(Path("runs/config.yaml"), "model: {class_path: VFSSimSiam, init_args: {projector_dim: 8}}")
     first = ["fit", "--ckpt_path=last", "--trainer.max_steps=9"]
     found = words(with_last_checkpoint(read_arguments(first)))
-    assert found == ["fit", own, *first[1:], f"--ckpt_path={runs['runs']}"]
+    assert found == ["fit", own, "--trainer.default_root_dir=runs", *first[1:], f"--ckpt_path={runs['runs']}"]
     named = ["fit", "--model=VFSSimSiam", "--ckpt_path=last"]
     assert words(with_last_checkpoint(read_arguments(named)))[:-1] == named
