@@ -43,7 +43,8 @@ DEFAULT_ROOT = "runs"
 """Default of `trainer.default_root_dir`."""
 USAGE = "vidcorr COMMAND [--config FILE ...] [--model ...] [--data ...] [--trainer.OPTION ...] [--ckpt_path FILE]"
 EPILOG = """Also: --debug shows the traceback of an error; --allow NAME lets a checkpoint name code outside vidcorr
-(package.module.Class or package.module:callable)."""
+(package.module.Class or package.module:callable). --seed_everything N also seeds data and model, unless they set a
+seed."""
 PREDICT = str(shipped_configs() / "predict.yaml")
 """Config that `predict` reads by default."""
 NOISE = (

@@ -18,7 +18,11 @@ def command(args: Sequence[str]) -> None:
         "--protocols", nargs="+", default=[], metavar="NAME", help="named protocols instead of a grid; all: every one"
     )
     parser.add_argument(
-        "--vary", nargs="+", default=[], metavar="FIELD=V,V", help="values of fields, such as radius=6,12 topk=5,10,20"
+        "--vary",
+        nargs="+",
+        default=[],
+        metavar="FIELD=V,V",
+        help="values of fields: radius=6,12 (feature cells) topk=5,10",
     )
     parser.add_argument(
         "--stages", nargs="+", default=[None], help="stages of the features (default: the backbone's own)"
