@@ -18,8 +18,7 @@ from datamodules.reading.prompts import BoxPrompt, MaskPrompt
 from lightning_modules.functional import PointProtocol
 
 from ..pictures import OverlayAnimation, OverlayVideo, Picture
-from ..pictures.colours import Colour, distinct_colours
-from ..pictures.labelled import draw_boxes, draw_masks, draw_points
+from ..pictures.labelled import Colour, distinct_colours, draw_boxes, draw_masks, draw_points
 from ..pictures.overlays import as_picture
 from ..tracking.record import Draw, IndexedMasks, PredictionFile, PredictionTable, SequenceRecord, fixed
 from .coco_file import CocoFile, object_box

@@ -13,7 +13,7 @@ from datamodules.reading.prompts import PointPrompt, Prompt, placed_prompts
 from lightning_modules.functional.points import PointProtocol
 
 from ..pictures import Picture
-from ..pictures.tracks import overlay_tracks, rainbow
+from ..pictures.overlays import overlay_tracks, rainbow
 from ..tracking.point_tracker import PointTracker
 from ..tracking.record import fixed
 from ..tracking.stopwatch import Stopwatch

@@ -9,7 +9,7 @@ from callbacks.pictures import (
     gap_histogram,
     rasterise,
 )
-from callbacks.pictures.clip_sheets import HALVES, NEUTRAL
+from callbacks.pictures.sheets import HALVES, NEUTRAL
 
 
 def has(picture: np.ndarray, colour: tuple[int, int, int], tolerance: int = 12) -> np.ndarray:

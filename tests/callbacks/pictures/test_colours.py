@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from callbacks.pictures.colours import _candidates, distinct_colours, lab_of
+from callbacks.pictures.labelled import _candidates, distinct_colours, lab_of
 
 GREEN = np.full((40, 60, 3), (40, 160, 50), np.uint8)
 

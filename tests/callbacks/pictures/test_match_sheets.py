@@ -7,7 +7,7 @@ from callbacks.pictures import (
     grid_points,
     match_sheet,
 )
-from callbacks.pictures.match_sheets import POINT_COLOURS
+from callbacks.pictures.sheets import POINT_COLOURS
 from callbacks.tracking.frame_encoder import frame_features
 from lightning_modules.backbones import build_feature_extractor
 from lightning_modules.functional import PropagationProtocol

@@ -3,7 +3,7 @@
 import numpy as np
 from PIL import Image
 
-from callbacks.pictures.overlay_video import MOST_PICTURES, OverlayAnimation, OverlayVideo
+from callbacks.pictures.film import MOST_PICTURES, OverlayAnimation, OverlayVideo
 
 
 def test_a_long_animation_leaves_frames_out(tmp_path):

@@ -3,7 +3,7 @@
 import numpy as np
 import torch
 
-from callbacks.pictures.tracks import TAIL, overlay_tracks, rainbow
+from callbacks.pictures.overlays import TAIL, overlay_tracks, rainbow
 
 FRAME = torch.full((3, 120, 200), 60, dtype=torch.uint8)
 RED = (255, 0, 0)

@@ -1,0 +1,325 @@
+"""Figures of training and evaluation: clips, features, matches and curves."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from torch import Tensor
+
+from lightning_modules.functional import PropagationProtocol
+from lightning_modules.functional.propagation.matches import Matches, matches_of_cells
+from lightning_modules.functional.propagation.sizing import Size
+
+from .overlays import Picture, as_pictures, captioned, contact_sheet, resized
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+HALVES = ((31, 119, 180), (214, 108, 14))
+NEUTRAL = (235, 235, 235)
+
+
+def clip_sheet(clip: Tensor, frame_index: Tensor | None = None, rows: int = 8, width: int = 112) -> Picture:
+    """Draw clips of a batch, one in a row; the first and the second half, VFS's two views, are marked by colour.
+
+    Args:
+        clip: `(B, T, 3, H, W)`, uint8 or float in [0, 1].
+        frame_index: `(B, T)`, numbers of the frames in their videos; None: their indices in the clip.
+        rows: largest number of clips.
+        width: width of a frame, pixels.
+
+    Returns:
+        uint8 `(H', W', 3)`.
+
+    Raises:
+        ValueError: for another shape.
+    """
+    if clip.ndim != 5 or clip.shape[2] != 3:
+        raise ValueError(f"a clip sheet needs clips (B, T, 3, H, W), got {tuple(clip.shape)}")
+    length, even = clip.shape[1], clip.shape[1] % 2 == 0
+    panels = []
+    for number, frames in enumerate(clip[:rows]):
+        for column, picture in enumerate(as_pictures(frames)):
+            text = str(column if frame_index is None else int(frame_index[number, column]))
+            colour = HALVES[2 * column // length] if even else NEUTRAL
+            panels.append(captioned(resized(picture, width), text, colour))
+    sheet = contact_sheet(panels, columns=length, width=width)
+    halves = "; blue: first half, orange: second half" if even else ""
+    return captioned(sheet, f"one clip in a row, by number of the frame{halves}", height=22)
+
+
+def gap_histogram(frame_index: Tensor) -> "Figure":
+    """Draw a histogram of the gaps between neighbouring frames of clips.
+
+    Args:
+        frame_index: `(B, T)` long, of a batch, or of the batches of an epoch below each other.
+
+    Returns:
+        A matplotlib figure; `rasterise` makes an array of it.
+
+    Raises:
+        ValueError: if clips have fewer than two frames.
+    """
+    from matplotlib.figure import Figure
+    from matplotlib.ticker import MaxNLocator
+
+    if frame_index.ndim != 2 or frame_index.shape[1] < 2:
+        raise ValueError(f"gaps need frame numbers (B, T) of two frames or more, got {tuple(frame_index.shape)}")
+    gaps = frame_index.cpu().diff(dim=1).flatten().numpy()
+    low, high = int(gaps.min()), int(gaps.max())
+    step = -(-(high - low + 1) // 40)  # whole frames, at most 40 bars
+    edges = np.arange(low, high + step + 1, step) - 0.5
+    figure = Figure(figsize=(6, 3.5), dpi=120, layout="constrained")
+    axes = figure.add_subplot(
+        xlabel="gap between neighbouring frames of a clip (frames)",
+        ylabel="gaps",
+        title=f"{len(frame_index)} clips of {frame_index.shape[1]} frames: median gap {np.median(gaps):g}",
+    )
+    axes.hist(gaps, bins=list(edges), color="C0", edgecolor="white", linewidth=0.5)
+    for axis in (axes.xaxis, axes.yaxis):
+        axis.set_major_locator(MaxNLocator(integer=True))
+    axes.grid(axis="y", alpha=0.3)
+    return figure
+
+
+def rasterise(figure: "Figure") -> Picture:
+    """Return a matplotlib figure as uint8 RGB `(H, W, 3)`."""
+    # the object-oriented interface: no window system, and no state that outlives the picture
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()
+    return np.ascontiguousarray(np.asarray(canvas.buffer_rgba())[..., :3])
+
+
+def plot_curves(curves: Sequence[Tensor], name: str) -> dict[str, Picture]:
+    """Draw the success and precision plots of one-pass evaluation.
+
+    Args:
+        curves: success at overlaps from 0 to 1, `(21,)`, and precision at errors of 0, 1, … pixels, `(51,)`, as
+            `TrackingSuccess.curves` gives them.
+        name: what was evaluated.
+
+    Returns:
+        `success` and `precision` → uint8 RGB `(H, W, 3)`.
+    """
+    success, precision = (curve.tolist() for curve in curves)
+    overlaps, errors = np.linspace(0, 1, len(success)), np.arange(len(precision))
+    area = sum(success) / len(success)
+    return {
+        "success": _plot(overlaps, success, f"{name} [{area:.3f}]", "overlap threshold", "success rate"),
+        "precision": _plot(
+            errors, precision, f"{name} [{precision[20]:.3f}]", "location error threshold (px)", "precision", at=20
+        ),
+    }
+
+
+def _plot(
+    thresholds: NDArray[Any], values: list[float], label: str, along: str, up: str, at: float | None = None
+) -> Picture:
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(5, 4), dpi=150, layout="constrained")
+    axes = figure.add_subplot(xlabel=along, ylabel=up, xlim=(thresholds[0], thresholds[-1]), ylim=(0, 1))
+    axes.plot(thresholds, values, color="C0", lw=2, label=label)
+    if at is not None:
+        axes.axvline(at, color="0.6", lw=1, ls=":")
+    axes.grid(alpha=0.3)
+    axes.legend()
+    return rasterise(figure)
+
+
+def principal_colours(features: Tensor, normalise: bool = True) -> Tensor:
+    """Return the three principal components of feature maps as red, green and blue; one analysis over all frames.
+
+    So the same colour is the same content in all of them. The largest loading of each component is made positive, so
+    that a picture does not turn into its negative from one epoch to the next for no reason. The range of a component
+    is that of all but its most extreme hundredths.
+
+    Args:
+        features: `(T, C, h, w)`.
+        normalise: l2-normalise over the channels first, as most protocols do.
+
+    Returns:
+        Float32 `(T, 3, h, w)` in [0, 1]; 0.5 in components that do not vary.
+
+    Raises:
+        ValueError: for another shape, or fewer than two cells.
+    """
+    if features.ndim != 4 or features[:, 0].numel() < 2:
+        raise ValueError(f"features must be (T, C, h, w) with two cells or more, got {tuple(features.shape)}")
+    frames, channels, height, width = features.shape
+    if normalise:
+        features = F.normalize(features.float(), dim=1)
+    points = features.movedim(1, -1).reshape(-1, channels).double()
+    points = points - points.mean(0)
+    _, vectors = torch.linalg.eigh(points.T @ points)  # ascending
+    axes = vectors.flip(1)[:, :3]
+    largest = axes.gather(0, axes.abs().argmax(0, keepdim=True))
+    values = F.pad(points @ (axes * largest.sign()), (0, 3 - axes.shape[1]))
+    cut = len(values) // 100
+    ordered = values.sort(0).values
+    low, high = ordered[cut], ordered[len(values) - 1 - cut]
+    span = high - low
+    varies = span > 1e-6 * span.max().clamp_min(1e-6)
+    colours = torch.where(varies, (values - low) / span.where(varies, torch.ones_like(span)), 0.5).clamp(0, 1)
+    return colours.float().view(frames, height, width, 3).permute(0, 3, 1, 2)
+
+
+def feature_sheet(
+    frames: Tensor,
+    features: Tensor,
+    covered: Size | None = None,
+    names: Sequence[str] | None = None,
+    width: int = 240,
+) -> Picture:
+    """Draw frames, and below each of them the principal components of its features, laid over it.
+
+    Args:
+        frames: `(T, 3, H, W)`, uint8 or float in [0, 1].
+        features: `(T, C, h, w)`, see `callbacks.tracking.frame_encoder.frame_features`.
+        covered: what the feature map covers, in pixels of the frame; None is the frame.
+        names: names of the frames; by default their numbers.
+        width: width of one picture, pixels.
+
+    Returns:
+        uint8 `(H', W', 3)`.
+
+    Raises:
+        ValueError: if there are not as many maps as frames.
+    """
+    if len(frames) != len(features):
+        raise ValueError(f"{len(frames)} frames, but features of {len(features)}")
+    height, right = frames.shape[-2:]
+    colours = F.interpolate(principal_colours(features), covered or (height, right), mode="bilinear")
+    colours = colours[:, :, :height, :right].cpu()
+    pictures = frames.cpu() if frames.is_floating_point() else frames.cpu().float() / 255
+    grey = pictures.float().mean(1, keepdim=True)
+    names = names or [f"frame {number}" for number in range(len(frames))]
+    pairs = zip(as_pictures(frames), as_pictures(0.85 * colours + 0.15 * grey), strict=True)
+    stacked = [np.concatenate([resized(item, width) for item in pair]) for pair in pairs]
+    panels = [captioned(picture, name) for picture, name in zip(stacked, names, strict=True)]
+    return contact_sheet(panels, columns=len(panels), width=width)
+
+
+POINT_COLOURS = (
+    (230, 25, 75), (60, 180, 75), (255, 225, 25), (0, 130, 200), (245, 130, 48), (240, 50, 230), (70, 240, 240),
+    (170, 110, 40), (191, 239, 69),
+)  # fmt: skip
+"""One for each point; nine that are easy to distinguish."""
+
+
+def grid_points(size: Size) -> Tensor:
+    """Return nine evenly spaced cells of a map (h, w), away from its border: long `(9, 2)`, y and x."""
+    ys, xs = (((torch.arange(3) + 0.5) * side / 3).long() for side in size)
+    return torch.cartesian_prod(ys, xs)
+
+
+def match_sheet(
+    frames: Tensor,
+    features: Tensor,
+    protocol: PropagationProtocol,
+    points: Tensor | None = None,
+    frame: int | None = None,
+    count: int | None = None,
+    covered: Size | None = None,
+    names: Sequence[str] | None = None,
+    most: int = 5,
+    width: int = 400,
+) -> Picture:
+    """Draw query points in a frame, and in its reference frames the cells that they would take their labels from.
+
+    Each point has a colour. In a reference frame a ring marks where the point is in the query frame, and lines lead
+    from it to its matches: the larger and the less transparent a dot, the more weight it has. A caption states what
+    fraction of all weights is in the frame. The frames have lost half of their colour.
+
+    Args:
+        frames: `(T, 3, H, W)`, uint8 or float in [0, 1].
+        features: `(T, C, h, w)`, see `callbacks.tracking.frame_encoder.frame_features`.
+        protocol: see `matches_of_cells`.
+        points: long `(N, 2)`, y and x in feature cells; None is a grid of nine.
+        frame: the query; None is the last.
+        count: matches of each point; None is the protocol's top-k.
+        covered: what the feature map covers, in pixels of the frame; None is the frame.
+        names: names of the frames; by default their numbers.
+        most: reference frames to show, those with most weight.
+        width: width of one frame, pixels.
+
+    Returns:
+        uint8 `(H', W', 3)`: the query, then references in time order.
+
+    Raises:
+        ValueError: as of `matches_of_cells`.
+    """
+    height, right = frames.shape[-2:]
+    grid = features.shape[-2], features.shape[-1]
+    query = len(frames) - 1 if frame is None else frame
+    points = grid_points(grid) if points is None else points
+    matches = Matches(*(item.cpu() for item in matches_of_cells(features, points, protocol, query, count)))
+    names = names or [f"frame {number}" for number in range(len(frames))]
+    cell = torch.tensor(covered or (height, right)) / torch.tensor(grid) * width / right
+    starts = ((points.cpu() + 0.5) * cell).numpy()
+    ends = ((matches.cells + 0.5) * cell).numpy()
+    fractions = torch.zeros(len(frames)).index_add_(0, matches.frames.flatten(), matches.weights.flatten().float())
+    fractions /= fractions.sum()
+    shown = sorted(number for number in fractions.argsort(descending=True)[:most].tolist() if fractions[number] > 0)
+    pictures = [_pale(resized(picture, width)) for picture in as_pictures(frames[[query, *shown]])]
+    panels = [captioned(_draw_points(pictures[0], starts), f"{names[query]}: the points")]
+    for number, picture in zip(shown, pictures[1:], strict=True):
+        weights = torch.where(matches.frames == number, matches.weights, 0).numpy()
+        text = f"{names[number]}: {100 * fractions[number]:.0f} % of the weights"
+        panels.append(captioned(_draw_matches(picture, starts, ends, weights), text))
+    return contact_sheet(panels, columns=len(panels) if len(panels) < 4 else -(-len(panels) // 2), width=width)
+
+
+def _pale(picture: Picture) -> Picture:
+    """Remove half of the colour, so that the points stand out."""
+    return ((picture + picture.mean(2, keepdims=True)) / 2).round().astype(np.uint8)
+
+
+def _draw_points(picture: Picture, points: np.ndarray) -> Picture:
+    import cv2
+
+    picture = picture.copy()
+    for (y, x), colour in zip(points.tolist(), _colours(len(points)), strict=True):
+        cv2.circle(picture, _fixed(x, y), 7 << SHIFT, (255, 255, 255), -1, cv2.LINE_AA, SHIFT)
+        cv2.circle(picture, _fixed(x, y), 5 << SHIFT, colour, -1, cv2.LINE_AA, SHIFT)
+    return picture
+
+
+def _draw_matches(picture: Picture, starts: np.ndarray, ends: np.ndarray, weights: np.ndarray) -> Picture:
+    """Draw light matches first, so that the heavy ones lie on top."""
+    import cv2
+
+    picture = picture.copy()
+    colours = _colours(len(starts))
+    for point, match in zip(*np.unravel_index(weights.argsort(axis=None), weights.shape), strict=True):
+        weight = float(weights[point, match])
+        if weight < 0.005:
+            continue
+        (y0, x0), (y, x) = starts[point].tolist(), ends[point, match].tolist()
+        drawn = picture.copy()
+        cv2.line(drawn, _fixed(x0, y0), _fixed(x, y), colours[point], 1, cv2.LINE_AA, SHIFT)
+        radius = round((2 + 6 * weight**0.5) * (1 << SHIFT))
+        cv2.circle(drawn, _fixed(x, y), radius, colours[point], -1, cv2.LINE_AA, SHIFT)
+        opacity = min(1.0, 0.4 + weight)
+        picture = np.asarray(cv2.addWeighted(drawn, opacity, picture, 1 - opacity, 0), np.uint8)
+    for (y, x), colour in zip(starts.tolist(), colours, strict=True):
+        cv2.circle(picture, _fixed(x, y), 5 << SHIFT, (255, 255, 255), 2, cv2.LINE_AA, SHIFT)
+        cv2.circle(picture, _fixed(x, y), 5 << SHIFT, colour, 1, cv2.LINE_AA, SHIFT)
+    return picture
+
+
+SHIFT = 4
+"""OpenCV takes positions in integer multiples of 2^-SHIFT pixels."""
+
+
+def _fixed(x: float, y: float) -> tuple[int, int]:
+    return round((x - 0.5) * (1 << SHIFT)), round((y - 0.5) * (1 << SHIFT))
+
+
+def _colours(count: int) -> list[tuple[int, int, int]]:
+    return [POINT_COLOURS[number % len(POINT_COLOURS)] for number in range(count)]
