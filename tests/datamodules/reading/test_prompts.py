@@ -88,39 +88,6 @@ def test_anything_but_a_mask_is_refused(tmp_path, array, message):
     assert str(path) in str(refused.value)
 
 
-def test_a_mask_that_cannot_be_read_is_named(tmp_path):
-    (tmp_path / "mask.png").write_bytes(b"no picture")
-    for path in (tmp_path / "mask.png", tmp_path / "missing.png"):
-        with pytest.raises(DataError, match=f"{path.name}: cannot be (decoded as a mask|read)"):
-            MaskPrompt.of(path)
-    with pytest.raises(DataError, match=r"\(H, W\) integer ids of 0 to 255, got \(2, 2\) float64"):
-        MaskPrompt.of(np.ones((2, 2)))
-
-
-def test_a_mask_of_another_size_says_both():
-    with pytest.raises(DataError, match=r"mask is 4 × 3 px, the video's first frame 8 × 6"):
-        MaskPrompt.of(IDS).check((6, 8))
-
-
-@pytest.mark.parametrize(
-    ("name", "text"),
-    [
-        ("box.txt", "1.5 2 30 4\n"),
-        ("box.csv", "x,y,width,height\n1.5,2,30,4\n"),
-        ("box.txt", "1.5e+00 2e0 3E1 4e0\n2.5e+00 3e0 3E1 4e0\n"),
-        ("box.json", "[1.5, 2, 30, 4]"),
-        ("box.json", '{"x": 1.5, "y": 2, "w": 30, "h": 4}'),
-        ("box.json", '{"box": [1.5, 2, 30, 4]}'),
-    ],
-)
-def test_a_box_from_a_file(tmp_path, name, text):
-    path = tmp_path / name
-    path.write_text(text)
-    box = BoxPrompt.of(path)
-    assert (box.x, box.y, box.width, box.height) == (1.5, 2, 30, 4)
-    assert box.source == str(path)
-
-
 def test_a_box_as_it_is_typed():
     for typed in ("1.5,2,30,4", "[1.5, 2, 30, 4]", [1.5, 2, 30, 4]):
         assert BoxPrompt.of(typed).metadata()["box"] == [1.5, 2, 30, 4]
@@ -133,21 +100,6 @@ def test_a_box_as_it_is_typed():
 def test_anything_but_a_box_is_refused(box, message):
     with pytest.raises(DataError, match=message):
         BoxPrompt.of(box)
-
-
-def test_one_prompt_of_a_file_with_several_is_refused(tmp_path):
-    (tmp_path / "b.json").write_text("[[1, 2, 3, 4], [5, 6, 7, 8]]")
-    with pytest.raises(DataError, match=r"b\.json: holds 2 boxes; give one"):
-        BoxPrompt.of(tmp_path / "b.json")
-    (tmp_path / "p.csv").write_text("frame,name,x,y\n3,a,1,2\n9,a,3,4\n9,b,3,4\n")
-    with pytest.raises(DataError, match=r"p\.csv: holds points of 2 frames; give those of one"):
-        PointPrompt.of(tmp_path / "p.csv")
-
-
-def test_a_box_outside_the_frame_is_refused():
-    BoxPrompt.of([0, 0, 8, 6]).check((6, 8))
-    with pytest.raises(DataError, match=r"spans x 1 to 9 and y 0 to 6, outside the video's first frame of 8 × 6 px"):
-        BoxPrompt.of([1, 0, 8, 6]).check((6, 8))
 
 
 def test_points_from_files_and_arrays(tmp_path):

@@ -13,7 +13,6 @@ from datamodules.reading.source import (
     hashed_rank,
     list_pictures,
     list_videos,
-    natural_order,
     open_video,
 )
 from datamodules.synthetic import write_davis, write_otb
@@ -66,15 +65,6 @@ def test_a_list_with_labels_and_spaces(tmp_path, separator):
     entries = list_videos(tmp_path / "list.txt")
     assert names(tmp_path, entries) == ["my dog 2.mp4", "b.mp4", "take 3"]
     assert [entry.label for entry in entries] == [7, 0, 12]
-
-
-def test_a_list_without_labels(tmp_path):
-    for name in ("my dog 2.mp4", "b.mp4"):
-        (tmp_path / name).touch()
-    (tmp_path / "list.csv").write_text('my dog 2.mp4\r\n"b.mp4"\r\n')
-    entries = list_videos(tmp_path / "list.csv")
-    assert names(tmp_path, entries) == ["my dog 2.mp4", "b.mp4"]
-    assert [entry.label for entry in entries] == [None, None]
 
 
 def test_what_is_wrong_with_a_source(tmp_path):
@@ -151,16 +141,6 @@ def test_pictures_that_cannot_be_used(tmp_path):
         video.read([0, 1])
     with pytest.raises(DecodingError, match=r"gone\.png: cannot be read \(No such file"):
         read_picture(tmp_path / "gone.png")
-
-
-def test_a_file_opens_as_a_video(tmp_path):
-    with open_video(write_video(tmp_path / "v.mp4", 4)) as video:
-        assert video.num_frames == 4
-        assert read_number(video.read([3])[0]) == 3
-
-
-def test_natural_order():
-    assert sorted(["f10", "f2", "f", "10", "9a"], key=natural_order) == ["9a", "10", "f", "f2", "f10"]
 
 
 def test_links_are_followed_and_no_folder_is_listed_twice(tmp_path):

@@ -6,7 +6,7 @@ from pathlib import Path
 import av
 import pytest
 
-from datamodules.reading.container import VIDEO_SUFFIXES, VideoInfo, as_fraction, open_container, read_header
+from datamodules.reading.container import VIDEO_SUFFIXES, as_fraction, open_container, read_header
 from datamodules.reading.errors import DecodingError
 from datamodules.reading.guards import LIMIT_VARIABLE
 from tests.helpers.numbered_videos import write_video
@@ -65,15 +65,3 @@ def test_a_picture_larger_than_permitted_is_refused(video: Path, monkeypatch: py
     monkeypatch.setenv(LIMIT_VARIABLE, "0.0001")
     with pytest.raises(DecodingError, match=r"video\.mp4: its header claims 160 × 32 px"):
         open_container(video, None, timeout=10)
-
-
-def test_what_is_not_a_regular_file_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(DecodingError):
-        open_container(tmp_path, None, timeout=10)
-
-
-@pytest.mark.parametrize(
-    ("frames", "last_time", "expected"), [(100, 3.96, False), (60, 2.36, True), (60, 3.96, False), (60, None, True)]
-)
-def test_a_cut_file_has_too_few_frames_and_ends_too_early(frames: int, last_time: float | None, expected: bool) -> None:
-    assert VideoInfo(100, 25.0, 8, 8, "h264", 4.0).is_cut(frames, last_time) == expected

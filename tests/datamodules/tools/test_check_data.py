@@ -146,15 +146,6 @@ def test_an_interrupted_run_keeps_what_is_done(tmp_path, monkeypatch):
     assert (tmp_path / "opened").read_text() == "2.mp4\n3.mp4\n"
 
 
-def test_nothing_usable(tmp_path):
-    write_video(tmp_path / "videos/a.mp4", 3)
-    with pytest.raises(DataError, match=r"none of 1 videos can be used; .*report\.json holds the reasons"):
-        check_data(tmp_path / "videos", tmp_path / "out", workers=1)
-    assert json.loads((tmp_path / "out/report.json").read_text())["videos"][0]["problem"]["kind"] == "too short"
-    with pytest.raises(DataError, match="no such folder"):
-        check_data(tmp_path / "nowhere", tmp_path / "out")
-
-
 def test_what_becomes_unusable_leaves_no_list(tmp_path):
     write_folder(tmp_path / "videos/mixed", 9)
     check_data(tmp_path / "videos", tmp_path / "out", workers=1)

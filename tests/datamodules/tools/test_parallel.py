@@ -58,10 +58,6 @@ def test_each_item_gives_its_result_or_its_failure(workers):
     assert outcomes == {item: 3 * item[1] for item in good} | bad
 
 
-def test_no_item_no_process():
-    assert list(in_processes(partial(act, 3), [], 2, timeout=1)) == []
-
-
 def test_processes_are_used_again_and_end_with_the_iteration():
     pids = {pid for _, pid in in_processes(partial(act, 3), [("pid", i) for i in range(12)], 2, timeout=5)}
     assert len(pids) <= 2

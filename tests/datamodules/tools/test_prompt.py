@@ -16,7 +16,7 @@ from PIL import Image
 
 from cli import main
 from datamodules.reading.errors import DataError
-from datamodules.reading.prompts import BoxPrompt, MaskPrompt, PointPrompt, read_prompts
+from datamodules.reading.prompts import read_prompts
 from datamodules.synthetic.writers import write_mp4
 from datamodules.tools.prompt import write_page
 from tests.helpers.browser import as_phone, chromium
@@ -87,11 +87,6 @@ def test_a_page_holds_a_bounded_number_of_frames(tmp_path: Path) -> None:
         write_page(clip, tmp_path / "page.html", range(121))
 
 
-def test_a_missing_video_is_one_line(tmp_path: Path) -> None:
-    with pytest.raises((DataError, OSError), match=r"nothing\.mp4"):
-        write_page(tmp_path / "nothing.mp4", tmp_path / "page.html")
-
-
 @pytest.fixture
 def browser(tmp_path: Path) -> Iterator[Any]:
     """A headless Chromium that saves to the test's folder."""
@@ -142,50 +137,6 @@ def saved(folder: Path, name: str) -> Path:
             return folder / name
         time.sleep(0.05)
     raise AssertionError(f"{name} was not saved; there are {sorted(path.name for path in folder.iterdir())}")
-
-
-@pytest.mark.slow
-def test_from_drawing_to_prediction(video: Path, tmp_path: Path, browser: Any) -> None:
-    page = write_page(video, tmp_path / "page.html")
-    browser.get(page.as_uri())
-    hand = Hand(browser)
-    for corner in ((20, 20), (60, 20), (60, 70), (20, 70)):
-        hand.click(*corner)
-    hand.keys("\ue007")  # Enter
-    hand.press("#add")
-    hand.press("[data-tool=box]")
-    hand.drag((90, 30), (130, 80))
-    hand.press("#save-mask")
-    mask = MaskPrompt.of(saved(tmp_path, "mask.png"))
-    assert mask.ids.shape == SIZE
-    assert mask.objects == (1, 2)
-    expected = np.zeros(SIZE, np.uint8)
-    expected[20:70, 20:60] = 1
-    expected[30:80, 90:130] = 2
-    assert (mask.ids != expected).mean() < 0.01  # a click is as exact as a screen pixel
-
-    hand.press("#save-box")
-    box = BoxPrompt.of(saved(tmp_path, "box.json"))
-    assert (box.x, box.y, box.width, box.height) == pytest.approx((90, 30, 40, 50), abs=0.5)
-
-    hand.press("[data-tool=point]")
-    hand.click(50.5, 40.5)
-    hand.click(10.5, 80.5)
-    browser.find_elements("css selector", "#points input")[0].send_keys("\ue009a\ue000nose, tip\n")  # Ctrl+A
-    hand.press("#save-points")
-    points = PointPrompt.of(saved(tmp_path, "points.csv"))
-    assert points.names == ("nose, tip", "point 2")
-    assert points.points == pytest.approx(np.array([[50, 40], [10, 80]]), abs=0.5)
-
-    hand.press("#undo")
-    assert browser.find_elements("css selector", "#points input")[0].get_attribute("value") == "point 1"
-    command = browser.find_element("id", "command").text
-    assert "--data.points points.csv" in command
-
-    words = ["predict", "--model", "FrozenEncoder", "--model.spec", "raw_colour", "--data.video", str(video)]
-    output = ["--trainer.callbacks.output_dir", str(tmp_path / "out"), "--trainer.callbacks.overlay", "none"]
-    main([*words, "--data.mask", str(tmp_path / "mask.png"), *output, "--trainer.accelerator", "cpu"])
-    assert len(list((tmp_path / "out/masks").glob("*.png"))) == 3
 
 
 @pytest.mark.slow
@@ -268,15 +219,3 @@ def test_a_phone_shows_all_in_its_width(video: Path, tmp_path: Path, browser: An
     hand.press("[data-tool=point]")
     hand.click(40.5, 30.5)
     assert browser.execute_script("return state.points[0].at") == pytest.approx([40, 30], abs=0.5)
-
-
-@pytest.mark.slow
-def test_zooming_keeps_places(video: Path, tmp_path: Path, browser: Any) -> None:
-    browser.get(write_page(video, tmp_path / "page.html").as_uri())
-    hand = Hand(browser)
-    browser.execute_script("zoom(3, 300, 300)")
-    hand.press("[data-tool=point]")
-    x, y = browser.execute_script("return [(400 - view.x) / view.scale, (350 - view.y) / view.scale]")
-    hand.click(x, y)
-    placed = browser.execute_script("return state.points[0].at")
-    assert placed == pytest.approx([x - 0.5, y - 0.5], abs=0.2)

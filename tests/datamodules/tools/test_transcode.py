@@ -175,17 +175,7 @@ def _full(video, path, form):
     container.close()
 
 
-def test_a_list_of_odd_names_is_read_back(tmp_path):
-    odd = ["#1.mp4", " blank.mp4", "'quoted.mp4", "a, 2.mp4"]
-    for name in odd:
-        write_video(tmp_path / "in" / name, 3)
-    (tmp_path / "in/list.txt").write_text("".join(f"./{name} {label}\n" for label, name in enumerate(odd)))
-    transcode(tmp_path / "in/list.txt", tmp_path / "out", workers=1)
-    listed = list_videos(tmp_path / "out/list.txt")
-    assert [(entry.path.name, entry.label) for entry in listed] == [(name, label) for label, name in enumerate(odd)]
-
-
-@pytest.mark.parametrize("length", [246, 247, 251, 255])
+@pytest.mark.parametrize("length", [251, 255])
 def test_long_names_fail_alone_at_most(tmp_path, length):
     (tmp_path / "in").mkdir()
     write_video(tmp_path / "in" / "short.mp4", 3)
