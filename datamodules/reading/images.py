@@ -56,9 +56,9 @@ def decode_picture(data: NDArray[np.uint8], where: object) -> NDArray[np.uint8]:
     import cv2
 
     content = data.tobytes()
-    decoded_size(where, content)
     if content[:2] == b"\xff\xd8" and b"\xff\xd9" not in content:
         raise DecodingError(where, f"truncated JPEG; {AGAIN}")
+    decoded_size(where, content)
     try:
         picture = cv2.imdecode(data, cv2.IMREAD_COLOR_RGB | cv2.IMREAD_IGNORE_ORIENTATION)
     except cv2.error as error:

@@ -88,11 +88,6 @@ def check_mask_mode(path: Path, image: Image.Image) -> None:
             f"{path}: 16-bit mask; ids above 254 cannot be followed (255 is void): split the objects over several "
             "sequences and save 8-bit indexed PNGs"
         )
-    if image.mode == "RGB" and _has_palette_colours(image):
-        raise DataError(
-            f"{path}: RGB mask in the colours of the DAVIS palette; save it as an indexed PNG (mode P), where each "
-            "pixel holds the number of its colour in that palette"
-        )
     raise DataError(
         f"{path}: mask of mode {image.mode}; expected an indexed or 8-bit grey PNG whose values are object ids"
     )
@@ -172,8 +167,3 @@ def check_introductions(
         if missing := sorted({i for i, start in starts.items() if start == t} - there):
             names = ", ".join(map(str, missing))
             raise DataError(f"{masks[t]}: object {names} starts here, but no pixel of this mask holds it; {remedy}")
-
-
-def _has_palette_colours(image: Image.Image) -> bool:
-    colours = {colour for _, colour in image.getcolors(maxcolors=256) or []}
-    return bool(colours) and colours <= {tuple(colour) for colour in davis_palette().tolist()}
