@@ -48,7 +48,7 @@ class PastScores(Checked):
 
 
 class StoredResults(Checked):
-    """What is checked of a results.json."""
+    """The checked fields of a results.json."""
 
     benchmark: str
     scores: dict[str, Score]
@@ -61,7 +61,7 @@ class StoredResults(Checked):
 
 
 class StoredReport(Checked):
-    """What is checked of a report.json."""
+    """The checked fields of a report.json."""
 
     sequences: list[str]
 

@@ -46,7 +46,7 @@ class _Keys(BaseModel):
 
 
 class SmallRow(_Keys):
-    """What replaces keys of a row at the small scale."""
+    """Keys that replace those of a row at the small scale."""
 
     train: Arguments | None = None
     evaluate: dict[Name, Arguments] | None = None
@@ -118,7 +118,7 @@ class Step:
 
 
 class SmallScale(_Keys):
-    """What replaces keys of a study at the small scale."""
+    """Keys that replace those of a study at the small scale."""
 
     train: Arguments | None = None
     seeds: Seeds | None = None

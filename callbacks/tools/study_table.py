@@ -61,7 +61,7 @@ class StudyLine:
 
 
 class StepRecord(Checked):
-    """What `write_record` writes."""
+    """The content of a file of `write_record`."""
 
     words: list[str]
     state: str = "done"

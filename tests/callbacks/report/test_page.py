@@ -165,7 +165,7 @@ def test_intervals_and_tests_against_runs_beside(run: Any, davis_root: Path, tmp
     )
     own = shutil.copytree(run[2], tmp_path / "own")
     content = content_of(write_report(own, [tmp_path / "same", tmp_path / "other"]))
-    assert all(re.fullmatch(r"\[\d+\.\d, \d+\.\d\]", text) for text in content["intervals"].values())
+    assert all(re.fullmatch(r"\[-?\d+\.\d, \d+\.\d\]", text) for text in content["intervals"].values())
     same, other = content["others"]
     assert set(same["differences"]) == set(content["intervals"])
     assert all(text.startswith("+0.0 [+0.0, +0.0]") for text in same["differences"].values())
