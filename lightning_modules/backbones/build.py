@@ -10,8 +10,7 @@ import torch
 from torch import nn
 
 from ..checkpoints import SUFFIXES, module_from_checkpoint
-from ..checkpoints.metadata import import_path
-from ..checkpoints.trust import make, pass_gate
+from ..checkpoints.trust import import_path, make, pass_gate
 from .extractor import (
     IMAGENET_MEAN,
     IMAGENET_STD,

@@ -1,12 +1,9 @@
 """Checkpoints of this project: their metadata, safe reading, and the classes that they may construct."""
 
 from .command_line import allow_named, saved_model
-from .metadata import ForeignCheckpoint
-from .reading import SUFFIXES, module_from_checkpoint, read_content
-from .saved_module import SavedModule
+from .reading import SUFFIXES, ForeignCheckpoint, module_from_checkpoint, read_content
+from .saving import SavedModule, write_checkpoint, written_completely
 from .trust import allow
-from .weights import load_strictly
-from .writing import write_checkpoint, written_completely
 
 __all__ = [
     "SUFFIXES",
@@ -14,7 +11,6 @@ __all__ = [
     "SavedModule",
     "allow",
     "allow_named",
-    "load_strictly",
     "module_from_checkpoint",
     "read_content",
     "saved_model",

@@ -6,9 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from . import trust
-from .metadata import METADATA_KEY, ForeignCheckpoint, check_metadata
-from .reading import read_content, recipe_of
-from .weights import check_digest
+from .reading import ForeignCheckpoint, check_metadata, read_content, recipe_of
 
 
 @dataclass(frozen=True)
@@ -59,7 +57,8 @@ class SavedModel:
 def saved_model(path: str | Path) -> SavedModel | None:
     """Return the model that a checkpoint holds, for `--ckpt_path`.
 
-    Its class and arguments have passed the gate (see `pass_gate`), and its weights fit them.
+    Its class and arguments have passed the gate (see `pass_gate`), and its weights fit them; the module that loads them
+    compares their digest.
 
     Args:
         path: the value of `--ckpt_path`.
@@ -87,7 +86,6 @@ def saved_model(path: str | Path) -> SavedModel | None:
         raise
     recipe = recipe_of(content, path)
     trust.check_fit_of(recipe, content["state_dict"], path)
-    check_digest(content["state_dict"], content[METADATA_KEY].get("digest"), path)
     return SavedModel(path, recipe.class_path, recipe.arguments)
 
 

@@ -1,19 +1,63 @@
 """Checkpoints of this project read as data: nothing that a file names runs, and its size bounds what is allocated."""
 
-from collections.abc import Mapping
+import pickletools
+import re
+import struct
+import zipfile
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import replace
+from importlib.metadata import version
+from io import BytesIO
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import torch
-from torch import nn
+from torch import Tensor, strided
 
-from .metadata import METADATA_KEY, ForeignCheckpoint, check_metadata, convert_line
-from .screening import ZIP, DamagedFile, UnsafeContent, screen
-from .trust import Recipe, check_fit_of, make, pass_gate
-from .weights import check_digest, load_strictly
+from .trust import Recipe, load_into, pass_gate
+from .weights import check_digest
 
 SUFFIXES = (".ckpt", ".pt", ".pth")
+METADATA_KEY = "vidcorr"
+FORMAT = 1
+"""Format of the checkpoints that this release writes; it grows when arguments or weights change their names."""
+FIELDS = {
+    "hyper_parameters": dict,
+    "loops": dict,
+    "callbacks": dict,
+    "optimizer_states": list,
+    "lr_schedulers": list,
+    "epoch": int,
+    "global_step": int,
+}
+"""Fields of Lightning's checkpoints and their types, where they are there."""
+
+PLAIN_NAMES = frozenset(
+    {
+        "collections.Counter",
+        "collections.OrderedDict",
+        "torch.Size",
+        "torch._utils._rebuild_parameter",
+        "torch._utils._rebuild_tensor_v2",
+        "torch.device",
+        *(str(value) for value in vars(torch).values() if isinstance(value, torch.dtype)),
+        *(f"torch.{name}" for name in torch.storage._dtype_to_storage_type_map().values()),
+        *(f"torch.cuda.{name}" for name in torch.storage._dtype_to_storage_type_map().values()),
+    }
+)
+"""Functions, classes and types that the pickle of a checkpoint may name."""
+REUSE_LIMIT = 4
+"""Largest total size of all tensors, as a multiple of the file's: tied weights are stored once."""
+SMALL = 2**20
+"""Bytes that tensors may take in addition, so that small files need not be counted."""
+
+
+class ForeignCheckpoint(ValueError):
+    """A checkpoint that was not written by this project."""
+
+
+class UnsafeContent(ValueError):
+    """A file that names a function or class outside the list of plain types."""
 
 
 def read_checkpoint(path: str | Path) -> dict[str, Any]:
@@ -36,12 +80,12 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
 
 
 def read_content(path: str | Path, mapped: bool = True, checksums: bool = True) -> Any:
-    """Read a file of `torch.save` that holds tensors and plain types only, after `screen`.
+    """Read a file of `torch.save` that holds tensors and plain types only.
 
     Args:
         path: the file.
         mapped: leave the tensors in the file until they are used.
-        checksums: verify those of the tensors too, which reads the complete file.
+        checksums: verify those of all parts, which reads the complete file.
 
     Raises:
         ForeignCheckpoint: if it holds other types.
@@ -51,16 +95,142 @@ def read_content(path: str | Path, mapped: bool = True, checksums: bool = True) 
     if not path.is_file():
         raise ValueError(f"{path}: no such checkpoint")
     try:
-        screen(path, checksums=checksums)
-        return torch.load(str(path), map_location="cpu", weights_only=True, mmap=mapped and _is_zip(path))
+        return load_plain(path, mapped=mapped, checksums=checksums)
     except UnsafeContent as error:
         raise ForeignCheckpoint(f"{path}: no checkpoint of vidcorr ({error}); {convert_line(path)}") from error
     except PermissionError:
         raise
-    except DamagedFile as error:
-        raise ValueError(f"{path}: damaged, or foreign ({error}); {convert_line(path)}") from error
     except Exception as error:  # torch raises whatever its reader meets in a pickle that makes no sense
-        raise ValueError(f"{path}: damaged, or foreign; {convert_line(path)}") from error
+        raise ValueError(f"{path}: damaged, or foreign ({reason(error)}); {convert_line(path)}") from error
+
+
+def load_plain(path: Path, names: Collection[str] = (), mapped: bool = True, checksums: bool = True) -> Any:
+    """Load a file of `torch.save`, in its present form or that of torch up to 1.5, without running anything.
+
+    torch's own reader (`weights_only`) calls no code and refuses tensors that exceed the file. In addition this refuses
+    names that let it allocate any size, such as `bytearray`, compressed parts, and wrong checksums.
+
+    Args:
+        path: the file.
+        names: names that the pickle may hold in addition to `PLAIN_NAMES`; torch must know them as safe.
+        mapped: see `read_content`.
+        checksums: see `read_content`.
+
+    Raises:
+        UnsafeContent: if it names anything else.
+        Exception: of any kind, if it is damaged.
+    """
+    size = path.stat().st_size
+    with path.open("rb") as file:
+        zipped = file.read(4) == b"PK\3\4"  # torch decides by the same bytes
+        file.seek(0)
+        # the older form: magic number, protocol, system, content and keys of the storages
+        pickles = [BytesIO(_pickle_in_zip(file, size, checksums))] if zipped else [file] * 5
+        named = {argument.replace(" ", ".") for one in pickles for argument in _globals(one)}
+    if foreign := sorted(named - PLAIN_NAMES - set(names)):
+        raise UnsafeContent(f"it holds {ascii(foreign[0])[1:-1][:100]}, and loading that may run code")
+    content = torch.load(str(path), map_location="cpu", weights_only=True, mmap=mapped and zipped)
+    if sum(tensor.nbytes for tensor in _tensors(content)) > REUSE_LIMIT * size + SMALL:
+        raise ValueError("its tensors together are much larger than the file")
+    return content
+
+
+def _globals(pickled: BinaryIO) -> Iterator[str]:
+    """Yield `module name` of all that a pickle names; torch's reader knows no other instruction that names anything."""
+    return (str(argument) for opcode, argument, _ in pickletools.genops(pickled) if opcode.name == "GLOBAL")
+
+
+def _pickle_in_zip(file: BinaryIO, size: int, checksums: bool) -> bytes:
+    """Return the pickle of a zip file, which must have one directory: torch and Python look for it differently."""
+    with zipfile.ZipFile(file) as archive:
+        members = archive.infolist()
+        if any(member.compress_type != zipfile.ZIP_STORED for member in members):
+            raise ValueError("it is compressed, which torch.save never does")
+        if len({member.filename.lower() for member in members}) < len(members) or not _directory_ends(file, size):
+            raise ValueError("its directory does not describe it")
+        if checksums and (broken := archive.testzip()) is not None:
+            raise ValueError(f"the checksum of {broken!r} does not hold")
+        return archive.read(next(member for member in members if re.fullmatch("[^/]*/data.pkl", member.filename)))
+
+
+def _directory_ends(file: BinaryIO, size: int) -> bool:
+    """Return whether the directory of a zip file reaches to the record at its very end, which says where it begins."""
+    file.seek(-min(size, 98), 2)
+    tail = file.read()
+    if not tail[-22:].startswith(b"PK\5\6") or not tail.endswith(b"\0\0"):
+        return False
+    if tail[-42:].startswith(b"PK\6\7"):  # the large form: its own record before a pointer to it
+        (record,) = struct.unpack("<Q", tail[-34:-26])
+        length, begin = struct.unpack("<QQ", tail[-58:-42])
+        return bool(record == size - 98 == begin + length)
+    length, begin = struct.unpack("<II", tail[-10:-2])
+    return bool(begin + length == size - 22)
+
+
+def _tensors(content: Any) -> Iterator[Tensor]:
+    """Yield the tensors in nested containers, each once."""
+    waiting, seen = [content], set()
+    while waiting:
+        value = waiting.pop()
+        if id(value) in seen:
+            continue
+        seen.add(id(value))
+        if isinstance(value, Tensor):
+            yield value
+        elif isinstance(value, Mapping):
+            waiting.extend(value.values())
+        elif isinstance(value, list | tuple):
+            waiting.extend(value)
+
+
+def reason(error: Exception) -> str:
+    """Return the first words of an error on one line, for a message."""
+    return " ".join(str(error).split())[:120] or type(error).__name__
+
+
+def check_metadata(checkpoint: Any, source: str | Path) -> None:
+    """Refuse what is not a checkpoint of ours, or whose fields are of other types than those we write.
+
+    Args:
+        checkpoint: the content of a file.
+        source: the file, for messages.
+
+    Raises:
+        ForeignCheckpoint: if it has no metadata of this project.
+        ValueError: if it is of a newer format, or a field is of another type.
+    """
+    metadata = checkpoint.get(METADATA_KEY) if isinstance(checkpoint, dict) else None
+    if metadata is None:
+        raise ForeignCheckpoint(f"{source}: no checkpoint of vidcorr; {convert_line(source)}")
+    if not (isinstance(metadata, dict) and "class_path" in metadata):
+        raise ValueError(f"{source}: is damaged: its vidcorr metadata names no class")
+    form = metadata.get("format", 1)
+    if type(form) is not int or form < 1:
+        raise ValueError(f"{source}: is damaged: its format must be a number from 1, got {str(form)[:40]!r}")
+    if form > FORMAT:
+        raise ValueError(
+            f"{source}: written by vidcorr {str(metadata.get('version'))[:40]} in format {form}; "
+            f"this is vidcorr {version('vidcorr')}, which reads formats up to {FORMAT}: update it"
+        )
+    state = checkpoint.get("state_dict")
+    if not isinstance(state, dict) or not all(
+        isinstance(name, str) and isinstance(value, Tensor) and value.layout == strided for name, value in state.items()
+    ):
+        raise ValueError(f"{source}: is damaged: it holds no state_dict of names and tensors")
+    for field, kind in FIELDS.items():
+        if field in checkpoint and type(checkpoint[field]) is not kind:
+            raise ValueError(f"{source}: is damaged: its {field} must be a {kind.__name__}")
+
+
+def convert_line(source: str | Path) -> str:
+    """Return the advice for weights of another project, with the commands."""
+    output = Path(str(source)).with_suffix(".ckpt").name
+    if output == Path(str(source)).name:
+        output = f"vidcorr_{output}"
+    return (
+        f"if these are weights of another project, convert them first: vidcorr convert {source} {output}; then give "
+        f"{output}"
+    )
 
 
 def recipe_of(checkpoint: Mapping[str, Any], source: str | Path) -> Recipe:
@@ -93,17 +263,8 @@ def module_from_checkpoint(path: str | Path, **overrides: Any) -> Any:
             class that it names.
     """
     checkpoint = read_checkpoint(path)
-    state = checkpoint["state_dict"]
     recipe = recipe_of(checkpoint, path)
-    recipe = replace(recipe, arguments=recipe.arguments | overrides)
-    check_fit_of(recipe, state, path)
-    module: nn.Module = make(recipe, path)
-    load_strictly(module, state, path)
-    check_digest(state, checkpoint[METADATA_KEY].get("digest"), path)
+    module = load_into(replace(recipe, arguments=recipe.arguments | overrides), checkpoint["state_dict"], path)
+    check_digest(checkpoint["state_dict"], checkpoint[METADATA_KEY].get("digest"), path)
     module.weights_origin = f"weights of {Path(path).name}"  # type: ignore[assignment]
     return module.eval()
-
-
-def _is_zip(path: Path) -> bool:
-    with path.open("rb") as file:
-        return file.read(4) == ZIP

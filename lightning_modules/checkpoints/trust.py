@@ -8,16 +8,18 @@ in this process, or by `allow`.
 import contextvars
 import importlib
 import inspect
+import json
 import os
 import re
+import reprlib
 import sys
-import types
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
+from typing import Any, get_type_hints
 
 import torch
+from pydantic import ConfigDict, PydanticUserError, TypeAdapter
 from torch import Tensor, nn
 
 from .weights import check_fit
@@ -36,6 +38,8 @@ RECIPE = "encoder"
 """The argument that holds a nested class and its arguments."""
 MAX_NESTING = 4
 MAX_VALUES = 10_000
+SHORT = reprlib.Repr()
+SHORT.maxstring = 80
 
 _allowed: set[str] = set()
 
@@ -117,6 +121,25 @@ def check_fit_of(recipe: Recipe, state: Mapping[str, Tensor], source: str | Path
     if recipe.ours:
         with torch.device("meta"):
             check_fit(make(recipe, source), state, source)
+
+
+def load_into(recipe: Recipe, state: Mapping[str, Tensor], source: str | Path) -> nn.Module:
+    """Build the module of a recipe and load its weights, which must fit exactly.
+
+    Raises:
+        ValueError: if the constructor refuses the arguments, or the weights do not fit.
+    """
+    check_fit_of(recipe, state, source)
+    module = make(recipe, source)
+    if not recipe.ours:
+        check_fit(module, state, source)
+    module.load_state_dict(state)
+    return module
+
+
+def import_path(kind: type) -> str:
+    """Return `package.module.Class`."""
+    return f"{kind.__module__}.{kind.__qualname__}"
 
 
 def import_named(module: str, name: str) -> Any:
@@ -230,7 +253,7 @@ def is_plain(value: object) -> bool:
 
 
 def accepts(hint: Any, value: object) -> bool:
-    """Return whether an annotation admits a value of plain types.
+    """Return whether an annotation admits a value of plain types, without conversion.
 
     Lists pass as tuples, and integers as floats, as YAML and JSON write them.
 
@@ -238,27 +261,11 @@ def accepts(hint: Any, value: object) -> bool:
         >>> accepts(tuple[float, float] | None, [1, 2.5]), accepts(int, True)
         (True, False)
     """
-    origin, inner = get_origin(hint), get_args(hint)
-    if hint is Any or hint is inspect.Parameter.empty:
-        return True
-    if origin in (Union, types.UnionType):
-        return any(accepts(one, value) for one in inner)
-    if origin is Literal:
-        return any(value == one and type(value) is type(one) for one in inner)
-    if hint is None or hint is type(None):
-        return value is None
-    if hint is float:
-        return type(value) in (int, float)
-    if origin is tuple:
-        if not isinstance(value, list | tuple):
-            return False
-        expected = inner[:1] * len(value) if inner[1:] == (Ellipsis,) else inner
-        return len(expected) == len(value) and all(map(accepts, expected, value))
-    if origin is list:
-        return isinstance(value, list) and all(accepts(inner[0], one) for one in value)
-    if origin is dict or hint is dict:
-        return isinstance(value, dict)
-    return type(value) is hint
+    try:
+        TypeAdapter(hint, config=ConfigDict(arbitrary_types_allowed=True)).validate_json(json.dumps(value), strict=True)
+    except (ValueError, TypeError, PydanticUserError, RecursionError):
+        return False
+    return True
 
 
 def _hints(kind: type) -> dict[str, Any]:
@@ -269,6 +276,6 @@ def _hints(kind: type) -> dict[str, Any]:
 
 
 def _quote(value: object, quotes: bool = True) -> str:
-    """Return a value from a file for a message: short, on one line, control characters escaped."""
-    text = repr(value) if quotes or not (isinstance(value, str) and value.isprintable()) else str(value)
+    """Return a value from a file for a message: short whatever it nests, on one line, control characters escaped."""
+    text = SHORT.repr(value) if quotes or not (isinstance(value, str) and value.isprintable()) else str(value)
     return text if len(text) <= 80 else f"{text[:77]}…"

@@ -45,16 +45,6 @@ def check_fit(module: nn.Module, state: Mapping[str, Tensor], source: str | Path
         raise ValueError(f"{source}: does not fit {type(module).__name__}; {told}")
 
 
-def load_strictly(module: nn.Module, state: Mapping[str, Tensor], source: str | Path) -> None:
-    """Load weights that must fit exactly.
-
-    Raises:
-        ValueError: if they do not, see `check_fit`.
-    """
-    check_fit(module, state, source)
-    module.load_state_dict(state)
-
-
 def digest_of(state: Mapping[str, Tensor]) -> str:
     """Return the SHA-256 of weights: their names, types, shapes and numbers, in the order of the names."""
     digest = hashlib.sha256()

@@ -8,9 +8,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..checkpoints import SUFFIXES, allow, load_strictly, write_checkpoint
-from ..checkpoints.trust import check_fit_of, make, pass_gate
-from . import family_of
+from ..checkpoints import SUFFIXES, allow, write_checkpoint
+from ..checkpoints.trust import load_into, pass_gate
+from .families import FAMILIES, family_of
 from .foreign_file import ForeignFile, State, read_foreign
 from .mapping import Converted
 
@@ -72,20 +72,17 @@ def convert(
     file = read_foreign(foreign, trust)
     family = family_of(file, kind, architecture)
     try:
-        converted = family.convert(file.state, architecture or file.architecture)
+        converted = FAMILIES[family].convert(file.state, architecture or file.architecture)
     except KeyError as error:
-        raise ValueError(f"{foreign}: taken for {family.name}, it lacks {error}") from error
+        raise ValueError(f"{foreign}: taken for {family}, it lacks {error}") from error
     except ValueError as error:
-        raise ValueError(f"{foreign}: taken for {family.name}: {error}") from error
+        raise ValueError(f"{foreign}: taken for {family}: {error}") from error
     converted = replace(converted, init_args=converted.init_args | file.normalisation)
     recipe = pass_gate(converted.class_path, converted.init_args, foreign)
-    source = f"{foreign}, taken for {family.name}"
     state = _with_counts(converted.state)
-    check_fit_of(recipe, state, source)
-    module: Any = make(recipe, foreign)
-    load_strictly(module, state, source)
+    module: Any = load_into(recipe, state, f"{foreign}, taken for {family}")
     write_checkpoint(module, output)
-    return Report(file, family.name, converted, _counts(state), output)
+    return Report(file, family, converted, _counts(state), output)
 
 
 def _with_counts(state: State) -> State:

@@ -3,7 +3,7 @@
 import argparse
 import codecs
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..checkpoints.screening import DamagedFile, UnsafeContent, screen
+from ..checkpoints.reading import UnsafeContent, load_plain, reason
 from ..checkpoints.trust import check_network
 
 State = dict[str, Tensor]
@@ -63,21 +63,22 @@ def read_foreign(path: str | Path, trust: bool = False) -> ForeignFile:
         raise ValueError(
             f"{path}: is not a checkpoint, perhaps a web page or a pointer of Git LFS; it begins {start!r}"
         )
+    types = _harmless_types()
     try:
-        if not trust:
-            screen(path, _names_of(_plain_types()))
-        with torch.serialization.safe_globals(_plain_types()):
-            content = torch.load(path, map_location="cpu", weights_only=not trust)
+        if trust:
+            return _weights(path, torch.load(path, map_location="cpu", weights_only=False))
+        with torch.serialization.safe_globals([(kind, name) for name, kind in types.items()]):
+            return _weights(path, load_plain(path, types.keys()))
     except UnsafeContent as error:
         raise ValueError(f"{path}: {error}; if you trust where the file is from, add --trust") from error
-    except DamagedFile as error:
-        raise ValueError(f"{path}: cannot be read; is it complete? ({error})") from error
-    except PermissionError:
+    except (PermissionError, NoWeights):
         raise
     except Exception as error:  # torch raises whatever its reader meets in a pickle that makes no sense
-        reason = next(iter(str(error).splitlines()), "it ends too early")
-        raise ValueError(f"{path}: cannot be read; is it complete? ({reason})") from error
-    return _weights(path, content)
+        raise ValueError(f"{path}: cannot be read; is it complete? ({reason(error)})") from error
+
+
+class NoWeights(ValueError):
+    """A file that was read, and holds no weights."""
 
 
 def _weights(path: Path, content: Any) -> ForeignFile:
@@ -89,7 +90,7 @@ def _weights(path: Path, content: Any) -> ForeignFile:
             beside = tuple(str(other) for other in entries if other != name)
             return ForeignFile(path, _without_module(entries[name]), beside)
     held = ", ".join(map(str, entries)) or type(content).__name__
-    raise ValueError(f"{path}: no weights under {', '.join(ENTRIES)} or at the top; it holds {held}")
+    raise NoWeights(f"{path}: no weights under {', '.join(ENTRIES)} or at the top; it holds {held}")
 
 
 def _is_state(content: Any) -> bool:
@@ -115,7 +116,7 @@ def _read_safetensors(path: Path) -> ForeignFile:
     except PermissionError:
         raise
     except (SafetensorError, OSError, KeyError, TypeError, ValueError, RuntimeError) as error:
-        raise ValueError(f"{path}: cannot be read ({' '.join(str(error).split())[:200]})") from error
+        raise ValueError(f"{path}: cannot be read ({reason(error)})") from error
     if not state:
         raise ValueError(f"{path}: holds no weights")
     architecture = metadata.get("architecture")
@@ -135,21 +136,18 @@ def _triple(text: str, name: str, path: Path) -> tuple[float, ...]:
     return numbers
 
 
-def _names_of(types: list[Callable[..., Any] | tuple[Callable[..., Any], str]]) -> set[str]:
-    """Return the names under which a pickle may name these types."""
-    names = {kind[1] if isinstance(kind, tuple) else f"{kind.__module__}.{kind.__qualname__}" for kind in types}
-    return names | {"numpy.dtype"}
+def _number(kind: Any, value: bytes) -> Any:
+    """Return a scalar of numpy; numpy's own function would also allocate one of any size without a value."""
+    return np.frombuffer(value, kind)[0]
 
 
-def _plain_types() -> list[Callable[..., Any] | tuple[Callable[..., Any], str]]:
-    """Return the types that may be made while a file is read; none of them runs code of the file's."""
-    scalar: Any = np.float64(0).__reduce__()[0]  # numpy's own way to make one; its module moved in numpy 2
+def _harmless_types() -> dict[str, Any]:
+    """Return name in a pickle → what it makes, for the types beside weights in official files; none runs code."""
     dtypes = {type(np.dtype(kind)) for kind in ("bool", "int32", "int64", "float16", "float32", "float64", "U")}
-    return [
-        argparse.Namespace,
-        (scalar, "numpy.core.multiarray.scalar"),
-        (scalar, "numpy._core.multiarray.scalar"),
-        np.dtype,
-        *dtypes,
-        codecs.encode,
-    ]
+    return {
+        "argparse.Namespace": argparse.Namespace,
+        "numpy.core.multiarray.scalar": _number,
+        "numpy._core.multiarray.scalar": _number,  # its home since numpy 2
+        "numpy.dtype": np.dtype,
+        "_codecs.encode": codecs.encode,
+    } | {f"{kind.__module__}.{kind.__qualname__}": kind for kind in dtypes}

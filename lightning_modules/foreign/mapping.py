@@ -31,13 +31,37 @@ class Converted:
 
 @dataclass(frozen=True)
 class Family:
-    """One kind of foreign checkpoint. A new one is a file with one of these, listed in `FAMILIES`."""
+    """One kind of foreign checkpoint; most become a `FrozenEncoder` by rules over their keys.
 
-    name: str
+    Attributes:
+        recognises: decide by the keys; only where they leave no doubt, otherwise the user names the family.
+        taken: rules to the names of our module.
+        left: rules for keys that are left out.
+        architecture: name of the network that the weights are of, where the user gives none.
+        note: remark for the user.
+        measured_by: see `Converted`.
+        rules: conversion in place of all this; the architecture is given where the user or the file names it.
+    """
+
     recognises: Callable[[State], bool]
-    """Decide by the keys; only where they leave no doubt, otherwise the user names the family."""
-    convert: Callable[[State, str | None], Converted]
-    """Convert weights; the architecture is given where the user or the file names it."""
+    taken: RenameRules = field(default_factory=dict)
+    left: RenameRules = field(default_factory=dict)
+    architecture: Callable[[State], str] = lambda state: ""
+    note: str = ""
+    measured_by: str = DAVIS
+    rules: Callable[[State, str | None], Converted] | None = None
+
+    def convert(self, state: State, architecture: str | None) -> Converted:
+        """Convert weights.
+
+        Raises:
+            KeyError: if a key that the family needs is missing.
+            ValueError: if no rule covers a key, two keys get one name, or the network is not known.
+        """
+        if self.rules is not None:
+            return self.rules(state, architecture)
+        spec = architecture or self.architecture(state)
+        return frozen(spec, state, self.taken, self.left, self.note, self.measured_by)
 
 
 def rename(state: State, taken: RenameRules, left: RenameRules) -> tuple[State, dict[str, str]]:
@@ -62,11 +86,11 @@ def rename(state: State, taken: RenameRules, left: RenameRules) -> tuple[State, 
     unused: dict[str, str] = {}
     unknown: list[str] = []
     for key, tensor in state.items():
-        reason = next((why for pattern, why in left.items() if re.fullmatch(pattern, key)), None)
+        why = next((why for pattern, why in left.items() if re.fullmatch(pattern, key)), None)
         matches = ((re.fullmatch(pattern, key), name) for pattern, name in taken.items())
         found = next((match.expand(name) for match, name in matches if match), None)
-        if reason is not None:
-            unused[key] = reason
+        if why is not None:
+            unused[key] = why
         elif found in renamed:
             raise ValueError(f"two tensors would become {found}, one of them is {key}")
         elif found is not None:
@@ -81,22 +105,7 @@ def rename(state: State, taken: RenameRules, left: RenameRules) -> tuple[State, 
 def frozen(
     spec: str, state: State, taken: RenameRules, left: RenameRules, note: str = "", measured_by: str = DAVIS
 ) -> Converted:
-    """Return the conversion to a `FrozenEncoder`.
-
-    Args:
-        spec: a name that `build_network` takes.
-        state: foreign weights.
-        taken: rules to the network's own names.
-        left: rules for keys that are left out, see `rename`.
-        note: remark for the user.
-        measured_by: arguments of a command line, see `Converted`.
-
-    Returns:
-        Weights of a `FrozenEncoder`.
-
-    Raises:
-        ValueError: if no rule covers a key, or two keys get one name.
-    """
+    """Return the conversion to a `FrozenEncoder` of the network `spec`, see `rename` and `Converted`."""
     renamed, unused = rename(state, taken, left)
     weights = {f"encoder.network.{name}": tensor for name, tensor in renamed.items()}
     return Converted(
@@ -119,11 +128,7 @@ RESNETS: dict[tuple[int, tuple[int, ...], int, int], str] = {
 
 
 def resnet_name(state: State, prefix: str = "") -> str:
-    """Return torchvision's name of the ResNet whose weights these are.
-
-    Args:
-        state: weights under torchvision's names.
-        prefix: before each of them.
+    """Return torchvision's name of the ResNet whose weights these are, under its names after a prefix.
 
     Raises:
         ValueError: if there is none.

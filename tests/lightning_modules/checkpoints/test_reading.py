@@ -8,7 +8,7 @@ from torch.utils.data import DataLoader
 from lightning_modules import FrozenEncoder, Liir, LinearProbe, SiamFC, VFSMoCo, VFSSimSiam
 from lightning_modules.backbones import build_feature_extractor, build_network, module_from_checkpoint
 from lightning_modules.checkpoints import allow, write_checkpoint
-from lightning_modules.checkpoints.metadata import FORMAT
+from lightning_modules.checkpoints.reading import FORMAT
 
 TINY = "tests.helpers.encoders:TinyResNet"
 

@@ -144,6 +144,8 @@ def test_plain_values_are_of_moderate_size():
     assert not is_plain({"a": torch.zeros(1)})
     assert not is_plain({1.0: [object]})
     assert is_plain({"a": [None, True, (1, 2.0, "x")]})
+    with pytest.raises(ValueError, match=r"FrozenEncoder cannot take \[\[.* as stage$"):
+        pass_gate(FROZEN, {"spec": "raw_colour", "stage": shared}, "x.ckpt")
 
 
 @pytest.mark.parametrize(
@@ -151,11 +153,11 @@ def test_plain_values_are_of_moderate_size():
     [
         (int | None, [1, None], [1.0, True, "1"]),
         (float, [1, 2.5], [True, "1", None]),
-        (Literal["a", 1], ["a", 1], ["b", True, 1.0]),
+        (Literal["a", "b"], ["a", "b"], ["c", True, 1.0]),
         (bool | Literal["released"], [True, "released"], [1, "x"]),
         (tuple[float, float], [(1, 2), [1.0, 2]], [(1,), (1, "2"), "ab"]),
         (tuple[int, ...], [(), (1, 2, 3)], [("a",), 1]),
-        (list[str], [[], ["a"]], [("a",), [1]]),
+        (list[str], [[], ["a"]], [[1], "a"]),
         (dict | None, [{}, None], [[]]),
     ],
 )

@@ -1,15 +1,17 @@
-"""Weights of other projects, by their real keys: what becomes of each, and that the features are theirs."""
+"""`vidcorr convert`: what becomes of each real key, what is refused, and that every place takes what it writes."""
+
+import json
 
 import pytest
 import torch
 
-from lightning_modules import FrozenEncoder, Liir, VFSSimSiam
+from cli import main
+from lightning_modules import FrozenEncoder, Liir, LinearProbe, VFSSimSiam
 from lightning_modules.backbones import build_feature_extractor, module_from_checkpoint
+from lightning_modules.foreign import FAMILIES
 from lightning_modules.foreign.conversion import convert
-from tests.helpers.foreign import (
-    random_state,
-    write,
-)
+from lightning_modules.tools import convert as tool
+from tests.helpers.foreign import random_state, write
 
 KINDS = {
     # kind: class, channels of the default stage, its stride, prefixes of what is not used
@@ -41,3 +43,50 @@ def test_real_keys_find_their_places(kind, tmp_path):
     assert extractor.stride == stride
     with torch.inference_mode():
         assert extractor(torch.rand(1, 3, 32, 64)).shape == (1, channels, 32 // stride, 64 // stride)
+
+
+def test_unknown_missing_and_misshapen_weights_are_named(tmp_path):
+    state, path = random_state("crw_r18"), tmp_path / "crw.pth"
+    write(path, state | {"teleporter.weight": torch.zeros(1)}, "model")
+    with pytest.raises(ValueError, match=r"crw\.pth: taken for crw: no rule says what these are: teleporter\.weight"):
+        convert(path, tmp_path / "ours.ckpt")
+    lacking = {name: value for name, value in state.items() if name != "encoder.model.layer2.1.bn2.bias"}
+    write(path, lacking, "model")
+    with pytest.raises(ValueError, match=r"missing: encoder\.network\.layer2\.1\.bn2\.bias$"):
+        convert(path, tmp_path / "ours.ckpt")
+    write(path, state | {"encoder.model.conv1.weight": torch.zeros(64, 1, 7, 7)}, "model")
+    with pytest.raises(ValueError, match=r"conv1\.weight \(64, 1, 7, 7\) instead of \(64, 3, 7, 7\)"):
+        convert(path, tmp_path / "ours.ckpt")
+    assert not (tmp_path / "ours.ckpt").exists()
+
+
+def test_counts_that_old_torch_did_not_save_are_filled_in(tmp_path):
+    state = {name: value for name, value in random_state("crw_r18").items() if "num_batches_tracked" not in name}
+    convert(write(tmp_path / "crw.pth", state, "model"), tmp_path / "ours.ckpt")
+    assert module_from_checkpoint(tmp_path / "ours.ckpt").encoder.network.bn1.num_batches_tracked == 0
+
+
+def test_every_place_takes_what_the_command_writes(davis_root, tmp_path, capsys):
+    foreign, ours = write(tmp_path / "vfs.pth", random_state("vfs_r18")), tmp_path / "ours.ckpt"
+    main(["convert", str(foreign), str(ours)])
+    printed = capsys.readouterr().out
+    for told in ("family", "vfs", "VFSSimSiam", "backbone", "projector", "predictor", str(ours)):
+        assert told in printed
+    common = [
+        "--trainer.logger=false",
+        "--trainer.accelerator=cpu",
+        "--trainer.callbacks+=DavisBenchmark",
+        f"--trainer.callbacks.root={davis_root}",
+        '--trainer.callbacks.changes={"radius": 3, "context": 2}',
+        "--trainer.callbacks.stage=res4",
+    ]
+    main(["validate", f"--ckpt_path={ours}", *common, f"--trainer.callbacks.output_dir={tmp_path / 'a'}"])
+    frozen = ["--model=FrozenEncoder", f"--model.spec={ours}"]
+    main(["validate", *frozen, *common, f"--trainer.callbacks.output_dir={tmp_path / 'b'}"])
+    a, b = (json.loads((tmp_path / name / "results.json").read_text())["scores"] for name in "ab")
+    assert a == b
+    assert LinearProbe(str(ours), num_classes=2).backbone.stem[0].weight.shape == (64, 3, 7, 7)
+
+
+def test_the_command_line_knows_every_family():
+    assert ("auto", *FAMILIES) == tool.KINDS

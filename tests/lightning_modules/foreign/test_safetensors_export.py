@@ -5,6 +5,7 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import load_file
 
+from cli import main
 from lightning_modules import FrozenEncoder, Liir, LinearProbe, SiamFC, VFSMoCo, VFSSimSiam
 from lightning_modules.backbones import build_network, module_from_checkpoint
 from lightning_modules.checkpoints import write_checkpoint
@@ -36,8 +37,17 @@ def checkpoint(name, vfs, path):
     return path
 
 
-@pytest.mark.parametrize("name", ["VFSSimSiam", "VFSMoCo", "FrozenEncoder", "LinearProbe", "SiamFC"])
-@pytest.mark.parametrize("library", ["torchvision", "timm"])
+@pytest.mark.parametrize(
+    ("name", "library"),
+    [
+        ("VFSSimSiam", "torchvision"),
+        ("VFSSimSiam", "timm"),
+        ("VFSMoCo", "torchvision"),
+        ("FrozenEncoder", "timm"),
+        ("LinearProbe", "torchvision"),
+        ("SiamFC", "timm"),
+    ],
+)
 def test_a_library_loads_it_and_has_the_same_features(name, library, vfs, tmp_path):
     path = checkpoint(name, vfs, tmp_path / "module.ckpt")
     network = loaded(export(path, tmp_path / "out.safetensors", library))
@@ -118,6 +128,14 @@ def test_mistakes_are_named(vfs, tmp_path):
     assert not (tmp_path / "out.safetensors").exists()
 
 
-def test_no_head_goes_out(vfs, tmp_path):
-    export(vfs, tmp_path / "out.safetensors")
+def test_the_file_says_what_it_is(vfs, tmp_path, capsys):
+    main(["export", str(vfs), str(tmp_path / "out.safetensors")])
+    load = capsys.readouterr().out.strip()
+    with safe_open(tmp_path / "out.safetensors", "pt") as file:
+        about = file.metadata()
+    assert about["load"] == load
+    assert about["method"] == "VFSSimSiam"
+    assert about["architecture"] == "torchvision:resnet18"
+    assert (about["mean"], about["std"]) == ("0.485, 0.456, 0.406", "0.229, 0.224, 0.225")
+    assert set(about) == {"format", "method", "vidcorr", "architecture", "mean", "std", "load"}
     assert load_file(tmp_path / "out.safetensors").keys() == build_network("torchvision:resnet18").state_dict().keys()

@@ -1,16 +1,68 @@
-"""The side of a LightningModule that checkpoints see."""
+"""What this project writes into a checkpoint, and what its modules take back."""
 
-from collections.abc import Mapping
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
+import torch
 from pytorch_lightning.utilities import rank_zero_warn
+from torch import Tensor, nn
 
-from .metadata import METADATA_KEY, check_metadata, metadata_of
-from .reading import SUFFIXES, module_from_checkpoint
-from .trust import NETWORK_ARGUMENTS
-from .weights import check_digest, check_fit
+from .reading import FORMAT, METADATA_KEY, SUFFIXES, check_metadata, module_from_checkpoint
+from .trust import NETWORK_ARGUMENTS, allow, import_path
+from .weights import check_digest, check_fit, digest_of
+
+
+def metadata_of(module: nn.Module, state: Mapping[str, Tensor]) -> dict[str, Any]:
+    """Return what a checkpoint holds under `vidcorr`: class path, version, format, and the digest of its weights.
+
+    Args:
+        module: the module that is saved.
+        state: its weights as they are saved.
+    """
+    class_path = import_path(type(module))
+    allow(class_path)  # this process runs the class, so its user has named it
+    return {"class_path": class_path, "version": version("vidcorr"), "format": FORMAT, "digest": digest_of(state)}
+
+
+@contextmanager
+def written_completely(path: Path) -> Iterator[Path]:
+    """Give a temporary name next to a file; the temporary file replaces it when the block ends without an error.
+
+    Args:
+        path: the file; its folder is made.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = path.with_name(f".{path.name}.partial-{os.getpid()}")
+    try:
+        yield unfinished
+        unfinished.replace(path)
+    finally:
+        unfinished.unlink(missing_ok=True)
+
+
+def write_checkpoint(module: pl.LightningModule, output: Path) -> None:
+    """Write a module as Lightning's checkpoint, without the state of a run.
+
+    Args:
+        module: a module of this project.
+        output: the file, written atomically.
+    """
+    state = module.state_dict()
+    checkpoint = {
+        "epoch": 0,
+        "global_step": 0,
+        "pytorch-lightning_version": pl.__version__,
+        "state_dict": state,
+        "hyper_parameters": dict(module.hparams),
+        METADATA_KEY: metadata_of(module, state),
+    }
+    with written_completely(output) as unfinished:
+        torch.save(checkpoint, unfinished)
 
 
 class SavedModule(pl.LightningModule):
@@ -67,7 +119,8 @@ class SavedModule(pl.LightningModule):
         Warns:
             If its weights fit, but it names another network, whose strides or padding may differ.
         """
-        source = "the checkpoint"
+        trainer = self._trainer
+        source = str(getattr(trainer, "ckpt_path", None) or "the checkpoint")
         check_metadata(checkpoint, source)
         networks = _networks(self.hparams, checkpoint.get("hyper_parameters", {}))
         try:
@@ -77,9 +130,8 @@ class SavedModule(pl.LightningModule):
         if networks:
             rank_zero_warn(f"{source}: its weights fit, but its strides or padding may be others{networks}")
         check_digest(checkpoint["state_dict"], checkpoint[METADATA_KEY].get("digest"), source)
-        trainer = self._trainer
         if trainer is None or trainer.state.fn != "fit":  # a resumed training counts its own steps
-            self.weights_origin = f"weights of {Path(getattr(trainer, 'ckpt_path', None) or source).name}"
+            self.weights_origin = f"weights of {Path(source).name}"
 
 
 def _networks(own: Mapping[str, Any], saved: Mapping[str, Any]) -> str:

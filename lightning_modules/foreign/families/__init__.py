@@ -1,1 +1,0 @@
-"""Families of foreign checkpoints, one per file."""

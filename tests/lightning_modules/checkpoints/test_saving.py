@@ -1,0 +1,119 @@
+"""What a checkpoint holds of a module, that it is written completely or not at all, and what a module takes back."""
+
+import warnings
+
+import pytest
+import torch
+from torch import nn
+
+from lightning_modules import LinearProbe, VFSSimSiam
+from lightning_modules.backbones import module_from_checkpoint
+from lightning_modules.checkpoints import ForeignCheckpoint, write_checkpoint, written_completely
+from lightning_modules.checkpoints.reading import FORMAT
+from lightning_modules.checkpoints.saving import metadata_of
+from lightning_modules.checkpoints.weights import check_digest, check_fit, digest_of
+
+
+def saved(module):
+    state = {name: value.clone() for name, value in module.state_dict().items()}
+    checkpoint = {"state_dict": state, "hyper_parameters": dict(module.hparams)}
+    module.on_save_checkpoint(checkpoint)
+    return checkpoint
+
+
+def test_a_note_holds_class_format_and_digest():
+    module = VFSSimSiam(projector_dim=8, predictor_dim=4)
+    metadata = saved(module)["vidcorr"]
+    assert metadata == metadata_of(module, module.state_dict())
+    assert metadata["class_path"] == "lightning_modules.vfs_simsiam.VFSSimSiam"
+    assert (metadata["format"], metadata["digest"]) == (FORMAT, digest_of(module.state_dict()))
+
+
+def test_changed_weights_are_not_taken_back():
+    module = VFSSimSiam(projector_dim=8, predictor_dim=4)
+    checkpoint = saved(module)
+    module.on_load_checkpoint(checkpoint)
+    checkpoint["state_dict"]["projector.0.weight"][0, 0] += 1e-3
+    with pytest.raises(ValueError, match="not those that were saved"):
+        module.on_load_checkpoint(checkpoint)
+
+
+def test_a_checkpoint_of_another_backbone_says_so():
+    checkpoint = saved(VFSSimSiam("torchvision:resnet34", projector_dim=8, predictor_dim=4))
+    message = r"does not fit VFSSimSiam; .*; it is of torchvision:resnet34, this model of torchvision:resnet18"
+    with pytest.raises(ValueError, match=message):
+        VFSSimSiam(projector_dim=8, predictor_dim=4).on_load_checkpoint(checkpoint)
+
+
+def test_weights_of_a_network_with_other_strides_fit_with_a_warning():
+    """CRW's ResNet-18 has torchvision's parameters, but neither its strides nor its padding."""
+    checkpoint = saved(
+        VFSSimSiam("lightning_modules.backbones:crw_training_resnet18", projector_dim=8, predictor_dim=4)
+    )
+    message = r"strides or padding may be others; it is of .*:crw_training_resnet18, this model of torchvision:resnet18"
+    with pytest.warns(UserWarning, match=message):
+        VFSSimSiam(projector_dim=8, predictor_dim=4).on_load_checkpoint(checkpoint)
+
+
+def test_a_path_of_a_checkpoint_is_no_name_of_a_network(tmp_path):
+    module = VFSSimSiam(projector_dim=8, predictor_dim=4)
+    checkpoint = saved(module)
+    checkpoint["hyper_parameters"]["backbone"] = str(tmp_path / "moved.ckpt")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        module.on_load_checkpoint(checkpoint)
+
+
+def test_a_digest_sees_every_number_name_shape_and_type():
+    state = {"a": torch.arange(6.0).view(2, 3), "b": torch.tensor(1), "c": torch.zeros(2, dtype=torch.bfloat16)}
+    digest = digest_of(state)
+    assert digest == digest_of(dict(reversed(state.items())))
+    assert digest == digest_of(state | {"a": state["a"].t().contiguous().t()})  # the same numbers, otherwise in memory
+    for change in (
+        {"a": state["a"] + torch.eye(3)[:2] * 1e-6},
+        {"a": state["a"].view(3, 2)},
+        {"b": torch.tensor(1.0)},
+        {"d": torch.zeros(0)},
+    ):
+        assert digest_of(state | change) != digest
+    check_digest(state, digest, "x.ckpt")
+    check_digest(state, None, "x.ckpt")
+    for noted in ("0" * 64, 7, digest[:-1]):
+        with pytest.raises(ValueError, match=r"x\.ckpt: its weights are not those that were saved"):
+            check_digest(state, noted, "x.ckpt")
+
+
+def test_weights_of_another_kind_do_not_fit():
+    module = nn.BatchNorm1d(2)
+    state = module.state_dict()
+    check_fit(module, {name: value.half() if value.ndim else value for name, value in state.items()}, "x")
+    for change in (torch.ones(2, dtype=torch.long), torch.ones(2, dtype=torch.complex64)):
+        with pytest.raises(ValueError, match=r"x: does not fit BatchNorm1d; of another type: weight torch\."):
+            check_fit(module, state | {"weight": change}, "x")
+
+
+def test_foreign_and_damaged_files_are_told_apart_from_ours(tmp_path):
+    torch.save({"state_dict": {"a": torch.zeros(1)}}, tmp_path / "foreign.ckpt")
+    with pytest.raises(ForeignCheckpoint, match="vidcorr convert"):
+        module_from_checkpoint(tmp_path / "foreign.ckpt")
+    write_checkpoint(LinearProbe("tests.helpers.encoders:TinyResNet", num_classes=2), tmp_path / "whole.ckpt")
+    whole = (tmp_path / "whole.ckpt").read_bytes()
+    for half in (b"", b"PK\3\4half", whole[: len(whole) // 2], whole[:-1]):
+        (tmp_path / "half.ckpt").write_bytes(half)
+        with pytest.raises(ValueError, match=r"half\.ckpt: .*damaged, or foreign"):
+            module_from_checkpoint(tmp_path / "half.ckpt")
+
+
+def test_a_write_that_fails_leaves_what_was_there(tmp_path):
+    def write(text, error=None):
+        with written_completely(path) as half:
+            half.write_text(text)
+            if error:
+                raise error
+
+    path = tmp_path / "new" / "a.ckpt"
+    write("before")
+    with pytest.raises(OSError, match="full"):
+        write("ha", OSError("full"))
+    assert path.read_text() == "before"
+    assert list(path.parent.iterdir()) == [path]
