@@ -8,24 +8,59 @@ from pytorch_lightning.utilities import rank_zero_info
 from pytorch_lightning.utilities.types import OptimizerLRScheduler
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
+from torchmetrics import Metric
 
 from .backbones import Normalise, extractor_of, trainable_network
 from .backbones.build import Stage
 from .checkpoints import SavedModule
-from .components.distributed import gather, world_size_and_rank
-from .components.freed_memory import hand_back_freed_memory, keep_freed_memory
-from .components.key_queue import KeyQueue
-from .components.momentum_encoder import MomentumEncoder
-from .components.run_plan import momentum_rows, run_plan
-from .components.sample_mean import SampleMean
-from .components.schedules import SampleLR, scaled_lr, sgd_with_cosine
-from .components.seeding import keyed_generator
+from .distributed import world_size_and_rank
+from .freed_memory import hand_back_freed_memory, keep_freed_memory
+from .schedules import SampleLR, scaled_lr, sgd_with_cosine
 
 Batch = dict[str, Any]
 """A batch of a video DataModule: `clip` float RGB `(B, T, 3, H, W)` in [0, 1], `video_index` long `(B,)`, …
 
 A loader without held-out videos gives one empty batch, so that Lightning runs the validation hooks; modules skip it.
 """
+
+
+class SampleMean(Metric):
+    """Mean of per-batch means, weighted by the number of samples; sums are reduced over the ranks.
+
+    Lightning's own reduction of a logged mean divides by the ranks' mean number of samples, rounded down. Nothing is
+    updated in place, so that a module may validate in inference mode first and outside it later.
+    """
+
+    total: Tensor
+    samples: Tensor
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        self.add_state("total", torch.zeros(()), dist_reduce_fx="sum")
+        self.add_state("samples", torch.zeros(()), dist_reduce_fx="sum")
+
+    def update(self, mean: Tensor, samples: int) -> None:
+        """Add a batch.
+
+        Args:
+            mean: scalar, of the batch.
+            samples: number of samples in the batch.
+        """
+        self.total = self.total + mean.detach().float() * samples
+        self.samples = self.samples + samples
+
+    def compute(self) -> Tensor:
+        """Return the mean over all samples of all ranks, float32."""
+        return self.total / self.samples
+
+
+def keyed_generator(*key: int) -> torch.Generator:
+    """Return a CPU generator whose stream is a function of the key alone, such as (seed, epoch, batch).
+
+    The key goes through Python's hash of a tuple, on which the draws of published runs rest; the data's generators
+    (`datamodules.loading.sampling`) take blake2b.
+    """
+    return torch.Generator().manual_seed(hash(key) % 2**63)
 
 
 class ExtractorModule(SavedModule):
@@ -188,11 +223,20 @@ class CorrespondenceModule(ExtractorModule):
 
     def plan(self) -> dict[str, str]:
         """Return the plan that is printed before training, row → text."""
-        return run_plan(self) | self.plan_rows()
-
-    def plan_rows(self) -> dict[str, str]:
-        """Return a method's own rows of the plan, in addition to or in place of those of every method."""
-        return {}
+        trainer, steps = self.trainer, self.total_steps()
+        rates = [f"{group.get('initial_lr', group['lr']):.6g}" for group in trainer.optimizers[0].param_groups]
+        backbone = self.hparams.get("backbone") or type(self.backbone).__name__
+        return {
+            "method": type(self).__name__,
+            "backbone": f"{backbone}, {millions(self.backbone)} of {millions(self)} M parameters",
+            "global batch": f"{self.global_batch()} {self.samples} = {self.samples_per_device()} per device × "
+            f"{trainer.world_size} device(s) × {trainer.accumulate_grad_batches} accumulated",
+            "learning rate": f"{', '.join(rates)} at the start",
+            "length": f"{steps} steps" + ("" if steps == trainer.max_steps else f" in {trainer.max_epochs} epochs"),
+            "BatchNorm": _batch_norm(self, trainer.world_size),
+            "precision": f"{trainer.precision}{getattr(trainer, 'precision_reason', '')}"
+            + ", backbone compiled" * bool(self.hparams.get("compile")),
+        }
 
     def compiled_networks(self) -> list[nn.Module]:
         """Return the networks that the hyper-parameter `compile` compiles."""
@@ -265,76 +309,19 @@ def split_views(clip: Tensor) -> tuple[Tensor, Tensor]:
     return first, second
 
 
-class MomentumMethod(CorrespondenceModule):
-    """Base of the methods with a momentum encoder and a queue of its keys.
+def millions(module: nn.Module) -> str:
+    """Return the number of parameters of a module, in millions."""
+    return f"{sum(parameter.numel() for parameter in module.parameters()) / 1e6:.1f}"
 
-    In training, `step` also returns `keys`, `(ranks · B, n, D)`: n keys of each video of all ranks. They wait for the
-    end of the optimiser step; then, once for all accumulated batches, the average moves and the keys enter the queue.
-    So every rank holds the same queue, and DDP need not broadcast it before each step.
 
-    A method sets `target_encoder` and its queue, both or neither, and has a hyper-parameter `encoder_momentum`.
-
-    Attributes:
-        encoder: the network that learns.
-        target_encoder: its momentum encoder; None where the method does without.
-        keys_divide_queue: refuse a queue that the keys of an optimiser step do not divide, as MoCo does.
-    """
-
-    keys_divide_queue: ClassVar[bool] = True
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._pending: list[tuple[Tensor, Tensor]] = []  # keys (N, D) and video ids (N,) of each accumulated batch
-
-    @property
-    def encoder(self) -> nn.Module:
-        """The network that learns and that the momentum encoder averages."""
-        return self.backbone
-
-    def step_generator(self) -> torch.Generator:
-        """Return a CPU generator of (seed, optimiser step, batch of the step), in the same state on all ranks."""
-        return keyed_generator(self.hparams["seed"], self.global_step, len(self._pending))
-
-    plan_rows = momentum_rows
-
-    def _queues(self) -> dict[str, KeyQueue]:
-        return {name: module for name, module in self.named_children() if isinstance(module, KeyQueue)}
-
-    @property
-    def _ddp_params_and_buffers_to_ignore(self) -> list[str]:
-        return [f"{name}.{buffer}" for name, queue in self._queues().items() for buffer, _ in queue.named_buffers()]
-
-    def training_step(self, batch: Batch, batch_index: int) -> dict[str, Tensor]:
-        """Compute and log the loss of a batch; keep its keys for the end of the optimiser step.
-
-        Returns:
-            The tensors of `step` without `keys`, and `queue_age`: optimiser steps since the oldest key entered.
-
-        Raises:
-            ValueError: if the keys of an optimiser step must divide the queue and do not.
-        """
-        outputs = super().training_step(batch, batch_index)
-        if (keys := outputs.pop("keys", None)) is None:
-            return outputs
-        per_step = keys.shape[:2].numel() * self.trainer.accumulate_grad_batches
-        for queue in self._queues().values():
-            if self.keys_divide_queue:
-                queue.require_divisor(per_step)
-            outputs["queue_age"] = (queue.video_ids >= 0).sum() / per_step
-        self._pending.append((keys.flatten(0, 1), gather(batch["video_index"]).repeat_interleave(keys.shape[1])))
-        return outputs
-
-    def optimizer_step(self, *args: Any, **kwargs: Any) -> None:
-        """Take one optimiser step, then move the average and fill the queue."""
-        super().optimizer_step(*args, **kwargs)
-        if isinstance(average := self.target_encoder, MomentumEncoder):
-            average.update(self.encoder, self.hparams["encoder_momentum"])
-        for queue in self._queues().values() if self._pending else ():
-            keys, video_ids = (torch.cat(each)[-len(queue) :] for each in zip(*self._pending, strict=True))
-            queue.enqueue(keys, video_ids)
-        self._pending.clear()
-
-    def on_fit_start(self) -> None:
-        """Forget keys that an interrupted run left behind."""
-        super().on_fit_start()
-        self._pending.clear()
+def _batch_norm(module: CorrespondenceModule, devices: int) -> str:
+    """Return over which frames BatchNorm takes its statistics."""
+    layers = [layer for layer in module.modules() if isinstance(layer, nn.modules.batchnorm._BatchNorm)]
+    kinds = {type(layer).__name__ for layer in layers}
+    if not kinds:
+        return "none"
+    if not any(parameter.requires_grad for parameter in module.backbone.parameters()):
+        return "frozen"
+    if "SyncBatchNorm" in kinds:
+        return f"SyncBatchNorm: one group over {devices} device(s)"
+    return f"{', '.join(sorted(kinds))}: each device normalises its own frames"

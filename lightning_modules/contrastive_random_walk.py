@@ -12,10 +12,10 @@ from torch.optim.lr_scheduler import MultiStepLR
 from .backbones import Normalise, pooled_width
 from .backbones.resnet import LAYER_OF_STAGE, is_resnet, resnet_maps
 from .base import Batch, CorrespondenceModule
-from .components.distributed import world_size_and_rank
-from .components.schedules import scheduled
+from .distributed import world_size_and_rank
 from .functional.losses import contrastive_random_walk_loss, drop_edges
 from .functional.patches import crop_and_resize, grid_patches, random_patch_boxes
+from .schedules import scheduled
 
 MEAN, STD = (0.4914, 0.4822, 0.4465), (0.2023, 0.1994, 0.2010)
 """The public code's normalisation in training (CIFAR-10's); its evaluation, like our extractors, takes ImageNet's."""

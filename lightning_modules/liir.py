@@ -3,7 +3,6 @@
 from functools import partial
 from typing import Any, Literal, get_args
 
-import pytorch_lightning as pl
 import torch
 from pytorch_lightning.utilities.types import OptimizerLRScheduler
 from torch import Tensor, nn
@@ -12,19 +11,17 @@ from torch.optim import Adam
 from .backbones import LiirEncoder, LiirExtractor, shared_copy
 from .backbones.build import Stage
 from .backbones.liir_encoder import Position
-from .base import Batch, MomentumMethod
-from .components.distributed import gather, own_rows, world_size_and_rank
-from .components.key_queue import KeyQueue
-from .components.momentum_encoder import MomentumEncoder
-from .components.phases import PhaseAccumulation
-from .components.run_plan import liir_rows
-from .components.schedules import SampleLR, liir_factor, scheduled
+from .base import Batch, millions
+from .distributed import gather, own_rows, world_size_and_rank
 from .functional.colour import drop_channel, normalised_lab
 from .functional.compactness import compactness_prior
 from .functional.local_reconstruction import Border, reconstruct_locally
 from .functional.position import DISPLACEMENTS, displacement
 from .functional.reconstruction import positive_mass, reconstruction_loss
 from .functional.transfer import to_device
+from .key_queue import KeyQueue
+from .momentum import MomentumEncoder, MomentumMethod, average_row
+from .schedules import SampleLR, liir_factor, scheduled
 
 
 class Liir(MomentumMethod):
@@ -36,7 +33,8 @@ class Liir(MomentumMethod):
     encoder with displaced positions, join the softmax as negatives, and the affinity is drawn towards a few compact
     peaks. With `position="none"`, `bank_frames=0` and `mixture_components=None` this is MAST's objective.
 
-    Paper: Liir (Li et al., CVPR 2022); MAST is of Lai et al., CVPR 2020.
+    Paper: Liir (Li et al., CVPR 2022); MAST is of Lai et al., CVPR 2020. The paper compares features of 256 channels
+    (section 3.3); here, as in the public code and its weights, a convolution reduces them to 64.
 
     Args:
         position: kind of the map that is added to the features of the first layer, see `PositionMap`.
@@ -69,7 +67,6 @@ class Liir(MomentumMethod):
     logged = ("reconstruction", "compactness", "negative_mass")
     keys_divide_queue = False
     synchronises_batch_norm = True
-    plan_rows = liir_rows
 
     def __init__(
         self,
@@ -168,9 +165,49 @@ class Liir(MomentumMethod):
         samples = self.global_batch() * int(self.trainer.num_training_batches)
         return scheduled(optimizer, SampleLR(optimizer, liir_factor(self.hparams, samples)))
 
-    def configure_callbacks(self) -> list[pl.Callback]:
-        """Accumulate batches by the phase."""
-        return [PhaseAccumulation(self.hparams["warmup_accumulation"])]
+    def on_fit_start(self) -> None:
+        """Refuse accumulation that the trainer sets itself.
+
+        Raises:
+            ValueError: one line that names the flag to take instead.
+        """
+        if self.trainer.accumulate_grad_batches != 1:
+            raise ValueError("trainer.accumulate_grad_batches: leave it out, Liir has model.warmup_accumulation")
+        super().on_fit_start()
+
+    def on_train_batch_start(self, batch: Any, batch_index: int) -> None:
+        """Accumulate batches by the phase.
+
+        Lightning's GradientAccumulationScheduler sets the number at the start of an epoch only, so not in a run that is
+        resumed within one.
+        """
+        super().on_train_batch_start(batch, batch_index)
+        self.trainer.accumulate_grad_batches = self.hparams["warmup_accumulation"] if self.warming_up else 1
+
+    def on_fit_end(self) -> None:
+        """Restore the trainer's accumulation."""
+        super().on_fit_end()
+        self.trainer.accumulate_grad_batches = 1
+
+    def plan(self) -> dict[str, str]:
+        """Return the plan; what differs between the phases, first within videos, then with all terms, says so."""
+        rows, settings, trainer, pairs = super().plan(), self.hparams, self.trainer, self.global_batch()
+        epochs, batches = settings["warmup_epochs"], int(trainer.num_training_batches)
+        later = f", from epoch {epochs} on" if epochs else ""
+        if epochs and self.target_encoder is not None:
+            steps = min(self.total_steps(), epochs * -(-batches // settings["warmup_accumulation"]))
+            rows["momentum encoder"] = average_row(settings["encoder_momentum"], steps, joining=True)
+        bank = f"{len(self.bank)} points of {settings['bank_frames']} frames{later}" if self.bank is not None else ""
+        limits = ((trainer.max_epochs, "epochs"), (trainer.max_steps, "steps"))
+        return rows | {
+            "backbone": f"ResNet-18, stride 4, position {settings['position']}, {millions(self.backbone)} M parameters",
+            "global batch": f"{pairs * settings['warmup_accumulation']} clips, then " * bool(epochs) + f"{pairs} clips",
+            "learning rate": f"{settings['warmup_lr']:.6g}, then " * bool(epochs) + f"{settings['lr']:.6g}",
+            "length": ", at most ".join(f"{limit} {unit}" for limit, unit in limits if limit != -1),
+            "phases": f"{epochs} epochs within videos, then all; {batches} batches an epoch",
+            "negatives": bank or "none",
+            "compactness": f"{self.prior}{later}" if self.prior else "none",
+        }
 
     def feature_extractor(self, stage: Stage = None, stride: int | None = None, **options: Any) -> nn.Module:
         """Return a view of the encoder for benchmarks, see `LiirExtractor`."""

@@ -12,7 +12,7 @@ from torchmetrics.classification import MulticlassAccuracy
 
 from .backbones import build_encoder, encoder_hparams
 from .base import Batch, CorrespondenceModule
-from .components.schedules import scaled_lr, scheduled, sgd_with_cosine
+from .schedules import scaled_lr, scheduled, sgd_with_cosine
 
 LARC_TRUST = 0.001
 

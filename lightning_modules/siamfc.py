@@ -12,8 +12,8 @@ from .backbones import build_encoder, encoder_hparams, shared_copy
 from .backbones.build import Stage
 from .backbones.extractor import UNDILATED, Dilated, refuse_options
 from .base import Batch, CorrespondenceModule
-from .components.schedules import exponential_factor, scheduled
 from .functional.siamese import balanced_loss, focal_loss, response_labels, siamese_correlation
+from .schedules import exponential_factor, scheduled
 
 LOSSES = {"focal": focal_loss, "balanced": balanced_loss}
 

@@ -1,20 +1,19 @@
 """VFS with negative pairs."""
 
-import pytorch_lightning as pl
 import torch
+from pytorch_lightning.utilities import rank_zero_warn
 from pytorch_lightning.utilities.types import OptimizerLRScheduler
 from torch import Tensor, nn
 from torch.nn.functional import normalize
 
 from .backbones import pooled_width
-from .base import Batch, MomentumMethod, split_views
-from .components.distributed import own_rows
-from .components.heads import mlp
-from .components.key_queue import KeyQueue
-from .components.momentum_encoder import MomentumEncoder
-from .components.run_plan import moco_rows
-from .components.shuffle_bn import ShuffleBNChecks, encode_groups, encode_shuffled, groups_on_this_rank
+from .base import Batch, split_views
+from .distributed import own_rows
 from .functional.losses import info_nce_loss, pair_similarities
+from .heads import mlp
+from .key_queue import KeyQueue
+from .momentum import MomentumEncoder, MomentumMethod
+from .shuffle_bn import encode_groups, encode_shuffled, groups_on_this_rank
 
 
 class VFSMoCo(MomentumMethod):
@@ -42,8 +41,6 @@ class VFSMoCo(MomentumMethod):
     Raises:
         ValueError: if the backbone is unknown, or in training queue, groups and batch do not fit each other.
     """
-
-    plan_rows = moco_rows
 
     def __init__(
         self,
@@ -95,9 +92,31 @@ class VFSMoCo(MomentumMethod):
         """SGD with a cosine decay to 0 by step (VFS, section 4.1)."""
         return self.scaled_sgd()
 
-    def configure_callbacks(self) -> list[pl.Callback]:
-        """Check before training that Shuffle BN does its work."""
-        return [ShuffleBNChecks()]
+    def on_fit_start(self) -> None:
+        """Refuse a BatchNorm that is synchronised over ranks: all videos would be one group.
+
+        Raises:
+            ValueError: one line that names the flag.
+        """
+        if self.trainer._accelerator_connector._layer_sync is not None:
+            raise ValueError("trainer.sync_batchnorm=true: it would undo Shuffle BN of VFSMoCo; leave it out")
+        super().on_fit_start()
+
+    def on_train_start(self) -> None:
+        """Warn where all videos are normalised together."""
+        super().on_train_start()
+        if groups_on_this_rank(self.hparams["groups"], self.samples_per_device()) * self.trainer.world_size == 1:
+            rank_zero_warn(
+                "VFSMoCo: all videos of a batch are normalised together, which reveals positives from the queue's "
+                "keys; set model.groups to 2 or more (Shuffle BN)"
+            )
+
+    def plan(self) -> dict[str, str]:
+        """Return the plan, with the groups of Shuffle BN."""
+        videos = self.samples_per_device()
+        groups = groups_on_this_rank(self.hparams["groups"], videos)
+        over_all = groups * self.trainer.world_size
+        return super().plan() | {"BatchNorm": f"Shuffle BN: {over_all} group(s) of {videos // groups} videos"}
 
     def compiled_networks(self) -> list[nn.Module]:
         """Return the backbone that learns and its moving average."""

@@ -7,9 +7,9 @@ from torch import Tensor
 
 from .backbones import pooled_width
 from .base import Batch, CorrespondenceModule, split_views
-from .components.grouped_norm import batch_norm_groups
-from .components.heads import mlp
 from .functional.losses import simsiam_loss
+from .heads import mlp
+from .shuffle_bn import batch_norm_groups
 
 
 class VFSSimSiam(CorrespondenceModule):

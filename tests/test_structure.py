@@ -15,8 +15,6 @@ IN_SEVERAL_FILES = {
     "log": "the logger of a module",
     "Batch": "a collated batch, in two packages that must not import each other",
     "VOID": "the same value, in two packages that must not import each other",
-    **dict.fromkeys(("VFS", "CRW", "LIIR", "DINO"), "the checkpoints and the protocol of one publication"),
-    **dict.fromkeys(("LEFT", "MEASURED_BY", "SIZES", "TAKEN"), "the same table of each checkpoint family"),
 }
 """Name → why several files may define it."""
 

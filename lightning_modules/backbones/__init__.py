@@ -14,8 +14,10 @@ from .extractor import FeatureExtractor, Normalise, RawColour
 from .head import HeadExtractor, build_head
 from .liir_encoder import LiirEncoder, LiirExtractor, PositionMap
 from .networks import build_network, pooled_width, shared_copy
+from .video import Clips, Recurrent, VideoEncoder
 
 __all__ = [
+    "Clips",
     "FeatureExtractor",
     "HeadExtractor",
     "LiirEncoder",
@@ -23,6 +25,8 @@ __all__ = [
     "Normalise",
     "PositionMap",
     "RawColour",
+    "Recurrent",
+    "VideoEncoder",
     "build_encoder",
     "build_feature_extractor",
     "build_head",

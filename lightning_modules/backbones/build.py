@@ -25,6 +25,7 @@ from .liir_encoder import LiirEncoder
 from .map_extractor import MapExtractor
 from .networks import build_network, shared_copy
 from .resnet import ResNetExtractor, is_resnet
+from .video import VideoEncoder
 from .vit import ViTExtractor, is_vit
 
 Stage = str | list[str] | None
@@ -73,14 +74,22 @@ def build_encoder(
         An `nn.Module` with a method `feature_extractor(stage, stride)`.
 
     Raises:
-        ValueError: if the spec is of no known form.
+        ValueError: if the spec is of no known form, or of an encoder of video.
     """
     if recipe is not None:
         source = "encoder"
         made: Any = make(pass_gate(recipe.get("class_path"), recipe.get("init_args", {}), source), source)
         return made
-    if isinstance(spec, HasFeatureExtractor):
-        return spec
+    built = _built(spec, pretrained)
+    if not isinstance(built, HasFeatureExtractor):
+        raise ValueError(f"{spec}: is an encoder of video, which only build_feature_extractor takes")
+    return built
+
+
+def _built(spec: str | Path | nn.Module, pretrained: bool) -> HasFeatureExtractor | VideoEncoder:
+    if isinstance(spec, HasFeatureExtractor) or (hasattr(spec, "encode") and not isinstance(spec, str)):
+        found: Any = spec
+        return found
     if isinstance(spec, nn.Module):
         return Encoder(spec, IMAGENET_MEAN, IMAGENET_STD)
     if spec == "raw_colour":
@@ -88,8 +97,11 @@ def build_encoder(
     if not isinstance(spec, str | Path):
         raise ValueError(f"spec must be a module, a checkpoint's path or a name, got {spec!r}")
     if isinstance(spec, Path) or spec.endswith(SUFFIXES):
-        return module_from_checkpoint(spec)
-    network = build_network(spec, pretrained)
+        made: Any = module_from_checkpoint(spec)
+        return made
+    network: Any = build_network(spec, pretrained)
+    if hasattr(network, "encode"):
+        return network
     # A timm model says how it was trained; the rest is ImageNet's custom.
     config = getattr(network, "pretrained_cfg", None) or {}
     return Encoder(network, config.get("mean", IMAGENET_MEAN), config.get("std", IMAGENET_STD))
@@ -119,7 +131,8 @@ def build_feature_extractor(
 
     Args:
         spec: a LightningModule with `feature_extractor`; the path of a checkpoint of one; `timm:NAME`;
-            `torchvision:NAME`; `package.module:callable`; or `raw_colour`, the baseline that learns nothing.
+            `torchvision:NAME`; `package.module:callable`; or `raw_colour`, the baseline that learns nothing. What has
+            `encode` (see `VideoEncoder`), or a callable that returns it, is an encoder of video, returned as it is.
         stage: a name or a list of names, see `FeatureExtractor`; None takes res4 of a ResNet, the last block of a ViT.
         stride: pixels per cell; None takes 8 for a ResNet and the patch of a ViT.
         pretrained: the library's own weights, for names of timm and torchvision.
@@ -135,7 +148,12 @@ def build_feature_extractor(
         >>> extractor(torch.zeros(1, 3, 64, 96)).shape
         torch.Size([1, 256, 8, 12])
     """
-    return build_encoder(spec, pretrained).feature_extractor(stage, stride)
+    built: Any = _built(spec, pretrained)
+    if isinstance(built, HasFeatureExtractor):
+        return built.feature_extractor(stage, stride)
+    if stage is not None or stride is not None:
+        raise ValueError("an encoder of video has its own stage and stride; leave them out")
+    return built
 
 
 def extractor_of(

@@ -89,7 +89,8 @@ class LiirEncoder(nn.Module):
     Args:
         position: kind of the position map, see `PositionMap`.
         position_size: cells along each side of a learned map; 128 for frames of 256 px.
-        affinity_dim: channels of the features that are compared.
+        affinity_dim: channels of the features that are compared: 64 as in the public code; in the paper 256 (section
+            3.3).
         stages: 4; 3 leaves out the last.
 
     Attributes:

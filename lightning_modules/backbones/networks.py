@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from ..checkpoints.trust import allow, import_named
+from .short_names import SHORT_NAMES
 
 M = TypeVar("M", bound=nn.Module)
 
@@ -28,8 +29,8 @@ def build_network(spec: str, pretrained: bool = False) -> nn.Module:
 
     Returns:
         A module that maps normalised RGB `(N, 3, H, W)` to pooled features `(N, C)`; what an imported callable
-        returns is taken as it is. Its attribute `architecture` is the name, and
-        `weights_origin` says where its weights are from.
+        returns is taken as it is, also an encoder of video (`VideoEncoder`). The attribute `architecture` of a module
+        is the name, and `weights_origin` says where its weights are from.
 
     Raises:
         ValueError: if the name has no prefix or the library does not know it.
@@ -42,9 +43,11 @@ def build_network(spec: str, pretrained: bool = False) -> nn.Module:
     library, separator, name = spec.partition(":")
     seed = torch.initial_seed()
     if not separator:
+        known = {"raw_colour": "raw_colour"} | {short: network.spec for short, network in SHORT_NAMES.items()}
+        meant = "".join(f"did you mean {known[near]}? " for near in get_close_matches(spec, known, 1))
         raise ValueError(
-            f"backbone {spec!r}: write timm:{spec}, torchvision:{spec} or package.module:callable (a library's prefix "
-            "is missing)"
+            f"backbone {spec!r}: {meant}write timm:NAME, torchvision:NAME or package.module:callable (a library's "
+            "prefix is missing)"
         )
     if library == "timm":
         network = _timm(name, pretrained)
@@ -54,6 +57,8 @@ def build_network(spec: str, pretrained: bool = False) -> nn.Module:
         if pretrained:
             raise ValueError(f"backbone {spec}: pretrained=True needs a timm: or torchvision: name")
         network = imported(library, name)
+        if hasattr(network, "encode"):
+            return network  # an encoder of video is used as it is
     network.architecture = spec  # type: ignore[assignment]
     network.weights_origin = f"weights of {library}" if pretrained else f"random weights, seed {seed}"  # type: ignore[assignment]
     # Six times faster in bfloat16 on a CPU, and faster on recent GPUs; values and checkpoints are the same.
@@ -110,9 +115,13 @@ def imported(module: str, name: str) -> nn.Module:
         raise ValueError(f"backbone {module}:{name}: cannot import it ({error})") from error
     network = built()
     allow(f"{module}:{name}")  # the user's call has named and run it; a file that names it has passed the gate
-    if not isinstance(network, nn.Module):
-        raise ValueError(f"backbone {module}:{name}: gave a {type(network).__name__}, expected a torch.nn.Module")
-    return network
+    if not isinstance(network, nn.Module) and not hasattr(network, "encode"):
+        raise ValueError(
+            f"backbone {module}:{name}: gave a {type(network).__name__}, expected a torch.nn.Module or an encoder of "
+            "video (Clips, Recurrent)"
+        )
+    built_network: nn.Module = network
+    return built_network
 
 
 def shared_copy(module: M) -> M:

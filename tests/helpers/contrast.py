@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
 from datamodules.loading.loader import ClipSampler, Key, ResumableLoader
-from lightning_modules.components.shuffle_bn import encode_shuffled
+from lightning_modules.shuffle_bn import encode_shuffled
 
 
 class Tiny(nn.Module):

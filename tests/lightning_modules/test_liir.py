@@ -11,8 +11,8 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from lightning_modules import Liir
-from lightning_modules.components.schedules import LIIR_STEPS, LIIR_WARMUP_STEPS, step_factor
 from lightning_modules.functional import compact_affinity, local_affinity, reconstruct, rgb_to_lab
+from lightning_modules.schedules import LIIR_STEPS, LIIR_WARMUP_STEPS, step_factor
 from tests.helpers.contrast import Clips, quiet_trainer, resumable
 from tests.helpers.liir import FrozenStatistics, Record, SaveStep, clips, tiny
 

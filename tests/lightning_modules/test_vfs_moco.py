@@ -11,8 +11,7 @@ from pytorch_lightning.callbacks import ModelCheckpoint
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, normalize
 
-from lightning_modules import VFSMoCo
-from lightning_modules.components import shuffle_bn
+from lightning_modules import VFSMoCo, shuffle_bn
 from tests.helpers.contrast import SaveQueue, loader, quiet_trainer, resumable
 from tests.helpers.moco import clips, tiny
 

@@ -5,8 +5,8 @@ import torch
 
 from lightning_modules import VFSSimSiam
 from lightning_modules.backbones import module_from_checkpoint
-from lightning_modules.components.schedules import scaled_lr
 from lightning_modules.functional.losses import simsiam_loss
+from lightning_modules.schedules import scaled_lr
 from tests.helpers.tiny import TINY, fit
 
 

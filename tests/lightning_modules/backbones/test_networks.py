@@ -50,3 +50,11 @@ def test_pooled_width():
     assert pooled_width(build_network("timm:resnet26d")) == 2048
     with pytest.raises(ValueError, match="expected pooled features"):
         pooled_width(Blocky())
+
+
+@pytest.mark.parametrize(
+    ("name", "meant"), [("raw_color", "raw_colour"), ("dino-b88", "timm:vit_base_patch8_224.dino")]
+)
+def test_a_name_near_a_known_one_is_suggested(name, meant):
+    with pytest.raises(ValueError, match=rf"backbone '{name}': did you mean {meant}\? write timm:NAME"):
+        build_feature_extractor(name)

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import torch
 
-from lightning_modules.components.schedules import exponential_factor
 from lightning_modules.functional import siamese_correlation
 from lightning_modules.functional.siamese import balanced_loss, focal_loss, response_labels
+from lightning_modules.schedules import exponential_factor
 
 LOSSES = {
     "balanced": balanced_loss,

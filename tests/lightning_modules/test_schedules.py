@@ -3,7 +3,7 @@
 import pytest
 from torch import nn
 
-from lightning_modules.components.schedules import cosine_factor, scaled_lr, sgd_with_cosine
+from lightning_modules.schedules import cosine_factor, scaled_lr, sgd_with_cosine
 
 
 @pytest.mark.parametrize("case", ["c0", "c2"])

@@ -1,20 +1,50 @@
-"""Shuffle BN: queries and keys are normalised in different BatchNorm groups."""
+"""BatchNorm over groups of a batch, and Shuffle BN: queries and keys are normalised in different groups."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from types import MethodType
 from typing import Any
 
-import pytorch_lightning as pl
 import torch
 import torch.distributed as dist
-from pytorch_lightning.utilities import rank_zero_warn
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
-from ..functional.transfer import to_device
 from .distributed import gather, world_size_and_rank
-from .grouped_norm import batch_norm_groups
+from .functional.transfer import to_device
 
 Encode = Callable[[nn.Module, Tensor], Tensor]
 """Network and images `(N, 3, H, W)` → embeddings `(N, D)`."""
+
+
+@contextmanager
+def batch_norm_groups(network: nn.Module, groups: int) -> Iterator[None]:
+    """Normalise groups of a batch separately while the context lasts; all other layers see one batch.
+
+    The outputs are those of a pass of each group, one after the other, to rounding; gradients too. Each BatchNorm moves
+    its running statistics once for each group, in the order of the batch. Convolutions of a large batch are faster than
+    those of its parts, and weights are converted to half precision once.
+
+    Only torch's BatchNorm and classes derived from it (SyncBatchNorm, those of timm) are split: another layer that
+    depends on the batch would see all groups together.
+
+    Args:
+        network: whose BatchNorms are affected.
+        groups: number of consecutive parts of equal length; it must divide the length of a batch.
+    """
+    norms = [module for module in network.modules() if isinstance(module, _BatchNorm)] if groups > 1 else []
+    for norm in norms:
+        norm.batch_groups = groups  # type: ignore[assignment]
+        norm.forward = MethodType(_by_groups, norm)  # type: ignore[method-assign]  # a method is compiled once
+    try:
+        yield
+    finally:
+        for norm in norms:
+            del norm.forward, norm.batch_groups
+
+
+def _by_groups(norm: Any, batch: Tensor) -> Tensor:
+    return torch.cat([type(norm).forward(norm, part) for part in batch.chunk(norm.batch_groups)])
 
 
 def _forward(network: nn.Module, images: Tensor) -> Tensor:
@@ -129,29 +159,6 @@ def groups_on_this_rank(wanted: int | None, videos: int) -> int:
     if world_size_and_rank()[0] > 1:
         return 1
     return max(groups for groups in (1, 2, 4) if groups == 1 or (videos % groups == 0 and videos >= 2 * groups))
-
-
-class ShuffleBNChecks(pl.Callback):
-    """Refuse, or warn about, settings that defeat Shuffle BN; attached by `VFSMoCo`."""
-
-    def on_fit_start(self, trainer: pl.Trainer, pl_module: Any) -> None:
-        """Refuse a BatchNorm that is synchronised over ranks: all videos would be one group.
-
-        Raises:
-            ValueError: one line that names the flag.
-        """
-        if trainer._accelerator_connector._layer_sync is not None:
-            name = type(pl_module).__name__
-            raise ValueError(f"trainer.sync_batchnorm=true: it would undo Shuffle BN of {name}; leave it out")
-
-    def on_train_start(self, trainer: pl.Trainer, pl_module: Any) -> None:
-        """Warn where all videos are normalised together."""
-        groups = groups_on_this_rank(pl_module.hparams["groups"], pl_module.samples_per_device())
-        if groups * trainer.world_size == 1:
-            rank_zero_warn(
-                f"{type(pl_module).__name__}: all videos of a batch are normalised together, which reveals positives "
-                "from the queue's keys; set model.groups to 2 or more (Shuffle BN)"
-            )
 
 
 def _check_groups(frames: Tensor, groups: int) -> None:

@@ -99,7 +99,7 @@ class SampleLR(LambdaLR):
 def liir_factor(settings: Mapping[str, Any], epoch_samples: int) -> Callable[[int], float]:
     """Return Liir's factor of the learning rate as a function of the samples seen.
 
-    Both phases start at their own rate and fall by steps to 1/16 of it (section 3.3; steps as in the public code).
+    Both phases start at their own rate and fall by steps to 1/16 of it, as in the public code.
 
     Args:
         settings: `warmup_epochs`, `warmup_lr` and `lr`, the rates at the start of each phase, `warmup_decay_samples`

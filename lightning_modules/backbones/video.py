@@ -1,0 +1,185 @@
+"""Encoders of video: frames in, one feature map a frame out, with clips or a state inside.
+
+An encoder of video has `stage`, `stride` (see `FeatureExtractor`) and `encode(frames)`. One call of `encode` is one
+video, from its first frame on.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from itertools import islice
+from typing import Any, Literal, Protocol, get_args, runtime_checkable
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from .extractor import IMAGENET_MEAN, IMAGENET_STD
+from .networks import describe_output
+
+Upsampling = Literal["trilinear", "cubic"]
+Layout = Literal["CTHW", "TCHW"]
+
+
+@runtime_checkable
+class VideoEncoder(Protocol):
+    """Maps the frames of a video, in order, to one feature map each."""
+
+    stage: str | list[str]
+    stride: Any
+
+    def encode(self, frames: Iterator[Tensor]) -> Iterator[Any]:
+        """Yield one map `(C, h, w)`, or a list of maps, for each frame: float RGB `(3, H, W)` in [0, 1]."""
+        ...
+
+
+class Clips:
+    """Encoder over a network of clips, in windows of a fixed length from frame 0 on that do not overlap.
+
+    The last window is filled up with zeros after the normalisation, and the maps of what was filled in are dropped.
+    The network's map of each tubelet is up-sampled in time to one map a frame, within its window. So the features of a
+    frame depend on those after it in the window. Memory holds one window, whatever the length of the video.
+
+    Source: google-deepmind/representations4d, `rvm_evaluation_demo.ipynb`, cells 30, 57 and 111.
+
+    Args:
+        net: callable that maps float32 `(1, 3, window, H, W)`, or `(1, window, 3, H, W)`, to
+            `(1, C, window / tubelet, h, w)`: a tensor, or an array of numpy or of a library with DLPack.
+        window: frames of a clip.
+        tubelet: frames that share one map of the network; it must divide `window`.
+        upsampling: in time. "trilinear": as torch's; "cubic": Keys' kernel with a = −0.5, its weights within the window
+            scaled to a sum of 1, as `jax.image.resize`.
+        layout: order of the axes that the network takes.
+        mean: mean of RGB in [0, 1] that is subtracted first; None normalises nothing.
+        std: standard deviation of RGB in [0, 1] to divide by.
+
+    Attributes:
+        stage: "features".
+        stride: pixels per cell; known once the first window was encoded, None before.
+
+    Raises:
+        ValueError: for an unknown choice, or a tubelet that does not divide the window.
+    """
+
+    stage = "features"
+
+    def __init__(
+        self,
+        net: Callable[[Tensor], Any],
+        window: int = 16,
+        tubelet: int = 2,
+        upsampling: Upsampling = "trilinear",
+        layout: Layout = "CTHW",
+        mean: Sequence[float] | None = IMAGENET_MEAN,
+        std: Sequence[float] = IMAGENET_STD,
+    ) -> None:
+        for name, value, known in (("upsampling", upsampling, Upsampling), ("layout", layout, Layout)):
+            if value not in get_args(known):
+                raise ValueError(f"{name} must be {' or '.join(get_args(known))}, got {value!r}")
+        if tubelet < 1 or window < 1 or window % tubelet:
+            raise ValueError(f"tubelets of {tubelet} frames do not divide a window of {window}")
+        self.net, self.window, self.tubelet, self.layout = net, window, tubelet, layout
+        self.mean, self.std = mean, std
+        self.stride: int | None = getattr(net, "stride", None)
+        self._weights = upsampling_weights(window // tubelet, window, upsampling)
+
+    def encode(self, frames: Iterator[Tensor]) -> Iterator[Tensor]:
+        """Yield the map of each frame of one video, in order.
+
+        Args:
+            frames: float RGB `(3, H, W)` in [0, 1], all of one size.
+
+        Yields:
+            `(C, h, w)`.
+
+        Raises:
+            ValueError: if the network's output has another shape than it should.
+        """
+        frames = iter(frames)
+        while clip := list(islice(frames, self.window)):
+            yield from self._encoded(torch.stack(clip))
+
+    @torch.no_grad()
+    def _encoded(self, clip: Tensor) -> Tensor:
+        """Return the maps `(T, C, h, w)` of the frames `(T, 3, H, W)` of one window."""
+        frames, height = len(clip), clip.shape[2]
+        if self.mean is not None:
+            mean, std = (torch.tensor(values, device=clip.device).view(3, 1, 1) for values in (self.mean, self.std))
+            clip = (clip - mean) / std
+        if frames < self.window:
+            clip = torch.cat([clip, clip.new_zeros(self.window - frames, *clip.shape[1:])])
+        maps = as_tensor(self.net((clip.transpose(0, 1) if self.layout == "CTHW" else clip)[None]))
+        tubelets = self._weights.shape[1]
+        if maps.ndim != 5 or len(maps) != 1 or maps.shape[2] != tubelets:
+            raise ValueError(
+                f"Clips: expected features (1, C, {tubelets}, h, w) of {self.window} frames, got {tuple(maps.shape)}"
+            )
+        self.stride = self.stride or round(height / maps.shape[3])
+        weights = self._weights[:frames].to(maps.device, maps.dtype)
+        return torch.einsum("ts,cshw->tchw", weights, maps[0])
+
+
+class Recurrent:
+    """Encoder over a network that sees frame after frame and carries a state, which begins anew with each video.
+
+    Args:
+        step: callable that maps a frame, float RGB `(3, H, W)` in [0, 1], and the state (None for the first frame) to
+            the frame's map `(C, h, w)` and the next state. The map is a tensor, or an array of numpy or of a library
+            with DLPack.
+
+    Attributes:
+        stage: "features".
+        stride: pixels per cell; known once the first frame was encoded, None before.
+    """
+
+    stage = "features"
+
+    def __init__(self, step: Callable[[Tensor, Any], tuple[Any, Any]]) -> None:
+        self.step = step
+        self.stride: int | None = getattr(step, "stride", None)
+
+    def encode(self, frames: Iterator[Tensor]) -> Iterator[Tensor]:
+        """Yield the map of each frame of one video, in order, see `Clips.encode`."""
+        state = None
+        for frame in frames:
+            with torch.no_grad():
+                found, state = self.step(frame, state)
+            features = as_tensor(found)
+            if features.ndim != 3:
+                raise ValueError(f"Recurrent: expected features (C, h, w) of a frame, got {tuple(features.shape)}")
+            self.stride = self.stride or round(frame.shape[1] / features.shape[1])
+            yield features
+
+
+def upsampling_weights(inputs: int, outputs: int, rule: Upsampling) -> Tensor:
+    """Return the weights `(outputs, inputs)` of an up-sampling along one axis, whose rows have the sum 1.
+
+    Args:
+        inputs: number of places.
+        outputs: number of places after the up-sampling.
+        rule: see `Clips`.
+    """
+    places = (torch.arange(outputs, dtype=torch.float64) + 0.5) * inputs / outputs - 0.5
+    if rule == "trilinear":
+        places = places.clamp(0, inputs - 1)
+    distance = (places[:, None] - torch.arange(inputs)).abs()
+    if rule == "trilinear":
+        weights = (1 - distance).clamp_min(0)
+    else:
+        near = (1.5 * distance - 2.5) * distance**2 + 1
+        far = ((-0.5 * distance + 2.5) * distance - 4) * distance + 2
+        weights = torch.where(distance < 1, near, torch.where(distance < 2, far, 0.0))
+    return (weights / weights.sum(dim=1, keepdim=True)).float()
+
+
+def as_tensor(array: Any) -> Tensor:
+    """Return a tensor, an array of numpy, or one of any library with DLPack (such as JAX) as a tensor.
+
+    Raises:
+        ValueError: for anything else.
+    """
+    if isinstance(array, Tensor):
+        return array
+    if isinstance(array, np.ndarray):
+        return torch.from_numpy(array if array.flags.writeable else array.copy())
+    if hasattr(array, "__dlpack__"):
+        return torch.from_dlpack(array)
+    raise ValueError(f"an encoder gives tensors or arrays, got {describe_output(array)}")

@@ -1,0 +1,163 @@
+"""The momentum encoder, and the base of the methods that have one."""
+
+import contextlib
+import copy
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from .base import Batch, CorrespondenceModule, keyed_generator
+from .distributed import gather
+from .key_queue import FullPrecision, KeyQueue
+
+
+class MomentumEncoder(FullPrecision):
+    """Moving average of an encoder's parameters; it takes no gradient.
+
+    The average is float32 or finer whatever the precision of training; images in half precision pass through it by
+    autocast, at the speed of that precision. In a state dict its tensors have the names of the encoder's.
+
+    Papers: MoCo (He et al., CVPR 2020), Eq. 2; VFS, Eq. 2.
+
+    Args:
+        encoder: the encoder to average, copied as it is now.
+    """
+
+    def __init__(self, encoder: nn.Module) -> None:
+        super().__init__()
+        self.average = copy.deepcopy(encoder).requires_grad_(False)
+        self.register_state_dict_post_hook(_without_own_name)
+        self.register_load_state_dict_pre_hook(_with_own_name)
+
+    def forward(self, images: Tensor, *args: Any) -> Tensor:
+        """Encode images by the average; further arguments are those of the encoder."""
+        half = images.dtype in (torch.float16, torch.bfloat16)
+        with torch.autocast(images.device.type, images.dtype) if half else contextlib.nullcontext():
+            return self.average(images, *args)
+
+    @torch.no_grad()
+    def update(self, encoder: nn.Module, momentum: float) -> None:
+        """Move the average towards an encoder: `ξ ← m ξ + (1 − m) θ`.
+
+        Buffers are not averaged: BatchNorm statistics are those of the average's own passes, as in MoCo.
+
+        Args:
+            encoder: the encoder that learns, of the same structure.
+            momentum: m in [0, 1].
+
+        Raises:
+            ValueError: for a momentum outside [0, 1], which would not average.
+        """
+        if not 0 <= momentum <= 1:
+            raise ValueError(f"encoder_momentum must be in [0, 1], got {momentum}")
+        average: list[Tensor] = list(self.parameters())
+        moved = [theta.to(xi.dtype) for xi, theta in zip(average, encoder.parameters(), strict=True)]
+        torch._foreach_lerp_(average, moved, 1 - momentum)
+
+
+def _without_own_name(module: nn.Module, state: dict[str, Any], prefix: str, _: Any) -> None:
+    for name in [name for name in state if name.startswith(f"{prefix}average.")]:
+        state[prefix + name.removeprefix(f"{prefix}average.")] = state.pop(name)
+
+
+def _with_own_name(module: nn.Module, state: dict[str, Any], prefix: str, *_: Any) -> None:
+    for name in [name for name in state if name.startswith(prefix)]:
+        state[f"{prefix}average.{name.removeprefix(prefix)}"] = state.pop(name)
+
+
+class MomentumMethod(CorrespondenceModule):
+    """Base of the methods with a momentum encoder and a queue of its keys.
+
+    In training, `step` also returns `keys`, `(ranks · B, n, D)`: n keys of each video of all ranks. They wait for the
+    end of the optimiser step; then, once for all accumulated batches, the average moves and the keys enter the queue.
+    So every rank holds the same queue, and DDP need not broadcast it before each step.
+
+    A method sets `target_encoder` and its queue, both or neither, and has a hyper-parameter `encoder_momentum`.
+
+    Attributes:
+        encoder: the network that learns.
+        target_encoder: its momentum encoder; None where the method does without.
+        keys_divide_queue: refuse a queue that the keys of an optimiser step do not divide, as MoCo does.
+    """
+
+    keys_divide_queue: ClassVar[bool] = True
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._pending: list[tuple[Tensor, Tensor]] = []  # keys (N, D) and video ids (N,) of each accumulated batch
+
+    @property
+    def encoder(self) -> nn.Module:
+        """The network that learns and that the momentum encoder averages."""
+        return self.backbone
+
+    def step_generator(self) -> torch.Generator:
+        """Return a CPU generator of (seed, optimiser step, batch of the step), in the same state on all ranks."""
+        return keyed_generator(self.hparams["seed"], self.global_step, len(self._pending))
+
+    def plan(self) -> dict[str, str]:
+        """Return the plan, with the size of the queue and the momentum of the average."""
+        rows = super().plan()
+        for queue in self._queues().values():
+            megabytes = sum(tensor.nbytes for tensor in queue.buffers()) / 1e6
+            rows["negatives"] = f"{len(queue)} keys of {queue.keys.shape[1]} numbers, {megabytes:.1f} MB on each device"
+        if isinstance(self.target_encoder, MomentumEncoder):
+            rows["momentum encoder"] = average_row(self.hparams["encoder_momentum"], self.total_steps())
+        return rows
+
+    def _queues(self) -> dict[str, KeyQueue]:
+        return {name: module for name, module in self.named_children() if isinstance(module, KeyQueue)}
+
+    @property
+    def _ddp_params_and_buffers_to_ignore(self) -> list[str]:
+        return [f"{name}.{buffer}" for name, queue in self._queues().items() for buffer, _ in queue.named_buffers()]
+
+    def training_step(self, batch: Batch, batch_index: int) -> dict[str, Tensor]:
+        """Compute and log the loss of a batch; keep its keys for the end of the optimiser step.
+
+        Returns:
+            The tensors of `step` without `keys`, and `queue_age`: optimiser steps since the oldest key entered.
+
+        Raises:
+            ValueError: if the keys of an optimiser step must divide the queue and do not.
+        """
+        outputs = super().training_step(batch, batch_index)
+        if (keys := outputs.pop("keys", None)) is None:
+            return outputs
+        per_step = keys.shape[:2].numel() * self.trainer.accumulate_grad_batches
+        for queue in self._queues().values():
+            if self.keys_divide_queue:
+                queue.require_divisor(per_step)
+            outputs["queue_age"] = (queue.video_ids >= 0).sum() / per_step
+        self._pending.append((keys.flatten(0, 1), gather(batch["video_index"]).repeat_interleave(keys.shape[1])))
+        return outputs
+
+    def optimizer_step(self, *args: Any, **kwargs: Any) -> None:
+        """Take one optimiser step, then move the average and fill the queue."""
+        super().optimizer_step(*args, **kwargs)
+        if isinstance(average := self.target_encoder, MomentumEncoder):
+            average.update(self.encoder, self.hparams["encoder_momentum"])
+        for queue in self._queues().values() if self._pending else ():
+            keys, video_ids = (torch.cat(each)[-len(queue) :] for each in zip(*self._pending, strict=True))
+            queue.enqueue(keys, video_ids)
+        self._pending.clear()
+
+    def on_fit_start(self) -> None:
+        """Forget keys that an interrupted run left behind."""
+        super().on_fit_start()
+        self._pending.clear()
+
+
+def average_row(momentum: float, steps: int, joining: bool = False) -> str:
+    """Return the row of a plan on a moving average, with a warning where it would hardly have moved from its start.
+
+    Args:
+        momentum: m of the moving average.
+        steps: optimiser steps after which the average has to be far from its start.
+        joining: negatives join only after these steps; otherwise they are those of the run.
+    """
+    kept = momentum**steps
+    when = f"when negatives join after {steps} steps" if joining else f"after {steps} steps"
+    advice = f"; {kept:.0%} of it is still its start {when}: lower encoder_momentum" if kept > 0.05 else ""
+    return f"average with m = {momentum:g}{advice}"
