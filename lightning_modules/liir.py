@@ -190,7 +190,7 @@ class Liir(MomentumMethod):
         self.trainer.accumulate_grad_batches = 1
 
     def plan(self) -> dict[str, str]:
-        """Return the plan; what differs between the phases, first within videos, then with all terms, says so."""
+        """Return the plan, with what differs between the phases: first within videos, then with all terms."""
         rows, settings, trainer, pairs = super().plan(), self.hparams, self.trainer, self.global_batch()
         epochs, batches = settings["warmup_epochs"], int(trainer.num_training_batches)
         later = f", from epoch {epochs} on" if epochs else ""

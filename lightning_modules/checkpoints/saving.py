@@ -1,4 +1,4 @@
-"""What this project writes into a checkpoint, and what its modules take back."""
+"""Writing of checkpoints, and the checks of a module on the one it takes back."""
 
 import os
 from collections.abc import Iterator, Mapping

@@ -1,4 +1,4 @@
-"""What a checkpoint holds of a module, that it is written completely or not at all, and what a module takes back."""
+"""The content of a checkpoint of a module, its atomic writing, and the checks when a module takes it back."""
 
 import warnings
 
