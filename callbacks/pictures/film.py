@@ -4,8 +4,7 @@ import json
 from collections.abc import Mapping, Sequence
 from fractions import Fraction
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 import torch.nn.functional as F
@@ -92,7 +91,7 @@ MOST_PICTURES, WIDEST = 150, 480
 
 
 class OverlayVideo:
-    """An H.264 file that frames are appended to; use it as a context, or call `close`.
+    """An H.264 file that frames are appended to; `close` finishes it.
 
     The same pictures give the same bytes.
 
@@ -128,12 +127,6 @@ class OverlayVideo:
         if self._stream is not None:
             self._container.mux(self._stream.encode())
         self._container.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        self.close()
 
 
 class OverlayAnimation:

@@ -2,6 +2,7 @@
 
 import colorsys
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -131,13 +132,13 @@ def draw_masks(
     return picture
 
 
-def draw_boxes(frame: Tensor, boxes: NDArray[np.float64], colours: Sequence[Colour], labels: Sequence[str]) -> Picture:
+def draw_boxes(frame: Tensor, boxes: Any, colours: Sequence[Colour], labels: Sequence[str]) -> Picture:
     """Draw boxes, each a bright line within a dark one, with a label above its corner.
 
     Args:
         frame: uint8 RGB `(3, H, W)`.
-        boxes: left, top, width, height `(N, 4)`, where (0, 0) is the corner of the first pixel; they may leave the
-            frame; those that are not finite are left out.
+        boxes: left, top, width, height, an array or tensor `(N, 4)`, where (0, 0) is the corner of the first pixel;
+            they may leave the frame; those that are not finite are left out.
         colours: colour of each.
         labels: label of each; an empty one is not drawn.
 
@@ -148,6 +149,7 @@ def draw_boxes(frame: Tensor, boxes: NDArray[np.float64], colours: Sequence[Colo
 
     picture = as_picture(frame)
     (bright, dark), limit = _line(thickness_of(picture.shape)), 4 * max(picture.shape)  # OpenCV draws in 32 bits
+    boxes = np.asarray(boxes)
     corners = np.concatenate([boxes[:, :2], boxes[:, :2] + boxes[:, 2:] - 1], 1)
     shown = np.isfinite(corners).all(1)
     pixels = np.clip(np.nan_to_num(corners), -limit, limit).round().astype(int).tolist()

@@ -112,20 +112,22 @@ def open_record(folder: Path, request: Request, overlay: Overlay, exports: Seque
         rows = partial(_box_rows, names if named else [])
         files = [PredictionTable(folder / "boxes.csv", stems(), rows, [c for c in columns if named or c != "name"])]
         colours = distinct_colours(len(names), _picture(request))
-        draw = partial(_draw_kept_boxes, colours=colours, labels=names if named else [""])
+        draw = partial(draw_boxes, colours=colours, labels=names if named else [""])
     elif isinstance(request.rules, PointProtocol):
         columns = ("frame", "name", "x", "y", "score", "occluded")
-        files, draw = (
-            [PredictionTable(folder / "points.csv", stems(), partial(point_rows, names), columns)],
-            draw_followed,
-        )
+        files = [PredictionTable(folder / "points.csv", stems(), partial(point_rows, names), columns)]
+        draw = draw_followed
     else:
         columns = ("frame", "name", "x", "y", "score")
         files = [PredictionTable(folder / "points.csv", stems(), partial(_point_rows, names), columns)]
         draw = partial(draw_points, names=names, colours=distinct_colours(len(names), _picture(request)))
     if "coco" in exports:
         files.append(CocoFile(folder / "coco.json", stream, names, type(first)))
-    return SequenceRecord(0, draw, files, video=_open_overlay(folder, overlay, stream.frame_rate))
+    video = None
+    if overlay != "none":
+        kind = OverlayVideo if overlay == "mp4" else OverlayAnimation
+        video = kind(folder / f"overlay.{overlay}", stream.frame_rate)
+    return SequenceRecord(0, draw, files, video=video)
 
 
 def _mask_colours(request: Request, palette: NDArray[np.uint8]) -> dict[int, Colour]:
@@ -138,18 +140,15 @@ def _mask_colours(request: Request, palette: NDArray[np.uint8]) -> dict[int, Col
 
 def _picture(request: Request) -> Picture:
     """Return the first frame of the stream `(H, W, 3)`."""
-    frames = request.stream.forwards()
-    return as_picture(next(frames))
+    return as_picture(next(request.stream.forwards()))
 
 
 def _object_rows(stem: str, ids: Tensor) -> list[list[str]]:
     """Return a line for each object of a mask: its box and its number of pixels."""
-    mask = ids.numpy()
-    lines = []
-    for number in np.unique(mask).tolist():
-        if number:
-            inside = mask == number
-            lines.append([stem, str(number), *map(str, object_box(inside)), str(int(inside.sum()))])
+    mask, lines = ids.numpy(), []
+    for number in np.unique(mask[mask > 0]).tolist():
+        inside = mask == number
+        lines.append([stem, *map(str, (number, *object_box(inside), inside.sum()))])
     return lines
 
 
@@ -163,14 +162,3 @@ def _point_rows(names: Sequence[str], stem: str, found: Tensor) -> list[list[str
     """Return one line for each point; x and y are empty where it is lost."""
     points = zip(names, found.tolist(), strict=True)
     return [[stem, name, *fixed(position, 2), *fixed([score], 4)] for name, (*position, score) in points]
-
-
-def _draw_kept_boxes(frame: Tensor, boxes: Any, colours: Sequence[Colour], labels: Sequence[str]) -> Picture:
-    return draw_boxes(frame, np.asarray(boxes), colours, labels)
-
-
-def _open_overlay(folder: Path, kind: Overlay, rate: float) -> OverlayVideo | OverlayAnimation | None:
-    if kind == "none":
-        return None
-    path = folder / f"overlay.{kind}"
-    return OverlayVideo(path, rate) if kind == "mp4" else OverlayAnimation(path, rate)

@@ -20,7 +20,8 @@ def test_a_long_animation_leaves_frames_out(tmp_path):
 def test_equal_pictures_give_equal_bytes(tmp_path):
     pictures = np.random.default_rng(0).integers(0, 256, (16, 120, 160, 3), np.uint8)
     for number in range(4):
-        with OverlayVideo(tmp_path / f"{number}.mp4") as video:
-            for picture in pictures:
-                video.add(picture)
+        video = OverlayVideo(tmp_path / f"{number}.mp4")
+        for picture in pictures:
+            video.add(picture)
+        video.close()
     assert len({path.read_bytes() for path in tmp_path.iterdir()}) == 1
