@@ -46,7 +46,7 @@ class FrameFolder:
         path: folder that directly holds jpg or png files.
 
     Raises:
-        DataError: if the folder does not hold at least two pictures, all of one kind, each with a stem of its own.
+        DataError: if the folder does not hold at least two pictures, all of one kind and of different stems.
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
@@ -164,7 +164,7 @@ def list_pictures(folder: str | os.PathLike[str]) -> tuple[Path, ...]:
     for name in names:
         other = by_stem.setdefault(os.path.splitext(name)[0], name)
         if other != name:
-            raise DataError(f"{folder}: {other} and {name} have the same stem; remove one, or use a folder of its own")
+            raise DataError(f"{folder}: {other} and {name} have the same stem; remove one or move it elsewhere")
     return tuple(Path(folder, name) for name in names)
 
 
