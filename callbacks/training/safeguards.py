@@ -339,15 +339,10 @@ def refuse_unsupported(trainer: pl.Trainer, pl_module: pl.LightningModule) -> No
     memory = [name for name, _ in pl_module.named_buffers() if name in filled]  # as a queue of keys
     for callback in callbacks:
         reason = None
-        if isinstance(callback, BatchSizeFinder):
+        if isinstance(callback, BatchSizeFinder | LearningRateFinder):
             reason = (
-                "the learning rate and its schedule are made for the first batch size and would stay; leave it out and "
-                "try sizes by --data.batch_size with --trainer.max_steps=3"
-            )
-        elif isinstance(callback, LearningRateFinder):
-            reason = (
-                f"{method} scales its rate with the batch and schedules it over the run, so a rate found at the start "
-                "is not the run's; leave it out and compare short runs with several rates"
+                f"{method} scales its learning rate with the batch and schedules it over the run, so what is found at "
+                "the start is not the run's; leave it out and compare short runs, by --trainer.max_steps"
             )
         elif isinstance(callback, StochasticWeightAveraging) and is_overridden("optimizer_step", pl_module):
             reason = (

@@ -99,6 +99,14 @@ def test_a_csv_continues_in_its_file(tmp_path, recwarn):
     assert not [warning for warning in recwarn if "exists and is not empty" in str(warning.message)]
 
 
+@pytest.mark.parametrize("versions", [["/tmp"], [".."], [0, 1], "any"])
+def test_the_folder_follows_from_where_the_checkpoint_lies(versions, tmp_path):
+    path = write(tmp_path, 7, 3, versions=versions)
+    loggers = [TensorBoardLogger(tmp_path), CSVLogger(tmp_path)]
+    continue_in_folder(loggers, path)
+    assert {logger.log_dir for logger in loggers} == {str(tmp_path / "lightning_logs/version_7")}
+
+
 def test_another_checkpoint_begins_a_folder_of_its_own(tmp_path):
     last = write(tmp_path, 0, 3)
     best = last.with_name("best.ckpt")
@@ -156,6 +164,17 @@ def test_a_validation_prints_its_score_once_in_per_cent(davis_root, tmp_path, ca
     assert said.splitlines()[-1] == f"report: {tmp_path / 'out/report.html'}"
     assert "Validate metric" not in said
     assert "hp_metric" not in said
+
+
+def test_a_validation_without_a_logger_leaves_an_earlier_config_alone(davis_root, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "runs").mkdir()
+    (tmp_path / "runs/config.yaml").write_text("a fit's")
+    more = benchmark(davis_root, "--trainer.callbacks.output_dir=out", "--trainer.callbacks.limit_sequences=1")
+    main(["validate", "--model=FrozenEncoder", "--model.spec=raw_colour", "--trainer.accelerator=cpu",
+          "--trainer.logger=false", *more])  # fmt: skip
+    assert (tmp_path / "runs/config.yaml").read_text() == "a fit's"
+    assert (tmp_path / "out/results.json").is_file()
 
 
 class TimeOrder(DavisBenchmark):

@@ -63,7 +63,7 @@ def test_preemption_of_forked_ranks(group, video_folder, tmp_path):
 @pytest.mark.parametrize(
     ("method", "callback", "line"),
     [
-        ("VFSSimSiam", LearningRateFinder(), "LearningRateFinder: VFSSimSiam scales its rate with the batch"),
+        ("VFSSimSiam", LearningRateFinder(), "LearningRateFinder: VFSSimSiam scales its learning rate"),
         ("VFSMoCo", StochasticWeightAveraging(1e-3), "the queue or moving average of VFSMoCo needs; use EMAWeight"),
         ("VFSMoCo", EMAWeightAveraging(), r"would average queue\.\w+ of VFSMoCo, .* set use_buffers: false"),
     ],
@@ -76,7 +76,7 @@ def test_refused_before_any_work(method, callback, line, tmp_path):
 
 def test_a_batch_size_finder_is_refused():
     trainer = quiet_trainer(callbacks=[BatchSizeFinder(), Safeguards()])
-    with pytest.raises(ValueError, match="BatchSizeFinder: the learning rate and its schedule are made for the first"):
+    with pytest.raises(ValueError, match="BatchSizeFinder: VFSSimSiam scales its learning rate"):
         refuse_unsupported(trainer, make("VFSSimSiam", 1))  # Lightning takes the finder with a DataModule only
 
 
