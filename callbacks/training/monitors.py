@@ -1,4 +1,4 @@
-"""What a training shows while it runs: collapse and negatives, its speed, and its progress."""
+"""Monitors of a training: collapse and negatives, its speed, and its progress."""
 
 import math
 import time

@@ -1,4 +1,4 @@
-"""What a training takes from a checkpoint besides weights: checked once, before anything is restored.
+"""Check of all that a training restores from a checkpoint besides weights, once, before anything is restored.
 
 A file is never an order. Of paths only names are taken, numbers have to be numbers, and names of attributes have to be
 those that this program would have written.
@@ -23,7 +23,7 @@ class _Part(BaseModel):
 
 
 class ResumeNote(_Part):
-    """What `LastCheckpoint` records in a checkpoint.
+    """The record of `LastCheckpoint` in a checkpoint.
 
     Attributes:
         run: number of the run, counted over the runs of a folder in the order in which they began or resumed; −1 where
@@ -177,7 +177,7 @@ def check_optimizers(trainer: pl.Trainer) -> None:
     """Check that optimisers which were restored can take a step.
 
     Raises:
-        ValueError: if an option is missing or is no number, or a tensor has another shape than its parameter.
+        ValueError: if an option is missing or is not a finite number, or a tensor has another shape than its parameter.
     """
     where = f"{trainer.ckpt_path}: the optimiser"
     for optimizer in trainer.optimizers:
@@ -207,7 +207,7 @@ def _check_like(state: Any, model: Any, where: str) -> None:
             _check_like(value, like, f"{where}.{number}")
     elif isinstance(model, float) and type(state) in (int, float):
         if not math.isfinite(state):
-            raise ValueError(f"{where}: {state} is no number that a training can use")
+            raise ValueError(f"{where}: {state} is not finite")
     elif isinstance(model, torch.Tensor) and state is None:  # a best score, before there is one
         return
     elif model is not None and not (type(state) is type(model) and not (type(state) is int and state < 0)):
