@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
-from rich.table import Table
 
 from datamodules.reading.files import csv_of_records, write_atomically
 
 from ..results.provenance import provenance
+from ..results.rendering import console_table, percent
 
 Row = dict[str, Any]
 """Column → value of a sequence (or object): a row of per_sequence.csv."""
@@ -64,11 +64,16 @@ class Results:
             grid = self.metadata.get("grid")
             grids = f"; {', '.join([grid] if isinstance(grid, str) else grid)}" if grid else ""
             console.print(f"{self.benchmark}: {network}{grids}", markup=False, highlight=False)
+        if not self.scores:
+            console.print("no ground truth, nothing to score")
+            return
         lines: dict[str, dict[str, float]] = {}
         for key, score in self.scores.items():
             stage, _, name = key.rpartition("/")
             lines.setdefault(f"{self.benchmark} {stage}".rstrip(), {})[name] = score
-        console.print(scores_table(lines) if lines else "no ground truth, nothing to score")
+        columns = list(dict.fromkeys(name for scores in lines.values() for name in scores))
+        rows = [[line, *(percent(scores.get(name)) for name in columns)] for line, scores in lines.items()]
+        console.print(console_table(["", *columns], rows))
 
 
 def wide_console() -> Console:
@@ -86,19 +91,3 @@ def require_writable(folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.NamedTemporaryFile(dir=folder):
         pass
-
-
-def scores_table(runs: Mapping[str, Mapping[str, float]]) -> Table:
-    """Build a table with one row per run and one column per score, in per cent.
-
-    Args:
-        runs: name of the run → key → fraction.
-    """
-    table = Table(box=None, header_style="bold")
-    columns = list(dict.fromkeys(key for scores in runs.values() for key in scores))
-    table.add_column("", no_wrap=True)
-    for key in columns:
-        table.add_column(key, justify="right")
-    for name, scores in runs.items():
-        table.add_row(name, *(f"{100 * scores[key]:.1f}" if key in scores else "" for key in columns))
-    return table

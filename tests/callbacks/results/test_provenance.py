@@ -48,9 +48,3 @@ def test_a_processor_without_a_name_is_its_architecture(
     if content is not None:
         (tmp_path / "cpuinfo").write_text(content)
     assert processor() == "riscv64"
-
-
-def test_the_processor_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr("callbacks.results.provenance.CPU_INFO", tmp_path / "cpuinfo")
-    (tmp_path / "cpuinfo").write_text("processor\t: 0\nmodel name\t: EPYC: 64-Core\nprocessor\t: 1\n")
-    assert processor() == "EPYC: 64-Core"

@@ -33,6 +33,7 @@ def test_by_the_command_line_with_the_baselines(davis_root, tmp_path, capsys):
     assert capsys.readouterr().out.splitlines()[-1].startswith(" raw colour ")
 
 
+@pytest.mark.slow
 def test_points_in_one_table_by_the_released_config(tmp_path, capsys):
     root, output = write_points(tmp_path / "set.pkl", videos=2, frames=5), tmp_path / "out"
     flags = ["--config", "benchmarks/tap_vid.yaml", "--root", str(root), "--output", str(output), "--no-baselines"]

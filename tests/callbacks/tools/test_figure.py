@@ -48,19 +48,6 @@ def test_evaluations_within_an_epoch_are_drawn_over_steps(tmp_path: Path) -> Non
     assert pictures[once, None] == pictures[once, "epoch"] != pictures[once, "step"]
 
 
-def test_the_picture_shows_a_curve_for_each_stage_and_run(tmp_path: Path) -> None:
-    pytest.importorskip("matplotlib")
-    runs = [write_run(tmp_path / name, {(0, 4): blocks(0.4), (1, 8): blocks(0.5)}) for name in ("one", "two")]
-    pictures = []
-    for number in (1, 2):
-        path = figure(runs[:number], tmp_path / "new" / f"{number}.png", title="VFS")
-        pictures.append(np.asarray(Image.open(path).convert("RGB")))
-    assert pictures[0].shape == (675, 1050, 3)
-    colourful = [(np.ptp(picture.astype(int), axis=2) > 60).sum() for picture in pictures]
-    assert colourful[0] > 500  # lines are there
-    assert colourful[1] != colourful[0]
-
-
 def colours_in(path: Path, pixels: int) -> set[tuple[int, int, int]]:
     """The colours, other than greys, of at least `pixels` of the left 1,050 columns."""
     picture = np.asarray(Image.open(path).convert("RGB"))[:, :1050]

@@ -56,6 +56,7 @@ def test_one_pass_of_the_network_serves_all(swept: Path) -> None:
     assert (swept / "sweep.png").stat().st_size > 10_000
 
 
+@pytest.mark.slow
 def test_a_sweep_from_python_writes_what_the_command_writes(swept: Path, davis_root: Path, tmp_path: Path) -> None:
     benchmark = DavisBenchmark(davis_root, predictions=False)
     sweep("torchvision:resnet18", benchmark, read_grid(benchmark.protocol, VARIED), tmp_path)
@@ -122,6 +123,7 @@ def test_a_batch_that_another_process_runs_is_left_to_it(
         command(words)
 
 
+@pytest.mark.slow
 def test_named_protocols_are_swept_as_they_are(
     davis_root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -138,6 +140,7 @@ def test_named_protocols_are_swept_as_they_are(
         assert alone.evaluate(build_feature_extractor("raw_colour"))["J&F-Mean"] == pytest.approx(one.value, abs=1e-9)
 
 
+@pytest.mark.slow
 def test_a_sweep_of_something_else_in_the_folder_is_one_line(swept: Path, davis_root: Path, tmp_path: Path) -> None:
     words = ["--root", str(davis_root), "--vary", *VARIED, "--output", str(swept)]
     for other in (["raw_colour"], ["torchvision:resnet18", "--seed", "1"]):
@@ -162,6 +165,7 @@ def checkpoint_of(seed: int, path: Path) -> None:
     torch.save(content, path)
 
 
+@pytest.mark.slow
 def test_protocols_at_another_stride_than_their_own_have_their_scores(davis_root: Path, tmp_path: Path) -> None:
     words = ["--vary", "topk=2,10", "--strides", "16", "--output", str(tmp_path)]
     command(["raw_colour", "--root", str(davis_root), *words])
@@ -173,6 +177,7 @@ def test_protocols_at_another_stride_than_their_own_have_their_scores(davis_root
         assert benchmark.evaluate(extractor)["J&F-Mean"] == pytest.approx(one.value, abs=1e-9)
 
 
+@pytest.mark.slow
 def test_scores_that_rows_alone_have_are_their_means(tmp_path: Path) -> None:
     """YouTube-VOS has J-Seen and the like over all sequences, and J-Mean in its rows."""
     root = write_youtube_vos(tmp_path / "data", 3, valid=1, frames=16, size=(64, 64), sprites=(2, 2))

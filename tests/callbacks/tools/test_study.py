@@ -149,11 +149,6 @@ def test_another_order_is_said_and_another_place_is_none(folder: Path, monkeypat
     assert len((folder / "out/calls.txt").read_text().splitlines()) == 2
 
 
-def test_seeds_of_the_command_line_are_in_the_table(folder: Path) -> None:
-    run(folder, "--only", "base", "--seeds", "0", "5")
-    assert "| base | 2 | 50.0 / 50.0 |" in (folder / "out/table.md").read_text()
-
-
 def test_a_row_with_its_own_seeds_has_no_others(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     rows = "rows: [{name: raw, model: --model FrozenEncoder, seeds: [0]}, {name: short, seeds: [1]}, "
     (folder / "study.yaml").write_text(STUDY.replace("rows: [", rows + "{name: soft, of: short}, "))
@@ -170,23 +165,6 @@ def test_a_row_that_another_process_runs_is_left_to_it(folder: Path, capsys: pyt
         assert run(folder, "--only", "base") == ["fit base seed-1", "validate base seed-1"]
         assert "[1/2] base, seed 0: running elsewhere" in capsys.readouterr().out
     assert run(folder, "--only", "base") == ["fit base seed-0", "validate base seed-0"]
-
-
-def test_an_old_record_has_no_state(folder: Path) -> None:
-    run(folder, "--only", "base", "--seeds", "0")
-    record = folder / "out/base/seed-0/trained.json"
-    content = json.loads(record.read_text())
-    assert content.pop("state") == "done"
-    record.write_text(json.dumps(content))
-    assert run(folder, "--only", "base", "--seeds", "0") == []
-
-
-def test_a_training_that_began_elsewhere_has_no_seconds(folder: Path) -> None:
-    (folder / "out/base/seed-0/checkpoints").mkdir(parents=True)
-    (folder / "out/base/seed-0/checkpoints/last.ckpt").touch()
-    run(folder, "--only", "base")
-    costs = [json.loads((folder / f"out/base/seed-{seed}/trained.json").read_text()) for seed in (0, 1)]
-    assert ["seconds" in cost for cost in costs] == [False, True]
 
 
 def test_plain_commands(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -88,12 +88,6 @@ def test_seeds_of_one_command_are_one_row_with_their_spread(tmp_path):
     assert "72.5 (62.5 / 72.5 / 82.5; spread 20.0) [" in render(table, "md")
 
 
-def test_one_seed_twice_is_two_rows(tmp_path):
-    for run in "ab":
-        write(tmp_path / run, "A", {"J-Mean": 0.5}, command=["cli.py", "fit", "--seed_everything", "0"])
-    assert len(gather_results([tmp_path]).rows) == 2
-
-
 def test_named_folders_are_the_seeds_of_a_row_and_differences_are_paired(tmp_path):
     runs = [{name: [value + 0.1 + k / 50 for value in values] for name, values in SCORES.items()} for k in range(3)]
     ours = [
