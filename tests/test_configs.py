@@ -27,7 +27,7 @@ def names(built):
     return {type(callback).__name__ for callback in built.trainer.callbacks}
 
 
-@pytest.mark.parametrize("config", EVERY)
+@pytest.mark.parametrize("config", [pytest.param(name, marks=[pytest.mark.slow] * ("r50" in name)) for name in EVERY])
 def test_builds(config):
     given = content(config)
     built = build(config, arguments=() if "model" in given else ("--model=FrozenEncoder", "--model.spec=raw_colour"))
@@ -67,7 +67,11 @@ def test_no_two_pieces_set_the_same_value():
 
 
 @pytest.mark.parametrize(
-    ("method", "trainer"), [("vfs_moco_r18.yaml", "trainer/gpus.yaml"), ("liir.yaml", "trainer/cpu.yaml")]
+    ("method", "trainer"),
+    [
+        ("vfs_moco_r18.yaml", "trainer/gpus.yaml"),
+        pytest.param("liir.yaml", "trainer/cpu.yaml", marks=pytest.mark.slow),
+    ],
 )
 def test_every_order_comes_to_the_same_run(method, trainer):
     pieces = [method, trainer, "benchmarks/davis.yaml", "monitor.yaml"]

@@ -94,7 +94,8 @@ def _arguments(flag: str, value: str | None) -> list[Argument]:
 
 def _is_spec(name: str) -> bool:
     """Return whether a name is a backbone's, and not a class's."""
-    return name in SHORT_NAMES or name == "raw_colour" or ":" in name or Path(name).is_file()
+    is_file = "." in name and Path(name).is_file()
+    return name in SHORT_NAMES or name == "raw_colour" or ":" in name or is_file
 
 
 def _is_yaml(value: str) -> bool:
