@@ -196,14 +196,6 @@ def test_both_phases_in_one_run() -> None:
     assert sorted(module.bank.video_ids.tolist()) == [video for video in range(2, 8) for _ in range(2)]
 
 
-def test_average_follows_the_encoder() -> None:
-    module = tiny(encoder_momentum=0.9)
-    start = module.backbone.conv1.weight.detach().clone()
-    quiet_trainer(max_steps=2).fit(module, DataLoader(Clips(4, 2, 16), batch_size=2))
-    moved, average = module.backbone.conv1.weight, module.target_encoder.average.conv1.weight
-    assert 0 < (average - start).norm() < 0.2 * (moved - start).norm()
-
-
 @pytest.mark.parametrize("step", [1, 3])  # within the warm-up; within the second phase
 def test_a_run_killed_in_either_phase_resumes_the_same(tmp_path: Path, step: int) -> None:
     def train(callbacks: list[Any], resume: Path | None = None) -> Liir:

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 import pytorch_lightning as pl
 import torch
-from torch import Tensor, nn
+from torch import nn
 from torch.utils.data import DataLoader
 
 from lightning_modules import LinearProbe, VFSSimSiam
@@ -166,14 +166,3 @@ def test_the_loss_of_ranks_with_unequal_numbers_is_that_of_all_images(tmp_path: 
     assert set(found) == {"1-0", "2-0", "2-1"}
     assert found["2-0"] == pytest.approx(found["1-0"], rel=1e-5)
     assert found["2-1"] == pytest.approx(found["1-0"], rel=1e-5)
-
-
-def gradient_of(probe: LinearProbe, image: Tensor) -> Tensor | None:
-    image.requires_grad_()
-    probe(image).sum().backward()
-    return image.grad
-
-
-def test_nothing_flows_into_the_backbone() -> None:
-    probe = LinearProbe("raw_colour", 3, stage=None, stride=8)
-    assert gradient_of(probe, torch.rand(2, 3, 8, 8)) is None

@@ -3,7 +3,7 @@
 import pytest
 from torch import nn
 
-from lightning_modules.schedules import cosine_factor, scaled_lr, sgd_with_cosine
+from lightning_modules.schedules import cosine_factor, sgd_with_cosine
 
 
 @pytest.mark.parametrize("case", ["c0", "c2"])
@@ -28,14 +28,3 @@ def test_optimizer_follows_the_schedule():
     assert rates == pytest.approx([0.1 * cosine_factor(step, 4) for step in range(5)])
     assert rates[-1] == pytest.approx(0, abs=1e-12)
     assert config["lr_scheduler"]["interval"] == "step"
-
-
-def test_frozen_parameters_are_left_out():
-    module = nn.Linear(2, 2)
-    module.bias.requires_grad_(False)
-    assert len(sgd_with_cosine(module, 0.1, 0.9, 0, 1)["optimizer"].param_groups[0]["params"]) == 1
-
-
-def test_linear_scaling():
-    assert scaled_lr(0.05, 256) == 0.05
-    assert scaled_lr(0.05, 64) == 0.0125
