@@ -9,7 +9,10 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from pytorch_lightning.utilities.exceptions import SIGTERMException
+try:
+    from pytorch_lightning.utilities.exceptions import SIGTERMException
+except ModuleNotFoundError:  # the evaluation runs without Lightning
+    SIGTERMException = SystemExit
 
 WATCHED = (signal.SIGTERM, signal.SIGINT)
 FOLLOWS = re.compile(r"[Ww]orker .*(died|exited|killed)|gloo/transport|[Cc]onnection (closed|reset) by peer")

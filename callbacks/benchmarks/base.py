@@ -168,6 +168,9 @@ class BenchmarkCallback(BenchmarkHooks, ABC):
                 with ranks.together():
                     outcome = evaluation.compute()
             with ranks.together():
+                protocol = getattr(self, "protocol", None)
+                named = isinstance(protocol, EvaluationProtocol)
+                source = protocol.origin(type(self).name, self.protocols_like) if named else None
                 metadata = {
                     "network": network or describe_network(extractor),
                     "seconds": round(time.perf_counter() - began, 2),
@@ -176,7 +179,7 @@ class BenchmarkCallback(BenchmarkHooks, ABC):
                     "sequences": len(self.sequences),
                     "limit_sequences": self.limit_sequences,
                     "ranks": ranks.size,
-                    **self._protocol_source(),
+                    **({"protocol_source": source} if source else {}),
                     **({"history": self._past} if self._past else {}),
                     **self.metadata(),
                     **evaluation.metadata(),
@@ -186,14 +189,6 @@ class BenchmarkCallback(BenchmarkHooks, ABC):
                 if ranks.rank == 0:
                     self._report(self.results, outcome, evaluation, context.folder)
         return outcome.scores
-
-    def _protocol_source(self) -> dict[str, Any]:
-        """Return the source of the protocol and what it states, for results.json."""
-        protocol = getattr(self, "protocol", None)
-        if not isinstance(protocol, EvaluationProtocol):
-            return {}
-        source = protocol.origin(type(self).name, self.protocols_like)
-        return {"protocol_source": source} if source else {}
 
     def _sequences_of(self, ranks: Ranks) -> Iterator[Any]:
         """Yield the sequences of this rank; the first rank shows the progress, in frames since videos differ."""

@@ -31,11 +31,21 @@ class Ranks:
         self.group: Any = dist.new_group(backend="gloo", timeout=LONGEST_BENCHMARK) if self.size > 1 else None
 
     def gather(self, value: Any) -> list[Any]:
-        """Return one picklable value of each rank, in the order of the ranks, on every rank."""
+        """Return one picklable value of each rank, in the order of the ranks, on every rank.
+
+        Raises:
+            BenchmarkError: if the process of another rank has ended.
+        """
         if self.size == 1:
             return [value]
         values: list[Any] = [None] * self.size
-        dist.all_gather_object(values, value, group=self.group)
+        try:
+            dist.all_gather_object(values, value, group=self.group)
+        except RuntimeError as error:  # gloo's, of a lost connection
+            raise BenchmarkError(
+                f"rank {self.rank} of {self.size}: the process of another rank has ended (killed, or out of memory): "
+                "look for its own last lines"
+            ) from error
         return values
 
     def largest(self, value: int) -> int:
@@ -54,12 +64,13 @@ class Ranks:
             BenchmarkError: on every rank, where several ranks run; a single rank raises what was raised.
             Stopped: on every rank, if a signal has stopped one of them.
         """
+        if self.size == 1:
+            yield
+            return
         error: BaseException | None = None
         try:
             yield
         except (Exception, signals.Stopped) as raised:
-            if self.size == 1:
-                raise
             error = raised
         stopped_by = error.number if isinstance(error, signals.Stopped) else None
         if stops := [number for number in self.gather(stopped_by) if number]:

@@ -5,7 +5,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
-import pytorch_lightning as pl
 import torch
 from torch import nn
 
@@ -118,8 +117,8 @@ def encoder_hparams(encoder: HasFeatureExtractor) -> dict[str, Any]:
         checkpoint.
     """
     recipe = None
-    if isinstance(encoder, pl.LightningModule):
-        arguments = {name: value for name, value in encoder.hparams.items() if not name.startswith("_")}
+    if (hparams := getattr(encoder, "hparams", None)) is not None:  # a LightningModule's
+        arguments = {name: value for name, value in hparams.items() if not name.startswith("_")}
         recipe = {"class_path": import_path(type(encoder)), "init_args": arguments}
     return {"encoder": recipe, "pretrained": False}
 
@@ -189,7 +188,7 @@ def extractor_of(
         return RawColour(stage or "colour", stride).eval()
     normalise = Normalise(mean, std)
     view = shared_copy(network)
-    normalise.to(next(network.parameters(), torch.zeros(())))  # its device, and bfloat16 under Lightning's bf16-true
+    normalise.to(next(network.parameters(), normalise.mean))  # its device, and bfloat16 under Lightning's bf16-true
     if is_resnet(view):
         own_stride = None if options.get("dilated") else 8
         return ResNetExtractor(view, normalise, stage or "res4", stride or own_stride, **options)

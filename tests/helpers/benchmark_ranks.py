@@ -1,6 +1,8 @@
 """Benchmarks in several processes over gloo: scores with every bit in sight, failures, a short time limit."""
 
 import json
+import os
+import signal
 import time
 from datetime import timedelta
 from functools import partial
@@ -46,6 +48,13 @@ class FailsOnLast(DavisBenchmark):
         return on_last_rank(super().start(extractor, run), fail)
 
 
+class KilledOnLast(DavisBenchmark):
+    """A benchmark of which one rank is killed while it follows a sequence."""
+
+    def start(self, extractor, run):
+        return on_last_rank(super().start(extractor, run), lambda sequence: os.kill(os.getpid(), signal.SIGKILL))
+
+
 class Late(DavisBenchmark):
     """A benchmark of which one rank takes longer than the process group waits."""
 
@@ -60,6 +69,7 @@ KINDS = {
     "vip": VipBenchmark,
     "tap_vid": TapVidBenchmark,
     "fails": FailsOnLast,
+    "killed": KilledOnLast,
     "late": Late,
 }
 
@@ -86,6 +96,9 @@ def work(rank: int, size: int, root: str, folder: str, kind: str) -> None:
     store, limit = f"file://{folder}/store", timedelta(seconds=2)
     dist.init_process_group("gloo", init_method=store, rank=rank, world_size=size, timeout=limit)
     results = evaluate(root, kind, f"{folder}/out")
+    if kind == "killed":  # the training's own group is broken too
+        Path(folder, f"rank{rank}.json").write_text(json.dumps({"results": results}))
+        os._exit(0)
     alive = torch.tensor(1.0)
     dist.all_reduce(alive)  # the training's own group continues
     Path(folder, f"rank{rank}.json").write_text(json.dumps({"results": results, "alive": alive.item()}))

@@ -1,7 +1,12 @@
 """Mistakes in the data are reported before any work, with the file's path."""
 
+import errno
+import os
 import re
 import shutil
+import subprocess
+import sys
+from functools import partial
 
 import numpy as np
 import pytest
@@ -10,9 +15,12 @@ import torch
 from PIL import Image
 from torch.utils.data import DataLoader
 
-from callbacks import DavisBenchmark
+from callbacks import DavisBenchmark, JhmdbBenchmark, OtbBenchmark, TapVidBenchmark, VipBenchmark
 from datamodules.reading.errors import DataError
+from datamodules.synthetic import write_davis, write_otb, write_tap_vid
 from lightning_modules import FrozenEncoder, VFSSimSiam
+from lightning_modules.backbones import build_encoder
+from tests.helpers.synthetic_layouts import write_jhmdb, write_vip
 from tests.helpers.tiny import TINY
 
 MASKS = "Annotations/480p/synthetic-001"
@@ -163,3 +171,61 @@ def test_a_resumed_training_is_described_by_its_steps_and_a_validation_by_its_fi
     assert networks[0].endswith("1 steps of training")
     assert networks[1].endswith("2 steps of training")
     assert networks[2].endswith(f"weights of one.ckpt, {path}")
+
+
+WITHOUT_LIGHTNING = """
+import sys
+for name in ("pytorch_lightning", "lightning_fabric", "lightning"):
+    sys.modules[name] = None
+from callbacks import (
+    BadjaBenchmark, DavisBenchmark, JhmdbBenchmark, OtbBenchmark, TapVidBenchmark, VipBenchmark, VosBenchmark,
+    YoutubeVosBenchmark,
+)
+from lightning_modules.backbones import build_feature_extractor
+root, folder = sys.argv[1:]
+benchmark = DavisBenchmark(root, limit_sequences=1, changes={"radius": 3, "context": 2})
+benchmark.evaluate(build_feature_extractor("torchvision:resnet18", "res3", 8), folder)
+"""
+
+
+def test_the_evaluation_runs_without_lightning(davis_root, tmp_path):
+    words = [sys.executable, "-c", WITHOUT_LIGHTNING, str(davis_root), str(tmp_path)]
+    done = subprocess.run(words, capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 0, done.stderr
+    assert {"results.json", "per_sequence.csv", "predictions", "report.html"} <= {p.name for p in tmp_path.iterdir()}
+
+
+def test_a_benchmark_is_a_callback_where_lightning_is_installed():
+    assert issubclass(DavisBenchmark, pl.Callback)
+
+
+@pytest.mark.parametrize(
+    ("benchmark", "write", "spec"),
+    [
+        (DavisBenchmark, write_davis, "tests.helpers.encoders:TinyResNet"),
+        pytest.param(JhmdbBenchmark, write_jhmdb, "raw_colour", marks=pytest.mark.slow),
+        pytest.param(VipBenchmark, write_vip, "raw_colour", marks=pytest.mark.slow),
+        pytest.param(TapVidBenchmark, write_tap_vid, "raw_colour", marks=pytest.mark.slow),
+        pytest.param(partial(OtbBenchmark, version=None), write_otb, "raw_colour", marks=pytest.mark.slow),
+    ],
+)
+def test_scores_do_not_depend_on_torchs_default_type(benchmark, write, spec, tmp_path):
+    root = write(tmp_path / "data", 1, frames=4, size=(48, 64))
+    network, scores = build_encoder(spec), []
+    for dtype in (torch.float32, torch.bfloat16):
+        torch.set_default_dtype(dtype)
+        try:
+            scores.append(benchmark(root).evaluate(network))
+        finally:
+            torch.set_default_dtype(torch.float32)
+    assert scores[0] == scores[1]
+
+
+def test_a_full_disk_is_one_line_that_names_the_file(davis_root, tmp_path, monkeypatch):
+    def full(path, *arguments):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
+
+    monkeypatch.setattr("callbacks.tracking.record.write_ids", full)
+    with pytest.raises(OSError, match=r"No space left on device: '.*predictions/synthetic-000/00000.png'"):
+        DavisBenchmark(davis_root, limit_sequences=1).evaluate(build_encoder("raw_colour"), tmp_path)
+    assert not (tmp_path / "results.json").exists()

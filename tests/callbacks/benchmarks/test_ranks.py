@@ -2,6 +2,7 @@
 
 import json
 import multiprocessing
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -115,6 +116,20 @@ def test_a_rank_that_fails_takes_the_others_along(davis_root, tmp_path):
     results = in_processes(2, davis_root, tmp_path / "run", "fails")
     assert results[0] == results[1]
     assert "rank 1 of 2: ValueError: synthetic-00" in results[0]["error"]
+
+
+def test_a_rank_that_is_killed_ends_the_others_in_one_line(davis_root, tmp_path):
+    context = multiprocessing.get_context("fork")
+    arguments = (2, str(davis_root), str(tmp_path), "killed")
+    workers = [context.Process(target=benchmark_ranks.work, args=(rank, *arguments)) for rank in range(2)]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join(timeout=120)
+    assert [worker.exitcode for worker in workers] == [0, -signal.SIGKILL]
+    error = json.loads((tmp_path / "rank0.json").read_text())["results"]["error"]
+    assert error.startswith("rank 0 of 2: the process of another rank has ended")
+    assert "\n" not in error
 
 
 def test_a_benchmark_may_take_longer_than_the_process_group_waits(davis_root, tmp_path):
