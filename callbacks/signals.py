@@ -12,7 +12,7 @@ from typing import Any
 try:
     from pytorch_lightning.utilities.exceptions import SIGTERMException
 except ModuleNotFoundError:  # the evaluation runs without Lightning
-    SIGTERMException = SystemExit
+    SIGTERMException = SystemExit  # type: ignore[misc, assignment]
 
 WATCHED = (signal.SIGTERM, signal.SIGINT)
 FOLLOWS = re.compile(r"[Ww]orker .*(died|exited|killed)|gloo/transport|[Cc]onnection (closed|reset) by peer")

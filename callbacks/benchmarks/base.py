@@ -168,9 +168,9 @@ class BenchmarkCallback(BenchmarkHooks, ABC):
                 with ranks.together():
                     outcome = evaluation.compute()
             with ranks.together():
-                protocol = getattr(self, "protocol", None)
-                named = isinstance(protocol, EvaluationProtocol)
-                source = protocol.origin(type(self).name, self.protocols_like) if named else None
+                rules, source = getattr(self, "protocol", None), None
+                if isinstance(rules, EvaluationProtocol):
+                    source = rules.origin(type(self).name, self.protocols_like)
                 metadata = {
                     "network": network or describe_network(extractor),
                     "seconds": round(time.perf_counter() - began, 2),

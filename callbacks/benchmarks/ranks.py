@@ -43,8 +43,8 @@ class Ranks:
             dist.all_gather_object(values, value, group=self.group)
         except RuntimeError as error:  # gloo's, of a lost connection
             raise BenchmarkError(
-                f"rank {self.rank} of {self.size}: the process of another rank has ended (killed, or out of memory): "
-                "look for its own last lines"
+                f"rank {self.rank} of {self.size}: connection closed by peer: the process of another rank has ended "
+                "(killed, or out of memory); look for its own last lines"
             ) from error
         return values
 

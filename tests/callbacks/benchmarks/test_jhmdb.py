@@ -14,7 +14,6 @@ from callbacks import JhmdbBenchmark
 from callbacks.metrics import PCK
 from datamodules.datasets import Jhmdb
 from datamodules.datasets.jhmdb import JOINTS
-from datamodules.reading.errors import DataError
 from lightning_modules.backbones import build_feature_extractor
 from lightning_modules.functional import PropagationProtocol
 from tests.helpers.plain_propagation import plain_propagation
@@ -99,15 +98,6 @@ def test_joints_are_counted_as_the_protocol_says(root, tmp_path, counting):
     assert (results["split"], results["subset"]) == (1, "test")
 
 
-def test_a_joint_outside_the_picture_is_not_found(tmp_path):
-    root = write_jhmdb(tmp_path / "jhmdb", 1, frames=2, size=(120, 160))
-    benchmark = JhmdbBenchmark(root, protocol="vidcorr", changes=SMALL)
-    (clip,) = benchmark.sequences
-    clip.points[0, 3] = (-40, 10)
-    benchmark.evaluate(build_feature_extractor("raw_colour"), tmp_path / "out")
-    assert (read_joints(tmp_path / "out", clip)[:, 3] == -1).all()
-
-
 def test_real_clips(shared_data, tmp_path):
     benchmark = JhmdbBenchmark(shared_data / "jhmdb", changes=SMALL, limit_sequences=1)
     scores = benchmark.evaluate(build_feature_extractor("raw_colour"), tmp_path)
@@ -115,14 +105,3 @@ def test_real_clips(shared_data, tmp_path):
     assert 0.1 < scores["PCK@0.1"] < scores["PCK@0.5"] <= 1
     assert cv2.imread(str(tmp_path / "overlays" / f"{clip.name}.png")).std() > 10
     assert json.loads((tmp_path / "results.json").read_text())["protocol"]["input_size"] == [320, 320]
-
-
-def test_a_mat_without_joints_is_told_before_any_work(tmp_path):
-    from scipy.io import savemat
-
-    root = write_jhmdb(tmp_path / "jhmdb", 2, frames=3, size=(60, 80))
-    path = next((root / "joint_positions").glob("*/*/*.mat"))
-    savemat(path, {"scale": np.ones(3)})
-    with pytest.raises(DataError, match=f"{path}: has no pos_img"):
-        JhmdbBenchmark(root).evaluate(build_feature_extractor("raw_colour"), tmp_path / "out")
-    assert not (tmp_path / "out" / "predictions").exists()

@@ -5,10 +5,9 @@ import json
 from io import StringIO
 from pathlib import Path
 
-import pytest
 from rich.console import Console
 
-from callbacks.benchmarks.results import Results, require_writable
+from callbacks.benchmarks.results import Results
 
 
 def shown(results: Results) -> str:
@@ -31,19 +30,6 @@ def test_files_hold_scores_rows_and_where_they_come_from(tmp_path: Path) -> None
     assert Results("davis", {}, [], {"protocol": protocols[0]}).digests == ["1"]
 
 
-def test_a_row_may_have_a_column_that_the_first_lacks(tmp_path: Path) -> None:
-    Results("davis", {}, [{"Sequence": "a"}, {"Sequence": "b", "F-Mean": 0.5}]).write(tmp_path)
-    with (tmp_path / "per_sequence.csv").open(newline="") as file:
-        assert [row["F-Mean"] for row in csv.DictReader(file)] == ["", "0.5"]
-
-
-def test_the_table_is_in_per_cent_and_says_where_there_is_nothing_to_score() -> None:
-    text = shown(Results("davis", {"J-Mean": 0.5, "F-Mean": 0.1234}, [], {"network": "a [bold] one"}))
-    assert "davis: a [bold] one" in text
-    assert text.splitlines()[-1].split() == ["davis", "50.0", "12.3"]
-    assert "no ground truth, nothing to score" in shown(Results("davis", {}, []))
-
-
 def test_each_stage_has_a_line() -> None:
     lines = shown(
         Results("davis", {"res3/J-Mean": 0.25, "res3/F-Mean": 0.5, "res4/J-Mean": 0.75, "res4/F-Mean": 1.0}, [])
@@ -53,11 +39,3 @@ def test_each_stage_has_a_line() -> None:
         ["davis", "res3", "25.0", "50.0"],
         ["davis", "res4", "75.0", "100.0"],
     ]
-
-
-def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
-    (tmp_path / "file").write_text("")
-    with pytest.raises(OSError, match="file"):
-        require_writable(tmp_path / "file" / "results")
-    require_writable(tmp_path / "new" / "folder")
-    assert list((tmp_path / "new" / "folder").iterdir()) == []

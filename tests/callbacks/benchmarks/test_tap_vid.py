@@ -6,15 +6,11 @@ import json
 import cv2
 import numpy as np
 import pytest
-import pytorch_lightning as pl
-import torch
-from torch.utils.data import DataLoader
 
 from callbacks import TapVidBenchmark
-from callbacks.benchmarks.tap_vid import nearest_centres
 from callbacks.metrics import tapvid_metrics
 from datamodules.datasets import TapVid
-from lightning_modules import FrozenEncoder, VFSSimSiam
+from lightning_modules import FrozenEncoder
 from lightning_modules.backbones import build_feature_extractor
 from tests.helpers.tap_vid import write_points
 
@@ -115,11 +111,6 @@ def test_a_video_with_nothing_to_score_is_named(root, tmp_path, caplog):
     assert "are left out of those means: film-001" in caplog.text
 
 
-def test_the_nearest_centre_stays_in_the_picture():
-    tracks = np.array([[-3.0, 0.0], [255.9, 256.0], [12.0, 3.9]])
-    np.testing.assert_array_equal(nearest_centres(tracks, (32, 32), 256), [[4, 4], [252, 252], [12, 4]])
-
-
 def test_in_a_notebook_a_module_is_scored_as_its_extractor_and_the_tables_are_at_hand(root, capsys):
     benchmark = TapVidBenchmark(root, "vidcorr", stride=16)
     scores = benchmark.evaluate(FrozenEncoder("raw_colour"))
@@ -129,36 +120,3 @@ def test_in_a_notebook_a_module_is_scored_as_its_extractor_and_the_tables_are_at
     assert scores == TapVidBenchmark(root, "vidcorr").evaluate(build_feature_extractor("raw_colour", stride=16))
     assert [row["Sequence"] for row in benchmark.results.rows] == ["film-000", "film-001"]
     assert np.mean([row[DELTA] for row in benchmark.results.rows]) == pytest.approx(scores[DELTA])
-
-
-def test_fit_logs_it_every_n_epochs_and_leaves_the_training_as_it_is(root, tmp_path):
-    clips = [{"clip": torch.rand(2, 3, 32, 32, generator=torch.Generator().manual_seed(i))} for i in range(4)]
-
-    def fit(*callbacks):
-        torch.manual_seed(0)
-        tiny = {"backbone": "tests.helpers.encoders:TinyResNet", "projector_dim": 16, "predictor_dim": 8}
-        module = VFSSimSiam(**tiny, base_lr=3)
-        trainer = pl.Trainer(
-            default_root_dir=tmp_path,
-            callbacks=list(callbacks),
-            max_epochs=4,
-            accelerator="cpu",
-            logger=False,
-            enable_progress_bar=False,
-            enable_model_summary=False,
-            num_sanity_val_steps=0,
-        )
-        trainer.fit(module, DataLoader(clips, batch_size=4), DataLoader([{}], batch_size=None))
-        return module, trainer
-
-    benchmark = TapVidBenchmark(root, every_n_epochs=2, limit_sequences=1, stage="res4", stride=8)
-    module, trainer = fit(benchmark)
-    assert list(benchmark.history) == [2, 4]
-    scores = TapVidBenchmark(root, limit_sequences=1).evaluate(module.feature_extractor("res4", 8))
-    assert benchmark.history[4] == {f"tap_vid/{key}": value for key, value in scores.items()}
-    logged = {key: float(value) for key, value in trainer.callback_metrics.items()}
-    assert logged[f"tap_vid/{DELTA}"] == pytest.approx(scores[DELTA])
-    assert (tmp_path / "benchmarks" / "tap_vid" / "epoch=003-step=000004" / "report.html").is_file()
-    alone, _ = fit()
-    for one, other in zip(module.parameters(), alone.parameters(), strict=True):
-        assert torch.equal(one, other)

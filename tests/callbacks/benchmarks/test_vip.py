@@ -2,7 +2,6 @@
 
 import csv
 import json
-from collections import Counter
 
 import numpy as np
 import pytest
@@ -16,8 +15,6 @@ from callbacks.benchmarks.vip import instance_scores
 from callbacks.metrics import InstanceAP, SemanticIoU
 from callbacks.tracking.label_tracker import LabelTracker
 from datamodules.datasets import Vip
-from datamodules.reading.errors import DataError
-from datamodules.reading.mask_files import read_mask
 from lightning_modules.backbones import build_feature_extractor
 from tests.helpers.synthetic_layouts import write_vip
 
@@ -98,43 +95,12 @@ def test_one_kind_of_parts_alone(root, run):
         VipBenchmark(root, parts=["both"])
 
 
-def test_only_scores_of_the_parts_are_declared(root):
-    assert VipBenchmark(root, parts=["semantic"]).score_keys == ("vip/mIoU", "vip/mAcc", "vip/aAcc")
-    assert all("AP-unofficial" in key for key in VipBenchmark(root, parts=["instance"]).score_keys)
-    assert len(VipBenchmark(root).score_keys) == 13
-
-
-def test_each_mask_is_decoded_once(root, monkeypatch):
-    read = Counter()
-
-    def counting(path, *arguments):
-        read[path] += 1
-        return read_mask(path, *arguments)
-
-    monkeypatch.setattr("datamodules.datasets.records.read_mask", counting)
-    benchmark = VipBenchmark(root, parts=["instance"], changes=SMALL, limit_sequences=1)
-    benchmark.evaluate(build_feature_extractor("raw_colour", stride=4))
-    (sequence,) = Vip(root, parts="instance")[:1]
-    for of_frame in zip(sequence.masks.items(), sequence.humans.items(), strict=True):
-        for t, path in of_frame:
-            assert read.pop(path) == (2 if t == 0 else 1)  # the first is also what is followed
-    assert not read
-
-
 def test_a_class_out_of_range_names_its_file(tmp_path):
     root = write_vip(tmp_path / "vip", 1, frames=2, size=(48, 64))
     path = sorted((root / "VIP_Fine/Annotations/Category_ids/videos1").glob("*.png"))[-1]
     Image.fromarray(np.full((48, 64), 20, np.uint8)).save(path)
     with pytest.raises(ValueError, match=f"{path.name}: target must hold classes 0 to 19"):
         VipBenchmark(root, parts=["semantic"], changes=SMALL).evaluate(build_feature_extractor("raw_colour"))
-
-
-def test_masks_of_another_size_are_told_before_any_work(tmp_path):
-    root = write_vip(tmp_path / "vip", 1, frames=2, size=(48, 64))
-    path = sorted((root / "VIP_Fine/Annotations/Human_ids/videos1").glob("*.png"))[0]
-    Image.fromarray(np.zeros((40, 64), np.uint8)).save(path)
-    with pytest.raises(DataError, match=f"{path.name}: mask is 64 × 40 px"):
-        VipBenchmark(root).evaluate(build_feature_extractor("raw_colour"))
 
 
 def test_ap_may_count_one_detection_for_an_instance(root, monkeypatch):

@@ -9,7 +9,6 @@ import pytest
 from callbacks import DavisBenchmark, VosBenchmark
 from callbacks.tools.score import score
 from datamodules.datasets import Vos
-from datamodules.reading.errors import DataError
 from lightning_modules.backbones import build_feature_extractor
 from tests.helpers.synthetic_layouts import write_youtube_vos
 
@@ -72,9 +71,3 @@ def test_real_frames_score_in_one_call(shared_data, tmp_path):
     scores = benchmark.evaluate(build_feature_extractor("raw_colour", stride=16))
     assert 0.5 < scores["J-Mean"] < 1
     assert np.isfinite(list(scores.values())).all()
-
-
-def test_a_folder_that_is_not_there_is_named(tmp_path):
-    (tmp_path / "JPEGImages").mkdir()
-    with pytest.raises(DataError, match="Annotations"):
-        _ = VosBenchmark(tmp_path).sequences

@@ -11,10 +11,9 @@ import torch
 from PIL import Image
 
 from callbacks import YoutubeVosBenchmark
-from callbacks.metrics import boundary_accuracy, region_similarity, seen_and_unseen
+from callbacks.metrics import boundary_accuracy, region_similarity
 from datamodules import VideoDataModule
 from datamodules.datasets import YoutubeVos
-from datamodules.reading.errors import DataError
 from lightning_modules import FrozenEncoder, VFSSimSiam
 from lightning_modules.backbones import build_feature_extractor
 from tests.helpers.contrast import quiet_trainer
@@ -99,25 +98,6 @@ def test_the_archive_holds_what_the_server_asks_for(root, tmp_path, all_frames):
             assert (mask.mode, mask.size) == ("P", (64, 64))
     wanted = [f"Annotations/{video.name}/{t:05d}.png" for video in benchmark.sequences for t in range(0, 26, 5)]
     assert names == sorted(wanted)
-
-
-def test_one_kind_of_categories_alone():
-    rows = [{"J-Mean": 0.5, "F-Mean": 1.0, "Unseen": False}, {"J-Mean": 0.25, "F-Mean": 0.5, "Unseen": False}]
-    assert seen_and_unseen(rows) == {"Overall": 0.5625, "J-Seen": 0.375, "F-Seen": 0.75}
-    assert seen_and_unseen([]) == {}
-
-
-def test_no_source_has_a_protocol_for_it(root):
-    with pytest.raises(ValueError, match="'vfs' defines no values for 'youtube_vos'"):
-        YoutubeVosBenchmark(root, protocol="vfs")
-
-
-def test_a_missing_mask_is_told_before_any_work(tmp_path):
-    broken = write_youtube_vos(tmp_path / "ytvos", 1, valid=1, frames=11, size=(32, 32))
-    masks = sorted((broken / "valid" / "Annotations").glob("*/*.png"))
-    masks[0].unlink()
-    with pytest.raises(DataError, match=f"{masks[0].name}: no such mask"):
-        YoutubeVosBenchmark(broken).evaluate(build_feature_extractor("raw_colour"), tmp_path / "out")
 
 
 def test_training_on_what_it_holds_out_is_refused(root, tmp_path):

@@ -8,7 +8,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from callbacks.tracking.record import OVERLAY_FRAMES, IndexedMasks, PredictionTable, SequenceRecord, fixed
+from callbacks.tracking.record import OVERLAY_FRAMES, IndexedMasks, SequenceRecord
 
 
 def draw(frame: Tensor, found: int, beside: int = 0) -> np.ndarray:
@@ -62,16 +62,3 @@ def test_only_chosen_masks_are_written_in_the_palette_that_is_given(tmp_path: Pa
     with Image.open(tmp_path / "masks" / "c.png") as image:
         assert (np.asarray(image) == 2).all()
         assert np.array_equal(np.array(image.getpalette()).reshape(-1, 3)[:3], palette[:3])
-
-
-def test_a_table_appears_when_it_is_closed_and_never_empty(tmp_path: Path) -> None:
-    path = tmp_path / "predictions" / "a.csv"
-    empty = PredictionTable(path, [], lambda stem, found: [], ("frame", "x"))
-    empty.close()
-    assert not path.exists()
-    table = PredictionTable(path, ["0", "1"], lambda stem, found: [[stem, *fixed([found], 2)]], ("frame", "x"))
-    table.add(1.005)
-    table.add(float("nan"))
-    assert not path.exists()
-    table.close()
-    assert path.read_bytes() == b"frame,x\r\n0,1.00\r\n1,\r\n"
