@@ -8,7 +8,7 @@ Intervals are Student's, with the jackknife's variance over sequences and, for t
 (degrees of freedom by Welch and Satterthwaite). In simulations of scores like DAVIS's they cover 93 to 96 % (90 to 95 %
 where a few hard videos make the scores skewed) with 2 to 60 sequences; percentile bootstrap intervals cover 48 % with
 2 sequences, 75 % with 3 and 87 % with 8. Of two identical trainings with 3 seeds the test finds a difference at the
-level 5 % in at most 4 % of cases, a bootstrap over seeds and sequences in up to 19 %, and one over sequences in up to
+level 5 % in at most 5 % of cases, a bootstrap over seeds and sequences in up to 19 %, and one over sequences in up to
 73 %. `tests/callbacks/results/test_statistics.py` repeats a small version.
 """
 

@@ -76,6 +76,7 @@ def test_nesting() -> None:
     assert nesting([[(1, 0.2)], [(2, 0.2)]]) == [0, 0]
 
 
+@pytest.mark.slow
 def test_many_curves_have_colours_of_their_own_and_a_legend_beside_them(tmp_path: Path) -> None:
     pytest.importorskip("matplotlib")
     scores = {(0, 4 * t): {f"res4.b{b}/J&F-Mean": 0.1 + 0.02 * b + 0.1 * t for b in range(1, 24)} for t in range(2)}
