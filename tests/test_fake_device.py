@@ -8,7 +8,7 @@ import pytest
 import torch
 
 import callbacks
-from callbacks.tracking import chunks
+from callbacks.tracking import frame_encoder
 from datamodules.loading.colour_augmentation import ColourAugmentation
 from datamodules.synthetic import write_davis, write_otb, write_tap_vid
 from lightning_modules import ContrastiveRandomWalk, Liir, LinearProbe, SiamFC, VFSMoCo, VFSSimSiam
@@ -62,8 +62,7 @@ def test_propagation_never_waits(name: str) -> None:
     [
         (R18, "res4", 8),
         ("torchvision:resnet50", ["res3", "res4"], 8),
-        ("timm:vit_tiny_patch16_224", None, None),
-        ("timm:vit_tiny_patch16_224", "block2+block4", 8),
+        pytest.param("timm:vit_tiny_patch16_224", "block2+block4", 8, marks=pytest.mark.slow),
         ("tests.helpers.encoders:Blocky", None, None),
         ("raw_colour", None, 8),
     ],
@@ -182,29 +181,40 @@ BENCHMARKS: dict[str, tuple[Any, Any]] = {
 }
 
 
-@pytest.mark.parametrize(("name", "precision"), [*((name, "float32") for name in BENCHMARKS), ("davis", "bfloat16")])
-def test_benchmarks_wait_once_for_several_frames(
+@pytest.mark.parametrize(
+    ("name", "precision"),
+    [
+        ("jhmdb", "float32"),
+        ("davis", "bfloat16"),
+        *(pytest.param(name, "float32", marks=pytest.mark.slow) for name in ("davis", "youtube_vos", "vos", "vip")),
+    ],
+)
+def test_benchmarks_read_only_what_they_write(
     name: str, precision: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """From files to scores and files: labels and what is decoded of three frames, and at the end if all were finite."""
+    """From files to scores and files: labels and what is decoded of a frame, and at the end if all were finite."""
     write, make = BENCHMARKS[name]
     benchmark = make(write(tmp_path / name))
     benchmark.protocol = benchmark.protocol.with_changes(backbone_precision=precision, input_size=(64, 64))
     (sequence,) = benchmark.sequences
     assert sequence.num_frames == 9
-    monkeypatch.setattr(chunks, "MOST_AT_ONCE", 3)
+    monkeypatch.setattr(frame_encoder, "MOST_AT_ONCE", 3)
     extractor = build_feature_extractor("tests.helpers.encoders:TinyResNet", "res4", 8)
     with fake_gpu() as gpu:
         benchmark.evaluate(moved(extractor, gpu.device), tmp_path / "out")
-    assert gpu.reads == 3 * 2 + 1
+    assert gpu.reads == 9 * 2 + 1
     assert (tmp_path / "out/results.json").is_file()
 
 
 @pytest.mark.parametrize(
     ("name", "changes", "more"),
     [
-        *((name, {}, 2 if name == "fgvc" else 0) for name in PointProtocol.sources()),
-        ("vidcorr", {"occlusion": "similarity+anchors"}, 1),  # which frames are anchors
+        *(
+            pytest.param(name, {}, 2 if name == "fgvc" else 0, marks=[pytest.mark.slow] if name != "vidcorr" else [])
+            for name in PointProtocol.sources()
+        ),
+        # which frames are anchors
+        pytest.param("vidcorr", {"occlusion": "similarity+anchors"}, 1, marks=pytest.mark.slow),
     ],
 )
 def test_points_are_read_once_a_video(name: str, changes: dict[str, Any], more: int, tmp_path: Path) -> None:
@@ -218,7 +228,7 @@ def test_points_are_read_once_a_video(name: str, changes: dict[str, Any], more: 
     assert (tmp_path / "out/results.json").is_file()
 
 
-@pytest.mark.parametrize("at_once", [1, 2])
+@pytest.mark.parametrize("at_once", [pytest.param(1, marks=pytest.mark.slow), 2])
 def test_siamfc_waits_once_a_frame(at_once: int, tmp_path: Path) -> None:
     """For the positions of the peaks, without which the next regions cannot be cut out; once for all targets."""
     benchmark = callbacks.OtbBenchmark(

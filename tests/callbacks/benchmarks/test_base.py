@@ -61,7 +61,7 @@ def two_frames(root):
     ("damage", "message"),
     [
         (another_size, f"{MASKS}/00003.png: mask is 64 × 60 px, its frame 00003.jpg 64 × 64"),
-        (rgb_mask, f"{MASKS}/00002.png: RGB mask"),
+        (rgb_mask, f"{MASKS}/00002.png: mask of mode RGB"),
         (two_frames, "JPEGImages/480p/synthetic-001: 2 frames, but neither the first nor the last is scored"),
     ],
 )
