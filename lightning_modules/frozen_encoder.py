@@ -52,7 +52,9 @@ class FrozenEncoder(ExtractorModule):
     def feature_extractor(self, stage: Stage = None, stride: int | None = None, **options: Any) -> nn.Module:
         """Return a view of the encoder, see `CorrespondenceModule.feature_extractor`; defaults are this module's."""
         stage, stride = stage or self.hparams["stage"], stride or self.hparams["stride"]
-        view = self.encoder.feature_extractor(stage, stride, **options).to(self.device)
+        view = self.encoder.feature_extractor(stage, stride, **options)
+        if isinstance(view, nn.Module):  # an encoder of video moves with the network inside
+            view = view.to(self.device)
         if self.head is None:
             return view
         if not isinstance(view, FeatureExtractor):

@@ -150,8 +150,8 @@ def protocol_for(
         protocol = PropagationProtocol.named(protocol or default, benchmark).with_changes(resized_data=None)
         if benchmark == "jhmdb":
             protocol = protocol.with_changes(input_size=None)
-            if protocol.keypoint_unit == "pixel" and stride != protocol.feature_stride:
-                protocol = protocol.with_changes(keypoint_sigma=stride / 2)
+            if protocol.keypoint_unit == "pixel" and stride not in (None, protocol.feature_stride):
+                protocol = protocol.with_changes(keypoint_sigma=(stride or protocol.feature_stride) / 2)
     return at_stride(protocol, stride)
 
 

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from lightning_modules.backbones.extractor import Normalise
 from lightning_modules.backbones.networks import shared_copy
+from lightning_modules.backbones.video import VideoEncoder
 from lightning_modules.functional.propagation.sizing import (
     NetworkInput,
     Size,
@@ -44,10 +45,11 @@ class InterpolatesPositions(Protocol):
 class FrameEncoder:
     """An extractor under a protocol, which gives one list of maps for each frame of a video, in order.
 
-    The trackers see these maps only. An encoder of whole videos would replace `encode`.
+    The trackers see these maps only.
 
     Args:
-        extractor: see `build_feature_extractor`; a folded copy is used where it can fold, see `view_for`.
+        extractor: see `build_feature_extractor`; a folded copy is used where it can fold, see `view_for`. Or an encoder
+            of video, such as `Clips`: each call of `encode` is then one video, from its first frame on.
         rules: say what the network sees.
         stopwatch: counts the seconds of "backbone".
 
@@ -62,9 +64,16 @@ class FrameEncoder:
     def __init__(self, extractor: nn.Module, rules: NetworkInput, stopwatch: Stopwatch) -> None:
         self.device = device_of(extractor)
         self.input_size: Size = (0, 0)
-        self._view, self._rules, self._watch = view_for(extractor, rules), rules, stopwatch
+        self._video = extractor if isinstance(extractor, VideoEncoder) else None
+        self._view = view_for(extractor, rules) if self._video is None else extractor
+        self._rules, self._watch = rules, stopwatch
         self._multiple = getattr(extractor, "multiple", 1)
         self._stream = torch.cuda.Stream(self.device) if self.device.type == "cuda" else None
+
+    @property
+    def in_order(self) -> bool:
+        """Whether the frames of a video must be encoded in their order, from the first one on."""
+        return self._video is not None
 
     def __call__(self, frames: Sequence[Tensor]) -> list[Maps]:
         """Return the maps of each frame.
@@ -88,6 +97,9 @@ class FrameEncoder:
             at_once: frames in one pass of the network. With several, the next pass is started before the maps of the
                 current one are used, so that a GPU never waits; frames are read that far ahead.
         """
+        if self._video is not None:
+            yield from self._encode_video(frames, self._video)
+            return
         passes, chunk = deque[Callable[[], list[Maps]]](), list[Tensor]()
         for frame in frames:
             chunk.append(frame)
@@ -100,6 +112,30 @@ class FrameEncoder:
             passes.append(self._begin(chunk))
         for result in passes:
             yield from result()
+
+    def _encode_video(self, frames: Iterable[Tensor], encoder: VideoEncoder) -> Iterator[Maps]:
+        """Yield the maps of an encoder of video, which reads as many frames ahead as its windows are long."""
+
+        def prepared() -> Iterator[Tensor]:
+            for frame in frames:
+                images = fit_input(frame[None], self._rules, self._multiple, self.device)
+                self.input_size = (images.shape[2], images.shape[3])
+                yield images[0]
+
+        encoded = iter(encoder.encode(prepared()))
+        while True:
+            with self._watch("backbone", self.device), backbone_autocast(self._rules, self.device):
+                output = next(encoded, None)
+            if output is None:
+                return
+            maps = [output] if isinstance(output, Tensor) else list(output)
+            stride, own = getattr(encoder, "stride", None), getattr(self._rules, "feature_stride", None)
+            if isinstance(stride, int) and own not in (None, stride):
+                raise ValueError(
+                    f"{type(encoder).__name__}: its maps have {stride} px per cell, protocol {self._rules.name!r} "
+                    f"{own}; set changes to {{feature_stride: {stride}}}"
+                )
+            yield [each.float().to(self.device) for each in maps]
 
     def _begin(self, frames: Sequence[Tensor]) -> Callable[[], list[Maps]]:
         """Start a pass, on a GPU in parallel with what the current stream does; return what waits for its maps."""
@@ -151,8 +187,14 @@ def frame_features(extractor: nn.Module, frames: Tensor, protocol: NetworkInput)
     return torch.stack(maps), covered_size((height, width), protocol, getattr(extractor, "multiple", 1))
 
 
-def device_of(extractor: nn.Module) -> torch.device:
-    """Return the device of an extractor's parameters or buffers; the CPU where it has none."""
+def device_of(extractor: Any) -> torch.device:
+    """Return the device of an extractor's parameters or buffers; the CPU where it has none.
+
+    Of an encoder of video it is that of the network inside, `net` or `step`.
+    """
+    if not isinstance(extractor, nn.Module):
+        held = getattr(extractor, "net", getattr(extractor, "step", None))
+        return device_of(held) if isinstance(held, nn.Module) else torch.device("cpu")
     return next(extractor.parameters(), next(extractor.buffers(), torch.zeros(()))).device
 
 

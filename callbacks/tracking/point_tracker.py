@@ -1,7 +1,7 @@
 """Points queried at any frame of a video, followed by the features of an extractor."""
 
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import torch
@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from lightning_modules.functional.points import PointProtocol, PointTracks, track_points
-from lightning_modules.functional.propagation.sizing import resized_size
+from lightning_modules.functional.propagation.sizing import Size, resized_size
 
 from .. import signals
 from .frame_encoder import FrameEncoder, Maps, frames_at_once
@@ -113,6 +113,9 @@ class _Features:
         self._newest: dict[int, Maps] = {}
         self._room = tracker.kept
         self._seen: set[int] = set()
+        self._video: Iterator[Maps] = iter(())
+        self._next = frames  # of the video that an encoder of video is encoding
+        self._size: Size = (1, 1)
         self.padding = (1.0, 1.0)
 
     def of(self, number: int) -> Callable[[int], Tensor]:
@@ -129,6 +132,9 @@ class _Features:
     def _encode(self, t: int) -> None:
         """Encode frame `t`, and in the same pass the frames after it, up to the first that was encoded before."""
         tracker = self._tracker
+        if tracker.encoder.in_order:
+            self._encode_in_order(t)
+            return
         with tracker.watch("decode"):
             frames = [self._frame(t)]
             size = resized_size((frames[0].shape[1], frames[0].shape[2]), tracker.protocols[0])
@@ -137,9 +143,27 @@ class _Features:
             new = list(itertools.takewhile(lambda number: number not in self._seen, later))
             frames += [self._frame(number) for number in new]
         self._newest = dict(zip((t, *new), tracker.encoder(frames), strict=True))
-        self._seen |= self._newest.keys()
-        self.padding = tracker.encoder.input_size[0] / size[0], tracker.encoder.input_size[1] / size[1]
-        for number, maps in self._newest.items():
+        self._keep(size)
+
+    def _encode_in_order(self, t: int) -> None:
+        """Encode a video up to frame `t`; from frame 0 again where that was passed and could not be kept."""
+        tracker = self._tracker
+        if t < self._next:
+            _, *own = self._frame(0).shape
+            self._size = resized_size((own[0], own[1]), tracker.protocols[0])
+            self._video, self._next = tracker.encoder.encode(map(self._frame, range(self._frames))), 0
+        while self._next <= t:
+            self._newest = {self._next: next(self._video)}
+            self._keep(self._size)
+            self._next += 1
+
+    def _keep(self, size: Size) -> None:
+        """Keep the newest maps as long as there is room; frames are seen at `size`."""
+        seen = self._tracker.encoder.input_size
+        self.padding = seen[0] / size[0], seen[1] / size[1]
+        for number in self._newest.keys() - self._seen:
+            maps = self._newest[number]
             self._room -= sum(item.numel() * item.element_size() for item in maps)
             if self._room >= 0:
                 self._kept[number] = maps
+        self._seen |= self._newest.keys()

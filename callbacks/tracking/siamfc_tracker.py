@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.nn.functional import interpolate
 
 from datamodules.reading.boxes import centred, context_side, one_based, square_crop
+from lightning_modules.backbones.video import VideoEncoder
 from lightning_modules.functional.box_protocol import TrackingProtocol as TrackingProtocol  # also in callbacks
 from lightning_modules.functional.siamese import siamese_correlation
 from lightning_modules.functional.transfer import PendingCopy, to_device
@@ -140,7 +141,10 @@ class SiamFCTracker:
         self, extractor: nn.Module, protocol: TrackingProtocol | None = None, stopwatch: Stopwatch | None = None
     ) -> None:
         protocol = protocol or TrackingProtocol()
-        stride = stride_of(extractor) if hasattr(extractor, "stride") else protocol.stride
+        if isinstance(extractor, VideoEncoder):
+            raise ValueError("SiamFC tracks by single crops; an encoder of video cannot encode them")
+        stride = stride_of(extractor) if hasattr(extractor, "stride") else None
+        stride = stride or protocol.stride
         self.protocol = protocol.at_features(stride, getattr(extractor, "dilated", False))
         self.protocols, self.stages = [self.protocol], [""]  # of each map, as other trackers have them
         view: Any = extractor

@@ -8,6 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from lightning_modules.backbones.video import VideoEncoder
 from lightning_modules.functional import PropagationProtocol
 from lightning_modules.functional.points import PointProtocol
 from lightning_modules.functional.propagation.sizing import NetworkInput, Size, covered_size
@@ -21,11 +22,11 @@ class MapInfo(NamedTuple):
 
     Attributes:
         stage: its name; empty for an extractor of one map.
-        stride: pixels per cell.
+        stride: pixels per cell; None for an encoder of video that has not encoded yet: the protocol's own.
     """
 
     stage: str
-    stride: int
+    stride: int | None
 
 
 def maps_of(extractor: nn.Module) -> list[MapInfo]:
@@ -36,6 +37,8 @@ def maps_of(extractor: nn.Module) -> list[MapInfo]:
     """
     stride: Any = getattr(extractor, "stride", None)
     strides = stride if isinstance(stride, list) else [stride]
+    if stride is None and isinstance(extractor, VideoEncoder):
+        return [MapInfo("", None)]
     if not all(isinstance(item, int) for item in strides):
         raise ValueError(f"tracking needs the stride of each feature map of {type(extractor).__name__}, got {stride}")
     stages: Any = getattr(extractor, "stage", None)
@@ -43,21 +46,23 @@ def maps_of(extractor: nn.Module) -> list[MapInfo]:
     return [MapInfo(*pair) for pair in zip(names, strides, strict=True)]
 
 
-def stride_of(extractor: nn.Module) -> int:
-    """Return the stride of an extractor that gives one map.
+def stride_of(extractor: nn.Module) -> int | None:
+    """Return the stride of an extractor that gives one map; None of an encoder of video that has not encoded yet.
 
     Raises:
         ValueError: if it gives several, or does not name its stride.
     """
     stride: Any = getattr(extractor, "stride", None)
+    if stride is None and isinstance(extractor, VideoEncoder):
+        return None
     if not isinstance(stride, int):
         raise ValueError(f"tracking needs one map of features and its stride, got {stride}; name one stage")
     return stride
 
 
-def at_stride(protocol: P, stride: int) -> P:
+def at_stride(protocol: P, stride: int | None) -> P:
     """Return the protocol for features of a stride; where that differs from its own stride, its name shows it."""
-    return protocol if stride == protocol.feature_stride else protocol.with_changes(feature_stride=stride)
+    return protocol if stride in (None, protocol.feature_stride) else protocol.with_changes(feature_stride=stride)
 
 
 @dataclass(frozen=True)

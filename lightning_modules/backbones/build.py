@@ -23,7 +23,7 @@ from .liir_encoder import LiirEncoder
 from .map_extractor import MapExtractor
 from .networks import build_network, shared_copy
 from .resnet import ResNetExtractor, is_resnet
-from .video import VideoEncoder
+from .video import VideoEncoder, VideoNetwork
 from .vit import ViTExtractor, is_vit
 
 Stage = str | list[str] | None
@@ -72,22 +72,16 @@ def build_encoder(
         An `nn.Module` with a method `feature_extractor(stage, stride)`.
 
     Raises:
-        ValueError: if the spec is of no known form, or of an encoder of video.
+        ValueError: if the spec is of no known form.
     """
     if recipe is not None:
         source = "encoder"
         made: Any = make(pass_gate(recipe.get("class_path"), recipe.get("init_args", {}), source), source)
         return made
-    built = _built(spec, pretrained)
-    if not isinstance(built, HasFeatureExtractor):
-        raise ValueError(f"{spec}: is an encoder of video, which only build_feature_extractor takes")
-    return built
-
-
-def _built(spec: str | Path | nn.Module, pretrained: bool) -> HasFeatureExtractor | VideoEncoder:
-    if isinstance(spec, HasFeatureExtractor) or (hasattr(spec, "encode") and not isinstance(spec, str)):
-        found: Any = spec
-        return found
+    if isinstance(spec, HasFeatureExtractor):
+        return spec
+    if isinstance(spec, VideoEncoder):
+        return VideoNetwork(spec)
     if isinstance(spec, nn.Module):
         return Encoder(spec, IMAGENET_MEAN, IMAGENET_STD)
     if spec == "raw_colour":
@@ -95,11 +89,11 @@ def _built(spec: str | Path | nn.Module, pretrained: bool) -> HasFeatureExtracto
     if not isinstance(spec, str | Path):
         raise ValueError(f"spec must be a module, a checkpoint's path or a name, got {spec!r}")
     if isinstance(spec, Path) or spec.endswith(SUFFIXES):
-        made: Any = module_from_checkpoint(spec)
-        return made
+        loaded: Any = module_from_checkpoint(spec)
+        return loaded
     network: Any = build_network(spec, pretrained)
-    if hasattr(network, "encode"):
-        return network
+    if isinstance(network, VideoEncoder):
+        return VideoNetwork(network)
     # A timm model says how it was trained; the rest is ImageNet's custom.
     config = getattr(network, "pretrained_cfg", None) or {}
     return Encoder(network, config.get("mean", IMAGENET_MEAN), config.get("std", IMAGENET_STD))
@@ -146,12 +140,7 @@ def build_feature_extractor(
         >>> extractor(torch.zeros(1, 3, 64, 96)).shape
         torch.Size([1, 256, 8, 12])
     """
-    built: Any = _built(spec, pretrained)
-    if isinstance(built, HasFeatureExtractor):
-        return built.feature_extractor(stage, stride)
-    if stage is not None or stride is not None:
-        raise ValueError("an encoder of video has its own stage and stride; leave them out")
-    return built
+    return build_encoder(spec, pretrained).feature_extractor(stage, stride)
 
 
 def extractor_of(

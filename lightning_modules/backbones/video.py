@@ -10,7 +10,7 @@ from typing import Any, Literal, Protocol, get_args, runtime_checkable
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from .extractor import IMAGENET_MEAN, IMAGENET_STD
 from .networks import describe_output
@@ -21,9 +21,12 @@ Layout = Literal["CTHW", "TCHW"]
 
 @runtime_checkable
 class VideoEncoder(Protocol):
-    """Maps the frames of a video, in order, to one feature map each."""
+    """Maps the frames of a video, in order, to one feature map each.
 
-    stage: str | list[str]
+    Attributes:
+        stride: pixels per cell; None until it is known.
+    """
+
     stride: Any
 
     def encode(self, frames: Iterator[Tensor]) -> Iterator[Any]:
@@ -78,7 +81,7 @@ class Clips:
             raise ValueError(f"tubelets of {tubelet} frames do not divide a window of {window}")
         self.net, self.window, self.tubelet, self.layout = net, window, tubelet, layout
         self.mean, self.std = mean, std
-        self.stride: int | None = getattr(net, "stride", None)
+        self.stride = stated_stride(net)
         self._weights = upsampling_weights(window // tubelet, window, upsampling)
 
     def encode(self, frames: Iterator[Tensor]) -> Iterator[Tensor]:
@@ -134,7 +137,7 @@ class Recurrent:
 
     def __init__(self, step: Callable[[Tensor, Any], tuple[Any, Any]]) -> None:
         self.step = step
-        self.stride: int | None = getattr(step, "stride", None)
+        self.stride = stated_stride(step)
 
     def encode(self, frames: Iterator[Tensor]) -> Iterator[Tensor]:
         """Yield the map of each frame of one video, in order, see `Clips.encode`."""
@@ -147,6 +150,36 @@ class Recurrent:
                 raise ValueError(f"Recurrent: expected features (C, h, w) of a frame, got {tuple(features.shape)}")
             self.stride = self.stride or round(frame.shape[1] / features.shape[1])
             yield features
+
+
+def stated_stride(network: object) -> int | None:
+    """Return the pixels per cell that a network states as `stride`; None where it does not, as a convolution."""
+    stride = getattr(network, "stride", None)
+    return stride if isinstance(stride, int) else None
+
+
+class VideoNetwork(nn.Module):
+    """An encoder of video as the network of a module such as `FrozenEncoder`, with the weights that it holds.
+
+    Args:
+        encoder: see `VideoEncoder`.
+    """
+
+    def __init__(self, encoder: VideoEncoder) -> None:
+        super().__init__()
+        self.encoder_of_video = encoder
+        held = getattr(encoder, "net", getattr(encoder, "step", None))
+        self.network = held if isinstance(held, nn.Module) else None
+
+    def feature_extractor(self, stage: Any = None, stride: int | None = None, **options: Any) -> Any:
+        """Return the encoder itself.
+
+        Raises:
+            ValueError: if a stage, a stride or an option is asked for.
+        """
+        if stage is not None or stride is not None or any(options.values()):
+            raise ValueError("an encoder of video has its own stage and stride; leave them out")
+        return self.encoder_of_video
 
 
 def upsampling_weights(inputs: int, outputs: int, rule: Upsampling) -> Tensor:

@@ -112,8 +112,8 @@ def test_a_callable_may_give_an_encoder_of_video():
     assert [one.shape for one in made.encode(iter(torch.zeros(2, 3, 32, 32)))] == [(2, 4, 4)] * 2
     with pytest.raises(ValueError, match="an encoder of video has its own stage and stride; leave them out"):
         build_feature_extractor(made, "res4")
-    with pytest.raises(ValueError, match=r"test_video:recurrent: is an encoder of video"):
-        FrozenEncoder("tests.lightning_modules.backbones.test_video:recurrent")
+    frozen = FrozenEncoder("tests.lightning_modules.backbones.test_video:recurrent")
+    assert isinstance(frozen.feature_extractor(), Recurrent)
 
 
 def test_mistakes_are_one_line():
