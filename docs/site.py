@@ -24,7 +24,7 @@ REFERENCE = {
     "datasets": "datamodules.datasets",
 }
 """Page → package whose public names it documents."""
-MOVED = {"configs/README.md": "results.md", "README.md": "index.md"}
+MOVED = {"configs/README.md": "configs.md", "README.md": "index.md"}
 """File of the checkout → page of the site."""
 
 

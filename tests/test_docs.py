@@ -4,6 +4,7 @@ In README.md and docs/, a block whose first line ends in `file=NAME` is a file t
 They run in a copy of a checkout after `make demo`, made small: fewer and smaller videos, and a step or two of training.
 """
 
+import json
 import re
 import runpy
 import shlex
@@ -96,3 +97,35 @@ def test_what_a_document_points_to_exists(document):
         assert (document.parent / target).exists(), f"{document.name} points to {target}"
     for config in re.findall(r"\bconfigs/[\w/]+\.yaml", text):
         assert (ROOT / config).is_file(), f"{document.name} names {config}"
+
+
+def documented_keys(heading: str) -> set[str]:
+    """Names in the first column of the table that follows a heading or phrase of docs/library.md."""
+    text = (ROOT / "docs/library.md").read_text().partition(heading)[2].partition("| key |")[2].partition("\n\n")[0]
+    cells = [line.split("|")[1] for line in text.splitlines()[2:]]
+    return set(re.findall(r"`([^`]+)`", " ".join(cells)))
+
+
+def test_files_of_a_benchmark_run_hold_what_the_documents_say(tmp_path):
+    from callbacks import DavisBenchmark
+    from datamodules.synthetic import write_davis
+    from lightning_modules.backbones import build_feature_extractor
+
+    write_davis(tmp_path / "davis", 1, frames=4, size=(64, 64))
+    run, extractor = tmp_path / "run", build_feature_extractor("raw_colour")
+    DavisBenchmark(tmp_path / "davis", changes={"radius": 3}).evaluate(extractor, run)
+    results = json.loads((run / "results.json").read_text())
+    assert set(results) | {"history"} == documented_keys("`results.json`, of DAVIS")
+    text = (ROOT / "docs/library.md").read_text()
+    report = json.loads((run / "report.json").read_text())
+    assert all(f"`{key}`" in text for key in report)
+    assert {path.name for path in run.iterdir()} == {
+        name.rstrip("/") for name in re.findall(r"^\| `([\w./]+)` \|", text.partition("`results.json`, of DAVIS")[0], re.M)
+    }
+
+
+def test_the_scores_of_the_readme_stand_in_the_results():
+    rows = re.findall(r"^\| ([^|]+) \| (\d\d\.\d) \|$", (ROOT / "README.md").read_text(), re.M)
+    results = (ROOT / "docs/results.md").read_text()
+    assert len(rows) == 4
+    assert [name for name, score in rows if f"| {name} | {score} |" not in results] == []

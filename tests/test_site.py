@@ -30,7 +30,7 @@ def site(tmp_path_factory):
 
 def test_every_guide_is_a_page_and_no_page_loads_from_elsewhere(site):
     guides = {path.with_suffix(".html").name for path in (ROOT / "docs").glob("*.md")}
-    assert guides | {"index.html", "results.html", "command_line.html"} <= {path.name for path in site.glob("*.html")}
+    assert guides | {"index.html", "configs.html", "command_line.html"} <= {path.name for path in site.glob("*.html")}
     for page in site.rglob("*.html"):
         assert not re.search(r"<(?:script|img|link)[^>]* (?:src|href)=.?https?:", page.read_text("utf-8")), page
 

@@ -326,7 +326,7 @@ VIDCORR = Source(
         "jhmdb": _VFS_JHMDB | {"keypoint_counting": "ground-truth"},
     },
     note="The floor keeps the trace of an object that has left from being painted; measured on real videos with "
-    "one object each (configs/README.md).",
+    "one object each (docs/notebook.md).",
 )
 
 SOURCES: dict[str, Source] = {
