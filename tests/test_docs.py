@@ -119,9 +119,8 @@ def test_files_of_a_benchmark_run_hold_what_the_documents_say(tmp_path):
     text = (ROOT / "docs/library.md").read_text()
     report = json.loads((run / "report.json").read_text())
     assert all(f"`{key}`" in text for key in report)
-    assert {path.name for path in run.iterdir()} == {
-        name.rstrip("/") for name in re.findall(r"^\| `([\w./]+)` \|", text.partition("`results.json`, of DAVIS")[0], re.M)
-    }
+    files = re.findall(r"^\| `([\w./]+)` \|", text.partition("`results.json`, of DAVIS")[0], re.M)
+    assert {path.name for path in run.iterdir()} == {name.rstrip("/") for name in files}
 
 
 def test_the_scores_of_the_readme_stand_in_the_results():

@@ -1,4 +1,4 @@
-"""What passes find is put together frame by frame; test_predict.py compares whole predictions."""
+"""Results of passes are put together frame by frame; test_predict.py compares whole predictions."""
 
 import numpy as np
 import pytest
