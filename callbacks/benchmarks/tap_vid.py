@@ -16,8 +16,9 @@ from lightning_modules.functional.points import PointProtocol, PointTracks
 
 from ..metrics.area_pck import AreaPCK
 from ..metrics.point_tracking import METRICS, PIXEL_THRESHOLDS, PointQueries, TapVidMetrics, sample_queries
+from ..pictures.colours import rainbow
 from ..pictures.film import Curve, Film
-from ..pictures.overlays import overlay_tracks, rainbow
+from ..pictures.overlays import overlay_tracks
 from ..report import Chart
 from ..tracking.point_tracker import PointTracker
 from ..tracking.record import SequenceRecord

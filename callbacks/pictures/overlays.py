@@ -1,8 +1,8 @@
-"""Frames with propagated labels drawn over them: masks, joints, boxes, tracks; and contact sheets."""
+"""Frames with labels drawn over them: masks, boxes, points, joints, tracks; and contact sheets."""
 
-import colorsys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -12,9 +12,12 @@ from torch import Tensor
 
 from datamodules.reading.mask_files import davis_palette
 
-Picture = NDArray[np.uint8]
+from .colours import Colour, Picture
 
 DAVIS_COLOURS = davis_palette()
+
+DARK, LIGHT = (0, 0, 0), (255, 255, 255)
+TRUTH, FOUND = LIGHT, (230, 40, 40)
 
 LIMBS = (
     (2, 0), (0, 1), (0, 3), (0, 4), (3, 7), (4, 8), (7, 11), (8, 12),
@@ -28,16 +31,30 @@ def as_picture(frame: Tensor) -> Picture:
     return np.array(frame.permute(1, 2, 0).cpu().numpy(), order="C")
 
 
+def thickness_of(size: Sequence[int]) -> int:
+    """Return the width of lines, pixels, for images of (height, width): 2 at 240p, 4 at 480p, 9 at 1080p."""
+    return max(2, round(min(size[:2]) / 120))
+
+
+def _line(unit: int) -> tuple[int, int]:
+    """Return the widths of a bright line and of the dark one around it."""
+    bright = max(2, round(0.7 * unit))
+    return bright, bright + 2 * max(1, round(unit / 4))
+
+
 def overlay_masks(
-    frame: Tensor, mask: Tensor, opacity: float = 0.5, palette: NDArray[np.uint8] | None = None
+    frame: Tensor,
+    mask: Tensor,
+    colours: Mapping[int, Colour] | NDArray[np.uint8] = DAVIS_COLOURS,
+    labelled: bool = False,
 ) -> Picture:
-    """Draw a frame with its objects tinted and outlined.
+    """Tint each object, and outline it with a bright line within a dark one.
 
     Args:
         frame: uint8 RGB `(3, H, W)`.
         mask: uint8 ids `(H, W)`, 0 is background.
-        opacity: opacity of the tint, 0 to 1.
-        palette: `(256, 3)` RGB of each id; None is DAVIS's.
+        colours: RGB of each id; DAVIS's by default.
+        labelled: write the id above the largest part of each object.
 
     Returns:
         uint8 RGB `(H, W, 3)`.
@@ -45,17 +62,113 @@ def overlay_masks(
     Raises:
         ValueError: if the sizes differ.
     """
+    import cv2
+
     if frame.shape[1:] != mask.shape:
         raise ValueError(f"overlay: the frame is {tuple(frame.shape[1:])}, the mask {tuple(mask.shape)}")
-    picture, ids = frame.permute(1, 2, 0).cpu().numpy().astype(np.float32), mask.cpu().numpy()
-    colours = (DAVIS_COLOURS if palette is None else palette)[ids].astype(np.float32)
-    inside = ids[..., None] > 0
-    tinted = np.where(inside, (1 - opacity) * picture + opacity * colours, picture)
-    edge = np.zeros_like(ids, dtype=bool)
-    edge[:, :-1] |= ids[:, :-1] != ids[:, 1:]
-    edge[:-1] |= ids[:-1] != ids[1:]
-    tinted[edge] = 255
-    return tinted.round().astype(np.uint8)
+    picture, ids = as_picture(frame), mask.cpu().numpy()
+    bright, dark = _line(thickness_of(picture.shape))
+    outlines = {}
+    for number in np.unique(ids[ids > 0]).tolist():
+        inside, colour = ids == number, np.asarray(colours[number], np.float32)
+        picture[inside] = (0.55 * picture[inside] + 0.45 * colour).round().astype(np.uint8)
+        outline, _ = cv2.findContours(inside.astype(np.uint8), cv2.RETR_LIST, cv2.CHAIN_APPROX_NONE)
+        outlines[number] = outline, colour.tolist()
+    for outline, colour in outlines.values():
+        cv2.drawContours(picture, outline, -1, DARK, dark, cv2.LINE_AA)
+        cv2.drawContours(picture, outline, -1, colour, bright, cv2.LINE_AA)
+    for number, (outline, colour) in outlines.items() if labelled else ():
+        largest = max(outline, key=cv2.contourArea)[:, 0]
+        column, row = largest[largest[:, 1].argmin()].tolist()
+        _write_label(picture, str(number), (column, row), colour)
+    return picture
+
+
+def draw_boxes(frame: Tensor, boxes: Any, colours: Sequence[Colour], labels: Sequence[str] = ()) -> Picture:
+    """Draw boxes, each a bright line within a dark one, with a label above its corner.
+
+    Args:
+        frame: uint8 RGB `(3, H, W)`.
+        boxes: left, top, width, height, an array or tensor `(N, 4)`, where (0, 0) is the corner of the first pixel;
+            they may leave the frame; those that are not finite are left out.
+        colours: colour of each.
+        labels: label of each; none: no labels.
+
+    Returns:
+        uint8 RGB `(H, W, 3)`.
+    """
+    import cv2
+
+    picture = as_picture(frame)
+    (bright, dark), limit = _line(thickness_of(picture.shape)), 4 * max(picture.shape)  # OpenCV draws in 32 bits
+    boxes = np.asarray(boxes)
+    corners = np.concatenate([boxes[:, :2], boxes[:, :2] + boxes[:, 2:] - 1], 1)
+    shown = np.isfinite(corners).all(1)
+    pixels = np.clip(np.nan_to_num(corners), -limit, limit).round().astype(int).tolist()
+    for (left, top, right, bottom), colour, drawn in zip(pixels, colours, shown, strict=True):
+        if drawn:
+            cv2.rectangle(picture, (left, top), (right, bottom), DARK, dark, cv2.LINE_AA)
+            cv2.rectangle(picture, (left, top), (right, bottom), colour, bright, cv2.LINE_AA)
+    for (left, top, _, _), colour, label, drawn in zip(pixels, colours, labels, shown, strict=False):
+        if drawn:
+            _write_label(picture, label, (left, top), colour)
+    return picture
+
+
+def overlay_boxes(frame: Tensor, found: NDArray[np.float64], truth: NDArray[np.float64] | None = None) -> Picture:
+    """Draw the box that was found in red, over the annotated one in white where there is one.
+
+    Args:
+        frame: uint8 RGB `(3, H, W)`.
+        found: one-based x, y, width, height; boxes may leave the frame.
+        truth: one-based x, y, width, height.
+
+    Returns:
+        uint8 RGB `(H, W, 3)`.
+    """
+    boxes = [found] if truth is None else [truth, found]
+    return draw_boxes(frame, np.stack(boxes) - (1, 1, 0, 0), (TRUTH, FOUND)[-len(boxes) :])
+
+
+def draw_points(frame: Tensor, found: Tensor, names: Sequence[str], colours: Sequence[Colour] | None = None) -> Picture:
+    """Draw a dot for each point, each in its own colour, with its name.
+
+    Args:
+        frame: uint8 RGB `(3, H, W)`.
+        found: x, y, score `(K, 3)`; points whose x is NaN are left out.
+        names: names of the points.
+        colours: colours of the points; None: white.
+
+    Returns:
+        uint8 RGB `(H, W, 3)`.
+    """
+    import cv2
+
+    picture = as_picture(frame)
+    unit = thickness_of(picture.shape)
+    for number, (name, (x, y, _)) in enumerate(zip(names, found.tolist(), strict=True)):
+        if x == x:
+            position, colour = (round(x), round(y)), colours[number] if colours else LIGHT
+            cv2.circle(picture, position, unit + 2, DARK, -1, cv2.LINE_AA)
+            cv2.circle(picture, position, unit + 1, LIGHT, -1, cv2.LINE_AA)
+            cv2.circle(picture, position, unit, colour, -1, cv2.LINE_AA)
+            _write_label(picture, name, position)
+    return picture
+
+
+def _write_label(picture: Picture, text: str, position: tuple[int, int], colour: Colour = LIGHT) -> None:
+    """Write a text within a dark line, above and right of a position, shifted if it would be cut off."""
+    import cv2
+
+    unit = thickness_of(picture.shape)
+    font, scale, bold = cv2.FONT_HERSHEY_SIMPLEX, max(0.4, unit / 8), max(1, unit // 3)
+    (width, height), below = cv2.getTextSize(text, font, scale, bold + 2)
+    left = position[0] + 2 * unit
+    if left + width > picture.shape[1]:
+        left = min(position[0] - 2 * unit, picture.shape[1]) - width
+    up = max(height + 1, min(position[1] - 2 * unit, picture.shape[0] - below))
+    for shade, thickness in ((DARK, bold + 2), (colour, bold)):
+        cv2.putText(picture, text, (max(0, left), up), font, scale, shade, thickness, cv2.LINE_AA)
 
 
 def overlay_joints(frame: Tensor, points: Tensor) -> Picture:
@@ -160,21 +273,6 @@ TAIL = 12
 JUMP = 0.15
 """Step from frame to frame, as a fraction of the picture's longer side, beyond which no tail is drawn: a lost point."""
 
-TRUTH = (255, 255, 255)
-
-
-def rainbow(positions: NDArray[np.float64]) -> list[tuple[int, int, int]]:
-    """Return a colour for each point, RGB, by its height in the picture: neighbours keep similar colours.
-
-    Args:
-        positions: x, y `(N, 2)`, where the points begin.
-    """
-    order = np.argsort(np.argsort(positions[:, 1], kind="stable"), kind="stable") / max(len(positions), 1)
-    return [
-        (round(255 * red), round(255 * green), round(255 * blue))
-        for red, green, blue in (colorsys.hsv_to_rgb(0.85 * float(hue), 0.9, 1.0) for hue in order)
-    ]
-
 
 def overlay_tracks(
     frame: Tensor,
@@ -232,29 +330,3 @@ def _faded(colour: tuple[int, int, int], mean: NDArray[np.float64], age: float) 
     """Mix a colour with the frame's mean: the end of a tail is faint."""
     red, green, blue = (1 - 0.8 * age) * np.array(colour) + 0.8 * age * mean
     return round(red), round(green), round(blue)
-
-
-FOUND = (230, 40, 40)
-
-
-def overlay_boxes(frame: Tensor, found: NDArray[np.float64], truth: NDArray[np.float64] | None = None) -> Picture:
-    """Draw the box that was found in red, over the annotated one in white where there is one.
-
-    Args:
-        frame: uint8 RGB `(3, H, W)`.
-        found: one-based x, y, width, height; boxes may leave the frame.
-        truth: one-based x, y, width, height.
-
-    Returns:
-        uint8 RGB `(H, W, 3)`.
-    """
-    import cv2
-
-    picture = as_picture(frame)
-    limit = 4 * max(picture.shape)  # OpenCV draws in 32 bits
-    for box, colour in ((truth, TRUTH), (found, FOUND)):
-        if box is not None and np.isfinite(box).all():
-            left, top = box[:2] - 1
-            corners = np.clip([left, top, left + box[2] - 1, top + box[3] - 1], -limit, limit).round().astype(int)
-            cv2.rectangle(picture, corners[:2].tolist(), corners[2:].tolist(), colour, 2)
-    return picture

@@ -285,8 +285,8 @@ def _draw_points(picture: Picture, points: np.ndarray) -> Picture:
 
     picture = picture.copy()
     for (y, x), colour in zip(points.tolist(), _colours(len(points)), strict=True):
-        cv2.circle(picture, _fixed(x, y), 7 << SHIFT, (255, 255, 255), -1, cv2.LINE_AA, SHIFT)
-        cv2.circle(picture, _fixed(x, y), 5 << SHIFT, colour, -1, cv2.LINE_AA, SHIFT)
+        cv2.circle(picture, _pixel(x, y), 7, (255, 255, 255), -1, cv2.LINE_AA)
+        cv2.circle(picture, _pixel(x, y), 5, colour, -1, cv2.LINE_AA)
     return picture
 
 
@@ -302,23 +302,19 @@ def _draw_matches(picture: Picture, starts: np.ndarray, ends: np.ndarray, weight
             continue
         (y0, x0), (y, x) = starts[point].tolist(), ends[point, match].tolist()
         drawn = picture.copy()
-        cv2.line(drawn, _fixed(x0, y0), _fixed(x, y), colours[point], 1, cv2.LINE_AA, SHIFT)
-        radius = round((2 + 6 * weight**0.5) * (1 << SHIFT))
-        cv2.circle(drawn, _fixed(x, y), radius, colours[point], -1, cv2.LINE_AA, SHIFT)
+        cv2.line(drawn, _pixel(x0, y0), _pixel(x, y), colours[point], 1, cv2.LINE_AA)
+        radius = round(2 + 6 * weight**0.5)
+        cv2.circle(drawn, _pixel(x, y), radius, colours[point], -1, cv2.LINE_AA)
         opacity = min(1.0, 0.4 + weight)
         picture = np.asarray(cv2.addWeighted(drawn, opacity, picture, 1 - opacity, 0), np.uint8)
     for (y, x), colour in zip(starts.tolist(), colours, strict=True):
-        cv2.circle(picture, _fixed(x, y), 5 << SHIFT, (255, 255, 255), 2, cv2.LINE_AA, SHIFT)
-        cv2.circle(picture, _fixed(x, y), 5 << SHIFT, colour, 1, cv2.LINE_AA, SHIFT)
+        cv2.circle(picture, _pixel(x, y), 5, (255, 255, 255), 2, cv2.LINE_AA)
+        cv2.circle(picture, _pixel(x, y), 5, colour, 1, cv2.LINE_AA)
     return picture
 
 
-SHIFT = 4
-"""OpenCV takes positions in integer multiples of 2^-SHIFT pixels."""
-
-
-def _fixed(x: float, y: float) -> tuple[int, int]:
-    return round((x - 0.5) * (1 << SHIFT)), round((y - 0.5) * (1 << SHIFT))
+def _pixel(x: float, y: float) -> tuple[int, int]:
+    return round(x - 0.5), round(y - 0.5)
 
 
 def _colours(count: int) -> list[tuple[int, int, int]]:

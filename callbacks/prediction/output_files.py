@@ -2,7 +2,7 @@
 
 import itertools
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -11,22 +11,23 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from datamodules.reading.coco import require_pycocotools
-from datamodules.reading.files import remove
+from datamodules.prompted_video import FrameStream
+from datamodules.reading.coco import encode_rle, require_pycocotools
+from datamodules.reading.files import remove, write_atomically
 from datamodules.reading.mask_files import davis_palette
-from datamodules.reading.prompts import BoxPrompt, MaskPrompt
+from datamodules.reading.prompts import BoxPrompt, MaskPrompt, PointPrompt
 from lightning_modules.functional import PointProtocol
 
 from ..pictures import OverlayAnimation, OverlayVideo, Picture
-from ..pictures.labelled import Colour, distinct_colours, draw_boxes, draw_masks, draw_points
-from ..pictures.overlays import as_picture
+from ..pictures.colours import Colour, distinct_colours
+from ..pictures.overlays import as_picture, draw_boxes, draw_points, overlay_masks
 from ..tracking.record import Draw, IndexedMasks, PredictionFile, PredictionTable, SequenceRecord, fixed
-from .coco_file import CocoFile, object_box
-from .point_queries import draw_followed, point_rows
+from .point_queries import FollowedPoints, draw_followed
 from .request import Request
 
 Overlay = Literal["mp4", "gif", "webp", "none"]
 Export = Literal["coco", "csv"]
+Annotate = Callable[[Any], list[dict[str, Any]]]
 RECORD = "prediction.json"
 OVERLAYS = tuple(f"overlay.{kind}" for kind in get_args(Overlay) if kind != "none")
 OUTPUTS = (RECORD, "masks", "boxes.csv", "points.csv", *OVERLAYS, "coco.json", "objects.csv")
@@ -91,38 +92,43 @@ def open_record(folder: Path, request: Request, overlay: Overlay, exports: Seque
         overlay: kind of the overlay.
         exports: further files.
     """
-    stream, names = request.stream, [str(name) for name in request.names]
+    stream, names, first = request.stream, [str(name) for name in request.names], request.prompts[0]
+    files: list[PredictionFile] = []
+    draw: Draw
 
     def stems() -> Iterator[str]:
         return map(stream.stem, itertools.count())
 
-    first = request.prompts[0]
-    draw: Draw
-    columns: Sequence[str]
+    def add_table(name: str, rows: Callable[[str, Any], list[list[str]]], columns: Sequence[str]) -> None:
+        files.append(PredictionTable(folder / name, stems(), rows, columns))
+
+    annotate: Annotate
+    categories: list[dict[str, Any]] = [{"id": number, "name": name} for number, name in enumerate(names, start=1)]
     if isinstance(first, MaskPrompt):
         palette = request.palette()
-        files: list[PredictionFile] = [IndexedMasks(folder / "masks", stems(), palette=palette)]
-        draw = partial(draw_masks, colours=_mask_colours(request, palette))
+        files.append(IndexedMasks(folder / "masks", stems(), palette=palette))
+        draw = partial(overlay_masks, colours=_mask_colours(request, palette), labelled=True)
+        annotate, categories = _annotate_masks, [{"id": int(name), "name": name} for name in names]
         if "csv" in exports:
-            columns = ("frame", "object", "x", "y", "width", "height", "area")
-            files.append(PredictionTable(folder / "objects.csv", stems(), _object_rows, columns))
+            add_table("objects.csv", _object_rows, ("frame", "object", "x", "y", "width", "height", "area"))
     elif isinstance(first, BoxPrompt):
-        named = len(names) > 1 or bool(first.name)
-        columns = ("frame", "name", "x", "y", "width", "height")
-        rows = partial(_box_rows, names if named else [])
-        files = [PredictionTable(folder / "boxes.csv", stems(), rows, [c for c in columns if named or c != "name"])]
-        colours = distinct_colours(len(names), _picture(request))
-        draw = partial(draw_boxes, colours=colours, labels=names if named else [""])
+        shown = names if len(names) > 1 or first.name else []
+        columns = ("frame", *(["name"] if shown else []), "x", "y", "width", "height")
+        add_table("boxes.csv", partial(_number_rows, shown, (2, 2, 2, 2)), columns)
+        draw = partial(draw_boxes, colours=distinct_colours(len(names), _first_frame(request)), labels=shown)
+        annotate = _annotate_boxes
     elif isinstance(request.rules, PointProtocol):
         columns = ("frame", "name", "x", "y", "score", "occluded")
-        files = [PredictionTable(folder / "points.csv", stems(), partial(point_rows, names), columns)]
-        draw = draw_followed
+        add_table("points.csv", partial(_number_rows, names, (3, 3, 4, 0)), columns)
+        draw, annotate = draw_followed, _annotate_points
     else:
-        columns = ("frame", "name", "x", "y", "score")
-        files = [PredictionTable(folder / "points.csv", stems(), partial(_point_rows, names), columns)]
-        draw = partial(draw_points, names=names, colours=distinct_colours(len(names), _picture(request)))
+        add_table("points.csv", partial(_number_rows, names, (2, 2, 4)), ("frame", "name", "x", "y", "score"))
+        draw = partial(draw_points, names=names, colours=distinct_colours(len(names), _first_frame(request)))
+        annotate = _annotate_points
+    if isinstance(first, PointPrompt):
+        categories = [{"id": 1, "name": "points", "keypoints": names, "skeleton": []}]
     if "coco" in exports:
-        files.append(CocoFile(folder / "coco.json", stream, names, type(first)))
+        files.append(CocoFile(folder / "coco.json", stream, categories, annotate))
     video = None
     if overlay != "none":
         kind = OverlayVideo if overlay == "mp4" else OverlayAnimation
@@ -135,10 +141,10 @@ def _mask_colours(request: Request, palette: NDArray[np.uint8]) -> dict[int, Col
     objects = [int(number) for number in request.names]
     if not np.array_equal(palette, davis_palette()):
         return {number: (*palette[number].tolist(),) for number in objects}
-    return dict(zip(objects, distinct_colours(len(objects), _picture(request)), strict=True))
+    return dict(zip(objects, distinct_colours(len(objects), _first_frame(request)), strict=True))
 
 
-def _picture(request: Request) -> Picture:
+def _first_frame(request: Request) -> Picture:
     """Return the first frame of the stream `(H, W, 3)`."""
     return as_picture(next(request.stream.forwards()))
 
@@ -152,13 +158,99 @@ def _object_rows(stem: str, ids: Tensor) -> list[list[str]]:
     return lines
 
 
-def _box_rows(names: Sequence[str], stem: str, boxes: Any) -> list[list[str]]:
-    """Return a line for each box; without a name where there are no names."""
-    named = [[name] for name in names] or [[]]
-    return [[stem, *name, *fixed(box, 2)] for name, box in zip(named, np.asarray(boxes).tolist(), strict=True)]
+def _number_rows(names: Sequence[str], digits: Sequence[int], stem: str, found: Any) -> list[list[str]]:
+    """Return a line for each box or point, after its name where there are names; what is NaN is empty."""
+    rows = []
+    for name, values in zip([[name] for name in names] or [[]], _numbers_of(found).tolist(), strict=True):
+        texts = (fixed([value], places)[0] for value, places in zip(values, digits, strict=True))
+        rows.append([stem, *name, *texts])
+    return rows
 
 
-def _point_rows(names: Sequence[str], stem: str, found: Tensor) -> list[list[str]]:
-    """Return one line for each point; x and y are empty where it is lost."""
-    points = zip(names, found.tolist(), strict=True)
-    return [[stem, name, *fixed(position, 2), *fixed([score], 4)] for name, (*position, score) in points]
+def _numbers_of(found: Any) -> NDArray[np.float64]:
+    """Return boxes `(N, 4)` or points `(K, 3)`, x, y, score; under a point protocol `(K, 4)`, occluded the last."""
+    return np.asarray(found.now if isinstance(found, FollowedPoints) else found, np.float64)
+
+
+class CocoFile:
+    """Write COCO's JSON, with an image for each frame and an annotation for each object in it.
+
+    An image has its frame's number in the video as `id` and `frame`. Masks are run lengths, compressed; an annotation's
+    `track_id` and `category_id` are the object's id, its `bbox` and `area` those of its pixels. Boxes are `bbox`,
+    points the `keypoints` of one annotation per frame: x, y and 2 where visible, 1 where hidden, 0 where lost.
+
+    Source: the data format of the COCO API (cocodataset.org), as pycocotools reads it.
+
+    Args:
+        path: path of the file.
+        stream: numbers the frames.
+        categories: as COCO has them.
+        annotate: what was found in a frame → its annotations.
+    """
+
+    def __init__(self, path: Path, stream: FrameStream, categories: list[dict[str, Any]], annotate: Annotate) -> None:
+        self._path, self._stream, self._annotate, self._categories = path, stream, annotate, categories
+        self._images: list[dict[str, Any]] = []
+        self._annotations: list[dict[str, Any]] = []
+
+    def add(self, found: Any) -> None:
+        """Add the results of the next frame."""
+        t, (height, width) = len(self._images), self._stream.size
+        number = self._stream.part.number(t)
+        image = {"id": number, "frame": number, "file_name": self._stream.stem(t), "height": height, "width": width}
+        self._images.append(image)
+        for annotation in self._annotate(found):
+            numbered = {"id": len(self._annotations) + 1, "image_id": number, "iscrowd": 0, **annotation}
+            self._annotations.append(numbered)
+
+    def close(self) -> None:
+        """Write the file."""
+        content = {"images": self._images, "categories": self._categories, "annotations": self._annotations}
+        write_atomically(self._path, json.dumps(content) + "\n")
+
+
+def object_box(inside: NDArray[np.bool_]) -> tuple[int, int, int, int]:
+    """Return left, top, width and height of the smallest box around the pixels of a mask that is not empty.
+
+    Example:
+        >>> object_box(np.array([[0, 0, 0], [0, 1, 1]], bool))
+        (1, 1, 2, 1)
+    """
+    rows, columns = np.flatnonzero(inside.any(1)), np.flatnonzero(inside.any(0))
+    left, top = int(columns[0]), int(rows[0])
+    return left, top, int(columns[-1]) + 1 - left, int(rows[-1]) + 1 - top
+
+
+def _annotate_masks(ids: Tensor) -> list[dict[str, Any]]:
+    mask = ids.numpy()
+    return [
+        {
+            "category_id": number,
+            "track_id": number,
+            "segmentation": encode_rle(mask == number),
+            "bbox": [float(value) for value in object_box(mask == number)],
+            "area": int((mask == number).sum()),
+        }
+        for number in np.unique(mask[mask > 0]).tolist()
+    ]
+
+
+def _annotate_boxes(found: Any) -> list[dict[str, Any]]:
+    boxes, areas = _numbers_of(found).round(2).tolist(), _numbers_of(found)[:, 2:].prod(1).round(2).tolist()
+    return [
+        {"category_id": number, "track_id": number, "bbox": box, "area": area}
+        for number, (box, area) in enumerate(zip(boxes, areas, strict=True), start=1)
+    ]
+
+
+def _annotate_points(found: Any) -> list[dict[str, Any]]:
+    """Return all points of a frame as one annotation."""
+    points = _numbers_of(found)
+    lost, hidden = np.isnan(points[:, 0]), points[:, 3] if points.shape[1] > 3 else 0
+    places, seen = np.nan_to_num(points[:, :2]).round(2), np.where(lost, 0, 2 - hidden).astype(int)
+    known = places[~lost] if not lost.all() else np.zeros((1, 2))
+    low, size = known.min(0), np.ptp(known, 0)
+    keypoints = [value for place, v in zip(places.tolist(), seen.tolist(), strict=True) for value in (*place, v)]
+    count, box = int((~lost).sum()), [*low.tolist(), *size.tolist()]
+    area = float(size.prod())
+    return [{"category_id": 1, "keypoints": keypoints, "num_keypoints": count, "bbox": box, "area": area}]

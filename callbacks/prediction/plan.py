@@ -57,15 +57,12 @@ def plan_legs(objects: Mapping[int, Iterable[int | str]]) -> list[Leg]:
     frames = prompted_frames(objects)
     legs: list[Leg] = []
     for frame in sorted(objects):
-        ends: list[int | None] = []
-        starts: list[int] = []
-        for name in objects[frame]:
-            number = frames[name].index(frame)
-            later, earlier = frames[name][number + 1 :], frames[name][:number]
-            ends.append((frame + later[0]) // 2 if later else None)
-            starts.append((frame + earlier[-1]) // 2 + 1 if earlier else 0)
-        known = [end for end in ends if end is not None]
-        legs.append(Leg(frame, 1, max(known) if len(known) == len(ends) else None))
-        if min(starts) < frame:
-            legs.append(Leg(frame, -1, min(starts)))
+        prompted = [frames[name] for name in objects[frame]]
+        later = [min((other for other in own if other > frame), default=None) for own in prompted]
+        earlier = [max((other for other in own if other < frame), default=None) for own in prompted]
+        ends = [(frame + other) // 2 for other in later if other is not None]
+        legs.append(Leg(frame, 1, max(ends) if len(ends) == len(later) else None))
+        first = min(0 if other is None else (frame + other) // 2 + 1 for other in earlier)
+        if first < frame:
+            legs.append(Leg(frame, -1, first))
     return legs

@@ -1,6 +1,6 @@
 """Track points of a user's own video by a point protocol: sub-pixel, with occlusion."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -13,9 +13,9 @@ from datamodules.reading.prompts import PointPrompt, Prompt, placed_prompts
 from lightning_modules.functional.points import PointProtocol
 
 from ..pictures import Picture
-from ..pictures.overlays import overlay_tracks, rainbow
+from ..pictures.colours import rainbow
+from ..pictures.overlays import overlay_tracks
 from ..tracking.point_tracker import PointTracker
-from ..tracking.record import fixed
 from ..tracking.stopwatch import Stopwatch
 from ..tracking.view import View, stride_of
 from .plan import nearest_prompt
@@ -35,6 +35,11 @@ class FollowedPoints(NamedTuple):
     points: Tensor
     occluded: Tensor
     similarity: Tensor
+
+    @property
+    def now(self) -> Tensor:
+        """The points of this frame: x, y, similarity and 1 where occluded, `(K, 4)`."""
+        return torch.stack([*self.points[:, self.t].T, self.similarity[:, self.t], self.occluded[:, self.t]], 1)
 
 
 def follow_points(
@@ -147,20 +152,6 @@ class AnyFrame:
             self._frames = self._stream.forwards(t) if self._step > 0 else self._stream.backwards(t)
         self._next = t + self._step
         return next(self._frames)
-
-
-def point_rows(names: Iterable[str], stem: str, found: FollowedPoints) -> list[list[str]]:
-    """Return the lines of `points.csv` for a frame: frame, name, x, y, score, occluded."""
-    now = zip(
-        names,
-        found.points[:, found.t].tolist(),
-        found.similarity[:, found.t].tolist(),
-        found.occluded[:, found.t].tolist(),
-        strict=True,
-    )
-    return [
-        [stem, name, *fixed(position, 3), *fixed([score], 4), str(int(hidden))] for name, position, score, hidden in now
-    ]
 
 
 def draw_followed(frame: Tensor, found: FollowedPoints) -> Picture:

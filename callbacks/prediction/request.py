@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,7 +21,6 @@ from .follow import follow_boxes, follow_masks, follow_points_by_heatmaps, proto
 from .plan import Leg, plan_legs, prompted_frames
 
 AnyProtocol = PropagationProtocol | TrackingProtocol | PointProtocol
-R = TypeVar("R", PropagationProtocol, TrackingProtocol, PointProtocol)
 
 Follow = Callable[[int, Iterator[Tensor]], Iterator[tuple[Tensor, Any]]]
 """Index of a prompted frame, frames from it on in either direction → frames and what is found: ids
@@ -134,23 +133,19 @@ def follower(extractor: nn.Module, request: Request, watch: Stopwatch) -> Follow
 
 def _rules(extractor: nn.Module, prompt: Prompt, name: str | None, changes: dict[str, Any] | None) -> AnyProtocol:
     """Return the protocol of a run, at the extractor's stride."""
+    protocol: AnyProtocol
     if isinstance(prompt, BoxPrompt):
         if name is not None:
             raise ValueError(f"protocol {name!r} is for masks and points; a box is tracked by SiamFC, see changes")
-        return _changed(TrackingProtocol, changes).at_features(
-            extractor.stride,  # type: ignore[arg-type]
-            getattr(extractor, "dilated", False),
-        )
-    if isinstance(prompt, PointPrompt) and name is not None and name in PointProtocol.sources():
-        points = PointProtocol.named(name).with_changes(feature_stride=extractor.stride)
-        return _changed(points.with_changes, changes)
-    protocol = protocol_for(extractor, "davis" if isinstance(prompt, MaskPrompt) else "jhmdb", name)
-    return _changed(protocol.with_changes, changes) if changes else protocol
-
-
-def _changed(make: Callable[..., R], changes: dict[str, Any] | None) -> R:
-    """Call a constructor with the changes; raise ValueError for a field or a type that does not fit."""
+        protocol = TrackingProtocol()
+    elif isinstance(prompt, PointPrompt) and name is not None and name in PointProtocol.sources():
+        protocol = PointProtocol.named(name).with_changes(feature_stride=extractor.stride)
+    else:
+        protocol = protocol_for(extractor, "davis" if isinstance(prompt, MaskPrompt) else "jhmdb", name)
     try:
-        return make(**(changes or {}))
+        protocol = protocol.with_changes(**changes) if changes else protocol
     except TypeError as error:
         raise ValueError(f"changes: {error}") from error
+    if isinstance(protocol, TrackingProtocol):
+        return protocol.at_features(int(extractor.stride), getattr(extractor, "dilated", False))  # type: ignore[arg-type]
+    return protocol

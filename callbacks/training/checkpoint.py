@@ -1,27 +1,46 @@
 """The checkpoints of a training: its last state, and the best one by a benchmark."""
 
+import itertools
 import logging
-import warnings
+import math
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pytorch_lightning as pl
-import torch
 from pytorch_lightning.callbacks import Checkpoint, GradientAccumulationScheduler, ModelCheckpoint
 from pytorch_lightning.utilities import rank_zero_info
 from pytorch_lightning.utilities.exceptions import SIGTERMException
 
 from ..benchmarks.base import BenchmarkCallback
 from ..loggers import run_folder
-from .restored import ResumeNote, read_state, with_own_files
+from .restored import ResumeNote, is_checkpoint_file, read_state
 from .run_folder import LAST, newest_run
 from .safeguards import TrainingStopped, accumulates, order_callbacks, waits_for_ranks
 
 log = logging.getLogger(__name__)
 
 
-class LastCheckpoint(Checkpoint):
+class FolderCheckpoint(Checkpoint):
+    """A callback that writes checkpoints into one folder.
+
+    Args:
+        dirpath: folder; None is `checkpoints/` in the folder of the run.
+    """
+
+    def __init__(self, dirpath: str | Path | None) -> None:
+        is_local = dirpath is not None and "://" not in str(dirpath)
+        self.dirpath = str(Path(dirpath).expanduser().resolve()) if is_local else dirpath  # type: ignore[arg-type]
+        self.best_model_path = ""
+        """Path under the name by which Lightning's Trainer finds it; empty until a checkpoint is written."""
+
+    def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
+        """Find the folder."""
+        if self.dirpath is None and stage == "fit":
+            self.dirpath = str(run_folder(trainer).absolute() / "checkpoints")
+
+
+class LastCheckpoint(FolderCheckpoint):
     """Keep `last.ckpt`, from which `--ckpt_path last` resumes a run exactly as if it had not been interrupted.
 
     It is written every few steps, before the last step of each epoch, at the end of each epoch and of the run, and when
@@ -46,12 +65,8 @@ class LastCheckpoint(Checkpoint):
     def __init__(self, every_n_steps: int = 500, dirpath: str | Path | None = None) -> None:
         if every_n_steps < 1:
             raise ValueError(f"LastCheckpoint: every_n_steps is {every_n_steps}, it must be at least 1")
+        super().__init__(dirpath)
         self.every_n_steps = every_n_steps
-        self.dirpath = (
-            dirpath if dirpath is None or "://" in str(dirpath) else str(Path(dirpath).expanduser().resolve())
-        )
-        self.best_model_path = ""
-        """Path of `last.ckpt` once it is written, under the name by which Lightning's Trainer finds it."""
         self._note = ResumeNote()
         self._resumed: ResumeNote | None = None
         self._loader_states: list[dict[str, Any]] = []
@@ -63,8 +78,7 @@ class LastCheckpoint(Checkpoint):
 
     def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
         """Find the folder, and run after all callbacks whose state is to be saved."""
-        if self.dirpath is None and stage == "fit":
-            self.dirpath = str(run_folder(trainer).absolute() / "checkpoints")
+        super().setup(trainer, pl_module, stage)
         order_callbacks(trainer)
 
     def on_load_checkpoint(
@@ -232,105 +246,128 @@ def _flush(trainer: pl.Trainer) -> None:
             flush()
 
 
-class BestCheckpoint(ModelCheckpoint):
-    """Keep the checkpoint with the best score of a benchmark, and compare only when that benchmark has just run.
+class BestCheckpoint(FolderCheckpoint):
+    """Keep the checkpoints with the best scores of a benchmark, and compare only when that benchmark has just run.
 
-    Lightning's `ModelCheckpoint` raises before the first score is there and later takes a stale one for a new one.
+    Lightning's `ModelCheckpoint` raises before the first score is there and later takes a stale one for a new one. Its
+    state is no more than names of files and their scores, so that no path is ever taken from a checkpoint.
 
     Args:
         monitor: a logged score, `<benchmark>/<key>`.
         mode: `max` or `min`.
-        save_top_k: how many to keep.
-        filename: filename of the checkpoint, without `.ckpt`.
+        save_top_k: how many to keep; −1: all.
+        filename: filename of the checkpoint, without `.ckpt`; it may hold `{epoch}`, `{step}` and scores.
         dirpath: folder; None is `checkpoints/` in the folder of the run.
 
     Raises:
-        ValueError: at the start of `fit`, if no callback is the benchmark that `monitor` names, or that benchmark does
-            not log this score.
+        ValueError: for a bad mode; at the start of `fit`, if no callback is the benchmark that `monitor` names, or
+            that benchmark does not log this score.
     """
 
     def __init__(
         self,
         monitor: str = "davis/J&F-Mean",
-        mode: str = "max",
+        mode: Literal["max", "min"] = "max",
         save_top_k: int = 1,
         filename: str = "best-{epoch:03d}-{step:06d}",
         dirpath: str | Path | None = None,
     ) -> None:
-        super().__init__(
-            dirpath=dirpath,
-            filename=filename,
-            monitor=monitor,
-            mode=mode,
-            save_top_k=save_top_k,
-            save_on_train_epoch_end=False,
-        )
+        super().__init__(dirpath)
+        if mode not in ("max", "min"):
+            raise ValueError(f"BestCheckpoint: mode is {mode!r}, it must be max or min")
+        self.monitor, self.mode, self.save_top_k = monitor, mode, save_top_k
         self.benchmark: BenchmarkCallback | None = None
+        self.best_model_score: float | None = None
+        self._name_of = ModelCheckpoint(filename=filename).format_checkpoint_name
+        self._scores: dict[str, float] = {}
+        self._step = 0
+
+    @property
+    def state_key(self) -> str:
+        """The key of the state in a checkpoint."""
+        return self._generate_state_key(monitor=self.monitor, mode=self.mode)
 
     def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
-        """Find the benchmark."""
-        with warnings.catch_warnings():  # a resumed run continues in its own folder, which we lock
-            warnings.filterwarnings("ignore", message="Checkpoint directory .* exists and is not empty")
-            super().setup(trainer, pl_module, stage)
-        benchmarks: dict[str, Any] = {
-            callback.name: callback
-            for callback in trainer.callbacks  # type: ignore[attr-defined]
-            if isinstance(callback, BenchmarkCallback)
-        }
-        name = str(self.monitor).partition("/")[0]
-        self.benchmark = benchmarks.get(name)
-        if stage == "fit":
-            self._check_monitor(name, benchmarks)
-
-    def _check_monitor(self, name: str, benchmarks: dict[str, Any]) -> None:
-        """Refuse a monitor that no benchmark will ever log.
-
-        Raises:
-            ValueError: naming what there is.
-        """
-        if self.benchmark is None:
-            raise ValueError(
-                f"BestCheckpoint(monitor={self.monitor!r}): no benchmark {name!r} among the callbacks"
-                f" ({', '.join(benchmarks) or 'there is none'})"
-            )
-        stages = getattr(self.benchmark, "stage", None)
-        key = str(self.monitor).partition("/")[2]
-        if isinstance(stages, list) and key.partition("/")[0] not in stages:
-            score = key.rpartition("/")[2] or self.benchmark.score_names[0]
-            raise ValueError(
-                f"BestCheckpoint(monitor={self.monitor!r}): {name} scores several stages ({', '.join(stages)}); name "
-                f"one, for example {name}/{stages[0]}/{score}"
-            )
-        keys = getattr(self.benchmark, "score_keys", ())  # empty: a user's benchmark that declares none
+        """Find the folder and the benchmark."""
+        super().setup(trainer, pl_module, stage)
+        if stage != "fit":
+            return
+        callbacks: list[Any] = trainer.callbacks  # type: ignore[attr-defined]
+        benchmarks = {callback.name: callback for callback in callbacks if isinstance(callback, BenchmarkCallback)}
+        name, wrong = self.monitor.partition("/")[0], f"BestCheckpoint(monitor={self.monitor!r})"
+        if name not in benchmarks:
+            there = ", ".join(benchmarks) or "there is none"
+            raise ValueError(f"{wrong}: no benchmark {name!r} among the callbacks ({there})")
+        self.benchmark = benchmarks[name]
+        keys = self.benchmark.score_keys  # empty: a user's benchmark that declares none
         if keys and self.monitor not in keys:
-            near = get_close_matches(str(self.monitor), keys, 1)
+            near = get_close_matches(self.monitor, keys, 1)
             hint = f"did you mean {near[0]}?" if near else f"it logs {', '.join(keys)}"
-            raise ValueError(f"BestCheckpoint(monitor={self.monitor!r}): {name} logs no such score; {hint}")
+            raise ValueError(f"{wrong}: {name} logs no such score; {hint}")
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the names of the files that are kept, and their scores."""
+        return {"scores": dict(self._scores)}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Restore the best score so far, whose file stays in the folder of the resumed run."""
-        super().load_state_dict(with_own_files(state_dict, self.dirpath))
+        """Restore the best scores so far, whose files have to lie in the folder of this run."""
+        for name, score in state_dict["scores"].items():
+            path = Path(str(self.dirpath), str(name))
+            if path.name == name and isinstance(score, float) and is_checkpoint_file(path):
+                self._scores[name] = score
+        self._point_to_best()
+
+    def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Forget the step of an earlier fit."""
+        self._step = 0
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Save if the benchmark ran in this validation and succeeded.
+        """Save if the benchmark ran in this validation, succeeded, and gave one of the best scores.
 
         Raises:
             ValueError: if it did not give the score that `monitor` names.
         """
-        if trainer.state.fn != "fit" or self.benchmark is None or trainer.global_step not in self.benchmark.history:
+        step = trainer.global_step
+        skipped = trainer.sanity_checking or trainer.fast_dev_run or step == self._step  # type: ignore[attr-defined]
+        if trainer.state.fn != "fit" or skipped or self.benchmark is None or step not in self.benchmark.history:
             return
-        if self.monitor not in (scores := self.benchmark.history[trainer.global_step]):
+        self._step, scores = step, self.benchmark.history[step]
+        if self.monitor not in scores:
             gave = ", ".join(scores) or "no score"
             raise ValueError(
                 f"BestCheckpoint(monitor={self.monitor!r}): {self.benchmark.name} gave {gave} on these data"
             )
-        super().on_validation_end(trainer, pl_module)
+        name = trainer.strategy.broadcast(self._free_name({"epoch": trainer.current_epoch, "step": step, **scores}))
+        ranked = sorted({**self._scores, name: float(scores[self.monitor])}.items(), key=self._rank, reverse=True)
+        kept = dict(ranked if self.save_top_k < 0 else ranked[: self.save_top_k])
+        if name not in kept:
+            return
+        dropped, self._scores = self._scores.keys() - kept.keys(), kept
+        self._point_to_best()
+        trainer.save_checkpoint(f"{self.dirpath}/{name}")
+        for other in dropped:
+            trainer.strategy.remove_checkpoint(f"{self.dirpath}/{other}")
+        for logger in trainer.loggers:
+            logger.after_save_checkpoint(self)  # type: ignore[arg-type]  # W&B uploads it
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Save where the benchmark ran after the last step."""
         self.on_validation_end(trainer, pl_module)
 
-    def _monitor_candidates(self, trainer: pl.Trainer) -> dict[str, torch.Tensor]:
-        """Return the benchmark's own score of this step, not what was logged last under its name."""
-        scores = {} if self.benchmark is None else self.benchmark.history.get(trainer.global_step, {})
-        return super()._monitor_candidates(trainer) | {key: torch.tensor(value) for key, value in scores.items()}
+    def _rank(self, item: tuple[str, float]) -> float:
+        """Return a score such that more is better; NaN is the worst."""
+        score = item[1] if self.mode == "max" else -item[1]
+        return -math.inf if math.isnan(score) else score
+
+    def _point_to_best(self) -> None:
+        if self._scores:
+            name, self.best_model_score = max(self._scores.items(), key=self._rank)
+            self.best_model_path = f"{self.dirpath}/{name}"
+
+    def _free_name(self, values: dict[str, Any]) -> str:
+        """Return a name that no other file has: what an earlier run has left here is not written over."""
+        for version in itertools.chain([None], itertools.count(1)):
+            name = self._name_of(values, ver=version).replace("/", "_")
+            if name in self._scores or not Path(str(self.dirpath), name).exists():
+                break
+        return name

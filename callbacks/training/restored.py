@@ -1,7 +1,7 @@
 """Check of all that a training restores from a checkpoint besides weights, once, before anything is restored.
 
-A file is never an order. Of paths only names are taken, numbers have to be numbers, and names of attributes have to be
-those that this program would have written.
+A file is never an order. Paths have to lie in the run's own folder, numbers have to be numbers, and names of attributes
+have to be those that this program would have written.
 """
 
 import math
@@ -86,14 +86,14 @@ def read_state(content: Any, path: object) -> CheckpointState:
 
 
 def check_state(trainer: pl.Trainer, content: dict[str, Any], path: object) -> None:
-    """Check all that Lightning and our callbacks will restore from a checkpoint, and reduce paths to files of the run.
+    """Check all that Lightning and our callbacks will restore from a checkpoint.
 
     The state of schedules and optimisers is compared with those of the run once these exist, by `load_schedules` and
     `check_optimizers`.
 
     Args:
         trainer: before it restores anything.
-        content: of the checkpoint; paths in it are changed in place.
+        content: of the checkpoint.
         path: of the checkpoint, for the message.
 
     Raises:
@@ -116,42 +116,20 @@ def check_state(trainer: pl.Trainer, content: dict[str, Any], path: object) -> N
         content.pop("loops", None)  # of no use to an evaluation
     for callback in trainer.callbacks:  # type: ignore[attr-defined]
         saved, made = state.callbacks.get(callback.state_key), callback.state_dict()
-        if saved and made:
+        if saved is not None and made:
             _check_like(saved, made, f"{damaged}: {type(callback).__name__}")
         if saved and isinstance(callback, ModelCheckpoint):
-            content["callbacks"][callback.state_key] = with_own_files(saved, callback.dirpath)
+            _check_paths(saved, f"{damaged}: {type(callback).__name__}")
 
 
-def with_own_files(state: Mapping[str, Any], folder: str | Path | None) -> dict[str, Any]:
-    """Return the state of a `ModelCheckpoint` whose paths are regular `.ckpt` files directly in a folder.
-
-    Lightning removes files that the state names. So of each path only the name is taken, and what is no such file is
-    dropped.
-
-    Args:
-        state: as a checkpoint holds it.
-        folder: where the callback of this run writes.
-    """
-
-    def own(path: object) -> str:
-        name = Path(str(path)).name
-        if folder is None or Path(name).suffix != ".ckpt":
-            return ""
-        if "://" in str(folder):
-            return f"{str(folder).rstrip('/')}/{name}"
-        return str(Path(folder, name)) if is_checkpoint_file(Path(folder, name)) else ""
-
-    scores = {
-        own(path): torch.as_tensor(score)
-        for path, score in state.get("best_k_models", {}).items()
-        if isinstance(score, float) or (isinstance(score, torch.Tensor) and score.numel() == 1)
-    }
-    paths = {name: own(state.get(name)) for name in ("best_model_path", "kth_best_model_path", "last_model_path")}
-    scores.pop("", None)
-    if scores and paths["kth_best_model_path"] not in scores:
-        worst = min if state.get("mode") != "min" else max
-        paths["kth_best_model_path"] = worst(scores, key=lambda path: float(scores[path]))
-    return {**state, **paths, "best_k_models": scores, "dirpath": folder}
+def _check_paths(state: Mapping[str, Any], where: str) -> None:
+    """Raise unless the files in the state of a `ModelCheckpoint`, which Lightning removes, lie in its own folder."""
+    own = Path(str(state.get("dirpath")))
+    removed = [*state.get("best_k_models", ()), state.get("kth_best_model_path"), state.get("last_model_path")]
+    outside = [path for path in removed if path and not Path(str(path)).is_relative_to(own)]
+    climbing = [path for path in (*removed, state.get("best_model_path")) if path and ".." in Path(str(path)).parts]
+    if outside or climbing:
+        raise ValueError(f"{where}: {(outside + climbing)[0]} is not in its folder")
 
 
 def is_checkpoint_file(path: Path) -> bool:

@@ -354,7 +354,7 @@ def refuse_unsupported(trainer: pl.Trainer, pl_module: pl.LightningModule) -> No
                 f"it would average {memory[0]} of {method}, whose entries are replaced and not learned; set "
                 "use_buffers: false"
             )
-        elif isinstance(callback, ModelCheckpoint) and callback.monitor and not hasattr(callback, "benchmark"):
+        elif isinstance(callback, ModelCheckpoint) and callback.monitor:
             name, monitor = callback.monitor.partition("/")[0], f"(monitor={callback.monitor!r}"
             named = (other for other in callbacks if isinstance(other, BenchmarkCallback) and other.name == name)
             if (benchmark := next(named, None)) is not None and benchmark.every_n_epochs > 1:

@@ -1,4 +1,4 @@
-"""The film of a sequence."""
+"""The film of a sequence, overlay videos and animations."""
 
 import json
 from pathlib import Path
@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from callbacks.pictures.film import Film
+from callbacks.pictures.film import MOST_PICTURES, Film, OverlayAnimation, OverlayVideo
 
 
 def test_a_long_sequence_is_shown_in_part(tmp_path: Path) -> None:
@@ -29,3 +29,24 @@ def test_a_frame_without_ground_truth_is_grey(tmp_path: Path) -> None:
     sheet = np.asarray(Image.open(tmp_path / "films/walk.truth.webp").convert("RGB")).reshape(240, 3, 320, 3)
     assert sheet[:, [0, 2]].max() < 8
     assert abs(sheet[:, 1].astype(int) - 128).max() < 8
+
+
+def test_a_long_animation_leaves_frames_out(tmp_path):
+    animation = OverlayAnimation(tmp_path / "overlay.gif", rate=25)
+    for t in range(2 * MOST_PICTURES + 10):
+        animation.add(np.full((8, 8, 3), t % 256, np.uint8))
+        assert len(animation._pictures) <= MOST_PICTURES
+    animation.close()
+    with Image.open(tmp_path / "overlay.gif") as image:
+        assert image.n_frames == (2 * MOST_PICTURES + 10 + 3) // 4
+        assert image.info["duration"] == 160
+
+
+def test_equal_pictures_give_equal_bytes(tmp_path):
+    pictures = np.random.default_rng(0).integers(0, 256, (16, 120, 160, 3), np.uint8)
+    for number in range(4):
+        video = OverlayVideo(tmp_path / f"{number}.mp4")
+        for picture in pictures:
+            video.add(picture)
+        video.close()
+    assert len({path.read_bytes() for path in tmp_path.iterdir()}) == 1

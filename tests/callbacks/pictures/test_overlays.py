@@ -1,18 +1,132 @@
-"""Captions, contact sheets and masks over frames, pixel by pixel."""
+"""Labels drawn over frames: masks, boxes, tracks."""
 
 import numpy as np
+import pytest
+import torch
 
-from callbacks.pictures import (
-    captioned,
-)
+from callbacks.pictures import captioned, overlay_boxes, overlay_masks
+from callbacks.pictures.overlays import TAIL, draw_boxes, overlay_tracks, thickness_of
+
+GREY = torch.full((3, 120, 160), 128, dtype=torch.uint8)
+YELLOW = {1: (255, 255, 0)}
 
 
-def has(picture: np.ndarray, colour: tuple[int, int, int], tolerance: int = 12) -> np.ndarray:
-    return (np.abs(picture.astype(int) - colour) <= tolerance).all(-1)
+def labels(mask):
+    """Return where the letters of a drawn mask are, given one object."""
+    plain, labelled = (overlay_masks(GREY, mask, YELLOW, labelled=flag) for flag in (False, True))
+    return (plain != labelled).any(2)
 
 
-def test_captions_can_be_read_on_any_colour() -> None:
+def test_lines_are_thick_enough_at_any_size():
+    assert [thickness_of((height, 2 * height)) for height in (96, 240, 480, 1080)] == [2, 2, 4, 9]
+
+
+def test_an_object_is_tinted_outlined_and_labelled():
+    mask = torch.zeros(120, 160, dtype=torch.uint8)
+    mask[50:90, 60:110] = 7
+    drawn = overlay_masks(GREY, mask, {7: (255, 0, 0)}, labelled=True)
+    assert drawn[70, 80].tolist() == [round(0.55 * 128 + 0.45 * 255), 70, 70]
+    assert (np.abs(drawn[50:90, 55:115].astype(int) - (255, 0, 0)).max(2) < 30).sum() > 80  # the line in its colour
+    assert (drawn[45:95, 55:115].max(2) < 40).any()  # within a dark one
+    assert (drawn[20:46, 50:100] != 128).any()
+    assert (drawn[100:] == 128).all()
+    with pytest.raises(ValueError, match="the frame is"):
+        overlay_masks(GREY, mask[1:])
+
+
+@pytest.mark.parametrize("place", [(0, 0), (110, 150), (0, 150)])
+def test_labels_stay_within_the_picture(place):
+    corner, middle = torch.zeros(2, 120, 160, dtype=torch.uint8)
+    corner[place[0] : place[0] + 8, place[1] : place[1] + 8] = 1
+    middle[60:68, 60:68] = 1
+    assert labels(corner).sum() > 0.6 * labels(middle).sum()  # the outline may lie below the letters
+
+
+def test_the_label_is_at_the_largest_part():
+    mask = torch.zeros(120, 160, dtype=torch.uint8)
+    mask[2:4, 2:4] = 1
+    mask[70:110, 90:140] = 1
+    assert labels(mask)[50:70, 90:].any()
+    assert not labels(mask)[:30].any()
+
+
+def test_boxes_may_leave_the_frame_or_be_lost():
+    boxes = np.array([[20.0, 30, 40, 50], [1e12, 0, 10, 10], [np.nan, 1, 2, 3], [-30, -30, 300, 300]])
+    drawn = draw_boxes(GREY, boxes, [(0, 255, 0)] * 4, ["a", "far", "lost", ""])
+    assert (np.abs(drawn[28:33, 40].astype(int) - (0, 255, 0)).max(1) < 30).any()
+    assert drawn[60, 100].tolist() == [128, 128, 128]
+    assert (draw_boxes(GREY, boxes[2:3], [(0, 255, 0)], ["lost"]) == 128).all()
+
+
+def test_boxes_of_a_benchmark_count_from_one():
+    black = torch.zeros(3, 60, 60, dtype=torch.uint8)
+    picture = overlay_boxes(black, np.array([11.0, 21, 30, 20]), np.array([-1e9, -1e9, 2e9, 2e9]))
+    expected = draw_boxes(black, np.array([[10, 20, 30, 20]]), [(230, 40, 40)])
+    assert np.array_equal(picture, expected)
+    assert not overlay_boxes(black, np.full(4, np.nan), np.full(4, np.nan)).any()
+
+
+def test_captions_can_be_read_on_any_colour():
     for colour, ink in (((255, 255, 255), 0), ((20, 40, 90), 255)):
-        line = captioned(np.zeros((4, 80, 3), np.uint8), "frame", colour)[:18]
-        assert has(line, (ink,) * 3, 40).sum() > 20
-        assert has(line, colour, 0).mean() > 0.5
+        line = captioned(np.zeros((4, 80, 3), np.uint8), "frame", colour)[:18].astype(int)
+        assert (np.abs(line - ink) <= 40).all(-1).sum() > 20
+        assert (line == colour).all(-1).mean() > 0.5
+
+
+FRAME = torch.full((3, 120, 200), 60, dtype=torch.uint8)
+RED = (255, 0, 0)
+
+
+def drawn(places, occluded=None, t=None, **truth):
+    points = np.array([places], float) + 0.5
+    hidden = np.zeros(points.shape[:2], bool) if occluded is None else np.array([occluded])
+    return overlay_tracks(FRAME, points, hidden, points.shape[1] - 1 if t is None else t, [RED], **truth)
+
+
+def changed(picture, x, y):
+    return bool((picture[y, x] != 60).any())
+
+
+def test_a_point_has_a_dot_and_a_tail_that_fades():
+    picture = drawn([(20, 60), (40, 60), (60, 60)])
+    assert tuple(picture[60, 60]) == RED
+    assert changed(picture, 50, 60)
+    assert changed(picture, 30, 60)
+    assert picture[60, 50, 0] > picture[60, 30, 0] > 60
+    assert not changed(picture, 80, 60)
+
+
+def test_a_tail_is_as_long_as_it_says():
+    places = [(10 + 8 * t, 60) for t in range(TAIL + 4)]
+    picture = drawn(places)
+    first = (TAIL + 3) - (TAIL - 1) - 1
+    assert changed(picture, places[first][0] + 4, 60)
+    assert not changed(picture, places[first][0] - 4, 60)
+
+
+def test_a_hidden_point_has_a_cross_and_no_tail():
+    picture = drawn([(20, 60), (40, 60), (60, 60)], [False, False, True])
+    assert changed(picture, 61, 61)
+    assert changed(picture, 59, 61)
+    assert not changed(picture, 50, 60)
+    assert changed(picture, 30, 60)
+
+
+def test_a_jump_is_not_drawn_as_motion():
+    picture = drawn([(20, 60), (30, 60), (170, 60)])
+    assert changed(picture, 25, 60)
+    assert not changed(picture, 100, 60)
+    assert tuple(picture[60, 170]) == RED
+
+
+def test_the_truth_is_a_ring_with_a_line_from_the_point():
+    truth = np.array([[(60.5, 20.5)]])
+    picture = drawn([(60, 60)], truth=truth, truth_occluded=np.array([[False]]))
+    assert picture[40, 60].min() > 200
+    assert picture[23, 60].min() > 200
+    assert not changed(drawn([(60, 60)], truth=truth, truth_occluded=np.array([[True]])), 60, 40)
+
+
+def test_points_that_are_not_finite_or_far_away_are_not_drawn():
+    assert not (drawn([(np.nan, np.nan)]) != 60).any()
+    assert not (drawn([(1e9, -1e9)]) != 60).any()

@@ -110,7 +110,7 @@ def test_an_earlier_prediction_is_not_mixed_with_a_new_one(folder, colour, tmp_p
     ("arguments", "message"),
     [
         ({"protocol": "nobody"}, "unknown protocol 'nobody'"),
-        ({"changes": {"radios": 3}}, "no field radios"),
+        ({"changes": {"radios": 3}}, "no field .radios."),
         ({"changes": {"radius": "far"}}, "radius must be a valid number or None, got .far."),
         ({"short_side": -4}, "short_side must be at least 1 px, .* got -4"),
         ({"overlay": "avi"}, "overlay must be one of mp4, gif, webp, none"),

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 import torch
+from pytorch_lightning.callbacks import ModelCheckpoint
 
 from callbacks import AtomicCheckpointIO
 from tests.helpers.stops import Stop, go
@@ -45,9 +46,9 @@ DAMAGES: dict[str, tuple[tuple[Any, ...], Any]] = {
     "sizes as text": (("resume", "accumulated"), "one"),
     "a note as a list": (("resume",), [1]),
     "steps as text": (("global_step",), "seven"),
-    "best scores as text": ((*BEST, "best_k_models"), "all"),
+    "best scores as text": ((*BEST, "scores"), "all"),
     "a callback's state as a list": (BEST, [1]),
-    "a callback's state without a part": ((*BEST, "best_model_path"), GONE),
+    "a callback's state without a part": ((*BEST, "scores"), GONE),
 }
 
 
@@ -102,22 +103,28 @@ def test_no_path_of_a_checkpoint_is_followed(stopped, tmp_path):
     names = [other, f"local://{other}", best / "../../other", other / "notes.ckpt", other / "folder.ckpt"]
     names += [best / name for name in ("folder.ckpt", "linked.ckpt", "notes.txt")]
     before = sorted(tmp_path.rglob("*"))
-    for name in map(str, [*names, "/somewhere/real.ckpt"]):
-        low = torch.tensor(-1e9)
-        state = {"best_k_models": {name: low}, "best_model_path": name, "best_model_score": low, "kth_value": low}
+    for name in map(str, [*names, "folder.ckpt", "linked.ckpt", "notes.txt", "real.ckpt"]):
         key = next(key for key in content["callbacks"] if key.startswith("BestCheckpoint"))
-        content["callbacks"][key] |= {
-            **state,
-            "kth_best_model_path": name,
-            "last_model_path": name,
-            "dirpath": str(best),
-        }
+        content["callbacks"][key] = {"scores": {name: -1e9}}
         torch.save(content, tmp_path / "last.ckpt")
         assert go("VFSSimSiam", tmp_path / "run", start=tmp_path / "last.ckpt")[1]
         (new,) = best.glob("best-*.ckpt")
         new.unlink()
         gone = set(before) - {*tmp_path.rglob("*")}
-        assert gone == ({best / "real.ckpt"} if name.endswith("real.ckpt") else set())  # by its name, in its folder
+        assert gone == ({best / "real.ckpt"} if name == "real.ckpt" else set())  # by its name, in its folder
+
+
+@pytest.mark.parametrize("name", ["best_k_models", "kth_best_model_path", "best_model_path"])
+def test_lightnings_own_checkpoints_are_removed_from_their_folder_only(name, stopped, tmp_path):
+    kept = tmp_path / "kept"
+    path = str(kept / "../a_users.ckpt")
+    own = ModelCheckpoint(kept, monitor="counted/score")
+    content = torch.load(stopped / "last.ckpt", weights_only=True)
+    state = own.state_dict() | {name: {path: torch.tensor(-1.0)} if name == "best_k_models" else path}
+    content["callbacks"][own.state_key] = state
+    torch.save(content, tmp_path / "last.ckpt")
+    with pytest.raises(ValueError, match=r"ModelCheckpoint: .* is not in its folder"):
+        go("VFSSimSiam", tmp_path, start=tmp_path / "last.ckpt", more=[own])
 
 
 def test_only_a_regular_checkpoint_file_is_removed(tmp_path, caplog):
