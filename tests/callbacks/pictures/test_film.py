@@ -21,16 +21,6 @@ def test_a_long_sequence_is_shown_in_part(tmp_path: Path) -> None:
     assert json.loads((tmp_path / "films/semantic/walk.json").read_text())["curves"] == {"mIoU": [[0, 1], [0.5, None]]}
 
 
-def test_a_frame_without_ground_truth_is_grey(tmp_path: Path) -> None:
-    film = Film(tmp_path, "walk", 3)
-    for truth in (np.zeros((240, 320, 3), np.uint8), None, np.zeros((240, 320, 3), np.uint8)):
-        film.add(np.zeros((240, 320, 3), np.uint8), truth)
-    film.close()
-    sheet = np.asarray(Image.open(tmp_path / "films/walk.truth.webp").convert("RGB")).reshape(240, 3, 320, 3)
-    assert sheet[:, [0, 2]].max() < 8
-    assert abs(sheet[:, 1].astype(int) - 128).max() < 8
-
-
 def test_a_long_animation_leaves_frames_out(tmp_path):
     animation = OverlayAnimation(tmp_path / "overlay.gif", rate=25)
     for t in range(2 * MOST_PICTURES + 10):

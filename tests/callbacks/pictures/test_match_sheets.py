@@ -4,7 +4,6 @@ import numpy as np
 import torch
 
 from callbacks.pictures import (
-    grid_points,
     match_sheet,
 )
 from callbacks.pictures.sheets import POINT_COLOURS
@@ -31,15 +30,6 @@ def test_a_match_is_drawn_where_the_place_went() -> None:
     assert has(reference, colour)[18, 26]
     assert has(reference, (100, 100, 100))[:9].all()
     assert not has(reference, (100, 100, 100))[26, 34]  # the line between them
-
-
-def test_frames_without_weight_are_left_out_and_points_lie_inside() -> None:
-    frames, features = torch.rand(6, 3, 32, 32), torch.randn(6, 8, 8, 8)
-    protocol = EVERYWHERE.with_changes(context=5, topk=3)
-    few = match_sheet(frames, features, protocol, torch.tensor([[0, 0]]), most=1, width=50)
-    assert few.shape == (68, 104, 3)
-    assert grid_points((9, 12)).tolist()[:4] == [[1, 2], [1, 6], [1, 10], [4, 2]]
-    assert match_sheet(frames, features, protocol, width=50).shape[1] == 3 * 54 - 4
 
 
 def test_a_real_extractor_finds_a_still_frame_in_place(shared_data) -> None:

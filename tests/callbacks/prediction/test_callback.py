@@ -14,7 +14,6 @@ from pytorch_lightning import Trainer
 
 from callbacks import DavisBenchmark, VideoPrediction, predict_video, signals
 from callbacks.prediction.callback import extractor_for
-from callbacks.prediction.output_files import draw_points
 from callbacks.tracking.record import SequenceRecord
 from cli import main
 from datamodules import BoxPrompt, FrameStream, MaskPrompt, PointPrompt
@@ -126,30 +125,12 @@ def test_a_users_mistake_leaves_no_files(folder, colour, tmp_path, arguments, me
     assert not (tmp_path / "out").exists()
 
 
-def test_only_changes_are_called_changes(folder, colour, tmp_path, monkeypatch):
-    """An error of ours is not put down to the user."""
-    monkeypatch.setattr(PropagationProtocol, "named", lambda *names: None + 1)
-    with pytest.raises(TypeError, match="unsupported operand"):
-        predict_video(colour, folder / "frames", MaskPrompt.of(folder / "masks" / "first.png"), tmp_path / "out")
-
-
 def test_a_box_is_followed_by_the_stage_that_the_module_names():
     prompt, spec = BoxPrompt.of([0, 0, 20, 10]), "tests.helpers.encoders:TinyResNet"
     assert extractor_for(FrozenEncoder(spec), prompt).stage == "res5"
     assert extractor_for(FrozenEncoder(spec, stage="res3"), prompt).stage == "res3"
     found = extractor_for(FrozenEncoder(spec, stride=4), prompt)
     assert (found.stage, found.stride) == ("res4", 4)
-
-
-@pytest.mark.parametrize("place", [(62, 2), (126, 2), (126, 60), (2, 62), (126, 62)])
-def test_names_of_points_are_complete_wherever_the_point_is(place):
-    black = torch.zeros(3, 64, 128, dtype=torch.uint8)
-
-    def letters(x, y):
-        drawn = [draw_points(black, torch.tensor([[x, y, 1.0]]), [name]).min(-1) for name in ("ankle", "")]
-        return int(((drawn[0] > 100) & (drawn[1] == 0)).sum())
-
-    assert abs(letters(*place) - letters(30, 30)) <= 3  # the dot may lie under a letter
 
 
 def test_more_than_one_device_is_refused():

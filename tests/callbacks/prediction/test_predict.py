@@ -14,7 +14,7 @@ from PIL import Image
 from callbacks import follow_points, predict_video, propagate_masks, propagate_points, signals, track_box
 from callbacks.metrics import region_similarity
 from callbacks.prediction import passes
-from callbacks.prediction.point_queries import AnyFrame, nearest_tracks
+from callbacks.prediction.point_queries import AnyFrame
 from cli import main
 from datamodules import BoxPrompt, FrameStream, MaskPrompt, PointPrompt
 from datamodules.reading.coco import decode_rle
@@ -169,10 +169,6 @@ def test_queried_points_of_two_frames_take_the_nearest_track(folder, colour, tmp
     assert torch.equal(both[1], late[1])
 
 
-def test_the_nearest_of_several_tracks_of_a_name():
-    assert nearest_tracks(["a", "b", "a"], [0, 2, 4], 6).tolist() == [[0, 0, 0, 2, 2, 2], [1, 1, 1, 1, 1, 1]]
-
-
 def test_frames_in_any_order_are_those_of_the_video(folder, monkeypatch):
     stream = FrameStream(folder / "clip.mp4")
     expected = list(stream)
@@ -284,14 +280,6 @@ def test_mistakes_with_files_are_one_line_that_names_them(scene, colour, tmp_pat
     (tmp_path / "masks.json").write_text(json.dumps(background))
     with pytest.raises(DataError, match=rf"^{tmp_path}/masks\.json: the mask is empty"):
         read_prompts(mask=str(tmp_path / "masks.json"))
-
-
-def test_memory_is_bounded_where_a_video_is_followed_backwards(folder, colour, tmp_path, at, monkeypatch):
-    monkeypatch.setattr("datamodules.prompted_video.HELD", 3 * 3 * 96 * 130)
-    predict_video(colour, folder / "clip.mp4", at(9), tmp_path / "few", overlay="none")
-    monkeypatch.undo()
-    predict_video(colour, folder / "clip.mp4", at(9), tmp_path / "many", overlay="none")
-    assert files(tmp_path / "few") == files(tmp_path / "many")
 
 
 def test_boxes_of_one_frame_are_tracked_in_one_pass(scene, folder, colour, tmp_path):

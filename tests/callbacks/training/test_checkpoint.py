@@ -10,8 +10,7 @@ from torch.utils.data import DataLoader
 
 from callbacks import AtomicCheckpointIO, BestCheckpoint, DavisBenchmark, LastCheckpoint, Safeguards, TrainingStopped
 from lightning_modules import VFSSimSiam
-from tests.helpers.faults import run, words
-from tests.helpers.spoiled import Training, fit, the_line
+from tests.helpers.spoiled import Training, fit
 from tests.helpers.tiny import TINY
 
 
@@ -39,19 +38,6 @@ def test_what_is_said_of_the_checkpoint_where_a_run_fails(tmp_path, caplog):
             fit(tmp_path, Training(), [Safeguards(), LastCheckpoint(3, tmp_path), Fail(batch)])
         lines = [line for line in caplog.messages if "saved" in line or "last.ckpt" in line]
         assert lines == ([said] if said else [])  # nothing where no step could be lost
-
-
-@pytest.mark.slow
-def test_a_full_disk_leaves_the_checkpoint_before(video_folder, tmp_path):
-    first = run(words("VFSSimSiam", video_folder, tmp_path, "--trainer.max_epochs=1"), tmp_path)
-    assert first.status == 0
-    (path,) = tmp_path.glob("lightning_logs/version_0/checkpoints/last.ckpt")
-    before = path.read_bytes()
-    command = words("VFSSimSiam", video_folder, tmp_path, "--ckpt_path=last", dirpath=path.parent)
-    line = the_line(run(command, tmp_path, file_limit=len(before) // 2))
-    assert f"{path} could not be written: File too large; the one before is as it was" in line
-    assert path.read_bytes() == before
-    assert sorted(os.listdir(path.parent)) == [".in-use", "last.ckpt"]
 
 
 def test_a_failed_write_names_the_file_and_keeps_the_old_one(tmp_path, monkeypatch):

@@ -12,7 +12,7 @@ from pytorch_lightning.loggers import CSVLogger, TensorBoardLogger
 from pytorch_lightning.trainer.states import TrainerFn
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from callbacks import BestCheckpoint, DavisBenchmark, LastCheckpoint
+from callbacks import BestCheckpoint, DavisBenchmark
 from callbacks.command_line.configs import shipped_configs
 from callbacks.training.run_folder import (
     claim_version,
@@ -22,7 +22,6 @@ from callbacks.training.run_folder import (
     newest_run,
 )
 from cli import main
-from lightning_modules import FrozenEncoder, LinearProbe, SiamFC
 
 
 def write(root: Path, version: int, step: int, **note: Any) -> Path:
@@ -155,17 +154,6 @@ def test_a_fit_ends_with_score_report_checkpoint(video_folder, davis_root, tmp_p
     assert capsys.readouterr().out.count("J&F-Mean") == 1  # the checkpoint has the scores of its training too
 
 
-def test_a_validation_prints_its_score_once_in_per_cent(davis_root, tmp_path, capsys):
-    more = benchmark(davis_root, f"--trainer.callbacks.output_dir={tmp_path / 'out'}")
-    main(["validate", "--model=FrozenEncoder", "--model.spec=raw_colour", "--trainer.accelerator=cpu",
-          f"--trainer.default_root_dir={tmp_path}", *more])  # fmt: skip
-    said = capsys.readouterr().out
-    assert said.count("J&F-Mean") == 1
-    assert said.splitlines()[-1] == f"report: {tmp_path / 'out/report.html'}"
-    assert "Validate metric" not in said
-    assert "hp_metric" not in said
-
-
 def test_a_validation_without_a_logger_leaves_an_earlier_config_alone(davis_root, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "runs").mkdir()
@@ -201,32 +189,6 @@ def test_the_next_command_names_a_config_that_is_there(davis_root, tmp_path):
     }
 
 
-@pytest.mark.parametrize(
-    ("module", "command"),
-    [
-        (LinearProbe("raw_colour", 3, stage=None, stride=None), ""),
-        (SiamFC("raw_colour", stage=None, dilated=False), " --config benchmarks/otb.yaml"),
-        (FrozenEncoder("raw_colour"), " --config benchmarks/davis.yaml"),
-    ],
-)
-def test_the_next_command_is_one_that_can_run(module, command, tmp_path):
-    last = LastCheckpoint()
-    last.best_model_path = "last.ckpt"
-    trainer = Trainer(logger=False, accelerator="cpu", callbacks=[last], default_root_dir=tmp_path)
-    trainer.state.fn = TrainerFn.FITTING
-    trainer.strategy.connect(module)
-    said = "checkpoint: last.ckpt" + (f"; next: vidcorr validate --ckpt_path last.ckpt{command}" if command else "")
-    assert closing_lines(trainer, shipped_configs()) == [said]
-
-
-def test_a_run_without_a_benchmark_ends_with_all_that_its_method_measured(tmp_path):
-    trainer = Trainer(logger=False, accelerator="cpu", callbacks=[], default_root_dir=tmp_path)
-    trainer.state.fn = TrainerFn.VALIDATING
-    measured = {"val/loss": torch.tensor(1.05), "val/top1": torch.tensor(0.25), "train/loss": torch.tensor(2.0)}
-    trainer.callback_metrics.update(measured)
-    assert closing_lines(trainer, shipped_configs()) == ["val/loss 1.0500, val/top1 0.2500"]
-
-
 @pytest.mark.parametrize("wrong", ["--model.backbone=torchvision:resnet1", "--trainer.callbacks.root=nowhere"])
 def test_a_failed_run_leaves_no_folder(wrong, video_folder, davis_root, tmp_path):
     more = benchmark(davis_root, f"--trainer.callbacks.output_dir={tmp_path / 'out'}")
@@ -234,17 +196,6 @@ def test_a_failed_run_leaves_no_folder(wrong, video_folder, davis_root, tmp_path
     with pytest.raises(SystemExit):
         main(["fit", *words])
     assert list(tmp_path.iterdir()) == []
-
-
-def test_a_failed_run_keeps_what_was_there(video_folder, davis_root, tmp_path):
-    kept = tmp_path / "runs/lightning_logs/version_0/checkpoints/last.ckpt"
-    kept.parent.mkdir(parents=True)
-    kept.write_text("another run's")
-    words = [*TINY, f"--data.source={video_folder}", f"--trainer.default_root_dir={tmp_path / 'runs'}"]
-    with pytest.raises(SystemExit):
-        main(["fit", *words, *benchmark(davis_root, "--trainer.callbacks.stage=res9")])
-    assert kept.read_text() == "another run's"
-    assert [path.name for path in (tmp_path / "runs/lightning_logs").iterdir()] == ["version_0"]
 
 
 def test_a_failed_run_keeps_the_logs_of_an_earlier_one_under_its_name(tmp_path):

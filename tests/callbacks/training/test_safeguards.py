@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 from pytorch_lightning.callbacks import (
-    BatchSizeFinder,
     EMAWeightAveraging,
     LearningRateFinder,
     ModelCheckpoint,
@@ -16,7 +15,6 @@ from pytorch_lightning.callbacks import (
 from torch.utils.data import DataLoader
 
 from callbacks import CollapseMonitor, LastCheckpoint, Safeguards, signals
-from callbacks.training.safeguards import refuse_unsupported
 from tests.helpers.contrast import Clips, quiet_trainer
 from tests.helpers.faults import last, run, strike, words
 from tests.helpers.stops import Counted, Stop, go, joined, make
@@ -72,12 +70,6 @@ def test_refused_before_any_work(method, callback, line, tmp_path):
     with pytest.raises(ValueError, match=line):
         go(method, tmp_path, more=[callback])
     assert not list(tmp_path.glob("*.ckpt"))
-
-
-def test_a_batch_size_finder_is_refused():
-    trainer = quiet_trainer(callbacks=[BatchSizeFinder(), Safeguards()])
-    with pytest.raises(ValueError, match="BatchSizeFinder: VFSSimSiam scales its learning rate"):
-        refuse_unsupported(trainer, make("VFSSimSiam", 1))  # Lightning takes the finder with a DataModule only
 
 
 def test_an_average_without_buffers_is_resumed_exactly(tmp_path):

@@ -11,7 +11,7 @@ from PIL import Image
 from pytorch_lightning.loggers import CSVLogger, TensorBoardLogger
 from torch.utils.data import DataLoader
 
-from callbacks import DavisBenchmark, TrainingPictures
+from callbacks import TrainingPictures
 from lightning_modules import Liir, VFSMoCo, VFSSimSiam
 from tests.helpers.tiny import TINY
 
@@ -101,20 +101,6 @@ def test_tensorboard_has_them_and_a_logger_without_pictures_does_not_mind(tmp_pa
     assert set(events.Tags()["images"]) == {f"pictures/{name}" for name in ("clips", "gaps", "matches", "features")}
     assert [event.step for event in events.Images("pictures/matches")] == [0, 2]
     assert "matches-step=000002.png" in names(Path(loggers[0].log_dir))
-
-
-def test_masks_propagated_at_each_run_of_a_benchmark_are_there_too(davis_root: Path, tmp_path: Path) -> None:
-    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
-
-    logger = TensorBoardLogger(tmp_path)
-    davis = DavisBenchmark(davis_root, changes={"radius": 3, "context": 1}, before_training=True, limit_sequences=1)
-    trainer(tmp_path, davis, max_epochs=1, logger=logger).fit(VFSSimSiam(**TINY), clips(4))
-    events = EventAccumulator(logger.log_dir)
-    events.Reload()
-    assert [event.step for event in events.Images("davis/synthetic-000")] == [0, 1]
-    pages = sorted(path.parent.name for path in Path(logger.log_dir).glob("benchmarks/davis/*/report.html"))
-    assert pages == ["epoch=000-step=000000", "epoch=000-step=000001"]
-    assert '"epoch": 0, "step": 0' in (Path(logger.log_dir) / "benchmarks/davis" / pages[1] / "report.html").read_text()
 
 
 def test_what_cannot_be_drawn_is_told(tmp_path: Path) -> None:

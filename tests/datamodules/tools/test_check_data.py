@@ -1,14 +1,11 @@
 """`check-data`: its findings in a source, the files that it writes, and a second run over them."""
 
-import faulthandler
 import json
 import shutil
-import signal
 from pathlib import Path
 
 import pytest
 
-from datamodules.reading.container import VideoInfo
 from datamodules.reading.decoding import VideoFile
 from datamodules.reading.errors import DataError
 from datamodules.reading.guards import LIMIT_VARIABLE
@@ -104,24 +101,6 @@ class _Recorder:
         return self.open(path, timeout)
 
 
-class _Killer(_Recorder):
-    """Kills its process at one video."""
-
-    def __call__(self, path, timeout):
-        if Path(path).name == "b.mp4":
-            faulthandler.disable()
-            signal.raise_signal(signal.SIGSEGV)
-        return super().__call__(path, timeout)
-
-
-def test_a_file_that_kills_its_process_is_unreadable(tmp_path, monkeypatch):
-    for number, name in enumerate("abc"):
-        write_video(tmp_path / f"videos/{name}.mp4", 8, video=number)
-    monkeypatch.setattr(module, "open_video", _Killer(tmp_path / "opened"))
-    rows = check_data(tmp_path / "videos", tmp_path / "out", workers=2)
-    assert [report.error for report, _ in rows] == [None, "crashed the process that read it (Segmentation fault)", None]
-
-
 def test_an_interrupted_run_keeps_what_is_done(tmp_path, monkeypatch):
     for number in range(4):
         write_video(tmp_path / f"videos/{number}.mp4", 8, video=number)
@@ -164,14 +143,6 @@ def test_odd_names_are_read_back_from_the_list(tmp_path):
     rows = check_data(tmp_path / "videos", tmp_path / "out", workers=1)
     assert [entry.path.name for entry in list_videos(tmp_path / "out/clean.txt")] == odd[:3]
     assert [problem.reason for _, problem in rows if problem] == [f"{odd[3]!r} cannot stand in a list file; rename it"]
-
-
-@pytest.mark.parametrize(
-    ("frames", "last_time", "expected"),
-    [(100, 3.96, False), (89, 3.96, False), (89, 3.5, True), (89, None, True), (91, 3.5, False)],
-)
-def test_a_file_is_cut_when_frames_and_time_are_missing(frames, last_time, expected):
-    assert VideoInfo(100, 25.0, 8, 8, "h264", 4.0).is_cut(frames, last_time) == expected
 
 
 @pytest.mark.parametrize(

@@ -81,12 +81,3 @@ def test_oddities_that_may_be_right_are_noted(root: Path) -> None:
         "255 (void, not scored) with other ids in 1 masks", "2 palettes",
     ):  # fmt: skip
         assert expected in text
-
-
-def test_videos_without_masks_or_objects(root: Path) -> None:
-    for t in range(6):
-        Image.new("L", (56, 40)).save(mask(root, t))
-    assert "no mask holds an object" in check(root).problems[0]
-    for t in range(6):
-        mask(root, t).unlink()
-    assert "holds no masks" in check(root).problems[0]

@@ -7,10 +7,9 @@ import cv2
 import numpy as np
 import pytest
 
-from datamodules import FrameStream
 from datamodules.reading.decoding import VideoFile
 from datamodules.reading.errors import DataError
-from datamodules.reading.source import FRAME_RATE, open_video
+from datamodules.reading.source import open_video
 from datamodules.tools import encoding
 from datamodules.tools.encoding import OutputFormat, write_pictures
 from tests.helpers.numbered_videos import read_number, write_folder, write_video
@@ -79,11 +78,3 @@ def test_folders_of_frames_in_and_out(tmp_path, folder):
         assert [read_number(frame) for frame in video.frames()] == list(range(12))
     with pytest.raises(DataError, match="needs at least 2"):
         run(write_video(tmp_path / "one.mp4", 1), tmp_path / "one", frames=True)
-
-
-def test_a_moment_of_a_folder_is_the_same_frame_of_the_video_made_of_it(tmp_path):
-    source = write_folder(tmp_path / "in", 12)
-    with run(source, tmp_path / "out.mp4") as video:
-        assert video.info.fps == FRAME_RATE
-    starts = [FrameStream(path, start="0.25s").part.start for path in (source, tmp_path / "out.mp4")]
-    assert starts == [6, 6]

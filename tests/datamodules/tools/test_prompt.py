@@ -1,7 +1,6 @@
 """`vidcorr prompt`: what is drawn in the page with the mouse is what `predict` reads."""
 
 import base64
-import csv
 import io
 import json
 import re
@@ -14,7 +13,6 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from cli import main
 from datamodules.reading.errors import DataError
 from datamodules.reading.prompts import read_prompts
 from datamodules.synthetic.writers import write_mp4
@@ -76,15 +74,6 @@ def test_chosen_frames_are_in_the_page(video: Path, tmp_path: Path) -> None:
     ):
         with pytest.raises(DataError, match=message):
             write_page(video, output, **arguments)
-
-
-def test_a_page_holds_a_bounded_number_of_frames(tmp_path: Path) -> None:
-    clip = tmp_path / "clip.mp4"
-    write_mp4(clip, np.zeros((122, 32, 32, 3), np.uint8), rate=24)
-    with pytest.raises(DataError, match=r"--every 1: more than 120 frames of .*clip\.mp4; take a larger N"):
-        write_page(clip, tmp_path / "page.html", every=1)
-    with pytest.raises(DataError, match="--frames: 121 frames; a page holds 120 at most"):
-        write_page(clip, tmp_path / "page.html", range(121))
 
 
 @pytest.fixture
@@ -192,22 +181,6 @@ def test_from_drawing_on_two_frames_to_prediction(video: Path, tmp_path: Path, b
     assert browser.execute_script("return [now, state.open.length]") == [0, 0]
     hand.press("#undo")
     assert browser.execute_script("return [now, state.open.length]") == [1, 2]
-
-    words = ["predict", "--model", "FrozenEncoder", "--model.spec", "raw_colour", "--data.video", str(video)]
-    output = ["--trainer.callbacks.overlay", "none", "--trainer.accelerator", "cpu"]
-    for flag, name, made in (
-        ("mask", "masks.json", "masks"),
-        ("box", "boxes.json", "boxes.csv"),
-        ("points", "points.csv", "points.csv"),
-    ):
-        folder = tmp_path / f"out_{flag}"
-        main([*words, f"--data.{flag}", str(tmp_path / name), *output, "--trainer.callbacks.output_dir", str(folder)])
-        assert (folder / made).exists()
-    ids = [np.array(Image.open(path)) for path in sorted((tmp_path / "out_mask/masks").glob("*.png"))]
-    assert np.array_equal(ids[2], second.ids)
-    assert set(np.unique(ids[0])) == {0, 1, 2}  # the second object, carried back
-    names = [row["name"] for row in csv.DictReader((tmp_path / "out_box/boxes.csv").open())]
-    assert names == ["object 1", "object 2"] * 3
 
 
 @pytest.mark.slow

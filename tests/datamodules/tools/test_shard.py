@@ -53,11 +53,3 @@ def test_a_run_that_was_killed_leaves_no_source_and_is_begun_anew(videos, tmp_pa
         make(tmp_path / "out")
     write_shards(videos, tmp_path / "out")
     assert same(batches(make(videos)), batches(make(tmp_path / "out")))
-
-
-def test_a_file_that_grows_while_it_is_packed_is_named(videos, tmp_path, monkeypatch):
-    monkeypatch.setattr("datamodules.tools.shard._plan", lambda sizes, limit: iter([slice(0, 1)]))
-    monkeypatch.setattr("datamodules.tools.shard._there", lambda entries: (entries[:1], [5]))
-    with pytest.raises(DataError, match=r"0\.mp4: changed while it was packed"):
-        write_shards(videos, tmp_path / "out")
-    assert not (tmp_path / "out" / "index.json").exists()

@@ -10,8 +10,6 @@ import time
 from pathlib import Path
 
 import av
-import cv2
-import numpy as np
 import pytest
 
 from datamodules.reading.decoding import VideoFile
@@ -19,7 +17,7 @@ from datamodules.reading.errors import DataError
 from datamodules.reading.source import VideoEntry, list_videos, open_video
 from datamodules.tools import transcode as module
 from datamodules.tools.transcode import Job, OutputFormat, command, plan, transcode
-from tests.helpers.numbered_videos import write_folder, write_video
+from tests.helpers.numbered_videos import write_video
 
 
 def run(source: Path, output: Path, **form) -> VideoFile:
@@ -58,19 +56,6 @@ def test_a_list_its_labels_its_failures_and_a_second_run(tmp_path, capsys):
     assert not list(out.rglob(".*"))
     with pytest.raises(DataError, match=r"out: was made with crf 23; give another folder, or the same flags"):
         transcode(source, out, OutputFormat(crf=20))
-
-
-def test_a_folder_of_frames_replaces_an_older_one(tmp_path):
-    write_video(tmp_path / "in/a.mp4", 8)
-    for frames in (8, 5):
-        write_video(tmp_path / "in/a.mp4", frames)
-        os.utime(tmp_path / "in/a.mp4", (frames * 1e6, frames * 1e6))
-        made, failed = transcode(tmp_path / "in", tmp_path / "out", OutputFormat(frames=True), workers=1)
-        assert (made[0].is_new, failed) == (True, {})
-        with open_video(tmp_path / "out/a") as video:
-            assert video.num_frames == frames
-    made, _ = transcode(tmp_path / "in", tmp_path / "out", OutputFormat(frames=True), workers=1)
-    assert not made[0].is_new
 
 
 def test_a_video_that_lacks_its_end_fails_and_leaves_nothing(shared_data, tmp_path):
@@ -203,12 +188,3 @@ def test_an_emptied_output_is_made_again(tmp_path, frames):
         emptied.write_bytes(b"")
         for path in (emptied, output):
             os.utime(path, ns=(changed, changed))
-
-
-def test_frames_of_several_sizes_are_refused(tmp_path):
-    folder = write_folder(tmp_path / "in" / "a", 3)
-    last = sorted(folder.iterdir())[-1]
-    cv2.imwrite(str(last), np.zeros((50, 40, 3), np.uint8))
-    made, failed = transcode(tmp_path / "in", tmp_path / "out", workers=1)
-    assert not made
-    assert "frame 2 is 40 × 50 px, other frames 160 × 32 px" in failed[folder]
