@@ -2,7 +2,10 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: help setup demo test test-slow test-exhaustive lint format type doctest docs clean constraints
+# A worker per core, one thread each; a file's tests share their fixtures in one worker.
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --maxprocesses 8 --dist loadfile
+
+.PHONY: help setup demo test test-slow test-exhaustive speed lint format type doctest docs clean constraints
 
 help:  ## this list
 	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/:[^#]*##/:/' | column -t -s:
@@ -10,7 +13,7 @@ help:  ## this list
 setup: .venv/ready  ## .venv with everything that the project needs
 
 # uv, not plain pip: it picks torch and torchvision from one and the same build.
-.venv/ready: pyproject.toml constraints.txt
+.venv/ready: pyproject.toml constraints.txt setup.py lightning_modules/functional/propagation/screened_search.cpp
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
 	VIRTUAL_ENV=.venv $(BIN)/uv pip install --quiet -e '.[dev]' -c constraints.txt
@@ -20,13 +23,16 @@ demo: setup  ## train some minutes on generated videos, score before and after
 	$(BIN)/python cli.py fit --config configs/demo.yaml
 
 test: setup  ## the fast tests
-	$(BIN)/python -m pytest -m "not slow"
+	$(PYTEST) -m "not slow"
 
 test-slow: setup  ## the tests that train or benchmark
-	$(BIN)/python -m pytest -m "slow and not exhaustive"
+	$(PYTEST) -m "slow and not exhaustive"
 
 test-exhaustive: setup  ## every stop of every method's resume; 20 minutes
-	$(BIN)/python -m pytest -m exhaustive
+	$(PYTEST) -m exhaustive
+
+speed: setup  ## each part against the method it replaces, in short form, one table; 15 minutes
+	OMP_NUM_THREADS=1 $(BIN)/python tests/speed/all.py
 
 lint: setup  ## style, format and the import rule
 	$(BIN)/ruff check .

@@ -69,15 +69,15 @@ def run(words: list[str]) -> None:
     main([*words, *SHORT.get(words[0], []), *(demo if "configs/demo.yaml" in words else [])])
 
 
+MARKED = [document for document in DOCUMENTS if blocks(document)]
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
+@pytest.mark.parametrize("document", MARKED, ids=lambda path: str(path.relative_to(ROOT)))
 def test_marked_blocks_run(document, checkout, monkeypatch, caplog):
-    found = blocks(document)
-    if not found:
-        pytest.skip("nothing in it is marked")
     monkeypatch.chdir(checkout)
     monkeypatch.syspath_prepend(str(checkout))
-    for mark, text in found:
+    for mark, text in blocks(document):
         if mark == "run":
             for words in commands(text):
                 run(words)
@@ -86,17 +86,14 @@ def test_marked_blocks_run(document, checkout, monkeypatch, caplog):
     assert not [record.message for record in caplog.records if record.levelname == "ERROR"]  # benchmarks that failed
 
 
-def test_there_is_something_to_run():
-    assert sum(mark == "run" for document in DOCUMENTS for mark, _ in blocks(document)) >= 4
-
-
-@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
-def test_what_a_document_points_to_exists(document):
-    text = document.read_text()
-    for target in re.findall(r"\]\((?!http|#)([^)#]+)", text):
-        assert (document.parent / target).exists(), f"{document.name} points to {target}"
-    for config in re.findall(r"\bconfigs/[\w/]+\.yaml", text):
-        assert (ROOT / config).is_file(), f"{document.name} names {config}"
+def test_what_a_document_points_to_exists():
+    missing = []
+    for document in DOCUMENTS:
+        text = document.read_text()
+        targets = [document.parent / target for target in re.findall(r"\]\((?!http|#)([^)#]+)", text)]
+        targets += [ROOT / config for config in re.findall(r"\bconfigs/[\w/]+\.yaml", text)]
+        missing += [f"{document.name} points to {target}" for target in targets if not target.exists()]
+    assert not missing
 
 
 def documented_keys(heading: str) -> set[str]:

@@ -4,17 +4,9 @@ import ast
 import re
 from pathlib import Path
 
-import pytest
-
 ROOT = Path(__file__).resolve().parents[1]
-CODE = [
-    ROOT / "cli.py",
-    *(
-        path
-        for room in ("callbacks", "datamodules", "lightning_modules", "tests")
-        for path in (ROOT / room).rglob("*.py")
-    ),
-]
+ROOMS = ("callbacks", "datamodules", "lightning_modules", "tests")
+CODE = [ROOT / "cli.py", *(path for room in ROOMS for path in (ROOT / room).rglob("*.py"))]
 DOCUMENTS = [
     ROOT / "README.md",
     *(ROOT / "docs").glob("*.md"),
@@ -49,10 +41,13 @@ def docstrings(path):
             yield node.lineno, node.value.value.strip()
 
 
-@pytest.mark.parametrize("path", CODE, ids=lambda path: str(path.relative_to(ROOT)))
-def test_docstrings_open_with_a_verb_or_a_noun(path):
-    found = [(line, text.splitlines()[0]) for line, text in docstrings(path) if text.split(" ")[0] in OPENINGS]
-    assert not found
+def test_docstrings_open_with_a_verb_or_a_noun():
+    assert not [
+        f"{path.relative_to(ROOT)}:{line}: {text.splitlines()[0]}"
+        for path in CODE
+        for line, text in docstrings(path)
+        if text.split(" ")[0] in OPENINGS
+    ]
 
 
 FRAGMENTS = re.compile(r"(?:of|that|which|the same|both|in place|default)\b", re.IGNORECASE)
@@ -70,19 +65,15 @@ def test_the_help_of_each_flag_says_what_it_gives():
     ] == []
 
 
-WRITTEN = [path for path in (*CODE, *DOCUMENTS) if path != Path(__file__).resolve()]
-"""All but this file, which names the words."""
-
-
-@pytest.mark.parametrize("path", WRITTEN, ids=lambda path: str(path.relative_to(ROOT)))
-def test_words_that_stay_out(path):
-    text = path.read_text()
-    found = {
-        f"line {text[: match.start()].count(chr(10)) + 1}: {match[0]!r}": instead
-        for pattern, instead in AVOIDED.items()
-        for match in re.finditer(pattern, text, re.IGNORECASE)
-    }
-    assert not found
+def test_words_that_stay_out():
+    faults = []
+    for path in {*CODE, *DOCUMENTS} - {Path(__file__).resolve()}:  # this file names the words
+        text = path.read_text()
+        for pattern, instead in AVOIDED.items():
+            for match in re.finditer(pattern, text, re.IGNORECASE):
+                line = text[: match.start()].count("\n") + 1
+                faults.append(f"{path.relative_to(ROOT)}:{line}: {match[0]!r}, better: {instead}")
+    assert not faults
 
 
 def test_the_lint_sees_what_it_is_for(tmp_path):
