@@ -102,6 +102,7 @@ def test_debug_shows_the_traceback(tmp_path):
         main(["validate", "--model=FrozenEncoder", "--model.spec=resnet18", "--debug"])
 
 
+@pytest.mark.slow
 def test_validate_of_a_frozen_encoder_scores_what_it_wrote(davis_root, tmp_path):
     """The score is that of the masks on disk, by the plain metric, and the masks follow the object."""
     main(

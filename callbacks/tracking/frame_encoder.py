@@ -72,7 +72,7 @@ class FrameEncoder:
 
     @property
     def in_order(self) -> bool:
-        """Whether the frames of a video must be encoded in their order, from the first one on."""
+        """True where the frames of a video must be encoded in their order, from the first one on."""
         return self._video is not None
 
     def __call__(self, frames: Sequence[Tensor]) -> list[Maps]:

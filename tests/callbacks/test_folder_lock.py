@@ -18,6 +18,7 @@ sys.stdin.read()
 """
 
 
+@pytest.mark.slow
 def test_one_process_holds_a_folder_until_it_ends(tmp_path: Path) -> None:
     folder = tmp_path / "new/run"
     assert not in_use(folder)

@@ -130,6 +130,7 @@ def test_the_last_checkpoint_takes_the_same_way(davis, tmp_path):
         assert "names the" in refusal(words)
 
 
+@pytest.mark.slow
 def test_what_the_command_line_names_too_is_used(davis, tmp_path):
     spec = "tests.helpers.encoders:Blocky"
     path = tmp_path / "a.ckpt"

@@ -160,6 +160,7 @@ time.sleep(60)
 """
 
 
+@pytest.mark.slow
 def test_study_lets_its_training_save(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -42,6 +42,7 @@ def eager(monkeypatch):
     torch._dynamo.reset()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", METHODS)
 def test_a_compiled_backbone_trains_as_it_did_and_is_compiled_nowhere_else(method, eager, tmp_path):
     plain = trained(method)

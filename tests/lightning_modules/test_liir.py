@@ -196,6 +196,7 @@ def test_both_phases_in_one_run() -> None:
     assert sorted(module.bank.video_ids.tolist()) == [video for video in range(2, 8) for _ in range(2)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("step", [1, 3])  # within the warm-up; within the second phase
 def test_a_run_killed_in_either_phase_resumes_the_same(tmp_path: Path, step: int) -> None:
     def train(callbacks: list[Any], resume: Path | None = None) -> Liir:
@@ -217,6 +218,7 @@ def test_a_run_killed_in_either_phase_resumes_the_same(tmp_path: Path, step: int
         assert torch.equal(one, other), name
 
 
+@pytest.mark.slow
 def test_two_ranks_are_one_rank_with_all_samples(tmp_path: Path) -> None:
     data = Clips(12, 2, 16)
 

@@ -38,6 +38,7 @@ def test_backbone_and_its_statistics_stay_as_they_are() -> None:
     assert not torch.equal(probe.classifier.weight, first)
 
 
+@pytest.mark.slow
 def test_features_are_those_of_the_network_in_eval_mode(tmp_path: Any) -> None:
     module = VFSSimSiam(projector_dim=8, predictor_dim=4)
     trainer = quiet_trainer(max_steps=0)

@@ -43,6 +43,7 @@ def test_plan_tells_of_an_average_that_cannot_follow(momentum: float, advice: st
     assert look.plan["momentum encoder"] == f"average with m = {momentum}{advice}"
 
 
+@pytest.mark.slow
 def test_plan_tells_of_negatives_that_join_before_the_average_has_followed() -> None:
     look = Look()
     module = tiny_liir(warmup_epochs=2, warmup_accumulation=2, encoder_momentum=0.8)
@@ -87,6 +88,7 @@ def test_plan_promises_no_more_than_the_steps_that_a_run_may_take(made: Any, len
     assert look.plan["length"] == length
 
 
+@pytest.mark.slow
 def test_liir_accumulates_by_the_phase_of_each_batch() -> None:
     seen: list[int] = []
 
@@ -165,6 +167,7 @@ print(*found, pages())
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="glibc's switch")
 @pytest.mark.parametrize("by_user", [False, True])
 def test_pages_are_fetched_once(by_user, monkeypatch):

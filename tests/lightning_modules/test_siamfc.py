@@ -150,6 +150,7 @@ def test_its_extractor_shares_the_weights_and_has_exemplar() -> None:
         plain.feature_extractor(dilated=True)
 
 
+@pytest.mark.slow
 def test_on_liir_which_has_no_dilations(tmp_path: Path) -> None:
     path = saved(Liir(position_size=8, bank_frames=0), tmp_path / "liir.ckpt")
     with pytest.raises(ValueError, match="set dilated to false and stage to null"):
@@ -196,6 +197,7 @@ def test_networks_without_dilations() -> None:
     assert isinstance(build_feature_extractor(module), nn.Module)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("trained", [False, True])
 def test_fine_tune_and_track_by_the_command_line(trained: bool, tmp_path: Path) -> None:
     backbone = saved(VFSSimSiam(**TINY), tmp_path / "vfs.ckpt") if trained else NETWORK

@@ -192,6 +192,7 @@ def pretext_loss(module: VFSMoCo, steps: int) -> float:
     return torch.stack(losses[-10:]).mean().item()
 
 
+@pytest.mark.slow
 def test_shuffle_stops_the_leak_of_batchnorm(monkeypatch: pytest.MonkeyPatch) -> None:
     shuffled = pretext_accuracy(rigged_module(), 32), pretext_loss(rigged_module(), 250)
 

@@ -121,6 +121,7 @@ def test_a_frame_that_breaks_while_it_runs_names_itself(davis_root, tmp_path):
         validate(DavisBenchmark(root, changes={"radius": 3, "context": 2}), tmp_path)
 
 
+@pytest.mark.slow
 def test_a_resumed_training_is_described_by_its_steps_and_a_validation_by_its_file(davis_root, tmp_path, capsys):
     def trainer(**more):
         benchmark = DavisBenchmark(davis_root, changes={"radius": 3, "context": 2}, limit_sequences=1)
@@ -155,6 +156,7 @@ benchmark.evaluate(build_feature_extractor("torchvision:resnet18", "res3", 8), f
 """
 
 
+@pytest.mark.slow
 def test_the_evaluation_runs_without_lightning(davis_root, tmp_path):
     words = [sys.executable, "-c", WITHOUT_LIGHTNING, str(davis_root), str(tmp_path)]
     done = subprocess.run(words, capture_output=True, text=True, timeout=120, check=False)

@@ -84,6 +84,7 @@ def trainer(folder, *callbacks, **arguments):
     )
 
 
+@pytest.mark.slow
 def test_fit_runs_it_every_n_epochs_keeps_the_best_and_validate_repeats_its_score(davis_root, tmp_path):
     module = VFSSimSiam(**TINY, base_lr=3)
     benchmark = DavisBenchmark(davis_root, changes=SMALL, every_n_epochs=2, stage="res4", stride=8)
@@ -105,6 +106,7 @@ def test_fit_runs_it_every_n_epochs_keeps_the_best_and_validate_repeats_its_scor
         assert scores["davis/J&F-Mean"] == pytest.approx(at_that_step["J&F-Mean"])
 
 
+@pytest.mark.slow
 def test_a_benchmark_leaves_no_trace_in_training(davis_root, tmp_path):
     weights = []
     for callbacks in ([], [DavisBenchmark(davis_root, changes=SMALL, stage="res4", before_training=True)]):
@@ -161,6 +163,7 @@ def test_bad_arguments(arguments):
         DavisBenchmark("nowhere", **arguments)
 
 
+@pytest.mark.slow
 def test_objects_that_enter_later_are_followed_without_a_score(shared_data, tmp_path):
     benchmark = DavisBenchmark(
         shared_data / "davis_multi_first", split=None, annotations="entering", size_tolerance=1, changes=SMALL
@@ -185,6 +188,7 @@ def test_every_score_is_declared_before_any_work(davis_root):
     assert "davis/res4/J&F-Mean" in declared
 
 
+@pytest.mark.slow
 def test_a_resumed_run_keeps_the_scores_from_before(davis_root, tmp_path):
     first = DavisBenchmark(davis_root, changes=SMALL, before_training=True, limit_sequences=1)
     run = trainer(tmp_path, first, max_epochs=1, enable_checkpointing=True)

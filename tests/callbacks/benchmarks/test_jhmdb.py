@@ -98,6 +98,7 @@ def test_joints_are_counted_as_the_protocol_says(root, tmp_path, counting):
     assert (results["split"], results["subset"]) == (1, "test")
 
 
+@pytest.mark.slow
 def test_real_clips(shared_data, tmp_path):
     benchmark = JhmdbBenchmark(shared_data / "jhmdb", changes=SMALL, limit_sequences=1)
     scores = benchmark.evaluate(build_feature_extractor("raw_colour"), tmp_path)

@@ -61,6 +61,7 @@ def test_scores_are_those_of_the_predictions_on_disk(root: Path, tmp_path: Path)
     assert scores == metric.compute()
 
 
+@pytest.mark.slow
 def test_files(root: Path, tmp_path: Path) -> None:
     benchmark = OtbBenchmark(root, None, changes={"scales": 1}, video=True, limit_sequences=3)
     scores = benchmark.evaluate(colour(), tmp_path)
@@ -81,6 +82,7 @@ def test_files(root: Path, tmp_path: Path) -> None:
         assert video.num_frames == 6
 
 
+@pytest.mark.slow
 def test_sequences_at_once_give_the_same_boxes(root: Path, tmp_path: Path) -> None:
     for count in (1, 3):
         OtbBenchmark(root, None, sequences_at_once=count).evaluate(colour(), tmp_path / str(count))
@@ -89,6 +91,7 @@ def test_sequences_at_once_give_the_same_boxes(root: Path, tmp_path: Path) -> No
     assert len(list((tmp_path / "3" / "predictions").iterdir())) == 4
 
 
+@pytest.mark.slow
 def test_one_rank_and_two_give_the_same_numbers(root: Path, tmp_path: Path) -> None:
     context = multiprocessing.get_context("fork")
     for ranks in (1, 2):
@@ -117,6 +120,7 @@ def clips() -> Any:
     return DataLoader([{"clip": torch.rand(2, 3, 32, 32, generator=generator)} for _ in range(4)], batch_size=4)  # type: ignore[arg-type]
 
 
+@pytest.mark.slow
 def test_best_checkpoint_and_tensorboard(root: Path, tmp_path: Path) -> None:
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
@@ -139,6 +143,7 @@ def test_missing_sequences_are_in_the_results(tmp_path: Path) -> None:
         OtbBenchmark(tmp_path / "otb", "tb100").evaluate(colour())
 
 
+@pytest.mark.slow
 def test_results_tell_the_features_that_were_tracked(root: Path, tmp_path: Path) -> None:
     encoder = build_encoder("tests.helpers.encoders:TinyResNet")
     benchmark = OtbBenchmark(root, None, limit_sequences=1)
@@ -159,6 +164,7 @@ def test_raw_colour_is_tracked_by_its_only_stage(root: Path, tmp_path: Path) -> 
         OtbBenchmark(root, None, stage="res5").evaluate(FrozenEncoder("raw_colour"))
 
 
+@pytest.mark.slow
 def test_compare_tracks_with_the_benchmarks_own_features(root: Path, tmp_path: Path) -> None:
     config = tmp_path / "otb.yaml"
     config.write_text(
@@ -184,6 +190,7 @@ def test_a_network_that_diverged_is_not_scored(root: Path, tmp_path: Path) -> No
         trainer(tmp_path, OtbBenchmark(root, None, sequences_at_once=2)).validate(module, clips(), verbose=False)
 
 
+@pytest.mark.slow
 def test_after_a_run_nothing_of_it_is_held(root: Path, tmp_path: Path) -> None:
     benchmark = OtbBenchmark(root, None, sequences_at_once=2)
     benchmark.evaluate(colour(), tmp_path)
@@ -212,6 +219,7 @@ def test_two_of_a_kind_need_names_of_their_own(root: Path, tmp_path: Path) -> No
     assert len(list(tmp_path.glob("**/benchmarks/otb*/*/results.json"))) == 2
 
 
+@pytest.mark.slow
 def test_a_benchmark_used_in_a_second_fit_begins_anew(root: Path, tmp_path: Path) -> None:
     benchmark = OtbBenchmark(root, None, limit_sequences=1, every_n_epochs=10)
     for number in range(2):

@@ -95,6 +95,7 @@ def test_the_benchmark_scores_the_same_to_the_last_bit_over_any_ranks(davis_root
     assert len(list((tmp_path / "run" / "out" / "predictions").iterdir())) == 3
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("kind", "write"),
     [("youtube_vos", write_youtube_vos), ("jhmdb", write_jhmdb), ("vip", write_vip), ("tap_vid", write_tap_vid)],
@@ -117,6 +118,7 @@ def test_a_rank_that_fails_takes_the_others_along(davis_root, tmp_path):
     assert "rank 1 of 2: ValueError: synthetic-00" in results[0]["error"]
 
 
+@pytest.mark.slow
 def test_a_rank_that_is_killed_ends_the_others_in_one_line(davis_root, tmp_path):
     context = multiprocessing.get_context("fork")
     arguments = (2, str(davis_root), str(tmp_path), "killed")
@@ -131,6 +133,7 @@ def test_a_rank_that_is_killed_ends_the_others_in_one_line(davis_root, tmp_path)
     assert "\n" not in error
 
 
+@pytest.mark.slow
 def test_a_benchmark_may_take_longer_than_the_process_group_waits(davis_root, tmp_path):
     alone = benchmark_ranks.evaluate(str(davis_root))
     late = in_processes(2, davis_root, tmp_path / "run", "late")

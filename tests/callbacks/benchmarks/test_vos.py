@@ -37,6 +37,7 @@ def test_davis_scores_as_the_davis_benchmark_scores_it(davis_root):
     assert alone.evaluate(colour()) == merged.evaluate(colour())
 
 
+@pytest.mark.slow
 def test_sparse_masks_are_scored_after_an_object_has_entered(sparse, tmp_path):
     benchmark = VosBenchmark(sparse, None, "frames", "masks", changes=SMALL)
     scores = benchmark.evaluate(colour(), tmp_path)
@@ -49,6 +50,7 @@ def test_sparse_masks_are_scored_after_an_object_has_entered(sparse, tmp_path):
     assert {f"vos/{key}" for key in scores} == set(benchmark.score_keys)
 
 
+@pytest.mark.slow
 def test_masks_that_only_introduce_objects_are_predicted_and_packed(sparse, tmp_path):
     (root := tmp_path / "data").mkdir()
     shutil.copytree(sparse / "frames", root / "frames")

@@ -139,6 +139,7 @@ def test_more_than_one_device_is_refused():
         VideoPrediction().setup(trainer, None, "predict")
 
 
+@pytest.mark.slow
 def test_by_the_command_line(folder, tmp_path, capsys):
     words = ["predict", "--model=FrozenEncoder", "--model.spec=raw_colour", f"--data.video={folder / 'clip.mp4'}"]
     words += ["--trainer.accelerator=cpu", f"--trainer.callbacks.output_dir={tmp_path / 'out'}"]

@@ -158,6 +158,7 @@ def test_published_numbers_stand_beside_a_whole_test_set_only(tmp_path: Path) ->
         assert papers.count("VFS, ResNet-18 (VFS (arXiv 2103.17263), Table 7)") == (name == "whole")
 
 
+@pytest.mark.slow
 def test_intervals_and_tests_against_runs_beside(run: Any, davis_root: Path, tmp_path: Path) -> None:
     shutil.copytree(run[2], tmp_path / "same")
     DavisBenchmark(davis_root, changes={"radius": 2, "context": 2}).evaluate(

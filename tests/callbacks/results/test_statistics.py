@@ -63,6 +63,7 @@ def test_intervals_over_few_sequences_cover_the_mean(sequences, skewed):
     assert hits / 400 > (0.87 if skewed else 0.91)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seeds", [3, 5])
 @pytest.mark.parametrize("sequences", [3, 8, 30])
 def test_identical_trainings_differ_in_at_most_five_per_cent(seeds, sequences):

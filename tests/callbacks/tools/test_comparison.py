@@ -113,6 +113,7 @@ def test_configs_that_are_none(tmp_path, text, message):
         benchmarks_of(tmp_path / "nowhere.yaml")
 
 
+@pytest.mark.slow
 def test_rows_have_intervals_and_are_tested_against_the_named_row_under_its_protocol(davis_root, tmp_path, capsys):
     benchmark = DavisBenchmark(davis_root, changes=SMALL, limit_sequences=2)
     rows = contestants(["raw_colour", BLOCKY, f"{TINY}@res4/8"], baselines=False)
@@ -128,6 +129,7 @@ def test_rows_have_intervals_and_are_tested_against_the_named_row_under_its_prot
     assert "; " not in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_a_folder_that_another_comparison_uses_is_one_line(davis_root, tmp_path):
     with held(tmp_path / "out"), pytest.raises(FolderInUse, match=r"out is in use .*; give this comparison its own"):
         compare(contestants([BLOCKY]), [DavisBenchmark(davis_root)], tmp_path / "out")

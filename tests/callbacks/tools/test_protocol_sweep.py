@@ -109,6 +109,7 @@ def test_parts_and_ranks_give_the_scores_of_one_run(davis_root: Path, tmp_path: 
     assert json.loads(next((tmp_path / "ranks").glob("*/results.json")).read_text())["ranks"] == 2
 
 
+@pytest.mark.slow
 def test_a_batch_that_another_process_runs_is_left_to_it(
     swept: Path, davis_root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

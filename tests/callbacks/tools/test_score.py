@@ -89,6 +89,7 @@ def test_a_sequence_that_is_named_twice_is_refused(davis_root):
         score(truth, truth, videos=[name, name])
 
 
+@pytest.mark.slow
 def test_davis_2016_merges_the_objects(davis_root, tmp_path):
     truth = davis_root / "Annotations" / "480p"
     alone = DavisBenchmark(davis_root, year=2016, split=None, changes=SMALL)
@@ -96,6 +97,7 @@ def test_davis_2016_merges_the_objects(davis_root, tmp_path):
     assert score(truth, tmp_path / "predictions", "davis-2016").compute() == scores
 
 
+@pytest.mark.slow
 def test_objects_that_enter_later_are_scored_after_their_first_mask(tmp_path):
     root = write_youtube_vos(tmp_path / "data", 4, valid=0, frames=21, size=(64, 64))
     benchmark = YoutubeVosBenchmark(root, "train", changes=SMALL)
@@ -107,6 +109,7 @@ def test_objects_that_enter_later_are_scored_after_their_first_mask(tmp_path):
     ]
 
 
+@pytest.mark.slow
 def test_a_hold_out_split_scores_as_the_benchmark_scores_it(tmp_path):
     root = write_youtube_vos(tmp_path / "data", 8, valid=0, frames=21, size=(64, 64))
     benchmark = YoutubeVosBenchmark(root, "holdout", holdout=0.5, unseen=1, changes=SMALL)

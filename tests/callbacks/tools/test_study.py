@@ -160,6 +160,7 @@ def test_a_row_with_its_own_seeds_has_no_others(folder: Path, capsys: pytest.Cap
     assert capsys.readouterr().err == "soft: left out, it has the seeds 1 only\n"
 
 
+@pytest.mark.slow
 def test_a_row_that_another_process_runs_is_left_to_it(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with held(folder / "out/base/seed-0"):
         assert run(folder, "--only", "base") == ["fit base seed-1", "validate base seed-1"]

@@ -56,6 +56,7 @@ def test_a_failed_write_names_the_file_and_keeps_the_old_one(tmp_path, monkeypat
     assert os.listdir(tmp_path) == ["x.ckpt"]
 
 
+@pytest.mark.slow
 def test_a_monitor_without_a_stage_is_refused_in_a_training_and_heeded_nowhere_else(davis_root, tmp_path):
     for monitor in ("davis", "davis/J&F-Mean"):
         benchmark = DavisBenchmark(davis_root, stage=["res4", "res5"], changes={"radius": 2, "context": 1})

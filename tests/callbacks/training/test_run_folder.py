@@ -138,6 +138,7 @@ def benchmark(davis_root, *more):
     return ["--trainer.callbacks+=DavisBenchmark", f"--trainer.callbacks.root={davis_root}", changes, *more]
 
 
+@pytest.mark.slow
 def test_a_fit_ends_with_score_report_checkpoint(video_folder, davis_root, tmp_path, capsys):
     more = benchmark(davis_root, "--trainer.callbacks.stage=res4", "--trainer.callbacks.before_training=true")
     main(["fit", *TINY, f"--data.source={video_folder}", f"--trainer.default_root_dir={tmp_path}", *more])

@@ -44,6 +44,7 @@ def names(folder: Path) -> list[str]:
     return sorted(path.name for path in (folder / "pictures").iterdir())
 
 
+@pytest.mark.slow
 def test_training_is_the_same_with_pictures_and_without(tmp_path: Path) -> None:
     weights = []
     for callbacks in ([], [TrainingPictures()]):
@@ -75,6 +76,7 @@ def test_every_method_is_drawn_every_n_epochs_and_at_the_end(method: str, tmp_pa
     ]
 
 
+@pytest.mark.slow
 def test_the_held_out_clip_is_looked_at_and_stays(tmp_path: Path) -> None:
     held_out, pictures = clips(4, seed=2), TrainingPictures()
     trainer(tmp_path, pictures, max_epochs=1).fit(VFSSimSiam(**TINY), clips(), held_out)
@@ -91,6 +93,7 @@ def test_the_held_out_clip_is_looked_at_and_stays(tmp_path: Path) -> None:
     assert torch.equal(alone._clip, next(iter(clips()))["clip"][0])
 
 
+@pytest.mark.slow
 def test_tensorboard_has_them_and_a_logger_without_pictures_does_not_mind(tmp_path: Path) -> None:
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 

@@ -62,6 +62,7 @@ def test_what_memory_holds_has_no_say_in_an_encoding(tmp_path: Path) -> None:
         assert len(set(pool.map(encoded, range(60)))) == 1
 
 
+@pytest.mark.slow
 def test_videos_are_the_same_in_another_process_with_other_threads(tmp_path: Path) -> None:
     code = (
         "import sys, cv2; cv2.setNumThreads(7)\n"

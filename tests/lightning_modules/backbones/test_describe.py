@@ -2,6 +2,7 @@
 
 from types import SimpleNamespace
 
+import pytest
 import torch
 
 from lightning_modules import FrozenEncoder, Liir, LinearProbe, VFSSimSiam
@@ -22,6 +23,7 @@ def test_random_weights_are_named_with_their_seed():
     assert describe_network(torch.nn.Identity()) == "Identity"
 
 
+@pytest.mark.slow
 def test_weights_of_a_file_are_named(tmp_path):
     write_checkpoint(VFSSimSiam(projector_dim=8, predictor_dim=4), tmp_path / "vfs_r18.ckpt")
     expected = "ResNet-18, weights of vfs_r18.ckpt"

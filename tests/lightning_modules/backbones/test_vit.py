@@ -11,6 +11,7 @@ from tests.helpers.regenerated import regenerated
 TINY = "timm:vit_tiny_patch16_224"
 
 
+@pytest.mark.slow
 def test_dinos_positions_equal_those_of_its_code(golden):
     content = golden("protocols/e2e_dino")
     network = regenerated(build_network(TINY), int(content["weight_seed"]))
@@ -71,6 +72,7 @@ def test_overlapping_patches_are_those_of_a_shifted_image(spec):
         assert extractor(images[..., :-3, :-5]).shape[2:] == (10, 12)
 
 
+@pytest.mark.slow
 def test_a_stride_must_divide_the_patch():
     with pytest.raises(ValueError, match=r"patches of this transformer are 16 px, so its stride can be 1, 2, 4, 8, 16"):
         extractor_of(build_network(TINY), stride=6)

@@ -141,6 +141,7 @@ def test_a_zip_with_two_directories_is_refused(large, tmp_path):
         read_content(path)
 
 
+@pytest.mark.slow
 def test_shared_and_deep_values_cost_nothing(tmp_path):
     shared = [0]
     for _ in range(60):

@@ -66,6 +66,7 @@ def test_counts_that_old_torch_did_not_save_are_filled_in(tmp_path):
     assert module_from_checkpoint(tmp_path / "ours.ckpt").encoder.network.bn1.num_batches_tracked == 0
 
 
+@pytest.mark.slow
 def test_every_place_takes_what_the_command_writes(davis_root, tmp_path, capsys):
     foreign, ours = write(tmp_path / "vfs.pth", random_state("vfs_r18")), tmp_path / "ours.ckpt"
     main(["convert", str(foreign), str(ours)])

@@ -26,6 +26,7 @@ from tests.helpers.foreign import (
 )
 
 
+@pytest.mark.slow
 def test_vfs_to_torchvision_and_back_gives_the_same_features(tmp_path):
     network, images = lively_resnet18(), torch.rand(1, 3, 32, 48).double()
     heads = {name: value for name, value in random_state("vfs_r18").items() if name.startswith("img_head.")}
@@ -115,6 +116,7 @@ def test_mast_under_the_names_of_its_code(tmp_path):
         torch.testing.assert_close(found, network(normalised_lab(images)), rtol=1e-4, atol=1e-4)
 
 
+@pytest.mark.slow
 def test_moco_takes_the_query_encoder_of_a_whole_checkpoint(tmp_path):
     state = lively_resnet18().state_dict()
     whole = {f"module.encoder_q.{name}": value for name, value in state.items()}
@@ -153,6 +155,7 @@ def test_dinos_transformers_have_names_with_imagenets_normalisation(width, size,
     assert timm.get_pretrained_cfg(spec.removeprefix("timm:")).mean == (0.485, 0.456, 0.406)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "name",
     [

@@ -37,6 +37,7 @@ def checkpoint(name, vfs, path):
     return path
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "library"),
     [
@@ -75,6 +76,7 @@ def test_liir_goes_out_under_its_own_names(tmp_path):
         convert(tmp_path / "liir.safetensors", tmp_path / "again.ckpt")
 
 
+@pytest.mark.slow
 def test_a_network_of_ones_own_goes_out_and_comes_in_again(tmp_path):
     spec = "lightning_modules.backbones:crw_resnet18"
     module = FrozenEncoder(spec)
@@ -87,6 +89,7 @@ def test_a_network_of_ones_own_goes_out_and_comes_in_again(tmp_path):
     assert torch.equal(again.encoder.network.conv1.weight, module.encoder.network.conv1.weight)
 
 
+@pytest.mark.slow
 def test_a_transformer_goes_out_with_its_normalisation(tmp_path):
     write_checkpoint(LinearProbe("timm:vit_tiny_patch16_224", 2, stage=None, stride=None), tmp_path / "vit.ckpt")
     network = loaded(export(tmp_path / "vit.ckpt", tmp_path / "vit.safetensors"))
@@ -95,6 +98,7 @@ def test_a_transformer_goes_out_with_its_normalisation(tmp_path):
         assert file.metadata()["mean"] == "0.5, 0.5, 0.5"
 
 
+@pytest.mark.slow
 def test_a_normalisation_unlike_the_librarys_comes_back(tmp_path):
     module = VFSSimSiam("timm:vit_tiny_patch16_224", projector_dim=8, predictor_dim=4).eval()
     write_checkpoint(module, tmp_path / "vit.ckpt")  # VFS normalises by ImageNet's, the library's network by 0.5
@@ -112,6 +116,7 @@ def test_a_normalisation_unlike_the_librarys_comes_back(tmp_path):
         FrozenEncoder(str(tmp_path / "vit.ckpt"), mean=(0, 0, 0))
 
 
+@pytest.mark.slow
 def test_mistakes_are_named(vfs, tmp_path):
     write_checkpoint(LinearProbe(str(vfs), 2, stage="res3", stride=8), tmp_path / "part.ckpt")
     write_checkpoint(FrozenEncoder("raw_colour"), tmp_path / "raw.ckpt")

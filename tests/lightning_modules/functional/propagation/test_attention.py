@@ -51,6 +51,7 @@ def test_the_work_grows_with_the_map_and_not_with_its_square() -> None:
     assert products_per_place(240, 428) < 1.3 * products_per_place(120, 214)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("of", MEMORY)
 def test_a_smaller_workspace_takes_less_memory_and_changes_nothing(of: PropagationProtocol) -> None:
     features, labels = video(3, 24, 40, 54), one_hot(5, 40, 54)

@@ -220,6 +220,7 @@ assert torch.backends.mkldnn.matmul.fp32_precision == "bf16", torch.backends.mkl
 """
 
 
+@pytest.mark.slow
 def test_a_precision_set_by_the_newer_api_does_not_move_it() -> None:
     done = subprocess.run([sys.executable, "-c", NEW_API], capture_output=True, text=True)  # torch cannot unset it
     assert done.returncode == 0, done.stderr
