@@ -40,7 +40,7 @@ class VideoDataModule(SampledDataModule):
     - `frame_index`: (B, T) long, zero-based;
     - `label`: (B,) long, where a list file gives labels;
     - `failures`: one line for each video that could not be decoded while this batch was made and had to be replaced;
-    - `redrawn`, only where there are any: one line for each clip that was drawn again, as its video is shorter than its
+    - `redrawn`, only where there are any: one line for each clip that was resampled, as its video is shorter than its
       header claims.
 
     Without held-out videos the validation loader gives one empty dictionary, so that validation hooks run. What a

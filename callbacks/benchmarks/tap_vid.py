@@ -31,7 +31,7 @@ DRAWN = 40
 """Tracks in a picture, evenly taken from all."""
 
 WORST_SHOWN = 5
-"""Tracks in the film of the worst."""
+"""Tracks in the animation of the worst."""
 
 WITHOUT_OCCLUSION = tuple(key for key in METRICS if key.startswith(("pts_within", "average_pts")))
 """Measures for a protocol without an occlusion rule; the others would only reflect how often points are visible."""

@@ -70,7 +70,7 @@ class Film:
 
 
 def reduced(frame: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
-    """Return a frame, uint8 `(3, H, W)`, and its ids `(H, W)` at a film's width, so that little is drawn."""
+    """Return a frame, uint8 `(3, H, W)`, and its ids `(H, W)` at an animation's width, so that little is drawn."""
     size = (round(frame.shape[1] * WIDTH / frame.shape[2]), WIDTH)
     small = F.interpolate(frame[None].cpu(), size, mode="bilinear", antialias=True)[0]
     return small, F.interpolate(mask[None, None].cpu(), size, mode="nearest-exact")[0, 0]

@@ -1,6 +1,6 @@
 """Masks, boxes and points of a user's own, followed through a video.
 
-`propagate_masks` and `propagate_points` carry labels and heat maps by label propagation, `track_box` follows a box by
+`propagate_masks` and `propagate_points` propagate labels and heat maps, `track_box` follows a box by
 SiamFC, and `follow_points` tracks points by a point protocol, from any frame in both directions.
 """
 

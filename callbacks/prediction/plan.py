@@ -1,4 +1,4 @@
-"""Passes over a video that carry each object from its nearest prompt."""
+"""Passes over a video that propagate each object from its nearest prompt."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
@@ -42,9 +42,9 @@ def prompted_frames(objects: Mapping[int, Iterable[int | str]]) -> dict[int | st
 
 
 def plan_legs(objects: Mapping[int, Iterable[int | str]]) -> list[Leg]:
-    """Return the passes that carry each object to every frame from its nearest prompt, see `nearest_prompt`.
+    """Return the passes that propagate each object to every frame from its nearest prompt, see `nearest_prompt`.
 
-    A pass reaches as far as any object of its prompt is carried by it; a prompted frame itself belongs to the pass
+    A pass reaches as far as any object of its prompt is propagated by it; a prompted frame itself belongs to the pass
     forwards.
 
     Args:

@@ -1,4 +1,4 @@
-"""Labels given in some frames of a video, masks or points, carried to every frame by the features of an extractor."""
+"""Labels given in some frames of a video, masks or points, propagated to every frame by the features of a network."""
 
 import dataclasses
 from abc import ABC, abstractmethod
@@ -31,7 +31,7 @@ from .view import View, at_stride, maps_of
 
 
 class TrackedFrame(NamedTuple):
-    """A frame with what was carried to it, on the CPU; of each kind one tensor for each result of the tracker.
+    """A frame with what was propagated to it, on the CPU; of each kind one tensor for each result of the tracker.
 
     Attributes:
         frame: uint8 RGB `(3, H, W)`, as it came.
@@ -137,7 +137,7 @@ class PointCoding(LabelCoding):
 
 
 class LabelTracker:
-    """An extractor with one or more protocols, ready to carry labels through any number of videos.
+    """An extractor with one or more protocols, ready to propagate labels through any number of videos.
 
     Where the extractor can fold its BatchNorms a folded copy is used, so make a new tracker when it has learned.
 

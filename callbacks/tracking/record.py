@@ -1,4 +1,4 @@
-"""Record of one sequence while it is tracked: predictions, overlays, a film and its curves."""
+"""Record of one sequence while it is tracked: predictions, overlays, an animation and its curves."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import cycle
@@ -33,7 +33,7 @@ class PredictionFile(Protocol):
 
 
 class SequenceRecord:
-    """The files of one sequence: predictions, overlays and film; given only the first two arguments, none is written.
+    """The files of one sequence: predictions, overlays, animation; given only the first two arguments, none is written.
 
     Use it as a context: a video is finished also when tracking fails.
 
@@ -42,7 +42,7 @@ class SequenceRecord:
         draw: how a frame is drawn with what was found in it.
         predictions: one for each of the extractor's maps; of one map also several.
         overlay: PNG with five frames side by side, drawn for the last map.
-        film: film that the report plays, drawn for the last map.
+        film: animation that the report plays, drawn for the last map.
         draw_film: how its frames are drawn; None is `draw`.
         video: video or animation of all frames, drawn for the last map.
 
@@ -75,7 +75,7 @@ class SequenceRecord:
             frame: uint8 `(3, H, W)`.
             found: one item for each map.
             beside: drawn with the last of them, for example the annotation.
-            truth: what should have been found, for the film.
+            truth: what should have been found, for the animation.
         """
         for file, item in zip(self._predictions, cycle(found), strict=False):
             file.add(item)
@@ -95,7 +95,7 @@ class SequenceRecord:
         self.written += 1
 
     def close(self, curves: Mapping[str, Curve] | None = None) -> None:
-        """Finish all files; `curves`: measures over the frames, for the film."""
+        """Finish all files; `curves`: measures over the frames, for the animation."""
         self.abandon()
         for file in self._predictions:
             file.close()

@@ -71,7 +71,7 @@ class ClipDataset(ReplacingDataset):
     """Decode, sample and crop one clip.
 
     Where a drawn frame does not exist, since the video is shorter than its header claims,
-    the clip is drawn again from the frames that are there; the sample's `redrawn` names it.
+    the clip is resampled from the frames that are there; the sample's `redrawn` names it.
 
     Args:
         entries: the videos.
@@ -153,7 +153,7 @@ def draw_frames(
         generator: source of the draws.
 
     Returns:
-        Frame numbers (n,) long; the frames, each (H, W, 3) uint8; a line for the record if it was drawn again.
+        Frame numbers (n,) long; the frames, each (H, W, 3) uint8; a line for the record if it was resampled.
 
     Raises:
         DecodingError: if a frame cannot be decoded.

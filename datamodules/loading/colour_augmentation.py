@@ -40,7 +40,7 @@ class ColourAugmentation:
     Equals torchvision's `ColorJitter`, `rgb_to_grayscale` and `gaussian_blur` frame by frame. 80 % of the frames get a
     factor of 1 ± 0.4 on brightness, contrast and saturation and a shift of ± 0.1 turns of the hue, in random order;
     20 % turn grey; half are blurred.
-    Source: VFS, section 4.1, after MoCo v2.
+    Source: the public code of VFS, after MoCo v2.
 
     Args:
         sigma: least and largest standard deviation of the blur, pixels; it is cut off at three times the largest.

@@ -1,4 +1,4 @@
-"""Bookkeeping of videos that had to be replaced, and of clips that were drawn again, while a run trains."""
+"""Bookkeeping of videos that had to be replaced, and of clips that were resampled, while a run trains."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _FEWEST = 5  # replacements before a warning: a single bad video may come first
 
 
 class SkippedVideos(pl.Callback):
-    """Count and name the videos that had to be replaced or drawn again, and warn once when they are too many.
+    """Count and name the videos that had to be replaced or resampled, and warn once when they are too many.
 
     A batch names them in `failures` and `redrawn`, one line each, `PATH: reason`.
 
@@ -48,7 +48,7 @@ class SkippedVideos(pl.Callback):
             return
         failures = batch.get("failures", ())
         _enter(failures, self._counts, "replaced by another video")
-        _enter(batch.get("redrawn", ()), self._redrawn, "drawn again from the frames that are there")
+        _enter(batch.get("redrawn", ()), self._redrawn, "resampled from the frames that are there")
         self._replaced += len(failures)
         self._clips += len(failures) + len(batch.get("video_index", ()))
         if self._replaced >= _FEWEST and self._replaced > self._max_unusable * self._clips and not self._warned:

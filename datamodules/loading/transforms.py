@@ -56,7 +56,7 @@ def _random_box(
 class RandomResizedCrop:
     """Random resized crop and flip, each frame on its own draw.
 
-    Paper: VFS, section 4.1 (area 0.2 to 1, 224 pixels, flip 0.5).
+    Source: the public code of VFS (area 0.2 to 1, 224 pixels, flip 0.5).
 
     Args:
         size: side of the crops that come out, pixels.
@@ -105,7 +105,7 @@ class CentreCrop:
 
 
 class WholeFrame:
-    """The complete frame, resized without regard to its proportions (Liir, section 4.1: 256 x 256)."""
+    """The complete frame, resized without regard to its proportions (Liir, section 3.3: 256 x 256)."""
 
     def __init__(self, size: int) -> None:
         self.size = size

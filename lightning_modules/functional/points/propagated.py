@@ -1,4 +1,4 @@
-"""Tracking by label propagation: each query is a heat-map that is carried from frame to frame."""
+"""Tracking by label propagation: each query is a heat-map that is propagated from frame to frame."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass

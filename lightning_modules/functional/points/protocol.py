@@ -95,7 +95,7 @@ class PointProtocol(NetworkInput):
 
     Attributes:
         tracking: "direct": each frame is matched with the query's frame; "chained": from frame to frame, forward and
-            backward from the query; "propagation": a heat-map is carried by label propagation.
+            backward from the query; "propagation": a heat-map is propagated by label propagation.
         decoding: of a similarity map to a position: "argmax": centre of the best cell; "soft_argmax": mean of the cells
             around it, weighted by the softmax; "expectation": the same over all cells; "topk": over the best `topk`.
             For "propagation", "topk" is the mean of the best pixels of the up-sampled heat-map.

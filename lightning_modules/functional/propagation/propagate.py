@@ -1,4 +1,4 @@
-"""Label propagation: the labels of a video's first frame, carried through the video by the similarity of features."""
+"""Label propagation: the labels of a video's first frame, propagated through it by the similarity of features."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager

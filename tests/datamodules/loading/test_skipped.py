@@ -33,7 +33,7 @@ def test_each_video_is_named_once_and_each_event_counted() -> None:
     with pytest.warns(UserWarning, match="replaced by another video: a.mp4: broken") as told:
         enter(books, failures=["a.mp4: broken", "a.mp4: broken"], video_index=index)
     assert len(told) == 1
-    with pytest.warns(UserWarning, match="drawn again from the frames that are there: b.avi: 9 frames expected"):
+    with pytest.warns(UserWarning, match="resampled from the frames that are there: b.avi: 9 frames expected"):
         enter(books, failures=[], redrawn=["b.avi: 9 frames expected, 7 can be decoded"], video_index=index)
     enter(books, failures=["a.mp4: broken"], video_index=index)
     module, trainer = Logged(), None
