@@ -116,7 +116,7 @@ def test_every_fit_has_what_a_resume_needs_once():
         "vfs_simsiam_r18.yaml", arguments=["--trainer.callbacks+=LastCheckpoint", "--trainer.callbacks.every_n_steps=3"]
     )
     (last,) = [callback for callback in own.trainer.callbacks if type(callback).__name__ == "LastCheckpoint"]
-    assert last._every_n_train_steps == 3
+    assert last.every_n_steps == 3
     bare = build("vfs_simsiam_r18.yaml", arguments=["--trainer.logger=false", "--trainer.enable_checkpointing=false"])
     assert not names(bare) & {"LearningRateMonitor", "LastCheckpoint"}
 

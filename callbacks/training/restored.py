@@ -14,7 +14,7 @@ import torch
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pytorch_lightning.callbacks import ModelCheckpoint
 
-Count = Annotated[int, Field(strict=True, ge=0)]
+Progress = Annotated[int, Field(strict=True, ge=0)]
 Number = Annotated[float, Field(strict=True)]
 
 
@@ -36,33 +36,33 @@ class ResumeNote(_Part):
     """
 
     run: Annotated[int, Field(strict=True, ge=-1)] = -1
-    batch: Count | None = None
-    accumulated: Count | None = None
-    optimizer_entries: list[Count] | None = None
+    batch: Progress | None = None
+    accumulated: Progress | None = None
+    optimizer_entries: list[Progress] | None = None
     within_step: Annotated[bool, Field(strict=True)] = False
     run_ended: Annotated[bool, Field(strict=True)] = False
 
 
 class _BenchmarkHistory(_Part):
-    history: dict[Count, dict[str, Number]] = {}
-    epochs: dict[Count, Count] = {}
-    tried: Count | None = None
+    history: dict[Progress, dict[str, Number]] = {}
+    epochs: dict[Progress, Progress] = {}
+    tried: Progress | None = None
 
 
 class _ParameterGroup(_Part):
-    params: list[Count]
+    params: list[Progress]
 
 
 class _OptimizerState(_Part):
-    state: dict[Count, dict[str, torch.Tensor | Number | Count | None]]
+    state: dict[Progress, dict[str, torch.Tensor | Number | Progress | None]]
     param_groups: list[_ParameterGroup]
 
 
 class CheckpointState(_Part):
     """A checkpoint of a training, without its weights."""
 
-    global_step: Count
-    epoch: Count
+    global_step: Progress
+    epoch: Progress
     resume: ResumeNote = ResumeNote()
     benchmarks: dict[str, _BenchmarkHistory] = {}
     callbacks: dict[str, dict[str, Any]] = {}

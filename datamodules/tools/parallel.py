@@ -14,7 +14,7 @@ from typing import Any, Generic, TypeVar
 from ..reading.errors import DataError, DecodingError
 from ..reading.files import ProgressReport
 
-ItemT = TypeVar("ItemT")
+WorkT = TypeVar("WorkT")
 ResultT = TypeVar("ResultT")
 
 STOPS = {signal.SIGINT, signal.SIGTERM}
@@ -29,8 +29,8 @@ class Failure:
 
 
 def in_processes(
-    function: Callable[[ItemT], ResultT], items: Sequence[ItemT], workers: int, timeout: float
-) -> Generator[tuple[ItemT, ResultT | Failure]]:
+    function: Callable[[WorkT], ResultT], items: Sequence[WorkT], workers: int, timeout: float
+) -> Generator[tuple[WorkT, ResultT | Failure]]:
     """Call a function with each item in a few processes; results are yielded as they are ready.
 
     An item whose process dies, or is still at it after the time limit, fails; a new process takes its place. When the
@@ -50,8 +50,8 @@ def in_processes(
         RuntimeError: any other error in the function, with its traceback.
     """
     waiting = iter(items)
-    busy: list[_Worker[ItemT, ResultT]] = []
-    idle: list[_Worker[ItemT, ResultT]] = []
+    busy: list[_Worker[WorkT, ResultT]] = []
+    idle: list[_Worker[WorkT, ResultT]] = []
     try:
         while True:
             while len(busy) < max(workers, 1):
@@ -83,13 +83,13 @@ def in_processes(
             worker.end()
 
 
-class _Worker(Generic[ItemT, ResultT]):
+class _Worker(Generic[WorkT, ResultT]):
     """A process that calls the function with one item at a time."""
 
-    item: ItemT
+    item: WorkT
     deadline = 0.0
 
-    def __init__(self, function: Callable[[ItemT], ResultT]) -> None:
+    def __init__(self, function: Callable[[WorkT], ResultT]) -> None:
         self.pipe, end = Pipe()
         self.process = Process(target=_serve, args=(function, end, self.pipe), daemon=True)
         unblocked = signal.pthread_sigmask(signal.SIG_BLOCK, STOPS)
@@ -99,7 +99,7 @@ class _Worker(Generic[ItemT, ResultT]):
             signal.pthread_sigmask(signal.SIG_SETMASK, unblocked)
         end.close()  # held by the process alone: its death closes the pipe
 
-    def give(self, item: ItemT, timeout: float) -> None:
+    def give(self, item: WorkT, timeout: float) -> None:
         self.item, self.deadline = item, time.monotonic() + timeout
         self.pipe.send(item)
 

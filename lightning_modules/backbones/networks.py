@@ -43,7 +43,14 @@ def build_network(spec: str, pretrained: bool = False) -> nn.Module:
     library, separator, name = spec.partition(":")
     seed = torch.initial_seed()
     if not separator:
-        known = {"raw_colour": "raw_colour"} | {short: network.spec for short, network in SHORT_NAMES.items()}
+        import torchvision
+
+        library_names = {name: f"torchvision:{name}" for name in torchvision.models.list_models()}
+        known = (
+            library_names
+            | {"raw_colour": "raw_colour"}
+            | {short: network.spec for short, network in SHORT_NAMES.items()}
+        )
         meant = "".join(f"did you mean {known[near]}? " for near in get_close_matches(spec, known, 1))
         raise ValueError(
             f"backbone {spec!r}: {meant}write timm:NAME, torchvision:NAME or package.module:callable (a library's "
@@ -57,7 +64,7 @@ def build_network(spec: str, pretrained: bool = False) -> nn.Module:
         if pretrained:
             raise ValueError(f"backbone {spec}: pretrained=True needs a timm: or torchvision: name")
         network = imported(library, name)
-        if hasattr(network, "encode"):
+        if not isinstance(network, nn.Module):
             return network  # an encoder of video is used as it is
     network.architecture = spec  # type: ignore[assignment]
     network.weights_origin = f"weights of {library}" if pretrained else f"random weights, seed {seed}"  # type: ignore[assignment]
@@ -115,7 +122,7 @@ def imported(module: str, name: str) -> nn.Module:
         raise ValueError(f"backbone {module}:{name}: cannot import it ({error})") from error
     network = built()
     allow(f"{module}:{name}")  # the user's call has named and run it; a file that names it has passed the gate
-    if not isinstance(network, nn.Module) and not hasattr(network, "encode"):
+    if not isinstance(network, nn.Module) and (isinstance(network, str) or not hasattr(network, "encode")):
         raise ValueError(
             f"backbone {module}:{name}: gave a {type(network).__name__}, expected a torch.nn.Module or an encoder of "
             "video (Clips, Recurrent)"

@@ -10,13 +10,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
-import numpy as np
 import pytest
 from PIL import Image
 
 import cli
 from callbacks.folder_lock import LOCK
-from callbacks.tools import score as score_module, study as study_module
+from callbacks.tools import study as study_module
 from datamodules.datasets import Davis
 from datamodules.reading.files import ProgressReport
 
@@ -111,30 +110,6 @@ def test_a_tool_ends_with_143_and_a_second_call_completes_it(
     assert len(counted) == case.left
     assert (out / case.result).is_file()
     expect_nothing_half_written(out)
-
-
-@pytest.mark.parametrize("workers", [1, 2])
-def test_score_ends_with_143(
-    workers: int,
-    davis_root: Path,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-) -> None:
-    truth = davis_root / "Annotations" / "480p"
-    words = f"score {truth} {truth} --output {tmp_path / 'scores'} --workers {workers}"
-    one, main = score_module.score_sequence, os.getpid()
-
-    def then_strike(*args: object) -> object:  # in this process or in a worker
-        os.kill(main, signal.SIGTERM)
-        return one(*args)  # type: ignore[arg-type]
-
-    with monkeypatch.context() as patched:
-        patched.setattr(score_module, "score_sequence", then_strike)
-        assert stopped(words, capsys) == "vidcorr: interrupted"
-    assert not [path for path in tmp_path.rglob("*") if path.is_file()]
-    cli.main(shlex.split(words))
-    assert np.isfinite(json.loads((tmp_path / "scores" / "results.json").read_text())["scores"]["J&F-Mean"])
 
 
 STUDY = """
