@@ -8,13 +8,10 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch.utils.data import DataLoader
 
 from .datasets.layout_files import read_names, require_folder, require_sequences
-from .loading.clips import ReplacingDataset, collate_with_failures
-from .loading.loader import ResumableLoader
-from .loading.module import SampledDataModule
-from .loading.skipped import SkippedVideos
+from .loading.clips import ReplacingDataset
+from .loading.loader import SampledDataModule
 from .reading.boxes import centred, context_side, read_boxes, read_numbers, square_crop
 from .reading.errors import DataError, require_at_least
 from .reading.guards import raise_limit
@@ -60,8 +57,6 @@ class Got10kDataModule(SampledDataModule):
         DataError: from `setup`, if the layout is not as described.
     """
 
-    collate = staticmethod(collate_with_failures)
-
     def __init__(
         self,
         root: str | os.PathLike[str],
@@ -73,7 +68,7 @@ class Got10kDataModule(SampledDataModule):
         seed: int = 0,
         max_megapixels: float | None = None,
     ) -> None:
-        super().__init__(batch_size, num_workers, seed)
+        super().__init__(Path(root).expanduser() / subset, batch_size, num_workers, seed)
         raise_limit(max_megapixels)
         require_at_least(1, repeat=repeat)
         require_at_least(2, max_gap=max_gap)
@@ -81,26 +76,11 @@ class Got10kDataModule(SampledDataModule):
 
     def setup(self, stage: str) -> None:
         """List the sequences."""
-        self.training = list_sequences(self.root, self.subset)
-        held_out = self.root / "val" / "list.txt"
-        self.held_out = list_sequences(self.root, "val") if self.subset != "val" and held_out.is_file() else ()
-        SkippedVideos().join(self.trainer)
-
-    def train_dataloader(self) -> ResumableLoader[Any]:
-        """Return a loader of pairs in an order that is a function of (seed, epoch); its state is the position in it."""
-        dataset = TargetPairs(self.training, len(self.training) * self.repeat, self.max_gap, self.seed)
-        samples = f"{self.root / self.subset}: {len(dataset)} pairs an epoch"
-        return self.training_loader(dataset, samples, "lower batch_size or raise repeat")
-
-    def val_dataloader(self) -> DataLoader[Any]:
-        """Return a loader of one fixed pair of each held-out sequence; one empty batch where there are none."""
-        pairs = TargetPairs(self.held_out, len(self.held_out), self.max_gap, ~self.seed) if self.held_out else None
-        return self.fixed_loader(pairs)
-
-    def on_after_batch_transfer(self, batch: dict[str, Any], dataloader_idx: int) -> dict[str, Any]:
-        """Convert the crops to float in [0, 1], on the device."""
-        crops = {name: batch[name].float().div_(255) for name in ("exemplar", "search") if name in batch}
-        return batch | crops
+        folders = list_sequences(self.root, self.subset)
+        self.training = TargetPairs(folders, len(folders) * self.repeat, self.max_gap, self.seed)
+        if self.subset != "val" and (self.root / "val" / "list.txt").is_file():
+            folders = list_sequences(self.root, "val")
+            self.held_out = TargetPairs(folders, len(folders), self.max_gap, ~self.seed)
 
 
 class TargetPairs(ReplacingDataset):
@@ -115,20 +95,12 @@ class TargetPairs(ReplacingDataset):
 
     def __init__(self, folders: Sequence[Path], length: int, max_gap: int, seed: int) -> None:
         # an array, not a list of objects: workers are forks, and counting references would copy a long list's pages
-        self._folders = np.array([os.fsencode(folder) for folder in folders])
-        self._length, self._max_gap, self.seed = length, max_gap, seed
+        super().__init__(len(folders), length, seed)
+        self._folders, self._max_gap = np.array([os.fsencode(folder) for folder in folders]), max_gap
 
-    def __len__(self) -> int:
-        return self._length
-
-    def choose(self, index: int, attempt: int, generator: torch.Generator) -> int:
-        """Return the number of the sequence for a pair."""
-        count = len(self._folders)
-        return int(torch.randint(count, (), generator=generator)) if attempt else index % count
-
-    def read(self, number: int, generator: torch.Generator) -> dict[str, Any]:
+    def read(self, item: int, generator: torch.Generator) -> dict[str, Any]:
         """Draw two frames of a sequence and cut their crops."""
-        folder = Path(os.fsdecode(self._folders[number]))
+        folder = Path(os.fsdecode(self._folders[item]))
         frames, boxes, usable = read_sequence(folder)
         pair = draw_pair(usable, self._max_gap, generator)
         if pair is None:
@@ -136,7 +108,7 @@ class TargetPairs(ReplacingDataset):
         chosen = zip(pair, (EXEMPLAR, SEARCH), strict=True)
         crops = (training_crop(read_picture(frames[t]), boxes[t], size, generator) for t, size in chosen)
         exemplar, search = (torch.from_numpy(crop).permute(2, 0, 1).contiguous() for crop in crops)
-        return {"exemplar": exemplar, "search": search, "video_index": number}
+        return {"exemplar": exemplar, "search": search, "video_index": item}
 
 
 def read_sequence(folder: Path) -> tuple[tuple[Path, ...], NDArray[np.float64], NDArray[np.int64]]:

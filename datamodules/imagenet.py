@@ -1,4 +1,4 @@
-"""Labelled pictures for the linear probe: folders of images, one per class, and single frames of folders of videos."""
+"""Labelled images for the linear probe: folders of images, one per class, and single frames of folders of videos."""
 
 import os
 from abc import abstractmethod
@@ -10,13 +10,10 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader
 
-from .loading.clips import ReplacingDataset, collate_with_failures, draw_frames
-from .loading.loader import Key, ResumableLoader, epoch_and_index
-from .loading.module import SampledDataModule
+from .loading.clips import Key, ReplacingDataset, draw_frames
+from .loading.loader import SampledDataModule
 from .loading.sampling import seeded_generator
-from .loading.skipped import SkippedVideos
 from .loading.transforms import RandomResizedCrop
 from .reading.errors import DataError, require_at_least
 from .reading.images import opened_picture
@@ -25,102 +22,78 @@ from .reading.source import VideoEntry, hashed_rank, list_videos, open_video
 
 
 class LabelledImages(ReplacingDataset):
-    """Pictures with a class; what is drawn is a function of (seed, epoch, index).
+    """Images with a class; what is drawn is a function of (seed, epoch, index).
 
-    A picture that cannot be used is replaced by another one in training; in evaluation it ends the run. In training a
+    An image that cannot be used is replaced by another one in training; in evaluation it ends the run. In training a
     random resized crop and a flip; in evaluation the short side is resized to `resize` and the centre `size` × `size`
     taken, as in the usual evaluation on ImageNet.
 
     Args:
-        size: side of the pictures that come out, pixels.
+        items: number of images.
+        size: side of the images that come out, pixels.
         resize: short side before the centre crop.
         area: area of the random crop; None is evaluation.
         seed: seed of all draws.
     """
 
-    def __init__(self, size: int, resize: int, area: tuple[float, float] | None, seed: int) -> None:
-        self.size, self.resize, self.seed = size, resize, seed
+    def __init__(self, items: int, size: int, resize: int, area: tuple[float, float] | None, seed: int) -> None:
+        super().__init__(items, items, seed, replaces=area is not None)
+        self.size, self.resize = size, resize
         self.crop = None if area is None else RandomResizedCrop(size, area)
 
     @abstractmethod
     def read_labelled(self, index: int, generator: torch.Generator) -> tuple[np.ndarray, int]:
-        """Read a picture `(H, W, 3)` uint8 and its class."""
-
-    @abstractmethod
-    def __len__(self) -> int: ...
-
-    def choose(self, index: int, attempt: int, generator: torch.Generator) -> int:
-        """Return the index itself, then those of other pictures."""
-        others = max(len(self) - 1, 1)
-        return (index + 1 + int(torch.randint(others, (), generator=generator))) % len(self) if attempt else index
+        """Read an image `(H, W, 3)` uint8 and its class."""
 
     def draws(self, key: Key, attempt: int) -> torch.Generator:
         """Return the generator of an attempt; that of the first is of (seed, epoch, index) alone."""
-        return seeded_generator(self.seed, *key, *([attempt] if attempt else []))
+        return super().draws(key, attempt) if attempt else seeded_generator(self.seed, *key)
 
     def read(self, item: int, generator: torch.Generator) -> dict[str, Any]:
-        """Read a picture, and cut out what the network sees."""
-        picture, label = self.read_labelled(item, generator)
-        return {"image": self.crop([picture], generator)[0] if self.crop else self._centre(picture), "label": label}
+        """Read an image, and cut out what the network sees."""
+        image, label = self.read_labelled(item, generator)
+        return {"image": self.crop([image], generator)[0] if self.crop else self._centre(image), "label": label}
 
-    def __getitem__(self, key: Key | int) -> dict[str, Any]:
-        if self.crop is not None:
-            return super().__getitem__(key)
-        key = epoch_and_index(key)
-        return self.read(key[1], self.draws(key, 0))
-
-    def _centre(self, picture: np.ndarray) -> Tensor:
+    def _centre(self, image: np.ndarray) -> Tensor:
         from PIL import Image
         from torchvision.transforms.v2 import functional
 
-        resized = functional.resize(Image.fromarray(picture), [self.resize])
+        resized = functional.resize(Image.fromarray(image), [self.resize])
         return functional.pil_to_tensor(functional.center_crop(resized, [self.size]))
 
 
 class ImagesOfFolders(LabelledImages):
-    """`<folder>/<class>/**/<picture>`, read by torchvision's ImageFolder.
+    """`<folder>/<class>/**/<image>`, found by torchvision's ImageFolder.
 
     Raises:
-        DataError: if there is no such folder, or a class without pictures.
+        DataError: if there is no such folder, or a class without images.
     """
 
     def __init__(self, folder: Path, *arguments: Any) -> None:
         from torchvision.datasets import ImageFolder
 
-        super().__init__(*arguments)
         try:
-            self.folder = ImageFolder(folder, loader=_picture)
+            self.folder = ImageFolder(folder)
         except OSError as error:
-            raise DataError(f"{folder}: {error}; expected one folder of pictures per class") from error
-        self.classes = self.folder.classes
-
-    def __len__(self) -> int:
-        return len(self.folder)
+            raise DataError(f"{folder}: {error}; expected one folder of images per class") from error
+        super().__init__(len(self.folder), *arguments)
 
     def read_labelled(self, index: int, generator: torch.Generator) -> tuple[np.ndarray, int]:
-        """Read a picture and its class, as `LabelledImages` describes."""
-        picture, label = self.folder[index]
-        return picture, label
-
-
-def _picture(path: str) -> np.ndarray:
-    """Decode a picture of any kind that Pillow reads: (H, W, 3) uint8 RGB."""
-    with opened_picture(path) as image:
-        return np.asarray(image.convert("RGB"))
+        """Read an image of any kind that Pillow reads, and its class."""
+        path, label = self.folder.samples[index]
+        with opened_picture(path) as image:
+            return np.asarray(image.convert("RGB")), label
 
 
 class FramesOfVideos(LabelledImages):
     """One frame of each video: a random one in training, the middle one in evaluation."""
 
     def __init__(self, entries: Sequence[VideoEntry], labels: Sequence[int], *arguments: Any) -> None:
-        super().__init__(*arguments)
+        super().__init__(len(entries), *arguments)
         self.entries, self.labels = entries, labels
 
-    def __len__(self) -> int:
-        return len(self.entries)
-
     def read_labelled(self, index: int, generator: torch.Generator) -> tuple[np.ndarray, int]:
-        """Read a picture and its class, as `LabelledImages` describes."""
+        """Read a frame of a video, and its class."""
 
         def sample(num_frames: int, generator: torch.Generator) -> Tensor:
             return (
@@ -132,60 +105,26 @@ class FramesOfVideos(LabelledImages):
             return frames[0], self.labels[index]
 
 
-class _LabelledDataModule(SampledDataModule):
-    """Loaders over two `LabelledImages`; a subclass makes them in `setup`."""
-
-    training: LabelledImages
-    held_out: LabelledImages
-    classes: list[str]
-    collate = staticmethod(collate_with_failures)
-
-    def __init__(
-        self,
-        size: int,
-        resize: int,
-        area: tuple[float, float],
-        batch_size: int,
-        num_workers: int | None,
-        seed: int,
-    ) -> None:
-        super().__init__(batch_size, num_workers, seed)
-        require_at_least(1, size=size)
-        if size > resize:
-            raise ValueError(f"size {size} is cut from pictures whose short side is resize {resize}: it cannot be more")
-        self.size, self.resize, self.area = size, resize, area
-
-    def train_dataloader(self) -> ResumableLoader[Any]:
-        """Return a loader of pictures in an order that is a function of (seed, epoch)."""
-        return self.training_loader(self.training, f"{len(self.training)} pictures", "lower batch_size")
-
-    def val_dataloader(self) -> DataLoader[Any]:
-        """Return a loader of the held-out pictures, as `fixed_loader` describes it."""
-        return self.fixed_loader(self.held_out)
-
-    def on_after_batch_transfer(self, batch: dict[str, Any], dataloader_idx: int) -> dict[str, Any]:
-        """Convert the images to float in [0, 1], on the device."""
-        return batch | {"image": batch["image"].float().div_(255)}
-
-
-class ImageFolderDataModule(_LabelledDataModule):
+class ImageFolderDataModule(SampledDataModule):
     """ImageNet, or any folders of images: `<root>/train/<class>/…` and `<root>/val/<class>/…`.
 
     A batch is a dictionary: `image` float RGB `(B, 3, size, size)` in [0, 1] and `label` long `(B,)`; `failures` has a
-    line for each picture that had to be replaced in training.
+    line for each image that had to be replaced in training.
 
     Args:
         root: folder with `train` and `val`.
-        size: side of the pictures, pixels.
+        size: side of the images, pixels.
         resize: short side before the centre crop of evaluation.
-        area: fraction of a picture that a random crop takes, least and largest.
-        batch_size: pictures per rank.
+        area: fraction of a image that a random crop takes, least and largest.
+        batch_size: images per rank.
         num_workers: processes that decode, per rank; by default the usable cores, at most 8.
         seed: seed of every draw.
 
     Raises:
         DataError: from `setup`, if the folders are not as described.
     """
+
+    source: Path
 
     def __init__(
         self,
@@ -197,21 +136,23 @@ class ImageFolderDataModule(_LabelledDataModule):
         num_workers: int | None = None,
         seed: int = 0,
     ) -> None:
-        super().__init__(size, resize, area, batch_size, num_workers, seed)
-        self.root = Path(root).expanduser()
+        super().__init__(Path(root).expanduser(), batch_size, num_workers, seed)
+        self.cut = _checked_cut(size, resize, area)
 
     def setup(self, stage: str) -> None:
         """List both folders."""
-        training = ImagesOfFolders(self.root / "train", self.size, self.resize, self.area, self.seed)
-        held_out = ImagesOfFolders(self.root / "val", self.size, self.resize, None, self.seed)
-        if training.classes != held_out.classes:
-            only = sorted(set(training.classes) ^ set(held_out.classes))[:3]
-            raise DataError(f"{self.root}: train and val have other classes: {', '.join(only)} is in one of them only")
-        self.training, self.held_out, self.classes = training, held_out, training.classes
-        SkippedVideos().join(self.trainer)
+        size, resize, area = self.cut
+        training = ImagesOfFolders(self.source / "train", size, resize, area, self.seed)
+        held_out = ImagesOfFolders(self.source / "val", size, resize, None, self.seed)
+        self.classes = training.folder.classes
+        if only := sorted(set(self.classes) ^ set(held_out.folder.classes))[:3]:
+            raise DataError(
+                f"{self.source}: train and val have other classes: {', '.join(only)} is in one of them only"
+            )
+        self.training, self.held_out = training, held_out
 
 
-class VideoFrameDataModule(_LabelledDataModule):
+class VideoFrameDataModule(SampledDataModule):
     """Single frames of videos with a folder for each class, `<source>/<class>/…/<video>`, or of a list with labels.
 
     A batch is as that of `ImageFolderDataModule`. Of each class a fraction of the videos is held out, by hashes
@@ -219,12 +160,12 @@ class VideoFrameDataModule(_LabelledDataModule):
 
     Args:
         source: folder of a folder for each class, or a .txt or .csv list with labels; both as of `list_videos`.
-        holdout: fraction of each class's videos that is held out, at least one.
-        size: side of the pictures, pixels.
+        validation_fraction: fraction of each class's videos that is kept for validation, at least one.
+        size: side of the images, pixels.
         resize: short side before the centre crop of evaluation.
         area: fraction of a frame that a random crop takes, least and largest.
         repeat: frames of each video in an epoch.
-        batch_size: pictures per rank.
+        batch_size: images per rank.
         num_workers: processes that decode, per rank; by default the usable cores, at most 8.
         seed: seed of every draw and of the split.
 
@@ -232,10 +173,12 @@ class VideoFrameDataModule(_LabelledDataModule):
         DataError: from `setup`, if the source has no classes or only one, or a class fewer than two videos.
     """
 
+    source: Path
+
     def __init__(
         self,
         source: str | os.PathLike[str],
-        holdout: float = 0.2,
+        validation_fraction: float = 0.2,
         size: int = 224,
         resize: int = 256,
         area: tuple[float, float] = (0.08, 1.0),
@@ -244,14 +187,15 @@ class VideoFrameDataModule(_LabelledDataModule):
         num_workers: int | None = None,
         seed: int = 0,
     ) -> None:
-        super().__init__(size, resize, area, batch_size, num_workers, seed)
+        super().__init__(Path(source).expanduser(), batch_size, num_workers, seed)
+        self.cut = _checked_cut(size, resize, area)
         require_at_least(1, repeat=repeat)
-        if not 0 < holdout < 1:
-            raise ValueError(f"holdout must be a fraction in (0, 1), got {holdout}")
-        self.source, self.holdout, self.repeat = Path(source).expanduser(), holdout, repeat
+        if not 0 < validation_fraction < 1:
+            raise ValueError(f"validation_fraction must be in (0, 1), got {validation_fraction}")
+        self.validation_fraction, self.repeat = validation_fraction, repeat
 
     def setup(self, stage: str) -> None:
-        """List the videos and hold some of each class out."""
+        """List the videos and keep some of each class for validation."""
         videos = self._videos_of_classes()
         self.classes = list(videos)
         if len(videos) < 2:
@@ -265,12 +209,12 @@ class VideoFrameDataModule(_LabelledDataModule):
                 )
             root = self.source.parent if self.source.is_file() else self.source
             ranked = sorted(videos[name], key=lambda entry: hashed_rank(self.seed, os.path.relpath(entry.path, root)))
-            count = min(max(1, round(self.holdout * len(ranked))), len(ranked) - 1)
+            count = min(max(1, round(self.validation_fraction * len(ranked))), len(ranked) - 1)
             held_out += [(entry, label) for entry in ranked[:count]]
             training += [(entry, label) for entry in ranked[count:]]
-        self.training = self._frames(training * self.repeat, self.area)
-        self.held_out = self._frames(held_out, None)
-        SkippedVideos().join(self.trainer)
+        size, resize, area = self.cut
+        self.training = FramesOfVideos(*zip(*training * self.repeat, strict=True), size, resize, area, self.seed)
+        self.held_out = FramesOfVideos(*zip(*held_out, strict=True), size, resize, None, self.seed)
 
     def _videos_of_classes(self) -> dict[str, list[VideoEntry]]:
         if is_sharded(self.source):
@@ -290,6 +234,10 @@ class VideoFrameDataModule(_LabelledDataModule):
             videos[parts[0]].append(entry)
         return {name: videos[name] for name in sorted(videos)}
 
-    def _frames(self, videos: Sequence[tuple[VideoEntry, int]], area: tuple[float, float] | None) -> FramesOfVideos:
-        entries, labels = zip(*videos, strict=True)
-        return FramesOfVideos(entries, labels, self.size, self.resize, area, self.seed)
+
+def _checked_cut(size: int, resize: int, area: tuple[float, float]) -> tuple[int, int, tuple[float, float]]:
+    """Return how images are cut out, if that is possible."""
+    require_at_least(1, size=size)
+    if size > resize:
+        raise ValueError(f"size {size} is cut from images whose short side is resize {resize}: it cannot be more")
+    return size, resize, area

@@ -6,9 +6,8 @@ from typing import Any
 from pytorch_lightning import LightningDataModule
 
 from .got10k import Got10kDataModule
-from .synthetic.box_sequences import UNSEEN, write_got10k, write_otb
 from .synthetic.point_tracks import write_tap_vid
-from .synthetic.writers import write_davis, write_videos
+from .synthetic.writers import UNSEEN, write_davis, write_got10k, write_otb, write_videos
 from .video import VideoDataModule
 
 

@@ -2,7 +2,6 @@
 
 import os
 import warnings
-from collections import Counter
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -12,15 +11,12 @@ from typing import Any, Literal
 import torch
 from pytorch_lightning.utilities import rank_zero_info, rank_zero_warn
 from torch import Tensor
-from torch.utils.data import DataLoader
 
 from .datasets.youtube_vos import held_out_among
-from .loading.clips import ClipDataset, Sampling, Transform, collate_clips
+from .loading.clips import ClipDataset, Sampling, Transform, too_many
 from .loading.colour_augmentation import ColourAugmentation
-from .loading.loader import ResumableLoader
-from .loading.module import SampledDataModule
+from .loading.loader import SampledDataModule
 from .loading.sampling import continuous_indices, distant_indices, seeded_generator
-from .loading.skipped import SkippedVideos, too_many
 from .loading.transforms import CentreCrop, RandomResizedCrop, WholeFrame
 from .reading.errors import DataError, require_at_least, require_one_of
 from .reading.guards import raise_limit
@@ -40,10 +36,10 @@ class VideoDataModule(SampledDataModule):
     - `frame_index`: (B, T) long, zero-based;
     - `label`: (B,) long, where a list file gives labels;
     - `failures`: one line for each video that could not be decoded while this batch was made and had to be replaced;
-    - `redrawn`, only where there are any: one line for each clip that was resampled, as its video is shorter than its
+    - `redrawn`: one line for each clip that was resampled, as its video is shorter than its
       header claims.
 
-    Without held-out videos the validation loader gives one empty dictionary, so that validation hooks run. What a
+    Without validation videos the validation loader gives one empty dictionary, so that validation hooks run. What a
     worker draws is a function of (seed, epoch, sample), what the device draws of (seed, epoch, batch, rank).
 
     Args:
@@ -63,10 +59,10 @@ class VideoDataModule(SampledDataModule):
         flip: probability of a horizontal flip.
         colour: jitter, grey and blur each frame (training only, on the device).
         blur_sigma: smallest and largest standard deviation of that blur, in pixels. The default is VFS's released
-            value, which is hardly a blur; its paper follows MoCo v2, which has (0.1, 2.0).
+            value, which is hardly a blur; its paper cites MoCo v2, which has (0.1, 2.0).
         batch_size: clips per rank.
         num_workers: processes that decode, per rank; by default the usable cores, at most 8.
-        holdout: fraction of the videos that is kept for validation, at least one video unless 0.
+        validation_fraction: fraction of the videos that is kept for validation, at least one video unless 0.
         include_holdout: also train on the videos of YouTube-VOS that `YoutubeVos(split="holdout")` scores. By default a
             folder of YouTube-VOS is read without them, and a list that names one is refused.
         samples_per_epoch: clips in an epoch, drawn with replacement from all frames of all videos; without it an
@@ -81,8 +77,6 @@ class VideoDataModule(SampledDataModule):
     Raises:
         DataError: from `setup`, if the source is not as described.
     """
-
-    collate = staticmethod(collate_clips)
 
     def __init__(
         self,
@@ -99,7 +93,7 @@ class VideoDataModule(SampledDataModule):
         blur_sigma: tuple[float, float] = (0.1, 0.2),
         batch_size: int = 32,
         num_workers: int | None = None,
-        holdout: float = 0.02,
+        validation_fraction: float = 0.02,
         include_holdout: bool = False,
         samples_per_epoch: int | None = None,
         repeat: int = 1,
@@ -108,46 +102,57 @@ class VideoDataModule(SampledDataModule):
         max_unusable: float = 0.05,
         max_megapixels: float | None = None,
     ) -> None:
-        super().__init__(batch_size, num_workers, seed)
+        source = str(source) if is_url(source) else Path(source).expanduser()
+        super().__init__(source, batch_size, num_workers, seed)
         intervals = [interval] if isinstance(interval, int) else list(interval)
+        weights = interval_weights or [1.0] * len(intervals)
         require_at_least(1, frames=frames, size=size, repeat=repeat)
         if samples_per_epoch is not None:
             require_at_least(1, samples_per_epoch=samples_per_epoch)
         require_one_of(("distant", "continuous"), sampling=sampling)
         require_one_of((True, False, "whole"), spatial=spatial)
-        _check_arguments(intervals, interval_weights, area, flip, holdout, timeout)
-        self.source = str(source) if is_url(source) else Path(source).expanduser()
+        for fits, expected in (
+            (bool(intervals) and min(intervals) >= 0, f"interval must be 0 or more frames, got {intervals}"),
+            (
+                len(weights) == len(intervals) and min(weights) >= 0 and sum(weights) > 0,
+                f"interval_weights {weights} do not fit the intervals {intervals}",
+            ),
+            (0 < area[0] <= area[1] <= 1, f"area must be two ascending fractions in (0, 1], got {area}"),
+            (0 <= flip <= 1, f"flip must be a probability in [0, 1], got {flip}"),
+            (timeout > 0, f"timeout must be above 0 seconds, got {timeout}"),
+            (0 <= validation_fraction < 1, f"validation_fraction must be in [0, 1), got {validation_fraction}"),
+            (0 <= max_unusable <= 1, f"max_unusable must be a fraction in [0, 1], got {max_unusable}"),
+            (0 < blur_sigma[0] <= blur_sigma[1], f"blur_sigma must be two ascending numbers above 0, got {blur_sigma}"),
+        ):
+            if not fits:
+                raise ValueError(expected)
+        raise_limit(max_megapixels)
         self.timeout = timeout
         self.worker_timeout = 20 * timeout  # ends even what hangs inside a decoder
-        self.holdout, self.samples_per_epoch, self.repeat = holdout, samples_per_epoch, repeat
+        self.validation_fraction, self.include_holdout = validation_fraction, include_holdout
+        self.samples_per_epoch, self.repeat, self.max_unusable = samples_per_epoch, repeat, max_unusable
         self.sampling: Sampling = (
-            partial(_distant, frames)
-            if sampling == "distant"
-            else partial(_continuous, frames, intervals, interval_weights)
+            partial(_distant, frames) if sampling == "distant" else partial(_continuous, frames, intervals, weights)
         )
         self.evaluation_transform: Transform = WholeFrame(size) if spatial == "whole" else CentreCrop(size)
         self.transform = RandomResizedCrop(size, area, flip=flip) if spatial is True else self.evaluation_transform
-        if not 0 < blur_sigma[0] <= blur_sigma[1]:
-            raise ValueError(f"blur_sigma must be two ascending numbers above 0, got {blur_sigma}")
         self.colour = ColourAugmentation(sigma=(blur_sigma[0], blur_sigma[1])) if colour else None
-        raise_limit(max_megapixels)
-        self.include_holdout = include_holdout
         self.videos: tuple[VideoEntry, ...] = ()
         self._shards: ShardedVideos | None = None
-        if not 0 <= max_unusable <= 1:
-            raise ValueError(f"max_unusable must be a fraction in [0, 1], got {max_unusable}")
-        self.max_unusable = max_unusable
-        self.skipped: Counter[str] = Counter()
 
     def setup(self, stage: str) -> None:
-        """List the source and hold videos out."""
-        if not self.videos:
-            if is_sharded(self.source):
-                self._shards = ShardedVideos(self.source)
-            self.videos = self._shards.videos if self._shards else self._without_holdout(list_videos(self.source))
-            self._training, self._held_out = self._split()
-            self._weights = self._count_frames() if self.samples_per_epoch else None
-        SkippedVideos(self.skipped, self.max_unusable, str(self.source)).join(self.trainer)
+        """List the source and keep videos for validation."""
+        if self.videos:
+            return
+        if is_sharded(self.source):
+            self._shards = ShardedVideos(self.source)
+        self.videos = self._shards.videos if self._shards else self._without_holdout(list_videos(self.source))
+        training, validation = self._split()
+        weights = self._count_frames(training) if self.samples_per_epoch else None
+        length = self.samples_per_epoch or len(training) * self.repeat
+        self.training = self._clips(training, self.transform, length, weights, self.seed)
+        if validation:
+            self.held_out = self._clips(validation, self.evaluation_transform, len(validation), None, ~self.seed)
 
     def _without_holdout(self, videos: tuple[VideoEntry, ...]) -> tuple[VideoEntry, ...]:
         """Leave out what YouTube-VOS's hold-out split scores, or refuse a list that names it."""
@@ -164,33 +169,17 @@ class VideoDataModule(SampledDataModule):
             raise DataError(f"{self.source}: all videos belong to the hold-out split; see --data.include_holdout")
         return kept
 
-    def train_dataloader(self) -> ResumableLoader[Batch]:
-        """Return a loader of clips in an order that is a function of (seed, epoch); its state is the position in it."""
-        length = self.samples_per_epoch or len(self._training) * self.repeat
-        dataset = self._dataset(self._training, self.transform, length, self._weights, self.seed)
-        return self.training_loader(
-            dataset, f"{self.source}: {length} clips an epoch", "lower batch_size or raise repeat"
-        )
-
-    def val_dataloader(self) -> DataLoader[Any]:
-        """Return a loader of the held-out videos: fixed draws, no augmentation; one empty batch if none."""
-        if not self._held_out:
-            return self.fixed_loader(None)
-        dataset = self._dataset(self._held_out, self.evaluation_transform, len(self._held_out), None, ~self.seed)
-        return self.fixed_loader(dataset)
-
     def on_after_batch_transfer(self, batch: Batch, dataloader_idx: int) -> Batch:
         """Convert clips to float in [0, 1] on the device, and augment their colours in training."""
-        if "clip" not in batch:
-            return batch
-        clip: Tensor = batch["clip"].float().div_(255)
+        batch = super().on_after_batch_transfer(batch, dataloader_idx)
         if self.colour is not None and self.trainer is not None and self.trainer.training:
+            clip: Tensor = batch["clip"]
             step = self.trainer.fit_loop.epoch_loop.batch_progress.current.ready
             generator = seeded_generator(self.seed, self.trainer.current_epoch, step, self.trainer.global_rank)
-            clip = self.colour(clip.flatten(0, 1), generator).view_as(clip)
-        return batch | {"clip": clip}
+            batch["clip"] = self.colour(clip.flatten(0, 1), generator).view_as(clip)
+        return batch
 
-    def _dataset(
+    def _clips(
         self, numbers: Sequence[int], transform: Transform, length: int, weights: Sequence[int] | None, seed: int
     ) -> ClipDataset:
         entries = [self.videos[number] for number in numbers]
@@ -200,12 +189,14 @@ class VideoDataModule(SampledDataModule):
         )
 
     def _split(self) -> tuple[list[int], list[int]]:
-        """Return the numbers of the videos to train on and of those held out, whose hashed names come first."""
-        if not self.holdout:
+        """Return the numbers of the videos to train on, and of those for validation, whose hashed names come first."""
+        if not self.validation_fraction:
             return list(range(len(self.videos))), []
-        count = max(1, round(self.holdout * len(self.videos)))
+        count = max(1, round(self.validation_fraction * len(self.videos)))
         if count >= len(self.videos):
-            raise DataError(f"{self.source}: {len(self.videos)} video(s) leave none to train on; set holdout to 0")
+            raise DataError(
+                f"{self.source}: {len(self.videos)} video(s) leave none to train on; set data.validation_fraction to 0"
+            )
         root = Path(self.source)
         if not root.is_dir():
             root = root.parent
@@ -215,11 +206,11 @@ class VideoDataModule(SampledDataModule):
             name = str(path) if self._shards else os.path.relpath(path, root)  # names in shards are relative
             return hashed_rank(self.seed, name)
 
-        held_out = sorted(sorted(range(len(self.videos)), key=rank)[:count])
-        return sorted(set(range(len(self.videos))) - set(held_out)), held_out
+        ranked = sorted(range(len(self.videos)), key=rank)
+        return sorted(ranked[count:]), sorted(ranked[:count])
 
-    def _count_frames(self) -> list[int]:
-        """Count the frames of each training video; 0 where it cannot be opened."""
+    def _count_frames(self, videos: Sequence[int]) -> list[int]:
+        """Count the frames of videos; 0 where one cannot be opened."""
 
         def count(number: int) -> int:
             try:
@@ -233,7 +224,7 @@ class VideoDataModule(SampledDataModule):
                 return 0
 
         with ThreadPoolExecutor(max(self.num_workers, 1)) as pool:
-            counts = list(pool.map(count, self._training))
+            counts = list(pool.map(count, videos))
         if not sum(counts):
             raise DataError(f"{self.source}: none of {len(counts)} videos can be opened")
         if counts.count(0) > self.max_unusable * len(counts):
@@ -246,30 +237,7 @@ def _distant(frames: int, num_frames: int, generator: torch.Generator) -> Tensor
 
 
 def _continuous(
-    frames: int, intervals: list[int], weights: list[float] | None, num_frames: int, generator: torch.Generator
+    frames: int, intervals: list[int], weights: list[float], num_frames: int, generator: torch.Generator
 ) -> Tensor:
-    chances = torch.tensor(weights or [1.0] * len(intervals))
-    interval = intervals[int(torch.multinomial(chances, 1, generator=generator))]
+    interval = intervals[int(torch.multinomial(torch.tensor(weights), 1, generator=generator))]
     return continuous_indices(num_frames, frames, interval, generator)
-
-
-def _check_arguments(
-    intervals: Sequence[int],
-    weights: Sequence[float] | None,
-    area: tuple[float, float],
-    flip: float,
-    holdout: float,
-    timeout: float,
-) -> None:
-    if not intervals or min(intervals) < 0:
-        raise ValueError(f"interval must be 0 or more frames, got {intervals}")
-    if weights is not None and (len(weights) != len(intervals) or min(weights) < 0 or not sum(weights)):
-        raise ValueError(f"interval_weights {weights} do not fit the intervals {intervals}")
-    if not 0 < area[0] <= area[1] <= 1:
-        raise ValueError(f"area must be two ascending fractions in (0, 1], got {area}")
-    if not 0 <= flip <= 1:
-        raise ValueError(f"flip must be a probability in [0, 1], got {flip}")
-    if timeout <= 0:
-        raise ValueError(f"timeout must be above 0 seconds, got {timeout}")
-    if not 0 <= holdout < 1:
-        raise ValueError(f"holdout must be a fraction in [0, 1), got {holdout}")

@@ -32,7 +32,7 @@ def arguments(videos, davis, run):
         "--data.size=32",
         "--data.batch_size=2",
         "--data.num_workers=0",
-        "--data.holdout=0.3",
+        "--data.validation_fraction=0.3",
         "--trainer.accelerator=cpu",
         "--trainer.max_epochs=1",
         f"--trainer.default_root_dir={run}",

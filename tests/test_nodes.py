@@ -21,7 +21,7 @@ def test_fit_on_two_nodes(video_folder, davis_root, tmp_path):
         "--data.batch_size=2",
         "--data.repeat=2",
         "--data.num_workers=0",
-        "--data.holdout=0.3",
+        "--data.validation_fraction=0.3",
         "--trainer.accelerator=cpu",
         "--trainer.strategy=ddp",
         "--trainer.num_nodes=2",

@@ -14,6 +14,7 @@ from ..reading.images import picture_header
 from ..reading.mask_files import VOID, check_masks, read_mask
 from .layout_files import list_frames, match_masks, read_list, require_all_masks, require_folder, require_sequences
 from .records import MaskSequence, Reader
+from .vos import first_appearances
 
 Annotations = Literal["dense", "first", "entering"]
 
@@ -92,20 +93,20 @@ class Davis(Reader[MaskSequence]):
         frames = list_frames(self.root / "JPEGImages" / self.resolution / name)
         masks = self._masks(frames, self.root / "Annotations" / self.resolution / name)
         check_masks(masks, frames, self.size_tolerance, "check the resolution, or accept it with size_tolerance")
-        size, _ = picture_header(frames[0])
-        first = np.unique(read_mask(masks[0]))
-        starts = self._starts(masks, first)
-        if not any(start == 0 for start in starts.values()):
+        first = np.unique(read_mask(masks[0])).tolist()
+        later = {t: np.unique(read_mask(masks[t])).tolist() for t in masks if t and self.annotations == "entering"}
+        only_white = VOID in first and set(first) <= {0, VOID}
+        starts = {1: 0} if only_white else first_appearances({0: first} | later)
+        if 0 not in starts.values():
             raise DataError(f"{masks[0]}: no object in the first frame's mask; there is nothing to follow")
-        if values := self._values(first):
-            starts = {1: 0}
+        values = {VOID: 1} if only_white else dict.fromkeys(range(1, VOID), 1) if self.year == 2016 else {}
         return MaskSequence(
             name=name,
             frames=frames,
-            size=size,
+            size=picture_header(frames[0])[0],
             masks=masks,
-            objects=tuple(sorted(starts)),
-            starts=starts,
+            objects=(1,) if values else tuple(sorted(starts)),
+            starts={1: 0} if values else starts,
             ground_truth=self.annotations == "dense",
             values=values,
         )
@@ -120,25 +121,6 @@ class Davis(Reader[MaskSequence]):
             remedy = 'complete them, or say annotations="first" or "entering" to propagate without a score'
             require_all_masks(folder, masks, frames, remedy)
         return masks
-
-    def _starts(self, masks: dict[int, Path], first: np.ndarray) -> dict[int, int]:
-        """Map each object id (pixel value) to the frame number of the mask that introduces it."""
-        if set(first.tolist()) <= {0, VOID}:
-            return {1: 0} if VOID in first else {}
-        starts = dict.fromkeys((int(value) for value in first if 0 < value < VOID), 0)
-        if self.annotations == "entering":
-            for t in sorted(masks)[1:]:
-                for value in np.unique(read_mask(masks[t])):
-                    if 0 < value < VOID:
-                        starts.setdefault(int(value), t)
-        return starts
-
-    def _values(self, first: np.ndarray) -> dict[int, int]:
-        if set(first.tolist()) <= {0, VOID}:
-            return {VOID: 1}
-        if self.year == 2016:
-            return dict.fromkeys(range(1, VOID), 1)
-        return {}
 
 
 def _sequence_name(line: str, listed_in: Path) -> str:

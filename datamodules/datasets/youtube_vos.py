@@ -7,15 +7,18 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from functools import cached_property, partial
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from ..reading.errors import DataError, require_one_of
+from ..reading.guards import plain_name, read_json
 from ..reading.images import picture_header
 from ..reading.mask_files import check_introductions, check_masks
 from ..reading.source import hashed_rank, list_pictures
 from .layout_files import require_folder, require_sequences
 from .records import MaskSequence, Reader
-from .youtube_vos_meta import Objects, read_meta
+
+Objects = Mapping[int, tuple[str, int]]
+"""Object id → its category ("" where the split hides it) and the number of its first frame."""
 
 HOLDOUT, UNSEEN, SEED = 0.05, 5, 0
 """The hold-out split by default: fraction of the videos without unseen categories, unseen categories, seed."""
@@ -134,6 +137,33 @@ class YoutubeVos(Reader[MaskSequence]):
             unseen=frozenset(i for i, (category, _) in objects.items() if category in self.unseen_categories),
             reported=tuple(index_of[n] for n in _numbered(self.folder / "JPEGImages" / name) if n in index_of),
         )
+
+
+def read_meta(path: Path) -> dict[str, Objects]:
+    """Read the videos of a meta.json; objects without frames are left out.
+
+    Returns:
+        Video → object id → its category and the number of its first frame.
+
+    Raises:
+        DataError: if it is missing or not one; one line.
+    """
+    if not path.is_file():
+        raise DataError(f"{path}: no such file; unpack the complete archive of the split")
+    try:
+        content: dict[str, Any] = read_json(path)["videos"]
+        return {
+            plain_name(name, path): {
+                int(i): (str(thing.get("category", "")), min(int(frame) for frame in thing["frames"]))
+                for i, thing in video["objects"].items()
+                if thing["frames"]
+            }
+            for name, video in content.items()
+        }
+    except DataError:
+        raise
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise DataError(f"{path}: not a YouTube-VOS meta.json ({type(error).__name__}: {error})") from error
 
 
 def held_out_among(folders: Iterable[Path]) -> frozenset[Path]:

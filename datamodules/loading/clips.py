@@ -1,26 +1,34 @@
-"""Clips of a list of videos as a map-style data set from (epoch, index) to tensors."""
+"""Clips of a list of videos, by (epoch, index), and what is told of videos that had to be replaced."""
+
+from __future__ import annotations
 
 import os
+import warnings
 from abc import abstractmethod
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import numpy as np
+import pytorch_lightning as pl
 import torch
+from pytorch_lightning.utilities import rank_zero_warn
 from torch import Tensor
 from torch.utils.data import Dataset, default_collate
 
 from ..reading.decoding import VideoFile
 from ..reading.errors import DataError
+from ..reading.shards import is_sharded
 from ..reading.source import FrameFolder, VideoEntry, open_video
-from .loader import Key, epoch_and_index
 from .sampling import seeded_generator
 
+Key = tuple[int, int]  # epoch, number of the sample in it
 Sample = dict[str, Any]
 Sampling = Callable[[int, torch.Generator], Tensor]
 Transform = Callable[[Sequence[np.ndarray], torch.Generator], Tensor]
 OpenedVideo = VideoFile | FrameFolder
 ATTEMPTS = 10
+_FEWEST = 5  # replacements before a warning: a single bad video may come first
 
 
 class ReplacingDataset(Dataset[Sample]):
@@ -29,18 +37,25 @@ class ReplacingDataset(Dataset[Sample]):
     The replacement, and every draw, is a function of (seed, epoch, index, attempt). A sample's `failures` has one
     line for each item that was replaced.
 
-    Attributes:
+    Args:
+        items: number of items.
+        length: samples in an epoch; sample i is of item i modulo `items`.
         seed: seed of all draws; data sets whose draws should differ need different seeds.
+        replaces: False: an unusable item is an error.
 
     Raises:
-        DataError: from an item, if ten in a row could not be used.
+        DataError: from a sample, if ten items in a row could not be used.
     """
 
-    seed: int
+    def __init__(self, items: int, length: int, seed: int, replaces: bool = True) -> None:
+        self.items, self.length, self.seed, self.replaces = items, length, seed, replaces
 
-    @abstractmethod
+    def __len__(self) -> int:
+        return self.length
+
     def choose(self, index: int, attempt: int, generator: torch.Generator) -> int:
         """Return the item's index for a sample; `attempt` counts from 0."""
+        return int(torch.randint(self.items, (), generator=generator)) if attempt else index % self.items
 
     @abstractmethod
     def read(self, item: int, generator: torch.Generator) -> Sample:
@@ -55,7 +70,7 @@ class ReplacingDataset(Dataset[Sample]):
         return seeded_generator(self.seed, *key, attempt)
 
     def __getitem__(self, key: Key | int) -> Sample:
-        key = epoch_and_index(key)
+        key = (0, key) if isinstance(key, int) else key  # a plain number comes from a sampler that is not ours
         failures: list[str] = []
         for attempt in range(ATTEMPTS):
             generator = self.draws(key, attempt)
@@ -63,8 +78,10 @@ class ReplacingDataset(Dataset[Sample]):
             try:
                 return self.read(item, generator) | {"failures": failures}
             except DataError as error:
+                if not self.replaces:
+                    raise
                 failures.append(str(error))
-        raise DataError(f"{ATTEMPTS} videos in a row could not be used: {'; '.join(failures)}")
+        raise DataError(f"{ATTEMPTS} items in a row could not be used: {'; '.join(failures)}")
 
 
 class ClipDataset(ReplacingDataset):
@@ -97,46 +114,38 @@ class ClipDataset(ReplacingDataset):
         timeout: float = 60.0,
         opened_by: Callable[[int, float], OpenedVideo] | None = None,
     ) -> None:
+        super().__init__(len(entries), length, seed)
         # arrays, not lists of objects: workers are forks, and counting references would copy the pages of a long list
         self._paths = np.array([os.fsencode(entry.path) for entry in entries])
-        self._numbers = np.array(numbers, dtype=np.int64)
+        self.numbers = np.array(numbers, dtype=np.int64)
         labels = [entry.label for entry in entries]
         self._labels = None if None in labels else np.array(labels, dtype=np.int64)
         self._bounds = None if weights is None else np.cumsum(weights)
         self._sampling, self._transform = sampling, transform
-        self._length, self.seed, self._timeout = length, seed, timeout
-        self._opened_by = opened_by
-
-    def __len__(self) -> int:
-        return self._length
+        self._timeout, self._opened_by = timeout, opened_by
 
     def choose(self, index: int, attempt: int, generator: torch.Generator) -> int:
-        """Return the number of the video for a sample."""
-        if self._bounds is not None:
-            frame = int(torch.randint(int(self._bounds[-1]), (), generator=generator))
-            return int(np.searchsorted(self._bounds, frame, side="right"))
-        if attempt:
-            return int(torch.randint(len(self._paths), (), generator=generator))
-        return index % len(self._paths)
+        """Return the video's index for a sample."""
+        if self._bounds is None:
+            return super().choose(index, attempt, generator)
+        frame = int(torch.randint(int(self._bounds[-1]), (), generator=generator))
+        return int(np.searchsorted(self._bounds, frame, side="right"))
 
-    def read(self, video: int, generator: torch.Generator) -> Sample:
+    def read(self, item: int, generator: torch.Generator) -> Sample:
         """Decode and crop a clip of a video."""
-        with self._open(video) as opened:
-            indices, frames, missing = draw_frames(opened, self._sampling, generator)
+        number, path = int(self.numbers[item]), os.fsdecode(self._paths[item])
+        video = self._opened_by(number, self._timeout) if self._opened_by else open_video(path, self._timeout)
+        with video:
+            indices, frames, missing = draw_frames(video, self._sampling, generator)
         sample = {
             "clip": self._transform(frames, generator),
-            "video_index": int(self._numbers[video]),
+            "video_index": number,
             "frame_index": indices,
             "redrawn": [missing] if missing else [],
         }
         if self._labels is not None:
-            sample["label"] = int(self._labels[video])
+            sample["label"] = int(self._labels[item])
         return sample
-
-    def _open(self, video: int) -> OpenedVideo:
-        if self._opened_by is not None:
-            return self._opened_by(int(self._numbers[video]), self._timeout)
-        return open_video(os.fsdecode(self._paths[video]), self._timeout)
 
 
 def draw_frames(
@@ -169,21 +178,76 @@ def draw_frames(
     return indices, frames, f"{video.path}: {claimed} frames expected, {video.num_frames} can be decoded"
 
 
-def collate_with_failures(samples: Sequence[Sample]) -> dict[str, Any]:
-    """Stack samples of a `ReplacingDataset` by torch's own rules; `failures` are the lines of all of them."""
-    batch: dict[str, Any] = default_collate([{k: v for k, v in s.items() if k != "failures"} for s in samples])
-    return batch | {"failures": [line for sample in samples for line in sample.get("failures", ())]}
+def collate(samples: Sequence[Sample]) -> dict[str, Any]:
+    """Stack samples by torch's own rules; `failures` and `redrawn` are the lines of all samples."""
+    told = ("failures", "redrawn")
+    batch: dict[str, Any] = default_collate([{k: v for k, v in s.items() if k not in told} for s in samples])
+    return batch | {name: [line for sample in samples for line in sample.get(name, ())] for name in told}
 
 
-def collate_clips(samples: Sequence[Sample]) -> dict[str, Any]:
-    """Stack samples into the batch that `VideoDataModule` describes."""
-    batch: dict[str, Any] = {
-        name: torch.stack([sample[name] for sample in samples]) for name in ("clip", "frame_index")
-    }
-    for name in ("video_index", "label"):
-        if name in samples[0]:
-            batch[name] = torch.tensor([sample[name] for sample in samples])
-    batch["failures"] = [line for sample in samples for line in sample["failures"]]
-    if redrawn := [line for sample in samples for line in sample["redrawn"]]:
-        batch["redrawn"] = redrawn
-    return batch
+class SkippedVideos(pl.Callback):
+    """Count and name the videos that had to be replaced or resampled, and warn once when they are too many.
+
+    A batch names them in `failures` and `redrawn`, one line each, `PATH: reason`.
+
+    Args:
+        counts: path → number of times that it was replaced; None begins an own count.
+        max_unusable: fraction of the clips, replaced ones among them, above which a warning says what to do.
+        source: the videos, for that warning.
+    """
+
+    def __init__(self, counts: Counter[str] | None = None, max_unusable: float = 1.0, source: str = "") -> None:
+        self._counts: Counter[str] = Counter() if counts is None else counts
+        self._max_unusable, self._source = max_unusable, source
+        self._clips = self._replaced = 0
+        self._redrawn: Counter[str] = Counter()
+        self._warned = False
+
+    def join(self, trainer: pl.Trainer | None) -> None:
+        """Attach this callback to a Trainer that has none of its kind."""
+        callbacks: list[pl.Callback] = getattr(trainer, "callbacks", [])
+        if trainer is not None and not any(isinstance(callback, SkippedVideos) for callback in callbacks):
+            callbacks.append(self)
+
+    def on_train_batch_start(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, batch_idx: int
+    ) -> None:
+        """Record the replacements that the batch reports."""
+        if not isinstance(batch, dict):
+            return
+        failures = batch.get("failures", ())
+        _enter(failures, self._counts, "replaced by another video")
+        _enter(batch.get("redrawn", ()), self._redrawn, "resampled from the frames that are there")
+        self._replaced += len(failures)
+        self._clips += len(failures) + len(batch.get("video_index", ()))
+        if self._replaced >= _FEWEST and self._replaced > self._max_unusable * self._clips and not self._warned:
+            self._warned = True
+            rank_zero_warn(too_many(f"{self._replaced} of {self._clips} clips so far", self._source))
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Log both counts since the process began, summed over the ranks."""
+        for name, counts in (("data/skipped_videos", self._counts), ("data/redrawn_clips", self._redrawn)):
+            total = torch.tensor(float(counts.total()), device=pl_module.device)
+            pl_module.log(name, total, sync_dist=True, reduce_fx="sum")
+
+
+def too_many(amount: str, source: str) -> str:
+    """Return the warning that too many videos cannot be used, with what to do about it."""
+    if is_sharded(source):
+        remedy = (
+            "Run `vidcorr check-data` on the videos that were packed, pack the clean.txt that it writes with "
+            "`vidcorr shard`, and train on those shards."
+        )
+    else:
+        remedy = f"Run `vidcorr check-data {source}`, read its report, and train on the clean.txt that it writes."
+    found = f"{amount} had to be replaced or left out, more than max_unusable allows"
+    return f"TOO MANY UNUSABLE VIDEOS: {found}. {remedy}"
+
+
+def _enter(lines: Iterable[str], counts: Counter[str], event: str) -> None:
+    """Count each line by its path, and warn the first time that a path comes up."""
+    for line in lines:
+        path = line.partition(": ")[0]
+        if path not in counts:
+            warnings.warn(f"{event}: {line}", stacklevel=3)
+        counts[path] += 1

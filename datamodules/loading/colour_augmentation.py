@@ -75,8 +75,6 @@ class ColourAugmentation:
         Returns:
             The same shape and range.
         """
-        if frames.ndim != 4 or frames.shape[1] != 3 or not frames.is_floating_point():
-            raise ValueError(f"need float frames (N, 3, H, W), got {frames.dtype} {tuple(frames.shape)}")
         return self.apply(frames, self.draw(len(frames), generator))
 
     def apply(self, frames: Tensor, draws: ColourDraws) -> Tensor:
@@ -125,7 +123,7 @@ def adjust_contrast(frames: Tensor, factor: Tensor) -> Tensor:
 
 
 def adjust_saturation(frames: Tensor, factor: Tensor) -> Tensor:
-    """Blend frames (N, 3, H, W) with their grey picture by factor (N, 1, 1, 1)."""
+    """Blend frames (N, 3, H, W) with their grey image by factor (N, 1, 1, 1)."""
     return torch.lerp(grey(frames), frames, factor).clamp_(0, 1)
 
 

@@ -1,26 +1,26 @@
-"""Order of the samples and the loader's position in it; both survive a restart."""
+"""Order of the samples, the loader's position in it, both of which survive a restart, and the DataModules' base."""
 
 import os
 import signal
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Sized
-from typing import Any, TypeVar
+from pathlib import Path
+from typing import Any, TypeVar, cast
 
+import pytorch_lightning as pl
 import torch
-from torch.utils.data import DataLoader
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
 from torch.utils.data.distributed import DistributedSampler
 
-from ..reading.errors import DataError
+from ..reading.errors import DataError, require_at_least
+from ..reading.files import usable_cores
+from .clips import Key, SkippedVideos, collate
 from .sampling import seeded_generator
 
 ENDING = (signal.SIGTERM, signal.SIGINT)
-Key = tuple[int, int]  # epoch, number of the sample in it
 BatchT = TypeVar("BatchT")
-
-
-def epoch_and_index(key: Key | int) -> Key:
-    """Return a key as our samplers give it; a plain number, from another sampler, becomes one of epoch 0."""
-    return (0, key) if isinstance(key, int) else key
 
 
 class ClipSampler(DistributedSampler[Key]):
@@ -193,3 +193,98 @@ def _with_advice(batches: Iterator[BatchT]) -> Iterator[BatchT]:
                 "SOURCE`, or raise data.timeout, and resume with --ckpt_path last"
             ) from error
         raise worker_died(str(error)) from error
+
+
+class SampledDataModule(pl.LightningDataModule):
+    """Loaders over two data sets that take (epoch, index) keys; a subclass makes both in `setup`.
+
+    Args:
+        source: the data.
+        batch_size: samples per rank.
+        num_workers: processes that decode, per rank; None: the usable cores, at most 8.
+        seed: seed of the order of training samples.
+
+    Attributes:
+        training: training samples.
+        held_out: validation samples; None where there are none.
+        worker_timeout: seconds after which a worker that gives nothing ends the run; 0 is never.
+        max_unusable: see `SkippedVideos`.
+        skipped: see `SkippedVideos`.
+
+    Raises:
+        ValueError: if the batch size is below 1, or the number of workers below 0.
+    """
+
+    training: Dataset[Any]
+    held_out: Dataset[Any] | None = None
+    worker_timeout: float = 0
+    max_unusable: float = 1.0
+
+    def __init__(self, source: str | Path, batch_size: int, num_workers: int | None, seed: int) -> None:
+        super().__init__()
+        self.num_workers = min(8, usable_cores()) if num_workers is None else num_workers
+        require_at_least(1, batch_size=batch_size)
+        require_at_least(0, num_workers=self.num_workers)
+        self.source, self.batch_size, self.seed = source, batch_size, seed
+        self.skipped: Counter[str] = Counter()
+
+    def train_dataloader(self) -> ResumableLoader[Any]:
+        """Return a loader over this rank's training samples, in an order that is a function of (seed, epoch).
+
+        Its state follows what the Trainer has trained on.
+
+        Raises:
+            DataError: if the samples do not fill a batch on each rank.
+        """
+        SkippedVideos(self.skipped, self.max_unusable, str(self.source)).join(self.trainer)
+        ranks, rank = self._world_size_and_rank()
+        sampler = ClipSampler(cast(Sized, self.training), self.batch_size, ranks, rank, self.seed)
+        if not sampler.num_batches:
+            raise DataError(
+                f"{self.source}: {sampler.num_samples} samples an epoch do not fill a batch of {self.batch_size} on "
+                f"{ranks} rank(s); lower data.batch_size"
+            )
+        loader: ResumableLoader[Any] = ResumableLoader(self.training, sampler=sampler, **self._arguments())
+        if self.trainer is not None:
+            progress = self.trainer.fit_loop.epoch_loop.batch_progress
+            loader.processed = lambda: progress.current.processed  # type: ignore[attr-defined]
+        return loader
+
+    def val_dataloader(self) -> DataLoader[Any]:
+        """Return a loader of the held-out samples, the same in every epoch; of one empty batch if there are none.
+
+        Each sample comes once, unless there are fewer than ranks: a rank that would have none gets the first one.
+        Without a batch Lightning runs no validation hooks.
+        """
+        if self.held_out is None:
+            return DataLoader([{}], batch_size=None)  # type: ignore[arg-type]
+        sampler = FixedSampler(cast(Sized, self.held_out), *self._world_size_and_rank())
+        return SteadyLoader(self.held_out, sampler=sampler, **self._arguments())
+
+    def on_after_batch_transfer(self, batch: dict[str, Any], dataloader_idx: int) -> dict[str, Any]:
+        """Convert images from uint8 to float in [0, 1], on the device."""
+        images = {k: v for k, v in batch.items() if isinstance(v, Tensor) and v.dtype == torch.uint8}
+        return batch | {name: image.float().div_(255) for name, image in images.items()}
+
+    def _world_size_and_rank(self) -> tuple[int, int]:
+        return (self.trainer.world_size, self.trainer.global_rank) if self.trainer is not None else (1, 0)
+
+    def _arguments(self) -> dict[str, Any]:
+        return {
+            "batch_size": self.batch_size,
+            "num_workers": self.num_workers,
+            "timeout": self.worker_timeout if self.num_workers else 0,
+            "collate_fn": collate,
+            "pin_memory": torch.cuda.is_available(),
+            "persistent_workers": self.num_workers > 0,
+            "worker_init_fn": _start_worker,
+            "generator": torch.Generator(),  # the loader draws a seed for its workers: not from the global generator
+        }
+
+
+def _start_worker(worker: int) -> None:
+    """Keep OpenCV to the worker's own thread, and the worker out of the signals that end the run."""
+    import cv2
+
+    cv2.setNumThreads(0)
+    leave_process_group()

@@ -7,9 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from .motion import Wave
-from .sprites import Sprite, draw_sprites
-from .textures import TEXTURE_FAMILIES, draw_texture, palette
+from .sprites import TEXTURE_FAMILIES, Sprite, Wave, draw_sprites, draw_texture, palette
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

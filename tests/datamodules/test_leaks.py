@@ -34,7 +34,7 @@ def test_thousands_of_clips_leave_nothing_behind(tmp_path):
     data = (tmp_path / "a.mp4").read_bytes()
     (tmp_path / "broken.mp4").write_bytes(data[:-300])
     (tmp_path / "empty.mkv").write_bytes(b"")
-    module = VideoDataModule(tmp_path, frames=4, size=32, batch_size=1, num_workers=0, holdout=0.0)
+    module = VideoDataModule(tmp_path, frames=4, size=32, batch_size=1, num_workers=0, validation_fraction=0.0)
     module.setup("fit")
     clips = module.train_dataloader().dataset
     before = None
@@ -51,11 +51,11 @@ def test_thousands_of_clips_leave_nothing_behind(tmp_path):
 @pytest.mark.skipif(not Path("/proc/self/fd").is_dir(), reason="reads /proc")
 def test_a_video_that_fails_while_it_is_read_is_closed(tmp_path):
     video = write_video(tmp_path / "a.mp4", 30)
-    module = VideoDataModule(tmp_path, frames=4, size=32, num_workers=0, holdout=0.0, timeout=1e-6)
+    module = VideoDataModule(tmp_path, frames=4, size=32, num_workers=0, validation_fraction=0.0, timeout=1e-6)
     module.setup("fit")
-    clips = module._dataset([0], lambda frames, generator: torch.zeros(1), 1, None, 0)
+    clips = module._clips([0], lambda frames, generator: torch.zeros(1), 1, None, 0)
     before = descriptors()
     for epoch in range(30):
-        with pytest.raises(DataError, match=f"10 videos in a row could not be used: {video}: not decoded within"):
+        with pytest.raises(DataError, match=f"10 items in a row could not be used: {video}: not decoded within"):
             clips[epoch, 0]
     assert descriptors() == before

@@ -4,10 +4,9 @@ import numpy as np
 import pytest
 import torch
 
-from datamodules import FrameStream, MaskPrompt, PromptedVideoDataModule
+from datamodules import FrameStream, PromptedVideoDataModule
 from datamodules.reading.decoding import VideoFile
 from datamodules.reading.errors import DataError
-from datamodules.reading.source import FrameFolder
 from datamodules.synthetic.writers import write_frames, write_mp4
 from tests.helpers.numbered_videos import write_video
 
@@ -40,24 +39,6 @@ def test_a_file_gives_the_frames_that_decoding_by_number_gives(tmp_path):
     assert torch.equal(torch.stack(list(stream)), torch.stack(frames))
 
 
-def test_no_more_than_a_few_frames_are_decoded_ahead(folder, monkeypatch):
-    decoded = []
-    frames = FrameFolder.frames
-
-    def counted(self, *part):
-        for number, picture in enumerate(frames(self, *part)):
-            decoded.append(number)
-            yield picture
-
-    monkeypatch.setattr(FrameFolder, "frames", counted)
-    stream = FrameStream(folder)
-    decoded.clear()
-    for t, _ in enumerate(stream):
-        assert len(decoded) <= t + 1 + 4
-        if t == 5:
-            break
-
-
 def test_what_cannot_be_read_is_named(folder, tmp_path):
     with pytest.raises(DataError, match="frame_rate must be above 0 frames per second, got -1"):
         FrameStream(folder, frame_rate=-1)
@@ -85,7 +66,6 @@ def test_the_datamodule_gives_one_batch(folder, tmp_path):
     ("arguments", "message"),
     [
         ({}, "name the video"),
-        ({"box": None}, "exactly one of mask, box and points"),
         ({"box": "1,2,3,4", "points": "joints.csv"}, "got box and points"),
         ({"box": "40,2,30,40"}, "outside the video's first frame of 64 × 48 px"),
     ],
@@ -94,11 +74,6 @@ def test_a_users_mistake_is_told_in_setup(folder, arguments, message):
     data = PromptedVideoDataModule(**({"video": str(folder)} if arguments else {}), **arguments)
     with pytest.raises(DataError, match=message):
         data.setup("predict")
-
-
-def test_a_mask_has_to_fit(folder):
-    with pytest.raises(DataError, match="mask is 10 × 9 px"):
-        MaskPrompt.of(np.ones((9, 10), np.uint8)).check(FrameStream(folder).size)
 
 
 def test_a_file_that_lacks_its_end_is_told(tmp_path):

@@ -4,7 +4,7 @@ from datamodules import VideoDataModule
 
 
 def make(source, **arguments):
-    defaults = {"frames": 3, "size": 24, "batch_size": 2, "num_workers": 0, "holdout": 0.2}
+    defaults = {"frames": 3, "size": 24, "batch_size": 2, "num_workers": 0, "validation_fraction": 0.2}
     data = VideoDataModule(source, **(defaults | arguments))
     data.setup("fit")
     return data

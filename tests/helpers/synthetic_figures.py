@@ -10,10 +10,8 @@ import numpy as np
 from datamodules.datasets.jhmdb import JOINTS
 from datamodules.datasets.records import NUM_PARTS
 from datamodules.datasets.vip import PARTS
-from datamodules.synthetic.motion import Motion, Wave
 from datamodules.synthetic.scene import Scene
-from datamodules.synthetic.sprites import OVERSAMPLING, paste
-from datamodules.synthetic.textures import TEXTURE_FAMILIES, draw_texture, palette
+from datamodules.synthetic.sprites import OVERSAMPLING, TEXTURE_FAMILIES, Motion, Wave, draw_texture, palette, paste
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

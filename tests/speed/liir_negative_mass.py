@@ -41,7 +41,7 @@ def main() -> None:
         spatial="whole",
         size=options.size,
         batch_size=16,
-        holdout=0,
+        validation_fraction=0,
         num_workers=0,
     )
     data.setup("fit")

@@ -113,7 +113,7 @@ def measure(name: str, mode: str, given: argparse.Namespace) -> None:
         enable_progress_bar=False,
         enable_model_summary=False,
     )
-    source = {"source": given.source, "num_workers": given.workers, "holdout": 0.0, "repeat": 10**3}
+    source = {"source": given.source, "num_workers": given.workers, "validation_fraction": 0.0, "repeat": 10**3}
     trainer.fit(module, datamodule=VideoDataModule(**source, **data) if given.source else InMemory(**data))
     rates = [(b[0] - a[0]) / (b[1] - a[1]) for a, b in zip(watch.marks, watch.marks[1:], strict=False)]
     first, last = watch.marks[0], watch.marks[-1]

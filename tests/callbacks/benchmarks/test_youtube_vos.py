@@ -104,7 +104,7 @@ def test_training_on_what_it_holds_out_is_refused(root, tmp_path):
     """The data leave out the default hold-out in its own place only; here another one is scored, over a copy."""
     benchmark = YoutubeVosBenchmark(root, changes=SMALL, **HOLDOUT)
     named = f"such as {min(sequence.name for sequence in benchmark.sequences)}: "
-    arguments = {"frames": 2, "size": 32, "batch_size": 2, "num_workers": 0, "holdout": 0}
+    arguments = {"frames": 2, "size": 32, "batch_size": 2, "num_workers": 0, "validation_fraction": 0}
     copies = tmp_path / "copies"
     copies.mkdir()
     for folder in (root / "train/JPEGImages").iterdir():

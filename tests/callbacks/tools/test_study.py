@@ -247,8 +247,9 @@ def test_a_real_study_of_two_rows(tmp_path: Path, capsys: pytest.CaptureFixture[
 title: two rows
 train: --config demo.yaml --data.root {tmp_path / "data"} --data.videos 4 --data.benchmark_videos 2
   --data.frames_per_video 8 --data.video_size 64 --data.size 32 --data.batch_size 2 --data.repeat 1 --data.num_workers 0
-  --data.holdout 0 --trainer.max_epochs 1 --trainer.limit_train_batches 2 --trainer.callbacks.every_n_epochs 2
-  --trainer.callbacks.before_training false --trainer.callbacks.root {tmp_path / "data/davis"}
+  --data.validation_fraction 0 --trainer.max_epochs 1 --trainer.limit_train_batches 2
+  --trainer.callbacks.every_n_epochs 2 --trainer.callbacks.before_training false
+  --trainer.callbacks.root {tmp_path / "data/davis"}
 seeds: [0]
 score: J&F-Mean
 evaluate: {{davis: --config benchmarks/davis.yaml --trainer.callbacks.root {tmp_path / "data/davis"}}}

@@ -118,66 +118,31 @@ def test_palette_of_davis(shared_data: Path) -> None:
         assert np.array_equal(np.array(image.getpalette()).reshape(-1, 3), davis_palette())
 
 
-def test_missing_root_and_resolution(root: Path) -> None:
-    assert "nowhere: no such folder" in refused(root / "nowhere")
+def test_missing_parts_are_named(root: Path) -> None:
     assert "Full-Resolution: no such folder" in refused(root, resolution="Full-Resolution")
-
-
-def test_missing_list_names_those_that_are_there(root: Path) -> None:
     message = refused(root, split="train")
     assert "ImageSets/2017/train.txt: no such list" in message
     assert "ImageSets/2017/val.txt" in message
-
-
-def test_missing_sequences(root: Path) -> None:
-    (root / "ImageSets/2017/val.txt").write_text("synthetic-000\nlost\ngone\n")
-    message = refused(root)
-    assert "JPEGImages/480p/lost" in message
-    assert "1 more" in message
-
-
-def test_fewer_masks_than_frames(root: Path) -> None:
     mask_path(root, 3).unlink()
-    message = refused(root)
-    assert "4 masks for 5 frames" in message
-    assert "00003.jpg" in message
-
-
-def test_first_frame_without_mask(root: Path) -> None:
+    assert "4 masks for 5 frames, the first without one is 00003.jpg" in refused(root)
     mask_path(root).unlink()
     assert "00000.png: the first frame has no mask" in refused(root)
 
 
-def test_first_mask_without_object(root: Path) -> None:
-    Image.fromarray(np.zeros((64, 80), np.uint8)).save(mask_path(root))
-    assert "00000.png: no object" in refused(root)
+@pytest.mark.parametrize(
+    ("t", "mask", "message"),
+    [
+        (0, np.zeros((64, 80), np.uint8), "00000.png: no object"),
+        (2, np.ones((64, 79), np.uint8), "00002.png: mask is 79 × 64 px"),
+        (0, np.ones((64, 80, 3), np.uint8), "mask of mode RGB; expected an indexed"),
+        (1, np.full((64, 80), 300, np.uint16), "00001.png: 16-bit mask"),
+    ],
+)
+def test_masks_that_do_not_fit_are_named(root: Path, t: int, mask: np.ndarray, message: str) -> None:
+    Image.fromarray(mask).save(mask_path(root, t))
+    assert message in refused(root)
 
 
-def test_mask_of_another_size(root: Path) -> None:
+def test_a_mask_of_nearly_the_size_is_read_where_asked_for(root: Path) -> None:
     Image.fromarray(np.ones((64, 79), np.uint8)).save(mask_path(root, 2))
-    assert "00002.png: mask is 79 × 64 px" in refused(root)
     assert Davis(root, size_tolerance=1)[0].mask(2).shape == (64, 80)
-
-
-def test_rgb_masks(root: Path) -> None:
-    with Image.open(mask_path(root)) as image:
-        coloured = image.convert("RGB")
-    coloured.save(mask_path(root))
-    assert "mask of mode RGB; expected an indexed" in refused(root)
-
-
-def test_more_objects_than_a_byte_holds(root: Path) -> None:
-    Image.fromarray(np.full((64, 80), 300, np.uint16)).save(mask_path(root, 1))
-    assert "00001.png: 16-bit mask" in refused(root)
-
-
-def test_broken_mask(root: Path) -> None:
-    mask_path(root, 4).write_bytes(b"not a picture")
-    assert "00004.png: cannot be decoded as a mask" in refused(root)
-
-
-def test_unknown_years_and_annotations_are_refused(root: Path) -> None:
-    with pytest.raises(ValueError, match="year must be one of 2016, 2017, got 2018"):
-        Davis(root, year=2018, split=None)  # type: ignore[arg-type]
-    with pytest.raises(ValueError, match="annotations must be one of None, 'dense', 'first', 'entering', got 'sparse'"):
-        Davis(root, annotations="sparse")  # type: ignore[arg-type]

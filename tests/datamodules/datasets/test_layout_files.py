@@ -10,7 +10,6 @@ from datamodules.datasets.layout_files import (
     read_list,
     read_names,
     require_all_masks,
-    require_sequences,
 )
 from datamodules.reading.errors import DataError
 
@@ -27,13 +26,6 @@ def test_lists_are_stripped_and_hold_each_line_once(tmp_path: Path) -> None:
     path.write_text("../bear\n")
     with pytest.raises(DataError, match=r"'\.\./bear' is not the plain name"):
         read_names(path, "look there")
-
-
-def test_missing_sequences_are_counted(tmp_path: Path) -> None:
-    (tmp_path / "bear").mkdir()
-    require_sequences(tmp_path, ["bear"], "val.txt")
-    with pytest.raises(DataError, match=r"swing: sequence listed in val\.txt has no folder \(and 1 more\)"):
-        require_sequences(tmp_path, ["bear", "swing", "walk"], "val.txt")
 
 
 def test_a_sequence_has_frames_and_masks_named_after_them(tmp_path: Path) -> None:

@@ -40,12 +40,3 @@ def test_a_narrower_frame_is_refused_by_name(root: Path) -> None:
     )
     with pytest.raises(DecodingError, match=message):  # before any work, where each frame has its mask
         Davis(root)
-
-
-def test_error_of_a_frame_comes_in_its_turn(root: Path) -> None:
-    path = root / "JPEGImages/480p/synthetic-000/00002.jpg"
-    path.write_bytes(path.read_bytes()[:-200])
-    frames = Davis(root)[0].read()
-    assert next(frames).shape == next(frames).shape
-    with pytest.raises(DecodingError, match=r"00002\.jpg: truncated"):
-        next(frames)

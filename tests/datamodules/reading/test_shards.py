@@ -40,8 +40,8 @@ def store(shards):
 @pytest.mark.parametrize("change", [{}, {"sampling": "continuous", "repeat": 2}, {"samples_per_epoch": 8}])
 def test_the_batches_are_those_of_the_files(videos, shards, change):
     files, packed = make(videos, **change), make(shards, **change)
-    assert packed._held_out == files._held_out
-    assert len(packed._held_out) == 2
+    assert packed.held_out.numbers.tolist() == files.held_out.numbers.tolist()
+    assert len(packed.held_out) == 2
     for epoch in range(2):
         assert same(batches(files, epoch), batches(packed, epoch))
     assert same(list(files.val_dataloader()), list(packed.val_dataloader()))
@@ -54,7 +54,8 @@ def test_a_list_keeps_its_order_and_labels(videos, tmp_path):
     try:
         main(["shard", str(listing), str(tmp_path / "shards")])
         assert same(
-            batches(make(listing, holdout=0, batch_size=3)), batches(make(tmp_path / "shards", holdout=0, batch_size=3))
+            batches(make(listing, validation_fraction=0, batch_size=3)),
+            batches(make(tmp_path / "shards", validation_fraction=0, batch_size=3)),
         )
     finally:
         listing.unlink()
@@ -67,7 +68,10 @@ def test_what_a_list_elsewhere_names_is_held_out_alike(videos, tmp_path, monkeyp
     listing.write_text("".join(f"{path}\n" for path in sorted(videos.rglob("*.*"))))
     write_shards(listing, tmp_path / "shards")
     monkeypatch.chdir("/")  # nearer to the root than the names reach up
-    assert make(tmp_path / "shards", holdout=0.5)._held_out == make(listing, holdout=0.5)._held_out
+    assert (
+        make(tmp_path / "shards", validation_fraction=0.5).held_out.numbers.tolist()
+        == make(listing, validation_fraction=0.5).held_out.numbers.tolist()
+    )
 
 
 def test_a_run_resumes_in_the_middle_of_an_epoch(shards):
@@ -84,7 +88,7 @@ def test_a_run_resumes_in_the_middle_of_an_epoch(shards):
 def test_an_object_store_is_read_by_ranges(shards, store):
     url, asked = store
     assert same(batches(make(shards)), batches(make(url)))
-    assert len(asked) == 1 + len(make(shards)._training) // 2 * 2  # the index, and one request for each clip
+    assert len(asked) == 1 + len(make(shards).training) // 2 * 2  # the index, and one request for each clip
     assert same(batches(make(shards)), batches(make(url, num_workers=1)))
 
 
@@ -111,7 +115,7 @@ def test_a_shard_that_is_cut_off_loses_its_videos_only(videos, tmp_path):
     last = ShardedVideos(tmp_path / "shards").videos[-1].path
     with pytest.raises(DecodingError, match=r"chunk-0-0\.bin: the shard is truncated"):
         ShardedVideos(tmp_path / "shards").read(VIDEOS - 1)
-    seen = batches(make(tmp_path / "shards", batch_size=VIDEOS, holdout=0))
+    seen = batches(make(tmp_path / "shards", batch_size=VIDEOS, validation_fraction=0))
     failures = [line for batch in seen for line in batch["failures"]]
     assert failures
     assert all(line.startswith(f"{last}: cannot be read from") for line in failures)

@@ -11,11 +11,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from datamodules import SyntheticVideoDataModule
-from datamodules.datasets import Davis, TapVid
+from datamodules import SyntheticTrackingDataModule
+from datamodules.datasets import Otb
+from datamodules.reading.boxes import read_boxes
 from datamodules.reading.errors import DataError
 from datamodules.synthetic import render_video, write_davis, write_got10k, write_otb, write_tap_vid, write_videos
-from datamodules.synthetic.writers import Scenes, write_mp4
+from datamodules.synthetic.writers import Scenes, boxes_of, write_mp4
 from tests.helpers.synthetic_layouts import write_jhmdb, write_vip, write_youtube_vos
 
 SMALL: dict[str, Any] = {"frames": 6, "size": (48, 64)}
@@ -78,39 +79,6 @@ def test_videos_are_the_same_in_another_process_with_other_threads(tmp_path: Pat
     assert b"threads=1 lookahead_threads=1" in here["00000.mp4"]
 
 
-@pytest.mark.parametrize("write", WRITERS)
-def test_arguments_that_no_writer_has_are_refused(tmp_path: Path, write: Callable[..., Path]) -> None:
-    with pytest.raises(TypeError, match="colour"):
-        write(tmp_path / "a", 1, colour=True)
-    assert not (tmp_path / "a").exists()
-
-
-def test_the_data_module_makes_point_tracks_where_asked_for(tmp_path: Path) -> None:
-    module = SyntheticVideoDataModule(
-        tmp_path, videos=1, benchmark_videos=1, point_videos=2, frames_per_video=5, video_size=32, num_workers=0
-    )
-    module.prepare_data()
-    videos = TapVid(tmp_path / "tap_vid")
-    assert [len(video.points) for video in videos] == [24, 24]
-    assert {video.num_frames for video in videos} == {5}
-
-
-SMALL: dict[str, Any] = {"frames": 6, "size": (64, 80)}
-
-
-def test_videos_are_h264_that_decodes(tmp_path: Path) -> None:
-    import av
-
-    root = write_videos(tmp_path / "videos", 2, **SMALL)
-    assert sorted(path.name for path in root.glob("*.mp4")) == ["00000.mp4", "00001.mp4"]
-    video, _ = render_video(0, 1, **SMALL)
-    with av.open(str(root / "00001.mp4")) as container:
-        assert container.streams.video[0].codec_context.name == "h264"
-        decoded = np.stack([frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)])
-    assert decoded.shape == video.shape
-    assert np.abs(decoded.astype(int) - video).mean() < 12
-
-
 def test_finished_folder_is_reused_and_replaced_when_the_arguments_change(tmp_path: Path) -> None:
     root = write_videos(tmp_path / "videos", 1, **SMALL)
     written = (root / "00000.mp4").stat().st_mtime_ns
@@ -134,12 +102,55 @@ def test_nothing_is_left_of_a_failed_generation(tmp_path: Path) -> None:
     assert not list(tmp_path.iterdir())
 
 
-def test_odd_size_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="65 × 80"):
-        write_videos(tmp_path / "videos", 1, size=(65, 80))
+OBLONG: dict[str, Any] = {"frames": 5, "size": (96, 128)}
 
 
-def test_another_range_of_indices_has_other_scenes(tmp_path: Path) -> None:
-    first = Davis(write_davis(tmp_path / "a", 1, **SMALL))[0]
-    later = Davis(write_davis(tmp_path / "b", 1, first=1, **SMALL))[0]
-    assert (first.frame(0) != later.frame(0)).float().mean() > 0.5
+def test_boxes_by_hand() -> None:
+    masks = np.zeros((3, 6, 8), np.uint8)
+    masks[0, 2:4, 1:6] = 2
+    masks[1, 5, 7] = 2
+    masks[2, 0, 0] = 1
+    assert boxes_of(masks, 2).tolist() == [[2, 3, 5, 2], [8, 6, 1, 1], [8, 6, 1, 1]]
+
+
+def test_otb_layout(tmp_path: Path) -> None:
+    sequences = Otb(write_otb(tmp_path / "otb", 4, seed=2, **OBLONG), version=None)
+    assert [s.name for s in sequences] == [
+        "Synthetic000",
+        "Synthetic001",
+        "Synthetic002-1",
+        "Synthetic002-2",
+        "Synthetic003",
+    ]
+    _, masks = render_video(2, 1, sprites=(2, 4), **OBLONG)
+    assert np.array_equal(sequences[1].boxes, boxes_of(masks, masks[0].max()))
+    assert not np.array_equal(sequences[2].boxes, sequences[3].boxes)
+    assert "\t" in (tmp_path / "otb/Synthetic001/groundtruth_rect.txt").read_text()
+    assert sequences[0].frame(4).shape == (3, 96, 128)
+
+
+def test_got10k_layout(tmp_path: Path) -> None:
+    root = write_got10k(tmp_path / "got10k", 2, valid=1, **OBLONG)
+    assert (root / "train/list.txt").read_text().split() == ["GOT-10k_Train_000001", "GOT-10k_Train_000002"]
+    folder = root / "val" / "GOT-10k_Val_000001"
+    _, masks = render_video(0, 2, **OBLONG)
+    assert np.array_equal(read_boxes(folder / "groundtruth.txt"), boxes_of(masks, masks[0].max()))
+    cover = [int(line) for line in (folder / "cover.label").read_text().split()]
+    assert cover == [8 * int((mask == masks[0].max()).any()) for mask in masks]
+    assert len(list(folder.glob("*.jpg"))) == 5
+
+
+def test_the_datamodule_makes_both_and_they_share_no_video(tmp_path: Path) -> None:
+    data = SyntheticTrackingDataModule(
+        tmp_path, 3, 1, 1, frames_per_video=4, video_size=160, batch_size=2, num_workers=0
+    )
+    data.prepare_data()
+    data.setup("fit")
+    assert next(iter(data.train_dataloader()))["search"].shape == (2, 3, 239, 239)
+    assert next(iter(data.val_dataloader()))["search"].shape == (1, 3, 239, 239)
+    (sequence,) = Otb(tmp_path / "otb", version=None)
+    trained_on = [read_boxes(path)[0].tolist() for path in (tmp_path / "got10k").glob("*/*/groundtruth.txt")]
+    assert len(trained_on) == 4
+    assert sequence.boxes[0].tolist() not in trained_on
+    with pytest.raises(TypeError):
+        SyntheticTrackingDataModule(tmp_path, source="elsewhere")
