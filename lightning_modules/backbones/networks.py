@@ -20,8 +20,9 @@ LIBRARIES = ("timm", "torchvision")
 def build_network(spec: str, pretrained: bool = False) -> nn.Module:
     """Build the network that a name stands for, without its classifier.
 
-    `timm:NAME` and `torchvision:NAME` take a name of that library; `package.module:callable` is imported and called
-    without arguments. Residual blocks of the ResNets start at zero (SimSiam, section 4).
+    `timm:NAME` and `torchvision:NAME` take a name of that library, `transformers:NAME` a name of its hub or a folder;
+    `package.module:callable` is imported and called without arguments. Residual blocks of the ResNets start at zero
+    (SimSiam, section 4).
 
     Args:
         spec: the name, for example `torchvision:resnet18` or `timm:vit_small_patch16_224`.
@@ -60,6 +61,13 @@ def build_network(spec: str, pretrained: bool = False) -> nn.Module:
         network = _timm(name, pretrained)
     elif library == "torchvision":
         network = _torchvision(name, pretrained)
+    elif library == "transformers":
+        from .transformers_models import from_transformers
+
+        made: Any = from_transformers(name)
+        if not isinstance(made, nn.Module):
+            return made  # an encoder of video
+        network = made
     else:
         if pretrained:
             raise ValueError(f"backbone {spec}: pretrained=True needs a timm: or torchvision: name")
