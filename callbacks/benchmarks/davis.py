@@ -10,9 +10,10 @@ from datamodules.datasets import Davis, MaskSequence
 from datamodules.reading.errors import DataError
 from lightning_modules.functional import PropagationProtocol
 
+from ..metrics.rules import RULES
 from .base import BenchmarkCallback
 from .evaluation import RunContext
-from .mask_evaluation import FILMS_SHOW, OBJECT_SCORES, MaskEvaluation, object_evaluation
+from .mask_evaluation import FILMS_SHOW, MaskEvaluation, object_evaluation
 
 
 class DavisBenchmark(BenchmarkCallback):
@@ -44,7 +45,7 @@ class DavisBenchmark(BenchmarkCallback):
     """
 
     name = "davis"
-    score_names = OBJECT_SCORES
+    score_names = RULES["davis-2017"].score_names
     ranked_by = ("J-Mean", "F-Mean")
     recorded = ("year", "split", "resolution")
     films_show = FILMS_SHOW
@@ -78,4 +79,4 @@ class DavisBenchmark(BenchmarkCallback):
 
     def start(self, extractor: nn.Module, context: RunContext) -> MaskEvaluation:
         """Begin a run; see `BenchmarkCallback`."""
-        return object_evaluation(self, extractor, context, gaps_count=True)
+        return object_evaluation(self, extractor, context, "davis-2017")

@@ -75,7 +75,7 @@ class Evaluation(ABC):
         self.tracker, self.context, self.predictions = tracker, context, predictions
 
     def run(self, sequences: Iterable[Any]) -> None:
-        """Evaluate the sequences of this rank: each one by `follow`, unless a benchmark overrides it."""
+        """Evaluate the sequences of this rank, one after the other."""
         for sequence in sequences:
             self.follow(sequence)
 

@@ -2,18 +2,21 @@
 
 import zipfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import Executor, ThreadPoolExecutor
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from functools import lru_cache
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
-import numpy as np
+import torch
 from torch import Tensor, nn
 
 from datamodules.datasets import MaskSequence
 from datamodules.reading.errors import DataError
 from datamodules.reading.mask_files import object_ids
 
-from ..metrics import RegionBoundary, SequenceScore, object_outlines
+from ..metrics import ObjectScores
+from ..metrics.rules import RULES, Rules, Video, VideoScore
+from ..metrics.rules.base import Ids
 from ..pictures import Picture, overlay_masks
 from ..pictures.film import Curve, reduced
 from ..tracking.label_tracker import LabelTracker, TrackedFrame
@@ -21,31 +24,7 @@ from ..tracking.record import IndexedMasks
 from .evaluation import Evaluation, Outcome, Row, RunContext, by_stage, over_ranks
 from .resized import at_size_of_data
 
-OBJECT_SCORES = ("J&F-Mean", "J-Mean", "J-Recall", "J-Decay", "F-Mean", "F-Recall", "F-Decay")
 FILMS_SHOW = "propagated masks; the first frame's are the annotation, where the protocol gives it"
-
-
-class SequenceScorer(Protocol):
-    """Score the predictions of one sequence, for all stages."""
-
-    def add(self, t: int, tracked: TrackedFrame) -> Tensor:
-        """Score frame `t`, which has ground truth, and return it: ids `(H, W)`, for the films."""
-
-    def close(self) -> None:
-        """Put the sequence into the metrics."""
-
-    def curves(self) -> dict[str, Curve]:
-        """Return measures over the frames, of the last stage, for the report; asked for after `close`."""
-
-
-class MaskMetrics(Protocol):
-    """The metrics of a run."""
-
-    def scorer(self, sequence: Any, pool: Executor) -> SequenceScorer | None:
-        """Return the scorer of a sequence and its thread; None where there is no ground truth."""
-
-    def compute(self, stage: int) -> tuple[dict[str, float], list[Row]]:
-        """Return scores and rows of one stage, gathered over the ranks."""
 
 
 class MaskEvaluation(Evaluation):
@@ -53,7 +32,8 @@ class MaskEvaluation(Evaluation):
 
     Args:
         tracker: carries the labels.
-        scoring: the metrics.
+        scoring: its `scorer(sequence, pool)` gives what scores a sequence, with `add`, `close` and `curves` as in
+            `ObjectScorer`, or None without ground truth; its `compute(stage)` gives scores and rows.
         context: says where files go.
         predictions: write the predicted masks.
         archive: folder inside predictions.zip that holds the sequences ("" is its top); None: no archive.
@@ -62,7 +42,7 @@ class MaskEvaluation(Evaluation):
     def __init__(
         self,
         tracker: LabelTracker,
-        scoring: MaskMetrics,
+        scoring: Any,
         context: RunContext,
         predictions: bool = True,
         archive: str | None = None,
@@ -70,7 +50,11 @@ class MaskEvaluation(Evaluation):
         super().__init__(tracker, context, predictions)
         self.scoring, self.archive = scoring, archive
 
-    def follow(self, sequence: MaskSequence, kind: str = "") -> None:
+    def follow(self, sequence: Any) -> None:
+        """Predict, score and write one sequence; see `Evaluation`."""
+        self.follow_masks(sequence)
+
+    def follow_masks(self, sequence: MaskSequence, kind: str = "") -> None:
         """Predict, score and write one sequence.
 
         Args:
@@ -117,35 +101,30 @@ class MaskEvaluation(Evaluation):
 
 
 class ObjectMetrics:
-    """J and F of each object, by `RegionBoundary`.
+    """The values of each object by the rules of a data set.
 
     Args:
         context: over whose ranks the metrics gather.
         stages: number of stages.
-        ends_scored: the last frame of an object counts.
-        gaps_count: see `scored_objects`.
+        rules: those of the data set, which need no metadata.
         columns: row's name → more columns of the row.
-        summary: rows → scores; None takes those of `RegionBoundary`.
+        summary: rows → scores; None takes those of the rules.
     """
 
     def __init__(
         self,
         context: RunContext,
         stages: int,
-        ends_scored: bool = False,
-        gaps_count: bool = False,
+        rules: Rules,
         columns: Mapping[str, Row] | None = None,
         summary: Callable[[Sequence[Row]], dict[str, float]] | None = None,
     ) -> None:
-        self.metrics = [RegionBoundary(ends_scored=ends_scored, **context.gathering) for _ in range(stages)]
-        self.gaps_count, self.columns, self.summary = gaps_count, columns, summary
+        self.metrics = [ObjectScores(rules, **context.gathering) for _ in range(stages)]
+        self.rules, self.columns, self.summary = rules, columns, summary
 
     def scorer(self, sequence: MaskSequence, pool: Executor) -> "ObjectScorer | None":
         """Return what scores a sequence; None where its masks only introduce objects."""
-        if not sequence.ground_truth:
-            return None
-        objects = scored_objects(sequence, self.metrics[0].ends_scored, self.gaps_count)
-        return ObjectScorer(sequence, objects, self.metrics, pool)
+        return ObjectScorer(sequence, self.rules, self.metrics, pool) if sequence.ground_truth else None
 
     def compute(self, stage: int) -> tuple[dict[str, float], list[Row]]:
         """Return scores and rows of one stage, gathered over the ranks."""
@@ -155,100 +134,92 @@ class ObjectMetrics:
         return (self.summary(rows) if self.summary else scores), rows
 
 
-def object_evaluation(
-    benchmark: Any, extractor: nn.Module, context: RunContext, ends_scored: bool = False, gaps_count: bool = False
-) -> MaskEvaluation:
+def object_evaluation(benchmark: Any, extractor: nn.Module, context: RunContext, rules: str) -> MaskEvaluation:
     """Return what a benchmark of objects begins a run with; without ground truth, predictions are packed for a server.
 
     Args:
         benchmark: its `protocol`, `sequences` and `predictions` say what is done.
         extractor: extractor of the features.
         context: says where files go.
-        ends_scored: the last frame of an object counts.
-        gaps_count: see `scored_objects`.
+        rules: name in `RULES` of those by which the masks are scored.
     """
     tracker = LabelTracker(extractor, benchmark.protocol)
-    scoring = ObjectMetrics(context, len(tracker.stages), ends_scored, gaps_count)
+    scoring = ObjectMetrics(context, len(tracker.stages), RULES[rules])
     archive = None if all(sequence.ground_truth for sequence in benchmark.sequences) else ""
     return MaskEvaluation(tracker, scoring, context, benchmark.predictions, archive)
 
 
 class ObjectScorer:
-    """J and F of each object on the annotated frames after the one that introduces it.
+    """The scores of one sequence, for all stages.
 
     Args:
         sequence: with ground truth.
-        objects: result of `scored_objects`.
-        metrics: one for each stage; an object that no later frame annotates is left out.
+        rules: say which frames and objects count.
+        metrics: one for each stage.
         pool: where the frames are scored.
+
+    Raises:
+        DataError: if the rules leave nothing to score.
     """
 
-    def __init__(
-        self, sequence: MaskSequence, objects: tuple[int, ...], metrics: Sequence[RegionBoundary], pool: Executor
-    ) -> None:
-        self.sequence, self.objects, self.metrics = sequence, objects, metrics
-        self.frames: list[int] = []
-        self.scores = [
-            SequenceScore(sequence.name, self.objects, bound=metric.bound, ends_scored=metric.ends_scored, pool=pool)
-            for metric in metrics
-        ]
+    def __init__(self, sequence: MaskSequence, rules: Rules, metrics: Sequence[ObjectScores], pool: Executor) -> None:
+        self.sequence, self.rules, self.metrics, self.pool = sequence, rules, metrics, pool
+        self.stems = {t: sequence.masks[t].stem for t in sorted(sequence.masks)}
+        frames = {stem: t for t, stem in self.stems.items()}
+        positions = {t: position for position, t in enumerate(self.stems)}
+        starts = {number: positions[t] for number, t in sequence.starts.items()}
+
+        @lru_cache(maxsize=256)
+        def annotation(stem: str) -> Ids:
+            return sequence.mask(frames[stem]).numpy()
+
+        self.annotation = annotation
+        try:
+            plan = rules.plan(Video(sequence.name, list(frames), annotation, starts=starts))
+        except ValueError as error:
+            raise DataError(f"{sequence.masks[min(sequence.masks)].parent}: {error}") from error
+        self.known = set(plan) if rules.refuses_unknown else set(sequence.objects)
+        self.scores = [VideoScore(rules, plan) for _ in metrics]
+        self.pending: list[Future[None]] = []
 
     def add(self, t: int, tracked: TrackedFrame) -> Tensor:
-        """Score an annotated frame; see `SequenceScorer`.
+        """Score frame `t`, which has an annotation, and return that: ids `(H, W)`, for the films.
 
         Raises:
-            DataError: if its mask holds an id that no mask introduces.
+            DataError: if the annotation holds an id that no mask introduces.
         """
-        truth = self.sequence.mask(t)
-        present = tuple(number for number in self.objects if self._start(number) < t)
-        self.frames.append(t)
-        if unknown := set(object_ids(truth.numpy())) - set(self.sequence.objects):
+        truth = self.annotation(self.stems[t])
+        if unknown := set(object_ids(self.rules.ids(truth))) - self.known:
             raise DataError(
                 f"{self.sequence.masks[t]}: holds id {min(unknown)}, which no mask introduces; take it out of the "
-                "mask, or score these videos by VosBenchmark, where objects may enter later"
+                "mask, or score these videos by VosBenchmark and rules youtube-vos, where objects may enter later"
             )
-        target = object_outlines(truth, present)
-        for score, mask in zip(self.scores, tracked.decoded, strict=True):
-            score.add(mask, target, objects=present)
-        return truth
+        self.pending.append(self.pool.submit(self._score, self.stems[t], truth, tracked.decoded))
+        return torch.from_numpy(truth)
 
-    def _start(self, number: int) -> int:
-        return self.sequence.starts.get(number, 0)  # 0 for an id in a gap
+    def _score(self, stem: str, truth: Ids, masks: Sequence[Tensor]) -> None:
+        if stem not in self.scores[0].objects:
+            return
+        outlines = self.scores[0].outlines(stem, truth)
+        for score, mask in zip(self.scores, masks, strict=True):
+            score.add(stem, mask.numpy(), outlines)
 
     def close(self) -> None:
         """Put the sequence into the metrics."""
-        if self.objects:
-            for metric, score in zip(self.metrics, self.scores, strict=True):
-                metric.update(score)
+        for frame in self.pending:
+            frame.result()
+        for metric, score in zip(self.metrics, self.scores, strict=True):
+            metric.update(self.sequence.name, score.values())
 
     def curves(self) -> dict[str, Curve]:
-        """Return J and F of each frame, the mean over its objects."""
-        scored = self.frames if self.scores[-1].ends_scored else self.frames[1:-1]
-        values: dict[int, list[tuple[float, float]]] = {t: [] for t in scored}
-        for k, pair in self.scores[-1].frames().items():
-            later = [t for t in scored if self._start(k) < t]
-            for t, of_frame in zip(later, zip(*pair, strict=True), strict=True):
-                values[t].append(of_frame)
-        means = {t: np.mean(pairs, axis=0) for t, pairs in values.items() if pairs}
-        region, boundary = np.array(list(means.values())).reshape(-1, 2).T.tolist()
-        return {"J": (list(means), region), "F": (list(means), boundary)}
-
-
-def scored_objects(sequence: MaskSequence, ends_scored: bool, gaps_count: bool = False) -> tuple[int, ...]:
-    """Return the objects of a sequence with a frame to score after the one that introduces them.
-
-    Args:
-        sequence: with ground truth.
-        ends_scored: the last annotated frame counts.
-        gaps_count: every id up to the largest of the first frame is an object, as davis2017-evaluation counts them.
-    """
-    annotated = sorted(sequence.masks)
-    last = annotated[-1] if ends_scored else annotated[-2] if len(annotated) > 1 else -1
-    starts = dict(sequence.starts)
-    if gaps_count:
-        largest = max((number for number, start in starts.items() if start == 0), default=0)
-        starts = dict.fromkeys(range(1, largest + 1), 0) | starts
-    return tuple(sorted(number for number, start in starts.items() if start < last))
+        """Return J and F of each frame, the mean over its objects, of the last stage; asked for after `close`."""
+        curves: dict[str, Curve] = {}
+        for measure in ("J", "F"):
+            if measure in self.rules.measures:
+                means = self.scores[-1].frame_means(measure)
+                frames = [t for t, stem in self.stems.items() if stem in means]
+                curves[measure] = frames, [means[self.stems[t]] for t in frames]
+        return curves
 
 
 def annotated_frames(sequence: MaskSequence) -> Iterator[tuple[Tensor, Tensor | None]]:

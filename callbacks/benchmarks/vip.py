@@ -1,6 +1,6 @@
 """Human parts in video on VIP: mean IoU of the classes, AP of the instances."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +20,7 @@ from ..pictures.film import Curve
 from ..tracking.label_tracker import LabelTracker, TrackedFrame
 from .base import BenchmarkCallback
 from .evaluation import Row, RunContext, over_ranks
-from .mask_evaluation import FILMS_SHOW, MaskEvaluation, SequenceScorer
+from .mask_evaluation import FILMS_SHOW, MaskEvaluation
 
 Parts = Literal["semantic", "instance"]
 AP = "AP-unofficial"
@@ -123,11 +123,10 @@ class VipBenchmark(BenchmarkCallback):
 class PartEvaluation(MaskEvaluation):
     """Follow each video once for each kind of labels."""
 
-    def run(self, videos: Iterable[PartVideo]) -> None:
-        """Follow and score each video; see `Evaluation`."""
-        for video in videos:
-            for parts, sequence in video.sequences.items():
-                self.follow(sequence, parts)
+    def follow(self, video: PartVideo) -> None:
+        """Follow and score one video; see `Evaluation`."""
+        for parts, sequence in video.sequences.items():
+            self.follow_masks(sequence, parts)
 
 
 class PartMetrics:
@@ -145,14 +144,14 @@ class PartMetrics:
         self.semantic = [SemanticIoU(**context.gathering) for _ in tracker.stages]
         self.instance = [InstanceAP(one_to_one, **context.gathering) for _ in tracker.stages]
 
-    def scorer(self, sequence: PartSequence, pool: Executor) -> SequenceScorer:
-        """Return what scores a sequence; see `MaskMetrics`."""
+    def scorer(self, sequence: PartSequence, pool: Executor) -> "_InstanceScorer | _SemanticScorer":
+        """Return what scores a sequence; see `MaskEvaluation`."""
         if sequence.humans:
             return _InstanceScorer(sequence, self.instance, self.tracker.view(sequence.size).covered)
         return _SemanticScorer(sequence, self.semantic)
 
     def compute(self, stage: int) -> tuple[dict[str, float], list[Row]]:
-        """Return scores and rows of one stage; see `MaskMetrics`."""
+        """Return scores and rows of one stage; see `MaskEvaluation`."""
         scores: dict[str, float] = {}
         rows: list[Row] = []
         if "semantic" in self.parts:

@@ -9,7 +9,7 @@ from torch import nn
 from datamodules.datasets import MaskSequence, YoutubeVos
 from lightning_modules.functional import PropagationProtocol
 
-from ..metrics import seen_and_unseen
+from ..metrics.rules import RULES, seen_and_unseen
 from ..tracking.label_tracker import LabelTracker
 from .base import BenchmarkCallback
 from .evaluation import RunContext
@@ -98,7 +98,7 @@ class YoutubeVosBenchmark(BenchmarkCallback):
             for number in sequence.objects
         }
         tracker = LabelTracker(extractor, self.protocol)
-        metrics = ObjectMetrics(context, len(tracker.stages), True, columns=columns, summary=seen_and_unseen)
+        metrics = ObjectMetrics(context, len(tracker.stages), RULES["youtube-vos"], columns, seen_and_unseen)
         archive = "Annotations" if self.split in ("valid", "test") else None
         return MaskEvaluation(tracker, metrics, context, self.predictions, archive)
 

@@ -9,7 +9,6 @@ from .box_tracking import (
     precision_curve as precision_curve,
     success_curve as success_curve,
 )
-from .categories import seen_and_unseen as seen_and_unseen
 from .keypoints import (
     PCK as PCK,
     keypoint_distances as keypoint_distances,
@@ -39,12 +38,14 @@ from .redetection import (
     redetection_events as redetection_events,
     redetection_scores as redetection_scores,
 )
+from .rules import (
+    VideoScore as VideoScore,
+    seen_and_unseen as seen_and_unseen,
+    sequence_statistics as sequence_statistics,
+)
 from .segmentation import (
+    ObjectScores as ObjectScores,
     RegionBoundary as RegionBoundary,
     boundary_accuracy as boundary_accuracy,
     region_similarity as region_similarity,
-)
-from .sequence_score import (
-    SequenceScore as SequenceScore,
-    sequence_statistics as sequence_statistics,
 )

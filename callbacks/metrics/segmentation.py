@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import math
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -19,10 +20,13 @@ from .outlines import (
     boundary_score,
     integer_ids,
     mask_outlines,
+    object_outlines,
     ratio,
+    region_score,
 )
 from .rows import RowMetric
-from .sequence_score import OBJECT_COLUMNS, SequenceScore, mean_over_objects, object_statistics
+from .rules.base import Object, ObjectValues, Rules, Values
+from .rules.davis import DavisRules
 
 
 def region_similarity(prediction: Masks, target: Masks, void: Masks | None = None) -> Tensor:
@@ -91,7 +95,36 @@ def boundary_accuracy(
     return torch.tensor([boundary_score(*pair) for pair in zip(predicted, wanted, strict=True)], dtype=torch.float64)
 
 
-class RegionBoundary(RowMetric):
+class ObjectScores(RowMetric):
+    """The values of each object by the rules of a data set, and their means, gathered over ranks.
+
+    Args:
+        rules: those of the data set, which need no metadata.
+        kwargs: those of torchmetrics.Metric, see `RowMetric` for `process_group`.
+    """
+
+    higher_is_better = True
+
+    def __init__(self, rules: Rules, **kwargs: Any) -> None:
+        super().__init__(width=len(rules.columns), **kwargs)
+        self.rules, self.columns = rules, rules.columns
+
+    def update(self, name: str, objects: Mapping[Object, Values]) -> None:
+        """Add the objects of a sequence: number → the values that `Rules.summarise` gives."""
+        for number, values in objects.items():
+            self.add_row(f"{name}_{number}", list(values.values()))
+
+    def compute(self) -> dict[str, float]:
+        """Return the scores of the data set, as fractions; NaN where nothing was scored."""
+        objects: ObjectValues = {(name, ""): self.scores_of(row) for name, row in self.table().items()}
+        return self.rules.table(objects, {}, ()) if objects else dict.fromkeys(self.rules.score_names, math.nan)
+
+    def scores_of(self, row: Tensor) -> dict[str, float]:
+        """Return the values of an object, whose row is called as by DAVIS's code, "bike_1"."""
+        return dict(zip(self.columns, row.tolist(), strict=True))
+
+
+class RegionBoundary(ObjectScores):
     """J, F and J&F over sequences: mean, recall and decay of each object, averaged over the objects.
 
     The state is one row per object; rows are gathered over ranks, sorted and then averaged in float64.
@@ -111,16 +144,14 @@ class RegionBoundary(RowMetric):
         ['square_1']
     """
 
-    higher_is_better = True
-
     def __init__(self, bound: float = BOUND, ends_scored: bool = False, **kwargs: Any) -> None:
-        super().__init__(width=len(OBJECT_COLUMNS), **kwargs)
+        super().__init__(DavisRules("davis-2017"), **kwargs)
         self.bound, self.ends_scored = bound, ends_scored
 
-    def update(
+    def update(  # type: ignore[override]
         self,
-        prediction: Masks | SequenceScore,
-        target: Masks | None = None,
+        prediction: Masks,
+        target: Masks,
         *,
         name: str | None = None,
         objects: Iterable[int] | None = None,
@@ -129,8 +160,7 @@ class RegionBoundary(RowMetric):
         """Add one sequence.
 
         Args:
-            prediction: (T, H, W) integer ids (or bool for one object) at the annotation's own size, or a finished
-                `SequenceScore`, which needs nothing else.
+            prediction: (T, H, W) integer ids (or bool for one object) at the annotation's own size.
             target: (T, H, W) integer ids; 255 is never an object.
             name: the sequence's name; by default its number.
             objects: ids to score; by default 1 to the largest id of the target's first frame, as official.
@@ -139,11 +169,6 @@ class RegionBoundary(RowMetric):
         Raises:
             ValueError: if the shapes differ, there is no object or no scored frame; the message names the sequence.
         """
-        if isinstance(prediction, SequenceScore):
-            self._append(prediction)
-            return
-        if target is None:
-            raise ValueError("update needs a prediction and a target, or a SequenceScore alone")
         name = self.name_or_number(name)
         predicted, wanted = integer_ids(prediction, f"{name}: prediction", 3), integer_ids(target, f"{name}: target", 3)
         if predicted.shape != wanted.shape:
@@ -154,19 +179,14 @@ class RegionBoundary(RowMetric):
         if objects is None:
             first = wanted[0]
             objects = range(1, int(first.max(where=first != VOID, initial=0)) + 1)
-        score = SequenceScore(name, objects, bound=self.bound, ends_scored=self.ends_scored)
-        for t in range(len(wanted)):
-            score.add(predicted[t], wanted[t], void=None if ignored is None else ignored[t])
-        self._append(score)
-
-    def compute(self) -> dict[str, float]:
-        """Return scores under the official toolkit's names, as fractions; NaN where nothing was scored."""
-        return mean_over_objects([row.tolist() for row in self.table().values()])
-
-    def scores_of(self, row: Tensor) -> dict[str, float]:
-        """Return the six statistics of an object, whose row is called as by the official code, "bike_1"."""
-        return dict(zip(OBJECT_COLUMNS, row.tolist(), strict=True))
-
-    def _append(self, score: SequenceScore) -> None:
-        for name, statistics in object_statistics(score).items():
-            self.add_row(name, statistics)
+        frames: dict[int, list[tuple[float, float]]] = {number: [] for number in objects}
+        scored = range(len(wanted)) if self.ends_scored else range(1, len(wanted) - 1)
+        if not frames or not scored:
+            raise ValueError(f"{name}: no object to score" if scored else f"{name}: no frame is scored")
+        for t in scored:
+            hidden = None if ignored is None else ignored[t]
+            found, truth = (object_outlines(ids[t], frames, self.bound, hidden) for ids in (predicted, wanted))
+            for number, pairs in frames.items():
+                outlines = found[number], truth[number]
+                pairs.append((region_score(*outlines), boundary_score(*outlines)))
+        super().update(name, {number: self.rules.summarise(np.array(pairs)) for number, pairs in frames.items()})

@@ -216,6 +216,8 @@ def tabulate(found: Iterable[Record], base: str = "", trained: bool | None = Non
 
 def _column(results: Mapping[str, Any], protocol: Json, names: str, score: str) -> Column:
     said = {key: results[key] for key in ("year", "split", "subset", "rules") if results.get(key) is not None}
+    if isinstance(rules := said.get("rules"), dict):
+        said["rules"] = " ".join(str(value) for key, value in rules.items() if key not in ("source", "digest"))
     parts = [
         f"{key} {value}" if key == "split" and isinstance(value, int) else str(value) for key, value in said.items()
     ]
@@ -224,8 +226,6 @@ def _column(results: Mapping[str, Any], protocol: Json, names: str, score: str) 
     if results.get("holdout") is not None:
         parts.append(f"holdout {results['holdout']}, {results.get('unseen')} unseen, drawn by {results.get('seed')}")
     parts += [words for key, words in SWITCHES.items() if results.get(key)]
-    if results.get("ends_scored") is not None:
-        parts.append("first and last frame in" if results["ends_scored"] else "first and last frame out")
     return Column(
         benchmark=results["benchmark"],
         protocol=str(protocol.get("name", "")),

@@ -24,8 +24,7 @@ from datamodules.reading.mask_files import object_ids, read_mask
 from datamodules.reading.source import list_pictures
 
 from ..benchmarks.results import Results, require_writable
-from ..metrics.outlines import object_outlines
-from ..metrics.rules import RULES, Rules, Video
+from ..metrics.rules import RULES, Rules, Video, VideoScore
 from ..metrics.rules.base import Ids, Object, Values
 
 MASKS_PER_PROCESS = 400
@@ -203,28 +202,13 @@ def _score_unit(
         raise error if isinstance(error, DataError) else DataError(f"{truth / unit.path}: {error}") from error
     if missing := [stem for stem in rules.required(video) if stem not in found]:
         raise DataError(f"{predictions / unit.path / missing[0]}.png: {len(missing)} predicted masks are missing")
-    places: dict[str, list[Object]] = {}
-    for number, stems in plan.items():
-        for stem in stems:
-            if stem is not None:
-                places.setdefault(stem, []).append(number)
-    measured: dict[tuple[Object, str | None], tuple[float, ...]] = {}
-    for stem in sorted(places):
-        target = rules.ids(annotation(stem))
-        predicted = rules.ids(_read(found[stem], rules, bool(unit.folder)))
-        _check(predicted, target, found[stem], files[stem], plan if rules.refuses_unknown else None)
-        numbers = [int(number) for number in places[stem]]
-        pairs = (object_outlines(ids, numbers) for ids in (predicted, target))
-        for number, prediction, outline in zip(numbers, *(list(pair.values()) for pair in pairs), strict=True):
-            measured[number, stem] = rules.measure(prediction, outline)
-    nothing = (0.0,) * len(rules.measures)
-    width = len(rules.measures)
-    return {
-        number: rules.summarise(
-            np.array([measured.get((number, stem), nothing) for stem in stems], dtype=np.float64).reshape(-1, width)
-        )
-        for number, stems in plan.items()
-    }
+    scored = VideoScore(rules, plan)
+    for stem in sorted(scored.objects):
+        target, predicted = annotation(stem), _read(found[stem], rules, bool(unit.folder))
+        read_as = [rules.ids(ids) for ids in (predicted, target)]
+        _check(*read_as, found[stem], files[stem], plan if rules.refuses_unknown else None)
+        scored.add(stem, predicted, scored.outlines(stem, target))
+    return scored.values()
 
 
 def _read(path: Path, rules: Rules, one_object: bool) -> Ids:
@@ -330,7 +314,7 @@ def command(args: Sequence[str]) -> None:
         workers=flags.workers,
     )
     metadata: dict[str, Any] = {
-        "rules": {"name": scored.rules.name, "source": scored.rules.source, "digest": scored.rules.digest},
+        "rules": scored.rules.stated(),
         "keep_ends": flags.keep_ends,
         "missing_videos": list(scored.left_out),
         "truth": str(flags.truth),

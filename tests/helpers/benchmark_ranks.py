@@ -29,10 +29,10 @@ def on_last_rank(evaluation, act):
     """Let an evaluation act before each sequence, on the last rank."""
     follow = evaluation.follow
 
-    def follow_and_act(sequence, kind=""):
+    def follow_and_act(sequence):
         if dist.get_rank() == dist.get_world_size() - 1:
             act(sequence)
-        follow(sequence, kind)
+        follow(sequence)
 
     evaluation.follow = follow_and_act
     return evaluation

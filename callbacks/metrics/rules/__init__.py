@@ -1,10 +1,11 @@
 """Rules by which data sets score masks: the frames and objects that count, the measures, the averages."""
 
-from .base import Rules, Video
-from .davis import DavisRules, YoutubeVosRules
+from .base import Rules, Video, sequence_statistics
+from .davis import DavisRules, YoutubeVosRules, seen_and_unseen
 from .lvos import LvosRules
 from .mose import MoseV2Rules
 from .sav import SaVRules, VosBenchmarkRules
+from .video_score import VideoScore
 from .vost import VostRules
 
 RULES: dict[str, Rules] = {
@@ -23,4 +24,4 @@ RULES: dict[str, Rules] = {
 }
 """Named rules. A new data set is a file beside these and an entry here."""
 
-__all__ = ["RULES", "Rules", "Video"]
+__all__ = ["RULES", "Rules", "Video", "VideoScore", "seen_and_unseen", "sequence_statistics"]

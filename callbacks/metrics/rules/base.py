@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from ..outlines import Outline, boundary_score, region_score
 
@@ -33,6 +33,7 @@ class Video:
         truth: returns the annotation `(H, W)` of one of them.
         meta: the entry of the video in the data set's metadata file; empty without one.
         keep_ends: count the first and the last frame too, where the rules leave them out by default.
+        starts: object → position in `stems` of the frame that introduces it; None: found in the annotations.
     """
 
     name: str
@@ -40,6 +41,7 @@ class Video:
     truth: Callable[[str], Ids]
     meta: Mapping[str, Any] = field(default_factory=dict)
     keep_ends: bool = False
+    starts: Mapping[int, int] | None = None
 
     def inner(self) -> list[str]:
         """Return the annotated frames without the first and the last one."""
@@ -73,6 +75,20 @@ class Rules:
         """Ten hexadecimal digits that identify the rules."""
         text = json.dumps([type(self).__name__, self.source, dataclasses.asdict(self)], sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:10]
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """Names of the values of an object."""
+        return tuple(self.summarise(np.zeros((4, len(self.measures)))))  # an object that was never found has them too
+
+    @property
+    def score_names(self) -> tuple[str, ...]:
+        """Names of the scores of a data set without metadata."""
+        return tuple(self.table({("", 1): dict.fromkeys(self.columns, 0.0)}, {}, ()))
+
+    def stated(self) -> dict[str, str]:
+        """Return name, source and digest, for results.json."""
+        return {"name": self.name, "source": self.source, "digest": self.digest}
 
     def ids(self, ids: Ids) -> Ids:
         """Return a mask as the rules read it."""
@@ -120,3 +136,30 @@ def mean(values: NDArray[np.float64]) -> float:
 def largest_id(ids: Ids) -> int:
     """Return the largest number of a mask that is not 255."""
     return int(ids.max(where=ids != 255, initial=0))
+
+
+def sequence_statistics(values: ArrayLike) -> tuple[float, float, float]:
+    """Return mean, recall and decay of a measure over the frames of one sequence.
+
+    Recall is the fraction of frames above 0.5, strictly; NaN is a miss there and left out of the means. Decay is the
+    mean of the first quarter less the mean of the last, the quarters sharing their end frames as in the official code.
+    That code holds frame numbers in 8 bits, so its decay wraps from 256 frames on; here it does not.
+
+    Args:
+        values: (T,) J or F of each frame.
+
+    Raises:
+        ValueError: if there is no frame.
+    """
+    measure = np.asarray(values, dtype=np.float64)
+    if measure.ndim != 1 or not measure.size:
+        raise ValueError(f"values must be (T,) with at least one scored frame, got shape {measure.shape}")
+    edges = np.round(np.linspace(1, len(measure), 5) + 1e-10).astype(int) - 1
+    first, last = measure[edges[0] : edges[1] + 1], measure[edges[3] : edges[4] + 1]
+    return known_mean(measure), float(np.mean(measure > 0.5)), known_mean(first) - known_mean(last)
+
+
+def known_mean(values: NDArray[np.float64]) -> float:
+    """Return the mean of what is not NaN."""
+    known = ~np.isnan(values)  # zeros in the place of NaN, as numpy's nanmean adds up
+    return float(np.where(known, values, 0.0).sum() / known.sum()) if known.any() else math.nan

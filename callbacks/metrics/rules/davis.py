@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..categories import seen_and_unseen
-from ..sequence_score import sequence_statistics
-from .base import Ids, Object, ObjectValues, Rules, Values, Video, largest_id
+from .base import Ids, Object, ObjectValues, Rules, Values, Video, largest_id, sequence_statistics
 
 
 @dataclass(frozen=True)
@@ -61,11 +59,12 @@ class YoutubeVosRules(DavisRules):
         "Xu et al., YouTube-VOS (arXiv:1809.03327), section 5; the server's code is not published: that the last frame "
         "counts is inferred"
     )
+    refuses_unknown: ClassVar[bool] = False
 
     def plan(self, video: Video) -> dict[Object, list[str | None]]:
         """Return each object in the annotated frames after the one that introduces it."""
-        starts: dict[int, int] = {}
-        for t, stem in enumerate(video.stems):
+        starts = dict(video.starts or {})
+        for t, stem in enumerate(video.stems) if video.starts is None else ():
             for number in np.unique(self.ids(video.truth(stem))):
                 if 0 < number < 255:
                     starts.setdefault(int(number), t)
@@ -87,3 +86,26 @@ class YoutubeVosRules(DavisRules):
                 raise ValueError(f"gives no category for object {number} of {video}, which the masks hold")
             rows.append({**values, "Unseen": category in unseen})
         return seen_and_unseen(rows)
+
+
+def seen_and_unseen(rows: Sequence[Mapping[str, Any]]) -> dict[str, float]:
+    """Return `Overall` and J and F of seen and unseen categories.
+
+    Args:
+        rows: one per object, with `J-Mean`, `F-Mean` and `Unseen`.
+
+    Returns:
+        Fractions; empty where there are no rows.
+
+    Example:
+        >>> rows = [{"J-Mean": 0.5, "F-Mean": 0.75, "Unseen": False}, {"J-Mean": 0.25, "F-Mean": 0.5, "Unseen": True}]
+        >>> seen_and_unseen(rows)
+        {'Overall': 0.5, 'J-Seen': 0.5, 'F-Seen': 0.75, 'J-Unseen': 0.25, 'F-Unseen': 0.5}
+    """
+    scores = {
+        f"{measure}-{kind}": float(np.mean([row[f"{measure}-Mean"] for row in chosen]))
+        for kind, unseen in (("Seen", False), ("Unseen", True))
+        if (chosen := [row for row in rows if row["Unseen"] is unseen])
+        for measure in ("J", "F")
+    }
+    return {"Overall": float(np.mean(list(scores.values()))), **scores} if scores else {}

@@ -11,8 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..outlines import Outline, region_score
-from ..sequence_score import sequence_statistics
-from .base import Object, ObjectValues, Rules, Values, Video, largest_id
+from .base import Object, ObjectValues, Rules, Values, Video, largest_id, sequence_statistics
 
 
 @dataclass(frozen=True)

@@ -12,9 +12,7 @@ from PIL import Image
 from torch.utils.data import DataLoader
 
 from callbacks import BestCheckpoint, DavisBenchmark
-from callbacks.benchmarks.mask_evaluation import MaskEvaluation, ObjectMetrics
 from callbacks.metrics import RegionBoundary
-from callbacks.tracking.label_tracker import LabelTracker
 from datamodules.datasets import Davis
 from lightning_modules import FrozenEncoder, VFSSimSiam
 from lightning_modules.backbones import build_feature_extractor
@@ -130,15 +128,14 @@ def test_a_run_that_ends_within_an_epoch_is_scored_and_kept(davis_root, tmp_path
     assert capsys.readouterr().out.count("J&F-Mean") == 2  # a table for each run, and no more
 
 
-class FailingEvaluation(MaskEvaluation):
-    def follow(self, sequence, kind=""):
-        raise ValueError(f"{sequence.name}: broken")
-
-
 class Failing(DavisBenchmark):
     def start(self, extractor, context):
-        tracker = LabelTracker(extractor, self.protocol)
-        return FailingEvaluation(tracker, ObjectMetrics(context, 1), context)
+        def fail(sequence):
+            raise ValueError(f"{sequence.name}: broken")
+
+        evaluation = super().start(extractor, context)
+        evaluation.follow = fail
+        return evaluation
 
 
 def test_a_failure_ends_validate_but_fit_only_where_it_is_fatal(davis_root, tmp_path, caplog):

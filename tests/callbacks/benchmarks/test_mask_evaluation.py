@@ -12,8 +12,9 @@ import torch
 from PIL import Image
 
 from callbacks import DavisBenchmark
-from callbacks.benchmarks.mask_evaluation import ObjectScorer, annotated_frames, scored_objects, zip_predictions
-from callbacks.metrics import RegionBoundary
+from callbacks.benchmarks.mask_evaluation import ObjectScorer, annotated_frames, zip_predictions
+from callbacks.metrics import ObjectScores
+from callbacks.metrics.rules import RULES
 from callbacks.tracking.label_tracker import TrackedFrame
 from datamodules.datasets import Davis
 from datamodules.reading.errors import DataError
@@ -22,9 +23,10 @@ from lightning_modules.backbones import build_feature_extractor
 
 
 def test_the_true_masks_score_one_on_every_frame_between_the_ends(davis_root: Path) -> None:
-    sequence, metric = Davis(davis_root)[0], RegionBoundary()
+    sequence, rules = Davis(davis_root)[0], RULES["davis-2017"]
+    metric = ObjectScores(rules)
     with ThreadPoolExecutor(1) as pool:
-        scorer = ObjectScorer(sequence, scored_objects(sequence, False), [metric], pool)
+        scorer = ObjectScorer(sequence, rules, [metric], pool)
         for t in range(sequence.num_frames):
             mask = sequence.mask(t)
             found = mask if t != 2 else torch.zeros_like(mask)

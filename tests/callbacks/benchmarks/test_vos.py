@@ -30,9 +30,9 @@ def sparse(tmp_path_factory):
 
 def test_davis_scores_as_the_davis_benchmark_scores_it(davis_root):
     folders = {"frames": "JPEGImages/480p", "masks": "Annotations/480p"}
-    benchmark = VosBenchmark(davis_root, **folders, ends_scored=False, changes=SMALL)
+    benchmark = VosBenchmark(davis_root, **folders, rules="davis-2017", changes=SMALL)
     assert benchmark.evaluate(colour()) == DavisBenchmark(davis_root, changes=SMALL).evaluate(colour())
-    alone = VosBenchmark(davis_root, **folders, one_object=True, ends_scored=False, changes=SMALL)
+    alone = VosBenchmark(davis_root, **folders, one_object=True, rules="davis-2017", changes=SMALL)
     merged = DavisBenchmark(davis_root, year=2016, split=None, changes=SMALL)
     assert alone.evaluate(colour()) == merged.evaluate(colour())
 
@@ -46,8 +46,31 @@ def test_sparse_masks_are_scored_after_an_object_has_entered(sparse, tmp_path):
     assert len(predicted) == sum(sequence.num_frames for sequence in Vos(sparse, None, "frames", "masks"))
     assert score(sparse / "masks", tmp_path / "predictions", "youtube-vos").compute()["J-Mean"] == scores["J-Mean"]
     results = json.loads((tmp_path / "results.json").read_text())
-    assert (results["benchmark"], results["ends_scored"]) == ("vos", True)
+    assert (results["benchmark"], results["rules"]["name"]) == ("vos", "youtube-vos")
     assert {f"vos/{key}" for key in scores} == set(benchmark.score_keys)
+
+
+@pytest.mark.parametrize(
+    "rules", ["vos-benchmark", *(pytest.param(rules, marks=pytest.mark.slow) for rules in ("vost", "davis-2017", "youtube-vos"))]
+)
+def test_a_benchmark_and_the_command_score_masks_alike(sparse, davis_root, tmp_path, rules):
+    """Objects that enter later where the rules take them; the numbers are those of the written predictions."""
+    root, frames, masks = (sparse, "frames", "masks")
+    if rules == "davis-2017":
+        root, frames, masks = davis_root, "JPEGImages/480p", "Annotations/480p"
+    benchmark = VosBenchmark(root, None, frames, masks, rules=rules, changes=SMALL)
+    scores = benchmark.evaluate(colour(), tmp_path)
+    by_command = score(root / masks, tmp_path / "predictions", rules)
+    assert scores == pytest.approx(by_command.compute(), abs=1e-12)
+    assert benchmark.results.rows == by_command.rows()
+    assert benchmark.score_names == tuple(scores)
+    assert 0 < scores[benchmark.score_names[0]] < 1
+
+
+def test_rules_that_need_metadata_are_refused(davis_root):
+    for rules in ("lvos", "mose-v2", "coco"):
+        with pytest.raises(ValueError, match=f"rules '{rules}': expected one of davis-2017, .*vos-benchmark"):
+            VosBenchmark(davis_root, rules=rules)
 
 
 @pytest.mark.slow

@@ -14,7 +14,8 @@ from PIL import Image
 
 from callbacks import DavisBenchmark, JhmdbBenchmark, OtbBenchmark, VipBenchmark, YoutubeVosBenchmark
 from callbacks.benchmarks import base
-from callbacks.metrics import SequenceScore
+from callbacks.metrics import VideoScore
+from callbacks.metrics.rules import RULES
 from callbacks.pictures import overlay_masks
 from callbacks.pictures.film import reduced
 from callbacks.report import Chart, write_material, write_report
@@ -78,7 +79,8 @@ def test_animations_hold_predictions_truth_and_curves(run: Any) -> None:
     film = json.loads((folder / "films" / f"{sequence.name}.json").read_text())
     width, height = film["size"]
     assert film["frames"] == list(range(sequence.num_frames))
-    score = SequenceScore(sequence.name, sequence.objects)
+    scored = list(range(1, sequence.num_frames - 1))
+    score = VideoScore(RULES["davis-2017"], {number: [str(t) for t in scored] for number in sequence.objects})
     for suffix in ("webp", "truth.webp"):
         sheet = np.asarray(Image.open(folder / "films" / f"{sequence.name}.{suffix}").convert("RGB")).astype(int)
         assert sheet.shape == (height, width * sequence.num_frames, 3)
@@ -87,13 +89,13 @@ def test_animations_hold_predictions_truth_and_curves(run: Any) -> None:
             shown = sequence.mask(t) if suffix != "webp" else sequence.mask(t).new_tensor(mask)
             expected = overlay_masks(*reduced(sequence.frame(t), shown))
             assert np.abs(sheet[:, t * width : (t + 1) * width] - expected).mean() < 12  # what the compression loses
-            if suffix == "webp":
-                score.add(mask, sequence.mask(t))
-    frames = list(score.frames().values())
-    for number, name in enumerate("JF"):
+            if suffix == "webp" and t in scored:
+                score.add(str(t), mask, score.outlines(str(t), sequence.mask(t).numpy()))
+    for name in "JF":
         places, values = film["curves"][name]
-        assert places == list(range(1, sequence.num_frames - 1))
-        assert values == pytest.approx(np.mean([pair[number] for pair in frames], axis=0), abs=1e-4)
+        assert places == scored
+        means = score.frame_means(name)
+        assert values == pytest.approx([means[str(t)] for t in scored], abs=1e-4)
 
 
 def test_sequences_and_objects_have_the_means_of_the_last_stage() -> None:
