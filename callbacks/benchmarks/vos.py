@@ -44,7 +44,7 @@ class VosBenchmark(BenchmarkCallback):
     """
 
     name = "vos"
-    ranked_by = ("J-Mean", "F-Mean")
+    ranked_by: tuple[str, ...] = ("J-Mean", "F-Mean")
     recorded = ("split", "one_object")
     films_show = FILMS_SHOW
 

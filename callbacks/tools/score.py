@@ -205,8 +205,8 @@ def _score_unit(
     scored = VideoScore(rules, plan)
     for stem in sorted(scored.objects):
         target, predicted = annotation(stem), _read(found[stem], rules, bool(unit.folder))
-        read_as = [rules.ids(ids) for ids in (predicted, target)]
-        _check(*read_as, found[stem], files[stem], plan if rules.refuses_unknown else None)
+        known = plan if rules.refuses_unknown else None
+        _check(rules.ids(predicted), rules.ids(target), found[stem], files[stem], known)
         scored.add(stem, predicted, scored.outlines(stem, target))
     return scored.values()
 
