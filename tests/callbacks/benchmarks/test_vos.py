@@ -50,9 +50,10 @@ def test_sparse_masks_are_scored_after_an_object_has_entered(sparse, tmp_path):
     assert {f"vos/{key}" for key in scores} == set(benchmark.score_keys)
 
 
-@pytest.mark.parametrize(
-    "rules", ["vos-benchmark", *(pytest.param(rules, marks=pytest.mark.slow) for rules in ("vost", "davis-2017", "youtube-vos"))]
-)
+SLOWLY = [pytest.param(rules, marks=pytest.mark.slow) for rules in ("vost", "davis-2017", "youtube-vos")]
+
+
+@pytest.mark.parametrize("rules", ["vos-benchmark", *SLOWLY])
 def test_a_benchmark_and_the_command_score_masks_alike(sparse, davis_root, tmp_path, rules):
     """Objects that enter later where the rules take them; the numbers are those of the written predictions."""
     root, frames, masks = (sparse, "frames", "masks")
