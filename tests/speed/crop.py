@@ -6,8 +6,10 @@ Spatial: Pillow and torchvision frame by frame, on one thread. Colour: torchvisi
 """
 
 import resource
+import sys
 import time
 from collections.abc import Callable
+from pathlib import Path
 from statistics import median
 
 import cv2
@@ -16,9 +18,12 @@ import torch
 from PIL import Image
 from torchvision.transforms import v2
 
+sys.path.insert(0, str(Path(__file__).parents[2]))
+
 from datamodules.loading.colour_augmentation import ColourAugmentation
 from datamodules.loading.sampling import seeded_generator
 from datamodules.loading.transforms import RandomResizedCrop, random_crops
+from tests.speed.table import row
 
 
 def pillow(frames: list[np.ndarray], generator: torch.Generator) -> torch.Tensor:
@@ -55,6 +60,8 @@ def compare(title: str, methods: dict[str, Callable[[], object]], rounds: int) -
     for name, values in seconds.items():
         times = f"best {1e3 * min(values):8.2f} ms  median {1e3 * median(values):8.2f} ms"
         print(f"  {name:12} {times}  ours is {min(values) / best:.2f}x")
+        if name != "ours":
+            row(f"{title}, against {name}", min(values), best)
 
 
 def main() -> None:

@@ -18,6 +18,7 @@ sys.path.insert(0, str(Path(__file__).parents[2]))
 
 from lightning_modules.functional import info_nce_loss
 from tests.helpers.memory import peak_of
+from tests.speed.table import row
 
 
 def plain(predicted: Tensor, target: Tensor, queue: Tensor, temperature: float) -> Tensor:
@@ -66,6 +67,7 @@ def main() -> None:
                 f"×{min(reference) / min(times):.2f} (median ×{median(reference) / median(times):.2f})  "
                 f"{peak_of(form) / 1e6:6.1f} MB"
             )
+        row(f"InfoNCE, K {options.queue}, B {options.videos}, d {width}", min(reference), min(seconds["streamed"][1:]))
 
 
 if __name__ == "__main__":

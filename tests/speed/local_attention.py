@@ -2,7 +2,6 @@
 
 python tests/speed/local_attention.py                       # 64 × 64, C 64, R 6, 3 references, batch 2
 python tests/speed/local_attention.py --batch 12 --only tiles --repeats 1
-python tests/speed/local_attention.py --forward             # beside the tiles of propagation, which have no backward
 """
 
 import argparse
@@ -19,10 +18,9 @@ from torch import Tensor
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
 from lightning_modules.functional.compactness import CompactnessPrior
-from lightning_modules.functional.propagation.attention import LocalAttention
-from lightning_modules.functional.propagation.tiles import Neighbourhood
 from lightning_modules.functional.reconstruction import reconstruct_locally
 from tests.helpers.memory import peak_of
+from tests.speed.table import row
 
 
 def by_unfolding(query: Tensor, references: Tensor, values: Tensor, radius: int) -> Tensor:
@@ -51,33 +49,6 @@ def by_shifts(query: Tensor, references: Tensor, values: Tensor, radius: int) ->
     return sum(weights[:, :, n, None] * window for n, window in enumerate(windows)).sum(1)  # type: ignore[union-attr]
 
 
-def by_propagation(query: Tensor, references: Tensor, values: Tensor, radius: int) -> Tensor:
-    """The tiles of propagation, which take one sample at a time and no gradient."""
-    attention, count = LocalAttention(Neighbourhood(radius, "square")), references.shape[1]
-    found = []
-    for q, r, v in zip(query, references, values, strict=True):
-        maps = (each.permute(2, 3, 0, 1).contiguous() for each in (r, v))
-        found.append(attention.average(q.movedim(0, -1), *maps, range(count), 1.0))
-    return torch.stack(found).movedim(-1, 1)
-
-
-def compare_tiles(maps: list[Tensor], radius: int, repeats: int) -> None:
-    """Print the forward times of both systems of tiles, and their largest difference."""
-    forms: dict[str, Callable[[], Tensor]] = {
-        "tiles of propagation": lambda: by_propagation(*maps, radius),
-        "tiles": lambda: reconstruct_locally(*maps, radius).values,
-    }
-    seconds: dict[str, list[float]] = {name: [] for name in forms}
-    for _ in range(repeats + 1):
-        for name, form in forms.items():
-            start = perf_counter()
-            form()
-            seconds[name].append(perf_counter() - start)
-    for name, times in seconds.items():
-        print(f"{name:20s} forward min {min(times[1:]):7.3f} s  median {median(times[1:]):7.3f} s")
-    print(f"largest difference {(by_propagation(*maps, radius) - forms['tiles']()).abs().max():.1e}")
-
-
 def gradients(form: Callable[..., Tensor], maps: list[Tensor], upstream: Tensor) -> tuple[Tensor, ...]:
     return torch.autograd.grad(form(*maps), maps[:2], upstream)
 
@@ -90,7 +61,6 @@ def main() -> None:
     parser.add_argument("--radius", type=int, default=6)
     parser.add_argument("--references", type=int, default=3)
     parser.add_argument("--repeats", type=int, default=5)
-    parser.add_argument("--forward", action="store_true", help="forward passes against the tiles of propagation")
     parser.add_argument("--only", nargs="+", default=["unfold", "shifts", "tiles", "tiles, compactness"])
     options = parser.parse_args()
     device = "cuda" if torch.cuda.is_available() else "cpu"
@@ -99,10 +69,6 @@ def main() -> None:
     references = torch.randn(options.batch, options.references, *shape, device=device).div_(2).requires_grad_()
     colours = torch.rand(options.batch, options.references, 1, *shape[1:], device=device)
     upstream = torch.randn(options.batch, 1, *shape[1:], device=device)
-    if options.forward:
-        with torch.no_grad():
-            compare_tiles([query, references, colours], options.radius, options.repeats)
-        return
 
     def tiles(q: Tensor, r: Tensor, v: Tensor) -> Tensor:
         return reconstruct_locally(q, r, v, options.radius).values
@@ -136,6 +102,8 @@ def main() -> None:
             f"{name:19s} min {min(times):7.3f} s  median {median(times):7.3f} s  {peak / 1e6:8.1f} MB  "
             f"tiles are ×{min(times) / min(ours):.1f} (median ×{median(times) / median(ours):.1f})"
         )
+        if name in ("unfold", "shifts"):
+            row(f"reconstruction, forward and backward, against {name}", min(times), min(ours))
     if {"unfold", "tiles"} <= forms.keys():
         found = zip(gradients(tiles, maps, upstream), gradients(every["unfold"], maps, upstream), strict=True)
         print("largest difference of gradients, relative:", *(f"{((a - b).norm() / b.norm()):.1e}" for a, b in found))

@@ -20,6 +20,7 @@ sys.path.insert(0, str(Path(__file__).parents[2]))
 from lightning_modules.functional import LabelPropagator, PropagationProtocol
 from tests.helpers.memory import peak_of
 from tests.helpers.plain_propagation import dense_attention, dense_mask
+from tests.speed import table
 
 
 def video(frames: int, channels: int, height: int, width: int, device: str) -> Tensor:
@@ -112,6 +113,8 @@ def main() -> None:
             f"within 1e-5: {row['within 1e-5']:.2%}",
             flush=True,
         )
+        what = f"propagation, {size[0]} × {size[1]}, C {channels}, {context + 1} references, radius {radius}"
+        table.row(what, row["dense busy"], row["own busy"])
 
 
 if __name__ == "__main__":

@@ -22,6 +22,7 @@ sys.path.insert(0, str(ROOT))
 
 from callbacks.metrics import Outline, boundary_score, object_outlines, region_score  # noqa: E402
 from tests.helpers.plain_masks import plain_boundary_score, plain_region  # noqa: E402
+from tests.speed.table import row  # noqa: E402
 
 GOLDEN = ROOT.parent / "shared" / "golden" / "davis_metrics.npz"
 IdMaps = NDArray[np.uint8]
@@ -86,6 +87,8 @@ def main() -> None:
             f"{min(seconds['plain']) / low:5.1f}× (min) {statistics.median(seconds['plain']) / middle:5.1f}× (median)"
         )
         print(f"{name:20s} min {low / len(scores[0]) * 1e3:.3f}  median {middle / len(scores[0]) * 1e3:.3f}  {ratios}")
+        if name != "plain":
+            row(f"J and F of a mask, {name}", min(seconds["plain"]) / len(scores[0]), low / len(scores[0]))
 
 
 if __name__ == "__main__":

@@ -24,6 +24,7 @@ sys.path.insert(0, str(ROOT))
 from callbacks.tools.score import score  # noqa: E402
 from datamodules.reading.files import usable_cores  # noqa: E402
 from tests.helpers.plain_masks import plain_score  # noqa: E402
+from tests.speed.table import row  # noqa: E402
 
 PLAIN: dict[str, dict[str, bool]] = {
     "davis-2017": {},
@@ -81,6 +82,8 @@ def main() -> None:
             f"{name:11} min {min(wall):6.2f}  median {median(wall):6.2f} s ({ratios[0]:.2f}x plain, {ratios[1]:.2f}x "
             f"one process), processor {min(processor):6.2f}  {median(processor):6.2f} s"
         )
+        if name != "plain":
+            row(f"score, {masks} masks, {name}", min(turn["plain"][0] for turn in turns), min(wall))
     found = {name: turns[0][name][2] for name in names}
     pairs = [(a, b) for k in found["plain"] for a, b in zip(found["plain"][k], found["all cores"][k], strict=True)]
     print(f"largest difference of a J or F: {max(abs(a - b) for a, b in pairs):.1e}")

@@ -13,6 +13,10 @@ import time
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT))
+
+from tests.speed.table import row  # noqa: E402
+
 CLI = [sys.executable, str(ROOT / "cli.py")]
 COMMANDS = {
     "import torch": [sys.executable, "-c", "import torch"],
@@ -57,8 +61,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--repeats", type=int, default=3)
     repeats = parser.parse_args().repeats
+    plain = 0.0
     for name, command in COMMANDS.items():
         wall, processor = map(min, zip(*(seconds(command) for _ in range(repeats)), strict=True))
+        plain = processor if name == "import pytorch_lightning" else plain
+        if plain and name.startswith("vidcorr"):
+            row(f"CPU time of `{name}`, against `import pytorch_lightning`", plain, processor)
         print(f"{name:28} {wall:6.2f} s {processor:6.2f} processor s", flush=True)
 
 

@@ -27,6 +27,7 @@ from torch import Tensor, nn
 from lightning_modules import ContrastiveRandomWalk, Liir, VFSMoCo, VFSSimSiam
 from lightning_modules.backbones import Normalise
 from lightning_modules.functional.colour import normalised_lab
+from tests.speed.table import row
 from tests.speed.training import InMemory
 
 RUNS: dict[str, tuple[type[pl.LightningModule], dict[str, Any], dict[str, int]]] = {
@@ -130,6 +131,8 @@ def measure(name: str, given: argparse.Namespace) -> None:
         columns.append(f"{min(step):7.0f} {median(step):7.0f} {min(bare):7.0f} {median(bare):7.0f}")
         columns.append(f"{min(bare) / min(step):5.3f} {median(ratios):5.3f}")
     print(f"{name:12} " + " | ".join(columns), flush=True)
+    bare_time, step_time = (min(each[1] for each in times) for times in (beside.bare, beside.steps))
+    row(f"step of {name}, against its backbone's passes alone", bare_time, step_time)
 
 
 def main() -> None:

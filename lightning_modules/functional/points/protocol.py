@@ -67,7 +67,7 @@ POINT_SOURCES: dict[str, Source] = {
         code="this project",
         note="The two thresholds were chosen by AJ on generated videos and on nothing else: write_tap_vid, 6 videos, "
         "seed 1, camouflage 0.5, features of 21 x 21 pixels at stride 8 and 4, out of 13 cosines and 9 distances. "
-        "Looked for again with VFS with negatives trained on real clips (tests/speed/point_thresholds.py): AJ 8.7 with "
+        "Looked for again with VFS with negatives trained on real clips: AJ 8.7 with "
         "these, 8.9 with the best pair, so they stayed.",
         values={
             "tap_vid": {
