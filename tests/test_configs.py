@@ -1,5 +1,6 @@
 """Every YAML file under configs/ builds what it names, and the pieces add up to the same run in any order."""
 
+from functools import cache
 from itertools import combinations, permutations
 from pathlib import Path
 
@@ -19,6 +20,7 @@ def build(*configs, arguments=(), machine=ON_ANY_MACHINE):
     return VidcorrCLI([*words, *machine, *arguments], run=False)
 
 
+@cache
 def content(config):
     return yaml.safe_load((CONFIGS / config).read_text())
 
@@ -27,7 +29,20 @@ def names(built):
     return {type(callback).__name__ for callback in built.trainer.callbacks}
 
 
-@pytest.mark.parametrize("config", [pytest.param(name, marks=[pytest.mark.slow] * ("r50" in name)) for name in EVERY])
+FAST = (
+    "demo.yaml",
+    "liir.yaml",
+    "siamfc_r18.yaml",
+    "linear_probe_moco.yaml",
+    "benchmarks/tap_vid.yaml",
+    "data/kinetics.yaml",
+)
+"""One config of each kind; the others are built in the slow tier."""
+
+
+@pytest.mark.parametrize(
+    "config", [name if name in FAST else pytest.param(name, marks=pytest.mark.slow) for name in EVERY]
+)
 def test_builds(config):
     given = content(config)
     built = build(config, arguments=() if "model" in given else ("--model=FrozenEncoder", "--model.spec=raw_colour"))
@@ -38,12 +53,12 @@ def test_builds(config):
     assert {entry["class_path"] for entry in given.get("trainer", {}).get("callbacks+", [])} <= names(built)
 
 
-@pytest.mark.parametrize("config", EVERY)
-def test_appends_its_callbacks_and_leaves_normalisation_to_the_method(config):
-    trainer = content(config).get("trainer", {})
-    assert not {"callbacks", "sync_batchnorm"} & trainer.keys()
-    if config.startswith("benchmarks/"):
-        assert trainer["callbacks+"][-1]["class_path"].endswith("Benchmark"), "flags go to the last callback of a file"
+def test_each_appends_its_callbacks_and_leaves_normalisation_to_the_method():
+    for config in EVERY:
+        trainer = content(config).get("trainer", {})
+        assert not {"callbacks", "sync_batchnorm"} & trainer.keys(), config
+        if config.startswith("benchmarks/"):  # flags go to the last callback of a file
+            assert trainer["callbacks+"][-1]["class_path"].endswith("Benchmark"), config
 
 
 def leaves(tree, prefix=""):

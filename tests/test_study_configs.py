@@ -12,6 +12,7 @@ import torch
 from callbacks.command_line.runs import VidcorrCLI
 from lightning_modules.functional import PropagationProtocol
 
+pytestmark = pytest.mark.slow
 GPUS = 8
 BATCH = 256  # VFS, section 4.1
 EPOCHS_OF_THE_LIST = {"r18": 100, "r50": 500}  # VFS, section 4.1

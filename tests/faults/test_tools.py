@@ -16,7 +16,6 @@ from PIL import Image
 import cli
 from callbacks.folder_lock import LOCK
 from callbacks.tools import study as study_module
-from datamodules.datasets import Davis
 from datamodules.reading.files import ProgressReport
 
 
@@ -45,8 +44,6 @@ CASES = {
     "sweep": Case(SWEEP, 3, 2, "sweep.md"),  # the second of two passes begins anew
     "compare": Case(COMPARE, 1, 2, "compare.csv"),  # begins anew
 }
-WITHOUT = {"score", "study"} | {"convert", "export", "figure", "prompt", "protocols", "report", "table", "unpickle"}
-"""Tools with a separate test, and those that are done in seconds and write one file after the other as a unit."""
 
 
 @pytest.fixture
@@ -153,8 +150,3 @@ def test_study_lets_its_training_save(
     said = stopped(f"study {tmp_path / 'study.yaml'} --output {tmp_path / 'out'}", capsys)
     assert said == "vidcorr: interrupted: run the same command again to resume"
     assert len(list((tmp_path / "out").rglob("saved"))) == 1
-
-
-def test_each_tool_is_tested_or_done_in_seconds(davis_root: Path) -> None:
-    assert cli.tools().keys() == CASES.keys() | WITHOUT
-    assert len(Davis(davis_root)) > 2  # one more than is looked at

@@ -8,7 +8,6 @@ import torch
 
 from lightning_modules.functional import siamese_correlation
 from lightning_modules.functional.siamese import balanced_loss, focal_loss, response_labels
-from lightning_modules.schedules import exponential_factor
 
 LOSSES = {
     "balanced": balanced_loss,
@@ -88,10 +87,3 @@ def test_losses_of_confident_answers() -> None:
         wrong = loss(-40 * (2 * labels - 1).view(1, 1, 15, 15), labels)
         assert wrong.item() == pytest.approx(40, rel=1e-4)
         assert right.item() < 1e-6
-
-
-def test_golden_learning_rate(golden: Any) -> None:
-    schedules = golden("lr_schedules")
-    first, last, epochs = schedules["siamfc_exp_params"]
-    rates = [first * exponential_factor(epoch, int(epochs), last / first) for epoch in range(int(epochs))]
-    np.testing.assert_allclose(rates, schedules["siamfc_exp_lr"], rtol=0, atol=1e-9)

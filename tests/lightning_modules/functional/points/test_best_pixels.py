@@ -4,7 +4,6 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from lightning_modules.functional.points import matching as module
 from lightning_modules.functional.points.matching import best_pixels
 
 
@@ -30,12 +29,3 @@ def test_they_are_those_of_the_enlarged_map(cells, pixels):
     assert (centres % 1 == 0.5).all()
     torch.testing.assert_close(enlarged[torch.arange(len(maps))[:, None], y, x], values, atol=2e-6, rtol=1e-5)
     assert all(len(set(positions)) == 5 for positions in (y * pixels + x).tolist())
-
-
-def test_only_maps_that_need_it_are_enlarged(monkeypatch):
-    enlarged = []
-    whole = module._of_enlarged
-    monkeypatch.setattr(module, "_of_enlarged", lambda maps, *rest: enlarged.append(len(maps)) or whole(maps, *rest))
-    flat = torch.zeros(2, 32, 32)
-    best_pixels(torch.cat([peaks(30, 32, 0.75), flat]), 256, 256, 5)
-    assert enlarged == [2]

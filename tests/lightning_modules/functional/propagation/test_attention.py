@@ -7,7 +7,6 @@ import pytest
 import torch
 
 from lightning_modules.functional import LabelPropagator, PropagationProtocol
-from lightning_modules.functional.propagation import attention
 from lightning_modules.functional.propagation.tiles import Neighbourhood, tiles
 from tests.helpers.memory import peak_of
 from tests.helpers.propagation import MEMORY, one_hot, protocol, run, video
@@ -31,16 +30,6 @@ def test_no_result_depends_on_the_workspace_or_the_library(
         torch.testing.assert_close(parts, whole, atol=2e-6, rtol=0)
     monkeypatch.setattr(torch.backends.mkldnn, "is_available", lambda: False)
     torch.testing.assert_close(run(features, labels, of), whole, atol=2e-6, rtol=0)
-
-
-@pytest.mark.parametrize("topk", [4, None])
-def test_tiles_are_planned_once_for_each_number_of_references(
-    topk: int | None, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    plans = []
-    monkeypatch.setattr(attention, "tiles", lambda *words, **options: plans.append(words) or tiles(*words, **options))
-    run(video(12), one_hot(2), protocol(context=3, topk=topk, repeat_first="never"))
-    assert [words[3] for words in plans] == [1, 2, 3, 4]
 
 
 def test_the_work_grows_with_the_map_and_not_with_its_square() -> None:

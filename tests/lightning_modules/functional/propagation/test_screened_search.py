@@ -10,7 +10,6 @@ from torch import Tensor
 
 from lightning_modules.functional.propagation import screened_search
 from lightning_modules.functional.propagation.attention import LocalAttention
-from lightning_modules.functional.propagation.references import ReferenceMemory
 from lightning_modules.functional.propagation.screened_search import SWITCH, SketchedKeys, library
 from lightning_modules.functional.propagation.tiles import Neighbourhood
 
@@ -142,12 +141,3 @@ def test_threads_change_nothing(threads: int, monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(torch, "get_num_threads", lambda: threads)
     several = sketched(maps).search(maps[-1], range(4), Neighbourhood(6.0), 10)
     assert all(torch.equal(a, b) for a, b in zip(one, several, strict=True))
-
-
-def test_memories_that_cannot_have_sketches_have_none() -> None:
-    features, labels = torch.rand(4, 5, 8), torch.rand(2, 4, 5)
-    assert ReferenceMemory((0,), 2, features, labels, sketched=True).sketches is not None
-    assert ReferenceMemory((0,), 2, features, labels).sketches is None
-    assert ReferenceMemory((0,), 2, features.double(), labels, sketched=True).sketches is None
-    with_keys = ReferenceMemory((0,), 2, features, labels, torch.rand(4, 5, 3, 8), sketched=True)
-    assert with_keys.sketches is None
