@@ -92,15 +92,13 @@ class Otb(Reader[BoxSequence]):
                 "them all"
             )
         if self.missing:
-            self._tell_missing(len(names), allow_missing)
+            few, rest = self.missing[:3], len(self.missing[3:])
+            named = ", ".join(few) + (f" and {rest} more" if rest else "")
+            text = f"{self.root}: {len(self.missing)} of {len(names)} sequences are missing: {named}"
+            if not allow_missing:
+                raise DataError(f"{text}; unpack them, set allow_missing, or set version to null for those here")
+            log.warning("%s", text)
         self._sequences = tuple(_sequence(name, found[name]) for name in names if name in found)
-
-    def _tell_missing(self, expected: int, allowed: bool) -> None:
-        named = ", ".join(self.missing[:3]) + (f" and {len(self.missing) - 3} more" if len(self.missing) > 3 else "")
-        text = f"{self.root}: {len(self.missing)} of {expected} sequences are missing: {named}"
-        if not allowed:
-            raise DataError(f"{text}; unpack them, or set allow_missing, or version to null for those that are here")
-        log.warning("%s", text)
 
 
 def _targets(root: Path) -> dict[str, Path]:

@@ -183,7 +183,9 @@ def _from_element(file: Path, name: str, element: Any, again: Callable[[], Any] 
     if not isinstance(element, dict) or (missing := [key for key in ENTRY_KEYS if key not in element]):
         lacking = ", ".join(missing) if isinstance(element, dict) else "video, points and occluded"
         raise DataError(f"{where}: has no {lacking}; a video of TAP-Vid is a dictionary of video, points and occluded")
-    points, occluded = (_array(where, key, element[key]) for key in ("points", "occluded"))
+    points, occluded = (_plain(element[key]) for key in ("points", "occluded"))
+    if not isinstance(points, np.ndarray) or not isinstance(occluded, np.ndarray):
+        raise DataError(f"{where}: points or occluded is not an array; get the file again")
     if occluded.dtype.kind != "b" or len(occluded.shape) != 2:
         raise DataError(
             f"{where}: occluded is {occluded.shape} {occluded.dtype}; expected (tracks, frames) bool, True where hidden"
@@ -205,13 +207,6 @@ def _from_element(file: Path, name: str, element: Any, again: Callable[[], Any] 
 
 def _plain(value: Any) -> Any:
     return value.array if isinstance(value, PickledArray) else value
-
-
-def _array(where: str, key: str, value: Any) -> NDArray[Any]:
-    array = _plain(value)
-    if not isinstance(array, np.ndarray):
-        raise DataError(f"{where}: {key} is not an array but {type(value).__name__}; get the file again")
-    return array
 
 
 def _check_positions(where: str, positions: NDArray[Any], hidden: NDArray[np.bool_], size: tuple[int, int]) -> None:

@@ -87,7 +87,7 @@ class RandomResizedCrop:
         height, width = frames[0].shape[:2]
         boxes = random_crops(height, width, len(frames), self.area, self.ratio, generator)
         flips = torch.rand(len(frames), generator=generator) < self.flip
-        return _crops(frames, boxes, flips.tolist(), (self.size, self.size))
+        return _crops(frames, boxes, flips.tolist(), self.size)
 
 
 class CentreCrop:
@@ -101,7 +101,7 @@ class CentreCrop:
         height, width = frames[0].shape[:2]
         side = min(height, width)
         box = ((height - side) // 2, (width - side) // 2, side, side)
-        return _crops(frames, [box] * len(frames), [False] * len(frames), (self.size, self.size))
+        return _crops(frames, [box] * len(frames), [False] * len(frames), self.size)
 
 
 class WholeFrame:
@@ -113,23 +113,23 @@ class WholeFrame:
     def __call__(self, frames: Sequence[np.ndarray], generator: torch.Generator) -> Tensor:
         """Crop frames as `RandomResizedCrop.__call__` does, without a draw."""
         height, width = frames[0].shape[:2]
-        return _crops(frames, [(0, 0, height, width)] * len(frames), [False] * len(frames), (self.size, self.size))
+        return _crops(frames, [(0, 0, height, width)] * len(frames), [False] * len(frames), self.size)
 
 
 def _crops(
     frames: Sequence[np.ndarray],
     boxes: Sequence[tuple[int, int, int, int]],
     flips: Sequence[bool],
-    size: tuple[int, int],
+    size: int,
 ) -> Tensor:
     import cv2
 
-    clip = np.empty((len(frames), 3, *size), dtype=np.uint8)
+    clip = np.empty((len(frames), 3, size, size), dtype=np.uint8)
     for out, frame, (top, left, height, width), flip in zip(clip, frames, boxes, flips, strict=True):
         # bilinear as in the original code; where that would skip pixels, their mean
-        shrinks = height >= 2 * size[0] and width >= 2 * size[1]
+        shrinks = min(height, width) >= 2 * size
         method = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
-        crop = cv2.resize(frame[top : top + height, left : left + width], size[::-1], interpolation=method)
+        crop = cv2.resize(frame[top : top + height, left : left + width], (size, size), interpolation=method)
         if flip:
             crop = cv2.flip(crop, 1)
         for channel in range(3):

@@ -3,7 +3,6 @@
 import warnings
 from pathlib import Path
 
-import cv2
 import numpy as np
 import pytest
 import pytorch_lightning as pl
@@ -15,7 +14,6 @@ from datamodules import VideoDataModule
 from datamodules.loading.colour_augmentation import ColourAugmentation
 from datamodules.loading.sampling import seeded_generator
 from datamodules.reading.errors import DataError
-from datamodules.reading.guards import LIMIT_VARIABLE
 from tests.helpers.epochs import batches, same
 from tests.helpers.numbered_videos import read_number, write_folder, write_video
 
@@ -91,14 +89,6 @@ def test_draws_are_a_function_of_seed_and_epoch_for_any_number_of_workers(videos
     for epoch, expected in enumerate((first, second)):
         loader.sampler.set_epoch(epoch)
         assert same(list(loader), expected)
-
-
-def test_labels_of_a_list(videos, tmp_path):
-    listing = tmp_path / "list.txt"
-    listing.write_text("".join(f"{videos}/{i}.mp4 {10 + i}\n" for i in range(12)))
-    for batch in batches(make(listing)):
-        assert (batch["label"] == batch["video_index"] + 10).all()
-        assert batch["label"].dtype == torch.int64
 
 
 def test_the_samplings(videos):
@@ -284,16 +274,3 @@ def test_intervals_are_drawn_with_the_released_statistics_over_pairs():
     drawn = np.array([gaps.count(interval) for interval in (2, 5, 8)]) / len(gaps)
     assert sum(drawn) == 1
     assert np.abs(drawn - [0.66, 0.25, 0.08]).max() < 0.03
-
-
-def test_pictures_above_the_limit_are_one_more_unusable_video(tmp_path, monkeypatch):
-    monkeypatch.setenv(LIMIT_VARIABLE, "1")
-    for name, side in (("a", 64), ("b", 1100)):
-        (tmp_path / name).mkdir()
-        for t in range(3):
-            cv2.imwrite(str(tmp_path / name / f"{t}.jpg"), np.zeros((side, side, 3), np.uint8))
-    [batch] = batches(make(tmp_path, batch_size=2))
-    assert batch["video_index"].tolist() == [0, 0]
-    assert "claims 1100 × 1100 px" in batch["failures"][0]
-    [batch] = batches(make(tmp_path, batch_size=2, max_megapixels=2))
-    assert sorted(batch["video_index"].tolist()) == [0, 1]

@@ -9,7 +9,6 @@ from PIL import Image
 
 from datamodules.datasets import Davis
 from datamodules.reading.errors import DataError
-from datamodules.reading.mask_files import davis_palette
 from datamodules.synthetic import render_video, write_davis
 
 
@@ -85,15 +84,6 @@ def test_black_and_white_masks_are_object_one(root: Path) -> None:
     assert sequence.mask(3).unique().tolist() == [0, 1]
 
 
-def test_void_is_kept_and_is_not_an_object(root: Path) -> None:
-    ids = np.array(Image.open(mask_path(root)))
-    ids[0] = 255
-    Image.fromarray(ids).save(mask_path(root))
-    sequence = Davis(root)[0]
-    assert sequence.objects == (1, 2)
-    assert (sequence.mask(0)[0] == 255).all()
-
-
 def test_original_2016_list_with_paths(root: Path) -> None:
     lists = root / "ImageSets" / "480p"
     lists.mkdir()
@@ -111,11 +101,6 @@ def test_test_split_has_no_ground_truth(root: Path) -> None:
     (sequence,) = Davis(root, split="test-dev")
     assert not sequence.ground_truth
     assert list(sequence.masks) == [0]
-
-
-def test_palette_of_davis(shared_data: Path) -> None:
-    with Image.open(shared_data / "davis/Annotations/480p/dog/00000.png") as image:
-        assert np.array_equal(np.array(image.getpalette()).reshape(-1, 3), davis_palette())
 
 
 def test_missing_parts_are_named(root: Path) -> None:

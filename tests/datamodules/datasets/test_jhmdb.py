@@ -60,11 +60,6 @@ def test_subsets_by_the_number_in_the_list(root: Path) -> None:
     assert [s.name for s in Jhmdb(root, subset="train")] == ["synthetic_walk_0"]
 
 
-def test_frames_without_joints_at_the_end_are_left_out(root: Path) -> None:
-    savemat(joint_file(root), {"pos_img": np.ones((2, 15, 3))})
-    assert Jhmdb(root)[0].num_frames == 3
-
-
 @pytest.mark.parametrize(
     ("content", "message"),
     [

@@ -48,15 +48,6 @@ def test_two_targets(tmp_path: Path) -> None:
     assert len(Otb(tmp_path, "tb100", allow_missing=True)) == 3
 
 
-def test_stray_files_are_no_targets(tmp_path: Path) -> None:
-    for suffix in ("", "_old", ".old", ".1.old", "2"):
-        write(tmp_path, "Crossing", 3, suffix=suffix)
-    assert [s.name for s in Otb(tmp_path, None)] == ["Crossing"]
-    (tmp_path / "Crossing/groundtruth_rect.txt").unlink()
-    with pytest.raises(DataError, match=r"Crossing: no groundtruth_rect.txt with boxes"):
-        Otb(tmp_path, None)
-
-
 @pytest.mark.parametrize(
     ("name", "frames", "first", "last"),
     [("David", 770, 300, 770), ("Football1", 80, 1, 74), ("Freeman3", 470, 1, 460), ("Freeman4", 290, 1, 283),
@@ -68,12 +59,6 @@ def test_parts_of_sequences(tmp_path: Path, name: str, frames: int, first: int, 
     assert sequence.frames[0].name == f"{first:04d}.jpg"
     assert sequence.frames[-1].name == f"{last:04d}.jpg"
     assert sequence.num_frames == len(sequence.boxes)
-
-
-def test_a_copy_with_the_annotated_part_only_is_taken_as_it_is(tmp_path: Path) -> None:
-    write(tmp_path, "David", 471, first=300)
-    (sequence,) = Otb(tmp_path, None)
-    assert sequence.frames[0].name == "0300.jpg"
 
 
 def test_missing_sequences_are_listed(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

@@ -90,7 +90,7 @@ def test_bad_files_are_refused_in_one_line(shared_points, name):
         ({"video": "no frames"}, "video is str"),
         ({"video": [b"\xff\xd8 no picture \xff\xd9"] * 5}, "frame 0: cannot be decoded as a picture"),
         ({"points": np.zeros((2, 5, 3), np.float32)}, r"points are \(2, 5, 3\)"),
-        ({"points": [0.5]}, "points is not an array but list"),
+        ({"points": [0.5]}, "points or occluded is not an array"),
         ({"points": np.full((2, 5, 2), np.nan)}, "10 of 10 visible points lie outside"),
         ({"occluded": np.zeros((2, 5), np.uint8)}, r"occluded is \(2, 5\) uint8"),
     ],

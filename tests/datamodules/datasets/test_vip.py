@@ -87,15 +87,6 @@ def test_root_may_be_vip_fine_and_lists_may_hold_paths(root: Path) -> None:
     assert [s.name for s in Vip(root / "VIP_Fine")] == ["videos2"]
 
 
-def test_missing_and_stray_masks(root: Path) -> None:
-    path = annotations(root, "Human_ids") / "000000000026.png"
-    path.rename(path.with_name("000000000027.png"))
-    assert len(Vip(root)) == 2
-    assert "000000000027.png: mask without its frame" in refused(root, parts="instance")
-    path.with_name("000000000027.png").unlink()
-    assert "2 masks for 3 frames, the first without one is 000000000026" in refused(root, parts="instance")
-
-
 def test_first_frame_without_parts(root: Path) -> None:
     Image.fromarray(np.zeros(SIZE, np.uint8)).save(annotations(root, "Category_ids") / "000000000001.png")
     assert "0 semantic parts in the first frame" in refused(root)

@@ -1,6 +1,5 @@
 """Any labelled video: dense and sparse masks, objects that enter later, one object, lists, mistakes."""
 
-import shutil
 from pathlib import Path
 from typing import Any
 
@@ -79,14 +78,6 @@ def test_sparse_masks_of_youtube_vos(tmp_path: Path) -> None:
             assert (ours.frames, dict(ours.masks), ours.ground_truth) == (theirs.frames, dict(theirs.masks), scored)
 
 
-def test_black_and_white_masks_are_one_object(root: Path) -> None:
-    for t in range(5):
-        change(mask_path(root, t), np.where(np.array(Image.open(mask_path(root, t))) > 0, 255, 0))
-    sequence = Vos(root, **DAVIS)[0]
-    assert sequence.objects == (1,)
-    assert np.unique(sequence.mask(2)).tolist() == [0, 1]
-
-
 def test_lists(root: Path) -> None:
     assert [s.name for s in Vos(root, split="ImageSets/2017/val.txt", **DAVIS)] == [
         f"synthetic-{i:03d}" for i in range(3)
@@ -96,17 +87,9 @@ def test_lists(root: Path) -> None:
         assert [s.name for s in Vos(root, split=split, **DAVIS)] == ["synthetic-002"]
     (root / "ImageSets/mine.txt").write_text("../synthetic-002\n")
     assert "is not the plain name" in refused(root, split="mine")
-    (root / "ImageSets/mine.txt").write_text("gone\n")
-    assert "gone: sequence listed in" in refused(root, split="mine")
-    assert "others.txt: no such list" in refused(root, split="others")
 
 
-def test_mistakes_are_named(root: Path, tmp_path: Path) -> None:
-    assert "no such folder" in refused(root, masks="Masks")
-    stray = mask_path(root, 9)
-    shutil.copy(mask_path(root, 0), stray)
-    assert f"{stray}: mask without its frame" in refused(root)
-    stray.unlink()
+def test_mistakes_are_named(root: Path) -> None:
     change(mask_path(root, 2), np.ones((40, 50)))
     assert "mask is 50 × 40 px" in refused(root)
     assert len(Vos(root, **DAVIS, size_tolerance=6)) == 3
@@ -115,10 +98,3 @@ def test_mistakes_are_named(root: Path, tmp_path: Path) -> None:
     assert "no mask holds an object" in refused(root)
     change(mask_path(root, 4), np.ones((40, 56)))
     assert "1 frames from the first object on" in refused(root)
-    for t in range(5):
-        mask_path(root, t).unlink()
-    assert "holds no masks" in refused(root)
-    (tmp_path / "empty" / "JPEGImages").mkdir(parents=True)
-    (tmp_path / "empty" / "Annotations").mkdir()
-    with pytest.raises(DataError, match="no folders of masks"):
-        Vos(tmp_path / "empty")
