@@ -20,7 +20,7 @@ from ..reading.files import usable_cores, write_atomically
 from ..reading.guards import raise_limit
 from ..reading.shards import is_sharded
 from ..reading.source import VideoEntry, list_line, list_pictures, list_videos, open_video, stamp
-from .parallel import Failure, in_processes, with_progress
+from .parallel import Failure, in_processes
 
 Kind = Literal["unreadable", "too short", "duplicate"]
 
@@ -109,9 +109,9 @@ def check_data(
     done: set[str] = set()
     items = [(path, reports.get(path)) for path in paths]
     try:
-        outcomes = in_processes(partial(_inspect, timeout), items, workers or usable_cores(), 2 * timeout + 5)
-        with closing(outcomes):
-            for (path, _), outcome in with_progress(outcomes, len(items), "check-data"):
+        limit, count = 2 * timeout + 5, workers or usable_cores()
+        with closing(in_processes(partial(_inspect, timeout), items, count, limit, "check-data")) as outcomes:
+            for (path, _), outcome in outcomes:
                 reports[path] = _unreadable(path, outcome) if isinstance(outcome, Failure) else outcome
                 done.add(path)
                 if time.monotonic() > saved + _SAVE_EVERY:

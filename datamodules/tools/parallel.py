@@ -4,8 +4,9 @@ import os
 import signal
 import time
 import traceback
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from multiprocessing import Pipe, Process, parent_process
 from multiprocessing.connection import Connection, wait
 from threading import Thread
@@ -29,7 +30,7 @@ class Failure:
 
 
 def in_processes(
-    function: Callable[[WorkT], ResultT], items: Sequence[WorkT], workers: int, timeout: float
+    function: Callable[[WorkT], ResultT], items: Sequence[WorkT], workers: int, timeout: float, title: str = "items"
 ) -> Generator[tuple[WorkT, ResultT | Failure]]:
     """Call a function with each item in a few processes; results are yielded as they are ready.
 
@@ -41,6 +42,7 @@ def in_processes(
         items: what it takes.
         workers: number of processes.
         timeout: seconds for one item.
+        title: of the progress on stderr.
 
     Yields:
         (item, what the function returned or why it did not).
@@ -49,16 +51,12 @@ def in_processes(
         OSError: from the function, which is taken for the end of the run (a full disk, say).
         RuntimeError: any other error in the function, with its traceback.
     """
-    waiting = iter(items)
+    waiting, progress = iter(items), ProgressReport(title, len(items))
     busy: list[_Worker[WorkT, ResultT]] = []
     idle: list[_Worker[WorkT, ResultT]] = []
     try:
         while True:
-            while len(busy) < max(workers, 1):
-                try:
-                    item = next(waiting)
-                except StopIteration:
-                    break
+            for item in islice(waiting, max(workers, 1) - len(busy)):
                 worker = idle.pop() if idle else _Worker(function)
                 busy.append(worker)
                 worker.give(item, timeout)
@@ -78,7 +76,9 @@ def in_processes(
                 if worker.process.is_alive():
                     idle.append(worker)
                 yield worker.item, outcome
+                progress.advance()
     finally:
+        progress.clear()
         for worker in busy + idle:
             worker.end()
 
@@ -152,11 +152,3 @@ def _end_with_parent() -> None:
     if parent is not None:
         wait([parent.sentinel])
         os._exit(1)
-
-
-def with_progress(outcomes: Iterator[ResultT], total: int, title: str) -> Iterator[ResultT]:
-    """Yield the items, and show the progress on stderr."""
-    with ProgressReport(title, total) as progress:
-        for outcome in outcomes:
-            yield outcome
-            progress.advance()

@@ -14,10 +14,10 @@ from typing import NamedTuple
 from ..reading.decoding import VideoFile
 from ..reading.errors import DataError, DecodingError
 from ..reading.files import partial_path, remove, unfinished, usable_cores, write_atomically
-from ..reading.guards import raise_limit, read_json
-from ..reading.source import FrameFolder, VideoEntry, list_line, list_pictures, list_videos, open_video, stamp
+from ..reading.guards import raise_limit
+from ..reading.source import VideoEntry, list_line, list_videos, open_video, stamp
 from .encoding import OutputFormat, write_pictures, write_video
-from .parallel import Failure, in_processes, with_progress
+from .parallel import Failure, in_processes
 
 _SAME_TIME = 2 * 10**9  # ns; file systems round
 _TIMEOUT = 60.0  # seconds for one frame
@@ -83,10 +83,10 @@ def transcode(
     made: dict[Path, Made] = {}
     failed: dict[Path, str] = {}
     items = list(dict.fromkeys(jobs))
-    outcomes = in_processes(partial(_run, form), items, workers or usable_cores(), timeout)
+    outcomes = in_processes(partial(_run, form), items, workers or usable_cores(), timeout, "transcode")
     try:
         with closing(outcomes):
-            for job, outcome in with_progress(outcomes, len(items), "transcode"):
+            for job, outcome in outcomes:
                 if isinstance(outcome, Failure):
                     failed[job.source] = outcome.reason.removeprefix(f"{job.source}: ")
                     remove(partial_path(job.output))
@@ -203,29 +203,18 @@ def _claim(destination: Path, form: OutputFormat) -> None:
     Raises:
         DataError: if it is not.
     """
-    marker, wanted, remedy = destination / "transcode.json", asdict(form), "give another folder or empty this one"
+    marker, wanted = destination / "transcode.json", json.dumps(asdict(form), indent=1) + "\n"
     destination.mkdir(parents=True, exist_ok=True)
     if marker.is_file():
-        there = read_json(marker, remedy)
-        if not isinstance(there, dict):
-            raise DataError(f"{marker}: is damaged; {remedy}")
-        if there != wanted:
-            other = ", ".join(f"{name} {there.get(name)}" for name in wanted if there.get(name) != wanted[name])
-            raise DataError(f"{destination}: was made with {other}; give another folder, or the same flags")
+        if marker.read_text(encoding="utf-8", errors="replace") != wanted:
+            raise DataError(f"{destination}: was made with other flags ({marker}); give the same, or another folder")
     elif any(destination.iterdir()):
         raise DataError(f"{destination}: holds files that were not made by transcode; give another folder or empty it")
     else:
-        write_atomically(marker, json.dumps(wanted, indent=1) + "\n")
+        write_atomically(marker, wanted)
 
 
 def _is_complete(output: Path) -> bool:
-    """Check that an earlier output still holds frames: it may have been emptied or cut since."""
-    try:
-        with open_video(output, table=False) as video:
-            next(video.frames())
-            is_whole = not isinstance(video, FrameFolder) or all(
-                picture.stat().st_size for picture in list_pictures(output)
-            )
-    except (DataError, StopIteration):
-        return False
-    return is_whole
+    """Check that an earlier output still holds something: a file may have been emptied since."""
+    files = list(output.iterdir()) if output.is_dir() else [output]
+    return bool(files) and all(file.stat().st_size for file in files)

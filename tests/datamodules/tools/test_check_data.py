@@ -2,6 +2,8 @@
 
 import json
 import shutil
+from contextlib import closing
+from itertools import islice
 from pathlib import Path
 
 import pytest
@@ -12,6 +14,7 @@ from datamodules.reading.guards import LIMIT_VARIABLE
 from datamodules.reading.source import list_videos
 from datamodules.tools import check_data as module
 from datamodules.tools.check_data import check_data, command
+from datamodules.tools.parallel import in_processes
 from tests.helpers.numbered_videos import write_folder, write_video
 
 
@@ -105,13 +108,13 @@ def test_an_interrupted_run_keeps_what_is_done(tmp_path, monkeypatch):
     for number in range(4):
         write_video(tmp_path / f"videos/{number}.mp4", 8, video=number)
 
-    def two_then_ctrl_c(outcomes, total, title):
-        for _ in range(2):
-            yield next(outcomes)
+    def two_then_ctrl_c(*arguments):
+        with closing(in_processes(*arguments)) as outcomes:
+            yield from islice(outcomes, 2)
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patched:
-        patched.setattr(module, "with_progress", two_then_ctrl_c)
+        patched.setattr(module, "in_processes", two_then_ctrl_c)
         with pytest.raises(KeyboardInterrupt, match="keeps what is done; run the same command again to resume"):
             command([str(tmp_path / "videos"), "--output", str(tmp_path / "out"), "--workers", "1"])
     report = json.loads((tmp_path / "out/report.json").read_text())
