@@ -3,7 +3,6 @@
 import zipfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -124,7 +123,8 @@ class ObjectMetrics:
 
     def scorer(self, sequence: MaskSequence, pool: Executor) -> "ObjectScorer | None":
         """Return what scores a sequence; None where its masks only introduce objects."""
-        return ObjectScorer(sequence, self.rules, self.metrics, pool) if sequence.ground_truth else None
+        followed = any(start < max(sequence.masks) for start in sequence.starts.values())
+        return ObjectScorer(sequence, self.rules, self.metrics, pool) if sequence.ground_truth and followed else None
 
     def compute(self, stage: int) -> tuple[dict[str, float], list[Row]]:
         """Return scores and rows of one stage, gathered over the ranks."""
@@ -169,13 +169,13 @@ class ObjectScorer:
         positions = {t: position for position, t in enumerate(self.stems)}
         starts = {number: positions[t] for number, t in sequence.starts.items()}
 
-        @lru_cache(maxsize=256)
         def annotation(stem: str) -> Ids:
             return sequence.mask(frames[stem]).numpy()
 
-        self.annotation = annotation
         try:
             plan = rules.plan(Video(sequence.name, list(frames), annotation, starts=starts))
+        except DataError:
+            raise
         except ValueError as error:
             raise DataError(f"{sequence.masks[min(sequence.masks)].parent}: {error}") from error
         self.known = set(plan) if rules.refuses_unknown else set(sequence.objects)
@@ -188,7 +188,7 @@ class ObjectScorer:
         Raises:
             DataError: if the annotation holds an id that no mask introduces.
         """
-        truth = self.annotation(self.stems[t])
+        truth = self.sequence.mask(t).numpy()
         if unknown := set(object_ids(self.rules.ids(truth))) - self.known:
             raise DataError(
                 f"{self.sequence.masks[t]}: holds id {min(unknown)}, which no mask introduces; take it out of the "

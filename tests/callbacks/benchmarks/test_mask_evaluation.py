@@ -12,7 +12,9 @@ import torch
 from PIL import Image
 
 from callbacks import DavisBenchmark
-from callbacks.benchmarks.mask_evaluation import ObjectScorer, annotated_frames, zip_predictions
+from callbacks.benchmarks.evaluation import RunContext
+from callbacks.benchmarks.mask_evaluation import ObjectMetrics, ObjectScorer, annotated_frames, zip_predictions
+from callbacks.benchmarks.ranks import Ranks
 from callbacks.metrics import ObjectScores
 from callbacks.metrics.rules import RULES
 from callbacks.tracking.label_tracker import TrackedFrame
@@ -36,6 +38,15 @@ def test_the_true_masks_score_one_on_every_frame_between_the_ends(davis_root: Pa
     assert {name: list(places) for name, (places, _) in curves.items()} == {"J": [1, 2, 3, 4], "F": [1, 2, 3, 4]}
     assert curves["J"][1] == [1, 0, 1, 1]
     assert metric.compute()["J-Mean"] == pytest.approx(0.75)
+
+
+def test_objects_without_a_later_mask_are_followed_without_a_score(davis_root: Path) -> None:
+    sequence = Davis(davis_root)[0]
+    last = replace(sequence, masks={0: sequence.masks[0]})
+    with Ranks() as ranks, ThreadPoolExecutor(1) as pool:
+        metrics = ObjectMetrics(RunContext(ranks), 1, RULES["youtube-vos"])
+        assert metrics.scorer(last, pool) is None
+        assert metrics.scorer(sequence, pool) is not None
 
 
 def test_a_mask_without_the_object_that_it_introduces_is_refused(davis_root: Path) -> None:

@@ -8,7 +8,6 @@ import pytest
 
 from callbacks import DavisBenchmark, VosBenchmark
 from callbacks.tools.score import score
-from datamodules.datasets import Vos
 from lightning_modules.backbones import build_feature_extractor
 from tests.helpers.synthetic_layouts import write_youtube_vos
 
@@ -37,19 +36,6 @@ def test_davis_scores_as_the_davis_benchmark_scores_it(davis_root):
     assert alone.evaluate(colour()) == merged.evaluate(colour())
 
 
-@pytest.mark.slow
-def test_sparse_masks_are_scored_after_an_object_has_entered(sparse, tmp_path):
-    benchmark = VosBenchmark(sparse, None, "frames", "masks", changes=SMALL)
-    scores = benchmark.evaluate(colour(), tmp_path)
-    assert 0 < scores["J&F-Mean"] < 1
-    predicted = sorted((tmp_path / "predictions").rglob("*.png"))
-    assert len(predicted) == sum(sequence.num_frames for sequence in Vos(sparse, None, "frames", "masks"))
-    assert score(sparse / "masks", tmp_path / "predictions", "youtube-vos").compute()["J-Mean"] == scores["J-Mean"]
-    results = json.loads((tmp_path / "results.json").read_text())
-    assert (results["benchmark"], results["rules"]["name"]) == ("vos", "youtube-vos")
-    assert {f"vos/{key}" for key in scores} == set(benchmark.score_keys)
-
-
 SLOWLY = [pytest.param(rules, marks=pytest.mark.slow) for rules in ("vost", "davis-2017", "youtube-vos")]
 
 
@@ -64,7 +50,9 @@ def test_a_benchmark_and_the_command_score_masks_alike(sparse, davis_root, tmp_p
     by_command = score(root / masks, tmp_path / "predictions", rules)
     assert scores == pytest.approx(by_command.compute(), abs=1e-12)
     assert benchmark.results.rows == by_command.rows()
-    assert benchmark.score_names == tuple(scores)
+    assert benchmark.score_keys == tuple(f"vos/{name}" for name in scores)
+    assert len(list((tmp_path / "predictions").rglob("*.png"))) == sum(each.num_frames for each in benchmark.sequences)
+    assert json.loads((tmp_path / "results.json").read_text())["rules"]["name"] == rules
     assert 0 < scores[benchmark.score_names[0]] < 1
 
 
