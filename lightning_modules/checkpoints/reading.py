@@ -9,12 +9,13 @@ from dataclasses import replace
 from importlib.metadata import version
 from io import BytesIO
 from pathlib import Path
+from pickletools import markobject
 from typing import Any, BinaryIO
 
 import torch
 from torch import Tensor, strided
 
-from .trust import Recipe, load_into, pass_gate
+from .trust import Recipe, load_into, pass_gate, quoted
 from .weights import check_digest
 
 SUFFIXES = (".ckpt", ".pt", ".pth")
@@ -50,6 +51,9 @@ REUSE_LIMIT = 4
 """Largest total size of all tensors, as a multiple of the file's: tied weights are stored once."""
 SMALL = 2**20
 """Bytes that tensors may take in addition, so that small files need not be counted."""
+
+TUPLE_LIMIT = 1_000
+"""Largest number of values in a tuple and the tuples within it; the state of Python's generator has 629."""
 
 
 class ForeignCheckpoint(ValueError):
@@ -126,7 +130,7 @@ def load_plain(path: Path, names: Collection[str] = (), mapped: bool = True, che
         file.seek(0)
         # the older form: magic number, protocol, system, content and keys of the storages
         pickles = [BytesIO(_pickle_in_zip(file, size, checksums))] if zipped else [file] * 5
-        named = {argument.replace(" ", ".") for one in pickles for argument in _globals(one)}
+        named = {argument.replace(" ", ".") for one in pickles for argument in _names_in(one)}
     if foreign := sorted(named - PLAIN_NAMES - set(names)):
         raise UnsafeContent(f"it holds {ascii(foreign[0])[1:-1][:100]}, and loading that may run code")
     content = torch.load(str(path), map_location="cpu", weights_only=True, mmap=mapped and zipped)
@@ -135,9 +139,37 @@ def load_plain(path: Path, names: Collection[str] = (), mapped: bool = True, che
     return content
 
 
-def _globals(pickled: BinaryIO) -> Iterator[str]:
-    """Yield `module name` of all that a pickle names; torch's reader knows no other instruction that names anything."""
-    return (str(argument) for opcode, argument, _ in pickletools.genops(pickled) if opcode.name == "GLOBAL")
+def _names_in(pickled: BinaryIO) -> Iterator[str]:
+    """Yield `module name` of all that a pickle names, while following the sizes of the tuples on its stack.
+
+    A tuple that holds another twice, again and again, is short in the file and endless to hash or to print; torch
+    hashes keys of dictionaries, and prints what is called in place of a name.
+
+    Raises:
+        ValueError: if a tuple is large, or something other than a name is called.
+    """
+    stack: list[int] = []  # values in a tuple, 0 for a name, 1 for anything else
+    marks: list[int] = []
+    memo: dict[Any, int] = {}
+    for opcode, argument, _ in pickletools.genops(pickled):
+        before = opcode.stack_before
+        if opcode.name == "GLOBAL":  # torch's reader knows no other instruction that names anything
+            yield str(argument)
+            stack.append(0)
+        elif opcode.name == "MARK":
+            marks.append(len(stack))
+        elif "GET" in opcode.name:
+            stack.append(memo[argument])
+        elif "PUT" in opcode.name:
+            memo[argument] = stack[-1]
+        else:
+            start = marks.pop() - before.index(markobject) if markobject in before else len(stack) - len(before)
+            taken = stack[start:]
+            del stack[start:]
+            size = 1 + sum(taken) if "TUPLE" in opcode.name else 1
+            if size > TUPLE_LIMIT or (opcode.name in ("REDUCE", "NEWOBJ") and taken[0] != 0):
+                raise ValueError("its values repeat each other endlessly")
+            stack.extend([size] * len(opcode.stack_after))
 
 
 def _pickle_in_zip(file: BinaryIO, size: int, checksums: bool) -> bytes:
@@ -206,10 +238,10 @@ def check_metadata(checkpoint: Any, source: str | Path) -> None:
         raise ValueError(f"{source}: is damaged: its vidcorr metadata names no class")
     form = metadata.get("format", 1)
     if type(form) is not int or form < 1:
-        raise ValueError(f"{source}: is damaged: its format must be a number from 1, got {str(form)[:40]!r}")
+        raise ValueError(f"{source}: is damaged: its format must be a number from 1, got {quoted(form)}")
     if form > FORMAT:
         raise ValueError(
-            f"{source}: written by vidcorr {str(metadata.get('version'))[:40]} in format {form}; "
+            f"{source}: written by vidcorr {quoted(metadata.get('version'), quotes=False)} in format {form}; "
             f"this is vidcorr {version('vidcorr')}, which reads formats up to {FORMAT}: update it"
         )
     state = checkpoint.get("state_dict")

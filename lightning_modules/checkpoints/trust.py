@@ -158,7 +158,7 @@ def _pass(class_path: Any, arguments: Any, source: str, depth: int) -> Recipe:
     if depth > MAX_NESTING:
         raise ValueError(f"{source}: encoders are nested more than {MAX_NESTING} deep")
     if not isinstance(class_path, str):
-        raise ValueError(f"{source}: its class must be an import path, got {_quote(class_path)}")
+        raise ValueError(f"{source}: its class must be an import path, got {quoted(class_path)}")
     kind = _class_of(class_path, source)
     if not isinstance(arguments, Mapping) or not all(isinstance(name, str) for name in arguments):
         raise ValueError(f"{source}: the arguments of {kind.__name__} must be names and values")
@@ -167,14 +167,14 @@ def _pass(class_path: Any, arguments: Any, source: str, depth: int) -> Recipe:
     ours = kind in own_classes().values()
     for name, value in arguments.items():
         if name not in signature:
-            raise ValueError(f"{source}: {kind.__name__} has no argument {_quote(name)}")
+            raise ValueError(f"{source}: {kind.__name__} has no argument {quoted(name)}")
         if name == RECIPE and isinstance(value, Mapping):
             nested = _pass(value.get("class_path"), value.get("init_args", {}), source, depth + 1)
             passed[name] = {"class_path": nested.class_path, "init_args": nested.arguments}
             ours = ours and nested.ours
             continue
         if not is_plain(value) or not accepts(hints.get(name, Any), value):
-            raise ValueError(f"{source}: {kind.__name__} cannot take {_quote(value)} as {name}")
+            raise ValueError(f"{source}: {kind.__name__} cannot take {quoted(value)} as {name}")
         passed[name] = value
     for name in (*NETWORK_ARGUMENTS, HEAD):
         made_by_name = name == HEAD or passed.get(RECIPE) is None
@@ -191,15 +191,15 @@ def _class_of(class_path: str, source: str) -> type[nn.Module]:
     if package.partition(".")[0] == OURS:
         classes = own_classes()
         if name not in classes:
-            raise ValueError(f"{source}: {_quote(class_path)} is not a class of this project ({', '.join(classes)})")
+            raise ValueError(f"{source}: {quoted(class_path)} is not a class of this project ({', '.join(classes)})")
         return classes[name]
     _require_allowed(class_path, "class", source)
     try:
         kind = import_named(package, name)
     except (ImportError, AttributeError, ValueError) as error:
-        raise ValueError(f"{source}: its class {_quote(class_path)} cannot be imported ({error})") from error
+        raise ValueError(f"{source}: its class {quoted(class_path)} cannot be imported ({error})") from error
     if not (isinstance(kind, type) and issubclass(kind, nn.Module)):
-        raise ValueError(f"{source}: its class {_quote(class_path)} is not a torch.nn.Module")
+        raise ValueError(f"{source}: its class {quoted(class_path)} is not a torch.nn.Module")
     return kind
 
 
@@ -219,10 +219,10 @@ def check_network(spec: str, source: str | Path) -> bool:
     if LIBRARY_NAME.fullmatch(spec) or spec in OWN_NETWORKS:
         return True
     if spec.startswith(LIBRARY_PREFIXES):
-        raise ValueError(f"{source}: its encoder is {_quote(spec)}, which is not the name of a network of that library")
+        raise ValueError(f"{source}: its encoder is {quoted(spec)}, which is not the name of a network of that library")
     if ":" not in spec:
         raise ValueError(
-            f"{source}: its encoder is {_quote(spec)}, another file; a checkpoint must hold its encoder itself"
+            f"{source}: its encoder is {quoted(spec)}, another file; a checkpoint must hold its encoder itself"
         )
     _require_allowed(spec, "network", str(source))
     return False
@@ -231,8 +231,8 @@ def check_network(spec: str, source: str | Path) -> bool:
 def _require_allowed(name: str, what: str, source: str) -> None:
     if name not in _allowed:
         raise ValueError(
-            f"{source}: names the {what} {_quote(name)}, which is not of this project and is not run unless you name "
-            f"it too: add --allow {_quote(name, quotes=False)} (in Python: lightning_modules.checkpoints.allow)"
+            f"{source}: names the {what} {quoted(name)}, which is not of this project and is not run unless you name "
+            f"it too: add --allow {quoted(name, quotes=False)} (in Python: lightning_modules.checkpoints.allow)"
         )
 
 
@@ -275,7 +275,7 @@ def _hints(kind: type) -> dict[str, Any]:
         return {}
 
 
-def _quote(value: object, quotes: bool = True) -> str:
+def quoted(value: object, quotes: bool = True) -> str:
     """Return a value from a file for a message: short whatever it nests, on one line, control characters escaped."""
     text = SHORT.repr(value) if quotes or not (isinstance(value, str) and value.isprintable()) else str(value)
     return text if len(text) <= 80 else f"{text[:77]}…"

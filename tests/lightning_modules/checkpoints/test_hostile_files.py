@@ -154,6 +154,26 @@ def test_shared_and_deep_values_cost_nothing(tmp_path):
     tracemalloc.stop()
 
 
+def doubled(content=b""):
+    """The instructions of a value that holds itself twice, 60 times over: 2**60 numbers."""
+    return b"\x80\x02" + content + b"K\x01" + b"q\x00h\x00\x86" * 60
+
+
+@pytest.mark.parametrize(
+    "pickled",
+    [
+        doubled(b"}") + b"K\x01s.",  # a key, which is hashed
+        doubled(b"}K\x01") + b"K\x01ss.",
+        doubled() + b")R.",  # called, which torch prints
+        b"\x80\x02" + b"]" + b"q\x00]h\x00ah\x00a" * 60 + b")R.",
+        b"\x80\x02}" + b"K\x01" + b"\x85" * 10**6 + b"K\x01s.",  # too deep to be hashed
+    ],
+)
+def test_endless_keys_and_functions_are_refused_at_once(pickled, tmp_path):
+    with pytest.raises(ValueError, match="its values repeat each other endlessly"):
+        read_content(archive_of(pickled, tmp_path / "a.ckpt"))
+
+
 @pytest.mark.parametrize(
     "pickled",
     [
