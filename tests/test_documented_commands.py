@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from callbacks.command_line import runs
-from lightning_modules.checkpoints.command_line import SavedModel
+from lightning_modules.checkpoints.trust import pass_gate
 
 ROOT = Path(__file__).resolve().parents[1]
 DOCUMENTS = sorted([ROOT / "README.md", ROOT / "configs/README.md", *(ROOT / "docs").glob("*.md")])
@@ -29,7 +29,7 @@ class Parsed(runs.VidcorrCLI):
 @pytest.fixture(autouse=True)
 def _any_checkpoint(monkeypatch):
     """A checkpoint named in a document holds a VFSSimSiam; files of the documents' own are not looked for."""
-    monkeypatch.setattr(runs, "saved_model", lambda path: SavedModel(path, "lightning_modules.VFSSimSiam", {}))
+    monkeypatch.setattr(runs, "saved_model", lambda path: pass_gate("lightning_modules.VFSSimSiam", {}, path))
     monkeypatch.chdir(ROOT)
 
 

@@ -17,7 +17,7 @@ from pytorch_lightning.loggers import TensorBoardLogger
 from pytorch_lightning.utilities import rank_zero_info
 from pytorch_lightning.utilities.model_helpers import is_overridden
 
-from lightning_modules.checkpoints import allow_named, saved_model
+from lightning_modules.checkpoints import allow_named, reconcile, saved_model
 
 from .. import signals
 from ..benchmarks.base import BenchmarkCallback
@@ -150,7 +150,8 @@ class VidcorrCLI(LightningCLI):
         """Make the checkpoint's model the default."""
         parser.usage, parser.epilog = USAGE, EPILOG
         if self._model:
-            parser.set_defaults({"model": self._model.defaults()})
+            defaults = {"class_path": self._model.class_path, "init_args": dict(self._model.arguments)}
+            parser.set_defaults({"model": defaults})
 
     def before_instantiate_classes(self) -> None:
         """Take the encoder's recipe from `--ckpt_path` for a model that wraps an encoder of another checkpoint."""
@@ -158,7 +159,7 @@ class VidcorrCLI(LightningCLI):
             return
         config = self.config[self.subcommand]
         if self._saved and config.get("model"):
-            self._saved.reconcile(config.model)
+            reconcile(self._saved, config.model, config.ckpt_path)
 
     def instantiate_trainer(self, **kwargs: Any) -> pl.Trainer:
         """Add to `fit` the callbacks that every training wants, where no file names one of their class."""

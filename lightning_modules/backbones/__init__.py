@@ -3,17 +3,17 @@
 from .build import (
     build_encoder,
     build_feature_extractor,
+    describe_network,
     encoder_hparams,
     extractor_of,
     module_from_checkpoint,
     trainable_network,
 )
-from .crw import crw_resnet18, crw_training_resnet18
-from .describe import describe_network
 from .extractor import FeatureExtractor, Normalise, RawColour
-from .head import HeadExtractor, build_head
 from .liir_encoder import LiirEncoder, LiirExtractor, PositionMap
+from .map_extractor import HeadExtractor, build_head
 from .networks import build_network, pooled_width, shared_copy
+from .resnet import crw_resnet18, crw_training_resnet18
 from .video import Clips, Recurrent, VideoEncoder
 
 __all__ = [

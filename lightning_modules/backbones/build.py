@@ -1,5 +1,6 @@
 """Feature extractors from whatever a user has: a module, a checkpoint or a name."""
 
+import re
 from abc import abstractmethod
 from collections.abc import Sequence
 from pathlib import Path
@@ -201,6 +202,36 @@ def path_to_network(module: nn.Module) -> list[nn.Module]:
             raise ValueError(f"{type(module).__name__} holds no network that has a name")
         path.append(inner)
     return path
+
+
+def describe_network(module: nn.Module) -> str:
+    """Return which network a module holds and where its weights are from.
+
+    Args:
+        module: a method, a `FrozenEncoder`, or what `build_encoder` returns.
+
+    Returns:
+        For example "ResNet-50, random weights, seed 0", "vit_small_patch16_224, weights of timm" or "ResNet-18, weights
+        of vfs_r18.ckpt".
+
+    Example:
+        >>> describe_network(build_encoder("raw_colour"))
+        'raw colour'
+    """
+    try:
+        path = path_to_network(module)
+    except ValueError:
+        held = getattr(module, "encoder", module)  # that of a FrozenEncoder
+        path = [getattr(held, "network", held)]
+    network: Any = path[-1]
+    name = (getattr(network, "architecture", None) or type(network).__name__).rpartition(":")[2]
+    if resnet := re.fullmatch(r"resnet(\d+)", name):
+        name = f"ResNet-{resnet[1]}"
+    *loaded, own = (getattr(part, "weights_origin", None) for part in path)
+    steps = getattr(getattr(module, "_trainer", None), "global_step", 0)
+    trained = f"{steps} steps of training" if steps else None
+    name = "raw colour" if name == "RawColour" else name
+    return ", ".join([name, *[text for text in (*loaded, trained, own) if isinstance(text, str)][:1]])
 
 
 def trainable_network(spec: str) -> nn.Module:

@@ -1,18 +1,38 @@
-"""Networks that are neither a ResNet nor a plain transformer: staged networks of timm, and a user's own module."""
+"""Networks that are neither a ResNet nor a plain transformer: timm's staged ones, a user's own module or head."""
 
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from .extractor import FeatureExtractor, check_map
-from .networks import describe_output
+from .extractor import FeatureExtractor, WrappedExtractor, check_map
+from .networks import LIBRARIES, describe_output, imported, shared_copy
 
 PROBE = (256, 320)
 """Height and width of the blank image for measuring strides; not square, and no network's default size."""
 
 OUTPUT = "features"
 """Stage name of a network's own last map."""
+
+
+def measured_stride(output: object, name: str) -> int:
+    """Return the pixels per cell of a map of the blank image.
+
+    Raises:
+        ValueError: if it is not a map of at least 4 × 4 cells with one stride in both directions.
+    """
+    frame = f"{PROBE[0]} x {PROBE[1]}"
+    if not isinstance(output, Tensor) or output.ndim != 4:
+        raise ValueError(
+            f"{name}: expected a feature map (N, C, h, w), got {describe_output(output)} of a {frame} image; take a "
+            "network of timm (timm:NAME), or a package.module:callable that makes one without its pooling"
+        )
+    check_map(output, PROBE, name)
+    height, width = output.shape[2:]
+    strides = {max(round(PROBE[0] / height), 1), max(round(PROBE[1] / width), 1)}
+    if len(strides) > 1:
+        raise ValueError(f"{name}: {height} x {width} cells for a {frame} image, two strides; pad its convolutions")
+    return strides.pop()
 
 
 class MapExtractor(FeatureExtractor):
@@ -51,23 +71,10 @@ class MapExtractor(FeatureExtractor):
         parameter = next(network.parameters(), torch.zeros(()))
         strides = []
         for name, output in zip(self.stages, self._probe(parameter.device), strict=True):
-            if not isinstance(output, Tensor) or output.ndim != 4:
-                raise ValueError(
-                    f"{kind}: expected a feature map (N, C, h, w), got {describe_output(output)} of a "
-                    f"{PROBE[0]} x {PROBE[1]} image; take a network of timm (timm:NAME), or a "
-                    "package.module:callable that makes one without its pooling"
-                )
-            check_map(output, PROBE, f"{kind}, {name}")
-            found = {round(side / cells) for side, cells in zip(PROBE, output.shape[2:], strict=True)}
-            if len(found) > 1:
-                cells = " x ".join(map(str, output.shape[2:]))
-                raise ValueError(
-                    f"{kind}: the map of {name} has {cells} cells for a {PROBE[0]} x {PROBE[1]} image, two strides; "
-                    "pad its convolutions"
-                )
-            if stride not in (None, *found):
-                raise ValueError(f"{kind}: the stride of {name} is {max(found)}, {stride} was asked for")
-            strides.append(found.pop())
+            own = measured_stride(output, f"{kind}, {name}")
+            if stride not in (None, own):
+                raise ValueError(f"{kind}: the stride of {name} is {own}, {stride} was asked for")
+            strides.append(own)
         self.stride = self._in_form_of_stage(strides)
         self.multiple = max(strides) if normalise is not None else 1  # some of timm's drop a last incomplete cell
 
@@ -108,3 +115,45 @@ class MapExtractor(FeatureExtractor):
                 f"{type(self.network).__name__}: takes images of one size only; videos need a network of any size "
                 f"({' '.join(str(error).split())[:120]})"
             ) from error
+
+
+def build_head(spec: str) -> nn.Module:
+    """Build a head over features.
+
+    Args:
+        spec: `package.module:callable`, called without arguments. It gives a module that maps features `(N, C, h, w)`
+            and the images they are of, float RGB `(N, 3, H, W)` in [0, 1], to features `(N, C', h', w')`.
+
+    Raises:
+        ValueError: if it cannot be imported or gives no module.
+    """
+    module, separator, name = spec.partition(":")
+    if not separator or module in LIBRARIES:
+        raise ValueError(f"head {spec!r}: write package.module:callable")
+    return imported(module, name)
+
+
+class HeadExtractor(WrappedExtractor):
+    """A view of an encoder with a head over each of its maps; it shares the weights of both.
+
+    Args:
+        inner: the view of the encoder.
+        head: result of `build_head`.
+
+    Raises:
+        ValueError: if the head's output is not a map of at least 4 × 4 cells with one stride in both directions.
+    """
+
+    def __init__(self, inner: FeatureExtractor, head: nn.Module) -> None:
+        super().__init__(inner, inner.stage)
+        self.head = shared_copy(head)
+        self.eval()
+        parameter = next(self.parameters(), torch.zeros(()))
+        with torch.inference_mode():
+            outputs = self.maps(torch.zeros(1, 3, *PROBE, device=parameter.device))
+        strides = [measured_stride(output, f"head {type(head).__name__}") for output in outputs]
+        self.stride = self._in_form_of_stage(strides)
+
+    def maps(self, images: Tensor) -> list[Tensor]:
+        """Return the head's map of each stage."""
+        return [self.head(one, images) for one in self.inner.maps(images)]

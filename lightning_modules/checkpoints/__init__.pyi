@@ -1,4 +1,4 @@
-from .command_line import allow_named as allow_named, saved_model as saved_model
+from .command_line import allow_named as allow_named, reconcile as reconcile, saved_model as saved_model
 from .reading import (
     SUFFIXES as SUFFIXES,
     ForeignCheckpoint as ForeignCheckpoint,

@@ -1,64 +1,48 @@
 """The model that `--ckpt_path` stands for on a command line."""
 
 from collections.abc import Iterator, Mapping, MutableMapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from . import trust
 from .reading import ForeignCheckpoint, check_metadata, read_content, recipe_of
+from .trust import Recipe
 
 
-@dataclass(frozen=True)
-class SavedModel:
-    """Class and arguments that a checkpoint holds, as defaults for the parser of a command line.
+def reconcile(saved: Recipe, chosen: Any, path: str | Path) -> None:
+    """Give the encoder of a checkpoint to a model whose backbone the command line names, in place.
 
-    Attributes:
-        path: the checkpoint.
-        class_path: class path of its module.
-        arguments: arguments of its module, plain types.
+    A module over an encoder that itself came out of a checkpoint notes it as `encoder`; a command line names it by its
+    path.
+
+    Args:
+        saved: class and arguments of the checkpoint's module.
+        chosen: `class_path` and `init_args` that result from flags, files and those of `saved`.
+        path: the checkpoint, for the message.
+
+    Raises:
+        ValueError: if another backbone is named than the one that the checkpoint holds.
     """
-
-    path: str
-    class_path: str
-    arguments: dict[str, Any]
-
-    def defaults(self) -> dict[str, Any]:
-        """Return `class_path` and `init_args`, as jsonargparse takes them."""
-        return {"class_path": self.class_path, "init_args": dict(self.arguments)}
-
-    def reconcile(self, chosen: Any) -> None:
-        """Give the encoder of the checkpoint to a model whose backbone the command line names, in place.
-
-        A module over an encoder that itself came out of a checkpoint notes it as `encoder`; a command line names it by
-        its path.
-
-        Args:
-            chosen: `class_path` and `init_args` that result from flags, files and `defaults`.
-
-        Raises:
-            ValueError: if another backbone is named than the one that the checkpoint holds.
-        """
-        arguments: MutableMapping[str, Any] = chosen.get("init_args") or {}
-        key = next((name for name in trust.NETWORK_ARGUMENTS if name in self.arguments), "")
-        same = str(chosen["class_path"]).rpartition(".")[2] == self.class_path.rpartition(".")[2]
-        if not same or not self.arguments.get(trust.RECIPE) or trust.RECIPE not in arguments:
-            return
-        noted = self.arguments[key]
-        if arguments[key] == noted:
-            arguments[trust.RECIPE] = self.arguments[trust.RECIPE]
-        elif arguments[trust.RECIPE] is not None:
-            raise ValueError(
-                f"--ckpt_path {self.path} is over {noted}, but {arguments[key]} is named as its {key}: set "
-                f"--model.{key} {noted} or leave it out"
-            )
+    arguments: MutableMapping[str, Any] = chosen.get("init_args") or {}
+    key = next((name for name in trust.NETWORK_ARGUMENTS if name in saved.arguments), "")
+    same = str(chosen["class_path"]).rpartition(".")[2] == saved.class_path.rpartition(".")[2]
+    if not same or not saved.arguments.get(trust.RECIPE) or trust.RECIPE not in arguments:
+        return
+    noted = saved.arguments[key]
+    if arguments[key] == noted:
+        arguments[trust.RECIPE] = saved.arguments[trust.RECIPE]
+    elif arguments[trust.RECIPE] is not None:
+        raise ValueError(
+            f"--ckpt_path {path} is over {noted}, but {arguments[key]} is named as its {key}: set "
+            f"--model.{key} {noted} or leave it out"
+        )
 
 
-def saved_model(path: str | Path) -> SavedModel | None:
-    """Return the model that a checkpoint holds, for `--ckpt_path`.
+def saved_model(path: str | Path) -> Recipe | None:
+    """Return class and arguments of the model that a checkpoint holds, as defaults for the parser of a command line.
 
-    Its class and arguments have passed the gate (see `pass_gate`), and its weights fit them; the module that loads them
-    compares their digest.
+    They have passed the gate (see `pass_gate`), and the weights' shapes fit them. The weights are not read here: who
+    loads them verifies checksums and digest.
 
     Args:
         path: the value of `--ckpt_path`.
@@ -77,7 +61,7 @@ def saved_model(path: str | Path) -> SavedModel | None:
         if path in ("last", "best", "hpc") or "://" in path:
             return None
         raise FileNotFoundError(f"--ckpt_path: there is no file {path}")
-    content = read_content(path)
+    content = read_content(path, checksums=False)
     try:
         check_metadata(content, path)
     except ForeignCheckpoint:
@@ -86,7 +70,7 @@ def saved_model(path: str | Path) -> SavedModel | None:
         raise
     recipe = recipe_of(content, path)
     trust.check_fit_of(recipe, content["state_dict"], path)
-    return SavedModel(path, recipe.class_path, recipe.arguments)
+    return recipe
 
 
 def allow_named(args: Sequence[str]) -> list[str]:

@@ -1,49 +1,22 @@
 """The weights of another project as a checkpoint of this one."""
 
 from collections import Counter, defaultdict
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
 
 from ..checkpoints import SUFFIXES, allow, write_checkpoint
 from ..checkpoints.trust import load_into, pass_gate
 from .families import FAMILIES, family_of
-from .foreign_file import ForeignFile, State, read_foreign
-from .mapping import Converted
-
-
-@dataclass(frozen=True)
-class Report:
-    """Account of a conversion: what was mapped and what was not used."""
-
-    file: ForeignFile
-    family: str
-    converted: Converted
-    counts: dict[str, tuple[int, int]]
-    """Part of our module → its tensors and their numbers."""
-    output: Path
-
-    def __str__(self) -> str:
-        made = self.converted.class_path.rpartition(".")[2]
-        arguments = ", ".join(f"{name}={value}" for name, value in self.converted.init_args.items())
-        rows = [("family", self.family), ("made", f"{made}({arguments})")]
-        rows += [(part, f"{tensors} tensors, {n / 1e6:.2f} M numbers") for part, (tensors, n) in self.counts.items()]
-        rows += [("not used", f"{names} ({why})") for why, names in _unused(self.converted.unused).items()]
-        if self.file.beside:
-            rows.append(("not used", f"{', '.join(self.file.beside)} (stored with the weights)"))
-        if self.converted.note:
-            rows.append(("note", self.converted.note))
-        rows.append(("measure", f"python cli.py validate --ckpt_path {self.output} {self.converted.measured_by}"))
-        width = max(len(name) for name, _ in rows)
-        return "\n".join([str(self.file.path), *(f"  {name:<{width}}  {text}" for name, text in rows)])
+from .foreign_file import State, read_foreign
 
 
 def convert(
     foreign: str | Path, output: str | Path, kind: str = "auto", architecture: str | None = None, trust: bool = False
-) -> Report:
+) -> dict[str, Any]:
     """Convert a foreign checkpoint to one of ours.
 
     Every tensor of the file is mapped, or a rule states why it is not needed; every tensor of our module is
@@ -57,7 +30,9 @@ def convert(
         trust: unpickle whatever the file holds, which may run code.
 
     Returns:
-        What was mapped and what was not used.
+        `family`; `class_path` and `init_args` of the module; `parts`: part of the module → its tensors and their
+        numbers; `unused`: foreign key → reason to leave it out; `beside`: what the file held with the weights; `note`;
+        and `measure`, the command that comes closest to the source's own evaluation.
 
     Raises:
         ValueError: if the family is not known, a key is not covered, or a weight is missing or of another shape.
@@ -82,7 +57,28 @@ def convert(
     state = _with_counts(converted.state)
     module: Any = load_into(recipe, state, f"{foreign}, taken for {family}")
     write_checkpoint(module, output)
-    return Report(file, family, converted, _counts(state), output)
+    return {
+        "family": family,
+        "class_path": converted.class_path,
+        "init_args": converted.init_args,
+        "parts": _parts(state),
+        "unused": converted.unused,
+        "beside": file.beside,
+        "note": converted.note,
+        "measure": f"python cli.py validate --ckpt_path {output} {converted.measured_by}",
+    }
+
+
+def account(report: Mapping[str, Any]) -> str:
+    """Return a result of `convert` as lines for people."""
+    arguments = ", ".join(f"{name}={value}" for name, value in report["init_args"].items())
+    rows = [("family", report["family"]), ("made", f"{report['class_path'].rpartition('.')[2]}({arguments})")]
+    rows += [(part, f"{tensors} tensors, {n / 1e6:.2f} M numbers") for part, (tensors, n) in report["parts"].items()]
+    rows += [("not used", f"{names} ({why})") for why, names in _unused(report["unused"]).items()]
+    rows.append(("not used", f"{', '.join(report['beside'])} (stored with the weights)" if report["beside"] else ""))
+    rows += [(name, report[name]) for name in ("note", "measure")]
+    width = max(len(name) for name, _ in rows)
+    return "\n".join(f"  {name:<{width}}  {text}" for name, text in rows if text)
 
 
 def _with_counts(state: State) -> State:
@@ -91,13 +87,13 @@ def _with_counts(state: State) -> State:
     return {f"{norm}num_batches_tracked": torch.zeros((), dtype=torch.long) for norm in norms} | state
 
 
-def _counts(state: dict[str, Tensor]) -> dict[str, tuple[int, int]]:
-    counts: dict[str, tuple[int, int]] = {}
+def _parts(state: State) -> dict[str, tuple[int, int]]:
+    parts: dict[str, tuple[int, int]] = {}
     for name, tensor in state.items():
         part = name.partition(".")[0]
-        tensors, numbers = counts.get(part, (0, 0))
-        counts[part] = tensors + 1, numbers + tensor.numel()
-    return counts
+        tensors, numbers = parts.get(part, (0, 0))
+        parts[part] = tensors + 1, numbers + tensor.numel()
+    return parts
 
 
 def _unused(unused: dict[str, str]) -> dict[str, str]:

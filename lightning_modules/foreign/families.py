@@ -5,13 +5,14 @@
 
 import re
 from collections.abc import Callable
+from typing import Any
 
 import torch
 
 from ..backbones.liir_encoder import LiirEncoder
 from ..backbones.networks import build_network
 from .foreign_file import ForeignFile, State
-from .mapping import DAVIS, Converted, Family, frozen, rename, resnet_name
+from .mapping import DAVIS, FROZEN, Converted, Family, frozen, rename, resnet_name
 
 OWN_CHOICE = f"{DAVIS} --trainer.callbacks.protocol vidcorr"
 MASKED = "stands for masked patches in training"
@@ -101,22 +102,11 @@ def _mast(state: State, architecture: str | None) -> Converted:
     return Converted(LIIR_CLASS, arguments, renamed, unused, note, measured_by)
 
 
-DINO_TAKEN = {r"(?:backbone\.)?((?:cls_token|pos_embed|patch_embed|blocks|norm|conv1|bn1|layer\d).*)": r"\1"}
-DINO_LEFT = {
-    r"(?:backbone\.)?mask(?:ed)?_(?:token|embed)": MASKED,
-    r"head\..+": "head",
-    r"(?:backbone\.)?fc\..+": "classifier",
-}
 DINO_SIZES = {384: "small", 768: "base"}
 
 
-def _dino(state: State, architecture: str | None) -> Converted:
-    spec = architecture or _dino_network({key.removeprefix("backbone."): value for key, value in state.items()})
-    measured_by = "--config configs/benchmarks/davis_dino.yaml" if "vit" in spec else DAVIS
-    return frozen(spec, state, DINO_TAKEN, DINO_LEFT, measured_by=measured_by)
-
-
 def _dino_network(state: State) -> str:
+    state = {key.removeprefix("backbone."): value for key, value in state.items()}
     patches = state.get("patch_embed.proj.weight")
     if patches is None:
         return f"torchvision:{resnet_name(state)}"
@@ -128,41 +118,32 @@ def _dino_network(state: State) -> str:
 
 
 DINOV2_SIZES = {384: "small", 768: "base", 1024: "large", 1280: "huge_plus", 1536: "giant"}
-DINOV2_TAKEN = {
-    r"(?:backbone\.)?(cls_token|pos_embed|patch_embed\.proj\.\w+|norm\.\w+)": r"\1",
-    r"(?:backbone\.)?(?:register_tokens|storage_tokens)": "reg_token",
-    r"(?:backbone\.)?(blocks\.\d+\.(?:norm\d|attn\.qkv|attn\.proj|mlp\.fc\d)\.\w+)": r"\1",
-    r"(?:backbone\.)?(blocks\.\d+)\.mlp\.w12\.(\w+)": r"\1.mlp.fc1.\2",
-    r"(?:backbone\.)?(blocks\.\d+)\.mlp\.w3\.(\w+)": r"\1.mlp.fc2.\2",
-}
-LAYER_SCALE = {r"(?:backbone\.)?(blocks\.\d+\.ls[12]\.gamma)": r"\1"}
-LAYER_SCALE_V3 = {r"(?:backbone\.)?(blocks\.\d+)\.ls([12])\.gamma": r"\1.gamma_\2"}
 DINOV2_LEFT = {
-    r"(?:backbone\.)?mask_token": MASKED,
+    "mask_token": MASKED,
     r"(?:dino|ibot)_head\..+": "head",
-    r"(?:backbone\.)?.+\.bias_mask": "zeros that the bias of the keys is multiplied by",
-    r"(?:backbone\.)?rope_embed\.periods": "fixed numbers that timm computes",
-    r"(?:backbone\.)?local_cls_norm\.\w+": "norm of the class token of local crops, in training",
+    r".+\.bias_mask": "zeros that the bias of the keys is multiplied by",
+    r"rope_embed\.periods": "fixed numbers that timm computes",
+    r"local_cls_norm\.\w+": "norm of the class token of local crops, in training",
 }
 
 
 def _dinov2(state: State, architecture: str | None) -> Converted:
+    """Convert DINOv2 and DINOv3 by timm's own functions; what those leave out is told here."""
+    from timm.models import eva, vision_transformer
+
     plain = {name.removeprefix("backbone."): tensor for name, tensor in state.items()}
     third = "storage_tokens" in plain
-    spec = architecture or _dinov2_network(plain, third)
-    left, taken = dict(DINOV2_LEFT), DINOV2_TAKEN | (LAYER_SCALE_V3 if third else LAYER_SCALE)
-    if third:
-        left[r"(?:backbone\.)?blocks\.\d+\.attn\.qkv\.bias"] = "given as biases of queries and values"
-    converted = frozen(spec, state, taken, left, measured_by=OWN_CHOICE)
-    weights = converted.state
-    prefix = "encoder.network."
-    if third and _has_bias(plain):
-        weights |= {prefix + name: tensor for name, tensor in _split_biases(plain).items()}
-    elif not third and f"{prefix}reg_token" in weights:
-        positions = weights[f"{prefix}pos_embed"]  # timm adds the class token's position once and for all
-        weights[f"{prefix}cls_token"] = weights[f"{prefix}cls_token"] + positions[:, :1]
-        weights[f"{prefix}pos_embed"] = positions[:, 1:]
-    return converted
+    spec, left = architecture or _dinov2_network(plain, third), dict(DINOV2_LEFT)
+    if third and not _has_bias(plain):
+        left[r"blocks\.\d+\.attn\.qkv\.bias"] = "all zeros, which this network of timm leaves out"
+    taken, unused = rename(plain, {r"(.+)": r"\1"}, left)
+    with torch.device("meta"):
+        network: Any = build_network(spec)
+    library: Any = eva if third else vision_transformer
+    # a mask token is what timm knows the files by
+    converted = library.checkpoint_filter_fn(taken | {"mask_token": plain["mask_token"]}, network)
+    weights = {f"encoder.network.{name}": tensor for name, tensor in converted.items()}
+    return Converted(FROZEN, {"spec": spec}, weights, unused, measured_by=OWN_CHOICE)
 
 
 def _dinov2_network(state: State, third: bool) -> str:
@@ -179,17 +160,6 @@ def _has_bias(state: State) -> bool:
     """Return whether the queries or values have a bias; that of the keys is always zero, and some models have none."""
     biases = (tensor for name, tensor in state.items() if name.endswith("attn.qkv.bias"))
     return any(bool((part != 0).any()) for bias in biases for part in bias.tensor_split(3)[::2])
-
-
-def _split_biases(state: State) -> State:
-    """Return the biases of queries and values, which timm stores separately."""
-    split: State = {}
-    for name, bias in state.items():
-        if name.endswith("attn.qkv.bias"):
-            query, _, value = bias.tensor_split(3)
-            split[name.replace("qkv.bias", "q_bias")] = torch.clone(query)
-            split[name.replace("qkv.bias", "v_bias")] = torch.clone(value)
-    return split
 
 
 def _is_dinov2(state: State) -> bool:
@@ -234,7 +204,7 @@ FAMILIES = {
         },
         architecture=lambda state: "lightning_modules.backbones:crw_resnet18",
         note="taken as of model_type scratch, whose convolutions pad by reflection; the keys do not show it",
-        measured_by=f"{DAVIS} --trainer.callbacks.protocol crw",
+        measured_by=lambda spec: f"{DAVIS} --trainer.callbacks.protocol crw",
     ),
     "liir": Family(lambda state: "feature_extraction.pos_embed1" in state, rules=_liir),
     "mast": Family(
@@ -246,7 +216,17 @@ FAMILIES = {
         left={r"encoder_q\.fc\..+": "projector", r"encoder_k\..+": "moving average", r"queue(_ptr)?": "negatives"},
         architecture=lambda state: f"torchvision:{resnet_name(state, 'encoder_q.')}",
     ),
-    "dino": Family(lambda state: any(key.startswith("head.mlp.") for key in state), rules=_dino),
+    "dino": Family(
+        lambda state: any(key.startswith("head.mlp.") for key in state),
+        taken={r"(?:backbone\.)?((?:cls_token|pos_embed|patch_embed|blocks|norm|conv1|bn1|layer\d).*)": r"\1"},
+        left={
+            r"(?:backbone\.)?mask(?:ed)?_(?:token|embed)": MASKED,
+            r"head\..+": "head",
+            r"(?:backbone\.)?fc\..+": "classifier",
+        },
+        architecture=_dino_network,
+        measured_by=lambda spec: "--config configs/benchmarks/davis_dino.yaml" if "vit" in spec else DAVIS,
+    ),
     "dinov2": Family(_is_dinov2, rules=_dinov2),
     "torchvision": Family(
         lambda state: {"conv1.weight", "bn1.weight", "layer1.0.conv1.weight"} <= state.keys(),

@@ -12,6 +12,7 @@ RenameRules = Mapping[str, str]
 """Regular expression over a complete foreign key → our name (`\\1` is its first group), or why it is left out."""
 
 DAVIS = "--config configs/benchmarks/davis.yaml"
+FROZEN = "lightning_modules.frozen_encoder.FrozenEncoder"
 
 
 @dataclass(frozen=True)
@@ -39,7 +40,7 @@ class Family:
         left: rules for keys that are left out.
         architecture: name of the network that the weights are of, where the user gives none.
         note: remark for the user.
-        measured_by: see `Converted`.
+        measured_by: see `Converted`, of the network.
         rules: conversion in place of all this; the architecture is given where the user or the file names it.
     """
 
@@ -48,7 +49,7 @@ class Family:
     left: RenameRules = field(default_factory=dict)
     architecture: Callable[[State], str] = lambda state: ""
     note: str = ""
-    measured_by: str = DAVIS
+    measured_by: Callable[[str], str] = lambda spec: DAVIS
     rules: Callable[[State, str | None], Converted] | None = None
 
     def convert(self, state: State, architecture: str | None) -> Converted:
@@ -61,7 +62,7 @@ class Family:
         if self.rules is not None:
             return self.rules(state, architecture)
         spec = architecture or self.architecture(state)
-        return frozen(spec, state, self.taken, self.left, self.note, self.measured_by)
+        return frozen(spec, state, self.taken, self.left, self.note, self.measured_by(spec))
 
 
 def rename(state: State, taken: RenameRules, left: RenameRules) -> tuple[State, dict[str, str]]:
@@ -108,9 +109,7 @@ def frozen(
     """Return the conversion to a `FrozenEncoder` of the network `spec`, see `rename` and `Converted`."""
     renamed, unused = rename(state, taken, left)
     weights = {f"encoder.network.{name}": tensor for name, tensor in renamed.items()}
-    return Converted(
-        "lightning_modules.frozen_encoder.FrozenEncoder", {"spec": spec}, weights, unused, note, measured_by
-    )
+    return Converted(FROZEN, {"spec": spec}, weights, unused, note, measured_by)
 
 
 RESNETS: dict[tuple[int, tuple[int, ...], int, int], str] = {

@@ -25,6 +25,6 @@ def command(args: Sequence[str]) -> None:
     parser.add_argument("--trust", action="store_true", help="unpickle all that it holds, which may run code")
     flags = parser.parse_args(list(args))
 
-    from ..foreign.conversion import convert
+    from ..foreign.conversion import account, convert
 
-    print(convert(**vars(flags)))
+    print(f"{flags.foreign}\n{account(convert(**vars(flags)))}")

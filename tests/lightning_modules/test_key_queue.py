@@ -36,9 +36,3 @@ def test_queue_refuses() -> None:
         queue.require_divisor(4)
     with pytest.raises(ValueError, match=r"nearest are 32$"):
         queue.require_divisor(32)
-    with pytest.raises(ValueError, match="at least 1 key"):
-        KeyQueue(0, 2)
-    with pytest.raises(ValueError, match="cannot take 5 keys"):
-        KeyQueue(4, 2).enqueue(torch.zeros(5, 2), torch.zeros(5, dtype=torch.long))
-    with pytest.raises(ValueError, match=r"with \(2,\) video ids"):
-        KeyQueue(4, 2).enqueue(torch.zeros(3, 2), torch.zeros(2, dtype=torch.long))

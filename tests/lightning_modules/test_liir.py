@@ -63,10 +63,9 @@ def by_equations(module: Liir, batch: dict[str, Tensor], dropped: int) -> tuple[
         OFF | {"position": "1dape"},
         OFF | {"bank_frames": 6},
         OFF | {"mixture_components": 2},
-        OFF | {"mixture_components": 1},
         {},
     ],
-    ids=["mast", "position", "negatives", "compactness", "one-gaussian", "all"],
+    ids=["mast", "position", "negatives", "compactness", "all"],
 )
 def test_step_is_that_of_the_equations(options: dict[str, Any]) -> None:
     module, batch = tiny(**options).eval(), clips(3, frames=3)
@@ -87,36 +86,6 @@ def test_step_is_that_of_the_equations(options: dict[str, Any]) -> None:
         torch.autograd.grad(published["loss"], module.backbone.parameters()), expected, strict=True
     ):
         assert (found - wanted).norm() <= 1e-3 * wanted.norm() + 1e-6
-
-
-def test_each_part_alone_changes_only_its_own_term() -> None:
-    batch = clips(2)
-    plain = tiny(**OFF).eval().step(batch)
-    fresh = tiny(**(OFF | {"bank_frames": 6})).eval()
-    assert torch.equal(fresh.step(batch)["loss"], plain["loss"])  # an empty bank holds no negatives
-    own = filled(tiny(**(OFF | {"bank_frames": 6})).eval(), [0])
-    one, other = batch["video_index"] == 0, batch["video_index"] == 1
-    own_only, others_only = (own.step({name: t[kept] for name, t in batch.items()}) for kept in (one, other))
-    assert own_only["negative_mass"] == 0
-    assert 0 < others_only["negative_mass"] < 1
-    compact = tiny(**(OFF | {"mixture_components": 2})).eval().step(batch)
-    assert torch.equal(compact["reconstruction"], plain["reconstruction"])
-    assert compact["loss"] > plain["loss"]
-    learned = tiny(**(OFF | {"position": "1dape"})).eval()
-    assert torch.equal(learned.step(batch)["loss"], plain["loss"])  # a learned map starts at zero
-    learned.step(batch)["loss"].backward()
-    assert learned.backbone.position.places.grad.ne(0).any()
-    assert not torch.equal(tiny(**(OFF | {"position": "2dspe"})).eval().step(batch)["loss"], plain["loss"])
-
-
-def test_warm_up_has_neither_negatives_nor_compactness() -> None:
-    batch = clips(2)
-    warm = filled(tiny(warmup_epochs=1), [7]).eval().step(batch)
-    later = filled(tiny(), [7]).eval().step(batch)
-    assert warm["compactness"] == 0
-    assert "negative_mass" not in warm
-    assert later["compactness"] > 0
-    assert later["negative_mass"] > 0
 
 
 @pytest.mark.parametrize("modulation", ["shift", "shuffle", "none"])
@@ -159,18 +128,6 @@ def test_training_drops_one_channel_a_batch() -> None:
         module._batch_position = (0, place)
         found.add(module.step(batch)["loss"].item())
     assert found == set(alone)
-
-
-def test_draws_are_a_function_of_seed_epoch_and_batch() -> None:
-    module = tiny().train()
-    draws = []
-    for place in ((0, 0), (0, 1), (1, 0), (0, 0)):
-        module._batch_position = place
-        draws.append(torch.rand(4, generator=module.generator()).tolist())
-    assert draws[0] == draws[3]
-    assert len({tuple(draw) for draw in draws}) == 3
-    dropped = [int(torch.randint(2, (), generator=torch.Generator().manual_seed(hash((0, 0, n))))) for n in range(400)]
-    assert 150 < sum(dropped) < 250
 
 
 def test_golden_learning_rates(golden: Any) -> None:
@@ -244,23 +201,11 @@ def test_two_ranks_are_one_rank_with_all_samples(tmp_path: Path) -> None:
     assert one["mass"] > 0
 
 
-def test_bad_choices() -> None:
-    with pytest.raises(ValueError, match=r"accumulate_grad_batches: leave it out"):
-        quiet_trainer(accumulate_grad_batches=2).fit(tiny(), DataLoader(Clips(4, 2, 16), batch_size=2))
-    with pytest.raises(ValueError, match="modulation must be shift, shuffle or none, got 'roll'"):
-        Liir(modulation="roll")  # type: ignore[arg-type]
-    with pytest.raises(ValueError, match="points_per_frame must be 1 or more, got 0"):
-        Liir(points_per_frame=0)
-
-
 @pytest.mark.parametrize(
     ("options", "message"),
     [
         ({"border": "wrap"}, "border must be exclude or zero, got 'wrap'"),
-        ({"radius": -1}, "radius must be 0 or more, got -1"),
-        ({"mixture_components": 0}, "components must be 1 or more, got 0"),
         ({"mixture_components": 10, "radius": 1}, "mixture_components 10 do not fit a window of radius 1"),
-        ({"mixture_width": "auto"}, "width must be fixed or moments, got 'auto'"),
     ],
 )
 def test_bad_choices_are_refused_before_the_epochs_that_do_without_them(options: dict[str, Any], message: str) -> None:

@@ -28,15 +28,6 @@ def test_average_moves_by_thousandths_in_every_precision(dtype: torch.dtype) -> 
     torch.testing.assert_close(part, torch.full_like(part, 1 - 0.999**1000), rtol=1e-3, atol=0)
 
 
-def test_half_precision_passes_take_images_of_half_precision() -> None:
-    average = MomentumEncoder(Tiny()).to(torch.bfloat16).eval()
-    images = torch.rand(2, 3, 8, 8)
-    with torch.no_grad():
-        exact, half = average(images), average(images.bfloat16())
-    assert half.dtype == torch.bfloat16
-    torch.testing.assert_close(half.float(), exact, rtol=0.05, atol=0.02)
-
-
 def test_average_takes_no_gradient_and_keeps_its_own_statistics() -> None:
     module = Tiny()
     average = MomentumEncoder(module)
@@ -58,13 +49,6 @@ def test_a_state_dict_has_the_encoders_names_both_ways() -> None:
     assert torch.equal(other.target.average.conv.weight, module.conv.weight)
 
 
-@pytest.mark.parametrize("momentum", [-0.1, 1.5])
-def test_a_momentum_that_would_not_average_is_refused(momentum: float) -> None:
-    encoder = nn.Linear(2, 2)
-    with pytest.raises(ValueError, match=rf"encoder_momentum must be in \[0, 1\], got {momentum}"):
-        MomentumEncoder(encoder).update(encoder, momentum)
-
-
 class Weights(pl.Callback):
     """Weights of the encoder after each optimiser step."""
 
@@ -75,11 +59,8 @@ class Weights(pl.Callback):
         self.weights.append(next(pl_module.encoder.parameters()).detach().clone())
 
 
-PRECISIONS = ["bf16-mixed", "bf16-true", "16-true"]
-
-
 # Liir's Adam has no 16-true: its ε of 1e-8 is 0 in float16
-@pytest.mark.parametrize(("method", "precision"), [*(("moco", each) for each in PRECISIONS), ("liir", "bf16-true")])
+@pytest.mark.parametrize(("method", "precision"), [("moco", "bf16-true"), ("moco", "16-true"), ("liir", "bf16-true")])
 def test_training_keeps_average_and_queue_exact(method: str, precision: Any) -> None:
     options: dict[str, Any] = {"encoder_momentum": 0.999}
     if method == "moco":
@@ -94,8 +75,7 @@ def test_training_keeps_average_and_queue_exact(method: str, precision: Any) -> 
     trainer.fit(module, data)
     average = next(module.target_encoder.parameters())
     assert average.dtype == torch.float32
-    if precision != "bf16-mixed":
-        assert record.weights[0].dtype in (torch.bfloat16, torch.float16)  # the encoder is rounded, its average is not
+    assert record.weights[0].dtype in (torch.bfloat16, torch.float16)  # the encoder is rounded, its average is not
     expected = closed_form(start, record.weights, 0.999)
     moved = (expected - start.double()).abs().max()
     assert moved > 0

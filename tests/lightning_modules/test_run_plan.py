@@ -11,36 +11,16 @@ import torch.distributed as dist
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
-from lightning_modules import VFSSimSiam, base, distributed, freed_memory
+from lightning_modules import distributed, freed_memory
 from lightning_modules.base import CorrespondenceModule, SampleMean, keyed_generator
 from lightning_modules.distributed import gather, own_rows
-from tests.helpers import tiny as tiny_simsiam
 from tests.helpers.contrast import Clips, loader, quiet_trainer
 from tests.helpers.liir import tiny as tiny_liir
-from tests.helpers.moco import tiny
 
 
 class Look(pl.Callback):
     def on_train_start(self, trainer: pl.Trainer, pl_module: Any) -> None:
         self.plan = pl_module.plan()
-
-
-def test_plan_tells_the_size_of_the_queue(capsys: pytest.CaptureFixture[str], caplog: Any) -> None:
-    look = Look()
-    quiet_trainer(max_steps=1, callbacks=[look]).fit(tiny(), loader(videos=8, batch_size=8))
-    assert look.plan["BatchNorm"] == "Shuffle BN: 4 group(s) of 2 videos"
-    assert look.plan["negatives"].startswith("16 keys of 4 numbers, 0.0 MB")
-
-
-@pytest.mark.parametrize(
-    ("momentum", "advice"),
-    [(0.5, ""), (0.999, "; 99% of it is still its start after 6 steps: lower encoder_momentum")],
-)
-def test_plan_tells_of_an_average_that_cannot_follow(momentum: float, advice: str) -> None:
-    look = Look()
-    module = tiny(encoder_momentum=momentum)
-    quiet_trainer(max_steps=6, callbacks=[look]).fit(module, loader(videos=8, batch_size=8))
-    assert look.plan["momentum encoder"] == f"average with m = {momentum}{advice}"
 
 
 @pytest.mark.slow
@@ -79,13 +59,6 @@ def test_a_method_of_a_users_own_has_the_rows_of_every_method() -> None:
     assert list(look.plan) == rows
     assert look.plan["BatchNorm"] == "none"
     assert look.plan["length"] == "1 steps in 1 epochs"
-
-
-@pytest.mark.parametrize(("made", "length"), [(GroupNorms(2), "2 steps"), (tiny_liir(), "5 epochs, at most 2 steps")])
-def test_plan_promises_no_more_than_the_steps_that_a_run_may_take(made: Any, length: str) -> None:
-    look = Look()
-    quiet_trainer(max_epochs=5, max_steps=2, callbacks=[look]).fit(made, DataLoader(Clips(8, 2, 16), batch_size=2))
-    assert look.plan["length"] == length
 
 
 @pytest.mark.slow
@@ -140,10 +113,7 @@ def test_a_key_has_one_stream_of_its_own() -> None:
     first, again = ([torch.rand(4, generator=keyed_generator(*key)) for key in keys] for _ in range(2))
     assert all(map(torch.equal, first, again))
     assert len({tuple(draws.tolist()) for draws in first}) == len(keys)
-
-
-def test_the_draws_of_published_runs_stay() -> None:
-    assert keyed_generator(0, 1, 2).initial_seed() == 2187946392326065592
+    assert keyed_generator(0, 1, 2).initial_seed() == 2187946392326065592  # published runs drew by these
 
 
 PAGES_OF_THREE_BLOCKS = """
@@ -169,31 +139,13 @@ print(*found, pages())
 
 @pytest.mark.slow
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="glibc's switch")
-@pytest.mark.parametrize("by_user", [False, True])
-def test_pages_are_fetched_once(by_user, monkeypatch):
+def test_pages_are_fetched_once(monkeypatch):
     for name in freed_memory.ENVIRONMENT:
         monkeypatch.delenv(name, raising=False)
-    if by_user:
-        monkeypatch.setenv("MALLOC_MMAP_THRESHOLD_", str(1 << 20))
     command = [sys.executable, "-c", PAGES_OF_THREE_BLOCKS, freed_memory.__file__]
     output = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60).stdout
     before, kept, _, later, after = output.split()
-    if by_user:
-        assert kept == "False"
-        assert int(later) > 0.5 * int(before)
-    elif kept == "True":
-        assert int(later) < 0.1 * int(before)
-        assert int(after) > 0.5 * int(before)
-    else:
+    if kept != "True":
         pytest.skip("a C library without mallopt")
-
-
-def test_a_fit_on_a_cpu_keeps_memory_until_its_end(tmp_path, monkeypatch):
-    calls = []
-    monkeypatch.setattr(base, "keep_freed_memory", lambda: calls.append("keep"))
-    monkeypatch.setattr(base, "hand_back_freed_memory", lambda: calls.append("hand back"))
-    options = {"accelerator": "cpu", "logger": False, "enable_checkpointing": False, "enable_progress_bar": False}
-    pl.Trainer(default_root_dir=tmp_path, max_steps=1, **options).fit(
-        VFSSimSiam(**tiny_simsiam.TINY), tiny_simsiam.loader(4)
-    )
-    assert calls == ["keep", "hand back"]
+    assert int(later) < 0.1 * int(before)
+    assert int(after) > 0.5 * int(before)

@@ -9,11 +9,11 @@ import torch
 from torch import nn
 from torch.utils.data import DataLoader
 
-from callbacks import OtbBenchmark, SiamFCTracker
+from callbacks import OtbBenchmark
 from cli import main
 from datamodules.synthetic import write_got10k, write_otb
-from lightning_modules import Liir, SiamFC, VFSMoCo, VFSSimSiam
-from lightning_modules.backbones import build_feature_extractor, module_from_checkpoint
+from lightning_modules import Liir, SiamFC, VFSSimSiam
+from lightning_modules.backbones import module_from_checkpoint
 from lightning_modules.functional import siamese_correlation
 from lightning_modules.functional.siamese import focal_loss, response_labels
 from tests.helpers.contrast import quiet_trainer
@@ -22,30 +22,16 @@ from tests.helpers.tiny import TINY
 NETWORK = "tests.helpers.encoders:TinyResNet"
 
 
-def pairs(count: int, batch_size: int = 4, seed: int = 0, shift: tuple[int, int] = (0, 0)) -> DataLoader[Any]:
-    """A pattern over noise, in the middle of the exemplar and `shift` pixels (dy, dx) off the middle of the search."""
-    generator = torch.Generator().manual_seed(seed)
+def pairs(count: int) -> DataLoader[Any]:
+    """A pattern over noise, in the middle of the exemplar and of the search image."""
+    generator = torch.Generator().manual_seed(0)
     items = []
-    top, left = 87 + shift[0], 87 + shift[1]
     for _ in range(count):
         exemplar, search = torch.rand(3, 120, 120, generator=generator), torch.rand(3, 239, 239, generator=generator)
         pattern = torch.rand(3, 4, 4, generator=generator).repeat_interleave(16, 1).repeat_interleave(16, 2)
-        exemplar[:, 28:92, 28:92] = search[:, top : top + 64, left : left + 64] = pattern
+        exemplar[:, 28:92, 28:92] = search[:, 87:151, 87:151] = pattern
         items.append({"exemplar": exemplar, "search": search})
-    return DataLoader(items, batch_size=batch_size)  # type: ignore[arg-type]
-
-
-def peak_errors(module: SiamFC, shift: tuple[int, int]) -> torch.Tensor:
-    """Cells between the response's peak and the target, of 16 targets that the module has not seen."""
-    (batch,) = pairs(16, 16, seed=99, shift=shift)
-    with torch.no_grad():
-        response = module.eval()(batch["exemplar"], batch["search"])[:, 0]
-    y, x = (
-        response.flatten(1).argmax(1).div(response.shape[-1]).floor(),
-        response.flatten(1).argmax(1) % response.shape[-1],
-    )
-    middle = (response.shape[-1] - 1) / 2
-    return ((y - middle - shift[0] / module.stride) ** 2 + (x - middle - shift[1] / module.stride) ** 2).sqrt()
+    return DataLoader(items, batch_size=4)  # type: ignore[arg-type]
 
 
 def saved(module: Any, path: Path) -> str:
@@ -92,20 +78,6 @@ def test_an_identity_start_tracks_as_the_frozen_features_do() -> None:
         torch.testing.assert_close(module(batch["exemplar"], batch["search"]), frozen)
         other = SiamFC(NETWORK, response_scale=1.0)(batch["exemplar"], batch["search"])
     assert (other - frozen).abs().max() > 1
-    with pytest.raises(ValueError, match="'random' or 'identity', got 'zero'"):
-        SiamFC(NETWORK, start="zero")  # type: ignore[arg-type]
-
-
-def test_it_learns_to_find_targets_that_it_has_not_seen() -> None:
-    """Off the centre, where training never had them: a response that only knows the centre would fail."""
-    shifts = [(0, 0), (32, -24), (-40, 16)]
-    colour: dict[str, Any] = {"backbone": "raw_colour", "stage": None, "stride": 8, "dilated": False}
-    module = SiamFC(**colour, response_scale=0.1, lr=0.05, last_lr=0.05)
-    before = torch.stack([peak_errors(module, shift) for shift in shifts])
-    quiet_trainer(max_epochs=8).fit(module, pairs(16))
-    after = torch.stack([peak_errors(module, shift) for shift in shifts])
-    assert before.median() > 2
-    assert (after.median(dim=1).values < 1.5).all()
 
 
 def test_the_rate_falls_by_epochs_as_in_the_golden_file(golden: Any) -> None:
@@ -123,9 +95,6 @@ def test_a_run_that_counts_steps_decays_by_steps() -> None:
     module.on_train_batch_start = lambda *_: rates.append(module.optimizers().param_groups[0]["lr"])  # type: ignore
     quiet_trainer(max_epochs=-1, max_steps=4).fit(module, pairs(8))
     np.testing.assert_allclose(rates, 1e-3 * 0.01 ** (np.arange(4) / 4))
-    rates.clear()
-    quiet_trainer(max_epochs=50, max_steps=4).fit(module, pairs(8))
-    np.testing.assert_allclose(rates, 1e-3 * 0.01 ** (np.arange(4) / 4))
 
 
 def test_its_extractor_shares_the_weights_and_has_exemplar() -> None:
@@ -142,12 +111,6 @@ def test_its_extractor_shares_the_weights_and_has_exemplar() -> None:
     assert not extractor.training
     with pytest.raises(ValueError, match=r"made for res5 at stride 8, res4 at 8 was asked for; .* dilated to false"):
         module.feature_extractor("res4")
-    with pytest.raises(ValueError, match="stage must be one name"):
-        SiamFC(NETWORK, stage=["res4", "res5"])  # type: ignore[arg-type]
-    plain = SiamFC(NETWORK, stage=None, dilated=False)
-    assert plain.feature_extractor("res4").stage == "res4"  # type: ignore[comparison-overlap]
-    with pytest.raises(ValueError, match="made for res4 at stride 8, res4 at 8, dilated, was asked for"):
-        plain.feature_extractor(dilated=True)
 
 
 @pytest.mark.slow
@@ -164,43 +127,11 @@ def test_on_liir_which_has_no_dilations(tmp_path: Path) -> None:
     with torch.no_grad():
         assert torch.equal(*(each.exemplar(images) for each in extractors))
     assert benchmark.evaluate(extractors[1])["success"] >= 0.5  # the first of two frames is given
-    with pytest.raises(ValueError, match="made for affinity at stride 4, affinity at 4, dilated, was asked for"):
-        OtbBenchmark(tmp_path / "otb", None).extractor(loaded)
-    with pytest.raises(ValueError, match="loss must be"):
-        SiamFC(NETWORK, loss="hinge")  # type: ignore[arg-type]
-
-
-@pytest.mark.parametrize("kind", [VFSSimSiam, VFSMoCo])
-def test_on_a_checkpoint_which_its_own_checkpoint_does_not_need(tmp_path: Path, kind: Any) -> None:
-    trained = kind(**TINY) if kind is VFSSimSiam else kind(backbone=NETWORK, queue_size=8)
-    path = saved(trained, tmp_path / "vfs.ckpt")
-    module = SiamFC(path)
-    images = torch.rand(1, 3, 64, 64)
-    with torch.no_grad():
-        expected = trained.feature_extractor("res5", dilated=True)(images)
-        torch.testing.assert_close(module.backbone(images), expected)
-    tuned = saved(module, tmp_path / "siamfc.ckpt")
-    (tmp_path / "vfs.ckpt").unlink()
-    loaded: Any = module_from_checkpoint(tuned)
-    with torch.no_grad():
-        torch.testing.assert_close(
-            loaded.feature_extractor()(images), module.feature_extractor()(images), rtol=0, atol=0
-        )
-    again: Any = module_from_checkpoint(saved(loaded, tmp_path / "again.ckpt"))
-    assert torch.equal(again.search_conv.weight, module.search_conv.weight)
-
-
-def test_networks_without_dilations() -> None:
-    module = SiamFC("raw_colour", stage=None, stride=4, dilated=False)
-    assert module.stride == 4
-    assert SiamFCTracker(module.feature_extractor()).protocol.name == "vfs+dilated=false+response_size=none+stride=4"
-    assert isinstance(build_feature_extractor(module), nn.Module)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("trained", [False, True])
-def test_fine_tune_and_track_by_the_command_line(trained: bool, tmp_path: Path) -> None:
-    backbone = saved(VFSSimSiam(**TINY), tmp_path / "vfs.ckpt") if trained else NETWORK
+def test_fine_tune_and_track_by_the_command_line(tmp_path: Path) -> None:
+    backbone = saved(VFSSimSiam(**TINY), tmp_path / "vfs.ckpt")
     got10k = write_got10k(tmp_path / "got10k", 4, valid=1, frames=4, size=(160, 160))
     otb = write_otb(tmp_path / "otb", 1, frames=4, size=(96, 96))
     tracking = [
@@ -227,12 +158,11 @@ def test_fine_tune_and_track_by_the_command_line(trained: bool, tmp_path: Path) 
     )
     run = tmp_path / "lightning_logs" / "version_0"
     (checkpoint,) = run.glob("checkpoints/best-*.ckpt")
-    (tmp_path / "vfs.ckpt").unlink(missing_ok=True)
-    if trained:  # over an encoder whose file is gone: by its own config and by `last` it resumes, another is refused
-        again = ["--trainer.logger=false", f"--trainer.default_root_dir={tmp_path}"]
-        main(["validate", f"--config={run / 'config.yaml'}", f"--ckpt_path={checkpoint}", *again])
-        with pytest.raises(SystemExit, match=r"is over .*vfs.ckpt, but torchvision:resnet18 is named as its backbone"):
-            main(["validate", f"--ckpt_path={checkpoint}", "--model.backbone=torchvision:resnet18", *again, *tracking])
+    (tmp_path / "vfs.ckpt").unlink()  # its own config resumes it without that file; another backbone is refused
+    again = ["--trainer.logger=false", f"--trainer.default_root_dir={tmp_path}"]
+    main(["validate", f"--config={run / 'config.yaml'}", f"--ckpt_path={checkpoint}", *again])
+    with pytest.raises(SystemExit, match=r"is over .*vfs.ckpt, but torchvision:resnet18 is named as its backbone"):
+        main(["validate", f"--ckpt_path={checkpoint}", "--model.backbone=torchvision:resnet18", *again, *tracking])
     main(["validate", f"--ckpt_path={checkpoint}", "--trainer.logger=false", *tracking,
           f"--trainer.callbacks.output_dir={tmp_path / 'again'}"])  # fmt: skip
     (predicted,) = run.glob("benchmarks/otb/*/predictions/Synthetic000.txt")

@@ -10,8 +10,6 @@ from lightning_modules.backbones import (
 
 SPECS = [
     ("torchvision:resnet18", 256, 8),
-    ("torchvision:resnet50", 1024, 8),
-    ("timm:resnet18", 256, 8),
     ("timm:resnet26d", 1024, 8),  # average-pooled shortcuts
     ("timm:resnetblur18", 256, 8),  # strides in its blurred poolings
     ("timm:ecaresnet26t", 1024, 8),  # one-dimensional convolutions
@@ -30,14 +28,6 @@ def test_contract(spec, channels, stride):
     assert maps.shape == (2, channels, -(-70 // stride), -(-102 // stride))
 
 
-@pytest.mark.parametrize("name", ["deit_tiny_distilled_patch16_224", "vit_tiny_r_s16_p8_224"])
-def test_transformers_of_timm_take_any_size(name):
-    extractor = build_feature_extractor(f"timm:{name}")
-    stride = extractor.stride
-    with torch.inference_mode():
-        assert extractor(torch.rand(1, 3, 97, 131)).shape == (1, 192, -(-97 // stride), -(-131 // stride))
-
-
 def test_a_convolutional_network_of_timm_is_seen_before_its_pooling():
     encoder = build_encoder("timm:convnext_atto")
     encoder.mean = (0.1, 0.2, 0.3)
@@ -54,10 +44,9 @@ def test_a_convolutional_network_of_timm_is_seen_before_its_pooling():
 @pytest.mark.parametrize(
     ("spec", "stage", "stride", "message"),
     [
-        ("resnet18", None, None, "torchvision:resnet18"),
+        ("resnet18", None, None, "write timm:NAME, torchvision:NAME or"),
         ("timm:resnet_18", None, None, "timm has no such model"),
         ("torchvision:regnet_y_400mf", None, None, "take timm's RegNets"),
-        ("torchvision:resnet19", None, None, "torchvision has no such model"),
         ("nowhere:encoder", None, None, "cannot import"),
         ("torch.nn:Parameter", None, None, "expected a torch.nn.Module"),
         ("torchvision:resnet18", "layer3", None, "this ResNet has res2.b1"),
@@ -66,8 +55,13 @@ def test_a_convolutional_network_of_timm_is_seen_before_its_pooling():
         ("timm:vit_tiny_patch16_224", None, 12, "its stride can be 1, 2, 4, 8, 16"),
         ("torchvision:mobilenet_v3_small", None, None, r"got \(1, 576\) of a 256 x 320 image; take a network of timm"),
         ("timm:beit_base_patch16_224", None, None, "Beit: takes images of 224 x 224 px only; take a transformer"),
-        ("timm:mixer_s32_224", None, None, "MlpMixer: takes images of one size only"),
         ("nowhere.ckpt", None, None, "no such checkpoint"),
+        ("torchvision:convnext_tiny", None, None, r"ConvNeXt, features: its map of a frame of 256 x 320 px has 1 x 1"),
+        ("timm:convnext_atto", "stage5", None, r"stage 'stage5': ConvNeXt has features, stage1, .*, stage4$"),
+        ("timm:convnext_atto", "stage1+stage2", None, r"different strides, \[4, 8\]"),
+        ("timm:convnext_atto", "stage2", 4, "the stride of stage2 is 8, 4 was asked for"),
+        ("tests.helpers.encoders:Unpadded", None, None, "cells for a 256 x 320 image, two strides"),
+        ("raw_colour", "res4", None, "raw colour has one stage, colour"),
         (None, None, None, "spec must be a module, a checkpoint's path or a name, got None"),
     ],
 )

@@ -33,7 +33,3 @@ def test_weights_of_a_file_are_named(tmp_path):
     assert describe_network(started) == expected
     started._trainer = SimpleNamespace(global_step=3)
     assert describe_network(started) == "ResNet-18, 3 steps of training"  # no longer those of the file
-
-
-def test_a_frozen_encoder_is_called_by_what_it_holds() -> None:
-    assert describe_network(FrozenEncoder("raw_colour")) == "raw colour"

@@ -39,13 +39,13 @@ class Flat(nn.Module):
         return features.flatten(2)
 
 
-@pytest.mark.parametrize(("head", "message"), [(Pooling(), "has 1 x 1 cells"), (Flat(), "expected features")])
+@pytest.mark.parametrize(("head", "message"), [(Pooling(), "has 1 x 1 cells"), (Flat(), "expected a feature map")])
 def test_heads_that_give_no_map_are_refused(head, message):
     with pytest.raises(ValueError, match=message):
         HeadExtractor(build_feature_extractor("raw_colour"), head)
 
 
-@pytest.mark.parametrize("spec", ["Doubling", "timm:resnet18", "nowhere:head", "os:getcwd"])
+@pytest.mark.parametrize("spec", ["Doubling", "nowhere:head", "os:getcwd"])
 def test_anything_but_a_head_is_refused(spec):
     with pytest.raises(ValueError, match=r"head|cannot import it|expected a torch\.nn\.Module"):
         build_head(spec)

@@ -2,14 +2,12 @@
 
 import pytest
 import torch
-from torch import nn
 
 from lightning_modules.backbones import (
     build_feature_extractor,
     build_network,
     extractor_of,
     pooled_width,
-    shared_copy,
 )
 from tests.helpers.encoders import Blocky
 
@@ -29,20 +27,6 @@ def test_a_view_shares_the_tensors_and_changes_nothing():
     with torch.no_grad():
         network.conv1.weight.zero_()
     assert extractor.stem[0].weight.abs().sum() == 0
-
-
-def test_share_keeps_hyperparameters_of_copies_apart():
-    module = nn.Conv2d(3, 3, 3)
-    copy = shared_copy(module)
-    copy.stride = (2, 2)
-    assert module.stride == (1, 1)
-    assert copy.weight is module.weight
-
-
-def test_an_importable_callable_is_an_encoder():
-    extractor = build_feature_extractor("tests.helpers.encoders:Blocky")
-    assert extractor.stride == 4
-    assert extractor(torch.rand(1, 3, 32, 32)).shape == (1, 3, 8, 8)
 
 
 def test_pooled_width():

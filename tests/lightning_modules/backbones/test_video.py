@@ -3,7 +3,6 @@
 import numpy as np
 import pytest
 import torch
-from torch import nn
 from torch.nn.functional import conv3d
 
 from lightning_modules import FrozenEncoder
@@ -114,14 +113,3 @@ def test_a_callable_may_give_an_encoder_of_video():
         build_feature_extractor(made, "res4")
     frozen = FrozenEncoder("tests.lightning_modules.backbones.test_video:recurrent")
     assert isinstance(frozen.feature_extractor(), Recurrent)
-
-
-def test_mistakes_are_one_line():
-    with pytest.raises(ValueError, match="upsampling must be trilinear or cubic, got 'linear'"):
-        Clips(nn.Identity(), upsampling="linear")
-    with pytest.raises(ValueError, match="tubelets of 3 frames do not divide a window of 16"):
-        Clips(nn.Identity(), tubelet=3)
-    with pytest.raises(ValueError, match=r"expected features \(1, C, 8, h, w\) of 16 frames, got \(1, 3, 16, 8, 8\)"):
-        list(Clips(nn.Identity()).encode(iter(torch.zeros(3, 3, 8, 8))))
-    with pytest.raises(ValueError, match="gives tensors or arrays, got str"):
-        list(Recurrent(lambda frame, state: ("map", None)).encode(iter(torch.zeros(1, 3, 8, 8))))

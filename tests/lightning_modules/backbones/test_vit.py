@@ -27,25 +27,6 @@ def test_dinos_positions_equal_those_of_its_code(golden):
         extractor.positions = "nearest"
 
 
-def test_class_and_register_tokens_keep_their_embedding():
-    embedding = torch.rand(1, 2 + 9, 4)
-    resized = dino_positions(embedding, (3, 3), (5, 7), prefix=2)
-    assert resized.shape == (1, 2 + 35, 4)
-    assert torch.equal(resized[:, :2], embedding[:, :2])
-
-
-def test_choosing_positions_changes_nothing_in_the_network():
-    network, images = build_network(TINY), torch.rand(1, 3, 64, 96)
-    before = network.pos_embed
-    extractor = extractor_of(network)
-    extractor.positions = "dino"
-    with torch.inference_mode():
-        extractor(images)
-    assert network.pos_embed is before
-    assert extractor.network.pos_embed is before
-    assert tuple(extractor.network.patch_embed.grid_size) == (14, 14)
-
-
 def patches(extractor, images):
     """Return the map of the network's first convolution, and the extractor's own map."""
     found = []
@@ -70,14 +51,6 @@ def test_overlapping_patches_are_those_of_a_shifted_image(spec):
     torch.testing.assert_close(overlapping[..., 2::2, 2::2], apart[..., 1:, 1:], rtol=1e-4, atol=1e-4)
     with torch.inference_mode():
         assert extractor(images[..., :-3, :-5]).shape[2:] == (10, 12)
-
-
-@pytest.mark.slow
-def test_a_stride_must_divide_the_patch():
-    with pytest.raises(ValueError, match=r"patches of this transformer are 16 px, so its stride can be 1, 2, 4, 8, 16"):
-        extractor_of(build_network(TINY), stride=6)
-    with pytest.raises(ValueError, match=r"so its stride can be 32"):
-        extractor_of(build_network("timm:vit_tiny_r_s16_p8_224"), stride=16)
 
 
 def test_blocks_are_concatenated_or_averaged():

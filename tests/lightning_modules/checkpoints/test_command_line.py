@@ -5,7 +5,14 @@ import pytorch_lightning as pl
 import torch
 
 from lightning_modules import FrozenEncoder, LinearProbe, VFSSimSiam
-from lightning_modules.checkpoints import ForeignCheckpoint, allow_named, saved_model, trust, write_checkpoint
+from lightning_modules.checkpoints import (
+    ForeignCheckpoint,
+    allow_named,
+    reconcile,
+    saved_model,
+    trust,
+    write_checkpoint,
+)
 
 
 @pytest.fixture(autouse=True)
@@ -30,9 +37,9 @@ def test_names_on_a_command_line_and_in_its_configs_are_allowed(tmp_path, flag):
 
 def test_a_saved_model_is_a_parsers_default(tmp_path):
     write_checkpoint(VFSSimSiam(projector_dim=8, predictor_dim=4, base_lr=0.5), tmp_path / "a.ckpt")
-    defaults = saved_model(tmp_path / "a.ckpt").defaults()
-    assert defaults["class_path"] == "lightning_modules.vfs_simsiam.VFSSimSiam"
-    assert defaults["init_args"]["base_lr"] == 0.5
+    saved = saved_model(tmp_path / "a.ckpt")
+    assert saved.class_path == "lightning_modules.vfs_simsiam.VFSSimSiam"
+    assert saved.arguments["base_lr"] == 0.5
     for word in ("last", "best", "hpc", "s3://bucket/a.ckpt"):
         assert saved_model(word) is None
     with pytest.raises(FileNotFoundError, match="--ckpt_path: there is no file nowhere"):
@@ -52,10 +59,9 @@ def test_the_encoder_of_a_checkpoint_is_that_of_the_named_backbone(tmp_path):
     probe = LinearProbe(str(tmp_path / "first.ckpt"), num_classes=2, stage=None, stride=None)
     write_checkpoint(probe, tmp_path / "probe.ckpt")
     saved = saved_model(tmp_path / "probe.ckpt")
-    chosen = saved.defaults()
-    chosen["init_args"]["encoder"] = None
-    saved.reconcile(chosen)
+    chosen = {"class_path": saved.class_path, "init_args": saved.arguments | {"encoder": None}}
+    reconcile(saved, chosen, "probe.ckpt")
     assert chosen["init_args"]["encoder"] == saved.arguments["encoder"]
     chosen["init_args"]["backbone"] = "torchvision:resnet18"
     with pytest.raises(ValueError, match=r"is over .*first\.ckpt, but torchvision:resnet18 is named as its backbone"):
-        saved.reconcile(chosen)
+        reconcile(saved, chosen, "probe.ckpt")

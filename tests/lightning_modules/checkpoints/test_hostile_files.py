@@ -2,7 +2,6 @@
 
 import io
 import pickle
-import random
 import struct
 import subprocess
 import tracemalloc
@@ -196,24 +195,6 @@ def test_nonsense_is_damage(pickled, tmp_path):
         with pytest.raises(ValueError, match="damaged, or foreign") as caught:
             read_content(path)
         assert "\n" not in str(caught.value)
-
-
-def test_every_flipped_bit_is_told_or_harmless(tmp_path):
-    content = {"state_dict": {"a": torch.rand(50, 7), "b": torch.rand(30)}, "x": [1, "two"]}
-    path = save(content, tmp_path / "a.ckpt")
-    correct, draw, told = path.read_bytes(), random.Random(0), 0
-    for _ in range(200):
-        damaged = bytearray(correct)
-        damaged[draw.randrange(len(correct))] ^= 1 << draw.randrange(8)
-        path.write_bytes(damaged)
-        try:
-            found = read_content(path)
-        except ValueError as error:
-            told += "\n" not in str(error)
-        else:  # a byte that pads the archive
-            assert found["x"] == content["x"]
-            assert all(torch.equal(found["state_dict"][name], value) for name, value in content["state_dict"].items())
-    assert told > 125
 
 
 def test_a_quick_look_leaves_the_checksums_out(tmp_path):

@@ -80,16 +80,6 @@ def test_a_probe_needs_nothing_but_its_own_checkpoint(kind, tmp_path):
     assert torch.equal(view(IMAGES), expected(IMAGES))
 
 
-def test_weights_of_the_library_are_not_fetched_again(tmp_path):
-    module = FrozenEncoder(TINY)
-    module.hparams["pretrained"] = True  # as it was made where the library's weights were at hand
-    write_checkpoint(module, tmp_path / "a.ckpt")
-    content = torch.load(tmp_path / "a.ckpt", weights_only=True)
-    assert content["hyper_parameters"]["pretrained"] is True
-    write_checkpoint(LinearProbe(TINY, 2), tmp_path / "b.ckpt")
-    assert torch.load(tmp_path / "b.ckpt", weights_only=True)["hyper_parameters"]["pretrained"] is False
-
-
 @pytest.mark.parametrize("kind", [VFSSimSiam, VFSMoCo])
 def test_training_may_begin_with_a_checkpoint(kind, tmp_path):
     first, start = METHODS["VFSSimSiam"](), tmp_path / "start.ckpt"
@@ -117,11 +107,8 @@ def changed(path, **changes):
     ("changes", "message"),
     [
         ({"format": 99, "version": "9.1"}, r"written by vidcorr 9\.1 in format 99; this is vidcorr .*: update it"),
-        ({"class_path": "nowhere.Method"}, r"class 'nowhere\.Method', which is not of this project"),
         ({"class_path": "subprocess.Popen"}, r"add --allow subprocess\.Popen"),
         ({"class_path": "lightning_modules.VFSMoCo"}, "VFSMoCo has no argument 'p"),
-        ({"class_path": 7}, "its class must be an import path, got 7"),
-        ({"format": "one"}, "its format must be a number"),
         ({"format": -1}, "its format must be a number"),
     ],
 )

@@ -1,15 +1,14 @@
 """The gate: a file has nothing made but classes of this project, with arguments of plain types."""
 
 import sys
-from typing import Literal
 
 import pytest
 import torch
 
-from lightning_modules import FrozenEncoder, LinearProbe, VFSSimSiam
+from lightning_modules import FrozenEncoder, VFSSimSiam
 from lightning_modules.backbones import build_encoder, module_from_checkpoint
 from lightning_modules.checkpoints import allow, trust, write_checkpoint
-from lightning_modules.checkpoints.trust import accepts, check_fit_of, is_plain, pass_gate
+from lightning_modules.checkpoints.trust import check_fit_of, is_plain, pass_gate
 
 FROZEN = "lightning_modules.frozen_encoder.FrozenEncoder"
 PROBE = "lightning_modules.linear_probe.LinearProbe"
@@ -34,16 +33,8 @@ def popen(tmp_path):
         ("subprocess.Popen", {"args": ["true"]}, r"names the class 'subprocess\.Popen', which is not of this project"),
         (f"{CANARY}.Song", {}, rf"add --allow {CANARY}\.Song"),
         ("lightning_modules.os.abort", {}, "not a class of this project"),
-        (
-            "lightning_modules.checkpoints.trust.importlib.import_module",
-            {"name": CANARY},
-            "not a class of this project",
-        ),
-        ("", {}, "names the class ''"),
-        (7, {}, "must be an import path, got 7"),
         (["a"], {}, "must be an import path"),
         (FROZEN, {"spec": f"{CANARY}:sing"}, rf"names the network '{CANARY}:sing', .* add --allow {CANARY}:sing"),
-        (FROZEN, {"spec": "os:abort"}, "names the network 'os:abort'"),
         (FROZEN, {"spec": "lightning_modules.backbones:build_network"}, "names the network"),
         (FROZEN, {"spec": "/other/file.ckpt"}, "its encoder is '/other/file.ckpt', another file"),
         (FROZEN, {"spec": "raw_colour", "head": "os:abort"}, "names the network 'os:abort'"),
@@ -52,22 +43,14 @@ def popen(tmp_path):
             {"spec": "x", "head": "os:abort", "encoder": {"class_path": FROZEN, "init_args": {"spec": "raw_colour"}}},
             "names the network 'os:abort'",
         ),
-        (PROBE, {"backbone": "os:abort", "num_classes": 2}, "names the network 'os:abort'"),
         (FROZEN, {"spec": "timm:hf-hub:timm/resnet18.a1_in1k"}, "not the name of a network of that library"),
         (FROZEN, {"spec": "timm:local-dir:/tmp/model"}, "not the name of a network of that library"),
-        (FROZEN, {"spec": "timm:../resnet18"}, "not the name of a network of that library"),
-        (PROBE, {"backbone": "timm:hf_hub:x/y", "num_classes": 2}, "not the name of a network of that library"),
         ("lightning_modules.VFSMoCo", {"backbone": "torchvision:a/b"}, "not the name of a network of that library"),
         (FROZEN, {"spec": "raw_colour", "shell": "true"}, "FrozenEncoder has no argument 'shell'"),
         (FROZEN, {"spec": "raw_colour", "stage": ["res4"]}, r"cannot take \['res4'\] as stage"),
-        (FROZEN, {"spec": "raw_colour", "mean": [1, "2", 3]}, "as mean"),
         (FROZEN, {"spec": "raw_colour", "encoder": "text"}, "as encoder"),
         (FROZEN, {"spec": "raw_colour", "encoder": {"class_path": "os.system"}}, "names the class 'os.system'"),
         (FROZEN, {"spec": "raw_colour", 3: 1}, "must be names and values"),
-        (FROZEN, ["raw_colour"], "must be names and values"),
-        (PROBE, {"backbone": "raw_colour", "num_classes": True}, "as num_classes"),
-        (PROBE, {"backbone": "raw_colour", "num_classes": 2.5}, "as num_classes"),
-        (PROBE, {"backbone": "raw_colour", "num_classes": 2, "protocol": "mine"}, "as protocol"),
     ],
 )
 def test_what_a_file_may_not_name(class_path, arguments, message):
@@ -110,30 +93,16 @@ def test_what_the_user_names_may_be_made(tmp_path):
     assert not pass_gate(FROZEN, {"spec": spec}, "x.ckpt").ours
 
 
-def test_files_start_no_download():
-    assert pass_gate(FROZEN, {"spec": "timm:resnet18", "pretrained": True}, "x.ckpt").arguments["pretrained"] is False
-
-
 @pytest.mark.parametrize(
     ("class_path", "arguments"),
     [
         ("lightning_modules.VFSMoCo", {"queue_size": 10**12}),
-        ("lightning_modules.VFSSimSiam", {"projector_dim": 10**6}),
-        ("lightning_modules.Liir", {"position_size": 10**6}),
         (FROZEN, {"spec": "timm:vit_giant_patch14_dinov2"}),
-        (PROBE, {"backbone": "torchvision:resnet18", "num_classes": 10**10}),
     ],
 )
 def test_a_few_bytes_ask_for_no_memory(class_path, arguments):
     with pytest.raises(ValueError, match=r"does not fit|cannot be made"):
         check_fit_of(pass_gate(class_path, arguments, "x.ckpt"), {"a": torch.zeros(1)}, "x.ckpt")
-
-
-@pytest.mark.parametrize("seed", [-(2**80), 2**80])
-def test_a_constructor_that_fails_is_one_line(seed):
-    recipe = pass_gate("lightning_modules.VFSMoCo", {"seed": seed}, "x.ckpt")
-    with pytest.raises(ValueError, match=r"^x\.ckpt: VFSMoCo cannot be made with its arguments"):
-        check_fit_of(recipe, {}, "x.ckpt")
 
 
 def test_plain_values_are_of_moderate_size():
@@ -146,29 +115,3 @@ def test_plain_values_are_of_moderate_size():
     assert is_plain({"a": [None, True, (1, 2.0, "x")]})
     with pytest.raises(ValueError, match=r"FrozenEncoder cannot take \[\[.* as stage$"):
         pass_gate(FROZEN, {"spec": "raw_colour", "stage": shared}, "x.ckpt")
-
-
-@pytest.mark.parametrize(
-    ("hint", "accepted", "refused"),
-    [
-        (int | None, [1, None], [1.0, True, "1"]),
-        (float, [1, 2.5], [True, "1", None]),
-        (Literal["a", "b"], ["a", "b"], ["c", True, 1.0]),
-        (bool | Literal["released"], [True, "released"], [1, "x"]),
-        (tuple[float, float], [(1, 2), [1.0, 2]], [(1,), (1, "2"), "ab"]),
-        (tuple[int, ...], [(), (1, 2, 3)], [("a",), 1]),
-        (list[str], [[], ["a"]], [[1], "a"]),
-        (dict | None, [{}, None], [[]]),
-    ],
-)
-def test_annotations_admit_plain_values(hint, accepted, refused):
-    assert all(accepts(hint, value) for value in accepted)
-    assert not any(accepts(hint, value) for value in refused)
-
-
-def test_every_public_module_takes_its_own_arguments():
-    for make in (lambda: LinearProbe("torchvision:resnet18", 2), VFSSimSiam, lambda: FrozenEncoder("raw_colour")):
-        with torch.device("meta"):
-            module = make()
-        recipe = pass_gate(f"lightning_modules.x.{type(module).__name__}", dict(module.hparams), "x.ckpt")
-        assert recipe.arguments == dict(module.hparams)

@@ -75,10 +75,10 @@ def test_what_official_files_hold_beside_weights_is_read(tmp_path):
 
 def test_trust_reads_anything(tmp_path):
     write(tmp_path / "foreign.pth", lively_resnet18().state_dict(), lr=Fraction(1, 3))
-    assert convert(tmp_path / "foreign.pth", tmp_path / "ours.ckpt", trust=True).family == "torchvision"
+    assert convert(tmp_path / "foreign.pth", tmp_path / "ours.ckpt", trust=True)["family"] == "torchvision"
 
 
 def test_safetensors_are_read(tmp_path):
     save_file(dict(lively_resnet18().state_dict()), tmp_path / "plain.safetensors")
     report = convert(tmp_path / "plain.safetensors", tmp_path / "ours.ckpt", "timm")
-    assert report.converted.init_args == {"spec": "timm:resnet18"}
+    assert report["init_args"] == {"spec": "timm:resnet18"}
