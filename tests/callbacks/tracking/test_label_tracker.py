@@ -201,7 +201,10 @@ def test_liirs_padding_keeps_its_strided_labels_in_place(tmp_path):
     assert all(torch.equal(other, expected.to(torch.uint8)) for other in others)
 
 
-@pytest.mark.parametrize(("spec", "stride"), [("timm:vit_small_patch16_224", 16), ("torchvision:resnet50", 8)])
+@pytest.mark.parametrize(
+    ("spec", "stride"),
+    [("timm:vit_small_patch16_224", 16), pytest.param("torchvision:resnet50", 8, marks=pytest.mark.slow)],
+)
 def test_any_backbone_runs_by_the_same_command(tmp_path, spec, stride):
     root, out = write_still_davis(tmp_path / "davis", (56, 61)), tmp_path / "out"
     config = tmp_path / "benchmark.yaml"
