@@ -137,6 +137,7 @@ def build_feature_extractor(
         ValueError: if the spec is of no such form, or the network has no such stage or stride.
 
     Example:
+        >>> import torch
         >>> extractor = build_feature_extractor("torchvision:resnet18", stage="res4", stride=8)
         >>> extractor(torch.zeros(1, 3, 64, 96)).shape
         torch.Size([1, 256, 8, 12])
