@@ -1,5 +1,6 @@
 """One line for a mistake, and the exit status of a command; imports nothing heavy."""
 
+import builtins
 import io
 import os
 import re
@@ -48,6 +49,8 @@ def report(error: BaseException) -> str | int | None:
     if isinstance(error, (ValueError, OSError, *kinds)):
         said, ours = _one_line(error)
         return f"vidcorr: {said}" + ("" if ours else " (--debug shows where)")
+    if type(error).__name__ == "ProcessRaisedException" and (said := _told_by_process(str(error))):
+        return f"vidcorr: {said}"
     if type(error).__name__ == "ProcessExitedException":  # of a rank that Lightning forked; it has said why
         status = getattr(error, "exit_code", 1)
         return status if status in (130, 143) else "vidcorr: a process of this run has ended, see what it said"
@@ -57,6 +60,14 @@ def report(error: BaseException) -> str | int | None:
         same = str(error).partition("`")[2].partition("`")[0]
         return f"vidcorr: two {same} have the same settings; leave one out or give it another monitor"
     return None
+
+
+def _told_by_process(message: str) -> str:
+    """Return a mistake's message from the traceback of a rank that Lightning forked; "" for an error of the code."""
+    kind, _, said = message.strip().splitlines()[-1].partition(": ")
+    builtin = getattr(builtins, kind, None)
+    is_mistake = isinstance(builtin, type) and issubclass(builtin, (ValueError, OSError))
+    return said if is_mistake or kind.partition(".")[0] in OUR_PACKAGES else ""
 
 
 def _stdout_is_closed() -> bool:

@@ -43,7 +43,7 @@ def unfinished(path: Path, temporary: Path | None = None) -> Iterator[Path]:
         A path that does not exist yet, on the same file system.
 
     Raises:
-        OSError: if it cannot be written or moved.
+        OSError: if it cannot be written or moved; it names the file, also where the disk is full.
     """
     temporary = temporary or partial_path(path, os.getpid())
     remove(temporary)
@@ -52,6 +52,10 @@ def unfinished(path: Path, temporary: Path | None = None) -> Iterator[Path]:
         if path.is_dir() and not path.is_symlink():
             shutil.rmtree(path)
         temporary.replace(path)
+    except OSError as error:
+        if error.errno is None or error.filename is not None:
+            raise
+        raise OSError(error.errno, error.strerror, str(path)) from error  # Python names no file when a write fails
     finally:
         remove(temporary)
 

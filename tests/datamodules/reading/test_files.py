@@ -94,3 +94,13 @@ def test_an_unknown_total_and_slow_items(monkeypatch, capsys):
         now[0] += 40
         report.advance()
     assert capsys.readouterr().err == "predict: 1 frames, 40 s each\n"
+
+
+def test_a_full_disk_names_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")  # as of a write to an open file, without a name
+
+    monkeypatch.setattr(Path, "write_bytes", full)
+    with pytest.raises(OSError, match=r"No space left on device: .*results\.json"):
+        write_atomically(tmp_path / "results.json", "{}")
+    assert not list(tmp_path.iterdir())
