@@ -2,8 +2,9 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-# A worker per core, one thread each; a file's tests share their fixtures in one worker.
-PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --maxprocesses 8 --dist loadfile
+# A worker per core, one thread each; a file's tests share their fixtures in one worker. In the order of their names:
+# after tests/test_fake_device.py a process can no longer fork ranks that train.
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --maxprocesses 8 --dist loadfile --no-loadscope-reorder
 
 .PHONY: help setup demo test test-slow test-exhaustive speed lint format type doctest docs clean constraints
 

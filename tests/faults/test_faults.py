@@ -27,7 +27,7 @@ def test_a_non_finite_loss_names_the_videos(video_folder, tmp_path):
     line = the_line(ended)
     assert line.startswith("vidcorr: step 7 (epoch 1, batch 2): the loss is nan; videos of the batch: ")
     assert len(re.findall(re.escape(str(video_folder)) + r"/\w+\.mp4", line)) == 2
-    assert last(tmp_path)["global_step"] == 6
+    assert last(tmp_path)["global_step"] == 7  # all steps before it
 
 
 @slow
@@ -84,7 +84,7 @@ def test_no_readable_video_is_one_line(tmp_path):
         path.write_bytes(b"no video")
     command = words("VFSSimSiam", source, tmp_path, num_workers=1, samples_per_epoch=None)
     line = the_line(run(command, tmp_path))
-    assert line.startswith("vidcorr: 10 videos in a row could not be used: ")
+    assert line.startswith("vidcorr: 10 items in a row could not be used: ")
     assert "Original" not in line
 
 

@@ -34,10 +34,10 @@ class Failing(DavisBenchmark):
         evaluation = super().start(extractor, run)
         follow = evaluation.follow
 
-        def fail(sequence, kind=""):
+        def fail(sequence):
             if self.broken and self.rank == 1:
                 raise ValueError(f"{sequence.name}: broken")
-            follow(sequence, kind)
+            follow(sequence)
 
         evaluation.follow = fail
         return evaluation

@@ -187,7 +187,7 @@ def go(
 
 
 def content(folder: Path) -> dict[str, Any]:
-    """Return the content of a `last.ckpt` that has to agree: counters as they are read, and no paths."""
+    """Return the content of a `last.ckpt` that has to agree: counters as they are read, and no names of files."""
     found = torch.load(folder / "last.ckpt", weights_only=True)
     counters = found["loops"]["fit_loop"]
     epochs, batches = counters["epoch_progress"]["current"], counters["epoch_loop.batch_progress"]
@@ -202,9 +202,6 @@ def content(folder: Path) -> dict[str, Any]:
     }
     state = {key: found[key] for key in ("state_dict", "optimizer_states", "lr_schedulers", "global_step")}
     state |= {"place": place, "benchmarks": found["benchmarks"]}
-    for name, saved in found["callbacks"].items():
-        if name.startswith("BestCheckpoint"):
-            state[name] = list(saved["scores"].values())  # a file that a kill left behind changes the next one's name
     return state
 
 
