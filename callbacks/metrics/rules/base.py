@@ -62,7 +62,7 @@ class Rules:
     measures: ClassVar[tuple[str, ...]] = ("J", "F")
     """Names of the numbers that `measure` returns."""
     needs_meta: ClassVar[bool] = False
-    """ObjectValues and frames come from a metadata file of the data set."""
+    """Objects and frames come from a metadata file of the data set."""
     refuses_unknown: ClassVar[bool] = False
     """A number that is no object of the video is an error; otherwise it matches nothing."""
     missing_video: ClassVar[Literal["refused", "left out", "zero"]] = "refused"

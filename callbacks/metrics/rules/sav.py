@@ -51,7 +51,7 @@ class VosBenchmarkRules(Rules):
 class SaVRules(VosBenchmarkRules):
     """The rules of vos-benchmark with a folder per object, whose own annotated frames count.
 
-    ObjectValues may overlap. The same code takes one image per frame with a number per object, by the same rules.
+    Objects may overlap. The same code takes one image per frame with a number per object, by the same rules.
     """
 
     source: ClassVar[str] = "facebookresearch/sam2 @ 2b90b9f, sav_dataset/sav_evaluator.py"

@@ -18,7 +18,7 @@ from .base import Object, ObjectValues, Rules, Values, Video, largest_id, sequen
 class VostRules(Rules):
     """J alone, over all annotated frames but the first and the last, and once more over their last quarter.
 
-    ObjectValues are the numbers from 1 to the largest of the first annotated frame; others count nowhere.
+    Objects are the numbers from 1 to the largest of the first annotated frame; others count nowhere.
     """
 
     source: ClassVar[str] = "TRI-ML/VOST @ fe27457"
