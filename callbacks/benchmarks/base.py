@@ -69,8 +69,8 @@ class BenchmarkCallback(BenchmarkHooks, ABC):
     """Text columns of the rows, in addition to Stage and Sequence."""
     recorded: tuple[str, ...] = ()
     """Attributes of the benchmark that results.json states."""
-    films_show: str = ""
-    """Caption of the films: what is drawn over the frames."""
+    animations_show: str = ""
+    """Caption of the animations: what is drawn over the frames."""
 
     def __init__(
         self,
@@ -212,7 +212,7 @@ class BenchmarkCallback(BenchmarkHooks, ABC):
         results.write(folder)
         try:
             names = [sequence.name for sequence in self.sequences]
-            write_material(folder, names, self.ranked_by, self.films_show, outcome.charts, self.text_columns)
+            write_material(folder, names, self.ranked_by, self.animations_show, outcome.charts, self.text_columns)
             write_report(folder)
         except Exception as error:  # the scores are written: no flaw of their page may take them back
             log.warning("%s: report.html could not be written: %s", self.name, error)

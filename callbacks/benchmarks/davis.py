@@ -13,7 +13,7 @@ from lightning_modules.functional import PropagationProtocol
 from ..metrics.rules import RULES
 from .base import BenchmarkCallback
 from .evaluation import RunContext
-from .mask_evaluation import FILMS_SHOW, MaskEvaluation, object_evaluation
+from .mask_evaluation import ANIMATIONS_SHOW, MaskEvaluation, object_evaluation
 
 
 class DavisBenchmark(BenchmarkCallback):
@@ -48,7 +48,7 @@ class DavisBenchmark(BenchmarkCallback):
     score_names = RULES["davis-2017"].score_names
     ranked_by = ("J-Mean", "F-Mean")
     recorded = ("year", "split", "resolution")
-    films_show = FILMS_SHOW
+    animations_show = ANIMATIONS_SHOW
 
     def __init__(
         self,

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from ..pictures import OverlayVideo, Picture
-from ..pictures.film import Film
+from ..pictures.animation import SequenceAnimation
 from ..report import Chart
 from ..tracking.record import Draw, PredictionFile, SequenceRecord
 from .ranks import Ranks
@@ -89,7 +89,7 @@ class Evaluation(ABC):
         draw: Draw,
         prediction: Callable[[Path], PredictionFile],
         kind: str = "",
-        draw_film: Draw | None = None,
+        draw_animation: Draw | None = None,
         video: bool = False,
     ) -> SequenceRecord:
         """Open the output files of a sequence; none if the run has no folder.
@@ -99,7 +99,7 @@ class Evaluation(ABC):
             draw: see `SequenceRecord`.
             prediction: folder of a map's predictions → its file, where predictions are written.
             kind: folder of the sequence's files, where a benchmark follows it in several ways.
-            draw_film: see `SequenceRecord`.
+            draw_animation: see `SequenceRecord`.
             video: also write an overlay of every frame.
         """
         folder = self.context.folder
@@ -112,8 +112,8 @@ class Evaluation(ABC):
             draw,
             predictions=[prediction(each / "predictions") for each in folders if self.predictions],
             overlay=overlays / f"{sequence.name}.png",
-            film=Film(folder, sequence.name, sequence.num_frames, kind),
-            draw_film=draw_film,
+            animation=SequenceAnimation(folder, sequence.name, sequence.num_frames, kind),
+            draw_animation=draw_animation,
             video=OverlayVideo(overlays / f"{sequence.name}.mp4") if video else None,
         )
 

@@ -14,7 +14,7 @@ from lightning_modules.functional import PropagationProtocol
 from ..metrics import PCK
 from ..metrics.keypoints import keypoint_distances
 from ..pictures import overlay_joints
-from ..pictures.film import Curve
+from ..pictures.animation import Curve
 from ..report import Chart
 from ..tracking.label_tracker import LabelTracker, PointCoding
 from ..tracking.record import PredictionTable, fixed
@@ -53,7 +53,7 @@ class JhmdbBenchmark(BenchmarkCallback):
     protocols_like = ("jhmdb",)
     ranked_by = ("PCK@0.1",)
     recorded = ("split", "subset")
-    films_show = (
+    animations_show = (
         "propagated joints; those of the first frame are its annotation as read from the heat-maps, up to 1 px away"
     )
 

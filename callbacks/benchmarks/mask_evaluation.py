@@ -17,13 +17,13 @@ from ..metrics import ObjectScores
 from ..metrics.rules import RULES, Rules, Video, VideoScore
 from ..metrics.rules.base import Ids
 from ..pictures import Picture, overlay_masks
-from ..pictures.film import Curve, reduced
+from ..pictures.animation import Curve, reduced
 from ..tracking.label_tracker import LabelTracker, TrackedFrame
 from ..tracking.record import IndexedMasks
 from .evaluation import Evaluation, Outcome, Row, RunContext, by_stage, over_ranks
 from .resized import at_size_of_data
 
-FILMS_SHOW = "propagated masks; the first frame's are the annotation, where the protocol gives it"
+ANIMATIONS_SHOW = "propagated masks; the first frame's are the annotation, where the protocol gives it"
 
 
 class MaskEvaluation(Evaluation):
@@ -71,7 +71,7 @@ class MaskEvaluation(Evaluation):
         def draw_small(frame: Tensor, mask: Tensor) -> Picture:
             return overlay_masks(*reduced(frame, mask))
 
-        record = self.record(sequence, overlay_masks, masks, kind, draw_film=draw_small)
+        record = self.record(sequence, overlay_masks, masks, kind, draw_animation=draw_small)
         with ThreadPoolExecutor(max_workers=1) as pool, record:
             scorer = self.scoring.scorer(sequence, pool)
             for t, tracked in enumerate(self.tracker.track_masks(frames, sequence.starts, view)):
@@ -183,7 +183,7 @@ class ObjectScorer:
         self.pending: list[Future[None]] = []
 
     def add(self, t: int, tracked: TrackedFrame) -> Tensor:
-        """Score frame `t`, which has an annotation, and return that: ids `(H, W)`, for the films.
+        """Score frame `t`, which has an annotation, and return that: ids `(H, W)`, for the animations.
 
         Raises:
             DataError: if the annotation holds an id that no mask introduces.

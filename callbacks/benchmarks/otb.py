@@ -59,7 +59,7 @@ class OtbBenchmark(BenchmarkCallback):
     score_names = ("success", "precision@20px", "success@0.5")
     ranked_by = ("success",)
     recorded = ("version", "sequences_at_once")
-    films_show = "red: the box that was tracked; white: the annotation"
+    animations_show = "red: the box that was tracked; white: the annotation"
 
     def __init__(
         self,

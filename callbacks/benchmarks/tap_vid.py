@@ -16,9 +16,8 @@ from lightning_modules.functional.points import PointProtocol, PointTracks
 
 from ..metrics.area_pck import AreaPCK
 from ..metrics.point_tracking import METRICS, PIXEL_THRESHOLDS, PointQueries, TapVidMetrics, sample_queries
-from ..pictures.colours import rainbow
-from ..pictures.film import Curve, Film
-from ..pictures.overlays import overlay_tracks
+from ..pictures.animation import Curve, SequenceAnimation
+from ..pictures.overlays import overlay_tracks, rainbow
 from ..report import Chart
 from ..tracking.point_tracker import PointTracker
 from ..tracking.record import SequenceRecord
@@ -50,7 +49,8 @@ class TapVidBenchmark(BenchmarkCallback):
     protocol has an occlusion rule `tap_vid/average_jaccard` (AJ) and `tap_vid/occlusion_accuracy` (OA); in addition
     `tap_vid/grid_limit`, the δ_avg that the feature grid allows an argmax.
     A measure that is 0/0 in a video is left out of its mean; results.json names the video. Files: results.json,
-    per_sequence.csv, per_track.csv, `predictions/<video>.npz` (what the official function takes), overlays and films.
+    per_sequence.csv, per_track.csv, `predictions/<video>.npz` (what the official function takes), overlays,
+    animations.
 
     Paper: Doersch et al., TAP-Vid (NeurIPS 2022).
 
@@ -69,7 +69,7 @@ class TapVidBenchmark(BenchmarkCallback):
     score_names = (*SCORES, LIMIT)
     ranked_by = ("average_pts_within_thresh",)
     text_columns = ("Queries",)
-    films_show = "tracks that were found; a cross where a point is said to be hidden; white, the truth"
+    animations_show = "tracks that were found; a cross where a point is said to be hidden; white, the truth"
 
     def __init__(
         self,
@@ -181,7 +181,7 @@ class TapVidEvaluation(Evaluation):
         errors: NDArray[np.float64],
         scored: NDArray[np.bool_],
     ) -> None:
-        """Film the tracks, the worst ones together with their ground truth."""
+        """Draw the tracks, the worst ones together with their ground truth."""
         points, occluded = found.points.numpy(), found.occluded.numpy()
         own = np.array(sequence.size[::-1]) / self._protocol.scored_size
         chosen = np.unique(np.linspace(0, len(queries) - 1, DRAWN).round().astype(int))
@@ -219,8 +219,8 @@ class TapVidEvaluation(Evaluation):
 
         assert self.context.folder is not None
         overlay = None if kind else self.context.folder / "overlays" / f"{sequence.name}.png"
-        film = Film(self.context.folder, sequence.name, sequence.num_frames, kind)
-        return SequenceRecord(sequence.num_frames, draw, overlay=overlay, film=film)
+        animation = SequenceAnimation(self.context.folder, sequence.name, sequence.num_frames, kind)
+        return SequenceRecord(sequence.num_frames, draw, overlay=overlay, animation=animation)
 
     def _count(self, since: NDArray[np.int64], errors: NDArray[np.float64]) -> None:
         """Add up, by the distance in time from the query, the points that were scored and those within thresholds."""

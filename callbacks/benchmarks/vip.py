@@ -16,11 +16,11 @@ from lightning_modules.functional import PropagationProtocol
 from lightning_modules.functional.propagation.sizing import Size
 
 from ..metrics import InstanceAP, SemanticIoU, class_areas
-from ..pictures.film import Curve
+from ..pictures.animation import Curve
 from ..tracking.label_tracker import LabelTracker, TrackedFrame
 from .base import BenchmarkCallback
 from .evaluation import Row, RunContext, over_ranks
-from .mask_evaluation import FILMS_SHOW, MaskEvaluation
+from .mask_evaluation import ANIMATIONS_SHOW, MaskEvaluation
 
 Parts = Literal["semantic", "instance"]
 AP = "AP-unofficial"
@@ -80,7 +80,7 @@ class VipBenchmark(BenchmarkCallback):
     protocols_like = ("vip",)
     ranked_by = ("mIoU",)
     recorded = ("split",)
-    films_show = FILMS_SHOW
+    animations_show = ANIMATIONS_SHOW
 
     def __init__(
         self,

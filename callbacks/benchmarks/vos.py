@@ -13,7 +13,7 @@ from lightning_modules.functional import PropagationProtocol
 from ..metrics.rules import RULES
 from .base import BenchmarkCallback
 from .evaluation import RunContext
-from .mask_evaluation import FILMS_SHOW, MaskEvaluation, object_evaluation
+from .mask_evaluation import ANIMATIONS_SHOW, MaskEvaluation, object_evaluation
 
 
 class VosBenchmark(BenchmarkCallback):
@@ -46,7 +46,7 @@ class VosBenchmark(BenchmarkCallback):
     name = "vos"
     ranked_by: tuple[str, ...] = ("J-Mean", "F-Mean")
     recorded = ("split", "one_object")
-    films_show = FILMS_SHOW
+    animations_show = ANIMATIONS_SHOW
 
     def __init__(
         self,

@@ -13,7 +13,7 @@ from ..metrics.rules import RULES, seen_and_unseen
 from ..tracking.label_tracker import LabelTracker
 from .base import BenchmarkCallback
 from .evaluation import RunContext
-from .mask_evaluation import FILMS_SHOW, MaskEvaluation, ObjectMetrics
+from .mask_evaluation import ANIMATIONS_SHOW, MaskEvaluation, ObjectMetrics
 
 
 class YoutubeVosBenchmark(BenchmarkCallback):
@@ -51,7 +51,7 @@ class YoutubeVosBenchmark(BenchmarkCallback):
     ranked_by = ("J-Mean", "F-Mean")
     text_columns = ("Category", "Unseen")
     recorded = ("split", "all_frames")
-    films_show = FILMS_SHOW
+    animations_show = ANIMATIONS_SHOW
 
     def __init__(
         self,

@@ -1,8 +1,8 @@
 """Images for people: arrays and figures that a notebook, a logger or a report can show."""
 
-from .colours import Picture as Picture
-from .film import OverlayAnimation as OverlayAnimation, OverlayVideo as OverlayVideo
+from .animation import OverlayAnimation as OverlayAnimation, OverlayVideo as OverlayVideo
 from .overlays import (
+    Picture as Picture,
     as_pictures as as_pictures,
     captioned as captioned,
     contact_sheet as contact_sheet,

@@ -1,6 +1,7 @@
 """Frames with labels drawn over them: masks, boxes, points, joints, tracks; and contact sheets."""
 
-from collections.abc import Mapping, Sequence
+import colorsys
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,12 +13,21 @@ from torch import Tensor
 
 from datamodules.reading.mask_files import davis_palette
 
-from .colours import Colour, Picture
+Picture = NDArray[np.uint8]
+"""An image for people, `(H, W, 3)` uint8 RGB."""
+Colour = tuple[int, int, int]
+"""Red, green, blue, 0 to 255."""
 
 DAVIS_COLOURS = davis_palette()
-
 DARK, LIGHT = (0, 0, 0), (255, 255, 255)
 TRUTH, FOUND = LIGHT, (230, 40, 40)
+
+DISTINCT_COLOURS: list[Colour] = [
+    (230, 25, 75), (60, 180, 75), (255, 225, 25), (0, 130, 200), (245, 130, 48), (240, 50, 230), (70, 240, 240),
+    (170, 110, 40), (191, 239, 69), (250, 190, 212), (145, 30, 180), (0, 150, 150), (220, 190, 255), (255, 250, 200),
+    (170, 255, 195), (255, 215, 180),
+]  # fmt: skip
+"""Colours that are easy to tell apart, the easiest first; the bright ones of Sasha Trubetskoy's list."""
 
 LIMBS = (
     (2, 0), (0, 1), (0, 3), (0, 4), (3, 7), (4, 8), (7, 11), (8, 12),
@@ -25,35 +35,42 @@ LIMBS = (
 )  # fmt: skip
 """Pairs of JHMDB's joints that a line connects."""
 
+TAIL = 12
+"""Frames of a track that are drawn behind its point."""
+JUMP = 0.15
+"""Step from frame to frame, as a fraction of the image's longer side, beyond which no tail is drawn: a lost point."""
+
+
+def distinct_colours(count: int) -> list[Colour]:
+    """Return a colour for each of `count` objects or points, from `DISTINCT_COLOURS`; beyond them they repeat."""
+    return [DISTINCT_COLOURS[number % len(DISTINCT_COLOURS)] for number in range(count)]
+
+
+def rainbow(positions: NDArray[np.float64]) -> list[Colour]:
+    """Return a colour for each point by its height in the image, so that neighbours have similar colours.
+
+    Args:
+        positions: x, y `(N, 2)`, where the points begin.
+    """
+    rank = np.argsort(np.argsort(positions[:, 1], kind="stable"), kind="stable") / max(len(positions), 1)
+    bright = (colorsys.hsv_to_rgb(0.85 * hue, 0.9, 1.0) for hue in rank.tolist())
+    return [(round(255 * red), round(255 * green), round(255 * blue)) for red, green, blue in bright]
+
 
 def as_picture(frame: Tensor) -> Picture:
-    """Return a frame, uint8 `(3, H, W)`, as a new picture `(H, W, 3)`, to be drawn into."""
+    """Return a frame, uint8 `(3, H, W)`, as a new image `(H, W, 3)` to draw into."""
     return np.array(frame.permute(1, 2, 0).cpu().numpy(), order="C")
 
 
-def thickness_of(size: Sequence[int]) -> int:
-    """Return the width of lines, pixels, for images of (height, width): 2 at 240p, 4 at 480p, 9 at 1080p."""
-    return max(2, round(min(size[:2]) / 120))
-
-
-def _line(unit: int) -> tuple[int, int]:
-    """Return the widths of a bright line and of the dark one around it."""
-    bright = max(2, round(0.7 * unit))
-    return bright, bright + 2 * max(1, round(unit / 4))
-
-
 def overlay_masks(
-    frame: Tensor,
-    mask: Tensor,
-    colours: Mapping[int, Colour] | NDArray[np.uint8] = DAVIS_COLOURS,
-    labelled: bool = False,
+    frame: Tensor, mask: Tensor, colours: NDArray[np.uint8] = DAVIS_COLOURS, labelled: bool = False
 ) -> Picture:
     """Tint each object, and outline it with a bright line within a dark one.
 
     Args:
         frame: uint8 RGB `(3, H, W)`.
         mask: uint8 ids `(H, W)`, 0 is background.
-        colours: RGB of each id; DAVIS's by default.
+        colours: RGB of each id, `(256, 3)`; DAVIS's by default.
         labelled: write the id above the largest part of each object.
 
     Returns:
@@ -67,21 +84,17 @@ def overlay_masks(
     if frame.shape[1:] != mask.shape:
         raise ValueError(f"overlay: the frame is {tuple(frame.shape[1:])}, the mask {tuple(mask.shape)}")
     picture, ids = as_picture(frame), mask.cpu().numpy()
-    bright, dark = _line(thickness_of(picture.shape))
-    outlines = {}
-    for number in np.unique(ids[ids > 0]).tolist():
-        inside, colour = ids == number, np.asarray(colours[number], np.float32)
-        picture[inside] = (0.55 * picture[inside] + 0.45 * colour).round().astype(np.uint8)
-        outline, _ = cv2.findContours(inside.astype(np.uint8), cv2.RETR_LIST, cv2.CHAIN_APPROX_NONE)
-        outlines[number] = outline, colour.tolist()
-    for outline, colour in outlines.values():
-        cv2.drawContours(picture, outline, -1, DARK, dark, cv2.LINE_AA)
-        cv2.drawContours(picture, outline, -1, colour, bright, cv2.LINE_AA)
-    for number, (outline, colour) in outlines.items() if labelled else ():
+    inside = ids > 0
+    tints = colours.astype(np.float32)[ids[inside]]
+    picture[inside] = (0.55 * picture[inside] + 0.45 * tints).round().astype(np.uint8)
+    labels = []
+    for number in np.unique(ids[inside]).tolist():
+        outline, _ = cv2.findContours((ids == number).astype(np.uint8), cv2.RETR_LIST, cv2.CHAIN_APPROX_NONE)
+        for colour, width in _strokes(picture, colours[number].tolist()):
+            cv2.drawContours(picture, outline, -1, colour, width, cv2.LINE_AA)
         largest = max(outline, key=cv2.contourArea)[:, 0]
-        column, row = largest[largest[:, 1].argmin()].tolist()
-        _write_label(picture, str(number), (column, row), colour)
-    return picture
+        labels.append((str(number), largest[largest[:, 1].argmin()], colours[number].tolist()))
+    return _labelled(picture, labels) if labelled else picture
 
 
 def draw_boxes(frame: Tensor, boxes: Any, colours: Sequence[Colour], labels: Sequence[str] = ()) -> Picture:
@@ -99,20 +112,15 @@ def draw_boxes(frame: Tensor, boxes: Any, colours: Sequence[Colour], labels: Seq
     """
     import cv2
 
-    picture = as_picture(frame)
-    (bright, dark), limit = _line(thickness_of(picture.shape)), 4 * max(picture.shape)  # OpenCV draws in 32 bits
-    boxes = np.asarray(boxes)
-    corners = np.concatenate([boxes[:, :2], boxes[:, :2] + boxes[:, 2:] - 1], 1)
-    shown = np.isfinite(corners).all(1)
-    pixels = np.clip(np.nan_to_num(corners), -limit, limit).round().astype(int).tolist()
-    for (left, top, right, bottom), colour, drawn in zip(pixels, colours, shown, strict=True):
-        if drawn:
-            cv2.rectangle(picture, (left, top), (right, bottom), DARK, dark, cv2.LINE_AA)
-            cv2.rectangle(picture, (left, top), (right, bottom), colour, bright, cv2.LINE_AA)
-    for (left, top, _, _), colour, label, drawn in zip(pixels, colours, labels, shown, strict=False):
-        if drawn:
-            _write_label(picture, label, (left, top), colour)
-    return picture
+    picture, boxes = as_picture(frame), np.asarray(boxes)
+    finite = np.isfinite(boxes).all(1)
+    corners = zip(_pixels(boxes[:, :2], picture), _pixels(boxes[:, :2] + boxes[:, 2:] - 1, picture), strict=True)
+    shown = [(*pair, colour) for pair, colour, drawn in zip(corners, colours, finite, strict=True) if drawn]
+    for first, last, own in shown:
+        for colour, width in _strokes(picture, own):
+            cv2.rectangle(picture, first, last, colour, width, cv2.LINE_AA)
+    named = [label for label, drawn in zip(labels, finite, strict=False) if drawn]
+    return _labelled(picture, [(label, first, own) for label, (first, _, own) in zip(named, shown, strict=False)])
 
 
 def overlay_boxes(frame: Tensor, found: NDArray[np.float64], truth: NDArray[np.float64] | None = None) -> Picture:
@@ -130,14 +138,14 @@ def overlay_boxes(frame: Tensor, found: NDArray[np.float64], truth: NDArray[np.f
     return draw_boxes(frame, np.stack(boxes) - (1, 1, 0, 0), (TRUTH, FOUND)[-len(boxes) :])
 
 
-def draw_points(frame: Tensor, found: Tensor, names: Sequence[str], colours: Sequence[Colour] | None = None) -> Picture:
+def draw_points(frame: Tensor, found: Tensor, names: Sequence[str], colours: Sequence[Colour]) -> Picture:
     """Draw a dot for each point, each in its own colour, with its name.
 
     Args:
         frame: uint8 RGB `(3, H, W)`.
         found: x, y, score `(K, 3)`; points whose x is NaN are left out.
         names: names of the points.
-        colours: colours of the points; None: white.
+        colours: colours of the points.
 
     Returns:
         uint8 RGB `(H, W, 3)`.
@@ -145,30 +153,14 @@ def draw_points(frame: Tensor, found: Tensor, names: Sequence[str], colours: Seq
     import cv2
 
     picture = as_picture(frame)
-    unit = thickness_of(picture.shape)
-    for number, (name, (x, y, _)) in enumerate(zip(names, found.tolist(), strict=True)):
-        if x == x:
-            position, colour = (round(x), round(y)), colours[number] if colours else LIGHT
-            cv2.circle(picture, position, unit + 2, DARK, -1, cv2.LINE_AA)
-            cv2.circle(picture, position, unit + 1, LIGHT, -1, cv2.LINE_AA)
-            cv2.circle(picture, position, unit, colour, -1, cv2.LINE_AA)
-            _write_label(picture, name, position)
-    return picture
-
-
-def _write_label(picture: Picture, text: str, position: tuple[int, int], colour: Colour = LIGHT) -> None:
-    """Write a text within a dark line, above and right of a position, shifted if it would be cut off."""
-    import cv2
-
-    unit = thickness_of(picture.shape)
-    font, scale, bold = cv2.FONT_HERSHEY_SIMPLEX, max(0.4, unit / 8), max(1, unit // 3)
-    (width, height), below = cv2.getTextSize(text, font, scale, bold + 2)
-    left = position[0] + 2 * unit
-    if left + width > picture.shape[1]:
-        left = min(position[0] - 2 * unit, picture.shape[1]) - width
-    up = max(height + 1, min(position[1] - 2 * unit, picture.shape[0] - below))
-    for shade, thickness in ((DARK, bold + 2), (colour, bold)):
-        cv2.putText(picture, text, (max(0, left), up), font, scale, shade, thickness, cv2.LINE_AA)
+    unit = thickness_of(picture)
+    places = _pixels(found.numpy()[:, :2], picture)
+    rows = zip(names, places, colours, strict=True)
+    shown = [row for row, lost in zip(rows, found[:, 0].isnan().tolist(), strict=True) if not lost]
+    for _, place, own in shown:
+        for radius, colour in ((unit + 2, DARK), (unit + 1, LIGHT), (unit, own)):
+            cv2.circle(picture, place, radius, colour, -1, cv2.LINE_AA)
+    return _labelled(picture, [(name, place, LIGHT) for name, place, _ in shown])
 
 
 def overlay_joints(frame: Tensor, points: Tensor) -> Picture:
@@ -183,27 +175,107 @@ def overlay_joints(frame: Tensor, points: Tensor) -> Picture:
     """
     import cv2
 
-    picture = as_picture(frame)
-    positions = points.round().int().tolist()
-    drawn = (points >= 0).all(1).tolist()
-    colours = DAVIS_COLOURS[1:].tolist()
-    for colour, (a, b) in zip(colours, LIMBS, strict=False):
-        if drawn[a] and drawn[b]:
-            cv2.line(picture, positions[a], positions[b], colour, 2, cv2.LINE_AA)
-    for position, shown in zip(positions, drawn, strict=True):
+    picture, places, found = as_picture(frame), points.round().int().tolist(), (points >= 0).all(1).tolist()
+    for colour, (a, b) in zip(DAVIS_COLOURS[1:].tolist(), LIMBS, strict=False):
+        if found[a] and found[b]:
+            cv2.line(picture, places[a], places[b], colour, 2, cv2.LINE_AA)
+    for place, shown in zip(places, found, strict=True):
         if shown:
-            cv2.circle(picture, position, 3, (255, 255, 255), -1, cv2.LINE_AA)
+            cv2.circle(picture, place, 3, LIGHT, -1, cv2.LINE_AA)
     return picture
 
 
+def overlay_tracks(
+    frame: Tensor,
+    points: NDArray[np.float64],
+    occluded: NDArray[np.bool_],
+    t: int,
+    colours: Sequence[Colour],
+    truth: NDArray[np.float64] | None = None,
+    truth_occluded: NDArray[np.bool_] | None = None,
+) -> Picture:
+    """Draw the points of a frame with the last part of their tracks: a dot where visible, a cross where hidden.
+
+    Tails have gaps where a point is hidden or jumps.
+
+    Args:
+        frame: uint8 RGB `(3, H, W)`.
+        points: x, y `(N, T, 2)` in raster pixels of the frame.
+        occluded: `(N, T)`.
+        t: number of the frame.
+        colours: RGB of each point.
+        truth: `(N, T, 2)`; a white ring where it is visible, and a line from it to the point.
+        truth_occluded: `(N, T)`.
+
+    Returns:
+        uint8 RGB `(H, W, 3)`.
+    """
+    import cv2
+
+    picture = as_picture(frame)
+    mean, unit = picture.reshape(-1, 3).mean(0), thickness_of(picture)
+    first = max(0, t - TAIL)
+    for track, hidden, own in zip(points[:, first : t + 1] - 0.5, occluded[:, first : t + 1], colours, strict=True):
+        places = _pixels(track, picture)
+        far = np.abs(np.diff(places, axis=0)).max(1, initial=0) > JUMP * max(picture.shape)
+        for step in np.flatnonzero(~far & ~hidden[1:] & ~hidden[:-1]).tolist():
+            age = (len(places) - 2 - step) / TAIL  # the end of a tail is faint
+            faded = ((1 - 0.8 * age) * np.array(own) + 0.8 * age * mean).round().tolist()
+            cv2.line(picture, places[step], places[step + 1], faded, unit, cv2.LINE_AA)
+    places = _pixels(points[:, t] - 0.5, picture)
+    if truth is not None and truth_occluded is not None:
+        true = _pixels(truth[:, t] - 0.5, picture)
+        for number in np.flatnonzero(~truth_occluded[:, t]):
+            cv2.line(picture, places[number], true[number], TRUTH, 1, cv2.LINE_AA)
+            cv2.circle(picture, true[number], 2 * unit + 1, TRUTH, 1, cv2.LINE_AA)
+    for place, hidden, colour in zip(places, occluded[:, t], colours, strict=True):
+        if hidden:
+            cv2.drawMarker(picture, place, colour, cv2.MARKER_TILTED_CROSS, 4 * unit + 1, unit, cv2.LINE_AA)
+        else:
+            cv2.circle(picture, place, unit + 1, colour, -1, cv2.LINE_AA)
+    return picture
+
+
+def thickness_of(picture: Picture) -> int:
+    """Return the width of lines in an image, pixels: 2 at 240p, 4 at 480p, 9 at 1080p."""
+    return max(2, round(min(picture.shape[:2]) / 120))
+
+
+def _strokes(picture: Picture, colour: Colour) -> tuple[tuple[Colour, int], tuple[Colour, int]]:
+    """Return colour and width of the two strokes of a bright line within a dark one."""
+    unit = thickness_of(picture)
+    bright = max(2, round(0.7 * unit))
+    return (DARK, bright + 2 * max(1, round(unit / 4))), (colour, bright)
+
+
+def _pixels(points: NDArray[Any], picture: Picture) -> list[tuple[int, int]]:
+    """Return x, y `(N, 2)` as the pixels that OpenCV takes; what is not finite or far away lies outside the image."""
+    limit = 4 * max(picture.shape)  # OpenCV draws in 32 bits
+    pixels = np.clip(np.nan_to_num(points, nan=-limit), -limit, limit).round().astype(int)
+    return [(x, y) for x, y in pixels.tolist()]
+
+
+def _labelled(picture: Picture, labels: Iterable[tuple[str, Sequence[int], Colour]]) -> Picture:
+    """Write texts within dark lines, each above and right of a place, shifted where it would be cut off."""
+    unit, image = thickness_of(picture), Image.fromarray(picture)
+    draw, style = ImageDraw.Draw(image), {"font": ImageFont.load_default(size=3.5 * unit + 2), "anchor": "ls"}
+    for text, (x, y), colour in labels:
+        at, width = (int(x) + 2 * unit, int(y) - 2 * unit), max(1, unit // 3)
+        _, top, right, bottom = draw.textbbox(at, text, stroke_width=width, **style)
+        left = max(width, at[0] - max(0, right - picture.shape[1]))
+        line = at[1] + max(0, -top) - max(0, bottom - picture.shape[0])
+        draw.text((left, line), text, fill=tuple(colour), stroke_width=width, stroke_fill=DARK, **style)
+    return np.array(image)
+
+
 def contact_sheet(pictures: Sequence[Picture], columns: int, width: int = 320, gap: int = 4) -> Picture:
-    """Lay pictures of one size side by side, each brought to `width` pixels.
+    """Lay images side by side, each resized to `width` pixels.
 
     Args:
         pictures: uint8 `(H, W, 3)` each.
-        columns: pictures in a row.
-        width: width of one picture in the sheet, pixels.
-        gap: between pictures, pixels.
+        columns: images in a row.
+        width: width of one image in the sheet, pixels.
+        gap: between images, pixels.
 
     Returns:
         uint8 `(H', W', 3)`.
@@ -218,12 +290,12 @@ def contact_sheet(pictures: Sequence[Picture], columns: int, width: int = 320, g
     return sheet
 
 
-def captioned(picture: Picture, text: str, colour: tuple[int, int, int] = (255, 255, 255), height: int = 18) -> Picture:
-    """Put a picture under a line of text.
+def captioned(picture: Picture, text: str, colour: Colour = LIGHT, height: int = 18) -> Picture:
+    """Put an image under a line of text.
 
     Args:
         picture: uint8 `(H, W, 3)`.
-        text: what does not fit the picture's width is cut.
+        text: what does not fit the image's width is cut.
         colour: RGB behind the text, which is black or white, whichever can be read.
         height: height of the line, pixels.
 
@@ -262,71 +334,6 @@ def evenly_spaced(length: int, count: int) -> list[int]:
 
 
 def resized(picture: Picture, width: int) -> Picture:
-    """Resize a picture to another width, its aspect kept."""
+    """Resize an image to another width, its aspect kept."""
     height = round(picture.shape[0] * width / picture.shape[1])
     return np.asarray(Image.fromarray(picture).resize((width, height), Image.Resampling.BILINEAR))
-
-
-TAIL = 12
-"""Frames of a track that are drawn behind its point."""
-
-JUMP = 0.15
-"""Step from frame to frame, as a fraction of the picture's longer side, beyond which no tail is drawn: a lost point."""
-
-
-def overlay_tracks(
-    frame: Tensor,
-    points: NDArray[np.float64],
-    occluded: NDArray[np.bool_],
-    t: int,
-    colours: list[tuple[int, int, int]],
-    truth: NDArray[np.float64] | None = None,
-    truth_occluded: NDArray[np.bool_] | None = None,
-) -> Picture:
-    """Draw the points of a frame with the last part of their tracks: a dot where visible, a cross where hidden.
-
-    Tails have gaps where a point is hidden or jumps.
-
-    Args:
-        frame: uint8 RGB `(3, H, W)`.
-        points: x, y `(N, T, 2)` in raster pixels of the frame.
-        occluded: `(N, T)`.
-        t: number of the frame.
-        colours: RGB of each point.
-        truth: `(N, T, 2)`; a white ring where it is visible, and a line from it to the point.
-        truth_occluded: `(N, T)`.
-
-    Returns:
-        uint8 RGB `(H, W, 3)`.
-    """
-    import cv2
-
-    picture = as_picture(frame)
-    mean = picture.reshape(-1, 3).mean(0)
-    unit = max(1, round(min(picture.shape[:2]) / 120))
-    limit = 4 * max(picture.shape)
-    positions = np.clip(np.nan_to_num(points - 0.5, nan=-limit), -limit, limit).round().astype(int)
-    for number, colour in enumerate(colours):
-        for before in range(max(1, t - TAIL + 1), t + 1):
-            step = np.abs(positions[number, before] - positions[number, before - 1]).max()
-            if step <= JUMP * max(picture.shape) and not occluded[number, before - 1 : before + 1].any():
-                ends = positions[number, before - 1].tolist(), positions[number, before].tolist()
-                cv2.line(picture, *ends, _faded(colour, mean, (t - before) / TAIL), unit, cv2.LINE_AA)
-    for number, colour in enumerate(colours):
-        position = positions[number, t].tolist()
-        if truth is not None and truth_occluded is not None and not truth_occluded[number, t]:
-            true = np.clip(truth[number, t] - 0.5, -limit, limit).round().astype(int).tolist()
-            cv2.line(picture, position, true, TRUTH, 1, cv2.LINE_AA)
-            cv2.circle(picture, true, 2 * unit + 1, TRUTH, 1, cv2.LINE_AA)
-        if occluded[number, t]:
-            size = 4 * unit + 1
-            cv2.drawMarker(picture, position, colour, cv2.MARKER_TILTED_CROSS, size, unit, cv2.LINE_AA)
-        else:
-            cv2.circle(picture, position, unit + 1, colour, -1, cv2.LINE_AA)
-    return picture
-
-
-def _faded(colour: tuple[int, int, int], mean: NDArray[np.float64], age: float) -> tuple[int, int, int]:
-    """Mix a colour with the frame's mean: the end of a tail is faint."""
-    red, green, blue = (1 - 0.8 * age) * np.array(colour) + 0.8 * age * mean
-    return round(red), round(green), round(blue)

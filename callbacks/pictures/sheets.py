@@ -13,7 +13,7 @@ from lightning_modules.functional import PropagationProtocol
 from lightning_modules.functional.propagation.matches import Matches, matches_of_cells
 from lightning_modules.functional.propagation.sizing import Size
 
-from .overlays import Picture, as_pictures, captioned, contact_sheet, resized
+from .overlays import LIGHT, Colour, Picture, as_pictures, captioned, contact_sheet, distinct_colours, resized
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -64,23 +64,19 @@ def gap_histogram(frame_index: Tensor) -> "Figure":
         ValueError: if clips have fewer than two frames.
     """
     from matplotlib.figure import Figure
-    from matplotlib.ticker import MaxNLocator
 
     if frame_index.ndim != 2 or frame_index.shape[1] < 2:
         raise ValueError(f"gaps need frame numbers (B, T) of two frames or more, got {tuple(frame_index.shape)}")
     gaps = frame_index.cpu().diff(dim=1).flatten().numpy()
-    low, high = int(gaps.min()), int(gaps.max())
-    step = -(-(high - low + 1) // 40)  # whole frames, at most 40 bars
-    edges = np.arange(low, high + step + 1, step) - 0.5
+    step = -(-(int(np.ptp(gaps)) + 1) // 40)  # whole frames, at most 40 bars
     figure = Figure(figsize=(6, 3.5), dpi=120, layout="constrained")
     axes = figure.add_subplot(
         xlabel="gap between neighbouring frames of a clip (frames)",
         ylabel="gaps",
         title=f"{len(frame_index)} clips of {frame_index.shape[1]} frames: median gap {np.median(gaps):g}",
     )
-    axes.hist(gaps, bins=list(edges), color="C0", edgecolor="white", linewidth=0.5)
-    for axis in (axes.xaxis, axes.yaxis):
-        axis.set_major_locator(MaxNLocator(integer=True))
+    axes.hist(gaps, bins=list(np.arange(gaps.min(), gaps.max() + step + 1, step) - 0.5), edgecolor="white")
+    axes.locator_params(integer=True)
     axes.grid(axis="y", alpha=0.3)
     return figure
 
@@ -106,30 +102,21 @@ def plot_curves(curves: Sequence[Tensor], name: str) -> dict[str, Picture]:
     Returns:
         `success` and `precision` → uint8 RGB `(H, W, 3)`.
     """
-    success, precision = (curve.tolist() for curve in curves)
-    overlaps, errors = np.linspace(0, 1, len(success)), np.arange(len(precision))
-    area = sum(success) / len(success)
-    return {
-        "success": _plot(overlaps, success, f"{name} [{area:.3f}]", "overlap threshold", "success rate"),
-        "precision": _plot(
-            errors, precision, f"{name} [{precision[20]:.3f}]", "location error threshold (px)", "precision", at=20
-        ),
-    }
-
-
-def _plot(
-    thresholds: NDArray[Any], values: list[float], label: str, along: str, up: str, at: float | None = None
-) -> Picture:
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(5, 4), dpi=150, layout="constrained")
-    axes = figure.add_subplot(xlabel=along, ylabel=up, xlim=(thresholds[0], thresholds[-1]), ylim=(0, 1))
-    axes.plot(thresholds, values, color="C0", lw=2, label=label)
-    if at is not None:
-        axes.axvline(at, color="0.6", lw=1, ls=":")
-    axes.grid(alpha=0.3)
-    axes.legend()
-    return rasterise(figure)
+    success, precision = (curve.numpy() for curve in curves)
+    pictures: dict[str, Picture] = {}
+    for key, places, values, score, xlabel, ylabel in (
+        ("success", np.linspace(0, 1, len(success)), success, success.mean(), "overlap threshold", "success rate"),
+        ("precision", np.arange(len(precision)), precision, precision[20], "location error (px)", "precision"),
+    ):
+        figure = Figure(figsize=(5, 4), dpi=150, layout="constrained")
+        axes = figure.add_subplot(xlabel=xlabel, ylabel=ylabel, xlim=(0, places[-1]), ylim=(0, 1))
+        axes.plot(places, values, lw=2, label=f"{name} [{score:.3f}]")
+        axes.grid(alpha=0.3)
+        axes.legend()
+        pictures[key] = rasterise(figure)
+    return pictures
 
 
 def principal_colours(features: Tensor, normalise: bool = True) -> Tensor:
@@ -154,18 +141,16 @@ def principal_colours(features: Tensor, normalise: bool = True) -> Tensor:
     frames, channels, height, width = features.shape
     if normalise:
         features = F.normalize(features.float(), dim=1)
-    points = features.movedim(1, -1).reshape(-1, channels).double()
-    points = points - points.mean(0)
-    _, vectors = torch.linalg.eigh(points.T @ points)  # ascending
+    cells = features.movedim(1, -1).reshape(-1, channels).double()
+    cells = cells - cells.mean(0)
+    _, vectors = torch.linalg.eigh(cells.T @ cells)  # ascending
     axes = vectors.flip(1)[:, :3]
     largest = axes.gather(0, axes.abs().argmax(0, keepdim=True))
-    values = F.pad(points @ (axes * largest.sign()), (0, 3 - axes.shape[1]))
-    cut = len(values) // 100
-    ordered = values.sort(0).values
-    low, high = ordered[cut], ordered[len(values) - 1 - cut]
-    span = high - low
+    values = F.pad(cells @ (axes * largest.sign()), (0, 3 - axes.shape[1]))
+    ordered, cut = values.sort(0).values, len(values) // 100
+    low, span = ordered[cut], ordered[len(values) - 1 - cut] - ordered[cut]
     varies = span > 1e-6 * span.max().clamp_min(1e-6)
-    colours = torch.where(varies, (values - low) / span.where(varies, torch.ones_like(span)), 0.5).clamp(0, 1)
+    colours = torch.where(varies, (values - low) / span.where(varies, 1.0), 0.5).clamp(0, 1)
     return colours.float().view(frames, height, width, 3).permute(0, 3, 1, 2)
 
 
@@ -203,13 +188,6 @@ def feature_sheet(
     stacked = [np.concatenate([resized(item, width) for item in pair]) for pair in pairs]
     panels = [captioned(picture, name) for picture, name in zip(stacked, names, strict=True)]
     return contact_sheet(panels, columns=len(panels), width=width)
-
-
-POINT_COLOURS = (
-    (230, 25, 75), (60, 180, 75), (255, 225, 25), (0, 130, 200), (245, 130, 48), (240, 50, 230), (70, 240, 240),
-    (170, 110, 40), (191, 239, 69),
-)  # fmt: skip
-"""One for each point; nine that are easy to distinguish."""
 
 
 def grid_points(size: Size) -> Tensor:
@@ -266,12 +244,13 @@ def match_sheet(
     fractions = torch.zeros(len(frames)).index_add_(0, matches.frames.flatten(), matches.weights.flatten().float())
     fractions /= fractions.sum()
     shown = sorted(number for number in fractions.argsort(descending=True)[:most].tolist() if fractions[number] > 0)
-    pictures = [_pale(resized(picture, width)) for picture in as_pictures(frames[[query, *shown]])]
-    panels = [captioned(_draw_points(pictures[0], starts), f"{names[query]}: the points")]
-    for number, picture in zip(shown, pictures[1:], strict=True):
+    pale = [_pale(resized(picture, width)) for picture in as_pictures(frames[[query, *shown]])]
+    colours = distinct_colours(len(points))
+    panels = [captioned(_ringed(pale[0], starts, colours, -1), f"{names[query]}: the points")]
+    for number, picture in zip(shown, pale[1:], strict=True):
         weights = torch.where(matches.frames == number, matches.weights, 0).numpy()
-        text = f"{names[number]}: {100 * fractions[number]:.0f} % of the weights"
-        panels.append(captioned(_draw_matches(picture, starts, ends, weights), text))
+        drawn = _ringed(_with_matches(picture, starts, ends, weights, colours), starts, colours, 1)
+        panels.append(captioned(drawn, f"{names[number]}: {100 * fractions[number]:.0f} % of the weights"))
     return contact_sheet(panels, columns=len(panels) if len(panels) < 4 else -(-len(panels) // 2), width=width)
 
 
@@ -280,22 +259,23 @@ def _pale(picture: Picture) -> Picture:
     return ((picture + picture.mean(2, keepdims=True)) / 2).round().astype(np.uint8)
 
 
-def _draw_points(picture: Picture, points: np.ndarray) -> Picture:
+def _ringed(picture: Picture, points: NDArray[Any], colours: Sequence[Colour], thickness: int) -> Picture:
+    """Draw a ring around each point y, x, or with a negative thickness a dot, of its colour within white."""
     import cv2
 
     picture = picture.copy()
-    for (y, x), colour in zip(points.tolist(), _colours(len(points)), strict=True):
-        cv2.circle(picture, _pixel(x, y), 7, (255, 255, 255), -1, cv2.LINE_AA)
-        cv2.circle(picture, _pixel(x, y), 5, colour, -1, cv2.LINE_AA)
+    for (y, x), colour in zip(points.tolist(), colours, strict=True):
+        cv2.circle(picture, _pixel(x, y), 6, LIGHT, 2 * thickness, cv2.LINE_AA)
+        cv2.circle(picture, _pixel(x, y), 5, colour, thickness, cv2.LINE_AA)
     return picture
 
 
-def _draw_matches(picture: Picture, starts: np.ndarray, ends: np.ndarray, weights: np.ndarray) -> Picture:
+def _with_matches(
+    picture: Picture, starts: NDArray[Any], ends: NDArray[Any], weights: NDArray[Any], colours: Sequence[Colour]
+) -> Picture:
     """Draw light matches first, so that the heavy ones lie on top."""
     import cv2
 
-    picture = picture.copy()
-    colours = _colours(len(starts))
     for point, match in zip(*np.unravel_index(weights.argsort(axis=None), weights.shape), strict=True):
         weight = float(weights[point, match])
         if weight < 0.005:
@@ -303,19 +283,11 @@ def _draw_matches(picture: Picture, starts: np.ndarray, ends: np.ndarray, weight
         (y0, x0), (y, x) = starts[point].tolist(), ends[point, match].tolist()
         drawn = picture.copy()
         cv2.line(drawn, _pixel(x0, y0), _pixel(x, y), colours[point], 1, cv2.LINE_AA)
-        radius = round(2 + 6 * weight**0.5)
-        cv2.circle(drawn, _pixel(x, y), radius, colours[point], -1, cv2.LINE_AA)
+        cv2.circle(drawn, _pixel(x, y), round(2 + 6 * weight**0.5), colours[point], -1, cv2.LINE_AA)
         opacity = min(1.0, 0.4 + weight)
         picture = np.asarray(cv2.addWeighted(drawn, opacity, picture, 1 - opacity, 0), np.uint8)
-    for (y, x), colour in zip(starts.tolist(), colours, strict=True):
-        cv2.circle(picture, _pixel(x, y), 5, (255, 255, 255), 2, cv2.LINE_AA)
-        cv2.circle(picture, _pixel(x, y), 5, colour, 1, cv2.LINE_AA)
     return picture
 
 
 def _pixel(x: float, y: float) -> tuple[int, int]:
     return round(x - 0.5), round(y - 0.5)
-
-
-def _colours(count: int) -> list[tuple[int, int, int]]:
-    return [POINT_COLOURS[number % len(POINT_COLOURS)] for number in range(count)]

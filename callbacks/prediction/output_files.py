@@ -18,9 +18,8 @@ from datamodules.reading.mask_files import davis_palette
 from datamodules.reading.prompts import BoxPrompt, MaskPrompt, PointPrompt
 from lightning_modules.functional import PointProtocol
 
-from ..pictures import OverlayAnimation, OverlayVideo, Picture
-from ..pictures.colours import Colour, distinct_colours
-from ..pictures.overlays import as_picture, draw_boxes, draw_points, overlay_masks
+from ..pictures import OverlayAnimation, OverlayVideo
+from ..pictures.overlays import distinct_colours, draw_boxes, draw_points, overlay_masks
 from ..tracking.record import Draw, IndexedMasks, PredictionFile, PredictionTable, SequenceRecord, fixed
 from .point_queries import FollowedPoints, draw_followed
 from .request import Request
@@ -107,7 +106,7 @@ def open_record(folder: Path, request: Request, overlay: Overlay, exports: Seque
     if isinstance(first, MaskPrompt):
         palette = request.palette()
         files.append(IndexedMasks(folder / "masks", stems(), palette=palette))
-        draw = partial(overlay_masks, colours=_mask_colours(request, palette), labelled=True)
+        draw = partial(overlay_masks, colours=_mask_colours(names, palette), labelled=True)
         annotate, categories = _annotate_masks, [{"id": int(name), "name": name} for name in names]
         if "csv" in exports:
             add_table("objects.csv", _object_rows, ("frame", "object", "x", "y", "width", "height", "area"))
@@ -115,7 +114,7 @@ def open_record(folder: Path, request: Request, overlay: Overlay, exports: Seque
         shown = names if len(names) > 1 or first.name else []
         columns = ("frame", *(["name"] if shown else []), "x", "y", "width", "height")
         add_table("boxes.csv", partial(_number_rows, shown, (2, 2, 2, 2)), columns)
-        draw = partial(draw_boxes, colours=distinct_colours(len(names), _first_frame(request)), labels=shown)
+        draw = partial(draw_boxes, colours=distinct_colours(len(names)), labels=shown)
         annotate = _annotate_boxes
     elif isinstance(request.rules, PointProtocol):
         columns = ("frame", "name", "x", "y", "score", "occluded")
@@ -123,7 +122,7 @@ def open_record(folder: Path, request: Request, overlay: Overlay, exports: Seque
         draw, annotate = draw_followed, _annotate_points
     else:
         add_table("points.csv", partial(_number_rows, names, (2, 2, 4)), ("frame", "name", "x", "y", "score"))
-        draw = partial(draw_points, names=names, colours=distinct_colours(len(names), _first_frame(request)))
+        draw = partial(draw_points, names=names, colours=distinct_colours(len(names)))
         annotate = _annotate_points
     if isinstance(first, PointPrompt):
         categories = [{"id": 1, "name": "points", "keypoints": names, "skeleton": []}]
@@ -136,17 +135,13 @@ def open_record(folder: Path, request: Request, overlay: Overlay, exports: Seque
     return SequenceRecord(0, draw, files, video=video)
 
 
-def _mask_colours(request: Request, palette: NDArray[np.uint8]) -> dict[int, Colour]:
-    """Return the overlay's colour of each object: that of a painted mask, else distinct ones."""
-    objects = [int(number) for number in request.names]
+def _mask_colours(names: Sequence[str], palette: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Return the overlay's colour of each id, `(256, 3)`: those of a painted mask, else distinct ones."""
     if not np.array_equal(palette, davis_palette()):
-        return {number: (*palette[number].tolist(),) for number in objects}
-    return dict(zip(objects, distinct_colours(len(objects), _first_frame(request)), strict=True))
-
-
-def _first_frame(request: Request) -> Picture:
-    """Return the first frame of the stream `(H, W, 3)`."""
-    return as_picture(next(request.stream.forwards()))
+        return palette
+    colours = palette.copy()
+    colours[[int(name) for name in names]] = distinct_colours(len(names))
+    return colours
 
 
 def _object_rows(stem: str, ids: Tensor) -> list[list[str]]:

@@ -13,8 +13,7 @@ from datamodules.reading.prompts import PointPrompt, Prompt, placed_prompts
 from lightning_modules.functional.points import PointProtocol
 
 from ..pictures import Picture
-from ..pictures.colours import rainbow
-from ..pictures.overlays import overlay_tracks
+from ..pictures.overlays import overlay_tracks, rainbow
 from ..tracking.point_tracker import PointTracker
 from ..tracking.stopwatch import Stopwatch
 from ..tracking.view import View, stride_of

@@ -15,7 +15,7 @@ from typing import Any, Literal
 from datamodules.reading.files import write_atomically
 from datamodules.reading.mask_files import davis_palette
 
-from ..pictures.film import TRUTH_SUFFIX, Curve, plain_curves
+from ..pictures.animation import TRUTH_SUFFIX, Curve, plain_curves
 from ..results.statistics import rows_difference, score_intervals, videos_of
 from ..results.stored import Json, epochs_and_step, on_test_set, protocols_of, read_results, read_rows
 from .published import published_beside
@@ -104,7 +104,7 @@ def write_report(folder: str | Path, beside: Sequence[str | Path] = ()) -> Path:
     `vidcorr compare`; and what papers print, where the whole test set was evaluated.
 
     Args:
-        folder: with results.json, and per_sequence.csv, report.json and films/ where the benchmark has them.
+        folder: with results.json, and per_sequence.csv, report.json and animations/ where the benchmark has them.
         beside: results.json files of other runs, or their folders, for the tables and the charts.
 
     Returns:
@@ -131,7 +131,7 @@ def write_report(folder: str | Path, beside: Sequence[str | Path] = ()) -> Path:
         "epochs": epochs_of(run),
         "others": [_beside(run, name, other, compared) for name, other in named],
         "published": [{"name": f"{paper.name} ({paper.source})", "scores": dict(paper.scores)} for paper in papers],
-        "films": _films(run),
+        "animations": _animations(run),
         "rows": run.rows,
         **run.material,
     }
@@ -222,27 +222,28 @@ def _beside(run: Run, name: str, other: Run, compared: Sequence[str]) -> Json:
     }
 
 
-def _films(run: Run) -> list[Json]:
+def _animations(run: Run) -> list[Json]:
     """Return the animations of a run, the sequence with the lowest score first; the worst and the best have images."""
     scores, objects = scores_by_sequence(run.rows, run.material["ranked_by"], run.material["sequences"])
     palette = davis_palette().tolist()
-    films: list[tuple[Json, Path]] = []
-    for path in sorted((run.folder / "films").rglob("*.json")):
-        film = read_object(path)
-        name, kind = str(film.get("sequence")), film.get("kind")
+    animations: list[tuple[Json, Path]] = []
+    for path in sorted((run.folder / "animations").rglob("*.json")):
+        animation = read_object(path)
+        name, kind = str(animation.get("sequence")), animation.get("kind")
         if name in run.material["sequences"] and path.with_suffix(".webp").is_file():
             of_objects = sorted(objects.get(name, {}).items())
-            film["objects"] = [(number, palette[number % 256], score) for number, score in of_objects]
-            film |= {"name": f"{name} ({kind})" if kind else name, "score": scores.get(name), "images": []}
-            films.append((film, path))
-    films.sort(key=lambda pair: (pair[0]["score"] is None, pair[0]["score"] or 0))
+            animation["objects"] = [(number, palette[number % 256], score) for number, score in of_objects]
+            animation |= {"name": f"{name} ({kind})" if kind else name, "score": scores.get(name), "images": []}
+            animations.append((animation, path))
+    animations.sort(key=lambda pair: (pair[0]["score"] is None, pair[0]["score"] or 0))
     room = MOST_BYTES
-    for film, path in films if len(films) <= 2 * AT_EACH_END else [*films[:AT_EACH_END], *films[-AT_EACH_END:]]:
+    few = len(animations) <= 2 * AT_EACH_END
+    for animation, path in animations if few else animations[:AT_EACH_END] + animations[-AT_EACH_END:]:
         images = [image for image in (path.with_suffix(".webp"), path.with_suffix(TRUTH_SUFFIX)) if image.is_file()]
         room -= sum(image.stat().st_size for image in images) * 4 // 3  # in base64
         if room >= 0:
-            film["images"] = [b64encode(image.read_bytes()).decode() for image in images]
-    return [film for film, _ in films]
+            animation["images"] = [b64encode(image.read_bytes()).decode() for image in images]
+    return [animation for animation, _ in animations]
 
 
 def scores_by_sequence(

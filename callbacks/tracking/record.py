@@ -14,7 +14,7 @@ from datamodules.reading.files import csv_text, write_atomically
 from datamodules.reading.mask_files import davis_palette, write_ids
 
 from ..pictures import OverlayAnimation, OverlayVideo, Picture, contact_sheet, evenly_spaced, write_picture
-from ..pictures.film import Curve, Film
+from ..pictures.animation import Curve, SequenceAnimation
 
 OVERLAY_FRAMES = 5
 
@@ -42,12 +42,12 @@ class SequenceRecord:
         draw: how a frame is drawn with what was found in it.
         predictions: one for each of the extractor's maps; of one map also several.
         overlay: PNG with five frames side by side, drawn for the last map.
-        film: animation that the report plays, drawn for the last map.
-        draw_film: how its frames are drawn; None is `draw`.
+        animation: animation that the report plays, drawn for the last map.
+        draw_animation: how its frames are drawn; None is `draw`.
         video: video or animation of all frames, drawn for the last map.
 
     Attributes:
-        sheet: the picture of `overlay`, once the record is closed.
+        sheet: the image of `overlay`, once the record is closed.
         written: number of frames so far.
     """
 
@@ -57,16 +57,16 @@ class SequenceRecord:
         draw: Draw,
         predictions: Sequence[PredictionFile] = (),
         overlay: Path | None = None,
-        film: Film | None = None,
-        draw_film: Draw | None = None,
+        animation: SequenceAnimation | None = None,
+        draw_animation: Draw | None = None,
         video: OverlayVideo | OverlayAnimation | None = None,
     ) -> None:
         self.sheet: Picture | None = None
-        self._draw, self._draw_film = draw, draw_film or draw
-        self._predictions, self._overlay, self._film, self._video = predictions, overlay, film, video
-        self._chosen = set(evenly_spaced(num_frames, OVERLAY_FRAMES)) if overlay else set()
-        self._pictures: list[Picture] = []
         self.written = 0
+        self._predictions, self._overlay, self._animation, self._video = predictions, overlay, animation, video
+        self._draw, self._draw_animation = draw, draw_animation or draw
+        self._chosen = evenly_spaced(num_frames, OVERLAY_FRAMES) if overlay else []
+        self._pictures: list[Picture] = []
 
     def add(self, frame: Tensor, found: Sequence[Any], beside: Any = None, truth: Any = None) -> None:
         """Write the next frame.
@@ -80,18 +80,15 @@ class SequenceRecord:
         for file, item in zip(self._predictions, cycle(found), strict=False):
             file.add(item)
         drawn = (found[-1],) if beside is None else (found[-1], beside)
-        shown, filmed = self.written in self._chosen, self._film is not None and self.written in self._film.chosen
-        if shown or self._video is not None or (filmed and self._draw_film is self._draw):
+        if self.written in self._chosen or self._video is not None:
             picture = self._draw(frame, *drawn)
-            if shown:
+            if self.written in self._chosen:
                 self._pictures.append(picture)
             if self._video is not None:
                 self._video.add(picture)
-        if self._film is not None and filmed:
-            self._film.add(
-                picture if self._draw_film is self._draw else self._draw_film(frame, *drawn),
-                None if truth is None else self._draw_film(frame, truth),
-            )
+        if self._animation is not None and self.written in self._animation.chosen:
+            true = None if truth is None else self._draw_animation(frame, truth)
+            self._animation.add(self._draw_animation(frame, *drawn), true)
         self.written += 1
 
     def close(self, curves: Mapping[str, Curve] | None = None) -> None:
@@ -99,8 +96,8 @@ class SequenceRecord:
         self.abandon()
         for file in self._predictions:
             file.close()
-        if self._film is not None:
-            self._film.close(curves)
+        if self._animation is not None:
+            self._animation.close(curves)
         if self._overlay is not None and self._pictures:
             self.sheet = contact_sheet(self._pictures, columns=len(self._pictures))
             write_picture(self._overlay, self.sheet)

@@ -63,9 +63,9 @@ def test_every_file_of_a_run(run):
     assert first[0] == min(first)
     for name in ("film-000", "film-001"):
         assert cv2.imread(str(folder / "overlays" / f"{name}.png")).std() > 5
-        film = json.loads((folder / "films" / f"{name}.json").read_text())
-        assert set(film["curves"]) == {"within 4 px", "within 16 px"}
-        assert (folder / "films" / "worst tracks" / f"{name}.webp").is_file()
+        animation = json.loads((folder / "animations" / f"{name}.json").read_text())
+        assert set(animation["curves"]) == {"within 4 px", "within 16 px"}
+        assert (folder / "animations" / "worst tracks" / f"{name}.webp").is_file()
     page = (folder / "report.html").read_text()
     assert "worst tracks" in page
     assert "Error over time" in page

@@ -17,7 +17,7 @@ from callbacks.benchmarks import base
 from callbacks.metrics import VideoScore
 from callbacks.metrics.rules import RULES
 from callbacks.pictures import overlay_masks
-from callbacks.pictures.film import reduced
+from callbacks.pictures.animation import reduced
 from callbacks.report import Chart, write_material, write_report
 from callbacks.report.page import scores_by_sequence
 from callbacks.tools.report import command
@@ -63,26 +63,26 @@ def test_the_page_needs_nothing_else_and_holds_the_run(run: Any) -> None:
     assert content["protocols"][0]["digest"] == benchmark.protocol.digest()
     assert content["results"]["protocol_source"]["code"].startswith("xvjiarui/VFS @ 8e055cc")
     assert list(content["intervals"]) == content["main"] == ["J&F-Mean", "J-Mean", "F-Mean"]
-    assert [len(film["images"]) for film in content["films"]] == [2, 2, 2]
-    ranks = [film["score"] for film in content["films"]]
+    assert [len(animation["images"]) for animation in content["animations"]] == [2, 2, 2]
+    ranks = [animation["score"] for animation in content["animations"]]
     assert ranks == sorted(ranks)
-    for film in content["films"]:
-        rows = [row for row in content["rows"] if row["Sequence"].startswith(film["name"])]
+    for animation in content["animations"]:
+        rows = [row for row in content["rows"] if row["Sequence"].startswith(animation["name"])]
         expected = [(float(row["J-Mean"]) + float(row["F-Mean"])) / 2 for row in rows]
-        assert [score for _, _, score in film["objects"]] == pytest.approx(expected)
-        assert film["objects"][0][:2] == [1, [128, 0, 0]]  # as the masks of DAVIS have it
+        assert [score for _, _, score in animation["objects"]] == pytest.approx(expected)
+        assert animation["objects"][0][:2] == [1, [128, 0, 0]]  # as the masks of DAVIS have it
 
 
 def test_animations_hold_predictions_truth_and_curves(run: Any) -> None:
     benchmark, _, folder = run
     sequence = benchmark.sequences[1]
-    film = json.loads((folder / "films" / f"{sequence.name}.json").read_text())
-    width, height = film["size"]
-    assert film["frames"] == list(range(sequence.num_frames))
+    animation = json.loads((folder / "animations" / f"{sequence.name}.json").read_text())
+    width, height = animation["size"]
+    assert animation["frames"] == list(range(sequence.num_frames))
     scored = list(range(1, sequence.num_frames - 1))
     score = VideoScore(RULES["davis-2017"], {number: [str(t) for t in scored] for number in sequence.objects})
     for suffix in ("webp", "truth.webp"):
-        sheet = np.asarray(Image.open(folder / "films" / f"{sequence.name}.{suffix}").convert("RGB")).astype(int)
+        sheet = np.asarray(Image.open(folder / "animations" / f"{sequence.name}.{suffix}").convert("RGB")).astype(int)
         assert sheet.shape == (height, width * sequence.num_frames, 3)
         for t, frame in enumerate(sequence.frames):
             mask = np.array(Image.open(folder / "predictions" / sequence.name / f"{frame.stem}.png"))
@@ -92,7 +92,7 @@ def test_animations_hold_predictions_truth_and_curves(run: Any) -> None:
             if suffix == "webp" and t in scored:
                 score.add(str(t), mask, score.outlines(str(t), sequence.mask(t).numpy()))
     for name in "JF":
-        places, values = film["curves"][name]
+        places, values = animation["curves"][name]
         assert places == scored
         means = score.frame_means(name)
         assert values == pytest.approx([means[str(t)] for t in scored], abs=1e-4)
@@ -111,11 +111,11 @@ def test_sequences_and_objects_have_the_means_of_the_last_stage() -> None:
     assert objects == {"bike": {1: pytest.approx(0.3), 12: pytest.approx(0.6)}}
 
 
-def test_films_of_an_earlier_run_in_the_same_folder_are_left_out(run: Any, tmp_path: Path) -> None:
+def test_animations_of_an_earlier_run_in_the_same_folder_are_left_out(run: Any, tmp_path: Path) -> None:
     again = shutil.copytree(run[2], tmp_path / "again")
     material = json.loads((again / "report.json").read_text())
     (again / "report.json").write_text(json.dumps(material | {"sequences": ["synthetic-001"]}))
-    assert [film["sequence"] for film in content_of(write_report(again))["films"]] == ["synthetic-001"]
+    assert [animation["sequence"] for animation in content_of(write_report(again))["animations"]] == ["synthetic-001"]
 
 
 def test_rows_of_a_comparison_and_named_runs_stand_beside_it(tmp_path: Path) -> None:
@@ -198,10 +198,10 @@ def test_every_benchmark_writes_one(name: str, tmp_path: Path) -> None:
     benchmark = kind(write(tmp_path / "data"), **arguments)
     benchmark.evaluate(build_feature_extractor("raw_colour"), tmp_path / "run")
     content = content_of(tmp_path / "run" / "report.html")
-    assert len(content["films"]) == len(benchmark.sequences) * (2 if name == "vip" else 1)
+    assert len(content["animations"]) == len(benchmark.sequences) * (2 if name == "vip" else 1)
     assert content["sequences"] == [sequence.name for sequence in benchmark.sequences]
     assert [chart["title"] for chart in content["charts"]] == CHARTS.get(name, [])
-    assert content["shows"] == benchmark.films_show
+    assert content["shows"] == benchmark.animations_show
 
 
 # Mistakes and malice
@@ -221,7 +221,7 @@ def test_a_page_that_cannot_be_written_takes_nothing_away(
     assert "davis: report.html could not be written: no template" in caplog.text
 
 
-@pytest.mark.parametrize("file", ["report.json", "films/synthetic-000.json", "results.json"])
+@pytest.mark.parametrize("file", ["report.json", "animations/synthetic-000.json", "results.json"])
 def test_a_damaged_file_is_named(run: Any, tmp_path: Path, file: str) -> None:
     folder = shutil.copytree(run[2], tmp_path / "copy")
     for text in ("{", "[]"):
@@ -244,7 +244,7 @@ def spoiled(folder: Path, texts: str) -> Path:
         return value + texts if isinstance(value, str) and key != "kind" else value
 
     chart = Chart("chart", "frame", "J", {"J": ([0, 1], [0.0, 1.0]), "F": ([0, 1], [0.0, 1.0])})
-    sequences = [path.stem for path in sorted((folder / "films").glob("*.json"))]
+    sequences = [path.stem for path in sorted((folder / "animations").glob("*.json"))]
     write_material(folder, sequences, ("J-Mean",), "masks", [chart])
     for path in folder.rglob("*.json"):
         path.write_text(json.dumps(spoil(json.loads(path.read_text()))))
@@ -276,7 +276,7 @@ def test_in_a_browser_hostile_texts_do_nothing_but_stand_there(run: Any, tmp_pat
         assert browser.execute_script("return window.hit") is None
         assert browser.execute_script("return document.images.length + document.scripts.length") == 2
         assert browser.execute_script("return document.body.innerText.split('window.hit').length") > 20
-        assert len(browser.find_elements("css selector", ".film")) == 3
+        assert len(browser.find_elements("css selector", ".animation")) == 3
 
 
 @pytest.mark.slow
@@ -300,18 +300,18 @@ def test_in_a_browser_animations_play_tables_sort_and_charts_are_drawn(run: Any,
         assert [key for key in texts(".wide .key") if "success" in key]  # this run's curve and the one beside it
         assert "<face>" in [each.get_attribute("textContent") for each in browser.find_elements("css selector", "text")]
 
-        film = browser.find_element("css selector", ".film")
-        slider, button = (film.find_element("css selector", f".controls {kind}") for kind in ("input", "button"))
+        animation = browser.find_element("css selector", ".animation")
+        slider, button = (animation.find_element("css selector", f".controls {kind}") for kind in ("input", "button"))
         before = slider.get_attribute("value")
         button.click()
         assert any(slider.get_attribute("value") != before for _ in (time.sleep(0.1) for _ in range(100)))
         script = "return [...arguments[0].querySelectorAll('.screen')].map(each => each.style.backgroundPosition)"
-        places = browser.execute_script(script, film)
+        places = browser.execute_script(script, animation)
         assert len(places) == 2
         assert places[0] == places[1]
-        worst = film.find_element("css selector", ".worst button")
+        worst = animation.find_element("css selector", ".worst button")
         worst.click()
-        assert film.find_element("css selector", "output").text == f"frame {worst.text.partition(':')[0]}"
+        assert animation.find_element("css selector", "output").text == f"frame {worst.text.partition(':')[0]}"
         assert button.get_attribute("aria-label") == "play"
 
         table = browser.find_element("css selector", "table.sortable")
@@ -322,7 +322,7 @@ def test_in_a_browser_animations_play_tables_sort_and_charts_are_drawn(run: Any,
             assert values == sorted(values)
 
         browser.find_element("css selector", "[value=hidden]").click()
-        shown = [film.find_element("css selector", f".{kind}").is_displayed() for kind in ("prediction", "truth")]
+        shown = [animation.find_element("css selector", f".{kind}").is_displayed() for kind in ("prediction", "truth")]
         assert shown == [True, False]
 
 

@@ -18,17 +18,17 @@ from .overlays import Picture, contact_sheet, evenly_spaced, resized
 
 FRAMES, COLUMNS, WIDTH = 32, 8, 320
 TRUTH_SUFFIX = ".truth.webp"
-"""Suffix of the picture with the ground truth."""
+"""Suffix of the image with the ground truth."""
 
 Curve = tuple[Sequence[float], Sequence[float]]
 """Positions along the axis, and the value at each of them; a value that is not known is NaN."""
 
 
-class Film:
-    """Up to 32 frames of a sequence, side by side in one picture that the report plays, and its curves.
+class SequenceAnimation:
+    """Up to 32 frames of a sequence, side by side in one image that the report plays, and its curves.
 
-    Files: `films/[<kind>/]<sequence>.webp`, `.json` next to it, and `.truth.webp` with the ground truth of the same
-    frames, where it is given for any; a frame without it is plain grey there.
+    Files: `animations/[<kind>/]<sequence>.webp`, `.json` next to it, and `.truth.webp` with the ground truth of the
+    same frames, where it is given for any; a frame without it is plain grey there.
 
     Args:
         folder: folder of the run.
@@ -41,9 +41,10 @@ class Film:
     """
 
     def __init__(self, folder: Path, sequence: str, num_frames: int, kind: str = "") -> None:
-        self._path = folder / "films" / kind / f"{sequence}.webp"
-        self._metadata: dict[str, Any] = {"sequence": sequence, "kind": kind, "columns": min(COLUMNS, num_frames)}
+        self._path = folder / "animations" / kind / f"{sequence}.webp"
         self.chosen = evenly_spaced(num_frames, FRAMES)
+        columns = min(COLUMNS, num_frames)
+        self._metadata = {"sequence": sequence, "kind": kind, "columns": columns, "frames": self.chosen}
         self._pictures: list[Picture] = []
         self._truths: list[Picture | None] = []
 
@@ -53,7 +54,7 @@ class Film:
         self._truths.append(None if truth is None else resized(truth, WIDTH))
 
     def close(self, curves: Mapping[str, Curve] | None = None) -> None:
-        """Write the picture, and the curves over all frames of the sequence."""
+        """Write the image, and the curves over all frames of the sequence."""
         self._path.parent.mkdir(parents=True, exist_ok=True)
         self._save(self._pictures, self._path)
         if any(truth is not None for truth in self._truths):
@@ -61,11 +62,11 @@ class Film:
             truths = [unknown if truth is None else truth for truth in self._truths]
             self._save(truths, self._path.with_suffix(TRUTH_SUFFIX))
         size = [WIDTH, self._pictures[0].shape[0]]
-        metadata = self._metadata | {"frames": self.chosen, "size": size, "curves": plain_curves(curves or {})}
+        metadata = self._metadata | {"size": size, "curves": plain_curves(curves or {})}
         write_atomically(self._path.with_suffix(".json"), json.dumps(metadata) + "\n")
 
     def _save(self, pictures: Sequence[Picture], path: Path) -> None:
-        sheet = contact_sheet(pictures, columns=self._metadata["columns"], width=WIDTH, gap=0)
+        sheet = contact_sheet(pictures, columns=min(COLUMNS, len(pictures)), width=WIDTH, gap=0)
         Image.fromarray(sheet).save(path, quality=70, method=2)
 
 
@@ -78,22 +79,21 @@ def reduced(frame: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
 
 def plain_curves(curves: Mapping[str, Curve]) -> dict[str, list[list[float | None]]]:
     """Return curves as JSON holds them, NaN as null."""
-    return {name: [_plain(xs), _plain(values)] for name, (xs, values) in curves.items()}
-
-
-def _plain(values: Sequence[float]) -> list[float | None]:
-    return [None if np.isnan(value) else round(float(value), 4) for value in values]
+    return {
+        name: [[None if value != value else round(float(value), 4) for value in values] for values in curve]
+        for name, curve in curves.items()
+    }
 
 
 OVERLAY_FRAME_RATE = 30
 MOST_PICTURES, WIDEST = 150, 480
-"""Pictures of an animation, and their width in pixels: it is kept in memory until it is complete."""
+"""Frames of a GIF or WebP, and their width in pixels: it is kept in memory until it is complete."""
 
 
 class OverlayVideo:
     """An H.264 file that frames are appended to; `close` finishes it.
 
-    The same pictures give the same bytes.
+    The same images give the same bytes.
 
     Args:
         path: path of the mp4; its folder is made.
