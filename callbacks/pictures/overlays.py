@@ -258,7 +258,8 @@ def _pixels(points: NDArray[Any], picture: Picture) -> list[tuple[int, int]]:
 def _labelled(picture: Picture, labels: Iterable[tuple[str, Sequence[int], Colour]]) -> Picture:
     """Write texts within dark lines, each above and right of a place, shifted where it would be cut off."""
     unit, image = thickness_of(picture), Image.fromarray(picture)
-    draw, style = ImageDraw.Draw(image), {"font": ImageFont.load_default(size=3.5 * unit + 2), "anchor": "ls"}
+    draw = ImageDraw.Draw(image)
+    style: dict[str, Any] = {"font": ImageFont.load_default(size=3.5 * unit + 2), "anchor": "ls"}
     for text, (x, y), colour in labels:
         at, width = (int(x) + 2 * unit, int(y) - 2 * unit), max(1, unit // 3)
         _, top, right, bottom = draw.textbbox(at, text, stroke_width=width, **style)
