@@ -6,6 +6,7 @@ from .box_tracking import (
     TrackingSuccess as TrackingSuccess,
     box_iou as box_iou,
     centre_error as centre_error,
+    got10k_overlaps as got10k_overlaps,
     precision_curve as precision_curve,
     success_curve as success_curve,
 )
@@ -49,3 +50,4 @@ from .segmentation import (
     boundary_accuracy as boundary_accuracy,
     region_similarity as region_similarity,
 )
+from .survival import track_survival as track_survival

@@ -58,6 +58,32 @@ def precision_curve(error: Boxes) -> Tensor:
     return torch.from_numpy((as_array(error)[:, None] <= ERRORS).mean(axis=0))
 
 
+def got10k_overlaps(
+    prediction: Boxes, target: Boxes, size: tuple[int, int], cover: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """Compute the IoU of the frames that GOT-10k counts: all but the first in which the target is visible.
+
+    Both boxes are cut at the image's borders first. A box that is NaN overlaps nothing.
+    Source: got-10k/toolkit @ 62b8fa0, got10k/experiments/got10k.py and got10k/utils/metrics.py.
+
+    Args:
+        prediction: (T, 4) x, y, width, height.
+        target: (T, 4).
+        size: (height, width) of the frames, pixels.
+        cover: (T,) visible part of the target, 0 to 8; 0 does not count.
+
+    Returns:
+        (n,) in [0, 1]. AO is their mean over all sequences, SR at 0.5 and 0.75 the fraction strictly above.
+    """
+    border = np.array(size[::-1], np.float64)
+    counted = np.flatnonzero(cover[1:] > 0) + 1
+    inside = []
+    for boxes in _boxes(prediction, target):
+        corner = np.clip(boxes[counted, :2], 0, border)
+        inside.append(np.column_stack([corner, np.clip(boxes[counted, 2:], 0, border - corner)]))
+    return np.nan_to_num(box_iou(*inside).numpy())
+
+
 class TrackingSuccess(RowMetric):
     """One-pass evaluation: curves of each sequence, averaged over the sequences.
 

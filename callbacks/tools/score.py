@@ -269,8 +269,11 @@ def command(args: Sequence[str]) -> None:
     parser.add_argument(
         "--rules", choices=list(RULES), default="davis-2017", help="a data set's rules (default: davis-2017)"
     )
-    parser.add_argument("--tracks", choices=["first", "strided"], help="score point tracks by TAP-Vid's rules")
-    parser.add_argument("--boxes", action="store_true", help="score boxes by OTB's rules")
+    parser.add_argument("--tracks", choices=["first", "strided"], help="score point tracks: TAP-Vid, BADJA")
+    parser.add_argument(
+        "--boxes", nargs="?", const="otb", choices=["otb", "got-10k"], help="score boxes (by default by OTB's rules)"
+    )
+    parser.add_argument("--masks", type=Path, metavar="FOLDER", help="masks of BADJA's animals, for --tracks")
     parser.add_argument("--meta", type=Path, metavar="FILE", help="metadata: lvos, mose-v2, youtube-vos's categories")
     parser.add_argument(
         "--unseen", nargs="+", default=[], metavar="NAME", help="unseen videos (lvos) or categories, or a file of them"
@@ -295,9 +298,9 @@ def command(args: Sequence[str]) -> None:
         from .score_tracks import flat_scores, score_boxes, score_tracks
 
         results = (
-            score_boxes(flags.truth, flags.predictions)
+            score_boxes(flags.truth, flags.predictions, flags.boxes)
             if flags.boxes
-            else score_tracks(flags.truth, flags.predictions, flags.tracks)
+            else score_tracks(flags.truth, flags.predictions, flags.tracks, flags.masks)
         )
         _deliver(results, flat_scores(results), flags)
         return

@@ -1,28 +1,34 @@
-"""Score the point tracks of any method by TAP-Vid's rules, and boxes by OTB's."""
+"""Score the point tracks of any method by the rules of TAP-Vid, PointOdyssey and BADJA, boxes by OTB's or GOT-10k's."""
 
 from __future__ import annotations
 
 import csv
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from datamodules.datasets import BoxSequence, Otb, PointSequence, TapVid
+from datamodules.datasets import Badja, Otb, PointSequence
 from datamodules.datasets.layout_files import require_folder
-from datamodules.reading.boxes import read_boxes
+from datamodules.got10k import list_sequences
+from datamodules.reading.boxes import read_boxes, read_numbers
 from datamodules.reading.errors import DataError
 from datamodules.reading.guards import read_text
+from datamodules.reading.images import picture_header
+from datamodules.reading.source import list_pictures
 
 from ..benchmarks.results import Results
 from ..metrics import (
+    AreaPCK,
     PointQueries,
     TrackingSuccess,
+    got10k_overlaps,
     redetection_events,
     redetection_scores,
     sample_queries,
     tapvid_metrics,
+    track_survival,
 )
 from ..metrics.point_tracking import METRICS, QueryMode, mean_of_defined
 
@@ -31,21 +37,32 @@ RASTER = 256.0
 
 TAP_VID = {
     "name": "tap-vid",
-    "source": "google-deepmind/tapnet: tapnet/tapvid/evaluation_datasets.py, tapnet/tapnextpp/metrics/aj_rd.py",
+    "source": "google-deepmind/tapnet: tapnet/tapvid/evaluation_datasets.py, tapnet/tapnextpp/metrics/aj_rd.py; "
+    "survival, median error: aharley/pips2 @ 0e0b69d, test_on_pod.py; PCK: aharley/pips, test_on_badja.py",
 }
-OTB = {"name": "otb", "source": "got-10k/toolkit @ 956e728, ExperimentOTB, one-pass evaluation"}
+BoxRules = Literal["otb", "got-10k"]
+BOX_SOURCES: dict[BoxRules, str] = {
+    "otb": "got-10k/toolkit @ 956e728, ExperimentOTB, one-pass evaluation",
+    "got-10k": "got-10k/toolkit @ 62b8fa0, ExperimentGOT10k",
+}
 
 
-def score_tracks(truth: str | Path, predictions: str | Path, query_mode: QueryMode = "first") -> Results:
-    """Score point tracks on disk: TAP-Vid's metrics, means over the videos, and AJ_RD over all of them.
+def score_tracks(
+    truth: str | Path, predictions: str | Path, query_mode: QueryMode = "first", masks: str | Path | None = None
+) -> Results:
+    """Score point tracks on disk.
+
+    Means over the videos of TAP-Vid's metrics; with queries "first" also of PointOdyssey's survival, with its median
+    error in pixels in the metadata, and of PCK where the truth is BADJA; AJ_RD over all videos together.
 
     Args:
-        truth: what `TapVid` reads.
+        truth: what `TapVid` or `Badja` reads.
         predictions: folder with a file for each video. `<video>.npz` holds `tracks` (N, T, 2), x and y in raster pixels
             of a 256 × 256 image, and `occluded` (N, T) bool, for the queries of `sample_queries` in their order.
             `<video>.csv` or `<video>/points.csv` is what `predict` writes: frame, name, x, y, occluded in pixels of the
             video, 0 at the centre of the first; the names are those of the truth's tracks ("first" only).
         query_mode: "first" or "strided".
+        masks: masks of BADJA's animals where the truth does not name them, see `Badja`.
 
     Raises:
         DataError: one line that names the file that is missing or does not fit.
@@ -53,50 +70,96 @@ def score_tracks(truth: str | Path, predictions: str | Path, query_mode: QueryMo
     folder = require_folder(Path(predictions).expanduser(), "name the folder that holds a file for each video")
     rows: list[dict[str, Any]] = []
     events, values = [], []
-    for sequence in TapVid(truth):
+    by_area = AreaPCK(query_mode)
+    for sequence in Badja(truth, masks):
         queries = sample_queries(sequence.occluded, sequence.points * RASTER, query_mode)
         tracks, occluded = _predicted(folder, sequence, queries, query_mode)
-        found = tapvid_metrics(queries.points, queries.occluded, queries.tracks, occluded, tracks, query_mode)
-        rows.append({"Sequence": sequence.name, "Queries": len(queries), **found})
+        row = tapvid_metrics(queries.points, queries.occluded, queries.tracks, occluded, tracks, query_mode)
+        if query_mode == "first":
+            survival, error = track_survival(queries.points, queries.occluded, queries.tracks, tracks)
+            row |= {"survival": mean_of_defined(survival), "median_error": mean_of_defined(error)}
+        if sequence.masks:
+            own = np.array(sequence.size[::-1]) / RASTER
+            areas = np.array([sequence.area(t) for t in range(sequence.num_frames)])
+            truth_own, tracks_own = queries.tracks * own, tracks * own
+            by_area.update(queries.points, queries.occluded, truth_own, tracks_own, areas, name=sequence.name)
+            row[by_area.key] = by_area.by_video()[sequence.name]
+        rows.append({"Sequence": sequence.name, "Queries": len(queries), **row})
         event, value = redetection_events(queries.occluded, queries.tracks, occluded, tracks)
         events.append(event)
         values.append(value)
-    means = {key: mean_of_defined([row[key] for row in rows]) for key in METRICS}
+    averaged = [key for key in (by_area.key, *METRICS, "survival", "median_error") if key in rows[0]]
+    scores = {key: mean_of_defined([row.get(key, np.nan) for row in rows]) for key in averaged}
     redetection = redetection_scores(np.concatenate(events)[:, 2], np.concatenate(values))
-    scores = means | {"AJ_RD": redetection["AJ_RD"]}
     metadata = {"rules": TAP_VID | {"query_mode": query_mode}, "redetection": redetection}
-    return Results("tap_vid", scores, rows, {**metadata, "truth": str(truth), "predictions": str(predictions)})
+    if "median_error" in scores:
+        metadata["median_error"] = scores.pop("median_error")  # pixels, while all scores are fractions
+    return Results(
+        "tap_vid",
+        scores | {"AJ_RD": redetection["AJ_RD"]},
+        rows,
+        {**metadata, "truth": str(truth), "predictions": str(predictions)},
+    )
 
 
-def score_boxes(truth: str | Path, predictions: str | Path) -> Results:
-    """Score boxes on disk by OTB's one-pass evaluation: success and precision, means over the sequences.
+def score_boxes(truth: str | Path, predictions: str | Path, rules: BoxRules = "otb") -> Results:
+    """Score boxes on disk.
+
+    By OTB's one-pass evaluation: success and precision, means over the sequences. By GOT-10k's: the average overlap
+    `AO` and the success rates `SR@0.5` and `SR@0.75`, over the frames of all sequences together.
 
     Args:
-        truth: OTB's folder; all sequences that are there are scored.
-        predictions: folder with `<sequence>.txt` for each: x, y, width, height of each frame, one-based.
+        truth: OTB's folder, of which all sequences that are there are scored; or GOT-10k's `val`, a folder with
+            list.txt.
+        predictions: folder with `<sequence>.txt` for each: x, y, width, height of each frame, one-based; for GOT-10k
+            also `<sequence>/<sequence>_001.txt` and further repetitions, as its toolkit writes them.
+        rules: "otb" or "got-10k".
 
     Raises:
         DataError: one line that names the file that is missing or does not fit.
     """
     folder = require_folder(Path(predictions).expanduser(), "name the folder that holds a file for each sequence")
+    scores, rows = (_by_otb if rules == "otb" else _by_got10k)(Path(truth).expanduser(), folder)
+    stated = {"name": rules, "source": BOX_SOURCES[rules]}
+    metadata = {"rules": stated, "truth": str(truth), "predictions": str(predictions), "sequences": len(rows)}
+    return Results(rules.replace("-", ""), scores, rows, metadata)
+
+
+def _by_otb(truth: Path, folder: Path) -> tuple[dict[str, float], list[dict[str, Any]]]:
     metric = TrackingSuccess()
     for sequence in Otb(truth, version=None):
-        metric.update(_predicted_boxes(folder, sequence), sequence.boxes, name=sequence.name)
-    return Results(
-        "otb",
-        metric.compute(),
-        metric.rows(),
-        {"rules": OTB, "truth": str(truth), "predictions": str(predictions), "sequences": len(metric.rows())},
-    )
+        path = folder / f"{sequence.name}.txt"
+        metric.update(_predicted_boxes(path, sequence.boxes), sequence.boxes, name=sequence.name)
+    return metric.compute(), metric.rows()
 
 
-def _predicted_boxes(folder: Path, sequence: BoxSequence) -> NDArray[np.float64]:
-    path = folder / f"{sequence.name}.txt"
+def _by_got10k(truth: Path, folder: Path) -> tuple[dict[str, float], list[dict[str, Any]]]:
+    overlaps: dict[str, NDArray[np.float64]] = {}
+    for sequence in list_sequences(truth.parent, truth.name):
+        name = sequence.name
+        boxes = read_boxes(sequence / "groundtruth.txt")
+        cover = read_numbers(sequence / "cover.label", ("the visible part",))[:, 0]
+        if not len(cover) == len(boxes) == len(list_pictures(sequence)):
+            raise DataError(f"{sequence}: frames, boxes and visible parts differ in number; unpack the sequence again")
+        size = picture_header(list_pictures(sequence)[0])[0]
+        files = sorted((folder / name).glob(f"{name}_[0-9]*.txt")) or [folder / f"{name}.txt"]
+        found = [got10k_overlaps(_predicted_boxes(file, boxes), boxes, size, cover) for file in files]
+        overlaps[name] = np.concatenate(found)
+    rows = [{"Sequence": name, **_average_overlap(values)} for name, values in overlaps.items()]
+    return _average_overlap(np.concatenate(list(overlaps.values()))), rows
+
+
+def _average_overlap(iou: NDArray[np.float64]) -> dict[str, float]:
+    rates = {f"SR@{threshold:g}": float(np.mean(iou > threshold)) for threshold in (0.5, 0.75)}
+    return {"AO": float(np.mean(iou)), **rates}
+
+
+def _predicted_boxes(path: Path, target: NDArray[np.float64]) -> NDArray[np.float64]:
     if not path.is_file():
         raise DataError(f"{path}: no such file; every sequence needs its boxes")
     boxes = read_boxes(path)
-    if boxes.shape != sequence.boxes.shape:
-        raise DataError(f"{path}: {len(boxes)} boxes for {len(sequence.boxes)} frames")
+    if boxes.shape != target.shape:
+        raise DataError(f"{path}: {len(boxes)} boxes for {len(target)} frames")
     return boxes
 
 
@@ -154,6 +217,10 @@ def _from_csv(
 def flat_scores(results: Results) -> dict[str, float]:
     """Return the scores, and those of each sequence (`average_jaccard/dog`), in one dictionary."""
     of_sequences = {
-        f"{key}/{row['Sequence']}": value for row in results.rows for key, value in row.items() if key in results.scores
+        f"{key}/{row['Sequence']}": value
+        for row in results.rows
+        for key, value in row.items()
+        if key not in ("Sequence", "Queries")
     }
-    return dict(results.scores) | of_sequences
+    in_pixels = {key: value for key, value in results.metadata.items() if key == "median_error"}
+    return dict(results.scores) | in_pixels | of_sequences

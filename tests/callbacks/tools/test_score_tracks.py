@@ -4,13 +4,15 @@ import json
 
 import numpy as np
 import pytest
+from PIL import Image
 
-from callbacks.metrics import sample_queries
+from callbacks.metrics import area_counts, sample_queries, track_survival
 from callbacks.tools.score import command
 from callbacks.tools.score_tracks import score_boxes, score_tracks
-from datamodules.datasets import Otb, TapVid
+from datamodules.datasets import Badja, Otb, TapVid
+from datamodules.reading.boxes import read_boxes
 from datamodules.reading.errors import DataError
-from datamodules.synthetic import write_otb
+from datamodules.synthetic import write_got10k, write_otb
 
 
 @pytest.mark.parametrize("mode", ["first", "strided"])
@@ -60,3 +62,84 @@ def test_boxes_score_by_the_rules_of_otb(tmp_path):
     next(iter((tmp_path / "mine").iterdir())).unlink()
     with pytest.raises(DataError, match=r"\.txt: no such file"):
         score_boxes(root, tmp_path / "mine")
+
+
+def test_survival_and_median_error_by_counting_frame_after_frame():
+    rng = np.random.default_rng(0)
+    truth = rng.uniform(0, 256, (7, 12, 2))
+    predicted = truth + rng.normal(0, 7, truth.shape)
+    hidden = rng.random((7, 12)) < 0.3
+    starts = rng.integers(0, 6, 7)
+    queries = np.stack([starts, np.zeros(7), np.zeros(7)], 1)
+    survival, error = track_survival(queries, hidden, truth, predicted)
+    for k, start in enumerate(starts):
+        held, errors = 0, []
+        for t in range(start, 12):
+            distance = np.hypot(*(predicted[k, t] - truth[k, t]))
+            if not hidden[k, t]:
+                errors.append(distance)
+                if distance > 16:
+                    held -= 1000
+            held += held >= 0
+        assert survival[k] == (held if held >= 0 else held % 1000) / (12 - start)
+        assert error[k] == pytest.approx(np.median(errors))
+    assert 0 < survival.mean() < 1
+
+
+def test_clips_of_badja_are_also_scored_by_pck(shared_points, tmp_path):
+    file, masks = shared_points / "generated" / "exact.pkl", tmp_path / "masks"
+    for sequence in TapVid(file):
+        (masks / sequence.name).mkdir(parents=True)
+        inside = np.ones(sequence.size, np.uint8)
+        inside[: sequence.size[0] // 2] = 0
+        for t in range(sequence.num_frames):
+            Image.fromarray(inside).save(masks / sequence.name / f"{t:05d}.png")
+    clips = list(Badja(file, masks))
+    rng = np.random.default_rng(1)
+    expected = []
+    (tmp_path / "mine").mkdir()
+    for clip in clips:
+        queries = sample_queries(clip.occluded, clip.points * 256.0)
+        tracks = queries.tracks + rng.normal(0, 9, queries.tracks.shape)
+        np.savez(tmp_path / "mine" / f"{clip.name}.npz", tracks=tracks, occluded=queries.occluded)
+        own = np.array(clip.size[::-1]) / 256
+        area = [np.prod(clip.size) / 2] * clip.num_frames
+        correct, counted = area_counts(
+            queries.points, queries.occluded, queries.tracks * own, tracks * own, np.array(area)
+        )
+        expected.append(correct / counted)
+    found = score_tracks(file, tmp_path / "mine", masks=masks)
+    assert found.scores["PCK@0.2"] == pytest.approx(np.mean(expected))
+    assert 0 < found.scores["survival"] < 1
+
+
+def test_boxes_score_by_the_rules_of_got10k(tmp_path):
+    root = write_got10k(tmp_path / "got", 1, valid=3, frames=8, size=(64, 96))
+    rng = np.random.default_rng(2)
+    pooled = []
+    for folder in sorted(path for path in (root / "val").iterdir() if path.is_dir()):
+        boxes, cover = read_boxes(folder / "groundtruth.txt"), np.loadtxt(folder / "cover.label")
+        for repetition in (1, 2):
+            mine = boxes + rng.normal(0, 2, boxes.shape)
+            file = tmp_path / "mine" / folder.name / f"{folder.name}_{repetition:03d}.txt"
+            file.parent.mkdir(parents=True, exist_ok=True)
+            np.savetxt(file, mine, fmt="%.3f", delimiter=",")
+            for t in range(1, len(boxes)):
+                if cover[t] > 0:
+                    pooled.append(overlap_inside(np.loadtxt(file, delimiter=",")[t], boxes[t], 96, 64))
+    command([str(root / "val"), str(tmp_path / "mine"), "--boxes", "got-10k", "--json", str(tmp_path / "scores.json")])
+    scores = json.loads((tmp_path / "scores.json").read_text())
+    assert scores["AO"] == pytest.approx(np.mean(pooled), abs=1e-3)
+    assert scores["SR@0.5"] == np.mean(np.array(pooled) > 0.5)
+    assert 0 < scores["SR@0.75"] < scores["SR@0.5"]
+
+
+def overlap_inside(a, b, width, height):
+    """IoU of two boxes cut at the borders, by counting hundredths of pixels on each axis."""
+    sides = []
+    for k, length in ((0, width), (1, height)):
+        ticks = np.arange(0.005, length, 0.01)
+        in_a, in_b = ((ticks > box[k]) & (ticks < max(box[k], 0) + box[k + 2]) for box in (a, b))
+        sides.append(((in_a & in_b).sum() / 100, in_a.sum() / 100, in_b.sum() / 100))
+    shared, *areas = (sides[0][k] * sides[1][k] for k in range(3))
+    return shared / (sum(areas) - shared)
