@@ -13,14 +13,15 @@ import torch
 from torch import Tensor, nn
 
 from lightning_modules.backbones.extractor import check_map
-from lightning_modules.functional import LabelPropagator, PropagationProtocol
-from lightning_modules.functional.propagation.label_coding import (
+from lightning_modules.functional import (
+    LabelPropagator,
+    PropagationProtocol,
     decode_keypoints,
-    decode_masks_by,
+    decode_masks,
     encode_keypoints,
-    encode_masks_by,
+    encode_masks,
 )
-from lightning_modules.functional.propagation.sharing import SharedMatches, matching_groups
+from lightning_modules.functional.propagation.references import MatchFinder, matching_groups
 from lightning_modules.functional.propagation.sizing import NetworkInput, Size, resized_size
 from lightning_modules.functional.transfer import PendingCopy, to_device
 
@@ -82,19 +83,19 @@ class MaskCoding(LabelCoding):
 
     def encode(self, t: int, given: Tensor, grid: Size, protocol: PropagationProtocol) -> Tensor:
         """Return `(1 + objects, h, w)`, background first; after frame 0 all channels but those that start are zero."""
-        labels = encode_masks_by(self.view.reduce_ids(given), self.objects, grid, protocol)
+        labels = encode_masks(self.view.reduce_ids(given), self.objects, grid, protocol)
         return labels * self._starting(t) if t else labels
 
     def decode(self, t: int, given: Tensor | None, labels: Tensor, protocol: PropagationProtocol) -> Tensor:
         """Return ids `(H, W)` uint8: those given where objects start, unless the protocol decodes them too."""
         view = self.view
         if given is None or protocol.first_frame == "decoded":
-            return decode_masks_by(labels, self.objects, protocol, view.covered_of_own, view.own)
+            return decode_masks(labels, self.objects, protocol, view.covered_of_own, view.own)
         ids = to_device(given, labels.device)
         if t == 0:
             return ids
         before = labels * to_device(~self._starting(t), labels.device)
-        mask = decode_masks_by(before, self.objects, protocol, view.covered_of_own, view.own)
+        mask = decode_masks(before, self.objects, protocol, view.covered_of_own, view.own)
         starting = [number for number in self.objects if self.starts[number] == t]
         return torch.where(torch.isin(ids, to_device(starting, ids.device).to(ids.dtype)), ids, mask)
 
@@ -117,13 +118,13 @@ class PointCoding(LabelCoding):
     def encode(self, t: int, given: Tensor, grid: Size, protocol: PropagationProtocol) -> Tensor:
         """Return the heat-maps `(K, h, w)` of points x, y `(K, 2)` in pixels of the frame."""
         seen = self.view.reduce_points(given)
-        return encode_keypoints(seen, self.view.covered, grid, protocol.keypoint_sigma, protocol.keypoint_unit)
+        return encode_keypoints(seen, self.view.covered, grid, protocol)
 
     def decode(self, t: int, given: Tensor | None, labels: Tensor, protocol: PropagationProtocol) -> Tensor:
         """Return points x, y `(K, 2)` in pixels of the frame: those given, else those read from their heat-maps."""
         if given is not None:
             return to_device(given, labels.device)
-        found = decode_keypoints(labels, self.view.covered, protocol.keypoint_topk, protocol.keypoint_grid)
+        found = decode_keypoints(labels, self.view.covered, protocol)
         return self.view.restore_points(found)
 
     def reread(self, points: Tensor, heatmaps: Tensor, protocol: PropagationProtocol) -> Tensor:
@@ -292,16 +293,14 @@ class LabelTracker:
         labels = [item for item in given if item is not None]
         if len(labels) < len(self.protocols):
             raise ValueError("the first frame gives no annotation: there is nothing to follow")
-        shared: list[SharedMatches | None] = [None] * len(labels)
+        finders: dict[int, MatchFinder] = {}
         for number in sorted(set(self._map_of)):
             of_map = [index for index, of in enumerate(self._map_of) if of == number]
             for group in matching_groups([self.protocols[index] for index in of_map]):
-                if len(group) > 1:
-                    matches = SharedMatches([self.protocols[of_map[index]] for index in group])
-                    for index in group:
-                        shared[of_map[index]] = matches
-        pairs = zip(labels, self.protocols, shared, strict=True)
-        return [LabelPropagator(first, protocol, shared=matches) for first, protocol, matches in pairs]
+                finder = MatchFinder([self.protocols[of_map[index]] for index in group])
+                finders |= {of_map[index]: finder for index in group}
+        pairs = enumerate(zip(labels, self.protocols, strict=True))
+        return [LabelPropagator(first, protocol, finders[index]) for index, (first, protocol) in pairs]
 
 
 def seen_by(protocol: PropagationProtocol) -> tuple[object, ...]:

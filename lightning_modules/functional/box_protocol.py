@@ -1,7 +1,6 @@
 """The protocol of box tracking: every number that affects a score, as one frozen record."""
 
 import dataclasses
-from collections.abc import Mapping
 from typing import Annotated, Any, ClassVar, Literal
 
 import numpy as np
@@ -12,14 +11,7 @@ from .evaluation_protocol import (
     NonNegativeFloat,
     PositiveInt,
     Range,
-    Source,
     UnitInterval,
-)
-
-VFS = Source(
-    code="xvjiarui/VFS @ 8e055cc: projects/siamfc-pytorch",
-    values={"otb": {}},
-    note="Exemplars of 120 px come from its code; SiamFC's paper, sections 3.2 and 4.1, has 127.",
 )
 
 
@@ -71,12 +63,8 @@ class TrackingProtocol(EvaluationProtocol):
     response_size: PositiveInt | None = 17
     precision: Literal["float32", "bfloat16"] = "float32"
 
+    kind: ClassVar[str] = "boxes"
     default_benchmark: ClassVar[str] = "otb"
-
-    @classmethod
-    def sources(cls) -> Mapping[str, Source]:
-        """Return the named protocols: name → source."""
-        return {"vfs": VFS}
 
     def _conditions(self) -> dict[str, tuple[bool, str]]:
         return {

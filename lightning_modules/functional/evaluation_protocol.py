@@ -8,16 +8,18 @@ import re
 import types
 from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
+from pathlib import Path
 from typing import Annotated, Any, ClassVar, Self, get_args
 
 import numpy as np
+import yaml  # type: ignore[import-untyped]
 from annotated_types import Interval
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Source:
-    """A publication whose protocol is reproduced, as data.
+    """A publication whose protocol is reproduced: an entry of protocols.yaml.
 
     Attributes:
         code: repository @ commit, and the files that define the values.
@@ -44,12 +46,30 @@ UnitInterval = Annotated[float, Range(ge=0, le=1)]
 Cosine = Annotated[float, Range(ge=-1, le=1)]
 
 
+@functools.cache
+def published() -> dict[str, dict[str, Source]]:
+    """Read protocols.yaml: kind of protocol → name → source."""
+    text = Path(__file__).with_name("protocols.yaml").read_text("utf-8")
+    kinds = yaml.load(text, getattr(yaml, "CSafeLoader", yaml.SafeLoader))
+    del kinds["shared"]
+    return {kind: {name: _source(**entry) for name, entry in entries.items()} for kind, entries in kinds.items()}
+
+
+def _source(
+    code: str, values: dict[str, dict[str, Any]], note: str | list[str] = "", inferred: Mapping[str, str] | None = None
+) -> Source:
+    plain = {key: {field: _as_plain_type(value) for field, value in own.items()} for key, own in values.items()}
+    return Source(
+        code=code, values=plain, note=note if isinstance(note, str) else " ".join(note), inferred=inferred or {}
+    )
+
+
 @dataclasses.dataclass(frozen=True)
 class EvaluationProtocol:
     """Base of all protocols: a frozen dataclass of plain types with a name, a digest and checked values.
 
-    A subclass adds its fields and returns its sources from `sources()`. The type of a field says what it may hold, the
-    range of its numbers included; `_conditions()` has the rules that tie fields to each other.
+    A subclass adds its fields, and says which section of protocols.yaml has its sources. The type of a field says what
+    it may hold, the range of its numbers included; `_conditions()` has the rules that tie fields to each other.
     The name of a source belongs to the values of that source: with other values it is completed by what differs, so
     that `dataclasses.replace(vfs, topk=5)` is `vfs+topk=5`, as `with_changes` names it.
 
@@ -62,14 +82,16 @@ class EvaluationProtocol:
 
     name: str
 
+    kind: ClassVar[str] = ""
+    """Section of protocols.yaml."""
     default_benchmark: ClassVar[str] = "davis"
     """The benchmark whose values `named` returns where none is given."""
 
     def __post_init__(self) -> None:
         for field in dataclasses.fields(self):
-            object.__setattr__(self, field.name, _as_plain_type(getattr(self, field.name)))
-        for field in dataclasses.fields(self):
-            if expected := _misfit(getattr(self, field.name), field.type):
+            value = _as_plain_type(getattr(self, field.name))
+            object.__setattr__(self, field.name, value)
+            if expected := _misfit(value, field.type):
                 raise self._error(field.name, expected)
         for field_name, (holds, expected) in {"name": (bool(self.name), "not empty"), **self._conditions()}.items():
             if not holds:
@@ -79,7 +101,7 @@ class EvaluationProtocol:
     @classmethod
     def sources(cls) -> Mapping[str, Source]:
         """Return the named protocols: name → source."""
-        return {}
+        return published().get(cls.kind, {})
 
     @classmethod
     def named(cls, name: str, benchmark: str | None = None, like: Sequence[str] = ()) -> Self:
@@ -102,17 +124,12 @@ class EvaluationProtocol:
         values = sources[base].values
         for known in (benchmark, *like):
             if known in values:
-                found = cls(name=base, **values[known])
-                return found.with_changes(**cls._read_changes(name, changes)) if changes else found
+                return cls(name=base, **values[known]).with_changes(**cls._read_changes(name, changes))
         others = [other for other, source in sources.items() if {benchmark, *like} & source.values.keys()]
-        advice = (
-            f"use one of {', '.join(others)}"
-            if others
-            else "a benchmark of your own names one of these that it is like"
-        )
+        advice = f"use one of {', '.join(others)}"
         raise ValueError(
-            f"the source of protocol {base!r} defines no values for {benchmark!r} "
-            f"(only for {', '.join(values)}); {advice}"
+            f"the source of protocol {base!r} defines no values for {benchmark!r} (only for {', '.join(values)}); "
+            + (advice if others else "a benchmark of your own names one of these that it is like")
         )
 
     @classmethod
@@ -136,7 +153,7 @@ class EvaluationProtocol:
             ValueError: as `named` and `with_changes` do.
         """
         found = cls.named(protocol, benchmark, like) if isinstance(protocol, str) else protocol
-        return found.with_changes(**changes) if changes else found
+        return found.with_changes(**changes or {})
 
     def with_changes(self, **fields: Any) -> Self:
         """Return this protocol with other values, under a name that shows the changes: `vfs+radius=6+topk=5`.
@@ -149,14 +166,11 @@ class EvaluationProtocol:
         """
         if misnamed := [said for field in fields if field != "name" and (said := self.misnamed(field))]:
             raise TypeError(misnamed[0])
-        if "name" in fields:
-            return dataclasses.replace(self, **fields)
-        fields = {field: _as_plain_type(value) for field, value in fields.items()}
         base, changes = _split_name(self.name)
-        texts = changes | {field: _as_text(value) for field, value in fields.items() if value != getattr(self, field)}
-        if (table := _table(self._own_tables(base), self._values(), changes)) is not None:
-            texts = {field: texts[field] for field in _differences(self._values() | fields, table)}
-        return dataclasses.replace(self, name=_join_name(base, texts), **fields)
+        for field, value in fields.items():
+            if field != "name" and _as_plain_type(value) != getattr(self, field):
+                changes[field] = ""  # `_name_of_values` writes the value
+        return dataclasses.replace(self, **{"name": _join_name(base, changes)} | fields)
 
     def fields(self) -> dict[str, Any]:
         """Return all fields as plain JSON types, for results.json."""
@@ -223,17 +237,11 @@ class EvaluationProtocol:
         """Return field → whether its value fits those of other fields, and what would fit, in words."""
         return {}
 
-    def _values(self) -> dict[str, Any]:
-        return {field.name: getattr(self, field.name) for field in dataclasses.fields(self) if field.name != "name"}
-
-    def _own_tables(self, base: str) -> list[dict[str, Any]]:
-        """Return all fields, defaults included, of each benchmark of a source."""
-        source = self.sources().get(base)
-        defaults = {f.name: f.default for f in dataclasses.fields(self) if f.name != "name"}
-        return [{**defaults, **values} for values in source.values.values()] if source else []
-
     def _name_of_values(self) -> str:
-        """Return the name, with the changes that lead from a source, or from an own name, to these values.
+        """Return the name, with the changes that lead from a source, or from a name of one's own, to these values.
+
+        A source has values for several benchmarks: these are taken to come from the one that needs no changes beyond
+        those in the name, and most of them.
 
         Raises:
             ValueError: for a change of a field that there is not.
@@ -241,27 +249,17 @@ class EvaluationProtocol:
         base, changes = _split_name(self.name)
         if problem := next(filter(None, map(self.misnamed, changes)), ""):
             raise ValueError(f"protocol {self.name!r}: {problem}")
-        values, tables, changed = self._values(), self._own_tables(base), set(changes)
-        if tables and _table(tables, values, changes) is None:
-            changed = min((_differences(values, table) for table in tables), key=len)
+        values = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
+        changed = set(changes)
+        if source := self.sources().get(base):
+            defaults = {field.name: field.default for field in dataclasses.fields(self) if field.name != "name"}
+            tables = [defaults | dict(own) for own in source.values.values()]
+            candidates = [{field for field, value in own.items() if values[field] != value} for own in tables]
+            changed = min(candidates, key=lambda fields: (len(fields - changes.keys()), len(changes.keys() - fields)))
         return _join_name(base, {field: _as_text(values[field]) for field in changed})
 
     def _error(self, field: str, expected: str) -> ValueError:
         return ValueError(f"protocol {self.name!r}: {field} must be {expected}, got {getattr(self, field)!r}")
-
-
-def _differences(values: Mapping[str, Any], own: Mapping[str, Any]) -> set[str]:
-    return {field for field, value in values.items() if value != own[field]}
-
-
-def _table(
-    tables: Sequence[dict[str, Any]], values: Mapping[str, Any], changes: Mapping[str, str]
-) -> dict[str, Any] | None:
-    """Return the benchmark's values, of those of a source, from which the changes in a name lead to `values`.
-
-    Where several do, because they differ in changed fields alone, it is the source's first.
-    """
-    return next((own for own in tables if _differences(values, own) == changes.keys()), None)
 
 
 def _split_name(name: str) -> tuple[str, dict[str, str]]:
@@ -279,16 +277,11 @@ def _as_text(value: Any) -> str:
 
 
 def _as_value(text: str) -> Any:
-    """Read a plain value as `_as_text` writes it, or YAML does: `none`, `true`, `6`, `0.07`; other text stays text."""
-    words = {"none": None, "null": None, "true": True, "false": False}
-    if text in words:
-        return words[text]
-    for number in (int, float):
-        try:
-            return number(text)
-        except ValueError:
-            continue
-    return text
+    """Read a plain value as `_as_text` writes it, or JSON does: `none`, `true`, `6`, `0.07`; other text stays text."""
+    try:
+        return json.loads("null" if text == "none" else text)
+    except ValueError:
+        return text
 
 
 def _as_plain_type(value: Any) -> Any:

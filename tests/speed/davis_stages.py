@@ -89,7 +89,7 @@ def time_a_frame(sequence: MaskSequence, args: argparse.Namespace, protocol: Pro
     images = [sequence.frame(n).to(args.device)[None].float() / 255 for n in range(t + 1)]
     features = torch.cat([view(image) for image in images])
     grid = (features.shape[2], features.shape[3])
-    first = encode_masks(sequence.mask(0), sequence.objects, grid, protocol.label_encoding).to(args.device)
+    first = encode_masks(sequence.mask(0), sequence.objects, grid, protocol).to(args.device)
     propagator = LabelPropagator(first, protocol)
     history = torch.stack([propagator.step(item) for item in features[:t]])
     normed = F.normalize(features, dim=1)
@@ -123,7 +123,11 @@ def time_a_frame(sequence: MaskSequence, args: argparse.Namespace, protocol: Pro
         clock("plain", "backbone", lambda: network(images[t]))
         labels = clock("ours", "propagate", step)
         clock("plain", "propagate", dense, grid[0] * grid[1] / places)
-        ours = clock("ours", "decode masks", lambda labels=labels: decode_masks(labels, sequence.size).cpu())
+        ours = clock(
+            "ours",
+            "decode masks",
+            lambda labels=labels: decode_masks(labels, sequence.objects, protocol, sequence.size).cpu(),
+        )
         plain = clock("plain", "decode masks", lambda labels=labels: plain_decode(labels, sequence.size).cpu())
         same = (
             clock("ours", "score", lambda ours=ours: score(ours)),

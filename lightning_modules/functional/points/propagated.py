@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import partial
 
 import torch
 import torch.nn.functional as F
@@ -10,7 +9,7 @@ from torch import Tensor
 
 from ..propagation.attention import LocalAttention
 from ..propagation.propagate import full_precision
-from ..propagation.references import ReferenceMemory, average_of_matches
+from ..propagation.references import FrameMemory, KeyMemory, average_of_matches
 from ..propagation.tiles import Neighbourhood
 from ..transfer import PendingCopy, to_device
 from .job import TrackingJob
@@ -18,7 +17,7 @@ from .matching import best_pixels, cell_centres
 
 
 def track_by_propagation(job: TrackingJob) -> None:
-    """Carry a heat-map for each query, forward and backward from its frame, and fill in the job.
+    """Propagate a heat-map for each query, forward and backward from its frame, and fill in the job.
 
     Equal to a `LabelPropagator` for the queries of each frame: references are that frame and the preceding ones since
     then. Matches with the preceding frames are searched once for all queries, those with a query frame once for its
@@ -51,16 +50,16 @@ class _Group:
         begun: number of the step that saw their frame.
         features: features of their frame, `(C, h, w)`.
         descriptors: features at the queries, `(n, C)`.
-        own: features and heat-maps of their frame.
-        recent: heat-maps of the frames in the window.
+        keys: features of their frame, for the search.
+        heatmaps: those of the frames in the window, and of their own frame.
     """
 
     queries: Tensor
     begun: int
     features: Tensor
     descriptors: Tensor
-    own: ReferenceMemory
-    recent: ReferenceMemory
+    keys: KeyMemory
+    heatmaps: tuple[FrameMemory, FrameMemory]
 
 
 class _Pass:
@@ -74,47 +73,47 @@ class _Pass:
         self._finite: list[tuple[int, Tensor]] = []  # of frames that are not checked yet
 
     def run(self, queries: Tensor, order: range) -> None:
-        """Carry queries along the frames of `order`; each joins at its own."""
+        """Propagate queries along the frames of `order`; each joins at its own."""
         job, window = self._job, None
         for step, t in enumerate(order):
             features = job.features(t)
             cells = F.normalize(features, dim=0) if self._rules.feature_normalisation == "l2" else features
             cells = cells.permute(1, 2, 0).contiguous()
-            no_maps = cells.new_empty(0, *cells.shape[:2])
-            window = window or ReferenceMemory((), self._rules.context, cells, no_maps)
+            window = window or KeyMemory((), self._rules.context, cells, self._nearby)
             with full_precision(features.device):
                 for group, heatmaps in zip(self._groups, self._propagate(window, step, cells), strict=True):
-                    group.recent.write(step, cells, heatmaps)
+                    group.heatmaps[0].write(step, heatmaps.permute(1, 2, 0))
                     self._note(group, t, t - order.step, features, heatmaps)
             begins = queries[job.starts[queries] == t]
             if len(begins):
-                self._groups.append(self._begin(begins, step, features, cells, window))
-            window.write(step, cells, no_maps)
+                self._groups.append(self._begin(begins, step, features, cells))
+            window.write(step, cells)
         self._check_finite()
 
-    def _begin(self, queries: Tensor, step: int, features: Tensor, cells: Tensor, window: ReferenceMemory) -> _Group:
-        heatmaps = _draw(self._job, queries, features)
-        own = ReferenceMemory((step,), 0, cells, heatmaps)
-        own.write(step, cells, heatmaps)
-        recent = ReferenceMemory((), self._rules.context, cells, heatmaps, window.keys)
-        recent.write(step, cells, heatmaps)
+    def _begin(self, queries: Tensor, step: int, features: Tensor, cells: Tensor) -> _Group:
+        drawn = _draw(self._job, queries, features).permute(1, 2, 0)
+        keys = KeyMemory((step,), 0, cells, self._nearby)
+        heatmaps = FrameMemory((), self._rules.context, drawn), FrameMemory((step,), 0, drawn)
+        keys.write(step, cells)
+        for memory in heatmaps:
+            memory.write(step, drawn)
         descriptors = self._job.sample(features, self._job.origins[self._job.rows(queries)])
-        return _Group(queries, step, features, descriptors, own, recent)
+        return _Group(queries, step, features, descriptors, keys, heatmaps)
 
-    def _propagate(self, window: ReferenceMemory, step: int, cells: Tensor) -> Iterator[Tensor]:
+    def _propagate(self, window: KeyMemory, step: int, cells: Tensor) -> Iterator[Tensor]:
         """Yield each group's heat-maps `(n, h, w)` of the frame of a step."""
-        search = partial(self._nearby.best_matches, cells, topk=self._rules.topk or 0)
+        topk = self._rules.topk or 0
         frames = list(range(max(step - self._rules.context, 0), step))
         common = None
         for group in self._groups:
             since = [frame for frame in frames if frame >= group.begun]
             if group.begun in since:  # counts twice while it is in the window
-                found = [search(window.keys, window.slots([group.begun, *since]))]
+                found = [window.best_matches(cells, [group.begun, *since], topk)]
             else:
-                common = common or search(window.keys, window.slots(frames))
-                found = [common, search(group.own.keys, [0])]
-            memories = (group.recent, group.own)[: len(found)]
-            average = average_of_matches(memories, found, self._rules.topk or 0, self._rules.temperature)
+                common = common or window.best_matches(cells, frames, topk)
+                found = [common, group.keys.best_matches(cells, [group.begun], topk)]
+            tables = [memory.maps for memory in group.heatmaps[: len(found)]]
+            average = average_of_matches(tables, found, topk, self._rules.temperature)
             yield average.permute(2, 0, 1).contiguous()
 
     def _note(self, group: _Group, t: int, before: int, features: Tensor, heatmaps: Tensor) -> None:

@@ -16,8 +16,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..products import dot_products, onednn_pays, onednn_serves
-from .screened_search import MOST_MATCHES, SketchedKeys
-from .tiles import Neighbourhood, Tile, on_device, tiles
+from ..transfer import to_device
+from .tiles import Neighbourhood, Tile, tiles
 
 WORKSPACE = 64 * 2**20  # bytes of a tile's products
 
@@ -35,7 +35,7 @@ class _PlannedTile(NamedTuple):
 
 
 class LocalAttention:
-    """Attention to the neighbourhood of each cell, whose tiles are planned once for a size of maps.
+    """Attention to the neighbourhood of each cell of maps of one size, for which its tiles are planned once.
 
     Args:
         neighbourhood: neighbourhood of each query cell.
@@ -43,13 +43,11 @@ class LocalAttention:
     """
 
     def __init__(self, neighbourhood: Neighbourhood, workspace: int = WORKSPACE) -> None:
-        self._neighbourhood = neighbourhood
+        self.neighbourhood = neighbourhood
         self._workspace = workspace
         self._plans: dict[tuple[object, ...], list[_PlannedTile]] = {}
 
-    def best_matches(
-        self, query: Tensor, keys: Tensor, references: Sequence[int], topk: int, sketches: SketchedKeys | None = None
-    ) -> tuple[Tensor, Tensor]:
+    def best_matches(self, query: Tensor, keys: Tensor, references: Sequence[int], topk: int) -> tuple[Tensor, Tensor]:
         """Return the largest dot products of each query over its neighbourhood in all references, exactly.
 
         Two levels find them: the maximum over the references at each cell, its top-k cells, and the top-k of the
@@ -60,26 +58,24 @@ class LocalAttention:
             keys: (h, w, S, C), contiguous.
             references: indices into S; one that is listed twice counts twice.
             topk: matches to keep; fewer where there are fewer cells and references.
-            sketches: sketches of the keys, by which compiled code finds the same matches on a CPU.
 
         Returns:
             (h, w, k) products in no order, −inf where the neighbourhood has no more cells on the map; and their
             indices, long (h, w, k): (y · w + x) · S + s.
         """
-        if sketches is not None and topk <= MOST_MATCHES:
-            return sketches.search(query, references, self._neighbourhood, topk)
         height, width, slots, _ = keys.shape
         different = sorted(set(references))
-        used, listed = on_device(different, keys.device), on_device(references, keys.device)
-        copies = on_device([different.index(number) for number in references], keys.device)
-        plan = self._search_plan(keys, len(different), topk)
+        used, listed = to_device(different, keys.device), to_device(references, keys.device)
+        copies = to_device([different.index(number) for number in references], keys.device)
+        budget = self._workspace // keys.element_size()
+        plan = self._plan(keys, len(different), budget, lambda tile: self._addresses(tile, topk, keys.device), topk)
         buffer = keys.new_empty(max((tile.products for tile, _ in plan if tile.slides), default=0) * len(different))
         cells = height * width if plan[0].neighbours is None else plan[0].neighbours.shape[1]
         values = query.new_empty(height, width, min(topk, min(topk, cells) * len(references)))
         indices = listed.new_empty(values.shape)
         for tile, addresses in plan:
             part, frame = _part(tile, keys, used), tile.frame_size
-            # The last number pads `addresses`.
+            # the last number is for the addresses that are padding
             best = keys.new_full((math.prod(frame) * tile.queries + 1,), -torch.inf)
             block = _products(tile, query, part, buffer, best[:-1].view(*frame, tile.queries)[tile.inner])
             if addresses is None:
@@ -99,8 +95,8 @@ class LocalAttention:
             top, choice = _largest(products.masked_fill_(outside[:, :, None], -torch.inf).flatten(1), topk)
             at, reference = choice // len(copies), listed[choice % len(copies)]
             index = ((y.gather(1, at) * width + x.gather(1, at)) * slots + reference).masked_fill_(top == -torch.inf, 0)
-            values[tile.query_slices] = top.view(len(tile.rows), len(tile.columns), -1)
-            indices[tile.query_slices] = index.view(len(tile.rows), len(tile.columns), -1)
+            values[tile.query_slices] = top.view(*tile.size, -1)
+            indices[tile.query_slices] = index.view(*tile.size, -1)
         return values, indices
 
     def average(
@@ -131,10 +127,11 @@ class LocalAttention:
         """
         height, width, _, _ = keys.shape
         different = sorted(set(references))
-        used = on_device(different, keys.device)
-        counts = on_device([references.count(number) for number in different], keys.device)
+        used = to_device(different, keys.device)
+        counts = to_device([references.count(number) for number in different], keys.device)
         result = values.new_empty(height, width, values.shape[-1])
-        for tile, bias in self._average_plan(keys, values, len(different)):
+        budget = self._workspace // (4 * keys.element_size())  # for products, logits, weights and windows
+        for tile, bias in self._plan(keys, len(different), budget, lambda tile: self._window_bias(tile, values)):
             logits = _products(tile, query, _part(tile, keys, used)).to(values.dtype).div_(temperature)
             logits += counts.to(values.dtype).log()[:, None]
             if bias is not None:
@@ -152,34 +149,44 @@ class LocalAttention:
             average = _part(tile, values, used).flatten(0, 2).T @ inside
             if normalise:
                 average /= inside.sum(0).clamp_min(1e-12)
-            result[tile.query_slices] = average.T.unflatten(0, (len(tile.rows), -1))
+            result[tile.query_slices] = average.T.unflatten(0, tile.size)
         return result
 
-    def _search_plan(self, keys: Tensor, references: int, topk: int) -> list[_PlannedTile]:
-        (height, width), reach = keys.shape[:2], self._neighbourhood.reach
-        plan = self._plans.setdefault((keys.shape[:2], keys.dtype, keys.device, references, topk), [])
+    def _plan(
+        self, keys: Tensor, references: int, budget: int, neighbours: Callable[[Tile], Tensor], topk: int | None = None
+    ) -> list[_PlannedTile]:
+        """Return the tiles of a map, of at most `budget` products, with what `neighbours` gives for each shape of tile.
+
+        Args:
+            keys: (h, w, S, C).
+            references: number of different references.
+            budget: number of products.
+            neighbours: see `_PlannedTile`.
+            topk: matches to find, for whose search tiles may slide; None: all keys count.
+        """
+        plan, reach = self._plans.setdefault((references, topk), []), self.neighbourhood.reach
         if not plan:
-            budget = self._workspace // keys.element_size()
-            addresses: dict[tuple[int, int], Tensor] = {}
-            for tile in tiles(height, width, reach, references, budget, slide=True):
-                shape = (len(tile.rows), len(tile.columns))
-                if reach is not None and shape not in addresses:
-                    addresses[shape] = _padded_addresses(tile, self._neighbourhood, topk, keys.device)
-                plan.append(_PlannedTile(tile, addresses.get(shape)))
+            of_shape: dict[tuple[int, int], Tensor] = {}
+            for tile in tiles(keys.shape[0], keys.shape[1], reach, references, budget, slide=topk is not None):
+                if reach is not None and tile.size not in of_shape:
+                    of_shape[tile.size] = neighbours(tile)
+                plan.append(_PlannedTile(tile, of_shape.get(tile.size)))
         return plan
 
-    def _average_plan(self, keys: Tensor, values: Tensor, references: int) -> list[_PlannedTile]:
-        (height, width), reach = keys.shape[:2], self._neighbourhood.reach
-        plan = self._plans.setdefault((keys.shape[:2], keys.dtype, values.dtype, keys.device, references), [])
-        if not plan:
-            budget = self._workspace // (4 * keys.element_size())  # for products, logits, weights and windows
-            biases: dict[tuple[int, int], Tensor] = {}
-            for tile in tiles(height, width, reach, references, budget, slide=False):
-                shape = (len(tile.rows), len(tile.columns))
-                if reach is not None and shape not in biases:
-                    biases[shape] = _window_bias(tile, self._neighbourhood, values)
-                plan.append(_PlannedTile(tile, biases.get(shape)))
-        return plan
+    def _addresses(self, tile: Tile, topk: int, device: torch.device) -> Tensor:
+        """Return each query's addresses in `best`, (queries, n), padded with the address of its last value."""
+        addresses = tile.addresses(self.neighbourhood, device)
+        count = addresses.shape[1]
+        if device.type != "cpu" or not topk < count < 64 * topk:
+            return addresses
+        # with at least 64 · topk values torch sorts partially, in half the time
+        return F.pad(addresses, (0, 64 * topk - count), value=math.prod(tile.frame_size) * tile.queries)
+
+    def _window_bias(self, tile: Tile, like: Tensor) -> Tensor:
+        """Return a bias (frame rows, frame columns, 1, queries): 0 in a query's neighbourhood, −inf elsewhere."""
+        bias = like.new_full((*tile.frame_size, 1, tile.queries), -torch.inf)
+        _windows(tile, bias).masked_fill_(to_device(self.neighbourhood.kept, like.device), 0.0)
+        return bias
 
 
 def _products(
@@ -201,20 +208,22 @@ def _products(
     rows, columns, references, channels = keys.shape
     shape = (rows, columns, references, tile.queries)
     queries = query[tile.query_slices].contiguous()
-    if not tile.slides:
+    if buffer is None or best is None or not tile.slides:
         block = _dot(keys.reshape(-1, channels), queries.view(-1, channels)).view(shape)
         if best is not None:
             torch.amax(block, 2, out=best)
         return block
-    if buffer is None or best is None:
-        raise ValueError("a tile that slides needs buffers for its products and their maxima")
-    block = buffer[: rows * columns * references * tile.queries].view(shape)
+    block = buffer[: math.prod(shape)].view(shape)
     if not onednn_serves(keys):
-        torch.bmm(keys.flatten(1, 2), _queries_per_key_row(tile, queries).mT, out=block.flatten(1, 2))
+        # (key rows, queries of a key row, C), without a copy for each key row; zero beyond the tile
+        reach = tile.reach or 0
+        padded = F.pad(queries, (0, 0, 0, 0, 2 * reach, 2 * reach))[tile.keys[0].start - tile.at[0].start + reach :]
+        met = padded.as_strided((rows, tile.queries, channels), (queries.stride(0), channels, 1))
+        torch.bmm(keys.flatten(1, 2), met.mT, out=block.flatten(1, 2))
         torch.amax(block, 2, out=best)
         return block
-    for i, (met, start) in enumerate(tile.rows_met):
-        products = _dot(keys[i].flatten(0, 1), queries[met].flatten(0, 1)).view(columns, references, -1)
+    for i, (rows_met, start) in enumerate(tile.rows_met()):
+        products = _dot(keys[i].flatten(0, 1), queries[rows_met].flatten(0, 1)).view(columns, references, -1)
         stop = start + products.shape[2]
         block[i, :, :, start:stop] = products
         best[i, :, start:stop] = products.amax(1)  # while the row is still in the cache
@@ -226,28 +235,11 @@ def _dot(keys: Tensor, queries: Tensor) -> Tensor:
     return dot_products(queries, keys).mT.contiguous() if onednn_pays(queries, keys) else keys @ queries.T
 
 
-def _queries_per_key_row(tile: Tile, queries: Tensor) -> Tensor:
-    """(rows, columns, C) → (key rows, queries of a key row, C), without a copy per key row; zero beyond the tile."""
-    reach, channels = tile.reach or 0, queries.shape[-1]
-    padded = F.pad(queries, (0, 0, 0, 0, 2 * reach, 2 * reach))[tile.keys[0].start - tile.rows.start + reach :]
-    return padded.as_strided((len(tile.keys[0]), tile.queries, channels), (queries.stride(0), channels, 1))
-
-
 def _part(tile: Tile, maps: Tensor, used: Tensor) -> Tensor:
     """Cut a tile's keys out of (h, w, S, ·): (key rows, key columns, used references, ·), a view if all are used."""
     rows, columns = tile.keys
     part = maps[rows.start : rows.stop, columns.start : columns.stop]
     return part if len(used) == maps.shape[2] else part.index_select(2, used)
-
-
-def _padded_addresses(tile: Tile, neighbourhood: Neighbourhood, topk: int, device: torch.device) -> Tensor:
-    """Return each query's addresses in `best`, (queries, n), padded with the address of its last value."""
-    addresses = tile.addresses(neighbourhood, device)
-    count = addresses.shape[1]
-    if device.type != "cpu" or not topk < count < 64 * topk:
-        return addresses
-    # With at least 64 · topk values torch sorts partially, in half the time.
-    return F.pad(addresses, (0, 64 * topk - count), value=math.prod(tile.frame_size) * tile.queries)
 
 
 def _largest(scores: Tensor, topk: int) -> tuple[Tensor, Tensor]:
@@ -256,18 +248,11 @@ def _largest(scores: Tensor, topk: int) -> tuple[Tensor, Tensor]:
     return top, index
 
 
-def _window_bias(tile: Tile, neighbourhood: Neighbourhood, like: Tensor) -> Tensor:
-    """Return a bias (frame rows, frame columns, 1, queries): 0 in a query's neighbourhood, −inf elsewhere."""
-    bias = like.new_full((*tile.frame_size, 1, tile.queries), -torch.inf)
-    _windows(tile, bias).masked_fill_(neighbourhood.mask(like.device), 0.0)
-    return bias
-
-
 def _windows(tile: Tile, block: Tensor) -> Tensor:
     """View a block (frame rows, frame columns, R, queries) as squares (rows, columns, R, D, D), D = 2 · reach + 1."""
     if tile.reach is None or tile.slides:
         raise ValueError("windows need a reach and a tile that is not higher than a neighbourhood")
-    rows, columns, side = len(tile.rows), len(tile.columns), 2 * tile.reach + 1
+    rows, columns, side = *tile.size, 2 * tile.reach + 1
     row, column, reference, last = block.stride()
     strides = (row + columns * last, column + last, reference, row, column)
     return block.as_strided((rows, columns, block.shape[2], side, side), strides)

@@ -3,7 +3,6 @@
 from typing import NamedTuple
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from .protocol import PropagationProtocol
@@ -66,7 +65,9 @@ def matches_of_cells(
         maps = maps / maps.square().sum(1, keepdim=True).sqrt().clamp_min(1e-12)
     query = maps[frame][:, points[:, 0], points[:, 1]]
     found = torch.einsum("rchw,cn->nrhw", maps[references], query)
-    inside = _windows(points, height, width, Neighbourhood(protocol.radius, protocol.neighbourhood))
+    y, x = (torch.arange(side, device=features.device) for side in (height, width))
+    neighbourhood = Neighbourhood(protocol.radius, protocol.neighbourhood)
+    inside = neighbourhood.contains(y[:, None] - points[:, 0, None, None], x - points[:, 1, None, None])
     inside = inside[:, None].repeat(1, len(references), 1, 1)
     if looks_everywhere(protocol):
         inside[:, 0] = True
@@ -77,18 +78,6 @@ def matches_of_cells(
     choice, weights = choice[:, :kept], weights[:, :kept]
     cell = choice % (height * width)
     return Matches(references[choice // (height * width)], torch.stack([cell // width, cell % width], dim=2), weights)
-
-
-def _windows(points: Tensor, height: int, width: int, neighbourhood: Neighbourhood) -> Tensor:
-    """Return the cells around each point that are searched, bool (N, h, w)."""
-    reach = neighbourhood.reach
-    if reach is None:
-        return torch.ones(len(points), height, width, dtype=torch.bool, device=points.device)
-    mask = F.pad(neighbourhood.mask(points.device), (width, width, height, height))
-    rows = torch.arange(height, device=points.device) + height + reach - points[:, :1]
-    columns = torch.arange(width, device=points.device) + width + reach - points[:, 1:]
-    rows, columns = (axis.clamp(0, side - 1) for axis, side in zip((rows, columns), mask.shape, strict=True))
-    return mask[rows[:, :, None], columns[:, None, :]]
 
 
 def _softmax(logits: Tensor, protocol: PropagationProtocol, references: int) -> Tensor:

@@ -3,7 +3,6 @@
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
-from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -11,12 +10,9 @@ from torch import Tensor
 
 from ..compactness import compact_windows
 from ..transfer import PendingCopy, to_device
-from .attention import WORKSPACE, LocalAttention
-from .label_coding import decode_masks
+from .label_coding import upsampled_argmax
 from .protocol import PropagationProtocol
-from .references import ReferenceMemory, average_of_matches, kept_frames, looks_everywhere, reference_frames
-from .sharing import SharedMatches
-from .tiles import Neighbourhood
+from .references import NEARBY, FrameMemory, MatchFinder, average_of_matches
 
 CHECKED_TOGETHER = 32
 """Frames whose labels are checked together on a GPU, where each check waits for the device."""
@@ -28,11 +24,11 @@ def propagate_labels(
     protocol: PropagationProtocol,
     entering: Mapping[int, Tensor] | None = None,
 ) -> Iterator[Tensor]:
-    """Carry the labels of frame 0 through a video, one frame at a time.
+    """Propagate the labels of frame 0 through a video, one frame at a time.
 
     The labels of a frame are an average of the labels of its reference frames, weighted by the softmax of the feature
     similarities in a neighbourhood (VFS, appendix A). Exact, within memory that the length of the video does not move:
-    features and labels of the reference frames, and the workspace of a `LabelPropagator`.
+    features and labels of the reference frames, and the workspace of a `MatchFinder`.
 
     Args:
         features: (T, C, h, w), or an iterable of (C, h, w), read one frame at a time.
@@ -66,14 +62,6 @@ def _frames(propagator: "LabelPropagator", features: Iterable[Tensor], entering:
     _check_entering(entering, propagator.frame)
 
 
-class _Source(NamedTuple):
-    """Reference frames in a memory, and the attention that searches them."""
-
-    attention: LocalAttention
-    memory: ReferenceMemory
-    frames: list[int]
-
-
 class LabelPropagator:
     """One propagation, step by step, so that several can run side by side over the frames of a video.
 
@@ -82,20 +70,16 @@ class LabelPropagator:
     Args:
         first_labels: (L, h, w) float, the labels of frame 0.
         protocol: every number that affects the result.
-        workspace: bytes for intermediate products, which no result depends on.
-        shared: matches in common with other propagators of the same features, see `SharedMatches`.
+        finder: where several propagators of the same features share their matches, see `MatchFinder`; None: its own.
 
     Attributes:
         frame: number of the frame that the next step takes.
+
+    Raises:
+        ValueError: for labels that are not (L, h, w) float with 1 to 255 channels.
     """
 
-    def __init__(
-        self,
-        first_labels: Tensor,
-        protocol: PropagationProtocol,
-        workspace: int = WORKSPACE,
-        shared: SharedMatches | None = None,
-    ) -> None:
+    def __init__(self, first_labels: Tensor, protocol: PropagationProtocol, finder: MatchFinder | None = None) -> None:
         if first_labels.ndim != 3 or not first_labels.is_floating_point():
             raise ValueError(
                 f"first_labels must be (L, h, w) float, got {tuple(first_labels.shape)} {first_labels.dtype}"
@@ -105,14 +89,11 @@ class LabelPropagator:
         self.protocol = protocol
         self.frame = 0
         self._first_labels = first_labels
-        self._shared = shared
+        self._finder = finder or MatchFinder([protocol])
+        self._labels: dict[int, FrameMemory] = {}  # beside the finder's keys
+        self._starting: dict[int, Tensor] = {}  # start frame → which channels start there, with "own-context"
         self._finite: list[Tensor] = []  # of the frames that are not checked yet
         self._checked = 0
-        self._nearby = LocalAttention(Neighbourhood(protocol.radius, protocol.neighbourhood), workspace)
-        self._anywhere = LocalAttention(Neighbourhood(None), workspace)
-        self._memory: ReferenceMemory | None = None  # made when the size of the first features is known
-        self._everywhere: dict[int, ReferenceMemory] = {}  # start frames that no neighbourhood restricts
-        self._starting: dict[int, Tensor] = {}  # start frame → which channels start there, with "own-context"
 
     @torch.no_grad()
     def step(self, features: Tensor, entering: Tensor | None = None) -> Tensor:
@@ -124,18 +105,22 @@ class LabelPropagator:
 
         Returns:
             (L, h, w) float32 (float64 if that is the protocol's precision).
+
+        Raises:
+            ValueError: for shapes that do not fit those of frame 0, or labels that are not finite.
         """
         self._check(features, entering)
-        dtype = getattr(torch, self.protocol.precision)
+        protocol, dtype = self.protocol, getattr(torch, self.protocol.precision)
         with full_precision(features.device):
             features = features.to(torch.float64 if dtype == torch.float64 else torch.float32)
-            if self.protocol.feature_normalisation == "l2":
+            if protocol.feature_normalisation == "l2":
                 features = features / features.square().sum(0).sqrt().clamp_min(1e-12)
             query = features.to(dtype).permute(1, 2, 0).contiguous()
-            labels = _like(self._first_labels, features) if self.frame == 0 else self._propagate(query)
-        hard = self.protocol.label_feedback == "hard" and self.frame > 0
-        fed_back = _harden(labels, self.protocol.feature_stride) if hard else labels
-        own_context = self.protocol.entering == "own-context"
+            labels = self._propagate(query) if self.frame else _like(self._first_labels, features)
+        fed_back = labels
+        if protocol.label_feedback == "hard" and self.frame:
+            fed_back = _harden(labels, protocol.feature_stride)
+        own_context = protocol.entering == "own-context"
         if own_context and (self.frame == 0 or entering is not None):
             mask = labels if entering is None else _like(entering, labels)
             self._starting[self.frame] = (mask > 0).flatten(1).any(1).to(mask)
@@ -185,26 +170,20 @@ class LabelPropagator:
 
     def _average_best(self, query: Tensor, start: int = 0) -> Tensor:
         """Average labels (h, w, L) by the softmax over the top-k of all references together."""
-        sources, topk, ties = self._sources(start), self.protocol.topk or 0, self.protocol.topk_ties == "kept"
+        topk, ties = self.protocol.topk or 0, self.protocol.topk_ties == "kept"
+        tables = [self._labels[number].maps for number, _ in self._finder.sources(self.frame, start)]
         count = topk + ties
         while True:
-            found = []
-            for number, (attention, memory, frames) in enumerate(sources):
-                references = memory.slots(frames)
-                search = partial(attention.best_matches, query, memory.keys, references, sketches=memory.sketches)
-                shared = self._shared
-                found.append(search(count) if shared is None else shared.find(self.frame, (start, number), search))
-            logits = torch.cat([values for values, _ in found], dim=2).flatten(0, 1).to(self._label_dtype)
+            found = self._finder.find(query, self.frame, start, count)
+            logits = torch.cat([values for values, _ in found], dim=2).flatten(0, 1).to(tables[0].dtype)
             if not ties:
-                break
+                return average_of_matches(tables, found, topk, self.protocol.temperature, logits)
             top = logits.topk(min(topk, logits.shape[1]), dim=1).values
             last = top.amin(1, keepdim=True).clamp_min(torch.finfo(top.dtype).min)
             if not any(v.shape[2] == count and (v.amin(2).view(-1, 1) >= last).any() for v, _ in found):
                 logits.masked_fill_(logits < last, -torch.inf)
-                break
+                return average_of_matches(tables, found, count, self.protocol.temperature, logits)
             count *= 2  # all that were found are tied with the last of the top-k: there may be more
-        memories = [source.memory for source in sources]
-        return average_of_matches(memories, found, count if ties else topk, self.protocol.temperature, logits)
 
     def _average_all(self, query: Tensor) -> Tensor:
         """Average labels (h, w, L) by the softmax over all neighbours in all references."""
@@ -217,48 +196,25 @@ class LabelPropagator:
                 width=protocol.mixture_width,
                 weights=protocol.mixture_weights,
             )
-        ((attention, memory, frames),) = self._sources()
-        by_weights = protocol.normalise_labels and protocol.normalise_by == "weights"
-        return attention.average(
+        keys, ((_, frames),) = self._finder.keys[NEARBY], self._finder.sources(self.frame)
+        return keys.attention.average(
             query,
-            memory.keys,
-            memory.labels,
-            memory.slots(frames),
+            keys.maps,
+            self._labels[NEARBY].maps,
+            [keys.slot(frame) for frame in frames],
             protocol.temperature,
             protocol.border,
             adjust,
-            by_weights,
+            normalise=protocol.normalise_labels and protocol.normalise_by == "weights",
         )
 
-    def _sources(self, start: int = 0) -> list[_Source]:
-        """Return what the current frame searches in the context of a start frame."""
-        if self._memory is None:
-            raise ValueError("step has not seen frame 0")
-        frames = reference_frames(self.protocol, self.frame, start)
-        if start not in self._everywhere:
-            return [_Source(self._nearby, self._memory, frames)]
-        lasting = _Source(self._anywhere, self._everywhere[start], frames[:1])
-        return [lasting, _Source(self._nearby, self._memory, frames[1:])] if frames[1:] else [lasting]
-
     def _remember(self, query: Tensor, labels: Tensor) -> None:
-        protocol = self.protocol
-        if self._memory is None:
-            self._label_dtype = labels.dtype
-            self._memory = self._new_memory(*kept_frames(protocol), query, labels, -1)
-        if looks_everywhere(protocol) and (self.frame == 0 or self.frame in self._starting):
-            self._everywhere[self.frame] = self._new_memory((self.frame,), 0, query, labels, self.frame)
-            self._everywhere[self.frame].write(self.frame, query, labels)
-        self._memory.write(self.frame, query, labels)
-
-    def _new_memory(
-        self, lasting: tuple[int, ...], recent: int, query: Tensor, labels: Tensor, number: int
-    ) -> ReferenceMemory:
-        """Return a new memory, over the keys of the group's memory of this number where matches are shared."""
-        keys = None if self._shared is None else self._shared.keys.get(number)
-        memory = ReferenceMemory(lasting, recent, query, labels, keys, sketched=self.protocol.topk is not None)
-        if self._shared is not None:
-            self._shared.keys[number] = memory.keys
-        return memory
+        """Keep the features (h, w, C) and labels (L, h, w) of the current frame for those that refer to it."""
+        self._finder.write(self.frame, query, starts=self.frame == 0 or self.frame in self._starting)
+        for number, keys in self._finder.keys.items():
+            if number not in self._labels:
+                self._labels[number] = FrameMemory(keys.lasting, keys.recent, labels.permute(1, 2, 0))
+            self._labels[number].write(self.frame, labels.permute(1, 2, 0))
 
     def _check(self, features: Tensor, entering: Tensor | None) -> None:
         shape = self._first_labels.shape
@@ -269,10 +225,11 @@ class LabelPropagator:
             )
         if not features.is_floating_point():
             raise ValueError(f"features of frame {self.frame} must be float, got {features.dtype}")
-        if self._memory is not None and len(features) != self._memory.keys.shape[3]:
+        channels = self._finder.keys[NEARBY].maps.shape[3] if self._finder.keys else len(features)
+        if len(features) != channels:
             raise ValueError(
-                f"features of frame {self.frame} must have {self._memory.keys.shape[3]} channels like those of "
-                f"frame 0, got {len(features)}"
+                f"features of frame {self.frame} must have {channels} channels like those of frame 0, "
+                f"got {len(features)}"
             )
         if entering is not None and entering.shape != shape:
             raise ValueError(
@@ -301,7 +258,7 @@ def _enter_softly(labels: Tensor, entering: Tensor) -> Tensor:
 def _harden(labels: Tensor, stride: int) -> Tensor:
     """One-hot labels: the argmax at input size, sampled as an annotation is by "strided"."""
     _, height, width = labels.shape
-    winner = decode_masks(labels, (height * stride, width * stride), rescale=False)[::stride, ::stride]
+    winner = upsampled_argmax(labels.float(), (height * stride, width * stride))[::stride, ::stride]
     return F.one_hot(winner.long(), len(labels)).permute(2, 0, 1).to(labels.dtype)
 
 

@@ -2,8 +2,7 @@
 
 import dataclasses
 import math
-from collections.abc import Mapping
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from ..evaluation_protocol import (
     NonNegativeFloat,
@@ -11,19 +10,17 @@ from ..evaluation_protocol import (
     PositiveFloat,
     PositiveInt,
     Range,
-    Source,
     UnitInterval,
 )
 from .sizing import Filter, Nearest, NetworkInput
-from .sources import SOURCES
 
 
 @dataclasses.dataclass(frozen=True)
 class PropagationProtocol(NetworkInput):
     """Every number and rule that affects a label-propagation score.
 
-    Named protocols (`vfs`, `crw`, `dino`, …) are data: see `sources`. Where a source defines no values for a benchmark,
-    `named` raises; `vidcorr` holds this project's own choices, for every benchmark.
+    Named protocols (`vfs`, `crw`, `dino`, …) are data: see protocols.yaml. Where a source defines no values for a
+    benchmark, `named` raises; `vidcorr` holds this project's own choices, for every benchmark.
 
     Attributes:
         resized_data: (height, width) to which frames and annotations are brought first, by Pillow's nearest pixel, the
@@ -119,10 +116,7 @@ class PropagationProtocol(NetworkInput):
     keypoint_counting: Literal["prediction-visible", "crw", "ground-truth"] = "prediction-visible"
     resized_data: tuple[PositiveInt, PositiveInt] | None = None
 
-    @classmethod
-    def sources(cls) -> Mapping[str, Source]:
-        """Return the named protocols: name → source."""
-        return SOURCES
+    kind: ClassVar[str] = "propagation"
 
     def _conditions(self) -> dict[str, tuple[bool, str]]:
         padded = self.repeat_first == "padding" and self.references is None

@@ -1,13 +1,21 @@
-"""References of a frame, and where their features and labels are kept."""
+"""The references of a frame: which frames they are, where they are kept, and the best matches in them."""
 
+import dataclasses
 from collections.abc import Sequence
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from .attention import WORKSPACE, LocalAttention
 from .protocol import PropagationProtocol
-from .screened_search import SketchedKeys, can_screen
+from .screened_search import MOST_MATCHES, SketchedKeys, can_screen
+from .tiles import Neighbourhood
+
+FoundMatches = tuple[Tensor, Tensor]
+"""Dot products (h, w, k) and cells, as `LocalAttention.best_matches` returns them."""
+NEARBY = -1
+"""Number of the memory that holds the frames whose cells are searched in the neighbourhood."""
 
 
 def reference_frames(protocol: PropagationProtocol, frame: int, start: int = 0) -> list[int]:
@@ -28,107 +36,184 @@ def reference_frames(protocol: PropagationProtocol, frame: int, start: int = 0) 
     return [0] + [f for f in window if f >= first_recent]
 
 
-def kept_frames(protocol: PropagationProtocol) -> tuple[tuple[int, ...], int]:
-    """Return the frames that stay references to the end, and how many of the latest others can still be one."""
-    if protocol.references is not None:
-        return tuple(f for f in protocol.references if f >= 0), max(0, -min(protocol.references))
-    return () if looks_everywhere(protocol) else (0,), protocol.context
-
-
 def looks_everywhere(protocol: PropagationProtocol) -> bool:
     """Return whether the lasting copy of frame 0 is searched everywhere, and so is kept separately."""
     return protocol.references is None and not protocol.first_frame_masked and protocol.radius is not None
 
 
-class ReferenceMemory:
-    """Features and labels of lasting frames and of the latest `recent` others, cell by cell.
+class FrameMemory:
+    """Maps of lasting frames and of the latest `recent` others, cell by cell.
 
     Args:
         lasting: numbers of the lasting frames.
         recent: number of others.
-        features: (h, w, C) of a frame, for its shape and type.
-        labels: (L, h, w) of a frame, for their shape and type.
-        keys: those of another memory of the same frames, which alone writes them; None: its own keys.
-        sketched: keep sketches of its own keys too, where the search is faster with them.
+        like: the map (h, w, D) of a frame, for its shape and type.
 
     Attributes:
-        keys: (h, w, S, C).
-        sketches: sketches of the keys, or None.
-        labels: (h, w, S, L).
+        maps: (h, w, S, D), S = lasting + recent.
+    """
+
+    def __init__(self, lasting: Sequence[int], recent: int, like: Tensor) -> None:
+        self.lasting, self.recent = sorted(set(lasting)), recent
+        height, width, depth = like.shape
+        self.maps = like.new_zeros(height, width, len(self.lasting) + recent, depth)
+
+    def write(self, frame: int, item: Tensor) -> None:
+        """Take a frame's map (h, w, D), if it can become a reference."""
+        if frame in self.lasting or self.recent > 0:
+            self.maps[:, :, self.slot(frame)] = item
+
+    def slot(self, frame: int) -> int:
+        """Return where a frame is on the third axis."""
+        if frame in self.lasting:
+            return self.lasting.index(frame)
+        # count from the first frame that does not last, so that the slots fill up in order
+        first = 1 if self.lasting == [0] else 0
+        return len(self.lasting) + (frame - first) % self.recent
+
+
+class KeyMemory(FrameMemory):
+    """Features of reference frames, and the search for the best matches in them.
+
+    Args:
+        lasting: see `FrameMemory`.
+        recent: see `FrameMemory`.
+        like: see `FrameMemory`.
+        attention: the neighbourhood of a cell that is searched, and the search by torch.
+        compiled: search by compiled code where there is some, see `screened_search`.
     """
 
     def __init__(
-        self,
-        lasting: tuple[int, ...],
-        recent: int,
-        features: Tensor,
-        labels: Tensor,
-        keys: Tensor | None = None,
-        sketched: bool = False,
+        self, lasting: Sequence[int], recent: int, like: Tensor, attention: LocalAttention, compiled: bool = False
     ) -> None:
-        self._lasting = sorted(set(lasting))
-        self._recent = recent
-        height, width, channels = features.shape
-        size = len(self._lasting) + recent
-        self._owns_keys = keys is None
-        self.keys = features.new_zeros(height, width, size, channels) if keys is None else keys
-        self.labels = labels.new_empty(height, width, size, len(labels))
-        sketched = sketched and self._owns_keys and can_screen(features)
-        self.sketches = SketchedKeys(self.keys, features) if sketched else None
+        super().__init__(lasting, recent, like)
+        self.attention = attention
+        self._sketches = SketchedKeys(self.maps, like) if compiled and can_screen(like) else None
 
-    def write(self, frame: int, features: Tensor, labels: Tensor) -> None:
-        """Take a frame's features (h, w, C) and labels (L, h, w), if it can become a reference."""
-        if frame in self._lasting or self._recent > 0:
-            if self._owns_keys:
-                self.keys[:, :, self._slot(frame)] = features
-            if self.sketches is not None:
-                self.sketches.write(self._slot(frame), features)
-            self.labels[:, :, self._slot(frame)] = labels.permute(1, 2, 0)
+    def write(self, frame: int, item: Tensor) -> None:
+        """Take a frame's features (h, w, C), if it can become a reference."""
+        super().write(frame, item)
+        if self._sketches is not None and (frame in self.lasting or self.recent > 0):
+            self._sketches.write(self.slot(frame), item)
 
-    def slots(self, frames: list[int]) -> list[int]:
-        """Return the slots of frames on the third axis."""
-        return [self._slot(frame) for frame in frames]
+    def best_matches(self, query: Tensor, frames: Sequence[int], topk: int) -> FoundMatches:
+        """Return the largest dot products of queries (h, w, C) with the keys of some frames, and their cells."""
+        slots = [self.slot(frame) for frame in frames]
+        if self._sketches is not None and topk <= MOST_MATCHES:
+            return self._sketches.search(query, slots, self.attention.neighbourhood, topk)
+        return self.attention.best_matches(query, self.maps, slots, topk)
 
-    def weighted_labels(self, indices: Tensor, weights: Tensor) -> Tensor:
-        """Return the weighted sum of labels (h, w, L) at indices (h, w, k) in (h · w · S), by weights (h · w, k)."""
-        table = self.labels.flatten(0, 2)
-        summed = F.embedding_bag(indices.flatten(0, 1), table, per_sample_weights=weights, mode="sum")
-        return summed.unflatten(0, indices.shape[:2])
 
-    def _slot(self, frame: int) -> int:
-        if frame in self._lasting:
-            return self._lasting.index(frame)
-        # Count frames from the first that does not last, so that the slots fill up in order.
-        first = 1 if self._lasting == [0] else 0
-        return len(self._lasting) + (frame - first) % self._recent
+class MatchFinder:
+    """Finds the best matches of each frame of a video in its reference frames.
+
+    Propagators of one group, see `matching_groups`, can have one in common: the first that takes a frame searches, with
+    the largest top-k of the group, and the others choose theirs among these matches. Their labels stay their own. All
+    must take a frame before any takes the next.
+
+    Args:
+        protocols: the group; they match alike.
+        workspace: bytes for intermediate products, which no result depends on.
+
+    Attributes:
+        keys: `NEARBY`, or the start frame that is searched everywhere → features.
+    """
+
+    def __init__(self, protocols: Sequence[PropagationProtocol], workspace: int = WORKSPACE) -> None:
+        self.keys: dict[int, KeyMemory] = {}
+        self._protocol = protocols[0]
+        self._topk = max(protocol.topk or 0 for protocol in protocols)
+        self._nearby = LocalAttention(Neighbourhood(self._protocol.radius, self._protocol.neighbourhood), workspace)
+        self._anywhere = LocalAttention(Neighbourhood(None), workspace)
+        self._written = self._searched = -1  # the latest frame
+        self._found: dict[tuple[int, int], list[FoundMatches]] = {}
+
+    def write(self, frame: int, features: Tensor, starts: bool) -> None:
+        """Keep the features (h, w, C) of a frame, once; `starts`: objects start in it, as in frame 0."""
+        if frame == self._written:
+            return
+        protocol, self._written = self._protocol, frame
+        everywhere = looks_everywhere(protocol)
+        if not self.keys:
+            lasting: Sequence[int] = () if everywhere else (0,)
+            recent = protocol.context
+            if protocol.references is not None:
+                lasting, recent = [f for f in protocol.references if f >= 0], max(0, -min(protocol.references))
+            self.keys[NEARBY] = KeyMemory(lasting, recent, features, self._nearby, protocol.topk is not None)
+        if everywhere and starts:
+            self.keys[frame] = KeyMemory((frame,), 0, features, self._anywhere, protocol.topk is not None)
+            self.keys[frame].write(frame, features)
+        self.keys[NEARBY].write(frame, features)
+
+    def sources(self, frame: int, start: int = 0) -> list[tuple[int, list[int]]]:
+        """Return the keys that a frame is matched with in the context of a start frame: memory and frames."""
+        frames = reference_frames(self._protocol, frame, start)
+        if start not in self.keys:
+            return [(NEARBY, frames)]
+        return [(start, frames[:1])] + [(NEARBY, frames[1:])] * bool(frames[1:])
+
+    def find(self, query: Tensor, frame: int, start: int, topk: int) -> list[FoundMatches]:
+        """Return `topk` or more matches of the queries (h, w, C) of a frame, in each of its sources."""
+        if frame != self._searched:
+            self._searched, self._found = frame, {}
+        topk = max(topk, self._topk)
+        if (start, topk) not in self._found:
+            sources = self.sources(frame, start)
+            self._found[start, topk] = [self.keys[at].best_matches(query, frames, topk) for at, frames in sources]
+        return self._found[start, topk]
 
 
 def average_of_matches(
-    memories: Sequence[ReferenceMemory],
-    found: Sequence[tuple[Tensor, Tensor]],
-    topk: int,
-    temperature: float,
-    logits: Tensor | None = None,
+    labels: Sequence[Tensor], found: Sequence[FoundMatches], topk: int, temperature: float, logits: Tensor | None = None
 ) -> Tensor:
-    """Return the average of labels at the best matches of all memories together, weighted by their softmax.
+    """Return the average of labels at the best matches of all sources together, weighted by their softmax.
 
     Args:
-        memories: with the labels.
-        found: in each memory, products (h, w, k) and cells, as `LocalAttention.best_matches` returns them.
+        labels: of each source, (h, w, S, L).
+        found: the matches in each source.
         topk: matches that count.
         temperature: divides the products before the softmax.
-        logits: (h · w, n), in place of the products of all memories.
+        logits: (h · w, n), in place of the products of all sources.
 
     Returns:
         (h, w, L).
     """
-    table = memories[0].labels
     if logits is None:
-        logits = torch.cat([values for values, _ in found], dim=2).flatten(0, 1).to(table.dtype)
+        logits = torch.cat([values for values, _ in found], dim=2).flatten(0, 1).to(labels[0].dtype)
     top, choice = logits.topk(min(topk, logits.shape[1]), dim=1)
     weights = torch.zeros_like(logits).scatter_(1, choice, (top / temperature).softmax(1))
-    average = torch.zeros_like(table[:, :, 0])
+    average = torch.zeros_like(labels[0][:, :, 0])
     parts = weights.split([values.shape[2] for values, _ in found], 1)
-    for memory, (_, indices), part in zip(memories, found, parts, strict=True):
-        average += memory.weighted_labels(indices, part)
+    for table, (_, cells), part in zip(labels, found, parts, strict=True):
+        rows = F.embedding_bag(cells.flatten(0, 1), table.flatten(0, 2), per_sample_weights=part, mode="sum")
+        average += rows.view_as(average)
     return average
+
+
+AFTER_MATCHING = ("label_", "decoding_", "keypoint_")
+"""Beginnings of the names of fields that say what happens after features are matched."""
+ALSO_AFTER = frozenset(
+    {"name", "topk", "temperature", "normalise_labels", "normalise_by", "foreground_gain", "first_frame"}
+)
+
+
+def matching_groups(protocols: Sequence[PropagationProtocol]) -> list[list[int]]:
+    """Group protocols that search for matches in the same cells of the same features.
+
+    Within a group only top-k, temperature and the coding of labels differ. Protocols without a top-k, and those that
+    keep ties, stand alone: they need every match.
+
+    Args:
+        protocols: any.
+
+    Returns:
+        Indices of each group, in order.
+    """
+    names = [field.name for field in dataclasses.fields(PropagationProtocol)]
+    matched = [name for name in names if name not in ALSO_AFTER and not name.startswith(AFTER_MATCHING)]
+    groups: dict[tuple[object, ...], list[int]] = {}
+    for index, protocol in enumerate(protocols):
+        alone = protocol.topk is None or protocol.topk_ties == "kept"
+        key = (index,) if alone else tuple(getattr(protocol, name) for name in matched)
+        groups.setdefault(key, []).append(index)
+    return list(groups.values())

@@ -4,7 +4,6 @@ import dataclasses
 import itertools
 import math
 from collections.abc import Iterator
-from functools import cached_property
 from typing import Any, Literal
 
 import numpy as np
@@ -12,7 +11,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from ..transfer import to_device
+
 STRIP = 8  # query columns of a tile: wider wastes products, narrower starves the matrix product
+
+Area = tuple[range, range]
+"""Rows and columns."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -32,96 +36,79 @@ class Neighbourhood:
             return None
         return math.ceil(self.radius) - 1 if self.shape == "circle" else math.floor(self.radius)
 
+    def contains(self, dy: Any, dx: Any) -> Any:
+        """Return which offsets are kept; arrays or tensors that broadcast."""
+        radius = math.inf if self.radius is None else self.radius
+        if self.shape == "square":
+            return (abs(dy) <= radius) & (abs(dx) <= radius)
+        squared = dy**2 + dx**2
+        return squared < radius**2 if self.shape == "circle" else squared <= radius**2
+
     @property
     def kept(self) -> NDArray[np.bool_]:
         """Mask of the offsets dy, dx that are kept, (2 · reach + 1, 2 · reach + 1)."""
-        if self.radius is None or self.reach is None:
+        if self.reach is None:
             raise ValueError("a neighbourhood without a radius has no mask")
         axis = np.arange(-self.reach, self.reach + 1)
-        if self.shape == "square":
-            return np.ones((len(axis), len(axis)), bool)
-        squared = axis[:, None] ** 2 + axis**2
-        return squared < self.radius**2 if self.shape == "circle" else squared <= self.radius**2
-
-    def mask(self, device: torch.device) -> Tensor:
-        """Return `kept` on a device."""
-        return on_device(self.kept, device)
+        return self.contains(axis[:, None], axis)
 
 
 @dataclasses.dataclass(frozen=True)
 class Tile:
-    """A rectangle of queries (`rows`, `columns`) of a (height, width) map and the keys around it.
+    """A rectangle of queries of a map and the keys around it.
 
     Keys are numbered in a frame of reach cells around the queries, part of which may lie outside the map; without a
     reach that frame is the map. If the rectangle `slides`, a row of keys meets the 2 · reach + 1 query rows around it;
-    otherwise it meets them all. Properties are cached, because a tile serves all frames of a video.
+    otherwise it meets them all.
+
+    Attributes:
+        at: rows and columns of the queries.
+        frame: rows and columns of the frame, in map coordinates.
+        keys: the part of the frame that lies on the map.
+        reach: largest offset from a query to a key along an axis, or None.
+        slides: see above.
+        queries: number of queries that a row of keys meets, those beyond the rectangle included.
     """
 
-    rows: range
-    columns: range
-    height: int
-    width: int
+    at: Area
+    frame: Area
+    keys: Area
     reach: int | None
     slides: bool
+    queries: int
 
-    @cached_property
-    def frame(self) -> tuple[range, range]:
-        """Rows and columns of the frame, in map coordinates."""
-        if self.reach is None:
-            return range(self.height), range(self.width)
-        return (
-            range(self.rows.start - self.reach, self.rows.stop + self.reach),
-            range(self.columns.start - self.reach, self.columns.stop + self.reach),
-        )
+    @property
+    def size(self) -> tuple[int, int]:
+        """Number of rows and columns of queries."""
+        return len(self.at[0]), len(self.at[1])
 
-    @cached_property
+    @property
     def frame_size(self) -> tuple[int, int]:
         """Number of rows and columns of the frame."""
-        rows, columns = self.frame
-        return len(rows), len(columns)
+        return len(self.frame[0]), len(self.frame[1])
 
-    @cached_property
-    def keys(self) -> tuple[range, range]:
-        """Rows and columns of the frame that lie on the map."""
-        rows, columns = self.frame
-        return (
-            range(max(rows.start, 0), min(rows.stop, self.height)),
-            range(max(columns.start, 0), min(columns.stop, self.width)),
-        )
-
-    @cached_property
-    def query_slices(self) -> tuple[slice, slice]:
-        """Slices of the map that hold the queries."""
-        return slice(self.rows.start, self.rows.stop), slice(self.columns.start, self.columns.stop)
-
-    @cached_property
-    def inner(self) -> tuple[slice, slice]:
-        """Part of the frame that lies on the map."""
-        (rows, columns), (key_rows, key_columns) = self.frame, self.keys
-        return (
-            slice(key_rows.start - rows.start, key_rows.stop - rows.start),
-            slice(key_columns.start - columns.start, key_columns.stop - columns.start),
-        )
-
-    @cached_property
-    def queries(self) -> int:
-        """Number of queries that a row of keys meets, those beyond the rectangle included."""
-        rows = 2 * self.reach + 1 if self.slides and self.reach is not None else len(self.rows)
-        return rows * len(self.columns)
-
-    @cached_property
+    @property
     def products(self) -> int:
         """Number of products of the tile with one reference."""
         return len(self.keys[0]) * len(self.keys[1]) * self.queries
 
-    @cached_property
-    def rows_met(self) -> list[tuple[slice, int]]:
-        """Rows of the tile within reach of each row of keys, and their start on the last axis of a sliding block."""
-        reach, top, found = self.reach or 0, self.rows.start, []
+    @property
+    def query_slices(self) -> tuple[slice, ...]:
+        """Slices of the map that hold the queries."""
+        return tuple(slice(axis.start, axis.stop) for axis in self.at)
+
+    @property
+    def inner(self) -> tuple[slice, ...]:
+        """Slices of the frame that lie on the map."""
+        pairs = zip(self.keys, self.frame, strict=True)
+        return tuple(slice(keys.start - frame.start, keys.stop - frame.start) for keys, frame in pairs)
+
+    def rows_met(self) -> Iterator[tuple[slice, int]]:
+        """Yield the rows of the tile within reach of each row of keys, and their start on the block's last axis."""
+        reach, (rows, columns) = self.reach or 0, self.at
         for key_row in self.keys[0]:
-            start, stop = max(key_row - reach, top), min(key_row + reach + 1, self.rows.stop)
-            found.append((slice(start - top, stop - top), (start - key_row + reach) * len(self.columns)))
-        return found
+            start, stop = max(key_row - reach, rows.start), min(key_row + reach + 1, rows.stop)
+            yield slice(start - rows.start, stop - rows.start), (start - key_row + reach) * len(columns)
 
     def addresses(self, neighbourhood: Neighbourhood, device: torch.device) -> Tensor:
         """Return each query's addresses within reach, in a flat block (frame rows, frame columns, queries).
@@ -129,21 +116,15 @@ class Tile:
         Returns:
             Long (queries of the tile, cells of the neighbourhood).
         """
-        _, columns = self.frame
-        reach = self.reach or 0
-        y = torch.arange(len(self.rows), device=device)[:, None]
-        x = torch.arange(len(self.columns), device=device)
-        dy, dx = (on_device(axis, device) for axis in neighbourhood.kept.nonzero())  # from the frame's corner
-        offsets = (dy * len(columns) + dx) * self.queries
-        start = (y * len(columns) + x) * self.queries
+        (rows, columns), width = self.size, len(self.frame[1])
+        y = torch.arange(rows, device=device)[:, None]
+        x = torch.arange(columns, device=device)
+        dy, dx = (to_device(axis, device) for axis in neighbourhood.kept.nonzero())  # from the frame's corner
+        offsets = (dy * width + dx) * self.queries
+        start = (y * width + x) * self.queries
         if not self.slides:
-            return (start + y * len(x) + x).reshape(-1, 1) + offsets
-        return (start + 2 * reach * len(x) + x).reshape(-1, 1) + offsets - dy * len(x)
-
-
-def on_device(values: Any, device: torch.device) -> Tensor:
-    """Bring numbers to a device without waiting for the work that it has queued."""
-    return torch.as_tensor(values).to(device, non_blocking=True)
+            return (start + y * columns + x).reshape(-1, 1) + offsets
+        return (start + 2 * (self.reach or 0) * columns + x).reshape(-1, 1) + offsets - dy * columns
 
 
 def tiles(height: int, width: int, reach: int | None, references: int, budget: int, slide: bool) -> Iterator[Tile]:
@@ -152,32 +133,29 @@ def tiles(height: int, width: int, reach: int | None, references: int, budget: i
     A single query that exceeds the budget is a separate tile. With `slide`, a tile is as high as the budget allows;
     otherwise it is at most as high as a strip is wide.
     """
-    rows, columns = tile_size(height, width, reach, references, budget, slide)
-    for tile_columns in _split(width, columns):
-        for tile_rows in _split(height, rows):
-            slides = slide and reach is not None and len(tile_rows) > 2 * reach + 1
-            yield Tile(tile_rows, tile_columns, height, width, reach, slides)
 
+    def most_products(rows: int, columns: int) -> int:
+        if reach is None:
+            return height * width * references * rows * columns
+        keys = min(rows + 2 * reach, height) * min(columns + 2 * reach, width)
+        return keys * references * (min(rows, 2 * reach + 1) if slide else rows) * columns
 
-def tile_size(height: int, width: int, reach: int | None, references: int, budget: int, slide: bool) -> tuple[int, int]:
-    """Return rows and columns of the largest tile within the budget of `tiles`."""
     rows, columns = height if slide else min(height, STRIP), min(width, STRIP)
-    while tile_products(height, width, reach, references, rows, columns, slide) > budget and (rows, columns) != (1, 1):
+    while most_products(rows, columns) > budget and (rows, columns) != (1, 1):
         if rows >= columns:
             rows = math.ceil(rows / 2)
         else:
             columns = math.ceil(columns / 2)
-    return rows, columns
-
-
-def tile_products(
-    height: int, width: int, reach: int | None, references: int, rows: int, columns: int, slide: bool
-) -> int:
-    """Return the largest number of products that a tile of `rows` x `columns` queries can have."""
-    if reach is None:
-        return height * width * references * rows * columns
-    keys = min(rows + 2 * reach, height) * min(columns + 2 * reach, width)
-    return keys * references * (min(rows, 2 * reach + 1) if slide else rows) * columns
+    for across in _split(width, columns):
+        for down in _split(height, rows):
+            frame = range(height), range(width)
+            if reach is not None:
+                frame = range(down.start - reach, down.stop + reach), range(across.start - reach, across.stop + reach)
+            key_rows = range(max(frame[0].start, 0), min(frame[0].stop, height))
+            key_columns = range(max(frame[1].start, 0), min(frame[1].stop, width))
+            slides = slide and reach is not None and len(down) > 2 * reach + 1
+            met = 2 * (reach or 0) + 1 if slides else len(down)
+            yield Tile((down, across), frame, (key_rows, key_columns), reach, slides, met * len(across))
 
 
 def _split(length: int, size: int) -> list[range]:

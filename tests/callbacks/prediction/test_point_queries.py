@@ -17,7 +17,6 @@ from datamodules.reading.errors import DataError
 from datamodules.reading.prompts import PointPrompt
 from lightning_modules.backbones import build_feature_extractor
 from lightning_modules.functional import PointProtocol
-from lightning_modules.functional.points.protocol import POINT_SOURCES
 
 
 @pytest.fixture(scope="module")
@@ -36,7 +35,7 @@ def extractor():
     return build_feature_extractor("raw_colour", stride=4)
 
 
-@pytest.mark.parametrize("name", POINT_SOURCES)
+@pytest.mark.parametrize("name", PointProtocol.sources())
 def test_points_are_those_of_the_tracking_functions(video, extractor, name):
     points = {"a": (30, 20), "b": (40.25, 33.5)}
     found = list(follow_points(extractor, video, points, name))

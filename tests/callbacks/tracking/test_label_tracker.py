@@ -13,13 +13,7 @@ from callbacks.tracking.label_tracker import LabelTracker, PointCoding
 from callbacks.tracking.view import View
 from cli import main
 from lightning_modules.backbones import build_feature_extractor
-from lightning_modules.functional import PropagationProtocol
-from lightning_modules.functional.propagation.label_coding import (
-    decode_masks,
-    decode_masks_by,
-    encode_masks,
-    encode_masks_by,
-)
+from lightning_modules.functional import PropagationProtocol, decode_masks, encode_masks
 from tests.helpers.still_videos import Patches, write_still_davis
 
 NEAREST = {"topk": 1, "radius": None}
@@ -143,9 +137,9 @@ def test_the_protocol_says_how_masks_are_coded(first_frame, label_size):
     tracker = LabelTracker(build_feature_extractor("raw_colour"), protocol)
     annotated = zip(frames, [ids, None], strict=True)
     first, _ = tracker.track_masks(annotated, {1: 0}, tracker.view((48, 64)))
-    labels = encode_masks_by(ids, [1], (5, 10), protocol)
+    labels = encode_masks(ids, [1], (5, 10), protocol)
     torch.testing.assert_close(first.labels[0], labels)
-    decoded = decode_masks_by(labels, [1], protocol, (48, 64), (48, 64))
+    decoded = decode_masks(labels, [1], protocol, (48, 64), (48, 64))
     assert not torch.equal(decoded, ids)
     assert torch.equal(first.decoded[0], ids if first_frame == "given" else decoded)
 
@@ -180,8 +174,8 @@ def test_what_was_padded_for_whole_patches_is_cut_again(tmp_path, size):
     (sequence,) = benchmark.sequences
     mask, whole = sequence.mask(0), tuple(-(-side // 8) * 8 for side in size)
     padded = F.pad(mask, (0, whole[1] - size[1], 0, whole[0] - size[0]))
-    labels = encode_masks(padded, sequence.objects, (whole[0] // 8, whole[1] // 8))
-    expected = decode_masks(labels, whole)[: size[0], : size[1]]
+    labels = encode_masks(padded, sequence.objects, (whole[0] // 8, whole[1] // 8), benchmark.protocol)
+    expected = decode_masks(labels, sequence.objects, benchmark.protocol, whole, size)
     first, *others = predictions(tmp_path / "out")
     assert torch.equal(first, mask)
     assert set(expected.unique().tolist()) == {0, 1, 2}

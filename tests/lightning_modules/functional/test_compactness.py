@@ -57,7 +57,10 @@ def test_plain_window_average_equals_mast(golden: Golden, name: str) -> None:
 def liir_labels(case: dict[str, np.ndarray], radius: int, compact: bool) -> Tensor:
     """The stored test frames through the engine's window average."""
     keys = torch.from_numpy(case["test_k"][:, 0]).permute(2, 3, 0, 1).contiguous()
-    masks = [encode_masks(mask[0, 0], range(1, 7), (24, 24), "strided") for mask in case["test_labels"]]
+    masks = [
+        encode_masks(mask[0, 0], range(1, 7), (24, 24), PropagationProtocol.named("liir"))
+        for mask in case["test_labels"]
+    ]
     values = torch.stack(masks).permute(2, 3, 0, 1)
     query = torch.from_numpy(case["test_q"][0]).permute(1, 2, 0)
     adjust = partial(compact_windows, components=2, threshold=0.1, width="fixed") if compact else None

@@ -28,7 +28,7 @@ QUERIES = torch.tensor([[0.0, 30.0, 41.0], [2.0, 60.0, 17.0]], dtype=torch.float
 
 
 def propagated(of: PropagationProtocol) -> Tensor:
-    return run(FEATURES, encode_masks(MASK, [1, 2, 3], (12, 17)), of)
+    return run(FEATURES, encode_masks(MASK, [1, 2, 3], (12, 17), of), of)
 
 
 def points(name: str) -> tuple[Tensor, Tensor, Tensor]:
@@ -47,8 +47,10 @@ CASES: Mapping[str, Callable[[], Tensor | tuple[Tensor, ...]]] = {
     "ties": lambda: propagated(protocol(topk_ties="kept", neighbourhood="square")),
     "hard": lambda: propagated(protocol(label_feedback="hard", feature_stride=4)),
     "liir": lambda: propagated(PropagationProtocol.named("liir").with_changes(radius=3, mixture_width="moments")),
-    "masks": lambda: decode_masks(FEATURES[0].softmax(0), (96, 136)),
-    "joints": lambda: decode_keypoints(encode_keypoints(QUERIES[:, 1:], (96, 136), (12, 17)), (96, 136)),
+    "masks": lambda: decode_masks(FEATURES[0].softmax(0), range(1, 16), protocol(), (96, 136)),
+    "joints": lambda: decode_keypoints(
+        encode_keypoints(QUERIES[:, 1:], (96, 136), (12, 17), protocol()), (96, 136), protocol()
+    ),
     "direct": lambda: points("tapir-matching"),
     "chained": lambda: points("gmrw-chained"),
     "carried": lambda: points("fgvc"),

@@ -5,12 +5,11 @@ import weakref
 import pytest
 import torch
 
-from lightning_modules.functional.points import track_points
-from lightning_modules.functional.points.protocol import POINT_SOURCES
+from lightning_modules.functional.points import PointProtocol, track_points
 from tests.helpers.points import FRAMES, SHARP, protocol, queries_and_truth
 
 
-@pytest.mark.parametrize("name", POINT_SOURCES)
+@pytest.mark.parametrize("name", PointProtocol.sources())
 def test_points_are_found_in_both_directions_in_time(moving, name):
     queries, truth = queries_and_truth([0, 3, 5, 2])
     tracks = track_points(moving.__getitem__, FRAMES, queries, protocol(name, **SHARP[name]))
@@ -21,7 +20,7 @@ def test_points_are_found_in_both_directions_in_time(moving, name):
 
 
 @pytest.mark.parametrize(
-    "name", [pytest.param(name, marks=pytest.mark.slow) if name == "fgvc" else name for name in POINT_SOURCES]
+    "name", [pytest.param(name, marks=pytest.mark.slow) if name == "fgvc" else name for name in PointProtocol.sources()]
 )
 def test_a_query_does_not_depend_on_the_others_nor_on_the_workspace(moving, name):
     noisy = moving + 0.8 * torch.randn(moving.shape)
@@ -37,7 +36,7 @@ def test_a_query_does_not_depend_on_the_others_nor_on_the_workspace(moving, name
     assert (small.occluded == together.occluded).all()
 
 
-@pytest.mark.parametrize("name", POINT_SOURCES)
+@pytest.mark.parametrize("name", PointProtocol.sources())
 def test_memory_does_not_grow_with_the_video(name):
     """Frames are made when they are asked for; only a limited number exist at a time."""
     alive = []
@@ -58,7 +57,7 @@ def test_memory_does_not_grow_with_the_video(name):
 
 def test_only_forward_leaves_the_frames_before_a_query(moving):
     queries, truth = queries_and_truth([3])
-    for name in POINT_SOURCES:
+    for name in PointProtocol.sources():
         tracks = track_points(moving.__getitem__, FRAMES, queries, protocol(name, **SHARP[name]), both_directions=False)
         assert tracks.occluded[0].tolist() == [True] * 3 + [False] * 3
         assert (tracks.points[0, :4] == truth[0, 3]).all()
@@ -93,6 +92,6 @@ def test_queries_that_do_not_fit(moving, queries, message):
 
 
 def test_no_queries(moving):
-    for name in POINT_SOURCES:
+    for name in PointProtocol.sources():
         tracks = track_points(moving.__getitem__, FRAMES, torch.zeros(0, 3), protocol(name))
         assert tracks.points.shape == (0, FRAMES, 2)

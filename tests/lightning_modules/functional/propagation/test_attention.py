@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from lightning_modules.functional import LabelPropagator, PropagationProtocol
+from lightning_modules.functional.propagation.references import MatchFinder
 from lightning_modules.functional.propagation.tiles import Neighbourhood, tiles
 from tests.helpers.memory import peak_of
 from tests.helpers.propagation import MEMORY, one_hot, protocol, run, video
@@ -25,7 +26,7 @@ def test_no_result_depends_on_the_workspace_or_the_library(
     features, labels = video(), one_hot(3)
     whole = run(features, labels, of)
     for workspace in (1, 5_000, 50_000):
-        propagator = LabelPropagator(labels, of, workspace)
+        propagator = LabelPropagator(labels, of, MatchFinder([of], workspace))
         parts = torch.stack([propagator.step(frame) for frame in features])
         torch.testing.assert_close(parts, whole, atol=2e-6, rtol=0)
     monkeypatch.setattr(torch.backends.mkldnn, "is_available", lambda: False)
@@ -46,7 +47,7 @@ def test_a_smaller_workspace_takes_less_memory_and_changes_nothing(of: Propagati
     features, labels = video(3, 24, 40, 54), one_hot(5, 40, 54)
 
     def propagate(workspace: int) -> torch.Tensor:
-        propagator = LabelPropagator(labels, of, workspace)
+        propagator = LabelPropagator(labels, of, MatchFinder([of], workspace))
         return torch.stack([propagator.step(frame) for frame in features])
 
     small, large = 2**16, 2**24
@@ -67,9 +68,9 @@ def test_every_query_is_in_one_tile_and_its_neighbours_are_among_the_keys(
             if reach is None:
                 assert (len(rows), len(columns)) == size
             else:
-                assert rows.start == max(tile.rows.start - reach, 0)
-                assert columns.stop == min(tile.columns.stop + reach, size[1])
-            single = len(tile.rows) == len(tile.columns) == 1
+                assert rows.start == max(tile.at[0].start - reach, 0)
+                assert columns.stop == min(tile.at[1].stop + reach, size[1])
+            single = len(tile.at[0]) == len(tile.at[1]) == 1
             assert single or 3 * tile.products <= budget
         assert (covered == 1).all()
 

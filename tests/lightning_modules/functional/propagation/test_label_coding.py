@@ -1,4 +1,5 @@
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,18 +15,19 @@ from lightning_modules.functional import (
     encode_masks,
     propagate_labels,
 )
-from lightning_modules.functional.propagation.label_coding import decode_masks_by, encode_masks_by
 
 Golden = Callable[[str], dict[str, np.ndarray]]
 
 
+def by(**fields: Any) -> PropagationProtocol:
+    return PropagationProtocol("x", context=1, topk=1, temperature=1.0, radius=None, **fields)
+
+
 def test_encoded_masks_by_hand() -> None:
     mask = torch.tensor([[0, 0, 7, 7], [0, 0, 7, 7], [3, 3, 9, 9], [3, 3, 9, 9]])
-    labels = encode_masks(mask, [7, 3], (2, 2))
     expected = [[[1, 0], [0, 1]], [[0, 1], [0, 0]], [[0, 0], [1, 0]]]  # 9 is not asked for: background
-    assert labels.tolist() == expected
-    assert encode_masks(mask, [7, 3], (2, 2), "strided").tolist() == expected
-    assert encode_masks(mask, [7, 3], (2, 2), "bilinear").tolist() == expected
+    for method in ("nearest", "strided", "bilinear"):
+        assert encode_masks(mask, [7, 3], (2, 2), by(label_encoding=method)).tolist() == expected
 
 
 @pytest.mark.parametrize("height", [1, 17, 120, 427, 480, 481, 720])
@@ -33,13 +35,13 @@ def test_nearest_pixel_is_pillows(height: int) -> None:
     rows = np.arange(height, dtype=np.int32)[:, None].repeat(2, 1) % 250
     for size in (1, 7, 15, 53, 60, 107):
         resized = np.asarray(Image.fromarray(rows).resize((2, size), Image.Resampling.NEAREST))
-        labels = encode_masks(rows, list(range(1, 250)), (size, 2))
+        labels = encode_masks(rows, list(range(1, 250)), (size, 2), by())
         np.testing.assert_array_equal(labels.argmax(0), resized)
 
 
 def test_strided_labels_are_those_of_liir(golden: Golden) -> None:
     case = golden("liir_mast")
-    labels = encode_masks(case["lab_onehot_in"][0, 0], range(1, 7), (25, 25), "strided")
+    labels = encode_masks(case["lab_onehot_in"][0, 0], range(1, 7), (25, 25), by(label_encoding="strided"))
     np.testing.assert_array_equal(labels, case["lab_onehot_out"][0])
 
 
@@ -60,7 +62,7 @@ def test_masks_are_those_of_a_plain_argmax(count: int, size: tuple[int, int], re
     labels[count // 2] = 0.0  # an object that is nowhere, and ties with others that are zero
     labels[-1] = labels[0]
     before = labels.clone()
-    masks = decode_masks(labels, size, rescale=rescale)
+    masks = decode_masks(labels, range(1, count), by(label_rescaling=rescale), size)
     assert masks.dtype == torch.uint8
     assert torch.equal(masks.long(), plain_masks(labels, size, rescale))
     assert torch.equal(labels, before)
@@ -69,44 +71,50 @@ def test_masks_are_those_of_a_plain_argmax(count: int, size: tuple[int, int], re
 def test_masks_of_vfs(golden: Golden) -> None:
     case = golden("propagation")
     for soft, hard in zip(torch.from_numpy(case["hard0_soft"]), case["hard0_pred"][1:], strict=True):
-        np.testing.assert_array_equal(decode_masks(soft, hard.shape), hard)
+        np.testing.assert_array_equal(decode_masks(soft, range(1, len(soft)), by(), hard.shape), hard)
 
 
 @pytest.mark.parametrize("number", [0, 1])
 def test_masks_of_dino(golden: Golden, number: int) -> None:
     case = golden("propagation_dino")
     soft, hard, patch = (case[f"c{number}_{name}"] for name in ("out", "hard", "patch"))
-    at = (soft.shape[2] * int(patch), soft.shape[3] * int(patch))
+    dino = PropagationProtocol.named("dino").with_changes(feature_stride=int(patch))
     for labels, mask in zip(torch.from_numpy(soft[1:]), hard, strict=True):
-        np.testing.assert_array_equal(decode_masks(labels, mask.shape, argmax_size=at), mask)
+        np.testing.assert_array_equal(decode_masks(labels, range(1, len(labels)), dino, mask.shape), mask)
 
 
 def test_masks_of_liir(golden: Golden) -> None:
     case = golden("liir_mast")
-    masks = decode_masks(torch.from_numpy(case["test_out_R12"][0]), (96, 96), rescale=False)
+    labels = torch.from_numpy(case["test_out_R12"][0])
+    masks = decode_masks(labels, range(1, len(labels)), PropagationProtocol.named("liir"), (96, 96))
     np.testing.assert_array_equal(masks, case["test_pred"][0])
 
 
 @pytest.mark.parametrize(
-    ("mask", "objects", "size", "method", "words"),
+    ("mask", "objects", "size", "words"),
     [
-        (torch.zeros(4, 4), [1], (2, 2), "nearest", "integer ids"),
-        (torch.zeros(1, 4, 4, dtype=torch.long), [1], (2, 2), "nearest", r"\(1, 4, 4\)"),
-        (torch.zeros(4, 4, dtype=torch.long), [0, 1], (2, 2), "nearest", "background"),
-        (torch.zeros(4, 4, dtype=torch.long), [2, 2], (2, 2), "nearest", "different"),
-        (torch.zeros(4, 4, dtype=torch.long), range(1, 256), (2, 2), "nearest", "254 objects"),
-        (torch.zeros(10, 10, dtype=torch.long), [1], (7, 7), "strided", "5 x 5"),
-        (torch.zeros(4, 4, dtype=torch.long), [1], (2, 2), "cubic", "cubic"),
+        (torch.zeros(4, 4), [1], (2, 2), "integer ids"),
+        (torch.zeros(1, 4, 4, dtype=torch.long), [1], (2, 2), r"\(1, 4, 4\)"),
+        (torch.zeros(4, 4, dtype=torch.long), [0, 1], (2, 2), "background"),
+        (torch.zeros(4, 4, dtype=torch.long), [2, 2], (2, 2), "different"),
+        (torch.zeros(4, 4, dtype=torch.long), range(1, 256), (2, 2), "254 objects"),
+        (torch.zeros(10, 10, dtype=torch.long), [1], (7, 7), "5 x 5"),
     ],
 )
-def test_bad_masks(mask: torch.Tensor, objects: list[int], size: tuple[int, int], method: str, words: str) -> None:
+def test_bad_masks(mask: torch.Tensor, objects: list[int], size: tuple[int, int], words: str) -> None:
     with pytest.raises(ValueError, match=words):
-        encode_masks(mask, objects, size, method)  # type: ignore[arg-type]
+        encode_masks(mask, objects, size, by(label_encoding="strided"))
+
+
+@pytest.mark.parametrize("labels", [torch.zeros(4, 3, 3), torch.zeros(3, 3), torch.zeros(3, 3, 3, dtype=torch.long)])
+def test_labels_that_do_not_fit_the_objects(labels: torch.Tensor) -> None:
+    with pytest.raises(ValueError, match=r"labels must be float \(3, h, w\)"):
+        decode_masks(labels, [5, 6], by(), (9, 9))
 
 
 def test_heat_maps_of_vfs(golden: Golden) -> None:
     case = golden("jhmdb_pck")
-    heatmaps = encode_keypoints(case["enc_points"], (60, 80), (60, 80), float(case["enc_sigma"]))
+    heatmaps = encode_keypoints(case["enc_points"], (60, 80), (60, 80), by(keypoint_sigma=float(case["enc_sigma"])))
     np.testing.assert_allclose(heatmaps, case["enc_heatmaps"], atol=1e-6)
 
 
@@ -114,24 +122,26 @@ def test_joints_of_vfs(golden: Golden) -> None:
     case = golden("jhmdb_pck")
     for topk, name in ((5, "dec_coords"), (1, "dec_coords_top1")):
         for frame, heatmaps in enumerate(torch.from_numpy(case["dec_heatmaps"])):
-            np.testing.assert_allclose(decode_keypoints(heatmaps, (60, 80), topk), case[name][:, :, frame].T, atol=1e-4)
+            found = decode_keypoints(heatmaps, (60, 80), by(keypoint_topk=topk))
+            np.testing.assert_allclose(found, case[name][:, :, frame].T, atol=1e-4)
 
 
 def test_joints_on_the_grid_by_hand() -> None:
     # 8 x 8 pixels a cell: (20, 12) is cell (2.5, 1.5); σ = 0.5 spans trunc(1) … trunc(5), centred on 1 + 2 = 3.
-    heatmaps = encode_keypoints([[20.0, 12.0]], (48, 64), (6, 8), 0.5, "cell")  # type: ignore[arg-type]
+    of_cells = by(keypoint_sigma=0.5, keypoint_unit="cell", keypoint_grid="feature", keypoint_topk=2)
+    heatmaps = encode_keypoints(torch.tensor([[20.0, 12.0]]), (48, 64), (6, 8), of_cells)
     assert heatmaps.shape == (1, 6, 8)
     assert heatmaps[0].argmax().item() == 2 * 8 + 3
     assert heatmaps[0, 2, 4].item() == pytest.approx(np.exp(-2))
     assert heatmaps[0, :, 5:].sum() == 0
-    best = decode_keypoints(torch.tensor([[[0.0, 1.0, 3.0], [0.0, 0.0, 0.0]]]), (16, 24), 2, "feature")
+    best = decode_keypoints(torch.tensor([[[0.0, 1.0, 3.0], [0.0, 0.0, 0.0]]]), (16, 24), of_cells)
     assert best.tolist() == [[1.75 * 8, 0.0]]
 
 
 def test_a_joint_off_the_picture_is_nowhere() -> None:
-    heatmaps = encode_keypoints(torch.tensor([[-100.0, 5.0]]), (48, 64), (6, 8))
+    heatmaps = encode_keypoints(torch.tensor([[-100.0, 5.0]]), (48, 64), (6, 8), by())
     assert heatmaps.sum() == 0
-    assert decode_keypoints(heatmaps, (48, 64)).tolist() == [[-1.0, -1.0]]
+    assert decode_keypoints(heatmaps, (48, 64), by()).tolist() == [[-1.0, -1.0]]
 
 
 def leaving(seed: int, frames: int = 12, leaves: int = 6) -> tuple[torch.Tensor, torch.Tensor]:
@@ -153,9 +163,9 @@ def test_an_object_that_has_left_leaves_false_pixels_under_vfs_and_none_under_vi
     masks = {}
     for name in ("vfs", "vidcorr"):
         protocol = PropagationProtocol.named(name)
-        first = encode_masks_by(ids[0], [1], (16, 24), protocol)
+        first = encode_masks(ids[0], [1], (16, 24), protocol)
         soft = propagate_labels(features, first, protocol)
-        masks[name] = torch.stack([decode_masks_by(labels, [1], protocol, (128, 192), (128, 192)) for labels in soft])
+        masks[name] = torch.stack([decode_masks(labels, [1], protocol, (128, 192)) for labels in soft])
     assert torch.equal(masks["vfs"][:6], masks["vidcorr"][:6])
     assert ((masks["vidcorr"][:6] == ids[:6]).float().mean((1, 2)) > 0.98).all()
     assert (masks["vfs"][6:].sum((1, 2)) > 20).all()

@@ -76,10 +76,10 @@ def test_equals_vfs_from_mask_to_masks(golden: Golden) -> None:
     of = protocol(context=int(context), topk=int(topk), temperature=temperature, radius=radius)
     mask = case["hard0_ref"]
     features = torch.from_numpy(case["hard0_feats"])
-    labels = run(features, encode_masks(mask, range(1, 4), features.shape[2:]), of)
+    labels = run(features, encode_masks(mask, range(1, 4), features.shape[2:], of), of)
     np.testing.assert_allclose(labels[1:], case["hard0_soft"], atol=1e-5, rtol=0)
     for soft, hard in zip(labels[1:], case["hard0_pred"][1:], strict=True):
-        np.testing.assert_array_equal(decode_masks(soft, mask.shape), hard)
+        np.testing.assert_array_equal(decode_masks(soft, range(1, 4), of, mask.shape), hard)
 
 
 @pytest.mark.parametrize(("masked", "repeat_first"), [(True, "in_window"), (False, "padding"), (True, "never")])

@@ -4,7 +4,6 @@ import pytest
 
 from lightning_modules.functional import PropagationProtocol
 from lightning_modules.functional.propagation.references import reference_frames
-from lightning_modules.functional.propagation.sources import SOURCES
 
 
 def anonymous(**fields: Any) -> PropagationProtocol:
@@ -23,12 +22,12 @@ def test_own_choices_exist_for_every_benchmark_and_nowhere_else() -> None:
 
 
 def test_a_protocol_tells_its_origin() -> None:
-    source = SOURCES["vfs"]
+    source = PropagationProtocol.sources()["vfs"]
     changed = PropagationProtocol.named("vfs", "vip").with_changes(topk=5)
     assert changed.origin("vip") == {"code": source.code, "inferred": source.inferred["vip"]}
     assert changed.origin("parts of my own", ["vip"]) == changed.origin("vip")
     assert PropagationProtocol.named("vfs").origin("davis") == {"code": source.code}
-    assert PropagationProtocol.named("dino").origin("davis")["note"] == SOURCES["dino"].note
+    assert PropagationProtocol.named("dino").origin("davis")["note"] == PropagationProtocol.sources()["dino"].note
     assert changed.with_changes(name="own").origin("vip") == {}
 
 

@@ -5,8 +5,7 @@ import torch
 
 from lightning_modules.functional import LabelPropagator, PropagationProtocol
 from lightning_modules.functional.propagation import propagate
-from lightning_modules.functional.propagation.attention import LocalAttention
-from lightning_modules.functional.propagation.sharing import SharedMatches, matching_groups
+from lightning_modules.functional.propagation.references import KeyMemory, MatchFinder, matching_groups
 
 VFS = PropagationProtocol.named("vfs", "davis").with_changes(radius=4, context=3)
 
@@ -35,10 +34,10 @@ def test_shared_propagators_equal_lone_ones(changes: dict[str, object], monkeypa
     first = torch.randn(3, 11, 13).softmax(0)
     entering = {4: torch.nn.functional.one_hot(torch.randint(0, 3, (11, 13)), 3).permute(2, 0, 1).float()}
     expected = [list(propagate.propagate_labels(features, first, protocol, entering)) for protocol in protocols]
-    calls, search = [], LocalAttention.best_matches
-    monkeypatch.setattr(LocalAttention, "best_matches", lambda *a, **k: calls.append(1) or search(*a, **k))
-    shared = SharedMatches(protocols)
-    together = [LabelPropagator(first, protocol, shared=shared) for protocol in protocols]
+    calls, search = [], KeyMemory.best_matches
+    monkeypatch.setattr(KeyMemory, "best_matches", lambda *a, **k: calls.append(1) or search(*a, **k))
+    finder = MatchFinder(protocols)
+    together = [LabelPropagator(first, protocol, finder) for protocol in protocols]
     for t, frame in enumerate(features):
         for propagator, alone in zip(together, expected, strict=True):
             torch.testing.assert_close(propagator.step(frame, entering.get(t)), alone[t])

@@ -9,10 +9,15 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from lightning_modules.functional import PropagationProtocol, decode_keypoints, encode_keypoints, propagate_labels
-from lightning_modules.functional.propagation.label_coding import decode_masks_by, encode_masks_by
+from lightning_modules.functional import (
+    PropagationProtocol,
+    decode_keypoints,
+    decode_masks,
+    encode_keypoints,
+    encode_masks,
+    propagate_labels,
+)
 from lightning_modules.functional.propagation.sizing import resize_maps
-from lightning_modules.functional.propagation.sources import SOURCES
 
 Golden = Callable[[str], dict[str, np.ndarray]]
 WINDOW = ("context", "topk", "temperature", "radius")
@@ -57,7 +62,7 @@ class Case:
 def check_masks(case: Case, protocol: PropagationProtocol, masks: str = "masks", labels_lost: bool = False) -> None:
     """Labels, soft labels and masks of every frame are those of the original code, within the file's tolerances."""
     objects = case.objects()
-    labels = encode_masks_by(case.first_mask, objects, case.grid, protocol)
+    labels = encode_masks(case.first_mask, objects, case.grid, protocol)
     soft = torch.stack(list(propagate_labels(case.tensor("feats"), labels, protocol)))
     kept = len(objects) + 1 - labels_lost
     if "labels0" in case.arrays:
@@ -70,7 +75,7 @@ def check_masks(case: Case, protocol: PropagationProtocol, masks: str = "masks",
     assert soft[:, kept:].sum() == 0
     begin = int(protocol.first_frame == "given")
     size = case[masks].shape[-2:]
-    found = torch.stack([decode_masks_by(item, objects, protocol, size, size) for item in soft[begin:]])
+    found = torch.stack([decode_masks(item, objects, protocol, size, size) for item in soft[begin:]])
     assert (found != case.tensor(masks)[-len(found) :]).float().mean() <= 1e-4
 
 
@@ -147,14 +152,14 @@ def test_hvc_follows_objects_that_enter_later(golden: Golden, case: str) -> None
     protocol, starts = this.protocol("hvc", "davis"), this["tracks"].tolist()
 
     def starting(t: int) -> Tensor:
-        labels = encode_masks_by(this.tensor("gt")[t].long(), [1, 2, 3], this.grid, protocol)
+        labels = encode_masks(this.tensor("gt")[t].long(), [1, 2, 3], this.grid, protocol)
         return labels * torch.tensor([start == t for start in starts])[:, None, None]
 
     entering = {t: starting(t) for t in set(starts) - {0}}
     soft = torch.stack(list(propagate_labels(features, starting(0), protocol, entering)))
     torch.testing.assert_close(soft, this.tensor("soft"), atol=2e-5, rtol=0)
     size = this["gt"].shape[1:]
-    masks = torch.stack([decode_masks_by(labels, [1, 2, 3], protocol, size, size) for labels in soft])
+    masks = torch.stack([decode_masks(labels, [1, 2, 3], protocol, size, size) for labels in soft])
     assert (masks != this.tensor("masks")).float().mean() <= 1e-4
 
 
@@ -187,11 +192,11 @@ def test_joints_of_the_original_codes(golden: Golden, file: str, case: str, name
     values |= {key: int(values[key]) for key in ("context", "topk")}
     protocol = PropagationProtocol.named(name, "jhmdb").with_changes(name="of the case", **values)
     points = arrays[f"{case}_pos_img"][:, :, 0].T - 1
-    first = encode_keypoints(points, frame_size, grid, protocol.keypoint_sigma, protocol.keypoint_unit)
+    first = encode_keypoints(points, frame_size, grid, protocol)
     torch.testing.assert_close(first, torch.from_numpy(arrays[f"{case}_labels0"][1:]), atol=1e-5, rtol=0)
     soft = torch.stack(list(propagate_labels(features, first, protocol)))
     torch.testing.assert_close(soft, torch.from_numpy(arrays[f"{case}_soft"][:, 1:]), atol=2e-5, rtol=0)
-    cells = [decode_keypoints(maps, grid, protocol.keypoint_topk, protocol.keypoint_grid) for maps in soft]
+    cells = [decode_keypoints(maps, grid, protocol) for maps in soft]
     found = torch.stack(cells).permute(2, 1, 0).numpy()
     (key,) = (key for key in arrays if key.startswith(f"{case}_coords_") and "tied" not in key)
     if key.endswith("_px"):
@@ -207,9 +212,9 @@ def test_ids_of_vip_are_not_blended_as_crw_blends_them(golden: Golden) -> None:
     annotated = {0, 1, 4, 9}
     assert not set(this["ids"].tolist()) <= annotated
     protocol = this.protocol("crw", "vip")
-    labels = encode_masks_by(this.first_mask, [1, 4, 9], this.grid, protocol)
+    labels = encode_masks(this.first_mask, [1, 4, 9], this.grid, protocol)
     assert torch.allclose(labels.sum(0), torch.ones(this.grid))
-    mask = decode_masks_by(labels, [1, 4, 9], protocol, this["gt"].shape[1:], this["gt"].shape[1:])
+    mask = decode_masks(labels, [1, 4, 9], protocol, this["gt"].shape[1:], this["gt"].shape[1:])
     assert set(mask.unique().tolist()) <= annotated
     assert (mask == this.first_mask).float().mean() > 0.95
 
@@ -222,12 +227,12 @@ def test_square_pictures_are_not_scrambled() -> None:
     height, width = fit_input(torch.zeros(1, 3, 480, 480), dino).shape[-2:]
     mask = torch.zeros(covered_size((480, 480), dino), dtype=torch.long)
     mask[:120] = 1
-    labels = encode_masks_by(mask, [1], (height // 8, width // 8), dino)
-    assert torch.equal(decode_masks_by(labels, [1], dino, (480, 480), (480, 480)).long(), mask)
+    labels = encode_masks(mask, [1], (height // 8, width // 8), dino)
+    assert torch.equal(decode_masks(labels, [1], dino, (480, 480), (480, 480)).long(), mask)
 
 
 def test_every_source_is_cited() -> None:
-    for name, source in SOURCES.items():
+    for name, source in PropagationProtocol.sources().items():
         if name not in ("liir", "vidcorr"):
             assert "@" in source.code, f"{name}: repository @ commit is missing"
         assert source.inferred.keys() <= source.values.keys(), name
