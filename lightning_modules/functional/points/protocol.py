@@ -12,9 +12,9 @@ from ..propagation.sizing import NetworkInput
 class PointProtocol(NetworkInput):
     """Every number and rule that moves a point-tracking score.
 
-    Named ones (`fomo`, `tapir-matching`, `gmrw-chained`, `fgvc`, `vidcorr`) are data: see protocols.yaml. Coordinates are
-    raster coordinates throughout: the centre of the first pixel is at 0.5, that of the first cell at half a cell, and
-    sizes are converted by multiplication alone.
+    Named ones (`fomo`, `tapir-matching`, `gmrw-chained`, `fgvc`, `vidcorr`) are data: see protocols.yaml. Coordinates
+    are raster coordinates throughout: the centre of the first pixel is at 0.5, that of the first cell at half a cell,
+    and sizes are converted by multiplication alone.
 
     Attributes:
         tracking: "direct": each frame is matched with the query's frame; "chained": from frame to frame, forward and
