@@ -23,6 +23,8 @@ from .key_queue import KeyQueue
 from .momentum import MomentumEncoder, MomentumMethod, average_row
 from .schedules import SampleLR, liir_factor, scheduled
 
+KeyEncoder = Literal["average", "last_convolution", "average_for_bank"]
+
 
 class Liir(MomentumMethod):
     """Locality-aware inter- and intra-video reconstruction.
@@ -42,6 +44,13 @@ class Liir(MomentumMethod):
         modulation: displacement of the map for the bank: "shift" by a random step, "shuffle" its cells, or "none".
         bank_frames: number of frames of other videos; 0 leaves inter-video reconstruction out.
         points_per_frame: number of random cells of each of these frames.
+        key_encoder: what encodes the points of the bank, and from when they join also the references that they compete
+            with. Products are not normalised, so a key that is encoded otherwise than the references hardly counts
+            where its features are smaller. "average": both by the moving average of the encoder, as in MoCo, which the
+            paper cites (section 3.3); "last_convolution": both by the moving average of the last convolution over the
+            features of the encoder that learns, as in the public code (shasha521/LIIR_pytorch); "average_for_bank": the
+            points by the average, the references by the encoder that learns. The paper does not say which. Neither the
+            points nor references by an average take a gradient.
         encoder_momentum: m of the moving average.
         mixture_components: K of the compactness prior in training; None leaves it out.
         mixture_threshold: only windows whose largest affinity is above it are compared with the prior.
@@ -75,6 +84,7 @@ class Liir(MomentumMethod):
         modulation: Literal["shift", "shuffle", "none"] = "shift",
         bank_frames: int = 1440,
         points_per_frame: int = 4,
+        key_encoder: KeyEncoder = "average",
         encoder_momentum: float = 0.999,
         mixture_components: int | None = 2,
         mixture_threshold: float = 0.5,
@@ -101,15 +111,21 @@ class Liir(MomentumMethod):
         for name, least in lowest.items():
             if self.hparams[name] < least:
                 raise ValueError(f"{name} must be {least} or more, got {self.hparams[name]}")
-        if border not in get_args(Border):
-            raise ValueError(f"border must be {' or '.join(get_args(Border))}, got {border!r}")
+        for name, kinds, given in (("border", Border, border), ("key_encoder", KeyEncoder, key_encoder)):
+            if given not in get_args(kinds):
+                raise ValueError(f"{name} must be {' or '.join(get_args(kinds))}, got {given!r}")
         if (mixture_components or 0) > (2 * radius + 1) ** 2:
             raise ValueError(f"mixture_components {mixture_components} do not fit a window of radius {radius}")
         self.backbone: LiirEncoder = LiirEncoder(position, position_size, stages=stages)
         width = self.backbone.affinity.out_channels
         self.bank = KeyQueue(bank_frames * points_per_frame, width, seed) if bank_frames else None
-        self.target_encoder = MomentumEncoder(self.backbone) if bank_frames else None
+        self.target_encoder = MomentumEncoder(self.encoder) if bank_frames else None
         self.prior = compactness_prior(mixture_components, mixture_threshold, mixture_width, mixture_weights)
+
+    @property
+    def encoder(self) -> nn.Module:
+        """The part of the backbone that the momentum encoder averages."""
+        return self.backbone.affinity if self.hparams["key_encoder"] == "last_convolution" else self.backbone
 
     @property
     def warming_up(self) -> bool:
@@ -132,11 +148,11 @@ class Liir(MomentumMethod):
         """
         lab = normalised_lab(batch["clip"])
         seen, colours = drop_channel(lab, dropped), lab[:, :, dropped, None]
-        features = self.backbone(seen.flatten(0, 1)).unflatten(0, lab.shape[:2])  # B x T x 64 x h x w
-        q, r = features[:, -1], features[:, :-1]
+        q, r = self.features(seen)
         prior, settings = None if self.warming_up else self.prior, self.hparams
         local = reconstruct_locally(q, r, colours[:, :-1, :, ::4, ::4], settings["radius"], settings["border"], prior)
-        outputs = {"compactness": local.compactness, "embeddings": features.float().mean((3, 4)).flatten(0, 1)}
+        means = torch.cat([r.float().mean((3, 4)), q.float().mean((2, 3)).unsqueeze(1)], dim=1)
+        outputs = {"compactness": local.compactness, "embeddings": means.flatten(0, 1)}
         reconstructed = local.values
         if self.bank is not None and not self.warming_up:
             unusable = self.bank.of_same_video(batch["video_index"]) | (self.bank.video_ids < 0)
@@ -144,18 +160,37 @@ class Liir(MomentumMethod):
             reconstructed = reconstructed * positive.unsqueeze(1)
             outputs["negative_mass"] = 1 - positive.mean()
             if generator is not None:
-                outputs["keys"] = gather(self.keys(seen[:, -1].to(features.dtype), generator))
+                outputs["keys"] = gather(self.keys(seen[:, -1].to(q.dtype), generator))
         outputs["reconstruction"] = reconstruction_loss(reconstructed, colours[:, -1])
         loss = outputs["reconstruction"] + settings["compactness_weight"] * local.compactness
         return {"loss": loss} | {name: tensor.detach() for name, tensor in outputs.items()}
 
+    def features(self, seen: Tensor) -> tuple[Tensor, Tensor]:
+        """Encode normalised Lab `(B, T, 3, H, W)`: the query `(B, 64, h, w)`, the references `(B, T − 1, 64, h, w)`."""
+        kind, average, shape = self.hparams["key_encoder"], self.target_encoder, seen.shape[:2]
+        if average is None or self.warming_up or kind == "average_for_bank":
+            features = self.backbone(seen.flatten(0, 1)).unflatten(0, shape)
+            return features[:, -1], features[:, :-1]
+        if kind == "last_convolution":
+            features = self.backbone(seen.flatten(0, 1), project=False).unflatten(0, shape)
+            query, references = self.backbone.affinity(features[:, -1]), features[:, :-1]
+        else:
+            query = self.backbone(seen[:, -1])
+            references = seen[:, :-1].to(query.dtype)
+        with torch.no_grad():
+            return query, average(references.flatten(0, 1)).unflatten(0, references.shape[:2]).to(query.dtype)
+
     @torch.no_grad()
     def keys(self, frames: Tensor, generator: torch.Generator) -> Tensor:
-        """Return points for the bank: normalised Lab `(B, 3, H, W)` → `(B, points, 64)`, by the momentum encoder."""
+        """Return points for the bank: normalised Lab `(B, 3, H, W)` → `(B, points, 64)`, see `key_encoder`."""
         assert self.target_encoder is not None
         count, own = world_size_and_rank()[0] * len(frames), partial(own_rows, rows=len(frames))
         displace = displacement(self.hparams["modulation"], count, generator, own)
-        features = self.target_encoder(frames, displace).flatten(2).float()
+        if self.hparams["key_encoder"] == "last_convolution":
+            features = self.target_encoder(self.backbone(frames, displace, project=False))
+        else:
+            features = self.target_encoder(frames, displace)
+        features = features.flatten(2).float()
         cells = own(torch.randint(features.shape[2], (count, self.hparams["points_per_frame"]), generator=generator))
         return features.take_along_dim(to_device(cells, features.device)[:, None], 2).mT.contiguous()
 

@@ -142,12 +142,18 @@ class LiirEncoder(nn.Module):
         position = to_device(position, x.device).to(x.dtype)
         return x + (position if modulate is None else modulate(position))
 
-    def forward(self, lab: Tensor, modulate: Modulation | None = None) -> Tensor:
-        """Encode normalised Lab `(N, 3, H, W)` as features for dot products, `(N, 64, H/4, W/4)`."""
+    def forward(self, lab: Tensor, modulate: Modulation | None = None, project: bool = True) -> Tensor:
+        """Encode normalised Lab `(N, 3, H, W)` as features for dot products, `(N, 64, H/4, W/4)`.
+
+        Args:
+            lab: result of `functional.colour.normalised_lab`.
+            modulate: gives each frame its own position map.
+            project: False leaves out the last convolution, which gives 256 channels.
+        """
         x = self.stem(lab, modulate)
         for layer in LAYER_OF_STAGE.values():
             x = getattr(self, layer)(x)
-        return self.affinity(x)
+        return self.affinity(x) if project else x
 
 
 class LiirExtractor(FeatureExtractor):

@@ -18,7 +18,8 @@ def tiny(**options: Any) -> Liir:
     with torch.no_grad():
         module.backbone.affinity.weight.mul_(0.2)
         if module.target_encoder is not None:
-            module.target_encoder.average.affinity.weight.mul_(0.2)
+            average = module.target_encoder.average
+            getattr(average, "affinity", average).weight.mul_(0.2)
     return module
 
 

@@ -35,6 +35,11 @@ def by_equations(module: Liir, batch: dict[str, Tensor], dropped: int) -> tuple[
     seen[:, :, dropped] = 0
     features = module.backbone(seen.flatten(0, 1)).unflatten(0, lab.shape[:2])
     query, references, radius = features[:, -1], features[:, :-1], module.hparams["radius"]
+    if module.bank is not None and module.hparams["key_encoder"] != "average_for_bank":
+        frames = seen[:, :-1].flatten(0, 1)
+        if module.hparams["key_encoder"] == "last_convolution":
+            frames = module.backbone(frames, project=False)
+        references = module.target_encoder.average(frames).detach().unflatten(0, references.shape[:2])
     affinity = local_affinity(query, references, radius)
     compactness = query.new_zeros(())
     if module.prior is not None:
@@ -62,15 +67,20 @@ def by_equations(module: Liir, batch: dict[str, Tensor], dropped: int) -> tuple[
         OFF,
         OFF | {"position": "1dape"},
         OFF | {"bank_frames": 6},
+        OFF | {"bank_frames": 6, "key_encoder": "last_convolution"},
+        OFF | {"bank_frames": 6, "key_encoder": "average_for_bank"},
         OFF | {"mixture_components": 2},
         {},
     ],
-    ids=["mast", "position", "negatives", "compactness", "all"],
+    ids=["mast", "position", "negatives", "last convolution", "average for bank", "compactness", "all"],
 )
 def test_step_is_that_of_the_equations(options: dict[str, Any]) -> None:
     module, batch = tiny(**options).eval(), clips(3, frames=3)
     if module.bank is not None:
         filled(module, [0, 7, 1, 9])
+        with torch.no_grad():
+            for parameter in module.target_encoder.parameters():
+                parameter.mul_(0.9)  # a lagging average
     dropped = int(torch.randint(1, 3, ()))
     reconstruction, compactness = by_equations(module, batch, dropped)
     published = module.objective(batch, dropped)
@@ -88,20 +98,25 @@ def test_step_is_that_of_the_equations(options: dict[str, Any]) -> None:
         assert (found - wanted).norm() <= 1e-3 * wanted.norm() + 1e-6
 
 
-@pytest.mark.parametrize("modulation", ["shift", "shuffle", "none"])
-def test_points_of_the_bank(modulation: str) -> None:
-    """Each point is the average's feature at a place of the query, its map moved; nothing learns from it."""
-    module, batch = tiny(modulation=modulation), clips(2)
+@pytest.mark.parametrize(
+    ("modulation", "kind"),
+    [("shift", "average"), ("shuffle", "last_convolution"), ("none", "last_convolution"), ("none", "average_for_bank")],
+)
+def test_points_of_the_bank(modulation: str, kind: str) -> None:
+    """Each point is the key encoder's feature at a place of the query, its map moved; nothing learns from it."""
+    module, batch = tiny(modulation=modulation, key_encoder=kind), clips(2)
+    average, last = module.target_encoder.average, kind == "last_convolution"
+    assert len(list(average.parameters())) == (2 if last else len(list(module.backbone.parameters())))
     with torch.no_grad():
-        module.target_encoder.average.position.places.normal_()
-    module.target_encoder.eval()
-    published = module.train(False).objective(batch, 2, torch.Generator().manual_seed(3))
+        (module.backbone if last else average).position.places.normal_()
+    module.eval()
+    published = module.objective(batch, 2, torch.Generator().manual_seed(3))
     assert published["keys"].shape == (2, 2, 64)
     seen = rgb_to_lab(batch["clip"][:, -1]).div(torch.tensor([50.0, 127, 127]).view(3, 1, 1)) * 1.5
     seen[:, 0] -= 1.5
     seen[:, 2] = 0
     with torch.no_grad():
-        still = module.target_encoder(seen).flatten(2)
+        still = average(module.backbone(seen, project=False) if last else seen).flatten(2)
     distance = torch.cdist(published["keys"], still.mT).amin(2)
     assert (distance < 1e-4).all() == (modulation == "none")
     published["loss"].backward()
@@ -205,6 +220,7 @@ def test_two_ranks_are_one_rank_with_all_samples(tmp_path: Path) -> None:
     ("options", "message"),
     [
         ({"border": "wrap"}, "border must be exclude or zero, got 'wrap'"),
+        ({"key_encoder": "bank"}, "key_encoder must be average or last_convolution or average_for_bank, got 'bank'"),
         ({"mixture_components": 10, "radius": 1}, "mixture_components 10 do not fit a window of radius 1"),
     ],
 )
