@@ -10,7 +10,7 @@ from torch import Tensor
 
 from datamodules.datasets.records import FrameSequence, MaskSequence
 from lightning_modules.functional import PropagationProtocol
-from lightning_modules.functional.propagation.sizing import Size, resize_ids, resize_pictures
+from lightning_modules.functional.propagation.sizing import Size, resize_ids, resize_images
 
 JPEG_QUALITY = 75
 """Pillow's default, at which the scripts of CatMAE and RSP save what they have resized."""
@@ -34,7 +34,7 @@ class _ResizedSequence:
 
     def frame(self, t: int) -> Tensor:
         """Return frame `t` as the resized copy on disk would have it: nearest pixel, saved as JPEG, read again."""
-        resized = resize_pictures(self._sequence.frame(t)[None], self.size, "pillow-nearest")[0]
+        resized = resize_images(self._sequence.frame(t)[None], self.size, "pillow-nearest")[0]
         file = io.BytesIO()
         Image.fromarray(resized.permute(1, 2, 0).numpy()).save(file, "JPEG", quality=JPEG_QUALITY)
         return torch.from_numpy(np.array(Image.open(file))).permute(2, 0, 1)

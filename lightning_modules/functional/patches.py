@@ -1,4 +1,4 @@
-"""Patches of a picture on a grid, and a random resized crop of each, on whatever device they are."""
+"""Patches of an image on a grid, and a random resized crop of each, on whatever device they are."""
 
 import math
 
@@ -10,7 +10,7 @@ from .transfer import to_device
 
 
 def grid_patches(images: Tensor, size: int, stride: int) -> Tensor:
-    """Cut pictures into overlapping square patches, row by row.
+    """Cut images into overlapping square patches, row by row.
 
     Args:
         images: `(…, C, H, W)`.
@@ -18,7 +18,7 @@ def grid_patches(images: Tensor, size: int, stride: int) -> Tensor:
         stride: pixels from one patch to the next.
 
     Returns:
-        `(…, N, C, size, size)`; patches that would reach beyond the picture are left out.
+        `(…, N, C, size, size)`; patches that would reach beyond the image are left out.
     """
     patches = images.unfold(-2, size, stride).unfold(-2, size, stride)  # (…, C, rows, columns, size, size)
     return patches.movedim(-5, -3).flatten(-5, -4)
@@ -32,14 +32,14 @@ def random_patch_boxes(
     aspect: tuple[float, float] = (3 / 4, 4 / 3),
     attempts: int = 10,
 ) -> Tensor:
-    """Draw boxes in a square picture as torchvision's RandomResizedCrop does.
+    """Draw boxes in a square image as torchvision's RandomResizedCrop does.
 
     The fraction of the area is uniform, the logarithm of the aspect ratio too; of ten attempts the first that fits
-    counts, and where none does the box is the picture.
+    counts, and where none does the box is the image.
 
     Args:
         count: number of boxes.
-        side: side of the picture, pixels.
+        side: side of the image, pixels.
         area: least and largest fraction of the area.
         generator: on the CPU.
         aspect: least and largest width / height.
@@ -65,7 +65,7 @@ def random_patch_boxes(
 
 
 def crop_and_resize(images: Tensor, boxes: Tensor) -> Tensor:
-    """Cut a box out of each picture and enlarge it to the picture's size, bilinearly.
+    """Cut a box out of each image and enlarge it to the image's size, bilinearly.
 
     The border of a box is repeated, so nothing outside it is seen, as when the crop is resized by itself (Pillow).
 
@@ -82,7 +82,7 @@ def crop_and_resize(images: Tensor, boxes: Tensor) -> Tensor:
         start, length = on_device[:, axis, None], on_device[:, axis + 2, None]
         position = (torch.arange(size, device=images.device, dtype=fine) + 0.5) * length / size - 0.5
         position = start + position.clamp(min=0).minimum(length - 1)
-        axes.append((2 * position + 1) / size - 1)  # −1 and 1 are the picture's outer edges
+        axes.append((2 * position + 1) / size - 1)  # −1 and 1 are the image's outer edges
     y, x = axes
     grid = torch.stack([x[:, None, :].expand(-1, y.shape[1], -1), y[:, :, None].expand(-1, -1, x.shape[1])], dim=-1)
     sampled = grid_sample(images.to(fine), grid, mode="bilinear", padding_mode="border", align_corners=False)

@@ -26,10 +26,10 @@ def onednn_pays(queries: Tensor, keys: Tensor) -> bool:
 def dot_products(queries: Tensor, keys: Tensor) -> Tensor:
     """Return `queries @ keys.T` by a convolution: `(n, D)`, `(K, D)` → `(n, K)`, a transposed view.
 
-    The keys are the pixels of a picture and the queries the filters of a 1 × 1 convolution. Torch gives it to oneDNN
+    The keys are the pixels of an image and the queries the filters of a 1 × 1 convolution. Torch gives it to oneDNN
     on one thread only if it is dilated, which changes nothing for one pixel.
     """
-    return F.conv2d(_as_picture(keys), queries[:, :, None, None], dilation=2)[0, :, :, 0]
+    return F.conv2d(_as_image(keys), queries[:, :, None, None], dilation=2)[0, :, :, 0]
 
 
 def weighted_sums(weights: Tensor, keys: Tensor) -> Tensor:
@@ -42,8 +42,8 @@ def weighted_sums(weights: Tensor, keys: Tensor) -> Tensor:
     filters = keys.new_empty(len(weights), keys.shape[1], 1, 1)
     one, none = [1, 1], [0, 0]
     gradients = torch.ops.aten.convolution_backward(
-        _as_picture(weights.mT),
-        _as_picture(keys),
+        _as_image(weights.mT),
+        _as_image(keys),
         filters,
         None,
         one,
@@ -57,8 +57,8 @@ def weighted_sums(weights: Tensor, keys: Tensor) -> Tensor:
     return gradients[1].flatten(1)
 
 
-def _as_picture(rows: Tensor) -> Tensor:
-    """View `(K, D)` as a picture `(1, D, K, 1)`, channels last."""
+def _as_image(rows: Tensor) -> Tensor:
+    """View `(K, D)` as an image `(1, D, K, 1)`, channels last."""
     return rows.view(1, len(rows), 1, -1).permute(0, 3, 1, 2)
 
 

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 
 from lightning_modules.functional.points import PointProtocol
-from lightning_modules.functional.points.chained import bilinear_corners
+from lightning_modules.functional.points.track import bilinear_corners
 
 FRAMES, CELLS, CELL = 6, 16, 8
 

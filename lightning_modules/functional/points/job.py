@@ -86,10 +86,9 @@ class TrackingJob:
         """Return which frames queries are tracked through, their own included, bool `(n, T)`."""
         return torch.arange(self.frames) >= (self.starts[queries, None] * (not self.both_directions))
 
-    def needs(self, t: int) -> Tensor:
-        """Return the indices of the queries that are tracked to frame `t`, long `(n,)`."""
-        others = self.starts != t if self.both_directions else self.starts < t
-        return others.nonzero()[:, 0]
+    def no_descriptors(self) -> Tensor:
+        """Return zeros `(N, C)` to fill in with the features at the queries."""
+        return self.misses.new_zeros(len(self.queries), len(self.features(int(self.starts[0]))))
 
     def frames_at_once(self) -> int:
         """Return how many query frames' features are kept at a time."""

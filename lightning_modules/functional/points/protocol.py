@@ -30,7 +30,7 @@ class PointProtocol(NetworkInput):
             the cosine with the query is below `similarity_threshold`; "cycle": hidden where tracking back misses by
             `cycle_threshold` or more; "anchors": hidden where tracking again to the frames that resemble the query
             misses by more than from those frames (DINO-Tracker, see `compare_with_anchors`); with "+": where either
-            rule holds. Except for "none", a point outside the picture is hidden.
+            rule holds. Except for "none", a point outside the image is hidden.
         similarity_threshold: cosine.
         cycle_threshold: pixels of the scored size. "chained": the error of the step to a frame and of the step from
             it; otherwise the distance between the query and the match in its frame of the position that was found.

@@ -5,10 +5,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ..transfer import PendingCopy
-from .chained import track_by_chaining
+from ..transfer import PendingCopy, to_device
 from .job import Features, TrackingJob
-from .matching import POINTS_WORKSPACE
+from .matching import POINTS_WORKSPACE, cell_centres
 from .propagated import track_by_propagation
 from .protocol import PointProtocol
 
@@ -47,7 +46,7 @@ def track_points(
         queries: `(N, 3)` t, y, x: frame number (rounded half to even), and raster pixels of the scored size.
         protocol: the rules.
         covered: (height, width) that a feature map covers, in pixels of the scored size; None: the scored size.
-        size: (height, width) of the picture, outside which a point is hidden; None: the scored size.
+        size: (height, width) of the image, outside which a point is hidden; None: the scored size.
         both_directions: also track from a query back to frame 0; otherwise the frames before a query hold its
             position and are hidden.
         workspace: bytes for similarities, which no result depends on.
@@ -86,60 +85,109 @@ def _hidden(job: TrackingJob, size: tuple[int, int]) -> Tensor:
         hidden |= job.similarity < protocol.similarity_threshold
     if job.wants_cycle:
         hidden |= ~(job.misses < protocol.cycle_threshold)
-    hidden |= job.doubtful
     limits = torch.tensor([size[1], size[0]])
-    hidden |= ((job.positions < 0) | (job.positions >= limits)).any(-1)
+    hidden |= job.doubtful | ((job.positions < 0) | (job.positions >= limits)).any(-1)
     return hidden & (torch.arange(job.frames) != job.starts[:, None])
 
 
 def track_directly(job: TrackingJob) -> None:
     """Find each query in every frame by its feature alone, and fill in the job.
 
-    Memory holds the features of one frame, of the queries, and for tracking back those of some query frames.
+    Memory holds the features of one frame, of the queries, and for tracking back those of some query frames: the video
+    is passed over once for as many query frames as fit.
     """
-    for queries in _query_blocks(job):
-        descriptors, maps = _query_descriptors(job, queries)
+    descriptors = job.no_descriptors()
+    at_once = job.frames_at_once() if job.wants_cycle else job.frames
+    for query_frames in job.starts.unique().split(at_once):
+        queries = torch.isin(job.starts, query_frames).nonzero()[:, 0]
+        starts, maps = job.starts[queries], {}
+        for start in query_frames.tolist():
+            features = job.features(start)
+            rows = job.rows(queries[starts == start])
+            descriptors[rows] = job.sample(features, job.origins[rows]).to(descriptors)
+            if job.wants_cycle:
+                maps[start] = features
         for t in range(job.frames):
-            wanted = job.needs(t)
-            wanted = wanted[torch.isin(wanted, queries)]
-            if len(wanted):
-                _match_frame(job, t, wanted, descriptors[job.rows(torch.searchsorted(queries, wanted))], maps)
+            wanted = queries[starts != t if job.both_directions else starts < t]
+            if not len(wanted):
+                continue
+            features, rows = job.features(t), job.rows(wanted)
+            looked_for = descriptors[rows].to(features)
+            job.positions[rows, t] = job.to_pixels(job.match(looked_for, features), features)
+            found = job.sample(features, job.positions[rows, t])
+            job.compare(wanted, t, looked_for, found)
+            for start, first in maps.items():
+                here = (job.starts[wanted] == start).nonzero()[:, 0]
+                if len(here):
+                    job.track_back(wanted[here], t, found[job.rows(here)], first)
 
 
-def _match_frame(job: TrackingJob, t: int, queries: Tensor, descriptors: Tensor, maps: dict[int, Tensor]) -> None:
-    features = job.features(t)
-    positions = job.to_pixels(job.match(descriptors, features), features)
-    job.positions[job.rows(queries), t] = positions
-    found = job.sample(features, positions)
-    job.compare(queries, t, descriptors, found)
-    for start, first in maps.items():
-        here = (job.starts[queries] == start).nonzero()[:, 0]
-        if len(here):
-            job.track_back(queries[here], t, found[job.rows(here)], first)
+def track_by_chaining(job: TrackingJob) -> None:
+    """Propagate each query from frame to frame by the flow between neighbouring frames, and fill in the job.
+
+    The flow of a cell is where it is matched in the next frame less its own centre; a point takes the flow of the four
+    cells around it, bilinearly. A frame's miss is the larger error of the cycles on the step that leads to it and the
+    step that leaves it. Memory holds two frames.
+    Source: GMRW (Shrivastava and Owens, ECCV 2024); ayshrv/gmrw, utils/tracking_utils.py.
+    """
+    errors = job.misses.new_zeros(len(job.queries), max(job.frames - 1, 0))
+    descriptors = job.no_descriptors()
+    _chain(job, range(job.frames), errors, descriptors)
+    if job.both_directions:
+        _chain(job, range(job.frames - 1, -1, -1), errors, descriptors)
+    job.misses[:, 1:] = errors
+    job.misses[:, :-1] = torch.maximum(job.misses[:, :-1], errors)
 
 
-def _query_descriptors(job: TrackingJob, queries: Tensor) -> tuple[Tensor, dict[int, Tensor]]:
-    """Return the features at the queries, `(n, C)`, and the query frames' features if tracking back needs them."""
-    starts = job.starts[queries]
-    found: list[Tensor] = []
-    maps: dict[int, Tensor] = {}
-    for start in starts.unique().tolist():
-        features = job.features(start)
-        found.append(job.sample(features, job.origins[job.rows(queries[starts == start])]))
-        if job.wants_cycle:
-            maps[start] = features
-    order = torch.cat([(starts == start).nonzero()[:, 0] for start in starts.unique().tolist()])
-    return torch.cat(found)[job.rows(order.argsort())], maps
+def _chain(job: TrackingJob, order: range, errors: Tensor, descriptors: Tensor) -> None:
+    """Propagate the queries along the frames of `order`; each joins at its own."""
+    features = None
+    for t in order:
+        before, features = features, job.features(t)
+        moving = ((job.starts - t) * order.step < 0).nonzero()[:, 0]
+        if before is not None and len(moving):
+            last = t - order.step
+            rows = job.rows(moving)
+            positions = job.to_cells(job.positions[rows, last], before)
+            forward = flow(job, before, features, positions)
+            moved = positions + forward
+            error = forward + flow(job, features, before, moved)  # zero for a closed cycle
+            job.positions[rows, t] = job.to_pixels(moved, features)
+            errors[rows, min(t, last)] = job.to_pixels(error, features).norm(dim=1).float()
+            job.compare(moving, t, descriptors[rows].to(features), job.sample(features, job.positions[rows, t]))
+        begins = (job.starts == t).nonzero()[:, 0]
+        if len(begins):
+            rows = job.rows(begins)
+            descriptors[rows] = job.sample(features, job.positions[rows, t]).to(descriptors)
 
 
-def _query_blocks(job: TrackingJob) -> list[Tensor]:
-    """Split the queries by their frames so that the features kept at a time stay bounded; numbers in order."""
-    starts = job.starts.unique()
-    if not len(starts):
-        return []
-    if not job.wants_cycle:
-        return [torch.arange(len(job.queries))]
-    return [torch.isin(job.starts, part).nonzero()[:, 0] for part in starts.split(job.frames_at_once())]
+def flow(job: TrackingJob, here: Tensor, there: Tensor, positions: Tensor) -> Tensor:
+    """Return the displacement at positions x, y `(N, 2)` from one frame's features to another's, in cells.
+
+    It is computed only for the cells around the positions.
+    """
+    height, width = here.shape[1:]
+    corners, weights = bilinear_corners(positions, height, width)
+    cells, where = corners.flatten(), torch.arange(corners.numel(), device=corners.device).view(corners.shape)
+    if cells.device.type == "cpu":  # how many differ would be a question to a GPU, which matches each as often as asked
+        cells, where = corners.unique(return_inverse=True)
+    found = job.match(here.flatten(1)[:, cells].T, there)
+    displacement = found - cell_centres(height, width, here.device)[cells]
+    return torch.einsum("nk,nkd->nd", weights, displacement[where])
+
+
+def bilinear_corners(positions: Tensor, height: int, width: int) -> tuple[Tensor, Tensor]:
+    """Return the four cells around each position, numbers in rows `(N, 4)`, and their bilinear weights `(N, 4)`."""
+    limits = to_device([width - 1, height - 1], positions.device).to(positions.dtype)
+    inner = (positions - 0.5).clamp(min=0).minimum(limits)
+    low = inner.floor().minimum((limits - 1).clamp(min=0))
+    part = inner - low
+    x, y = (low[:, axis, None].long() for axis in (0, 1))
+    right, below = (x + 1).clamp(max=width - 1), (y + 1).clamp(max=height - 1)
+    corners = torch.cat([y * width + x, y * width + right, below * width + x, below * width + right], dim=1)
+    dx, dy = part[:, :1], part[:, 1:]
+    weights = torch.cat([(1 - dx) * (1 - dy), dx * (1 - dy), (1 - dx) * dy, dx * dy], dim=1)
+    return corners, weights
 
 
 TRACKINGS = {"direct": track_directly, "chained": track_by_chaining, "propagation": track_by_propagation}
@@ -163,27 +211,19 @@ def compare_with_anchors(job: TrackingJob) -> None:
         tracked = job.tracked(queries)
         rows = job.rows(queries)
         anchors = tracked & (PendingCopy(job.similarity[rows]).wait() >= job.protocol.anchor_similarity)
-        medians = median_distances(_anchor_distances(job, queries, anchors))
-        job.doubtful[rows] = job.rows(tracked) & beyond_anchors(medians, job.rows(anchors))
+        distances = _anchor_distances(job, queries, anchors)
+        job.doubtful[rows] = job.rows(tracked) & beyond_anchors(distances, job.rows(anchors))
 
 
-def median_distances(distances: Tensor) -> Tensor:
-    """Return the median over the anchors `(N, T)` of distances `(N, anchors, T)`; NaN where a frame is no anchor.
-
-    Of an even number the lower of the two middle values is taken, as torch does.
-    """
-    return distances.nanmedian(dim=1).values
-
-
-def beyond_anchors(medians: Tensor, anchors: Tensor) -> Tensor:
+def beyond_anchors(distances: Tensor, anchors: Tensor) -> Tensor:
     """Return which frames have a larger error than every anchor, bool `(N, T)`.
 
     Args:
-        medians: `(N, T)`.
+        distances: `(N, T, T)` of each frame (last axis) in each anchor; NaN where a frame is no anchor.
         anchors: bool `(N, T)`.
     """
-    limit = medians.masked_fill(~anchors, -torch.inf).amax(dim=1, keepdim=True)
-    return medians > limit
+    medians = distances.nanmedian(dim=1).values  # of an even number the lower of the two middle values
+    return medians > medians.masked_fill(~anchors, -torch.inf).amax(dim=1, keepdim=True)
 
 
 def _anchor_distances(job: TrackingJob, queries: Tensor, anchors: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""Best matches of a few chosen cells in the reference frames, for pictures."""
+"""Best matches of a few chosen cells in the reference frames, for figures."""
 
 from typing import NamedTuple
 

@@ -269,29 +269,24 @@ def _check_entering(entering: Mapping[int, Tensor], frames: int) -> None:
 
 @contextmanager
 def full_precision(device: torch.device) -> Iterator[None]:
-    """Turn off autocast and TF32 or bfloat16 products, whatever the training around it has set."""
-    with _exact_products(), torch.autocast(device.type, enabled=False):
-        yield
+    """Turn off autocast and TF32 or bfloat16 products, whatever the training around it has set.
 
-
-@contextmanager
-def _exact_products() -> Iterator[None]:
-    """Set products to float32, and restore the setting by the API that it was made with: torch refuses a mix."""
+    The setting is changed and restored by the API that it was made with: torch refuses a mix.
+    """
+    backends = torch.backends.cuda.matmul, torch.backends.mkldnn.matmul  # type: ignore[attr-defined]
+    precision, own = "", []
     try:
         precision = torch.get_float32_matmul_precision()
-    except RuntimeError:  # set by fp32_precision of torch.backends
-        backends = torch.backends.cuda.matmul, torch.backends.mkldnn.matmul  # type: ignore[attr-defined]
-        own = [backend.fp32_precision for backend in backends]
-        try:
-            for backend in backends:
-                backend.fp32_precision = "ieee"
-            yield
-        finally:
-            for backend, value in zip(backends, own, strict=True):
-                backend.fp32_precision = value
-    else:
         torch.set_float32_matmul_precision("highest")
-        try:
+    except RuntimeError:  # set by fp32_precision of torch.backends
+        own = [backend.fp32_precision for backend in backends]
+        for backend in backends:
+            backend.fp32_precision = "ieee"
+    try:
+        with torch.autocast(device.type, enabled=False):
             yield
-        finally:
+    finally:
+        if precision:
             torch.set_float32_matmul_precision(precision)
+        for backend, value in zip(backends, own, strict=False):
+            backend.fp32_precision = value

@@ -59,9 +59,13 @@ class FrameMemory:
         self.maps = like.new_zeros(height, width, len(self.lasting) + recent, depth)
 
     def write(self, frame: int, item: Tensor) -> None:
-        """Take a frame's map (h, w, D), if it can become a reference."""
-        if frame in self.lasting or self.recent > 0:
+        """Take the map (h, w, D) of a frame, if it can become a reference."""
+        if self.keeps(frame):
             self.maps[:, :, self.slot(frame)] = item
+
+    def keeps(self, frame: int) -> bool:
+        """Return whether a frame can become a reference."""
+        return frame in self.lasting or self.recent > 0
 
     def slot(self, frame: int) -> int:
         """Return where a frame is on the third axis."""
@@ -80,27 +84,28 @@ class KeyMemory(FrameMemory):
         recent: see `FrameMemory`.
         like: see `FrameMemory`.
         attention: the neighbourhood of a cell that is searched, and the search by torch.
-        compiled: search by compiled code where there is some, see `screened_search`.
+        native: search by the native kernel where there is one, see `screened_search`.
     """
 
     def __init__(
-        self, lasting: Sequence[int], recent: int, like: Tensor, attention: LocalAttention, compiled: bool = False
+        self, lasting: Sequence[int], recent: int, like: Tensor, attention: LocalAttention, native: bool = False
     ) -> None:
         super().__init__(lasting, recent, like)
         self.attention = attention
-        self._sketches = SketchedKeys(self.maps, like) if compiled and can_screen(like) else None
+        screened = native and can_screen(like)
+        self._sketches = SketchedKeys(self.maps, like, attention.neighbourhood) if screened else None
 
     def write(self, frame: int, item: Tensor) -> None:
-        """Take a frame's features (h, w, C), if it can become a reference."""
+        """Take the features (h, w, C) of a frame, if it can become a reference."""
         super().write(frame, item)
-        if self._sketches is not None and (frame in self.lasting or self.recent > 0):
+        if self._sketches is not None and self.keeps(frame):
             self._sketches.write(self.slot(frame), item)
 
     def best_matches(self, query: Tensor, frames: Sequence[int], topk: int) -> FoundMatches:
         """Return the largest dot products of queries (h, w, C) with the keys of some frames, and their cells."""
         slots = [self.slot(frame) for frame in frames]
         if self._sketches is not None and topk <= MOST_MATCHES:
-            return self._sketches.search(query, slots, self.attention.neighbourhood, topk)
+            return self._sketches.search(query, slots, topk)
         return self.attention.best_matches(query, self.maps, slots, topk)
 
 

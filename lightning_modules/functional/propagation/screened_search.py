@@ -1,4 +1,4 @@
-"""The search of `LocalAttention.best_matches` on a CPU, in compiled code that computes few of the dot products.
+"""The search of `LocalAttention.best_matches` on a CPU by a native kernel, which computes few of the dot products.
 
 A sketch of a vector holds its coordinates along the principal components of the features, and last the norm of what
 is left of the vector. By the Cauchy–Schwarz inequality the product of two sketches is an upper bound of the dot product
@@ -19,17 +19,17 @@ from torch import Tensor
 from .tiles import Neighbourhood
 
 SWITCH = "VIDCORR_NATIVE"
-"""Environment variable that turns the compiled search off if it is 0."""
+"""Environment variable that turns the native kernel off if it is 0."""
 CHUNK = 32  # numbers of a sketch that lie side by side in memory; the C++ file has it too
 FIRST_CHUNKS = 2  # of a sketch: one is less to multiply, but rules out fewer keys
-MOST_MATCHES = 64  # the compiled code looks through the matches of a query one by one
+MOST_MATCHES = 64  # the kernel looks through the matches of a query one by one
 MANY = 1000  # dot products a query, above which sketches twice as long are worth their time
 TOO_MANY = 3000  # the same while there are fewer references than matches, and so little to rule keys out by
-ROWS = 8  # of queries that the compiled code takes together
+ROWS = 8  # of queries that the kernel takes together
 
 
 class _Search(ctypes.Structure):
-    """Arguments of the compiled code: sizes, then addresses."""
+    """Arguments of the kernel: sizes, then addresses."""
 
     _fields_ = (
         *((name, ctypes.c_int64) for name in ("height", "width", "slots", "channels", "chunks", "pitch")),
@@ -43,19 +43,19 @@ class _Search(ctypes.Structure):
 
 @functools.cache
 def library() -> ctypes.CDLL | None:
-    """Return the search that setup.py compiled for this processor, or None where there is none."""
+    """Return the kernel that setup.py compiled for this processor, or None where there is none."""
     variant = {"AVX512": "avx512", "AVX2": "avx2"}.get(torch.backends.cpu.get_cpu_capability(), "other")
     spec = importlib.util.find_spec(f"lightning_modules.functional.propagation.compiled_{variant}")
     return None if spec is None or spec.origin is None else ctypes.CDLL(spec.origin)
 
 
 def compiled_search_runs() -> bool:
-    """Return True where the installation compiled the search and `VIDCORR_NATIVE=0` does not turn it off."""
+    """Return True where the installation compiled the kernel and `VIDCORR_NATIVE=0` does not turn it off."""
     return os.environ.get(SWITCH) != "0" and library() is not None
 
 
 def can_screen(features: Tensor) -> bool:
-    """Return True for float32 on a CPU where the compiled search runs."""
+    """Return True for float32 on a CPU where the native kernel runs."""
     plain = type(features) is Tensor and features.device.type == "cpu" and features.dtype == torch.float32
     return plain and compiled_search_runs()
 
@@ -69,10 +69,12 @@ class SketchedKeys:
     Args:
         keys: (h, w, S, C), contiguous float32 on a CPU, where the features of each slot are kept.
         features: (h, w, C) of a frame, whose principal components are taken.
+        neighbourhood: neighbourhood of each query cell.
     """
 
-    def __init__(self, keys: Tensor, features: Tensor) -> None:
+    def __init__(self, keys: Tensor, features: Tensor, neighbourhood: Neighbourhood) -> None:
         self._keys = keys
+        self._half_widths = torch.tensor(_half_widths(neighbourhood, keys.shape[0], keys.shape[1]))
         self._chunks = FIRST_CHUNKS
         self._written: set[int] = set()
         self._largest = 0.0  # norm of a key
@@ -88,29 +90,25 @@ class SketchedKeys:
         sketches = sketches if searched is features else self._sketch(features)
         self._sketches[slot, :, :, :width] = sketches.unflatten(2, (-1, CHUNK)).transpose(1, 2)
 
-    def search(
-        self, query: Tensor, references: Sequence[int], neighbourhood: Neighbourhood, topk: int
-    ) -> tuple[Tensor, Tensor]:
+    def search(self, query: Tensor, references: Sequence[int], topk: int) -> tuple[Tensor, Tensor]:
         """Return best matches as `LocalAttention` does, topk of each query, padded with −inf at index 0.
 
         Args:
             query: (h, w, C), contiguous.
             references: slots that have been written; one that is listed twice counts twice.
-            neighbourhood: neighbourhood of each query cell.
             topk: at most `MOST_MATCHES`.
         """
         height, width, slots, channels = self._keys.shape
         sketches = self._sketch(query)
         self._latest = query, sketches
-        half_widths = torch.tensor(_half_widths(neighbourhood, height, width))
         used = sorted(set(references))
         used_slots, counts = torch.tensor(used), torch.tensor([references.count(slot) for slot in used])
         values, indices = query.new_empty(height, width, topk), torch.empty(height, width, topk, dtype=torch.long)
         arguments = _Search(
             *(height, width, slots, channels, self._chunks, self._sketches.shape[3]),
-            *(len(half_widths) - 1, topk, len(used)),
+            *(len(self._half_widths) - 1, topk, len(used)),
             *(tensor.data_ptr() for tensor in (query, self._keys, sketches, self._sketches)),
-            *(tensor.data_ptr() for tensor in (half_widths, used_slots, counts)),
+            *(tensor.data_ptr() for tensor in (self._half_widths, used_slots, counts)),
             4 * channels * 2.0**-24 * self._largest,
             *(tensor.data_ptr() for tensor in (values, indices)),
         )
@@ -164,7 +162,7 @@ def _half_widths(neighbourhood: Neighbourhood, height: int, width: int) -> list[
 
 
 def _run(arguments: _Search, height: int) -> int:
-    """Run the compiled code on as many threads as torch has; return the number of dot products."""
+    """Run the kernel on as many threads as torch has; return the number of dot products."""
     loaded = library()
     assert loaded is not None  # by `can_screen`
     function = loaded.vidcorr_screened_search

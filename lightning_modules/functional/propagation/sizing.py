@@ -4,7 +4,7 @@ import dataclasses
 import functools
 import math
 from fractions import Fraction
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 import torch
@@ -79,10 +79,10 @@ def backbone_autocast(rules: NetworkInput, device: torch.device) -> torch.autoca
 
 
 def resized_size(size: Size, rules: NetworkInput) -> Size:
-    """Return the height and width of a picture as the network sees it, padding left out.
+    """Return the height and width of an image as the network sees it, padding left out.
 
     Args:
-        size: (H, W) of the picture.
+        size: (H, W) of the image.
         rules: see `NetworkInput`.
 
     Example:
@@ -94,19 +94,15 @@ def resized_size(size: Size, rules: NetworkInput) -> Size:
         return size
     if isinstance(rules.input_size, tuple):
         return rules.input_size
-    short, long = min(size), max(size)
-    given, other = (short, long) if rules.input_side == "short" else (long, short)
-    multiple = rules.input_multiple
-    multiples = Fraction(rules.input_size * other, given * multiple)
-    rounded = round(multiples)
-    if rules.input_rounding != "nearest":
-        rounded = math.floor(multiples) if rules.input_rounding == "floor" else math.ceil(multiples)
-    sides = sorted((rules.input_size, max(rounded, 1) * multiple))
-    return (sides[0], sides[1]) if size[0] <= size[1] else (sides[1], sides[0])
+    given, other = sorted(size, reverse=rules.input_side == "long")
+    rounding = {"nearest": round, "floor": math.floor, "ceil": math.ceil}[rules.input_rounding]
+    multiples = rounding(Fraction(rules.input_size * other, given * rules.input_multiple))
+    short, long = sorted((rules.input_size, max(multiples, 1) * rules.input_multiple))
+    return (short, long) if size[0] <= size[1] else (long, short)
 
 
 def fit_input(images: Tensor, rules: NetworkInput, multiple: int = 1, device: torch.device | None = None) -> Tensor:
-    """Bring pictures to the size that a protocol asks for, then pad them at the right and below with grey.
+    """Bring images to the size that a protocol asks for, then pad them at the right and below with grey.
 
     Args:
         images: RGB `(N, 3, H, W)`, uint8 or float in [0, 1].
@@ -127,19 +123,19 @@ def fit_input(images: Tensor, rules: NetworkInput, multiple: int = 1, device: to
         images = F.interpolate(images, size=size, mode="bilinear", align_corners=False, antialias=smooth).clamp_(0, 1)
     else:
         images = _as_float(images) if rules.input_filter.endswith("-float") else _as_bytes(images)
-        images = _as_float(to_device(resize_pictures(images, size, rules.input_filter), device))
+        images = _as_float(to_device(resize_images(images, size, rules.input_filter), device))
     padded = _padded(size, rules, multiple)
     below, right = padded[0] - size[0], padded[1] - size[1]
     return F.pad(images, (0, right, 0, below), value=GREY) if below or right else images
 
 
 def covered_size(size: Size, rules: NetworkInput, multiple: int = 1) -> Size:
-    """Return the extent of the network's input in pixels of the picture: the picture and its padding.
+    """Return the extent of the network's input in pixels of the image: the image and its padding.
 
     Labels are coded at this size: an annotation is padded with background to it, and what is decoded at it is cut.
 
     Args:
-        size: (H, W) of the picture.
+        size: (H, W) of the image.
         rules: see `NetworkInput`.
         multiple: as for `fit_input`.
 
@@ -156,8 +152,8 @@ def covered_size(size: Size, rules: NetworkInput, multiple: int = 1) -> Size:
     return round(size[0] * padded[0] / seen[0]), round(size[1] * padded[1] / seen[1])
 
 
-def resize_pictures(images: Tensor, size: Size, method: str) -> Tensor:
-    """Resize pictures by OpenCV or Pillow, which round what is uint8 to 8 bits again.
+def resize_images(images: Tensor, size: Size, method: str) -> Tensor:
+    """Resize images by OpenCV or Pillow, which round what is uint8 to 8 bits again.
 
     Args:
         images: `(N, 3, H, W)` uint8, or float for "opencv-linear-float", on any device.
@@ -167,24 +163,17 @@ def resize_pictures(images: Tensor, size: Size, method: str) -> Tensor:
     Returns:
         `(N, 3, H', W')` of the same type, on the CPU.
     """
-    pictures = images.cpu().permute(0, 2, 3, 1).contiguous().numpy()
-    resized = np.stack([_resize_picture(picture, size, method) for picture in pictures])
-    return torch.from_numpy(resized).permute(0, 3, 1, 2)
-
-
-def _resize_picture(picture: Any, size: Size, method: str) -> Any:
-    if method.startswith("opencv-linear"):
-        import cv2
-
-        return cv2.resize(picture, size[::-1], interpolation=cv2.INTER_LINEAR)
+    import cv2
     from PIL import Image
 
-    filters = {
-        "pillow-nearest": Image.Resampling.NEAREST,
-        "pillow-bicubic": Image.Resampling.BICUBIC,
-        "pillow-lanczos": Image.Resampling.LANCZOS,
-    }
-    return np.asarray(Image.fromarray(picture).resize(size[::-1], filters[method]))
+    resized = []
+    for image in images.cpu().permute(0, 2, 3, 1).contiguous().numpy():
+        if method.startswith("opencv-linear"):
+            resized.append(cv2.resize(image, size[::-1], interpolation=cv2.INTER_LINEAR))
+        else:
+            resampling = Image.Resampling[method.removeprefix("pillow-").upper()]
+            resized.append(np.asarray(Image.fromarray(image).resize(size[::-1], resampling)))
+    return torch.from_numpy(np.stack(resized)).permute(0, 3, 1, 2)
 
 
 def _as_float(images: Tensor) -> Tensor:

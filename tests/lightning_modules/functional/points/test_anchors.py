@@ -7,7 +7,7 @@ import torch.nn.functional as F
 
 from lightning_modules.functional.points import PointProtocol, track_points
 from lightning_modules.functional.points.matching import decode_positions, sample_features, similarity_maps
-from lightning_modules.functional.points.track import beyond_anchors, median_distances
+from lightning_modules.functional.points.track import beyond_anchors
 
 FRAMES, CELLS, CELL = 8, 10, 8
 
@@ -19,7 +19,7 @@ def test_the_rule_is_dino_trackers(shared_points):
     anchors = peer["similarity"] >= anchor_threshold
     distances = torch.full((1, len(anchors), len(anchors)), torch.nan)
     distances[0, anchors] = (peer["anchor_predictions"] - peer["trajectory"][anchors][:, None]).norm(dim=-1)
-    doubtful = beyond_anchors(median_distances(distances), anchors[None])[0]
+    doubtful = beyond_anchors(distances, anchors[None])[0]
     assert torch.equal(doubtful | (peer["similarity"] < threshold), peer["occluded"])
     assert 0 < doubtful.sum() < len(doubtful)
 

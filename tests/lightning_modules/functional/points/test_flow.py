@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from lightning_modules.functional.points import PointProtocol, chained, track_points
+from lightning_modules.functional.points import PointProtocol, track, track_points
 from lightning_modules.functional.points.job import TrackingJob
 from tests.helpers.points import look_up_flow
 
@@ -20,16 +20,15 @@ def test_tracks_and_visibility_are_gmrws(gmrw, monkeypatch):
     forward, backward = torch.from_numpy(gmrw["forward_flows"]), torch.from_numpy(gmrw["backward_flows"])
     frames, (height, width) = len(forward) + 1, forward.shape[2:]
 
-    def flow(job, here, there):
+    def flow(job, here, there, positions):
         t, other = int(here[0, 0, 0]), int(there[0, 0, 0])
-        table = forward[t] if other > t else backward[other]
-        return lambda positions: look_up_flow(table, positions)
+        return look_up_flow(forward[t] if other > t else backward[other], positions)
 
-    monkeypatch.setattr(chained, "_flow", flow)
+    monkeypatch.setattr(track, "flow", flow)
     queries = torch.from_numpy(gmrw["queries_tyx"]) + torch.tensor([0, 0.5, 0.5])
     protocol = PointProtocol.named("gmrw-chained", "tap_vid")
     job = TrackingJob(lambda t: torch.full((1, height, width), float(t)), frames, queries, (height, width), protocol)
-    chained.track_by_chaining(job)
+    track.track_by_chaining(job)
     expected = gmrw["tracks_xy"].transpose(1, 0, 2)
     np.testing.assert_allclose(job.positions - 0.5, expected, atol=1e-4)
     inside = ((expected >= 0) & (expected < [width, height])).all(-1)
@@ -44,10 +43,10 @@ def test_flow_is_computed_only_where_points_are_and_equals_the_dense_one():
     protocol = PointProtocol.named("gmrw-chained", "tap_vid").with_changes(scored_size=48)
     queries = torch.tensor([[0.0, 10.3, 17.9], [2.0, 33.0, 40.0]])
     job = TrackingJob(lambda t: features[t], 3, queries, (48, 48), protocol)
-    dense = chained._flow(job, features[0], features[1])
     own = torch.stack(torch.meshgrid(torch.arange(6) + 0.5, torch.arange(6) + 0.5, indexing="xy"), -1).view(-1, 2)
-    table = dense(own).T.unflatten(1, (6, 6))
+    table = track.flow(job, features[0], features[1], own).T.unflatten(1, (6, 6))
     position = torch.tensor([[17.9, 10.3]]) / 8
-    torch.testing.assert_close(dense(position), look_up_flow(table, position))
+    found = track.flow(job, features[0], features[1], position)
+    torch.testing.assert_close(found, look_up_flow(table, position))
     tracks = track_points(lambda t: features[t], 3, queries, protocol)
-    torch.testing.assert_close(tracks.points[0, 1].float(), ((position + dense(position)) * 8)[0])
+    torch.testing.assert_close(tracks.points[0, 1].float(), ((position + found) * 8)[0])
