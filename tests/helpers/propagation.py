@@ -26,13 +26,3 @@ def video(frames: int = 6, channels: int = 8, height: int = 9, width: int = 13) 
 
 def one_hot(count: int, height: int = 9, width: int = 13) -> Tensor:
     return F.one_hot(torch.randint(count, (height, width)), count).permute(2, 0, 1).float()
-
-
-MEMORY = [
-    protocol(context=4, topk=5, radius=6),
-    protocol(context=4, topk=5, radius=6, first_frame_masked=False, repeat_first="padding"),
-    protocol(context=4, topk=5, radius=None),
-    protocol(context=4, topk=None, radius=5, neighbourhood="square"),
-    PropagationProtocol.named("liir").with_changes(radius=5),
-    PropagationProtocol.named("liir-reference").with_changes(radius=5),
-]

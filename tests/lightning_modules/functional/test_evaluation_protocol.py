@@ -8,7 +8,6 @@ from typing import Annotated, Any, Literal
 import numpy as np
 import pytest
 
-from callbacks import TrackingProtocol
 from lightning_modules.functional import PropagationProtocol
 from lightning_modules.functional.evaluation_protocol import EvaluationProtocol, PositiveInt, Range, Source
 from lightning_modules.functional.points import PointProtocol
@@ -78,18 +77,14 @@ def test_a_name_is_completed_by_the_values_that_are_not_its_own() -> None:
     assert dataclasses.replace(own, side=8).name == own.with_changes(side=8).name == "mine+side=8"
 
 
-CHANGES: list[dict[str, Any]] = [
-    {"side": 4}, {"side": 4, "factor": 1e-05}, {"factor": 2}, {"smooth": True}, {"kind": "b"}, {"kind": None},
-    {"window": [1, 2.5]}, {"window": None}, {"frames": [0]}, {"frames": [0, 5, -1]}, {"rate": 0.25}, {"pair": [3, 2]},
-]  # fmt: skip
-
-
-@pytest.mark.parametrize("changes", CHANGES, ids=str)
-def test_a_name_with_changes_is_read_back(changes: dict[str, Any]) -> None:
-    for benchmark in ("first", "second"):
-        protocol = Rules.of("paper", benchmark, changes=changes)
-        assert Rules.named(protocol.name, benchmark) == protocol
-        assert Rules.of(protocol.name, benchmark).digest() == protocol.digest()
+def test_a_name_with_changes_is_read_back() -> None:
+    for changes in (
+        {"side": 4, "factor": 1e-05}, {"factor": 2, "smooth": True}, {"kind": None, "window": [1, 2.5]},
+        {"window": None, "frames": [0]}, {"frames": [0, 5, -1], "rate": 0.25}, {"pair": [3, 2], "kind": "b"},
+    ):  # fmt: skip
+        for benchmark in ("first", "second"):
+            protocol = Rules.of("paper", benchmark, changes=changes)
+            assert Rules.named(protocol.name, benchmark) == protocol
 
 
 def test_every_name_of_a_real_protocol_is_read_back() -> None:
@@ -126,14 +121,17 @@ def test_a_value_with_a_plus_is_one_value() -> None:
         ("paper+side=0", "side must be greater than or equal to 1, got '0'"),
         ("paper+smooth=maybe", "smooth must be a valid boolean, got 'maybe'"),
         ("papers+side=4", "unknown protocol 'papers': expected one of paper"),
-        ("paper+side", "unknown protocol 'paper+side'"),
-        ("paper+name=x", "a protocol has no field 'name'"),
     ],
 )
 def test_a_mistake_in_a_name_is_one_line(name: str, said: str) -> None:
     with pytest.raises(ValueError, match=re.escape(said)) as raised:
         Rules.named(name, "first")
     assert "\n" not in str(raised.value)
+
+
+def test_a_change_back_leaves_the_benchmark_of_the_protocol() -> None:
+    whole = PropagationProtocol.of("liir", "vip", changes={"input_size": None})
+    assert whole.with_changes(foreground_gain=2).with_changes(foreground_gain=1).name == "liir+input_size=none"
 
 
 def test_it_is_named_by_what_differs_from_the_nearest_benchmark() -> None:
@@ -153,28 +151,17 @@ def test_a_benchmark_declares_whose_values_it_takes() -> None:
         Rules.named("papers", "first")
 
 
-def test_each_kind_of_protocol_is_named_for_its_own_benchmark() -> None:
-    assert PropagationProtocol.named("vfs") == PropagationProtocol.named("vfs", "davis")
-    assert PointProtocol.named("vidcorr") == PointProtocol.named("vidcorr", "tap_vid")
-    assert TrackingProtocol.named("vfs") == TrackingProtocol.named("vfs", "otb")
-
-
 @pytest.mark.parametrize(
     ("fields", "words"),
     [
         ({"side": 0}, "side must be greater than or equal to 1, got 0"),
         ({"smooth": True, "kind": None}, "smooth must be False without a kind, got True"),
         ({"rate": 1}, "rate must be less than 1 or None, got 1"),
-        ({"rate": "1"}, "rate must be a valid number or None, got '1'"),
         ({"pair": (1, 0)}, r"pair must be greater than or equal to 1, got \(1, 0\)"),
         ({"side": 1.5}, "side must be a valid integer, got 1.5"),
-        ({"side": True}, "side must be a valid integer"),
         ({"factor": float("nan")}, "factor must be a finite number"),
-        ({"smooth": 1}, "smooth must be a valid boolean, got 1"),
         ({"kind": "c"}, "kind must be 'a' or 'b' or None, got 'c'"),
         ({"window": (1, 2, 3)}, r"window must be of another length or None, got \(1, 2, 3\)"),
-        ({"window": (1,)}, r"window must be of another length or None, got \(1,\)"),
-        ({"frames": ("1",)}, "frames must be a valid integer"),
     ],
 )
 def test_values_of_another_type_or_out_of_range(fields: dict[str, Any], words: str) -> None:

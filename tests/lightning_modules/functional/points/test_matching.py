@@ -1,4 +1,4 @@
-"""Similarity and decoding against the peers' numbers and against loops."""
+"""Similarity, decoding and the best pixels against the peers' numbers and against loops."""
 
 import numpy as np
 import pytest
@@ -6,6 +6,7 @@ import torch
 import torch.nn.functional as F
 
 from lightning_modules.functional.points.matching import (
+    best_pixels,
     cell_centres,
     decode_positions,
     sample_features,
@@ -23,7 +24,6 @@ def peers(shared_points):
     ("expected", "arguments"),
     [
         ("tapir_temperature20_radius5_cells", {"decoding": "soft_argmax", "temperature": 1 / 20, "radius": 5}),
-        ("fomo_softmax1_radius4_cells", {"decoding": "soft_argmax", "temperature": 1.0, "radius": 4}),
         ("fomo_softmax1_radius16_cells", {"decoding": "soft_argmax", "temperature": 1.0, "radius": 16}),
         ("fomo_zero_shot_cells", {"decoding": "argmax"}),
     ],
@@ -84,3 +84,27 @@ def test_sampling_at_a_centre_gives_the_cell_and_beyond_the_border_its_nearest()
     raw = similarity_maps(torch.ones(1, 4), features, normalise=False)
     torch.testing.assert_close(raw[0], features.sum(0))
     assert similarity_maps(torch.ones(1, 4), F.normalize(features, dim=0)).abs().max() <= 1
+
+
+def peaks(count, cells, width):
+    """Gaussians at random places, some of them outside the map."""
+    generator = torch.Generator().manual_seed(cells)
+    positions = torch.rand(count, 2, generator=generator) * (cells + 4) - 2
+    at = torch.arange(cells) + 0.5
+    squared = (at[:, None] - positions[:, None, None, 1]) ** 2 + (at - positions[:, None, None, 0]) ** 2
+    return (-squared / (2 * width**2)).exp()
+
+
+@pytest.mark.parametrize(
+    ("cells", "pixels"), [(32, 256), (64, 256), (19, 266), (20, 160), (128, 256), (3, 24), (16, 17), (9, 63)]
+)
+def test_the_best_pixels_are_those_of_the_enlarged_map(cells, pixels):
+    noise = torch.rand(20, cells, cells, generator=torch.Generator().manual_seed(0))
+    maps = torch.cat([peaks(20, cells, 0.75), peaks(10, cells, 6.0), noise, noise**30])
+    values, centres = best_pixels(maps, pixels, pixels, 5)
+    enlarged = F.interpolate(maps[None], (pixels, pixels), mode="bilinear", align_corners=False)[0]
+    torch.testing.assert_close(values, enlarged.flatten(1).topk(5).values, atol=2e-6, rtol=1e-5)
+    y, x = (centres[..., axis].long() for axis in (1, 0))
+    assert (centres % 1 == 0.5).all()
+    torch.testing.assert_close(enlarged[torch.arange(len(maps))[:, None], y, x], values, atol=2e-6, rtol=1e-5)
+    assert all(len(set(positions)) == 5 for positions in (y * pixels + x).tolist())

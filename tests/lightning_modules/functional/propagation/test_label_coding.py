@@ -5,7 +5,6 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from PIL import Image
 
 from lightning_modules.functional import (
     PropagationProtocol,
@@ -28,15 +27,6 @@ def test_encoded_masks_by_hand() -> None:
     expected = [[[1, 0], [0, 1]], [[0, 1], [0, 0]], [[0, 0], [1, 0]]]  # 9 is not asked for: background
     for method in ("nearest", "strided", "bilinear"):
         assert encode_masks(mask, [7, 3], (2, 2), by(label_encoding=method)).tolist() == expected
-
-
-@pytest.mark.parametrize("height", [1, 17, 120, 427, 480, 481, 720])
-def test_nearest_pixel_is_pillows(height: int) -> None:
-    rows = np.arange(height, dtype=np.int32)[:, None].repeat(2, 1) % 250
-    for size in (1, 7, 15, 53, 60, 107):
-        resized = np.asarray(Image.fromarray(rows).resize((2, size), Image.Resampling.NEAREST))
-        labels = encode_masks(rows, list(range(1, 250)), (size, 2), by())
-        np.testing.assert_array_equal(labels.argmax(0), resized)
 
 
 def test_strided_labels_are_those_of_liir(golden: Golden) -> None:
@@ -66,12 +56,6 @@ def test_masks_are_those_of_a_plain_argmax(count: int, size: tuple[int, int], re
     assert masks.dtype == torch.uint8
     assert torch.equal(masks.long(), plain_masks(labels, size, rescale))
     assert torch.equal(labels, before)
-
-
-def test_masks_of_vfs(golden: Golden) -> None:
-    case = golden("propagation")
-    for soft, hard in zip(torch.from_numpy(case["hard0_soft"]), case["hard0_pred"][1:], strict=True):
-        np.testing.assert_array_equal(decode_masks(soft, range(1, len(soft)), by(), hard.shape), hard)
 
 
 @pytest.mark.parametrize("number", [0, 1])

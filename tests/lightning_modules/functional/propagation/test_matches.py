@@ -35,13 +35,3 @@ def test_a_moved_picture_is_found_where_it_went() -> None:
     matches = matches_of_cells(features, torch.tensor([[6, 5], [8, 3]]), protocol, count=1)
     assert matches.cells.squeeze(1).tolist() == [[4, 6], [6, 4]]
     assert matches.frames.flatten().tolist() == [0, 0]
-
-
-def test_bad_arguments_are_named() -> None:
-    protocol = small("vfs")
-    with pytest.raises(ValueError, match=r"float \(T, C, h, w\)"):
-        matches_of_cells(torch.zeros(3, 4, 4), torch.zeros(1, 2, dtype=torch.long), protocol)
-    with pytest.raises(ValueError, match="inside the map of 4 x 5"):
-        matches_of_cells(torch.zeros(2, 3, 4, 5), torch.tensor([[4, 0]]), protocol)
-    with pytest.raises(ValueError, match="frame must be 1 to 1"):
-        matches_of_cells(torch.zeros(2, 3, 4, 5), torch.tensor([[0, 0]]), protocol, frame=0)

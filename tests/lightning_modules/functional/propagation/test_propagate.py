@@ -8,12 +8,15 @@ import pytest
 import torch
 
 from lightning_modules.functional import (
+    LabelPropagator,
     PropagationProtocol,
     decode_masks,
     encode_masks,
     propagate_labels,
 )
+from lightning_modules.functional.propagation.references import KeyMemory, MatchFinder, matching_groups
 from lightning_modules.functional.propagation.screened_search import SWITCH
+from lightning_modules.functional.propagation.tiles import Neighbourhood
 from tests.helpers.memory import peak_of
 from tests.helpers.plain_propagation import plain_propagation
 from tests.helpers.propagation import one_hot, protocol, run, video
@@ -21,52 +24,27 @@ from tests.helpers.propagation import one_hot, protocol, run, video
 Golden = Callable[[str], dict[str, np.ndarray]]
 
 
-def check_golden(case: dict[str, np.ndarray], prefix: str, of: PropagationProtocol) -> None:
-    labels = run(torch.from_numpy(case[f"{prefix}_feats"]), torch.from_numpy(case[f"{prefix}_seg0"]), of)
-    np.testing.assert_allclose(labels, case[f"{prefix}_out"], atol=1e-5, rtol=0)
-
-
-@pytest.mark.parametrize("number", range(9))
+@pytest.mark.parametrize(
+    ("file", "name", "case"),
+    [
+        *(("propagation", "vfs", f"c{number}") for number in range(9)),
+        ("propagation", "vfs", "nf0"),
+        *(("propagation_crw", "crw", f"c{number}") for number in range(3)),
+        *(("propagation_dino", "dino", f"c{number}") for number in range(2)),
+    ],
+)
 @pytest.mark.usefixtures("each_search")
-def test_equals_vfs(golden: Golden, number: int) -> None:
-    case = golden("propagation")
-    context, topk, temperature, radius, masked = case[f"c{number}_params"].tolist()
-    of = protocol(
-        context=int(context),
-        topk=int(topk) or None,
-        temperature=temperature,
-        radius=radius or None,
-        first_frame_masked=bool(masked),
-    )
-    check_golden(case, f"c{number}", of)
-
-
-@pytest.mark.usefixtures("each_search")
-def test_equals_vfs_without_the_first_frame(golden: Golden) -> None:
-    case = golden("propagation")
-    context, topk, temperature, radius, _ = case["nf0_params"].tolist()
-    of = protocol(references=range(-int(context), 0), topk=int(topk), temperature=temperature, radius=radius)
-    check_golden(case, "nf0", of)
-
-
-@pytest.mark.parametrize("number", range(3))
-@pytest.mark.usefixtures("each_search")
-def test_equals_crw(golden: Golden, number: int) -> None:
-    case = golden("propagation_crw")
-    context, topk, temperature, radius, _ = case[f"c{number}_params"].tolist()
-    crw = PropagationProtocol.named("crw")
-    of = crw.with_changes(context=int(context), topk=int(topk), temperature=temperature, radius=radius)
-    check_golden(case, f"c{number}", of)
-
-
-@pytest.mark.parametrize("number", range(2))
-@pytest.mark.usefixtures("each_search")
-def test_equals_dino(golden: Golden, number: int) -> None:
-    case = golden("propagation_dino")
-    context, topk, temperature, radius, _ = case[f"c{number}_params"].tolist()
-    dino = PropagationProtocol.named("dino")
-    of = dino.with_changes(context=int(context), topk=int(topk), temperature=temperature, radius=radius)
-    check_golden(case, f"c{number}", of)
+def test_equals_the_original_code(golden: Golden, file: str, name: str, case: str) -> None:
+    arrays = golden(file)
+    context, topk, temperature, radius, masked = arrays[f"{case}_params"].tolist()
+    numbers = {"context": int(context), "topk": int(topk) or None, "temperature": temperature, "radius": radius or None}
+    if name == "vfs":
+        numbers["first_frame_masked"] = bool(masked)
+    if case == "nf0":  # without the first frame
+        numbers |= {"references": range(-int(context), 0), "first_frame_masked": True}
+    of = PropagationProtocol.named(name).with_changes(**numbers)
+    labels = run(torch.from_numpy(arrays[f"{case}_feats"]), torch.from_numpy(arrays[f"{case}_seg0"]), of)
+    np.testing.assert_allclose(labels, arrays[f"{case}_out"], atol=1e-5, rtol=0)
 
 
 @pytest.mark.usefixtures("each_search")
@@ -121,6 +99,39 @@ def test_equals_the_dense_method_without_a_topk(fields: dict[str, Any]) -> None:
     of = protocol(topk=None, **fields)
     features, labels = video(), one_hot(4)
     torch.testing.assert_close(run(features, labels, of), plain_propagation(features, labels, of), atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [{}, {"topk": None}, {"radius": None}, {"first_frame_masked": False}, {"neighbourhood": "square", "radius": 1}],
+)
+@pytest.mark.usefixtures("torch_search")
+def test_no_result_depends_on_the_workspace_or_the_library(
+    fields: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    of = protocol(**fields)
+    features, labels = video(), one_hot(3)
+    whole = run(features, labels, of)
+    for workspace in (1, 5_000, 50_000):
+        propagator = LabelPropagator(labels, of, MatchFinder([of], workspace))
+        parts = torch.stack([propagator.step(frame) for frame in features])
+        torch.testing.assert_close(parts, whole, atol=2e-6, rtol=0)
+    monkeypatch.setattr(torch.backends.mkldnn, "is_available", lambda: False)
+    torch.testing.assert_close(run(features, labels, of), whole, atol=2e-6, rtol=0)
+
+
+@pytest.mark.parametrize("shape", ["circle", "disc", "square"])
+def test_a_neighbourhood_is_what_its_name_says(shape: Any) -> None:
+    for radius in (0.5, 1, 2.5, 4):
+        neighbourhood = Neighbourhood(radius, shape)
+        reach = neighbourhood.reach
+        found = {(int(dy) - reach, int(dx) - reach) for dy, dx in np.argwhere(neighbourhood.kept)}
+        inside = {
+            "circle": lambda dy, dx: np.hypot(dy, dx) < radius,  # noqa: B023
+            "disc": lambda dy, dx: np.hypot(dy, dx) <= radius,  # noqa: B023
+            "square": lambda dy, dx: max(abs(dy), abs(dx)) <= radius,  # noqa: B023
+        }[shape]
+        assert found == {(dy, dx) for dy in range(-6, 7) for dx in range(-6, 7) if inside(dy, dx)}
 
 
 def test_float64_decides_where_float32_differs() -> None:
@@ -219,19 +230,14 @@ def test_a_precision_set_by_the_newer_api_does_not_move_it() -> None:
     assert done.returncode == 0, done.stderr
 
 
-def test_255_labels() -> None:
-    features, labels = video(3), one_hot(255)
-    torch.testing.assert_close(run(features, labels, protocol()), plain_propagation(features, labels, protocol()))
-    with pytest.raises(ValueError, match="255"):
-        propagate_labels(features, torch.rand(256, 9, 13), protocol())
-
-
 def test_bad_input() -> None:
     features, labels = video(), one_hot(2)
     with pytest.raises(ValueError, match=r"\(T, C, h, w\)"):
         propagate_labels(features[0], labels, protocol())
     with pytest.raises(ValueError, match=r"first_labels must be \(L, h, w\) float"):
         propagate_labels(features, labels.long(), protocol())
+    with pytest.raises(ValueError, match="255"):
+        propagate_labels(features, torch.rand(256, 9, 13), protocol())
     with pytest.raises(ValueError, match=r"features of frame 0 must be \(C, 8, 13\)"):
         run(features, labels[:, 1:], protocol())
     with pytest.raises(ValueError, match="features of frame 1 must have 8 channels"):
@@ -247,3 +253,42 @@ def test_bad_input() -> None:
     features[3, 2, 4, 5] = torch.nan
     with pytest.raises(ValueError, match="labels of frame 3 are not finite"):
         run(features, labels, protocol())
+
+
+def variants(base: PropagationProtocol) -> list[PropagationProtocol]:
+    return [base.with_changes(topk=topk, temperature=temperature) for topk in (1, 5, 12) for temperature in (0.05, 0.2)]
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        {"first_frame_masked": False, "repeat_first": "padding"},
+        {"references": (0, -2, -1), "label_feedback": "hard"},
+        {"feature_normalisation": "raw", "temperature": 3.0, "precision": "float64"},
+    ],
+    ids=str,
+)
+def test_propagators_that_share_a_finder_equal_lone_ones(
+    changes: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    protocols = variants(protocol(**changes))
+    features, first, entering = video(9, 16), one_hot(3), {4: one_hot(3)}
+    expected = [list(propagate_labels(features, first, each, entering)) for each in protocols]
+    calls, search = [], KeyMemory.best_matches
+    monkeypatch.setattr(KeyMemory, "best_matches", lambda *a: calls.append(1) or search(*a))
+    finder = MatchFinder(protocols)
+    together = [LabelPropagator(first, each, finder) for each in protocols]
+    for t, frame in enumerate(features):
+        for propagator, alone in zip(together, expected, strict=True):
+            torch.testing.assert_close(propagator.step(frame, entering.get(t)), alone[t])
+    sources = 2 if changes.get("first_frame_masked") is False else 1
+    assert len(calls) == sources * (len(features) - 1)
+
+
+def test_protocols_that_match_alike_form_a_group() -> None:
+    base = protocol()
+    several = [*variants(base), base.with_changes(radius=5), base.with_changes(label_encoding="bilinear")]
+    assert matching_groups(several) == [[0, 1, 2, 3, 4, 5, 7], [6]]
+    ties, liir = base.with_changes(topk_ties="kept"), PropagationProtocol.named("liir", "davis")
+    assert matching_groups([ties, ties.with_changes(topk=3), liir, liir]) == [[0], [1], [2], [3]]  # need every match

@@ -79,56 +79,37 @@ def check_masks(case: Case, protocol: PropagationProtocol, masks: str = "masks",
     assert (found != case.tensor(masks)[-len(found) :]).float().mean() <= 1e-4
 
 
+FAMILY = (("rsp_davis", "rsp"), ("dino_davis", "dino"), ("dift_davis", "dift-sd"), ("dift_davis", "dift-adm"))
+"""`dift-adm` has no golden file: the rules of the one script that both run are checked with the file's numbers."""
+CATMAE = (("s16", "catmae-16"), ("s8", "catmae-8"), ("c1", "catmae-16"))
+
+
 @pytest.mark.parametrize(
     ("file", "case", "name", "benchmark"),
     [
-        *(("cropmae_davis", case, "cropmae", "davis") for case in ("c0", "c1")),
-        *(("cropmae_vip", case, "cropmae", "vip") for case in ("c0", "c1")),
-        *(("rvm_davis", case, "rvm", "davis") for case in ("c0", "c1")),
-        *(("rvm_vip", case, "rvm", "vip") for case in ("c0", "c1")),
+        *((f"{name}_{benchmark}", case, name, benchmark)
+          for name in ("cropmae", "rvm") for benchmark in ("davis", "vip") for case in ("c0", "c1")),
         *(("crw", case, "crw", "davis") for case in ("davis0", "davis1")),
-        *(("dinov3_notebook", case, "dinov3", "davis") for case in ("c0", "c1", "tie")),
+        *(("dinov3_notebook", case, "dinov3", "davis") for case in ("c0", "c1", "c2", "tie")),
+        *((file, case, name, "davis") for file, name in FAMILY for case in ("c0", "c1", "tie")),
+        *(("catmae_davis", case, name, "davis") for case, name in CATMAE),
+        *(("spa_then_temp", case, "spa-then-temp", "davis") for case in ("davis0", "davis1")),
     ],
-)
+)  # fmt: skip
 @pytest.mark.usefixtures("each_search")
 def test_masks_of_the_original_codes(golden: Golden, file: str, case: str, name: str, benchmark: str) -> None:
     this = Case(golden, file, case)
-    check_masks(this, this.protocol(name, benchmark))
-
-
-@pytest.mark.parametrize(("case", "name"), [("s16", "catmae-16"), ("s8", "catmae-8"), ("c1", "catmae-16")])
-@pytest.mark.usefixtures("each_search")
-def test_masks_of_catmae_at_the_size_of_its_data(golden: Golden, case: str, name: str) -> None:
-    this = Case(golden, "catmae_davis", case)
-    check_masks(this, this.protocol(name, "davis"), "masks_net")
-
-
-@pytest.mark.parametrize(("case", "lost"), [("c0", False), ("c1", True), ("tie", False)])
-@pytest.mark.parametrize(
-    ("file", "name"),
-    [("rsp_davis", "rsp"), ("dino_davis", "dino"), ("dift_davis", "dift-sd"), ("dift_davis", "dift-adm")],
-)
-@pytest.mark.usefixtures("each_search")
-def test_masks_of_dinos_family(golden: Golden, file: str, name: str, case: str, lost: bool) -> None:
-    """In c1 object 3 vanishes when labels are made small: the codes lose its channel, here it stays and is empty.
-
-    `dift-adm` has no golden file: the rules of the one script that both run are checked with the file's numbers.
-    """
-    this = Case(golden, file, case)
-    check_masks(this, this.protocol(name, "davis", feature_stride=int(this.params[4])), labels_lost=lost)
-
-
-@pytest.mark.usefixtures("each_search")
-def test_masks_of_dinov3_with_a_square_and_fewer_keys_than_topk(golden: Golden) -> None:
-    this = Case(golden, "dinov3_notebook", "c2")
-    check_masks(this, this.protocol("dinov3", "davis", neighbourhood="square"))
-
-
-@pytest.mark.parametrize("case", ["davis0", "davis1"])
-@pytest.mark.usefixtures("each_search")
-def test_masks_of_spa_then_temp(golden: Golden, case: str) -> None:
-    this = Case(golden, "spa_then_temp", case)
-    check_masks(this, this.protocol("spa-then-temp", "davis", radius=this.params[3] // 2))
+    of_family = (file, name) in FAMILY
+    fields: dict[str, Any] = {}
+    if of_family:
+        fields["feature_stride"] = int(this.params[4])
+    if name == "spa-then-temp":
+        fields["radius"] = this.params[3] // 2
+    if (name, case) == ("dinov3", "c2"):
+        fields["neighbourhood"] = "square"  # and fewer keys than top-k
+    masks = "masks_net" if file == "catmae_davis" else "masks"  # at the size of its data
+    # In c1 object 3 vanishes when labels are made small: DINO's family loses its channel, here it stays and is empty.
+    check_masks(this, this.protocol(name, benchmark, **fields), masks, labels_lost=of_family and case == "c1")
 
 
 @pytest.mark.usefixtures("each_search")

@@ -13,6 +13,7 @@ from lightning_modules.functional import (
     CompactnessPrior,
     compactness_loss,
     local_affinity,
+    local_reconstruction,
     reconstruct,
     reconstruct_locally,
     reconstruct_with_negatives,
@@ -102,21 +103,73 @@ def test_all_negatives_excluded_change_nothing() -> None:
     assert torch.equal(positive_mass(query, torch.zeros(2, 4, 4), negatives[:0]), torch.ones(2, 4, 4))
 
 
+@pytest.mark.parametrize("workspace", [1, 1 << 14, 1 << 30])
+@pytest.mark.parametrize("border", BORDERS)
+def test_tiles_equal_the_stored_affinity(monkeypatch: pytest.MonkeyPatch, border: Any, workspace: int) -> None:
+    monkeypatch.setitem(local_reconstruction.PRODUCTS_BUDGET, "cpu", workspace)
+    inputs = [tensor.requires_grad_() for tensor in maps(3, 2, 4, 11, 18)]
+    query, references, values = inputs
+    prior = CompactnessPrior(2, 0.4, "moments")
+    affinity = local_affinity(2 * query, references, 3, border)
+    stored = reconstruct(affinity, values, 3), compactness_loss(affinity, 3, prior)
+    tiled = reconstruct_locally(2 * query, references, values, 3, border, prior)
+    assert stored[1] > 0
+    torch.testing.assert_close(tiled.values, stored[0])
+    torch.testing.assert_close(tiled.compactness, stored[1])
+    upstream = torch.randn_like(stored[0])
+    expected = torch.autograd.grad((stored[0] * upstream).sum() + 50 * stored[1], inputs)
+    found = torch.autograd.grad((tiled.values * upstream).sum() + 50 * tiled.compactness, inputs)
+    torch.testing.assert_close(found, expected)
+
+
+@pytest.mark.parametrize("border", BORDERS)
+def test_gradients(border: Any) -> None:
+    query, references, values = (tensor.requires_grad_() for tensor in maps(1, 2, 2, 3, 4))
+    negatives = torch.randn(5, 2, dtype=torch.float64, requires_grad=True)
+    excluded = torch.tensor([[True, False, False, True, False]])
+
+    def stored(q: Tensor, r: Tensor, v: Tensor) -> Tensor:
+        return reconstruct(local_affinity(q, r, 1, border), v, 1)
+
+    def tiled(q: Tensor, r: Tensor, v: Tensor, n: Tensor) -> tuple[Tensor, Tensor]:
+        found = reconstruct_with_negatives(q, r, v, n, 1, border, excluded)
+        return found, reconstruct_locally(q, r, v, 1, border).logsumexp
+
+    assert torch.autograd.gradcheck(stored, (query, references, values))
+    assert torch.autograd.gradcheck(tiled, (query, references, values, negatives))
+
+
+def test_products_far_apart_stay_finite() -> None:
+    query, references, values = (tensor.float() for tensor in maps(1, 1, 4, 9, 9))
+    query = (1000 * query).requires_grad_()
+    negatives = -query.detach()[0, :, 4, 4][None]
+    found = reconstruct_with_negatives(query, references, values, negatives, 2)
+    found.sum().backward()
+    assert found.isfinite().all()
+    assert query.grad is not None
+    assert query.grad.isfinite().all()
+
+
+def test_half_precision_is_computed_in_float32() -> None:
+    query, references, values = (tensor.bfloat16() for tensor in maps(1, 1, 8, 4, 4))
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        found = reconstruct_locally(query, references, values, 1).values
+    assert found.dtype == torch.float32
+    torch.testing.assert_close(found, reconstruct_locally(query.float(), references.float(), values.float(), 1).values)
+
+
 def test_bad_inputs() -> None:
     query, references, values = maps(1, 2, 3, 4, 5)
-    with pytest.raises(ValueError, match=r"query \(B, C, h, w\).*got .*\(1, 2, 3, 5, 4\)"):
-        local_affinity(query, references.transpose(3, 4), 1)
-    with pytest.raises(ValueError, match="radius must be 0 or more"):
-        reconstruct_locally(query, references, values, -1)
-    with pytest.raises(ValueError, match="exclude or zero, got 'wrap'"):
-        local_affinity(query, references, 1, "wrap")  # type: ignore[arg-type]
-    with pytest.raises(ValueError, match=r"values must be .*got \(1, 1, 2, 4, 5\)"):
-        reconstruct_locally(query, references, values[:, :1], 1)
-    with pytest.raises(ValueError, match=r"need an affinity \(1, 18, 4, 5\), got \(1, 50, 4, 5\)"):
-        reconstruct(local_affinity(query, references, 2), values, 1)
-    for negatives in (torch.zeros(6, 5), torch.zeros(3), torch.zeros(6, 3, dtype=torch.long)):
-        with pytest.raises(ValueError, match=r"negatives must be float \(N, 3\)"):
-            reconstruct_with_negatives(query, references, values, negatives, 1)
-    for excluded in (torch.zeros(1, 6), torch.zeros(6, dtype=torch.bool)):
-        with pytest.raises(ValueError, match=r"excluded must be bool \(1, 6\)"):
-            reconstruct_with_negatives(query, references, values, torch.zeros(6, 3), 1, excluded=excluded)
+    negatives = torch.zeros(6, 3, dtype=torch.float64)
+    mistakes: dict[str, Callable[[], Any]] = {
+        r"query \(B, C, h, w\).*got .*\(1, 2, 3, 5, 4\)": lambda: local_affinity(query, references.mT, 1),
+        "radius must be 0 or more": lambda: reconstruct_locally(query, references, values, -1),
+        "exclude or zero, got 'wrap'": lambda: local_affinity(query, references, 1, "wrap"),  # type: ignore[arg-type]
+        r"values must be .*got \(1, 1, 2, 4, 5\)": lambda: reconstruct_locally(query, references, values[:, :1], 1),
+        r"need an affinity \(1, 18, 4, 5\)": lambda: reconstruct(local_affinity(query, references, 2), values, 1),
+        r"negatives must be float \(N, 3\)": lambda: positive_mass(query, query[:, 0], negatives[:, :2]),
+        r"excluded must be bool \(1, 6\)": lambda: positive_mass(query, query[:, 0], negatives, torch.zeros(1, 6)),
+    }
+    for words, call in mistakes.items():
+        with pytest.raises(ValueError, match=words):
+            call()
