@@ -3,6 +3,7 @@
 import dataclasses
 import functools
 import math
+from collections.abc import Callable
 from fractions import Fraction
 from typing import Literal
 
@@ -24,6 +25,8 @@ Nearest = Literal["pillow", "opencv", "opencv-exact", "torch-exact"]
 """Rules for the nearest pixel: Pillow's NEAREST, OpenCV's INTER_NEAREST (the pixel at or before the corner) and
 INTER_NEAREST_EXACT, torch's "nearest-exact". The last two take the pixel under the centre, and differ where the centre
 lies between two."""
+
+ROUNDINGS: dict[str, Callable[[Fraction], int]] = {"nearest": round, "floor": math.floor, "ceil": math.ceil}
 
 GREY = 0.466327
 """Padding colour: RGB of Lab lightness 50, which Liir's normalisation makes 0 and others nearly so."""
@@ -95,8 +98,7 @@ def resized_size(size: Size, rules: NetworkInput) -> Size:
     if isinstance(rules.input_size, tuple):
         return rules.input_size
     given, other = sorted(size, reverse=rules.input_side == "long")
-    rounding = {"nearest": round, "floor": math.floor, "ceil": math.ceil}[rules.input_rounding]
-    multiples = rounding(Fraction(rules.input_size * other, given * rules.input_multiple))
+    multiples = ROUNDINGS[rules.input_rounding](Fraction(rules.input_size * other, given * rules.input_multiple))
     short, long = sorted((rules.input_size, max(multiples, 1) * rules.input_multiple))
     return (short, long) if size[0] <= size[1] else (long, short)
 
