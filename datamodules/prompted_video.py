@@ -16,13 +16,12 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from .reading.container import VIDEO_SUFFIXES
-from .reading.decoding import VideoFile
 from .reading.errors import DataError, DecodingError
 from .reading.files import read_ahead
 from .reading.images import require_size
 from .reading.part import Moment, VideoPart, frame_number
 from .reading.prompts import Prompt, placed_prompts, read_prompts
-from .reading.source import FRAME_RATE, FrameFolder, open_video
+from .reading.source import FRAME_RATE, OpenedVideo, open_video
 
 HELD = 2**28
 """Bytes of frames that are held at a time where a video is read backwards."""
@@ -68,8 +67,7 @@ class FrameStream:
         self._rate = frame_rate or FRAME_RATE
         with self._open(table=(start, end) != (None, None)) as video:
             self.size: tuple[int, int] = next(video.frames()).shape[:2]
-            own = video.info.fps if isinstance(video, VideoFile) else 0.0
-            self._stems = video.stems if isinstance(video, FrameFolder) else None
+            own, self._stems = video.frame_rate, video.stems
             first, last = (
                 None if moment is None else self._number(video, moment, name)
                 for name, moment in (("start", start), ("end", end))
@@ -126,11 +124,8 @@ class FrameStream:
             for picture in pictures:
                 yield self._checked(picture, t)
                 t += 1
-            if end is None and isinstance(video, VideoFile) and video.is_cut:
-                rank_zero_warn(
-                    f"{self.path}: has {self.part.number(t)} of the {video.info.num_frames} frames of its header; "
-                    "it may be cut off"
-                )
+            if end is None and video.truncation:
+                rank_zero_warn(f"{self.path}: {video.truncation}")
 
     def backwards(self, t: int) -> Iterator[Tensor]:
         """Iterate over frame t and those before it, the last one first; memory holds a bounded number of them.
@@ -154,17 +149,17 @@ class FrameStream:
         require_size(self.path, picture.shape, self.size, self.part.number(t))
         return torch.from_numpy(picture).permute(2, 0, 1)
 
-    def _open(self, table: bool = False) -> VideoFile | FrameFolder:
-        return open_video(self.path, table=table)
+    def _open(self, table: bool = False) -> OpenedVideo:
+        return open_video(self.path, table=table, frame_rate=self._rate)
 
-    def _number(self, video: VideoFile | FrameFolder | None, moment: Moment, name: str) -> int:
+    def _number(self, video: OpenedVideo | None, moment: Moment, name: str) -> int:
         """Return the number of a frame; text that is the name of a folder's picture, without suffix, is that one."""
         if self._stems is not None and moment in self._stems:
             return self._stems.index(str(moment))
 
         def at(seconds: float) -> int:
             assert video is not None  # `number_of` leaves it out for plain numbers only
-            return video.number_at(seconds) if isinstance(video, VideoFile) else video.number_at(seconds, self._rate)
+            return video.number_at(seconds)
 
         return frame_number(moment, name, at)
 

@@ -16,17 +16,15 @@ from pytorch_lightning.utilities import rank_zero_warn
 from torch import Tensor
 from torch.utils.data import Dataset, default_collate
 
-from ..reading.decoding import VideoFile
 from ..reading.errors import DataError
 from ..reading.shards import is_sharded
-from ..reading.source import FrameFolder, VideoEntry, open_video
+from ..reading.source import OpenedVideo, VideoEntry, open_video
 from .sampling import seeded_generator
 
 Key = tuple[int, int]  # epoch, number of the sample in it
 Sample = dict[str, Any]
 Sampling = Callable[[int, torch.Generator], Tensor]
 Transform = Callable[[Sequence[np.ndarray], torch.Generator], Tensor]
-OpenedVideo = VideoFile | FrameFolder
 ATTEMPTS = 10
 _FEWEST = 5  # replacements before a warning: a single bad video may come first
 

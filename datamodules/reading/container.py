@@ -1,4 +1,4 @@
-"""Facts that a video file states about itself: its header, its frames' times and key frames, and their orientation."""
+"""What a video file states about itself: its header, its frames' times and key frames, and their orientation."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from itertools import pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
@@ -58,19 +58,6 @@ class VideoInfo:
     height: int
     codec: str
     duration: float
-
-    def is_cut(self, frames: int, last_time: float | None) -> bool:
-        """Return whether a file that holds this many frames is truncated.
-
-        Frames and time have to be less than the header says by a tenth: headers count frames that were dropped.
-
-        Args:
-            frames: found.
-            last_time: seconds from the start to the last of them, where known.
-        """
-        few = max(2, self.num_frames // 10)
-        is_late = last_time is None or not self.fps or last_time < self.duration - (few + 1) / self.fps
-        return self.num_frames - frames > few and is_late
 
 
 def open_container(path: Path, content: bytes | None, timeout: float) -> InputContainer:
@@ -188,27 +175,37 @@ class FrameTable:
             return None
         return cls(range(stream.start_time, stream.start_time + step * len(times), step), keys)
 
-    @classmethod
-    def from_packets(cls, container: Any, stream: Any) -> Self | None:
-        """Build the table from all packets of the file; None where they do not give the frames' times."""
-        times: list[int] = []
-        keys: list[int] = []
+
+def scan_packets(container: InputContainer) -> tuple[FrameTable | None, int]:
+    """Read all packets of a file just opened, without decoding them.
+
+    Counts in headers cannot be trusted: those of JHMDB's AVIs are a sixth too high.
+
+    Returns:
+        The table, None where the packets do not give the frames' times; and the number of packets that hold a frame, of
+        a truncated file of those that can be read.
+    """
+    import av
+
+    stream = container.streams.video[0]
+    has_times = can_seek(container, stream)
+    times: list[int] = []
+    keys: list[int] = []
+    count = 0
+    try:
         for packet in container.demux(stream):
-            if packet.pts is None:
-                if packet.size:
-                    return None
-                continue  # the empty packet that ends the stream
-            if packet.is_discard:
-                return None
-            if starts_afresh(packet):
-                keys.append(packet.pts)
-            times.append(packet.pts)
-        first = times[:1]
-        times.sort()
-        number = {time: i for i, time in enumerate(times)}
-        if not keys or keys[:1] != first or len(number) < len(times):
-            return None
-        return cls(times, sorted(number[time] for time in keys))
+            count += packet.size > 0 and not packet.is_discard
+            if packet.pts is None or packet.is_discard:
+                has_times &= not packet.size  # an empty packet ends the stream
+            elif has_times:
+                times.append(packet.pts)
+                keys += [packet.pts] if starts_afresh(packet) else []
+    except av.FFmpegError:  # the end is cut off, and an index with it
+        return None, count
+    number = {time: i for i, time in enumerate(sorted(times))}
+    if not has_times or not keys or keys[0] != times[0] or len(number) < len(times):
+        return None, count
+    return FrameTable(sorted(times), sorted(number[time] for time in keys)), count
 
 
 def starts_afresh(packet: Any) -> bool:
@@ -231,38 +228,24 @@ def _is_idr(packet: bytes, length_size: int) -> bool:
     return False
 
 
-class Orientation(NamedTuple):
-    """One of the eight ways to turn and mirror a picture; true unless it leaves the picture as it is.
+def upright(picture: np.ndarray, frame: av.VideoFrame) -> np.ndarray:
+    """Turn and mirror a decoded image as its frame's display matrix says; of odd angles the nearest quarter turn.
 
-    Attributes:
-        transposed: rows and columns change places, first of all.
-        mirrored: left and right change places.
-        flipped: top and bottom change places.
+    The matrix [a b u, c d v, x y w] takes a stored pixel (p, q) to (a p + c q + x, b p + d q + y); its translation only
+    brings the image back into view and needs no reading.
+
+    Args:
+        picture: (H, W, …), the frame's pixels as stored.
+        frame: what it was decoded from.
+
+    Returns:
+        (H, W, …) or (W, H, …), contiguous; `picture` itself where the frame has no matrix.
     """
-
-    transposed: bool = False
-    mirrored: bool = False
-    flipped: bool = False
-
-    def __bool__(self) -> bool:
-        return any(self)
-
-    def apply(self, picture: np.ndarray) -> np.ndarray:
-        """Return a view of (H, W, …) as it is to be shown: (H, W, …) or (W, H, …)."""
-        shown = picture.swapaxes(0, 1) if self.transposed else picture
-        return shown[:: -1 if self.flipped else 1, :: -1 if self.mirrored else 1]
-
-    @classmethod
-    def of(cls, frame: av.VideoFrame) -> Self:
-        """Return the orientation that is nearest to a decoded frame's display matrix; none where it has no matrix.
-
-        The matrix [a b u, c d v, x y w] takes a stored pixel (p, q) to (a p + c q + x, b p + d q + y); its translation
-        is what brings the picture back into view and needs no reading.
-        """
-        data = frame.side_data.get("DISPLAYMATRIX")
-        if data is None:
-            return cls()
-        a, b, _, c, d = np.frombuffer(bytes(memoryview(data)), np.int32)[:5].astype(float)  # type: ignore[arg-type]
-        if abs(a) + abs(d) >= abs(b) + abs(c):
-            return cls(False, bool(a < 0), bool(d < 0))
-        return cls(True, bool(c < 0), bool(b < 0))
+    data = frame.side_data.get("DISPLAYMATRIX")
+    if data is None:
+        return picture
+    a, b, _, c, d = np.frombuffer(bytes(memoryview(data)), np.int32)[:5].astype(float)  # type: ignore[arg-type]
+    is_transposed = abs(a) + abs(d) < abs(b) + abs(c)
+    to_right, to_bottom = (c, b) if is_transposed else (a, d)
+    shown = picture.swapaxes(0, 1) if is_transposed else picture
+    return np.ascontiguousarray(shown[:: -1 if to_bottom < 0 else 1, :: -1 if to_right < 0 else 1])

@@ -3,8 +3,7 @@
 The times of the frames and the key frames are known from the file's index, or else from reading its packets without
 decoding them. Then one seek for each group of pictures that holds a wanted frame; frames that no other frame refers to
 are skipped unless wanted, and the decoder is drained at the last wanted one. The decoded frames have to agree with the
-table; a file that does not is decoded from its start. In files that have no index and are too large to be read through,
-frame k is the one shown at k divided by the frame rate.
+table; a file that does not is decoded from its start.
 """
 
 import time
@@ -21,15 +20,24 @@ from typing import TYPE_CHECKING, Self
 
 import numpy as np
 
-from .container import FrameTable, Orientation, as_fraction, can_seek, open_container, read_header, starts_afresh
+from .container import (
+    FrameTable,
+    as_fraction,
+    can_seek,
+    open_container,
+    read_header,
+    scan_packets,
+    starts_afresh,
+    upright,
+)
 from .errors import DecodingError
 from .images import Reformatter
 
 if TYPE_CHECKING:
     import av
 
-_LARGE = 32 * 2**20  # bytes; a larger file is not read through
-_packet_counts: dict[tuple[str, int, int] | None, int] = {}  # (path, bytes, time of change): packets
+_MOST_SCANS = 64
+_scans: dict[tuple[Path, int, int], tuple[FrameTable | None, int]] = {}  # by path, bytes and time of change
 _SKIPS = frozenset({"h264", "mpeg4"})  # decoders that can leave out frames to which no other frame refers
 
 
@@ -42,30 +50,33 @@ class VideoFile:
         table: learn the exact times of the frames; False for the header alone.
         content: the file's bytes, where it is not on a disk; `path` is then its name.
 
+    Attributes:
+        info: what the header states.
+
     Raises:
         DecodingError: if it is not a readable video, not a regular file, or has more pixels than `guards` permits.
     """
+
+    stems = None  # a folder's images have names
 
     def __init__(
         self, path: str | PathLike[str], timeout: float = 60.0, table: bool = True, content: bytes | None = None
     ) -> None:
         self.path = Path(path)
-        self._content = content
-        self._timeout = timeout
+        self._content, self._timeout = content, timeout
         self._deadline = time.monotonic() + timeout
         self._reformat = Reformatter()
         self._end: int | None = None
         self._end_time: float | None = None
+        self._table: FrameTable | None = None
         self._packets = 0
         self._open()
         try:
             self.info = read_header(self._container)
-            self._can_seek = table and can_seek(self._container, self._stream)
-            self._table = FrameTable.from_index(self._stream) if self._can_seek else None
-            if self._table is None:
-                self._read_packets()
+            if table and can_seek(self._container, self._stream):
+                self._table = FrameTable.from_index(self._stream)
             if table and self._table is None:
-                self._packets = self._count_packets()
+                self._scan()
         except BaseException as error:
             self.close()
             if isinstance(error, Exception):
@@ -89,34 +100,41 @@ class VideoFile:
         """Number of frames that can be decoded, at least 1.
 
         Exact where the file has trustworthy time stamps or its end has been read; else the number of its packets, which
-        differs by a few frames in some files; the header's count for files too large to be read through.
+        differs by a few frames in some files. The header's count where the file was opened without a table.
         """
         return self._end or (len(self._table) if self._table else self._packets or self.info.num_frames)
 
     @property
-    def is_cut(self) -> bool:
-        """True if the file lacks its end, judging by the packets read so far; read the last frame first."""
+    def frame_rate(self) -> float:
+        """Frames per second on average; 0 where the header is silent."""
+        return self.info.fps
+
+    @property
+    def truncation(self) -> str:
+        """How much of a truncated file is there; empty if it has its end.
+
+        It is judged by the packets read so far, so read the last frame first. Frames and time have to be less than the
+        header says by a tenth: headers count frames that were dropped.
+        """
+        info, few = self.info, max(2, self.info.num_frames // 10)
+        if info.num_frames - self.num_frames <= few:
+            return ""
         start, base = self._stream.start_time or 0, float(self._stream.time_base or 0)
         last_time = self._end_time
         if last_time is None and self._table:
             last_time = self._table.times[-1] * base
-        return self.info.is_cut(self.num_frames, None if last_time is None else last_time - start * base)
+        if last_time is not None and info.fps and last_time - start * base >= info.duration - (few + 1) / info.fps:
+            return ""
+        return f"ends early: {self.num_frames} of {info.num_frames} frames; copy it again"
 
     @property
     def steady_rate(self) -> Fraction | None:
         """Frames per second, where all have equal distances in time but for the rounding of time stamps."""
-        stream, table = self._stream, self._table
-        ticks = self._ticks_per_frame
-        if not table or ticks is None:
-            return None
-        is_steady = all(abs(at - table.times[0] - n * ticks) < 1.01 for n, at in enumerate(table.times))
-        return as_fraction(stream.average_rate) if is_steady else None
-
-    @property
-    def _ticks_per_frame(self) -> float | None:
-        """Distance of two frames at the average rate, in units of the time stamps; None where either is not stated."""
         rate, base = as_fraction(self._stream.average_rate), as_fraction(self._stream.time_base)
-        return float(1 / (rate * base)) if rate and base else None
+        if not self._table or not rate or not base:
+            return None
+        times, ticks = self._table.times, float(1 / (rate * base))
+        return rate if all(abs(at - times[0] - n * ticks) < 1.01 for n, at in enumerate(times)) else None
 
     def read(self, indices: Sequence[int]) -> list[np.ndarray]:
         """Decode frames by number.
@@ -137,14 +155,11 @@ class VideoFile:
         self._deadline = time.monotonic() + self._timeout
         try:
             frames = self._read_by_seeking(indices)
-            if frames is None and self._by_index:
-                self._reopen()
-                self._read_packets()
+            if frames is None and self._table is not None and self._table.is_from_index:
+                self._scan()
                 frames = self._read_by_seeking(indices)
-            if frames is None and self._is_large:
-                frames = self._read_by_time(indices)
             if frames is None:
-                frames = self._read_from_start(max(indices), set(indices))
+                frames = self._read_from_start(set(indices))
         except Exception as error:
             raise self._failure(error) from error
         last = max(frames)
@@ -167,7 +182,7 @@ class VideoFile:
 
     def decode(self, start: int = 0) -> Iterator["av.VideoFrame"]:
         """Iterate over the frames from number `start` on as the decoder returns them: neither rotated nor converted."""
-        self._reopen()
+        self._deadline = time.monotonic() + self._timeout
         decoded, number = self._decoder_at(start)
         frame = None
         while True:
@@ -188,9 +203,7 @@ class VideoFile:
 
     def to_rgb(self, frame: "av.VideoFrame") -> np.ndarray:
         """Convert a decoded frame to (H, W, 3) uint8 RGB, turned and mirrored as the file says."""
-        picture: np.ndarray = self._reformat(frame, format="rgb24").to_ndarray()
-        orientation = Orientation.of(frame)
-        return np.ascontiguousarray(orientation.apply(picture)) if orientation else picture
+        return upright(self._reformat(frame, format="rgb24").to_ndarray(), frame)
 
     def number_at(self, seconds: float) -> int:
         """Return the number of the first frame shown `seconds` or later after the first one.
@@ -211,64 +224,38 @@ class VideoFile:
         except (av.FFmpegError, OSError) as error:
             raise self._failure(error) from error
         self._stream = self._container.streams.video[0]
+        self._is_fresh = True
 
-    def _reopen(self) -> None:
-        self._container.close()
-        self._open()
-
-    @property
-    def _by_index(self) -> bool:
-        return self._table is not None and self._table.is_from_index
-
-    @property
-    def _is_large(self) -> bool:
-        if not self._can_seek or not self._stream.average_rate:
-            return False
-        return self._bytes > _LARGE
-
-    @property
-    def _bytes(self) -> int:
-        return self.path.stat().st_size if self._content is None else len(self._content)
-
-    def _read_packets(self) -> None:
-        """Make the table from the packets of a file just opened, where that is possible and not too long.
+    def _packets_from_start(self) -> Iterator["av.Packet"]:
+        """Return all packets, of the file opened afresh where something of it has been read.
 
         A seek to the start would skip packets that have no time, as Matroska's may be before time 0.
         """
-        import av
-
-        self._table = None
-        if self._can_seek and not self._is_large:
-            try:
-                self._table = FrameTable.from_packets(self._container, self._stream)
-            except av.FFmpegError:  # the end is cut off, and an index with it
-                self._reopen()
-
-    def _count_packets(self) -> int:
-        """Count the packets that hold a frame; 0 where the file is too large to be read through.
-
-        Counts in headers cannot be trusted: those of JHMDB's AVIs are a sixth too high.
-        """
-        import av
-
-        if self._bytes > _LARGE:
-            return 0
-        status = self.path.stat() if self._content is None else None
-        key = (str(self.path), status.st_size, status.st_mtime_ns) if status else None
-        if key in _packet_counts:
-            return _packet_counts[key]
-        packets = 0
         self._reopen()
-        try:
-            for packet in self._container.demux(self._stream):
-                self._check_time()
-                packets += packet.size > 0 and not packet.is_discard
-        except av.FFmpegError:  # the end is cut off: it counts as far as it can be read
-            pass
-        self._reopen()
-        if key is not None:
-            _packet_counts[key] = packets
-        return packets
+        self._is_fresh = False
+        return self._container.demux(self._stream)
+
+    def _reopen(self) -> None:
+        if not self._is_fresh:
+            self.close()
+            self._open()
+
+    def _scan(self) -> None:
+        """Learn the frames' times, or at least their number, from all packets; once for a file and process."""
+        key = None
+        if self._content is None:
+            status = self.path.stat()
+            key = self.path, status.st_size, status.st_mtime_ns
+        found = _scans.get(key) if key else None
+        if found is None:
+            self._reopen()
+            self._is_fresh = False
+            found = scan_packets(self._container)
+            if key:
+                _scans[key] = found
+            if len(_scans) > _MOST_SCANS:
+                del _scans[next(iter(_scans))]
+        self._table, self._packets = found
 
     def _failure(self, error: Exception) -> DecodingError:
         if isinstance(error, DecodingError):
@@ -280,9 +267,12 @@ class VideoFile:
     def _too_late(self) -> DecodingError:
         return DecodingError(self.path, f"not decoded within {self._timeout:g} s")
 
-    def _check_time(self) -> None:
-        if time.monotonic() > self._deadline:
-            raise self._too_late()
+    def _decode(self, packets: Iterator["av.Packet"]) -> Iterator["av.VideoFrame"]:
+        """Decode packets until they end or the time is up."""
+        for packet in packets:
+            if time.monotonic() > self._deadline:
+                raise self._too_late()
+            yield from packet.decode()
 
     def _read_by_seeking(self, indices: Sequence[int]) -> dict[int, np.ndarray] | None:
         """Decode frames by number; None where the file does not agree with its table."""
@@ -308,10 +298,12 @@ class VideoFile:
 
     def _packets_from(self, key: int) -> Iterator["av.Packet"]:
         """Return the packets from the key frame at this time on; raise `LookupError` where a seek does not find it."""
+        self._is_fresh = False
         self._container.seek(key, stream=self._stream)
         packets = self._container.demux(self._stream)
         first = next(packets)
-        is_there = first.pts == key or (first.pts is not None and first.pts < key and not self._by_index)
+        is_exact = self._table is not None and self._table.is_from_index
+        is_there = first.pts == key or (first.pts is not None and first.pts < key and not is_exact)
         if not is_there or not starts_afresh(first):
             raise LookupError("the seek did not lead to the key frame")
         return chain([first], packets)
@@ -321,24 +313,24 @@ class VideoFile:
         import av
 
         if start and self._table is not None and start < len(self._table):
+            self._reopen()
             due = self._table.times[start]
             try:
-                packets = self._packets_from(self._table.times[self._table.key(start)])
-                decoded = chain.from_iterable(packet.decode() for packet in packets)
+                decoded = self._decode(self._packets_from(self._table.times[self._table.key(start)]))
                 later = dropwhile(lambda frame: frame.pts is None or frame.pts < due, decoded)
                 first = next(later, None)
                 if first is not None and first.pts == due and not first.is_corrupt:
                     return chain([first], later), start
             except (av.FFmpegError, LookupError, ValueError):
                 pass
-            self._reopen()
-        return self._container.decode(self._stream), 0
+        return self._decode(self._packets_from_start()), 0
 
     def _decode_group(self, key: int, wanted: Collection[int]) -> Iterator["av.VideoFrame"]:
         """Decode from the key frame at this time until the frames of all wanted times are out."""
         codec, last, missing, beyond = self._stream.codec_context, max(wanted), len(wanted), 0
         for packet in self._packets_from(key):
-            self._check_time()
+            if time.monotonic() > self._deadline:
+                raise self._too_late()
             beyond += packet.is_keyframe and packet.pts is not None and packet.pts > last
             if packet.pts is None or beyond > 1:  # what is shown just before one key frame may follow it
                 raise LookupError("a frame has another time")
@@ -351,42 +343,16 @@ class VideoFile:
                 break
         yield from codec.decode(None)
 
-    def _read_by_time(self, indices: Sequence[int]) -> dict[int, np.ndarray] | None:
-        """Decode frames by number, taken as time; the last frame stands in for times beyond the end."""
-        stream = self._stream
-        ticks = self._ticks_per_frame
-        assert ticks is not None
-        frames: dict[int, np.ndarray] = {}
-        for number in sorted(set(indices)):
-            due = (stream.start_time or 0) + (number - 0.5) * ticks
-            self._container.seek(int(due), stream=stream)
-            frame = None
-            for frame in self._container.decode(stream):
-                self._check_time()
-                if frame.pts is not None and frame.pts >= due:
-                    break
-            if frame is None:
-                return None
-            if frame.pts is not None and frame.pts < due:  # the video ends earlier
-                last = round((frame.pts - (stream.start_time or 0)) / float(ticks))
-                self._end, self._end_time = last + 1, frame.time
-            frames[number] = self.to_rgb(frame)
-        return frames
-
-    def _read_from_start(self, last: int, wanted: set[int]) -> dict[int, np.ndarray]:
+    def _read_from_start(self, wanted: set[int]) -> dict[int, np.ndarray]:
         """Decode frames by number; the last frame stands in for numbers beyond the end."""
-        self._reopen()
-        frames: dict[int, np.ndarray] = {}
-        frame, number = None, -1
-        for packet in self._container.demux(self._stream):
-            self._check_time()
-            for frame in packet.decode():
-                number += 1
-                if number in wanted:
-                    frames[number] = self.to_rgb(frame)
-                if number == last:
-                    self._end_time = frame.time if last + 1 == self._packets else self._end_time
-                    return frames
+        last, frames = max(wanted), {}
+        number, frame = -1, None
+        for number, frame in enumerate(self._decode(self._packets_from_start())):
+            if number in wanted:
+                frames[number] = self.to_rgb(frame)
+            if number == last:
+                self._end_time = frame.time if last + 1 == self._packets else self._end_time
+                return frames
         if frame is None:
             raise DecodingError(self.path, "no frame could be decoded")
         self._end, self._end_time = number + 1, frame.time

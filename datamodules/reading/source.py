@@ -7,6 +7,7 @@ import warnings
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 from math import ceil
 from pathlib import Path
 
@@ -15,6 +16,7 @@ import numpy as np
 from .container import VIDEO_SUFFIXES
 from .decoding import VideoFile
 from .errors import DataError, DecodingError
+from .guards import read_bytes
 from .images import read_picture, require_size
 
 FRAME_RATE = 24.0
@@ -38,21 +40,29 @@ class VideoEntry:
 
 
 class FrameFolder:
-    """A video kept as a folder of pictures, in natural order (2.jpg before 10.jpg).
+    """A video kept as a folder of images, in natural order (2.jpg before 10.jpg).
 
     It has the interface of `VideoFile`.
 
     Args:
         path: folder that directly holds jpg or png files.
+        frame_rate: frames per second.
+
+    Attributes:
+        stems: file names of the images without their suffix, in order.
 
     Raises:
-        DataError: if the folder does not hold at least two pictures, all of one kind and of different stems.
+        DataError: if the folder does not hold at least two images, all of one kind and of different stems.
     """
 
-    def __init__(self, path: str | os.PathLike[str]) -> None:
-        self.path = Path(path)
-        self._files = [picture.name for picture in list_pictures(path)]
-        kinds = {Path(name).suffix.lower().replace("jpeg", "jpg") for name in self._files}
+    truncation = ""
+
+    def __init__(self, path: str | os.PathLike[str], frame_rate: float = FRAME_RATE) -> None:
+        self.path, self.frame_rate = Path(path), frame_rate
+        self.steady_rate = Fraction(frame_rate)
+        self._files = list_pictures(path)
+        self.stems = [file.stem for file in self._files]
+        kinds = {file.suffix.lower().replace("jpeg", "jpg") for file in self._files}
         if len(kinds) > 1:
             raise DataError(
                 f"{path}: frames are of several kinds ({', '.join(sorted(kinds))}); keep one kind per folder"
@@ -68,49 +78,48 @@ class FrameFolder:
 
     @property
     def num_frames(self) -> int:
-        """Number of pictures, at least 2."""
+        """Number of images, at least 2."""
         return len(self._files)
 
-    @property
-    def stems(self) -> list[str]:
-        """File names of the pictures without their suffix, in order."""
-        return [Path(name).stem for name in self._files]
-
-    def number_at(self, seconds: float, rate: float = FRAME_RATE) -> int:
-        """Return the number of the first picture shown `seconds` or later after the first one."""
-        return ceil(seconds * rate - 1e-3)
+    def number_at(self, seconds: float) -> int:
+        """Return the number of the first image shown `seconds` or later after the first one."""
+        return ceil(seconds * self.frame_rate - 1e-3)
 
     def frames(self, start: int = 0, every: int = 1) -> Iterator[np.ndarray]:
-        """Iterate over the pictures in order, as `VideoFile.frames` does."""
-        for name in self._files[start::every]:
-            yield read_picture(self.path / name)
+        """Iterate over the images in order, as `VideoFile.frames` does."""
+        return map(read_picture, self._files[start::every])
 
     def read(self, indices: Sequence[int]) -> list[np.ndarray]:
-        """Read pictures by number, as `VideoFile.read` does.
+        """Read images by number, as `VideoFile.read` does.
 
         Raises:
-            DecodingError: naming the picture that cannot be read or has another size than the first one read.
+            DecodingError: naming the image that cannot be read or has another size than the first one read.
         """
-        last = len(self._files) - 1
-        frames = {i: read_picture(self.path / self._files[min(i, last)]) for i in sorted(set(indices))}
-        size = frames[indices[0]].shape
-        for i, frame in frames.items():
-            require_size(self.path / self._files[min(i, last)], frame.shape, size)
+        files = {i: self._files[min(i, len(self._files) - 1)] for i in sorted(set(indices))}
+        frames = {i: read_picture(file) for i, file in files.items()}
+        for i, file in files.items():
+            require_size(file, frames[i].shape, frames[indices[0]].shape)
         return [frames[i] for i in indices]
 
 
-def open_video(path: str | os.PathLike[str], timeout: float = 60.0, table: bool = True) -> VideoFile | FrameFolder:
+OpenedVideo = VideoFile | FrameFolder
+
+
+def open_video(
+    path: str | os.PathLike[str], timeout: float = 60.0, table: bool = True, frame_rate: float = FRAME_RATE
+) -> OpenedVideo:
     """Open a video file or a folder of frames: context managers with `num_frames`, `read(indices)` and `frames()`.
 
     Args:
         path: video file, or folder that directly holds the frames.
         timeout: seconds after which opening or reading a file is given up.
         table: as of `VideoFile`; False leaves out what only `read` needs.
+        frame_rate: frames per second of a folder.
 
     Raises:
         DataError: if it is neither.
     """
-    return FrameFolder(path) if os.path.isdir(path) else VideoFile(path, timeout, table)
+    return FrameFolder(path, frame_rate) if os.path.isdir(path) else VideoFile(path, timeout, table)
 
 
 def list_videos(source: str | os.PathLike[str], strict: bool = True) -> tuple[VideoEntry, ...]:
@@ -127,8 +136,7 @@ def list_videos(source: str | os.PathLike[str], strict: bool = True) -> tuple[Vi
         The videos: of a folder in natural order of their paths, of a list in its own order.
 
     Raises:
-        DataError: if there is no video, a named pipe or device is called like one, or a line names what is missing or
-            no video; the first three are quoted.
+        DataError: if there is no video, or a line names what is missing or no video; the first three are quoted.
 
     Warns:
         Of folders that cannot be listed, and of files that are called like videos of a kind that is not read.
@@ -141,8 +149,6 @@ def list_videos(source: str | os.PathLike[str], strict: bool = True) -> tuple[Vi
         entries = _list_folder(root, strict)
     elif not root.exists():
         raise DataError(f"{root}: no such folder or list file")
-    elif not root.is_file():
-        raise DataError(f"{root}: is a named pipe or a device; give a folder, or a list that is a regular file")
     elif root.suffix.lower() in {".txt", ".csv"}:
         entries = _list_file(root, strict)
     else:
@@ -225,52 +231,29 @@ def _list_folder(root: Path, strict: bool) -> list[VideoEntry]:
 
 def _folders(root: Path) -> Iterator[tuple[str, list[str]]]:
     """Visit each folder once, with the names of its files: real ones first, then what links lead to; none hidden."""
+
+    def warn(error: OSError) -> None:
+        warnings.warn(f"{error.filename}: left out, cannot be listed ({error.strerror})", stacklevel=5)
+
     starts, seen = [os.fspath(root)], set()
     for start in starts:  # grows by the links that are met
-        waiting = [start]
-        while waiting:
-            folder = waiting.pop()
+        for folder, folders, files in os.walk(start, onerror=warn):
             status = os.stat(folder)
+            folders[:] = sorted(name for name in folders if not name.startswith("."))
             if (status.st_dev, status.st_ino) in seen:
+                folders.clear()
                 continue
             seen.add((status.st_dev, status.st_ino))
-            try:
-                with os.scandir(folder) as entries:
-                    found = sorted(entries, key=lambda entry: entry.name)
-            except OSError as error:
-                warnings.warn(f"{folder}: left out, cannot be listed ({error.strerror})", stacklevel=4)
-                continue
-            folders: list[os.DirEntry[str]] = []
-            files: list[str] = []
-            for entry in found:
-                if not _is_folder(entry):
-                    _refuse_pipe(entry)
-                    files.append(entry.name)
-                elif not entry.name.startswith("."):
-                    folders.append(entry)
-            starts += [entry.path for entry in folders if entry.is_symlink()]
-            waiting += [entry.path for entry in reversed(folders) if not entry.is_symlink()]
-            yield folder, files
-
-
-def _is_folder(entry: "os.DirEntry[str]") -> bool:
-    try:
-        return entry.is_dir()
-    except OSError as error:  # a link that leads to itself; called like a video, it is one that cannot be opened
-        warnings.warn(f"{entry.path}: cannot be opened ({error.strerror})", stacklevel=2)
-        return False
-
-
-def _refuse_pipe(entry: "os.DirEntry[str]") -> None:
-    """Refuse a named pipe or device that is called like a video; a broken link fails when it is opened."""
-    if not (entry.is_symlink() or entry.is_file()) and (_is_video(entry.name) or _is_picture(entry.name)):
-        raise DataError(f"{entry.path}: is a named pipe or a device; a source holds regular files: remove it")
+            paths = [os.path.join(folder, name) for name in folders]
+            starts += [path for path in paths if os.path.islink(path)]
+            yield folder, sorted(files)
 
 
 def _list_file(path: Path, strict: bool) -> list[VideoEntry]:
     entries: list[VideoEntry] = []
     wrong: list[str] = []
-    for number, line in enumerate(path.read_text(encoding="utf-8-sig", errors="surrogateescape").splitlines(), start=1):
+    text = read_bytes(path).decode("utf-8-sig", "surrogateescape")
+    for number, line in enumerate(text.splitlines(), start=1):
         if not line.strip() or line.lstrip().startswith("#"):
             continue
         try:
@@ -317,8 +300,6 @@ def _entry(line: str, folder: Path, strict: bool) -> VideoEntry:
         FrameFolder(path)
     elif not _is_video(path.name):
         raise DataError(f"{path} is not a video by its name; known are {' '.join(sorted(VIDEO_SUFFIXES))}")
-    elif not path.is_file():
-        raise DataError(f"{path} is a named pipe or a device; give regular files")
     return VideoEntry(path, label)
 
 

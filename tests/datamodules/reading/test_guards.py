@@ -130,15 +130,11 @@ def test_named_pipes_are_refused_and_not_waited_for(tmp_path: Path, video_folder
     folder = tmp_path / "videos"
     shutil.copytree(video_folder, folder)
     os.mkfifo(folder / "pipe.mp4")
-    with pytest.raises(DataError, match=r"pipe\.mp4: is a named pipe"):
-        list_videos(folder)
-    with pytest.raises(DecodingError, match="a named pipe"):
-        open_video(folder / "pipe.mp4")
-    (tmp_path / "list.txt").write_text("videos/pipe.mp4\n")
-    with pytest.raises(DataError, match="is a named pipe"):
-        list_videos(tmp_path / "list.txt")
+    (pipe,) = (entry.path for entry in list_videos(folder) if entry.path.stem == "pipe")
+    with pytest.raises(DecodingError, match=r"pipe\.mp4: is a folder, a named pipe"):
+        open_video(pipe)
     os.mkfifo(tmp_path / "other.txt")
-    with pytest.raises(DataError, match="is a named pipe"):
+    with pytest.raises(DataError, match="a named pipe"):
         list_videos(tmp_path / "other.txt")
     os.mkfifo(tmp_path / "frame.png")
     for read in (read_picture, read_mask):

@@ -6,7 +6,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from datamodules.reading.container import Orientation
+from datamodules.reading.container import upright
 from datamodules.reading.decoding import VideoFile
 from datamodules.synthetic.writers import write_mp4
 from datamodules.tools.transcode import OutputFormat, transcode
@@ -70,4 +70,4 @@ def test_odd_angles_go_to_the_nearest_quarter_turn() -> None:
         frame = SimpleNamespace(side_data={"DISPLAYMATRIX": matrix})
         picture = np.arange(6).reshape(2, 3)
         expected = np.rot90(picture, -round(degrees / 90) % 4)
-        assert np.array_equal(Orientation.of(frame).apply(picture), expected), degrees  # type: ignore[arg-type]
+        assert np.array_equal(upright(picture, frame), expected), degrees  # type: ignore[arg-type]

@@ -189,18 +189,15 @@ def test_a_link_that_leads_to_itself_is_one_more_unusable_file(tmp_path):
     write_video(root / "a.mp4", 12)
     for loop in ("loop", "loop.mp4"):
         (root / loop).symlink_to(root / loop)
-    with pytest.warns(UserWarning, match="root/loop: cannot be opened"):
-        entries = list_videos(root)
+    entries = list_videos(root)
     assert names(root, entries) == ["a.mp4", "loop.mp4"]
     with pytest.raises(DecodingError, match=r"loop\.mp4: cannot be read \(Too many levels"):
         open_video(entries[1].path)
-    with pytest.warns(UserWarning, match="loop"):
-        (good, _), (bad, problem) = check_data(root, tmp_path / "checked", workers=1)
+    (good, _), (bad, problem) = check_data(root, tmp_path / "checked", workers=1)
     assert good.error is None
     assert bad.path.endswith("loop.mp4")
     assert "Too many levels" in problem.reason
-    with pytest.warns(UserWarning, match="loop"):
-        made, failed = transcode(root, tmp_path / "small", workers=1)
+    made, failed = transcode(root, tmp_path / "small", workers=1)
     assert len(made) == 1
     assert [path.name for path in failed] == ["loop.mp4"]
     with pytest.warns(UserWarning, match=r"loop\.mp4: left out, cannot be read"):
