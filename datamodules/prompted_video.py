@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable, Iterator
 from contextlib import closing
+from dataclasses import replace
 from itertools import islice
 from os import PathLike
 from pathlib import Path
@@ -20,7 +22,7 @@ from .reading.errors import DataError, DecodingError
 from .reading.files import read_ahead
 from .reading.images import require_size
 from .reading.part import Moment, VideoPart, frame_number
-from .reading.prompts import Prompt, placed_prompts, read_prompts
+from .reading.prompts import BoxPrompt, Prompt, read_prompts
 from .reading.source import FRAME_RATE, OpenedVideo, open_video
 
 HELD = 2**28
@@ -162,6 +164,43 @@ class FrameStream:
             return video.number_at(seconds)
 
         return frame_number(moment, name, at)
+
+
+def placed_prompts(prompts: Prompt | Iterable[Prompt], video: FrameStream) -> tuple[Prompt, ...]:
+    """Return prompts in the order of their frames, each with the number of its frame in the video, if they fit it.
+
+    Points of a grid are placed. Of several boxes, those without a name are numbered from 1, by numbers that are not
+    names of others.
+
+    Raises:
+        DataError: if there is none, they are of several kinds, one names a frame that is not read or does not fit it,
+            or two of one frame are of the same object.
+    """
+    given = [prompts] if isinstance(prompts, Prompt) else list(prompts)
+    if len({prompt.kind for prompt in given}) != 1:
+        kinds = " and ".join(dict.fromkeys(prompt.kind for prompt in given)) or "none"
+        raise DataError(f"expected prompts of one kind, got {kinds}")
+    taken = {prompt.name for prompt in given if isinstance(prompt, BoxPrompt)}
+    numbers = (number for number in map(str, itertools.count(1)) if number not in taken)
+    placed: list[Prompt] = []
+    for prompt in given:
+        frame = video.part.start if prompt.frame is None else video.number_of(prompt.frame)
+        try:
+            video.part.index(frame)
+        except DataError as error:
+            raise DataError(f"{prompt.source}: {error}") from error
+        if frame != video.part.start and not video.holds(frame):
+            raise DataError(f"{prompt.source}: frame {frame} lies beyond the end of the video")
+        if isinstance(prompt, BoxPrompt) and len(given) > 1:
+            prompt = replace(prompt, name=prompt.name or next(numbers))
+        prompt = replace(prompt.placed(video.size), frame=frame)
+        prompt.check(video.size)
+        placed.append(prompt)
+    placed.sort(key=lambda prompt: int(prompt.frame or 0))
+    for before, after in itertools.combinations(placed, 2):
+        if before.frame == after.frame and (both := set(before.objects) & set(after.objects)):
+            raise DataError(f"{after.source}: two prompts of frame {after.frame} for {min(map(str, both))}")
+    return tuple(placed)
 
 
 class PromptedVideo:

@@ -8,8 +8,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from datamodules.prompted_video import FrameStream
-from datamodules.reading.prompts import PointPrompt, Prompt, placed_prompts
+from datamodules.prompted_video import FrameStream, placed_prompts
+from datamodules.reading.prompts import PointPrompt, Prompt
 from lightning_modules.functional.points import PointProtocol
 
 from ..pictures import Picture

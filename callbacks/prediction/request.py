@@ -1,7 +1,7 @@
 """Prompts for a video, and the protocol by which they are tracked."""
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from datamodules.prompted_video import FrameStream
-from datamodules.reading.prompts import BoxPrompt, MaskPrompt, PointPrompt, Prompt, objects_of, placed_prompts
+from datamodules.prompted_video import FrameStream, placed_prompts
+from datamodules.reading.prompts import BoxPrompt, MaskPrompt, PointPrompt, Prompt
 from lightning_modules.functional import PointProtocol, PropagationProtocol
 from lightning_modules.functional.box_protocol import TrackingProtocol
 
@@ -68,7 +68,7 @@ class Request:
     @cached_property
     def objects(self) -> dict[int, list[int | str]]:
         """Index of a prompted frame → its objects."""
-        return {index: [name for each in given for name in objects_of(each)] for index, given in self.by_frame.items()}
+        return {index: [name for each in given for name in each.objects] for index, given in self.by_frame.items()}
 
     @property
     def names(self) -> list[int | str]:
@@ -83,10 +83,10 @@ class Request:
     def mask(self, index: int) -> MaskPrompt:
         """Return the masks of a frame as one."""
         first, *others = (prompt for prompt in self.by_frame[index] if isinstance(prompt, MaskPrompt))
-        ids, palette = first.ids.copy(), first.palette
+        ids = first.ids.copy()
         for other in others:
             ids[other.ids > 0] = other.ids[other.ids > 0]
-        return MaskPrompt(ids, palette, first.source, first.frame)
+        return replace(first, ids=ids)
 
     def boxes(self, index: int) -> list[BoxPrompt]:
         """Return the boxes of a frame."""
@@ -96,7 +96,7 @@ class Request:
         """Return the points of a frame as one prompt."""
         given = [prompt for prompt in self.by_frame[index] if isinstance(prompt, PointPrompt)]
         names = tuple(name for prompt in given for name in prompt.names)
-        return PointPrompt(names, np.concatenate([p.points for p in given]), given[0].source, frame=given[0].frame)
+        return replace(given[0], names=names, points=np.concatenate([p.points for p in given]))
 
     def palette(self) -> NDArray[np.uint8]:
         """Return the palette (256, 3) of all masks: of the first, and of each later one for the objects it brings."""

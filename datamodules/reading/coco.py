@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from .errors import DataError
-from .guards import check_pixels
+from .guards import check_pixels, read_json
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -61,32 +62,31 @@ def require_pycocotools() -> Any:
     return mask
 
 
-def masks_by_frame(content: Any) -> dict[int, NDArray[np.uint8]]:
-    """Return the ids `(H, W)` of each frame of a COCO file's content.
+def read_coco_masks(path: Path) -> dict[int, NDArray[np.uint8]]:
+    """Return the ids `(H, W)` of each frame of a file in COCO's format.
 
     An image's frame is its field `frame`, else its `id`. An annotation's object is its `track_id`, else its
     `category_id`; where two of one frame overlap the later is on top.
 
     Raises:
-        DataError: if it is not such content.
+        DataError: naming the file, if it is not such a file or a mask cannot be read.
     """
+    content = read_json(path, "correct it")
+    masks: dict[int, NDArray[np.uint8]] = {}
     try:
         frames = {image["id"]: int(image.get("frame", image["id"])) for image in content["images"]}
-        parts = [
-            (frames[found["image_id"]], int(found.get("track_id", found["category_id"])), found["segmentation"])
-            for found in content["annotations"]
-        ]
+        for found in content["annotations"]:
+            frame, number = frames[found["image_id"]], int(found.get("track_id", found["category_id"]))
+            if not 1 <= number <= 255 or frame < 0:
+                raise DataError(f"object {number} of frame {frame}: expected objects of 1 to 255, frames of 0 or more")
+            inside = decode_rle(found["segmentation"])
+            ids = masks.setdefault(frame, np.zeros(inside.shape, np.uint8))
+            if ids.shape != inside.shape:
+                raise DataError(f"frame {frame}: masks of two sizes, {ids.shape} and {inside.shape}")
+            ids[inside] = number
+    except DataError as error:
+        raise DataError(f"{path}: {error}") from error
     except (TypeError, ValueError, KeyError, AttributeError) as error:
-        raise DataError("expected COCO's images and annotations with image_id, category_id, segmentation") from error
-    masks: dict[int, NDArray[np.uint8]] = {}
-    for frame, number, segmentation in parts:
-        if not 1 <= number <= 255:
-            raise DataError(f"object {number}: expected a number of 1 to 255")
-        if frame < 0:
-            raise DataError(f"frame {frame}: expected a number of 0 or more")
-        inside = decode_rle(segmentation)
-        ids = masks.setdefault(frame, np.zeros(inside.shape, np.uint8))
-        if ids.shape != inside.shape:
-            raise DataError(f"frame {frame}: masks of two sizes, {ids.shape} and {inside.shape}")
-        ids[inside] = number
+        wanted = "images and annotations with image_id, category_id, segmentation"
+        raise DataError(f"{path}: expected COCO's {wanted}") from error
     return masks

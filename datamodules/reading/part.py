@@ -48,24 +48,19 @@ class VideoPart:
             >>> VideoPart(2, 9, 3).count(100), VideoPart(2, None, 3).count(8), VideoPart(5).count(4)
             (3, 2, 0)
         """
-        end = num_frames if self.end is None else min(self.end, num_frames)
-        return len(range(self.start, end, self.every))
+        return len(range(self.start, num_frames if self.end is None else min(self.end, num_frames), self.every))
 
     def index(self, number: int) -> int:
         """Return the index in the part of the video's frame `number`.
 
         Raises:
-            DataError: if the part leaves it out; the message names the nearest frame that it holds.
+            DataError: if the part leaves it out.
         """
         t, rest = divmod(number - self.start, self.every)
-        if t < 0 or (self.end is not None and number >= self.end):
+        if t < 0 or rest or (self.end is not None and number >= self.end):
             until = "its end" if self.end is None else f"frame {self.end - 1}"
-            raise DataError(f"frame {number} is not in the part of the video from frame {self.start} to {until}")
-        if rest:
-            raise DataError(
-                f"frame {number} is left out, as every {self.every}th frame is taken from {self.start} on; "
-                f"the nearest is frame {self.number(t + (2 * rest > self.every))}"
-            )
+            step = "" if self.every == 1 else f", one frame in {self.every}"
+            raise DataError(f"frame {number} is not in the part of the video from frame {self.start} to {until}{step}")
         return t
 
 

@@ -1,11 +1,11 @@
-"""Prompts as files hold them: painted masks, boxes and points, with the frame that each belongs to."""
+"""Prompts as files hold them: painted masks, and tables of boxes or points with the frame that each belongs to."""
 
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -21,8 +21,19 @@ if TYPE_CHECKING:
 MOST_COLOURS = 32
 """Largest number of colours of a painted mask without the background; more mean that its edges are smoothed."""
 
-PromptRow = Mapping[str, Any]
-"""One box or point of a file: its numbers, and `frame` and `name` where the file gives them."""
+
+class Row(NamedTuple):
+    """A box or a point of a file.
+
+    Attributes:
+        values: its numbers as the file has them, checked by nobody yet.
+        frame: that it names.
+        name: of the object; empty if the file gives none.
+    """
+
+    values: Any
+    frame: Moment | None = None
+    name: str = ""
 
 
 def separated(given: Any) -> list[tuple[Any, Moment | None]]:
@@ -53,7 +64,7 @@ def _exists(name: str) -> bool:
 
 
 def read_mask_picture(path: Path) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-    """Read the ids (H, W) and the palette (256, 3) of a picture; see `MaskPrompt.of`."""
+    """Read the ids (H, W) and the palette (256, 3) of an image; see `MaskPrompt.of`."""
     with opened_picture(path, "mask") as image:
         image.load()
     refuse_jpeg(path, image)
@@ -68,7 +79,7 @@ def read_mask_picture(path: Path) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]
         if not palette[0].any() or palette[used[used < len(colours)]].any(1).all():
             return ids, palette
     elif image.mode not in ("1", "L", "LA", "RGB", "RGBA"):
-        raise DataError(f"{path}: picture of mode {image.mode}; save the mask as an 8-bit PNG: indexed, grey or RGB")
+        raise DataError(f"{path}: image of mode {image.mode}; save the mask as an 8-bit PNG: indexed, grey or RGB")
     return _ids_of_colours(path, np.array(image.convert("RGBA")))
 
 
@@ -94,101 +105,62 @@ def _ids_of_colours(path: Path, picture: NDArray[np.uint8]) -> tuple[NDArray[np.
     return ids[numbers].reshape(flat.shape), palette
 
 
-def read_box_prompts(path: Path) -> list[PromptRow]:
-    """Read the boxes of a text, CSV or JSON file.
+def read_rows(path: Path, columns: Sequence[str]) -> list[Row]:
+    """Read the boxes or points of a text, CSV or JSON file.
 
-    Four numbers are one box. A table whose heading names a column `frame` or `name` has one in each line; JSON may be a
-    list of objects with x, y, width (or w), height (or h), and frame and name.
+    A table whose heading has x and y holds one in each line, with `frame` and `name` where it has these columns.
+    Without such a heading each line is a name, x and y; or the first line alone is a box, as in OTB's files, which go
+    on with the following frames. JSON holds one list of numbers or one object with these keys, a list of such, or an
+    object that gives each by its name.
 
-    Raises:
-        DataError: if it cannot be read, or holds a heading alone.
-    """
-    if path.suffix.lower() == ".json":
-        return _boxes_of_json(read_json(path, "correct it"))
-    rows = _table(path)
-    if rows and {"frame", "name"} & set(rows[0]):
-        if found := _records(path, rows, ("x", "y", "width", "height")):
-            return found
-        raise DataError(f"{path}: holds no box; write one in a line below the heading")
-    if len(rows) > 1 and any(letter.isalpha() and letter not in "eE" for cell in rows[0] for letter in cell):
-        rows.pop(0)  # a heading; 1e2 is none
-    return [{"box": ",".join(rows[0]) if rows else ""}]
-
-
-def _boxes_of_json(content: Any) -> list[PromptRow]:
-    if isinstance(content, Mapping) and isinstance(content.get("boxes"), list):
-        content = content["boxes"]
-    several = isinstance(content, list) and bool(content) and all(isinstance(i, Mapping | list) for i in content)
-    found: list[PromptRow] = []
-    for item in content if several else [content]:
-        extra: dict[str, Any] = {}
-        if isinstance(item, Mapping):
-            extra = {key: item[key] for key in ("frame", "name") if item.get(key) is not None}
-            item = item.get("box", item)
-        if isinstance(item, Mapping):
-            item = [item.get(key, item.get(key[0])) for key in ("x", "y", "width", "height")]
-        found.append({"box": item, **extra})
-    return found
-
-
-def read_point_prompts(path: Path) -> list[PromptRow]:
-    """Read the points of a CSV or JSON file: rows with `name`, `x`, `y`, and `frame` where the file gives it.
-
-    CSV has lines `name,x,y`; below a heading it may have a column `frame` too, and others, which are left out.
+    Args:
+        path: the file.
+        columns: x and y of points; x, y, width and height of boxes.
 
     Raises:
-        DataError: if it cannot be read, or two points of one frame have the same name.
+        DataError: naming the file that cannot be read, and the line that does not fit its heading.
     """
     if path.suffix.lower() == ".json":
-        found = _points_of_json(path, read_json(path, "correct it"))
-    else:
-        found = _points_of_csv(path, _table(path))
-    if len({(row.get("frame"), row["name"]) for row in found}) < len(found):
-        raise DataError(f"{path}: two points have the same name")
-    return found
-
-
-def _points_of_csv(path: Path, rows: list[list[str]]) -> list[PromptRow]:
-    if rows and {"x", "y", "name"} <= set(rows[0]):
-        return _records(path, rows, ("name", "x", "y"))
-    if rows and rows[0][-2:] == ["x", "y"]:
-        rows.pop(0)
-    if wrong := [row for row in rows if len(row) != 3]:
-        raise DataError(f"{path}: expected name,x,y in each line, got {','.join(wrong[0])!r}")
-    return [dict(zip(("name", "x", "y"), row, strict=True)) for row in rows]
-
-
-def _points_of_json(path: Path, content: Any) -> list[PromptRow]:
-    pairs = (
-        content.items() if isinstance(content, Mapping) else enumerate(content, 1) if isinstance(content, list) else ()
-    )
-    found: list[PromptRow] = []
-    for name, item in pairs:
-        if isinstance(item, Mapping) and {"x", "y"} <= item.keys():
-            own = item.get("name")
-            found.append({**item, "name": str(name if own is None else own)})
-        elif isinstance(item, list) and len(item) == 2:
-            found.append({"name": str(name), "x": item[0], "y": item[1]})
-        else:
-            raise DataError(f"{path}: expected a name, x and y for each point, got {item!r:.120}")
-    return found
-
-
-def _table(path: Path) -> list[list[str]]:
+        return list(_rows_of_json(read_json(path, "correct it"), columns))
     try:
-        rows = [[cell.strip() for cell in row] for row in csv.reader(read_text(path).splitlines())]
+        cells = [[cell.strip() for cell in line] for line in csv.reader(read_text(path).splitlines())]
     except csv.Error as error:
         raise DataError(f"{path}: is not a CSV file ({error})") from error
-    return [row for row in rows if any(row)]
+    lines = [line for line in cells if any(line)]
+    if lines and {"x", "y"} <= set(lines[0]):
+        return list(_rows_below(path, *lines, columns=columns))
+    if len(columns) == 2:
+        if wrong := [line for line in lines if len(line) != 3]:
+            raise DataError(f"{path}: expected name,x,y in each line, got {','.join(wrong[0])!r}")
+        return [Row(line[1:], name=line[0]) for line in lines]
+    if len(lines) > 1 and any(letter.isalpha() and letter not in "eE" for cell in lines[0] for letter in cell):
+        lines.pop(0)  # a heading in other words; 1e2 is none
+    return [Row(",".join(line)) for line in lines[:1]]
 
 
-def _records(path: Path, rows: Sequence[Sequence[str]], wanted: Iterable[str]) -> list[PromptRow]:
-    """Return the lines below a heading by its columns."""
-    heading, *lines = rows
-    if missing := [column for column in wanted if column not in heading]:
+def _rows_below(path: Path, heading: list[str], *lines: list[str], columns: Sequence[str]) -> Iterator[Row]:
+    """Yield the lines below a heading by its columns; others than those wanted, frame and name are left out."""
+    if missing := [column for column in columns if column not in heading]:
         raise DataError(f"{path}: the heading has no column {missing[0]}, only {', '.join(heading)}")
-    if wrong := [line for line in lines if len(line) != len(heading)]:
-        raise DataError(f"{path}: expected {','.join(heading)} in each line, got {','.join(wrong[0])!r}")
-    keys = ("frame", "name", *wanted)
-    records = [{key: cell for key, cell in zip(heading, line, strict=True) if key in keys} for line in lines]
-    return [{"box": [record.pop(key) for key in wanted], **record} if "width" in keys else record for record in records]
+    for line in lines:
+        if len(line) != len(heading):
+            raise DataError(f"{path}: expected {','.join(heading)} in each line, got {','.join(line)!r}")
+        cell = dict(zip(heading, line, strict=True))
+        yield Row([cell[column] for column in columns], cell.get("frame"), cell.get("name", ""))
+
+
+def _rows_of_json(content: Any, columns: Sequence[str]) -> Iterator[Row]:
+    if isinstance(content, Mapping) and isinstance(content.get("boxes"), list):
+        content = content["boxes"]
+    items: list[tuple[str, Any]] = [("", content)]
+    if isinstance(content, Mapping) and not {"x", "box"} & content.keys():
+        items = list(content.items())
+    elif isinstance(content, list) and content and all(isinstance(item, Mapping | list) for item in content):
+        items = [("", item) for item in content]
+    for name, item in items:
+        if isinstance(item, Mapping):
+            own = item.get("name")
+            values = item.get("box") or [item.get(key, item.get(key[0])) for key in columns]
+            yield Row(values, item.get("frame"), name if own is None else str(own))
+        else:
+            yield Row(item, name=name)

@@ -1,11 +1,12 @@
 """COCO's run lengths: plain and compressed masks, and what is refused."""
 
+import json
 import sys
 
 import numpy as np
 import pytest
 
-from datamodules.reading.coco import decode_rle, encode_rle, masks_by_frame
+from datamodules.reading.coco import decode_rle, encode_rle, read_coco_masks
 from datamodules.reading.errors import DataError
 
 
@@ -47,7 +48,7 @@ def test_anything_but_a_mask_is_refused(segmentation):
         decode_rle(segmentation)
 
 
-def test_masks_of_a_file_are_put_together_by_frame():
+def test_masks_of_a_file_are_put_together_by_frame(tmp_path):
     a, b = np.eye(3, dtype=bool), np.ones((3, 3), bool)
     content = {
         "images": [{"id": 4, "frame": 60}, {"id": 5}],
@@ -57,13 +58,15 @@ def test_masks_of_a_file_are_put_together_by_frame():
             {"image_id": 5, "category_id": 2, "segmentation": {"size": [3, 3], "counts": [0, 9]}},
         ],
     }
-    found = masks_by_frame(content)
+    path = tmp_path / "m.json"
+    path.write_text(json.dumps(content))
+    found = read_coco_masks(path)
     assert sorted(found) == [5, 60]
     assert np.array_equal(found[60], np.where(a, 9, 1))
     assert np.array_equal(found[5], np.full((3, 3), 2))
-    for wrong in ({}, [], {"images": [], "annotations": [{"image_id": 1}]}):
-        with pytest.raises(DataError, match="expected COCO's images and annotations"):
-            masks_by_frame(wrong)
     content["annotations"][0]["category_id"] = 300
-    with pytest.raises(DataError, match="object 300: expected a number of 1 to 255"):
-        masks_by_frame(content)
+    wrong = {"expected COCO's images and annotations": {"images": [], "annotations": [{"image_id": 1}]}}
+    for message, other in (wrong | {"object 300 of frame 60: expected objects of 1 to 255": content}).items():
+        path.write_text(json.dumps(other))
+        with pytest.raises(DataError, match=rf"m\.json: {message}"):
+            read_coco_masks(path)

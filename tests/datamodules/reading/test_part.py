@@ -30,10 +30,7 @@ def test_a_part_is_a_range_of_numbers(seed):
                 part.index(n)
 
 
-def test_the_nearest_frame_that_is_taken_is_named():
-    for number, nearest in ((11, 10), (13, 14), (12, 10)):
-        with pytest.raises(DataError, match=f"nearest is frame {nearest}$"):
-            VideoPart(2, None, 4).index(number)
+def test_parts_that_are_none_are_refused():
     with pytest.raises(DataError, match="every: expected 1 or more"):
         VideoPart(0, None, 0)
     with pytest.raises(DataError, match="frame 4 is not after the start, frame 4"):

@@ -7,10 +7,11 @@ import pytest
 from PIL import Image
 
 from datamodules import FrameStream
+from datamodules.prompted_video import placed_prompts
 from datamodules.reading.coco import encode_rle
 from datamodules.reading.errors import DataError
-from datamodules.reading.prompt_files import read_box_prompts, read_point_prompts, separated
-from datamodules.reading.prompts import BoxPrompt, MaskPrompt, PointPrompt, placed_prompts, read_prompts
+from datamodules.reading.prompt_files import separated
+from datamodules.reading.prompts import BoxPrompt, MaskPrompt, PointPrompt, read_prompts
 from datamodules.synthetic.writers import write_frames
 
 
@@ -29,38 +30,40 @@ def test_several_values_each_with_its_frame(tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("name", "text", "expected"),
     [
-        ("b.txt", "1 2 3 4", [("1 2 3 4", None, None)]),
-        ("b.csv", "left,top,w,h\n1,2,3,4\n5,6,7,8", [("1,2,3,4", None, None)]),
+        ("b.txt", "1 2 3 4", [([1, 2, 3, 4], None, "")]),
+        ("b.csv", "left,top,w,h\n1,2,3,4\n5,6,7,8", [([1, 2, 3, 4], None, "")]),
+        ("b.csv", "1e1,2,3,4\n5,6,7,8", [([10, 2, 3, 4], None, "")]),
+        ("b.csv", "x,y,width,height\n1,2,3,4\n5,6,7,8", [([1, 2, 3, 4], None, ""), ([5, 6, 7, 8], None, "")]),
         ("b.csv", "frame,name,x,y,width,height,score\n7,car,1,2,3,4,9\n8,b,5,6,7,8,9",
-         [(["1", "2", "3", "4"], "7", "car"), (["5", "6", "7", "8"], "8", "b")]),
-        ("b.json", "[1, 2, 3, 4]", [([1, 2, 3, 4], None, None)]),
-        ("b.json", '{"x": 1, "y": 2, "w": 3, "h": 4}', [([1, 2, 3, 4], None, None)]),
-        ("b.json", "[[1, 2, 3, 4], [5, 6, 7, 8]]", [([1, 2, 3, 4], None, None), ([5, 6, 7, 8], None, None)]),
+         [([1, 2, 3, 4], "7", "car"), ([5, 6, 7, 8], "8", "b")]),
+        ("b.json", "[1, 2, 3, 4]", [([1, 2, 3, 4], None, "")]),
+        ("b.json", '{"x": 1, "y": 2, "w": 3, "h": 4}', [([1, 2, 3, 4], None, "")]),
+        ("b.json", "[[1, 2, 3, 4], [5, 6, 7, 8]]", [([1, 2, 3, 4], None, ""), ([5, 6, 7, 8], None, "")]),
         ("b.json", '[{"frame": 5, "name": "a", "x": 1, "y": 2, "width": 3, "height": 4}]', [([1, 2, 3, 4], 5, "a")]),
-        ("b.json", '{"boxes": [{"frame": 5, "box": [1, 2, 3, 4]}]}', [([1, 2, 3, 4], 5, None)]),
+        ("b.json", '{"boxes": [{"frame": 5, "box": [1, 2, 3, 4]}]}', [([1, 2, 3, 4], 5, "")]),
     ],
 )  # fmt: skip
 def test_boxes_of_a_file(name, text, expected, tmp_path):
     (tmp_path / name).write_text(text)
-    found = read_box_prompts(tmp_path / name)
-    assert [(row["box"], row.get("frame"), row.get("name")) for row in found] == expected
-    assert len(list(BoxPrompt.each(tmp_path / name))) == len(expected)
+    found = BoxPrompt.each(tmp_path / name)
+    assert [([box.x, box.y, box.width, box.height], box.frame, box.name) for box in found] == expected
 
 
 @pytest.mark.parametrize(
     ("name", "text", "expected"),
     [
-        ("p.csv", "a,1,2\nb,3,4", [("a", "1", "2", None), ("b", "3", "4", None)]),
-        ("p.csv", "frame,name,x,y,score\n3,a,1,2,.5\n9,a,3,4,.5", [("a", "1", "2", "3"), ("a", "3", "4", "9")]),
-        ("p.json", '{"a": [1, 2], "b": {"x": 3, "y": 4, "frame": 7}}', [("a", 1, 2, None), ("b", 3, 4, 7)]),
-        ("p.json", "[[1, 2], [3, 4]]", [("1", 1, 2, None), ("2", 3, 4, None)]),
-        ("p.json", '[{"x": 1, "y": 2}, {"x": 3, "y": 4, "name": 7}]', [("1", 1, 2, None), ("7", 3, 4, None)]),
+        ("p.csv", "a,1,2\nb,3,4", [(("a", "b"), [[1, 2], [3, 4]], None)]),
+        ("p.csv", "frame,name,x,y,score\n3,a,1,2,.5\n9,a,3,4,.5", [(("a",), [[1, 2]], "3"), (("a",), [[3, 4]], "9")]),
+        ("p.json", '{"a": [1, 2], "b": {"x": 3, "y": 4, "frame": 7}}',
+         [(("a",), [[1, 2]], None), (("b",), [[3, 4]], 7)]),
+        ("p.json", "[[1, 2], [3, 4]]", [(("1", "2"), [[1, 2], [3, 4]], None)]),
+        ("p.json", '[{"x": 1, "y": 2}, {"x": 3, "y": 4, "name": 7}]', [(("1", "7"), [[1, 2], [3, 4]], None)]),
     ],
-)
+)  # fmt: skip
 def test_points_of_a_file(name, text, expected, tmp_path):
     (tmp_path / name).write_text(text)
-    found = read_point_prompts(tmp_path / name)
-    assert [(row["name"], row["x"], row["y"], row.get("frame")) for row in found] == expected
+    found = PointPrompt.each(tmp_path / name)
+    assert [(prompt.names, prompt.points.tolist(), prompt.frame) for prompt in found] == expected
 
 
 @pytest.mark.parametrize(
@@ -68,17 +71,11 @@ def test_points_of_a_file(name, text, expected, tmp_path):
     [
         ("box", "b.csv", "frame,x,y,width\n1,2,3,4", "the heading has no column height, only frame, x, y, width"),
         ("box", "b.csv", "frame,x,y,width,height\n1,2,3", "expected frame,x,y,width,height in each line, got '1,2,3'"),
-        ("box", "b.csv", "x,y,width,height,name", r"b\.csv: holds no box; write one in a line below the heading"),
-        ("box", "b.json", "[[1, 2, 3], [1, 2]]", "expected four numbers"),
+        ("box", "b.csv", "x,y,width,height,name", r"b\.csv: holds no box; write one in a line"),
+        ("box", "b.json", "[[1, 2, 3], [1, 2]]", "expected 4 numbers, x,y,width,height"),
         ("points", "p.csv", "frame,name,x,y\n1,a,2,3\n1,a,4,5", "two points have the same name"),
-        (
-            "points",
-            "p.json",
-            '[{"name": "a", "x": 1, "y": 2}, {"name": "a", "x": 3, "y": 4}]',
-            "two points have the same",
-        ),
-        ("points", "p.json", '{"a": {"X": 1, "y": 2}}', "expected a name, x and y for each point, got {'X': 1"),
-        ("points", "p.json", '{"a": [1, 2, 3]}', "expected a name, x and y for each point"),
+        ("points", "p.json", '{"a": {"X": 1, "y": 2}}', r"expected 2 numbers, x,y, got \[None, 2\]"),
+        ("points", "p.json", '{"a": [1, 2, 3]}', "expected 2 numbers, x,y"),
         ("mask", "m.json", "{", r"m\.json: is not JSON .*; correct it$"),
         ("mask", "m.json", "[]", "expected COCO's images and annotations"),
         ("mask", "m.json", '{"images": [], "annotations": []}', "holds no mask"),
@@ -108,7 +105,7 @@ def test_masks_of_a_folder_belong_to_the_frames_of_their_names(stream, tmp_path)
     with pytest.raises(DataError, match=r"names its own frame \(002\); leave @3 out"):
         read_prompts(mask=f"{tmp_path / 'masks'}@3")
     (tmp_path / "none").mkdir()
-    with pytest.raises(DataError, match="no picture in this folder"):
+    with pytest.raises(DataError, match="no image in this folder"):
         read_prompts(mask=str(tmp_path / "none"))
 
 

@@ -95,7 +95,7 @@ def test_a_box_as_it_is_typed():
 
 @pytest.mark.parametrize(
     ("box", "message"),
-    [("1,2,3", "expected four numbers"), ([1, 2, 0, 4], "width and a height above 0"), ("a,b,c,d", "four numbers")],
+    [("1,2,3", "expected 4 numbers"), ([1, 2, 0, 4], "width and a height above 0"), ("a,b,c,d", "4 numbers")],
 )
 def test_anything_but_a_box_is_refused(box, message):
     with pytest.raises(DataError, match=message):
@@ -117,7 +117,7 @@ def test_points_from_files_and_arrays(tmp_path):
     [
         ("nose,1\n", "expected name,x,y in each line, got 'nose,1'"),
         ("nose,1,2\nnose,3,4\n", "two points have the same name"),
-        ("nose,left,2\n", "expected a name, x and y"),
+        ("nose,left,2\n", "expected 2 numbers, x,y"),
         ("", "at least one point"),
         ("n" * 200_000 + ",1,2\n", "is not a CSV file"),
     ],
