@@ -1,14 +1,12 @@
-"""Arrays of TAP-Vid's files, pickles and .npz, read without running anything; they are views of the mapped file.
+"""Arrays of TAP-Vid's files, pickles and .npz, read without running anything.
 
-Only the pages that are looked at come into memory, so a file of several GB costs no more than its list of contents.
+Those of a pickle are views of the mapped file: only the pages that are looked at come into memory, so a file of several
+GB costs no more than its list of contents.
 """
 
-import io
 import mmap
 import pickle
 import re
-import struct
-import zipfile
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -52,7 +50,7 @@ def read_pickle(path: Path) -> Any:
 
 
 def read_npz(path: Path) -> dict[str, NDArray[Any]]:
-    """Read the arrays of an uncompressed .npz.
+    """Read the arrays of an uncompressed .npz, whose size bounds theirs.
 
     Args:
         path: what `numpy.savez` wrote.
@@ -61,13 +59,13 @@ def read_npz(path: Path) -> dict[str, NDArray[Any]]:
         Name → array.
 
     Raises:
-        DataError: one line, for a file that is damaged, compressed, or holds arrays of objects or of claimed sizes that
-            its bytes do not have.
+        DataError: one line, for a file that is damaged, compressed, or holds arrays of objects.
     """
-    content = _mapped(path)
     try:
-        with zipfile.ZipFile(path) as archive:
-            return {entry.filename.removesuffix(".npy"): _npy(content, entry) for entry in archive.infolist()}
+        with np.load(path, allow_pickle=False) as archive:
+            if any(entry.compress_type for entry in archive.zip.infolist()):
+                raise ValueError("it is compressed")
+            return dict(archive)
     except Exception as error:  # as above
         raise DataError(f"{path}: not an .npz file that numpy.savez wrote, or a damaged one ({error})") from error
 
@@ -80,19 +78,6 @@ def _mapped(path: Path) -> memoryview:
         raise DataError(f"{path}: cannot be read ({error.strerror or error})") from error
     except ValueError as error:
         raise DataError(f"{path}: is empty; copy or download it again") from error
-
-
-def _npy(content: memoryview, entry: zipfile.ZipInfo) -> NDArray[Any]:
-    if entry.compress_type != zipfile.ZIP_STORED:
-        raise ValueError(f"{entry.filename} is compressed")
-    names = struct.unpack_from("<HH", content, entry.header_offset + 26)
-    begin = entry.header_offset + 30 + sum(names)
-    header = io.BytesIO(content[begin : begin + min(entry.file_size, 4096)])
-    is_first = np.lib.format.read_magic(header) == (1, 0)
-    read = np.lib.format.read_array_header_1_0 if is_first else np.lib.format.read_array_header_2_0
-    shape, is_fortran, dtype = read(header)
-    values = np.frombuffer(content[begin + header.tell() : begin + entry.file_size], dtype)  # refuses objects
-    return values.reshape(shape, order="F" if is_fortran else "C")
 
 
 class _Refused(Exception):

@@ -6,7 +6,6 @@ import io
 from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
-from fractions import Fraction
 from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
@@ -105,17 +104,12 @@ def open_container(path: Path, content: bytes | None, timeout: float) -> InputCo
     return container
 
 
-def as_fraction(value: Fraction | None) -> Fraction | None:
-    """Return a rate or a unit of time of PyAV as a fraction; None where it is not set, which is 0 from PyAV 19 on."""
-    return Fraction(value.numerator, value.denominator) if value else None
-
-
 def read_header(container: InputContainer) -> VideoInfo:
     """Return what the header of an open file states of its first video stream."""
     stream = container.streams.video[0]
     rate = float(stream.average_rate or stream.guessed_rate or 0)
-    if stream.duration and (base := as_fraction(stream.time_base)):
-        duration = float(stream.duration * base)
+    if stream.duration and stream.time_base:
+        duration = stream.duration * float(stream.time_base)
     else:
         duration = (container.duration or 0) / 1e6
     codec = stream.codec_context

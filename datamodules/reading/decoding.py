@@ -10,7 +10,6 @@ import time
 from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import Collection, Iterator, Sequence
-from fractions import Fraction
 from itertools import chain, dropwhile, islice
 from math import ceil
 from os import PathLike
@@ -22,7 +21,6 @@ import numpy as np
 
 from .container import (
     FrameTable,
-    as_fraction,
     can_seek,
     open_container,
     read_header,
@@ -126,15 +124,6 @@ class VideoFile:
         if last_time is not None and info.fps and last_time - start * base >= info.duration - (few + 1) / info.fps:
             return ""
         return f"ends early: {self.num_frames} of {info.num_frames} frames; copy it again"
-
-    @property
-    def steady_rate(self) -> Fraction | None:
-        """Frames per second, where all have equal distances in time but for the rounding of time stamps."""
-        rate, base = as_fraction(self._stream.average_rate), as_fraction(self._stream.time_base)
-        if not self._table or not rate or not base:
-            return None
-        times, ticks = self._table.times, float(1 / (rate * base))
-        return rate if all(abs(at - times[0] - n * ticks) < 1.01 for n, at in enumerate(times)) else None
 
     def read(self, indices: Sequence[int]) -> list[np.ndarray]:
         """Decode frames by number.

@@ -137,7 +137,7 @@ class MaskPrompt(Prompt):
         return cls(ids.astype(np.uint8), davis_palette(), source="array")
 
     @cached_property
-    def objects(self) -> tuple[int, ...]:  # type: ignore[override]
+    def objects(self) -> tuple[int, ...]:
         """Object ids, ascending."""
         return tuple(int(i) for i in np.unique(self.ids) if i)
 
@@ -196,7 +196,8 @@ class BoxPrompt(Prompt):
             name, _, box = given.rpartition("=")
             source, rows = f"box {given}", [Row(box, name=name.strip())]
         for row in rows:
-            yield cls(*_numbers(row.values, columns, source), row.name, source=source, frame=row.frame)
+            x, y, width, height = _numbers(row.values, columns, source)
+            yield cls(x, y, width, height, row.name, source=source, frame=row.frame)
 
     @property
     def objects(self) -> tuple[str]:

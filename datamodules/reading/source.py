@@ -7,7 +7,6 @@ import warnings
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from fractions import Fraction
 from math import ceil
 from pathlib import Path
 
@@ -59,7 +58,6 @@ class FrameFolder:
 
     def __init__(self, path: str | os.PathLike[str], frame_rate: float = FRAME_RATE) -> None:
         self.path, self.frame_rate = Path(path), frame_rate
-        self.steady_rate = Fraction(frame_rate)
         self._files = list_pictures(path)
         self.stems = [file.stem for file in self._files]
         kinds = {file.suffix.lower().replace("jpeg", "jpg") for file in self._files}

@@ -5,7 +5,6 @@ import hashlib
 import json
 import os
 import statistics
-import time
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
@@ -24,7 +23,6 @@ from .parallel import Failure, in_processes
 
 Kind = Literal["unreadable", "too short", "duplicate"]
 
-_SAVE_EVERY = 60.0  # seconds
 _SHOWN = 20  # unusable videos that are printed
 _ENDS = 2**16  # bytes of a file's head and of its tail that its digest covers
 
@@ -105,18 +103,12 @@ def check_data(
     entries = list_videos(source, strict=False)
     paths = list(dict.fromkeys(os.path.abspath(entry.path) for entry in entries))
     reports = _earlier(output / "report.json")
-    saved = time.monotonic()
-    done: set[str] = set()
     items = [(path, reports.get(path)) for path in paths]
     try:
         limit, count = 2 * timeout + 5, workers or usable_cores()
         with closing(in_processes(partial(_inspect, timeout), items, count, limit, "check-data")) as outcomes:
             for (path, _), outcome in outcomes:
                 reports[path] = _unreadable(path, outcome) if isinstance(outcome, Failure) else outcome
-                done.add(path)
-                if time.monotonic() > saved + _SAVE_EVERY:
-                    _write_report(output, source, entries, reports, min_frames)
-                    saved = time.monotonic()
     finally:
         rows = _write_report(output, source, entries, reports, min_frames)
     usable = [entry for entry, (_, problem) in zip(entries, rows, strict=True) if problem is None]

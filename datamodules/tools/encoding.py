@@ -6,7 +6,6 @@ from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..reading.container import as_fraction
 from ..reading.decoding import VideoFile
 from ..reading.errors import DataError
 from ..reading.images import Reformatter, require_size
@@ -44,55 +43,32 @@ class OutputFormat:
 
 
 def write_video(video: OpenedVideo, path: Path, form: OutputFormat) -> int:
-    """Encode all frames; return their number."""
+    """Encode all frames at the average rate, since equal distances in time make the file's index a table of its frames.
+
+    Returns:
+        Number of frames.
+    """
     import av
 
-    resize, clock, stream, count = _Resizer(form.short_side, 2, "yuv420p"), _Clock(video), None, 0
+    rate = Fraction(video.frame_rate).limit_denominator(1001) or Fraction(FRAME_RATE)
+    resize, stream, count = _Resizer(form.short_side, 2, "yuv420p"), None, 0
     with av.open(f"file:{path}", "w", format="mp4") as container:
         for frame in _upright(video):
-            count += 1
             picture = resize(frame)
-            picture.pts, picture.time_base = clock(frame)
+            picture.pts, picture.time_base = count, 1 / rate
+            count += 1
             picture.pict_type = 0  # the encoder's choice, not what the frame was in the source
             if stream is None:
-                stream = container.add_stream("libx264", rate=clock.rate, options=_options(form))
+                stream = container.add_stream("libx264", rate=rate, options=_options(form))
                 context = stream.codec_context
                 context.width, context.height, context.pix_fmt = picture.width, picture.height, "yuv420p"
-                context.time_base, context.gop_size, context.thread_count = clock.base, form.key_interval, 1
+                context.time_base, context.gop_size, context.thread_count = 1 / rate, form.key_interval, 1
                 context.colorspace, context.color_range = picture.colorspace, picture.color_range
                 context.color_primaries, context.color_trc = picture.color_primaries, picture.color_trc
             container.mux(stream.encode(picture))
         if stream is not None:
             container.mux(stream.encode(None))
     return count
-
-
-class _Clock:
-    """Times of the output: even ones where the source's are even but for rounding, else the source's own from 0 on.
-
-    Attributes:
-        rate: frames/s, on average.
-        base: unit of the times, seconds.
-    """
-
-    def __init__(self, video: OpenedVideo) -> None:
-        even = video.steady_rate
-        self.rate = even or Fraction(video.frame_rate).limit_denominator(1001) or Fraction(FRAME_RATE)
-        self.base = 1 / self.rate
-        self._is_even, self._first, self._last = even is not None, 0, -1
-
-    def __call__(self, frame: "av.VideoFrame") -> tuple[int, Fraction]:
-        """Return the time of the next frame, and its unit; a frame without a time follows at the average distance."""
-        step = 1
-        if not self._is_even:
-            if self._last < 0:
-                self.base, self._first = as_fraction(frame.time_base) or self.base, frame.pts or 0
-            step = max(round(1 / (self.rate * self.base)), 1)
-        following = self._last + (step if self._last >= 0 else 1)
-        if not self._is_even and frame.pts is not None:
-            following = max(frame.pts - self._first, self._last + 1)
-        self._last = following
-        return following, self.base
 
 
 def _options(form: OutputFormat) -> dict[str, str]:
@@ -123,9 +99,7 @@ def _upright(video: OpenedVideo) -> Iterator["av.VideoFrame"]:
     if isinstance(video, VideoFile):
         for frame in video.decode():
             if "DISPLAYMATRIX" in frame.side_data:
-                turned = av.VideoFrame.from_ndarray(video.to_rgb(frame), format="rgb24")
-                turned.pts, turned.time_base = frame.pts, frame.time_base
-                yield turned
+                yield av.VideoFrame.from_ndarray(video.to_rgb(frame), format="rgb24")
             else:
                 yield frame
     else:
@@ -133,9 +107,7 @@ def _upright(video: OpenedVideo) -> Iterator["av.VideoFrame"]:
         for number, picture in enumerate(video.frames()):
             size = size or picture.shape
             require_size(video.path, picture.shape, size, number)
-            frame = av.VideoFrame.from_ndarray(picture, format="rgb24")
-            frame.pts, frame.time_base = number, 1 / video.steady_rate
-            yield frame
+            yield av.VideoFrame.from_ndarray(picture, format="rgb24")
 
 
 class _Resizer:

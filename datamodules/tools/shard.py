@@ -1,21 +1,18 @@
-"""Pack a folder or list of video files into shards for `data.source`."""
+"""Pack a folder or list of video files into shards for `data.source`: tar archives and an index."""
 
 import argparse
-import json
 import os
+import tarfile
 import warnings
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-import numpy as np
-
 from ..reading.errors import DataError
 from ..reading.files import ProgressReport, write_atomically
-from ..reading.shards import INDEX, offsets_of
+from ..reading.shards import INDEX, Index
 from ..reading.source import VideoEntry, list_videos
 
-_LARGEST = 2**32 - 2**20  # bytes: offsets in a shard are 32-bit numbers
 _MB = 2**20
 
 
@@ -52,39 +49,40 @@ def write_shards(
         Number of shards.
 
     Raises:
-        DataError: if the source has folders of frames, the destination holds shards already, or a file is too large or
-            changes meanwhile.
+        DataError: if the source has folders of frames, the destination holds shards already, or a file changes while it
+            is packed.
     """
     root, folder = Path(source).expanduser(), Path(destination).expanduser()
-    if not 1 <= megabytes <= _LARGEST // 2**20:
-        raise ValueError(f"a shard must have 1 to {_LARGEST // 2**20} MB, got {megabytes}")
+    if megabytes < 1:
+        raise ValueError(f"a shard must have at least 1 MB, got {megabytes}")
     if (folder / INDEX).exists():
         raise DataError(f"{folder}: holds shards already; remove it, or choose another folder")
+    base = root if root.is_dir() else root.parent
     videos, sizes = _there(list_videos(root))
+    names = [os.path.relpath(entry.path, base) for entry in videos]
     folder.mkdir(parents=True, exist_ok=True)
-    for left in folder.glob("chunk-0-*.bin"):
+    for left in folder.glob("*.tar"):
         left.unlink()
     parts = list(_plan(sizes, megabytes * _MB))
-    names = [f"chunk-0-{number}.bin" for number in range(len(parts))]
+    shards = [f"{number:05d}.tar" for number in range(len(parts))]
 
-    def write(name: str, part: slice) -> None:
-        _write_shard(folder / name, [entry.path for entry in videos[part]], sizes[part])
+    def write(shard: str, part: slice) -> list[int]:
+        return _write_shard(folder / shard, names[part], [entry.path for entry in videos[part]], sizes[part])
 
+    begins: list[int] = []
     with ThreadPoolExecutor(max(workers, 1)) as pool, ProgressReport("shards", len(parts)) as progress:
-        for _ in pool.map(write, names, parts):
+        for found in pool.map(write, shards, parts):
+            begins += found
             progress.advance()
-    base = root if root.is_dir() else root.parent
-    index = {
-        "chunks": [
-            {"filename": name, "chunk_size": part.stop - part.start} for name, part in zip(names, parts, strict=True)
-        ],
-        "vidcorr": {
-            "names": [os.path.relpath(entry.path, base) for entry in videos],
-            "labels": [entry.label for entry in videos],
-            "sizes": sizes,
-        },
-    }
-    write_atomically(folder / INDEX, json.dumps(index))
+    index = Index(
+        shards=shards,
+        names=names,
+        labels=[entry.label for entry in videos],
+        shard=[number for number, part in enumerate(parts) for _ in range(part.start, part.stop)],
+        begins=begins,
+        sizes=sizes,
+    )
+    write_atomically(folder / INDEX, index.model_dump_json())
     return len(parts)
 
 
@@ -95,14 +93,11 @@ def _there(videos: Sequence[VideoEntry]) -> tuple[list[VideoEntry], list[int]]:
         if entry.path.is_dir():
             raise DataError(f"{entry.path}: a folder of frames; shards hold files, which `vidcorr transcode` makes")
         try:
-            size = entry.path.stat().st_size
+            sizes.append(entry.path.stat().st_size)
         except OSError as error:
             warnings.warn(f"{entry.path}: left out, cannot be read ({error.strerror})", stacklevel=3)
             continue
-        if size > _LARGEST:
-            raise DataError(f"{entry.path}: has {size / 2**30:.1f} GB, at most 4 fit into a shard; transcode it")
         there.append(entry)
-        sizes.append(size)
     return there, sizes
 
 
@@ -117,12 +112,15 @@ def _plan(sizes: Sequence[int], limit: int) -> Iterator[slice]:
     yield slice(first, len(sizes))
 
 
-def _write_shard(path: Path, files: Sequence[Path], sizes: Sequence[int]) -> None:
-    with path.open("wb") as shard:
-        shard.write(np.array([len(files), *offsets_of(sizes)], dtype="<u4").tobytes())
-        for file, size in zip(files, sizes, strict=True):
-            content = file.read_bytes()
-            if len(content) != size:
-                raise DataError(f"{file}: changed while it was packed; pack again when it is complete")
-            shard.write(np.array(size, dtype="<u4").tobytes())
-            shard.write(content)
+def _write_shard(path: Path, names: Sequence[str], files: Sequence[Path], sizes: Sequence[int]) -> list[int]:
+    """Write a tar archive of files; return where the bytes of each begin."""
+    with tarfile.open(path, "w") as shard:
+        for name, file, size in zip(names, files, sizes, strict=True):
+            entry = tarfile.TarInfo(name)
+            entry.size = size
+            with file.open("rb") as content:
+                if os.fstat(content.fileno()).st_size != size:
+                    raise DataError(f"{file}: changed while it was packed; pack again when it is complete")
+                shard.addfile(entry, content)
+    with tarfile.open(path) as shard:
+        return [entry.offset_data for entry in shard]

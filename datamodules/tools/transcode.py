@@ -53,7 +53,7 @@ def transcode(
     """Re-encode the videos of a source in parallel, with the same folders and names.
 
     An output is written atomically and has its source's modification time: one that has it already is left as it
-    is, so that a stopped run resumes. Rotation is applied, sound left out, uneven times are kept. Where the
+    is, so that a stopped run resumes. Rotation is applied, sound left out, the frame rate made constant. Where the
     source is a list, one with the new paths and the same labels is written next to the outputs. `failed.txt` names
     what could not be read.
 

@@ -68,12 +68,11 @@ def test_videos_are_split_within_each_class(videos: Path) -> None:
     data = made(repeat=2)
     assert data.classes == ["run", "sit", "walk"]
     assert len(data.training) == 2 * 3 * 4
-    assert sorted(data.held_out.labels) == [0, 0, 1, 1, 2, 2]
-    assert not {e.path for e in data.training.entries} & {e.path for e in data.held_out.entries}
-    pairs = zip(data.training.entries, data.training.labels, strict=True)
-    assert all(data.classes[label] in e.path.parts for e, label in pairs)
-    assert made().held_out.entries == data.held_out.entries
-    assert made(seed=1).held_out.entries != data.held_out.entries
+    assert sorted(label for _, label in data.held_out.samples) == [0, 0, 1, 1, 2, 2]
+    assert not {*data.training.samples} & {*data.held_out.samples}
+    assert all(data.classes[label] in path.parts for path, label in data.training.samples)
+    assert made().held_out.samples == data.held_out.samples
+    assert made(seed=1).held_out.samples != data.held_out.samples
 
 
 def test_video_sets_that_cannot_be_split_are_refused(tmp_path: Path) -> None:
@@ -97,13 +96,13 @@ def test_a_list_gives_classes_by_its_labels_and_what_has_none_is_refused(videos:
     data = VideoFrameDataModule(videos / "list.txt", size=16, resize=20)
     data.setup("fit")
     assert data.classes == ["9", "10"]
-    pairs = [*zip(data.training.entries, data.training.labels, strict=True)]
-    assert sorted((e.path.parent.name, label) for e, label in pairs) == [("sit", 1)] * 5 + [("walk", 0)] * 5
+    pairs = data.training.samples
+    assert sorted((path.parent.name, label) for path, label in pairs) == [("sit", 1)] * 5 + [("walk", 0)] * 5
     (videos / "plain.csv").write_text("\n".join(lines))
     with pytest.raises(DataError, match="needs a folder per class, or a list with labels, not one without"):
         VideoFrameDataModule(videos / "plain.csv").setup("fit")
     (videos / "shards").mkdir()
-    for name in ("index.json", "0.bin"):
+    for name in ("index.json", "0.tar"):
         (videos / "shards" / name).touch()
     with pytest.raises(DataError, match="or a list with labels, not shards"):
         VideoFrameDataModule(videos / "shards").setup("fit")

@@ -6,10 +6,8 @@ import os
 from pathlib import Path
 
 import pytest
-import torch
 
 from datamodules import VideoDataModule
-from datamodules.reading.errors import DataError
 from tests.helpers.numbered_videos import write_folder, write_video
 
 
@@ -45,17 +43,3 @@ def test_thousands_of_clips_leave_nothing_behind(tmp_path):
             before = descriptors(), resident()
     assert descriptors() == before[0]
     assert resident() < before[1] + 30
-
-
-@pytest.mark.slow
-@pytest.mark.skipif(not Path("/proc/self/fd").is_dir(), reason="reads /proc")
-def test_a_video_that_fails_while_it_is_read_is_closed(tmp_path):
-    video = write_video(tmp_path / "a.mp4", 30)
-    module = VideoDataModule(tmp_path, frames=4, size=32, num_workers=0, validation_fraction=0.0, timeout=1e-6)
-    module.setup("fit")
-    clips = module._clips([0], lambda frames, generator: torch.zeros(1), 1, None, 0)
-    before = descriptors()
-    for epoch in range(30):
-        with pytest.raises(DataError, match=f"10 items in a row could not be used: {video}: not decoded within"):
-            clips[epoch, 0]
-    assert descriptors() == before

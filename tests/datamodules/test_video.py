@@ -91,13 +91,6 @@ def test_draws_are_a_function_of_seed_and_epoch_for_any_number_of_workers(videos
         assert same(list(loader), expected)
 
 
-def test_the_samplings(videos):
-    frames = torch.cat([b["frame_index"] for b in batches(make(videos, sampling="continuous", interval=3))])
-    assert (frames.diff() == 3).all()
-    same_frame = torch.cat([b["frame_index"] for b in batches(make(videos, sampling="continuous", interval=0))])
-    assert (same_frame.diff() == 0).all()
-
-
 def test_samples_per_epoch_draws_from_all_frames(tmp_path):
     write_folder(tmp_path / "short", 4)
     write_folder(tmp_path / "long", 36)
@@ -158,13 +151,6 @@ def test_a_broken_video_is_replaced_counted_and_named(videos, tmp_path):
     assert run.callback_metrics["data/skipped_videos"] == failures
 
 
-def test_only_broken_videos_end_the_run_with_their_names(tmp_path):
-    (tmp_path / "a.mp4").write_bytes(b"1")
-    (tmp_path / "b.mp4").write_bytes(b"2")
-    with pytest.raises(DataError, match=r"10 items in a row could not be used: .*[ab]\.mp4"):
-        batches(make(tmp_path, batch_size=2))
-
-
 def test_what_can_be_known_before_training(videos, tmp_path):
     with pytest.raises(DataError, match="no videos here"):
         make(tmp_path)
@@ -209,7 +195,7 @@ class SaveAt(Callback):
             raise InterruptedError
 
 
-@pytest.mark.parametrize(("epoch", "batch", "fail"), [(0, 0, False), (1, 1, False), (1, 2, False), (2, 1, True)])
+@pytest.mark.parametrize(("epoch", "batch", "fail"), [(1, 1, False), (2, 1, True)])
 def test_a_resumed_run_sees_what_an_uninterrupted_one_sees(videos, tmp_path, epoch, batch, fail):
     whole = Toy()
     trainer(tmp_path, max_epochs=4).fit(whole, datamodule=make(videos, colour=True))

@@ -97,7 +97,7 @@ def test_a_part_of_a_video_is_followed_as_a_video_of_its_own(scene, folder, colo
     assert content["frame_rate"] == 6
     coco = json.loads((tmp_path / "coco.json").read_text())
     assert [image["id"] for image in coco["images"]] == [1, 3, 5, 7]
-    with pytest.raises(DataError, match="frame 4 is not in the part of the video from frame 1 to .*, one frame in 2"):
+    with pytest.raises(DataError, match=r"frame 4 is not in the part of the video from frame 1 to .*, one frame in 2"):
         predict_video(colour, part, at(4), tmp_path / "other")
     with pytest.raises(DataError, match="array: frame 40 lies beyond the end of the video"):
         predict_video(colour, folder / "clip.mp4", replace(at(1), frame=40), tmp_path / "other")

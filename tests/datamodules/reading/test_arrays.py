@@ -173,7 +173,7 @@ def test_not_a_pickle(tmp_path):
 def test_an_npz_with_objects_or_compressed_is_refused(tmp_path):
     video = element()
     for number, (save, content, message) in enumerate([
-        (np.savez, video | {"points": np.array([None])}, "OBJECT array"),
+        (np.savez, video | {"points": np.array([None])}, "Object arrays"),
         (np.savez_compressed, video, "is compressed"),
     ]):  # fmt: skip
         path = tmp_path / f"{number}.npz"

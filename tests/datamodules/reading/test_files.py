@@ -31,15 +31,6 @@ def test_csv_has_the_columns_of_all_records():
     assert csv_text([("a", None), (1, 2.5)], "\n") == "a,\n1,2.5\n"
 
 
-def test_what_cannot_be_written_leaves_what_was_there(tmp_path):
-    path = tmp_path / "list.txt"
-    path.write_text("before")
-    with pytest.raises(UnicodeEncodeError):
-        write_atomically(path, "half" * 10_000 + "\ud800")
-    assert path.read_text() == "before"
-    assert list(tmp_path.iterdir()) == [path]
-
-
 def test_a_folder_appears_complete_or_not_at_all(tmp_path: Path) -> None:
     (tmp_path / "made").mkdir()
     (tmp_path / "made" / "old").write_text("old")
@@ -85,15 +76,6 @@ def test_a_line_every_so_often(monkeypatch, capsys):
     assert len(lines) == len(called) == 4  # 120 seconds
     assert lines[0] == "training: 35/100 steps, 0.50 steps/s, 2 min left, loss 0.5"
     assert lines[-1] == "training: 80/100 steps, 0.50 steps/s, 40 s left, loss 0.5"
-
-
-def test_an_unknown_total_and_slow_items(monkeypatch, capsys):
-    now = [0.0]
-    monkeypatch.setattr(files.time, "monotonic", lambda: now[0])
-    with ProgressReport("predict", None, "frames", every=1) as report:
-        now[0] += 40
-        report.advance()
-    assert capsys.readouterr().err == "predict: 1 frames, 40 s each\n"
 
 
 def test_a_full_disk_names_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,14 +1,11 @@
 """Boxes and points from files that name frames, and several values of a flag."""
 
-import json
-
 import numpy as np
 import pytest
 from PIL import Image
 
 from datamodules import FrameStream
 from datamodules.prompted_video import placed_prompts
-from datamodules.reading.coco import encode_rle
 from datamodules.reading.errors import DataError
 from datamodules.reading.prompt_files import separated
 from datamodules.reading.prompts import BoxPrompt, MaskPrompt, PointPrompt, read_prompts
@@ -107,17 +104,6 @@ def test_masks_of_a_folder_belong_to_the_frames_of_their_names(stream, tmp_path)
     (tmp_path / "none").mkdir()
     with pytest.raises(DataError, match="no image in this folder"):
         read_prompts(mask=str(tmp_path / "none"))
-
-
-def test_masks_of_a_coco_file_belong_to_its_images(stream, tmp_path):
-    ids = np.eye(8, 9, dtype=bool)
-    content = {
-        "images": [{"id": 3}],
-        "annotations": [{"image_id": 3, "category_id": 4, "segmentation": encode_rle(ids)}],
-    }
-    (tmp_path / "m.json").write_text(json.dumps(content))
-    (placed,) = placed_prompts(read_prompts(mask=str(tmp_path / "m.json")), stream)
-    assert (placed.frame, placed.objects) == (3, (4,))
 
 
 def test_prompts_are_placed_in_the_order_of_their_frames_and_named(stream):

@@ -1,7 +1,5 @@
 """Masks, boxes and points from whatever a user has painted, typed or saved."""
 
-import json
-
 import numpy as np
 import pytest
 from PIL import Image
@@ -100,16 +98,6 @@ def test_a_box_as_it_is_typed():
 def test_anything_but_a_box_is_refused(box, message):
     with pytest.raises(DataError, match=message):
         BoxPrompt.of(box)
-
-
-def test_points_from_files_and_arrays(tmp_path):
-    (tmp_path / "points.csv").write_text("name,x,y\nnose, 1.5,2\ntail,3,4\n")
-    (tmp_path / "points.json").write_text(json.dumps({"nose": [1.5, 2], "tail": [3, 4]}))
-    for given in (tmp_path / "points.csv", tmp_path / "points.json", {"nose": (1.5, 2), "tail": (3, 4)}):
-        prompt = PointPrompt.of(given)
-        assert prompt.names == ("nose", "tail")
-        assert prompt.points.tolist() == [[1.5, 2], [3, 4]]
-    assert PointPrompt.of([[1.5, 2], [3, 4]]).names == ("1", "2")
 
 
 @pytest.mark.parametrize(

@@ -9,13 +9,11 @@ import fsspec
 import pytest
 
 from cli import main
-from datamodules.reading.decoding import VideoFile
 from datamodules.reading.errors import DataError, DecodingError
 from datamodules.reading.shards import ShardedVideos
 from datamodules.tools.check_data import check_data
 from datamodules.tools.shard import write_shards
 from tests.helpers.epochs import batches, same
-from tests.helpers.numbered_videos import read_number
 from tests.helpers.shards import VIDEOS, make
 
 
@@ -62,29 +60,6 @@ def test_a_list_keeps_its_order_and_labels(videos, tmp_path):
     assert [entry.label for entry in ShardedVideos(tmp_path / "shards").videos] == [5, 3, 4]
 
 
-def test_what_a_list_elsewhere_names_is_held_out_alike(videos, tmp_path, monkeypatch):
-    listing = tmp_path / "lists" / "of" / "mine.txt"
-    listing.parent.mkdir(parents=True)
-    listing.write_text("".join(f"{path}\n" for path in sorted(videos.rglob("*.*"))))
-    write_shards(listing, tmp_path / "shards")
-    monkeypatch.chdir("/")  # nearer to the root than the names reach up
-    assert (
-        make(tmp_path / "shards", validation_fraction=0.5).held_out.numbers.tolist()
-        == make(listing, validation_fraction=0.5).held_out.numbers.tolist()
-    )
-
-
-def test_a_run_resumes_in_the_middle_of_an_epoch(shards):
-    whole = batches(make(shards), epoch=1)
-    first = make(shards).train_dataloader()
-    first.sampler.set_epoch(1)
-    taken = iter(first)
-    next(taken), next(taken)
-    resumed = make(shards, num_workers=1).train_dataloader()
-    resumed.load_state_dict(first.state_dict())
-    assert same(list(resumed), whole[2:])
-
-
 def test_an_object_store_is_read_by_ranges(shards, store):
     url, asked = store
     assert same(batches(make(shards)), batches(make(url)))
@@ -94,8 +69,8 @@ def test_an_object_store_is_read_by_ranges(shards, store):
 
 def test_a_store_that_does_not_answer_ends_the_run_instead_of_its_videos(store):
     data = make(store[0])
-    fsspec.filesystem("memory").rm("/bucket/chunk-0-0.bin")
-    with pytest.raises(OSError, match=r"^memory://bucket/chunk-0-0\.bin: cannot be read: "):
+    fsspec.filesystem("memory").rm("/bucket/00000.tar")
+    with pytest.raises(OSError, match=r"^memory://bucket/00000\.tar: cannot be read: "):
         batches(data)
     with pytest.raises(DataError, match=r"^memory://nothing/index\.json: cannot be read: "):
         make("memory://nothing")
@@ -109,11 +84,11 @@ def test_without_its_client_a_url_says_what_to_install(monkeypatch):
 
 def test_a_shard_that_is_cut_off_loses_its_videos_only(videos, tmp_path):
     write_shards(videos, tmp_path / "shards")
-    (shard,) = (tmp_path / "shards").glob("*.bin")
-    with shard.open("r+b") as file:
-        file.truncate(shard.stat().st_size - 10)
+    index = json.loads((tmp_path / "shards" / "index.json").read_text())
+    with (tmp_path / "shards" / "00000.tar").open("r+b") as file:
+        file.truncate(index["begins"][-1] + index["sizes"][-1] - 10)
     last = ShardedVideos(tmp_path / "shards").videos[-1].path
-    with pytest.raises(DecodingError, match=r"chunk-0-0\.bin: the shard is truncated"):
+    with pytest.raises(DecodingError, match=r"00000\.tar: the shard is truncated"):
         ShardedVideos(tmp_path / "shards").read(VIDEOS - 1)
     seen = batches(make(tmp_path / "shards", batch_size=VIDEOS, validation_fraction=0))
     failures = [line for batch in seen for line in batch["failures"]]
@@ -121,40 +96,23 @@ def test_a_shard_that_is_cut_off_loses_its_videos_only(videos, tmp_path):
     assert all(line.startswith(f"{last}: cannot be read from") for line in failures)
 
 
-@pytest.mark.parametrize("name", ["more/1 b.mkv", "2.avi"])
-def test_bytes_decode_as_their_file(videos, name):
-    content = (videos / name).read_bytes()
-    with VideoFile(videos / name) as file, VideoFile(name, content=content) as held:
-        assert held.info == file.info
-        assert held.num_frames == file.num_frames
-        for wanted, got in zip(file.read([7, 0, 3]), held.read([7, 0, 3]), strict=True):
-            assert (wanted == got).all()
-        assert [read_number(frame) for frame in held.frames()] == list(range(file.num_frames))
-    with pytest.raises(DecodingError, match=r"^broken\.mp4: "):
-        VideoFile("broken.mp4", content=content[: len(content) // 8])
-
-
 @pytest.mark.parametrize(
-    ("path", "value"),
+    ("column", "value"),
     [
-        (("vidcorr", "names"), 5),
-        (("vidcorr", "sizes"), [-1] * 12),
-        (("vidcorr", "sizes"), [10**30] * 12),
-        (("vidcorr", "labels"), ["x"] * 12),
-        (("chunks",), None),
-        (("chunks", 0, "filename"), "../../outside.bin"),
-        (("chunks", 0, "chunk_size"), -3),
+        ("names", 5),
+        ("names", []),
+        ("sizes", [-1] * VIDEOS),
+        ("begins", [10**30] * VIDEOS),
+        ("labels", ["x"] * VIDEOS),
+        ("shard", [10**6] * VIDEOS),
+        ("shards", None),
+        ("shards", ["../../outside.tar"]),
     ],
 )
-def test_damaged_indices_end_in_one_line(shards, tmp_path, path, value):
+def test_damaged_indices_end_in_one_line(shards, tmp_path, column, value):
     shutil.copytree(shards, tmp_path / "copy")
     file = tmp_path / "copy" / "index.json"
-    index = json.loads(file.read_text())
-    target = index
-    for step in path[:-1]:
-        target = target[step]
-    target[path[-1]] = value
-    file.write_text(json.dumps(index))
+    file.write_text(json.dumps(json.loads(file.read_text()) | {column: value}))
     with pytest.raises(DataError, match=r"index\.json: ") as error:
         ShardedVideos(tmp_path / "copy")
     assert "\n" not in str(error.value)
@@ -163,7 +121,7 @@ def test_damaged_indices_end_in_one_line(shards, tmp_path, path, value):
 @pytest.mark.parametrize("content", [b"", b"\xff\xfe", b"[" * 100_000, b"nonsense", b"[]", b"null"])
 def test_indices_that_are_none_end_in_one_line(tmp_path, content):
     (tmp_path / "index.json").write_bytes(content)
-    (tmp_path / "chunk-0-0.bin").write_bytes(b"")
+    (tmp_path / "00000.tar").write_bytes(b"")
     with pytest.raises(DataError, match=r"index\.json: not an index of `vidcorr shard`") as error:
         ShardedVideos(tmp_path)
     assert "\n" not in str(error.value)

@@ -11,7 +11,6 @@ from datamodules.reading.prompts import read_prompts
 from datamodules.reading.source import (
     FrameFolder,
     hashed_rank,
-    list_pictures,
     list_videos,
     open_video,
 )
@@ -152,13 +151,6 @@ def test_links_are_followed_and_no_folder_is_listed_twice(tmp_path):
         (root / link).symlink_to(target)
     (root / "c").symlink_to(tmp_path / "elsewhere")
     assert names(root, list_videos(root)) == ["a/x.mp4", "b/x.mp4", "z/x.mp4"]
-
-
-def test_pictures_come_in_natural_order_without_hidden_and_other_files(tmp_path):
-    for name in ("10.jpg", "9.JPG", "2.png", ".3.jpg", "notes.txt"):
-        (tmp_path / name).write_bytes(b"")
-    assert [path.name for path in list_pictures(tmp_path)] == ["2.png", "9.JPG", "10.jpg"]
-    assert list_pictures(tmp_path / "nowhere") == ()
 
 
 def test_two_pictures_of_one_stem_are_refused_by_every_reader(tmp_path):

@@ -1,12 +1,11 @@
 """Headers of video files: what they state, and the files that are refused by them."""
 
-from fractions import Fraction
 from pathlib import Path
 
 import av
 import pytest
 
-from datamodules.reading.container import VIDEO_SUFFIXES, as_fraction, open_container, read_header
+from datamodules.reading.container import VIDEO_SUFFIXES, open_container, read_header
 from datamodules.reading.errors import DecodingError
 from datamodules.reading.guards import LIMIT_VARIABLE
 from tests.helpers.numbered_videos import write_video
@@ -44,21 +43,6 @@ def test_a_title_in_another_encoding_does_not_keep_a_file_from_opening(video: Pa
     titled.write_bytes(content.replace(b"a title", b"a t\xeetr\xe9"))  # Latin-1
     with open_container(titled, None, timeout=10) as opened:
         assert read_header(opened).num_frames == 12
-
-
-class Unset:
-    """A rate that is not set, as PyAV 19 gives it."""
-
-    numerator, denominator = 0, 1
-
-    def __bool__(self) -> bool:
-        return False
-
-
-def test_rates_of_every_pyav_are_fractions() -> None:
-    assert as_fraction(None) is None
-    assert as_fraction(Unset()) is None  # type: ignore[arg-type]
-    assert as_fraction(Fraction(30000, 1001)) == Fraction(30000, 1001)
 
 
 def test_a_picture_larger_than_permitted_is_refused(video: Path, monkeypatch: pytest.MonkeyPatch) -> None:
