@@ -6,8 +6,9 @@ restarts. Each rank asks for its own samples only, each by one request, and keep
 """
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import numpy as np
 from pydantic import BaseModel, Field, ValidationError
@@ -81,7 +82,7 @@ class ShardedVideos:
         except Exception as error:  # whatever a store's client may raise
             raise DataError(f"{where}: cannot be read: {error}") from error
         self._shards = [plain_name(name, where) for name in index.shards]
-        columns = index.names, index.labels, index.shard, index.begins, index.sizes
+        columns: Sequence[list[Any]] = (index.names, index.labels, index.shard, index.begins, index.sizes)
         if len(set(map(len, columns))) > 1 or max(index.shard, default=0) >= len(self._shards):
             raise DataError(f"{where}: its columns do not fit each other; pack the videos again")
         self.videos = tuple(VideoEntry(Path(name), label) for name, label in zip(*columns[:2], strict=True))
