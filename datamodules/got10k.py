@@ -51,7 +51,7 @@ class Got10kDataModule(SampledDataModule):
         batch_size: pairs per rank.
         num_workers: processes that decode, per rank; by default the usable cores, at most 8.
         seed: seed of every draw.
-        max_megapixels: largest picture that is decoded (89 by default).
+        max_megapixels: largest image that is decoded (89 by default).
 
     Raises:
         DataError: from `setup`, if the layout is not as described.
@@ -128,9 +128,9 @@ def read_sequence(folder: Path) -> tuple[tuple[Path, ...], NDArray[np.float64], 
 def usable_boxes(
     boxes: NDArray[np.float64], size: tuple[int, int], cover: NDArray[np.float64] | None = None
 ) -> NDArray[np.bool_]:
-    """Return which boxes are usable for training: finite, in the picture, of sensible size and shape, not hidden.
+    """Return which boxes are usable for training: finite, in the image, of sensible size and shape, not hidden.
 
-    Part of the box must lie in the picture; sides are 20 to 500 px and 1 to 50 % of the frame's, width / height is
+    Part of the box must lie in the image; sides are 20 to 500 px and 1 to 50 % of the frame's, width / height is
     between 1/4 and 4, and where GOT-10k gives the visible part (0 to 8), it is more than 1 and more than 0.3 of the
     sequence's best. Source: SiamFC code of VFS, which does not check the position of the box.
 
@@ -175,12 +175,12 @@ def draw_pair(frames: NDArray[np.int64], max_gap: int, generator: torch.Generato
 
 
 def training_crop(
-    picture: NDArray[np.uint8], box: NDArray[np.float64], size: int, generator: torch.Generator
+    image: NDArray[np.uint8], box: NDArray[np.float64], size: int, generator: torch.Generator
 ) -> NDArray[np.uint8]:
     """Cut a crop at the tracker's scale, slightly shifted and stretched.
 
     Args:
-        picture: (H, W, 3) uint8.
+        image: (H, W, 3) uint8.
         box: one-based x, y, width, height.
         size: side of the crop, pixels; the target is as large in it as in an exemplar of 120 px.
         generator: source of the draws.
@@ -196,7 +196,7 @@ def training_crop(
     pixel = context_side(height, width) / EXEMPLAR / zoom
     shifted = (y + SHIFT * (2 * draws[1] - 1) * pixel, x + SHIFT * (2 * draws[2] - 1) * pixel)
     methods = (cv2.INTER_LINEAR, cv2.INTER_CUBIC, cv2.INTER_AREA, cv2.INTER_NEAREST, cv2.INTER_LANCZOS4)
-    return square_crop(picture, shifted, size * pixel, size, methods[int(draws[3] * len(methods))])
+    return square_crop(image, shifted, size * pixel, size, methods[int(draws[3] * len(methods))])
 
 
 def list_sequences(root: Path, subset: str) -> tuple[Path, ...]:

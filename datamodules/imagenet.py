@@ -165,7 +165,7 @@ class VideoFrameDataModule(LabelledDataModule):
     """Single frames of videos with a folder for each class, `<source>/<class>/…/<video>`, or of a list with labels.
 
     Training takes a random frame of each video, evaluation the middle one. Of each class a fraction of the videos is
-    held out, by hashes of their paths; clips cut from one film may still fall on both sides.
+    held out, by hashes of their paths; clips cut from one video may still fall on both sides.
 
     Args:
         source: folder of a folder for each class, or a .txt or .csv list with labels; both as of `list_videos`.

@@ -36,7 +36,7 @@ class FrameStream:
     far as it goes, with a warning.
 
     Args:
-        path: video file, or folder that directly holds the frames as pictures.
+        path: video file, or folder that directly holds the frames as images.
         frame_rate: frames per second of the video; None is the file's own, 24 for a folder.
         start: frame at which the part begins, by its number or its time, see `Moment`; None: the first.
         end: frame before which it ends; None: the end of the video.
@@ -87,12 +87,12 @@ class FrameStream:
         return path.stem if path.suffix.lower() in VIDEO_SUFFIXES else path.name
 
     def stem(self, t: int) -> str:
-        """Return the stem of files for the t-th frame: its picture's, or its number in the video."""
+        """Return the stem of files for the t-th frame: its image's, or its number in the video."""
         number = self.part.number(t)
         return self._stems[number] if self._stems is not None else f"{number:05d}"
 
     def number_of(self, moment: Moment) -> int:
-        """Return the number, in the video, of a frame that is named by its number, its time or its picture.
+        """Return the number, in the video, of a frame that is named by its number, its time or its image.
 
         Raises:
             DataError: if it names no frame.
@@ -121,10 +121,10 @@ class FrameStream:
         count = None if end is None else len(range(start, end, self.part.every))
         with (
             self._open(table=start > 0) as video,  # stays open until the thread has left it
-            closing(read_ahead(islice(video.frames(start, self.part.every), count))) as pictures,
+            closing(read_ahead(islice(video.frames(start, self.part.every), count))) as images,
         ):
-            for picture in pictures:
-                yield self._checked(picture, t)
+            for image in images:
+                yield self._checked(image, t)
                 t += 1
             if end is None and video.truncation:
                 rank_zero_warn(f"{self.path}: {video.truncation}")
@@ -139,23 +139,23 @@ class FrameStream:
         with self._open(table=True) as video:
             while t >= 0:
                 first = max(0, t - room + 1)
-                pictures = list(islice(video.frames(self.part.number(first), self.part.every), t - first + 1))
-                if len(pictures) <= t - first:
+                images = list(islice(video.frames(self.part.number(first), self.part.every), t - first + 1))
+                if len(images) <= t - first:
                     raise DecodingError(self.path, f"ends before frame {self.part.number(t)}")
-                while pictures:
-                    yield self._checked(pictures.pop(), t)
+                while images:
+                    yield self._checked(images.pop(), t)
                     t -= 1
 
-    def _checked(self, picture: Any, t: int) -> Tensor:
-        """Return a picture `(H, W, 3)` as a frame `(3, H, W)`, if it has the size of the first."""
-        require_size(self.path, picture.shape, self.size, self.part.number(t))
-        return torch.from_numpy(picture).permute(2, 0, 1)
+    def _checked(self, image: Any, t: int) -> Tensor:
+        """Return an image `(H, W, 3)` as a frame `(3, H, W)`, if it has the size of the first."""
+        require_size(self.path, image.shape, self.size, self.part.number(t))
+        return torch.from_numpy(image).permute(2, 0, 1)
 
     def _open(self, table: bool = False) -> OpenedVideo:
         return open_video(self.path, table=table, frame_rate=self._rate)
 
     def _number(self, video: OpenedVideo | None, moment: Moment, name: str) -> int:
-        """Return the number of a frame; text that is the name of a folder's picture, without suffix, is that one."""
+        """Return the number of a frame; text that is the name of a folder's image, without suffix, is that one."""
         if self._stems is not None and moment in self._stems:
             return self._stems.index(str(moment))
 
@@ -231,7 +231,7 @@ class PromptedVideoDataModule(pl.LightningDataModule):
 
     Args:
         video: file, or folder of frames.
-        mask: indexed, grey or RGB picture of a frame's objects, see `MaskPrompt`; a folder of such pictures that are
+        mask: indexed, grey or RGB image of a frame's objects, see `MaskPrompt`; a folder of such images that are
             named after their frames; or JSON in COCO's format.
         box: `x,y,width,height` in pixels, or a file that holds boxes, see `BoxPrompt`.
         points: CSV of `name,x,y`, JSON, or `grid:16`, see `PointPrompt`.

@@ -1,1 +1,1 @@
-"""Reading of videos, pictures, boxes and prompts from disk."""
+"""Reading of videos, images, boxes and prompts from disk."""

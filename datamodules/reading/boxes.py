@@ -88,7 +88,7 @@ def context_side(height: float, width: float, context: float = 0.5) -> float:
 
 
 def square_crop(
-    picture: NDArray[np.uint8],
+    image: NDArray[np.uint8],
     centre: tuple[float, float],
     side: float,
     size: int,
@@ -101,7 +101,7 @@ def square_crop(
     is padded. Where nothing is visible the crop is all mean colour (black in that code).
 
     Args:
-        picture: (H, W, 3) uint8.
+        image: (H, W, 3) uint8.
         centre: (y, x), pixels, zero-based; it may lie outside.
         side: side of the square in the frame, pixels; below 2 it is 2.
         size: side of the crop, pixels.
@@ -116,13 +116,13 @@ def square_crop(
     crop = np.empty((size, size, 3), np.uint8) if out is None else out
     side = max(side, SMALLEST_SIDE)
     (top, bottom, above, height), (left, right, before, width) = (
-        _visible(middle, side, length, size) for middle, length in zip(centre, picture.shape[:2], strict=True)
+        _visible(middle, side, length, size) for middle, length in zip(centre, image.shape[:2], strict=True)
     )
-    region = picture[top:bottom, left:right]
+    region = image[top:bottom, left:right]
     if region.size and (height, width) == (size, size):
         cv2.resize(region, (size, size), dst=crop, interpolation=interpolation)
         return crop
-    crop[:] = np.rint(np.divide(cv2.sumElems(picture)[:3], picture.shape[0] * picture.shape[1]))
+    crop[:] = np.rint(np.divide(cv2.sumElems(image)[:3], image.shape[0] * image.shape[1]))
     if region.size:
         resized = cv2.resize(region, (width, height), interpolation=interpolation)
         crop[above : above + height, before : before + width] = resized

@@ -222,24 +222,24 @@ def _is_idr(packet: bytes, length_size: int) -> bool:
     return False
 
 
-def upright(picture: np.ndarray, frame: av.VideoFrame) -> np.ndarray:
+def upright(image: np.ndarray, frame: av.VideoFrame) -> np.ndarray:
     """Turn and mirror a decoded image as its frame's display matrix says; of odd angles the nearest quarter turn.
 
     The matrix [a b u, c d v, x y w] takes a stored pixel (p, q) to (a p + c q + x, b p + d q + y); its translation only
     brings the image back into view and needs no reading.
 
     Args:
-        picture: (H, W, …), the frame's pixels as stored.
+        image: (H, W, …), the frame's pixels as stored.
         frame: what it was decoded from.
 
     Returns:
-        (H, W, …) or (W, H, …), contiguous; `picture` itself where the frame has no matrix.
+        (H, W, …) or (W, H, …), contiguous; `image` itself where the frame has no matrix.
     """
     data = frame.side_data.get("DISPLAYMATRIX")
     if data is None:
-        return picture
+        return image
     a, b, _, c, d = np.frombuffer(bytes(memoryview(data)), np.int32)[:5].astype(float)  # type: ignore[arg-type]
     is_transposed = abs(a) + abs(d) < abs(b) + abs(c)
     to_right, to_bottom = (c, b) if is_transposed else (a, d)
-    shown = picture.swapaxes(0, 1) if is_transposed else picture
+    shown = image.swapaxes(0, 1) if is_transposed else image
     return np.ascontiguousarray(shown[:: -1 if to_bottom < 0 else 1, :: -1 if to_right < 0 else 1])

@@ -9,7 +9,7 @@ class DataError(ValueError):
 
 
 class DecodingError(DataError):
-    """Error for a video or picture that cannot be decoded.
+    """Error for a video or image that cannot be decoded.
 
     Args:
         path: the file.

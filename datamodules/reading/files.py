@@ -19,7 +19,7 @@ from typing import Any, Self, TypeVar, cast
 
 ItemT = TypeVar("ItemT")
 
-_REFRESH = 0.5  # seconds from one picture of the line to the next
+_REFRESH = 0.5  # seconds from one drawing of the line to the next
 _CELLS = 20  # of the bar
 _CLEAR = "\r\x1b[K"
 

@@ -43,7 +43,7 @@ def plain_name(name: str, listed_in: object) -> str:
 
 
 def raise_limit(megapixels: float | None) -> None:
-    """Set the largest picture that is decoded, in this process and in those it starts; None leaves it as it is.
+    """Set the largest image that is decoded, in this process and in those it starts; None leaves it as it is.
 
     Raises:
         ValueError: if the number is not above 0.
@@ -56,7 +56,7 @@ def raise_limit(megapixels: float | None) -> None:
 
 
 def max_pixels() -> int:
-    """Return the number of pixels that a picture or frame may have.
+    """Return the number of pixels that an image or frame may have.
 
     Raises:
         DataError: if the environment variable does not hold a number.
@@ -71,12 +71,12 @@ def max_pixels() -> int:
 
 
 def max_bytes() -> int:
-    """Return the number of bytes that a picture, mask or annotation file may have."""
+    """Return the number of bytes that an image, mask or annotation file may have."""
     return max_pixels() * BYTES_PER_PIXEL
 
 
 def check_pixels(path: object, width: int, height: int) -> None:
-    """Refuse a picture or video whose header claims more pixels than are decoded.
+    """Refuse an image or video whose header claims more pixels than are decoded.
 
     Raises:
         DecodingError: naming the file, its claim and how to raise the limit.

@@ -1,4 +1,4 @@
-"""Reading of single pictures, and conversion of decoded ones."""
+"""Reading of single images, and conversion of decoded ones."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 AGAIN = "copy or extract it again"
 REPEATABLE_X264 = "threads=1:lookahead-threads=1:sliced-threads=0:mbtree=0"
-"""Parameters under which x264 gives the same bytes for the same pictures: with several threads its decisions depend on
+"""Parameters under which x264 gives the same bytes for the same images: with several threads its decisions depend on
 the machine, and its macroblock tree reads memory that it has not written."""
 
 
@@ -34,7 +34,7 @@ def read_picture(path: str | os.PathLike[str]) -> NDArray[np.uint8]:
         (H, W, 3) uint8 RGB.
 
     Raises:
-        DecodingError: if the file is missing, truncated, no picture, not a regular file, or larger than the limits of
+        DecodingError: if the file is missing, truncated, no image, not a regular file, or larger than the limits of
             `guards`, which are checked before it is decoded.
     """
     return decode_picture(np.frombuffer(read_bytes(path), dtype=np.uint8), path)
@@ -45,13 +45,13 @@ def decode_picture(data: NDArray[np.uint8], where: object) -> NDArray[np.uint8]:
 
     Args:
         data: (n,) uint8.
-        where: names the picture in errors.
+        where: names the image in errors.
 
     Returns:
         (H, W, 3) uint8 RGB.
 
     Raises:
-        DecodingError: if the picture is truncated, cannot be decoded, or claims more pixels than `guards` permits.
+        DecodingError: if the image is truncated, cannot be decoded, or claims more pixels than `guards` permits.
     """
     import cv2
 
@@ -60,12 +60,12 @@ def decode_picture(data: NDArray[np.uint8], where: object) -> NDArray[np.uint8]:
         raise DecodingError(where, f"truncated JPEG; {AGAIN}")
     decoded_size(where, content)
     try:
-        picture = cv2.imdecode(data, cv2.IMREAD_COLOR_RGB | cv2.IMREAD_IGNORE_ORIENTATION)
+        image = cv2.imdecode(data, cv2.IMREAD_COLOR_RGB | cv2.IMREAD_IGNORE_ORIENTATION)
     except cv2.error as error:
         raise DecodingError(where, f"cannot be decoded as a picture ({error.err or error.msg}); {AGAIN}") from error
-    if picture is None:
+    if image is None:
         raise DecodingError(where, f"cannot be decoded as a picture; {AGAIN}")
-    return np.asarray(picture, dtype=np.uint8)
+    return np.asarray(image, dtype=np.uint8)
 
 
 def decoded_size(where: object, content: bytes) -> tuple[int, int]:
@@ -79,17 +79,17 @@ def decoded_size(where: object, content: bytes) -> tuple[int, int]:
 
 
 def opened_picture(path: str | os.PathLike[str], kind: str = "picture") -> AbstractContextManager[Image.Image]:
-    """Open a picture of any kind with Pillow, once its file and its header are within the limits of `guards`.
+    """Open an image of any kind with Pillow, once its file and its header are within the limits of `guards`.
 
     Args:
         path: the file.
-        kind: kind of picture, for messages.
+        kind: kind of image, for messages.
 
     Returns:
-        A context manager that gives the picture, not decoded yet; decoding happens inside the context.
+        A context manager that gives the image, not decoded yet; decoding happens inside the context.
 
     Raises:
-        DecodingError: if it is not a picture, cannot be decoded in the context, or exceeds the limits.
+        DecodingError: if it is not an image, cannot be decoded in the context, or exceeds the limits.
     """
     require_regular(path)
     return _opened(path, path, kind, None)
@@ -115,7 +115,7 @@ def _opened(where: object, source: Any, kind: str, formats: tuple[str, ...] | No
 
 
 def pixels(shape: Sequence[int]) -> str:
-    """Return the size of a picture (height, width, …) for a message.
+    """Return the size of an image (height, width, …) for a message.
 
     Example:
         >>> pixels((480, 640, 3))
@@ -136,10 +136,10 @@ def require_size(where: object, shape: Sequence[int], others: Sequence[int], num
 
 
 def picture_header(path: str | os.PathLike[str]) -> tuple[tuple[int, int], str]:
-    """Return ((height, width), Pillow mode) of a picture, without decoding it.
+    """Return ((height, width), Pillow mode) of an image, without decoding it.
 
     Raises:
-        DecodingError: if the file is not a picture, or its header claims more pixels than are decoded.
+        DecodingError: if the file is not an image, or its header claims more pixels than are decoded.
     """
     with opened_picture(path) as image:
         return (image.height, image.width), image.mode

@@ -75,7 +75,7 @@ def read_mask(path: Path, size: tuple[int, int] | None = None) -> NDArray[np.uin
 
 
 def check_mask_mode(path: Path, image: Image.Image) -> None:
-    """Refuse a picture that cannot hold object ids: expected are palette, 8-bit grey and 1-bit PNGs.
+    """Refuse an image that cannot hold object ids: expected are palette, 8-bit grey and 1-bit PNGs.
 
     Raises:
         DataError: naming the mode or format and what to do.

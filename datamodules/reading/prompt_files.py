@@ -83,9 +83,9 @@ def read_mask_picture(path: Path) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]
     return _ids_of_colours(path, np.array(image.convert("RGBA")))
 
 
-def _ids_of_colours(path: Path, picture: NDArray[np.uint8]) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+def _ids_of_colours(path: Path, image: NDArray[np.uint8]) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
     """Number the colours of a painted mask (H, W, 4) from dark to light; black is background."""
-    rgb = np.where(picture[..., 3:] < 128, 0, picture[..., :3]).astype(np.uint8)
+    rgb = np.where(image[..., 3:] < 128, 0, image[..., :3]).astype(np.uint8)
     flat = rgb.astype(np.int64) @ np.array([1 << 16, 1 << 8, 1])
     found, numbers = np.unique(flat, return_inverse=True)
     if len(found) > MOST_COLOURS + 1:

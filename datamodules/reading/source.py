@@ -19,10 +19,10 @@ from .guards import read_bytes
 from .images import read_picture, require_size
 
 FRAME_RATE = 24.0
-"""Frames per second of a folder of pictures, which has no times, and of a video file that states no rate."""
+"""Frames per second of a folder of images, which has no times, and of a video file that states no rate."""
 IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png"})
 UNREAD_SUFFIXES = frozenset({".yuv", ".rgb", ".rm", ".rmvb", ".swf", ".r3d", ".braw", ".gif", ".webp", ".avif", ".bik"})
-"""Endings of videos that are not read: they lack a size, need closed decoders, or are mostly pictures."""
+"""Endings of videos that are not read: they lack a size, need closed decoders, or are mostly images."""
 
 
 @dataclass(frozen=True)
@@ -124,11 +124,11 @@ def list_videos(source: str | os.PathLike[str], strict: bool = True) -> tuple[Vi
     """List the videos of a source without opening them.
 
     Args:
-        source: a folder, searched through for video files and for folders that directly hold pictures (each such
+        source: a folder, searched through for video files and for folders that directly hold images (each such
             folder is one video, unless it also holds video files; links are followed, no folder is entered
             twice), or a list file (.txt, .csv): one path per line, absolute or relative to the list, with an optional
             class number after a space, a tab or a comma. Empty lines and lines that start with # are left out.
-        strict: check that listed files exist and that folders of frames hold at least two pictures of one kind.
+        strict: check that listed files exist and that folders of frames hold at least two images of one kind.
 
     Returns:
         The videos: of a folder in natural order of their paths, of a list in its own order.
@@ -173,7 +173,7 @@ def list_pictures(folder: str | os.PathLike[str]) -> tuple[Path, ...]:
 
 
 def stamp(path: str | os.PathLike[str]) -> tuple[int, int]:
-    """Return the bytes and the time of the last change (ns) of a video file or of a folder with its pictures.
+    """Return the bytes and the time of the last change (ns) of a video file or of a folder with its images.
 
     Raises:
         DecodingError: if it is not there.
@@ -182,11 +182,11 @@ def stamp(path: str | os.PathLike[str]) -> tuple[int, int]:
         status = os.stat(path)
         if not os.path.isdir(path):
             return status.st_size, status.st_mtime_ns
-        pictures = [picture.stat() for picture in list_pictures(path)]
+        images = [image.stat() for image in list_pictures(path)]
     except OSError as error:
         raise DecodingError(path, error.strerror or str(error)) from error
-    changed = max([status.st_mtime_ns, *(picture.st_mtime_ns for picture in pictures)])
-    return sum(picture.st_size for picture in pictures), changed
+    changed = max([status.st_mtime_ns, *(image.st_mtime_ns for image in images)])
+    return sum(image.st_size for image in images), changed
 
 
 def natural_order(name: str) -> list[tuple[int, int, str]]:

@@ -35,14 +35,14 @@ class VideoReport:
         path: absolute.
         bytes: size on disk.
         modified: time of the last change, ns; with path and bytes it decides whether a video has to be read again.
-        digest: digest of its size, its first and its last 64 KiB; of a folder, of the sizes of all pictures and of the
+        digest: digest of its size, its first and its last 64 KiB; of a folder, of the sizes of all images and of the
             first and last one. Videos with the same digest are taken for duplicates.
         frames: number.
         seconds: duration, 0 where unknown.
         fps: average frame rate, 0 where unknown.
         width: pixels as stored.
         height: pixels as stored.
-        codec: its name, "frames" for a folder of pictures.
+        codec: its name, "frames" for a folder of images.
         error: why it cannot be used for training, None if it can.
     """
 
@@ -196,10 +196,10 @@ def _riff_size(path: str) -> int:
 def _digest(path: str) -> str:
     digest = hashlib.blake2b(digest_size=16)
     if os.path.isdir(path):
-        pictures = list_pictures(path)
-        digest.update(repr([picture.stat().st_size for picture in pictures]).encode())
-        for picture in (pictures[0], pictures[-1]):
-            digest.update(picture.read_bytes())
+        images = list_pictures(path)
+        digest.update(repr([image.stat().st_size for image in images]).encode())
+        for image in (images[0], images[-1]):
+            digest.update(image.read_bytes())
     else:
         with open(path, "rb") as file:
             size = file.seek(0, os.SEEK_END)

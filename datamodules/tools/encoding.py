@@ -54,18 +54,18 @@ def write_video(video: OpenedVideo, path: Path, form: OutputFormat) -> int:
     resize, stream, count = _Resizer(form.short_side, 2, "yuv420p"), None, 0
     with av.open(f"file:{path}", "w", format="mp4") as container:
         for frame in _upright(video):
-            picture = resize(frame)
-            picture.pts, picture.time_base = count, 1 / rate
+            image = resize(frame)
+            image.pts, image.time_base = count, 1 / rate
             count += 1
-            picture.pict_type = 0  # the encoder's choice, not what the frame was in the source
+            image.pict_type = 0  # the encoder's choice, not what the frame was in the source
             if stream is None:
                 stream = container.add_stream("libx264", rate=rate, options=_options(form))
                 context = stream.codec_context
-                context.width, context.height, context.pix_fmt = picture.width, picture.height, "yuv420p"
+                context.width, context.height, context.pix_fmt = image.width, image.height, "yuv420p"
                 context.time_base, context.gop_size, context.thread_count = 1 / rate, form.key_interval, 1
-                context.colorspace, context.color_range = picture.colorspace, picture.color_range
-                context.color_primaries, context.color_trc = picture.color_primaries, picture.color_trc
-            container.mux(stream.encode(picture))
+                context.colorspace, context.color_range = image.colorspace, image.color_range
+                context.color_primaries, context.color_trc = image.color_primaries, image.color_trc
+            container.mux(stream.encode(image))
         if stream is not None:
             container.mux(stream.encode(None))
     return count
@@ -104,10 +104,10 @@ def _upright(video: OpenedVideo) -> Iterator["av.VideoFrame"]:
                 yield frame
     else:
         size = None
-        for number, picture in enumerate(video.frames()):
-            size = size or picture.shape
-            require_size(video.path, picture.shape, size, number)
-            yield av.VideoFrame.from_ndarray(picture, format="rgb24")
+        for number, image in enumerate(video.frames()):
+            size = size or image.shape
+            require_size(video.path, image.shape, size, number)
+            yield av.VideoFrame.from_ndarray(image, format="rgb24")
 
 
 class _Resizer:

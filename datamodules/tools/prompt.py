@@ -69,12 +69,12 @@ def write_page(video: Path, output: Path, frames: Sequence[Moment] = (0,), every
         OSError: if the page cannot be written.
     """
     with open_video(video) as opened:
-        pictures = dict(_chosen(video, opened, frames, every))
+        images = dict(_chosen(video, opened, frames, every))
         stems = opened.stems
-    height, width = next(iter(pictures.values())).shape[:2]
+    height, width = next(iter(images.values())).shape[:2]
     embedded = [
-        {"number": number, "label": stems[number] if stems else str(number), "picture": _data_uri(picture)}
-        for number, picture in pictures.items()
+        {"number": number, "label": stems[number] if stems else str(number), "picture": _data_uri(image)}
+        for number, image in images.items()
     ]
     values = {
         "title": html.escape(video.name),
@@ -97,10 +97,10 @@ def _chosen(
     if every is not None:
         if every < 1:
             raise DataError(f"--every: expected 1 or more frames, got {every}")
-        for number, picture in enumerate(video.frames(0, every)):
+        for number, image in enumerate(video.frames(0, every)):
             if number == MOST_FRAMES:
                 raise DataError(f"--every {every}: more than {MOST_FRAMES} frames of {path}; take a larger N")
-            yield number * every, picture
+            yield number * every, image
         return
 
     numbers = sorted({frame_number(moment, "--frames", video.number_at) for moment in moments})
@@ -113,8 +113,8 @@ def _chosen(
         yield number, shown
 
 
-def _data_uri(picture: NDArray[np.uint8]) -> str:
-    bgr = cv2.cvtColor(picture, cv2.COLOR_RGB2BGR)
+def _data_uri(image: NDArray[np.uint8]) -> str:
+    bgr = cv2.cvtColor(image, cv2.COLOR_RGB2BGR)
     _, packed = cv2.imencode(".jpg", bgr, (cv2.IMWRITE_JPEG_QUALITY, QUALITY))
     return f"data:image/jpeg;base64,{base64.b64encode(packed.tobytes()).decode()}"
 

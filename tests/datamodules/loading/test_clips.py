@@ -9,13 +9,11 @@ import pytest
 import pytorch_lightning as pl
 import torch
 
-from datamodules import VideoDataModule
 from datamodules.loading.clips import SkippedVideos, draw_frames
 from datamodules.loading.sampling import continuous_indices, seeded_generator
 from datamodules.reading.decoding import VideoFile
 from datamodules.reading.source import list_videos
 from datamodules.synthetic import render_video
-from datamodules.synthetic.writers import write_mp4
 
 
 class Claiming:
@@ -53,25 +51,6 @@ def test_missing_frames_are_drawn_again_and_told() -> None:
             assert (indices, frames, None) == draw(20, 20, seed)
     assert 10 < notes < 50
     assert draw(40, 20, 1)[2] in (None, "claims.avi: 40 frames expected, 20 can be decoded")
-
-
-def test_a_header_that_claims_a_thousand_frames(tmp_path: Path) -> None:
-    path = tmp_path / "video.avi"
-    write_mp4(path, render_video(0, 0, 2, (64, 64))[0])
-    content = bytearray(path.read_bytes())
-    place = content.index(b"avih") + 8 + 16
-    content[place : place + 4] = (1000).to_bytes(4, "little")
-    stream = content.index(b"strh") + 8 + 32
-    content[stream : stream + 4] = (1000).to_bytes(4, "little")
-    path.write_bytes(content)
-    with VideoFile(path) as video:
-        assert video.info.num_frames == 1000
-        assert video.num_frames == 2
-    arguments = {"frames": 4, "sampling": "continuous", "interval": 3, "size": 32, "batch_size": 1}
-    module = VideoDataModule(tmp_path, validation_fraction=0, **arguments)  # type: ignore[arg-type]
-    module.setup("fit")
-    [batch] = module.train_dataloader()
-    assert batch["frame_index"].max() < 2
 
 
 @pytest.mark.parametrize(("suffix", "form"), [(".h264", "h264"), (".y4m", "yuv4mpegpipe")])

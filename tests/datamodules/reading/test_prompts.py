@@ -86,35 +86,30 @@ def test_anything_but_a_mask_is_refused(tmp_path, array, message):
     assert str(path) in str(refused.value)
 
 
-def test_a_box_as_it_is_typed():
-    for typed in ("1.5,2,30,4", "[1.5, 2, 30, 4]", [1.5, 2, 30, 4]):
-        assert BoxPrompt.of(typed).metadata()["box"] == [1.5, 2, 30, 4]
+@pytest.mark.parametrize("typed", ["1.5,2,30,4", "[1.5, 2, 30, 4]", [1.5, 2, 30, 4]])
+def test_a_box_as_it_is_typed(typed):
+    assert BoxPrompt.of(typed).metadata()["box"] == [1.5, 2, 30, 4]
 
 
 @pytest.mark.parametrize(
-    ("box", "message"),
-    [("1,2,3", "expected 4 numbers"), ([1, 2, 0, 4], "width and a height above 0"), ("a,b,c,d", "4 numbers")],
-)
-def test_anything_but_a_box_is_refused(box, message):
-    with pytest.raises(DataError, match=message):
-        BoxPrompt.of(box)
-
-
-@pytest.mark.parametrize(
-    ("text", "message"),
+    ("prompt", "text", "message"),
     [
-        ("nose,1\n", "expected name,x,y in each line, got 'nose,1'"),
-        ("nose,1,2\nnose,3,4\n", "two points have the same name"),
-        ("nose,left,2\n", "expected 2 numbers, x,y"),
-        ("", "at least one point"),
-        ("n" * 200_000 + ",1,2\n", "is not a CSV file"),
+        (BoxPrompt, "1,2,3", "expected 4 numbers"),
+        (BoxPrompt, [1, 2, 0, 4], "width and a height above 0"),
+        (BoxPrompt, "a,b,c,d", "4 numbers"),
+        (PointPrompt, "nose,1\n", "expected name,x,y in each line, got 'nose,1'"),
+        (PointPrompt, "nose,1,2\nnose,3,4\n", "two points have the same name"),
+        (PointPrompt, "nose,left,2\n", "expected 2 numbers, x,y"),
+        (PointPrompt, "", "at least one point"),
+        (PointPrompt, "n" * 200_000 + ",1,2\n", "is not a CSV file"),
     ],
 )
-def test_what_are_no_points_is_refused(tmp_path, text, message):
+def test_what_is_no_box_or_point_is_refused(tmp_path, prompt, text, message):
     path = tmp_path / "points.csv"
-    path.write_text(text)
+    if prompt is PointPrompt:
+        path.write_text(text)
     with pytest.raises(DataError, match=message):
-        PointPrompt.of(path)
+        prompt.of(path if prompt is PointPrompt else text)
 
 
 @pytest.mark.parametrize("text", ["[" * 100_000, "1" * 5000, "{"], ids=["levels", "digits", "cut off"])

@@ -17,7 +17,7 @@ from datamodules.reading.errors import DataError
 from datamodules.reading.prompts import read_prompts
 from datamodules.synthetic.writers import write_mp4
 from datamodules.tools.prompt import write_page
-from tests.helpers.browser import as_phone, chromium
+from tests.helpers.browser import chromium
 
 SIZE = 96, 160
 """Height and width of the frames, pixels."""
@@ -181,14 +181,3 @@ def test_from_drawing_on_two_frames_to_prediction(video: Path, tmp_path: Path, b
     assert browser.execute_script("return [now, state.open.length]") == [0, 0]
     hand.press("#undo")
     assert browser.execute_script("return [now, state.open.length]") == [1, 2]
-
-
-@pytest.mark.slow
-def test_a_phone_shows_all_in_its_width(video: Path, tmp_path: Path, browser: Any) -> None:
-    as_phone(browser)
-    browser.get(write_page(video, tmp_path / "page.html", [0, 1, 2]).as_uri())
-    assert browser.execute_script("return document.documentElement.scrollWidth") <= 390
-    hand = Hand(browser)
-    hand.press("[data-tool=point]")
-    hand.click(40.5, 30.5)
-    assert browser.execute_script("return state.points[0].at") == pytest.approx([40, 30], abs=0.5)
