@@ -1,14 +1,14 @@
 """Point tracking on TAP-Vid by the features of an extractor."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from torch import nn
+from torch import Tensor, nn
 
 from datamodules.datasets import PointSequence, TapVid
 from datamodules.reading.files import csv_text, write_atomically
@@ -133,7 +133,12 @@ class TapVidEvaluation(Evaluation):
             sequence.occluded, sequence.points * protocol.scored_size, protocol.query_mode, protocol.query_stride
         )
         both = protocol.query_mode == "strided"
-        found = self.tracker.track(sequence.frame, sequence.num_frames, queries.points, both)
+        frames = sequence.num_frames
+
+        def video(first: int) -> Iterator[Tensor]:
+            return map(sequence.frame, range(first, frames))
+
+        found = self.tracker.track(video, frames, sequence.size, queries.points, both)
         truth = queries.points, queries.occluded, queries.tracks
         where: dict[str, Any] = {"name": sequence.name, "position": self._positions[sequence.name]}
         grids = zip(self.tracker.grids, self.tracker.protocols, strict=True)

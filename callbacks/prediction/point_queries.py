@@ -102,8 +102,9 @@ def _tracks(tracker: PointTracker, stream: FrameStream, prompts: Sequence[Prompt
     scale = torch.tensor(stream.size[::-1], dtype=torch.float64) / tracker.protocols[0].scored_size
     positions = (torch.from_numpy(np.concatenate([prompt.points for prompt in points])) + 0.5) / scale
     queries = torch.cat([torch.tensor(starts, dtype=torch.float64)[:, None], positions.flip(1)], dim=1)
-    frames = AnyFrame(stream, count)
-    (tracks,) = tracker.track(lambda t: view.reduce(frames(t)), count, queries.numpy(), max(starts) > 0)
+    (tracks,) = tracker.track(
+        lambda first: map(view.reduce, stream.forwards(first)), count, view.seen, queries.numpy(), max(starts) > 0
+    )
     nearest = nearest_tracks(names, starts, count)
     times = torch.arange(count)
     return {
@@ -129,28 +130,6 @@ def nearest_tracks(names: Sequence[str], starts: Sequence[int], frames: int) -> 
         own = {start: number for number, (other, start) in enumerate(zip(names, starts, strict=True)) if other == name}
         rows.append([own[nearest_prompt(list(own), t)] for t in range(frames)])
     return torch.tensor(rows)
-
-
-class AnyFrame:
-    """Frames of a video by their index; those asked for in order, forwards or backwards, are decoded once.
-
-    Args:
-        stream: the video.
-        count: its number of frames.
-    """
-
-    def __init__(self, stream: FrameStream, count: int) -> None:
-        self._stream, self._count = stream, count
-        self._frames: Iterator[Tensor] = iter(())
-        self._next, self._step = -1, 1
-
-    def __call__(self, t: int) -> Tensor:
-        """Return frame t, uint8 `(3, H, W)`."""
-        if t != self._next:
-            self._step = -1 if t == self._next - 2 * self._step and self._step > 0 else 1
-            self._frames = self._stream.forwards(t) if self._step > 0 else self._stream.backwards(t)
-        self._next = t + self._step
-        return next(self._frames)
 
 
 def draw_followed(frame: Tensor, found: FollowedPoints) -> Picture:

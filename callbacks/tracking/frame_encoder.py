@@ -1,8 +1,8 @@
 """The network's pass over frames, as a protocol prepares them: several at a time on a GPU, ahead of their use."""
 
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Any, Protocol, runtime_checkable
+from itertools import islice
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -16,6 +16,7 @@ from lightning_modules.functional.propagation.sizing import (
     backbone_autocast,
     covered_size,
     fit_input,
+    resized_size,
 )
 
 from .stopwatch import Stopwatch
@@ -26,20 +27,6 @@ Maps = list[Tensor]
 PIXELS_AT_ONCE = 8 * 480 * 854
 """Pixels of the frames of one pass of the network on a GPU: 8 frames of DAVIS."""
 MOST_AT_ONCE = 16
-
-
-@runtime_checkable
-class CanFold(Protocol):
-    """An extractor that can make a faster copy of itself, its BatchNorms folded into its convolutions."""
-
-    def folded(self) -> nn.Module: ...
-
-
-@runtime_checkable
-class InterpolatesPositions(Protocol):
-    """A transformer's extractor, which can interpolate its position embedding by another rule than the network's."""
-
-    positions: str
 
 
 class FrameEncoder:
@@ -89,6 +76,15 @@ class FrameEncoder:
             maps = [each.float() for each in ([output] if isinstance(output, Tensor) else output)]
         return [[each[number] for each in maps] for number in range(len(frames))]
 
+    def frames_at_once(self, size: Size) -> int:
+        """Return how many frames of size (H, W) a pass takes: several on a GPU, elsewhere one.
+
+        On a CPU a second frame in a pass only costs cache, and results are then there frame by frame.
+        """
+        height, width = resized_size(size, self._rules)
+        wanted = max(1, min(MOST_AT_ONCE, PIXELS_AT_ONCE // (height * width)))
+        return wanted if self.device.type == "cuda" else 1
+
     def encode(self, frames: Iterable[Tensor], at_once: int = 1) -> Iterator[Maps]:
         """Yield the maps of each frame of a video, in order.
 
@@ -100,18 +96,17 @@ class FrameEncoder:
         if self._video is not None:
             yield from self._encode_video(frames, self._video)
             return
-        passes, chunk = deque[Callable[[], list[Maps]]](), list[Tensor]()
-        for frame in frames:
-            chunk.append(frame)
-            if len(chunk) == at_once:
-                passes.append(self._begin(chunk))
-                chunk = []
-                if at_once == 1 or len(passes) > 1:
-                    yield from passes.popleft()()
-        if chunk:
-            passes.append(self._begin(chunk))
-        for result in passes:
-            yield from result()
+        frames, waiting = iter(frames), None
+        while chunk := list(islice(frames, at_once)):
+            begun = self._begin(chunk)
+            if waiting is not None:
+                yield from waiting()
+            waiting = begun
+            if at_once == 1:  # nothing to overlap with: give each frame before the next is read
+                yield from waiting()
+                waiting = None
+        if waiting is not None:
+            yield from waiting()
 
     def _encode_video(self, frames: Iterable[Tensor], encoder: VideoEncoder) -> Iterator[Maps]:
         """Yield the maps of an encoder of video, which reads as many frames ahead as its windows are long."""
@@ -156,14 +151,6 @@ class FrameEncoder:
             return result
 
         return hand_over
-
-
-def frames_at_once(device: torch.device, size: Size) -> int:
-    """Return how many frames of size (H, W) a device takes at a time: several on a GPU; elsewhere one after the other.
-
-    On a CPU a second frame in a pass only costs cache, and results are then there frame by frame.
-    """
-    return max(1, min(MOST_AT_ONCE, PIXELS_AT_ONCE // (size[0] * size[1]))) if device.type == "cuda" else 1
 
 
 @torch.no_grad()
@@ -211,13 +198,14 @@ def view_for(extractor: nn.Module, protocol: NetworkInput) -> nn.Module:
     Raises:
         ValueError: if the protocol asks for a mean or deviation and the extractor has no `Normalise`.
     """
-    if protocol.position_embedding == "dino" and isinstance(extractor, InterpolatesPositions):
-        extractor = shared_copy(extractor)
-        extractor.positions = "dino"
+    view: Any = extractor
+    if protocol.position_embedding == "dino" and hasattr(extractor, "positions"):  # of a transformer
+        view = shared_copy(extractor)
+        view.positions = "dino"
     constants = {"rgb_mean": protocol.rgb_mean, "rgb_std": protocol.rgb_std}
     if wanted := {field: constant for field, constant in constants.items() if constant is not None}:
-        extractor = shared_copy(extractor)
-        normalisations = [module for module in extractor.modules() if isinstance(module, Normalise)]
+        view = shared_copy(view)
+        normalisations = [module for module in view.modules() if isinstance(module, Normalise)]
         if not normalisations:
             raise ValueError(
                 f"protocol {protocol.name!r} normalises RGB by {' and '.join(wanted)}, but "
@@ -228,4 +216,5 @@ def view_for(extractor: nn.Module, protocol: NetworkInput) -> nn.Module:
             for field, constant in wanted.items():
                 name = field.removeprefix("rgb_")
                 setattr(module, name, getattr(module, name).new_tensor(constant).view(-1, 1, 1))
-    return extractor.folded() if isinstance(extractor, CanFold) else extractor
+    folded: nn.Module = view.folded() if hasattr(view, "folded") else view
+    return folded

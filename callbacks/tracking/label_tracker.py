@@ -1,7 +1,6 @@
 """Labels given in some frames of a video, masks or points, propagated to every frame by the features of a network."""
 
 import dataclasses
-from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -22,11 +21,11 @@ from lightning_modules.functional import (
     encode_masks,
 )
 from lightning_modules.functional.propagation.references import MatchFinder, matching_groups
-from lightning_modules.functional.propagation.sizing import NetworkInput, Size, resized_size
+from lightning_modules.functional.propagation.sizing import NetworkInput, Size
 from lightning_modules.functional.transfer import PendingCopy, to_device
 
 from .. import signals
-from .frame_encoder import FrameEncoder, device_of, frames_at_once
+from .frame_encoder import FrameEncoder
 from .stopwatch import Stopwatch
 from .view import View, at_stride, maps_of
 
@@ -45,31 +44,14 @@ class TrackedFrame(NamedTuple):
     decoded: list[Tensor]
 
 
-class LabelCoding(ABC):
-    """The labels of one video: how what is given becomes labels on the feature grid, and is read from them again.
-
-    Attributes:
-        work: name of the decoding in the stopwatch's sums.
-    """
-
-    work: str
-
-    @abstractmethod
-    def encode(self, t: int, given: Tensor, grid: Size, protocol: PropagationProtocol) -> Tensor:
-        """Return the labels `(L, h, w)` that frame `t` gives on a grid (h, w): of objects that start there."""
-
-    @abstractmethod
-    def decode(self, t: int, given: Tensor | None, labels: Tensor, protocol: PropagationProtocol) -> Tensor:
-        """Return what the labels of frame `t` say, on their device."""
-
-
 @dataclass(frozen=True)
-class MaskCoding(LabelCoding):
+class MaskCoding:
     """Object masks as one label for each object, and one for the background.
 
     Attributes:
         starts: object id → number of the frame whose mask introduces it.
         view: sizes of the video.
+        work: name of the decoding in the stopwatch's sums.
     """
 
     starts: Mapping[int, int]
@@ -105,7 +87,7 @@ class MaskCoding(LabelCoding):
 
 
 @dataclass(frozen=True)
-class PointCoding(LabelCoding):
+class PointCoding:
     """Points as one heat-map each, a Gaussian by the protocol.
 
     Attributes:
@@ -137,6 +119,10 @@ class PointCoding(LabelCoding):
         return self.decode(0, None, heatmaps, protocol)
 
 
+LabelCoding = MaskCoding | PointCoding
+"""How what is given in a frame becomes labels on the feature grid, and is read from them again."""
+
+
 class LabelTracker:
     """An extractor with one or more protocols, ready to propagate labels through any number of videos.
 
@@ -147,8 +133,6 @@ class LabelTracker:
         protocol: taken at the stride of each map; where that differs from its own stride, its name shows it. Several
             protocols that see frames alike share the features, and the matches where they can, see `matching_groups`.
         stopwatch: counts the seconds of "decode", "backbone", "propagate", "decode masks" and "decode points".
-        at_once: frames per pass of the network, the next of which are encoded ahead; None: as the device
-            wants, see `frames_at_once`.
 
     Attributes:
         stages: a name for each result: that of the map (empty for an extractor of one map), and with several protocols
@@ -166,7 +150,6 @@ class LabelTracker:
         extractor: nn.Module,
         protocol: PropagationProtocol | Sequence[PropagationProtocol],
         stopwatch: Stopwatch | None = None,
-        at_once: int | None = None,
     ) -> None:
         self._maps = maps_of(extractor)
         chosen = [protocol] if isinstance(protocol, PropagationProtocol) else list(protocol)
@@ -174,15 +157,13 @@ class LabelTracker:
             raise ValueError("protocols that see frames differently cannot share one pass of the network")
         self._map_of = [number for number in range(len(self._maps)) for _ in chosen]
         self.protocols = [at_stride(each, stride) for _, stride in self._maps for each in chosen]
-        several = len(chosen) > 1
-        self.stages: list[str] = [
-            "/".join(filter(None, (self._maps[number].stage, several * rules.name)))
-            for number, rules in zip(self._map_of, self.protocols, strict=True)
-        ]
+        names = [rules.name if len(chosen) > 1 else "" for rules in self.protocols]
+        pairs = zip(self._map_of, names, strict=True)
+        self.stages = ["/".join(filter(None, (self._maps[number].stage, name))) for number, name in pairs]
         self.watch = stopwatch or Stopwatch()
-        self.device = device_of(extractor)
+        self.encoder = FrameEncoder(extractor, self.protocols[0], self.watch)
+        self.device = self.encoder.device
         self.extractor = extractor
-        self._at_once = at_once
 
     def view(self, size: Size, short_side: int | None = None) -> View:
         """Return the sizes at which frames of size (H, W) are seen; see `View.of`."""
@@ -244,7 +225,7 @@ class LabelTracker:
             Stopped: between two frames, if a signal asks for it.
         """
         propagators: list[LabelPropagator] = []
-        per_pass = self._at_once or frames_at_once(self.device, resized_size(view.seen, self.protocols[0]))
+        per_pass = self.encoder.frames_at_once(view.seen)
         read, finished = deque[tuple[Tensor, Tensor | None]](), deque[tuple[Tensor, list[PendingCopy]]]()
 
         def seen() -> Iterator[Tensor]:
@@ -257,7 +238,7 @@ class LabelTracker:
             tensors = [copy.wait() for copy in copies]
             return TrackedFrame(frame, tensors[: len(self.stages)], tensors[len(self.stages) :])
 
-        for t, maps in enumerate(self._encoder.encode(seen(), per_pass)):
+        for t, maps in enumerate(self.encoder.encode(seen(), per_pass)):
             signals.check()
             frame, given = read.popleft()
             for features, (stage, _) in zip(maps, self._maps, strict=True):
@@ -284,23 +265,20 @@ class LabelTracker:
         for propagator in propagators:
             propagator.check_finite()
 
-    @cached_property
-    def _encoder(self) -> FrameEncoder:
-        return FrameEncoder(self.extractor, self.protocols[0], self.watch)
-
     def _begin(self, given: Sequence[Tensor | None]) -> list[LabelPropagator]:
         """Return a propagator for each result; those of one map and one group share their matches."""
         labels = [item for item in given if item is not None]
         if len(labels) < len(self.protocols):
             raise ValueError("the first frame gives no annotation: there is nothing to follow")
         finders: dict[int, MatchFinder] = {}
-        for number in sorted(set(self._map_of)):
-            of_map = [index for index, of in enumerate(self._map_of) if of == number]
-            for group in matching_groups([self.protocols[index] for index in of_map]):
-                finder = MatchFinder([self.protocols[of_map[index]] for index in group])
-                finders |= {of_map[index]: finder for index in group}
+        of_a_map = len(self.protocols) // len(self._maps)
+        for first in range(0, len(self.protocols), of_a_map):
+            protocols = self.protocols[first : first + of_a_map]
+            for group in matching_groups(protocols):
+                finder = MatchFinder([protocols[index] for index in group])
+                finders |= {first + index: finder for index in group}
         pairs = enumerate(zip(labels, self.protocols, strict=True))
-        return [LabelPropagator(first, protocol, finders[index]) for index, (first, protocol) in pairs]
+        return [LabelPropagator(each, protocol, finders[index]) for index, (each, protocol) in pairs]
 
 
 def seen_by(protocol: PropagationProtocol) -> tuple[object, ...]:

@@ -2,6 +2,7 @@
 
 import dataclasses
 from collections.abc import Generator, Iterable, Iterator, Sequence
+from functools import lru_cache
 from typing import Any, Generic, NamedTuple, TypeVar
 
 import numpy as np
@@ -37,14 +38,11 @@ class Target(NamedTuple, Generic[K]):
         key: identifies it among the others; it comes back with each of its boxes.
         frames: uint8 RGB `(3, H, W)` each, from the one that `box` belongs to.
         box: one-based x, y, width, height `(4,)`, pixels.
-        track: result of `SiamFCTracker.start` and any number of steps, where the target is followed already: `frames`
-            then begin with the frame after.
     """
 
     key: K
     frames: Generator[Tensor] | Iterator[Tensor]
     box: NDArray[np.float64]
-    track: "Track | None" = None
 
 
 class TrackedBox(NamedTuple, Generic[K]):
@@ -77,9 +75,6 @@ def track_boxes(tracker: "SiamFCTracker", targets: Iterable[Target[K]], at_once:
     try:
         while True:
             while len(active) < at_once and (target := next(waiting, None)) is not None:
-                if target.track is not None:
-                    active.append((target, target.track))
-                    continue
                 with tracker.watch("decode"):
                     first = next(target.frames)
                 active.append((target, tracker.start(image_of(first), target.box)))
@@ -87,7 +82,8 @@ def track_boxes(tracker: "SiamFCTracker", targets: Iterable[Target[K]], at_once:
             if not active:
                 return
             signals.check()
-            frames = [_next(tracker, target) for target, _ in active]
+            with tracker.watch("decode"):
+                frames = [next(target.frames, None) for target, _ in active]
             for (target, track), frame in zip(active, frames, strict=True):
                 if frame is None:
                     yield TrackedBox(target.key, None, track.box)
@@ -151,8 +147,6 @@ class SiamFCTracker:
         self.extractor: Any = view.folded() if hasattr(view, "folded") else view
         self.watch = stopwatch or Stopwatch()
         self.device = device_of(extractor)
-        self._bicubic: dict[int, Tensor] = {}
-        self._windows: dict[int, Tensor] = {}
 
     def start(self, picture: Image, box: NDArray[np.float64]) -> Track:
         """Start to track a target.
@@ -208,9 +202,10 @@ class SiamFCTracker:
 
         Bicubic, to U = response_size · upsampling cells a side; as two products, since that is linear and separable.
         """
-        raw = self.correlate(tracks, pictures)
+        raw, protocol = self.correlate(tracks, pictures), self.protocol
         with self.watch("respond", self.device):
-            matrix = self._upsampling(raw.shape[-1])
+            cells = raw.shape[-1]
+            matrix = bicubic_weights(cells, (protocol.response_size or cells) * protocol.upsampling, self.device)
             return matrix @ raw @ matrix.T
 
     def correlate(self, tracks: Sequence[Track], pictures: Sequence[Image]) -> Tensor:
@@ -242,21 +237,6 @@ class SiamFCTracker:
             features: Tensor = look(images.float().div_(255))
         return features.float()
 
-    def _upsampling(self, cells: int) -> Tensor:
-        """(U, cells): the bicubic weights of one axis."""
-        if cells not in self._bicubic:
-            wanted = (self.protocol.response_size or cells) * self.protocol.upsampling
-            unit = torch.eye(cells, dtype=torch.float32, device=self.device)[None, None]
-            self._bicubic[cells] = interpolate(unit, size=(wanted, cells), mode="bicubic")[0, 0]
-        return self._bicubic[cells]
-
-    def _window(self, cells: int) -> Tensor:
-        """Cosine window over cells × cells, flat, of sum 1."""
-        if cells not in self._windows:
-            window = torch.hann_window(cells, periodic=False, dtype=torch.float64, device=self.device)
-            self._windows[cells] = (window.outer(window) / window.sum() ** 2).flatten()
-        return self._windows[cells]
-
     def _peaks(self, responses: Tensor) -> Tensor:
         """Return for each target the best scale, the best peak in it, and 1 if all is finite, as numbers: (3, N)."""
         protocol, middle = self.protocol, self.protocol.scales // 2
@@ -271,16 +251,28 @@ class SiamFCTracker:
         # the response above its minimum sums to 1 - influence, as the window, of sum 1, does to influence
         total = chosen.sum(1, keepdim=True, dtype=torch.float64) - chosen.shape[1] * low.double()
         flat = high - low <= FLAT * torch.maximum(high.abs(), low.abs())
+        window = cosine_window(responses.shape[-1], responses.device)
         weight = torch.where(flat, 0, (1 - protocol.window_influence) / (total + 1e-16))
-        peak = torch.addcmul(protocol.window_influence * self._window(responses.shape[-1]), weight, chosen).argmax(1)
+        peak = torch.addcmul(protocol.window_influence * window, weight, chosen).argmax(1)
         return torch.stack([best, peak, peaks.isfinite().all(1).long()])
 
 
-def _next(tracker: SiamFCTracker, target: Target[Any]) -> Tensor | None:
-    with tracker.watch("decode"):
-        return next(target.frames, None)
-
-
 def image_of(frame: Tensor) -> Image:
-    """Return a frame, uint8 `(3, H, W)`, as a contiguous picture `(H, W, 3)` to crop from."""
+    """Return a frame, uint8 `(3, H, W)`, as a contiguous image `(H, W, 3)` to crop from."""
     return np.ascontiguousarray(frame.permute(1, 2, 0).numpy())
+
+
+@lru_cache(maxsize=8)
+@torch.inference_mode(False)  # kept from call to call, whatever mode the next one is in
+def bicubic_weights(cells: int, wanted: int, device: torch.device) -> Tensor:
+    """Return the weights `(wanted, cells)` of a bicubic up-sampling along one axis."""
+    unit = torch.eye(cells, dtype=torch.float32, device=device)[None, None]
+    return interpolate(unit, size=(wanted, cells), mode="bicubic")[0, 0]
+
+
+@lru_cache(maxsize=8)
+@torch.inference_mode(False)  # kept from call to call, whatever mode the next one is in
+def cosine_window(cells: int, device: torch.device) -> Tensor:
+    """Return a cosine window over cells × cells, flat, of sum 1, float64."""
+    window = torch.hann_window(cells, periodic=False, dtype=torch.float64, device=device)
+    return (window.outer(window) / window.sum() ** 2).flatten()

@@ -37,9 +37,8 @@ def maps_of(extractor: nn.Module) -> list[MapInfo]:
     """
     stride: Any = getattr(extractor, "stride", None)
     strides = stride if isinstance(stride, list) else [stride]
-    if stride is None and isinstance(extractor, VideoEncoder):
-        return [MapInfo("", None)]
-    if not all(isinstance(item, int) for item in strides):
+    unknown_yet = stride is None and isinstance(extractor, VideoEncoder)
+    if not unknown_yet and not all(isinstance(item, int) for item in strides):
         raise ValueError(f"tracking needs the stride of each feature map of {type(extractor).__name__}, got {stride}")
     stages: Any = getattr(extractor, "stage", None)
     names = stages if isinstance(stages, list) else [""] * len(strides)
@@ -52,12 +51,10 @@ def stride_of(extractor: nn.Module) -> int | None:
     Raises:
         ValueError: if it gives several, or does not name its stride.
     """
-    stride: Any = getattr(extractor, "stride", None)
-    if stride is None and isinstance(extractor, VideoEncoder):
-        return None
-    if not isinstance(stride, int):
-        raise ValueError(f"tracking needs one map of features and its stride, got {stride}; name one stage")
-    return stride
+    maps = maps_of(extractor)
+    if len(maps) > 1:
+        raise ValueError(f"tracking needs one map of features, got {len(maps)}; name one stage")
+    return maps[0].stride
 
 
 def at_stride(protocol: P, stride: int | None) -> P:

@@ -28,7 +28,7 @@ ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))
 
 from callbacks import SiamFCTracker, TrackingProtocol  # noqa: E402
-from callbacks.tracking.siamfc_tracker import Track  # noqa: E402
+from callbacks.tracking.siamfc_tracker import Track, bicubic_weights  # noqa: E402
 from callbacks.tracking.stopwatch import Stopwatch  # noqa: E402
 from datamodules.reading.boxes import centred, context_side  # noqa: E402
 from lightning_modules.backbones import build_encoder  # noqa: E402
@@ -115,7 +115,7 @@ def necessary(tracker: SiamFCTracker, track: Track, picture: Picture, seconds: d
         return result
 
     crops = timed("crops", lambda: tracker._search_crops([track], [picture]))
-    search, matrix = tracker._features(crops, tracker.extractor), tracker._upsampling(18)
+    search, matrix = tracker._features(crops, tracker.extractor), bicubic_weights(18, 272, tracker.device)
     kernels = track.exemplar.transpose(0, 1).unsqueeze(2)
     rows = timed("convolution", lambda: nn.functional.conv2d(search, kernels))
     timed("up-sampling", lambda: matrix @ rows[:, :1, :18] @ matrix.T)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from callbacks.tracking.frame_encoder import FrameEncoder, frame_features, frames_at_once, view_for
+from callbacks.tracking.frame_encoder import FrameEncoder, frame_features, view_for
 from callbacks.tracking.stopwatch import Stopwatch
 from lightning_modules.backbones import build_encoder, build_feature_extractor, build_network, extractor_of
 from lightning_modules.functional import PropagationProtocol
@@ -109,9 +109,11 @@ def test_one_by_one_nothing_is_read_ahead():
 
 
 def test_a_gpu_takes_as_many_frames_as_make_a_full_pass():
-    gpu, cpu = torch.device("cuda"), torch.device("cpu")
-    assert [frames_at_once(gpu, size) for size in ((480, 854), (960, 1708), (2160, 3840), (64, 64))] == [8, 2, 1, 16]
-    assert frames_at_once(cpu, (64, 64)) == 1
+    encoder = FrameEncoder(torch.nn.Identity(), PropagationProtocol.named("vfs"), Stopwatch())
+    assert encoder.frames_at_once((64, 64)) == 1
+    encoder.device = torch.device("cuda")
+    found = [encoder.frames_at_once(size) for size in ((480, 854), (960, 1708), (2160, 3840), (64, 64))]
+    assert found == [8, 2, 1, 16]
 
 
 def test_features_of_frames_are_those_that_a_tracker_sees():

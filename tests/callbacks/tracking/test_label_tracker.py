@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from PIL import Image
 
 from callbacks import DavisBenchmark, YoutubeVosBenchmark
+from callbacks.tracking.frame_encoder import FrameEncoder
 from callbacks.tracking.label_tracker import LabelTracker, PointCoding
 from callbacks.tracking.view import View
 from cli import main
@@ -57,7 +58,7 @@ def test_the_backbone_runs_in_the_protocols_precision_whatever_surrounds_it(prec
     assert extractor.types == [getattr(torch, precision)] * 3
     assert {each.dtype for each in labels} == {torch.float32}
     image = frames[0][0][None].float() / 255
-    found, exact = tracker._encoder([frames[0][0]])[0][0], extractor(image)[0]
+    found, exact = tracker.encoder([frames[0][0]])[0][0], extractor(image)[0]
     torch.testing.assert_close(found, exact, **({"atol": 2e-2, "rtol": 2e-2} if precision == "bfloat16" else {}))
 
 
@@ -81,7 +82,7 @@ def test_the_extractor_sees_frames_at_the_protocols_size():
 
 
 @pytest.mark.parametrize("at_once", [2, 10])
-def test_frames_in_chunks_give_the_same_labels_and_masks(at_once):
+def test_frames_in_chunks_give_the_same_labels_and_masks(at_once, monkeypatch):
     """Of two maps; an object enters with frame 2, in the middle of a chunk."""
     extractor = build_feature_extractor("tests.helpers.encoders:TinyResNet", ["res3", "res4"], 8)
     protocol = PropagationProtocol.named("vfs").with_changes(context=2)
@@ -90,7 +91,8 @@ def test_frames_in_chunks_give_the_same_labels_and_masks(at_once):
     given = [halves(48, 64), None, second, None, None, None, None]
     runs = []
     for number in (1, at_once):
-        tracker = LabelTracker(extractor, protocol, at_once=number)
+        monkeypatch.setattr(FrameEncoder, "frames_at_once", lambda self, size, number=number: number)
+        tracker = LabelTracker(extractor, protocol)
         annotated = zip(frames, given, strict=True)
         runs.append(list(tracker.track_masks(annotated, {1: 0, 2: 2}, tracker.view((48, 64)))))
     assert torch.equal(runs[0][0].decoded[0], given[0])

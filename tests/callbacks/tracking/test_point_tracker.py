@@ -1,47 +1,43 @@
-"""Points followed through pictures: features are kept as far as they fit, and maps are kept separate."""
+"""Points followed through a video: features are kept as far as they fit, and maps are kept separate."""
+
+from collections.abc import Iterator
 
 import numpy as np
 import pytest
 import torch
 from torch import nn
 
+from callbacks.tracking import point_tracker
+from callbacks.tracking.frame_encoder import FrameEncoder
 from callbacks.tracking.point_tracker import PointTracker
-from lightning_modules.backbones import build_feature_extractor
+from lightning_modules.backbones import Clips, build_feature_extractor
 from lightning_modules.functional.points import PointProtocol
 
 RULES = PointProtocol.named("fomo", "tap_vid").with_changes(scored_size=64, input_size=None)
 QUERIES = np.array([[0.0, 20, 28], [2.0, 44, 12]])
+SIZE, FRAMES = (64, 64), 12
 
 
-def video(t: int) -> torch.Tensor:
-    return torch.randint(256, (3, 64, 64), dtype=torch.uint8, generator=torch.Generator().manual_seed(t))
+def video(first: int) -> Iterator[torch.Tensor]:
+    for t in range(first, FRAMES):
+        yield torch.randint(256, (3, *SIZE), dtype=torch.uint8, generator=torch.Generator().manual_seed(t))
 
 
-def test_a_still_point_stays_and_features_that_do_not_fit_are_made_again() -> None:
-    asked: list[int] = []
-
-    def still(t: int) -> torch.Tensor:
-        asked.append(t)
-        return video(0)
+def test_a_still_point_stays_in_the_centre_of_its_cell() -> None:
+    def still(first: int) -> Iterator[torch.Tensor]:
+        return iter([next(video(0))] * (FRAMES - first))
 
     extractor = build_feature_extractor("raw_colour", stride=8)
-    found = {}
-    for kept in (0, 10**9):
-        asked.clear()
-        (tracks,) = PointTracker(extractor, RULES, kept=kept).track(still, 4, QUERIES)
-        found[kept] = tracks.points
-        assert sorted(set(asked)) == [0, 1, 2, 3]
-        assert (len(asked) == 4) == (kept > 0)
-    assert torch.equal(found[0], found[10**9])
-    cells = torch.tensor([[28.0, 20], [12, 44]], dtype=torch.float64)  # centres of the queries' cells
-    torch.testing.assert_close(found[0], cells[:, None].expand(-1, 4, -1))
+    (tracks,) = PointTracker(extractor, RULES).track(still, FRAMES, SIZE, QUERIES)
+    cells = torch.tensor([[28.0, 20], [12, 44]], dtype=torch.float64)
+    torch.testing.assert_close(tracks.points, cells[:, None].expand(-1, FRAMES, -1))
 
 
 def test_each_map_has_its_protocol_and_grid() -> None:
     extractor = build_feature_extractor("torchvision:resnet18", stage=["res2", "res3"], stride=8)
     tracker = PointTracker(extractor, RULES)
     assert [protocol.feature_stride for protocol in tracker.protocols] == [4, 8]
-    assert len(tracker.track(video, 3, QUERIES)) == 2
+    assert len(tracker.track(video, 3, SIZE, QUERIES)) == 2
     assert tracker.grids == [(16, 16), (8, 8)]
     assert {"decode", "backbone", "track"} <= tracker.watch.seconds.keys()
 
@@ -51,21 +47,30 @@ def test_an_extractor_without_a_stride_is_refused() -> None:
         PointTracker(nn.Identity(), RULES)
 
 
-@pytest.mark.parametrize("kept", [0, 4000, 10**9])
-@pytest.mark.parametrize("at_once", [2, 4, 10])
-def test_frames_in_chunks_give_the_same_tracks_and_no_more_passes(kept: int, at_once: int) -> None:
-    extractor = build_feature_extractor("raw_colour", stride=8)
-    asked: dict[int, list[int]] = {}
-    found = {}
-    for number in (1, at_once):
-        counted = asked.setdefault(number, [])
+@pytest.mark.parametrize("of_video", [False, True])
+@pytest.mark.parametrize("at_once", [1, 5])
+def test_features_that_do_not_fit_are_made_again_and_tracks_are_the_same(
+    at_once: int, of_video: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Followed forwards and back, frame by frame and in passes of several."""
+    colour = build_feature_extractor("raw_colour", stride=8)
+    monkeypatch.setattr(point_tracker, "BLOCK", 3)
+    tracks, begun = {}, {}
+    for kept in (10**9, 4000, 0):
+        starts = begun.setdefault(kept, [])
 
-        def frame(t: int, counted: list[int] = counted) -> torch.Tensor:
-            counted.append(t)
-            return video(t)
+        def counted(first: int, starts: list[int] = starts) -> Iterator[torch.Tensor]:
+            starts.append(first)
+            return video(first)
 
-        tracker = PointTracker(extractor, RULES.with_changes(tracking="chained"), kept=kept, at_once=number)
-        (found[number],) = tracker.track(frame, 6, QUERIES)
-    assert torch.equal(found[1].points, found[at_once].points)
-    assert torch.equal(found[1].occluded, found[at_once].occluded)
-    assert len(asked[at_once]) <= len(asked[1])
+        extractor = (
+            Clips(lambda clip: colour(clip[0]).transpose(0, 1)[None], 4, 1, layout="TCHW") if of_video else colour
+        )
+        monkeypatch.setattr(FrameEncoder, "frames_at_once", lambda self, size, kept=kept: at_once if kept else 1)
+        tracker = PointTracker(extractor, RULES.with_changes(tracking="chained"), kept=kept)
+        (tracks[kept],) = tracker.track(counted, FRAMES, SIZE, QUERIES)
+        assert torch.equal(tracks[kept].points, tracks[10**9].points)
+        assert torch.equal(tracks[kept].occluded, tracks[10**9].occluded)
+    assert begun[10**9] == [0]
+    assert len(begun[0]) > 1
+    assert set(begun[0]) == {0} if of_video else max(begun[0]) > 0

@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 from callbacks import SiamFCTracker, TrackingProtocol
+from callbacks.tracking.siamfc_tracker import cosine_window
 from datamodules.reading.boxes import centred
 from lightning_modules.backbones import RawColour, build_encoder, build_feature_extractor
 from tests.helpers.tracking import GoldenHead, GoldenNet
@@ -52,7 +53,7 @@ def test_golden_features_responses_and_window(golden: Any) -> None:
     tracker = SiamFCTracker(GoldenNet(expected))
     track = tracker.start(expected["frames"][0], expected["init_box"])
     np.testing.assert_allclose(track.exemplar, expected["exemplar_feat"], rtol=0, atol=1e-4)
-    np.testing.assert_allclose(tracker._window(272), expected["hann_window"].ravel(), rtol=0, atol=1e-12)
+    np.testing.assert_allclose(cosine_window(272, tracker.device), expected["hann_window"].ravel(), rtol=0, atol=1e-12)
     for number, frame in enumerate(expected["frames"][1:]):
         raw = tracker.correlate([track], [frame])[0] * expected["hp_out_scale"].item()
         np.testing.assert_allclose(raw, expected["responses"][number], rtol=0, atol=1e-4)
