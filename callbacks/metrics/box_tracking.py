@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from .outlines import as_array
-from .rows import RowMetric
+from .rows import RowMetric, named
 
 Boxes = Tensor | NDArray[Any]
 
@@ -115,12 +115,10 @@ class TrackingSuccess(RowMetric):
             ValueError: if the boxes are not (T, 4) each; the message names the sequence.
         """
         name = self.name_or_number(name)
-        try:
+        with named(name):
             boxes, truth = _boxes(prediction, target)
             if not len(boxes):
                 raise ValueError("no frame to score")
-        except ValueError as error:
-            raise ValueError(f"{name}: {error}") from error
         boxes = np.round(boxes, 3)
         boxes[0] = truth[0]
         curves = torch.cat([success_curve(box_iou(boxes, truth)), precision_curve(centre_error(boxes, truth))])

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from .outlines import as_array
-from .rows import RowMetric
+from .rows import RowMetric, named
 
 Counting = Literal["prediction-visible", "crw", "ground-truth"]
 
@@ -112,21 +112,19 @@ class PCK(RowMetric):
     ) -> None:
         """Add one video: (T, K, 2) x, y in pixels; arguments and errors of `keypoint_distances`."""
         name = self.name_or_number(name)
-        try:
+        with named(name):
             distances = keypoint_distances(prediction, target, self.counting, size)
-        except ValueError as error:
-            raise ValueError(f"{name}: {error}") from error
-        if distances.shape[1] != self.joints:
-            raise ValueError(f"{name}: expected {self.joints} joints, got {distances.shape[1]}")
+            if distances.shape[1] != self.joints:
+                raise ValueError(f"expected {self.joints} joints, got {distances.shape[1]}")
         self.add_row(name, _counts(distances, self.thresholds).flatten().tolist())
 
     def compute(self) -> dict[str, float]:
         """Return `PCK@0.1` and so on, as fractions; NaN where no joint counted."""
-        return self.scores_of(sum(self.table().values(), torch.zeros(self.width, dtype=torch.float64)))
+        return self.scores_of(self.total())
 
     def per_joint(self) -> Tensor:
         """Return the fraction of each joint within each threshold, (A, K) float64; NaN where a joint never counted."""
-        counts = sum(self.table().values(), torch.zeros(self.width, dtype=torch.float64)).view(-1, self.joints)
+        counts = self.total().view(-1, self.joints)
         return counts[1:] / counts[0]
 
     def scores_of(self, row: Tensor) -> dict[str, float]:

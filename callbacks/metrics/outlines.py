@@ -82,9 +82,9 @@ class Outline:
         return near
 
 
-def mask_outlines(masks: Masks, bound: float = BOUND, void: Masks | None = None) -> list[Outline]:
+def mask_outlines(masks: Masks, bound: float = BOUND) -> list[Outline]:
     """Find the outlines of (N, H, W) binary masks, to be scored by `region_score` and `boundary_score`."""
-    binary = binary_masks(masks, masks, void)[0]
+    binary = binary_masks(masks, masks, None)[0]
     radius = _radius(bound, binary.shape[1:])
     return [_outline(mask, radius) for mask in binary]
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -14,7 +14,7 @@ from torchmetrics import Metric
 from torchmetrics.utilities import dim_zero_cat
 
 from .outlines import Masks, as_array, integer_ids, value_span
-from .rows import RowMetric
+from .rows import RowMetric, named
 
 IGNORED = 255
 AP_THRESHOLDS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
@@ -82,19 +82,15 @@ class SemanticIoU(RowMetric):
             name: the video's name; by default its number.
         """
         name = self.name_or_number(name)
-        try:
-            areas = as_array(prediction)
-            if target is not None:
-                areas = as_array(class_areas(prediction, target, self.classes))
+        with named(name):
+            areas = as_array(prediction if target is None else class_areas(prediction, target, self.classes))
             if areas.shape != (4, self.classes):
                 raise ValueError(f"without a target, expected areas (4, {self.classes}), got {areas.shape}")
-        except ValueError as error:
-            raise ValueError(f"{name}: {error}") from error
         self.add_row(name, areas.flatten().tolist())
 
     def compute(self) -> dict[str, float]:
         """Return `mIoU`, `mAcc` (mean recall of the classes) and `aAcc` (fraction of correct pixels), as fractions."""
-        return self.scores_of(sum(self.table().values(), torch.zeros(self.width, dtype=torch.float64)))
+        return self.scores_of(self.total())
 
     def scores_of(self, row: Tensor) -> dict[str, float]:
         """Return the scores of a row; see `RowMetric`."""
@@ -217,43 +213,29 @@ class InstanceAP(Metric):
         *,
         name: str = "sequence",
         classes: Mapping[int, int],
-        scores: Mapping[int, float] | Iterable[Mapping[int, float]],
+        scores: Mapping[int, float],
         target_classes: Mapping[int, int] | None = None,
     ) -> None:
-        """Add one frame, or several of one video.
+        """Add one frame of a video.
 
         Args:
-            prediction: (H, W) or (T, H, W) integer instance ids.
-            target: the same shape, integer instance ids.
-            name: the video's name, for error messages; a video may come in parts.
+            prediction: (H, W) integer instance ids.
+            target: (H, W) integer instance ids.
+            name: the video's name, for error messages.
             classes: class of each predicted id, 1 to C − 1; other ids are background.
-            scores: confidence of each predicted id, one mapping for each frame.
+            scores: confidence of each predicted id.
             target_classes: class of each annotated id; by default `classes`.
 
         Raises:
             ValueError: if the shapes differ, an instance has no score, or a class is out of range.
         """
         wanted_classes = classes if target_classes is None else target_classes
-        wrong = [k for k in {*classes.values(), *wanted_classes.values()} if not 0 < k < self.classes]
-        if wrong:
-            raise ValueError(f"{name}: classes of instances must be 1 to {self.classes - 1}, got {sorted(wrong)}")
-        predicted, wanted = as_array(prediction), as_array(target)
-        if predicted.shape != wanted.shape or predicted.ndim not in (2, 3):
-            raise ValueError(
-                f"{name}: prediction is {predicted.shape}, target is {wanted.shape}; both (T, H, W) or (H, W)"
-            )
-        confidences = [scores] if isinstance(scores, Mapping) else list(scores)
-        if predicted.ndim == 2:
-            predicted, wanted = predicted[None], wanted[None]
-        if len(confidences) != len(predicted):
-            raise ValueError(f"{name}: {len(predicted)} frames, but scores of {len(confidences)}")
-        for frame, truth, confidence in zip(predicted, wanted, confidences, strict=True):
-            try:
-                detections, annotated = match_instances(frame, truth, classes, confidence, wanted_classes)
-            except ValueError as error:
-                raise ValueError(f"{name}: {error}") from error
-            self.detections.append(detections.to(self.device))
-            self.annotated += annotated.bincount(minlength=self.classes).to(self.device)
+        with named(name):
+            if wrong := [k for k in {*classes.values(), *wanted_classes.values()} if not 0 < k < self.classes]:
+                raise ValueError(f"classes of instances must be 1 to {self.classes - 1}, got {sorted(wrong)}")
+            detections, annotated = match_instances(prediction, target, classes, scores, wanted_classes)
+        self.detections.append(detections.to(self.device))
+        self.annotated += annotated.bincount(minlength=self.classes).to(self.device)
 
     def sync(self, *args: Any, **kwargs: Any) -> None:
         """Gather over ranks; torchmetrics alone would send a one-dimensional float32 for a rank without frames."""

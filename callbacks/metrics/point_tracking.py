@@ -13,7 +13,7 @@ from torch import Tensor
 from torchmetrics.utilities import dim_zero_cat
 
 from .outlines import as_array
-from .rows import RowMetric
+from .rows import RowMetric, named
 
 QueryMode = Literal["first", "strided"]
 
@@ -164,7 +164,13 @@ def tapvid_counts(
     queries, hidden, truth, predicted_hidden, positions = (
         as_array(x) for x in (query_points, target_occluded, target_tracks, predicted_occluded, predicted_tracks)
     )
-    _check_shapes(queries, hidden, truth, predicted_hidden, positions)
+    _check_shapes(
+        queries,
+        true_tracks=truth,
+        predicted_tracks=positions,
+        true_occlusion=hidden,
+        predicted_occlusion=predicted_hidden,
+    )
     frames = hidden.shape[1]
     asked = np.round(queries[:, 0])
     if not ((asked >= 0) & (asked < max(frames, 1))).all():
@@ -234,12 +240,10 @@ class TapVidMetrics(RowMetric):
                 of a mean is that of the official code.
         """
         name = self.name_or_number(name)
-        try:
+        with named(name):
             counts = tapvid_counts(
                 query_points, target_occluded, target_tracks, predicted_occluded, predicted_tracks, self.query_mode
             )
-        except ValueError as error:
-            raise ValueError(f"{name}: {error}") from error
         self.add_row(name, [position, len(counts), *counts.sum(axis=0).tolist()])
         self.tracks.append(torch.from_numpy(counts).to(self.device))
 
@@ -319,24 +323,14 @@ def _check_mode(query_mode: str) -> None:
         raise ValueError(f"query_mode must be one of {', '.join(get_args(QueryMode))}, got {query_mode!r}")
 
 
-def _check_shapes(
-    queries: NDArray[Any],
-    hidden: NDArray[Any],
-    truth: NDArray[Any],
-    predicted_hidden: NDArray[Any],
-    positions: NDArray[Any],
-) -> None:
+def _check_shapes(queries: NDArray[Any], **given: NDArray[Any]) -> None:
+    """Refuse queries, tracks and occlusions that do not fit together, or occlusions that are not bool."""
     if queries.ndim != 2 or queries.shape[1] != 3:
         raise ValueError(f"queries must be (N, 3) t, y, x, got {queries.shape}")
-    shape = (len(queries), *truth.shape[1:2])
-    for name, array, expected in (
-        ("true tracks", truth, (*shape, 2)),
-        ("predicted tracks", positions, (*shape, 2)),
-        ("true occlusion", hidden, shape),
-        ("predicted occlusion", predicted_hidden, shape),
-    ):
+    shape = (len(queries), *given["true_tracks"].shape[1:2])
+    for name, array in given.items():
+        expected = (*shape, 2) if name.endswith("tracks") else shape
         if array.shape != expected:
             raise ValueError(f"{name}: expected {expected} for {len(queries)} queries, got {array.shape}")
-    for name, array in (("true", hidden), ("predicted", predicted_hidden)):
-        if array.dtype != bool:
-            raise ValueError(f"{name} occlusion must be bool, True where a point is hidden, got {array.dtype}")
+        if array.dtype != bool and not name.endswith("tracks"):
+            raise ValueError(f"{name} must be bool, True where a point is hidden, got {array.dtype}")

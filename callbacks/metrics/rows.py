@@ -1,10 +1,8 @@
 """A torchmetrics base whose state is one row of numbers per name, gathered over ranks bit for bit."""
 
-import re
-from collections.abc import Sequence
-from itertools import count
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
-from uuid import uuid4
 
 import torch
 from torch import Tensor
@@ -13,8 +11,15 @@ from torchmetrics.utilities import dim_zero_cat
 
 NAME_BYTES = 256
 """Bytes of a stored name: those of a sequence's, 200 at most, and what a metric appends."""
-UNNAMED = re.compile(r"sequence-(\d+)~[0-9a-f]{8}")
-"""Stored in place of a name that was not given, so that it is unique over ranks and merged metrics."""
+
+
+@contextmanager
+def named(sequence: str) -> Iterator[None]:
+    """Let an error of a block begin with the name of the sequence that is being scored."""
+    try:
+        yield
+    except ValueError as error:
+        raise ValueError(f"{sequence}: {error}") from error
 
 
 class RowMetric(Metric):
@@ -62,11 +67,14 @@ class RowMetric(Metric):
         return [{"Sequence": name, **self.scores_of(row)} for name, row in self.table().items()]
 
     def name_or_number(self, name: str | None) -> str:
-        """Return the name of the sequence that is being added; where it has none, one that `table` will number."""
+        """Return the name of the sequence that is being added; where it has none, its number, `sequence-0001`.
+
+        Numbers repeat over ranks, which `table` then refuses: name the sequences there.
+        """
         if name:
             return name
         self._unnamed += 1
-        return f"sequence-{self._unnamed:04d}~{uuid4().hex[:8]}"
+        return f"sequence-{self._unnamed:04d}"
 
     def sync(self, *args: Any, **kwargs: Any) -> None:
         """Gather over ranks; torchmetrics alone would send a one-dimensional float32 for a rank without rows."""
@@ -75,18 +83,21 @@ class RowMetric(Metric):
             self.values.append(torch.zeros(0, self.width, dtype=torch.float64, device=self.device))
         super().sync(*args, **kwargs)
 
+    def total(self) -> Tensor:
+        """Return the sum of all rows, (width,) float64, added up in the order of `table`."""
+        return sum(self.table().values(), torch.zeros(self.width, dtype=torch.float64))
+
     def table(self) -> dict[str, Tensor]:
         """Return rows by name, sorted; the values are (width,) float64 on the CPU.
 
-        Inside `compute` the rows of all ranks, outside it those of this rank. Sequences without a name are called
-        "sequence-0001" and so on, in the order in which they were added.
+        Inside `compute` the rows of all ranks, outside it those of this rank.
 
         Raises:
             ValueError: if a name came twice, as it does when a sampler pads the ranks with repeated sequences.
         """
         if not len(self.names):
             return {}
-        names = _numbered([bytes(code.tolist()).rstrip(b"\0").decode() for code in dim_zero_cat(self.names).cpu()])
+        names = [bytes(code.tolist()).rstrip(b"\0").decode() for code in dim_zero_cat(self.names).cpu()]
         values = dim_zero_cat(self.values).cpu()
         if len(set(names)) < len(names):
             twice = sorted({name for name in names if names.count(name) > 1})
@@ -94,12 +105,3 @@ class RowMetric(Metric):
                 f"scored more than once: {', '.join(twice[:5])}; name= each sequence, reset() between runs"
             )
         return {names[i]: values[i] for i in sorted(range(len(names)), key=names.__getitem__)}
-
-
-def _numbered(names: list[str]) -> list[str]:
-    """Replace what stands for missing names by numbers, passing over those that a name already has."""
-    stored = sorted({(int(found[1]), found[0]) for name in names if (found := UNNAMED.match(name))})
-    taken = {found[0] for name in names if (found := re.match(r"sequence-\d+(?![\d~])", name))}
-    free = (number for k in count(1) if (number := f"sequence-{k:04d}") not in taken)
-    numbers = {code: next(free) for _, code in stored}
-    return [UNNAMED.sub(lambda found: numbers[found[0]], name, count=1) for name in names]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -14,7 +14,6 @@ from .outlines import (
     BOUND,
     VOID,
     Masks,
-    Outline,
     as_array,
     binary_masks,
     boundary_score,
@@ -24,7 +23,7 @@ from .outlines import (
     ratio,
     region_score,
 )
-from .rows import RowMetric
+from .rows import RowMetric, named
 from .rules.base import Object, ObjectValues, Rules, Values
 from .rules.davis import DavisRules
 
@@ -63,7 +62,7 @@ def region_similarity(prediction: Masks, target: Masks, void: Masks | None = Non
 
 def boundary_accuracy(
     prediction: Masks,
-    target: Masks | Sequence[Outline],
+    target: Masks,
     bound: float = BOUND,
     void: Masks | None = None,
 ) -> Tensor:
@@ -75,8 +74,7 @@ def boundary_accuracy(
 
     Args:
         prediction: (T, H, W) bool, at the annotation's own size.
-        target: (T, H, W) bool, or what `mask_outlines` made of it with the same `bound` and `void`: several
-            predictions can then be scored against one target without finding its boundary again.
+        target: (T, H, W) bool.
         bound: radius in pixels if ≥ 1 (an integer), else a fraction of the diagonal, rounded up to pixels.
         void: (T, H, W) bool, pixels that are background in both masks.
 
@@ -86,13 +84,9 @@ def boundary_accuracy(
     Raises:
         ValueError: if the shapes differ, the masks are not binary or `bound` is not a radius.
     """
-    if isinstance(target, Tensor | np.ndarray):
-        prediction, target = binary_masks(prediction, target, void)
-        void, target = None, mask_outlines(target, bound)
-    predicted, wanted = mask_outlines(prediction, bound, void), list(target)
-    if len(wanted) != len(predicted):
-        raise ValueError(f"prediction has {len(predicted)} frames, target has {len(wanted)}")
-    return torch.tensor([boundary_score(*pair) for pair in zip(predicted, wanted, strict=True)], dtype=torch.float64)
+    masks = binary_masks(prediction, target, void)
+    pairs = zip(*(mask_outlines(mask, bound) for mask in masks), strict=True)
+    return torch.tensor([boundary_score(*pair) for pair in pairs], dtype=torch.float64)
 
 
 class ObjectScores(RowMetric):
@@ -170,12 +164,12 @@ class RegionBoundary(ObjectScores):
             ValueError: if the shapes differ, there is no object or no scored frame; the message names the sequence.
         """
         name = self.name_or_number(name)
-        predicted, wanted = integer_ids(prediction, f"{name}: prediction", 3), integer_ids(target, f"{name}: target", 3)
-        if predicted.shape != wanted.shape:
-            raise ValueError(f"{name}: prediction is {predicted.shape}, target is {wanted.shape}")
-        ignored = None if void is None else as_array(void)
-        if ignored is not None and ignored.shape != wanted.shape:
-            raise ValueError(f"{name}: void is {ignored.shape}, target is {wanted.shape}")
+        with named(name):
+            predicted, wanted = integer_ids(prediction, "prediction", 3), integer_ids(target, "target", 3)
+            ignored = None if void is None else as_array(void)
+            for label, array in (("prediction", predicted), ("void", ignored)):
+                if array is not None and array.shape != wanted.shape:
+                    raise ValueError(f"{label} is {array.shape}, target is {wanted.shape}")
         if objects is None:
             first = wanted[0]
             objects = range(1, int(first.max(where=first != VOID, initial=0)) + 1)

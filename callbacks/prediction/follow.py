@@ -4,7 +4,7 @@ Each function takes an extractor, a video and a prompt for its first frame, and 
 the protocol's window. `predict_video` follows prompts of any frame, both ways.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from itertools import chain, repeat
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,6 @@ from torch import Tensor, nn
 
 from datamodules.prompted_video import FrameStream
 from datamodules.reading.prompts import BoxPrompt, MaskPrompt, PointPrompt
-from lightning_modules.backbones import LiirExtractor
 from lightning_modules.functional import PropagationProtocol
 from lightning_modules.functional.box_protocol import TrackingProtocol
 from lightning_modules.functional.propagation.sizing import Size
@@ -25,7 +24,9 @@ from lightning_modules.functional.propagation.sizing import Size
 from .. import signals
 from ..tracking.label_tracker import LabelTracker
 from ..tracking.siamfc_tracker import SiamFCTracker, image_of
-from ..tracking.view import View, at_stride, stride_of
+from ..tracking.stopwatch import Stopwatch
+from ..tracking.view import View
+from .request import Request, protocol_for
 
 VideoSource = str | Path | FrameStream | Iterable[Tensor]
 """A file, a folder of frames, or frames: uint8 RGB `(3, H, W)` each, all of one size."""
@@ -69,7 +70,7 @@ def propagate_masks(
     prompt, tracker = MaskPrompt.of(mask), LabelTracker(extractor, protocol_for(extractor, "davis", protocol))
     frames, size = _opened(video)
     prompt.check(size)
-    return follow_masks(tracker, frames, prompt, tracker.view(size, short_side))
+    return follow_masks(tracker, frames, prompt.ids, tracker.view(size, short_side))
 
 
 def propagate_points(
@@ -101,7 +102,7 @@ def propagate_points(
     frames, size = _opened(video)
     prompt = prompt.placed(size)
     prompt.check(size)
-    return follow_points_by_heatmaps(tracker, frames, prompt, tracker.view(size, short_side))
+    return follow_points_by_heatmaps(tracker, frames, prompt.points, tracker.view(size, short_side))
 
 
 def track_box(
@@ -128,61 +129,56 @@ def track_box(
     prompt, tracker = BoxPrompt.of(box), SiamFCTracker(extractor, protocol)
     frames, size = _opened(video)
     prompt.check(size)
-    return ((frame, boxes[0]) for frame, boxes in follow_boxes(tracker, frames, [prompt]))
+    given = np.array([[prompt.x, prompt.y, prompt.width, prompt.height]])
+    return ((frame, boxes[0]) for frame, boxes in follow_boxes(tracker, frames, given))
 
 
-def protocol_for(
-    extractor: nn.Module, benchmark: str, protocol: str | PropagationProtocol | None = None
-) -> PropagationProtocol:
-    """Return a benchmark's protocol adapted to a user's own video, at the stride of the extractor.
+Follow = Callable[[int, Iterator[Tensor]], Iterator[tuple[Tensor, Any]]]
+"""Index of a prompted frame, frames from it on in either direction → frames and what is found: ids `(H, W)`, boxes
+`(N, 4)` or x, y, score `(K, 3)` of the objects of that frame's prompts."""
 
-    Args:
-        extractor: its kind says which protocol is the default, see `propagate_masks`.
-        benchmark: "davis" for masks, "jhmdb" for points.
-        protocol: a protocol is taken as it is but for the stride.
+
+def follower(extractor: nn.Module, request: Request, watch: Stopwatch) -> Follow:
+    """Return the function that follows the prompts of one frame in one direction.
 
     Raises:
-        ValueError: if there is no such protocol, or the extractor gives several maps.
+        ValueError: if the extractor does not suit the protocol.
     """
-    stride = stride_of(extractor)
-    if not isinstance(protocol, PropagationProtocol):
-        default = "liir" if isinstance(extractor, LiirExtractor) and benchmark == "davis" else "vidcorr"
-        protocol = PropagationProtocol.named(protocol or default, benchmark).with_changes(resized_data=None)
-        if benchmark == "jhmdb":
-            protocol = protocol.with_changes(input_size=None)
-            if protocol.keypoint_unit == "pixel" and stride not in (None, protocol.feature_stride):
-                protocol = protocol.with_changes(keypoint_sigma=(stride or protocol.feature_stride) / 2)
-    return at_stride(protocol, stride)
+    if isinstance(request.rules, TrackingProtocol):
+        boxes = SiamFCTracker(extractor, request.rules, watch)
+        return lambda index, frames: follow_boxes(boxes, frames, request.given(index))
+    assert isinstance(request.rules, PropagationProtocol)
+    tracker = LabelTracker(extractor, request.rules, watch)
+    view = tracker.view(request.stream.size, request.short_side)
+    follow = follow_masks if isinstance(request.prompts[0], MaskPrompt) else follow_points_by_heatmaps
+    return lambda index, frames: follow(tracker, frames, request.given(index), view)
 
 
 @torch.inference_mode()
 def follow_masks(
-    tracker: LabelTracker, frames: Iterator[Tensor], prompt: MaskPrompt, view: View
+    tracker: LabelTracker, frames: Iterator[Tensor], ids: NDArray[np.uint8], view: View
 ) -> Iterator[tuple[Tensor, Tensor]]:
-    """Yield frames and ids `(H, W)` uint8, from the prompt's frame on."""
-    annotated = zip(frames, chain([torch.from_numpy(prompt.ids)], repeat(None)), strict=False)
-    for t, tracked in enumerate(tracker.track_masks(annotated, dict.fromkeys(prompt.objects, 0), view)):
+    """Yield frames and ids `(H, W)` uint8; `ids` are those of the first frame."""
+    objects = np.unique(ids[ids > 0]).tolist()
+    annotated = zip(frames, chain([torch.from_numpy(ids)], repeat(None)), strict=False)
+    for t, tracked in enumerate(tracker.track_masks(annotated, dict.fromkeys(objects, 0), view)):
         if t == 0:
-            _warn_of_lost(tracked.labels[0], prompt, tracker.protocols[0])
+            followed = tracked.labels[0][1:].flatten(1).any(1).tolist()
+            if lost := [str(number) for number, held in zip(objects, followed, strict=True) if not held]:
+                rank_zero_warn(
+                    f"object {', '.join(lost)} is too small for feature cells of {tracker.protocols[0].feature_stride} "
+                    "px and is not followed; take a larger short_side or a smaller stride"
+                )
         yield tracked.frame, tracked.decoded[0]
-
-
-def _warn_of_lost(labels: Tensor, prompt: MaskPrompt, protocol: PropagationProtocol) -> None:
-    present = labels[1:].flatten(1).any(1).tolist()
-    if lost := [str(number) for number, held in zip(prompt.objects, present, strict=True) if not held]:
-        rank_zero_warn(
-            f"{prompt.source}: object {', '.join(lost)} is too small for feature cells of "
-            f"{protocol.feature_stride} px and is not followed; take a larger short_side or a smaller stride"
-        )
 
 
 @torch.inference_mode()
 def follow_points_by_heatmaps(
-    tracker: LabelTracker, frames: Iterator[Tensor], prompt: PointPrompt, view: View
+    tracker: LabelTracker, frames: Iterator[Tensor], points: NDArray[np.float64], view: View
 ) -> Iterator[tuple[Tensor, Tensor]]:
-    """Yield frames and x, y, score `(K, 3)`, from the prompt's frame on."""
-    peaks = torch.ones(len(prompt.points))
-    for t, tracked in enumerate(tracker.track_points(frames, torch.from_numpy(prompt.points), view)):
+    """Yield frames and x, y, score `(K, 3)`; `points` `(K, 2)` are those of the first frame."""
+    peaks = torch.ones(len(points))
+    for t, tracked in enumerate(tracker.track_points(frames, torch.from_numpy(points), view)):
         heights, positions = tracked.labels[0].flatten(1).amax(1), tracked.decoded[0].double()
         if t == 0:
             peaks = heights.clamp_min(1e-12)
@@ -193,11 +189,10 @@ def follow_points_by_heatmaps(
 
 @torch.inference_mode()
 def follow_boxes(
-    tracker: SiamFCTracker, frames: Iterator[Tensor], prompts: Sequence[BoxPrompt]
+    tracker: SiamFCTracker, frames: Iterator[Tensor], boxes: NDArray[np.float64]
 ) -> Iterator[tuple[Tensor, NDArray[np.float64]]]:
-    """Yield frames and boxes `(N, 4)`, from the prompts' frame on; all in one pass."""
+    """Yield frames and boxes `(N, 4)`, all in one pass; `boxes` are those of the first frame."""
     corner = np.array([1.0, 1.0, 0.0, 0.0])  # the tracker counts pixels from one
-    boxes = np.array([[prompt.x, prompt.y, prompt.width, prompt.height] for prompt in prompts])
     timed = tracker.watch.timed("decode", frames)
     first = next(timed)
     tracks = [tracker.start(image_of(first), box + corner) for box in boxes]

@@ -15,7 +15,7 @@ from datamodules.prompted_video import FrameStream
 from datamodules.reading.coco import encode_rle, require_pycocotools
 from datamodules.reading.files import remove, write_atomically
 from datamodules.reading.mask_files import davis_palette
-from datamodules.reading.prompts import BoxPrompt, MaskPrompt, PointPrompt
+from datamodules.reading.prompts import BoxPrompt, MaskPrompt
 from lightning_modules.functional import PointProtocol
 
 from ..pictures import OverlayAnimation, OverlayVideo
@@ -61,7 +61,10 @@ def check_folder(folder: Path, overlay: Overlay, overwrite: bool = False, export
         raise ValueError(
             f"{folder}: holds {earlier[0]} without a {RECORD}: it may be yours; remove it, or name another output_dir"
         )
-    complete = _complete(folder / RECORD)
+    try:
+        complete = json.loads((folder / RECORD).read_text())["complete"]
+    except (ValueError, KeyError, TypeError, RecursionError):  # somebody else's file, or an edited one
+        complete = True
     if complete and not overwrite:
         raise ValueError(f"{folder}: holds a prediction ({RECORD}); name another output_dir or set overwrite=true")
     return not complete
@@ -74,14 +77,6 @@ def clear(folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
 
 
-def _complete(record: Path) -> bool:
-    """Return whether a prediction reached the end of its video; True where its record does not state it."""
-    try:
-        return bool(json.loads(record.read_text()).get("complete", True))
-    except (ValueError, AttributeError, RecursionError):
-        return True
-
-
 def open_record(folder: Path, request: Request, overlay: Overlay, exports: Sequence[str] = ()) -> SequenceRecord:
     """Return what writes a prediction: `masks/<frame>.png`, `boxes.csv` or `points.csv`, the overlay and exports.
 
@@ -91,21 +86,18 @@ def open_record(folder: Path, request: Request, overlay: Overlay, exports: Seque
         overlay: kind of the overlay.
         exports: further files.
     """
-    stream, names, first = request.stream, [str(name) for name in request.names], request.prompts[0]
+    stream, first, names = request.stream, request.prompts[0], [str(name) for name in request.prompted]
+    categories: list[dict[str, Any]] = [{"id": number, "name": name} for number, name in enumerate(names, start=1)]
     files: list[PredictionFile] = []
     draw: Draw
-
-    def stems() -> Iterator[str]:
-        return map(stream.stem, itertools.count())
+    annotate: Annotate
 
     def add_table(name: str, rows: Callable[[str, Any], list[list[str]]], columns: Sequence[str]) -> None:
-        files.append(PredictionTable(folder / name, stems(), rows, columns))
+        files.append(PredictionTable(folder / name, map(stream.stem, itertools.count()), rows, columns))
 
-    annotate: Annotate
-    categories: list[dict[str, Any]] = [{"id": number, "name": name} for number, name in enumerate(names, start=1)]
     if isinstance(first, MaskPrompt):
         palette = request.palette()
-        files.append(IndexedMasks(folder / "masks", stems(), palette=palette))
+        files.append(IndexedMasks(folder / "masks", map(stream.stem, itertools.count()), palette=palette))
         draw = partial(overlay_masks, colours=_mask_colours(names, palette), labelled=True)
         annotate, categories = _annotate_masks, [{"id": int(name), "name": name} for name in names]
         if "csv" in exports:
@@ -114,18 +106,14 @@ def open_record(folder: Path, request: Request, overlay: Overlay, exports: Seque
         shown = names if len(names) > 1 or first.name else []
         columns = ("frame", *(["name"] if shown else []), "x", "y", "width", "height")
         add_table("boxes.csv", partial(_number_rows, shown, (2, 2, 2, 2)), columns)
-        draw = partial(draw_boxes, colours=distinct_colours(len(names)), labels=shown)
-        annotate = _annotate_boxes
-    elif isinstance(request.rules, PointProtocol):
-        columns = ("frame", "name", "x", "y", "score", "occluded")
-        add_table("points.csv", partial(_number_rows, names, (3, 3, 4, 0)), columns)
-        draw, annotate = draw_followed, _annotate_points
+        draw, annotate = partial(draw_boxes, colours=distinct_colours(len(names)), labels=shown), _annotate_boxes
     else:
-        add_table("points.csv", partial(_number_rows, names, (2, 2, 4)), ("frame", "name", "x", "y", "score"))
-        draw = partial(draw_points, names=names, colours=distinct_colours(len(names)))
-        annotate = _annotate_points
-    if isinstance(first, PointPrompt):
-        categories = [{"id": 1, "name": "points", "keypoints": names, "skeleton": []}]
+        queried = isinstance(request.rules, PointProtocol)
+        digits = (3, 3, 4, 0) if queried else (2, 2, 4)
+        columns = ("frame", "name", "x", "y", "score", "occluded")[: 2 + len(digits)]
+        add_table("points.csv", partial(_number_rows, names, digits), columns)
+        draw = draw_followed if queried else partial(draw_points, names=names, colours=distinct_colours(len(names)))
+        annotate, categories = _annotate_points, [{"id": 1, "name": "points", "keypoints": names, "skeleton": []}]
     if "coco" in exports:
         files.append(CocoFile(folder / "coco.json", stream, categories, annotate))
     video = None
@@ -137,20 +125,10 @@ def open_record(folder: Path, request: Request, overlay: Overlay, exports: Seque
 
 def _mask_colours(names: Sequence[str], palette: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """Return the overlay's colour of each id, `(256, 3)`: those of a painted mask, else distinct ones."""
-    if not np.array_equal(palette, davis_palette()):
-        return palette
     colours = palette.copy()
-    colours[[int(name) for name in names]] = distinct_colours(len(names))
+    if np.array_equal(palette, davis_palette()):
+        colours[[int(name) for name in names]] = distinct_colours(len(names))
     return colours
-
-
-def _object_rows(stem: str, ids: Tensor) -> list[list[str]]:
-    """Return a line for each object of a mask: its box and its number of pixels."""
-    mask, lines = ids.numpy(), []
-    for number in np.unique(mask[mask > 0]).tolist():
-        inside = mask == number
-        lines.append([stem, *map(str, (number, *object_box(inside), inside.sum()))])
-    return lines
 
 
 def _number_rows(names: Sequence[str], digits: Sequence[int], stem: str, found: Any) -> list[list[str]]:
@@ -165,6 +143,18 @@ def _number_rows(names: Sequence[str], digits: Sequence[int], stem: str, found: 
 def _numbers_of(found: Any) -> NDArray[np.float64]:
     """Return boxes `(N, 4)` or points `(K, 3)`, x, y, score; under a point protocol `(K, 4)`, occluded the last."""
     return np.asarray(found.now if isinstance(found, FollowedPoints) else found, np.float64)
+
+
+def _objects(ids: Tensor) -> Iterator[tuple[int, NDArray[np.bool_], tuple[int, int, int, int]]]:
+    """Yield the objects of a mask: number, pixels `(H, W)`, and left, top, width and height."""
+    mask = ids.numpy()
+    for number in np.unique(mask[mask > 0]).tolist():
+        yield number, mask == number, object_box(mask == number)
+
+
+def _object_rows(stem: str, ids: Tensor) -> list[list[str]]:
+    """Return a line for each object of a mask: its box and its number of pixels."""
+    return [[stem, *map(str, (number, *box, inside.sum()))] for number, inside, box in _objects(ids)]
 
 
 class CocoFile:
@@ -217,23 +207,23 @@ def object_box(inside: NDArray[np.bool_]) -> tuple[int, int, int, int]:
 
 
 def _annotate_masks(ids: Tensor) -> list[dict[str, Any]]:
-    mask = ids.numpy()
     return [
         {
             "category_id": number,
             "track_id": number,
-            "segmentation": encode_rle(mask == number),
-            "bbox": [float(value) for value in object_box(mask == number)],
-            "area": int((mask == number).sum()),
+            "segmentation": encode_rle(inside),
+            "bbox": [float(value) for value in box],
+            "area": int(inside.sum()),
         }
-        for number in np.unique(mask[mask > 0]).tolist()
+        for number, inside, box in _objects(ids)
     ]
 
 
 def _annotate_boxes(found: Any) -> list[dict[str, Any]]:
-    boxes, areas = _numbers_of(found).round(2).tolist(), _numbers_of(found)[:, 2:].prod(1).round(2).tolist()
+    boxes = _numbers_of(found).round(2)
+    areas = _numbers_of(found)[:, 2:].prod(1).round(2)
     return [
-        {"category_id": number, "track_id": number, "bbox": box, "area": area}
+        {"category_id": number, "track_id": number, "bbox": box.tolist(), "area": float(area)}
         for number, (box, area) in enumerate(zip(boxes, areas, strict=True), start=1)
     ]
 
@@ -242,10 +232,11 @@ def _annotate_points(found: Any) -> list[dict[str, Any]]:
     """Return all points of a frame as one annotation."""
     points = _numbers_of(found)
     lost, hidden = np.isnan(points[:, 0]), points[:, 3] if points.shape[1] > 3 else 0
-    places, seen = np.nan_to_num(points[:, :2]).round(2), np.where(lost, 0, 2 - hidden).astype(int)
+    places = np.nan_to_num(points[:, :2]).round(2)
+    visibility = np.where(lost, 0, 2 - hidden).astype(int).tolist()
+    keypoints = [number for place, seen in zip(places.tolist(), visibility, strict=True) for number in (*place, seen)]
     known = places[~lost] if not lost.all() else np.zeros((1, 2))
     low, size = known.min(0), np.ptp(known, 0)
-    keypoints = [value for place, v in zip(places.tolist(), seen.tolist(), strict=True) for value in (*place, v)]
-    count, box = int((~lost).sum()), [*low.tolist(), *size.tolist()]
-    area = float(size.prod())
+    box, area = [*low.tolist(), *size.tolist()], float(size.prod())
+    count = int((~lost).sum())
     return [{"category_id": 1, "keypoints": keypoints, "num_keypoints": count, "bbox": box, "area": area}]

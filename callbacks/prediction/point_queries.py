@@ -17,7 +17,7 @@ from ..pictures.overlays import overlay_tracks, rainbow
 from ..tracking.point_tracker import PointTracker
 from ..tracking.stopwatch import Stopwatch
 from ..tracking.view import View, stride_of
-from .plan import nearest_prompt
+from .request import nearest_prompt
 
 
 class FollowedPoints(NamedTuple):
@@ -87,31 +87,24 @@ def follow_points(
 def _follow(
     tracker: PointTracker, stream: FrameStream, prompts: Sequence[Prompt], view: View
 ) -> Iterator[tuple[Tensor, FollowedPoints]]:
-    tracks = _tracks(tracker, stream, prompts, view)
-    for t, frame in enumerate(stream):
-        yield frame, FollowedPoints(t, **tracks)
-
-
-def _tracks(tracker: PointTracker, stream: FrameStream, prompts: Sequence[Prompt], view: View) -> dict[str, Tensor]:
-    """Track the points of all prompts; those of one name become one track."""
+    """Track the points of all prompts, those of one name as one track, then yield the frames with the tracks."""
     with tracker.watch("decode"):
         count = sum(1 for _ in stream)
     points = [prompt for prompt in prompts if isinstance(prompt, PointPrompt)]
-    starts = [stream.part.index(int(prompt.frame or 0)) for prompt in points for _ in prompt.names]
     names = [name for prompt in points for name in prompt.names]
+    starts = [stream.part.index(int(prompt.frame or 0)) for prompt in points for _ in prompt.names]
     scale = torch.tensor(stream.size[::-1], dtype=torch.float64) / tracker.protocols[0].scored_size
     positions = (torch.from_numpy(np.concatenate([prompt.points for prompt in points])) + 0.5) / scale
     queries = torch.cat([torch.tensor(starts, dtype=torch.float64)[:, None], positions.flip(1)], dim=1)
-    (tracks,) = tracker.track(
-        lambda first: map(view.reduce, stream.forwards(first)), count, view.seen, queries.numpy(), max(starts) > 0
-    )
-    nearest = nearest_tracks(names, starts, count)
-    times = torch.arange(count)
-    return {
-        "points": (tracks.points * scale - 0.5)[nearest, times],
-        "occluded": tracks.occluded[nearest, times],
-        "similarity": tracks.similarity[nearest, times],
-    }
+
+    def video(first: int) -> Iterator[Tensor]:
+        return map(view.reduce, stream.forwards(first))
+
+    (tracks,) = tracker.track(video, count, view.seen, queries.numpy(), max(starts) > 0)
+    nearest, times = nearest_tracks(names, starts, count), torch.arange(count)
+    positions, occluded = (tracks.points * scale - 0.5)[nearest, times], tracks.occluded[nearest, times]
+    for t, frame in enumerate(stream):
+        yield frame, FollowedPoints(t, positions, occluded, tracks.similarity[nearest, times])
 
 
 def nearest_tracks(names: Sequence[str], starts: Sequence[int], frames: int) -> Tensor:

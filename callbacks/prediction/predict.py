@@ -21,12 +21,11 @@ from ..results.provenance import provenance
 from ..tracking.record import SequenceRecord
 from ..tracking.stopwatch import Stopwatch
 from ..tracking.view import View
-from .follow import SHORT_SIDE
+from .follow import SHORT_SIDE, follower
 from .output_files import RECORD, Overlay, check_folder, clear, open_record
 from .passes import run_passes
-from .plan import Leg
 from .point_queries import follow_points
-from .request import Request, follower
+from .request import Pass, Request
 
 
 def predict_video(
@@ -89,32 +88,15 @@ def predict_video(
     if interrupted:
         print(f"{folder}: holds a prediction that was interrupted; it begins again")
     clear(folder)
-    content = {
-        "video": str(stream.path),
-        "prompt": request.metadata(),
-        **(metadata or {}),
-        **_settings(extractor, request),
-        "complete": False,
-        **provenance(),
-    }
+    content = _begun(extractor, request, metadata or {})
     write_atomically(folder / RECORD, json.dumps(content, indent=2) + "\n")
-    with open_record(folder, request, overlay, exports) as record:
-        try:
-            _write(record, found, stream, watch)
-        except signals.Stopped:
-            print(f"{folder}: interrupted; the same command begins again")
-            if record.written and not signals.at_once():
-                record.close()
-            raise
-        except ValueError as error:  # for example frames too small for the features
-            raise error if str(stream.path) in str(error) else ValueError(f"{stream.path}: {error}") from error
-        record.close()
+    frames = _write(open_record(folder, request, overlay, exports), found, folder, stream, watch)
     seconds = time.perf_counter() - began
     content |= {
-        "frames": record.written,
+        "frames": frames,
         "complete": True,
         "seconds": round(seconds, 2),
-        "seconds_per_frame": round(seconds / record.written, 4),
+        "seconds_per_frame": round(seconds / frames, 4),
         "seconds_of": watch.rounded(),
     }
     write_atomically(folder / RECORD, json.dumps(content, indent=2) + "\n")
@@ -126,31 +108,50 @@ def _follow(extractor: nn.Module, request: Request, folder: Path, watch: Stopwat
     if isinstance(request.rules, PointProtocol):
         return follow_points(extractor, request.stream, request.prompts, request.rules, request.short_side, watch)
     follow = follower(extractor, request, watch)
-    if request.legs == [Leg(0, 1, None)]:  # all prompts are for the first frame
+    if request.passes == [Pass(0, 1, None)]:  # all prompts are for the first frame
         return follow(0, request.stream.forwards())
     return run_passes(request, follow, folder / "masks", watch)
 
 
-def _write(record: SequenceRecord, found: Iterator[tuple[Tensor, Any]], stream: FrameStream, watch: Stopwatch) -> None:
-    with ProgressReport(stream.name, stream.num_frames, "frames") as progress:
-        for frame, what in found:
-            with watch("write"):
-                record.add(frame, [what])
-            progress.advance()
-            signals.check()
+def _write(
+    record: SequenceRecord, found: Iterator[tuple[Tensor, Any]], folder: Path, stream: FrameStream, watch: Stopwatch
+) -> int:
+    """Write the results of each frame and return the number of frames; where a signal stops it, those so far."""
+    with record, ProgressReport(stream.name, stream.num_frames, "frames") as progress:
+        try:
+            for frame, what in found:
+                with watch("write"):
+                    record.add(frame, [what])
+                progress.advance()
+                signals.check()
+        except signals.Stopped:
+            print(f"{folder}: interrupted; the same command begins again")
+            if record.written and not signals.at_once():
+                record.close()
+            raise
+        except ValueError as error:  # for example frames too small for the features
+            raise error if str(stream.path) in str(error) else ValueError(f"{stream.path}: {error}") from error
+        record.close()
+    return record.written
 
 
-def _settings(extractor: nn.Module, request: Request) -> dict[str, Any]:
-    """Return what the prediction depends on, for the record."""
+def _begun(extractor: nn.Module, request: Request, metadata: dict[str, Any]) -> dict[str, Any]:
+    """Return the content of prediction.json before the first frame: what the prediction depends on."""
     stream, rules = request.stream, request.rules
-    settings = {
+    followed_at = {}
+    if not isinstance(rules, TrackingProtocol):
+        followed_at["seen_at"] = list(View.of(extractor, stream.size, rules, request.short_side).seen)
+    return {
+        "video": str(stream.path),
+        "prompt": request.metadata(),
+        **metadata,
         "stage": getattr(extractor, "stage", None),
         "stride": getattr(extractor, "stride", None),
         "protocol": {"digest": rules.digest(), **rules.fields()},
         "size": list(stream.size),
         "frame_rate": stream.frame_rate,
         "part": {"start": stream.part.start, "end": stream.part.end, "every": stream.part.every},
+        **followed_at,
+        "complete": False,
+        **provenance(),
     }
-    if not isinstance(rules, TrackingProtocol):
-        settings["seen_at"] = list(View.of(extractor, stream.size, rules, request.short_side).seen)
-    return settings

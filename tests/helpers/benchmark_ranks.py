@@ -21,6 +21,7 @@ from callbacks import (
     YoutubeVosBenchmark,
 )
 from lightning_modules.backbones import build_feature_extractor
+from tests.helpers.encoders import clips_over
 
 SMALL = {"radius": 3, "context": 2}
 
@@ -62,7 +63,15 @@ class Late(DavisBenchmark):
         return on_last_rank(super().start(extractor, run), lambda sequence: time.sleep(4))
 
 
+class OfClips(DavisBenchmark):
+    """A benchmark whose extractor encodes clips."""
+
+    def start(self, extractor, run):
+        return super().start(clips_over(extractor), run)
+
+
 KINDS = {
+    "clips": OfClips,
     "davis": DavisBenchmark,
     "youtube_vos": partial(YoutubeVosBenchmark, split="holdout", holdout=0.7, unseen=1),
     "jhmdb": JhmdbBenchmark,

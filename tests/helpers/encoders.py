@@ -3,6 +3,8 @@
 import torch
 from torch import Tensor, nn
 
+from lightning_modules.backbones import Clips
+
 
 class Blocky(nn.Module):
     """Mean colour of 4 × 4 cells: a user's own encoder of stride 4."""
@@ -53,3 +55,8 @@ class Doubling(nn.Module):
     def forward(self, features: Tensor, images: Tensor) -> Tensor:
         fine = nn.functional.interpolate(features * self.scale, scale_factor=2.0)
         return torch.cat([fine, nn.functional.adaptive_avg_pool2d(images, fine.shape[2:])], dim=1)
+
+
+def clips_over(extractor: nn.Module) -> Clips:
+    """An encoder of clips of four frames with the maps of an image extractor, so that nothing else may differ."""
+    return Clips(lambda clip: extractor(clip[0]).transpose(0, 1)[None], 4, 1, layout="TCHW", mean=None)

@@ -35,8 +35,9 @@ def fill(all_metrics: list[Metric], sequences: range) -> None:
         prediction = torch.where(noise, torch.randint(0, 3, target.shape, generator=generator), target)
         region.update(prediction, target, name=name, objects=(1, 2))
         semantic.update(prediction, target, name=name)
-        scores = [dict(enumerate(torch.rand(3, generator=generator).tolist())) for _ in target]
-        instance.update(prediction, target, name=name, classes={1: 4, 2: 9}, scores=scores)
+        for found, truth in zip(prediction, target, strict=True):
+            scores = dict(enumerate(torch.rand(3, generator=generator).tolist()))
+            instance.update(found, truth, name=name, classes={1: 4, 2: 9}, scores=scores)
         points = torch.rand(4, 15, 2, generator=generator) * 100
         pck.update(points + 30 * torch.rand(points.shape, generator=generator), points, name=name)
         boxes = 20 + 50 * torch.rand(6, 4, generator=generator)

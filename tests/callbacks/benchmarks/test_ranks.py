@@ -12,7 +12,7 @@ import torch
 import torch.distributed as dist
 
 from callbacks.benchmarks.ranks import BenchmarkError, Ranks, distribute
-from datamodules.synthetic import write_tap_vid
+from datamodules.synthetic import write_davis, write_tap_vid
 from tests.helpers import benchmark_ranks
 from tests.helpers.synthetic_layouts import write_jhmdb, write_vip, write_youtube_vos
 
@@ -98,7 +98,13 @@ def test_the_benchmark_scores_the_same_to_the_last_bit_over_any_ranks(davis_root
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("kind", "write"),
-    [("youtube_vos", write_youtube_vos), ("jhmdb", write_jhmdb), ("vip", write_vip), ("tap_vid", write_tap_vid)],
+    [
+        ("clips", write_davis),
+        ("youtube_vos", write_youtube_vos),
+        ("jhmdb", write_jhmdb),
+        ("vip", write_vip),
+        ("tap_vid", write_tap_vid),
+    ],
 )
 def test_every_benchmark_scores_the_same_over_two_ranks(tmp_path, kind, write):
     frames = 16 if kind == "youtube_vos" else 3

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from callbacks.metrics import InstanceAP, SemanticIoU, average_precision, class_areas, match_instances
+from callbacks.metrics import InstanceAP, SemanticIoU, average_precision, class_areas
 from lightning_modules.functional.propagation.sizing import resize_ids
 
 
@@ -179,18 +179,6 @@ def test_equal_to_a_loop(one_to_one: bool) -> None:
             expected = looped_ap(frames, classes, kind, threshold, one_to_one)
             assert table[kind - 1, j].item() == pytest.approx(expected, abs=1e-12)
     assert 0.05 < metric.compute()["AP"] < 0.95
-    together = InstanceAP(one_to_one=one_to_one, classes=4)
-    predictions, targets, confidences = zip(*frames, strict=True)
-    together.update(np.stack(predictions), np.stack(targets), name="clip", classes=classes, scores=confidences)
-    assert together.compute() == metric.compute()
-
-
-def test_match_instances_shapes() -> None:
-    detections, annotated = match_instances(strip((1, 4)), strip((9, 8)), {1: 2}, {1: 0.5}, {9: 2, 10: 2})
-    assert detections.tolist() == [[2.0, 0.5, 0.5, -1.0]]
-    assert annotated.tolist() == [2]
-    nothing, _ = match_instances(strip(), strip((9, 8)), {1: 2}, {}, {9: 2})
-    assert nothing.shape == (0, 4)
 
 
 def test_instances_that_do_not_fit() -> None:
@@ -202,7 +190,5 @@ def test_instances_that_do_not_fit() -> None:
         metric.update(ids, ids, name="clip", classes={1: 20, 2: 0}, scores={1: 1.0})
     with pytest.raises(ValueError, match=r"clip: prediction is \(1, 40\), target is \(1, 41\)"):
         metric.update(ids, strip(width=41), name="clip", classes={1: 2}, scores={1: 1.0})
-    with pytest.raises(ValueError, match="clip: 1 frames, but scores of 2"):
-        metric.update(ids, ids, name="clip", classes={1: 2}, scores=[{1: 1.0}] * 2)
     with pytest.raises(ValueError, match="clip: instance ids must not be negative"):
         metric.update(-ids, ids, name="clip", classes={1: 2}, scores={1: 1.0})

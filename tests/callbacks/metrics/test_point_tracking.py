@@ -127,10 +127,10 @@ def test_the_digits_do_not_depend_on_the_number_of_ranks(tmp_path: Path):
     [
         ({0: np.full((3, 3), 5.0)}, "queries must lie in frames 0 to 4"),
         ({0: np.full((3, 3), -1.0)}, "queries must lie in frames 0 to 4"),
-        ({0: np.zeros((2, 3))}, r"true tracks: expected \(2, 5, 2\) for 2 queries"),
-        ({1: np.zeros((3, 5), np.uint8)}, "true occlusion must be bool"),
-        ({3: np.zeros((3, 4), bool)}, r"predicted occlusion: expected \(3, 5\)"),
-        ({4: np.zeros((3, 5, 3))}, "predicted tracks"),
+        ({0: np.zeros((2, 3))}, r"true_tracks: expected \(2, 5, 2\) for 2 queries"),
+        ({1: np.zeros((3, 5), np.uint8)}, "true_occlusion must be bool"),
+        ({3: np.zeros((3, 4), bool)}, r"predicted_occlusion: expected \(3, 5\)"),
+        ({4: np.zeros((3, 5, 3))}, "predicted_tracks"),
     ],
 )
 def test_what_does_not_fit_is_refused_with_the_name_of_the_video(change, message):

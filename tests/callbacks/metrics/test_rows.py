@@ -47,26 +47,11 @@ def test_rows_that_do_not_fit() -> None:
         metric.compute()
 
 
-def _unnamed(*updates: torch.Tensor) -> TrackingSuccess:
-    metric = TrackingSuccess()
-    for boxes in updates:
+def test_sequences_without_a_name_are_numbered_also_by_forward() -> None:
+    boxes, metric = torch.tensor([[1.0, 2.0, 3.0, 4.0]] * 3), TrackingSuccess()
+    for _ in range(2):
         metric(boxes, boxes)
-    return metric
-
-
-def test_sequences_without_a_name_are_numbered_through_forward_and_merging() -> None:
-    boxes = torch.tensor([[1.0, 2.0, 3.0, 4.0]] * 3)
-    metric = _unnamed(boxes, boxes)
     assert [row["Sequence"] for row in metric.rows()] == ["sequence-0001", "sequence-0002"]
-    other = _unnamed(boxes)
-    other.update(boxes + 50, boxes, name="sequence-0002")
-    metric.merge_state(other)
-    names = [row["Sequence"] for row in metric.rows()]
-    assert sorted(names) == ["sequence-0001", "sequence-0002", "sequence-0003", "sequence-0004"]
-    assert metric.compute()["success"] == pytest.approx((3 * 20 / 21 + 1 / 63 * 20) / 4, abs=0.01)
-    metric.reset()
-    metric.update(boxes, boxes)
-    assert [row["Sequence"] for row in metric.rows()] == ["sequence-0001"]
 
 
 def test_scores_do_not_depend_on_the_number_of_ranks(tmp_path: Path) -> None:

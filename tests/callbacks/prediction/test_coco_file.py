@@ -6,16 +6,9 @@ import numpy as np
 import pytest
 import torch
 
-from callbacks.prediction.output_files import CocoFile, _annotate_boxes, _annotate_masks, _annotate_points, object_box
+from callbacks.prediction.output_files import CocoFile, _annotate_boxes, _annotate_masks, _annotate_points
 from callbacks.prediction.point_queries import FollowedPoints
 from datamodules import FrameStream
-
-
-def test_the_box_of_an_object_holds_it_tightly():
-    inside = np.random.default_rng(0).random((9, 12)) < 0.1
-    rows, columns = np.nonzero(inside)
-    expected = (columns.min(), rows.min(), columns.max() - columns.min() + 1, rows.max() - rows.min() + 1)
-    assert object_box(inside) == expected
 
 
 def test_frames_without_an_object_have_an_image_and_no_annotation(tmp_path, folder):

@@ -12,8 +12,7 @@ from torch import nn
 
 from callbacks import follow_points, predict_video
 from callbacks.tracking.point_tracker import PointTracker
-from datamodules.prompted_video import FrameStream, PromptedVideo
-from datamodules.reading.errors import DataError
+from datamodules.prompted_video import FrameStream
 from datamodules.reading.prompts import PointPrompt
 from lightning_modules.backbones import build_feature_extractor
 from lightning_modules.functional import PointProtocol
@@ -45,7 +44,7 @@ def test_points_are_those_of_the_tracking_functions(video, extractor, name):
     assert all((frame == own).all() for (frame, _), own in zip(found, frames, strict=True))
     queries = np.array([[0, 20.5 * 256 / 64, 30.5 * 256 / 96], [0, 34 * 256 / 64, 40.75 * 256 / 96]])
     rules = PointProtocol.named(name, "tap_vid")
-    tracks = PointTracker(extractor, rules).track(frames.__getitem__, 5, queries, both_directions=False)[0]
+    tracks = PointTracker(extractor, rules).track(lambda t: iter(frames[t:]), 5, (64, 96), queries, False)[0]
     expected = tracks.points * torch.tensor([96, 64]) / 256 - 0.5
     torch.testing.assert_close(found[0][1].points, expected, atol=1e-6, rtol=0)
     assert (found[0][1].occluded == tracks.occluded).all()
@@ -84,12 +83,3 @@ def test_a_grid_over_the_first_frame(video, extractor, tmp_path):
     assert record["protocol"]["name"] == "vidcorr+feature_stride=4"
     assert record["protocol"]["tracking"] == "direct"
     assert len(record["prompt"]["points"]) == 9
-
-
-def test_a_grid_is_placed_where_the_video_is_known(video):
-    prompted = PromptedVideo(FrameStream(video), PointPrompt.of("grid:2"))
-    np.testing.assert_allclose(prompted.prompt.points, [[23.5, 15.5], [71.5, 15.5], [23.5, 47.5], [71.5, 47.5]])
-    assert prompted.prompt.placed((64, 96)) is prompted.prompt
-    for text in ("grid:0", "grid:", "grid:-3", "grid:999", "grid:2x2"):
-        with pytest.raises(DataError, match=f"points {text}: expected grid:N"):
-            PointPrompt.of(text)

@@ -14,7 +14,6 @@ from PIL import Image
 from callbacks import follow_points, predict_video, propagate_masks, propagate_points, signals, track_box
 from callbacks.metrics import region_similarity
 from callbacks.prediction import passes
-from callbacks.prediction.point_queries import AnyFrame
 from cli import main
 from datamodules import BoxPrompt, FrameStream, MaskPrompt, PointPrompt
 from datamodules.reading.coco import decode_rle
@@ -39,7 +38,7 @@ def plain(colour, frames, mask):
     return np.stack([ids.numpy() for _, ids in propagate_masks(colour, frames, mask)])
 
 
-def test_a_mask_in_the_middle_is_carried_both_ways(scene, folder, colour, tmp_path, at):
+def test_a_mask_in_the_middle_is_propagated_both_ways(scene, folder, colour, tmp_path, at):
     video, masks = scene
     content = predict_video(colour, folder / "frames", at(6), tmp_path, overlay="mp4", exports=["coco", "csv"])
     found = found_masks(tmp_path, [f"{t:03d}" for t in range(FRAMES)])
@@ -167,20 +166,6 @@ def test_queried_points_of_two_frames_take_the_nearest_track(folder, colour, tmp
     assert torch.equal(both[0, :4], early[0, :4])
     assert torch.equal(both[:, 4:], late[:, 4:])
     assert torch.equal(both[1], late[1])
-
-
-def test_frames_in_any_order_are_those_of_the_video(folder, monkeypatch):
-    stream = FrameStream(folder / "clip.mp4")
-    expected = list(stream)
-    opened = []
-    for name in ("forwards", "backwards"):
-        method = getattr(FrameStream, name)
-        monkeypatch.setattr(FrameStream, name, lambda self, t, m=method: opened.append(t) or m(self, t))
-    frames = AnyFrame(stream, FRAMES)
-    order = [0, 1, 2, 3, 4, 3, 2, 1, 0, 5, 6, 7, 6, 5, 9, 0]
-    for t in order:
-        assert torch.equal(frames(t), expected[t])
-    assert len(opened) == 6  # runs of neighbours are decoded in one go
 
 
 KINDS = {

@@ -1,14 +1,45 @@
-"""Prompts of a video, put together by frame."""
+"""Prompts of a video, put together by frame, and passes that reach each object in every frame."""
 
 from dataclasses import replace
 
 import numpy as np
+import pytest
 
-from callbacks.prediction.plan import Leg
-from callbacks.prediction.request import Request
+from callbacks.prediction.request import Pass, Request, nearest_prompt, plan_passes
 from datamodules import FrameStream, MaskPrompt
 from datamodules.reading.mask_files import davis_palette
 from datamodules.reading.prompts import read_prompts
+
+FRAMES = 14
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_every_object_is_reached_in_every_frame_by_the_pass_of_its_nearest_prompt(seed):
+    """Brute force over frames and objects; no pass goes further than an object needs it."""
+    draw = np.random.default_rng(seed)
+    objects: dict[int, list[int]] = {}
+    for number in range(1, 1 + draw.integers(1, 4)):
+        for place in draw.choice(FRAMES, draw.integers(1, 5), replace=False).tolist():
+            objects.setdefault(place, []).append(number)
+    passes = plan_passes(objects)
+    reached = {}
+    for start, step, last in passes:
+        frames = range(start, (FRAMES - 1 if last is None else last) + step, step)
+        reached[start, step] = set(frames if step > 0 else frames[1:])
+    assert len(reached) == len(passes)
+    needed = {key: set() for key in reached}
+    for number in {k for members in objects.values() for k in members}:
+        own = [place for place in sorted(objects) if number in objects[place]]
+        for t in range(FRAMES):
+            distances = [abs(t - place) for place in own]
+            nearest = own[distances.index(min(distances))]
+            assert nearest_prompt(own, t) == nearest
+            step = 1 if t >= nearest else -1
+            assert t in reached[nearest, step]
+            needed[nearest, step].add(t)
+    for (start, step), frames in needed.items():
+        farthest = max(abs(t - start) for t in frames | {start})
+        assert max(abs(t - start) for t in reached[start, step] | {start}) == farthest
 
 
 def request(extractor, folder, prompts, **options):
@@ -16,38 +47,29 @@ def request(extractor, folder, prompts, **options):
     return Request.of(extractor, stream, prompts, None, None, None)
 
 
-def mask(ids, frame, palette=None):
-    prompt = replace(MaskPrompt.of(np.array(ids, np.uint8)), frame=frame)
-    return prompt if palette is None else replace(prompt, palette=palette)
-
-
-def square(number, row):
+def mask(frame, *squares, palette=None):
+    """A mask of 8 × 9 px squares, each an id and its first row."""
     ids = np.zeros((96, 130), np.uint8)
-    ids[row : row + 8, :9] = number
-    return ids
+    for number, row in squares:
+        ids[row : row + 8, :9] = number
+    return replace(MaskPrompt.of(ids), frame=frame, palette=davis_palette() if palette is None else palette)
 
 
 def test_masks_of_one_frame_are_one(folder, colour):
-    asked = request(colour, folder, [mask(square(3, 0), 0), mask(square(5, 4), 0)])
-    ids = asked.mask(0).ids
-    assert (ids[2, 0], ids[6, 0], ids[11, 0], ids[20, 0]) == (3, 5, 5, 0)
-    assert (asked.names, asked.legs) == ([3, 5], [Leg(0, 1, None)])
+    asked = request(colour, folder, [mask(0, (3, 0)), mask(0, (5, 4))])
+    assert asked.given(0)[[2, 6, 11, 20], 0].tolist() == [3, 5, 5, 0]
+    assert (list(asked.prompted), asked.passes) == ([3, 5], [Pass(0, 1, None)])
 
 
 def test_objects_keep_the_colour_of_the_mask_that_brings_them(folder, colour):
     one, two = davis_palette(), davis_palette()
     one[[3, 5]], two[[3, 5]] = (10, 20, 30), (40, 50, 60)
-    palette = request(
-        colour, folder, [mask(square(3, 0), 0, one), mask(square(3, 0) + square(5, 20), 4, two)]
-    ).palette()
-    assert palette[[3, 5]].tolist() == [[10, 20, 30], [40, 50, 60]]
+    asked = request(colour, folder, [mask(0, (3, 0), palette=one), mask(4, (3, 0), (5, 20), palette=two)])
+    assert asked.palette()[[3, 5]].tolist() == [[10, 20, 30], [40, 50, 60]]
 
 
 def test_places_are_those_of_the_part(folder, colour):
-    prompts = read_prompts(points="grid:1@7;grid:2@3")
-    asked = request(colour, folder, prompts, start=1, every=2)
-    assert sorted(asked.by_frame) == [1, 3]
-    assert asked.names == ["1-1", "1-2", "2-1", "2-2"]
-    assert asked.points(1).names == ("1-1", "1-2", "2-1", "2-2")
+    asked = request(colour, folder, read_prompts(points="grid:1@7;grid:2@3"), start=1, every=2)
+    assert asked.objects == {1: ["1-1", "1-2", "2-1", "2-2"], 3: ["1-1"]}
+    assert asked.given(1).shape == (4, 2)
     assert [each["frame"] for each in asked.metadata()] == [3, 7]
-    assert len(asked.legs) > 1

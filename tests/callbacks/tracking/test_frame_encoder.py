@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from callbacks.tracking.frame_encoder import FrameEncoder, frame_features, view_for
+from callbacks.tracking.frame_encoder import FrameEncoder, view_for
 from callbacks.tracking.stopwatch import Stopwatch
 from lightning_modules.backbones import build_encoder, build_feature_extractor, build_network, extractor_of
 from lightning_modules.functional import PropagationProtocol
@@ -39,12 +39,6 @@ def test_dinos_positions_reach_the_view_and_nothing_else(golden, stage):
     with torch.inference_mode():
         assert torch.equal(extractor(images), before)
     assert extractor.positions == "network"
-
-
-def test_rgb_std_needs_an_extractor_that_normalises():
-    extractor = build_feature_extractor("tests.helpers.encoders:Blocky")
-    with pytest.raises(ValueError, match="MapExtractor does not normalise RGB"):
-        view_for(extractor, PropagationProtocol.named("dino"))
 
 
 def test_mean_and_std_are_replaced_in_a_view_and_nowhere_else():
@@ -114,15 +108,6 @@ def test_a_gpu_takes_as_many_frames_as_make_a_full_pass():
     encoder.device = torch.device("cuda")
     found = [encoder.frames_at_once(size) for size in ((480, 854), (960, 1708), (2160, 3840), (64, 64))]
     assert found == [8, 2, 1, 16]
-
-
-def test_features_of_frames_are_those_that_a_tracker_sees():
-    frames = torch.rand(2, 3, 16, 16)
-    extractor = build_encoder("tests.helpers.encoders:TinyResNet").feature_extractor("res2", 4)
-    rules = PropagationProtocol("own", 1, 1, 0.1, None, feature_stride=4)
-    found, covered = frame_features(extractor, frames, rules)
-    torch.testing.assert_close(found, extractor(frames), atol=1e-5, rtol=1e-5)
-    assert covered == (16, 16)
 
 
 @pytest.mark.gpu

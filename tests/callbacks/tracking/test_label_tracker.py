@@ -62,25 +62,6 @@ def test_the_backbone_runs_in_the_protocols_precision_whatever_surrounds_it(prec
     torch.testing.assert_close(found, exact, **({"atol": 2e-2, "rtol": 2e-2} if precision == "bfloat16" else {}))
 
 
-def test_the_extractor_sees_frames_at_the_protocols_size():
-    seen = []
-
-    class Spy(Patches):
-        def maps(self, images):
-            seen.append(images)
-            return super().maps(images)
-
-    protocol = PropagationProtocol("own", 1, 1, 1.0, None, input_size=(320, 320))
-    frames = torch.randint(0, 256, (2, 3, 24, 32), dtype=torch.uint8)
-    tracker = LabelTracker(Spy(), protocol)
-    annotated = zip(frames, [halves(24, 32), None], strict=True)
-    labels = [tracked.labels for tracked in tracker.track_masks(annotated, {1: 0}, tracker.view((24, 32)))]
-    assert [tuple(image.shape) for image in seen] == [(1, 3, 320, 320)] * 2
-    assert labels[1][0].shape == (2, 20, 20)
-    resized = F.interpolate(frames[:1].float() / 255, size=(320, 320), mode="bilinear")
-    assert torch.allclose(seen[0], resized, atol=1e-6)
-
-
 @pytest.mark.parametrize("at_once", [2, 10])
 def test_frames_in_chunks_give_the_same_labels_and_masks(at_once, monkeypatch):
     """Of two maps; an object enters with frame 2, in the middle of a chunk."""
@@ -102,23 +83,6 @@ def test_frames_in_chunks_give_the_same_labels_and_masks(at_once, monkeypatch):
         for kind in ("labels", "decoded"):
             for alone, chunked in zip(getattr(one, kind), getattr(other, kind), strict=True):
                 torch.testing.assert_close(alone, chunked, atol=1e-5, rtol=1e-5)
-
-
-def test_frames_come_back_one_at_a_time():
-    """Nothing is read ahead: a frame is taken when its labels are asked for."""
-    taken = []
-
-    def frames():
-        for t in range(3):
-            taken.append(t)
-            yield torch.full((3, 32, 32), 10 * t, dtype=torch.uint8), None if t else halves(32, 32)
-
-    tracker = LabelTracker(Patches(8), PropagationProtocol("own", 1, 1, 1.0, None))
-    tracked = tracker.track_masks(frames(), {1: 0}, tracker.view((32, 32)))
-    next(tracked)
-    assert taken == [0]
-    assert int(next(tracked).frame[0, 0, 0]) == 10
-    assert taken == [0, 1]
 
 
 def test_a_video_whose_first_frame_gives_nothing_is_refused():
