@@ -29,13 +29,13 @@ def keypoint_distances(
 
     The size is 0.6 times the diagonal of the box around the annotated joints that count. Which joints count:
     "prediction-visible" (VFS): predicted x > 0, whatever the annotation says; "crw": predicted x ≥ 0, frame 0 left out;
-    "ground-truth": annotated inside the picture, frame 0 left out, and a joint that was not found is infinitely far.
+    "ground-truth": annotated inside the image, frame 0 left out, and a joint that was not found is infinitely far.
 
     Args:
         prediction: (T, K, 2) x, y in pixels, zero-based; negative or NaN where a joint was not found.
         target: (T, K, 2) x, y in pixels, zero-based (JHMDB's files are one-based); NaN where not annotated.
         counting: see above.
-        size: (H, W) of the picture, needed by "ground-truth".
+        size: (H, W) of the image, needed by "ground-truth".
 
     Returns:
         (T, K) float64, NaN where a joint does not count, infinite where the box has no extent.
@@ -148,7 +148,7 @@ def _counted(
     if counting == "crw":
         counted &= points[..., 0] >= 0
     elif size is None:
-        raise ValueError('counting="ground-truth" needs the picture\'s size=(H, W)')
+        raise ValueError('counting="ground-truth" needs the image\'s size=(H, W)')
     else:
         counted &= (truth >= 0).all(axis=2) & (truth[..., 0] <= size[1] - 1) & (truth[..., 1] <= size[0] - 1)
     counted[0] = False

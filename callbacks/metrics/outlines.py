@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 BOUND = 0.008
-"""Tolerance of F as a fraction of the picture's diagonal."""
+"""Tolerance of F as a fraction of the image's diagonal."""
 
 VOID = 255
 """Value of an id map that is never an object."""
@@ -29,9 +29,9 @@ class Outline:
     """A mask reduced to its bounding box, which is all that J and F need of it.
 
     Attributes:
-        shape: (H, W) of the picture.
-        top, left: pixel of the picture at which the crop starts.
-        mask: (h, w) uint8 in {0, 1}, the crop: bounding box and one pixel around it, inside the picture.
+        shape: (H, W) of the image.
+        top, left: pixel of the image at which the crop starts.
+        mask: (h, w) uint8 in {0, 1}, the crop: bounding box and one pixel around it, inside the image.
         radius: tolerance of F in pixels; a fraction is taken as MOSEv2's code does, see `_shifted_disk`.
     """
 
@@ -101,7 +101,7 @@ def object_outlines(
 
 
 def region_score(prediction: Outline, target: Outline) -> float:
-    """Compute J of two masks of one picture."""
+    """Compute J of two masks of one image."""
     shared = shared_area(prediction, target)
     return ratio(shared, prediction.area + target.area - shared)
 
@@ -113,7 +113,7 @@ def shared_area(prediction: Outline, target: Outline) -> int:
 
 
 def boundary_score(prediction: Outline, target: Outline) -> float:
-    """Compute F of two masks of one picture; the radius is the outlines' own."""
+    """Compute F of two masks of one image; the radius is the outlines' own."""
     if prediction.radius != target.radius:
         raise ValueError(f"outlines of different radius: {prediction.radius} and {target.radius} px")
     if not prediction.length or not target.length:
@@ -204,10 +204,11 @@ def _radius(bound: float, shape: Sequence[int]) -> int:
 
 @lru_cache(maxsize=16)
 def _disk(radius: int) -> list[tuple[NDArray[np.uint8], NDArray[np.uint8]]]:
-    """Return the disk x² + y² ≤ radius² in small steps: rows to widen by, columns to raise what was narrower by.
+    """Return the disk x² + y² ≤ radius² as pairs of kernels, one of a row and one of a column, for `Outline.near`.
 
-    The disk is a union of boxes, the wider the lower. Starting from a point, each step widens the row to that of the
-    next box and raises the boxes so far by what they are higher than it. Faster than one kernel of the whole disk.
+    The disk is a union of centred boxes, from the narrowest and highest to the widest and lowest. In each step the row
+    kernel dilates a line to the width of the next box, and the column kernel dilates the union of the boxes so far by
+    the height that they have beyond that box. Such small dilations are faster than one by the whole disk.
     """
     height = {math.isqrt(radius * radius - y * y): y for y in range(radius + 1)}
     boxes = sorted(height.items())

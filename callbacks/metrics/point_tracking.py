@@ -18,7 +18,7 @@ from .rows import RowMetric, named
 QueryMode = Literal["first", "strided"]
 
 PIXEL_THRESHOLDS = (1, 2, 4, 8, 16)
-"""Pixels of a 256 × 256 picture."""
+"""Pixels of a 256 × 256 image."""
 
 METRICS = (
     "average_jaccard",
@@ -121,7 +121,7 @@ def tapvid_metrics(
     Args:
         query_points: (N, 3) t, y, x; the time is rounded half to even, only it is used.
         target_occluded: (N, T) bool.
-        target_tracks: (N, T, 2) x, y in raster pixels of a picture of 256 × 256; distances are computed in the widest
+        target_tracks: (N, T, 2) x, y in raster pixels of an image of 256 × 256; distances are computed in the widest
             type of the two tracks.
         predicted_occluded: (N, T) bool.
         predicted_tracks: (N, T, 2); NaN is never within a threshold.

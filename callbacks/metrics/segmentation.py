@@ -69,7 +69,7 @@ def boundary_accuracy(
     """Compute boundary accuracy F: harmonic mean of the precision and recall of the masks' boundary pixels.
 
     A boundary pixel counts as found when one of the other boundary lies in a disk of radius `bound` around it.
-    Two empty boundaries score 1, one empty boundary scores 0; a mask that fills the picture has an empty boundary.
+    Two empty boundaries score 1, one empty boundary scores 0; a mask that fills the image has an empty boundary.
     Paper: DAVIS (Perazzi et al., CVPR 2016), section 4; conventions of davis2017-evaluation.
 
     Args:

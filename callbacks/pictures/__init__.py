@@ -4,20 +4,16 @@ from .animation import OverlayAnimation as OverlayAnimation, OverlayVideo as Ove
 from .overlays import (
     Picture as Picture,
     as_pictures as as_pictures,
-    captioned as captioned,
     contact_sheet as contact_sheet,
-    evenly_spaced as evenly_spaced,
     overlay_boxes as overlay_boxes,
     overlay_joints as overlay_joints,
     overlay_masks as overlay_masks,
-    resized as resized,
     write_picture as write_picture,
 )
 from .sheets import (
     clip_sheet as clip_sheet,
     feature_sheet as feature_sheet,
     gap_histogram as gap_histogram,
-    grid_points as grid_points,
     match_sheet as match_sheet,
     plot_curves as plot_curves,
     principal_colours as principal_colours,

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 HALVES = ((31, 119, 180), (214, 108, 14))
 NEUTRAL = (235, 235, 235)
+MOST_REFERENCES = 5
 
 
 def clip_sheet(clip: Tensor, frame_index: Tensor | None = None, rows: int = 8, width: int = 112) -> Picture:
@@ -201,14 +202,11 @@ def match_sheet(
     features: Tensor,
     protocol: PropagationProtocol,
     points: Tensor | None = None,
-    frame: int | None = None,
-    count: int | None = None,
     covered: Size | None = None,
     names: Sequence[str] | None = None,
-    most: int = 5,
     width: int = 400,
 ) -> Picture:
-    """Draw query points in a frame, and in its reference frames the cells that they would take their labels from.
+    """Draw query points in the last frame, and in its reference frames the cells that they take their labels from.
 
     Each point has a colour. In a reference frame a ring marks where the point is in the query frame, and lines lead
     from it to its matches: the larger and the less transparent a dot, the more weight it has. A caption states what
@@ -219,31 +217,27 @@ def match_sheet(
         features: `(T, C, h, w)`, see `callbacks.tracking.frame_encoder.frame_features`.
         protocol: see `matches_of_cells`.
         points: long `(N, 2)`, y and x in feature cells; None is a grid of nine.
-        frame: the query; None is the last.
-        count: matches of each point; None is the protocol's top-k.
         covered: what the feature map covers, in pixels of the frame; None is the frame.
         names: names of the frames; by default their numbers.
-        most: reference frames to show, those with most weight.
         width: width of one frame, pixels.
 
     Returns:
-        uint8 `(H', W', 3)`: the query, then references in time order.
+        uint8 `(H', W', 3)`: the query, then in time order the references with most weight, five at most.
 
     Raises:
         ValueError: as of `matches_of_cells`.
     """
     height, right = frames.shape[-2:]
-    grid = features.shape[-2], features.shape[-1]
-    query = len(frames) - 1 if frame is None else frame
+    grid, query = (features.shape[-2], features.shape[-1]), len(frames) - 1
     points = grid_points(grid) if points is None else points
-    matches = Matches(*(item.cpu() for item in matches_of_cells(features, points, protocol, query, count)))
+    matches = Matches(*(item.cpu() for item in matches_of_cells(features, points, protocol, query)))
     names = names or [f"frame {number}" for number in range(len(frames))]
     cell = torch.tensor(covered or (height, right)) / torch.tensor(grid) * width / right
-    starts = ((points.cpu() + 0.5) * cell).numpy()
-    ends = ((matches.cells + 0.5) * cell).numpy()
+    starts, ends = ((points.cpu() + 0.5) * cell).numpy(), ((matches.cells + 0.5) * cell).numpy()
     fractions = torch.zeros(len(frames)).index_add_(0, matches.frames.flatten(), matches.weights.flatten().float())
     fractions /= fractions.sum()
-    shown = sorted(number for number in fractions.argsort(descending=True)[:most].tolist() if fractions[number] > 0)
+    heaviest = fractions.argsort(descending=True)[:MOST_REFERENCES].tolist()
+    shown = sorted(number for number in heaviest if fractions[number] > 0)
     pale = [_pale(resized(picture, width)) for picture in as_pictures(frames[[query, *shown]])]
     colours = distinct_colours(len(points))
     panels = [captioned(_ringed(pale[0], starts, colours, -1), f"{names[query]}: the points")]

@@ -43,10 +43,10 @@ def predict_video(
 ) -> dict[str, Any]:
     """Track prompts through a video, forwards and backwards, and write the results.
 
-    Each object is followed from each of its prompts in both directions, and is in every frame where the nearest of them
-    in time has it, the earlier of two equally near. Where objects of different prompts claim a pixel, the one whose
-    prompt is nearer has it. A single pass is enough where all prompts are for the first frame; else the passes come
-    first, and then tables and overlay.
+    Each object is tracked from each of its prompts in both directions. In each frame, its result is that of the prompt
+    nearest in time; of two equally near, the earlier one. A pixel that several objects claim goes to the object whose
+    prompt is nearest. If all prompts are for the first frame, one pass over the video tracks and writes; otherwise all
+    passes run before tables and overlay are written.
 
     Files, named after the frames of the whole video: `masks/<frame>.png`, `boxes.csv` or `points.csv`; `overlay.mp4`;
     and last `prediction.json`, with the protocol, the prompts, the time it took and the command.

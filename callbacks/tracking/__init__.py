@@ -1,1 +1,1 @@
-"""The engine that carries labels through a video with the features of an extractor."""
+"""The engine that propagates labels through a video by the features of an extractor."""

@@ -13,13 +13,13 @@ from torch import Tensor
 from datamodules.reading.files import csv_text, write_atomically
 from datamodules.reading.mask_files import davis_palette, write_ids
 
-from ..pictures import OverlayAnimation, OverlayVideo, Picture, contact_sheet, evenly_spaced, write_picture
-from ..pictures.animation import Curve, SequenceAnimation
+from ..pictures.animation import Curve, OverlayAnimation, OverlayVideo, SequenceAnimation
+from ..pictures.overlays import Picture, contact_sheet, evenly_spaced, write_picture
 
 OVERLAY_FRAMES = 5
 
 Draw = Callable[..., Picture]
-"""Frame, uint8 `(3, H, W)`, and what was found in it (and what is drawn with it) → picture `(H, W, 3)`."""
+"""Frame, uint8 `(3, H, W)`, and what was found in it (and what is drawn with it) → image `(H, W, 3)`."""
 
 
 class PredictionFile(Protocol):

@@ -148,11 +148,11 @@ class SiamFCTracker:
         self.watch = stopwatch or Stopwatch()
         self.device = device_of(extractor)
 
-    def start(self, picture: Image, box: NDArray[np.float64]) -> Track:
+    def start(self, frame: Image, box: NDArray[np.float64]) -> Track:
         """Start to track a target.
 
         Args:
-            picture: the first frame, (H, W, 3) uint8 RGB.
+            frame: the first frame, (H, W, 3) uint8 RGB.
             box: one-based x, y, width, height.
 
         Raises:
@@ -164,16 +164,16 @@ class SiamFCTracker:
         protocol = self.protocol
         side = context_side(target[2], target[3], protocol.context)
         with self.watch("crop"):
-            crop = square_crop(picture, (target[0], target[1]), side, protocol.exemplar_size)
+            crop = square_crop(frame, (target[0], target[1]), side, protocol.exemplar_size)
         look = getattr(self.extractor, "exemplar", self.extractor)
         return Track(target, side, self._features(crop[None], look)[0])
 
-    def step(self, tracks: Sequence[Track], pictures: Sequence[Image]) -> NDArray[np.float64]:
+    def step(self, tracks: Sequence[Track], frames: Sequence[Image]) -> NDArray[np.float64]:
         """Find each target in its next frame.
 
         Args:
             tracks: result of `start`; they are moved.
-            pictures: the next frame of each, (H, W, 3) uint8 RGB.
+            frames: the next frame of each, (H, W, 3) uint8 RGB.
 
         Returns:
             (N, 4) one-based x, y, width, height.
@@ -182,7 +182,7 @@ class SiamFCTracker:
             ValueError: if a response is not finite.
         """
         protocol, factors = self.protocol, self.protocol.factors
-        responses = self.responses(tracks, pictures)
+        responses = self.responses(tracks, frames)
         with self.watch("respond", self.device):
             best, peak, finite = PendingCopy(self._peaks(responses)).wait().tolist()  # the one wait for the device
         if not all(finite):
@@ -197,36 +197,36 @@ class SiamFCTracker:
             track.side *= growth
         return np.stack([track.box for track in tracks])
 
-    def responses(self, tracks: Sequence[Track], pictures: Sequence[Image]) -> Tensor:
+    def responses(self, tracks: Sequence[Track], frames: Sequence[Image]) -> Tensor:
         """Correlation of each target with the region around where it was, up-sampled: (N, scales, U, U).
 
         Bicubic, to U = response_size · upsampling cells a side; as two products, since that is linear and separable.
         """
-        raw, protocol = self.correlate(tracks, pictures), self.protocol
+        raw, protocol = self.correlate(tracks, frames), self.protocol
         with self.watch("respond", self.device):
             cells = raw.shape[-1]
             matrix = bicubic_weights(cells, (protocol.response_size or cells) * protocol.upsampling, self.device)
             return matrix @ raw @ matrix.T
 
-    def correlate(self, tracks: Sequence[Track], pictures: Sequence[Image]) -> Tensor:
+    def correlate(self, tracks: Sequence[Track], frames: Sequence[Image]) -> Tensor:
         """Correlation of each target with the region around where it was: (N, scales, n, n)."""
         with self.watch("crop"):
-            crops = self._search_crops(tracks, pictures)
+            crops = self._search_crops(tracks, frames)
         search = self._features(crops, self.extractor)
         with self.watch("respond", self.device):
             raw = siamese_correlation(torch.stack([track.exemplar for track in tracks]), search)
             return raw.reshape(self.protocol.scales, len(tracks), *raw.shape[-2:]).transpose(0, 1)
 
-    def _search_crops(self, tracks: Sequence[Track], pictures: Sequence[Image]) -> Image:
+    def _search_crops(self, tracks: Sequence[Track], frames: Sequence[Image]) -> Image:
         """Crops of all targets at the smallest scale, then at the next: (scales · N, S, S, 3) uint8."""
         protocol = self.protocol
         size = protocol.instance_size
         crops = np.empty((protocol.scales * len(tracks), size, size, 3), np.uint8)
         number = 0
         for factor in protocol.factors:
-            for track, picture in zip(tracks, pictures, strict=True):
+            for track, frame in zip(tracks, frames, strict=True):
                 side = track.side * size / protocol.exemplar_size * factor
-                square_crop(picture, (track.target[0], track.target[1]), side, size, out=crops[number])
+                square_crop(frame, (track.target[0], track.target[1]), side, size, out=crops[number])
                 number += 1
         return crops
 

@@ -110,8 +110,8 @@ class View:
 
         if self.seen == self.own:
             return frame
-        picture = cv2.resize(frame.permute(1, 2, 0).numpy(), self.seen[::-1], interpolation=cv2.INTER_AREA)
-        return torch.from_numpy(picture).permute(2, 0, 1)
+        image = cv2.resize(frame.permute(1, 2, 0).numpy(), self.seen[::-1], interpolation=cv2.INTER_AREA)
+        return torch.from_numpy(image).permute(2, 0, 1)
 
     def reduce_ids(self, ids: Tensor) -> Tensor:
         """Bring ids `(H, W)` to the covered size: nearest pixel, background in the padding."""

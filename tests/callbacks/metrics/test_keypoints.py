@@ -103,7 +103,7 @@ def test_mistakes() -> None:
         PCK(joints=13).update(points, points, name="wave")
     with pytest.raises(ValueError, match="counting must be one of prediction-visible, crw"):
         PCK(counting="vfs")  # type: ignore[arg-type]
-    with pytest.raises(ValueError, match="needs the picture's size"):
+    with pytest.raises(ValueError, match="needs the image's size"):
         keypoint_distances(points, points, "ground-truth")
 
 
