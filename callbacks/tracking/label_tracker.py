@@ -208,7 +208,7 @@ class LabelTracker:
         coding: LabelCoding,
         view: View,
     ) -> Iterator[TrackedFrame]:
-        """Carry labels through a video of any length; memory holds the protocol's window, never the video.
+        """Propagate labels through a video of any length; memory holds the protocol's window, never the video.
 
         On a GPU frames are encoded in chunks, the next one in parallel with the propagation of the current one.
 

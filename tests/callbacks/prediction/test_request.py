@@ -7,6 +7,7 @@ import pytest
 
 from callbacks.prediction.request import Pass, Request, nearest_prompt, plan_passes
 from datamodules import FrameStream, MaskPrompt
+from datamodules.reading.errors import DataError
 from datamodules.reading.mask_files import davis_palette
 from datamodules.reading.prompts import read_prompts
 
@@ -73,3 +74,9 @@ def test_places_are_those_of_the_part(folder, colour):
     assert asked.objects == {1: ["1-1", "1-2", "2-1", "2-2"], 3: ["1-1"]}
     assert asked.given(1).shape == (4, 2)
     assert [each["frame"] for each in asked.metadata()] == [3, 7]
+
+
+@pytest.mark.parametrize("text", ["grid:0", "grid:", "grid:999", "grid:2x2"])
+def test_a_grid_of_no_points_or_too_many_is_refused(text):
+    with pytest.raises(DataError, match=f"points {text}: expected grid:N"):
+        read_prompts(points=text)
