@@ -1,6 +1,6 @@
 """Point tracking by TAP-Vid's rules: query samplers, metrics per video and per track, and their mean over videos."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import reduce
 from operator import add
@@ -267,13 +267,9 @@ class TapVidMetrics(RowMetric):
         """Return, by video in the order of `rows`, (N,) float64 of each metric, in the order of its queries."""
         if not len(self.names):
             return {}
-        names = dim_zero_cat(self.names).cpu()
         lengths = dim_zero_cat(self.values)[:, 1].long().tolist()
         parts = dim_zero_cat(self.tracks).cpu().split(lengths)
-        found = {
-            bytes(code.tolist()).rstrip(b"\0").decode(): fractions_of(part.numpy())
-            for code, part in zip(names, parts, strict=True)
-        }
+        found = {name: fractions_of(part.numpy()) for name, part in zip(self.stored_names(), parts, strict=True)}
         return {name: found[name] for name in self._videos()}
 
     def sync(self, *args: Any, **kwargs: Any) -> None:
@@ -298,14 +294,13 @@ def fractions_of(counts: NDArray[Any]) -> dict[str, NDArray[np.float64]]:
         points = within / visible[..., None]
         jaccard = true / (visible[..., None] + false)
         accuracy = right / scored
-    found: Mapping[str, NDArray[np.float64]] = {
+    return {
         "average_jaccard": jaccard.mean(axis=-1),
         "average_pts_within_thresh": points.mean(axis=-1),
         "occlusion_accuracy": accuracy,
         **{f"jaccard_{threshold}": jaccard[..., i] for i, threshold in enumerate(PIXEL_THRESHOLDS)},
         **{f"pts_within_{threshold}": points[..., i] for i, threshold in enumerate(PIXEL_THRESHOLDS)},
     }
-    return {key: np.asarray(found[key], dtype=np.float64) for key in METRICS}
 
 
 def mean_of_defined(values: Iterable[float]) -> float:

@@ -83,6 +83,10 @@ class RowMetric(Metric):
             self.values.append(torch.zeros(0, self.width, dtype=torch.float64, device=self.device))
         super().sync(*args, **kwargs)
 
+    def stored_names(self) -> list[str]:
+        """Return the names of the rows, in the order of the rows."""
+        return [bytes(code.tolist()).rstrip(b"\0").decode() for code in dim_zero_cat(self.names).cpu()]
+
     def total(self) -> Tensor:
         """Return the sum of all rows, (width,) float64, added up in the order of `table`."""
         return sum(self.table().values(), torch.zeros(self.width, dtype=torch.float64))
@@ -97,7 +101,7 @@ class RowMetric(Metric):
         """
         if not len(self.names):
             return {}
-        names = [bytes(code.tolist()).rstrip(b"\0").decode() for code in dim_zero_cat(self.names).cpu()]
+        names = self.stored_names()
         values = dim_zero_cat(self.values).cpu()
         if len(set(names)) < len(names):
             twice = sorted({name for name in names if names.count(name) > 1})
