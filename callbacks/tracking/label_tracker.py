@@ -120,7 +120,7 @@ class PointCoding:
 
 
 LabelCoding = MaskCoding | PointCoding
-"""How what is given in a frame becomes labels on the feature grid, and is read from them again."""
+"""Rules by which what is given in a frame becomes labels on the feature grid, and is read from them again."""
 
 
 class LabelTracker:

@@ -15,7 +15,7 @@ from .frame_encoder import FrameEncoder, Maps
 from .stopwatch import Stopwatch
 from .view import at_stride, maps_of
 
-Frames = Callable[[int], Iterator[Tensor]]
+FramesFrom = Callable[[int], Iterator[Tensor]]
 """Number of a frame → that frame and those after it, uint8 RGB `(3, H, W)`, all of one size."""
 
 KEPT_FEATURES = 512 * 2**20
@@ -62,7 +62,7 @@ class PointTracker:
     @torch.inference_mode()
     def track(
         self,
-        video: Frames,
+        video: FramesFrom,
         frames: int,
         size: Size,
         queries: NDArray[Any],
@@ -105,7 +105,7 @@ class PointTracker:
 class _Features:
     """Features of a video's frames: the first ones, as many as fit, and the last few are kept."""
 
-    def __init__(self, tracker: PointTracker, video: Frames, size: Size) -> None:
+    def __init__(self, tracker: PointTracker, video: FramesFrom, size: Size) -> None:
         self._encoder, self._watch, self._video = tracker.encoder, tracker.watch, video
         self._kept: dict[int, Maps] = {}
         self._recent: dict[int, Maps] = {}

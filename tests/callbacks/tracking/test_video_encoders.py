@@ -6,14 +6,14 @@ import torch
 from PIL import Image
 from torch.nn.functional import conv2d, conv3d
 
-from callbacks import DavisBenchmark, JhmdbBenchmark, TapVidBenchmark, VipBenchmark, YoutubeVosBenchmark
+from callbacks import DavisBenchmark, JhmdbBenchmark, TapVidBenchmark, VipBenchmark
 from callbacks.tracking.label_tracker import LabelTracker
 from datamodules.synthetic import write_davis
 from datamodules.synthetic.point_tracks import write_tap_vid
 from lightning_modules.backbones import Clips, Recurrent, build_feature_extractor
 from lightning_modules.functional import PropagationProtocol
 from tests.helpers.encoders import clips_over
-from tests.helpers.synthetic_layouts import write_jhmdb, write_vip, write_youtube_vos
+from tests.helpers.synthetic_layouts import write_jhmdb, write_vip
 
 CHANGES = {"feature_stride": 8, "input_size": None}
 
@@ -97,23 +97,21 @@ BENCHMARKS = {
     "jhmdb": (JhmdbBenchmark, write_jhmdb, SMALL),
     "vip": (VipBenchmark, write_vip, SMALL),
     "tap_vid": (TapVidBenchmark, write_tap_vid, {"feature_stride": 8, "input_size": (64, 64)}),
-    "youtube_vos": (YoutubeVosBenchmark, write_youtube_vos, SMALL),
 }
 
 
 @pytest.mark.parametrize("name", BENCHMARKS)
 def test_joints_parts_and_points_of_clips_score_as_those_of_the_images_in_them(name, tmp_path):
     benchmark, write, changes = BENCHMARKS[name]
-    more = {"split": "holdout", "holdout": 0.5} if name == "youtube_vos" else {}
-    root = write(tmp_path / "data", 2, frames=16 if more else 6, size=(64, 64))
+    root = write(tmp_path / "data", 2, frames=6, size=(64, 64))
     colour = build_feature_extractor("raw_colour")
-    found = [benchmark(root, changes=changes, **more).evaluate(encoder) for encoder in (colour, clips_over(colour))]
+    found = [benchmark(root, changes=changes).evaluate(encoder) for encoder in (colour, clips_over(colour))]
     assert found[0]
     np.testing.assert_equal(found[1], found[0])
 
 
 def test_several_protocols_share_one_pass_over_the_clips(tmp_path):
-    """As in a sweep; each window is encoded once."""
+    """Each window is encoded once, as in a sweep."""
     root, windows = write_davis(tmp_path / "data", 1, frames=6, size=(64, 64)), []
     colour = build_feature_extractor("raw_colour")
     protocols = [PropagationProtocol.named("vfs", "davis").with_changes(**SMALL, topk=k) for k in (3, 5)]
