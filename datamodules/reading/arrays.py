@@ -112,10 +112,8 @@ class PickledArray:
         array: the array.
     """
 
-    array: NDArray[Any]
-
     def __init__(self, *_: object) -> None:
-        """Take what numpy's pickles say of an empty array."""
+        self.array: NDArray[Any] = np.empty(0)  # whatever numpy's pickles say of an empty array
 
     def __setstate__(self, state: Any) -> None:
         _, shape, dtype, is_fortran, content = state

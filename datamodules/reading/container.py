@@ -1,4 +1,4 @@
-"""What a video file states about itself: its header, its frames' times and key frames, and their orientation."""
+"""Open a video file and read its header, its frames' times and key frames, and their orientation."""
 
 from __future__ import annotations
 

@@ -109,7 +109,7 @@ class VideoFile:
 
     @property
     def truncation(self) -> str:
-        """How much of a truncated file is there; empty if it has its end.
+        """Sentence on how much of a truncated file is there; empty if the file has its end.
 
         It is judged by the packets read so far, so read the last frame first. Frames and time have to be less than the
         header says by a tenth: headers count frames that were dropped.

@@ -28,7 +28,7 @@ MOST_IN_GRID = 128
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Prompt(ABC):
-    """What to follow, at one frame of a video.
+    """Prompt for one frame of a video: a mask, a box or points.
 
     Attributes:
         source: where it comes from.
