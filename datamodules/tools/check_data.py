@@ -8,7 +8,7 @@ import statistics
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal
@@ -43,7 +43,8 @@ class VideoReport:
         width: pixels as stored.
         height: pixels as stored.
         codec: its name, "frames" for a folder of images.
-        error: why it cannot be used for training, None if it can.
+        kind: kind of problem for which it is left out of clean.txt; None if it is usable.
+        reason: the problem in words.
     """
 
     path: str
@@ -56,15 +57,8 @@ class VideoReport:
     width: int = 0
     height: int = 0
     codec: str = ""
-    error: str | None = None
-
-
-@dataclass(frozen=True)
-class Problem:
-    """Reason for which a video is left out of clean.txt."""
-
-    kind: Kind
-    reason: str
+    kind: Kind | None = None
+    reason: str = ""
 
 
 def check_data(
@@ -73,7 +67,7 @@ def check_data(
     workers: int | None = None,
     min_frames: int = 8,
     timeout: float = 60.0,
-) -> list[tuple[VideoReport, Problem | None]]:
+) -> list[VideoReport]:
     """Check the videos of a source in parallel; files: report.json (all videos) and clean.txt (a list of the usable).
 
     The rows of an earlier report.json in `output` are reused for readable videos that have not changed since.
@@ -87,7 +81,7 @@ def check_data(
         timeout: seconds for each video.
 
     Returns:
-        Each video of the source, in its order, with what speaks against it.
+        Reports on the videos of the source, in its order.
 
     Raises:
         DataError: if the source is not as described, or none of its videos can be used (the report is written then).
@@ -111,7 +105,7 @@ def check_data(
                 reports[path] = _unreadable(path, outcome) if isinstance(outcome, Failure) else outcome
     finally:
         rows = _write_report(output, source, entries, reports, min_frames)
-    usable = [entry for entry, (_, problem) in zip(entries, rows, strict=True) if problem is None]
+    usable = [entry for entry, report in zip(entries, rows, strict=True) if report.kind is None]
     if not usable:
         (output / "clean.txt").unlink(missing_ok=True)  # of an earlier run
         raise DataError(f"{source}: none of {len(rows)} videos can be used; {output / 'report.json'} holds the reasons")
@@ -160,7 +154,7 @@ def _inspect(timeout: float, item: tuple[str, VideoReport | None]) -> VideoRepor
     """Read a video, unless the earlier report on it still holds; runs in a separate process."""
     path, earlier = item
     size, modified = stamp(path)
-    if earlier is not None and earlier.error is None and (earlier.bytes, earlier.modified) == (size, modified):
+    if earlier is not None and earlier.kind != "unreadable" and (earlier.bytes, earlier.modified) == (size, modified):
         return earlier
     with open_video(path, timeout) as video:
         last = video.num_frames - 1
@@ -183,7 +177,7 @@ def _unreadable(path: str, failure: Failure) -> VideoReport:
         size, modified = stamp(path)
     except DataError:
         size, modified = 0, 0
-    return VideoReport(path, size, modified, error=failure.reason.removeprefix(f"{path}: "))
+    return VideoReport(path, size, modified, kind="unreadable", reason=failure.reason.removeprefix(f"{path}: "))
 
 
 def _riff_size(path: str) -> int:
@@ -227,50 +221,49 @@ def _write_report(
     entries: Sequence[VideoEntry],
     reports: Mapping[str, VideoReport],
     min_frames: int,
-) -> list[tuple[VideoReport, Problem | None]]:
-    """Write the lists and the summary from the findings so far."""
+) -> list[VideoReport]:
+    """Write what is found so far; return it with the problems, in the order of the source."""
     known = [(entry, reports[path]) for entry in entries if (path := os.path.abspath(entry.path)) in reports]
-    problems = list(_problems([report for _, report in known], min_frames))
-    rows = [
-        {**asdict(report), "label": entry.label, "problem": problem and asdict(problem)}
-        for (entry, report), problem in zip(known, problems, strict=True)
-    ]
+    judged = list(_judged([report for _, report in known], min_frames))
+    rows = [asdict(report) | {"label": entry.label} for (entry, _), report in zip(known, judged, strict=True)]
     content = {"source": os.fspath(source), "videos": rows, "complete": len(rows) == len(entries)}
     write_atomically(output / "report.json", json.dumps(content, indent=1) + "\n")
-    return [(report, problem) for (_, report), problem in zip(known, problems, strict=True)]
+    return judged
 
 
-def _problems(reports: Sequence[VideoReport], min_frames: int) -> Iterator[Problem | None]:
-    """Yield the problem of each video or None, in order; of duplicates the first is kept."""
-    seen: dict[str, str] = {}
+def _judged(reports: Sequence[VideoReport], min_frames: int) -> Iterator[VideoReport]:
+    """Yield each report with its problem or with none, in order; of duplicates the first is kept."""
+    first: dict[str, str] = {}
     for report in reports:
-        name = Path(report.path).name
-        if report.error is not None:
-            yield Problem("unreadable", report.error)
+        path = report.path
+        kind: Kind | None = None
+        reason = ""
+        if report.kind == "unreadable":
+            kind, reason = report.kind, report.reason
         elif report.frames < min_frames:
-            yield Problem("too short", f"{report.frames} frame(s), fewer than {min_frames}")
-        elif report.path.strip().splitlines() != [report.path]:
-            yield Problem("unreadable", f"{name!r} cannot stand in a list file; rename it")
-        elif first := seen.get(report.digest):
-            yield Problem("duplicate", "listed twice" if first == report.path else f"the same as {first}")
+            kind, reason = "too short", f"{report.frames} frame(s), fewer than {min_frames}"
+        elif path.strip().splitlines() != [path]:
+            kind, reason = "unreadable", f"{Path(path).name!r} cannot stand in a list file; rename it"
+        elif report.digest in first:
+            same = first[report.digest]
+            kind, reason = "duplicate", "listed twice" if same == path else f"the same as {same}"
         else:
-            seen[report.digest] = report.path
-            yield None
+            first[report.digest] = path
+        yield replace(report, kind=kind, reason=reason)
 
 
-def _print(rows: Sequence[tuple[VideoReport, Problem | None]], output: Path) -> None:
-    readable = [report for report, _ in rows if report.error is None]
-    unusable = [(report, problem) for report, problem in rows if problem is not None]
-    for name, text in _summary(readable).items():
+def _print(reports: Sequence[VideoReport], output: Path) -> None:
+    unusable = [report for report in reports if report.kind]
+    for name, text in _summary([report for report in reports if report.kind != "unreadable"]).items():
         print(f"{name:>12}  {text}")
-    kinds = Counter(problem.kind for _, problem in unusable)
+    kinds = Counter(report.kind for report in unusable)
     detail = f": {', '.join(f'{count} {kind}' for kind, count in kinds.most_common())}" if kinds else ""
-    print(f"{'unusable':>12}  {len(unusable)} of {len(rows)} ({len(unusable) / len(rows):.1%}){detail}")
-    for report, problem in unusable[:_SHOWN]:
-        print(f"  {report.path}: {problem.reason}")
+    print(f"{'unusable':>12}  {len(unusable)} of {len(reports)} ({len(unusable) / len(reports):.1%}){detail}")
+    for report in unusable[:_SHOWN]:
+        print(f"  {report.path}: {report.reason}")
     if len(unusable) > _SHOWN:
         print(f"  … and {len(unusable) - _SHOWN} more in {output / 'report.json'}")
-    print(f"{'written':>12}  {output / 'report.json'}; {output / 'clean.txt'}: {len(rows) - len(unusable)} videos")
+    print(f"{'written':>12}  {output / 'report.json'}; {output / 'clean.txt'}: {len(reports) - len(unusable)} videos")
 
 
 def _summary(reports: Sequence[VideoReport]) -> dict[str, str]:

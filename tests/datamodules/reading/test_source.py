@@ -170,10 +170,10 @@ def test_a_link_that_leads_to_itself_is_one_more_unusable_file(tmp_path):
     assert names(root, entries) == ["a.mp4", "loop.mp4"]
     with pytest.raises(DecodingError, match=r"loop\.mp4: cannot be read \(Too many levels"):
         open_video(entries[1].path)
-    (good, _), (bad, problem) = check_data(root, tmp_path / "checked", workers=1)
-    assert good.error is None
+    good, bad = check_data(root, tmp_path / "checked", workers=1)
+    assert good.kind is None
     assert bad.path.endswith("loop.mp4")
-    assert "Too many levels" in problem.reason
+    assert "Too many levels" in bad.reason
     made, failed = transcode(root, tmp_path / "small", workers=1)
     assert len(made) == 1
     assert [path.name for path in failed] == ["loop.mp4"]

@@ -61,12 +61,12 @@ def test_a_source_is_read_and_a_second_run_reads_what_has_changed(source, tmp_pa
     assert [Path(row["path"]).name for row in rows] == list(EXPECTED)
     for row, (name, expected) in zip(rows, EXPECTED.items(), strict=True):
         if expected is None:
-            assert row["problem"] is None, name
+            assert row["kind"] is None, name
         else:
-            assert row["problem"]["kind"] == expected[0]
-            assert expected[1].format(folder=tmp_path / "videos") in row["problem"]["reason"]
-            assert row["problem"]["reason"] in printed
-    assert twice["problem"] == {"kind": "duplicate", "reason": "listed twice"}
+            assert row["kind"] == expected[0]
+            assert expected[1].format(folder=tmp_path / "videos") in row["reason"]
+            assert row["reason"] in printed
+    assert (twice["kind"], twice["reason"]) == ("duplicate", "listed twice")
     good = rows[0]
     assert (good["frames"], good["fps"], good["seconds"], good["codec"]) == (30, 25.0, 1.2, "h264")
     assert (good["width"], good["height"], good["label"]) == (160, 32, 0)
@@ -79,7 +79,7 @@ def test_a_source_is_read_and_a_second_run_reads_what_has_changed(source, tmp_pa
     # nothing is opened again but what failed; another limit on the length needs no reading
     opened = tmp_path / "opened"
     monkeypatch.setattr(module, "open_video", _Recorder(opened))
-    assert [problem is None for _, problem in check_data(source, tmp_path / "out", 1, min_frames=25)][:2] == [
+    assert [row.kind is None for row in check_data(source, tmp_path / "out", 1, min_frames=25)][:2] == [
         True,
         False,
     ]
@@ -88,8 +88,8 @@ def test_a_source_is_read_and_a_second_run_reads_what_has_changed(source, tmp_pa
     write_video(tmp_path / "videos/good 1.mp4", 31)
     rows = check_data(source, tmp_path / "out", 1)
     assert "good 1.mp4" in opened.read_text()
-    assert rows[0][0].frames == 31
-    assert rows[4][1] is None  # the copy of what it was
+    assert rows[0].frames == 31
+    assert rows[4].kind is None  # the copy of what it was
 
 
 class _Recorder:
@@ -136,7 +136,7 @@ def test_what_becomes_unusable_leaves_no_list(tmp_path):
         check_data(tmp_path / "videos", tmp_path / "out", workers=1)
     assert not (tmp_path / "out/clean.txt").exists()
     (row,) = json.loads((tmp_path / "out/report.json").read_text())["videos"]
-    assert row["problem"]["reason"].startswith("0.jpg and 0.png have the same stem")  # the path is said beside it
+    assert row["reason"].startswith("0.jpg and 0.png have the same stem")  # the path is said beside it
 
 
 def test_odd_names_are_read_back_from_the_list(tmp_path):
@@ -145,7 +145,7 @@ def test_odd_names_are_read_back_from_the_list(tmp_path):
         write_video(tmp_path / "videos" / name, 8 + video)
     rows = check_data(tmp_path / "videos", tmp_path / "out", workers=1)
     assert [entry.path.name for entry in list_videos(tmp_path / "out/clean.txt")] == odd[:3]
-    assert [problem.reason for _, problem in rows if problem] == [f"{odd[3]!r} cannot stand in a list file; rename it"]
+    assert [row.reason for row in rows if row.kind] == [f"{odd[3]!r} cannot stand in a list file; rename it"]
 
 
 @pytest.mark.parametrize(
