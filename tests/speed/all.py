@@ -21,6 +21,7 @@ COMMANDS = [
     "crop.py",
     "decoding.py",
     "training_step.py --repeats 3",
+    "video_encoder.py --repeats 3",
     "startup.py --repeats 1",
 ]
 
