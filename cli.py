@@ -12,17 +12,15 @@ from collections.abc import Sequence
 from difflib import get_close_matches
 from importlib import import_module
 from importlib.metadata import version
-from importlib.util import find_spec
 from io import TextIOWrapper
 from pathlib import Path
-from types import ModuleType
 
 HOME = Path(__file__).resolve().parent
 PACKAGES = ("callbacks", "datamodules", "lightning_modules")
 RUNS = {
     "fit": "Train a model, with benchmarks along the way.",
     "validate": "Measure a checkpoint, or any backbone, on benchmarks.",
-    "predict": "Carry a mask, a box or points through a video of your own.",
+    "predict": "Propagate a mask, a box or points through a video of your own.",
 }
 """Commands that Lightning's Trainer runs, with one line for `--help`."""
 
@@ -64,7 +62,10 @@ def run_command(args: Sequence[str]) -> None:
         parts = ", ".join(f"{name} {version(name)}" for name in ("torch", "pytorch-lightning", "av", "timm"))
         print(f"vidcorr {version('vidcorr')} ({parts}, Python {sys.version.split()[0]})")
     elif first in RUNS or first.startswith("--print_completion"):
-        load("callbacks.command_line.runs").run(args)
+        gc.disable()  # it would scan objects that are kept anyway: a sixth of the CPU time of Lightning's import
+        run = import_module("callbacks.command_line.runs").run
+        gc.enable()
+        run(args)
     elif (tool := tools().get(first)) is not None:
         run_tool(f"{tool.parent.parent.name}.tools.{tool.stem}", args[1:])
     else:
@@ -91,18 +92,6 @@ def _terminate(number: int, frame: object) -> None:
     raise import_module("callbacks.command_line.endings").Terminated
 
 
-def load(name: str) -> ModuleType:
-    """Import a module with the garbage collector off, which would scan objects that are kept anyway again and again.
-
-    That is a sixth of the processor time of Lightning's import.
-    """
-    gc.disable()
-    try:
-        return import_module(name)
-    finally:
-        gc.enable()
-
-
 def tools() -> dict[str, Path]:
     """Return command → file of each tool: a file in a `tools` folder of our packages that defines `command`."""
     files = [file for package in PACKAGES for file in (HOME / package / "tools").glob("*.py")]
@@ -122,7 +111,7 @@ def overview() -> str:
             *(f"  {command:{width}}{text}" for command, text in commands.items()),
             "",
             "vidcorr COMMAND --help shows its options; vidcorr fit --model.help VFSSimSiam those of a class.",
-            "Files combine; later files and flags win: --config METHOD.yaml --config TRAINER.yaml --config DATA.yaml.",
+            "Files combine, flags win over them: --config METHOD.yaml --config TRAINER.yaml --config DATA.yaml.",
             "--print_config shows the result. --debug shows where an error was raised. --version.",
             "Completion: pip install shtab; vidcorr --print_completion shtab-bash (or -zsh, -tcsh).",
         )
@@ -130,19 +119,13 @@ def overview() -> str:
 
 
 def take_own_packages() -> None:
-    """Make sure that `callbacks`, `datamodules` and `lightning_modules` are ours; the user's own come after them.
+    """Make sure that `callbacks`, `datamodules` and `lightning_modules` are ours, and let the user's own code be found.
 
-    A folder of the user's with one of these names may stand first on the path (PYTHONPATH, `python -m`): its parent
-    moves behind ours, and one line reports it. The working directory comes last, for the user's own `module:callable`.
+    A folder of the user's with one of these names may stand first on the path (PYTHONPATH, `python -m`). The working
+    directory comes last, for the user's own `module:callable`.
     """
-    for name in PACKAGES:
-        while name not in sys.modules and (spec := find_spec(name)) is not None:
-            folder = Path((spec.submodule_search_locations or [spec.origin or ""])[0]).resolve()
-            entries = [entry for entry in sys.path if Path(entry).resolve() == folder.parent]
-            if folder == HOME / name or not entries:
-                break
-            print(f"vidcorr: {folder} is not used: the name is taken by vidcorr; rename the folder", file=sys.stderr)
-            sys.path[:] = [entry for entry in sys.path if entry not in entries] + [str(HOME), str(folder.parent)]
+    if sys.path[:1] != [str(HOME)]:
+        sys.path.insert(0, str(HOME))
     if str(Path.cwd()) not in sys.path and "" not in sys.path:
         sys.path.append(str(Path.cwd()))
 

@@ -1,205 +1,183 @@
-"""The arguments of a command line: each flag with its value, each config with its content, in an order that parses."""
+"""The one configuration that the files and flags of a command line come to; the parser then checks and completes it."""
 
-from collections import defaultdict
-from collections.abc import Collection, Iterator, Sequence
-from dataclasses import dataclass, field
+import json
+from collections.abc import Sequence
+from copy import deepcopy
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
-import yaml  # type: ignore[import-untyped]
+from jsonargparse import get_loader
 
 from lightning_modules.backbones.short_names import SHORT_NAMES, read_spec
 
 from .classes import class_named, parameters_of
 from .configs import find_config
+from .endings import UsageError
 
 SECTIONS = ("model", "data", "trainer", "trainer.callbacks")
-"""Parts of the configuration in which classes are named."""
+"""Options that a flag may give as a whole: the name of a class, or YAML."""
+EXAMPLES = {"model": "vfs_simsiam_r18.yaml", "data": "data/clips.yaml", "trainer.callbacks": "benchmarks/davis.yaml"}
+"""Section → a config that names a class for it."""
+Callbacks = list[tuple[int, dict[str, Any]]]
+"""Entries of callbacks, each with the position of the argument that names it."""
 
 
-@dataclass(frozen=True)
-class Argument:
-    """One argument of a command line.
-
-    Attributes:
-        flag: with its dashes; an argument that is no flag, such as the command, stands here alone.
-        value: as text; None: the flag has none.
-        content: configuration of a `--config`, or of a section that is given as YAML or by a file, such as
-            `--trainer.callbacks+ '{class_path: …}'`; empty where it cannot be read, which the parser reports.
-    """
-
-    flag: str
-    value: str | None = None
-    content: dict[str, Any] = field(default_factory=dict)
-
-    def __str__(self) -> str:
-        return self.flag if self.value is None else f"{self.flag}={self.value}"
-
-
-@dataclass
-class Choice:
-    """A class that a command line names, with the arguments that files and flags give it.
+class Given(NamedTuple):
+    """What one argument gives.
 
     Attributes:
-        section: one of `SECTIONS`; empty for the options of the command itself, such as `ckpt_path`.
-        name: name of the class, as it was given.
-        arguments: name → value; a string where a flag gave it.
+        content: part of a configuration, nested as in a file; values of flags are text.
+        file: the config; empty for a flag.
+        is_option: whether it is a flag of one option, such as `--data.frames`, and not of a class or a section.
     """
 
-    section: str
-    name: str
-    arguments: dict[str, Any] = field(default_factory=dict)
+    content: dict[str, Any]
+    file: str = ""
+    is_option: bool = False
 
 
-def read_arguments(args: Sequence[str]) -> list[Argument]:
+def read_arguments(args: Sequence[str]) -> tuple[list[Given], list[str]]:
     """Read a command line; an argument behind a flag is its value unless it begins with two dashes.
 
-    A config is named by its path. What `compare` takes as a backbone (`dino-b8`, `torchvision:resnet18`, a checkpoint,
-    each with `@STAGE/STRIDE`) becomes `FrozenEncoder` and its arguments: flags behind it override these.
-
-    Raises:
-        UsageError: for a config that does not exist.
-    """
-    found: list[Argument] = []
-    left = ["--config" if arg == "-c" else arg for arg in reversed(args)]
-    while left:
-        arg = left.pop()
-        flag, given, value = arg.partition("=")
-        if not arg.startswith("--"):
-            found.append(Argument(arg))
-        elif given:
-            found += _arguments(flag, value)
-        else:
-            found += _arguments(flag, left.pop() if left and not left[-1].startswith("--") else None)
-    return found
-
-
-def _arguments(flag: str, value: str | None) -> list[Argument]:
-    section = flag.removeprefix("--").removesuffix("+")
-    if flag == "--config" and value:
-        path = value if _is_yaml(value) else str(find_config(value))
-        content = _content(path)
-        return [Argument(flag, path, content if isinstance(content, dict) else {})]
-    if section in SECTIONS and value and (_is_yaml(value) or value.endswith((".yaml", ".yml", ".json"))):
-        content = _content(value)
-        for key in reversed(section.split(".")):
-            content = {key: content}
-        return [Argument(flag, value, content)]
-    if flag == "--model" and value and _is_spec(value.partition("@")[0]):
-        return [Argument("--model", "FrozenEncoder")] + [
-            Argument(f"--model.{name}", str(given)) for name, given in read_spec(value).items() if given is not None
-        ]
-    return [Argument(flag, value)]
-
-
-def _is_spec(name: str) -> bool:
-    """Return whether a name is a backbone's, and not a class's."""
-    is_file = "." in name and Path(name).is_file()
-    return name in SHORT_NAMES or name == "raw_colour" or ":" in name or is_file
-
-
-def _is_yaml(value: str) -> bool:
-    """Return whether a value is YAML itself, and not the name of a file or a class."""
-    return "\n" in value or ": " in value or value.startswith(("{", "["))
-
-
-def _content(value: str) -> Any:
-    """Return the content of YAML or of a file; None where it cannot be read."""
-    try:
-        return yaml.safe_load(value if _is_yaml(value) else Path(value).read_text())
-    except (OSError, ValueError, yaml.YAMLError):
-        return None
-
-
-def _given_by(argument: Argument) -> Iterator[tuple[str, str | None, dict[str, Any]]]:
-    """Yield what a file or a flag gives: section, class (None: the one named before) and arguments."""
-    flag, content = argument.flag.removeprefix("--").removesuffix("+"), argument.content
-    if content:
-        trainer = content.get("trainer")
-        trainer = trainer if isinstance(trainer, dict) else {}
-        entries = [(section, content.get(section)) for section in ("model", "data")]
-        for key in ("callbacks", "callbacks+"):
-            listed = trainer.get(key) or []
-            entries += [("trainer.callbacks", entry) for entry in (listed if isinstance(listed, list) else [listed])]
-        for section, entry in entries:
-            if isinstance(entry, dict):
-                yield section, entry.get("class_path"), dict(entry.get("init_args") or {})
-        yield "trainer", None, {key: trainer[key] for key in trainer if not key.startswith("callbacks")}
-        yield "", None, {key: content[key] for key in content if key not in SECTIONS}
-    elif argument.value is not None and flag in SECTIONS:
-        yield flag, argument.value, {}
-    elif argument.value is not None:
-        section, name = _section_and_name(argument)
-        if name and "." not in name and name not in ("class_path", "help"):
-            yield section, None, {name: None if argument.value == "null" else argument.value}
-
-
-def _section_and_name(argument: Argument) -> tuple[str, str]:
-    """Return the section that a flag belongs to, and the name of the argument in it."""
-    flag = argument.flag.removeprefix("--").removesuffix("+")
-    section = max((each for each in SECTIONS if flag.startswith(f"{each}.")), key=len, default="")
-    return section, flag.removeprefix(f"{section}.").removeprefix("init_args.")
-
-
-def choices_of(arguments: Sequence[Argument], model: str | None = None) -> list[Choice]:
-    """Collect the classes that files and flags name, each with its arguments.
-
-    Args:
-        arguments: of the command line.
-        model: class of the model where none is named.
+    What `compare` takes as a backbone (`dino-b8`, `torchvision:resnet18`, a checkpoint, each with `@STAGE/STRIDE`)
+    stands for `FrozenEncoder` and its arguments.
 
     Returns:
-        The options of the command itself, the Trainer, and then the classes in the order in which they are named.
+        What belongs to the configuration, and the other words: the command, `--help`, `--print_config`, mistakes.
+
+    Raises:
+        UsageError: for a config that does not exist or cannot be read.
     """
-    choices = [Choice("", ""), Choice("trainer", "callbacks.command_line.trainer.Trainer")]
-    choices += [Choice("model", model)] if model is not None else []
-    for argument in arguments:
-        for section, name, given in _given_by(argument):
-            if name is not None:
-                choices = [each for each in choices if each.section != section or section == "trainer.callbacks"]
-                choices.append(Choice(section, name))
-            for choice in [choice for choice in choices if choice.section == section][-1:]:
-                choice.arguments |= given
-    return choices
+    found: list[Given] = []
+    rest: list[str] = []
+    left = ["--config" if arg == "-c" else arg for arg in reversed(args)]
+    while left:
+        flag, equals, value = left.pop().partition("=")
+        if flag.startswith("--") and not equals and left and not left[-1].startswith("--"):
+            equals, value = "=", left.pop()
+        name = flag.removeprefix("--")
+        section = name.removesuffix("+")
+        if not flag.startswith("--") or not equals or name in ("help", "print_config") or ".help" in name:
+            rest.append(flag + equals + value)
+        elif name == "config":
+            found.append(read_config(value))
+        else:
+            content: Any = _whole(section, value) if section in SECTIONS else value
+            for key in reversed(name.split(".")):
+                content = {key: content}
+            found.append(Given(content, is_option=section not in SECTIONS))
+    return found, rest
 
 
-def with_flags_in_place(arguments: Sequence[Argument]) -> list[Argument]:
-    """Return the arguments with each flag of a class behind the file or flag that names the class.
+def read_config(name: str) -> Given:
+    """Read a config: a file of the user's or one of the project's own.
 
-    The parser refuses `--data.frames 4` before the class is named, and gives `--trainer.callbacks.NAME` to the callback
-    named last, whichever that is. Here it goes to the last callback before the flag that has such an argument, else to
-    the first one after it; of a file, to the last callback that the file names. A flag that no class takes stays.
+    Raises:
+        UsageError: if there is no such file, or it is not YAML with the names of options.
     """
-    named: dict[str, dict[int, Collection[str]]] = defaultdict(dict)
-    for index, argument in enumerate(arguments):
-        for section, name, _ in _given_by(argument):
-            if name is not None:
-                kind = class_named(name, section)
-                named[section][index] = parameters_of(kind) if kind is not None else ()
-
-    def position(index: int) -> float:
-        section, name = _section_and_name(arguments[index])
-        callbacks = section == "trainer.callbacks"
-        parameter = name.partition(".")[0]
-        takers = [at for at, parameters in named[section].items() if not callbacks or parameter in parameters]
-        before = [taker for taker in takers if taker < index]
-        if not section or not takers or (before and not callbacks):
-            return index
-        return (max(before) if before else min(takers)) + 0.5
-
-    return [arguments[index] for index in sorted(range(len(arguments)), key=position)]
+    path = find_config(name)
+    try:
+        content = get_loader("yaml")(path.read_text())  # the parser's own, for which 1e-3 is a number
+    except Exception as error:
+        raise UsageError(f"--config: {path} cannot be read: {' '.join(str(error).split())}") from error
+    if not isinstance(content, dict | None):
+        raise UsageError(f"--config: {path} holds no options, such as trainer: {{max_steps: 9}}")
+    return Given(content or {}, str(path))
 
 
-def with_one_seed(arguments: Sequence[Argument]) -> list[Argument]:
-    """Return the arguments with `--seed_everything N` given to the data and the model too, unless they set a seed."""
-    options, *choices = choices_of(arguments)
-    seed = str(options.arguments.get("seed_everything"))
-    added = [
-        Argument(f"--{choice.section}.seed", seed)
-        for choice in choices
-        if choice.section in ("model", "data")
-        and "seed" not in choice.arguments
-        and (kind := class_named(choice.name, choice.section)) is not None
-        and "seed" in parameters_of(kind)
-    ]
-    return [*arguments, *(added if seed.isdecimal() else ())]
+def _whole(section: str, value: str) -> Any:
+    """Return what a flag gives as a whole: the entry of a class, a list, or the name of a class."""
+    if value.startswith(("{", "[")):
+        return get_loader("yaml")(value)
+    spec = value.partition("@")[0]
+    is_file = "." in spec and Path(spec).is_file()
+    if section == "model" and (spec in SHORT_NAMES or spec == "raw_colour" or ":" in spec or is_file):
+        arguments = {key: each for key, each in read_spec(value).items() if each is not None}
+        return {"class_path": "FrozenEncoder", "init_args": arguments}
+    return value
+
+
+def merge(given: Sequence[Given]) -> dict[str, Any]:
+    """Merge files and flags: later ones win, flags win over files, and callbacks add up.
+
+    A flag `--trainer.callbacks.NAME` goes to the last callback before it that takes this argument, else to the first
+    one after it. `seed_everything` seeds the data and the model too, unless they set a seed.
+
+    Returns:
+        The configuration as one file would hold it, with classes by their full paths.
+
+    Raises:
+        UsageError: for an argument of a callback where none is named.
+    """
+    config: dict[str, Any] = {}
+    callbacks: Callbacks = []
+    for position, each in sorted(enumerate(given), key=lambda item: item[1].is_option):
+        content = deepcopy(each.content)
+        trainer = content.get("trainer")
+        for key in ("callbacks", "callbacks+") if isinstance(trainer, dict) else ():
+            value = trainer.pop(key, None)
+            if value is not None and each.is_option:
+                update(_callback_for(callbacks, position, value), as_class(value))
+            elif value is not None:
+                before = callbacks if key == "callbacks+" else []
+                entries = value if isinstance(value, list) else [value]
+                callbacks = [*before, *((position, as_class(entry)) for entry in entries)]
+        update(config, content)
+    if callbacks:
+        config.setdefault("trainer", {})["callbacks"] = [entry for _, entry in callbacks]
+    seed = str(config.get("seed_everything"))
+    for entry in (config.get(section) or {} for section in ("model", "data")):
+        if seed.isdecimal() and "seed" in parameters_of(class_named(entry.get("class_path", ""))):
+            entry.setdefault("init_args", {}).setdefault("seed", int(seed))
+    return config
+
+
+def update(config: dict[str, Any], content: dict[str, Any]) -> None:
+    """Set what a content gives, in place; where another class is named, the arguments of the one before go."""
+    for key, value in content.items():
+        old = config.get(key)
+        if isinstance(old, str) and isinstance(value, dict):  # a class that was named alone, and now its arguments
+            old = as_class(old)
+        is_class = (key in ("model", "data") and value is not None) or (isinstance(old, dict) and "class_path" in old)
+        if is_class and (isinstance(value, dict) or key in ("model", "data")):
+            value = as_class(value)
+        same = not is_class or _name(value) in ("", _name(old or {}))
+        if isinstance(old, dict) and isinstance(value, dict) and same and (is_class or key in ("trainer", "init_args")):
+            update(old, value)
+            value = old
+        config[key] = value
+
+
+def _name(entry: dict[str, Any]) -> str:
+    return str(entry.get("class_path", "")).rpartition(".")[2]
+
+
+def as_class(entry: Any) -> dict[str, Any]:
+    """Return a class, its full path if it is known, or its arguments as an entry of a configuration."""
+    if not isinstance(entry, dict):
+        entry = {"class_path": str(entry)}
+    elif not entry.keys() & {"class_path", "init_args"}:
+        entry = {"init_args": entry}
+    if (kind := class_named(str(entry.get("class_path", "")))) is not None:
+        entry["class_path"] = f"{kind.__module__}.{kind.__qualname__}"
+    return entry
+
+
+def _callback_for(callbacks: Callbacks, position: int, options: dict[str, Any]) -> dict[str, Any]:
+    """Return the callback that a flag at a position of the command line is for."""
+    option = next(iter(options.get("init_args", options)))
+    if not callbacks:
+        raise UsageError(f"--trainer.callbacks.{option}: {no_class('trainer.callbacks')}")
+    takers = [each for each in callbacks if option in parameters_of(class_named(each[1].get("class_path", "")))]
+    before = [entry for at, entry in takers if at < position]
+    return before[-1] if before else (takers or callbacks[-1:])[0][1]
+
+
+def no_class(section: str) -> str:
+    """Return what is wrong with flags for a section in which no class is named."""
+    return f"nothing names the class; add --{section} CLASS or a file such as {EXAMPLES[section]}"
+
+
+def as_words(config: dict[str, Any], rest: Sequence[str]) -> list[str]:
+    """Return the words by which the parser gets a configuration as one file."""
+    return [*rest[:1], f"--config={json.dumps(config, default=str)}", *rest[1:]]

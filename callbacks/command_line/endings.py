@@ -8,18 +8,9 @@ import select
 import sys
 import traceback
 
-MISTAKES = {
-    "pytorch_lightning.utilities.exceptions": "MisconfigurationException",
-    "callbacks.benchmarks.base": "BenchmarkError",
-    "callbacks.training.safeguards": "TrainingStopped",
-}
-"""Module → exception that is reported in one line as `ValueError` and `OSError` are."""
-
 LOST_RANK = re.compile(r"gloo/transport|[Cc]onnection (closed|reset) by peer|NCCL (error|watchdog)|DistBackendError")
 """Messages of torch.distributed when another rank has exited."""
 
-REASON_OF_PARSER = re.compile(r"^ *- (?!Expected a |Does not validate |Not a valid subclass )(.+)$", re.MULTILINE)
-"""Line of the parser's message for a value that may be of several types: why the type that was meant refused it."""
 OUR_PACKAGES = ("callbacks", "cli", "datamodules", "lightning_modules")
 
 
@@ -33,33 +24,38 @@ class Terminated(KeyboardInterrupt):
 
 def report(error: BaseException) -> str | int | None:
     """Return the status, or the line (status 1), that an error ends the process with; None for an error of the code."""
-    kinds = [getattr(sys.modules[module], name) for module, name in MISTAKES.items() if module in sys.modules]
+    kind, message = type(error).__name__, str(error)
+    signals = sys.modules.get("callbacks.signals")
     if isinstance(error, KeyboardInterrupt):
         print(": ".join(["vidcorr: interrupted", *map(str, error.args)]), file=sys.stderr)
         return 143 if isinstance(error, Terminated) else 130
     if isinstance(error, BrokenPipeError) and _stdout_is_closed():  # by `vidcorr … | head`, which has read enough
         sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115 (Python flushes it when it ends)
         return 141
-    signals = sys.modules.get("callbacks.signals")
     if signals is not None and signals.explains(error):
         return int(signals.status())
     if isinstance(error, UsageError):
         print(f"vidcorr: {error}", file=sys.stderr)
         return 2
-    if isinstance(error, (ValueError, OSError, *kinds)):
-        said, ours = _one_line(error)
-        return f"vidcorr: {said}" + ("" if ours else " (--debug shows where)")
-    if type(error).__name__ == "ProcessRaisedException" and (said := _told_by_process(str(error))):
-        return f"vidcorr: {said}"
-    if type(error).__name__ == "ProcessExitedException":  # of a rank that Lightning forked; it has said why
+    if kind == "ProcessExitedException":  # of a rank that Lightning forked; it has said why
         status = getattr(error, "exit_code", 1)
         return status if status in (130, 143) else "vidcorr: a process of this run has ended, see what it said"
-    if isinstance(error, RuntimeError) and LOST_RANK.search(str(error)):
-        return "vidcorr: another process of this run has ended, see its message; resume with --ckpt_path last"
-    if isinstance(error, RuntimeError) and "stateful callback" in str(error):
-        same = str(error).partition("`")[2].partition("`")[0]
-        return f"vidcorr: two {same} have the same settings; leave one out or give it another monitor"
-    return None
+    if kind == "ProcessRaisedException":
+        said = _told_by_process(message)
+    elif isinstance(error, (ValueError, OSError)) or kind == "MisconfigurationException" or _of_ours(type(error)):
+        error = _cause_of(error)
+        said = _one_line(error) + ("" if _is_ours(error) else " (--debug shows where)")
+    elif isinstance(error, RuntimeError) and LOST_RANK.search(message):
+        said = "another process of this run has ended, see its message; resume with --ckpt_path last"
+    elif isinstance(error, RuntimeError) and "stateful callback" in message:
+        said = f"two {message.split('`')[1]} have the same settings; leave one out or give it another monitor"
+    else:
+        return None
+    return f"vidcorr: {said}" if said else None
+
+
+def _of_ours(kind: type) -> bool:
+    return kind.__module__.partition(".")[0] in OUR_PACKAGES
 
 
 def _told_by_process(message: str) -> str:
@@ -83,32 +79,53 @@ def _stdout_is_closed() -> bool:
     return bool(poll.poll(0))
 
 
-def reason_of_parser(message: str) -> str:
-    """Return the line of the parser's message that says what is wrong, with the option that it is about."""
-    option = re.search(r'Parser key "([^"]+)":', message)
-    reason = REASON_OF_PARSER.search(message)
-    if reason is None:
-        return " ".join(message.split())
-    return f"{option[1]}: {reason[1]}" if option else reason[1]
-
-
 def _is_ours(error: BaseException) -> bool:
     """Return whether the message was written for a user: it is the system's about a file, or raised by our code."""
-    raised_in = [frame.f_globals.get("__name__", "") for frame, _ in traceback.walk_tb(error.__traceback__)][-1:]
-    names = (type(error).__module__, *raised_in)
-    return isinstance(error, OSError) or any(name.partition(".")[0] in OUR_PACKAGES for name in names)
+    raised_in = [str(frame.f_globals.get("__name__")) for frame, _ in traceback.walk_tb(error.__traceback__)][-1:]
+    ours = any(name.partition(".")[0] in OUR_PACKAGES for name in raised_in)
+    return isinstance(error, OSError) or ours or _of_ours(type(error)) or "Does not validate" in str(error)
 
 
-def _one_line(error: BaseException) -> tuple[str, bool]:
-    """Return the message, and whether it was written for a user; the parser wraps a constructor's in pages."""
-    if "\nOriginal Traceback" in str(error):  # raised in a worker of a loader: after the last indented line it is named
-        lines = str(error).strip().splitlines()
+def _one_line(error: BaseException) -> str:
+    """Return the message of a mistake; those of a loader's worker and of the parser have pages around it."""
+    message = str(error)
+    if "\nOriginal Traceback" in message:  # raised in a worker: after the last indented line it is named
+        lines = message.strip().splitlines()
         said = " ".join(lines[max(number for number, line in enumerate(lines) if line.startswith(" ")) + 1 :])
-        return said.partition(": ")[2] or said, _is_ours(error)
-    reasons: list[str] = []
-    while "\n" in str(error) and (cause := error.__cause__ or error.__context__) is not None:
-        reasons = REASON_OF_PARSER.findall(str(error))
-        error = cause
-    if reasons and str(error).startswith("Expected a "):
-        return " ".join(reasons[-1].split()), True
-    return " ".join(str(error).split()), _is_ours(error)
+        return said.partition(": ")[2] or said
+    if "Does not validate" in message:
+        return reason_of_parser(message)
+    return " ".join(message.split())
+
+
+def _cause_of(error: BaseException) -> BaseException:
+    """Return the mistake itself, where the parser has written pages around its message."""
+    message, cause = str(error), error.__cause__ or error.__context__
+    said_inside = "\nOriginal Traceback" in message or "Does not validate" in message
+    return _cause_of(cause) if "\n" in message and not said_inside and cause is not None else error
+
+
+def reason_of_parser(message: str) -> str:
+    """Return the innermost reason in a message of the parser, which lists for each type why a value does not fit.
+
+    Example:
+        >>> reason_of_parser("Parser key 'x':\\n  Errors:\\n    - Expected a <class 'int'>\\n  Given value: many")
+        "x: expected int, got 'many'"
+    """
+    *outer, inner = re.split(r"Parser key [\"']([^\"']+)[\"']:", message)
+    inner, _, given = inner.partition("Given value: ")
+    reasons = [
+        re.sub(r"<class '(?:\w+\.)*(\w+)'>", r"\1", each) for each in re.findall(r"^ *- (.+)$", inner, re.MULTILINE)
+    ]
+    expected = [re.sub(r"Expected (an? )?(typing\.)?", "", each) for each in reasons if each.startswith("Expected ")]
+    other = [
+        each for each in reasons if not each.startswith(("Expected ", "Not a valid subclass ", "Does not validate"))
+    ]
+    if other:
+        reason = other[0]
+    elif expected:
+        kinds = " or ".join(each for each in expected if each != "NoneType")
+        reason = f"expected {kinds}, got {given.splitlines()[0]!r}"
+    else:
+        reason = " ".join(inner.split())
+    return ": ".join(filter(None, (".".join(outer[1::2]), reason)))

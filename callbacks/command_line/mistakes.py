@@ -1,108 +1,76 @@
-"""One-line messages for a command line that cannot be parsed, from the signatures of the classes that it names."""
+"""One line for a command line that cannot be parsed."""
 
-import inspect
-from collections.abc import Iterable, Sequence
+import re
+from collections.abc import Iterable, Iterator, Sequence
 from difflib import get_close_matches
+from importlib import import_module
 from typing import Any
-
-import yaml  # type: ignore[import-untyped]
 
 from lightning_modules.backbones.short_names import SHORT_NAMES
 
-from .arguments import SECTIONS, Argument, Choice, choices_of
-from .classes import class_named, known_classes, parameters_of
+from .arguments import Given, no_class
+from .classes import HOMES, class_named, parameters_of
 from .endings import reason_of_parser
 
-MEANT = ("callbacks.", "datamodules.", "lightning_modules.", "pytorch_lightning.")
-"""Packages whose classes a mistyped name may have meant; not what else happens to be imported."""
 NO_MODEL = "give --model NAME, a --config with a model, or --ckpt_path FILE (docs/models.md compares models)"
-EXAMPLES = {"data": "data/clips.yaml", "trainer.callbacks": "benchmarks/davis.yaml"}
-"""Section → a config that names a class in it."""
 
 
-def explain(arguments: Sequence[Argument], message: str, options: Sequence[str], model: str | None = None) -> str:
+def explain(message: str, config: dict[str, Any], options: Sequence[str], given: Sequence[Given]) -> str:
     """Return one line that says why a command line was refused.
 
-    The classes that the arguments name are looked up; the first unknown class, unknown or missing argument, or value
-    that does not fit its argument's type is named. Everything else stays as the parser said it.
+    The first class or argument that does not exist is named, with the one that may have been meant. All else stays as
+    the parser said it.
 
     Args:
-        arguments: of the command line.
         message: message of the parser.
+        config: configuration that was refused.
         options: that the parser knows, such as `--trainer.max_epochs`.
-        model: class of the checkpoint that `--ckpt_path` names, for flags that change its arguments.
+        given: files and flags that the configuration comes from.
     """
-    choices = choices_of(arguments, model)[1:]
-    for choice in choices:
-        if mistake := _mistake_in(choice, arguments):
-            return mistake
-    flags = [argument.flag.rstrip("+") for argument in arguments if argument.flag.startswith("--")]
-    for flag in flags:
-        if flag not in options and not any(flag.startswith(f"--{section}.") for section in SECTIONS):
-            kinds = {choice.section: class_named(choice.name, choice.section) for choice in choices}
-            deeper = [f"--{section}.{name}" for section, kind in kinds.items() if kind for name in parameters_of(kind)]
-            inside = [each for each in deeper if each.endswith(f".{flag[2:]}")]
-            return f"there is no option {flag}" + (f"; did you mean {inside[0]}?" if inside else near(flag, options))
-    for section, example in EXAMPLES.items():
-        first = next((flag for flag in flags if flag.startswith(f"--{section}.")), None)
-        if first is not None and not any(choice.section == section for choice in choices):
-            return f"{first}: nothing names the class; add --{section} CLASS or a file such as {example}"
-    if "arguments are required" in message and not any(choice.section == "model" for choice in choices):
+    classes = list(_classes_in(config))
+    for section, entry in classes:
+        if mistake := _mistake_in(section, entry):
+            name = mistake.partition("'")[2].partition("'")[0]
+            files = [each.file for each in given if name in str(each.content)][-1:]  # "" for a flag
+            return "".join(f"{file}: " for file in files if file) + mistake
+    if unknown := re.search(r"(?:does not accept option '|unrecognized arguments: --)([\w.]+)", message):
+        name = unknown[1]
+        kinds = {section: parameters_of(class_named(entry["class_path"])) for section, entry in classes}
+        inside = [f"--{section}.{name}" for section, parameters in kinds.items() if name in parameters]
+        return f"there is no option --{name}" + (f"; did you mean {inside[0]}?" if inside else near(name, options))
+    if "arguments are required: " in message and message.endswith("model"):
         return NO_MODEL
     return reason_of_parser(message)
 
 
-def _mistake_in(choice: Choice, arguments: Sequence[Argument]) -> str | None:
-    kind = class_named(choice.name, choice.section)
+def _classes_in(config: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yield the entry of each class, with the section that it is in."""
+    trainer = config.get("trainer")
+    callbacks = trainer.get("callbacks", []) if isinstance(trainer, dict) else []
+    for section, entry in [
+        *((name, config.get(name)) for name in ("model", "data")),
+        *(("trainer.callbacks", each) for each in callbacks),
+    ]:
+        if isinstance(entry, dict):
+            yield section, entry
+
+
+def _mistake_in(section: str, entry: dict[str, Any]) -> str | None:
+    if "class_path" not in entry:
+        arguments = entry.get("init_args") or {"": None}
+        return f"--{section}.{next(iter(arguments))}: {no_class(section)}"
+    name = str(entry["class_path"])
+    kind = class_named(name)
     if kind is None:
-        known = [each.__name__ for each in known_classes(choice.section) if each.__module__.startswith(MEANT)]
-        if choice.section == "model":
-            known += SHORT_NAMES
-        return f"{choice.section}: there is no class {choice.name!r}" + near(choice.name.rpartition(".")[2], known)
+        known = [each for home in HOMES for each in import_module(home).__all__]
+        return f"{section}: there is no class {name!r}" + near(
+            name, [*known, *(SHORT_NAMES if section == "model" else ())]
+        )
     parameters = parameters_of(kind)
-    for name, value in choice.arguments.items():
-        if name.removesuffix("+") not in parameters:
-            said = f"{kind.__name__} has no argument {name!r}{near(name, parameters)}"
-            return f"{_file_with(choice, name, arguments)}{choice.section}: {said}"
-        if said := _misfit(value, parameters[name.removesuffix("+")].annotation):
-            return f"{_file_with(choice, name, arguments)}{choice.section}.{name}: {said}, got {value!r}"
-    missing = [
-        name
-        for name, each in parameters.items()
-        if each.default is inspect.Parameter.empty and name not in choice.arguments
-    ]
-    return f"{choice.section}: {kind.__name__} needs {' and '.join(missing)}" if missing else None
-
-
-def _file_with(choice: Choice, name: str, arguments: Sequence[Argument]) -> str:
-    """Return "FILE: " of the last config that gives an argument to a class; empty where a flag does."""
-    last = ""
-    for argument in arguments:
-        if argument.flag == f"--{choice.section}.{name}":
-            last = ""
-        elif argument.flag == "--config" and name in str(argument.content):
-            last = f"{argument.value}: "
-    return last
-
-
-def _misfit(value: Any, annotation: Any) -> str:
-    """Return why a value does not fit a type, in pydantic's words; empty where it fits, or only the parser can tell."""
-    from pydantic import PydanticUserError, TypeAdapter, ValidationError
-
-    if "Callable" in str(annotation):  # the parser takes the path of a function
-        return ""
-    try:
-        adapter = TypeAdapter(annotation)
-        adapter.validate_python(value)
-    except PydanticUserError:  # a type of another library
-        return ""
-    except ValidationError as error:
-        try:
-            adapter.validate_python(yaml.safe_load(value) if isinstance(value, str) else value)
-        except (ValidationError, yaml.YAMLError):
-            said = [each["msg"].removeprefix("Input should be ").partition(",")[0] for each in error.errors()]
-            return f"expected {' or '.join(dict.fromkeys(said))}"
-    return ""
+    unknown = [each for each in entry.get("init_args") or {} if each not in parameters]
+    return (
+        f"{section}: {kind.__name__} has no argument {unknown[0]!r}{near(unknown[0], parameters)}" if unknown else None
+    )
 
 
 def near(name: str, known: Iterable[str]) -> str:

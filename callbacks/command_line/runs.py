@@ -27,18 +27,15 @@ from ..training.run_folder import (
     claim_version,
     closing_lines,
     continue_in_folder,
-    earlier_folders,
     last_checkpoints,
-    remove_empty_folders,
 )
-from .arguments import Argument, choices_of, read_arguments, with_flags_in_place, with_one_seed
+from .arguments import Given, as_words, merge, read_arguments, read_config, update
+from .classes import HOMES
 from .configs import shipped_configs
 from .endings import UsageError
 from .mistakes import explain
 from .trainer import Trainer
 
-FIT_CALLBACKS: tuple[type[Callback], ...] = (LearningRateMonitor, LastCheckpoint, Throughput)
-"""Callbacks of every `fit`, unless files or flags name one of their class."""
 DEFAULT_ROOT = "runs"
 """Default of `trainer.default_root_dir`."""
 USAGE = "vidcorr COMMAND [--config FILE ...] [--model ...] [--data ...] [--trainer.OPTION ...] [--ckpt_path FILE]"
@@ -88,19 +85,24 @@ class SaveConfig(SaveConfigCallback):
 
 
 class VidcorrCLI(LightningCLI):
-    """LightningCLI with our defaults; flags and files override the model that `--ckpt_path` holds."""
+    """LightningCLI with our defaults; flags override files, and files the model that `--ckpt_path` holds."""
 
-    def __init__(self, args: list[str], run: bool = True) -> None:
-        _make_names_known()
-        arguments = with_flags_in_place(read_arguments(allow_named(args)))
-        self._asks_for_last = choices_of(arguments)[0].arguments.get("ckpt_path") == "last"
+    def __init__(self, args: Sequence[str], run: bool = True) -> None:
+        given, rest = read_arguments(allow_named(args))
+        if any(word in ("-h", "--help") or ".help" in word for word in rest):
+            _import_public_classes()
+        command = rest[0] if rest else ""
+        if command == "predict":
+            given.insert(0, read_config(PREDICT))
+        config = merge(given)
+        self._asks_for_last = config.get("ckpt_path") == "last"
         if self._asks_for_last:
-            arguments = with_flags_in_place(with_last_checkpoint(arguments))
-        arguments = with_one_seed(arguments)
-        checkpoint = choices_of(arguments)[0].arguments.get("ckpt_path")
-        self._saved = saved_model(checkpoint) if checkpoint else None
-        resumed = self._asks_for_last and args[0] == "fit"
-        self._model = None if resumed else self._saved  # a training that is resumed by `last` names its model
+            config = with_last_checkpoint(config, given, command)
+        if config.get("ckpt_path") and (saved := saved_model(config["ckpt_path"])):
+            own = {"model": {"class_path": saved.class_path, "init_args": dict(saved.arguments)}}
+            update(own, config)
+            config = own
+            reconcile(saved, config["model"], config["ckpt_path"])
         try:
             super().__init__(
                 LightningModule,
@@ -116,21 +118,14 @@ class VidcorrCLI(LightningCLI):
                 },
                 save_config_callback=SaveConfig,
                 parser_class=Parser,
-                parser_kwargs={
-                    "prog": "vidcorr",
-                    "description": __doc__,
-                    "predict": {"default_config_files": [PREDICT]},
-                },
-                args=[str(argument) for argument in arguments],
+                parser_kwargs={"prog": "vidcorr", "description": __doc__},
+                args=as_words(config, rest),
                 run=run,
             )
         except UsageError as error:
             parsers = getattr(self, "_subcommand_parsers", {}).values() or [self.parser]
-            known = [option for each in parsers for option in each._option_string_actions]
-            model = self._model.class_path if self._model else None
-            if args[0] == "predict":
-                arguments[1:1] = read_arguments(["--config", PREDICT])
-            raise UsageError(explain(arguments, str(error), known, model)) from error
+            options = [option for each in parsers for option in each._option_string_actions]
+            raise UsageError(explain(str(error), config, options, given)) from error
 
     @staticmethod
     def subcommands() -> dict[str, set[str]]:
@@ -147,29 +142,24 @@ class VidcorrCLI(LightningCLI):
         self.trainer.predict(return_predictions=False, **kwargs)
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
-        """Make the checkpoint's model the default."""
+        """Say in `--help` what belongs to all commands."""
         parser.usage, parser.epilog = USAGE, EPILOG
-        if self._model:
-            defaults = {"class_path": self._model.class_path, "init_args": dict(self._model.arguments)}
-            parser.set_defaults({"model": defaults})
-
-    def before_instantiate_classes(self) -> None:
-        """Take the encoder's recipe from `--ckpt_path` for a model that wraps an encoder of another checkpoint."""
-        if self.subcommand is None:
-            return
-        config = self.config[self.subcommand]
-        if self._saved and config.get("model"):
-            reconcile(self._saved, config.model, config.ckpt_path)
 
     def instantiate_trainer(self, **kwargs: Any) -> pl.Trainer:
-        """Add to `fit` the callbacks that every training wants, where no file names one of their class."""
+        """Add the callbacks that every run, or every training, wants where no file names one of their kind."""
         trainer = self._get(self.config_init, "trainer")
         named = trainer.callbacks if isinstance(trainer.callbacks, list) else [trainer.callbacks]
         named = [callback for callback in named if callback is not None]
-        if self.subcommand in (None, "fit"):
-            named += _default_callbacks(named, trainer)
-        if trainer.enable_progress_bar is not False and not any(isinstance(each, ProgressBar) for each in named):
-            named.append(RunProgress())
+        fits = self.subcommand in (None, "fit")
+        wanted: dict[type[Callback], tuple[type[Callback], bool]] = {
+            LearningRateMonitor: (LearningRateMonitor, fits and trainer.logger is not False),
+            LastCheckpoint: (LastCheckpoint, fits and trainer.enable_checkpointing is not False),
+            Throughput: (Throughput, fits),
+            ProgressBar: (RunProgress, trainer.enable_progress_bar is not False),
+        }
+        for kind, (added, is_wanted) in wanted.items():
+            if is_wanted and not any(isinstance(callback, kind) for callback in named):
+                named.append(added())
         return super().instantiate_trainer(**kwargs, callbacks=named)
 
     def before_fit(self) -> None:
@@ -192,15 +182,16 @@ class VidcorrCLI(LightningCLI):
             raise ValueError("nothing to measure: add a benchmark, for example --config benchmarks/davis.yaml")
 
     def _run_subcommand(self, subcommand: str) -> None:
-        """Run, and end with where things are; leave no empty folders behind a failure."""
+        """Run, and end with where things are."""
         if self._asks_for_last and self.trainer.is_global_zero:
             self.config[subcommand]["ckpt_path"] = "last"  # so that a run by its config.yaml resumes too
-        earlier = earlier_folders(self.trainer)
         try:
             super()._run_subcommand(subcommand)
-        except BaseException:
-            remove_empty_folders(self.trainer, earlier)
-            raise
+        except OSError as error:
+            if error.filename is not None or error.errno is None:
+                raise
+            folder = next((logger.log_dir for logger in self.trainer.loggers), None) or self.trainer.default_root_dir
+            raise OSError(error.errno, error.strerror, str(folder)) from error  # Python names no file that is full
         lines = closing_lines(self.trainer, shipped_configs())  # on every rank: they ask the first for the folder
         if self.trainer.is_global_zero:
             print(*lines, sep="\n", end="\n" if lines else "")
@@ -212,35 +203,33 @@ class VidcorrCLI(LightningCLI):
         """Disable Lightning's merge, where the checkpoint overrides flags; its values are parser defaults already."""
 
 
-def with_last_checkpoint(arguments: Sequence[Argument]) -> list[Argument]:
-    """Return the arguments with the path of the newest checkpoint in place of `last`, as a last flag, which wins.
+def with_last_checkpoint(config: dict[str, Any], given: Sequence[Given], command: str) -> dict[str, Any]:
+    """Return a configuration with the path of the newest checkpoint in place of `last`.
 
-    It is searched for below `trainer.default_root_dir` and in each `dirpath` of the callbacks, whether flags or files
-    give them. A `fit` that names neither model nor data is the run of that checkpoint again: the `config.yaml` of its
-    folder comes before all other arguments, and the run stays where it is. A `fit` that finds none begins a new run.
+    It is searched for below `trainer.default_root_dir` and in each `dirpath` of the callbacks. A `fit` that names
+    neither model nor data is the run of that checkpoint again: the `config.yaml` of its folder comes before all other
+    arguments, and the run stays where it is. A `fit` that finds none begins a new run.
 
     Raises:
         ValueError: if there is none to validate or predict with, or one of them cannot be read.
     """
-    choices = choices_of(arguments)
-    root = Path(choices[1].arguments.get("default_root_dir") or DEFAULT_ROOT).expanduser()
-    folders = [Path(folder).expanduser() for choice in choices[2:] if (folder := choice.arguments.get("dirpath"))]
-    found, fit = last_checkpoints(root, folders), arguments[0].flag == "fit"
-    if not found and not fit:
-        raise ValueError(f"--ckpt_path last: no last.ckpt in {root}")
-    own: list[Argument] = []
-    if found:
-        last = found[-1]
-        config = last.path.parent.parent / "config.yaml"
-        if fit and not any(choice.section in ("model", "data") for choice in choices) and config.is_file():
-            own = read_arguments(["--config", str(config), "--trainer.default_root_dir", str(root)])
-        newest = f", the newest of {len(found)} runs" if len(found) > 1 else ""
-        by = f", by {config}" if own else ""
-        rank_zero_info(f"resuming from {last.path}: step {last.step}, epoch {last.epoch}{newest}{by}")
-    else:
+    trainer = config.setdefault("trainer", {})
+    root = Path(trainer.get("default_root_dir") or DEFAULT_ROOT).expanduser()
+    entries = [entry.get("init_args") or {} for entry in trainer.get("callbacks", [])]
+    found = last_checkpoints(root, [Path(entry["dirpath"]).expanduser() for entry in entries if entry.get("dirpath")])
+    if not found:
+        if command != "fit":
+            raise ValueError(f"--ckpt_path last: no last.ckpt in {root}")
         rank_zero_info(f"no last.ckpt in {root}: starting a new run")
-    path = str(found[-1].path) if found else "null"
-    return [arguments[0], *own, *arguments[1:], Argument("--ckpt_path", path)]
+        return config | {"ckpt_path": None}
+    last = found[-1]
+    own, by = last.path.parent.parent / "config.yaml", ""
+    if command == "fit" and not config.keys() & {"model", "data"} and own.is_file():
+        config, by = merge([read_config(str(own)), *given]), f", by {own}"
+        config["trainer"]["default_root_dir"] = str(root)
+    newest = f", the newest of {len(found)} runs" if len(found) > 1 else ""
+    rank_zero_info(f"resuming from {last.path}: step {last.step}, epoch {last.epoch}{newest}{by}")
+    return config | {"ckpt_path": str(last.path)}
 
 
 def run(args: Sequence[str]) -> None:
@@ -258,16 +247,9 @@ def run(args: Sequence[str]) -> None:
         VidcorrCLI(list(args))
 
 
-def _default_callbacks(named: Sequence[Callback], trainer: Any) -> list[Callback]:
-    left_out: list[type[Callback]] = [LearningRateMonitor] if trainer.logger is False else []
-    left_out += [LastCheckpoint] if trainer.enable_checkpointing is False else []
-    given = (*left_out, *map(type, named))
-    return [kind() for kind in FIT_CALLBACKS if not any(issubclass(each, kind) for each in given)]
-
-
-def _make_names_known() -> None:
-    """Import our public classes, so that a config may say `class_path: VFSSimSiam` without the package."""
-    for package in map(import_module, ("callbacks", "datamodules", "lightning_modules")):
+def _import_public_classes() -> None:
+    """Import our public classes, which `--help` then lists."""
+    for package in map(import_module, HOMES[:3]):
         for name in package.__all__:
             getattr(package, name)
 

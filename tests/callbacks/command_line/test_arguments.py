@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from callbacks.command_line.arguments import Argument, read_arguments, with_flags_in_place, with_one_seed
+from callbacks.command_line.arguments import merge, read_arguments, read_config
 from callbacks.command_line.configs import find_config, shipped_configs
 from callbacks.command_line.endings import UsageError
 from callbacks.command_line.runs import VidcorrCLI, with_last_checkpoint
@@ -26,29 +26,41 @@ class Parsed(VidcorrCLI):
         """Run nothing."""
 
 
-def words(arguments):
-    return [str(argument) for argument in arguments]
-
-
-def test_a_flag_and_its_value_are_one_argument():
-    given = ["fit", "--print_config", "--model", "Liir", "--data.box", "-1", "--x=a b", "c", "--z+", "T", "--y="]
-    joined = ["fit", "--print_config", "--model=Liir", "--data.box=-1", "--x=a b", "c", "--z+=T", "--y="]
-    assert words(read_arguments(given)) == joined
-    short = read_arguments(["fit", "--print_config", "-c", "data: {class_path: X}"])
-    assert words(short) == ["fit", "--print_config", "--config=data: {class_path: X}"]
+def test_what_belongs_to_the_configuration_and_what_does_not():
+    words = [
+        "fit",
+        "--print_config",
+        "--model",
+        "Liir",
+        "--data.box",
+        "-1",
+        "--x=a b",
+        "c",
+        "--model.help=Liir",
+        "--y=",
+    ]
+    given, rest = read_arguments(words)
+    contents = [{"model": "Liir"}, {"data": {"box": "-1"}}, {"x": "a b"}, {"y": ""}]
+    assert [each.content for each in given] == contents
+    assert rest == ["fit", "--print_config", "c", "--model.help=Liir"]
 
 
 def test_a_config_is_found_and_a_users_own_wins(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     own = shipped_configs() / "benchmarks/davis.yaml"
-    (found,) = read_arguments(["--config", "benchmarks/davis.yaml"])
-    assert (found.value, found.content.keys()) == (str(own), {"trainer"})
+    ((found,), _) = read_arguments(["--config", "benchmarks/davis.yaml"])
+    assert (found.file, found.content.keys()) == (str(own), {"trainer"})
     assert find_config("configs/benchmarks/davis.yaml") == own
     (tmp_path / "benchmarks").mkdir()
+    (tmp_path / "benchmarks/davis.yaml").write_text("temperature: 1e-3")
+    assert read_config("benchmarks/davis.yaml").content == {"temperature": 0.001}
     (tmp_path / "benchmarks/davis.yaml").write_text("a: [")
-    assert read_arguments(["--config=benchmarks/davis.yaml"]) == [Argument("--config", "benchmarks/davis.yaml")]
-    with pytest.raises(UsageError, match=r"there is no file dvis\.yaml; did you mean"):
-        read_arguments(["--config=dvis.yaml"])
+    for wrong, said in (
+        ("dvis.yaml", r"there is no file dvis\.yaml; did you mean"),
+        ("benchmarks/davis.yaml", "cannot"),
+    ):
+        with pytest.raises(UsageError, match=said):
+            read_config(wrong)
 
 
 @pytest.mark.parametrize(
@@ -71,25 +83,57 @@ def test_a_flag_behind_a_short_name_wins():
     assert model.init_args.stage == "block9"
 
 
-def test_flags_move_behind_the_class_that_takes_them():
+def merged(*words):
+    return merge(read_arguments(words)[0])
+
+
+def test_a_flag_goes_to_the_class_that_takes_it_wherever_the_class_is_named():
     mine, other = "--trainer.callbacks+=BestCheckpoint", "--trainer.callbacks+=CollapseMonitor"
-    early, late, strange = (f"--trainer.callbacks.{name}=1" for name in ("save_top_k", "mode", "no_such"))
-    given = ["fit", "--data.frames=4", early, mine, other, strange, late, "--data=VideoDataModule", "--data.size=8"]
-    found = ["fit", mine, early, late, other, strange, "--data=VideoDataModule", "--data.frames=4", "--data.size=8"]
-    assert words(with_flags_in_place(read_arguments(given))) == found
+    early, late, strange = (f"--trainer.callbacks.{name}=1" for name in ("save_top_k", "init_args.mode", "no_such"))
+    given = ["--data.frames=4", early, mine, other, strange, late, "--data=VideoDataModule", "--data.size=8"]
+    config = merged(*given)
+    assert config["data"] == {
+        "class_path": "datamodules.video.VideoDataModule",
+        "init_args": {"frames": "4", "size": "8"},
+    }
+    assert [entry["init_args"] for entry in config["trainer"]["callbacks"]] == [
+        {"save_top_k": "1", "mode": "1"},
+        {"no_such": "1"},
+    ]
+
+
+def test_files_add_up_and_another_class_begins_with_its_own_defaults(tmp_path):
+    one = config_file(
+        tmp_path / "one.yaml", "{model: {class_path: Liir, init_args: {lr: 1, radius: 2}}, trainer: {a: 1}}"
+    )
+    two = config_file(tmp_path / "two.yaml", "{model: {init_args: {lr: 3}}, trainer: {b: 2, logger: CSVLogger}}")
+    config = merged("--trainer.logger.name=x", one, two)
+    assert config["model"]["init_args"] == {"lr": 3, "radius": 2}
+    assert config["trainer"] == {
+        "a": 1,
+        "b": 2,
+        "logger": {"class_path": "CSVLogger", "init_args": {"name": "x"}},
+    }
+    assert merged(one, two, "--model=VFSMoCo")["model"] == {"class_path": "lightning_modules.vfs_moco.VFSMoCo"}
+    callbacks = "{trainer: {callbacks: [LastCheckpoint]}}"
+    three = config_file(tmp_path / "three.yaml", callbacks)
+    found = merged("--trainer.callbacks+=Throughput", three, "--trainer.callbacks+=Safeguards")["trainer"]["callbacks"]
+    assert [entry["class_path"].rpartition(".")[2] for entry in found] == ["LastCheckpoint", "Safeguards"]
 
 
 def test_one_seed_for_all_unless_one_is_set_by_hand():
     given = ["fit", "--config=vfs_moco_r18.yaml", "--config=data/clips.yaml", "--data.seed=1", "--seed_everything=7"]
     parsed = Parsed(given).config["fit"]
     assert (parsed.seed_everything, parsed.model.init_args.seed, parsed.data.init_args.seed) == (7, 7, 1)
-    for without in (["fit", "--model=VFSMoCo"], ["fit", "--model=VFSSimSiam", "--seed_everything=7"]):
-        assert words(with_one_seed(read_arguments(without))) == without
+    for without in (["--model=VFSMoCo"], ["--model=VFSSimSiam", "--seed_everything=7"]):
+        assert "init_args" not in merged(*without)["model"]
 
 
 def test_a_flag_wins_over_a_file_and_a_file_over_a_checkpoint(tmp_path, capsys):
     checkpoint = last_checkpoint(tmp_path / "a.ckpt", 1, projector_dim=4)
-    file = config(tmp_path / "file.yaml", "model: {class_path: VFSSimSiam, init_args: {predictor_dim: 50, base_lr: 6}}")
+    file = config_file(
+        tmp_path / "file.yaml", "model: {class_path: VFSSimSiam, init_args: {predictor_dim: 50, base_lr: 6}}"
+    )
     with pytest.raises(SystemExit):
         main(["fit", f"--ckpt_path={checkpoint}", file, "--model.base_lr=600", "--print_config"])
     shown = capsys.readouterr().out
@@ -107,7 +151,7 @@ def last_checkpoint(path, step, projector_dim):
     return str(path)
 
 
-def config(path, text):
+def config_file(path, text):
     path.write_text(text)
     return f"--config={path}"
 
@@ -121,7 +165,7 @@ def runs(tmp_path, monkeypatch):
 
 
 def test_class_arguments_and_weights_come_from_one_run(runs, tmp_path, capsys):
-    demo = config(tmp_path / "demo.yaml", "trainer: {default_root_dir: demo}")
+    demo = config_file(tmp_path / "demo.yaml", "trainer: {default_root_dir: demo}")
     with pytest.raises(SystemExit):
         main(["validate", "--ckpt_path", "last", demo, f"--allow={TINY}", "--print_config"])
     shown = capsys.readouterr().out
@@ -129,38 +173,38 @@ def test_class_arguments_and_weights_come_from_one_run(runs, tmp_path, capsys):
     assert re.search(r"\nckpt_path: (\S+)", shown)[1] == runs["demo"]
 
 
+def last(command, *words):
+    given, _ = read_arguments(words)
+    return with_last_checkpoint(merge(given), given, command)
+
+
 def test_last_is_searched_for_where_flags_and_files_say(runs, tmp_path):
-    root = config(tmp_path / "root.yaml", "trainer: {default_root_dir: demo}")
+    root = config_file(tmp_path / "root.yaml", "trainer: {default_root_dir: demo}")
     entry = "{class_path: LastCheckpoint, init_args: {dirpath: kept/checkpoints}}"
-    kept = config(tmp_path / "kept.yaml", f"trainer: {{callbacks+: [{entry}]}}")
-    last = "--ckpt_path=last"
+    kept = config_file(tmp_path / "kept.yaml", f"trainer: {{callbacks+: [{entry}]}}")
     expected = {
-        (last,): "runs",
-        (last, root): "demo",
-        (root, last, "--trainer.default_root_dir=runs"): "runs",
-        (last, "--trainer.default_root_dir=runs", root): "demo",
-        (last, root, kept): "kept",
-        (last, root, "--trainer.callbacks+=LastCheckpoint", "--trainer.callbacks.dirpath=kept/checkpoints"): "kept",
-        (last, root, f"--trainer.callbacks+={entry}"): "kept",
-        (last, '--trainer={"default_root_dir": "demo"}'): "demo",
-        (config(tmp_path / "last.yaml", "ckpt_path: last"), root): "demo",
+        (): "runs",
+        (root,): "demo",
+        ("--trainer.default_root_dir=runs", root): "runs",
+        (root, kept): "kept",
+        (root, "--trainer.callbacks+=LastCheckpoint", "--trainer.callbacks.dirpath=kept/checkpoints"): "kept",
+        (root, f"--trainer.callbacks+={entry}"): "kept",
+        ('--trainer={"default_root_dir": "demo"}',): "demo",
     }
-    for given, run in expected.items():
-        found = with_last_checkpoint(read_arguments(["validate", *given]))
-        assert words(found[1:]) == [*given, f"--ckpt_path={runs[run]}"], given
+    for words, run in expected.items():
+        assert last("validate", *words)["ckpt_path"] == runs[run], words
 
 
 def test_without_a_last_one_a_training_begins_and_nothing_else_does(runs):
-    given = ["--ckpt_path=last", "--trainer.default_root_dir=elsewhere"]
-    assert words(with_last_checkpoint(read_arguments(["fit", *given])))[-1] == "--ckpt_path=null"
+    elsewhere = "--trainer.default_root_dir=elsewhere"
+    assert last("fit", elsewhere)["ckpt_path"] is None
     with pytest.raises(ValueError, match=r"^--ckpt_path last: no last\.ckpt in elsewhere$"):
-        with_last_checkpoint(read_arguments(["validate", *given]))
+        last("validate", elsewhere)
 
 
 def test_last_alone_is_the_run_by_its_own_config(runs):
-    own = config(Path("runs/config.yaml"), "model: {class_path: VFSSimSiam, init_args: {projector_dim: 8}}")
-    first = ["fit", "--ckpt_path=last", "--trainer.max_steps=9"]
-    found = words(with_last_checkpoint(read_arguments(first)))
-    assert found == ["fit", own, "--trainer.default_root_dir=runs", *first[1:], f"--ckpt_path={runs['runs']}"]
-    named = ["fit", "--model=VFSSimSiam", "--ckpt_path=last"]
-    assert words(with_last_checkpoint(read_arguments(named)))[:-1] == named
+    config_file(Path("runs/config.yaml"), "{model: {class_path: VFSSimSiam, init_args: {projector_dim: 8}}}")
+    found = last("fit", "--trainer.max_steps=9")
+    assert found["model"]["init_args"] == {"projector_dim": 8}
+    assert found["trainer"] == {"max_steps": "9", "default_root_dir": "runs"}
+    assert "init_args" not in last("fit", "--model=VFSSimSiam")["model"]
