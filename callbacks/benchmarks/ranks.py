@@ -1,5 +1,6 @@
 """Distribution of sequences over ranks, and a common end of a benchmark when one rank fails."""
 
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
@@ -10,50 +11,66 @@ import torch.distributed as dist
 
 from .. import signals
 
-LONGEST_BENCHMARK = timedelta(days=2)
+SHORTEST_LIMIT, PATIENCE = timedelta(hours=4), 4
+"""A rank that has finished its part waits this long for the others, or this many times as long as its own part took."""
+EXCHANGE = timedelta(minutes=30)
+"""Limit for what follows once all have finished: every rank is there, and messages are small."""
 
 
 class BenchmarkError(RuntimeError):
     """Error for a benchmark that failed on one of the ranks; every rank raises it, with that rank's message."""
 
 
+class LostRank(BenchmarkError):
+    """Error on the ranks that remain when the process of another one has ended or hangs."""
+
+
 class Ranks:
     """The ranks of this run as a benchmark sees them; a run without process group is one rank.
 
-    Results travel over a gloo group of our own: it needs no GPU, and its time limit is days, where that of the
-    training's group is minutes and a rank without sequences would run into it. Use it as a context, or call `close`.
+    Results travel over a gloo group of our own, which needs no GPU. Only `together` waits long, for the parts of other
+    ranks, which the training's group would not do. Use it as a context, or call `close`.
     """
 
     def __init__(self) -> None:
         self.active = dist.is_available() and dist.is_initialized()
         self.rank = dist.get_rank() if self.active else 0
         self.size = dist.get_world_size() if self.active else 1
-        self.group: Any = dist.new_group(backend="gloo", timeout=LONGEST_BENCHMARK) if self.size > 1 else None
+        self.group: Any = dist.new_group(backend="gloo", timeout=EXCHANGE) if self.size > 1 else None
 
     def gather(self, value: Any) -> list[Any]:
         """Return one picklable value of each rank, in the order of the ranks, on every rank.
 
         Raises:
-            BenchmarkError: if the process of another rank has ended.
+            LostRank: if the process of another rank has ended.
         """
         if self.size == 1:
             return [value]
         values: list[Any] = [None] * self.size
-        try:
+        with self._others_alive():
             dist.all_gather_object(values, value, group=self.group)
-        except RuntimeError as error:  # gloo's, of a lost connection
-            raise BenchmarkError(
-                f"rank {self.rank} of {self.size}: connection closed by peer: the process of another rank has ended "
-                "(killed, or out of memory); look for its own last lines"
-            ) from error
         return values
+
+    @contextmanager
+    def _others_alive(self) -> Iterator[None]:
+        """Raise `LostRank` in place of gloo's error."""
+        try:
+            yield
+        except RuntimeError as error:
+            late = "monitoredBarrier in" in str(error)
+            reason = "another rank hangs, or takes far longer than this one" if late else "connection closed by peer"
+            raise LostRank(
+                f"rank {self.rank} of {self.size}: {reason}: look for the last lines of the process of the other rank, "
+                "which may be out of memory"
+            ) from error
 
     def largest(self, value: int) -> int:
         """Return the largest number of all ranks, on every rank."""
         if self.size == 1:
             return value
         largest = torch.tensor(value)
-        dist.all_reduce(largest, dist.ReduceOp.MAX, group=self.group)
+        with self._others_alive():
+            dist.all_reduce(largest, dist.ReduceOp.MAX, group=self.group)
         return int(largest)
 
     @contextmanager
@@ -62,16 +79,21 @@ class Ranks:
 
         Raises:
             BenchmarkError: on every rank, where several ranks run; a single rank raises what was raised.
+            LostRank: if the process of another rank has ended or hangs.
             Stopped: on every rank, if a signal has stopped one of them.
         """
         if self.size == 1:
             yield
             return
         error: BaseException | None = None
+        began = time.monotonic()
         try:
             yield
         except (Exception, signals.Stopped) as raised:
             error = raised
+        limit = max(SHORTEST_LIMIT, PATIENCE * timedelta(seconds=time.monotonic() - began))
+        with self._others_alive():
+            dist.monitored_barrier(self.group, limit)
         stopped_by = error.number if isinstance(error, signals.Stopped) else None
         if stops := [number for number in self.gather(stopped_by) if number]:
             raise signals.Stopped(stops[0]) from error

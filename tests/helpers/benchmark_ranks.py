@@ -20,6 +20,7 @@ from callbacks import (
     VipBenchmark,
     YoutubeVosBenchmark,
 )
+from callbacks.benchmarks import ranks
 from lightning_modules.backbones import build_feature_extractor
 from tests.helpers.encoders import clips_over
 
@@ -56,6 +57,14 @@ class KilledOnLast(DavisBenchmark):
         return on_last_rank(super().start(extractor, run), lambda sequence: os.kill(os.getpid(), signal.SIGKILL))
 
 
+class HangsOnLast(DavisBenchmark):
+    """A benchmark of which one rank stops for good while it follows a sequence; the others wait for seconds."""
+
+    def start(self, extractor, run):
+        ranks.SHORTEST_LIMIT, ranks.PATIENCE = timedelta(seconds=3), 0
+        return on_last_rank(super().start(extractor, run), lambda sequence: os.kill(os.getpid(), signal.SIGSTOP))
+
+
 class Late(DavisBenchmark):
     """A benchmark of which one rank takes longer than the process group waits."""
 
@@ -79,6 +88,7 @@ KINDS = {
     "tap_vid": TapVidBenchmark,
     "fails": FailsOnLast,
     "killed": KilledOnLast,
+    "hangs": HangsOnLast,
     "late": Late,
 }
 
@@ -105,7 +115,7 @@ def work(rank: int, size: int, root: str, folder: str, kind: str) -> None:
     store, limit = f"file://{folder}/store", timedelta(seconds=2)
     dist.init_process_group("gloo", init_method=store, rank=rank, world_size=size, timeout=limit)
     results = evaluate(root, kind, f"{folder}/out")
-    if kind == "killed":  # the training's own group is broken too
+    if kind in ("killed", "hangs"):  # the training's own group is broken too
         Path(folder, f"rank{rank}.json").write_text(json.dumps({"results": results}))
         os._exit(0)
     alive = torch.tensor(1.0)

@@ -125,17 +125,19 @@ def test_a_rank_that_fails_takes_the_others_along(davis_root, tmp_path):
 
 
 @pytest.mark.slow
-def test_a_rank_that_is_killed_ends_the_others_in_one_line(davis_root, tmp_path):
+@pytest.mark.parametrize(("kind", "reason"), [("killed", "connection closed by peer"), ("hangs", "another rank hangs")])
+def test_a_rank_that_is_killed_or_hangs_ends_the_others_in_one_line(kind, reason, davis_root, tmp_path):
     context = multiprocessing.get_context("fork")
-    arguments = (2, str(davis_root), str(tmp_path), "killed")
-    workers = [context.Process(target=benchmark_ranks.work, args=(rank, *arguments)) for rank in range(2)]
-    for worker in workers:
-        worker.start()
-    for worker in workers:
-        worker.join(timeout=120)
-    assert [worker.exitcode for worker in workers] == [0, -signal.SIGKILL]
+    arguments = (2, str(davis_root), str(tmp_path), kind)
+    first, last = (context.Process(target=benchmark_ranks.work, args=(rank, *arguments)) for rank in range(2))
+    first.start()
+    last.start()
+    first.join(timeout=120)
+    last.kill()
+    last.join(timeout=120)
+    assert (first.exitcode, last.exitcode) == (0, -signal.SIGKILL)
     error = json.loads((tmp_path / "rank0.json").read_text())["results"]["error"]
-    assert error.startswith("rank 0 of 2: connection closed by peer: the process of another rank has ended")
+    assert error.startswith(f"rank 0 of 2: {reason}")
     assert "\n" not in error
 
 
