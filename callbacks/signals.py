@@ -78,11 +78,6 @@ def name_of(number: int | None) -> str:
     return NAMES[signal.Signals(number or signal.SIGTERM)]
 
 
-def requested() -> bool:
-    """Return whether a signal has asked the running block to stop; for work that closes its files first."""
-    return bool(_requests.depth and _requests.received is not None)
-
-
 def at_once() -> bool:
     """Return whether Ctrl-C was pressed a second time, which aborts immediately."""
     return _requests.interrupts > 1

@@ -15,7 +15,7 @@ from pytorch_lightning.utilities.exceptions import SIGTERMException
 from ..benchmarks.base import BenchmarkCallback
 from ..loggers import run_folder
 from .restored import ResumeNote, is_checkpoint_file, read_state
-from .run_folder import LAST, newest_run
+from .run_folder import LAST, last_checkpoints
 from .safeguards import TrainingStopped, accumulates, order_callbacks, waits_for_ranks
 
 log = logging.getLogger(__name__)
@@ -122,7 +122,9 @@ class LastCheckpoint(FolderCheckpoint):
         self._resumable, self._flush_due, self._counters = False, False, None
         self.best_model_path = ""
         if trainer.is_global_zero and not trainer.fast_dev_run:  # type: ignore[attr-defined]
-            self._note.run = newest_run(trainer.default_root_dir, [self.dirpath] if self.dirpath else []) + 1
+            folders = [self.dirpath] if self.dirpath else []
+            earlier = last_checkpoints(trainer.default_root_dir, folders, skip_damaged=True)
+            self._note.run = max((file.run for file in earlier), default=-1) + 1
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Continue at the batch of the checkpoint, with batches of its size."""
@@ -199,8 +201,8 @@ class LastCheckpoint(FolderCheckpoint):
         if waits_for_ranks(trainer):
             return
         stopped = isinstance(exception, TrainingStopped)
-        together = trainer.world_size == 1 or stopped or isinstance(exception, SIGTERMException)
-        if trainer.state.fn == "fit" and together and not (stopped and not exception.resumable):  # type: ignore[attr-defined]
+        together = trainer.world_size == 1 or isinstance(exception, SIGTERMException)
+        if trainer.state.fn == "fit" and together and not stopped:  # type: ignore[attr-defined]
             try:
                 if self._resumable and trainer.global_step > self._saved_step:
                     self._save(trainer)

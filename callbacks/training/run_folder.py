@@ -1,11 +1,10 @@
-"""The folder of a run: complete files, the checkpoint to resume from, and what is said and removed at its end."""
+"""The folder of a run: complete files, the checkpoint to resume from, and what is said at its end."""
 
 import csv
 import logging
 import os
 import warnings
-from collections.abc import Callable, Iterable, Mapping, Set
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -19,15 +18,12 @@ from datamodules.reading.files import csv_text, unfinished, write_atomically
 from lightning_modules.checkpoints import read_content
 
 from ..benchmarks.base import BenchmarkCallback
-from ..folder_lock import in_use
 from ..loggers import run_folder
 from .restored import is_checkpoint_file, read_state
 
 log = logging.getLogger(__name__)
 
 LAST = "last.ckpt"
-LEFT_BY_ANY_RUN = ("config.yaml", "hparams.yaml", "events.out.tfevents.*", "metrics.csv")
-"""Files that a run has written before its first step."""
 
 
 class AtomicCheckpointIO(TorchCheckpointIO):
@@ -140,32 +136,44 @@ class LastCheckpointFile(NamedTuple):
         run: number of the run, counted over the runs of a folder in the order in which they began or resumed; −1 where
             the file does not say.
         step: optimiser steps.
-        version: number of the folder, −1 where it has none.
         epoch: epoch of the last step.
         path: the file.
     """
 
     run: int
     step: int
-    version: int
     epoch: int
     path: Path
 
 
-def last_checkpoints(root: str | Path, folders: Iterable[str | Path] = ()) -> list[LastCheckpointFile]:
+def last_checkpoints(
+    root: str | Path, folders: Iterable[str | Path] = (), skip_damaged: bool = False
+) -> list[LastCheckpointFile]:
     """Find the `last.ckpt` of the runs below a folder, or in others, where callbacks write checkpoints.
 
     Lightning's own `ckpt_path="last"` searches only the folder of the new run, which is empty.
-    Runs that are still in progress are left out. Which one is the newest is read from the files: the times that a file
-    system gives them are wrong where a clock was, and after copying.
+    Which one is the newest is read from the files: the times that a file system gives them are wrong where a clock
+    was, and after copying.
 
     Returns:
         In order of age, the newest last.
 
     Raises:
-        ValueError: if one of them cannot be read.
+        ValueError: if one of them cannot be read, unless `skip_damaged`.
     """
-    return sorted(_read(path) for path in _paths(root, folders) if not in_use(path.parent))
+    root = Path(root)
+    paths = {*root.glob(f"checkpoints/{LAST}"), *root.glob(f"*/*/checkpoints/{LAST}")}
+    found = []
+    for path in paths | {path for folder in folders if (path := Path(folder, LAST)).is_file()}:
+        try:
+            state = read_state(read_content(path, checksums=False), path)  # the one that is chosen is read in full
+        except ValueError as error:
+            if not skip_damaged:
+                advice = "remove it, or name the checkpoint to resume from"
+                raise ValueError(f"{path} is damaged ({error}): {advice}") from error
+        else:
+            found.append(LastCheckpointFile(state.resume.run, state.global_step, state.epoch, path))
+    return sorted(found)
 
 
 def continue_in_folder(loggers: Iterable[Logger], path: str | Path) -> None:
@@ -182,7 +190,7 @@ def continue_in_folder(loggers: Iterable[Logger], path: str | Path) -> None:
     if Path(own[0].root_dir).resolve() != run.parent:
         return
     number = run.name.removeprefix("version_")
-    state = read_state(_content(path), path)
+    state = read_state(read_content(path, checksums=False), path)
     # the last scores of a run are logged at its last step
     step = state.global_step + state.resume.run_ended
     for logger in own:
@@ -209,36 +217,6 @@ def _keep_rows(logger: CSVLogger, step: int) -> None:
         experiment = logger.experiment
     write_atomically(path, csv_text([fields, *([row[field] for field in fields] for row in rows)]))
     experiment.metrics_keys = fields
-
-
-def newest_run(root: str | Path, folders: Iterable[str | Path] = ()) -> int:
-    """Return the largest number of a run that has left a readable `last.ckpt`; −1 where there is none."""
-    numbers = [-1]
-    for path in _paths(root, folders):
-        with suppress(ValueError):
-            numbers.append(_read(path).run)
-    return max(numbers)
-
-
-def _paths(root: str | Path, folders: Iterable[str | Path]) -> set[Path]:
-    root = Path(root)
-    paths = {*root.glob(f"checkpoints/{LAST}"), *root.glob(f"*/*/checkpoints/{LAST}")}
-    return paths | {path for folder in folders if (path := Path(folder, LAST)).is_file()}
-
-
-def _content(path: Path) -> dict[str, Any]:
-    content: dict[str, Any] = read_content(path, checksums=False)  # the one that is chosen is read in full
-    return content
-
-
-def _read(path: Path) -> LastCheckpointFile:
-    try:
-        state = read_state(_content(path), path)
-    except Exception as error:
-        raise ValueError(f"{path} is damaged ({error}): remove it, or name the checkpoint to resume from") from error
-    version = path.parent.parent.name.rpartition("version_")[2]
-    number = int(version) if version.isdecimal() else -1
-    return LastCheckpointFile(state.resume.run, state.global_step, number, state.epoch, path)
 
 
 def closing_lines(trainer: Trainer, configs: Path) -> list[str]:
@@ -288,32 +266,3 @@ def _score(benchmark: BenchmarkCallback) -> str:
         return ""
     before, after = (100 * benchmark.history[step][key] for step in (first, last))
     return f"{key} {before:.1f} % at step {first}, {after:.1f} % at step {last}"
-
-
-def earlier_folders(trainer: Trainer) -> set[Path]:
-    """Return the folders of loggers that are there before a run, because the user has named them."""
-    named = (logger for logger in trainer.loggers if getattr(logger, "_version", None) is not None)
-    return {folder for logger in named if logger.log_dir and (folder := Path(logger.log_dir)).is_dir()}
-
-
-def remove_empty_folders(trainer: Trainer, earlier: Set[Path] = frozenset()) -> None:
-    """Remove what a run created that failed before its first step: its folder, and empty folders for results.
-
-    Args:
-        trainer: after the failure.
-        earlier: folders whose files are kept, see `earlier_folders`.
-    """
-    if not trainer.is_global_zero:
-        return
-    callbacks: list[Any] = trainer.callbacks  # type: ignore[attr-defined]
-    results = [Path(folder) for callback in callbacks if (folder := getattr(callback, "output_dir", None)) is not None]
-    runs = {Path(logger.log_dir) for logger in trainer.loggers if logger.log_dir is not None} - earlier
-    for run in runs if trainer.global_step == 0 else ():
-        paths = sorted(run.rglob("*"), reverse=True)  # what is in a folder before the folder
-        if all(path.is_dir() or any(path.match(known) for known in LEFT_BY_ANY_RUN) for path in paths):
-            for path in paths:
-                path.rmdir() if path.is_dir() and not path.is_symlink() else path.unlink(missing_ok=True)
-        results += [run, run.parent, run.parent.parent]  # version_N, lightning_logs, runs
-    for folder in results:
-        if folder != Path.cwd() and folder.is_dir() and not any(folder.iterdir()):
-            folder.rmdir()

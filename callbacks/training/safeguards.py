@@ -1,24 +1,16 @@
-"""Orderly end of a training: on a signal, a non-finite loss, a dead worker, a folder in use, a bad callback."""
+"""Orderly end of a training: on a signal, a non-finite loss, a folder in use, a bad callback."""
 
 import math
 import signal
-import threading
 from collections import deque
-from collections.abc import Callable
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, NoReturn
 
 import pytorch_lightning as pl
 import torch
-from pytorch_lightning.callbacks import (
-    BatchSizeFinder,
-    LearningRateFinder,
-    ModelCheckpoint,
-    StochasticWeightAveraging,
-    WeightAveraging,
-)
+from pytorch_lightning.callbacks import ModelCheckpoint, StochasticWeightAveraging, WeightAveraging
 from pytorch_lightning.plugins.io import TorchCheckpointIO
 from pytorch_lightning.strategies.launchers import _MultiProcessingLauncher
 from pytorch_lightning.trainer.call import _interrupt
@@ -27,31 +19,22 @@ from pytorch_lightning.utilities.exceptions import SIGTERMException
 from pytorch_lightning.utilities.model_helpers import is_overridden
 from torch import Tensor
 
-from datamodules.loading.loader import worker_died
 from lightning_modules.functional.transfer import PendingCopy
 
 from .. import signals
 from ..benchmarks.base import BenchmarkCallback
-from ..benchmarks.ranks import Ranks
+from ..benchmarks.ranks import LostRank, Ranks
 from ..folder_lock import FolderLock
 from .restored import check_optimizers, check_state, load_schedules
 from .run_folder import AtomicCheckpointIO
 
 MOST_VIDEOS = 32
-GOOD, STOP_REQUESTED, WORKER_DIED, NOT_FINITE = range(4)
+GOOD, STOP_REQUESTED, NOT_FINITE = range(3)
 """Outcomes of a step, from good to bad; the worst over the ranks counts."""
 
 
 class TrainingStopped(RuntimeError):
-    """Error for a training that cannot continue; all ranks raise it, with one line that says why.
-
-    Attributes:
-        resumable: whether the state is good, so that it may be saved.
-    """
-
-    def __init__(self, reason: str, resumable: bool) -> None:
-        super().__init__(reason)
-        self.resumable = resumable
+    """Error for a training whose loss or weights are not finite; all ranks raise it, and nothing is saved."""
 
 
 def order_callbacks(trainer: pl.Trainer) -> None:
@@ -91,7 +74,7 @@ class Safeguards(pl.Callback):
     - **A non-finite loss** stops the run with the step and the videos of its batch. A single CPU process checks before
       the weights change. A GPU is not waited for: its loss is checked one step later, and once more before anything is
       saved, with the weights, so that nothing replaces a good checkpoint.
-    - **A worker that dies** stops the run after its batch; what is saved is the last complete optimiser step.
+    - **A rank that is lost**, killed or hanging, ends the others, and they end it.
     - **Files**: checkpoints are written atomically and checked before anything is restored from them
       (`AtomicCheckpointIO`, `check_state`), two runs never use a folder together.
     - **Callbacks of Lightning's** that would spoil a run are refused before it begins (`refuse_unsupported`).
@@ -106,7 +89,6 @@ class Safeguards(pl.Callback):
         self._pending_losses: deque[PendingLoss] = deque()
         self._batch: tuple[int, int, Tensor | None] = (0, 0, None)
         self._schedules: list[dict[str, Any]] | None = None
-        self._on_dead_child: Callable[[int, Any], None] | None = None
         self._signals = ExitStack()
 
     def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
@@ -149,17 +131,9 @@ class Safeguards(pl.Callback):
     def on_train_batch_start(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, batch_idx: int
     ) -> None:
-        """Record which batch this is; from here to its end torch may not report a dead worker.
-
-        Torch raises that error in whatever runs at that moment, which would leave a step half done.
-        """
+        """Record which batch this is."""
         videos = batch.get("video_index") if isinstance(batch, dict) else None
         self._batch = (trainer.current_epoch, batch_idx, videos)
-        if threading.current_thread() is threading.main_thread() and hasattr(signal, "SIGCHLD"):
-            handler = signal.getsignal(signal.SIGCHLD)
-            if callable(handler):
-                self._on_dead_child = handler
-                signal.signal(signal.SIGCHLD, signal.SIG_DFL)
 
     def on_before_backward(self, trainer: pl.Trainer, pl_module: pl.LightningModule, loss: Tensor) -> None:
         """Check the loss, or start its copy to the CPU."""
@@ -167,19 +141,18 @@ class Safeguards(pl.Callback):
         self._pending_losses.append(PendingLoss(trainer.global_step, *self._batch, value))
         alone = self._ranks is None or self._ranks.size == 1
         if alone and not value.of_gpu and (bad := self._bad_loss(trainer)):
-            self._stop(NOT_FINITE, bad)
+            raise TrainingStopped(bad)
 
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         """Agree over all ranks whether to continue."""
-        loss, worker, asked = self._bad_loss(trainer, wait=False), self._dead_worker(), signals.received()
-        status = NOT_FINITE if loss else STOP_REQUESTED if asked else WORKER_DIED if worker else GOOD
-        worst = self._ranks.largest(status) if self._ranks is not None else status
+        bad = self._bad_loss(trainer, wait=False)
+        worst = self._worst(NOT_FINITE if bad else STOP_REQUESTED if signals.received() else GOOD)
         if worst == STOP_REQUESTED and not accumulates(trainer):  # not with half of the gradients
             trainer._signal_connector.received_sigterm = True  # Lightning leaves once the step is logged
-        if worst > STOP_REQUESTED:
-            self._stop(worst, loss or worker)
+        if worst == NOT_FINITE:
+            self._stop(bad)
 
     def on_validation_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Skip validation in a run that has to stop."""
@@ -201,9 +174,8 @@ class Safeguards(pl.Callback):
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Agree over all ranks whether to continue."""
-        if trainer.state.fn != "fit" or trainer.sanity_checking or self._ranks is None:
-            return
-        if self._ranks.largest(STOP_REQUESTED if signals.received() else GOOD):
+        fitting = trainer.state.fn == "fit" and not trainer.sanity_checking
+        if fitting and self._worst(STOP_REQUESTED if signals.received() else GOOD):
             trainer._signal_connector.received_sigterm = True
 
     def on_save_checkpoint(
@@ -211,18 +183,17 @@ class Safeguards(pl.Callback):
     ) -> None:
         """Refuse to save non-finite weights."""
         bad = self._bad_loss(trainer) or _broken_weights(trainer.global_step, pl_module)
-        worst = NOT_FINITE if bad else GOOD
-        if self._ranks is not None:
-            worst = self._ranks.largest(worst)
-        if worst:
-            self._stop(worst, bad)
+        if self._worst(NOT_FINITE if bad else GOOD):
+            self._stop(bad)
 
     def on_exception(self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException) -> None:
         """Report a stop by a signal, which has no other message, and release the locks of the folders."""
-        self._dead_worker()
+        launcher = trainer.strategy.launcher
+        if isinstance(exception, LostRank) and launcher is not None:
+            launcher.kill(signal.SIGKILL)  # one that hangs heeds nothing else
         if waits_for_ranks(trainer):
-            if isinstance(exception, SIGTERMException) and trainer.strategy.launcher is not None:
-                trainer.strategy.launcher.kill(signal.SIGTERM)  # multiprocessing waits for them when this process ends
+            if isinstance(exception, SIGTERMException) and launcher is not None:
+                launcher.kill(signal.SIGTERM)  # multiprocessing waits for them when this process ends
         elif signals.explains(exception):
             if isinstance(exception, SIGTERMException):
                 exception.code = exception.code or signals.status()  # 0 of a forked rank would read as success
@@ -247,17 +218,6 @@ class Safeguards(pl.Callback):
         self._locks = []
         self._signals.close()
 
-    def _dead_worker(self) -> str | None:
-        """Let torch report dead workers again; return why one died since the batch began, None if none did."""
-        handler, self._on_dead_child = self._on_dead_child, None
-        if handler is not None:
-            signal.signal(signal.SIGCHLD, handler)
-            try:
-                handler(signal.SIGCHLD, None)
-            except RuntimeError as error:
-                return str(worker_died(str(error)))
-        return None
-
     def _bad_loss(self, trainer: pl.Trainer, wait: bool = True) -> str | None:
         """Describe the first non-finite loss, if any; without `wait` the newest may still be on its way."""
         while self._pending_losses:
@@ -272,9 +232,12 @@ class Safeguards(pl.Callback):
             self._pending_losses.popleft()
         return None
 
-    def _stop(self, status: int, reason: str | None) -> None:
+    def _worst(self, outcome: int) -> int:
+        return outcome if self._ranks is None else self._ranks.largest(outcome)
+
+    def _stop(self, reason: str | None) -> NoReturn:
         reasons = [reason] if self._ranks is None else self._ranks.gather(reason)
-        raise TrainingStopped(next(text for text in reasons if text), resumable=status == WORKER_DIED)
+        raise TrainingStopped(next(text for text in reasons if text))
 
 
 def _broken_weights(step: int, pl_module: pl.LightningModule) -> str | None:
@@ -339,12 +302,7 @@ def refuse_unsupported(trainer: pl.Trainer, pl_module: pl.LightningModule) -> No
     memory = [name for name, _ in pl_module.named_buffers() if name in filled]  # as a queue of keys
     for callback in callbacks:
         reason = None
-        if isinstance(callback, BatchSizeFinder | LearningRateFinder):
-            reason = (
-                f"{method} scales its learning rate with the batch and schedules it over the run, so what is found at "
-                "the start is not the run's; leave it out and compare short runs, by --trainer.max_steps"
-            )
-        elif isinstance(callback, StochasticWeightAveraging) and is_overridden("optimizer_step", pl_module):
+        if isinstance(callback, StochasticWeightAveraging) and is_overridden("optimizer_step", pl_module):
             reason = (
                 "its last pass, for BatchNorm, makes no optimiser steps, which the queue or moving average of "
                 f"{method} needs; use EMAWeightAveraging with use_buffers: false"

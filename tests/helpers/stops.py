@@ -47,7 +47,7 @@ class Striker(pl.Callback):
     def strike(self, *position: Any) -> None:
         if self.stop == position:
             if self.kill:
-                raise TrainingStopped("killed", resumable=False)
+                raise TrainingStopped("killed")
             os.kill(os.getpid(), signal.SIGTERM)
 
     def on_before_backward(self, trainer: pl.Trainer, *args: Any) -> None:

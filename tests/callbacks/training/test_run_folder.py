@@ -1,11 +1,13 @@
 """The newest checkpoint by what the files say, loggers that continue in the folder of a resumed run, and its end."""
 
 import csv
+import errno
 import os
 from pathlib import Path
 from typing import Any
 
 import pytest
+import pytorch_lightning as pl
 import torch
 from pytorch_lightning import Trainer
 from pytorch_lightning.loggers import CSVLogger, TensorBoardLogger
@@ -19,7 +21,6 @@ from callbacks.training.run_folder import (
     closing_lines,
     continue_in_folder,
     last_checkpoints,
-    newest_run,
 )
 from cli import main
 
@@ -45,7 +46,6 @@ def test_a_run_that_began_later_is_newer_than_one_with_more_steps(tmp_path):
     os.utime(later, (1, 1))
     assert [found.step for found in last_checkpoints(tmp_path)] == [9, 3]
     assert last_checkpoints(tmp_path)[-1].path == later
-    assert newest_run(tmp_path) == 5
 
 
 def test_a_damaged_file_is_named_and_does_not_hinder_a_new_run(tmp_path):
@@ -53,7 +53,7 @@ def test_a_damaged_file_is_named_and_does_not_hinder_a_new_run(tmp_path):
     write(tmp_path, 1, 3).write_bytes(b"PK no checkpoint")
     with pytest.raises(ValueError, match=r"version_1/checkpoints/last\.ckpt is damaged \(.*remove it, or name"):
         last_checkpoints(tmp_path)
-    assert newest_run(tmp_path) == 2
+    assert [found.run for found in last_checkpoints(tmp_path, skip_damaged=True)] == [2]
     assert last_checkpoints(tmp_path / "empty") == []
 
 
@@ -190,21 +190,17 @@ def test_the_next_command_names_a_config_that_is_there(davis_root, tmp_path):
     }
 
 
-@pytest.mark.parametrize("wrong", ["--model.backbone=torchvision:resnet1", "--trainer.callbacks.root=nowhere"])
-def test_a_failed_run_leaves_no_folder(wrong, video_folder, davis_root, tmp_path):
-    more = benchmark(davis_root, f"--trainer.callbacks.output_dir={tmp_path / 'out'}")
-    words = [*TINY, f"--data.source={video_folder}", f"--trainer.default_root_dir={tmp_path / 'runs'}", *more, wrong]
-    with pytest.raises(SystemExit):
-        main(["fit", *words])
-    assert list(tmp_path.iterdir()) == []
+class FullDisk(pl.Callback):
+    """What a logger does on a full disk: an error of the system that names no file."""
+
+    def on_validation_start(self, trainer, pl_module):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
-def test_a_failed_run_keeps_the_logs_of_an_earlier_one_under_its_name(tmp_path):
-    logs = tmp_path / "logs/mine"
-    logs.mkdir(parents=True)
-    (logs / "events.out.tfevents.1").write_text("earlier")
-    words = ["--trainer.accelerator=cpu", "--trainer.logger=TensorBoardLogger", f"--trainer.logger.save_dir={tmp_path}",
-             "--trainer.logger.name=logs", "--trainer.logger.version=mine"]  # fmt: skip
-    with pytest.raises(SystemExit):
-        main(["validate", "--model=FrozenEncoder", "--model.spec=raw_colour", *words, *benchmark(tmp_path / "nowhere")])
-    assert (logs / "events.out.tfevents.1").read_text() == "earlier"
+def test_a_full_disk_that_no_writer_names_is_that_of_the_runs_folder(davis_root, tmp_path):
+    words = ["--model=FrozenEncoder", "--model.spec=raw_colour", "--trainer.accelerator=cpu", *benchmark(davis_root)]
+    more = [f"--trainer.callbacks+={__name__}.FullDisk", f"--trainer.default_root_dir={tmp_path}"]
+    with pytest.raises(SystemExit) as ended:
+        main(["validate", *words, *more])
+    folder = tmp_path / "lightning_logs/version_0"
+    assert ended.value.code == f"vidcorr: [Errno 28] No space left on device: '{folder}'"

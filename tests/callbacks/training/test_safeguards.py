@@ -6,12 +6,7 @@ from functools import partial
 from typing import Any
 
 import pytest
-from pytorch_lightning.callbacks import (
-    EMAWeightAveraging,
-    LearningRateFinder,
-    ModelCheckpoint,
-    StochasticWeightAveraging,
-)
+from pytorch_lightning.callbacks import EMAWeightAveraging, ModelCheckpoint, StochasticWeightAveraging
 from torch.utils.data import DataLoader
 
 from callbacks import CollapseMonitor, LastCheckpoint, Safeguards, signals
@@ -61,7 +56,6 @@ def test_preemption_of_forked_ranks(group, video_folder, tmp_path):
 @pytest.mark.parametrize(
     ("method", "callback", "line"),
     [
-        ("VFSSimSiam", LearningRateFinder(), "LearningRateFinder: VFSSimSiam scales its learning rate"),
         ("VFSMoCo", StochasticWeightAveraging(1e-3), "the queue or moving average of VFSMoCo needs; use EMAWeight"),
         ("VFSMoCo", EMAWeightAveraging(), r"would average queue\.\w+ of VFSMoCo, .* set use_buffers: false"),
     ],
