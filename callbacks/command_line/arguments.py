@@ -57,7 +57,7 @@ def read_arguments(args: Sequence[str]) -> tuple[list[Given], list[str]]:
             equals, value = "=", left.pop()
         name = flag.removeprefix("--")
         section = name.removesuffix("+")
-        if not flag.startswith("--") or not equals or name in ("help", "print_config") or ".help" in name:
+        if not flag.startswith("--") or not equals or name == "help" or name.startswith("print_") or ".help" in name:
             rest.append(flag + equals + value)
         elif name == "config":
             found.append(read_config(value))

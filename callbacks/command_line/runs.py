@@ -13,7 +13,6 @@ from jsonargparse import set_parsing_settings
 from pytorch_lightning import Callback, LightningModule
 from pytorch_lightning.callbacks import LearningRateMonitor, ProgressBar
 from pytorch_lightning.cli import LightningArgumentParser, LightningCLI, SaveConfigCallback
-from pytorch_lightning.loggers import TensorBoardLogger
 from pytorch_lightning.utilities import rank_zero_info
 from pytorch_lightning.utilities.model_helpers import is_overridden
 
@@ -47,8 +46,7 @@ PREDICT = str(shipped_configs() / "predict.yaml")
 NOISE = (
     "litlogger",
     "litmodels",
-    "GPU available: ",
-    "TPU available: ",
+    "PU available: ",
     "CUDA_VISIBLE_DEVICES",
     "Seed set to ",
     "Loading `train_dataloader`",
@@ -56,6 +54,16 @@ NOISE = (
     "Loaded model weights from",
 )
 """Messages of Lightning that are left out; it warns by another one where there is a GPU that is not used."""
+WARNINGS = (
+    "isinstance.treespec, LeafSpec",
+    "does not have many workers",
+    "is smaller than the logging interval",  # steps count on over epochs
+    "args parameter is intended to run from within Python",
+    "recommended to use .self.log.*/.* sync_dist=True",
+    "module.s. in eval mode at the start of training",
+    "callbacks used to create the checkpoint need to be provided",
+)
+"""Warnings of Lightning that say nothing to a user of the command line."""
 
 
 class Parser(LightningArgumentParser):
@@ -98,7 +106,7 @@ class VidcorrCLI(LightningCLI):
         self._asks_for_last = config.get("ckpt_path") == "last"
         if self._asks_for_last:
             config = with_last_checkpoint(config, given, command)
-        if config.get("ckpt_path") and (saved := saved_model(config["ckpt_path"])):
+        if config.get("ckpt_path") not in (None, "null") and (saved := saved_model(config["ckpt_path"])):
             own = {"model": {"class_path": saved.class_path, "init_args": dict(saved.arguments)}}
             update(own, config)
             config = own
@@ -167,13 +175,10 @@ class VidcorrCLI(LightningCLI):
         without_data = self.datamodule is None and not is_overridden("train_dataloader", self.model, LightningModule)
         if without_data:
             raise ValueError("fit needs data: add a file such as --config data/clips.yaml, or --data CLASS")
-        if self.trainer.is_global_zero and (path := self.config_init["fit"].get("ckpt_path")):
-            continue_in_folder(self.trainer.loggers, path)
         if self.trainer.is_global_zero:
+            if path := self.config_init["fit"].get("ckpt_path"):
+                continue_in_folder(self.trainer.loggers, path)
             claim_version(self.trainer.loggers)
-            for logger in self.trainer.loggers:
-                if isinstance(logger, TensorBoardLogger):
-                    logger._default_hp_metric = False  # a curve of one point that says nothing
 
     def before_validate(self) -> None:
         """Refuse a run that measures nothing."""
@@ -256,13 +261,8 @@ def _import_public_classes() -> None:
 
 def _quiet() -> None:
     """Silence Lightning's messages about other products, absent devices, the seed, and its own deprecated calls."""
-    warnings.filterwarnings("ignore", message=".*isinstance.treespec, LeafSpec.*")
-    warnings.filterwarnings("ignore", message=".*does not have many workers.*")
-    warnings.filterwarnings("ignore", message=".*is smaller than the logging interval.*")  # steps count on over epochs
-    warnings.filterwarnings("ignore", message=".*args parameter is intended to run from within Python.*")
-    warnings.filterwarnings("ignore", message=".*recommended to use .self.log.*/.* sync_dist=True.*")
-    warnings.filterwarnings("ignore", message=".*module.s. in eval mode at the start of training.*")
-    warnings.filterwarnings("ignore", message=".*callbacks used to create the checkpoint need to be provided.*")
+    for message in WARNINGS:
+        warnings.filterwarnings("ignore", message=f".*{message}.*")
     for name in (
         "pytorch_lightning.utilities.rank_zero",
         "lightning_fabric.utilities.rank_zero",

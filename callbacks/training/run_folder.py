@@ -231,23 +231,22 @@ def closing_lines(trainer: Trainer, configs: Path) -> list[str]:
     """
     callbacks: list[Any] = trainer.callbacks  # type: ignore[attr-defined]
     benchmarks = [callback for callback in callbacks if isinstance(callback, BenchmarkCallback)]
-    lines, fitted = [], trainer.state.fn == "fit"
-    if fitted and (scores := "; ".join(filter(None, map(_score, benchmarks)))):
-        lines.append(scores)
-    elif not benchmarks and (logged := {k: v for k, v in trainer.callback_metrics.items() if k.startswith("val/")}):
-        lines.append(", ".join(f"{name} {float(value):.4f}" for name, value in logged.items()))
-    run, pages = run_folder(trainer), list[Path]()
-    for benchmark in benchmarks:
-        given = benchmark.output_dir
-        pages += (
-            run.glob(f"benchmarks/{benchmark.name}/*/report.html") if given is None else [Path(given, "report.html")]
-        )
-    if pages := [page for page in pages if page.is_file()]:
-        lines.append(f"report: {max(pages, key=lambda page: page.stat().st_mtime_ns)}")
+    run, fitted = run_folder(trainer), trainer.state.fn == "fit"
+    if benchmarks:  # in `validate` the table of the one run stands right above
+        lines = [line for line in map(_first_and_last_score, benchmarks) if line and fitted]
+    else:
+        logged = [
+            f"{key} {float(value):.4f}" for key, value in trainer.callback_metrics.items() if key.startswith("val/")
+        ]
+        lines = [", ".join(logged)] if logged else []
+    pages = [*run.glob("benchmarks/*/*/report.html")]
+    pages += [Path(each.output_dir, "report.html") for each in benchmarks if each.output_dir is not None]
+    if written := [page for page in pages if benchmarks and page.is_file()]:
+        lines.append(f"report: {max(written, key=lambda page: page.stat().st_mtime_ns)}")
     # one with a monitor, which keeps the best, comes before those that keep the last
     kept = sorted(trainer.checkpoint_callbacks, key=lambda callback: not getattr(callback, "monitor", None))
-    written = [getattr(callback, name, "") for callback in kept for name in ("best_model_path", "last_model_path")]
-    if fitted and (checkpoint := next(filter(None, written), None)):
+    paths = [getattr(callback, name, "") for callback in kept for name in ("best_model_path", "last_model_path")]
+    if fitted and (checkpoint := next(filter(None, paths), None)):
         suited = getattr(trainer.lightning_module, "suited_benchmark", "davis")
         names = [benchmarks[-1].name, type(benchmarks[-1]).name] if benchmarks else [suited]
         config = next((name for each in names if (configs / (name := f"benchmarks/{each}.yaml")).is_file()), None)
@@ -256,13 +255,11 @@ def closing_lines(trainer: Trainer, configs: Path) -> list[str]:
     return lines
 
 
-def _score(benchmark: BenchmarkCallback) -> str:
-    """Return the first score of the last run, and of the first run of a training for comparison."""
-    if len(benchmark.history) < 2:
-        return ""  # the table of the one run stands right above, as it does in `validate`
-    first, last = min(benchmark.history), max(benchmark.history)
-    key = next((key for key in benchmark.history[last] if key in benchmark.history[first]), None)
-    if key is None:
+def _first_and_last_score(benchmark: BenchmarkCallback) -> str:
+    """Return the first of a benchmark's scores before and after a training; empty where it ran only once."""
+    history = benchmark.history
+    if len(history) < 2:
         return ""
-    before, after = (100 * benchmark.history[step][key] for step in (first, last))
-    return f"{key} {before:.1f} % at step {first}, {after:.1f} % at step {last}"
+    first, last = min(history), max(history)
+    key = next(iter(history[last]))
+    return f"{key} {100 * history[first][key]:.1f} % at step {first}, {100 * history[last][key]:.1f} % at step {last}"
