@@ -1,5 +1,8 @@
-"""The page that shows what a benchmark run found, readable in a browser without a network."""
+"""The page that shows what a benchmark run found, readable in a browser without a network.
 
-from .page import Chart, write_material, write_report
+`__init__.pyi` lists the public names. Each is imported on first use: tables need no more than published scores.
+"""
 
-__all__ = ["Chart", "write_material", "write_report"]
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -39,6 +39,7 @@ class AtomicCheckpointIO(TorchCheckpointIO):
     def __init__(self, check: Callable[[dict[str, Any], str | Path], None] | None = None) -> None:
         super().__init__()
         self._check = check
+        self._written_to: set[Path] = set()
 
     def save_checkpoint(self, checkpoint: Mapping[str, Any], path: str | Path, storage_options: Any = None) -> None:
         """Write a checkpoint; addresses such as `s3://…` are left to Lightning.
@@ -50,6 +51,7 @@ class AtomicCheckpointIO(TorchCheckpointIO):
             return super().save_checkpoint(dict(checkpoint), path, storage_options)
         path = Path(path)
         path.parent.mkdir(parents=True, exist_ok=True)
+        self._written_to.add(path.parent.resolve())
         try:
             with (
                 unfinished(path, path.with_name(f".{path.name}.unfinished")) as temporary,
@@ -88,15 +90,19 @@ class AtomicCheckpointIO(TorchCheckpointIO):
         return content
 
     def remove_checkpoint(self, path: str | Path) -> None:
-        """Remove a checkpoint that a better one replaces; nothing but a regular `.ckpt` file is ever removed."""
+        """Remove a checkpoint that a better one replaces.
+
+        The name may come from the file that a run resumes from. So nothing is removed but a regular `.ckpt` file in a
+        folder that this run has written a checkpoint to.
+        """
         address = str(path)
         remote = "://" in address and not address.startswith(("file:", "local:")) and "::" not in address
         if remote and address.endswith(".ckpt"):
             super().remove_checkpoint(path)
-        elif is_checkpoint_file(Path(path)):
+        elif is_checkpoint_file(Path(path)) and Path(path).parent.resolve() in self._written_to:
             Path(path).unlink()
         elif remote or Path(path).exists():
-            log.warning("%s is not removed: it is no regular .ckpt file", path)
+            log.warning("%s is not removed: it is no checkpoint of this run", path)
 
 
 def claim_version(loggers: Iterable[Logger]) -> None:

@@ -1,6 +1,5 @@
 """Following points through a video by the similarity of features."""
 
-from .protocol import PointProtocol
-from .track import PointTracks, track_points
+import lazy_loader
 
-__all__ = ["PointProtocol", "PointTracks", "track_points"]
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -4,8 +4,8 @@ import dataclasses
 from typing import ClassVar, Literal
 
 from ..evaluation_protocol import Cosine, PositiveFloat, PositiveInt
+from ..propagation.network_input import NetworkInput
 from ..propagation.protocol import PropagationProtocol
-from ..propagation.sizing import NetworkInput
 
 
 @dataclasses.dataclass(frozen=True)

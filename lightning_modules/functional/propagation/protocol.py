@@ -12,7 +12,7 @@ from ..evaluation_protocol import (
     Range,
     UnitInterval,
 )
-from .sizing import Filter, Nearest, NetworkInput
+from .network_input import Filter, Nearest, NetworkInput
 
 
 @dataclasses.dataclass(frozen=True)

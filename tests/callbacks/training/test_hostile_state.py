@@ -114,30 +114,40 @@ def test_no_path_of_a_checkpoint_is_followed(stopped, tmp_path):
         assert gone == ({best / "real.ckpt"} if name == "real.ckpt" else set())  # by its name, in its folder
 
 
-@pytest.mark.parametrize("name", ["best_k_models", "kth_best_model_path", "best_model_path"])
-def test_lightnings_own_checkpoints_are_removed_from_their_folder_only(name, stopped, tmp_path):
+def test_lightnings_own_checkpoints_are_removed_from_their_folder_only(stopped, tmp_path):
     kept = tmp_path / "kept"
-    path = str(kept / "../a_users.ckpt")
-    own = ModelCheckpoint(kept, monitor="counted/score")
+    other = tmp_path / "other/a_users.ckpt"
+    path = str(kept / "../other/a_users.ckpt")
+    own = ModelCheckpoint(kept, monitor="counted/score", mode="max")
     content = torch.load(stopped / "last.ckpt", weights_only=True)
-    state = own.state_dict() | {name: {path: torch.tensor(-1.0)} if name == "best_k_models" else path}
+    names = dict.fromkeys(("best_model_path", "kth_best_model_path", "last_model_path"), path)
+    state = own.state_dict() | {"best_k_models": {path: torch.tensor(-1e9)}, "dirpath": str(kept), **names}
     content["callbacks"][own.state_key] = state
     torch.save(content, tmp_path / "last.ckpt")
-    with pytest.raises(ValueError, match=r"ModelCheckpoint: .* is not in its folder"):
-        go("VFSSimSiam", tmp_path, start=tmp_path / "last.ckpt", more=[own])
+    other.parent.mkdir()
+    other.write_text("a user's")
+    kept.mkdir()
+    assert go("VFSSimSiam", tmp_path, start=tmp_path / "last.ckpt", more=[own])[1]
+    assert other.exists()
 
 
-def test_only_a_regular_checkpoint_file_is_removed(tmp_path, caplog):
+def test_only_a_checkpoint_in_a_folder_of_the_run_is_removed(tmp_path, caplog):
     (tmp_path / "folder.ckpt").mkdir()
     (tmp_path / "notes.txt").write_text("a user's")
     (tmp_path / "real.ckpt").write_text("")
     (tmp_path / "linked.ckpt").symlink_to(tmp_path / "real.ckpt")
-    for name in ("folder.ckpt", "notes.txt", "linked.ckpt", "real.ckpt", "gone.ckpt"):
-        AtomicCheckpointIO().remove_checkpoint(tmp_path / name)
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "elsewhere/real.ckpt").write_text("")
+    checkpoints = AtomicCheckpointIO()
+    checkpoints.save_checkpoint({}, tmp_path / "best.ckpt")
+    names = ("folder.ckpt", "notes.txt", "linked.ckpt", "real.ckpt", "gone.ckpt", "elsewhere/real.ckpt")
+    for name in names:
+        checkpoints.remove_checkpoint(tmp_path / name)
     for prefix in ("local://", "file://", "simplecache::file://"):
-        AtomicCheckpointIO().remove_checkpoint(f"{prefix}{tmp_path}/folder.ckpt")
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["folder.ckpt", "linked.ckpt", "notes.txt"]
-    assert caplog.text.count("is not removed: it is no regular .ckpt file") == 3
+        checkpoints.remove_checkpoint(f"{prefix}{tmp_path}/folder.ckpt")
+    left = {path.name for path in tmp_path.iterdir()}
+    assert left == {"best.ckpt", "elsewhere", "folder.ckpt", "linked.ckpt", "notes.txt"}
+    assert caplog.text.count("is not removed: it is no checkpoint of this run") == 4
 
 
 def test_an_evaluation_takes_no_counters_from_a_checkpoint(stopped, tmp_path):

@@ -8,7 +8,6 @@ import pytest
 import pytorch_lightning as pl
 import torch
 from PIL import Image
-from pytorch_lightning.loggers import CSVLogger, TensorBoardLogger
 from torch.utils.data import DataLoader
 
 from callbacks import TrainingPictures
@@ -91,19 +90,6 @@ def test_the_held_out_clip_is_looked_at_and_stays(tmp_path: Path) -> None:
     trainer(tmp_path, alone, max_epochs=1).fit(VFSSimSiam(**TINY), clips(), DataLoader([{}], batch_size=None))
     assert alone._clip is not None
     assert torch.equal(alone._clip, next(iter(clips()))["clip"][0])
-
-
-@pytest.mark.slow
-def test_tensorboard_has_them_and_a_logger_without_pictures_does_not_mind(tmp_path: Path) -> None:
-    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
-
-    loggers = [TensorBoardLogger(tmp_path), CSVLogger(tmp_path / "csv")]
-    trainer(tmp_path, TrainingPictures(), max_epochs=1, logger=loggers).fit(VFSSimSiam(**TINY), clips())
-    events = EventAccumulator(loggers[0].log_dir)
-    events.Reload()
-    assert set(events.Tags()["images"]) == {f"pictures/{name}" for name in ("clips", "gaps", "matches", "features")}
-    assert [event.step for event in events.Images("pictures/matches")] == [0, 2]
-    assert "matches-step=000002.png" in names(Path(loggers[0].log_dir))
 
 
 def test_what_cannot_be_drawn_is_told(tmp_path: Path) -> None:
