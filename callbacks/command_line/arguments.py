@@ -114,8 +114,8 @@ def merge(given: Sequence[Given]) -> dict[str, Any]:
     for position, each in sorted(enumerate(given), key=lambda item: item[1].is_option):
         content = deepcopy(each.content)
         trainer = content.get("trainer")
-        for key in ("callbacks", "callbacks+") if isinstance(trainer, dict) else ():
-            value = trainer.pop(key, None)
+        for key in ("callbacks", "callbacks+"):
+            value = trainer.pop(key, None) if isinstance(trainer, dict) else None
             if value is not None and each.is_option:
                 update(_callback_for(callbacks, position, value), as_class(value))
             elif value is not None:

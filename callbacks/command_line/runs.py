@@ -107,7 +107,7 @@ class VidcorrCLI(LightningCLI):
         if self._asks_for_last:
             config = with_last_checkpoint(config, given, command)
         if config.get("ckpt_path") not in (None, "null") and (saved := saved_model(config["ckpt_path"])):
-            own = {"model": {"class_path": saved.class_path, "init_args": dict(saved.arguments)}}
+            own: dict[str, Any] = {"model": {"class_path": saved.class_path, "init_args": dict(saved.arguments)}}
             update(own, config)
             config = own
             reconcile(saved, config["model"], config["ckpt_path"])

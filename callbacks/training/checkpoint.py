@@ -200,9 +200,8 @@ class LastCheckpoint(FolderCheckpoint):
         """Save a checkpoint that a run can resume from."""
         if waits_for_ranks(trainer):
             return
-        stopped = isinstance(exception, TrainingStopped)
         together = trainer.world_size == 1 or isinstance(exception, SIGTERMException)
-        if trainer.state.fn == "fit" and together and not stopped:  # type: ignore[attr-defined]
+        if trainer.state.fn == "fit" and together and not isinstance(exception, TrainingStopped):
             try:
                 if self._resumable and trainer.global_step > self._saved_step:
                     self._save(trainer)
