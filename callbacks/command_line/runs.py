@@ -159,16 +159,18 @@ class VidcorrCLI(LightningCLI):
         named = trainer.callbacks if isinstance(trainer.callbacks, list) else [trainer.callbacks]
         named = [callback for callback in named if callback is not None]
         fits = self.subcommand in (None, "fit")
+        has_batches = fits or self.datamodule is not None  # a benchmark shows its own progress
         wanted: dict[type[Callback], tuple[type[Callback], bool]] = {
             LearningRateMonitor: (LearningRateMonitor, fits and trainer.logger is not False),
             LastCheckpoint: (LastCheckpoint, fits and trainer.enable_checkpointing is not False),
             Throughput: (Throughput, fits),
-            ProgressBar: (RunProgress, trainer.enable_progress_bar is not False),
+            ProgressBar: (RunProgress, trainer.enable_progress_bar is not False and has_batches),
         }
         for kind, (added, is_wanted) in wanted.items():
             if is_wanted and not any(isinstance(callback, kind) for callback in named):
                 named.append(added())
-        return super().instantiate_trainer(**kwargs, callbacks=named)
+        kwargs |= {"callbacks": named} | ({} if has_batches else {"enable_progress_bar": False})
+        return super().instantiate_trainer(**kwargs)
 
     def before_fit(self) -> None:
         """Continue in the folder of the resumed run (`--ckpt_path last`: the newest one), or claim a new one."""

@@ -79,7 +79,8 @@ class LastCheckpoint(FolderCheckpoint):
     def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
         """Find the folder, and run after all callbacks whose state is to be saved."""
         super().setup(trainer, pl_module, stage)
-        order_callbacks(trainer)
+        if stage == "fit":
+            order_callbacks(trainer)
 
     def on_load_checkpoint(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]

@@ -61,10 +61,8 @@ class AtomicCheckpointIO(TorchCheckpointIO):
                 file.flush()
                 os.fsync(file.fileno())
         except (OSError, RuntimeError) as error:  # torch turns some of the first into the second
-            reason: BaseException | None = error
-            while reason is not None and not isinstance(reason, OSError):
-                reason = reason.__cause__ or reason.__context__
-            if reason is None:
+            reason = error if isinstance(error, OSError) else error.__cause__ or error.__context__
+            if not isinstance(reason, OSError):
                 raise
             before = "; the one before is as it was" if path.exists() else ""
             raise OSError(
@@ -112,27 +110,21 @@ def claim_version(loggers: Iterable[Logger]) -> None:
     """
     own: list[Any] = [logger for logger in loggers if _numbers_folders(logger)]
     own = [logger for logger in own if logger._version is None]
-    claimed = False
-    while own and not claimed:
-        number = max(logger.version for logger in own)
-        claimed = True
-        for folder in {_folder_of(logger, number) for logger in own}:
-            try:
-                os.makedirs(folder)
-            except FileExistsError:
-                claimed = False
+    number, claimed = max((logger.version for logger in own), default=0), not own
+    while not claimed:
         for logger in own:
-            logger._version = number if claimed else None
+            logger._version = number
+        try:
+            for folder in {str(logger.log_dir) for logger in own}:
+                os.makedirs(folder)
+            claimed = True
+        except FileExistsError:
+            number += 1
 
 
 def _numbers_folders(logger: Logger) -> bool:
     """Return whether a logger writes to folders `version_N` of this machine."""
     return isinstance(logger, CSVLogger | TensorBoardLogger) and "://" not in str(logger.save_dir)
-
-
-def _folder_of(logger: Any, version: int | str) -> str:
-    logger._version = version
-    return str(logger.log_dir)
 
 
 class LastCheckpointFile(NamedTuple):

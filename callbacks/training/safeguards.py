@@ -95,8 +95,9 @@ class Safeguards(pl.Callback):
         """Check the other callbacks; let checkpoints be written atomically and checked when they are read."""
         if stage == "fit":
             refuse_unsupported(trainer, pl_module)
-        order_callbacks(trainer)
-        call_on_exception(trainer)
+            order_callbacks(trainer)
+        if isinstance(trainer.strategy.launcher, _MultiProcessingLauncher):
+            call_on_exception(trainer)
         if type(trainer.strategy.checkpoint_io) is TorchCheckpointIO:
             trainer.strategy.checkpoint_io = AtomicCheckpointIO(partial(check_state, trainer))
 
@@ -274,8 +275,6 @@ def call_on_exception(trainer: pl.Trainer) -> None:
     the rank itself none is notified, nothing is saved, and a rank that a signal stops would end with status 0, after
     which the waiting process waits for a result for ever.
     """
-    if not isinstance(trainer.strategy.launcher, _MultiProcessingLauncher):
-        return
     run_stage = trainer._run_stage
 
     def handled() -> Any:
