@@ -117,12 +117,12 @@ def merge(given: Sequence[Given]) -> dict[str, Any]:
         for key in ("callbacks", "callbacks+"):
             value = trainer.pop(key, None) if isinstance(trainer, dict) else None
             if value is not None and each.is_option:
-                update(_callback_for(callbacks, position, value), as_class(value))
+                update(_callback_for(callbacks, position, value), as_class(value), is_option=True)
             elif value is not None:
                 before = callbacks if key == "callbacks+" else []
                 entries = value if isinstance(value, list) else [value]
                 callbacks = [*before, *((position, as_class(entry)) for entry in entries)]
-        update(config, content)
+        update(config, content, each.is_option)
     if callbacks:
         config.setdefault("trainer", {})["callbacks"] = [entry for _, entry in callbacks]
     seed = str(config.get("seed_everything"))
@@ -132,19 +132,26 @@ def merge(given: Sequence[Given]) -> dict[str, Any]:
     return config
 
 
-def update(config: dict[str, Any], content: dict[str, Any]) -> None:
-    """Set what a content gives, in place; where another class is named, the arguments of the one before go."""
+def update(config: dict[str, Any], content: dict[str, Any], is_option: bool = False) -> None:
+    """Set what a content gives, in place; where another class is named, the arguments of the one before go.
+
+    Args:
+        config: is changed.
+        content: of a file or a flag.
+        is_option: whether it is a flag of one option: then what lies beside this option stays.
+    """
     for key, value in content.items():
         old = config.get(key)
-        if isinstance(old, str) and isinstance(value, dict):  # a class that was named alone, and now its arguments
+        if is_option and isinstance(old, str) and isinstance(value, dict):  # a class that was named alone
             old = as_class(old)
         is_class = (key in ("model", "data") and value is not None) or (isinstance(old, dict) and "class_path" in old)
         if is_class and (isinstance(value, dict) or key in ("model", "data")):
             value = as_class(value)
-        same = not is_class or _name(value) in ("", _name(old or {}))
-        if isinstance(old, dict) and isinstance(value, dict) and same and (is_class or key in ("trainer", "init_args")):
-            update(old, value)
-            value = old
+        if isinstance(old, dict) and isinstance(value, dict):
+            same = is_class and _name(value) in ("", _name(old))
+            if same or key in ("trainer", "init_args") or (is_option and not is_class):
+                update(old, value, is_option)
+                value = old
         config[key] = value
 
 

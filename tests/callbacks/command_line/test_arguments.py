@@ -121,6 +121,14 @@ def test_files_add_up_and_another_class_begins_with_its_own_defaults(tmp_path):
     assert [entry["class_path"].rpartition(".")[2] for entry in found] == ["LastCheckpoint", "Safeguards"]
 
 
+def test_a_flag_for_an_entry_of_a_dictionary_keeps_the_others(tmp_path):
+    entry = "{class_path: DavisBenchmark, init_args: {changes: {context: 2, radius: 9}}}"
+    file = config_file(tmp_path / "a.yaml", f"{{model: FrozenEncoder, trainer: {{callbacks+: [{entry}]}}}}")
+    words = [file, "--model.spec=raw_colour", "--trainer.callbacks.changes.radius=3"]
+    parsed = Parsed(["validate", *words]).config["validate"]
+    assert parsed.trainer.callbacks[0].init_args.changes == {"context": 2, "radius": 3}
+
+
 def test_one_seed_for_all_unless_one_is_set_by_hand():
     given = ["fit", "--config=vfs_moco_r18.yaml", "--config=data/clips.yaml", "--data.seed=1", "--seed_everything=7"]
     parsed = Parsed(given).config["fit"]
