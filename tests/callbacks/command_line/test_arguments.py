@@ -122,7 +122,7 @@ def test_files_add_up_and_another_class_begins_with_its_own_defaults(tmp_path):
 
 
 def test_a_flag_for_an_entry_of_a_dictionary_keeps_the_others(tmp_path):
-    entry = "{class_path: DavisBenchmark, init_args: {changes: {context: 2, radius: 9}}}"
+    entry = "{class_path: DavisBenchmark, init_args: {root: x, changes: {context: 2, radius: 9}}}"
     file = config_file(tmp_path / "a.yaml", f"{{model: FrozenEncoder, trainer: {{callbacks+: [{entry}]}}}}")
     words = [file, "--model.spec=raw_colour", "--trainer.callbacks.changes.radius=3"]
     parsed = Parsed(["validate", *words]).config["validate"]
