@@ -34,7 +34,10 @@ class CompactnessPrior:
     def __post_init__(self) -> None:
         if self.components < 1:
             raise ValueError(f"components must be 1 or more, got {self.components}")
-        _check_choices(self.width, self.weights)
+        if self.width not in get_args(Width):
+            raise ValueError(f"width must be {' or '.join(get_args(Width))}, got {self.width!r}")
+        if self.weights not in get_args(Weights):
+            raise ValueError(f"weights must be {' or '.join(get_args(Weights))}, got {self.weights!r}")
 
 
 def compactness_prior(
@@ -82,7 +85,8 @@ def compact_affinity(
     if not 1 <= components <= side**2:
         raise ValueError(f"components must be 1 to {side**2}, got {components}")
     windows = affinity.unflatten(1, (-1, side**2)).movedim(2, -1)
-    return compact_windows(windows, components, threshold, width, weights).movedim(-1, 2).flatten(1, 2)
+    prior = CompactnessPrior(components, threshold, width, weights)
+    return compact_windows(windows, prior).movedim(-1, 2).flatten(1, 2)
 
 
 def compactness_loss(affinity: Tensor, radius: int, prior: CompactnessPrior) -> Tensor:
@@ -100,33 +104,30 @@ def compactness_loss(affinity: Tensor, radius: int, prior: CompactnessPrior) -> 
     Returns:
         Scalar.
     """
-    compact = compact_affinity(affinity, radius, prior.components, prior.threshold, prior.width, prior.weights)
+    compact = compact_affinity(affinity, radius, **dataclasses.asdict(prior))
     return smooth_l1_loss(SHARPNESS * affinity, SHARPNESS * compact)
 
 
 @torch.no_grad()
-def compact_windows(
-    windows: Tensor, components: int, threshold: float, width: Width, weights: Weights = "softmax"
-) -> Tensor:
+def compact_windows(windows: Tensor, prior: CompactnessPrior) -> Tensor:
     """Replace windows `(…, P · P)` as `compact_affinity` does."""
-    _check_choices(width, weights)
     side = math.isqrt(windows.shape[-1])
-    peaks, index = windows.topk(components, dim=-1)
+    peaks, index = windows.topk(prior.components, dim=-1)
     axis = torch.arange(side, device=windows.device)
     dy = (axis - (index // side)[..., None]).to(windows.dtype) ** 2  # (…, K, P)
     dx = (axis - (index % side)[..., None]).to(windows.dtype) ** 2
     variance, shares = torch.full_like(peaks, _FIXED_VARIANCE), peaks.softmax(-1)
-    if width == "moments" or weights == "mass":
+    if prior.width == "moments" or prior.weights == "mass":
         mass, moment = _mass_and_moment(windows, dy, dx)
         tiny = torch.finfo(windows.dtype).tiny
-        if width == "moments":
+        if prior.width == "moments":
             variance = (moment / (2 * mass).clamp_min(tiny)).clamp_min(_FIXED_VARIANCE)
-        if weights == "mass":
+        if prior.weights == "mass":
             shares = mass / mass.sum(-1, keepdim=True).clamp_min(tiny)
     falloff = (-0.5 / variance)[..., None]
     rows, columns = ((d * falloff).clamp_min(-80).exp() for d in (dy, dx))  # exp of less than −80 is slow, and 0
     mixture = ((rows * shares[..., None]).mT @ columns).flatten(-2)  # separable: (P, K) x (K, P)
-    return torch.where(peaks[..., :1] > threshold, mixture, windows)
+    return torch.where(peaks[..., :1] > prior.threshold, mixture, windows)
 
 
 def _mass_and_moment(windows: Tensor, dy: Tensor, dx: Tensor) -> tuple[Tensor, Tensor]:
@@ -135,10 +136,3 @@ def _mass_and_moment(windows: Tensor, dy: Tensor, dx: Tensor) -> tuple[Tensor, T
     nearest = torch.zeros_like(distance).scatter_(-2, distance.argmin(-2, keepdim=True), 1.0)
     mass = nearest * windows[..., None, :]
     return mass.sum(-1), (mass * distance).sum(-1)
-
-
-def _check_choices(width: str, weights: str) -> None:
-    if width not in get_args(Width):
-        raise ValueError(f"width must be {' or '.join(get_args(Width))}, got {width!r}")
-    if weights not in get_args(Weights):
-        raise ValueError(f"weights must be {' or '.join(get_args(Weights))}, got {weights!r}")

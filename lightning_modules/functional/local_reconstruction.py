@@ -216,7 +216,7 @@ class _BatchParts:
         windows.masked_fill_(windows < CLAMPED, 0)  # or cells outside the map would count in the second moment
         if total is not None:
             windows /= total.view(-1, 1, 1)[rows]
-        compact = compact_windows(windows, prior.components, prior.threshold, prior.width, prior.weights)
+        compact = compact_windows(windows, prior)
         return (windows - compact).mul_(SHARPNESS), addresses
 
     def _buffer(self, number: int, shape: tuple[int, ...]) -> Tensor:

@@ -26,8 +26,8 @@ def onednn_pays(queries: Tensor, keys: Tensor) -> bool:
 def dot_products(queries: Tensor, keys: Tensor) -> Tensor:
     """Return `queries @ keys.T` by a convolution: `(n, D)`, `(K, D)` → `(n, K)`, a transposed view.
 
-    The keys are the pixels of an image and the queries the filters of a 1 × 1 convolution. Torch gives it to oneDNN
-    on one thread only if it is dilated, which changes nothing for one pixel.
+    The keys are the pixels of an image and the queries the filters of a 1 × 1 convolution. On a single thread torch
+    hands it to oneDNN only if it is dilated, and dilation has no effect on a 1 × 1 filter.
     """
     return F.conv2d(_as_image(keys), queries[:, :, None, None], dilation=2)[0, :, :, 0]
 

@@ -22,12 +22,10 @@ class PendingCopy:
     """
 
     def __init__(self, tensor: Tensor) -> None:
-        self._tensor = tensor.to(
-            "cpu", non_blocking=tensor.device.type == "cuda"
-        )  # in pinned memory, not to be read yet
-        self._copied: torch.cuda.Event | None = None
-        if tensor.device.type == "cuda":
-            self._copied = torch.cuda.Event()
+        gpu = tensor.device.type == "cuda"
+        self._tensor = tensor.to("cpu", non_blocking=gpu)  # in pinned memory, not to be read yet
+        self._copied = torch.cuda.Event() if gpu else None
+        if self._copied is not None:
             self._copied.record(torch.cuda.current_stream(tensor.device))
 
     @property

@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..compactness import compact_windows
+from ..compactness import compact_windows, compactness_prior
 from ..transfer import PendingCopy, to_device
 from .label_coding import upsampled_argmax
 from .protocol import PropagationProtocol
@@ -117,17 +117,14 @@ class LabelPropagator:
                 features = features / features.square().sum(0).sqrt().clamp_min(1e-12)
             query = features.to(dtype).permute(1, 2, 0).contiguous()
             labels = self._propagate(query) if self.frame else _like(self._first_labels, features)
-        fed_back = labels
-        if protocol.label_feedback == "hard" and self.frame:
-            fed_back = _harden(labels, protocol.feature_stride)
-        own_context = protocol.entering == "own-context"
-        if own_context and (self.frame == 0 or entering is not None):
-            mask = labels if entering is None else _like(entering, labels)
-            self._starting[self.frame] = (mask > 0).flatten(1).any(1).to(mask)
+        hard = protocol.label_feedback == "hard" and self.frame > 0
+        fed_back = _harden(labels, protocol.feature_stride) if hard else labels
         if entering is not None:
-            enter = _enter_softly if own_context else _enter
             entering = _like(entering, labels)
-            labels, fed_back = enter(labels, entering), enter(fed_back, entering)
+            labels, fed_back = self._enter(labels, entering), self._enter(fed_back, entering)
+        if protocol.entering == "own-context" and (self.frame == 0 or entering is not None):
+            starting = labels if entering is None else entering
+            self._starting[self.frame] = (starting > 0).flatten(1).any(1).to(labels)
         self._finite.append(labels.isfinite().all())
         if labels.device.type == "cpu" or len(self._finite) == CHECKED_TOGETHER:
             self.check_finite()
@@ -187,15 +184,10 @@ class LabelPropagator:
 
     def _average_all(self, query: Tensor) -> Tensor:
         """Average labels (h, w, L) by the softmax over all neighbours in all references."""
-        protocol, adjust = self.protocol, None
-        if protocol.mixture_components is not None:
-            adjust = partial(
-                compact_windows,
-                components=protocol.mixture_components,
-                threshold=protocol.mixture_threshold,
-                width=protocol.mixture_width,
-                weights=protocol.mixture_weights,
-            )
+        protocol = self.protocol
+        prior = compactness_prior(
+            protocol.mixture_components, protocol.mixture_threshold, protocol.mixture_width, protocol.mixture_weights
+        )
         keys, ((_, frames),) = self._finder.keys[NEARBY], self._finder.sources(self.frame)
         return keys.attention.average(
             query,
@@ -204,9 +196,17 @@ class LabelPropagator:
             [keys.slot(frame) for frame in frames],
             protocol.temperature,
             protocol.border,
-            adjust,
+            adjust=None if prior is None else partial(compact_windows, prior=prior),
             normalise=protocol.normalise_labels and protocol.normalise_by == "weights",
         )
+
+    def _enter(self, labels: Tensor, entering: Tensor) -> Tensor:
+        """Return labels (L, h, w) with those of objects that start at this frame in them."""
+        total = entering.sum(0)
+        if self.protocol.entering == "own-context":  # HVC weights them by their own sum: soft edges are squared
+            return labels * (1 - total) + entering * total
+        starts = (entering > 0).flatten(1).any(1)
+        return torch.where(starts[:, None, None], entering, labels * (1 - total.clamp(0, 1)))
 
     def _remember(self, query: Tensor, labels: Tensor) -> None:
         """Keep the features (h, w, C) and labels (L, h, w) of the current frame for those that refer to it."""
@@ -241,18 +241,6 @@ class LabelPropagator:
 def _like(labels: Tensor, other: Tensor) -> Tensor:
     """Return labels on the device and of the type of other labels."""
     return to_device(labels, other.device).to(other.dtype)
-
-
-def _enter(labels: Tensor, entering: Tensor) -> Tensor:
-    starts = (entering > 0).flatten(1).any(1)
-    remaining = labels * (1 - entering.sum(0).clamp(0, 1))
-    return torch.where(starts[:, None, None], entering, remaining)
-
-
-def _enter_softly(labels: Tensor, entering: Tensor) -> Tensor:
-    """Blend entering labels in by HVC's rule, weighted by their own sum at the cell: soft edges are squared."""
-    total = entering.sum(0)
-    return labels * (1 - total) + entering * total
 
 
 def _harden(labels: Tensor, stride: int) -> Tensor:

@@ -51,7 +51,7 @@ def liir_labels(case: dict[str, np.ndarray], radius: int, compact: bool) -> Tens
     ]
     values = torch.stack(masks).permute(2, 3, 0, 1)
     query = torch.from_numpy(case["test_q"][0]).permute(1, 2, 0)
-    adjust = partial(compact_windows, components=2, threshold=0.1, width="fixed") if compact else None
+    adjust = partial(compact_windows, prior=CompactnessPrior(2, 0.1)) if compact else None
     attention = LocalAttention(Neighbourhood(radius, "square"))
     return attention.average(query, keys, values, range(3), 1.0, "zero", adjust).permute(2, 0, 1)
 
