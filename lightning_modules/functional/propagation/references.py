@@ -130,6 +130,7 @@ class MatchFinder:
         self._topk = max(protocol.topk or 0 for protocol in protocols)
         self._nearby = LocalAttention(Neighbourhood(self._protocol.radius, self._protocol.neighbourhood), workspace)
         self._anywhere = LocalAttention(Neighbourhood(None), workspace)
+        self._everywhere = looks_everywhere(self._protocol)
         self._written = self._searched = -1  # the latest frame
         self._found: dict[tuple[int, int], list[FoundMatches]] = {}
 
@@ -137,16 +138,15 @@ class MatchFinder:
         """Keep the features (h, w, C) of a frame, once; `starts`: objects start in it, as in frame 0."""
         if frame == self._written:
             return
-        protocol, self._written = self._protocol, frame
-        everywhere = looks_everywhere(protocol)
+        protocol, native, self._written = self._protocol, self._protocol.topk is not None, frame
         if not self.keys:
-            lasting: Sequence[int] = () if everywhere else (0,)
+            lasting: Sequence[int] = () if self._everywhere else (0,)
             recent = protocol.context
             if protocol.references is not None:
                 lasting, recent = [f for f in protocol.references if f >= 0], max(0, -min(protocol.references))
-            self.keys[NEARBY] = KeyMemory(lasting, recent, features, self._nearby, protocol.topk is not None)
-        if everywhere and starts:
-            self.keys[frame] = KeyMemory((frame,), 0, features, self._anywhere, protocol.topk is not None)
+            self.keys[NEARBY] = KeyMemory(lasting, recent, features, self._nearby, native)
+        if self._everywhere and starts:
+            self.keys[frame] = KeyMemory((frame,), 0, features, self._anywhere, native)
             self.keys[frame].write(frame, features)
         self.keys[NEARBY].write(frame, features)
 
