@@ -11,6 +11,7 @@ import sys
 import tempfile
 from collections import defaultdict
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from statistics import median
 from time import perf_counter, process_time
@@ -99,10 +100,6 @@ def time_a_frame(sequence: MaskSequence, args: argparse.Namespace, protocol: Pro
     mask = dense_mask(*grid, protocol.radius or max(grid), protocol.neighbourhood, places).to(args.device)
     target = sequence.mask(t)
 
-    def step() -> Any:
-        propagator.frame = t
-        return propagator.step(features[t])
-
     def dense() -> Any:
         return dense_attention(
             normed[t].flatten(1)[:, :places], keys, values, mask, protocol.topk, protocol.temperature
@@ -121,7 +118,8 @@ def time_a_frame(sequence: MaskSequence, args: argparse.Namespace, protocol: Pro
             clock.seconds = new_timings()  # the first round only warms up
         clock("ours", "backbone", lambda: view(images[t]))
         clock("plain", "backbone", lambda: network(images[t]))
-        labels = clock("ours", "propagate", step)
+        fresh = copy.deepcopy(propagator)  # a step changes what it finds
+        labels = clock("ours", "propagate", partial(fresh.step, features[t]))
         clock("plain", "propagate", dense, grid[0] * grid[1] / places)
         ours = clock(
             "ours",
