@@ -6,7 +6,6 @@ import pytest
 import torch
 
 from lightning_modules.functional.position import (
-    resized_position,
     shifted_position,
     shuffled_position,
     sinusoidal_position,
@@ -39,12 +38,3 @@ def test_shuffle_moves_whole_places() -> None:
     assert found.shape == (2, 2, 3, 4)
     assert torch.equal(found[1].flatten(1), position.flatten(1)[:, order[1]])
     assert torch.equal(found[0].flatten(1).sort().values, position.flatten(1))
-
-
-def test_another_size() -> None:
-    ramp = torch.arange(8.0).expand(2, 6, 8)
-    assert resized_position(ramp, (6, 8)) is ramp
-    wide = resized_position(ramp, (9, 16))
-    assert wide.shape == (2, 9, 16)
-    torch.testing.assert_close(wide + wide.flip(2), torch.full((2, 9, 16), 7.0))  # cells' centres stay where they are
-    assert wide[0, 4, 2:14].diff().gt(0).all()

@@ -91,24 +91,6 @@ def stored(query: Tensor, keys: Tensor, excluded: Tensor | None) -> Tensor:
     return (logits if excluded is None else logits.masked_fill(excluded[:, None], -torch.inf)).logsumexp(-1)
 
 
-@pytest.mark.parametrize("with_excluded", [False, True])
-@pytest.mark.parametrize(("chunk", "rows"), [(1, 3), (1 << 10, 8), (1 << 21, 512)])
-def test_the_sum_equals_the_stored_form(
-    monkeypatch: pytest.MonkeyPatch, chunk: int, rows: int, with_excluded: bool
-) -> None:
-    monkeypatch.setattr(products, "PRODUCTS_AT_ONCE", chunk)
-    monkeypatch.setattr(products, "QUERIES_AT_ONCE", rows)
-    query = (3 * torch.randn(3, 7, 5, dtype=torch.float64)).requires_grad_()
-    keys = torch.randn(131, 5, dtype=torch.float64, requires_grad=True)
-    excluded = torch.rand(3, 131) < 0.3 if with_excluded else None
-    found, expected = dot_logsumexp(query, keys, excluded), stored(query, keys, excluded)
-    torch.testing.assert_close(found, expected)
-    upstream = torch.randn_like(found)
-    torch.testing.assert_close(
-        torch.autograd.grad(found, (query, keys), upstream), torch.autograd.grad(expected, (query, keys), upstream)
-    )
-
-
 def test_memory_does_not_grow_with_the_queries(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(products, "PRODUCTS_AT_ONCE", 1 << 14)
     keys = torch.randn(3000, 4)

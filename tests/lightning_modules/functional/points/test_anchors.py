@@ -3,7 +3,6 @@
 import numpy as np
 import pytest
 import torch
-import torch.nn.functional as F
 
 from lightning_modules.functional.points import PointProtocol, track_points
 from lightning_modules.functional.points.matching import decode_positions, sample_features, similarity_maps
@@ -68,19 +67,3 @@ def test_equal_to_a_loop(features, both_directions, workspace):
     assert torch.equal(tracks.occluded, expected)
     by_anchors = expected & (tracks.similarity >= 0.3) & (torch.arange(FRAMES) >= queries[:, :1])
     assert by_anchors.sum() > 3
-
-
-def test_a_point_that_goes_to_something_else_is_hidden():
-    """In frame 2 the point is away and its twin elsewhere is found, which is tracked back to the twin's own place."""
-    generator = torch.Generator().manual_seed(1)
-    maps = F.normalize(torch.randn(16, CELLS, CELLS, generator=generator), dim=0)
-    mark = maps[:, 4, 4].clone()
-    maps[:, 8, 8] = F.normalize(mark + 0.7 * maps[:, 8, 8], dim=0)
-    features = maps.repeat(5, 1, 1, 1)
-    features[2, :, 4, 4] = torch.randn(16, generator=generator)
-    rules = PointProtocol.named("fomo", "tap_vid").with_changes(
-        scored_size=CELLS * CELL, occlusion="anchors", anchor_similarity=0.9
-    )
-    queries = torch.tensor([[0, 4.5 * CELL, 4.5 * CELL]])
-    tracks = track_points(features.__getitem__, 5, queries, rules)
-    assert tracks.occluded[0].tolist() == [False, False, True, False, False]

@@ -6,7 +6,6 @@ import torch.nn.functional as F
 
 from lightning_modules.functional.points import PointProtocol, propagated, track_points
 from lightning_modules.functional.points.matching import cell_centres
-from lightning_modules.functional.propagation.attention import LocalAttention
 from lightning_modules.functional.propagation.propagate import LabelPropagator
 
 FRAMES, CELLS, CELL = 9, 12, 8
@@ -49,18 +48,6 @@ def test_equal_to_a_propagation_for_each_query(features, changes, monkeypatch):
     tracks = track_points(features.__getitem__, FRAMES, queries, rules)
     torch.testing.assert_close(tracks.points, expected, atol=0.02, rtol=0)
     assert (expected - queries[:, None, [2, 1]]).norm(dim=-1).max() > 8
-
-
-def test_frames_are_matched_once_whatever_the_number_of_query_frames(features, monkeypatch):
-    searches = []
-    search = LocalAttention.best_matches
-    monkeypatch.setattr(LocalAttention, "best_matches", lambda *a, **k: searches.append(a[3]) or search(*a, **k))
-    rules = PointProtocol.named("fgvc", "tap_vid").with_changes(scored_size=CELLS * CELL, context=2)
-    queries = torch.tensor([[t, 40.0, 50.0] for t in (0, 0, 1, 2)])
-    track_points(features.__getitem__, FRAMES, queries, rules, both_directions=False)
-    late = sum(len(slots) == 2 for slots in searches[-4:])
-    assert late == 1  # the last frame: one search of the window, one of each query frame
-    assert [len(slots) for slots in searches[-4:]].count(1) == 3
 
 
 def test_features_that_are_not_finite_are_named(features):

@@ -189,14 +189,6 @@ def test_entering_objects_by_hand() -> None:
         assert labels[frame, :, 2, 2].tolist() == [1, 0, 0]
 
 
-@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64])
-def test_features_of_any_float_type(dtype: torch.dtype) -> None:
-    features, labels = video().to(dtype), one_hot(3)
-    result = run(features, labels, protocol())
-    assert result.dtype == torch.float32
-    assert torch.equal(result, run(features.float(), labels, protocol()))
-
-
 def test_the_training_around_it_does_not_move_it() -> None:
     features, labels = video(channels=64), one_hot(3)
     expected = run(features, labels, protocol())
