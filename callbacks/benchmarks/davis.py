@@ -4,19 +4,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-from torch import nn
-
 from datamodules.datasets import Davis, MaskSequence
-from datamodules.reading.errors import DataError
 from lightning_modules.functional import PropagationProtocol
 
 from ..metrics.rules import RULES
-from .base import BenchmarkCallback
-from .evaluation import RunContext
-from .mask_evaluation import ANIMATIONS_SHOW, MaskEvaluation, object_evaluation
+from .mask_evaluation import MaskBenchmark
 
 
-class DavisBenchmark(BenchmarkCallback):
+class DavisBenchmark(MaskBenchmark):
     """Score propagated masks on DAVIS-2017 or 2016: J and F per object, first and last frame not scored.
 
     Logs `davis/J&F-Mean`, `davis/J-Mean`, `davis/F-Mean`, recall and decay. Files: results.json, per_sequence.csv,
@@ -31,7 +26,7 @@ class DavisBenchmark(BenchmarkCallback):
 
     Args:
         root: folder with JPEGImages, Annotations, ImageSets.
-        year: 2017, or 2016 for one object per sequence.
+        year: 2017, or 2016 for one object per sequence; results.json states 2016 also where the masks are of that kind.
         split: list under ImageSets/<year>, or the path of a list; None is every sequence.
         resolution: folder of that name under JPEGImages and Annotations.
         annotations: see `Davis`.
@@ -46,9 +41,7 @@ class DavisBenchmark(BenchmarkCallback):
 
     name = "davis"
     score_names = RULES["davis-2017"].score_names
-    ranked_by = ("J-Mean", "F-Mean")
     recorded = ("year", "split", "resolution")
-    animations_show = ANIMATIONS_SHOW
 
     def __init__(
         self,
@@ -61,22 +54,13 @@ class DavisBenchmark(BenchmarkCallback):
         protocol: str | PropagationProtocol = "vfs",
         **kwargs: Any,
     ) -> None:
-        super().__init__(**kwargs)
-        self.protocol = PropagationProtocol.of(protocol, type(self).name, self.protocols_like, self.changes)
+        super().__init__(rules=f"davis-{year}", protocol=protocol, **kwargs)
         self.root, self.year, self.split, self.resolution = root, year, split, resolution
         self.annotations, self.size_tolerance = annotations, size_tolerance
 
     def read(self) -> Sequence[MaskSequence]:
-        """Open the data set; a sequence too short to be scored is refused."""
+        """Open the data set; masks of one white object each are those of 2016."""
         sequences = Davis(self.root, self.year, self.split, self.resolution, self.annotations, self.size_tolerance)
-        for sequence in sequences:
-            if sequence.ground_truth and sequence.num_frames < 3:
-                raise DataError(
-                    f"{sequence.frames[0].parent}: {sequence.num_frames} frames, but neither the first nor the "
-                    "last is scored; take the sequence out of the list"
-                )
-        return sequences
-
-    def start(self, extractor: nn.Module, context: RunContext) -> MaskEvaluation:
-        """Begin a run; see `BenchmarkCallback`."""
-        return object_evaluation(self, extractor, context, "davis-2017")
+        if all(sequence.values for sequence in sequences):
+            self.year, self.rules = 2016, RULES["davis-2016"]
+        return self.scorable(sequences)

@@ -1,6 +1,5 @@
-"""The evaluation that a benchmark gives to `BenchmarkCallback`, and its outcome."""
+"""The evaluation that a benchmark gives to `BenchmarkCallback`."""
 
-from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -33,7 +32,7 @@ class RunContext:
 
     @property
     def gathering(self) -> dict[str, Any]:
-        """Arguments of a metric that gathers over the ranks by `over_ranks`."""
+        """Arguments of a metric that gathers over the ranks."""
         return {"process_group": self.ranks.group, "sync_on_compute": False}
 
     def keep(self, name: str, overlay: Picture | None) -> None:
@@ -42,37 +41,26 @@ class RunContext:
             self.overlays[name] = overlay
 
 
-@dataclass(frozen=True)
-class Outcome:
-    """Result of a run over all ranks.
-
-    Attributes:
-        scores: fractions, without the benchmark's name; with several stages `res4/J&F-Mean`.
-        rows: one for each sequence (and object), for per_sequence.csv.
-        charts: over all sequences, for the report.
-        plots: name → picture, for the folder of the run and the logger.
-    """
-
-    scores: dict[str, float]
-    rows: list[Row]
-    charts: Sequence[Chart] = ()
-    plots: Mapping[str, Picture] = field(default_factory=dict)
-
-
-class Evaluation(ABC):
+class Evaluation:
     """Track and score the sequences of one run on one rank.
 
     Args:
-        tracker: carries labels, points or boxes, by its `protocols`, and counts seconds in its `watch`; None where
-            nothing is tracked.
         context: ranks, and where files go.
+        metrics: one for each stage of the tracker, which gathers rows over the ranks, see `RowMetric`.
+        tracker: propagates labels, points or boxes, by its `protocols`, and counts seconds in its `watch`; None where
+            nothing is tracked.
         predictions: write what was predicted.
     """
 
-    tracker: Any = None
+    def __init__(
+        self, context: RunContext, metrics: Sequence[Any], tracker: Any = None, predictions: bool = True
+    ) -> None:
+        self.context, self.metrics, self.tracker, self.predictions = context, metrics, tracker, predictions
 
-    def __init__(self, tracker: Any, context: RunContext, predictions: bool = True) -> None:
-        self.tracker, self.context, self.predictions = tracker, context, predictions
+    @property
+    def stages(self) -> Sequence[str]:
+        """Names of the stages that are scored separately; one empty name where there is one."""
+        return getattr(self.tracker, "stages", ("",))
 
     def run(self, sequences: Iterable[Any]) -> None:
         """Evaluate the sequences of this rank, one after the other."""
@@ -82,6 +70,34 @@ class Evaluation(ABC):
     def follow(self, sequence: Any) -> None:
         """Evaluate one sequence: write its files and update the metrics."""
         raise NotImplementedError(f"{type(self).__name__} defines neither follow nor run")
+
+    def scores_of_stage(self, number: int) -> tuple[dict[str, float], list[Row]]:
+        """Return scores and rows of one stage over all ranks; no scores where there are no rows."""
+        metric = self.metrics[number]
+        with metric.sync_context():
+            rows = list(metric.rows())  # first, since `compute` leaves the metric with this rank's own rows
+            return (metric.compute() if rows else {}), rows
+
+    def compute(self) -> tuple[dict[str, float], list[Row]]:
+        """Return the scores as fractions, and a row for each sequence (and object), over all ranks.
+
+        Every rank calls it. With several stages, their names lead the keys and the rows.
+        """
+        scores: dict[str, float] = {}
+        rows: list[Row] = []
+        for number, stage in enumerate(self.stages):
+            of_stage, its_rows = self.scores_of_stage(number)
+            scores |= {f"{stage}/{key}" if stage else key: value for key, value in of_stage.items()}
+            rows += [{"Stage": stage, **row} if stage else row for row in its_rows]
+        return scores, rows
+
+    def charts(self) -> Sequence[Chart]:
+        """Return charts over all sequences and ranks, for the report; every rank calls it, after `compute`."""
+        return ()
+
+    def plots(self) -> Mapping[str, Picture]:
+        """Return name → picture, for the folder of the run and the logger; called on the first rank."""
+        return {}
 
     def record(
         self,
@@ -105,7 +121,7 @@ class Evaluation(ABC):
         folder = self.context.folder
         if folder is None:
             return SequenceRecord(sequence.num_frames, draw)
-        folders = [folder / stage / kind for stage in self.tracker.stages]
+        folders = [folder / stage / kind for stage in self.stages]
         overlays = folders[-1] / "overlays"
         return SequenceRecord(
             sequence.num_frames,
@@ -117,10 +133,6 @@ class Evaluation(ABC):
             video=OverlayVideo(overlays / f"{sequence.name}.mp4") if video else None,
         )
 
-    @abstractmethod
-    def compute(self) -> Outcome:
-        """Compute the metrics over all ranks; every rank calls it."""
-
     def metadata(self) -> dict[str, Any]:
         """Return what the scores depend on, for results.json: the protocol of each map, and seconds."""
         if self.tracker is None:
@@ -131,22 +143,5 @@ class Evaluation(ABC):
             "seconds_of_rank_0": self.tracker.watch.rounded(),
         }
 
-    def pack(self, folder: Path) -> None:  # noqa: B027 - most have none
+    def pack(self, folder: Path) -> None:
         """Write files that need those of all ranks; called on the first rank when all are done."""
-
-
-def over_ranks(metric: Any) -> tuple[dict[str, float], list[Row]]:
-    """Return scores and rows of a metric over all ranks, by one gather; no scores where there are no rows."""
-    with metric.sync_context():
-        rows = list(metric.rows())  # first, since `compute` leaves the metric with this rank's own rows
-        return (metric.compute() if rows else {}), rows
-
-
-def by_stage(stages: Sequence[str], found: Iterable[tuple[Mapping[str, float], Iterable[Row]]]) -> Outcome:
-    """Join the scores and rows of each stage; with several stages, their names lead the keys and the rows."""
-    scores: dict[str, float] = {}
-    rows: list[Row] = []
-    for stage, (of_stage, its_rows) in zip(stages, found, strict=True):
-        scores |= {f"{stage}/{key}" if stage else key: value for key, value in of_stage.items()}
-        rows += [{"Stage": stage, **row} if stage else row for row in its_rows]
-    return Outcome(scores, rows)

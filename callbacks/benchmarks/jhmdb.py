@@ -19,7 +19,7 @@ from ..report import Chart
 from ..tracking.label_tracker import LabelTracker, PointCoding
 from ..tracking.record import PredictionTable, fixed
 from .base import BenchmarkCallback
-from .evaluation import Evaluation, Outcome, Row, RunContext, by_stage
+from .evaluation import Evaluation, RunContext
 
 CURVE_THRESHOLDS = (0.1, 0.2)
 """Thresholds in the report, the first ones of the metric."""
@@ -75,22 +75,13 @@ class JhmdbBenchmark(BenchmarkCallback):
 
     def start(self, extractor: nn.Module, context: RunContext) -> "JointEvaluation":
         """Begin a run; see `BenchmarkCallback`."""
-        return JointEvaluation(LabelTracker(extractor, self.protocol), context, self.predictions)
+        tracker = LabelTracker(extractor, self.protocol)
+        metrics = [PCK(counting=self.protocol.keypoint_counting, **context.gathering) for _ in tracker.stages]
+        return JointEvaluation(context, metrics, tracker, self.predictions)
 
 
 class JointEvaluation(Evaluation):
-    """Follow the joints of each clip by label propagation and score them.
-
-    Args:
-        tracker: carries the heat-maps.
-        context: says where files go.
-        predictions: write the predicted joints.
-    """
-
-    def __init__(self, tracker: LabelTracker, context: RunContext, predictions: bool = True) -> None:
-        super().__init__(tracker, context, predictions)
-        self.counting = tracker.protocols[0].keypoint_counting
-        self.metrics = [PCK(counting=self.counting, **context.gathering) for _ in tracker.stages]
+    """Follow the joints of each clip by label propagation and score them by `PCK`."""
 
     def follow(self, sequence: KeypointSequence) -> None:
         """Follow and score one clip; see `Evaluation`."""
@@ -115,23 +106,17 @@ class JointEvaluation(Evaluation):
         for metric, prediction in zip(self.metrics, predictions, strict=True):
             metric.update(prediction, annotated, name=sequence.name, size=sequence.size)
 
-    def compute(self) -> Outcome:
-        """Gather the metrics, and the scores of each joint; see `Evaluation`."""
-        found: list[tuple[dict[str, float], list[Row]]] = []
-        charts: list[Chart] = []
-        for metric in self.metrics:
-            with metric.sync_context():
-                rows, of_joints = list(metric.rows()), metric.per_joint()
-                found.append((metric.compute() if rows else {}, rows))
-            measures = [f"PCK@{threshold:g}" for threshold in CURVE_THRESHOLDS]
-            bars = {name: (range(len(JOINTS)), row.tolist()) for name, row in zip(measures, of_joints, strict=False)}
-            charts = [Chart("Each joint", "joint", ", ".join(bars), bars, JOINTS, "bars")] if rows else []
-        joined = by_stage(self.tracker.stages, found)
-        return Outcome(joined.scores, joined.rows, charts)
+    def charts(self) -> list[Chart]:
+        """Return the scores of each joint, of the last stage; see `Evaluation`."""
+        with self.metrics[-1].sync_context():
+            of_joints = self.metrics[-1].per_joint()
+        measures = [f"PCK@{threshold:g}" for threshold in CURVE_THRESHOLDS]
+        bars = {name: (range(len(JOINTS)), row.tolist()) for name, row in zip(measures, of_joints, strict=False)}
+        return [Chart("Each joint", "joint", ", ".join(bars), bars, JOINTS, "bars")]
 
     def _curves(self, prediction: Tensor, sequence: KeypointSequence) -> dict[str, Curve]:
         """Return the fraction of a frame's joints within each threshold."""
-        distances = keypoint_distances(prediction, sequence.points, self.counting, sequence.size)
+        distances = keypoint_distances(prediction, sequence.points, self.metrics[-1].counting, sequence.size)
         curves: dict[str, Curve] = {}
         for threshold in CURVE_THRESHOLDS:
             near = (distances <= threshold).double().where(~distances.isnan(), torch.nan)

@@ -1,9 +1,10 @@
-"""The evaluation of propagated object masks: prediction, scoring in a thread, files."""
+"""The evaluation of propagated object masks by the rules of a data set: prediction, scoring in a thread, files."""
 
 import zipfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import torch
@@ -12,6 +13,7 @@ from torch import Tensor, nn
 from datamodules.datasets import MaskSequence
 from datamodules.reading.errors import DataError
 from datamodules.reading.mask_files import object_ids
+from lightning_modules.functional import PropagationProtocol
 
 from ..metrics import ObjectScores
 from ..metrics.rules import RULES, Rules, Video, VideoScore
@@ -20,40 +22,92 @@ from ..pictures import Picture, overlay_masks
 from ..pictures.animation import Curve, reduced
 from ..tracking.label_tracker import LabelTracker, TrackedFrame
 from ..tracking.record import IndexedMasks
-from .evaluation import Evaluation, Outcome, Row, RunContext, by_stage, over_ranks
+from .base import BenchmarkCallback
+from .evaluation import Evaluation, Row, RunContext
 from .resized import at_size_of_data
 
 ANIMATIONS_SHOW = "propagated masks; the first frame's are the annotation, where the protocol gives it"
+
+
+class MaskBenchmark(BenchmarkCallback):
+    """Base of the benchmarks of object masks: a reader, a protocol, and the rules by which the masks are scored.
+
+    Args:
+        rules: name in `RULES`.
+        protocol: name of a protocol that its source defines for this kind of benchmark, or a protocol.
+        kwargs: those of `BenchmarkCallback`.
+
+    Attributes:
+        videos: metadata of each video, where the rules need them.
+        unseen_names: videos or categories that training has not seen, where the rules distinguish them.
+        archive: folder inside predictions.zip that holds the sequences; "" is its top.
+    """
+
+    animations_show = ANIMATIONS_SHOW
+    archive = ""
+
+    def __init__(self, rules: str, protocol: str | PropagationProtocol, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.protocol = PropagationProtocol.of(protocol, type(self).name, self.protocols_like, self.changes)
+        self.rules = RULES[rules]
+        self.ranked_by = tuple(f"{measure}-Mean" for measure in self.rules.measures if measure in ("J", "F"))
+        self.videos: Mapping[str, Mapping[str, Any]] = {}
+        self.unseen_names: Collection[str] = ()
+
+    def scorable(self, videos: Sequence[MaskSequence]) -> Sequence[MaskSequence]:
+        """Return the videos.
+
+        Raises:
+            DataError: naming one whose masks leave nothing to score by the rules.
+        """
+        for video in videos if self.rules.inner_only else ():
+            if video.ground_truth and len(video.masks) < 3:
+                raise DataError(
+                    f"{video.masks[0].parent}: {len(video.masks)} masks, but by rules {self.rules.name} neither the "
+                    "first nor the last is scored; take the video out of the list"
+                )
+        return videos
+
+    def start(self, extractor: nn.Module, context: RunContext) -> "ObjectEvaluation":
+        """Begin a run; without ground truth, the predictions are packed for a server."""
+        archive = None if all(sequence.ground_truth for sequence in self.sequences) else self.archive
+        tracker = LabelTracker(extractor, self.protocol)
+        known = self.rules, self.videos, self.unseen_names  # complete since the sequences have been read
+        metrics = [ObjectScores(*known, **context.gathering) for _ in tracker.stages]
+        return ObjectEvaluation(context, metrics, tracker, self.predictions, archive)
+
+    def metadata(self) -> dict[str, Any]:
+        """Return the choices that the scores depend on, and the rules, for results.json."""
+        return super().metadata() | {"rules": self.rules.stated()}
 
 
 class MaskEvaluation(Evaluation):
     """Follow the objects of each sequence by label propagation; frames are scored while the next ones are propagated.
 
     Args:
+        context: see `Evaluation`.
+        metrics: see `Evaluation`.
         tracker: carries the labels.
-        scoring: its `scorer(sequence, pool)` gives what scores a sequence, with `add`, `close` and `curves` as in
-            `ObjectScorer`, or None without ground truth; its `compute(stage)` gives scores and rows.
-        context: says where files go.
         predictions: write the predicted masks.
         archive: folder inside predictions.zip that holds the sequences ("" is its top); None: no archive.
     """
 
     def __init__(
         self,
-        tracker: LabelTracker,
-        scoring: Any,
         context: RunContext,
+        metrics: Sequence[Any],
+        tracker: LabelTracker,
         predictions: bool = True,
         archive: str | None = None,
     ) -> None:
-        super().__init__(tracker, context, predictions)
-        self.scoring, self.archive = scoring, archive
+        super().__init__(context, metrics, tracker, predictions)
+        self.archive = archive
 
-    def follow(self, sequence: Any) -> None:
-        """Predict, score and write one sequence; see `Evaluation`."""
-        self.follow_masks(sequence)
+    def scorer(self, sequence: Any, pool: Executor) -> Any:
+        """Return what scores a sequence, with `add`, `close` and `curves` as in `ObjectScorer`; None: not scored."""
+        raise NotImplementedError(f"{type(self).__name__} defines no scorer")
 
-    def follow_masks(self, sequence: MaskSequence, kind: str = "") -> None:
+    def follow(self, sequence: MaskSequence, kind: str = "") -> None:
         """Predict, score and write one sequence.
 
         Args:
@@ -65,15 +119,19 @@ class MaskEvaluation(Evaluation):
         frames = annotated_frames(sequence)
 
         def masks(folder: Path) -> IndexedMasks:
-            stems = [frame.stem for frame in sequence.frames]
-            return IndexedMasks(folder / sequence.name, stems, sequence.reported)
+            earlier = () if sequence.reported is not None else sequence.earlier
+            stems = [path.stem for path in (*earlier, *sequence.frames)]
+            file = IndexedMasks(folder / sequence.video / sequence.folder, stems, sequence.reported)
+            for _ in earlier:
+                file.add(torch.zeros(sequence.size, dtype=torch.uint8))
+            return file
 
         def draw_small(frame: Tensor, mask: Tensor) -> Picture:
             return overlay_masks(*reduced(frame, mask))
 
         record = self.record(sequence, overlay_masks, masks, kind, draw_animation=draw_small)
         with ThreadPoolExecutor(max_workers=1) as pool, record:
-            scorer = self.scoring.scorer(sequence, pool)
+            scorer = self.scorer(sequence, pool)
             for t, tracked in enumerate(self.tracker.track_masks(frames, sequence.starts, view)):
                 truth = None
                 if scorer is not None and t in sequence.masks:
@@ -87,66 +145,31 @@ class MaskEvaluation(Evaluation):
             record.close(scorer.curves() if scorer else None)
         self.context.keep(f"{kind}/{sequence.name}" if kind else sequence.name, record.sheet)
 
-    def compute(self) -> Outcome:
-        """Gather the metrics; see `Evaluation`."""
-        stages = self.tracker.stages
-        return by_stage(stages, (self.scoring.compute(number) for number in range(len(stages))))
-
     def pack(self, folder: Path) -> None:
         """Write predictions.zip, where one is wanted."""
         if self.predictions and self.archive is not None:
-            for stage in self.tracker.stages:
+            for stage in self.stages:
                 zip_predictions(folder / stage, self.archive)
 
 
-class ObjectMetrics:
-    """The values of each object by the rules of a data set.
+class ObjectEvaluation(MaskEvaluation):
+    """Score each object by the rules of its metrics, `ObjectScores`.
 
-    Args:
-        context: over whose ranks the metrics gather.
-        stages: number of stages.
-        rules: those of the data set, which need no metadata.
-        columns: row's name → more columns of the row.
-        summary: rows → scores; None takes those of the rules.
+    Attributes:
+        columns: name of a row → its columns besides the scores.
     """
 
-    def __init__(
-        self,
-        context: RunContext,
-        stages: int,
-        rules: Rules,
-        columns: Mapping[str, Row] | None = None,
-        summary: Callable[[Sequence[Row]], dict[str, float]] | None = None,
-    ) -> None:
-        self.metrics = [ObjectScores(rules, **context.gathering) for _ in range(stages)]
-        self.rules, self.columns, self.summary = rules, columns, summary
+    columns: Mapping[str, Row] = MappingProxyType({})
+
+    def scores_of_stage(self, number: int) -> tuple[dict[str, float], list[Row]]:
+        """Return scores and rows, these with their columns; see `Evaluation`."""
+        scores, rows = super().scores_of_stage(number)
+        return scores, [row | self.columns.get(row["Sequence"], {}) for row in rows]
 
     def scorer(self, sequence: MaskSequence, pool: Executor) -> "ObjectScorer | None":
         """Return what scores a sequence; None where its masks only introduce objects."""
         followed = any(start < max(sequence.masks) for start in sequence.starts.values())
-        return ObjectScorer(sequence, self.rules, self.metrics, pool) if sequence.ground_truth and followed else None
-
-    def compute(self, stage: int) -> tuple[dict[str, float], list[Row]]:
-        """Return scores and rows of one stage, gathered over the ranks."""
-        scores, rows = over_ranks(self.metrics[stage])
-        if self.columns is not None:
-            rows = [row | self.columns[row["Sequence"]] for row in rows]
-        return (self.summary(rows) if self.summary else scores), rows
-
-
-def object_evaluation(benchmark: Any, extractor: nn.Module, context: RunContext, rules: str) -> MaskEvaluation:
-    """Return what a benchmark of objects begins a run with; without ground truth, predictions are packed for a server.
-
-    Args:
-        benchmark: its `protocol`, `sequences` and `predictions` say what is done.
-        extractor: extractor of the features.
-        context: says where files go.
-        rules: name in `RULES` of those by which the masks are scored.
-    """
-    tracker = LabelTracker(extractor, benchmark.protocol)
-    scoring = ObjectMetrics(context, len(tracker.stages), RULES[rules])
-    archive = None if all(sequence.ground_truth for sequence in benchmark.sequences) else ""
-    return MaskEvaluation(tracker, scoring, context, benchmark.predictions, archive)
+        return ObjectScorer(sequence, self.metrics, pool) if sequence.ground_truth and followed else None
 
 
 class ObjectScorer:
@@ -154,42 +177,47 @@ class ObjectScorer:
 
     Args:
         sequence: with ground truth.
-        rules: say which frames and objects count.
-        metrics: one for each stage.
+        metrics: one for each stage; their rules say which frames and objects count.
         pool: where the frames are scored.
 
     Raises:
-        DataError: if the rules leave nothing to score.
+        DataError: if the rules leave nothing to score, or count a frame that has no mask.
     """
 
-    def __init__(self, sequence: MaskSequence, rules: Rules, metrics: Sequence[ObjectScores], pool: Executor) -> None:
-        self.sequence, self.rules, self.metrics, self.pool = sequence, rules, metrics, pool
+    def __init__(self, sequence: MaskSequence, metrics: Sequence[ObjectScores], pool: Executor) -> None:
+        self.sequence, self.metrics, self.pool = sequence, metrics, pool
+        self.rules: Rules = metrics[0].rules
+        earlier, masks = sequence.earlier, [sequence.masks[t] for t in sorted(sequence.masks)]
         self.stems = {t: sequence.masks[t].stem for t in sorted(sequence.masks)}
-        frames = {stem: t for t, stem in self.stems.items()}
-        positions = {t: position for position, t in enumerate(self.stems)}
+        files = {path.stem: path for path in (*earlier, *masks)}
+        positions = {t: len(earlier) + position for position, t in enumerate(self.stems)}
         starts = {number: positions[t] for number, t in sequence.starts.items()}
 
         def annotation(stem: str) -> Ids:
-            return sequence.mask(frames[stem]).numpy()
+            return sequence.read_ids(files[stem]).numpy()
 
+        meta = metrics[0].videos.get(sequence.video, {})
         try:
-            plan = rules.plan(Video(sequence.name, list(frames), annotation, starts=starts))
-        except DataError:
-            raise
-        except ValueError as error:
-            raise DataError(f"{sequence.masks[min(sequence.masks)].parent}: {error}") from error
-        self.known = set(plan) if rules.refuses_unknown else set(sequence.objects)
-        self.scores = [VideoScore(rules, plan) for _ in metrics]
+            self.plan = self.rules.plan(Video(sequence.video, list(files), annotation, meta, starts=starts))
+        except (ValueError, KeyError, TypeError) as error:
+            raise error if isinstance(error, DataError) else DataError(f"{masks[0].parent}: {error}") from error
+        self.scores = [VideoScore(self.rules, self.plan) for _ in metrics]
+        if lacking := sorted(self.scores[0].objects.keys() - files.keys()):
+            raise DataError(f"{masks[0].parent}: the metadata counts frame {lacking[0]}, which has no mask")
         self.pending: list[Future[None]] = []
+        nothing = [torch.zeros(sequence.size, dtype=torch.uint8)] * len(metrics)
+        for path in earlier:  # nothing is predicted before the first object
+            self.pending.append(pool.submit(self._score, path.stem, annotation(path.stem), nothing))
 
     def add(self, t: int, tracked: TrackedFrame) -> Tensor:
         """Score frame `t`, which has an annotation, and return that: ids `(H, W)`, for the animations.
 
         Raises:
-            DataError: if the annotation holds an id that no mask introduces.
+            DataError: if the annotation holds an id that is no object, and the rules refuse that.
         """
         truth = self.sequence.mask(t).numpy()
-        if unknown := set(object_ids(self.rules.ids(truth))) - self.known:
+        unknown = set(object_ids(self.rules.ids(truth))) - set(self.plan) if self.rules.refuses_unknown else ()
+        if unknown:
             raise DataError(
                 f"{self.sequence.masks[t]}: holds id {min(unknown)}, which no mask introduces; take it out of the "
                 "mask, or score these videos by VosBenchmark and rules youtube-vos, where objects may enter later"
@@ -209,7 +237,8 @@ class ObjectScorer:
         for frame in self.pending:
             frame.result()
         for metric, score in zip(self.metrics, self.scores, strict=True):
-            metric.update(self.sequence.name, score.values())
+            values = {self.sequence.folder or number: found for number, found in score.values().items()}
+            metric.update(self.sequence.video, values)
 
     def curves(self) -> dict[str, Curve]:
         """Return J and F of each frame, the mean over its objects, of the last stage; asked for after `close`."""
@@ -237,18 +266,13 @@ def annotated_frames(sequence: MaskSequence) -> Iterator[tuple[Tensor, Tensor | 
         yield frame, mask
 
 
-def zip_predictions(folder: Path, inside: str = "") -> Path:
+def zip_predictions(folder: Path, inside: str = "") -> None:
     """Put `folder/predictions` into `folder/predictions.zip`.
 
     Args:
         folder: folder of the run.
         inside: folder of the archive that holds the sequences; "" is its top (DAVIS), "Annotations" is YouTube-VOS's.
-
-    Returns:
-        The archive.
     """
-    path = folder / "predictions.zip"
-    with zipfile.ZipFile(path, "w", zipfile.ZIP_STORED) as archive:
+    with zipfile.ZipFile(folder / "predictions.zip", "w", zipfile.ZIP_STORED) as archive:
         for file in sorted((folder / "predictions").rglob("*.png")):
             archive.write(file, Path(inside) / file.relative_to(folder / "predictions"))
-    return path

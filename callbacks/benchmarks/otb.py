@@ -1,6 +1,5 @@
 """Object tracking on OTB by SiamFC, scored by one-pass evaluation."""
 
-import dataclasses
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -18,12 +17,12 @@ from lightning_modules.functional.box_protocol import TrackingProtocol
 
 from ..metrics import TrackingSuccess
 from ..metrics.box_tracking import ERRORS, OVERLAPS, box_iou
-from ..pictures import overlay_boxes, plot_curves
+from ..pictures import Picture, overlay_boxes, plot_curves
 from ..report import Chart
 from ..tracking.record import PredictionTable, SequenceRecord, fixed
 from ..tracking.siamfc_tracker import SiamFCTracker, Target, track_boxes
 from .base import BenchmarkCallback
-from .evaluation import Evaluation, Outcome, RunContext
+from .evaluation import Evaluation, RunContext
 
 
 class OtbBenchmark(BenchmarkCallback):
@@ -76,15 +75,13 @@ class OtbBenchmark(BenchmarkCallback):
         super().__init__(stage=stage, stride=stride, **kwargs)
         if sequences_at_once < 1:
             raise ValueError(f"OtbBenchmark: sequences_at_once is {sequences_at_once}, it must be at least 1")
-        if unknown := sorted(set(self.changes) - {field.name for field in dataclasses.fields(TrackingProtocol)}):
-            raise ValueError(f"OtbBenchmark: a tracking protocol has no field {', '.join(unknown)}")
         if of_features := self.changes.keys() & {"stride", "dilated"}:
             field = min(of_features)
             raise ValueError(f"OtbBenchmark: {field} is that of the features; give {field}, not changes")
         if stride is not None and dilated:
             raise ValueError(f"OtbBenchmark: dilated features have their own stride; set dilated to false for {stride}")
         self.root, self.version, self.allow_missing = root, version, allow_missing
-        self.protocol = TrackingProtocol(**self.changes)
+        self.protocol = TrackingProtocol().with_changes(**self.changes)
         self.dilated, self.sequences_at_once = dilated, sequences_at_once
         self.video = video
         self.missing: tuple[str, ...] = ()
@@ -104,8 +101,7 @@ class OtbBenchmark(BenchmarkCallback):
 
     def start(self, extractor: nn.Module, context: RunContext) -> "BoxEvaluation":
         """Begin a run; see `BenchmarkCallback`."""
-        tracker = SiamFCTracker(extractor, self.protocol)
-        return BoxEvaluation(tracker, context, self.sequences_at_once, self.predictions, self.video)
+        return BoxEvaluation(context, SiamFCTracker(extractor, self.protocol), self)
 
     def metadata(self) -> dict[str, Any]:
         """Return version and missing sequences, for results.json."""
@@ -116,24 +112,14 @@ class BoxEvaluation(Evaluation):
     """Track the target of each sequence and score its boxes.
 
     Args:
-        tracker: finds the targets.
         context: says where files go.
-        at_once: sequences that are tracked together.
-        predictions: write the predicted boxes.
-        video: write an overlay video of each sequence.
+        tracker: finds the targets.
+        benchmark: says how many sequences are tracked together, and which files are written.
     """
 
-    def __init__(
-        self,
-        tracker: SiamFCTracker,
-        context: RunContext,
-        at_once: int = 1,
-        predictions: bool = True,
-        video: bool = False,
-    ) -> None:
-        super().__init__(tracker, context, predictions)
-        self.at_once, self.video = at_once, video
-        self.metric = TrackingSuccess(**context.gathering)
+    def __init__(self, context: RunContext, tracker: SiamFCTracker, benchmark: OtbBenchmark) -> None:
+        super().__init__(context, [TrackingSuccess(**context.gathering)], tracker, benchmark.predictions)
+        self.at_once, self.video = benchmark.sequences_at_once, benchmark.video
         self.frames = 0
 
     def run(self, sequences: Iterable[BoxSequence]) -> None:
@@ -157,19 +143,19 @@ class BoxEvaluation(Evaluation):
             for _, record in active.values():
                 record.abandon()
 
-    def compute(self) -> Outcome:
-        """Gather the metric, and draw its curves; see `Evaluation`."""
-        with self.metric.sync_context():
-            rows, curves = list(self.metric.rows()), self.metric.curves()  # compute() ends the synchronisation
-            scores = self.metric.compute()
-        if self.context.ranks.rank != 0 or not rows or self.context.folder is None:
-            return Outcome(scores, rows)
-        success, precision = (curve.tolist() for curve in curves)
-        charts = [
+    def charts(self) -> list[Chart]:
+        """Return the curves over all sequences; see `Evaluation`."""
+        with self.metrics[0].sync_context():
+            self._curves = self.metrics[0].curves()
+        success, precision = (curve.tolist() for curve in self._curves)
+        return [
             Chart("Success", "overlap threshold", "success rate", {"success": (OVERLAPS.tolist(), success)}),
             Chart("Precision", "location error (px)", "precision", {"precision": (ERRORS.tolist(), precision)}),
         ]
-        return Outcome(scores, rows, charts, plot_curves(curves, self.tracker.protocol.name))
+
+    def plots(self) -> dict[str, Picture]:
+        """Draw the curves of `charts`; see `Evaluation`."""
+        return plot_curves(self._curves, self.tracker.protocol.name)
 
     def metadata(self) -> dict[str, Any]:
         """Return the protocol, what the network was, frames and seconds; see `Evaluation`."""
@@ -179,7 +165,7 @@ class BoxEvaluation(Evaluation):
         overlaps = box_iou(boxes, sequence.boxes)
         record.close({"overlap": (range(len(boxes)), overlaps.tolist())})
         self.context.keep(sequence.name, record.sheet)
-        self.metric.update(boxes, sequence.boxes, name=sequence.name)
+        self.metrics[0].update(boxes, sequence.boxes, name=sequence.name)
 
     def _open(self, sequence: BoxSequence) -> SequenceRecord:
         def table(folder: Path) -> PredictionTable:

@@ -1,6 +1,7 @@
 """A sequence resized to the size at which a protocol takes the benchmark's data."""
 
 import io
+from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
@@ -44,6 +45,10 @@ class _ResizedSequence:
     def mask(self, t: int) -> Tensor:
         """Return the mask of frame `t`, by the nearest pixel."""
         return resize_ids(self._sequence.mask(t), self.size)
+
+    def read_ids(self, path: Path) -> Tensor:
+        """Return a mask of the video, by the nearest pixel."""
+        return resize_ids(self._sequence.read_ids(path), self.size)
 
     def instances(self, t: int) -> tuple[Tensor, dict[int, int]]:
         """Return the instances of frame `t`, by the nearest pixel; see `PartSequence`."""

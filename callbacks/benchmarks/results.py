@@ -34,12 +34,6 @@ class Results:
     rows: Sequence[Row]
     metadata: dict[str, Any] = field(default_factory=dict)
 
-    @property
-    def digests(self) -> list[str]:
-        """Digests of the protocols, one for each stage."""
-        found = self.metadata.get("protocol") or []
-        return [protocol["digest"] for protocol in ([found] if isinstance(found, dict) else found)]
-
     def write(self, folder: Path) -> None:
         """Write results.json and per_sequence.csv; each is written atomically.
 

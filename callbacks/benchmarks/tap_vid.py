@@ -2,7 +2,6 @@
 
 import logging
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +21,7 @@ from ..report import Chart
 from ..tracking.point_tracker import PointTracker
 from ..tracking.record import SequenceRecord
 from .base import BenchmarkCallback
-from .evaluation import Evaluation, Outcome, RunContext, by_stage
+from .evaluation import Evaluation, RunContext
 
 log = logging.getLogger(__name__)
 
@@ -87,17 +86,18 @@ class TapVidBenchmark(BenchmarkCallback):
     def start(self, extractor: nn.Module, context: RunContext) -> Evaluation:
         """Begin a run; see `BenchmarkCallback`."""
         positions = {sequence.name: position for position, sequence in enumerate(self.sequences)}
-        tracker = PointTracker(extractor, self.protocol)
         with_areas = all(sequence.masks for sequence in self.sequences)
-        return TapVidEvaluation(tracker, context, positions, self.predictions, with_areas)
+        return TapVidEvaluation(
+            context, PointTracker(extractor, self.protocol), positions, self.predictions, with_areas
+        )
 
 
 class TapVidEvaluation(Evaluation):
     """Track the queries of each video and score them, for each map of the extractor.
 
     Args:
-        tracker: with the protocols.
         context: where files go.
+        tracker: with the protocols.
         positions: name of a video → its number in the data set.
         predictions: write the predicted tracks.
         with_areas: also score by the areas of the objects, which all videos know.
@@ -105,26 +105,22 @@ class TapVidEvaluation(Evaluation):
 
     def __init__(
         self,
-        tracker: PointTracker,
         context: RunContext,
+        tracker: PointTracker,
         positions: dict[str, int],
         predictions: bool,
         with_areas: bool = False,
     ) -> None:
-        super().__init__(tracker, context, predictions)
+        self._protocol = tracker.protocols[-1]
+        mode, gathering = self._protocol.query_mode, context.gathering
+        super().__init__(context, [TapVidMetrics(mode, **gathering) for _ in tracker.stages], tracker, predictions)
+        self._limits = [TapVidMetrics(mode, **gathering) for _ in tracker.stages]
+        self._by_area = [AreaPCK(mode, **gathering) for _ in tracker.stages] if with_areas else []
         self._positions = positions
-        mode = self._protocol.query_mode
-        stages = tracker.stages
-        self._metrics = [TapVidMetrics(mode, **context.gathering) for _ in stages]
-        self._limits = [TapVidMetrics(mode, **context.gathering) for _ in stages]
-        self._by_area = [AreaPCK(mode, **context.gathering) for _ in stages] if with_areas else []
+        self._kept = WITHOUT_OCCLUSION if self._protocol.occlusion == "none" else METRICS
         self._undefined: dict[str, Any] = {}
-        self._tracks: dict[str, tuple[Any, Sequence[str]]] = {}  # stage → rows and measures of per_track.csv
-        self._over_time = np.zeros((1 + len(PIXEL_THRESHOLDS), 0), np.int64)
-
-    @property
-    def _protocol(self) -> PointProtocol:
-        return self.tracker.protocols[-1]
+        self._tracks: dict[str, Any] = {}  # stage → rows of per_track.csv
+        self._over_time: list[NDArray[np.int64]] = []  # of each video, see `counts_over_time`
 
     def follow(self, sequence: PointSequence) -> None:
         """Follow and score the points of one video; see `Evaluation`."""
@@ -141,133 +137,100 @@ class TapVidEvaluation(Evaluation):
         found = self.tracker.track(video, frames, sequence.size, queries.points, both)
         truth = queries.points, queries.occluded, queries.tracks
         where: dict[str, Any] = {"name": sequence.name, "position": self._positions[sequence.name]}
-        grids = zip(self.tracker.grids, self.tracker.protocols, strict=True)
-        for metric, limit, tracks, (grid, rules) in zip(self._metrics, self._limits, found, grids, strict=True):
-            metric.update(*truth, tracks.occluded.numpy(), tracks.points.numpy(), **where)
-            limit.update(*truth, queries.occluded, nearest_centres(queries.tracks, grid, rules.scored_size), **where)
-        if self._by_area:
-            self._score_by_area(sequence, queries, found)
-        for stage, tracks in zip(self.tracker.stages, found, strict=True):
-            self._write(sequence, queries, tracks, stage)
-        errors = np.linalg.norm(found[-1].points.numpy() - queries.tracks, axis=-1)
+        own = np.array(sequence.size[::-1]) / protocol.scored_size
+        for number, tracks in enumerate(found):
+            points, occluded = tracks.points.numpy(), tracks.occluded.numpy()
+            self.metrics[number].update(*truth, occluded, points, **where)
+            nearest = nearest_centres(queries.tracks, self.tracker.grids[number], protocol.scored_size)
+            self._limits[number].update(*truth, queries.occluded, nearest, **where)
+            if self._by_area:
+                areas = np.array([sequence.area(t) for t in range(sequence.num_frames)])
+                places = queries.tracks * own, points * own
+                self._by_area[number].update(*truth[:2], *places, areas, name=sequence.name)
+            if self.context.folder is not None and self.predictions:
+                write_prediction(self.context.folder / self.stages[number] / "predictions", sequence, queries, tracks)
+        errors = np.linalg.norm(points - queries.tracks, axis=-1)  # of the last map, as the animations
         since = np.arange(sequence.num_frames) - queries.points[:, :1].round()
         scored = ~queries.occluded & ((since != 0) if both else (since > 0))
-        self._count(np.abs(since[scored]).astype(int), errors[scored])
+        self._over_time.append(counts_over_time(np.abs(since[scored]).astype(int), errors[scored]))
         if self.context.folder is not None and len(queries):
-            self._draw(sequence, queries, found[-1], errors, scored)
-
-    def _score_by_area(self, sequence: PointSequence, queries: PointQueries, found: Sequence[PointTracks]) -> None:
-        own = np.array(sequence.size[::-1]) / self._protocol.scored_size
-        areas = np.array([sequence.area(t) for t in range(sequence.num_frames)])
-        for metric, tracks in zip(self._by_area, found, strict=True):
-            positions = tracks.points.numpy() * own
-            metric.update(queries.points, queries.occluded, queries.tracks * own, positions, areas, name=sequence.name)
-
-    def _write(self, sequence: PointSequence, queries: PointQueries, found: PointTracks, stage: str) -> None:
-        if self.context.folder is None or not self.predictions:
-            return
-        folder = self.context.folder / stage / "predictions"
-        folder.mkdir(parents=True, exist_ok=True)
-        np.savez(
-            folder / f"{sequence.name}.npz",
-            query_points=queries.points,
-            tracks=found.points.numpy(),
-            occluded=found.occluded.numpy(),
-            target_points=queries.tracks,
-            target_occluded=queries.occluded,
-            trackgroup=queries.track,
-        )
+            self._draw(sequence, queries, points * own, occluded, errors, scored)
 
     def _draw(
         self,
         sequence: PointSequence,
         queries: PointQueries,
-        found: PointTracks,
+        points: NDArray[np.float64],
+        occluded: NDArray[np.bool_],
         errors: NDArray[np.float64],
         scored: NDArray[np.bool_],
     ) -> None:
-        """Draw the tracks, the worst ones together with their ground truth."""
-        points, occluded = found.points.numpy(), found.occluded.numpy()
-        own = np.array(sequence.size[::-1]) / self._protocol.scored_size
+        """Animate the tracks, in pixels of the frame, and the worst ones together with their ground truth."""
+        folder, frames = self.context.folder, sequence.num_frames
+        assert folder is not None
+        targets = queries.tracks * np.array(sequence.size[::-1]) / self._protocol.scored_size
         chosen = np.unique(np.linspace(0, len(queries) - 1, DRAWN).round().astype(int))
         mean = np.where(scored, np.minimum(errors, self._protocol.scored_size), 0).sum(1) / scored.sum(1).clip(1)
         worst = np.sort(np.argsort(-mean, kind="stable")[:WORST_SHOWN])
-        curves = over_frames(errors, scored)
-        with ExitStack() as stack:
-            records = [
-                stack.enter_context(self._record(sequence, kind, queries, shown, points * own, occluded, own))
-                for kind, shown in (("", chosen), ("worst tracks", worst))
-            ]
-            for t in range(sequence.num_frames):
+
+        def record(kind: str, shown: NDArray[np.int64], truth: NDArray[np.float64] | None) -> SequenceRecord:
+            colours = rainbow(queries.points[shown][:, [2, 1]])
+
+            def draw(frame: Any, t: int) -> NDArray[np.uint8]:
+                return overlay_tracks(frame, points[shown], occluded[shown], t, colours, truth, queries.occluded[shown])
+
+            overlay = None if kind else folder / "overlays" / f"{sequence.name}.png"
+            return SequenceRecord(
+                frames, draw, overlay=overlay, animation=SequenceAnimation(folder, sequence.name, frames, kind)
+            )
+
+        with record("", chosen, None) as all_tracks, record("worst tracks", worst, targets[worst]) as worst_tracks:
+            for t in range(frames):
                 frame = sequence.frame(t)
-                for record in records:
-                    record.add(frame, [t])
-            for record in records:
-                record.close(curves)
-        self.context.keep(sequence.name, records[0].sheet)
+                for each in (all_tracks, worst_tracks):
+                    each.add(frame, [t])
+            for each in (all_tracks, worst_tracks):
+                each.close(over_frames(errors, scored))
+        self.context.keep(sequence.name, all_tracks.sheet)
 
-    def _record(
-        self,
-        sequence: PointSequence,
-        kind: str,
-        queries: PointQueries,
-        shown: NDArray[np.int64],
-        points: NDArray[np.float64],
-        occluded: NDArray[np.bool_],
-        own: NDArray[np.float64],
-    ) -> SequenceRecord:
-        truth = queries.tracks[shown] * own if kind else None
-        colours = rainbow(queries.points[shown][:, [2, 1]])
-
-        def draw(frame: Any, t: int) -> NDArray[np.uint8]:
-            return overlay_tracks(frame, points[shown], occluded[shown], t, colours, truth, queries.occluded[shown])
-
-        assert self.context.folder is not None
-        overlay = None if kind else self.context.folder / "overlays" / f"{sequence.name}.png"
-        animation = SequenceAnimation(self.context.folder, sequence.name, sequence.num_frames, kind)
-        return SequenceRecord(sequence.num_frames, draw, overlay=overlay, animation=animation)
-
-    def _count(self, since: NDArray[np.int64], errors: NDArray[np.float64]) -> None:
-        """Add up, by the distance in time from the query, the points that were scored and those within thresholds."""
-        longest = max(int(since.max(initial=0)) + 1, self._over_time.shape[1])
-        counts = [np.bincount(since, minlength=longest)]
-        counts += [np.bincount(since[errors < threshold], minlength=longest) for threshold in PIXEL_THRESHOLDS]
-        before = np.pad(self._over_time, ((0, 0), (0, longest - self._over_time.shape[1])))
-        self._over_time = before + np.stack(counts)
-
-    def compute(self) -> Outcome:
-        """Gather the metrics and chart the error over time; see `Evaluation`."""
-        found = [self._of_stage(number, stage) for number, stage in enumerate(self.tracker.stages)]
-        outcome = by_stage(self.tracker.stages, found)
-        chart = self._chart(self.context.ranks.gather(self._over_time))
-        return Outcome(outcome.scores, outcome.rows, [chart] if chart else [])
-
-    def _of_stage(self, number: int, stage: str) -> tuple[dict[str, float], list[dict[str, Any]]]:
-        metric, limit = self._metrics[number], self._limits[number]
+    def scores_of_stage(self, number: int) -> tuple[dict[str, float], list[dict[str, Any]]]:
+        """Return scores and rows, and keep what `pack` and `metadata` need; see `Evaluation`."""
+        metric, limit, stage = self.metrics[number], self._limits[number], self.stages[number]
         with metric.sync_context():
             rows, undefined, tracks = metric.rows(), metric.undefined(), metric.per_track()
-            scores = metric.compute() if rows else {}
+            scores = metric.compute()
         with limit.sync_context():
-            bound = limit.compute()["average_pts_within_thresh"] if rows else 0.0
-        kept = WITHOUT_OCCLUSION if self._protocol.occlusion == "none" else METRICS
+            bound = limit.compute()["average_pts_within_thresh"]
+        self._undefined[stage], self._tracks[stage] = {key: list(names) for key, names in undefined.items()}, tracks
         if undefined and self.context.ranks.rank == 0:
             self._tell_undefined(undefined)
-        self._undefined[stage] = {key: list(names) for key, names in undefined.items()}
-        self._tracks[stage] = tracks, kept
-        rows = [{key: row[key] for key in ("Sequence", "Queries", *kept)} for row in rows]
-        found = {key: scores[key] for key in SCORES if key in kept} | {LIMIT: bound} if scores else {}
+        found = {key: scores[key] for key in SCORES if key in self._kept} | {LIMIT: bound}
+        rows = [{key: row[key] for key in ("Sequence", "Queries", *self._kept)} for row in rows]
         for by_area in self._by_area[number : number + 1]:
             with by_area.sync_context():
                 of_video = by_area.by_video()
-                found = (by_area.compute() if scores else {}) | found
-            for row in rows:
-                row[by_area.key] = of_video[row["Sequence"]]
-        return found, rows
+                found = by_area.compute() | found
+            rows = [row | {by_area.key: of_video[row["Sequence"]]} for row in rows]
+        return (found if rows else {}), rows
+
+    def charts(self) -> list[Chart]:
+        """Return the visible points within each threshold by the frames from their query; see `Evaluation`."""
+        counts = [count for of_rank in self.context.ranks.gather(self._over_time) for count in of_rank]
+        longest = max((count.shape[1] for count in counts), default=0)
+        total = np.zeros((1 + len(PIXEL_THRESHOLDS), longest), np.int64)
+        for count in counts:
+            total[:, : count.shape[1]] += count
+        frames = np.flatnonzero(total[0])
+        curves: dict[str, Curve] = {
+            f"within {threshold} px": (frames.tolist(), (within[frames] / total[0, frames]).tolist())
+            for threshold, within in zip(PIXEL_THRESHOLDS, total[1:], strict=True)
+        }
+        return [Chart("Error over time", "frames from the query", "visible points", curves)] if len(frames) else []
 
     def pack(self, folder: Path) -> None:
         """Write per_track.csv; see `Evaluation`."""
-        for stage, (tracks, kept) in self._tracks.items():
-            write_tracks(folder / stage / "per_track.csv", tracks, kept)
+        for stage, tracks in self._tracks.items():
+            write_tracks(folder / stage / "per_track.csv", tracks, self._kept)
 
     def _tell_undefined(self, undefined: dict[str, tuple[str, ...]]) -> None:
         names = sorted({name for videos in undefined.values() for name in videos})
@@ -278,20 +241,6 @@ class TapVidEvaluation(Evaluation):
             ", ".join(names),
         )
 
-    def _chart(self, counts: Sequence[NDArray[np.int64]]) -> Chart | None:
-        longest = max((count.shape[1] for count in counts), default=0)
-        total = np.zeros((len(self._over_time), longest), np.int64)
-        for count in counts:
-            total[:, : count.shape[1]] += count
-        if not total.any():
-            return None
-        frames = np.flatnonzero(total[0])
-        curves: dict[str, Curve] = {
-            f"within {threshold} px": (frames.tolist(), (total[1 + i, frames] / total[0, frames]).tolist())
-            for i, threshold in enumerate(PIXEL_THRESHOLDS)
-        }
-        return Chart("Error over time", "frames from the query", "visible points", curves)
-
     def metadata(self) -> dict[str, Any]:
         """Return the protocol, the feature grid and the videos with 0/0; see `Evaluation`."""
         side = self._protocol.scored_size
@@ -299,8 +248,29 @@ class TapVidEvaluation(Evaluation):
             f"{rows} x {columns} cells of {side / rows:g} x {side / columns:g} px"
             for rows, columns in self.tracker.grids
         ]
-        undefined = self._undefined if any(self.tracker.stages) else self._undefined.get("", {})
+        undefined = self._undefined if any(self.stages) else self._undefined.get("", {})
         return {"grid": grids[0] if len(grids) == 1 else grids, "undefined": undefined, **super().metadata()}
+
+
+def write_prediction(folder: Path, sequence: PointSequence, queries: PointQueries, found: PointTracks) -> None:
+    """Write the tracks of a video as .npz, in the form that TAP-Vid's official function takes."""
+    folder.mkdir(parents=True, exist_ok=True)
+    np.savez(
+        folder / f"{sequence.name}.npz",
+        query_points=queries.points,
+        tracks=found.points.numpy(),
+        occluded=found.occluded.numpy(),
+        target_points=queries.tracks,
+        target_occluded=queries.occluded,
+        trackgroup=queries.track,
+    )
+
+
+def counts_over_time(since: NDArray[np.int64], errors: NDArray[np.float64]) -> NDArray[np.int64]:
+    """Count the scored points by the frames from their query, then those within each threshold: (6, frames)."""
+    length = int(since.max(initial=0)) + 1
+    near = [np.full(len(errors), True), *(errors < threshold for threshold in PIXEL_THRESHOLDS)]
+    return np.stack([np.bincount(since[each], minlength=length) for each in near])
 
 
 def nearest_centres(tracks: NDArray[Any], grid: tuple[int, int], side: int) -> NDArray[np.float64]:

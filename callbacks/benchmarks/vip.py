@@ -1,6 +1,6 @@
 """Human parts in video on VIP: mean IoU of the classes, AP of the instances."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +19,7 @@ from ..metrics import InstanceAP, SemanticIoU, class_areas
 from ..pictures.animation import Curve
 from ..tracking.label_tracker import LabelTracker, TrackedFrame
 from .base import BenchmarkCallback
-from .evaluation import Row, RunContext, over_ranks
+from .evaluation import Row, RunContext
 from .mask_evaluation import ANIMATIONS_SHOW, MaskEvaluation
 
 Parts = Literal["semantic", "instance"]
@@ -108,10 +108,7 @@ class VipBenchmark(BenchmarkCallback):
 
     def start(self, extractor: nn.Module, context: RunContext) -> MaskEvaluation:
         """Begin a run; see `BenchmarkCallback`."""
-        tracker = LabelTracker(extractor, self.protocol)
-        return PartEvaluation(
-            tracker, PartMetrics(context, tracker, self.parts, self.one_to_one), context, self.predictions
-        )
+        return PartEvaluation(context, LabelTracker(extractor, self.protocol), self)
 
     def metadata(self) -> dict[str, Any]:
         """Return the split, and what AP means here, for results.json."""
@@ -121,44 +118,32 @@ class VipBenchmark(BenchmarkCallback):
 
 
 class PartEvaluation(MaskEvaluation):
-    """Follow each video once for each kind of labels."""
+    """Follow each video once for each kind of labels: IoU of the classes, AP of the instances, for each stage."""
 
-    def follow(self, video: PartVideo) -> None:
-        """Follow and score one video; see `Evaluation`."""
-        for parts, sequence in video.sequences.items():
-            self.follow_masks(sequence, parts)
+    def __init__(self, context: RunContext, tracker: LabelTracker, benchmark: VipBenchmark) -> None:
+        semantic = [SemanticIoU(**context.gathering) for _ in tracker.stages]
+        super().__init__(context, semantic, tracker, benchmark.predictions)
+        self.instance = [InstanceAP(benchmark.one_to_one, **context.gathering) for _ in tracker.stages]
+        self.parts = benchmark.parts
 
-
-class PartMetrics:
-    """IoU of the classes and AP of the instances, for each stage.
-
-    Args:
-        context: over whose ranks the metrics gather.
-        tracker: says the stages, and what its maps cover.
-        parts: kinds of labels that are followed.
-        one_to_one: see `InstanceAP`.
-    """
-
-    def __init__(self, context: RunContext, tracker: LabelTracker, parts: Sequence[Parts], one_to_one: bool) -> None:
-        self.tracker, self.parts = tracker, parts
-        self.semantic = [SemanticIoU(**context.gathering) for _ in tracker.stages]
-        self.instance = [InstanceAP(one_to_one, **context.gathering) for _ in tracker.stages]
+    def run(self, sequences: Iterable[PartVideo]) -> None:
+        """Evaluate the videos of this rank; see `Evaluation`."""
+        for video in sequences:
+            for parts, sequence in video.sequences.items():
+                self.follow(sequence, parts)
 
     def scorer(self, sequence: PartSequence, pool: Executor) -> "_InstanceScorer | _SemanticScorer":
         """Return what scores a sequence; see `MaskEvaluation`."""
         if sequence.humans:
             return _InstanceScorer(sequence, self.instance, self.tracker.view(sequence.size).covered)
-        return _SemanticScorer(sequence, self.semantic)
+        return _SemanticScorer(sequence, self.metrics)
 
-    def compute(self, stage: int) -> tuple[dict[str, float], list[Row]]:
-        """Return scores and rows of one stage; see `MaskEvaluation`."""
-        scores: dict[str, float] = {}
-        rows: list[Row] = []
-        if "semantic" in self.parts:
-            scores, rows = over_ranks(self.semantic[stage])
+    def scores_of_stage(self, number: int) -> tuple[dict[str, float], list[Row]]:
+        """Return scores and rows of the kinds of labels that are followed; see `Evaluation`."""
+        scores, rows = super().scores_of_stage(number) if "semantic" in self.parts else ({}, [])
         if "instance" in self.parts:
-            with self.instance[stage].sync_context():
-                found = self.instance[stage].compute()
+            with self.instance[number].sync_context():
+                found = self.instance[number].compute()
             scores |= {key.replace("AP", AP): value for key, value in found.items()}
         return scores, rows
 

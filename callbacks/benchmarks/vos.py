@@ -1,27 +1,27 @@
-"""Video object segmentation on any labelled videos: MOSE, LVOS, VOST, a user's own."""
+"""Video object segmentation on any labelled videos: MOSE, LVOS, VOST, SA-V, a user's own."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from torch import nn
-
 from datamodules.datasets import MaskSequence, Vos
+from datamodules.datasets.layout_files import read_names, read_videos
 from datamodules.reading.errors import DataError
 from lightning_modules.functional import PropagationProtocol
 
 from ..metrics.rules import RULES
-from .base import BenchmarkCallback
-from .evaluation import RunContext
-from .mask_evaluation import ANIMATIONS_SHOW, MaskEvaluation, object_evaluation
+from .mask_evaluation import MaskBenchmark
 
 
-class VosBenchmark(BenchmarkCallback):
+class VosBenchmark(MaskBenchmark):
     """Score propagated masks on a folder of frames and a folder of indexed masks: J and F per object.
 
-    Masks may be dense or sparse, with one object or many, and an object may enter with any mask; it is scored on the
-    annotated frames after that, unless other rules are named. Videos whose masks only introduce objects are predicted
-    and packed into predictions.zip.
+    Masks may be dense or sparse, with one object or many, and an object may enter with any mask, where the rules know
+    objects that enter; it is scored on the annotated frames after that, unless other rules are named. Objects with a
+    folder of masks each may overlap (SA-V): each is followed and scored as a sequence of its own, so the network sees
+    the frames of a video once for each object, and predictions lie in `predictions/<video>/<object>`. Videos whose
+    masks only introduce objects are predicted and packed into predictions.zip.
 
     Logs `vos/J&F-Mean`, `vos/J-Mean`, `vos/F-Mean`, recall and decay; by other rules what these give, as
     `vidcorr score` names it. Files: results.json, per_sequence.csv, predictions as indexed PNGs, overlays.
@@ -34,7 +34,9 @@ class VosBenchmark(BenchmarkCallback):
         one_object: all ids are one object, as in DAVIS-2016.
         size_tolerance: pixels by which a mask may differ from its frame, see `Vos`.
         rules: the data set's rules by which masks are scored, as in `vidcorr score`: "youtube-vos", "davis-2017",
-            "davis-2016", "vost", "sa-v" or "vos-benchmark" (MOSE).
+            "davis-2016", "lvos", "vost", "sa-v", "mose-v2" or "vos-benchmark" (MOSE).
+        meta: the data set's metadata file, which the rules of LVOS and MOSEv2 need.
+        unseen: file of the names of the videos (LVOS) or categories that training has not seen.
         protocol: name of a protocol that its source defines for DAVIS (`vfs`, `crw`, `dino`, …), or a protocol.
         kwargs: those of `BenchmarkCallback`: changes, predictions, name, stage, stride, every_n_epochs, output_dir, …
 
@@ -44,9 +46,7 @@ class VosBenchmark(BenchmarkCallback):
     """
 
     name = "vos"
-    ranked_by: tuple[str, ...] = ("J-Mean", "F-Mean")
     recorded = ("split", "one_object")
-    animations_show = ANIMATIONS_SHOW
 
     def __init__(
         self,
@@ -57,34 +57,36 @@ class VosBenchmark(BenchmarkCallback):
         one_object: bool = False,
         size_tolerance: int = 0,
         rules: str = "youtube-vos",
+        meta: str | Path | None = None,
+        unseen: str | Path | None = None,
         protocol: str | PropagationProtocol = "vfs",
         **kwargs: Any,
     ) -> None:
-        super().__init__(**kwargs)
-        self.protocol = PropagationProtocol.of(protocol, type(self).name, self.protocols_like, self.changes)
-        self.root, self.split, self.frames, self.masks = root, split, frames, masks
-        self.one_object, self.size_tolerance, self.rules = one_object, size_tolerance, rules
-        offered = [name for name, known in RULES.items() if not known.needs_meta]
+        offered = [name for name, known in RULES.items() if meta is not None or not known.needs_meta]
         if rules not in offered:
-            raise ValueError(f"VosBenchmark: rules {rules!r}: expected one of {', '.join(offered)}")
-        self.score_names = RULES[rules].score_names
-        self.ranked_by = tuple(f"{measure}-Mean" for measure in RULES[rules].measures if measure in ("J", "F"))
+            remedy = "; give these their metadata file, meta" if rules in RULES else ""
+            raise ValueError(f"VosBenchmark: rules {rules!r}: expected one of {', '.join(offered)}{remedy}")
+        super().__init__(rules=rules, protocol=protocol, **kwargs)
+        self.score_names = self.rules.score_names
+        self.root, self.split, self.frames, self.masks = root, split, frames, masks
+        self.one_object, self.size_tolerance = one_object, size_tolerance
+        self._meta, self._unseen = meta, unseen
 
     def read(self) -> Sequence[MaskSequence]:
-        """Open the folders; a video with ground truth but no frame to score is refused."""
+        """Open the folders; see `BenchmarkCallback`."""
+        if self._meta is not None:
+            self.videos = read_videos(Path(self._meta).expanduser())
+        if self._unseen is not None:
+            remedy = "give the data set's list of unseen names"
+            self.unseen_names = set(read_names(Path(self._unseen).expanduser(), remedy))
         videos = Vos(self.root, self.split, self.frames, self.masks, self.one_object, self.size_tolerance)
-        for video in videos:
-            if video.ground_truth and len(video.masks) < 3 and self.rules != "youtube-vos":
-                raise DataError(
-                    f"{video.masks[0].parent}: {len(video.masks)} masks, but by rules {self.rules} neither the first "
-                    "nor the last is scored; take the video out of the list"
-                )
-        return videos
+        if self.rules.needs_meta and (lacking := [one for one in videos if one.video not in self.videos]):
+            raise DataError(f"{self._meta}: has no video {lacking[0].video}")
+        if not self.rules.objects_enter:
+            return self.scorable([_of_first_mask(video) for video in videos])
+        return self.scorable(videos)
 
-    def start(self, extractor: nn.Module, context: RunContext) -> MaskEvaluation:
-        """Begin a run; see `BenchmarkCallback`."""
-        return object_evaluation(self, extractor, context, self.rules)
 
-    def metadata(self) -> dict[str, Any]:
-        """Return split, kind of objects and rules, for results.json."""
-        return super().metadata() | {"rules": RULES[self.rules].stated()}
+def _of_first_mask(video: MaskSequence) -> MaskSequence:
+    """Return a video with the objects of its first mask alone."""
+    return replace(video, starts={number: 0 for number, start in video.starts.items() if start == 0})

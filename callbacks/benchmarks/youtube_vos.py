@@ -9,14 +9,11 @@ from torch import nn
 from datamodules.datasets import MaskSequence, YoutubeVos
 from lightning_modules.functional import PropagationProtocol
 
-from ..metrics.rules import RULES, seen_and_unseen
-from ..tracking.label_tracker import LabelTracker
-from .base import BenchmarkCallback
 from .evaluation import RunContext
-from .mask_evaluation import ANIMATIONS_SHOW, MaskEvaluation, ObjectMetrics
+from .mask_evaluation import MaskBenchmark, ObjectEvaluation
 
 
-class YoutubeVosBenchmark(BenchmarkCallback):
+class YoutubeVosBenchmark(MaskBenchmark):
     """Score propagated masks on YouTube-VOS: J and F, separately for categories seen and not seen in training.
 
     An object enters with its first annotation, at any frame, and is scored on the annotated frames after that one.
@@ -48,10 +45,9 @@ class YoutubeVosBenchmark(BenchmarkCallback):
     name = "youtube_vos"
     score_names = ("Overall", "J-Seen", "F-Seen", "J-Unseen", "F-Unseen")
     protocols_like = ("youtube_vos",)
-    ranked_by = ("J-Mean", "F-Mean")
     text_columns = ("Category", "Unseen")
     recorded = ("split", "all_frames")
-    animations_show = ANIMATIONS_SHOW
+    archive = "Annotations"
 
     def __init__(
         self,
@@ -64,14 +60,19 @@ class YoutubeVosBenchmark(BenchmarkCallback):
         protocol: str | PropagationProtocol = "vidcorr",
         **kwargs: Any,
     ) -> None:
-        super().__init__(**kwargs)
-        self.protocol = PropagationProtocol.of(protocol, type(self).name, self.protocols_like, self.changes)
+        super().__init__(rules="youtube-vos", protocol=protocol, **kwargs)
         self.root, self.split, self.all_frames = root, split, all_frames
         self.holdout, self.unseen, self.seed = holdout, unseen, seed
 
     def read(self) -> Sequence[MaskSequence]:
         """Open the data set."""
-        return YoutubeVos(self.root, self.split, self.all_frames, self.holdout, self.unseen, self.seed)
+        data = YoutubeVos(self.root, self.split, self.all_frames, self.holdout, self.unseen, self.seed)
+        self.unseen_names = data.unseen_categories
+        self.videos = {
+            video.name: {"objects": {str(i): {"category": video.categories.get(i, "none")} for i in video.objects}}
+            for video in data
+        }
+        return data
 
     def on_fit_start(self, trainer: Any, pl_module: Any) -> None:
         """Refuse to train on held-out videos that are scored, unless the data module sets `include_holdout`."""
@@ -87,20 +88,18 @@ class YoutubeVosBenchmark(BenchmarkCallback):
                 "of YouTube-VOS; take the others out of data.source, or train on them with --data.include_holdout true"
             )
 
-    def start(self, extractor: nn.Module, context: RunContext) -> MaskEvaluation:
+    def start(self, extractor: nn.Module, context: RunContext) -> ObjectEvaluation:
         """Begin a run; a row also gives the object's category, and whether training has not seen it."""
-        columns = {
+        evaluation = super().start(extractor, context)
+        evaluation.columns = {
             f"{sequence.name}_{number}": {
                 "Category": sequence.categories.get(number, ""),
-                "Unseen": number in sequence.unseen,
+                "Unseen": sequence.categories.get(number) in self.unseen_names,
             }
             for sequence in self.sequences
             for number in sequence.objects
         }
-        tracker = LabelTracker(extractor, self.protocol)
-        metrics = ObjectMetrics(context, len(tracker.stages), RULES["youtube-vos"], columns, seen_and_unseen)
-        archive = "Annotations" if self.split in ("valid", "test") else None
-        return MaskEvaluation(tracker, metrics, context, self.predictions, archive)
+        return evaluation
 
     def metadata(self) -> dict[str, Any]:
         """Return split and hold-out, for results.json."""

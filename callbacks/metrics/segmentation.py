@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -24,7 +24,7 @@ from .outlines import (
     region_score,
 )
 from .rows import RowMetric, named
-from .rules.base import Object, ObjectValues, Rules, Values
+from .rules.base import Object, Rules, Values
 from .rules.davis import DavisRules
 
 
@@ -93,15 +93,24 @@ class ObjectScores(RowMetric):
     """The values of each object by the rules of a data set, and their means, gathered over ranks.
 
     Args:
-        rules: those of the data set, which need no metadata.
+        rules: those of the data set.
+        videos: metadata of each video, where the rules need them.
+        unseen: videos or categories that training has not seen, where the rules distinguish them.
         kwargs: those of torchmetrics.Metric, see `RowMetric` for `process_group`.
     """
 
     higher_is_better = True
 
-    def __init__(self, rules: Rules, **kwargs: Any) -> None:
+    def __init__(
+        self,
+        rules: Rules,
+        videos: Mapping[str, Mapping[str, Any]] | None = None,
+        unseen: Collection[str] = (),
+        **kwargs: Any,
+    ) -> None:
         super().__init__(width=len(rules.columns), **kwargs)
         self.rules, self.columns = rules, rules.columns
+        self.videos, self.unseen = videos or {}, unseen
 
     def update(self, name: str, objects: Mapping[Object, Values]) -> None:
         """Add the objects of a sequence: number → the values that `Rules.summarise` gives."""
@@ -110,8 +119,12 @@ class ObjectScores(RowMetric):
 
     def compute(self) -> dict[str, float]:
         """Return the scores of the data set, as fractions; NaN where nothing was scored."""
-        objects: ObjectValues = {(name, ""): self.scores_of(row) for name, row in self.table().items()}
-        return self.rules.table(objects, {}, ()) if objects else dict.fromkeys(self.rules.score_names, math.nan)
+        objects: dict[tuple[str, Object], Values] = {}
+        for name, row in self.table().items():
+            video, _, number = name.rpartition("_")
+            objects[video, number] = self.scores_of(row)
+        scores = self.rules.table(objects, self.videos, self.unseen) if objects else {}
+        return scores or dict.fromkeys(self.rules.score_names, math.nan)
 
     def scores_of(self, row: Tensor) -> dict[str, float]:
         """Return the values of an object, whose row is called as by DAVIS's code, "bike_1"."""

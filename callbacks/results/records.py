@@ -218,6 +218,8 @@ def _column(results: Mapping[str, Any], protocol: Json, names: str, score: str) 
     said = {key: results[key] for key in ("year", "split", "subset", "rules") if results.get(key) is not None}
     if isinstance(rules := said.get("rules"), dict):
         said["rules"] = " ".join(str(value) for key, value in rules.items() if key not in ("source", "digest"))
+        if said["rules"] in (f"davis-{said.get('year')}", results["benchmark"].replace("_", "-")):
+            del said["rules"]  # said already
     parts = [
         f"{key} {value}" if key == "split" and isinstance(value, int) else str(value) for key, value in said.items()
     ]

@@ -16,10 +16,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from datamodules.datasets.layout_files import read_names, require_folder
+from datamodules.datasets.layout_files import read_names, read_videos, require_folder
 from datamodules.reading.errors import DataError
 from datamodules.reading.files import usable_cores, write_atomically
-from datamodules.reading.guards import read_json
 from datamodules.reading.mask_files import object_ids, read_mask
 from datamodules.reading.source import list_pictures
 
@@ -122,7 +121,7 @@ def score(
     predictions = require_folder(Path(predictions).expanduser(), "name the folder that holds the predictions")
     if rules.needs_meta and meta is None:
         raise ValueError(f"rules {rules.name} take objects and frames from the data set's metadata: give --meta FILE")
-    entries = _read_meta(Path(meta)) if meta is not None else {}
+    entries = read_videos(Path(meta)) if meta is not None else {}
     names = videos or sorted(entries if rules.needs_meta else [path.name for path in truth.iterdir() if path.is_dir()])
     if not names:
         raise DataError(f"{truth}: no folders of masks; name the folder that holds one for each video")
@@ -200,7 +199,7 @@ def _score_unit(
         plan = rules.plan(video)
     except (ValueError, KeyError, TypeError) as error:
         raise error if isinstance(error, DataError) else DataError(f"{truth / unit.path}: {error}") from error
-    if missing := [stem for stem in rules.required(video) if stem not in found]:
+    if missing := [stem for stem in rules.required(video, plan) if stem not in found]:
         raise DataError(f"{predictions / unit.path / missing[0]}.png: {len(missing)} predicted masks are missing")
     scored = VideoScore(rules, plan)
     for stem in sorted(scored.objects):
@@ -234,14 +233,6 @@ def _check(predicted: Ids, target: Ids, path: Path, truth: Path, objects: Collec
             )
 
 
-def _read_meta(path: Path) -> dict[str, Any]:
-    content = read_json(path)
-    videos = content.get("videos") if isinstance(content, dict) else None
-    if not isinstance(videos, dict) or not all("objects" in dict(entry) for entry in videos.values()):
-        raise DataError(f"{path}: not a metadata file; expected videos, each with its objects")
-    return videos
-
-
 def _unseen(rules: str, given: Sequence[str], meta: Path | None, trained: Path | None) -> set[str]:
     """Return names of videos or categories: those given, of which a file is a list, and those training lacks."""
     names = {name for word in given for name in (read_names(Path(word), "") if Path(word).is_file() else [word])}
@@ -258,7 +249,7 @@ def _unseen(rules: str, given: Sequence[str], meta: Path | None, trained: Path |
 
 
 def _categories(meta: Path) -> set[str]:
-    return {str(thing.get("category")) for video in _read_meta(meta).values() for thing in video["objects"].values()}
+    return {str(thing.get("category")) for video in read_videos(meta).values() for thing in video["objects"].values()}
 
 
 def command(args: Sequence[str]) -> None:

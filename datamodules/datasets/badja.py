@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
@@ -11,14 +11,14 @@ import numpy as np
 
 from ..reading.errors import DataError
 from ..reading.guards import plain_name, read_json
-from ..reading.images import picture_header, pixels, read_picture, require_size
+from ..reading.images import picture_header, pixels
 from ..reading.source import list_pictures
 from .layout_files import require_folder
 from .records import Reader
 from .tap_vid import PointSequence, TapVid
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
+    pass
 
 BADJA_JOINTS = {
     8: "upper_right_1", 9: "upper_right_2", 10: "upper_right_3", 12: "upper_left_1", 13: "upper_left_2",
@@ -69,18 +69,6 @@ class Badja(Reader[PointSequence]):
                 self._sequences = tuple(_with_masks(one, folder, numbers) for one in self._sequences)
 
 
-class _Pictures:
-    """Frames of a clip, one file each."""
-
-    def __init__(self, files: Sequence[Path], size: tuple[int, int]) -> None:
-        self.files, self.size = files, size
-
-    def __call__(self, t: int) -> NDArray[np.uint8]:
-        picture = read_picture(self.files[t])
-        require_size(self.files[t], picture.shape, self.size)
-        return picture
-
-
 def _released(root: Path, annotations: Path) -> list[PointSequence]:
     files = sorted(path for path in annotations.glob("*.json") if path.stem not in WITHOUT_FRAMES)
     if not files:
@@ -118,7 +106,7 @@ def _clip(root: Path, file: Path) -> PointSequence:
         size=size,
         points=points[:, seen].swapaxes(0, 1).copy(),
         occluded=~visible[:, seen].T,
-        pictures=_Pictures(frames, size),
+        frames=tuple(frames),
         tracks=tuple(name for name, is_seen in zip(BADJA_JOINTS.values(), seen.tolist(), strict=True) if is_seen),
         masks=tuple(masks),
     )

@@ -106,33 +106,25 @@ def read_joints(path: Path) -> NDArray[np.float64]:
             f"{path}: has {len(packed)} bytes, {LARGEST} at most are read; unpack joint_positions.zip again"
         )
     try:
-        for name, shape, kind in whosmat(_file(packed)):
-            if name == "pos_img":
-                _check_claim(path, shape, kind)
-        content: dict[str, Any] = loadmat(_file(packed), variable_names=["pos_img"])
+        claims = {name: (shape, kind) for name, shape, kind in whosmat(_file(packed))}
+        if "pos_img" not in claims:
+            raise DataError(f"{path}: has no pos_img, the joints' positions; unpack joint_positions.zip again")
+        shape, kind = claims["pos_img"]  # checked before memory is allocated for what they claim
+        is_numeric = kind in ("double", "single") or kind.startswith(("int", "uint"))
+        fits = shape[:2] == (2, len(JOINTS)) and len(shape) <= 3 and 8 * math.prod(shape) <= max_bytes()
+        joints = np.array(np.nan)
+        if is_numeric and fits:
+            joints = loadmat(_file(packed), variable_names=["pos_img"])["pos_img"]
     except DataError:
         raise
     except Exception as error:  # scipy raises many kinds for a damaged file
         raise DataError(f"{path}: not a readable .mat file ({error}); unpack joint_positions.zip again") from error
-    joints = content.get("pos_img")
-    if joints is None:
-        raise DataError(f"{path}: has no pos_img, the joints' positions; unpack joint_positions.zip again")
-    if not isinstance(joints, np.ndarray):  # a sparse matrix
-        raise DataError(f"{path}: pos_img is {type(joints).__name__}; expected an array of numbers")
-    if joints.ndim == 2:  # MATLAB drops a last axis of 1
-        joints = joints[..., None]
-    if joints.shape[:2] != (2, len(JOINTS)) or not np.isfinite(joints).all():
-        raise DataError(f"{path}: pos_img is {joints.shape}; expected 2 × {len(JOINTS)} × frames of finite numbers")
+    if not np.isfinite(joints).all():
+        raise DataError(f"{path}: pos_img is {shape} of {kind}; expected 2 × {len(JOINTS)} × frames of finite numbers")
+    joints = joints.reshape(2, len(JOINTS), -1)  # MATLAB drops a last axis of 1
     return np.ascontiguousarray(joints.transpose(2, 1, 0), dtype=np.float64) - 1
 
 
 def _file(content: bytes) -> Any:
     """Wrap bytes as a file; scipy's stubs only know paths."""
     return io.BytesIO(content)
-
-
-def _check_claim(path: Path, shape: tuple[int, ...], kind: str) -> None:
-    """Refuse what a .mat's header says of the joints before memory is allocated for it."""
-    numeric = kind in ("double", "single") or kind.startswith(("int", "uint"))
-    if not numeric or shape[:2] != (2, len(JOINTS)) or len(shape) > 3 or 8 * math.prod(shape) > max_bytes():
-        raise DataError(f"{path}: pos_img is {shape} of {kind}; expected 2 × {len(JOINTS)} × frames of finite numbers")

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from ..reading.errors import DataError
-from ..reading.guards import plain_name, read_text
+from ..reading.guards import plain_name, read_json, read_text
 from ..reading.source import list_pictures
 
 
@@ -79,6 +80,19 @@ def read_names(path: Path, remedy: str) -> tuple[str, ...]:
         DataError: as `read_list` and `plain_name`.
     """
     return tuple(plain_name(line, path) for line in read_list(path, remedy))
+
+
+def read_videos(path: Path) -> dict[str, Any]:
+    """Return the videos of a metadata file, `{"videos": {<video>: {"objects": …}}}`.
+
+    Raises:
+        DataError: if it is not such a file.
+    """
+    content = read_json(path)
+    videos = content.get("videos") if isinstance(content, dict) else None
+    if not isinstance(videos, dict) or not all("objects" in dict(entry) for entry in videos.values()):
+        raise DataError(f"{path}: not a metadata file; expected videos, each with its objects")
+    return videos
 
 
 def require_sequences(root: Path, names: Iterable[str], listed_in: object) -> None:

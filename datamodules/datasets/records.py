@@ -5,15 +5,16 @@ from __future__ import annotations
 from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Self, TypeVar, overload
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from ..reading.errors import DataError
 from ..reading.files import read_ahead
 from ..reading.guards import plain_name
-from ..reading.images import read_picture, require_size
+from ..reading.images import picture_header, read_picture, require_size
 from ..reading.mask_files import VOID, read_mask
 
 if TYPE_CHECKING:
@@ -90,23 +91,34 @@ class MaskSequence(FrameSequence):
 
     Args:
         masks: frame number → indexed (or 8-bit grey) PNG of that frame.
-        objects: ids to follow, ascending.
         starts: object id → number of the frame whose mask introduces it; 0 for all in DAVIS.
         ground_truth: the masks are what to score against; False where they only introduce objects.
         categories: object id → category, where the benchmark has categories.
-        unseen: ids whose category the training split does not have.
         reported: numbers of the frames whose prediction the benchmark asks for; None: all.
         values: pixel value → object id, where a file does not hold the ids themselves (DAVIS-2016: {255: 1}).
+        folder: folder of the object's own masks inside the video's, where objects may overlap and each is a sequence
+            of its own, called `<video>_<folder>` (SA-V).
+        earlier: masks before the first object, whose frames are left out of `frames`.
     """
 
     masks: Mapping[int, Path]
-    objects: tuple[int, ...]
     starts: Mapping[int, int]
     ground_truth: bool = True
     categories: Mapping[int, str] = field(default_factory=dict)
-    unseen: frozenset[int] = frozenset()
     reported: tuple[int, ...] | None = None
     values: Mapping[int, int] = field(default_factory=dict)
+    folder: str = ""
+    earlier: tuple[Path, ...] = ()
+
+    @property
+    def video(self) -> str:
+        """Name of the video, of which the sequence is one object or all of it."""
+        return self.name.removesuffix(f"_{self.folder}") if self.folder else self.name
+
+    @property
+    def objects(self) -> tuple[int, ...]:
+        """Ids to follow, ascending."""
+        return tuple(sorted(self.starts))
 
     def mask(self, t: int) -> Tensor:
         """Read the mask of frame number `t`: uint8 ids (H, W), 0 = background; 255 (void) is kept as it is.
@@ -115,7 +127,11 @@ class MaskSequence(FrameSequence):
             DecodingError: if the file is missing, truncated or no picture.
             KeyError: if frame `t` has no mask.
         """
-        ids = read_mask(self.masks[t], self.size)
+        return self.read_ids(self.masks[t])
+
+    def read_ids(self, path: Path) -> Tensor:
+        """Read a mask of the video as `mask` does."""
+        ids = read_mask(path, self.size)
         if self.values:
             table = np.arange(256, dtype=np.uint8)
             table[list(self.values)] = list(self.values.values())
@@ -125,6 +141,35 @@ class MaskSequence(FrameSequence):
     def entering(self, t: int) -> tuple[int, ...]:
         """Return the ids of the objects that the mask of frame `t` introduces."""
         return tuple(i for i in self.objects if self.starts[i] == t)
+
+    @classmethod
+    def from_first_object(
+        cls, frames: Sequence[Path], masks: Mapping[int, Path], starts: Mapping[int, int], **fields: Any
+    ) -> Self:
+        """Return the part of a video from its first object on: there is nothing to follow before.
+
+        Args:
+            frames: all frames of the video.
+            masks: frame number → mask.
+            starts: object id → number of the frame whose mask introduces it.
+            fields: the other fields, but the size; frame numbers among them count from the first object on.
+
+        Raises:
+            DataError: if fewer than two frames are left.
+        """
+        begin = min(starts.values())
+        if len(frames) - begin < 2:
+            raise DataError(
+                f"{frames[0].parent}: {len(frames) - begin} frames from the first object on; needs at least 2"
+            )
+        return cls(
+            frames=tuple(frames[begin:]),
+            size=picture_header(frames[begin])[0],
+            masks={t - begin: masks[t] for t in sorted(masks) if t >= begin},
+            starts={number: starts[number] - begin for number in sorted(starts)},
+            earlier=tuple(masks[t] for t in sorted(masks) if t < begin),
+            **fields,
+        )
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

@@ -17,7 +17,7 @@ from torch import Tensor
 from ..reading.arrays import PickledArray, read_npz, read_pickle
 from ..reading.container import VIDEO_SUFFIXES
 from ..reading.errors import DataError, DecodingError
-from ..reading.guards import read_text
+from ..reading.guards import plain_name, read_text
 from ..reading.images import AGAIN, decode_picture, decoded_size, opened_picture, require_size
 from ..reading.source import natural_order, open_video
 from .records import FrameSequence, Reader
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 ENTRY_KEYS = ("video", "points", "occluded")
+SET_SUFFIXES = (".pkl", ".npz", ".csv")
 COLUMNS = ("track", "frame", "x", "y", "occluded")
 
 EXPECTED = (
@@ -34,19 +35,17 @@ EXPECTED = (
 )
 
 
-Frames = Callable[[int], "NDArray[np.uint8]"]
-"""Number of a frame → the frame, (H, W, 3) uint8 RGB, decoded when it is asked for; an error where its size differs."""
-
-
 @dataclass(frozen=True, kw_only=True, eq=False)
 class PointSequence(FrameSequence):
     """A video with points that are followed through it.
 
     Args:
+        frames: picture files in time order; empty where `pictures` gives the frames.
         points: (N, T, 2) x, y as fractions of the picture: 0 is the left or upper edge of the first pixel, 1 the right
             or lower edge of the last. Hidden points may lie anywhere, NaN included.
         occluded: (N, T) bool, True where a point is hidden.
-        pictures: the frames.
+        pictures: number of a frame → the frame, (H, W, 3) uint8 RGB; None: `frames` are read.
+        jpegs: gives the JPEG of each frame, where the frames are stored so.
         tracks: names of the points; numbers where the data set has no names.
         masks: masks of the object that the points lie on, one for each frame, above 0 where it is; none where not
             known.
@@ -55,7 +54,8 @@ class PointSequence(FrameSequence):
     frames: tuple[Path, ...] = ()
     points: NDArray[Any]
     occluded: NDArray[np.bool_]
-    pictures: Frames
+    pictures: Callable[[int], NDArray[np.uint8]] | None = None
+    jpegs: Callable[[], Sequence[bytes]] | None = None
     tracks: tuple[str, ...] = ()
     masks: tuple[Path, ...] = ()
 
@@ -70,6 +70,8 @@ class PointSequence(FrameSequence):
         Raises:
             DecodingError: if the frame is truncated or no picture, or has another size than the others.
         """
+        if self.pictures is None:
+            return super().frame(t)
         return torch.from_numpy(np.ascontiguousarray(self.pictures(t).transpose(2, 0, 1)))
 
     def area(self, t: int) -> float:
@@ -85,9 +87,9 @@ class PointSequence(FrameSequence):
 
     def stored_frames(self) -> NDArray[Any]:
         """Return all frames as they are stored: uint8 (T, H, W, 3), or JPEG bytes (T,) padded to the longest."""
-        if isinstance(self.pictures, _JpegFrames):
-            return np.array([self.pictures.encoded(t) for t in range(self.num_frames)])
-        return np.stack([self.pictures(t) for t in range(self.num_frames)])
+        if self.jpegs is not None:
+            return np.array([bytes(jpeg) for jpeg in self.jpegs()])
+        return np.stack([self.frame(t).permute(1, 2, 0).numpy() for t in range(self.num_frames)])
 
 
 class TapVid(Reader[PointSequence]):
@@ -120,26 +122,17 @@ class TapVid(Reader[PointSequence]):
 
 
 def _files(root: Path) -> list[Path]:
-    """Pickles, npz files or CSVs of a data set, in natural order."""
-    if root.is_file():
-        if root.suffix.lower() not in (".pkl", ".npz"):
-            raise DataError(f"{root}: {EXPECTED}")
-        return [root]
-    if not root.is_dir():
+    """Return the pickles, npz files or CSVs of a data set, in natural order."""
+    if not root.exists():
         raise DataError(f"{root}: no such file or folder; {EXPECTED}")
-    kinds = {
-        suffix: sorted(
-            (path for path in root.iterdir() if path.suffix.lower() == suffix and path.name[0] != "."),
-            key=lambda path: natural_order(path.name),
-        )
-        for suffix in (".pkl", ".npz", ".csv")
-    }
-    found = [suffix for suffix, files in kinds.items() if files]
-    if not found:
+    inside = [path for path in root.iterdir() if path.name[0] != "."] if root.is_dir() else [root]
+    files = [path for path in inside if path.suffix.lower() in SET_SUFFIXES]
+    kinds = sorted({path.suffix.lower() for path in files})
+    if not kinds:
         raise DataError(f"{root}: nothing of TAP-Vid here; {EXPECTED}")
-    if len(found) > 1:
-        raise DataError(f"{root}: holds {' and '.join(found)} files; put those of one kind into a separate folder")
-    return kinds[found[0]]
+    if len(kinds) > 1:
+        raise DataError(f"{root}: holds {' and '.join(kinds)} files; put those of one kind into a separate folder")
+    return sorted(files, key=lambda path: natural_order(path.name))
 
 
 def _sequences(file: Path, root: Path) -> Iterator[PointSequence]:
@@ -158,7 +151,7 @@ def _sequences(file: Path, root: Path) -> Iterator[PointSequence]:
         shard = "" if root == file or file.stem.startswith("tapvid_") else f"{file.stem}-"
         content = {f"{shard}{number:03d}": element for number, element in enumerate(content)}
     for name, element in content.items():
-        yield _from_element(file, _checked_name(file, name), element)
+        yield _from_element(file, str(name) if isinstance(name, str | int) else "", element)
 
 
 @lru_cache(maxsize=1)
@@ -167,46 +160,39 @@ def _latest_npz(file: Path) -> dict[str, NDArray[Any]]:
     return read_npz(file)
 
 
-def _checked_name(file: Path, name: Any) -> str:
-    name = name if isinstance(name, str) else str(name) if isinstance(name, int) else ""
-    if not name or name in (".", "..") or any(letter in "/\\:\0\n\r" for letter in name) or len(name.encode()) > 100:
-        raise DataError(f"{file}: a video is called {name!r:.60}, which cannot be a file's name")
-    return name
-
-
 def _from_element(file: Path, name: str, element: Any, again: Callable[[], Any] | None = None) -> PointSequence:
     """Check the three arrays of one video; `file` and `name` go into messages.
 
     With `again`, the video is not kept but given by it whenever a frame is asked for.
     """
-    where = f"{file}, {name}"
-    if not isinstance(element, dict) or (missing := [key for key in ENTRY_KEYS if key not in element]):
-        lacking = ", ".join(missing) if isinstance(element, dict) else "video, points and occluded"
-        raise DataError(f"{where}: has no {lacking}; a video of TAP-Vid is a dictionary of video, points and occluded")
-    points, occluded = (_plain(element[key]) for key in ("points", "occluded"))
-    if not isinstance(points, np.ndarray) or not isinstance(occluded, np.ndarray):
-        raise DataError(f"{where}: points or occluded is not an array; get the file again")
-    if occluded.dtype.kind != "b" or len(occluded.shape) != 2:
+    where = f"{file}, {plain_name(name, file)}"
+    if not isinstance(element, dict) or not set(ENTRY_KEYS) <= set(element):
+        lacking = [key for key in ENTRY_KEYS if not isinstance(element, dict) or key not in element]
+        raise DataError(f"{where}: has no {', '.join(lacking)}; a video of TAP-Vid is a dictionary with all three")
+    video, points, occluded = (
+        value.array if isinstance(value, PickledArray) else value for value in (element[key] for key in ENTRY_KEYS)
+    )
+    tracks, count = occluded.shape if _is_array(occluded, "b", 2) else (0, 0)
+    if not tracks or not count or not _is_array(points, "f", 3) or points.shape != (tracks, count, 2):
         raise DataError(
-            f"{where}: occluded is {occluded.shape} {occluded.dtype}; expected (tracks, frames) bool, True where hidden"
+            f"{where}: occluded is {_told(occluded)}, points {_told(points)}; expected (tracks, frames) bool, True "
+            "where hidden, and (tracks, frames, 2) float"
         )
-    if points.dtype.kind != "f" or points.shape != (*occluded.shape, 2):
-        raise DataError(
-            f"{where}: points are {points.shape} {points.dtype}, occluded is {occluded.shape}; expected (tracks, "
-            "frames, 2) of float for the same tracks and frames"
-        )
-    frames, length, size = _frames(where, _plain(element["video"]), again)
-    tracks, count = occluded.shape
-    if length != count or not tracks or not count:
+    frames, length, size = _frames(where, video, again or (lambda: video))
+    if length != count:
         raise DataError(f"{where}: {tracks} tracks of {count} frames for a video of {length}; get the file again")
     positions, hidden = points.copy(), occluded.astype(bool)
     _check_positions(where, positions, hidden, size)
     names = tuple(map(str, range(tracks)))
-    return PointSequence(name=name, size=size, points=positions, occluded=hidden, pictures=frames, tracks=names)
+    return PointSequence(name=name, size=size, points=positions, occluded=hidden, tracks=names, **frames)
 
 
-def _plain(value: Any) -> Any:
-    return value.array if isinstance(value, PickledArray) else value
+def _is_array(value: Any, kind: str, axes: int) -> bool:
+    return isinstance(value, np.ndarray) and value.dtype.kind == kind and value.ndim == axes
+
+
+def _told(value: Any) -> str:
+    return f"{value.shape} {value.dtype}" if isinstance(value, np.ndarray) else type(value).__name__
 
 
 def _check_positions(where: str, positions: NDArray[Any], hidden: NDArray[np.bool_], size: tuple[int, int]) -> None:
@@ -222,53 +208,42 @@ def _check_positions(where: str, positions: NDArray[Any], hidden: NDArray[np.boo
         )
 
 
-def _frames(where: str, video: Any, again: Callable[[], Any] | None) -> tuple[Frames, int, tuple[int, int]]:
-    """The frames of a video, their number and their size."""
-    kept = again or (lambda: video)
-    if isinstance(video, np.ndarray) and video.dtype == np.uint8 and video.ndim == 4:
+def _frames(where: str, video: Any, kept: Callable[[], Any]) -> tuple[dict[str, Any], int, tuple[int, int]]:
+    """Return the fields of a sequence that give the frames of a video, their number and their size."""
+    if _is_array(video, "u", 4) and video.dtype == np.uint8:
         length, height, width, channels = video.shape
         if channels == 3 and height and width:
-            return (lambda t: np.asarray(kept()[t])), length, (height, width)
-    is_array = isinstance(video, np.ndarray) and video.dtype.kind == "S" and video.ndim == 1
+            return {"pictures": lambda t: np.asarray(kept()[t])}, length, (height, width)
     is_list = isinstance(video, list) and all(isinstance(item, bytes | memoryview) for item in video)
-    if (is_array or is_list) and len(video):
-        frames = _JpegFrames(where, video, kept)
-        return frames, len(video), frames.size
-    told = f"{video.shape} {video.dtype}" if isinstance(video, np.ndarray) else type(video).__name__
-    raise DataError(f"{where}: video is {told}; expected (frames, height, width, 3) uint8, or JPEG bytes of each frame")
+    if not (is_list or _is_array(video, "S", 1)) or not len(video):
+        raise DataError(
+            f"{where}: video is {_told(video)}; expected (frames, height, width, 3) uint8, or JPEG bytes of each frame"
+        )
+    for t in range(len(video)):
+        jpeg = bytes(video[t])
+        if jpeg[:2] == b"\xff\xd8" and b"\xff\xd9" not in jpeg[-1024:]:
+            raise DecodingError(f"{where}, frame {t}", f"truncated JPEG; {AGAIN}")
+    size = decoded_size(f"{where}, frame 0", bytes(video[0]))
 
-
-class _JpegFrames:
-    """Frames as JPEG bytes: an array padded with zeros to the longest, or a list; `kept` gives it."""
-
-    def __init__(self, where: str, video: Any, kept: Callable[[], Any]) -> None:
-        self.where, self.kept = where, kept
-        for t in range(len(video)):
-            content = bytes(video[t])
-            if content[:2] == b"\xff\xd8" and b"\xff\xd9" not in content[-1024:]:
-                raise DecodingError(f"{where}, frame {t}", f"truncated JPEG; {AGAIN}")
-        self.size = decoded_size(f"{where}, frame 0", bytes(video[0]))
-
-    def __call__(self, t: int) -> NDArray[np.uint8]:
-        where = f"{self.where}, frame {t}"
-        picture = decode_picture(np.frombuffer(self.encoded(t), np.uint8), where)
-        require_size(where, picture.shape, self.size)
+    def decode(t: int) -> NDArray[np.uint8]:
+        picture = decode_picture(np.frombuffer(bytes(kept()[t]), np.uint8), f"{where}, frame {t}")
+        require_size(f"{where}, frame {t}", picture.shape, size)
         return picture
 
-    def encoded(self, t: int) -> bytes:
-        """Return the JPEG of frame `t`."""
-        return bytes(self.kept()[t])
+    return {"pictures": decode, "jpegs": kept}, len(video), size
 
 
 class _VideoFrames:
-    """Frames of a video file or folder by number; frames that are asked for in order are decoded once."""
+    """Frames of a video file or folder by number; frames that are asked for in order are decoded once.
+
+    The file is closed at the last one, so that a set of many videos holds one open at a time.
+    """
 
     def __init__(self, path: Path, numbers: Sequence[int]) -> None:
         self.path, self.numbers = path, numbers
-        self._video: Generator[NDArray[np.uint8], None, None] | None = None
-        self._next = 0
+        self._frames, self._latest = self._decode(), -1
         height, width = self._read(0).shape[:2]
-        self._close()
+        self._frames.close()
         self.size = height, width
 
     def __call__(self, t: int) -> NDArray[np.uint8]:
@@ -278,36 +253,26 @@ class _VideoFrames:
 
     def _read(self, t: int) -> NDArray[np.uint8]:
         wanted = self.numbers[t]
-        if self._video is None or wanted < self._next:
-            self._close()
-            self._video, self._next = self._open(), 0
-        picture = None
-        while self._next <= wanted:
-            picture = next(self._video, None)
-            self._next += 1
+        if wanted <= self._latest:
+            self._frames.close()
+            self._frames = self._decode()
+        picture = next((picture for number, picture in self._frames if number == wanted), None)
         if picture is None:
             raise DecodingError(self.path, f"has no frame {wanted}, which its CSV annotates")
-        if t == len(self.numbers) - 1:
-            self._close()
+        self._latest = wanted
+        if wanted == self.numbers[-1]:
+            self._frames.close()
         return picture
 
-    def _close(self) -> None:
-        """Close the file, so that a set of many videos holds one at a time."""
-        if self._video is not None:
-            self._video.close()
-            self._video = None
-
-    def _open(self) -> Generator[NDArray[np.uint8], None, None]:
+    def _decode(self) -> Generator[tuple[int, NDArray[np.uint8]]]:
         with open_video(self.path, table=False) as video:
-            yield from video.frames()
+            yield from enumerate(video.frames())
 
 
 def _from_csv(file: Path) -> PointSequence:
     """A user's video and the CSV next to it."""
-    beside = [path for path in file.parent.iterdir() if path.stem == file.stem and path != file]
+    beside = [path for path in file.parent.iterdir() if file.stem in (path.name, path.stem)]
     videos = [path for path in beside if path.is_dir() or path.suffix.lower() in VIDEO_SUFFIXES]
-    if file.with_suffix("").is_dir() and file.with_suffix("") not in videos:
-        videos.append(file.with_suffix(""))
     if len(videos) != 1:
         raise DataError(
             f"{file}: {len(videos)} videos of the same name; expected one, {file.stem}.mp4 or a folder of frames "
@@ -326,14 +291,13 @@ def _from_csv(file: Path) -> PointSequence:
     values = np.array([[rows[track, frame] for frame in frames] for track in names])
     positions, hidden = values[..., :2] / np.array(pictures.size[::-1]), values[..., 2] == 1
     _check_positions(f"{file}, {file.stem}", positions, hidden, pictures.size)
-    name = _checked_name(file, file.stem)
     return PointSequence(
-        name=name, size=pictures.size, points=positions, occluded=hidden, pictures=pictures, tracks=names
+        name=file.stem, size=pictures.size, points=positions, occluded=hidden, pictures=pictures, tracks=names
     )
 
 
 def _rows(file: Path) -> dict[tuple[str, int], tuple[float, float, int]]:
-    """(track, frame) → x, y, occluded."""
+    """Return (track, frame) → x, y, occluded."""
     reader = csv.DictReader(read_text(file).splitlines())
     try:
         columns, lines = list(reader.fieldnames or ()), list(reader)

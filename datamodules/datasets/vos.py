@@ -1,19 +1,21 @@
-"""Any labelled video: a folder of frames and a folder of indexed masks for each (MOSE, LVOS, VOST, a user's own)."""
+"""Any labelled video: a folder of frames and a folder of indexed masks for each (MOSE, LVOS, VOST, SA-V, a user's)."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Literal, get_args
 
-from ..reading.errors import DataError
+from ..reading.errors import DataError, require_one_of
 from ..reading.files import usable_cores
 from ..reading.guards import plain_name
-from ..reading.images import picture_header
 from ..reading.mask_files import VOID, check_masks, object_ids, read_mask
 from ..reading.source import natural_order
-from .layout_files import list_frames, match_masks, read_names, require_folder, require_sequences
+from .layout_files import list_frames, match_masks, read_list, require_all_masks, require_folder, require_sequences
 from .records import MaskSequence, Reader
+
+Annotations = Literal["dense", "first", "entering"]
 
 
 class Vos(Reader[MaskSequence]):
@@ -25,12 +27,15 @@ class Vos(Reader[MaskSequence]):
     its one object is number 1. An object starts with the first mask that holds it; frames before a video's first object
     are left out, as there is nothing to follow.
 
+    Where `<masks>/<video>` holds folders, each is an object with its own binary masks, which may overlap those of the
+    others (SA-V). Each is then a sequence of its own, followed independently of the others as object 1.
+
     A video is scored where it has a mask that could be scored: one that shows an object introduced by an earlier mask,
     or that comes after all are introduced. Where masks only introduce objects, as in the validation splits whose
     masks are with a server, `ground_truth` is False.
 
-    That is the layout of MOSE (`Vos("MOSE/train")`), LVOS, VOST and of DAVIS-2016 (`Vos("DAVIS", frames=
-    "JPEGImages/480p", masks="Annotations/480p", split="ImageSets/2016/val.txt", one_object=True)`).
+    That is the layout of MOSE (`Vos("MOSE/train")`), LVOS, VOST, SA-V (`Vos("sav_val", "sav_val.txt",
+    "JPEGImages_24fps", "Annotations_6fps")`) and, in other folders, of DAVIS.
 
     Args:
         root: the folder that holds both.
@@ -41,11 +46,18 @@ class Vos(Reader[MaskSequence]):
         one_object: merge all objects of a video into number 1.
         size_tolerance: pixels by which a mask may differ from its frame in height and width; such a mask is brought
             to the frame's size by nearest pixel.
+        annotations: "dense": each frame has its ground truth, and the objects are those of the first frame; "first":
+            the first frame's mask only, nothing to score; "entering": masks on some frames, each introducing the
+            objects not seen before, nothing to score; None: as the masks show.
 
     Raises:
+        ValueError: for other annotations.
         DataError: one line naming the file: a missing folder, list or video, a video of fewer than two frames, no mask
             or no object, a mask without its frame, of another size, in RGB or 16 bit, or damaged.
     """
+
+    lists: tuple[str, ...] = (".", "ImageSets")
+    """Folders in which a list is searched for by its name."""
 
     def __init__(
         self,
@@ -55,65 +67,88 @@ class Vos(Reader[MaskSequence]):
         masks: str | Path = "Annotations",
         one_object: bool = False,
         size_tolerance: int = 0,
+        annotations: Annotations | None = None,
     ) -> None:
+        require_one_of((None, *get_args(Annotations)), annotations=annotations)
         self.root = require_folder(Path(root).expanduser(), "give the folder that holds frames and masks")
         self.split, self.one_object, self.size_tolerance = split, one_object, size_tolerance
-        remedy = "name the folders of frames and masks"
+        self.annotations = annotations
+        remedy = "name the folders of frames and masks as they are called here"
         self.frames = require_folder(self.root / frames, remedy)
         self.masks = require_folder(self.root / masks, remedy)
-        names = self._names()
+        listed_in = self.masks if split is None else self._list_file(split)
+        names = labelled_names(self.masks) if split is None else self._listed(listed_in)
+        require_sequences(self.frames, names, listed_in)
+        require_sequences(self.masks, names, listed_in)
+        units = [(name, folder) for name in names for folder in _folders(self.masks / name) or [""]]
         with ThreadPoolExecutor(min(8, usable_cores())) as pool:
-            self._sequences = tuple(pool.map(self._sequence, names))
+            self._sequences = tuple(pool.map(self._sequence, *zip(*units, strict=True)))
 
-    def _names(self) -> tuple[str, ...]:
-        if self.split is None:
-            names = labelled_names(self.masks)
-            require_sequences(self.frames, names, self.masks)
-            return names
-        path = self._list_file(str(self.split))
-        names = read_names(path, "name a list, or leave split out to take every folder of masks")
-        require_sequences(self.frames, names, path)
-        require_sequences(self.masks, names, path)
-        return names
+    def _list_file(self, split: str | Path) -> Path:
+        if isinstance(split, Path) or split.endswith(".txt"):
+            return next((path for path in (self.root / split, Path(split)) if path.is_file()), self.root / split)
+        files = [self.root / folder / f"{split}.txt" for folder in self.lists]
+        return next((path for path in files if path.is_file()), files[0])
 
-    def _list_file(self, split: str) -> Path:
-        if split.endswith(".txt"):
-            return self.root / split
-        lists = [self.root / f"{split}.txt", self.root / "ImageSets" / f"{split}.txt"]
-        return next((path for path in lists if path.is_file()), lists[0])
+    def _listed(self, path: Path) -> tuple[str, ...]:
+        lists = sorted(str(found.relative_to(self.root)) for found in self.root.glob("ImageSets/**/*.txt"))
+        have = f"here are {', '.join(lists)}" if lists else "leave split out to take every folder of masks"
+        lines = read_list(path, f"{have}; a path of a list file is taken too")
+        return tuple(dict.fromkeys(plain_name(self._name_in(line), path) for line in lines))
 
-    def _sequence(self, name: str) -> MaskSequence:
-        frames = list_frames(self.frames / name)
-        masks = match_masks(self.masks / name, frames)
-        if not masks:
-            raise DataError(f"{self.masks / name}: holds no masks; expected indexed png files named after their frames")
+    def _name_in(self, line: str) -> str:
+        """Return the name of the video that a line of a list gives."""
+        return line
+
+    def _sequence(self, name: str, folder: str) -> MaskSequence:
+        frames, path = list_frames(self.frames / name), self.masks / name / folder
+        masks = self._masks(frames, path)
         check_masks(masks, frames, self.size_tolerance, "take both at one size, or accept it with size_tolerance")
-        values = {t: object_values(mask) for t, mask in sorted(masks.items())}
+        introducing = masks if self.annotations in (None, "entering") else [0]
+        values = {t: object_values(masks[t]) for t in sorted(introducing)}
+        is_white = set[int]().union(*values.values()) == {VOID}
+        if folder and any(len(seen) > 1 for seen in values.values()):
+            raise DataError(f"{path}: holds more than one object; with a folder per object each mask holds one")
+        if folder or is_white:
+            values = {t: {1} if seen else set() for t, seen in values.items()}
         starts = first_appearances(values)
-        only_white = not starts and any(VOID in seen for seen in values.values())
-        if only_white:
-            values = {t: {1} & {1 if value == VOID else 0 for value in seen} for t, seen in values.items()}
-            starts = first_appearances(values)
-        if not starts:
-            raise DataError(f"{self.masks / name}: no mask holds an object; there is nothing to follow")
-        begin = min(starts.values())
-        if len(frames) - begin < 2:
-            raise DataError(
-                f"{self.frames / name}: {len(frames) - begin} frames from the first object on; needs at least 2"
-            )
-        introduced = frozenset(starts.values())
-        merged = only_white or self.one_object
-        translation = {VOID: 1} if only_white else dict.fromkeys(range(1, VOID), 1) if self.one_object else {}
-        return MaskSequence(
-            name=name,
-            frames=frames[begin:],
-            size=picture_header(frames[0])[0],
-            masks={t - begin: mask for t, mask in masks.items() if t >= begin},
-            objects=(1,) if merged else tuple(sorted(starts)),
-            starts={1: 0} if merged else {i: t - begin for i, t in starts.items()},
-            ground_truth=any(t > begin and is_scored(t, values, starts, introduced) for t in masks),
-            values=translation,
+        if not starts or (self.annotations is not None and 0 not in starts.values()):
+            first = None if self.annotations is None else f"{masks[0]}: no object in the first frame's mask"
+            raise DataError(f"{first or f'{path}: no mask holds an object'}; there is nothing to follow")
+        scored = self.annotations == "dense" or any(is_scored(t, values, starts) for t in values)
+        merged = {1: min(starts.values())} if self.one_object else starts
+        return MaskSequence.from_first_object(
+            frames,
+            masks,
+            merged,
+            name=f"{name}_{folder}" if folder else name,
+            folder=folder,
+            ground_truth=scored and self.annotations in (None, "dense"),
+            values=self._translation(folder, is_white),
         )
+
+    def _translation(self, folder: str, is_white: bool) -> dict[int, int]:
+        if is_white:
+            return {VOID: 1}
+        last = VOID + 1 if folder else VOID
+        return dict.fromkeys(range(1, last), 1) if folder or self.one_object else {}
+
+    def _masks(self, frames: tuple[Path, ...], folder: Path) -> dict[int, Path]:
+        masks = match_masks(folder, frames)
+        if not masks:
+            raise DataError(f"{folder}: holds no masks; expected indexed png files named after their frames")
+        if self.annotations is not None and 0 not in masks:
+            raise DataError(f"{folder / frames[0].stem}.png: the first frame has no mask; there is nothing to follow")
+        if self.annotations == "dense":
+            remedy = 'complete them, or say annotations="first" or "entering" to propagate without a score'
+            require_all_masks(folder, masks, frames, remedy)
+        return {0: masks[0]} if self.annotations == "first" else masks
+
+
+def _folders(path: Path) -> list[str]:
+    """Return the names of the objects' folders of a video, in natural order; none where a mask holds all objects."""
+    found = [each.name for each in path.iterdir() if each.is_dir() and not each.name.startswith(".")]
+    return sorted(found, key=natural_order)
 
 
 def labelled_names(masks: Path) -> tuple[str, ...]:
@@ -122,10 +157,10 @@ def labelled_names(masks: Path) -> tuple[str, ...]:
     Raises:
         DataError: if there is none, or a name is not a plain one.
     """
-    found = [path.name for path in masks.iterdir() if path.is_dir() and not path.name.startswith(".")]
+    found = _folders(masks)
     if not found:
         raise DataError(f"{masks}: no folders of masks; expected one for each video, {masks}/<video>/<frame>.png")
-    return tuple(plain_name(name, masks) for name in sorted(found, key=natural_order))
+    return tuple(plain_name(name, masks) for name in found)
 
 
 def object_values(mask: Path) -> set[int]:
@@ -149,8 +184,7 @@ def first_appearances(values: Mapping[int, Iterable[int]]) -> dict[int, int]:
     return starts
 
 
-def is_scored(
-    t: int, values: Mapping[int, Iterable[int]], starts: Mapping[int, int], introduced: frozenset[int]
-) -> bool:
+def is_scored(t: int, values: Mapping[int, Iterable[int]], starts: Mapping[int, int]) -> bool:
     """Return whether the mask of frame t can be scored: it shows an object that entered earlier, or introduces none."""
-    return t not in introduced or any(starts.get(value, t) < t for value in values[t])
+    is_later = t > min(starts.values())
+    return is_later and (t not in starts.values() or any(starts.get(value, t) < t for value in values[t]))

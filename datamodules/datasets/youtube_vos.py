@@ -5,16 +5,15 @@ from __future__ import annotations
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
-from functools import cached_property, partial
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
 from ..reading.errors import DataError, require_one_of
 from ..reading.guards import plain_name, read_json
-from ..reading.images import picture_header
 from ..reading.mask_files import check_introductions, check_masks
 from ..reading.source import hashed_rank, list_pictures
-from .layout_files import require_folder, require_sequences
+from .layout_files import list_frames, match_masks, require_folder, require_sequences
 from .records import MaskSequence, Reader
 
 Objects = Mapping[int, tuple[str, int]]
@@ -34,8 +33,8 @@ class YoutubeVos(Reader[MaskSequence]):
     Paper: Xu et al., YouTube-VOS: A Large-Scale Video Object Segmentation Benchmark (arXiv:1809.03327).
 
     The hold-out split takes `unseen` categories, with every video that shows one of them, and the fraction `holdout` of
-    the other videos; which ones is a function of (seed, name) alone. `training_videos` are the rest, so that a model
-    trained on them has not seen the `unseen` categories; `VideoDataModule` leaves the held-out ones out by default.
+    the other videos; which ones is a function of (seed, name) alone. A model trained on the rest has not seen the
+    `unseen_categories`; `VideoDataModule` leaves the held-out videos out by default.
 
     Args:
         root: the folder that holds train and valid.
@@ -63,39 +62,21 @@ class YoutubeVos(Reader[MaskSequence]):
         require_one_of(("valid", "train", "test", "holdout"), split=split)
         self.root = Path(root).expanduser()
         self.split = split
-        self.seed = seed
         folder = "train" if split == "holdout" else split
         self.folder = require_folder(self.root / folder, "give the folder that holds train and valid")
         self._videos = read_meta(self.folder / "meta.json")
-        self._held_out, self.unseen_categories = self._choose(holdout, unseen)
-        names = self._held_out if split == "holdout" else tuple(sorted(self._videos))
+        names, self.unseen_categories = tuple(sorted(self._videos)), frozenset[str]()
+        if split == "holdout":
+            names, self.unseen_categories = _hold_out(self._videos, holdout, unseen, seed)
+            if not names:
+                raise DataError(
+                    f"{self.folder / 'meta.json'}: {len(self._videos)} videos of which {unseen} categories and a "
+                    f"fraction of {holdout:g} cannot be held out; lower unseen, or raise holdout"
+                )
         frames = self._all_frames(folder) if all_frames else self.folder / "JPEGImages"
         require_sequences(frames, names, self.folder / "meta.json")
         require_sequences(self.folder / "Annotations", names, self.folder / "meta.json")
         self._sequences = tuple(self._sequence(name, frames) for name in names)
-
-    @cached_property
-    def training_videos(self) -> tuple[Path, ...]:
-        """Frame folders of the videos of this split that are not held out."""
-        held_out = set(self._held_out)
-        return tuple(self.folder / "JPEGImages" / name for name in sorted(self._videos) if name not in held_out)
-
-    def _choose(self, holdout: float, unseen: int) -> tuple[tuple[str, ...], frozenset[str]]:
-        """Return the held-out videos, and the categories that the training videos do not show."""
-        if self.split != "holdout":
-            known = self.root / "train" / "meta.json"
-            if self.split == "train" or not known.is_file():
-                return (), frozenset()
-            trained = {category for objects in read_meta(known).values() for category, _ in objects.values()}
-            shown = {category for objects in self._videos.values() for category, _ in objects.values()}
-            return (), frozenset(shown - trained - {""})
-        chosen, hidden = _hold_out(self._videos, holdout, unseen, self.seed)
-        if not chosen:
-            raise DataError(
-                f"{self.folder / 'meta.json'}: {len(self._videos)} videos of which {unseen} categories and a fraction "
-                f"of {holdout:g} cannot be held out; lower unseen, or raise holdout"
-            )
-        return chosen, hidden
 
     def _all_frames(self, folder: str) -> Path:
         folders = [self.root / f"{folder}_all_frames", self.root / "all_frames" / f"{folder}_all_frames"]
@@ -103,40 +84,40 @@ class YoutubeVos(Reader[MaskSequence]):
         return require_folder(found / "JPEGImages", "unpack it, or set all_frames to False")
 
     def _sequence(self, name: str, root: Path) -> MaskSequence:
-        pictures = _numbered(root / name)
-        masks = _numbered(self.folder / "Annotations" / name)
-        objects = dict(sorted(self._videos[name].items()))
+        frames, folder = list_frames(root / name), self.folder / "Annotations" / name
+        masks = match_masks(folder, frames)
+        objects, number = self._videos[name], {frame: t for t, frame in enumerate(map(number_in_name, frames))}
         if not objects:
             raise DataError(f"{self.folder / 'meta.json'}: video {name} has no object with frames; remove it")
         for i, (_, start) in objects.items():
-            if start not in masks:
-                path = self.folder / "Annotations" / name / f"{start:05d}.png"
+            if number.get(start) not in masks:
+                path = folder / f"{start:05d}.png"
                 raise DataError(f"{path}: no such mask, but object {i} starts here by meta.json; unpack it again")
-        if stray := sorted(masks.keys() - pictures.keys()):
-            raise DataError(f"{masks[stray[0]]}: mask without its frame; add the frame or remove the mask")
-        begin = min(start for _, start in objects.values())
-        numbers = [n for n in sorted(pictures) if n >= begin]
-        if len(numbers) < 2:
-            raise DataError(f"{root / name}: {len(numbers)} frames from the first object on; a video needs at least 2")
-        index_of = {n: t for t, n in enumerate(numbers)}
-        frames = tuple(pictures[n] for n in numbers)
-        at = {index_of[n]: mask for n, mask in sorted(masks.items()) if n in index_of}
-        check_masks(at, frames)
-        starts = {i: index_of[start] for i, (_, start) in objects.items()}
-        check_introductions(at, starts, f"correct it, or take the object out of {self.folder / 'meta.json'}")
-        size, _ = picture_header(frames[0])
-        return MaskSequence(
+        starts = {i: number[start] for i, (_, start) in objects.items()}
+        check_masks(masks, frames)
+        check_introductions(masks, starts, f"correct it, or take the object out of {self.folder / 'meta.json'}")
+        asked = map(number_in_name, list_pictures(self.folder / "JPEGImages" / name))
+        begin = min(starts.values())
+        return MaskSequence.from_first_object(
+            frames,
+            masks,
+            starts,
             name=name,
-            frames=frames,
-            size=size,
-            masks=at,
-            objects=tuple(objects),
-            starts=starts,
             ground_truth=self.split in ("train", "holdout"),
             categories={i: category for i, (category, _) in objects.items() if category},
-            unseen=frozenset(i for i, (category, _) in objects.items() if category in self.unseen_categories),
-            reported=tuple(index_of[n] for n in _numbered(self.folder / "JPEGImages" / name) if n in index_of),
+            reported=tuple(number[frame] - begin for frame in asked if number.get(frame, -1) >= begin),
         )
+
+
+def number_in_name(picture: Path) -> int:
+    """Return the number that is the name of a frame or mask.
+
+    Raises:
+        DataError: if it has another name.
+    """
+    if not re.fullmatch("[0-9]+", picture.stem):
+        raise DataError(f"{picture}: name is not a frame number; remove it")
+    return int(picture.stem)
 
 
 def read_meta(path: Path) -> dict[str, Objects]:
@@ -207,11 +188,3 @@ def _hold_out(
         others[: round(fraction * len(others))]
     )
     return tuple(sorted(chosen)), hidden
-
-
-def _numbered(folder: Path) -> dict[int, Path]:
-    """List the pictures of a folder by the number that is their name."""
-    paths = list_pictures(folder)
-    if odd := [path for path in paths if not re.fullmatch("[0-9]+", path.stem)]:
-        raise DataError(f"{odd[0]}: name is not a frame number; remove it")
-    return {int(path.stem): path for path in paths}

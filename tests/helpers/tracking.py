@@ -1,14 +1,11 @@
 """Encoders, sequences and ranks for the tests of tracking."""
 
-import json
-from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import cv2
 import numpy as np
 import torch
-import torch.distributed as dist
 from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn.functional import conv2d
@@ -18,7 +15,7 @@ from callbacks.benchmarks.evaluation import RunContext
 from callbacks.benchmarks.otb import BoxEvaluation
 from callbacks.tracking.siamfc_tracker import Track
 from datamodules.reading.boxes import centred
-from lightning_modules.backbones import Normalise, build_encoder
+from lightning_modules.backbones import Normalise
 
 Golden = dict[str, NDArray[Any]]
 
@@ -119,16 +116,4 @@ class OracleBenchmark(OtbBenchmark):
     """OTB by the oracle."""
 
     def start(self, extractor: nn.Module, context: RunContext) -> BoxEvaluation:
-        return OracleEvaluation(OracleTracker(extractor, self.protocol), context)
-
-
-def score_on_ranks(rank: int, ranks: int, root: str, folder: str) -> None:
-    """One of several processes: the scores of raw colour on all of OTB's sequences under root, every bit in sight."""
-    torch.set_num_threads(1)  # a forked process has none of its parent's threads
-    cv2.setNumThreads(0)
-    store = f"file://{folder}/store{ranks}"
-    dist.init_process_group("gloo", init_method=store, rank=rank, world_size=ranks, timeout=timedelta(seconds=60))
-    benchmark = OtbBenchmark(root, version=None)
-    scores = benchmark.evaluate(build_encoder("raw_colour").feature_extractor(), Path(folder, str(ranks)))
-    Path(folder, f"{ranks}-{rank}.json").write_text(json.dumps({key: value.hex() for key, value in scores.items()}))
-    dist.destroy_process_group()
+        return OracleEvaluation(context, OracleTracker(extractor, self.protocol), self)

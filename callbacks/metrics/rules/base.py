@@ -21,6 +21,8 @@ Object = int | str
 Values = dict[str, float]
 ObjectValues = Mapping[tuple[str, Object], Values]
 """(video, object) → its values."""
+Plan = Mapping[Object, Sequence[str | None]]
+"""Object → names of the frames that count; None is one that is never visited and counts 0."""
 
 
 @dataclass(frozen=True)
@@ -61,6 +63,10 @@ class Rules:
     """The publication and code that define the rules, and what is inferred."""
     measures: ClassVar[tuple[str, ...]] = ("J", "F")
     """Names of the numbers that `measure` returns."""
+    inner_only: ClassVar[bool] = True
+    """The first and the last annotated frame of a video do not count."""
+    objects_enter: ClassVar[bool] = True
+    """Objects may enter after the first mask; otherwise those of the first mask are all."""
     needs_meta: ClassVar[bool] = False
     """Objects and frames come from a metadata file of the data set."""
     refuses_unknown: ClassVar[bool] = False
@@ -94,28 +100,37 @@ class Rules:
         """Return a mask as the rules read it."""
         return ids
 
-    def plan(self, video: Video) -> dict[Object, list[str | None]]:
-        """Return the frames that count for each object; None is one that is never visited and counts 0.
+    def plan(self, video: Video) -> Plan:
+        """Return the frames that count for each object.
+
+        By default the objects are the numbers from 1 to the largest of the first mask, in all frames but the first and
+        the last. A number that is missing between them is an object too: absent everywhere, it scores 1 unless it is
+        predicted.
 
         Raises:
             ValueError: where the annotations leave nothing to score; one line without the name of the video.
         """
-        raise NotImplementedError
+        objects = range(1, largest_id(self.ids(video.truth(video.stems[0]))) + 1)
+        return required_plan(video, {number: list(video.inner()) for number in objects})
 
-    def required(self, video: Video) -> list[str]:
-        """Return the frames that must have a prediction, whether they count or not."""
-        return sorted({stem for stems in self.plan(video).values() for stem in stems if stem is not None})
+    def required(self, video: Video, plan: Plan) -> list[str]:
+        """Return the frames that must have a prediction, whether they count in the `plan` of the video or not."""
+        return sorted({stem for stems in plan.values() for stem in stems if stem is not None})
 
     def measure(self, prediction: Outline, target: Outline) -> tuple[float, ...]:
         """Return the measures of one object in one frame."""
         return region_score(prediction, target), boundary_score(prediction, target)
 
     def summarise(self, frames: NDArray[np.float64]) -> Values:
-        """Return the values of an object from its measures (frames, measures)."""
-        return {f"{name}-Mean": mean(column) for name, column in zip(self.measures, frames.T, strict=True)}
+        """Return the values of an object from its measures (frames, measures): mean, recall and decay of each."""
+        return {
+            f"{measure}-{name}": value
+            for measure, column in zip(self.measures, frames.T, strict=True)
+            for name, value in zip(("Mean", "Recall", "Decay"), sequence_statistics(column), strict=True)
+        }
 
     def table(self, objects: ObjectValues, videos: Mapping[str, Mapping[str, Any]], unseen: Collection[str]) -> Values:
-        """Return the scores of the data set.
+        """Return the scores of the data set: by default the means over all objects.
 
         Args:
             objects: values of each object.
@@ -123,9 +138,20 @@ class Rules:
             unseen: videos or categories that training has not seen, where the rules distinguish them.
         """
         names = next(iter(objects.values()))
-        columns = {name: np.array([values[name] for values in objects.values()]) for name in names}
-        scores = {name: float(np.mean(column)) for name, column in columns.items()}
-        return {"J&F-Mean": (scores["J-Mean"] + scores["F-Mean"]) / 2, **scores}
+        scores = {name: float(np.mean([values[name] for values in objects.values()])) for name in names}
+        both = {"J&F-Mean": (scores["J-Mean"] + scores["F-Mean"]) / 2} if "F-Mean" in scores else {}
+        return both | scores
+
+
+def required_plan(video: Video, plan: Plan) -> Plan:
+    """Return a plan.
+
+    Raises:
+        ValueError: if it leaves nothing to score.
+    """
+    if not any(plan.values()):
+        raise ValueError(f"{len(video.stems)} masks, none of which is left to score an object on")
+    return plan
 
 
 def mean(values: NDArray[np.float64]) -> float:

@@ -7,17 +7,13 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
-from numpy.typing import NDArray
 
-from .base import Ids, Object, ObjectValues, Rules, Values, Video, largest_id, sequence_statistics
+from .base import Ids, ObjectValues, Plan, Rules, Values, Video, required_plan
 
 
 @dataclass(frozen=True)
 class DavisRules(Rules):
-    """J and F, their recall and decay, over all frames but the first and the last.
-
-    Objects are the numbers from 1 to the largest of the first mask. A number that is missing between them is an object
-    too: absent everywhere, it scores 1 unless it is predicted.
+    """J and F, their recall and decay, of the objects of the first mask, over all frames but the first and the last.
 
     Attributes:
         merged: all numbers are one object (DAVIS-2016).
@@ -25,26 +21,12 @@ class DavisRules(Rules):
 
     source: ClassVar[str] = "davisvideochallenge/davis2017-evaluation @ ac7c43f, task semi-supervised"
     refuses_unknown: ClassVar[bool] = True
+    objects_enter: ClassVar[bool] = False
     merged: bool = False
 
     def ids(self, ids: Ids) -> Ids:
         """Return 1 for each object where they are merged."""
         return (ids > 0).astype(np.uint8) if self.merged else ids
-
-    def plan(self, video: Video) -> dict[Object, list[str | None]]:
-        """Return all objects of the first mask, in all frames but the first and the last."""
-        objects = range(1, largest_id(self.ids(video.truth(video.stems[0]))) + 1)
-        if not objects or not video.inner():
-            raise ValueError(f"{len(video.stems)} masks, none of which is left to score an object on")
-        return {number: list(video.inner()) for number in objects}
-
-    def summarise(self, frames: NDArray[np.float64]) -> Values:
-        """Return mean, recall and decay of J and F."""
-        return {
-            f"{measure}-{name}": value
-            for measure, column in zip(self.measures, frames.T, strict=True)
-            for name, value in zip(("Mean", "Recall", "Decay"), sequence_statistics(column), strict=True)
-        }
 
 
 @dataclass(frozen=True)
@@ -60,20 +42,18 @@ class YoutubeVosRules(DavisRules):
         "counts is inferred"
     )
     refuses_unknown: ClassVar[bool] = False
+    objects_enter: ClassVar[bool] = True
+    inner_only: ClassVar[bool] = False
 
-    def plan(self, video: Video) -> dict[Object, list[str | None]]:
+    def plan(self, video: Video) -> Plan:
         """Return each object in the annotated frames after the one that introduces it."""
         starts = dict(video.starts or {})
         for t, stem in enumerate(video.stems) if video.starts is None else ():
             for number in np.unique(self.ids(video.truth(stem))):
                 if 0 < number < 255:
                     starts.setdefault(int(number), t)
-        planned: dict[Object, list[str | None]] = {
-            number: list(video.stems[start + 1 :]) for number, start in sorted(starts.items())
-        }
-        if not any(planned.values()):
-            raise ValueError(f"{len(video.stems)} masks, none of which is left to score an object on")
-        return {number: stems for number, stems in planned.items() if stems}
+        planned = {number: list(video.stems[start + 1 :]) for number, start in sorted(starts.items())}
+        return required_plan(video, {number: stems for number, stems in planned.items() if stems})
 
     def table(self, objects: ObjectValues, videos: Mapping[str, Mapping[str, Any]], unseen: Collection[str]) -> Values:
         """Return the means over seen and unseen categories; over all objects without metadata."""

@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from .base import Object, ObjectValues, Rules, Values, Video, mean
+from .base import ObjectValues, Plan, Rules, Values, Video, mean
 
 STEP = 5
 """Every fifth frame of an object's range is visited."""
@@ -30,9 +30,10 @@ class LvosRules(Rules):
 
     source: ClassVar[str] = "LingyiHongfd/lvos-evaluation @ 25cb02d; lvos-2023: @ 9ff733c"
     needs_meta: ClassVar[bool] = True
+    inner_only: ClassVar[bool] = False
     drops_ends: bool = True
 
-    def plan(self, video: Video) -> dict[Object, list[str | None]]:
+    def plan(self, video: Video) -> Plan:
         """Return the frames of each object of the metadata file."""
         return {int(number): self._places(number, entry) for number, entry in video.meta["objects"].items()}
 
@@ -50,7 +51,8 @@ class LvosRules(Rules):
         """Return the means of J and F, and V: the standard deviation of their mean over the frames."""
         both = frames.mean(axis=1)
         variance = mean((both - mean(both)) ** 2)
-        return {**super().summarise(frames), "V-Mean": math.sqrt(round(variance, 4)) if both.size else math.nan}
+        variation = math.sqrt(round(variance, 4)) if both.size else math.nan
+        return {"J-Mean": mean(frames[:, 0]), "F-Mean": mean(frames[:, 1]), "V-Mean": variation}
 
     def table(self, objects: ObjectValues, videos: Mapping[str, Mapping[str, Any]], unseen: Collection[str]) -> Values:
         """Return the means over the objects of seen videos, over those of unseen ones, and the means of the two."""

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..outlines import BOUND, Outline, boundary_score, shared_area
-from .base import Object, ObjectValues, Rules, Values, Video, mean
+from .base import ObjectValues, Plan, Rules, Values, Video, mean
 
 NEW_BOUND = 0.1
 """Tolerance of F_new as a fraction of the square root of the object's area."""
@@ -31,11 +31,11 @@ class MoseV2Rules(Rules):
     needs_meta: ClassVar[bool] = True
     missing_video: ClassVar[Literal["refused", "left out", "zero"]] = "zero"
 
-    def plan(self, video: Video) -> dict[Object, list[str | None]]:
+    def plan(self, video: Video) -> Plan:
         """Return the objects of the metadata file, in all frames but the first and the last."""
         return {int(number): list(video.inner()) for number in video.meta["objects"]}
 
-    def required(self, video: Video) -> list[str]:
+    def required(self, video: Video, plan: Plan) -> list[str]:
         """Return all frames but the last: the official code takes frames by their number and shifts where one lacks."""
         return list(video.stems[:-1])
 

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..outlines import Outline
-from .base import Object, ObjectValues, Rules, Values, Video
+from .base import ObjectValues, Plan, Rules, Values, Video, required_plan
 
 
 @dataclass(frozen=True)
@@ -25,12 +25,10 @@ class VosBenchmarkRules(Rules):
     measures: ClassVar[tuple[str, ...]] = ("J", "F", "present")
     missing_video: ClassVar[Literal["refused", "left out", "zero"]] = "left out"
 
-    def plan(self, video: Video) -> dict[Object, list[str | None]]:
+    def plan(self, video: Video) -> Plan:
         """Return the numbers of the scored frames, in all of them."""
         numbers = {int(number) for stem in video.inner() for number in np.unique(video.truth(stem))}
-        if not numbers - {0}:
-            raise ValueError(f"{len(video.stems)} masks, none of which is left to score an object on")
-        return {number: list(video.inner()) for number in sorted(numbers - {0})}
+        return required_plan(video, {number: list(video.inner()) for number in sorted(numbers - {0})})
 
     def measure(self, prediction: Outline, target: Outline) -> tuple[float, ...]:
         """Return J, F, and whether either mask has a pixel."""

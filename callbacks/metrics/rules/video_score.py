@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 import numpy as np
 
 from ..outlines import Outline, object_outlines
-from .base import Ids, Object, Rules, Values
+from .base import Ids, Object, Plan, Rules, Values
 
 
 class VideoScore:
@@ -30,7 +30,7 @@ class VideoScore:
         1.0
     """
 
-    def __init__(self, rules: Rules, plan: Mapping[Object, Sequence[str | None]]) -> None:
+    def __init__(self, rules: Rules, plan: Plan) -> None:
         self.rules, self.plan = rules, plan
         self.objects: dict[str, list[Object]] = {}
         for number, stems in plan.items():

@@ -1,19 +1,16 @@
 """Masks of one sequence: scored on the frames that count, and packed as a server wants them."""
 
 import shutil
-import zipfile
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
-from PIL import Image
 
 from callbacks import DavisBenchmark
 from callbacks.benchmarks.evaluation import RunContext
-from callbacks.benchmarks.mask_evaluation import ObjectMetrics, ObjectScorer, annotated_frames, zip_predictions
+from callbacks.benchmarks.mask_evaluation import ObjectScorer, annotated_frames
 from callbacks.benchmarks.ranks import Ranks
 from callbacks.metrics import ObjectScores
 from callbacks.metrics.rules import RULES
@@ -28,7 +25,7 @@ def test_the_true_masks_score_one_on_every_frame_between_the_ends(davis_root: Pa
     sequence, rules = Davis(davis_root)[0], RULES["davis-2017"]
     metric = ObjectScores(rules)
     with ThreadPoolExecutor(1) as pool:
-        scorer = ObjectScorer(sequence, rules, [metric], pool)
+        scorer = ObjectScorer(sequence, [metric], pool)
         for t in range(sequence.num_frames):
             mask = sequence.mask(t)
             found = mask if t != 2 else torch.zeros_like(mask)
@@ -44,9 +41,9 @@ def test_objects_without_a_later_mask_are_followed_without_a_score(davis_root: P
     sequence = Davis(davis_root)[0]
     last = replace(sequence, masks={0: sequence.masks[0]})
     with Ranks() as ranks, ThreadPoolExecutor(1) as pool:
-        metrics = ObjectMetrics(RunContext(ranks), 1, RULES["youtube-vos"])
-        assert metrics.scorer(last, pool) is None
-        assert metrics.scorer(sequence, pool) is not None
+        evaluation = DavisBenchmark(davis_root).start(build_feature_extractor("raw_colour"), RunContext(ranks))
+        assert evaluation.scorer(last, pool) is None
+        assert evaluation.scorer(sequence, pool) is not None
 
 
 def test_a_mask_without_the_object_that_it_introduces_is_refused(davis_root: Path) -> None:
@@ -54,18 +51,7 @@ def test_a_mask_without_the_object_that_it_introduces_is_refused(davis_root: Pat
     entering = [mask is not None for _, mask in annotated_frames(sequence)]
     assert entering == [True] + [False] * (sequence.num_frames - 1)
     with pytest.raises(DataError, match=r"00000\.png: does not hold object 9, which is to start in this frame"):
-        list(annotated_frames(replace(sequence, objects=(9,), starts={9: 0})))
-
-
-@pytest.mark.parametrize(("inside", "first"), [("", "walk/00000.png"), ("Annotations", "Annotations/walk/00000.png")])
-def test_predictions_are_packed_under_the_servers_folder(tmp_path: Path, inside: str, first: str) -> None:
-    for stem in ("00000", "00005"):
-        path = tmp_path / "predictions" / "walk" / f"{stem}.png"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        Image.fromarray(np.zeros((4, 4), np.uint8)).save(path)
-    with zipfile.ZipFile(zip_predictions(tmp_path, inside)) as archive:
-        assert archive.namelist() == [first, first.replace("00000", "00005")]
-        assert archive.read(first) == (tmp_path / "predictions" / "walk" / "00000.png").read_bytes()
+        list(annotated_frames(replace(sequence, starts={9: 0})))
 
 
 def test_an_id_that_no_mask_introduces_is_one_line(davis_root: Path, tmp_path: Path) -> None:

@@ -2,8 +2,6 @@
 
 import csv
 import json
-import multiprocessing
-import threading
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +11,9 @@ import pytorch_lightning as pl
 import torch
 from PIL import Image
 from pytorch_lightning.callbacks import EarlyStopping, EMAWeightAveraging
-from torch import nn
 from torch.utils.data import DataLoader
 
 from callbacks import BestCheckpoint, OtbBenchmark
-from callbacks.benchmarks.evaluation import Evaluation
 from callbacks.metrics import TrackingSuccess
 from cli import main
 from datamodules.datasets import Otb
@@ -27,7 +23,7 @@ from datamodules.synthetic import write_otb
 from lightning_modules import FrozenEncoder, VFSSimSiam
 from lightning_modules.backbones import build_encoder
 from tests.helpers.tiny import TINY
-from tests.helpers.tracking import OracleBenchmark, score_on_ranks, steady, write_moving_target
+from tests.helpers.tracking import OracleBenchmark, steady, write_moving_target
 
 
 @pytest.fixture(scope="module")
@@ -89,24 +85,6 @@ def test_sequences_at_once_give_the_same_boxes(root: Path, tmp_path: Path) -> No
     for path in (tmp_path / "1" / "predictions").iterdir():
         np.testing.assert_allclose(read_boxes(path), read_boxes(tmp_path / "3" / "predictions" / path.name), atol=2e-3)
     assert len(list((tmp_path / "3" / "predictions").iterdir())) == 4
-
-
-@pytest.mark.slow
-def test_one_rank_and_two_give_the_same_numbers(root: Path, tmp_path: Path) -> None:
-    context = multiprocessing.get_context("fork")
-    for ranks in (1, 2):
-        arguments = [(rank, ranks, str(root), str(tmp_path)) for rank in range(ranks)]
-        workers = [context.Process(target=score_on_ranks, args=words) for words in arguments]
-        for worker in workers:
-            worker.start()
-        for worker in workers:
-            worker.join(timeout=120)
-            assert worker.exitcode == 0
-    one = json.loads((tmp_path / "1-0.json").read_text())
-    assert one == json.loads((tmp_path / "2-0.json").read_text()) == json.loads((tmp_path / "2-1.json").read_text())
-    for name in ("per_sequence.csv", "success.png"):
-        assert (tmp_path / "1" / name).read_bytes() == (tmp_path / "2" / name).read_bytes()
-    assert len(list((tmp_path / "2" / "predictions").iterdir())) == 4
 
 
 def trainer(folder: Path, *callbacks: Any, **arguments: Any) -> pl.Trainer:
@@ -190,24 +168,6 @@ def test_a_network_that_diverged_is_not_scored(root: Path, tmp_path: Path) -> No
         trainer(tmp_path, OtbBenchmark(root, None, sequences_at_once=2)).validate(module, clips(), verbose=False)
 
 
-@pytest.mark.slow
-def test_after_a_run_nothing_of_it_is_held(root: Path, tmp_path: Path) -> None:
-    benchmark = OtbBenchmark(root, None, sequences_at_once=2)
-    benchmark.evaluate(colour(), tmp_path)
-    assert not any(isinstance(value, nn.Module | Evaluation) for value in vars(benchmark).values())
-    assert len(benchmark.overlays) == len(benchmark.sequences)
-    with pytest.raises(ValueError, match="not finite"):
-        benchmark.evaluate(Diverged(), tmp_path)
-    assert not [thread for thread in threading.enumerate() if "ThreadPoolExecutor" in thread.name]
-
-
-class Diverged(nn.Module):
-    stride = 8
-
-    def forward(self, images: torch.Tensor) -> torch.Tensor:
-        return torch.full((len(images), 1, images.shape[-2] // 8, images.shape[-1] // 8), torch.nan)
-
-
 def test_two_of_a_kind_need_names_of_their_own(root: Path, tmp_path: Path) -> None:
     first, second = (OtbBenchmark(root, None, limit_sequences=1, changes={"scales": n}) for n in (1, 3))
     with pytest.raises(ValueError, match="two benchmarks are called otb"):
@@ -236,14 +196,3 @@ def test_callbacks_that_would_score_otherwise_are_refused(root: Path, tmp_path: 
             trainer(tmp_path, other, benchmark, max_epochs=1).fit(VFSSimSiam(**TINY), clips())
     with pytest.raises(ValueError, match="needs a pass of validation"):
         trainer(tmp_path, benchmark, limit_val_batches=0).validate(VFSSimSiam(**TINY), clips(), verbose=False)
-
-
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [({"sequences_at_once": 0}, "sequences_at_once"), ({"changes": {"scale": 3}}, "no field scale"),
-     ({"changes": {"scales": 4}}, "scales must be odd"), ({"stride": 4}, "set dilated to false for 4"),
-     ({"changes": {"stride": 4}}, "give stride, not changes")],
-)  # fmt: skip
-def test_bad_arguments(arguments: Any, message: str) -> None:
-    with pytest.raises(ValueError, match=message):
-        OtbBenchmark("nowhere", **arguments)

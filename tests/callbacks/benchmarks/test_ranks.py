@@ -12,7 +12,7 @@ import torch
 import torch.distributed as dist
 
 from callbacks.benchmarks.ranks import BenchmarkError, Ranks, distribute
-from datamodules.synthetic import write_davis, write_tap_vid
+from datamodules.synthetic import write_davis, write_otb, write_tap_vid
 from tests.helpers import benchmark_ranks
 from tests.helpers.synthetic_layouts import write_jhmdb, write_vip, write_youtube_vos
 
@@ -26,14 +26,6 @@ def test_every_sequence_goes_to_one_rank_and_the_ranks_are_even():
         frames = [sum(lengths[number] for number in share) for share in parts]
         assert max(frames) - min(frames) <= max(lengths)
     assert distribute([], 2) == [[], []]
-
-
-def test_one_rank_needs_no_process_group():
-    ranks = Ranks()
-    assert (ranks.rank, ranks.size) == (0, 1)
-    assert ranks.gather("x") == ["x"]
-    with pytest.raises(KeyError), ranks.together():
-        raise KeyError("its own error")
 
 
 def fail_on_the_last(rank: int, size: int, store: str, queue) -> None:
@@ -104,6 +96,7 @@ def test_the_benchmark_scores_the_same_to_the_last_bit_over_any_ranks(davis_root
         ("jhmdb", write_jhmdb),
         ("vip", write_vip),
         ("tap_vid", write_tap_vid),
+        ("otb", write_otb),
     ],
 )
 def test_every_benchmark_scores_the_same_over_two_ranks(tmp_path, kind, write):

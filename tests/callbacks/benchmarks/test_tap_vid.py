@@ -90,15 +90,6 @@ def test_without_an_occlusion_rule_only_delta_is_reported(root, protocol):
     assert benchmark.results.metadata["protocol"]["name"] == f"{protocol}+feature_stride=16"
 
 
-def test_several_stages_are_scored_apart_and_as_alone(root):
-    extractor = build_feature_extractor("torchvision:resnet18", stage=["res2", "res3"], stride=8)
-    benchmark = TapVidBenchmark(root, "tapir-matching", limit_sequences=1, stage=["res2", "res3"])
-    scores = benchmark.evaluate(extractor)
-    assert f"res2/{DELTA}" in scores
-    assert set(benchmark.score_keys) >= {f"tap_vid/{key}" for key in scores}
-    assert scores[f"res2/{DELTA}"] != scores[f"res3/{DELTA}"]
-
-
 def test_a_video_with_nothing_to_score_is_named(root, tmp_path, caplog):
     path = write_points(tmp_path / "x.pkl", videos=2, hidden=("film-001",))
     scores = TapVidBenchmark(path, "vidcorr").evaluate(

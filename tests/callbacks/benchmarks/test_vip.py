@@ -109,5 +109,5 @@ def test_ap_may_count_one_detection_for_an_instance(root, one_to_one):
     benchmark = VipBenchmark(root, parts=["instance"], one_to_one=one_to_one)
     with Ranks() as ranks:
         evaluation = benchmark.start(build_feature_extractor("raw_colour", stride=4), RunContext(ranks))
-    assert evaluation.scoring.instance[0].one_to_one is one_to_one
+    assert evaluation.instance[0].one_to_one is one_to_one
     assert ("one detection at most" in benchmark.metadata()["AP-unofficial"]) is one_to_one

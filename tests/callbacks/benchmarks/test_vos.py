@@ -1,13 +1,16 @@
-"""Any labelled videos: dense masks, sparse ones whose objects enter later, masks that only introduce objects."""
+"""Any labelled videos: dense and sparse masks, objects that enter later or overlap, the rules of each data set."""
 
 import json
 import shutil
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from callbacks import DavisBenchmark, VosBenchmark
 from callbacks.tools.score import score
+from datamodules.reading.errors import DataError
+from datamodules.reading.mask_files import davis_palette, read_mask, write_ids
 from lightning_modules.backbones import build_feature_extractor
 from tests.helpers.synthetic_layouts import write_youtube_vos
 
@@ -31,7 +34,7 @@ def test_davis_scores_as_the_davis_benchmark_scores_it(davis_root):
     folders = {"frames": "JPEGImages/480p", "masks": "Annotations/480p"}
     benchmark = VosBenchmark(davis_root, **folders, rules="davis-2017", changes=SMALL)
     assert benchmark.evaluate(colour()) == DavisBenchmark(davis_root, changes=SMALL).evaluate(colour())
-    alone = VosBenchmark(davis_root, **folders, one_object=True, rules="davis-2017", changes=SMALL)
+    alone = VosBenchmark(davis_root, **folders, one_object=True, rules="davis-2016", changes=SMALL)
     merged = DavisBenchmark(davis_root, year=2016, split=None, changes=SMALL)
     assert alone.evaluate(colour()) == merged.evaluate(colour())
 
@@ -54,6 +57,84 @@ def test_a_benchmark_and_the_command_score_masks_alike(sparse, davis_root, tmp_p
     assert len(list((tmp_path / "predictions").rglob("*.png"))) == sum(each.num_frames for each in benchmark.sequences)
     assert json.loads((tmp_path / "results.json").read_text())["rules"]["name"] == rules
     assert 0 < scores[benchmark.score_names[0]] < 1
+
+
+def laid_out(davis_root, frames, masks, stem):
+    """Copy two sequences to other folders; `stem` gives the name of a frame."""
+    for video in ("synthetic-000", "synthetic-001"):
+        for source, target in (("JPEGImages", frames), ("Annotations", masks)):
+            (target / video).mkdir(parents=True)
+            for path in (davis_root / source / "480p" / video).iterdir():
+                shutil.copy(path, target / video / f"{stem(int(path.stem))}{path.suffix}")
+
+
+def test_lvos_is_scored_by_its_metadata(davis_root, tmp_path):
+    """Every fifth frame by number, objects with ranges of their own, seen and unseen videos."""
+    laid_out(davis_root, tmp_path / "JPEGImages", tmp_path / "Annotations", lambda t: f"{5 * t + 1:08d}")
+    videos = {}
+    for video in sorted((tmp_path / "Annotations").iterdir()):
+        seen = {path.stem: set(np.unique(read_mask(path)).tolist()) for path in sorted(video.iterdir())}
+        last = int(max(seen))
+        numbers = sorted(set().union(*seen.values()) - {0})
+        starts = {number: min(int(stem) for stem, ids in seen.items() if number in ids) for number in numbers}
+        ranges = {
+            i: {"start": start, "end": last, "frame_nums": (last - start) // 5 + 1} for i, start in starts.items()
+        }
+        videos[video.name] = {"objects": {str(i): {"frame_range": found} for i, found in ranges.items()}}
+    (tmp_path / "meta.json").write_text(json.dumps({"videos": videos}))
+    (tmp_path / "unseen.txt").write_text("synthetic-001\n")
+    known = {"rules": "lvos", "meta": tmp_path / "meta.json"}
+    benchmark = VosBenchmark(tmp_path, **known, unseen=tmp_path / "unseen.txt", changes=SMALL)
+    scores = benchmark.evaluate(colour(), tmp_path / "out")
+    by_command = score(tmp_path / "Annotations", tmp_path / "out/predictions", **known, unseen={"synthetic-001"})
+    assert scores == pytest.approx(by_command.compute(), abs=1e-12)
+    assert benchmark.results.rows == by_command.rows()
+    assert scores["J-seen-Mean"] != scores["J-unseen-Mean"]
+    stated = json.loads((tmp_path / "out/results.json").read_text())["rules"]
+    assert (stated["name"], stated["digest"]) == ("lvos", by_command.rules.digest)
+    (tmp_path / "Annotations/synthetic-000/00000011.png").unlink()
+    with pytest.raises(DataError, match="synthetic-000: the metadata counts frame 00000011, which has no mask"):
+        VosBenchmark(tmp_path, **known, changes=SMALL).evaluate(colour())
+
+
+def test_sa_v_follows_each_object_by_itself(davis_root, tmp_path):
+    """A folder of masks per object, which overlap, on every fourth frame; one object enters with the second mask."""
+    frames, masks = tmp_path / "JPEGImages_24fps", tmp_path / "Annotations_6fps"
+    laid_out(davis_root, frames, tmp_path / "ids", lambda t: f"{4 * t:05d}")
+    for path in sorted((tmp_path / "ids").rglob("*.png")):
+        shape = read_mask(path) > 0
+        for number, mask in (("000", shape), ("001", np.roll(shape, 9, axis=1) & (path.stem != "00000"))):
+            (masks / path.parent.name / number).mkdir(parents=True, exist_ok=True)
+            Image.fromarray(np.where(mask, 255, 0).astype(np.uint8)).save(masks / path.parent.name / number / path.name)
+    for video in frames.iterdir():  # the frames between those that have masks
+        for path in list(video.iterdir()):
+            for t in range(1, 4):
+                shutil.copy(path, video / f"{int(path.stem) + t:05d}.jpg")
+    (tmp_path / "list.txt").write_text("synthetic-000\nsynthetic-001\n")
+    benchmark = VosBenchmark(tmp_path, "list.txt", frames.name, masks.name, rules="sa-v", changes=SMALL)
+    scores = benchmark.evaluate(colour(), tmp_path / "out")
+    by_command = score(masks, tmp_path / "out/predictions", "sa-v")
+    assert scores == pytest.approx(by_command.compute(), abs=1e-12)
+    assert benchmark.results.rows == by_command.rows()
+    assert [row["Sequence"] for row in benchmark.results.rows][:2] == ["synthetic-000_000", "synthetic-000_001"]
+    first, late = (tmp_path / "out/predictions/synthetic-000" / number for number in ("000", "001"))
+    assert len(list(first.iterdir())) == len(list((frames / "synthetic-000").iterdir()))
+    assert not read_mask(late / "00000.png").any()
+    both = read_mask(first / "00004.png") & read_mask(late / "00004.png")
+    assert both.any()  # a pixel may belong to two objects
+    assert 0 < scores["J&F"] < 1
+
+
+def test_objects_that_enter_later_are_not_given_where_the_rules_know_none(davis_root, tmp_path):
+    shutil.copytree(davis_root / "JPEGImages/480p", tmp_path / "JPEGImages")
+    shutil.copytree(davis_root / "Annotations/480p", tmp_path / "Annotations")
+    path = tmp_path / "Annotations/synthetic-000/00003.png"
+    ids = read_mask(path)
+    ids[:4, :4] = 9
+    write_ids(path, ids, davis_palette())
+    videos = {rules: VosBenchmark(tmp_path, rules=rules).sequences[0] for rules in ("vost", "youtube-vos")}
+    assert 9 in videos["youtube-vos"].objects
+    assert 9 not in videos["vost"].objects
 
 
 def test_rules_that_need_metadata_are_refused(davis_root):

@@ -1,6 +1,5 @@
 """Statistics of a sequence, the averages of categories, and rules that work without torch."""
 
-import math
 import subprocess
 import sys
 from typing import Any
@@ -29,14 +28,6 @@ def test_decay_does_not_wrap_beyond_255_frames(davis: dict[str, np.ndarray]) -> 
     assert abs(decay - wrapped[2]) > 1e-3
     falling = np.linspace(1, 0, 1000)
     assert sequence_statistics(falling)[2] == pytest.approx(0.75, abs=1e-3)
-
-
-def test_statistics_by_hand() -> None:
-    assert sequence_statistics([0.5, 0.6, float("nan"), 0.4]) == (0.5, 0.25, pytest.approx(0.55 - 0.4))
-    assert sequence_statistics([1.0]) == (1.0, 1.0, 0.0)
-    assert all(math.isnan(value) for value in sequence_statistics([float("nan")])[::2])
-    with pytest.raises(ValueError, match="at least one scored frame"):
-        sequence_statistics([])
 
 
 def test_the_overall_score_weighs_seen_and_unseen_alike() -> None:

@@ -126,8 +126,3 @@ def test_missing_parts_are_named(root: Path) -> None:
 def test_masks_that_do_not_fit_are_named(root: Path, t: int, mask: np.ndarray, message: str) -> None:
     Image.fromarray(mask).save(mask_path(root, t))
     assert message in refused(root)
-
-
-def test_a_mask_of_nearly_the_size_is_read_where_asked_for(root: Path) -> None:
-    Image.fromarray(np.ones((64, 79), np.uint8)).save(mask_path(root, 2))
-    assert Davis(root, size_tolerance=1)[0].mask(2).shape == (64, 80)

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from datamodules.datasets import Davis, Vos, YoutubeVos
+from datamodules.datasets import Vos, YoutubeVos
 from datamodules.reading.errors import DataError
 from datamodules.synthetic import write_davis
 from tests.helpers.synthetic_layouts import write_youtube_vos
@@ -36,16 +36,6 @@ def change(path: Path, values: np.ndarray) -> None:
     Image.fromarray(values.astype(np.uint8)).save(path)
 
 
-def test_dense_masks_read_as_by_the_reader_of_davis(root: Path) -> None:
-    for ours, davis in zip(Vos(root, **DAVIS), Davis(root), strict=True):
-        assert (ours.name, ours.frames, ours.size, dict(ours.masks)) == (
-            davis.name, davis.frames, davis.size, dict(davis.masks)
-        )  # fmt: skip
-        assert set(davis.objects) <= set(ours.objects)
-        assert ours.ground_truth
-        assert np.array_equal(ours.mask(3), davis.mask(3))
-
-
 def test_objects_enter_with_their_first_mask(root: Path) -> None:
     values = np.zeros((40, 56))
     for t in range(5):
@@ -60,13 +50,6 @@ def test_objects_enter_with_their_first_mask(root: Path) -> None:
     merged = Vos(root, **DAVIS, one_object=True)[0]
     assert (merged.objects, dict(merged.starts)) == ((1,), {1: 0})
     assert np.unique(merged.mask(3)).tolist() == [0, 1]
-
-
-def test_masks_that_only_introduce_objects_are_no_ground_truth(shared_data: Path) -> None:
-    bike, judo = Vos(shared_data / "davis_multi_first", **DAVIS, size_tolerance=1)
-    assert (bike.objects, bike.ground_truth) == ((1, 2), False)
-    assert not judo.ground_truth
-    assert sorted(judo.starts.values()) == [0, 5, 8, 13]
 
 
 def test_sparse_masks_of_youtube_vos(tmp_path: Path) -> None:

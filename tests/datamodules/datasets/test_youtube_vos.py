@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from PIL import Image
 
 from datamodules import VideoDataModule
 from datamodules.datasets import YoutubeVos
@@ -69,32 +68,14 @@ def test_all_frames_are_followed_and_every_fifth_is_reported(root: Path) -> None
     assert {i: 5 * t for i, t in sparse.starts.items()} == dict(dense.starts)
 
 
-def test_frames_before_the_first_object_are_left_out(root: Path) -> None:
-    (name, *_) = sorted(path.name for path in (root / "valid/JPEGImages").iterdir())
-    (root / "valid/Annotations" / name / "00000.png").rename(root / "valid/Annotations" / name / "00010.png")
-    start = {"objects": {"1": {"frames": ["00010"]}}}
-    for other in (root / "valid/Annotations" / name).glob("*.png"):
-        if other.stem != "00010":
-            other.unlink()
-    change_meta(root, "valid", lambda videos: videos.update({name: start}))
-    sequence = YoutubeVos(root)[0]
-    assert [frame.stem for frame in sequence.frames] == ["00010", "00015", "00020"]
-    assert (dict(sequence.starts), sequence.reported) == ({1: 0}, (0, 1, 2))
-
-
 def test_holdout_hides_whole_categories(root: Path) -> None:
     videos = YoutubeVos(root, "holdout", holdout=0.0, unseen=1)
     assert len(videos.unseen_categories) == 1
-    assert len(videos) + len(videos.training_videos) == 6
-    for sequence in videos:
-        hidden = {i for i, category in sequence.categories.items() if category in videos.unseen_categories}
-        assert sequence.unseen == hidden
-        assert hidden
-        assert sequence.ground_truth
-    shown = json.loads((root / "train/meta.json").read_text())["videos"]
-    for folder in videos.training_videos:
-        categories = {thing["category"] for thing in shown[folder.name]["objects"].values()}
-        assert not categories & videos.unseen_categories
+    held_out = {sequence.name for sequence in videos}
+    assert all(videos.unseen_categories & set(sequence.categories.values()) for sequence in videos)
+    others = [sequence for sequence in YoutubeVos(root, "train") if sequence.name not in held_out]
+    assert len(videos) + len(others) == 6
+    assert not any(videos.unseen_categories & set(sequence.categories.values()) for sequence in others)
 
 
 def test_holdout_is_a_function_of_seed_and_name(root: Path) -> None:
@@ -102,19 +83,6 @@ def test_holdout_is_a_function_of_seed_and_name(root: Path) -> None:
     assert first == [s.name for s in YoutubeVos(root, "holdout", holdout=0.5, unseen=0)]
     assert len(first) == 3
     assert any(first != [s.name for s in YoutubeVos(root, "holdout", holdout=0.5, unseen=0, seed=k)] for k in (1, 2, 3))
-
-
-def test_categories_that_training_does_not_have_are_unseen(root: Path) -> None:
-    def add(videos: dict[str, Any]) -> None:
-        objects = next(iter(videos.values()))["objects"]
-        for i, category in zip(objects, ("unicorn", "dots", "dots"), strict=False):
-            objects[i]["category"] = category
-
-    change_meta(root, "valid", add)
-    change_meta(root, "train", lambda videos: next(iter(videos.values()))["objects"]["1"].update(category="dots"))
-    sequence = YoutubeVos(root)[0]
-    assert sequence.unseen == {sequence.objects[0]}
-    assert YoutubeVos(root)[1].unseen == frozenset()
 
 
 def test_missing_files_are_named(root: Path) -> None:
@@ -134,32 +102,6 @@ def test_another_meta_is_named(root: Path, videos: Any) -> None:
     assert refused(root).startswith(f"{path}: ")
     path.unlink()
     assert "no such file; unpack the complete archive" in refused(root)
-
-
-def introducing_mask(root: Path) -> tuple[Path, int]:
-    """The first mask of the first validation video, and the objects' ids in it."""
-    name, video = next(iter(json.loads((root / "valid/meta.json").read_text())["videos"].items()))
-    start = min(thing["frames"][0] for thing in video["objects"].values())
-    path = root / "valid/Annotations" / name / f"{start}.png"
-    return path, int(np.array(Image.open(path)).max())
-
-
-def test_an_object_that_no_mask_holds_is_refused(root: Path) -> None:
-    path, _ = introducing_mask(root)
-    change_meta(root, "valid", lambda v: v[path.parent.name]["objects"].update({"9": {"frames": [path.stem]}}))
-    message = refused(root)
-    assert f"{path}: object 9 starts here, but no pixel of this mask holds it" in message
-    assert "meta.json" in message
-
-
-@pytest.mark.parametrize("number", ["255", "0"])
-def test_ids_that_cannot_be_followed_are_refused(root: Path, number: str) -> None:
-    path, _ = introducing_mask(root)
-    mask = np.full(SIZE, 255, np.uint8)
-    mask[0] = np.array(Image.open(path))[0]
-    Image.fromarray(mask).save(path)
-    change_meta(root, "valid", lambda v: v[path.parent.name]["objects"].update({number: {"frames": [path.stem]}}))
-    assert f"object {number} cannot be followed; ids are 1 to 254" in refused(root)
 
 
 def training(source: Path, **arguments: Any) -> set[str]:
@@ -201,6 +143,7 @@ def test_a_list_that_names_a_scored_video_is_refused(many: Path, tmp_path: Path)
         training(listing)
     assert "--data.include_holdout true" in str(error.value)
     assert len(training(listing, include_holdout=True)) == len(folders)
-    kept = YoutubeVos(many, "holdout").training_videos
+    scored = {sequence.name for sequence in YoutubeVos(many, "holdout")}
+    kept = [folder for folder in folders if folder.name not in scored]
     listing.write_text("".join(f"{folder}\n" for folder in kept))
     assert training(listing) == {folder.name for folder in kept}

@@ -43,19 +43,6 @@ def test_the_colour_under_a_point_stays_and_half_a_pixel_beside_it_less(unlit):
     assert all(means[0, 0] < 0.7 * value for shift, value in means.items() if shift != (0, 0))
 
 
-def test_points_are_hidden_where_something_covers_them_or_outside():
-    _, masks = render_video(0, 1, 24, (96, 128), SPRITES)
-    points, hidden = video_tracks(0, 1, masks, SPRITES, 24)
-    assert points.shape == (24, 24, 2)
-    assert 0.02 < hidden.mean() < 0.7
-    assert not hidden.all(1).any()
-    inside = ((points >= 0) & (points < 1)).all(-1)
-    assert hidden[~inside].all()
-    assert (hidden & inside).any()
-    step = np.abs(np.diff(points, axis=1)).max()
-    assert 0 < step < 0.2
-
-
 def test_the_layout_is_tap_vids_and_the_same_each_time(tmp_path):
     root = write_tap_vid(tmp_path / "tap_vid", 2, frames=6, size=(48, 64), tracks=5)
     videos = TapVid(root)

@@ -4,7 +4,6 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +14,8 @@ from datamodules import SyntheticTrackingDataModule
 from datamodules.datasets import Otb
 from datamodules.reading.boxes import read_boxes
 from datamodules.reading.errors import DataError
-from datamodules.synthetic import render_video, write_davis, write_got10k, write_otb, write_tap_vid, write_videos
-from datamodules.synthetic.writers import Scenes, boxes_of, write_mp4
+from datamodules.synthetic import write_davis, write_got10k, write_otb, write_tap_vid, write_videos
+from datamodules.synthetic.writers import boxes_of
 from tests.helpers.synthetic_layouts import write_jhmdb, write_vip, write_youtube_vos
 
 SMALL: dict[str, Any] = {"frames": 6, "size": (48, 64)}
@@ -47,20 +46,6 @@ def test_the_same_arguments_give_the_same_bytes(tmp_path: Path, write: Callable[
     assert first.keys() == again.keys()
     assert without_date(first) == without_date(again)
     assert without_date(first) != without_date(other)
-
-
-def test_what_memory_holds_has_no_say_in_an_encoding(tmp_path: Path) -> None:
-    """With x264's macroblock tree, about a third of these encodings differed from the others."""
-    video, _ = Scenes(seed=3, **SMALL).render(0)
-
-    def encoded(number: int) -> bytes:
-        litter = [os.urandom(5000 + number) for _ in range(20)]
-        write_mp4(tmp_path / f"{number}.mp4", video)
-        del litter
-        return (tmp_path / f"{number}.mp4").read_bytes()
-
-    with ThreadPoolExecutor(2) as pool:
-        assert len(set(pool.map(encoded, range(60)))) == 1
 
 
 @pytest.mark.slow
@@ -111,33 +96,6 @@ def test_boxes_by_hand() -> None:
     masks[1, 5, 7] = 2
     masks[2, 0, 0] = 1
     assert boxes_of(masks, 2).tolist() == [[2, 3, 5, 2], [8, 6, 1, 1], [8, 6, 1, 1]]
-
-
-def test_otb_layout(tmp_path: Path) -> None:
-    sequences = Otb(write_otb(tmp_path / "otb", 4, seed=2, **OBLONG), version=None)
-    assert [s.name for s in sequences] == [
-        "Synthetic000",
-        "Synthetic001",
-        "Synthetic002-1",
-        "Synthetic002-2",
-        "Synthetic003",
-    ]
-    _, masks = render_video(2, 1, sprites=(2, 4), **OBLONG)
-    assert np.array_equal(sequences[1].boxes, boxes_of(masks, masks[0].max()))
-    assert not np.array_equal(sequences[2].boxes, sequences[3].boxes)
-    assert "\t" in (tmp_path / "otb/Synthetic001/groundtruth_rect.txt").read_text()
-    assert sequences[0].frame(4).shape == (3, 96, 128)
-
-
-def test_got10k_layout(tmp_path: Path) -> None:
-    root = write_got10k(tmp_path / "got10k", 2, valid=1, **OBLONG)
-    assert (root / "train/list.txt").read_text().split() == ["GOT-10k_Train_000001", "GOT-10k_Train_000002"]
-    folder = root / "val" / "GOT-10k_Val_000001"
-    _, masks = render_video(0, 2, **OBLONG)
-    assert np.array_equal(read_boxes(folder / "groundtruth.txt"), boxes_of(masks, masks[0].max()))
-    cover = [int(line) for line in (folder / "cover.label").read_text().split()]
-    assert cover == [8 * int((mask == masks[0].max()).any()) for mask in masks]
-    assert len(list(folder.glob("*.jpg"))) == 5
 
 
 def test_the_datamodule_makes_both_and_they_share_no_video(tmp_path: Path) -> None:
