@@ -10,24 +10,23 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from importlib.resources import files
 from pathlib import Path
-from typing import Any, Literal
+from statistics import fmean
+from typing import Literal
 
 from datamodules.reading.files import write_atomically
 from datamodules.reading.mask_files import davis_palette
 
 from ..pictures.animation import TRUTH_SUFFIX, Curve, plain_curves
-from ..results.statistics import rows_difference, score_intervals, videos_of
-from ..results.stored import Json, epochs_and_step, on_test_set, protocols_of, read_results, read_rows
+from ..results.records import Record, records_of
+from ..results.statistics import difference
+from ..results.stored import Checked, Json, Run, read_as, read_run
 from .published import published_beside
 
 TITLES = {"davis": "DAVIS", "youtube_vos": "YouTube-VOS", "jhmdb": "JHMDB", "vip": "VIP", "otb": "OTB"}
-MATERIAL: Json = {"sequences": [], "ranked_by": [], "shows": "", "charts": [], "text_columns": []}
 AT_EACH_END = 3
 """Worst and best sequences whose animations are in the page."""
 MOST_BYTES = 8_000_000
 """Of all animations in the page."""
-MOST_SCORES = 3
-"""Scores that stand above the tables and have intervals."""
 
 
 @dataclass(frozen=True)
@@ -51,27 +50,6 @@ class Chart:
     labels: Sequence[str] = ()
     kind: Literal["lines", "bars"] = "lines"
     span: tuple[float, float] | None = (0.0, 1.0)
-
-
-@dataclass(frozen=True)
-class Run:
-    """Content of a benchmark run's folder: results.json, per_sequence.csv and report.json."""
-
-    folder: Path
-    results: Json
-    rows: list[dict[str, str]]
-    material: Json
-
-    @property
-    def digests(self) -> list[str]:
-        """Digests of the protocols that it was measured by."""
-        return [protocol["digest"] for protocol in protocols_of(self.results)]
-
-    def main_scores(self) -> list[str]:
-        """Return the keys of its most telling scores: the first, those that rank the sequences, then others."""
-        scores, ranked_by = list(self.results["scores"]), self.material["ranked_by"]
-        ranking = [key for key in scores if key.rpartition("/")[2] in ranked_by]
-        return list(dict.fromkeys([*scores[:1], *ranking, *scores]))
 
 
 def write_material(
@@ -115,25 +93,25 @@ def write_report(folder: str | Path, beside: Sequence[str | Path] = ()) -> Path:
             benchmark's.
     """
     run = read_run(Path(folder))
-    intervals = score_intervals(run.results["scores"], run.rows, run.material["sequences"])
-    compared = [key for key in run.main_scores() if key in intervals][:MOST_SCORES]
+    compared = {one.key: one for one in records_of(run, scores=run.main_scores()) if one.interval}
     named = [(str(other.results.get("network")), other) for other in compared_runs(run)]
     named += [("/".join(other.folder.resolve().parts[-2:]), other) for other in map(read_run, map(Path, beside))]
-    digests = dict.fromkeys(run.digests) if on_test_set(run.results) else {}
+    digests = dict.fromkeys(protocol["digest"] for protocol in run.protocols) if run.on_test_set else {}
     papers = [paper for digest in digests for paper in published_beside(run.results["benchmark"], digest)]
+    ends = {key: one.interval or (0.0, 0.0) for key, one in compared.items()}
     content = {
         "name": TITLES.get(run.results["benchmark"], run.results["benchmark"]),
         "results": run.results,
         "command": shlex.join(run.results.get("command", [])),
-        "protocols": protocols_of(run.results),
-        "main": run.main_scores()[:MOST_SCORES],
-        "intervals": {key: "[{:.1f}, {:.1f}]".format(*(100 * end for end in intervals[key])) for key in compared},
-        "epochs": epochs_of(run),
+        "protocols": run.protocols,
+        "main": run.main_scores(),
+        "intervals": {key: f"[{100 * low:.1f}, {100 * high:.1f}]" for key, (low, high) in ends.items()},
+        "epochs": run.epochs(),
         "others": [_beside(run, name, other, compared) for name, other in named],
         "published": [{"name": f"{paper.name} ({paper.source})", "scores": dict(paper.scores)} for paper in papers],
         "animations": _animations(run),
         "rows": run.rows,
-        **run.material,
+        **run.report.model_dump(),
     }
     # JSON has no NaN: scores that are not defined become null
     plain = json.loads(json.dumps(content), parse_constant=lambda _: None)
@@ -144,48 +122,6 @@ def write_report(folder: str | Path, beside: Sequence[str | Path] = ()) -> Path:
     return path
 
 
-def read_run(path: Path) -> Run:
-    """Read a benchmark run by its folder or its results.json.
-
-    Raises:
-        ValueError: for a file that is damaged or not one of a benchmark; the message names it.
-    """
-    folder = path.parent if path.name == "results.json" else path
-    results, rows = read_results(folder / "results.json"), read_rows(folder / "per_sequence.csv")
-    material = folder / "report.json"
-    return Run(folder, results, rows, MATERIAL | (read_object(material) if material.is_file() else {}))
-
-
-def read_object(path: Path) -> Json:
-    """Read a JSON file that holds an object.
-
-    Raises:
-        ValueError: if it is damaged; the message names it.
-    """
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
-        raise ValueError(f"{path}: cannot be read ({error})") from error
-    if not isinstance(content, dict):
-        raise ValueError(f"{path}: is not a file of a benchmark run")
-    return content
-
-
-def epochs_of(run: Run) -> list[Json]:
-    """Return epoch, step and scores of all results of a run's training, in order; `this` marks the run itself.
-
-    They lie next to it; for a run that was resumed in another folder, its results.json holds the earlier ones.
-    """
-    found = {past["step"]: {**past, "this": False} for past in run.results.get("history", [])}
-    own = run.folder.resolve()
-    if epochs_and_step(own) is not None:
-        for file in own.parent.glob("epoch=*-step=*/results.json"):
-            if trained := epochs_and_step(file.parent):
-                scores, this = read_results(file)["scores"], file.parent == own
-                found[trained[1]] = {"epoch": trained[0], "step": trained[1], "scores": scores, "this": this}
-    return [found[step] for step in sorted(found)]
-
-
 def compared_runs(run: Run) -> list[Run]:
     """Return the other rows of a `vidcorr compare` that this run is a row of, in its order."""
     own = run.folder.resolve()
@@ -194,10 +130,10 @@ def compared_runs(run: Run) -> list[Run]:
         return []
     others = [read_run(other) for other in own.parent.parent.glob(f"*/{own.name}/results.json") if other.parent != own]
     named = {other.results.get("network"): other for other in others}
-    return [named[name] for name in read_object(file) if name in named]
+    return [named[name] for name in read_as(file, "compare.json", Checked) if name in named]
 
 
-def _beside(run: Run, name: str, other: Run, compared: Sequence[str]) -> Json:
+def _beside(run: Run, name: str, other: Run, compared: Mapping[str, Record]) -> Json:
     """Return what the page shows of another run: its scores, epochs, charts, and the paired tests against this run.
 
     Raises:
@@ -206,31 +142,32 @@ def _beside(run: Run, name: str, other: Run, compared: Sequence[str]) -> Json:
     if other.results["benchmark"] != run.results["benchmark"]:
         benchmarks = f"{other.results['benchmark']}, the report is of {run.results['benchmark']}"
         raise ValueError(f"{other.folder / 'results.json'}: is a result of {benchmarks}")
-    same = other.digests == run.digests
+    same = [each["digest"] for each in other.protocols] == [each["digest"] for each in run.protocols]
     differences = {}
-    for key in compared if same else ():
-        found = rows_difference(run.rows, other.rows, key, run.material["sequences"])
+    for key, record in compared.items() if same else ():
+        theirs = other.values(key)
+        found = difference([record.videos], [theirs]) if theirs else None
         differences[key] = "other sequences" if found is None else found.in_points
     return {
         "name": name,
         "scores": other.results["scores"],
-        "protocols": ", ".join(protocol["name"] for protocol in protocols_of(other.results)) or "none",
+        "protocols": ", ".join(protocol["name"] for protocol in other.protocols) or "none",
         "same": same,
         "differences": differences,
-        "epochs": epochs_of(other),
-        "charts": other.material["charts"],
+        "epochs": other.epochs(),
+        "charts": other.report.charts,
     }
 
 
 def _animations(run: Run) -> list[Json]:
     """Return the animations of a run, the sequence with the lowest score first; the worst and the best have images."""
-    scores, objects = scores_by_sequence(run.rows, run.material["ranked_by"], run.material["sequences"])
+    scores, objects = scores_by_sequence(run)
     palette = davis_palette().tolist()
     animations: list[tuple[Json, Path]] = []
     for path in sorted((run.folder / "animations").rglob("*.json")):
-        animation = read_object(path)
+        animation = read_as(path, "file of an animation", Checked)
         name, kind = str(animation.get("sequence")), animation.get("kind")
-        if name in run.material["sequences"] and path.with_suffix(".webp").is_file():
+        if name in run.report.sequences and path.with_suffix(".webp").is_file():
             of_objects = sorted(objects.get(name, {}).items())
             animation["objects"] = [(number, palette[number % 256], score) for number, score in of_objects]
             animation |= {"name": f"{name} ({kind})" if kind else name, "score": scores.get(name), "images": []}
@@ -246,27 +183,18 @@ def _animations(run: Run) -> list[Json]:
     return [animation for animation, _ in animations]
 
 
-def scores_by_sequence(
-    rows: Sequence[Mapping[str, Any]], ranked_by: Sequence[str], sequences: Sequence[str]
-) -> tuple[dict[str, float], dict[str, dict[int, float]]]:
+def scores_by_sequence(run: Run) -> tuple[dict[str, float], dict[str, dict[int, float]]]:
     """Return a score for each sequence, and one for each of its objects where rows are of objects.
 
-    A score is the mean of some columns, over the rows of the last stage.
-
-    Args:
-        rows: rows of per_sequence.csv; "Sequence" is a sequence's name, or that and "_" and an object's number.
-        ranked_by: the columns.
-        sequences: names.
+    A score is the mean of the columns that rank the sequences, over the rows of the last stage.
     """
-    values: dict[str, list[float]] = {}
+    scores: dict[str, float] = {}
     objects: dict[str, dict[int, float]] = {}
-    videos = videos_of([row["Sequence"] for row in rows], sequences)
-    for row in rows:
-        own = [float(row[column]) for column in ranked_by if row.get(column)]
-        if own and row.get("Stage", "") == rows[-1].get("Stage", ""):
-            name = videos[row["Sequence"]]
-            values.setdefault(name, []).extend(own)
-            number = row["Sequence"][len(name) + 1 :]
-            if number.isdecimal():
-                objects.setdefault(name, {})[int(number)] = sum(own) / len(own)
-    return {name: sum(found) / len(found) for name, found in values.items()}, objects
+    for name, rows in run.rows_by_video(run.rows[-1].get("Stage", "") if run.rows else "").items():
+        values = [[float(row[column]) for column in run.report.ranked_by if row.get(column)] for row in rows]
+        if ranked := [value for own in values for value in own]:
+            scores[name] = fmean(ranked)
+        numbers = [row["Sequence"][len(name) + 1 :] for row in rows]
+        pairs = zip(numbers, values, strict=True)
+        objects[name] = {int(number): fmean(own) for number, own in pairs if number.isdecimal() and own}
+    return scores, objects

@@ -1,6 +1,6 @@
-"""One frame for all tables: a plain list of records, one for each score of a run, and their cells by row and column.
+"""Records, one for each score of a run, and the table of them: rows are networks over their seeds.
 
-Rows are networks, each over its seeds; a column holds only numbers that compare.
+Numbers are compared only where their columns agree: benchmark, protocol with all its values, data and sequences.
 """
 
 import hashlib
@@ -8,22 +8,24 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from statistics import fmean
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-from .statistics import Difference, ScoresBySequence, difference, interval, mean_score, values_by_sequence
-from .stored import Json, machine_of, on_test_set, protocol_of, read_results, read_rows, read_sequences
+from .statistics import Difference, ScoresBySequence, difference, interval, mean_score
+from .stored import Json, Run
 
-SEED_FLAGS = ("--seed_everything", "--seed", "--seeds", "--model.seed", "--data.seed")
-PLACE_FLAGS = ("--output", "--trainer.default_root_dir", "--trainer.logger.save_dir", "--trainer.callbacks.output_dir")
 SWITCHES = {"one_object": "one object", "all_frames": "all frames", "one_to_one": "one detection per instance"}
 """Switches of benchmarks that change a score, as they are named in the head of a column."""
-NAMED_SEED = re.compile(r", seed (\d+)$")
+SEED_IN_NAME = re.compile(r", seed (\d+)$")
+SEED_FLAG = re.compile(r"\0--(?:seed_everything|seeds?|model\.seed|data\.seed)[=\0]([^\0]*)")
+PLACE_FLAG = re.compile(
+    r"\0--(?:output|trainer\.default_root_dir|trainer\.logger\.save_dir|trainer\.callbacks\.output_dir)[=\0][^\0]*"
+)
+"""The flags of seeds and places in a command whose arguments are joined by NUL."""
 
 
 class Column(NamedTuple):
-    """The key of a column: everything that two numbers must agree in to be comparable.
+    """Everything that two numbers must agree in to be comparable.
 
     Attributes:
         benchmark: its name.
@@ -33,7 +35,6 @@ class Column(NamedTuple):
         sequences: their number; None where the file does not say.
         names: digest of the names of the sequences and objects; empty where the run left no rows.
         score: key of the score, without the stage.
-        on_test_set: whether it is over the test set that papers report.
     """
 
     benchmark: str
@@ -43,7 +44,6 @@ class Column(NamedTuple):
     sequences: int | None
     names: str
     score: str
-    on_test_set: bool
 
     @property
     def conditions(self) -> str:
@@ -54,167 +54,224 @@ class Column(NamedTuple):
 
 @dataclass(frozen=True)
 class Record:
-    """One score of one results.json.
+    """One score of one run.
 
     Attributes:
-        name: name of the network, and of the stage where there are several; without its seed.
-        label: the row that the user names; empty: none.
+        name: the row that the user names, else the network without its seed; with the stage where there are several.
+        named: whether the user named the row.
+        key: of the score, with its stage where there are several.
         column: that it belongs to.
         value: fraction.
         videos: values of single sequences and objects; empty where the run left none for this score.
-        seed: None where neither name nor command says it.
-        command: that produced it, without its seed and output folder.
-        folder: folder of the run.
-        machine: GPUs or processor that scored it, and torch; empty where its file does not say.
+        seed: None where neither the network's name nor the command says it.
+        command: that produced it, without its seed and output folder; arguments joined by NUL.
+        run: that left it.
         protocol: name, digest and fields of the protocol; empty where there is none.
-        features: stage and stride of the features, as the file says them.
     """
 
     name: str
-    label: str
+    named: bool
+    key: str
     column: Column
     value: float
     videos: ScoresBySequence
     seed: int | None
-    command: tuple[str, ...]
-    folder: Path
-    machine: str
+    command: str
+    run: Run
     protocol: Json
-    features: Json
 
     @property
     def is_mean(self) -> bool:
-        """Return whether the score is the mean over objects; others, such as an IoU over pixels, have no interval."""
+        """Whether the score is the mean over objects; others, such as an IoU over pixels, have no interval."""
         return bool(self.videos) and abs(mean_score(self.videos) - self.value) < 1e-6
+
+    @property
+    def interval(self) -> tuple[float, float] | None:
+        """95 % interval over sequences; None where the score is no mean over them."""
+        return interval([self.videos]) if self.is_mean else None
 
 
 @dataclass(frozen=True)
 class Cell:
-    """A score of a row in a column.
+    """A score of a row.
 
     Attributes:
         scores: one for each seed, fractions.
-        runs: values of single sequences and objects for each seed; empty where the score is no mean over them.
+        records: behind the scores; empty for a published number.
         trained: whether the row stands for a training, of which the seeds are a sample, not for one network.
-        interval: 95 % interval, see `statistics.interval`; None where there is none.
         difference: from the base row, paired by sequence; None for the base itself and where they do not pair.
     """
 
     scores: tuple[float, ...]
-    runs: tuple[ScoresBySequence, ...] = ()
+    records: tuple[Record, ...] = ()
     trained: bool = False
-    interval: tuple[float, float] | None = None
     difference: Difference | None = None
 
     @property
     def mean(self) -> float:
-        """Return the mean over the seeds."""
+        """Mean over the seeds."""
         return fmean(self.scores)
 
     @property
     def spread(self) -> float:
-        """Return the largest minus the smallest score of a seed."""
+        """Largest minus smallest score of a seed."""
         return max(self.scores) - min(self.scores)
 
+    @property
+    def runs(self) -> list[ScoresBySequence]:
+        """Values of single sequences and objects for each seed; empty where the score is no mean over them."""
+        return [one.videos for one in self.records] if all(one.is_mean for one in self.records) else []
+
+    @property
+    def interval(self) -> tuple[float, float] | None:
+        """95 % interval, see `statistics.interval`; None where there is none."""
+        return interval(self.runs) if self.runs else None
+
     def against(self, base: "Cell | None") -> "Cell":
-        """Return the cell with its difference from the base row's, where there is one."""
+        """Return the cell with its difference from the base row's, where all scores of both are comparable."""
         if base is None or not self.runs or not base.runs:
+            return self
+        if len({one.column for one in (*self.records, *base.records)}) > 1:
             return self
         return replace(self, difference=difference(self.runs, base.runs, (self.trained, base.trained)))
 
 
 @dataclass(frozen=True)
 class Table:
-    """Scores by row and column.
+    """Scores by row and head of a column.
 
     Attributes:
-        columns: in the order in which they were met.
-        rows: name → column → cell.
+        heads: of the columns.
+        rows: name → head → cell; where a cell is missing there is no score.
         base: row that differences are from; empty: none.
     """
 
-    columns: tuple[Column, ...]
-    rows: Mapping[str, Mapping[Column, Cell]]
+    heads: tuple[str, ...]
+    rows: Mapping[str, Mapping[str, Cell]]
     base: str = ""
 
+    def with_differences(self, base: str) -> "Table":
+        """Return the table with the difference of every row from a base row.
 
-def read_records(folder: Path, label: str = "", scores: Sequence[str] = ()) -> list[Record]:
-    """Read the scores of one run.
+        Args:
+            base: name of the row, or a part of it that no other row has.
+
+        Raises:
+            ValueError: if there is no such row; one line.
+        """
+        found = [name for name in self.rows if name == base] or [name for name in self.rows if base in name]
+        if len(found) != 1:
+            raise ValueError(f"--base {base!r} names {len(found) or 'no'} rows; the rows are {'; '.join(self.rows)}")
+        cells = self.rows[found[0]]
+        rows = {
+            name: row if row is cells else {head: cell.against(cells.get(head)) for head, cell in row.items()}
+            for name, row in self.rows.items()
+        }
+        return Table(self.heads, rows, found[0])
+
+
+def records_of(run: Run, row: str = "", scores: Sequence[str] = ()) -> list[Record]:
+    """Return the scores of a run.
 
     Args:
-        folder: with results.json and, for intervals, per_sequence.csv.
-        label: row that the user names.
+        run: see `read_run`.
+        row: name that the user gives it.
         scores: keys, with or without their stage; none takes the first score of the benchmark. Of a score that the
             benchmark gives for single sequences only, the mean counts.
-
-    Raises:
-        ValueError: if a file is damaged; one line.
     """
-    results, rows = read_results(folder / "results.json"), read_rows(folder / "per_sequence.csv")
-    sequences = read_sequences(folder)
-    names = " ".join(sorted({row["Sequence"] for row in rows}))
-    digest = hashlib.sha256(names.encode("utf-8", "surrogateescape")).hexdigest()[:8] if rows else ""
+    results = run.results
     wanted = list(scores) or [key.rpartition("/")[2] for key in list(results["scores"])[:1]]
     chosen = {key: value for key, value in results["scores"].items() if {key, key.rpartition("/")[2]} & set(wanted)}
     if not chosen:
-        stages = dict.fromkeys(row.get("Stage", "") for row in rows)
+        stages = dict.fromkeys(each.get("Stage", "") for each in run.rows)
         keys = [f"{stage}/{score}".removeprefix("/") for stage in stages for score in wanted]
-        by_key = {key: values_by_sequence(rows, key, sequences) for key in keys}
-        chosen = {key: mean_score(values) for key, values in by_key.items() if values}
-    network = str(results.get("network") or folder)
-    command, seed = _without_seed(results.get("command", []))
-    named = NAMED_SEED.search(network)
-    found = []
+        chosen = {key: mean_score(values) for key in keys if (values := run.values(key))}
+    network, command = str(results.get("network") or run.folder), "\0".join(results.get("command", [])[1:])
+    seeds = SEED_IN_NAME.findall(network) or SEED_FLAG.findall(f"\0{command}")
+    records = []
     for key, value in chosen.items():
         stage, _, score = key.rpartition("/")
-        protocol = protocol_of(results, stage)
+        protocol = run.protocol_of(stage)
         suffix = stage.removesuffix(protocol.get("name", "")).rstrip("/")
-        found.append(
+        records.append(
             Record(
-                name=", ".join(filter(None, (NAMED_SEED.sub("", network), suffix))),
-                label=", ".join((label, suffix)) if label and suffix else label,
-                column=_column(results, protocol, digest, score),
+                name=", ".join(filter(None, (row or SEED_IN_NAME.sub("", network), suffix))),
+                named=bool(row),
+                key=key,
+                column=_column(run, protocol, score),
                 value=float(value),
-                videos=values_by_sequence(rows, key, sequences) or {},
-                seed=int(named[1]) if named else seed,
-                command=command,
-                folder=folder,
-                machine=machine_of(results),
+                videos=run.values(key),
+                seed=int(seeds[0]) if seeds and seeds[0].isdecimal() else None,
+                command=PLACE_FLAG.sub("", SEED_FLAG.sub("", f"\0{command}")),
+                run=run,
                 protocol=protocol,
-                features={key: results.get(key) for key in ("stage", "stride")},
             )
         )
-    return found
+    return records
 
 
-def tabulate(found: Iterable[Record], base: str = "", trained: bool | None = None) -> Table:
-    """Line up scores: those of one row that differ in their seed alone become one cell.
+def by_row(records: Iterable[Record]) -> dict[str, list[Record]]:
+    """Return row → its records: those of one name that the user gave, or seeds of one network and command.
 
-    Without a label, scores are seeds of one row where network and command are the same but for distinct seeds;
-    otherwise each has its own row, whose name includes its folder.
+    Two results that are not seeds of one row never meet: each has its own row, whose name includes its folder.
+    """
+    rows: dict[tuple[object, ...], list[Record]] = {}
+    for one in records:
+        key: tuple[object, ...] = (one.name,) if one.named else (one.name, one.command)
+        others = [other.seed for other in rows.get(key, ()) if other.column == one.column and not one.named]
+        if others and (one.seed is None or one.seed in others or None in others):
+            key = (*key, one.run.folder)
+        rows.setdefault(key, []).append(one)
+    taken = Counter(members[0].name for members in rows.values())
+    return {
+        first.name if taken[first.name] == 1 else f"{first.name} ({first.run.folder})": members
+        for members in rows.values()
+        for first in members[:1]
+    }
+
+
+def cell_of(records: Sequence[Record], trained: bool | None = None) -> Cell:
+    """Summarise the scores of the seeds of one row, at least one.
 
     Args:
-        found: result of `read_records`.
-        base: name of the row that differences are from, or a part of it that no other row has.
-        trained: see `cell_of`.
-
-    Raises:
-        ValueError: if there is no such base row; one line.
+        records: of the seeds.
+        trained: whether the row stands for a training; None takes it for one where there are several runs, or `fit`
+            made the only one.
     """
-    found = list(found)
-    cells: dict[str, dict[Column, list[Record]]] = {}
-    for name, members in _rows_of(found).items():
+    if trained is None:
+        trained = len(records) > 1 or records[0].command.startswith("\0fit")
+    return Cell(tuple(one.value for one in records), tuple(records), trained)
+
+
+def tabulate(records: Iterable[Record], trained: bool | None = None) -> Table:
+    """Line up scores, a row for each network and a column for each set of comparable numbers.
+
+    Args:
+        records: of any runs.
+        trained: see `cell_of`.
+    """
+    records = list(records)
+    heads = heads_of(one.column for one in records)
+    cells: dict[str, dict[str, list[Record]]] = {}
+    for name, members in by_row(records).items():
         for one in members:
-            cells.setdefault(name, {}).setdefault(one.column, []).append(one)
-    rows = {name: {column: cell_of(ones, trained) for column, ones in row.items()} for name, row in cells.items()}
-    base = _base_row(rows, base) if base else ""
-    for name, row in rows.items() if base else ():
-        if name != base:
-            rows[name] = {column: cell.against(rows[base].get(column)) for column, cell in row.items()}
-    return Table(tuple(dict.fromkeys(one.column for one in found)), rows, base)
+            cells.setdefault(name, {}).setdefault(heads[one.column], []).append(one)
+    rows = {name: {head: cell_of(found, trained) for head, found in row.items()} for name, row in cells.items()}
+    return Table(tuple(heads.values()), rows)
 
 
-def _column(results: Mapping[str, Any], protocol: Json, names: str, score: str) -> Column:
+def heads_of(columns: Iterable[Column]) -> dict[Column, str]:
+    """Return the head of each column; the digest of its sequences stands in those that are alike otherwise."""
+    heads = {column: f"{column.benchmark} {column.score} ({column.conditions})" for column in columns}
+    taken = Counter(heads.values())
+    return {
+        column: head if taken[head] == 1 else f"{head[:-1]} {column.names or 'of unknown names'})"
+        for column, head in heads.items()
+    }
+
+
+def _column(run: Run, protocol: Json, score: str) -> Column:
+    results = run.results
     said = {key: results[key] for key in ("year", "split", "subset", "rules") if results.get(key) is not None}
     if isinstance(rules := said.get("rules"), dict):
         said["rules"] = " ".join(str(value) for key, value in rules.items() if key not in ("source", "digest"))
@@ -228,84 +285,13 @@ def _column(results: Mapping[str, Any], protocol: Json, names: str, score: str) 
     if results.get("holdout") is not None:
         parts.append(f"holdout {results['holdout']}, {results.get('unseen')} unseen, drawn by {results.get('seed')}")
     parts += [words for key, words in SWITCHES.items() if results.get(key)]
+    names = " ".join(sorted({row["Sequence"] for row in run.rows}))
     return Column(
         benchmark=results["benchmark"],
         protocol=str(protocol.get("name", "")),
         digest=str(protocol.get("digest", "")),
         data=", ".join(parts),
         sequences=results.get("sequences"),
-        names=names,
+        names=hashlib.sha256(names.encode("utf-8", "surrogateescape")).hexdigest()[:8] if names else "",
         score=score,
-        on_test_set=on_test_set(results),
     )
-
-
-def _without_seed(command: Sequence[str]) -> tuple[tuple[str, ...], int | None]:
-    """Return a command without the flags of seed and output folder, and the seed that it names first."""
-    kept: list[str] = []
-    seeds: list[str] = []
-    arguments = iter(command[1:])
-    for argument in arguments:
-        flag, equals, value = argument.partition("=")
-        if flag not in (*SEED_FLAGS, *PLACE_FLAGS):
-            kept.append(argument)
-            continue
-        value = value if equals else next(arguments, "")
-        if flag in SEED_FLAGS:
-            seeds.append(value)
-    return tuple(kept), int(seeds[0]) if seeds and seeds[0].isdecimal() else None
-
-
-def _rows_of(found: Sequence[Record]) -> dict[str, list[Record]]:
-    """Return row → its scores."""
-    groups: dict[tuple[Any, ...], list[Record]] = {}
-    for one in found:
-        groups.setdefault((one.label,) if one.label else (one.name, one.command), []).append(one)
-    rows: dict[str, list[Record]] = {}
-    columns = Counter((one.name, one.column) for one in found if not one.label)
-    several = {name for (name, _), count in columns.items() if count > 1}
-    for members in groups.values():
-        if label := members[0].label:
-            rows.setdefault(label, []).extend(members)
-        elif _are_seeds(members):
-            name = members[0].name
-            name = f"{name} ({members[0].folder})" if name in several and not _only_group(name, groups) else name
-            rows.setdefault(name, []).extend(members)
-        else:
-            for one in members:
-                rows.setdefault(f"{one.name} ({one.folder})" if one.name in several else one.name, []).append(one)
-    return rows
-
-
-def _only_group(name: str, groups: Mapping[tuple[Any, ...], Sequence[Record]]) -> bool:
-    return sum(members[0].name == name and not members[0].label for members in groups.values()) == 1
-
-
-def _are_seeds(members: Sequence[Record]) -> bool:
-    by_column: dict[Column, list[int | None]] = {}
-    for one in members:
-        by_column.setdefault(one.column, []).append(one.seed)
-    return all(len(seeds) == 1 or (None not in seeds and len(set(seeds)) == len(seeds)) for seeds in by_column.values())
-
-
-def cell_of(ones: Sequence[Record], trained: bool | None = None) -> Cell:
-    """Summarise the scores of the seeds of one row, at least one.
-
-    Args:
-        ones: its records.
-        trained: whether the row stands for a training; None takes it for one where there are several runs, or `fit`
-            made the only one.
-    """
-    runs = tuple(one.videos for one in ones if one.is_mean)
-    if len(runs) < len(ones):
-        runs = ()
-    if trained is None:
-        trained = len(ones) > 1 or ones[0].command[:1] == ("fit",)
-    return Cell(tuple(one.value for one in ones), runs, trained, interval(runs) if runs else None)
-
-
-def _base_row(rows: Mapping[str, Any], base: str) -> str:
-    named = [name for name in rows if name == base] or [name for name in rows if base in name]
-    if len(named) != 1:
-        raise ValueError(f"--base {base!r} names {len(named) or 'no'} rows; the rows are {'; '.join(rows)}")
-    return named[0]

@@ -1,4 +1,4 @@
-"""Tables of texts as Markdown, LaTeX or a table of the console; `csv_text` writes the fourth format."""
+"""Tables as text: of plain cells as Markdown, LaTeX or for the console, and of scores with their uncertainty."""
 
 from collections.abc import Sequence
 from math import isnan
@@ -6,6 +6,12 @@ from math import isnan
 import rich.table
 from rich.markup import escape
 
+from datamodules.reading.files import csv_of_records
+
+from .records import Cell, Table
+from .statistics import FEWEST_SEEDS
+
+FORMATS = ("md", "csv", "tex")
 LATEX = {letter: f"\\{letter}" for letter in "&%$#_{}"} | {
     "\\": r"\textbackslash{}",
     "~": r"\textasciitilde{}",
@@ -42,6 +48,81 @@ def console_table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> rich.ta
     for row in rows:
         table.add_row(*map(escape, row))
     return table
+
+
+def render(table: Table, format: str = "md") -> str:
+    """Write a table of scores as text.
+
+    Markdown and LaTeX give per cent with one digit: the mean over the seeds, each seed and the range where there are
+    several, the 95 % interval over sequences, and the difference from the base row. CSV has a line for each score of a
+    row, with fractions, all digits and a column for each of these.
+
+    Args:
+        table: the scores.
+        format: `md`, `csv` or `tex` (LaTeX with booktabs).
+    """
+    if format == "csv":
+        cells = ((name, head, row[head]) for name, row in table.rows.items() for head in table.heads if head in row)
+        return csv_of_records([{"row": name, "column": head, **_fields(cell)} for name, head, cell in cells])
+    head, lines = ["", *table.heads], text_rows(table)
+    if format == "md":
+        return markdown_table(head, lines, first_right=1) + "".join(f"\n{note}\n" for note in notes(table))
+    return latex_table(head, lines) + "".join(f"% {note}\n" for note in notes(table))
+
+
+def text_rows(table: Table) -> list[list[str]]:
+    """Return the cells of a table as text, row by row, after the name of each row; `notes` explains them."""
+    return [[name, *(_text(row.get(head)) for head in table.heads)] for name, row in table.rows.items()]
+
+
+def notes(table: Table) -> list[str]:
+    """Return what explains the cells of a table: a paragraph, or nothing where they hold plain scores."""
+    cells = [cell for row in table.rows.values() for cell in row.values()]
+    tested = [cell.difference for cell in cells if cell.difference is not None]
+    found = ["Per cent."]
+    if any(len(cell.scores) > 1 for cell in cells):
+        found.append("Several seeds: mean (each seed; range = largest − smallest).")
+    if any(cell.interval is not None for cell in cells):
+        found.append(f"[Low, high]: 95 % interval over sequences, and over seeds from {FEWEST_SEEDS} on.")
+    if tested:
+        found.append(f"After “;”: difference from {table.base}, paired by sequence, each row tested by itself.")
+        if any(one.p is not None for one in tested):
+            found.append("The p of rows with one run is about these weights, not about how they were trained.")
+    elif table.base and any(row for name, row in table.rows.items() if name != table.base):
+        found.append(f"No row has the same sequences under the same protocol as {table.base}.")
+    machines = sorted({one.run.machine for cell in cells for one in cell.records} - {""})
+    if len(machines) > 1 and any(cell.trained for cell in cells):
+        text = "A seed trains to another score on another machine."
+        found.append(f"Run on different machines: {'; '.join(machines)}. {text}")
+    return [" ".join(found)] if len(found) > 1 else []
+
+
+def _text(cell: Cell | None) -> str:
+    if cell is None:
+        return ""
+    text = percent(cell.mean)
+    if len(cell.scores) > 1:
+        text += f" ({' / '.join(map(percent, cell.scores))}; range {percent(cell.spread)})"
+    if (ends := cell.interval) is not None:
+        text += f" [{percent(ends[0])}, {percent(ends[1])}]"
+    if cell.difference is not None:
+        text += f"; {cell.difference.in_points}"
+    return text.replace("-", "−")
+
+
+def _fields(cell: Cell) -> dict[str, object]:
+    low, high = cell.interval or (None, None)
+    difference = cell.difference or (None, None, None, None)
+    return {
+        "conditions": "; ".join(dict.fromkeys(one.column.conditions for one in cell.records)),
+        "mean": cell.mean,
+        "low": low,
+        "high": high,
+        **dict(zip(("difference", "difference low", "difference high", "p"), difference, strict=True)),
+        "seeds": " ".join("?" if one.seed is None else str(one.seed) for one in cell.records),
+        "scores": " ".join(map(str, cell.scores)),
+        "machines": "; ".join(dict.fromkeys(one.run.machine for one in cell.records)),
+    }
 
 
 def _latex(text: str) -> str:

@@ -12,8 +12,8 @@ level 5 % in at most 5 % of cases, a bootstrap over seeds and sequences in up to
 73 %. `tests/callbacks/results/test_statistics.py` repeats a small version.
 """
 
-from collections.abc import Collection, Mapping, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,9 +21,6 @@ from scipy.special import stdtr, stdtrit
 
 ScoresBySequence = Mapping[str, Sequence[float]]
 """Sequence → scores of its objects, in [0, 1]; NaN where a score is not defined."""
-ScoreRow = Mapping[str, Any]
-"""A row of per_sequence.csv."""
-
 FEWEST_SEEDS = 3
 """Seeds below which nothing is said about the training behind a score."""
 
@@ -142,103 +139,6 @@ def _mean(runs: Sequence[ScoresBySequence]) -> float:
     return float(np.nanmean(np.concatenate([_mean_of_runs(runs, name) for name in runs[0]])))
 
 
-def columns_of(score: str) -> tuple[str, ...]:
-    """Return the columns of per_sequence.csv whose mean a score is; J&F is the mean of J and F."""
-    return ("J-Mean", "F-Mean") if score == "J&F-Mean" else (score,)
-
-
-def videos_of(rows: Collection[str], videos: Collection[str] = ()) -> dict[str, str]:
-    """Return name of a row → its video, of rows that are called VIDEO or VIDEO_ID.
-
-    Where every row has the name of a video, the rows are videos; otherwise they are objects.
-
-    Args:
-        rows: their names.
-        videos: names of the videos; without them, a number at the end is an object's.
-
-    Example:
-        >>> videos_of(["catch_med_2"], ["catch_med_2", "catch_med_0"])
-        {'catch_med_2': 'catch_med_2'}
-        >>> videos_of(["dog_1", "dog_1_1"], ["dog", "dog_1"])
-        {'dog_1': 'dog', 'dog_1_1': 'dog_1'}
-    """
-    if set(rows) <= set(videos):
-        return {name: name for name in rows}
-    found = {}
-    for name in rows:
-        video, _, number = name.rpartition("_")
-        of_object = video in videos if videos else bool(video) and number.isdigit()
-        found[name] = video if of_object else name
-    return found
-
-
-def values_by_sequence(rows: Sequence[ScoreRow], score: str, sequences: Sequence[str]) -> dict[str, list[float]] | None:
-    """Return the values that a score is the mean of, sequence by sequence.
-
-    Args:
-        rows: one for each sequence or object, with "Sequence": a sequence's name, or that, "_" and an object's number;
-            "Stage" where there are several.
-        score: key; with several stages `res4/J&F-Mean`. J&F is the mean of J and F.
-        sequences: names of the sequences; none where they are not at hand, see `videos_of`.
-
-    Returns:
-        Sequence → values of its objects; None where the rows have no such column.
-    """
-    stage, _, measure = score.rpartition("/")
-    columns = columns_of(measure)
-    rows = [row for row in rows if str(row.get("Stage", "")) == stage]
-    videos, found = videos_of([str(row["Sequence"]) for row in rows], set(sequences)), dict[str, list[float]]()
-    for row in rows:
-        try:
-            value = float(np.mean([float(row[column]) for column in columns]))
-        except (KeyError, ValueError, TypeError):
-            return None
-        found.setdefault(videos[str(row["Sequence"])], []).append(value)
-    return found or None
-
-
 def mean_score(videos: ScoresBySequence) -> float:
     """Return the mean over all objects; NaN is left out."""
     return _mean([videos])
-
-
-def score_intervals(
-    scores: Mapping[str, float], rows: Sequence[ScoreRow], sequences: Sequence[str]
-) -> dict[str, tuple[float, float]]:
-    """Compute the 95 % interval over sequences of each score that is the mean of its rows.
-
-    Scores over the pooled frames or joints of a data set (mIoU, PCK, decay of a mean) are left out where they are not
-    that mean, and so is everything where there is one sequence only.
-
-    Args:
-        scores: key → value.
-        rows: see `values_by_sequence`.
-        sequences: names of the sequences.
-
-    Returns:
-        Key → lower and upper end.
-    """
-    intervals = {}
-    for key, score in scores.items():
-        values = values_by_sequence(rows, key, sequences)
-        if values and abs(mean_score(values) - score) < 1e-6 and (ends := interval([values])):
-            intervals[key] = ends
-    return intervals
-
-
-def rows_difference(
-    first: Sequence[ScoreRow], second: Sequence[ScoreRow], score: str, sequences: Sequence[str]
-) -> Difference | None:
-    """Compare two networks in a score, paired by sequence.
-
-    Args:
-        first: rows of a run.
-        second: rows of the other.
-        score: see `values_by_sequence`.
-        sequences: names of the sequences.
-
-    Returns:
-        First minus second; None where the rows have no such column or not the same objects.
-    """
-    ours, theirs = (values_by_sequence(rows, score, sequences) for rows in (first, second))
-    return difference([ours], [theirs]) if ours and theirs else None

@@ -3,27 +3,18 @@
 import csv
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Collection
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
-from typing import Annotated, Any
+from statistics import fmean
+from typing import Any
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError
 
 from datamodules.reading.files import from_spreadsheet
 
 Json = dict[str, Any]
-
-LARGEST_SCORE = 1e300
-"""Numbers beyond it, infinity too, are no scores and cannot be drawn; NaN is a score that is not defined."""
-
-
-def _drawable(value: float) -> float:
-    if abs(value) > LARGEST_SCORE:
-        raise ValueError("is not a finite number")
-    return value
-
-
-Score = Annotated[float, AfterValidator(_drawable)]
 
 
 class Checked(BaseModel):
@@ -44,14 +35,14 @@ class PastScores(Checked):
 
     epoch: int
     step: int
-    scores: dict[str, Score]
+    scores: dict[str, float]
 
 
 class StoredResults(Checked):
     """The checked fields of a results.json."""
 
     benchmark: str
-    scores: dict[str, Score]
+    scores: dict[str, float]
     protocol: StoredProtocol | list[StoredProtocol] | None = None
     command: list[str] = []
     versions: dict[str, str] = {}
@@ -61,9 +52,21 @@ class StoredResults(Checked):
 
 
 class StoredReport(Checked):
-    """The checked fields of a report.json."""
+    """The content of a report.json: what the page of a run shows beside its results and rows.
 
-    sequences: list[str]
+    Attributes:
+        sequences: names of those that were evaluated.
+        ranked_by: columns of a row whose mean says how well a sequence went.
+        shows: what is drawn over the frames of animations.
+        charts: over all sequences, see `report.Chart`.
+        text_columns: columns of per_sequence.csv that hold no fractions.
+    """
+
+    sequences: list[str] = []
+    ranked_by: list[str] = []
+    shows: str = ""
+    charts: list[Json] = []
+    text_columns: list[str] = []
 
 
 TEST_SETS: dict[str, dict[str, Any]] = {
@@ -75,6 +78,145 @@ TEST_SETS: dict[str, dict[str, Any]] = {
 }
 """Entries of results.json where a benchmark ran on the test set that papers report, as far as they are there. Other
 test sets are scored by servers."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """What a benchmark run left in its folder.
+
+    Attributes:
+        folder: the folder.
+        results: content of results.json.
+        rows: rows of per_sequence.csv, one for each sequence or object; none where there is no such file.
+        report: content of report.json; its defaults where there is no such file.
+    """
+
+    folder: Path
+    results: Json
+    rows: list[dict[str, str]]
+    report: StoredReport
+
+    @property
+    def protocols(self) -> list[Json]:
+        """Name, digest and fields of its protocols: one, or one for each stage."""
+        found = self.results.get("protocol") or []
+        return [found] if isinstance(found, dict) else found
+
+    @property
+    def on_test_set(self) -> bool:
+        """Whether it is over the whole test set that papers report, see `TEST_SETS`."""
+        wanted = TEST_SETS.get(self.results["benchmark"])
+        if wanted is None or "sequences" not in self.results or self.results.get("limit_sequences") is not None:
+            return False
+        return all(self.results.get(key, value) == value for key, value in wanted.items())
+
+    @property
+    def machine(self) -> str:
+        """The GPUs, else the processor, and the torch that it used; empty where its file does not say."""
+        machine = self.results.get("machine", {})
+        gpus = machine.get("gpus")
+        names = sorted({str(name) for name in gpus}) if isinstance(gpus, list) else []
+        device = ", ".join(names) or str(machine.get("processor", ""))
+        torch = self.results.get("versions", {}).get("torch")
+        return f"{device}, torch {torch}" if device and torch else device
+
+    def main_scores(self, most: int = 3) -> list[str]:
+        """Return the keys of its most telling scores: the first, those that rank the sequences, then others."""
+        scores = list(self.results["scores"])
+        ranking = [key for key in scores if key.rpartition("/")[2] in self.report.ranked_by]
+        return list(dict.fromkeys([*scores[:1], *ranking, *scores]))[:most]
+
+    def protocol_of(self, stage: str) -> Json:
+        """Return the protocol that the scores of a stage were measured by.
+
+        Args:
+            stage: what leads the score's key; empty where the run had one stage only.
+
+        Returns:
+            Name, digest and fields; name and digest of all protocols where the file does not say which is the
+            stage's; empty where it has none.
+        """
+        protocols, stages = self.protocols, self.results.get("stage")
+        if len(protocols) > 1 and isinstance(stages, list) and len(stages) == len(protocols) and stage in stages:
+            return protocols[stages.index(stage)]
+        named = [protocol for protocol in protocols if protocol["name"] == stage]
+        if len(protocols) > 1 and len(named) != 1:
+            return {
+                key: " and ".join(dict.fromkeys(protocol[key] for protocol in protocols)) for key in ("name", "digest")
+            }
+        return (named or protocols or [{}])[0]
+
+    @cached_property
+    def _videos(self) -> dict[str, str]:
+        return videos_of({row["Sequence"] for row in self.rows}, set(self.report.sequences))
+
+    def rows_by_video(self, stage: str) -> dict[str, list[dict[str, str]]]:
+        """Return video → its rows of a stage (empty where there is one only)."""
+        found: dict[str, list[dict[str, str]]] = {}
+        for row in self.rows:
+            if row.get("Stage", "") == stage:
+                found.setdefault(self._videos[row["Sequence"]], []).append(row)
+        return found
+
+    def values(self, key: str) -> dict[str, list[float]]:
+        """Return the values that a score is the mean of: video → values of its objects.
+
+        Args:
+            key: with several stages `res4/J&F-Mean`. J&F is the mean of J and F.
+
+        Returns:
+            Nothing where the rows have no such column.
+        """
+        stage, _, score = key.rpartition("/")
+        columns = columns_of(score)
+        try:
+            return {
+                video: [fmean(float(row[column]) for column in columns) for row in rows]
+                for video, rows in self.rows_by_video(stage).items()
+            }
+        except (KeyError, ValueError):
+            return {}
+
+    def epochs(self) -> list[Json]:
+        """Return epoch, step and scores of all results of its training, in order; `this` marks the run itself.
+
+        They lie next to it; of a training that was resumed in another folder, its results.json holds the earlier ones.
+        """
+        found = {past["step"]: {**past, "this": False} for past in self.results.get("history", [])}
+        own = self.folder.resolve()
+        if epochs_and_step(own) is not None:
+            for file in own.parent.glob("epoch=*-step=*/results.json"):
+                if trained := epochs_and_step(file.parent):
+                    scores, this = read_results(file)["scores"], file.parent == own
+                    found[trained[1]] = {"epoch": trained[0], "step": trained[1], "scores": scores, "this": this}
+        return [found[step] for step in sorted(found)]
+
+
+def read_run(path: Path) -> Run:
+    """Read a benchmark run by its folder or its results.json.
+
+    Raises:
+        ValueError: for a file that is damaged or not one of a benchmark; the message names it.
+    """
+    folder = path.parent if path.name == "results.json" else path
+    results, rows = read_results(folder / "results.json"), read_rows(folder / "per_sequence.csv")
+    file = folder / "report.json"
+    report = read_as(file, "report.json of a benchmark", StoredReport) if file.is_file() else {}
+    return Run(folder, results, rows, StoredReport.model_validate(report))
+
+
+def runs_below(folder: Path) -> list[Path]:
+    """Return the folders with a `results.json`, in or below a folder; the file itself may be named too.
+
+    Raises:
+        ValueError: if there is none.
+    """
+    if folder.name == "results.json" and folder.is_file():
+        return [folder.parent]
+    found = sorted(path.parent for path in folder.rglob("results.json"))
+    if not found:
+        raise ValueError(f"{folder}: no results.json of a benchmark in or below it")
+    return found
 
 
 def folder_of_epoch(epoch: int, step: int) -> str:
@@ -91,12 +233,34 @@ def epochs_and_step(folder: Path) -> tuple[int, int] | None:
     return epoch + 1 if step else 0, step  # step 0 is before training
 
 
-def on_test_set(results: Mapping[str, Any]) -> bool:
-    """Return whether results are over the whole test set that papers report, see `TEST_SETS`."""
-    wanted = TEST_SETS.get(results["benchmark"])
-    if wanted is None or "sequences" not in results or results.get("limit_sequences") is not None:
-        return False
-    return all(results.get(key, value) == value for key, value in wanted.items())
+def columns_of(score: str) -> tuple[str, ...]:
+    """Return the columns of per_sequence.csv whose mean a score is; J&F is the mean of J and F."""
+    return ("J-Mean", "F-Mean") if score == "J&F-Mean" else (score,)
+
+
+def videos_of(rows: Collection[str], videos: Collection[str] = ()) -> dict[str, str]:
+    """Return name of a row → its video, of rows that are called VIDEO or VIDEO_ID.
+
+    Where every row has the name of a video, the rows are videos; otherwise they are objects.
+
+    Args:
+        rows: their names.
+        videos: names of the videos; without them, a number at the end is an object's.
+
+    Example:
+        >>> videos_of(["catch_med_2"], ["catch_med_2", "catch_med_0"])
+        {'catch_med_2': 'catch_med_2'}
+        >>> videos_of(["dog_1", "dog_1_1"], ["dog", "dog_1"])
+        {'dog_1': 'dog', 'dog_1_1': 'dog_1'}
+    """
+    if set(rows) <= set(videos):
+        return {name: name for name in rows}
+    found = {}
+    for name in rows:
+        video, _, number = name.rpartition("_")
+        of_object = video in videos if videos else bool(video) and number.isdigit()
+        found[name] = video if of_object else name
+    return found
 
 
 def read_as(path: Path, kind: str, model: type[BaseModel]) -> Json:
@@ -150,48 +314,3 @@ def read_rows(path: Path) -> list[dict[str, str]]:
     if rows and "Sequence" not in rows[0]:
         raise ValueError(f"{path}: is not the per_sequence.csv of a benchmark (it has no column Sequence)")
     return [{column: from_spreadsheet(cell) for column, cell in row.items()} for row in rows]
-
-
-def read_sequences(folder: Path) -> list[str]:
-    """Read the names of the sequences of a run from its report.json; none where there is no such file.
-
-    Raises:
-        ValueError: if the file is damaged; the message names it.
-    """
-    path = folder / "report.json"
-    return read_as(path, "report.json of a benchmark", StoredReport)["sequences"] if path.is_file() else []
-
-
-def protocols_of(results: Json) -> list[Json]:
-    """Return the protocols of a run: one, or one for each stage."""
-    found = results.get("protocol") or []
-    return [found] if isinstance(found, dict) else found
-
-
-def protocol_of(results: Json, stage: str) -> Json:
-    """Return the protocol that the scores of a stage were measured by.
-
-    Args:
-        results: content of results.json.
-        stage: what leads the score's key; empty where the run had one stage only.
-
-    Returns:
-        Name and digest; of all protocols where the file does not say which is the stage's; empty where it has none.
-    """
-    protocols, stages = protocols_of(results), results.get("stage")
-    if len(protocols) > 1 and isinstance(stages, list) and len(stages) == len(protocols) and stage in stages:
-        return protocols[stages.index(stage)]
-    named = [protocol for protocol in protocols if protocol["name"] == stage]
-    if len(protocols) > 1 and len(named) != 1:
-        return {key: " and ".join(dict.fromkeys(protocol[key] for protocol in protocols)) for key in ("name", "digest")}
-    return (named or protocols or [{}])[0]
-
-
-def machine_of(results: Json) -> str:
-    """Return the GPUs, else the processor, and the torch that a run used; empty where its file does not say."""
-    machine = results.get("machine", {})
-    gpus = machine.get("gpus")
-    names = sorted({str(name) for name in gpus}) if isinstance(gpus, list) else []
-    device = ", ".join(names) or str(machine.get("processor", ""))
-    torch = results.get("versions", {}).get("torch")
-    return f"{device}, torch {torch}" if device and torch else device

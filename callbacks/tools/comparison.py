@@ -13,7 +13,7 @@ from typing import Any
 
 import torch
 
-from datamodules.reading.files import csv_of_records, write_atomically
+from datamodules.reading.files import write_atomically
 from lightning_modules.backbones import build_encoder
 from lightning_modules.backbones.short_names import read_spec
 
@@ -21,18 +21,17 @@ from ..benchmarks.base import BenchmarkCallback
 from ..benchmarks.results import require_writable, wide_console
 from ..folder_lock import FolderLock
 from ..report import write_report
-from ..results.records import read_records, tabulate
-from ..results.rendering import console_table, percent
-from ..results.stored import protocols_of
-from .table import cell_text, notes
+from ..results.records import Record, records_of, tabulate
+from ..results.rendering import console_table, notes, render, text_rows
+from ..results.stored import read_run
 
 
 @dataclass(frozen=True)
-class Contestant:
-    """One row of the table.
+class Network:
+    """A backbone to evaluate.
 
     Attributes:
-        name: in the table and, made fit for a file name, as its folder.
+        name: in tables and, made fit for a file name, as its folder.
         spec: see `build_feature_extractor`.
         stage: None is what a benchmark wants: res4 of a ResNet and the last block of a ViT for label propagation,
             SiamFC's dilated res5 for tracking.
@@ -48,42 +47,61 @@ class Contestant:
     pretrained: bool = False
     seed: int = 0
 
+    @classmethod
+    def read(cls, text: str, pretrained: bool = False, seed: int = 0) -> "Network":
+        """Read `SPEC`, `SPEC@STAGE` or `SPEC@STAGE/STRIDE`, see `read_spec`.
+
+        Args:
+            text: as above.
+            pretrained: the library's own weights, for names of timm and torchvision.
+            seed: see the class.
+
+        Raises:
+            ValueError: if the stride is not a number.
+        """
+        view = read_spec(text)
+        of_library = pretrained and view["spec"].startswith(("timm:", "torchvision:"))
+        return cls(text, view["spec"], view["stage"], view["stride"], bool(view["pretrained"] or of_library), seed)
+
+    def build(self) -> Any:
+        """Return its encoder."""
+        torch.manual_seed(self.seed)
+        return build_encoder(self.spec, self.pretrained)
+
 
 def contestants(
     specs: Sequence[str], pretrained: bool = False, seeds: Sequence[int] = (0, 1), baselines: bool = True
-) -> list[Contestant]:
+) -> list[Network]:
     """Read what the command line names.
 
     Args:
-        specs: `SPEC`, `SPEC@STAGE` or `SPEC@STAGE/STRIDE`, where SPEC is one of `build_feature_extractor` or of
-            `SHORT_NAMES`.
-        pretrained: the library's own weights, for names of timm and torchvision.
+        specs: see `Network.read`.
+        pretrained: see `Network.read`.
         seeds: seeds of the untrained baseline.
         baselines: add an untrained ResNet-18, once for each seed, and raw colour.
 
     Raises:
         ValueError: if one is named twice or a stride is not a number.
     """
-    rows = [_read(text, pretrained) for text in specs]
+    rows = [Network.read(text, pretrained) for text in specs]
     if baselines:
-        rows += [Contestant(f"untrained resnet18, seed {seed}", "torchvision:resnet18", seed=seed) for seed in seeds]
-        rows.append(Contestant("raw colour", "raw_colour"))
-    names = [row.name for row in rows]
-    if twice := sorted({name for name in names if names.count(name) > 1}):
+        rows += [Network(f"untrained resnet18, seed {seed}", "torchvision:resnet18", seed=seed) for seed in seeds]
+        rows.append(Network("raw colour", "raw_colour"))
+    if twice := [name for name, count in Counter(row.name for row in rows).items() if count > 1]:
         raise ValueError(f"compare: {twice[0]} is named twice")
     return rows
 
 
 def compare(
-    rows: Sequence[Contestant],
+    rows: Sequence[Network],
     benchmarks: Sequence[BenchmarkCallback],
     output: str | Path = "comparison",
     base: str = "",
 ) -> dict[str, dict[str, float]]:
     """Run benchmarks for several backbones and print one table; a row that fails is reported and skipped.
 
-    Files, complete after each row: compare.json (scores, protocol, seconds), compare.csv, and those of each run in a
-    separate folder.
+    Files: compare.json (scores, protocol, seconds), complete after each row; compare.csv, the printed table; and those
+    of each run in a separate folder.
 
     Args:
         rows: the backbones.
@@ -113,7 +131,7 @@ def compare(
 
 
 def _compare(
-    rows: Sequence[Contestant], benchmarks: Sequence[BenchmarkCallback], output: Path, base: str
+    rows: Sequence[Network], benchmarks: Sequence[BenchmarkCallback], output: Path, base: str
 ) -> dict[str, dict[str, float]]:
     console = wide_console()
     content: dict[str, dict[str, Any]] = {}
@@ -127,91 +145,31 @@ def _compare(
             content[row.name] = {"error": f"{type(error).__name__}: {error}"}
             console.print(f"{row.name} failed: {content[row.name]['error']}", style="red", markup=False)
         content[row.name]["seconds"] = round(time.perf_counter() - began, 1)
-        _write(output, content)
+        write_atomically(output / "compare.json", json.dumps(content, indent=2) + "\n")
     scores = {name: row["scores"] for name, row in content.items() if "scores" in row}
     if not scores:
         raise ValueError(f"compare: every backbone failed; {output / 'compare.json'} holds the reasons")
-    runs = {name: [output / folders[name] / benchmark.name for benchmark in benchmarks] for name in scores}
-    keys = list(dict.fromkeys(key for row in scores.values() for key in row))
-    head = [key.removeprefix(f"{benchmarks[0].name}/") if len(benchmarks) == 1 else key for key in keys]
-    lines = [[name, *(percent(row.get(key)) for key in keys)] for name, row in scores.items()]
-    console.print(console_table(["", *head], lines))
-    for line in _uncertainties(runs, base if base in scores else ""):
-        console.print(line, markup=False, highlight=False)
-    for folder in [folder for row in runs.values() for folder in row]:
+    runs = [(name, output / folders[name] / benchmark.name) for name in scores for benchmark in benchmarks]
+    # each row is a network, not a sample of trainings
+    table = tabulate([record for name, folder in runs for record in _main_records(name, folder)], trained=False)
+    if base in table.rows:
+        table = table.with_differences(base)
+    write_atomically(output / "compare.csv", render(table, "csv"))
+    console.print(console_table(["", *table.heads], text_rows(table)))
+    for note in notes(table):
+        console.print(note, markup=False, highlight=False)
+    for _, folder in runs:
         write_report(folder)  # each page has a line for every row, now that all are known
     return scores
 
 
-def _uncertainties(runs: Mapping[str, Sequence[Path]], base: str) -> Iterator[str]:
-    """Yield lines with each benchmark's first score: every row's interval, and its difference from the base row.
-
-    Args:
-        runs: row → folders of its results, one for each benchmark.
-        base: name of the base row; empty: none.
-    """
-    records = [record for name, folders in runs.items() for folder in folders for record in read_records(folder, name)]
-    if not records:
-        return
-    table = tabulate(records, base, trained=False)
-    for column in table.columns:
-        cells = {name: row[column] for name, row in table.rows.items() if column in row}
-        if any(cell.interval for cell in cells.values()):
-            yield f"\n{column.benchmark}/{column.score} ({column.conditions})"
-            yield from (f"  {name}: {cell_text(cell)}" for name, cell in cells.items())
-        if base and not any(name.startswith(base) for name in cells):
-            yield f"  not tested: {base} was scored under other conditions"
-    yield from notes(table)
+def _main_records(name: str, folder: Path) -> list[Record]:
+    run = read_run(folder)
+    return records_of(run, name, run.main_scores())
 
 
-def benchmarks_of(
-    config: Path,
-    root: str | None = None,
-    limit: int | None = None,
-    advice: str = "write SPEC@STAGE or SPEC@STAGE/STRIDE",
-    protocol: str | None = None,
-) -> list[BenchmarkCallback]:
-    """Build the benchmarks of a config of `configs/benchmarks/`; its stage and stride are dropped, with a message.
-
-    Args:
-        config: YAML with `trainer.callbacks+` or `trainer.callbacks`.
-        root: replaces that of each benchmark.
-        limit: replaces `limit_sequences` of each.
-        advice: how to set stage and stride instead, for the message.
-        protocol: replaces that of each, with its changes.
-
-    Raises:
-        ValueError: if the file is missing, is not such a config, names no benchmark, or gives one a wrong argument.
-    """
-    benchmarks = []
-    for kind, arguments in _callbacks(config):
-        left = {key: arguments[key] for key in ("stage", "stride") if arguments.get(key) is not None}
-        if left:
-            options = " and ".join(f"{key} {value}" for key, value in left.items())
-            print(f"{options} of {config} left out; {advice}")
-        given = {key: value for key, value in arguments.items() if key not in ("stage", "stride")}
-        flags = {"root": root, "limit_sequences": limit, "protocol": protocol}
-        given |= {key: value for key, value in flags.items() if value is not None}
-        if protocol is not None:
-            given.pop("changes", None)
-        try:
-            benchmarks.append(kind(**given))
-        except TypeError as error:
-            raise ValueError(f"{config}: {kind.__name__}: {error}") from error
-    if not benchmarks:
-        raise ValueError(f"{config}: names no benchmark under trainer.callbacks+")
-    return benchmarks
-
-
-def _read(text: str, pretrained: bool) -> Contestant:
-    view = read_spec(text)
-    named = view["spec"].startswith(("timm:", "torchvision:"))
-    return Contestant(text, view["spec"], view["stage"], view["stride"], view["pretrained"] or (pretrained and named))
-
-
-def _run(row: Contestant, benchmarks: Sequence[BenchmarkCallback], folder: Path) -> dict[str, Any]:
-    torch.manual_seed(row.seed)
-    encoder: Any = build_encoder(row.spec, row.pretrained)
+def _run(row: Network, benchmarks: Sequence[BenchmarkCallback], folder: Path) -> dict[str, Any]:
+    encoder = row.build()
     scores: dict[str, float] = {}
     features: dict[str, str] = {}
     protocols: dict[str, str] = {}
@@ -224,17 +182,10 @@ def _run(row: Contestant, benchmarks: Sequence[BenchmarkCallback], folder: Path)
         scores |= {f"{benchmark.name}/{key}": value for key, value in found.items()}
         dilated = ", dilated" if getattr(extractor, "dilated", False) else ""
         features[benchmark.name] = f"{extractor.stage} at stride {extractor.stride}{dilated}"
-        named = protocols_of(benchmark.results.metadata) if benchmark.results else []
-        if named:
+        if named := read_run(folder / benchmark.name).protocols:
             protocols[benchmark.name] = ", ".join(f"{protocol['name']} {protocol['digest']}" for protocol in named)
     metadata = {"spec": row.spec, "features": features, "seed": row.seed, "pretrained": row.pretrained}
     return {"scores": scores, **metadata, "protocol": protocols}
-
-
-def _write(output: Path, content: Mapping[str, Mapping[str, Any]]) -> None:
-    write_atomically(output / "compare.json", json.dumps(content, indent=2) + "\n")
-    records = [{"name": name, **row.get("scores", {})} for name, row in content.items()]
-    write_atomically(output / "compare.csv", csv_of_records(records))
 
 
 def _folders(names: Sequence[str]) -> dict[str, str]:
@@ -245,6 +196,39 @@ def _folders(names: Sequence[str]) -> dict[str, str]:
         name: folder if taken[folder.casefold()] == 1 else f"{folder}-{hashlib.sha1(name.encode()).hexdigest()[:8]}"
         for name, folder in plain.items()
     }
+
+
+def benchmarks_of(
+    config: Path, root: str | None = None, limit: int | None = None, protocol: str | None = None
+) -> list[BenchmarkCallback]:
+    """Build the benchmarks of a config of `configs/benchmarks/`; its stage and stride are dropped, with a message.
+
+    Args:
+        config: YAML with `trainer.callbacks+` or `trainer.callbacks`.
+        root: replaces that of each benchmark.
+        limit: replaces `limit_sequences` of each.
+        protocol: replaces that of each, with its changes.
+
+    Raises:
+        ValueError: if the file is missing, is not such a config, names no benchmark, or gives one a wrong argument.
+    """
+    benchmarks = []
+    for kind, arguments in _callbacks(config):
+        left = {key: arguments.pop(key) for key in ("stage", "stride") if arguments.get(key) is not None}
+        if left:
+            options = " and ".join(f"{key} {value}" for key, value in left.items())
+            print(f"{options} of {config} left out; write SPEC@STAGE or SPEC@STAGE/STRIDE")
+        flags = {"root": root, "limit_sequences": limit, "protocol": protocol}
+        arguments |= {key: value for key, value in flags.items() if value is not None}
+        if protocol is not None:
+            arguments.pop("changes", None)
+        try:
+            benchmarks.append(kind(**arguments))
+        except TypeError as error:
+            raise ValueError(f"{config}: {kind.__name__}: {error}") from error
+    if not benchmarks:
+        raise ValueError(f"{config}: names no benchmark under trainer.callbacks+")
+    return benchmarks
 
 
 def _callbacks(config: Path) -> Iterator[tuple[type[BenchmarkCallback], dict[str, Any]]]:

@@ -1,7 +1,8 @@
-"""A grid of protocol fields, and the batches in which its protocols share one pass of the network."""
+"""Sets of protocols (grids, named ones, ways between two), and the batches that share one pass of the network."""
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import hashlib
 import math
@@ -17,6 +18,8 @@ from ..tracking.label_tracker import seen_by
 
 MOST = 500
 """Largest number of protocols in a sweep, over all stages and strides; more are taken for a mistake."""
+SET_BY_NETWORK = {"name", "feature_stride"}
+"""Fields of a protocol that are no choice of it."""
 AT_ONCE = 40
 """Largest number of protocols in a batch: each keeps its own labels, a few megabytes at 480p."""
 
@@ -110,6 +113,56 @@ def named_grid(names: Sequence[str], benchmark: str, like: Sequence[str] = ()) -
         known = PropagationProtocol.sources().items()
         names = [name for name, source in known if {benchmark, *like} & source.values.keys()]
     return Grid(tuple(PropagationProtocol.named(name, benchmark, like) for name in dict.fromkeys(names)), {})
+
+
+def single_changes(base: PropagationProtocol, benchmark: str, like: Sequence[str] = ()) -> Grid:
+    """Return a protocol, and each that differs from it in one field, by a value that a named protocol has.
+
+    Args:
+        base: the protocol.
+        benchmark: see `named_grid`.
+        like: see `named_grid`.
+    """
+    others = named_grid(["all"], benchmark, like).protocols
+    found = [base]
+    for field in base.fields().keys() - SET_BY_NETWORK:
+        for value in dict.fromkeys(getattr(other, field) for other in others):
+            with contextlib.suppress(ValueError):  # fields that depend on each other
+                found.append(base.with_changes(**{field: value}))
+    return Grid(tuple(dict.fromkeys(sorted(found, key=lambda protocol: (protocol != base, protocol.name)))), {})
+
+
+def protocol_path(
+    first: PropagationProtocol, second: PropagationProtocol, backwards: bool = False
+) -> list[tuple[str, PropagationProtocol]]:
+    """Return the protocols on the way from one to another, a field at a time, each with the names of its new fields.
+
+    Args:
+        first: where the way begins; it is left out.
+        second: its fields are taken over, but for its stride, which is that of the network.
+        backwards: take the fields in the opposite order.
+
+    Raises:
+        ValueError: if the two do not differ.
+    """
+    fields = [
+        field.name
+        for field in dataclasses.fields(first)
+        if field.name not in SET_BY_NETWORK and getattr(first, field.name) != getattr(second, field.name)
+    ]
+    if not fields:
+        raise ValueError(f"{first.name} and {second.name} have the same fields")
+    path: list[tuple[str, PropagationProtocol]] = []
+    current, changes = first, dict[str, Any]()
+    for field in reversed(fields) if backwards else fields:
+        changes[field] = getattr(second, field)
+        with contextlib.suppress(ValueError):  # a value that needs that of a later field waits for it
+            current = current.with_changes(**changes)
+            path.append((", ".join(changes), current))
+            changes = {}
+    if changes:
+        raise ValueError(f"{', '.join(changes)} of {second.name} cannot be taken over by {first.name}")
+    return path
 
 
 def batches(

@@ -4,7 +4,7 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from ..results.stored import read_results
+from ..results.stored import read_results, runs_below
 
 
 def command(args: Sequence[str]) -> None:
@@ -18,8 +18,8 @@ def command(args: Sequence[str]) -> None:
 
     from ..report import write_report
 
-    found = results_below(flags.folder)
-    others = [(folder, _benchmark(folder)) for each in flags.beside for folder in results_below(each)]
+    found = runs_below(flags.folder)
+    others = [(folder, _benchmark(folder)) for each in flags.beside for folder in runs_below(each)]
     failed = []
     for folder in found:
         try:
@@ -36,17 +36,3 @@ def command(args: Sequence[str]) -> None:
 
 def _benchmark(folder: Path) -> str:
     return str(read_results(folder / "results.json")["benchmark"])
-
-
-def results_below(folder: Path) -> list[Path]:
-    """Return the folders with a `results.json`, in or below a folder; the file itself may be named too.
-
-    Raises:
-        ValueError: if there is none.
-    """
-    if folder.name == "results.json" and folder.is_file():
-        return [folder.parent]
-    found = sorted(path.parent for path in folder.rglob("results.json"))
-    if not found:
-        raise ValueError(f"{folder}: no results.json of a benchmark in or below it")
-    return found

@@ -1,30 +1,33 @@
 """Run a table of trainings and evaluations that differ by a few flags, over seeds, and gather its scores."""
 
 import argparse
+import json
 import shlex
 import subprocess
 import sys
-import time
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from datamodules.reading.files import write_atomically
 
 from ..command_line.configs import find_config
 from ..folder_lock import FolderInUse, FolderLock
+from ..results.records import Cell, Record, Table, cell_of, records_of
+from ..results.rendering import render
+from ..results.statistics import FEWEST_SEEDS
+from ..results.stored import Checked, Json, read_as, read_run
 from .study_plan import FOLDER, Step, Study, StudyRow, read_study
-from .study_table import (
-    gather_study,
-    read_record,
-    result_of,
-    study_markdown,
-    table_rows,
-    write_csv,
-    write_record,
-)
 
 CLI = Path(__file__).resolve().parents[2] / "cli.py"
+
+
+class StepRecord(Checked):
+    """The file that a step leaves: its arguments, and whether it has only "started" or is "done"."""
+
+    words: list[str]
+    state: str = "done"
 
 
 def command(args: Sequence[str]) -> None:
@@ -59,7 +62,12 @@ def command(args: Sequence[str]) -> None:
             print(line)
         return
     failed = [] if flags.table else run_missing(study, chosen, output, added)
-    _write_table(study, output)
+    table = study_table(study, output)
+    print(text := study_markdown(study, table))
+    if output.is_dir():
+        write_atomically(output / "table.md", text + "\n")
+        write_atomically(output / "table.csv", render(table, "csv"))
+        print(f"{output / 'table.md'}, {output / 'table.csv'}")
     if failed:
         raise ValueError(f"{len(failed)} of {len(chosen)} runs failed: {'; '.join(failed)}")
 
@@ -78,6 +86,9 @@ def _chosen_seeds(study: Study, row: StudyRow, wanted: Sequence[int] | None) -> 
     if not seeds:
         print(f"{row.name}: left out, it has the seeds {', '.join(map(str, own))} only", file=sys.stderr)
     return list(dict.fromkeys(seeds))
+
+
+# The commands
 
 
 def plain_commands(
@@ -112,7 +123,7 @@ def run_missing(
     Returns:
         A line for each row and seed that failed.
     """
-    failures: dict[str, str] = {}
+    failures: dict[str, str] = {}  # command → why it failed
     failed = []
     for number, (row, seed) in enumerate(chosen, start=1):
         heading = f"[{number}/{len(chosen)}] {row.name}, seed {seed}"
@@ -123,42 +134,26 @@ def run_missing(
             print(f"{heading}: running elsewhere", flush=True)
             continue
         try:
-            failure = _run_steps(steps, heading, failures)
+            for step in steps:
+                if failure := failures.get(step.line) or _run_if_missing(step, heading):
+                    failures[step.line] = failure
+                    failed.append(f"{row.name}, seed {seed}: {failure}")
+                    break
         finally:
             lock.release()
-        if failure is not None:
-            failed.append(f"{row.name}, seed {seed}: {failure}")
     return failed
 
 
-def _run_steps(steps: Sequence[Step], heading: str, failures: dict[str, str]) -> str | None:
-    """Run those steps that have not ended well before, until one fails or is refused.
-
-    Args:
-        steps: of a row and seed.
-        heading: is printed before each step that runs.
-        failures: command → why it failed; such a command is not run again, and a new failure is added.
-
-    Returns:
-        Why the last step failed; None if none did.
-    """
-    for step in steps:
-        failure = failures.get(step.line) or _run_if_missing(step, heading)
-        if failure is not None:
-            failures[step.line] = failure
-            return failure
-    return None
-
-
-def _run_if_missing(step: Step, heading: str) -> str | None:
+def _run_if_missing(step: Step, heading: str) -> str:
+    """Run a step that has not ended well before; return why it failed or is refused, empty if neither."""
     try:
         if _is_done(step):
-            return None
+            return ""
     except ValueError as error:
         return str(error)
     print(f"{heading}: {step.kind}", flush=True)
-    log = _run(step)
-    return None if log is None else f"{step.kind}, {log}"
+    failure = _run(step)
+    return f"{step.kind}, {failure}" if failure else ""
 
 
 def _is_done(step: Step) -> bool:
@@ -167,12 +162,12 @@ def _is_done(step: Step) -> bool:
     Raises:
         ValueError: if it has a checkpoint or a result by other arguments, or a damaged record; one line.
     """
-    record = read_record(step.folder, step.benchmark)
+    record = _read_record(step)
     if step.benchmark is None:
         done = record is not None and record.get("state", "done") == "done"
-        to_keep, what, where = done or _has_checkpoint(step), "a training", "the folder"
+        to_keep, what, where = done or any(step.folder.rglob("*.ckpt")), "a training", "the folder"
     else:
-        done = to_keep = result_of(step.folder, step.benchmark) is not None
+        done = to_keep = result_of(step) is not None
         what, where = f"a result of {step.benchmark}", f"each folder benchmarks/{step.benchmark} in it"
     if record and to_keep and (difference := _difference(record["words"], step.arguments)):
         raise ValueError(f"{step.folder} holds {what} {difference}: remove {where} or give another --output")
@@ -194,17 +189,12 @@ def _without_folder(words: Sequence[str]) -> list[str]:
     return [*words[:at], *words[at + 2 :]]
 
 
-def _has_checkpoint(step: Step) -> bool:
-    return next(step.folder.rglob("*.ckpt"), None) is not None
-
-
-def _run(step: Step) -> str | None:
-    """Run a step in a separate process; return the path of its log if it failed."""
+def _run(step: Step) -> str:
+    """Run a step in a separate process; return its log and the last line of it if it failed, empty if not."""
     step.folder.mkdir(parents=True, exist_ok=True)
     log = step.folder / f"{step.benchmark or 'train'}.log"
-    one_go, start = step.evaluation is None and not _has_checkpoint(step), time.monotonic()
-    if step.evaluation is None:
-        write_record(step.folder, None, "started", step.arguments)
+    if step.benchmark is None:
+        _write_record(step, "started")
     with log.open("a") as file:
         process = subprocess.Popen([sys.executable, str(CLI), *step.arguments], stdout=file, stderr=file)
         try:
@@ -219,17 +209,82 @@ def _run(step: Step) -> str | None:
     if status:
         last = [line for line in log.read_text(errors="replace").splitlines() if line.strip()][-1:]
         return f"{log}: {last[0] if last else f'status {status}'}"
-    cost = {"seconds": round(time.monotonic() - start, 1)} if one_go else {}
-    write_record(step.folder, step.benchmark, "done", step.arguments, **cost)
-    return None
+    _write_record(step, "done")
+    return ""
 
 
-def _write_table(study: Study, output: Path) -> None:
-    """Print the table and write it next to the runs, as Markdown and CSV."""
-    rows = table_rows(study, gather_study(study, output))
-    text = study_markdown(study, rows)
-    print(text)
-    if output.is_dir():
-        write_atomically(output / "table.md", text + "\n")
-        write_csv(rows, output / "table.csv")
-        print(f"{output / 'table.md'}, {output / 'table.csv'}")
+def _record_file(step: Step) -> Path:
+    return step.folder / f"{step.benchmark or 'trained'}.json"
+
+
+def _read_record(step: Step) -> Json | None:
+    file = _record_file(step)
+    return read_as(file, "record of a study", StepRecord) if file.is_file() else None
+
+
+def _write_record(step: Step, state: str) -> None:
+    write_atomically(_record_file(step), json.dumps({"state": state, "words": step.arguments}) + "\n")
+
+
+# The table
+
+
+def result_of(step: Step) -> Path | None:
+    """Return the newest folder of results of an evaluation, None where there is none."""
+    files = step.folder.glob(f"**/benchmarks/{step.benchmark}/**/results.json")
+    newest = max(files, key=lambda file: file.stat().st_mtime_ns, default=None)
+    return newest.parent if newest else None
+
+
+def study_table(study: Study, output: Path) -> Table:
+    """Gather the results that the steps of a study have left below its folder, also of seeds that it does not list.
+
+    A row is a training, of which its seeds are a sample, and a column an evaluation; the paper's numbers follow it.
+
+    Raises:
+        ValueError: if a file is damaged, or has no score of the study's name; one line.
+    """
+    rows: dict[str, dict[str, Cell]] = {}
+    for row in study.rows:
+        found: dict[str, list[Record]] = {}
+        folders = study.folder_of(row, output).glob("seed-*")
+        names = [folder.name.removeprefix("seed-") for folder in folders]
+        for seed in sorted({*study.seeds_of(row), *(int(name) for name in names if name.isdecimal())}):
+            for step in study.steps(row, seed, output):
+                if step.evaluation is not None and (folder := result_of(step)) is not None:
+                    record = replace(_record_of(folder, study.score, step.evaluation), seed=seed)
+                    found.setdefault(step.evaluation, []).append(record)
+        # one seed of a model that is not trained is that network, all else a sample
+        rows[row.name] = {name: cell_of(own, not row.model or len(own) > 1) for name, own in found.items()}
+        rows[row.name] |= {f"{name}, paper": Cell((value / 100,)) for name, value in row.published.items()}
+    heads = [head for name in study.evaluations for head in (name, f"{name}, paper")]
+    filled = tuple(head for head in heads if head in study.evaluations or any(head in row for row in rows.values()))
+    return Table(filled, rows).with_differences(study.base)
+
+
+def _record_of(folder: Path, score: str, evaluation: str) -> Record:
+    run = read_run(folder)
+    found = records_of(run, scores=[score])
+    if not found:
+        known = ", ".join(run.results["scores"])
+        raise ValueError(f"{folder / 'results.json'}: has no score {score!r}; it has {known}")
+    # each row has its own name of the benchmark, see `Step`
+    return replace(found[0], column=found[0].column._replace(benchmark=evaluation))
+
+
+def study_markdown(study: Study, table: Table) -> str:
+    """Return the table as Markdown, with the protocols and data of each evaluation."""
+    heading = f"## {study.title}\n\n"
+    if study.source:
+        scale = " The numbers of the paper are at its own scale." if len(table.heads) > len(study.evaluations) else ""
+        heading += f"{study.source}.{scale}\n\n"
+    parts = [f"{heading}{study.score}; a difference is not tested with fewer than {FEWEST_SEEDS} seeds.\n"]
+    parts.append(render(table))
+    for evaluation in study.evaluations:
+        cells = [row[evaluation] for row in table.rows.values() if evaluation in row]
+        conditions = sorted({one.column.conditions for cell in cells for one in cell.records})
+        text = f"{evaluation}: {'; '.join(conditions)}.\n" if conditions else ""
+        if len(conditions) > 1:
+            text += "Rows scored by different protocols or on different data are not compared.\n"
+        parts += [text] if text else []
+    return "\n".join(parts).rstrip()

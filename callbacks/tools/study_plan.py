@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import re
 import shlex
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Self
 
 import yaml  # type: ignore[import-untyped]
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, ValidationError, model_validator
 
 FOLDER = "--trainer.default_root_dir"
 """Flag of the folder that a command writes to."""
@@ -39,20 +40,7 @@ Seeds = Annotated[
 ]
 
 
-class _Keys(BaseModel):
-    """A mapping of a study, which may have no other keys."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class SmallRow(_Keys):
-    """Keys that replace those of a row at the small scale."""
-
-    train: Arguments | None = None
-    evaluate: dict[Name, Arguments] | None = None
-
-
-class StudyRow(_Keys):
+class StudyRow(BaseModel, extra="forbid"):
     """One row of a study.
 
     Attributes:
@@ -62,9 +50,10 @@ class StudyRow(_Keys):
         model: arguments that name a model to evaluate without training, for example `--model FrozenEncoder …`.
         of: name of the row whose checkpoints this one evaluates, where only inference differs.
         evaluate: evaluation → arguments added to those of the study's evaluation of that name.
-        published: the paper's scores, evaluation → value in per cent.
+        published: the paper's scores, evaluation → value in per cent, with the digits that it prints.
+        download: where the weights of `model` come from, for `vidcorr reproduce`.
         seeds: in place of the study's; a model without randomness needs one.
-        small: what replaces `train` and `evaluate` at the small scale; arguments alone replace `train`.
+        small: keys that replace those of the row at the small scale; arguments alone replace `train`.
     """
 
     name: Name
@@ -72,12 +61,11 @@ class StudyRow(_Keys):
     flags: Arguments = ()
     model: Arguments = ()
     of: Name | None = None
-    evaluate: Evaluations = {}
+    evaluate: dict[Name, Arguments] = {}
     published: dict[Name, Annotated[float, Field(strict=True)]] = {}
+    download: str = ""
     seeds: Seeds = ()
-    small: Annotated[
-        SmallRow, BeforeValidator(lambda value: {"train": value} if isinstance(value, str | list) else value)
-    ] = SmallRow()
+    small: str | list[Any] | dict[str, Any] = {}
 
     @model_validator(mode="after")
     def _check(self) -> Self:
@@ -117,15 +105,7 @@ class Step:
         return " ".join(filter(None, (self.arguments[0], self.evaluation)))
 
 
-class SmallScale(_Keys):
-    """Keys that replace those of a study at the small scale."""
-
-    train: Arguments | None = None
-    seeds: Seeds | None = None
-    evaluate: Evaluations | None = None
-
-
-class Study(_Keys):
+class Study(BaseModel, extra="forbid"):
     """A table to fill: rows over seeds, each scored by the same evaluations.
 
     Attributes:
@@ -138,8 +118,8 @@ class Study(_Keys):
         evaluations: key `evaluate`: name → arguments after `validate --ckpt_path …`; the last file named in them ends
             with its benchmark.
         score: key in `results.json`, for example `J&F-Mean`.
-        base: name of the row that differences are taken from; empty: the first.
-        small: what replaces `train`, `seeds` and `evaluate` at the small scale.
+        base: name of the row that differences are taken from; by default the first.
+        small: keys that replace those of the study at the small scale.
     """
 
     title: Name
@@ -151,7 +131,29 @@ class Study(_Keys):
     evaluations: Evaluations = Field(alias="evaluate")
     score: Name
     base: Name = ""
-    small: SmallScale | None = None
+    small: dict[str, Any] | None = None
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        """Give every row what trains it, and refuse rows that refer to nothing or would share their results."""
+        self.base = self.row(self.base or self.rows[0].name).name
+        for row in self.rows:
+            if not (row.model or row.of):
+                row.train = row.train or self.train
+                if not row.train:
+                    raise ValueError(
+                        f"row {row.name!r} trains nothing: give the study `train`, or the row `train`, `model` or `of`"
+                    )
+            if unknown := [name for name in (*row.evaluate, *row.published) if name not in self.evaluations]:
+                known = ", ".join(self.evaluations)
+                raise ValueError(f"row {row.name!r}: there is no evaluation {unknown[0]!r} ({known})")
+        if wrong := [row for row in self.rows if row.of is not None and self.row(row.of).train is None]:
+            raise ValueError(f"row {wrong[0].name!r} is of {wrong[0].of!r}, which trains nothing itself")
+        steps = [step for row in self.rows for step in self.steps(row, 0, Path()) if step.benchmark]
+        taken = Counter((step.folder, step.benchmark) for step in steps)
+        if twice := [benchmark for (_, benchmark), count in taken.items() if count > 1]:
+            raise ValueError(f"two evaluations would have the same results, {twice[0]}; rename a row or an evaluation")
+        return self
 
     def row(self, name: str) -> StudyRow:
         """Return a row by name.
@@ -227,8 +229,7 @@ def read_study(path: Path, *, small: bool = False) -> Study:
         raise ValueError(f"{path}: cannot be read as YAML ({' '.join(str(error).split())})") from error
     try:
         study = Study.model_validate(content)
-        study = _with_trainings(_at_small_scale(study) if small else study)
-        _check_study(study)
+        return Study.model_validate(_at_small_scale(content)) if small else study
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(map(str, first["loc"]))
@@ -238,7 +239,6 @@ def read_study(path: Path, *, small: bool = False) -> Study:
         raise ValueError(f"{path}: {where}{': ' if where else ''}{said}") from error
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from error
-    return study
 
 
 def slug(name: str) -> str:
@@ -246,62 +246,17 @@ def slug(name: str) -> str:
     return re.sub(r"[^\w.]+", "-", name.replace("+", "plus "), flags=re.ASCII).strip("-.").lower() or "row"
 
 
-def _check_study(study: Study) -> None:
-    """Raise if rows refer to what is not there, or would leave their results in one place."""
-    study.row(study.base)
-    for name in {slug(row.name) for row in study.rows}:
-        same = [row.name for row in study.rows if slug(row.name) == name]
-        if len(same) > 1:
-            raise ValueError(f"rows {same[0]!r} and {same[1]!r} would have the same folder, {name}; rename one")
-    for row in study.rows:
-        if row.of is not None and study.row(row.of).train is None:
-            raise ValueError(f"row {row.name!r} is of {row.of!r}, which trains nothing itself")
-        for name in (*row.evaluate, *row.published):
-            if name not in study.evaluations:
-                known = ", ".join(study.evaluations)
-                raise ValueError(f"row {row.name!r}: there is no evaluation {name!r} ({known})")
-    users: dict[tuple[Path, str], str] = {}
-    for row in study.rows:
-        for step in study.steps(row, 0, Path()):
-            if step.benchmark is not None:
-                user = f"{step.evaluation!r} of row {row.name!r}"
-                other = users.setdefault((step.folder, step.benchmark), user)
-                if other != user:
-                    raise ValueError(f"{other} and {user} would have the same results, {step.benchmark}; rename one")
-
-
-def _with_trainings(study: Study) -> Study:
-    """Return a study whose rows hold what trains them, and with the name of its base row."""
-    rows = []
-    for row in study.rows:
-        train = None if row.model or row.of else row.train or study.train
-        if not (train or row.model or row.of):
-            raise ValueError(
-                f"row {row.name!r} trains nothing: give the study `train`, or the row `train`, `model` or `of`"
-            )
-        rows.append(row.model_copy(update={"train": train}))
-    return study.model_copy(update={"rows": tuple(rows), "base": study.base or rows[0].name})
-
-
-def _at_small_scale(study: Study) -> Study:
-    """Return a study with the values of its small scale in place of the others."""
-    if study.small is None:
+def _at_small_scale(content: dict[str, Any]) -> dict[str, Any]:
+    """Return the content of a valid study with the keys of its small scale in place of the others."""
+    if content.get("small") is None:
         raise ValueError("has no small scale (key `small`); run it without --small")
     rows = []
-    for row in study.rows:
-        small = row.small.model_dump(exclude_none=True)
-        if row.train and "train" not in small:
-            raise ValueError(f"row {row.name!r} has its own `train`; give it `small`, the same at the small scale")
-        rows.append(row.model_copy(update=small))
-    users = [row.name for row in rows if not (row.train or row.model or row.of)]
-    if users and study.train and not study.small.train:
-        raise ValueError(f"row {users[0]!r} has the `train` of the study; give `small` one too")
-    own = study.small
-    changes = {
-        "title": f"{study.title}, at a small scale",
-        "rows": tuple(rows),
-        "train": own.train or study.train,
-        "seeds": own.seeds or study.seeds,
-        "evaluations": own.evaluate or study.evaluations,
-    }
-    return study.model_copy(update=changes)
+    for row in content["rows"]:
+        small = row.get("small", {})
+        changes = small if isinstance(small, dict) else {"train": small}
+        if row.get("train") and "train" not in changes:
+            raise ValueError(f"row {row['name']!r} has its own `train`; give it `small`, the same at the small scale")
+        rows.append(row | changes)
+    # a training at full scale never stands in for one at the small scale
+    title = f"{content['title']}, at a small scale"
+    return content | {"train": None} | content["small"] | {"title": title, "rows": rows}

@@ -1,4 +1,4 @@
-"""Score one backbone under a grid or list of protocols, stages and strides, and show what each choice is worth."""
+"""Score one backbone under many protocols at once: a grid of their fields, or the way from one to another."""
 
 import argparse
 from collections.abc import Sequence
@@ -25,16 +25,16 @@ def command(args: Sequence[str]) -> None:
         help="values of fields: radius=6,12 (feature cells) topk=5,10",
     )
     parser.add_argument(
-        "--stages", nargs="+", default=[None], help="stages of the features (default: the backbone's own)"
+        "--explain", nargs=2, metavar=("A", "B"), help="from protocol A to B, one field at a time, in both orders"
     )
-    parser.add_argument("--strides", nargs="+", type=positive, default=[None], help="strides of the features")
+    parser.add_argument("--stages", nargs="+", help="stages of the features (default: the backbone's own)")
+    parser.add_argument("--strides", nargs="+", type=positive, help="strides of the features")
     parser.add_argument("--score", default="J&F-Mean", help="score to compare (default: J&F-Mean)")
     parser.add_argument(
         "--select-on",
-        type=float,
-        default=0.5,
-        metavar="FRACTION",
-        help="fraction of the sequences to select on (default: 0.5)",
+        default="0.5",
+        metavar="FRACTION|ROOT[@SPLIT]",
+        help="what to select on: a fraction of the sequences (default: 0.5), or another data set of the same layout",
     )
     parser.add_argument("--pretrained", action="store_true", help="load the pretrained weights of timm and torchvision")
     parser.add_argument("--seed", type=int, default=0, help="seed of untrained weights (default: 0)")
@@ -45,37 +45,53 @@ def command(args: Sequence[str]) -> None:
     parser.add_argument("--output", type=Path, default=Path("sweep"), help="folder of results (default: sweep)")
     parser.add_argument("--allow", action="append", metavar="NAME", help="class of yours that a checkpoint may name")
     flags = parser.parse_args(list(args))
+    if flags.protocols and (flags.vary or flags.protocol):
+        raise ValueError("--protocols: a list of named protocols takes neither --vary nor --protocol")
+    if flags.explain and (flags.vary or flags.protocol or flags.protocols):
+        raise ValueError("--explain: the way between two protocols takes no --vary, --protocol or --protocols")
 
     from lightning_modules.checkpoints import allow_named
     from lightning_modules.functional import PropagationProtocol
 
+    from .comparison import Network
     from .grid import AT_ONCE, MOST, named_grid, read_grid
-    from .protocol_sweep import sweep, sweep_benchmark
+    from .protocol_sweep import explain, sweep, sweep_benchmark
 
     allow_named(args)
-    if flags.protocols and (flags.vary or flags.protocol):
-        raise ValueError("--protocols: a list of named protocols takes neither --vary nor --protocol")
+    network = Network.read(flags.spec, flags.pretrained, flags.seed)
     benchmark = sweep_benchmark(flags.config, flags.root, flags.limit)
+    kind, like, at_once = type(benchmark).name, benchmark.protocols_like, flags.at_once or AT_ONCE
+    if flags.explain:
+        first, second = (PropagationProtocol.named(name, kind, like) for name in flags.explain)
+        explain(network, benchmark, first, second, flags.output, flags.score, at_once)
+        return
     if flags.protocol is not None:
-        benchmark.protocol = PropagationProtocol.named(flags.protocol, type(benchmark).name, benchmark.protocols_like)
+        benchmark.protocol = PropagationProtocol.named(flags.protocol, kind, like)
     if flags.protocols:
-        grid = named_grid(flags.protocols, type(benchmark).name, benchmark.protocols_like)
+        grid = named_grid(flags.protocols, kind, like)
     else:
         grid = read_grid(benchmark.protocol, flags.vary, flags.most or MOST)
+    fraction, (root, _, split) = as_fraction(flags.select_on), flags.select_on.partition("@")
     sweep(
-        flags.spec,
+        network,
         benchmark,
         grid,
         flags.output,
-        stages=flags.stages,
-        strides=flags.strides,
+        stages=flags.stages or [network.stage],
+        strides=flags.strides or [network.stride],
         score=flags.score,
-        select_on=flags.select_on,
-        pretrained=flags.pretrained,
-        seed=flags.seed,
-        at_once=flags.at_once or AT_ONCE,
+        select_on=sweep_benchmark(flags.config, root, flags.limit, split) if fraction is None else fraction,
+        at_once=at_once,
         part=part(flags.part),
     )
+
+
+def as_fraction(text: str) -> float | None:
+    """Return the number that a text is; None for another text."""
+    try:
+        return float(text)
+    except ValueError:
+        return None
 
 
 def part(text: str) -> tuple[int, int]:

@@ -1,44 +1,38 @@
-"""Findings of a sweep: the protocol chosen on some sequences and reported on others, and the effect of each field."""
+"""Findings of a sweep: the protocol chosen here and reported there, the effect of each field, and waterfalls."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from statistics import fmean
-from typing import Any
+from typing import Any, NamedTuple
 
 from lightning_modules.functional import PropagationProtocol
 
-from ..results.records import Record, read_records
+from ..results.records import Record
 from ..results.rendering import markdown_table, percent
 from ..results.statistics import Difference, difference, interval, mean_score
-from ..results.stored import read_rows
 from ..tracking.view import at_stride
 
+ORDERS = ("in this order", "in the opposite order")
+"""Of the fields on the way from one protocol to another."""
 TOP = 20
 """Protocols in the table."""
 
 
-def fields_of(record: Record) -> dict[str, Any]:
-    """Return the fields of a record's protocol, with `stage` and `stride` of the features."""
-    fields = {
-        name: value for name, value in record.protocol.items() if name not in ("name", "digest", "feature_stride")
-    }
-    return fields | record.features
+class Selection(NamedTuple):
+    """A protocol that was chosen on some sequences, and its score on others, which had no say.
 
-
-@dataclass(frozen=True)
-class Selection:
-    """The protocol that is best on the sequences for selection.
-
-    Args:
+    Attributes:
         best: the protocol.
-        selected: its mean there.
-        reported: its mean on the other sequences, which had no say.
-        interval: 95 % interval of `reported` over sequences; None where it is over one.
-        gain: over the base protocol, on the other sequences; None where the base was not swept, or for one sequence.
+        selected: its score where it was chosen.
+        reported: its score on the others.
+        interval: 95 % interval of `reported` over sequences; None where there is none.
+        gain: over the base protocol, on the others; None where the base was not swept, or for one sequence.
+        note: how these numbers differ from the score; empty where they do not.
     """
 
     best: Record
@@ -46,13 +40,14 @@ class Selection:
     reported: float
     interval: tuple[float, float] | None
     gain: Difference | None
+    note: str = ""
 
 
 @dataclass(frozen=True)
 class Effect:
     """The effect of one field.
 
-    Args:
+    Attributes:
         field: its name, or `stage` or `stride`.
         means: value → mean score over all protocols with it.
         best: value → best score of a protocol with it.
@@ -64,73 +59,90 @@ class Effect:
 
     @property
     def size(self) -> float:
-        """Return the difference between the best and the worst value's mean."""
+        """Difference between the best and the worst value's mean."""
         return max(self.means.values()) - min(self.means.values())
 
 
-def read_scores(folders: Sequence[Path], score: str) -> list[Record]:
-    """Read what the batches of a sweep left, the highest score first.
+class Step(NamedTuple):
+    """A step of a waterfall: the fields that change, the score after it, and its difference from the one before."""
 
-    Args:
-        folders: folders of the batches, each with results.json and per_sequence.csv.
-        score: key, for example `J&F-Mean`; where a benchmark gives it for single sequences only, their mean counts.
-
-    Raises:
-        ValueError: if the rows of a batch do not hold the score for single sequences, or not all are of one sweep.
-    """
-    found: list[Record] = []
-    for folder in folders:
-        records = read_records(folder, scores=[score])
-        if not records or not all(one.videos for one in records):
-            rows = read_rows(folder / "per_sequence.csv")
-            known = [name for name in (rows[0] if rows else {}) if name not in ("Stage", "Sequence")]
-            have = f"{score!r}; it has {', '.join(known)}: choose another --score"
-            raise ValueError(f"{folder / 'per_sequence.csv'}: has no column {have}")
-        found += records
-        alike = {(frozenset(one.videos), frozenset(fields_of(one))) for one in found}
-        if len(alike) > 1:
-            raise ValueError(f"{folder}: holds other protocols or sequences than this sweep; remove it to run it again")
-    return sorted(found, key=lambda one: -one.value)
+    label: str
+    record: Record
+    change: Difference | None
 
 
-def mean_of(record: Record, names: Iterable[str]) -> float:
-    """Return the mean over the objects of some sequences."""
-    return mean_score(_some(record, names))
+def record_of(scored: Iterable[Record], protocol: PropagationProtocol) -> Record | None:
+    """Return the first record of a protocol, at whatever stride its features have; None where there is none."""
+    return next(
+        (one for one in scored if one.protocol["digest"] == at_stride(protocol, _stride(one)).digest()),
+        None,
+    )
 
 
-def _some(record: Record, names: Iterable[str]) -> dict[str, Sequence[float]]:
-    return {name: record.videos[name] for name in names}
+def _stride(record: Record) -> int | None:
+    stride = record.run.results.get("stride")
+    return stride if isinstance(stride, int) else None
+
+
+def fields_of(record: Record) -> dict[str, Any]:
+    """Return the fields of a record's protocol, with `stage` and `stride` of the features."""
+    fields = {key: value for key, value in record.protocol.items() if key not in ("name", "digest", "feature_stride")}
+    return fields | {key: record.run.results.get(key) for key in ("stage", "stride")}
 
 
 def choose(scored: Sequence[Record], base: PropagationProtocol, selection: float = 0.5) -> Selection | None:
     """Choose the protocol that is best on every second sequence or so, and report it on the others.
 
     Args:
-        scored: result of `read_scores`, all over the same sequences.
+        scored: all over the same sequences.
         base: protocol that the sweep began from.
         selection: fraction of the sequences to choose on, in (0, 1).
 
     Returns:
-        None where there are fewer than two sequences, so that nothing is left to report on.
+        None where there are fewer than two sequences with scores, so that nothing is left to report on.
     """
-    names = sorted(scored[0].videos)
+    names = sorted(set.intersection(*(set(one.videos) for one in scored)))
     chosen_on = [name for k, name in enumerate(names) if int((k + 1) * selection) > int(k * selection)]
     others = [name for name in names if name not in chosen_on]
     if not chosen_on or not others:
         return None
-    best = max(scored, key=lambda one: mean_of(one, chosen_on))
-    base_name = at_stride(base, best.features["stride"]).name
-    same = [one for one in scored if one.protocol["name"] == base_name and one.features == best.features]
-    on_others = [_some(best, others)]
-    gain = difference(on_others, [_some(same[0], others)]) if same else None
-    return Selection(best, mean_of(best, chosen_on), mean_of(best, others), interval(on_others), gain)
+    best = max(scored, key=lambda one: mean_score(_some(one, chosen_on)))
+    features = (best.run.results.get("stage"), _stride(best))
+    alike = [one for one in scored if (one.run.results.get("stage"), _stride(one)) == features]
+    same, on_others = record_of(alike, base), [_some(best, others)]
+    return Selection(
+        best,
+        mean_score(_some(best, chosen_on)),
+        mean_score(on_others[0]),
+        interval(on_others),
+        difference(on_others, [_some(same, others)]) if same else None,
+        "" if best.is_mean else "These are means over the sequences, unlike the score.",
+    )
+
+
+def selection_elsewhere(best: Record, reported: Record | None, base: Record | None) -> Selection | None:
+    """Return the selection of a protocol that was chosen on other data.
+
+    Args:
+        best: record of the protocol there.
+        reported: its record on the data of the report.
+        base: record of the base protocol on the data of the report.
+    """
+    if reported is None:
+        return None
+    gain = difference([reported.videos], [base.videos]) if base and base.videos and reported.videos else None
+    return Selection(best, best.value, reported.value, reported.interval, gain)
+
+
+def _some(record: Record, names: Iterable[str]) -> dict[str, Sequence[float]]:
+    return {name: record.videos[name] for name in names}
 
 
 def effects(scored: Sequence[Record], fields: Collection[str] | None = None) -> list[Effect]:
     """Return the effect of each field that takes several values, the largest first.
 
     Args:
-        scored: result of `read_scores`.
+        scored: records of a sweep.
         fields: to analyse; None is every field. Those of named protocols differ together, so that no effect is theirs.
     """
     found = []
@@ -155,50 +167,119 @@ def _in_order(value: Any) -> tuple[bool, bool, float, str]:
     return value is None, not number, value if number else 0.0, str(value)
 
 
-def grid_markdown(
-    scored: Sequence[Record],
-    score: str,
-    choice: Selection | None,
-    fields: Collection[str] | None = None,
-) -> str:
-    """Return the best protocols, the choice and the effects as Markdown, scores in per cent.
+def grid_markdown(scored: Sequence[Record], score: str, fields: Collection[str] | None = None) -> str:
+    """Return the best protocols and the effects as Markdown, scores in per cent.
 
     Args:
-        scored: result of `read_scores`.
+        scored: records of a sweep, the highest score first.
         score: its key.
-        choice: result of `choose`.
         fields: whose effect is shown, see `effects`.
     """
     rows = []
     for one in scored[:TOP]:
-        features = [str(one.features["stage"] or ""), str(one.features["stride"])]
-        ends = _ends(interval([one.videos]) if one.is_mean else None)
-        rows.append([one.protocol["name"], one.protocol["digest"], *features, percent(one.value), ends])
+        features = [str(fields_of(one)[key] or "") for key in ("stage", "stride")]
+        rows.append([one.protocol["name"], one.protocol["digest"], *features, percent(one.value), _ends(one.interval)])
     head = ["protocol", "digest", "stage", "stride", "all sequences", "95 % interval"]
     parts = [f"## Best {len(rows)} of {len(scored)} protocols, {score}\n\n{markdown_table(head, rows, first_right=4)}"]
-    if choice is not None:
-        best, ends = choice.best, _ends(choice.interval)
-        text = (
-            "## Chosen on one part of the sequences, reported on the other\n\n"
-            f"{best.protocol['name']}, stage {best.features['stage']}, stride {best.features['stride']}:\n"
-            f"{100 * choice.selected:.1f} where it was chosen, {100 * choice.reported:.1f}"
-            f"{f' ({ends})' if ends else ''} on the others"
-        )
-        if choice.gain is not None:
-            text += f"; over the base protocol {choice.gain.in_points}"
-        pooled = "" if best.is_mean else " These are means over the sequences, unlike the score."
-        parts.append(f"{text}.{pooled}\n")
     for effect in effects(scored, fields):
         rows = [[name, percent(mean), percent(effect.best[name])] for name, mean in effect.means.items()]
         parts.append(f"## {effect.field}\n\n{markdown_table(['value', 'mean', 'best'], rows)}")
-    return "\n".join(parts).rstrip()
+    return "\n".join(parts)
+
+
+def choice_markdown(choice: Selection) -> str:
+    """Return a selection in words."""
+    fields, ends = fields_of(choice.best), _ends(choice.interval)
+    text = (
+        "## Chosen on some sequences, reported on others\n\n"
+        f"{choice.best.protocol['name']}, stage {fields['stage']}, stride {fields['stride']}:\n"
+        f"{percent(choice.selected)} where it was chosen, {percent(choice.reported)}"
+        f"{f' ({ends})' if ends else ''} on the others"
+    )
+    if choice.gain is not None:
+        text += f"; over the base protocol {choice.gain.in_points}"
+    return f"{text}. {choice.note}".rstrip() + "\n"
 
 
 def _ends(ends: tuple[float, float] | None) -> str:
     return "" if ends is None else f"{100 * ends[0]:.1f} … {100 * ends[1]:.1f}"
 
 
-def draw(scored: Sequence[Record], score: str, file: Path, fields: Collection[str] | None = None) -> bool:
+def waterfall(
+    scored: Sequence[Record], first: PropagationProtocol, path: Sequence[tuple[str, PropagationProtocol]]
+) -> list[Step]:
+    """Return the steps of a way through protocols, the first protocol included.
+
+    Args:
+        scored: records of all its protocols.
+        first: where it begins.
+        path: see `protocol_path`.
+    """
+    steps: list[Step] = []
+    for label, protocol in (("", first), *path):
+        found = record_of(scored, protocol)
+        if found is None:
+            raise ValueError(f"no result of {protocol.name}")
+        before = steps[-1].record.videos if steps else {}
+        steps.append(Step(label, found, difference([found.videos], [before]) if found.videos and before else None))
+    return steps
+
+
+def path_markdown(waterfalls: Sequence[Sequence[Step]], first: str, second: str, score: str) -> str:
+    """Return the steps of waterfalls as Markdown, a table for each order of the fields."""
+    parts = []
+    for order, steps in zip(ORDERS, waterfalls, strict=True):
+        rows = [[first, percent(steps[0].record.value), _ends(steps[0].record.interval)]]
+        rows += [[f"+ {step.label}", percent(step.record.value), _change(step)] for step in steps[1:]]
+        rows += [[second, percent(steps[-1].record.value), _ends(steps[-1].record.interval)]]
+        table = markdown_table(["fields", score, "change, 95 % interval"], rows, first_right=1)
+        parts.append(f"## From {first} to {second}, {order}\n\n{table}")
+    return "\n".join(parts).rstrip()
+
+
+def _score(step: Step) -> str:
+    ends = _ends(step.record.interval)
+    return percent(step.record.value) + (f" ({ends})" if ends else "")
+
+
+def _change(step: Step) -> str:
+    return step.change.in_points if step.change else ""
+
+
+def draw_waterfalls(waterfalls: Sequence[Sequence[Step]], ends: tuple[str, str], score: str, file: Path) -> None:
+    """Draw waterfalls side by side: a bar for the score at each end, and one from score to score for each step.
+
+    Error bars are the 95 % intervals of the paired differences over sequences. The axis is cut to the steps, so the
+    intervals at the ends, which are far wider, stand in their labels.
+    """
+    from matplotlib.figure import Figure
+
+    picture = Figure(figsize=(1.6 + 0.45 * sum(len(steps) + 1 for steps in waterfalls), 5.4), layout="constrained")
+    panels = picture.subplots(1, len(waterfalls), sharey=True, squeeze=False)[0]
+    shown: list[float] = []
+    for panel, steps, order in zip(panels, waterfalls, ORDERS, strict=True):
+        scores = [100 * step.record.value for step in steps]
+        panel.bar([0, len(steps)], [scores[0], scores[-1]], color="C0")
+        for place, (before, after) in enumerate(pairwise(scores), start=1):
+            panel.bar(place, after - before, bottom=before, color="C2" if after >= before else "C3")
+            panel.plot([place - 1.4, place + 0.4], [before, before], color="grey", linewidth=0.8)
+            change = steps[place].change
+            low, high = (change.low or 0, change.high or 0) if change else (0, 0)
+            panel.plot([place, place], [before + 100 * low, before + 100 * high], color="black", linewidth=1)
+            shown += [before + 100 * low, before + 100 * high]
+        shown += scores
+        texts = [f"{end}\n{_score(step)}" for end, step in zip(ends, (steps[0], steps[-1]), strict=True)]
+        labels = [texts[0], *(step.label for step in steps[1:]), texts[1]]
+        panel.set_xticks(range(len(labels)), labels, rotation=60, ha="right", fontsize="small")
+        panel.set_title(order, fontsize="medium")
+        panel.grid(axis="y", alpha=0.3)
+    margin = 0.1 * (max(shown) - min(shown)) or 1.0
+    panels[0].set_ylim(max(0.0, min(shown) - margin), max(shown) + margin)
+    panels[0].set_ylabel(f"{score} (%)")
+    picture.savefig(file, dpi=150)
+
+
+def draw_effects(scored: Sequence[Record], score: str, file: Path, fields: Collection[str] | None = None) -> bool:
     """Draw each field's effect: every protocol as a dot, the mean of each value as a line.
 
     Returns:
@@ -213,9 +294,8 @@ def draw(scored: Sequence[Record], score: str, file: Path, fields: Collection[st
     panels = picture.subplots(1, len(found), sharey=True, squeeze=False)[0]
     for panel, effect in zip(panels, found, strict=True):
         values = list(effect.means)
-        for one in scored:
-            across = values.index(_value(one, effect.field))
-            panel.plot(across, 100 * one.value, ".", color="C0", alpha=0.4)
+        across = [values.index(_value(one, effect.field)) for one in scored]
+        panel.plot(across, [100 * one.value for one in scored], ".", color="C0", alpha=0.4)
         panel.plot(range(len(values)), [100 * mean for mean in effect.means.values()], "o-", color="C1")
         panel.set_xticks(range(len(values)), values, rotation=45 if max(map(len, values)) > 6 else 0)
         panel.set_title(effect.field)

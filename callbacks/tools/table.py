@@ -4,16 +4,12 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from datamodules.reading.files import csv_text, write_atomically
+from datamodules.reading.files import write_atomically
 
 from ..report.published import published_beside
-from ..results.records import Cell, Column, Record, Table, read_records, tabulate
-from ..results.rendering import latex_table, markdown_table, percent
-from ..results.statistics import FEWEST_SEEDS
-from ..results.stored import read_results
-from .report import results_below
-
-FORMATS = ("md", "csv", "tex")
+from ..results.records import Cell, Record, Table, heads_of, records_of, tabulate
+from ..results.rendering import FORMATS, render
+from ..results.stored import Run, read_run, runs_below
 
 
 def gather_results(
@@ -36,43 +32,25 @@ def gather_results(
         ValueError: if a folder holds no results, a file is none, no result has one of the scores, there is no such
             base row, or a named folder holds two results of one column; one line.
     """
-    found: dict[tuple[Path, str, Column, str], Record] = {}
-    files: list[Path] = []
+    runs: dict[tuple[str, Path], Run] = {}
+    records: list[Record] = []
     for each in folders:
-        label, folder = _labelled(str(each))
-        below = results_below(folder)
-        files += below
-        own = [one for run in below for one in read_records(run, label, scores)]
-        if label:
-            _require_one_a_column(label, folder, own)
-        found |= {(one.folder, one.label, one.column, one.name): one for one in own}
-    if not found:
-        known = sorted({key.rpartition("/")[2] for file in files for key in _scores(file)})
+        name, folder = _named(str(each))
+        below = {(name, path): read_run(path) for path in runs_below(folder)}
+        own = [one for run in below.values() for one in records_of(run, name, scores)]
+        if name:
+            _require_one_a_column(name, folder, own)
+        records += [one for one in own if (name, one.run.folder) not in runs]
+        runs |= below
+    if not records:
+        known = sorted({key.rpartition("/")[2] for run in runs.values() for key in run.results["scores"]})
         if not known:
-            raise ValueError(f"table: {files[0] / 'results.json'} has no scores, nor has any other result here")
+            first = next(iter(runs.values())).folder / "results.json"
+            raise ValueError(f"table: {first} has no scores, nor has any other result here")
         raise ValueError(f"table: no result has the score {', '.join(scores)}; there are {', '.join(known)}")
-    table = tabulate(found.values(), base)
-    return _with_published(table) if published else table
-
-
-def render(table: Table, format: str) -> str:
-    """Write a table as text.
-
-    Markdown and LaTeX give per cent with one digit: the mean over the seeds, each seed and their spread where there
-    are several, the 95 % interval over sequences, and the difference from the base row. CSV gives fractions with all
-    digits, in separate columns.
-
-    Args:
-        table: result of `gather_results`.
-        format: `md`, `csv` or `tex` (LaTeX with booktabs).
-    """
-    if format == "csv":
-        return _csv(table)
-    lines = [[name, *(cell_text(row.get(column)) for column in table.columns)] for name, row in table.rows.items()]
-    head = ["", *_heads(table.columns)]
-    if format == "md":
-        return markdown_table(head, lines, first_right=1) + "".join(f"\n{note}\n" for note in notes(table))
-    return latex_table(head, lines) + "".join(f"% {note}\n" for note in notes(table))
+    table = tabulate(records)
+    table = table.with_differences(base) if base else table
+    return _with_published(table, records) if published else table
 
 
 def command(args: Sequence[str]) -> None:
@@ -101,107 +79,28 @@ def command(args: Sequence[str]) -> None:
     print(render(table, flags.format), end="")
 
 
-def _labelled(text: str) -> tuple[str, Path]:
+def _named(text: str) -> tuple[str, Path]:
     """Return the name and the folder of `NAME=FOLDER`; a folder that is there may have `=` in its name."""
-    label, equals, folder = text.partition("=")
-    return ("", Path(text)) if not equals or "/" in label or Path(text).exists() else (label, Path(folder))
+    name, equals, folder = text.partition("=")
+    return ("", Path(text)) if not equals or "/" in name or Path(text).exists() else (name, Path(folder))
 
 
-def _scores(folder: Path) -> list[str]:
-    return list(read_results(folder / "results.json")["scores"])
-
-
-def _require_one_a_column(label: str, folder: Path, found: Sequence[Record]) -> None:
-    taken: dict[tuple[str, Column], Path] = {}
-    for one in found:
-        if (other := taken.setdefault((one.label, one.column), one.folder)) != one.folder:
+def _require_one_a_column(name: str, folder: Path, records: Sequence[Record]) -> None:
+    taken: dict[tuple[object, ...], Path] = {}
+    for one in records:
+        if (other := taken.setdefault((one.name, one.column), one.run.folder)) != one.run.folder:
             raise ValueError(
-                f"table: {label}={folder} holds two results of {one.column.benchmark} by one protocol, {other} and "
-                f"{one.folder}; name the one that is meant"
+                f"table: {name}={folder} holds two results of {one.column.benchmark} by one protocol, {other} and "
+                f"{one.run.folder}; name the one that is meant"
             )
 
 
-def _with_published(table: Table) -> Table:
+def _with_published(table: Table, records: Sequence[Record]) -> Table:
     rows = {name: dict(row) for name, row in table.rows.items()}
-    for column in table.columns:
-        for published in published_beside(column.benchmark, column.digest) if column.on_test_set else ():
+    of_test_sets = {one.column for one in records if one.run.on_test_set}
+    for column, head in heads_of(one.column for one in records).items():
+        for published in published_beside(column.benchmark, column.digest) if column in of_test_sets else ():
             if column.score in published.scores:
-                name = f"{published.name} [{published.source}]"
-                rows.setdefault(name, {})[column] = Cell((published.scores[column.score],))
-    return Table(table.columns, rows, table.base)
-
-
-def _heads(columns: Sequence[Column]) -> list[str]:
-    """Return the head of each column; the digest of its sequences stands in those that are alike otherwise."""
-    heads = [f"{column.benchmark} {column.score} ({column.conditions})" for column in columns]
-    return [
-        f"{head[:-1]} {column.names or 'of unknown names'})" if heads.count(head) > 1 else head
-        for head, column in zip(heads, columns, strict=True)
-    ]
-
-
-def cell_text(cell: Cell | None) -> str:
-    """Return a cell as text, in per cent; `notes` explains it."""
-    if cell is None:
-        return ""
-    text = percent(cell.mean)
-    if len(cell.scores) > 1:
-        text += f" ({' / '.join(map(percent, cell.scores))}; spread {percent(cell.spread)})"
-    if cell.interval is not None:
-        text += f" [{percent(cell.interval[0])}, {percent(cell.interval[1])}]"
-    if cell.difference is not None:
-        text += f"; {cell.difference.in_points}"
-    return text.replace("-", "−")
-
-
-def notes(table: Table) -> list[str]:
-    """Return what explains the cells of a table: a paragraph, or nothing where they hold plain scores."""
-    cells = [cell for row in table.rows.values() for cell in row.values()]
-    tested = [cell.difference for cell in cells if cell.difference is not None]
-    found = ["Per cent."]
-    if any(len(cell.scores) > 1 for cell in cells):
-        found.append("Several seeds: mean (each seed; spread = largest − smallest).")
-    if any(cell.interval is not None for cell in cells):
-        found.append(f"[Low, high]: 95 % interval over sequences, and over seeds from {FEWEST_SEEDS} on.")
-    if tested:
-        found.append(f"After “;”: difference from {table.base}, paired by sequence, each row tested by itself.")
-        if any(one.p is not None for one in tested):
-            found.append("The p of rows with one run is about these weights, not about how they were trained.")
-    elif table.base:
-        found.append(f"No row has the same sequences under the same protocol as {table.base}.")
-    return [" ".join(found)] if len(found) > 1 else []
-
-
-def _csv(table: Table) -> str:
-    """Write a line for each row; the columns of a score are as many as any row needs."""
-    parts = {column: _parts(column, table) for column in table.columns}
-    named = zip(table.columns, _heads(table.columns), strict=True)
-    heads = [f"{head} {part}".rstrip() for column, head in named for part in parts[column]]
-    rows: list[list[object]] = [["", *heads]]
-    for name, row in table.rows.items():
-        values = [_fields(row.get(column)) for column in table.columns]
-        cells = [own.get(part) for column, own in zip(table.columns, values, strict=True) for part in parts[column]]
-        rows.append([name, *cells])
-    return csv_text(rows, "\n")
-
-
-def _parts(column: Column, table: Table) -> list[str]:
-    found = dict.fromkeys(part for row in table.rows.values() for part in _fields(row.get(column)))
-    order = ["", "seeds", "each", "spread", "low", "high", "difference", "difference low", "difference high", "p"]
-    return [part for part in order if part in found]
-
-
-def _fields(cell: Cell | None) -> dict[str, str | float]:
-    if cell is None:
-        return {}
-    fields: dict[str, str | float] = {"": cell.mean}
-    if len(cell.scores) > 1:
-        each = " ".join(map(str, cell.scores))
-        fields |= {"seeds": len(cell.scores), "each": each, "spread": cell.spread}
-    if cell.interval is not None:
-        fields |= {"low": cell.interval[0], "high": cell.interval[1]}
-    if (found := cell.difference) is not None:
-        fields["difference"] = found.mean
-        if found.low is not None and found.high is not None and found.p is not None:
-            fields |= {"difference low": found.low, "difference high": found.high, "p": found.p}
-    return fields
+                row = rows.setdefault(f"{published.name} [{published.source}]", {})
+                row[head] = Cell((published.scores[column.score],))
+    return Table(table.heads, rows, table.base)

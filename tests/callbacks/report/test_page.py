@@ -20,6 +20,7 @@ from callbacks.pictures import overlay_masks
 from callbacks.pictures.animation import reduced
 from callbacks.report import Chart, write_material, write_report
 from callbacks.report.page import scores_by_sequence
+from callbacks.results.stored import Run, StoredReport
 from callbacks.tools.report import command
 from datamodules.synthetic import write_otb
 from lightning_modules.backbones import build_feature_extractor
@@ -106,9 +107,10 @@ def test_sequences_and_objects_have_the_means_of_the_last_stage() -> None:
         {"Stage": "res4", "Sequence": "bike_x", "J-Mean": "0.1", "F-Mean": "0.1"},
         {"Stage": "res4", "Sequence": "up_1", "J-Mean": "0.1", "F-Mean": "0.1"},
     ]
-    scores, objects = scores_by_sequence(rows, ("J-Mean", "F-Mean"), ["bike", "up_1"])
+    report = StoredReport(ranked_by=["J-Mean", "F-Mean"], sequences=["bike", "up_1"])
+    scores, objects = scores_by_sequence(Run(Path(), {}, rows, report))
     assert scores == {"bike": pytest.approx(1.4 / 5), "up_1": pytest.approx(0.1)}
-    assert objects == {"bike": {1: pytest.approx(0.3), 12: pytest.approx(0.6)}}
+    assert objects == {"bike": {1: pytest.approx(0.3), 12: pytest.approx(0.6)}, "up_1": {}}
 
 
 def test_animations_of_an_earlier_run_in_the_same_folder_are_left_out(run: Any, tmp_path: Path) -> None:

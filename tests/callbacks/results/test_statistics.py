@@ -1,24 +1,25 @@
 """Intervals and tests: by hand, by simulation of what they promise, and from the rows of a benchmark."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from scipy import stats
 
+from callbacks.results.records import records_of
 from callbacks.results.rendering import percent
-from callbacks.results.statistics import (
-    difference,
-    interval,
-    rows_difference,
-    score_intervals,
-    values_by_sequence,
-)
+from callbacks.results.statistics import difference, interval
+from callbacks.results.stored import Run, StoredReport
 
-SEQUENCES = ("bike", "two_dogs")
 ROWS = [
-    {"Sequence": "bike_1", "J-Mean": 0.5, "F-Mean": "0.7"},
-    {"Sequence": "two_dogs_1", "J-Mean": 0.9, "F-Mean": "0.7"},
-    {"Sequence": "two_dogs_2", "J-Mean": 0.1, "F-Mean": "0.1"},
+    {"Sequence": "bike_1", "J-Mean": "0.5", "F-Mean": "0.7"},
+    {"Sequence": "two_dogs_1", "J-Mean": "0.9", "F-Mean": "0.7"},
+    {"Sequence": "two_dogs_2", "J-Mean": "0.1", "F-Mean": "0.1"},
 ]
+
+
+def run_of(rows, sequences, **scores):
+    return Run(Path("run"), {"benchmark": "davis", "scores": scores}, rows, StoredReport(sequences=sequences))
 
 
 def by_name(values):
@@ -95,23 +96,21 @@ def test_seeds_widen_an_interval():
 
 
 def test_values_of_a_sequence_are_those_of_its_objects():
-    assert values_by_sequence(ROWS, "J-Mean", SEQUENCES) == {"bike": [0.5], "two_dogs": [0.9, 0.1]}
-    found = values_by_sequence(ROWS, "J&F-Mean", SEQUENCES)
+    run = run_of(ROWS, ["bike", "two_dogs"])
+    assert run.values("J-Mean") == {"bike": [0.5], "two_dogs": [0.9, 0.1]}
+    found = run.values("J&F-Mean")
     assert found == {"bike": [pytest.approx(0.6)], "two_dogs": [pytest.approx(0.8), pytest.approx(0.1)]}
-    assert values_by_sequence(ROWS, "PCK@0.1", SEQUENCES) is None
-    rows = [{"Sequence": name, "J-Mean": 0.5} for name in ("dog_1", "dog_1_1", "cat_1")]
-    assert list(values_by_sequence(rows, "J-Mean", ["dog", "dog_1", "cat"])) == ["dog", "dog_1", "cat"]
-    rows = [{"Stage": stage, "Sequence": "bike", "success": value} for stage, value in (("res3", 1.0), ("res4", 0.0))]
-    assert values_by_sequence(rows, "res4/success", ["bike"]) == {"bike": [0.0]}
+    assert run.values("PCK@0.1") == {}
+    rows = [{"Sequence": name, "J-Mean": "0.5"} for name in ("dog_1", "dog_1_1", "cat_1")]
+    assert list(run_of(rows, ["dog", "dog_1", "cat"]).values("J-Mean")) == ["dog", "dog_1", "cat"]
+    rows = [{"Stage": stage, "Sequence": "bike", "success": value} for stage, value in (("res3", "1"), ("res4", "0"))]
+    assert run_of(rows, ["bike"]).values("res4/success") == {"bike": [0.0]}
 
 
-def test_rows_of_runs_have_intervals_and_differences():
-    scores = {"J-Mean": 0.5, "mIoU": 0.4, "F-Mean": 0.9}  # F is not the mean of its rows
-    assert score_intervals(scores, ROWS, SEQUENCES) == {"J-Mean": interval([{"a": [0.5], "b": [0.9, 0.1]}])}
-    better = [{**row, "J-Mean": row["J-Mean"] + 0.1} for row in ROWS]
-    assert rows_difference(better, ROWS, "J-Mean", SEQUENCES).mean == pytest.approx(0.1)
-    assert rows_difference(better, ROWS[:2], "J-Mean", SEQUENCES) is None
-    assert rows_difference(better, ROWS, "AP", SEQUENCES) is None
+def test_only_scores_that_are_means_of_their_rows_have_intervals():
+    run = run_of(ROWS, [], **{"J-Mean": 0.5, "mIoU": 0.4, "F-Mean": 0.9})  # F is not the mean of its rows
+    found = {record.key: record.interval for record in records_of(run, scores=list(run.results["scores"]))}
+    assert found == {"J-Mean": interval([{"a": [0.5], "b": [0.9, 0.1]}]), "mIoU": None, "F-Mean": None}
 
 
 def test_percent():

@@ -14,12 +14,14 @@ import torch
 from callbacks import DavisBenchmark, YoutubeVosBenchmark
 from callbacks.folder_lock import FolderInUse
 from callbacks.results.statistics import mean_score
-from callbacks.tools.grid import read_grid
-from callbacks.tools.protocol_sweep import sweep
+from callbacks.tools.comparison import Network
+from callbacks.tools.grid import protocol_path, read_grid
+from callbacks.tools.protocol_sweep import read_scores, sweep
 from callbacks.tools.sweep import command
-from callbacks.tools.sweep_findings import read_scores
+from datamodules.synthetic import write_davis
 from lightning_modules import FrozenEncoder
 from lightning_modules.backbones import build_feature_extractor
+from lightning_modules.functional import PropagationProtocol
 from tests.helpers.folders import held
 from tests.helpers.synthetic_layouts import write_youtube_vos
 
@@ -52,21 +54,21 @@ def test_one_pass_of_the_network_serves_all(swept: Path) -> None:
     assert len(json.loads(results.read_text())["protocol"]) == 8
     text = (swept / "sweep.md").read_text()
     assert all(f"## {field}" in text for field in ("radius", "topk", "temperature"))
-    assert "Chosen on one part of the sequences" in text
+    assert "Chosen on some sequences" in text
     assert (swept / "sweep.png").stat().st_size > 10_000
 
 
 @pytest.mark.slow
 def test_a_sweep_from_python_writes_what_the_command_writes(swept: Path, davis_root: Path, tmp_path: Path) -> None:
     benchmark = DavisBenchmark(davis_root, predictions=False)
-    sweep("torchvision:resnet18", benchmark, read_grid(benchmark.protocol, VARIED), tmp_path)
+    sweep(Network.read("torchvision:resnet18"), benchmark, read_grid(benchmark.protocol, VARIED), tmp_path)
     assert (tmp_path / "sweep.md").read_text() == (swept / "sweep.md").read_text()
     grid = read_grid(benchmark.protocol, ())  # the benchmark is as it was
     with pytest.raises(ValueError, match="select_on 1: give a fraction"):
-        sweep("raw_colour", benchmark, grid, tmp_path, select_on=1.0)
+        sweep(Network.read("raw_colour"), benchmark, grid, tmp_path, select_on=1.0)
     for part in ((0, 2), (3, 2)):
         with pytest.raises(ValueError, match=rf"part {part[0]}/2: give K/N with K from 1 to N"):
-            sweep("raw_colour", benchmark, grid, tmp_path, part=part)
+            sweep(Network.read("raw_colour"), benchmark, grid, tmp_path, part=part)
 
 
 def test_what_is_done_is_not_run_again(
@@ -133,7 +135,7 @@ def test_named_protocols_are_swept_as_they_are(
     said = capsys.readouterr().out
     assert "2 protocols, 1 passes" in said
     assert "sweep.png" not in said
-    assert "## " not in said.split("reported on the other")[1]
+    assert said.count("## ") == 2
     for name in ("vfs", "crw"):
         alone = DavisBenchmark(davis_root, protocol=name)
         scored = read_scores([next(tmp_path.glob("*/results.json")).parent], "J&F-Mean")
@@ -184,11 +186,56 @@ def test_scores_that_rows_alone_have_are_their_means(tmp_path: Path) -> None:
     root = write_youtube_vos(tmp_path / "data", 3, valid=1, frames=16, size=(64, 64), sprites=(2, 2))
     benchmark = YoutubeVosBenchmark(root, split="train", predictions=False)
     grid = read_grid(benchmark.protocol, ["topk=2,10"])
-    sweep("raw_colour", benchmark, grid, tmp_path / "out", score="J&F-Mean")
+    network = Network.read("raw_colour")
+    sweep(network, benchmark, grid, tmp_path / "out", score="J&F-Mean")
     for one in read_scores([path.parent for path in tmp_path.glob("out/*/results.json")], "J&F-Mean"):
         assert one.value == pytest.approx(mean_score(one.videos))
         assert one.is_mean
     with pytest.raises(ValueError, match="--score PCK: YoutubeVosBenchmark has J-Mean, F-Mean, Overall"):
-        sweep("raw_colour", benchmark, grid, tmp_path, score="PCK")
-    with pytest.raises(ValueError, match=r"has no column 'Overall'; it has J-Mean, .*: choose another --score"):
-        sweep("raw_colour", benchmark, grid, tmp_path / "overall", score="Overall")
+        sweep(network, benchmark, grid, tmp_path, score="PCK")
+    sweep(network, benchmark, grid, tmp_path / "out", score="Overall")
+    assert "## Chosen" not in (tmp_path / "out/sweep.md").read_text()  # its rows do not give it
+
+
+def test_a_way_between_protocols_in_both_orders(davis_root: Path, tmp_path: Path) -> None:
+    """Each step is the score of its protocol alone, and the steps add up to the difference of both ends."""
+    first, second = (
+        PropagationProtocol.named(f"vfs+radius={radius}+topk={topk}") for radius, topk in ((3, 2), (6, 10))
+    )
+    words = ["--limit", "2", "--explain", first.name, second.name, "--output", str(tmp_path)]
+    command(["raw_colour", "--root", str(davis_root), *words])
+    scored = read_scores([path.parent for path in tmp_path.glob("*/results.json")], "J&F-Mean")
+    assert len(scored) == 4  # both ends, and one protocol between them in each order
+    alone = DavisBenchmark(davis_root, protocol=second, limit_sequences=2).evaluate(
+        build_feature_extractor("raw_colour")
+    )
+    text = (tmp_path / "explain.md").read_text()
+    one, other = text.split("in the opposite order")
+    assert one.index("| + topk |") < one.index("| + radius |")
+    assert other.index("| + radius |") < other.index("| + topk |")
+    for part in (one, other):
+        assert part.count(f"| {second.name} | {100 * alone['J&F-Mean']:.1f} |") == 1
+    assert (tmp_path / "explain.png").stat().st_size > 10_000
+
+
+def test_values_that_need_each_other_change_together() -> None:
+    dino, liir = (PropagationProtocol.named(name) for name in ("dino", "liir"))
+    for backwards in (False, True):
+        path = protocol_path(dino, liir, backwards)
+        last = path[-1][1]
+        assert {**last.fields(), "name": ""} == {**liir.with_changes(feature_stride=8).fields(), "name": ""}
+    with pytest.raises(ValueError, match="crw and crw have the same fields"):
+        protocol_path(*2 * [PropagationProtocol.named("crw")])
+
+
+@pytest.mark.slow
+def test_a_choice_on_other_data_is_applied_here(davis_root: Path, tmp_path: Path) -> None:
+    write_davis(tmp_path / "train", 2, frames=6, size=(64, 64))
+    words = ["raw_colour", "--root", str(davis_root), "--vary", "topk=2,10", "radius=3,12", "--output"]
+    command([*words, str(tmp_path / "out"), "--select-on", f"{tmp_path / 'train'}@val"])
+    text = (tmp_path / "out/sweep.md").read_text()
+    best = read_scores([path.parent for path in tmp_path.glob("out/selection/*/results.json")], "J&F-Mean")[0]
+    here = read_scores([path.parent for path in tmp_path.glob("out/*/results.json")], "J&F-Mean")
+    assert {one.protocol["name"] for one in here} == {best.protocol["name"], "vfs"}
+    value = next(one.value for one in here if one.protocol == best.protocol)
+    assert f"{100 * best.value:.1f} where it was chosen, {100 * value:.1f} (" in text

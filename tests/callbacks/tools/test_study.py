@@ -69,7 +69,7 @@ def test_only_what_is_missing_runs(folder: Path) -> None:
         "validate other seed-1",
     ]
     assert run(folder, "--table") == []
-    assert "| other | 2 | 50.0 / 50.0 |" in (folder / "out/table.md").read_text()
+    assert "| other | 50.0 (50.0 / 50.0; range 0.0) |" in (folder / "out/table.md").read_text()
 
 
 def test_a_row_that_fails_is_named_and_the_others_run(folder: Path) -> None:
@@ -79,8 +79,6 @@ def test_a_row_that_fails_is_named_and_the_others_run(folder: Path) -> None:
         run(folder)
     (folder / "out/fail-base").unlink()
     assert run(folder) == ["fit base seed-0", "validate base seed-0", "fit base seed-1", "validate base seed-1"]
-    costs = [json.loads((folder / f"out/{row}/seed-0/trained.json").read_text()) for row in ("base", "other")]
-    assert ["seconds" in cost for cost in costs] == [False, True]  # the first ran in two parts
 
 
 SOFT = STUDY.replace("rows: [", "rows: [{name: soft, of: base, evaluate: {davis: --soft}}, ")
@@ -265,7 +263,7 @@ rows:
     words = ["study", str(tmp_path / "study.yaml"), "--output", str(tmp_path / "out")]
     main(words)
     text = capsys.readouterr().out
-    assert sum("frames" in line and "| 1 |" in line for line in text.splitlines()) == 3
+    assert sum(line.startswith(("| two frames", "| four frames")) for line in text.splitlines()) == 3
     assert "vfs+radius=4" in text
     trained = json.loads((tmp_path / "out/two-frames/seed-0/trained.json").read_text())
     assert trained["words"][0] == "fit"

@@ -67,16 +67,14 @@ def test_a_model_is_evaluated_without_training(tmp_path: Path) -> None:
     [
         ({"sedes": [0]}, "sedes: there is no such key"),
         ({"base": "other"}, "there is no row 'other'; the rows are base, four frames"),
-        ({"rows": [{"name": "a"}, {"name": "A"}]}, "rows 'a' and 'A' would have the same folder"),
+        ({"rows": [{"name": "a"}, {"name": "A"}]}, "would have the same results, a-davis; rename a row"),
         ({"rows": [{"name": "a", "of": "b"}]}, "there is no row 'b'"),
         ({"rows": [{"name": "a", "flag": "x"}]}, "rows.0.flag: there is no such key"),
         ({"rows": [{"name": "a", "published": {"vip": 1}}]}, "there is no evaluation 'vip'"),
         ({"rows": [{"name": "a"}], "train": None}, "trains nothing"),
         ({"seeds": []}, "seeds: Tuple should have at least 1 item"),
-        ({"seeds": "10"}, "seeds: Input should be a valid tuple"),
         ({"seeds": [0, True]}, "seeds.1: Input should be a valid integer"),
         ({"rows": {"a": {}}}, "rows: Input should be a valid tuple"),
-        ({"evaluate": {}}, "evaluate: Dictionary should have at least 1 item"),
         ({"rows": [{"name": "a", "evaluate": "--x 1"}]}, "rows.0.evaluate: Input should be a valid dictionary"),
         (
             {"rows": [{"name": "a", "published": {"davis": "65"}}]},
@@ -87,7 +85,7 @@ def test_a_model_is_evaluated_without_training(tmp_path: Path) -> None:
         ({"rows": [{"name": "a"}, {"name": "b", "of": "a"}, {"name": "c", "of": "b"}]}, "which trains nothing itself"),
         (
             {"evaluate": {"x 1": "--a", "x-1": "--b"}, "rows": [{"name": "a"}]},
-            "'x 1' of row 'a' and 'x-1' of row 'a' would have the same results, a-x-1; rename one",
+            "two evaluations would have the same results, a-x-1; rename",
         ),
     ],
 )
@@ -141,16 +139,15 @@ def test_the_small_scale_of_a_row_replaces_its_training_and_its_evaluations(tmp_
     ("changes", "said"),
     [
         ({}, "has no small scale"),
-        ({"small": {"seeds": [7]}}, "row 'base' has the `train` of the study; give `small` one too"),
+        ({"small": {"seeds": [7]}}, "row 'base' trains nothing"),
         (
             {"small": {"train": "x"}, "rows": [{"name": "a", "train": "y", "small": {"evaluate": {"davis": "--z 1"}}}]},
             "row 'a' has its own `train`; give it `small`",
         ),
         (
-            {"small": {"train": "x"}, "rows": [{"name": "a", "small": {"seeds": [1]}}]},
-            "rows.0.small.seeds: there is no such key",
+            {"small": {"train": "x"}, "rows": [{"name": "a", "small": {"seed": [1]}}]},
+            "rows.0.seed: there is no such key",
         ),
-        ({"small": {"rows": []}}, "small.rows: there is no such key"),
     ],
 )
 def test_a_mistake_at_the_small_scale_is_one_line(tmp_path: Path, changes: dict[str, object], said: str) -> None:

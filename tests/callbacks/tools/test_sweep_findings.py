@@ -6,19 +6,21 @@ from typing import Any
 import pytest
 
 from callbacks.results.records import Column, Record
-from callbacks.tools.sweep_findings import choose, effects, grid_markdown
+from callbacks.results.stored import Run, StoredReport
+from callbacks.tools.sweep_findings import choice_markdown, choose, effects, grid_markdown
 from lightning_modules.functional import PropagationProtocol
 
-COLUMN = Column("davis", "vfs", "d1", "", 4, "", "J&F-Mean", False)
+COLUMN = Column("davis", "vfs", "d1", "", 4, "", "J&F-Mean")
+RUN = Run(Path("run"), {"benchmark": "davis", "scores": {}, "stage": None, "stride": 8}, [], StoredReport())
 
 
 def record(name: str, values: list[float], score: float | None = None, **fields: Any) -> Record:
     """Return a record of single-object sequences; its score is their mean unless another is given."""
-    protocol = {"name": name, "digest": "d1", **fields}
+    digest = PropagationProtocol.named("vfs", "davis").digest() if name == "vfs" else name
+    protocol = {"name": name, "digest": digest, **fields}
     videos = {f"v{number}": [value] for number, value in enumerate(values)}
     mean = sum(values) / len(values) if score is None else score
-    features = {"stage": None, "stride": 8}
-    return Record("net", "", COLUMN, mean, videos, None, (), Path(), "", protocol, features)
+    return Record("net", False, "J&F-Mean", COLUMN, mean, videos, None, "", RUN, protocol)
 
 
 def test_the_choice_has_no_say_over_the_report() -> None:
@@ -48,10 +50,9 @@ def test_a_pooled_score_has_no_interval_of_the_rows() -> None:
     values = [0.2 * number for number in range(4)]
     mean, pooled = record("mean", values), record("pooled", values, 0.5)
     assert (mean.is_mean, pooled.is_mean) == (True, False)
-    base = PropagationProtocol.named("vfs", "davis")
-    of_mean, of_pooled = (grid_markdown([one], "mIoU", choose([one], base)) for one in (mean, pooled))
-    table = "\n\n## Chosen"
-    assert "30.0 | -11.1 … 71.1 |" in of_mean.split(table)[0]
-    assert "50.0 |  |" in of_pooled.split(table)[0]
-    assert "These are means over the sequences, unlike the score." in of_pooled
-    assert "unlike" not in of_mean
+    of_mean, of_pooled = (grid_markdown([one], "mIoU") for one in (mean, pooled))
+    assert "30.0 | -11.1 … 71.1 |" in of_mean
+    assert "50.0 |  |" in of_pooled
+    choices = [choose([one], PropagationProtocol.named("vfs", "davis")) for one in (mean, pooled)]
+    said = [choice_markdown(choice) for choice in choices if choice]
+    assert ["These are means over the sequences, unlike the score." in text for text in said] == [False, True]
