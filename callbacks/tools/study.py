@@ -256,7 +256,8 @@ def study_table(study: Study, output: Path) -> Table:
                     found.setdefault(step.evaluation, []).append(record)
         # one seed of a model that is not trained is that network, all else a sample
         rows[row.name] = {name: cell_of(own, not row.model or len(own) > 1) for name, own in found.items()}
-        rows[row.name] |= {f"{name}, paper": Cell((value / 100,)) for name, value in row.published.items()}
+        paper = {f"{name}, paper": Cell((value / 100,)) for name, value in row.published.items()}
+        rows[row.name] |= paper
     heads = [head for name in study.evaluations for head in (name, f"{name}, paper")]
     filled = tuple(head for head in heads if head in study.evaluations or any(head in row for row in rows.values()))
     return Table(filled, rows).with_differences(study.base)
@@ -264,7 +265,7 @@ def study_table(study: Study, output: Path) -> Table:
 
 def _record_of(folder: Path, score: str, evaluation: str) -> Record:
     run = read_run(folder)
-    found = records_of(run, scores=[score])
+    found = records_of(run, scores=[score] if score else [])
     if not found:
         known = ", ".join(run.results["scores"])
         raise ValueError(f"{folder / 'results.json'}: has no score {score!r}; it has {known}")
@@ -278,8 +279,8 @@ def study_markdown(study: Study, table: Table) -> str:
     if study.source:
         scale = " The numbers of the paper are at its own scale." if len(table.heads) > len(study.evaluations) else ""
         heading += f"{study.source}.{scale}\n\n"
-    parts = [f"{heading}{study.score}; a difference is not tested with fewer than {FEWEST_SEEDS} seeds.\n"]
-    parts.append(render(table))
+    heading += f"{study.score or 'The first score'}; with fewer than {FEWEST_SEEDS} seeds a difference is not tested.\n"
+    parts = [heading, render(table)]
     for evaluation in study.evaluations:
         cells = [row[evaluation] for row in table.rows.values() if evaluation in row]
         conditions = sorted({one.column.conditions for cell in cells for one in cell.records})

@@ -117,7 +117,7 @@ class Study(BaseModel, extra="forbid"):
         seed_flags: key `seed`: arguments added to every training, with `{seed}` in them.
         evaluations: key `evaluate`: name → arguments after `validate --ckpt_path …`; the last file named in them ends
             with its benchmark.
-        score: key in `results.json`, for example `J&F-Mean`.
+        score: key in `results.json`, for example `J&F-Mean`; empty: the first of each benchmark.
         base: name of the row that differences are taken from; by default the first.
         small: keys that replace those of the study at the small scale.
     """
@@ -129,7 +129,7 @@ class Study(BaseModel, extra="forbid"):
     seeds: Seeds
     seed_flags: Arguments = Field(default=("--seed_everything", "{seed}"), alias="seed")
     evaluations: Evaluations = Field(alias="evaluate")
-    score: Name
+    score: Name = ""
     base: Name = ""
     small: dict[str, Any] | None = None
 

@@ -1,0 +1,85 @@
+"""`vidcorr reproduce`: whole, with weights that the test makes; and the shipped rows against published.csv."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from callbacks import DavisBenchmark
+from callbacks.report.published import PUBLISHED
+from callbacks.tools.reproduce import spec_of
+from callbacks.tools.study_plan import read_study
+from cli import main
+from lightning_modules import FrozenEncoder
+from lightning_modules.functional import PropagationProtocol
+
+SHIPPED = Path(__file__).resolve().parents[3] / "configs/studies/published.yaml"
+
+
+def test_the_shipped_rows_have_the_printed_numbers_under_their_protocols() -> None:
+    study = read_study(SHIPPED)
+    for row in study.rows:
+        assert row.download
+        assert spec_of(row)
+        for benchmark, value in row.published.items():
+            (protocol,) = (word for word in row.evaluate[benchmark] if not word.startswith("--"))
+            wanted = PropagationProtocol.named(protocol, benchmark, ("davis",))
+            rows = [each for each in PUBLISHED if each.benchmark == benchmark]
+            found = [each for each in rows if next(iter(each.scores.values())) == pytest.approx(value / 100)]
+            protocols = [each.evaluated_by().with_changes(feature_stride=wanted.feature_stride) for each in found]
+            assert wanted in protocols, f"{row.name}, {benchmark}"
+
+
+def test_without_data_the_rows_and_their_weights_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
+    main(["reproduce", "dino-s8", "crw-r18"])
+    dino, crw = capsys.readouterr().out.splitlines()
+    assert dino.startswith("dino-s8: 69.9 printed; weights: huggingface.co/timm/")
+    assert crw.startswith("crw-r18: 67.606 printed; weights/crw-r18.ckpt is missing: weights: github.com/")
+    with pytest.raises(SystemExit, match="--benchmark otb: no row has a printed score; there are davis, jhmdb, vip"):
+        main(["reproduce", "--benchmark", "otb"])
+
+
+@pytest.mark.slow
+def test_equal_or_by_how_much_not_and_what_moves_it(
+    davis_root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The scores that two rows are to have are known from the benchmark alone, the second one by another radius."""
+    torch.manual_seed(0)
+    model = FrozenEncoder("torchvision:resnet18")
+    content = {"state_dict": model.state_dict(), "hyper_parameters": dict(model.hparams)}
+    content["pytorch-lightning_version"] = "2.5.0"
+    model.on_save_checkpoint(content)
+    torch.save(content, tmp_path / "tiny.ckpt")
+    protocols = [PropagationProtocol.named(name) for name in ("vfs+context=3+radius=4", "vfs+context=3+radius=6")]
+    here, other = (100 * DavisBenchmark(davis_root, protocol=each).evaluate(model)["J&F-Mean"] for each in protocols)
+    assert abs(here - other) > 0.1
+    (tmp_path / "study.yaml").write_text(f"""
+title: two rows
+seeds: [0]
+evaluate: {{davis: --config benchmarks/davis.yaml --trainer.accelerator cpu}}
+rows:
+  - name: equal
+    model: --model {tmp_path / "tiny.ckpt"}
+    evaluate: {{davis: --trainer.callbacks.protocol {protocols[0].name}}}
+    published: {{davis: {here:.1f}}}
+  - name: other
+    model: --model {tmp_path / "tiny.ckpt"}
+    evaluate: {{davis: --trainer.callbacks.protocol {protocols[0].name}}}
+    published: {{davis: {other:.2f}}}
+  - name: missing
+    model: --model {tmp_path / "missing.ckpt"}
+    published: {{davis: 50.0}}
+    download: a page
+""")
+    grids = "callbacks.tools.grid.named_grid"
+    monkeypatch.setattr(grids, lambda *_: type("Named", (), {"protocols": protocols}))
+    words = ["reproduce", "--study", str(tmp_path / "study.yaml"), "--root", str(davis_root), "--output", str(tmp_path)]
+    main(words)
+    said = capsys.readouterr().out
+    assert f"missing: 50.0 printed; {tmp_path / 'missing.ckpt'} is missing: weights: a page" in said
+    assert f"\nequal: {here:.1f}, as printed; not the whole test set" in said
+    assert f"\nother: {here:.2f}, {here - other:+.2f} of {other:.2f} printed; not the whole test set" in said
+    assert f"  {protocols[1].name}: {other - here:+.1f}\n" in said
+    assert f"  nearest to the printed score: {protocols[1].name}, {other:.1f}" in said
+    with pytest.raises(SystemExit, match="missing: its weights are missing"):
+        main([*words, "missing"])
