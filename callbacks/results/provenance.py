@@ -8,8 +8,6 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-CPU_INFO = Path("/proc/cpuinfo")
-
 
 def provenance() -> dict[str, Any]:
     """Return the date, command, machine and versions behind a file of results.
@@ -43,6 +41,7 @@ def provenance() -> dict[str, Any]:
 
 def processor() -> str:
     """Return the name of the processor; its architecture where the system does not tell the name."""
-    lines = CPU_INFO.read_text(errors="replace").splitlines() if CPU_INFO.is_file() else []
+    file = Path("/proc/cpuinfo")
+    lines = file.read_text(errors="replace").splitlines() if file.is_file() else []
     names = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
     return next(filter(None, names), "") or platform.processor() or platform.machine()

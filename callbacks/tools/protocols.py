@@ -63,25 +63,21 @@ def find_protocols(name: str, benchmark: str | None) -> "dict[str, tuple[Evaluat
     Raises:
         ValueError: for an unknown name, or a benchmark for which the source defines no values.
     """
-    base = name.partition("+")[0]
-    having = {kind: protocols for kind, protocols in kinds().items() if base in protocols.sources()}
-    if not having:
-        known = {each for protocols in kinds().values() for each in protocols.sources()}
-        near = get_close_matches(base, known, 1)
-        raise ValueError(
-            f"there is no protocol {base}; " + (f"did you mean {near[0]}?" if near else "vidcorr protocols lists them")
-        )
-    found, refusals = {}, []
-    for kind, protocols in having.items():
-        values, chosen = protocols.sources()[base].values, benchmark or protocols.default_benchmark
-        if benchmark is None and chosen not in values:
-            chosen = next(iter(values))
+    base, refusal = name.partition("+")[0], ""
+    found: dict[str, tuple[EvaluationProtocol, str]] = {}
+    for kind, protocols in kinds().items():
+        if (source := protocols.sources().get(base)) is None:
+            continue
+        default = protocols.default_benchmark
+        chosen = benchmark or (default if default in source.values else next(iter(source.values)))
         try:
-            found[kind] = (protocols.named(name, chosen), chosen)
+            found[kind] = protocols.named(name, chosen), chosen
         except ValueError as error:  # the name may be of one kind only, as that of a field in it
-            refusals.append(error)
+            refusal = refusal or str(error)
     if not found:
-        raise refusals[0]
+        near = get_close_matches(base, [known for protocols in kinds().values() for known in protocols.sources()], 1)
+        advice = f"did you mean {near[0]}?" if near else "vidcorr protocols lists them"
+        raise ValueError(refusal or f"there is no protocol {base}; {advice}")
     return found
 
 

@@ -105,7 +105,7 @@ def moving_fields(row: StudyRow, record: Record, study: Study, root: str, output
     """
     from .comparison import Network
     from .grid import single_changes
-    from .protocol_sweep import score_protocols, sweep_benchmark
+    from .protocol_sweep import Sweep, sweep_benchmark
     from .sweep_findings import record_of
 
     (arguments,) = study.evaluations.values()
@@ -114,11 +114,9 @@ def moving_fields(row: StudyRow, record: Record, study: Study, root: str, output
     base = type(benchmark.protocol).named(record.protocol["name"], kind, like)
     network = Network.read(spec_of(row), "--model.pretrained" in row.model, study.seeds_of(row)[0])
     results = record.run.results
-    folder = output / "fields" / slug(row.name)
     grid = single_changes(base, kind, like)
-    scored = score_protocols(
-        network, benchmark, grid, folder, [results["stage"]], [results["stride"]], record.column.score
-    )
+    run = Sweep(network, benchmark, output / "fields" / slug(row.name), record.column.score)
+    scored = run.records(grid, [results["stage"]], [results["stride"]])
     of_protocol = {protocol: record_of(scored, protocol) for protocol in grid.protocols}
     changes = [
         (one.value - record.value, protocol) for protocol, one in of_protocol.items() if one and protocol != base

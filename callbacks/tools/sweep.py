@@ -2,6 +2,7 @@
 
 import argparse
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from ..command_line.flags import positive
@@ -55,15 +56,16 @@ def command(args: Sequence[str]) -> None:
 
     from .comparison import Network
     from .grid import AT_ONCE, MOST, named_grid, read_grid
-    from .protocol_sweep import explain, sweep, sweep_benchmark
+    from .protocol_sweep import Sweep, explain, sweep, sweep_benchmark
 
     allow_named(args)
     network = Network.read(flags.spec, flags.pretrained, flags.seed)
     benchmark = sweep_benchmark(flags.config, flags.root, flags.limit)
     kind, like, at_once = type(benchmark).name, benchmark.protocols_like, flags.at_once or AT_ONCE
+    run = Sweep(network, benchmark, flags.output, flags.score, at_once, part(flags.part))
     if flags.explain:
         first, second = (PropagationProtocol.named(name, kind, like) for name in flags.explain)
-        explain(network, benchmark, first, second, flags.output, flags.score, at_once)
+        explain(run, first, second)
         return
     if flags.protocol is not None:
         benchmark.protocol = PropagationProtocol.named(flags.protocol, kind, like)
@@ -71,19 +73,12 @@ def command(args: Sequence[str]) -> None:
         grid = named_grid(flags.protocols, kind, like)
     else:
         grid = read_grid(benchmark.protocol, flags.vary, flags.most or MOST)
-    fraction, (root, _, split) = as_fraction(flags.select_on), flags.select_on.partition("@")
-    sweep(
-        network,
-        benchmark,
-        grid,
-        flags.output,
-        stages=flags.stages or [network.stage],
-        strides=flags.strides or [network.stride],
-        score=flags.score,
-        select_on=sweep_benchmark(flags.config, root, flags.limit, split) if fraction is None else fraction,
-        at_once=at_once,
-        part=part(flags.part),
-    )
+    select_on: Sweep | float | None = as_fraction(flags.select_on)
+    if select_on is None:
+        root, _, split = flags.select_on.partition("@")
+        elsewhere = sweep_benchmark(flags.config, root, flags.limit, split)
+        select_on = replace(run, benchmark=elsewhere, output=flags.output / "selection")
+    sweep(run, grid, flags.stages or [network.stage], flags.strides or [network.stride], select_on)
 
 
 def as_fraction(text: str) -> float | None:

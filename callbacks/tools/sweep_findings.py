@@ -14,7 +14,7 @@ from lightning_modules.functional import PropagationProtocol
 
 from ..results.records import Record
 from ..results.rendering import markdown_table, percent
-from ..results.statistics import Difference, difference, interval, mean_score
+from ..results.statistics import Difference, ScoresBySequence, difference, interval, mean_score
 from ..tracking.view import at_stride
 
 ORDERS = ("in this order", "in the opposite order")
@@ -23,24 +23,31 @@ TOP = 20
 """Protocols in the table."""
 
 
-class Selection(NamedTuple):
-    """A protocol that was chosen on some sequences, and its score on others, which had no say.
+@dataclass(frozen=True)
+class Selection:
+    """A protocol that was chosen on some sequences, and its scores on others, which had no say.
 
     Attributes:
         best: the protocol.
         selected: its score where it was chosen.
-        reported: its score on the others.
-        interval: 95 % interval of `reported` over sequences; None where there is none.
-        gain: over the base protocol, on the others; None where the base was not swept, or for one sequence.
-        note: how these numbers differ from the score; empty where they do not.
+        videos: its scores on the others.
+        base: scores of the base protocol on the others; empty where it was not swept.
     """
 
     best: Record
     selected: float
-    reported: float
-    interval: tuple[float, float] | None
-    gain: Difference | None
-    note: str = ""
+    videos: ScoresBySequence
+    base: ScoresBySequence
+
+    @property
+    def reported(self) -> float:
+        """Its mean on the others."""
+        return mean_score(self.videos)
+
+    @property
+    def gain(self) -> Difference | None:
+        """Its difference from the base protocol on the others; None without a base, or for one sequence."""
+        return difference([self.videos], [self.base]) if self.base else None
 
 
 @dataclass(frozen=True)
@@ -74,20 +81,19 @@ class Step(NamedTuple):
 def record_of(scored: Iterable[Record], protocol: PropagationProtocol) -> Record | None:
     """Return the first record of a protocol, at whatever stride its features have; None where there is none."""
     return next(
-        (one for one in scored if one.protocol["digest"] == at_stride(protocol, _stride(one)).digest()),
+        (one for one in scored if one.protocol["digest"] == at_stride(protocol, _features(one)["stride"]).digest()),
         None,
     )
 
 
-def _stride(record: Record) -> int | None:
-    stride = record.run.results.get("stride")
-    return stride if isinstance(stride, int) else None
+def _features(record: Record) -> dict[str, Any]:
+    return {key: record.run.results.get(key) for key in ("stage", "stride")}
 
 
 def fields_of(record: Record) -> dict[str, Any]:
     """Return the fields of a record's protocol, with `stage` and `stride` of the features."""
     fields = {key: value for key, value in record.protocol.items() if key not in ("name", "digest", "feature_stride")}
-    return fields | {key: record.run.results.get(key) for key in ("stage", "stride")}
+    return fields | _features(record)
 
 
 def choose(scored: Sequence[Record], base: PropagationProtocol, selection: float = 0.5) -> Selection | None:
@@ -107,31 +113,10 @@ def choose(scored: Sequence[Record], base: PropagationProtocol, selection: float
     if not chosen_on or not others:
         return None
     best = max(scored, key=lambda one: mean_score(_some(one, chosen_on)))
-    features = (best.run.results.get("stage"), _stride(best))
-    alike = [one for one in scored if (one.run.results.get("stage"), _stride(one)) == features]
-    same, on_others = record_of(alike, base), [_some(best, others)]
-    return Selection(
-        best,
-        mean_score(_some(best, chosen_on)),
-        mean_score(on_others[0]),
-        interval(on_others),
-        difference(on_others, [_some(same, others)]) if same else None,
-        "" if best.is_mean else "These are means over the sequences, unlike the score.",
-    )
-
-
-def selection_elsewhere(best: Record, reported: Record | None, base: Record | None) -> Selection | None:
-    """Return the selection of a protocol that was chosen on other data.
-
-    Args:
-        best: record of the protocol there.
-        reported: its record on the data of the report.
-        base: record of the base protocol on the data of the report.
-    """
-    if reported is None:
-        return None
-    gain = difference([reported.videos], [base.videos]) if base and base.videos and reported.videos else None
-    return Selection(best, best.value, reported.value, reported.interval, gain)
+    alike = [one for one in scored if _features(one) == _features(best)]
+    same = record_of(alike, base)
+    selected = mean_score(_some(best, chosen_on))
+    return Selection(best, selected, _some(best, others), _some(same, others) if same else {})
 
 
 def _some(record: Record, names: Iterable[str]) -> dict[str, Sequence[float]]:
@@ -177,7 +162,7 @@ def grid_markdown(scored: Sequence[Record], score: str, fields: Collection[str] 
     """
     rows = []
     for one in scored[:TOP]:
-        features = [str(fields_of(one)[key] or "") for key in ("stage", "stride")]
+        features = [str(value or "") for value in _features(one).values()]
         rows.append([one.protocol["name"], one.protocol["digest"], *features, percent(one.value), _ends(one.interval)])
     head = ["protocol", "digest", "stage", "stride", "all sequences", "95 % interval"]
     parts = [f"## Best {len(rows)} of {len(scored)} protocols, {score}\n\n{markdown_table(head, rows, first_right=4)}"]
@@ -189,16 +174,17 @@ def grid_markdown(scored: Sequence[Record], score: str, fields: Collection[str] 
 
 def choice_markdown(choice: Selection) -> str:
     """Return a selection in words."""
-    fields, ends = fields_of(choice.best), _ends(choice.interval)
+    features, ends = _features(choice.best), _ends(interval([choice.videos]))
     text = (
         "## Chosen on some sequences, reported on others\n\n"
-        f"{choice.best.protocol['name']}, stage {fields['stage']}, stride {fields['stride']}:\n"
+        f"{choice.best.protocol['name']}, stage {features['stage']}, stride {features['stride']}:\n"
         f"{percent(choice.selected)} where it was chosen, {percent(choice.reported)}"
         f"{f' ({ends})' if ends else ''} on the others"
     )
     if choice.gain is not None:
         text += f"; over the base protocol {choice.gain.in_points}"
-    return f"{text}. {choice.note}".rstrip() + "\n"
+    pooled = "" if choice.best.is_mean else " These are means over the sequences, unlike the score."
+    return f"{text}.{pooled}\n"
 
 
 def _ends(ends: tuple[float, float] | None) -> str:

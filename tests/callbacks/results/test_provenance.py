@@ -4,11 +4,10 @@ import json
 import subprocess
 import sys
 from importlib.metadata import version
-from pathlib import Path
 
 import pytest
 
-from callbacks.results.provenance import processor, provenance
+from callbacks.results.provenance import provenance
 
 
 def test_command_and_versions(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -36,15 +35,3 @@ print(machine["gpus"], machine["compiled_search"], "torch" in sys.modules)
 """
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[] False False"
-
-
-@pytest.mark.parametrize("content", [None, "flags: fpu\n", "model name\t:\n"])
-def test_a_processor_without_a_name_is_its_architecture(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, content: str | None
-) -> None:
-    monkeypatch.setattr("platform.processor", lambda: "")
-    monkeypatch.setattr("platform.machine", lambda: "riscv64")
-    monkeypatch.setattr("callbacks.results.provenance.CPU_INFO", tmp_path / "cpuinfo")
-    if content is not None:
-        (tmp_path / "cpuinfo").write_text(content)
-    assert processor() == "riscv64"

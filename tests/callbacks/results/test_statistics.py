@@ -7,7 +7,6 @@ import pytest
 from scipy import stats
 
 from callbacks.results.records import records_of
-from callbacks.results.rendering import percent
 from callbacks.results.statistics import difference, interval
 from callbacks.results.stored import Run, StoredReport
 
@@ -111,7 +110,3 @@ def test_only_scores_that_are_means_of_their_rows_have_intervals():
     run = run_of(ROWS, [], **{"J-Mean": 0.5, "mIoU": 0.4, "F-Mean": 0.9})  # F is not the mean of its rows
     found = {record.key: record.interval for record in records_of(run, scores=list(run.results["scores"]))}
     assert found == {"J-Mean": interval([{"a": [0.5], "b": [0.9, 0.1]}]), "mIoU": None, "F-Mean": None}
-
-
-def test_percent():
-    assert [percent(value) for value in (0.7746, -0.003, float("nan"), None)] == ["77.5", "-0.3", "–", ""]

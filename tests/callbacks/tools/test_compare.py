@@ -5,7 +5,6 @@ import json
 import pytest
 
 from callbacks import DavisBenchmark, TapVidBenchmark
-from callbacks.tools.compare import command
 from callbacks.tools.comparison import compare, contestants
 from cli import main
 from datamodules.reading.errors import DataError
@@ -56,14 +55,6 @@ def test_the_command_fails_when_a_backbone_failed_and_keeps_the_others(davis_roo
         main(["compare", BLOCKY, f"{TINY}@res9", "--no-baselines", "--config", str(config), "--output", str(tmp_path)])
     assert stopped.value.code.startswith(f"vidcorr: compare: 1 of 2 backbones failed ({TINY}@res9); ")
     assert list(tmp_path.glob("*/davis/results.json"))
-
-
-@pytest.mark.parametrize("limit", ["0", "-1", "few"])
-def test_a_limit_is_at_least_one(limit, capsys):
-    with pytest.raises(SystemExit) as stopped:
-        command([BLOCKY, "--root", "nowhere", f"--limit={limit}"])
-    assert stopped.value.code == 2
-    assert f"argument --limit: expected an integer of at least 1, got '{limit}'" in capsys.readouterr().err
 
 
 def test_mistakes_are_told_before_any_work(davis_root, tmp_path):

@@ -84,14 +84,6 @@ def test_whatever_one_row_raises_the_others_are_there(davis_root, tmp_path, monk
     assert error.startswith("AssertionError: Input height (96)")
 
 
-def test_rows_whose_names_look_alike_have_folders_of_their_own():
-    names = ["p/last.ckpt", "p_last.ckpt", "P_last.ckpt", "other.ckpt"]
-    folders = comparison._folders(names)
-    assert folders["other.ckpt"] == "other.ckpt"
-    assert len({folder.casefold() for folder in folders.values()}) == 4
-    assert folders == comparison._folders(names[::-1])
-
-
 @pytest.mark.parametrize(
     ("text", "message"),
     [

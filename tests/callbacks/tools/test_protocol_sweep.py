@@ -16,7 +16,7 @@ from callbacks.folder_lock import FolderInUse
 from callbacks.results.statistics import mean_score
 from callbacks.tools.comparison import Network
 from callbacks.tools.grid import protocol_path, read_grid
-from callbacks.tools.protocol_sweep import read_scores, sweep
+from callbacks.tools.protocol_sweep import Sweep, read_scores, sweep
 from callbacks.tools.sweep import command
 from datamodules.synthetic import write_davis
 from lightning_modules import FrozenEncoder
@@ -61,14 +61,15 @@ def test_one_pass_of_the_network_serves_all(swept: Path) -> None:
 @pytest.mark.slow
 def test_a_sweep_from_python_writes_what_the_command_writes(swept: Path, davis_root: Path, tmp_path: Path) -> None:
     benchmark = DavisBenchmark(davis_root, predictions=False)
-    sweep(Network.read("torchvision:resnet18"), benchmark, read_grid(benchmark.protocol, VARIED), tmp_path)
+    run = Sweep(Network.read("torchvision:resnet18"), benchmark, tmp_path)
+    sweep(run, read_grid(benchmark.protocol, VARIED))
     assert (tmp_path / "sweep.md").read_text() == (swept / "sweep.md").read_text()
     grid = read_grid(benchmark.protocol, ())  # the benchmark is as it was
     with pytest.raises(ValueError, match="select_on 1: give a fraction"):
-        sweep(Network.read("raw_colour"), benchmark, grid, tmp_path, select_on=1.0)
+        sweep(run, grid, select_on=1.0)
     for part in ((0, 2), (3, 2)):
         with pytest.raises(ValueError, match=rf"part {part[0]}/2: give K/N with K from 1 to N"):
-            sweep(Network.read("raw_colour"), benchmark, grid, tmp_path, part=part)
+            Sweep(run.network, benchmark, tmp_path, part=part)
 
 
 def test_what_is_done_is_not_run_again(
@@ -186,15 +187,15 @@ def test_scores_that_rows_alone_have_are_their_means(tmp_path: Path) -> None:
     root = write_youtube_vos(tmp_path / "data", 3, valid=1, frames=16, size=(64, 64), sprites=(2, 2))
     benchmark = YoutubeVosBenchmark(root, split="train", predictions=False)
     grid = read_grid(benchmark.protocol, ["topk=2,10"])
-    network = Network.read("raw_colour")
-    sweep(network, benchmark, grid, tmp_path / "out", score="J&F-Mean")
-    for one in read_scores([path.parent for path in tmp_path.glob("out/*/results.json")], "J&F-Mean"):
+    network, output = Network.read("raw_colour"), tmp_path / "out"
+    sweep(Sweep(network, benchmark, output), grid)
+    for one in read_scores([path.parent for path in output.glob("*/results.json")], "J&F-Mean"):
         assert one.value == pytest.approx(mean_score(one.videos))
         assert one.is_mean
     with pytest.raises(ValueError, match="--score PCK: YoutubeVosBenchmark has J-Mean, F-Mean, Overall"):
-        sweep(network, benchmark, grid, tmp_path, score="PCK")
-    sweep(network, benchmark, grid, tmp_path / "out", score="Overall")
-    assert "## Chosen" not in (tmp_path / "out/sweep.md").read_text()  # its rows do not give it
+        Sweep(network, benchmark, output, "PCK")
+    sweep(Sweep(network, benchmark, output, "Overall"), grid)
+    assert "## Chosen" not in (output / "sweep.md").read_text()  # its rows do not give it
 
 
 def test_a_way_between_protocols_in_both_orders(davis_root: Path, tmp_path: Path) -> None:

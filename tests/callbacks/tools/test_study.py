@@ -137,16 +137,6 @@ def test_a_result_of_other_arguments_is_refused(folder: Path) -> None:
     assert run(folder, *other) == []
 
 
-def test_another_order_is_said_and_another_place_is_none(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    chosen = ["--only", "base", "--seeds", "0", "--train-flags"]
-    run(folder, *chosen, "--a 1 --b 2")
-    with pytest.raises(ValueError, match="holds a training with its arguments in another order: remove the folder"):
-        run(folder, *chosen, "--b 2 --a 1")
-    monkeypatch.chdir(folder)
-    tool.command(["study.yaml", "--output", "out", *chosen, "--a 1 --b 2"])
-    assert len((folder / "out/calls.txt").read_text().splitlines()) == 2
-
-
 def test_a_row_with_its_own_seeds_has_no_others(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     rows = "rows: [{name: raw, model: --model FrozenEncoder, seeds: [0]}, {name: short, seeds: [1]}, "
     (folder / "study.yaml").write_text(STUDY.replace("rows: [", rows + "{name: soft, of: short}, "))
@@ -164,14 +154,6 @@ def test_a_row_that_another_process_runs_is_left_to_it(folder: Path, capsys: pyt
         assert run(folder, "--only", "base") == ["fit base seed-1", "validate base seed-1"]
         assert "[1/2] base, seed 0: running elsewhere" in capsys.readouterr().out
     assert run(folder, "--only", "base") == ["fit base seed-0", "validate base seed-0"]
-
-
-def test_plain_commands(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    tool.command([str(folder / "study.yaml"), "--output", "out", "--only", "other", "--print"])
-    lines = capsys.readouterr().out.splitlines()
-    assert len(lines) == 2
-    assert lines[1].startswith("vidcorr fit --config demo.yaml --data.frames 2 --seed_everything 1 ")
-    assert " && vidcorr validate --ckpt_path last --config benchmarks/davis.yaml " in lines[1]
 
 
 def test_a_plain_command_holds_all_that_needs_its_training(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -199,17 +181,6 @@ def test_the_small_scale_has_a_folder_of_its_own(folder: Path, capsys: pytest.Ca
     (line,) = capsys.readouterr().out.splitlines()
     assert line.startswith("vidcorr fit --config small.yaml --seed_everything 2 ")
     assert " --trainer.default_root_dir studies/study-small/base/seed-2 " in line
-
-
-def test_an_unknown_row_is_one_line(folder: Path) -> None:
-    with pytest.raises(ValueError, match="there is no row 'nothing'; the rows are base, other"):
-        tool.command([str(folder / "study.yaml"), "--only", "nothing"])
-
-
-@pytest.mark.parametrize("flag", ["--train-flags", "--evaluate-flags"])
-def test_flags_with_an_open_quote_are_named(folder: Path, flag: str) -> None:
-    with pytest.raises(ValueError, match=f"{flag}: No closing quotation: --x 'a"):
-        run(folder, flag, "--x 'a")
 
 
 @pytest.mark.slow

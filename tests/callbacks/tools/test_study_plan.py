@@ -53,15 +53,6 @@ def test_a_row_of_another_evaluates_its_checkpoints(tmp_path: Path) -> None:
     assert davis.benchmark == "soft-davis"
 
 
-def test_a_model_is_evaluated_without_training(tmp_path: Path) -> None:
-    study = read_study(written(tmp_path))
-    row = study.row("colour")
-    assert study.seeds_of(row) == (0,)
-    assert all(
-        step.arguments[:3] == ("validate", "--model", "FrozenEncoder") for step in study.steps(row, 0, Path("out"))
-    )
-
-
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
@@ -94,13 +85,6 @@ def test_a_mistake_is_one_line_that_names_the_file(tmp_path: Path, changes: dict
         read_study(written(tmp_path, **changes))
     assert said in str(raised.value)
     assert "\n" not in str(raised.value)
-
-
-def test_a_missing_key_is_named(tmp_path: Path) -> None:
-    path = tmp_path / "study.yaml"
-    path.write_text(yaml.safe_dump({key: value for key, value in CONTENT.items() if key != "seeds"}))
-    with pytest.raises(ValueError, match="seeds: Field required"):
-        read_study(path)
 
 
 def test_the_small_scale_replaces_training_seeds_and_evaluations(tmp_path: Path) -> None:
@@ -154,17 +138,6 @@ def test_a_mistake_at_the_small_scale_is_one_line(tmp_path: Path, changes: dict[
     with pytest.raises(ValueError, match=r"study\.yaml") as raised:
         read_study(written(tmp_path, **changes), small=True)
     assert said in str(raised.value)
-
-
-@pytest.mark.parametrize("name", ["vfs_table5", "vfs_figures"])
-def test_r50_has_the_protocol_of_r18_at_the_small_scale(name: str) -> None:
-    for small in (False, True):
-        study = read_study(CONFIGS / f"{name}.yaml", small=small)
-        rows = [row for row in study.rows if row.name.startswith(("R50", "ResNet-50"))]
-        assert rows
-        assert all(bool(row.evaluate) != small for row in rows)
-        assert any("vfs_simsiam_r50.yaml" in (row.train or ()) for row in rows)
-        assert all(("trainer/cpu.yaml" in (row.train or ())) == small for row in rows)
 
 
 @pytest.mark.parametrize("path", sorted(CONFIGS.glob("*.yaml")), ids=lambda path: path.stem)

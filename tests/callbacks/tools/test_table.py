@@ -169,14 +169,6 @@ def test_published_rows_stand_beside_their_own_protocol_only(tmp_path):
     assert list(gather_results([few], published=True).rows) == ["D"]
 
 
-def test_a_vits_own_patch_has_its_own_published_rows(tmp_path):
-    for stride, name in ((8, "DINO, ViT-S/8"), (16, "DINO, ViT-S/16")):
-        protocol = named("dino", feature_stride=stride)
-        folder = write(tmp_path / str(stride), "A", {"J&F-Mean": 0.5}, sequences=30, protocol=protocol)
-        found = [row for row in gather_results([folder], published=True).rows if row.startswith("DINO, ViT-S")]
-        assert found == [f"{name} [DINO (arXiv 2104.14294), Table 5]"]
-
-
 def test_published_rows_have_sources_and_uncertain_ones_stay_away():
     assert all(row.source and all(0 < value < 1 for value in row.scores.values()) for row in PUBLISHED)
     assert len({(row.name, row.benchmark, row.protocol, row.source) for row in PUBLISHED}) == len(PUBLISHED)
