@@ -113,8 +113,8 @@ def test_rows_have_intervals_and_are_tested_against_the_named_row_under_its_prot
         compare(rows, [benchmark], tmp_path, base="other")
     compare(rows, [benchmark], tmp_path, base="raw_colour")
     told = capsys.readouterr().out
-    rows = {row["row"]: row for row in csv.DictReader((tmp_path / "compare.csv").open()) if "J&F" in row["column"]}
-    assert [name for name, row in rows.items() if row["p"]] == [f"{TINY}@res4/8"]  # the other has another stride
+    found = {row["row"]: row for row in csv.DictReader((tmp_path / "compare.csv").open()) if "J&F" in row["column"]}
+    assert [name for name, row in found.items() if row["p"]] == [f"{TINY}@res4/8"]  # the other has another stride
     note = "After “;”: difference from raw_colour, paired by sequence, each row tested by itself."
     assert note in " ".join(told.split())
     compare(rows[1:2], [benchmark], tmp_path / "alone")

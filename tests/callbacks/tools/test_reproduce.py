@@ -78,7 +78,7 @@ rows:
     said = capsys.readouterr().out
     assert f"missing: 50.0 printed; {tmp_path / 'missing.ckpt'} is missing: weights: a page" in said
     assert f"\nequal: {here:.1f}, as printed; not the whole test set" in said
-    assert f"\nother: {here:.2f}, {here - other:+.2f} of {other:.2f} printed; not the whole test set" in said
+    assert f"\nother: {here:.2f}, {here - round(other, 2):+.2f} of {other:.2f} printed; not the whole test set" in said
     assert f"  {protocols[1].name}: {other - here:+.1f}\n" in said
     assert f"  nearest to the printed score: {protocols[1].name}, {other:.1f}" in said
     with pytest.raises(SystemExit, match="missing: its weights are missing"):
