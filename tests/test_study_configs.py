@@ -73,12 +73,6 @@ def test_vfs_table_3(interval):
     assert second - first == interval
 
 
-@pytest.mark.parametrize("colour", [False, True])
-def test_vfs_table_2_colour_is_a_flag(colour):
-    built = build("vfs_simsiam_r18.yaml", "data/kinetics.yaml", flags=[f"--data.colour={colour}"])
-    assert (built.datamodule.colour is not None) == colour
-
-
 @pytest.mark.parametrize("name", TABLE_A1)
 def test_vfs_table_a1(name):
     built = build("vfs_simsiam_r18.yaml", f"benchmarks/{name}.yaml")
@@ -96,12 +90,6 @@ def test_liir_protocol():
     fields = PropagationProtocol.named("liir", "davis").fields()
     assert (fields["references"], fields["radius"], fields["feature_stride"]) == ([0, 5, -5, -3, -1], 14, 4)
     assert (fields["mixture_components"], fields["topk"], fields["temperature"]) == (2, None, 1.0)
-
-
-def test_vfs_r50_has_its_released_protocol():
-    benchmark = benchmark_of(build("vfs_simsiam_r50.yaml", "benchmarks/davis_vfs_r50.yaml"))
-    assert (benchmark.protocol, benchmark.changes, benchmark.stage) == ("vfs-r50", None, None)
-    assert PropagationProtocol.named("vfs-r50", "davis").fields()["radius"] == 18
 
 
 def test_liir_section_3_3():

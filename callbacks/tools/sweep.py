@@ -48,8 +48,8 @@ def command(args: Sequence[str]) -> None:
     flags = parser.parse_args(list(args))
     if flags.protocols and (flags.vary or flags.protocol):
         raise ValueError("--protocols: a list of named protocols takes neither --vary nor --protocol")
-    if flags.explain and (flags.vary or flags.protocol or flags.protocols):
-        raise ValueError("--explain: the way between two protocols takes no --vary, --protocol or --protocols")
+    if flags.explain and (flags.vary or flags.protocol or flags.protocols or flags.stages or flags.strides):
+        raise ValueError("--explain A B: takes no other protocols; write stage and stride as SPEC@STAGE/STRIDE")
 
     from lightning_modules.checkpoints import allow_named
     from lightning_modules.functional import PropagationProtocol

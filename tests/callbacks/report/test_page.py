@@ -24,7 +24,6 @@ from callbacks.results.stored import Run, StoredReport
 from callbacks.tools.report import command
 from datamodules.synthetic import write_otb
 from lightning_modules.backbones import build_feature_extractor
-from lightning_modules.functional import PropagationProtocol
 from tests.helpers.browser import as_phone, chromium, in_dark_mode
 from tests.helpers.synthetic_layouts import write_jhmdb, write_vip, write_youtube_vos
 
@@ -151,15 +150,6 @@ def test_a_run_that_was_resumed_elsewhere_is_one_training(tmp_path: Path) -> Non
         (each["epoch"], each["scores"]["J&F-Mean"], each["this"]) for each in content_of(write_report(last))["epochs"]
     ]
     assert found == [(0, 0.1, False), (3, 0.4, False), (4, None, True)]  # a score that is not defined is null
-
-
-def test_published_numbers_stand_beside_a_whole_test_set_only(tmp_path: Path) -> None:
-    vfs = {"name": "vfs", "digest": PropagationProtocol.named("vfs", "davis").digest()}
-    older = {"name": "vfs", "digest": "of another version"}
-    for name, sequences, protocol in (("part", 8, vfs), ("older", 30, older), ("whole", 30, [vfs, vfs])):
-        folder = write_results(tmp_path / name, 0.5, sequences=sequences, protocol=protocol)
-        papers = [paper["name"] for paper in content_of(write_report(folder))["published"]]
-        assert papers.count("VFS, ResNet-18 (VFS (arXiv 2103.17263), Table 7)") == (name == "whole")
 
 
 @pytest.mark.slow

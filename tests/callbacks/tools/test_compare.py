@@ -47,16 +47,6 @@ def test_points_in_one_table_by_the_released_config(tmp_path, capsys):
     assert "average_jaccard" in capsys.readouterr().out
 
 
-def test_the_command_fails_when_a_backbone_failed_and_keeps_the_others(davis_root, tmp_path):
-    config = tmp_path / "small.yaml"
-    arguments = json.dumps({"root": str(davis_root), "changes": SMALL, "limit_sequences": 1})
-    config.write_text(f"trainer: {{callbacks+: [{{class_path: DavisBenchmark, init_args: {arguments}}}]}}")
-    with pytest.raises(SystemExit) as stopped:
-        main(["compare", BLOCKY, f"{TINY}@res9", "--no-baselines", "--config", str(config), "--output", str(tmp_path)])
-    assert stopped.value.code.startswith(f"vidcorr: compare: 1 of 2 backbones failed ({TINY}@res9); ")
-    assert list(tmp_path.glob("*/davis/results.json"))
-
-
 def test_mistakes_are_told_before_any_work(davis_root, tmp_path):
     with pytest.raises(DataError, match="no such folder"):
         compare(contestants([BLOCKY]), [DavisBenchmark(tmp_path / "nowhere")], tmp_path / "out")

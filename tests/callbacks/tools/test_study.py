@@ -98,16 +98,6 @@ def test_a_row_of_another_waits_for_its_training(folder: Path, only: list[str]) 
     assert run(folder, "--seeds", "0", *only) == ["fit base seed-0", *validations]
 
 
-def test_a_folder_of_other_arguments_is_refused_and_the_others_run(folder: Path) -> None:
-    run(folder, "--only", "base", "--seeds", "0")
-    (folder / "study.yaml").write_text(STUDY.replace("demo.yaml", "other.yaml"))
-    refused = r"1 of 2 runs failed: base, seed 0: .*base/seed-0 .* with other arguments \(demo.yaml, other.yaml\)"
-    with pytest.raises(ValueError, match=refused):
-        run(folder, "--seeds", "0")
-    calls = (folder / "out/calls.txt").read_text().splitlines()
-    assert calls[2:] == ["fit other seed-0", "validate other seed-0"]
-
-
 def test_a_training_that_broke_off_is_not_resumed_with_other_arguments(folder: Path) -> None:
     (folder / "out").mkdir()
     (folder / "out/fail-base").touch()
