@@ -199,7 +199,7 @@ def read_run(path: Path) -> Run:
         ValueError: for a file that is damaged or not one of a benchmark; the message names it.
     """
     folder = path.parent if path.name == "results.json" else path
-    results, rows = read_results(folder / "results.json"), read_rows(folder / "per_sequence.csv")
+    results, rows = read_results(folder / "results.json"), read_sequence_rows(folder / "per_sequence.csv")
     file = folder / "report.json"
     report = read_as(file, "report.json of a benchmark", StoredReport) if file.is_file() else {}
     return Run(folder, results, rows, StoredReport.model_validate(report))
@@ -295,7 +295,7 @@ def read_results(path: Path) -> Json:
     return read_as(path, "results.json of a benchmark", StoredResults)
 
 
-def read_rows(path: Path) -> list[dict[str, str]]:
+def read_sequence_rows(path: Path) -> list[dict[str, str]]:
     """Read a per_sequence.csv; no rows where there is no such file.
 
     Raises:

@@ -210,7 +210,7 @@ def _apply(run: Sweep, best: Record, grid: Grid) -> Selection | None:
     return Selection(best, best.value, here.videos, there.videos if there else {}) if here and here.videos else None
 
 
-def explain(run: Sweep, first: PropagationProtocol, second: PropagationProtocol) -> None:
+def explain_protocols(run: Sweep, first: PropagationProtocol, second: PropagationProtocol) -> None:
     """Go from one protocol to another a field at a time, in both orders; write explain.md and a waterfall plot.
 
     Args:

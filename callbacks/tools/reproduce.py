@@ -10,7 +10,7 @@ from ..results.rendering import percent
 from .study import run_missing, study_markdown, study_table
 from .study_plan import Study, StudyRow, read_study, slug
 
-FIELDS = 5
+MOST_CHANGES = 5
 """Changes of single fields that are shown."""
 
 
@@ -122,6 +122,6 @@ def moving_fields(row: StudyRow, record: Record, study: Study, root: str, output
         (one.value - record.value, protocol) for protocol, one in of_protocol.items() if one and protocol != base
     ]
     changes.sort(key=lambda pair: -abs(pair[0]))
-    lines = [f"{protocol.name}: {100 * change:+.1f}" for change, protocol in changes[:FIELDS]]
+    lines = [f"{protocol.name}: {100 * change:+.1f}" for change, protocol in changes[:MOST_CHANGES]]
     near, nearest = min(changes, key=lambda pair: abs(100 * (record.value + pair[0]) - printed))
     return [*lines, f"nearest to the printed score: {nearest.name}, {percent(record.value + near)}"]

@@ -56,7 +56,7 @@ def command(args: Sequence[str]) -> None:
 
     from .comparison import Network
     from .grid import AT_ONCE, MOST, named_grid, read_grid
-    from .protocol_sweep import Sweep, explain, sweep, sweep_benchmark
+    from .protocol_sweep import Sweep, explain_protocols, sweep, sweep_benchmark
 
     allow_named(args)
     network = Network.read(flags.spec, flags.pretrained, flags.seed)
@@ -65,7 +65,7 @@ def command(args: Sequence[str]) -> None:
     run = Sweep(network, benchmark, flags.output, flags.score, at_once, part(flags.part))
     if flags.explain:
         first, second = (PropagationProtocol.named(name, kind, like) for name in flags.explain)
-        explain(run, first, second)
+        explain_protocols(run, first, second)
         return
     if flags.protocol is not None:
         benchmark.protocol = PropagationProtocol.named(flags.protocol, kind, like)

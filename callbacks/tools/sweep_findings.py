@@ -70,7 +70,7 @@ class Effect:
         return max(self.means.values()) - min(self.means.values())
 
 
-class Step(NamedTuple):
+class WaterfallStep(NamedTuple):
     """A step of a waterfall: the fields that change, the score after it, and its difference from the one before."""
 
     label: str
@@ -193,7 +193,7 @@ def _ends(ends: tuple[float, float] | None) -> str:
 
 def waterfall(
     scored: Sequence[Record], first: PropagationProtocol, path: Sequence[tuple[str, PropagationProtocol]]
-) -> list[Step]:
+) -> list[WaterfallStep]:
     """Return the steps of a way through protocols, the first protocol included.
 
     Args:
@@ -201,17 +201,19 @@ def waterfall(
         first: where it begins.
         path: see `protocol_path`.
     """
-    steps: list[Step] = []
+    steps: list[WaterfallStep] = []
     for label, protocol in (("", first), *path):
         found = record_of(scored, protocol)
         if found is None:
             raise ValueError(f"no result of {protocol.name}")
         before = steps[-1].record.videos if steps else {}
-        steps.append(Step(label, found, difference([found.videos], [before]) if found.videos and before else None))
+        steps.append(
+            WaterfallStep(label, found, difference([found.videos], [before]) if found.videos and before else None)
+        )
     return steps
 
 
-def path_markdown(waterfalls: Sequence[Sequence[Step]], first: str, second: str, score: str) -> str:
+def path_markdown(waterfalls: Sequence[Sequence[WaterfallStep]], first: str, second: str, score: str) -> str:
     """Return the steps of waterfalls as Markdown, a table for each order of the fields."""
     parts = []
     for order, steps in zip(ORDERS, waterfalls, strict=True):
@@ -223,16 +225,18 @@ def path_markdown(waterfalls: Sequence[Sequence[Step]], first: str, second: str,
     return "\n".join(parts).rstrip()
 
 
-def _score(step: Step) -> str:
+def _score(step: WaterfallStep) -> str:
     ends = _ends(step.record.interval)
     return percent(step.record.value) + (f" ({ends})" if ends else "")
 
 
-def _change(step: Step) -> str:
+def _change(step: WaterfallStep) -> str:
     return step.change.in_points if step.change else ""
 
 
-def draw_waterfalls(waterfalls: Sequence[Sequence[Step]], ends: tuple[str, str], score: str, file: Path) -> None:
+def draw_waterfalls(
+    waterfalls: Sequence[Sequence[WaterfallStep]], ends: tuple[str, str], score: str, file: Path
+) -> None:
     """Draw waterfalls side by side: a bar for the score at each end, and one from score to score for each step.
 
     Error bars are the 95 % intervals of the paired differences over sequences. The axis is cut to the steps, so the

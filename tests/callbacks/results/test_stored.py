@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from callbacks.results.stored import Run, StoredReport, read_results, read_rows, read_run
+from callbacks.results.stored import Run, StoredReport, read_results, read_sequence_rows, read_run
 from callbacks.tools.protocol_sweep import read_scores
 from callbacks.tools.table import gather_results
 from cli import main
@@ -150,14 +150,14 @@ def test_a_spreadsheet_runs_no_name_and_the_name_is_read_back(tmp_path: Path) ->
     file.write_bytes(csv_of_records([{"Sequence": name, "J-Mean": -0.5, "text": "-0.5"} for name in names]).encode())
     cells = [line[0] for line in csv.reader(file.open(newline=""))][1:]
     assert cells == ["'=1+1", "'+cmd|' /C calc'!A0", "'-a", "'@x", "'quoted", "plain"]
-    assert [row["Sequence"] for row in read_rows(file)] == names
-    assert {(row["J-Mean"], row["text"]) for row in read_rows(file)} == {("-0.5", "-0.5")}
+    assert [row["Sequence"] for row in read_sequence_rows(file)] == names
+    assert {(row["J-Mean"], row["text"]) for row in read_sequence_rows(file)} == {("-0.5", "-0.5")}
 
 
 def test_good_files_are_read(run: Path) -> None:
     assert read_results(run / "results.json") == GOOD
-    assert read_rows(run / "per_sequence.csv")[1] == {"Sequence": "b_1", "J-Mean": "0.5", "F-Mean": "0.6"}
-    assert read_rows(run / "nothing.csv") == []
+    assert read_sequence_rows(run / "per_sequence.csv")[1] == {"Sequence": "b_1", "J-Mean": "0.5", "F-Mean": "0.6"}
+    assert read_sequence_rows(run / "nothing.csv") == []
     undefined = put(run / "results.json", GOOD | {"scores": {"J-Decay": float("nan")}})
     assert read_results(undefined)["scores"]["J-Decay"] != 0
 
